@@ -1,0 +1,1 @@
+//! The lab: a flannel network of several nodes in network namespaces.

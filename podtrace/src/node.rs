@@ -1,0 +1,2 @@
+//! What the node looks like: namespaces, interfaces, addresses.
+pub mod netns;
