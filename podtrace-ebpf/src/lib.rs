@@ -5,4 +5,6 @@
 #![cfg_attr(target_arch = "bpf", no_std)]
 #![forbid(unsafe_code)]
 
+pub mod config;
 pub mod parse;
+pub mod record;

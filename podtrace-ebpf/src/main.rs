@@ -1,5 +1,42 @@
-//! The kernel programs (built for the BPF target only).
+//! The kernel programs (built for the BPF target only): one pair of TC
+//! classifiers, attached to every interface that podtrace watches.
+//!
+//! They only observe: the return value is always `TC_ACT_UNSPEC` (numerically
+//! `TCX_NEXT`), nothing is written to a packet, and a path that could panic is
+//! refused by the verifier because the panic handler never returns.
 #![cfg_attr(target_arch = "bpf", no_std, no_main)]
+
+#[cfg(target_arch = "bpf")]
+mod tc;
+
+#[cfg(target_arch = "bpf")]
+mod programs {
+    use aya_ebpf::{bindings::TC_ACT_UNSPEC, macros::classifier, programs::TcContext};
+    use podtrace_ebpf::record::Direction;
+
+    use crate::tc::observe;
+
+    #[classifier]
+    pub(crate) fn pt_ingress(ctx: TcContext) -> i32 {
+        observe(&ctx, Direction::Ingress);
+        TC_ACT_UNSPEC
+    }
+
+    #[classifier]
+    pub(crate) fn pt_egress(ctx: TcContext) -> i32 {
+        observe(&ctx, Direction::Egress);
+        TC_ACT_UNSPEC
+    }
+
+    #[unsafe(link_section = "license")]
+    #[unsafe(no_mangle)]
+    static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";
+
+    #[panic_handler]
+    fn panic(_info: &core::panic::PanicInfo<'_>) -> ! {
+        loop {}
+    }
+}
 
 #[cfg(not(target_arch = "bpf"))]
 fn main() {}

@@ -1,0 +1,124 @@
+//! The record of one packet: reserve, copy, submit.
+use aya_ebpf::{
+    helpers::{bpf_ktime_get_ns, bpf_skb_load_bytes},
+    programs::TcContext,
+};
+use podtrace_ebpf::{
+    config::SNAPLEN_MAX,
+    record::{Direction, FLAG_VLAN, HEADER_LEN, RecordHeader, VERSION},
+};
+
+use super::maps::{EVENTS, SNAPLEN, WAKE};
+
+/// `BPF_RB_NO_WAKEUP`: waking the reader for each packet costs more than the tap.
+const NO_WAKEUP: u64 = 1;
+/// `BPF_RB_FORCE_WAKEUP`.
+const FORCE_WAKEUP: u64 = 2;
+/// Packets of a tap and CPU between two looks at how full the ring is.
+const WATERMARK_EVERY: u64 = 64;
+/// Bytes in the ring at which the reader is woken.
+const WATERMARK: u64 = 1 << 20;
+/// `BPF_RB_AVAIL_DATA`.
+const AVAIL_DATA: u64 = 0;
+
+/// Sends the record; false when the ring has no room.
+///
+/// A reservation must be of constant size, so records come in size classes
+/// for what may be captured; the header says how much of it is filled.
+#[inline(always)]
+pub(crate) fn emit(ctx: &TcContext, interface: u32, direction: Direction, seen: u64) -> bool {
+    let captured = ctx.len().min(SNAPLEN.load());
+    match captured {
+        0..=100 => submit::<100>(ctx, interface, direction, seen, captured),
+        101..=164 => submit::<164>(ctx, interface, direction, seen, captured),
+        165..=484 => submit::<484>(ctx, interface, direction, seen, captured),
+        485..=1540 => submit::<1540>(ctx, interface, direction, seen, captured),
+        _ => submit::<{ SNAPLEN_MAX as usize }>(ctx, interface, direction, seen, captured),
+    }
+}
+
+#[inline(always)]
+fn submit<const ROOM: usize>(
+    ctx: &TcContext,
+    interface: u32,
+    direction: Direction,
+    seen: u64,
+    captured: u32,
+) -> bool {
+    let Some(mut entry) = EVENTS.reserve::<Slot<ROOM>>(0) else {
+        return false;
+    };
+    let slot = entry.as_mut_ptr();
+    // The bounds again, in the form that the verifier tracks.
+    let captured = if captured as usize > ROOM { ROOM as u32 } else { captured };
+    // SAFETY: `slot` has room for the header and `ROOM` bytes; the helper
+    // writes `captured` bytes, which is at most `ROOM`, and zeroes them when
+    // the packet is shorter than it says.
+    unsafe {
+        let copied = captured > 0
+            && bpf_skb_load_bytes(
+                ctx.skb.skb.cast(),
+                0,
+                (&raw mut (*slot).data).cast(),
+                captured,
+            ) == 0;
+        (&raw mut (*slot).header).write(header(
+            ctx,
+            interface,
+            direction,
+            if copied { captured } else { 0 },
+        ));
+    }
+    entry.submit(wakeup(seen));
+    true
+}
+
+#[inline(always)]
+fn header(ctx: &TcContext, interface: u32, direction: Direction, captured: u32) -> RecordHeader {
+    // SAFETY: the verifier checks the accesses to the context.
+    let (vlan_present, vlan_tci, gso_segments) = unsafe {
+        let skb = ctx.skb.skb;
+        ((*skb).vlan_present, (*skb).vlan_tci, (*skb).gso_segs)
+    };
+    RecordHeader {
+        // SAFETY: a helper without arguments.
+        ts_ns: unsafe { bpf_ktime_get_ns() },
+        interface,
+        wire_len: ctx.len(),
+        captured,
+        vlan_tci: vlan_tci as u16,
+        gso_segments: gso_segments as u16,
+        direction: direction as u8,
+        flags: if vlan_present == 0 { 0 } else { FLAG_VLAN },
+        version: VERSION,
+        zero: 0,
+    }
+}
+
+/// Wakes the reader when it sleeps, or when much has gathered while it works
+/// off its timer; says nothing otherwise.
+#[inline(always)]
+fn wakeup(seen: u64) -> u64 {
+    if let Some(wake) = WAKE.get_ptr_mut(0) {
+        // SAFETY: array values are always there; a lost race costs one more wake-up.
+        unsafe {
+            if *wake != 0 {
+                *wake = 0;
+                return FORCE_WAKEUP;
+            }
+        }
+    }
+    if seen % WATERMARK_EVERY == 0 && EVENTS.query(AVAIL_DATA) > WATERMARK {
+        return FORCE_WAKEUP;
+    }
+    NO_WAKEUP
+}
+
+/// A record with room for `ROOM` captured bytes.
+#[repr(C)]
+struct Slot<const ROOM: usize> {
+    header: RecordHeader,
+    data: [u8; ROOM],
+}
+
+const _: () = assert!(size_of::<Slot<100>>() == HEADER_LEN + 100);

@@ -1,0 +1,25 @@
+//! Maps and globals; sizes here are defaults, user space sets the real ones.
+use aya_ebpf::{
+    Global,
+    macros::map,
+    maps::{Array, PerCpuHashMap, RingBuf},
+};
+use podtrace_ebpf::config::{SNAPLEN_DEFAULT, TapKey, TapState};
+
+#[map]
+pub(crate) static EVENTS: RingBuf = RingBuf::with_byte_size(8 << 20, 0);
+
+#[map]
+pub(crate) static TAPS: PerCpuHashMap<TapKey, TapState> = PerCpuHashMap::with_max_entries(1024, 0);
+
+#[map]
+pub(crate) static WAKE: Array<u32> = Array::with_max_entries(1, 0);
+
+#[unsafe(no_mangle)]
+pub(crate) static SNAPLEN: Global<u32> = Global::new(SNAPLEN_DEFAULT);
+#[unsafe(no_mangle)]
+pub(crate) static SKB_DEV: Global<u32> = Global::new(0);
+#[unsafe(no_mangle)]
+pub(crate) static DEV_NET: Global<u32> = Global::new(0);
+#[unsafe(no_mangle)]
+pub(crate) static NET_COOKIE: Global<u32> = Global::new(0);

@@ -1,0 +1,114 @@
+//! `podtrace demo`: the three roads in a lab, pinged and traced.
+use anyhow::Context as _;
+
+use super::trace::{Session, SessionOptions, check_support, epoch_ns, text};
+use crate::{
+    cli::DemoArgs,
+    command::FINE,
+    identity::PodTable,
+    lab::{Lab, LabPod, LabSpec, traffic},
+    node::discover::Node,
+};
+
+/// Payload of each ping in bytes, as ping's own default.
+const PING_PAYLOAD: usize = 56;
+
+/// Runs the command; returns the exit code.
+pub(super) fn run(args: &DemoArgs) -> anyhow::Result<u8> {
+    check_support()?;
+    let lab = Lab::new(LabSpec {
+        nodes: 2,
+        pods_per_node: 2,
+        ipv6: true,
+    })?;
+    eprintln!(
+        "lab {}: two nodes, two pods on each, flannel.1 between them",
+        lab.id
+    );
+    let nodes = lab
+        .nodes
+        .iter()
+        .map(|node| Node {
+            name: node.name.as_str().into(),
+            netns: node.netns.clone(),
+        })
+        .collect();
+    let table = PodTable::parse(&lab.pod_table())?;
+    let output = Box::new(text(args.color, false, epoch_ns()?));
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .context("failed to start the runtime")?;
+    let roads = roads(&lab);
+    let pings = args.pings;
+    runtime.block_on(async {
+        let options = SessionOptions {
+            interfaces: Vec::new(),
+            count: None,
+            duration: None,
+            snaplen: podtrace_ebpf::config::SNAPLEN_DEFAULT,
+            hop_timeout: std::time::Duration::from_millis(500),
+            ring_bytes: 8 << 20,
+            diagnostics: false,
+            output,
+        };
+        let session = Session::start(nodes, Box::new(table), options).await?;
+        session
+            .run_during(async move {
+                for road in roads {
+                    road.walk(pings).await;
+                }
+            })
+            .await
+    })?;
+    Ok(FINE)
+}
+
+struct Road {
+    title: &'static str,
+    from: LabPod,
+    to: std::net::IpAddr,
+}
+
+fn roads(lab: &Lab) -> Vec<Road> {
+    let [first, second] = lab.nodes.as_slice() else {
+        return Vec::new();
+    };
+    let ([from, near, ..], [far, ..]) = (first.pods.as_slice(), second.pods.as_slice()) else {
+        return Vec::new();
+    };
+    let road = |title, to: std::net::IpAddr| Road {
+        title,
+        from: from.clone(),
+        to,
+    };
+    vec![
+        road(
+            "1. container to container in one pod, over localhost",
+            std::net::Ipv4Addr::LOCALHOST.into(),
+        ),
+        road("2. pod to pod on one node", near.ipv4.into()),
+        road("3. pod to pod across nodes", far.ipv4.into()),
+        road("3. the same over IPv6", far.ipv6.into()),
+    ]
+}
+
+impl Road {
+    async fn walk(self, pings: u16) {
+        let Self { title, from, to } = self;
+        eprintln!("\n== {title}: {} pings {to}", from.name);
+        let answered = tokio::task::spawn_blocking(move || {
+            traffic::ping(&from.netns, to, 23, pings, PING_PAYLOAD)
+        })
+        .await;
+        match answered {
+            Ok(Ok(_)) => {}
+            Ok(Err(error)) => eprintln!("ping failed: {error}"),
+            Err(error) => eprintln!("ping failed: {error}"),
+        }
+        // The paths of this road before the next one's title: what is under
+        // way is printed by then, since delivered packets wait for nothing.
+        tokio::time::sleep(std::time::Duration::from_millis(150)).await;
+    }
+}

@@ -1,0 +1,50 @@
+//! `podtrace lab`: a network to try things on, kept until Ctrl-C.
+use std::io::Write as _;
+
+use anyhow::Context as _;
+use nix::sys::signal::{SigSet, Signal};
+
+use crate::{
+    cli::LabArgs,
+    command::FINE,
+    lab::{Lab, LabSpec},
+};
+
+/// Runs the command; returns the exit code.
+pub(super) fn run(args: &LabArgs) -> anyhow::Result<u8> {
+    super::trace::check_support()?;
+    // Blocked before the lab exists: a signal then waits for `sigwait`, and
+    // the lab is taken down whenever it comes.
+    let mut signals = SigSet::empty();
+    signals.add(Signal::SIGINT);
+    signals.add(Signal::SIGTERM);
+    signals.thread_block().context("failed to block signals")?;
+    let lab = Lab::new(LabSpec {
+        nodes: args.nodes.into(),
+        pods_per_node: args.pods.into(),
+        ipv6: true,
+    })?;
+    let mut table = tempfile::NamedTempFile::new().context("failed to make the pod table")?;
+    table.write_all(lab.pod_table().as_bytes())?;
+    for node in &lab.nodes {
+        println!("node {:<28} {}", node.netns.name, node.underlay);
+        for pod in &node.pods {
+            println!(
+                "  pod {:<27} {}  {}  {}",
+                pod.netns.name, pod.name, pod.ipv4, pod.ipv6
+            );
+        }
+    }
+    let netns: Vec<_> = lab
+        .nodes
+        .iter()
+        .map(|node| format!("--netns {}", node.netns.name))
+        .collect();
+    println!(
+        "\ntrace it:  podtrace trace {} --pods {}\nping:      ip netns exec NETNS ping ADDRESS\nCtrl-C takes it down",
+        netns.join(" "),
+        table.path().display()
+    );
+    signals.wait().context("failed to wait for a signal")?;
+    Ok(FINE)
+}

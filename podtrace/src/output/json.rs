@@ -1,0 +1,294 @@
+//! One JSON object per line; `type` says what it is:
+//!
+//! - `start`: `nodes`, `interfaces`, `pods`, `namespaces`
+//! - `event`: `packet`, `time_ns`, `node`, `pod`, `interface`, `ifindex`,
+//!   `direction`, `bytes`, `what`, `source`, `destination`, `tunnel`, `ttl`, `vlan`, `gso_segments`
+//! - `path`: `packet`, `what`, `source`, `source_pod`, `destination`,
+//!   `destination_pod`, `outcome`, `vtep`, `ambiguous`, `duration_ns`, `hops`
+//!   (`time_ns`, `delta_ns`, `node`, `pod`, `interface`, `direction`, `bytes`,
+//!   `tunnel`, `ttl`), `rtt_ns`, `rtt_at` (`interface`, `ns`)
+//! - `notice`: `text`
+//! - `summary`: `packets`, `outcomes`, `unreadable`, `duration_ns`, `total`
+//!   and `taps` (`seen`, `emitted`, `filtered`, `lost_ring`, `undecodable`)
+//!
+//! `packet` numbers packets from 1; times are nanoseconds since 1970 (UTC),
+//! and strings hold at least what the text view shows. Fields without a value
+//! are absent. New fields may come; these keep their meaning.
+use std::{collections::BTreeMap, net::IpAddr};
+
+use serde::Serialize;
+
+use super::{Output, Start, Summary, TapCount};
+use crate::{
+    event::{Event, Places},
+    packet::{Network, Tunnel},
+    path::{
+        Hop, Outcome, Path,
+        builder::{World, destination, source},
+    },
+};
+
+/// JSON lines.
+pub struct Json {
+    epoch_ns: i128,
+}
+
+#[derive(Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+enum Line<'a> {
+    Start {
+        nodes: &'a [String],
+        interfaces: usize,
+        pods: usize,
+        namespaces: usize,
+    },
+    Event(EventLine<'a>),
+    Path(PathLine<'a>),
+    Notice {
+        text: &'a str,
+    },
+    Summary {
+        packets: u64,
+        outcomes: BTreeMap<&'a str, u64>,
+        unreadable: u64,
+        duration_ns: u64,
+        total: TapCount,
+        taps: Vec<TapLine<'a>>,
+    },
+}
+
+#[derive(Serialize)]
+struct EventLine<'a> {
+    packet: u64,
+    what: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    source: Option<IpAddr>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    destination: Option<IpAddr>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    vlan: Option<u16>,
+    #[serde(skip_serializing_if = "is_zero")]
+    gso_segments: u16,
+    #[serde(flatten)]
+    hop: HopLine<'a>,
+}
+
+#[derive(Serialize)]
+struct HopLine<'a> {
+    time_ns: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    delta_ns: Option<u64>,
+    node: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pod: Option<&'a str>,
+    interface: &'a str,
+    ifindex: u32,
+    direction: &'a str,
+    bytes: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tunnel: Option<TunnelLine>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ttl: Option<u8>,
+}
+
+#[derive(Serialize)]
+struct TunnelLine {
+    vni: u32,
+    source: IpAddr,
+    destination: IpAddr,
+}
+
+#[derive(Serialize)]
+struct PathLine<'a> {
+    packet: u64,
+    what: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    source: Option<IpAddr>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    source_pod: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    destination: Option<IpAddr>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    destination_pod: Option<&'a str>,
+    outcome: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    vtep: Option<IpAddr>,
+    ambiguous: bool,
+    duration_ns: u64,
+    hops: Vec<HopLine<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rtt_ns: Option<u64>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    rtt_at: Vec<RttLine<'a>>,
+}
+
+#[derive(Serialize)]
+struct RttLine<'a> {
+    interface: &'a str,
+    ns: u64,
+}
+
+#[derive(Serialize)]
+struct TapLine<'a> {
+    node: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pod: Option<&'a str>,
+    interface: &'a str,
+    direction: &'a str,
+    #[serde(flatten)]
+    count: TapCount,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature serde asks for")]
+fn is_zero(number: &u16) -> bool {
+    *number == 0
+}
+
+impl Json {
+    /// `epoch_ns`: UTC nanoseconds at CLOCK_MONOTONIC zero.
+    #[must_use]
+    pub fn new(epoch_ns: i128) -> Self {
+        Self { epoch_ns }
+    }
+
+    fn hop<'a>(&self, hop: &Hop, first_ns: Option<u64>, places: &'a Places) -> HopLine<'a> {
+        let place = places.get(hop.interface);
+        HopLine {
+            time_ns: u64::try_from(self.epoch_ns + i128::from(hop.ts_ns)).unwrap_or(hop.ts_ns),
+            delta_ns: first_ns.map(|first| hop.ts_ns.saturating_sub(first)),
+            node: place.map_or("", |place| place.node_name.as_ref()),
+            pod: place.and_then(|place| place.pod.as_deref()),
+            interface: place.map_or("", |place| place.name.as_ref()),
+            ifindex: place.map_or(0, |place| place.ifindex),
+            direction: hop.direction.as_str(),
+            bytes: hop.wire_len,
+            tunnel: hop.tunnel.map(
+                |Tunnel {
+                     source,
+                     destination,
+                     vni,
+                 }| TunnelLine {
+                    vni,
+                    source,
+                    destination,
+                },
+            ),
+            ttl: hop.ttl,
+        }
+    }
+}
+
+fn write(out: &mut String, line: &Line<'_>) {
+    // Cannot fail: the maps have string keys and nothing else can.
+    if let Ok(text) = serde_json::to_string(line) {
+        out.push_str(&text);
+        out.push('\n');
+    }
+}
+
+fn describe(packet: &crate::packet::Packet) -> String {
+    let mut what = String::new();
+    packet.describe(&mut what);
+    what
+}
+
+impl Output for Json {
+    fn start(&mut self, out: &mut String, info: &Start) {
+        let line = Line::Start {
+            nodes: &info.nodes,
+            interfaces: info.interfaces,
+            pods: info.pods,
+            namespaces: info.namespaces,
+        };
+        write(out, &line);
+    }
+
+    fn event(&mut self, out: &mut String, event: &Event, packet: u64, world: &World) {
+        let hop = Hop {
+            ts_ns: event.ts_ns,
+            interface: event.interface,
+            direction: event.direction,
+            wire_len: event.wire_len,
+            tunnel: event.packet.tunnel,
+            ttl: match &event.packet.network {
+                Network::Ip(ip) => Some(ip.ttl),
+                _ => None,
+            },
+        };
+        let line = Line::Event(EventLine {
+            packet,
+            what: describe(&event.packet),
+            source: source(&event.packet),
+            destination: destination(&event.packet),
+            vlan: event.packet.vlan,
+            gso_segments: event.gso_segments,
+            hop: self.hop(&hop, None, &world.places),
+        });
+        write(out, &line);
+    }
+
+    fn path(&mut self, out: &mut String, path: &Path, world: &World) {
+        let first = path.hops.first().map(|hop| hop.ts_ns);
+        let pod = |address: Option<IpAddr>| {
+            let (_, pod) = world.addresses.get(&address?)?;
+            pod.as_deref()
+        };
+        let (from, to) = (source(&path.packet), destination(&path.packet));
+        let line = Line::Path(PathLine {
+            packet: path.id,
+            what: describe(&path.packet),
+            source: from,
+            source_pod: pod(from),
+            destination: to,
+            destination_pod: pod(to),
+            outcome: Outcome::NAMES[path.outcome.index()],
+            vtep: match path.outcome {
+                Outcome::LeftForVtep(vtep) => Some(vtep),
+                _ => None,
+            },
+            ambiguous: path.ambiguous,
+            duration_ns: path.duration_ns(),
+            hops: path
+                .hops
+                .iter()
+                .map(|hop| self.hop(hop, first, &world.places))
+                .collect(),
+            rtt_ns: path.round_trip.as_ref().map(|trip| trip.total_ns()),
+            rtt_at: path.round_trip.iter().flat_map(|trip| &trip.at).map(|(interface, ns)| RttLine {
+                interface: world.places.get(*interface).map_or("", |place| place.name.as_ref()),
+                ns: *ns,
+            }).collect(),
+        });
+        write(out, &line);
+    }
+
+    fn notice(&mut self, out: &mut String, text: &str) {
+        write(out, &Line::Notice { text });
+    }
+
+    fn summary(&mut self, out: &mut String, summary: &Summary, world: &World) {
+        let taps = summary
+            .taps
+            .iter()
+            .filter_map(|(interface, direction, count)| {
+                let place = world.places.get(*interface)?;
+                Some(TapLine {
+                    node: &place.node_name,
+                    pod: place.pod.as_deref(),
+                    interface: &place.name,
+                    direction: direction.as_str(),
+                    count: *count,
+                })
+            })
+            .collect();
+        let line = Line::Summary {
+            packets: summary.packets,
+            outcomes: Outcome::NAMES.into_iter().zip(summary.outcomes).collect(),
+            unreadable: summary.unreadable,
+            duration_ns: summary.duration_ns,
+            total: summary.total(),
+            taps,
+        };
+        write(out, &line);
+    }
+}

@@ -1,0 +1,101 @@
+//! From events to paths: the ordered hops of each packet and how it ended.
+//!
+//! Pure: no clock, no I/O; time is that of the events.
+pub mod builder;
+pub mod reorder;
+pub mod rtt;
+
+use std::net::IpAddr;
+
+use podtrace_ebpf::record::Direction;
+
+use crate::packet::{Packet, Tunnel};
+pub use builder::Builder;
+pub use rtt::RoundTrip;
+
+/// One tap that saw the packet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hop {
+    /// Nanoseconds of CLOCK_MONOTONIC.
+    pub ts_ns: u64,
+    /// Number of the interface.
+    pub interface: u32,
+    /// Direction of the tap.
+    pub direction: Direction,
+    /// Length of the frame here in bytes.
+    pub wire_len: u32,
+    /// The VXLAN tunnel it is in here.
+    pub tunnel: Option<Tunnel>,
+    /// TTL or hop limit here, of an IP packet.
+    pub ttl: Option<u8>,
+}
+
+/// How a path ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It reached a pod, or the node itself.
+    Delivered,
+    /// It left by the uplink in a tunnel to another node.
+    LeftForVtep(IpAddr),
+    /// It left by the uplink without a tunnel.
+    LeftNode,
+    /// No tap saw it again, and no event was lost meanwhile.
+    NotSeenFurther,
+    /// It may have gone on: events were lost meanwhile.
+    EventsLost,
+    /// The trace ended before the packet's way did.
+    InFlight,
+}
+
+impl Outcome {
+    /// The outcomes in the order of the summary, with their JSON names.
+    pub const NAMES: [&'static str; 6] = [
+        "delivered",
+        "left_for_vtep",
+        "left_node",
+        "not_seen_further",
+        "events_lost",
+        "in_flight",
+    ];
+
+    /// Position in [`Self::NAMES`].
+    #[must_use]
+    pub fn index(self) -> usize {
+        match self {
+            Self::Delivered => 0,
+            Self::LeftForVtep(_) => 1,
+            Self::LeftNode => 2,
+            Self::NotSeenFurther => 3,
+            Self::EventsLost => 4,
+            Self::InFlight => 5,
+        }
+    }
+}
+
+/// The road of one packet.
+#[derive(Clone, Debug)]
+pub struct Path {
+    /// Number of the packet in this session, from 1.
+    pub id: u64,
+    /// The packet, as the first tap saw it.
+    pub packet: Packet,
+    /// Its hops in order of time; at least one.
+    pub hops: Vec<Hop>,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// Equal packets were under way at once: a hop may belong to another.
+    pub ambiguous: bool,
+    /// For an echo reply: the round trip.
+    pub round_trip: Option<RoundTrip>,
+}
+
+impl Path {
+    /// Nanoseconds from the first hop to the last.
+    #[must_use]
+    pub fn duration_ns(&self) -> u64 {
+        match (self.hops.first(), self.hops.last()) {
+            (Some(first), Some(last)) => last.ts_ns.saturating_sub(first.ts_ns),
+            _ => 0,
+        }
+    }
+}

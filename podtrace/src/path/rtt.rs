@@ -1,0 +1,66 @@
+//! Echo requests and their replies: the round trip, split by interface.
+use std::collections::{HashMap, VecDeque};
+
+use crate::{event::Event, packet::EchoFlow, path::Hop};
+
+/// Requests remembered at most; the oldest is forgotten first.
+const REQUESTS_MAX: usize = 16_384;
+
+/// A round trip as seen from each interface that saw request and reply.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RoundTrip {
+    /// Interface number and nanoseconds from request to reply there, in the
+    /// order in which the request passed.
+    pub at: Vec<(u32, u64)>,
+}
+
+impl RoundTrip {
+    /// The whole round trip in nanoseconds.
+    #[must_use]
+    pub fn total_ns(&self) -> u64 {
+        self.at.first().map_or(0, |(_, ns)| *ns)
+    }
+}
+
+/// Where and when each echo request was seen.
+#[derive(Debug, Default)]
+pub struct Requests {
+    seen: HashMap<EchoFlow, Vec<(u32, u64)>>,
+    order: VecDeque<EchoFlow>,
+}
+
+impl Requests {
+    /// Remembers an event if it is an echo request.
+    pub fn note(&mut self, event: &Event) {
+        let Some((flow, false)) = event.packet.echo_pair() else {
+            return;
+        };
+        let places = self.seen.entry(flow).or_insert_with(|| {
+            self.order.push_back(flow);
+            Vec::new()
+        });
+        if places.iter().all(|(interface, _)| *interface != event.interface) {
+            places.push((event.interface, event.ts_ns));
+        }
+        if self.order.len() > REQUESTS_MAX
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.seen.remove(&oldest);
+        }
+    }
+
+    /// The round trip that a reply ends.
+    #[must_use]
+    pub fn round_trip(&self, flow: &EchoFlow, reply: &[Hop]) -> Option<RoundTrip> {
+        let at: Vec<_> = self
+            .seen
+            .get(flow)?
+            .iter()
+            .filter_map(|(interface, sent)| {
+                let hop = reply.iter().rfind(|hop| hop.interface == *interface)?;
+                Some((*interface, hop.ts_ns.checked_sub(*sent)?))
+            })
+            .collect();
+        (!at.is_empty()).then_some(RoundTrip { at })
+    }
+}

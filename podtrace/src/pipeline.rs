@@ -1,0 +1,195 @@
+//! From batches of records to output: decode, reorder, stitch, show.
+use std::collections::BTreeMap;
+
+use podtrace_ebpf::{
+    config::Counters,
+    record::{Direction, Record},
+};
+
+use crate::{
+    event::Event,
+    output::{Output, Summary, TapCount},
+    packet::{DecodeOptions, Network, Transport},
+    path::{
+        Outcome, Path,
+        builder::{Builder, World},
+        reorder::Reorder,
+    },
+    probe::ring::Batch,
+};
+
+/// Longest encapsulation before an inner IPv6 transport header's first eight
+/// bytes, plus a TCP header: what is left of the snap length goes into keys.
+const KEY_RESERVE: u32 = 144;
+
+/// How many payload bytes of each packet go into its key, for a snap length.
+#[must_use]
+pub fn key_payload(snaplen: u32) -> usize {
+    snaplen.saturating_sub(KEY_RESERVE).min(32) as usize
+}
+
+/// The pipeline's state.
+pub struct Pipeline {
+    world: World,
+    options: DecodeOptions,
+    reorder: Reorder,
+    builder: Builder,
+    output: Box<dyn Output>,
+    taps: BTreeMap<(u32, Direction), TapCount>,
+    lost_before: u64,
+    summary: Summary,
+    count: Option<u64>,
+    text: String,
+}
+
+impl Pipeline {
+    /// `timeout_ns`: how long a packet may stay between two hops;
+    /// `count`: how many packets to show.
+    #[must_use]
+    pub fn new(
+        options: DecodeOptions,
+        timeout_ns: u64,
+        count: Option<u64>,
+        output: Box<dyn Output>,
+    ) -> Self {
+        Self {
+            world: World::default(),
+            options,
+            reorder: Reorder::default(),
+            builder: Builder::new(timeout_ns),
+            output,
+            taps: BTreeMap::new(),
+            lost_before: 0,
+            summary: Summary::default(),
+            count,
+            text: String::new(),
+        }
+    }
+
+    /// What is known of the network, to be kept up to date.
+    pub fn world(&mut self) -> &mut World {
+        &mut self.world
+    }
+
+    /// UDP ports that carry VXLAN from now on.
+    pub fn set_vxlan_ports(&mut self, ports: Vec<u16>) {
+        self.options.vxlan_ports = ports;
+    }
+
+    /// The output and its buffer, for what is no event.
+    pub fn output(&mut self) -> (&mut dyn Output, &mut String, &World) {
+        (self.output.as_mut(), &mut self.text, &self.world)
+    }
+
+    /// Decodes a batch; its events come out when nothing older can follow.
+    pub fn push(&mut self, batch: &Batch) {
+        for bytes in batch.records() {
+            match Event::decode(bytes, &self.world.places, &self.options) {
+                Ok(event) => {
+                    let tap = self.taps.entry((event.interface, event.direction));
+                    tap.or_default().emitted += 1;
+                    self.reorder.push(event);
+                }
+                Err(_) => self.undecodable(bytes),
+            }
+        }
+        let events = self.reorder.release(0);
+        self.stitch(&events);
+    }
+
+    /// Counts a record that is damaged, at its tap if it can be told.
+    fn undecodable(&mut self, bytes: &[u8]) {
+        let tap = Record::decode(bytes).map_or((u32::MAX, Direction::Ingress), |record| {
+            (record.interface, record.direction)
+        });
+        self.taps.entry(tap).or_default().undecodable += 1;
+    }
+
+    fn stitch(&mut self, events: &[Event]) {
+        for event in events {
+            if matches!(event.packet.network, Network::Unreadable)
+                || matches!(event.packet.transport, Transport::Unreadable)
+            {
+                self.summary.unreadable += 1;
+            }
+            let packet = self.builder.push(event, &self.world);
+            if !self.is_done() {
+                self.output
+                    .event(&mut self.text, event, packet, &self.world);
+            }
+        }
+        self.show_finished();
+    }
+
+    fn show_finished(&mut self) {
+        for path in self.builder.take_finished() {
+            if !self.is_done() {
+                self.show(&path);
+            }
+        }
+    }
+
+    fn show(&mut self, path: &Path) {
+        self.summary.packets += 1;
+        self.summary.outcomes[path.outcome.index()] += 1;
+        self.output.path(&mut self.text, path, &self.world);
+    }
+
+    /// Whether as many packets were shown as were asked for.
+    #[must_use]
+    pub fn is_done(&self) -> bool {
+        self.count.is_some_and(|count| self.summary.packets >= count)
+    }
+
+    /// Whether [`Self::tick`] has something to wait for.
+    #[must_use]
+    pub fn is_waiting(&self) -> bool {
+        self.builder.is_waiting()
+    }
+
+    /// Time has passed: `now_ns` is that of a moment after which the ring was
+    /// empty, `counters` the kernel's.
+    pub fn tick(&mut self, now_ns: u64, counters: &BTreeMap<u32, [Counters; 2]>) {
+        let events = self.reorder.release(now_ns);
+        self.stitch(&events);
+        let lost: u64 = counters.values().flatten().map(|counters| counters.lost).sum();
+        self.builder.expire(now_ns, lost > self.lost_before);
+        if !self.builder.is_waiting() {
+            self.lost_before = lost;
+        }
+        self.show_finished();
+    }
+
+    /// Ends every path and writes the summary, given the final counters.
+    pub fn finish(
+        &mut self,
+        counters: &BTreeMap<u32, [Counters; 2]>,
+        duration_ns: u64,
+    ) -> &Summary {
+        let events = self.reorder.finish();
+        self.stitch(&events);
+        self.builder.finish();
+        self.show_finished();
+        for (interface, pair) in counters {
+            for (direction, counters) in [Direction::Ingress, Direction::Egress].into_iter().zip(pair)
+            {
+                let tap = self.taps.entry((*interface, direction)).or_default();
+                tap.set_kernel(*counters);
+            }
+        }
+        self.summary.duration_ns = duration_ns;
+        self.summary.taps = self
+            .taps
+            .iter()
+            .map(|((interface, direction), tap)| (*interface, *direction, *tap))
+            .collect();
+        self.output
+            .summary(&mut self.text, &self.summary, &self.world);
+        &self.summary
+    }
+
+    /// Takes the text that has gathered.
+    pub fn take_text(&mut self) -> String {
+        std::mem::take(&mut self.text)
+    }
+}

@@ -1,0 +1,8 @@
+//! The kernel side, loaded: programs, taps, counters. Dropping it detaches everything.
+pub mod btf;
+pub mod load;
+mod maps;
+pub mod ring;
+pub mod support;
+
+pub use load::{Probe, ProbeError, ProbeOptions};

@@ -1,0 +1,75 @@
+//! What podtrace needs of the process and the kernel, and what of it is missing.
+use std::{fs, io};
+
+use aya::{maps::MapType, programs::{SchedClassifier, TcAttachType}, sys::is_map_supported};
+
+/// Capabilities that tracing needs: name, number (linux/capability.h), what for.
+const NEEDED: [(&str, u32, &str); 4] = [
+    ("CAP_BPF", 39, "load programs"),
+    ("CAP_PERFMON", 38, "read kernel structures"),
+    ("CAP_NET_ADMIN", 12, "attach to interfaces"),
+    ("CAP_SYS_ADMIN", 21, "enter pods' network namespaces"),
+];
+
+/// The needed capabilities that this process lacks, with their purpose.
+///
+/// # Errors
+/// When `/proc/self/status` cannot be read.
+pub fn missing_capabilities() -> io::Result<Vec<String>> {
+    let status = fs::read_to_string("/proc/self/status")?;
+    Ok(missing_in(effective(&status).unwrap_or(0)))
+}
+
+fn effective(status: &str) -> Option<u64> {
+    let line = status.lines().find_map(|l| l.strip_prefix("CapEff:"))?;
+    u64::from_str_radix(line.trim(), 16).ok()
+}
+
+fn missing_in(effective: u64) -> Vec<String> {
+    NEEDED
+        .iter()
+        .filter(|(_, number, _)| effective >> number & 1 == 0)
+        .map(|(name, _, purpose)| format!("{name} ({purpose})"))
+        .collect()
+}
+
+/// What this kernel lacks, in words; empty when podtrace can run.
+#[must_use]
+pub fn missing_features() -> Vec<String> {
+    let ring = is_map_supported(MapType::RingBuf).unwrap_or(false);
+    let tcx = SchedClassifier::query_tcx("lo", TcAttachType::Ingress).is_ok();
+    let btf = fs::exists("/sys/kernel/btf/vmlinux").unwrap_or(false);
+    features_in(ring, tcx, btf)
+}
+
+fn features_in(ring: bool, tcx: bool, btf: bool) -> Vec<String> {
+    [
+        (ring, "BPF ring buffer (Linux 5.8 or later)"),
+        (tcx, "TCX attachment of TC programs (Linux 6.6 or later)"),
+        (btf, "/sys/kernel/btf/vmlinux (CONFIG_DEBUG_INFO_BTF)"),
+    ]
+    .into_iter()
+    .filter(|(present, _)| !present)
+    .map(|(_, text)| text.to_owned())
+    .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn capabilities_missing_are_named() {
+        assert_eq!(missing_in(u64::MAX), Vec::<String>::new());
+        assert_eq!(missing_in(!(1 << 39)), ["CAP_BPF (load programs)"]);
+        assert_eq!(missing_in(0).len(), NEEDED.len());
+        assert_eq!(effective("Name:\tx\nCapEff:\t000001ffffffffff\n"), Some(0x1ff_ffff_ffff));
+    }
+
+    #[test]
+    fn features_missing_are_named() {
+        assert!(features_in(true, true, true).is_empty());
+        let text = features_in(false, false, true).join(", ");
+        assert!(text.contains("ring buffer") && text.contains("6.6"), "{text}");
+    }
+}
