@@ -15,11 +15,13 @@ use crate::node::netns::NetNs;
 const UNDERLAY_LINK: &str = "eth0";
 const BRIDGE: &str = "cni0";
 const VXLAN: &str = "flannel.1";
+const POD_LINK: &str = "eth0";
 
 struct Builder<'a> {
     id: &'a str,
     spec: LabSpec,
     names: Vec<NsName>,
+    pods: Vec<Wire>,
 }
 
 /// Builds everything and waits until it can carry traffic.
@@ -27,16 +29,24 @@ pub(super) async fn build(
     id: &str,
     spec: LabSpec,
 ) -> Result<(Vec<LabNode>, Vec<NsName>), LabError> {
-    let names = Vec::new();
-    let mut builder = Builder { id, spec, names };
+    let mut builder = Builder {
+        id,
+        spec,
+        names: Vec::new(),
+        pods: Vec::new(),
+    };
     let wires = builder.node_wires().await?;
     builder.underlay(&wires).await?;
     let mut nodes = Vec::new();
     for (wire, node) in wires.iter().zip(1..) {
         nodes.push(builder.node(wire, node).await?);
     }
-    for wire in &wires {
-        wire.ready(&builder.node_links()).await?;
+    // Once everything is there: the kernel reports carriers in batches.
+    for (wire, node) in wires.iter().zip(&nodes) {
+        wire.ready(&builder.node_links(node)).await?;
+    }
+    for pod in &builder.pods {
+        pod.ready(&[POD_LINK.to_owned()]).await?;
     }
     Ok((nodes, builder.names))
 }
@@ -179,16 +189,16 @@ impl Builder<'_> {
     ) -> Result<LabPod, LabError> {
         let inside = self.namespace(&format!("node{node}-pod{pod}")).await?;
         let host_end = plan::veth(node, pod);
-        let pair = veth(&host_end, "eth0", &inside.ns, Some(plan::OVERLAY_MTU));
+        let pair = veth(&host_end, POD_LINK, &inside.ns, Some(plan::OVERLAY_MTU));
         wire.add_link(&host_end, pair).await?;
         plug(wire, &host_end, bridge).await?;
         self.pod_network(&inside, node, pod).await?;
-        inside.ready(&["eth0".to_owned()]).await?;
-        wire.ready(std::slice::from_ref(&host_end)).await?;
         let number = (usize::from(node) - 1) * self.spec.pods_per_node + usize::from(pod);
+        let netns = inside.ns.clone();
+        self.pods.push(inside);
         Ok(LabPod {
             name: format!("default/mypod{number}"),
-            netns: inside.ns,
+            netns,
             ipv4: plan::overlay4(node, plan::pod_host(pod)),
             ipv6: plan::overlay6(node, plan::pod_host(pod)),
             veth: host_end,
@@ -196,8 +206,8 @@ impl Builder<'_> {
     }
 
     async fn pod_network(&self, inside: &Wire, node: u8, pod: u8) -> Result<(), LabError> {
-        let link = inside.index("eth0").await?;
-        set_up(inside, "eth0", link).await?;
+        let link = inside.index(POD_LINK).await?;
+        set_up(inside, POD_LINK, link).await?;
         let host = plan::pod_host(pod);
         let v4 = (plan::overlay4(node, host), 24);
         let v6 = (plan::overlay6(node, host), 64);
@@ -231,9 +241,9 @@ impl Builder<'_> {
 
     /// The links of a node that must carry traffic. A bridge without ports
     /// never comes up.
-    fn node_links(&self) -> Vec<String> {
-        let mut links = Vec::new();
-        if self.spec.pods_per_node > 0 {
+    fn node_links(&self, node: &LabNode) -> Vec<String> {
+        let mut links: Vec<_> = node.pods.iter().map(|pod| pod.veth.clone()).collect();
+        if !links.is_empty() {
             links.push(BRIDGE.to_owned());
         }
         if self.spec.nodes > 1 {

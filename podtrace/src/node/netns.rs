@@ -2,7 +2,6 @@
 
 use std::fs::File;
 use std::io;
-use std::mem;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -172,7 +171,7 @@ fn display_name(path: &Path) -> String {
 fn current_cookie() -> io::Result<u64> {
     let socket = Socket::new(Domain::UNIX, Type::DGRAM, None)?;
     let mut cookie = 0_u64;
-    let mut length = mem::size_of::<u64>() as libc::socklen_t;
+    let mut length = size_of::<u64>() as libc::socklen_t;
     // SAFETY: `cookie` is valid for writes of `length` bytes and both outlive
     // the call; the descriptor is open while `socket` lives.
     let status = unsafe {
