@@ -1,1 +1,212 @@
 //! The lab: a flannel network of several nodes in network namespaces.
+//!
+//! Nothing is created in the caller's own namespace but names in `/run/netns`.
+
+mod build;
+mod name;
+mod plan;
+pub mod traffic;
+mod wire;
+
+use std::fmt::Write as _;
+use std::io;
+use std::net::{Ipv4Addr, Ipv6Addr};
+use std::process;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread;
+
+use thiserror::Error;
+
+use crate::node::netns::{NetNs, NetNsError};
+use name::NsName;
+
+static LABS: AtomicU32 = AtomicU32::new(0);
+
+/// What lab to build.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LabSpec {
+    /// Number of nodes, 1 to 9.
+    pub nodes: usize,
+    /// Pods on each node, at most 99.
+    pub pods_per_node: usize,
+    /// Whether there is IPv6 beside IPv4.
+    pub ipv6: bool,
+}
+
+/// What can go wrong in building or sweeping a lab.
+#[derive(Debug, Error)]
+pub enum LabError {
+    /// More than the addressing scheme holds, or nothing at all.
+    #[error(
+        "build a lab of {nodes} nodes with {pods_per_node} pods each: \
+         1 to 9 nodes and at most 99 pods a node are possible"
+    )]
+    Spec {
+        /// Nodes asked for.
+        nodes: usize,
+        /// Pods on each asked for.
+        pods_per_node: usize,
+    },
+    /// A step that goes through the file system or the scheduler failed.
+    #[error("{operation} {object}")]
+    System {
+        /// What was attempted.
+        operation: &'static str,
+        /// On what.
+        object: String,
+        /// Why it failed.
+        source: io::Error,
+    },
+    /// A namespace could not be entered.
+    #[error(transparent)]
+    NetNs(#[from] NetNsError),
+    /// The kernel refused a netlink request.
+    #[error("{operation} {object} in {netns}")]
+    Netlink {
+        /// What was attempted.
+        operation: &'static str,
+        /// On what.
+        object: String,
+        /// In which namespace.
+        netns: String,
+        /// Why it failed.
+        source: Box<rtnetlink::Error>,
+    },
+    /// A link or an address was not usable in time.
+    #[error("wait for {object} to be ready in {netns}: deadline passed")]
+    NotReady {
+        /// Link or addresses waited for.
+        object: String,
+        /// In which namespace.
+        netns: String,
+    },
+}
+
+/// A pod of the lab.
+#[derive(Debug, Clone)]
+pub struct LabPod {
+    /// `default/mypodK`, K counting over all nodes from 1.
+    pub name: String,
+    /// The pod's namespace.
+    pub netns: NetNs,
+    /// Address of its `eth0`.
+    pub ipv4: Ipv4Addr,
+    /// IPv6 address of its `eth0`; not assigned in a lab without IPv6.
+    pub ipv6: Ipv6Addr,
+    /// The host end of its veth pair, in the node's namespace.
+    pub veth: String,
+}
+
+/// A node of the lab.
+#[derive(Debug, Clone)]
+pub struct LabNode {
+    /// `node1`, `node2`, …
+    pub name: String,
+    /// The node's own namespace.
+    pub netns: NetNs,
+    /// Its address on the underlay, the VXLAN endpoint.
+    pub underlay: Ipv4Addr,
+    /// Its pods.
+    pub pods: Vec<LabPod>,
+}
+
+/// A running lab. Dropping it removes everything it made.
+#[derive(Debug)]
+pub struct Lab {
+    /// `podtrace-<pid>-<counter>`, the prefix of its namespaces' names.
+    pub id: String,
+    /// The nodes.
+    pub nodes: Vec<LabNode>,
+    /// Removes the names when dropped; namespaces end with their last holder.
+    _names: Vec<NsName>,
+}
+
+impl Lab {
+    /// Sweeps leftovers and builds a lab. May be called from anywhere: it
+    /// works on a thread and a runtime of its own.
+    pub fn new(spec: LabSpec) -> Result<Self, LabError> {
+        spec.check()?;
+        Self::sweep()?;
+        let counter = LABS.fetch_add(1, Ordering::Relaxed);
+        let id = format!("{}{}-{counter}", name::PREFIX, process::id());
+        let (nodes, names) = on_own_runtime(async || build::build(&id, spec).await)?;
+        Ok(Self {
+            id,
+            nodes,
+            _names: names,
+        })
+    }
+
+    /// Removes what labs of dead processes left in `/run/netns`; returns how
+    /// many namespaces those were.
+    pub fn sweep() -> Result<usize, LabError> {
+        name::sweep()
+    }
+
+    /// One line for each pod: `<netns file name> <namespace/pod>`.
+    #[must_use]
+    pub fn pod_table(&self) -> String {
+        let mut table = String::new();
+        for pod in self.nodes.iter().flat_map(|node| &node.pods) {
+            // Writing to a string cannot fail.
+            let _ = writeln!(table, "{} {}", pod.netns.name, pod.name);
+        }
+        table
+    }
+}
+
+impl LabSpec {
+    fn check(self) -> Result<(), LabError> {
+        if (1..=9).contains(&self.nodes) && self.pods_per_node <= 99 {
+            return Ok(());
+        }
+        Err(LabError::Spec {
+            nodes: self.nodes,
+            pods_per_node: self.pods_per_node,
+        })
+    }
+}
+
+/// Runs a future to its end where the caller's own runtime does not matter.
+fn on_own_runtime<T: Send>(
+    work: impl AsyncFnOnce() -> Result<T, LabError> + Send,
+) -> Result<T, LabError> {
+    let fail = |source| LabError::System {
+        operation: "start",
+        object: "the lab's runtime".to_owned(),
+        source,
+    };
+    thread::scope(|scope| {
+        let builder = thread::Builder::new()
+            .name("lab".to_owned())
+            .spawn_scoped(scope, || {
+                tokio::runtime::Builder::new_current_thread()
+                    .enable_all()
+                    .build()
+                    .map_err(fail)?
+                    .block_on(work())
+            })
+            .map_err(fail)?;
+        match builder.join() {
+            Ok(result) => result,
+            Err(panic) => std::panic::resume_unwind(panic),
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn impossible_sizes_are_refused() {
+        for (nodes, pods_per_node) in [(0, 1), (10, 1), (1, 100)] {
+            let spec = LabSpec {
+                nodes,
+                pods_per_node,
+                ipv6: false,
+            };
+            assert!(matches!(Lab::new(spec), Err(LabError::Spec { .. })));
+        }
+    }
+}

@@ -1,1 +1,215 @@
 //! A network namespace that can be entered.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread;
+
+use nix::sched::{CloneFlags, setns};
+use socket2::{Domain, Socket, Type};
+use thiserror::Error;
+
+/// Where named network namespaces are bind-mounted.
+pub const NETNS_DIR: &str = "/run/netns";
+
+/// What can go wrong with a network namespace.
+#[derive(Debug, Error)]
+pub enum NetNsError {
+    /// The file that stands for the namespace cannot be opened or read.
+    #[error("open network namespace {path}")]
+    Open {
+        /// The file.
+        path: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// A thread cannot be started or cannot enter the namespace.
+    #[error("enter network namespace {name}")]
+    Enter {
+        /// The namespace.
+        name: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// The namespace's cookie cannot be read.
+    #[error("read the cookie of network namespace {name}")]
+    Cookie {
+        /// The namespace.
+        name: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// A netlink connection cannot be opened in the namespace.
+    #[error("open netlink in network namespace {name}")]
+    Netlink {
+        /// The namespace.
+        name: String,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+impl From<NetNsError> for io::Error {
+    fn from(error: NetNsError) -> Self {
+        Self::other(error)
+    }
+}
+
+/// An open network namespace. It stays alive as long as a clone of this does.
+#[derive(Debug, Clone)]
+pub struct NetNs {
+    file: Arc<File>,
+    /// Inode of the namespace, as in `net:[4026531840]`.
+    pub inode: u64,
+    /// The kernel's `SO_NETNS_COOKIE`: unlike the inode, never reused.
+    pub cookie: u64,
+    /// Name for display.
+    pub name: String,
+}
+
+impl NetNs {
+    /// The namespace of the calling thread, named `net:[inode]`.
+    pub fn current() -> Result<Self, NetNsError> {
+        let mut ns = Self::open("/proc/thread-self/ns/net")?;
+        ns.name = format!("net:[{}]", ns.inode);
+        Ok(ns)
+    }
+
+    /// Opens a namespace by its name in `/run/netns`, or by a path.
+    pub fn open(name_or_path: impl AsRef<Path>) -> Result<Self, NetNsError> {
+        let path = locate(name_or_path.as_ref());
+        let fail = |source| NetNsError::Open {
+            path: path.display().to_string(),
+            source,
+        };
+        let file = File::open(&path).map_err(fail)?;
+        let inode = file.metadata().map_err(fail)?.ino();
+        let mut ns = Self {
+            file: Arc::new(file),
+            inode,
+            cookie: 0,
+            name: display_name(&path),
+        };
+        ns.cookie = ns
+            .run(current_cookie)?
+            .map_err(|source| NetNsError::Cookie {
+                name: ns.name.clone(),
+                source,
+            })?;
+        Ok(ns)
+    }
+
+    /// Runs `f` on a fresh thread inside the namespace and waits for it.
+    /// The calling thread stays where it is; a panic of `f` goes on in it.
+    pub fn run<T: Send>(&self, f: impl FnOnce() -> T + Send) -> Result<T, NetNsError> {
+        let fail = |source| NetNsError::Enter {
+            name: self.name.clone(),
+            source,
+        };
+        thread::scope(|scope| {
+            let entered = thread::Builder::new()
+                .name("netns".to_owned())
+                .spawn_scoped(scope, || {
+                    setns(self.as_fd(), CloneFlags::CLONE_NEWNET)?;
+                    Ok::<T, nix::Error>(f())
+                })
+                .map_err(fail)?;
+            match entered.join() {
+                Ok(result) => result.map_err(|errno| fail(errno.into())),
+                Err(panic) => std::panic::resume_unwind(panic),
+            }
+        })
+    }
+
+    /// Opens a netlink connection in the namespace. It is driven by a task on
+    /// the current tokio runtime and ends with the last clone of the handle.
+    pub fn netlink(&self) -> Result<rtnetlink::Handle, NetNsError> {
+        let fail = |source| NetNsError::Netlink {
+            name: self.name.clone(),
+            source,
+        };
+        let runtime =
+            tokio::runtime::Handle::try_current().map_err(|e| fail(io::Error::other(e)))?;
+        let (connection, handle, _) = self
+            .run(|| {
+                let _entered = runtime.enter();
+                rtnetlink::new_connection()
+            })?
+            .map_err(fail)?;
+        runtime.spawn(connection);
+        Ok(handle)
+    }
+}
+
+impl AsFd for NetNs {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
+    }
+}
+
+/// A bare name is looked up in the directory of named namespaces.
+fn locate(name_or_path: &Path) -> PathBuf {
+    if name_or_path.components().count() == 1 && name_or_path.is_relative() {
+        Path::new(NETNS_DIR).join(name_or_path)
+    } else {
+        name_or_path.to_owned()
+    }
+}
+
+/// The bare name if the namespace has one, else the path.
+fn display_name(path: &Path) -> String {
+    path.strip_prefix(NETNS_DIR)
+        .unwrap_or(path)
+        .display()
+        .to_string()
+}
+
+/// The cookie of the calling thread's namespace.
+fn current_cookie() -> io::Result<u64> {
+    let socket = Socket::new(Domain::UNIX, Type::DGRAM, None)?;
+    let mut cookie = 0_u64;
+    let mut length = size_of::<u64>() as libc::socklen_t;
+    // SAFETY: `cookie` is valid for writes of `length` bytes and both outlive
+    // the call; the descriptor is open while `socket` lives.
+    let status = unsafe {
+        libc::getsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_NETNS_COOKIE,
+            (&raw mut cookie).cast(),
+            &raw mut length,
+        )
+    };
+    if status == 0 {
+        Ok(cookie)
+    } else {
+        Err(io::Error::last_os_error())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bare_names_are_looked_up_and_paths_kept() {
+        assert_eq!(locate(Path::new("blue")), Path::new("/run/netns/blue"));
+        assert_eq!(
+            locate(Path::new("/proc/1/ns/net")),
+            Path::new("/proc/1/ns/net")
+        );
+        assert_eq!(display_name(Path::new("/run/netns/blue")), "blue");
+    }
+
+    #[test]
+    fn a_missing_namespace_is_named_in_the_error() {
+        let error = NetNs::open("podtrace-no-such-namespace").unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "open network namespace /run/netns/podtrace-no-such-namespace"
+        );
+    }
+}

@@ -1,0 +1,182 @@
+//! Netlink requests and settings of one namespace of the lab.
+
+use std::fs;
+use std::io;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use futures_util::TryStreamExt;
+use rtnetlink::packet_route::address::{AddressAttribute, AddressFlags, AddressMessage};
+use rtnetlink::packet_route::link::{LinkAttribute, LinkMessage, State};
+use rtnetlink::packet_route::neighbour::NeighbourFlags;
+use rtnetlink::packet_route::route::RouteMessage;
+use rtnetlink::{Handle, LinkUnspec};
+use tokio::time::{Instant, sleep};
+
+use super::LabError;
+use crate::node::netns::NetNs;
+
+const READY_DEADLINE: Duration = Duration::from_secs(5);
+const READY_POLL: Duration = Duration::from_millis(2);
+
+/// A namespace with a netlink connection inside.
+pub(super) struct Wire {
+    pub(super) ns: NetNs,
+    netlink: Handle,
+}
+
+impl Wire {
+    /// Connects, turns duplicate address detection off and sets `lo` up.
+    pub(super) async fn open(ns: NetNs, ipv6: bool) -> Result<Self, LabError> {
+        let netlink = ns.netlink()?;
+        let wire = Self { ns, netlink };
+        if ipv6 {
+            for scope in ["all", "default"] {
+                wire.sysctl(&format!("ipv6/conf/{scope}/disable_ipv6"), "0")?;
+                wire.sysctl(&format!("ipv6/conf/{scope}/accept_dad"), "0")?;
+            }
+        }
+        wire.set_link("lo", LinkUnspec::new_with_name("lo").up().build())
+            .await?;
+        Ok(wire)
+    }
+
+    /// Writes a setting under `/proc/sys/net`, which shows the settings of
+    /// the namespace the writing thread is in.
+    pub(super) fn sysctl(&self, key: &str, value: &str) -> Result<(), LabError> {
+        let path = format!("/proc/sys/net/{key}");
+        let written: io::Result<()> = self.ns.run(|| fs::write(&path, value))?;
+        written.map_err(|source| LabError::System {
+            operation: "write",
+            object: format!("{path} in {}", self.ns.name),
+            source,
+        })
+    }
+
+    /// Adds a link and returns its index.
+    pub(super) async fn add_link(&self, name: &str, link: LinkMessage) -> Result<u32, LabError> {
+        let added = self.netlink.link().add(link).execute().await;
+        added.map_err(|e| self.refused("add link", name, e))?;
+        self.index(name).await
+    }
+
+    /// Changes a link, which the message names by index or name.
+    pub(super) async fn set_link(&self, name: &str, link: LinkMessage) -> Result<(), LabError> {
+        let set = self.netlink.link().set(link).execute().await;
+        set.map_err(|e| self.refused("set link", name, e))
+    }
+
+    /// The index of a link.
+    pub(super) async fn index(&self, name: &str) -> Result<u32, LabError> {
+        Ok(self.link(name).await?.header.index)
+    }
+
+    async fn link(&self, name: &str) -> Result<LinkMessage, LabError> {
+        let request = self.netlink.link().get().match_name(name.to_owned());
+        let link = std::pin::pin!(request.execute()).try_next().await;
+        link.and_then(|link| link.ok_or(rtnetlink::Error::RequestFailed))
+            .map_err(|e| self.refused("find link", name, e))
+    }
+
+    /// Assigns an address that is usable at once.
+    pub(super) async fn add_address(
+        &self,
+        link: u32,
+        address: IpAddr,
+        prefix: u8,
+    ) -> Result<(), LabError> {
+        let mut request = self.netlink.address().add(link, address, prefix);
+        if address.is_ipv6() {
+            let flags = AddressAttribute::Flags(AddressFlags::Nodad);
+            request.message_mut().attributes.push(flags);
+        }
+        let added = request.execute().await;
+        added.map_err(|e| self.refused("add address", &address.to_string(), e))
+    }
+
+    /// Adds a route.
+    pub(super) async fn add_route(&self, what: &str, route: RouteMessage) -> Result<(), LabError> {
+        let added = self.netlink.route().add(route).execute().await;
+        added.map_err(|e| self.refused("add route", what, e))
+    }
+
+    /// Adds a permanent neighbour.
+    pub(super) async fn add_neighbour(
+        &self,
+        link: u32,
+        address: IpAddr,
+        mac: [u8; 6],
+    ) -> Result<(), LabError> {
+        let request = self.netlink.neighbours().add(link, address);
+        let added = request.link_layer_address(&mac).execute().await;
+        added.map_err(|e| self.refused("add neighbour", &address.to_string(), e))
+    }
+
+    /// Tells a VXLAN link behind which endpoint a MAC address is.
+    pub(super) async fn add_fdb(
+        &self,
+        link: u32,
+        mac: [u8; 6],
+        endpoint: IpAddr,
+    ) -> Result<(), LabError> {
+        let request = self.netlink.neighbours().add_bridge(link, &mac);
+        let request = request.destination(endpoint).flags(NeighbourFlags::Own);
+        let added = request.execute().await;
+        added.map_err(|e| self.refused("add forwarding entry", &endpoint.to_string(), e))
+    }
+
+    /// Waits until the links carry traffic and no address is tentative.
+    pub(super) async fn ready(&self, links: &[String]) -> Result<(), LabError> {
+        let deadline = Instant::now() + READY_DEADLINE;
+        while let Some(object) = self.unready(links).await? {
+            if Instant::now() >= deadline {
+                let netns = self.ns.name.clone();
+                return Err(LabError::NotReady { object, netns });
+            }
+            sleep(READY_POLL).await;
+        }
+        Ok(())
+    }
+
+    /// The first thing that is not ready.
+    async fn unready(&self, links: &[String]) -> Result<Option<String>, LabError> {
+        for name in links {
+            if !is_up(&self.link(name).await?) {
+                return Ok(Some(format!("link {name}")));
+            }
+        }
+        let mut addresses = std::pin::pin!(self.netlink.address().get().execute());
+        loop {
+            let next = addresses.try_next().await;
+            match next.map_err(|e| self.refused("list", "addresses", e))? {
+                Some(address) if is_tentative(&address) => {
+                    return Ok(Some("an ipv6 address".to_owned()));
+                }
+                Some(_) => {}
+                None => return Ok(None),
+            }
+        }
+    }
+
+    fn refused(&self, operation: &'static str, object: &str, source: rtnetlink::Error) -> LabError {
+        LabError::Netlink {
+            operation,
+            object: object.to_owned(),
+            netns: self.ns.name.clone(),
+            source: Box::new(source),
+        }
+    }
+}
+
+/// Links without a carrier of their own (VXLAN) stay `Unknown`.
+fn is_up(link: &LinkMessage) -> bool {
+    link.attributes
+        .iter()
+        .any(|a| matches!(a, LinkAttribute::OperState(State::Up | State::Unknown)))
+}
+
+fn is_tentative(address: &AddressMessage) -> bool {
+    address.attributes.iter().any(
+        |a| matches!(a, AddressAttribute::Flags(flags) if flags.contains(AddressFlags::Tentative)),
+    )
+}

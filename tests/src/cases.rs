@@ -1,0 +1,3 @@
+//! The cases, one module for each subject.
+
+mod lab;

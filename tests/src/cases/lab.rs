@@ -1,0 +1,120 @@
+//! The lab carries traffic on every road and leaves nothing behind.
+
+use std::fs;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::process;
+
+use podtrace::lab::traffic::{ping, tcp_exchange, udp_exchange};
+use podtrace::lab::{Lab, LabPod, LabSpec};
+use podtrace::node::netns::NetNs;
+
+const TWO_NODES: LabSpec = LabSpec {
+    nodes: 2,
+    pods_per_node: 2,
+    ipv6: true,
+};
+
+fn own_names() -> Vec<String> {
+    let prefix = format!("podtrace-{}-", process::id());
+    fs::read_dir("/run/netns")
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .filter(|name| name.starts_with(&prefix))
+        .collect()
+}
+
+/// Within a pod, to a pod of the same node, across nodes; both families.
+fn roads(lab: &Lab) -> Vec<(&LabPod, &LabPod, IpAddr)> {
+    let one = &lab.nodes[0].pods[0];
+    let mut roads = vec![
+        (one, one, Ipv4Addr::LOCALHOST.into()),
+        (one, one, Ipv6Addr::LOCALHOST.into()),
+    ];
+    for other in [&lab.nodes[0].pods[1], &lab.nodes[1].pods[0]] {
+        roads.push((one, other, other.ipv4.into()));
+        roads.push((one, other, other.ipv6.into()));
+    }
+    roads
+}
+
+#[test]
+fn every_road_answers_and_nothing_is_left() {
+    let lab = Lab::new(TWO_NODES).unwrap();
+    for (from, to, addr) in roads(&lab) {
+        let answers = ping(&from.netns, addr, 7, 3, 56).unwrap();
+        assert_eq!(answers.len(), 3, "ping {addr}");
+        let service = SocketAddr::new(addr, 8080);
+        let echoed = tcp_exchange(&from.netns, &to.netns, service, 100_000).unwrap();
+        assert_eq!(echoed, 100_000, "tcp {addr}");
+        let answered = udp_exchange(&from.netns, &to.netns, service, 5, b"hello").unwrap();
+        assert_eq!(answered, 5, "udp {addr}");
+    }
+    drop(lab);
+    assert_eq!(own_names(), Vec::<String>::new());
+}
+
+#[test]
+fn three_nodes_meet_over_a_bridge() {
+    let spec = LabSpec {
+        nodes: 3,
+        pods_per_node: 1,
+        ipv6: true,
+    };
+    let lab = Lab::new(spec).unwrap();
+    let from = &lab.nodes[0].pods[0].netns;
+    let to = &lab.nodes[2].pods[0];
+    assert_eq!(ping(from, to.ipv4.into(), 1, 1, 0).unwrap().len(), 1);
+    assert_eq!(ping(from, to.ipv6.into(), 1, 1, 0).unwrap().len(), 1);
+}
+
+#[test]
+fn a_single_node_needs_no_overlay() {
+    let spec = LabSpec {
+        nodes: 1,
+        pods_per_node: 2,
+        ipv6: false,
+    };
+    let lab = Lab::new(spec).unwrap();
+    let pods = &lab.nodes[0].pods;
+    let answers = ping(&pods[0].netns, pods[1].ipv4.into(), 1, 1, 0).unwrap();
+    assert_eq!(answers.len(), 1);
+}
+
+#[test]
+fn a_lab_is_named_after_its_process_and_pods_count_across_nodes() {
+    let lab = Lab::new(TWO_NODES).unwrap();
+    let id = &lab.id;
+    assert_eq!(
+        lab.pod_table(),
+        format!(
+            "{id}-node1-pod1 default/mypod1\n{id}-node1-pod2 default/mypod2\n\
+             {id}-node2-pod1 default/mypod3\n{id}-node2-pod2 default/mypod4\n"
+        )
+    );
+    let pod = &lab.nodes[1].pods[0];
+    let reopened = NetNs::open(&pod.netns.name).unwrap();
+    assert_eq!(reopened.cookie, pod.netns.cookie);
+    assert_ne!(reopened.cookie, NetNs::current().unwrap().cookie);
+    assert_eq!(pod.veth, "veth0201");
+}
+
+#[test]
+fn a_panic_leaves_nothing() {
+    let result = std::panic::catch_unwind(|| {
+        let _lab = Lab::new(TWO_NODES).unwrap();
+        panic!("in the middle of a test");
+    });
+    assert!(result.is_err());
+    assert_eq!(own_names(), Vec::<String>::new());
+}
+
+#[test]
+fn leftovers_of_a_dead_process_are_swept() {
+    let mut child = process::Command::new("true").spawn().unwrap();
+    child.wait().unwrap();
+    let path = format!("/run/netns/podtrace-{}-0-node1", child.id());
+    fs::create_dir_all("/run/netns").unwrap();
+    fs::write(&path, "").unwrap();
+    assert!(Lab::sweep().unwrap() >= 1);
+    assert!(!fs::exists(&path).unwrap());
+}
