@@ -84,6 +84,9 @@ fn prepare_environment(workspace: &Path) -> Result<()> {
     unsafe {
         env::set_var("PATH", path);
         env::set_var("RUSTC_BOOTSTRAP", "1");
+        // aya-build turns each "Compiling …" into a warning of ours; what the
+        // compiler has to say still arrives.
+        env::set_var("CARGO_TERM_QUIET", "true");
     }
     Ok(())
 }
