@@ -1,1 +1,57 @@
-fn main() {}
+//! podtrace's chores: `cargo xtask setup | demo | test | lint | ci`.
+
+mod artifact;
+mod ci;
+mod cmd;
+mod demo;
+mod lint;
+mod report;
+mod setup;
+mod test;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+use crate::cmd::Workspace;
+
+/// podtrace's chores
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Cli {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Install what building and testing need, as far as it is missing
+    Setup,
+    /// Build podtrace and run `podtrace demo` as root
+    Demo(demo::Args),
+    /// Run every test; those that need a real kernel and namespaces as root
+    Test,
+    /// Check formatting and run clippy for the host and the BPF target
+    Lint,
+    /// lint, then test
+    Ci,
+}
+
+fn main() -> ExitCode {
+    run(&Cli::parse()).unwrap_or_else(|error| {
+        eprintln!("error: {error:#}");
+        ExitCode::FAILURE
+    })
+}
+
+fn run(cli: &Cli) -> Result<ExitCode> {
+    let workspace = Workspace::find()?;
+    match &cli.task {
+        Task::Setup => setup::run(&workspace).map(|()| ExitCode::SUCCESS),
+        Task::Demo(args) => demo::run(&workspace, args),
+        Task::Test => Ok(test::run(&workspace)),
+        Task::Lint => lint::run(&workspace).map(|()| ExitCode::SUCCESS),
+        Task::Ci => ci::run(&workspace),
+    }
+}

@@ -1,0 +1,99 @@
+//! Builds the kernel side (podtrace-ebpf) for the BPF target and leaves the
+//! object at `$OUT_DIR/podtrace-ebpf`, where podtrace embeds it from.
+//!
+//! The stable toolchain does this too: `RUSTC_BOOTSTRAP=1` opens
+//! `-Z build-std=core` for this one nested build only.
+
+use std::{
+    env, fs, iter,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context as _, Result, bail};
+use aya_build::{Package, Toolchain, build_ebpf};
+
+/// The crate, and the object's name in `OUT_DIR`.
+const KERNEL_SIDE: &str = "podtrace-ebpf";
+/// Used when cargo was not started by rustup; the same as in rust-toolchain.toml.
+const TOOLCHAIN: &str = "1.95.0";
+
+fn main() -> Result<()> {
+    println!("cargo:rerun-if-changed=build.rs");
+    println!("cargo:rerun-if-env-changed=AYA_BUILD_SKIP");
+
+    let manifest_dir = dir_from_env("CARGO_MANIFEST_DIR")?;
+    let workspace = manifest_dir
+        .parent()
+        .context("podtrace's manifest is not inside a workspace")?;
+    // The profile the object is built with stands there.
+    println!(
+        "cargo:rerun-if-changed={}",
+        workspace.join("Cargo.toml").display()
+    );
+
+    if skipped() {
+        // Enough for `include_bytes!` to compile; loading it fails at run time.
+        let object = dir_from_env("OUT_DIR")?.join(KERNEL_SIDE);
+        fs::write(&object, [])
+            .with_context(|| format!("cannot write the empty {}", object.display()))?;
+        println!("cargo:warning=AYA_BUILD_SKIP is set: this podtrace has no kernel program");
+        return Ok(());
+    }
+
+    prepare_environment(workspace)?;
+
+    let toolchain = env::var("RUSTUP_TOOLCHAIN").unwrap_or_else(|_unset| TOOLCHAIN.to_owned());
+    let root_dir = workspace.join(KERNEL_SIDE);
+    let root_dir = root_dir
+        .to_str()
+        .context("the workspace's path is not valid UTF-8")?;
+    build_ebpf(
+        [Package {
+            name: KERNEL_SIDE,
+            root_dir,
+            ..Default::default()
+        }],
+        Toolchain::Custom(&toolchain),
+    )
+    .context("cannot build the kernel side; if core or a tool is missing, run cargo xtask setup")
+}
+
+/// The same reading of `AYA_BUILD_SKIP` as aya-build's.
+fn skipped() -> bool {
+    env::var_os("AYA_BUILD_SKIP")
+        .is_some_and(|value| value == "1" || value.eq_ignore_ascii_case("true"))
+}
+
+/// Lets the nested cargo use `-Z build-std` and find xtask's bpf-linker.
+fn prepare_environment(workspace: &Path) -> Result<()> {
+    let tools = workspace.join("target").join("tools").join("bin");
+    let inherited = env::var_os("PATH").unwrap_or_default();
+    let path = env::join_paths(iter::once(tools).chain(env::split_paths(&inherited)))
+        .context("cannot put xtask's tools before PATH")?;
+
+    let linker = env::split_paths(&path)
+        .map(|dir| dir.join("bpf-linker"))
+        .find(|file| file.is_file());
+    let Some(linker) = linker else {
+        bail!("bpf-linker is missing: run cargo xtask setup");
+    };
+    println!("cargo:rerun-if-changed={}", linker.display());
+
+    // SAFETY: a build script is a process of its own and this one has a single
+    // thread here: build_ebpf starts its threads later.
+    unsafe {
+        env::set_var("PATH", path);
+        env::set_var("RUSTC_BOOTSTRAP", "1");
+        // aya-build turns each "Compiling …" into a warning of ours; what the
+        // compiler has to say still arrives.
+        env::set_var("CARGO_TERM_QUIET", "true");
+    }
+    Ok(())
+}
+
+/// A directory cargo hands to every build script.
+fn dir_from_env(name: &str) -> Result<PathBuf> {
+    env::var_os(name)
+        .map(PathBuf::from)
+        .with_context(|| format!("{name} is not set: cargo runs this, not you"))
+}

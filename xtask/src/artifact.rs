@@ -1,0 +1,84 @@
+//! Building something and learning from cargo where it is.
+
+use std::{
+    path::{Path, PathBuf},
+    process::Stdio,
+};
+
+use anyhow::{Context as _, Result, bail};
+
+use crate::cmd::{Workspace, show};
+
+/// Cargo's messages as JSON on stdout, its diagnostics readable on stderr.
+const JSON: &str = "--message-format=json-render-diagnostics";
+
+/// Builds podtrace in release mode; returns the binary.
+pub(crate) fn podtrace(workspace: &Workspace) -> Result<PathBuf> {
+    let args = ["build", "--release", "-p", "podtrace", "--bins", JSON];
+    executables(workspace, &args)?
+        .into_iter()
+        .find(|path| path.file_name() == Some("podtrace".as_ref()))
+        .context("cargo built no podtrace binary")
+}
+
+/// Builds the end-to-end tests without running them; returns the test binaries.
+pub(crate) fn root_tests(workspace: &Workspace) -> Result<Vec<PathBuf>> {
+    executables(
+        workspace,
+        &["test", "-p", "podtrace-tests", "--no-run", JSON],
+    )
+}
+
+fn executables(workspace: &Workspace, args: &[&str]) -> Result<Vec<PathBuf>> {
+    let mut command = workspace.cargo()?;
+    command.args(args).stderr(Stdio::inherit());
+    let output = command
+        .output()
+        .with_context(|| format!("cannot run {}", show(&command)))?;
+    if !output.status.success() {
+        bail!("{} failed: {}", show(&command), output.status);
+    }
+    let messages = String::from_utf8(output.stdout)
+        .with_context(|| format!("{} did not print UTF-8", show(&command)))?;
+    let paths: Vec<_> = messages.lines().filter_map(executable).collect();
+    // A wrong path would show up much later, as somebody else's error.
+    if let Some(missing) = paths.iter().find(|path| !path.is_file()) {
+        bail!("cargo named {}, which is not there", missing.display());
+    }
+    Ok(paths)
+}
+
+/// The path in an artifact message of cargo's, if it made an executable.
+///
+/// One field of one known message does not justify a JSON parser among the
+/// dependencies; a string's escapes are all this has to know.
+fn executable(message: &str) -> Option<PathBuf> {
+    if !message.starts_with(r#"{"reason":"compiler-artifact""#) {
+        return None;
+    }
+    let (_before, value) = message.split_once(r#","executable":""#)?;
+    let mut path = String::new();
+    let mut chars = value.chars();
+    loop {
+        match chars.next()? {
+            '"' => return Some(Path::new(&path).to_path_buf()),
+            '\\' => path.push(chars.next()?),
+            other => path.push(other),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn executable_is_read_from_artifacts_only() {
+        let line = r#"{"reason":"compiler-artifact","target":{"name":"a"},"executable":"/x/a \"b\"","fresh":true}"#;
+        assert_eq!(executable(line), Some(PathBuf::from(r#"/x/a "b""#)));
+        let lib = r#"{"reason":"compiler-artifact","executable":null,"fresh":true}"#;
+        assert_eq!(executable(lib), None);
+        let other = r#"{"reason":"build-finished","success":true,"executable":"/x"}"#;
+        assert_eq!(executable(other), None);
+    }
+}

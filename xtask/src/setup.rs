@@ -1,0 +1,150 @@
+//! `cargo xtask setup`: installs what is missing, and says so.
+
+use std::{
+    env,
+    ffi::OsStr,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use anyhow::{Context as _, Result, bail};
+
+use crate::cmd::{Root, Workspace, program, run as run_command, show, step};
+
+/// The linker of the kernel side, at the version it is tested with.
+const BPF_LINKER: (&str, &str) = ("bpf-linker", "0.10.1");
+
+/// Toolchain components, each with a path in the sysroot that proves it.
+const COMPONENTS: &[(&str, &str)] = &[
+    ("rust-src", "lib/rustlib/src/rust/library/core"),
+    ("rustfmt", "bin/cargo-fmt"),
+    ("clippy", "bin/cargo-clippy"),
+];
+
+/// Debian packages, each with the program it is wanted for.
+const PACKAGES: &[(&str, &str)] = &[("tcpdump", "tcpdump")];
+
+/// Installs everything that is not there yet.
+pub(crate) fn run(workspace: &Workspace) -> Result<()> {
+    step("setup", || {
+        components(workspace)?;
+        bpf_linker(workspace)?;
+        packages()
+    })
+}
+
+fn already_there(what: &str) {
+    eprintln!("    {what}: already there");
+}
+
+fn installing(what: &str) {
+    eprintln!("    {what}: installing …");
+}
+
+fn components(workspace: &Workspace) -> Result<()> {
+    let sysroot = sysroot(workspace)?;
+    for (component, proof) in COMPONENTS {
+        if sysroot.join(proof).exists() {
+            already_there(component);
+            continue;
+        }
+        if program("rustup").is_none() {
+            bail!(
+                "{component} is missing from {} and there is no rustup to add it: \
+                 install rustup, or {component} by your distribution's means",
+                sysroot.display()
+            );
+        }
+        installing(component);
+        // In the workspace, where rust-toolchain.toml chooses the toolchain.
+        let mut rustup = Command::new("rustup");
+        rustup
+            .current_dir(workspace.root())
+            .args(["component", "add", component]);
+        run_command(&mut rustup)?;
+    }
+    Ok(())
+}
+
+fn sysroot(workspace: &Workspace) -> Result<PathBuf> {
+    let mut rustc = Command::new(env::var_os("RUSTC").unwrap_or_else(|| "rustc".into()));
+    rustc
+        .current_dir(workspace.root())
+        .args(["--print", "sysroot"]);
+    let printed = output(&mut rustc)?;
+    Ok(PathBuf::from(printed.trim_end()))
+}
+
+fn bpf_linker(workspace: &Workspace) -> Result<()> {
+    let (name, version) = BPF_LINKER;
+    let tools = workspace.tools();
+    let what = format!("{name} {version}");
+    if has_version(&tools.join("bin").join(name), &what) {
+        already_there(&what);
+        return Ok(());
+    }
+    installing(&what);
+    let mut install = workspace.cargo()?;
+    // --force: what may lie there is another version, or not cargo's.
+    install
+        .args(["install", "--locked", "--force", "--root"])
+        .arg(&tools)
+        .arg(format!("{name}@{version}"));
+    run_command(&mut install)
+}
+
+/// Whether the program is there and runs: a half-written file does not count.
+fn has_version(program: &Path, expected: &str) -> bool {
+    output(Command::new(program).arg("--version"))
+        .is_ok_and(|printed| printed.lines().next().map(str::trim) == Some(expected))
+}
+
+fn packages() -> Result<()> {
+    let mut missing = Vec::new();
+    for &(package, wanted) in PACKAGES {
+        if program(wanted).is_some() {
+            already_there(package);
+        } else {
+            missing.push(package);
+        }
+    }
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let list = missing.join(" ");
+    if program("apt-get").is_none() {
+        bail!("missing: {list}; there is no apt-get here, install it by your system's means");
+    }
+    let root = Root::find()
+        .map_err(anyhow::Error::msg)
+        .with_context(|| format!("cannot install {list}"))?;
+    for package in &missing {
+        installing(package);
+    }
+    run_command(apt_get(root).arg("update"))?;
+    run_command(
+        apt_get(root)
+            .args(["install", "--yes", "--no-install-recommends"])
+            .args(&missing),
+    )
+}
+
+/// apt-get that asks nothing and waits for another one's lock.
+fn apt_get(root: Root) -> Command {
+    let quiet = ("DEBIAN_FRONTEND", OsStr::new("noninteractive"));
+    let mut command = root.command("apt-get", &[quiet]);
+    command.args(["-qq", "-o", "DPkg::Lock::Timeout=300"]);
+    command
+}
+
+/// What a command prints on stdout.
+fn output(command: &mut Command) -> Result<String> {
+    let output = command
+        .output()
+        .with_context(|| format!("cannot run {}", show(command)))?;
+    if !output.status.success() {
+        bail!("{} failed: {}", show(command), output.status);
+    }
+    String::from_utf8(output.stdout)
+        .with_context(|| format!("{} did not print UTF-8", show(command)))
+}

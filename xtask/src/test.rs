@@ -1,0 +1,96 @@
+//! `cargo xtask test`: every test, and one line that says how it went.
+
+use std::{
+    ffi::OsStr,
+    path::Path,
+    process::{Command, ExitCode},
+};
+
+use anyhow::{Context as _, Result};
+
+use crate::{
+    artifact,
+    cmd::{Root, Workspace, show, step},
+    report::{self, Count},
+    setup,
+};
+
+/// Runs the tests. Whatever happens, the last line is the count, and the exit
+/// code agrees with it.
+pub(crate) fn run(workspace: &Workspace) -> ExitCode {
+    let mut total = Count::default();
+    if let Err(error) = all(workspace, &mut total) {
+        eprintln!("error: {error:#}");
+        total.failed += 1;
+    }
+    println!("{total}");
+    if total.failed == 0 {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
+}
+
+fn all(workspace: &Workspace, total: &mut Count) -> Result<()> {
+    setup::run(workspace)?;
+
+    let unit = step("unit tests", || {
+        let mut cargo = workspace.cargo()?;
+        cargo
+            .args(["test", "--workspace", "--exclude", "podtrace-tests"])
+            .arg("--no-fail-fast");
+        report::run(&mut cargo)
+    })?;
+    total.add(unit);
+
+    let podtrace = step("build podtrace (release)", || artifact::podtrace(workspace))?;
+    let binaries = step("build the root tests", || artifact::root_tests(workspace))?;
+    step("root tests", || {
+        for binary in &binaries {
+            total.add(root_test(workspace, binary, &podtrace)?);
+        }
+        Ok(())
+    })
+}
+
+/// Runs one end-to-end test binary as root, from where cargo would run it.
+fn root_test(workspace: &Workspace, binary: &Path, podtrace: &Path) -> Result<Count> {
+    let package = workspace.root().join("tests");
+    let root = match Root::find() {
+        Ok(root) => root,
+        Err(reason) => {
+            let skipped = tests_in(binary)?;
+            println!("skipped: {skipped} root tests: {reason}");
+            return Ok(Count {
+                skipped,
+                ..Count::default()
+            });
+        }
+    };
+    let vars: [(&str, &OsStr); 2] = [
+        ("PODTRACE_BIN", podtrace.as_os_str()),
+        ("CARGO_MANIFEST_DIR", package.as_os_str()),
+    ];
+    let mut command = root.command(binary, &vars);
+    // One at a time: they share the kernel. Not --nocapture: it would glue a
+    // test's first line to libtest's "test name ... ".
+    command
+        .current_dir(&package)
+        .args(["--test-threads=1", "--show-output"]);
+    report::run(&mut command)
+}
+
+/// How many tests a binary holds; listing them needs no root.
+fn tests_in(binary: &Path) -> Result<u64> {
+    let mut command = Command::new(binary);
+    command.args(["--list", "--format=terse"]);
+    let output = command
+        .output()
+        .with_context(|| format!("cannot run {}", show(&command)))?;
+    let names = String::from_utf8_lossy(&output.stdout);
+    let count = names
+        .lines()
+        .filter(|line| line.ends_with(": test"))
+        .count();
+    Ok(u64::try_from(count)?)
+}
