@@ -94,7 +94,8 @@ impl<'a> Record<'a> {
             .get(16..20)
             .and_then(|bytes| bytes.first_chunk())
             .map_or(0, |bytes| u32::from_le_bytes(*bytes) as usize);
-        slot.get(..HEADER_LEN.saturating_add(captured)).unwrap_or(slot)
+        slot.get(..HEADER_LEN.saturating_add(captured))
+            .unwrap_or(slot)
     }
 
     /// Reads one record; bytes behind the captured length are ignored.

@@ -6,7 +6,11 @@ use podtrace_ebpf::config::{SNAPLEN_DEFAULT, SNAPLEN_MAX, SNAPLEN_MIN};
 
 /// Follow every packet of a Kubernetes node, hop by hop, named by pod.
 #[derive(Debug, Parser)]
-#[command(version, about, after_help = "Exit status: 0 fine, 2 error, 4 events were lost (with --strict).")]
+#[command(
+    version,
+    about,
+    after_help = "Exit status: 0 fine, 2 error, 4 events were lost (with --strict)."
+)]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]

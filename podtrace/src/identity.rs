@@ -55,9 +55,9 @@ impl PodTable {
 
 impl Identity for PodTable {
     fn pod(&self, netns: &NetNs) -> Arc<str> {
-        let name = Path::new(netns.name)
+        let name = Path::new(&netns.name)
             .file_name()
-            .map_or(netns.name.into(), |name| name.to_string_lossy());
+            .map_or(netns.name.as_str().into(), |name| name.to_string_lossy());
         if let Some(pod) = self.pods.get(name.as_ref()) {
             return Arc::clone(pod);
         }

@@ -2,14 +2,14 @@
 //!
 //! One pipeline for live traces, replays and tests:
 //! `source -> decode -> identify -> path -> output`.
-pub mod packet;
-pub mod event;
-pub mod node;
-pub mod identity;
-pub mod probe;
-pub mod path;
-pub mod output;
-pub mod pipeline;
-pub mod lab;
 pub mod cli;
 pub mod command;
+pub mod event;
+pub mod identity;
+pub mod lab;
+pub mod node;
+pub mod output;
+pub mod packet;
+pub mod path;
+pub mod pipeline;
+pub mod probe;

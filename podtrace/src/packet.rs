@@ -4,7 +4,13 @@
 //! [`Packet::decode`] never fails and never panics: what cannot be read is
 //! said in the value ([`Network::Unreadable`], [`Transport::Unreadable`]).
 
-use std::net::{IpAddr, Ipv4Addr};
+mod decode;
+mod describe;
+mod key;
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+pub use key::{EchoFlow, PacketKey};
 
 /// How the interface frames its packets (from `ARPHRD_*`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -39,7 +45,9 @@ pub struct Packet {
     pub vlan: Option<u16>,
     /// The innermost Ethernet header; none under [`Framing::Ip`].
     pub link: Option<Link>,
+    /// The network layer.
     pub network: Network,
+    /// The transport layer.
     pub transport: Transport,
     /// Hash of the first payload bytes (see [`DecodeOptions::key_payload`]).
     pub payload_hash: u32,
@@ -51,23 +59,31 @@ pub struct Packet {
 /// The outer headers of a VXLAN packet (RFC 7348).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Tunnel {
+    /// Outer source.
     pub source: IpAddr,
+    /// Outer destination: the VTEP it goes to.
     pub destination: IpAddr,
     /// VXLAN network identifier, 24 bits.
     pub vni: u32,
 }
 
+/// An Ethernet header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Link {
+    /// Source address.
     pub source: Mac,
+    /// Destination address.
     pub destination: Mac,
     /// EtherType behind any VLAN tags, host order.
     pub ethertype: u16,
 }
 
+/// The network layer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Network {
+    /// IPv4 or IPv6.
     Ip(Ip),
+    /// ARP for IPv4 over Ethernet.
     Arp(Arp),
     /// A protocol we do not read; its number is in [`Link::ethertype`].
     Other,
@@ -75,9 +91,12 @@ pub enum Network {
     Unreadable,
 }
 
+/// An IP header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ip {
+    /// Source address.
     pub source: IpAddr,
+    /// Destination address.
     pub destination: IpAddr,
     /// IPv4 TTL or IPv6 hop limit.
     pub ttl: u8,
@@ -85,38 +104,88 @@ pub struct Ip {
     pub protocol: u8,
     /// IPv4 identification, or the IPv6 flow label.
     pub id: u32,
+    /// Set when the packet is a fragment.
     pub fragment: Option<Fragment>,
 }
 
+/// Which part of a fragmented packet this is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fragment {
     /// Fragment identification: IPv4 id or that of the IPv6 fragment header.
     pub id: u32,
     /// Offset in bytes.
     pub offset: u16,
+    /// Whether more fragments follow.
     pub more: bool,
 }
 
+/// An ARP packet (RFC 826).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Arp {
     /// 1 request, 2 reply.
     pub operation: u16,
+    /// Who sends it.
     pub sender_mac: Mac,
+    /// Who sends it.
     pub sender: Ipv4Addr,
+    /// Whom it is about; zero in a request.
     pub target_mac: Mac,
+    /// Whom it is about.
     pub target: Ipv4Addr,
 }
 
+/// The transport layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Transport {
     /// ICMP or ICMPv6 echo.
-    Echo { reply: bool, id: u16, sequence: u16 },
+    Echo {
+        /// Reply or request.
+        reply: bool,
+        /// Identifier of the pinging process.
+        id: u16,
+        /// Number of the ping.
+        sequence: u16,
+    },
     /// Any other ICMP or ICMPv6 message.
-    Icmp { kind: u8, code: u8 },
+    Icmp {
+        /// The type field.
+        kind: u8,
+        /// The code field.
+        code: u8,
+    },
     /// ICMPv6 neighbour solicitation or advertisement (RFC 4861).
-    Neighbor { advertisement: bool, target: std::net::Ipv6Addr, mac: Option<Mac> },
-    Tcp { source: u16, destination: u16, sequence: u32, acknowledgment: u32, flags: u8, payload: u32 },
-    Udp { source: u16, destination: u16, payload: u32 },
+    Neighbor {
+        /// Advertisement or solicitation.
+        advertisement: bool,
+        /// The address it is about.
+        target: Ipv6Addr,
+        /// The link-layer address option.
+        mac: Option<Mac>,
+    },
+    /// TCP (RFC 9293).
+    Tcp {
+        /// Source port.
+        source: u16,
+        /// Destination port.
+        destination: u16,
+        /// Sequence number.
+        sequence: u32,
+        /// Acknowledgment number.
+        acknowledgment: u32,
+        /// CWR, ECE, URG, ACK, PSH, RST, SYN, FIN from the high bit down.
+        flags: u8,
+        /// Payload length in bytes.
+        payload: u32,
+    },
+    /// UDP (RFC 768).
+    Udp {
+        /// Source port.
+        source: u16,
+        /// Destination port.
+        destination: u16,
+        /// Payload length in bytes.
+        payload: u32,
+    },
     /// A later fragment: its transport header is in the first.
     Fragment,
     /// A transport protocol we do not read; its number is in [`Ip::protocol`].

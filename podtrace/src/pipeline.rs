@@ -11,7 +11,7 @@ use crate::{
     output::{Output, Summary, TapCount},
     packet::{DecodeOptions, Network, Transport},
     path::{
-        Outcome, Path,
+        Path,
         builder::{Builder, World},
         reorder::Reorder,
     },
@@ -138,7 +138,8 @@ impl Pipeline {
     /// Whether as many packets were shown as were asked for.
     #[must_use]
     pub fn is_done(&self) -> bool {
-        self.count.is_some_and(|count| self.summary.packets >= count)
+        self.count
+            .is_some_and(|count| self.summary.packets >= count)
     }
 
     /// Whether [`Self::tick`] has something to wait for.
@@ -152,7 +153,11 @@ impl Pipeline {
     pub fn tick(&mut self, now_ns: u64, counters: &BTreeMap<u32, [Counters; 2]>) {
         let events = self.reorder.release(now_ns);
         self.stitch(&events);
-        let lost: u64 = counters.values().flatten().map(|counters| counters.lost).sum();
+        let lost: u64 = counters
+            .values()
+            .flatten()
+            .map(|counters| counters.lost)
+            .sum();
         self.builder.expire(now_ns, lost > self.lost_before);
         if !self.builder.is_waiting() {
             self.lost_before = lost;
@@ -171,7 +176,9 @@ impl Pipeline {
         self.builder.finish();
         self.show_finished();
         for (interface, pair) in counters {
-            for (direction, counters) in [Direction::Ingress, Direction::Egress].into_iter().zip(pair)
+            for (direction, counters) in [Direction::Ingress, Direction::Egress]
+                .into_iter()
+                .zip(pair)
             {
                 let tap = self.taps.entry((*interface, direction)).or_default();
                 tap.set_kernel(*counters);

@@ -27,7 +27,9 @@ const AVAIL_DATA: u64 = 0;
 /// for what may be captured; the header says how much of it is filled.
 #[inline(always)]
 pub(crate) fn emit(ctx: &TcContext, interface: u32, direction: Direction, seen: u64) -> bool {
-    let captured = ctx.len().min(SNAPLEN.load());
+    // 64 bits wide: the verifier follows bounds per register, and narrower
+    // numbers get copied around for extension.
+    let captured = u64::from(ctx.len().min(SNAPLEN.load()));
     match captured {
         0..=100 => submit::<100>(ctx, interface, direction, seen, captured),
         101..=164 => submit::<164>(ctx, interface, direction, seen, captured),
@@ -43,30 +45,33 @@ fn submit<const ROOM: usize>(
     interface: u32,
     direction: Direction,
     seen: u64,
-    captured: u32,
+    captured: u64,
 ) -> bool {
     let Some(mut entry) = EVENTS.reserve::<Slot<ROOM>>(0) else {
         return false;
     };
     let slot = entry.as_mut_ptr();
-    // The bounds again, in the form that the verifier tracks.
-    let captured = if captured as usize > ROOM { ROOM as u32 } else { captured };
+    // Hides from the compiler what it knows of the length: it would test for
+    // zero in another register than the helper's, and the verifier, which
+    // follows registers, would not see the lower bound.
+    // SAFETY: reads a local variable.
+    let captured = unsafe { core::ptr::read_volatile(&raw const captured) };
     // SAFETY: `slot` has room for the header and `ROOM` bytes; the helper
     // writes `captured` bytes, which is at most `ROOM`, and zeroes them when
     // the packet is shorter than it says.
     unsafe {
-        let copied = captured > 0
+        let copied = captured != 0
             && bpf_skb_load_bytes(
                 ctx.skb.skb.cast(),
                 0,
                 (&raw mut (*slot).data).cast(),
-                captured,
+                captured as u32,
             ) == 0;
         (&raw mut (*slot).header).write(header(
             ctx,
             interface,
             direction,
-            if copied { captured } else { 0 },
+            if copied { captured as u32 } else { 0 },
         ));
     }
     entry.submit(wakeup(seen));

@@ -5,10 +5,14 @@ use anyhow::{Context as _, bail};
 
 use crate::{
     cli::{Format, TraceArgs},
-    command::{ERROR, FINE, LOST, use_color},
+    command::{FINE, LOST, use_color},
     identity::PodTable,
     node::{discover::Node, netns::NetNs},
-    output::{Output, json::Json, text::{Text, TextOptions}},
+    output::{
+        Output,
+        json::Json,
+        text::{Text, TextOptions},
+    },
     probe::support,
 };
 pub(super) use session::{Session, SessionOptions};
@@ -41,16 +45,12 @@ pub(super) fn run(args: &TraceArgs) -> anyhow::Result<u8> {
 pub(super) fn check_support() -> anyhow::Result<()> {
     let missing = support::missing_capabilities().context("failed to read the capabilities")?;
     if !missing.is_empty() {
-        bail!(
-            "missing {}\nhint: run it with sudo",
-            missing.join(", ")
-        );
+        bail!("missing {}\nhint: run it with sudo", missing.join(", "));
     }
     let missing = support::missing_features();
     if !missing.is_empty() {
         bail!("this kernel lacks {}", missing.join(", "));
     }
-    debug_assert!(ERROR > FINE);
     Ok(())
 }
 

@@ -174,7 +174,10 @@ async fn pod_links(node: &Node, node_links: &[Link], netns: &NetNs) -> Option<Ve
 /// Every network namespace that has a name or a process, but for the nodes'.
 fn namespaces(nodes: &[Node]) -> Vec<NetNs> {
     let mut known: HashSet<u64> = nodes.iter().map(|node| node.netns.cookie).collect();
-    let named = NETNS_DIRS.iter().flat_map(|dir| entries(dir)).collect::<Vec<_>>();
+    let named = NETNS_DIRS
+        .iter()
+        .flat_map(|dir| entries(dir))
+        .collect::<Vec<_>>();
     let of_processes = entries("/proc")
         .into_iter()
         .filter(|path| {

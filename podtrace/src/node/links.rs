@@ -1,5 +1,10 @@
 //! The interfaces of one network namespace, by rtnetlink.
-use std::{collections::HashMap, io, net::IpAddr, os::fd::AsRawFd as _};
+use std::{
+    collections::HashMap,
+    io,
+    net::IpAddr,
+    os::fd::{AsFd as _, AsRawFd as _},
+};
 
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use rtnetlink::{
@@ -107,11 +112,7 @@ pub async fn list(netns: &NetNs) -> Result<Vec<Link>, LinksError> {
         .map_err(dump_error("the interfaces"))?;
     let mut addresses: HashMap<u32, Vec<IpAddr>> = HashMap::new();
     let mut dump = handle.address().get().execute();
-    while let Some(message) = dump
-        .try_next()
-        .await
-        .map_err(dump_error("the addresses"))?
-    {
+    while let Some(message) = dump.try_next().await.map_err(dump_error("the addresses"))? {
         for attribute in message.attributes {
             if let AddressAttribute::Address(address) = attribute {
                 addresses

@@ -3,10 +3,7 @@ use futures_util::StreamExt as _;
 use rtnetlink::{MulticastGroup, new_multicast_connection};
 use tokio::sync::mpsc;
 
-use super::{
-    links::LinksError,
-    netns::NetNs,
-};
+use super::{links::LinksError, netns::NetNs};
 
 /// Sends a token whenever an interface or address of the namespace appears,
 /// changes or goes. The channel should hold one: a pending token is enough.

@@ -139,7 +139,10 @@ struct TapLine<'a> {
     count: TapCount,
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature serde asks for")]
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "the signature serde asks for"
+)]
 fn is_zero(number: &u16) -> bool {
     *number == 0
 }
@@ -254,10 +257,18 @@ impl Output for Json {
                 .map(|hop| self.hop(hop, first, &world.places))
                 .collect(),
             rtt_ns: path.round_trip.as_ref().map(|trip| trip.total_ns()),
-            rtt_at: path.round_trip.iter().flat_map(|trip| &trip.at).map(|(interface, ns)| RttLine {
-                interface: world.places.get(*interface).map_or("", |place| place.name.as_ref()),
-                ns: *ns,
-            }).collect(),
+            rtt_at: path
+                .round_trip
+                .iter()
+                .flat_map(|trip| &trip.at)
+                .map(|(interface, ns)| RttLine {
+                    interface: world
+                        .places
+                        .get(*interface)
+                        .map_or("", |place| place.name.as_ref()),
+                    ns: *ns,
+                })
+                .collect(),
         });
         write(out, &line);
     }

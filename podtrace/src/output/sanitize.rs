@@ -19,7 +19,10 @@ mod tests {
 
     #[test]
     fn escapes_and_overrides_are_replaced() {
-        assert_eq!(sanitize("a\x1b[31mb\u{202e}c\n"), "a\u{fffd}[31mb\u{fffd}c\u{fffd}");
+        assert_eq!(
+            sanitize("a\x1b[31mb\u{202e}c\n"),
+            "a\u{fffd}[31mb\u{fffd}c\u{fffd}"
+        );
         assert_eq!(sanitize("pod-1/ü"), "pod-1/ü");
     }
 }

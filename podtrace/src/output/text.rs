@@ -85,7 +85,10 @@ impl Text {
         let _ = write!(out, "  {} B   ", first.wire_len);
         let ends = (source(&path.packet), destination(&path.packet));
         let (from, to) = if is_loopback(ends.0) {
-            let pod = world.places.get(first.interface).and_then(|p| p.pod.clone());
+            let pod = world
+                .places
+                .get(first.interface)
+                .and_then(|p| p.pod.clone());
             let name = |address: Option<IpAddr>| match (&pod, address) {
                 (Some(pod), Some(address)) if !self.options.numeric => {
                     format!("{pod} ({address})")
@@ -123,7 +126,10 @@ impl Text {
                 (kind, name.to_string(), place.name.to_string())
             })
         };
-        let rows: Vec<_> = hops.iter().filter_map(|hop| Some((hop, owner(hop)?))).collect();
+        let rows: Vec<_> = hops
+            .iter()
+            .filter_map(|hop| Some((hop, owner(hop)?)))
+            .collect();
         let width = |f: fn(&(&str, String, String)) -> usize| {
             rows.iter().map(|(_, names)| f(names)).max().unwrap_or(0)
         };
@@ -161,7 +167,10 @@ impl Text {
                 let receivers = receivers(path, world);
                 let duration = micros(path.duration_ns());
                 if receivers > 1 {
-                    (GREEN, format!("delivered to {receivers} pods in {duration}"))
+                    (
+                        GREEN,
+                        format!("delivered to {receivers} pods in {duration}"),
+                    )
                 } else {
                     (GREEN, format!("delivered in {duration}"))
                 }
@@ -234,7 +243,12 @@ fn round_trip_text(round_trip: &RoundTrip, world: &World) -> String {
         if let [(here, here_ns), (next, next_ns)] = pair {
             let between = micros(here_ns.saturating_sub(*next_ns));
             let separator = if n == 0 { ":" } else { "," };
-            let _ = write!(text, "{separator} {}~{} {between}", name(*here), name(*next));
+            let _ = write!(
+                text,
+                "{separator} {}~{} {between}",
+                name(*here),
+                name(*next)
+            );
         }
     }
     if let (true, Some((last, rest))) = (round_trip.at.len() > 1, round_trip.at.last()) {
@@ -285,7 +299,11 @@ impl Output for Text {
             }
         }
         if summary.unreadable > 0 {
-            let _ = write!(out, " · {} events with unreadable headers", summary.unreadable);
+            let _ = write!(
+                out,
+                " · {} events with unreadable headers",
+                summary.unreadable
+            );
         }
         let equal = if total.is_conserved() { "=" } else { "≠" };
         let _ = writeln!(

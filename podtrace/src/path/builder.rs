@@ -107,9 +107,10 @@ impl Builder {
         let same_key = self.by_key.entry(event.key).or_default();
         let mut candidates = same_key.iter().copied().filter(|id| {
             self.open.get(id).is_some_and(|open| {
-                open.path.hops.iter().all(|hop| {
-                    hop.interface != event.interface || hop.direction != event.direction
-                })
+                open.path
+                    .hops
+                    .iter()
+                    .all(|hop| hop.interface != event.interface || hop.direction != event.direction)
             })
         });
         if let Some(id) = candidates.next() {
@@ -261,13 +262,28 @@ fn leaving(packet: &Packet, place: &Place, world: &World) -> Step {
 
 /// A packet that one of the node's own interfaces received.
 fn arriving(packet: &Packet, place: &Place, world: &World) -> Step {
-    let ours = destination(packet)
-        .and_then(|address| world.addresses.get(&address))
+    let Some(address) = destination(packet) else {
+        return Step::Onward;
+    };
+    if is_group(packet) {
+        return Step::Arrived;
+    }
+    let ours = world
+        .addresses
+        .get(&address)
         .is_some_and(|(node, pod)| *node == place.node && pod.is_none());
-    match (ours, is_group(packet)) {
-        (true, false) => Step::End(Outcome::Delivered),
-        (true, true) => Step::Arrived,
-        (false, _) => Step::Onward,
+    // A link-local address is not forwarded: a frame for us is for us.
+    if ours || is_link_local(address) {
+        Step::End(Outcome::Delivered)
+    } else {
+        Step::Onward
+    }
+}
+
+fn is_link_local(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(v4) => v4.is_link_local(),
+        IpAddr::V6(v6) => v6.is_unicast_link_local(),
     }
 }
 

@@ -38,9 +38,7 @@ impl Reorder {
     fn take(&mut self, horizon: u64) -> Vec<Event> {
         // Stable: records of one CPU with equal times stay in ring order.
         self.waiting.sort_by_key(|event| event.ts_ns);
-        let split = self
-            .waiting
-            .partition_point(|event| event.ts_ns <= horizon);
+        let split = self.waiting.partition_point(|event| event.ts_ns <= horizon);
         let rest = self.waiting.split_off(split);
         std::mem::replace(&mut self.waiting, rest)
     }

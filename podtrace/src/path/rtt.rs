@@ -39,7 +39,10 @@ impl Requests {
             self.order.push_back(flow);
             Vec::new()
         });
-        if places.iter().all(|(interface, _)| *interface != event.interface) {
+        if places
+            .iter()
+            .all(|(interface, _)| *interface != event.interface)
+        {
             places.push((event.interface, event.ts_ns));
         }
         if self.order.len() > REQUESTS_MAX

@@ -178,8 +178,24 @@ mod tests {
     fn blob() -> Vec<u8> {
         let strings = b"\0a\0first\0x\0y\0";
         let types: Vec<u32> = vec![
-            1, 4 << 24 | 2, 16, 3, 9, 0, 0, 2, 64, // id 1: struct a
-            0, 5 << 24 | 2, 8, 9, 9, 0, 11, 9, 32, // id 2: anonymous union
+            1,
+            4 << 24 | 2,
+            16,
+            3,
+            9,
+            0,
+            0,
+            2,
+            64, // id 1: struct a
+            0,
+            5 << 24 | 2,
+            8,
+            9,
+            9,
+            0,
+            11,
+            9,
+            32, // id 2: anonymous union
         ];
         let mut data = Vec::new();
         data.extend(MAGIC.to_le_bytes());

@@ -1,7 +1,11 @@
 //! What podtrace needs of the process and the kernel, and what of it is missing.
 use std::{fs, io};
 
-use aya::{maps::MapType, programs::{SchedClassifier, TcAttachType}, sys::is_map_supported};
+use aya::{
+    maps::MapType,
+    programs::{SchedClassifier, TcAttachType},
+    sys::is_map_supported,
+};
 
 /// Capabilities that tracing needs: name, number (linux/capability.h), what for.
 const NEEDED: [(&str, u32, &str); 4] = [
@@ -63,13 +67,19 @@ mod tests {
         assert_eq!(missing_in(u64::MAX), Vec::<String>::new());
         assert_eq!(missing_in(!(1 << 39)), ["CAP_BPF (load programs)"]);
         assert_eq!(missing_in(0).len(), NEEDED.len());
-        assert_eq!(effective("Name:\tx\nCapEff:\t000001ffffffffff\n"), Some(0x1ff_ffff_ffff));
+        assert_eq!(
+            effective("Name:\tx\nCapEff:\t000001ffffffffff\n"),
+            Some(0x1ff_ffff_ffff)
+        );
     }
 
     #[test]
     fn features_missing_are_named() {
         assert!(features_in(true, true, true).is_empty());
         let text = features_in(false, false, true).join(", ");
-        assert!(text.contains("ring buffer") && text.contains("6.6"), "{text}");
+        assert!(
+            text.contains("ring buffer") && text.contains("6.6"),
+            "{text}"
+        );
     }
 }

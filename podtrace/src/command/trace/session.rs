@@ -6,8 +6,8 @@ use std::{
 };
 
 use anyhow::{Context as _, bail};
+use aya_log::EbpfLogger;
 use tokio::{
-    io::unix::AsyncFd,
     signal::unix::{SignalKind, signal},
     sync::mpsc,
     time::{Instant, MissedTickBehavior, interval, sleep_until},
@@ -62,6 +62,8 @@ pub(crate) struct Session {
     /// Interfaces that could not be tapped and were said to be so.
     refused: HashSet<(u64, u32)>,
     started_ns: u64,
+    /// The kernel side's log, when it is wanted.
+    diagnostics: Option<EbpfLogger<Diagnostics>>,
 }
 
 impl Session {
@@ -83,9 +85,11 @@ impl Session {
             max_interfaces: max_interfaces(snapshot.places.len()),
             diagnostics: options.diagnostics,
         })?;
-        if options.diagnostics {
-            forward_diagnostics(&mut probe)?;
-        }
+        let diagnostics = options
+            .diagnostics
+            .then(|| EbpfLogger::init_with_logger(probe.object(), Diagnostics))
+            .transpose()
+            .context("failed to open the kernel side's log")?;
         let (reader, batches) = Reader::spawn(channel).context("failed to start the reader")?;
         let timeout_ns = u64::try_from(options.hop_timeout.as_nanos()).unwrap_or(u64::MAX);
         let decode = DecodeOptions {
@@ -105,6 +109,7 @@ impl Session {
             tapped: Vec::new(),
             refused: HashSet::new(),
             started_ns: monotonic_ns()?,
+            diagnostics,
         };
         session.apply(snapshot, false)?;
         session.announce();
@@ -120,7 +125,11 @@ impl Session {
             .filter_map(|(_, place)| place.pod.clone())
             .collect();
         let start = Start {
-            nodes: self.nodes.iter().map(|node| node.name.to_string()).collect(),
+            nodes: self
+                .nodes
+                .iter()
+                .map(|node| node.name.to_string())
+                .collect(),
             interfaces: self.tapped.len(),
             pods: pods.len(),
             namespaces: namespaces.len(),
@@ -249,6 +258,9 @@ impl Session {
     }
 
     fn tick(&mut self) -> anyhow::Result<()> {
+        if let Some(log) = &mut self.diagnostics {
+            log.flush();
+        }
         // Records older than this are in the pipeline: the reader looks at the
         // ring far more often than a tick.
         let now_ns = monotonic_ns()?.saturating_sub(20_000_000);
@@ -319,25 +331,14 @@ fn check_names(chosen: &[String], snapshot: &Snapshot) -> anyhow::Result<()> {
         );
     }
     if snapshot.places.is_empty() {
-        bail!("found no veth, bridge, VXLAN or uplink interface, and no pod\nhint: is this a node's network namespace? -i NAME taps any interface");
+        bail!(
+            "found no veth, bridge, VXLAN or uplink interface, and no pod\nhint: is this a node's network namespace? -i NAME taps any interface"
+        );
     }
     Ok(())
 }
 
 /// Prints what the kernel side logs on standard error.
-fn forward_diagnostics(probe: &mut Probe) -> anyhow::Result<()> {
-    let logger = aya_log::EbpfLogger::init_with_logger(probe.object(), Diagnostics)
-        .context("failed to open the kernel side's log")?;
-    let mut logger = AsyncFd::new(logger)?;
-    tokio::spawn(async move {
-        while let Ok(mut guard) = logger.readable_mut().await {
-            guard.get_inner_mut().flush();
-            guard.clear_ready();
-        }
-    });
-    Ok(())
-}
-
 struct Diagnostics;
 
 impl log::Log for Diagnostics {

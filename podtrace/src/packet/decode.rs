@@ -1,0 +1,286 @@
+//! From captured bytes to a [`Packet`].
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use network_types::ip::IpProto;
+use podtrace_ebpf::parse::{
+    self, ETHERTYPE_ARP, ETHERTYPE_IPV4, ETHERTYPE_IPV6, IpLayer, Load as _, VXLAN_LEN,
+};
+
+use super::{
+    Arp, DecodeOptions, Fragment, Framing, Ip, Link, Mac, Network, Packet, Transport, Tunnel,
+};
+
+/// Length of a UDP header (RFC 768).
+const UDP_LEN: usize = 8;
+/// Length of an ICMP or ICMPv6 header.
+const ICMP_LEN: usize = 8;
+
+impl Packet {
+    /// Reads the headers of a frame of which `frame` was captured and which
+    /// was `wire_len` bytes long. Inside VXLAN, the inner packet is read and
+    /// the outer is the tunnel.
+    #[must_use]
+    pub fn decode(frame: &[u8], wire_len: u32, framing: Framing, options: &DecodeOptions) -> Self {
+        let outer = Self::plain(frame, 0, wire_len, framing, options);
+        inner(frame, wire_len, &outer, options).unwrap_or(outer.packet)
+    }
+
+    fn plain(
+        frame: &[u8],
+        start: usize,
+        wire_len: u32,
+        framing: Framing,
+        options: &DecodeOptions,
+    ) -> Walked {
+        let mut walked = Walked {
+            packet: Self {
+                tunnel: None,
+                vlan: None,
+                link: None,
+                network: Network::Unreadable,
+                transport: Transport::None,
+                payload_hash: hash(frame.get(start..).unwrap_or_default(), options),
+                length: wire_len.saturating_sub(offset(start)),
+            },
+            transport: start,
+        };
+        let packet = &mut walked.packet;
+        let mut next = start;
+        let mut ethertype = None;
+        if framing == Framing::Ethernet {
+            let Ok(layer) = parse::link(frame, start) else {
+                return walked;
+            };
+            packet.link = link(frame, start, layer.ethertype);
+            packet.vlan = layer.vlan;
+            packet.length = wire_len.saturating_sub(offset(layer.next));
+            next = layer.next;
+            ethertype = Some(layer.ethertype);
+        }
+        match ethertype {
+            Some(ETHERTYPE_ARP) => {
+                packet.network = arp(frame, next).map_or(Network::Unreadable, Network::Arp);
+                packet.payload_hash = 0;
+            }
+            None | Some(ETHERTYPE_IPV4 | ETHERTYPE_IPV6) => {
+                walked.transport = packet.read_ip(frame, next, wire_len, options);
+            }
+            Some(_) => {
+                packet.network = Network::Other;
+                packet.payload_hash = hash(frame.get(next..).unwrap_or_default(), options);
+            }
+        }
+        walked
+    }
+
+    /// Reads IP and transport; returns where the transport header starts.
+    fn read_ip(
+        &mut self,
+        frame: &[u8],
+        start: usize,
+        wire_len: u32,
+        options: &DecodeOptions,
+    ) -> usize {
+        let Ok(layer) = parse::ip(frame, start) else {
+            return start;
+        };
+        let Some((source, destination)) = addresses(frame, &layer) else {
+            return start;
+        };
+        let on_wire = wire_len.saturating_sub(offset(start));
+        self.length = if layer.length == 0 {
+            on_wire
+        } else {
+            layer.length
+        };
+        self.network = Network::Ip(Ip {
+            source,
+            destination,
+            ttl: layer.ttl,
+            protocol: layer.protocol,
+            id: layer.id,
+            fragment: layer
+                .fragment
+                .map(|(id, offset, more)| Fragment { id, offset, more }),
+        });
+        let headers = offset(layer.transport - start);
+        // Ethernet pads short frames: payload ends where IP says.
+        let end = start.saturating_add(self.length as usize).min(frame.len());
+        let captured = frame.get(layer.transport..end).unwrap_or_default();
+        let (transport, header_len) =
+            transport(captured, &layer, self.length.saturating_sub(headers));
+        self.transport = transport;
+        self.payload_hash = hash(captured.get(header_len..).unwrap_or_default(), options);
+        layer.transport
+    }
+}
+
+/// A packet and where its transport header is.
+struct Walked {
+    packet: Packet,
+    transport: usize,
+}
+
+fn offset(bytes: usize) -> u32 {
+    u32::try_from(bytes).unwrap_or(u32::MAX)
+}
+
+/// The packet inside a VXLAN packet, if `outer` is one and enough was captured.
+fn inner(frame: &[u8], wire_len: u32, outer: &Walked, options: &DecodeOptions) -> Option<Packet> {
+    let (Network::Ip(ip), Transport::Udp { destination, .. }) =
+        (&outer.packet.network, outer.packet.transport)
+    else {
+        return None;
+    };
+    if !options.vxlan_ports.contains(&destination) {
+        return None;
+    }
+    let vxlan = outer.transport + UDP_LEN;
+    let vni = parse::vxlan_vni(frame, vxlan)?;
+    let start = vxlan + VXLAN_LEN;
+    let mut packet = Packet::plain(frame, start, wire_len, Framing::Ethernet, options).packet;
+    if packet.network == Network::Unreadable {
+        return None;
+    }
+    packet.tunnel = Some(Tunnel {
+        source: ip.source,
+        destination: ip.destination,
+        vni,
+    });
+    Some(packet)
+}
+
+fn mac(frame: &[u8], at: usize) -> Option<Mac> {
+    frame.load(at).map(Mac)
+}
+
+fn link(frame: &[u8], start: usize, ethertype: u16) -> Option<Link> {
+    Some(Link {
+        destination: mac(frame, start)?,
+        source: mac(frame, start + 6)?,
+        ethertype,
+    })
+}
+
+fn ipv4_at(frame: &[u8], at: usize) -> Option<Ipv4Addr> {
+    frame.load::<4>(at).map(Ipv4Addr::from)
+}
+
+fn ipv6_at(frame: &[u8], at: usize) -> Option<Ipv6Addr> {
+    frame.load::<16>(at).map(Ipv6Addr::from)
+}
+
+fn addresses(frame: &[u8], layer: &IpLayer) -> Option<(IpAddr, IpAddr)> {
+    let at = layer.start;
+    Some(if layer.version == 4 {
+        (
+            ipv4_at(frame, at + 12)?.into(),
+            ipv4_at(frame, at + 16)?.into(),
+        )
+    } else {
+        (
+            ipv6_at(frame, at + 8)?.into(),
+            ipv6_at(frame, at + 24)?.into(),
+        )
+    })
+}
+
+/// Ethernet and IPv4 only: hardware type 1, lengths 6 and 4.
+fn arp(frame: &[u8], at: usize) -> Option<Arp> {
+    let header: [u8; 8] = frame.load(at)?;
+    let [0, 1, 8, 0, 6, 4, operation @ ..] = header else {
+        return None;
+    };
+    Some(Arp {
+        operation: u16::from_be_bytes(operation),
+        sender_mac: mac(frame, at + 8)?,
+        sender: ipv4_at(frame, at + 14)?,
+        target_mac: mac(frame, at + 18)?,
+        target: ipv4_at(frame, at + 24)?,
+    })
+}
+
+/// The transport header and its length; `length` is that of header and payload.
+fn transport(bytes: &[u8], layer: &IpLayer, length: u32) -> (Transport, usize) {
+    if layer.fragment.is_some_and(|(_, offset, _)| offset != 0) {
+        return (Transport::Fragment, 0);
+    }
+    let icmp = if layer.version == 4 {
+        IpProto::Icmp
+    } else {
+        IpProto::Ipv6Icmp
+    } as u8;
+    let read = match layer.protocol {
+        protocol if protocol == icmp => icmp_message(bytes, layer.version),
+        protocol if protocol == IpProto::Tcp as u8 => tcp(bytes, length),
+        protocol if protocol == IpProto::Udp as u8 => udp(bytes, length),
+        _ => Some((Transport::Other, 0)),
+    };
+    read.unwrap_or((Transport::Unreadable, 0))
+}
+
+fn icmp_message(bytes: &[u8], version: u8) -> Option<(Transport, usize)> {
+    let [kind, code, _, _, id @ .., s0, s1] = bytes.load::<ICMP_LEN>(0)?;
+    let message = match (version, kind) {
+        (4, 0 | 8) | (6, 128 | 129) => Transport::Echo {
+            reply: matches!(kind, 0 | 129),
+            id: u16::from_be_bytes(id),
+            sequence: u16::from_be_bytes([s0, s1]),
+        },
+        (6, 135 | 136) => Transport::Neighbor {
+            advertisement: kind == 136,
+            target: ipv6_at(bytes, ICMP_LEN)?,
+            // One option of 8 bytes: source (1) or target (2) link-layer address.
+            mac: match bytes.load::<2>(24) {
+                Some([1 | 2, 1]) => mac(bytes, 26),
+                _ => None,
+            },
+        },
+        _ => Transport::Icmp { kind, code },
+    };
+    Some((message, ICMP_LEN))
+}
+
+fn tcp(bytes: &[u8], length: u32) -> Option<(Transport, usize)> {
+    let header: [u8; 20] = bytes.load(0)?;
+    let header_len = usize::from(header[12] >> 4) * 4;
+    if header_len < header.len() {
+        return None;
+    }
+    let word = |at: usize| {
+        u32::from_be_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]])
+    };
+    let tcp = Transport::Tcp {
+        source: u16::from_be_bytes([header[0], header[1]]),
+        destination: u16::from_be_bytes([header[2], header[3]]),
+        sequence: word(4),
+        acknowledgment: word(8),
+        flags: header[13],
+        payload: length.saturating_sub(offset(header_len)),
+    };
+    Some((tcp, header_len))
+}
+
+fn udp(bytes: &[u8], length: u32) -> Option<(Transport, usize)> {
+    let header: [u8; UDP_LEN] = bytes.load(0)?;
+    let udp = Transport::Udp {
+        source: u16::from_be_bytes([header[0], header[1]]),
+        destination: u16::from_be_bytes([header[2], header[3]]),
+        payload: length.saturating_sub(offset(UDP_LEN)),
+    };
+    Some((udp, UDP_LEN))
+}
+
+/// FNV-1a over the first bytes; 0 when there are none.
+fn hash(payload: &[u8], options: &DecodeOptions) -> u32 {
+    let bytes = &payload[..payload.len().min(options.key_payload)];
+    if bytes.is_empty() {
+        return 0;
+    }
+    bytes.iter().fold(0x811c_9dc5, |hash, byte| {
+        (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193)
+    })
+}
+
+#[cfg(test)]
+mod tests;

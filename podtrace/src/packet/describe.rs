@@ -1,0 +1,129 @@
+//! A packet in words.
+use std::fmt::{self, Display, Write as _};
+
+use super::{Mac, Network, Packet, Transport};
+
+impl Display for Mac {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [a, b, c, d, e, g] = self.0;
+        write!(f, "{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{g:02x}")
+    }
+}
+
+impl Packet {
+    /// Appends what the packet is, without its addresses.
+    pub fn describe(&self, out: &mut String) {
+        // Writing to a String cannot fail.
+        let _ = match &self.network {
+            Network::Ip(ip) => {
+                let version = if ip.source.is_ipv4() { "4" } else { "6" };
+                self.describe_transport(out, ip.protocol, version)
+            }
+            Network::Arp(arp) => match arp.operation {
+                1 => write!(out, "ARP who has {} tell {}", arp.target, arp.sender),
+                2 => write!(out, "ARP {} is at {}", arp.sender, arp.sender_mac),
+                other => write!(out, "ARP operation {other}"),
+            },
+            Network::Other => {
+                let ethertype = self.link.map_or(0, |link| link.ethertype);
+                write!(out, "ethertype {ethertype:#06x}")
+            }
+            Network::Unreadable => write!(out, "unreadable frame"),
+        };
+        if let Network::Ip(ip) = &self.network
+            && let Some(fragment) = ip.fragment
+        {
+            let _ = write!(
+                out,
+                " fragment id {} offset {}",
+                fragment.id, fragment.offset
+            );
+        }
+        if let Some(vlan) = self.vlan {
+            let _ = write!(out, " vlan {vlan}");
+        }
+    }
+
+    fn describe_transport(&self, out: &mut String, protocol: u8, version: &str) -> fmt::Result {
+        let icmp = if version == "6" { "ICMPv6" } else { "ICMP" };
+        match self.transport {
+            Transport::Echo {
+                reply,
+                id,
+                sequence,
+            } => {
+                let kind = if reply { "reply" } else { "request" };
+                write!(out, "{icmp} echo {kind} id {id} seq {sequence}")
+            }
+            Transport::Icmp { kind, code } => match icmp_name(version, kind, code) {
+                Some(name) => write!(out, "{icmp} {name}"),
+                None => write!(out, "{icmp} type {kind} code {code}"),
+            },
+            Transport::Neighbor {
+                advertisement: false,
+                target,
+                ..
+            } => write!(out, "ICMPv6 neighbor solicitation who has {target}"),
+            Transport::Neighbor { target, mac, .. } => {
+                write!(out, "ICMPv6 neighbor advertisement {target}")?;
+                mac.map_or(Ok(()), |mac| write!(out, " is at {mac}"))
+            }
+            Transport::Tcp {
+                source,
+                destination,
+                sequence,
+                acknowledgment,
+                flags,
+                payload,
+            } => write!(
+                out,
+                "TCP {source} > {destination} [{}] seq {sequence} ack {acknowledgment} len {payload}",
+                flag_names(flags)
+            ),
+            Transport::Udp {
+                source,
+                destination,
+                payload,
+            } => write!(out, "UDP {source} > {destination} len {payload}"),
+            Transport::Fragment => write!(out, "IPv{version}"),
+            Transport::Unreadable => write!(out, "IP protocol {protocol}, header cut off"),
+            Transport::Other | Transport::None => match protocol {
+                2 => write!(out, "IGMP"),
+                132 => write!(out, "SCTP"),
+                _ => write!(out, "IP protocol {protocol}"),
+            },
+        }
+    }
+}
+
+fn flag_names(flags: u8) -> String {
+    const NAMES: [&str; 8] = ["FIN", "SYN", "RST", "PSH", "ACK", "URG", "ECE", "CWR"];
+    let set: Vec<_> = NAMES
+        .iter()
+        .enumerate()
+        .filter(|(bit, _)| flags >> bit & 1 == 1)
+        .map(|(_, name)| *name)
+        .collect();
+    set.join(" ")
+}
+
+/// Names of ICMP (RFC 792) and ICMPv6 (RFC 4443, 4861) messages.
+fn icmp_name(version: &str, kind: u8, code: u8) -> Option<&'static str> {
+    Some(match (version, kind, code) {
+        ("4", 3, 0) => "destination unreachable (network)",
+        ("4", 3, 1) => "destination unreachable (host)",
+        ("4", 3, 2) => "destination unreachable (protocol)",
+        ("4", 3, 3) => "destination unreachable (port)",
+        ("4", 3, 4) => "destination unreachable (fragmentation needed)",
+        ("4", 5, _) => "redirect",
+        ("4", 11, _) | ("6", 3, _) => "time exceeded",
+        ("6", 1, 0) => "destination unreachable (no route)",
+        ("6", 1, 4) => "destination unreachable (port)",
+        ("6", 1, 3) => "destination unreachable (address)",
+        ("6", 2, _) => "packet too big",
+        ("6", 133, _) => "router solicitation",
+        ("6", 134, _) => "router advertisement",
+        ("6", 143, _) => "multicast listener report",
+        _ => return None,
+    })
+}
