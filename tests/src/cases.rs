@@ -1,3 +1,7 @@
 //! The cases, one module for each subject.
 
+mod command;
 mod lab;
+mod program;
+mod roads;
+mod tracer;

@@ -1,0 +1,144 @@
+//! The kernel programs, fed crafted frames by `BPF_PROG_TEST_RUN`.
+
+use aya::programs::{SchedClassifier, TestRun as _, TestRunOptions};
+use podtrace::lab::{Lab, LabSpec};
+use podtrace::node::netns::NetNs;
+use podtrace::probe::ring::{Batch, Reader};
+use podtrace::probe::{Probe, ProbeOptions};
+use podtrace_ebpf::config::{Counters, PROGRAM_EGRESS, PROGRAM_INGRESS};
+use podtrace_ebpf::record::{Direction, Record};
+
+const TC_ACT_UNSPEC: u32 = u32::MAX;
+const LOOPBACK: u32 = 1;
+
+struct Bench {
+    probe: Probe,
+    reader: Reader,
+    batches: tokio::sync::mpsc::Receiver<Batch>,
+    netns: NetNs,
+    _lab: Lab,
+}
+
+impl Bench {
+    /// The programs attached to the loopback interface of a fresh namespace,
+    /// which is where test runs happen.
+    fn new(snaplen: u32, ring_bytes: u32) -> Self {
+        let lab = Lab::new(LabSpec {
+            nodes: 1,
+            pods_per_node: 1,
+            ipv6: false,
+        })
+        .unwrap();
+        let netns = lab.nodes[0].pods[0].netns.clone();
+        let (mut probe, channel) = Probe::load(&ProbeOptions {
+            snaplen,
+            ring_bytes,
+            max_interfaces: 16,
+            diagnostics: false,
+        })
+        .unwrap();
+        let (reader, batches) = Reader::spawn(channel).unwrap();
+        probe.attach(&netns, "lo", LOOPBACK, 7).unwrap();
+        Self {
+            probe,
+            reader,
+            batches,
+            netns,
+            _lab: lab,
+        }
+    }
+
+    fn run(&mut self, program: &str, frame: &[u8], repeat: u32) {
+        let program: &mut SchedClassifier = self
+            .probe
+            .object()
+            .program_mut(program)
+            .unwrap()
+            .try_into()
+            .unwrap();
+        let result = self.netns.run(|| {
+            program.test_run(TestRunOptions {
+                data_in: Some(frame),
+                repeat,
+                ..TestRunOptions::default()
+            })
+        });
+        assert_eq!(result.unwrap().unwrap().return_value, TC_ACT_UNSPEC);
+    }
+
+    /// What arrived in user space, and what the kernel counted.
+    fn finish(mut self) -> (Vec<Vec<u8>>, [Counters; 2]) {
+        self.probe.detach();
+        self.reader.stop();
+        let mut records = Vec::new();
+        while let Some(batch) = self.batches.blocking_recv() {
+            records.extend(batch.records().map(<[u8]>::to_vec));
+        }
+        self.reader.join().unwrap();
+        (records, self.probe.counters().unwrap()[&7])
+    }
+}
+
+/// Frames of every awkward kind; the kernel refuses less than 14 bytes.
+fn frames() -> Vec<Vec<u8>> {
+    let ethernet = |ethertype: u16, len: usize| {
+        let mut frame = vec![0u8; 12];
+        frame.extend(ethertype.to_be_bytes());
+        frame.extend((14..len).map(|n| n.to_le_bytes()[0]));
+        frame
+    };
+    vec![
+        ethernet(0x0800, 14), // no IP header at all
+        ethernet(0x0800, 98),
+        ethernet(0x8100, 18), // a tag and nothing behind it
+        ethernet(0x86dd, 60),
+        ethernet(0x88cc, 100), // at the edges of the size classes
+        ethernet(0x88cc, 101),
+        ethernet(0x88cc, 160),
+        ethernet(0x88cc, 164),
+        ethernet(0x88cc, 165),
+        ethernet(0x88cc, 1514),
+        ethernet(0x88cc, 3000),
+    ]
+}
+
+#[track_caller]
+fn check_frames(snaplen: u32) {
+    let mut bench = Bench::new(snaplen, 1 << 20);
+    for frame in frames() {
+        bench.run(PROGRAM_INGRESS, &frame, 1);
+        bench.run(PROGRAM_EGRESS, &frame, 1);
+    }
+    let (records, [ingress, egress]) = bench.finish();
+    let count = frames().len() as u64;
+    assert_eq!((ingress.seen, egress.seen), (count, count));
+    assert_eq!((ingress.lost, egress.lost), (0, 0));
+    assert_eq!(records.len(), 2 * frames().len());
+    for (pair, frame) in records.chunks(2).zip(frames()) {
+        for (bytes, direction) in pair.iter().zip([Direction::Ingress, Direction::Egress]) {
+            let record = Record::decode(bytes).unwrap();
+            assert_eq!(record.direction, direction);
+            assert_eq!(record.interface, 7);
+            assert_eq!(record.wire_len as usize, frame.len());
+            let captured = frame.len().min(snaplen as usize);
+            assert_eq!(record.data, &frame[..captured]);
+        }
+    }
+}
+
+#[test]
+fn frames_of_every_length_arrive_whole_or_cut_at_the_snap_length() {
+    check_frames(160);
+    check_frames(9216);
+}
+
+#[test]
+fn more_than_the_ring_holds_is_counted_exactly() {
+    const RUNS: u32 = 400_000;
+    let mut bench = Bench::new(160, 4096);
+    bench.run(PROGRAM_EGRESS, &frames()[1], RUNS);
+    let (records, [_, egress]) = bench.finish();
+    assert_eq!(egress.seen, u64::from(RUNS));
+    assert!(egress.lost > 0);
+    assert_eq!(egress.seen, records.len() as u64 + egress.lost);
+}
