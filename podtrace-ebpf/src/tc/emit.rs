@@ -30,6 +30,8 @@ pub(crate) fn emit(ctx: &TcContext, interface: u32, direction: Direction, seen: 
     // 64 bits wide: the verifier follows bounds per register, and narrower
     // numbers get copied around for extension.
     let captured = u64::from(ctx.len().min(SNAPLEN.load()));
+    // SAFETY: reads a local variable; see `submit`.
+    let captured = unsafe { core::ptr::read_volatile(&raw const captured) };
     match captured {
         0..=100 => submit::<100>(ctx, interface, direction, seen, captured),
         101..=164 => submit::<164>(ctx, interface, direction, seen, captured),

@@ -161,7 +161,9 @@ async fn pod_links(node: &Node, node_links: &[Link], netns: &NetNs) -> Option<Ve
     let nsid = links::nsid(&node.netns, netns).await.ok()??;
     let pod_links = links::list(netns).await.ok()?;
     let tied = node_links.iter().any(|host| {
-        host.peer_nsid == Some(nsid)
+        // Not the uplink: the nodes of a lab are joined by a veth pair.
+        node_role(host, node_links) == Role::Veth
+            && host.peer_nsid == Some(nsid)
             && pod_links.iter().any(|pod| {
                 pod.kind == LinkKind::Veth
                     && host.peer == Some(pod.ifindex)

@@ -142,7 +142,7 @@ fn one_node_alone_sees_it_leave_for_the_vtep() {
         .next()
         .unwrap();
     assert_eq!(reply["outcome"], "delivered");
-    assert_eq!(reply["rtt_at"].as_array().unwrap().len(), 5);
+    assert_eq!(reply["rtt_at"].as_array().unwrap().len(), 5, "{reply}");
 }
 
 #[test]
