@@ -11,7 +11,7 @@ use podtrace_ebpf::record::Direction;
 #[inline(always)]
 pub(crate) fn observe(ctx: &TcContext, direction: Direction) {
     let key = place::tap_key(ctx);
-    let Some(state) = maps::TAPS.get_ptr_mut(&key) else {
+    let Some(state) = maps::TAPS.get_ptr_mut(key) else {
         // Between attaching and registering a tap, and after forgetting one.
         debug!(
             ctx,

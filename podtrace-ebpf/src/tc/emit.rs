@@ -115,7 +115,7 @@ fn wakeup(seen: u64) -> u64 {
             }
         }
     }
-    if seen % WATERMARK_EVERY == 0 && EVENTS.query(AVAIL_DATA) > WATERMARK {
+    if seen.is_multiple_of(WATERMARK_EVERY) && EVENTS.query(AVAIL_DATA) > WATERMARK {
         return FORCE_WAKEUP;
     }
     NO_WAKEUP
