@@ -1,5 +1,6 @@
 //! The cases, one module for each subject.
 
+mod churn;
 mod command;
 mod lab;
 mod program;

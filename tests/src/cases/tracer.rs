@@ -26,7 +26,8 @@ impl Tracer {
         let mut table = tempfile::NamedTempFile::new().unwrap();
         table.write_all(lab.pod_table().as_bytes()).unwrap();
         let mut command = podtrace();
-        command.args(["trace", "-o", "json", "--pods"]);
+        // The duration is the deadline of every wait for its output.
+        command.args(["trace", "-o", "json", "--duration", "30s", "--pods"]);
         command.arg(table.path()).args(options);
         for node in nodes {
             command.args(["--netns", &lab.nodes[*node].netns.name]);

@@ -1,0 +1,61 @@
+//! Interfaces that come and go while podtrace traces.
+
+use podtrace::lab::traffic::ping;
+use podtrace::lab::{Lab, LabSpec};
+use podtrace::node::netns::NetNs;
+use rtnetlink::LinkVeth;
+
+use super::tracer::Tracer;
+
+/// Runs netlink requests in a namespace.
+fn netlink<T>(netns: &NetNs, work: impl AsyncFnOnce(rtnetlink::Handle) -> T) -> T {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap()
+        .block_on(async { work(netns.netlink().unwrap()).await })
+}
+
+#[test]
+fn interface_that_appears_is_traced_and_one_that_vanishes_is_forgotten() {
+    let lab = Lab::new(LabSpec {
+        nodes: 1,
+        pods_per_node: 2,
+        ipv6: false,
+    })
+    .unwrap();
+    let node = &lab.nodes[0];
+    let (from, to) = (&node.pods[0], &node.pods[1]);
+    let mut tracer = Tracer::start(&lab, &[0], &[]);
+    netlink(&node.netns, async |handle| {
+        let pair = LinkVeth::new("vethnew", "vethend").build();
+        handle.link().add(pair).execute().await.unwrap();
+    });
+    // In the order in which the kernel lists them.
+    let mut traced: Vec<_> = (0..2)
+        .map(|_| {
+            let notice = tracer.wait_for(|value| value["type"] == "notice");
+            notice["text"].as_str().unwrap().to_owned()
+        })
+        .collect();
+    traced.sort();
+    for (text, name) in traced.iter().zip(["vethend", "vethnew"]) {
+        let expected = format!("{name} of {} is traced now", node.netns.name);
+        assert_eq!(*text, expected);
+    }
+    // A pod's own pair vanishes with packets counted at its taps.
+    ping(&from.netns, to.ipv4.into(), 3, 2, 56).unwrap();
+    netlink(&node.netns, async |handle| {
+        let links = podtrace::node::links::list(&node.netns).await.unwrap();
+        let veth = links.iter().find(|link| link.name == to.veth).unwrap();
+        handle.link().del(veth.ifindex).execute().await.unwrap();
+    });
+    tracer.wait_for(|value| {
+        let text = value["text"].as_str().unwrap_or_default();
+        text.starts_with(&format!("{} of ", to.veth)) && text.ends_with("is gone")
+    });
+    let values = tracer.finish();
+    let taps = values.last().unwrap()["taps"].as_array().unwrap();
+    let gone = taps.iter().find(|tap| tap["interface"] == to.veth.as_str());
+    assert!(gone.unwrap()["seen"].as_u64().unwrap() >= 2, "{gone:?}");
+}
