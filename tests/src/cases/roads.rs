@@ -187,3 +187,50 @@ fn address_that_nobody_has_is_said_not_to_be_seen_further() {
     assert_eq!(path["outcome"], "delivered", "{path}");
     tracer.finish();
 }
+
+#[test]
+fn super_packets_are_seen_whole_on_every_hop() {
+    let lab = lab();
+    let (from, to) = (&lab.nodes[0].pods[0], &lab.nodes[0].pods[1]);
+    let tracer = Tracer::start(&lab, &[0], &[]);
+    let address = SocketAddr::new(to.ipv4.into(), 8080);
+    tcp_exchange(&from.netns, &to.netns, address, 1_000_000).unwrap();
+    let values = tracer.finish();
+    let large: Vec<_> = values
+        .iter()
+        .filter(|value| value["gso_segments"].as_u64() > Some(1))
+        .collect();
+    assert!(!large.is_empty());
+    let (source, destination) = (from.ipv4.to_string(), to.ipv4.to_string());
+    let mut whole = 0;
+    for path in paths(&values, "TCP ", &source, &destination) {
+        if path["hops"][0]["bytes"].as_u64() > Some(1514) {
+            check_path(path, &ONE_NODE);
+            whole += 1;
+        }
+    }
+    assert!(whole > 0);
+}
+
+#[test]
+fn fragments_are_followed_each() {
+    let lab = lab();
+    let (from, to) = (&lab.nodes[0].pods[0], &lab.nodes[1].pods[0]);
+    let tracer = Tracer::start(&lab, &[0, 1], &[]);
+    for address in [IpAddr::from(to.ipv4), IpAddr::from(to.ipv6)] {
+        ping(&from.netns, address, 77, 1, 3000).unwrap();
+    }
+    let values = tracer.finish();
+    for (source, destination) in [
+        (from.ipv4.to_string(), to.ipv4.to_string()),
+        (from.ipv6.to_string(), to.ipv6.to_string()),
+    ] {
+        let fragments: Vec<_> = paths(&values, "", &source, &destination)
+            .filter(|path| path["what"].as_str().unwrap().contains("fragment id"))
+            .collect();
+        assert_eq!(fragments.len(), 3, "{fragments:#?}");
+        for path in fragments {
+            check_path(path, &TWO_NODES);
+        }
+    }
+}
