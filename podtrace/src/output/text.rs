@@ -336,3 +336,6 @@ impl Output for Text {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -306,3 +306,6 @@ pub fn source(packet: &Packet) -> Option<IpAddr> {
         Network::Other | Network::Unreadable => None,
     }
 }
+
+#[cfg(test)]
+pub(crate) mod tests;

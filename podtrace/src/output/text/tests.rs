@@ -1,0 +1,76 @@
+use podtrace_ebpf::record::Direction::{Egress, Ingress};
+
+use super::*;
+use crate::{
+    output::TapCount,
+    path::builder::tests::{stitch, world},
+};
+
+fn view(color: bool) -> Text {
+    let options = TextOptions {
+        color,
+        numeric: false,
+        epoch_ns: 1_700_000_000_000_000_000,
+    };
+    Text::new(options, jiff::tz::TimeZone::UTC)
+}
+
+#[test]
+fn path_and_summary_are_shown() {
+    let world = world();
+    let mut builder = stitch(
+        "10.244.1.3",
+        &[
+            (1_000, 0, Egress),
+            (4_100, 1, Ingress),
+            (5_000, 2, Egress),
+            (12_345_678, 3, Ingress),
+            (20_000_000, 0, Egress),
+        ],
+    );
+    builder.expire(2_000_000_000, false);
+    let mut out = String::new();
+    let mut view = view(false);
+    for path in builder.take_finished() {
+        view.path(&mut out, &path, &world);
+    }
+    let tap = TapCount {
+        seen: 5,
+        emitted: 3,
+        lost_ring: 2,
+        ..TapCount::default()
+    };
+    let summary = Summary {
+        taps: vec![(0, Egress, tap)],
+        packets: 2,
+        outcomes: [1, 0, 0, 1, 0, 0],
+        unreadable: 0,
+        duration_ns: 1,
+    };
+    view.summary(&mut out, &summary, &world);
+    insta::assert_snapshot!(out, @r"
+    22:13:20.000001  UDP 5000 > 53 len 4  46 B   default/mypod1 (10.244.1.2) -> default/mypod2 (10.244.1.3)
+           +0.0 µs  pod   default/mypod1  eth0   egress
+           +3.1 µs  node  worker1         veth1  ingress
+           +4.0 µs  node  worker1         veth2  egress
+          +12.3 ms  pod   default/mypod2  eth0   ingress
+                    delivered in 12.3 ms
+    22:13:20.020000  UDP 5000 > 53 len 4  46 B   default/mypod1 (10.244.1.2) -> default/mypod2 (10.244.1.3)
+           +0.0 µs  pod   default/mypod1  eth0  egress
+                    not seen further after eth0 egress of default/mypod1
+
+    2 packets · 1 delivered · 1 not seen further
+    events: 5 seen = 3 emitted + 0 filtered + 2 lost
+      default/mypod1 eth0 egress: 5 seen, 3 emitted, 2 lost (ring full), 0 undecodable
+    ");
+}
+
+#[test]
+fn colours_are_only_there_when_asked_for() {
+    let mut plain = String::new();
+    let mut coloured = String::new();
+    view(false).notice(&mut plain, "x");
+    view(true).notice(&mut coloured, "x");
+    assert_eq!(plain, "-- x\n");
+    assert!(coloured.contains('\u{1b}'));
+}
