@@ -5,6 +5,11 @@ pub const PROGRAM_INGRESS: &str = "pt_ingress";
 /// Program attached to egress hooks.
 pub const PROGRAM_EGRESS: &str = "pt_egress";
 
+/// Does nothing: the floor of every measurement.
+pub const PROGRAM_NOOP: &str = "pt_noop";
+/// Does the least a tap can do: what the taps are measured against.
+pub const PROGRAM_BARE: &str = "pt_bare";
+
 /// Ring buffer of records.
 pub const MAP_EVENTS: &str = "EVENTS";
 /// Per-CPU hash: [`TapKey`] -> [`TapState`].

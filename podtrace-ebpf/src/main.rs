@@ -14,7 +14,7 @@ mod programs {
     use aya_ebpf::{bindings::TC_ACT_UNSPEC, macros::classifier, programs::TcContext};
     use podtrace_ebpf::record::Direction;
 
-    use crate::tc::observe;
+    use crate::tc::{observe, yardstick};
 
     #[classifier]
     pub(crate) fn pt_ingress(ctx: TcContext) -> i32 {
@@ -25,6 +25,19 @@ mod programs {
     #[classifier]
     pub(crate) fn pt_egress(ctx: TcContext) -> i32 {
         observe(&ctx, Direction::Egress);
+        TC_ACT_UNSPEC
+    }
+
+    /// Never attached: the floor that costs are measured from.
+    #[classifier]
+    pub(crate) fn pt_noop(_ctx: TcContext) -> i32 {
+        TC_ACT_UNSPEC
+    }
+
+    /// Never attached: the least that a tap costs.
+    #[classifier]
+    pub(crate) fn pt_bare(ctx: TcContext) -> i32 {
+        yardstick::bare_tap(&ctx);
         TC_ACT_UNSPEC
     }
 

@@ -2,6 +2,7 @@
 mod emit;
 mod maps;
 mod place;
+pub(crate) mod yardstick;
 
 use aya_ebpf::programs::TcContext;
 use aya_log_ebpf::debug;

@@ -11,7 +11,7 @@ use podtrace_ebpf::{
 use super::maps::{EVENTS, SNAPLEN, WAKE};
 
 /// `BPF_RB_NO_WAKEUP`: waking the reader for each packet costs more than the tap.
-const NO_WAKEUP: u64 = 1;
+pub(super) const NO_WAKEUP: u64 = 1;
 /// `BPF_RB_FORCE_WAKEUP`.
 const FORCE_WAKEUP: u64 = 2;
 /// Packets of a tap and CPU between two looks at how full the ring is.

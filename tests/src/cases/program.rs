@@ -1,11 +1,15 @@
 //! The kernel programs, fed crafted frames by `BPF_PROG_TEST_RUN`.
 
+use std::time::Duration;
+
 use aya::programs::{SchedClassifier, TestRun as _, TestRunOptions};
 use podtrace::lab::{Lab, LabSpec};
 use podtrace::node::netns::NetNs;
 use podtrace::probe::ring::{Batch, Reader};
 use podtrace::probe::{Probe, ProbeOptions};
-use podtrace_ebpf::config::{Counters, PROGRAM_EGRESS, PROGRAM_INGRESS};
+use podtrace_ebpf::config::{
+    Counters, PROGRAM_BARE, PROGRAM_EGRESS, PROGRAM_INGRESS, PROGRAM_NOOP,
+};
 use podtrace_ebpf::record::{Direction, Record};
 
 const TC_ACT_UNSPEC: u32 = u32::MAX;
@@ -48,7 +52,8 @@ impl Bench {
         }
     }
 
-    fn run(&mut self, program: &str, frame: &[u8], repeat: u32) {
+    /// Runs a program on a frame; returns what one run took.
+    fn run(&mut self, program: &str, frame: &[u8], repeat: u32) -> Duration {
         let program: &mut SchedClassifier = self
             .probe
             .object()
@@ -63,7 +68,9 @@ impl Bench {
                 ..TestRunOptions::default()
             })
         });
-        assert_eq!(result.unwrap().unwrap().return_value, TC_ACT_UNSPEC);
+        let result = result.unwrap().unwrap();
+        assert_eq!(result.return_value, TC_ACT_UNSPEC);
+        result.duration
     }
 
     /// What arrived in user space, and what the kernel counted.
@@ -142,4 +149,41 @@ fn more_than_the_ring_holds_is_counted_exactly() {
     assert_eq!(egress.seen, u64::from(RUNS));
     assert!(egress.lost > 0);
     assert_eq!(egress.seen, records.len() as u64 + egress.lost);
+}
+
+/// Prints the table; times are the machine's, so only the counts are checked.
+#[test]
+fn cost_of_a_packet_beside_a_bare_tap() {
+    const ROUNDS: usize = 9;
+    const RUNS: u32 = 20_000;
+    let mut bench = Bench::new(160, 64 << 20);
+    for name in [PROGRAM_NOOP, PROGRAM_BARE] {
+        let program: &mut SchedClassifier = bench
+            .probe
+            .object()
+            .program_mut(name)
+            .unwrap()
+            .try_into()
+            .unwrap();
+        program.load().unwrap();
+    }
+    let names = [PROGRAM_NOOP, PROGRAM_BARE, PROGRAM_INGRESS];
+    let mut times = [const { Vec::new() }; 3];
+    for _ in 0..ROUNDS {
+        for (name, times) in names.iter().zip(&mut times) {
+            times.push(bench.run(name, &frames()[1], RUNS).as_nanos());
+        }
+    }
+    let [noop, bare, ours] = times.map(|mut times| {
+        times.sort_unstable();
+        times[ROUNDS / 2]
+    });
+    let floor = |ns: u128| ns.saturating_sub(noop).max(1);
+    eprintln!(
+        "ns a packet, median of {ROUNDS}: no-op {noop}, bare tap {bare}, ours {ours}; over no-op, ours is {}% of the bare tap",
+        floor(ours) * 100 / floor(bare)
+    );
+    let (_, [ingress, _]) = bench.finish();
+    assert_eq!(ingress.seen, ROUNDS as u64 * u64::from(RUNS));
+    assert_eq!(ingress.lost, 0);
 }
