@@ -253,8 +253,16 @@ impl Session {
     }
 
     async fn refresh(&mut self) -> anyhow::Result<()> {
-        let snapshot = discover(&self.nodes, self.identity.as_ref(), &self.interfaces).await?;
-        self.apply(snapshot, true)
+        match discover(&self.nodes, self.identity.as_ref(), &self.interfaces).await {
+            Ok(snapshot) => self.apply(snapshot, true),
+            // A dump can fail while interfaces come and go; the taps that are
+            // there go on, and the next change brings the next look.
+            Err(error) => {
+                let error = anyhow::Error::from(error);
+                self.notice(&format!("interfaces not looked at: {error:#}"));
+                Ok(())
+            }
+        }
     }
 
     fn tick(&mut self) -> anyhow::Result<()> {
