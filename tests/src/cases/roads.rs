@@ -246,17 +246,8 @@ fn tcpdump_counts_the_same_packets() {
         .run(|| {
             // It ends by itself at the twentieth, or fails at the deadline.
             std::process::Command::new("timeout")
-                .args([
-                    "-i",
-                    "veth0101",
-                    "--immediate-mode",
-                    "-U",
-                    "-Q",
-                    "in",
-                    "-Z",
-                    "root",
-                    "-w",
-                ])
+                .args(["10", "tcpdump", "--immediate-mode", "-c", "20", "-U"])
+                .args(["-i", "veth0101", "-Q", "in", "-Z", "root", "-w"])
                 .arg(file.path())
                 .arg("icmp")
                 .stderr(std::process::Stdio::piped())
