@@ -234,3 +234,55 @@ fn fragments_are_followed_each() {
         }
     }
 }
+
+/// tcpdump, which knows nothing of us, counts the same packets at the same place.
+#[test]
+fn tcpdump_counts_the_same_packets() {
+    let lab = lab();
+    let (from, to) = (&lab.nodes[0].pods[0], &lab.nodes[0].pods[1]);
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let mut tcpdump = lab.nodes[0]
+        .netns
+        .run(|| {
+            // It ends by itself at the twentieth, or fails at the deadline.
+            std::process::Command::new("timeout")
+                .args([
+                    "10",
+                    "tcpdump",
+                    "--immediate-mode",
+                    "-c",
+                    "20",
+                    "-U",
+                    "-s",
+                    "128",
+                ])
+                .args(["-i", "veth0101", "-Q", "in", "-Z", "root", "-w"])
+                .arg(file.path())
+                .arg("icmp")
+                .stderr(std::process::Stdio::piped())
+                .spawn()
+                .unwrap()
+        })
+        .unwrap();
+    let mut said = std::io::BufReader::new(tcpdump.stderr.take().unwrap());
+    let mut line = String::new();
+    std::io::BufRead::read_line(&mut said, &mut line).unwrap();
+    assert!(line.contains("listening on veth0101"), "{line}");
+    let tracer = Tracer::start(&lab, &[0], &[]);
+    ping(&from.netns, to.ipv4.into(), 55, 20, 56).unwrap();
+    let values = tracer.finish();
+    assert!(tcpdump.wait().unwrap().success());
+    let mut rest = String::new();
+    std::io::Read::read_to_string(&mut said, &mut rest).unwrap();
+    let ours = values
+        .iter()
+        .filter(|value| {
+            value["type"] == "event"
+                && value["interface"] == "veth0101"
+                && value["direction"] == "ingress"
+                && value["what"].as_str().unwrap().starts_with("ICMP ")
+        })
+        .count();
+    assert_eq!(ours, 20);
+    assert!(rest.contains("20 packets captured"), "{rest}");
+}
