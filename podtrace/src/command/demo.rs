@@ -1,5 +1,9 @@
 //! `podtrace demo`: the three roads in a lab, pinged and traced.
+use std::time::Duration;
+
 use anyhow::Context as _;
+use podtrace_ebpf::config::SNAPLEN_DEFAULT;
+use tokio::signal::unix::{SignalKind, signal};
 
 use super::trace::{Session, SessionOptions, check_support, epoch_ns, text};
 use crate::{
@@ -16,6 +20,20 @@ const PING_PAYLOAD: usize = 56;
 /// Runs the command; returns the exit code.
 pub(super) fn run(args: &DemoArgs) -> anyhow::Result<u8> {
     check_support()?;
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .context("failed to start the runtime")?
+        .block_on(demonstrate(args))?;
+    Ok(FINE)
+}
+
+async fn demonstrate(args: &DemoArgs) -> anyhow::Result<()> {
+    // Listened to before the lab is there, so that it is taken down whenever
+    // a signal comes.
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
     let lab = Lab::new(LabSpec {
         nodes: 2,
         pods_per_node: 2,
@@ -34,35 +52,33 @@ pub(super) fn run(args: &DemoArgs) -> anyhow::Result<u8> {
         })
         .collect();
     let table = PodTable::parse(&lab.pod_table())?;
-    let output = Box::new(text(args.color, false, epoch_ns()?));
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()
-        .context("failed to start the runtime")?;
-    let roads = roads(&lab);
-    let pings = args.pings;
-    runtime.block_on(async {
-        let options = SessionOptions {
-            interfaces: Vec::new(),
-            count: None,
-            duration: None,
-            snaplen: podtrace_ebpf::config::SNAPLEN_DEFAULT,
-            hop_timeout: std::time::Duration::from_millis(500),
-            ring_bytes: 8 << 20,
-            diagnostics: false,
-            output,
-        };
-        let session = Session::start(nodes, Box::new(table), options).await?;
-        session
-            .run_during(async move {
-                for road in roads {
-                    road.walk(pings).await;
-                }
-            })
-            .await
-    })?;
-    Ok(FINE)
+    let options = SessionOptions {
+        interfaces: Vec::new(),
+        count: None,
+        duration: None,
+        snaplen: SNAPLEN_DEFAULT,
+        hop_timeout: Duration::from_millis(500),
+        ring_bytes: 8 << 20,
+        diagnostics: false,
+        output: Box::new(text(args.color, false, epoch_ns()?)),
+    };
+    let (roads, pings) = (roads(&lab), args.pings);
+    let walk = async move {
+        for road in roads {
+            road.walk(pings).await;
+        }
+    };
+    let session = Session::start(nodes, Box::new(table), options).await?;
+    session
+        .run_during(async move {
+            tokio::select! {
+                () = walk => {}
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+            }
+        })
+        .await?;
+    Ok(())
 }
 
 struct Road {
@@ -109,6 +125,6 @@ impl Road {
         }
         // The paths of this road before the next one's title: what is under
         // way is printed by then, since delivered packets wait for nothing.
-        tokio::time::sleep(std::time::Duration::from_millis(150)).await;
+        tokio::time::sleep(Duration::from_millis(150)).await;
     }
 }
