@@ -17,6 +17,10 @@ pub const MAP_TAPS: &str = "TAPS";
 /// Array of one `u32`: nonzero while user space sleeps until the next record.
 pub const MAP_WAKE: &str = "WAKE";
 
+/// Array of one `u32`: taps do nothing while it is zero, so that all of them
+/// begin and end at the same moment, however long attaching takes.
+pub const MAP_ACTIVE: &str = "ACTIVE";
+
 /// Global `u32`: how many bytes of a packet are captured at most.
 pub const GLOBAL_SNAPLEN: &str = "SNAPLEN";
 /// Global `u32`: offset of `dev` in `struct sk_buff`.

@@ -11,6 +11,9 @@ use podtrace_ebpf::record::Direction;
 /// Counts the packet at its tap and sends its record to user space.
 #[inline(always)]
 pub(crate) fn observe(ctx: &TcContext, direction: Direction) {
+    if maps::ACTIVE.get(0).is_none_or(|active| *active == 0) {
+        return;
+    }
     let key = place::tap_key(ctx);
     let Some(state) = maps::TAPS.get_ptr_mut(key) else {
         // Between attaching and registering a tap, and after forgetting one.

@@ -15,6 +15,9 @@ pub(crate) static TAPS: PerCpuHashMap<TapKey, TapState> = PerCpuHashMap::with_ma
 #[map]
 pub(crate) static WAKE: Array<u32> = Array::with_max_entries(1, 0);
 
+#[map]
+pub(crate) static ACTIVE: Array<u32> = Array::with_max_entries(1, 0);
+
 #[unsafe(no_mangle)]
 pub(crate) static SNAPLEN: Global<u32> = Global::new(SNAPLEN_DEFAULT);
 #[unsafe(no_mangle)]

@@ -166,7 +166,9 @@ impl Text {
             Outcome::Delivered => {
                 let receivers = receivers(path, world);
                 let duration = micros(path.duration_ns());
-                if receivers > 1 {
+                if path.hops.len() == 1 {
+                    (GREEN, "delivered".into())
+                } else if receivers > 1 {
                     (
                         GREEN,
                         format!("delivered to {receivers} pods in {duration}"),

@@ -83,6 +83,7 @@ pub struct ProbeOptions {
 pub struct Probe {
     ebpf: Ebpf,
     taps: PerCpuHashMap<MapData, Key, State>,
+    active: Array<MapData, u32>,
     attached: BTreeMap<u32, Attached>,
     /// Counters of interfaces whose taps are gone.
     gone: BTreeMap<u32, [Counters; 2]>,
@@ -136,9 +137,11 @@ impl Probe {
             wake: take(&mut ebpf, config::MAP_WAKE)?,
         };
         let taps = take(&mut ebpf, config::MAP_TAPS)?;
+        let active = take(&mut ebpf, config::MAP_ACTIVE)?;
         let probe = Self {
             ebpf,
             taps,
+            active,
             attached: BTreeMap::new(),
             gone: BTreeMap::new(),
         };
@@ -230,12 +233,35 @@ impl Probe {
         self.unregister(&key)
     }
 
-    /// Detaches every tap. The kernel waits for running programs, so no record
-    /// is written afterwards and the counters are final.
-    pub fn detach(&mut self) {
+    /// Lets the taps begin, those that are attached later too.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn start(&mut self) -> Result<(), ProbeError> {
+        self.set_active(1)
+    }
+
+    fn set_active(&mut self, active: u32) -> Result<(), ProbeError> {
+        self.active
+            .set(0, active, 0)
+            .map_err(|source| ProbeError::Map {
+                operation: "start or stop the taps".into(),
+                source,
+            })
+    }
+
+    /// Stops all taps at once, then detaches them. The kernel waits for
+    /// running programs, so no record is written afterwards and the counters
+    /// are final.
+    ///
+    /// # Errors
+    /// When the taps could not be stopped at once; they are detached all the same.
+    pub fn detach(&mut self) -> Result<(), ProbeError> {
+        let stopped = self.set_active(0);
         for attached in self.attached.values_mut() {
             attached.links.clear();
         }
+        stopped
     }
 
     /// Counters of every interface that has or had taps, by its number:

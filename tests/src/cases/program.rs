@@ -43,6 +43,7 @@ impl Bench {
         .unwrap();
         let (reader, batches) = Reader::spawn(channel).unwrap();
         probe.attach(&netns, "lo", LOOPBACK, 7).unwrap();
+        probe.start().unwrap();
         Self {
             probe,
             reader,
@@ -75,7 +76,7 @@ impl Bench {
 
     /// What arrived in user space, and what the kernel counted.
     fn finish(mut self) -> (Vec<Vec<u8>>, [Counters; 2]) {
-        self.probe.detach();
+        self.probe.detach().unwrap();
         self.reader.stop();
         let mut records = Vec::new();
         while let Some(batch) = self.batches.blocking_recv() {

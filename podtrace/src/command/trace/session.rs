@@ -112,6 +112,7 @@ impl Session {
             diagnostics,
         };
         session.apply(snapshot, false)?;
+        session.probe.start()?;
         session.announce();
         session.flush()?;
         Ok(session)
@@ -279,13 +280,14 @@ impl Session {
 
     /// Detaches, drains, and closes with the summary.
     async fn end(mut self, followed: anyhow::Result<()>) -> anyhow::Result<u64> {
-        self.probe.detach();
+        let stopped = self.probe.detach();
         self.reader.stop();
         while let Some(batch) = self.batches.recv().await {
             self.pipeline.push(&batch);
         }
         self.reader.join().context("failed to read the ring")?;
         followed?;
+        stopped?;
         let counters = self.probe.counters()?;
         let duration_ns = monotonic_ns()?.saturating_sub(self.started_ns);
         let lost = self.pipeline.finish(&counters, duration_ns).total().lost();
