@@ -22,6 +22,10 @@ use crate::{
 /// bytes, plus a TCP header: what is left of the snap length goes into keys.
 const KEY_RESERVE: u32 = 144;
 
+/// How far behind the clock the time given to [`Pipeline::tick`] is, in
+/// nanoseconds: longer than a record waits for the reader.
+pub const TICK_LAG_NS: u64 = 20_000_000;
+
 /// How many payload bytes of each packet go into its key, for a snap length.
 #[must_use]
 pub fn key_payload(snaplen: u32) -> usize {
@@ -36,7 +40,10 @@ pub struct Pipeline {
     builder: Builder,
     output: Box<dyn Output>,
     taps: BTreeMap<(u32, Direction), TapCount>,
-    lost_before: u64,
+    lost: u64,
+    last_loss_ns: Option<u64>,
+    said_lost: u64,
+    said_ns: u64,
     summary: Summary,
     count: Option<u64>,
     text: String,
@@ -59,7 +66,10 @@ impl Pipeline {
             builder: Builder::new(timeout_ns),
             output,
             taps: BTreeMap::new(),
-            lost_before: 0,
+            lost: 0,
+            last_loss_ns: None,
+            said_lost: 0,
+            said_ns: 0,
             summary: Summary::default(),
             count,
             text: String::new(),
@@ -145,11 +155,11 @@ impl Pipeline {
     /// Whether [`Self::tick`] has something to wait for.
     #[must_use]
     pub fn is_waiting(&self) -> bool {
-        self.builder.is_waiting()
+        self.builder.is_waiting() || !self.reorder.is_empty()
     }
 
-    /// Time has passed: `now_ns` is that of a moment after which the ring was
-    /// empty, `counters` the kernel's.
+    /// Time has passed: `now_ns` is [`TICK_LAG_NS`] ago, a moment whose records
+    /// are all here unless the reader is behind; `counters` are the kernel's.
     pub fn tick(&mut self, now_ns: u64, counters: &BTreeMap<u32, [Counters; 2]>) {
         let events = self.reorder.release(now_ns);
         self.stitch(&events);
@@ -158,11 +168,26 @@ impl Pipeline {
             .flatten()
             .map(|counters| counters.lost)
             .sum();
-        self.builder.expire(now_ns, lost > self.lost_before);
-        if !self.builder.is_waiting() {
-            self.lost_before = lost;
+        if lost > self.lost {
+            self.lost = lost;
+            self.last_loss_ns = Some(now_ns.saturating_add(TICK_LAG_NS));
         }
+        self.builder.expire(now_ns, self.last_loss_ns);
         self.show_finished();
+        self.say_losses(now_ns);
+    }
+
+    /// Says, at most once a second, how many events were lost since last said.
+    fn say_losses(&mut self, now_ns: u64) {
+        if self.lost > self.said_lost && now_ns.saturating_sub(self.said_ns) >= 1_000_000_000 {
+            let notice = format!(
+                "{} events lost, the ring buffer was full (--buffer makes it larger)",
+                self.lost - self.said_lost
+            );
+            self.output.notice(&mut self.text, &notice);
+            self.said_lost = self.lost;
+            self.said_ns = now_ns;
+        }
     }
 
     /// Ends every path and writes the summary, given the final counters.

@@ -164,8 +164,9 @@ impl Builder {
     }
 
     /// Ends the paths whose packets were last seen too long before `now_ns`.
-    /// `events_lost`: whether the kernel lost any event in the meantime.
-    pub fn expire(&mut self, now_ns: u64, events_lost: bool) {
+    /// `last_loss_ns`: when an event was last found to be lost; it can be one
+    /// of any packet that was under way by then.
+    pub fn expire(&mut self, now_ns: u64, last_loss_ns: Option<u64>) {
         let old: Vec<_> = self
             .open
             .iter()
@@ -175,16 +176,17 @@ impl Builder {
                 } else {
                     self.timeout_ns
                 };
-                let last = open.path.hops.last()?.ts_ns;
-                (now_ns.saturating_sub(last) > patience).then_some((*id, open.arrived))
+                let (first, last) = (open.path.hops.first()?, open.path.hops.last()?);
+                let events_lost = last_loss_ns.is_some_and(|loss| first.ts_ns <= loss);
+                let outcome = match (open.arrived, events_lost) {
+                    (true, _) => Outcome::Delivered,
+                    (false, true) => Outcome::EventsLost,
+                    (false, false) => Outcome::NotSeenFurther,
+                };
+                (now_ns.saturating_sub(last.ts_ns) > patience).then_some((*id, outcome))
             })
             .collect();
-        for (id, arrived) in old {
-            let outcome = match (arrived, events_lost) {
-                (true, _) => Outcome::Delivered,
-                (false, true) => Outcome::EventsLost,
-                (false, false) => Outcome::NotSeenFurther,
-            };
+        for (id, outcome) in old {
             self.close(id, outcome);
         }
     }

@@ -17,6 +17,12 @@ pub struct Reorder {
 }
 
 impl Reorder {
+    /// Whether no event waits.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
     /// Adds an event.
     pub fn push(&mut self, event: Event) {
         self.newest_ns = self.newest_ns.max(event.ts_ns);

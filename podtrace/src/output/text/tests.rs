@@ -28,7 +28,7 @@ fn path_and_summary_are_shown() {
             (20_000_000, 0, Egress),
         ],
     );
-    builder.expire(2_000_000_000, false);
+    builder.expire(2_000_000_000, None);
     let mut out = String::new();
     let mut view = view(false);
     for path in builder.take_finished() {
