@@ -152,6 +152,12 @@ impl Pipeline {
             .is_some_and(|count| self.summary.packets >= count)
     }
 
+    /// The time of the newest event so far.
+    #[must_use]
+    pub fn newest_ns(&self) -> u64 {
+        self.reorder.newest_ns()
+    }
+
     /// Whether [`Self::tick`] has something to wait for.
     #[must_use]
     pub fn is_waiting(&self) -> bool {

@@ -23,6 +23,12 @@ impl Reorder {
         self.waiting.is_empty()
     }
 
+    /// The time of the newest event so far.
+    #[must_use]
+    pub fn newest_ns(&self) -> u64 {
+        self.newest_ns
+    }
+
     /// Adds an event.
     pub fn push(&mut self, event: Event) {
         self.newest_ns = self.newest_ns.max(event.ts_ns);

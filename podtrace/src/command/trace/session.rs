@@ -244,12 +244,12 @@ impl Session {
                 _ = interrupt.recv() => break,
                 _ = terminate.recv() => break,
                 () = sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => break,
+                _ = ticks.tick() => self.tick()?,
                 batch = self.batches.recv() => match batch {
                     Some(batch) => self.pipeline.push(&batch),
                     None => bail!("the ring reader ended early"),
                 },
                 Some(()) = self.changes.recv() => self.refresh().await?,
-                _ = ticks.tick() => self.tick()?,
                 () = &mut work => break,
             }
             self.flush()?;
@@ -279,7 +279,13 @@ impl Session {
         if !self.pipeline.is_waiting() && !self.ticks.is_multiple_of(TICKS_IDLE) {
             return Ok(());
         }
-        let now_ns = monotonic_ns()?.saturating_sub(TICK_LAG_NS);
+        // While batches wait, only their own time is known to have passed.
+        let now_ns = if self.batches.is_empty() {
+            monotonic_ns()?
+        } else {
+            self.pipeline.newest_ns()
+        };
+        let now_ns = now_ns.saturating_sub(TICK_LAG_NS);
         let counters = self.probe.counters()?;
         self.pipeline.tick(now_ns, &counters);
         Ok(())
