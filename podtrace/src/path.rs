@@ -9,7 +9,10 @@ use std::net::IpAddr;
 
 use podtrace_ebpf::record::Direction;
 
-use crate::packet::{Packet, Tunnel};
+use crate::{
+    event::Event,
+    packet::{Network, Packet, Tunnel},
+};
 pub use builder::Builder;
 pub use rtt::RoundTrip;
 
@@ -28,6 +31,24 @@ pub struct Hop {
     pub tunnel: Option<Tunnel>,
     /// TTL or hop limit here, of an IP packet.
     pub ttl: Option<u8>,
+}
+
+impl Hop {
+    /// The hop that an event is.
+    #[must_use]
+    pub fn of(event: &Event) -> Self {
+        Self {
+            ts_ns: event.ts_ns,
+            interface: event.interface,
+            direction: event.direction,
+            wire_len: event.wire_len,
+            tunnel: event.packet.tunnel,
+            ttl: match &event.packet.network {
+                Network::Ip(ip) => Some(ip.ttl),
+                _ => None,
+            },
+        }
+    }
 }
 
 /// How a path ended.

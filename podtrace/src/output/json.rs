@@ -21,7 +21,7 @@ use serde::Serialize;
 use super::{Output, Start, Summary, TapCount};
 use crate::{
     event::{Event, Places},
-    packet::{Network, Tunnel},
+    packet::Tunnel,
     path::{
         Hop, Outcome, Path,
         builder::{World, destination, source},
@@ -207,17 +207,6 @@ impl Output for Json {
     }
 
     fn event(&mut self, out: &mut String, event: &Event, packet: u64, world: &World) {
-        let hop = Hop {
-            ts_ns: event.ts_ns,
-            interface: event.interface,
-            direction: event.direction,
-            wire_len: event.wire_len,
-            tunnel: event.packet.tunnel,
-            ttl: match &event.packet.network {
-                Network::Ip(ip) => Some(ip.ttl),
-                _ => None,
-            },
-        };
         let line = Line::Event(EventLine {
             packet,
             what: describe(&event.packet),
@@ -225,7 +214,7 @@ impl Output for Json {
             destination: destination(&event.packet),
             vlan: event.packet.vlan,
             gso_segments: event.gso_segments,
-            hop: self.hop(&hop, None, &world.places),
+            hop: self.hop(&Hop::of(event), None, &world.places),
         });
         write(out, &line);
     }

@@ -84,7 +84,7 @@ impl Builder {
             .map_or(Step::Onward, |place| step(event, place, world));
         let mut end = None;
         if let Some(open) = self.open.get_mut(&id) {
-            open.path.hops.push(hop(event));
+            open.path.hops.push(Hop::of(event));
             open.arrived |= step == Step::Arrived;
             if let Step::End(outcome) = step {
                 end = Some(outcome);
@@ -206,20 +206,6 @@ impl Builder {
     /// Takes the paths that have ended since the last call.
     pub fn take_finished(&mut self) -> Vec<Path> {
         std::mem::take(&mut self.finished)
-    }
-}
-
-fn hop(event: &Event) -> Hop {
-    Hop {
-        ts_ns: event.ts_ns,
-        interface: event.interface,
-        direction: event.direction,
-        wire_len: event.wire_len,
-        tunnel: event.packet.tunnel,
-        ttl: match &event.packet.network {
-            Network::Ip(ip) => Some(ip.ttl),
-            _ => None,
-        },
     }
 }
 
