@@ -114,9 +114,13 @@ impl Builder {
             })
         });
         if let Some(id) = candidates.next() {
-            let ambiguous = candidates.next().is_some();
-            if ambiguous && let Some(open) = self.open.get_mut(&id) {
-                open.path.ambiguous = true;
+            let others: Vec<_> = candidates.collect();
+            if !others.is_empty() {
+                for id in others.into_iter().chain([id]) {
+                    if let Some(open) = self.open.get_mut(&id) {
+                        open.path.ambiguous = true;
+                    }
+                }
             }
             return id;
         }
@@ -250,7 +254,8 @@ fn leaving(packet: &Packet, place: &Place, world: &World) -> Step {
 
 /// A packet that one of the node's own interfaces received.
 fn arriving(packet: &Packet, place: &Place, world: &World) -> Step {
-    let Some(address) = destination(packet) else {
+    // Still in its tunnel, it is not at its inner destination.
+    let (None, Some(address)) = (packet.tunnel, destination(packet)) else {
         return Step::Onward;
     };
     if is_group(packet) {

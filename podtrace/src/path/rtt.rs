@@ -1,6 +1,8 @@
 //! Echo requests and their replies: the round trip, split by interface.
 use std::collections::{HashMap, VecDeque};
 
+use podtrace_ebpf::record::Direction;
+
 use crate::{event::Event, packet::EchoFlow, path::Hop};
 
 /// Requests remembered at most; the oldest is forgotten first.
@@ -22,10 +24,13 @@ impl RoundTrip {
     }
 }
 
+/// Interface, direction and time of a request.
+type Seen = (u32, Direction, u64);
+
 /// Where and when each echo request was seen.
 #[derive(Debug, Default)]
 pub struct Requests {
-    seen: HashMap<EchoFlow, Vec<(u32, u64)>>,
+    seen: HashMap<EchoFlow, Vec<Seen>>,
     order: VecDeque<EchoFlow>,
 }
 
@@ -39,12 +44,13 @@ impl Requests {
             self.order.push_back(flow);
             Vec::new()
         });
-        if places
-            .iter()
-            .all(|(interface, _)| *interface != event.interface)
-        {
-            places.push((event.interface, event.ts_ns));
+        // The same tap again: another request with the same numbers.
+        if places.iter().any(|(interface, direction, _)| {
+            (*interface, *direction) == (event.interface, event.direction)
+        }) {
+            places.clear();
         }
+        places.push((event.interface, event.direction, event.ts_ns));
         if self.order.len() > REQUESTS_MAX
             && let Some(oldest) = self.order.pop_front()
         {
@@ -55,11 +61,12 @@ impl Requests {
     /// The round trip that a reply ends.
     #[must_use]
     pub fn round_trip(&self, flow: &EchoFlow, reply: &[Hop]) -> Option<RoundTrip> {
-        let at: Vec<_> = self
-            .seen
-            .get(flow)?
+        let seen = self.seen.get(flow)?;
+        let at: Vec<_> = seen
             .iter()
-            .filter_map(|(interface, sent)| {
+            .enumerate()
+            .filter(|(n, (interface, ..))| seen[..*n].iter().all(|(other, ..)| other != interface))
+            .filter_map(|(_, (interface, _, sent))| {
                 let hop = reply.iter().rfind(|hop| hop.interface == *interface)?;
                 Some((*interface, hop.ts_ns.checked_sub(*sent)?))
             })

@@ -1,8 +1,5 @@
 use super::*;
-use crate::{
-    node::netns::NetNs,
-    packet::{Framing, Ip, Link, Mac, Transport, Tunnel},
-};
+use crate::packet::{Framing, Ip, Link, Mac, Transport, Tunnel};
 
 /// Interfaces of a node with two pods, by number.
 const POD1: u32 = 0;
@@ -14,7 +11,6 @@ const UPLINK: u32 = 5;
 
 pub(crate) fn world() -> World {
     let mut world = World::default();
-    let netns = NetNs::current().unwrap();
     for (name, pod, role) in [
         ("eth0", Some("default/mypod1"), Role::Pod),
         ("veth1", None, Role::Veth),
@@ -27,7 +23,7 @@ pub(crate) fn world() -> World {
             node: 0,
             node_name: "worker1".into(),
             pod: pod.map(Into::into),
-            netns: netns.clone(),
+            netns_cookie: 1,
             ifindex: 2,
             name: name.into(),
             role,
