@@ -61,7 +61,7 @@ fn nodes(names: &[String]) -> anyhow::Result<Vec<Node>> {
             .and_then(|name| name.into_string().ok())
             .unwrap_or_else(|| "this node".into());
         return Ok(vec![Node {
-            name: name.into(),
+            name: crate::output::sanitize::sanitize(&name).into(),
             netns: NetNs::current()?,
         }]);
     }

@@ -5,7 +5,7 @@ use super::{
     links::{self, Link, LinkKind, LinksError},
     netns::NetNs,
 };
-use crate::{identity::Identity, packet::Framing};
+use crate::{identity::Identity, output::sanitize::sanitize, packet::Framing};
 
 /// Where `ip netns` and container runtimes keep named namespaces.
 const NETNS_DIRS: [&str; 2] = ["/run/netns", "/var/run/docker/netns"];
@@ -47,11 +47,12 @@ pub struct Place {
     pub node_name: Arc<str>,
     /// `namespace/pod`; none for the node's own interfaces.
     pub pod: Option<Arc<str>>,
-    /// Its namespace.
-    pub netns: NetNs,
+    /// Cookie of its namespace. Not an open handle: that would keep the
+    /// namespace of a dead pod alive.
+    pub netns_cookie: u64,
     /// Its index there.
     pub ifindex: u32,
-    /// Its name there.
+    /// Its name there, made safe for a terminal.
     pub name: Arc<str>,
     /// What it is.
     pub role: Role,
@@ -61,11 +62,22 @@ pub struct Place {
     pub addresses: Vec<IpAddr>,
 }
 
+/// A place and what attaching to it takes, for the moment.
+#[derive(Clone, Debug)]
+pub struct Target {
+    /// The place.
+    pub place: Place,
+    /// Its namespace, to be let go soon.
+    pub netns: NetNs,
+    /// The interface's name as the kernel has it.
+    pub device: String,
+}
+
 /// The state of the nodes at one moment.
 #[derive(Clone, Debug, Default)]
 pub struct Snapshot {
     /// The interfaces to tap.
-    pub places: Vec<Place>,
+    pub targets: Vec<Target>,
     /// UDP ports that carry VXLAN, from the VXLAN interfaces.
     pub vxlan_ports: Vec<u16>,
     /// Addresses by owner: node number, pod name (none: the node itself).
@@ -105,16 +117,21 @@ pub async fn discover(
                 chosen.contains(&link.name)
             };
             if wanted {
-                snapshot.places.push(Place {
+                let place = Place {
                     node: number,
                     node_name: Arc::clone(&node.name),
                     pod,
-                    netns: netns.clone(),
+                    netns_cookie: netns.cookie,
                     ifindex: link.ifindex,
-                    name: link.name.as_str().into(),
+                    name: sanitize(&link.name).into(),
                     role,
                     framing: link.framing,
                     addresses: link.addresses.clone(),
+                };
+                snapshot.targets.push(Target {
+                    place,
+                    netns: netns.clone(),
+                    device: link.name.clone(),
                 });
             }
         };

@@ -1,7 +1,7 @@
 //! Interfaces that come and go while podtrace traces.
 
 use podtrace::lab::traffic::ping;
-use podtrace::lab::{Lab, LabSpec};
+use podtrace::lab::{Lab, LabPod, LabSpec};
 use podtrace::node::netns::NetNs;
 use rtnetlink::LinkVeth;
 
@@ -58,4 +58,26 @@ fn interface_that_appears_is_traced_and_one_that_vanishes_is_forgotten() {
     let taps = values.last().unwrap()["taps"].as_array().unwrap();
     let gone = taps.iter().find(|tap| tap["interface"] == to.veth.as_str());
     assert!(gone.unwrap()["seen"].as_u64().unwrap() >= 2, "{gone:?}");
+}
+
+/// podtrace must not keep the namespace of a pod that dies.
+#[test]
+fn pod_that_dies_takes_its_interfaces_along() {
+    let mut lab = Lab::new(LabSpec {
+        nodes: 1,
+        pods_per_node: 2,
+        ipv6: false,
+    })
+    .unwrap();
+    let mut tracer = Tracer::start(&lab, &[0], &[]);
+    let LabPod { netns, veth, .. } = lab.nodes[0].pods.remove(1);
+    let name = std::path::Path::new("/run/netns").join(&netns.name);
+    drop(netns);
+    nix::mount::umount2(&name, nix::mount::MntFlags::MNT_DETACH).unwrap();
+    std::fs::remove_file(&name).unwrap();
+    tracer.wait_for(|value| {
+        let text = value["text"].as_str().unwrap_or_default();
+        text.starts_with(&format!("{veth} of ")) && text.ends_with("is gone")
+    });
+    tracer.finish();
 }

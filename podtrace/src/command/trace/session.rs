@@ -17,10 +17,10 @@ use super::monotonic_ns;
 use crate::{
     identity::Identity,
     node::{
-        discover::{Node, Place, Snapshot, discover},
+        discover::{Node, Place, Snapshot, Target, discover},
         watch::watch,
     },
-    output::{Output, Start},
+    output::{Output, Start, sanitize::sanitize},
     packet::DecodeOptions,
     pipeline::{Pipeline, TICK_LAG_NS, key_payload},
     probe::{
@@ -85,7 +85,7 @@ impl Session {
         let (mut probe, channel) = Probe::load(&ProbeOptions {
             snaplen: options.snaplen,
             ring_bytes: options.ring_bytes,
-            max_interfaces: max_interfaces(snapshot.places.len()),
+            max_interfaces: max_interfaces(snapshot.targets.len()),
             diagnostics: options.diagnostics,
         })?;
         let diagnostics = options
@@ -123,7 +123,7 @@ impl Session {
     }
 
     fn announce(&mut self) {
-        let namespaces: HashSet<_> = self.tapped.iter().map(|(_, p)| p.netns.cookie).collect();
+        let namespaces: HashSet<_> = self.tapped.iter().map(|(_, p)| p.netns_cookie).collect();
         let pods: HashSet<_> = self
             .tapped
             .iter()
@@ -146,12 +146,12 @@ impl Session {
     /// Brings taps and names in step with what there is now.
     fn apply(&mut self, snapshot: Snapshot, say: bool) -> anyhow::Result<()> {
         let Snapshot {
-            places,
+            targets,
             vxlan_ports,
             addresses,
             names: _,
         } = snapshot;
-        let present: HashSet<_> = places.iter().map(place_key).collect();
+        let present: HashSet<_> = targets.iter().map(|t| place_key(&t.place)).collect();
         let (kept, gone): (Vec<_>, Vec<_>) = std::mem::take(&mut self.tapped)
             .into_iter()
             .partition(|(_, place)| present.contains(&place_key(place)));
@@ -161,9 +161,10 @@ impl Session {
             self.notice(&format!("{} is gone", place_name(&place)));
         }
         let tapped: HashSet<_> = self.tapped.iter().map(|(_, p)| place_key(p)).collect();
-        for place in places {
-            if !tapped.contains(&place_key(&place)) {
-                self.tap(place, say);
+        for target in targets {
+            let key = place_key(&target.place);
+            if !tapped.contains(&key) && !self.refused.contains(&key) {
+                self.tap(target, say);
             }
         }
         if !vxlan_ports.is_empty() {
@@ -179,24 +180,24 @@ impl Session {
     }
 
     /// Taps an interface; one that cannot be tapped is said once and left.
-    fn tap(&mut self, place: Place, say: bool) {
+    fn tap(&mut self, target: Target, say: bool) {
+        let Target {
+            place,
+            netns,
+            device,
+        } = target;
         let number = self.pipeline.world().places.add(place.clone());
-        match self
-            .probe
-            .attach(&place.netns, &place.name, place.ifindex, number)
-        {
+        match self.probe.attach(&netns, &device, place.ifindex, number) {
             Ok(()) => {
                 if say {
                     self.notice(&format!("{} is traced now", place_name(&place)));
                 }
-                self.refused.remove(&place_key(&place));
                 self.tapped.push((number, place));
             }
             Err(error) => {
-                if self.refused.insert(place_key(&place)) {
-                    let error = anyhow::Error::from(error);
-                    self.notice(&format!("{} is not traced: {error:#}", place_name(&place)));
-                }
+                self.refused.insert(place_key(&place));
+                let error = sanitize(&format!("{:#}", anyhow::Error::from(error)));
+                self.notice(&format!("{} is not traced: {error}", place_name(&place)));
             }
         }
     }
@@ -313,7 +314,7 @@ impl Session {
 }
 
 fn place_key(place: &Place) -> (u64, u32) {
-    (place.netns.cookie, place.ifindex)
+    (place.netns_cookie, place.ifindex)
 }
 
 fn place_name(place: &Place) -> String {
@@ -350,10 +351,10 @@ fn check_names(chosen: &[String], snapshot: &Snapshot) -> anyhow::Result<()> {
         let near: Vec<_> = near.into_iter().take(4).map(|(_, other)| other).collect();
         bail!(
             "no interface {name} on the node or in its pods\nhint: there is {}",
-            near.join(", ")
+            sanitize(&near.join(", "))
         );
     }
-    if snapshot.places.is_empty() {
+    if snapshot.targets.is_empty() {
         bail!(
             "found no veth, bridge, VXLAN or uplink interface, and no pod\nhint: is this a node's network namespace? -i NAME taps any interface"
         );
