@@ -187,6 +187,10 @@ impl Text {
                 YELLOW,
                 "incomplete: events were lost, it may have gone on".into(),
             ),
+            Outcome::GivenUp => (
+                YELLOW,
+                "given up: too many packets under way at once".into(),
+            ),
             Outcome::InFlight => (DIM, "still under way when the trace ended".into()),
         };
         out.push_str("                ");

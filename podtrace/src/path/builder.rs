@@ -94,9 +94,14 @@ impl Builder {
             self.close(id, outcome);
         }
         if self.open.len() > OPEN_MAX
-            && let Some(oldest) = self.open.keys().next().copied()
+            && let Some((oldest, arrived)) = self.open.iter().next().map(|(id, o)| (*id, o.arrived))
         {
-            self.close(oldest, Outcome::EventsLost);
+            let outcome = if arrived {
+                Outcome::Delivered
+            } else {
+                Outcome::GivenUp
+            };
+            self.close(oldest, outcome);
         }
         id
     }
