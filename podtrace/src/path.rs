@@ -64,18 +64,21 @@ pub enum Outcome {
     NotSeenFurther,
     /// It may have gone on: events were lost meanwhile.
     EventsLost,
+    /// Too many packets were under way at once to wait for all.
+    GivenUp,
     /// The trace ended before the packet's way did.
     InFlight,
 }
 
 impl Outcome {
     /// The outcomes in the order of the summary, with their JSON names.
-    pub const NAMES: [&'static str; 6] = [
+    pub const NAMES: [&'static str; 7] = [
         "delivered",
         "left_for_vtep",
         "left_node",
         "not_seen_further",
         "events_lost",
+        "given_up",
         "in_flight",
     ];
 
@@ -88,7 +91,8 @@ impl Outcome {
             Self::LeftNode => 2,
             Self::NotSeenFurther => 3,
             Self::EventsLost => 4,
-            Self::InFlight => 5,
+            Self::GivenUp => 5,
+            Self::InFlight => 6,
         }
     }
 }

@@ -286,3 +286,30 @@ fn tcpdump_counts_the_same_packets() {
     assert_eq!(ours, 20);
     assert!(rest.contains("20 packets captured"), "{rest}");
 }
+
+#[test]
+fn node_pings_a_remote_pod_and_its_reply_is_one_path() {
+    let lab = lab();
+    let (node, to) = (&lab.nodes[0], &lab.nodes[1].pods[0]);
+    let tracer = Tracer::start(&lab, &[0], &[]);
+    // The same numbers twice: each reply belongs to its own request.
+    for _ in 0..2 {
+        ping(&node.netns, to.ipv4.into(), 31, 1, 56).unwrap();
+    }
+    let values = tracer.finish();
+    let (source, destination) = (to.ipv4.to_string(), "10.244.1.0");
+    let replies: Vec<_> = paths(&values, "ICMP echo reply id 31", &source, destination).collect();
+    assert_eq!(replies.len(), 2);
+    for path in replies {
+        check_path(path, &["1/eth0 ingress", "1/flannel.1 ingress"]);
+        let request = paths(&values, "ICMP echo request id 31", destination, &source)
+            .filter(|request| request["packet"].as_u64() < path["packet"].as_u64())
+            .last()
+            .unwrap();
+        let time = |path: &Value, hop: usize| path["hops"][hop]["time_ns"].as_u64().unwrap();
+        assert_eq!(
+            path["rtt_ns"].as_u64().unwrap(),
+            time(path, 1) - time(request, 0)
+        );
+    }
+}

@@ -7,6 +7,7 @@ use std::{
 
 use anyhow::{Context as _, bail};
 use aya_log::EbpfLogger;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::{
     signal::unix::{SignalKind, signal},
     sync::mpsc,
@@ -76,6 +77,7 @@ impl Session {
         identity: Box<dyn Identity>,
         options: SessionOptions,
     ) -> anyhow::Result<Self> {
+        raise_file_limit();
         let (sender, changes) = mpsc::channel(1);
         for node in &nodes {
             watch(&node.netns, sender.clone())?;
@@ -171,6 +173,8 @@ impl Session {
             self.pipeline.set_vxlan_ports(vxlan_ports);
         }
         let known = &mut self.pipeline.world().addresses;
+        // Addresses that are gone may be another's tomorrow.
+        known.clear();
         for (address, node, pod) in addresses {
             if !is_local_only(address) {
                 known.insert(address, (node, pod));
@@ -310,6 +314,14 @@ impl Session {
         stdout.write_all(text.as_bytes())?;
         stdout.flush()?;
         Ok(lost)
+    }
+}
+
+/// A tap takes a descriptor for each direction: as many as may be had.
+fn raise_file_limit() {
+    if let Ok((_, hard)) = getrlimit(Resource::RLIMIT_NOFILE) {
+        // Where it stays low, attaching says which interface had no room.
+        let _ = setrlimit(Resource::RLIMIT_NOFILE, hard, hard);
     }
 }
 
