@@ -32,7 +32,7 @@ impl NsName {
 impl Drop for NsName {
     fn drop(&mut self) {
         if let Err(error) = remove(&self.0) {
-            log::warn!("remove network namespace {}: {error}", self.0.display());
+            say_left(&self.0, &error);
         }
     }
 }
@@ -49,20 +49,35 @@ pub(super) fn sweep() -> Result<usize, LabError> {
         let entry = entry.map_err(|source| system("list", dir, source))?;
         let owner = owner(&entry.file_name().to_string_lossy());
         if owner.is_some_and(|pid| !Path::new(&format!("/proc/{pid}")).exists()) {
-            swept += usize::from(remove_leftover(&entry.path())?);
+            swept += usize::from(remove_leftover(&entry.path()));
         }
     }
     Ok(swept)
 }
 
 /// Whether it was this call that removed the leftover: another process may
-/// sweep at the same time.
-fn remove_leftover(path: &Path) -> Result<bool, LabError> {
+/// sweep at the same time. One that resists is said and left, for it is in
+/// nobody's way.
+fn remove_leftover(path: &Path) -> bool {
     match remove(path) {
-        Ok(()) => Ok(true),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-        Err(source) => Err(system("sweep network namespace", path, source)),
+        Ok(()) => true,
+        Err(error) => {
+            if error.kind() != io::ErrorKind::NotFound {
+                say_left(path, &error);
+            }
+            false
+        }
     }
+}
+
+/// Says that a name could not be removed. It happens when `ip netns add` was
+/// first called after the lab was made: it mounts the folder over itself, and
+/// the mounts below can no longer be reached by name.
+fn say_left(path: &Path, error: &io::Error) {
+    eprintln!(
+        "podtrace: network namespace {} could not be removed: {error}",
+        path.display()
+    );
 }
 
 /// The process id in a name of a lab.
