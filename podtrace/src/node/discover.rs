@@ -3,12 +3,12 @@ use std::{collections::HashSet, fs, net::IpAddr, sync::Arc};
 
 use super::{
     links::{self, Link, LinkKind, LinksError},
-    netns::NetNs,
+    netns::{NETNS_DIR, NetNs},
 };
 use crate::{identity::Identity, output::sanitize::sanitize, packet::Framing};
 
 /// Where `ip netns` and container runtimes keep named namespaces.
-const NETNS_DIRS: [&str; 2] = ["/run/netns", "/var/run/docker/netns"];
+const NETNS_DIRS: [&str; 2] = [NETNS_DIR, "/var/run/docker/netns"];
 
 /// What an interface is on the road of a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -58,8 +58,6 @@ pub struct Place {
     pub role: Role,
     /// What its packets start with.
     pub framing: Framing,
-    /// Its addresses.
-    pub addresses: Vec<IpAddr>,
 }
 
 /// A place and what attaching to it takes, for the moment.
@@ -126,7 +124,6 @@ pub async fn discover(
                     name: sanitize(&link.name).into(),
                     role,
                     framing: link.framing,
-                    addresses: link.addresses.clone(),
                 };
                 snapshot.targets.push(Target {
                     place,

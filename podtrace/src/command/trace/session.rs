@@ -23,6 +23,7 @@ use crate::{
     },
     output::{Output, Start, sanitize::sanitize},
     packet::DecodeOptions,
+    path::builder::is_link_local,
     pipeline::{Pipeline, TICK_LAG_NS, key_payload},
     probe::{
         Probe, ProbeOptions,
@@ -212,19 +213,12 @@ impl Session {
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        let text = self.pipeline.take_text();
-        if text.is_empty() {
-            return Ok(());
-        }
-        let mut stdout = io::stdout().lock();
-        stdout.write_all(text.as_bytes())?;
-        stdout.flush()
+        print(&self.pipeline.take_text())
     }
 
     /// Follows packets until told to stop; returns how many events were lost.
-    pub(crate) async fn run(mut self) -> anyhow::Result<u64> {
-        let followed = self.follow(std::future::pending()).await;
-        self.end(followed).await
+    pub(crate) async fn run(self) -> anyhow::Result<u64> {
+        self.run_during(std::future::pending()).await
     }
 
     /// Follows packets until the work is done and its packets have come in.
@@ -309,12 +303,19 @@ impl Session {
         let counters = self.probe.counters()?;
         let duration_ns = monotonic_ns()?.saturating_sub(self.started_ns);
         let lost = self.pipeline.finish(&counters, duration_ns).total().lost();
-        let text = self.pipeline.take_text();
-        let mut stdout = io::stdout().lock();
-        stdout.write_all(text.as_bytes())?;
-        stdout.flush()?;
+        print(&self.pipeline.take_text())?;
         Ok(lost)
     }
+}
+
+/// Writes to standard output at once; nothing at all when there is nothing.
+fn print(text: &str) -> io::Result<()> {
+    if text.is_empty() {
+        return Ok(());
+    }
+    let mut stdout = io::stdout().lock();
+    stdout.write_all(text.as_bytes())?;
+    stdout.flush()
 }
 
 /// A tap takes a descriptor for each direction: as many as may be had.
@@ -336,10 +337,7 @@ fn place_name(place: &Place) -> String {
 
 /// Loopback and link-local addresses are everybody's.
 fn is_local_only(address: std::net::IpAddr) -> bool {
-    match address {
-        std::net::IpAddr::V4(v4) => v4.is_loopback() || v4.is_link_local(),
-        std::net::IpAddr::V6(v6) => v6.is_loopback() || v6.is_unicast_link_local(),
-    }
+    address.is_loopback() || is_link_local(address)
 }
 
 /// Room for as many interfaces again and again: the map cannot grow.

@@ -28,7 +28,6 @@ pub(crate) fn world() -> World {
             name: name.into(),
             role,
             framing: Framing::Ethernet,
-            addresses: Vec::new(),
         });
     }
     for (address, pod) in [
