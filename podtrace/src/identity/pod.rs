@@ -1,0 +1,65 @@
+//! What is known of a pod and its containers.
+use std::{collections::BTreeMap, net::IpAddr};
+
+use serde::Serialize;
+
+/// A pod on a node, as the node's container runtime knows it. Strings are as
+/// the runtime gave them: whoever prints one makes it safe first.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Pod {
+    /// Kubernetes namespace.
+    pub namespace: String,
+    /// Name within the namespace.
+    pub name: String,
+    /// UID of the pod object: unlike name and address, never reused.
+    pub uid: String,
+    /// The runtime's id of the pod's sandbox.
+    pub sandbox_id: String,
+    /// Whether it lives in the node's own network namespace: it then has no
+    /// address of its own.
+    pub host_network: bool,
+    /// Whether its sandbox is up; a pod that is down owns no address.
+    pub ready: bool,
+    /// Addresses of the pod; empty under `host_network`.
+    pub addresses: Vec<IpAddr>,
+    /// Labels of the pod object.
+    pub labels: BTreeMap<String, String>,
+    /// When the sandbox was made: nanoseconds since 1970 (UTC).
+    pub created_ns: i64,
+    /// `SO_NETNS_COOKIE` of its network namespace, never reused; none under
+    /// `host_network` and when the namespace is not known.
+    pub netns_cookie: Option<u64>,
+    /// Inode of its network namespace, as in `net:[4026532281]`.
+    pub netns_inode: Option<u64>,
+    /// Path of its network namespace as the runtime has it.
+    pub netns_path: Option<String>,
+    /// Cgroup of the pod as the runtime spells it.
+    pub cgroup_parent: Option<String>,
+    /// Its containers, in order of creation; without the sandbox's own.
+    pub containers: Vec<Container>,
+}
+
+/// A container of a pod.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Container {
+    /// The runtime's id, 64 hexadecimal digits with containerd and CRI-O.
+    pub id: String,
+    /// Name within the pod.
+    pub name: String,
+    /// Image, as the pod asked for it.
+    pub image: String,
+    /// Whether it runs.
+    pub running: bool,
+    /// How often it was started before.
+    pub attempt: u32,
+    /// When it was made: nanoseconds since 1970 (UTC).
+    pub created_ns: i64,
+}
+
+impl Pod {
+    /// `namespace/name`.
+    #[must_use]
+    pub fn full_name(&self) -> String {
+        format!("{}/{}", self.namespace, self.name)
+    }
+}
