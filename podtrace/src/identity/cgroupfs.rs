@@ -1,0 +1,163 @@
+//! The cgroup tree (v2): from a cgroup's id to its path.
+use std::{
+    ffi::OsStr,
+    fs::{self, File},
+    io,
+    os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd},
+    path::{Path, PathBuf},
+};
+
+/// `FILEID_KERNFS` (linux/exportfs.h): a handle that is just the node's id.
+const FILEID_KERNFS: i32 = 0xfe;
+
+/// A mounted cgroup v2 hierarchy.
+#[derive(Debug)]
+pub struct CgroupFs {
+    root: PathBuf,
+    dir: File,
+}
+
+/// What looking up a cgroup by its id came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CgroupPath {
+    /// Its path below the root of the tree, such as `/kubepods/…`.
+    At(String),
+    /// It was removed.
+    Gone,
+    /// It could not be looked up.
+    Unknown,
+}
+
+impl CgroupFs {
+    /// Opens the cgroup2 mount, the unified one of a hybrid system included.
+    ///
+    /// # Errors
+    /// When there is none or it cannot be read.
+    pub fn open() -> io::Result<Self> {
+        let mounts = fs::read_to_string("/proc/self/mountinfo")?;
+        let root = mount_point(&mounts)
+            .ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "no cgroup2 is mounted"))?;
+        let dir = File::open(&root)?;
+        Ok(Self { root, dir })
+    }
+
+    /// The directory of a cgroup, given its path below the root.
+    #[must_use]
+    pub fn directory(&self, cgroup: &str) -> PathBuf {
+        self.root.join(cgroup.trim_start_matches('/'))
+    }
+
+    /// Where a cgroup is. Takes `CAP_DAC_READ_SEARCH`.
+    #[must_use]
+    pub fn path_of(&self, id: u64) -> CgroupPath {
+        match self.open_by_id(id) {
+            Ok(cgroup) => self.path(&cgroup).unwrap_or(CgroupPath::Unknown),
+            Err(error) if error.raw_os_error() == Some(libc::ESTALE) => CgroupPath::Gone,
+            Err(_) => CgroupPath::Unknown,
+        }
+    }
+
+    fn path(&self, cgroup: &OwnedFd) -> Option<CgroupPath> {
+        let link = fs::read_link(format!("/proc/self/fd/{}", cgroup.as_raw_fd())).ok()?;
+        let path = link.strip_prefix(&self.root).ok()?.to_string_lossy();
+        // The directory of a removed cgroup stays open, by this name.
+        Some(if path.ends_with(" (deleted)") {
+            CgroupPath::Gone
+        } else {
+            CgroupPath::At(format!("/{path}"))
+        })
+    }
+
+    fn open_by_id(&self, id: u64) -> io::Result<OwnedFd> {
+        let mut handle = Handle {
+            bytes: size_of::<u64>() as u32,
+            kind: FILEID_KERNFS,
+            id: id.to_ne_bytes(),
+        };
+        // SAFETY: `handle` has the layout of `struct file_handle` followed by
+        // as many bytes as it states, and outlives the call.
+        let fd = unsafe {
+            libc::open_by_handle_at(
+                self.dir.as_raw_fd(),
+                (&raw mut handle).cast(),
+                libc::O_RDONLY | libc::O_DIRECTORY | libc::O_CLOEXEC,
+            )
+        };
+        if fd < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        // SAFETY: the kernel has just given us this descriptor.
+        Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+    }
+}
+
+/// `struct file_handle` with room for the id of a kernfs node.
+#[repr(C)]
+struct Handle {
+    bytes: u32,
+    kind: i32,
+    id: [u8; 8],
+}
+
+/// Where cgroup2 is mounted, by `/proc/self/mountinfo` (proc(5)): the root of
+/// the hierarchy rather than a part of it.
+fn mount_point(mounts: &str) -> Option<PathBuf> {
+    let mut found = None;
+    for line in mounts.lines() {
+        let Some((mount, file_system)) = line.split_once(" - ") else {
+            continue;
+        };
+        if !file_system.starts_with("cgroup2 ") {
+            continue;
+        }
+        let mut fields = mount.split(' ').skip(3);
+        let (Some(root), Some(point)) = (fields.next(), fields.next()) else {
+            continue;
+        };
+        let point = Path::new(OsStr::new(point)).to_owned();
+        if root == "/" {
+            return Some(point);
+        }
+        found.get_or_insert(point);
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::MetadataExt as _;
+
+    use super::*;
+
+    #[test]
+    fn mount_of_the_whole_hierarchy_is_chosen() {
+        let mounts = "\
+30 23 0:26 / /sys/fs/cgroup/cpu rw,relatime - cgroup cgroup rw,cpu
+41 23 0:27 /part /mnt/part rw - cgroup2 cgroup2 rw
+31 23 0:27 / /sys/fs/cgroup/unified rw,nosuid shared:9 - cgroup2 cgroup2 rw
+";
+        let expected = Path::new("/sys/fs/cgroup/unified");
+        assert_eq!(mount_point(mounts).unwrap(), expected);
+        let part = mounts.lines().take(2).collect::<Vec<_>>().join("\n");
+        assert_eq!(mount_point(&part).unwrap(), Path::new("/mnt/part"));
+        assert_eq!(mount_point("nonsense\n"), None);
+    }
+
+    #[test]
+    fn own_cgroup_is_found_by_its_id_where_that_is_allowed() {
+        let Ok(cgroups) = CgroupFs::open() else {
+            println!("skipped: no cgroup2 here");
+            return;
+        };
+        let own = fs::read_to_string("/proc/self/cgroup").unwrap();
+        let own = own.lines().find_map(|line| line.strip_prefix("0::"));
+        let own = own.unwrap();
+        let id = fs::metadata(cgroups.directory(own)).unwrap().ino();
+        let Ok(_) = cgroups.open_by_id(id) else {
+            println!("skipped: needs CAP_DAC_READ_SEARCH");
+            return;
+        };
+        assert_eq!(cgroups.path_of(id), CgroupPath::At(own.into()));
+        assert_eq!(cgroups.path_of(u64::MAX), CgroupPath::Gone);
+    }
+}
