@@ -5,6 +5,9 @@ pub const PROGRAM_INGRESS: &str = "pt_ingress";
 /// Program attached to egress hooks.
 pub const PROGRAM_EGRESS: &str = "pt_egress";
 
+/// Attached to the ingress hook of the cgroups that hold pods.
+pub const PROGRAM_SOCKET: &str = "pt_socket";
+
 /// Does nothing: the floor of every measurement.
 pub const PROGRAM_NOOP: &str = "pt_noop";
 /// Does the least a tap can do: what the taps are measured against.
@@ -51,7 +54,7 @@ pub struct TapKey {
     pub zero: u32,
 }
 
-/// What the kernel knows and counts of one interface, per CPU. 56 bytes.
+/// What the kernel knows and counts of one interface, per CPU. 80 bytes.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TapState {
@@ -59,9 +62,12 @@ pub struct TapState {
     pub interface: u32,
     /// Always zero.
     pub zero: u32,
-    /// Counters by direction: ingress, egress.
-    pub counters: [Counters; 2],
+    /// What was counted.
+    pub counters: TapCounters,
 }
+
+/// Counters by [`crate::record::Direction`].
+pub type TapCounters = [Counters; 3];
 
 /// The kernel's part of conservation: seen = submitted + filtered + lost.
 #[repr(C)]
@@ -75,4 +81,4 @@ pub struct Counters {
     pub lost: u64,
 }
 
-const _: () = assert!(size_of::<TapKey>() == 16 && size_of::<TapState>() == 56);
+const _: () = assert!(size_of::<TapKey>() == 16 && size_of::<TapState>() == 80);

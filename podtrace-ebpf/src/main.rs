@@ -1,9 +1,11 @@
 //! The kernel programs (built for the BPF target only): one pair of TC
-//! classifiers, attached to every interface that podtrace watches.
+//! classifiers, attached to every interface that podtrace watches, and one
+//! program for the sockets of the pods' cgroups, which tells who receives.
 //!
 //! They only observe: the return value is always `TC_ACT_UNSPEC` (numerically
-//! `TCX_NEXT`), nothing is written to a packet, and a path that could panic is
-//! refused by the verifier because the panic handler never returns.
+//! `TCX_NEXT`), or the cgroup hook's "pass"; nothing is written to a packet, and
+//! a path that could panic is refused by the verifier because the panic handler
+//! never returns.
 #![cfg_attr(target_arch = "bpf", no_std, no_main)]
 
 #[cfg(target_arch = "bpf")]
@@ -11,21 +13,34 @@ mod tc;
 
 #[cfg(target_arch = "bpf")]
 mod programs {
-    use aya_ebpf::{bindings::TC_ACT_UNSPEC, macros::classifier, programs::TcContext};
+    use aya_ebpf::{
+        bindings::TC_ACT_UNSPEC,
+        macros::{cgroup_skb, classifier},
+        programs::{SkBuffContext, TcContext},
+    };
     use podtrace_ebpf::record::Direction;
 
     use crate::tc::{observe, yardstick};
 
     #[classifier]
     pub(crate) fn pt_ingress(ctx: TcContext) -> i32 {
-        observe(&ctx, Direction::Ingress);
+        observe(&ctx, &ctx.skb, Direction::Ingress);
         TC_ACT_UNSPEC
     }
 
     #[classifier]
     pub(crate) fn pt_egress(ctx: TcContext) -> i32 {
-        observe(&ctx, Direction::Egress);
+        observe(&ctx, &ctx.skb, Direction::Egress);
         TC_ACT_UNSPEC
+    }
+
+    /// What a cgroup's program says of a packet that may pass.
+    const PASS: i32 = 1;
+
+    #[cgroup_skb(ingress)]
+    pub(crate) fn pt_socket(ctx: SkBuffContext) -> i32 {
+        observe(&ctx, &ctx.skb, Direction::Socket);
+        PASS
     }
 
     /// Never attached: the floor that costs are measured from.

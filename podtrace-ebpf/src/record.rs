@@ -1,13 +1,19 @@
 //! One packet in the ring buffer: a fixed header, then the captured bytes.
+use core::mem::offset_of;
 
 /// Layout version, the first thing a reader checks.
-pub const VERSION: u8 = 1;
+pub const VERSION: u8 = 2;
 /// Length of [`RecordHeader`] in bytes.
-pub const HEADER_LEN: usize = 28;
+pub const HEADER_LEN: usize = 36;
 /// [`RecordHeader::flags`]: `vlan_tci` holds a tag that the kernel had taken out of the frame.
 pub const FLAG_VLAN: u8 = 1;
+/// [`Record::cgroup`] of a packet that no socket owns.
+pub const CGROUP_NONE: u64 = 0;
+/// [`Record::cgroup`] of a socket in the root cgroup: one of the kernel's own,
+/// or of a process that is in no cgroup.
+pub const CGROUP_ROOT: u64 = 1;
 
-/// Direction of a tap, as the interface sees it.
+/// Where a tap is, as seen from its interface.
 #[repr(u8)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Direction {
@@ -15,15 +21,21 @@ pub enum Direction {
     Ingress = 0,
     /// The interface sends the packet.
     Egress = 1,
+    /// A socket receives the packet that came in by the interface.
+    Socket = 2,
 }
 
 impl Direction {
-    /// `ingress` or `egress`.
+    /// All of them, in the order of their numbers.
+    pub const ALL: [Self; 3] = [Self::Ingress, Self::Egress, Self::Socket];
+
+    /// `ingress`, `egress` or `socket`.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Ingress => "ingress",
             Self::Egress => "egress",
+            Self::Socket => "socket",
         }
     }
 }
@@ -34,6 +46,8 @@ impl Direction {
 pub struct RecordHeader {
     /// `bpf_ktime_get_ns`: nanoseconds of CLOCK_MONOTONIC.
     pub ts_ns: u64,
+    /// `bpf_skb_cgroup_id`: see [`Record::cgroup`].
+    pub cgroup: u64,
     /// [`crate::config::TapState::interface`].
     pub interface: u32,
     /// Length of the packet at this hop, link header included.
@@ -44,7 +58,7 @@ pub struct RecordHeader {
     pub vlan_tci: u16,
     /// Segments in a GSO packet, else 0.
     pub gso_segments: u16,
-    /// 0 ingress, 1 egress.
+    /// [`Direction`] as a number.
     pub direction: u8,
     /// `FLAG_*`.
     pub flags: u8,
@@ -55,6 +69,7 @@ pub struct RecordHeader {
 }
 
 const _: () = assert!(size_of::<RecordHeader>() == HEADER_LEN);
+const CAPTURED_AT: usize = offset_of!(RecordHeader, captured);
 
 /// Why a record could not be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,7 +78,7 @@ pub enum RecordError {
     Truncated,
     /// Written by another version.
     Version(u8),
-    /// A direction that is neither ingress nor egress.
+    /// A number that is no [`Direction`].
     Direction(u8),
 }
 
@@ -72,6 +87,10 @@ pub enum RecordError {
 pub struct Record<'a> {
     /// Nanoseconds of CLOCK_MONOTONIC.
     pub ts_ns: u64,
+    /// Cgroup id of the socket that the packet belongs to: on its way out the
+    /// sender's, at [`Direction::Socket`] the receiver's. [`CGROUP_NONE`] when
+    /// no socket owns the packet, [`CGROUP_ROOT`] for the kernel's own sockets.
+    pub cgroup: u64,
     /// Number of the interface.
     pub interface: u32,
     /// Direction of the tap.
@@ -82,7 +101,8 @@ pub struct Record<'a> {
     pub vlan_tci: Option<u16>,
     /// Segments in a GSO packet, else 0.
     pub gso_segments: u16,
-    /// The first bytes of the packet, from its link header.
+    /// The first bytes of the packet, from its link header; at
+    /// [`Direction::Socket`] from its IP header.
     pub data: &'a [u8],
 }
 
@@ -91,11 +111,22 @@ impl<'a> Record<'a> {
     #[must_use]
     pub fn used(slot: &[u8]) -> &[u8] {
         let captured = slot
-            .get(16..20)
+            .get(CAPTURED_AT..CAPTURED_AT + 4)
             .and_then(|bytes| bytes.first_chunk())
             .map_or(0, |bytes| u32::from_le_bytes(*bytes) as usize);
         slot.get(..HEADER_LEN.saturating_add(captured))
             .unwrap_or(slot)
+    }
+
+    /// [`Self::ts_ns`] and [`Self::cgroup`] of a slot, without looking at the rest.
+    #[must_use]
+    pub fn time_and_cgroup(slot: &[u8]) -> Option<(u64, u64)> {
+        let at = |at: usize| slot.get(at..)?.first_chunk().copied();
+        let long = |at_byte| at(at_byte).map(u64::from_le_bytes);
+        Some((
+            long(offset_of!(RecordHeader, ts_ns))?,
+            long(offset_of!(RecordHeader, cgroup))?,
+        ))
     }
 
     /// Reads one record; bytes behind the captured length are ignored.
@@ -110,24 +141,26 @@ impl<'a> Record<'a> {
             u32::from_le_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]])
         };
         let half = |at: usize| u16::from_le_bytes([header[at], header[at + 1]]);
-        let version = header[26];
+        let long = |at: usize| u64::from(word(at)) | u64::from(word(at + 4)) << 32;
+        let version = header[offset_of!(RecordHeader, version)];
         if version != VERSION {
             return Err(RecordError::Version(version));
         }
-        let direction = match header[24] {
-            0 => Direction::Ingress,
-            1 => Direction::Egress,
-            other => return Err(RecordError::Direction(other)),
-        };
+        let direction = header[offset_of!(RecordHeader, direction)];
+        let direction = *Direction::ALL
+            .get(usize::from(direction))
+            .ok_or(RecordError::Direction(direction))?;
+        let has_vlan = header[offset_of!(RecordHeader, flags)] & FLAG_VLAN != 0;
         Ok(Self {
-            ts_ns: u64::from(word(0)) | u64::from(word(4)) << 32,
-            interface: word(8),
+            ts_ns: long(offset_of!(RecordHeader, ts_ns)),
+            cgroup: long(offset_of!(RecordHeader, cgroup)),
+            interface: word(offset_of!(RecordHeader, interface)),
             direction,
-            wire_len: word(12),
-            vlan_tci: (header[25] & FLAG_VLAN != 0).then(|| half(20)),
-            gso_segments: half(22),
+            wire_len: word(offset_of!(RecordHeader, wire_len)),
+            vlan_tci: has_vlan.then(|| half(offset_of!(RecordHeader, vlan_tci))),
+            gso_segments: half(offset_of!(RecordHeader, gso_segments)),
             data: rest
-                .get(..word(16) as usize)
+                .get(..word(CAPTURED_AT) as usize)
                 .ok_or(RecordError::Truncated)?,
         })
     }
@@ -140,6 +173,7 @@ mod tests {
     fn bytes(direction: u8, version: u8, captured: u32) -> Vec<u8> {
         let mut bytes = Vec::new();
         bytes.extend(7u64.to_le_bytes());
+        bytes.extend((9u64 << 32).to_le_bytes());
         bytes.extend(3u32.to_le_bytes());
         bytes.extend(98u32.to_le_bytes());
         bytes.extend(captured.to_le_bytes());
@@ -155,6 +189,8 @@ mod tests {
         let bytes = bytes(1, VERSION, 3);
         let record = Record::decode(&bytes).unwrap();
         assert_eq!(record.ts_ns, 7);
+        assert_eq!(Record::time_and_cgroup(&bytes), Some((7, 9 << 32)));
+        assert_eq!(record.cgroup, 9 << 32);
         assert_eq!(record.interface, 3);
         assert_eq!(record.direction, Direction::Egress);
         assert_eq!(record.wire_len, 98);
@@ -166,6 +202,7 @@ mod tests {
     #[test]
     fn record_damaged_is_refused() {
         assert_eq!(Record::decode(&[0; 5]), Err(RecordError::Truncated));
+        assert_eq!(Record::time_and_cgroup(&[0; 15]), None);
         assert_eq!(
             Record::decode(&bytes(0, VERSION, 5)),
             Err(RecordError::Truncated)
@@ -175,8 +212,8 @@ mod tests {
             Err(RecordError::Version(9))
         );
         assert_eq!(
-            Record::decode(&bytes(2, VERSION, 1)),
-            Err(RecordError::Direction(2))
+            Record::decode(&bytes(3, VERSION, 1)),
+            Err(RecordError::Direction(3))
         );
     }
 }

@@ -1,7 +1,7 @@
 //! The record of one packet: reserve, copy, submit.
 use aya_ebpf::{
-    helpers::{bpf_ktime_get_ns, bpf_skb_load_bytes},
-    programs::TcContext,
+    helpers::{bpf_ktime_get_ns, bpf_skb_cgroup_id, bpf_skb_load_bytes},
+    programs::sk_buff::SkBuff,
 };
 use podtrace_ebpf::{
     config::SNAPLEN_MAX,
@@ -28,24 +28,24 @@ const AVAIL_DATA: u64 = 0;
 /// A reservation must be of constant size, so records come in size classes
 /// for what may be captured; the header says how much of it is filled.
 #[inline(always)]
-pub(crate) fn emit(ctx: &TcContext, interface: u32, direction: Direction, seen: u64) -> bool {
+pub(crate) fn emit(skb: &SkBuff, interface: u32, direction: Direction, seen: u64) -> bool {
     // 64 bits wide: the verifier follows bounds per register, and narrower
     // numbers get copied around for extension.
-    let captured = u64::from(ctx.len().min(SNAPLEN.load()));
+    let captured = u64::from(skb.len().min(SNAPLEN.load()));
     // SAFETY: reads a local variable; see `submit`.
     let captured = unsafe { core::ptr::read_volatile(&raw const captured) };
     match captured {
-        0..=100 => submit::<100>(ctx, interface, direction, seen, captured),
-        101..=164 => submit::<164>(ctx, interface, direction, seen, captured),
-        165..=484 => submit::<484>(ctx, interface, direction, seen, captured),
-        485..=1540 => submit::<1540>(ctx, interface, direction, seen, captured),
-        _ => submit::<{ SNAPLEN_MAX as usize }>(ctx, interface, direction, seen, captured),
+        0..=100 => submit::<100>(skb, interface, direction, seen, captured),
+        101..=164 => submit::<164>(skb, interface, direction, seen, captured),
+        165..=484 => submit::<484>(skb, interface, direction, seen, captured),
+        485..=1540 => submit::<1540>(skb, interface, direction, seen, captured),
+        _ => submit::<{ SNAPLEN_MAX as usize }>(skb, interface, direction, seen, captured),
     }
 }
 
 #[inline(always)]
 fn submit<const ROOM: usize>(
-    ctx: &TcContext,
+    skb: &SkBuff,
     interface: u32,
     direction: Direction,
     seen: u64,
@@ -66,13 +66,13 @@ fn submit<const ROOM: usize>(
     unsafe {
         let copied = captured != 0
             && bpf_skb_load_bytes(
-                ctx.skb.skb.cast(),
+                skb.skb.cast(),
                 0,
                 (&raw mut (*slot).data).cast(),
                 captured as u32,
             ) == 0;
         (&raw mut (*slot).header).write(header(
-            ctx,
+            skb,
             interface,
             direction,
             if copied { captured as u32 } else { 0 },
@@ -83,17 +83,19 @@ fn submit<const ROOM: usize>(
 }
 
 #[inline(always)]
-fn header(ctx: &TcContext, interface: u32, direction: Direction, captured: u32) -> RecordHeader {
+fn header(skb: &SkBuff, interface: u32, direction: Direction, captured: u32) -> RecordHeader {
     // SAFETY: the verifier checks the accesses to the context.
     let (vlan_present, vlan_tci, gso_segments) = unsafe {
-        let skb = ctx.skb.skb;
+        let skb = skb.skb;
         ((*skb).vlan_present, (*skb).vlan_tci, (*skb).gso_segs)
     };
     RecordHeader {
         // SAFETY: a helper without arguments.
         ts_ns: unsafe { bpf_ktime_get_ns() },
+        // SAFETY: the helper takes the context and reads the socket behind it.
+        cgroup: unsafe { bpf_skb_cgroup_id(skb.skb) },
         interface,
-        wire_len: ctx.len(),
+        wire_len: skb.len(),
         captured,
         vlan_tci: vlan_tci as u16,
         gso_segments: gso_segments as u16,

@@ -1,5 +1,5 @@
 //! Where the packet is: network namespace and interface.
-use aya_ebpf::{EbpfContext as _, helpers::bpf_probe_read_kernel, programs::TcContext};
+use aya_ebpf::{helpers::bpf_probe_read_kernel, programs::sk_buff::SkBuff};
 use podtrace_ebpf::config::TapKey;
 
 use super::maps::{DEV_NET, NET_COOKIE, SKB_DEV};
@@ -9,12 +9,11 @@ use super::maps::{DEV_NET, NET_COOKIE, SKB_DEV};
 /// An index is unique only within its namespace, and no TC helper tells the
 /// namespace of a packet without a socket, so it is read from the device.
 #[inline(always)]
-pub(crate) fn tap_key(ctx: &TcContext) -> TapKey {
-    let skb = ctx.as_ptr().cast::<u8>().cast_const();
+pub(crate) fn tap_key(skb: &SkBuff) -> TapKey {
     TapKey {
-        netns_cookie: netns_cookie(skb),
+        netns_cookie: netns_cookie(skb.skb.cast::<u8>().cast_const()),
         // SAFETY: the verifier checks the access to the context.
-        ifindex: unsafe { (*ctx.skb.skb).ifindex },
+        ifindex: unsafe { (*skb.skb).ifindex },
         zero: 0,
     }
 }
