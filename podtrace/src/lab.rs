@@ -3,8 +3,9 @@
 //! Nothing is created in the caller's own namespace but names in `/run/netns`.
 
 mod build;
+mod flannel;
 mod name;
-mod plan;
+pub mod plan;
 pub mod traffic;
 mod wire;
 
@@ -27,7 +28,7 @@ static LABS: AtomicU32 = AtomicU32::new(0);
 pub struct LabSpec {
     /// Number of nodes, 1 to 9.
     pub nodes: usize,
-    /// Pods on each node, at most 99.
+    /// Pods on each node, at most 250.
     pub pods_per_node: usize,
     /// Whether there is IPv6 beside IPv4.
     pub ipv6: bool,
@@ -39,13 +40,19 @@ pub enum LabError {
     /// More than the addressing scheme holds, or nothing at all.
     #[error(
         "build a lab of {nodes} nodes with {pods_per_node} pods each: \
-         1 to 9 nodes and at most 99 pods a node are possible"
+         1 to 9 nodes and at most 250 pods a node are possible"
     )]
     Spec {
         /// Nodes asked for.
         nodes: usize,
         /// Pods on each asked for.
         pods_per_node: usize,
+    },
+    /// Only a pair of nodes can be joined by a cable.
+    #[error("join {nodes} nodes to a network: 1 or 2 are possible")]
+    Join {
+        /// Nodes given.
+        nodes: usize,
     },
     /// A step that goes through the file system or the scheduler failed.
     #[error("{operation} {object}")]
@@ -155,9 +162,20 @@ impl Lab {
     }
 }
 
+/// Makes one or two namespaces that are there already the nodes of a flannel
+/// network, addressed as [`plan`] says: `lo` up, forwarding on, the uplink
+/// `eth0` and `flannel.1` (both only with two nodes). Bridge and pods are left
+/// to a CNI plugin. Nothing of it outlives the namespaces.
+pub fn join_nodes(nodes: &[NetNs], ipv6: bool) -> Result<(), LabError> {
+    if !(1..=2).contains(&nodes.len()) {
+        return Err(LabError::Join { nodes: nodes.len() });
+    }
+    on_own_runtime(async || flannel::join(nodes, ipv6).await)
+}
+
 impl LabSpec {
     fn check(self) -> Result<(), LabError> {
-        if (1..=9).contains(&self.nodes) && self.pods_per_node <= 99 {
+        if (1..=9).contains(&self.nodes) && self.pods_per_node <= 250 {
             return Ok(());
         }
         Err(LabError::Spec {

@@ -3,43 +3,43 @@
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 /// MTU of everything inside the overlay: 1500 less VXLAN's 50.
-pub(super) const OVERLAY_MTU: u32 = 1450;
+pub const OVERLAY_MTU: u32 = 1450;
 /// VXLAN network identifier of flannel.
-pub(super) const VNI: u32 = 1;
+pub const VNI: u32 = 1;
 /// Flannel's UDP port on Linux.
-pub(super) const VXLAN_PORT: u16 = 8472;
+pub const VXLAN_PORT: u16 = 8472;
 
 /// `192.168.77.1N`, on a /24.
-pub(super) fn underlay4(node: u8) -> Ipv4Addr {
+pub fn underlay4(node: u8) -> Ipv4Addr {
     Ipv4Addr::new(192, 168, 77, 10 + node)
 }
 
 /// `fd77::1N`, on a /64.
-pub(super) fn underlay6(node: u8) -> Ipv6Addr {
+pub fn underlay6(node: u8) -> Ipv6Addr {
     Ipv6Addr::new(0xfd77, 0, 0, 0, 0, 0, 0, 0x10 + u16::from(node))
 }
 
 /// `10.244.N.host`, on a /24.
-pub(super) fn overlay4(node: u8, host: u8) -> Ipv4Addr {
+pub fn overlay4(node: u8, host: u8) -> Ipv4Addr {
     Ipv4Addr::new(10, 244, node, host)
 }
 
 /// `fd00:10:244:N::host`, on a /64.
-pub(super) fn overlay6(node: u8, host: u8) -> Ipv6Addr {
+pub fn overlay6(node: u8, host: u8) -> Ipv6Addr {
     Ipv6Addr::new(0xfd00, 0x10, 0x244, node.into(), 0, 0, 0, host.into())
 }
 
 /// Last part of a pod's address: the bridge has 1.
-pub(super) fn pod_host(pod: u8) -> u8 {
+pub fn pod_host(pod: u8) -> u8 {
     pod + 1
 }
 
 /// MAC address of a node's `flannel.1`.
-pub(super) fn vtep_mac(node: u8) -> [u8; 6] {
+pub fn vtep_mac(node: u8) -> [u8; 6] {
     [0x0e, 0xf1, 0, 0, 0, node]
 }
 
 /// Host end of a pod's veth pair.
-pub(super) fn veth(node: u8, pod: u8) -> String {
+pub fn veth(node: u8, pod: u8) -> String {
     format!("veth{node:02}{pod:02}")
 }

@@ -3,14 +3,15 @@
 use std::fs;
 use std::io;
 use std::net::IpAddr;
+use std::os::fd::{AsFd, AsRawFd};
 use std::time::Duration;
 
 use futures_util::TryStreamExt;
 use rtnetlink::packet_route::address::{AddressAttribute, AddressFlags, AddressMessage};
-use rtnetlink::packet_route::link::{LinkAttribute, LinkMessage, State};
+use rtnetlink::packet_route::link::{InfoData, InfoVeth, LinkAttribute, LinkMessage, State};
 use rtnetlink::packet_route::neighbour::NeighbourFlags;
 use rtnetlink::packet_route::route::RouteMessage;
-use rtnetlink::{Handle, LinkUnspec};
+use rtnetlink::{Handle, LinkUnspec, LinkVeth};
 use tokio::time::{Instant, sleep};
 
 use super::LabError;
@@ -64,6 +65,12 @@ impl Wire {
     pub(super) async fn set_link(&self, name: &str, link: LinkMessage) -> Result<(), LabError> {
         let set = self.netlink.link().set(link).execute().await;
         set.map_err(|e| self.refused("set link", name, e))
+    }
+
+    /// Sets a link up.
+    pub(super) async fn set_up(&self, name: &str, link: u32) -> Result<(), LabError> {
+        let up = LinkUnspec::new_with_index(link).up().build();
+        self.set_link(name, up).await
     }
 
     /// The index of a link.
@@ -166,6 +173,18 @@ impl Wire {
             source: Box::new(source),
         }
     }
+}
+
+/// A veth pair with the peer born in another namespace.
+pub(super) fn veth(name: &str, peer: &str, peer_ns: &NetNs, mtu: Option<u32>) -> LinkMessage {
+    let mut near = LinkVeth::new(name, peer);
+    let mut far = LinkUnspec::new_with_name(peer).setns_by_fd(peer_ns.as_fd().as_raw_fd());
+    if let Some(mtu) = mtu {
+        near = near.mtu(mtu);
+        far = far.mtu(mtu);
+    }
+    near.set_info_data(InfoData::Veth(InfoVeth::Peer(far.build())))
+        .build()
 }
 
 /// Links without a carrier of their own (VXLAN) stay `Unknown`.
