@@ -1,9 +1,9 @@
 //! The interfaces of one network namespace, by rtnetlink.
 use std::{
     collections::HashMap,
-    io,
+    fmt, io,
     net::IpAddr,
-    os::fd::{AsFd as _, AsRawFd as _},
+    os::fd::{AsFd, AsRawFd as _},
 };
 
 use futures_util::{StreamExt as _, TryStreamExt as _};
@@ -12,17 +12,22 @@ use rtnetlink::{
     packet_core::{NLM_F_REQUEST, NetlinkMessage, NetlinkPayload},
     packet_route::{
         RouteNetlinkMessage,
-        address::AddressAttribute,
+        address::{AddressAttribute, AddressMessage},
         link::{
-            InfoData, InfoKind, InfoVxlan, LinkAttribute, LinkInfo, LinkLayerType, LinkMessage,
+            InfoData, InfoKind, InfoVxlan, LinkAttribute, LinkFlags, LinkInfo, LinkLayerType,
+            LinkMessage, State,
         },
         nsid::{NsidAttribute, NsidMessage},
     },
 };
+use serde::{Serialize, Serializer};
 use thiserror::Error;
 
-use super::netns::{NetNs, NetNsError};
-use crate::packet::Framing;
+use super::{
+    netns::{NetNs, NetNsError},
+    tables::covers,
+};
+use crate::packet::{Framing, Mac};
 
 /// Why a namespace's interfaces are not known.
 #[derive(Debug, Error)]
@@ -64,10 +69,63 @@ pub enum LinkKind {
 /// A VXLAN interface's settings.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Vxlan {
+    /// VXLAN network identifier, 24 bits.
+    pub vni: u32,
     /// UDP destination port.
     pub port: u16,
     /// Index of the interface below it.
     pub underlay: Option<u32>,
+    /// Source address of its packets: the node's VTEP.
+    pub local: Option<IpAddr>,
+    /// Whether it learns from packets who is behind which VTEP; flannel's does
+    /// not.
+    pub learning: bool,
+}
+
+/// What the kernel says of an interface's ability to carry packets (RFC 2863).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OperState {
+    /// Not told, as for VXLAN and loopback: usable when set up.
+    #[default]
+    Unknown,
+    /// Carries packets.
+    Up,
+    /// Down, or without carrier.
+    Down,
+    /// What it stands on is down.
+    LowerLayerDown,
+    /// Waits for something (dormant, testing, not present).
+    Waiting,
+}
+
+/// An address with the length of its subnet's prefix.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct AddressPrefix {
+    /// The interface's own address.
+    pub address: IpAddr,
+    /// Length of the prefix in bits.
+    pub len: u8,
+}
+
+impl AddressPrefix {
+    /// Whether an address is in the same subnet.
+    #[must_use]
+    pub fn covers(&self, address: IpAddr) -> bool {
+        covers(self.address, self.len, address)
+    }
+}
+
+/// `10.244.1.0/24`
+impl fmt::Display for AddressPrefix {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.address, self.len)
+    }
+}
+
+impl Serialize for AddressPrefix {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
 }
 
 /// One interface.
@@ -87,6 +145,39 @@ pub struct Link {
     pub framing: Framing,
     /// Its addresses.
     pub addresses: Vec<IpAddr>,
+    /// The same addresses with their prefixes, in the same order.
+    pub prefixes: Vec<AddressPrefix>,
+    /// Largest packet in bytes, without the Ethernet header.
+    pub mtu: u32,
+    /// Its MAC address, where it has one of 48 bits.
+    pub mac: Option<Mac>,
+    /// Whether it was set up (`ip link set … up`).
+    pub up: bool,
+    /// Whether it can carry packets.
+    pub oper: OperState,
+    /// Index of the bridge that it is a port of.
+    pub master: Option<u32>,
+}
+
+impl Link {
+    /// Whether VXLAN packets leave through it, by the interfaces of its
+    /// namespace.
+    #[must_use]
+    pub fn carries_vxlan(&self, all: &[Self]) -> bool {
+        all.iter().any(|other| {
+            matches!(&other.kind, LinkKind::Vxlan(vxlan) if vxlan.underlay == Some(self.ifindex))
+        })
+    }
+
+    /// Whether this, in a pod's namespace, is the other end of a veth of the
+    /// node. Indices are unique within a namespace only: the caller compares
+    /// [`Self::peer_nsid`].
+    #[must_use]
+    pub fn is_peer_of(&self, host: &Self) -> bool {
+        self.kind == LinkKind::Veth
+            && host.peer == Some(self.ifindex)
+            && self.peer == Some(host.ifindex)
+    }
 }
 
 /// Lists the interfaces of a namespace with their addresses.
@@ -94,9 +185,16 @@ pub struct Link {
 /// # Errors
 /// When the namespace cannot be entered or the kernel refuses.
 pub async fn list(netns: &NetNs) -> Result<Vec<Link>, LinksError> {
-    let handle = netns.netlink()?;
+    list_by(&netns.netlink()?, &netns.name).await
+}
+
+/// The same by a netlink connection in the namespace that `netns` is the name of.
+///
+/// # Errors
+/// When the connection has ended or the kernel refuses.
+pub async fn list_by(handle: &Handle, netns: &str) -> Result<Vec<Link>, LinksError> {
     let dump_error = |what| {
-        let netns = netns.name.to_owned();
+        let netns = netns.to_owned();
         move |source| LinksError::Dump {
             what,
             netns,
@@ -110,16 +208,12 @@ pub async fn list(netns: &NetNs) -> Result<Vec<Link>, LinksError> {
         .try_collect()
         .await
         .map_err(dump_error("the interfaces"))?;
-    let mut addresses: HashMap<u32, Vec<IpAddr>> = HashMap::new();
+    let mut addresses: HashMap<u32, Vec<AddressPrefix>> = HashMap::new();
     let mut dump = handle.address().get().execute();
     while let Some(message) = dump.try_next().await.map_err(dump_error("the addresses"))? {
-        for attribute in message.attributes {
-            if let AddressAttribute::Address(address) = attribute {
-                addresses
-                    .entry(message.header.index)
-                    .or_default()
-                    .push(address);
-            }
+        if let Some(address) = address(&message) {
+            let of_link = addresses.entry(message.header.index).or_default();
+            of_link.push(address);
         }
     }
     Ok(messages
@@ -131,7 +225,23 @@ pub async fn list(netns: &NetNs) -> Result<Vec<Link>, LinksError> {
         .collect())
 }
 
-fn link(message: LinkMessage, addresses: Vec<IpAddr>) -> Link {
+/// On a point-to-point interface `IFA_ADDRESS` is the other end, `IFA_LOCAL`
+/// its own.
+fn address(message: &AddressMessage) -> Option<AddressPrefix> {
+    let find = |local: bool| {
+        message.attributes.iter().find_map(|a| match a {
+            AddressAttribute::Local(address) if local => Some(*address),
+            AddressAttribute::Address(address) if !local => Some(*address),
+            _ => None,
+        })
+    };
+    let len = message.header.prefix_len;
+    find(true)
+        .or_else(|| find(false))
+        .map(|address| AddressPrefix { address, len })
+}
+
+fn link(message: LinkMessage, prefixes: Vec<AddressPrefix>) -> Link {
     let layer = message.header.link_layer_type;
     let mut link = Link {
         ifindex: message.header.index,
@@ -140,7 +250,13 @@ fn link(message: LinkMessage, addresses: Vec<IpAddr>) -> Link {
         peer: None,
         peer_nsid: None,
         framing: Framing::Ip,
-        addresses,
+        addresses: prefixes.iter().map(|prefix| prefix.address).collect(),
+        prefixes,
+        mtu: 0,
+        mac: None,
+        up: message.header.flags.contains(LinkFlags::Up),
+        oper: OperState::Unknown,
+        master: None,
     };
     if matches!(layer, LinkLayerType::Ether | LinkLayerType::Loopback) {
         link.framing = Framing::Ethernet;
@@ -151,6 +267,10 @@ fn link(message: LinkMessage, addresses: Vec<IpAddr>) -> Link {
             LinkAttribute::Link(peer) => link.peer = Some(peer),
             LinkAttribute::LinkNetNsId(id) => link.peer_nsid = Some(id),
             LinkAttribute::LinkInfo(info) => link.kind = kind(&info),
+            LinkAttribute::Mtu(mtu) => link.mtu = mtu,
+            LinkAttribute::Address(mac) => link.mac = mac.try_into().ok().map(Mac),
+            LinkAttribute::OperState(state) => link.oper = oper(state),
+            LinkAttribute::Controller(index) => link.master = Some(index),
             _ => {}
         }
     }
@@ -158,6 +278,16 @@ fn link(message: LinkMessage, addresses: Vec<IpAddr>) -> Link {
         link.kind = LinkKind::Loopback;
     }
     link
+}
+
+fn oper(state: State) -> OperState {
+    match state {
+        State::Up => OperState::Up,
+        State::Down => OperState::Down,
+        State::LowerLayerDown => OperState::LowerLayerDown,
+        State::Dormant | State::Testing | State::NotPresent => OperState::Waiting,
+        _ => OperState::Unknown,
+    }
 }
 
 fn kind(info: &[LinkInfo]) -> LinkKind {
@@ -178,8 +308,12 @@ fn vxlan(settings: &[InfoVxlan]) -> Vxlan {
     let mut vxlan = Vxlan::default();
     for setting in settings {
         match setting {
+            InfoVxlan::Id(vni) => vxlan.vni = *vni,
             InfoVxlan::Port(port) => vxlan.port = *port,
             InfoVxlan::Link(index) => vxlan.underlay = Some(*index),
+            InfoVxlan::Local(local) => vxlan.local = Some((*local).into()),
+            InfoVxlan::Local6(local) => vxlan.local = Some((*local).into()),
+            InfoVxlan::Learning(learning) => vxlan.learning = *learning,
             _ => {}
         }
     }
@@ -191,16 +325,28 @@ fn vxlan(settings: &[InfoVxlan]) -> Vxlan {
 /// # Errors
 /// When `viewer` cannot be entered or the kernel refuses.
 pub async fn nsid(viewer: &NetNs, other: &NetNs) -> Result<Option<i32>, LinksError> {
-    let handle: Handle = viewer.netlink()?;
-    let io_error = |source| LinksError::Io(viewer.name.to_owned(), source);
+    nsid_by(&viewer.netlink()?, &viewer.name, other).await
+}
+
+/// The same by a netlink connection in the namespace that `viewer` is the name
+/// of; `other` is a file that stands for a network namespace.
+///
+/// # Errors
+/// When the connection has ended, or `other` stands for something else.
+pub async fn nsid_by(
+    handle: &Handle,
+    viewer: &str,
+    other: impl AsFd,
+) -> Result<Option<i32>, LinksError> {
+    let io_error = |source| LinksError::Io(viewer.to_owned(), source);
     let mut question = NsidMessage::default();
     let fd = u32::try_from(other.as_fd().as_raw_fd())
         .map_err(|error| io_error(io::Error::other(error)))?;
     question.attributes.push(NsidAttribute::Fd(fd));
     let mut message = NetlinkMessage::from(RouteNetlinkMessage::GetNsId(question));
     message.header.flags = NLM_F_REQUEST;
-    let mut handle = handle;
     let mut answers = handle
+        .clone()
         .request(message)
         .map_err(|error| io_error(io::Error::other(error)))?;
     while let Some(answer) = answers.next().await {

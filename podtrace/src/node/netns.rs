@@ -86,20 +86,47 @@ impl NetNs {
             source,
         };
         let file = File::open(&path).map_err(fail)?;
-        let inode = file.metadata().map_err(fail)?.ino();
-        let mut ns = Self {
-            file: Arc::new(file),
-            inode,
-            cookie: 0,
-            name: display_name(&path),
-        };
+        Self::from_file(file, display_name(&path))
+    }
+
+    /// A namespace from an open file that stands for it, with a name for
+    /// display. A file that is no network namespace is an error.
+    pub fn from_file(file: File, name: impl Into<String>) -> Result<Self, NetNsError> {
+        let mut ns = Self::without_cookie(file, name.into())?;
         ns.cookie = ns
             .run(current_cookie)?
-            .map_err(|source| NetNsError::Cookie {
-                name: ns.name.clone(),
-                source,
-            })?;
+            .map_err(|source| ns.no_cookie(source))?;
         Ok(ns)
+    }
+
+    /// The same with a netlink connection in it, as [`Self::netlink`] gives it,
+    /// for one entry into the namespace.
+    pub fn from_file_with_netlink(
+        file: File,
+        name: impl Into<String>,
+    ) -> Result<(Self, rtnetlink::Handle), NetNsError> {
+        let mut ns = Self::without_cookie(file, name.into())?;
+        let runtime = ns.runtime()?;
+        let (cookie, connection) = ns.run(|| {
+            let _entered = runtime.enter();
+            (current_cookie(), rtnetlink::new_connection())
+        })?;
+        ns.cookie = cookie.map_err(|source| ns.no_cookie(source))?;
+        let (connection, handle, _) = connection.map_err(|source| ns.no_netlink(source))?;
+        runtime.spawn(connection);
+        Ok((ns, handle))
+    }
+
+    fn without_cookie(file: File, name: String) -> Result<Self, NetNsError> {
+        match file.metadata() {
+            Ok(metadata) => Ok(Self {
+                file: Arc::new(file),
+                inode: metadata.ino(),
+                cookie: 0,
+                name,
+            }),
+            Err(source) => Err(NetNsError::Open { path: name, source }),
+        }
     }
 
     /// Runs `f` on a fresh thread inside the namespace and waits for it.
@@ -127,20 +154,35 @@ impl NetNs {
     /// Opens a netlink connection in the namespace. It is driven by a task on
     /// the current tokio runtime and ends with the last clone of the handle.
     pub fn netlink(&self) -> Result<rtnetlink::Handle, NetNsError> {
-        let fail = |source| NetNsError::Netlink {
-            name: self.name.clone(),
-            source,
-        };
-        let runtime =
-            tokio::runtime::Handle::try_current().map_err(|e| fail(io::Error::other(e)))?;
+        let runtime = self.runtime()?;
         let (connection, handle, _) = self
             .run(|| {
                 let _entered = runtime.enter();
                 rtnetlink::new_connection()
             })?
-            .map_err(fail)?;
+            .map_err(|source| self.no_netlink(source))?;
         runtime.spawn(connection);
         Ok(handle)
+    }
+
+    /// The runtime that drives netlink connections.
+    fn runtime(&self) -> Result<tokio::runtime::Handle, NetNsError> {
+        tokio::runtime::Handle::try_current()
+            .map_err(|error| self.no_netlink(io::Error::other(error)))
+    }
+
+    fn no_cookie(&self, source: io::Error) -> NetNsError {
+        NetNsError::Cookie {
+            name: self.name.clone(),
+            source,
+        }
+    }
+
+    fn no_netlink(&self, source: io::Error) -> NetNsError {
+        NetNsError::Netlink {
+            name: self.name.clone(),
+            source,
+        }
     }
 }
 

@@ -1,0 +1,20 @@
+//! The clocks: events carry CLOCK_MONOTONIC, people read UTC.
+use std::io;
+
+/// CLOCK_MONOTONIC in nanoseconds, the clock of `bpf_ktime_get_ns`.
+///
+/// # Errors
+/// When the clock cannot be read.
+pub fn monotonic_ns() -> io::Result<u64> {
+    let now = nix::time::clock_gettime(nix::time::ClockId::CLOCK_MONOTONIC)?;
+    let ns = i128::from(now.tv_sec()) * 1_000_000_000 + i128::from(now.tv_nsec());
+    u64::try_from(ns).map_err(io::Error::other)
+}
+
+/// UTC nanoseconds at CLOCK_MONOTONIC zero.
+///
+/// # Errors
+/// When the clock cannot be read.
+pub fn epoch_ns() -> io::Result<i128> {
+    Ok(jiff::Timestamp::now().as_nanosecond() - i128::from(monotonic_ns()?))
+}

@@ -1,0 +1,226 @@
+//! The tables a node sends packets by: routes, neighbours, bridge forwarding.
+//!
+//! Flannel says with three entries where a subnet is: a route through
+//! flannel.1 (`10.244.2.0/24 via 10.244.2.0`), a permanent neighbour
+//! (`10.244.2.0 -> MAC`) and a forwarding entry (`MAC -> VTEP`). The VTEP names
+//! the remote node; [`remote_subnets`] follows the three.
+mod read;
+
+use std::net::IpAddr;
+
+pub use read::{TablesError, read, read_routes};
+
+use super::links::{Link, LinkKind};
+use crate::packet::Mac;
+
+/// Number of the routing table that is asked without policy rules.
+pub const MAIN_TABLE: u32 = 254;
+
+/// What becomes of a packet that a route fits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum RouteKind {
+    /// Sent on.
+    Unicast,
+    /// The node's own.
+    Local,
+    /// Refused: blackhole, unreachable or prohibit.
+    Refused,
+    /// Broadcast, multicast and others.
+    Other,
+}
+
+/// One route, or one next hop of a route that has several.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Route {
+    /// The subnet's first address; `0.0.0.0` or `::` for the default route.
+    pub destination: IpAddr,
+    /// Length of the prefix in bits.
+    pub len: u8,
+    /// The next hop; none where the destination is on the link itself.
+    pub gateway: Option<IpAddr>,
+    /// Index of the interface; none for a refusal.
+    pub ifindex: Option<u32>,
+    /// Number of the routing table, [`MAIN_TABLE`] as a rule.
+    pub table: u32,
+    /// What becomes of packets.
+    pub kind: RouteKind,
+    /// Preference among equal prefixes: less is better.
+    pub metric: u32,
+    /// Source address for the node's own packets.
+    pub source: Option<IpAddr>,
+}
+
+/// How far a neighbour can be relied on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum NeighbourState {
+    /// Written by an administrator or by flannel.
+    Permanent,
+    /// Found by ARP or NDP.
+    Known,
+    /// Asked for, not answered yet.
+    Incomplete,
+    /// Asked for in vain.
+    Failed,
+}
+
+/// The MAC address of a neighbour.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Neighbour {
+    /// Its address.
+    pub address: IpAddr,
+    /// Index of the interface it is behind.
+    pub ifindex: u32,
+    /// Its MAC address; none while it is not known.
+    pub mac: Option<Mac>,
+    /// How far to rely on it.
+    pub state: NeighbourState,
+}
+
+/// An entry of the forwarding database of a VXLAN interface or a bridge.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FdbEntry {
+    /// The MAC address; all zero for what has no entry of its own.
+    pub mac: Mac,
+    /// Index of the VXLAN interface, or of the bridge's port.
+    pub ifindex: u32,
+    /// The VTEP that frames for `mac` go to.
+    pub vtep: Option<IpAddr>,
+    /// Index of the bridge, for an entry of a bridge.
+    pub master: Option<u32>,
+    /// Whether it is an entry of the interface itself (`self`), not of the
+    /// bridge that it is a port of (`master`).
+    pub own: bool,
+    /// Whether it stays until it is deleted.
+    pub permanent: bool,
+}
+
+/// All tables of one network namespace.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tables {
+    /// Routes of all tables, both families.
+    pub routes: Vec<Route>,
+    /// Neighbours, both families.
+    pub neighbours: Vec<Neighbour>,
+    /// Forwarding entries of VXLAN interfaces and bridges.
+    pub fdb: Vec<FdbEntry>,
+}
+
+/// Where a next hop behind a VXLAN interface leads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NextHop {
+    /// No neighbour entry, or one without a MAC address.
+    NoNeighbour,
+    /// The neighbour's MAC address has no forwarding entry.
+    NoFdb(Mac),
+    /// To this VTEP.
+    Vtep(Mac, IpAddr),
+}
+
+/// A subnet behind another node's VTEP.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RemoteSubnet {
+    /// The subnet's first address.
+    pub prefix: IpAddr,
+    /// Length of the prefix in bits.
+    pub len: u8,
+    /// The other node's VTEP.
+    pub vtep: IpAddr,
+    /// The VXLAN interface it is reached through.
+    pub device: String,
+}
+
+impl Route {
+    /// Whether the route fits an address, by its prefix alone.
+    #[must_use]
+    pub fn covers(&self, address: IpAddr) -> bool {
+        covers(self.destination, self.len, address)
+    }
+}
+
+impl Tables {
+    /// The route to an address by longest prefix, then by metric. Policy rules
+    /// are not asked: all tables count.
+    #[must_use]
+    pub fn route_to(&self, address: IpAddr) -> Option<&Route> {
+        self.routes
+            .iter()
+            .filter(|route| route.kind != RouteKind::Other && route.covers(address))
+            .min_by_key(|route| (u8::MAX - route.len, route.metric))
+    }
+
+    /// Where a next hop behind a VXLAN interface leads.
+    #[must_use]
+    pub fn next_hop(&self, ifindex: u32, gateway: IpAddr) -> NextHop {
+        let neighbour = self
+            .neighbours
+            .iter()
+            .filter(|neighbour| neighbour.ifindex == ifindex && neighbour.address == gateway);
+        let Some(mac) = neighbour.filter_map(|neighbour| neighbour.mac).next() else {
+            return NextHop::NoNeighbour;
+        };
+        let entry = |wanted: Mac| {
+            self.fdb
+                .iter()
+                .filter(|entry| entry.ifindex == ifindex && entry.own && entry.mac == wanted)
+                .find_map(|entry| entry.vtep)
+        };
+        entry(mac)
+            .or_else(|| entry(Mac::default()))
+            .map_or(NextHop::NoFdb(mac), |vtep| NextHop::Vtep(mac, vtep))
+    }
+}
+
+/// The subnets that VXLAN interfaces lead to, with the VTEP of each; a route
+/// that leads to no VTEP is left out.
+#[must_use]
+pub fn remote_subnets(tables: &Tables, links: &[Link]) -> Vec<RemoteSubnet> {
+    let device = |ifindex: u32| {
+        links
+            .iter()
+            .find(|link| link.ifindex == ifindex && matches!(link.kind, LinkKind::Vxlan(_)))
+    };
+    tables
+        .routes
+        .iter()
+        .filter(|route| route.kind == RouteKind::Unicast)
+        .filter_map(|route| {
+            let device = device(route.ifindex?)?;
+            let NextHop::Vtep(_, vtep) = tables.next_hop(device.ifindex, route.gateway?) else {
+                return None;
+            };
+            Some(RemoteSubnet {
+                prefix: route.destination,
+                len: route.len,
+                vtep,
+                device: device.name.clone(),
+            })
+        })
+        .collect()
+}
+
+/// The VTEP of the longest prefix that covers an address.
+#[must_use]
+pub fn vtep_of(subnets: &[RemoteSubnet], address: IpAddr) -> Option<IpAddr> {
+    subnets
+        .iter()
+        .filter(|subnet| covers(subnet.prefix, subnet.len, address))
+        .max_by_key(|subnet| subnet.len)
+        .map(|subnet| subnet.vtep)
+}
+
+/// Whether an address is in the subnet of `prefix` and `len`.
+#[must_use]
+pub fn covers(prefix: IpAddr, len: u8, address: IpAddr) -> bool {
+    let same = |a: u128, b: u128, width: u32| {
+        let shift = width.saturating_sub(len.into());
+        a.checked_shr(shift).unwrap_or(0) == b.checked_shr(shift).unwrap_or(0)
+    };
+    match (prefix, address) {
+        (IpAddr::V4(a), IpAddr::V4(b)) => same(a.to_bits().into(), b.to_bits().into(), 32),
+        (IpAddr::V6(a), IpAddr::V6(b)) => same(a.to_bits(), b.to_bits(), 128),
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests;
