@@ -1,5 +1,10 @@
-//! What the node looks like: namespaces, interfaces, addresses.
+//! What the node looks like: namespaces, interfaces, addresses, processes.
+pub mod candidates;
 pub mod discover;
 pub mod links;
 pub mod netns;
+pub mod place;
+pub mod processes;
+pub mod tables;
+pub mod topology;
 pub mod watch;

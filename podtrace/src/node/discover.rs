@@ -1,166 +1,368 @@
-//! Which interfaces to tap, and what each of them is.
-use std::{collections::HashSet, fs, net::IpAddr, sync::Arc};
+//! Looking at the nodes: which interfaces to tap, and whose they are.
+//!
+//! A look lists the node's interfaces and opens only namespaces that are new:
+//! those at the other end of a veth that no known namespace accounts for. A
+//! namespace stays known while a veth of it is there; the node never gives an
+//! interface index to another one, so an inode that is reused cannot be taken
+//! for its predecessor.
+mod spaces;
 
-use super::{
-    links::{self, Link, LinkKind, LinksError},
-    netns::{NETNS_DIR, NetNs},
+use std::{
+    collections::{BTreeSet, HashMap, HashSet},
+    io,
+    net::IpAddr,
+    sync::Arc,
+    time::{Duration, Instant},
 };
-use crate::{identity::Identity, output::sanitize::sanitize, packet::Framing};
 
-/// Where `ip netns` and container runtimes keep named namespaces.
-const NETNS_DIRS: [&str; 2] = [NETNS_DIR, "/var/run/docker/netns"];
+use thiserror::Error;
 
-/// What an interface is on the road of a packet.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Role {
-    /// A pod's interface: eth0.
-    Pod,
-    /// A loopback interface.
-    Loopback,
-    /// The node's end of a pod's veth pair.
-    Veth,
-    /// A bridge: cni0.
-    Bridge,
-    /// A VXLAN tunnel: flannel.1.
-    Vxlan,
-    /// What carries the node's VXLAN packets.
-    Uplink,
-    /// Any other interface, tapped because it was asked for.
-    Other,
-}
+use self::spaces::{Known, Spaces, View};
+use super::{
+    links::{Link, LinkKind, LinksError},
+    netns::NetNs,
+    place::{Node, Place, Role, Target},
+    processes::{self, Member},
+    tables::{self, RemoteSubnet},
+    watch::Changes,
+};
+use crate::{
+    clock::monotonic_ns,
+    identity::{
+        addresses::Holder,
+        cgroup::kubepods_of,
+        directory::{LookTime, NamespaceInfo},
+        table::PodTable,
+    },
+    output::sanitize::sanitize,
+};
 
-/// A node whose interfaces are traced.
-#[derive(Clone, Debug)]
-pub struct Node {
-    /// Its name in the output.
-    pub name: Arc<str>,
-    /// Its network namespace.
-    pub netns: NetNs,
-}
+/// Pause between two passes over the processes, which cost far more than a
+/// list of interfaces.
+const SCAN_PAUSE: Duration = Duration::from_millis(200);
+/// Pause between two reads of the routes, neighbours and FDB.
+const TABLES_PAUSE: Duration = Duration::from_secs(2);
 
-/// An interface to tap.
-#[derive(Clone, Debug)]
-pub struct Place {
-    /// The node it belongs to, as in the list of nodes.
-    pub node: usize,
-    /// The node's name.
-    pub node_name: Arc<str>,
-    /// `namespace/pod`; none for the node's own interfaces.
-    pub pod: Option<Arc<str>>,
-    /// Cookie of its namespace. Not an open handle: that would keep the
-    /// namespace of a dead pod alive.
-    pub netns_cookie: u64,
-    /// Its index there.
-    pub ifindex: u32,
-    /// Its name there, made safe for a terminal.
-    pub name: Arc<str>,
-    /// What it is.
-    pub role: Role,
-    /// What its packets start with.
-    pub framing: Framing,
-}
-
-/// A place and what attaching to it takes, for the moment.
-#[derive(Clone, Debug)]
-pub struct Target {
-    /// The place.
-    pub place: Place,
-    /// Its namespace, to be let go soon.
-    pub netns: NetNs,
-    /// The interface's name as the kernel has it.
-    pub device: String,
+/// Why a node could not be looked at.
+#[derive(Debug, Error)]
+pub enum LookError {
+    /// Its interfaces could not be listed.
+    #[error(transparent)]
+    Links(#[from] LinksError),
+    /// The clock or the processes could not be read.
+    #[error("failed to read {0}")]
+    Io(&'static str, #[source] io::Error),
 }
 
 /// The state of the nodes at one moment.
 #[derive(Clone, Debug, Default)]
 pub struct Snapshot {
+    /// When it was taken.
+    pub time: LookTime,
     /// The interfaces to tap.
     pub targets: Vec<Target>,
+    /// The namespaces of pods.
+    pub namespaces: Vec<NamespaceLook>,
+    /// Cgroups whose sockets are the pods'.
+    pub cgroups: BTreeSet<String>,
     /// UDP ports that carry VXLAN, from the VXLAN interfaces.
     pub vxlan_ports: Vec<u16>,
-    /// Addresses by owner: node number, pod name (none: the node itself).
-    pub addresses: Vec<(IpAddr, usize, Option<Arc<str>>)>,
+    /// Addresses by holder.
+    pub addresses: HashSet<(IpAddr, Holder)>,
     /// Every interface name there is, chosen or not.
-    pub names: Vec<String>,
+    pub names: BTreeSet<String>,
+    /// Whether there are containers without a cgroup v2 of their own.
+    pub has_v1_containers: bool,
+    /// What is behind the tunnels of each node.
+    pub subnets: Vec<Vec<RemoteSubnet>>,
+    /// Whether something is so new that another look should follow.
+    pub unsettled: bool,
 }
 
-/// Looks at the nodes and at every pod namespace that a veth ties to them.
-///
-/// `chosen`: names of the interfaces to tap; empty for the usual ones.
-///
-/// # Errors
-/// When a node's namespace cannot be read; a pod's namespace that vanishes
-/// meanwhile is left out.
-pub async fn discover(
-    nodes: &[Node],
-    identity: &dyn Identity,
-    chosen: &[String],
-) -> Result<Snapshot, LinksError> {
-    let mut snapshot = Snapshot::default();
-    let candidates = namespaces(nodes);
-    for (number, node) in nodes.iter().enumerate() {
-        let node_links = links::list(&node.netns).await?;
-        let mut add = |netns: &NetNs, link: &Link, pod: Option<Arc<str>>, role| {
-            snapshot.names.push(link.name.clone());
-            for address in &link.addresses {
-                snapshot.addresses.push((*address, number, pod.clone()));
-            }
+/// A pod's namespace and the cgroups of its processes.
+#[derive(Clone, Debug, Default)]
+pub struct NamespaceLook {
+    /// What the directory keeps of it.
+    pub info: NamespaceInfo,
+    /// Cgroup paths of the processes in it.
+    pub cgroups: BTreeSet<String>,
+}
+
+/// Looks at nodes again and again.
+pub struct Looker {
+    views: Vec<View>,
+    /// Names of the interfaces to tap; empty for the usual ones.
+    chosen: Vec<String>,
+    table: PodTable,
+    spaces: Spaces,
+    /// The processes of containers, by the inodes of their namespaces.
+    members: HashMap<u64, Vec<Member>>,
+    scanned: Option<Instant>,
+    subnets: Vec<Vec<RemoteSubnet>>,
+    read_tables: Option<Instant>,
+    changes: Changes,
+    /// How many of them the looks have taken up.
+    changes_shown: u64,
+}
+
+impl Looker {
+    /// `chosen`: names of the interfaces to tap; empty for the usual ones.
+    #[must_use]
+    pub fn new(nodes: Vec<Node>, chosen: Vec<String>, table: PodTable) -> Self {
+        Self {
+            views: nodes.into_iter().map(View::new).collect(),
+            chosen,
+            table,
+            spaces: Spaces::default(),
+            members: HashMap::new(),
+            scanned: None,
+            subnets: Vec::new(),
+            read_tables: None,
+            changes: Changes::default(),
+            changes_shown: 0,
+        }
+    }
+
+    /// What tells it that the interfaces have changed, to be given to
+    /// [`watch`](super::watch::watch).
+    #[must_use]
+    pub fn changes(&self) -> Changes {
+        self.changes.clone()
+    }
+
+    /// Looks at the nodes and at every pod namespace that a veth ties to them.
+    /// To be called on a tokio runtime, always the same.
+    ///
+    /// # Errors
+    /// When a node's namespace cannot be read; a pod's namespace that vanishes
+    /// meanwhile is left out.
+    pub async fn look(&mut self) -> Result<Snapshot, LookError> {
+        // Before anything is looked at: what changes from now on is for the next.
+        let (changes, first_change_ns) = self.changes.take();
+        let began_ns = now_ns()?;
+        let mut node_links = Vec::with_capacity(self.views.len());
+        for view in &mut self.views {
+            node_links.push(view.links().await?);
+        }
+        let is_changed = changes != self.changes_shown;
+        self.changes_shown = changes;
+        let open = self
+            .spaces
+            .update(&self.views, &node_links, is_changed)
+            .await;
+        self.scan(!open.is_empty())?;
+        let tables_are_new = self.read_tables(&node_links).await;
+        let mut snapshot = Snapshot {
+            unsettled: !tables_are_new || self.spaces.is_unsettled(),
+            subnets: self.subnets.clone(),
+            ..Snapshot::default()
+        };
+        for (number, links) in node_links.iter().enumerate() {
+            self.add_node(&mut snapshot, number, links);
+        }
+        for (cookie, known) in &self.spaces.known {
+            let links = &node_links[known.node];
+            self.add_namespace(&mut snapshot, *cookie, known, links, open.get(cookie));
+        }
+        // What comes first is tapped first: a pod's first packets are not to itself.
+        let targets = &mut snapshot.targets;
+        targets.sort_by_key(|target| target.place.role == Role::Loopback);
+        snapshot.vxlan_ports.sort_unstable();
+        snapshot.vxlan_ports.dedup();
+        snapshot.time = LookTime {
+            began_ns,
+            ended_ns: now_ns()?,
+            steady_until_ns: first_change_ns.map_or(began_ns, |first| first.min(began_ns)),
+            changes,
+        };
+        Ok(snapshot)
+    }
+
+    /// Reads the processes, at the first look and while something is new.
+    fn scan(&mut self, changed: bool) -> Result<(), LookError> {
+        let due = match self.scanned {
+            None => true,
+            Some(scanned) => changed && scanned.elapsed() >= SCAN_PAUSE,
+        };
+        if due {
+            let began = Instant::now();
+            let members = processes::members();
+            self.members = members.map_err(|source| LookError::Io("the processes", source))?;
+            self.scanned = Some(began);
+        }
+        Ok(())
+    }
+
+    /// Reads what is behind the tunnels; false when it is too early again. A
+    /// node whose tables cannot be read has none.
+    async fn read_tables(&mut self, node_links: &[Vec<Link>]) -> bool {
+        if self
+            .read_tables
+            .is_some_and(|read| read.elapsed() < TABLES_PAUSE)
+        {
+            return false;
+        }
+        self.subnets.clear();
+        for (view, links) in self.views.iter().zip(node_links) {
+            self.subnets.push(subnets(&view.node, links).await);
+        }
+        self.read_tables = Some(Instant::now());
+        true
+    }
+
+    fn add_node(&self, snapshot: &mut Snapshot, number: usize, links: &[Link]) {
+        let node = &self.views[number].node;
+        let holder = Holder {
+            node: number,
+            netns: None,
+        };
+        for link in links {
+            let role = node_role(link, links);
+            let usual = !matches!(role, Role::Other | Role::Loopback);
             if let LinkKind::Vxlan(vxlan) = &link.kind {
                 snapshot.vxlan_ports.push(vxlan.port);
             }
-            let usual = role != Role::Other && (role != Role::Loopback || pod.is_some());
-            let wanted = if chosen.is_empty() {
-                usual
-            } else {
-                chosen.contains(&link.name)
+            let leads_to = self
+                .spaces
+                .known
+                .iter()
+                .find(|(_, known)| known.has_peer_of(number, link))
+                .map(|(cookie, _)| *cookie);
+            let place = Place {
+                leads_to,
+                ..place(node, number, link, role)
             };
-            if wanted {
-                let place = Place {
-                    node: number,
-                    node_name: Arc::clone(&node.name),
-                    pod,
-                    netns_cookie: netns.cookie,
-                    ifindex: link.ifindex,
-                    name: sanitize(&link.name).into(),
-                    role,
-                    framing: link.framing,
-                };
-                snapshot.targets.push(Target {
-                    place,
-                    netns: netns.clone(),
-                    device: link.name.clone(),
-                });
-            }
-        };
-        for link in &node_links {
-            add(&node.netns, link, None, node_role(link, &node_links));
+            self.add(snapshot, link, place, holder, usual, Some(&node.netns));
         }
-        for netns in &candidates {
-            let Some(pod_links) = pod_links(node, &node_links, netns).await else {
-                continue;
+        // hostNetwork pods: their sockets are watched too.
+        let of_pods = self
+            .members_of(node.netns.inode)
+            .filter(|member| member.container.pod_uid.is_some());
+        snapshot.cgroups.extend(of_pods.filter_map(watched_cgroup));
+    }
+
+    fn members_of(&self, inode: u64) -> impl Iterator<Item = &Member> {
+        self.members.get(&inode).into_iter().flatten()
+    }
+
+    fn add_namespace(
+        &self,
+        snapshot: &mut Snapshot,
+        cookie: u64,
+        known: &Known,
+        node_links: &[Link],
+        netns: Option<&NetNs>,
+    ) {
+        let node = &self.views[known.node].node;
+        let holder = Holder {
+            node: known.node,
+            netns: Some(cookie),
+        };
+        for link in &known.links {
+            let role = match link.kind {
+                LinkKind::Loopback => Role::Loopback,
+                LinkKind::Veth if known.is_tied(link, node_links) => Role::Pod,
+                _ => Role::Other,
             };
-            let pod = identity.pod(netns);
-            for link in &pod_links {
-                let role = match link.kind {
-                    LinkKind::Loopback => Role::Loopback,
-                    LinkKind::Veth => Role::Pod,
-                    _ => Role::Other,
-                };
-                add(netns, link, Some(Arc::clone(&pod)), role);
+            let place = Place {
+                in_pod: true,
+                netns_cookie: cookie,
+                ..place(node, known.node, link, role)
+            };
+            self.add(snapshot, link, place, holder, role != Role::Other, netns);
+        }
+        let mut look = NamespaceLook::default();
+        // What was read before may be of another namespace that had the inode.
+        let is_read = self.scanned.is_some_and(|scanned| known.is_older(scanned));
+        for member in self.members_of(known.inode).filter(|_| is_read) {
+            // In no v2 cgroup, it is in none that can be watched.
+            let cgroup = member.is_unified.then(|| member.cgroup.clone());
+            look.cgroups.insert(cgroup.unwrap_or_default());
+            snapshot.cgroups.extend(watched_cgroup(member));
+            snapshot.has_v1_containers |=
+                member.container.container_id.is_some() && !member.is_unified;
+            if look.info.pod_uid.is_none() {
+                look.info.pod_uid.clone_from(&member.container.pod_uid);
             }
+        }
+        look.info.cookie = cookie;
+        look.info.node = known.node;
+        look.info.given = self.table.pod(&known.path).cloned();
+        look.info.fallback = known.fallback(look.info.pod_uid.as_deref());
+        snapshot.namespaces.push(look);
+    }
+
+    fn add(
+        &self,
+        snapshot: &mut Snapshot,
+        link: &Link,
+        place: Place,
+        holder: Holder,
+        usual: bool,
+        netns: Option<&NetNs>,
+    ) {
+        snapshot.names.insert(link.name.clone());
+        let addresses = link.addresses.iter();
+        let addresses = addresses.filter(|address| !is_local_only(**address));
+        snapshot
+            .addresses
+            .extend(addresses.map(|address| (*address, holder)));
+        let wanted = if self.chosen.is_empty() {
+            usual
+        } else {
+            self.chosen.contains(&link.name)
+        };
+        if wanted {
+            snapshot.targets.push(Target {
+                place,
+                netns: netns.cloned(),
+                device: link.name.clone(),
+            });
         }
     }
-    snapshot.vxlan_ports.sort_unstable();
-    snapshot.vxlan_ports.dedup();
-    Ok(snapshot)
+}
+
+async fn subnets(node: &Node, links: &[Link]) -> Vec<RemoteSubnet> {
+    let mut kinds = links.iter().map(|link| &link.kind);
+    if !kinds.any(|kind| matches!(kind, LinkKind::Vxlan(_))) {
+        return Vec::new();
+    }
+    match tables::read(&node.netns).await {
+        Ok(tables) => tables::remote_subnets(&tables, links),
+        Err(_) => Vec::new(),
+    }
+}
+
+fn place(node: &Node, number: usize, link: &Link, role: Role) -> Place {
+    Place {
+        node: number,
+        node_name: Arc::clone(&node.name),
+        in_pod: false,
+        leads_to: None,
+        netns_cookie: node.netns.cookie,
+        ifindex: link.ifindex,
+        name: sanitize(&link.name).into(),
+        role,
+        framing: link.framing,
+        mac: link.mac,
+    }
+}
+
+/// The cgroup that holds the process's pod and all others, else its own.
+fn watched_cgroup(member: &Member) -> Option<String> {
+    member.container.container_id.as_ref()?;
+    if !member.is_unified {
+        return None;
+    }
+    let path = member.cgroup.as_str();
+    let parent = || path.rsplit_once('/').map(|(parent, _)| parent);
+    let cgroup = kubepods_of(path).or_else(parent)?;
+    (!cgroup.is_empty()).then(|| cgroup.to_owned())
 }
 
 fn node_role(link: &Link, all: &[Link]) -> Role {
-    let carries_vxlan = all.iter().any(|other| {
-        matches!(&other.kind, LinkKind::Vxlan(vxlan) if vxlan.underlay == Some(link.ifindex))
-    });
     match link.kind {
-        _ if carries_vxlan => Role::Uplink,
+        _ if link.carries_vxlan(all) => Role::Uplink,
         LinkKind::Veth => Role::Veth,
         LinkKind::Bridge => Role::Bridge,
         LinkKind::Vxlan(_) => Role::Vxlan,
@@ -169,57 +371,11 @@ fn node_role(link: &Link, all: &[Link]) -> Role {
     }
 }
 
-/// The interfaces of a namespace if one of them is the peer of a veth of the
-/// node; none for others' namespaces and for those that are gone.
-async fn pod_links(node: &Node, node_links: &[Link], netns: &NetNs) -> Option<Vec<Link>> {
-    let nsid = links::nsid(&node.netns, netns).await.ok()??;
-    let pod_links = links::list(netns).await.ok()?;
-    let tied = node_links.iter().any(|host| {
-        // Not the uplink: the nodes of a lab are joined by a veth pair.
-        node_role(host, node_links) == Role::Veth
-            && host.peer_nsid == Some(nsid)
-            && pod_links.iter().any(|pod| {
-                pod.kind == LinkKind::Veth
-                    && host.peer == Some(pod.ifindex)
-                    && pod.peer == Some(host.ifindex)
-            })
-    });
-    tied.then_some(pod_links)
+/// Loopback and link-local addresses are everybody's.
+fn is_local_only(address: IpAddr) -> bool {
+    address.is_loopback() || crate::packet::is_link_local(address)
 }
 
-/// Every network namespace that has a name or a process, but for the nodes'.
-fn namespaces(nodes: &[Node]) -> Vec<NetNs> {
-    let mut known: HashSet<u64> = nodes.iter().map(|node| node.netns.cookie).collect();
-    let named = NETNS_DIRS
-        .iter()
-        .flat_map(|dir| entries(dir))
-        .collect::<Vec<_>>();
-    let of_processes = entries("/proc")
-        .into_iter()
-        .filter(|path| {
-            path.rsplit('/')
-                .next()
-                .is_some_and(|name| name.bytes().all(|byte| byte.is_ascii_digit()))
-        })
-        .map(|path| path + "/ns/net");
-    let mut inodes = HashSet::new();
-    named
-        .into_iter()
-        .chain(of_processes)
-        .filter(|path| {
-            use std::os::unix::fs::MetadataExt as _;
-            fs::metadata(path).is_ok_and(|meta| inodes.insert(meta.ino()))
-        })
-        .filter_map(|path| NetNs::open(&path).ok())
-        .filter(|netns| known.insert(netns.cookie))
-        .collect()
-}
-
-fn entries(dir: &str) -> Vec<String> {
-    let Ok(entries) = fs::read_dir(dir) else {
-        return Vec::new();
-    };
-    entries
-        .filter_map(|entry| entry.ok()?.path().into_os_string().into_string().ok())
-        .collect()
+fn now_ns() -> Result<u64, LookError> {
+    monotonic_ns().map_err(|source| LookError::Io("the clock", source))
 }

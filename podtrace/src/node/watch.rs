@@ -1,33 +1,84 @@
 //! Tells when the interfaces of a namespace change.
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
+
 use futures_util::StreamExt as _;
-use rtnetlink::{MulticastGroup, new_multicast_connection};
+use rtnetlink::{MulticastGroup, new_multicast_connection, sys::AsyncSocket as _};
 use tokio::sync::mpsc;
 
 use super::{links::LinksError, netns::NetNs};
+use crate::clock::monotonic_ns;
 
-/// Sends a token whenever an interface or address of the namespace appears,
-/// changes or goes. The channel should hold one: a pending token is enough.
+/// How many changes there were, and when. All clones are the same.
+#[derive(Clone, Debug, Default)]
+pub struct Changes {
+    count: Arc<AtomicU64>,
+    /// When the first of those came that no look has taken up; 0 for none.
+    first_ns: Arc<AtomicU64>,
+}
+
+impl Changes {
+    /// How many there were up to now.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        self.count.load(Ordering::Acquire)
+    }
+
+    fn note(&self, now_ns: u64) {
+        let _ = self
+            .first_ns
+            .compare_exchange(0, now_ns, Ordering::AcqRel, Ordering::Relaxed);
+        self.count.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// A look takes them up: how many there were, and when the first of those
+    /// came that no look had taken up.
+    pub(super) fn take(&self) -> (u64, Option<u64>) {
+        // In this order: one that comes between is taken up once more.
+        let count = self.count();
+        let first_ns = self.first_ns.swap(0, Ordering::AcqRel);
+        (count, (first_ns != 0).then_some(first_ns))
+    }
+}
+
+/// Sends a token whenever an interface, address or route appears, changes or goes in
+/// the namespace or in one that it knows by a number, as it does the
+/// namespaces at the other ends of its veths. The channel should hold one: a
+/// pending token is enough. Counts them in `changes`.
 ///
 /// # Errors
 /// When the namespace cannot be entered or netlink refuses.
-pub fn watch(netns: &NetNs, changes: mpsc::Sender<()>) -> Result<(), LinksError> {
+pub fn watch(netns: &NetNs, changes: Changes, tokens: mpsc::Sender<()>) -> Result<(), LinksError> {
     let runtime = tokio::runtime::Handle::current();
-    let (connection, handle, mut messages) = netns
+    let (mut connection, handle, mut messages) = netns
         .run(|| {
             let _guard = runtime.enter();
             new_multicast_connection(&[
                 MulticastGroup::Link,
                 MulticastGroup::Ipv4Ifaddr,
                 MulticastGroup::Ipv6Ifaddr,
+                MulticastGroup::Ipv4Route,
+                MulticastGroup::Ipv6Route,
             ])
         })?
+        .map_err(|source| LinksError::Io(netns.name.to_owned(), source))?;
+    // An address is given to a pod's interface after the last change of its veth.
+    connection
+        .socket_mut()
+        .socket_mut()
+        .set_listen_all_namespaces(true)
         .map_err(|source| LinksError::Io(netns.name.to_owned(), source))?;
     tokio::spawn(connection);
     tokio::spawn(async move {
         // The connection ends when its last handle is dropped.
         let _handle = handle;
         while messages.next().await.is_some() {
-            if let Err(mpsc::error::TrySendError::Closed(())) = changes.try_send(()) {
+            if let Ok(now_ns) = monotonic_ns() {
+                changes.note(now_ns);
+            }
+            if let Err(mpsc::error::TrySendError::Closed(())) = tokens.try_send(()) {
                 return;
             }
         }

@@ -1,0 +1,316 @@
+//! The namespaces of pods, found by the veths that tie them to a node.
+use std::{
+    collections::{BTreeSet, HashMap, HashSet},
+    fs::File,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use rtnetlink::Handle;
+
+use super::node_role;
+use crate::{
+    node::{
+        candidates::candidates,
+        links::{self, Link, LinksError},
+        netns::NetNs,
+        place::{Node, Role},
+    },
+    output::sanitize::sanitize,
+};
+
+/// How long after its first sight a namespace is listed again at each look:
+/// its addresses and processes come after its interfaces.
+const YOUNG: Duration = Duration::from_secs(4);
+/// Pause between two lists of namespaces that are not young: something has
+/// changed in one of them, netlink does not tell which.
+const LIST_PAUSE: Duration = Duration::from_secs(2);
+/// Pause between two searches for what is behind veths that are not young and
+/// lead nowhere yet.
+const SEARCH_PAUSE: Duration = Duration::from_secs(2);
+
+/// A node and a netlink connection to ask it by.
+pub(super) struct View {
+    pub(super) node: Node,
+    netlink: Option<Handle>,
+}
+
+impl View {
+    pub(super) fn new(node: Node) -> Self {
+        Self {
+            node,
+            netlink: None,
+        }
+    }
+
+    /// Lists its interfaces.
+    pub(super) async fn links(&mut self) -> Result<Vec<Link>, LinksError> {
+        let netns = &self.node.netns;
+        if let Some(netlink) = &self.netlink
+            && let Ok(links) = links::list_by(netlink, &netns.name).await
+        {
+            return Ok(links);
+        }
+        // The first time, or the connection broke.
+        let netlink = netns.netlink()?;
+        let links = links::list_by(&netlink, &netns.name).await?;
+        self.netlink = Some(netlink);
+        Ok(links)
+    }
+
+    /// Its number for a namespace; none where it has none, or no pod's.
+    async fn nsid(&self, netns: &File) -> Option<i32> {
+        let netlink = self.netlink.as_ref()?;
+        let nsid = links::nsid_by(netlink, &self.node.netns.name, netns).await;
+        nsid.ok().flatten()
+    }
+}
+
+/// A pod's namespace between two looks. Not an open handle: that would keep
+/// it alive.
+pub(super) struct Known {
+    pub(super) node: usize,
+    pub(super) path: String,
+    pub(super) inode: u64,
+    /// The node's number for it.
+    nsid: i32,
+    pub(super) links: Vec<Link>,
+    first: Instant,
+}
+
+impl Known {
+    /// Whether an interface of it is the other end of this one of the node.
+    pub(super) fn has_peer_of(&self, node: usize, host: &Link) -> bool {
+        self.links.iter().any(|link| self.ties(link, node, host))
+    }
+
+    /// Whether the node has the other end of an interface of it.
+    pub(super) fn is_tied(&self, link: &Link, node_links: &[Link]) -> bool {
+        node_links
+            .iter()
+            .any(|host| self.ties(link, self.node, host))
+    }
+
+    fn ties(&self, link: &Link, node: usize, host: &Link) -> bool {
+        self.node == node && host.peer_nsid == Some(self.nsid) && link.is_peer_of(host)
+    }
+
+    /// Whether it was first seen before that.
+    pub(super) fn is_older(&self, than: Instant) -> bool {
+        self.first <= than
+    }
+
+    fn is_young(&self) -> bool {
+        self.first.elapsed() < YOUNG
+    }
+
+    /// What to call it without a pod's name.
+    pub(super) fn fallback(&self, pod_uid: Option<&str>) -> Arc<str> {
+        if let Some(uid) = pod_uid {
+            return format!("pod:{}", sanitize(uid)).into();
+        }
+        let name = self.path.rsplit('/').next().unwrap_or(&self.path);
+        // `/proc/<pid>/ns/net` says less than the namespace's number.
+        if name == "net" {
+            return format!("netns:{}", self.inode).into();
+        }
+        sanitize(name).into()
+    }
+}
+
+/// Namespaces that were listed at a look, open for its duration.
+pub(super) type Open = HashMap<u64, NetNs>;
+
+/// The namespaces of pods, by cookie.
+#[derive(Default)]
+pub(super) struct Spaces {
+    pub(super) known: HashMap<u64, Known>,
+    /// Veths of the nodes that lead nowhere yet, since when.
+    strays: HashMap<(usize, u32), Instant>,
+    searched: Option<Instant>,
+    /// Whether any may have changed since all were listed.
+    is_stale: bool,
+    listed: Option<Instant>,
+}
+
+impl Spaces {
+    /// Brings them in step with the nodes' interfaces: opens those that are
+    /// new, lists again those that may have changed. `is_changed`: whether
+    /// netlink told of a change since the last time.
+    pub(super) async fn update(
+        &mut self,
+        views: &[View],
+        node_links: &[Vec<Link>],
+        is_changed: bool,
+    ) -> Open {
+        let mut open = Open::new();
+        self.drop_gone(node_links);
+        self.note_strays(node_links);
+        for (number, links) in node_links.iter().enumerate() {
+            let missing = self.missing(number, links);
+            self.list_again(&mut open, |known| {
+                known.node == number && missing.contains(&known.nsid)
+            })
+            .await;
+        }
+        if self.must_search() {
+            for (number, links) in node_links.iter().enumerate() {
+                self.search(views, number, links, &mut open).await;
+            }
+            self.searched = Some(Instant::now());
+            self.note_strays(node_links);
+        }
+        self.is_stale |= is_changed;
+        let has_paused = self
+            .listed
+            .is_none_or(|listed| listed.elapsed() >= LIST_PAUSE);
+        let all = self.is_stale && has_paused;
+        self.list_again(&mut open, |known| all || known.is_young())
+            .await;
+        if all {
+            self.is_stale = false;
+            self.listed = Some(Instant::now());
+        }
+        open
+    }
+
+    /// Whether something is so new that it may not be complete yet.
+    pub(super) fn is_unsettled(&self) -> bool {
+        self.is_stale
+            || self.known.values().any(Known::is_young)
+            || self.strays.values().any(|first| first.elapsed() < YOUNG)
+    }
+
+    /// Forgets the namespaces of which no veth is left.
+    fn drop_gone(&mut self, node_links: &[Vec<Link>]) {
+        self.known.retain(|_, known| {
+            let node = known.node;
+            node_links[node]
+                .iter()
+                .any(|host| known.has_peer_of(node, host))
+        });
+    }
+
+    /// The veths of a node that no known namespace accounts for, and its
+    /// numbers for the namespaces they lead to.
+    fn strays_of<'a>(
+        &self,
+        number: usize,
+        links: &'a [Link],
+    ) -> impl Iterator<Item = (&'a Link, i32)> {
+        links
+            .iter()
+            // Not the uplink: the nodes of a lab are joined by a veth pair.
+            .filter(|host| node_role(host, links) == Role::Veth)
+            .filter(move |host| {
+                let mut known = self.known.values();
+                !known.any(|known| known.has_peer_of(number, host))
+            })
+            .filter_map(|host| Some((host, host.peer_nsid?)))
+    }
+
+    fn missing(&self, number: usize, links: &[Link]) -> BTreeSet<i32> {
+        self.strays_of(number, links)
+            .map(|(_, nsid)| nsid)
+            .collect()
+    }
+
+    fn note_strays(&mut self, node_links: &[Vec<Link>]) {
+        let now = Instant::now();
+        let mut strays = HashMap::new();
+        for (number, links) in node_links.iter().enumerate() {
+            for (host, _) in self.strays_of(number, links) {
+                let key = (number, host.ifindex);
+                let first = self.strays.get(&key).copied().unwrap_or(now);
+                strays.insert(key, first);
+            }
+        }
+        self.strays = strays;
+    }
+
+    fn must_search(&self) -> bool {
+        let is_new = |first: &Instant| first.elapsed() < YOUNG;
+        let has_paused = || {
+            self.searched
+                .is_none_or(|searched| searched.elapsed() >= SEARCH_PAUSE)
+        };
+        !self.strays.is_empty() && (self.strays.values().any(is_new) || has_paused())
+    }
+
+    /// Opens the namespaces behind veths that no known one accounts for.
+    async fn search(
+        &mut self,
+        views: &[View],
+        number: usize,
+        node_links: &[Link],
+        open: &mut Open,
+    ) {
+        let mut missing = self.missing(number, node_links);
+        if missing.is_empty() {
+            return;
+        }
+        // A namespace that is known is there, or its veth would not be: its
+        // inode is nobody else's.
+        let nodes = views.iter().map(|view| view.node.netns.inode);
+        let known = self.known.values().map(|known| known.inode);
+        let others: HashSet<_> = nodes.chain(known).collect();
+        for candidate in candidates().filter(|candidate| !others.contains(&candidate.inode)) {
+            // Gone meanwhile, or none of ours: both are no error.
+            let Ok(file) = File::open(&candidate.path) else {
+                continue;
+            };
+            let nsid = views[number].nsid(&file).await;
+            let Some(nsid) = nsid.filter(|nsid| missing.contains(nsid)) else {
+                continue;
+            };
+            let Some((netns, links)) = enter(file, &candidate.path).await else {
+                continue;
+            };
+            missing.remove(&nsid);
+            let known = Known {
+                node: number,
+                path: candidate.path,
+                inode: netns.inode,
+                nsid,
+                links,
+                first: Instant::now(),
+            };
+            if node_links
+                .iter()
+                .any(|host| known.has_peer_of(number, host))
+            {
+                self.known.insert(netns.cookie, known);
+                open.insert(netns.cookie, netns);
+            }
+            if missing.is_empty() {
+                return;
+            }
+        }
+    }
+
+    /// Lists some of the namespaces again. One that cannot be listed stays as
+    /// it was: whether it is gone, its veth tells.
+    async fn list_again(&mut self, open: &mut Open, which: impl Fn(&Known) -> bool) {
+        for (cookie, known) in &mut self.known {
+            if open.contains_key(cookie) || !which(known) {
+                continue;
+            }
+            let Ok(file) = File::open(&known.path) else {
+                continue;
+            };
+            if let Some((netns, links)) = enter(file, &known.path).await
+                && netns.cookie == *cookie
+            {
+                known.links = links;
+                open.insert(*cookie, netns);
+            }
+        }
+    }
+}
+
+/// Lists a namespace's interfaces, entering it once.
+async fn enter(file: File, path: &str) -> Option<(NetNs, Vec<Link>)> {
+    let (netns, netlink) = NetNs::from_file_with_netlink(file, path).ok()?;
+    let links = links::list_by(&netlink, path).await.ok()?;
+    Some((netns, links))
+}

@@ -1,0 +1,94 @@
+//! Places: the interfaces that packets are seen at.
+use std::sync::Arc;
+
+use super::netns::NetNs;
+use crate::{
+    identity::directory::Directory,
+    packet::{Framing, Mac},
+};
+
+/// What an interface is on the road of a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Role {
+    /// A pod's interface: eth0.
+    Pod,
+    /// A loopback interface.
+    Loopback,
+    /// The node's end of a pod's veth pair.
+    Veth,
+    /// A bridge: cni0.
+    Bridge,
+    /// A VXLAN tunnel: flannel.1.
+    Vxlan,
+    /// What carries the node's VXLAN packets.
+    Uplink,
+    /// Any other interface, tapped because it was asked for.
+    Other,
+}
+
+/// A node whose interfaces are traced.
+#[derive(Clone, Debug)]
+pub struct Node {
+    /// Its name in the output.
+    pub name: Arc<str>,
+    /// Its network namespace.
+    pub netns: NetNs,
+}
+
+/// An interface to tap.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The node it belongs to, as in the list of nodes.
+    pub node: usize,
+    /// The node's name.
+    pub node_name: Arc<str>,
+    /// Whether it is in a pod's network namespace, not in the node's own.
+    pub in_pod: bool,
+    /// Cookie of the pod's namespace at the other end of a veth of the node.
+    pub leads_to: Option<u64>,
+    /// Cookie of its namespace. Not an open handle: that would keep the
+    /// namespace of a dead pod alive.
+    pub netns_cookie: u64,
+    /// Its index there.
+    pub ifindex: u32,
+    /// Its name there, made safe for a terminal.
+    pub name: Arc<str>,
+    /// What it is.
+    pub role: Role,
+    /// What its packets start with.
+    pub framing: Framing,
+    /// Its MAC address, where it has one.
+    pub mac: Option<Mac>,
+}
+
+impl Place {
+    /// Cookie of the pod's namespace that it is in.
+    #[must_use]
+    pub fn pod_netns(&self) -> Option<u64> {
+        self.in_pod.then_some(self.netns_cookie)
+    }
+
+    /// The pod it is in, by the best name there is; none on the node itself.
+    #[must_use]
+    pub fn pod(&self, directory: &Directory) -> Option<Arc<str>> {
+        self.pod_netns().map(|netns| directory.pod(netns))
+    }
+
+    /// The pod or node it is in.
+    #[must_use]
+    pub fn owner(&self, directory: &Directory) -> Arc<str> {
+        self.pod(directory)
+            .unwrap_or_else(|| Arc::clone(&self.node_name))
+    }
+}
+
+/// A place and what attaching to it takes, for the moment.
+#[derive(Clone, Debug)]
+pub struct Target {
+    /// The place.
+    pub place: Place,
+    /// Its namespace, to be let go soon; none where an earlier look has given it.
+    pub netns: Option<NetNs>,
+    /// The interface's name as the kernel has it.
+    pub device: String,
+}
