@@ -1,0 +1,248 @@
+//! What can go wrong with a container runtime, in words that say what to do.
+use std::{
+    error::Error as _,
+    fmt::Display,
+    io,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use thiserror::Error;
+use tonic::{Code, Status};
+
+use crate::output::sanitize::sanitize;
+
+/// A runtime's own words are cut at this many characters: enough to tell what
+/// it means, little enough for one line of a terminal.
+const MAX_DETAIL: usize = 200;
+
+/// Why a container runtime cannot be asked.
+#[derive(Debug, Error)]
+pub enum CriError {
+    /// There is no file at the path.
+    #[error("no socket at {0}: no container runtime listens there; name its socket with --cri-socket", .socket.display())]
+    NoSocket {
+        /// The path.
+        socket: PathBuf,
+    },
+    /// The file at the path is not a socket.
+    #[error("{0} is not a socket: name the container runtime's socket with --cri-socket", .socket.display())]
+    NotASocket {
+        /// The path.
+        socket: PathBuf,
+    },
+    /// None of the known sockets exists.
+    #[error(
+        "no container runtime found: none of {tried} exists; name its socket with --cri-socket"
+    )]
+    NoRuntime {
+        /// The paths looked at.
+        tried: String,
+    },
+    /// The socket may not be opened.
+    #[error("permission denied on {0}: run as root", .socket.display())]
+    Permission {
+        /// The path.
+        socket: PathBuf,
+    },
+    /// Nobody listens on the socket.
+    #[error("nobody listens on {0}: the container runtime is not running; start it", .socket.display())]
+    Refused {
+        /// The path.
+        socket: PathBuf,
+    },
+    /// The socket's queue of connections is full.
+    #[error("{0} accepts no connections: the container runtime hangs; look at its log or restart it", .socket.display())]
+    Busy {
+        /// The path.
+        socket: PathBuf,
+    },
+    /// A call was not answered in time.
+    #[error(
+        "{0} did not answer {call} within {1} s: the container runtime hangs, or this is not one; \
+         look at its log or name another socket with --cri-socket",
+        .socket.display(), .waited.as_secs_f32()
+    )]
+    Silent {
+        /// The path.
+        socket: PathBuf,
+        /// The call.
+        call: &'static str,
+        /// How long was waited.
+        waited: Duration,
+    },
+    /// The other side speaks another protocol.
+    #[error("{0} does not speak CRI ({detail}): name the container runtime's socket with --cri-socket", .socket.display())]
+    NotCri {
+        /// The path.
+        socket: PathBuf,
+        /// What it said.
+        detail: String,
+    },
+    /// The other side has no CRI service.
+    #[error(
+        "{0} offers no CRI v1 ({detail}): enable the CRI plugin \
+         (containerd: take \"cri\" out of disabled_plugins) or update the runtime",
+        .socket.display()
+    )]
+    NoCri {
+        /// The path.
+        socket: PathBuf,
+        /// What it said.
+        detail: String,
+    },
+    /// The runtime is still on its way up.
+    #[error("the container runtime at {0} is still starting ({detail}): wait a moment", .socket.display())]
+    Starting {
+        /// The path.
+        socket: PathBuf,
+        /// What it said.
+        detail: String,
+    },
+    /// The connection broke.
+    #[error("the container runtime at {0} closed the connection ({detail}): it stopped or was restarted", .socket.display())]
+    Closed {
+        /// The path.
+        socket: PathBuf,
+        /// What was seen.
+        detail: String,
+    },
+    /// The runtime refused a call.
+    #[error("the container runtime at {0} failed {call} ({detail}): look at its log", .socket.display())]
+    Call {
+        /// The path.
+        socket: PathBuf,
+        /// The call.
+        call: &'static str,
+        /// What it said.
+        detail: String,
+    },
+    /// The socket cannot be used for another reason.
+    #[error("connect to {0}", .socket.display())]
+    Io {
+        /// The path.
+        socket: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The first list took longer than the caller wanted to wait.
+    #[error("no answer of a container runtime within {0} s: names follow when it answers", .waited.as_secs_f32())]
+    NotReady {
+        /// How long was waited.
+        waited: Duration,
+    },
+}
+
+impl CriError {
+    /// From a failed look at, or connection to, the socket.
+    pub(super) fn from_io(socket: &Path, source: io::Error) -> Self {
+        let socket = socket.to_owned();
+        match source.kind() {
+            io::ErrorKind::NotFound => Self::NoSocket { socket },
+            io::ErrorKind::PermissionDenied => Self::Permission { socket },
+            io::ErrorKind::ConnectionRefused => Self::Refused { socket },
+            io::ErrorKind::WouldBlock => Self::Busy { socket },
+            _ => Self::Io { socket, source },
+        }
+    }
+
+    /// From the status of a call on a connection that has worked before.
+    pub(super) fn from_status(socket: &Path, call: &'static str, status: &Status) -> Self {
+        let detail = detail(status);
+        let socket = socket.to_owned();
+        if status.message().contains("not initialized") {
+            Self::Starting { socket, detail }
+        } else if broke(status) {
+            Self::Closed { socket, detail }
+        } else if status.code() == Code::Unimplemented {
+            Self::NoCri { socket, detail }
+        } else {
+            Self::Call {
+                socket,
+                call,
+                detail,
+            }
+        }
+    }
+
+    /// From the status of the first call: here a transport that breaks means
+    /// that the other side speaks something else.
+    pub(super) fn from_first_status(socket: &Path, call: &'static str, status: &Status) -> Self {
+        let foreign = status.message().contains("grpc-status header missing")
+            || status.code() == Code::Internal;
+        match Self::from_status(socket, call, status) {
+            Self::Closed { socket, detail } => Self::NotCri { socket, detail },
+            Self::NoCri { socket, detail } | Self::Call { socket, detail, .. } if foreign => {
+                Self::NotCri { socket, detail }
+            }
+            other => other,
+        }
+    }
+}
+
+/// Whether the transport failed, as opposed to an answer that says no.
+fn broke(status: &Status) -> bool {
+    status.source().is_some()
+}
+
+/// The innermost cause says most: the outer ones are `transport error`.
+fn detail(status: &Status) -> String {
+    let mut innermost = status.source();
+    while let Some(next) = innermost.and_then(|cause| cause.source()) {
+        innermost = Some(next);
+    }
+    match innermost {
+        Some(cause) => said(cause),
+        None => said(status.message()),
+    }
+}
+
+/// Foreign words made fit for one line.
+pub(super) fn said(words: impl Display) -> String {
+    let words = sanitize(&words.to_string());
+    match words.char_indices().nth(MAX_DETAIL) {
+        Some((end, _)) => format!("{}…", &words[..end]),
+        None => words,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn foreign_words_are_safe_and_short() {
+        let words = said(format!("\x1b[31m{}", "ü".repeat(500)));
+        assert!(!words.contains('\x1b'));
+        assert_eq!(words.chars().count(), MAX_DETAIL + 1);
+    }
+
+    #[test]
+    fn statuses_are_told_apart() {
+        let path = Path::new("/s");
+        let of = |status: Status| CriError::from_status(path, "ListPodSandbox", &status);
+        assert!(matches!(
+            of(Status::unimplemented(
+                "unknown service runtime.v1.RuntimeService"
+            )),
+            CriError::NoCri { .. }
+        ));
+        assert!(matches!(
+            of(Status::unknown("server is not initialized yet")),
+            CriError::Starting { .. }
+        ));
+        assert!(matches!(
+            of(Status::from_error(Box::new(io::Error::other(
+                "broken pipe"
+            )))),
+            CriError::Closed { .. }
+        ));
+        assert!(matches!(of(Status::internal("no")), CriError::Call { .. }));
+        let html =
+            Status::unimplemented("grpc-status header missing, mapped from HTTP status code 404");
+        assert!(matches!(
+            CriError::from_first_status(path, "Version", &html),
+            CriError::NotCri { .. }
+        ));
+    }
+}

@@ -1,0 +1,128 @@
+//! Finds a sandbox's network namespace where the runtime sees it.
+//!
+//! A runtime may live in another mount namespace than we do: its paths are
+//! looked up below the root directory of its process.
+use std::{
+    fs::File,
+    io,
+    os::unix::fs::{MetadataExt as _, OpenOptionsExt as _},
+    path::{Path, PathBuf},
+};
+
+use nix::{
+    errno::Errno,
+    fcntl::{OFlag, OpenHow, ResolveFlag, openat2},
+    sys::statfs::{NSFS_MAGIC, fstatfs},
+};
+
+use crate::node::netns::{NetNs, NetNsError};
+
+/// A path that is no namespace may be anything, a FIFO too: opening it must
+/// neither wait nor take a terminal.
+const FLAGS: OFlag = OFlag::O_RDONLY
+    .union(OFlag::O_CLOEXEC)
+    .union(OFlag::O_NONBLOCK)
+    .union(OFlag::O_NOCTTY);
+
+/// What stays known of a network namespace. It is not held open: that would
+/// keep the namespace of a dead pod alive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Mark {
+    /// Inode of the namespace.
+    pub(super) inode: u64,
+    /// Its cookie; none where we may not enter it.
+    pub(super) cookie: Option<u64>,
+}
+
+/// Looks at the namespace that the process `runtime` knows by `path`. It
+/// starts a thread to enter it: not for an async context.
+pub(super) fn mark(runtime: Option<u32>, path: &str) -> io::Result<Mark> {
+    let file = open(runtime, Path::new(path))?;
+    // What a namespace was mounted on stays behind as an empty file.
+    if fstatfs(&file)?.filesystem_type() != NSFS_MAGIC {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    let inode = file.metadata()?.ino();
+    let cookie = match NetNs::from_file(file, path) {
+        Ok(ns) => Some(ns.cookie),
+        Err(NetNsError::Enter { source, .. })
+            if source.kind() == io::ErrorKind::PermissionDenied =>
+        {
+            None
+        }
+        Err(error) => return Err(error.into()),
+    };
+    Ok(Mark { inode, cookie })
+}
+
+fn open(runtime: Option<u32>, path: &Path) -> io::Result<File> {
+    let root = runtime.and_then(|pid| {
+        let root = PathBuf::from(format!("/proc/{pid}/root"));
+        Some((File::open(&root).ok()?, root))
+    });
+    // With the runtime's own root at hand, a path that is not there is not
+    // looked up in ours: it could be another namespace of the same name.
+    let Some((directory, root)) = root else {
+        return open_plainly(path);
+    };
+    match openat2(
+        directory,
+        path,
+        OpenHow::new()
+            .flags(FLAGS)
+            .resolve(ResolveFlag::RESOLVE_IN_ROOT),
+    ) {
+        Ok(file) => Ok(file.into()),
+        // `/proc/<pid>/ns/net` is a link that leads out of any root.
+        Err(Errno::EXDEV | Errno::ELOOP) if path.starts_with("/proc") => {
+            open_plainly(&root.join(path.strip_prefix("/").unwrap_or(path)))
+        }
+        Err(errno) => Err(errno.into()),
+    }
+}
+
+fn open_plainly(path: &Path) -> io::Result<File> {
+    File::options()
+        .read(true)
+        .custom_flags((FLAGS - OFlag::O_RDONLY).bits())
+        .open(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, os::unix::fs::symlink, process};
+
+    use super::*;
+
+    #[test]
+    fn links_resolve_below_the_root_of_the_runtime() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("file"), "x").unwrap();
+        symlink(dir.path().join("file"), dir.path().join("link")).unwrap();
+        let me = Some(process::id());
+        assert!(open(me, &dir.path().join("link")).is_ok());
+        assert_eq!(
+            open(me, &dir.path().join("none")).unwrap_err().kind(),
+            io::ErrorKind::NotFound
+        );
+    }
+
+    #[test]
+    fn magic_links_are_followed() {
+        let own = format!("/proc/{}/ns/net", process::id());
+        let mark = mark(Some(process::id()), &own).unwrap();
+        assert_eq!(mark.inode, fs::metadata(&own).unwrap().ino());
+    }
+
+    #[test]
+    fn what_is_no_network_namespace_is_refused_at_once() {
+        let me = Some(process::id());
+        assert!(mark(me, &format!("/proc/{}/ns/uts", process::id())).is_err());
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("left"), "").unwrap();
+        assert!(mark(me, dir.path().join("left").to_str().unwrap()).is_err());
+        let path = dir.path().join("fifo");
+        nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRUSR).unwrap();
+        assert!(mark(me, path.to_str().unwrap()).is_err());
+    }
+}

@@ -1,0 +1,309 @@
+//! Follows the pods of the node's container runtime.
+//!
+//! A task keeps a full list of the pods and says when the runtime is lost or
+//! there again. Events of the runtime and changes of the node's interfaces are
+//! prompts for a new list; nothing is taken from them.
+mod schedule;
+mod socket;
+#[cfg(test)]
+mod tests;
+
+use std::{future, path::PathBuf, sync::Arc, time::Duration};
+
+use tokio::{
+    sync::{mpsc, oneshot, watch},
+    task::JoinHandle,
+    time::{Instant, sleep, sleep_until, timeout},
+};
+
+use self::{schedule::Schedule, socket::SocketWatch};
+use super::{
+    cri::{About, CriError, PodList, Runtime, SOCKETS},
+    events::{Events, Prompt},
+};
+
+/// Between attempts to reach a runtime that is not there or does not answer.
+const RETRY: [Duration; 3] = [
+    Duration::from_secs(2),
+    Duration::from_secs(4),
+    Duration::from_secs(10),
+];
+/// Between attempts just after its socket has appeared: it is bound before
+/// somebody listens, and listens before it answers.
+const SETTLE: [Duration; 5] = [
+    Duration::from_millis(50),
+    Duration::from_millis(100),
+    Duration::from_millis(200),
+    Duration::from_millis(400),
+    Duration::from_millis(800),
+];
+/// States nobody has read; with at most one each few hundred milliseconds a
+/// reader must be away for long to miss one.
+const STATES: usize = 64;
+
+/// What to follow.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FollowConfig {
+    /// Socket of the runtime; none to try [`SOCKETS`].
+    pub socket: Option<PathBuf>,
+}
+
+/// What became of the runtime.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RuntimeState {
+    /// It answers; a list has been made.
+    Connected(About),
+    /// It does not answer (any more): the list stays as it is until it does.
+    /// Said once.
+    Lost {
+        /// Why, and what to do; safe to print.
+        reason: String,
+    },
+}
+
+/// A task that follows a runtime. It ends when this is dropped.
+#[derive(Debug)]
+pub struct Follower {
+    /// The pods. It changes only when the list does; empty before the first.
+    pub pods: watch::Receiver<Arc<PodList>>,
+    /// What becomes of the runtime. Those that wait too long are dropped.
+    pub states: mpsc::Receiver<RuntimeState>,
+    first: Option<oneshot::Receiver<Result<(), CriError>>>,
+    task: JoinHandle<()>,
+}
+
+impl Follower {
+    /// Waits for the first list. Once it, or a failure, was told, it returns
+    /// at once.
+    ///
+    /// # Errors
+    /// Why the first attempt failed, or that it takes longer than `within`.
+    /// The task goes on trying.
+    pub async fn ready(&mut self, within: Duration) -> Result<(), CriError> {
+        let Some(first) = &mut self.first else {
+            return Ok(());
+        };
+        let outcome = timeout(within, first).await;
+        let not_ready = CriError::NotReady { waited: within };
+        if outcome.is_err() {
+            return Err(not_ready);
+        }
+        self.first = None;
+        // Nothing is told if the task ended, which it does not.
+        outcome.ok().and_then(Result::ok).unwrap_or(Err(not_ready))
+    }
+}
+
+impl Drop for Follower {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// Starts to follow the node's runtime. `prompts` say that something may have
+/// changed, as interfaces do; a channel of one is enough. To be called on a
+/// tokio runtime.
+#[must_use]
+pub fn follow(config: FollowConfig, prompts: mpsc::Receiver<()>) -> Follower {
+    let (pods, pods_out) = watch::channel(Arc::default());
+    let (states, states_out) = mpsc::channel(STATES);
+    let (first, first_out) = oneshot::channel();
+    let candidates = match &config.socket {
+        Some(socket) => vec![socket.clone()],
+        None => SOCKETS.iter().map(PathBuf::from).collect(),
+    };
+    let task = Task {
+        sockets: SocketWatch::new(candidates),
+        config,
+        prompts: Some(prompts),
+        pods,
+        states,
+        first: Some(first),
+        is_lost: false,
+        failures: Failures::default(),
+    };
+    Follower {
+        pods: pods_out,
+        states: states_out,
+        first: Some(first_out),
+        task: tokio::spawn(task.run()),
+    }
+}
+
+struct Task {
+    config: FollowConfig,
+    sockets: SocketWatch,
+    prompts: Option<mpsc::Receiver<()>>,
+    pods: watch::Sender<Arc<PodList>>,
+    states: mpsc::Sender<RuntimeState>,
+    /// Until the first outcome is told.
+    first: Option<oneshot::Sender<Result<(), CriError>>>,
+    /// Whether the loss has been said.
+    is_lost: bool,
+    failures: Failures,
+}
+
+impl Task {
+    async fn run(mut self) {
+        loop {
+            let error = match self.connect().await {
+                Ok(runtime) => self.serve(runtime).await,
+                Err(error) => error,
+            };
+            self.lost(error);
+            self.wait_to_retry().await;
+        }
+    }
+
+    async fn connect(&self) -> Result<Runtime, CriError> {
+        match &self.config.socket {
+            Some(socket) => Runtime::connect(socket).await,
+            None => Runtime::find().await,
+        }
+    }
+
+    /// Lists when due until the runtime fails.
+    async fn serve(&mut self, mut runtime: Runtime) -> CriError {
+        let subscribe =
+            |runtime: &Runtime| Events::subscribe(runtime.channel(), &runtime.about().name);
+        // Before the first list, so that no change falls between.
+        let mut events = Some(subscribe(&runtime));
+        let mut may_subscribe = false;
+        let mut schedule = Schedule::new(Instant::now());
+        let mut is_first = true;
+        loop {
+            tokio::select! {
+                prompt = next(&mut events) => match prompt {
+                    Prompt::Changed(id) => schedule.prompted(Instant::now(), id),
+                    Prompt::Ended { offered } => {
+                        events = None;
+                        may_subscribe = offered;
+                        schedule.has_events = false;
+                        schedule.prompted(Instant::now(), None);
+                    }
+                },
+                () = prompted(&mut self.prompts) => schedule.prompted(Instant::now(), None),
+                // Without events only this tells of a restart.
+                () = self.sockets.changed() => schedule.prompted(Instant::now(), None),
+                () = sleep_until(schedule.due()) => {
+                    let begun = Instant::now();
+                    let list = match runtime.list().await {
+                        Ok(list) => list,
+                        Err(error) => return error,
+                    };
+                    schedule.listed(begun, Instant::now(), &list, runtime.is_in_transition());
+                    self.publish(list);
+                    if std::mem::take(&mut is_first) {
+                        self.connected(&runtime);
+                    }
+                    if events.is_none() && may_subscribe && schedule.is_calm() {
+                        may_subscribe = false;
+                        schedule.has_events = true;
+                        events = Some(subscribe(&runtime));
+                    }
+                }
+            }
+        }
+    }
+
+    fn publish(&self, list: PodList) {
+        self.pods.send_if_modified(|known| {
+            let differs = **known != list;
+            if differs {
+                *known = Arc::new(list);
+            }
+            differs
+        });
+    }
+
+    fn connected(&mut self, runtime: &Runtime) {
+        self.is_lost = false;
+        self.failures = Failures::default();
+        // A reader that does not read misses states, as said.
+        let _ = self
+            .states
+            .try_send(RuntimeState::Connected(runtime.about().clone()));
+        self.tell_first(Ok(()));
+    }
+
+    fn lost(&mut self, error: CriError) {
+        if !std::mem::replace(&mut self.is_lost, true) {
+            let _ = self.states.try_send(RuntimeState::Lost {
+                reason: words(&error),
+            });
+        }
+        self.tell_first(Err(error));
+    }
+
+    fn tell_first(&mut self, outcome: Result<(), CriError>) {
+        if let Some(first) = self.first.take() {
+            // Nobody may be waiting.
+            let _ = first.send(outcome);
+        }
+    }
+
+    /// Waits for the socket to change, or some time.
+    async fn wait_to_retry(&mut self) {
+        self.sockets.renew();
+        tokio::select! {
+            () = self.sockets.changed() => self.failures.socket_changed(),
+            () = sleep(self.failures.wait()) => {}
+        }
+    }
+}
+
+/// How often in a row a runtime could not be reached.
+#[derive(Debug, Default)]
+struct Failures {
+    /// Steps left of [`SETTLE`].
+    settling: usize,
+    count: usize,
+}
+
+impl Failures {
+    /// How long to wait after one more failure.
+    fn wait(&mut self) -> Duration {
+        if self.settling > 0 {
+            let wait = SETTLE[SETTLE.len() - self.settling];
+            self.settling -= 1;
+            return wait;
+        }
+        let wait = RETRY[self.count.min(RETRY.len() - 1)];
+        self.count += 1;
+        wait
+    }
+
+    fn socket_changed(&mut self) {
+        self.settling = SETTLE.len();
+        self.count = 0;
+    }
+}
+
+/// The error and its causes in one line.
+fn words(error: &CriError) -> String {
+    let mut words = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        words = format!("{words}: {error}");
+        cause = error.source();
+    }
+    words
+}
+
+async fn next(events: &mut Option<Events>) -> Prompt {
+    match events {
+        Some(events) => events.next().await,
+        None => future::pending().await,
+    }
+}
+
+/// Waits for a prompt; for ever once nobody can give one.
+async fn prompted(prompts: &mut Option<mpsc::Receiver<()>>) {
+    if let Some(receiver) = prompts {
+        if receiver.recv().await.is_some() {
+            return;
+        }
+        *prompts = None;
+    }
+    future::pending().await
+}
