@@ -1,0 +1,127 @@
+//! The client of the API server.
+use std::{sync::Arc, thread};
+
+use kube::{Client, Config, client::ConfigExt as _};
+use tokio::{
+    runtime::Handle,
+    sync::{Mutex, oneshot},
+};
+use tower::{BoxError, Layer as _, service_fn};
+
+use super::{config::ClusterConfig, trouble::Trouble};
+
+/// Makes ring the process's cryptography if nothing else is yet: rustls asks
+/// for a choice where more than one is built in.
+pub(super) fn install_crypto() {
+    if rustls::crypto::CryptoProvider::get_default().is_none() {
+        // An error says that another thread was first, with the same choice.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+    }
+}
+
+/// The one client of all that follow a cluster: to make it may run a
+/// credential plugin, which must not run, and ask, once for each of them.
+#[derive(Clone)]
+pub(super) struct SharedClient {
+    config: ClusterConfig,
+    latest: Arc<Mutex<Option<Made>>>,
+}
+
+/// What came of making a client.
+#[derive(Clone)]
+pub(super) struct Made {
+    /// How many were made, this one among them.
+    pub(super) number: u64,
+    /// The client, or why there is none.
+    pub(super) client: Result<Client, Trouble>,
+}
+
+impl SharedClient {
+    pub(super) fn new(config: ClusterConfig) -> Self {
+        Self {
+            config,
+            latest: Arc::default(),
+        }
+    }
+
+    /// Host and port of the API server, safe to print.
+    pub(super) fn server(&self) -> &str {
+        self.config.server()
+    }
+
+    /// The latest client. It is made anew if its credentials have expired, or
+    /// if it is no later than the one that is `of_no_use` (by number; 0 if
+    /// none is): so that of all who find it so only the first makes another.
+    /// The others wait for that, and what came of it, be it a failure, is
+    /// theirs too.
+    pub(super) async fn get(&self, of_no_use: u64) -> Made {
+        let mut latest = self.latest.lock().await;
+        if let Some(made) = latest.as_ref()
+            && made.number > of_no_use
+            && !made.has_expired()
+        {
+            return made.clone();
+        }
+        let made = Made {
+            number: latest.as_ref().map_or(0, |made| made.number) + 1,
+            client: self.make().await,
+        };
+        *latest = Some(made.clone());
+        made
+    }
+
+    /// Makes a client. That reads files and may run a credential plugin, which
+    /// takes as long as it takes: it is done on a thread of its own, which
+    /// neither holds up the runtime nor its end.
+    async fn make(&self) -> Result<Client, Trouble> {
+        let (sender, made) = oneshot::channel();
+        let config = self.config.client_config();
+        let runtime = Handle::current();
+        let work = move || {
+            let _guard = runtime.enter();
+            // Nobody may be left to take it.
+            let _ = sender.send(build(config));
+        };
+        // Where no thread can be had the work and its sender are dropped.
+        let _ = thread::Builder::new().name("kubernetes".into()).spawn(work);
+        match made.await {
+            Ok(made) => made.map_err(|error| Trouble::of(&error, self.server())),
+            Err(_) => {
+                let reason = "the credentials of the kubeconfig cannot be loaded";
+                Err(Trouble::passing(reason))
+            }
+        }
+    }
+}
+
+impl Made {
+    fn has_expired(&self) -> bool {
+        let until = self.client.as_ref().ok();
+        let until = until.and_then(|client| client.valid_until().as_ref());
+        until.is_some_and(|until| *until <= jiff::Timestamp::now())
+    }
+}
+
+/// Builds a client. kube alone would run a credential plugin three times: for
+/// the token, for a certificate, and for the time it expires. One that gives a
+/// token is run once; only one that gives a certificate is run again.
+fn build(mut config: Config) -> kube::Result<Client> {
+    let auth = &config.auth_info;
+    if auth.exec.is_none() && auth.auth_provider.is_none() {
+        return Client::try_from(config);
+    }
+    let Some(token) = config.auth_layer()? else {
+        return Client::try_from(config);
+    };
+    let auth = &mut config.auth_info;
+    (auth.exec, auth.auth_provider) = (None, None);
+    (auth.token, auth.token_file) = (None, None);
+    (auth.username, auth.password) = (None, None);
+    let client = Client::try_from(config)?;
+    let namespace = client.default_namespace().to_owned();
+    let requests = service_fn(move |request| {
+        let client = client.clone();
+        async move { client.send(request).await.map_err(BoxError::from) }
+    });
+    Ok(Client::new(token.layer(requests), namespace))
+}

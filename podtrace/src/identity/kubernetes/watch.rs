@@ -1,0 +1,395 @@
+//! Follows the pods and nodes of a cluster: lists them, then watches what
+//! changes, and begins again where that breaks off.
+//!
+//! kube's own watcher is not used: it takes an HTTP 410 for a passing error
+//! and asks for the same version for ever, goes on after a line that it could
+//! not read (which may have been a deletion), has no deadline for a list,
+//! reopens at once a watch that is closed at once, and does not tell when a
+//! watch is open again.
+use std::{
+    future::Future,
+    hash::{BuildHasher as _, RandomState},
+    io,
+    pin::pin,
+    time::Duration,
+};
+
+use futures_util::{Stream, StreamExt as _};
+use kube::{
+    Api, Client,
+    api::{ListParams, WatchEvent, WatchParams},
+    core::Status,
+};
+use tokio::{
+    sync::mpsc,
+    time::{Instant, sleep, sleep_until, timeout, timeout_at},
+};
+
+use super::{
+    ClusterConfig, ClusterUpdate,
+    client::SharedClient,
+    objects::{Followed, NodeObject, PodObject},
+    trouble::{Remedy, Trouble},
+};
+
+/// The most pages of one list; more is a server that never ends.
+const MAX_PAGES: u32 = 10_000;
+
+/// How long the server is to keep a watch open, in seconds. It may be less.
+const WATCH_SECONDS: u32 = 290;
+
+/// How patient a follower is.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Pace {
+    /// How long the server may take to answer.
+    pub(super) deadline: Duration,
+    /// The least time between two tries. A watch that was open for so long is
+    /// one that works, and has told of what it was behind with.
+    pub(super) first_delay: Duration,
+    /// The most time between two tries, jitter apart.
+    pub(super) last_delay: Duration,
+    /// How long a watch may say nothing: it is dead then, since the server
+    /// would have closed it.
+    pub(super) silence: Duration,
+    /// How many objects are asked for at once.
+    pub(super) page: u32,
+}
+
+const PACE: Pace = Pace {
+    deadline: Duration::from_secs(30),
+    first_delay: Duration::from_secs(2),
+    last_delay: Duration::from_secs(30),
+    silence: Duration::from_secs(WATCH_SECONDS as u64 + 10),
+    page: 250,
+};
+
+/// Follows the pods and nodes of a cluster and sends what there is and what
+/// changes (in what order says [`ClusterUpdate`]), with one task for either.
+/// Both tasks end when the receiver is dropped, and wait while the channel is
+/// full; they hold one page of a list at most. A failure is never the end:
+/// the server is tried again after 2 s, then more rarely, down to once in 30 s.
+/// A connection that dies without a word is noticed after 300 s at most.
+///
+/// Must be called within a tokio runtime.
+pub fn watch(config: ClusterConfig, updates: mpsc::Sender<ClusterUpdate>) {
+    watch_at(config, updates, PACE);
+}
+
+pub(super) fn watch_at(config: ClusterConfig, updates: mpsc::Sender<ClusterUpdate>, pace: Pace) {
+    let client = SharedClient::new(config);
+    spawn::<PodObject>(client.clone(), updates.clone(), pace);
+    spawn::<NodeObject>(client, updates, pace);
+}
+
+fn spawn<K: Followed>(client: SharedClient, updates: mpsc::Sender<ClusterUpdate>, pace: Pace) {
+    let follower = Follower {
+        client,
+        updates: updates.clone(),
+        pace,
+        used: 0,
+        of_no_use: 0,
+        version: None,
+        said: None,
+        delays: Delays::new(pace),
+    };
+    tokio::spawn(async move {
+        tokio::select! {
+            () = updates.closed() => {}
+            () = follower.run::<K>() => {}
+        }
+    });
+}
+
+/// Follows one resource.
+struct Follower {
+    client: SharedClient,
+    updates: mpsc::Sender<ClusterUpdate>,
+    pace: Pace,
+    /// Number of the client that was used last; 0 before the first.
+    used: u64,
+    /// Number of the last client whose credentials did not do; 0 if none.
+    of_no_use: u64,
+    /// Up to which version of the cluster everything was told; none if a list
+    /// is due.
+    version: Option<String>,
+    /// What the outage was said to need; none while there is none.
+    said: Option<Remedy>,
+    delays: Delays,
+}
+
+/// Why a round ended before its watch did.
+enum Failure {
+    /// Nobody listens any more.
+    Closed,
+    /// The server no longer has the version: a list is due.
+    Gone,
+    /// The server cannot be followed.
+    Trouble(Trouble),
+}
+
+impl Follower {
+    async fn run<K: Followed>(mut self) {
+        loop {
+            let began = Instant::now();
+            let ended = self.round::<K>().await;
+            let delay = self.delays.next();
+            match ended {
+                Ok(()) => sleep_until(began + delay).await,
+                Err(Failure::Closed) => return,
+                Err(Failure::Gone) => {
+                    self.version = None;
+                    sleep_until(began + delay).await;
+                }
+                Err(Failure::Trouble(trouble)) => {
+                    let delay = delay.max(trouble.retry_after);
+                    if self.report::<K>(trouble).await.is_err() {
+                        return;
+                    }
+                    sleep(delay).await;
+                }
+            }
+        }
+    }
+
+    /// Lists if that is due, then watches until the watch ends.
+    async fn round<K: Followed>(&mut self) -> Result<(), Failure> {
+        let client = self.client::<K>().await?;
+        let api = Api::<K>::all_with(client, &K::api_resource());
+        let version = match self.version.take() {
+            Some(version) => version,
+            None => self.list(&api).await?,
+        };
+        self.version = Some(version.clone());
+        let params = WatchParams::default().timeout(WATCH_SECONDS);
+        let opened = self.answer(api.watch(&params, &version)).await;
+        let events = opened.inspect_err(|failure| {
+            // After a restore the server may wait for this version for ever.
+            if let Failure::Trouble(trouble) = failure
+                && trouble.unknown_version
+            {
+                self.version = None;
+            }
+        })?;
+        self.events(pin!(events)).await
+    }
+
+    /// Tells of everything there is; the version that it was seen at.
+    async fn list<K: Followed>(&self, api: &Api<K>) -> Result<String, Failure> {
+        let mut params = ListParams::default().limit(self.pace.page);
+        for page in 0..MAX_PAGES {
+            let list = self.answer(api.list(&params)).await?;
+            if page == 0 {
+                self.send(ClusterUpdate::Restart(K::RESOURCE)).await?;
+            }
+            for object in list.items {
+                self.send_some(object.present()).await?;
+            }
+            let more = list.metadata.continue_.filter(|token| !token.is_empty());
+            let Some(token) = more else {
+                let version = self.version_of(list.metadata.resource_version)?;
+                self.send(ClusterUpdate::Synced(K::RESOURCE)).await?;
+                return Ok(version);
+            };
+            params.continue_token = Some(token);
+        }
+        Err(self.rubbish("a list without end"))
+    }
+
+    /// Tells of what changes until the watch ends.
+    async fn events<K: Followed>(
+        &mut self,
+        mut events: impl Stream<Item = kube::Result<WatchEvent<K>>> + Unpin,
+    ) -> Result<(), Failure> {
+        // Not before: it may be closed, or turn out rubbish, at once; and what
+        // happened in an outage comes first.
+        let mut settles = Some(Instant::now() + self.pace.first_delay);
+        loop {
+            let until = settles.unwrap_or_else(|| Instant::now() + self.pace.silence);
+            let next = timeout_at(until, events.next()).await;
+            let works = match &next {
+                Err(_) => true,
+                Ok(Some(Ok(_))) => Instant::now() >= until,
+                Ok(_) => false,
+            };
+            if works && settles.take().is_some() {
+                self.settle::<K>().await?;
+                if next.is_err() {
+                    continue;
+                }
+            }
+            match next {
+                // A watch that was cut is no outage if it can be reopened.
+                Err(_) | Ok(None) => return Ok(()),
+                Ok(Some(Err(kube::Error::ReadEvents(error))))
+                    if error.kind() != io::ErrorKind::InvalidData =>
+                {
+                    return Ok(());
+                }
+                Ok(Some(Ok(event))) => self.event(event).await?,
+                Ok(Some(Err(error))) => {
+                    // What could not be read may have been a change.
+                    self.version = None;
+                    return Err(self.failure(&error));
+                }
+            }
+        }
+    }
+
+    async fn event<K: Followed>(&mut self, event: WatchEvent<K>) -> Result<(), Failure> {
+        let (version, update) = match event {
+            WatchEvent::Added(object) | WatchEvent::Modified(object) => {
+                let version = object.meta().resource_version.clone();
+                (version, object.present())
+            }
+            WatchEvent::Deleted(object) => {
+                let version = object.meta().resource_version.clone();
+                (version, object.gone())
+            }
+            WatchEvent::Bookmark(bookmark) => (Some(bookmark.metadata.resource_version), None),
+            WatchEvent::Error(status) => return Err(refusal(&status)),
+        };
+        self.send_some(update).await?;
+        self.version = None;
+        self.version = Some(self.version_of(version)?);
+        Ok(())
+    }
+
+    /// The client of all; tells if it is long in coming.
+    async fn client<K: Followed>(&mut self) -> Result<Client, Failure> {
+        let shared = self.client.clone();
+        let mut made = pin!(shared.get(self.of_no_use));
+        let made = match timeout(self.pace.deadline, &mut made).await {
+            Ok(made) => made,
+            Err(_) => {
+                // Not given up: each try would run the plugin once more.
+                let reason = "the credential plugin of the kubeconfig does not end";
+                self.report::<K>(Trouble::passing(reason)).await?;
+                made.await
+            }
+        };
+        self.used = made.number;
+        made.client.map_err(|trouble| {
+            self.of_no_use = made.number;
+            Failure::Trouble(trouble)
+        })
+    }
+
+    async fn answer<T>(
+        &self,
+        request: impl Future<Output = kube::Result<T>>,
+    ) -> Result<T, Failure> {
+        match timeout(self.pace.deadline, request).await {
+            Ok(answer) => answer.map_err(|error| self.failure(&error)),
+            Err(_) => {
+                let reason = format!(
+                    "{} does not answer within {} s",
+                    self.client.server(),
+                    self.pace.deadline.as_secs()
+                );
+                Err(Failure::Trouble(Trouble::passing(&reason)))
+            }
+        }
+    }
+
+    fn failure(&self, error: &kube::Error) -> Failure {
+        match error {
+            kube::Error::Api(status) => refusal(status),
+            error => Failure::Trouble(Trouble::of(error, self.client.server())),
+        }
+    }
+
+    fn version_of(&self, version: Option<String>) -> Result<String, Failure> {
+        let version = version.filter(|version| !version.is_empty());
+        version.ok_or_else(|| self.rubbish("an object without a version"))
+    }
+
+    fn rubbish(&self, what: &str) -> Failure {
+        let reason = format!("{} sends {what}", self.client.server());
+        Failure::Trouble(Trouble::passing(&reason))
+    }
+
+    /// Notes that the resource is followed.
+    async fn settle<K: Followed>(&mut self) -> Result<(), Failure> {
+        self.delays.reset();
+        if self.said.take().is_some() {
+            self.send(ClusterUpdate::Available(K::RESOURCE)).await?;
+        }
+        Ok(())
+    }
+
+    async fn report<K: Followed>(&mut self, trouble: Trouble) -> Result<(), Failure> {
+        if trouble.stale_credentials {
+            self.of_no_use = self.used;
+        }
+        if self.said.is_some_and(|said| said >= trouble.remedy) {
+            return Ok(());
+        }
+        self.said = Some(trouble.remedy);
+        let update = ClusterUpdate::Unavailable {
+            resource: K::RESOURCE,
+            reason: trouble.reason,
+        };
+        self.send(update).await
+    }
+
+    async fn send_some(&self, update: Option<ClusterUpdate>) -> Result<(), Failure> {
+        match update {
+            Some(update) => self.send(update).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn send(&self, update: ClusterUpdate) -> Result<(), Failure> {
+        let sent = self.updates.send(update).await;
+        sent.map_err(|mpsc::error::SendError(_)| Failure::Closed)
+    }
+}
+
+fn refusal(status: &Status) -> Failure {
+    if status.code == 410 {
+        return Failure::Gone;
+    }
+    Failure::Trouble(Trouble::of_status(status))
+}
+
+/// The times between tries: each twice the last, up to a limit, and some more
+/// by chance, so that the nodes of a cluster do not all ask at once.
+struct Delays {
+    pace: Pace,
+    next: Duration,
+}
+
+impl Delays {
+    fn new(pace: Pace) -> Self {
+        let next = pace.first_delay;
+        Self { pace, next }
+    }
+
+    fn reset(&mut self) {
+        self.next = self.pace.first_delay;
+    }
+
+    fn next(&mut self) -> Duration {
+        let delay = self.next;
+        self.next = (delay * 2).min(self.pace.last_delay);
+        // Seeded anew each time.
+        let chance = RandomState::new().hash_one(()) % 256;
+        delay + delay.mul_f64(chance as f64 / 1024.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn delays_begin_at_two_seconds_and_grow_to_thirty() {
+        let mut delays = Delays::new(PACE);
+        for expected in [2.0, 4.0, 8.0, 16.0, 30.0, 30.0] {
+            let delay = delays.next().as_secs_f64();
+            assert!((expected..=expected * 1.25).contains(&delay), "{delay}");
+        }
+        delays.reset();
+        assert!(delays.next() < Duration::from_secs(3));
+    }
+}
