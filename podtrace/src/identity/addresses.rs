@@ -1,0 +1,217 @@
+//! Who had which address when.
+//!
+//! Addresses are reused: a pod that starts a second after another one died may
+//! get its address. So an address belongs to a namespace for an interval of
+//! time, as exact as the looks at the node that show it.
+use std::{
+    collections::{HashMap, HashSet},
+    net::IpAddr,
+};
+
+use super::directory::LookTime;
+
+/// How late a change may be told, in nanoseconds: on a busy node the kernel's
+/// message waits for its reader.
+const TOLD_LATE_NS: u64 = 500_000_000;
+/// How long an ended claim is remembered for late events, in nanoseconds.
+const REMEMBER_NS: u64 = 60_000_000_000;
+
+/// Whose an address is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Holder {
+    /// Number of the node.
+    pub node: usize,
+    /// Cookie of the pod's network namespace; none for the node itself.
+    pub netns: Option<u64>,
+}
+
+/// An address held for a time; times are nanoseconds of CLOCK_MONOTONIC.
+#[derive(Clone, Debug)]
+struct Claim {
+    holder: Holder,
+    /// Since this: the first look that shows it.
+    since_ns: u64,
+    /// At least until this: the last look that shows it, or shortly before the
+    /// first change after it.
+    until_ns: u64,
+    /// When a look did not show it any more.
+    gone_ns: Option<u64>,
+}
+
+impl Claim {
+    /// `is_steady`: nothing has changed since the last look.
+    fn holds_at(&self, ts_ns: u64, is_steady: bool) -> bool {
+        // A node keeps its addresses: they do not go from one to another.
+        let is_open = self.gone_ns.is_none() && (is_steady || self.holder.netns.is_none());
+        self.since_ns <= ts_ns && (is_open || ts_ns <= self.until_ns)
+    }
+}
+
+/// The addresses of the traced nodes and their pods, over time.
+#[derive(Clone, Debug, Default)]
+pub struct Addresses {
+    claims: HashMap<IpAddr, Vec<Claim>>,
+}
+
+impl Addresses {
+    /// Takes over what a look shows: all addresses there are, by holder.
+    pub fn look(&mut self, shown: &HashSet<(IpAddr, Holder)>, time: LookTime) {
+        for (address, claims) in &mut self.claims {
+            for claim in claims.iter_mut().filter(|claim| claim.gone_ns.is_none()) {
+                if shown.contains(&(*address, claim.holder)) {
+                    claim.until_ns = time.began_ns;
+                } else {
+                    let steady_ns = time.steady_until_ns.saturating_sub(TOLD_LATE_NS);
+                    claim.until_ns = claim.until_ns.max(steady_ns);
+                    claim.gone_ns = Some(time.ended_ns);
+                }
+            }
+        }
+        for (address, holder) in shown {
+            let claims = self.claims.entry(*address).or_default();
+            let held = |claim: &Claim| claim.holder == *holder && claim.gone_ns.is_none();
+            if !claims.iter().any(held) {
+                claims.push(Claim {
+                    holder: *holder,
+                    since_ns: time.ended_ns,
+                    until_ns: time.ended_ns,
+                    gone_ns: None,
+                });
+            }
+        }
+        self.forget(time.ended_ns);
+    }
+
+    fn forget(&mut self, now_ns: u64) {
+        self.claims.retain(|_, claims| {
+            claims.retain(|claim| {
+                claim
+                    .gone_ns
+                    .is_none_or(|gone| now_ns.saturating_sub(gone) < REMEMBER_NS)
+            });
+            !claims.is_empty()
+        });
+    }
+
+    /// Whose the address was at a time; none when nobody's or when that is
+    /// not certain: two had it, or it may have gone to another since the last
+    /// look, which is so unless all `is_steady`.
+    #[must_use]
+    pub fn holder_at(&self, address: IpAddr, ts_ns: u64, is_steady: bool) -> Option<Holder> {
+        let claims = self.claims.get(&address)?.iter();
+        let mut holders = claims
+            .filter(|claim| claim.holds_at(ts_ns, is_steady))
+            .map(|claim| claim.holder);
+        let holder = holders.next()?;
+        holders.all(|other| other == holder).then_some(holder)
+    }
+
+    /// Whether somebody on the traced nodes has, or had, the address.
+    #[must_use]
+    pub fn is_known(&self, address: IpAddr) -> bool {
+        self.claims.contains_key(&address)
+    }
+
+    /// Whether the holder has, or had, the address.
+    #[must_use]
+    pub fn is_of(&self, address: IpAddr, holder: Holder) -> bool {
+        let claims = self.claims.get(&address);
+        claims.is_some_and(|claims| claims.iter().any(|claim| claim.holder == holder))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: u64 = 1_000_000_000;
+
+    fn address() -> IpAddr {
+        "10.244.1.2".parse().unwrap()
+    }
+
+    fn holder(netns: u64) -> Holder {
+        Holder {
+            node: 0,
+            netns: Some(netns),
+        }
+    }
+
+    fn time(second: u64) -> LookTime {
+        LookTime {
+            began_ns: second * SECOND,
+            ended_ns: second * SECOND + SECOND / 100,
+            // What changes does so half a second before.
+            steady_until_ns: second * SECOND - SECOND / 2,
+            changes: 0,
+        }
+    }
+
+    /// Looks at these seconds, each showing who has the address.
+    fn looks(looks: &[(u64, &[u64])]) -> Addresses {
+        let mut addresses = Addresses::default();
+        for (second, netns) in looks {
+            let shown = netns.iter().map(|n| (address(), holder(*n))).collect();
+            addresses.look(&shown, time(*second));
+        }
+        addresses
+    }
+
+    #[track_caller]
+    fn check(addresses: &Addresses, tenths: u64, expected: Option<u64>) {
+        let at = addresses.holder_at(address(), tenths * SECOND / 10, true);
+        assert_eq!(at, expected.map(holder), "at {tenths} tenths");
+    }
+
+    #[test]
+    fn holder_has_it_from_the_first_look_that_shows_it() {
+        let addresses = looks(&[(1, &[]), (10, &[7]), (11, &[7])]);
+        for (tenths, expected) in [(50, None), (95, None), (105, Some(7)), (300, Some(7))] {
+            check(&addresses, tenths, expected);
+        }
+    }
+
+    #[test]
+    fn reused_address_changes_hands_and_is_nobodys_between() {
+        let addresses = looks(&[(1, &[7]), (4, &[]), (5, &[8]), (6, &[8])]);
+        for (tenths, expected) in [
+            (15, Some(7)),
+            (29, Some(7)),
+            (31, None),
+            (45, None),
+            (55, Some(8)),
+        ] {
+            check(&addresses, tenths, expected);
+        }
+    }
+
+    #[test]
+    fn two_holders_at_once_name_neither() {
+        check(&looks(&[(1, &[7, 8]), (2, &[7, 8])]), 15, None);
+    }
+
+    #[test]
+    fn change_after_the_last_look_puts_a_pods_address_in_doubt() {
+        let mut addresses = looks(&[(1, &[7]), (2, &[7])]);
+        let at = |addresses: &Addresses, tenths: u64| {
+            addresses.holder_at(address(), tenths * SECOND / 10, false)
+        };
+        assert_eq!(at(&addresses, 15), Some(holder(7)));
+        assert_eq!(at(&addresses, 25), None);
+        let node = Holder {
+            node: 0,
+            netns: None,
+        };
+        addresses.look(&HashSet::from([(address(), node)]), time(3));
+        assert_eq!(at(&addresses, 35), Some(node));
+    }
+
+    #[test]
+    fn ended_claims_are_forgotten_in_time() {
+        let mut addresses = looks(&[(1, &[7]), (2, &[7]), (3, &[]), (30, &[])]);
+        check(&addresses, 15, Some(7));
+        addresses.look(&HashSet::new(), time(64));
+        check(&addresses, 15, None);
+        assert!(addresses.claims.is_empty());
+    }
+}

@@ -1,0 +1,381 @@
+//! Who is who on the traced nodes: namespaces, addresses and sockets.
+//!
+//! Pure look-ups over what the node, the runtime and the API have told. A name
+//! is given only by what never changes hands (namespace cookie, container id,
+//! cgroup id), or by an address at the time of the packet.
+use std::{
+    collections::{HashMap, HashSet},
+    net::IpAddr,
+    sync::Arc,
+};
+
+use crate::node::tables::{RemoteSubnet, vtep_of};
+
+use super::{
+    addresses::{Addresses, Holder},
+    kubernetes::{Cluster, ClusterUpdate, RemotePod},
+    pod::Pod,
+    pods::Pods,
+    sockets::{SocketOwner, Sockets},
+};
+
+/// How long after its first sight a namespace or cgroup waits for its name, in
+/// nanoseconds: a runtime tells it within milliseconds.
+pub const NAME_WAIT_NS: u64 = 1_000_000_000;
+/// How long a namespace that is gone is remembered, in nanoseconds.
+const REMEMBER_NS: u64 = 60_000_000_000;
+
+/// A pod's network namespace, as a look at the node shows it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct NamespaceInfo {
+    /// `SO_NETNS_COOKIE`, never reused.
+    pub cookie: u64,
+    /// Number of its node.
+    pub node: usize,
+    /// How to call it while no pod is known, safe for a terminal.
+    pub fallback: Arc<str>,
+    /// The pod by a table of names given by the user, safe for a terminal.
+    pub given: Option<Arc<str>>,
+    /// The pod's uid by the cgroups of its processes.
+    pub pod_uid: Option<String>,
+    /// Whether every process in it is in a cgroup whose sockets are watched,
+    /// and there is one.
+    pub watched: bool,
+}
+
+#[derive(Clone, Debug)]
+struct Namespace {
+    info: NamespaceInfo,
+    first_ns: u64,
+    /// Since when [`NamespaceInfo::watched`] holds.
+    watched_ns: Option<u64>,
+    gone_ns: Option<u64>,
+}
+
+/// Everything known about who is who.
+#[derive(Debug, Default)]
+pub struct Directory {
+    namespaces: HashMap<u64, Namespace>,
+    /// The runtimes that answer, by number, and the nodes they serve.
+    runtimes: HashMap<usize, usize>,
+    pods: Pods,
+    sockets: Sockets,
+    addresses: Addresses,
+    subnets: Vec<Vec<RemoteSubnet>>,
+    /// What the Kubernetes API tells, when it is asked.
+    cluster: Option<Cluster>,
+    /// When the newest namespace was first seen.
+    newest_ns: u64,
+    /// How many changes of the nodes there were.
+    changes: u64,
+    /// How many of them the last look has taken up.
+    changes_shown: u64,
+}
+
+/// Times of a look at the nodes, nanoseconds of CLOCK_MONOTONIC.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LookTime {
+    /// Before the look.
+    pub began_ns: u64,
+    /// After it.
+    pub ended_ns: u64,
+    /// Until then all was as the look before had shown it: the first change
+    /// since, or the begin of this one.
+    pub steady_until_ns: u64,
+    /// How many changes of the nodes there were at its begin.
+    pub changes: u64,
+}
+
+impl Directory {
+    /// Takes over what a look at the nodes shows: all there is.
+    pub fn look(
+        &mut self,
+        namespaces: Vec<NamespaceInfo>,
+        addresses: &HashSet<(IpAddr, Holder)>,
+        time: LookTime,
+    ) {
+        for known in self.namespaces.values_mut() {
+            known.gone_ns.get_or_insert(time.ended_ns);
+        }
+        for info in namespaces {
+            let known = self.namespaces.entry(info.cookie);
+            let newest_ns = &mut self.newest_ns;
+            let known = known.or_insert_with(|| {
+                *newest_ns = time.began_ns;
+                Namespace {
+                    info: NamespaceInfo::default(),
+                    first_ns: time.began_ns,
+                    watched_ns: None,
+                    gone_ns: None,
+                }
+            });
+            known.watched_ns = match (info.watched, known.watched_ns) {
+                (true, None) => Some(time.ended_ns),
+                (true, since) => since,
+                (false, _) => None,
+            };
+            known.info = info;
+            known.gone_ns = None;
+        }
+        self.namespaces.retain(|_, known| {
+            known
+                .gone_ns
+                .is_none_or(|gone| time.ended_ns.saturating_sub(gone) < REMEMBER_NS)
+        });
+        self.addresses.look(addresses, time);
+        self.changes_shown = time.changes;
+    }
+
+    /// Says how many changes of the nodes there were by now: those that no look
+    /// has shown put addresses in doubt.
+    pub fn note_changes(&mut self, changes: u64) {
+        self.changes = changes;
+    }
+
+    fn is_steady(&self) -> bool {
+        self.changes <= self.changes_shown
+    }
+
+    /// Takes over the list of a runtime's pods. `runtime`: its number.
+    pub fn set_pods(&mut self, runtime: usize, pods: &[Pod], now_ns: u64) {
+        self.pods.set(runtime, pods, now_ns);
+    }
+
+    /// A runtime answers, so that names of the node's pods can come.
+    pub fn runtime_answers(&mut self, runtime: usize, node: usize) {
+        self.runtimes.insert(runtime, node);
+    }
+
+    /// A runtime does not answer any more.
+    pub fn runtime_is_lost(&mut self, runtime: usize) {
+        self.runtimes.remove(&runtime);
+    }
+
+    /// Takes over what is behind the tunnels of each node.
+    pub fn set_subnets(&mut self, subnets: Vec<Vec<RemoteSubnet>>) {
+        self.subnets = subnets;
+    }
+
+    /// The VTEP behind which a node's routes see the address.
+    #[must_use]
+    pub fn vtep_of(&self, address: IpAddr) -> Option<IpAddr> {
+        self.subnets
+            .iter()
+            .find_map(|subnets| vtep_of(subnets, address))
+    }
+
+    /// Names remote pods and nodes by what the Kubernetes API will tell.
+    /// `epoch_ns`: UTC nanoseconds at CLOCK_MONOTONIC zero.
+    pub fn use_cluster(&mut self, epoch_ns: i128) {
+        self.cluster = Some(Cluster::new(epoch_ns));
+    }
+
+    /// Takes over what the Kubernetes API tells.
+    pub fn update_cluster(&mut self, update: ClusterUpdate, now_ns: u64) {
+        if let Some(cluster) = &mut self.cluster {
+            cluster.apply(update, now_ns);
+        }
+    }
+
+    /// The pod on another node that had the address at a time, by the API.
+    #[must_use]
+    pub fn remote_pod(&self, address: IpAddr, ts_ns: u64) -> Option<&Arc<RemotePod>> {
+        // The looks at the nodes know their own addresses better, and when
+        // they are not certain, the API is not either.
+        if self.addresses.is_known(address) {
+            return None;
+        }
+        self.cluster.as_ref()?.pod_by_address(address, ts_ns)
+    }
+
+    /// The node that has the address, by the API.
+    #[must_use]
+    pub fn remote_node(&self, address: IpAddr) -> Option<&Arc<str>> {
+        self.cluster.as_ref()?.node_by_address(address)
+    }
+
+    /// The node whose pods have addresses like this one, by the API.
+    #[must_use]
+    pub fn node_of_range(&self, address: IpAddr) -> Option<&Arc<str>> {
+        self.cluster.as_ref()?.node_by_pod_range(address)
+    }
+
+    /// The cgroups that packets have shown.
+    pub fn sockets(&mut self) -> &mut Sockets {
+        &mut self.sockets
+    }
+
+    /// The pod that a namespace belongs to, or the best name there is for it.
+    #[must_use]
+    pub fn pod(&self, netns: u64) -> Arc<str> {
+        if let Some(pod) = self.known_pod(netns) {
+            return pod;
+        }
+        self.namespaces.get(&netns).map_or_else(
+            || format!("netns-cookie:{netns}").into(),
+            |known| Arc::clone(&known.info.fallback),
+        )
+    }
+
+    /// The pod that a namespace belongs to, if that is known.
+    #[must_use]
+    pub fn known_pod(&self, netns: u64) -> Option<Arc<str>> {
+        let info = self.namespaces.get(&netns).map(|known| &known.info);
+        if let Some(given) = info.and_then(|info| info.given.as_ref()) {
+            return Some(Arc::clone(given));
+        }
+        let by_uid = || self.pods.by_uid(info?.pod_uid.as_deref()?);
+        let pod = self.pods.by_netns(netns).or_else(by_uid)?;
+        Some(Arc::clone(&pod.full))
+    }
+
+    /// Whose a socket is, by its cgroup.
+    #[must_use]
+    pub fn socket_owner(&self, cgroup: u64) -> SocketOwner {
+        self.sockets.owner(cgroup, &self.pods)
+    }
+
+    /// Whose an address was at a time, if that is certain.
+    #[must_use]
+    pub fn holder_at(&self, address: IpAddr, ts_ns: u64) -> Option<Holder> {
+        self.addresses.holder_at(address, ts_ns, self.is_steady())
+    }
+
+    /// Whose an address is by the last look, if it was not yet somebody else's
+    /// at a time.
+    #[must_use]
+    pub fn likely_holder_at(&self, address: IpAddr, ts_ns: u64) -> Option<Holder> {
+        self.addresses.holder_at(address, ts_ns, true)
+    }
+
+    /// Whether the next look will tell whose the address was at a time.
+    #[must_use]
+    pub fn is_in_doubt(&self, address: IpAddr, ts_ns: u64) -> bool {
+        !self.is_steady()
+            && self.holder_at(address, ts_ns).is_none()
+            && self.likely_holder_at(address, ts_ns).is_some()
+    }
+
+    /// Whether a pod's namespace has, or had, the address, by the looks at the
+    /// node or by the runtime.
+    #[must_use]
+    pub fn is_of(&self, address: IpAddr, netns: u64) -> bool {
+        let pod = self.pods.by_netns(netns);
+        if pod.is_some_and(|pod| pod.addresses.contains(&address)) {
+            return true;
+        }
+        let node = self.namespaces.get(&netns).map(|known| known.info.node);
+        node.is_some_and(|node| {
+            let netns = Some(netns);
+            self.addresses.is_of(address, Holder { node, netns })
+        })
+    }
+
+    /// Whether the sockets of the namespace's containers were watched at a time.
+    #[must_use]
+    pub fn was_watched(&self, netns: u64, ts_ns: u64) -> bool {
+        let known = self.namespaces.get(&netns);
+        known.is_some_and(|known| known.watched_ns.is_some_and(|since| since <= ts_ns))
+    }
+
+    /// Whether there is anything new whose name may come yet: a quick answer
+    /// for the many packets of a quiet node.
+    #[must_use]
+    pub fn is_waiting(&self, now_ns: u64) -> bool {
+        let newest_ns = self.newest_ns.max(self.sockets.newest_ns());
+        !self.is_steady() || now_ns.saturating_sub(newest_ns) < NAME_WAIT_NS
+    }
+
+    /// Whether the namespace is so new that its addresses may come yet.
+    #[must_use]
+    pub fn is_new(&self, netns: u64, now_ns: u64) -> bool {
+        self.namespaces
+            .get(&netns)
+            .is_some_and(|known| now_ns.saturating_sub(known.first_ns) < NAME_WAIT_NS)
+    }
+
+    /// Whether the namespace's name may come yet.
+    #[must_use]
+    pub fn awaits_pod(&self, netns: u64, now_ns: u64) -> bool {
+        if self.known_pod(netns).is_some() {
+            return false;
+        }
+        let node = self.namespaces.get(&netns).map(|known| known.info.node);
+        node.is_some_and(|node| self.is_fed(node)) && self.is_new(netns, now_ns)
+    }
+
+    /// Whether the socket owner's name may come yet.
+    #[must_use]
+    pub fn awaits_socket(&self, cgroup: u64, now_ns: u64) -> bool {
+        let since = self.sockets.awaited_since(cgroup, &self.pods);
+        !self.runtimes.is_empty()
+            && since.is_some_and(|since| now_ns.saturating_sub(since) < NAME_WAIT_NS)
+    }
+
+    fn is_fed(&self, node: usize) -> bool {
+        self.runtimes.values().any(|served| *served == node)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn look(directory: &mut Directory, cookies: &[u64], second: u64) {
+        let infos = cookies.iter().map(|cookie| NamespaceInfo {
+            cookie: *cookie,
+            fallback: format!("netns:{cookie}").into(),
+            pod_uid: Some(format!("uid-{cookie}")),
+            ..NamespaceInfo::default()
+        });
+        let time = LookTime {
+            began_ns: second * NAME_WAIT_NS,
+            ended_ns: second * NAME_WAIT_NS,
+            ..LookTime::default()
+        };
+        directory.look(infos.collect(), &HashSet::new(), time);
+    }
+
+    fn pod(name: &str, cookie: Option<u64>, uid: &str) -> Pod {
+        Pod {
+            namespace: "default".into(),
+            name: name.into(),
+            uid: uid.into(),
+            netns_cookie: cookie,
+            ..Pod::default()
+        }
+    }
+
+    #[test]
+    fn namespace_is_called_by_its_pod_as_soon_as_that_is_known() {
+        let mut directory = Directory::default();
+        look(&mut directory, &[5, 6], 1);
+        assert_eq!(directory.pod(5).as_ref(), "netns:5");
+        assert_eq!(directory.known_pod(5), None);
+        directory.set_pods(0, &[pod("a", Some(5), "x"), pod("b", None, "uid-6")], 2);
+        assert_eq!(directory.pod(5).as_ref(), "default/a");
+        assert_eq!(directory.pod(6).as_ref(), "default/b");
+    }
+
+    #[test]
+    fn new_name_is_waited_for_only_where_one_can_come() {
+        let mut directory = Directory::default();
+        look(&mut directory, &[5], 1);
+        assert!(!directory.awaits_pod(5, NAME_WAIT_NS));
+        directory.runtime_answers(0, 0);
+        assert!(directory.awaits_pod(5, NAME_WAIT_NS));
+        assert!(!directory.awaits_pod(5, 2 * NAME_WAIT_NS));
+        directory.set_pods(0, &[pod("a", Some(5), "x")], 2);
+        assert!(!directory.awaits_pod(5, NAME_WAIT_NS));
+    }
+
+    #[test]
+    fn namespaces_gone_are_known_for_a_while() {
+        let mut directory = Directory::default();
+        look(&mut directory, &[5], 1);
+        look(&mut directory, &[], 2);
+        assert_eq!(directory.pod(5).as_ref(), "netns:5");
+        look(&mut directory, &[], 62);
+        assert_eq!(directory.pod(5).as_ref(), "netns-cookie:5");
+    }
+}

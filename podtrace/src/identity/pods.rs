@@ -1,0 +1,188 @@
+//! The pods and containers of the traced nodes, those just gone included.
+use std::{collections::HashMap, net::IpAddr, sync::Arc};
+
+use super::pod::Pod;
+use crate::output::sanitize::sanitize;
+
+/// How long a pod that is gone is remembered for late events, in nanoseconds.
+const REMEMBER_NS: u64 = 60_000_000_000;
+
+/// A pod's names, safe for a terminal.
+#[derive(Debug, PartialEq, Eq)]
+pub struct PodName {
+    /// `namespace/name`.
+    pub full: Arc<str>,
+    /// UID of the pod object.
+    pub uid: Arc<str>,
+    /// Its addresses; those it had if it is down.
+    pub addresses: Vec<IpAddr>,
+}
+
+/// A container's names, safe for a terminal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ContainerName {
+    /// The pod it is part of.
+    pub pod: Arc<PodName>,
+    /// Its name within the pod.
+    pub name: Arc<str>,
+}
+
+/// What is known under some key, and since when it is gone.
+#[derive(Clone, Debug)]
+struct Known<T> {
+    runtime: usize,
+    value: T,
+    gone_ns: Option<u64>,
+}
+
+/// Pods by what never changes hands: namespace cookie, uid, container id.
+#[derive(Clone, Debug, Default)]
+pub struct Pods {
+    by_netns: HashMap<u64, Known<Arc<PodName>>>,
+    by_uid: HashMap<String, Known<Arc<PodName>>>,
+    containers: HashMap<String, Known<ContainerName>>,
+}
+
+impl Pods {
+    /// Takes over the list of a runtime's pods: what it lacks is gone since
+    /// `now_ns`.
+    pub fn set(&mut self, runtime: usize, pods: &[Pod], now_ns: u64) {
+        mark_gone(&mut self.by_netns, runtime, now_ns);
+        mark_gone(&mut self.by_uid, runtime, now_ns);
+        mark_gone(&mut self.containers, runtime, now_ns);
+        for pod in pods {
+            let had = pod.netns_cookie.and_then(|cookie| self.by_netns(cookie));
+            let name = Arc::new(PodName {
+                full: sanitize(&pod.full_name()).into(),
+                uid: sanitize(&pod.uid).into(),
+                addresses: match had {
+                    Some(had) if pod.addresses.is_empty() => had.addresses.clone(),
+                    _ => pod.addresses.clone(),
+                },
+            });
+            if let Some(cookie) = pod.netns_cookie {
+                insert(&mut self.by_netns, runtime, cookie, Arc::clone(&name));
+            }
+            insert(
+                &mut self.by_uid,
+                runtime,
+                pod.uid.clone(),
+                Arc::clone(&name),
+            );
+            let sandbox = [(pod.sandbox_id.as_str(), "sandbox")].into_iter();
+            let containers = pod.containers.iter();
+            for (id, container) in
+                sandbox.chain(containers.map(|one| (one.id.as_str(), one.name.as_str())))
+            {
+                let container = ContainerName {
+                    pod: Arc::clone(&name),
+                    name: sanitize(container).into(),
+                };
+                insert(&mut self.containers, runtime, id.to_owned(), container);
+            }
+        }
+        forget(&mut self.by_netns, now_ns);
+        forget(&mut self.by_uid, now_ns);
+        forget(&mut self.containers, now_ns);
+    }
+
+    /// The pod whose network namespace has this cookie.
+    #[must_use]
+    pub fn by_netns(&self, cookie: u64) -> Option<&Arc<PodName>> {
+        self.by_netns.get(&cookie).map(|known| &known.value)
+    }
+
+    /// The pod with this uid.
+    #[must_use]
+    pub fn by_uid(&self, uid: &str) -> Option<&Arc<PodName>> {
+        self.by_uid.get(uid).map(|known| &known.value)
+    }
+
+    /// The container with this id, a pod's sandbox included.
+    #[must_use]
+    pub fn container(&self, id: &str) -> Option<&ContainerName> {
+        self.containers.get(id).map(|known| &known.value)
+    }
+}
+
+fn mark_gone<K, T>(map: &mut HashMap<K, Known<T>>, runtime: usize, now_ns: u64) {
+    for known in map.values_mut().filter(|known| known.runtime == runtime) {
+        known.gone_ns.get_or_insert(now_ns);
+    }
+}
+
+fn insert<K: std::hash::Hash + Eq, T>(
+    map: &mut HashMap<K, Known<T>>,
+    runtime: usize,
+    key: K,
+    value: T,
+) {
+    let known = Known {
+        runtime,
+        value,
+        gone_ns: None,
+    };
+    map.insert(key, known);
+}
+
+fn forget<K, T>(map: &mut HashMap<K, Known<T>>, now_ns: u64) {
+    map.retain(|_, known| {
+        known
+            .gone_ns
+            .is_none_or(|gone| now_ns.saturating_sub(gone) < REMEMBER_NS)
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::identity::pod::Container;
+
+    fn pod(name: &str, cookie: u64) -> Pod {
+        Pod {
+            namespace: "default".into(),
+            name: name.into(),
+            uid: format!("uid-{name}"),
+            sandbox_id: format!("sandbox-{name}"),
+            netns_cookie: Some(cookie),
+            containers: vec![Container {
+                id: format!("id-{name}"),
+                name: "web\u{1b}".into(),
+                ..Container::default()
+            }],
+            ..Pod::default()
+        }
+    }
+
+    #[test]
+    fn pods_are_found_by_what_never_changes_hands() {
+        let mut pods = Pods::default();
+        pods.set(0, &[pod("a", 1), pod("b", 2)], 0);
+        assert_eq!(pods.by_netns(2).unwrap().full.as_ref(), "default/b");
+        assert_eq!(pods.by_uid("uid-a").unwrap().full.as_ref(), "default/a");
+        let container = pods.container("id-a").unwrap();
+        assert_eq!(container.name.as_ref(), "web\u{fffd}");
+        assert_eq!(container.pod.full.as_ref(), "default/a");
+        assert!(pods.container("sandbox-b").is_some() && pods.by_netns(3).is_none());
+    }
+
+    #[test]
+    fn pods_gone_are_known_for_a_while_and_runtimes_do_not_mix() {
+        let mut pods = Pods::default();
+        let address: IpAddr = "10.244.1.2".parse().unwrap();
+        let up = Pod {
+            addresses: vec![address],
+            ..pod("a", 1)
+        };
+        pods.set(0, &[up], 0);
+        // It went down.
+        pods.set(0, &[pod("a", 1)], 0);
+        assert_eq!(pods.by_netns(1).unwrap().addresses, [address]);
+        pods.set(1, &[pod("b", 2)], 0);
+        pods.set(0, &[], 5);
+        assert!(pods.by_netns(1).is_some());
+        pods.set(0, &[], 5 + REMEMBER_NS);
+        assert!(pods.by_netns(1).is_none() && pods.container("id-a").is_none());
+        assert!(pods.by_netns(2).is_some());
+    }
+}

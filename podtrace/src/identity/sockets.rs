@@ -1,0 +1,181 @@
+//! Whose the socket behind a packet is, by the id of its cgroup.
+use std::{collections::HashMap, sync::Arc};
+
+use podtrace_ebpf::record::{CGROUP_NONE, CGROUP_ROOT};
+
+use super::{
+    cgroup::parse_path,
+    cgroupfs::CgroupPath,
+    pods::{ContainerName, Pods},
+};
+use crate::output::sanitize::sanitize;
+
+/// Whose a socket is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SocketOwner {
+    /// No socket owns the packet: it is forwarded, or made by the kernel.
+    None,
+    /// The root cgroup: the kernel's own sockets and processes in no cgroup.
+    Root,
+    /// The kernel itself: it made the packet, a reply to a ping say.
+    Kernel,
+    /// A container of a pod that the runtime knows.
+    Container(ContainerName),
+    /// A container that no runtime told of, by its id.
+    UnnamedContainer(Arc<str>),
+    /// A process in no container, by its cgroup.
+    Process(Arc<str>),
+    /// The cgroup was gone before it could be looked up; its id.
+    Gone(u64),
+    /// The cgroup could not be looked up, or does not tell; its id.
+    Unknown(u64),
+}
+
+/// What a cgroup id was found to stand for.
+#[derive(Clone, Debug)]
+struct Cgroup {
+    /// When a packet first showed it, nanoseconds of CLOCK_MONOTONIC.
+    since_ns: u64,
+    state: State,
+}
+
+#[derive(Clone, Debug)]
+enum State {
+    Container(Arc<str>),
+    Process(Arc<str>),
+    Gone,
+    /// It could not be looked up.
+    Failed,
+}
+
+/// The cgroups that packets have shown. Ids are never reused.
+#[derive(Clone, Debug, Default)]
+pub struct Sockets {
+    cgroups: HashMap<u64, Cgroup>,
+    newest_ns: u64,
+    /// Whether containers have no cgroup v2 of their own, so that their
+    /// sockets are in the root's.
+    root_is_shared: bool,
+}
+
+impl Sockets {
+    /// When the newest cgroup was first seen.
+    #[must_use]
+    pub fn newest_ns(&self) -> u64 {
+        self.newest_ns
+    }
+
+    /// A cgroup was looked up when an event of that time showed it for the
+    /// first time.
+    pub fn learn(&mut self, cgroup: u64, path: &CgroupPath, ts_ns: u64) {
+        let state = match path {
+            CgroupPath::Unknown => State::Failed,
+            CgroupPath::Gone => State::Gone,
+            CgroupPath::At(path) => match parse_path(path).container_id {
+                Some(id) => State::Container(id.into()),
+                None => State::Process(sanitize(path).into()),
+            },
+        };
+        let since_ns = ts_ns;
+        self.cgroups.insert(cgroup, Cgroup { since_ns, state });
+        self.newest_ns = self.newest_ns.max(ts_ns);
+    }
+
+    /// Forgets all: they are shown again.
+    pub fn clear(&mut self) {
+        self.cgroups.clear();
+    }
+
+    /// Says whether the root cgroup holds containers too.
+    pub fn share_root(&mut self, shared: bool) {
+        self.root_is_shared = shared;
+    }
+
+    /// Whose the socket is.
+    #[must_use]
+    pub fn owner(&self, cgroup: u64, pods: &Pods) -> SocketOwner {
+        match cgroup {
+            CGROUP_NONE => return SocketOwner::None,
+            CGROUP_ROOT if self.root_is_shared => return SocketOwner::Unknown(cgroup),
+            CGROUP_ROOT => return SocketOwner::Root,
+            _ => {}
+        }
+        match self.cgroups.get(&cgroup).map(|known| &known.state) {
+            Some(State::Container(id)) => match pods.container(id) {
+                Some(name) => SocketOwner::Container(name.clone()),
+                None => SocketOwner::UnnamedContainer(Arc::clone(id)),
+            },
+            Some(State::Process(path)) => SocketOwner::Process(Arc::clone(path)),
+            Some(State::Gone) => SocketOwner::Gone(cgroup),
+            Some(State::Failed) | None => SocketOwner::Unknown(cgroup),
+        }
+    }
+
+    /// When the owner was first seen, if its name can still become known.
+    #[must_use]
+    pub fn awaited_since(&self, cgroup: u64, pods: &Pods) -> Option<u64> {
+        let known = self.cgroups.get(&cgroup)?;
+        match &known.state {
+            State::Container(id) if pods.container(id).is_none() => Some(known.since_ns),
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::identity::pod::{Container, Pod};
+
+    const ID: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+
+    #[test]
+    fn owner_becomes_known_step_by_step() {
+        let (mut sockets, mut pods) = (Sockets::default(), Pods::default());
+        assert_eq!(sockets.owner(CGROUP_NONE, &pods), SocketOwner::None);
+        assert_eq!(sockets.owner(CGROUP_ROOT, &pods), SocketOwner::Root);
+        assert_eq!(sockets.owner(77, &pods), SocketOwner::Unknown(77));
+        assert_eq!(sockets.awaited_since(77, &pods), None);
+        let path = CgroupPath::At(format!("/kubepods/burstable/podx/{ID}"));
+        sockets.learn(77, &path, 5);
+        let unnamed = SocketOwner::UnnamedContainer(ID.into());
+        assert_eq!(sockets.owner(77, &pods), unnamed);
+        assert_eq!(sockets.awaited_since(77, &pods), Some(5));
+        let pod = Pod {
+            containers: vec![Container {
+                id: ID.into(),
+                name: "web".into(),
+                ..Container::default()
+            }],
+            ..Pod::default()
+        };
+        pods.set(0, &[pod], 7);
+        let SocketOwner::Container(name) = sockets.owner(77, &pods) else {
+            panic!("a container");
+        };
+        assert_eq!(name.name.as_ref(), "web");
+        assert_eq!(sockets.awaited_since(77, &pods), None);
+    }
+
+    #[test]
+    fn processes_and_cgroups_that_are_gone_are_final() {
+        let (mut sockets, pods) = (Sockets::default(), Pods::default());
+        let path = CgroupPath::At("/system.slice/sshd.service".into());
+        sockets.learn(8, &path, 1);
+        sockets.learn(9, &CgroupPath::Gone, 1);
+        sockets.learn(10, &CgroupPath::Unknown, 1);
+        let process = SocketOwner::Process("/system.slice/sshd.service".into());
+        assert_eq!(sockets.owner(8, &pods), process);
+        assert_eq!(sockets.owner(9, &pods), SocketOwner::Gone(9));
+        assert_eq!(sockets.owner(10, &pods), SocketOwner::Unknown(10));
+        assert!([8, 9, 10].map(|id| sockets.awaited_since(id, &pods)) == [None; 3]);
+    }
+
+    #[test]
+    fn root_that_holds_containers_too_tells_nothing() {
+        let (mut sockets, pods) = (Sockets::default(), Pods::default());
+        sockets.share_root(true);
+        let unknown = SocketOwner::Unknown(CGROUP_ROOT);
+        assert_eq!(sockets.owner(CGROUP_ROOT, &pods), unknown);
+    }
+}

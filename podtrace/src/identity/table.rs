@@ -1,0 +1,71 @@
+//! Pods named by a table that the user gives (`--pods`).
+use std::{collections::HashMap, path::Path, sync::Arc};
+
+use thiserror::Error;
+
+use crate::output::sanitize::sanitize;
+
+/// A table of pods by the name of their network namespace.
+#[derive(Clone, Debug, Default)]
+pub struct PodTable {
+    pods: HashMap<String, Arc<str>>,
+}
+
+/// A line of a pod table that cannot be read.
+#[derive(Debug, Error, PartialEq, Eq)]
+#[error("line {line} of the pod table is not `NETNS NAMESPACE/POD`: {text}")]
+pub struct PodTableError {
+    line: usize,
+    text: String,
+}
+
+impl PodTable {
+    /// Reads lines of `NETNS NAMESPACE/POD`; `#` starts a comment.
+    ///
+    /// # Errors
+    /// When a line has another form.
+    pub fn parse(text: &str) -> Result<Self, PodTableError> {
+        let mut pods = HashMap::new();
+        for (number, line) in text.lines().enumerate() {
+            let content = line.split('#').next().unwrap_or_default();
+            let mut words = content.split_whitespace();
+            match (words.next(), words.next(), words.next()) {
+                (None, ..) => {}
+                (Some(netns), Some(pod), None) if pod.contains('/') => {
+                    pods.insert(netns.to_owned(), sanitize(pod).into());
+                }
+                _ => {
+                    return Err(PodTableError {
+                        line: number + 1,
+                        text: sanitize(line),
+                    });
+                }
+            }
+        }
+        Ok(Self { pods })
+    }
+
+    /// The pod of the namespace with this name or path.
+    #[must_use]
+    pub fn pod(&self, netns: &str) -> Option<&Arc<str>> {
+        let name = Path::new(netns).file_name()?;
+        self.pods.get(name.to_str()?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn table_lines_are_read_and_checked() {
+        let table = PodTable::parse("# lab\nnode1-pod1 default/mypod1\n\n b x/y # more\n").unwrap();
+        assert_eq!(table.pods["node1-pod1"].as_ref(), "default/mypod1");
+        assert_eq!(table.pods.len(), 2);
+        assert_eq!(table.pod("/run/netns/b").unwrap().as_ref(), "x/y");
+        assert_eq!(table.pod("c"), None);
+        for bad in ["a", "a b", "a b/c d"] {
+            assert_eq!(PodTable::parse(bad).unwrap_err().line, 1);
+        }
+    }
+}
