@@ -8,6 +8,9 @@ use std::collections::HashMap;
 
 use thiserror::Error;
 
+/// Where the running kernel shows its own.
+pub const BTF_PATH: &str = "/sys/kernel/btf/vmlinux";
+
 const MAGIC: u16 = 0xeb9f;
 const KIND_STRUCT: u32 = 4;
 const KIND_UNION: u32 = 5;

@@ -1,70 +1,33 @@
 //! Loading the embedded object, attaching and detaching taps, reading counters.
-use std::{collections::BTreeMap, fs, io};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs::{self, File},
+    io,
+    path::Path,
+};
 
 use aya::{
     Ebpf, EbpfLoader,
     maps::{Array, MapData, MapError, PerCpuHashMap, PerCpuValues, RingBuf},
     programs::{
-        LinkOrder, ProgramError, SchedClassifier, TcAttachType,
+        CgroupAttachMode, CgroupSkb, CgroupSkbAttachType, LinkOrder, Program, ProgramError,
+        SchedClassifier, TcAttachType,
+        cgroup_skb::CgroupSkbLink,
         tc::{SchedClassifierLink, TcAttachOptions},
     },
     util::nr_cpus,
 };
-use podtrace_ebpf::config::{self, Counters, TapKey, TapState};
-use thiserror::Error;
+use nix::net::if_::if_indextoname;
+use podtrace_ebpf::config::{self, TapCounters, TapKey, TapState};
 
 use super::{
-    btf::{Btf, BtfError},
+    ProbeError,
+    btf::{BTF_PATH, Btf},
     maps::{Key, State},
 };
-use crate::node::netns::{NetNs, NetNsError};
+use crate::node::netns::NetNs;
 
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/podtrace-ebpf"));
-const BTF_PATH: &str = "/sys/kernel/btf/vmlinux";
-
-/// Why the kernel side could not be loaded or attached.
-#[derive(Debug, Error)]
-pub enum ProbeError {
-    /// Built with `AYA_BUILD_SKIP`.
-    #[error("this podtrace was built without its kernel programs (AYA_BUILD_SKIP)")]
-    NoObject,
-    /// The kernel's types could not be read.
-    #[error("failed to read {BTF_PATH}")]
-    BtfRead(#[source] io::Error),
-    /// The kernel's types do not have what we look for.
-    #[error(transparent)]
-    Btf(#[from] BtfError),
-    /// The object was refused.
-    #[error("failed to load the kernel programs")]
-    Load(#[from] aya::EbpfError),
-    /// A program was refused or could not be attached.
-    #[error("failed to {operation}")]
-    Program {
-        /// What was tried, with its object.
-        operation: String,
-        /// The kernel's answer, with the verifier's log.
-        #[source]
-        source: Box<ProgramError>,
-    },
-    /// A map operation failed.
-    #[error("failed to {operation}")]
-    Map {
-        /// What was tried.
-        operation: String,
-        /// The kernel's answer.
-        #[source]
-        source: MapError,
-    },
-    /// The object lacks a program or map: a build mistake.
-    #[error("the kernel object has no {0}")]
-    Missing(&'static str),
-    /// The namespace could not be entered.
-    #[error(transparent)]
-    NetNs(#[from] NetNsError),
-    /// The number of CPUs is not known.
-    #[error("failed to read {0}")]
-    Cpus(&'static str, #[source] io::Error),
-}
 
 /// How to load.
 #[derive(Clone, Debug)]
@@ -85,8 +48,10 @@ pub struct Probe {
     taps: PerCpuHashMap<MapData, Key, State>,
     active: Array<MapData, u32>,
     attached: BTreeMap<u32, Attached>,
+    /// By path below the root of the cgroup tree.
+    cgroups: BTreeMap<String, CgroupSkbLink>,
     /// Counters of interfaces whose taps are gone.
-    gone: BTreeMap<u32, [Counters; 2]>,
+    gone: BTreeMap<u32, TapCounters>,
 }
 
 struct Attached {
@@ -125,13 +90,12 @@ impl Probe {
             .map_max_entries(config::MAP_TAPS, options.max_interfaces)
             .load(OBJECT)?;
         for name in [config::PROGRAM_INGRESS, config::PROGRAM_EGRESS] {
-            program(&mut ebpf, name)?
-                .load()
-                .map_err(|source| ProbeError::Program {
-                    operation: format!("load program {name}"),
-                    source: Box::new(source),
-                })?;
+            let loaded = program::<SchedClassifier>(&mut ebpf, name)?.load();
+            loaded.map_err(|source| refused(format!("load program {name}"), source))?;
         }
+        let name = config::PROGRAM_SOCKET;
+        let loaded = program::<CgroupSkb>(&mut ebpf, name)?.load();
+        loaded.map_err(|source| refused(format!("load program {name}"), source))?;
         let channel = Channel {
             ring: take(&mut ebpf, config::MAP_EVENTS)?,
             wake: take(&mut ebpf, config::MAP_WAKE)?,
@@ -143,6 +107,7 @@ impl Probe {
             taps,
             active,
             attached: BTreeMap::new(),
+            cgroups: BTreeMap::new(),
             gone: BTreeMap::new(),
         };
         Ok((probe, channel))
@@ -150,7 +115,8 @@ impl Probe {
 
     /// Attaches both programs, first in the chain, to an interface.
     ///
-    /// `interface` is the number its records will carry.
+    /// `name` is for errors: an interface may be renamed at any time, and its
+    /// index stays. `interface` is the number its records will carry.
     ///
     /// # Errors
     /// When the interface is gone or the kernel refuses.
@@ -167,31 +133,51 @@ impl Probe {
             zero: 0,
         };
         self.register(key, interface)?;
-        let mut links = Vec::with_capacity(2);
-        for (program_name, direction) in [
-            (config::PROGRAM_INGRESS, TcAttachType::Ingress),
-            (config::PROGRAM_EGRESS, TcAttachType::Egress),
-        ] {
-            let program = program(&mut self.ebpf, program_name)?;
-            let link = netns.run(|| {
-                let order = TcAttachOptions::TcxOrder(LinkOrder::first());
-                let id = program.attach_with_options(name, direction, order)?;
-                program.take_link(id)
-            })?;
-            match link {
-                Ok(link) => links.push(link),
-                Err(source) => {
-                    drop(links);
-                    self.unregister(&key)?;
-                    return Err(ProbeError::Program {
-                        operation: format!("attach to {name} in {}", netns.name),
-                        source: Box::new(source),
-                    });
-                }
+        let operation = || format!("attach to {name} in {}", netns.name);
+        let links = match netns.run(|| attach(&mut self.ebpf, ifindex, operation)) {
+            Ok(links) => links,
+            Err(error) => Err(error.into()),
+        };
+        match links {
+            Ok(links) => {
+                self.attached.insert(interface, Attached { key, links });
+                Ok(())
+            }
+            Err(error) => {
+                self.retire(interface, &key)?;
+                Err(error)
             }
         }
-        self.attached.insert(interface, Attached { key, links });
+    }
+
+    /// Watches the sockets of a cgroup and of all below it. The cgroup is named
+    /// by its path below the root of the tree, `directory` is where that is.
+    ///
+    /// # Errors
+    /// When the cgroup is gone or the kernel refuses.
+    pub fn attach_cgroup(&mut self, cgroup: &str, directory: &Path) -> Result<(), ProbeError> {
+        let operation = || format!("watch the sockets of cgroup {cgroup}");
+        let directory = File::open(directory)
+            .map_err(|source| ProbeError::Cgroup(cgroup.to_owned(), source))?;
+        let program: &mut CgroupSkb = program(&mut self.ebpf, config::PROGRAM_SOCKET)?;
+        // A link always shares the hook with others, and takes no flag to say so.
+        let mode = CgroupAttachMode::Single;
+        let link = program
+            .attach(directory, CgroupSkbAttachType::Ingress, mode)
+            .and_then(|id| program.take_link(id))
+            .map_err(|source| refused(operation(), source))?;
+        self.cgroups.insert(cgroup.to_owned(), link);
         Ok(())
+    }
+
+    /// The cgroups whose sockets are watched.
+    pub fn cgroups(&self) -> impl Iterator<Item = &str> {
+        self.cgroups.keys().map(String::as_str)
+    }
+
+    /// Lets go of the cgroups that are not among these.
+    pub fn retain_cgroups(&mut self, there: &BTreeSet<String>) {
+        self.cgroups.retain(|cgroup, _| there.contains(cgroup));
     }
 
     fn register(&mut self, key: TapKey, interface: u32) -> Result<(), ProbeError> {
@@ -228,9 +214,17 @@ impl Probe {
             return Ok(());
         };
         drop(links);
-        let counters = self.read(&key)?;
-        self.gone.insert(interface, counters);
-        self.unregister(&key)
+        self.retire(interface, &key)
+    }
+
+    /// Unregisters a tap that is detached. What it has seen stays counted: an
+    /// interface may vanish when only one of its directions is attached.
+    fn retire(&mut self, interface: u32, key: &TapKey) -> Result<(), ProbeError> {
+        let counters = self.read(key)?;
+        if counters.iter().any(|one| one.seen > 0) {
+            self.gone.insert(interface, counters);
+        }
+        self.unregister(key)
     }
 
     /// Lets the taps begin, those that are attached later too.
@@ -261,15 +255,15 @@ impl Probe {
         for attached in self.attached.values_mut() {
             attached.links.clear();
         }
+        self.cgroups.clear();
         stopped
     }
 
-    /// Counters of every interface that has or had taps, by its number:
-    /// ingress, egress.
+    /// Counters of every interface that has or had taps, by its number.
     ///
     /// # Errors
     /// When the map cannot be read.
-    pub fn counters(&self) -> Result<BTreeMap<u32, [Counters; 2]>, ProbeError> {
+    pub fn counters(&self) -> Result<BTreeMap<u32, TapCounters>, ProbeError> {
         let mut all = self.gone.clone();
         for (interface, attached) in &self.attached {
             all.insert(*interface, self.read(&attached.key)?);
@@ -277,7 +271,7 @@ impl Probe {
         Ok(all)
     }
 
-    fn read(&self, key: &TapKey) -> Result<[Counters; 2], ProbeError> {
+    fn read(&self, key: &TapKey) -> Result<TapCounters, ProbeError> {
         let values = self
             .taps
             .get(&Key(*key), 0)
@@ -285,7 +279,7 @@ impl Probe {
                 operation: "read the counters".into(),
                 source,
             })?;
-        let mut sum = [Counters::default(); 2];
+        let mut sum = TapCounters::default();
         for State(state) in values.iter() {
             for (sum, one) in sum.iter_mut().zip(&state.counters) {
                 sum.seen += one.seen;
@@ -302,13 +296,47 @@ impl Probe {
     }
 }
 
-fn program<'a>(
-    ebpf: &'a mut Ebpf,
-    name: &'static str,
-) -> Result<&'a mut SchedClassifier, ProbeError> {
+/// Attaches both programs to an interface of the calling thread's namespace.
+fn attach(
+    ebpf: &mut Ebpf,
+    ifindex: u32,
+    operation: impl Fn() -> String,
+) -> Result<Vec<SchedClassifierLink>, ProbeError> {
+    let no_name = |error: io::Error| refused(operation(), error.into());
+    let name = if_indextoname(ifindex).map_err(|errno| no_name(errno.into()))?;
+    let name = name
+        .into_string()
+        .map_err(|error| no_name(io::Error::new(io::ErrorKind::InvalidData, error)))?;
+    let mut links = Vec::with_capacity(2);
+    // The kernel takes some 10 ms for each: a new pod's first packet goes out.
+    for (program_name, direction) in [
+        (config::PROGRAM_EGRESS, TcAttachType::Egress),
+        (config::PROGRAM_INGRESS, TcAttachType::Ingress),
+    ] {
+        let program = program::<SchedClassifier>(ebpf, program_name)?;
+        let order = TcAttachOptions::TcxOrder(LinkOrder::first());
+        let link = program
+            .attach_with_options(&name, direction, order)
+            .and_then(|id| program.take_link(id));
+        links.push(link.map_err(|source| refused(operation(), source))?);
+    }
+    Ok(links)
+}
+
+fn program<'a, P>(ebpf: &'a mut Ebpf, name: &'static str) -> Result<&'a mut P, ProbeError>
+where
+    &'a mut P: TryFrom<&'a mut Program>,
+{
     ebpf.program_mut(name)
         .and_then(|program| program.try_into().ok())
         .ok_or(ProbeError::Missing(name))
+}
+
+fn refused(operation: String, source: ProgramError) -> ProbeError {
+    ProbeError::Program {
+        operation,
+        source: Box::new(source),
+    }
 }
 
 fn take<T>(ebpf: &mut Ebpf, name: &'static str) -> Result<T, ProbeError>

@@ -8,11 +8,18 @@ use aya::{
 };
 
 /// Capabilities that tracing needs: name, number (linux/capability.h), what for.
-const NEEDED: [(&str, u32, &str); 4] = [
+const NEEDED: [(&str, u32, &str); 7] = [
     ("CAP_BPF", 39, "load programs"),
     ("CAP_PERFMON", 38, "read kernel structures"),
     ("CAP_NET_ADMIN", 12, "attach to interfaces"),
+    (
+        "CAP_NET_BROADCAST",
+        11,
+        "hear of changes in pods' namespaces",
+    ),
     ("CAP_SYS_ADMIN", 21, "enter pods' network namespaces"),
+    ("CAP_SYS_PTRACE", 19, "find pods' network namespaces"),
+    ("CAP_DAC_READ_SEARCH", 2, "find a socket's cgroup by its id"),
 ];
 
 /// The needed capabilities that this process lacks, with their purpose.
@@ -22,6 +29,18 @@ const NEEDED: [(&str, u32, &str); 4] = [
 pub fn missing_capabilities() -> io::Result<Vec<String>> {
     let status = fs::read_to_string("/proc/self/status")?;
     Ok(missing_in(effective(&status).unwrap_or(0)))
+}
+
+/// The capabilities that this process lacks to look at the node without
+/// tracing it, with their purpose.
+///
+/// # Errors
+/// When `/proc/self/status` cannot be read.
+pub fn missing_to_look() -> io::Result<Vec<String>> {
+    let mut missing = missing_capabilities()?;
+    let to_look = ["CAP_SYS_ADMIN", "CAP_SYS_PTRACE"];
+    missing.retain(|text| to_look.iter().any(|name| text.starts_with(name)));
+    Ok(missing)
 }
 
 fn effective(status: &str) -> Option<u64> {

@@ -1,0 +1,71 @@
+//! What can go wrong on the kernel side.
+use std::io;
+
+use aya::{maps::MapError, programs::ProgramError};
+use thiserror::Error;
+
+use super::btf::{BTF_PATH, BtfError};
+use crate::node::netns::NetNsError;
+
+/// Why the kernel side could not be loaded or attached.
+#[derive(Debug, Error)]
+pub enum ProbeError {
+    /// Built with `AYA_BUILD_SKIP`.
+    #[error("this podtrace was built without its kernel programs (AYA_BUILD_SKIP)")]
+    NoObject,
+    /// The kernel's types could not be read.
+    #[error("failed to read {BTF_PATH}")]
+    BtfRead(#[source] io::Error),
+    /// The kernel's types do not have what we look for.
+    #[error(transparent)]
+    Btf(#[from] BtfError),
+    /// The object was refused.
+    #[error("failed to load the kernel programs")]
+    Load(#[from] aya::EbpfError),
+    /// A program was refused or could not be attached.
+    #[error("failed to {operation}")]
+    Program {
+        /// What was tried, with its object.
+        operation: String,
+        /// The kernel's answer, with the verifier's log.
+        #[source]
+        source: Box<ProgramError>,
+    },
+    /// A map operation failed.
+    #[error("failed to {operation}")]
+    Map {
+        /// What was tried.
+        operation: String,
+        /// The kernel's answer.
+        #[source]
+        source: MapError,
+    },
+    /// The object lacks a program or map: a build mistake.
+    #[error("the kernel object has no {0}")]
+    Missing(&'static str),
+    /// The namespace could not be entered.
+    #[error(transparent)]
+    NetNs(#[from] NetNsError),
+    /// A cgroup's directory could not be opened.
+    #[error("failed to open cgroup {0}")]
+    Cgroup(String, #[source] io::Error),
+    /// The number of CPUs is not known.
+    #[error("failed to read {0}")]
+    Cpus(&'static str, #[source] io::Error),
+}
+
+impl ProbeError {
+    /// Whether the interface was gone when it was to be attached to.
+    #[must_use]
+    pub fn is_vanished(&self) -> bool {
+        let mut cause: Option<&dyn std::error::Error> = Some(self);
+        while let Some(error) = cause {
+            let io = error.downcast_ref::<io::Error>();
+            if io.and_then(io::Error::raw_os_error) == Some(libc::ENODEV) {
+                return true;
+            }
+            cause = error.source();
+        }
+        false
+    }
+}
