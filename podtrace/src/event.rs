@@ -2,8 +2,8 @@
 use podtrace_ebpf::record::{Direction, Record, RecordError};
 
 use crate::{
-    node::discover::Place,
-    packet::{DecodeOptions, Packet, PacketKey},
+    node::place::Place,
+    packet::{DecodeOptions, Framing, Packet, PacketKey},
 };
 
 /// One packet seen by one tap.
@@ -19,6 +19,9 @@ pub struct Event {
     pub wire_len: u32,
     /// Segments of a GSO packet, else 0.
     pub gso_segments: u16,
+    /// Cgroup id of the socket that the packet belongs to
+    /// ([`Record::cgroup`]).
+    pub cgroup: u64,
     /// The packet's headers.
     pub packet: Packet,
     /// What it is recognised by at other hops.
@@ -49,7 +52,12 @@ impl Event {
         let place = places
             .get(record.interface)
             .ok_or(EventError::UnknownInterface(record.interface))?;
-        let mut packet = Packet::decode(record.data, record.wire_len, place.framing, options);
+        let framing = match record.direction {
+            Direction::Ingress | Direction::Egress => place.framing,
+            // A socket's packet starts with its IP header.
+            Direction::Socket => Framing::Ip,
+        };
+        let mut packet = Packet::decode(record.data, record.wire_len, framing, options);
         if let (None, None, Some(tci)) = (packet.tunnel, packet.vlan, record.vlan_tci) {
             packet.vlan = Some(tci & 0x0fff);
         }
@@ -59,6 +67,7 @@ impl Event {
             direction: record.direction,
             wire_len: record.wire_len,
             gso_segments: record.gso_segments,
+            cgroup: record.cgroup,
             key: packet.key(),
             packet,
         })
@@ -76,6 +85,13 @@ impl Places {
     pub fn add(&mut self, place: Place) -> u32 {
         self.places.push(place);
         u32::try_from(self.places.len() - 1).unwrap_or(u32::MAX)
+    }
+
+    /// Puts what is now known of an interface in the place of what was.
+    pub fn replace(&mut self, number: u32, place: Place) {
+        if let Some(known) = self.places.get_mut(number as usize) {
+            *known = place;
+        }
     }
 
     /// The interface of that number.

@@ -195,3 +195,11 @@ pub enum Transport {
     /// Not an IP packet.
     None,
 }
+
+/// Whether the address is valid on one link only (RFC 3927, RFC 4291).
+pub(crate) fn is_link_local(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(v4) => v4.is_link_local(),
+        IpAddr::V6(v6) => v6.is_unicast_link_local(),
+    }
+}

@@ -2,6 +2,7 @@
 //!
 //! Pure: no clock, no I/O; time is that of the events.
 pub mod builder;
+pub mod ends;
 pub mod reorder;
 pub mod rtt;
 
@@ -31,6 +32,9 @@ pub struct Hop {
     pub tunnel: Option<Tunnel>,
     /// TTL or hop limit here, of an IP packet.
     pub ttl: Option<u8>,
+    /// Cgroup id of the socket that the packet belongs to here
+    /// ([`podtrace_ebpf::record::Record::cgroup`]).
+    pub cgroup: u64,
 }
 
 impl Hop {
@@ -47,6 +51,7 @@ impl Hop {
                 Network::Ip(ip) => Some(ip.ttl),
                 _ => None,
             },
+            cgroup: event.cgroup,
         }
     }
 }
@@ -110,8 +115,13 @@ pub struct Path {
     pub outcome: Outcome,
     /// Equal packets were under way at once: a hop may belong to another.
     pub ambiguous: bool,
+    /// Hops may be missing: events were lost while it was under way, or the
+    /// trace ended before more could come.
+    pub incomplete: bool,
     /// For an echo reply: the round trip.
     pub round_trip: Option<RoundTrip>,
+    /// For an echo reply: cgroup of the socket that sent the request.
+    pub asker: Option<u64>,
 }
 
 impl Path {

@@ -25,6 +25,9 @@ enum Ends {
     Nothing,
 }
 
+const IPPROTO_TCP: u8 = 6;
+const IPPROTO_UDP: u8 = 17;
+
 /// An echo request and its reply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct EchoFlow {
@@ -36,6 +39,18 @@ pub struct EchoFlow {
     pub id: u16,
     /// Sequence number.
     pub sequence: u16,
+}
+
+impl PacketKey {
+    /// What stays of the key when addresses and ports are translated.
+    #[must_use]
+    pub fn without_ends(mut self) -> Self {
+        self.ends = Ends::Nothing;
+        if matches!(self.protocol, IPPROTO_TCP | IPPROTO_UDP) {
+            self.transport[0] = 0;
+        }
+        self
+    }
 }
 
 impl Packet {

@@ -1,7 +1,7 @@
 //! Echo requests and their replies: the round trip, split by interface.
 use std::collections::{HashMap, VecDeque};
 
-use podtrace_ebpf::record::Direction;
+use podtrace_ebpf::record::{CGROUP_NONE, Direction};
 
 use crate::{event::Event, packet::EchoFlow, path::Hop};
 
@@ -24,8 +24,8 @@ impl RoundTrip {
     }
 }
 
-/// Interface, direction and time of a request.
-type Seen = (u32, Direction, u64);
+/// Interface, direction, time and socket's cgroup of a request.
+type Seen = (u32, Direction, u64, u64);
 
 /// Where and when each echo request was seen.
 #[derive(Debug, Default)]
@@ -40,22 +40,33 @@ impl Requests {
         let Some((flow, false)) = event.packet.echo_pair() else {
             return;
         };
+        // A copy for a raw socket is no place on the way.
+        if event.direction == Direction::Socket {
+            return;
+        }
         let places = self.seen.entry(flow).or_insert_with(|| {
             self.order.push_back(flow);
             Vec::new()
         });
         // The same tap again: another request with the same numbers.
-        if places.iter().any(|(interface, direction, _)| {
+        if places.iter().any(|(interface, direction, ..)| {
             (*interface, *direction) == (event.interface, event.direction)
         }) {
             places.clear();
         }
-        places.push((event.interface, event.direction, event.ts_ns));
+        places.push((event.interface, event.direction, event.ts_ns, event.cgroup));
         if self.order.len() > REQUESTS_MAX
             && let Some(oldest) = self.order.pop_front()
         {
             self.seen.remove(&oldest);
         }
+    }
+
+    /// Cgroup of the socket that sent the request, if it showed.
+    #[must_use]
+    pub fn asker(&self, flow: &EchoFlow) -> Option<u64> {
+        let (.., cgroup) = self.seen.get(flow)?.first()?;
+        (*cgroup != CGROUP_NONE).then_some(*cgroup)
     }
 
     /// The round trip that a reply ends.
@@ -66,8 +77,10 @@ impl Requests {
             .iter()
             .enumerate()
             .filter(|(n, (interface, ..))| seen[..*n].iter().all(|(other, ..)| other != interface))
-            .filter_map(|(_, (interface, _, sent))| {
-                let hop = reply.iter().rfind(|hop| hop.interface == *interface)?;
+            .filter_map(|(_, (interface, _, sent, _))| {
+                let hop = reply.iter().rfind(|hop| {
+                    hop.interface == *interface && hop.direction != Direction::Socket
+                })?;
                 Some((*interface, hop.ts_ns.checked_sub(*sent)?))
             })
             .collect();

@@ -1,5 +1,16 @@
+use podtrace_ebpf::record::CGROUP_NONE;
+
 use super::*;
-use crate::packet::{Framing, Ip, Link, Mac, Transport, Tunnel};
+use crate::{
+    identity::{
+        addresses::Holder,
+        cgroupfs::CgroupPath,
+        directory::{LookTime, NamespaceInfo},
+        pod::{Container, Pod},
+    },
+    node::place::{Place, Role},
+    packet::{Framing, Ip, Link, Mac, Transport, Tunnel},
+};
 
 /// Interfaces of a node with two pods, by number.
 const POD1: u32 = 0;
@@ -9,36 +20,97 @@ const POD2: u32 = 3;
 const CNI0: u32 = 4;
 const UPLINK: u32 = 5;
 
+/// Cookies of the namespaces: the node's own and the pods'.
+const NODE: u64 = 1;
+const NETNS1: u64 = 2;
+const NETNS2: u64 = 3;
+
+/// Cgroups of a container in each pod.
+const CGROUP1: u64 = 11;
+const CGROUP2: u64 = 12;
+
 pub(crate) fn world() -> World {
-    let mut world = World::default();
-    for (name, pod, role) in [
-        ("eth0", Some("default/mypod1"), Role::Pod),
-        ("veth1", None, Role::Veth),
-        ("veth2", None, Role::Veth),
-        ("eth0", Some("default/mypod2"), Role::Pod),
-        ("cni0", None, Role::Bridge),
-        ("eth0", None, Role::Uplink),
+    let mut world = World {
+        nodes: vec!["worker1".into(), "worker2".into()],
+        ..World::default()
+    };
+    for (name, netns, leads_to, role) in [
+        ("eth0", NETNS1, None, Role::Pod),
+        ("veth1", NODE, Some(NETNS1), Role::Veth),
+        ("veth2", NODE, Some(NETNS2), Role::Veth),
+        ("eth0", NETNS2, None, Role::Pod),
+        ("cni0", NODE, None, Role::Bridge),
+        ("eth0", NODE, None, Role::Uplink),
     ] {
         world.places.add(Place {
             node: 0,
             node_name: "worker1".into(),
-            pod: pod.map(Into::into),
-            netns_cookie: 1,
+            in_pod: netns != NODE,
+            leads_to,
+            netns_cookie: netns,
             ifindex: 2,
             name: name.into(),
             role,
             framing: Framing::Ethernet,
+            mac: Some(mac_of(netns)),
         });
     }
-    for (address, pod) in [
-        ("10.244.1.2", Some("default/mypod1")),
-        ("10.244.1.3", Some("default/mypod2")),
-        ("10.244.1.1", None),
-    ] {
-        let owner = (0, pod.map(Into::into));
-        world.addresses.insert(address.parse().unwrap(), owner);
-    }
+    look(&mut world, &[]);
+    run_containers(&mut world);
+    world.watches_sockets = true;
     world
+}
+
+/// The MAC address of all interfaces in a namespace.
+fn mac_of(netns: u64) -> Mac {
+    Mac([0, 0, 0, 0, 0, netns.to_le_bytes()[0]])
+}
+
+/// Runs container1 in mypod1 and container2 in mypod2.
+fn run_containers(world: &mut World) {
+    let mut pods = Vec::new();
+    for (cgroup, number) in [(CGROUP1, "1"), (CGROUP2, "2")] {
+        let id = number.repeat(64);
+        let sockets = world.directory.sockets();
+        let path = CgroupPath::At(format!("/kubepods/pod{number}/{id}"));
+        sockets.learn(cgroup, &path, 0);
+        pods.push(Pod {
+            namespace: "default".into(),
+            name: format!("mypod{number}"),
+            containers: vec![Container {
+                id,
+                name: format!("container{number}"),
+                ..Container::default()
+            }],
+            ..Pod::default()
+        });
+    }
+    world.directory.set_pods(0, &pods, 0);
+}
+
+/// What a look at the node shows, and these addresses of the second node.
+fn look(world: &mut World, second: &[IpAddr]) {
+    let namespaces = [(NETNS1, "default/mypod1"), (NETNS2, "default/mypod2")];
+    let namespaces = namespaces.map(|(cookie, pod)| NamespaceInfo {
+        cookie,
+        given: Some(pod.into()),
+        watched: true,
+        ..NamespaceInfo::default()
+    });
+    let first = [
+        ("10.244.1.2", Some(NETNS1)),
+        ("10.244.1.3", Some(NETNS2)),
+        ("10.244.1.1", None),
+    ];
+    let first = first.map(|(address, netns)| (address.parse().unwrap(), Holder { node: 0, netns }));
+    let holder = Holder {
+        node: 1,
+        netns: None,
+    };
+    let second = second.iter().map(|address| (*address, holder));
+    let addresses = first.into_iter().chain(second).collect();
+    let time = LookTime::default();
+    world.directory.look(namespaces.into(), &addresses, time);
 }
 
 fn packet(destination: &str) -> Packet {
@@ -47,7 +119,7 @@ fn packet(destination: &str) -> Packet {
         vlan: None,
         link: Some(Link {
             source: Mac([2; 6]),
-            destination: Mac([2; 6]),
+            destination: mac_of(NETNS2),
             ethertype: 0x0800,
         }),
         network: Network::Ip(Ip {
@@ -75,12 +147,25 @@ fn event(ts_ns: u64, interface: u32, direction: Direction, packet: &Packet) -> E
         direction,
         wire_len: 46,
         gso_segments: 0,
+        cgroup: match (interface, direction) {
+            (POD1, Egress) => CGROUP1,
+            (POD2, Socket) => CGROUP2,
+            _ => CGROUP_NONE,
+        },
         key: packet.key(),
         packet: packet.clone(),
     }
 }
 
-use Direction::{Egress, Ingress};
+use Direction::{Egress, Ingress, Socket};
+
+/// A path with this id.
+pub(crate) fn path(id: u64) -> Path {
+    let mut paths = stitch("10.244.1.3", &TO_POD2).take_finished();
+    let mut path = paths.remove(0);
+    path.id = id;
+    path
+}
 
 /// Feeds the hops of packets to `destination`; what came of them.
 pub(crate) fn stitch(destination: &str, hops: &[(u64, u32, Direction)]) -> Builder {
@@ -93,11 +178,12 @@ pub(crate) fn stitch(destination: &str, hops: &[(u64, u32, Direction)]) -> Build
     builder
 }
 
-const TO_POD2: [(u64, u32, Direction); 4] = [
+const TO_POD2: [(u64, u32, Direction); 5] = [
     (1000, POD1, Egress),
     (2000, VETH1, Ingress),
     (3000, VETH2, Egress),
     (4000, POD2, Ingress),
+    (5000, POD2, Socket),
 ];
 
 #[test]
@@ -107,8 +193,8 @@ fn packet_that_arrives_is_one_path() {
         panic!("one path");
     };
     assert_eq!(path.outcome, Outcome::Delivered);
-    assert_eq!(path.hops.len(), 4);
-    assert_eq!(path.duration_ns(), 3000);
+    assert_eq!(path.hops.len(), 5);
+    assert_eq!(path.duration_ns(), 4000);
     assert!(!path.ambiguous && !builder.is_waiting());
 }
 
@@ -121,7 +207,7 @@ fn equal_packets_one_after_the_other_are_two_paths() {
     assert!(
         paths
             .iter()
-            .all(|path| path.hops.len() == 4 && !path.ambiguous)
+            .all(|path| path.hops.len() == 5 && !path.ambiguous)
     );
 }
 
@@ -138,14 +224,17 @@ fn equal_packets_at_once_are_told_apart_by_order_and_marked() {
         .collect();
     let paths = stitch("10.244.1.3", &hops).take_finished();
     assert_eq!(paths.len(), 2);
-    assert!(paths.iter().all(|path| path.hops.len() == 4));
+    assert!(paths.iter().all(|path| path.hops.len() == 5));
     assert!(paths[0].ambiguous);
 }
 
 #[test]
 fn packet_for_the_node_ends_at_its_bridge() {
     let hops = [(1, POD1, Egress), (2, VETH1, Ingress), (3, CNI0, Ingress)];
-    let paths = stitch("10.244.1.1", &hops).take_finished();
+    let mut builder = stitch("10.244.1.1", &hops);
+    assert!(builder.take_finished().is_empty(), "a socket may follow");
+    builder.expire(SETTLE_NS + 4, None);
+    let paths = builder.take_finished();
     assert_eq!(paths[0].outcome, Outcome::Delivered);
     assert_eq!(paths[0].hops.len(), 3);
 }
@@ -162,7 +251,7 @@ fn packet_in_a_tunnel_leaves_for_the_vtep_unless_that_node_is_traced() {
     for traced in [false, true] {
         let mut world = world();
         if traced {
-            world.addresses.insert(vtep, (1, None));
+            look(&mut world, &[vtep]);
         }
         let mut builder = Builder::new(1);
         builder.push(&event(1, UPLINK, Egress, &tunnelled), &world);
@@ -194,4 +283,172 @@ fn packet_under_way_at_the_end_is_said_to_be() {
     let mut builder = stitch("10.244.1.3", &TO_POD2[..3]);
     builder.finish();
     assert_eq!(builder.take_finished()[0].outcome, Outcome::InFlight);
+}
+
+/// As from a pod of another node: a bridge floods what it does not know.
+#[test]
+fn packet_that_another_pod_sees_is_delivered_where_it_is_for() {
+    let flooded = [(1000, CNI0, Ingress), (2000, POD1, Ingress)];
+    let mut builder = stitch("10.244.1.3", &flooded);
+    builder.expire(SETTLE_NS + 3000, None);
+    assert!(builder.take_finished().is_empty());
+    builder.expire(500_002_001, None);
+    let paths = builder.take_finished();
+    assert_eq!(paths[0].outcome, Outcome::NotSeenFurther);
+
+    let hops = [&flooded[..], &[(3000, POD2, Ingress)]].concat();
+    let mut builder = stitch("10.244.1.3", &hops);
+    builder.expire(SETTLE_NS + 3001, None);
+    let paths = builder.take_finished();
+    assert_eq!((paths.len(), paths[0].hops.len()), (1, 3));
+    assert_eq!(paths[0].outcome, Outcome::Delivered);
+}
+
+#[test]
+fn packet_that_no_socket_takes_is_delivered_after_a_moment() {
+    let mut builder = stitch("10.244.1.3", &TO_POD2[..4]);
+    builder.expire(SETTLE_NS + 3000, None);
+    assert!(builder.take_finished().is_empty());
+    builder.expire(SETTLE_NS + 4001, None);
+    let paths = builder.take_finished();
+    assert_eq!(paths[0].outcome, Outcome::Delivered);
+    assert_eq!(paths[0].sockets().count(), 0);
+}
+
+#[test]
+fn socket_that_gets_a_datagram_whole_ends_the_way_of_its_fragments() {
+    let world = world();
+    let mut builder = Builder::new(500_000_000);
+    let whole = packet("10.244.1.3");
+    for offset in [0, 1480] {
+        let mut fragment = whole.clone();
+        fragment.length = 20;
+        let Network::Ip(ip) = &mut fragment.network else {
+            panic!("an IP packet");
+        };
+        ip.fragment = Some(crate::packet::Fragment {
+            id: 0,
+            offset,
+            more: offset == 0,
+        });
+        for (ts_ns, interface, direction) in &TO_POD2[..4] {
+            let event = event(
+                *ts_ns + u64::from(offset),
+                *interface,
+                *direction,
+                &fragment,
+            );
+            builder.push(&event, &world);
+        }
+    }
+    builder.push(&event(9000, POD2, Socket, &whole), &world);
+    builder.expire(SETTLE_NS + 9001, None);
+    let paths = builder.take_finished();
+    assert_eq!(paths.len(), 2);
+    for path in paths {
+        assert_eq!(path.hops.len(), 5);
+        assert_eq!(path.outcome, Outcome::Delivered);
+    }
+}
+
+#[test]
+fn socket_behind_a_translation_in_the_pod_ends_the_way_too() {
+    let world = world();
+    for same_end in [true, false] {
+        let mut builder = stitch("10.244.1.3", &TO_POD2[..4]);
+        let mut redirected = packet("127.0.0.6");
+        redirected.link = None;
+        if let Transport::Udp {
+            source,
+            destination,
+            ..
+        } = &mut redirected.transport
+        {
+            *destination = 15006;
+            if !same_end {
+                *source += 1;
+            }
+        }
+        builder.push(&event(5000, POD2, Socket, &redirected), &world);
+        let paths = builder.take_finished();
+        let hops: Vec<_> = paths.iter().map(|path| path.hops.len()).collect();
+        // Else it is a packet of its own, and the other one is still waited for.
+        assert_eq!(hops, if same_end { [5] } else { [1] });
+        assert_eq!(builder.is_waiting(), !same_end);
+    }
+}
+
+#[test]
+fn arrived_when_the_trace_ends_says_that_more_may_have_come() {
+    let mut builder = stitch("10.244.1.3", &TO_POD2[..4]);
+    builder.finish();
+    let path = &builder.take_finished()[0];
+    assert_eq!((path.outcome, path.incomplete), (Outcome::Delivered, true));
+}
+
+#[test]
+fn copies_for_several_sockets_are_of_one_path() {
+    let world = world();
+    let mut builder = Builder::new(500_000_000);
+    let mut reply = packet("10.244.1.3");
+    reply.transport = Transport::Echo {
+        reply: true,
+        id: 1,
+        sequence: 2,
+    };
+    for (ts_ns, interface, direction) in TO_POD2 {
+        builder.push(&event(ts_ns, interface, direction, &reply), &world);
+    }
+    let mut copy = event(5001, POD2, Socket, &reply);
+    builder.push(&copy, &world);
+    copy.cgroup = CGROUP1;
+    builder.push(&copy, &world);
+    builder.expire(SETTLE_NS + 5002, None);
+    let paths = builder.take_finished();
+    assert_eq!(paths.len(), 1);
+    let owners: Vec<_> = paths[0].sockets().map(|hop| hop.cgroup).collect();
+    assert_eq!(owners, [CGROUP2, CGROUP1]);
+}
+
+#[test]
+fn copy_for_another_mac_address_does_not_arrive() {
+    let world = world();
+    let mut builder = Builder::new(500_000_000);
+    let mut stray = packet("10.244.1.9");
+    stray.link = stray.link.map(|link| Link {
+        destination: Mac([4; 6]),
+        ..link
+    });
+    for (ts_ns, interface, direction) in &TO_POD2[..4] {
+        builder.push(&event(*ts_ns, *interface, *direction, &stray), &world);
+    }
+    builder.expire(600_000_000, None);
+    let paths = builder.take_finished();
+    assert_eq!(paths[0].outcome, Outcome::NotSeenFurther);
+}
+
+#[test]
+fn equal_packets_of_two_pods_are_two_paths() {
+    for first in [(1, POD1, Egress), (1, VETH1, Ingress)] {
+        for second in [(2, POD2, Egress), (2, VETH2, Ingress)] {
+            let mut builder = stitch("10.244.1.9", &[first, second]);
+            builder.finish();
+            assert_eq!(builder.take_finished().len(), 2);
+        }
+    }
+}
+
+#[test]
+fn equal_packet_long_after_another_that_died_has_its_own_road() {
+    let late = 100_000_000;
+    let died = [TO_POD2[0], TO_POD2[1]];
+    let arrived = TO_POD2.map(|(ts, interface, direction)| (ts + late, interface, direction));
+    let mut builder = stitch("10.244.1.3", &[&died[..], &arrived[..]].concat());
+    builder.finish();
+    let hops: Vec<_> = builder
+        .take_finished()
+        .iter()
+        .map(|path| path.hops.len())
+        .collect();
+    assert_eq!(hops, [5, 2]);
 }

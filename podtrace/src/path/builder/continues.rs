@@ -1,0 +1,81 @@
+//! Which of the paths under way an event continues.
+use podtrace_ebpf::record::Direction;
+
+use super::{SETTLE_NS, World, step::has_one_receiver};
+use crate::{
+    event::Event,
+    node::place::{Place, Role},
+    path::{Hop, Path},
+};
+
+/// The path, of those with the event's key in order of age, that the event
+/// continues, and whether others might be meant.
+///
+/// Equal packets arrive in the order in which they left, so it is the oldest;
+/// but one that was silent for long is rather lost than late when there is one
+/// just seen.
+pub(super) fn choose<'a>(
+    paths: impl Iterator<Item = &'a Path> + Clone,
+    event: &Event,
+    world: &World,
+) -> Option<(u64, bool)> {
+    let fits = |path: &&Path| !has_passed(path, event) && can_come_from(path, event, world);
+    let is_fresh = |path: &&Path| {
+        let last = path.hops.last();
+        last.is_some_and(|last| event.ts_ns.saturating_sub(last.ts_ns) <= SETTLE_NS)
+    };
+    let mut fitting = paths.clone().filter(fits);
+    let Some(oldest) = fitting.next() else {
+        return another_socket(paths, event).map(|path| (path.id, false));
+    };
+    let is_one_of_several = fitting.next().is_some();
+    let fresh = paths.filter(fits).find(is_fresh);
+    Some((fresh.unwrap_or(oldest).id, is_one_of_several))
+}
+
+fn is_at(hop: &Hop, event: &Event) -> bool {
+    hop.interface == event.interface && hop.direction == event.direction
+}
+
+fn has_passed(path: &Path, event: &Event) -> bool {
+    path.hops.iter().any(|hop| is_at(hop, event))
+}
+
+/// The newest path whose packet other sockets have got: each gets a copy.
+fn another_socket<'a>(paths: impl Iterator<Item = &'a Path>, event: &Event) -> Option<&'a Path> {
+    if event.direction != Direction::Socket || has_one_receiver(&event.packet) {
+        return None;
+    }
+    paths.filter(|path| has_passed(path, event)).last()
+}
+
+/// Whether the packet can have come to the event's tap on that path: a packet
+/// leaves a pod only if it began there or has entered it. Else it is an equal
+/// packet of another pod, such as an announcement of an address that has
+/// changed hands.
+fn can_come_from(path: &Path, event: &Event, world: &World) -> bool {
+    let Some(place) = world.places.get(event.interface) else {
+        return true;
+    };
+    let was_in = |netns: u64| path.hops.iter().any(|hop| is_in(hop, netns, world));
+    match (place.role, event.direction) {
+        (Role::Pod, Direction::Egress) => was_in(place.netns_cookie),
+        (Role::Veth, Direction::Ingress) => match place.leads_to {
+            Some(netns) => was_in(netns),
+            // Not known yet, or no pod's: what comes in by it was just sent.
+            None => path
+                .hops
+                .last()
+                .is_some_and(|last| last.direction == Direction::Egress),
+        },
+        _ => true,
+    }
+}
+
+/// Whether the hop is in a pod's namespace, or enters it.
+fn is_in(hop: &Hop, netns: u64, world: &World) -> bool {
+    let enters =
+        |place: &Place| hop.direction == Direction::Egress && place.leads_to == Some(netns);
+    let place = world.places.get(hop.interface);
+    place.is_some_and(|place| place.pod_netns() == Some(netns) || enters(place))
+}

@@ -1,0 +1,113 @@
+//! What one event means for the path of its packet.
+use podtrace_ebpf::record::Direction;
+
+use super::{World, destination};
+use crate::{
+    event::Event,
+    node::place::{Place, Role},
+    packet::{Network, Packet, Transport, is_link_local},
+    path::Outcome,
+};
+
+/// What one event means for its path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Step {
+    /// The packet goes on.
+    Onward,
+    /// It arrived, but copies may arrive elsewhere.
+    Arrived,
+    /// Its way ends here.
+    End(Outcome),
+}
+
+/// `packet`: the packet as it was first seen.
+pub(super) fn step(event: &Event, place: &Place, packet: &Packet, world: &World) -> Step {
+    match (place.role, event.direction) {
+        (_, Direction::Socket) if has_one_receiver(packet) => Step::End(Outcome::Delivered),
+        (_, Direction::Socket) => Step::Arrived,
+        (Role::Pod, Direction::Ingress) if is_group(&event.packet) => Step::Arrived,
+        (Role::Pod, Direction::Ingress) if !is_for(place, &event.packet, world) => Step::Onward,
+        (Role::Pod | Role::Loopback, Direction::Ingress) => received(&event.packet, world),
+        (Role::Uplink, Direction::Egress) => leaving(event, place, world),
+        (Role::Veth, _) | (_, Direction::Egress) => Step::Onward,
+        (_, Direction::Ingress) => arriving(event, place, world),
+    }
+}
+
+/// Whether one socket at most gets the packet.
+pub(super) fn has_one_receiver(packet: &Packet) -> bool {
+    match packet.transport {
+        Transport::Tcp { .. } => true,
+        Transport::Udp { .. } => !is_group(packet),
+        _ => false,
+    }
+}
+
+/// A packet that came to its network namespace: a socket may follow.
+fn received(packet: &Packet, world: &World) -> Step {
+    let is_ip = matches!(packet.network, Network::Ip(_));
+    if world.watches_sockets && is_ip {
+        Step::Arrived
+    } else {
+        Step::End(Outcome::Delivered)
+    }
+}
+
+/// Whether the frame is for a group: broadcast or multicast.
+fn is_group(packet: &Packet) -> bool {
+    packet
+        .link
+        .is_some_and(|link| link.destination.0[0] & 1 == 1)
+}
+
+/// Whether a pod's interface takes the frame: a bridge that does not know where
+/// a MAC address is sends copies to everybody.
+fn is_for(place: &Place, packet: &Packet, world: &World) -> bool {
+    // In a tunnel, the address is the inner frame's.
+    let (Some(mac), Some(link), None) = (place.mac, packet.link, packet.tunnel) else {
+        return true;
+    };
+    let is_of_pod = |address| world.directory.is_of(address, place.netns_cookie);
+    link.destination == mac || destination(packet).is_some_and(is_of_pod)
+}
+
+/// A packet that leaves by the uplink: its way ends here, unless the node it
+/// goes to is traced too.
+fn leaving(event: &Event, place: &Place, world: &World) -> Step {
+    let packet = &event.packet;
+    let (next, outcome) = match packet.tunnel {
+        Some(tunnel) => (
+            Some(tunnel.destination),
+            Outcome::LeftForVtep(tunnel.destination),
+        ),
+        None => (destination(packet), Outcome::LeftNode),
+    };
+    let traced = next
+        .and_then(|address| world.directory.likely_holder_at(address, event.ts_ns))
+        .is_some_and(|holder| holder.node != place.node);
+    if traced {
+        Step::Onward
+    } else {
+        Step::End(outcome)
+    }
+}
+
+/// A packet that one of the node's own interfaces received.
+fn arriving(event: &Event, place: &Place, world: &World) -> Step {
+    let packet = &event.packet;
+    // Still in its tunnel, it is not at its inner destination.
+    let (None, Some(address)) = (packet.tunnel, destination(packet)) else {
+        return Step::Onward;
+    };
+    if is_group(packet) {
+        return Step::Arrived;
+    }
+    let holder = world.directory.holder_at(address, event.ts_ns);
+    let ours = holder.is_some_and(|holder| holder.node == place.node && holder.netns.is_none());
+    // A link-local address is not forwarded: a frame for us is for us.
+    if ours || is_link_local(address) {
+        received(packet, world)
+    } else {
+        Step::Onward
+    }
+}

@@ -1,0 +1,251 @@
+//! Who sent a packet and who it is for.
+//!
+//! First by place: a packet that leaves by a pod's eth0 with one of the pod's
+//! addresses is the pod's. Then by whose the address was at that time. The
+//! container is told by the socket's cgroup only.
+use std::{net::IpAddr, sync::Arc};
+
+use podtrace_ebpf::record::{CGROUP_NONE, Direction};
+
+use super::{
+    Hop, Path,
+    builder::{World, destination, source},
+};
+use crate::{
+    identity::sockets::SocketOwner,
+    node::place::Role,
+    packet::{Network, Packet, Transport, is_link_local},
+};
+
+/// The RST bit of a TCP header's flags (RFC 9293).
+const TCP_RST: u8 = 0x04;
+
+/// One end of a packet's way.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct End {
+    /// Its address, of an IP packet or an ARP message.
+    pub address: Option<IpAddr>,
+    /// Whose the address is.
+    pub who: Who,
+    /// The container of the pod whose socket sends or receives.
+    pub container: Option<Arc<str>>,
+}
+
+/// Whose an address is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Who {
+    /// A pod's, by `namespace/pod`.
+    Pod(Arc<str>),
+    /// A node's own.
+    Node(Arc<str>),
+    /// Of some pod on this node.
+    On(Arc<str>),
+    /// That is not known.
+    #[default]
+    Unknown,
+}
+
+/// The sender and the receiver of a path's packet.
+#[must_use]
+pub fn ends(path: &Path, world: &World) -> (End, End) {
+    (sender(path, world), receiver(path, world))
+}
+
+fn sender(path: &Path, world: &World) -> End {
+    let mut end = End {
+        address: source(&path.packet),
+        ..End::default()
+    };
+    let Some(first) = path.hops.first() else {
+        return end;
+    };
+    let from =
+        world
+            .places
+            .get(first.interface)
+            .and_then(|place| match (place.role, first.direction) {
+                (Role::Veth, Direction::Ingress) => place.leads_to,
+                (_, Direction::Egress) => place.pod_netns(),
+                _ => None,
+            });
+    end.who = who(end.address, from, first.ts_ns, world);
+    set_container(&mut end, sending(path, world).into_iter());
+    end
+}
+
+/// The owner of the socket that sent the packet; none when the packet was
+/// first seen where its socket does not show.
+#[must_use]
+pub fn sending(path: &Path, world: &World) -> Option<SocketOwner> {
+    let first = path.hops.first()?;
+    let place = world.places.get(first.interface)?;
+    let shows = match first.direction {
+        Direction::Egress => place.in_pod || first.cgroup != CGROUP_NONE,
+        Direction::Ingress => first.cgroup != CGROUP_NONE,
+        Direction::Socket => false,
+    };
+    shows.then(|| match world.directory.socket_owner(first.cgroup) {
+        SocketOwner::Root | SocketOwner::None if is_the_kernels(&path.packet) => {
+            SocketOwner::Kernel
+        }
+        owner => owner,
+    })
+}
+
+/// Whether it is a packet of the kinds that the kernel makes by itself.
+fn is_the_kernels(packet: &Packet) -> bool {
+    match packet.transport {
+        Transport::Echo { reply, .. } => reply,
+        Transport::Icmp { .. } | Transport::Neighbor { .. } => true,
+        Transport::Tcp { flags, .. } => flags & TCP_RST != 0,
+        Transport::None => matches!(packet.network, Network::Arp(_)),
+        _ => false,
+    }
+}
+
+fn receiver(path: &Path, world: &World) -> End {
+    let mut end = End {
+        address: destination(&path.packet),
+        ..End::default()
+    };
+    let Some(last) = path.hops.last() else {
+        return end;
+    };
+    if end.address.is_some_and(is_group) {
+        return end;
+    }
+    let to =
+        world
+            .places
+            .get(last.interface)
+            .and_then(|place| match (place.role, last.direction) {
+                (Role::Veth, Direction::Egress) => place.leads_to,
+                (_, Direction::Ingress | Direction::Socket) => place.pod_netns(),
+                _ => None,
+            });
+    end.who = who(end.address, to, last.ts_ns, world);
+    set_container(&mut end, receiving(path, world).into_iter());
+    end
+}
+
+/// The owners of the sockets that the packet is for. Raw sockets get copies of
+/// all ICMP messages of their namespace: a request is for the kernel all the
+/// same, and a reply for the one who asked and nobody else.
+fn receiving(path: &Path, world: &World) -> Vec<SocketOwner> {
+    let is_reply = match path.packet.transport {
+        Transport::Tcp { .. } | Transport::Udp { .. } | Transport::Fragment => false,
+        Transport::Echo { reply: true, .. } => true,
+        _ => return Vec::new(),
+    };
+    let mut owners: Vec<_> = path
+        .sockets()
+        .filter(|hop| !is_reply || path.asker == Some(hop.cgroup))
+        .map(|hop| world.directory.socket_owner(hop.cgroup))
+        .collect();
+    owners.dedup();
+    owners
+}
+
+/// Names the container if there is just one owner and it is one of the pod's,
+/// or, at an address of the node, of a pod that shares the node's network.
+fn set_container(end: &mut End, mut owners: impl Iterator<Item = SocketOwner>) {
+    let (Some(owner), None) = (owners.next(), owners.next()) else {
+        return;
+    };
+    match owner {
+        SocketOwner::Container(name) => match &end.who {
+            Who::Pod(pod) if *pod == name.pod.full => end.container = Some(name.name),
+            Who::Node(_) => {
+                end.who = Who::Pod(Arc::clone(&name.pod.full));
+                end.container = Some(name.name);
+            }
+            _ => {}
+        },
+        SocketOwner::UnnamedContainer(id) => end.container = Some(short_id(&id).into()),
+        _ => {}
+    }
+}
+
+/// The first twelve digits of a container id, as other tools show it.
+#[must_use]
+pub fn short_id(id: &str) -> &str {
+    id.get(..12).unwrap_or(id)
+}
+
+/// `netns`: the pod's namespace that the packet was seen to leave or to enter.
+fn who(address: Option<IpAddr>, netns: Option<u64>, ts_ns: u64, world: &World) -> Who {
+    let Some(address) = address else {
+        return Who::Unknown;
+    };
+    let directory = &world.directory;
+    if let Some(netns) = netns
+        && (is_anybodys(address) || directory.is_of(address, netns))
+    {
+        return Who::Pod(directory.pod(netns));
+    }
+    match directory.holder_at(address, ts_ns) {
+        Some(holder) => match holder.netns {
+            Some(netns) => Who::Pod(directory.pod(netns)),
+            None => world.node_name(holder.node).map_or(Who::Unknown, Who::Node),
+        },
+        None => remote(address, ts_ns, world),
+    }
+}
+
+/// Whose an address is that none of the traced nodes has.
+fn remote(address: IpAddr, ts_ns: u64, world: &World) -> Who {
+    let directory = &world.directory;
+    if let Some(pod) = directory.remote_pod(address, ts_ns) {
+        return Who::Pod(Arc::clone(&pod.name));
+    }
+    if let Some(node) = directory.remote_node(address) {
+        return Who::Node(Arc::clone(node));
+    }
+    if let Some(vtep) = directory.vtep_of(address) {
+        let name = node_at(vtep, ts_ns, world);
+        return Who::On(name.unwrap_or_else(|| vtep.to_string().into()));
+    }
+    let by_range = directory.node_of_range(address);
+    by_range.map_or(Who::Unknown, |node| Who::On(Arc::clone(node)))
+}
+
+/// The name of the node with this address.
+#[must_use]
+pub fn node_at(address: IpAddr, ts_ns: u64, world: &World) -> Option<Arc<str>> {
+    let holder = world.directory.holder_at(address, ts_ns);
+    let traced = holder.filter(|holder| holder.netns.is_none());
+    traced
+        .and_then(|holder| world.node_name(holder.node))
+        .or_else(|| world.directory.remote_node(address).cloned())
+}
+
+/// Addresses that every namespace has or may use.
+fn is_anybodys(address: IpAddr) -> bool {
+    address.is_loopback() || address.is_unspecified() || is_link_local(address)
+}
+
+fn is_group(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(v4) => v4.is_multicast() || v4.is_broadcast(),
+        IpAddr::V6(v6) => v6.is_multicast(),
+    }
+}
+
+impl Path {
+    /// The hops that are sockets.
+    pub fn sockets(&self) -> impl Iterator<Item = &Hop> {
+        self.hops
+            .iter()
+            .filter(|hop| hop.direction == Direction::Socket)
+    }
+}
+
+/// Whether a socket is what such a packet is for: not ARP, not neighbour
+/// discovery, not a request to ping.
+#[must_use]
+pub fn is_for_a_socket(packet: &Packet) -> bool {
+    matches!(
+        packet.transport,
+        Transport::Tcp { .. } | Transport::Udp { .. } | Transport::Echo { reply: true, .. }
+    )
+}
