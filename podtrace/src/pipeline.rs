@@ -1,10 +1,16 @@
-//! From batches of records to output: decode, reorder, stitch, show.
+//! From batches of records to output: decode, reorder, stitch, name, show.
+mod held;
+mod order;
+
 use std::collections::BTreeMap;
 
 use podtrace_ebpf::{
-    config::Counters,
+    config::TapCounters,
     record::{Direction, Record},
 };
+
+use held::{Held, Item, event_waits, path_waits};
+use order::Order;
 
 use crate::{
     event::Event,
@@ -44,6 +50,10 @@ pub struct Pipeline {
     last_loss_ns: Option<u64>,
     said_lost: u64,
     said_ns: u64,
+    order: Order,
+    held: Held,
+    /// The newest time known: of an event or a tick.
+    now_ns: u64,
     summary: Summary,
     count: Option<u64>,
     text: String,
@@ -70,6 +80,9 @@ impl Pipeline {
             last_loss_ns: None,
             said_lost: 0,
             said_ns: 0,
+            order: Order::default(),
+            held: Held::default(),
+            now_ns: 0,
             summary: Summary::default(),
             count,
             text: String::new(),
@@ -93,6 +106,13 @@ impl Pipeline {
 
     /// Decodes a batch; its events come out when nothing older can follow.
     pub fn push(&mut self, batch: &Batch) {
+        let sockets = self.world.directory.sockets();
+        if batch.forgets_cgroups {
+            sockets.clear();
+        }
+        for new in &batch.cgroups {
+            sockets.learn(new.id, &new.path, new.ts_ns);
+        }
         for bytes in batch.records() {
             match Event::decode(bytes, &self.world.places, &self.options) {
                 Ok(event) => {
@@ -123,9 +143,11 @@ impl Pipeline {
                 self.summary.unreadable += 1;
             }
             let packet = self.builder.push(event, &self.world);
-            if !self.is_done() {
-                self.output
-                    .event(&mut self.text, event, packet, &self.world);
+            self.now_ns = self.now_ns.max(event.ts_ns);
+            if event_waits(event, &self.world, self.now_ns) {
+                self.hold(Item::Event(Box::new(event.clone()), packet));
+            } else {
+                self.show_event(event, packet);
             }
         }
         self.show_finished();
@@ -133,13 +155,54 @@ impl Pipeline {
 
     fn show_finished(&mut self) {
         for path in self.builder.take_finished() {
-            if !self.is_done() {
-                self.show(&path);
-            }
+            self.order.push(path, self.now_ns);
+        }
+        let oldest_open = self.builder.oldest();
+        for path in self.order.release(oldest_open, self.now_ns) {
+            self.show_or_hold(path);
         }
     }
 
-    fn show(&mut self, path: &Path) {
+    fn show_or_hold(&mut self, path: Path) {
+        if path_waits(&path, &self.world, self.now_ns) {
+            self.hold(Item::Path(Box::new(path)));
+        } else {
+            self.show_path(&path);
+        }
+    }
+
+    fn hold(&mut self, item: Item) {
+        if let Some(oldest) = self.held.push(item) {
+            self.show_item(oldest);
+        }
+    }
+
+    /// Shows what need not wait for its name any more: to be called when names
+    /// have come.
+    pub fn release(&mut self) {
+        for item in self.held.release(&self.world, self.now_ns) {
+            self.show_item(item);
+        }
+    }
+
+    fn show_item(&mut self, item: Item) {
+        match item {
+            Item::Event(event, packet) => self.show_event(&event, packet),
+            Item::Path(path) => self.show_path(&path),
+        }
+    }
+
+    fn show_event(&mut self, event: &Event, packet: u64) {
+        if !self.is_done() {
+            self.output
+                .event(&mut self.text, event, packet, &self.world);
+        }
+    }
+
+    fn show_path(&mut self, path: &Path) {
+        if self.is_done() {
+            return;
+        }
         self.summary.packets += 1;
         self.summary.outcomes[path.outcome.index()] += 1;
         self.output.path(&mut self.text, path, &self.world);
@@ -161,12 +224,15 @@ impl Pipeline {
     /// Whether [`Self::tick`] has something to wait for.
     #[must_use]
     pub fn is_waiting(&self) -> bool {
-        self.builder.is_waiting() || !self.reorder.is_empty()
+        self.builder.is_waiting()
+            || !self.reorder.is_empty()
+            || !self.order.is_empty()
+            || !self.held.is_empty()
     }
 
     /// Time has passed: `now_ns` is [`TICK_LAG_NS`] ago, a moment whose records
     /// are all here unless the reader is behind; `counters` are the kernel's.
-    pub fn tick(&mut self, now_ns: u64, counters: &BTreeMap<u32, [Counters; 2]>) {
+    pub fn tick(&mut self, now_ns: u64, counters: &BTreeMap<u32, TapCounters>) {
         let events = self.reorder.release(now_ns);
         self.stitch(&events);
         let lost: u64 = counters
@@ -179,7 +245,9 @@ impl Pipeline {
             self.last_loss_ns = Some(now_ns.saturating_add(TICK_LAG_NS));
         }
         self.builder.expire(now_ns, self.last_loss_ns);
+        self.now_ns = self.now_ns.max(now_ns);
         self.show_finished();
+        self.release();
         self.say_losses(now_ns);
     }
 
@@ -197,20 +265,17 @@ impl Pipeline {
     }
 
     /// Ends every path and writes the summary, given the final counters.
-    pub fn finish(
-        &mut self,
-        counters: &BTreeMap<u32, [Counters; 2]>,
-        duration_ns: u64,
-    ) -> &Summary {
+    pub fn finish(&mut self, counters: &BTreeMap<u32, TapCounters>, duration_ns: u64) -> &Summary {
         let events = self.reorder.finish();
         self.stitch(&events);
         self.builder.finish();
+        // Nothing is open any more, so none waits for an older one.
         self.show_finished();
-        for (interface, pair) in counters {
-            for (direction, counters) in [Direction::Ingress, Direction::Egress]
-                .into_iter()
-                .zip(pair)
-            {
+        for item in self.held.take_all() {
+            self.show_item(item);
+        }
+        for (interface, counters) in counters {
+            for (direction, counters) in Direction::ALL.into_iter().zip(counters) {
                 let tap = self.taps.entry((*interface, direction)).or_default();
                 tap.set_kernel(*counters);
             }
