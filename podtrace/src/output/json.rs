@@ -2,11 +2,16 @@
 //!
 //! - `start`: `nodes`, `interfaces`, `pods`, `namespaces`
 //! - `event`: `packet`, `time_ns`, `node`, `pod`, `interface`, `ifindex`,
-//!   `direction`, `bytes`, `what`, `source`, `destination`, `tunnel`, `ttl`, `vlan`, `gso_segments`
-//! - `path`: `packet`, `what`, `source`, `source_pod`, `destination`,
-//!   `destination_pod`, `outcome`, `vtep`, `ambiguous`, `duration_ns`, `hops`
-//!   (`time_ns`, `delta_ns`, `node`, `pod`, `interface`, `direction`, `bytes`,
-//!   `tunnel`, `ttl`), `rtt_ns`, `rtt_at` (`interface`, `ns`)
+//!   `direction` (`ingress`, `egress`, `socket`), `socket`, `bytes`, `what`,
+//!   `source`, `destination`, `tunnel`, `ttl`, `vlan`, `gso_segments`
+//! - `path`: `packet`, `what`, `source`, `source_pod`, `source_container`,
+//!   `source_node`, `source_on`, `sender`, `destination`, `destination_pod`,
+//!   `destination_container`, `destination_node`, `destination_on`, `outcome`, `vtep`,
+//!   `ambiguous`, `incomplete`, `duration_ns`, `hops` (`time_ns`, `delta_ns`, `node`, `pod`,
+//!   `interface`, `ifindex`, `direction`, `socket`, `bytes`, `tunnel`, `ttl`),
+//!   `rtt_ns`, `rtt_at` (`interface`, `ns`)
+//! - `socket` and `sender`: `owner` (`container`, `kernel`, `process`, `root`,
+//!   `none`, `unknown`), `pod`, `container`, `cgroup`
 //! - `notice`: `text`
 //! - `summary`: `packets`, `outcomes`, `unreadable`, `duration_ns`, `total`
 //!   and `taps` (`seen`, `emitted`, `filtered`, `lost_ring`, `undecodable`)
@@ -14,17 +19,21 @@
 //! `packet` numbers packets from 1; times are nanoseconds since 1970 (UTC),
 //! and strings hold at least what the text view shows. Fields without a value
 //! are absent. New fields may come; these keep their meaning.
-use std::{collections::BTreeMap, net::IpAddr};
+use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
+
+use podtrace_ebpf::record::{CGROUP_NONE, Direction};
 
 use serde::Serialize;
 
 use super::{Output, Start, Summary, TapCount};
 use crate::{
-    event::{Event, Places},
+    event::Event,
+    identity::sockets::SocketOwner,
     packet::Tunnel,
     path::{
         Hop, Outcome, Path,
         builder::{World, destination, source},
+        ends::{End, Who, ends, sending},
     },
 };
 
@@ -80,15 +89,59 @@ struct HopLine<'a> {
     delta_ns: Option<u64>,
     node: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pod: Option<&'a str>,
+    pod: Option<Arc<str>>,
     interface: &'a str,
     ifindex: u32,
     direction: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    socket: Option<SocketLine>,
     bytes: u32,
     #[serde(skip_serializing_if = "Option::is_none")]
     tunnel: Option<TunnelLine>,
     #[serde(skip_serializing_if = "Option::is_none")]
     ttl: Option<u8>,
+}
+
+/// Whose the socket is that sends or receives.
+#[derive(Serialize)]
+struct SocketLine {
+    owner: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pod: Option<Arc<str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    container: Option<Arc<str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cgroup: Option<Arc<str>>,
+}
+
+impl From<SocketOwner> for SocketLine {
+    fn from(owner: SocketOwner) -> Self {
+        let bare = |owner| Self {
+            owner,
+            pod: None,
+            container: None,
+            cgroup: None,
+        };
+        match owner {
+            SocketOwner::None => bare("none"),
+            SocketOwner::Kernel => bare("kernel"),
+            SocketOwner::Root => bare("root"),
+            SocketOwner::Container(name) => Self {
+                pod: Some(Arc::clone(&name.pod.full)),
+                container: Some(name.name),
+                ..bare("container")
+            },
+            SocketOwner::UnnamedContainer(id) => Self {
+                container: Some(id),
+                ..bare("container")
+            },
+            SocketOwner::Process(cgroup) => Self {
+                cgroup: Some(cgroup),
+                ..bare("process")
+            },
+            SocketOwner::Gone(_) | SocketOwner::Unknown(_) => bare("unknown"),
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -105,15 +158,30 @@ struct PathLine<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     source: Option<IpAddr>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    source_pod: Option<&'a str>,
+    source_pod: Option<Arc<str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    source_container: Option<Arc<str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    source_node: Option<Arc<str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    source_on: Option<Arc<str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sender: Option<SocketLine>,
     #[serde(skip_serializing_if = "Option::is_none")]
     destination: Option<IpAddr>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    destination_pod: Option<&'a str>,
+    destination_pod: Option<Arc<str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    destination_container: Option<Arc<str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    destination_node: Option<Arc<str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    destination_on: Option<Arc<str>>,
     outcome: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     vtep: Option<IpAddr>,
     ambiguous: bool,
+    incomplete: bool,
     duration_ns: u64,
     hops: Vec<HopLine<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -132,7 +200,7 @@ struct RttLine<'a> {
 struct TapLine<'a> {
     node: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pod: Option<&'a str>,
+    pod: Option<Arc<str>>,
     interface: &'a str,
     direction: &'a str,
     #[serde(flatten)]
@@ -154,14 +222,16 @@ impl Json {
         Self { epoch_ns }
     }
 
-    fn hop<'a>(&self, hop: &Hop, first_ns: Option<u64>, places: &'a Places) -> HopLine<'a> {
-        let place = places.get(hop.interface);
+    fn hop<'a>(&self, hop: &Hop, first_ns: Option<u64>, world: &'a World) -> HopLine<'a> {
+        let place = world.places.get(hop.interface);
+        let has_socket = hop.cgroup != CGROUP_NONE || hop.direction == Direction::Socket;
         HopLine {
             time_ns: u64::try_from(self.epoch_ns + i128::from(hop.ts_ns)).unwrap_or(hop.ts_ns),
             delta_ns: first_ns.map(|first| hop.ts_ns.saturating_sub(first)),
             node: place.map_or("", |place| place.node_name.as_ref()),
-            pod: place.and_then(|place| place.pod.as_deref()),
+            pod: place.and_then(|place| place.pod(&world.directory)),
             interface: place.map_or("", |place| place.name.as_ref()),
+            socket: has_socket.then(|| world.directory.socket_owner(hop.cgroup).into()),
             ifindex: place.map_or(0, |place| place.ifindex),
             direction: hop.direction.as_str(),
             bytes: hop.wire_len,
@@ -178,6 +248,16 @@ impl Json {
             ),
             ttl: hop.ttl,
         }
+    }
+}
+
+/// The pod that an end is, the node that it is, and the node that it is on.
+fn names(end: &End) -> [Option<Arc<str>>; 3] {
+    match &end.who {
+        Who::Pod(pod) => [Some(Arc::clone(pod)), None, None],
+        Who::Node(node) => [None, Some(Arc::clone(node)), None],
+        Who::On(node) => [None, None, Some(Arc::clone(node))],
+        Who::Unknown => [None, None, None],
     }
 }
 
@@ -214,36 +294,42 @@ impl Output for Json {
             destination: destination(&event.packet),
             vlan: event.packet.vlan,
             gso_segments: event.gso_segments,
-            hop: self.hop(&Hop::of(event), None, &world.places),
+            hop: self.hop(&Hop::of(event), None, world),
         });
         write(out, &line);
     }
 
     fn path(&mut self, out: &mut String, path: &Path, world: &World) {
         let first = path.hops.first().map(|hop| hop.ts_ns);
-        let pod = |address: Option<IpAddr>| {
-            let (_, pod) = world.addresses.get(&address?)?;
-            pod.as_deref()
-        };
-        let (from, to) = (source(&path.packet), destination(&path.packet));
+        let (from, to) = ends(path, world);
+        let [source_pod, source_node, source_on] = names(&from);
+        let [destination_pod, destination_node, destination_on] = names(&to);
         let line = Line::Path(PathLine {
             packet: path.id,
             what: describe(&path.packet),
-            source: from,
-            source_pod: pod(from),
-            destination: to,
-            destination_pod: pod(to),
+            source: from.address,
+            source_pod,
+            source_container: from.container,
+            source_node,
+            source_on,
+            sender: sending(path, world).map(Into::into),
+            destination: to.address,
+            destination_pod,
+            destination_container: to.container,
+            destination_node,
+            destination_on,
             outcome: Outcome::NAMES[path.outcome.index()],
             vtep: match path.outcome {
                 Outcome::LeftForVtep(vtep) => Some(vtep),
                 _ => None,
             },
             ambiguous: path.ambiguous,
+            incomplete: path.incomplete,
             duration_ns: path.duration_ns(),
             hops: path
                 .hops
                 .iter()
-                .map(|hop| self.hop(hop, first, &world.places))
+                .map(|hop| self.hop(hop, first, world))
                 .collect(),
             rtt_ns: path.round_trip.as_ref().map(|trip| trip.total_ns()),
             rtt_at: path
@@ -274,7 +360,7 @@ impl Output for Json {
                 let place = world.places.get(*interface)?;
                 Some(TapLine {
                     node: &place.node_name,
-                    pod: place.pod.as_deref(),
+                    pod: place.pod(&world.directory),
                     interface: &place.name,
                     direction: direction.as_str(),
                     count: *count,

@@ -1,14 +1,15 @@
 //! The live view: a line per packet, a line per hop, a line for the end.
-use std::{fmt::Write as _, net::IpAddr, time::Duration};
+mod hops;
 
-use podtrace_ebpf::record::Direction;
+use std::fmt::Write as _;
 
 use super::{Output, Start, Summary};
 use crate::{
     event::Event,
     path::{
-        Hop, Outcome, Path, RoundTrip,
-        builder::{World, destination, source},
+        Outcome, Path,
+        builder::World,
+        ends::{End, Who, ends},
     },
 };
 
@@ -62,15 +63,24 @@ impl Text {
         )
     }
 
-    fn end(&self, address: Option<IpAddr>, world: &World) -> String {
-        let Some(address) = address else {
+    /// `default/mypod1[container1] (10.244.1.2)`, or as much of it as is known.
+    fn end(&self, end: &End, with_address: bool) -> String {
+        let Some(address) = end.address else {
             return String::new();
         };
-        let owner = world.addresses.get(&address);
-        match owner.and_then(|(_, pod)| pod.as_ref()) {
-            Some(pod) if !self.options.numeric => format!("{pod} ({address})"),
-            _ => address.to_string(),
+        let mut name = match &end.who {
+            _ if self.options.numeric => return address.to_string(),
+            Who::Unknown => return address.to_string(),
+            Who::On(node) => return format!("{address} on {node}"),
+            Who::Pod(name) | Who::Node(name) => name.to_string(),
+        };
+        if let Some(container) = &end.container {
+            let _ = write!(name, "[{container}]");
         }
+        if with_address {
+            let _ = write!(name, " ({address})");
+        }
+        name
     }
 
     fn header(&self, out: &mut String, path: &Path, world: &World) {
@@ -83,22 +93,10 @@ impl Text {
         out.push_str("  ");
         self.paint(out, BOLD, &what);
         let _ = write!(out, "  {} B   ", first.wire_len);
-        let ends = (source(&path.packet), destination(&path.packet));
-        let (from, to) = if is_loopback(ends.0) {
-            let pod = world
-                .places
-                .get(first.interface)
-                .and_then(|p| p.pod.clone());
-            let name = |address: Option<IpAddr>| match (&pod, address) {
-                (Some(pod), Some(address)) if !self.options.numeric => {
-                    format!("{pod} ({address})")
-                }
-                _ => self.end(address, world),
-            };
-            (name(ends.0), name(ends.1))
-        } else {
-            (self.end(ends.0, world), self.end(ends.1, world))
-        };
+        let (sender, receiver) = ends(path, world);
+        // Over localhost both have the same address: once is enough.
+        let is_local = sender.address.is_some_and(|address| address.is_loopback());
+        let (from, to) = (self.end(&sender, !is_local), self.end(&receiver, true));
         match (from.is_empty(), to.is_empty()) {
             (true, true) => {
                 if let Some(link) = path.packet.link {
@@ -114,172 +112,23 @@ impl Text {
         }
         out.push('\n');
     }
-
-    fn hops(&self, out: &mut String, hops: &[Hop], world: &World) {
-        let Some(first) = hops.first() else {
-            return;
-        };
-        let owner = |hop: &Hop| {
-            world.places.get(hop.interface).map(|place| {
-                let name = place.pod.as_ref().unwrap_or(&place.node_name);
-                let kind = if place.pod.is_some() { "pod" } else { "node" };
-                (kind, name.to_string(), place.name.to_string())
-            })
-        };
-        let rows: Vec<_> = hops
-            .iter()
-            .filter_map(|hop| Some((hop, owner(hop)?)))
-            .collect();
-        let width = |f: fn(&(&str, String, String)) -> usize| {
-            rows.iter().map(|(_, names)| f(names)).max().unwrap_or(0)
-        };
-        let (owner_width, name_width) = (width(|n| n.1.len()), width(|n| n.2.len()));
-        let mut ttl = first.ttl;
-        for (hop, (kind, owner, name)) in &rows {
-            let delta = format!("+{}", micros(hop.ts_ns.saturating_sub(first.ts_ns)));
-            let _ = write!(out, "{delta:>14}  {kind:<4}  ");
-            self.paint(out, CYAN, &format!("{owner:<owner_width$}"));
-            let direction = hop.direction.as_str();
-            let _ = write!(out, "  {name:<name_width$}  {direction:<7}");
-            if let Some(tunnel) = hop.tunnel {
-                let _ = write!(
-                    out,
-                    "  VXLAN vni {} {} -> {}",
-                    tunnel.vni, tunnel.source, tunnel.destination
-                );
-            }
-            if let (Some(before), Some(now)) = (ttl, hop.ttl)
-                && before != now
-            {
-                let _ = write!(out, "  ttl {before} -> {now}");
-            }
-            ttl = hop.ttl;
-            while out.ends_with(' ') {
-                out.pop();
-            }
-            out.push('\n');
-        }
-    }
-
-    fn outcome(&self, out: &mut String, path: &Path, world: &World) {
-        let (style, text) = match path.outcome {
-            Outcome::Delivered => {
-                let receivers = receivers(path, world);
-                let duration = micros(path.duration_ns());
-                if path.hops.len() == 1 {
-                    (GREEN, "delivered".into())
-                } else if receivers > 1 {
-                    (
-                        GREEN,
-                        format!("delivered to {receivers} pods in {duration}"),
-                    )
-                } else {
-                    (GREEN, format!("delivered in {duration}"))
-                }
-            }
-            Outcome::LeftForVtep(vtep) => (GREEN, format!("left the node for VTEP {vtep}")),
-            Outcome::LeftNode => (GREEN, "left the node".into()),
-            Outcome::NotSeenFurther => (
-                YELLOW,
-                format!("not seen further after {}", last_place(path, world)),
-            ),
-            Outcome::EventsLost => (
-                YELLOW,
-                "incomplete: events were lost, it may have gone on".into(),
-            ),
-            Outcome::GivenUp => (
-                YELLOW,
-                "given up: too many packets under way at once".into(),
-            ),
-            Outcome::InFlight => (DIM, "still under way when the trace ended".into()),
-        };
-        out.push_str("                ");
-        self.paint(out, style, &text);
-        out.push('\n');
-        if let Some(round_trip) = &path.round_trip {
-            out.push_str("                ");
-            self.paint(out, BOLD, &round_trip_text(round_trip, world));
-            out.push('\n');
-        }
-    }
 }
 
-fn is_loopback(address: Option<IpAddr>) -> bool {
-    address.is_some_and(|address| address.is_loopback())
-}
-
-fn receivers(path: &Path, world: &World) -> usize {
-    path.hops
-        .iter()
-        .filter(|hop| {
-            hop.direction == Direction::Ingress
-                && world
-                    .places
-                    .get(hop.interface)
-                    .is_some_and(|place| place.pod.is_some())
-        })
-        .count()
-}
-
-fn last_place(path: &Path, world: &World) -> String {
-    path.hops
-        .last()
-        .and_then(|hop| {
-            let place = world.places.get(hop.interface)?;
-            let owner = place.pod.as_ref().unwrap_or(&place.node_name);
-            Some(format!(
-                "{} {} of {owner}",
-                place.name,
-                hop.direction.as_str()
-            ))
-        })
-        .unwrap_or_default()
-}
-
-/// `RTT 64.2 µs: eth0~veth1 3.1 µs, veth1~cni0 2.0 µs, beyond cni0 59.1 µs`
-fn round_trip_text(round_trip: &RoundTrip, world: &World) -> String {
-    let name = |interface: u32| {
-        world
-            .places
-            .get(interface)
-            .map_or("?", |place| place.name.as_ref())
-    };
-    let mut text = format!("RTT {}", micros(round_trip.total_ns()));
-    for (n, pair) in round_trip.at.windows(2).enumerate() {
-        if let [(here, here_ns), (next, next_ns)] = pair {
-            let between = micros(here_ns.saturating_sub(*next_ns));
-            let separator = if n == 0 { ":" } else { "," };
-            let _ = write!(
-                text,
-                "{separator} {}~{} {between}",
-                name(*here),
-                name(*next)
-            );
-        }
-    }
-    if let (true, Some((last, rest))) = (round_trip.at.len() > 1, round_trip.at.last()) {
-        let _ = write!(text, ", beyond {} {}", name(*last), micros(*rest));
-    }
-    text
-}
-
-fn micros(ns: u64) -> String {
-    if ns < 10_000_000 {
-        format!("{}.{} µs", ns / 1000, ns % 1000 / 100)
-    } else {
-        format!("{:.1} ms", Duration::from_nanos(ns).as_secs_f64() * 1e3)
-    }
+/// `1 pod`, `2 pods`
+fn counted(count: u64, noun: &str) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{count} {noun}{plural}")
 }
 
 impl Output for Text {
     fn start(&mut self, out: &mut String, info: &Start) {
         let _ = writeln!(
             out,
-            "podtrace on {} · {} interfaces, {} pods, {} network namespaces · tcx · Ctrl-C to stop",
+            "podtrace on {} · {}, {}, {} · tcx · Ctrl-C to stop",
             info.nodes.join(", "),
-            info.interfaces,
-            info.pods,
-            info.namespaces
+            counted(info.interfaces as u64, "interface"),
+            counted(info.pods as u64, "pod"),
+            counted(info.namespaces as u64, "network namespace")
         );
     }
 
@@ -287,7 +136,7 @@ impl Output for Text {
 
     fn path(&mut self, out: &mut String, path: &Path, world: &World) {
         self.header(out, path, world);
-        self.hops(out, &path.hops, world);
+        self.hops(out, path, world);
         self.outcome(out, path, world);
     }
 
@@ -298,7 +147,7 @@ impl Output for Text {
 
     fn summary(&mut self, out: &mut String, summary: &Summary, world: &World) {
         let total = summary.total();
-        let _ = write!(out, "\n{} packets", summary.packets);
+        let _ = write!(out, "\n{}", counted(summary.packets, "packet"));
         for (name, count) in Outcome::NAMES.iter().zip(summary.outcomes) {
             if count > 0 {
                 let _ = write!(out, " · {count} {}", name.replace('_', " "));
@@ -326,8 +175,7 @@ impl Output for Text {
                     .places
                     .get(*interface)
                     .map_or_else(String::new, |place| {
-                        let owner = place.pod.as_ref().unwrap_or(&place.node_name);
-                        format!("{owner} {}", place.name)
+                        format!("{} {}", place.owner(&world.directory), place.name)
                     });
                 let _ = writeln!(
                     out,
