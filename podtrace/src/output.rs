@@ -2,6 +2,7 @@
 pub mod json;
 pub mod sanitize;
 pub mod text;
+pub mod topology;
 
 use podtrace_ebpf::{config::Counters, record::Direction};
 use serde::Serialize;

@@ -1,0 +1,151 @@
+//! What is broken in a topology. Pure: it looks at the model only.
+//!
+//! A check fires where packets are lost for certain, or where a setting differs
+//! from what the overlay needs; a healthy flannel node has no problems.
+mod bridges;
+mod nodes;
+mod pods;
+mod tunnels;
+
+use std::net::IpAddr;
+
+use serde::Serialize;
+
+use super::{Bridge, Interface, NodeTopology, Topology, Tunnel};
+use crate::packet::is_link_local;
+
+/// How bad a problem is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    /// Packets are lost.
+    Error,
+    /// Some packets may be lost, or are slow.
+    Warning,
+}
+
+/// Something that is broken.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Problem {
+    /// How bad it is.
+    pub severity: Severity,
+    /// The node it is on.
+    pub node: String,
+    /// What it is about: an interface's or pod's name, `ip_forward`,
+    /// `route 10.244.2.0/24`.
+    pub subject: String,
+    /// What is wrong.
+    pub problem: String,
+    /// What to do about it.
+    pub hint: String,
+}
+
+/// Looks for problems; the worst first, else in the order of the nodes.
+#[must_use]
+pub fn check(topology: &Topology) -> Vec<Problem> {
+    let mut found = Found::default();
+    for node in &topology.nodes {
+        found.node.clone_from(&node.name);
+        nodes::check(node, &mut found);
+        for tunnel in &node.tunnels {
+            tunnels::check(node, tunnel, &mut found);
+        }
+        bridges::check(node, &mut found);
+        for pod in node.spaces() {
+            pods::check(node, pod, &mut found);
+        }
+    }
+    nodes::check_together(&topology.nodes, &mut found);
+    pods::check_addresses(&topology.nodes, &mut found);
+    found.problems.sort_by_key(|problem| problem.severity);
+    found.problems
+}
+
+/// The problems so far, and the node that is looked at.
+#[derive(Default)]
+struct Found {
+    node: String,
+    problems: Vec<Problem>,
+}
+
+impl Found {
+    fn error(&mut self, subject: &str, problem: String, hint: String) {
+        self.add(Severity::Error, subject, problem, hint);
+    }
+
+    fn warning(&mut self, subject: &str, problem: String, hint: String) {
+        self.add(Severity::Warning, subject, problem, hint);
+    }
+
+    fn add(&mut self, severity: Severity, subject: &str, problem: String, hint: String) {
+        self.problems.push(Problem {
+            severity,
+            node: self.node.clone(),
+            subject: subject.to_owned(),
+            problem,
+            hint,
+        });
+    }
+}
+
+impl NodeTopology {
+    /// Whether a bridge carries the overlay's pods: those of docker0 are others'.
+    pub(crate) fn is_overlay(&self, bridge: &Bridge) -> bool {
+        let of_tunnel = self
+            .tunnels
+            .iter()
+            .flat_map(|tunnel| &tunnel.interface.addresses)
+            .filter(|prefix| !is_link_local(prefix.address))
+            .any(|own| {
+                let subnets = bridge.interface.addresses.iter();
+                subnets
+                    .filter(|subnet| subnet.len > 0)
+                    .any(|subnet| subnet.covers(own.address))
+            });
+        of_tunnel || self.pods.iter().any(|pod| pod.is_port_of(bridge))
+    }
+    /// The node's ends of all veths of pods.
+    fn hosts(&self) -> impl Iterator<Item = &super::HostEnd> {
+        let interfaces = self.spaces().flat_map(|pod| &pod.interfaces);
+        interfaces.filter_map(|own| own.host.as_ref())
+    }
+}
+
+impl super::Pod {
+    /// Whether one of its veths is a port of the bridge.
+    fn is_port_of(&self, bridge: &Bridge) -> bool {
+        let mut hosts = self.interfaces.iter().filter_map(|own| own.host.as_ref());
+        hosts.any(|host| host.interface.bridge.as_ref() == Some(&bridge.interface.name))
+    }
+}
+
+impl Interface {
+    /// Addresses that are valid beyond the link.
+    pub(crate) fn global(&self) -> impl Iterator<Item = IpAddr> {
+        let addresses = self.addresses.iter().map(|prefix| prefix.address);
+        addresses.filter(|address| !is_link_local(*address))
+    }
+}
+
+/// The tunnel with the largest MTU: what a pod may send at most.
+fn widest_tunnel(node: &NodeTopology) -> Option<&Tunnel> {
+    node.tunnels
+        .iter()
+        .max_by_key(|tunnel| tunnel.interface.mtu)
+}
+
+/// Whether an address is one of the node's own.
+fn is_own(node: &NodeTopology, address: IpAddr) -> bool {
+    let bridges = node.bridges.iter().map(|bridge| &bridge.interface);
+    let tunnels = node.tunnels.iter().map(|tunnel| &tunnel.interface);
+    let others = node.uplinks.iter().chain(&node.others);
+    let mut interfaces = bridges.chain(tunnels).chain(others);
+    interfaces.any(|own| own.addresses.iter().any(|prefix| prefix.address == address))
+        || node.hosts().any(|host| {
+            let mut own = host.interface.addresses.iter();
+            own.any(|prefix| prefix.address == address)
+        })
+}
+
+#[cfg(test)]
+mod tests;

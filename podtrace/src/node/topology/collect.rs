@@ -1,0 +1,132 @@
+//! Reads the topology from the kernel, and joins it with what the runtime says.
+mod node;
+mod pods;
+mod space;
+
+use std::{collections::HashSet, fs, io};
+
+use thiserror::Error;
+
+use super::{NodeTopology, Topology, check};
+use crate::{
+    identity::{pod, table::PodTable},
+    node::{
+        candidates::candidates,
+        links::{self, Link, LinksError},
+        netns::NetNs,
+        processes::{self, Scan},
+        tables::{self, Tables, TablesError},
+    },
+};
+use space::Space;
+
+/// A node to look at, and what is known of it beforehand.
+#[derive(Clone, Debug)]
+pub struct NodeInput {
+    /// Its name.
+    pub name: String,
+    /// Its network namespace.
+    pub netns: NetNs,
+    /// The container runtime that gave `pods`; none when none answered.
+    pub runtime: Option<String>,
+    /// The pods of this node.
+    pub pods: Vec<pod::Pod>,
+    /// What is known not to be known.
+    pub unknown: Vec<String>,
+}
+
+/// Why the topology cannot be told.
+#[derive(Debug, Error)]
+pub enum TopologyError {
+    /// The interfaces of a node cannot be listed.
+    #[error(transparent)]
+    Links(#[from] LinksError),
+    /// The tables of a node cannot be read.
+    #[error(transparent)]
+    Tables(#[from] TablesError),
+    /// The processes cannot be read.
+    #[error("failed to read the processes")]
+    Processes(#[source] io::Error),
+}
+
+/// What is read of one node before its pods' namespaces.
+struct Look {
+    input: NodeInput,
+    links: Vec<Link>,
+    tables: Tables,
+    spaces: Vec<Space>,
+}
+
+/// Looks at nodes and at every namespace that is a pod's or tied to them by a
+/// veth, and checks what it sees. `table` names namespaces without a runtime.
+///
+/// # Errors
+/// When a node cannot be read; a pod's namespace that vanishes meanwhile is
+/// left out. Needs a tokio runtime.
+pub async fn collect(nodes: Vec<NodeInput>, table: &PodTable) -> Result<Topology, TopologyError> {
+    let scan = processes::scan().map_err(TopologyError::Processes)?;
+    let kernel = kernel_release();
+    let mut looks = Vec::with_capacity(nodes.len());
+    for input in nodes {
+        looks.push(Look {
+            links: links::list(&input.netns).await?,
+            tables: tables::read(&input.netns).await?,
+            spaces: Vec::new(),
+            input,
+        });
+    }
+    find_spaces(&mut looks, table).await;
+    let mut topology = Topology {
+        nodes: looks
+            .into_iter()
+            .map(|look| NodeTopology {
+                kernel: kernel.clone(),
+                ..node::describe(look, &scan)
+            })
+            .collect(),
+        problems: Vec::new(),
+    };
+    topology.problems = check(&topology);
+    Ok(topology)
+}
+
+/// Gives every namespace that belongs to a node to that node.
+async fn find_spaces(looks: &mut [Look], table: &PodTable) {
+    let of_nodes: HashSet<u64> = looks.iter().map(|look| look.input.netns.inode).collect();
+    for candidate in candidates() {
+        if of_nodes.contains(&candidate.inode) {
+            continue;
+        }
+        // Gone meanwhile: no error.
+        let Ok(netns) = NetNs::open(&candidate.path) else {
+            continue;
+        };
+        for look in looks.iter_mut() {
+            if let Some(space) = Space::look(look, &netns, &candidate.path, table).await {
+                look.spaces.push(space);
+                break;
+            }
+        }
+    }
+}
+
+fn kernel_release() -> String {
+    let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    release.trim().to_owned()
+}
+
+/// What the scan of the processes could not tell.
+fn missing(scan: &Scan) -> Vec<String> {
+    let mut missing = Vec::new();
+    match scan.denied {
+        0 => {}
+        1 => missing.push("the container of a process that may not be read".to_owned()),
+        many => missing.push(format!(
+            "the containers of {many} processes that may not be read"
+        )),
+    }
+    if scan.truncated {
+        missing.push("there are more processes than podtrace reads".to_owned());
+    }
+    missing
+}

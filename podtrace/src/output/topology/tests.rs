@@ -1,0 +1,58 @@
+use super::*;
+use crate::node::topology::{check, fixture::healthy};
+
+/// The healthy network with one error and one warning.
+fn broken() -> Topology {
+    let mut topology = healthy();
+    let node = &mut topology.nodes[0];
+    node.tunnels[0].routes[0].vtep = None;
+    node.bridges[0].interface.mtu = 1500;
+    topology.problems = check(&topology);
+    topology
+}
+
+fn text(topology: &Topology, color: bool) -> String {
+    let mut out = String::new();
+    text::write(&mut out, topology, color);
+    out
+}
+
+#[test]
+fn healthy_tree() {
+    insta::assert_snapshot!(text(&healthy(), false));
+}
+
+#[test]
+fn problems_are_marked_and_listed() {
+    let text = text(&broken(), false);
+    insta::assert_snapshot!(text);
+    assert!(text.lines().all(|line| line.trim_end() == line));
+}
+
+#[test]
+fn colours_change_no_text() {
+    let colored = text(&broken(), true);
+    assert!(colored.contains("\x1b["));
+    let mut plain = String::new();
+    for (number, part) in colored.split("\x1b[").enumerate() {
+        let text = part.split_once('m').map_or(part, |(_, text)| text);
+        plain += if number == 0 { part } else { text };
+    }
+    assert_eq!(plain, text(&broken(), false));
+}
+
+#[test]
+fn graph() {
+    let mut out = String::new();
+    dot::write(&mut out, &broken());
+    insta::assert_snapshot!(out);
+}
+
+#[test]
+fn document() {
+    let mut topology = broken();
+    topology.nodes.truncate(1);
+    topology.nodes[0].pods.truncate(1);
+    topology.nodes[0].host_network_pods.clear();
+    insta::assert_snapshot!(json(&topology).unwrap());
+}

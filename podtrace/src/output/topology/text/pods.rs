@@ -1,0 +1,107 @@
+//! Pods, their interfaces, their containers and what these share.
+use super::{
+    super::tree::{Row, style},
+    View, addresses, state, state_style,
+};
+use crate::node::{
+    processes::{Namespaces, NsKind},
+    topology::{Container, Pod, PodInterface, Sharing},
+};
+
+pub(super) const NET: NsKind = NsKind::Net;
+
+impl View<'_> {
+    pub(super) fn pod(&self, pod: &Pod) -> Row {
+        let addresses: Vec<_> = pod.addresses.iter().map(ToString::to_string).collect();
+        let netns = pod
+            .netns
+            .map_or_else(String::new, |inode| format!("net:[{inode}]"));
+        let uid = pod
+            .uid
+            .as_ref()
+            .filter(|uid| !pod.name.contains(uid.as_str()));
+        let mut row = Row::new("pod")
+            .cell(style::CYAN, &pod.name)
+            .cell(style::PLAIN, addresses.join(", "))
+            .cell(style::PLAIN, netns)
+            .cell(
+                style::DIM,
+                uid.map_or_else(String::new, |uid| format!("uid {uid}")),
+            )
+            .mark(self.mark(&pod.name));
+        for own in &pod.interfaces {
+            row.child(self.pod_interface(own));
+        }
+        if let Some(sharing) = &pod.sharing {
+            row.child(namespaces(pod, sharing));
+        }
+        for container in &pod.containers {
+            row.child(self::container(container, pod.sharing.as_ref()));
+        }
+        row
+    }
+
+    fn pod_interface(&self, own: &PodInterface) -> Row {
+        let interface = &own.interface;
+        let row = Row::new("pod interface")
+            .cell(style::PLAIN, &interface.name)
+            .cell(state_style(interface.state), state(interface.state))
+            .cell(style::PLAIN, format!("MTU {}", interface.mtu))
+            .cell(style::PLAIN, addresses(interface));
+        let Some(host) = &own.host else {
+            return row;
+        };
+        let place = match (&host.interface.bridge, host.routed) {
+            (Some(bridge), _) => format!("{} in {bridge}", host.interface.name),
+            (None, true) => format!("{}, routed", host.interface.name),
+            (None, false) => format!("{} in no bridge", host.interface.name),
+        };
+        row.cell(style::PLAIN, format!("<-> {place}"))
+            .mark(self.mark(&host.interface.name))
+    }
+}
+
+/// What is shared, and the inodes of that.
+fn namespaces(pod: &Pod, sharing: &Sharing) -> Row {
+    let row = Row::line(style::PLAIN, format!("namespaces: {sharing}"));
+    let any = pod
+        .containers
+        .iter()
+        .find(|container| container.pid.is_some());
+    let shared = any.map_or_else(Vec::new, |container| {
+        inodes(&container.namespaces, |kind| sharing.shared.contains(&kind))
+    });
+    row.children((!shared.is_empty()).then(|| Row::line(style::DIM, shared.join(" "))))
+}
+
+fn container(container: &Container, sharing: Option<&Sharing>) -> Row {
+    let unnamed = if container.sandbox {
+        "sandbox"
+    } else {
+        "container"
+    };
+    let process = match (container.pid, &container.command) {
+        (Some(pid), Some(command)) => format!("pid {pid} ({command})"),
+        (Some(pid), None) => format!("pid {pid}"),
+        (None, _) => "no process found".to_owned(),
+    };
+    let own = inodes(&container.namespaces, |kind| {
+        sharing.is_none_or(|sharing| {
+            sharing.separate.contains(&kind) || sharing.partly.contains(&kind)
+        })
+    });
+    Row::new("container")
+        .cell(style::BOLD, container.name.as_deref().unwrap_or(unnamed))
+        .cell(style::PLAIN, container.short_id())
+        .cell(style::PLAIN, container.image.as_deref().unwrap_or_default())
+        .cell(style::PLAIN, process)
+        .cell(style::DIM, own.join(" "))
+}
+
+/// The inodes of some kinds, as `net:[4026532281]`.
+pub(super) fn inodes(namespaces: &Namespaces, of: impl Fn(NsKind) -> bool) -> Vec<String> {
+    let kinds = NsKind::ALL.into_iter().filter(|kind| of(*kind));
+    kinds
+        .filter_map(|kind| Some(format!("{kind}:[{}]", namespaces.get(kind)?)))
+        .collect()
+}
