@@ -9,7 +9,8 @@ use podtrace_ebpf::config::{SNAPLEN_DEFAULT, SNAPLEN_MAX, SNAPLEN_MIN};
 #[command(
     version,
     about,
-    after_help = "Exit status: 0 fine, 2 error, 4 events were lost (with --strict)."
+    after_help = "Exit status: 0 fine, 1 problems were found (topology --check), 2 error,
+4 events were lost (trace --strict)."
 )]
 pub struct Cli {
     /// What to do.
@@ -23,15 +24,37 @@ pub enum Command {
     /// Print the road of each packet, live
     ///
     /// Watches every veth, bridge, VXLAN and uplink interface of this node,
-    /// and eth0 and lo of every pod. Interfaces that come and go are followed.
-    /// Changes nothing on the node; Ctrl-C ends it with a summary.
+    /// eth0 and lo of every pod, and the sockets of the pods' cgroup, which tell
+    /// the container that sends or receives. Interfaces that come and go are
+    /// followed. Pods and containers are named by the container runtime, pods
+    /// elsewhere by the Kubernetes API when a kubeconfig is given. Changes
+    /// nothing on the node; Ctrl-C ends it with a summary.
     #[command(after_help = "Examples:
   sudo podtrace trace                      every packet, with its hops
   sudo podtrace trace --count 10           the first ten
   sudo podtrace trace -i cni0 -i flannel.1 only these interfaces
   sudo podtrace trace -o json | jq .       for other programs
+  sudo podtrace trace --kubeconfig admin.conf   name pods and nodes elsewhere too
+  sudo podtrace trace --cri-socket /run/k3s/containerd/containerd.sock
   sudo podtrace trace --netns a --netns b  two nodes in namespaces of one machine")]
-    Trace(TraceArgs),
+    Trace(Box<TraceArgs>),
+    /// Show the node's pod network, and what is broken in it
+    ///
+    /// One look at uplink, flannel.1, bridges, routes, pods and containers: who is plugged in
+    /// where, which VTEP serves which subnet, which namespaces the containers of a pod share.
+    /// Finds routes without neighbour or forwarding entry, veths outside of the bridge, MTUs that
+    /// do not fit, forwarding that is off, addresses held twice. Reads only.
+    ///
+    /// In place of: ctr container ls; ctr container info ID | jq .Spec.linux.namespaces;
+    /// nsenter -t PID -n ip addr; brctl show; bridge fdb show dev flannel.1; ip neigh; ip route.
+    #[command(after_help = "Examples:
+  sudo podtrace topology                       the tree of this node
+  sudo podtrace topology --check               exit status 1 if something is broken
+  sudo podtrace topology -o json | jq .problems
+  sudo podtrace topology -o json | jq '.nodes[].pods[] | {name, addresses}'
+  sudo podtrace topology -o dot | dot -Tsvg > node.svg
+  sudo podtrace topology --netns a --netns b   two nodes in namespaces of one machine")]
+    Topology(TopologyArgs),
     /// Show it: make a network of two nodes in namespaces, ping, print the hops
     Demo(DemoArgs),
     /// Make a network of nodes and pods in namespaces, keep it until Ctrl-C
@@ -53,9 +76,13 @@ pub struct TraceArgs {
     /// Trace the node in this network namespace, a name in /run/netns or a path (repeatable)
     #[arg(long, value_name = "NETNS")]
     pub netns: Vec<String>,
-    /// Name pods by this table: lines of `NETNS NAMESPACE/POD`
-    #[arg(long, value_name = "FILE")]
-    pub pods: Option<PathBuf>,
+    /// Where names come from.
+    #[command(flatten)]
+    pub naming: NamingArgs,
+    /// Name remote pods and nodes by the Kubernetes API; else KUBECONFIG or,
+    /// in a pod, its service account is used
+    #[arg(long, value_name = "FILE", help_heading = "Names")]
+    pub kubeconfig: Option<PathBuf>,
     /// Bytes captured of each packet, at most
     #[arg(long, value_name = "BYTES", default_value_t = SNAPLEN_DEFAULT,
           value_parser = clap::value_parser!(u32).range(i64::from(SNAPLEN_MIN)..=i64::from(SNAPLEN_MAX)))]
@@ -81,6 +108,52 @@ pub struct TraceArgs {
     /// Print diagnostics of the kernel side too
     #[arg(short, long, action = ArgAction::Count)]
     pub verbose: u8,
+}
+
+/// Where names come from.
+#[derive(Clone, Debug, Args)]
+pub struct NamingArgs {
+    /// Ask the container runtime at this socket (repeatable, one for each node); else those of
+    /// containerd, CRI-O, k3s, rke2, k0s and MicroK8s are tried
+    #[arg(long, value_name = "PATH", help_heading = "Names")]
+    pub cri_socket: Vec<PathBuf>,
+    /// Name pods by this table: lines of `NETNS NAMESPACE/POD`
+    #[arg(long, value_name = "FILE", help_heading = "Names")]
+    pub pods: Option<PathBuf>,
+    /// Call the node so, not by its hostname (repeatable, in the order of --netns)
+    #[arg(long, value_name = "NAME", help_heading = "Names")]
+    pub node_name: Vec<String>,
+}
+
+/// Options of `topology`.
+#[derive(Clone, Debug, Args)]
+pub struct TopologyArgs {
+    /// Look at the node in this network namespace, a name in /run/netns or a path (repeatable)
+    #[arg(long, value_name = "NETNS")]
+    pub netns: Vec<String>,
+    /// Where names come from.
+    #[command(flatten)]
+    pub naming: NamingArgs,
+    /// Output format
+    #[arg(short, long, value_name = "FORMAT", default_value = "text")]
+    pub output: TopologyFormat,
+    /// When to use colours; NO_COLOR is honoured
+    #[arg(long, value_name = "WHEN", default_value = "auto")]
+    pub color: Color,
+    /// Exit with status 1 if problems were found
+    #[arg(long)]
+    pub check: bool,
+}
+
+/// Output formats of `topology`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum TopologyFormat {
+    /// A tree, for people
+    Text,
+    /// One JSON document
+    Json,
+    /// A graph for Graphviz: dot -Tsvg
+    Dot,
 }
 
 /// Options of `demo`.

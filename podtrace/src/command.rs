@@ -1,6 +1,7 @@
 //! The commands, and how errors and exit codes leave them.
 mod demo;
 mod lab;
+mod topology;
 mod trace;
 
 use std::{io, process::ExitCode};
@@ -9,6 +10,8 @@ use crate::cli::{Cli, Color, Command};
 
 /// Everything went well.
 const FINE: u8 = 0;
+/// Problems were found and `--check` was given.
+const PROBLEMS: u8 = 1;
 /// Could not do what was asked.
 const ERROR: u8 = 2;
 /// Events were lost and `--strict` was given.
@@ -19,6 +22,7 @@ const LOST: u8 = 4;
 pub fn run(cli: Cli) -> ExitCode {
     let result = match cli.command {
         Command::Trace(args) => trace::run(&args),
+        Command::Topology(args) => topology::run(&args),
         Command::Demo(args) => demo::run(&args),
         Command::Lab(args) => lab::run(&args),
     };

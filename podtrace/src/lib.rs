@@ -3,6 +3,7 @@
 //! One pipeline for live traces, replays and tests:
 //! `source -> decode -> identify -> path -> output`.
 pub mod cli;
+pub mod clock;
 pub mod command;
 pub mod event;
 pub mod identity;

@@ -5,13 +5,14 @@ use anyhow::Context as _;
 use podtrace_ebpf::config::SNAPLEN_DEFAULT;
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::trace::{Session, SessionOptions, check_support, epoch_ns, text};
+use super::trace::{Session, SessionOptions, Sockets, Sources, check_support, text};
 use crate::{
     cli::DemoArgs,
+    clock::epoch_ns,
     command::FINE,
-    identity::PodTable,
+    identity::table::PodTable,
     lab::{Lab, LabPod, LabSpec, traffic},
-    node::discover::Node,
+    node::place::Node,
 };
 
 /// Payload of each ping in bytes, as ping's own default.
@@ -51,9 +52,13 @@ async fn demonstrate(args: &DemoArgs) -> anyhow::Result<()> {
             netns: node.netns.clone(),
         })
         .collect();
-    let table = PodTable::parse(&lab.pod_table())?;
     let options = SessionOptions {
         interfaces: Vec::new(),
+        table: PodTable::parse(&lab.pod_table())?,
+        sources: Sources {
+            sockets: Sockets::None,
+            cluster: None,
+        },
         count: None,
         duration: None,
         snaplen: SNAPLEN_DEFAULT,
@@ -68,7 +73,7 @@ async fn demonstrate(args: &DemoArgs) -> anyhow::Result<()> {
             road.walk(pings).await;
         }
     };
-    let session = Session::start(nodes, Box::new(table), options).await?;
+    let session = Session::start(nodes, options).await?;
     session
         .run_during(async move {
             tokio::select! {

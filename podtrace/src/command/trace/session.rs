@@ -2,6 +2,7 @@
 use std::{
     collections::HashSet,
     io::{self, Write as _},
+    sync::Arc,
     time::Duration,
 };
 
@@ -11,36 +12,49 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::{
     signal::unix::{SignalKind, signal},
     sync::mpsc,
-    time::{Instant, MissedTickBehavior, interval, sleep_until},
+    time::{Instant, sleep_until},
 };
 
-use super::monotonic_ns;
+use super::{
+    check::check_names,
+    cluster,
+    diagnostics::Diagnostics,
+    feeds::{Feeds, Sources, Update},
+    taps::Taps,
+};
 use crate::{
-    identity::Identity,
+    clock::{epoch_ns, monotonic_ns},
+    identity::{
+        cgroupfs::{CgroupFs, CgroupPath},
+        cri::PodList,
+        runtime::RuntimeState,
+        table::PodTable,
+    },
     node::{
-        discover::{Node, Place, Snapshot, Target, discover},
-        watch::watch,
+        discover::{LookError, Looker, Snapshot},
+        place::Node,
     },
     output::{Output, Start, sanitize::sanitize},
     packet::DecodeOptions,
-    path::builder::is_link_local,
     pipeline::{Pipeline, TICK_LAG_NS, key_payload},
     probe::{
         Probe, ProbeOptions,
-        ring::{Batch, Reader},
+        ring::{Batch, QUEUE_BATCHES, Reader},
     },
 };
 
 /// How often open paths are looked at.
 const TICK: Duration = Duration::from_millis(50);
-/// Ticks between two looks at the counters while no packet is under way.
-const TICKS_IDLE: u32 = 20;
+/// How often the counters are looked at while no packet is under way.
+const TICK_IDLE: Duration = Duration::from_secs(2);
 /// flannel's port, where no VXLAN interface tells another.
 const FLANNEL_PORT: u16 = 8472;
 
 /// How to trace.
 pub(crate) struct SessionOptions {
     pub(crate) interfaces: Vec<String>,
+    pub(crate) table: PodTable,
+    pub(crate) sources: Sources,
     pub(crate) count: Option<u64>,
     pub(crate) duration: Option<Duration>,
     pub(crate) snaplen: u32,
@@ -52,39 +66,30 @@ pub(crate) struct SessionOptions {
 
 /// A running session.
 pub(crate) struct Session {
-    nodes: Vec<Node>,
-    identity: Box<dyn Identity>,
-    interfaces: Vec<String>,
     duration: Option<Duration>,
-    probe: Probe,
+    taps: Taps,
     reader: Reader,
     batches: mpsc::Receiver<Batch>,
-    changes: mpsc::Receiver<()>,
+    feeds: Feeds,
     pipeline: Pipeline,
-    /// Interfaces that have taps: number and place.
-    tapped: Vec<(u32, Place)>,
-    /// Interfaces that could not be tapped and were said to be so.
-    refused: HashSet<(u64, u32)>,
     started_ns: u64,
-    ticks: u32,
+    ticked: Instant,
+    /// What the runtime's last list lacks, in words.
+    left_out: String,
     /// The kernel side's log, when it is wanted.
     diagnostics: Option<EbpfLogger<Diagnostics>>,
 }
 
 impl Session {
     /// Loads the programs and attaches to everything there is.
-    pub(crate) async fn start(
-        nodes: Vec<Node>,
-        identity: Box<dyn Identity>,
-        options: SessionOptions,
-    ) -> anyhow::Result<Self> {
+    pub(crate) async fn start(nodes: Vec<Node>, options: SessionOptions) -> anyhow::Result<Self> {
         raise_file_limit();
-        let (sender, changes) = mpsc::channel(1);
-        for node in &nodes {
-            watch(&node.netns, sender.clone())?;
-        }
-        let snapshot = discover(&nodes, identity.as_ref(), &options.interfaces).await?;
-        check_names(&options.interfaces, &snapshot)?;
+        let looker = Looker::new(nodes.clone(), options.interfaces.clone(), options.table);
+        let asks_cluster = options.sources.cluster.is_some();
+        let (feeds, snapshot, first) = Feeds::start(&nodes, looker, options.sources, |snapshot| {
+            check_names(&options.interfaces, snapshot)
+        })
+        .await?;
         let (mut probe, channel) = Probe::load(&ProbeOptions {
             snaplen: options.snaplen,
             ring_bytes: options.ring_bytes,
@@ -96,49 +101,54 @@ impl Session {
             .then(|| EbpfLogger::init_with_logger(probe.object(), Diagnostics))
             .transpose()
             .context("failed to open the kernel side's log")?;
-        let (reader, batches) = Reader::spawn(channel).context("failed to start the reader")?;
+        let cgroup_fs = CgroupFs::open().ok().map(Arc::new);
+        let by_id = cgroup_fs.clone();
+        let look_up = Box::new(move |id| match &by_id {
+            Some(cgroup_fs) => cgroup_fs.path_of(id),
+            None => CgroupPath::Unknown,
+        });
+        let (reader, batches) =
+            Reader::spawn(channel, look_up).context("failed to start the reader")?;
         let timeout_ns = u64::try_from(options.hop_timeout.as_nanos()).unwrap_or(u64::MAX);
         let decode = DecodeOptions {
             vxlan_ports: vec![FLANNEL_PORT],
             key_payload: key_payload(options.snaplen),
         };
+        let mut pipeline = Pipeline::new(decode, timeout_ns, options.count, options.output);
+        pipeline.world().nodes = nodes.iter().map(|node| node.name.clone()).collect();
+        if asks_cluster {
+            pipeline.world().directory.use_cluster(epoch_ns()?);
+        }
         let mut session = Self {
-            nodes,
-            identity,
-            interfaces: options.interfaces,
             duration: options.duration,
-            probe,
+            taps: Taps::new(probe, cgroup_fs),
             reader,
             batches,
-            changes,
-            pipeline: Pipeline::new(decode, timeout_ns, options.count, options.output),
-            tapped: Vec::new(),
-            refused: HashSet::new(),
+            feeds,
+            pipeline,
             started_ns: monotonic_ns()?,
             diagnostics,
-            ticks: 0,
+            ticked: Instant::now(),
+            left_out: String::new(),
         };
-        session.apply(snapshot, false)?;
-        session.probe.start()?;
+        let mut notices = session.apply(snapshot)?;
+        for update in first {
+            notices.extend(session.take(update)?);
+        }
+        session.taps.probe.start()?;
         session.announce();
+        session.say(notices);
         session.flush()?;
         Ok(session)
     }
 
     fn announce(&mut self) {
-        let namespaces: HashSet<_> = self.tapped.iter().map(|(_, p)| p.netns_cookie).collect();
-        let pods: HashSet<_> = self
-            .tapped
-            .iter()
-            .filter_map(|(_, place)| place.pod.clone())
-            .collect();
+        let namespaces: HashSet<_> = self.taps.places().map(|p| p.netns_cookie).collect();
+        let pods: HashSet<_> = self.taps.places().filter_map(|p| p.pod_netns()).collect();
+        let world = self.pipeline.world();
         let start = Start {
-            nodes: self
-                .nodes
-                .iter()
-                .map(|node| node.name.to_string())
-                .collect(),
-            interfaces: self.tapped.len(),
+            nodes: world.nodes.iter().map(ToString::to_string).collect(),
+            interfaces: self.taps.places().count(),
             pods: pods.len(),
             namespaces: namespaces.len(),
         };
@@ -146,70 +156,105 @@ impl Session {
         output.start(text, &start);
     }
 
-    /// Brings taps and names in step with what there is now.
-    fn apply(&mut self, snapshot: Snapshot, say: bool) -> anyhow::Result<()> {
-        let Snapshot {
-            targets,
-            vxlan_ports,
-            addresses,
-            names: _,
-        } = snapshot;
-        let present: HashSet<_> = targets.iter().map(|t| place_key(&t.place)).collect();
-        let (kept, gone): (Vec<_>, Vec<_>) = std::mem::take(&mut self.tapped)
-            .into_iter()
-            .partition(|(_, place)| present.contains(&place_key(place)));
-        self.tapped = kept;
-        for (number, place) in gone {
-            self.probe.forget(number)?;
-            self.notice(&format!("{} is gone", place_name(&place)));
-        }
-        let tapped: HashSet<_> = self.tapped.iter().map(|(_, p)| place_key(p)).collect();
-        for target in targets {
-            let key = place_key(&target.place);
-            if !tapped.contains(&key) && !self.refused.contains(&key) {
-                self.tap(target, say);
+    /// Takes over something new; returns what is to be said of it.
+    fn take(&mut self, update: Update) -> anyhow::Result<Vec<String>> {
+        let notices = match update {
+            Update::Pods(runtime, list) => {
+                let now_ns = monotonic_ns()?;
+                let directory = &mut self.pipeline.world().directory;
+                directory.set_pods(runtime, &list.pods, now_ns);
+                // Their processes are there now, and their cgroups.
+                self.feeds.ask_for_look();
+                self.left_out(&list).into_iter().collect()
             }
-        }
-        if !vxlan_ports.is_empty() {
-            self.pipeline.set_vxlan_ports(vxlan_ports);
-        }
-        let known = &mut self.pipeline.world().addresses;
-        // Addresses that are gone may be another's tomorrow.
-        known.clear();
-        for (address, node, pod) in addresses {
-            if !is_local_only(address) {
-                known.insert(address, (node, pod));
+            Update::Runtime {
+                runtime,
+                node,
+                state,
+            } => vec![self.runtime(runtime, node, state)],
+            Update::Cluster(update) => {
+                let notice = cluster::notice(&update);
+                let directory = &mut self.pipeline.world().directory;
+                directory.update_cluster(update, monotonic_ns()?);
+                // What it names does not wait.
+                return Ok(notice.into_iter().collect());
             }
-        }
-        Ok(())
+            Update::Notice(notice) => vec![notice],
+        };
+        self.note_changes();
+        self.pipeline.release();
+        Ok(notices)
     }
 
-    /// Taps an interface; one that cannot be tapped is said once and left.
-    fn tap(&mut self, target: Target, say: bool) {
-        let Target {
-            place,
-            netns,
-            device,
-        } = target;
-        let number = self.pipeline.world().places.add(place.clone());
-        match self.probe.attach(&netns, &device, place.ifindex, number) {
-            Ok(()) => {
-                if say {
-                    self.notice(&format!("{} is traced now", place_name(&place)));
-                }
-                self.tapped.push((number, place));
-            }
-            Err(error) => {
-                self.refused.insert(place_key(&place));
-                let error = sanitize(&format!("{:#}", anyhow::Error::from(error)));
-                self.notice(&format!("{} is not traced: {error}", place_name(&place)));
-            }
+    fn take_look(&mut self, look: Result<Snapshot, LookError>) -> anyhow::Result<Vec<String>> {
+        let notices = match look {
+            Ok(snapshot) => self.apply(snapshot)?,
+            Err(error) => vec![not_looked(error)],
+        };
+        self.note_changes();
+        self.pipeline.release();
+        Ok(notices)
+    }
+
+    fn push(&mut self, batch: &Batch) {
+        self.note_changes();
+        self.pipeline.push(batch);
+    }
+
+    /// Takes the batches that wait, that news in a row do not hold them up.
+    fn catch_up(&mut self) {
+        for _ in 0..QUEUE_BATCHES {
+            let Ok(batch) = self.batches.try_recv() else {
+                return;
+            };
+            self.push(&batch);
         }
     }
 
-    fn notice(&mut self, notice: &str) {
+    /// What a runtime's list lacks, when that has changed.
+    fn left_out(&mut self, list: &PodList) -> Option<String> {
+        let now = list.left_out().join(", ");
+        let before = std::mem::replace(&mut self.left_out, now.clone());
+        (before != now && !now.is_empty()).then(|| format!("not known: {now}"))
+    }
+
+    /// What netlink has told of, and no look has shown yet.
+    fn note_changes(&mut self) {
+        let changes = self.feeds.changes.count();
+        self.pipeline.world().directory.note_changes(changes);
+    }
+
+    fn runtime(&mut self, runtime: usize, node: usize, state: RuntimeState) -> String {
+        let directory = &mut self.pipeline.world().directory;
+        match state {
+            RuntimeState::Connected(about) => {
+                directory.runtime_answers(runtime, node);
+                format!("pods and containers named by {about}")
+            }
+            RuntimeState::Lost { reason } => {
+                directory.runtime_is_lost(runtime);
+                format!("new pods and containers stay unnamed: {reason}")
+            }
+        }
+    }
+
+    /// Brings taps and names in step with what there is now; returns what is
+    /// to be said of it.
+    fn apply(&mut self, snapshot: Snapshot) -> anyhow::Result<Vec<String>> {
+        if !snapshot.vxlan_ports.is_empty() {
+            self.pipeline.set_vxlan_ports(snapshot.vxlan_ports.clone());
+        }
+        let mut notices = Vec::new();
+        self.taps
+            .apply(snapshot, self.pipeline.world(), &mut notices)?;
+        Ok(notices)
+    }
+
+    fn say(&mut self, notices: Vec<String>) {
         let (output, text, _) = self.pipeline.output();
-        output.notice(text, notice);
+        for notice in notices {
+            output.notice(text, &notice);
+        }
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -233,50 +278,51 @@ impl Session {
     async fn follow(&mut self, work: impl Future<Output = ()>) -> anyhow::Result<()> {
         let mut interrupt = signal(SignalKind::interrupt())?;
         let mut terminate = signal(SignalKind::terminate())?;
-        let mut ticks = interval(TICK);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let deadline = self.duration.map(|duration| Instant::now() + duration);
         tokio::pin!(work);
         while !self.pipeline.is_done() {
+            // In order of urgency; packets come last, as they may never end. What
+            // names pods takes no time, to attach to a pod that is new does.
             tokio::select! {
                 biased;
                 _ = interrupt.recv() => break,
                 _ = terminate.recv() => break,
                 () = sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => break,
-                _ = ticks.tick() => self.tick()?,
+                () = &mut work => break,
+                () = sleep_until(self.next_tick()) => self.tick()?,
+                Some(update) = self.feeds.updates.recv() => {
+                    self.catch_up();
+                    let notices = self.take(update)?;
+                    self.say(notices);
+                }
+                look = self.feeds.looks.recv() => match look {
+                    Some(look) => {
+                        self.catch_up();
+                        let notices = self.take_look(look)?;
+                        self.say(notices);
+                    }
+                    None => bail!("the task that looks at the nodes ended early"),
+                },
                 batch = self.batches.recv() => match batch {
-                    Some(batch) => self.pipeline.push(&batch),
+                    Some(batch) => self.push(&batch),
                     None => bail!("the ring reader ended early"),
                 },
-                Some(()) = self.changes.recv() => self.refresh().await?,
-                () = &mut work => break,
             }
             self.flush()?;
         }
         Ok(())
     }
 
-    async fn refresh(&mut self) -> anyhow::Result<()> {
-        match discover(&self.nodes, self.identity.as_ref(), &self.interfaces).await {
-            Ok(snapshot) => self.apply(snapshot, true),
-            // A dump can fail while interfaces come and go; the taps that are
-            // there go on, and the next change brings the next look.
-            Err(error) => {
-                let error = anyhow::Error::from(error);
-                self.notice(&format!("interfaces not looked at: {error:#}"));
-                Ok(())
-            }
-        }
+    /// The kernel side's log has no other wake-up.
+    fn next_tick(&self) -> Instant {
+        let is_idle = !self.pipeline.is_waiting() && self.diagnostics.is_none();
+        self.ticked + if is_idle { TICK_IDLE } else { TICK }
     }
 
     fn tick(&mut self) -> anyhow::Result<()> {
+        self.ticked = Instant::now();
         if let Some(log) = &mut self.diagnostics {
             log.flush();
-        }
-        // On a quiet node nothing is read twenty times a second for nothing.
-        self.ticks = self.ticks.wrapping_add(1);
-        if !self.pipeline.is_waiting() && !self.ticks.is_multiple_of(TICKS_IDLE) {
-            return Ok(());
         }
         // While batches wait, only their own time is known to have passed.
         let now_ns = if self.batches.is_empty() {
@@ -285,27 +331,49 @@ impl Session {
             self.pipeline.newest_ns()
         };
         let now_ns = now_ns.saturating_sub(TICK_LAG_NS);
-        let counters = self.probe.counters()?;
+        let counters = self.taps.probe.counters()?;
+        self.note_changes();
         self.pipeline.tick(now_ns, &counters);
+        Ok(())
+    }
+
+    /// Takes over names that have come meanwhile; nothing is tapped any more.
+    fn take_last_names(&mut self) -> anyhow::Result<()> {
+        while let Ok(update) = self.feeds.updates.try_recv() {
+            let notices = self.take(update)?;
+            self.say(notices);
+        }
         Ok(())
     }
 
     /// Detaches, drains, and closes with the summary.
     async fn end(mut self, followed: anyhow::Result<()>) -> anyhow::Result<u64> {
-        let stopped = self.probe.detach();
+        let stopped = self.taps.probe.detach();
         self.reader.stop();
         while let Some(batch) = self.batches.recv().await {
             self.pipeline.push(&batch);
         }
+        let named = self.take_last_names();
         self.reader.join().context("failed to read the ring")?;
         followed?;
         stopped?;
-        let counters = self.probe.counters()?;
+        named?;
+        let counters = self.taps.probe.counters()?;
         let duration_ns = monotonic_ns()?.saturating_sub(self.started_ns);
         let lost = self.pipeline.finish(&counters, duration_ns).total().lost();
         print(&self.pipeline.take_text())?;
         Ok(lost)
     }
+}
+
+/// A dump can fail while interfaces come and go; the taps that are there go
+/// on, and the next change brings the next look.
+fn not_looked(error: LookError) -> String {
+    let error = anyhow::Error::from(error);
+    format!(
+        "interfaces not looked at: {}",
+        sanitize(&format!("{error:#}"))
+    )
 }
 
 /// Writes to standard output at once; nothing at all when there is nothing.
@@ -326,63 +394,7 @@ fn raise_file_limit() {
     }
 }
 
-fn place_key(place: &Place) -> (u64, u32) {
-    (place.netns_cookie, place.ifindex)
-}
-
-fn place_name(place: &Place) -> String {
-    let owner = place.pod.as_ref().unwrap_or(&place.node_name);
-    format!("{} of {owner}", place.name)
-}
-
-/// Loopback and link-local addresses are everybody's.
-fn is_local_only(address: std::net::IpAddr) -> bool {
-    address.is_loopback() || is_link_local(address)
-}
-
 /// Room for as many interfaces again and again: the map cannot grow.
 fn max_interfaces(now: usize) -> u32 {
     u32::try_from(now.saturating_mul(4)).map_or(u32::MAX / 64, |n| n.clamp(1024, 65_536))
-}
-
-/// Every chosen name must be there; else the error names what is near.
-fn check_names(chosen: &[String], snapshot: &Snapshot) -> anyhow::Result<()> {
-    for name in chosen {
-        if snapshot.names.contains(name) {
-            continue;
-        }
-        let mut near: Vec<_> = snapshot
-            .names
-            .iter()
-            .map(|other| (strsim::damerau_levenshtein(name, other), other.as_str()))
-            .collect();
-        near.sort_unstable();
-        near.dedup();
-        let near: Vec<_> = near.into_iter().take(4).map(|(_, other)| other).collect();
-        bail!(
-            "no interface {name} on the node or in its pods\nhint: there is {}",
-            sanitize(&near.join(", "))
-        );
-    }
-    if snapshot.targets.is_empty() {
-        bail!(
-            "found no veth, bridge, VXLAN or uplink interface, and no pod\nhint: is this a node's network namespace? -i NAME taps any interface"
-        );
-    }
-    Ok(())
-}
-
-/// Prints what the kernel side logs on standard error.
-struct Diagnostics;
-
-impl log::Log for Diagnostics {
-    fn enabled(&self, _: &log::Metadata<'_>) -> bool {
-        true
-    }
-
-    fn log(&self, record: &log::Record<'_>) {
-        eprintln!("kernel: {}", record.args());
-    }
-
-    fn flush(&self) {}
 }

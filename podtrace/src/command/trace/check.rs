@@ -1,0 +1,30 @@
+//! Whether there is what is to be traced.
+use anyhow::bail;
+
+use crate::{node::discover::Snapshot, output::sanitize::sanitize};
+
+/// Every chosen name must be there; else the error names what is near.
+pub(super) fn check_names(chosen: &[String], snapshot: &Snapshot) -> anyhow::Result<()> {
+    for name in chosen {
+        if snapshot.names.contains(name) {
+            continue;
+        }
+        let mut near: Vec<_> = snapshot
+            .names
+            .iter()
+            .map(|other| (strsim::damerau_levenshtein(name, other), other.as_str()))
+            .collect();
+        near.sort_unstable();
+        let near: Vec<_> = near.into_iter().take(4).map(|(_, other)| other).collect();
+        bail!(
+            "no interface {name} on the node or in its pods\nhint: there is {}",
+            sanitize(&near.join(", "))
+        );
+    }
+    if snapshot.targets.is_empty() {
+        bail!(
+            "found no veth, bridge, VXLAN or uplink interface, and no pod\nhint: is this a node's network namespace? -i NAME taps any interface"
+        );
+    }
+    Ok(())
+}

@@ -1,0 +1,72 @@
+//! The Kubernetes API, for the names of remote pods and nodes.
+use std::time::Duration;
+
+use tokio::{
+    sync::mpsc,
+    time::{Instant, timeout_at},
+};
+
+use super::feeds::Update;
+use crate::identity::kubernetes::{ClusterConfig, ClusterUpdate, Resource, watch};
+
+/// How long the start waits for the first lists of pods and nodes.
+const FIRST_LISTS: Duration = Duration::from_secs(3);
+/// Updates that wait to be passed on at most.
+const QUEUE: usize = 1024;
+
+/// Watches pods and nodes: returns what there is at the start, if that does
+/// not take long, and passes on the rest.
+pub(super) async fn connect(
+    config: Option<ClusterConfig>,
+    updates: mpsc::Sender<Update>,
+) -> Vec<Update> {
+    let Some(config) = config else {
+        return Vec::new();
+    };
+    let about = config.to_string();
+    let (sender, mut receiver) = mpsc::channel(QUEUE);
+    watch(config, sender);
+    let deadline = Instant::now() + FIRST_LISTS;
+    let mut first = Vec::new();
+    let mut answered = [false; 2];
+    while answered.contains(&false) {
+        match timeout_at(deadline, receiver.recv()).await {
+            Ok(Some(update)) => {
+                match &update {
+                    ClusterUpdate::Synced(resource)
+                    | ClusterUpdate::Unavailable { resource, .. } => {
+                        answered[usize::from(*resource == Resource::Nodes)] = true;
+                    }
+                    _ => {}
+                }
+                first.push(Update::Cluster(update));
+            }
+            Ok(None) => break,
+            Err(_) => {
+                first.push(Update::Notice(format!("no answer yet from {about}")));
+                break;
+            }
+        }
+    }
+    tokio::spawn(async move {
+        while let Some(update) = receiver.recv().await {
+            if updates.send(Update::Cluster(update)).await.is_err() {
+                return;
+            }
+        }
+    });
+    first
+}
+
+/// What the user should know of an update.
+pub(super) fn notice(update: &ClusterUpdate) -> Option<String> {
+    match update {
+        ClusterUpdate::Unavailable { resource, reason } => {
+            Some(format!("new {resource} elsewhere stay unnamed: {reason}"))
+        }
+        ClusterUpdate::Available(resource) => {
+            Some(format!("{resource} elsewhere are named by the API again"))
+        }
+        _ => None,
+    }
+}

@@ -1,0 +1,16 @@
+//! The kernel side's log.
+
+/// Prints what the kernel side logs on standard error.
+pub(super) struct Diagnostics;
+
+impl log::Log for Diagnostics {
+    fn enabled(&self, _: &log::Metadata<'_>) -> bool {
+        true
+    }
+
+    fn log(&self, record: &log::Record<'_>) {
+        eprintln!("kernel: {}", record.args());
+    }
+
+    fn flush(&self) {}
+}

@@ -1,0 +1,182 @@
+//! What a session is told while it runs: looks at the nodes and names.
+//!
+//! Each source has a task of its own, so that none of them holds up the reading
+//! of packets, and none another.
+use std::{sync::Arc, time::Duration};
+
+use tokio::{
+    sync::mpsc,
+    time::{sleep, timeout},
+};
+
+use super::{
+    cluster,
+    runtimes::{self, RuntimeFeed, Sockets},
+};
+use crate::{
+    identity::{
+        cri::PodList,
+        kubernetes::{ClusterConfig, ClusterUpdate},
+        runtime::RuntimeState,
+    },
+    node::{
+        discover::{LookError, Looker, Snapshot},
+        place::Node,
+        watch::{Changes, watch},
+    },
+};
+
+/// Shortest time between two looks.
+const LOOK_PAUSE: Duration = Duration::from_millis(5);
+/// When to look again at what is too new to be settled.
+const SETTLE: Duration = Duration::from_secs(2);
+/// Updates that wait for the session at most.
+const QUEUE: usize = 16;
+
+/// Something new.
+pub(super) enum Update {
+    /// The pods that a runtime has, by its number.
+    Pods(usize, Arc<PodList>),
+    /// A runtime is there, or not any more.
+    Runtime {
+        /// Its number.
+        runtime: usize,
+        /// The node that it serves.
+        node: usize,
+        /// How it is.
+        state: RuntimeState,
+    },
+    /// What the Kubernetes API tells.
+    Cluster(ClusterUpdate),
+    /// Something the user should know.
+    Notice(String),
+}
+
+/// Where names come from.
+pub(crate) struct Sources {
+    /// Container runtimes.
+    pub(crate) sockets: Sockets,
+    /// The Kubernetes API.
+    pub(crate) cluster: Option<ClusterConfig>,
+}
+
+/// The receiving end of all sources.
+pub(super) struct Feeds {
+    /// Looks at the nodes.
+    pub(super) looks: mpsc::Receiver<Result<Snapshot, LookError>>,
+    pub(super) updates: mpsc::Receiver<Update>,
+    /// Changes of the nodes that looks have taken up or will.
+    pub(super) changes: Changes,
+    look: mpsc::Sender<()>,
+}
+
+impl Feeds {
+    /// Looks for the first time, hears of the runtimes, and goes on doing so.
+    /// Returns the first look and what the runtimes told. `check`: fails if
+    /// the look does not show what is wanted.
+    pub(super) async fn start(
+        nodes: &[Node],
+        mut looker: Looker,
+        sources: Sources,
+        check: impl FnOnce(&Snapshot) -> anyhow::Result<()>,
+    ) -> anyhow::Result<(Self, Snapshot, Vec<Update>)> {
+        let (changed, changes) = mpsc::channel(1);
+        for node in nodes {
+            watch(&node.netns, looker.changes(), changed.clone())?;
+        }
+        let counted = looker.changes();
+        let (sender, updates) = mpsc::channel(QUEUE);
+        let (looks_sender, looks_receiver) = mpsc::channel(1);
+        let (look, asked) = mpsc::channel(1);
+        let is_unnamed = matches!(sources.sockets, Sockets::Elsewhere);
+        let first_look = async {
+            let snapshot = looker.look().await?;
+            check(&snapshot)?;
+            anyhow::Ok(snapshot)
+        };
+        // What is wrong with the look is said before anybody is waited for.
+        let (snapshot, mut runtimes, cluster) = tokio::try_join!(
+            first_look,
+            async { Ok(runtimes::connect(nodes, sources.sockets).await) },
+            async { Ok(cluster::connect(sources.cluster, sender.clone()).await) },
+        )?;
+        let first = runtimes.iter_mut().flat_map(RuntimeFeed::first);
+        let notice = "names of pods and containers unknown: no container runtime was asked (--cri-socket names one)";
+        let notice = is_unnamed.then(|| Update::Notice(notice.into()));
+        let first = first.chain(cluster).chain(notice).collect();
+        let prompts = runtimes.iter().map(|feed| feed.prompt.clone()).collect();
+        for feed in runtimes {
+            tokio::spawn(RuntimeFeed::run(feed, sender.clone()));
+        }
+        let looks = Looks {
+            looker,
+            changes,
+            asked,
+            prompts,
+            looks: looks_sender,
+        };
+        tokio::spawn(looks.run(snapshot.unsettled));
+        let feeds = Self {
+            looks: looks_receiver,
+            updates,
+            changes: counted,
+            look,
+        };
+        // The first look may be as old as the slowest answer.
+        feeds.ask_for_look();
+        Ok((feeds, snapshot, first))
+    }
+
+    /// Asks for a look: something that netlink does not tell has changed.
+    pub(super) fn ask_for_look(&self) {
+        // One that is asked for already serves.
+        let _ = self.look.try_send(());
+    }
+}
+
+/// The task that looks at the nodes.
+struct Looks {
+    looker: Looker,
+    changes: mpsc::Receiver<()>,
+    asked: mpsc::Receiver<()>,
+    /// Runtimes that tell nothing by themselves are asked when something changes.
+    prompts: Vec<mpsc::Sender<()>>,
+    looks: mpsc::Sender<Result<Snapshot, LookError>>,
+}
+
+impl Looks {
+    async fn run(mut self, mut unsettled: bool) {
+        while self.wait(unsettled).await {
+            // The last one is taken over by now: to attach may take longer than
+            // to look, and an old look is of no use.
+            let Ok(room) = self.looks.reserve().await else {
+                return;
+            };
+            let look = self.looker.look().await;
+            // One that failed is worth another.
+            unsettled = look.as_ref().map_or(true, |snapshot| snapshot.unsettled);
+            room.send(look);
+            sleep(LOOK_PAUSE).await;
+        }
+    }
+
+    /// Waits for a reason to look; false at the end of the session.
+    async fn wait(&mut self, unsettled: bool) -> bool {
+        let wake = async {
+            tokio::select! {
+                change = self.changes.recv() => {
+                    for prompt in &self.prompts {
+                        let _ = prompt.try_send(());
+                    }
+                    change
+                }
+                ask = self.asked.recv() => ask,
+            }
+        };
+        if unsettled {
+            timeout(SETTLE, wake).await.unwrap_or(Some(())).is_some()
+        } else {
+            wake.await.is_some()
+        }
+    }
+}

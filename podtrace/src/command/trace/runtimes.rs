@@ -1,0 +1,131 @@
+//! The container runtimes of the traced nodes.
+use std::{path::PathBuf, time::Duration};
+
+use futures_util::future::join_all;
+use tokio::sync::mpsc;
+
+use super::feeds::Update;
+use crate::{
+    identity::runtime::{FollowConfig, Follower, RuntimeState, follow},
+    node::place::Node,
+};
+
+/// How long the start waits for a runtime's first answer.
+const FIRST_LIST: Duration = Duration::from_secs(3);
+
+/// Which sockets to ask.
+#[derive(Clone, Debug)]
+pub(crate) enum Sockets {
+    /// None: names come from elsewhere.
+    None,
+    /// The first of the usual ones that answers.
+    Usual,
+    /// None is known: the usual ones are of the node that podtrace runs on,
+    /// and that is none of those traced.
+    Elsewhere,
+    /// These.
+    These(Vec<PathBuf>),
+}
+
+/// One runtime.
+pub(super) struct RuntimeFeed {
+    number: usize,
+    follower: Follower,
+    /// The inodes of the nodes' network namespaces.
+    nodes: Vec<u64>,
+    /// The node that the runtime serves, once that is known.
+    node: Option<usize>,
+    /// Asks it for a new list.
+    pub(super) prompt: mpsc::Sender<()>,
+    /// Why it gave no list at the start.
+    failed: Option<String>,
+}
+
+/// Connects to the runtimes and waits, not for long, for their first lists.
+pub(super) async fn connect(nodes: &[Node], sockets: Sockets) -> Vec<RuntimeFeed> {
+    let sockets = match sockets {
+        Sockets::None | Sockets::Elsewhere => Vec::new(),
+        Sockets::Usual => vec![None],
+        Sockets::These(paths) => paths.into_iter().map(Some).collect(),
+    };
+    let inodes: Vec<_> = nodes.iter().map(|node| node.netns.inode).collect();
+    join_all(
+        sockets
+            .into_iter()
+            .enumerate()
+            .map(async |(number, socket)| {
+                let (prompt, prompts) = mpsc::channel(1);
+                let mut follower = follow(FollowConfig { socket }, prompts);
+                let failed = follower.ready(FIRST_LIST).await.err();
+                RuntimeFeed {
+                    number,
+                    follower,
+                    nodes: inodes.clone(),
+                    node: None,
+                    prompt,
+                    failed: failed.map(|error| error.to_string()),
+                }
+            }),
+    )
+    .await
+}
+
+impl RuntimeFeed {
+    /// What it told at the start.
+    pub(super) fn first(&mut self) -> Vec<Update> {
+        if let Some(reason) = self.failed.take() {
+            return vec![Update::Notice(format!("container names unknown: {reason}"))];
+        }
+        let mut updates = Vec::new();
+        while let Ok(state) = self.follower.states.try_recv() {
+            updates.extend(self.state(state));
+        }
+        updates.extend(self.pods());
+        updates
+    }
+
+    /// Passes on what the runtime tells until the session ends.
+    pub(super) async fn run(mut self, updates: mpsc::Sender<Update>) {
+        loop {
+            let update = tokio::select! {
+                biased;
+                state = self.follower.states.recv() => match state {
+                    Some(state) => self.state(state),
+                    None => return,
+                },
+                changed = self.follower.pods.changed(), if self.node.is_some() => {
+                    if changed.is_err() {
+                        return;
+                    }
+                    self.pods()
+                }
+            };
+            if let Some(update) = update
+                && updates.send(update).await.is_err()
+            {
+                return;
+            }
+        }
+    }
+
+    fn pods(&mut self) -> Option<Update> {
+        let list = self.follower.pods.borrow_and_update().clone();
+        self.node.map(|_| Update::Pods(self.number, list))
+    }
+
+    fn state(&mut self, state: RuntimeState) -> Option<Update> {
+        if let RuntimeState::Connected(about) = &state {
+            self.node = about.node_among(&self.nodes);
+            if self.node.is_none() {
+                return Some(Update::Notice(format!(
+                    "{about} serves none of the traced nodes: it is in another network namespace"
+                )));
+            }
+        }
+        self.node.map(|node| Update::Runtime {
+            runtime: self.number,
+            node,
+            state,
+        })
+    }
+}

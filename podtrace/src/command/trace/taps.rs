@@ -1,0 +1,241 @@
+//! Taps kept in step with what the looks at the nodes show.
+use std::{
+    collections::{BTreeSet, HashSet},
+    sync::Arc,
+};
+
+use crate::{
+    identity::{cgroupfs::CgroupFs, directory::NamespaceInfo},
+    node::{
+        discover::{NamespaceLook, Snapshot},
+        place::{Place, Role, Target},
+    },
+    output::sanitize::sanitize,
+    path::builder::World,
+    probe::{Probe, ProbeError},
+};
+
+/// What is tapped, and what could not be.
+pub(super) struct Taps {
+    pub(super) probe: Probe,
+    cgroup_fs: Option<Arc<CgroupFs>>,
+    /// Interfaces that have taps: number and place.
+    tapped: Vec<(u32, Place)>,
+    /// Interfaces that could not be tapped and were said to be so.
+    refused: HashSet<(u64, u32)>,
+    /// The same of cgroups.
+    refused_cgroups: HashSet<String>,
+    /// Whether it was said that sockets tell no containers.
+    said_v1: bool,
+}
+
+impl Taps {
+    /// `cgroup_fs`: none where there is no cgroup v2.
+    pub(super) fn new(probe: Probe, cgroup_fs: Option<Arc<CgroupFs>>) -> Self {
+        Self {
+            probe,
+            cgroup_fs,
+            tapped: Vec::new(),
+            refused: HashSet::new(),
+            refused_cgroups: HashSet::new(),
+            said_v1: false,
+        }
+    }
+
+    /// The interfaces that have taps.
+    pub(super) fn places(&self) -> impl Iterator<Item = &Place> {
+        self.tapped.iter().map(|(_, place)| place)
+    }
+
+    /// Brings taps and names in step with a look; what is to be said of it is
+    /// added to `notices`.
+    pub(super) fn apply(
+        &mut self,
+        snapshot: Snapshot,
+        world: &mut World,
+        notices: &mut Vec<String>,
+    ) -> Result<(), ProbeError> {
+        let Snapshot {
+            time,
+            targets,
+            namespaces,
+            cgroups,
+            addresses,
+            subnets,
+            has_v1_containers,
+            vxlan_ports: _,
+            names: _,
+            unsettled: _,
+        } = snapshot;
+        let first = world.places.get(0).is_none();
+        let cgroups = uppermost(cgroups);
+        self.probe.retain_cgroups(&cgroups);
+        for cgroup in &cgroups {
+            self.watch_sockets(cgroup, notices);
+        }
+        world.directory.sockets().share_root(has_v1_containers);
+        if has_v1_containers && !self.said_v1 {
+            self.said_v1 = true;
+            let notice =
+                "containers that send and receive unknown: they have no cgroup v2 of their own";
+            notices.push(notice.into());
+        }
+        world.watches_sockets = self.probe.cgroups().next().is_some();
+        let infos = namespaces.into_iter().map(|look| self.info(look));
+        world.directory.look(infos.collect(), &addresses, time);
+        world.directory.set_subnets(subnets);
+        self.forget_gone(&targets, world, notices)?;
+        let known: HashSet<_> = self.places().map(place_key).collect();
+        // A pod's own first: only there its name is certain from the first packet.
+        let (own, others): (Vec<_>, Vec<_>) = targets
+            .into_iter()
+            .partition(|target| target.place.role == Role::Pod);
+        for target in own.into_iter().chain(others) {
+            if known.contains(&place_key(&target.place)) {
+                self.renew(&target.place, world);
+            } else {
+                self.tap(target, world, notices, !first);
+            }
+        }
+        Ok(())
+    }
+
+    fn forget_gone(
+        &mut self,
+        targets: &[Target],
+        world: &World,
+        notices: &mut Vec<String>,
+    ) -> Result<(), ProbeError> {
+        let present: HashSet<_> = targets.iter().map(|t| place_key(&t.place)).collect();
+        let (kept, gone): (Vec<_>, Vec<_>) = std::mem::take(&mut self.tapped)
+            .into_iter()
+            .partition(|(_, place)| present.contains(&place_key(place)));
+        self.tapped = kept;
+        for (number, place) in gone {
+            self.probe.forget(number)?;
+            notices.push(format!("{} is gone", place_name(&place, world)));
+        }
+        Ok(())
+    }
+
+    /// An interface gets another name or MAC address, and what a veth leads to
+    /// becomes known after the veth.
+    fn renew(&mut self, place: &Place, world: &mut World) {
+        let tapped = self
+            .tapped
+            .iter_mut()
+            .find(|(_, old)| place_key(old) == place_key(place));
+        if let Some((number, old)) = tapped
+            && old != place
+        {
+            old.clone_from(place);
+            world.places.replace(*number, place.clone());
+        }
+    }
+
+    /// Taps an interface; one that cannot be tapped is said once and left.
+    fn tap(&mut self, target: Target, world: &mut World, notices: &mut Vec<String>, say: bool) {
+        let Target {
+            place,
+            netns,
+            device,
+        } = target;
+        let key = place_key(&place);
+        // An earlier look has given the namespace: it was refused then.
+        let Some(netns) = netns.filter(|_| !self.refused.contains(&key)) else {
+            return;
+        };
+        let number = world.places.add(place.clone());
+        match self.probe.attach(&netns, &device, place.ifindex, number) {
+            Ok(()) => {
+                if say {
+                    notices.push(format!("{} is traced now", place_name(&place, world)));
+                }
+                self.tapped.push((number, place));
+            }
+            Err(error) => {
+                self.refused.insert(key);
+                // With its pod: the next look does not show it.
+                if error.is_vanished() {
+                    return;
+                }
+                let error = in_words(error);
+                notices.push(format!(
+                    "{} is not traced: {error}",
+                    place_name(&place, world)
+                ));
+            }
+        }
+    }
+
+    fn watch_sockets(&mut self, cgroup: &str, notices: &mut Vec<String>) {
+        let Some(cgroup_fs) = &self.cgroup_fs else {
+            return;
+        };
+        let is_watched = self.probe.cgroups().any(|watched| watched == cgroup);
+        if is_watched || self.refused_cgroups.contains(cgroup) {
+            return;
+        }
+        let directory = cgroup_fs.directory(cgroup);
+        if let Err(error) = self.probe.attach_cgroup(cgroup, &directory) {
+            self.refused_cgroups.insert(cgroup.to_owned());
+            notices.push(format!("receiving containers unknown: {}", in_words(error)));
+        }
+    }
+
+    fn info(&self, look: NamespaceLook) -> NamespaceInfo {
+        let NamespaceLook { mut info, cgroups } = look;
+        info.watched = !cgroups.is_empty()
+            && cgroups
+                .iter()
+                .all(|cgroup| self.probe.cgroups().any(|above| is_within(cgroup, above)));
+        info
+    }
+}
+
+/// Those that are not within another one: a watch of both would see the
+/// lower one's sockets twice.
+fn uppermost(cgroups: BTreeSet<String>) -> BTreeSet<String> {
+    let is_below = |cgroup: &String| {
+        let mut others = cgroups.iter();
+        others.any(|other| other != cgroup && is_within(cgroup, other))
+    };
+    let below: Vec<_> = cgroups
+        .iter()
+        .filter(|one| is_below(one))
+        .cloned()
+        .collect();
+    let mut cgroups = cgroups;
+    cgroups.retain(|cgroup| !below.contains(cgroup));
+    cgroups
+}
+
+fn is_within(cgroup: &str, above: &str) -> bool {
+    cgroup
+        .strip_prefix(above)
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+fn place_key(place: &Place) -> (u64, u32) {
+    (place.netns_cookie, place.ifindex)
+}
+
+fn place_name(place: &Place, world: &World) -> String {
+    format!("{} of {}", place.name, place.owner(&world.directory))
+}
+
+fn in_words(error: ProbeError) -> String {
+    sanitize(&format!("{:#}", anyhow::Error::from(error)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cgroups_within_others_are_left_out() {
+        let all = ["/a", "/a/b", "/ab", "/c/kubepods", "/c/kubepods/x"];
+        let kept = uppermost(all.map(String::from).into());
+        assert!(kept.iter().eq(["/a", "/ab", "/c/kubepods"]));
+    }
+}
