@@ -1,4 +1,7 @@
-//! End-to-end tests.
+//! End-to-end tests, and the lab with a real container runtime they run on.
+
+pub mod api_server;
+pub mod cri_lab;
 
 #[cfg(test)]
 mod cases;

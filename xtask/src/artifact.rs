@@ -15,10 +15,37 @@ const JSON: &str = "--message-format=json-render-diagnostics";
 /// Builds podtrace in release mode; returns the binary.
 pub(crate) fn podtrace(workspace: &Workspace) -> Result<PathBuf> {
     let args = ["build", "--release", "-p", "podtrace", "--bins", JSON];
-    executables(workspace, &args)?
-        .into_iter()
-        .find(|path| path.file_name() == Some("podtrace".as_ref()))
-        .context("cargo built no podtrace binary")
+    binary(workspace, "podtrace", &args)
+}
+
+/// The programs that the end-to-end tests run beside podtrace.
+pub(crate) struct LabPrograms {
+    /// PID 1 of a node of the CRI lab.
+    pub(crate) node: PathBuf,
+    /// What runs in its containers.
+    pub(crate) peer: PathBuf,
+}
+
+/// Builds the programs of the CRI lab.
+pub(crate) fn lab_programs(workspace: &Workspace) -> Result<LabPrograms> {
+    let (node, peer) = ("lab-node", "lab-peer");
+    let build = ["build", "-p", "podtrace-tests", "--bin", node, JSON];
+    // The images have no dynamic loader, nor use for symbols.
+    let link = [
+        "rustc",
+        "-p",
+        "podtrace-tests",
+        "--bin",
+        peer,
+        JSON,
+        "--",
+        "-Ctarget-feature=+crt-static",
+        "-Cstrip=symbols",
+    ];
+    Ok(LabPrograms {
+        node: binary(workspace, node, &build)?,
+        peer: binary(workspace, peer, &link)?,
+    })
 }
 
 /// Builds the end-to-end tests without running them; returns the test binaries.
@@ -27,6 +54,14 @@ pub(crate) fn root_tests(workspace: &Workspace) -> Result<Vec<PathBuf>> {
         workspace,
         &["test", "-p", "podtrace-tests", "--no-run", JSON],
     )
+}
+
+/// Runs cargo and returns the binary of this name among those it built.
+fn binary(workspace: &Workspace, name: &str, args: &[&str]) -> Result<PathBuf> {
+    executables(workspace, args)?
+        .into_iter()
+        .find(|path| path.file_name() == Some(name.as_ref()))
+        .with_context(|| format!("cargo built no {name} binary"))
 }
 
 fn executables(workspace: &Workspace, args: &[&str]) -> Result<Vec<PathBuf>> {

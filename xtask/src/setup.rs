@@ -21,8 +21,20 @@ const COMPONENTS: &[(&str, &str)] = &[
     ("clippy", "bin/cargo-clippy"),
 ];
 
-/// Debian packages, each with the program it is wanted for.
-const PACKAGES: &[(&str, &str)] = &[("tcpdump", "tcpdump")];
+/// Debian packages, each with what proves that it is there: the program it is
+/// wanted for, or a file if none is on PATH.
+const PACKAGES: &[(&str, &str)] = &[
+    ("protobuf-compiler", "protoc"),
+    ("libprotobuf-dev", "/usr/include/google/protobuf/any.proto"),
+    ("tcpdump", "tcpdump"),
+    (CONTAINERD, CONTAINERD),
+    ("runc", "runc"),
+    ("containernetworking-plugins", "/usr/lib/cni/bridge"),
+    // Not /bin/busybox: another package has one that is not static.
+    ("busybox-static", "/var/lib/dpkg/info/busybox-static.list"),
+];
+
+const CONTAINERD: &str = "containerd";
 
 /// Installs everything that is not there yet.
 pub(crate) fn run(workspace: &Workspace) -> Result<()> {
@@ -102,6 +114,7 @@ fn has_version(program: &Path, expected: &str) -> bool {
 fn packages() -> Result<()> {
     let mut missing = Vec::new();
     for &(package, wanted) in PACKAGES {
+        // An absolute path replaces every folder of PATH it is joined to.
         if program(wanted).is_some() {
             already_there(package);
         } else {
@@ -126,15 +139,26 @@ fn packages() -> Result<()> {
         apt_get(root)
             .args(["install", "--yes", "--no-install-recommends"])
             .args(&missing),
-    )
+    )?;
+    if missing.contains(&CONTAINERD) && program("systemctl").is_some() {
+        // The tests run containerds of their own: none has to start at boot.
+        let mut disable = root.command("systemctl", &[offline()]);
+        run_command(disable.args(["--quiet", "disable", CONTAINERD]))?;
+    }
+    Ok(())
 }
 
-/// apt-get that asks nothing and waits for another one's lock.
+/// apt-get that asks nothing, starts no service and waits for another one's lock.
 fn apt_get(root: Root) -> Command {
     let quiet = ("DEBIAN_FRONTEND", OsStr::new("noninteractive"));
-    let mut command = root.command("apt-get", &[quiet]);
+    let mut command = root.command("apt-get", &[quiet, offline()]);
     command.args(["-qq", "-o", "DPkg::Lock::Timeout=300"]);
     command
+}
+
+/// Makes systemctl leave running services alone.
+fn offline() -> (&'static str, &'static OsStr) {
+    ("SYSTEMD_OFFLINE", OsStr::new("1"))
 }
 
 /// What a command prints on stdout.

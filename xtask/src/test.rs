@@ -45,16 +45,25 @@ fn all(workspace: &Workspace, total: &mut Count) -> Result<()> {
 
     let podtrace = step("build podtrace (release)", || artifact::podtrace(workspace))?;
     let binaries = step("build the root tests", || artifact::root_tests(workspace))?;
+    let lab = step("build the CRI lab's programs", || {
+        artifact::lab_programs(workspace)
+    })?;
+    let vars = [
+        ("PODTRACE_BIN", podtrace.as_os_str()),
+        ("PODTRACE_LAB_NODE", lab.node.as_os_str()),
+        ("PODTRACE_LAB_PEER", lab.peer.as_os_str()),
+    ];
     step("root tests", || {
         for binary in &binaries {
-            total.add(root_test(workspace, binary, &podtrace)?);
+            total.add(root_test(workspace, binary, &vars)?);
         }
         Ok(())
     })
 }
 
 /// Runs one end-to-end test binary as root, from where cargo would run it.
-fn root_test(workspace: &Workspace, binary: &Path, podtrace: &Path) -> Result<Count> {
+/// `programs` name what it runs.
+fn root_test(workspace: &Workspace, binary: &Path, programs: &[(&str, &OsStr)]) -> Result<Count> {
     let package = workspace.root().join("tests");
     let root = match Root::find() {
         Ok(root) => root,
@@ -67,10 +76,8 @@ fn root_test(workspace: &Workspace, binary: &Path, podtrace: &Path) -> Result<Co
             });
         }
     };
-    let vars: [(&str, &OsStr); 2] = [
-        ("PODTRACE_BIN", podtrace.as_os_str()),
-        ("CARGO_MANIFEST_DIR", package.as_os_str()),
-    ];
+    let mut vars = vec![("CARGO_MANIFEST_DIR", package.as_os_str())];
+    vars.extend_from_slice(programs);
     let mut command = root.command(binary, &vars);
     // One at a time: they share the kernel. Not --nocapture: it would glue a
     // test's first line to libtest's "test name ... ".

@@ -1,0 +1,138 @@
+//! A small Kubernetes API server: it lists given pods and nodes, and its
+//! watches stay open and silent.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result};
+use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::ServerConfig;
+use tokio_rustls::rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+
+/// The longest request that is read.
+const REQUEST_MAX: usize = 16 << 10;
+
+/// A running server; dropping it ends it.
+pub struct ApiServer {
+    dir: TempDir,
+    _runtime: tokio::runtime::Runtime,
+}
+
+impl ApiServer {
+    /// Serves these pods and nodes on 127.0.0.1 of the caller's network.
+    pub fn new(pods: Vec<Value>, nodes: Vec<Value>) -> Result<Self> {
+        let (ca, acceptor) = certificates()?;
+        let runtime = tokio::runtime::Runtime::new()?;
+        let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0"))?;
+        let dir = write_config(&ca, listener.local_addr()?)?;
+        let lists = Arc::new(Lists { pods, nodes });
+        runtime.spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let (acceptor, lists) = (acceptor.clone(), Arc::clone(&lists));
+                // A client that leaves early is its own business.
+                tokio::spawn(async move { lists.answer(acceptor, stream).await.ok() });
+            }
+        });
+        Ok(Self {
+            dir,
+            _runtime: runtime,
+        })
+    }
+
+    /// A kubeconfig for it.
+    #[must_use]
+    pub fn kubeconfig(&self) -> PathBuf {
+        self.dir.path().join("config")
+    }
+}
+
+struct Lists {
+    pods: Vec<Value>,
+    nodes: Vec<Value>,
+}
+
+impl Lists {
+    async fn answer(&self, acceptor: TlsAcceptor, stream: TcpStream) -> Result<()> {
+        let mut stream = acceptor.accept(stream).await?;
+        let mut request = Vec::new();
+        while !request.ends_with(b"\r\n\r\n") && request.len() < REQUEST_MAX {
+            request.push(stream.read_u8().await?);
+        }
+        let request = String::from_utf8_lossy(&request);
+        if request.contains("watch=true") || request.contains("watch=1") {
+            let head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n\
+                        transfer-encoding: chunked\r\n\r\n";
+            stream.write_all(head.as_bytes()).await?;
+            // Until the client goes.
+            stream.read_u8().await?;
+            return Ok(());
+        }
+        let (kind, items) = if request.starts_with("GET /api/v1/pods") {
+            ("PodList", &self.pods)
+        } else {
+            ("NodeList", &self.nodes)
+        };
+        let body = json!({
+            "apiVersion": "v1",
+            "kind": kind,
+            "metadata": {"resourceVersion": "1"},
+            "items": items,
+        });
+        let body = body.to_string();
+        let head = format!(
+            "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n\
+             connection: close\r\ncontent-length: {}\r\n\r\n",
+            body.len()
+        );
+        stream.write_all((head + &body).as_bytes()).await?;
+        stream.shutdown().await?;
+        Ok(())
+    }
+}
+
+/// An authority in PEM, and a server's end with a certificate of it.
+fn certificates() -> Result<(String, TlsAcceptor)> {
+    let mut params = CertificateParams::new(Vec::new())?;
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let key = KeyPair::generate()?;
+    let ca = params.self_signed(&key)?.pem();
+    let issuer = Issuer::new(params, key);
+    let key = KeyPair::generate()?;
+    let certificate =
+        CertificateParams::new(vec!["127.0.0.1".to_owned()])?.signed_by(&key, &issuer)?;
+    let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.serialize_der()));
+    let provider = tokio_rustls::rustls::crypto::ring::default_provider();
+    let config = ServerConfig::builder_with_provider(Arc::new(provider))
+        .with_safe_default_protocol_versions()?
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate.der().clone()], key)?;
+    Ok((ca, TlsAcceptor::from(Arc::new(config))))
+}
+
+fn write_config(ca: &str, address: SocketAddr) -> Result<TempDir> {
+    let dir = tempfile::tempdir()?;
+    let write = |name: &str, text: &str| {
+        let path: &Path = &dir.path().join(name);
+        std::fs::write(path, text).with_context(|| format!("write {}", path.display()))
+    };
+    write("ca.pem", ca)?;
+    write(
+        "config",
+        &format!(
+            "apiVersion: v1
+kind: Config
+current-context: lab
+contexts: [{{name: lab, context: {{cluster: lab, user: lab}}}}]
+clusters: [{{name: lab, cluster: {{server: 'https://{address}', certificate-authority: ca.pem}}}}]
+users: [{{name: lab, user: {{token: lab}}}}]
+"
+        ),
+    )?;
+    Ok(dir)
+}
