@@ -2,7 +2,18 @@
 
 mod churn;
 mod command;
+mod cri_lab;
+mod host_network;
+mod identity;
+mod idle;
 mod lab;
+mod look;
+mod pod_start;
+mod pods_churn;
 mod program;
 mod roads;
+mod runtime;
+mod runtime_trouble;
+mod topology;
 mod tracer;
+mod view;

@@ -8,7 +8,7 @@ use rtnetlink::LinkVeth;
 use super::tracer::Tracer;
 
 /// Runs netlink requests in a namespace.
-fn netlink<T>(netns: &NetNs, work: impl AsyncFnOnce(rtnetlink::Handle) -> T) -> T {
+pub(super) fn netlink<T>(netns: &NetNs, work: impl AsyncFnOnce(rtnetlink::Handle) -> T) -> T {
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()

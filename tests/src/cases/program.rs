@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use aya::programs::{SchedClassifier, TestRun as _, TestRunOptions};
+use podtrace::identity::cgroupfs::CgroupPath;
 use podtrace::lab::{Lab, LabSpec};
 use podtrace::node::netns::NetNs;
 use podtrace::probe::ring::{Batch, Reader};
 use podtrace::probe::{Probe, ProbeOptions};
 use podtrace_ebpf::config::{
-    Counters, PROGRAM_BARE, PROGRAM_EGRESS, PROGRAM_INGRESS, PROGRAM_NOOP,
+    PROGRAM_BARE, PROGRAM_EGRESS, PROGRAM_INGRESS, PROGRAM_NOOP, TapCounters,
 };
 use podtrace_ebpf::record::{Direction, Record};
 
@@ -41,7 +42,7 @@ impl Bench {
             diagnostics: false,
         })
         .unwrap();
-        let (reader, batches) = Reader::spawn(channel).unwrap();
+        let (reader, batches) = Reader::spawn(channel, Box::new(|_| CgroupPath::Unknown)).unwrap();
         probe.attach(&netns, "lo", LOOPBACK, 7).unwrap();
         probe.start().unwrap();
         Self {
@@ -75,7 +76,7 @@ impl Bench {
     }
 
     /// What arrived in user space, and what the kernel counted.
-    fn finish(mut self) -> (Vec<Vec<u8>>, [Counters; 2]) {
+    fn finish(mut self) -> (Vec<Vec<u8>>, TapCounters) {
         self.probe.detach().unwrap();
         self.reader.stop();
         let mut records = Vec::new();
@@ -118,7 +119,7 @@ fn check_frames(snaplen: u32) {
         bench.run(PROGRAM_INGRESS, &frame, 1);
         bench.run(PROGRAM_EGRESS, &frame, 1);
     }
-    let (records, [ingress, egress]) = bench.finish();
+    let (records, [ingress, egress, _]) = bench.finish();
     let count = frames().len() as u64;
     assert_eq!((ingress.seen, egress.seen), (count, count));
     assert_eq!((ingress.lost, egress.lost), (0, 0));
@@ -146,7 +147,7 @@ fn more_than_the_ring_holds_is_counted_exactly() {
     const RUNS: u32 = 400_000;
     let mut bench = Bench::new(160, 4096);
     bench.run(PROGRAM_EGRESS, &frames()[1], RUNS);
-    let (records, [_, egress]) = bench.finish();
+    let (records, [_, egress, _]) = bench.finish();
     assert_eq!(egress.seen, u64::from(RUNS));
     assert!(egress.lost > 0);
     assert_eq!(egress.seen, records.len() as u64 + egress.lost);
@@ -184,7 +185,7 @@ fn cost_of_a_packet_beside_a_bare_tap() {
         "ns a packet, median of {ROUNDS}: no-op {noop}, bare tap {bare}, ours {ours}; over no-op, ours is {}% of the bare tap",
         floor(ours) * 100 / floor(bare)
     );
-    let (_, [ingress, _]) = bench.finish();
+    let (_, [ingress, ..]) = bench.finish();
     assert_eq!(ingress.seen, ROUNDS as u64 * u64::from(RUNS));
     assert_eq!(ingress.lost, 0);
 }

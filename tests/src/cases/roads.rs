@@ -8,7 +8,8 @@ use serde_json::Value;
 
 use super::tracer::{Tracer, hops, paths};
 
-fn lab() -> Lab {
+/// Two nodes with two pods each.
+pub(super) fn lab() -> Lab {
     Lab::new(LabSpec {
         nodes: 2,
         pods_per_node: 2,

@@ -1,12 +1,17 @@
 //! The podtrace binary, running beside the test.
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use podtrace::lab::Lab;
 use serde_json::Value;
+
+use crate::cri_lab::{CriLab, CriNode};
 
 /// The binary under test: `PODTRACE_BIN`, which `cargo xtask test` sets.
 pub(super) fn podtrace() -> Command {
@@ -16,9 +21,17 @@ pub(super) fn podtrace() -> Command {
 /// A `podtrace trace -o json` that is ready.
 pub(super) struct Tracer {
     child: Child,
-    lines: BufReader<ChildStdout>,
-    _table: tempfile::NamedTempFile,
+    /// Read as they come: podtrace never waits for the test.
+    lines: Receiver<String>,
+    /// What was read while waiting.
+    passed: Vec<Value>,
+    _table: Option<tempfile::NamedTempFile>,
 }
+
+/// The deadline of every wait for its output.
+const DEADLINE: Duration = Duration::from_secs(30);
+/// How long it lives at most.
+const DURATION: [&str; 2] = ["--duration", "90s"];
 
 impl Tracer {
     /// Traces the given nodes of a lab and returns when all taps are there.
@@ -26,46 +39,86 @@ impl Tracer {
         let mut table = tempfile::NamedTempFile::new().unwrap();
         table.write_all(lab.pod_table().as_bytes()).unwrap();
         let mut command = podtrace();
-        // The duration is the deadline of every wait for its output.
-        command.args(["trace", "-o", "json", "--duration", "30s", "--pods"]);
-        command.arg(table.path()).args(options);
+        command.args(["trace", "--pods"]).arg(table.path());
         for node in nodes {
             command.args(["--netns", &lab.nodes[*node].netns.name]);
         }
-        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
-        let mut lines = BufReader::new(child.stdout.take().unwrap());
-        let mut first = String::new();
-        lines.read_line(&mut first).unwrap();
-        assert!(first.contains(r#""type":"start""#), "{first}");
-        Self {
-            child,
-            lines,
-            _table: table,
-        }
+        command.args(options);
+        let mut tracer = Self::spawn(command);
+        tracer._table = Some(table);
+        tracer
     }
 
-    /// Reads lines until one fits; panics at the end of the output.
+    /// Traces a node as people do: on it.
+    pub(super) fn on(node: &CriNode, options: &[&str]) -> Self {
+        let mut command = node.command(podtrace().get_program()).unwrap();
+        command.args(["trace", "--cri-socket"]).arg(&node.socket);
+        command.args(options);
+        Self::spawn(command)
+    }
+
+    /// Traces all nodes of a lab at once.
+    pub(super) fn across(lab: &CriLab, options: &[&str]) -> Self {
+        let mut command = podtrace();
+        command.arg("trace");
+        for node in &lab.nodes {
+            command.args(["--netns", &node.netns.name, "--node-name", &node.name]);
+            command.arg("--cri-socket").arg(&node.socket);
+        }
+        command.args(options);
+        Self::spawn(command)
+    }
+
+    /// Runs `podtrace trace …` and returns when all taps are there.
+    pub(super) fn spawn(mut command: Command) -> Self {
+        command.args(["-o", "json"]).args(DURATION);
+        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+        let lines = lines(child.stdout.take().unwrap());
+        let tracer = Self {
+            child,
+            lines,
+            passed: Vec::new(),
+            _table: None,
+        };
+        let first = tracer.next_line(Instant::now() + DEADLINE);
+        assert_eq!(first["type"], "start", "{first}");
+        tracer
+    }
+
+    /// Reads lines until one fits; panics at the end of the output and after
+    /// some time.
     pub(super) fn wait_for(&mut self, fits: impl Fn(&Value) -> bool) -> Value {
-        for line in self.lines.by_ref().lines() {
-            let value: Value = serde_json::from_str(&line.unwrap()).unwrap();
+        let deadline = Instant::now() + DEADLINE;
+        loop {
+            let value = self.next_line(deadline);
+            self.passed.push(value.clone());
             if fits(&value) {
                 return value;
             }
         }
-        panic!("podtrace ended before the line that was waited for");
     }
 
-    /// Interrupts it and returns all that it still had to say; conservation is
+    /// Interrupts it when some work is done that is given the number of the
+    /// process that was started: podtrace itself may be below it.
+    pub(super) fn finish_after(self, work: impl FnOnce(u32)) {
+        work(self.child.id());
+        self.finish();
+    }
+
+    fn next_line(&self, deadline: Instant) -> Value {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let line = self.lines.recv_timeout(left);
+        let line = line.expect("the line that is waited for comes in time");
+        serde_json::from_str(&line).unwrap()
+    }
+
+    /// Interrupts it and returns all that it had to say; conservation is
     /// checked, in total and per tap.
     pub(super) fn finish(mut self) -> Vec<Value> {
-        let pid = Pid::from_raw(i32::try_from(self.child.id()).unwrap());
-        kill(pid, Signal::SIGINT).unwrap();
-        let values: Vec<Value> = self
-            .lines
-            .by_ref()
-            .lines()
-            .map(|line| serde_json::from_str(&line.unwrap()).unwrap())
-            .collect();
+        interrupt(&self.child);
+        let mut values = std::mem::take(&mut self.passed);
+        let rest = self.lines.iter();
+        values.extend(rest.map(|line| serde_json::from_str::<Value>(&line).unwrap()));
         assert!(self.child.wait().unwrap().success());
         let summary = values.last().expect("a summary");
         assert_eq!(summary["type"], "summary");
@@ -84,6 +137,34 @@ impl Tracer {
         }
         values
     }
+}
+
+/// What Ctrl-C does.
+pub(super) fn interrupt(child: &Child) {
+    let pid = Pid::from_raw(i32::try_from(child.id()).unwrap());
+    kill(pid, Signal::SIGINT).unwrap();
+}
+
+impl Drop for Tracer {
+    /// Not left behind by a test that failed.
+    fn drop(&mut self) {
+        // It has ended already if the test has finished it.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The lines of its output, read by a thread.
+fn lines(from: ChildStdout) -> Receiver<String> {
+    let (sender, lines) = channel();
+    thread::spawn(move || {
+        for line in BufReader::new(from).lines().map_while(Result::ok) {
+            if sender.send(line).is_err() {
+                return;
+            }
+        }
+    });
+    lines
 }
 
 /// Paths whose description starts so, between these addresses.

@@ -1,0 +1,131 @@
+//! What a lab leaves behind, wherever that might be.
+
+use std::collections::BTreeSet;
+use std::env;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use podtrace::node::netns::{NETNS_DIR, NetNs};
+
+use crate::cri_lab::cgroup::CGROUP_DIR;
+
+/// By what a lab is recognised.
+#[derive(Debug)]
+pub(super) struct Traces {
+    id: String,
+    /// How many processes it had.
+    pub(super) n_processes: usize,
+    /// Its network namespaces: unlike inodes, cookies are not reused.
+    pub(super) netns_cookies: BTreeSet<u64>,
+}
+
+impl Traces {
+    /// Of a running lab.
+    pub(super) fn of(id: &str) -> Self {
+        let mut traces = Self {
+            id: id.to_owned(),
+            n_processes: 0,
+            netns_cookies: BTreeSet::new(),
+        };
+        let processes = traces.processes();
+        traces.n_processes = processes.len();
+        let namespaces = processes.iter().map(|process| process.join("ns/net"));
+        traces.netns_cookies = namespaces.filter_map(cookie).collect();
+        traces
+    }
+
+    /// Everything that is still there, one line each.
+    pub(super) fn left(&self) -> Vec<String> {
+        let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
+        let mounts = mounts.lines().filter(|line| line.contains(&self.id));
+        let mut left: Vec<_> = mounts.map(|line| format!("mount {line}")).collect();
+        let say = |kind, paths: Vec<PathBuf>| {
+            let lines = paths.into_iter();
+            lines.map(move |path| format!("{kind} {}", path.display()))
+        };
+        left.extend(say("process", self.processes()));
+        left.extend(say("network namespace", self.namespaces()));
+        left.extend(say("cgroup", self.below(Path::new(CGROUP_DIR), 4)));
+        left.extend(say("file", self.below(&env::temp_dir(), 0)));
+        left.extend(say("file", self.below(Path::new("/run"), 1)));
+        left.extend(say("file", self.below(Path::new("/var/lib"), 1)));
+        left
+    }
+
+    /// The folders of its processes in `/proc`: those in its cgroups, and
+    /// those told to work in its directory.
+    pub(super) fn processes(&self) -> Vec<PathBuf> {
+        let ours = |process: &PathBuf| {
+            ["cgroup", "cmdline"].iter().any(|file| {
+                let content = fs::read(process.join(file)).unwrap_or_default();
+                String::from_utf8_lossy(&content).contains(&self.id)
+            })
+        };
+        numbered("/proc").into_iter().filter(ours).collect()
+    }
+
+    /// Whatever holds one of its network namespaces.
+    fn namespaces(&self) -> Vec<PathBuf> {
+        let processes = numbered("/proc")
+            .into_iter()
+            .map(|path| path.join("ns/net"));
+        let open = numbered("/proc/self/fd").into_iter().filter(|path| {
+            fs::read_link(path).is_ok_and(|target| target.to_string_lossy().starts_with("net:["))
+        });
+        let names = entries(Path::new(NETNS_DIR));
+        processes
+            .chain(open)
+            .chain(names)
+            .filter(|path| {
+                cookie(path.clone()).is_some_and(|cookie| self.netns_cookies.contains(&cookie))
+            })
+            .collect()
+    }
+
+    /// What is named after the lab in a folder and so many levels below.
+    fn below(&self, dir: &Path, levels: u32) -> Vec<PathBuf> {
+        let mut found = Vec::new();
+        for path in entries(dir) {
+            if path.to_string_lossy().contains(&self.id) {
+                found.push(path);
+            } else if levels > 0 && path.is_dir() && !path.is_symlink() {
+                found.extend(self.below(&path, levels - 1));
+            }
+        }
+        found
+    }
+}
+
+/// Waits until something is so; ten seconds are enough for anything.
+pub(super) fn wait_until(what: &str, is_so: impl Fn() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while !is_so() {
+        assert!(Instant::now() < deadline, "not in time: {what}");
+        thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// None for what went while it was looked at.
+fn cookie(path: PathBuf) -> Option<u64> {
+    NetNs::open(path).ok().map(|netns| netns.cookie)
+}
+
+fn entries(dir: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(dir).into_iter().flatten();
+    entries
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .collect()
+}
+
+fn numbered(dir: &str) -> Vec<PathBuf> {
+    let is_number = |path: &PathBuf| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        name.chars().all(|c| c.is_ascii_digit())
+    };
+    entries(Path::new(dir))
+        .into_iter()
+        .filter(is_number)
+        .collect()
+}
