@@ -218,7 +218,7 @@ mod tests {
 
     #[test]
     fn impossible_sizes_are_refused() {
-        for (nodes, pods_per_node) in [(0, 1), (10, 1), (1, 100)] {
+        for (nodes, pods_per_node) in [(0, 1), (10, 1), (1, 251)] {
             let spec = LabSpec {
                 nodes,
                 pods_per_node,
