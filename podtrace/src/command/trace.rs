@@ -19,7 +19,10 @@ use crate::{
         kubernetes::{ClusterConfig, ClusterSource},
         table::PodTable,
     },
-    node::{netns::NetNs, place::Node},
+    node::{
+        netns::{NetNs, file_name},
+        place::Node,
+    },
     output::{
         Output,
         json::Json,
@@ -132,10 +135,9 @@ pub(super) fn nodes(netns: &[String], names: &[String]) -> anyhow::Result<Vec<No
         .enumerate()
         .map(|(number, name)| {
             let netns = NetNs::open(name)?;
-            // `/proc/<pid>/ns/net` says less than the namespace's number.
-            let short = match name.rsplit('/').next() {
-                Some("net") | None => format!("netns:{}", netns.inode),
+            let short = match file_name(name) {
                 Some(short) => short.to_owned(),
+                None => format!("netns:{}", netns.inode),
             };
             Ok(node(number, &short, netns))
         })

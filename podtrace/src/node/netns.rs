@@ -192,6 +192,13 @@ impl AsFd for NetNs {
     }
 }
 
+/// What a namespace's path calls it: the name of its file. None for
+/// `/proc/<pid>/ns/net`, which says less than the namespace's inode.
+#[must_use]
+pub fn file_name(path: &str) -> Option<&str> {
+    path.rsplit('/').next().filter(|name| *name != "net")
+}
+
 /// A bare name is looked up in the directory of named namespaces.
 fn locate(name_or_path: &Path) -> PathBuf {
     if name_or_path.components().count() == 1 && name_or_path.is_relative() {

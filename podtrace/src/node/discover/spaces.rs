@@ -13,7 +13,7 @@ use crate::{
     node::{
         candidates::candidates,
         links::{self, Link, LinksError},
-        netns::NetNs,
+        netns::{NetNs, file_name},
         place::{Node, Role},
     },
     output::sanitize::sanitize,
@@ -109,12 +109,10 @@ impl Known {
         if let Some(uid) = pod_uid {
             return format!("pod:{}", sanitize(uid)).into();
         }
-        let name = self.path.rsplit('/').next().unwrap_or(&self.path);
-        // `/proc/<pid>/ns/net` says less than the namespace's number.
-        if name == "net" {
-            return format!("netns:{}", self.inode).into();
+        match file_name(&self.path) {
+            Some(name) => sanitize(name).into(),
+            None => format!("netns:{}", self.inode).into(),
         }
-        sanitize(name).into()
     }
 }
 

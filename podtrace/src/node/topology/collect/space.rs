@@ -6,7 +6,7 @@ use crate::{
     identity::table::PodTable,
     node::{
         links::{self, Link, LinkKind},
-        netns::NetNs,
+        netns::{NetNs, file_name},
         tables::{self, RouteKind},
     },
     output::sanitize::sanitize,
@@ -59,11 +59,10 @@ impl Space {
         if ties.is_empty() && !known {
             return None;
         }
-        let file = path.rsplit('/').next().filter(|name| *name != "net");
         Some(Self {
             inode: netns.inode,
             cookie: netns.cookie,
-            file: file.map(sanitize),
+            file: file_name(path).map(sanitize),
             given: table.pod(path).map(|name| name.to_string()),
             gateways: gateways(netns).await,
             links,
