@@ -12,7 +12,7 @@ use crate::{
     path::{
         Hop, Path,
         builder::World,
-        ends::{Who, ends},
+        ends::{End, Who, ends},
     },
 };
 
@@ -66,14 +66,7 @@ impl Held {
 
 /// Whether a name in the event may come yet.
 pub(super) fn event_waits(event: &Event, world: &World, now_ns: u64) -> bool {
-    world.directory.is_waiting(now_ns)
-        && hop_waits(
-            event.interface,
-            event.direction,
-            event.cgroup,
-            world,
-            now_ns,
-        )
+    world.directory.is_waiting(now_ns) && hop_waits(&Hop::of(event), world, now_ns)
 }
 
 /// Whether a name in the path may come yet.
@@ -81,42 +74,41 @@ pub(super) fn path_waits(path: &Path, world: &World, now_ns: u64) -> bool {
     if !world.directory.is_waiting(now_ns) {
         return false;
     }
-    let waits = |hop: &Hop| hop_waits(hop.interface, hop.direction, hop.cgroup, world, now_ns);
-    path.hops.iter().any(waits) || ends_wait(path, world, now_ns)
+    let mut hops = path.hops.iter();
+    hops.any(|hop| hop_waits(hop, world, now_ns)) || ends_wait(path, world, now_ns)
 }
 
-fn hop_waits(
-    interface: u32,
-    direction: Direction,
-    cgroup: u64,
-    world: &World,
-    now_ns: u64,
-) -> bool {
-    let Some(place) = world.places.get(interface) else {
+fn hop_waits(hop: &Hop, world: &World, now_ns: u64) -> bool {
+    let Some(place) = world.places.get(hop.interface) else {
         return false;
     };
-    let shows_socket = cgroup != CGROUP_NONE && (place.in_pod || direction == Direction::Socket);
+    let shows_socket =
+        hop.cgroup != CGROUP_NONE && (place.in_pod || hop.direction == Direction::Socket);
     place
         .pod_netns()
         .is_some_and(|netns| world.directory.awaits_pod(netns, now_ns))
-        || shows_socket && world.directory.awaits_socket(cgroup, now_ns)
+        || shows_socket && world.directory.awaits_socket(hop.cgroup, now_ns)
 }
 
 /// Whether an end of the path is a new pod whose addresses are not known yet,
 /// or one whose address may just have changed hands.
 fn ends_wait(path: &Path, world: &World, now_ns: u64) -> bool {
     let (from, to) = ends(path, world);
-    let hops = (path.hops.first(), path.hops.last());
-    [(from, hops.0), (to, hops.1)].iter().any(|(end, hop)| {
-        let ts_ns = hop.map_or(0, |hop| hop.ts_ns);
-        let in_doubt = |address| world.directory.is_in_doubt(address, ts_ns);
-        if end.address.is_some_and(in_doubt) && end.who == Who::Unknown {
-            return now_ns.saturating_sub(ts_ns) < NAME_WAIT_NS;
-        }
-        let place = hop.and_then(|hop| world.places.get(hop.interface));
-        let netns = place.and_then(|place| place.pod_netns().or(place.leads_to));
-        end.who == Who::Unknown
-            && end.address.is_some_and(|address| !address.is_multicast())
-            && netns.is_some_and(|netns| world.directory.is_new(netns, now_ns))
-    })
+    [(from, path.hops.first()), (to, path.hops.last())]
+        .iter()
+        .filter_map(|(end, hop)| Some((end, (*hop)?)))
+        .any(|(end, hop)| end_waits(end, hop, world, now_ns))
+}
+
+/// `hop`: the one nearest to the end.
+fn end_waits(end: &End, hop: &Hop, world: &World, now_ns: u64) -> bool {
+    let (Who::Unknown, Some(address)) = (&end.who, end.address) else {
+        return false;
+    };
+    if world.directory.is_in_doubt(address, hop.ts_ns) {
+        return now_ns.saturating_sub(hop.ts_ns) < NAME_WAIT_NS;
+    }
+    let place = world.places.get(hop.interface);
+    let netns = place.and_then(|place| place.pod_netns().or(place.leads_to));
+    !address.is_multicast() && netns.is_some_and(|netns| world.directory.is_new(netns, now_ns))
 }

@@ -68,7 +68,7 @@ impl Taps {
             unsettled: _,
         } = snapshot;
         let first = world.places.get(0).is_none();
-        let cgroups = uppermost(cgroups);
+        let cgroups = uppermost(&cgroups);
         self.probe.retain_cgroups(&cgroups);
         for cgroup in &cgroups {
             self.watch_sockets(cgroup, notices);
@@ -195,19 +195,16 @@ impl Taps {
 
 /// Those that are not within another one: a watch of both would see the
 /// lower one's sockets twice.
-fn uppermost(cgroups: BTreeSet<String>) -> BTreeSet<String> {
+fn uppermost(cgroups: &BTreeSet<String>) -> BTreeSet<String> {
     let is_below = |cgroup: &String| {
         let mut others = cgroups.iter();
         others.any(|other| other != cgroup && is_within(cgroup, other))
     };
-    let below: Vec<_> = cgroups
-        .iter()
-        .filter(|one| is_below(one))
-        .cloned()
-        .collect();
-    let mut cgroups = cgroups;
-    cgroups.retain(|cgroup| !below.contains(cgroup));
     cgroups
+        .iter()
+        .filter(|cgroup| !is_below(cgroup))
+        .cloned()
+        .collect()
 }
 
 fn is_within(cgroup: &str, above: &str) -> bool {
@@ -235,7 +232,7 @@ mod tests {
     #[test]
     fn cgroups_within_others_are_left_out() {
         let all = ["/a", "/a/b", "/ab", "/c/kubepods", "/c/kubepods/x"];
-        let kept = uppermost(all.map(String::from).into());
+        let kept = uppermost(&all.map(String::from).into());
         assert!(kept.iter().eq(["/a", "/ab", "/c/kubepods"]));
     }
 }
