@@ -23,19 +23,22 @@ pub enum Direction {
     Egress = 1,
     /// A socket receives the packet that came in by the interface.
     Socket = 2,
+    /// Not told: no tap has it, captures of other tools do.
+    Unknown = 3,
 }
 
 impl Direction {
-    /// All of them, in the order of their numbers.
+    /// Those of taps, in the order of their numbers.
     pub const ALL: [Self; 3] = [Self::Ingress, Self::Egress, Self::Socket];
 
-    /// `ingress`, `egress` or `socket`.
+    /// `ingress`, `egress`, `socket` or `unknown`.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Ingress => "ingress",
             Self::Egress => "egress",
             Self::Socket => "socket",
+            Self::Unknown => "unknown",
         }
     }
 }
