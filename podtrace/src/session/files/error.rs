@@ -1,0 +1,104 @@
+//! What can go wrong with session files.
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
+
+use thiserror::Error;
+
+/// Why a file could not be opened or written.
+#[derive(Debug, Error)]
+pub enum FilesError {
+    /// A file of that name is there.
+    #[error("{} exists already: --force replaces it", .0.display())]
+    Exists(PathBuf),
+    /// The name is a symbolic link.
+    #[error("{} is a symbolic link, which is not followed: name the file itself", .0.display())]
+    Symlink(PathBuf),
+    /// There is something of that name that cannot be written to or replaced.
+    #[error("{} is neither a regular file nor a FIFO or character device: choose another name", .0.display())]
+    NotAFile(PathBuf),
+    /// A FIFO or device cannot be rotated.
+    #[error("{} is not a regular file and cannot be rotated: leave the rotation away", .0.display())]
+    NotRotatable(PathBuf),
+    /// The directory is missing.
+    #[error("there is no directory {}: create it first", .0.display())]
+    NoDirectory(PathBuf),
+    /// Not ours to write.
+    #[error("no permission to write {}: run as its owner or choose another directory", .0.display())]
+    Permission(PathBuf, #[source] io::Error),
+    /// Mounted read-only.
+    #[error("{} is on a read-only file system: choose another directory", .0.display())]
+    ReadOnly(PathBuf, #[source] io::Error),
+    /// The disk or the owner's share of it is full.
+    #[error("no space for {}: free some, or keep less", .0.display())]
+    Full(PathBuf, #[source] io::Error),
+    /// A FIFO without a reader.
+    #[error("nobody reads the FIFO {}: start its reader", .0.display())]
+    NoReader(PathBuf),
+    /// The reader of a FIFO or of the standard output went away.
+    #[error("the reader of {} is gone", .0.display())]
+    ReaderGone(PathBuf, #[source] io::Error),
+    /// The name does not lead to our file any more.
+    #[error("{} was removed, renamed or replaced by another", .0.display())]
+    Gone(PathBuf),
+    /// Somebody else wrote to our file or cut it.
+    #[error("{} was changed by another", .0.display())]
+    Changed(PathBuf),
+    /// All older files are deleted already.
+    #[error("{} would be more than all that is to be kept: rotate at a smaller size, or keep more", .0.display())]
+    NoRoom(PathBuf),
+    /// What was kept in memory could not be compressed.
+    #[error("failed to compress for {}", .0.display())]
+    Compress(PathBuf, #[source] io::Error),
+    /// Anything else the kernel says.
+    #[error("failed to {operation} {path}", path = path.display())]
+    System {
+        /// What was tried.
+        operation: &'static str,
+        /// With which file.
+        path: PathBuf,
+        /// The kernel's answer.
+        #[source]
+        source: io::Error,
+    },
+    /// No file is to be kept, not even the one being written.
+    #[error("at least one file has to be kept")]
+    KeepNothing,
+    /// A single file may become larger than all of them.
+    #[error(
+        "files of {file} bytes do not fit in the {keep} bytes to be kept: rotate at a smaller size, or keep more"
+    )]
+    KeepTooLittle {
+        /// What is to be kept, in bytes.
+        keep: u64,
+        /// What a file may become, in bytes.
+        file: u64,
+    },
+    /// The thread could not be started.
+    #[error("failed to start the thread that writes files")]
+    Thread(#[source] io::Error),
+}
+
+impl FilesError {
+    /// The kernel's answer to an operation on a file, with what to do about it.
+    pub(super) fn system(operation: &'static str, path: &Path, source: io::Error) -> Self {
+        let path = path.to_owned();
+        match source.kind() {
+            io::ErrorKind::PermissionDenied => Self::Permission(path, source),
+            io::ErrorKind::ReadOnlyFilesystem => Self::ReadOnly(path, source),
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::Full(path, source),
+            io::ErrorKind::BrokenPipe => Self::ReaderGone(path, source),
+            _ => Self::System {
+                operation,
+                path,
+                source,
+            },
+        }
+    }
+
+    /// Whether space on disk is what is missing.
+    pub(super) fn is_full(&self) -> bool {
+        matches!(self, Self::Full(..))
+    }
+}

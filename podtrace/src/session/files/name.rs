@@ -1,0 +1,178 @@
+//! The names of session files.
+use std::{
+    ffi::{OsStr, OsString},
+    path::{Path, PathBuf},
+};
+
+use jiff::Timestamp;
+
+/// The longest part of a name taken from a node's (a file's may have 255 bytes).
+const NODE_MAX: usize = 200;
+
+/// How the files of a session are named.
+#[derive(Debug)]
+pub(super) enum Names {
+    /// The only one.
+    Exactly(PathBuf),
+    /// `stem_00001_20261124T120000Z.pcapng`: by number, then start of the file.
+    Numbered {
+        directory: PathBuf,
+        stem: OsString,
+        suffix: OsString,
+    },
+    /// `node_20261124T120000Z_00001.pcapng`: by node and start of the session,
+    /// which all of its files share.
+    InDirectory {
+        directory: PathBuf,
+        prefix: String,
+        suffix: &'static str,
+    },
+}
+
+impl Names {
+    /// For a file of exactly that name, but that `.zst` is added if compressed.
+    pub(super) fn exactly(path: &Path, zstd: bool) -> Self {
+        let mut name = path.as_os_str().to_owned();
+        if zstd && path.extension() != Some(OsStr::new("zst")) {
+            name.push(".zst");
+        }
+        Self::Exactly(name.into())
+    }
+
+    /// For files numbered before their extension.
+    pub(super) fn numbered(path: &Path, zstd: bool) -> Self {
+        let is_zst = path.extension() == Some(OsStr::new("zst"));
+        let inner = if is_zst {
+            path.with_extension("")
+        } else {
+            path.to_owned()
+        };
+        let mut suffix = OsString::new();
+        if let Some(extension) = inner.extension() {
+            suffix.push(".");
+            suffix.push(extension);
+        }
+        if zstd || is_zst {
+            suffix.push(".zst");
+        }
+        Self::Numbered {
+            directory: path.parent().unwrap_or(Path::new("")).to_owned(),
+            stem: inner.file_stem().unwrap_or_default().to_owned(),
+            suffix,
+        }
+    }
+
+    /// For files of a node in a directory.
+    pub(super) fn in_directory(path: &Path, node: &str, start: Timestamp, zstd: bool) -> Self {
+        Self::InDirectory {
+            directory: path.to_owned(),
+            prefix: format!("{}_{}", plain(node), utc(start)),
+            suffix: if zstd { ".pcapng.zst" } else { ".pcapng" },
+        }
+    }
+
+    /// The name of a file by its number (from 1) and start.
+    pub(super) fn path(&self, number: u64, start: Timestamp) -> PathBuf {
+        match self {
+            Self::Exactly(path) => path.clone(),
+            Self::Numbered {
+                directory,
+                stem,
+                suffix,
+            } => {
+                let mut name = stem.clone();
+                name.push(format!("_{number:05}_{}", utc(start)));
+                name.push(suffix);
+                directory.join(name)
+            }
+            Self::InDirectory {
+                directory,
+                prefix,
+                suffix,
+            } => directory.join(format!("{prefix}_{number:05}{suffix}")),
+        }
+    }
+}
+
+fn utc(time: Timestamp) -> String {
+    time.strftime("%Y%m%dT%H%M%SZ").to_string()
+}
+
+/// A node's name as part of a file's: without `/`, and not hidden.
+fn plain(node: &str) -> String {
+    let plain: String = node
+        .chars()
+        .map(|c| match c {
+            'A'..='Z' | 'a'..='z' | '0'..='9' | '.' | '_' | '-' => c,
+            _ => '-',
+        })
+        .take(NODE_MAX)
+        .collect();
+    match plain.trim_start_matches('.') {
+        "" => "node".to_owned(),
+        name => name.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const START: &str = "2026-11-24T12:00:00Z";
+
+    fn start() -> Timestamp {
+        START.parse().unwrap()
+    }
+
+    #[test]
+    fn files_are_named_by_number_and_start() {
+        let named = |path: &str, zstd| {
+            let names = Names::numbered(Path::new(path), zstd);
+            names.path(7, start()).display().to_string()
+        };
+        for (given, zstd, name) in [
+            ("/d/a.pcapng", false, "/d/a_00007_20261124T120000Z.pcapng"),
+            ("a.pcapng", true, "a_00007_20261124T120000Z.pcapng.zst"),
+            ("a.pcapng.zst", true, "a_00007_20261124T120000Z.pcapng.zst"),
+            ("a.pcapng.zst", false, "a_00007_20261124T120000Z.pcapng.zst"),
+            ("a", false, "a_00007_20261124T120000Z"),
+            (".a", true, ".a_00007_20261124T120000Z.zst"),
+            ("a.b.pcap", false, "a.b_00007_20261124T120000Z.pcap"),
+        ] {
+            assert_eq!(named(given, zstd), name, "{given} {zstd}");
+        }
+    }
+
+    #[test]
+    fn a_lone_file_has_exactly_its_name() {
+        let named = |path: &str, zstd| {
+            let names = Names::exactly(Path::new(path), zstd);
+            names.path(1, start()).display().to_string()
+        };
+        assert_eq!(named("a.pcapng", false), "a.pcapng");
+        assert_eq!(named("a.pcapng", true), "a.pcapng.zst");
+        assert_eq!(named("a.pcapng.zst", true), "a.pcapng.zst");
+    }
+
+    #[test]
+    fn files_in_a_directory_share_the_session_s_prefix() {
+        let names = Names::in_directory(Path::new("/d"), "../k8s/worker 1", start(), true);
+        let later = start() + jiff::SignedDuration::from_hours(1);
+        assert_eq!(
+            names.path(100_000, later),
+            Path::new("/d/-k8s-worker-1_20261124T120000Z_100000.pcapng.zst")
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn any_node_makes_a_file_s_name(node in ".{0,300}") {
+            let name = plain(&node);
+            prop_assert!(!name.is_empty() && name.len() <= NODE_MAX);
+            prop_assert!(!name.starts_with('.'));
+            prop_assert!(name.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c)));
+        }
+    }
+}

@@ -1,0 +1,98 @@
+//! Opening files so that nothing of somebody else's is written to.
+use std::{
+    fs::{self, File, OpenOptions},
+    io,
+    os::{
+        fd::AsFd as _,
+        unix::fs::{FileTypeExt as _, OpenOptionsExt as _},
+    },
+    path::Path,
+};
+
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+
+use super::FilesError;
+
+/// Captures hold what others said.
+const MODE: u32 = 0o600;
+
+/// Creates a regular file. With `force`, one that is there goes.
+///
+/// # Errors
+/// When there is something of that name, or the file cannot be created.
+pub(super) fn create(path: &Path, force: bool) -> Result<File, FilesError> {
+    match create_new(path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            make_way(path, force)?;
+            create_new(path)
+        }
+        created => created,
+    }
+    .map_err(|error| match error.kind() {
+        // Another took the name since.
+        io::ErrorKind::AlreadyExists => FilesError::Exists(path.to_owned()),
+        io::ErrorKind::NotFound => FilesError::NoDirectory(directory(path).to_owned()),
+        _ => FilesError::system("create", path, error),
+    })
+}
+
+/// Opens a FIFO or character device.
+///
+/// # Errors
+/// When it is neither any more, or nobody reads the FIFO.
+pub(super) fn open_stream(path: &Path) -> Result<File, FilesError> {
+    let file = OpenOptions::new()
+        .write(true)
+        // A FIFO without a reader is refused, it would be waited for otherwise.
+        .custom_flags((OFlag::O_NOFOLLOW | OFlag::O_NOCTTY | OFlag::O_NONBLOCK).bits())
+        .open(path)
+        .map_err(|error| match error.raw_os_error() {
+            Some(libc::ENXIO) => FilesError::NoReader(path.to_owned()),
+            Some(libc::ELOOP) => FilesError::Symlink(path.to_owned()),
+            _ => FilesError::system("open", path, error),
+        })?;
+    let kind = file
+        .metadata()
+        .map_err(|error| FilesError::system("look at", path, error))?
+        .file_type();
+    if !kind.is_fifo() && !kind.is_char_device() {
+        return Err(FilesError::NotAFile(path.to_owned()));
+    }
+    fcntl(file.as_fd(), FcntlArg::F_SETFL(OFlag::empty()))
+        .map_err(|errno| FilesError::system("open", path, errno.into()))?;
+    Ok(file)
+}
+
+fn directory(path: &Path) -> &Path {
+    path.parent()
+        .filter(|directory| !directory.as_os_str().is_empty())
+        .unwrap_or(Path::new("."))
+}
+
+fn create_new(path: &Path) -> io::Result<File> {
+    OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(MODE)
+        .custom_flags(OFlag::O_NOFOLLOW.bits())
+        .open(path)
+}
+
+/// Removes a regular file, if that is wanted, and nothing else.
+fn make_way(path: &Path, force: bool) -> Result<(), FilesError> {
+    let kind = match fs::symlink_metadata(path) {
+        Ok(metadata) => metadata.file_type(),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(FilesError::system("look at", path, error)),
+    };
+    if kind.is_symlink() {
+        return Err(FilesError::Symlink(path.to_owned()));
+    }
+    if !kind.is_file() {
+        return Err(FilesError::NotAFile(path.to_owned()));
+    }
+    if !force {
+        return Err(FilesError::Exists(path.to_owned()));
+    }
+    fs::remove_file(path).map_err(|error| FilesError::system("replace", path, error))
+}

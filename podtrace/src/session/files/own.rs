@@ -1,0 +1,169 @@
+//! The files that a session has ended, and what is kept of them.
+use std::{
+    collections::VecDeque,
+    fs,
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use super::{
+    FilesError, Keep,
+    sink::Identity,
+    status::{Report, Status},
+};
+
+/// A file is counted in whole blocks of a disk when space is looked for.
+const BLOCK: u64 = 4096;
+
+/// The ended files of a session, oldest first. Knows none but those it was given.
+#[derive(Debug)]
+pub(super) struct OwnFiles {
+    keep: Keep,
+    files: VecDeque<OwnFile>,
+    deleted: u64,
+    status: Arc<Status>,
+}
+
+/// An ended file.
+#[derive(Debug)]
+pub(super) struct OwnFile {
+    pub(super) path: PathBuf,
+    pub(super) identity: Identity,
+    /// Its size on disk.
+    pub(super) bytes: u64,
+    pub(super) ended: Instant,
+    /// It could not be deleted, which was said.
+    pub(super) is_stuck: bool,
+}
+
+impl OwnFiles {
+    pub(super) fn new(keep: Keep, status: Arc<Status>) -> Self {
+        Self {
+            keep,
+            files: VecDeque::new(),
+            deleted: 0,
+            status,
+        }
+    }
+
+    /// How many were deleted.
+    pub(super) fn deleted(&self) -> u64 {
+        self.deleted
+    }
+
+    /// Takes an ended file in.
+    pub(super) fn push(&mut self, file: OwnFile) {
+        self.files.push_back(file);
+    }
+
+    /// Deletes the oldest until `need` bytes may be written to a file that has
+    /// `open` of them; whether that came to be.
+    pub(super) fn make_room(&mut self, open: u64, need: u64) -> bool {
+        if self.has_room(open, need) {
+            return true;
+        }
+        self.refresh();
+        self.delete_while(|files, _freed| !files.has_room(open, need));
+        self.has_room(open, need)
+    }
+
+    /// The disk is full: deletes the oldest for `need` bytes; whether any went.
+    /// Without anything said of what is to be kept, all is.
+    pub(super) fn free(&mut self, need: u64) -> bool {
+        if self.keep == Keep::default() {
+            return false;
+        }
+        self.refresh();
+        let need = need.next_multiple_of(BLOCK) + BLOCK;
+        self.delete_while(|_files, freed| freed < need) > 0
+    }
+
+    /// Deletes those that are too old.
+    pub(super) fn expire(&mut self, now: Instant) {
+        let Some(age) = self.keep.age else { return };
+        let is_old = |file: &OwnFile| now.saturating_duration_since(file.ended) >= age;
+        // In the usual case this is a look at the first.
+        let old = self.files.iter().take_while(|file| is_old(file)).count();
+        let mut tried = 0;
+        for _ in 0..old {
+            if self.files.get(tried).is_some_and(|file| file.is_stuck) || !self.delete(tried) {
+                tried += 1;
+            }
+        }
+    }
+
+    /// How long until one is too old.
+    pub(super) fn next_expiry(&self, now: Instant) -> Option<Duration> {
+        let age = self.keep.age?;
+        let oldest = self.files.iter().find(|file| !file.is_stuck)?;
+        Some(age.saturating_sub(now.saturating_duration_since(oldest.ended)))
+    }
+
+    fn has_room(&self, open: u64, need: u64) -> bool {
+        let Keep {
+            files: most_files,
+            bytes: most_bytes,
+            age: _,
+        } = self.keep;
+        most_files.is_none_or(|most| (self.files.len() as u64) < most)
+            && most_bytes.is_none_or(|most| self.bytes() + open + need <= most)
+    }
+
+    fn bytes(&self) -> u64 {
+        self.files.iter().map(|file| file.bytes).sum()
+    }
+
+    /// Forgets those that somebody else removed, renamed or replaced.
+    fn refresh(&mut self) {
+        self.files.retain_mut(|file| {
+            let found = file.identity.at(&file.path);
+            if let Some(metadata) = &found {
+                file.bytes = metadata.len();
+            }
+            found.is_some()
+        });
+    }
+
+    /// Deletes the oldest while it has to be; returns how many bytes that freed,
+    /// in whole blocks.
+    fn delete_while(&mut self, go_on: impl Fn(&Self, u64) -> bool) -> u64 {
+        let (mut freed, mut tried) = (0, 0);
+        while go_on(self, freed)
+            && let Some(file) = self.files.get(tried)
+        {
+            let bytes = file.bytes.next_multiple_of(BLOCK);
+            if self.delete(tried) {
+                freed += bytes;
+            } else {
+                tried += 1;
+            }
+        }
+        freed
+    }
+
+    /// Deletes one; whether it is gone.
+    fn delete(&mut self, at: usize) -> bool {
+        let Some(file) = self.files.get_mut(at) else {
+            return false;
+        };
+        if file.identity.at(&file.path).is_some() {
+            if let Err(error) = fs::remove_file(&file.path) {
+                if !file.is_stuck {
+                    file.is_stuck = true;
+                    self.status.report(Report::NotDeleted(FilesError::system(
+                        "delete", &file.path, error,
+                    )));
+                }
+                return false;
+            }
+            self.deleted += 1;
+            self.status.report(Report::Deleted {
+                path: file.path.clone(),
+                bytes: file.bytes,
+            });
+        }
+        self.files.remove(at);
+        true
+    }
+}

@@ -1,0 +1,81 @@
+//! What the target of a session is.
+use std::{
+    fmt, fs,
+    os::unix::{
+        ffi::OsStrExt as _,
+        fs::{DirBuilderExt as _, FileTypeExt as _},
+    },
+    path::{Path, PathBuf},
+};
+
+use super::{FileOptions, FilesError, Target, name::Names};
+
+/// Where a session is written to, as found at its start.
+#[derive(Debug)]
+pub(super) enum Place {
+    /// The standard output.
+    Stdout,
+    /// A FIFO or character device, which can neither be cut nor rotated.
+    Stream(PathBuf),
+    /// Regular files.
+    Files(Names),
+}
+
+impl Place {
+    /// Looks at the target; creates a directory whose name ends in `/`.
+    ///
+    /// # Errors
+    /// When the directory cannot be created, or rotation is asked of a FIFO or device.
+    pub(super) fn find(options: &FileOptions) -> Result<Self, FilesError> {
+        let Target::Path(path) = &options.target else {
+            return Ok(Self::Stdout);
+        };
+        if path.as_os_str().as_bytes().ends_with(b"/") {
+            create_directory(path)?;
+        }
+        if is_stream(path) {
+            return if options.rotates {
+                Err(FilesError::NotRotatable(path.clone()))
+            } else {
+                Ok(Self::Stream(path.clone()))
+            };
+        }
+        Ok(Self::Files(if path.is_dir() {
+            Names::in_directory(path, &options.node, options.start, options.zstd)
+        } else if options.rotates {
+            Names::numbered(path, options.zstd)
+        } else {
+            Names::exactly(path, options.zstd)
+        }))
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Stdout => f.write_str("standard output"),
+            Self::Stream(path) | Self::Files(Names::Exactly(path)) => path.display().fmt(f),
+            Self::Files(
+                Names::Numbered { directory, .. } | Names::InDirectory { directory, .. },
+            ) if directory.as_os_str().is_empty() => f.write_str("the working directory"),
+            Self::Files(
+                Names::Numbered { directory, .. } | Names::InDirectory { directory, .. },
+            ) => directory.display().fmt(f),
+        }
+    }
+}
+
+fn create_directory(path: &Path) -> Result<(), FilesError> {
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)
+        .map_err(|source| FilesError::system("create directory", path, source))
+}
+
+fn is_stream(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_ok_and(|metadata| {
+        let kind = metadata.file_type();
+        kind.is_fifo() || kind.is_char_device()
+    })
+}

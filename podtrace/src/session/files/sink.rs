@@ -1,0 +1,217 @@
+//! The file being written.
+use std::{
+    fs::{self, File, Metadata},
+    io::{self, Seek as _, SeekFrom, Write as _},
+    os::{fd::AsFd as _, unix::fs::MetadataExt as _},
+    path::{Path, PathBuf},
+};
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
+use super::{FilesError, open};
+
+/// Which file it is, whatever its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Identity {
+    device: u64,
+    inode: u64,
+}
+
+impl From<&Metadata> for Identity {
+    fn from(metadata: &Metadata) -> Self {
+        Self {
+            device: metadata.dev(),
+            inode: metadata.ino(),
+        }
+    }
+}
+
+impl Identity {
+    /// What the file of that name, which is not followed, has to say, if it is this one.
+    pub(super) fn at(self, path: &Path) -> Option<Metadata> {
+        fs::symlink_metadata(path)
+            .ok()
+            .filter(|metadata| Self::from(metadata) == self)
+    }
+}
+
+/// What is open for writing. It ends after a whole chunk, whatever happens.
+#[derive(Debug)]
+pub(super) struct Sink {
+    file: File,
+    path: PathBuf,
+    kind: Kind,
+    /// What was written, in bytes.
+    end: u64,
+    /// A part of a chunk may be behind the end.
+    torn: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    /// A file that we made.
+    Own(Identity),
+    /// A file given as the standard output.
+    Given,
+    /// A pipe or device: what is written is gone.
+    Stream,
+}
+
+impl Sink {
+    /// Makes a file.
+    pub(super) fn create(path: PathBuf, force: bool) -> Result<Self, FilesError> {
+        let file = open::create(&path, force)?;
+        let metadata = file
+            .metadata()
+            .map_err(|error| FilesError::system("look at", &path, error))?;
+        Ok(Self::new(file, path, Kind::Own(Identity::from(&metadata))))
+    }
+
+    /// Opens a FIFO or device.
+    pub(super) fn stream(path: &Path) -> Result<Self, FilesError> {
+        let file = open::open_stream(path)?;
+        Ok(Self::new(file, path.to_owned(), Kind::Stream))
+    }
+
+    /// Takes the standard output.
+    pub(super) fn stdout() -> Result<Self, FilesError> {
+        let path = Path::new("standard output");
+        let file = io::stdout()
+            .as_fd()
+            .try_clone_to_owned()
+            .map_err(|error| FilesError::system("write to", path, error))?;
+        Self::given(File::from(file), path)
+    }
+
+    /// Takes what is open already, be it a file, a pipe or something else.
+    pub(super) fn given(file: File, path: &Path) -> Result<Self, FilesError> {
+        let metadata = file
+            .metadata()
+            .map_err(|error| FilesError::system("look at", path, error))?;
+        let kind = if metadata.is_file() {
+            Kind::Given
+        } else {
+            Kind::Stream
+        };
+        Ok(Self::new(file, path.to_owned(), kind))
+    }
+
+    fn new(file: File, path: PathBuf, kind: Kind) -> Self {
+        Self {
+            file,
+            path,
+            kind,
+            end: 0,
+            torn: false,
+        }
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// What was written, in bytes.
+    pub(super) fn end(&self) -> u64 {
+        self.end
+    }
+
+    /// Which file it is, if we made it.
+    pub(super) fn own(&self) -> Option<Identity> {
+        match self.kind {
+            Kind::Own(identity) => Some(identity),
+            Kind::Given | Kind::Stream => None,
+        }
+    }
+
+    /// Whether the file has still its name and only what we wrote.
+    pub(super) fn check(&self) -> Result<(), FilesError> {
+        match self.len()? {
+            Some(len) if len != self.end => Err(FilesError::Changed(self.path.clone())),
+            _ => Ok(()),
+        }
+    }
+
+    /// Makes ready to go on after an error: cuts what is behind the end.
+    pub(super) fn mend(&mut self) -> Result<(), FilesError> {
+        match self.len()? {
+            // Somebody who copies it and then empties it (logrotate's copytruncate).
+            Some(0) => self.end = 0,
+            Some(len) if len < self.end => return Err(FilesError::Changed(self.path.clone())),
+            Some(_) => {}
+            // A file whose end we do not know has a part of a chunk for good.
+            None if self.torn => return Err(FilesError::Changed(self.path.clone())),
+            None => return Ok(()),
+        }
+        self.cut(self.end)
+            .map_err(|error| FilesError::system("truncate", &self.path, error))
+    }
+
+    /// Writes all or, as far as that can be seen in the file, nothing.
+    pub(super) fn write(&mut self, bytes: &[u8]) -> Result<(), FilesError> {
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            match self.write_some(rest) {
+                Ok(written) => rest = rest.get(written..).unwrap_or_default(),
+                Err(error) => {
+                    self.take_back(bytes.len() - rest.len());
+                    return Err(FilesError::system("write to", &self.path, error));
+                }
+            }
+        }
+        self.end += bytes.len() as u64;
+        Ok(())
+    }
+
+    /// Ends it, without the part of a chunk that an error may have left.
+    pub(super) fn finish(mut self) {
+        if self.torn {
+            // There is no later to try it again.
+            let _ = self.cut(self.end);
+        }
+    }
+
+    fn write_some(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self.file.write(bytes) {
+            Ok(0) => Err(io::ErrorKind::WriteZero.into()),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(0),
+            // A standard output shared with somebody who does not wait.
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                let mut fds = [PollFd::new(self.file.as_fd(), PollFlags::POLLOUT)];
+                poll(&mut fds, PollTimeout::NONE)?;
+                Ok(0)
+            }
+            result => result,
+        }
+    }
+
+    /// Takes away what of a chunk was written before an error.
+    fn take_back(&mut self, written: usize) {
+        let cut = match self.kind {
+            Kind::Own(_) => self.cut(self.end),
+            Kind::Given if written > 0 => self
+                .file
+                .stream_position()
+                .and_then(|position| self.cut(position.saturating_sub(written as u64))),
+            Kind::Given | Kind::Stream => Ok(()),
+        };
+        self.torn = cut.is_err();
+    }
+
+    fn cut(&mut self, end: u64) -> io::Result<()> {
+        self.file.set_len(end)?;
+        self.file.seek(SeekFrom::Start(end))?;
+        self.torn = false;
+        Ok(())
+    }
+
+    /// How long our file is, if it is one.
+    fn len(&self) -> Result<Option<u64>, FilesError> {
+        let Kind::Own(identity) = self.kind else {
+            return Ok(None);
+        };
+        match identity.at(&self.path) {
+            Some(metadata) => Ok(Some(metadata.len())),
+            None => Err(FilesError::Gone(self.path.clone())),
+        }
+    }
+}

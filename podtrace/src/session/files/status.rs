@@ -1,0 +1,148 @@
+//! What the thread and its caller know of each other besides the queue.
+use std::{
+    mem,
+    path::PathBuf,
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+};
+
+use super::{EventCounts, FilesError, QUEUE};
+
+/// What happened to the files.
+#[derive(Debug)]
+pub enum Report {
+    /// The first chunk was written to a file.
+    Opened {
+        /// Its name.
+        path: PathBuf,
+    },
+    /// An old file was deleted to hold to what is to be kept, or as the disk was full.
+    Deleted {
+        /// Its name.
+        path: PathBuf,
+        /// What it had, in bytes.
+        bytes: u64,
+    },
+    /// An old file could not be deleted. Said once for each.
+    NotDeleted(FilesError),
+    /// Nothing is written until a chunk begins a section and goes through. Said
+    /// again only if the reason changes.
+    Failed(FilesError),
+    /// It goes on.
+    Resumed {
+        /// In which file.
+        path: PathBuf,
+    },
+    /// So many events were not written (since the last such report).
+    NotWritten(EventCounts),
+}
+
+/// Shared by the thread and its caller; each holds the lock for moments only.
+#[derive(Debug, Default)]
+pub(super) struct Status {
+    has_reports: AtomicBool,
+    is_failing: AtomicBool,
+    waiting: AtomicUsize,
+    shared: Mutex<Shared>,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    reports: Vec<Report>,
+    /// Events queued or being written.
+    pending: EventCounts,
+    /// Empty buffers.
+    spare: Vec<Vec<u8>>,
+    /// The caller does not wait any more.
+    is_abandoned: bool,
+}
+
+impl Status {
+    // The caller's side.
+
+    pub(super) fn queued(&self, events: &EventCounts) {
+        self.waiting.fetch_add(1, Ordering::AcqRel);
+        self.lock().pending.add_all(events);
+    }
+
+    pub(super) fn waiting(&self) -> usize {
+        self.waiting.load(Ordering::Acquire)
+    }
+
+    pub(super) fn buffer(&self) -> Vec<u8> {
+        self.lock().spare.pop().unwrap_or_default()
+    }
+
+    pub(super) fn is_failing(&self) -> bool {
+        self.is_failing.load(Ordering::Acquire)
+    }
+
+    pub(super) fn reports(&self) -> Vec<Report> {
+        if !self.has_reports.swap(false, Ordering::AcqRel) {
+            return Vec::new();
+        }
+        mem::take(&mut self.lock().reports)
+    }
+
+    /// Gives up; returns the events that were not written.
+    pub(super) fn abandon(&self) -> EventCounts {
+        let mut shared = self.lock();
+        shared.is_abandoned = true;
+        mem::take(&mut shared.pending)
+    }
+
+    // The thread's side.
+
+    /// A chunk left the queue.
+    pub(super) fn taken(&self) {
+        self.waiting.fetch_sub(1, Ordering::AcqRel);
+    }
+
+    pub(super) fn is_abandoned(&self) -> bool {
+        self.lock().is_abandoned
+    }
+
+    /// Its events need not be waited for.
+    pub(super) fn handled(&self, events: &EventCounts) {
+        self.lock().pending.remove_all(events);
+    }
+
+    /// Its events will never be written.
+    pub(super) fn not_written(&self, events: &EventCounts) {
+        let mut shared = self.lock();
+        // Who gave up has counted them.
+        if shared.is_abandoned || events.is_empty() {
+            return;
+        }
+        shared.pending.remove_all(events);
+        match shared.reports.last_mut() {
+            Some(Report::NotWritten(counts)) => counts.add_all(events),
+            _ => shared.reports.push(Report::NotWritten(events.clone())),
+        }
+        drop(shared);
+        self.has_reports.store(true, Ordering::Release);
+    }
+
+    pub(super) fn recycle(&self, mut buffer: Vec<u8>) {
+        buffer.clear();
+        let mut shared = self.lock();
+        if shared.spare.len() <= QUEUE {
+            shared.spare.push(buffer);
+        }
+    }
+
+    pub(super) fn set_failing(&self, is_failing: bool) {
+        self.is_failing.store(is_failing, Ordering::Release);
+    }
+
+    pub(super) fn report(&self, report: Report) {
+        self.lock().reports.push(report);
+        self.has_reports.store(true, Ordering::Release);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Shared> {
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,307 @@
+//! The thread's side: chunks in, files out; what fails is counted and tried again.
+use std::{
+    fs,
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use jiff::Timestamp;
+
+use super::{
+    Begins, Chunk, Closed, FileOptions, FilesError, Report,
+    name::Names,
+    own::{OwnFile, OwnFiles},
+    pack::Packer,
+    place::Place,
+    sink::Sink,
+    status::Status,
+};
+
+/// How many names that others took are passed over for the next number.
+const TAKEN_NAMES: u64 = 100;
+
+/// Writes chunks. Never ends of an error.
+pub(super) struct Writer {
+    packer: Packer,
+    disk: Disk,
+    /// Why nothing is written, as it was said.
+    failing: Option<String>,
+    status: Arc<Status>,
+}
+
+impl Writer {
+    /// Creates the first file.
+    ///
+    /// # Errors
+    /// When that fails. A FIFO without a reader is waited for, as later on.
+    pub(super) fn new(
+        options: FileOptions,
+        place: Place,
+        status: Arc<Status>,
+    ) -> Result<Self, FilesError> {
+        let packer = Packer::new(options.zstd)
+            .map_err(|source| FilesError::Compress(place.to_string().into(), source))?;
+        let mut writer = Self {
+            packer,
+            disk: Disk::new(&options, place, Arc::clone(&status)),
+            failing: None,
+            status,
+        };
+        match writer.disk.create(options.start, options.force) {
+            Err(error @ FilesError::NoReader(_)) => writer.fail(error),
+            Err(error) => return Err(error),
+            Ok(sink) => writer.disk.sink = Some(sink),
+        }
+        Ok(writer)
+    }
+
+    /// Writes a chunk, or counts its events.
+    pub(super) fn take(&mut self, chunk: Chunk) {
+        self.status.taken();
+        // It was counted by who gave up.
+        if self.status.is_abandoned() {
+            return;
+        }
+        self.disk.own.expire(Instant::now());
+        if self.failing.is_none()
+            && let Err(error) = self.disk.check()
+        {
+            self.fail(error);
+        }
+        if self.put(&chunk) {
+            self.status.handled(&chunk.events);
+        } else {
+            self.status.not_written(&chunk.events);
+        }
+        self.status.recycle(chunk.bytes);
+    }
+
+    /// Deletes files that are too old.
+    pub(super) fn expire(&mut self, now: Instant) {
+        self.disk.own.expire(now);
+    }
+
+    /// How long until a file is too old.
+    pub(super) fn next_expiry(&self, now: Instant) -> Option<Duration> {
+        self.disk.own.next_expiry(now)
+    }
+
+    /// Ends the file; what was written in all.
+    pub(super) fn close(&mut self) -> Closed {
+        self.disk.end();
+        Closed {
+            bytes: self.disk.bytes,
+            files: self.disk.files,
+            deleted: self.disk.own.deleted(),
+            last: self.disk.last.take(),
+            reports: self.status.reports(),
+        }
+    }
+
+    /// Whether the chunk was written.
+    fn put(&mut self, chunk: &Chunk) -> bool {
+        let is_retry = self.failing.is_some();
+        if is_retry && chunk.begins == Begins::Nothing {
+            return false;
+        }
+        let put = match self.packer.pack(&chunk.bytes) {
+            Ok(bytes) => self.disk.put(chunk.begins, bytes, is_retry),
+            Err(source) => Err(FilesError::Compress(
+                self.disk.place.to_string().into(),
+                source,
+            )),
+        };
+        match put {
+            Ok(()) => self.resume(),
+            Err(error) => self.fail(error),
+        }
+        self.failing.is_none()
+    }
+
+    fn resume(&mut self) {
+        if self.failing.take().is_some() {
+            self.status.set_failing(false);
+            let path = self.disk.last.clone().unwrap_or_default();
+            self.status.report(Report::Resumed { path });
+        }
+    }
+
+    fn fail(&mut self, error: FilesError) {
+        let said = match std::error::Error::source(&error) {
+            Some(source) => format!("{error}: {source}"),
+            None => error.to_string(),
+        };
+        if self.failing.as_ref() != Some(&said) {
+            self.failing = Some(said);
+            self.status.set_failing(true);
+            self.status.report(Report::Failed(error));
+        }
+    }
+}
+
+/// The files, written and ended.
+struct Disk {
+    place: Place,
+    rotates: bool,
+    /// What is made room for when a file is begun, in bytes.
+    file_bytes: u64,
+    sink: Option<Sink>,
+    own: OwnFiles,
+    /// The number of the next file.
+    number: u64,
+    bytes: u64,
+    files: u64,
+    last: Option<PathBuf>,
+    status: Arc<Status>,
+}
+
+impl Disk {
+    fn new(options: &FileOptions, place: Place, status: Arc<Status>) -> Self {
+        Self {
+            place,
+            rotates: options.rotates,
+            file_bytes: options.max_file_bytes.unwrap_or(0),
+            sink: None,
+            own: OwnFiles::new(options.keep, Arc::clone(&status)),
+            number: 1,
+            bytes: 0,
+            files: 0,
+            last: None,
+            status,
+        }
+    }
+
+    /// Whether the file is still as we left it. One without its name is let go.
+    fn check(&mut self) -> Result<(), FilesError> {
+        let checked = self.sink.as_ref().map_or(Ok(()), Sink::check);
+        if let Err(FilesError::Gone(_)) = checked {
+            self.sink = None;
+        }
+        checked
+    }
+
+    /// Writes a whole chunk or nothing of it; on a full disk once again after
+    /// old files went.
+    fn put(&mut self, begins: Begins, bytes: &[u8], is_retry: bool) -> Result<(), FilesError> {
+        match self.try_put(begins, bytes, is_retry) {
+            Err(error) if error.is_full() && self.own.free(bytes.len() as u64) => {
+                self.try_put(begins, bytes, true)
+            }
+            result => result,
+        }
+    }
+
+    fn try_put(&mut self, begins: Begins, bytes: &[u8], is_retry: bool) -> Result<(), FilesError> {
+        let mut sink = self.ready(begins, is_retry)?;
+        let is_first = sink.end() == 0;
+        let written = if self.own.make_room(sink.end(), bytes.len() as u64) {
+            sink.write(bytes)
+        } else {
+            Err(FilesError::NoRoom(sink.path().to_owned()))
+        };
+        if written.is_err() {
+            self.sink = self.keep_failed(sink);
+            return written;
+        }
+        self.bytes += bytes.len() as u64;
+        if is_first {
+            self.number += 1;
+            self.files += 1;
+            self.last = Some(sink.path().to_owned());
+            self.status.report(Report::Opened {
+                path: sink.path().to_owned(),
+            });
+        }
+        self.sink = Some(sink);
+        Ok(())
+    }
+
+    /// What to write the chunk to: the same as before, or a new one.
+    fn ready(&mut self, begins: Begins, is_retry: bool) -> Result<Sink, FilesError> {
+        let is_used = self.sink.as_ref().is_some_and(|sink| sink.end() > 0);
+        if begins == Begins::File && self.rotates && is_used {
+            self.end();
+        }
+        let Some(mut sink) = self.sink.take() else {
+            return self.begin();
+        };
+        if is_retry {
+            match sink.mend() {
+                Ok(()) => {}
+                Err(FilesError::Gone(_)) => return self.begin(),
+                Err(error) => {
+                    self.sink = Some(sink);
+                    return Err(error);
+                }
+            }
+        }
+        Ok(sink)
+    }
+
+    /// Opens the next file. A name that another took is passed over.
+    fn begin(&mut self) -> Result<Sink, FilesError> {
+        let last = self.number + TAKEN_NAMES;
+        loop {
+            match self.create(Timestamp::now(), false) {
+                Err(FilesError::Exists(_)) if self.is_numbered() && self.number < last => {
+                    self.number += 1;
+                }
+                begun => return begun,
+            }
+        }
+    }
+
+    /// Opens what is to be written to, when there is room for a whole file.
+    fn create(&mut self, start: Timestamp, force: bool) -> Result<Sink, FilesError> {
+        let names = match &self.place {
+            Place::Stdout => return Sink::stdout(),
+            Place::Stream(path) => return Sink::stream(path),
+            Place::Files(names) => names,
+        };
+        let path = names.path(self.number, start);
+        if !self.own.make_room(0, self.file_bytes) {
+            return Err(FilesError::NoRoom(path));
+        }
+        Sink::create(path, force)
+    }
+
+    fn is_numbered(&self) -> bool {
+        !matches!(self.place, Place::Files(Names::Exactly(_)))
+    }
+
+    /// What to do with a file that could not be written: an empty one is not
+    /// left behind, a FIFO is opened anew for its next reader.
+    fn keep_failed(&self, sink: Sink) -> Option<Sink> {
+        match (sink.own(), &self.place) {
+            (Some(identity), _) if sink.end() == 0 => {
+                if identity.at(sink.path()).is_some() {
+                    // If it stays, the next has another number.
+                    let _ = fs::remove_file(sink.path());
+                }
+                None
+            }
+            (None, Place::Stream(_)) => None,
+            _ => Some(sink),
+        }
+    }
+
+    /// Ends the file, which is kept as long as [`OwnFiles`] says.
+    fn end(&mut self) {
+        let Some(sink) = self.sink.take() else { return };
+        if sink.own().is_some() && sink.end() == 0 {
+            self.keep_failed(sink);
+            return;
+        }
+        if let Some(identity) = sink.own() {
+            self.own.push(OwnFile {
+                path: sink.path().to_owned(),
+                identity,
+                bytes: sink.end(),
+                ended: Instant::now(),
+                is_stuck: false,
+            });
+        }
+        sink.finish();
+    }
+}
