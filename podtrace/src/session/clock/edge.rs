@@ -1,0 +1,211 @@
+//! One clock measured against another: the bounds that their packets give.
+use std::borrow::Cow;
+
+use super::hull::{Hulls, Point, Slope};
+use super::line::Affine;
+use super::region::{Conflict, Region};
+
+/// So many times contradictory bounds are set aside.
+const ROUNDS: usize = 32;
+
+/// What the packets between two clocks say.
+#[derive(Debug)]
+pub(super) struct Edge<'a> {
+    /// The clock that is known already.
+    pub(super) via: usize,
+    /// The packets, but for those set aside.
+    pub(super) kept: Packets<'a>,
+    /// Packets there and back, with those set aside.
+    pub(super) counts: [usize; 2],
+    /// No line is steeper.
+    pub(super) limit: Slope,
+    pub(super) verdict: Verdict,
+    /// The bounds on the correction to the reference clock, if `via` is right.
+    pub(super) hulls: Hulls,
+}
+
+/// The packets between two clocks, as `[left, entered]` by the clocks of either.
+#[derive(Clone, Debug)]
+pub(super) struct Packets<'a> {
+    pub(super) there: Cow<'a, [[u64; 2]]>,
+    pub(super) back: Cow<'a, [[u64; 2]]>,
+}
+
+#[derive(Debug)]
+pub(super) enum Verdict {
+    /// Packets went both ways.
+    Agreed {
+        region: Region,
+        /// Half of what is possible in the middle of the recording.
+        half_width_ns: u64,
+    },
+    /// Packets went both ways, but no steady clock can have seen them so.
+    Contradicted(Conflict),
+    /// Packets went one way only.
+    OneWay,
+}
+
+/// It came after it left, so the correction is at least so much.
+fn lower([left, entered]: [u64; 2], line: Affine) -> Point {
+    Point::new(entered, line.to_reference_ns(left))
+}
+
+/// It left before it came, so the correction is at most so much.
+fn upper([left, entered]: [u64; 2], line: Affine) -> Point {
+    Point::new(left, line.to_reference_ns(entered))
+}
+
+impl<'a> Packets<'a> {
+    /// The same as the other end sees them.
+    pub(super) fn reversed(&'a self) -> Self {
+        Self {
+            there: Cow::Borrowed(&self.back),
+            back: Cow::Borrowed(&self.there),
+        }
+    }
+
+    /// The bounds that they are, if `line` is that of the clock they come from.
+    fn bounds(&self, line: Affine) -> Bounds {
+        let above = self.back.iter().map(|&times| upper(times, line));
+        let below = self
+            .there
+            .iter()
+            .map(|&times| lower(times, line).mirrored());
+        let mut bounds = Bounds {
+            above: above.collect(),
+            below: below.collect(),
+        };
+        bounds.above.sort_unstable();
+        bounds.below.sort_unstable();
+        bounds
+    }
+
+    pub(super) fn hulls(&self, line: Affine) -> Hulls {
+        self.bounds(line).hulls()
+    }
+
+    /// Forgets those whose bounds were set aside.
+    fn keep(&mut self, bounds: &Bounds, line: Affine) {
+        let Self { there, back } = self;
+        there.to_mut().retain(|&times| {
+            let point = lower(times, line).mirrored();
+            bounds.below.binary_search(&point).is_ok()
+        });
+        back.to_mut().retain(|&times| {
+            let point = upper(times, line);
+            bounds.above.binary_search(&point).is_ok()
+        });
+    }
+}
+
+impl<'a> Edge<'a> {
+    /// Measures a clock against that of `via`, whose line is known.
+    pub(super) fn new(
+        via: usize,
+        line: Affine,
+        limit: Slope,
+        mut packets: Packets<'a>,
+    ) -> Option<Self> {
+        let counts = [packets.there.len(), packets.back.len()];
+        let mut bounds = packets.bounds(line);
+        let all = bounds.len();
+        if all == 0 {
+            return None;
+        }
+        let verdict = bounds.settle(limit);
+        if bounds.len() < all {
+            packets.keep(&bounds, line);
+        }
+        Some(Self {
+            via,
+            kept: packets,
+            counts,
+            limit,
+            verdict,
+            hulls: bounds.hulls(),
+        })
+    }
+
+    /// How many packets were set aside because they contradict the others.
+    pub(super) fn outliers(&self) -> usize {
+        let kept = self.kept.there.len() + self.kept.back.len();
+        self.counts[0] + self.counts[1] - kept
+    }
+
+    pub(super) fn contradicted(&self) -> bool {
+        matches!(self.verdict, Verdict::Contradicted(_))
+    }
+
+    /// The line in the middle of what is possible. Bounds from clocks other
+    /// than `via` are kept to as well, if they can be.
+    pub(super) fn line<'b>(&'b self, all: impl Iterator<Item = &'b Self>) -> Option<Affine> {
+        if let Verdict::Contradicted(conflict) = &self.verdict {
+            return Some(conflict.middle());
+        }
+        let sound = all.filter(|edge| !edge.contradicted());
+        let joint = Hulls::union(sound.map(|edge| &edge.hulls));
+        between(&joint, self.limit).or_else(|| between(&self.hulls, self.limit))
+    }
+}
+
+pub(super) fn between(hulls: &Hulls, limit: Slope) -> Option<Affine> {
+    match Region::new(hulls, limit) {
+        Some(Ok(region)) => Some(region.middle(hulls.range()?)),
+        Some(Err(_)) => None,
+        None => Some(Affine::mean(&[hulls.resting_line(limit)?])),
+    }
+}
+
+/// All bounds, sorted; those below are mirrored.
+struct Bounds {
+    above: Vec<Point>,
+    below: Vec<Point>,
+}
+
+impl Bounds {
+    fn hulls(&self) -> Hulls {
+        Hulls::of_sorted(&self.above, &self.below)
+    }
+
+    fn len(&self) -> usize {
+        self.above.len() + self.below.len()
+    }
+
+    /// Finds the lines that keep to the bounds. Of two to four that contradict
+    /// each other at least one is wrong: all go, so that what stays is right,
+    /// unless it becomes too many.
+    fn settle(&mut self, limit: Slope) -> Verdict {
+        let all = self.len();
+        let few = (all / 32).max(4);
+        let mut first = None;
+        for _ in 0..ROUNDS {
+            let hulls = self.hulls();
+            let conflict = match Region::new(&hulls, limit) {
+                Some(Ok(region)) => return agreed(region, &hulls),
+                Some(Err(conflict)) => conflict,
+                None => break,
+            };
+            self.set_aside(&conflict);
+            first.get_or_insert(conflict);
+            if all - self.len() > few {
+                break;
+            }
+        }
+        first.map_or(Verdict::OneWay, Verdict::Contradicted)
+    }
+
+    fn set_aside(&mut self, conflict: &Conflict) {
+        let below = conflict.below.map(Point::mirrored);
+        self.above.retain(|point| !conflict.above.contains(point));
+        self.below.retain(|point| !below.contains(point));
+    }
+}
+
+fn agreed(region: Region, hulls: &Hulls) -> Verdict {
+    let (first, last) = hulls.range().unwrap_or_default();
+    let (least, greatest) = region.at((first + (last - first) / 2).into());
+    Verdict::Agreed {
+        region,
+        half_width_ns: u64::try_from((greatest - least) / 2).unwrap_or(0),
+    }
+}

@@ -1,0 +1,131 @@
+//! Which packets were seen at two nodes, and when.
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, HashMap};
+use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
+
+use crate::packet::PacketKey;
+
+/// At most so many packets are remembered, in at most 26 MiB.
+const CAPACITY: usize = 1 << 18;
+
+/// Always the same seeds: a recording gives the same clocks each time.
+type Hashing = BuildHasherDefault<DefaultHasher>;
+
+/// By session left and session entered: each packet's times there, in ns by the
+/// clock of either session.
+pub(super) type Journeys = BTreeMap<(usize, usize), Vec<[u64; 2]>>;
+
+/// What a packet did at a node's uplink.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// It left the node (egress).
+    Left,
+    /// It came to the node (ingress).
+    Entered,
+}
+
+/// Packets that crossed uplinks, by key, over whole recordings: clocks may be
+/// hours apart, so time says nothing on which packets are the same.
+///
+/// Keys are known by their 64-bit hash. When there are too many, every second
+/// one is forgotten, chosen by hash: the same ones for all sessions.
+#[derive(Debug)]
+pub struct Sightings {
+    sessions: usize,
+    capacity: usize,
+    /// Keys are kept whose hash ends in so many zeros.
+    thinned: u32,
+    pub(super) packets: HashMap<u64, Sighting, Hashing>,
+}
+
+/// Where and when one packet was seen on each [`Side`].
+///
+/// A key seen twice on one side may be of two packets. It is seen nowhere then,
+/// and stays so.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Sighting {
+    sessions: [Option<u16>; 2],
+    times_ns: [u64; 2],
+}
+
+impl Sightings {
+    /// For so many sessions; those beyond 65536 are not listened to.
+    #[must_use]
+    pub fn new(sessions: usize) -> Self {
+        Self::with_capacity(sessions, CAPACITY)
+    }
+
+    pub(super) fn with_capacity(sessions: usize, capacity: usize) -> Self {
+        Self {
+            sessions,
+            capacity,
+            thinned: 0,
+            packets: HashMap::default(),
+        }
+    }
+
+    /// How many sessions there are.
+    #[must_use]
+    pub fn sessions(&self) -> usize {
+        self.sessions
+    }
+
+    /// Takes down that `session` saw a packet at `ts_ns` by its own clock, in
+    /// any order.
+    pub fn note(&mut self, session: usize, key: &PacketKey, side: Side, ts_ns: u64) {
+        let hash = Hashing::default().hash_one(key);
+        let Ok(session) = u16::try_from(session) else {
+            return;
+        };
+        if hash.trailing_zeros() < self.thinned {
+            return;
+        }
+        match self.packets.entry(hash) {
+            Entry::Occupied(mut entry) => entry.get_mut().add(session, side, ts_ns),
+            Entry::Vacant(entry) => {
+                let sighting = entry.insert(Sighting::default());
+                sighting.add_first(session, side, ts_ns);
+                self.thin_out();
+            }
+        }
+    }
+
+    fn thin_out(&mut self) {
+        while self.packets.len() > self.capacity && self.thinned < u64::BITS {
+            self.thinned += 1;
+            let thinned = self.thinned;
+            self.packets
+                .retain(|hash, _| hash.trailing_zeros() >= thinned);
+        }
+    }
+
+    /// The packets that one session saw leave and another saw come.
+    pub(super) fn journeys(&self) -> Journeys {
+        let mut journeys = Journeys::new();
+        for Sighting { sessions, times_ns } in self.packets.values() {
+            if let [Some(left), Some(entered)] = *sessions
+                && left != entered
+            {
+                let times = journeys.entry((left.into(), entered.into())).or_default();
+                times.push(*times_ns);
+            }
+        }
+        journeys
+    }
+}
+
+impl Sighting {
+    fn add_first(&mut self, session: u16, side: Side, ts_ns: u64) {
+        self.sessions[side as usize] = Some(session);
+        self.times_ns[side as usize] = ts_ns;
+    }
+
+    fn add(&mut self, session: u16, side: Side, ts_ns: u64) {
+        match self.sessions {
+            [None, None] => {}
+            [Some(_), Some(_)] => self.sessions = [None, None],
+            sessions if sessions[side as usize].is_some() => self.sessions = [None, None],
+            _ => self.add_first(session, side, ts_ns),
+        }
+    }
+}

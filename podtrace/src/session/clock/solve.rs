@@ -1,0 +1,270 @@
+//! From pairs of clocks to all: a tree of the best measurements.
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use super::edge::{Edge, Packets, Verdict};
+use super::hull::{Hulls, Slope};
+use super::line::{Affine, Bounds, Line};
+use super::reconcile::{Movable, reconcile};
+use super::sightings::{Journeys, Sightings};
+use super::{Basis, Clock};
+
+/// Two clocks, each slewed by at most 500 ppm (what the kernel allows NTP), and
+/// the square of that.
+const RATE_LIMIT_PPM: i128 = 1001;
+
+impl Sightings {
+    /// Each session's clock in terms of that of the first. `given` are offsets
+    /// that the user knows: so many ns that session's clock is ahead of the
+    /// first one's.
+    ///
+    /// Packets seen to leave one session and to come to another have their times
+    /// in this order after the correction. Not so those set aside as outliers,
+    /// those of [`Basis::Inconsistent`] clocks, and, by less than the stated
+    /// uncertainty, those between sessions that were not measured against each
+    /// other, where no way is found to satisfy them all.
+    #[must_use]
+    pub fn solve(&self, given: &[Option<i64>]) -> Vec<Clock> {
+        solve(self.sessions(), &self.journeys(), given)
+    }
+}
+
+pub(super) fn solve(sessions: usize, journeys: &Journeys, given: &[Option<i64>]) -> Vec<Clock> {
+    let mut tree = Tree {
+        journeys,
+        placed: Vec::new(),
+        waiting: (0..sessions).map(Waiting::new).collect(),
+        edges: Vec::new(),
+    };
+    for session in 0..sessions {
+        let clock = match given.get(session).copied().flatten() {
+            _ if session == 0 => Clock::exact(0, Basis::Reference),
+            Some(offset_ns) => Clock::exact(offset_ns, Basis::Given),
+            None => continue,
+        };
+        tree.place(session, clock, Cost::default());
+    }
+    while let Some((session, clock, cost)) = tree.best() {
+        tree.place(session, clock, cost);
+    }
+    tree.placed.sort_unstable_by_key(|placed| placed.session);
+    tree.reconcile();
+    tree.placed.into_iter().map(|placed| placed.clock).collect()
+}
+
+/// Each step to the reference adds an error. Rates stay far from standing still.
+fn rate_limit(steps: u16) -> Slope {
+    Slope::ppm(RATE_LIMIT_PPM * i128::from(steps.min(100)))
+}
+
+/// How good a clock is, best first: in kind, then in width, then in steps.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+struct Cost {
+    kind: Kind,
+    half_width_ns: u64,
+    steps: u16,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+enum Kind {
+    #[default]
+    Known,
+    Contradicted,
+    OneWay,
+    Unmeasured,
+}
+
+struct Tree<'a> {
+    journeys: &'a Journeys,
+    placed: Vec<Placed>,
+    waiting: Vec<Waiting<'a>>,
+    /// Those of the placed, each with the session it was for.
+    edges: Vec<(usize, Edge<'a>)>,
+}
+
+struct Placed {
+    session: usize,
+    clock: Clock,
+    limit: Slope,
+}
+
+/// A session whose clock is not chosen yet.
+struct Waiting<'a> {
+    session: usize,
+    edges: Vec<(Cost, Edge<'a>)>,
+}
+
+impl<'a> Waiting<'a> {
+    fn new(session: usize) -> Self {
+        Self {
+            session,
+            edges: Vec::new(),
+        }
+    }
+
+    fn best(&self) -> Option<&(Cost, Edge<'a>)> {
+        self.edges.iter().min_by_key(|(cost, _)| *cost)
+    }
+
+    fn cost(&self) -> Cost {
+        let unmeasured = Cost {
+            kind: Kind::Unmeasured,
+            ..Cost::default()
+        };
+        self.best().map_or(unmeasured, |(cost, _)| *cost)
+    }
+}
+
+impl Tree<'_> {
+    /// Takes this clock for the session's, and measures the others against it.
+    fn place(&mut self, session: usize, clock: Clock, cost: Cost) {
+        if let Some(index) = self.waiting.iter().position(|it| it.session == session) {
+            let edges = self.waiting.remove(index).edges;
+            self.edges
+                .extend(edges.into_iter().map(|(_, edge)| (session, edge)));
+        }
+        let journeys = |ends| self.journeys.get(&ends).map_or(&[][..], Vec::as_slice);
+        for waiting in &mut self.waiting {
+            let packets = Packets {
+                there: Cow::Borrowed(journeys((session, waiting.session))),
+                back: Cow::Borrowed(journeys((waiting.session, session))),
+            };
+            let limit = rate_limit(cost.steps.saturating_add(1));
+            if let Some(edge) = Edge::new(session, clock.line.affine(), limit, packets) {
+                waiting.edges.push((cost.and(&edge), edge));
+            }
+        }
+        self.placed.push(Placed {
+            session,
+            clock,
+            limit: rate_limit(cost.steps),
+        });
+    }
+
+    /// Makes the clocks fit also those they were not measured against, if that
+    /// is possible. The placed are in the order of their sessions.
+    fn reconcile(&mut self) {
+        self.edges.retain(|(_, edge)| !edge.contradicted());
+        // What was measured against one clock only fits it.
+        if self.edges.windows(2).all(|pair| pair[0].0 != pair[1].0) {
+            return;
+        }
+        let movable = |placed: &Placed| match placed.clock.basis {
+            Basis::Measured { .. } | Basis::OneWay { .. } => Some(Movable {
+                session: placed.session,
+                limit: placed.limit,
+            }),
+            _ => None,
+        };
+        let movable: Vec<Movable> = self.placed.iter().filter_map(movable).collect();
+        let lines = self.placed.iter().map(|placed| placed.clock.line.affine());
+        let Some(lines) = reconcile(lines.collect(), &movable, &self.edges) else {
+            return;
+        };
+        for (Placed { clock, .. }, line) in self.placed.iter_mut().zip(lines) {
+            clock.line = Arc::new(clock.line.with(line));
+        }
+    }
+
+    /// The best known of those that wait, and its clock.
+    fn best(&self) -> Option<(usize, Clock, Cost)> {
+        let waiting = self.waiting.iter().min_by_key(|waiting| waiting.cost())?;
+        let clock = waiting.best().and_then(|(_, edge)| {
+            let affine = edge.line(waiting.edges.iter().map(|(_, edge)| edge))?;
+            let parent = self
+                .placed
+                .iter()
+                .find(|placed| placed.session == edge.via)?;
+            Some(Clock::measured(affine, edge, &parent.clock.line))
+        });
+        let clock = clock.unwrap_or_else(Clock::unmeasured);
+        Some((waiting.session, clock, waiting.cost()))
+    }
+}
+
+impl Cost {
+    /// Of what is measured against a clock of this cost.
+    fn and(self, edge: &Edge) -> Self {
+        let (kind, half_width_ns) = match edge.verdict {
+            Verdict::Agreed { half_width_ns, .. } => (Kind::Known, half_width_ns),
+            Verdict::Contradicted(_) => (Kind::Contradicted, 0),
+            Verdict::OneWay => (Kind::OneWay, 0),
+        };
+        Self {
+            kind: self.kind.max(kind),
+            half_width_ns: self.half_width_ns.saturating_add(half_width_ns),
+            steps: self.steps.saturating_add(1),
+        }
+    }
+}
+
+impl Clock {
+    fn exact(offset_ns: i64, basis: Basis) -> Self {
+        let affine = Affine::constant(offset_ns.saturating_neg());
+        Self {
+            line: Arc::new(Line::new(affine, Bounds::Exact)),
+            basis,
+        }
+    }
+
+    fn unmeasured() -> Self {
+        Self {
+            line: Arc::new(Line::new(Affine::default(), Bounds::Unknown)),
+            basis: Basis::Unmeasured,
+        }
+    }
+
+    fn measured(affine: Affine, edge: &Edge, parent: &Arc<Line>) -> Self {
+        let Edge {
+            via,
+            counts: [there, back],
+            ..
+        } = *edge;
+        let mut bounds = Bounds::Unknown;
+        let basis = match &edge.verdict {
+            Verdict::Agreed { region, .. } => {
+                if parent.is_known() {
+                    bounds = Bounds::Within {
+                        region: region.clone(),
+                        parent: Arc::clone(parent),
+                    };
+                }
+                Basis::Measured {
+                    via,
+                    there,
+                    back,
+                    outliers: edge.outliers(),
+                }
+            }
+            Verdict::Contradicted(conflict) => Basis::Inconsistent {
+                via,
+                there,
+                back,
+                worst_ns: conflict.worst_ns(),
+            },
+            Verdict::OneWay => Basis::OneWay {
+                via,
+                there,
+                back,
+                bound_ns: one_way_bound(&edge.hulls, parent),
+            },
+        };
+        Self {
+            line: Arc::new(Line::new(affine, bounds)),
+            basis,
+        }
+    }
+}
+
+/// How far the clock can be ahead at most (packets there) or at least (packets
+/// back), when the packet was seen that says most on it.
+fn one_way_bound(hulls: &Hulls, parent: &Line) -> Option<i64> {
+    let most = hulls.below.iter().map(|point| (point.y, point.x)).max();
+    let least = hulls.above.iter().map(|point| (point.y, point.x)).min();
+    let ((y, x), outward) = most
+        .map(|most| (most, 1))
+        .or(least.map(|least| (least, -1)))?;
+    let seen = parent.to_own(u64::try_from(x.saturating_add(y)).ok()?);
+    let wrong = i64::try_from(parent.uncertainty_ns(seen)?).ok()?;
+    y.checked_neg()?.checked_add(wrong.checked_mul(outward)?)
+}
