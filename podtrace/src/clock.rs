@@ -11,6 +11,14 @@ pub fn monotonic_ns() -> io::Result<u64> {
     u64::try_from(ns).map_err(io::Error::other)
 }
 
+/// UTC in nanoseconds since 1970.
+///
+/// # Errors
+/// When the clock cannot be read.
+pub fn utc_ns() -> io::Result<i64> {
+    i64::try_from(jiff::Timestamp::now().as_nanosecond()).map_err(io::Error::other)
+}
+
 /// UTC nanoseconds at CLOCK_MONOTONIC zero.
 ///
 /// # Errors

@@ -1,4 +1,5 @@
 //! A packet seen at one interface and direction.
+use bytes::Bytes;
 use podtrace_ebpf::record::{Direction, Record, RecordError};
 
 use crate::{
@@ -26,6 +27,10 @@ pub struct Event {
     pub packet: Packet,
     /// What it is recognised by at other hops.
     pub key: PacketKey,
+    /// Tag control information of a VLAN tag kept outside of the frame.
+    pub vlan_tci: Option<u16>,
+    /// The captured bytes, where a recording wants them; else empty.
+    pub captured: Bytes,
 }
 
 /// Why a record became no event.
@@ -53,7 +58,7 @@ impl Event {
             .get(record.interface)
             .ok_or(EventError::UnknownInterface(record.interface))?;
         let framing = match record.direction {
-            Direction::Ingress | Direction::Egress => place.framing,
+            Direction::Ingress | Direction::Egress | Direction::Unknown => place.framing,
             // A socket's packet starts with its IP header.
             Direction::Socket => Framing::Ip,
         };
@@ -70,6 +75,8 @@ impl Event {
             cgroup: record.cgroup,
             key: packet.key(),
             packet,
+            vlan_tci: record.vlan_tci,
+            captured: Bytes::new(),
         })
     }
 }
@@ -81,16 +88,20 @@ pub struct Places {
 }
 
 impl Places {
-    /// Adds an interface and returns its number; numbers are never reused.
-    pub fn add(&mut self, place: Place) -> u32 {
-        self.places.push(place);
-        u32::try_from(self.places.len() - 1).unwrap_or(u32::MAX)
+    /// The number for the next new interface; numbers are never reused.
+    #[must_use]
+    pub fn next_number(&self) -> u32 {
+        u32::try_from(self.places.len()).unwrap_or(u32::MAX)
     }
 
-    /// Puts what is now known of an interface in the place of what was.
-    pub fn replace(&mut self, number: u32, place: Place) {
-        if let Some(known) = self.places.get_mut(number as usize) {
-            *known = place;
+    /// Adds an interface under [`Self::next_number`], or puts what is now known
+    /// of one in the place of what was. Any other number is ignored.
+    pub fn set(&mut self, number: u32, place: Place) {
+        let is_next = number == self.next_number();
+        match self.places.get_mut(number as usize) {
+            Some(known) => *known = place,
+            None if is_next => self.places.push(place),
+            None => {}
         }
     }
 

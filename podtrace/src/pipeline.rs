@@ -2,10 +2,13 @@
 mod held;
 mod order;
 
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    io::{self, Write},
+};
 
 use podtrace_ebpf::{
-    config::TapCounters,
+    config::{SNAPLEN_DEFAULT, TapCounters},
     record::{Direction, Record},
 };
 
@@ -14,6 +17,7 @@ use order::Order;
 
 use crate::{
     event::Event,
+    news::{News, Origin},
     output::{Output, Summary, TapCount},
     packet::{DecodeOptions, Network, Transport},
     path::{
@@ -22,21 +26,31 @@ use crate::{
         reorder::Reorder,
     },
     probe::ring::Batch,
+    session::recorder::Recorder,
 };
 
-/// Longest encapsulation before an inner IPv6 transport header's first eight
-/// bytes, plus a TCP header: what is left of the snap length goes into keys.
-const KEY_RESERVE: u32 = 144;
+/// How many payload bytes of each packet go into its key: the same number in
+/// every session, so that sessions of different nodes join.
+const KEY_PAYLOAD: usize = 16;
 
 /// How far behind the clock the time given to [`Pipeline::tick`] is, in
 /// nanoseconds: longer than a record waits for the reader.
 pub const TICK_LAG_NS: u64 = 20_000_000;
 
-/// How many payload bytes of each packet go into its key, for a snap length.
+/// How many payload bytes of each packet go into its key, for the shortest snap
+/// length of all sessions: none where the longest encapsulation, before an inner
+/// TCP header, does not leave as many.
 #[must_use]
 pub fn key_payload(snaplen: u32) -> usize {
-    snaplen.saturating_sub(KEY_RESERVE).min(32) as usize
+    if snaplen < SNAPLEN_DEFAULT {
+        0
+    } else {
+        KEY_PAYLOAD
+    }
 }
+
+/// What was counted, by interface number and direction.
+pub type Taps = BTreeMap<(u32, Direction), TapCount>;
 
 /// The pipeline's state.
 pub struct Pipeline {
@@ -45,7 +59,8 @@ pub struct Pipeline {
     reorder: Reorder,
     builder: Builder,
     output: Box<dyn Output>,
-    taps: BTreeMap<(u32, Direction), TapCount>,
+    taps: Taps,
+    recorder: Option<Recorder>,
     lost: u64,
     last_loss_ns: Option<u64>,
     said_lost: u64,
@@ -56,6 +71,8 @@ pub struct Pipeline {
     now_ns: u64,
     summary: Summary,
     count: Option<u64>,
+    show_from: u64,
+    newest_packet: u64,
     text: String,
 }
 
@@ -75,7 +92,8 @@ impl Pipeline {
             reorder: Reorder::default(),
             builder: Builder::new(timeout_ns),
             output,
-            taps: BTreeMap::new(),
+            taps: Taps::new(),
+            recorder: None,
             lost: 0,
             last_loss_ns: None,
             said_lost: 0,
@@ -85,46 +103,92 @@ impl Pipeline {
             now_ns: 0,
             summary: Summary::default(),
             count,
+            show_from: 0,
+            newest_packet: 0,
             text: String::new(),
         }
     }
 
-    /// What is known of the network, to be kept up to date.
-    pub fn world(&mut self) -> &mut World {
+    /// Records everything from now on.
+    pub fn record(&mut self, recorder: Recorder) {
+        self.recorder = Some(recorder);
+    }
+
+    /// The recorder, if there is one.
+    pub fn recorder(&mut self) -> Option<&mut Recorder> {
+        self.recorder.as_mut()
+    }
+
+    /// What is known of the network.
+    #[must_use]
+    pub fn world(&self) -> &World {
+        &self.world
+    }
+
+    /// What is known of the network, to be set up.
+    pub fn world_mut(&mut self) -> &mut World {
         &mut self.world
     }
 
-    /// UDP ports that carry VXLAN from now on.
-    pub fn set_vxlan_ports(&mut self, ports: Vec<u16>) {
-        self.options.vxlan_ports = ports;
+    /// What was counted so far.
+    pub fn taps_mut(&mut self) -> &mut Taps {
+        &mut self.taps
     }
 
-    /// The output and its buffer, for what is no event.
-    pub fn output(&mut self) -> (&mut dyn Output, &mut String, &World) {
-        (self.output.as_mut(), &mut self.text, &self.world)
+    /// Takes over a piece of news.
+    pub fn tell(&mut self, origin: &Origin, news: &News) {
+        self.world.take(origin, news);
+        if let Some(recorder) = &mut self.recorder {
+            recorder.news(origin, news);
+        }
+        self.show(news);
+        match news {
+            News::Look(look) if !look.vxlan_ports.is_empty() => {
+                self.options.vxlan_ports.clone_from(&look.vxlan_ports);
+                self.release();
+            }
+            News::Look(_) | News::Pods { .. } | News::Runtime { .. } => self.release(),
+            // What the API names does not wait.
+            _ => {}
+        }
+    }
+
+    /// Shows news that are for the user.
+    pub fn show(&mut self, news: &News) {
+        match news {
+            News::Start(start) => self.output.start(&mut self.text, start),
+            News::Notice { text } => self.say(text),
+            _ => {}
+        }
+    }
+
+    /// Tells the user something.
+    pub fn say(&mut self, text: &str) {
+        self.output.notice(&mut self.text, text);
     }
 
     /// Decodes a batch; its events come out when nothing older can follow.
-    pub fn push(&mut self, batch: &Batch) {
-        let sockets = self.world.directory.sockets();
-        if batch.forgets_cgroups {
-            sockets.clear();
-        }
-        for new in &batch.cgroups {
-            sockets.learn(new.id, &new.path, new.ts_ns);
+    pub fn push(&mut self, origin: &Origin, batch: &Batch) {
+        if batch.forgets_cgroups || !batch.cgroups.is_empty() {
+            let news = News::Cgroups {
+                forgets: batch.forgets_cgroups,
+                new: batch.cgroups.clone(),
+            };
+            self.tell(origin, &news);
         }
         for bytes in batch.records() {
             match Event::decode(bytes, &self.world.places, &self.options) {
-                Ok(event) => {
-                    let tap = self.taps.entry((event.interface, event.direction));
-                    tap.or_default().emitted += 1;
+                Ok(mut event) => {
+                    if self.recorder.is_some() {
+                        event.captured = batch.captured(bytes);
+                    }
                     self.reorder.push(event);
                 }
                 Err(_) => self.undecodable(bytes),
             }
         }
         let events = self.reorder.release(0);
-        self.stitch(&events);
+        self.stitch_all(&events);
     }
 
     /// Counts a record that is damaged, at its tap if it can be told.
@@ -135,20 +199,31 @@ impl Pipeline {
         self.taps.entry(tap).or_default().undecodable += 1;
     }
 
-    fn stitch(&mut self, events: &[Event]) {
+    fn stitch_all(&mut self, events: &[Event]) {
         for event in events {
-            if matches!(event.packet.network, Network::Unreadable)
-                || matches!(event.packet.transport, Transport::Unreadable)
-            {
-                self.summary.unreadable += 1;
-            }
-            let packet = self.builder.push(event, &self.world);
-            self.now_ns = self.now_ns.max(event.ts_ns);
-            if event_waits(event, &self.world, self.now_ns) {
-                self.hold(Item::Event(Box::new(event.clone()), packet));
-            } else {
-                self.show_event(event, packet);
-            }
+            self.stitch(event);
+        }
+    }
+
+    /// Takes the next event in order of time.
+    pub fn stitch(&mut self, event: &Event) {
+        let tap = self.taps.entry((event.interface, event.direction));
+        tap.or_default().emitted += 1;
+        if matches!(event.packet.network, Network::Unreadable)
+            || matches!(event.packet.transport, Transport::Unreadable)
+        {
+            self.summary.unreadable += 1;
+        }
+        let packet = self.builder.push(event, &self.world);
+        self.newest_packet = self.newest_packet.max(packet);
+        if let Some(recorder) = &mut self.recorder {
+            recorder.event(event, packet, &self.world);
+        }
+        self.now_ns = self.now_ns.max(event.ts_ns);
+        if event_waits(event, &self.world, self.now_ns) {
+            self.hold(Item::Event(Box::new(event.clone()), packet));
+        } else {
+            self.show_event(event, packet);
         }
         self.show_finished();
     }
@@ -177,9 +252,8 @@ impl Pipeline {
         }
     }
 
-    /// Shows what need not wait for its name any more: to be called when names
-    /// have come.
-    pub fn release(&mut self) {
+    /// Shows what need not wait for its name any more: names have come.
+    fn release(&mut self) {
         for item in self.held.release(&self.world, self.now_ns) {
             self.show_item(item);
         }
@@ -193,14 +267,14 @@ impl Pipeline {
     }
 
     fn show_event(&mut self, event: &Event, packet: u64) {
-        if !self.is_done() {
+        if packet >= self.show_from && !self.is_done() {
             self.output
                 .event(&mut self.text, event, packet, &self.world);
         }
     }
 
     fn show_path(&mut self, path: &Path) {
-        if self.is_done() {
+        if path.id < self.show_from || self.is_done() {
             return;
         }
         self.summary.packets += 1;
@@ -228,18 +302,22 @@ impl Pipeline {
             || !self.reorder.is_empty()
             || !self.order.is_empty()
             || !self.held.is_empty()
+            || self.recorder.as_ref().is_some_and(Recorder::is_waiting)
     }
 
     /// Time has passed: `now_ns` is [`TICK_LAG_NS`] ago, a moment whose records
     /// are all here unless the reader is behind; `counters` are the kernel's.
     pub fn tick(&mut self, now_ns: u64, counters: &BTreeMap<u32, TapCounters>) {
         let events = self.reorder.release(now_ns);
-        self.stitch(&events);
-        let lost: u64 = counters
-            .values()
-            .flatten()
-            .map(|counters| counters.lost)
-            .sum();
+        self.stitch_all(&events);
+        self.take_counters(counters);
+        let lost = counters.values().flatten().map(|counters| counters.lost);
+        self.advance(now_ns, lost.sum());
+    }
+
+    /// Time has passed: all events until `now_ns` were pushed. `lost`: how many
+    /// events were lost since the begin.
+    pub fn advance(&mut self, now_ns: u64, lost: u64) {
         if lost > self.lost {
             self.lost = lost;
             self.last_loss_ns = Some(now_ns.saturating_add(TICK_LAG_NS));
@@ -249,6 +327,43 @@ impl Pipeline {
         self.show_finished();
         self.release();
         self.say_losses(now_ns);
+        if let Some(recorder) = &mut self.recorder {
+            for notice in recorder.tick(now_ns, lost, &self.taps, &self.world) {
+                self.output.notice(&mut self.text, &notice);
+            }
+        }
+    }
+
+    /// Something is missing that was seen by then: what is under way may have
+    /// gone on.
+    pub fn miss(&mut self, now_ns: u64) {
+        self.last_loss_ns = Some(now_ns);
+    }
+
+    /// Only some of the usual interfaces are watched.
+    pub fn see_part(&mut self) {
+        self.builder.see_part();
+    }
+
+    /// Shows only packets from this number on.
+    pub fn show_from(&mut self, packet: u64) {
+        self.show_from = packet;
+    }
+
+    /// The number of the newest packet.
+    #[must_use]
+    pub fn newest_packet(&self) -> u64 {
+        self.newest_packet
+    }
+
+    /// Takes over the kernel's counters.
+    fn take_counters(&mut self, counters: &BTreeMap<u32, TapCounters>) {
+        for (interface, counters) in counters {
+            for (direction, counters) in Direction::ALL.into_iter().zip(counters) {
+                let tap = self.taps.entry((*interface, direction)).or_default();
+                tap.set_kernel(*counters);
+            }
+        }
     }
 
     /// Says, at most once a second, how many events were lost since last said.
@@ -267,17 +382,22 @@ impl Pipeline {
     /// Ends every path and writes the summary, given the final counters.
     pub fn finish(&mut self, counters: &BTreeMap<u32, TapCounters>, duration_ns: u64) -> &Summary {
         let events = self.reorder.finish();
-        self.stitch(&events);
+        self.stitch_all(&events);
+        self.take_counters(counters);
+        self.end(duration_ns)
+    }
+
+    /// Ends every path and writes the summary.
+    pub fn end(&mut self, duration_ns: u64) -> &Summary {
         self.builder.finish();
         // Nothing is open any more, so none waits for an older one.
         self.show_finished();
         for item in self.held.take_all() {
             self.show_item(item);
         }
-        for (interface, counters) in counters {
-            for (direction, counters) in Direction::ALL.into_iter().zip(counters) {
-                let tap = self.taps.entry((*interface, direction)).or_default();
-                tap.set_kernel(*counters);
+        if let Some(recorder) = &mut self.recorder {
+            for notice in recorder.finish(&self.taps, duration_ns, &self.world) {
+                self.output.notice(&mut self.text, &notice);
             }
         }
         self.summary.duration_ns = duration_ns;
@@ -289,6 +409,22 @@ impl Pipeline {
         self.output
             .summary(&mut self.text, &self.summary, &self.world);
         &self.summary
+    }
+
+    /// How much text has gathered, in bytes.
+    #[must_use]
+    pub fn text_len(&self) -> usize {
+        self.text.len()
+    }
+
+    /// Writes the text that has gathered.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn write_text(&mut self, sink: &mut dyn Write) -> io::Result<()> {
+        let written = sink.write_all(self.text.as_bytes());
+        self.text.clear();
+        written
     }
 
     /// Takes the text that has gathered.

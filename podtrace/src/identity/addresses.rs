@@ -3,12 +3,12 @@
 //! Addresses are reused: a pod that starts a second after another one died may
 //! get its address. So an address belongs to a namespace for an interval of
 //! time, as exact as the looks at the node that show it.
-use std::{
-    collections::{HashMap, HashSet},
-    net::IpAddr,
-};
+use std::{collections::HashSet, net::IpAddr, ops::Range};
+
+use serde::{Deserialize, Serialize};
 
 use super::directory::LookTime;
+use crate::map::Map;
 
 /// How late a change may be told, in nanoseconds: on a busy node the kernel's
 /// message waits for its reader.
@@ -17,7 +17,7 @@ const TOLD_LATE_NS: u64 = 500_000_000;
 const REMEMBER_NS: u64 = 60_000_000_000;
 
 /// Whose an address is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Holder {
     /// Number of the node.
     pub node: usize,
@@ -50,14 +50,22 @@ impl Claim {
 /// The addresses of the traced nodes and their pods, over time.
 #[derive(Clone, Debug, Default)]
 pub struct Addresses {
-    claims: HashMap<IpAddr, Vec<Claim>>,
+    claims: Map<IpAddr, Vec<Claim>>,
 }
 
 impl Addresses {
-    /// Takes over what a look shows: all addresses there are, by holder.
-    pub fn look(&mut self, shown: &HashSet<(IpAddr, Holder)>, time: LookTime) {
+    /// Takes over what a look at these nodes shows: all addresses there are on
+    /// them, by holder.
+    pub fn look(
+        &mut self,
+        nodes: &Range<usize>,
+        shown: &HashSet<(IpAddr, Holder)>,
+        time: LookTime,
+    ) {
+        let is_seen =
+            |claim: &&mut Claim| claim.gone_ns.is_none() && nodes.contains(&claim.holder.node);
         for (address, claims) in &mut self.claims {
-            for claim in claims.iter_mut().filter(|claim| claim.gone_ns.is_none()) {
+            for claim in claims.iter_mut().filter(is_seen) {
                 if shown.contains(&(*address, claim.holder)) {
                     claim.until_ns = time.began_ns;
                 } else {
@@ -80,6 +88,22 @@ impl Addresses {
             }
         }
         self.forget(time.ended_ns);
+    }
+
+    /// Says that an address is held for longer than the looks show.
+    pub fn is_held_since(&mut self, address: IpAddr, holder: Holder, since_ns: u64) {
+        let claims = self.claims.entry(address).or_default().iter_mut();
+        for claim in claims.filter(|claim| claim.holder == holder && claim.gone_ns.is_none()) {
+            claim.since_ns = claim.since_ns.min(since_ns);
+        }
+    }
+
+    /// The addresses that are held now, and since when.
+    pub fn held(&self) -> impl Iterator<Item = (IpAddr, Holder, u64)> {
+        self.claims.iter().flat_map(|(address, claims)| {
+            let open = claims.iter().filter(|claim| claim.gone_ns.is_none());
+            open.map(|claim| (*address, claim.holder, claim.since_ns))
+        })
     }
 
     fn forget(&mut self, now_ns: u64) {
@@ -152,7 +176,7 @@ mod tests {
         let mut addresses = Addresses::default();
         for (second, netns) in looks {
             let shown = netns.iter().map(|n| (address(), holder(*n))).collect();
-            addresses.look(&shown, time(*second));
+            addresses.look(&(0..1), &shown, time(*second));
         }
         addresses
     }
@@ -202,7 +226,7 @@ mod tests {
             node: 0,
             netns: None,
         };
-        addresses.look(&HashSet::from([(address(), node)]), time(3));
+        addresses.look(&(0..1), &HashSet::from([(address(), node)]), time(3));
         assert_eq!(at(&addresses, 35), Some(node));
     }
 
@@ -210,7 +234,7 @@ mod tests {
     fn ended_claims_are_forgotten_in_time() {
         let mut addresses = looks(&[(1, &[7]), (2, &[7]), (3, &[]), (30, &[])]);
         check(&addresses, 15, Some(7));
-        addresses.look(&HashSet::new(), time(64));
+        addresses.look(&(0..1), &HashSet::new(), time(64));
         check(&addresses, 15, None);
         assert!(addresses.claims.is_empty());
     }

@@ -7,6 +7,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use serde::{Deserialize, Serialize};
+
 /// `FILEID_KERNFS` (linux/exportfs.h): a handle that is just the node's id.
 const FILEID_KERNFS: i32 = 0xfe;
 
@@ -18,7 +20,8 @@ pub struct CgroupFs {
 }
 
 /// What looking up a cgroup by its id came to.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum CgroupPath {
     /// Its path below the root of the tree, such as `/kubepods/…`.
     At(String),

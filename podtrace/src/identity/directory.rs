@@ -4,12 +4,18 @@
 //! is given only by what never changes hands (namespace cookie, container id,
 //! cgroup id), or by an address at the time of the packet.
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeMap, HashMap},
     net::IpAddr,
     sync::Arc,
 };
 
-use crate::node::tables::{RemoteSubnet, vtep_of};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    map::Map,
+    news::{Look, Origin},
+    node::tables::{RemoteSubnet, vtep_of},
+};
 
 use super::{
     addresses::{Addresses, Holder},
@@ -26,7 +32,8 @@ pub const NAME_WAIT_NS: u64 = 1_000_000_000;
 const REMEMBER_NS: u64 = 60_000_000_000;
 
 /// A pod's network namespace, as a look at the node shows it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct NamespaceInfo {
     /// `SO_NETNS_COOKIE`, never reused.
     pub cookie: u64,
@@ -55,25 +62,33 @@ struct Namespace {
 /// Everything known about who is who.
 #[derive(Debug, Default)]
 pub struct Directory {
-    namespaces: HashMap<u64, Namespace>,
+    namespaces: Map<u64, Namespace>,
     /// The runtimes that answer, by number, and the nodes they serve.
     runtimes: HashMap<usize, usize>,
     pods: Pods,
     sockets: Sockets,
     addresses: Addresses,
     subnets: Vec<Vec<RemoteSubnet>>,
-    /// What the Kubernetes API tells, when it is asked.
-    cluster: Option<Cluster>,
+    /// What the Kubernetes API tells, by session.
+    clusters: BTreeMap<usize, Cluster>,
     /// When the newest namespace was first seen.
     newest_ns: u64,
-    /// How many changes of the nodes there were.
-    changes: u64,
+    /// How far the looks are behind the changes, by session.
+    changes: BTreeMap<usize, Changes>,
+}
+
+/// Changes of the nodes.
+#[derive(Clone, Copy, Debug, Default)]
+struct Changes {
+    /// How many there were.
+    count: u64,
     /// How many of them the last look has taken up.
-    changes_shown: u64,
+    shown: u64,
 }
 
 /// Times of a look at the nodes, nanoseconds of CLOCK_MONOTONIC.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct LookTime {
     /// Before the look.
     pub began_ns: u64,
@@ -86,18 +101,28 @@ pub struct LookTime {
     pub changes: u64,
 }
 
+impl LookTime {
+    /// Changes all times.
+    pub fn map_times(&mut self, map: impl Fn(u64) -> u64) {
+        for ns in [
+            &mut self.began_ns,
+            &mut self.ended_ns,
+            &mut self.steady_until_ns,
+        ] {
+            *ns = map(*ns);
+        }
+    }
+}
+
 impl Directory {
-    /// Takes over what a look at the nodes shows: all there is.
-    pub fn look(
-        &mut self,
-        namespaces: Vec<NamespaceInfo>,
-        addresses: &HashSet<(IpAddr, Holder)>,
-        time: LookTime,
-    ) {
-        for known in self.namespaces.values_mut() {
+    /// Takes over what a look at the session's nodes shows: all there is.
+    pub fn look(&mut self, origin: &Origin, look: &Look) {
+        let time = look.time;
+        let known = self.namespaces.values_mut();
+        for known in known.filter(|known| origin.nodes.contains(&known.info.node)) {
             known.gone_ns.get_or_insert(time.ended_ns);
         }
-        for info in namespaces {
+        for info in look.namespaces.iter().cloned() {
             let known = self.namespaces.entry(info.cookie);
             let newest_ns = &mut self.newest_ns;
             let known = known.or_insert_with(|| {
@@ -122,18 +147,34 @@ impl Directory {
                 .gone_ns
                 .is_none_or(|gone| time.ended_ns.saturating_sub(gone) < REMEMBER_NS)
         });
-        self.addresses.look(addresses, time);
-        self.changes_shown = time.changes;
+        self.addresses.look(&origin.nodes, &look.addresses, time);
+        for (address, holder, since_ns) in &look.held_since {
+            self.addresses.is_held_since(*address, *holder, *since_ns);
+        }
+        for (node, subnets) in origin.nodes.clone().zip(&look.subnets) {
+            self.subnets
+                .resize(self.subnets.len().max(node + 1), Vec::new());
+            self.subnets[node].clone_from(subnets);
+        }
+        self.sockets
+            .share_root(origin.session, look.has_v1_containers);
+        self.changes.entry(origin.session).or_default().shown = time.changes;
     }
 
-    /// Says how many changes of the nodes there were by now: those that no look
-    /// has shown put addresses in doubt.
-    pub fn note_changes(&mut self, changes: u64) {
-        self.changes = changes;
+    /// Says how many changes of a session's nodes there were by now: those that
+    /// no look has shown put addresses in doubt.
+    pub fn note_changes(&mut self, session: usize, count: u64) {
+        self.changes.entry(session).or_default().count = count;
     }
 
     fn is_steady(&self) -> bool {
-        self.changes <= self.changes_shown
+        let mut changes = self.changes.values();
+        changes.all(|changes| changes.count <= changes.shown)
+    }
+
+    /// The addresses of the traced nodes and their pods, and since when.
+    pub fn held_addresses(&self) -> impl Iterator<Item = (IpAddr, Holder, u64)> {
+        self.addresses.held()
     }
 
     /// Takes over the list of a runtime's pods. `runtime`: its number.
@@ -151,11 +192,6 @@ impl Directory {
         self.runtimes.remove(&runtime);
     }
 
-    /// Takes over what is behind the tunnels of each node.
-    pub fn set_subnets(&mut self, subnets: Vec<Vec<RemoteSubnet>>) {
-        self.subnets = subnets;
-    }
-
     /// The VTEP behind which a node's routes see the address.
     #[must_use]
     pub fn vtep_of(&self, address: IpAddr) -> Option<IpAddr> {
@@ -164,17 +200,19 @@ impl Directory {
             .find_map(|subnets| vtep_of(subnets, address))
     }
 
-    /// Names remote pods and nodes by what the Kubernetes API will tell.
-    /// `epoch_ns`: UTC nanoseconds at CLOCK_MONOTONIC zero.
-    pub fn use_cluster(&mut self, epoch_ns: i128) {
-        self.cluster = Some(Cluster::new(epoch_ns));
-    }
-
-    /// Takes over what the Kubernetes API tells.
-    pub fn update_cluster(&mut self, update: ClusterUpdate, now_ns: u64) {
-        if let Some(cluster) = &mut self.cluster {
-            cluster.apply(update, now_ns);
-        }
+    /// Takes over what the Kubernetes API tells a session. `epoch_ns`: UTC
+    /// nanoseconds at zero of the clock of `now_ns`.
+    pub fn update_cluster(
+        &mut self,
+        session: usize,
+        update: ClusterUpdate,
+        now_ns: u64,
+        epoch_ns: i128,
+    ) {
+        let cluster = self.clusters.entry(session);
+        cluster
+            .or_insert_with(|| Cluster::new(epoch_ns))
+            .apply(update, now_ns);
     }
 
     /// The pod on another node that had the address at a time, by the API.
@@ -185,19 +223,22 @@ impl Directory {
         if self.addresses.is_known(address) {
             return None;
         }
-        self.cluster.as_ref()?.pod_by_address(address, ts_ns)
+        let mut clusters = self.clusters.values();
+        clusters.find_map(|cluster| cluster.pod_by_address(address, ts_ns))
     }
 
     /// The node that has the address, by the API.
     #[must_use]
     pub fn remote_node(&self, address: IpAddr) -> Option<&Arc<str>> {
-        self.cluster.as_ref()?.node_by_address(address)
+        let mut clusters = self.clusters.values();
+        clusters.find_map(|cluster| cluster.node_by_address(address))
     }
 
     /// The node whose pods have addresses like this one, by the API.
     #[must_use]
     pub fn node_of_range(&self, address: IpAddr) -> Option<&Arc<str>> {
-        self.cluster.as_ref()?.node_by_pod_range(address)
+        let mut clusters = self.clusters.values();
+        clusters.find_map(|cluster| cluster.node_by_pod_range(address))
     }
 
     /// The cgroups that packets have shown.
@@ -333,7 +374,16 @@ mod tests {
             ended_ns: second * NAME_WAIT_NS,
             ..LookTime::default()
         };
-        directory.look(infos.collect(), &HashSet::new(), time);
+        let look = Look {
+            time,
+            namespaces: infos.collect(),
+            ..Look::default()
+        };
+        let origin = Origin {
+            session: 0,
+            nodes: 0..1,
+        };
+        directory.look(&origin, &look);
     }
 
     fn pod(name: &str, cookie: Option<u64>, uid: &str) -> Pod {

@@ -14,12 +14,15 @@ mod tests;
 
 use std::{fmt, net::IpAddr};
 
+use serde::{Deserialize, Serialize};
+
 pub use config::{ClusterConfig, ClusterError, ClusterSource};
 pub use state::{Cluster, RemotePod};
 pub use watch::watch;
 
 /// What is followed; each on its own, so that one can fail alone.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Resource {
     /// All pods of the cluster.
     Pods,
@@ -37,7 +40,8 @@ impl fmt::Display for Resource {
 }
 
 /// A pod as the API knows it. Strings are as the server gave them.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct ClusterPod {
     /// UID of the pod object: unlike name and address, never reused.
     pub uid: String,
@@ -65,7 +69,8 @@ pub struct ClusterPod {
 }
 
 /// A node as the API knows it. Strings are as the server gave them.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct ClusterNode {
     /// Name of the node.
     pub name: String,
@@ -80,7 +85,8 @@ pub struct ClusterNode {
 /// `Restart`, everything there is, `Synced`, then changes; and again from
 /// `Restart` whenever changes may have been missed. A `Restart` may follow
 /// another before `Synced`: only the last one counts.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum ClusterUpdate {
     /// A list begins. What was known still holds until `Synced`.
     Restart(Resource),

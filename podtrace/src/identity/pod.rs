@@ -1,11 +1,12 @@
 //! What is known of a pod and its containers.
 use std::{collections::BTreeMap, net::IpAddr};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// A pod on a node, as the node's container runtime knows it. Strings are as
 /// the runtime gave them: whoever prints one makes it safe first.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Pod {
     /// Kubernetes namespace.
     pub namespace: String,
@@ -40,7 +41,8 @@ pub struct Pod {
 }
 
 /// A container of a pod.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Container {
     /// The runtime's id, 64 hexadecimal digits with containerd and CRI-O.
     pub id: String,

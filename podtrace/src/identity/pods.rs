@@ -1,8 +1,8 @@
 //! The pods and containers of the traced nodes, those just gone included.
-use std::{collections::HashMap, net::IpAddr, sync::Arc};
+use std::{net::IpAddr, sync::Arc};
 
 use super::pod::Pod;
-use crate::output::sanitize::sanitize;
+use crate::{map::Map, output::sanitize::sanitize};
 
 /// How long a pod that is gone is remembered for late events, in nanoseconds.
 const REMEMBER_NS: u64 = 60_000_000_000;
@@ -38,9 +38,9 @@ struct Known<T> {
 /// Pods by what never changes hands: namespace cookie, uid, container id.
 #[derive(Clone, Debug, Default)]
 pub struct Pods {
-    by_netns: HashMap<u64, Known<Arc<PodName>>>,
-    by_uid: HashMap<String, Known<Arc<PodName>>>,
-    containers: HashMap<String, Known<ContainerName>>,
+    by_netns: Map<u64, Known<Arc<PodName>>>,
+    by_uid: Map<String, Known<Arc<PodName>>>,
+    containers: Map<String, Known<ContainerName>>,
 }
 
 impl Pods {
@@ -105,14 +105,14 @@ impl Pods {
     }
 }
 
-fn mark_gone<K, T>(map: &mut HashMap<K, Known<T>>, runtime: usize, now_ns: u64) {
+fn mark_gone<K, T>(map: &mut Map<K, Known<T>>, runtime: usize, now_ns: u64) {
     for known in map.values_mut().filter(|known| known.runtime == runtime) {
         known.gone_ns.get_or_insert(now_ns);
     }
 }
 
 fn insert<K: std::hash::Hash + Eq, T>(
-    map: &mut HashMap<K, Known<T>>,
+    map: &mut Map<K, Known<T>>,
     runtime: usize,
     key: K,
     value: T,
@@ -125,7 +125,7 @@ fn insert<K: std::hash::Hash + Eq, T>(
     map.insert(key, known);
 }
 
-fn forget<K, T>(map: &mut HashMap<K, Known<T>>, now_ns: u64) {
+fn forget<K, T>(map: &mut Map<K, Known<T>>, now_ns: u64) {
     map.retain(|_, known| {
         known
             .gone_ns

@@ -1,5 +1,5 @@
 //! Whose the socket behind a packet is, by the id of its cgroup.
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashSet, sync::Arc};
 
 use podtrace_ebpf::record::{CGROUP_NONE, CGROUP_ROOT};
 
@@ -8,7 +8,7 @@ use super::{
     cgroupfs::CgroupPath,
     pods::{ContainerName, Pods},
 };
-use crate::output::sanitize::sanitize;
+use crate::{map::Map, news::split_id, output::sanitize::sanitize};
 
 /// Whose a socket is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,11 +51,11 @@ enum State {
 /// The cgroups that packets have shown. Ids are never reused.
 #[derive(Clone, Debug, Default)]
 pub struct Sockets {
-    cgroups: HashMap<u64, Cgroup>,
+    cgroups: Map<u64, Cgroup>,
     newest_ns: u64,
-    /// Whether containers have no cgroup v2 of their own, so that their
-    /// sockets are in the root's.
-    root_is_shared: bool,
+    /// The sessions whose containers have no cgroup v2 of their own, so that
+    /// their sockets are in the root's.
+    shared_roots: HashSet<usize>,
 }
 
 impl Sockets {
@@ -81,24 +81,32 @@ impl Sockets {
         self.newest_ns = self.newest_ns.max(ts_ns);
     }
 
-    /// Forgets all: they are shown again.
-    pub fn clear(&mut self) {
-        self.cgroups.clear();
+    /// Forgets those of a session: they are shown again.
+    pub fn clear(&mut self, session: usize) {
+        self.cgroups.retain(|id, _| split_id(*id).0 != session);
     }
 
-    /// Says whether the root cgroup holds containers too.
-    pub fn share_root(&mut self, shared: bool) {
-        self.root_is_shared = shared;
+    /// Says whether the root cgroup of a session's nodes holds containers too.
+    pub fn share_root(&mut self, session: usize, shared: bool) {
+        if shared {
+            self.shared_roots.insert(session);
+        } else {
+            self.shared_roots.remove(&session);
+        }
     }
 
     /// Whose the socket is.
     #[must_use]
     pub fn owner(&self, cgroup: u64, pods: &Pods) -> SocketOwner {
-        match cgroup {
-            CGROUP_NONE => return SocketOwner::None,
-            CGROUP_ROOT if self.root_is_shared => return SocketOwner::Unknown(cgroup),
-            CGROUP_ROOT => return SocketOwner::Root,
-            _ => {}
+        if cgroup == CGROUP_NONE {
+            return SocketOwner::None;
+        }
+        if let (session, CGROUP_ROOT) = split_id(cgroup) {
+            return if self.shared_roots.contains(&session) {
+                SocketOwner::Unknown(cgroup)
+            } else {
+                SocketOwner::Root
+            };
         }
         match self.cgroups.get(&cgroup).map(|known| &known.state) {
             Some(State::Container(id)) => match pods.container(id) {
@@ -174,7 +182,7 @@ mod tests {
     #[test]
     fn root_that_holds_containers_too_tells_nothing() {
         let (mut sockets, pods) = (Sockets::default(), Pods::default());
-        sockets.share_root(true);
+        sockets.share_root(0, true);
         let unknown = SocketOwner::Unknown(CGROUP_ROOT);
         assert_eq!(sockets.owner(CGROUP_ROOT, &pods), unknown);
     }

@@ -1,6 +1,8 @@
 //! Places: the interfaces that packets are seen at.
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use super::netns::NetNs;
 use crate::{
     identity::directory::Directory,
@@ -8,7 +10,8 @@ use crate::{
 };
 
 /// What an interface is on the road of a packet.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Role {
     /// A pod's interface: eth0.
     Pod,
@@ -24,6 +27,8 @@ pub enum Role {
     Uplink,
     /// Any other interface, tapped because it was asked for.
     Other,
+    /// An interface of a plain capture, of which nothing more is known.
+    Capture,
 }
 
 /// A node whose interfaces are traced.
@@ -36,7 +41,7 @@ pub struct Node {
 }
 
 /// An interface to tap.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Place {
     /// The node it belongs to, as in the list of nodes.
     pub node: usize,

@@ -9,6 +9,7 @@ mod read;
 use std::net::IpAddr;
 
 pub use read::{TablesError, read, read_routes};
+use serde::{Deserialize, Serialize};
 
 use super::links::{Link, LinkKind};
 use crate::packet::Mac;
@@ -117,7 +118,7 @@ pub enum NextHop {
 }
 
 /// A subnet behind another node's VTEP.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RemoteSubnet {
     /// The subnet's first address.
     pub prefix: IpAddr,

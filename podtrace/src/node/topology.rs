@@ -12,7 +12,7 @@ mod sharing;
 
 use std::net::IpAddr;
 
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 
 pub use check::{Problem, Severity, check};
 pub use collect::{NodeInput, TopologyError, collect};
@@ -277,12 +277,6 @@ impl NodeTopology {
     /// Everything that has a veth: pods, then namespaces without a known pod.
     pub fn spaces(&self) -> impl Iterator<Item = &Pod> {
         self.pods.iter().chain(&self.unnamed)
-    }
-}
-
-impl Serialize for Mac {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
     }
 }
 

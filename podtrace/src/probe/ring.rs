@@ -24,7 +24,8 @@ use nix::{
         eventfd::{EfdFlags, EventFd},
     },
 };
-use podtrace_ebpf::record::{CGROUP_NONE, CGROUP_ROOT, Record};
+use podtrace_ebpf::record::{CGROUP_NONE, CGROUP_ROOT, HEADER_LEN, Record};
+use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
 use super::load::Channel;
@@ -59,7 +60,7 @@ pub struct Batch {
 }
 
 /// A cgroup that was looked up when a record showed it for the first time.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NewCgroup {
     /// Its id.
     pub id: u64,
@@ -114,6 +115,26 @@ impl Cgroups {
 }
 
 impl Batch {
+    /// The captured bytes in one of its records.
+    #[must_use]
+    pub fn captured(&self, record: &[u8]) -> Bytes {
+        let captured = Record::used(record).get(HEADER_LEN..);
+        captured.map_or_else(Bytes::new, |captured| self.bytes.slice_ref(captured))
+    }
+
+    /// A batch of these records, which show no new cgroup.
+    pub fn of<'a>(records: impl IntoIterator<Item = &'a [u8]>) -> Self {
+        let mut bytes = BytesMut::new();
+        for record in records {
+            put(&mut bytes, record);
+        }
+        Self {
+            bytes: bytes.freeze(),
+            cgroups: Vec::new(),
+            forgets_cgroups: false,
+        }
+    }
+
     /// The records' bytes.
     pub fn records(&self) -> impl Iterator<Item = &[u8]> {
         let mut rest = &self.bytes[..];

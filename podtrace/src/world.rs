@@ -1,0 +1,82 @@
+//! What is known of the network, as the news have it.
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use crate::{
+    event::Places,
+    identity::directory::Directory,
+    news::{Look, News, Origin},
+    session::clock::Line,
+};
+
+/// What is known of the traced nodes.
+#[derive(Debug, Default)]
+pub struct World {
+    /// The names of the traced nodes.
+    pub nodes: Vec<Arc<str>>,
+    /// The interfaces with taps.
+    pub places: Places,
+    /// Who is who.
+    pub directory: Directory,
+    /// The sessions that watch the sockets of pods.
+    pub watching: BTreeSet<usize>,
+    /// Nodes that are not traced at the moment: their session is over, or has
+    /// not begun.
+    pub silent: BTreeSet<usize>,
+    /// The clocks of nodes that are not the reference's: number of the session
+    /// and clock, by node.
+    pub clocks: BTreeMap<usize, (usize, Arc<Line>)>,
+    /// UTC nanoseconds at zero of the clock of events and news.
+    pub epoch_ns: i128,
+}
+
+impl World {
+    /// The name of a traced node.
+    #[must_use]
+    pub fn node_name(&self, number: usize) -> Option<Arc<str>> {
+        self.nodes.get(number).cloned()
+    }
+
+    /// Takes over a piece of news.
+    pub fn take(&mut self, origin: &Origin, news: &News) {
+        match news {
+            News::Place { number, place } => self.places.set(*number, place.clone()),
+            News::Look(look) => self.look(origin, look),
+            News::Pods {
+                runtime,
+                pods,
+                ts_ns,
+            } => self.directory.set_pods(*runtime, pods, *ts_ns),
+            News::Runtime { runtime, node } => match node {
+                Some(node) => self.directory.runtime_answers(*runtime, *node),
+                None => self.directory.runtime_is_lost(*runtime),
+            },
+            News::Cluster { update, ts_ns } => {
+                self.directory
+                    .update_cluster(origin.session, update.clone(), *ts_ns, self.epoch_ns)
+            }
+            News::Cgroups { forgets, new } => {
+                let sockets = self.directory.sockets();
+                if *forgets {
+                    sockets.clear(origin.session);
+                }
+                for new in new {
+                    sockets.learn(new.id, &new.path, new.ts_ns);
+                }
+            }
+            News::Changes { count } => self.directory.note_changes(origin.session, *count),
+            News::Start(_) | News::Gone { .. } | News::Notice { .. } => {}
+        }
+    }
+
+    fn look(&mut self, origin: &Origin, look: &Look) {
+        if look.watches_sockets {
+            self.watching.insert(origin.session);
+        } else {
+            self.watching.remove(&origin.session);
+        }
+        self.directory.look(origin, look);
+    }
+}
