@@ -7,13 +7,20 @@
 mod decode;
 mod describe;
 mod key;
+mod mac;
+mod protocol;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use serde::{Deserialize, Serialize};
+
+pub(crate) use describe::flag_names;
 pub use key::{EchoFlow, PacketKey};
+pub use protocol::Protocol;
 
 /// How the interface frames its packets (from `ARPHRD_*`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Framing {
     /// An Ethernet header comes first (Ethernet, veth, bridge, VXLAN, loopback).
     Ethernet,

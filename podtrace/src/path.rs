@@ -2,6 +2,7 @@
 //!
 //! Pure: no clock, no I/O; time is that of the events.
 pub mod builder;
+pub mod clocks;
 pub mod ends;
 pub mod reorder;
 pub mod rtt;
@@ -73,11 +74,14 @@ pub enum Outcome {
     GivenUp,
     /// The trace ended before the packet's way did.
     InFlight,
+    /// Nothing tells: it was last seen in a plain capture, or only some
+    /// interfaces were watched.
+    Unknown,
 }
 
 impl Outcome {
     /// The outcomes in the order of the summary, with their JSON names.
-    pub const NAMES: [&'static str; 7] = [
+    pub const NAMES: [&'static str; 8] = [
         "delivered",
         "left_for_vtep",
         "left_node",
@@ -85,6 +89,7 @@ impl Outcome {
         "events_lost",
         "given_up",
         "in_flight",
+        "unknown",
     ];
 
     /// Position in [`Self::NAMES`].
@@ -98,6 +103,7 @@ impl Outcome {
             Self::EventsLost => 4,
             Self::GivenUp => 5,
             Self::InFlight => 6,
+            Self::Unknown => 7,
         }
     }
 }

@@ -1,6 +1,6 @@
 //! One JSON object per line; `type` says what it is:
 //!
-//! - `start`: `nodes`, `interfaces`, `pods`, `namespaces`
+//! - `start`: `nodes`, `interfaces`, `pods`, `namespaces`, `replay`
 //! - `event`: `packet`, `time_ns`, `node`, `pod`, `interface`, `ifindex`,
 //!   `direction` (`ingress`, `egress`, `socket`), `socket`, `bytes`, `what`,
 //!   `source`, `destination`, `tunnel`, `ttl`, `vlan`, `gso_segments`
@@ -9,7 +9,8 @@
 //!   `destination_container`, `destination_node`, `destination_on`, `outcome`, `vtep`,
 //!   `ambiguous`, `incomplete`, `duration_ns`, `hops` (`time_ns`, `delta_ns`, `node`, `pod`,
 //!   `interface`, `ifindex`, `direction`, `socket`, `bytes`, `tunnel`, `ttl`),
-//!   `rtt_ns`, `rtt_at` (`interface`, `ns`)
+//!   `rtt_ns`, `rtt_at` (`interface`, `ns`), `clocks` of several nodes (`node`,
+//!   `offset_ns`, `uncertainty_ns`, absent when the clock is not known)
 //! - `socket` and `sender`: `owner` (`container`, `kernel`, `process`, `root`,
 //!   `none`, `unknown`), `pod`, `container`, `cgroup`
 //! - `notice`: `text`
@@ -33,6 +34,7 @@ use crate::{
     path::{
         Hop, Outcome, Path,
         builder::{World, destination, source},
+        clocks::clocks,
         ends::{End, Who, ends, sending},
     },
 };
@@ -50,6 +52,8 @@ enum Line<'a> {
         interfaces: usize,
         pods: usize,
         namespaces: usize,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        replay: Option<&'a str>,
     },
     Event(EventLine<'a>),
     Path(PathLine<'a>),
@@ -104,14 +108,14 @@ struct HopLine<'a> {
 
 /// Whose the socket is that sends or receives.
 #[derive(Serialize)]
-struct SocketLine {
-    owner: &'static str,
+pub(crate) struct SocketLine {
+    pub(crate) owner: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pod: Option<Arc<str>>,
+    pub(crate) pod: Option<Arc<str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    container: Option<Arc<str>>,
+    pub(crate) container: Option<Arc<str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    cgroup: Option<Arc<str>>,
+    pub(crate) cgroup: Option<Arc<str>>,
 }
 
 impl From<SocketOwner> for SocketLine {
@@ -188,6 +192,16 @@ struct PathLine<'a> {
     rtt_ns: Option<u64>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     rtt_at: Vec<RttLine<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    clocks: Vec<ClockLine>,
+}
+
+#[derive(Serialize)]
+struct ClockLine {
+    node: Arc<str>,
+    offset_ns: i64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    uncertainty_ns: Option<u64>,
 }
 
 #[derive(Serialize)]
@@ -252,7 +266,7 @@ impl Json {
 }
 
 /// The pod that an end is, the node that it is, and the node that it is on.
-fn names(end: &End) -> [Option<Arc<str>>; 3] {
+pub(crate) fn names(end: &End) -> [Option<Arc<str>>; 3] {
     match &end.who {
         Who::Pod(pod) => [Some(Arc::clone(pod)), None, None],
         Who::Node(node) => [None, Some(Arc::clone(node)), None],
@@ -269,7 +283,7 @@ fn write(out: &mut String, line: &Line<'_>) {
     }
 }
 
-fn describe(packet: &crate::packet::Packet) -> String {
+pub(crate) fn describe(packet: &crate::packet::Packet) -> String {
     let mut what = String::new();
     packet.describe(&mut what);
     what
@@ -282,6 +296,7 @@ impl Output for Json {
             interfaces: info.interfaces,
             pods: info.pods,
             namespaces: info.namespaces,
+            replay: info.source.as_deref(),
         };
         write(out, &line);
     }
@@ -342,6 +357,14 @@ impl Output for Json {
                         .get(*interface)
                         .map_or("", |place| place.name.as_ref()),
                     ns: *ns,
+                })
+                .collect(),
+            clocks: clocks(path, world)
+                .into_iter()
+                .map(|note| ClockLine {
+                    node: note.node,
+                    offset_ns: i64::try_from(note.offset_ns).unwrap_or(i64::MAX),
+                    uncertainty_ns: note.uncertainty_ns,
                 })
                 .collect(),
         });

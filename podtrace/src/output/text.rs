@@ -1,9 +1,13 @@
 //! The live view: a line per packet, a line per hop, a line for the end.
+mod clock;
 mod hops;
 
-use std::fmt::Write as _;
+use std::{fmt::Write as _, sync::Arc};
 
-use super::{Output, Start, Summary};
+use clock::Clock;
+pub(super) use hops::micros;
+
+use super::{Output, Start, Summary, write};
 use crate::{
     event::Event,
     path::{
@@ -27,84 +31,102 @@ pub struct TextOptions {
 /// The text view.
 pub struct Text {
     options: TextOptions,
-    zone: jiff::tz::TimeZone,
+    clock: Clock,
+    /// Whose the places of the hops are; kept for its room.
+    owners: Vec<Arc<str>>,
 }
 
-const BOLD: &str = "1";
-const GREEN: &str = "32";
-const YELLOW: &str = "33";
-const CYAN: &str = "36";
-const DIM: &str = "2";
+pub(super) const BOLD: &str = "1";
+pub(super) const GREEN: &str = "32";
+pub(super) const YELLOW: &str = "33";
+pub(super) const CYAN: &str = "36";
+pub(super) const DIM: &str = "2";
 
 impl Text {
     /// Times are shown in `zone`.
     #[must_use]
     pub fn new(options: TextOptions, zone: jiff::tz::TimeZone) -> Self {
-        Self { options, zone }
+        Self {
+            options,
+            clock: Clock::new(zone),
+            owners: Vec::new(),
+        }
     }
 
     fn paint(&self, out: &mut String, style: &str, text: &str) {
+        self.paint_on(out, style);
+        out.push_str(text);
+        self.paint_off(out);
+    }
+
+    fn paint_on(&self, out: &mut String, style: &str) {
         if self.options.color {
-            let _ = write!(out, "\x1b[{style}m{text}\x1b[0m");
-        } else {
-            out.push_str(text);
+            let _ = write!(out, "\x1b[{style}m");
         }
     }
 
-    fn time(&self, ts_ns: u64) -> String {
-        let utc = self.options.epoch_ns + i128::from(ts_ns);
-        jiff::Timestamp::from_nanosecond(utc).map_or_else(
-            |_| format!("{ts_ns} ns"),
-            |time| {
-                time.to_zoned(self.zone.clone())
-                    .strftime("%H:%M:%S%.6f")
-                    .to_string()
-            },
-        )
+    fn paint_off(&self, out: &mut String) {
+        if self.options.color {
+            out.push_str("\x1b[0m");
+        }
     }
 
     /// `default/mypod1[container1] (10.244.1.2)`, or as much of it as is known.
-    fn end(&self, end: &End, with_address: bool) -> String {
+    fn end(&self, out: &mut String, end: &End, with_address: bool) {
         let Some(address) = end.address else {
-            return String::new();
+            return;
         };
-        let mut name = match &end.who {
-            _ if self.options.numeric => return address.to_string(),
-            Who::Unknown => return address.to_string(),
-            Who::On(node) => return format!("{address} on {node}"),
-            Who::Pod(name) | Who::Node(name) => name.to_string(),
-        };
+        match &end.who {
+            _ if self.options.numeric => return write::address(out, address),
+            Who::Unknown => return write::address(out, address),
+            Who::On(node) => {
+                write::address(out, address);
+                out.push_str(" on ");
+                return out.push_str(node);
+            }
+            Who::Pod(name) | Who::Node(name) => out.push_str(name),
+        }
         if let Some(container) = &end.container {
-            let _ = write!(name, "[{container}]");
+            out.push('[');
+            out.push_str(container);
+            out.push(']');
         }
         if with_address {
-            let _ = write!(name, " ({address})");
+            out.push_str(" (");
+            write::address(out, address);
+            out.push(')');
         }
-        name
     }
 
-    fn header(&self, out: &mut String, path: &Path, world: &World) {
+    fn header(&mut self, out: &mut String, path: &Path, world: &World) {
         let Some(first) = path.hops.first() else {
             return;
         };
-        let mut what = String::new();
-        path.packet.describe(&mut what);
-        self.paint(out, DIM, &self.time(first.ts_ns));
+        let utc_ns = self.options.epoch_ns + i128::from(first.ts_ns);
+        self.paint_on(out, DIM);
+        if !self.clock.write(out, utc_ns) {
+            let _ = write!(out, "{} ns", first.ts_ns);
+        }
+        self.paint_off(out);
         out.push_str("  ");
-        self.paint(out, BOLD, &what);
-        let _ = write!(out, "  {} B   ", first.wire_len);
+        self.paint_on(out, BOLD);
+        path.packet.describe(out);
+        self.paint_off(out);
+        out.push_str("  ");
+        write::number(out, first.wire_len);
+        out.push_str(" B   ");
         let (sender, receiver) = ends(path, world);
         // Over localhost both have the same address: once is enough.
         let is_local = sender.address.is_some_and(|address| address.is_loopback());
-        let (from, to) = (self.end(&sender, !is_local), self.end(&receiver, true));
-        match (from.is_empty(), to.is_empty()) {
-            (true, true) => {
-                if let Some(link) = path.packet.link {
-                    let _ = write!(out, "{} -> {}", link.source, link.destination);
-                }
+        match (sender.address, receiver.address, path.packet.link) {
+            (None, None, Some(link)) => {
+                let _ = write!(out, "{} -> {}", link.source, link.destination);
             }
+            (None, None, None) => {}
             _ => {
-                let _ = write!(out, "{from} -> {to}");
+                self.end(out, &sender, !is_local);
+                out.push_str(" -> ");
+                self.end(out, &receiver, true);
             }
         }
         if path.ambiguous {
@@ -115,13 +137,18 @@ impl Text {
 }
 
 /// `1 pod`, `2 pods`
-fn counted(count: u64, noun: &str) -> String {
+pub(super) fn counted(count: u64, noun: &str) -> String {
     let plural = if count == 1 { "" } else { "s" };
     format!("{count} {noun}{plural}")
 }
 
 impl Output for Text {
     fn start(&mut self, out: &mut String, info: &Start) {
+        if let Some(source) = &info.source {
+            let nodes = info.nodes.join(", ");
+            let _ = writeln!(out, "podtrace replay of {nodes} · {source}");
+            return;
+        }
         let _ = writeln!(
             out,
             "podtrace on {} · {}, {}, {} · tcx · Ctrl-C to stop",

@@ -39,16 +39,19 @@ impl Packet {
                 link: None,
                 network: Network::Unreadable,
                 transport: Transport::None,
-                payload_hash: hash(frame.get(start..).unwrap_or_default(), options),
+                payload_hash: 0,
                 length: wire_len.saturating_sub(offset(start)),
             },
             transport: start,
         };
+        // Of a frame that cannot be read, all is payload.
+        let all = || hash(frame.get(start..).unwrap_or_default(), options);
         let packet = &mut walked.packet;
         let mut next = start;
         let mut ethertype = None;
         if framing == Framing::Ethernet {
             let Ok(layer) = parse::link(frame, start) else {
+                packet.payload_hash = all();
                 return walked;
             };
             packet.link = link(frame, start, layer.ethertype);
@@ -60,10 +63,12 @@ impl Packet {
         match ethertype {
             Some(ETHERTYPE_ARP) => {
                 packet.network = arp(frame, next).map_or(Network::Unreadable, Network::Arp);
-                packet.payload_hash = 0;
             }
             None | Some(ETHERTYPE_IPV4 | ETHERTYPE_IPV6) => {
                 walked.transport = packet.read_ip(frame, next, wire_len, options);
+                if matches!(packet.network, Network::Unreadable) {
+                    packet.payload_hash = all();
+                }
             }
             Some(_) => {
                 packet.network = Network::Other;
@@ -271,15 +276,22 @@ fn udp(bytes: &[u8], length: u32) -> Option<(Transport, usize)> {
     Some((udp, UDP_LEN))
 }
 
-/// FNV-1a over the first bytes; 0 when there are none.
+/// A hash of the first bytes; 0 when there are none. Eight bytes at a time: a
+/// packet has it taken at every hop.
 fn hash(payload: &[u8], options: &DecodeOptions) -> u32 {
     let bytes = &payload[..payload.len().min(options.key_payload)];
     if bytes.is_empty() {
         return 0;
     }
-    bytes.iter().fold(0x811c_9dc5, |hash, byte| {
-        (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193)
-    })
+    let (words, rest) = bytes.as_chunks();
+    let mut last = [0; 8];
+    last[..rest.len()].copy_from_slice(rest);
+    let words = words.iter().chain([&last]);
+    let mixed = words.fold(bytes.len() as u64, |hash, word| {
+        let hash = (hash ^ u64::from_le_bytes(*word)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        hash ^ hash >> 32
+    });
+    mixed as u32
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 use std::fmt::{self, Display, Write as _};
 
 use super::{Mac, Network, Packet, Transport};
+use crate::output::write;
 
 impl Display for Mac {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -52,8 +53,16 @@ impl Packet {
                 id,
                 sequence,
             } => {
-                let kind = if reply { "reply" } else { "request" };
-                write!(out, "{icmp} echo {kind} id {id} seq {sequence}")
+                out.push_str(icmp);
+                out.push_str(if reply {
+                    " echo reply id "
+                } else {
+                    " echo request id "
+                });
+                write::number(out, id);
+                out.push_str(" seq ");
+                write::number(out, sequence);
+                Ok(())
             }
             Transport::Icmp { kind, code } => match icmp_name(version, kind, code) {
                 Some(name) => write!(out, "{icmp} {name}"),
@@ -75,16 +84,28 @@ impl Packet {
                 acknowledgment,
                 flags,
                 payload,
-            } => write!(
-                out,
-                "TCP {source} > {destination} [{}] seq {sequence} ack {acknowledgment} len {payload}",
-                flag_names(flags)
-            ),
+            } => {
+                ports(out, "TCP ", source, destination);
+                out.push_str(" [");
+                flag_names(out, flags);
+                out.push_str("] seq ");
+                write::number(out, sequence);
+                out.push_str(" ack ");
+                write::number(out, acknowledgment);
+                out.push_str(" len ");
+                write::number(out, payload);
+                Ok(())
+            }
             Transport::Udp {
                 source,
                 destination,
                 payload,
-            } => write!(out, "UDP {source} > {destination} len {payload}"),
+            } => {
+                ports(out, "UDP ", source, destination);
+                out.push_str(" len ");
+                write::number(out, payload);
+                Ok(())
+            }
             Transport::Fragment => write!(out, "IPv{version}"),
             Transport::Unreadable => write!(out, "IP protocol {protocol}, header cut off"),
             Transport::Other | Transport::None => match protocol {
@@ -96,15 +117,23 @@ impl Packet {
     }
 }
 
-fn flag_names(flags: u8) -> String {
+fn ports(out: &mut String, protocol: &str, source: u16, destination: u16) {
+    out.push_str(protocol);
+    write::number(out, source);
+    out.push_str(" > ");
+    write::number(out, destination);
+}
+
+/// The names of the set TCP flags, from the low bit up.
+pub(crate) fn flag_names(out: &mut String, flags: u8) {
     const NAMES: [&str; 8] = ["FIN", "SYN", "RST", "PSH", "ACK", "URG", "ECE", "CWR"];
-    let set: Vec<_> = NAMES
-        .iter()
-        .enumerate()
-        .filter(|(bit, _)| flags >> bit & 1 == 1)
-        .map(|(_, name)| *name)
-        .collect();
-    set.join(" ")
+    let set = NAMES.iter().enumerate();
+    for (n, (_, name)) in set.filter(|(bit, _)| flags >> bit & 1 == 1).enumerate() {
+        if n > 0 {
+            out.push(' ');
+        }
+        out.push_str(name);
+    }
 }
 
 /// Names of ICMP (RFC 792) and ICMPv6 (RFC 4443, 4861) messages.

@@ -1,32 +1,39 @@
 //! What a packet is recognised by at every hop.
 use std::net::IpAddr;
 
-use super::{Link, Network, Packet, Transport};
+use super::{Network, Packet, Transport};
 
 /// Everything of a packet that stays the same on its way: no MAC addresses,
-/// TTL, checksums, tags or outer headers.
+/// TTL, checksums, tags or outer headers. In words, as it is hashed and
+/// compared several times per event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct PacketKey {
-    ends: Ends,
-    protocol: u8,
-    id: u32,
-    length: u32,
-    fragment_offset: u16,
-    transport: [u32; 3],
-    payload_hash: u32,
-}
+pub struct PacketKey([u64; 8]);
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+/// Words of a key: those before it are the ends.
+const IDENTITY: usize = 4;
+const LENGTH: usize = 5;
+const TRANSPORT: usize = 6;
+
+/// What the ends in a key are.
+#[derive(Clone, Copy)]
 enum Ends {
-    Ip(IpAddr, IpAddr),
+    Nothing,
+    Ipv4([u8; 4], [u8; 4]),
+    Ipv6(u128, u128),
     Arp([u8; 4], [u8; 4]),
     /// Nothing above the link layer can be read, so the MAC addresses count.
     Link([u8; 6], [u8; 6]),
-    Nothing,
 }
 
 const IPPROTO_TCP: u8 = 6;
 const IPPROTO_UDP: u8 = 17;
+
+fn bits(address: IpAddr) -> u128 {
+    match address {
+        IpAddr::V4(v4) => v4.to_ipv6_mapped().to_bits(),
+        IpAddr::V6(v6) => v6.to_bits(),
+    }
+}
 
 /// An echo request and its reply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -45,11 +52,31 @@ impl PacketKey {
     /// What stays of the key when addresses and ports are translated.
     #[must_use]
     pub fn without_ends(mut self) -> Self {
-        self.ends = Ends::Nothing;
-        if matches!(self.protocol, IPPROTO_TCP | IPPROTO_UDP) {
-            self.transport[0] = 0;
+        let protocol = self.0[IDENTITY].to_be_bytes()[1];
+        self.set_ends(Ends::Nothing);
+        if matches!(protocol, IPPROTO_TCP | IPPROTO_UDP) {
+            self.0[TRANSPORT] &= !u64::from(u32::MAX);
         }
         self
+    }
+
+    fn set_ends(&mut self, ends: Ends) {
+        let ipv4 = |address| u64::from(u32::from_be_bytes(address));
+        let mac = |[a, b, c, d, e, f]: [u8; 6]| u64::from_be_bytes([0, 0, a, b, c, d, e, f]);
+        let halves = |address: u128| [(address >> 64) as u64, address as u64];
+        let (kind, words) = match ends {
+            Ends::Nothing => (0, [0; 4]),
+            Ends::Ipv4(from, to) => (1, [ipv4(from), ipv4(to), 0, 0]),
+            Ends::Arp(from, to) => (2, [ipv4(from), ipv4(to), 0, 0]),
+            Ends::Link(from, to) => (3, [mac(from), mac(to), 0, 0]),
+            Ends::Ipv6(from, to) => {
+                let ([a, b], [c, d]) = (halves(from), halves(to));
+                (4, [a, b, c, d])
+            }
+        };
+        self.0[..IDENTITY].copy_from_slice(&words);
+        let identity = &mut self.0[IDENTITY];
+        *identity = *identity << 8 >> 8 | kind << 56;
     }
 }
 
@@ -57,44 +84,42 @@ impl Packet {
     /// The packet's key: equal at every hop, inside a tunnel or not.
     #[must_use]
     pub fn key(&self) -> PacketKey {
-        let mut key = PacketKey {
-            ends: Ends::Nothing,
-            protocol: 0,
-            id: 0,
-            length: self.length,
-            fragment_offset: 0,
-            transport: self.transport.key(),
-            payload_hash: self.payload_hash,
-        };
-        match (&self.network, self.link) {
+        let mut length = self.length;
+        let (mut protocol, mut fragment_offset) = (0, 0);
+        let (id, ends) = match (&self.network, self.link) {
             (Network::Ip(ip), _) => {
-                key.ends = Ends::Ip(ip.source, ip.destination);
-                key.protocol = ip.protocol;
-                key.id = ip.id;
+                protocol = ip.protocol;
+                let mut id = ip.id;
                 if let Some(fragment) = ip.fragment {
-                    key.fragment_offset = fragment.offset;
-                    key.id ^= fragment.id;
+                    fragment_offset = fragment.offset;
+                    id ^= fragment.id;
                 }
+                let ends = match (ip.source, ip.destination) {
+                    (IpAddr::V4(from), IpAddr::V4(to)) => Ends::Ipv4(from.octets(), to.octets()),
+                    (from, to) => Ends::Ipv6(bits(from), bits(to)),
+                };
+                (id, ends)
             }
             (Network::Arp(arp), _) => {
-                key.ends = Ends::Arp(arp.sender.octets(), arp.target.octets());
-                key.id = arp.operation.into();
                 // Padding may be added on the way.
-                key.length = 0;
+                length = 0;
+                let ends = Ends::Arp(arp.sender.octets(), arp.target.octets());
+                (arp.operation.into(), ends)
             }
-            (
-                Network::Other | Network::Unreadable,
-                Some(Link {
-                    source,
-                    destination,
-                    ethertype,
-                }),
-            ) => {
-                key.ends = Ends::Link(source.0, destination.0);
-                key.id = ethertype.into();
+            (Network::Other | Network::Unreadable, Some(link)) => {
+                let ends = Ends::Link(link.source.0, link.destination.0);
+                (link.ethertype.into(), ends)
             }
-            (Network::Other | Network::Unreadable, None) => {}
-        }
+            (Network::Other | Network::Unreadable, None) => (0, Ends::Nothing),
+        };
+        let pair = |low: u32, high: u32| u64::from(low) | u64::from(high) << 32;
+        let [first, second, third] = self.transport.key();
+        let mut key = PacketKey([0; 8]);
+        key.0[IDENTITY] = pair(id, u32::from(protocol) << 16 | u32::from(fragment_offset));
+        key.0[LENGTH] = pair(length, self.payload_hash);
+        key.0[TRANSPORT] = pair(first, second);
+        key.0[TRANSPORT + 1] = third.into();
+        key.set_ends(ends);
         key
     }
 

@@ -1,21 +1,21 @@
 //! Joins events into paths.
 mod continues;
+mod lists;
+mod open;
 mod step;
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    net::IpAddr,
-    sync::Arc,
-};
+use std::net::IpAddr;
 
 use podtrace_ebpf::record::Direction;
 
 use super::{Hop, Outcome, Path, rtt::Requests};
+pub use crate::world::World;
 use crate::{
-    event::{Event, Places},
-    identity::directory::Directory,
-    packet::{Network, Packet, PacketKey, Transport},
+    event::Event,
+    packet::{Network, Packet, PacketKey},
 };
+use lists::{Index, Slot};
+use open::{Open, OpenPaths};
 use step::{Step, step};
 
 /// A packet that has arrived may have more to come for this long, in
@@ -24,60 +24,25 @@ use step::{Step, step};
 const SETTLE_NS: u64 = 20_000_000;
 /// Open paths at most; beyond it the oldest are closed early.
 const OPEN_MAX: usize = 262_144;
-
-/// What the builder knows of the network.
-#[derive(Debug, Default)]
-pub struct World {
-    /// The names of the traced nodes.
-    pub nodes: Vec<Arc<str>>,
-    /// The interfaces with taps.
-    pub places: Places,
-    /// Who is who.
-    pub directory: Directory,
-    /// Whether the sockets of pods are watched.
-    pub watches_sockets: bool,
-}
-
-impl World {
-    /// The name of a traced node.
-    #[must_use]
-    pub fn node_name(&self, number: usize) -> Option<Arc<str>> {
-        self.nodes.get(number).cloned()
-    }
-}
-
-struct Open {
-    path: Path,
-    key: PacketKey,
-    arrived: bool,
-    /// Where it came to its namespace, while a socket may follow.
-    arrival: Option<Arrival>,
-}
+/// Hops that a path has room for at first: from a pod to a socket of another node.
+const HOPS: usize = 11;
 
 /// Interface by which a packet came to its namespace, and its key without
 /// addresses and ports: those a socket sees may be translated there.
 type Arrival = (u32, PacketKey);
 
-impl Open {
-    /// Whether the packet has not been seen for so long that its way has ended.
-    fn is_over(&self, now_ns: u64, timeout_ns: u64) -> bool {
-        let patience_ns = if self.arrived { SETTLE_NS } else { timeout_ns };
-        let last = self.path.hops.last();
-        last.is_some_and(|last| now_ns.saturating_sub(last.ts_ns) > patience_ns)
-    }
-}
-
 /// Paths under way.
 pub struct Builder {
     timeout_ns: u64,
+    /// Whether only some of the usual interfaces are watched.
+    sees_part: bool,
     next_id: u64,
-    /// By id, hence by age.
-    open: BTreeMap<u64, Open>,
-    by_key: HashMap<PacketKey, Vec<u64>>,
+    open: OpenPaths,
+    by_key: Index<PacketKey>,
     /// The open paths of fragments.
-    by_datagram: HashMap<Datagram, Vec<u64>>,
+    by_datagram: Index<Datagram>,
     /// The paths of packets that have come to their namespace.
-    by_arrival: HashMap<Arrival, Vec<u64>>,
+    by_arrival: Index<Arrival>,
     requests: Requests,
     finished: Vec<Path>,
 }
@@ -88,166 +53,182 @@ impl Builder {
     pub fn new(timeout_ns: u64) -> Self {
         Self {
             timeout_ns,
+            sees_part: false,
             next_id: 1,
-            open: BTreeMap::new(),
-            by_key: HashMap::new(),
-            by_datagram: HashMap::new(),
-            by_arrival: HashMap::new(),
+            open: OpenPaths::default(),
+            by_key: Index::default(),
+            by_datagram: Index::default(),
+            by_arrival: Index::default(),
             requests: Requests::default(),
             finished: Vec::new(),
         }
     }
 
+    /// Only some of the usual interfaces are watched: that a packet is not seen
+    /// again tells nothing.
+    pub fn see_part(&mut self) {
+        self.sees_part = true;
+    }
+
     /// Adds an event (in order of time) and returns the number of its packet.
     pub fn push(&mut self, event: &Event, world: &World) -> u64 {
         self.requests.note(event);
-        if let Some(ids) = self.fragments_of(event) {
-            for id in &ids {
-                self.add_hop(*id, event, world);
+        let mut known = None;
+        if event.direction == Direction::Socket && !self.by_key.contains(&event.key) {
+            if let Some(first) = self.add_to_fragments(event, world) {
+                return first;
             }
-            return ids.first().copied().unwrap_or_default();
+            known = self.translated(event);
         }
-        let translated = self.translated(event);
-        let id = translated.unwrap_or_else(|| self.path_for(event, world));
-        self.add_hop(id, event, world);
+        let slot = known
+            .or_else(|| self.continued(event, world))
+            .unwrap_or_else(|| self.begin(event));
+        let id = self.open.get(slot).map_or(0, |open| open.path.id);
+        self.add_hop(slot, event, world);
         if self.open.len() > OPEN_MAX {
             self.give_up_oldest();
         }
         id
     }
 
-    fn add_hop(&mut self, id: u64, event: &Event, world: &World) {
-        let Some(open) = self.open.get_mut(&id) else {
-            return;
-        };
-        let hop = Hop::of(event);
-        if !open
-            .path
-            .hops
-            .iter()
-            .any(|other| is_same_owner(other, &hop))
-        {
-            open.path.hops.push(hop);
-        }
+    fn add_hop(&mut self, slot: Slot, event: &Event, world: &World) {
         let place = world.places.get(event.interface);
-        match place.map(|place| step(event, place, &open.path.packet, world)) {
-            Some(Step::End(outcome)) => self.close(id, outcome),
-            Some(Step::Arrived) => {
-                open.arrived = true;
-                if event.direction == Direction::Ingress && open.arrival.is_none() {
-                    let arrival = (event.interface, event.key.without_ends());
-                    open.arrival = Some(arrival);
-                    self.by_arrival.entry(arrival).or_default().push(id);
-                }
+        let step = self.open.change(slot, |open| {
+            let hop = Hop::of(event);
+            let mut others = open.path.hops.iter();
+            if !others.any(|other| is_same_owner(other, &hop)) {
+                open.path.hops.push(hop);
             }
-            Some(Step::Onward) | None => {}
+            let step = place.map_or(Step::Onward, |place| {
+                step(event, place, &open.path.packet, world)
+            });
+            open.arrived |= step == Step::Arrived;
+            open.untold = step == Step::Untold;
+            step
+        });
+        match step {
+            Some(Step::End(outcome)) => self.close(slot, outcome),
+            Some(Step::Arrived) if event.direction == Direction::Ingress => {
+                self.note_arrival(slot, event.interface);
+            }
+            _ => {}
+        }
+    }
+
+    /// Remembers by which interface a packet came to its namespace first.
+    fn note_arrival(&mut self, slot: Slot, interface: u32) {
+        if let Some(open) = self.open.get_mut(slot)
+            && open.arrival.is_none()
+        {
+            open.arrival = Some(interface);
+            let arrival = (interface, open.key.without_ends());
+            self.by_arrival.push(arrival, slot);
         }
     }
 
     /// The path that a socket's event continues although the packet's ends
     /// are not the same any more: translated in the pod, as a service mesh
     /// does, one of them is.
-    fn translated(&self, event: &Event) -> Option<u64> {
-        if event.direction != Direction::Socket || self.by_key.contains_key(&event.key) {
-            return None;
-        }
+    fn translated(&self, event: &Event) -> Option<Slot> {
         let arrival = (event.interface, event.key.without_ends());
-        let ids = self.by_arrival.get(&arrival)?;
-        ids.iter().copied().find(|id| {
-            self.open
-                .get(id)
-                .is_some_and(|open| has_same_end(&open.path.packet, &event.packet))
+        self.by_arrival.get(&arrival).find(|slot| {
+            let open = self.open.get(*slot);
+            open.is_some_and(|open| has_same_end(&open.path.packet, &event.packet))
         })
     }
 
     fn give_up_oldest(&mut self) {
-        if let Some(oldest) = self.oldest() {
+        if let Some(oldest) = self.open.oldest() {
             self.cut_short(oldest, Outcome::GivenUp);
         }
     }
 
     /// Ends a path of which more may come.
-    fn cut_short(&mut self, id: u64, otherwise: Outcome) {
-        let Some(open) = self.open.get_mut(&id) else {
+    fn cut_short(&mut self, slot: Slot, otherwise: Outcome) {
+        let Some(open) = self.open.get_mut(slot) else {
             return;
         };
         open.path.incomplete = true;
-        let outcome = if open.arrived {
-            Outcome::Delivered
-        } else {
-            otherwise
+        let outcome = match (open.arrived, open.untold) {
+            (true, _) => Outcome::Delivered,
+            (false, true) => Outcome::Unknown,
+            (false, false) => otherwise,
         };
-        self.close(id, outcome);
+        self.close(slot, outcome);
     }
 
-    /// The paths of all fragments of a datagram that a socket gets whole.
-    fn fragments_of(&self, event: &Event) -> Option<Vec<u64>> {
-        if event.direction != Direction::Socket || self.by_key.contains_key(&event.key) {
-            return None;
+    /// Adds what a socket gets whole to the paths of all fragments of that
+    /// datagram; returns the number of the first.
+    fn add_to_fragments(&mut self, event: &Event, world: &World) -> Option<u64> {
+        let slots: Vec<_> = self.by_datagram.get(&datagram(&event.packet)?).collect();
+        let first = self.open.get(*slots.first()?).map(|open| open.path.id);
+        for slot in slots {
+            self.add_hop(slot, event, world);
         }
-        self.by_datagram.get(&datagram(&event.packet)?).cloned()
+        first
     }
 
-    /// The path that the event continues; else a new one.
-    fn path_for(&mut self, event: &Event, world: &World) -> u64 {
-        let same_key = self.by_key.entry(event.key).or_default();
+    /// The path under way that the event continues.
+    fn continued(&mut self, event: &Event, world: &World) -> Option<Slot> {
+        let same_key = self.by_key.get(&event.key);
         let paths = same_key
-            .iter()
-            .filter_map(|id| self.open.get(id))
+            .clone()
+            .filter_map(|slot| self.open.get(slot))
             .filter(|open| !open.is_over(event.ts_ns, self.timeout_ns))
             .map(|open| &open.path);
-        if let Some((id, is_one_of_several)) = continues::choose(paths, event, world) {
-            if is_one_of_several {
-                for id in same_key {
-                    if let Some(open) = self.open.get_mut(id) {
-                        open.path.ambiguous = true;
-                    }
-                }
+        let (id, is_one_of_several) = continues::choose(paths, event, world)?;
+        let mut chosen = None;
+        for slot in same_key {
+            let Some(open) = self.open.get_mut(slot) else {
+                continue;
+            };
+            open.path.ambiguous |= is_one_of_several;
+            if open.path.id == id {
+                chosen = Some(slot);
             }
-            return id;
         }
-        let id = self.next_id;
-        self.next_id += 1;
-        same_key.push(id);
-        if let (Some(of), true) = (datagram(&event.packet), is_fragment(&event.packet)) {
-            self.by_datagram.entry(of).or_default().push(id);
-        }
+        chosen
+    }
+
+    /// Begins a path with the event's packet.
+    fn begin(&mut self, event: &Event) -> Slot {
         let path = Path {
-            id,
+            id: self.next_id,
             packet: event.packet.clone(),
-            hops: Vec::with_capacity(8),
+            hops: Vec::with_capacity(HOPS),
             outcome: Outcome::InFlight,
             ambiguous: false,
             incomplete: false,
             round_trip: None,
             asker: None,
         };
-        let open = Open {
+        self.next_id += 1;
+        let slot = self.open.add(Open {
             path,
             key: event.key,
             arrived: false,
+            untold: false,
             arrival: None,
-        };
-        self.open.insert(id, open);
-        id
+        });
+        self.by_key.push(event.key, slot);
+        if let (Some(of), true) = (datagram(&event.packet), is_fragment(&event.packet)) {
+            self.by_datagram.push(of, slot);
+        }
+        slot
     }
 
-    fn close(&mut self, id: u64, outcome: Outcome) {
-        let Some(Open {
-            mut path,
-            key,
-            arrival,
-            arrived: _,
-        }) = self.open.remove(&id)
-        else {
+    fn close(&mut self, slot: Slot, outcome: Outcome) {
+        let Some(open) = self.open.remove(slot) else {
             return;
         };
-        if let Some(arrival) = arrival {
-            remove_id(&mut self.by_arrival, arrival, id);
+        let mut path = open.path;
+        if let Some(interface) = open.arrival {
+            let arrival = (interface, open.key.without_ends());
+            self.by_arrival.remove(&arrival, slot);
         }
-        remove_id(&mut self.by_key, key, id);
+        self.by_key.remove(&open.key, slot);
         if let (Some(of), true) = (datagram(&path.packet), is_fragment(&path.packet)) {
-            remove_id(&mut self.by_datagram, of, id);
+            self.by_datagram.remove(&of, slot);
         }
         path.outcome = outcome;
         if let Some((flow, true)) = path.packet.echo_pair() {
@@ -260,43 +241,39 @@ impl Builder {
     /// The id of the oldest path that has not ended.
     #[must_use]
     pub fn oldest(&self) -> Option<u64> {
-        self.open.keys().next().copied()
+        let oldest = self.open.get(self.open.oldest()?)?;
+        Some(oldest.path.id)
     }
 
     /// Whether some path waits for a timeout.
     #[must_use]
     pub fn is_waiting(&self) -> bool {
-        !self.open.is_empty()
+        self.open.len() > 0
     }
 
     /// Ends the paths whose packets were last seen too long before `now_ns`.
     /// `last_loss_ns`: when an event was last found to be lost; it can be one
     /// of any packet that was under way by then.
     pub fn expire(&mut self, now_ns: u64, last_loss_ns: Option<u64>) {
-        let mut old = Vec::new();
-        for (id, open) in &mut self.open {
-            let Some(first) = open.path.hops.first() else {
+        for slot in self.open.over(now_ns, self.timeout_ns) {
+            let Some(open) = self.open.get_mut(slot) else {
                 continue;
             };
-            if !open.is_over(now_ns, self.timeout_ns) {
-                continue;
-            }
-            open.path.incomplete = last_loss_ns.is_some_and(|loss| first.ts_ns <= loss);
+            let first_ns = open.path.hops.first().map_or(0, |first| first.ts_ns);
+            open.path.incomplete = last_loss_ns.is_some_and(|loss| first_ns <= loss);
             let outcome = match (open.arrived, open.path.incomplete) {
                 (true, _) => Outcome::Delivered,
                 (false, true) => Outcome::EventsLost,
+                (false, false) if open.untold || self.sees_part => Outcome::Unknown,
                 (false, false) => Outcome::NotSeenFurther,
             };
-            old.push((*id, outcome));
-        }
-        for (id, outcome) in old {
-            self.close(id, outcome);
+            self.close(slot, outcome);
         }
     }
 
     /// Ends everything: the trace is over.
     pub fn finish(&mut self) {
-        while let Some(oldest) = self.oldest() {
+        while let Some(oldest) = self.open.oldest() {
             self.cut_short(oldest, Outcome::InFlight);
         }
     }
@@ -323,19 +300,7 @@ fn datagram(packet: &Packet) -> Option<Datagram> {
 /// Whether source or destination, with its port, is the same in both.
 fn has_same_end(one: &Packet, other: &Packet) -> bool {
     let ends = |packet: &Packet| {
-        let (from, to) = match packet.transport {
-            Transport::Tcp {
-                source,
-                destination,
-                ..
-            }
-            | Transport::Udp {
-                source,
-                destination,
-                ..
-            } => (source, destination),
-            _ => (0, 0),
-        };
+        let (from, to) = packet.ports().unwrap_or_default();
         ((source(packet), from), (destination(packet), to))
     };
     let (one, other) = (ends(one), ends(other));
@@ -344,15 +309,6 @@ fn has_same_end(one: &Packet, other: &Packet) -> bool {
 
 fn is_fragment(packet: &Packet) -> bool {
     matches!(&packet.network, Network::Ip(ip) if ip.fragment.is_some())
-}
-
-fn remove_id<K: std::hash::Hash + Eq>(map: &mut HashMap<K, Vec<u64>>, key: K, id: u64) {
-    if let Some(ids) = map.get_mut(&key) {
-        ids.retain(|other| *other != id);
-        if ids.is_empty() {
-            map.remove(&key);
-        }
-    }
 }
 
 /// Whether both are copies for sockets of one owner: one hop tells of them.

@@ -82,7 +82,7 @@ pub fn sending(path: &Path, world: &World) -> Option<SocketOwner> {
     let shows = match first.direction {
         Direction::Egress => place.in_pod || first.cgroup != CGROUP_NONE,
         Direction::Ingress => first.cgroup != CGROUP_NONE,
-        Direction::Socket => false,
+        Direction::Socket | Direction::Unknown => false,
     };
     shows.then(|| match world.directory.socket_owner(first.cgroup) {
         SocketOwner::Root | SocketOwner::None if is_the_kernels(&path.packet) => {
@@ -124,34 +124,33 @@ fn receiver(path: &Path, world: &World) -> End {
                 _ => None,
             });
     end.who = who(end.address, to, last.ts_ns, world);
-    set_container(&mut end, receiving(path, world).into_iter());
+    set_container(&mut end, receiving(path, world));
     end
 }
 
 /// The owners of the sockets that the packet is for. Raw sockets get copies of
 /// all ICMP messages of their namespace: a request is for the kernel all the
 /// same, and a reply for the one who asked and nobody else.
-fn receiving(path: &Path, world: &World) -> Vec<SocketOwner> {
-    let is_reply = match path.packet.transport {
-        Transport::Tcp { .. } | Transport::Udp { .. } | Transport::Fragment => false,
-        Transport::Echo { reply: true, .. } => true,
-        _ => return Vec::new(),
+fn receiving<'a>(path: &'a Path, world: &'a World) -> impl Iterator<Item = SocketOwner> + 'a {
+    let (is_for_sockets, is_reply) = match path.packet.transport {
+        Transport::Tcp { .. } | Transport::Udp { .. } | Transport::Fragment => (true, false),
+        Transport::Echo { reply, .. } => (reply, reply),
+        _ => (false, false),
     };
-    let mut owners: Vec<_> = path
-        .sockets()
-        .filter(|hop| !is_reply || path.asker == Some(hop.cgroup))
+    path.sockets()
+        .filter(move |hop| is_for_sockets && (!is_reply || path.asker == Some(hop.cgroup)))
         .map(|hop| world.directory.socket_owner(hop.cgroup))
-        .collect();
-    owners.dedup();
-    owners
 }
 
 /// Names the container if there is just one owner and it is one of the pod's,
 /// or, at an address of the node, of a pod that shares the node's network.
 fn set_container(end: &mut End, mut owners: impl Iterator<Item = SocketOwner>) {
-    let (Some(owner), None) = (owners.next(), owners.next()) else {
+    let Some(owner) = owners.next() else {
         return;
     };
+    if owners.any(|other| other != owner) {
+        return;
+    }
     match owner {
         SocketOwner::Container(name) => match &end.who {
             Who::Pod(pod) if *pod == name.pod.full => end.container = Some(name.name),

@@ -7,7 +7,7 @@ use crate::event::Event;
 
 /// How much older than the newest event a later record may be: far more than
 /// a program takes, in nanoseconds.
-const SLACK_NS: u64 = 1_000_000;
+pub const SLACK_NS: u64 = 1_000_000;
 
 /// Events that wait for older ones.
 #[derive(Debug, Default)]

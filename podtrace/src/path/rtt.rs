@@ -1,9 +1,9 @@
 //! Echo requests and their replies: the round trip, split by interface.
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 
 use podtrace_ebpf::record::{CGROUP_NONE, Direction};
 
-use crate::{event::Event, packet::EchoFlow, path::Hop};
+use crate::{event::Event, map::Map, packet::EchoFlow, path::Hop};
 
 /// Requests remembered at most; the oldest is forgotten first.
 const REQUESTS_MAX: usize = 16_384;
@@ -30,7 +30,7 @@ type Seen = (u32, Direction, u64, u64);
 /// Where and when each echo request was seen.
 #[derive(Debug, Default)]
 pub struct Requests {
-    seen: HashMap<EchoFlow, Vec<Seen>>,
+    seen: Map<EchoFlow, Vec<Seen>>,
     order: VecDeque<EchoFlow>,
 }
 

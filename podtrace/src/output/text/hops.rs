@@ -6,151 +6,197 @@ use podtrace_ebpf::record::Direction;
 use super::{BOLD, CYAN, DIM, GREEN, Text, YELLOW};
 use crate::{
     identity::sockets::SocketOwner,
+    node::place::Place,
+    output::write,
     path::{
         Hop, Outcome, Path, RoundTrip,
         builder::World,
+        clocks::clocks,
         ends::{is_for_a_socket, node_at, sending, short_id},
     },
+    session::clock::{duration, signed_duration},
 };
 
 /// Where the text of a line without a time starts.
 const INDENT: &str = "                ";
-
-/// A hop's columns.
-struct Row {
-    kind: &'static str,
-    owner: String,
-    name: String,
-    remark: Option<String>,
-}
+/// Characters of the columns of times and of directions.
+const DELTA_WIDTH: usize = 14;
+const DIRECTION_WIDTH: usize = 7;
 
 impl Text {
-    pub(super) fn hops(&self, out: &mut String, path: &Path, world: &World) {
+    pub(super) fn hops(&mut self, out: &mut String, path: &Path, world: &World) {
         let Some(first) = path.hops.first() else {
             return;
         };
-        let rows: Vec<_> = path
-            .hops
-            .iter()
-            .enumerate()
-            .filter_map(|(number, hop)| Some((hop, row(path, number, hop, world)?)))
-            .collect();
-        let width = |f: fn(&Row) -> usize| rows.iter().map(|(_, row)| f(row)).max().unwrap_or(0);
-        let (owner_width, name_width) = (width(|row| row.owner.len()), width(|row| row.name.len()));
+        let mut owners = std::mem::take(&mut self.owners);
+        let (mut owner_width, mut name_width) = (0, 0);
+        for (_, place) in places(path, world) {
+            let owner = place.owner(&world.directory);
+            owner_width = owner_width.max(owner.len());
+            name_width = name_width.max(place.name.len());
+            owners.push(owner);
+        }
         let mut ttl = first.ttl;
-        for (hop, row) in &rows {
-            let delta = format!("+{}", micros(hop.ts_ns.saturating_sub(first.ts_ns)));
-            let _ = write!(out, "{delta:>14}  {:<4}  ", row.kind);
-            self.paint(out, CYAN, &format!("{:<owner_width$}", row.owner));
-            let direction = hop.direction.as_str();
-            let _ = write!(out, "  {:<name_width$}  {direction:<7}", row.name);
-            if let Some(tunnel) = hop.tunnel {
-                let _ = write!(
-                    out,
-                    "  VXLAN vni {} {} -> {}",
-                    tunnel.vni, tunnel.source, tunnel.destination
-                );
-            }
-            if let (Some(before), Some(now)) = (ttl, hop.ttl)
-                && before != now
-            {
-                let _ = write!(out, "  ttl {before} -> {now}");
-            }
+        for ((number, (hop, place)), owner) in places(path, world).enumerate().zip(&owners) {
+            delta(out, hop.ts_ns.saturating_sub(first.ts_ns));
+            out.push_str(if place.in_pod { "  pod   " } else { "  node  " });
+            self.paint_on(out, CYAN);
+            write::padded(out, owner, owner_width);
+            self.paint_off(out);
+            out.push_str("  ");
+            write::padded(out, &place.name, name_width);
+            out.push_str("  ");
+            write::padded(out, hop.direction.as_str(), DIRECTION_WIDTH);
+            remarks(out, ttl, hop);
             ttl = hop.ttl;
-            if let Some(remark) = &row.remark {
-                let _ = write!(out, "  {remark}");
+            let socket = match hop.direction {
+                Direction::Socket => Some(world.directory.socket_owner(hop.cgroup)),
+                _ if number == 0 => sending(path, world),
+                _ => None,
+            };
+            if let Some(socket) = socket {
+                out.push_str("  ");
+                owner_text(out, &socket, owner);
             }
-            while out.ends_with(' ') {
-                out.pop();
-            }
+            out.truncate(out.trim_end_matches(' ').len());
             out.push('\n');
         }
+        owners.clear();
+        self.owners = owners;
     }
 
     pub(super) fn outcome(&self, out: &mut String, path: &Path, world: &World) {
-        let (style, text) = match path.outcome {
-            Outcome::Delivered => (GREEN, delivered(path, world)),
-            Outcome::LeftForVtep(vtep) => {
-                let last_ns = path.hops.last().map_or(0, |hop| hop.ts_ns);
-                let text = match node_at(vtep, last_ns, world) {
-                    Some(node) => format!("left the node for {node} ({vtep})"),
-                    None => format!("left the node for VTEP {vtep}"),
-                };
-                (GREEN, text)
-            }
-            Outcome::LeftNode => (GREEN, "left the node".into()),
-            Outcome::NotSeenFurther => (
-                YELLOW,
-                format!("not seen further after {}", last_place(path, world)),
-            ),
-            Outcome::EventsLost => (
-                YELLOW,
-                "incomplete: events were lost, it may have gone on".into(),
-            ),
-            Outcome::GivenUp => (
-                YELLOW,
-                "given up: too many packets under way at once".into(),
-            ),
-            Outcome::InFlight => (DIM, "still under way when the trace ended".into()),
+        let style = match path.outcome {
+            Outcome::Unknown => return,
+            Outcome::Delivered | Outcome::LeftForVtep(_) | Outcome::LeftNode => GREEN,
+            Outcome::NotSeenFurther | Outcome::EventsLost | Outcome::GivenUp => YELLOW,
+            Outcome::InFlight => DIM,
         };
         out.push_str(INDENT);
-        self.paint(out, style, &text);
+        self.paint_on(out, style);
+        outcome_text(out, path, world);
+        self.paint_off(out);
         out.push('\n');
         if let Some(round_trip) = &path.round_trip {
             out.push_str(INDENT);
-            self.paint(out, BOLD, &round_trip_text(round_trip, world));
+            self.paint_on(out, BOLD);
+            round_trip_text(out, round_trip, world);
+            self.paint_off(out);
             out.push('\n');
         }
     }
 }
 
-fn row(path: &Path, number: usize, hop: &Hop, world: &World) -> Option<Row> {
-    let place = world.places.get(hop.interface)?;
-    let owner = match hop.direction {
-        Direction::Socket => Some(world.directory.socket_owner(hop.cgroup)),
-        _ if number == 0 => sending(path, world),
-        _ => None,
+fn outcome_text(out: &mut String, path: &Path, world: &World) {
+    let _ = match path.outcome {
+        Outcome::Delivered => {
+            delivered(out, path, world);
+            Ok(())
+        }
+        Outcome::LeftForVtep(vtep) => {
+            let last_ns = path.hops.last().map_or(0, |hop| hop.ts_ns);
+            match node_at(vtep, last_ns, world) {
+                Some(node) => write!(out, "left the node for {node} ({vtep})"),
+                None => write!(out, "left the node for VTEP {vtep}"),
+            }
+        }
+        Outcome::LeftNode => out.write_str("left the node"),
+        Outcome::NotSeenFurther => {
+            write!(out, "not seen further after {}", last_place(path, world))
+        }
+        Outcome::EventsLost => out.write_str("incomplete: events were lost, it may have gone on"),
+        Outcome::GivenUp => out.write_str("given up: too many packets under way at once"),
+        Outcome::InFlight => out.write_str("still under way when the trace ended"),
+        Outcome::Unknown => Ok(()),
     };
-    let name = place.owner(&world.directory);
-    Some(Row {
-        kind: if place.in_pod { "pod" } else { "node" },
-        remark: owner.map(|owner| owner_text(&owner, &name)),
-        owner: name.to_string(),
-        name: place.name.to_string(),
-    })
+}
+
+/// The hops whose places are known.
+fn places<'a>(path: &'a Path, world: &'a World) -> impl Iterator<Item = (&'a Hop, &'a Place)> {
+    path.hops
+        .iter()
+        .filter_map(|hop| Some((hop, world.places.get(hop.interface)?)))
+}
+
+/// The time since the first hop, in its column.
+fn delta(out: &mut String, ns: u64) {
+    let mark = out.len();
+    write::spaces(out, DELTA_WIDTH);
+    out.push('+');
+    micros(out, ns);
+    // As many spaces too many as there are characters now.
+    let width = out[mark + DELTA_WIDTH..].chars().count();
+    out.replace_range(mark..mark + width.min(DELTA_WIDTH), "");
+}
+
+/// The tunnel that the packet is in, and its TTL when that has changed.
+fn remarks(out: &mut String, ttl: Option<u8>, hop: &Hop) {
+    if let Some(tunnel) = hop.tunnel {
+        out.push_str("  VXLAN vni ");
+        write::number(out, tunnel.vni);
+        out.push(' ');
+        write::address(out, tunnel.source);
+        out.push_str(" -> ");
+        write::address(out, tunnel.destination);
+    }
+    if let (Some(before), Some(now)) = (ttl, hop.ttl)
+        && before != now
+    {
+        out.push_str("  ttl ");
+        write::number(out, before);
+        out.push_str(" -> ");
+        write::number(out, now);
+    }
 }
 
 /// A socket's owner, told at a place of `pod`.
-fn owner_text(owner: &SocketOwner, pod: &str) -> String {
-    match owner {
-        SocketOwner::None => "no socket".into(),
-        SocketOwner::Kernel => "the kernel".into(),
-        SocketOwner::Root => "no container: the root cgroup".into(),
-        SocketOwner::Container(name) if name.pod.full.as_ref() == pod => name.name.to_string(),
-        SocketOwner::Container(name) => format!("{}[{}]", name.pod.full, name.name),
-        SocketOwner::UnnamedContainer(id) => format!("container {}", short_id(id)),
-        SocketOwner::Process(cgroup) => format!("a process in {cgroup}"),
-        SocketOwner::Gone(cgroup) => format!("unknown: cgroup {cgroup} is gone"),
-        SocketOwner::Unknown(_) => "unknown".into(),
+fn owner_text(out: &mut String, owner: &SocketOwner, pod: &str) {
+    let _ = match owner {
+        SocketOwner::None => out.write_str("no socket"),
+        SocketOwner::Kernel => out.write_str("the kernel"),
+        SocketOwner::Root => out.write_str("no container: the root cgroup"),
+        SocketOwner::Container(name) if name.pod.full.as_ref() == pod => out.write_str(&name.name),
+        SocketOwner::Container(name) => write!(out, "{}[{}]", name.pod.full, name.name),
+        SocketOwner::UnnamedContainer(id) => write!(out, "container {}", short_id(id)),
+        SocketOwner::Process(cgroup) => write!(out, "a process in {cgroup}"),
+        SocketOwner::Gone(cgroup) => write!(out, "unknown: cgroup {cgroup} is gone"),
+        SocketOwner::Unknown(_) => out.write_str("unknown"),
+    };
+}
+
+fn delivered(out: &mut String, path: &Path, world: &World) {
+    let receivers = receivers(path, world);
+    out.push_str("delivered");
+    if receivers > 1 {
+        let _ = write!(out, " to {receivers} pods");
+    }
+    if path.hops.len() > 1 {
+        out.push_str(" in ");
+        micros(out, path.duration_ns());
+    }
+    if receivers == 1 && missed_every_socket(path, world) {
+        out.push_str("; no container's socket took it");
+    }
+    clock_remarks(out, path, world);
+    if path.incomplete {
+        out.push_str(" (hops may be missing)");
     }
 }
 
-fn delivered(path: &Path, world: &World) -> String {
-    let receivers = receivers(path, world);
-    let mut text = String::from("delivered");
-    if receivers > 1 {
-        let _ = write!(text, " to {receivers} pods");
+/// How the clocks of several nodes were corrected for it.
+fn clock_remarks(out: &mut String, path: &Path, world: &World) {
+    for note in clocks(path, world) {
+        let _ = match note.uncertainty_ns {
+            Some(uncertainty_ns) => write!(
+                out,
+                " (clock of {} {} ± {})",
+                note.node,
+                signed_duration(note.offset_ns),
+                duration(uncertainty_ns.into())
+            ),
+            None => write!(out, " (clock of {} unknown)", note.node),
+        };
     }
-    if path.hops.len() > 1 {
-        let _ = write!(text, " in {}", micros(path.duration_ns()));
-    }
-    if receivers == 1 && missed_every_socket(path, world) {
-        text += "; no container's socket took it";
-    }
-    if path.incomplete {
-        text += " (hops may be missing)";
-    }
-    text
 }
 
 /// Whether no socket took a packet that is for one, where all were watched.
@@ -192,36 +238,42 @@ fn last_place(path: &Path, world: &World) -> String {
 }
 
 /// `RTT 64.2 µs: eth0~veth1 3.1 µs, veth1~cni0 2.0 µs, beyond cni0 59.1 µs`
-fn round_trip_text(round_trip: &RoundTrip, world: &World) -> String {
+fn round_trip_text(out: &mut String, round_trip: &RoundTrip, world: &World) {
     let name = |interface: u32| {
         world
             .places
             .get(interface)
             .map_or("?", |place| place.name.as_ref())
     };
-    let mut text = format!("RTT {}", micros(round_trip.total_ns()));
+    out.push_str("RTT ");
+    micros(out, round_trip.total_ns());
     for (n, pair) in round_trip.at.windows(2).enumerate() {
         if let [(here, here_ns), (next, next_ns)] = pair {
-            let between = micros(here_ns.saturating_sub(*next_ns));
-            let separator = if n == 0 { ":" } else { "," };
-            let _ = write!(
-                text,
-                "{separator} {}~{} {between}",
-                name(*here),
-                name(*next)
-            );
+            out.push_str(if n == 0 { ": " } else { ", " });
+            out.push_str(name(*here));
+            out.push('~');
+            out.push_str(name(*next));
+            out.push(' ');
+            micros(out, here_ns.saturating_sub(*next_ns));
         }
     }
     if let (true, Some((last, rest))) = (round_trip.at.len() > 1, round_trip.at.last()) {
-        let _ = write!(text, ", beyond {} {}", name(*last), micros(*rest));
+        out.push_str(", beyond ");
+        out.push_str(name(*last));
+        out.push(' ');
+        micros(out, *rest);
     }
-    text
 }
 
-fn micros(ns: u64) -> String {
+/// `12.3 µs`, from 10 ms on `12.3 ms`.
+pub(crate) fn micros(out: &mut String, ns: u64) {
     if ns < 10_000_000 {
-        format!("{}.{} µs", ns / 1000, ns % 1000 / 100)
+        write::number(out, ns / 1000);
+        out.push('.');
+        write::number(out, ns % 1000 / 100);
+        out.push_str(" µs");
     } else {
-        format!("{:.1} ms", Duration::from_nanos(ns).as_secs_f64() * 1e3)
+        let ms = Duration::from_nanos(ns).as_secs_f64() * 1e3;
+        let _ = write!(out, "{ms:.1} ms");
     }
 }

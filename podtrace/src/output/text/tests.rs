@@ -46,7 +46,7 @@ fn path_and_summary_are_shown() {
     let summary = Summary {
         taps: vec![(0, Egress, tap)],
         packets: 2,
-        outcomes: [1, 0, 0, 1, 0, 0, 0],
+        outcomes: [1, 0, 0, 1, 0, 0, 0, 0],
         unreadable: 0,
         duration_ns: 1,
     };

@@ -14,6 +14,8 @@ use crate::{
 pub(super) enum Step {
     /// The packet goes on.
     Onward,
+    /// What becomes of it cannot be told here.
+    Untold,
     /// It arrived, but copies may arrive elsewhere.
     Arrived,
     /// Its way ends here.
@@ -29,7 +31,8 @@ pub(super) fn step(event: &Event, place: &Place, packet: &Packet, world: &World)
         (Role::Pod, Direction::Ingress) if !is_for(place, &event.packet, world) => Step::Onward,
         (Role::Pod | Role::Loopback, Direction::Ingress) => received(&event.packet, world),
         (Role::Uplink, Direction::Egress) => leaving(event, place, world),
-        (Role::Veth, _) | (_, Direction::Egress) => Step::Onward,
+        (Role::Capture, _) => Step::Untold,
+        (Role::Veth, _) | (_, Direction::Egress | Direction::Unknown) => Step::Onward,
         (_, Direction::Ingress) => arriving(event, place, world),
     }
 }
@@ -46,7 +49,7 @@ pub(super) fn has_one_receiver(packet: &Packet) -> bool {
 /// A packet that came to its network namespace: a socket may follow.
 fn received(packet: &Packet, world: &World) -> Step {
     let is_ip = matches!(packet.network, Network::Ip(_));
-    if world.watches_sockets && is_ip {
+    if !world.watching.is_empty() && is_ip {
         Step::Arrived
     } else {
         Step::End(Outcome::Delivered)
@@ -84,7 +87,7 @@ fn leaving(event: &Event, place: &Place, world: &World) -> Step {
     };
     let traced = next
         .and_then(|address| world.directory.likely_holder_at(address, event.ts_ns))
-        .is_some_and(|holder| holder.node != place.node);
+        .is_some_and(|holder| holder.node != place.node && !world.silent.contains(&holder.node));
     if traced {
         Step::Onward
     } else {

@@ -5,9 +5,10 @@ use crate::{
     identity::{
         addresses::Holder,
         cgroupfs::CgroupPath,
-        directory::{LookTime, NamespaceInfo},
+        directory::NamespaceInfo,
         pod::{Container, Pod},
     },
+    news::{Look, News, Origin},
     node::place::{Place, Role},
     packet::{Framing, Ip, Link, Mac, Transport, Tunnel},
 };
@@ -42,7 +43,8 @@ pub(crate) fn world() -> World {
         ("cni0", NODE, None, Role::Bridge),
         ("eth0", NODE, None, Role::Uplink),
     ] {
-        world.places.add(Place {
+        let number = world.places.next_number();
+        let place = Place {
             node: 0,
             node_name: "worker1".into(),
             in_pod: netns != NODE,
@@ -53,11 +55,11 @@ pub(crate) fn world() -> World {
             role,
             framing: Framing::Ethernet,
             mac: Some(mac_of(netns)),
-        });
+        };
+        world.places.set(number, place);
     }
     look(&mut world, &[]);
     run_containers(&mut world);
-    world.watches_sockets = true;
     world
 }
 
@@ -109,8 +111,17 @@ fn look(world: &mut World, second: &[IpAddr]) {
     };
     let second = second.iter().map(|address| (*address, holder));
     let addresses = first.into_iter().chain(second).collect();
-    let time = LookTime::default();
-    world.directory.look(namespaces.into(), &addresses, time);
+    let look = Look {
+        namespaces: namespaces.into(),
+        addresses,
+        watches_sockets: true,
+        ..Look::default()
+    };
+    let origin = Origin {
+        session: 0,
+        nodes: 0..2,
+    };
+    world.take(&origin, &News::Look(Box::new(look)));
 }
 
 fn packet(destination: &str) -> Packet {
@@ -154,6 +165,8 @@ fn event(ts_ns: u64, interface: u32, direction: Direction, packet: &Packet) -> E
         },
         key: packet.key(),
         packet: packet.clone(),
+        vlan_tci: None,
+        captured: bytes::Bytes::new(),
     }
 }
 
@@ -275,6 +288,46 @@ fn packet_that_stays_away_is_missing_only_if_no_event_was_lost() {
         assert!(builder.take_finished().is_empty());
         builder.expire(600_000_000, lost);
         assert_eq!(builder.take_finished()[0].outcome, expected);
+    }
+}
+
+#[test]
+fn packet_that_stays_away_is_not_missing_where_only_a_part_is_watched() {
+    let mut builder = stitch("10.244.1.3", &TO_POD2[..2]);
+    builder.see_part();
+    builder.expire(600_000_000, None);
+    assert_eq!(builder.take_finished()[0].outcome, Outcome::Unknown);
+}
+
+/// Clocks that are not well known can tell so.
+#[test]
+fn packet_does_not_leave_a_node_after_it_has_come_to_another() {
+    let vtep: IpAddr = "192.168.77.12".parse().unwrap();
+    let mut world = world();
+    look(&mut world, &[vtep]);
+    let there = world.places.next_number();
+    let place = Place {
+        node: 1,
+        node_name: "worker2".into(),
+        ..world.places.get(UPLINK).unwrap().clone()
+    };
+    world.places.set(there, place);
+    let mut tunnelled = packet("10.244.2.2");
+    tunnelled.tunnel = Some(Tunnel {
+        source: "192.168.77.11".parse().unwrap(),
+        destination: vtep,
+        vni: 1,
+    });
+    for (hops, paths) in [
+        ([(UPLINK, Egress), (there, Ingress)], 1),
+        ([(there, Ingress), (UPLINK, Egress)], 2),
+    ] {
+        let mut builder = Builder::new(500_000_000);
+        for (ts_ns, (interface, direction)) in (1000..).zip(hops) {
+            builder.push(&event(ts_ns, interface, direction, &tunnelled), &world);
+        }
+        builder.finish();
+        assert_eq!(builder.take_finished().len(), paths);
     }
 }
 

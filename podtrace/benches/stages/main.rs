@@ -1,0 +1,142 @@
+//! What each stage from record to text takes per event.
+//!
+//! `PODTRACE_STAGES=DIR` writes a million events to DIR instead: as
+//! `stream.pcap`, to time other tools by, and what the pipeline makes of them
+//! as `stream.text` and `stream.json`.
+mod compare;
+mod stream;
+mod world;
+
+use std::{collections::BTreeMap, hint::black_box};
+
+use criterion::{BatchSize, Criterion, Throughput};
+use podtrace::{
+    event::Event,
+    output::{
+        Output,
+        json::Json,
+        text::{Text, TextOptions},
+    },
+    path::{Builder, Path},
+    pipeline::Pipeline,
+    probe::ring::Batch,
+};
+use stream::Traffic;
+
+/// UTC nanoseconds at the stream's zero.
+const EPOCH_NS: i128 = 1_700_000_000_000_000_000;
+/// How long a packet may stay between two hops.
+const TIMEOUT_NS: u64 = 500_000_000;
+/// Records in a batch: about as many as the ring reader hands on.
+const BATCH: usize = 1200;
+/// Events of the measured stream.
+const EVENTS: usize = 100_000;
+
+fn text() -> Box<dyn Output> {
+    let options = TextOptions {
+        color: false,
+        numeric: false,
+        epoch_ns: EPOCH_NS,
+    };
+    Box::new(Text::new(options, jiff::tz::TimeZone::UTC))
+}
+
+fn json() -> Box<dyn Output> {
+    Box::new(Json::new(EPOCH_NS))
+}
+
+/// Runs the batches through a pipeline as a session does; `sink` gets the text.
+fn run(batches: &[Batch], output: Box<dyn Output>, mut sink: impl FnMut(&str)) {
+    let mut pipeline = Pipeline::new(stream::options(), TIMEOUT_NS, None, output);
+    *pipeline.world_mut() = world::world();
+    let counters = BTreeMap::new();
+    // A batch is some five milliseconds of the stream.
+    for (number, batch) in batches.iter().enumerate() {
+        pipeline.push(&world::origin(), batch);
+        if number % 10 == 9 {
+            let now_ns = pipeline.newest_ns().saturating_sub(20_000_000);
+            pipeline.tick(now_ns, &counters);
+        }
+        sink(&pipeline.take_text());
+    }
+    pipeline.finish(&counters, 1);
+    sink(&pipeline.take_text());
+}
+
+fn batches(records: &[Vec<u8>]) -> Vec<Batch> {
+    let batch = |records: &[Vec<u8>]| Batch::of(records.iter().map(Vec::as_slice));
+    records.chunks(BATCH).map(batch).collect()
+}
+
+fn stitch(events: &[Event], world: &podtrace::path::builder::World) -> Vec<Path> {
+    let mut builder = Builder::new(TIMEOUT_NS);
+    for events in events.chunks(BATCH) {
+        for event in events {
+            builder.push(event, world);
+        }
+        if let Some(last) = events.last() {
+            builder.expire(last.ts_ns.saturating_sub(20_000_000), None);
+        }
+    }
+    builder.finish();
+    builder.take_finished()
+}
+
+fn measure(criterion: &mut Criterion) {
+    let world = world::world();
+    for traffic in [Traffic::Ping, Traffic::Flood, Traffic::Tcp, Traffic::Mixed] {
+        let records = stream::records(traffic, EVENTS);
+        let events = stream::events(&records, &world.places);
+        let paths = stitch(&events, &world);
+        let batches = batches(&records);
+        let mut group = criterion.benchmark_group(format!("{traffic:?}").to_lowercase());
+        group.sample_size(10);
+        group.throughput(Throughput::Elements(records.len() as u64));
+        group.bench_function("decode", |bench| {
+            let options = stream::options();
+            bench.iter(|| {
+                for record in &records {
+                    let _ = black_box(Event::decode(record, &world.places, &options));
+                }
+            });
+        });
+        group.bench_function("stitch", |bench| {
+            bench.iter_with_large_drop(|| stitch(&events, &world));
+        });
+        for (name, output) in [("text", text as fn() -> _), ("json", json)] {
+            group.bench_function(name, |bench| {
+                let mut output = output();
+                let mut out = String::new();
+                bench.iter(|| {
+                    out.clear();
+                    for path in &paths {
+                        output.path(&mut out, path, &world);
+                    }
+                    black_box(out.len())
+                });
+            });
+        }
+        group.bench_function("pipeline to text", |bench| {
+            bench.iter_batched(
+                text,
+                |output| {
+                    run(&batches, output, |text| {
+                        black_box(text.len());
+                    })
+                },
+                BatchSize::PerIteration,
+            );
+        });
+        group.finish();
+    }
+}
+
+fn main() -> std::io::Result<()> {
+    if let Some(dir) = std::env::var_os("PODTRACE_STAGES") {
+        return compare::write(dir.as_ref());
+    }
+    let mut criterion = Criterion::default().configure_from_args();
+    measure(&mut criterion);
+    criterion.final_summary();
+    Ok(())
+}

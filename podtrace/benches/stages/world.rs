@@ -1,0 +1,211 @@
+//! Two nodes with two named pods each, joined by flannel.
+use std::{
+    collections::HashSet,
+    net::{IpAddr, Ipv4Addr},
+};
+
+use podtrace::{
+    identity::{
+        addresses::Holder,
+        cgroupfs::CgroupPath,
+        directory::NamespaceInfo,
+        pod::{Container, Pod},
+    },
+    news::{Look, News, Origin},
+    node::{
+        place::{Place, Role},
+        tables::RemoteSubnet,
+    },
+    packet::{Framing, Mac},
+    path::builder::World,
+};
+
+/// flannel's port.
+pub(crate) const VXLAN_PORT: u16 = 8472;
+/// The MAC address of both bridges.
+pub(crate) const BRIDGE_MAC: [u8; 6] = [2, 0, 0, 0, 0, 9];
+
+/// An interface of each node.
+pub(crate) type Tap = u32;
+pub(crate) const POD_A: Tap = 0;
+pub(crate) const POD_B: Tap = 1;
+pub(crate) const VETH_A: Tap = 2;
+pub(crate) const VETH_B: Tap = 3;
+pub(crate) const BRIDGE: Tap = 4;
+pub(crate) const VXLAN: Tap = 5;
+pub(crate) const UPLINK: Tap = 6;
+const TAPS: u32 = 7;
+
+const NODE_NAMES: [&str; 2] = ["k8s-worker1", "k8s-worker2"];
+
+/// The interface's number in the session.
+pub(crate) fn number(node: usize, tap: Tap) -> u32 {
+    node as u32 * TAPS + tap
+}
+
+/// Cookie of a node's own namespace.
+fn node_netns(node: usize) -> u64 {
+    100 + node as u64
+}
+
+/// Cookie of the namespace of a pod, given by node and number there.
+fn pod_netns((node, pod): (usize, usize)) -> u64 {
+    200 + 10 * node as u64 + pod as u64
+}
+
+/// Cgroup of a pod's container.
+pub(crate) fn cgroup(pod: (usize, usize)) -> u64 {
+    9000 + pod_netns(pod)
+}
+
+pub(crate) fn pod_mac((node, pod): (usize, usize)) -> [u8; 6] {
+    [2, 1, 0, 0, node as u8, pod as u8]
+}
+
+pub(crate) fn vtep_mac(node: usize) -> [u8; 6] {
+    [2, 2, 0, 0, 0, node as u8]
+}
+
+pub(crate) fn uplink_mac(node: usize) -> [u8; 6] {
+    [2, 3, 0, 0, 0, node as u8]
+}
+
+pub(crate) fn pod_address((node, pod): (usize, usize)) -> Ipv4Addr {
+    Ipv4Addr::new(10, 244, node as u8 + 1, pod as u8 + 2)
+}
+
+pub(crate) fn node_address(node: usize) -> Ipv4Addr {
+    Ipv4Addr::new(192, 168, 56, node as u8 + 11)
+}
+
+/// Everything known before the first packet.
+pub(crate) fn world() -> World {
+    let mut world = World {
+        nodes: NODE_NAMES.map(Into::into).into(),
+        ..World::default()
+    };
+    for node in [0, 1] {
+        add_places(&mut world, node);
+    }
+    look(&mut world);
+    for node in [0, 1] {
+        run_pods(&mut world, node);
+    }
+    world
+}
+
+fn add_places(world: &mut World, node: usize) {
+    let pods = [pod_netns((node, 0)), pod_netns((node, 1))];
+    let own = node_netns(node);
+    for (name, netns, leads_to, role, mac) in [
+        ("eth0", pods[0], None, Role::Pod, pod_mac((node, 0))),
+        ("eth0", pods[1], None, Role::Pod, pod_mac((node, 1))),
+        (
+            "veth37e44462",
+            own,
+            Some(pods[0]),
+            Role::Veth,
+            [2, 4, 0, 0, 0, 0],
+        ),
+        (
+            "veth9b1c02fe",
+            own,
+            Some(pods[1]),
+            Role::Veth,
+            [2, 4, 0, 0, 0, 1],
+        ),
+        ("cni0", own, None, Role::Bridge, BRIDGE_MAC),
+        ("flannel.1", own, None, Role::Vxlan, vtep_mac(node)),
+        ("eth0", own, None, Role::Uplink, uplink_mac(node)),
+    ] {
+        let number = world.places.next_number();
+        let place = Place {
+            node,
+            node_name: NODE_NAMES[node].into(),
+            in_pod: role == Role::Pod,
+            leads_to,
+            netns_cookie: netns,
+            ifindex: 2,
+            name: name.into(),
+            role,
+            framing: Framing::Ethernet,
+            mac: Some(Mac(mac)),
+        };
+        world.places.set(number, place);
+    }
+}
+
+fn look(world: &mut World) {
+    let mut namespaces = Vec::new();
+    let mut addresses: HashSet<(IpAddr, Holder)> = HashSet::new();
+    let mut subnets = Vec::new();
+    for node in [0, 1] {
+        for pod in [(node, 0), (node, 1)] {
+            let netns = Some(pod_netns(pod));
+            addresses.insert((pod_address(pod).into(), Holder { node, netns }));
+            namespaces.push(NamespaceInfo {
+                cookie: pod_netns(pod),
+                node,
+                watched: true,
+                ..NamespaceInfo::default()
+            });
+        }
+        let own = Holder { node, netns: None };
+        let third = node as u8 + 1;
+        for address in [
+            node_address(node),
+            Ipv4Addr::new(10, 244, third, 0),
+            Ipv4Addr::new(10, 244, third, 1),
+        ] {
+            addresses.insert((address.into(), own));
+        }
+        let other = 1 - node;
+        subnets.push(vec![RemoteSubnet {
+            prefix: Ipv4Addr::new(10, 244, other as u8 + 1, 0).into(),
+            len: 24,
+            vtep: node_address(other).into(),
+            device: "flannel.1".into(),
+        }]);
+    }
+    let look = Look {
+        namespaces,
+        addresses,
+        subnets,
+        watches_sockets: true,
+        ..Look::default()
+    };
+    world.take(&origin(), &News::Look(Box::new(look)));
+}
+
+/// The session of both nodes.
+pub(crate) fn origin() -> Origin {
+    Origin {
+        session: 0,
+        nodes: 0..2,
+    }
+}
+
+fn run_pods(world: &mut World, node: usize) {
+    let pods = [0, 1].map(|number| {
+        let pod = (node, number);
+        let id = format!("{:064x}", cgroup(pod));
+        let path = CgroupPath::At(format!("/kubepods/pod{number}/{id}"));
+        world.directory.sockets().learn(cgroup(pod), &path, 0);
+        Pod {
+            namespace: "default".into(),
+            name: format!("mypod{}", 2 * node + number + 1),
+            uid: format!("uid-{node}-{number}"),
+            sandbox_id: format!("{:064x}", 1 + cgroup(pod)),
+            addresses: vec![pod_address(pod).into()],
+            netns_cookie: Some(pod_netns(pod)),
+            containers: vec![Container {
+                id,
+                name: "main".into(),
+                ..Container::default()
+            }],
+            ..Pod::default()
+        }
+    });
+    world.directory.set_pods(node, &pods, 0);
+    world.directory.runtime_answers(node, node);
+}

@@ -1,0 +1,70 @@
+//! Numbers and addresses written straight into the output: a line has a dozen
+//! of them, and the formatting machinery takes longer than all the rest.
+use std::{fmt::Write as _, net::IpAddr};
+
+/// Appends a number.
+pub(crate) fn number(out: &mut String, number: impl itoa::Integer) {
+    out.push_str(itoa::Buffer::new().format(number));
+}
+
+/// Appends an address as its `Display` shows it.
+pub(crate) fn address(out: &mut String, address: IpAddr) {
+    match address {
+        IpAddr::V4(v4) => {
+            for (n, octet) in v4.octets().into_iter().enumerate() {
+                if n > 0 {
+                    out.push('.');
+                }
+                number(out, octet);
+            }
+        }
+        // Writing to a String cannot fail.
+        IpAddr::V6(v6) => drop(write!(out, "{v6}")),
+    }
+}
+
+/// Appends spaces.
+pub(crate) fn spaces(out: &mut String, count: usize) {
+    const SPACES: &str = "                                                                ";
+    let mut rest = count;
+    while rest > 0 {
+        let some = rest.min(SPACES.len());
+        out.push_str(&SPACES[..some]);
+        rest -= some;
+    }
+}
+
+/// Appends a text and spaces up to a width in characters.
+pub(crate) fn padded(out: &mut String, text: &str, width: usize) {
+    out.push_str(text);
+    spaces(out, width.saturating_sub(width_of(text)));
+}
+
+/// How many characters a text has. Most are ASCII and short, for which to count
+/// takes longer than to look.
+pub(crate) fn width_of(text: &str) -> usize {
+    if text.is_ascii() {
+        text.len()
+    } else {
+        text.chars().count()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_and_widths_are_as_formatted() {
+        for text in ["0.0.0.0", "10.244.1.255", "::", "fd00::1", "::ffff:1.2.3.4"] {
+            let mut out = String::new();
+            address(&mut out, text.parse().unwrap());
+            assert_eq!(out, text);
+        }
+        for (text, width) in [("pod-ü", 9), ("pod", 2), ("", 100)] {
+            let mut out = String::new();
+            padded(&mut out, text, width);
+            assert_eq!(out, format!("{text:<width$}"));
+        }
+    }
+}

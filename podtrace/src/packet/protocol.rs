@@ -1,0 +1,74 @@
+//! The class of a packet's protocol.
+use serde::Serialize;
+
+use super::{Network, Packet, Transport};
+
+const IPPROTO_ICMP: u8 = 1;
+const IPPROTO_TCP: u8 = 6;
+const IPPROTO_UDP: u8 = 17;
+const IPPROTO_ICMPV6: u8 = 58;
+
+/// The protocols that are told apart where packets are counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Protocol {
+    /// ICMP and ICMPv6, neighbour discovery included.
+    Icmp,
+    /// TCP.
+    Tcp,
+    /// UDP.
+    Udp,
+    /// ARP.
+    Arp,
+    /// All the rest, and what cannot be read.
+    Other,
+}
+
+impl Protocol {
+    /// Its name in JSON and in tables.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Icmp => "icmp",
+            Self::Tcp => "tcp",
+            Self::Udp => "udp",
+            Self::Arp => "arp",
+            Self::Other => "other",
+        }
+    }
+}
+
+impl Packet {
+    /// The class of the packet's protocol; a fragment's is that of its datagram.
+    #[must_use]
+    pub fn protocol(&self) -> Protocol {
+        match &self.network {
+            Network::Ip(ip) => match ip.protocol {
+                IPPROTO_ICMP | IPPROTO_ICMPV6 => Protocol::Icmp,
+                IPPROTO_TCP => Protocol::Tcp,
+                IPPROTO_UDP => Protocol::Udp,
+                _ => Protocol::Other,
+            },
+            Network::Arp(_) => Protocol::Arp,
+            Network::Other | Network::Unreadable => Protocol::Other,
+        }
+    }
+
+    /// Source and destination port, of TCP and UDP.
+    #[must_use]
+    pub fn ports(&self) -> Option<(u16, u16)> {
+        match self.transport {
+            Transport::Tcp {
+                source,
+                destination,
+                ..
+            }
+            | Transport::Udp {
+                source,
+                destination,
+                ..
+            } => Some((source, destination)),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,197 @@
+//! Lists of numbered things that move from one to another: being in a list
+//! costs no allocation, and leaving it no search.
+use std::hash::Hash;
+
+use crate::map::Map;
+
+/// Number of a thing.
+pub(super) type Slot = u32;
+
+const NONE: Slot = Slot::MAX;
+
+/// A list: its ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct List {
+    first: Slot,
+    last: Slot,
+}
+
+impl Default for List {
+    fn default() -> Self {
+        Self {
+            first: NONE,
+            last: NONE,
+        }
+    }
+}
+
+impl List {
+    pub(super) fn is_empty(self) -> bool {
+        self.first == NONE
+    }
+
+    pub(super) fn first(self) -> Option<Slot> {
+        some(self.first)
+    }
+
+    pub(super) fn last(self) -> Option<Slot> {
+        some(self.last)
+    }
+}
+
+fn some(slot: Slot) -> Option<Slot> {
+    (slot != NONE).then_some(slot)
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Link {
+    before: Slot,
+    after: Slot,
+}
+
+/// What is next to each thing in its list: each is in one list at most.
+#[derive(Debug, Default)]
+pub(super) struct Links {
+    links: Vec<Link>,
+}
+
+impl Links {
+    /// Adds a thing at the end.
+    pub(super) fn push(&mut self, list: &mut List, slot: Slot) {
+        self.insert(list, slot, list.last());
+    }
+
+    /// Adds a thing behind another one of the list, or as the first.
+    pub(super) fn insert(&mut self, list: &mut List, slot: Slot, before: Option<Slot>) {
+        let before = before.unwrap_or(NONE);
+        let after = match self.links.get(before as usize) {
+            Some(link) => link.after,
+            None => list.first,
+        };
+        if self.links.len() <= slot as usize {
+            let free = Link {
+                before: NONE,
+                after: NONE,
+            };
+            self.links.resize(slot as usize + 1, free);
+        }
+        self.join(list, before, slot);
+        self.join(list, slot, after);
+    }
+
+    /// Takes a thing out of its list.
+    pub(super) fn remove(&mut self, list: &mut List, slot: Slot) {
+        if let Some(Link { before, after }) = self.links.get(slot as usize).copied() {
+            self.join(list, before, after);
+        }
+    }
+
+    fn join(&mut self, list: &mut List, before: Slot, after: Slot) {
+        match self.links.get_mut(before as usize) {
+            Some(link) => link.after = after,
+            None => list.first = after,
+        }
+        match self.links.get_mut(after as usize) {
+            Some(link) => link.before = before,
+            None => list.last = before,
+        }
+    }
+
+    /// The one behind it.
+    pub(super) fn after(&self, slot: Slot) -> Option<Slot> {
+        some(self.links.get(slot as usize)?.after)
+    }
+
+    /// The one before it.
+    pub(super) fn before(&self, slot: Slot) -> Option<Slot> {
+        some(self.links.get(slot as usize)?.before)
+    }
+
+    /// All of a list, in order.
+    pub(super) fn iter(&self, list: List) -> impl Iterator<Item = Slot> + Clone + '_ {
+        std::iter::successors(list.first(), |slot| self.after(*slot))
+    }
+}
+
+/// Lists by key; one that becomes empty goes.
+#[derive(Debug)]
+pub(super) struct Index<K> {
+    lists: Map<K, List>,
+    links: Links,
+}
+
+impl<K> Default for Index<K> {
+    fn default() -> Self {
+        Self {
+            lists: Map::default(),
+            links: Links::default(),
+        }
+    }
+}
+
+impl<K: Hash + Eq> Index<K> {
+    pub(super) fn push(&mut self, key: K, slot: Slot) {
+        self.links.push(self.lists.entry(key).or_default(), slot);
+    }
+
+    pub(super) fn remove(&mut self, key: &K, slot: Slot) {
+        if let Some(list) = self.lists.get_mut(key) {
+            self.links.remove(list, slot);
+            if list.is_empty() {
+                self.lists.remove(key);
+            }
+        }
+    }
+
+    /// What has the key, in the order in which it came.
+    pub(super) fn get(&self, key: &K) -> impl Iterator<Item = Slot> + Clone + '_ {
+        let list = self.lists.get(key).copied().unwrap_or_default();
+        self.links.iter(list)
+    }
+
+    pub(super) fn contains(&self, key: &K) -> bool {
+        self.lists.contains_key(key)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        /// Against a list that is simply a Vec.
+        #[test]
+        fn list_is_as_a_vec(steps in prop::collection::vec((0u32..12, any::<prop::sample::Index>()), 0..60)) {
+            let (mut links, mut list, mut model) = (Links::default(), List::default(), Vec::new());
+            for (slot, at) in steps {
+                if let Some(known) = model.iter().position(|other| *other == slot) {
+                    model.remove(known);
+                    links.remove(&mut list, slot);
+                } else {
+                    let at = at.index(model.len() + 1);
+                    let before = at.checked_sub(1).map(|at| model[at]);
+                    model.insert(at, slot);
+                    links.insert(&mut list, slot, before);
+                }
+                prop_assert!(links.iter(list).eq(model.iter().copied()));
+                let back = std::iter::successors(list.last(), |slot| links.before(*slot));
+                prop_assert!(back.eq(model.iter().rev().copied()));
+            }
+        }
+    }
+
+    #[test]
+    fn index_keeps_no_empty_list() {
+        let mut index = Index::default();
+        for slot in [3, 1, 2] {
+            index.push("a", slot);
+        }
+        index.remove(&"a", 1);
+        assert!(index.get(&"a").eq([3, 2]));
+        index.remove(&"a", 3);
+        index.remove(&"a", 2);
+        assert!(!index.contains(&"a") && index.lists.is_empty());
+    }
+}
