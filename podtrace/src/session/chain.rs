@@ -1,0 +1,284 @@
+//! The files of one session, one after the other.
+use std::{collections::VecDeque, path::PathBuf};
+
+use super::{
+    format::SectionInfo,
+    input::{Damage, InputError},
+    reader::{Item, Reader, ReaderOptions, Unread},
+};
+use crate::{event::Event, pipeline::Taps};
+
+/// Places of damage that are kept; the others are counted.
+const DAMAGE_MAX: usize = 1000;
+
+/// A session being read.
+pub struct Chain {
+    reader: Reader,
+    options: ReaderOptions,
+    /// Files still to be read.
+    next: VecDeque<PathBuf>,
+    /// The last section, and how it ended.
+    section: Option<(SectionInfo, Ending)>,
+    /// What the section repeats is known from the one before.
+    is_repeating: bool,
+    counts: SectionCounts,
+    damage: Vec<(PathBuf, Damage)>,
+    damaged: usize,
+    /// Of the files before this one.
+    unread: Unread,
+    /// No more will come in the file being read.
+    is_file_over: bool,
+    /// Nor in others.
+    is_over: bool,
+    /// Something is missing before the next item.
+    gap: bool,
+    duration_ns: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ending {
+    /// It is under way, or was broken off.
+    None,
+    Continues,
+    Last,
+}
+
+/// What was counted, by number of the place in the session.
+#[derive(Default)]
+struct SectionCounts {
+    whole: Taps,
+    current: Taps,
+}
+
+impl Chain {
+    /// A session whose first file is open; `next`: the others, in order.
+    #[must_use]
+    pub fn new(reader: Reader, options: ReaderOptions, next: VecDeque<PathBuf>) -> Self {
+        Self {
+            reader,
+            options,
+            next,
+            section: None,
+            is_repeating: false,
+            counts: SectionCounts::default(),
+            damage: Vec::new(),
+            damaged: 0,
+            unread: Unread::default(),
+            is_file_over: false,
+            is_over: false,
+            gap: false,
+            duration_ns: 0,
+        }
+    }
+
+    /// The file being read.
+    #[must_use]
+    pub fn reader(&self) -> &Reader {
+        &self.reader
+    }
+
+    /// The event that was the last item.
+    pub fn event(&mut self) -> Option<&mut Event> {
+        self.reader.event()
+    }
+
+    /// The next item; none when there is no more for now.
+    ///
+    /// # Errors
+    /// When a file cannot be read.
+    pub fn next_item(&mut self) -> Result<Option<Item>, InputError> {
+        loop {
+            let item = self.reader.next_item()?;
+            self.take_damage();
+            let Some(item) = item else {
+                if !self.end_file() {
+                    let Some(next) = self.next.pop_front() else {
+                        return Ok(None);
+                    };
+                    self.open(&next)?;
+                }
+                continue;
+            };
+            if let Some(item) = self.pass(item) {
+                return Ok(Some(item));
+            }
+        }
+    }
+
+    /// Says to the reader that no more will come, once that is so: it may give
+    /// what is behind damage.
+    fn end_file(&mut self) -> bool {
+        let ends_now = !self.is_file_over && (self.is_over || !self.next.is_empty());
+        if ends_now {
+            self.is_file_over = true;
+            self.reader.finish();
+            self.take_damage();
+        }
+        ends_now
+    }
+
+    fn open(&mut self, path: &std::path::Path) -> Result<(), InputError> {
+        self.unread = self.unread();
+        self.reader = Reader::open(path, self.options)?;
+        self.is_file_over = false;
+        Ok(())
+    }
+
+    fn take_damage(&mut self) {
+        if !self.reader.is_damaged() {
+            return;
+        }
+        let path = self.reader.path().to_owned();
+        let found = self.reader.take_damage();
+        self.damaged += found.len();
+        let room = DAMAGE_MAX.saturating_sub(self.damage.len());
+        let kept = found.into_iter().take(room);
+        self.damage
+            .extend(kept.map(|damage| (path.clone(), damage)));
+        self.gap = true;
+        // What the section repeats may be all that is left of it.
+        self.is_repeating = false;
+    }
+
+    /// What of an item is news here.
+    fn pass(&mut self, item: Item) -> Option<Item> {
+        match item {
+            Item::Section(info) => {
+                self.begin(&info);
+                return Some(Item::Section(info));
+            }
+            Item::News(..) if self.is_repeating => return None,
+            Item::Ready => {
+                self.is_repeating = false;
+                return None;
+            }
+            Item::Counts(counts) => {
+                for (direction, count) in counts.counts {
+                    let tap = (counts.number, direction);
+                    self.counts.current.insert(tap, count);
+                }
+                return None;
+            }
+            Item::End {
+                continues,
+                duration_ns,
+            } => {
+                self.counts.close();
+                self.duration_ns = self.duration_ns.max(duration_ns);
+                if let Some((_, ending)) = &mut self.section {
+                    *ending = if continues {
+                        Ending::Continues
+                    } else {
+                        Ending::Last
+                    };
+                }
+                return None;
+            }
+            _ => {}
+        }
+        Some(item)
+    }
+
+    fn begin(&mut self, info: &SectionInfo) {
+        let goes_on = self.section.as_ref().is_some_and(|(before, ending)| {
+            let is_next = before.session == info.session && before.section + 1 == info.section;
+            is_next && *ending == Ending::Continues
+        });
+        self.is_repeating = goes_on;
+        self.gap |= self.section.is_some() && !goes_on;
+        // One that was broken off is counted again by the next.
+        self.counts.current.clear();
+        self.section = Some((info.clone(), Ending::None));
+    }
+
+    /// Whether something is missing before the item given last.
+    pub fn take_gap(&mut self) -> bool {
+        std::mem::take(&mut self.gap)
+    }
+
+    /// Whether the session has ended, by its own words.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        matches!(self.section, Some((_, Ending::Last)))
+    }
+
+    /// Whether another file is said to follow.
+    #[must_use]
+    pub fn continues(&self) -> Option<&SectionInfo> {
+        match &self.section {
+            Some((info, Ending::Continues)) => Some(info),
+            _ => None,
+        }
+    }
+
+    /// Whether a session that was read to its end was broken off: its last
+    /// section does not end.
+    #[must_use]
+    pub fn was_broken_off(&self) -> bool {
+        self.is_over() && matches!(self.section, Some((_, Ending::None)))
+    }
+
+    /// Another file to be read.
+    pub fn add(&mut self, path: PathBuf) {
+        self.next.push_back(path);
+    }
+
+    /// No more will come in its files: what is left incomplete is damage, and
+    /// [`Self::next_item`] gives what is behind it.
+    pub fn end(&mut self) {
+        self.is_over = true;
+    }
+
+    /// Whether all that is in its files was read.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.is_over && self.is_file_over && self.next.is_empty()
+    }
+
+    /// Nothing more is read: what was counted so far is all.
+    pub fn finish(&mut self) {
+        self.counts.close();
+    }
+
+    /// What was counted in the whole sections so far, by number in the session.
+    #[must_use]
+    pub fn counts(&self) -> &Taps {
+        &self.counts.whole
+    }
+
+    /// Nanoseconds from begin to end, as far as the session tells.
+    #[must_use]
+    pub fn duration_ns(&self) -> u64 {
+        self.duration_ns
+    }
+
+    /// At how many places something could not be read.
+    #[must_use]
+    pub fn damaged(&self) -> usize {
+        self.damaged
+    }
+
+    /// The first of them.
+    #[must_use]
+    pub fn damage(&self) -> &[(PathBuf, Damage)] {
+        &self.damage
+    }
+
+    /// Blocks that gave nothing.
+    #[must_use]
+    pub fn unread(&self) -> Unread {
+        let here = self.reader.unread();
+        Unread {
+            packets: self.unread.packets + here.packets,
+            entries: self.unread.entries + here.entries,
+        }
+    }
+}
+
+impl SectionCounts {
+    fn close(&mut self) {
+        for (tap, count) in std::mem::take(&mut self.current) {
+            self.whole.entry(tap).or_default().add(&count);
+        }
+    }
+}

@@ -1,0 +1,236 @@
+//! The numbers and contents of our own in a session file.
+use std::collections::BTreeMap;
+
+use podtrace_ebpf::record::Direction;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    identity::directory::LookTime,
+    news::{News, Origin},
+    node::place::Place,
+    output::TapCount,
+};
+
+/// Version of what this module holds.
+pub const FORMAT: u32 = 1;
+/// Private enterprise number of our custom options: the one for documentation
+/// (RFC 5612), as we have none; the `pdt` that follows tells ours.
+pub const ENTERPRISE: u32 = 32_473;
+/// Begin of a custom option that holds JSON.
+pub const MAGIC_JSON: [u8; 4] = *b"pdtJ";
+/// Begin of a custom option that holds a [`PacketInfo`].
+pub const MAGIC_PACKET: [u8; 4] = *b"pdtP";
+/// Type of our own blocks, of the range for local use; its bytes are `pdt\x80`.
+/// The body is [`ENTRY_MAGIC`], a 32-bit length, so many bytes of JSON, padding
+/// to 32 bits, and a CRC-32 of the block up to there.
+pub const ENTRY_BLOCK: u32 = 0x8074_6470;
+/// Begin of the body of an [`ENTRY_BLOCK`].
+pub const ENTRY_MAGIC: [u8; 8] = *b"podtrace";
+
+/// Section header block.
+pub const SECTION_HEADER: u32 = 0x0a0d_0d0a;
+/// Byte-order magic of a section header.
+pub const BYTE_ORDER: u32 = 0x1a2b_3c4d;
+/// Interface description block.
+pub const INTERFACE_DESCRIPTION: u32 = 1;
+/// Name resolution block.
+pub const NAME_RESOLUTION: u32 = 4;
+/// Interface statistics block.
+pub const INTERFACE_STATISTICS: u32 = 5;
+/// Enhanced packet block.
+pub const ENHANCED_PACKET: u32 = 6;
+
+/// End of a block's options.
+pub const OPT_END: u16 = 0;
+/// A comment.
+pub const OPT_COMMENT: u16 = 1;
+/// A binary custom option that is not to be copied to another file.
+pub const OPT_CUSTOM: u16 = 19_373;
+/// `epb_flags`: the two lowest bits are the direction.
+pub const EPB_FLAGS: u16 = 2;
+/// `epb_dropcount`: packets lost before this one.
+pub const EPB_DROPCOUNT: u16 = 4;
+/// `epb_packetid`: the same for the same packet seen by several interfaces.
+pub const EPB_PACKETID: u16 = 5;
+/// Direction in `epb_flags`: received.
+pub const FLAG_INBOUND: u32 = 1;
+/// Direction in `epb_flags`: sent.
+pub const FLAG_OUTBOUND: u32 = 2;
+
+/// Ethernet frames.
+pub const LINKTYPE_ETHERNET: u16 = 1;
+/// IP packets, the version is in the first byte.
+pub const LINKTYPE_RAW: u16 = 101;
+
+/// What a section header says beside the standard options.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct SectionInfo {
+    /// [`FORMAT`].
+    pub format: u32,
+    /// Random name of the session: the same in all its sections.
+    pub session: String,
+    /// Number of the section in the session, from 0.
+    pub section: u64,
+    /// How many sessions were merged into this one, itself included.
+    pub sessions: usize,
+    /// Names of the nodes, by number.
+    pub nodes: Vec<String>,
+    /// UTC nanoseconds at zero of the clock of the JSON's times.
+    pub epoch_ns: i64,
+    /// Bytes captured of each packet, at most.
+    pub snaplen: u32,
+    /// How long a packet may stay between two hops.
+    pub hop_timeout_ns: u64,
+    /// The interfaces that were chosen; none for the usual ones.
+    pub interfaces: Vec<String>,
+    /// How many packets the session had before the section.
+    pub packets: u64,
+    /// How many events were lost before the section.
+    pub lost: u64,
+}
+
+/// What an interface description says beside the standard options.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct InterfaceInfo {
+    /// Number of the description in its section: tells when one before it is
+    /// missing.
+    pub index: u32,
+    /// Number of the place in the session.
+    pub number: u32,
+    /// Whether it is that of the place's sockets.
+    pub sockets: bool,
+    /// The place.
+    pub place: Place,
+}
+
+/// What was counted at an interface since the section began, by direction.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InterfaceCounts {
+    /// Number of the place in the session.
+    pub number: u32,
+    /// By name of the direction.
+    pub counts: BTreeMap<String, TapCount>,
+}
+
+/// What has no block of its own in pcapng.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Entry {
+    /// Something the session was told.
+    News(News),
+    /// News of one of several merged sessions.
+    NewsOf {
+        /// Which.
+        origin: Origin,
+        /// What.
+        news: News,
+    },
+    /// A look that shows the same as the one before, at another time.
+    LookAgain {
+        /// Whose look it is.
+        origin: Origin,
+        /// When.
+        time: LookTime,
+    },
+    /// What the section repeats of earlier ones has been told.
+    Ready,
+    /// All packets until 1 ms before this time are in the file, but for those
+    /// lost.
+    Tick {
+        /// The time.
+        now_ns: u64,
+        /// Events lost since the session began.
+        lost: u64,
+    },
+    /// What the two clocks show at one moment.
+    Clock {
+        /// CLOCK_MONOTONIC.
+        monotonic_ns: u64,
+        /// UTC.
+        utc_ns: i64,
+    },
+    /// What `podtrace topology` showed.
+    Topology(Box<RecordedTopology>),
+    /// The section is whole.
+    End {
+        /// Whether the session goes on in another section.
+        continues: bool,
+        /// Nanoseconds since the session began.
+        duration_ns: u64,
+    },
+}
+
+/// What `podtrace topology` showed while a session was recorded.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct RecordedTopology {
+    /// When, nanoseconds since 1970 (UTC).
+    pub utc_ns: i64,
+    /// As `-o json` has it.
+    pub json: serde_json::Value,
+    /// As people read it.
+    pub text: String,
+}
+
+/// What a packet block says beside the standard options; 16 bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PacketInfo {
+    /// Cgroup id of the socket, as in the kernel's record.
+    pub cgroup: u64,
+    /// Segments of a GSO packet, else 0.
+    pub gso_segments: u16,
+    /// A VLAN tag that the kernel had taken out of the frame.
+    pub vlan_tci: Option<u16>,
+}
+
+impl PacketInfo {
+    /// Length in bytes.
+    pub const LEN: usize = 16;
+
+    /// Cgroup (64 bits), GSO segments, 1 if there is a tag, the tag, zero (16
+    /// bits each).
+    #[must_use]
+    pub fn to_bytes(self) -> [u8; Self::LEN] {
+        let mut bytes = [0; Self::LEN];
+        bytes[..8].copy_from_slice(&self.cgroup.to_le_bytes());
+        bytes[8..10].copy_from_slice(&self.gso_segments.to_le_bytes());
+        bytes[10] = self.vlan_tci.is_some().into();
+        bytes[12..14].copy_from_slice(&self.vlan_tci.unwrap_or(0).to_le_bytes());
+        bytes
+    }
+
+    /// The reverse of [`Self::to_bytes`].
+    #[must_use]
+    pub fn from_bytes(bytes: &[u8; Self::LEN]) -> Self {
+        let [
+            c0,
+            c1,
+            c2,
+            c3,
+            c4,
+            c5,
+            c6,
+            c7,
+            g0,
+            g1,
+            tagged,
+            _,
+            t0,
+            t1,
+            ..,
+        ] = *bytes;
+        Self {
+            cgroup: u64::from_le_bytes([c0, c1, c2, c3, c4, c5, c6, c7]),
+            gso_segments: u16::from_le_bytes([g0, g1]),
+            vlan_tci: (tagged != 0).then(|| u16::from_le_bytes([t0, t1])),
+        }
+    }
+}
+
+/// The direction that a name in [`InterfaceCounts`] stands for.
+#[must_use]
+pub fn direction_named(name: &str) -> Option<Direction> {
+    let mut all = Direction::ALL.into_iter();
+    all.find(|direction| direction.as_str() == name)
+}

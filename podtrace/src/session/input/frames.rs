@@ -1,0 +1,318 @@
+//! From bytes to whole pcapng blocks, past any damage.
+//!
+//! A block states its length before and behind its body. Where the two do not
+//! agree, or cannot be, the bytes are damaged up to the next place where a
+//! block of a known type stands whole.
+use std::io;
+
+use super::{Damage, Source};
+use crate::session::format::{
+    BYTE_ORDER, ENHANCED_PACKET, ENTRY_BLOCK, INTERFACE_DESCRIPTION, INTERFACE_STATISTICS,
+    NAME_RESOLUTION, SECTION_HEADER,
+};
+
+/// The longest block that is read, in bytes; others are damage.
+pub const MAX_BLOCK: usize = 16 << 20;
+/// How much is read at once.
+const READ_BYTES: usize = 1 << 20;
+/// Type and lengths.
+const BLOCK_MIN: usize = 12;
+/// What is wrong with a block that reaches beyond the end of the input.
+const CUT: &str = "cut off within a block";
+/// Simple packet, obsolete packet, custom (to be copied or not), secrets.
+const OTHER_TYPES: [u32; 5] = [3, 2, 0x0bad, 0x4000_0bad, 10];
+
+/// How numbers are written in a section.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Endian {
+    /// The lowest byte first.
+    #[default]
+    Little,
+    /// The highest byte first.
+    Big,
+}
+
+impl Endian {
+    /// 16 bits at an offset.
+    #[must_use]
+    pub fn u16(self, bytes: &[u8], at: usize) -> Option<u16> {
+        let bytes = *bytes.get(at..)?.first_chunk()?;
+        Some(match self {
+            Self::Little => u16::from_le_bytes(bytes),
+            Self::Big => u16::from_be_bytes(bytes),
+        })
+    }
+
+    /// 32 bits at an offset.
+    #[must_use]
+    pub fn u32(self, bytes: &[u8], at: usize) -> Option<u32> {
+        let bytes = *bytes.get(at..)?.first_chunk()?;
+        Some(match self {
+            Self::Little => u32::from_le_bytes(bytes),
+            Self::Big => u32::from_be_bytes(bytes),
+        })
+    }
+}
+
+/// One block, whole.
+#[derive(Clone, Copy, Debug)]
+pub struct Frame<'a> {
+    /// Where it begins in the input, in bytes.
+    pub offset: u64,
+    /// Its type.
+    pub kind: u32,
+    /// How its numbers are written.
+    pub endian: Endian,
+    /// All of it, type and lengths included.
+    pub bytes: &'a [u8],
+}
+
+/// Reads blocks.
+pub struct Frames {
+    source: Box<dyn Source>,
+    /// What is read at once, before it goes to the buffer.
+    chunk: Vec<u8>,
+    buffer: Vec<u8>,
+    /// What of the buffer is still to be read.
+    start: usize,
+    /// Where `start` is in the input.
+    offset: u64,
+    endian: Endian,
+    /// Where damage that is being skipped began, and what it is.
+    skipping: Option<(u64, &'static str)>,
+    damage: Vec<Damage>,
+    /// No more bytes will come.
+    is_over: bool,
+}
+
+/// What stands at a place.
+enum Found {
+    Block(usize),
+    /// So many bytes are needed to tell.
+    More(usize),
+    Nothing(&'static str),
+}
+
+impl Frames {
+    /// `first`: bytes that were taken from the source before.
+    #[must_use]
+    pub fn new(source: Box<dyn Source>, first: Vec<u8>) -> Self {
+        Self {
+            source,
+            chunk: vec![0; READ_BYTES],
+            buffer: first,
+            start: 0,
+            offset: 0,
+            endian: Endian::default(),
+            skipping: None,
+            damage: Vec::new(),
+            is_over: false,
+        }
+    }
+
+    /// The next whole block; none when the input has no more for now.
+    ///
+    /// # Errors
+    /// When the input cannot be read.
+    pub fn next_block(&mut self) -> io::Result<Option<Frame<'_>>> {
+        let mut is_at_end = false;
+        loop {
+            match self.at(self.start) {
+                Found::Block(len) => {
+                    self.end_of_damage();
+                    return Ok(Some(self.take(len)));
+                }
+                Found::More(len) => {
+                    is_at_end = is_at_end || !self.fill(len)?;
+                    if is_at_end && !self.give_up_long() {
+                        return Ok(None);
+                    }
+                }
+                Found::Nothing(reason) => {
+                    self.skipping.get_or_insert((self.offset, reason));
+                    self.skip();
+                }
+            }
+        }
+    }
+
+    fn take(&mut self, len: usize) -> Frame<'_> {
+        let (start, offset) = (self.start, self.offset);
+        self.start += len;
+        self.offset += len as u64;
+        let bytes = &self.buffer[start..start + len];
+        Frame {
+            offset,
+            kind: self.endian.u32(bytes, 0).unwrap_or(0),
+            endian: self.endian,
+            bytes,
+        }
+    }
+
+    /// What begins at a place of the buffer; learns the byte order of sections.
+    fn at(&mut self, at: usize) -> Found {
+        let Some(bytes) = self
+            .buffer
+            .get(at..)
+            .filter(|bytes| bytes.len() >= BLOCK_MIN)
+        else {
+            return Found::More(BLOCK_MIN);
+        };
+        let mut endian = self.endian;
+        let is_section = bytes.starts_with(&SECTION_HEADER.to_le_bytes());
+        if is_section {
+            endian = match Endian::Little.u32(bytes, 8) {
+                Some(BYTE_ORDER) => Endian::Little,
+                Some(other) if other.swap_bytes() == BYTE_ORDER => Endian::Big,
+                _ => return Found::Nothing("a section header without its magic number"),
+            };
+        }
+        let kind = endian.u32(bytes, 0).unwrap_or(0);
+        if self.skipping.is_some() && !is_known(kind) {
+            return Found::Nothing("");
+        }
+        let len = endian.u32(bytes, 4).unwrap_or(0) as usize;
+        if len < BLOCK_MIN || !len.is_multiple_of(4) || len > MAX_BLOCK {
+            return Found::Nothing("a block of an impossible length");
+        }
+        if bytes.len() < len {
+            return Found::More(len);
+        }
+        if endian.u32(bytes, len - 4) != Some(len as u32) {
+            return Found::Nothing("a block whose two lengths differ");
+        }
+        self.endian = endian;
+        Found::Block(len)
+    }
+
+    /// Goes on to the next byte where a block of a known type may begin.
+    fn skip(&mut self) {
+        let rest = &self.buffer[self.start..];
+        let little = self.endian == Endian::Little;
+        let may_begin = |at: &usize| {
+            let Some(word) = rest.get(*at..*at + 4).and_then(|word| word.first_chunk()) else {
+                return true;
+            };
+            let kind = if little {
+                u32::from_le_bytes(*word)
+            } else {
+                u32::from_be_bytes(*word)
+            };
+            is_known(kind)
+        };
+        let next = (1..rest.len()).find(may_begin).unwrap_or(rest.len().max(1));
+        let next = next.min(rest.len().max(1));
+        self.start = (self.start + next).min(self.buffer.len());
+        self.offset += next as u64;
+    }
+
+    /// Reads until so many bytes are there; false at the end of the input.
+    fn fill(&mut self, len: usize) -> io::Result<bool> {
+        // Not for every block: what is left can be long.
+        if self.start >= READ_BYTES || self.start == self.buffer.len() {
+            self.buffer.drain(..self.start);
+            self.start = 0;
+        }
+        while self.buffer.len() - self.start < len {
+            let read = match self.source.read(&mut self.chunk) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                other => other,
+            };
+            for damage in self.source.take_damage() {
+                damage.add_to(&mut self.damage);
+            }
+            let read = read?;
+            if read == 0 {
+                return Ok(false);
+            }
+            self.buffer.extend_from_slice(&self.chunk[..read]);
+        }
+        Ok(true)
+    }
+
+    /// Once the input is over, a block that reaches beyond its end is none, but
+    /// others may be behind where it begins. False if nothing is left.
+    fn give_up_long(&mut self) -> bool {
+        if !self.is_over {
+            return false;
+        }
+        if self.start == self.buffer.len() {
+            self.note_damage();
+            return false;
+        }
+        self.skipping.get_or_insert((self.offset, CUT));
+        self.skip();
+        true
+    }
+
+    /// A block is found again.
+    fn end_of_damage(&mut self) {
+        if let Some((_, reason)) = &mut self.skipping
+            && *reason == CUT
+        {
+            *reason = "a block of a wrong length";
+        }
+        self.note_damage();
+    }
+
+    fn note_damage(&mut self) {
+        if let Some((offset, reason)) = self.skipping.take() {
+            let len = self.offset - offset;
+            self.damaged(offset, len, reason);
+        }
+    }
+
+    /// The last block is none: it only looked like one among damage. To be
+    /// called before the next.
+    pub fn reject(&mut self, len: u64, reason: &'static str) {
+        self.start = self.start.saturating_sub(usize::try_from(len).unwrap_or(0));
+        self.offset = self.offset.saturating_sub(len);
+        self.skipping = Some((self.offset, reason));
+        self.skip();
+    }
+
+    /// Notes damage, also that of a whole block that is damaged inside.
+    pub fn damaged(&mut self, offset: u64, len: u64, reason: &'static str) {
+        let damage = Damage {
+            offset,
+            len,
+            reason,
+        };
+        damage.add_to(&mut self.damage);
+    }
+
+    /// Whether damage was found since it was last taken.
+    #[must_use]
+    pub fn is_damaged(&self) -> bool {
+        !self.damage.is_empty()
+    }
+
+    /// Takes the damage found since the last call.
+    pub fn take_damage(&mut self) -> Vec<Damage> {
+        std::mem::take(&mut self.damage)
+    }
+
+    /// The input is over: what is left of it is damage, or the begin of a block
+    /// that was cut off. To be called when there is no more;
+    /// [`Self::next_block`] then gives the blocks behind, if there are any.
+    pub fn finish(&mut self) {
+        self.is_over = true;
+        self.source.finish();
+        for damage in self.source.take_damage() {
+            damage.add_to(&mut self.damage);
+        }
+    }
+}
+
+/// Whether blocks of that type can be expected in a file.
+pub(crate) fn is_known(kind: u32) -> bool {
+    matches!(
+        kind,
+        SECTION_HEADER
+            | INTERFACE_DESCRIPTION
+            | NAME_RESOLUTION
+            | INTERFACE_STATISTICS
+            | ENHANCED_PACKET
+            | ENTRY_BLOCK
+    ) || OTHER_TYPES.contains(&kind)
+}

@@ -1,0 +1,155 @@
+//! Unpacks zstd frame by frame: a damaged one does not take the rest along.
+use std::io::{self, Read};
+
+use zstd::stream::raw::{Decoder, InBuffer, Operation as _, OutBuffer};
+
+use super::{Damage, Source, ZSTD_MAGIC};
+
+/// How much is read at once.
+const READ_BYTES: usize = 256 << 10;
+
+/// A compressed input.
+pub struct Unpacked {
+    source: Box<dyn Source>,
+    decoder: Decoder<'static>,
+    packed: Vec<u8>,
+    start: usize,
+    /// Where `start` is in the input.
+    offset: u64,
+    /// Where damage that is being skipped began.
+    skipping: Option<u64>,
+    /// Where the frame under way began.
+    frame: u64,
+    is_inside: bool,
+    /// The decoder had more than there was room for.
+    has_more: bool,
+    damage: Vec<Damage>,
+}
+
+impl Unpacked {
+    /// `first`: bytes that were taken from the source before.
+    ///
+    /// # Errors
+    /// When there is no memory for a decoder.
+    pub fn new(source: Box<dyn Source>, first: &[u8]) -> io::Result<Self> {
+        Ok(Self {
+            source,
+            decoder: Decoder::new()?,
+            packed: first.to_vec(),
+            start: 0,
+            offset: 0,
+            skipping: None,
+            frame: 0,
+            is_inside: false,
+            has_more: false,
+            damage: Vec::new(),
+        })
+    }
+
+    /// Reads more; false at the end of the input.
+    fn fill(&mut self) -> io::Result<bool> {
+        self.packed.drain(..self.start);
+        self.start = 0;
+        let filled = self.packed.len();
+        self.packed.resize(filled + READ_BYTES, 0);
+        let read = self.source.read(&mut self.packed[filled..]);
+        let len = read.as_ref().copied().unwrap_or(0);
+        self.packed.truncate(filled + len);
+        Ok(read? > 0)
+    }
+
+    fn advance(&mut self, bytes: usize) {
+        self.start += bytes;
+        self.offset += bytes as u64;
+    }
+
+    /// Goes on to the next frame; false when more has to be read for it.
+    fn skip(&mut self) -> bool {
+        let rest = &self.packed[self.start..];
+        let magic = rest
+            .windows(ZSTD_MAGIC.len())
+            .position(|window| window == ZSTD_MAGIC);
+        let keep = ZSTD_MAGIC.len() - 1;
+        let skipped = magic.unwrap_or(rest.len().saturating_sub(keep));
+        self.advance(skipped);
+        if magic.is_some() {
+            self.note_damage(self.offset, "a damaged zstd frame");
+        }
+        magic.is_some()
+    }
+
+    /// Notes what is being skipped, if something is.
+    fn note_damage(&mut self, end: u64, reason: &'static str) {
+        if let Some(offset) = self.skipping.take() {
+            let damage = Damage {
+                offset,
+                len: end - offset,
+                reason,
+            };
+            damage.add_to(&mut self.damage);
+        }
+    }
+
+    /// Unpacks what there is; 0 when more has to be read.
+    fn unpack(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        if self.skipping.is_some() && !self.skip() {
+            return Ok(0);
+        }
+        if !self.is_inside {
+            self.frame = self.offset;
+        }
+        let mut input = InBuffer::around(&self.packed[self.start..]);
+        let mut output = OutBuffer::around(out);
+        let result = self.decoder.run(&mut input, &mut output);
+        let (used, written) = (input.pos(), output.pos());
+        self.has_more = written == out.len();
+        match result {
+            Ok(hint) => {
+                self.advance(used);
+                self.is_inside = hint != 0;
+            }
+            Err(_) => {
+                self.skipping = Some(self.frame);
+                // Its own magic number is not the next frame's.
+                self.advance(1.min(self.packed.len() - self.start));
+                self.decoder.reinit()?;
+                self.is_inside = false;
+            }
+        }
+        Ok(written)
+    }
+}
+
+impl Read for Unpacked {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        loop {
+            let before = (self.start, self.skipping);
+            // The decoder takes it for an error to be asked in vain.
+            if self.start < self.packed.len() || self.has_more {
+                let written = self.unpack(out)?;
+                if written > 0 || out.is_empty() {
+                    return Ok(written);
+                }
+            }
+            let is_stuck = before == (self.start, self.skipping);
+            if is_stuck && !self.fill()? {
+                return Ok(0);
+            }
+        }
+    }
+}
+
+impl Source for Unpacked {
+    fn take_damage(&mut self) -> Vec<Damage> {
+        std::mem::take(&mut self.damage)
+    }
+
+    fn finish(&mut self) {
+        let end = self.offset + (self.packed.len() - self.start) as u64;
+        self.note_damage(end, "a damaged zstd frame");
+        if std::mem::take(&mut self.is_inside) {
+            self.skipping = Some(self.frame);
+            self.note_damage(end, "cut off within a zstd frame");
+        }
+    }
+}

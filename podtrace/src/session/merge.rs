@@ -1,0 +1,350 @@
+//! Sessions of several nodes as one stream, in order of corrected time.
+mod numbers;
+
+use std::{ops::Range, sync::Arc};
+
+use podtrace_ebpf::record::Direction;
+
+use super::{chain::Chain, clock::Line, format::SectionInfo, input::InputError, reader::Item};
+use crate::{
+    event::Event,
+    news::{News, Origin},
+    output::{TapCount, sanitize::sanitize},
+    path::reorder::SLACK_NS,
+    pipeline::{Pipeline, Taps},
+};
+use numbers::Numbers;
+
+/// How much later than an event a stream without ticks says that time has
+/// passed, in nanoseconds.
+const TICK_NS: u64 = 50_000_000;
+
+/// One session of several.
+pub struct Stream {
+    chain: Chain,
+    line: Option<Arc<Line>>,
+    numbers: Numbers,
+    /// The item to be told next, and its time by the reference clock.
+    next: Option<(Item, u64)>,
+    /// Time of the last event or tick.
+    now_ns: u64,
+    ticked_ns: u64,
+    lost: u64,
+    has_begun: bool,
+    /// Its own ticks say how far it is.
+    has_ticks: bool,
+    is_over: bool,
+    /// Events that the selection left out.
+    filtered: Taps,
+}
+
+/// Which events are wanted.
+pub trait Select {
+    /// Whether it is.
+    fn wants(&mut self, event: &Event, pipeline: &Pipeline) -> bool;
+    /// Whether nothing later is.
+    fn is_over(&self, ts_ns: u64) -> bool;
+}
+
+/// What a step came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// An event or news was told; the time by the reference clock.
+    At(u64),
+    /// A file has no more for now.
+    Waiting,
+    /// All is told.
+    Over,
+}
+
+/// The sessions.
+pub struct Merge {
+    streams: Vec<Stream>,
+    first_ns: Option<u64>,
+    last_ns: u64,
+}
+
+impl Stream {
+    /// `origin`: its numbers among the merged sessions and nodes; `line`: its
+    /// clock, none for the reference.
+    #[must_use]
+    pub fn new(chain: Chain, origin: Origin, line: Option<Arc<Line>>) -> Self {
+        Self {
+            chain,
+            line,
+            numbers: Numbers::new(origin),
+            next: None,
+            now_ns: 0,
+            ticked_ns: 0,
+            lost: 0,
+            has_begun: false,
+            has_ticks: false,
+            is_over: false,
+            filtered: Taps::new(),
+        }
+    }
+
+    /// The session's files.
+    #[must_use]
+    pub fn chain(&self) -> &Chain {
+        &self.chain
+    }
+
+    /// The session's files, to add more.
+    pub fn chain_mut(&mut self) -> &mut Chain {
+        &mut self.chain
+    }
+
+    /// The numbers of its nodes.
+    #[must_use]
+    pub fn nodes(&self) -> Range<usize> {
+        self.numbers.origin().nodes.clone()
+    }
+
+    /// Reads the next item if it is not known yet; false when there is none.
+    fn peek(&mut self) -> Result<bool, InputError> {
+        if self.next.is_some() {
+            return Ok(true);
+        }
+        let Some(mut item) = self.chain.next_item()? else {
+            return Ok(false);
+        };
+        let line = self.line.as_deref();
+        let corrected = |ns: u64| line.map_or(ns, |line| line.to_reference(ns));
+        let own_ns = match &mut item {
+            Item::Event => self.chain.event().map_or(0, |event| {
+                event.ts_ns = corrected(event.ts_ns);
+                event.ts_ns
+            }),
+            Item::Tick { now_ns, .. } => {
+                *now_ns = corrected(*now_ns);
+                // Events that are so much older may follow.
+                now_ns.saturating_sub(SLACK_NS)
+            }
+            Item::News(_, news) => {
+                news.map_times(corrected);
+                0
+            }
+            _ => 0,
+        };
+        // What comes later in the file was told later.
+        self.now_ns = self.now_ns.max(own_ns);
+        self.next = Some((item, self.now_ns));
+        Ok(true)
+    }
+}
+
+impl Merge {
+    /// Of sessions whose first is the reference.
+    #[must_use]
+    pub fn new(streams: Vec<Stream>) -> Self {
+        Self {
+            streams,
+            first_ns: None,
+            last_ns: 0,
+        }
+    }
+
+    /// The sessions.
+    #[must_use]
+    pub fn streams(&self) -> &[Stream] {
+        &self.streams
+    }
+
+    /// The sessions, to add files.
+    pub fn streams_mut(&mut self) -> &mut [Stream] {
+        &mut self.streams
+    }
+
+    /// Tells the next item. `follow`: a session that has no more for now may
+    /// go on.
+    ///
+    /// # Errors
+    /// When a file cannot be read.
+    pub fn step(
+        &mut self,
+        pipeline: &mut Pipeline,
+        select: &mut dyn Select,
+        follow: bool,
+    ) -> Result<Step, InputError> {
+        let mut earliest: Option<(u64, usize)> = None;
+        for number in 0..self.streams.len() {
+            let stream = &mut self.streams[number];
+            if stream.is_over {
+                continue;
+            }
+            let may_go_on = follow && !stream.chain.has_ended();
+            let mut has_next = stream.peek()?;
+            if !has_next && !may_go_on {
+                stream.chain.end();
+                has_next = stream.peek()?;
+            }
+            if has_next {
+                let ns = stream.next.as_ref().map_or(0, |(_, ns)| *ns);
+                if earliest.is_none_or(|(other, _)| ns < other) {
+                    earliest = Some((ns, number));
+                }
+            } else if may_go_on {
+                return Ok(Step::Waiting);
+            } else {
+                self.end_of(number, pipeline);
+            }
+        }
+        let Some((ns, number)) = earliest else {
+            return Ok(Step::Over);
+        };
+        if select.is_over(ns) {
+            return Ok(Step::Over);
+        }
+        self.tell(number, ns, pipeline, select);
+        Ok(Step::At(ns))
+    }
+
+    /// A session is over: what is on its way to its nodes is not seen there.
+    fn end_of(&mut self, number: usize, pipeline: &mut Pipeline) {
+        let others = self.streams.len() > 1;
+        let stream = &mut self.streams[number];
+        stream.is_over = true;
+        if others {
+            pipeline.world_mut().silent.extend(stream.nodes());
+            pipeline.miss(stream.now_ns);
+        }
+    }
+
+    fn tell(&mut self, number: usize, ns: u64, pipeline: &mut Pipeline, select: &mut dyn Select) {
+        let stream = &mut self.streams[number];
+        let Some((item, _)) = stream.next.take() else {
+            return;
+        };
+        if stream.chain.take_gap() && stream.has_begun {
+            pipeline.miss(ns);
+        }
+        if !stream.has_begun && matches!(item, Item::Event | Item::Tick { .. }) {
+            stream.has_begun = true;
+            for node in stream.nodes() {
+                pipeline.world_mut().silent.remove(&node);
+            }
+        }
+        match item {
+            Item::Event => self.event(number, pipeline, select),
+            Item::News(origin, news) => stream.news(&origin, news, pipeline),
+            Item::Tick { now_ns, lost } => {
+                stream.lost = lost;
+                stream.has_ticks = true;
+                stream.ticked_ns = now_ns;
+                pipeline.advance(now_ns, self.lost());
+            }
+            Item::Topology(topology) => {
+                if let Some(recorder) = pipeline.recorder() {
+                    recorder.topology(*topology);
+                }
+            }
+            Item::Section(info) => stream.names(&info, pipeline),
+            Item::Ready | Item::Counts(_) | Item::End { .. } => {}
+        }
+    }
+
+    fn lost(&self) -> u64 {
+        let lost = self.streams.iter().map(|stream| stream.lost);
+        lost.fold(0, u64::saturating_add)
+    }
+
+    fn event(&mut self, number: usize, pipeline: &mut Pipeline, select: &mut dyn Select) {
+        let lost = self.lost();
+        let stream = &mut self.streams[number];
+        let Some(event) = stream.chain.event() else {
+            return;
+        };
+        if !stream.numbers.event(event) {
+            let tap = (u32::MAX, event.direction);
+            let tap = pipeline.taps_mut().entry(tap).or_default();
+            tap.seen += 1;
+            tap.undecodable += 1;
+            return;
+        }
+        let is_due = event.ts_ns.saturating_sub(stream.ticked_ns) >= TICK_NS;
+        if !stream.has_ticks && is_due {
+            stream.ticked_ns = event.ts_ns;
+            pipeline.advance(event.ts_ns, lost);
+        }
+        self.first_ns.get_or_insert(event.ts_ns);
+        self.last_ns = self.last_ns.max(event.ts_ns);
+        if select.wants(event, pipeline) {
+            pipeline.stitch(event);
+        } else {
+            let tap = (event.interface, event.direction);
+            stream.filtered.entry(tap).or_default().filtered += 1;
+        }
+    }
+
+    /// Nothing more is told: gives the pipeline the counts. Returns how long it
+    /// lasted, in nanoseconds.
+    pub fn finish(&mut self, pipeline: &mut Pipeline) -> u64 {
+        for stream in &mut self.streams {
+            stream.chain.finish();
+            stream.count(pipeline.taps_mut());
+        }
+        let told = self.streams.iter().map(|stream| stream.chain.duration_ns());
+        let seen = self.last_ns - self.first_ns.unwrap_or(self.last_ns);
+        match self.streams.len() {
+            1 => told.max().filter(|ns| *ns > 0).unwrap_or(seen),
+            _ => seen,
+        }
+    }
+}
+
+impl Stream {
+    /// The nodes of a session that was not looked into before.
+    fn names(&mut self, info: &SectionInfo, pipeline: &mut Pipeline) {
+        let names = info.nodes.iter().map(|name| sanitize(name).into());
+        let nodes = &mut pipeline.world_mut().nodes;
+        if nodes.is_empty() {
+            nodes.extend(names);
+            self.numbers.set_nodes(0..nodes.len());
+        }
+    }
+
+    fn news(&mut self, origin: &Origin, mut news: News, pipeline: &mut Pipeline) {
+        let next = pipeline.world().places.next_number();
+        // What is replayed was said already.
+        let is_start = matches!(news, News::Start(_));
+        if !is_start && self.numbers.news(&mut news, next) {
+            let origin = self.numbers.origin_of(origin);
+            pipeline.tell(&origin, &news);
+        }
+    }
+
+    /// Adds what the session counted to what was told of it, so that each tap
+    /// adds up.
+    fn count(&self, taps: &mut Taps) {
+        for (tap, count) in self.chain.counts() {
+            let Some(number) = self.numbers.place(tap.0) else {
+                continue;
+            };
+            let told = taps.entry((number, tap.1)).or_default();
+            *told = TapCount {
+                emitted: told.emitted,
+                ..*count
+            };
+        }
+        let is_told = !self.chain.counts().is_empty();
+        for number in self.numbers.places() {
+            // Those that have seen nothing are not told one by one.
+            for direction in Direction::ALL.into_iter().filter(|_| is_told) {
+                taps.entry((number, direction)).or_default();
+            }
+            for (tap, told) in
+                taps.range_mut((number, Direction::Ingress)..=(number, Direction::Unknown))
+            {
+                let filtered = self.filtered.get(tap).map_or(0, |count| count.filtered);
+                told.filtered = told.filtered.saturating_add(filtered);
+                let accounted = told.accounted();
+                // A session that was broken off has counted too little, a
+                // damaged file does not hold all that was counted.
+                told.seen = told.seen.max(accounted);
+                let missing = told.seen - accounted;
+                told.unrecorded = told.unrecorded.saturating_add(missing);
+            }
+        }
+    }
+}

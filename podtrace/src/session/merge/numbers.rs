@@ -1,0 +1,140 @@
+//! The numbers and ids of one session among those of several.
+use std::{collections::HashMap, ops::Range};
+
+use crate::{
+    event::Event,
+    identity::addresses::Holder,
+    news::{News, Origin},
+};
+
+/// Runtimes of a session at most, so that their numbers stay apart.
+const RUNTIMES: usize = 1000;
+
+/// Renumbers what a session tells.
+pub(super) struct Numbers {
+    origin: Origin,
+    /// Numbers of places, by that in the session.
+    places: HashMap<u32, u32>,
+}
+
+impl Numbers {
+    /// `origin`: the number of the session, or of its first, and of its nodes.
+    pub(super) fn new(origin: Origin) -> Self {
+        Self {
+            origin,
+            places: HashMap::new(),
+        }
+    }
+
+    pub(super) fn origin(&self) -> &Origin {
+        &self.origin
+    }
+
+    pub(super) fn set_nodes(&mut self, nodes: Range<usize>) {
+        self.origin.nodes = nodes;
+    }
+
+    /// The number of a node, by that in the session. A file can name any: it
+    /// stays one of the session's.
+    fn node(&self, number: usize) -> usize {
+        let nodes = &self.origin.nodes;
+        let last = nodes.end.saturating_sub(1).max(nodes.start);
+        nodes.start.saturating_add(number).min(last)
+    }
+
+    /// The origin, here, of news that a file has of one of its sessions.
+    pub(super) fn origin_of(&self, told: &Origin) -> Origin {
+        let Range { start, end } = self.origin.nodes;
+        let nodes = if told.nodes.is_empty() {
+            start..end
+        } else {
+            let within = |number: usize| start.saturating_add(number).min(end);
+            within(told.nodes.start)..within(told.nodes.end)
+        };
+        Origin {
+            session: self.origin.session.saturating_add(told.session),
+            nodes,
+        }
+    }
+
+    /// The number of a runtime, by that in the session.
+    fn runtime(&self, number: usize) -> usize {
+        let first = self.origin.session.saturating_mul(RUNTIMES);
+        first.saturating_add(number)
+    }
+
+    /// The number of a place, by that in the session.
+    pub(super) fn place(&self, number: u32) -> Option<u32> {
+        self.places.get(&number).copied()
+    }
+
+    /// The numbers of all its places.
+    pub(super) fn places(&self) -> impl Iterator<Item = u32> {
+        self.places.values().copied()
+    }
+
+    /// Renumbers an event; false if its place was never told.
+    pub(super) fn event(&self, event: &mut Event) -> bool {
+        let Some(number) = self.place(event.interface) else {
+            return false;
+        };
+        event.interface = number;
+        event.cgroup = self.origin.global_id(event.cgroup);
+        true
+    }
+
+    /// Renumbers news; `next`: the number for a new place. False if it is of a
+    /// place that was never told.
+    pub(super) fn news(&mut self, news: &mut News, next: u32) -> bool {
+        let id = |id: u64| self.origin.global_id(id);
+        let renumber = |holder: &mut Holder| {
+            holder.node = self.node(holder.node);
+            holder.netns = holder.netns.map(id);
+        };
+        match news {
+            News::Place { number, place } => {
+                place.node = self.node(place.node);
+                place.netns_cookie = id(place.netns_cookie);
+                place.leads_to = place.leads_to.map(id);
+                *number = *self.places.entry(*number).or_insert(next);
+            }
+            News::Gone { number } => match self.place(*number) {
+                Some(known) => *number = known,
+                None => return false,
+            },
+            News::Look(look) => {
+                for info in &mut look.namespaces {
+                    info.cookie = id(info.cookie);
+                    info.node = self.node(info.node);
+                }
+                let addresses = std::mem::take(&mut look.addresses).into_iter();
+                look.addresses = addresses
+                    .map(|(address, mut holder)| {
+                        renumber(&mut holder);
+                        (address, holder)
+                    })
+                    .collect();
+                for (_, holder, _) in &mut look.held_since {
+                    renumber(holder);
+                }
+            }
+            News::Pods { runtime, pods, .. } => {
+                *runtime = self.runtime(*runtime);
+                for pod in pods {
+                    pod.netns_cookie = pod.netns_cookie.map(id);
+                }
+            }
+            News::Runtime { runtime, node } => {
+                *runtime = self.runtime(*runtime);
+                *node = node.map(|node| self.node(node));
+            }
+            News::Cgroups { new, .. } => {
+                for new in new {
+                    new.id = id(new.id);
+                }
+            }
+            News::Start(_) | News::Cluster { .. } | News::Changes { .. } | News::Notice { .. } => {}
+        }
+        true
+    }
+}

@@ -1,0 +1,217 @@
+//! What a file tells, beside interfaces.
+use podtrace_ebpf::record::Direction;
+use serde::de::DeserializeOwned;
+
+use super::{
+    Wrong,
+    options::{options, ours},
+};
+use crate::{
+    news::{Look, News, Origin},
+    output::TapCount,
+    session::{
+        format::{
+            ENTRY_MAGIC, Entry, InterfaceCounts, RecordedTopology, SectionInfo, direction_named,
+        },
+        input::Frame,
+    },
+};
+
+/// One thing that a file tells.
+#[derive(Debug)]
+pub enum Item {
+    /// A section of a session begins.
+    Section(SectionInfo),
+    /// Something the session was told.
+    News(Origin, News),
+    /// What the section repeats of earlier ones has been told.
+    Ready,
+    /// A packet at one place: [`super::Reader::event`].
+    Event,
+    /// All events until this time were told, but for those lost.
+    Tick {
+        /// The time.
+        now_ns: u64,
+        /// Events lost since the session began.
+        lost: u64,
+    },
+    /// What was counted since the section began, or since the last whole one.
+    Counts(Counts),
+    /// What `podtrace topology` showed.
+    Topology(Box<RecordedTopology>),
+    /// The section is whole.
+    End {
+        /// Whether another section follows.
+        continues: bool,
+        /// Nanoseconds since the session began.
+        duration_ns: u64,
+    },
+}
+
+/// What was counted at a place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Counts {
+    /// Number of the place in the session.
+    pub number: u32,
+    /// By direction.
+    pub counts: Vec<(Direction, TapCount)>,
+}
+
+impl Item {
+    /// News of a file that holds one session.
+    pub(super) fn here(news: News) -> Self {
+        Self::News(Origin::default(), news)
+    }
+
+    /// The UDP ports that carry VXLAN from now on, if it tells them.
+    pub(super) fn vxlan_ports(&self) -> Option<&Vec<u16>> {
+        match self {
+            Self::News(_, News::Look(look)) if !look.vxlan_ports.is_empty() => {
+                Some(&look.vxlan_ports)
+            }
+            _ => None,
+        }
+    }
+}
+
+const CHECKSUM: Wrong = "a block that its checksum does not fit";
+const UNSEALED: Wrong = "a block without its checksum";
+const JSON: Wrong = "a block whose JSON cannot be read";
+
+/// The JSON in a block's custom option, if it has one.
+pub(super) fn sealed_json<T: DeserializeOwned>(
+    frame: &Frame<'_>,
+    options_at: usize,
+) -> Result<Option<T>, Wrong> {
+    for (code, value) in options(frame, options_at) {
+        let Some(ours) = ours(code, value, frame.endian) else {
+            continue;
+        };
+        if !ours.is_intact(frame) {
+            return Err(CHECKSUM);
+        }
+        if ours.letter == b'J' {
+            return serde_json::from_slice(ours.value)
+                .map(Some)
+                .map_err(|_error| JSON);
+        }
+    }
+    Ok(None)
+}
+
+/// [`sealed_json`] of a block of podtrace's own section, where each is sealed.
+pub(super) fn own_json<T: DeserializeOwned>(
+    frame: &Frame<'_>,
+    options_at: usize,
+    is_own: bool,
+) -> Result<Option<T>, Wrong> {
+    match sealed_json(frame, options_at)? {
+        None if is_own => Err(UNSEALED),
+        json => Ok(json),
+    }
+}
+
+/// A section header: what podtrace says in it.
+pub(super) fn section(frame: &Frame<'_>) -> Result<Option<SectionInfo>, Wrong> {
+    sealed_json(frame, 24)
+}
+
+/// Interface statistics.
+pub(super) fn statistics(frame: &Frame<'_>, is_own: bool) -> Result<Option<Counts>, Wrong> {
+    let counts = own_json::<InterfaceCounts>(frame, 20, is_own)?;
+    Ok(counts.map(|InterfaceCounts { number, counts }| Counts {
+        number,
+        counts: counts
+            .into_iter()
+            .filter_map(|(name, count)| Some((direction_named(&name)?, count)))
+            .collect(),
+    }))
+}
+
+/// Names give no item: whether they are as they were written.
+pub(super) fn names(frame: &Frame<'_>, is_own: bool) -> Result<(), Wrong> {
+    if !is_own {
+        return Ok(());
+    }
+    let records = options(frame, 8);
+    // The options stand behind the record that ends them.
+    let records = records.map(|(_, value)| 4 + value.len().next_multiple_of(4));
+    let options_at = 8 + records.sum::<usize>() + 4;
+    own_json::<()>(frame, options_at, true).map(|_| ())
+}
+
+/// A block of a type of its own: podtrace writes none.
+pub(super) fn other(is_own: bool) -> Result<(), Wrong> {
+    if is_own {
+        Err("a block of a type that is not podtrace's")
+    } else {
+        Ok(())
+    }
+}
+
+/// An entry; none if it is not known to this version.
+pub(super) fn entry(frame: &Frame<'_>, is_own: bool) -> Result<Option<Entry>, Wrong> {
+    let bytes = frame.bytes;
+    let body = bytes.get(8..8 + ENTRY_MAGIC.len());
+    if body != Some(&ENTRY_MAGIC[..]) {
+        // Somebody else's block of the same type.
+        return other(is_own).map(|()| None);
+    }
+    let (Some(len), Some(checksum)) = (
+        frame.endian.u32(bytes, 16),
+        frame.endian.u32(bytes, bytes.len() - 8),
+    ) else {
+        return Err(CHECKSUM);
+    };
+    if crc32fast::hash(&bytes[..bytes.len() - 8]) != checksum {
+        return Err(CHECKSUM);
+    }
+    let json = bytes.get(20..).and_then(|json| json.get(..len as usize));
+    Ok(serde_json::from_slice(json.ok_or(CHECKSUM)?).ok())
+}
+
+/// What an entry tells, with its times in UTC. `looks`: the last ones.
+pub(super) fn item(entry: Entry, epoch_ns: i64, looks: &mut Vec<Look>) -> Option<Item> {
+    let utc = |ns: u64| ns.saturating_add_signed(epoch_ns);
+    let told = |origin: Origin, mut news: News, looks: &mut Vec<Look>| {
+        news.map_times(utc);
+        news.make_safe();
+        if let News::Look(look) = &news {
+            let look = Look {
+                held_since: Vec::new(),
+                ..(**look).clone()
+            };
+            let is_next = origin.session == looks.len();
+            match looks.get_mut(origin.session) {
+                Some(known) => *known = look,
+                None if is_next => looks.push(look),
+                None => {}
+            }
+        }
+        Some(Item::News(origin, news))
+    };
+    match entry {
+        Entry::News(news) => told(Origin::default(), news, looks),
+        Entry::NewsOf { origin, news } => told(origin, news, looks),
+        Entry::LookAgain { origin, mut time } => {
+            time.map_times(utc);
+            let mut look = looks.get(origin.session)?.clone();
+            look.time = time;
+            Some(Item::News(origin, News::Look(Box::new(look))))
+        }
+        Entry::Ready => Some(Item::Ready),
+        Entry::Tick { now_ns, lost } => Some(Item::Tick {
+            now_ns: utc(now_ns),
+            lost,
+        }),
+        Entry::Clock { .. } => None,
+        Entry::Topology(topology) => Some(Item::Topology(topology)),
+        Entry::End {
+            continues,
+            duration_ns,
+        } => Some(Item::End {
+            continues,
+            duration_ns,
+        }),
+    }
+}

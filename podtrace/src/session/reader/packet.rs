@@ -1,0 +1,341 @@
+//! Interfaces and the packets seen at them.
+use std::sync::Arc;
+
+use bytes::Bytes;
+use podtrace_ebpf::record::{CGROUP_NONE, Direction};
+
+use super::{
+    Wrong,
+    items::own_json,
+    options::{options, ours},
+};
+use crate::{
+    event::Event,
+    news::News,
+    node::place::{Place, Role},
+    output::sanitize::sanitize,
+    packet::{DecodeOptions, Framing, Packet},
+    session::{
+        format::{EPB_FLAGS, FLAG_INBOUND, FLAG_OUTBOUND, InterfaceInfo, PacketInfo},
+        input::{Endian, Frame},
+    },
+};
+
+/// Options of an interface description, and where they begin.
+const IF_NAME: u16 = 2;
+const IF_TSRESOL: u16 = 9;
+const IF_TSOFFSET: u16 = 14;
+const IDB_OPTIONS: usize = 16;
+/// Where the data of an enhanced packet begins.
+const EPB_DATA: usize = 28;
+/// Numbers of places that other tools captured at begin here: there may be
+/// sections of podtrace's in the same file.
+const FOREIGN: u32 = 1 << 31;
+/// Interfaces of a section at most.
+const INTERFACES_MAX: u32 = 1 << 20;
+
+/// An interface of the section.
+#[derive(Clone, Debug)]
+pub(super) struct Interface {
+    /// Number of its place in the session.
+    pub(super) number: u32,
+    link: LinkType,
+    sockets: bool,
+    resolution: Resolution,
+}
+
+/// How an interface frames packets, by its LINKTYPE_ number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum LinkType {
+    Framed(Framing),
+    /// BSD loopback: four bytes, then IP.
+    Loopback,
+    /// Linux "cooked" capture, version 1 and 2.
+    Cooked,
+    Cooked2,
+}
+
+impl LinkType {
+    pub(super) fn of(number: u32) -> Option<Self> {
+        Some(match number {
+            1 => Self::Framed(Framing::Ethernet),
+            12 | 14 | 101 | 228 | 229 => Self::Framed(Framing::Ip),
+            0 | 108 => Self::Loopback,
+            113 => Self::Cooked,
+            276 => Self::Cooked2,
+            _ => return None,
+        })
+    }
+
+    /// The packet, and the direction if the link layer tells it.
+    pub(super) fn decode(
+        self,
+        data: &[u8],
+        wire_len: u32,
+        options: &DecodeOptions,
+    ) -> (Packet, Direction) {
+        let shorter = |by: u32| wire_len.saturating_sub(by);
+        let framed = match self {
+            Self::Framed(framing) => Packet::decode(data, wire_len, framing, options),
+            Self::Loopback => {
+                let data = data.get(4..).unwrap_or_default();
+                Packet::decode(data, shorter(4), Framing::Ip, options)
+            }
+            Self::Cooked | Self::Cooked2 => return cooked(self, data, wire_len, options),
+        };
+        (framed, Direction::Unknown)
+    }
+}
+
+/// A cooked header has the type of the packet, one address and the EtherType.
+fn cooked(
+    link: LinkType,
+    data: &[u8],
+    wire_len: u32,
+    options: &DecodeOptions,
+) -> (Packet, Direction) {
+    let big = Endian::Big;
+    let (kind, address, ethertype, len) = if link == LinkType::Cooked {
+        (big.u16(data, 0), data.get(6..12), data.get(14..16), 16)
+    } else {
+        let kind = data.get(10).map(|kind| u16::from(*kind));
+        (kind, data.get(12..18), data.get(0..2), 20)
+    };
+    let direction = match kind {
+        Some(4) => Direction::Egress,
+        Some(0..=3) => Direction::Ingress,
+        _ => Direction::Unknown,
+    };
+    // As the Ethernet frame that it was, but for the receiver's address.
+    let mut frame = vec![0; 6];
+    for part in [address, ethertype, data.get(len..)] {
+        frame.extend_from_slice(part.unwrap_or_default());
+    }
+    let len = u32::try_from(len).unwrap_or(u32::MAX);
+    let wire_len = wire_len.saturating_sub(len).saturating_add(14);
+    let packet = Packet::decode(&frame, wire_len, Framing::Ethernet, options);
+    (packet, direction)
+}
+
+/// What the units of an interface's times are.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Resolution {
+    /// Units per second.
+    per_second: u64,
+    offset_s: i64,
+}
+
+impl Resolution {
+    /// `resolution`: as in `if_tsresol`, a power of ten or, with the highest
+    /// bit, of two.
+    fn new(resolution: u8, offset_s: i64) -> Option<Self> {
+        let exponent = u32::from(resolution & 0x7f);
+        let base: u64 = if resolution & 0x80 == 0 { 10 } else { 2 };
+        let per_second = base.checked_pow(exponent)?;
+        Some(Self {
+            per_second,
+            offset_s,
+        })
+    }
+
+    /// Nanoseconds since 1970.
+    fn ns(self, units: u64) -> u64 {
+        if self.per_second == 1_000_000_000 && self.offset_s == 0 {
+            return units;
+        }
+        let ns = u128::from(units) * 1_000_000_000 / u128::from(self.per_second);
+        let ns = u64::try_from(ns).unwrap_or(u64::MAX);
+        ns.saturating_add_signed(self.offset_s.saturating_mul(1_000_000_000))
+    }
+}
+
+/// Puts an interface at its number; what is missing before it was damaged.
+pub(super) fn put(
+    interfaces: &mut Vec<Option<Interface>>,
+    index: Option<u32>,
+    interface: Option<Interface>,
+) {
+    let index = index.map_or(interfaces.len(), |index| index as usize);
+    if index >= interfaces.len() {
+        interfaces.resize(index + 1, None);
+    }
+    interfaces[index] = interface;
+}
+
+/// Number in the section if it is told, the interface if its packets can be
+/// read, and the news that it is.
+pub(super) type Described = (Option<u32>, Option<Interface>, Option<News>);
+
+/// An interface description. `node`: what to call the node of an interface
+/// that another tool captured at; `captures`: how many of those there were;
+/// `is_own`: whether podtrace has written the section.
+pub(super) fn interface(
+    frame: &Frame<'_>,
+    node: Arc<str>,
+    captures: &mut u32,
+    is_own: bool,
+) -> Result<Described, Wrong> {
+    const SHORT: Wrong = "an interface description that is too short";
+    let link = frame.endian.u16(frame.bytes, 8).ok_or(SHORT)?;
+    let link = LinkType::of(link.into());
+    let resolution = resolution(frame);
+    if let Some(info) = own_json::<InterfaceInfo>(frame, IDB_OPTIONS, is_own)? {
+        if info.index >= INTERFACES_MAX {
+            return Err("an interface of an impossible number");
+        }
+        let interface = link.zip(resolution).map(|(link, resolution)| Interface {
+            number: info.number,
+            link,
+            sockets: info.sockets,
+            resolution,
+        });
+        // The place is told before, unless that is damaged.
+        let news = News::Place {
+            number: info.number,
+            place: info.place,
+        };
+        return Ok((Some(info.index), interface, Some(news)));
+    }
+    let number = FOREIGN + *captures;
+    *captures += 1;
+    let mut named = options(frame, IDB_OPTIONS).filter(|(code, _)| *code == IF_NAME);
+    let name = named.next().map_or_else(
+        || format!("if{}", number - FOREIGN),
+        |(_, name)| sanitize(&String::from_utf8_lossy(name)),
+    );
+    let interface = link.zip(resolution).map(|(link, resolution)| Interface {
+        number,
+        link,
+        sockets: false,
+        resolution,
+    });
+    let news = News::Place {
+        number,
+        place: captured_at(node, &name, number - FOREIGN),
+    };
+    Ok((None, interface, Some(news)))
+}
+
+/// The place of another tool's capture.
+pub(super) fn captured_at(node: Arc<str>, name: &str, number: u32) -> Place {
+    Place {
+        node: 0,
+        node_name: node,
+        in_pod: false,
+        leads_to: None,
+        netns_cookie: 0,
+        ifindex: number,
+        name: name.into(),
+        role: Role::Capture,
+        framing: Framing::Ethernet,
+        mac: None,
+    }
+}
+
+fn resolution(frame: &Frame<'_>) -> Option<Resolution> {
+    let (mut resolution, mut offset) = (6, 0);
+    for (code, value) in options(frame, IDB_OPTIONS) {
+        match (code, value) {
+            (IF_TSRESOL, [value, ..]) => resolution = *value,
+            (IF_TSOFFSET, value) => {
+                if let Some(bytes) = value.first_chunk() {
+                    offset = match frame.endian {
+                        Endian::Little => i64::from_le_bytes(*bytes),
+                        Endian::Big => i64::from_be_bytes(*bytes),
+                    };
+                }
+            }
+            _ => {}
+        }
+    }
+    Resolution::new(resolution, offset)
+}
+
+/// An enhanced packet; none if its interface cannot be read. `is_own`: whether
+/// podtrace has written it.
+pub(super) fn event(
+    frame: &Frame<'_>,
+    interfaces: &[Option<Interface>],
+    decode: &DecodeOptions,
+    keep: bool,
+    is_own: bool,
+) -> Result<Option<Event>, Wrong> {
+    const SHORT: Wrong = "a packet block shorter than its packet";
+    let field = |at| frame.endian.u32(frame.bytes, at).ok_or(SHORT);
+    let (index, high, low) = (field(8)?, field(12)?, field(16)?);
+    let (captured, wire_len) = (field(20)? as usize, field(24)?);
+    let end = EPB_DATA.saturating_add(captured);
+    if end > frame.bytes.len() - 4 {
+        return Err(SHORT);
+    }
+    let data = &frame.bytes[EPB_DATA..end];
+    let (mut flags, mut info, mut is_sealed) = (0, PacketInfo::default(), false);
+    for (code, value) in options(frame, end.next_multiple_of(4)) {
+        if code == EPB_FLAGS {
+            flags = frame.endian.u32(value, 0).unwrap_or(0) & 3;
+        } else if let Some(ours) = ours(code, value, frame.endian) {
+            if !ours.is_intact(frame) {
+                return Err("a packet block that its checksum does not fit");
+            }
+            if let (b'P', Some(bytes)) = (ours.letter, ours.value.first_chunk()) {
+                info = PacketInfo::from_bytes(bytes);
+                is_sealed = true;
+            }
+        }
+    }
+    if is_own && !is_sealed {
+        return Err("a packet block without its checksum");
+    }
+    let Some(Some(interface)) = interfaces.get(index as usize) else {
+        return Ok(None);
+    };
+    let (mut packet, told) = interface.link.decode(data, wire_len, decode);
+    let direction = match flags {
+        _ if interface.sockets => Direction::Socket,
+        FLAG_INBOUND => Direction::Ingress,
+        FLAG_OUTBOUND => Direction::Egress,
+        _ => told,
+    };
+    if let (None, None, Some(tci)) = (packet.tunnel, packet.vlan, info.vlan_tci) {
+        packet.vlan = Some(tci & 0x0fff);
+    }
+    let units = u64::from(high) << 32 | u64::from(low);
+    Ok(Some(Event {
+        ts_ns: interface.resolution.ns(units),
+        interface: interface.number,
+        direction,
+        wire_len,
+        gso_segments: info.gso_segments,
+        cgroup: info.cgroup,
+        key: packet.key(),
+        packet,
+        vlan_tci: info.vlan_tci,
+        captured: if keep {
+            Bytes::copy_from_slice(data)
+        } else {
+            Bytes::new()
+        },
+    }))
+}
+
+/// An event of a capture that tells nothing but the packet.
+pub(super) fn bare_event(
+    number: u32,
+    ts_ns: u64,
+    (packet, direction): (Packet, Direction),
+    wire_len: u32,
+    captured: Bytes,
+) -> Event {
+    Event {
+        ts_ns,
+        interface: number,
+        direction,
+        wire_len,
+        gso_segments: 0,
+        cgroup: CGROUP_NONE,
+        key: packet.key(),
+        packet,
+        vlan_tci: None,
+        captured,
+    }
+}

@@ -1,0 +1,413 @@
+//! Writes what a pipeline is told and sees as a session.
+//!
+//! It encodes on the pipeline's thread and never waits: files are written by a
+//! thread of their own behind a bounded queue. What has no room there is
+//! counted, by tap, as not recorded. Whenever writing has failed, a new section
+//! begins, which repeats all that is known.
+mod counts;
+mod ledger;
+mod section;
+mod trouble;
+
+use std::{collections::VecDeque, time::Duration};
+
+use podtrace_ebpf::record::Direction;
+
+use super::{
+    block,
+    files::{Begins, Chunk, SessionFiles},
+    format::{Entry, RecordedTopology, SectionInfo},
+};
+use crate::{
+    clock::{monotonic_ns, utc_ns},
+    event::Event,
+    map::Map,
+    news::{News, Origin},
+    pipeline::Taps,
+    world::World,
+};
+use counts::Counts;
+use ledger::Ledger;
+use section::Section;
+
+/// A chunk is handed on when it has this many bytes.
+const CHUNK_BYTES: usize = 256 << 10;
+/// Bytes that may wait here while the queue of the files is full: beyond it
+/// events are not recorded.
+const WAITING_MAX: usize = 8 << 20;
+/// How often a failed recording is tried again, in nanoseconds.
+const RETRY_NS: u64 = 1_000_000_000;
+/// How often statistics are written while something changes, in nanoseconds.
+const STATISTICS_NS: u64 = 1_000_000_000;
+/// How often both clocks are written down, in nanoseconds.
+const CLOCK_NS: u64 = 10_000_000_000;
+/// What the statistics of one place take at the end of a section, at most.
+const STATISTICS_BYTES: u64 = 2_048;
+/// What a packet takes beside its captured bytes, at most.
+const PACKET_BYTES: usize = 512;
+/// How long the end waits for a disk.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// What a recording says of itself and when it changes files.
+#[derive(Clone, Debug)]
+pub struct RecorderOptions {
+    /// Begin of the first section.
+    pub info: SectionInfo,
+    /// Name and release of the kernel.
+    pub kernel: String,
+    /// The command line.
+    pub command: String,
+    /// A file has at most so many bytes before compression.
+    pub rotate_bytes: Option<u64>,
+    /// A file covers at most so many nanoseconds.
+    pub rotate_ns: Option<u64>,
+    /// What was written waits so many nanoseconds at most to be handed on.
+    pub flush_ns: u64,
+}
+
+/// A recording under way.
+pub struct Recorder {
+    options: RecorderOptions,
+    /// None once it is closed.
+    files: Option<SessionFiles>,
+    ledger: Ledger,
+    section: Section,
+    counts: Counts,
+    /// The chunk being filled.
+    chunk: Chunk,
+    /// How many events of each tap are in it.
+    in_chunk: Map<(u32, Direction), u64>,
+    /// Chunks that the queue has no room for yet.
+    waiting: VecDeque<Chunk>,
+    waiting_bytes: usize,
+    /// Bytes of the file under way, before compression.
+    file_bytes: u64,
+    file_since_ns: u64,
+    /// Time of the last event or tick.
+    now_ns: u64,
+    flushed_ns: u64,
+    statistics_ns: u64,
+    clock_ns: u64,
+    /// Since when it fails, or when it was last tried again.
+    failing_ns: Option<u64>,
+    names_changed: bool,
+    /// The API has told names since it was last looked at what is new.
+    cluster_changed: bool,
+    lost: u64,
+    said_not_recorded: u64,
+    said_ns: u64,
+    /// Whether news were not written, so that a section has to begin.
+    is_behind: bool,
+}
+
+impl Recorder {
+    /// Records into these files. `now_ns`: the time on the clock of the events.
+    #[must_use]
+    pub fn new(options: RecorderOptions, files: SessionFiles, now_ns: u64) -> Self {
+        let ledger = Ledger::new(options.info.sessions);
+        let mut recorder = Self {
+            options,
+            ledger,
+            section: Section::default(),
+            counts: Counts::default(),
+            chunk: Chunk::default(),
+            in_chunk: Map::default(),
+            waiting: VecDeque::new(),
+            waiting_bytes: 0,
+            file_bytes: 0,
+            file_since_ns: now_ns,
+            now_ns,
+            flushed_ns: now_ns,
+            statistics_ns: now_ns,
+            clock_ns: 0,
+            failing_ns: None,
+            names_changed: false,
+            cluster_changed: false,
+            lost: 0,
+            files: Some(files),
+            said_not_recorded: 0,
+            said_ns: 0,
+            is_behind: false,
+        };
+        recorder.begin(Begins::File, &World::default());
+        recorder
+    }
+
+    /// Keeps what `podtrace topology` shows for every section.
+    pub fn topology(&mut self, topology: RecordedTopology) {
+        let entry = Entry::Topology(Box::new(topology.clone()));
+        self.ledger.set_topology(topology);
+        if self.failing_ns.is_none() && !self.is_behind {
+            self.write(&entry);
+        }
+    }
+
+    /// Records a piece of news that `world` has taken over.
+    pub fn news(&mut self, origin: &Origin, news: &News) {
+        let entry = self.ledger.note(origin, news);
+        match (news, &entry) {
+            // A cluster tells of thousands of pods one by one: soon is enough.
+            (News::Cluster { .. }, _) => self.cluster_changed = true,
+            (News::Changes { .. } | News::Notice { .. }, _) | (_, Entry::LookAgain { .. }) => {}
+            _ => self.names_changed = true,
+        }
+        // A section that begins later repeats it.
+        if self.failing_ns.is_none() && !self.is_behind {
+            self.write(&entry);
+            self.hand_on_full();
+        }
+    }
+
+    /// Records one hop of packet number `packet`.
+    pub fn event(&mut self, event: &Event, packet: u64, world: &World) {
+        self.now_ns = self.now_ns.max(event.ts_ns);
+        self.options.info.packets = self.options.info.packets.max(packet);
+        let tap = (event.interface, event.direction);
+        if self.failing_ns.is_some() || self.is_behind || self.waiting_bytes > WAITING_MAX {
+            self.counts.not_recorded(tap, 1);
+            *self.section.dropped.entry(tap).or_default() += 1;
+            return;
+        }
+        self.rotate_if_due(event.captured.len(), world);
+        self.take_names(world);
+        let utc_ns = self.utc(event.ts_ns);
+        self.section
+            .packet(&mut self.chunk.bytes, event, packet, world, utc_ns);
+        *self.in_chunk.entry(tap).or_default() += 1;
+        self.counts.recorded(tap);
+        self.hand_on_full();
+    }
+
+    /// Time has passed; returns what is to be said. `lost`: events lost before
+    /// they came here; `taps`: all that was counted.
+    pub fn tick(&mut self, now_ns: u64, lost: u64, taps: &Taps, world: &World) -> Vec<String> {
+        self.now_ns = self.now_ns.max(now_ns);
+        for (tap, more) in self.counts.take(taps) {
+            *self.section.dropped.entry(tap).or_default() += more;
+        }
+        let mut notices = self.take_reports();
+        if self.now_ns.saturating_sub(self.said_ns) >= RETRY_NS {
+            notices.extend(self.say_not_recorded());
+        }
+        self.lost = lost + self.counts.not_recorded_in_all();
+        if let Some(since_ns) = self.failing_ns {
+            if self.now_ns.saturating_sub(since_ns) >= RETRY_NS {
+                self.begin(Begins::Section, world);
+                self.failing_ns = Some(self.now_ns);
+                self.hand_on();
+            }
+            return notices;
+        }
+        if self.is_behind {
+            if !self.files.as_ref().is_some_and(SessionFiles::has_room) {
+                return notices;
+            }
+            self.is_behind = false;
+            self.begin(Begins::Section, world);
+        }
+        self.rotate_if_due(0, world);
+        self.take_names(world);
+        self.write(&Entry::Tick {
+            now_ns,
+            lost: self.lost,
+        });
+        if self.now_ns.saturating_sub(self.statistics_ns) >= STATISTICS_NS {
+            self.names_changed |= std::mem::take(&mut self.cluster_changed);
+            self.statistics(false, world);
+        }
+        if self.now_ns.saturating_sub(self.clock_ns) >= CLOCK_NS {
+            self.clock();
+        }
+        if self.now_ns.saturating_sub(self.flushed_ns) >= self.options.flush_ns {
+            self.hand_on();
+        }
+        self.send_waiting();
+        notices
+    }
+
+    /// Whether [`Self::tick`] has events to hand on.
+    #[must_use]
+    pub fn is_waiting(&self) -> bool {
+        !self.in_chunk.is_empty() || !self.waiting.is_empty()
+    }
+
+    /// Closes the recording; returns what is to be said.
+    pub fn finish(&mut self, taps: &Taps, duration_ns: u64, world: &World) -> Vec<String> {
+        self.counts.take(taps);
+        let mut notices = self.take_reports();
+        if self.failing_ns.is_some() || self.is_behind {
+            self.begin(Begins::Section, world);
+        }
+        self.names_changed |= self.cluster_changed;
+        self.take_names(world);
+        self.describe(world);
+        self.statistics(true, world);
+        self.clock();
+        self.write(&Entry::End {
+            continues: false,
+            duration_ns,
+        });
+        self.hand_on();
+        notices.extend(self.close());
+        notices
+    }
+}
+
+/// Chunks and sections.
+impl Recorder {
+    fn utc(&self, ts_ns: u64) -> u64 {
+        ts_ns.saturating_add_signed(self.options.info.epoch_ns)
+    }
+
+    fn write(&mut self, entry: &Entry) {
+        block::entry(&mut self.chunk.bytes, entry);
+    }
+
+    /// Begins a section that repeats all that is known.
+    fn begin(&mut self, begins: Begins, world: &World) {
+        let before = std::mem::take(&mut self.section);
+        self.section.dropped = before.dropped;
+        self.chunk.begins = begins;
+        self.options.info.lost = self.lost;
+        let options = &self.options;
+        let out = &mut self.chunk.bytes;
+        Section::header(out, &options.info, &options.kernel, &options.command);
+        self.options.info.section += 1;
+        self.clock();
+        for entry in self.ledger.entries(world, self.now_ns) {
+            self.write(&entry);
+        }
+        self.write(&Entry::Ready);
+        self.names_changed = true;
+        if begins == Begins::File {
+            self.file_bytes = 0;
+            self.file_since_ns = self.now_ns;
+        }
+    }
+
+    /// Begins another file when this one is as long as it may be.
+    fn rotate_if_due(&mut self, captured: usize, world: &World) {
+        let interfaces = self.section.interfaces();
+        let next = self.chunk.bytes.len() + captured + PACKET_BYTES;
+        let bytes = self.file_bytes + next as u64 + interfaces * STATISTICS_BYTES;
+        let is_long = |max: u64| self.now_ns.saturating_sub(self.file_since_ns) >= max;
+        let is_due = self.options.rotate_bytes.is_some_and(|max| bytes > max)
+            || self.options.rotate_ns.is_some_and(is_long);
+        // A file without a packet is not worth another.
+        if is_due && interfaces > 0 {
+            self.rotate(world);
+        }
+    }
+
+    fn rotate(&mut self, world: &World) {
+        self.statistics(false, world);
+        self.counts.close_section();
+        self.write(&Entry::End {
+            continues: true,
+            duration_ns: 0,
+        });
+        self.hand_on();
+        self.begin(Begins::File, world);
+    }
+
+    /// Names may have changed since the last packet.
+    fn take_names(&mut self, world: &World) {
+        if std::mem::take(&mut self.names_changed) {
+            self.section.renew_names(world);
+            let out = &mut self.chunk.bytes;
+            self.section.resolve(out, &self.ledger, world);
+        }
+    }
+
+    /// Describes every interface, also those without a packet.
+    fn describe(&mut self, world: &World) {
+        for number in self.ledger.places() {
+            let out = &mut self.chunk.bytes;
+            self.section.interface(out, number, false, world);
+        }
+    }
+
+    fn statistics(&mut self, is_end: bool, world: &World) {
+        self.statistics_ns = self.now_ns;
+        let changed = self.counts.take_changed();
+        let places = if is_end {
+            self.counts.places()
+        } else {
+            changed
+        };
+        let times = (self.utc(self.file_since_ns), self.utc(self.now_ns));
+        for place in places {
+            let counts = self.counts.since(place, is_end);
+            let out = &mut self.chunk.bytes;
+            self.section.statistics(out, place, &counts, world, times);
+        }
+    }
+
+    fn clock(&mut self) {
+        self.clock_ns = self.now_ns;
+        // A replay's clock is UTC already.
+        if self.options.info.epoch_ns == 0 {
+            return;
+        }
+        // Where a clock cannot be read there is nothing to write down.
+        if let (Ok(monotonic_ns), Ok(utc_ns)) = (monotonic_ns(), utc_ns()) {
+            self.write(&Entry::Clock {
+                monotonic_ns,
+                utc_ns,
+            });
+        }
+    }
+
+    fn hand_on_full(&mut self) {
+        if self.chunk.bytes.len() >= CHUNK_BYTES {
+            self.hand_on();
+        }
+    }
+
+    /// Hands the chunk on, or keeps it until there is room.
+    fn hand_on(&mut self) {
+        self.flushed_ns = self.now_ns;
+        if self.chunk.bytes.is_empty() {
+            return;
+        }
+        let Some(files) = &self.files else {
+            return;
+        };
+        let next = Chunk {
+            bytes: files.buffer(),
+            ..Chunk::default()
+        };
+        let chunk = self.take_chunk(next);
+        self.file_bytes += chunk.bytes.len() as u64;
+        self.waiting_bytes += chunk.bytes.len();
+        self.waiting.push_back(chunk);
+        self.send_waiting();
+        if self.waiting_bytes > 2 * WAITING_MAX {
+            self.break_off();
+            self.is_behind = true;
+        }
+    }
+
+    /// The chunk with its events counted; `next` takes its place.
+    fn take_chunk(&mut self, next: Chunk) -> Chunk {
+        let mut chunk = std::mem::replace(&mut self.chunk, next);
+        for ((interface, direction), events) in self.in_chunk.drain() {
+            chunk.events.add(interface, direction, events);
+        }
+        chunk
+    }
+
+    fn send_waiting(&mut self) {
+        let Some(files) = &self.files else {
+            return;
+        };
+        while let Some(chunk) = self.waiting.pop_front() {
+            let len = chunk.bytes.len();
+            if let Err(chunk) = files.try_send(chunk) {
+                self.waiting.push_front(chunk);
+                return;
+            }
+            self.waiting_bytes -= len;
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! What a recording says was counted: per section, so that each adds up.
+use std::collections::BTreeSet;
+
+use podtrace_ebpf::record::Direction;
+
+use crate::{map::Map, output::TapCount, pipeline::Taps};
+
+type Tap = (u32, Direction);
+
+/// What was counted, and what of it was said in earlier sections.
+#[derive(Default)]
+pub(super) struct Counts {
+    /// All that was counted before the recording, since the session began.
+    taken: Taps,
+    /// Events written, and not, since the session began.
+    written: Map<Tap, TapCount>,
+    /// Said in sections that are whole.
+    said: Taps,
+    /// Taps whose counts have changed since they were last written.
+    changed: Map<u32, ()>,
+    not_recorded: u64,
+}
+
+impl Counts {
+    /// An event was written.
+    pub(super) fn recorded(&mut self, tap: Tap) {
+        self.written.entry(tap).or_default().emitted += 1;
+        self.changed.insert(tap.0, ());
+    }
+
+    /// Events were not written.
+    pub(super) fn not_recorded(&mut self, tap: Tap, events: u64) {
+        self.written.entry(tap).or_default().unrecorded += events;
+        self.changed.insert(tap.0, ());
+        self.not_recorded += events;
+    }
+
+    /// Events that were thought to be written are not.
+    pub(super) fn take_back(&mut self, tap: Tap, events: u64) {
+        let written = self.written.entry(tap).or_default();
+        written.emitted = written.emitted.saturating_sub(events);
+        self.not_recorded(tap, events);
+    }
+
+    /// Events not recorded since the session began.
+    pub(super) fn not_recorded_in_all(&self) -> u64 {
+        self.not_recorded
+    }
+
+    /// Events recorded since the session began.
+    pub(super) fn recorded_in_all(&self) -> u64 {
+        self.written.values().map(|count| count.emitted).sum()
+    }
+
+    /// Takes over what was counted; returns by how much the losses of each tap
+    /// have grown.
+    pub(super) fn take(&mut self, taps: &Taps) -> Vec<(Tap, u64)> {
+        let mut grown = Vec::new();
+        for (tap, count) in taps {
+            let known = self.taken.entry(*tap).or_default();
+            if known == count {
+                continue;
+            }
+            let more = count.lost().saturating_sub(known.lost());
+            if more > 0 {
+                grown.push((*tap, more));
+            }
+            self.changed.insert(tap.0, ());
+            *known = *count;
+        }
+        grown
+    }
+
+    /// The places that changed since the last call.
+    pub(super) fn take_changed(&mut self) -> BTreeSet<u32> {
+        std::mem::take(&mut self.changed).into_keys().collect()
+    }
+
+    /// Every place that has counted anything.
+    pub(super) fn places(&self) -> BTreeSet<u32> {
+        let taps = self.taken.keys().chain(self.written.keys());
+        taps.map(|(place, _)| *place).collect()
+    }
+
+    /// What was counted at a place since the last whole section. At the end it
+    /// is what the kernel has seen; before, events are under way, and what is
+    /// accounted for counts as seen.
+    pub(super) fn since(&self, place: u32, is_end: bool) -> Taps {
+        let taps = Direction::ALL.map(|direction| (place, direction));
+        let counts = taps.into_iter().map(|tap| (tap, self.of(tap, is_end)));
+        counts.collect()
+    }
+
+    fn of(&self, tap: Tap, is_end: bool) -> TapCount {
+        let get = |map: &Taps| map.get(&tap).copied().unwrap_or_default();
+        let (taken, said) = (get(&self.taken), get(&self.said));
+        let written = self.written.get(&tap).copied().unwrap_or_default();
+        let mut count = TapCount {
+            seen: 0,
+            emitted: written.emitted.saturating_sub(said.emitted),
+            filtered: taken.filtered.saturating_sub(said.filtered),
+            lost_ring: taken.lost_ring.saturating_sub(said.lost_ring),
+            undecodable: taken.undecodable.saturating_sub(said.undecodable),
+            unrecorded: (taken.unrecorded.saturating_add(written.unrecorded))
+                .saturating_sub(said.unrecorded),
+        };
+        count.seen = if is_end {
+            taken.seen.saturating_sub(said.seen)
+        } else {
+            count.accounted()
+        };
+        count
+    }
+
+    /// The section is broken off: the next one says it all again.
+    pub(super) fn say_again(&mut self) {
+        self.changed = self.places().into_iter().map(|place| (place, ())).collect();
+    }
+
+    /// The section is whole: what comes next counts from here.
+    pub(super) fn close_section(&mut self) {
+        for place in self.places() {
+            for (tap, count) in self.since(place, false) {
+                self.said.entry(tap).or_default().add(&count);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TAP: Tap = (3, Direction::Egress);
+
+    fn kernel(seen: u64, lost_ring: u64) -> Taps {
+        let count = TapCount {
+            seen,
+            lost_ring,
+            ..TapCount::default()
+        };
+        Taps::from([(TAP, count)])
+    }
+
+    #[test]
+    fn sections_add_up_to_what_the_kernel_has_seen() {
+        let mut counts = Counts::default();
+        counts.take(&kernel(10, 2));
+        for _ in 0..5 {
+            counts.recorded(TAP);
+        }
+        counts.not_recorded(TAP, 1);
+        let first = counts.since(3, false)[&TAP];
+        assert_eq!((first.seen, first.emitted, first.lost()), (8, 5, 3));
+        assert!(first.is_conserved());
+        counts.close_section();
+        assert_eq!(counts.take(&kernel(14, 3)), [(TAP, 1)]);
+        for _ in 0..5 {
+            counts.recorded(TAP);
+        }
+        let last = counts.since(3, true)[&TAP];
+        assert_eq!((last.seen, last.emitted, last.lost()), (6, 5, 1));
+        assert!(last.is_conserved());
+    }
+
+    #[test]
+    fn events_that_did_not_reach_the_disk_are_not_recorded() {
+        let mut counts = Counts::default();
+        counts.recorded(TAP);
+        counts.recorded(TAP);
+        counts.take_back(TAP, 2);
+        let count = counts.since(3, false)[&TAP];
+        assert_eq!((count.emitted, count.unrecorded), (0, 2));
+        assert_eq!(counts.not_recorded_in_all(), 2);
+    }
+}

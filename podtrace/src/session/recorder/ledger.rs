@@ -1,0 +1,262 @@
+//! What a session was told so far: what each section begins with.
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use crate::{
+    identity::{
+        directory::LookTime,
+        kubernetes::{ClusterNode, ClusterPod, ClusterUpdate, Resource},
+        pod::Pod,
+    },
+    news::{Look, News, Origin, split_id},
+    output::Start,
+    probe::ring::NewCgroup,
+    session::format::{Entry, RecordedTopology},
+    world::World,
+};
+
+/// Cgroups in one entry at most, so that it fits a block.
+const CGROUPS_AT_ONCE: usize = 4096;
+
+/// The news that still count.
+#[derive(Default)]
+pub(super) struct Ledger {
+    /// Of several sessions.
+    is_merged: bool,
+    start: Option<Start>,
+    looks: BTreeMap<usize, (Origin, Look)>,
+    /// Interfaces that are there.
+    places: BTreeSet<u32>,
+    /// With whose pods they are and when they were told.
+    pods: BTreeMap<usize, (Origin, Vec<Pod>, u64)>,
+    runtimes: BTreeMap<usize, (Origin, Option<usize>)>,
+    cgroups: HashMap<u64, NewCgroup>,
+    clusters: BTreeMap<usize, Cluster>,
+    changes: BTreeMap<usize, (Origin, u64)>,
+    topology: Option<RecordedTopology>,
+}
+
+/// What the Kubernetes API told one session.
+#[derive(Default)]
+struct Cluster {
+    origin: Origin,
+    pods: BTreeMap<String, ClusterPod>,
+    nodes: BTreeMap<String, ClusterNode>,
+    synced: Vec<Resource>,
+    ts_ns: u64,
+}
+
+impl Ledger {
+    /// `sessions`: how many are merged into the recording.
+    pub(super) fn new(sessions: usize) -> Self {
+        Self {
+            is_merged: sessions > 1,
+            ..Self::default()
+        }
+    }
+
+    /// News with their origin, where it is not clear: among several sessions,
+    /// each has nodes of its own.
+    fn entry(&self, origin: Origin, news: News) -> Entry {
+        if self.is_merged {
+            Entry::NewsOf { origin, news }
+        } else {
+            Entry::News(news)
+        }
+    }
+
+    /// Takes over a piece of news; returns the entry that a recording needs of
+    /// it.
+    pub(super) fn note(&mut self, origin: &Origin, news: &News) -> Entry {
+        match news {
+            News::Start(start) => self.start = Some(start.clone()),
+            News::Place { number, .. } => {
+                self.places.insert(*number);
+            }
+            News::Gone { number } => {
+                self.places.remove(number);
+            }
+            News::Look(look) => return self.look(origin, look),
+            News::Pods {
+                runtime,
+                pods,
+                ts_ns,
+            } => {
+                let told = (origin.clone(), pods.clone(), *ts_ns);
+                self.pods.insert(*runtime, told);
+            }
+            News::Runtime { runtime, node } => {
+                self.runtimes.insert(*runtime, (origin.clone(), *node));
+            }
+            News::Cluster { update, ts_ns } => {
+                let cluster = self.clusters.entry(origin.session).or_default();
+                cluster.origin = origin.clone();
+                cluster.ts_ns = *ts_ns;
+                cluster.note(update);
+            }
+            News::Cgroups { forgets, new } => {
+                if *forgets {
+                    let is_other = |id: &u64| split_id(*id).0 != origin.session;
+                    self.cgroups.retain(|id, _| is_other(id));
+                }
+                let new = new.iter().map(|new| (new.id, new.clone()));
+                self.cgroups.extend(new);
+            }
+            News::Changes { count } => {
+                let told = (origin.clone(), *count);
+                self.changes.insert(origin.session, told);
+            }
+            News::Notice { .. } => {}
+        }
+        self.entry(origin.clone(), news.clone())
+    }
+
+    fn look(&mut self, origin: &Origin, look: &Look) -> Entry {
+        let known = self.looks.get_mut(&origin.session);
+        if let Some((_, known)) = known {
+            let time = std::mem::replace(&mut known.time, look.time);
+            if known == look {
+                let origin = origin.clone();
+                let time = look.time;
+                return Entry::LookAgain { origin, time };
+            }
+            known.time = time;
+        }
+        let told = (origin.clone(), look.clone());
+        self.looks.insert(origin.session, told);
+        self.entry(origin.clone(), News::Look(Box::new(look.clone())))
+    }
+
+    /// The numbers of the interfaces that are there.
+    pub(super) fn places(&self) -> impl Iterator<Item = u32> {
+        self.places.iter().copied()
+    }
+
+    /// Keeps what `podtrace topology` shows.
+    pub(super) fn set_topology(&mut self, topology: RecordedTopology) {
+        self.topology = Some(topology);
+    }
+
+    /// Addresses and names of pods elsewhere, by the Kubernetes API.
+    pub(super) fn cluster_pods(&self) -> impl Iterator<Item = &ClusterPod> {
+        let pods = self
+            .clusters
+            .values()
+            .flat_map(|cluster| cluster.pods.values());
+        pods.filter(|pod| pod.phase_running)
+    }
+
+    /// Everything that a section begins with, in an order in which it can be
+    /// told. `ts_ns`: the time of the last event before it.
+    pub(super) fn entries(&self, world: &World, ts_ns: u64) -> Vec<Entry> {
+        let mut entries = Vec::new();
+        let topology = self.topology.clone().map(Box::new);
+        entries.extend(topology.map(Entry::Topology));
+        for (origin, count) in self.changes.values() {
+            entries.push(self.entry(origin.clone(), News::Changes { count: *count }));
+        }
+        for (origin, look) in self.looks.values() {
+            let look = News::Look(Box::new(backdated(look, world, ts_ns)));
+            entries.push(self.entry(origin.clone(), look));
+        }
+        for number in &self.places {
+            let place = world.places.get(*number).cloned();
+            entries.extend(place.map(|place| {
+                let number = *number;
+                Entry::News(News::Place { number, place })
+            }));
+        }
+        for (runtime, (origin, node)) in &self.runtimes {
+            let (runtime, node) = (*runtime, *node);
+            entries.push(self.entry(origin.clone(), News::Runtime { runtime, node }));
+        }
+        for (runtime, (origin, pods, ts_ns)) in &self.pods {
+            let news = News::Pods {
+                runtime: *runtime,
+                pods: pods.clone(),
+                ts_ns: *ts_ns,
+            };
+            entries.push(self.entry(origin.clone(), news));
+        }
+        for cluster in self.clusters.values() {
+            let news = cluster.news();
+            entries.extend(news.map(|news| self.entry(cluster.origin.clone(), news)));
+        }
+        let mut cgroups: Vec<_> = self.cgroups.values().cloned().collect();
+        cgroups.sort_by_key(|new| (new.ts_ns, new.id));
+        entries.extend(cgroups.chunks(CGROUPS_AT_ONCE).map(|new| {
+            Entry::News(News::Cgroups {
+                forgets: false,
+                new: new.to_vec(),
+            })
+        }));
+        let start = self.start.clone().map(News::Start);
+        entries.extend(start.map(Entry::News));
+        entries
+    }
+}
+
+/// The look as it holds from `ts_ns` on: what it shows was there before.
+fn backdated(look: &Look, world: &World, ts_ns: u64) -> Look {
+    let time = LookTime {
+        ended_ns: look.time.ended_ns.min(ts_ns),
+        began_ns: look.time.began_ns.min(ts_ns),
+        ..look.time
+    };
+    let held = world.directory.held_addresses();
+    let held = held.filter(|(address, holder, _)| look.addresses.contains(&(*address, *holder)));
+    let mut held_since: Vec<_> = held.collect();
+    held_since.sort_by_key(|(address, holder, _)| (*address, holder.node, holder.netns));
+    Look {
+        time,
+        held_since,
+        ..look.clone()
+    }
+}
+
+impl Cluster {
+    fn note(&mut self, update: &ClusterUpdate) {
+        match update {
+            ClusterUpdate::Restart(resource) => {
+                // All that is there is told again.
+                self.synced.retain(|synced| synced != resource);
+                match resource {
+                    Resource::Pods => self.pods.clear(),
+                    Resource::Nodes => self.nodes.clear(),
+                }
+            }
+            ClusterUpdate::Pod(pod) => {
+                self.pods.insert(pod.uid.clone(), pod.clone());
+            }
+            ClusterUpdate::PodGone { uid } => {
+                self.pods.remove(uid);
+            }
+            ClusterUpdate::Node(node) => {
+                self.nodes.insert(node.name.clone(), node.clone());
+            }
+            ClusterUpdate::NodeGone { name } => {
+                self.nodes.remove(name);
+            }
+            ClusterUpdate::Synced(resource) => self.synced.push(*resource),
+            ClusterUpdate::Unavailable { .. } | ClusterUpdate::Available(_) => {}
+        }
+    }
+
+    fn news(&self) -> impl Iterator<Item = News> {
+        let mut updates = Vec::new();
+        let pods = self.pods.values().cloned().map(ClusterUpdate::Pod);
+        let nodes = self.nodes.values().cloned().map(ClusterUpdate::Node);
+        for (resource, told) in [
+            (Resource::Nodes, nodes.collect::<Vec<_>>()),
+            (Resource::Pods, pods.collect()),
+        ] {
+            updates.push(ClusterUpdate::Restart(resource));
+            updates.extend(told);
+            if self.synced.contains(&resource) {
+                updates.push(ClusterUpdate::Synced(resource));
+            }
+        }
+        let ts_ns = self.ts_ns;
+        let updates = updates.into_iter();
+        updates.map(move |update| News::Cluster { update, ts_ns })
+    }
+}

@@ -1,0 +1,305 @@
+//! One section under way: which interfaces and names it has described.
+use std::{collections::BTreeMap, net::IpAddr};
+
+use podtrace_ebpf::record::{CGROUP_NONE, Direction};
+
+use super::ledger::Ledger;
+use crate::{
+    event::Event,
+    identity::{directory::Directory, sockets::SocketOwner},
+    map::Map,
+    node::place::Place,
+    output::{TapCount, sanitize::sanitize},
+    packet::Framing,
+    pipeline::Taps,
+    session::{
+        block::{Block, PacketBlock, encoded_option, halves},
+        format::{
+            BYTE_ORDER, FLAG_INBOUND, FLAG_OUTBOUND, INTERFACE_DESCRIPTION, INTERFACE_STATISTICS,
+            InterfaceCounts, InterfaceInfo, LINKTYPE_ETHERNET, LINKTYPE_RAW, NAME_RESOLUTION,
+            OPT_COMMENT, OPT_END, PacketInfo, SECTION_HEADER, SectionInfo,
+        },
+    },
+    world::World,
+};
+
+/// Comments remembered at most.
+const COMMENTS_MAX: usize = 16_384;
+/// `nrb_record_ipv4` and `nrb_record_ipv6`.
+const RECORD_IPV4: u16 = 1;
+const RECORD_IPV6: u16 = 2;
+
+/// What a section has described so far.
+#[derive(Default)]
+pub(super) struct Section {
+    /// Interface descriptions written.
+    described: u32,
+    /// Their numbers and names, by place and whether it is that of its sockets.
+    interfaces: Map<(u32, bool), (u32, String)>,
+    /// Names written, by address.
+    names: BTreeMap<IpAddr, String>,
+    /// Comments by interface and cgroup, as options.
+    comments: Map<(u32, u64), Vec<u8>>,
+    /// Events lost since the last one written, by tap.
+    pub(super) dropped: Map<(u32, Direction), u64>,
+}
+
+impl Section {
+    /// Writes the section header. `about`: kernel, command line.
+    pub(super) fn header(out: &mut Vec<u8>, info: &SectionInfo, kernel: &str, command: &str) {
+        let mut block = Block::begin(out, SECTION_HEADER);
+        block.u32(BYTE_ORDER).u16(1).u16(0);
+        // The length of a section under way is not known.
+        block.bytes(&[0xff; 8]);
+        let nodes = info.nodes.join(", ");
+        let comment = format!("node {nodes}, by `{command}`");
+        block.option(3, kernel.as_bytes());
+        block.option(
+            4,
+            format!("podtrace {}", env!("CARGO_PKG_VERSION")).as_bytes(),
+        );
+        block.option(OPT_COMMENT, sanitize(&comment).as_bytes());
+        block.seal_json(info);
+    }
+
+    /// How many interfaces it has described.
+    pub(super) fn interfaces(&self) -> u64 {
+        self.described.into()
+    }
+
+    /// Names may have changed: those of interfaces are described anew when
+    /// they differ.
+    pub(super) fn renew_names(&mut self, world: &World) {
+        self.comments.clear();
+        self.interfaces.retain(|(number, _), (_, name)| {
+            let place = world.places.get(*number);
+            place.is_some_and(|place| *name == interface_name(place, &world.directory))
+        });
+    }
+
+    /// Writes the names of addresses that are new.
+    pub(super) fn resolve(&mut self, out: &mut Vec<u8>, ledger: &Ledger, world: &World) {
+        let mut records = Vec::new();
+        let held = world.directory.held_addresses();
+        let held = held.filter(|(address, ..)| !address.is_loopback());
+        let local = held.filter_map(|(address, holder, _)| {
+            let name = match holder.netns {
+                Some(netns) => dotted(&world.directory.known_pod(netns)?),
+                None => world.node_name(holder.node)?.to_string(),
+            };
+            Some((address, name))
+        });
+        let elsewhere = ledger.cluster_pods().flat_map(|pod| {
+            let name = sanitize(&format!("{}.{}", pod.name, pod.namespace));
+            pod.addresses
+                .iter()
+                .map(move |address| (*address, name.clone()))
+        });
+        for (address, name) in elsewhere.chain(local) {
+            if self.names.get(&address) != Some(&name) {
+                records.push((address, name.clone()));
+                self.names.insert(address, name);
+            }
+        }
+        if records.is_empty() {
+            return;
+        }
+        let mut block = Block::begin(out, NAME_RESOLUTION);
+        for (address, name) in records {
+            let (kind, mut value) = match address {
+                IpAddr::V4(v4) => (RECORD_IPV4, v4.octets().to_vec()),
+                IpAddr::V6(v6) => (RECORD_IPV6, v6.octets().to_vec()),
+            };
+            value.extend_from_slice(name.as_bytes());
+            value.push(0);
+            block.option(kind, &value);
+        }
+        block.u16(OPT_END).u16(0);
+        block.seal_json(&());
+    }
+
+    /// Writes one hop of a packet.
+    pub(super) fn packet(
+        &mut self,
+        out: &mut Vec<u8>,
+        event: &Event,
+        packet: u64,
+        world: &World,
+        utc_ns: u64,
+    ) {
+        let sockets = event.direction == Direction::Socket;
+        let interface = self.interface(out, event.interface, sockets, world);
+        let flags = match event.direction {
+            Direction::Ingress | Direction::Socket => FLAG_INBOUND,
+            Direction::Egress => FLAG_OUTBOUND,
+            Direction::Unknown => 0,
+        };
+        let tap = (event.interface, event.direction);
+        let dropped = if self.dropped.is_empty() {
+            None
+        } else {
+            self.dropped.remove(&tap)
+        };
+        PacketBlock {
+            interface,
+            utc_ns,
+            wire_len: event.wire_len,
+            captured: &event.captured,
+            flags,
+            packet,
+            dropped,
+            comment: comment(&mut self.comments, event, world),
+            info: PacketInfo {
+                cgroup: event.cgroup,
+                gso_segments: event.gso_segments,
+                vlan_tci: event.vlan_tci,
+            },
+        }
+        .write(out);
+    }
+
+    /// The number of the interface's description, which is written if it is
+    /// new or its name is.
+    pub(super) fn interface(
+        &mut self,
+        out: &mut Vec<u8>,
+        number: u32,
+        sockets: bool,
+        world: &World,
+    ) -> u32 {
+        if let Some((index, _)) = self.interfaces.get(&(number, sockets)) {
+            return *index;
+        }
+        let index = self.described;
+        self.described += 1;
+        let Some(place) = world.places.get(number) else {
+            return index;
+        };
+        let mut name = interface_name(place, &world.directory);
+        let known = (index, name.clone());
+        self.interfaces.insert((number, sockets), known);
+        if sockets {
+            name += " (sockets)";
+        }
+        let is_raw = sockets || place.framing == Framing::Ip;
+        let mut block = Block::begin(out, INTERFACE_DESCRIPTION);
+        let link = if is_raw {
+            LINKTYPE_RAW
+        } else {
+            LINKTYPE_ETHERNET
+        };
+        block.u16(link).u16(0).u32(0);
+        block.option(2, name.as_bytes());
+        let owner = place.owner(&world.directory);
+        let description = format!("{} of {owner} on {}", place.name, place.node_name);
+        block.option(3, description.as_bytes());
+        if let Some(mac) = place.mac {
+            block.option(6, &mac.0);
+        }
+        // Resolution of times: 10^-9 seconds.
+        block.option(9, &[9]);
+        block.seal_json(&InterfaceInfo {
+            index,
+            number,
+            sockets,
+            place: place.clone(),
+        });
+        index
+    }
+
+    /// Writes what was counted since the section began at one place.
+    pub(super) fn statistics(
+        &mut self,
+        out: &mut Vec<u8>,
+        number: u32,
+        counts: &Taps,
+        world: &World,
+        times: (u64, u64),
+    ) {
+        for sockets in [false, true] {
+            let of_kind: BTreeMap<_, _> = Direction::ALL
+                .into_iter()
+                .filter(|direction| (*direction == Direction::Socket) == sockets)
+                .filter_map(|direction| Some((direction, *counts.get(&(number, direction))?)))
+                .filter(|(_, count)| *count != TapCount::default())
+                .collect();
+            if of_kind.is_empty() || world.places.get(number).is_none() {
+                continue;
+            }
+            let index = self.interface(out, number, sockets, world);
+            let sum = |of: fn(&TapCount) -> u64| of_kind.values().map(of).sum::<u64>();
+            let mut block = Block::begin(out, INTERFACE_STATISTICS);
+            block.u32(index).time(times.1);
+            for (code, ns) in [(2, times.0), (3, times.1)] {
+                let (high, low) = halves(ns);
+                let mut value = [0; 8];
+                value[..4].copy_from_slice(&high.to_le_bytes());
+                value[4..].copy_from_slice(&low.to_le_bytes());
+                block.option(code, &value);
+            }
+            for (code, value) in [
+                (4, sum(|count| count.seen)),
+                (5, sum(TapCount::lost)),
+                (6, sum(|count| count.seen - count.filtered.min(count.seen))),
+                (7, sum(|count| count.lost_ring)),
+                (8, sum(|count| count.emitted)),
+            ] {
+                block.option(code, &value.to_le_bytes());
+            }
+            let counts = of_kind.iter();
+            block.seal_json(&InterfaceCounts {
+                number,
+                counts: counts
+                    .map(|(direction, count)| (direction.as_str().to_owned(), *count))
+                    .collect(),
+            });
+        }
+    }
+}
+
+/// `mypod1.default/eth0` or `worker1/veth12`.
+fn interface_name(place: &Place, directory: &Directory) -> String {
+    let owner = place.owner(directory);
+    let owner = if place.in_pod {
+        dotted(&owner)
+    } else {
+        owner.to_string()
+    };
+    format!("{owner}/{}", place.name)
+}
+
+/// `mypod1.default` of `default/mypod1`; anything else as it is.
+fn dotted(pod: &str) -> String {
+    match pod.split_once('/') {
+        Some((namespace, name)) => format!("{name}.{namespace}"),
+        None => pod.to_owned(),
+    }
+}
+
+/// `default/mypod1[container1]` as far as it is known, as an option; empty
+/// when nothing is.
+fn comment<'a>(
+    comments: &'a mut Map<(u32, u64), Vec<u8>>,
+    event: &Event,
+    world: &World,
+) -> &'a [u8] {
+    if comments.len() > COMMENTS_MAX {
+        comments.clear();
+    }
+    comments
+        .entry((event.interface, event.cgroup))
+        .or_insert_with(|| match owner(event, world) {
+            Some(owner) => encoded_option(OPT_COMMENT, owner.as_bytes()),
+            None => Vec::new(),
+        })
+}
+
+fn owner(event: &Event, world: &World) -> Option<String> {
+    if event.cgroup != CGROUP_NONE
+        && let SocketOwner::Container(name) = world.directory.socket_owner(event.cgroup)
+    {
+        return Some(format!("{}[{}]", name.pod.full, name.name));
+    }
+    let place = world.places.get(event.interface)?;
+    place.pod(&world.directory).map(|pod| pod.to_string())
+}

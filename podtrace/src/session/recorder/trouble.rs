@@ -1,0 +1,149 @@
+//! What happens to the files of a recording, and what becomes of its events.
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
+
+use super::{PATIENCE, Recorder};
+use crate::{
+    output::sanitize::sanitize,
+    session::files::{Chunk, EventCounts, Report, SessionFiles},
+};
+
+/// Pause between two looks at the queue at the end.
+const ROOM_PAUSE: Duration = Duration::from_millis(2);
+
+impl Recorder {
+    /// Events that were not recorded so far.
+    #[must_use]
+    pub fn not_recorded(&self) -> u64 {
+        self.counts.not_recorded_in_all()
+    }
+
+    /// Takes over what happened to the files; returns what is to be said.
+    pub(super) fn take_reports(&mut self) -> Vec<String> {
+        let reports = self
+            .files
+            .as_ref()
+            .map_or_else(Vec::new, |files| files.reports());
+        self.take_all(reports)
+    }
+
+    fn take_all(&mut self, reports: Vec<Report>) -> Vec<String> {
+        let mut notices = Vec::new();
+        for report in reports {
+            match report {
+                Report::Opened { .. } | Report::Deleted { .. } => {}
+                Report::NotDeleted(error) => notices.push(format!("recording: {error}")),
+                Report::Failed(error) => {
+                    self.break_off();
+                    self.failing_ns = Some(self.now_ns);
+                    notices.push(format!(
+                        "recording stopped, tracing goes on: {error} (tried again every second)"
+                    ));
+                }
+                Report::Resumed { path } => {
+                    self.failing_ns = None;
+                    self.is_behind = true;
+                    notices.push(format!("recording again: {}", path.display()));
+                }
+                Report::NotWritten(events) => self.take_back(&events),
+            }
+        }
+        for notice in &mut notices {
+            *notice = sanitize(notice);
+        }
+        notices
+    }
+
+    /// Nothing is written until a section begins: what waits is not recorded.
+    pub(super) fn break_off(&mut self) {
+        let mut lost = self.take_chunk(Chunk::default()).events;
+        for chunk in std::mem::take(&mut self.waiting) {
+            lost.add_all(&chunk.events);
+        }
+        self.waiting_bytes = 0;
+        self.take_back(&lost);
+        self.counts.say_again();
+    }
+
+    fn take_back(&mut self, events: &EventCounts) {
+        for (interface, direction, events) in events.iter() {
+            let tap = (interface, direction);
+            self.counts.take_back(tap, events);
+            *self.section.dropped.entry(tap).or_default() += events;
+        }
+    }
+
+    /// Says how many more events were not recorded.
+    pub(super) fn say_not_recorded(&mut self) -> Option<String> {
+        let all = self.counts.not_recorded_in_all();
+        let more = all - self.said_not_recorded;
+        if more > 0 {
+            self.said_not_recorded = all;
+            self.said_ns = self.now_ns;
+        }
+        let reason = if self.failing_ns.is_some() {
+            "the recording has stopped"
+        } else {
+            "the disk is too slow, or was full"
+        };
+        (more > 0).then(|| format!("{more} events not recorded: {reason}"))
+    }
+
+    /// Gives a disk that is behind the time to take what waits.
+    fn wait_for_room(&mut self, deadline: Instant) {
+        loop {
+            self.send_waiting();
+            let is_failing = self.files.as_ref().is_none_or(SessionFiles::is_failing);
+            if self.waiting.is_empty() || is_failing || Instant::now() >= deadline {
+                return;
+            }
+            thread::sleep(ROOM_PAUSE);
+        }
+    }
+
+    /// Writes what is left; returns what is to be said.
+    pub(super) fn close(&mut self) -> Vec<String> {
+        let deadline = Instant::now() + PATIENCE;
+        self.wait_for_room(deadline);
+        let events = self.counts.recorded_in_all();
+        let Some(files) = self.files.take() else {
+            return Vec::new();
+        };
+        let mut waiting = EventCounts::default();
+        for chunk in std::mem::take(&mut self.waiting) {
+            waiting.add_all(&chunk.events);
+        }
+        self.take_back(&waiting);
+        let (reports, closing) =
+            match files.close(deadline.saturating_duration_since(Instant::now())) {
+                Ok(closed) => {
+                    let place = closed
+                        .last
+                        .map_or_else(String::new, |path| format!(": {}", path.display()));
+                    let files = match closed.files {
+                        0 | 1 => String::new(),
+                        many => format!(
+                            " in {many} files ({} of them deleted again)",
+                            closed.deleted
+                        ),
+                    };
+                    let text = format!(
+                        "recorded {events} events, {} bytes{files}{place}",
+                        closed.bytes
+                    );
+                    (closed.reports, text)
+                }
+                Err(error) => {
+                    self.take_back(&error.not_written);
+                    let text = error.to_string();
+                    (error.reports, text)
+                }
+            };
+        let mut notices = self.take_all(reports);
+        notices.extend(self.say_not_recorded());
+        notices.push(sanitize(&closing));
+        notices
+    }
+}
