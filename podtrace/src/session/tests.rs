@@ -1,0 +1,5 @@
+//! Sessions as a whole: what is recorded is what is read.
+mod damage;
+mod fuzz;
+mod round_trip;
+mod sample;
