@@ -1,0 +1,70 @@
+//! Paths as tables: one row per hop, as CSV or as Parquet.
+//!
+//! One schema, [`COLUMNS`], for both formats: names, types, meanings and values
+//! are told there and nowhere else. Names are those of the JSON output, with
+//! `_` for what is nested there. New columns may come, at any position; these
+//! keep their meaning.
+//!
+//! - CSV: a header line, fields quoted as RFC 4180 has it, lines that end with
+//!   LF, empty fields for what has no value. A text that a spreadsheet would
+//!   take for a formula (it starts with `=`, `+`, `-` or `@`) has a `'` before it.
+//! - Parquet: columns with zstd and dictionaries, nulls for what has no value,
+//!   row groups of at most [`ROWS_PER_GROUP`] rows. The file's metadata hold
+//!   `podtrace.schema` ([`SCHEMA_VERSION`]) and `podtrace.version`.
+//!
+//! All texts are safe for a terminal.
+mod column;
+mod columns;
+mod csv;
+mod parquet;
+mod row;
+
+use std::{fmt::Write as _, io};
+
+pub use self::{
+    column::{Column, Kind},
+    columns::COLUMNS,
+    csv::CsvRows,
+    parquet::{ParquetRows, ROWS_PER_GROUP},
+};
+
+/// Changes when a column changes its meaning or goes.
+pub const SCHEMA_VERSION: u32 = 1;
+
+/// Why rows could not be written.
+#[derive(Debug, thiserror::Error)]
+pub enum ExportError {
+    /// The CSV writer failed.
+    #[error("failed to write CSV")]
+    Csv(#[from] ::csv::Error),
+    /// The Parquet writer failed.
+    #[error("failed to write Parquet")]
+    Parquet(#[from] ::parquet::errors::ParquetError),
+    /// The file could not be written.
+    #[error("failed to write")]
+    Io(#[from] io::Error),
+}
+
+/// The schema as a Markdown table.
+#[must_use]
+pub fn schema_text() -> String {
+    let mut out = String::from("| column | type | | meaning |\n|---|---|---|---|\n");
+    for column in COLUMNS {
+        let presence = match (column.csv_only, column.required) {
+            (true, _) => "CSV only",
+            (false, true) => "always",
+            (false, false) => "",
+        };
+        let kind = column.kind().as_str();
+        // Writing to a String cannot fail.
+        let _ = writeln!(
+            out,
+            "| {} | {kind} | {presence} | {} |",
+            column.name, column.doc
+        );
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,359 @@
+use std::net::IpAddr;
+
+use ::parquet::{
+    file::reader::{FileReader, SerializedFileReader},
+    record::Field,
+    schema::printer::print_schema,
+};
+use bytes::Bytes;
+
+use super::*;
+use crate::{
+    packet::{Transport, Tunnel},
+    path::{
+        Outcome, Path, RoundTrip,
+        builder::{
+            World,
+            tests::{path, world},
+        },
+    },
+};
+
+const EPOCH_NS: i128 = 1_700_000_000_000_000_000;
+
+fn csv(paths: &[Path], world: &World) -> Vec<u8> {
+    let mut rows = CsvRows::new(Vec::new(), EPOCH_NS).unwrap();
+    for path in paths {
+        rows.write(path, world).unwrap();
+    }
+    rows.finish().unwrap()
+}
+
+fn parquet(paths: &[Path], world: &World, per_group: usize) -> SerializedFileReader<Bytes> {
+    let mut rows = ParquetRows::with_groups_of(per_group, Vec::new(), EPOCH_NS).unwrap();
+    for path in paths {
+        rows.write(path, world).unwrap();
+    }
+    SerializedFileReader::new(Bytes::from(rows.finish().unwrap())).unwrap()
+}
+
+/// The fields of a CSV file by row and name; empty ones are `None`.
+fn csv_fields(file: &[u8]) -> Vec<Vec<(String, Option<String>)>> {
+    let mut reader = ::csv::Reader::from_reader(file);
+    let names: Vec<String> = reader.headers().unwrap().iter().map(Into::into).collect();
+    let row = |record: ::csv::StringRecord| {
+        let values = record
+            .iter()
+            .map(|field| (!field.is_empty()).then(|| field.to_string()));
+        names
+            .iter()
+            .cloned()
+            .zip(values.collect::<Vec<_>>())
+            .collect()
+    };
+    reader
+        .records()
+        .map(|record| row(record.unwrap()))
+        .collect()
+}
+
+/// The same of a Parquet file.
+fn parquet_fields(file: &SerializedFileReader<Bytes>) -> Vec<Vec<(String, Option<String>)>> {
+    let text = |field: &Field| match field {
+        Field::Null => None,
+        Field::Str(text) => Some(text.clone()),
+        Field::Long(number) => Some(number.to_string()),
+        Field::Int(number) => Some(number.to_string()),
+        Field::Bool(flag) => Some(flag.to_string()),
+        other => panic!("unexpected {other:?}"),
+    };
+    let rows = file.get_row_iter(None).unwrap();
+    rows.map(|row| {
+        let row = row.unwrap();
+        let fields = row.get_column_iter();
+        fields
+            .map(|(name, field)| (name.clone(), text(field)))
+            .collect()
+    })
+    .collect()
+}
+
+/// Packets that have between them a value in every column but the VLAN's.
+fn all_kinds() -> Vec<Path> {
+    let vtep: IpAddr = "192.168.77.12".parse().unwrap();
+    let mut echo = path(2);
+    echo.packet.transport = Transport::Echo {
+        reply: true,
+        id: 23,
+        sequence: 1,
+    };
+    echo.round_trip = Some(RoundTrip {
+        at: vec![(0, 64_200)],
+    });
+    let mut tcp = path(3);
+    tcp.packet.transport = Transport::Tcp {
+        source: 40_000,
+        destination: 80,
+        sequence: u32::MAX,
+        acknowledgment: 7,
+        flags: 0x12,
+        payload: 100,
+    };
+    tcp.hops[1].tunnel = Some(Tunnel {
+        source: "192.168.77.11".parse().unwrap(),
+        destination: vtep,
+        vni: 1,
+    });
+    tcp.outcome = Outcome::LeftForVtep(vtep);
+    tcp.ambiguous = true;
+    vec![path(1), echo, tcp]
+}
+
+#[test]
+fn both_formats_have_the_same_rows() {
+    let (world, paths) = (world(), all_kinds());
+    let mut from_csv = csv_fields(&csv(&paths, &world));
+    for row in &mut from_csv {
+        row.retain(|(name, _)| name != "time");
+    }
+    assert_eq!(from_csv.len(), 15);
+    for per_group in [1, 4, 15, 100] {
+        let file = parquet(&paths, &world, per_group);
+        assert_eq!(file.num_row_groups(), 15_usize.div_ceil(per_group));
+        assert_eq!(parquet_fields(&file), from_csv, "{per_group} rows a group");
+    }
+}
+
+#[test]
+fn row_is_as_documented() {
+    let (world, paths) = (world(), all_kinds());
+    let rows = csv_fields(&csv(&paths, &world));
+    // The second hop of the TCP segment.
+    let shown: Vec<_> = rows[11]
+        .iter()
+        .map(|(name, value)| format!("{name}: {}", value.as_deref().unwrap_or("-")))
+        .collect();
+    insta::assert_snapshot!(shown.join("\n"), @r"
+    packet: 3
+    time: 2023-11-14T22:13:20.000002000Z
+    time_ns: 1700000000000002000
+    hop: 2
+    hops: 5
+    delta_ns: 1000
+    node: worker1
+    pod: -
+    interface: veth1
+    ifindex: 2
+    direction: ingress
+    role: veth
+    socket_owner: -
+    socket_pod: -
+    socket_container: -
+    socket_cgroup: -
+    bytes: 46
+    ttl: 64
+    tunnel_vni: 1
+    tunnel_source: 192.168.77.11
+    tunnel_destination: 192.168.77.12
+    vlan: -
+    what: TCP 40000 > 80 [SYN ACK] seq 4294967295 ack 7 len 100
+    protocol: udp
+    ip_protocol: 17
+    source: 10.244.1.2
+    source_port: 40000
+    destination: 10.244.1.3
+    destination_port: 80
+    payload_bytes: 100
+    tcp_flags: SYN ACK
+    tcp_sequence: 4294967295
+    tcp_acknowledgment: 7
+    icmp_type: -
+    icmp_code: -
+    icmp_id: -
+    icmp_sequence: -
+    source_pod: default/mypod1
+    source_container: container1
+    source_node: -
+    source_on: -
+    sender_owner: container
+    sender_pod: default/mypod1
+    sender_container: container1
+    sender_cgroup: -
+    destination_pod: default/mypod2
+    destination_container: container2
+    destination_node: -
+    destination_on: -
+    outcome: left_for_vtep
+    vtep: 192.168.77.12
+    ambiguous: true
+    incomplete: false
+    duration_ns: 4000
+    rtt_ns: -
+    ");
+}
+
+#[test]
+fn schema_is_as_documented() {
+    insta::assert_snapshot!(schema_text(), @r"
+    | column | type | | meaning |
+    |---|---|---|---|
+    | packet | int64 | always | number of the packet in this session, from 1 |
+    | time | text | CSV only | when the hop saw it, as ISO 8601 in UTC |
+    | time_ns | timestamp (ns, UTC) | always | when the hop saw it, nanoseconds since 1970 (UTC) |
+    | hop | int32 | always | number of the hop on the packet's path, from 1 |
+    | hops | int32 | always | how many hops the path has |
+    | delta_ns | int64 | always | nanoseconds since the first hop |
+    | node | text | always | node of the hop |
+    | pod | text |  | pod of the hop, `namespace/name`; none on the node itself |
+    | interface | text | always | interface of the hop |
+    | ifindex | int64 | always | its index in its network namespace |
+    | direction | text | always | `ingress`, `egress` or `socket` |
+    | role | text |  | what the interface is: `pod`, `loopback`, `veth`, `bridge`, `vxlan`, `uplink`, `other` |
+    | socket_owner | text |  | whose socket it is at the hop: `container`, `kernel`, `process`, `root`, `none`, `unknown` |
+    | socket_pod | text |  | pod of that container |
+    | socket_container | text |  | name of that container, or its id |
+    | socket_cgroup | text |  | cgroup of that process |
+    | bytes | int64 | always | length of the frame at the hop |
+    | ttl | int32 |  | TTL or hop limit at the hop |
+    | tunnel_vni | int64 |  | VXLAN network identifier, where it is in a tunnel |
+    | tunnel_source | text |  | outer source address |
+    | tunnel_destination | text |  | outer destination address |
+    | vlan | int32 |  | VLAN id at the first hop |
+    | what | text | always | the packet in words |
+    | protocol | text | always | `icmp` (ICMPv6 too), `tcp`, `udp`, `arp` or `other` |
+    | ip_protocol | int32 |  | protocol number of an IP packet |
+    | source | text |  | source address |
+    | source_port | int32 |  | source port of TCP or UDP |
+    | destination | text |  | destination address |
+    | destination_port | int32 |  | destination port of TCP or UDP |
+    | payload_bytes | int64 |  | length of the TCP or UDP payload |
+    | tcp_flags | text |  | names of the set flags, with spaces between |
+    | tcp_sequence | int64 |  | sequence number |
+    | tcp_acknowledgment | int64 |  | acknowledgment number |
+    | icmp_type | int32 |  | type of an ICMP or ICMPv6 message |
+    | icmp_code | int32 |  | its code |
+    | icmp_id | int32 |  | identifier of an echo message |
+    | icmp_sequence | int32 |  | number of an echo message |
+    | source_pod | text |  | pod that sends, `namespace/name` |
+    | source_container | text |  | container that sends |
+    | source_node | text |  | node that sends |
+    | source_on | text |  | node that the sender is on, when its pod is not known |
+    | sender_owner | text |  | whose socket sends, as `socket_owner` |
+    | sender_pod | text |  | pod of that container |
+    | sender_container | text |  | name of that container, or its id |
+    | sender_cgroup | text |  | cgroup of that process |
+    | destination_pod | text |  | pod that it is for |
+    | destination_container | text |  | container that it is for |
+    | destination_node | text |  | node that it is for |
+    | destination_on | text |  | node that the receiver is on, when its pod is not known |
+    | outcome | text | always | how the path ended |
+    | vtep | text |  | address of the node that it left for in a tunnel |
+    | ambiguous | boolean | always | whether equal packets were under way at once: a hop may belong to another |
+    | incomplete | boolean | always | whether hops may be missing |
+    | duration_ns | int64 | always | nanoseconds from the first hop to the last |
+    | rtt_ns | int64 |  | of an echo reply: nanoseconds since the request, at the first place that saw both |
+    ");
+}
+
+#[test]
+fn parquet_has_logical_types_and_metadata() {
+    let file = parquet(&[path(1)], &world(), 100);
+    let metadata = file.metadata().file_metadata();
+    let mut schema = Vec::new();
+    print_schema(&mut schema, metadata.schema());
+    let schema = String::from_utf8(schema).unwrap();
+    for line in [
+        "REQUIRED INT64 packet;",
+        "REQUIRED INT64 time_ns (TIMESTAMP(NANOS,true));",
+        "REQUIRED INT32 hop;",
+        "OPTIONAL BYTE_ARRAY pod (STRING);",
+        "REQUIRED BOOLEAN ambiguous;",
+    ] {
+        assert!(schema.contains(line), "{line} in {schema}");
+    }
+    let keys = metadata.key_value_metadata().unwrap();
+    let keys: Vec<_> = keys
+        .iter()
+        .map(|pair| (pair.key.as_str(), pair.value.as_deref()))
+        .collect();
+    let expected = [
+        ("podtrace.schema", Some("1")),
+        ("podtrace.version", Some(env!("CARGO_PKG_VERSION"))),
+    ];
+    assert_eq!(keys, expected);
+}
+
+#[test]
+fn no_rows_are_a_whole_file_too() {
+    let world = world();
+    let file = parquet(&[], &world, 100);
+    assert_eq!((file.num_row_groups(), parquet_fields(&file).len()), (0, 0));
+    let header = csv(&[], &world);
+    assert_eq!(header.iter().filter(|byte| **byte == b'\n').count(), 1);
+}
+
+#[test]
+fn hostile_names_are_only_text() {
+    let mut world = world();
+    let names = [
+        "=cmd|'/c calc'!A1",
+        "a\"b,c\nd\re",
+        "\u{1b}[31m\u{202e}x",
+        "@x",
+        "ü,\"",
+    ];
+    for (number, name) in (0..).zip(names) {
+        let mut place = world.places.get(number).unwrap().clone();
+        place.name = name.into();
+        world.places.set(number, place);
+    }
+    let mut path = path(1);
+    for (number, hop) in (0..).zip(&mut path.hops) {
+        hop.interface = number;
+    }
+    let interfaces = |rows: Vec<Vec<(String, Option<String>)>>| -> Vec<String> {
+        let fields = rows.into_iter().flatten();
+        let interfaces = fields.filter(|(name, _)| name == "interface");
+        interfaces.filter_map(|(_, value)| value).collect()
+    };
+    let paths = [path];
+    let in_csv = interfaces(csv_fields(&csv(&paths, &world)));
+    let in_parquet = interfaces(parquet_fields(&parquet(&paths, &world, 100)));
+    let safe = [
+        "=cmd|'/c calc'!A1",
+        "a\"b,c\u{fffd}d\u{fffd}e",
+        "\u{fffd}[31m\u{fffd}x",
+        "@x",
+        "ü,\"",
+    ];
+    assert_eq!(in_parquet, safe);
+    let neutral = safe.map(|name| match name.starts_with(['=', '@']) {
+        true => format!("'{name}"),
+        false => name.to_string(),
+    });
+    assert_eq!(in_csv, neutral);
+}
+
+#[test]
+fn writer_that_fails_is_told_of() {
+    struct Full;
+    impl io::Write for Full {
+        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+            Err(io::ErrorKind::StorageFull.into())
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+    let world = world();
+    let mut rows = CsvRows::new(Full, EPOCH_NS).unwrap();
+    let written = rows
+        .write(&path(1), &world)
+        .and_then(|()| rows.finish().map(drop));
+    assert!(written.is_err());
+    let written = ParquetRows::new(Full, EPOCH_NS).and_then(|mut rows| {
+        rows.write(&path(1), &world)?;
+        rows.finish().map(drop)
+    });
+    assert!(written.is_err());
+}
