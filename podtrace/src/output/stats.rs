@@ -1,0 +1,270 @@
+//! The statistics as text: aligned tables.
+mod grid;
+
+use std::fmt::Write as _;
+
+use super::text::{BOLD, CYAN, GREEN, YELLOW, counted, micros};
+use crate::{
+    path::Outcome,
+    stats::{Count, Latency, Pair, PlaceName, Report, Segment, Talker},
+};
+use grid::{Cell, Grid};
+
+/// Rows of the tables that are not bounded by the number of top talkers.
+const ROWS_MAX: usize = 40;
+
+/// Appends the whole report. `color`: ANSI colours.
+pub fn text(out: &mut String, report: &Report, color: bool) {
+    let mut view = View { out, color };
+    view.head(report);
+    view.top("top pairs by packets", &report.top.by_packets, report);
+    view.top("top pairs by bytes", &report.top.by_bytes, report);
+    view.outcomes(report);
+    view.latencies(report);
+    view.segments(report);
+    view.places(report);
+}
+
+struct View<'a> {
+    out: &'a mut String,
+    color: bool,
+}
+
+impl View<'_> {
+    // Writing to a String cannot fail.
+    fn line(&mut self, text: &str) {
+        let _ = writeln!(self.out, "{text}");
+    }
+
+    fn grid(&mut self, title: &str, grid: &Grid, left_out: usize) {
+        if grid.is_empty() {
+            return;
+        }
+        self.line("");
+        let title = match self.color {
+            true => format!("\x1b[{BOLD}m{title}\x1b[0m"),
+            false => title.to_string(),
+        };
+        self.line(&title);
+        grid.render(self.out, self.color);
+        if left_out > 0 {
+            self.line(&format!("  and {left_out} more: see the JSON output"));
+        }
+    }
+
+    fn head(&mut self, report: &Report) {
+        let Count {
+            volume,
+            outcomes,
+            ambiguous,
+            incomplete,
+            retransmitted,
+            ..
+        } = &report.total;
+        let mut line = counted(volume.packets, "packet");
+        let _ = write!(
+            line,
+            ", {} in {:.1} s",
+            bytes(volume.bytes),
+            std::time::Duration::from_nanos(report.duration_ns).as_secs_f64()
+        );
+        for name in Outcome::NAMES {
+            if let Some(count @ 1..) = outcomes.get(name) {
+                let _ = write!(line, " · {count} {}", name.replace('_', " "));
+            }
+        }
+        for (count, what) in [
+            (*ambiguous, "ambiguous"),
+            (*incomplete, "incomplete"),
+            (*retransmitted, "retransmitted"),
+            (report.unreadable, "events with unreadable headers"),
+        ] {
+            if count > 0 {
+                let _ = write!(line, " · {count} {what}");
+            }
+        }
+        self.line(&line);
+        let events = report.events;
+        if events.seen > 0 {
+            let equal = if events.is_conserved() { "=" } else { "≠" };
+            self.line(&format!(
+                "events: {} seen {equal} {} emitted + {} filtered + {} lost",
+                events.seen,
+                events.emitted,
+                events.filtered,
+                events.lost()
+            ));
+        }
+    }
+
+    fn top(&mut self, title: &str, talkers: &[Talker], report: &Report) {
+        let mut grid = Grid::new(&["from", "to", ""], &["packets", "bytes"]);
+        for talker in talkers {
+            grid.row([
+                Cell::name(&talker.from.to_string()),
+                Cell::name(&talker.to.to_string()),
+                Cell::plain(talker.protocol.as_str()),
+                Cell::plain(talker.volume.packets),
+                Cell::plain(bytes(talker.volume.bytes)),
+            ]);
+        }
+        self.grid(title, &grid, report.pairs.len() - talkers.len());
+    }
+
+    fn outcomes(&mut self, report: &Report) {
+        let mut grid = Grid::new(
+            &["from", "to", ""],
+            &[
+                "delivered",
+                "left",
+                "not seen further",
+                "events lost",
+                "given up",
+                "under way",
+                "ambiguous",
+                "incomplete",
+                "retransmitted",
+            ],
+        );
+        let top = report.top.by_packets.len();
+        for pair in report.pairs.iter().take(top) {
+            grid.row(ends(pair).into_iter().chain(fates(&pair.count)));
+        }
+        if let Some(others) = &report.other_pairs {
+            let names = ["others", "others", ""].map(Cell::plain);
+            grid.row(names.into_iter().chain(fates(others)));
+        }
+        self.grid("what became of them", &grid, report.pairs.len() - top);
+    }
+
+    fn latencies(&mut self, report: &Report) {
+        let mut grid = Grid::new(&["from", "to", "", ""], &LATENCY);
+        let top = report.top.by_packets.len();
+        for pair in report.pairs.iter().take(top) {
+            let Count { way, rtt, .. } = &pair.count;
+            for (what, latency) in [("way", way), ("RTT", rtt)] {
+                if let Some(latency) = latency {
+                    let ends = ends(pair).into_iter().chain([Cell::plain(what)]);
+                    let latency = percentiles(latency, pair.count.between_nodes);
+                    grid.row(ends.chain(latency));
+                }
+            }
+        }
+        self.grid("latencies", &grid, 0);
+    }
+
+    fn segments(&mut self, report: &Report) {
+        let mut grid = Grid::new(&["from", "to"], &LATENCY);
+        let segments = report.segments.iter().take(ROWS_MAX);
+        for Segment {
+            from,
+            to,
+            between_nodes,
+            latency,
+        } in segments
+        {
+            let ends = [place(from), place(to)];
+            grid.row(ends.into_iter().chain(percentiles(latency, *between_nodes)));
+        }
+        if let Some(others) = &report.other_segments {
+            let ends = ["others", "others"].map(Cell::plain);
+            grid.row(ends.into_iter().chain(percentiles(others, false)));
+        }
+        let left_out = report.segments.len().saturating_sub(ROWS_MAX);
+        self.grid("from hop to hop", &grid, left_out);
+        if report.unmeasured > 0 {
+            let packets = counted(report.unmeasured, "packet");
+            self.line(&format!("  not measured: {packets} with uncertain hops"));
+        }
+    }
+
+    fn places(&mut self, report: &Report) {
+        let mut grid = Grid::new(&["place"], &["packets", "bytes"]);
+        for count in report.places.iter().take(ROWS_MAX) {
+            grid.row([
+                place(&count.place),
+                Cell::plain(count.volume.packets),
+                Cell::plain(bytes(count.volume.bytes)),
+            ]);
+        }
+        if let Some(others) = &report.other_places {
+            grid.row([
+                Cell::plain("others"),
+                Cell::plain(others.packets),
+                Cell::plain(bytes(others.bytes)),
+            ]);
+        }
+        let left_out = report.places.len().saturating_sub(ROWS_MAX);
+        self.grid("places", &grid, left_out);
+    }
+}
+
+const LATENCY: [&str; 5] = ["count", "p50", "p90", "p99", "max"];
+
+fn ends(pair: &Pair) -> [Cell; 3] {
+    [
+        Cell::name(&pair.from.to_string()),
+        Cell::name(&pair.to.to_string()),
+        Cell::plain(pair.protocol.as_str()),
+    ]
+}
+
+/// How the paths ended, and what is to be known of it.
+fn fates(count: &Count) -> [Cell; 9] {
+    let of = |names: &[&str]| -> u64 {
+        let counts = names.iter().filter_map(|name| count.outcomes.get(name));
+        counts.sum()
+    };
+    [
+        Cell::count(of(&["delivered"]), GREEN),
+        Cell::count(of(&["left_for_vtep", "left_node"]), GREEN),
+        Cell::count(of(&["not_seen_further"]), YELLOW),
+        Cell::count(of(&["events_lost"]), YELLOW),
+        Cell::count(of(&["given_up"]), YELLOW),
+        Cell::plain(of(&["in_flight"])),
+        Cell::plain(count.ambiguous),
+        Cell::plain(count.incomplete),
+        Cell::plain(count.retransmitted),
+    ]
+}
+
+/// `between_nodes`: marked, since the clocks may differ.
+fn percentiles(latency: &Latency, between_nodes: bool) -> [Cell; 5] {
+    let mark = if between_nodes { "~" } else { "" };
+    let time = |ns| {
+        let mut text = mark.to_owned();
+        micros(&mut text, ns);
+        Cell::plain(text)
+    };
+    [
+        Cell::plain(latency.count),
+        time(latency.p50_ns),
+        time(latency.p90_ns),
+        time(latency.p99_ns),
+        time(latency.max_ns),
+    ]
+}
+
+/// `default/mypod1 eth0 egress`
+fn place(place: &PlaceName) -> Cell {
+    let name = format!("{} {}", grid::shorten(place.owner()), place.interface);
+    Cell::painted(format!("{name} {}", place.direction.as_str()), CYAN)
+}
+
+/// `98 B`, `1.2 kB`, `3.4 MB`
+fn bytes(bytes: u64) -> String {
+    const UNITS: [&str; 5] = ["kB", "MB", "GB", "TB", "PB"];
+    if bytes < 1000 {
+        return format!("{bytes} B");
+    }
+    let mut tenths = bytes / 100;
+    let mut unit = 0;
+    while tenths >= 10_000 && unit + 1 < UNITS.len() {
+        tenths /= 1000;
+        unit += 1;
+    }
+    format!("{}.{} {}", tenths / 10, tenths % 10, UNITS[unit])
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,139 @@
+//! Tables with columns as wide as they need to be.
+use std::fmt::{Display, Write as _};
+
+use crate::output::{sanitize::sanitize, text::DIM};
+
+/// Names are shortened to this many characters.
+const NAME_WIDTH: usize = 40;
+
+/// Some columns of text, to the left, then some of numbers, to the right.
+pub(super) struct Grid {
+    titles: Vec<String>,
+    texts: usize,
+    rows: Vec<Vec<Cell>>,
+}
+
+/// One field.
+pub(super) struct Cell {
+    text: String,
+    style: Option<&'static str>,
+}
+
+impl Cell {
+    pub(super) fn plain(text: impl Display) -> Self {
+        Self {
+            text: text.to_string(),
+            style: None,
+        }
+    }
+
+    pub(super) fn painted(text: String, style: &'static str) -> Self {
+        Self {
+            text: sanitize(&text),
+            style: Some(style),
+        }
+    }
+
+    /// A name from outside, of any length.
+    pub(super) fn name(name: &str) -> Self {
+        Self::plain(sanitize(&shorten(name)))
+    }
+
+    /// A number in colour unless it is 0.
+    pub(super) fn count(count: u64, style: &'static str) -> Self {
+        Self {
+            text: count.to_string(),
+            style: (count > 0).then_some(style),
+        }
+    }
+
+    fn width(&self) -> usize {
+        self.text.chars().count()
+    }
+}
+
+/// Leaves out the middle: names that begin alike differ at their end.
+pub(super) fn shorten(name: &str) -> String {
+    let length = name.chars().count();
+    if length <= NAME_WIDTH {
+        return name.to_string();
+    }
+    let head = NAME_WIDTH / 2;
+    let tail = NAME_WIDTH - head - 1;
+    let begin = name.chars().take(head);
+    let end = name.chars().skip(length - tail);
+    begin.chain(['…']).chain(end).collect()
+}
+
+impl Grid {
+    pub(super) fn new(texts: &[&str], numbers: &[&str]) -> Self {
+        let titles = texts.iter().chain(numbers);
+        Self {
+            titles: titles.map(|title| (*title).to_string()).collect(),
+            texts: texts.len(),
+            rows: Vec::new(),
+        }
+    }
+
+    pub(super) fn row(&mut self, cells: impl IntoIterator<Item = Cell>) {
+        self.rows.push(cells.into_iter().collect());
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
+    /// Columns of numbers in which nothing but 0 stands are left out.
+    pub(super) fn render(&self, out: &mut String, color: bool) {
+        let shown: Vec<_> = (0..self.titles.len())
+            .filter(|n| *n < self.texts || self.cells(*n).any(|cell| cell.text != "0"))
+            .map(|n| {
+                let widths = self.cells(n).map(Cell::width);
+                (n, widths.chain([self.titles[n].chars().count()]).max())
+            })
+            .map(|(n, width)| (n, width.unwrap_or(0)))
+            .collect();
+        let titles: Vec<_> = self
+            .titles
+            .iter()
+            .map(|title| Cell {
+                text: title.clone(),
+                style: (!title.is_empty()).then_some(DIM),
+            })
+            .collect();
+        for row in [&titles].into_iter().chain(&self.rows) {
+            for (n, width) in &shown {
+                if let Some(cell) = row.get(*n) {
+                    out.push_str("  ");
+                    self.cell(out, cell, *n, *width, color);
+                }
+            }
+            while out.ends_with(' ') {
+                out.pop();
+            }
+            out.push('\n');
+        }
+    }
+
+    fn cells(&self, column: usize) -> impl Iterator<Item = &Cell> {
+        self.rows.iter().filter_map(move |row| row.get(column))
+    }
+
+    fn cell(&self, out: &mut String, cell: &Cell, column: usize, width: usize, color: bool) {
+        let padding = " ".repeat(width.saturating_sub(cell.width()));
+        let is_text = column < self.texts;
+        if !is_text {
+            out.push_str(&padding);
+        }
+        match cell.style.filter(|_| color) {
+            Some(style) => {
+                // Writing to a String cannot fail.
+                let _ = write!(out, "\x1b[{style}m{}\x1b[0m", cell.text);
+            }
+            None => out.push_str(&cell.text),
+        }
+        if is_text {
+            out.push_str(&padding);
+        }
+    }
+}

@@ -1,0 +1,75 @@
+use super::*;
+use crate::stats::tests::report;
+
+fn view(color: bool) -> String {
+    let mut out = String::new();
+    text(&mut out, &report(), color);
+    out
+}
+
+#[test]
+fn report_is_shown() {
+    insta::assert_snapshot!(view(false), @r"
+    7 packets, 9.2 kB in 1.5 s · 5 delivered · 1 not seen further · 1 events lost · 1 ambiguous · 1 incomplete
+
+    top pairs by packets
+      from            to                    packets   bytes
+      default/mypod1  default/mypod2  udp         6   276 B
+      default/mypod2  10.244.9.9      icmp        1  9.0 kB
+
+    top pairs by bytes
+      from            to                    packets   bytes
+      default/mypod2  10.244.9.9      icmp        1  9.0 kB
+      default/mypod1  default/mypod2  udp         6   276 B
+
+    what became of them
+      from            to                    delivered  not seen further  events lost  ambiguous  incomplete
+      default/mypod1  default/mypod2  udp           4                 1            1          1           1
+      default/mypod2  10.244.9.9      icmp          1                 0            0          0           0
+
+    latencies
+      from            to                         count      p50      p90      p99      max
+      default/mypod1  default/mypod2  udp   way      3   4.0 µs   4.0 µs   4.0 µs   4.0 µs
+      default/mypod2  10.244.9.9      icmp  way      1   4.0 µs   4.0 µs   4.0 µs   4.0 µs
+      default/mypod2  10.244.9.9      icmp  RTT      1  64.2 µs  64.2 µs  64.2 µs  64.2 µs
+
+    from hop to hop
+      from                         to                           count     p50     p90     p99     max
+      default/mypod1 eth0 egress   worker1 veth1 ingress            5  1.0 µs  1.0 µs  1.0 µs  1.0 µs
+      worker1 veth1 ingress        worker1 veth2 egress             4  1.0 µs  1.0 µs  1.0 µs  1.0 µs
+      worker1 veth2 egress         default/mypod2 eth0 ingress      4  1.0 µs  1.0 µs  1.0 µs  1.0 µs
+      default/mypod2 eth0 ingress  default/mypod2 eth0 socket       4  1.0 µs  1.0 µs  1.0 µs  1.0 µs
+      not measured: 2 packets with uncertain hops
+
+    places
+      place                        packets   bytes
+      worker1 veth1 ingress              7  9.2 kB
+      default/mypod1 eth0 egress         7  9.2 kB
+      worker1 veth2 egress               5  9.1 kB
+      default/mypod2 eth0 ingress        5  9.1 kB
+      default/mypod2 eth0 socket         5  9.1 kB
+    ");
+}
+
+#[test]
+fn colours_are_only_there_when_asked_for() {
+    assert!(!view(false).contains('\u{1b}'));
+    assert!(view(true).contains('\u{1b}'));
+}
+
+#[test]
+fn long_names_keep_begin_and_end() {
+    let short = "default/web";
+    assert_eq!(grid::shorten(short), short);
+    let name = format!("default/{}-x7k2p", "é".repeat(60));
+    let shortened = grid::shorten(&name);
+    assert_eq!(shortened.chars().count(), 40);
+    assert!(shortened.starts_with("default/é") && shortened.ends_with("-x7k2p"));
+}
+
+#[test]
+fn bytes_have_units() {
+    let shown = [0, 999, 1000, 1_234_567, 999_999, u64::MAX].map(bytes);
+    let expected = ["0 B", "999 B", "1.0 kB", "1.2 MB", "999.9 kB", "18446.7 PB"];
+    assert_eq!(shown, expected);
+}

@@ -1,0 +1,225 @@
+//! What many paths have in common: who talks with whom, how much, how fast,
+//! and what became of it.
+//!
+//! - **Pairs**: sender and receiver, in this direction, and the protocol.
+//! - **Segments**: from one hop to the next on the same path, as seen: a place
+//!   without a tap is passed over. Only of paths whose hops are certain: no
+//!   path that is incomplete, ambiguous, or whose packet was copied on its way
+//!   (a bridge floods) is measured; those are counted as `unmeasured`.
+//! - **Places**: interface and direction.
+//!
+//! Latencies (way and round trip too) are left out of incomplete and ambiguous
+//! paths. Between two nodes (`between_nodes`) they are as uncertain as the
+//! nodes' clocks are against each other.
+//!
+//! Memory is bounded: 2048 pairs, 2048 segments, 4096 places, 16 384 TCP flows;
+//! what does not fit is added up as one more row, the others. A latency takes
+//! 8 B a value up to 64 values, then up to 16 KiB: at most 96 MiB in all when
+//! every pair has way and round trip, every table is full, and the values
+//! reach from nanoseconds to a minute; a few MiB where latencies stay below a
+//! millisecond and pairs are some hundreds.
+mod ends;
+mod latency;
+mod report;
+mod retransmission;
+mod table;
+#[cfg(test)]
+pub(crate) mod tests;
+
+use podtrace_ebpf::record::Direction;
+
+use crate::{
+    node::place::Role,
+    output::Summary,
+    path::{Outcome, Path, builder::World, ends::ends},
+};
+use ends::PairKey;
+pub use ends::{EndKind, EndName, PlaceName};
+use latency::Latencies;
+pub use report::{Count, Latency, Pair, PlaceCount, Report, Segment, Talker, Top, Volume};
+use retransmission::Retransmitted;
+use table::Table;
+
+/// Pairs of ends with a row of their own, at most.
+const PAIRS_MAX: usize = 2048;
+/// Segments with a row of their own, at most.
+const SEGMENTS_MAX: usize = 2048;
+/// Places with a row of their own, at most.
+const PLACES_MAX: usize = 4096;
+
+/// What the statistics show.
+#[derive(Clone, Copy, Debug)]
+pub struct StatsOptions {
+    /// UTC nanoseconds at CLOCK_MONOTONIC zero.
+    pub epoch_ns: i128,
+    /// How many top talkers.
+    pub top: usize,
+}
+
+/// Statistics of the paths so far.
+pub struct Stats {
+    options: StatsOptions,
+    all: PairCount,
+    pairs: Table<PairKey, PairCount>,
+    segments: Table<SegmentKey, SegmentCount>,
+    places: Table<PlaceName, Volume>,
+    retransmitted: Retransmitted,
+    unmeasured: u64,
+}
+
+/// What is counted of a pair.
+#[derive(Default)]
+struct PairCount {
+    volume: Volume,
+    first_ns: Option<u64>,
+    last_ns: u64,
+    outcomes: [u64; Outcome::NAMES.len()],
+    ambiguous: u64,
+    incomplete: u64,
+    retransmitted: u64,
+    between_nodes: bool,
+    way: Latencies,
+    round_trip: Latencies,
+}
+
+/// A hop and the next one on the same path.
+type SegmentKey = (PlaceName, PlaceName);
+
+#[derive(Default)]
+struct SegmentCount {
+    between_nodes: bool,
+    latencies: Latencies,
+}
+
+/// What one path adds to its pair and to the sum of all.
+struct Addition {
+    bytes: u32,
+    first_ns: u64,
+    outcome: Outcome,
+    ambiguous: bool,
+    incomplete: bool,
+    retransmitted: bool,
+    between_nodes: bool,
+    way_ns: Option<u64>,
+    round_trip_ns: Option<u64>,
+}
+
+impl PairCount {
+    fn add(&mut self, path: &Addition) {
+        self.volume.add(path.bytes);
+        let first_ns = self.first_ns.get_or_insert(path.first_ns);
+        *first_ns = path.first_ns.min(*first_ns);
+        self.last_ns = self.last_ns.max(path.first_ns);
+        self.outcomes[path.outcome.index()] += 1;
+        self.ambiguous += u64::from(path.ambiguous);
+        self.incomplete += u64::from(path.incomplete);
+        self.retransmitted += u64::from(path.retransmitted);
+        self.between_nodes |= path.between_nodes;
+        self.way.extend(path.way_ns);
+        self.round_trip.extend(path.round_trip_ns);
+    }
+}
+
+impl Stats {
+    /// Nothing counted yet.
+    #[must_use]
+    pub fn new(options: StatsOptions) -> Self {
+        Self {
+            options,
+            all: PairCount::default(),
+            pairs: Table::new(PAIRS_MAX),
+            segments: Table::new(SEGMENTS_MAX),
+            places: Table::new(PLACES_MAX),
+            retransmitted: Retransmitted::default(),
+            unmeasured: 0,
+        }
+    }
+
+    /// Counts a path that has ended.
+    pub fn add(&mut self, path: &Path, world: &World) {
+        let Some(first) = path.hops.first() else {
+            return;
+        };
+        let is_certain = !path.incomplete && !path.ambiguous;
+        let is_delivered = path.outcome == Outcome::Delivered && path.hops.len() > 1;
+        let addition = Addition {
+            bytes: first.wire_len,
+            first_ns: first.ts_ns,
+            outcome: path.outcome,
+            ambiguous: path.ambiguous,
+            incomplete: path.incomplete,
+            retransmitted: self.retransmitted.is_repeated(&path.packet),
+            between_nodes: crosses_nodes(path, world),
+            way_ns: (is_certain && is_delivered).then(|| path.duration_ns()),
+            round_trip_ns: path
+                .round_trip
+                .as_ref()
+                .filter(|_| is_certain)
+                .map(|trip| trip.total_ns()),
+        };
+        let (from, to) = ends(path, world);
+        let key = PairKey {
+            from: EndName::of(&from, path.packet.link.map(|link| link.source)),
+            to: EndName::of(&to, path.packet.link.map(|link| link.destination)),
+            protocol: path.packet.protocol(),
+        };
+        self.all.add(&addition);
+        self.pairs.row(key).add(&addition);
+        self.add_hops(path, is_certain, world);
+    }
+
+    fn add_hops(&mut self, path: &Path, is_certain: bool, world: &World) {
+        let places: Vec<_> = path
+            .hops
+            .iter()
+            .map(|hop| PlaceName::of(hop, world))
+            .collect();
+        let is_measured = is_certain && !is_copied(path, world);
+        self.unmeasured += u64::from(!is_measured);
+        if is_measured {
+            for (hops, names) in path.hops.windows(2).zip(places.windows(2)) {
+                let ([here, next], [from, to]) = (hops, names) else {
+                    continue;
+                };
+                // The copies for several sockets do not come from each other.
+                if here.direction == Direction::Socket {
+                    continue;
+                }
+                let segment = self.segments.row((from.clone(), to.clone()));
+                segment.between_nodes |= from.node != to.node;
+                let ns = next.ts_ns.saturating_sub(here.ts_ns);
+                segment.latencies.extend(Some(ns));
+            }
+        }
+        for (hop, name) in path.hops.iter().zip(places) {
+            self.places.row(name).add(hop.wire_len);
+        }
+    }
+
+    /// What there is to tell, at the end of the session.
+    #[must_use]
+    pub fn finish(self, summary: &Summary) -> Report {
+        report::report(self, summary)
+    }
+}
+
+fn crosses_nodes(path: &Path, world: &World) -> bool {
+    let node = |hop: &crate::path::Hop| world.places.get(hop.interface).map(|place| place.node);
+    path.hops
+        .windows(2)
+        .any(|hops| matches!(hops, [here, next] if node(here) != node(next)))
+}
+
+/// Whether the packet went more than one way: then the next hop in time need
+/// not be the next on the way.
+fn is_copied(path: &Path, world: &World) -> bool {
+    let ways = |role: Role, direction: Direction| {
+        path.hops
+            .iter()
+            .filter(|hop| hop.direction == direction)
+            .filter_map(|hop| world.places.get(hop.interface))
+            .filter(|place| place.role == role)
+            .count()
+    };
+    ways(Role::Veth, Direction::Egress) > 1 || ways(Role::Pod, Direction::Ingress) > 1
+}

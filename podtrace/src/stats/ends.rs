@@ -1,0 +1,153 @@
+//! What pairs and segments are told apart by: names, as the text view has them.
+use std::{
+    fmt::{self, Display},
+    net::IpAddr,
+    sync::Arc,
+};
+
+use podtrace_ebpf::record::Direction;
+use serde::{Serialize, Serializer};
+
+use crate::{
+    packet::{Mac, Protocol},
+    path::{
+        Hop,
+        builder::World,
+        ends::{End, Who},
+    },
+};
+
+/// Two ends and what they talk.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct PairKey {
+    pub(super) from: EndName,
+    pub(super) to: EndName,
+    pub(super) protocol: Protocol,
+}
+
+/// One end of a packet's way, by the best name there is.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum EndName {
+    /// A pod, by `namespace/pod`.
+    Pod(Arc<str>),
+    /// A node.
+    Node(Arc<str>),
+    /// An address of some pod on a node.
+    On(IpAddr, Arc<str>),
+    /// An address that nobody is known to have.
+    Address(IpAddr),
+    /// A packet that is not of IP and no ARP.
+    Mac(Mac),
+    /// Nothing is known.
+    Unknown,
+}
+
+/// What an [`EndName`] is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EndKind {
+    /// A pod.
+    Pod,
+    /// A node.
+    Node,
+    /// An IP address.
+    Address,
+    /// A MAC address.
+    Mac,
+    /// Nothing is known.
+    Unknown,
+}
+
+impl EndName {
+    pub(super) fn of(end: &End, mac: Option<Mac>) -> Self {
+        match (&end.who, end.address) {
+            (Who::Pod(pod), _) => Self::Pod(Arc::clone(pod)),
+            (Who::Node(node), _) => Self::Node(Arc::clone(node)),
+            (Who::On(node), Some(address)) => Self::On(address, Arc::clone(node)),
+            (_, Some(address)) => Self::Address(address),
+            (_, None) => mac.map_or(Self::Unknown, Self::Mac),
+        }
+    }
+
+    /// What it is.
+    #[must_use]
+    pub fn kind(&self) -> EndKind {
+        match self {
+            Self::Pod(_) => EndKind::Pod,
+            Self::Node(_) => EndKind::Node,
+            Self::On(..) | Self::Address(_) => EndKind::Address,
+            Self::Mac(_) => EndKind::Mac,
+            Self::Unknown => EndKind::Unknown,
+        }
+    }
+}
+
+impl Display for EndName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Pod(name) | Self::Node(name) => f.write_str(name),
+            Self::On(address, node) => write!(f, "{address} on {node}"),
+            Self::Address(address) => address.fmt(f),
+            Self::Mac(mac) => mac.fmt(f),
+            Self::Unknown => f.write_str("unknown"),
+        }
+    }
+}
+
+impl Serialize for EndName {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        struct Named {
+            kind: EndKind,
+            name: String,
+        }
+        let named = Named {
+            kind: self.kind(),
+            name: self.to_string(),
+        };
+        named.serialize(serializer)
+    }
+}
+
+/// Where a tap is, by names: an interface that comes again under the same name
+/// is the same place.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+pub struct PlaceName {
+    /// The node.
+    pub node: Arc<str>,
+    /// The pod; none on the node itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pod: Option<Arc<str>>,
+    /// The interface.
+    pub interface: Arc<str>,
+    /// `ingress`, `egress` or `socket`.
+    #[serde(serialize_with = "direction")]
+    pub direction: Direction,
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "the signature serde asks for"
+)]
+fn direction<S: Serializer>(direction: &Direction, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(direction.as_str())
+}
+
+impl PlaceName {
+    pub(super) fn of(hop: &Hop, world: &World) -> Self {
+        let place = world.places.get(hop.interface);
+        let unknown = || Arc::from("");
+        Self {
+            node: place.map_or_else(unknown, |place| Arc::clone(&place.node_name)),
+            pod: place.and_then(|place| place.pod(&world.directory)),
+            interface: place.map_or_else(unknown, |place| Arc::clone(&place.name)),
+            direction: hop.direction,
+        }
+    }
+
+    /// The pod or node it is in.
+    #[must_use]
+    pub fn owner(&self) -> &str {
+        self.pod.as_ref().unwrap_or(&self.node)
+    }
+}

@@ -1,0 +1,169 @@
+//! Latencies of one kind, in bounded memory.
+use hdrhistogram::Histogram;
+
+use super::Latency;
+
+/// Up to so many values are kept as they are.
+const EXACT_MAX: usize = 64;
+/// Longer ones are kept as this long, in nanoseconds; the maximum is exact.
+const LONGEST_NS: u64 = 100_000_000_000;
+/// Significant digits beyond [`EXACT_MAX`] values.
+const DIGITS: u8 = 2;
+
+/// Values in nanoseconds.
+#[derive(Default)]
+pub(super) struct Latencies {
+    count: u64,
+    max_ns: u64,
+    values: Values,
+}
+
+enum Values {
+    Exact(Vec<u64>),
+    /// As large as its largest value needs.
+    Many(Box<Histogram<u32>>),
+}
+
+impl Default for Values {
+    fn default() -> Self {
+        Self::Exact(Vec::new())
+    }
+}
+
+impl Extend<u64> for Latencies {
+    fn extend<I: IntoIterator<Item = u64>>(&mut self, values: I) {
+        for ns in values {
+            self.count += 1;
+            self.max_ns = self.max_ns.max(ns);
+            self.values.add(ns);
+        }
+    }
+}
+
+impl Values {
+    fn add(&mut self, ns: u64) {
+        let ns = ns.min(LONGEST_NS);
+        match self {
+            Self::Exact(values) if values.len() < EXACT_MAX => values.push(ns),
+            Self::Exact(values) => {
+                let longest = values.iter().fold(ns, |longest, ns| longest.max(*ns));
+                if let Some(mut histogram) = histogram_to(longest) {
+                    for ns in values.iter().chain([&ns]) {
+                        histogram.saturating_record(*ns);
+                    }
+                    *self = Self::Many(histogram);
+                }
+            }
+            Self::Many(histogram) => {
+                if ns > histogram.high() {
+                    grow(histogram, ns);
+                }
+                histogram.saturating_record(ns);
+            }
+        }
+    }
+}
+
+/// Not one that grows by itself: that may take twice the memory.
+fn grow(histogram: &mut Box<Histogram<u32>>, longest: u64) {
+    if let Some(mut larger) = histogram_to(longest)
+        && larger.add(&**histogram).is_ok()
+    {
+        *histogram = larger;
+    }
+}
+
+/// Has room for values up to `longest`, and none for much more. None never
+/// happens: the bounds are in order and there are so many digits.
+fn histogram_to(longest: u64) -> Option<Box<Histogram<u32>>> {
+    let high = longest.max(2).next_power_of_two();
+    Histogram::new_with_bounds(1, high, DIGITS)
+        .ok()
+        .map(Box::new)
+}
+
+impl Latencies {
+    /// None when there is no value.
+    pub(super) fn finish(self) -> Option<Latency> {
+        let Self {
+            count,
+            max_ns,
+            values,
+        } = self;
+        let [p50_ns, p90_ns, p99_ns] = match values {
+            Values::Exact(mut values) => {
+                values.sort_unstable();
+                [50, 90, 99].map(|percent| nearest_rank(&values, percent))
+            }
+            Values::Many(histogram) => [0.5, 0.9, 0.99]
+                .map(|quantile| Some(histogram.value_at_quantile(quantile).min(max_ns))),
+        };
+        Some(Latency {
+            count,
+            p50_ns: p50_ns?,
+            p90_ns: p90_ns?,
+            p99_ns: p99_ns?,
+            max_ns,
+        })
+    }
+}
+
+/// The smallest value that at least `percent` of the values do not exceed.
+fn nearest_rank(sorted: &[u64], percent: usize) -> Option<u64> {
+    let rank = (sorted.len() * percent).div_ceil(100);
+    sorted.get(rank.checked_sub(1)?).copied()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn of(values: impl IntoIterator<Item = u64>) -> Option<Latency> {
+        let mut latencies = Latencies::default();
+        latencies.extend(values);
+        latencies.finish()
+    }
+
+    #[test]
+    fn few_values_are_exact() {
+        assert_eq!(of([]), None);
+        let latency = of(1..=50).unwrap();
+        let expected = Latency {
+            count: 50,
+            p50_ns: 25,
+            p90_ns: 45,
+            p99_ns: 50,
+            max_ns: 50,
+        };
+        assert_eq!(latency, expected);
+    }
+
+    #[test]
+    fn the_longest_is_exact_and_counted() {
+        let latency = of(std::iter::repeat_n(u64::MAX, 100)).unwrap();
+        assert_eq!((latency.count, latency.max_ns), (100, u64::MAX));
+        assert!(latency.p50_ns >= LONGEST_NS);
+        let latency = of(std::iter::repeat_n(u64::MAX, 10)).unwrap();
+        assert_eq!((latency.p50_ns, latency.max_ns), (LONGEST_NS, u64::MAX));
+    }
+
+    proptest! {
+        #[test]
+        fn many_values_are_right_to_two_digits(
+            values in prop::collection::vec(1..10_000_000_000_u64, 65..300),
+        ) {
+            let latency = of(values.iter().copied()).unwrap();
+            let mut sorted = values;
+            sorted.sort_unstable();
+            prop_assert_eq!(Some(&latency.max_ns), sorted.last());
+            let shown = [latency.p50_ns, latency.p90_ns, latency.p99_ns];
+            for (percent, shown) in [50, 90, 99].into_iter().zip(shown) {
+                let exact = nearest_rank(&sorted, percent).unwrap();
+                prop_assert!(shown.abs_diff(exact) <= exact / 100 + 1, "{shown} {exact}");
+            }
+            prop_assert!(latency.p99_ns <= latency.max_ns);
+        }
+    }
+}

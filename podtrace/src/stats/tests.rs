@@ -1,0 +1,352 @@
+use podtrace_ebpf::record::Direction::{Ingress, Socket};
+
+use super::*;
+use crate::{
+    packet::{Network, Transport},
+    path::{
+        RoundTrip,
+        builder::tests::{path, stitch, world},
+    },
+};
+
+fn options(top: usize) -> StatsOptions {
+    StatsOptions {
+        epoch_ns: 1_700_000_000_000_000_000,
+        top,
+    }
+}
+
+fn of(paths: &[Path], top: usize) -> Report {
+    let world = world();
+    let mut stats = Stats::new(options(top));
+    for path in paths {
+        stats.add(path, &world);
+    }
+    let summary = Summary {
+        packets: paths.len() as u64,
+        duration_ns: 1_500_000_000,
+        ..Summary::default()
+    };
+    stats.finish(&summary)
+}
+
+/// Paths of all kinds: some that arrive, one that does not, one that is not
+/// certain, and replies to a ping.
+pub(crate) fn report() -> Report {
+    let mut paths: Vec<_> = (1..=3).map(path).collect();
+    let mut unseen = path(4);
+    unseen.hops.truncate(2);
+    unseen.outcome = Outcome::NotSeenFurther;
+    let mut lost = unseen.clone();
+    lost.outcome = Outcome::EventsLost;
+    lost.incomplete = true;
+    let mut ambiguous = path(5);
+    ambiguous.ambiguous = true;
+    let mut reply = path(6);
+    reply.transport(Transport::Echo {
+        reply: true,
+        id: 1,
+        sequence: 2,
+    });
+    reply.packet.network = match reply.packet.network {
+        Network::Ip(ip) => Network::Ip(crate::packet::Ip {
+            source: ip.destination,
+            destination: "10.244.9.9".parse().unwrap(),
+            protocol: 1,
+            ..ip
+        }),
+        other => other,
+    };
+    reply.hops.iter_mut().for_each(|hop| hop.wire_len = 9000);
+    reply.round_trip = Some(RoundTrip {
+        at: vec![(0, 64_200)],
+    });
+    paths.extend([unseen, lost, ambiguous, reply]);
+    of(&paths, 10)
+}
+
+impl Path {
+    fn transport(&mut self, transport: Transport) {
+        self.packet.transport = transport;
+    }
+}
+
+fn tcp(sequence: u32, payload: u32, flags: u8) -> Path {
+    let mut path = path(1);
+    path.transport(Transport::Tcp {
+        source: 40_000,
+        destination: 80,
+        sequence,
+        acknowledgment: 7,
+        flags,
+        payload,
+    });
+    path
+}
+
+#[test]
+fn pairs_are_counted_by_direction_and_protocol() {
+    let report = report();
+    let pairs: Vec<_> = report
+        .pairs
+        .iter()
+        .map(|pair| {
+            let Pair {
+                from, to, protocol, ..
+            } = pair;
+            let volume = pair.count.volume;
+            let ends = format!("{from} > {to} {}", protocol.as_str());
+            (ends, volume.packets, volume.bytes)
+        })
+        .collect();
+    let expected = [
+        ("default/mypod1 > default/mypod2 udp".to_string(), 6, 6 * 46),
+        ("default/mypod2 > 10.244.9.9 icmp".to_string(), 1, 9000),
+    ];
+    assert_eq!(pairs, expected);
+    let [udp, icmp] = &report.pairs[..] else {
+        panic!("two pairs");
+    };
+    assert_eq!(udp.count.outcomes["delivered"], 4);
+    assert_eq!(udp.count.outcomes["not_seen_further"], 1);
+    assert_eq!(udp.count.outcomes["events_lost"], 1);
+    assert_eq!((udp.count.ambiguous, udp.count.incomplete), (1, 1));
+    assert_eq!(udp.count.first_ns, Some(1_700_000_000_000_001_000));
+    assert_eq!(icmp.count.rtt.unwrap().p50_ns, 64_200);
+    assert_eq!(report.top.by_packets[0].from, udp.from);
+    assert_eq!(report.top.by_bytes[0].from, icmp.from);
+}
+
+#[test]
+fn only_certain_hops_are_measured() {
+    let report = report();
+    let segments: Vec<_> = report
+        .segments
+        .iter()
+        .map(|segment| {
+            let name =
+                |place: &PlaceName| format!("{}.{}", place.interface, place.direction.as_str());
+            let name = format!("{}>{}", name(&segment.from), name(&segment.to));
+            (name, segment.latency.count, segment.latency.max_ns)
+        })
+        .collect();
+    let expected = [
+        ("eth0.egress>veth1.ingress".to_string(), 5, 1000),
+        ("veth1.ingress>veth2.egress".to_string(), 4, 1000),
+        ("veth2.egress>eth0.ingress".to_string(), 4, 1000),
+        ("eth0.ingress>eth0.socket".to_string(), 4, 1000),
+    ];
+    assert_eq!(segments, expected);
+    assert_eq!(report.unmeasured, 2);
+    assert_eq!(report.total.way.unwrap().count, 4);
+}
+
+#[test]
+fn copies_are_no_segments() {
+    let flooded = [(1000, 4, Ingress), (2000, 0, Ingress), (3000, 3, Ingress)];
+    let mut builder = stitch("10.244.1.3", &flooded);
+    builder.expire(1_000_000_000, None);
+    let report = of(&builder.take_finished(), 1);
+    assert_eq!((report.segments.len(), report.unmeasured), (0, 1));
+    assert_eq!(report.places.len(), 3);
+    let mut sockets = path(1);
+    let mut second = sockets.hops[4].clone();
+    second.cgroup += 1;
+    sockets.hops.push(second);
+    let report = of(&[sockets], 1);
+    let is_from_socket = |segment: &Segment| segment.from.direction == Socket;
+    assert_eq!(report.segments.len(), 4);
+    assert!(!report.segments.iter().any(is_from_socket));
+}
+
+#[test]
+fn segments_sent_again_are_counted() {
+    const SYN: u8 = 2;
+    let start = u32::MAX - 150;
+    for (segments, expected) in [
+        (&[(start, 100, 0), (start + 100, 100, 0)][..], 0),
+        (
+            &[(start, 100, 0), (start + 100, 100, 0), (start, 100, 0)],
+            1,
+        ),
+        // Nothing new without payload, and some of it new.
+        (
+            &[(start, 100, 0), (start + 100, 0, 0), (start + 50, 100, 0)],
+            0,
+        ),
+        // Another connection with the same ports.
+        (&[(start, 100, 0), (5, 0, SYN), (6, 10, 0), (6, 10, 0)], 1),
+    ] {
+        let paths: Vec<_> = segments
+            .iter()
+            .map(|(sequence, payload, flags)| tcp(*sequence, *payload, *flags))
+            .collect();
+        assert_eq!(of(&paths, 1).total.retransmitted, expected, "{segments:?}");
+    }
+}
+
+#[test]
+fn pairs_beyond_the_bound_are_the_others() {
+    let world = world();
+    let mut stats = Stats::new(options(3));
+    let count = u32::try_from(PAIRS_MAX).unwrap() + 5;
+    for n in 0..count {
+        let mut path = path(1);
+        if let Network::Ip(ip) = &mut path.packet.network {
+            ip.destination = std::net::Ipv4Addr::from(0x0b00_0000 + n).into();
+        }
+        stats.add(&path, &world);
+    }
+    let report = stats.finish(&Summary::default());
+    assert_eq!(
+        (report.pairs.len(), report.top.by_bytes.len()),
+        (PAIRS_MAX, 3)
+    );
+    assert_eq!(report.other_pairs.unwrap().volume.packets, 5);
+    assert_eq!(report.total.volume.packets, u64::from(count));
+}
+
+#[test]
+fn json_is_as_documented() {
+    let mut report = report();
+    report.pairs.truncate(1);
+    report.segments.truncate(1);
+    report.places.truncate(1);
+    report.top.by_packets.clear();
+    report.top.by_bytes.truncate(1);
+    insta::assert_snapshot!(serde_json::to_string_pretty(&report).unwrap(), @r#"
+    {
+      "duration_ns": 1500000000,
+      "total": {
+        "packets": 7,
+        "bytes": 9276,
+        "first_ns": 1700000000000001000,
+        "last_ns": 1700000000000001000,
+        "outcomes": {
+          "delivered": 5,
+          "events_lost": 1,
+          "given_up": 0,
+          "in_flight": 0,
+          "left_for_vtep": 0,
+          "left_node": 0,
+          "not_seen_further": 1,
+          "unknown": 0
+        },
+        "ambiguous": 1,
+        "incomplete": 1,
+        "retransmitted": 0,
+        "between_nodes": false,
+        "way": {
+          "count": 4,
+          "p50_ns": 4000,
+          "p90_ns": 4000,
+          "p99_ns": 4000,
+          "max_ns": 4000
+        },
+        "rtt": {
+          "count": 1,
+          "p50_ns": 64200,
+          "p90_ns": 64200,
+          "p99_ns": 64200,
+          "max_ns": 64200
+        }
+      },
+      "events": {
+        "seen": 0,
+        "emitted": 0,
+        "filtered": 0,
+        "lost_ring": 0,
+        "undecodable": 0
+      },
+      "unreadable": 0,
+      "top": {
+        "by_bytes": [
+          {
+            "from": {
+              "kind": "pod",
+              "name": "default/mypod2"
+            },
+            "to": {
+              "kind": "address",
+              "name": "10.244.9.9"
+            },
+            "protocol": "icmp",
+            "packets": 1,
+            "bytes": 9000
+          }
+        ],
+        "by_packets": []
+      },
+      "pairs": [
+        {
+          "from": {
+            "kind": "pod",
+            "name": "default/mypod1"
+          },
+          "to": {
+            "kind": "pod",
+            "name": "default/mypod2"
+          },
+          "protocol": "udp",
+          "packets": 6,
+          "bytes": 276,
+          "first_ns": 1700000000000001000,
+          "last_ns": 1700000000000001000,
+          "outcomes": {
+            "delivered": 4,
+            "events_lost": 1,
+            "given_up": 0,
+            "in_flight": 0,
+            "left_for_vtep": 0,
+            "left_node": 0,
+            "not_seen_further": 1,
+            "unknown": 0
+          },
+          "ambiguous": 1,
+          "incomplete": 1,
+          "retransmitted": 0,
+          "between_nodes": false,
+          "way": {
+            "count": 3,
+            "p50_ns": 4000,
+            "p90_ns": 4000,
+            "p99_ns": 4000,
+            "max_ns": 4000
+          }
+        }
+      ],
+      "segments": [
+        {
+          "from": {
+            "node": "worker1",
+            "pod": "default/mypod1",
+            "interface": "eth0",
+            "direction": "egress"
+          },
+          "to": {
+            "node": "worker1",
+            "interface": "veth1",
+            "direction": "ingress"
+          },
+          "between_nodes": false,
+          "count": 5,
+          "p50_ns": 1000,
+          "p90_ns": 1000,
+          "p99_ns": 1000,
+          "max_ns": 1000
+        }
+      ],
+      "unmeasured": 2,
+      "places": [
+        {
+          "node": "worker1",
+          "interface": "veth1",
+          "direction": "ingress",
+          "packets": 7,
+          "bytes": 9276
+        }
+      ],
+      "unjudged_segments": 0
+    }
+    "#);
+}
