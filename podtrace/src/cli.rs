@@ -1,8 +1,16 @@
 //! The command line: types and help, no logic.
-use std::path::PathBuf;
+mod capture;
+mod files;
+mod parse;
+mod replay;
 
-use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
-use podtrace_ebpf::config::{SNAPLEN_DEFAULT, SNAPLEN_MAX, SNAPLEN_MIN};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+pub use capture::{CaptureArgs, NamingArgs, ViewArgs};
+pub use files::{FileArgs, WriteArgs};
+pub use replay::{
+    ExportArgs, ExportFormat, InputArgs, Moment, ReplayArgs, Span, StatsArgs, Vantage,
+};
 
 /// Follow every packet of a Kubernetes node, hop by hop, named by pod.
 #[derive(Debug, Parser)]
@@ -10,7 +18,7 @@ use podtrace_ebpf::config::{SNAPLEN_DEFAULT, SNAPLEN_MAX, SNAPLEN_MIN};
     version,
     about,
     after_help = "Exit status: 0 fine, 1 problems were found (topology --check), 2 error,
-4 events were lost (trace --strict)."
+4 events were lost (--strict)."
 )]
 pub struct Cli {
     /// What to do.
@@ -38,6 +46,45 @@ pub enum Command {
   sudo podtrace trace --cri-socket /run/k3s/containerd/containerd.sock
   sudo podtrace trace --netns a --netns b  two nodes in namespaces of one machine")]
     Trace(Box<TraceArgs>),
+    /// Record what trace would show, for a postmortem
+    ///
+    /// Writes every hop of every packet, with the names of pods and containers as they were at
+    /// the time and the topology of the node, as standard pcapng: podtrace replay shows the
+    /// paths, and Wireshark, tshark and tcpdump open it too. With --rotate-size or --rotate-time
+    /// it is a flight recorder: files follow each other, the oldest are deleted as --keep-files,
+    /// --keep-size and --keep-time say, and each reads alone, also while it is written.
+    #[command(mut_arg("write", |arg| arg.required(true)), after_help = "Examples:
+  sudo podtrace record -w session.pcapng
+  sudo podtrace record -w /var/log/podtrace/ --rotate-size 100MB --keep-size 2GB --zstd
+  sudo podtrace record -w x.pcapng -C 100 -W 10   as tcpdump: ten files of 100 MB
+  sudo podtrace trace -w session.pcapng           print too
+  podtrace replay session.pcapng")]
+    Record(Box<RecordArgs>),
+    /// Show recorded sessions as trace would have, several nodes as one
+    ///
+    /// Files of several nodes become one stream: offset and drift of their clocks are estimated
+    /// from the packets that both have seen, and printed with their uncertainty. Damaged and cut
+    /// files are read as far as they are whole. Takes no privileges.
+    #[command(after_help = "Examples:
+  podtrace replay session.pcapng
+  podtrace replay worker1.pcapng worker2.pcapng    one path across both nodes
+  podtrace replay --last 30s -o json /var/log/podtrace/ | jq .
+  podtrace replay --follow session.pcapng          while it is recorded
+  podtrace replay --clock-offset worker2=-1.5ms worker1.pcapng worker2.pcapng
+  zcat old.pcap.gz | podtrace replay -")]
+    Replay(Box<ReplayArgs>),
+    /// Sum recorded sessions up: who talks to whom, losses, round trips, latency of each hop
+    #[command(after_help = "Examples:
+  podtrace stats session.pcapng
+  podtrace stats --top 20 -o json worker1.pcapng worker2.pcapng | jq .pairs")]
+    Stats(Box<StatsArgs>),
+    /// Write recorded sessions, or a part of them, in another format
+    #[command(mut_arg("zstd", |arg| arg.help("Compress pcapng with zstd")), after_help = "Examples:
+  podtrace export --format parquet -w hops.parquet session.pcapng
+  podtrace export --format csv session.pcapng | head
+  podtrace export --format pcapng --vantage default/mypod1/eth0 -w pod.pcapng session.pcapng
+  podtrace export --format pcapng --since +10s --first 5s -w part.pcapng session.pcapng")]
+    Export(Box<ExportArgs>),
     /// Show the node's pod network, and what is broken in it
     ///
     /// One look at uplink, flannel.1, bridges, routes, pods and containers: who is plugged in
@@ -53,6 +100,7 @@ pub enum Command {
   sudo podtrace topology -o json | jq .problems
   sudo podtrace topology -o json | jq '.nodes[].pods[] | {name, addresses}'
   sudo podtrace topology -o dot | dot -Tsvg > node.svg
+  podtrace topology session.pcapng             as it was when that was recorded
   sudo podtrace topology --netns a --netns b   two nodes in namespaces of one machine")]
     Topology(TopologyArgs),
     /// Show it: make a network of two nodes in namespaces, ping, print the hops
@@ -64,70 +112,34 @@ pub enum Command {
 /// Options of `trace`.
 #[derive(Clone, Debug, Args)]
 pub struct TraceArgs {
-    /// Tap only interfaces of this name, on the node and in pods (repeatable)
-    #[arg(short, long = "interface", value_name = "NAME")]
-    pub interfaces: Vec<String>,
-    /// Stop after this many packets
-    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
-    pub count: Option<u64>,
-    /// Stop after this time, for example 500ms, 10s, 2m
-    #[arg(short, long, value_name = "TIME", value_parser = parse_duration)]
-    pub duration: Option<std::time::Duration>,
-    /// Trace the node in this network namespace, a name in /run/netns or a path (repeatable)
-    #[arg(long, value_name = "NETNS")]
-    pub netns: Vec<String>,
-    /// Where names come from.
+    /// What to trace.
     #[command(flatten)]
-    pub naming: NamingArgs,
-    /// Name remote pods and nodes by the Kubernetes API; else KUBECONFIG or,
-    /// in a pod, its service account is used
-    #[arg(long, value_name = "FILE", help_heading = "Names")]
-    pub kubeconfig: Option<PathBuf>,
-    /// Bytes captured of each packet, at most
-    #[arg(long, value_name = "BYTES", default_value_t = SNAPLEN_DEFAULT,
-          value_parser = clap::value_parser!(u32).range(i64::from(SNAPLEN_MIN)..=i64::from(SNAPLEN_MAX)))]
-    pub snaplen: u32,
-    /// How long a packet may stay between two hops before it is said not to be seen further
-    #[arg(long, value_name = "TIME", default_value = "500ms", value_parser = parse_duration)]
-    pub hop_timeout: std::time::Duration,
-    /// Ring buffer between kernel and podtrace, in MiB
-    #[arg(long, value_name = "MIB", default_value_t = 8, value_parser = parse_mebibytes)]
-    pub buffer: u32,
-    /// Output format
-    #[arg(short, long, value_name = "FORMAT", default_value = "text")]
-    pub output: Format,
-    /// When to use colours; NO_COLOR is honoured
-    #[arg(long, value_name = "WHEN", default_value = "auto")]
-    pub color: Color,
-    /// Print addresses without pod names
-    #[arg(short, long)]
-    pub numeric: bool,
-    /// Exit with status 4 if events were lost
-    #[arg(long)]
-    pub strict: bool,
-    /// Print diagnostics of the kernel side too
-    #[arg(short, long, action = ArgAction::Count)]
-    pub verbose: u8,
+    pub capture: CaptureArgs,
+    /// How to show it.
+    #[command(flatten)]
+    pub view: ViewArgs,
+    /// Where to record it.
+    #[command(flatten)]
+    pub files: FileArgs,
 }
 
-/// Where names come from.
+/// Options of `record`.
 #[derive(Clone, Debug, Args)]
-pub struct NamingArgs {
-    /// Ask the container runtime at this socket (repeatable, one for each node); else those of
-    /// containerd, CRI-O, k3s, rke2, k0s and MicroK8s are tried
-    #[arg(long, value_name = "PATH", help_heading = "Names")]
-    pub cri_socket: Vec<PathBuf>,
-    /// Name pods by this table: lines of `NETNS NAMESPACE/POD`
-    #[arg(long, value_name = "FILE", help_heading = "Names")]
-    pub pods: Option<PathBuf>,
-    /// Call the node so, not by its hostname (repeatable, in the order of --netns)
-    #[arg(long, value_name = "NAME", help_heading = "Names")]
-    pub node_name: Vec<String>,
+pub struct RecordArgs {
+    /// What to trace.
+    #[command(flatten)]
+    pub capture: CaptureArgs,
+    /// Where to record it.
+    #[command(flatten)]
+    pub files: FileArgs,
 }
 
 /// Options of `topology`.
 #[derive(Clone, Debug, Args)]
 pub struct TopologyArgs {
+    /// Show what these session files hold in place of the node
+    #[arg(value_name = "FILE|DIR", conflicts_with_all = ["netns", "cri_socket", "pods", "node_name"])]
+    pub files: Vec<std::path::PathBuf>,
     /// Look at the node in this network namespace, a name in /run/netns or a path (repeatable)
     #[arg(long, value_name = "NETNS")]
     pub netns: Vec<String>,
@@ -198,34 +210,6 @@ pub enum Color {
     Never,
 }
 
-fn parse_duration(text: &str) -> Result<std::time::Duration, String> {
-    let split = text
-        .find(|c: char| !c.is_ascii_digit() && c != '.')
-        .unwrap_or(text.len());
-    let (number, unit) = text.split_at(split);
-    let factor = match unit {
-        "ms" => 1e-3,
-        "" | "s" => 1.0,
-        "m" => 60.0,
-        "h" => 3600.0,
-        _ => return Err(format!("unknown unit `{unit}`: use ms, s, m or h")),
-    };
-    let number: f64 = number
-        .parse()
-        .map_err(|error| format!("`{number}` is no number: {error}"))?;
-    std::time::Duration::try_from_secs_f64(number * factor)
-        .ok()
-        .filter(|duration| !duration.is_zero() && duration.as_secs() < 365 * 86_400)
-        .ok_or_else(|| "must be more than nothing and less than a year".into())
-}
-
-fn parse_mebibytes(text: &str) -> Result<u32, String> {
-    text.parse()
-        .ok()
-        .filter(|mib: &u32| mib.is_power_of_two() && *mib <= 1024)
-        .ok_or_else(|| "must be a power of two from 1 to 1024".into())
-}
-
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory as _;
@@ -235,23 +219,5 @@ mod tests {
     #[test]
     fn definition_is_consistent() {
         Cli::command().debug_assert();
-    }
-
-    #[test]
-    fn durations_are_read() {
-        assert_eq!(parse_duration("500ms").unwrap().as_millis(), 500);
-        assert_eq!(parse_duration("1.5").unwrap().as_millis(), 1500);
-        assert_eq!(parse_duration("2m").unwrap().as_secs(), 120);
-        for bad in ["", "s", "1x", "0", "-1s", "1.2.3s", "9999999h"] {
-            assert!(parse_duration(bad).is_err(), "{bad}");
-        }
-    }
-
-    #[test]
-    fn buffer_sizes_are_powers_of_two() {
-        assert_eq!(parse_mebibytes("16"), Ok(16));
-        for bad in ["0", "3", "2048", "x"] {
-            assert!(parse_mebibytes(bad).is_err(), "{bad}");
-        }
     }
 }

@@ -1,6 +1,7 @@
 //! The commands, and how errors and exit codes leave them.
 mod demo;
 mod lab;
+mod replay;
 mod topology;
 mod trace;
 
@@ -22,6 +23,10 @@ const LOST: u8 = 4;
 pub fn run(cli: Cli) -> ExitCode {
     let result = match cli.command {
         Command::Trace(args) => trace::run(&args),
+        Command::Record(args) => trace::record(&args),
+        Command::Replay(args) => replay::run(&args),
+        Command::Stats(args) => replay::stats(&args),
+        Command::Export(args) => replay::export(&args),
         Command::Topology(args) => topology::run(&args),
         Command::Demo(args) => demo::run(&args),
         Command::Lab(args) => lab::run(&args),

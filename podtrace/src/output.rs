@@ -1,11 +1,14 @@
 //! How paths, events, notices and the summary are shown: one file per format.
 pub mod json;
+pub mod quiet;
 pub mod sanitize;
+pub mod stats;
 pub mod text;
 pub mod topology;
+pub(crate) mod write;
 
 use podtrace_ebpf::{config::Counters, record::Direction};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::{
     event::Event,
@@ -13,7 +16,8 @@ use crate::{
 };
 
 /// What was counted at one tap.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct TapCount {
     /// Packets the kernel program ran for.
     pub seen: u64,
@@ -25,6 +29,10 @@ pub struct TapCount {
     pub lost_ring: u64,
     /// Records that could not be read.
     pub undecodable: u64,
+    /// Events that a recording does not hold: its disk was full or too slow, or
+    /// the file is damaged.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub unrecorded: u64,
 }
 
 impl TapCount {
@@ -38,13 +46,35 @@ impl TapCount {
     /// Events that we could not deliver.
     #[must_use]
     pub fn lost(&self) -> u64 {
-        self.lost_ring + self.undecodable
+        let lost = self.lost_ring.saturating_add(self.undecodable);
+        lost.saturating_add(self.unrecorded)
+    }
+
+    /// Adds what another counted. Files can say anything, so it never overflows.
+    pub fn add(&mut self, other: &Self) {
+        for (sum, more) in [
+            (&mut self.seen, other.seen),
+            (&mut self.emitted, other.emitted),
+            (&mut self.filtered, other.filtered),
+            (&mut self.lost_ring, other.lost_ring),
+            (&mut self.undecodable, other.undecodable),
+            (&mut self.unrecorded, other.unrecorded),
+        ] {
+            *sum = sum.saturating_add(more);
+        }
+    }
+
+    /// What became of the packets: emitted + filtered + lost.
+    #[must_use]
+    pub fn accounted(&self) -> u64 {
+        let told = self.emitted.saturating_add(self.filtered);
+        told.saturating_add(self.lost())
     }
 
     /// Whether seen = emitted + filtered + lost.
     #[must_use]
     pub fn is_conserved(&self) -> bool {
-        self.seen == self.emitted + self.filtered + self.lost()
+        self.seen == self.accounted()
     }
 }
 
@@ -69,14 +99,18 @@ impl Summary {
     pub fn total(&self) -> TapCount {
         let mut total = TapCount::default();
         for (_, _, tap) in &self.taps {
-            total.seen += tap.seen;
-            total.emitted += tap.emitted;
-            total.filtered += tap.filtered;
-            total.lost_ring += tap.lost_ring;
-            total.undecodable += tap.undecodable;
+            total.add(tap);
         }
         total
     }
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "the signature serde asks for"
+)]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// A format: appends what it makes of each thing to a buffer.
@@ -94,7 +128,7 @@ pub trait Output {
 }
 
 /// What is traced, for the first line.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Start {
     /// The nodes' names.
     pub nodes: Vec<String>,
@@ -104,4 +138,7 @@ pub struct Start {
     pub pods: usize,
     /// Network namespaces among their owners.
     pub namespaces: usize,
+    /// What is replayed, in words; none live.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
 }

@@ -52,6 +52,7 @@ async fn demonstrate(args: &DemoArgs) -> anyhow::Result<()> {
             netns: node.netns.clone(),
         })
         .collect();
+    let epoch_ns = epoch_ns()?;
     let options = SessionOptions {
         interfaces: Vec::new(),
         table: PodTable::parse(&lab.pod_table())?,
@@ -65,7 +66,9 @@ async fn demonstrate(args: &DemoArgs) -> anyhow::Result<()> {
         hop_timeout: Duration::from_millis(500),
         ring_bytes: 8 << 20,
         diagnostics: false,
-        output: Box::new(text(args.color, false, epoch_ns()?)),
+        output: Box::new(text(args.color, false, epoch_ns)),
+        epoch_ns,
+        recording: None,
     };
     let (roads, pings) = (roads(&lab), args.pings);
     let walk = async move {

@@ -1,4 +1,6 @@
 //! `podtrace topology`: look once, print, judge.
+mod recorded;
+
 use std::{
     io::{self, Write as _},
     path::Path,
@@ -11,10 +13,13 @@ use super::trace::{Sockets, nodes, sockets, table};
 use crate::{
     cli::{TopologyArgs, TopologyFormat},
     command::{FINE, PROBLEMS, use_color},
-    identity::cri::{CriError, PodList, Runtime},
+    identity::{
+        cri::{CriError, PodList, Runtime},
+        table::PodTable,
+    },
     node::{
         place::Node,
-        topology::{NodeInput, Topology, collect},
+        topology::{NodeInput, Topology, TopologyError, collect},
     },
     output::topology::{dot, json, text},
     probe::support,
@@ -22,6 +27,9 @@ use crate::{
 
 /// Runs the command; returns the exit code.
 pub(super) fn run(args: &TopologyArgs) -> anyhow::Result<u8> {
+    if !args.files.is_empty() {
+        return recorded::show(args);
+    }
     let missing = support::missing_to_look().context("failed to read the capabilities")?;
     if !missing.is_empty() {
         bail!("missing {}\nhint: run it with sudo", missing.join(", "));
@@ -33,13 +41,20 @@ pub(super) fn run(args: &TopologyArgs) -> anyhow::Result<u8> {
         .enable_all()
         .build()
         .context("failed to start the runtime")?;
-    let topology = runtime.block_on(async {
-        let inputs = inputs(nodes, sockets).await;
-        collect(inputs, &table).await
-    })?;
+    let topology = runtime.block_on(look(nodes, sockets, &table))?;
     print(&topology, args)?;
     let broken = args.check && !topology.problems.is_empty();
     Ok(if broken { PROBLEMS } else { FINE })
+}
+
+/// Looks at the nodes once.
+pub(super) async fn look(
+    nodes: Vec<Node>,
+    sockets: Sockets,
+    table: &PodTable,
+) -> Result<Topology, TopologyError> {
+    let inputs = inputs(nodes, sockets).await;
+    collect(inputs, table).await
 }
 
 fn print(topology: &Topology, args: &TopologyArgs) -> anyhow::Result<()> {

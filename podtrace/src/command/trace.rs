@@ -3,16 +3,18 @@ mod check;
 mod cluster;
 mod diagnostics;
 mod feeds;
+mod recording;
 mod runtimes;
 mod session;
 mod taps;
+mod topology;
 
 use std::path::Path;
 
 use anyhow::{Context as _, bail};
 
 use crate::{
-    cli::{Format, NamingArgs, TraceArgs},
+    cli::{CaptureArgs, Color, FileArgs, Format, NamingArgs, RecordArgs, TraceArgs},
     clock::epoch_ns,
     command::{FINE, LOST, use_color},
     identity::{
@@ -26,20 +28,57 @@ use crate::{
     output::{
         Output,
         json::Json,
+        quiet::Quiet,
         sanitize::sanitize,
         text::{Text, TextOptions},
     },
     probe::support,
 };
 pub(super) use feeds::Sources;
+use recording::Recording;
+pub(super) use recording::{command, kernel, session_name};
 pub(super) use runtimes::Sockets;
 pub(super) use session::{Session, SessionOptions};
 
-/// Runs the command; returns the exit code.
+/// Runs `trace`; returns the exit code.
 pub(super) fn run(args: &TraceArgs) -> anyhow::Result<u8> {
+    let epoch_ns = epoch_ns()?;
+    let output: Box<dyn Output> = match args.view.output {
+        Format::Json => Box::new(Json::new(epoch_ns)),
+        Format::Text => Box::new(text(args.view.color, args.view.numeric, epoch_ns)),
+    };
+    follow(&args.capture, &args.files, output, epoch_ns)
+}
+
+/// Runs `record`; returns the exit code.
+pub(super) fn record(args: &RecordArgs) -> anyhow::Result<u8> {
+    let epoch_ns = epoch_ns()?;
+    let output = Box::new(Quiet::new(text(Color::Auto, false, epoch_ns)));
+    follow(&args.capture, &args.files, output, epoch_ns)
+}
+
+fn follow(
+    capture: &CaptureArgs,
+    files: &FileArgs,
+    output: Box<dyn Output>,
+    epoch_ns: i128,
+) -> anyhow::Result<u8> {
     check_support()?;
-    let nodes = nodes(&args.netns, &args.naming.node_name)?;
-    let options = session_options(args, &nodes)?;
+    let nodes = nodes(&capture.netns, &capture.naming.node_name)?;
+    let options = SessionOptions {
+        interfaces: capture.interfaces.clone(),
+        table: table(capture.naming.pods.as_deref())?,
+        sources: sources(capture, &nodes)?,
+        count: capture.count,
+        duration: capture.duration,
+        snaplen: capture.snaplen,
+        hop_timeout: capture.hop_timeout,
+        ring_bytes: capture.buffer << 20,
+        diagnostics: capture.verbose > 0,
+        output,
+        epoch_ns,
+        recording: Recording::open(files, capture, &nodes, epoch_ns)?,
+    };
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
@@ -52,10 +91,14 @@ pub(super) fn run(args: &TraceArgs) -> anyhow::Result<u8> {
     // Not waiting for a credential plugin that hangs.
     runtime.shutdown_background();
     let lost = lost?;
-    Ok(if args.strict && lost > 0 { LOST } else { FINE })
+    Ok(if capture.strict && lost > 0 {
+        LOST
+    } else {
+        FINE
+    })
 }
 
-fn sources(args: &TraceArgs, nodes: &[Node]) -> anyhow::Result<Sources> {
+fn sources(args: &CaptureArgs, nodes: &[Node]) -> anyhow::Result<Sources> {
     Ok(Sources {
         sockets: sockets(&args.naming, nodes),
         cluster: cluster(args.kubeconfig.as_deref())?,
@@ -144,28 +187,8 @@ pub(super) fn nodes(netns: &[String], names: &[String]) -> anyhow::Result<Vec<No
         .collect()
 }
 
-fn session_options(args: &TraceArgs, nodes: &[Node]) -> anyhow::Result<SessionOptions> {
-    let epoch_ns = epoch_ns()?;
-    let output: Box<dyn Output> = match args.output {
-        Format::Json => Box::new(Json::new(epoch_ns)),
-        Format::Text => Box::new(text(args.color, args.numeric, epoch_ns)),
-    };
-    Ok(SessionOptions {
-        interfaces: args.interfaces.clone(),
-        table: table(args.naming.pods.as_deref())?,
-        sources: sources(args, nodes)?,
-        count: args.count,
-        duration: args.duration,
-        snaplen: args.snaplen,
-        hop_timeout: args.hop_timeout,
-        ring_bytes: args.buffer << 20,
-        diagnostics: args.verbose > 0,
-        output,
-    })
-}
-
 /// The text view with the local time zone.
-pub(super) fn text(color: crate::cli::Color, numeric: bool, epoch_ns: i128) -> Text {
+pub(super) fn text(color: Color, numeric: bool, epoch_ns: i128) -> Text {
     let options = TextOptions {
         color: use_color(color),
         numeric,

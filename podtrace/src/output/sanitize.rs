@@ -8,6 +8,20 @@ pub fn sanitize(text: &str) -> String {
         .collect()
 }
 
+/// The same of a text of several lines, which stay so.
+#[must_use]
+pub fn sanitize_lines(text: &str) -> String {
+    text.chars()
+        .map(|c| {
+            if c == '\n' || is_safe(c) {
+                c
+            } else {
+                '\u{fffd}'
+            }
+        })
+        .collect()
+}
+
 fn is_safe(c: char) -> bool {
     !c.is_control()
         && !matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
@@ -24,5 +38,6 @@ mod tests {
             "a\u{fffd}[31mb\u{fffd}c\u{fffd}"
         );
         assert_eq!(sanitize("pod-1/ü"), "pod-1/ü");
+        assert_eq!(sanitize_lines("a\nb\x1b[m\r\n"), "a\nb\u{fffd}[m\u{fffd}\n");
     }
 }

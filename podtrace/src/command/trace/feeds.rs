@@ -24,6 +24,7 @@ use crate::{
         place::Node,
         watch::{Changes, watch},
     },
+    session::format::RecordedTopology,
 };
 
 /// Shortest time between two looks.
@@ -50,6 +51,8 @@ pub(super) enum Update {
     Cluster(ClusterUpdate),
     /// Something the user should know.
     Notice(String),
+    /// What `podtrace topology` shows, for a recording.
+    Topology(Box<RecordedTopology>),
 }
 
 /// Where names come from.
@@ -68,6 +71,8 @@ pub(super) struct Feeds {
     /// Changes of the nodes that looks have taken up or will.
     pub(super) changes: Changes,
     look: mpsc::Sender<()>,
+    /// For what other sources tell.
+    pub(super) sender: mpsc::Sender<Update>,
 }
 
 impl Feeds {
@@ -121,6 +126,7 @@ impl Feeds {
             updates,
             changes: counted,
             look,
+            sender,
         };
         // The first look may be as old as the slowest answer.
         feeds.ask_for_look();

@@ -20,16 +20,19 @@ use super::{
     cluster,
     diagnostics::Diagnostics,
     feeds::{Feeds, Sources, Update},
+    recording::Recording,
     taps::Taps,
+    topology,
 };
 use crate::{
-    clock::{epoch_ns, monotonic_ns},
+    clock::monotonic_ns,
     identity::{
         cgroupfs::{CgroupFs, CgroupPath},
         cri::PodList,
         runtime::RuntimeState,
         table::PodTable,
     },
+    news::{News, Origin},
     node::{
         discover::{LookError, Looker, Snapshot},
         place::Node,
@@ -62,6 +65,10 @@ pub(crate) struct SessionOptions {
     pub(crate) ring_bytes: u32,
     pub(crate) diagnostics: bool,
     pub(crate) output: Box<dyn Output>,
+    /// UTC nanoseconds at CLOCK_MONOTONIC zero.
+    pub(crate) epoch_ns: i128,
+    /// Where to record it.
+    pub(crate) recording: Option<Recording>,
 }
 
 /// A running session.
@@ -72,10 +79,13 @@ pub(crate) struct Session {
     batches: mpsc::Receiver<Batch>,
     feeds: Feeds,
     pipeline: Pipeline,
+    origin: Origin,
     started_ns: u64,
     ticked: Instant,
     /// What the runtime's last list lacks, in words.
     left_out: String,
+    /// How many changes of the nodes the pipeline was told of.
+    changes: u64,
     /// The kernel side's log, when it is wanted.
     diagnostics: Option<EbpfLogger<Diagnostics>>,
 }
@@ -84,8 +94,8 @@ impl Session {
     /// Loads the programs and attaches to everything there is.
     pub(crate) async fn start(nodes: Vec<Node>, options: SessionOptions) -> anyhow::Result<Self> {
         raise_file_limit();
+        let (table, sockets) = (options.table.clone(), options.sources.sockets.clone());
         let looker = Looker::new(nodes.clone(), options.interfaces.clone(), options.table);
-        let asks_cluster = options.sources.cluster.is_some();
         let (feeds, snapshot, first) = Feeds::start(&nodes, looker, options.sources, |snapshot| {
             check_names(&options.interfaces, snapshot)
         })
@@ -115,9 +125,20 @@ impl Session {
             key_payload: key_payload(options.snaplen),
         };
         let mut pipeline = Pipeline::new(decode, timeout_ns, options.count, options.output);
-        pipeline.world().nodes = nodes.iter().map(|node| node.name.clone()).collect();
-        if asks_cluster {
-            pipeline.world().directory.use_cluster(epoch_ns()?);
+        if !options.interfaces.is_empty() {
+            pipeline.see_part();
+        }
+        let world = pipeline.world_mut();
+        world.nodes = nodes.iter().map(|node| node.name.clone()).collect();
+        world.epoch_ns = options.epoch_ns;
+        let origin = Origin {
+            session: 0,
+            nodes: 0..nodes.len(),
+        };
+        if let Some(recording) = options.recording {
+            pipeline.record(recording.start()?);
+            let looks = topology::keep_looking(nodes.clone(), sockets, table, feeds.sender.clone());
+            tokio::spawn(looks);
         }
         let mut session = Self {
             duration: options.duration,
@@ -126,10 +147,12 @@ impl Session {
             batches,
             feeds,
             pipeline,
+            origin,
             started_ns: monotonic_ns()?,
             diagnostics,
             ticked: Instant::now(),
             left_out: String::new(),
+            changes: 0,
         };
         let mut notices = session.apply(snapshot)?;
         for update in first {
@@ -145,24 +168,29 @@ impl Session {
     fn announce(&mut self) {
         let namespaces: HashSet<_> = self.taps.places().map(|p| p.netns_cookie).collect();
         let pods: HashSet<_> = self.taps.places().filter_map(|p| p.pod_netns()).collect();
-        let world = self.pipeline.world();
+        let nodes = self.pipeline.world().nodes.iter();
         let start = Start {
-            nodes: world.nodes.iter().map(ToString::to_string).collect(),
+            nodes: nodes.map(ToString::to_string).collect(),
             interfaces: self.taps.places().count(),
             pods: pods.len(),
             namespaces: namespaces.len(),
+            source: None,
         };
-        let (output, text, _) = self.pipeline.output();
-        output.start(text, &start);
+        self.tell(&News::Start(start));
     }
 
     /// Takes over something new; returns what is to be said of it.
     fn take(&mut self, update: Update) -> anyhow::Result<Vec<String>> {
+        // Names are given by what is in doubt now.
+        self.note_changes();
         let notices = match update {
             Update::Pods(runtime, list) => {
-                let now_ns = monotonic_ns()?;
-                let directory = &mut self.pipeline.world().directory;
-                directory.set_pods(runtime, &list.pods, now_ns);
+                let news = News::Pods {
+                    runtime,
+                    pods: list.pods.clone(),
+                    ts_ns: monotonic_ns()?,
+                };
+                self.tell(&news);
                 // Their processes are there now, and their cgroups.
                 self.feeds.ask_for_look();
                 self.left_out(&list).into_iter().collect()
@@ -174,31 +202,32 @@ impl Session {
             } => vec![self.runtime(runtime, node, state)],
             Update::Cluster(update) => {
                 let notice = cluster::notice(&update);
-                let directory = &mut self.pipeline.world().directory;
-                directory.update_cluster(update, monotonic_ns()?);
-                // What it names does not wait.
-                return Ok(notice.into_iter().collect());
+                let ts_ns = monotonic_ns()?;
+                self.tell(&News::Cluster { update, ts_ns });
+                notice.into_iter().collect()
             }
             Update::Notice(notice) => vec![notice],
+            Update::Topology(topology) => {
+                if let Some(recorder) = self.pipeline.recorder() {
+                    recorder.topology(*topology);
+                }
+                Vec::new()
+            }
         };
-        self.note_changes();
-        self.pipeline.release();
         Ok(notices)
     }
 
     fn take_look(&mut self, look: Result<Snapshot, LookError>) -> anyhow::Result<Vec<String>> {
-        let notices = match look {
-            Ok(snapshot) => self.apply(snapshot)?,
-            Err(error) => vec![not_looked(error)],
-        };
         self.note_changes();
-        self.pipeline.release();
-        Ok(notices)
+        match look {
+            Ok(snapshot) => self.apply(snapshot),
+            Err(error) => Ok(vec![not_looked(error)]),
+        }
     }
 
     fn push(&mut self, batch: &Batch) {
         self.note_changes();
-        self.pipeline.push(batch);
+        self.pipeline.push(&self.origin, batch);
     }
 
     /// Takes the batches that wait, that news in a row do not hold them up.
@@ -220,19 +249,22 @@ impl Session {
 
     /// What netlink has told of, and no look has shown yet.
     fn note_changes(&mut self) {
-        let changes = self.feeds.changes.count();
-        self.pipeline.world().directory.note_changes(changes);
+        let count = self.feeds.changes.count();
+        if count != self.changes {
+            self.changes = count;
+            self.tell(&News::Changes { count });
+        }
     }
 
     fn runtime(&mut self, runtime: usize, node: usize, state: RuntimeState) -> String {
-        let directory = &mut self.pipeline.world().directory;
+        let answers = matches!(state, RuntimeState::Connected(_));
+        let node = answers.then_some(node);
+        self.tell(&News::Runtime { runtime, node });
         match state {
             RuntimeState::Connected(about) => {
-                directory.runtime_answers(runtime, node);
                 format!("pods and containers named by {about}")
             }
             RuntimeState::Lost { reason } => {
-                directory.runtime_is_lost(runtime);
                 format!("new pods and containers stay unnamed: {reason}")
             }
         }
@@ -241,20 +273,20 @@ impl Session {
     /// Brings taps and names in step with what there is now; returns what is
     /// to be said of it.
     fn apply(&mut self, snapshot: Snapshot) -> anyhow::Result<Vec<String>> {
-        if !snapshot.vxlan_ports.is_empty() {
-            self.pipeline.set_vxlan_ports(snapshot.vxlan_ports.clone());
-        }
         let mut notices = Vec::new();
         self.taps
-            .apply(snapshot, self.pipeline.world(), &mut notices)?;
+            .apply(snapshot, &mut self.pipeline, &self.origin, &mut notices)?;
         Ok(notices)
     }
 
     fn say(&mut self, notices: Vec<String>) {
-        let (output, text, _) = self.pipeline.output();
-        for notice in notices {
-            output.notice(text, &notice);
+        for text in notices {
+            self.tell(&News::Notice { text });
         }
+    }
+
+    fn tell(&mut self, news: &News) {
+        self.pipeline.tell(&self.origin, news);
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -351,7 +383,7 @@ impl Session {
         let stopped = self.taps.probe.detach();
         self.reader.stop();
         while let Some(batch) = self.batches.recv().await {
-            self.pipeline.push(&batch);
+            self.pipeline.push(&self.origin, &batch);
         }
         let named = self.take_last_names();
         self.reader.join().context("failed to read the ring")?;
@@ -362,7 +394,9 @@ impl Session {
         let duration_ns = monotonic_ns()?.saturating_sub(self.started_ns);
         let lost = self.pipeline.finish(&counters, duration_ns).total().lost();
         print(&self.pipeline.take_text())?;
-        Ok(lost)
+        let recorder = self.pipeline.recorder();
+        let not_recorded = recorder.map_or(0, |recorder| recorder.not_recorded());
+        Ok(lost + not_recorded)
     }
 }
 

@@ -6,13 +6,15 @@ use std::{
 
 use crate::{
     identity::{cgroupfs::CgroupFs, directory::NamespaceInfo},
+    news::{Look, News, Origin},
     node::{
         discover::{NamespaceLook, Snapshot},
         place::{Place, Role, Target},
     },
     output::sanitize::sanitize,
-    path::builder::World,
+    pipeline::Pipeline,
     probe::{Probe, ProbeError},
+    world::World,
 };
 
 /// What is tapped, and what could not be.
@@ -52,7 +54,8 @@ impl Taps {
     pub(super) fn apply(
         &mut self,
         snapshot: Snapshot,
-        world: &mut World,
+        pipeline: &mut Pipeline,
+        origin: &Origin,
         notices: &mut Vec<String>,
     ) -> Result<(), ProbeError> {
         let Snapshot {
@@ -63,28 +66,34 @@ impl Taps {
             addresses,
             subnets,
             has_v1_containers,
-            vxlan_ports: _,
+            vxlan_ports,
             names: _,
             unsettled: _,
         } = snapshot;
-        let first = world.places.get(0).is_none();
+        let first = pipeline.world().places.get(0).is_none();
         let cgroups = uppermost(&cgroups);
         self.probe.retain_cgroups(&cgroups);
         for cgroup in &cgroups {
             self.watch_sockets(cgroup, notices);
         }
-        world.directory.sockets().share_root(has_v1_containers);
         if has_v1_containers && !self.said_v1 {
             self.said_v1 = true;
             let notice =
                 "containers that send and receive unknown: they have no cgroup v2 of their own";
             notices.push(notice.into());
         }
-        world.watches_sockets = self.probe.cgroups().next().is_some();
-        let infos = namespaces.into_iter().map(|look| self.info(look));
-        world.directory.look(infos.collect(), &addresses, time);
-        world.directory.set_subnets(subnets);
-        self.forget_gone(&targets, world, notices)?;
+        let look = Look {
+            time,
+            namespaces: namespaces.into_iter().map(|look| self.info(look)).collect(),
+            addresses,
+            held_since: Vec::new(),
+            subnets,
+            vxlan_ports,
+            has_v1_containers,
+            watches_sockets: self.probe.cgroups().next().is_some(),
+        };
+        pipeline.tell(origin, &News::Look(Box::new(look)));
+        self.forget_gone(&targets, pipeline, origin, notices)?;
         let known: HashSet<_> = self.places().map(place_key).collect();
         // A pod's own first: only there its name is certain from the first packet.
         let (own, others): (Vec<_>, Vec<_>) = targets
@@ -92,9 +101,9 @@ impl Taps {
             .partition(|target| target.place.role == Role::Pod);
         for target in own.into_iter().chain(others) {
             if known.contains(&place_key(&target.place)) {
-                self.renew(&target.place, world);
+                self.renew(&target.place, pipeline, origin);
             } else {
-                self.tap(target, world, notices, !first);
+                self.tap(target, pipeline, origin, notices, !first);
             }
         }
         Ok(())
@@ -103,7 +112,8 @@ impl Taps {
     fn forget_gone(
         &mut self,
         targets: &[Target],
-        world: &World,
+        pipeline: &mut Pipeline,
+        origin: &Origin,
         notices: &mut Vec<String>,
     ) -> Result<(), ProbeError> {
         let present: HashSet<_> = targets.iter().map(|t| place_key(&t.place)).collect();
@@ -113,14 +123,15 @@ impl Taps {
         self.tapped = kept;
         for (number, place) in gone {
             self.probe.forget(number)?;
-            notices.push(format!("{} is gone", place_name(&place, world)));
+            notices.push(format!("{} is gone", place_name(&place, pipeline.world())));
+            pipeline.tell(origin, &News::Gone { number });
         }
         Ok(())
     }
 
     /// An interface gets another name or MAC address, and what a veth leads to
     /// becomes known after the veth.
-    fn renew(&mut self, place: &Place, world: &mut World) {
+    fn renew(&mut self, place: &Place, pipeline: &mut Pipeline, origin: &Origin) {
         let tapped = self
             .tapped
             .iter_mut()
@@ -129,12 +140,21 @@ impl Taps {
             && old != place
         {
             old.clone_from(place);
-            world.places.replace(*number, place.clone());
+            let number = *number;
+            let place = place.clone();
+            pipeline.tell(origin, &News::Place { number, place });
         }
     }
 
     /// Taps an interface; one that cannot be tapped is said once and left.
-    fn tap(&mut self, target: Target, world: &mut World, notices: &mut Vec<String>, say: bool) {
+    fn tap(
+        &mut self,
+        target: Target,
+        pipeline: &mut Pipeline,
+        origin: &Origin,
+        notices: &mut Vec<String>,
+        say: bool,
+    ) {
         let Target {
             place,
             netns,
@@ -145,11 +165,17 @@ impl Taps {
         let Some(netns) = netns.filter(|_| !self.refused.contains(&key)) else {
             return;
         };
-        let number = world.places.add(place.clone());
+        let number = pipeline.world().places.next_number();
+        let news = News::Place {
+            number,
+            place: place.clone(),
+        };
+        pipeline.tell(origin, &news);
         match self.probe.attach(&netns, &device, place.ifindex, number) {
             Ok(()) => {
                 if say {
-                    notices.push(format!("{} is traced now", place_name(&place, world)));
+                    let name = place_name(&place, pipeline.world());
+                    notices.push(format!("{name} is traced now"));
                 }
                 self.tapped.push((number, place));
             }
@@ -160,10 +186,8 @@ impl Taps {
                     return;
                 }
                 let error = in_words(error);
-                notices.push(format!(
-                    "{} is not traced: {error}",
-                    place_name(&place, world)
-                ));
+                let name = place_name(&place, pipeline.world());
+                notices.push(format!("{name} is not traced: {error}"));
             }
         }
     }

@@ -1,0 +1,79 @@
+//! Options of what is traced live and of how it is shown.
+use std::path::PathBuf;
+
+use clap::{ArgAction, Args};
+use podtrace_ebpf::config::{SNAPLEN_DEFAULT, SNAPLEN_MAX, SNAPLEN_MIN};
+
+use super::{
+    Color, Format,
+    parse::{duration, mebibytes},
+};
+
+/// What is traced.
+#[derive(Clone, Debug, Args)]
+pub struct CaptureArgs {
+    /// Tap only interfaces of this name, on the node and in pods (repeatable)
+    #[arg(short, long = "interface", value_name = "NAME")]
+    pub interfaces: Vec<String>,
+    /// Stop after this many packets
+    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub count: Option<u64>,
+    /// Stop after this time, for example 500ms, 10s, 2m
+    #[arg(short, long, value_name = "TIME", value_parser = duration)]
+    pub duration: Option<std::time::Duration>,
+    /// Trace the node in this network namespace, a name in /run/netns or a path (repeatable)
+    #[arg(long, value_name = "NETNS")]
+    pub netns: Vec<String>,
+    /// Where names come from.
+    #[command(flatten)]
+    pub naming: NamingArgs,
+    /// Name remote pods and nodes by the Kubernetes API; else KUBECONFIG or,
+    /// in a pod, its service account is used
+    #[arg(long, value_name = "FILE", help_heading = "Names")]
+    pub kubeconfig: Option<PathBuf>,
+    /// Bytes captured of each packet, at most
+    #[arg(long, value_name = "BYTES", default_value_t = SNAPLEN_DEFAULT,
+          value_parser = clap::value_parser!(u32).range(i64::from(SNAPLEN_MIN)..=i64::from(SNAPLEN_MAX)))]
+    pub snaplen: u32,
+    /// How long a packet may stay between two hops before it is said not to be seen further
+    #[arg(long, value_name = "TIME", default_value = "500ms", value_parser = duration)]
+    pub hop_timeout: std::time::Duration,
+    /// Ring buffer between kernel and podtrace, in MiB
+    #[arg(long, value_name = "MIB", default_value_t = 8, value_parser = mebibytes)]
+    pub buffer: u32,
+    /// Exit with status 4 if events were lost
+    #[arg(long)]
+    pub strict: bool,
+    /// Print diagnostics of the kernel side too
+    #[arg(short, long, action = ArgAction::Count)]
+    pub verbose: u8,
+}
+
+/// How packets are shown.
+#[derive(Clone, Copy, Debug, Args)]
+pub struct ViewArgs {
+    /// Output format
+    #[arg(short, long, value_name = "FORMAT", default_value = "text")]
+    pub output: Format,
+    /// When to use colours; NO_COLOR is honoured
+    #[arg(long, value_name = "WHEN", default_value = "auto")]
+    pub color: Color,
+    /// Print addresses without pod names
+    #[arg(short, long)]
+    pub numeric: bool,
+}
+
+/// Where names come from.
+#[derive(Clone, Debug, Args)]
+pub struct NamingArgs {
+    /// Ask the container runtime at this socket (repeatable, one for each node); else those of
+    /// containerd, CRI-O, k3s, rke2, k0s and MicroK8s are tried
+    #[arg(long, value_name = "PATH", help_heading = "Names")]
+    pub cri_socket: Vec<PathBuf>,
+    /// Name pods by this table: lines of `NETNS NAMESPACE/POD`
+    #[arg(long, value_name = "FILE", help_heading = "Names")]
+    pub pods: Option<PathBuf>,
+    /// Call the node so, not by its hostname (repeatable, in the order of --netns)
+    #[arg(long, value_name = "NAME", help_heading = "Names")]
+    pub node_name: Vec<String>,
+}

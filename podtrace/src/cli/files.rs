@@ -1,0 +1,79 @@
+//! Options of what is recorded where.
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+
+use super::parse::{duration, rotate_size, size};
+
+/// Where a session is recorded.
+#[derive(Clone, Debug, Args)]
+pub struct FileArgs {
+    /// Record to this file (pcapng), or to files in this directory
+    #[arg(short, long, value_name = "FILE|DIR", help_heading = "Recording")]
+    pub write: Option<PathBuf>,
+    /// How files are written.
+    #[command(flatten)]
+    pub how: WriteArgs,
+    /// Begin another file when this one has so many bytes before compression, for example 100MB
+    #[arg(long, value_name = "SIZE", value_parser = rotate_size, requires = "write", help_heading = "Recording")]
+    pub rotate_size: Option<u64>,
+    /// As tcpdump: --rotate-size in millions of bytes
+    #[arg(short = 'C', value_name = "MB", value_parser = clap::value_parser!(u64).range(1..1_000_000),
+          requires = "write", conflicts_with = "rotate_size", help_heading = "Recording")]
+    pub rotate_megabytes: Option<u64>,
+    /// Begin another file after this time
+    #[arg(long, value_name = "TIME", value_parser = duration, requires = "write", help_heading = "Recording")]
+    pub rotate_time: Option<Duration>,
+    /// As tcpdump: --rotate-time in seconds
+    #[arg(short = 'G', value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..31_536_000),
+          requires = "write", conflicts_with = "rotate_time", help_heading = "Recording")]
+    pub rotate_seconds: Option<u64>,
+    /// Keep so many files at most, the one being written included: the oldest goes first
+    /// (-W as tcpdump)
+    #[arg(short = 'W', long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..),
+          requires = "write", help_heading = "Recording")]
+    pub keep_files: Option<u64>,
+    /// Keep so many bytes on disk at most; takes --rotate-size
+    #[arg(long, value_name = "SIZE", value_parser = size, requires = "write", help_heading = "Recording")]
+    pub keep_size: Option<u64>,
+    /// Keep files for so long after their end
+    #[arg(long, value_name = "TIME", value_parser = duration, requires = "write", help_heading = "Recording")]
+    pub keep_time: Option<Duration>,
+    /// Give what was recorded to the kernel at least so often: what SIGKILL can cost
+    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = duration, help_heading = "Recording")]
+    pub flush: Duration,
+}
+
+/// How files are written.
+#[derive(Clone, Copy, Debug, Args)]
+pub struct WriteArgs {
+    /// Compress with zstd
+    #[arg(long, requires = "write", help_heading = "Recording")]
+    pub zstd: bool,
+    /// Replace a file of that name
+    #[arg(long, requires = "write", help_heading = "Recording")]
+    pub force: bool,
+}
+
+impl FileArgs {
+    /// Bytes of a file at most.
+    #[must_use]
+    pub fn rotate_bytes(&self) -> Option<u64> {
+        let megabytes = self.rotate_megabytes.map(|megabytes| megabytes * 1_000_000);
+        self.rotate_size.or(megabytes)
+    }
+
+    /// Time that a file covers at most.
+    #[must_use]
+    pub fn rotate_after(&self) -> Option<Duration> {
+        let seconds = self.rotate_seconds.map(Duration::from_secs);
+        self.rotate_time.or(seconds)
+    }
+
+    /// Whether one file follows another.
+    #[must_use]
+    pub fn rotates(&self) -> bool {
+        self.rotate_bytes().is_some() || self.rotate_after().is_some()
+    }
+}

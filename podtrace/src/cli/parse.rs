@@ -1,0 +1,173 @@
+//! Values of the command line: times and sizes.
+use std::time::Duration;
+
+use super::replay::{Moment, Span, Vantage};
+
+/// A length of time: `500ms`, `10s`, `2m`, `1h`; plain numbers are seconds.
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
+    let split = text
+        .find(|c: char| !c.is_ascii_digit() && c != '.')
+        .unwrap_or(text.len());
+    let (number, unit) = text.split_at(split);
+    let factor = match unit {
+        "ns" => 1e-9,
+        "us" | "µs" => 1e-6,
+        "ms" => 1e-3,
+        "" | "s" => 1.0,
+        "m" => 60.0,
+        "h" => 3600.0,
+        _ => return Err(format!("unknown unit `{unit}`: use us, ms, s, m or h")),
+    };
+    let number: f64 = number
+        .parse()
+        .map_err(|error| format!("`{number}` is no number: {error}"))?;
+    Duration::try_from_secs_f64(number * factor)
+        .ok()
+        .filter(|duration| !duration.is_zero() && duration.as_secs() < 365 * 86_400)
+        .ok_or_else(|| "must be more than nothing and less than a year".into())
+}
+
+/// A power of two of MiB.
+pub(super) fn mebibytes(text: &str) -> Result<u32, String> {
+    text.parse()
+        .ok()
+        .filter(|mib: &u32| mib.is_power_of_two() && *mib <= 1024)
+        .ok_or_else(|| "must be a power of two from 1 to 1024".into())
+}
+
+/// A size in bytes: `64KiB`, `100MB`, `2GiB`; plain numbers are bytes.
+pub(super) fn size(text: &str) -> Result<u64, String> {
+    let split = text
+        .find(|c: char| !c.is_ascii_digit())
+        .unwrap_or(text.len());
+    let (number, unit) = text.split_at(split);
+    let factor = match unit {
+        "" | "B" => 1,
+        "kB" | "KB" => 1_000,
+        "KiB" | "K" => 1 << 10,
+        "MB" => 1_000_000,
+        "MiB" | "M" => 1 << 20,
+        "GB" => 1_000_000_000,
+        "GiB" | "G" => 1 << 30,
+        _ => {
+            return Err(format!(
+                "unknown unit `{unit}`: use kB, MB, GB, KiB, MiB or GiB"
+            ));
+        }
+    };
+    let number: u64 = number
+        .parse()
+        .map_err(|error| format!("`{number}` is no number: {error}"))?;
+    number
+        .checked_mul(factor)
+        .filter(|bytes| *bytes > 0)
+        .ok_or_else(|| "is nothing, or too much".into())
+}
+
+/// The size of a file that rotates: room for what each file repeats.
+pub(super) fn rotate_size(text: &str) -> Result<u64, String> {
+    size(text).and_then(|bytes| {
+        let is_enough = bytes >= ROTATE_MIN;
+        is_enough.then_some(bytes).ok_or_else(|| {
+            "must be at least 100kB: each file repeats names and interfaces".to_owned()
+        })
+    })
+}
+
+/// A point in time: RFC 3339, a time of the day, or `+10s`.
+pub(super) fn moment(text: &str) -> Result<Moment, String> {
+    if let Some(after) = text.strip_prefix('+') {
+        return duration(after).map(Moment::AfterBegin);
+    }
+    if let Ok(timestamp) = text.parse::<jiff::Timestamp>() {
+        return u64::try_from(timestamp.as_nanosecond())
+            .map(Moment::Utc)
+            .map_err(|_too_far| "is before 1970 or after 2554".into());
+    }
+    let time = text.parse::<jiff::civil::Time>();
+    time.map(Moment::OfDay)
+        .map_err(|_no_time| "is no time: use 2026-11-24T12:00:00Z, 12:00:00 or +10s".into())
+}
+
+/// A number of packets, or a length of time with its unit.
+pub(super) fn span(text: &str) -> Result<Span, String> {
+    if text.chars().all(|c| c.is_ascii_digit()) {
+        let packets = text.parse().ok().filter(|packets| *packets > 0);
+        return packets
+            .map(Span::Packets)
+            .ok_or_else(|| "is no number of packets".into());
+    }
+    duration(text).map(Span::Time)
+}
+
+/// `NODE=TIME`, the time with a sign: nanoseconds.
+pub(super) fn offset(text: &str) -> Result<(String, i64), String> {
+    let (node, time) = text.rsplit_once('=').ok_or("is not NODE=TIME")?;
+    let (sign, length) = match time.strip_prefix('-') {
+        Some(length) => (-1, length),
+        None => (1, time.strip_prefix('+').unwrap_or(time)),
+    };
+    let ns = if length.trim_start_matches('0').is_empty() {
+        0
+    } else {
+        i64::try_from(duration(length)?.as_nanos()).map_err(|error| error.to_string())?
+    };
+    Ok((node.to_owned(), sign * ns))
+}
+
+/// How many times as fast.
+pub(super) fn factor(text: &str) -> Result<f64, String> {
+    text.parse()
+        .ok()
+        .filter(|factor: &f64| factor.is_finite() && *factor > 0.0)
+        .ok_or_else(|| "must be a number above 0".into())
+}
+
+/// `OWNER/INTERFACE` or `INTERFACE`.
+#[expect(clippy::unnecessary_wraps, reason = "the signature clap asks for")]
+pub(super) fn vantage(text: &str) -> Result<Vantage, String> {
+    let (owner, interface) = match text.rsplit_once('/') {
+        Some((owner, interface)) => (Some(owner.to_owned()), interface),
+        None => (None, text),
+    };
+    Ok(Vantage {
+        owner,
+        interface: interface.to_owned(),
+    })
+}
+
+const ROTATE_MIN: u64 = 100_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_read() {
+        assert_eq!(duration("500ms").unwrap().as_millis(), 500);
+        assert_eq!(duration("1.5").unwrap().as_millis(), 1500);
+        assert_eq!(duration("2m").unwrap().as_secs(), 120);
+        for bad in ["", "s", "1x", "0", "-1s", "1.2.3s", "9999999h"] {
+            assert!(duration(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn buffer_sizes_are_powers_of_two() {
+        assert_eq!(mebibytes("16"), Ok(16));
+        for bad in ["0", "3", "2048", "x"] {
+            assert!(mebibytes(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn sizes_have_units() {
+        assert_eq!(size("512"), Ok(512));
+        assert_eq!(size("64KiB"), Ok(65_536));
+        assert_eq!(size("100MB"), Ok(100_000_000));
+        for bad in ["", "0", "1x", "99999999999GiB", "-1"] {
+            assert!(size(bad).is_err(), "{bad}");
+        }
+        assert!(rotate_size("99kB").is_err());
+    }
+}

@@ -1,0 +1,97 @@
+//! `podtrace replay`, `stats` and `export`: what is read from files.
+mod export;
+mod follow;
+mod inputs;
+mod play;
+mod select;
+mod sink;
+mod stats;
+mod survey;
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
+};
+
+use anyhow::Context as _;
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::{FINE, LOST};
+use crate::{
+    cli::{Format, InputArgs, ReplayArgs},
+    output::{Output, json::Json},
+};
+pub(super) use export::run as export;
+use play::Play;
+use select::Selection;
+use sink::Sink;
+pub(super) use stats::run as stats;
+
+/// Runs `replay`; returns the exit code.
+pub(super) fn run(args: &ReplayArgs) -> anyhow::Result<u8> {
+    let output: Box<dyn Output> = match args.view.output {
+        Format::Json => Box::new(Json::new(0)),
+        Format::Text => Box::new(super::trace::text(args.view.color, args.view.numeric, 0)),
+    };
+    let play = Play {
+        args: &args.input,
+        count: None,
+        speed: args.speed,
+        follow: args.follow,
+        selection: selection(&args.input),
+        keep_captured: false,
+        stop: stop_on_signal()?,
+    };
+    let mut sink = Sink::stdout()?;
+    let played = play.run(output, &mut sink, |_, _| Ok(None))?;
+    sink.finish()?;
+    let is_whole = played.lost == 0 && played.damaged == 0;
+    Ok(if args.strict && !is_whole { LOST } else { FINE })
+}
+
+fn selection(args: &InputArgs) -> Selection {
+    Selection {
+        interfaces: args.interfaces.clone(),
+        since: args.since,
+        until: args.until,
+        first: args.first,
+        ..Selection::default()
+    }
+}
+
+/// Ends with what was read so far when a signal comes; at once at the second.
+fn stop_on_signal() -> anyhow::Result<Arc<AtomicBool>> {
+    let stop = Arc::new(AtomicBool::new(false));
+    let asked = Arc::clone(&stop);
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("failed to start the runtime")?;
+    let (mut interrupt, mut terminate) = {
+        let _entered = runtime.enter();
+        (
+            signal(SignalKind::interrupt())?,
+            signal(SignalKind::terminate())?,
+        )
+    };
+    thread::Builder::new()
+        .name("signals".into())
+        .spawn(move || {
+            runtime.block_on(async {
+                loop {
+                    tokio::select! {
+                        _ = interrupt.recv() => {}
+                        _ = terminate.recv() => {}
+                    }
+                    if asked.swap(true, Ordering::Relaxed) {
+                        std::process::exit(130);
+                    }
+                }
+            });
+        })
+        .context("failed to start a thread")?;
+    Ok(stop)
+}

@@ -1,0 +1,252 @@
+//! `podtrace export`.
+use std::{
+    fs::{File, OpenOptions},
+    io::{self, Write},
+    os::unix::fs::OpenOptionsExt as _,
+    path::Path as FilePath,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use anyhow::{Context as _, bail};
+
+use super::{
+    Play,
+    inputs::{self, Input},
+    selection, stop_on_signal,
+};
+use crate::{
+    cli::{ExportArgs, ExportFormat},
+    command::{
+        FINE,
+        trace::{command, kernel, session_name},
+    },
+    event::Event,
+    export::{CsvRows, ExportError, ParquetRows},
+    output::{Output, Start, Summary, json::Json},
+    path::Path,
+    session::{
+        files::{FileOptions, Keep, SessionFiles, Target},
+        format::{FORMAT, SectionInfo},
+        recorder::{Recorder, RecorderOptions},
+    },
+    world::World,
+};
+
+/// How much is given to the kernel at once, in nanoseconds of the recording.
+const FLUSH_NS: u64 = 1_000_000_000;
+
+/// Runs the command; returns the exit code.
+pub(in crate::command) fn run(args: &ExportArgs) -> anyhow::Result<u8> {
+    if args.how.zstd && args.format != ExportFormat::Pcapng {
+        bail!("--zstd is for pcapng; parquet is compressed anyway, others take a pipe to zstd");
+    }
+    // What cannot be read leaves no file behind.
+    inputs::find(&args.input.files)?;
+    let stop = stop_on_signal()?;
+    let failed = Failed {
+        error: Arc::default(),
+        stop: Arc::clone(&stop),
+    };
+    let mut selection = selection(&args.input);
+    selection.vantage.clone_from(&args.vantage);
+    let play = Play {
+        args: &args.input,
+        count: None,
+        speed: None,
+        follow: false,
+        selection,
+        keep_captured: args.format == ExportFormat::Pcapng,
+        stop,
+    };
+    match args.format {
+        ExportFormat::Pcapng => {
+            let notices = Box::new(Notices);
+            let record =
+                |inputs: &[Input], nodes: &[Vec<String>]| recorder(args, inputs, nodes).map(Some);
+            play.run(notices, &mut io::sink(), record)?;
+        }
+        ExportFormat::Json => {
+            let output = Box::new(Json::new(0));
+            play.run(output, &mut writer(args)?, |_, _| Ok(None))?;
+        }
+        ExportFormat::Csv => {
+            let rows = Rows::Csv(CsvRows::new(writer(args)?, 0)?);
+            let output = Export {
+                rows: Some(rows),
+                failed: failed.clone(),
+            };
+            play.run(Box::new(output), &mut io::sink(), |_, _| Ok(None))?;
+        }
+        ExportFormat::Parquet => {
+            let rows = Rows::Parquet(ParquetRows::new(writer(args)?, 0)?);
+            let output = Export {
+                rows: Some(rows),
+                failed: failed.clone(),
+            };
+            play.run(Box::new(output), &mut io::sink(), |_, _| Ok(None))?;
+        }
+    }
+    failed.result()?;
+    Ok(FINE)
+}
+
+fn writer(args: &ExportArgs) -> anyhow::Result<Box<dyn Write + Send>> {
+    let Some(path) = args.write.as_deref().filter(|path| path.as_os_str() != "-") else {
+        return Ok(Box::new(io::BufWriter::new(io::stdout())));
+    };
+    let file = create(path, args.how.force)
+        .with_context(|| format!("failed to create {}", path.display()))?;
+    Ok(Box::new(io::BufWriter::new(file)))
+}
+
+/// A new file; an old one is replaced only if that is asked for, a symbolic
+/// link never followed.
+fn create(path: &FilePath, force: bool) -> anyhow::Result<File> {
+    let mut options = OpenOptions::new();
+    options
+        .write(true)
+        .mode(0o600)
+        .custom_flags(libc::O_NOFOLLOW);
+    if force {
+        options.create(true).truncate(true);
+    } else {
+        options.create_new(true);
+    }
+    match options.open(path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            bail!("it exists\nhint: --force replaces it")
+        }
+        result => Ok(result?),
+    }
+}
+
+/// The interfaces that the export is limited to, or was from the begin.
+fn chosen(args: &ExportArgs, inputs: &[Input]) -> Vec<String> {
+    let vantage = args.vantage.iter().map(|vantage| vantage.interface.clone());
+    let given = args.input.interfaces.iter().cloned().chain(vantage);
+    let given: Vec<_> = given.collect();
+    if !given.is_empty() {
+        return given;
+    }
+    let infos = inputs.iter().filter_map(Input::info);
+    infos.flat_map(|info| info.interfaces.clone()).collect()
+}
+
+fn recorder(
+    args: &ExportArgs,
+    inputs: &[Input],
+    nodes: &[Vec<String>],
+) -> anyhow::Result<Recorder> {
+    let nodes: Vec<String> = nodes.iter().flatten().cloned().collect();
+    let write = args.write.as_deref().filter(|path| path.as_os_str() != "-");
+    let files = SessionFiles::open(FileOptions {
+        target: write.map_or(Target::Stdout, |path| Target::Path(path.to_owned())),
+        rotates: false,
+        keep: Keep::default(),
+        max_file_bytes: None,
+        zstd: args.how.zstd,
+        force: args.how.force,
+        node: nodes.join("+"),
+        start: jiff::Timestamp::now(),
+    })?;
+    let infos = || inputs.iter().filter_map(Input::info);
+    let info = SectionInfo {
+        format: FORMAT,
+        session: session_name()?,
+        sessions: inputs.iter().map(Input::sessions).sum(),
+        nodes,
+        snaplen: infos().map(|info| info.snaplen).min().unwrap_or(u32::MAX),
+        hop_timeout_ns: infos().map(|info| info.hop_timeout_ns).max().unwrap_or(0),
+        interfaces: chosen(args, inputs),
+        ..SectionInfo::default()
+    };
+    let options = RecorderOptions {
+        info,
+        kernel: kernel(),
+        command: command(),
+        rotate_bytes: None,
+        rotate_ns: None,
+        flush_ns: FLUSH_NS,
+    };
+    Ok(Recorder::new(options, files, 0))
+}
+
+/// Why writing failed, and the flag that ends the reading then.
+#[derive(Clone)]
+struct Failed {
+    error: Arc<Mutex<Option<ExportError>>>,
+    stop: Arc<AtomicBool>,
+}
+
+impl Failed {
+    fn note(&self, result: Result<(), ExportError>) {
+        if let (Err(error), Ok(mut slot)) = (result, self.error.lock()) {
+            slot.get_or_insert(error);
+            self.stop.store(true, Ordering::Relaxed);
+        }
+    }
+
+    fn result(&self) -> Result<(), ExportError> {
+        let error = self.error.lock().ok().and_then(|mut slot| slot.take());
+        error.map_or(Ok(()), Err)
+    }
+}
+
+enum Rows {
+    Csv(CsvRows<Box<dyn Write + Send>>),
+    Parquet(ParquetRows<Box<dyn Write + Send>>),
+}
+
+/// Writes a row for each hop.
+struct Export {
+    rows: Option<Rows>,
+    failed: Failed,
+}
+
+impl Output for Export {
+    fn start(&mut self, _: &mut String, _: &Start) {}
+
+    fn event(&mut self, _: &mut String, _: &Event, _: u64, _: &World) {}
+
+    fn path(&mut self, _: &mut String, path: &Path, world: &World) {
+        self.failed.note(match &mut self.rows {
+            Some(Rows::Csv(rows)) => rows.write(path, world),
+            Some(Rows::Parquet(rows)) => rows.write(path, world),
+            None => Ok(()),
+        });
+    }
+
+    fn notice(&mut self, _: &mut String, text: &str) {
+        eprintln!("podtrace: {text}");
+    }
+
+    fn summary(&mut self, _: &mut String, _: &Summary, _: &World) {
+        let finished = match self.rows.take() {
+            Some(Rows::Csv(rows)) => rows.finish(),
+            Some(Rows::Parquet(rows)) => rows.finish(),
+            None => return,
+        };
+        let flushed = finished.and_then(|mut writer| Ok(writer.flush()?));
+        self.failed.note(flushed);
+    }
+}
+
+/// Only what the user should know.
+struct Notices;
+
+impl Output for Notices {
+    fn start(&mut self, _: &mut String, _: &Start) {}
+
+    fn event(&mut self, _: &mut String, _: &Event, _: u64, _: &World) {}
+
+    fn path(&mut self, _: &mut String, _: &Path, _: &World) {}
+
+    fn notice(&mut self, _: &mut String, text: &str) {
+        eprintln!("podtrace: {text}");
+    }
+
+    fn summary(&mut self, _: &mut String, _: &Summary, _: &World) {}
+}

@@ -1,0 +1,380 @@
+//! Plays files through the pipeline.
+use std::{
+    io::{self, Write},
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::bail;
+
+use super::{
+    follow::{FOLLOW_PAUSE, newer_files, wait_until_begun},
+    inputs::{self, Input, common_payload},
+    select::Selection,
+    survey::{Survey, survey, unread},
+};
+use crate::{
+    cli::{InputArgs, Span},
+    news::{News, Origin},
+    output::{Output, Start, quiet::Nothing, sanitize::sanitize},
+    packet::DecodeOptions,
+    pipeline::Pipeline,
+    session::{
+        chain::Chain,
+        clock::Clock,
+        merge::{Merge, Step, Stream},
+        reader::ReaderOptions,
+        recorder::Recorder,
+    },
+};
+
+/// Text that gathers before it is written, in bytes.
+const TEXT_BYTES: usize = 256 << 10;
+/// Timeout between hops where no session tells.
+const HOP_TIMEOUT_NS: u64 = 500_000_000;
+/// Places that are told where another was asked for.
+const PLACES_TOLD: usize = 30;
+/// Places of damage that are told one by one.
+const DAMAGE_TOLD: usize = 20;
+
+/// How to play.
+pub(super) struct Play<'a> {
+    pub(super) args: &'a InputArgs,
+    pub(super) count: Option<u64>,
+    pub(super) speed: Option<f64>,
+    pub(super) follow: bool,
+    pub(super) selection: Selection,
+    /// Whether events are to hold the captured bytes.
+    pub(super) keep_captured: bool,
+    /// Set when it is to end early.
+    pub(super) stop: Arc<AtomicBool>,
+}
+
+/// What came of it.
+pub(super) struct Played {
+    /// Events lost.
+    pub(super) lost: u64,
+    /// Places where a file is damaged.
+    pub(super) damaged: usize,
+}
+
+impl Play<'_> {
+    /// Plays. `record`: makes a recorder, given what is read.
+    pub(super) fn run(
+        self,
+        output: Box<dyn Output>,
+        sink: &mut dyn Write,
+        record: impl FnOnce(&[Input], &[Vec<String>]) -> anyhow::Result<Option<Recorder>>,
+    ) -> anyhow::Result<Played> {
+        if self.follow {
+            wait_until_begun(&self.args.files, &self.stop);
+        }
+        let inputs = inputs::find(&self.args.files)?;
+        let wants_end = matches!(self.args.last, Some(Span::Time(_)));
+        if self.follow && inputs.len() > 1 && self.args.clock_offset.is_empty() {
+            eprintln!(
+                "podtrace: the clocks of growing files are taken as they are (--clock-offset)"
+            );
+        }
+        let needs_survey = (inputs.len() > 1 && !self.follow) || wants_end;
+        if (needs_survey || self.args.last.is_some()) && inputs.iter().any(Input::is_stdin) {
+            bail!("--last takes a file, not standard input: it is read twice");
+        }
+        let offsets = &self.args.clock_offset;
+        let survey = match (needs_survey, offsets.is_empty()) {
+            (true, _) => Some(survey(&inputs, offsets)?),
+            (false, false) => Some(unread(&inputs, offsets)?),
+            (false, true) => None,
+        };
+        let show_from = match self.args.last {
+            Some(Span::Packets(packets)) => {
+                let all = self.packets(&inputs, survey.as_ref())?;
+                (all + 1).saturating_sub(packets)
+            }
+            _ => 0,
+        };
+        let mut pipeline = self.pipeline(&inputs, output);
+        pipeline.show_from(show_from);
+        set_clocks(&inputs, survey.as_ref(), &mut pipeline);
+        let nodes: Vec<_> = inputs.iter().map(Input::nodes).collect();
+        if let Some(recorder) = record(&inputs, &nodes)? {
+            pipeline.record(recorder);
+        }
+        self.introduce(&inputs, &nodes, survey.as_ref(), &mut pipeline);
+        self.play(&inputs, survey.as_ref(), &mut pipeline, sink)
+    }
+
+    /// How many packets there are.
+    fn packets(&self, inputs: &[Input], survey: Option<&Survey>) -> anyhow::Result<u64> {
+        let mut pipeline = self.pipeline(inputs, Box::new(Nothing));
+        let first = Play {
+            args: self.args,
+            count: None,
+            speed: None,
+            follow: false,
+            selection: Selection {
+                interfaces: self.selection.interfaces.clone(),
+                vantage: self.selection.vantage.clone(),
+                since: self.selection.since,
+                until: self.selection.until,
+                ..Selection::default()
+            },
+            keep_captured: false,
+            stop: Arc::clone(&self.stop),
+        };
+        first.play(inputs, survey, &mut pipeline, &mut io::sink())?;
+        Ok(pipeline.newest_packet())
+    }
+
+    fn pipeline(&self, inputs: &[Input], output: Box<dyn Output>) -> Pipeline {
+        let infos = inputs.iter().filter_map(Input::info);
+        let recorded = infos.map(|info| info.hop_timeout_ns).max();
+        let given = self.args.hop_timeout;
+        let given = given.map(|given| u64::try_from(given.as_nanos()).unwrap_or(u64::MAX));
+        let timeout_ns = given.or(recorded.filter(|ns| *ns > 0));
+        let decode = DecodeOptions {
+            vxlan_ports: Vec::new(),
+            key_payload: common_payload(inputs),
+        };
+        let first = match self.args.first {
+            Some(Span::Packets(packets)) => Some(packets),
+            _ => None,
+        };
+        let count = [self.count, first].into_iter().flatten().min();
+        let timeout_ns = timeout_ns.unwrap_or(HOP_TIMEOUT_NS);
+        let mut pipeline = Pipeline::new(decode, timeout_ns, count, output);
+        let is_part = |input: &Input| {
+            let info = input.info();
+            info.is_some_and(|info| !info.interfaces.is_empty())
+        };
+        if self.selection.is_part() || inputs.iter().any(is_part) {
+            pipeline.see_part();
+        }
+        let world = pipeline.world_mut();
+        if !inputs.iter().any(Input::is_stdin) {
+            let names = inputs.iter().flat_map(Input::nodes);
+            world.nodes = names.map(Into::into).collect();
+        }
+        if inputs.len() > 1 {
+            world.silent = (0..world.nodes.len()).collect();
+        }
+        pipeline
+    }
+
+    /// Says what is replayed, and by which clocks.
+    fn introduce(
+        &self,
+        inputs: &[Input],
+        nodes: &[Vec<String>],
+        survey: Option<&Survey>,
+        pipeline: &mut Pipeline,
+    ) {
+        let files: usize = inputs.iter().map(|input| input.files().len()).sum();
+        let source = match files {
+            1 => "1 file".to_owned(),
+            _ => format!("{files} files"),
+        };
+        let start = Start {
+            nodes: nodes.iter().flatten().cloned().collect(),
+            source: Some(source),
+            ..Start::default()
+        };
+        pipeline.show(&News::Start(start));
+        let Some(survey) = survey else { return };
+        let names: Vec<_> = nodes.iter().map(|nodes| nodes.join("+")).collect();
+        let times = survey.clocks.iter().zip(&survey.times).enumerate();
+        for (number, (clock, times)) in times.skip(1) {
+            let middle_ns = times.map_or(0, |(first, last)| first + (last - first) / 2);
+            let text = clock.describe(number, &names, middle_ns);
+            pipeline.show(&News::Notice { text });
+        }
+    }
+
+    fn streams(&self, inputs: &[Input], survey: Option<&Survey>) -> anyhow::Result<Vec<Stream>> {
+        let options = ReaderOptions {
+            key_payload: common_payload(inputs),
+            keep_captured: self.keep_captured,
+        };
+        let numbers = inputs::numbers(inputs);
+        let streams = inputs.iter().zip(numbers).enumerate();
+        streams
+            .map(|(number, (input, (session, nodes)))| {
+                let clock = survey.and_then(|survey| survey.clocks.get(number));
+                let line = clock
+                    .filter(|_| number > 0)
+                    .map(|clock| Arc::clone(&clock.line));
+                let origin = Origin { session, nodes };
+                Ok(Stream::new(input.open(options)?, origin, line))
+            })
+            .collect()
+    }
+
+    fn play(
+        mut self,
+        inputs: &[Input],
+        survey: Option<&Survey>,
+        pipeline: &mut Pipeline,
+        sink: &mut dyn Write,
+    ) -> anyhow::Result<Played> {
+        if let (Some(Span::Time(span)), Some(survey)) = (self.args.last, survey) {
+            let last_ns = last(survey);
+            let span = u64::try_from(span.as_nanos()).unwrap_or(u64::MAX);
+            self.selection.from_ns = last_ns.saturating_sub(span);
+        }
+        let mut merge = Merge::new(self.streams(inputs, survey)?);
+        let mut pace = self.speed.map(Pace::new);
+        while !pipeline.is_done() && !self.stop.load(Ordering::Relaxed) {
+            match merge.step(pipeline, &mut self.selection, self.follow)? {
+                Step::Over => break,
+                Step::At(ns) => {
+                    if let Some(pace) = &mut pace
+                        && let Some(pause) = pace.pause(ns)
+                    {
+                        pipeline.write_text(sink)?;
+                        sink.flush()?;
+                        thread::sleep(pause);
+                    }
+                }
+                Step::Waiting => {
+                    pipeline.write_text(sink)?;
+                    sink.flush()?;
+                    add_newer(&mut merge);
+                    thread::sleep(FOLLOW_PAUSE);
+                }
+            }
+            if pipeline.text_len() >= TEXT_BYTES {
+                pipeline.write_text(sink)?;
+            }
+        }
+        if let Some(vantage) = self.selection.missed_vantage() {
+            pipeline.say(&format!(
+                "no packet was seen at {vantage}: {}",
+                places(pipeline)
+            ));
+        }
+        let duration_ns = merge.finish(pipeline);
+        let damaged = tell_damage(&merge, pipeline);
+        let lost = pipeline.end(duration_ns).total().lost();
+        pipeline.write_text(sink)?;
+        sink.flush()?;
+        Ok(Played { lost, damaged })
+    }
+}
+
+/// The clocks of all sessions but the reference.
+fn set_clocks(inputs: &[Input], survey: Option<&Survey>, pipeline: &mut Pipeline) {
+    let clocks = survey.map_or(&[][..], |survey| &survey.clocks);
+    let numbers = inputs::numbers(inputs).into_iter().zip(clocks).enumerate();
+    for (number, ((_, nodes), clock)) in numbers.skip(1) {
+        let clocks = &mut pipeline.world_mut().clocks;
+        clocks.extend(nodes.map(|node| (node, (number, Arc::clone(&clock.line)))));
+    }
+}
+
+/// Where packets were seen, in words.
+fn places(pipeline: &Pipeline) -> String {
+    let world = pipeline.world();
+    let names = (0..world.places.next_number()).filter_map(|number| {
+        let place = world.places.get(number)?;
+        Some(format!("{}/{}", place.owner(&world.directory), place.name))
+    });
+    let names: Vec<_> = names.take(PLACES_TOLD).collect();
+    format!("there is {}", names.join(", "))
+}
+
+/// Time of the last packet by the reference clock.
+fn last(survey: &Survey) -> u64 {
+    let corrected = |(clock, times): (&Clock, &Option<(u64, u64)>)| {
+        times.map(|(_, last)| clock.line.to_reference(last))
+    };
+    let all = survey.clocks.iter().zip(&survey.times);
+    all.filter_map(corrected).max().unwrap_or(0)
+}
+
+/// Sessions that go on in another file have it by now, perhaps.
+fn add_newer(merge: &mut Merge) {
+    for stream in merge.streams_mut() {
+        let files: Vec<PathBuf> = newer_files(stream.chain());
+        for file in files {
+            stream.chain_mut().add(file);
+        }
+    }
+}
+
+/// Says what is not in the files.
+fn tell_damage(merge: &Merge, pipeline: &mut Pipeline) -> usize {
+    let (mut damaged, mut told) = (0, 0);
+    for stream in merge.streams() {
+        let chain: &Chain = stream.chain();
+        for (path, damage) in chain.damage().iter().take(DAMAGE_TOLD - told) {
+            told += 1;
+            let text = format!(
+                "{} is damaged: {}, {} bytes from byte {} on were skipped",
+                path.display(),
+                damage.reason,
+                damage.len,
+                damage.offset
+            );
+            pipeline.say(&sanitize(&text));
+        }
+        damaged += chain.damaged();
+        let unread = chain.unread();
+        if unread.packets > 0 {
+            pipeline.say(&format!(
+                "{} packets left out: without a time, of a link layer that is not known, or of an \
+                 interface whose description is damaged",
+                unread.packets
+            ));
+        }
+        if unread.entries > 0 {
+            pipeline.say(&format!(
+                "{} entries left out: of a newer podtrace",
+                unread.entries
+            ));
+        }
+        if chain.was_broken_off() {
+            let file = chain.reader().path().display().to_string();
+            let file = sanitize(&file);
+            pipeline.say(&format!(
+                "{file} ends without a closing block: what was lost in its last moments is not known"
+            ));
+        }
+    }
+    if damaged > told {
+        pipeline.say(&format!("{} more places are damaged", damaged - told));
+    }
+    damaged
+}
+
+/// Replays in time.
+struct Pace {
+    factor: f64,
+    begin: Option<(u64, Instant)>,
+}
+
+impl Pace {
+    fn new(factor: f64) -> Self {
+        Self {
+            factor,
+            begin: None,
+        }
+    }
+
+    /// How long to wait for what was at this time.
+    fn pause(&mut self, ns: u64) -> Option<Duration> {
+        if ns == 0 {
+            return None;
+        }
+        let (first_ns, begin) = *self.begin.get_or_insert((ns, Instant::now()));
+        let since = Duration::from_nanos(ns.saturating_sub(first_ns));
+        let due = begin
+            .checked_add(Duration::try_from_secs_f64(since.as_secs_f64() / self.factor).ok()?)?;
+        let pause = due.saturating_duration_since(Instant::now());
+        (pause >= Duration::from_millis(1)).then_some(pause)
+    }
+}

@@ -1,0 +1,157 @@
+//! Which events of the files are wanted.
+use jiff::{SignedDuration, Timestamp, civil::Time, tz::TimeZone};
+
+use crate::{
+    cli::{Moment, Span, Vantage},
+    event::Event,
+    node::place::Place,
+    output::sanitize::sanitize,
+    pipeline::Pipeline,
+    session::merge::Select,
+    world::World,
+};
+
+/// A part of the time, some interfaces.
+#[derive(Debug, Default)]
+pub(super) struct Selection {
+    pub(super) interfaces: Vec<String>,
+    pub(super) vantage: Option<Vantage>,
+    pub(super) since: Option<Moment>,
+    pub(super) until: Option<Moment>,
+    pub(super) first: Option<Span>,
+    /// Whether a place was one of those wanted.
+    pub(super) has_matched: bool,
+    /// Time of the first packet.
+    pub(super) begin_ns: Option<u64>,
+    /// From here on, until there; known from the first packet on.
+    pub(super) from_ns: u64,
+    pub(super) until_ns: Option<u64>,
+}
+
+impl Selection {
+    /// The first packet is known.
+    fn begin(&mut self, ts_ns: u64) {
+        self.begin_ns = Some(ts_ns);
+        if let Some(since) = self.since {
+            self.from_ns = self.from_ns.max(absolute(since, ts_ns));
+        }
+        let until = self.until.map(|until| absolute(until, ts_ns));
+        let first = match self.first {
+            Some(Span::Time(span)) => {
+                let span = u64::try_from(span.as_nanos()).unwrap_or(u64::MAX);
+                // Of what is wanted at all.
+                Some(self.from_ns.max(ts_ns).saturating_add(span))
+            }
+            _ => None,
+        };
+        self.until_ns = [until, first].into_iter().flatten().min();
+    }
+
+    /// Whether only some places are wanted.
+    pub(super) fn is_part(&self) -> bool {
+        !self.interfaces.is_empty() || self.vantage.is_some()
+    }
+
+    /// The place asked for, if no packet was seen there.
+    pub(super) fn missed_vantage(&self) -> Option<String> {
+        let vantage = self.vantage.as_ref().filter(|_| !self.has_matched)?;
+        let owner = vantage.owner.as_ref();
+        let owner = owner.map_or_else(String::new, |owner| format!("{owner}/"));
+        Some(sanitize(&format!("{owner}{}", vantage.interface)))
+    }
+
+    fn wants_place(&self, place: &Place, world: &World) -> bool {
+        let is_chosen = |name: &String| **name == *place.name;
+        let chosen = self.interfaces.is_empty() || self.interfaces.iter().any(is_chosen);
+        chosen
+            && self.vantage.as_ref().is_none_or(|vantage| {
+                let owner = place.owner(&world.directory);
+                let is_owner = |wanted: &String| **wanted == *owner;
+                *vantage.interface == *place.name && vantage.owner.as_ref().is_none_or(is_owner)
+            })
+    }
+}
+
+impl Select for Selection {
+    fn wants(&mut self, event: &Event, pipeline: &Pipeline) -> bool {
+        if self.begin_ns.is_none() {
+            self.begin(event.ts_ns);
+        }
+        let in_time = event.ts_ns >= self.from_ns
+            && self.until_ns.is_none_or(|until_ns| event.ts_ns < until_ns);
+        if !in_time || !self.is_part() {
+            return in_time;
+        }
+        let world = pipeline.world();
+        let place = world.places.get(event.interface);
+        let wanted = place.is_some_and(|place| self.wants_place(place, world));
+        self.has_matched |= wanted;
+        wanted
+    }
+
+    fn is_over(&self, ts_ns: u64) -> bool {
+        self.until_ns.is_some_and(|until_ns| ts_ns >= until_ns)
+    }
+}
+
+/// Nanoseconds since 1970 of a moment in a recording that begins at `begin_ns`.
+fn absolute(moment: Moment, begin_ns: u64) -> u64 {
+    match moment {
+        Moment::Utc(ns) => ns,
+        Moment::AfterBegin(after) => {
+            begin_ns.saturating_add(u64::try_from(after.as_nanos()).unwrap_or(u64::MAX))
+        }
+        Moment::OfDay(time) => of_day(time, begin_ns),
+    }
+}
+
+/// A time of the day in a recording that begins at `begin_ns`: on that day, or
+/// on the next if it would be more than half a day before the begin.
+fn of_day(time: Time, begin_ns: u64) -> u64 {
+    let begin = Timestamp::from_nanosecond(begin_ns.into()).unwrap_or(Timestamp::MAX);
+    let begin = begin.to_zoned(TimeZone::system());
+    let day = begin.date();
+    let is_next = begin.time().duration_since(time) > SignedDuration::from_hours(12);
+    let day = if is_next {
+        day.tomorrow().unwrap_or(day)
+    } else {
+        day
+    };
+    let moment = day.to_datetime(time).to_zoned(TimeZone::system());
+    let ns = moment.map(|moment| moment.timestamp().as_nanosecond());
+    ns.ok()
+        .and_then(|ns| u64::try_from(ns).ok())
+        .unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn spans_count_from_what_is_wanted() {
+        let mut selection = Selection {
+            since: Some(Moment::AfterBegin(Duration::from_secs(10))),
+            first: Some(Span::Time(Duration::from_secs(5))),
+            ..Selection::default()
+        };
+        selection.begin(1_000_000_000_000);
+        assert_eq!(selection.from_ns, 1_010_000_000_000);
+        assert_eq!(selection.until_ns, Some(1_015_000_000_000));
+        assert!(!selection.is_over(1_014_999_999_999));
+        assert!(selection.is_over(1_015_000_000_000));
+    }
+
+    #[test]
+    fn earlier_end_counts() {
+        let mut selection = Selection {
+            until: Some(Moment::Utc(7_000_000_000)),
+            first: Some(Span::Time(Duration::from_secs(5))),
+            ..Selection::default()
+        };
+        selection.begin(1_000_000_000);
+        assert_eq!(selection.until_ns, Some(6_000_000_000));
+    }
+}

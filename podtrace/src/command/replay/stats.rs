@@ -1,0 +1,74 @@
+//! `podtrace stats`.
+use std::io;
+
+use super::{Play, selection, stop_on_signal};
+use crate::{
+    cli::{Format, StatsArgs},
+    command::{FINE, use_color},
+    event::Event,
+    output::{Output, Start, Summary, stats::text},
+    path::Path,
+    stats::{Stats, StatsOptions},
+    world::World,
+};
+
+/// Runs the command; returns the exit code.
+pub(in crate::command) fn run(args: &StatsArgs) -> anyhow::Result<u8> {
+    let options = StatsOptions {
+        epoch_ns: 0,
+        top: args.top.into(),
+    };
+    let output = Collect {
+        stats: Some(Stats::new(options)),
+        format: args.output,
+        color: use_color(args.color),
+    };
+    let play = Play {
+        args: &args.input,
+        count: None,
+        speed: None,
+        follow: false,
+        selection: selection(&args.input),
+        keep_captured: false,
+        stop: stop_on_signal()?,
+    };
+    play.run(Box::new(output), &mut io::stdout().lock(), |_, _| Ok(None))?;
+    Ok(FINE)
+}
+
+/// Adds paths up; prints at the end.
+struct Collect {
+    stats: Option<Stats>,
+    format: Format,
+    color: bool,
+}
+
+impl Output for Collect {
+    fn start(&mut self, _: &mut String, _: &Start) {}
+
+    fn event(&mut self, _: &mut String, _: &Event, _: u64, _: &World) {}
+
+    fn path(&mut self, _: &mut String, path: &Path, world: &World) {
+        if let Some(stats) = &mut self.stats {
+            stats.add(path, world);
+        }
+    }
+
+    fn notice(&mut self, _: &mut String, text: &str) {
+        eprintln!("podtrace: {text}");
+    }
+
+    fn summary(&mut self, out: &mut String, summary: &Summary, _: &World) {
+        let Some(report) = self.stats.take().map(|stats| stats.finish(summary)) else {
+            return;
+        };
+        match self.format {
+            Format::Text => text(out, &report, self.color),
+            Format::Json => {
+                // Cannot fail: the maps have string keys and nothing else can.
+                *out += &serde_json::to_string_pretty(&report).unwrap_or_default();
+                out.push('\n');
+            }
+        }
+    }
+}

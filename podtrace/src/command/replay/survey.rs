@@ -1,0 +1,103 @@
+//! A first pass over the files: how the clocks of the nodes compare, and when
+//! the last packet was.
+use std::collections::HashSet;
+
+use anyhow::bail;
+use podtrace_ebpf::record::Direction;
+
+use super::inputs::{Input, common_payload};
+use crate::{
+    news::News,
+    node::place::Role,
+    session::{
+        clock::{Clock, Side, Sightings},
+        reader::{Item, ReaderOptions},
+    },
+};
+
+/// What the first pass found.
+pub(super) struct Survey {
+    /// The clock of each input.
+    pub(super) clocks: Vec<Clock>,
+    /// Time of the first and of the last packet of each input, by its own
+    /// clock; none where there is no packet.
+    pub(super) times: Vec<Option<(u64, u64)>>,
+}
+
+/// What the user gave alone, of inputs that still grow. `offsets`: by node.
+pub(super) fn unread(inputs: &[Input], offsets: &[(String, i64)]) -> anyhow::Result<Survey> {
+    Ok(Survey {
+        clocks: Sightings::new(inputs.len()).solve(&given(inputs, offsets)?),
+        times: vec![None; inputs.len()],
+    })
+}
+
+/// Reads all inputs. `offsets`: those that the user gave, by node.
+pub(super) fn survey(inputs: &[Input], offsets: &[(String, i64)]) -> anyhow::Result<Survey> {
+    let given = given(inputs, offsets)?;
+    let mut sightings = Sightings::new(inputs.len());
+    let mut times = Vec::new();
+    for (number, input) in inputs.iter().enumerate() {
+        times.push(note(number, input, common_payload(inputs), &mut sightings)?);
+    }
+    Ok(Survey {
+        clocks: sightings.solve(&given),
+        times,
+    })
+}
+
+fn note(
+    number: usize,
+    input: &Input,
+    key_payload: usize,
+    sightings: &mut Sightings,
+) -> anyhow::Result<Option<(u64, u64)>> {
+    let mut chain = input.open(ReaderOptions {
+        key_payload,
+        keep_captured: false,
+    })?;
+    // What is behind damage counts too.
+    chain.end();
+    let mut uplinks = HashSet::new();
+    let mut times: Option<(u64, u64)> = None;
+    while let Some(item) = chain.next_item()? {
+        match item {
+            Item::News(_, News::Place { number, place }) if place.role == Role::Uplink => {
+                uplinks.insert(number);
+            }
+            Item::Event => {
+                let Some(event) = chain.event() else {
+                    continue;
+                };
+                let (_, last) = times.get_or_insert((event.ts_ns, event.ts_ns));
+                *last = event.ts_ns.max(*last);
+                let side = match event.direction {
+                    _ if !uplinks.contains(&event.interface) => continue,
+                    Direction::Egress => Side::Left,
+                    Direction::Ingress => Side::Entered,
+                    Direction::Socket | Direction::Unknown => continue,
+                };
+                sightings.note(number, &event.key, side, event.ts_ns);
+            }
+            _ => {}
+        }
+    }
+    Ok(times)
+}
+
+/// The offset of each input, as far as one was given.
+fn given(inputs: &[Input], offsets: &[(String, i64)]) -> anyhow::Result<Vec<Option<i64>>> {
+    let mut given = vec![None; inputs.len()];
+    for (node, offset_ns) in offsets {
+        let is_it = |input: &Input| input.nodes().contains(node);
+        let Some(number) = inputs.iter().position(is_it) else {
+            let nodes: Vec<_> = inputs.iter().flat_map(Input::nodes).collect();
+            bail!(
+                "--clock-offset: no file is of node {node}\nhint: there is {}",
+                nodes.join(", ")
+            );
+        };
+        given[number] = Some(*offset_ns);
+    }
+    Ok(given)
+}
