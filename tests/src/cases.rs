@@ -14,6 +14,7 @@ mod program;
 mod roads;
 mod runtime;
 mod runtime_trouble;
+mod sessions;
 mod topology;
 mod tracer;
 mod view;

@@ -1,0 +1,18 @@
+//! Recorded sessions: recorded by real taps, read back by podtrace and by
+//! others.
+
+mod blocks;
+mod damage;
+mod disk;
+mod export;
+mod follow;
+mod kill;
+mod live;
+mod merge;
+mod peers;
+mod record;
+mod replay;
+mod rotation;
+mod stats;
+mod tools;
+mod wrong_use;

@@ -1,0 +1,296 @@
+//! Damaged files are read as far as they are whole.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::ops::Range;
+use std::path::Path;
+
+use podtrace::session::format::{
+    ENHANCED_PACKET, ENTRY_BLOCK, INTERFACE_DESCRIPTION, SECTION_HEADER,
+};
+use serde_json::Value;
+
+use super::blocks::{Place, blocks, packets};
+use super::record::{conserved, lines, notices, number, of_type, parse, recorded, run};
+
+/// A recording to be damaged.
+struct Whole {
+    bytes: Vec<u8>,
+    blocks: Vec<Place>,
+    /// What tells its events apart, in the order of their blocks.
+    events: Vec<(u64, String)>,
+    dir: tempfile::TempDir,
+}
+
+fn whole() -> Whole {
+    let recorded = recorded("a.pcapng", &[]);
+    let bytes = fs::read(&recorded.file).unwrap();
+    let blocks = blocks(&bytes);
+    let values = read(&recorded.file).expect("a whole file");
+    assert_eq!(notices(&values), [""; 0]);
+    let events = events(&values);
+    assert_eq!(events.len(), packets(&blocks).count());
+    assert!(events.len() > 500);
+    Whole {
+        bytes,
+        blocks,
+        events,
+        dir: recorded.dir,
+    }
+}
+
+/// What a replay shows; none if nothing in the file is recognised.
+#[track_caller]
+fn read(file: &Path) -> Option<Vec<Value>> {
+    let output = run(&["replay", "-o", "json", file.to_str().unwrap()]);
+    let error = String::from_utf8_lossy(&output.stderr);
+    if output.status.code() == Some(2) {
+        assert!(error.contains("is neither pcapng nor pcap"), "{error}");
+        return None;
+    }
+    assert!(output.status.success(), "{}: {error}", output.status);
+    assert_eq!(error, "");
+    let values = parse(&lines(&String::from_utf8(output.stdout).unwrap()));
+    conserved(&values);
+    Some(values)
+}
+
+fn events(values: &[Value]) -> Vec<(u64, String)> {
+    let events = of_type(values, "event").map(|event| {
+        let what = format!("{} {}", event["what"], event["direction"]);
+        (number(event, "time_ns"), what)
+    });
+    events.collect()
+}
+
+impl Whole {
+    /// What a replay of a damaged copy shows.
+    #[track_caller]
+    fn read(&self, bytes: &[u8]) -> Option<Vec<Value>> {
+        let file = self.dir.path().join("damaged.pcapng");
+        fs::write(&file, bytes).unwrap();
+        read(&file)
+    }
+
+    /// All but some events are shown; `gone`: bytes that are damaged.
+    #[track_caller]
+    fn shows_the_rest(&self, values: &[Value], gone: &Range<usize>) {
+        let shown: BTreeSet<_> = events(values).into_iter().collect();
+        let intact = packets(&self.blocks).zip(&self.events);
+        let missing = intact
+            .filter(|(place, _)| place.range.end <= gone.start || place.range.start >= gone.end)
+            .filter(|(_, event)| !shown.contains(event));
+        assert_eq!(missing.count(), 0, "{gone:?}: {:?}", notices(values));
+    }
+
+    fn block_at(&self, at: usize) -> &Place {
+        let mut blocks = self.blocks.iter();
+        blocks.find(|place| place.range.contains(&at)).unwrap()
+    }
+}
+
+/// The bytes that are said to be damaged.
+fn damaged(values: &[Value]) -> Vec<Range<usize>> {
+    let told = notices(values).into_iter().filter_map(|text| {
+        let (_, place) = text.split_once(" is damaged: ")?;
+        let (_, place) = place.rsplit_once(", ")?;
+        let (len, place) = place.split_once(" bytes from byte ")?;
+        let (offset, _) = place.split_once(" on were skipped")?;
+        let (len, offset): (usize, usize) = (len.parse().unwrap(), offset.parse().unwrap());
+        Some(offset..offset + len)
+    });
+    told.collect()
+}
+
+/// So many numbers below a limit, always the same ones.
+fn spread(count: usize, limit: usize) -> impl Iterator<Item = usize> {
+    (0..count).map(move |i| (i * 2_654_435_761 + 12_345) % limit)
+}
+
+#[test]
+fn cut_files_lose_what_was_cut() {
+    let whole = whole();
+    let len = whole.bytes.len();
+    let ends = whole.blocks.iter().map(|place| place.range.end);
+    let at_ends = ends.step_by(whole.blocks.len() / 10);
+    for at in spread(40, len).chain(at_ends).chain([1, 11, 27, len - 1]) {
+        let Some(values) = whole.read(&whole.bytes[..at]) else {
+            assert!(at < whole.blocks[0].range.end, "{at}");
+            continue;
+        };
+        whole.shows_the_rest(&values, &(at..len));
+        let is_whole = whole.blocks.iter().any(|place| place.range.end == at);
+        let told = damaged(&values);
+        assert_eq!(told.is_empty(), is_whole, "{at}: {:?}", notices(&values));
+        if !is_whole {
+            let begin = whole.block_at(at).range.start;
+            assert_eq!(told.len(), 1, "{at}: {:?}", notices(&values));
+            assert_eq!(told[0], begin..at, "{at}");
+        }
+        let says = |text: &&str| text.contains("ends without a closing block");
+        assert!(at == len || notices(&values).iter().any(says), "{at}");
+    }
+}
+
+#[test]
+fn flipped_bits_cost_their_block() {
+    let whole = whole();
+    let (mut told, mut flips) = (0, 0);
+    for at in spread(100, whole.bytes.len()) {
+        let place = whole.block_at(at);
+        if place.kind == SECTION_HEADER || place.kind == INTERFACE_DESCRIPTION {
+            continue;
+        }
+        let mut bytes = whole.bytes.clone();
+        bytes[at] ^= 1 << (at % 8);
+        let values = whole.read(&bytes).expect("most is whole");
+        whole.shows_the_rest(&values, &place.range);
+        let damaged = damaged(&values);
+        assert!(damaged.len() <= 1, "{at}: {:?}", notices(&values));
+        let is_there = damaged.iter().all(|told| told.contains(&at));
+        assert!(is_there, "{at}: {:?}", notices(&values));
+        flips += 1;
+        // What no reader looks at may go unnoticed: padding, the end of options.
+        told += damaged.len();
+        // Of another type it may be anybody's block: it is missing in the counts.
+        let body = place.range.start + 4..place.range.end - 12;
+        if place.kind == ENHANCED_PACKET && body.contains(&at) {
+            assert_eq!(damaged.len(), 1, "{at}");
+            assert_eq!(damaged[0], place.range, "{at}");
+        }
+    }
+    println!("{flips} flips, {told} noticed");
+    assert!(flips > 50 && told * 10 > flips * 8, "{told} of {flips}");
+}
+
+#[test]
+fn damaged_headers_cost_what_they_describe_at_most() {
+    let whole = whole();
+    let described = whole
+        .blocks
+        .iter()
+        .filter(|place| [SECTION_HEADER, INTERFACE_DESCRIPTION].contains(&place.kind));
+    let described: Vec<_> = described.collect();
+    for (number, place) in described.iter().enumerate() {
+        let at = place.range.start + (number * 7 + 8) % (place.range.len() - 16);
+        let mut bytes = whole.bytes.clone();
+        bytes[at] ^= 0x10;
+        let values = whole.read(&bytes).expect("blocks are there");
+        assert_eq!(damaged(&values).len(), 1, "{at}: {:?}", notices(&values));
+        // Packets of one interface, or without what the section said.
+        let shown = events(&values).len();
+        println!(
+            "{:x} at {at}: {shown} of {}",
+            place.kind,
+            whole.events.len()
+        );
+        assert!(
+            shown > whole.events.len() / 3,
+            "{:x} at {at}: {shown}",
+            place.kind
+        );
+    }
+}
+
+/// Where what is told of interfaces is lost, their descriptions serve.
+#[test]
+fn damaged_entries_cost_no_packet() {
+    let whole = whole();
+    let mut bytes = whole.bytes.clone();
+    let entries = whole
+        .blocks
+        .iter()
+        .filter(|place| place.kind == ENTRY_BLOCK);
+    for place in entries {
+        bytes[place.range.start + 24] ^= 1;
+    }
+    let values = whole.read(&bytes).expect("packets are there");
+    assert!(events(&values).len() == whole.events.len());
+    let is_named = |event: &Value| event["interface"] != "";
+    assert!(of_type(&values, "event").all(is_named));
+}
+
+#[test]
+fn holes_cost_what_was_in_them() {
+    let whole = whole();
+    let len = whole.bytes.len();
+    let first = packets(&whole.blocks).next().unwrap().range.start;
+    let defined = whole
+        .blocks
+        .iter()
+        .filter(|place| place.kind == INTERFACE_DESCRIPTION);
+    let last_defined = defined.map(|place| place.range.end).max().unwrap();
+    println!("interfaces are described until {last_defined} of {len}, packets begin at {first}");
+    for (number, at) in spread(20, len - 4_000).enumerate() {
+        let gone = at..at + 1 + number * 197;
+        let touches = whole.blocks.iter().any(|place| {
+            place.kind != ENHANCED_PACKET
+                && place.range.start < gone.end
+                && gone.start < place.range.end
+                && place.range.start < last_defined
+        });
+        let bytes = [&whole.bytes[..gone.start], &whole.bytes[gone.end..]].concat();
+        let values = whole.read(&bytes).expect("most is whole");
+        let is_cut = |at: usize| !whole.blocks.iter().any(|place| place.range.start == at);
+        if is_cut(gone.start) || is_cut(gone.end) {
+            assert_eq!(
+                damaged(&values).len(),
+                1,
+                "{gone:?}: {:?}",
+                notices(&values)
+            );
+        }
+        if !touches {
+            whole.shows_the_rest(&values, &gone);
+        }
+    }
+}
+
+#[test]
+fn garbage_before_the_begin_is_skipped() {
+    let whole = whole();
+    for len in [1, 3, 4, 7, 64, 1_001, 70_000] {
+        let garbage: Vec<u8> = (0..len).map(|i| (i * 7 % 251) as u8 | 0x80).collect();
+        let bytes = [&garbage, &whole.bytes[..]].concat();
+        let values = whole.read(&bytes).expect("all is there");
+        let told = damaged(&values);
+        assert_eq!(told.len(), 1, "{:?}", notices(&values));
+        assert_eq!(told[0], 0..len);
+        assert!(events(&values) == whole.events, "{len}");
+    }
+}
+
+#[test]
+fn header_of_the_other_byte_order_is_damage() {
+    let whole = whole();
+    let mut bytes = whole.bytes.clone();
+    bytes[8..12].reverse();
+    let values = whole.read(&bytes).expect("blocks are there");
+    let told = damaged(&values);
+    assert_eq!(told.len(), 1, "{:?}", notices(&values));
+    assert_eq!(told[0], whole.blocks[0].range);
+    println!("{} of {} events", events(&values).len(), whole.events.len());
+    assert!(!events(&values).is_empty());
+}
+
+#[test]
+fn compressed_files_lose_damaged_frames_only() {
+    let recorded = recorded("a.pcapng.zst", &["--zstd", "--flush", "50ms"]);
+    let whole = fs::read(&recorded.file).unwrap();
+    let all = events(&read(&recorded.file).unwrap()).len();
+    let file = recorded.dir.path().join("damaged.pcapng.zst");
+    for at in spread(20, whole.len() - 200) {
+        // Not the first frame, which has the begin of the section.
+        let at = at + 200;
+        let mut bytes = whole.clone();
+        bytes[at] ^= 4;
+        fs::write(&file, &bytes).unwrap();
+        if let Some(values) = read(&file) {
+            assert!(events(&values).len() <= all);
+            assert!(!damaged(&values).is_empty(), "{at}: {:?}", notices(&values));
+        }
+        fs::write(&file, &whole[..at]).unwrap();
+        let values = read(&file);
+        assert!(values.is_none_or(|values| events(&values).len() <= all));
+    }
+}

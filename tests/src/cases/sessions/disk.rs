@@ -1,0 +1,174 @@
+//! Tracing outlives its disk, and the recording says what it lacks.
+
+use std::fs;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use nix::mount::{MsFlags, mount};
+use nix::sched::{CloneFlags, unshare};
+use podtrace::lab::Lab;
+use podtrace::lab::traffic::ping;
+use serde_json::Value;
+use tempfile::TempDir;
+
+use super::live::{Live, tail};
+use super::peers::agree;
+use super::record::{conserved, notices, number, of_type, parse, replay_json, run};
+use super::tools::have;
+use crate::cases::roads::lab;
+
+/// Runs with a directory on a small disk of its own, which is gone with the
+/// thread.
+fn on_disk(options: &str, work: impl FnOnce(&Path) + Send) {
+    let dir = TempDir::new().unwrap();
+    let path = dir.path();
+    let joined = thread::scope(|scope| {
+        let thread = scope.spawn(|| {
+            unshare(CloneFlags::CLONE_NEWNS).unwrap();
+            let (none, private) = (None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE);
+            mount(none, "/", none, private, none).unwrap();
+            let kind = Some("tmpfs");
+            mount(kind, path, kind, MsFlags::empty(), Some(options)).unwrap();
+            work(path);
+        });
+        thread.join()
+    });
+    if let Err(panic) = joined {
+        std::panic::resume_unwind(panic);
+    }
+    assert!(fs::read_dir(path).unwrap().next().is_none());
+}
+
+/// Pings on a node while something is done.
+fn pinged<T>(lab: &Lab, work: impl FnOnce() -> T) -> T {
+    let pods = &lab.nodes[0].pods;
+    let over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            while !over.load(Ordering::Relaxed) {
+                ping(&pods[0].netns, pods[1].ipv4.into(), 9, 5, 56).unwrap();
+                // Only that there is not too much to read.
+                thread::sleep(Duration::from_millis(2));
+            }
+        });
+        // Ends the thread also when the work panics.
+        let _over = Over(&over);
+        work()
+    })
+}
+
+struct Over<'a>(&'a AtomicBool);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Records until the disk is in trouble, goes on, mends it, and goes on.
+/// `notice`: what is said of the trouble.
+fn check(dir: &Path, trouble: impl FnOnce(), notice: &str, mend: impl FnOnce()) {
+    let lab = lab();
+    let file = dir.join("sessions/a.pcapng");
+    fs::create_dir(dir.join("sessions")).unwrap();
+    let mut args = vec!["trace", "-o", "json", "--strict", "--flush", "50ms"];
+    args.extend(["-w", file.to_str().unwrap()]);
+    let mut live = Live::on(&lab, &[0], &args);
+    let has = |line: &str, text: &str| line.contains(r#""type":"notice""#) && line.contains(text);
+    pinged(&lab, || {
+        live.wait_for(|line| line.contains(r#""type":"path""#));
+        trouble();
+        let said = live.wait_for(|line| has(line, "recording stopped, tracing goes on"));
+        assert!(said.contains(notice), "{said}");
+        // Live output goes on.
+        for _ in 0..100 {
+            live.wait_for(|line| line.contains(r#""type":"path""#));
+        }
+        live.wait_for(|line| has(line, "events not recorded: the recording has stopped"));
+        mend();
+        live.wait_for(|line| has(line, "recording again"));
+    });
+    let pods = &lab.nodes[0].pods;
+    // A tick later it has begun again: what comes then is in the file.
+    let args = ["replay", file.to_str().unwrap()];
+    let begun = Instant::now();
+    while !String::from_utf8_lossy(&run(&args).stdout).contains("id 76 ") {
+        assert!(begun.elapsed() < Duration::from_secs(20));
+        ping(&pods[0].netns, pods[1].ipv4.into(), 76, 1, 56).unwrap();
+    }
+    ping(&pods[0].netns, pods[1].ipv4.into(), 77, 3, 56).unwrap();
+    let (status, lines) = live.stop();
+    let shown = parse(&lines);
+    let recorded = notices(&shown)
+        .into_iter()
+        .find(|text| text.starts_with("recorded "));
+    assert!(recorded.is_some(), "{}", tail(&shown));
+    let not_recorded: u64 = notices(&shown)
+        .iter()
+        .filter_map(|text| text.split_once(" events not recorded: "))
+        .map(|(events, _)| events.parse::<u64>().unwrap())
+        .sum();
+    assert!(not_recorded > 0, "{:?}", notices(&shown));
+    assert_eq!(status.code(), Some(4), "{:?}", notices(&shown));
+
+    // What was written reads whole, and says what it lacks.
+    let values = replay_json(&[&file]);
+    let total = conserved(&values);
+    let all = of_type(&shown, "event").count() as u64;
+    let read = of_type(&values, "event").count() as u64;
+    assert_eq!(number(total, "emitted"), read);
+    let said = notices(&values);
+    let damaged = said
+        .iter()
+        .any(|text| text.contains("is damaged") || text.contains("ends without"));
+    assert!(!damaged, "{said:?}");
+    let is_late = |value: &&Value| {
+        value["what"]
+            .as_str()
+            .is_some_and(|what| what.contains("id 77 "))
+    };
+    let late = of_type(&values, "path").filter(is_late);
+    assert!(late.clone().count() == 6, "{}", late.count());
+    let is_delivered = |path: &Value| path["outcome"] == "delivered";
+    assert!(of_type(&values, "path").filter(is_late).all(is_delivered));
+    if file_was_kept(notice) {
+        assert_eq!(all, read + not_recorded, "{total}");
+        assert_eq!(number(total, "unrecorded"), not_recorded, "{total}");
+        assert_eq!(number(total, "seen"), all);
+        let args = ["replay", "--strict", file.to_str().unwrap()];
+        assert_eq!(run(&args).status.code(), Some(4));
+    }
+    if have(&["tshark", "tcpdump", "capinfos"]) {
+        agree(&file);
+    }
+}
+
+/// A file that was removed takes along what it had.
+fn file_was_kept(notice: &str) -> bool {
+    notice.contains("no space")
+}
+
+#[test]
+fn full_disk_stops_the_recording_and_not_the_tracing() {
+    on_disk("size=2m", |dir| {
+        let ballast = dir.join("ballast");
+        fs::write(&ballast, vec![0; 1_000_000]).unwrap();
+        check(
+            dir,
+            || {},
+            "no space for",
+            || fs::remove_file(&ballast).unwrap(),
+        );
+    });
+}
+
+#[test]
+fn removed_directory_stops_the_recording_and_not_the_tracing() {
+    let dir = TempDir::new().unwrap();
+    let sessions = dir.path().join("sessions");
+    let remove = || fs::remove_dir_all(&sessions).unwrap();
+    let again = || fs::create_dir(&sessions).unwrap();
+    check(dir.path(), remove, "was removed", again);
+}

@@ -1,0 +1,135 @@
+//! A podtrace that runs beside the test, and its output as it comes.
+
+use std::ffi::OsStr;
+use std::fmt::Debug;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use podtrace::lab::Lab;
+
+use crate::cases::tracer::{interrupt, podtrace};
+
+/// The deadline of every wait for its output.
+const DEADLINE: Duration = Duration::from_secs(30);
+
+/// A process whose first line has come: a `trace` has all its taps then.
+pub(super) struct Live {
+    child: Child,
+    lines: Receiver<String>,
+    /// What was read while waiting.
+    passed: Vec<String>,
+    _table: Option<tempfile::NamedTempFile>,
+}
+
+impl Live {
+    /// Runs `podtrace` with the arguments on nodes of a lab.
+    pub(super) fn on<A: AsRef<OsStr>>(lab: &Lab, nodes: &[usize], args: &[A]) -> Self {
+        let mut table = tempfile::NamedTempFile::new().unwrap();
+        table.write_all(lab.pod_table().as_bytes()).unwrap();
+        let mut command = podtrace();
+        command.args(args).args(["--duration", "90s", "--pods"]);
+        command.arg(table.path());
+        for node in nodes {
+            let node = &lab.nodes[*node];
+            command.args(["--netns", &node.netns.name, "--node-name", &node.name]);
+        }
+        let mut live = Self::spawn(command);
+        live._table = Some(table);
+        live
+    }
+
+    /// Runs a command until its first line.
+    pub(super) fn spawn(mut command: Command) -> Self {
+        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+        let stdout = BufReader::new(child.stdout.take().unwrap());
+        let (sender, lines) = channel();
+        thread::spawn(move || {
+            for line in stdout.lines().map_while(Result::ok) {
+                if sender.send(line).is_err() {
+                    return;
+                }
+            }
+        });
+        let mut live = Self {
+            child,
+            lines,
+            passed: Vec::new(),
+            _table: None,
+        };
+        live.wait_for(|_| true);
+        live
+    }
+
+    /// Reads until a line fits, and returns it; panics at the end of the
+    /// output and after some time.
+    pub(super) fn wait_for(&mut self, fits: impl Fn(&str) -> bool) -> String {
+        let deadline = Instant::now() + DEADLINE;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let Ok(line) = self.lines.recv_timeout(left) else {
+                let last = self.passed.iter().rev().take(5);
+                panic!(
+                    "no line fits; the last ones: {:#?}",
+                    last.collect::<Vec<_>>()
+                );
+            };
+            self.passed.push(line.clone());
+            if fits(&line) {
+                return line;
+            }
+        }
+    }
+
+    /// Interrupts it; its lines.
+    pub(super) fn finish(self) -> Vec<String> {
+        interrupt(&self.child);
+        let (status, lines) = self.end();
+        assert!(status.success(), "{status}: {}", tail(&lines));
+        lines
+    }
+
+    /// Interrupts it; how it ended, and its lines.
+    pub(super) fn stop(self) -> (ExitStatus, Vec<String>) {
+        interrupt(&self.child);
+        self.end()
+    }
+
+    /// SIGKILL; its lines.
+    pub(super) fn kill(mut self) -> Vec<String> {
+        self.child.kill().unwrap();
+        self.end().1
+    }
+
+    /// Waits for its end.
+    pub(super) fn end(mut self) -> (ExitStatus, Vec<String>) {
+        let deadline = Instant::now() + DEADLINE;
+        let mut lines = std::mem::take(&mut self.passed);
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            assert!(!left.is_zero(), "it does not end: {}", tail(&lines));
+            match self.lines.recv_timeout(left) {
+                Ok(line) => lines.push(line),
+                Err(std::sync::mpsc::RecvTimeoutError::Timeout) => {}
+                Err(std::sync::mpsc::RecvTimeoutError::Disconnected) => break,
+            }
+        }
+        (self.child.wait().unwrap(), lines)
+    }
+}
+
+impl Drop for Live {
+    /// Not left behind by a test that failed.
+    fn drop(&mut self) {
+        // It has ended already if the test has finished it.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The last lines, for a message.
+pub(super) fn tail<L: Debug>(lines: &[L]) -> String {
+    format!("{:#?}", &lines[lines.len().saturating_sub(8)..])
+}

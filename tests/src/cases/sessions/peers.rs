@@ -1,0 +1,174 @@
+//! tshark, tcpdump and capinfos read recordings as podtrace does.
+
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::path::Path;
+
+use serde_json::Value;
+
+use super::record::{conserved, number, of_type, recorded, replay_json, run};
+use super::tools::{have, output, tshark, tshark_packets};
+
+/// How many packets tcpdump reads.
+fn tcpdump_packets(file: &Path) -> u64 {
+    let args: [&OsStr; 3] = ["--count".as_ref(), "-r".as_ref(), file.as_os_str()];
+    let (text, _) = output("tcpdump", &args);
+    let count = text.strip_suffix(" packets\n");
+    count.and_then(|count| count.parse().ok()).expect(&text)
+}
+
+/// Seconds as text in nanoseconds.
+fn nanoseconds(text: &str) -> u64 {
+    let (seconds, part) = text.trim().split_once('.').unwrap();
+    assert_eq!(part.len(), 9, "{text}");
+    seconds.parse::<u64>().unwrap() * 1_000_000_000 + part.parse::<u64>().unwrap()
+}
+
+/// The numbers that capinfos prints.
+fn capinfos(file: &Path) -> (u64, u64, u64) {
+    let mut args: Vec<&OsStr> = ["-c", "-a", "-e", "-M", "-S", "-T", "-r", "-m"]
+        .map(OsStr::new)
+        .to_vec();
+    args.push(file.as_os_str());
+    let (text, error) = output("capinfos", &args);
+    assert_eq!(error, "");
+    // Name, packets, first and last time.
+    let fields: Vec<_> = text.trim().split(',').collect();
+    let [.., packets, first, last] = fields[..] else {
+        panic!("{text}");
+    };
+    let packets = packets.trim().parse().unwrap();
+    (packets, nanoseconds(first), nanoseconds(last))
+}
+
+/// All peers read a file as podtrace does; what podtrace reads.
+#[track_caller]
+pub(super) fn agree(file: &Path) -> Vec<Value> {
+    let values = replay_json(&[file]);
+    let total = conserved(&values);
+    let emitted = number(total, "emitted");
+    assert_eq!(emitted, of_type(&values, "event").count() as u64);
+    assert!(emitted > 0);
+    assert_eq!(tshark_packets(file), emitted);
+    let times = of_type(&values, "event").map(|event| number(event, "time_ns"));
+    let (first, last) = (times.clone().min().unwrap(), times.max().unwrap());
+    assert_eq!(capinfos(file), (emitted, first, last));
+    if file.extension() != Some(OsStr::new("zst")) {
+        assert_eq!(tcpdump_packets(file), emitted);
+    }
+    values
+}
+
+#[test]
+fn plain_files_agree_and_name_pods() {
+    if !have(&["tshark", "tcpdump", "capinfos"]) {
+        return;
+    }
+    let recorded = recorded("a.pcapng", &["-o", "json"]);
+    let values = agree(&recorded.file);
+
+    // The same packets, in the same order, at places of the same names.
+    let rows = tshark(
+        &recorded.file,
+        &["-N", "n"],
+        &[
+            "frame.packet_id",
+            "frame.interface_name",
+            "frame.time_epoch",
+            "frame.packet_flags_direction",
+            "frame.len",
+            "frame.comment",
+            "icmp.ident",
+            "ip.src_host",
+        ],
+    );
+    let events: Vec<_> = of_type(&values, "event").collect();
+    assert_eq!(rows.len(), events.len());
+    for (row, event) in rows.iter().zip(&events) {
+        assert_eq!(number(event, "time_ns"), nanoseconds(&row[2]), "{event}");
+        assert_eq!(number(event, "bytes").to_string(), row[4], "{event}");
+        let interface = event["interface"].as_str().unwrap();
+        let owner = match event["pod"].as_str() {
+            Some(pod) => {
+                let (namespace, name) = pod.split_once('/').unwrap();
+                assert_eq!(row[5], pod, "{event}");
+                format!("{name}.{namespace}")
+            }
+            None => event["node"].as_str().unwrap().to_owned(),
+        };
+        assert_eq!(row[1], format!("{owner}/{interface}"));
+        let direction = match event["direction"].as_str().unwrap() {
+            "ingress" => "1",
+            "egress" => "2",
+            other => panic!("{other}"),
+        };
+        let flags = row[3].trim_start_matches("0x").trim_start_matches('0');
+        assert_eq!(flags, direction, "{row:?}");
+    }
+
+    // One id over all hops of a packet, as podtrace numbers it.
+    let mut ids: BTreeMap<&str, u64> = BTreeMap::new();
+    for (row, event) in rows.iter().zip(&events) {
+        let id = ids
+            .entry(&row[0])
+            .or_insert_with(|| number(event, "packet"));
+        assert_eq!(*id, number(event, "packet"), "{row:?}");
+    }
+    let packets: std::collections::BTreeSet<_> = ids.values().collect();
+    assert_eq!(packets.len(), ids.len());
+
+    let is_named = rows.iter().any(|row| row[7] == "mypod1.default");
+    assert!(
+        is_named,
+        "{:?}",
+        rows.iter().map(|row| &row[7]).collect::<Vec<_>>()
+    );
+    let has_icmp = rows.iter().any(|row| row[6] == "23");
+    assert!(has_icmp);
+}
+
+#[test]
+fn compressed_files_agree() {
+    if !have(&["tshark", "tcpdump", "capinfos", "zstd"]) {
+        return;
+    }
+    let recorded = recorded("a.pcapng.zst", &["--zstd"]);
+    let values = agree(&recorded.file);
+    // What zstd unpacks is the plain file.
+    let plain = recorded.dir.path().join("plain.pcapng");
+    let args: [&OsStr; 5] = [
+        "-q".as_ref(),
+        "-d".as_ref(),
+        recorded.file.as_os_str(),
+        "-o".as_ref(),
+        plain.as_os_str(),
+    ];
+    output("zstd", &args);
+    let unpacked = agree(&plain);
+    assert!(values[1..] == unpacked[1..]);
+}
+
+#[test]
+fn exported_files_agree() {
+    if !have(&["tshark", "tcpdump", "capinfos"]) {
+        return;
+    }
+    let recorded = recorded("a.pcapng", &[]);
+    let values = replay_json(&[&recorded.file]);
+    let exported = recorded.dir.path().join("b.pcapng");
+    let args: [&OsStr; 6] = [
+        "export".as_ref(),
+        "--format".as_ref(),
+        "pcapng".as_ref(),
+        "-w".as_ref(),
+        exported.as_os_str(),
+        recorded.file.as_os_str(),
+    ];
+    let said = run(&args);
+    assert!(said.status.success(), "{said:?}");
+    let again = agree(&exported);
+    let kinds = ["event", "path"];
+    for kind in kinds {
+        assert!(of_type(&values, kind).eq(of_type(&again, kind)), "{kind}");
+    }
+}

@@ -1,0 +1,205 @@
+//! Rotation holds to its bounds, and each file reads alone.
+
+use std::fs;
+use std::net::UdpSocket;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+
+use podtrace::lab::traffic::udp_exchange;
+use podtrace::lab::{Lab, LabPod};
+use tempfile::TempDir;
+
+use super::live::{Live, tail};
+use super::peers::agree;
+use super::record::{conserved, names, notices, number, of_type, replay_json};
+use super::tools::have;
+use crate::cases::roads::lab;
+
+/// The files and bytes in a directory at one moment: none if files came or
+/// went meanwhile.
+fn look(dir: &Path) -> Option<(usize, u64)> {
+    let before = names(dir);
+    let sizes = before
+        .iter()
+        .map(|file| fs::metadata(file).map(|meta| meta.len()));
+    let bytes = sizes.sum::<Result<u64, _>>().ok()?;
+    (names(dir) == before).then_some((before.len(), bytes))
+}
+
+/// What looks at a directory have shown at most, while something was done.
+fn watched(dir: &Path, work: impl FnOnce()) -> (usize, u64, u64) {
+    let over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let watch = scope.spawn(|| {
+            let (mut files, mut bytes, mut looks) = (0, 0, 0);
+            while !over.load(Ordering::Relaxed) {
+                if let Some((files_now, bytes_now)) = look(dir) {
+                    files = files.max(files_now);
+                    bytes = bytes.max(bytes_now);
+                    looks += 1;
+                }
+            }
+            (files, bytes, looks)
+        });
+        work();
+        over.store(true, Ordering::Relaxed);
+        watch.join().unwrap()
+    })
+}
+
+fn flood(lab: &Lab, datagrams: usize) {
+    let (from, to) = (&lab.nodes[0].pods[0], &lab.nodes[0].pods[1]);
+    let service = (to.ipv4, 5353).into();
+    let sent = udp_exchange(&from.netns, &to.netns, service, datagrams, &[7; 100]);
+    assert_eq!(sent.unwrap(), datagrams);
+}
+
+/// Floods a recording into a directory; its files.
+fn rotated(dir: &Path, options: &[&str], datagrams: usize) -> Vec<PathBuf> {
+    let lab = lab();
+    let mut args = vec!["record", "--strict", "-w", dir.to_str().unwrap()];
+    args.extend([
+        "--rotate-size",
+        "200kB",
+        "--keep-size",
+        "1MB",
+        "--keep-files",
+        "4",
+    ]);
+    args.extend(options);
+    let live = Live::on(&lab, &[0], &args);
+    let mut lines = Vec::new();
+    let (files, bytes, looks) = watched(dir, || {
+        flood(&lab, datagrams);
+        lines = live.finish();
+    });
+    println!("{looks} looks: at most {files} files and {bytes} bytes");
+    assert!(looks > 10);
+    assert!(files <= 4, "{files}");
+    assert!(bytes <= 1_000_000, "{bytes}");
+    let recorded = lines.iter().find(|line| line.starts_with("-- recorded "));
+    let recorded = recorded.unwrap_or_else(|| panic!("{}", tail(&lines)));
+    assert!(recorded.contains(" of them deleted again)"), "{recorded}");
+    let files = names(dir);
+    assert_eq!(files.len(), 4);
+    for file in &files {
+        // Before compression no file is longer than asked for.
+        assert!(fs::metadata(file).unwrap().len() <= 200_000);
+    }
+    files
+}
+
+#[test]
+fn flood_stays_within_what_is_to_be_kept() {
+    let dir = TempDir::new().unwrap();
+    let files = rotated(dir.path(), &[], 4_000);
+    let has_peers = have(&["tshark", "tcpdump", "capinfos"]);
+    let mut events = 0;
+    for file in &files {
+        let values = if has_peers {
+            agree(file)
+        } else {
+            replay_json(&[file])
+        };
+        let total = conserved(&values);
+        events += number(total, "emitted");
+        // Named by what the file alone says.
+        let mut paths = of_type(&values, "path");
+        assert!(paths.clone().count() > 10);
+        let ends = ["default/mypod1", "default/mypod2"];
+        let is_named = paths.all(|path| {
+            ["source_pod", "destination_pod"]
+                .iter()
+                .all(|end| path[end].as_str().is_some_and(|pod| ends.contains(&pod)))
+        });
+        assert!(is_named, "{}", file.display());
+    }
+    let values = replay_json(&[dir.path()]);
+    assert_eq!(number(conserved(&values), "emitted"), events);
+    assert_eq!(notices(&values), [""; 0]);
+    // Files that are gone may have had the begin of what was under way; else
+    // all is whole.
+    let broken = of_type(&values, "path").filter(|path| {
+        path["outcome"] != "delivered" || path["hops"].as_array().unwrap().len() != 4
+    });
+    let broken: Vec<_> = broken.map(|path| number(path, "packet")).collect();
+    assert!(broken.len() <= 1, "{broken:?}");
+    let first = of_type(&values, "path").next().unwrap();
+    assert!(broken.is_empty() || broken[0] == number(first, "packet"));
+}
+
+/// Sent as fast as can be, to nobody who answers: more than is recorded, perhaps.
+#[test]
+fn flood_without_pause_stays_within_what_is_to_be_kept() {
+    let lab = lab();
+    let dir = TempDir::new().unwrap();
+    let mut args = vec!["record", "-w", dir.path().to_str().unwrap()];
+    args.extend([
+        "--rotate-size",
+        "200kB",
+        "--keep-size",
+        "1MB",
+        "--keep-files",
+        "4",
+    ]);
+    let live = Live::on(&lab, &[0], &args);
+    let (from, to) = (&lab.nodes[0].pods[0], &lab.nodes[0].pods[1]);
+    let bind = |pod: &LabPod| {
+        let address = (pod.ipv4, 0);
+        pod.netns.run(|| UdpSocket::bind(address)).unwrap().unwrap()
+    };
+    let (receiver, sender) = (bind(to), bind(from));
+    let service = receiver.local_addr().unwrap();
+    let mut lines = Vec::new();
+    let (files, bytes, looks) = watched(dir.path(), || {
+        for _ in 0..40_000 {
+            sender.send_to(&[7; 100], service).unwrap();
+        }
+        lines = live.finish();
+    });
+    println!("{looks} looks: at most {files} files and {bytes} bytes");
+    println!("{}", tail(&lines));
+    assert!(files <= 4 && bytes <= 1_000_000, "{files} {bytes}");
+    for file in names(dir.path()) {
+        let values = replay_json(&[&file]);
+        assert!(number(conserved(&values), "emitted") > 0);
+    }
+    let values = replay_json(&[dir.path()]);
+    conserved(&values);
+    // Events may be lost on a slow machine, files may not be damaged.
+    let said = notices(&values);
+    assert!(
+        !said.iter().any(|text| text.contains("damaged")),
+        "{said:?}"
+    );
+}
+
+#[test]
+fn compressed_files_stay_within_what_is_to_be_kept() {
+    let dir = TempDir::new().unwrap();
+    let files = rotated(dir.path(), &["--zstd"], 4_000);
+    let events: u64 = files
+        .iter()
+        .map(|file| number(conserved(&replay_json(&[file])), "emitted"))
+        .sum();
+    let values = replay_json(&[dir.path()]);
+    assert_eq!(number(conserved(&values), "emitted"), events);
+    assert_eq!(notices(&values), [""; 0]);
+}
+
+#[test]
+fn nothing_is_missing_between_the_files_when_all_are_kept() {
+    let lab = lab();
+    let dir = TempDir::new().unwrap();
+    let mut args = vec!["trace", "-o", "json", "-w", dir.path().to_str().unwrap()];
+    args.extend(["--rotate-size", "100kB"]);
+    let live = Live::on(&lab, &[0], &args);
+    flood(&lab, 300);
+    let shown = super::record::parse(&live.finish());
+    assert!(names(dir.path()).len() > 4);
+    let replayed = replay_json(&[dir.path()]);
+    for kind in ["event", "path", "summary"] {
+        assert!(of_type(&shown, kind).eq(of_type(&replayed, kind)), "{kind}");
+    }
+}

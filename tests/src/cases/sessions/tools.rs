@@ -1,0 +1,62 @@
+//! Other programs that read recordings.
+
+use std::ffi::OsStr;
+use std::path::Path;
+use std::process::Command;
+
+/// Whether the programs are there; says that the test is skipped if not.
+pub(super) fn have(programs: &[&str]) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let is_there = |name: &str| std::env::split_paths(&path).any(|dir| dir.join(name).is_file());
+    let missing = programs.iter().find(|name| !is_there(name));
+    if let Some(name) = missing {
+        println!("skipped: there is no {name}");
+    }
+    missing.is_none()
+}
+
+/// Runs a program that succeeds; its output and what it complains of.
+#[track_caller]
+pub(super) fn output<A: AsRef<OsStr>>(program: &str, args: &[A]) -> (String, String) {
+    let mut command = Command::new(program);
+    let output = command
+        .args(args)
+        .env("LC_ALL", "C.UTF-8")
+        .output()
+        .unwrap();
+    let error = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(
+        output.status.success(),
+        "{program}: {}: {error}",
+        output.status
+    );
+    (String::from_utf8(output.stdout).unwrap(), error)
+}
+
+/// The fields of every packet that tshark reads, by packet; it complains of
+/// nothing.
+#[track_caller]
+pub(super) fn tshark(file: &Path, options: &[&str], fields: &[&str]) -> Vec<Vec<String>> {
+    let mut args: Vec<&OsStr> = vec!["-r".as_ref(), file.as_os_str()];
+    args.extend(options.iter().map(OsStr::new));
+    args.extend(["-T", "fields", "-E", "occurrence=f"].map(OsStr::new));
+    for field in fields {
+        args.extend(["-e", field].map(OsStr::new));
+    }
+    let (text, error) = output("tshark", &args);
+    let complaints: Vec<_> = error
+        .lines()
+        .filter(|line| !line.starts_with("Running as user") && !line.is_empty())
+        .collect();
+    assert_eq!(complaints, [""; 0], "{}", file.display());
+    let rows = text
+        .lines()
+        .map(|line| line.split('\t').map(str::to_owned).collect());
+    rows.collect()
+}
+
+/// How many packets tshark reads without a complaint.
+#[track_caller]
+pub(super) fn tshark_packets(file: &Path) -> u64 {
+    tshark(file, &[], &["frame.number"]).len() as u64
+}
