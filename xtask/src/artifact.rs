@@ -18,6 +18,12 @@ pub(crate) fn podtrace(workspace: &Workspace) -> Result<PathBuf> {
     binary(workspace, "podtrace", &args)
 }
 
+/// Builds the benchmark; returns the binary.
+pub(crate) fn bench(workspace: &Workspace) -> Result<PathBuf> {
+    let args = ["build", "-p", "podtrace-tests", "--bin", "bench", JSON];
+    binary(workspace, "bench", &args)
+}
+
 /// The programs that the end-to-end tests run beside podtrace.
 pub(crate) struct LabPrograms {
     /// PID 1 of a node of the CRI lab.

@@ -1,6 +1,7 @@
-//! podtrace's chores: `cargo xtask setup | demo | test | lint | ci`.
+//! podtrace's chores: `cargo xtask setup | demo | test | bench | lint | ci`.
 
 mod artifact;
+mod bench;
 mod ci;
 mod cmd;
 mod demo;
@@ -32,6 +33,8 @@ enum Task {
     Demo(demo::Args),
     /// Run every test; those that need a real kernel and namespaces as root
     Test,
+    /// Measure recording and replay beside tcpdump and tshark, as root
+    Bench(bench::Args),
     /// Check formatting and run clippy for the host and the BPF target
     Lint,
     /// lint, then test
@@ -51,6 +54,7 @@ fn run(cli: &Cli) -> Result<ExitCode> {
         Task::Setup => setup::run(&workspace).map(|()| ExitCode::SUCCESS),
         Task::Demo(args) => demo::run(&workspace, args),
         Task::Test => Ok(test::run(&workspace)),
+        Task::Bench(args) => bench::run(&workspace, args),
         Task::Lint => lint::run(&workspace).map(|()| ExitCode::SUCCESS),
         Task::Ci => ci::run(&workspace),
     }

@@ -27,12 +27,17 @@ const PACKAGES: &[(&str, &str)] = &[
     ("protobuf-compiler", "protoc"),
     ("libprotobuf-dev", "/usr/include/google/protobuf/any.proto"),
     ("tcpdump", "tcpdump"),
+    ("tshark", "tshark"),
+    ("zstd", "zstd"),
     (CONTAINERD, CONTAINERD),
     ("runc", "runc"),
     ("containernetworking-plugins", "/usr/lib/cni/bridge"),
     // Not /bin/busybox: another package has one that is not static.
     ("busybox-static", "/var/lib/dpkg/info/busybox-static.list"),
 ];
+
+/// What reads Parquet back in the tests, from PyPI.
+const PYARROW: &str = "pyarrow==26.0.1";
 
 const CONTAINERD: &str = "containerd";
 
@@ -41,8 +46,42 @@ pub(crate) fn run(workspace: &Workspace) -> Result<()> {
     step("setup", || {
         components(workspace)?;
         bpf_linker(workspace)?;
-        packages()
+        packages()?;
+        if let Err(error) = pyarrow(workspace) {
+            eprintln!("    {PYARROW}: not there, its test is skipped: {error:#}");
+        }
+        Ok(())
     })
+}
+
+/// The Python that has pyarrow, if it is there.
+pub(crate) fn python(workspace: &Workspace) -> Option<PathBuf> {
+    let python = workspace.tools().join("pyarrow/bin/python");
+    let mut import = Command::new(&python);
+    import.args(["-c", "import pyarrow"]);
+    output(&mut import).is_ok().then_some(python)
+}
+
+/// Installs pyarrow in an environment of its own.
+fn pyarrow(workspace: &Workspace) -> Result<()> {
+    if python(workspace).is_some() {
+        already_there(PYARROW);
+        return Ok(());
+    }
+    installing(PYARROW);
+    let place = workspace.tools().join("pyarrow");
+    let mut create = Command::new("python3");
+    run_command(create.args(["-m", "venv", "--clear"]).arg(&place))?;
+    let mut install = Command::new(place.join("bin/python"));
+    run_command(install.args([
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--timeout",
+        "20",
+        PYARROW,
+    ]))
 }
 
 fn already_there(what: &str) {

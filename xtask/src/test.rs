@@ -48,11 +48,17 @@ fn all(workspace: &Workspace, total: &mut Count) -> Result<()> {
     let lab = step("build the CRI lab's programs", || {
         artifact::lab_programs(workspace)
     })?;
-    let vars = [
+    let python = setup::python(workspace);
+    let mut vars = vec![
         ("PODTRACE_BIN", podtrace.as_os_str()),
         ("PODTRACE_LAB_NODE", lab.node.as_os_str()),
         ("PODTRACE_LAB_PEER", lab.peer.as_os_str()),
     ];
+    vars.extend(
+        python
+            .iter()
+            .map(|python| ("PODTRACE_PYARROW", python.as_os_str())),
+    );
     step("root tests", || {
         for binary in &binaries {
             total.add(root_test(workspace, binary, &vars)?);

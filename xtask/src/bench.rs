@@ -1,0 +1,37 @@
+//! `cargo xtask bench`: podtrace beside its peers, in one run.
+
+use std::process::ExitCode;
+
+use anyhow::{Context as _, Result};
+
+use crate::{
+    artifact,
+    cmd::{Root, Workspace, show, step},
+    setup,
+};
+
+/// What follows `bench` goes to the benchmark unread.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Arguments for the benchmark; --help lists them
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    args: Vec<String>,
+}
+
+/// Sets up, builds, runs the benchmark as root and returns its exit code.
+pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<ExitCode> {
+    setup::run(workspace)?;
+    let podtrace = step("build podtrace (release)", || artifact::podtrace(workspace))?;
+    let bench = step("build the benchmark", || artifact::bench(workspace))?;
+    let root = Root::find()
+        .map_err(anyhow::Error::msg)
+        .context("the benchmark needs root")?;
+    let vars = [("PODTRACE_BIN", podtrace.as_os_str())];
+    let mut command = root.command(&bench, &vars);
+    command.args(&args.args);
+    let status = command
+        .status()
+        .with_context(|| format!("cannot run {}", show(&command)))?;
+    let code = status.code().and_then(|code| u8::try_from(code).ok());
+    Ok(code.map_or(ExitCode::FAILURE, ExitCode::from))
+}
