@@ -39,7 +39,7 @@ struct Cli {
     #[arg(long, default_value_t = 5)]
     rounds: usize,
     /// Write the numbers here too
-    #[arg(long, default_value = "bench.json")]
+    #[arg(long, default_value = "target/bench.json")]
     json: PathBuf,
     #[command(subcommand)]
     task: Option<Task>,
