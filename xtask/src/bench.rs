@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result};
 
 use crate::{
     artifact,
-    cmd::{Root, Workspace, show, step},
+    cmd::{Root, Workspace, exit_code, step},
     setup,
 };
 
@@ -29,9 +29,5 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<ExitCode> {
     let vars = [("PODTRACE_BIN", podtrace.as_os_str())];
     let mut command = root.command(&bench, &vars);
     command.args(&args.args);
-    let status = command
-        .status()
-        .with_context(|| format!("cannot run {}", show(&command)))?;
-    let code = status.code().and_then(|code| u8::try_from(code).ok());
-    Ok(code.map_or(ExitCode::FAILURE, ExitCode::from))
+    exit_code(&mut command)
 }
