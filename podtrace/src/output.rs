@@ -113,18 +113,19 @@ fn is_zero(number: &u64) -> bool {
     *number == 0
 }
 
-/// A format: appends what it makes of each thing to a buffer.
+/// A format: appends what it makes of each thing to a buffer, nothing unless it
+/// says so.
 pub trait Output {
     /// Before the first event.
-    fn start(&mut self, out: &mut String, info: &Start);
+    fn start(&mut self, _out: &mut String, _info: &Start) {}
     /// One event of packet number `packet`.
-    fn event(&mut self, out: &mut String, event: &Event, packet: u64, world: &World);
+    fn event(&mut self, _out: &mut String, _event: &Event, _packet: u64, _world: &World) {}
     /// One path that has ended.
-    fn path(&mut self, out: &mut String, path: &Path, world: &World);
+    fn path(&mut self, _out: &mut String, _path: &Path, _world: &World) {}
     /// Something the user should know, in one line.
     fn notice(&mut self, out: &mut String, text: &str);
     /// At the end.
-    fn summary(&mut self, out: &mut String, summary: &Summary, world: &World);
+    fn summary(&mut self, _out: &mut String, _summary: &Summary, _world: &World) {}
 }
 
 /// What is traced, for the first line.

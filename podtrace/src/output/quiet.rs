@@ -1,6 +1,6 @@
 //! Notices and the summary only: for what goes elsewhere.
 use super::{Output, Start, Summary, text::Text};
-use crate::{event::Event, path::Path, world::World};
+use crate::world::World;
 
 /// The text view without packets.
 pub struct Quiet {
@@ -20,10 +20,6 @@ impl Output for Quiet {
         self.text.start(out, info);
     }
 
-    fn event(&mut self, _: &mut String, _: &Event, _: u64, _: &World) {}
-
-    fn path(&mut self, _: &mut String, _: &Path, _: &World) {}
-
     fn notice(&mut self, out: &mut String, text: &str) {
         self.text.notice(out, text);
     }
@@ -37,13 +33,5 @@ impl Output for Quiet {
 pub struct Nothing;
 
 impl Output for Nothing {
-    fn start(&mut self, _: &mut String, _: &Start) {}
-
-    fn event(&mut self, _: &mut String, _: &Event, _: u64, _: &World) {}
-
-    fn path(&mut self, _: &mut String, _: &Path, _: &World) {}
-
     fn notice(&mut self, _: &mut String, _: &str) {}
-
-    fn summary(&mut self, _: &mut String, _: &Summary, _: &World) {}
 }

@@ -8,13 +8,10 @@ use clock::Clock;
 pub(super) use hops::micros;
 
 use super::{Output, Start, Summary, write};
-use crate::{
-    event::Event,
-    path::{
-        Outcome, Path,
-        builder::World,
-        ends::{End, Who, ends},
-    },
+use crate::path::{
+    Outcome, Path,
+    builder::World,
+    ends::{End, Who, ends},
 };
 
 /// What the text view may do.
@@ -158,8 +155,6 @@ impl Output for Text {
             counted(info.namespaces as u64, "network namespace")
         );
     }
-
-    fn event(&mut self, _: &mut String, _: &Event, _: u64, _: &World) {}
 
     fn path(&mut self, out: &mut String, path: &Path, world: &World) {
         self.header(out, path, world);

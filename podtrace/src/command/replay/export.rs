@@ -23,9 +23,8 @@ use crate::{
         FINE,
         trace::{command, kernel, session_name},
     },
-    event::Event,
     export::{CsvRows, ExportError, ParquetRows},
-    output::{Output, Start, Summary, json::Json},
+    output::{Output, Summary, json::Json},
     path::Path,
     session::{
         files::{FileOptions, Keep, SessionFiles, Target},
@@ -207,10 +206,6 @@ struct Export {
 }
 
 impl Output for Export {
-    fn start(&mut self, _: &mut String, _: &Start) {}
-
-    fn event(&mut self, _: &mut String, _: &Event, _: u64, _: &World) {}
-
     fn path(&mut self, _: &mut String, path: &Path, world: &World) {
         self.failed.note(match &mut self.rows {
             Some(Rows::Csv(rows)) => rows.write(path, world),
@@ -238,15 +233,7 @@ impl Output for Export {
 struct Notices;
 
 impl Output for Notices {
-    fn start(&mut self, _: &mut String, _: &Start) {}
-
-    fn event(&mut self, _: &mut String, _: &Event, _: u64, _: &World) {}
-
-    fn path(&mut self, _: &mut String, _: &Path, _: &World) {}
-
     fn notice(&mut self, _: &mut String, text: &str) {
         eprintln!("podtrace: {text}");
     }
-
-    fn summary(&mut self, _: &mut String, _: &Summary, _: &World) {}
 }

@@ -5,8 +5,7 @@ use super::{Play, selection, stop_on_signal};
 use crate::{
     cli::{Format, StatsArgs},
     command::{FINE, use_color},
-    event::Event,
-    output::{Output, Start, Summary, stats::text},
+    output::{Output, Summary, stats::text},
     path::Path,
     stats::{Stats, StatsOptions},
     world::World,
@@ -44,10 +43,6 @@ struct Collect {
 }
 
 impl Output for Collect {
-    fn start(&mut self, _: &mut String, _: &Start) {}
-
-    fn event(&mut self, _: &mut String, _: &Event, _: u64, _: &World) {}
-
     fn path(&mut self, _: &mut String, path: &Path, world: &World) {
         if let Some(stats) = &mut self.stats {
             stats.add(path, world);
