@@ -1,5 +1,5 @@
 //! The clocks: events carry CLOCK_MONOTONIC, people read UTC.
-use std::io;
+use std::{io, time::Duration};
 
 /// CLOCK_MONOTONIC in nanoseconds, the clock of `bpf_ktime_get_ns`.
 ///
@@ -17,6 +17,12 @@ pub fn monotonic_ns() -> io::Result<u64> {
 /// When the clock cannot be read.
 pub fn utc_ns() -> io::Result<i64> {
     i64::try_from(jiff::Timestamp::now().as_nanosecond()).map_err(io::Error::other)
+}
+
+/// A length of time in nanoseconds; one of centuries is cut.
+#[must_use]
+pub fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// UTC nanoseconds at CLOCK_MONOTONIC zero.

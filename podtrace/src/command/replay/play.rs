@@ -20,6 +20,7 @@ use super::{
 };
 use crate::{
     cli::{InputArgs, Span},
+    clock::nanos,
     news::{News, Origin},
     output::{Output, Start, quiet::Nothing, sanitize::sanitize},
     packet::DecodeOptions,
@@ -134,8 +135,7 @@ impl Play<'_> {
     fn pipeline(&self, inputs: &[Input], output: Box<dyn Output>) -> Pipeline {
         let infos = inputs.iter().filter_map(Input::info);
         let recorded = infos.map(|info| info.hop_timeout_ns).max();
-        let given = self.args.hop_timeout;
-        let given = given.map(|given| u64::try_from(given.as_nanos()).unwrap_or(u64::MAX));
+        let given = self.args.hop_timeout.map(nanos);
         let timeout_ns = given.or(recorded.filter(|ns| *ns > 0));
         let decode = DecodeOptions {
             vxlan_ports: Vec::new(),
@@ -223,8 +223,7 @@ impl Play<'_> {
     ) -> anyhow::Result<Played> {
         if let (Some(Span::Time(span)), Some(survey)) = (self.args.last, survey) {
             let last_ns = last(survey);
-            let span = u64::try_from(span.as_nanos()).unwrap_or(u64::MAX);
-            self.selection.from_ns = last_ns.saturating_sub(span);
+            self.selection.from_ns = last_ns.saturating_sub(nanos(span));
         }
         let mut merge = Merge::new(self.streams(inputs, survey)?);
         let mut pace = self.speed.map(Pace::new);

@@ -3,6 +3,7 @@ use jiff::{SignedDuration, Timestamp, civil::Time, tz::TimeZone};
 
 use crate::{
     cli::{Moment, Span, Vantage},
+    clock::nanos,
     event::Event,
     node::place::Place,
     output::sanitize::sanitize,
@@ -38,9 +39,8 @@ impl Selection {
         let until = self.until.map(|until| absolute(until, ts_ns));
         let first = match self.first {
             Some(Span::Time(span)) => {
-                let span = u64::try_from(span.as_nanos()).unwrap_or(u64::MAX);
                 // Of what is wanted at all.
-                Some(self.from_ns.max(ts_ns).saturating_add(span))
+                Some(self.from_ns.max(ts_ns).saturating_add(nanos(span)))
             }
             _ => None,
         };
@@ -98,9 +98,7 @@ impl Select for Selection {
 fn absolute(moment: Moment, begin_ns: u64) -> u64 {
     match moment {
         Moment::Utc(ns) => ns,
-        Moment::AfterBegin(after) => {
-            begin_ns.saturating_add(u64::try_from(after.as_nanos()).unwrap_or(u64::MAX))
-        }
+        Moment::AfterBegin(after) => begin_ns.saturating_add(nanos(after)),
         Moment::OfDay(time) => of_day(time, begin_ns),
     }
 }

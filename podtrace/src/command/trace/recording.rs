@@ -6,7 +6,7 @@ use nix::sys::utsname::uname;
 
 use crate::{
     cli::{CaptureArgs, FileArgs},
-    clock::monotonic_ns,
+    clock::{monotonic_ns, nanos},
     node::place::Node,
     output::sanitize::sanitize,
     session::{
@@ -126,8 +126,4 @@ pub(crate) fn kernel() -> String {
 pub(crate) fn command() -> String {
     let words = std::env::args_os().map(|word| word.to_string_lossy().into_owned());
     sanitize(&words.collect::<Vec<_>>().join(" "))
-}
-
-fn nanos(duration: Duration) -> u64 {
-    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }

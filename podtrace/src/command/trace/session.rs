@@ -25,7 +25,7 @@ use super::{
     topology,
 };
 use crate::{
-    clock::monotonic_ns,
+    clock::{monotonic_ns, nanos},
     identity::{
         cgroupfs::{CgroupFs, CgroupPath},
         cri::PodList,
@@ -119,7 +119,7 @@ impl Session {
         });
         let (reader, batches) =
             Reader::spawn(channel, look_up).context("failed to start the reader")?;
-        let timeout_ns = u64::try_from(options.hop_timeout.as_nanos()).unwrap_or(u64::MAX);
+        let timeout_ns = nanos(options.hop_timeout);
         let decode = DecodeOptions {
             vxlan_ports: vec![FLANNEL_PORT],
             key_payload: key_payload(options.snaplen),
