@@ -21,12 +21,11 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::{FINE, LOST};
 use crate::{
-    cli::{Format, InputArgs, ReplayArgs},
+    cli::{Format, ReplayArgs},
     output::{Output, json::Json},
 };
 pub(super) use export::run as export;
 use play::Play;
-use select::Selection;
 use sink::Sink;
 pub(super) use stats::run as stats;
 
@@ -36,30 +35,13 @@ pub(super) fn run(args: &ReplayArgs) -> anyhow::Result<u8> {
         Format::Json => Box::new(Json::new(0)),
         Format::Text => Box::new(super::trace::text(args.view.color, args.view.numeric, 0)),
     };
-    let play = Play {
-        args: &args.input,
-        count: None,
-        speed: args.speed,
-        follow: args.follow,
-        selection: selection(&args.input),
-        keep_captured: false,
-        stop: stop_on_signal()?,
-    };
+    let mut play = Play::new(&args.input, args.follow)?;
+    play.speed = args.speed;
     let mut sink = Sink::stdout()?;
-    let played = play.run(output, &mut sink, |_, _| Ok(None))?;
+    let played = play.run(output, &mut sink, |_| Ok(None))?;
     sink.finish()?;
     let is_whole = played.lost == 0 && played.damaged == 0;
     Ok(if args.strict && !is_whole { LOST } else { FINE })
-}
-
-fn selection(args: &InputArgs) -> Selection {
-    Selection {
-        interfaces: args.interfaces.clone(),
-        since: args.since,
-        until: args.until,
-        first: args.first,
-        ..Selection::default()
-    }
 }
 
 /// Ends with what was read so far when a signal comes; at once at the second.

@@ -8,7 +8,8 @@
 //! flushed (fsync): what was written outlives the end of podtrace, be it by
 //! SIGKILL, but not a power cut or a crash of the kernel.
 use std::{
-    path::PathBuf,
+    fs::File,
+    path::{Path, PathBuf},
     sync::{
         Arc,
         mpsc::{self, Receiver, RecvTimeoutError, SyncSender, TrySendError},
@@ -241,6 +242,20 @@ impl SessionFiles {
                 reports: status.reports(),
             }
         })
+    }
+}
+
+/// Opens one file to write as those of a session are: private, and nothing of
+/// somebody else's is written to. A FIFO or device is taken as it is; a regular
+/// file that is there is replaced with `force` only.
+///
+/// # Errors
+/// When there is something of that name, or the file cannot be created.
+pub fn create(path: &Path, force: bool) -> Result<File, FilesError> {
+    if place::is_stream(path) {
+        open::open_stream(path)
+    } else {
+        open::create(path, force)
     }
 }
 

@@ -1,8 +1,6 @@
 //! `podtrace export`.
 use std::{
-    fs::{File, OpenOptions},
     io::{self, Write},
-    os::unix::fs::OpenOptionsExt as _,
     path::Path as FilePath,
     sync::{
         Arc, Mutex,
@@ -10,13 +8,9 @@ use std::{
     },
 };
 
-use anyhow::{Context as _, bail};
+use anyhow::bail;
 
-use super::{
-    Play,
-    inputs::{self, Input},
-    selection, stop_on_signal,
-};
+use super::{Play, inputs::Input};
 use crate::{
     cli::{ExportArgs, ExportFormat},
     command::{
@@ -27,7 +21,7 @@ use crate::{
     output::{Output, Summary, json::Json},
     path::Path,
     session::{
-        files::{FileOptions, Keep, SessionFiles, Target},
+        files::{self, FileOptions, Keep, SessionFiles, Target},
         format::{FORMAT, SectionInfo},
         recorder::{Recorder, RecorderOptions},
     },
@@ -43,33 +37,22 @@ pub(in crate::command) fn run(args: &ExportArgs) -> anyhow::Result<u8> {
         bail!("--zstd is for pcapng; parquet is compressed anyway, others take a pipe to zstd");
     }
     // What cannot be read leaves no file behind.
-    inputs::find(&args.input.files)?;
-    let stop = stop_on_signal()?;
+    let mut play = Play::new(&args.input, false)?;
+    play.selection.vantage.clone_from(&args.vantage);
+    play.keep_captured = args.format == ExportFormat::Pcapng;
     let failed = Failed {
         error: Arc::default(),
-        stop: Arc::clone(&stop),
-    };
-    let mut selection = selection(&args.input);
-    selection.vantage.clone_from(&args.vantage);
-    let play = Play {
-        args: &args.input,
-        count: None,
-        speed: None,
-        follow: false,
-        selection,
-        keep_captured: args.format == ExportFormat::Pcapng,
-        stop,
+        stop: Arc::clone(&play.stop),
     };
     match args.format {
         ExportFormat::Pcapng => {
             let notices = Box::new(Notices);
-            let record =
-                |inputs: &[Input], nodes: &[Vec<String>]| recorder(args, inputs, nodes).map(Some);
+            let record = |inputs: &[Input]| recorder(args, inputs).map(Some);
             play.run(notices, &mut io::sink(), record)?;
         }
         ExportFormat::Json => {
             let output = Box::new(Json::new(0));
-            play.run(output, &mut writer(args)?, |_, _| Ok(None))?;
+            play.run(output, &mut writer(args)?, |_| Ok(None))?;
         }
         ExportFormat::Csv => {
             let rows = Rows::Csv(CsvRows::new(writer(args)?, 0)?);
@@ -77,7 +60,7 @@ pub(in crate::command) fn run(args: &ExportArgs) -> anyhow::Result<u8> {
                 rows: Some(rows),
                 failed: failed.clone(),
             };
-            play.run(Box::new(output), &mut io::sink(), |_, _| Ok(None))?;
+            play.run(Box::new(output), &mut io::sink(), |_| Ok(None))?;
         }
         ExportFormat::Parquet => {
             let rows = Rows::Parquet(ParquetRows::new(writer(args)?, 0)?);
@@ -85,41 +68,23 @@ pub(in crate::command) fn run(args: &ExportArgs) -> anyhow::Result<u8> {
                 rows: Some(rows),
                 failed: failed.clone(),
             };
-            play.run(Box::new(output), &mut io::sink(), |_, _| Ok(None))?;
+            play.run(Box::new(output), &mut io::sink(), |_| Ok(None))?;
         }
     }
     failed.result()?;
     Ok(FINE)
 }
 
-fn writer(args: &ExportArgs) -> anyhow::Result<Box<dyn Write + Send>> {
-    let Some(path) = args.write.as_deref().filter(|path| path.as_os_str() != "-") else {
-        return Ok(Box::new(io::BufWriter::new(io::stdout())));
-    };
-    let file = create(path, args.how.force)
-        .with_context(|| format!("failed to create {}", path.display()))?;
-    Ok(Box::new(io::BufWriter::new(file)))
+/// The file to write; none for standard output.
+fn target(args: &ExportArgs) -> Option<&FilePath> {
+    args.write.as_deref().filter(|path| path.as_os_str() != "-")
 }
 
-/// A new file; an old one is replaced only if that is asked for, a symbolic
-/// link never followed.
-fn create(path: &FilePath, force: bool) -> anyhow::Result<File> {
-    let mut options = OpenOptions::new();
-    options
-        .write(true)
-        .mode(0o600)
-        .custom_flags(libc::O_NOFOLLOW);
-    if force {
-        options.create(true).truncate(true);
-    } else {
-        options.create_new(true);
-    }
-    match options.open(path) {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-            bail!("it exists\nhint: --force replaces it")
-        }
-        result => Ok(result?),
-    }
+fn writer(args: &ExportArgs) -> anyhow::Result<Box<dyn Write + Send>> {
+    Ok(match target(args) {
+        Some(path) => Box::new(io::BufWriter::new(files::create(path, args.how.force)?)),
+        None => Box::new(io::BufWriter::new(io::stdout())),
+    })
 }
 
 /// The interfaces that the export is limited to, or was from the begin.
@@ -134,15 +99,10 @@ fn chosen(args: &ExportArgs, inputs: &[Input]) -> Vec<String> {
     infos.flat_map(|info| info.interfaces.clone()).collect()
 }
 
-fn recorder(
-    args: &ExportArgs,
-    inputs: &[Input],
-    nodes: &[Vec<String>],
-) -> anyhow::Result<Recorder> {
-    let nodes: Vec<String> = nodes.iter().flatten().cloned().collect();
-    let write = args.write.as_deref().filter(|path| path.as_os_str() != "-");
+fn recorder(args: &ExportArgs, inputs: &[Input]) -> anyhow::Result<Recorder> {
+    let nodes: Vec<_> = inputs.iter().flat_map(Input::nodes).collect();
     let files = SessionFiles::open(FileOptions {
-        target: write.map_or(Target::Stdout, |path| Target::Path(path.to_owned())),
+        target: target(args).map_or(Target::Stdout, |path| Target::Path(path.to_owned())),
         rotates: false,
         keep: Keep::default(),
         max_file_bytes: None,

@@ -16,6 +16,7 @@ use super::{
     follow::{FOLLOW_PAUSE, newer_files, wait_until_begun},
     inputs::{self, Input, common_payload},
     select::Selection,
+    stop_on_signal,
     survey::{Survey, survey, unread},
 };
 use crate::{
@@ -45,10 +46,10 @@ const DAMAGE_TOLD: usize = 20;
 
 /// How to play.
 pub(super) struct Play<'a> {
-    pub(super) args: &'a InputArgs,
-    pub(super) count: Option<u64>,
+    args: &'a InputArgs,
+    inputs: Vec<Input>,
+    follow: bool,
     pub(super) speed: Option<f64>,
-    pub(super) follow: bool,
     pub(super) selection: Selection,
     /// Whether events are to hold the captured bytes.
     pub(super) keep_captured: bool,
@@ -65,17 +66,31 @@ pub(super) struct Played {
 }
 
 impl Play<'_> {
+    /// Finds what is to be read. `follow`: it may still grow.
+    pub(super) fn new(args: &InputArgs, follow: bool) -> anyhow::Result<Play<'_>> {
+        let stop = stop_on_signal()?;
+        if follow {
+            wait_until_begun(&args.files, &stop);
+        }
+        Ok(Play {
+            args,
+            inputs: inputs::find(&args.files)?,
+            follow,
+            speed: None,
+            selection: Selection::of(args),
+            keep_captured: false,
+            stop,
+        })
+    }
+
     /// Plays. `record`: makes a recorder, given what is read.
     pub(super) fn run(
-        self,
+        mut self,
         output: Box<dyn Output>,
         sink: &mut dyn Write,
-        record: impl FnOnce(&[Input], &[Vec<String>]) -> anyhow::Result<Option<Recorder>>,
+        record: impl FnOnce(&[Input]) -> anyhow::Result<Option<Recorder>>,
     ) -> anyhow::Result<Played> {
-        if self.follow {
-            wait_until_begun(&self.args.files, &self.stop);
-        }
-        let inputs = inputs::find(&self.args.files)?;
+        let inputs = std::mem::take(&mut self.inputs);
         let wants_end = matches!(self.args.last, Some(Span::Time(_)));
         if self.follow && inputs.len() > 1 && self.args.clock_offset.is_empty() {
             eprintln!(
@@ -102,11 +117,10 @@ impl Play<'_> {
         let mut pipeline = self.pipeline(&inputs, output);
         pipeline.show_from(show_from);
         set_clocks(&inputs, survey.as_ref(), &mut pipeline);
-        let nodes: Vec<_> = inputs.iter().map(Input::nodes).collect();
-        if let Some(recorder) = record(&inputs, &nodes)? {
+        if let Some(recorder) = record(&inputs)? {
             pipeline.record(recorder);
         }
-        self.introduce(&inputs, &nodes, survey.as_ref(), &mut pipeline);
+        self.introduce(&inputs, survey.as_ref(), &mut pipeline);
         self.play(&inputs, survey.as_ref(), &mut pipeline, sink)
     }
 
@@ -115,9 +129,9 @@ impl Play<'_> {
         let mut pipeline = self.pipeline(inputs, Box::new(Nothing));
         let first = Play {
             args: self.args,
-            count: None,
-            speed: None,
+            inputs: Vec::new(),
             follow: false,
+            speed: None,
             selection: Selection {
                 interfaces: self.selection.interfaces.clone(),
                 vantage: self.selection.vantage.clone(),
@@ -141,11 +155,10 @@ impl Play<'_> {
             vxlan_ports: Vec::new(),
             key_payload: common_payload(inputs),
         };
-        let first = match self.args.first {
+        let count = match self.args.first {
             Some(Span::Packets(packets)) => Some(packets),
             _ => None,
         };
-        let count = [self.count, first].into_iter().flatten().min();
         let timeout_ns = timeout_ns.unwrap_or(HOP_TIMEOUT_NS);
         let mut pipeline = Pipeline::new(decode, timeout_ns, count, output);
         let is_part = |input: &Input| {
@@ -167,13 +180,8 @@ impl Play<'_> {
     }
 
     /// Says what is replayed, and by which clocks.
-    fn introduce(
-        &self,
-        inputs: &[Input],
-        nodes: &[Vec<String>],
-        survey: Option<&Survey>,
-        pipeline: &mut Pipeline,
-    ) {
+    fn introduce(&self, inputs: &[Input], survey: Option<&Survey>, pipeline: &mut Pipeline) {
+        let nodes: Vec<_> = inputs.iter().map(Input::nodes).collect();
         let files: usize = inputs.iter().map(|input| input.files().len()).sum();
         let source = match files {
             1 => "1 file".to_owned(),

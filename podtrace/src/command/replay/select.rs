@@ -2,7 +2,7 @@
 use jiff::{SignedDuration, Timestamp, civil::Time, tz::TimeZone};
 
 use crate::{
-    cli::{Moment, Span, Vantage},
+    cli::{InputArgs, Moment, Span, Vantage},
     clock::nanos,
     event::Event,
     node::place::Place,
@@ -30,6 +30,17 @@ pub(super) struct Selection {
 }
 
 impl Selection {
+    /// What the options ask for.
+    pub(super) fn of(args: &InputArgs) -> Self {
+        Self {
+            interfaces: args.interfaces.clone(),
+            since: args.since,
+            until: args.until,
+            first: args.first,
+            ..Self::default()
+        }
+    }
+
     /// The first packet is known.
     fn begin(&mut self, ts_ns: u64) {
         self.begin_ns = Some(ts_ns);

@@ -1,7 +1,7 @@
 //! `podtrace stats`.
 use std::io;
 
-use super::{Play, selection, stop_on_signal};
+use super::Play;
 use crate::{
     cli::{Format, StatsArgs},
     command::{FINE, use_color},
@@ -22,16 +22,8 @@ pub(in crate::command) fn run(args: &StatsArgs) -> anyhow::Result<u8> {
         format: args.output,
         color: use_color(args.color),
     };
-    let play = Play {
-        args: &args.input,
-        count: None,
-        speed: None,
-        follow: false,
-        selection: selection(&args.input),
-        keep_captured: false,
-        stop: stop_on_signal()?,
-    };
-    play.run(Box::new(output), &mut io::stdout().lock(), |_, _| Ok(None))?;
+    let play = Play::new(&args.input, false)?;
+    play.run(Box::new(output), &mut io::stdout().lock(), |_| Ok(None))?;
     Ok(FINE)
 }
 

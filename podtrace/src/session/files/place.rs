@@ -73,7 +73,7 @@ fn create_directory(path: &Path) -> Result<(), FilesError> {
         .map_err(|source| FilesError::system("create directory", path, source))
 }
 
-fn is_stream(path: &Path) -> bool {
+pub(super) fn is_stream(path: &Path) -> bool {
     fs::symlink_metadata(path).is_ok_and(|metadata| {
         let kind = metadata.file_type();
         kind.is_fifo() || kind.is_char_device()
