@@ -1,5 +1,5 @@
 //! The pods and containers of the traced nodes, those just gone included.
-use std::{net::IpAddr, sync::Arc};
+use std::{fmt, net::IpAddr, sync::Arc};
 
 use super::pod::Pod;
 use crate::{map::Map, output::sanitize::sanitize};
@@ -25,6 +25,13 @@ pub struct ContainerName {
     pub pod: Arc<PodName>,
     /// Its name within the pod.
     pub name: Arc<str>,
+}
+
+impl fmt::Display for ContainerName {
+    /// `namespace/pod[container]`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}[{}]", self.pod.full, self.name)
+    }
 }
 
 /// What is known under some key, and since when it is gone.

@@ -156,7 +156,7 @@ fn owner_text(out: &mut String, owner: &SocketOwner, pod: &str) {
         SocketOwner::Kernel => out.write_str("the kernel"),
         SocketOwner::Root => out.write_str("no container: the root cgroup"),
         SocketOwner::Container(name) if name.pod.full.as_ref() == pod => out.write_str(&name.name),
-        SocketOwner::Container(name) => write!(out, "{}[{}]", name.pod.full, name.name),
+        SocketOwner::Container(name) => write!(out, "{name}"),
         SocketOwner::UnnamedContainer(id) => write!(out, "container {}", short_id(id)),
         SocketOwner::Process(cgroup) => write!(out, "a process in {cgroup}"),
         SocketOwner::Gone(cgroup) => write!(out, "unknown: cgroup {cgroup} is gone"),

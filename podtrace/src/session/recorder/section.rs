@@ -298,7 +298,7 @@ fn owner(event: &Event, world: &World) -> Option<String> {
     if event.cgroup != CGROUP_NONE
         && let SocketOwner::Container(name) = world.directory.socket_owner(event.cgroup)
     {
-        return Some(format!("{}[{}]", name.pod.full, name.name));
+        return Some(name.to_string());
     }
     let place = world.places.get(event.interface)?;
     place.pod(&world.directory).map(|pod| pod.to_string())
