@@ -137,9 +137,7 @@ impl Recorder {
     pub fn topology(&mut self, topology: RecordedTopology) {
         let entry = Entry::Topology(Box::new(topology.clone()));
         self.ledger.set_topology(topology);
-        if self.failing_ns.is_none() && !self.is_behind {
-            self.write(&entry);
-        }
+        self.tell(&entry);
     }
 
     /// Records a piece of news that `world` has taken over.
@@ -151,11 +149,7 @@ impl Recorder {
             (News::Changes { .. } | News::Notice { .. }, _) | (_, Entry::LookAgain { .. }) => {}
             _ => self.names_changed = true,
         }
-        // A section that begins later repeats it.
-        if self.failing_ns.is_none() && !self.is_behind {
-            self.write(&entry);
-            self.hand_on_full();
-        }
+        self.tell(&entry);
     }
 
     /// Records one hop of packet number `packet`.
@@ -163,7 +157,7 @@ impl Recorder {
         self.now_ns = self.now_ns.max(event.ts_ns);
         self.options.info.packets = self.options.info.packets.max(packet);
         let tap = (event.interface, event.direction);
-        if self.failing_ns.is_some() || self.is_behind || self.waiting_bytes > WAITING_MAX {
+        if self.is_broken_off() || self.waiting_bytes > WAITING_MAX {
             self.counts.not_recorded(tap, 1);
             *self.section.dropped.entry(tap).or_default() += 1;
             return;
@@ -235,7 +229,7 @@ impl Recorder {
     pub fn finish(&mut self, taps: &Taps, duration_ns: u64, world: &World) -> Vec<String> {
         self.counts.take(taps);
         let mut notices = self.take_reports();
-        if self.failing_ns.is_some() || self.is_behind {
+        if self.is_broken_off() {
             self.begin(Begins::Section, world);
         }
         self.names_changed |= self.cluster_changed;
@@ -257,6 +251,19 @@ impl Recorder {
 impl Recorder {
     fn utc(&self, ts_ns: u64) -> u64 {
         ts_ns.saturating_add_signed(self.options.info.epoch_ns)
+    }
+
+    /// Whether nothing is written until a section begins.
+    fn is_broken_off(&self) -> bool {
+        self.failing_ns.is_some() || self.is_behind
+    }
+
+    /// Writes what a section that begins later repeats.
+    fn tell(&mut self, entry: &Entry) {
+        if !self.is_broken_off() {
+            self.write(entry);
+            self.hand_on_full();
+        }
     }
 
     fn write(&mut self, entry: &Entry) {
