@@ -290,7 +290,7 @@ impl Session {
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        print(&self.pipeline.take_text())
+        write_text(&mut self.pipeline)
     }
 
     /// Follows packets until told to stop; returns how many events were lost.
@@ -393,7 +393,7 @@ impl Session {
         let counters = self.taps.probe.counters()?;
         let duration_ns = monotonic_ns()?.saturating_sub(self.started_ns);
         let lost = self.pipeline.finish(&counters, duration_ns).total().lost();
-        print(&self.pipeline.take_text())?;
+        write_text(&mut self.pipeline)?;
         let recorder = self.pipeline.recorder();
         let not_recorded = recorder.map_or(0, |recorder| recorder.not_recorded());
         Ok(lost + not_recorded)
@@ -411,12 +411,12 @@ fn not_looked(error: LookError) -> String {
 }
 
 /// Writes to standard output at once; nothing at all when there is nothing.
-fn print(text: &str) -> io::Result<()> {
-    if text.is_empty() {
+fn write_text(pipeline: &mut Pipeline) -> io::Result<()> {
+    if pipeline.text_len() == 0 {
         return Ok(());
     }
     let mut stdout = io::stdout().lock();
-    stdout.write_all(text.as_bytes())?;
+    pipeline.write_text(&mut stdout)?;
     stdout.flush()
 }
 
