@@ -51,7 +51,7 @@ fn main() -> ExitCode {
 fn run(cli: &Cli) -> Result<ExitCode> {
     let workspace = Workspace::find()?;
     match &cli.task {
-        Task::Setup => setup::run(&workspace).map(|()| ExitCode::SUCCESS),
+        Task::Setup => setup::for_tests(&workspace).map(|()| ExitCode::SUCCESS),
         Task::Demo(args) => demo::run(&workspace, args),
         Task::Test => Ok(test::run(&workspace)),
         Task::Bench(args) => bench::run(&workspace, args),

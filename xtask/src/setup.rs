@@ -41,12 +41,19 @@ const PYARROW: &str = "pyarrow==26.0.1";
 
 const CONTAINERD: &str = "containerd";
 
-/// Installs everything that is not there yet.
+/// Installs what is not there yet to build and to run.
 pub(crate) fn run(workspace: &Workspace) -> Result<()> {
     step("setup", || {
         components(workspace)?;
         bpf_linker(workspace)?;
-        packages()?;
+        packages()
+    })
+}
+
+/// [`run`], and what only tests use.
+pub(crate) fn for_tests(workspace: &Workspace) -> Result<()> {
+    run(workspace)?;
+    step("setup of the tests", || {
         if let Err(error) = pyarrow(workspace) {
             eprintln!("    {PYARROW}: not there, its test is skipped: {error:#}");
         }

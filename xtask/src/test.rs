@@ -32,7 +32,7 @@ pub(crate) fn run(workspace: &Workspace) -> ExitCode {
 }
 
 fn all(workspace: &Workspace, total: &mut Count) -> Result<()> {
-    setup::run(workspace)?;
+    setup::for_tests(workspace)?;
 
     let unit = step("unit tests", || {
         let mut cargo = workspace.cargo()?;
