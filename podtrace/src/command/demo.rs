@@ -15,6 +15,9 @@ use crate::{
     node::place::Node,
 };
 
+/// Before the next road's title, so that the paths of this one are printed: they
+/// wait for older ones a tenth of a second, and to be looked at half as long.
+const PAUSE: Duration = Duration::from_millis(300);
 /// Payload of each ping in bytes, as ping's own default.
 const PING_PAYLOAD: usize = 56;
 
@@ -131,8 +134,6 @@ impl Road {
             Ok(Err(error)) => eprintln!("ping failed: {error}"),
             Err(error) => eprintln!("ping failed: {error}"),
         }
-        // The paths of this road before the next one's title: what is under
-        // way is printed by then, since delivered packets wait for nothing.
-        tokio::time::sleep(Duration::from_millis(150)).await;
+        tokio::time::sleep(PAUSE).await;
     }
 }
