@@ -9,7 +9,8 @@ use super::parse::{duration, rotate_size, size};
 /// Where a session is recorded.
 #[derive(Clone, Debug, Args)]
 pub struct FileArgs {
-    /// Record to this file (pcapng), or to files in this directory
+    /// Record to this file (pcapng), to files in this directory, or to standard output (-): what
+    /// is said then goes to standard error
     #[arg(short, long, value_name = "FILE|DIR", help_heading = "Recording")]
     pub write: Option<PathBuf>,
     /// How files are written.
@@ -57,6 +58,14 @@ pub struct WriteArgs {
 }
 
 impl FileArgs {
+    /// Whether the recording goes to standard output.
+    #[must_use]
+    pub fn is_stdout(&self) -> bool {
+        self.write
+            .as_deref()
+            .is_some_and(|path| path.as_os_str() == "-")
+    }
+
     /// Bytes of a file at most.
     #[must_use]
     pub fn rotate_bytes(&self) -> Option<u64> {

@@ -1,5 +1,5 @@
 //! `podtrace demo`: the three roads in a lab, pinged and traced.
-use std::time::Duration;
+use std::{io, time::Duration};
 
 use anyhow::Context as _;
 use podtrace_ebpf::config::SNAPLEN_DEFAULT;
@@ -70,6 +70,7 @@ async fn demonstrate(args: &DemoArgs) -> anyhow::Result<()> {
         ring_bytes: 8 << 20,
         diagnostics: false,
         output: Box::new(text(args.color, false, epoch_ns)),
+        says: Box::new(io::stdout()),
         epoch_ns,
         recording: None,
     };

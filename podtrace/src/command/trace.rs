@@ -9,7 +9,7 @@ mod session;
 mod taps;
 mod topology;
 
-use std::path::Path;
+use std::{io, path::Path};
 
 use anyhow::{Context as _, bail};
 
@@ -76,6 +76,11 @@ fn follow(
         ring_bytes: capture.buffer << 20,
         diagnostics: capture.verbose > 0,
         output,
+        says: if files.is_stdout() {
+            Box::new(io::stderr())
+        } else {
+            Box::new(io::stdout())
+        },
         epoch_ns,
         recording: Recording::open(files, capture, &nodes, epoch_ns)?,
     };

@@ -51,9 +51,8 @@ impl Recording {
             bail!("--keep-size takes --rotate-size: a file that does not end is never deleted");
         }
         let names: Vec<_> = nodes.iter().map(|node| node.name.to_string()).collect();
-        let is_stdout = path.as_os_str() == "-";
         let files = SessionFiles::open(FileOptions {
-            target: if is_stdout {
+            target: if args.is_stdout() {
                 Target::Stdout
             } else {
                 Target::Path(path.clone())

@@ -1,10 +1,5 @@
 //! A live session: taps kept in step with the interfaces, records turned into output.
-use std::{
-    collections::HashSet,
-    io::{self, Write as _},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::HashSet, io, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, bail};
 use aya_log::EbpfLogger;
@@ -65,6 +60,8 @@ pub(crate) struct SessionOptions {
     pub(crate) ring_bytes: u32,
     pub(crate) diagnostics: bool,
     pub(crate) output: Box<dyn Output>,
+    /// Where the output goes.
+    pub(crate) says: Box<dyn io::Write + Send>,
     /// UTC nanoseconds at CLOCK_MONOTONIC zero.
     pub(crate) epoch_ns: i128,
     /// Where to record it.
@@ -79,6 +76,8 @@ pub(crate) struct Session {
     batches: mpsc::Receiver<Batch>,
     feeds: Feeds,
     pipeline: Pipeline,
+    /// Where its output goes.
+    says: Box<dyn io::Write + Send>,
     origin: Origin,
     started_ns: u64,
     ticked: Instant,
@@ -147,6 +146,7 @@ impl Session {
             batches,
             feeds,
             pipeline,
+            says: options.says,
             origin,
             started_ns: monotonic_ns()?,
             diagnostics,
@@ -290,7 +290,7 @@ impl Session {
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        write_text(&mut self.pipeline)
+        write_text(&mut self.pipeline, &mut *self.says)
     }
 
     /// Follows packets until told to stop; returns how many events were lost.
@@ -393,7 +393,7 @@ impl Session {
         let counters = self.taps.probe.counters()?;
         let duration_ns = monotonic_ns()?.saturating_sub(self.started_ns);
         let lost = self.pipeline.finish(&counters, duration_ns).total().lost();
-        write_text(&mut self.pipeline)?;
+        write_text(&mut self.pipeline, &mut *self.says)?;
         let recorder = self.pipeline.recorder();
         let not_recorded = recorder.map_or(0, |recorder| recorder.not_recorded());
         Ok(lost + not_recorded)
@@ -410,14 +410,13 @@ fn not_looked(error: LookError) -> String {
     )
 }
 
-/// Writes to standard output at once; nothing at all when there is nothing.
-fn write_text(pipeline: &mut Pipeline) -> io::Result<()> {
+/// Writes at once; nothing at all when there is nothing.
+fn write_text(pipeline: &mut Pipeline, says: &mut dyn io::Write) -> io::Result<()> {
     if pipeline.text_len() == 0 {
         return Ok(());
     }
-    let mut stdout = io::stdout().lock();
-    pipeline.write_text(&mut stdout)?;
-    stdout.flush()
+    pipeline.write_text(says)?;
+    says.flush()
 }
 
 /// A tap takes a descriptor for each direction: as many as may be had.
