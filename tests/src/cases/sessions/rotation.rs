@@ -16,6 +16,16 @@ use super::record::{conserved, names, notices, number, of_type, replay_json};
 use super::tools::have;
 use crate::cases::roads::lab;
 
+/// When another file begins, and what is kept.
+const LIMITS: [&str; 6] = [
+    "--rotate-size",
+    "200kB",
+    "--keep-size",
+    "1MB",
+    "--keep-files",
+    "4",
+];
+
 /// The files and bytes in a directory at one moment: none if files came or
 /// went meanwhile.
 fn look(dir: &Path) -> Option<(usize, u64)> {
@@ -59,14 +69,7 @@ fn flood(lab: &Lab, datagrams: usize) {
 fn rotated(dir: &Path, options: &[&str], datagrams: usize) -> Vec<PathBuf> {
     let lab = lab();
     let mut args = vec!["record", "--strict", "-w", dir.to_str().unwrap()];
-    args.extend([
-        "--rotate-size",
-        "200kB",
-        "--keep-size",
-        "1MB",
-        "--keep-files",
-        "4",
-    ]);
+    args.extend(LIMITS);
     args.extend(options);
     let live = Live::on(&lab, &[0], &args);
     let mut lines = Vec::new();
@@ -135,14 +138,7 @@ fn flood_without_pause_stays_within_what_is_to_be_kept() {
     let lab = lab();
     let dir = TempDir::new().unwrap();
     let mut args = vec!["record", "-w", dir.path().to_str().unwrap()];
-    args.extend([
-        "--rotate-size",
-        "200kB",
-        "--keep-size",
-        "1MB",
-        "--keep-files",
-        "4",
-    ]);
+    args.extend(LIMITS);
     let live = Live::on(&lab, &[0], &args);
     let (from, to) = (&lab.nodes[0].pods[0], &lab.nodes[0].pods[1]);
     let bind = |pod: &LabPod| {
