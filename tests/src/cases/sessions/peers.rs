@@ -2,12 +2,19 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
+use std::net::Ipv4Addr;
 use std::path::Path;
+use std::process::Command;
 
+use podtrace::lab::traffic::ping;
 use serde_json::Value;
+use tempfile::TempDir;
 
+use super::live::Live;
 use super::record::{conserved, number, of_type, recorded, replay_json, run};
 use super::tools::{have, output, tshark, tshark_packets};
+use crate::cases::roads::lab;
+use crate::cases::tracer::podtrace;
 
 /// How many packets tcpdump reads.
 fn tcpdump_packets(file: &Path) -> u64 {
@@ -171,4 +178,33 @@ fn exported_files_agree() {
     for kind in kinds {
         assert!(of_type(&values, kind).eq(of_type(&again, kind)), "{kind}");
     }
+}
+
+/// As for `podtrace record -w - | tshark -r -`.
+#[test]
+fn standard_output_is_a_recording_and_nothing_else() {
+    if !have(&["tshark"]) {
+        return;
+    }
+    let lab = lab();
+    let dir = TempDir::new().unwrap();
+    let (file, table) = (dir.path().join("a.pcapng"), dir.path().join("pods"));
+    std::fs::write(&table, lab.pod_table()).unwrap();
+    let mut command = Command::new("sh");
+    // What is said is read, what is recorded goes to the file.
+    command.args(["-c", r#"exec "$@" 2>&1 >"$FILE""#, "sh"]);
+    command.arg(podtrace().get_program()).env("FILE", &file);
+    command.args(["record", "-w", "-", "--duration", "90s", "--pods"]);
+    command.arg(&table);
+    command.args(["--netns", &lab.nodes[0].netns.name]);
+    let live = Live::spawn(command);
+    let pod = &lab.nodes[0].pods[0];
+    ping(&pod.netns, Ipv4Addr::LOCALHOST.into(), 23, 3, 56).unwrap();
+    let said = live.finish();
+    assert!(
+        said.iter().any(|line| line.starts_with("-- recorded ")),
+        "{said:?}"
+    );
+    // Three requests and replies, each sent and received by lo.
+    assert!(tshark_packets(&file) >= 12);
 }
