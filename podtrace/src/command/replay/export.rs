@@ -8,7 +8,7 @@ use std::{
     },
 };
 
-use anyhow::bail;
+use anyhow::{Context as _, bail};
 
 use super::{Play, inputs::Input};
 use crate::{
@@ -82,7 +82,11 @@ fn target(args: &ExportArgs) -> Option<&FilePath> {
 
 fn writer(args: &ExportArgs) -> anyhow::Result<Box<dyn Write + Send>> {
     Ok(match target(args) {
-        Some(path) => Box::new(io::BufWriter::new(files::create(path, args.how.force)?)),
+        Some(path) => {
+            let file = files::create(path, args.how.force);
+            let file = file.with_context(|| format!("failed to create {}", path.display()))?;
+            Box::new(io::BufWriter::new(file))
+        }
         None => Box::new(io::BufWriter::new(io::stdout())),
     })
 }
