@@ -15,17 +15,22 @@ pub const PROGRAM_BARE: &str = "pt_bare";
 
 /// Ring buffer of records.
 pub const MAP_EVENTS: &str = "EVENTS";
-/// Per-CPU hash: [`TapKey`] -> [`TapState`].
+/// Per-CPU array of [`TapState`], a hash table: see [`TapKey::slots`].
 pub const MAP_TAPS: &str = "TAPS";
 /// Array of one `u32`: nonzero while user space sleeps until the next record.
 pub const MAP_WAKE: &str = "WAKE";
-
-/// Array of one `u32`: taps do nothing while it is zero, so that all of them
-/// begin and end at the same moment, however long attaching takes.
-pub const MAP_ACTIVE: &str = "ACTIVE";
+/// Array of one [`Control`].
+pub const MAP_CONTROL: &str = "CONTROL";
 
 /// Global `u32`: how many bytes of a packet are captured at most.
 pub const GLOBAL_SNAPLEN: &str = "SNAPLEN";
+/// Global `u32`: length of [`MAP_TAPS`], a power of two, less one.
+pub const GLOBAL_TAPS_MASK: &str = "TAPS_MASK";
+/// Global `u32`: nonzero when only headers are captured, with
+/// [`KEY_PAYLOAD`] bytes behind them.
+pub const GLOBAL_HEADERS_ONLY: &str = "HEADERS_ONLY";
+/// Global `u32`: nonzero when [`CAST_MARK`] was replaced.
+pub const GLOBAL_CAN_CAST: &str = "CAN_CAST";
 /// Global `u32`: offset of `dev` in `struct sk_buff`.
 pub const GLOBAL_SKB_DEV: &str = "SKB_DEV";
 /// Global `u32`: offset of `nd_net` in `struct net_device`.
@@ -41,12 +46,36 @@ pub const SNAPLEN_DEFAULT: u32 = 160;
 /// A jumbo frame.
 pub const SNAPLEN_MAX: u32 = 9216;
 
+/// Payload bytes that tell equal headers apart, the same number everywhere.
+pub const KEY_PAYLOAD: u32 = 16;
+
+/// UDP ports that can carry VXLAN, at most.
+pub const VXLAN_PORTS_MAX: usize = 4;
+
+/// Stands in the object for the kernel function `bpf_cast_to_kern_ctx`: a call
+/// of this number, which no helper has, becomes a call of the function by its
+/// BTF id before the object is loaded.
+pub const CAST_MARK: u32 = 0x7063_6173;
+
+/// What user space changes while the taps run. 16 bytes.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Control {
+    /// Taps do nothing while it is zero, so that all of them begin and end at
+    /// the same moment, however long attaching takes.
+    pub active: u32,
+    /// Packets whose digest ([`crate::sample::Seen`]) is above it are refused.
+    pub sample_max: u32,
+    /// UDP ports that carry VXLAN; 0 is none.
+    pub vxlan_ports: [u16; VXLAN_PORTS_MAX],
+}
+
 /// Which interface a packet was seen at. 16 bytes, no padding.
 #[repr(C)]
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TapKey {
     /// `SO_NETNS_COOKIE` of the interface's network namespace: never reused
-    /// while the kernel runs, unlike its inode number.
+    /// while the kernel runs, unlike its inode number, and never zero.
     pub netns_cookie: u64,
     /// Interface index within that namespace.
     pub ifindex: u32,
@@ -54,14 +83,31 @@ pub struct TapKey {
     pub zero: u32,
 }
 
-/// What the kernel knows and counts of one interface, per CPU. 80 bytes.
+/// Slots that a key can be in.
+pub const TAP_SLOTS: u32 = 8;
+
+impl TapKey {
+    /// The slots of [`MAP_TAPS`] that the key can be in, the likeliest first:
+    /// double hashing. The kernel's own hash maps cost a call and a longer hash
+    /// for each packet; array elements are found without either.
+    pub fn slots(self, mask: u32) -> impl Iterator<Item = u32> {
+        let mixed = (self.netns_cookie << 24 ^ u64::from(self.ifindex))
+            .wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let (first, step) = ((mixed >> 32) as u32, (mixed >> 8) as u32 | 1);
+        (0..TAP_SLOTS).map(move |n| first.wrapping_add(step.wrapping_mul(n)) & mask)
+    }
+}
+
+/// What the kernel knows and counts of one interface, per CPU. 96 bytes.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TapState {
+    /// The interface; all zero in a free slot.
+    pub key: TapKey,
     /// Number given to the interface by user space; never reused in a session.
     pub interface: u32,
-    /// Always zero.
-    pub zero: u32,
+    /// Length of its link header in bytes, 0 where packets start with IP.
+    pub link_len: u32,
     /// What was counted.
     pub counters: TapCounters,
 }
@@ -81,4 +127,5 @@ pub struct Counters {
     pub lost: u64,
 }
 
-const _: () = assert!(size_of::<TapKey>() == 16 && size_of::<TapState>() == 80);
+const _: () = assert!(size_of::<TapKey>() == 16 && size_of::<TapState>() == 96);
+const _: () = assert!(size_of::<Control>() == 16);

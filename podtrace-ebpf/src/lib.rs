@@ -8,3 +8,4 @@
 pub mod config;
 pub mod parse;
 pub mod record;
+pub mod sample;

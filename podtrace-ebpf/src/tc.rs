@@ -2,20 +2,27 @@
 mod emit;
 mod maps;
 mod place;
+mod view;
 pub(crate) mod yardstick;
 
 use aya_ebpf::{EbpfContext, programs::sk_buff::SkBuff};
 use aya_log_ebpf::debug;
-use podtrace_ebpf::record::Direction;
+use podtrace_ebpf::{
+    config::{TapKey, TapState},
+    record::Direction,
+};
 
 /// Counts the packet at its tap and sends its record to user space.
 #[inline(always)]
 pub(crate) fn observe<C: EbpfContext>(ctx: &C, skb: &SkBuff, direction: Direction) {
-    if maps::ACTIVE.get(0).is_none_or(|active| *active == 0) {
+    let Some(control) = maps::CONTROL.get(0) else {
+        return;
+    };
+    if control.active == 0 {
         return;
     }
     let key = place::tap_key(skb);
-    let Some(state) = maps::TAPS.get_ptr_mut(key) else {
+    let Some(state) = find(key) else {
         // Between attaching and registering a tap, and after forgetting one.
         debug!(
             ctx,
@@ -28,7 +35,25 @@ pub(crate) fn observe<C: EbpfContext>(ctx: &C, skb: &SkBuff, direction: Directio
     let state = unsafe { &mut *state };
     let counters = &mut state.counters[direction as usize];
     counters.seen += 1;
-    if !emit::emit(skb, state.interface, direction, counters.seen) {
+    let Some(captured) = view::taken(skb, direction, state.link_len, control) else {
+        counters.filtered += 1;
+        return;
+    };
+    if !emit::emit(skb, state.interface, direction, counters.seen, captured) {
         counters.lost += 1;
     }
+}
+
+/// This CPU's state of a tap.
+#[inline(always)]
+fn find(key: TapKey) -> Option<*mut TapState> {
+    for slot in key.slots(maps::TAPS_MASK.load()) {
+        let state = maps::TAPS.get_ptr_mut(slot)?;
+        // SAFETY: array values are always there.
+        let found = unsafe { (*state).key };
+        if found == key {
+            return Some(state);
+        }
+    }
+    None
 }

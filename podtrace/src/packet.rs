@@ -28,6 +28,17 @@ pub enum Framing {
     Ip,
 }
 
+impl Framing {
+    /// Length of the link header in bytes, tags not counted.
+    #[must_use]
+    pub fn link_len(self) -> u32 {
+        match self {
+            Self::Ethernet => 14,
+            Self::Ip => 0,
+        }
+    }
+}
+
 /// What `decode` must know of the tap and of the node.
 #[derive(Clone, Debug)]
 pub struct DecodeOptions {

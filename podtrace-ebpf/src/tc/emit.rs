@@ -8,7 +8,7 @@ use podtrace_ebpf::{
     record::{Direction, FLAG_VLAN, HEADER_LEN, RecordHeader, VERSION},
 };
 
-use super::maps::{EVENTS, SNAPLEN, WAKE};
+use super::maps::{EVENTS, WAKE};
 
 /// `BPF_RB_NO_WAKEUP`: waking the reader for each packet costs more than the tap.
 pub(super) const NO_WAKEUP: u64 = 1;
@@ -23,15 +23,22 @@ const WATERMARK: u64 = 1 << 20;
 /// `BPF_RB_AVAIL_DATA`.
 const AVAIL_DATA: u64 = 0;
 
-/// Sends the record; false when the ring has no room.
+/// Sends a record with the first `captured` bytes; false when the ring has no
+/// room.
 ///
 /// A reservation must be of constant size, so records come in size classes
 /// for what may be captured; the header says how much of it is filled.
 #[inline(always)]
-pub(crate) fn emit(skb: &SkBuff, interface: u32, direction: Direction, seen: u64) -> bool {
+pub(crate) fn emit(
+    skb: &SkBuff,
+    interface: u32,
+    direction: Direction,
+    seen: u64,
+    captured: u32,
+) -> bool {
     // 64 bits wide: the verifier follows bounds per register, and narrower
     // numbers get copied around for extension.
-    let captured = u64::from(skb.len().min(SNAPLEN.load()));
+    let captured = u64::from(captured);
     // SAFETY: reads a local variable; see `submit`.
     let captured = unsafe { core::ptr::read_volatile(&raw const captured) };
     match captured {

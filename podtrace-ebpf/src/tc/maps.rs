@@ -2,24 +2,30 @@
 use aya_ebpf::{
     Global,
     macros::map,
-    maps::{Array, PerCpuHashMap, RingBuf},
+    maps::{Array, PerCpuArray, RingBuf},
 };
-use podtrace_ebpf::config::{SNAPLEN_DEFAULT, TapKey, TapState};
+use podtrace_ebpf::config::{Control, SNAPLEN_DEFAULT, TapState};
 
 #[map]
 pub(crate) static EVENTS: RingBuf = RingBuf::with_byte_size(8 << 20, 0);
 
 #[map]
-pub(crate) static TAPS: PerCpuHashMap<TapKey, TapState> = PerCpuHashMap::with_max_entries(1024, 0);
+pub(crate) static TAPS: PerCpuArray<TapState> = PerCpuArray::with_max_entries(1024, 0);
 
 #[map]
 pub(crate) static WAKE: Array<u32> = Array::with_max_entries(1, 0);
 
 #[map]
-pub(crate) static ACTIVE: Array<u32> = Array::with_max_entries(1, 0);
+pub(crate) static CONTROL: Array<Control> = Array::with_max_entries(1, 0);
 
 #[unsafe(no_mangle)]
 pub(crate) static SNAPLEN: Global<u32> = Global::new(SNAPLEN_DEFAULT);
+#[unsafe(no_mangle)]
+pub(crate) static HEADERS_ONLY: Global<u32> = Global::new(0);
+#[unsafe(no_mangle)]
+pub(crate) static TAPS_MASK: Global<u32> = Global::new(1023);
+#[unsafe(no_mangle)]
+pub(crate) static CAN_CAST: Global<u32> = Global::new(0);
 #[unsafe(no_mangle)]
 pub(crate) static SKB_DEV: Global<u32> = Global::new(0);
 #[unsafe(no_mangle)]

@@ -14,6 +14,7 @@ pub const BTF_PATH: &str = "/sys/kernel/btf/vmlinux";
 const MAGIC: u16 = 0xeb9f;
 const KIND_STRUCT: u32 = 4;
 const KIND_UNION: u32 = 5;
+const KIND_FUNC: u32 = 12;
 
 /// Why a member's offset is not known.
 #[derive(Debug, Error)]
@@ -37,6 +38,8 @@ pub struct Btf<'a> {
     /// By type id: kind, name offset and members of composite types.
     composites: HashMap<u32, Composite>,
     by_name: HashMap<&'a [u8], u32>,
+    /// Type ids of functions.
+    functions: HashMap<&'a [u8], u32>,
 }
 
 struct Composite {
@@ -79,6 +82,7 @@ impl<'a> Btf<'a> {
             strings,
             composites: HashMap::new(),
             by_name: HashMap::new(),
+            functions: HashMap::new(),
         };
         btf.index(types)?;
         Ok(btf)
@@ -108,6 +112,9 @@ impl<'a> Btf<'a> {
                     self.by_name.entry(self.string(name)).or_insert(id);
                 }
             }
+            if kind == KIND_FUNC {
+                self.functions.insert(self.string(name), id);
+            }
             at = body + body_len(kind, count as usize).ok_or(BtfError::Malformed(at))?;
             id += 1;
         }
@@ -117,6 +124,12 @@ impl<'a> Btf<'a> {
     fn string(&self, offset: u32) -> &'a [u8] {
         let rest = self.strings.get(offset as usize..).unwrap_or_default();
         rest.split(|byte| *byte == 0).next().unwrap_or_default()
+    }
+
+    /// Type id of a function; none when the kernel has no such one.
+    #[must_use]
+    pub fn function(&self, name: &str) -> Option<u32> {
+        self.functions.get(name.as_bytes()).copied()
     }
 
     /// Offset in bytes of `member` in `struct container`, looked for in

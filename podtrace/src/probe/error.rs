@@ -49,6 +49,9 @@ pub enum ProbeError {
     /// A cgroup's directory could not be opened.
     #[error("failed to open cgroup {0}")]
     Cgroup(String, #[source] io::Error),
+    /// The table of taps is full.
+    #[error("no room for more taps: start podtrace anew")]
+    TooManyTaps,
     /// The number of CPUs is not known.
     #[error("failed to read {0}")]
     Cpus(&'static str, #[source] io::Error),

@@ -8,26 +8,31 @@ use std::{
 
 use aya::{
     Ebpf, EbpfLoader,
-    maps::{Array, MapData, MapError, PerCpuHashMap, PerCpuValues, RingBuf},
+    maps::{Array, MapData, MapError, RingBuf},
     programs::{
         CgroupAttachMode, CgroupSkb, CgroupSkbAttachType, LinkOrder, Program, ProgramError,
         SchedClassifier, TcAttachType,
         cgroup_skb::CgroupSkbLink,
         tc::{SchedClassifierLink, TcAttachOptions},
     },
-    util::nr_cpus,
 };
 use nix::net::if_::if_indextoname;
-use podtrace_ebpf::config::{self, TapCounters, TapKey, TapState};
+use podtrace_ebpf::config::{self, TapCounters, TapKey};
 
 use super::{
     ProbeError,
     btf::{BTF_PATH, Btf},
-    maps::{Key, State},
+    control::{Controls, ports},
+    object,
+    table::{self, TapTable},
 };
 use crate::node::netns::NetNs;
 
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/podtrace-ebpf"));
+
+/// A kernel function that makes a program's context its `struct sk_buff`
+/// (since Linux 6.2).
+const CAST: &str = "bpf_cast_to_kern_ctx";
 
 /// How to load.
 #[derive(Clone, Debug)]
@@ -38,6 +43,9 @@ pub struct ProbeOptions {
     pub ring_bytes: u32,
     /// How many interfaces may have taps at the same time.
     pub max_interfaces: u32,
+    /// Whether only headers are captured, with [`config::KEY_PAYLOAD`] bytes
+    /// behind them.
+    pub headers_only: bool,
     /// Whether the kernel side's diagnostics are wanted.
     pub diagnostics: bool,
 }
@@ -45,8 +53,8 @@ pub struct ProbeOptions {
 /// Loaded programs and their attachments.
 pub struct Probe {
     ebpf: Ebpf,
-    taps: PerCpuHashMap<MapData, Key, State>,
-    active: Array<MapData, u32>,
+    taps: TapTable,
+    controls: Controls,
     attached: BTreeMap<u32, Attached>,
     /// By path below the root of the cgroup tree.
     cgroups: BTreeMap<String, CgroupSkbLink>,
@@ -79,16 +87,26 @@ impl Probe {
         let skb_dev = btf.offset_of("sk_buff", "dev")?;
         let dev_net = btf.offset_of("net_device", "nd_net")?;
         let net_cookie = btf.offset_of("net", "net_cookie")?;
+        let cast = btf.function(CAST);
+        let object = object::with_cast(OBJECT, cast);
+        let slots = table::slots(options.max_interfaces);
         let log_level: u8 = if options.diagnostics { 4 } else { 0 };
         let mut ebpf = EbpfLoader::new()
             .override_global(config::GLOBAL_SNAPLEN, &options.snaplen, true)
+            .override_global(
+                config::GLOBAL_HEADERS_ONLY,
+                &u32::from(options.headers_only),
+                true,
+            )
+            .override_global(config::GLOBAL_TAPS_MASK, &(slots - 1), true)
+            .override_global(config::GLOBAL_CAN_CAST, &u32::from(cast.is_some()), true)
             .override_global(config::GLOBAL_SKB_DEV, &skb_dev, true)
             .override_global(config::GLOBAL_DEV_NET, &dev_net, true)
             .override_global(config::GLOBAL_NET_COOKIE, &net_cookie, true)
             .override_global(aya_log::LEVEL, &log_level, true)
             .map_max_entries(config::MAP_EVENTS, options.ring_bytes)
-            .map_max_entries(config::MAP_TAPS, options.max_interfaces)
-            .load(OBJECT)?;
+            .map_max_entries(config::MAP_TAPS, slots)
+            .load(&object)?;
         for name in [config::PROGRAM_INGRESS, config::PROGRAM_EGRESS] {
             let loaded = program::<SchedClassifier>(&mut ebpf, name)?.load();
             loaded.map_err(|source| refused(format!("load program {name}"), source))?;
@@ -100,12 +118,12 @@ impl Probe {
             ring: take(&mut ebpf, config::MAP_EVENTS)?,
             wake: take(&mut ebpf, config::MAP_WAKE)?,
         };
-        let taps = take(&mut ebpf, config::MAP_TAPS)?;
-        let active = take(&mut ebpf, config::MAP_ACTIVE)?;
+        let taps = TapTable::new(take(&mut ebpf, config::MAP_TAPS)?);
+        let controls = Controls::new(take(&mut ebpf, config::MAP_CONTROL)?);
         let probe = Self {
             ebpf,
             taps,
-            active,
+            controls,
             attached: BTreeMap::new(),
             cgroups: BTreeMap::new(),
             gone: BTreeMap::new(),
@@ -116,7 +134,8 @@ impl Probe {
     /// Attaches both programs, first in the chain, to an interface.
     ///
     /// `name` is for errors: an interface may be renamed at any time, and its
-    /// index stays. `interface` is the number its records will carry.
+    /// index stays. `interface` is the number its records will carry, `link_len`
+    /// the length of its link header in bytes.
     ///
     /// # Errors
     /// When the interface is gone or the kernel refuses.
@@ -126,13 +145,14 @@ impl Probe {
         name: &str,
         ifindex: u32,
         interface: u32,
+        link_len: u32,
     ) -> Result<(), ProbeError> {
         let key = TapKey {
             netns_cookie: netns.cookie,
             ifindex,
             zero: 0,
         };
-        self.register(key, interface)?;
+        self.taps.insert(key, interface, link_len)?;
         let operation = || format!("attach to {name} in {}", netns.name);
         let links = match netns.run(|| attach(&mut self.ebpf, ifindex, operation)) {
             Ok(links) => links,
@@ -180,31 +200,6 @@ impl Probe {
         self.cgroups.retain(|cgroup, _| there.contains(cgroup));
     }
 
-    fn register(&mut self, key: TapKey, interface: u32) -> Result<(), ProbeError> {
-        let cpus = nr_cpus().map_err(|(path, source)| ProbeError::Cpus(path, source))?;
-        let state = State(TapState {
-            interface,
-            ..TapState::default()
-        });
-        let values = PerCpuValues::try_from(vec![state; cpus])
-            .map_err(|source| ProbeError::Cpus("the number of CPUs", source))?;
-        self.taps
-            .insert(Key(key), values, 0)
-            .map_err(|source| ProbeError::Map {
-                operation: "register a tap".into(),
-                source,
-            })
-    }
-
-    fn unregister(&mut self, key: &TapKey) -> Result<(), ProbeError> {
-        self.taps
-            .remove(&Key(*key))
-            .map_err(|source| ProbeError::Map {
-                operation: "forget a tap".into(),
-                source,
-            })
-    }
-
     /// Forgets an interface that vanished; its counters are kept.
     ///
     /// # Errors
@@ -220,11 +215,11 @@ impl Probe {
     /// Unregisters a tap that is detached. What it has seen stays counted: an
     /// interface may vanish when only one of its directions is attached.
     fn retire(&mut self, interface: u32, key: &TapKey) -> Result<(), ProbeError> {
-        let counters = self.read(key)?;
+        let counters = self.taps.remove(key)?;
         if counters.iter().any(|one| one.seen > 0) {
             self.gone.insert(interface, counters);
         }
-        self.unregister(key)
+        Ok(())
     }
 
     /// Lets the taps begin, those that are attached later too.
@@ -232,16 +227,25 @@ impl Probe {
     /// # Errors
     /// When the kernel refuses.
     pub fn start(&mut self) -> Result<(), ProbeError> {
-        self.set_active(1)
+        self.controls.change(|controls| controls.active = 1)
     }
 
-    fn set_active(&mut self, active: u32) -> Result<(), ProbeError> {
-        self.active
-            .set(0, active, 0)
-            .map_err(|source| ProbeError::Map {
-                operation: "start or stop the taps".into(),
-                source,
-            })
+    /// Takes only packets whose digest ([`podtrace_ebpf::sample`]) is at most
+    /// `max`: all with `u32::MAX`. The others are counted as filtered.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn sample(&mut self, max: u32) -> Result<(), ProbeError> {
+        self.controls.change(|controls| controls.sample_max = max)
+    }
+
+    /// Tells which UDP ports carry VXLAN.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn set_vxlan_ports(&mut self, of: &[u16]) -> Result<(), ProbeError> {
+        self.controls
+            .change(|controls| controls.vxlan_ports = ports(of))
     }
 
     /// Stops all taps at once, then detaches them. The kernel waits for
@@ -251,7 +255,7 @@ impl Probe {
     /// # Errors
     /// When the taps could not be stopped at once; they are detached all the same.
     pub fn detach(&mut self) -> Result<(), ProbeError> {
-        let stopped = self.set_active(0);
+        let stopped = self.controls.change(|controls| controls.active = 0);
         for attached in self.attached.values_mut() {
             attached.links.clear();
         }
@@ -266,28 +270,9 @@ impl Probe {
     pub fn counters(&self) -> Result<BTreeMap<u32, TapCounters>, ProbeError> {
         let mut all = self.gone.clone();
         for (interface, attached) in &self.attached {
-            all.insert(*interface, self.read(&attached.key)?);
+            all.insert(*interface, self.taps.counters(&attached.key)?);
         }
         Ok(all)
-    }
-
-    fn read(&self, key: &TapKey) -> Result<TapCounters, ProbeError> {
-        let values = self
-            .taps
-            .get(&Key(*key), 0)
-            .map_err(|source| ProbeError::Map {
-                operation: "read the counters".into(),
-                source,
-            })?;
-        let mut sum = TapCounters::default();
-        for State(state) in values.iter() {
-            for (sum, one) in sum.iter_mut().zip(&state.counters) {
-                sum.seen += one.seen;
-                sum.filtered += one.filtered;
-                sum.lost += one.lost;
-            }
-        }
-        Ok(sum)
     }
 
     /// The loaded object, for test runs of its programs and for its log.

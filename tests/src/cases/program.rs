@@ -39,11 +39,12 @@ impl Bench {
             snaplen,
             ring_bytes,
             max_interfaces: 16,
+            headers_only: false,
             diagnostics: false,
         })
         .unwrap();
         let (reader, batches) = Reader::spawn(channel, Box::new(|_| CgroupPath::Unknown)).unwrap();
-        probe.attach(&netns, "lo", LOOPBACK, 7).unwrap();
+        probe.attach(&netns, "lo", LOOPBACK, 7, 14).unwrap();
         probe.start().unwrap();
         Self {
             probe,

@@ -103,6 +103,7 @@ impl Session {
             snaplen: options.snaplen,
             ring_bytes: options.ring_bytes,
             max_interfaces: max_interfaces(snapshot.targets.len()),
+            headers_only: false,
             diagnostics: options.diagnostics,
         })?;
         let diagnostics = options

@@ -171,7 +171,9 @@ impl Taps {
             place: place.clone(),
         };
         pipeline.tell(origin, &news);
-        match self.probe.attach(&netns, &device, place.ifindex, number) {
+        match self
+            .probe
+            .attach(&netns, &device, place.ifindex, number, place.framing.link_len()) {
             Ok(()) => {
                 if say {
                     let name = place_name(&place, pipeline.world());

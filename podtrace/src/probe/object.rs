@@ -1,0 +1,50 @@
+//! The embedded object, fitted to the running kernel.
+use std::borrow::Cow;
+
+use podtrace_ebpf::config::CAST_MARK;
+
+/// `BPF_CALL | BPF_JMP`, linux/bpf.h.
+const CALL: u8 = 0x85;
+/// `BPF_PSEUDO_KFUNC_CALL` as the source register, in the register byte.
+const KFUNC: u8 = 2 << 4;
+
+/// The object with its calls of [`CAST_MARK`] made calls of the kernel function
+/// of this type id. aya knows no calls of kernel functions, which the kernel
+/// takes as: opcode, source register, no offset, type id.
+pub(super) fn with_cast(object: &[u8], function: Option<u32>) -> Cow<'_, [u8]> {
+    let Some(id) = function else {
+        return Cow::Borrowed(object);
+    };
+    let mut marked = [CALL, 0, 0, 0, 0, 0, 0, 0];
+    marked[4..].copy_from_slice(&CAST_MARK.to_le_bytes());
+    let mut call = [CALL, KFUNC, 0, 0, 0, 0, 0, 0];
+    call[4..].copy_from_slice(&id.to_le_bytes());
+    let mut object = object.to_vec();
+    // Instructions are 8 bytes long and stand at multiples of 8.
+    for instruction in object.as_chunks_mut().0 {
+        if *instruction == marked {
+            *instruction = call;
+        }
+    }
+    Cow::Owned(object)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_marked_calls_are_replaced() {
+        let mark = CAST_MARK.to_le_bytes();
+        let helper = [CALL, 0, 0, 0, 5, 0, 0, 0];
+        let load = [0x18, 1, 0, 0, mark[0], mark[1], mark[2], mark[3]];
+        let marked = [CALL, 0, 0, 0, mark[0], mark[1], mark[2], mark[3]];
+        let object = [helper, marked, load].concat();
+        assert_eq!(with_cast(&object, None), object);
+        let call = [CALL, 0x20, 0, 0, 0x39, 0x30, 0, 0];
+        assert_eq!(
+            with_cast(&object, Some(12345)),
+            [helper, call, load].concat()
+        );
+    }
+}
