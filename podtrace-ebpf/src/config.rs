@@ -91,8 +91,8 @@ impl TapKey {
     /// double hashing. The kernel's own hash maps cost a call and a longer hash
     /// for each packet; array elements are found without either.
     pub fn slots(self, mask: u32) -> impl Iterator<Item = u32> {
-        let mixed = (self.netns_cookie << 24 ^ u64::from(self.ifindex))
-            .wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let mixed =
+            (self.netns_cookie << 24 ^ u64::from(self.ifindex)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         let (first, step) = ((mixed >> 32) as u32, (mixed >> 8) as u32 | 1);
         (0..TAP_SLOTS).map(move |n| first.wrapping_add(step.wrapping_mul(n)) & mask)
     }

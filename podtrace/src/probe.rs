@@ -4,6 +4,7 @@ mod control;
 pub mod error;
 pub mod load;
 mod maps;
+pub mod memory;
 mod object;
 pub mod ring;
 pub mod support;

@@ -37,9 +37,17 @@ fn cookie_by_type(skb: &SkBuff) -> u64 {
         let cast: unsafe extern "C" fn(*mut c_void) -> *const u8 =
             core::mem::transmute(CAST_MARK as usize);
         let skb = cast(skb.skb.cast());
-        let dev = skb.add(SKB_DEV.load() as usize).cast::<*const u8>().read_volatile();
-        let net = dev.add(DEV_NET.load() as usize).cast::<*const u8>().read_volatile();
-        net.add(NET_COOKIE.load() as usize).cast::<u64>().read_volatile()
+        let dev = skb
+            .add(SKB_DEV.load() as usize)
+            .cast::<*const u8>()
+            .read_volatile();
+        let net = dev
+            .add(DEV_NET.load() as usize)
+            .cast::<*const u8>()
+            .read_volatile();
+        net.add(NET_COOKIE.load() as usize)
+            .cast::<u64>()
+            .read_volatile()
     }
 }
 

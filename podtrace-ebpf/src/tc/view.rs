@@ -1,12 +1,16 @@
 //! Whether a packet is wanted, and how much of it.
 use aya_ebpf::{helpers::bpf_skb_load_bytes, programs::sk_buff::SkBuff};
 use podtrace_ebpf::{
-    config::Control,
+    config::{Control, VXLAN_PORTS_MAX},
     record::Direction,
-    sample::{self, Seen, VIEW_LEN, VIEW_WORDS, View},
+    sample::{self, Copied, Seen, VIEW_LEN, VIEW_WORDS, View},
 };
 
 use super::maps::{HEADERS_ONLY, SNAPLEN};
+
+/// Where a network header may begin: the verifier wants a bound, headers before
+/// an inner one end far below it.
+const OFFSET_MAX: u32 = 0xff;
 
 /// How many bytes of the packet to capture; none of one that is not sampled.
 ///
@@ -45,20 +49,61 @@ pub(crate) fn taken(
 fn innermost(skb: &SkBuff, network: u32, control: &Control) -> Option<(u32, Seen)> {
     // SAFETY: the verifier checks the access to the context.
     let ethertype = u16::from_be(unsafe { (*skb.skb).protocol } as u16);
-    let outer = sample::look(ethertype, &view(skb, network), &control.vxlan_ports)?;
+    let outer = look(skb, network, ethertype, &control.vxlan_ports)?;
     if let Some(inner) = outer.inner {
         let network = network + inner;
         let ethertype: u16 = skb.load((network - 2) as usize).ok()?;
-        let seen = sample::look(u16::from_be(ethertype), &view(skb, network), &[0; 4])?;
+        let seen = look(skb, network, u16::from_be(ethertype), &[0; VXLAN_PORTS_MAX])?;
         return Some((network, seen));
     }
     Some((network, outer))
 }
 
+/// Looks at the packet in place, or at a copy when it is short or in pieces.
+#[inline(always)]
+fn look(
+    skb: &SkBuff,
+    offset: u32,
+    ethertype: u16,
+    vxlan_ports: &[u16; VXLAN_PORTS_MAX],
+) -> Option<Seen> {
+    match InPlace::at(skb, offset) {
+        Some(view) => sample::look(ethertype, &view, vxlan_ports),
+        None => sample::look(ethertype, &copied(skb, offset), vxlan_ports),
+    }
+}
+
+/// The packet's own bytes, [`VIEW_LEN`] of them.
+struct InPlace(*const Word);
+
+/// Frames are aligned to two bytes, what is behind an Ethernet header is not
+/// aligned to more.
+#[repr(C, packed(2))]
+#[derive(Clone, Copy)]
+struct Word(u32);
+
+impl InPlace {
+    #[inline(always)]
+    fn at(skb: &SkBuff, offset: u32) -> Option<Self> {
+        // SAFETY: the verifier checks the accesses to the context.
+        let (start, end) = unsafe { ((*skb.skb).data as usize, (*skb.skb).data_end as usize) };
+        let at = start + (offset & OFFSET_MAX) as usize;
+        (at + VIEW_LEN <= end).then_some(Self(at as *const Word))
+    }
+}
+
+impl View for InPlace {
+    #[inline(always)]
+    fn word(&self, at: usize) -> u32 {
+        // SAFETY: `VIEW_LEN` bytes are there, as the verifier checks.
+        unsafe { (*self.0.add(at)).0 }
+    }
+}
+
 /// The packet's first bytes from `offset` on.
 #[inline(always)]
-fn view(skb: &SkBuff, offset: u32) -> View {
-    let mut view = View([0; VIEW_WORDS]);
+fn copied(skb: &SkBuff, offset: u32) -> Copied {
+    let mut view = Copied([0; VIEW_WORDS]);
     let len = u64::from(skb.len().saturating_sub(offset)).min(VIEW_LEN as u64);
     // Hides the length from the compiler, as in `emit`.
     // SAFETY: reads a local variable.
@@ -67,12 +112,7 @@ fn view(skb: &SkBuff, offset: u32) -> View {
         // SAFETY: the view has room for `len` bytes. What cannot be read stays
         // zero.
         unsafe {
-            bpf_skb_load_bytes(
-                skb.skb.cast(),
-                offset,
-                (&raw mut view).cast(),
-                len as u32,
-            );
+            bpf_skb_load_bytes(skb.skb.cast(), offset, (&raw mut view).cast(), len as u32);
         }
     }
     view

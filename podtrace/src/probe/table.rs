@@ -93,13 +93,10 @@ impl TapTable {
     }
 
     fn read(&self, slot: u32) -> Result<TapCounters, ProbeError> {
-        let values = self
-            .map
-            .get(&slot, 0)
-            .map_err(|source| ProbeError::Map {
-                operation: "read the counters".into(),
-                source,
-            })?;
+        let values = self.map.get(&slot, 0).map_err(|source| ProbeError::Map {
+            operation: "read the counters".into(),
+            source,
+        })?;
         let mut sum = TapCounters::default();
         for State(state) in values.iter() {
             for (sum, one) in sum.iter_mut().zip(&state.counters) {

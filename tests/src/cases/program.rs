@@ -1,4 +1,5 @@
 //! The kernel programs, fed crafted frames by `BPF_PROG_TEST_RUN`.
+mod sampling;
 
 use std::time::Duration;
 
@@ -28,6 +29,26 @@ impl Bench {
     /// The programs attached to the loopback interface of a fresh namespace,
     /// which is where test runs happen.
     fn new(snaplen: u32, ring_bytes: u32) -> Self {
+        Self::with(ProbeOptions {
+            snaplen,
+            ring_bytes,
+            max_interfaces: 16,
+            headers_only: false,
+            diagnostics: false,
+        })
+    }
+
+    fn with_headers_only() -> Self {
+        Self::with(ProbeOptions {
+            snaplen: 160,
+            ring_bytes: 1 << 20,
+            max_interfaces: 16,
+            headers_only: true,
+            diagnostics: false,
+        })
+    }
+
+    fn with(options: ProbeOptions) -> Self {
         let lab = Lab::new(LabSpec {
             nodes: 1,
             pods_per_node: 1,
@@ -35,14 +56,7 @@ impl Bench {
         })
         .unwrap();
         let netns = lab.nodes[0].pods[0].netns.clone();
-        let (mut probe, channel) = Probe::load(&ProbeOptions {
-            snaplen,
-            ring_bytes,
-            max_interfaces: 16,
-            headers_only: false,
-            diagnostics: false,
-        })
-        .unwrap();
+        let (mut probe, channel) = Probe::load(&options).unwrap();
         let (reader, batches) = Reader::spawn(channel, Box::new(|_| CgroupPath::Unknown)).unwrap();
         probe.attach(&netns, "lo", LOOPBACK, 7, 14).unwrap();
         probe.start().unwrap();
@@ -52,6 +66,15 @@ impl Bench {
             batches,
             netns,
             _lab: lab,
+        }
+    }
+
+    /// Loads what the taps are measured against.
+    fn load_yardsticks(&mut self) {
+        for name in [PROGRAM_NOOP, PROGRAM_BARE] {
+            let program = self.probe.object().program_mut(name).unwrap();
+            let program: &mut SchedClassifier = program.try_into().unwrap();
+            program.load().unwrap();
         }
     }
 
@@ -160,16 +183,7 @@ fn cost_of_a_packet_beside_a_bare_tap() {
     const ROUNDS: usize = 9;
     const RUNS: u32 = 20_000;
     let mut bench = Bench::new(160, 64 << 20);
-    for name in [PROGRAM_NOOP, PROGRAM_BARE] {
-        let program: &mut SchedClassifier = bench
-            .probe
-            .object()
-            .program_mut(name)
-            .unwrap()
-            .try_into()
-            .unwrap();
-        program.load().unwrap();
-    }
+    bench.load_yardsticks();
     let names = [PROGRAM_NOOP, PROGRAM_BARE, PROGRAM_INGRESS];
     let mut times = [const { Vec::new() }; 3];
     for _ in 0..ROUNDS {

@@ -1,0 +1,155 @@
+//! Sampling and headers only, in the kernel.
+use std::collections::BTreeSet;
+
+use podtrace_ebpf::{
+    config::{KEY_PAYLOAD, PROGRAM_BARE, PROGRAM_EGRESS, PROGRAM_INGRESS, PROGRAM_NOOP},
+    record::{Direction, Record},
+};
+
+use super::Bench;
+
+const VXLAN_PORT: u16 = 8472;
+/// Packets of a run.
+const COUNT: u32 = 400;
+/// One in so many is taken.
+const SHARE: u32 = 4;
+
+/// An Ethernet frame with a UDP packet.
+fn udp(ports: [u16; 2], payload: &[u8]) -> Vec<u8> {
+    let length = 8 + payload.len() as u16;
+    let mut frame = vec![2, 0, 0, 0, 0, 2, 2, 0, 0, 0, 0, 1, 8, 0, 0x45, 0];
+    frame.extend((20 + length).to_be_bytes());
+    frame.extend([0, 0, 0x40, 0, 64, 17, 0, 0]);
+    frame.extend([10, 244, 1, 2, 10, 244, 2, 3]);
+    frame.extend(ports.iter().flat_map(|port| port.to_be_bytes()));
+    frame.extend(length.to_be_bytes());
+    frame.extend([0, 0]);
+    frame.extend(payload);
+    frame
+}
+
+fn numbered(number: u32) -> Vec<u8> {
+    let mut payload = number.to_be_bytes().to_vec();
+    payload.resize(64, 7);
+    udp([4000, 53], &payload)
+}
+
+/// The frame inside VXLAN.
+fn tunneled(frame: &[u8]) -> Vec<u8> {
+    let mut payload = vec![8, 0, 0, 0, 0, 0, 1, 0];
+    payload.extend(frame);
+    udp([50_000, VXLAN_PORT], &payload)
+}
+
+/// The numbers of the packets that arrived at a tap.
+fn arrived(records: &[Vec<u8>], at: Direction, number_at: usize) -> BTreeSet<u32> {
+    records
+        .iter()
+        .map(|bytes| Record::decode(bytes).unwrap())
+        .filter(|record| record.direction == at)
+        .map(|record| {
+            let bytes = record.data[number_at..].first_chunk().unwrap();
+            u32::from_be_bytes(*bytes)
+        })
+        .collect()
+}
+
+#[test]
+fn the_same_packets_are_taken_inside_and_outside_of_a_tunnel() {
+    let mut bench = Bench::new(160, 1 << 20);
+    bench.probe.set_vxlan_ports(&[VXLAN_PORT]).unwrap();
+    bench.probe.sample(u32::MAX / SHARE).unwrap();
+    for number in 0..COUNT {
+        let frame = numbered(number);
+        bench.run(PROGRAM_INGRESS, &frame, 1);
+        bench.run(PROGRAM_EGRESS, &tunneled(&frame), 1);
+    }
+    let (records, [ingress, egress, _]) = bench.finish();
+    let plain = arrived(&records, Direction::Ingress, 42);
+    assert_eq!(plain, arrived(&records, Direction::Egress, 92));
+    let expected = COUNT / SHARE;
+    assert!((plain.len() as u32).abs_diff(expected) < expected / 3);
+    for counters in [ingress, egress] {
+        assert_eq!(counters.seen, u64::from(COUNT));
+        assert_eq!(counters.lost, 0);
+        assert_eq!(counters.filtered, counters.seen - plain.len() as u64);
+    }
+}
+
+#[test]
+fn what_cannot_be_told_apart_is_always_taken() {
+    let mut bench = Bench::new(160, 1 << 20);
+    bench.probe.sample(0).unwrap();
+    let frames = super::frames();
+    for frame in &frames {
+        bench.run(PROGRAM_INGRESS, frame, 1);
+    }
+    let (records, [ingress, ..]) = bench.finish();
+    let is_ip = |frame: &&Vec<u8>| matches!(frame[12..14], [0x08, 0] | [0x86, 0xdd]);
+    let ip = frames.iter().filter(is_ip).count();
+    assert_eq!(records.len(), frames.len() - ip);
+    assert_eq!(ingress.filtered, ip as u64);
+}
+
+#[test]
+fn headers_only_leaves_out_the_payload() {
+    let mut bench = Bench::with_headers_only();
+    let short = udp([4000, 53], &[1; 4]);
+    let long = udp([4000, 53], &[1; 90]);
+    bench.probe.set_vxlan_ports(&[VXLAN_PORT]).unwrap();
+    let frames = [
+        (short.clone(), short.len()),
+        (long.clone(), 42 + KEY_PAYLOAD as usize),
+        (tunneled(&long), 92 + KEY_PAYLOAD as usize),
+    ];
+    for (frame, _) in &frames {
+        bench.run(PROGRAM_INGRESS, frame, 1);
+    }
+    let (records, _) = bench.finish();
+    for (bytes, (frame, captured)) in records.iter().zip(&frames) {
+        let record = Record::decode(bytes).unwrap();
+        assert_eq!(record.wire_len as usize, frame.len());
+        assert_eq!(record.data, &frame[..*captured]);
+    }
+    assert_eq!(records.len(), frames.len());
+}
+
+/// Prints the table; times are the machine's, so only the counts are checked.
+#[test]
+fn cost_of_a_packet_that_is_refused() {
+    const ROUNDS: usize = 9;
+    const RUNS: u32 = 20_000;
+    let mut bench = Bench::new(160, 64 << 20);
+    bench.load_yardsticks();
+    bench.probe.set_vxlan_ports(&[VXLAN_PORT]).unwrap();
+    bench.probe.sample(0).unwrap();
+    let frame = numbered(1);
+    let tunneled = tunneled(&frame);
+    let rows = [
+        ("no-op", PROGRAM_NOOP, &frame),
+        ("bare tap", PROGRAM_BARE, &frame),
+        ("refused", PROGRAM_INGRESS, &frame),
+        ("refused in a tunnel", PROGRAM_INGRESS, &tunneled),
+    ];
+    let mut times = [const { Vec::new() }; 4];
+    for _ in 0..ROUNDS {
+        for ((_, program, frame), times) in rows.iter().zip(&mut times) {
+            times.push(bench.run(program, frame, RUNS).as_nanos());
+        }
+    }
+    let medians = times.map(|mut times| {
+        times.sort_unstable();
+        times[ROUNDS / 2]
+    });
+    let bare = (medians[1] - medians[0]).max(1);
+    for ((name, ..), median) in rows.iter().zip(medians) {
+        let over = median.saturating_sub(medians[0]);
+        eprintln!(
+            "{name}: {median} ns a packet, {}% of the bare tap",
+            over * 100 / bare
+        );
+    }
+    let (_, [ingress, ..]) = bench.finish();
+    assert_eq!(ingress.seen, 2 * ROUNDS as u64 * u64::from(RUNS));
+    assert_eq!(ingress.filtered, ingress.seen);
+}
