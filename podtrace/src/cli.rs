@@ -6,7 +6,7 @@ mod replay;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-pub use capture::{CaptureArgs, NamingArgs, ViewArgs};
+pub use capture::{CaptureArgs, LoadArgs, NamingArgs, ViewArgs};
 pub use files::{FileArgs, WriteArgs};
 pub use replay::{
     ExportArgs, ExportFormat, InputArgs, Moment, ReplayArgs, Span, StatsArgs, Vantage,

@@ -107,6 +107,14 @@ pub enum News {
         /// Their number.
         count: u64,
     },
+    /// From now on the kernel takes another share of the packets: of those under
+    /// way by then, hops may be missing.
+    Sampling {
+        /// One in so many; 1 is all.
+        share: u32,
+        /// When that began.
+        ts_ns: u64,
+    },
     /// Something that the user was told.
     Notice {
         /// One line, safe for a terminal.
@@ -124,7 +132,9 @@ impl News {
                     *since_ns = map(*since_ns);
                 }
             }
-            Self::Pods { ts_ns, .. } | Self::Cluster { ts_ns, .. } => *ts_ns = map(*ts_ns),
+            Self::Pods { ts_ns, .. }
+            | Self::Cluster { ts_ns, .. }
+            | Self::Sampling { ts_ns, .. } => *ts_ns = map(*ts_ns),
             Self::Cgroups { new, .. } => {
                 for new in new {
                     new.ts_ns = map(new.ts_ns);

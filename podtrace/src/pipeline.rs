@@ -148,6 +148,7 @@ impl Pipeline {
                 self.release();
             }
             News::Look(_) | News::Pods { .. } | News::Runtime { .. } => self.release(),
+            News::Sampling { ts_ns, .. } => self.miss(*ts_ns),
             // What the API names does not wait.
             _ => {}
         }
@@ -158,6 +159,8 @@ impl Pipeline {
         match news {
             News::Start(start) => self.output.start(&mut self.text, start),
             News::Notice { text } => self.say(text),
+            News::Sampling { share: 1, .. } => self.say("all packets are traced"),
+            News::Sampling { share, .. } => self.say(&format!("1 in {share} packets is traced")),
             _ => {}
         }
     }

@@ -67,7 +67,7 @@ impl World {
                 }
             }
             News::Changes { count } => self.directory.note_changes(origin.session, *count),
-            News::Start(_) | News::Gone { .. } | News::Notice { .. } => {}
+            News::Start(_) | News::Gone { .. } | News::Sampling { .. } | News::Notice { .. } => {}
         }
     }
 

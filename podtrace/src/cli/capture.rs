@@ -6,7 +6,7 @@ use podtrace_ebpf::config::{SNAPLEN_DEFAULT, SNAPLEN_MAX, SNAPLEN_MIN};
 
 use super::{
     Color, Format,
-    parse::{duration, mebibytes},
+    parse::{duration, mebibytes, rate, share},
 };
 
 /// What is traced.
@@ -38,15 +38,35 @@ pub struct CaptureArgs {
     /// How long a packet may stay between two hops before it is said not to be seen further
     #[arg(long, value_name = "TIME", default_value = "500ms", value_parser = duration)]
     pub hop_timeout: std::time::Duration,
-    /// Ring buffer between kernel and podtrace, in MiB
-    #[arg(long, value_name = "MIB", default_value_t = 8, value_parser = mebibytes)]
-    pub buffer: u32,
+    /// How much of it is taken.
+    #[command(flatten)]
+    pub load: LoadArgs,
     /// Exit with status 4 if events were lost
     #[arg(long)]
     pub strict: bool,
     /// Print diagnostics of the kernel side too
     #[arg(short, long, action = ArgAction::Count)]
     pub verbose: u8,
+}
+
+/// How much is taken, when it would be too much.
+#[derive(Clone, Debug, Args)]
+pub struct LoadArgs {
+    /// Ring buffer between kernel and podtrace, in MiB, a power of two; else 4 to 64 by what
+    /// memory is free
+    #[arg(long, value_name = "MIB", value_parser = mebibytes, help_heading = "Load")]
+    pub buffer: Option<u32>,
+    /// Trace one in N packets, the same ones at every interface of every node, with echo
+    /// requests and their replies; the kernel passes over the others
+    #[arg(long, value_name = "1/N", value_parser = share, help_heading = "Load")]
+    pub sample: Option<u32>,
+    /// Sample as much as needed to stay below about this many events a second, for example 50k
+    #[arg(long, value_name = "EVENTS", value_parser = rate, help_heading = "Load")]
+    pub max_rate: Option<u64>,
+    /// Capture of TCP and UDP packets only the headers and the 16 bytes behind them, by which
+    /// equal headers are told apart
+    #[arg(long, help_heading = "Load")]
+    pub headers_only: bool,
 }
 
 /// How packets are shown.

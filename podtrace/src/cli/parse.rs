@@ -35,6 +35,31 @@ pub(super) fn mebibytes(text: &str) -> Result<u32, String> {
         .ok_or_else(|| "must be a power of two from 1 to 1024".into())
 }
 
+/// One in so many: `1/10`, or `10`.
+pub(super) fn share(text: &str) -> Result<u32, String> {
+    let number = text.strip_prefix("1/").unwrap_or(text);
+    number
+        .parse()
+        .ok()
+        .filter(|share: &u32| *share > 0)
+        .ok_or_else(|| "must be 1/N, for example 1/10".into())
+}
+
+/// So many a second: `20000`, `50k`, `1M`.
+pub(super) fn rate(text: &str) -> Result<u64, String> {
+    let (number, factor) = match text.char_indices().last() {
+        Some((at, 'k')) => (&text[..at], 1_000),
+        Some((at, 'M')) => (&text[..at], 1_000_000),
+        _ => (text, 1),
+    };
+    number
+        .parse()
+        .ok()
+        .and_then(|number: u64| number.checked_mul(factor))
+        .filter(|rate| *rate > 0)
+        .ok_or_else(|| "must be a number above 0, for example 20000, 50k or 1M".into())
+}
+
 /// A size in bytes: `64KiB`, `100MB`, `2GiB`; plain numbers are bytes.
 pub(super) fn size(text: &str) -> Result<u64, String> {
     let split = text
@@ -157,6 +182,19 @@ mod tests {
         assert_eq!(mebibytes("16"), Ok(16));
         for bad in ["0", "3", "2048", "x"] {
             assert!(mebibytes(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn shares_and_rates_are_read() {
+        assert_eq!((share("1/10"), share("3")), (Ok(10), Ok(3)));
+        assert_eq!((rate("500"), rate("50k")), (Ok(500), Ok(50_000)));
+        assert_eq!(rate("2M"), Ok(2_000_000));
+        for bad in ["", "0", "1/0", "2/3", "-1", "k", "ä", "1/99999999999"] {
+            assert!(share(bad).is_err(), "{bad}");
+        }
+        for bad in ["", "0", "k", "1.5k", "-1", "9k9", "99999999999999999999M"] {
+            assert!(rate(bad).is_err(), "{bad}");
         }
     }
 

@@ -5,7 +5,7 @@ use anyhow::Context as _;
 use podtrace_ebpf::config::SNAPLEN_DEFAULT;
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::trace::{Session, SessionOptions, Sockets, Sources, check_support, text};
+use super::trace::{Sampling, Session, SessionOptions, Sockets, Sources, check_support, text};
 use crate::{
     cli::DemoArgs,
     clock::epoch_ns,
@@ -68,6 +68,8 @@ async fn demonstrate(args: &DemoArgs) -> anyhow::Result<()> {
         snaplen: SNAPLEN_DEFAULT,
         hop_timeout: Duration::from_millis(500),
         ring_bytes: 8 << 20,
+        headers_only: false,
+        sampling: Sampling::default(),
         diagnostics: false,
         output: Box::new(text(args.color, false, epoch_ns)),
         says: Box::new(io::stdout()),

@@ -5,6 +5,7 @@ mod diagnostics;
 mod feeds;
 mod recording;
 mod runtimes;
+mod sampling;
 mod session;
 mod taps;
 mod topology;
@@ -32,12 +33,13 @@ use crate::{
         sanitize::sanitize,
         text::{Text, TextOptions},
     },
-    probe::support,
+    probe::{memory::default_ring, support},
 };
 pub(super) use feeds::Sources;
 use recording::Recording;
 pub(super) use recording::{command, kernel, session_name};
 pub(super) use runtimes::Sockets;
+pub(super) use sampling::Sampling;
 pub(super) use session::{Session, SessionOptions};
 
 /// Runs `trace`; returns the exit code.
@@ -73,7 +75,12 @@ fn follow(
         duration: capture.duration,
         snaplen: capture.snaplen,
         hop_timeout: capture.hop_timeout,
-        ring_bytes: capture.buffer << 20,
+        ring_bytes: match capture.load.buffer {
+            Some(mebibytes) => mebibytes << 20,
+            None => default_ring(),
+        },
+        headers_only: capture.load.headers_only,
+        sampling: Sampling::new(capture.load.sample.unwrap_or(1), capture.load.max_rate),
         diagnostics: capture.verbose > 0,
         output,
         says: if files.is_stdout() {

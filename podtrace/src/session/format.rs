@@ -80,6 +80,12 @@ pub struct SectionInfo {
     pub epoch_ns: i64,
     /// Bytes captured of each packet, at most.
     pub snaplen: u32,
+    /// One in so many packets was traced at most; 0 and 1 are all.
+    pub sample: u32,
+    /// The share was lowered to stay below so many events a second.
+    pub max_rate: Option<u64>,
+    /// Whether only headers were captured, and some bytes behind them.
+    pub headers_only: bool,
     /// How long a packet may stay between two hops.
     pub hop_timeout_ns: u64,
     /// The interfaces that were chosen; none for the usual ones.

@@ -146,7 +146,8 @@ impl Recorder {
         match (news, &entry) {
             // A cluster tells of thousands of pods one by one: soon is enough.
             (News::Cluster { .. }, _) => self.cluster_changed = true,
-            (News::Changes { .. } | News::Notice { .. }, _) | (_, Entry::LookAgain { .. }) => {}
+            (News::Changes { .. } | News::Sampling { .. } | News::Notice { .. }, _)
+            | (_, Entry::LookAgain { .. }) => {}
             _ => self.names_changed = true,
         }
         self.tell(&entry);

@@ -25,7 +25,7 @@ const ONE_NODE: [&str; 4] = [
     "1/veth0102 egress",
     "mypod2/eth0 ingress",
 ];
-const TWO_NODES: [&str; 10] = [
+pub(super) const TWO_NODES: [&str; 10] = [
     "mypod1/eth0 egress",
     "1/veth0101 ingress",
     "1/cni0 ingress",

@@ -13,6 +13,7 @@ mod peers;
 mod record;
 mod replay;
 mod rotation;
+mod sampling;
 mod stats;
 mod tools;
 mod wrong_use;

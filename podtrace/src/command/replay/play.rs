@@ -29,6 +29,7 @@ use crate::{
     session::{
         chain::Chain,
         clock::Clock,
+        format::SectionInfo,
         merge::{Merge, Step, Stream},
         reader::ReaderOptions,
         recorder::Recorder,
@@ -165,7 +166,7 @@ impl Play<'_> {
             let info = input.info();
             info.is_some_and(|info| !info.interfaces.is_empty())
         };
-        if self.selection.is_part() || inputs.iter().any(is_part) {
+        if self.selection.is_part() || inputs.iter().any(is_part) || differ_in_sampling(inputs) {
             pipeline.see_part();
         }
         let world = pipeline.world_mut();
@@ -384,4 +385,16 @@ impl Pace {
         let pause = due.saturating_duration_since(Instant::now());
         (pause >= Duration::from_millis(1)).then_some(pause)
     }
+}
+
+/// Whether a packet that one node has traced was perhaps passed over at another.
+fn differ_in_sampling(inputs: &[Input]) -> bool {
+    let mut infos = inputs.iter().filter_map(Input::info);
+    let Some(first) = infos.next() else {
+        return false;
+    };
+    let share = |info: &SectionInfo| info.sample.max(1);
+    infos.any(|info| {
+        share(info) != share(first) || info.max_rate.is_some() || first.max_rate.is_some()
+    })
 }

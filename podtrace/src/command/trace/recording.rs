@@ -76,6 +76,9 @@ impl Recording {
             nodes: names,
             epoch_ns: i64::try_from(epoch_ns).context("the clock is wrong")?,
             snaplen: capture.snaplen,
+            sample: capture.load.sample.unwrap_or(1),
+            max_rate: capture.load.max_rate,
+            headers_only: capture.load.headers_only,
             hop_timeout_ns: nanos(capture.hop_timeout),
             interfaces: capture.interfaces.clone(),
             ..SectionInfo::default()

@@ -1,9 +1,15 @@
 //! A live session: taps kept in step with the interfaces, records turned into output.
-use std::{collections::HashSet, io, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, HashSet},
+    io,
+    sync::Arc,
+    time::Duration,
+};
 
 use anyhow::{Context as _, bail};
 use aya_log::EbpfLogger;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use podtrace_ebpf::config::TapCounters;
 use tokio::{
     signal::unix::{SignalKind, signal},
     sync::mpsc,
@@ -16,6 +22,7 @@ use super::{
     diagnostics::Diagnostics,
     feeds::{Feeds, Sources, Update},
     recording::Recording,
+    sampling::Sampling,
     taps::Taps,
     topology,
 };
@@ -58,6 +65,8 @@ pub(crate) struct SessionOptions {
     pub(crate) snaplen: u32,
     pub(crate) hop_timeout: Duration,
     pub(crate) ring_bytes: u32,
+    pub(crate) headers_only: bool,
+    pub(crate) sampling: Sampling,
     pub(crate) diagnostics: bool,
     pub(crate) output: Box<dyn Output>,
     /// Where the output goes.
@@ -75,6 +84,7 @@ pub(crate) struct Session {
     reader: Reader,
     batches: mpsc::Receiver<Batch>,
     feeds: Feeds,
+    sampling: Sampling,
     pipeline: Pipeline,
     /// Where its output goes.
     says: Box<dyn io::Write + Send>,
@@ -103,9 +113,10 @@ impl Session {
             snaplen: options.snaplen,
             ring_bytes: options.ring_bytes,
             max_interfaces: max_interfaces(snapshot.targets.len()),
-            headers_only: false,
+            headers_only: options.headers_only,
             diagnostics: options.diagnostics,
         })?;
+        probe.set_vxlan_ports(&[FLANNEL_PORT])?;
         let diagnostics = options
             .diagnostics
             .then(|| EbpfLogger::init_with_logger(probe.object(), Diagnostics))
@@ -146,6 +157,7 @@ impl Session {
             reader,
             batches,
             feeds,
+            sampling: options.sampling,
             pipeline,
             says: options.says,
             origin,
@@ -159,8 +171,12 @@ impl Session {
         for update in first {
             notices.extend(session.take(update)?);
         }
+        session.taps.probe.sample(session.sampling.digest_max())?;
         session.taps.probe.start()?;
         session.announce();
+        if session.sampling.share() > 1 {
+            session.note_sampling()?;
+        }
         session.say(notices);
         session.flush()?;
         Ok(session)
@@ -367,6 +383,18 @@ impl Session {
         let counters = self.taps.probe.counters()?;
         self.note_changes();
         self.pipeline.tick(now_ns, &counters);
+        if self.sampling.adjust(taken(&counters), monotonic_ns()?) {
+            self.taps.probe.sample(self.sampling.digest_max())?;
+            self.note_sampling()?;
+        }
+        Ok(())
+    }
+
+    fn note_sampling(&mut self) -> anyhow::Result<()> {
+        self.tell(&News::Sampling {
+            share: self.sampling.share(),
+            ts_ns: monotonic_ns()?,
+        });
         Ok(())
     }
 
@@ -399,6 +427,14 @@ impl Session {
         let not_recorded = recorder.map_or(0, |recorder| recorder.not_recorded());
         Ok(lost + not_recorded)
     }
+}
+
+/// Packets that were not refused.
+fn taken(counters: &BTreeMap<u32, TapCounters>) -> u64 {
+    let counters = counters.values().flatten();
+    counters
+        .map(|tap| tap.seen.saturating_sub(tap.filtered))
+        .sum()
 }
 
 /// A dump can fail while interfaces come and go; the taps that are there go

@@ -82,6 +82,9 @@ impl Taps {
                 "containers that send and receive unknown: they have no cgroup v2 of their own";
             notices.push(notice.into());
         }
+        if !vxlan_ports.is_empty() {
+            self.probe.set_vxlan_ports(&vxlan_ports)?;
+        }
         let look = Look {
             time,
             namespaces: namespaces.into_iter().map(|look| self.info(look)).collect(),
@@ -171,9 +174,13 @@ impl Taps {
             place: place.clone(),
         };
         pipeline.tell(origin, &news);
-        match self
-            .probe
-            .attach(&netns, &device, place.ifindex, number, place.framing.link_len()) {
+        match self.probe.attach(
+            &netns,
+            &device,
+            place.ifindex,
+            number,
+            place.framing.link_len(),
+        ) {
             Ok(()) => {
                 if say {
                     let name = place_name(&place, pipeline.world());

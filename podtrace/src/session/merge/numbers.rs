@@ -133,7 +133,11 @@ impl Numbers {
                     new.id = id(new.id);
                 }
             }
-            News::Start(_) | News::Cluster { .. } | News::Changes { .. } | News::Notice { .. } => {}
+            News::Start(_)
+            | News::Cluster { .. }
+            | News::Changes { .. }
+            | News::Sampling { .. }
+            | News::Notice { .. } => {}
         }
         true
     }
