@@ -9,6 +9,7 @@ mod follow;
 mod kill;
 mod live;
 mod merge;
+mod overload;
 mod peers;
 mod record;
 mod replay;
