@@ -1,4 +1,5 @@
 //! The kernel programs, fed crafted frames by `BPF_PROG_TEST_RUN`.
+mod cost;
 mod sampling;
 
 use std::time::Duration;
@@ -175,32 +176,4 @@ fn more_than_the_ring_holds_is_counted_exactly() {
     assert_eq!(egress.seen, u64::from(RUNS));
     assert!(egress.lost > 0);
     assert_eq!(egress.seen, records.len() as u64 + egress.lost);
-}
-
-/// Prints the table; times are the machine's, so only the counts are checked.
-#[test]
-fn cost_of_a_packet_beside_a_bare_tap() {
-    const ROUNDS: usize = 9;
-    const RUNS: u32 = 20_000;
-    let mut bench = Bench::new(160, 64 << 20);
-    bench.load_yardsticks();
-    let names = [PROGRAM_NOOP, PROGRAM_BARE, PROGRAM_INGRESS];
-    let mut times = [const { Vec::new() }; 3];
-    for _ in 0..ROUNDS {
-        for (name, times) in names.iter().zip(&mut times) {
-            times.push(bench.run(name, &frames()[1], RUNS).as_nanos());
-        }
-    }
-    let [noop, bare, ours] = times.map(|mut times| {
-        times.sort_unstable();
-        times[ROUNDS / 2]
-    });
-    let floor = |ns: u128| ns.saturating_sub(noop).max(1);
-    eprintln!(
-        "ns a packet, median of {ROUNDS}: no-op {noop}, bare tap {bare}, ours {ours}; over no-op, ours is {}% of the bare tap",
-        floor(ours) * 100 / floor(bare)
-    );
-    let (_, [ingress, ..]) = bench.finish();
-    assert_eq!(ingress.seen, ROUNDS as u64 * u64::from(RUNS));
-    assert_eq!(ingress.lost, 0);
 }

@@ -2,13 +2,13 @@
 use std::collections::BTreeSet;
 
 use podtrace_ebpf::{
-    config::{KEY_PAYLOAD, PROGRAM_BARE, PROGRAM_EGRESS, PROGRAM_INGRESS, PROGRAM_NOOP},
+    config::{KEY_PAYLOAD, PROGRAM_EGRESS, PROGRAM_INGRESS},
     record::{Direction, Record},
 };
 
 use super::Bench;
 
-const VXLAN_PORT: u16 = 8472;
+pub(super) const VXLAN_PORT: u16 = 8472;
 /// Packets of a run.
 const COUNT: u32 = 400;
 /// One in so many is taken.
@@ -28,14 +28,14 @@ fn udp(ports: [u16; 2], payload: &[u8]) -> Vec<u8> {
     frame
 }
 
-fn numbered(number: u32) -> Vec<u8> {
+pub(super) fn numbered(number: u32) -> Vec<u8> {
     let mut payload = number.to_be_bytes().to_vec();
     payload.resize(64, 7);
     udp([4000, 53], &payload)
 }
 
 /// The frame inside VXLAN.
-fn tunneled(frame: &[u8]) -> Vec<u8> {
+pub(super) fn tunneled(frame: &[u8]) -> Vec<u8> {
     let mut payload = vec![8, 0, 0, 0, 0, 0, 1, 0];
     payload.extend(frame);
     udp([50_000, VXLAN_PORT], &payload)
@@ -112,44 +112,4 @@ fn headers_only_leaves_out_the_payload() {
         assert_eq!(record.data, &frame[..*captured]);
     }
     assert_eq!(records.len(), frames.len());
-}
-
-/// Prints the table; times are the machine's, so only the counts are checked.
-#[test]
-fn cost_of_a_packet_that_is_refused() {
-    const ROUNDS: usize = 9;
-    const RUNS: u32 = 20_000;
-    let mut bench = Bench::new(160, 64 << 20);
-    bench.load_yardsticks();
-    bench.probe.set_vxlan_ports(&[VXLAN_PORT]).unwrap();
-    bench.probe.sample(0).unwrap();
-    let frame = numbered(1);
-    let tunneled = tunneled(&frame);
-    let rows = [
-        ("no-op", PROGRAM_NOOP, &frame),
-        ("bare tap", PROGRAM_BARE, &frame),
-        ("refused", PROGRAM_INGRESS, &frame),
-        ("refused in a tunnel", PROGRAM_INGRESS, &tunneled),
-    ];
-    let mut times = [const { Vec::new() }; 4];
-    for _ in 0..ROUNDS {
-        for ((_, program, frame), times) in rows.iter().zip(&mut times) {
-            times.push(bench.run(program, frame, RUNS).as_nanos());
-        }
-    }
-    let medians = times.map(|mut times| {
-        times.sort_unstable();
-        times[ROUNDS / 2]
-    });
-    let bare = (medians[1] - medians[0]).max(1);
-    for ((name, ..), median) in rows.iter().zip(medians) {
-        let over = median.saturating_sub(medians[0]);
-        eprintln!(
-            "{name}: {median} ns a packet, {}% of the bare tap",
-            over * 100 / bare
-        );
-    }
-    let (_, [ingress, ..]) = bench.finish();
-    assert_eq!(ingress.seen, 2 * ROUNDS as u64 * u64::from(RUNS));
-    assert_eq!(ingress.filtered, ingress.seen);
 }
