@@ -84,7 +84,13 @@ fn stitch(events: &[Event], world: &podtrace::path::builder::World) -> Vec<Path>
 
 fn measure(criterion: &mut Criterion) {
     let world = world::world();
-    for traffic in [Traffic::Ping, Traffic::Flood, Traffic::Tcp, Traffic::Mixed] {
+    for traffic in [
+        Traffic::Ping,
+        Traffic::Flood,
+        Traffic::Lossy,
+        Traffic::Tcp,
+        Traffic::Mixed,
+    ] {
         let records = stream::records(traffic, EVENTS);
         let events = stream::events(&records, &world.places);
         let paths = stitch(&events, &world);

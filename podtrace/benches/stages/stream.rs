@@ -30,6 +30,9 @@ pub(crate) enum Traffic {
     Ping,
     /// Equal datagrams from pod to pod on one node: 5 hops each.
     Flood,
+    /// The flood without every third event: most packets seem to be under way
+    /// for long, and are equal.
+    Lossy,
     /// Segments with payload and acknowledgments between nodes: 11 hops each.
     Tcp,
     /// All of them in turns.
@@ -52,6 +55,13 @@ pub(crate) fn records(traffic: Traffic, events: usize) -> Vec<Vec<u8>> {
         stream.exchange(traffic, exchange);
     }
     stream.seen.sort_by_key(|seen| seen.ts_ns);
+    if traffic == Traffic::Lossy {
+        let mut number = 0;
+        stream.seen.retain(|_| {
+            number += 1;
+            number % 3 != 0
+        });
+    }
     stream.seen.into_iter().map(|seen| seen.record).collect()
 }
 
@@ -97,7 +107,7 @@ impl Stream {
         let ts_ns = START_NS + number * INTERVAL_NS;
         match (traffic, number % 4) {
             (Traffic::Ping, _) | (Traffic::Mixed, 0 | 2) => self.ping(ts_ns, number),
-            (Traffic::Flood, _) | (Traffic::Mixed, 1) => self.flood(ts_ns),
+            (Traffic::Flood | Traffic::Lossy, _) | (Traffic::Mixed, 1) => self.flood(ts_ns),
             (Traffic::Tcp | Traffic::Mixed, _) => self.segment(ts_ns, number),
         }
     }

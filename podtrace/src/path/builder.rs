@@ -22,6 +22,9 @@ use step::{Step, step};
 /// nanoseconds: a bridge sends the copies of a broadcast, and the kernel looks
 /// for the receiving sockets, at once.
 const SETTLE_NS: u64 = 20_000_000;
+/// Equal packets, or fragments of one datagram, that are followed at once; beyond
+/// it the oldest is given up, so that none has to be looked for among many.
+const EQUAL_MAX: usize = 64;
 /// Open paths at most; beyond it the oldest are closed early.
 const OPEN_MAX: usize = 262_144;
 /// Hops that a path has room for at first: from a pod to a socket of another node.
@@ -86,14 +89,14 @@ impl Builder {
         let id = self.open.get(slot).map_or(0, |open| open.path.id);
         self.add_hop(slot, event, world);
         if self.open.len() > OPEN_MAX {
-            self.give_up_oldest();
+            self.give_up(self.open.oldest());
         }
         id
     }
 
     fn add_hop(&mut self, slot: Slot, event: &Event, world: &World) {
         let place = world.places.get(event.interface);
-        let step = self.open.change(slot, |open| {
+        let step = self.open.change(slot, event.ts_ns, |open| {
             let hop = Hop::of(event);
             let mut others = open.path.hops.iter();
             if !others.any(|other| is_same_owner(other, &hop)) {
@@ -131,15 +134,17 @@ impl Builder {
     /// does, one of them is.
     fn translated(&self, event: &Event) -> Option<Slot> {
         let arrival = (event.interface, event.key.without_ends());
-        self.by_arrival.get(&arrival).find(|slot| {
+        let mut arrived = self.by_arrival.get(&arrival).take(EQUAL_MAX);
+        arrived.find(|slot| {
             let open = self.open.get(*slot);
             open.is_some_and(|open| has_same_end(&open.path.packet, &event.packet))
         })
     }
 
-    fn give_up_oldest(&mut self) {
-        if let Some(oldest) = self.open.oldest() {
-            self.cut_short(oldest, Outcome::GivenUp);
+    /// Ends a path for want of room.
+    fn give_up(&mut self, slot: Option<Slot>) {
+        if let Some(slot) = slot {
+            self.cut_short(slot, Outcome::GivenUp);
         }
     }
 
@@ -170,24 +175,26 @@ impl Builder {
 
     /// The path under way that the event continues.
     fn continued(&mut self, event: &Event, world: &World) -> Option<Slot> {
-        let same_key = self.by_key.get(&event.key);
-        let paths = same_key
-            .clone()
-            .filter_map(|slot| self.open.get(slot))
-            .filter(|open| !open.is_over(event.ts_ns, self.timeout_ns))
-            .map(|open| &open.path);
-        let (id, is_one_of_several) = continues::choose(paths, event, world)?;
-        let mut chosen = None;
-        for slot in same_key {
-            let Some(open) = self.open.get_mut(slot) else {
-                continue;
-            };
-            open.path.ambiguous |= is_one_of_several;
-            if open.path.id == id {
-                chosen = Some(slot);
+        let paths = self
+            .by_key
+            .get(&event.key)
+            .filter_map(|slot| Some((slot, self.open.get(slot)?)))
+            .filter(|(_, open)| !open.is_over(event.ts_ns, self.timeout_ns))
+            .map(|(slot, open)| (slot, &open.path));
+        let (chosen, is_one_of_several) = continues::choose(paths, event, world)?;
+        if is_one_of_several {
+            self.mark_ambiguous(&event.key);
+        }
+        Some(chosen)
+    }
+
+    /// Of the packets with this key, each may be another.
+    fn mark_ambiguous(&mut self, key: &PacketKey) {
+        for slot in self.by_key.get(key) {
+            if let Some(open) = self.open.get_mut(slot) {
+                open.path.ambiguous = true;
             }
         }
-        chosen
     }
 
     /// Begins a path with the event's packet.
@@ -203,16 +210,18 @@ impl Builder {
             asker: None,
         };
         self.next_id += 1;
-        let slot = self.open.add(Open {
-            path,
-            key: event.key,
-            arrived: false,
-            untold: false,
-            arrival: None,
-        });
-        self.by_key.push(event.key, slot);
-        if let (Some(of), true) = (datagram(&event.packet), is_fragment(&event.packet)) {
-            self.by_datagram.push(of, slot);
+        let slot = self.open.add(Open::new(path, event.key));
+        if self.by_key.push(event.key, slot) > EQUAL_MAX {
+            // What comes of the oldest will be taken for another's.
+            self.mark_ambiguous(&event.key);
+            let oldest = self.by_key.get(&event.key).next();
+            self.give_up(oldest);
+        }
+        if let (Some(of), true) = (datagram(&event.packet), is_fragment(&event.packet))
+            && self.by_datagram.push(of, slot) > EQUAL_MAX
+        {
+            let oldest = self.by_datagram.get(&of).next();
+            self.give_up(oldest);
         }
         slot
     }

@@ -1,7 +1,7 @@
 //! Which of the paths under way an event continues.
 use podtrace_ebpf::record::Direction;
 
-use super::{SETTLE_NS, World, step::has_one_receiver};
+use super::{SETTLE_NS, World, lists::Slot, step::has_one_receiver};
 use crate::{
     event::Event,
     node::place::{Place, Role},
@@ -15,22 +15,26 @@ use crate::{
 /// but one that was silent for long is rather lost than late when there is one
 /// just seen.
 pub(super) fn choose<'a>(
-    paths: impl Iterator<Item = &'a Path> + Clone,
+    paths: impl Iterator<Item = (Slot, &'a Path)> + Clone,
     event: &Event,
     world: &World,
-) -> Option<(u64, bool)> {
-    let fits = |path: &&Path| !has_passed(path, event) && can_come_from(path, event, world);
-    let is_fresh = |path: &&Path| {
+) -> Option<(Slot, bool)> {
+    let fits = |(_, path): &(Slot, &Path)| {
+        !has_passed(path, event) && can_come_from(path, event, world)
+    };
+    let is_fresh = |(_, path): &(Slot, &Path)| {
         let last = path.hops.last();
         last.is_some_and(|last| event.ts_ns.saturating_sub(last.ts_ns) <= SETTLE_NS)
     };
     let mut fitting = paths.clone().filter(fits);
     let Some(oldest) = fitting.next() else {
-        return another_socket(paths, event).map(|path| (path.id, false));
+        return another_socket(paths, event).map(|slot| (slot, false));
     };
-    let is_one_of_several = fitting.next().is_some();
-    let fresh = paths.filter(fits).find(is_fresh);
-    Some((fresh.unwrap_or(oldest).id, is_one_of_several))
+    let Some(second) = fitting.next() else {
+        return Some((oldest.0, false));
+    };
+    let fresh = [oldest, second].into_iter().chain(fitting).find(is_fresh);
+    Some((fresh.unwrap_or(oldest).0, true))
 }
 
 fn is_at(hop: &Hop, event: &Event) -> bool {
@@ -42,11 +46,15 @@ fn has_passed(path: &Path, event: &Event) -> bool {
 }
 
 /// The newest path whose packet other sockets have got: each gets a copy.
-fn another_socket<'a>(paths: impl Iterator<Item = &'a Path>, event: &Event) -> Option<&'a Path> {
+fn another_socket<'a>(
+    paths: impl Iterator<Item = (Slot, &'a Path)>,
+    event: &Event,
+) -> Option<Slot> {
     if event.direction != Direction::Socket || has_one_receiver(&event.packet) {
         return None;
     }
-    paths.filter(|path| has_passed(path, event)).last()
+    let passed = paths.filter(|(_, path)| has_passed(path, event));
+    passed.last().map(|(slot, _)| slot)
 }
 
 /// Whether the packet can have come to the event's tap on that path: a packet

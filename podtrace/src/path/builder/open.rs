@@ -9,6 +9,9 @@ use crate::{packet::PacketKey, path::Path};
 pub(super) struct Open {
     pub(super) path: Path,
     pub(super) key: PacketKey,
+    /// The time of the newest event when its packet was last seen: in the order
+    /// in which events come, also where one comes late.
+    seen_ns: u64,
     pub(super) arrived: bool,
     /// Whether it was last seen where nothing tells what becomes of it.
     pub(super) untold: bool,
@@ -17,15 +20,22 @@ pub(super) struct Open {
 }
 
 impl Open {
+    /// A path that has no hop yet.
+    pub(super) fn new(path: Path, key: PacketKey) -> Self {
+        Self {
+            path,
+            key,
+            seen_ns: 0,
+            arrived: false,
+            untold: false,
+            arrival: None,
+        }
+    }
+
     /// Whether the packet has not been seen for so long that its way has ended.
     pub(super) fn is_over(&self, now_ns: u64, timeout_ns: u64) -> bool {
         let patience_ns = if self.arrived { SETTLE_NS } else { timeout_ns };
-        let last = self.path.hops.last();
-        last.is_some_and(|last| now_ns.saturating_sub(last.ts_ns) > patience_ns)
-    }
-
-    fn seen_ns(&self) -> u64 {
-        self.path.hops.last().map_or(0, |last| last.ts_ns)
+        now_ns.saturating_sub(self.seen_ns) > patience_ns
     }
 }
 
@@ -40,6 +50,7 @@ pub(super) struct OpenPaths {
     /// Those on their way and those that have arrived, by when they were last
     /// seen: the two have different patience.
     by_seen: [List; 2],
+    newest_ns: u64,
 }
 
 impl OpenPaths {
@@ -71,7 +82,7 @@ impl OpenPaths {
             *free = Some(open);
         }
         self.ages.push(&mut self.by_age, slot);
-        self.seen.insert(&mut self.by_seen[arrived], slot, None);
+        self.seen.push(&mut self.by_seen[arrived], slot);
         slot
     }
 
@@ -84,30 +95,21 @@ impl OpenPaths {
         Some(open)
     }
 
-    /// Changes a path by what an event says of it: its last hop or whether it
-    /// has arrived.
+    /// Changes a path by what an event of that time says of it.
     pub(super) fn change<T>(
         &mut self,
         slot: Slot,
+        ts_ns: u64,
         change: impl FnOnce(&mut Open) -> T,
     ) -> Option<T> {
         let open = self.slots.get_mut(slot as usize)?.as_mut()?;
-        let arrived = open.arrived;
+        self.newest_ns = self.newest_ns.max(ts_ns);
+        open.seen_ns = self.newest_ns;
+        let before = usize::from(open.arrived);
         let result = change(open);
-        let (now_arrived, seen_ns) = (open.arrived, open.seen_ns());
-        self.seen
-            .remove(&mut self.by_seen[usize::from(arrived)], slot);
-        // Events are in order, so its place is at the end but for a late one.
-        let mut before = self.by_seen[usize::from(now_arrived)].last();
-        while let Some(other) = before
-            && self
-                .get(other)
-                .is_some_and(|other| other.seen_ns() > seen_ns)
-        {
-            before = self.seen.before(other);
-        }
-        let list = &mut self.by_seen[usize::from(now_arrived)];
-        self.seen.insert(list, slot, before);
+        let after = usize::from(open.arrived);
+        self.seen.remove(&mut self.by_seen[before], slot);
+        self.seen.push(&mut self.by_seen[after], slot);
         Some(result)
     }
 

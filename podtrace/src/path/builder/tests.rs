@@ -1,3 +1,5 @@
+mod limits;
+
 use podtrace_ebpf::record::CGROUP_NONE;
 
 use super::*;

@@ -1,0 +1,43 @@
+//! What is bounded stays so, whatever comes.
+use super::*;
+use crate::path::builder::EQUAL_MAX;
+
+/// A flood of equal datagrams whose further hops were lost.
+#[test]
+fn equal_packets_are_followed_up_to_a_number_at_once() {
+    let world = world();
+    let packet = packet("10.244.1.3");
+    let mut builder = Builder::new(500_000_000);
+    for ts_ns in 1..=5_000 {
+        builder.push(&event(ts_ns, POD1, Egress, &packet), &world);
+        // An event looks at these, so it costs no more, however many came.
+        assert!(builder.by_key.get(&packet.key()).count() <= EQUAL_MAX);
+    }
+    let paths = builder.take_finished();
+    assert_eq!(paths.len(), 5_000 - EQUAL_MAX);
+    // They may have gone on, as an equal one.
+    let is_honest = |path: &Path| {
+        (path.outcome, path.ambiguous, path.incomplete) == (Outcome::GivenUp, true, true)
+    };
+    assert!(paths.iter().all(is_honest));
+    builder.finish();
+    assert!(builder.take_finished().iter().all(|path| path.ambiguous));
+}
+
+#[test]
+fn fragments_of_one_datagram_are_followed_up_to_a_number_at_once() {
+    let world = world();
+    let mut builder = Builder::new(500_000_000);
+    for offset in 0..500 {
+        let mut fragment = packet("10.244.1.3");
+        if let Network::Ip(ip) = &mut fragment.network {
+            ip.fragment = Some(crate::packet::Fragment {
+                id: 0,
+                offset: offset * 8,
+                more: true,
+            });
+        }
+        builder.push(&event(1, POD1, Egress, &fragment), &world);
+    }
+    assert_eq!(builder.take_finished().len(), 500 - EQUAL_MAX);
+}
