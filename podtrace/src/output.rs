@@ -87,6 +87,8 @@ pub struct Summary {
     pub packets: u64,
     /// Paths by [`Outcome::NAMES`].
     pub outcomes: [u64; Outcome::NAMES.len()],
+    /// Paths that may lack hops.
+    pub incomplete: u64,
     /// Events whose frame could not be read at some layer.
     pub unreadable: u64,
     /// Nanoseconds from the first tap to the last.

@@ -4,6 +4,7 @@
 pub mod builder;
 pub mod clocks;
 pub mod ends;
+pub mod losses;
 pub mod reorder;
 pub mod rtt;
 
@@ -29,8 +30,8 @@ pub struct Hop {
     pub direction: Direction,
     /// Length of the frame here in bytes.
     pub wire_len: u32,
-    /// The VXLAN tunnel it is in here.
-    pub tunnel: Option<Tunnel>,
+    /// The VXLAN tunnel it is in here: at few places, so elsewhere.
+    pub tunnel: Option<Box<Tunnel>>,
     /// TTL or hop limit here, of an IP packet.
     pub ttl: Option<u8>,
     /// Cgroup id of the socket that the packet belongs to here
@@ -47,7 +48,7 @@ impl Hop {
             interface: event.interface,
             direction: event.direction,
             wire_len: event.wire_len,
-            tunnel: event.packet.tunnel,
+            tunnel: event.packet.tunnel.map(Box::new),
             ttl: match &event.packet.network {
                 Network::Ip(ip) => Some(ip.ttl),
                 _ => None,
@@ -131,6 +132,16 @@ pub struct Path {
 }
 
 impl Path {
+    /// Bytes that it takes in memory.
+    pub(crate) fn bytes(&self) -> usize {
+        let tunnels = self.hops.iter().filter(|hop| hop.tunnel.is_some());
+        let trip = self.round_trip.as_ref();
+        size_of::<Self>()
+            + self.hops.capacity() * size_of::<Hop>()
+            + tunnels.count() * size_of::<Tunnel>()
+            + trip.map_or(0, |trip| size_of_val(&trip.at[..]))
+    }
+
     /// Nanoseconds from the first hop to the last.
     #[must_use]
     pub fn duration_ns(&self) -> u64 {

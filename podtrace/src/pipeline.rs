@@ -1,6 +1,9 @@
 //! From batches of records to output: decode, reorder, stitch, name, show.
 mod held;
+mod losses;
 mod order;
+#[cfg(test)]
+mod tests;
 
 use std::{
     collections::BTreeMap,
@@ -13,7 +16,9 @@ use podtrace_ebpf::{
 };
 
 use held::{Held, Item, event_waits, path_waits};
-use order::Order;
+use losses::Told;
+pub use losses::Unexplained;
+use order::{Known, Order};
 
 use crate::{
     event::Event,
@@ -61,10 +66,10 @@ pub struct Pipeline {
     output: Box<dyn Output>,
     taps: Taps,
     recorder: Option<Recorder>,
-    lost: u64,
-    last_loss_ns: Option<u64>,
-    said_lost: u64,
-    said_ns: u64,
+    told: Told,
+    unexplained: Unexplained,
+    /// Until when it is known what was lost.
+    settled_ns: u64,
     order: Order,
     held: Held,
     /// The newest time known: of an event or a tick.
@@ -94,10 +99,9 @@ impl Pipeline {
             output,
             taps: Taps::new(),
             recorder: None,
-            lost: 0,
-            last_loss_ns: None,
-            said_lost: 0,
-            said_ns: 0,
+            told: Told::default(),
+            unexplained: Unexplained::default(),
+            settled_ns: 0,
             order: Order::default(),
             held: Held::default(),
             now_ns: 0,
@@ -148,7 +152,7 @@ impl Pipeline {
                 self.release();
             }
             News::Look(_) | News::Pods { .. } | News::Runtime { .. } => self.release(),
-            News::Sampling { ts_ns, .. } => self.miss(*ts_ns),
+            News::Sampling { ts_ns, .. } => self.builder.note_loss(*ts_ns, *ts_ns),
             // What the API names does not wait.
             _ => {}
         }
@@ -224,7 +228,7 @@ impl Pipeline {
         }
         self.now_ns = self.now_ns.max(event.ts_ns);
         if event_waits(event, &self.world, self.now_ns) {
-            self.hold(Item::Event(Box::new(event.clone()), packet));
+            self.hold(Item::event(event, packet));
         } else {
             self.show_event(event, packet);
         }
@@ -235,22 +239,27 @@ impl Pipeline {
         for path in self.builder.take_finished() {
             self.order.push(path, self.now_ns);
         }
-        let oldest_open = self.builder.oldest();
-        for path in self.order.release(oldest_open, self.now_ns) {
+        let known = Known {
+            oldest_open: self.builder.oldest(),
+            settled_ns: self.settled_ns,
+            now_ns: self.now_ns,
+        };
+        while let Some(mut path) = self.order.pop(known) {
+            path.incomplete |= self.builder.may_lack(&path);
             self.show_or_hold(path);
         }
     }
 
-    fn show_or_hold(&mut self, path: Path) {
+    fn show_or_hold(&mut self, path: Box<Path>) {
         if path_waits(&path, &self.world, self.now_ns) {
-            self.hold(Item::Path(Box::new(path)));
+            self.hold(Item::Path(path));
         } else {
             self.show_path(&path);
         }
     }
 
     fn hold(&mut self, item: Item) {
-        if let Some(oldest) = self.held.push(item) {
+        for oldest in self.held.push(item) {
             self.show_item(oldest);
         }
     }
@@ -282,6 +291,7 @@ impl Pipeline {
         }
         self.summary.packets += 1;
         self.summary.outcomes[path.outcome.index()] += 1;
+        self.summary.incomplete += u64::from(path.incomplete);
         self.output.path(&mut self.text, path, &self.world);
     }
 
@@ -309,27 +319,28 @@ impl Pipeline {
     }
 
     /// Time has passed: `now_ns` is [`TICK_LAG_NS`] ago, a moment whose records
-    /// are all here unless the reader is behind; `counters` are the kernel's.
-    pub fn tick(&mut self, now_ns: u64, counters: &BTreeMap<u32, TapCounters>) {
+    /// are all here unless the reader is behind; `counters` are the kernel's, read
+    /// no earlier than its records of `now_ns` + [`TICK_LAG_NS`] were pushed, and
+    /// no later than `read_ns`.
+    pub fn tick(&mut self, now_ns: u64, read_ns: u64, counters: &BTreeMap<u32, TapCounters>) {
         let events = self.reorder.release(now_ns);
         self.stitch_all(&events);
-        self.take_counters(counters);
-        let lost = counters.values().flatten().map(|counters| counters.lost);
-        self.advance(now_ns, lost.sum());
+        let lost = self.take_counters(counters, read_ns);
+        self.advance(now_ns, now_ns.saturating_add(TICK_LAG_NS), lost);
     }
 
-    /// Time has passed: all events until `now_ns` were pushed. `lost`: how many
-    /// events were lost since the begin.
-    pub fn advance(&mut self, now_ns: u64, lost: u64) {
-        if lost > self.lost {
-            self.lost = lost;
-            self.last_loss_ns = Some(now_ns.saturating_add(TICK_LAG_NS));
-        }
-        self.builder.expire(now_ns, self.last_loss_ns);
+    /// Time has passed: all events until `now_ns` were pushed, and the losses until
+    /// `settled_ns` noted. `lost`: how many events were lost since the begin.
+    pub fn advance(&mut self, now_ns: u64, settled_ns: u64, lost: u64) {
+        self.told.count(lost);
+        self.builder.expire(now_ns);
         self.now_ns = self.now_ns.max(now_ns);
+        self.settled_ns = self.settled_ns.max(settled_ns);
         self.show_finished();
         self.release();
-        self.say_losses(now_ns);
+        if let Some(notice) = self.told.notice(now_ns) {
+            self.say(&notice);
+        }
         if let Some(recorder) = &mut self.recorder {
             for notice in recorder.tick(now_ns, lost, &self.taps, &self.world) {
                 self.output.notice(&mut self.text, &notice);
@@ -337,10 +348,17 @@ impl Pipeline {
         }
     }
 
-    /// Something is missing that was seen by then: what is under way may have
-    /// gone on.
-    pub fn miss(&mut self, now_ns: u64) {
-        self.last_loss_ns = Some(now_ns);
+    /// So many events of that time were lost; both times in nanoseconds, on the
+    /// clock of the events. Packets that were under way then may lack hops.
+    ///
+    /// It may come as late as the tick that settles that time. What [`Self::tick`]
+    /// then finds in the counters beyond what was noted was lost since the last tick.
+    pub fn note_loss(&mut self, from_ns: u64, to_ns: u64, events: u64) {
+        self.unexplained.explain(events);
+        self.builder.note_loss(from_ns, to_ns);
+        if let Some(recorder) = &mut self.recorder {
+            recorder.loss(from_ns, to_ns, events);
+        }
     }
 
     /// Only some of the usual interfaces are watched.
@@ -359,41 +377,36 @@ impl Pipeline {
         self.newest_packet
     }
 
-    /// Takes over the kernel's counters.
-    fn take_counters(&mut self, counters: &BTreeMap<u32, TapCounters>) {
+    /// Takes over the kernel's counters, read at `read_ns`; returns how many events
+    /// they say were lost.
+    fn take_counters(&mut self, counters: &BTreeMap<u32, TapCounters>, read_ns: u64) -> u64 {
         for (interface, counters) in counters {
             for (direction, counters) in Direction::ALL.into_iter().zip(counters) {
                 let tap = self.taps.entry((*interface, direction)).or_default();
                 tap.set_kernel(*counters);
             }
         }
-    }
-
-    /// Says, at most once a second, how many events were lost since last said.
-    fn say_losses(&mut self, now_ns: u64) {
-        if self.lost > self.said_lost && now_ns.saturating_sub(self.said_ns) >= 1_000_000_000 {
-            let notice = format!(
-                "{} events lost, the ring buffer was full (--buffer makes it larger)",
-                self.lost - self.said_lost
-            );
-            self.output.notice(&mut self.text, &notice);
-            self.said_lost = self.lost;
-            self.said_ns = now_ns;
+        let lost = counters.values().flatten().map(|counters| counters.lost);
+        let lost = lost.sum();
+        if let Some((from_ns, to_ns, events)) = self.unexplained.count(read_ns, lost) {
+            self.note_loss(from_ns, to_ns, events);
         }
+        lost
     }
 
     /// Ends every path and writes the summary, given the final counters.
     pub fn finish(&mut self, counters: &BTreeMap<u32, TapCounters>, duration_ns: u64) -> &Summary {
         let events = self.reorder.finish();
         self.stitch_all(&events);
-        self.take_counters(counters);
+        self.take_counters(counters, self.now_ns);
         self.end(duration_ns)
     }
 
     /// Ends every path and writes the summary.
     pub fn end(&mut self, duration_ns: u64) -> &Summary {
         self.builder.finish();
-        // Nothing is open any more, so none waits for an older one.
+        // Nothing is open any more, so none waits for an older one, nor for losses.
+        self.settled_ns = u64::MAX;
         self.show_finished();
         for item in self.held.take_all() {
             self.show_item(item);

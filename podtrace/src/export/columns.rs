@@ -95,7 +95,7 @@ pub const COLUMNS: &[Column] = &[
     long(
         "tunnel_vni",
         "VXLAN network identifier, where it is in a tunnel",
-        |row| row.hop.tunnel.map(|tunnel| tunnel.vni.into()),
+        |row| row.hop.tunnel.as_ref().map(|tunnel| tunnel.vni.into()),
     ),
     text("tunnel_source", "outer source address", |row| {
         optional(&row.tunnel_source)

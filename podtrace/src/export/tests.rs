@@ -99,11 +99,11 @@ fn all_kinds() -> Vec<Path> {
         flags: 0x12,
         payload: 100,
     };
-    tcp.hops[1].tunnel = Some(Tunnel {
+    tcp.hops[1].tunnel = Some(Box::new(Tunnel {
         source: "192.168.77.11".parse().unwrap(),
         destination: vtep,
         vni: 1,
-    });
+    }));
     tcp.outcome = Outcome::LeftForVtep(vtep);
     tcp.ambiguous = true;
     vec![path(1), echo, tcp]

@@ -14,8 +14,8 @@
 //! - `socket` and `sender`: `owner` (`container`, `kernel`, `process`, `root`,
 //!   `none`, `unknown`), `pod`, `container`, `cgroup`
 //! - `notice`: `text`
-//! - `summary`: `packets`, `outcomes`, `unreadable`, `duration_ns`, `total`
-//!   and `taps` (`seen`, `emitted`, `filtered`, `lost_ring`, `undecodable`)
+//! - `summary`: `packets`, `outcomes`, `incomplete`, `unreadable`, `duration_ns`,
+//!   `total` and `taps` (`seen`, `emitted`, `filtered`, `lost_ring`, `undecodable`)
 //!
 //! `packet` numbers packets from 1; times are nanoseconds since 1970 (UTC),
 //! and strings hold at least what the text view shows. Fields without a value
@@ -30,7 +30,6 @@ use super::{Output, Start, Summary, TapCount};
 use crate::{
     event::Event,
     identity::sockets::SocketOwner,
-    packet::Tunnel,
     path::{
         Hop, Outcome, Path,
         builder::{World, destination, source},
@@ -63,6 +62,7 @@ enum Line<'a> {
     Summary {
         packets: u64,
         outcomes: BTreeMap<&'a str, u64>,
+        incomplete: u64,
         unreadable: u64,
         duration_ns: u64,
         total: TapCount,
@@ -249,17 +249,11 @@ impl Json {
             ifindex: place.map_or(0, |place| place.ifindex),
             direction: hop.direction.as_str(),
             bytes: hop.wire_len,
-            tunnel: hop.tunnel.map(
-                |Tunnel {
-                     source,
-                     destination,
-                     vni,
-                 }| TunnelLine {
-                    vni,
-                    source,
-                    destination,
-                },
-            ),
+            tunnel: hop.tunnel.as_deref().map(|tunnel| TunnelLine {
+                vni: tunnel.vni,
+                source: tunnel.source,
+                destination: tunnel.destination,
+            }),
             ttl: hop.ttl,
         }
     }
@@ -393,6 +387,7 @@ impl Output for Json {
         let line = Line::Summary {
             packets: summary.packets,
             outcomes: Outcome::NAMES.into_iter().zip(summary.outcomes).collect(),
+            incomplete: summary.incomplete,
             unreadable: summary.unreadable,
             duration_ns: summary.duration_ns,
             total: summary.total(),
@@ -401,3 +396,6 @@ impl Output for Json {
         write(out, &line);
     }
 }
+
+#[cfg(test)]
+mod tests;

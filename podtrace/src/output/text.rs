@@ -175,6 +175,9 @@ impl Output for Text {
                 let _ = write!(out, " · {count} {}", name.replace('_', " "));
             }
         }
+        if summary.incomplete > 0 {
+            let _ = write!(out, " · {} incomplete", summary.incomplete);
+        }
         if summary.unreadable > 0 {
             let _ = write!(
                 out,

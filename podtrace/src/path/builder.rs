@@ -1,19 +1,22 @@
 //! Joins events into paths.
 mod continues;
+mod kin;
 mod lists;
 mod open;
 mod step;
 
-use std::net::IpAddr;
+use std::{hash::BuildHasher as _, net::IpAddr, vec::Drain};
 
+use foldhash::fast::RandomState;
 use podtrace_ebpf::record::Direction;
 
-use super::{Hop, Outcome, Path, rtt::Requests};
+use super::{Hop, Outcome, Path, losses::Losses, rtt::Requests};
 pub use crate::world::World;
 use crate::{
     event::Event,
     packet::{Network, Packet, PacketKey},
 };
+use kin::{Datagram, fragment_of};
 use lists::{Index, Slot};
 use open::{Open, OpenPaths};
 use step::{Step, step};
@@ -25,14 +28,13 @@ const SETTLE_NS: u64 = 20_000_000;
 /// Equal packets, or fragments of one datagram, that are followed at once; beyond
 /// it the oldest is given up, so that none has to be looked for among many.
 const EQUAL_MAX: usize = 64;
-/// Open paths at most; beyond it the oldest are closed early.
-const OPEN_MAX: usize = 262_144;
-/// Hops that a path has room for at first: from a pod to a socket of another node.
-const HOPS: usize = 11;
-
-/// Interface by which a packet came to its namespace, and its key without
-/// addresses and ports: those a socket sees may be translated there.
-type Arrival = (u32, PacketKey);
+/// Bytes of open paths at most; beyond it the oldest is given up.
+pub(crate) const OPEN_BYTES: usize = 16 << 20;
+/// Hops of one path at most; beyond it, it is given up: copies of a broadcast go to
+/// each interface of a node.
+const HOPS_MAX: usize = 4096;
+/// Hops that a path has room for at first: from pod to socket on one node.
+const HOPS: usize = 5;
 
 /// Paths under way.
 pub struct Builder {
@@ -41,13 +43,16 @@ pub struct Builder {
     sees_part: bool,
     next_id: u64,
     open: OpenPaths,
-    by_key: Index<PacketKey>,
+    hasher: RandomState,
+    /// The open paths by the hash of their key.
+    by_key: Index<u64>,
     /// The open paths of fragments.
     by_datagram: Index<Datagram>,
-    /// The paths of packets that have come to their namespace.
-    by_arrival: Index<Arrival>,
+    /// The paths of packets that have come to their namespace, by [`Self::arrival`].
+    by_arrival: Index<u64>,
     requests: Requests,
-    finished: Vec<Path>,
+    losses: Losses,
+    finished: Vec<Box<Path>>,
 }
 
 impl Builder {
@@ -59,10 +64,12 @@ impl Builder {
             sees_part: false,
             next_id: 1,
             open: OpenPaths::default(),
+            hasher: RandomState::default(),
             by_key: Index::default(),
             by_datagram: Index::default(),
             by_arrival: Index::default(),
             requests: Requests::default(),
+            losses: Losses::default(),
             finished: Vec::new(),
         }
     }
@@ -73,72 +80,70 @@ impl Builder {
         self.sees_part = true;
     }
 
+    /// Events of that time, or some of them, were lost. Both in nanoseconds, on
+    /// the clock of the events.
+    pub fn note_loss(&mut self, from_ns: u64, to_ns: u64) {
+        self.losses.note(from_ns, to_ns);
+    }
+
+    /// Whether hops of a path that has ended may be missing, by what is known of
+    /// losses by now.
+    #[must_use]
+    pub fn may_lack(&self, path: &Path) -> bool {
+        let (first, last) = (path.hops.first(), path.hops.last());
+        let ends = first.zip(last);
+        ends.is_some_and(|(first, last)| self.losses.may_concern(first.ts_ns, last.ts_ns))
+    }
+
     /// Adds an event (in order of time) and returns the number of its packet.
     pub fn push(&mut self, event: &Event, world: &World) -> u64 {
         self.requests.note(event);
+        let hash = self.hasher.hash_one(event.key);
         let mut known = None;
-        if event.direction == Direction::Socket && !self.by_key.contains(&event.key) {
+        if event.direction == Direction::Socket && !self.by_key.contains(&hash) {
             if let Some(first) = self.add_to_fragments(event, world) {
                 return first;
             }
             known = self.translated(event);
         }
         let slot = known
-            .or_else(|| self.continued(event, world))
-            .unwrap_or_else(|| self.begin(event));
+            .or_else(|| self.continued(event, hash, world))
+            .unwrap_or_else(|| self.begin(event, hash));
         let id = self.open.get(slot).map_or(0, |open| open.path.id);
         self.add_hop(slot, event, world);
-        if self.open.len() > OPEN_MAX {
+        while self.open.bytes() > OPEN_BYTES {
             self.give_up(self.open.oldest());
         }
         id
     }
 
+    /// Interface by which a packet came to its namespace, and its key without
+    /// addresses and ports, as a hash: those a socket sees may be translated there.
+    fn arrival(&self, interface: u32, key: &PacketKey) -> u64 {
+        self.hasher.hash_one((interface, key.without_ends()))
+    }
+
     fn add_hop(&mut self, slot: Slot, event: &Event, world: &World) {
         let place = world.places.get(event.interface);
         let step = self.open.change(slot, event.ts_ns, |open| {
-            let hop = Hop::of(event);
-            let mut others = open.path.hops.iter();
-            if !others.any(|other| is_same_owner(other, &hop)) {
-                open.path.hops.push(hop);
+            if !has_same_owner(&open.path.hops, event) {
+                open.push(Hop::of(event));
             }
             let step = place.map_or(Step::Onward, |place| {
                 step(event, place, &open.path.packet, world)
             });
             open.arrived |= step == Step::Arrived;
             open.untold = step == Step::Untold;
-            step
+            (step, open.path.hops.len())
         });
         match step {
-            Some(Step::End(outcome)) => self.close(slot, outcome),
-            Some(Step::Arrived) if event.direction == Direction::Ingress => {
+            Some((Step::End(outcome), _)) => self.close(slot, outcome),
+            Some((_, hops)) if hops > HOPS_MAX => self.give_up(Some(slot)),
+            Some((Step::Arrived, _)) if event.direction == Direction::Ingress => {
                 self.note_arrival(slot, event.interface);
             }
             _ => {}
         }
-    }
-
-    /// Remembers by which interface a packet came to its namespace first.
-    fn note_arrival(&mut self, slot: Slot, interface: u32) {
-        if let Some(open) = self.open.get_mut(slot)
-            && open.arrival.is_none()
-        {
-            open.arrival = Some(interface);
-            let arrival = (interface, open.key.without_ends());
-            self.by_arrival.push(arrival, slot);
-        }
-    }
-
-    /// The path that a socket's event continues although the packet's ends
-    /// are not the same any more: translated in the pod, as a service mesh
-    /// does, one of them is.
-    fn translated(&self, event: &Event) -> Option<Slot> {
-        let arrival = (event.interface, event.key.without_ends());
-        let mut arrived = self.by_arrival.get(&arrival).take(EQUAL_MAX);
-        arrived.find(|slot| {
-            let open = self.open.get(*slot);
-            open.is_some_and(|open| has_same_end(&open.path.packet, &event.packet))
-        })
     }
 
     /// Ends a path for want of room.
@@ -162,43 +167,33 @@ impl Builder {
         self.close(slot, outcome);
     }
 
-    /// Adds what a socket gets whole to the paths of all fragments of that
-    /// datagram; returns the number of the first.
-    fn add_to_fragments(&mut self, event: &Event, world: &World) -> Option<u64> {
-        let slots: Vec<_> = self.by_datagram.get(&datagram(&event.packet)?).collect();
-        let first = self.open.get(*slots.first()?).map(|open| open.path.id);
-        for slot in slots {
-            self.add_hop(slot, event, world);
-        }
-        first
-    }
-
-    /// The path under way that the event continues.
-    fn continued(&mut self, event: &Event, world: &World) -> Option<Slot> {
+    /// The path under way that the event continues. `hash`: that of its key.
+    fn continued(&mut self, event: &Event, hash: u64, world: &World) -> Option<Slot> {
         let paths = self
             .by_key
-            .get(&event.key)
+            .get(&hash)
             .filter_map(|slot| Some((slot, self.open.get(slot)?)))
+            .filter(|(_, open)| open.key == event.key)
             .filter(|(_, open)| !open.is_over(event.ts_ns, self.timeout_ns))
-            .map(|(slot, open)| (slot, &open.path));
+            .map(|(slot, open)| (slot, &*open.path));
         let (chosen, is_one_of_several) = continues::choose(paths, event, world)?;
         if is_one_of_several {
-            self.mark_ambiguous(&event.key);
+            self.mark_ambiguous(hash);
         }
         Some(chosen)
     }
 
     /// Of the packets with this key, each may be another.
-    fn mark_ambiguous(&mut self, key: &PacketKey) {
-        for slot in self.by_key.get(key) {
+    fn mark_ambiguous(&mut self, hash: u64) {
+        for slot in self.by_key.get(&hash) {
             if let Some(open) = self.open.get_mut(slot) {
                 open.path.ambiguous = true;
             }
         }
     }
 
-    /// Begins a path with the event's packet.
-    fn begin(&mut self, event: &Event) -> Slot {
+    /// Begins a path with the event's packet. `hash`: that of its key.
+    fn begin(&mut self, event: &Event, hash: u64) -> Slot {
         let path = Path {
             id: self.next_id,
             packet: event.packet.clone(),
@@ -210,14 +205,14 @@ impl Builder {
             asker: None,
         };
         self.next_id += 1;
-        let slot = self.open.add(Open::new(path, event.key));
-        if self.by_key.push(event.key, slot) > EQUAL_MAX {
+        let slot = self.open.add(Open::new(Box::new(path), event.key, hash));
+        if self.by_key.push(hash, slot) > EQUAL_MAX {
             // What comes of the oldest will be taken for another's.
-            self.mark_ambiguous(&event.key);
-            let oldest = self.by_key.get(&event.key).next();
+            self.mark_ambiguous(hash);
+            let oldest = self.by_key.get(&hash).next();
             self.give_up(oldest);
         }
-        if let (Some(of), true) = (datagram(&event.packet), is_fragment(&event.packet))
+        if let Some(of) = fragment_of(&event.packet)
             && self.by_datagram.push(of, slot) > EQUAL_MAX
         {
             let oldest = self.by_datagram.get(&of).next();
@@ -231,15 +226,15 @@ impl Builder {
             return;
         };
         let mut path = open.path;
-        if let Some(interface) = open.arrival {
-            let arrival = (interface, open.key.without_ends());
+        if let Some(arrival) = open.arrival {
             self.by_arrival.remove(&arrival, slot);
         }
-        self.by_key.remove(&open.key, slot);
-        if let (Some(of), true) = (datagram(&path.packet), is_fragment(&path.packet)) {
+        self.by_key.remove(&open.hash, slot);
+        if let Some(of) = fragment_of(&path.packet) {
             self.by_datagram.remove(&of, slot);
         }
         path.outcome = outcome;
+        path.incomplete |= self.may_lack(&path);
         if let Some((flow, true)) = path.packet.echo_pair() {
             path.round_trip = self.requests.round_trip(&flow, &path.hops);
             path.asker = self.requests.asker(&flow);
@@ -257,19 +252,18 @@ impl Builder {
     /// Whether some path waits for a timeout.
     #[must_use]
     pub fn is_waiting(&self) -> bool {
-        self.open.len() > 0
+        !self.open.is_empty()
     }
 
-    /// Ends the paths whose packets were last seen too long before `now_ns`.
-    /// `last_loss_ns`: when an event was last found to be lost; it can be one
-    /// of any packet that was under way by then.
-    pub fn expire(&mut self, now_ns: u64, last_loss_ns: Option<u64>) {
+    /// Ends the paths whose packets were last seen too long before `now_ns`: what
+    /// was lost until then has been noted.
+    pub fn expire(&mut self, now_ns: u64) {
         for slot in self.open.over(now_ns, self.timeout_ns) {
             let Some(open) = self.open.get_mut(slot) else {
                 continue;
             };
             let first_ns = open.path.hops.first().map_or(0, |first| first.ts_ns);
-            open.path.incomplete = last_loss_ns.is_some_and(|loss| first_ns <= loss);
+            open.path.incomplete = self.losses.may_concern(first_ns, now_ns);
             let outcome = match (open.arrived, open.path.incomplete) {
                 (true, _) => Outcome::Delivered,
                 (false, true) => Outcome::EventsLost,
@@ -278,6 +272,10 @@ impl Builder {
             };
             self.close(slot, outcome);
         }
+        let oldest = self.open.oldest().and_then(|slot| self.open.get(slot));
+        let oldest = oldest.and_then(|open| open.path.hops.first());
+        self.losses
+            .forget(oldest.map_or(u64::MAX, |hop| hop.ts_ns), now_ns);
     }
 
     /// Ends everything: the trace is over.
@@ -288,42 +286,19 @@ impl Builder {
     }
 
     /// Takes the paths that have ended since the last call.
-    pub fn take_finished(&mut self) -> Vec<Path> {
-        std::mem::take(&mut self.finished)
+    pub fn take_finished(&mut self) -> Drain<'_, Box<Path>> {
+        self.finished.drain(..)
     }
 }
 
-/// Source, destination, protocol and, of IPv4, the identification: what all
-/// fragments of a datagram and the datagram itself have in common.
-type Datagram = (IpAddr, IpAddr, u8, u32);
-
-fn datagram(packet: &Packet) -> Option<Datagram> {
-    let Network::Ip(ip) = &packet.network else {
-        return None;
-    };
-    // IPv6 has its identification in the fragment header, which goes.
-    let id = if ip.source.is_ipv4() { ip.id } else { 0 };
-    Some((ip.source, ip.destination, ip.protocol, id))
-}
-
-/// Whether source or destination, with its port, is the same in both.
-fn has_same_end(one: &Packet, other: &Packet) -> bool {
-    let ends = |packet: &Packet| {
-        let (from, to) = packet.ports().unwrap_or_default();
-        ((source(packet), from), (destination(packet), to))
-    };
-    let (one, other) = (ends(one), ends(other));
-    one.0 == other.0 || one.1 == other.1
-}
-
-fn is_fragment(packet: &Packet) -> bool {
-    matches!(&packet.network, Network::Ip(ip) if ip.fragment.is_some())
-}
-
-/// Whether both are copies for sockets of one owner: one hop tells of them.
-fn is_same_owner(one: &Hop, other: &Hop) -> bool {
-    let key = |hop: &Hop| (hop.interface, hop.direction, hop.cgroup);
-    one.direction == Direction::Socket && key(one) == key(other)
+/// Whether the event is a copy for a socket of an owner that has got one: one hop
+/// tells of them.
+fn has_same_owner(hops: &[Hop], event: &Event) -> bool {
+    event.direction == Direction::Socket
+        && hops.iter().any(|hop| {
+            let key = (hop.interface, hop.direction, hop.cgroup);
+            key == (event.interface, event.direction, event.cgroup)
+        })
 }
 
 /// Whom the packet is for, at the network layer.

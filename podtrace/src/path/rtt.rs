@@ -6,7 +6,9 @@ use podtrace_ebpf::record::{CGROUP_NONE, Direction};
 use crate::{event::Event, map::Map, packet::EchoFlow, path::Hop};
 
 /// Requests remembered at most; the oldest is forgotten first.
-const REQUESTS_MAX: usize = 16_384;
+pub(crate) const REQUESTS_MAX: usize = 8192;
+/// Places of all requests together that are remembered at most.
+pub(crate) const SEEN_MAX: usize = 12 * REQUESTS_MAX;
 
 /// A round trip as seen from each interface that saw request and reply.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,13 +27,15 @@ impl RoundTrip {
 }
 
 /// Interface, direction, time and socket's cgroup of a request.
-type Seen = (u32, Direction, u64, u64);
+pub(crate) type Seen = (u32, Direction, u64, u64);
 
 /// Where and when each echo request was seen.
 #[derive(Debug, Default)]
 pub struct Requests {
     seen: Map<EchoFlow, Vec<Seen>>,
     order: VecDeque<EchoFlow>,
+    /// How many places are remembered.
+    places: usize,
 }
 
 impl Requests {
@@ -52,14 +56,20 @@ impl Requests {
         if places.iter().any(|(interface, direction, ..)| {
             (*interface, *direction) == (event.interface, event.direction)
         }) {
+            self.places -= places.len();
             places.clear();
         }
         places.push((event.interface, event.direction, event.ts_ns, event.cgroup));
-        if self.order.len() > REQUESTS_MAX
-            && let Some(oldest) = self.order.pop_front()
-        {
-            self.seen.remove(&oldest);
+        self.places += 1;
+        while self.order.len() > REQUESTS_MAX || self.places > SEEN_MAX {
+            self.forget_oldest();
         }
+    }
+
+    fn forget_oldest(&mut self) {
+        let oldest = self.order.pop_front();
+        let oldest = oldest.and_then(|flow| self.seen.remove(&flow));
+        self.places -= oldest.map_or(0, |places| places.len());
     }
 
     /// Cgroup of the socket that sent the request, if it showed.

@@ -4,6 +4,7 @@
 //! such a pod waits a little, and only that: the rest goes on.
 use std::collections::VecDeque;
 
+use bytes::Bytes;
 use podtrace_ebpf::record::{CGROUP_NONE, Direction};
 
 use crate::{
@@ -16,21 +17,51 @@ use crate::{
     },
 };
 
-/// Items that wait at most; beyond it the oldest goes without its name.
-const HELD_MAX: usize = 16_384;
+/// Bytes of items that wait at most; beyond it the oldest goes without its name.
+pub(super) const HELD_BYTES: usize = 4 << 20;
 
 /// What can wait.
 pub(super) enum Item {
-    /// An event, with the number of its packet.
+    /// An event without the captured bytes, with the number of its packet.
     Event(Box<Event>, u64),
     /// A path that has ended.
     Path(Box<Path>),
+}
+
+impl Item {
+    /// An event to be shown; the captured bytes, which would keep their whole batch,
+    /// are not.
+    pub(super) fn event(event: &Event, packet: u64) -> Self {
+        let captured = Bytes::new();
+        let event = Event {
+            captured,
+            ..event.clone()
+        };
+        Self::Event(Box::new(event), packet)
+    }
+
+    fn bytes(&self) -> usize {
+        // A deque may be twice as long as needed.
+        2 * size_of::<Self>()
+            + match self {
+                Self::Event(event, _) => size_of_val(&**event),
+                Self::Path(path) => path.bytes(),
+            }
+    }
+
+    fn waits(&self, world: &World, now_ns: u64) -> bool {
+        match self {
+            Self::Event(event, _) => event_waits(event, world, now_ns),
+            Self::Path(path) => path_waits(path, world, now_ns),
+        }
+    }
 }
 
 /// What waits, in order.
 #[derive(Default)]
 pub(super) struct Held {
     items: VecDeque<Item>,
+    bytes: usize,
 }
 
 impl Held {
@@ -38,35 +69,45 @@ impl Held {
         self.items.is_empty()
     }
 
-    /// Adds an item; returns the one that has no room any more.
-    pub(super) fn push(&mut self, item: Item) -> Option<Item> {
+    /// Adds an item; returns those that have no room any more.
+    pub(super) fn push(&mut self, item: Item) -> Vec<Item> {
+        self.bytes += item.bytes();
         self.items.push_back(item);
-        (self.items.len() > HELD_MAX)
-            .then(|| self.items.pop_front())
-            .flatten()
+        let mut oldest = Vec::new();
+        while self.bytes > HELD_BYTES {
+            let Some(item) = self.items.pop_front() else {
+                break;
+            };
+            self.bytes -= item.bytes();
+            oldest.push(item);
+        }
+        oldest
     }
 
     /// Takes the items that have nothing to wait for any more, in order.
     pub(super) fn release(&mut self, world: &World, now_ns: u64) -> Vec<Item> {
+        if self.items.is_empty() {
+            return Vec::new();
+        }
         let (waiting, free): (VecDeque<_>, VecDeque<_>) = std::mem::take(&mut self.items)
             .into_iter()
-            .partition(|item| match item {
-                Item::Event(event, _) => event_waits(event, world, now_ns),
-                Item::Path(path) => path_waits(path, world, now_ns),
-            });
+            .partition(|item| item.waits(world, now_ns));
         self.items = waiting;
+        self.bytes -= free.iter().map(Item::bytes).sum::<usize>();
         free.into()
     }
 
     /// Takes everything.
     pub(super) fn take_all(&mut self) -> VecDeque<Item> {
+        self.bytes = 0;
         std::mem::take(&mut self.items)
     }
 }
 
 /// Whether a name in the event may come yet.
 pub(super) fn event_waits(event: &Event, world: &World, now_ns: u64) -> bool {
-    world.directory.is_waiting(now_ns) && hop_waits(&Hop::of(event), world, now_ns)
+    let tap = (event.interface, event.direction, event.cgroup);
+    world.directory.is_waiting(now_ns) && tap_waits(tap, world, now_ns)
 }
 
 /// Whether a name in the path may come yet.
@@ -75,19 +116,24 @@ pub(super) fn path_waits(path: &Path, world: &World, now_ns: u64) -> bool {
         return false;
     }
     let mut hops = path.hops.iter();
-    hops.any(|hop| hop_waits(hop, world, now_ns)) || ends_wait(path, world, now_ns)
+    let tap = |hop: &Hop| (hop.interface, hop.direction, hop.cgroup);
+    hops.any(|hop| tap_waits(tap(hop), world, now_ns)) || ends_wait(path, world, now_ns)
 }
 
-fn hop_waits(hop: &Hop, world: &World, now_ns: u64) -> bool {
-    let Some(place) = world.places.get(hop.interface) else {
+/// Whether the name of a place, or of the socket whose cgroup shows there, may come yet.
+fn tap_waits(
+    (interface, direction, cgroup): (u32, Direction, u64),
+    world: &World,
+    now_ns: u64,
+) -> bool {
+    let Some(place) = world.places.get(interface) else {
         return false;
     };
-    let shows_socket =
-        hop.cgroup != CGROUP_NONE && (place.in_pod || hop.direction == Direction::Socket);
+    let shows_socket = cgroup != CGROUP_NONE && (place.in_pod || direction == Direction::Socket);
     place
         .pod_netns()
         .is_some_and(|netns| world.directory.awaits_pod(netns, now_ns))
-        || shows_socket && world.directory.awaits_socket(hop.cgroup, now_ns)
+        || shows_socket && world.directory.awaits_socket(cgroup, now_ns)
 }
 
 /// Whether an end of the path is a new pod whose addresses are not known yet,

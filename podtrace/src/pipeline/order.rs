@@ -1,23 +1,42 @@
 //! Paths in the order in which they began.
 //!
 //! A path ends when its packet arrives, so a later packet's path may end first.
-//! It waits for the older ones, but not for long: a packet that has died takes
-//! its whole hop timeout to be missed.
+//! It waits for the older ones, and until it is known which events were lost while
+//! its packet was under way; but for neither long: a packet that has died takes its
+//! whole hop timeout to be missed.
 use std::collections::BTreeMap;
 
 use crate::path::Path;
 
 /// How long a path waits for older ones, in nanoseconds: long enough for those
-/// that wait for a socket or for the copies of a broadcast.
+/// that wait for a socket or for the copies of a broadcast, and for the counters.
 const WAIT_NS: u64 = 100_000_000;
-/// Paths that wait at most; beyond it the oldest goes.
-const WAITING_MAX: usize = 16_384;
+/// Bytes of paths that wait at most; beyond it the oldest goes.
+pub(super) const ORDER_BYTES: usize = 8 << 20;
 
-/// Paths that have ended and wait for older ones.
+/// Paths that have ended and wait.
 #[derive(Default)]
 pub(super) struct Order {
-    /// By id, hence by age; with the time of their end.
-    ended: BTreeMap<u64, (Path, u64)>,
+    /// By id, hence by age.
+    ended: BTreeMap<u64, Ended>,
+    bytes: usize,
+}
+
+struct Ended {
+    path: Box<Path>,
+    /// When it was found to have ended.
+    at_ns: u64,
+    bytes: usize,
+}
+
+/// What need not be waited for any more.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Known {
+    /// Id of the oldest path that has not ended.
+    pub(super) oldest_open: Option<u64>,
+    /// Until when it is known what was lost.
+    pub(super) settled_ns: u64,
+    pub(super) now_ns: u64,
 }
 
 impl Order {
@@ -26,25 +45,32 @@ impl Order {
     }
 
     /// Adds a path that has ended.
-    pub(super) fn push(&mut self, path: Path, now_ns: u64) {
-        self.ended.insert(path.id, (path, now_ns));
+    pub(super) fn push(&mut self, path: Box<Path>, now_ns: u64) {
+        let bytes = size_of::<(u64, Ended)>() + path.bytes();
+        self.bytes += bytes;
+        let id = path.id;
+        let ended = Ended {
+            path,
+            at_ns: now_ns,
+            bytes,
+        };
+        self.ended.insert(id, ended);
     }
 
-    /// Takes, in order, the paths that need not wait any more. `oldest_open`:
-    /// id of the oldest path that has not ended.
-    pub(super) fn release(&mut self, oldest_open: Option<u64>, now_ns: u64) -> Vec<Path> {
-        let mut free = Vec::new();
-        let mut waiting = self.ended.len();
-        while let Some(first) = self.ended.first_entry() {
-            let is_next = oldest_open.is_none_or(|open| *first.key() < open);
-            let in_time = now_ns.saturating_sub(first.get().1) < WAIT_NS;
-            if !is_next && in_time && waiting <= WAITING_MAX {
-                break;
-            }
-            free.push(first.remove().0);
-            waiting -= 1;
+    /// Takes the oldest path if it need not wait any more.
+    pub(super) fn pop(&mut self, known: Known) -> Option<Box<Path>> {
+        let first = self.ended.first_entry()?;
+        let Ended { path, at_ns, .. } = first.get();
+        let is_next = known.oldest_open.is_none_or(|open| path.id < open);
+        let last = path.hops.last();
+        let is_settled = last.is_none_or(|last| last.ts_ns <= known.settled_ns);
+        let is_late = known.now_ns.saturating_sub(*at_ns) >= WAIT_NS;
+        if !(is_next && is_settled || is_late || self.bytes > ORDER_BYTES) {
+            return None;
         }
-        free
+        let Ended { path, bytes, .. } = first.remove();
+        self.bytes -= bytes;
+        Some(path)
     }
 }
 
@@ -53,21 +79,55 @@ mod tests {
     use super::*;
     use crate::path::builder::tests::path;
 
-    fn ids(paths: &[Path]) -> Vec<u64> {
-        paths.iter().map(|path| path.id).collect()
+    fn push(order: &mut Order, id: u64, now_ns: u64) {
+        order.push(Box::new(path(id)), now_ns);
+    }
+
+    fn ids(order: &mut Order, oldest_open: Option<u64>, settled_ns: u64, now_ns: u64) -> Vec<u64> {
+        let known = Known {
+            oldest_open,
+            settled_ns,
+            now_ns,
+        };
+        let paths = std::iter::from_fn(|| order.pop(known));
+        paths.map(|path| path.id).collect()
     }
 
     #[test]
     fn later_path_waits_for_an_older_one_but_not_for_ever() {
-        let mut order = Order::default();
-        order.push(path(2), 10);
-        order.push(path(4), 10);
-        assert!(order.release(Some(1), 20).is_empty());
-        order.push(path(1), 30);
-        assert_eq!(ids(&order.release(Some(3), 30)), [1, 2]);
-        assert_eq!(ids(&order.release(Some(3), 10 + WAIT_NS)), [4]);
-        order.push(path(6), 40);
-        assert_eq!(ids(&order.release(None, 40)), [6]);
+        let (mut order, settled_ns) = (Order::default(), u64::MAX);
+        push(&mut order, 2, 10);
+        push(&mut order, 4, 10);
+        assert!(ids(&mut order, Some(1), settled_ns, 20).is_empty());
+        push(&mut order, 1, 30);
+        assert_eq!(ids(&mut order, Some(3), settled_ns, 30), [1, 2]);
+        assert_eq!(ids(&mut order, Some(3), settled_ns, 10 + WAIT_NS), [4]);
+        push(&mut order, 6, 40);
+        assert_eq!(ids(&mut order, None, settled_ns, 40), [6]);
         assert!(order.is_empty());
+    }
+
+    #[test]
+    fn path_waits_until_it_is_known_what_was_lost_but_not_for_ever() {
+        let mut order = Order::default();
+        let ends_ns = path(1).hops.last().unwrap().ts_ns;
+        push(&mut order, 1, ends_ns);
+        push(&mut order, 2, ends_ns);
+        assert!(ids(&mut order, None, ends_ns - 1, ends_ns).is_empty());
+        assert_eq!(ids(&mut order, Some(2), ends_ns, ends_ns), [1]);
+        assert_eq!(ids(&mut order, None, 0, ends_ns + WAIT_NS), [2]);
+        assert_eq!(order.bytes, 0);
+    }
+
+    #[test]
+    fn what_waits_is_bounded_in_bytes() {
+        let mut order = Order::default();
+        let mut left = 0;
+        for id in 1..100_000 {
+            push(&mut order, id, 0);
+            left += ids(&mut order, Some(0), 0, 0).len();
+            assert!(order.bytes <= ORDER_BYTES);
+        }
+        assert!(left > 0);
     }
 }

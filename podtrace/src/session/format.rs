@@ -149,6 +149,15 @@ pub enum Entry {
         /// Events lost since the session began.
         lost: u64,
     },
+    /// Events were lost; [`Entry::Tick`] counts them too.
+    Loss {
+        /// No earlier than then.
+        from_ns: u64,
+        /// No later than then.
+        to_ns: u64,
+        /// How many, 0 where that is not known.
+        events: u64,
+    },
     /// What the two clocks show at one moment.
     Clock {
         /// CLOCK_MONOTONIC.

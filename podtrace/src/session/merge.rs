@@ -11,7 +11,7 @@ use crate::{
     news::{News, Origin},
     output::{TapCount, sanitize::sanitize},
     path::reorder::SLACK_NS,
-    pipeline::{Pipeline, Taps},
+    pipeline::{Pipeline, TICK_LAG_NS, Taps, Unexplained},
 };
 use numbers::Numbers;
 
@@ -29,7 +29,10 @@ pub struct Stream {
     /// Time of the last event or tick.
     now_ns: u64,
     ticked_ns: u64,
+    /// The time of the last item told.
+    told_ns: u64,
     lost: u64,
+    unexplained: Unexplained,
     has_begun: bool,
     /// Its own ticks say how far it is.
     has_ticks: bool,
@@ -76,7 +79,9 @@ impl Stream {
             next: None,
             now_ns: 0,
             ticked_ns: 0,
+            told_ns: 0,
             lost: 0,
+            unexplained: Unexplained::default(),
             has_begun: false,
             has_ticks: false,
             is_over: false,
@@ -123,6 +128,10 @@ impl Stream {
             }
             Item::News(_, news) => {
                 news.map_times(corrected);
+                0
+            }
+            Item::Loss { from_ns, to_ns, .. } => {
+                (*from_ns, *to_ns) = (corrected(*from_ns), corrected(*to_ns));
                 0
             }
             _ => 0,
@@ -207,7 +216,7 @@ impl Merge {
         stream.is_over = true;
         if others {
             pipeline.world_mut().silent.extend(stream.nodes());
-            pipeline.miss(stream.now_ns);
+            pipeline.note_loss(stream.now_ns, stream.now_ns, 0);
         }
     }
 
@@ -216,8 +225,9 @@ impl Merge {
         let Some((item, _)) = stream.next.take() else {
             return;
         };
+        let before_ns = std::mem::replace(&mut stream.told_ns, ns);
         if stream.chain.take_gap() && stream.has_begun {
-            pipeline.miss(ns);
+            pipeline.note_loss(before_ns, ns, 0);
         }
         if !stream.has_begun && matches!(item, Item::Event | Item::Tick { .. }) {
             stream.has_begun = true;
@@ -232,14 +242,28 @@ impl Merge {
                 stream.lost = lost;
                 stream.has_ticks = true;
                 stream.ticked_ns = now_ns;
-                pipeline.advance(now_ns, self.lost());
+                let counted_ns = now_ns.saturating_add(TICK_LAG_NS);
+                // Such as what the recording lacks.
+                let lost = stream.unexplained.count(counted_ns, lost);
+                if let Some((from_ns, to_ns, events)) = lost {
+                    pipeline.note_loss(from_ns, to_ns, events);
+                }
+                pipeline.advance(now_ns, self.settled_ns(), self.lost());
+            }
+            Item::Loss {
+                from_ns,
+                to_ns,
+                events,
+            } => {
+                stream.unexplained.explain(events);
+                pipeline.note_loss(from_ns, to_ns, events);
             }
             Item::Topology(topology) => {
                 if let Some(recorder) = pipeline.recorder() {
                     recorder.topology(*topology);
                 }
             }
-            Item::Section(info) => stream.names(&info, pipeline),
+            Item::Section(info) => stream.begin(&info, pipeline),
             Item::Ready | Item::Counts(_) | Item::End { .. } => {}
         }
     }
@@ -249,8 +273,20 @@ impl Merge {
         lost.fold(0, u64::saturating_add)
     }
 
+    /// Until when it is known what every session lost: captures of other tools never
+    /// tell.
+    fn settled_ns(&self) -> u64 {
+        let tell = |stream: &&Stream| !stream.is_over && stream.chain.reader().section().is_some();
+        let settled = |stream: &Stream| match stream.has_ticks {
+            true => stream.ticked_ns.saturating_add(TICK_LAG_NS),
+            false => 0,
+        };
+        let settled = self.streams.iter().filter(tell).map(settled);
+        settled.min().unwrap_or(u64::MAX)
+    }
+
     fn event(&mut self, number: usize, pipeline: &mut Pipeline, select: &mut dyn Select) {
-        let lost = self.lost();
+        let (lost, settled_ns) = (self.lost(), self.settled_ns());
         let stream = &mut self.streams[number];
         let Some(event) = stream.chain.event() else {
             return;
@@ -265,7 +301,7 @@ impl Merge {
         let is_due = event.ts_ns.saturating_sub(stream.ticked_ns) >= TICK_NS;
         if !stream.has_ticks && is_due {
             stream.ticked_ns = event.ts_ns;
-            pipeline.advance(event.ts_ns, lost);
+            pipeline.advance(event.ts_ns, settled_ns, lost);
         }
         self.first_ns.get_or_insert(event.ts_ns);
         self.last_ns = self.last_ns.max(event.ts_ns);
@@ -294,8 +330,12 @@ impl Merge {
 }
 
 impl Stream {
-    /// The nodes of a session that was not looked into before.
-    fn names(&mut self, info: &SectionInfo, pipeline: &mut Pipeline) {
+    /// A section begins: the first tells what was lost before, and the nodes of a
+    /// session that was not looked into before.
+    fn begin(&mut self, info: &SectionInfo, pipeline: &mut Pipeline) {
+        if !self.has_begun {
+            self.unexplained.explain(info.lost);
+        }
         let names = info.nodes.iter().map(|name| sanitize(name).into());
         let nodes = &mut pipeline.world_mut().nodes;
         if nodes.is_empty() {

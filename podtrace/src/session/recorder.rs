@@ -173,6 +173,15 @@ impl Recorder {
         self.hand_on_full();
     }
 
+    /// Records that so many events were lost between two times.
+    pub fn loss(&mut self, from_ns: u64, to_ns: u64, events: u64) {
+        self.tell(&Entry::Loss {
+            from_ns,
+            to_ns,
+            events,
+        });
+    }
+
     /// Time has passed; returns what is to be said. `lost`: events lost before
     /// they came here; `taps`: all that was counted.
     pub fn tick(&mut self, now_ns: u64, lost: u64, taps: &Taps, world: &World) -> Vec<String> {

@@ -1,5 +1,6 @@
 //! Sessions as a whole: what is recorded is what is read.
 mod damage;
 mod fuzz;
+mod losses;
 mod round_trip;
 mod sample;

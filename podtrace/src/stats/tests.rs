@@ -145,8 +145,9 @@ fn only_certain_hops_are_measured() {
 fn copies_are_no_segments() {
     let flooded = [(1000, 4, Ingress), (2000, 0, Ingress), (3000, 3, Ingress)];
     let mut builder = stitch("10.244.1.3", &flooded);
-    builder.expire(1_000_000_000, None);
-    let report = of(&builder.take_finished(), 1);
+    builder.expire(1_000_000_000);
+    let paths: Vec<_> = builder.take_finished().map(|path| *path).collect();
+    let report = of(&paths, 1);
     assert_eq!((report.segments.len(), report.unmeasured), (0, 1));
     assert_eq!(report.places.len(), 3);
     let mut sockets = path(1);

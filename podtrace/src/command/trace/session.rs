@@ -381,8 +381,9 @@ impl Session {
         };
         let now_ns = now_ns.saturating_sub(TICK_LAG_NS);
         let counters = self.taps.probe.counters()?;
+        let read_ns = monotonic_ns()?;
         self.note_changes();
-        self.pipeline.tick(now_ns, &counters);
+        self.pipeline.tick(now_ns, read_ns, &counters);
         if self.sampling.adjust(taken(&counters), monotonic_ns()?) {
             self.taps.probe.sample(self.sampling.digest_max())?;
             self.note_sampling()?;

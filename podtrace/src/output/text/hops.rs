@@ -105,10 +105,19 @@ fn outcome_text(out: &mut String, path: &Path, world: &World) {
             write!(out, "not seen further after {}", last_place(path, world))
         }
         Outcome::EventsLost => out.write_str("incomplete: events were lost, it may have gone on"),
-        Outcome::GivenUp => out.write_str("given up: too many packets under way at once"),
+        Outcome::GivenUp => {
+            out.write_str("given up, it may have gone on: too many packets under way at once")
+        }
         Outcome::InFlight => out.write_str("still under way when the trace ended"),
         Outcome::Unknown => Ok(()),
     };
+    let tells_so = matches!(
+        path.outcome,
+        Outcome::EventsLost | Outcome::GivenUp | Outcome::InFlight
+    );
+    if path.incomplete && !tells_so {
+        out.push_str(" (hops may be missing)");
+    }
 }
 
 /// The hops whose places are known.
@@ -131,7 +140,7 @@ fn delta(out: &mut String, ns: u64) {
 
 /// The tunnel that the packet is in, and its TTL when that has changed.
 fn remarks(out: &mut String, ttl: Option<u8>, hop: &Hop) {
-    if let Some(tunnel) = hop.tunnel {
+    if let Some(tunnel) = &hop.tunnel {
         out.push_str("  VXLAN vni ");
         write::number(out, tunnel.vni);
         out.push(' ');
@@ -178,9 +187,6 @@ fn delivered(out: &mut String, path: &Path, world: &World) {
         out.push_str("; no container's socket took it");
     }
     clock_remarks(out, path, world);
-    if path.incomplete {
-        out.push_str(" (hops may be missing)");
-    }
 }
 
 /// How the clocks of several nodes were corrected for it.

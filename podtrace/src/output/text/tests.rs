@@ -3,7 +3,7 @@ use podtrace_ebpf::record::Direction::{Egress, Ingress, Socket};
 use super::*;
 use crate::{
     output::TapCount,
-    path::builder::tests::{stitch, world},
+    path::builder::tests::{path, stitch, world},
 };
 
 fn view(color: bool) -> Text {
@@ -31,7 +31,7 @@ fn path_and_summary_are_shown() {
             (600_000_000, 0, Egress),
         ],
     );
-    builder.expire(2_000_000_000, None);
+    builder.expire(2_000_000_000);
     let mut out = String::new();
     let mut view = view(false);
     for path in builder.take_finished() {
@@ -47,6 +47,7 @@ fn path_and_summary_are_shown() {
         taps: vec![(0, Egress, tap)],
         packets: 2,
         outcomes: [1, 0, 0, 1, 0, 0, 0, 0],
+        incomplete: 1,
         unreadable: 0,
         duration_ns: 1,
     };
@@ -67,9 +68,40 @@ fn path_and_summary_are_shown() {
            +0.0 µs  pod   default/mypod1  eth0  egress   container1
                     not seen further after eth0 egress of default/mypod1
 
-    2 packets · 1 delivered · 1 not seen further
+    2 packets · 1 delivered · 1 not seen further · 1 incomplete
     events: 5 seen = 3 emitted + 0 filtered + 2 lost
       default/mypod1 eth0 egress: 5 seen, 3 emitted, 2 lost (ring full), 0 undecodable
+    ");
+}
+
+#[test]
+fn path_that_may_lack_hops_says_so() {
+    let world = world();
+    let vtep = "192.168.77.12".parse().unwrap();
+    let mut out = String::new();
+    for outcome in [
+        Outcome::Delivered,
+        Outcome::LeftForVtep(vtep),
+        Outcome::LeftNode,
+        Outcome::EventsLost,
+        Outcome::GivenUp,
+        Outcome::InFlight,
+        Outcome::Unknown,
+    ] {
+        let path = Path {
+            outcome,
+            incomplete: true,
+            ..path(1)
+        };
+        view(false).outcome(&mut out, &path, &world);
+    }
+    insta::assert_snapshot!(out, @r"
+                    delivered in 4.0 µs (hops may be missing)
+                    left the node for VTEP 192.168.77.12 (hops may be missing)
+                    left the node (hops may be missing)
+                    incomplete: events were lost, it may have gone on
+                    given up, it may have gone on: too many packets under way at once
+                    still under way when the trace ended
     ");
 }
 

@@ -19,9 +19,8 @@ pub(super) fn choose<'a>(
     event: &Event,
     world: &World,
 ) -> Option<(Slot, bool)> {
-    let fits = |(_, path): &(Slot, &Path)| {
-        !has_passed(path, event) && can_come_from(path, event, world)
-    };
+    let fits =
+        |(_, path): &(Slot, &Path)| !has_passed(path, event) && can_come_from(path, event, world);
     let is_fresh = |(_, path): &(Slot, &Path)| {
         let last = path.hops.last();
         last.is_some_and(|last| event.ts_ns.saturating_sub(last.ts_ns) <= SETTLE_NS)

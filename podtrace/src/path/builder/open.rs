@@ -3,33 +3,61 @@ use super::{
     SETTLE_NS,
     lists::{Links, List, Slot},
 };
-use crate::{packet::PacketKey, path::Path};
+use crate::{
+    packet::{PacketKey, Tunnel},
+    path::{Hop, Path},
+};
+
+/// What a path under way takes in bytes beside itself: its slot, which a vector
+/// twice as long as needed may have, its links in four lists, and its places in two
+/// tables that may be less than half full.
+const BESIDE: usize = 2 * size_of::<Option<Open>>() + 4 * 2 * size_of::<Slot>() + 2 * 64;
 
 /// A path under way.
 pub(super) struct Open {
-    pub(super) path: Path,
+    pub(super) path: Box<Path>,
     pub(super) key: PacketKey,
+    /// The key's hash.
+    pub(super) hash: u64,
     /// The time of the newest event when its packet was last seen: in the order
     /// in which events come, also where one comes late.
     seen_ns: u64,
+    /// Bytes of its tunnels.
+    tunnels: u32,
     pub(super) arrived: bool,
     /// Whether it was last seen where nothing tells what becomes of it.
     pub(super) untold: bool,
-    /// Interface by which it came to its namespace, while a socket may follow.
-    pub(super) arrival: Option<u32>,
+    /// Where it is among those that have come to their namespace.
+    pub(super) arrival: Option<u64>,
 }
 
 impl Open {
-    /// A path that has no hop yet.
-    pub(super) fn new(path: Path, key: PacketKey) -> Self {
+    /// A path that has no hop yet. `hash`: the key's.
+    pub(super) fn new(path: Box<Path>, key: PacketKey, hash: u64) -> Self {
         Self {
             path,
             key,
+            hash,
             seen_ns: 0,
+            tunnels: 0,
             arrived: false,
             untold: false,
             arrival: None,
         }
+    }
+
+    /// Adds a hop.
+    pub(super) fn push(&mut self, hop: Hop) {
+        if hop.tunnel.is_some() {
+            self.tunnels += size_of::<Tunnel>() as u32;
+        }
+        self.path.hops.push(hop);
+    }
+
+    /// Bytes that it takes.
+    fn bytes(&self) -> usize {
+        let hops = self.path.hops.capacity() * size_of::<Hop>();
+        BESIDE + size_of::<Path>() + hops + self.tunnels as usize
     }
 
     /// Whether the packet has not been seen for so long that its way has ended.
@@ -51,11 +79,17 @@ pub(super) struct OpenPaths {
     /// seen: the two have different patience.
     by_seen: [List; 2],
     newest_ns: u64,
+    bytes: usize,
 }
 
 impl OpenPaths {
-    pub(super) fn len(&self) -> usize {
-        self.slots.len() - self.free.len()
+    pub(super) fn is_empty(&self) -> bool {
+        self.by_age.len() == 0
+    }
+
+    /// Bytes that they take.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
     }
 
     pub(super) fn get(&self, slot: Slot) -> Option<&Open> {
@@ -78,6 +112,7 @@ impl OpenPaths {
             Slot::try_from(self.slots.len() - 1).unwrap_or(Slot::MAX)
         });
         let arrived = usize::from(open.arrived);
+        self.bytes += open.bytes();
         if let Some(free) = self.slots.get_mut(slot as usize) {
             *free = Some(open);
         }
@@ -89,6 +124,7 @@ impl OpenPaths {
     pub(super) fn remove(&mut self, slot: Slot) -> Option<Open> {
         let open = self.slots.get_mut(slot as usize)?.take()?;
         self.free.push(slot);
+        self.bytes -= open.bytes();
         self.ages.remove(&mut self.by_age, slot);
         let list = &mut self.by_seen[usize::from(open.arrived)];
         self.seen.remove(list, slot);
@@ -106,7 +142,9 @@ impl OpenPaths {
         self.newest_ns = self.newest_ns.max(ts_ns);
         open.seen_ns = self.newest_ns;
         let before = usize::from(open.arrived);
+        self.bytes -= open.bytes();
         let result = change(open);
+        self.bytes += open.bytes();
         let after = usize::from(open.arrived);
         self.seen.remove(&mut self.by_seen[before], slot);
         self.seen.push(&mut self.by_seen[after], slot);

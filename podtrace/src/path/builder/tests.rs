@@ -1,4 +1,5 @@
 mod limits;
+mod losses;
 
 use podtrace_ebpf::record::CGROUP_NONE;
 
@@ -174,9 +175,14 @@ fn event(ts_ns: u64, interface: u32, direction: Direction, packet: &Packet) -> E
 
 use Direction::{Egress, Ingress, Socket};
 
+/// Takes the paths that have ended.
+fn finished(builder: &mut Builder) -> Vec<Path> {
+    builder.take_finished().map(|path| *path).collect()
+}
+
 /// A path with this id.
 pub(crate) fn path(id: u64) -> Path {
-    let mut paths = stitch("10.244.1.3", &TO_POD2).take_finished();
+    let mut paths = finished(&mut stitch("10.244.1.3", &TO_POD2));
     let mut path = paths.remove(0);
     path.id = id;
     path
@@ -204,7 +210,7 @@ const TO_POD2: [(u64, u32, Direction); 5] = [
 #[test]
 fn packet_that_arrives_is_one_path() {
     let mut builder = stitch("10.244.1.3", &TO_POD2);
-    let [path] = &builder.take_finished()[..] else {
+    let [path] = &finished(&mut builder)[..] else {
         panic!("one path");
     };
     assert_eq!(path.outcome, Outcome::Delivered);
@@ -217,7 +223,7 @@ fn packet_that_arrives_is_one_path() {
 fn equal_packets_one_after_the_other_are_two_paths() {
     let later = TO_POD2.map(|(ts, interface, direction)| (ts + 10_000, interface, direction));
     let mut builder = stitch("10.244.1.3", &[TO_POD2, later].concat());
-    let paths = builder.take_finished();
+    let paths = finished(&mut builder);
     assert_eq!(paths.len(), 2);
     assert!(
         paths
@@ -237,7 +243,7 @@ fn equal_packets_at_once_are_told_apart_by_order_and_marked() {
             ]
         })
         .collect();
-    let paths = stitch("10.244.1.3", &hops).take_finished();
+    let paths = finished(&mut stitch("10.244.1.3", &hops));
     assert_eq!(paths.len(), 2);
     assert!(paths.iter().all(|path| path.hops.len() == 5));
     assert!(paths[0].ambiguous);
@@ -247,9 +253,9 @@ fn equal_packets_at_once_are_told_apart_by_order_and_marked() {
 fn packet_for_the_node_ends_at_its_bridge() {
     let hops = [(1, POD1, Egress), (2, VETH1, Ingress), (3, CNI0, Ingress)];
     let mut builder = stitch("10.244.1.1", &hops);
-    assert!(builder.take_finished().is_empty(), "a socket may follow");
-    builder.expire(SETTLE_NS + 4, None);
-    let paths = builder.take_finished();
+    assert!(finished(&mut builder).is_empty(), "a socket may follow");
+    builder.expire(SETTLE_NS + 4);
+    let paths = finished(&mut builder);
     assert_eq!(paths[0].outcome, Outcome::Delivered);
     assert_eq!(paths[0].hops.len(), 3);
 }
@@ -270,7 +276,7 @@ fn packet_in_a_tunnel_leaves_for_the_vtep_unless_that_node_is_traced() {
         }
         let mut builder = Builder::new(1);
         builder.push(&event(1, UPLINK, Egress, &tunnelled), &world);
-        let finished = builder.take_finished();
+        let finished = finished(&mut builder);
         assert_eq!(finished.is_empty(), traced);
         if let Some(path) = finished.first() {
             assert_eq!(path.outcome, Outcome::LeftForVtep(vtep));
@@ -279,26 +285,11 @@ fn packet_in_a_tunnel_leaves_for_the_vtep_unless_that_node_is_traced() {
 }
 
 #[test]
-fn packet_that_stays_away_is_missing_only_if_no_event_was_lost() {
-    for (lost, expected) in [
-        (None, Outcome::NotSeenFurther),
-        (Some(999), Outcome::NotSeenFurther),
-        (Some(1000), Outcome::EventsLost),
-    ] {
-        let mut builder = stitch("10.244.1.3", &TO_POD2[..2]);
-        builder.expire(400_000_000, lost);
-        assert!(builder.take_finished().is_empty());
-        builder.expire(600_000_000, lost);
-        assert_eq!(builder.take_finished()[0].outcome, expected);
-    }
-}
-
-#[test]
 fn packet_that_stays_away_is_not_missing_where_only_a_part_is_watched() {
     let mut builder = stitch("10.244.1.3", &TO_POD2[..2]);
     builder.see_part();
-    builder.expire(600_000_000, None);
-    assert_eq!(builder.take_finished()[0].outcome, Outcome::Unknown);
+    builder.expire(600_000_000);
+    assert_eq!(finished(&mut builder)[0].outcome, Outcome::Unknown);
 }
 
 /// Clocks that are not well known can tell so.
@@ -329,7 +320,7 @@ fn packet_does_not_leave_a_node_after_it_has_come_to_another() {
             builder.push(&event(ts_ns, interface, direction, &tunnelled), &world);
         }
         builder.finish();
-        assert_eq!(builder.take_finished().len(), paths);
+        assert_eq!(finished(&mut builder).len(), paths);
     }
 }
 
@@ -337,7 +328,7 @@ fn packet_does_not_leave_a_node_after_it_has_come_to_another() {
 fn packet_under_way_at_the_end_is_said_to_be() {
     let mut builder = stitch("10.244.1.3", &TO_POD2[..3]);
     builder.finish();
-    assert_eq!(builder.take_finished()[0].outcome, Outcome::InFlight);
+    assert_eq!(finished(&mut builder)[0].outcome, Outcome::InFlight);
 }
 
 /// As from a pod of another node: a bridge floods what it does not know.
@@ -345,16 +336,16 @@ fn packet_under_way_at_the_end_is_said_to_be() {
 fn packet_that_another_pod_sees_is_delivered_where_it_is_for() {
     let flooded = [(1000, CNI0, Ingress), (2000, POD1, Ingress)];
     let mut builder = stitch("10.244.1.3", &flooded);
-    builder.expire(SETTLE_NS + 3000, None);
-    assert!(builder.take_finished().is_empty());
-    builder.expire(500_002_001, None);
-    let paths = builder.take_finished();
+    builder.expire(SETTLE_NS + 3000);
+    assert!(finished(&mut builder).is_empty());
+    builder.expire(500_002_001);
+    let paths = finished(&mut builder);
     assert_eq!(paths[0].outcome, Outcome::NotSeenFurther);
 
     let hops = [&flooded[..], &[(3000, POD2, Ingress)]].concat();
     let mut builder = stitch("10.244.1.3", &hops);
-    builder.expire(SETTLE_NS + 3001, None);
-    let paths = builder.take_finished();
+    builder.expire(SETTLE_NS + 3001);
+    let paths = finished(&mut builder);
     assert_eq!((paths.len(), paths[0].hops.len()), (1, 3));
     assert_eq!(paths[0].outcome, Outcome::Delivered);
 }
@@ -362,10 +353,10 @@ fn packet_that_another_pod_sees_is_delivered_where_it_is_for() {
 #[test]
 fn packet_that_no_socket_takes_is_delivered_after_a_moment() {
     let mut builder = stitch("10.244.1.3", &TO_POD2[..4]);
-    builder.expire(SETTLE_NS + 3000, None);
-    assert!(builder.take_finished().is_empty());
-    builder.expire(SETTLE_NS + 4001, None);
-    let paths = builder.take_finished();
+    builder.expire(SETTLE_NS + 3000);
+    assert!(finished(&mut builder).is_empty());
+    builder.expire(SETTLE_NS + 4001);
+    let paths = finished(&mut builder);
     assert_eq!(paths[0].outcome, Outcome::Delivered);
     assert_eq!(paths[0].sockets().count(), 0);
 }
@@ -397,8 +388,8 @@ fn socket_that_gets_a_datagram_whole_ends_the_way_of_its_fragments() {
         }
     }
     builder.push(&event(9000, POD2, Socket, &whole), &world);
-    builder.expire(SETTLE_NS + 9001, None);
-    let paths = builder.take_finished();
+    builder.expire(SETTLE_NS + 9001);
+    let paths = finished(&mut builder);
     assert_eq!(paths.len(), 2);
     for path in paths {
         assert_eq!(path.hops.len(), 5);
@@ -425,7 +416,7 @@ fn socket_behind_a_translation_in_the_pod_ends_the_way_too() {
             }
         }
         builder.push(&event(5000, POD2, Socket, &redirected), &world);
-        let paths = builder.take_finished();
+        let paths = finished(&mut builder);
         let hops: Vec<_> = paths.iter().map(|path| path.hops.len()).collect();
         // Else it is a packet of its own, and the other one is still waited for.
         assert_eq!(hops, if same_end { [5] } else { [1] });
@@ -437,7 +428,7 @@ fn socket_behind_a_translation_in_the_pod_ends_the_way_too() {
 fn arrived_when_the_trace_ends_says_that_more_may_have_come() {
     let mut builder = stitch("10.244.1.3", &TO_POD2[..4]);
     builder.finish();
-    let path = &builder.take_finished()[0];
+    let path = &finished(&mut builder)[0];
     assert_eq!((path.outcome, path.incomplete), (Outcome::Delivered, true));
 }
 
@@ -458,8 +449,8 @@ fn copies_for_several_sockets_are_of_one_path() {
     builder.push(&copy, &world);
     copy.cgroup = CGROUP1;
     builder.push(&copy, &world);
-    builder.expire(SETTLE_NS + 5002, None);
-    let paths = builder.take_finished();
+    builder.expire(SETTLE_NS + 5002);
+    let paths = finished(&mut builder);
     assert_eq!(paths.len(), 1);
     let owners: Vec<_> = paths[0].sockets().map(|hop| hop.cgroup).collect();
     assert_eq!(owners, [CGROUP2, CGROUP1]);
@@ -477,8 +468,8 @@ fn copy_for_another_mac_address_does_not_arrive() {
     for (ts_ns, interface, direction) in &TO_POD2[..4] {
         builder.push(&event(*ts_ns, *interface, *direction, &stray), &world);
     }
-    builder.expire(600_000_000, None);
-    let paths = builder.take_finished();
+    builder.expire(600_000_000);
+    let paths = finished(&mut builder);
     assert_eq!(paths[0].outcome, Outcome::NotSeenFurther);
 }
 
@@ -488,7 +479,7 @@ fn equal_packets_of_two_pods_are_two_paths() {
         for second in [(2, POD2, Egress), (2, VETH2, Ingress)] {
             let mut builder = stitch("10.244.1.9", &[first, second]);
             builder.finish();
-            assert_eq!(builder.take_finished().len(), 2);
+            assert_eq!(finished(&mut builder).len(), 2);
         }
     }
 }
@@ -500,8 +491,7 @@ fn equal_packet_long_after_another_that_died_has_its_own_road() {
     let arrived = TO_POD2.map(|(ts, interface, direction)| (ts + late, interface, direction));
     let mut builder = stitch("10.244.1.3", &[&died[..], &arrived[..]].concat());
     builder.finish();
-    let hops: Vec<_> = builder
-        .take_finished()
+    let hops: Vec<_> = finished(&mut builder)
         .iter()
         .map(|path| path.hops.len())
         .collect();

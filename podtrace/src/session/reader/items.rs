@@ -35,6 +35,15 @@ pub enum Item {
         /// Events lost since the session began.
         lost: u64,
     },
+    /// Events were lost.
+    Loss {
+        /// No earlier than then.
+        from_ns: u64,
+        /// No later than then.
+        to_ns: u64,
+        /// How many, 0 where that is not known.
+        events: u64,
+    },
     /// What was counted since the section began, or since the last whole one.
     Counts(Counts),
     /// What `podtrace topology` showed.
@@ -203,6 +212,15 @@ pub(super) fn item(entry: Entry, epoch_ns: i64, looks: &mut Vec<Look>) -> Option
         Entry::Tick { now_ns, lost } => Some(Item::Tick {
             now_ns: utc(now_ns),
             lost,
+        }),
+        Entry::Loss {
+            from_ns,
+            to_ns,
+            events,
+        } => Some(Item::Loss {
+            from_ns: utc(from_ns),
+            to_ns: utc(to_ns),
+            events,
         }),
         Entry::Clock { .. } => None,
         Entry::Topology(topology) => Some(Item::Topology(topology)),

@@ -29,7 +29,7 @@ use crate::{
         text::{Text, TextOptions},
     },
     packet::{DecodeOptions, Framing, Mac, Packet},
-    pipeline::{Pipeline, Taps, key_payload},
+    pipeline::{Pipeline, TICK_LAG_NS, Taps, key_payload},
     probe::ring::NewCgroup,
     session::{
         chain::Chain,
@@ -372,7 +372,8 @@ impl Tape {
     /// Time passes.
     pub(super) fn tick(&mut self, ns: u64) {
         self.now_ns += ns;
-        self.pipeline.tick(self.now_ns, &self.counters);
+        let read_ns = self.now_ns + TICK_LAG_NS + 5_000;
+        self.pipeline.tick(self.now_ns, read_ns, &self.counters);
         self.text += &self.pipeline.take_text();
     }
 
