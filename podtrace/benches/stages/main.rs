@@ -1,26 +1,30 @@
 //! What each stage from record to text takes per event.
 //!
+//! `PODTRACE_STAGE=TRAFFIC/NAME/PARTS` runs one stage over a part of a fixed
+//! stream, for `cargo xtask guard` to count its instructions.
+//!
 //! `PODTRACE_STAGES=DIR` writes a million events to DIR instead: as
 //! `stream.pcap`, to time other tools by, and what the pipeline makes of them
 //! as `stream.text` and `stream.json`.
 mod compare;
+mod guard;
+mod stages;
 mod stream;
 mod world;
 
-use std::{collections::BTreeMap, hint::black_box};
+use std::collections::BTreeMap;
 
-use criterion::{BatchSize, Criterion, Throughput};
+use criterion::{Criterion, Throughput};
 use podtrace::{
-    event::Event,
     output::{
         Output,
         json::Json,
         text::{Text, TextOptions},
     },
-    path::{Builder, Path},
     pipeline::Pipeline,
     probe::ring::Batch,
 };
+use stages::{Input, STAGES};
 use stream::Traffic;
 
 /// UTC nanoseconds at the stream's zero.
@@ -55,7 +59,7 @@ fn run(batches: &[Batch], output: Box<dyn Output>, mut sink: impl FnMut(&str)) {
         pipeline.push(&world::origin(), batch);
         if number % 10 == 9 {
             let now_ns = pipeline.newest_ns().saturating_sub(20_000_000);
-            pipeline.tick(now_ns, &counters);
+            pipeline.tick(now_ns, pipeline.newest_ns(), &counters);
         }
         sink(&pipeline.take_text());
     }
@@ -68,22 +72,7 @@ fn batches(records: &[Vec<u8>]) -> Vec<Batch> {
     records.chunks(BATCH).map(batch).collect()
 }
 
-fn stitch(events: &[Event], world: &podtrace::path::builder::World) -> Vec<Path> {
-    let mut builder = Builder::new(TIMEOUT_NS);
-    for events in events.chunks(BATCH) {
-        for event in events {
-            builder.push(event, world);
-        }
-        if let Some(last) = events.last() {
-            builder.expire(last.ts_ns.saturating_sub(20_000_000), None);
-        }
-    }
-    builder.finish();
-    builder.take_finished()
-}
-
 fn measure(criterion: &mut Criterion) {
-    let world = world::world();
     for traffic in [
         Traffic::Ping,
         Traffic::Flood,
@@ -91,48 +80,14 @@ fn measure(criterion: &mut Criterion) {
         Traffic::Tcp,
         Traffic::Mixed,
     ] {
-        let records = stream::records(traffic, EVENTS);
-        let events = stream::events(&records, &world.places);
-        let paths = stitch(&events, &world);
-        let batches = batches(&records);
+        let input = Input::new(traffic, EVENTS);
         let mut group = criterion.benchmark_group(format!("{traffic:?}").to_lowercase());
         group.sample_size(10);
-        group.throughput(Throughput::Elements(records.len() as u64));
-        group.bench_function("decode", |bench| {
-            let options = stream::options();
-            bench.iter(|| {
-                for record in &records {
-                    let _ = black_box(Event::decode(record, &world.places, &options));
-                }
-            });
-        });
-        group.bench_function("stitch", |bench| {
-            bench.iter_with_large_drop(|| stitch(&events, &world));
-        });
-        for (name, output) in [("text", text as fn() -> _), ("json", json)] {
-            group.bench_function(name, |bench| {
-                let mut output = output();
-                let mut out = String::new();
-                bench.iter(|| {
-                    out.clear();
-                    for path in &paths {
-                        output.path(&mut out, path, &world);
-                    }
-                    black_box(out.len())
-                });
-            });
+        group.throughput(Throughput::Elements(EVENTS as u64));
+        for (name, stage) in STAGES {
+            let mut run = stage(&input);
+            group.bench_function(name, |bench| bench.iter(|| run(EVENTS)));
         }
-        group.bench_function("pipeline to text", |bench| {
-            bench.iter_batched(
-                text,
-                |output| {
-                    run(&batches, output, |text| {
-                        black_box(text.len());
-                    })
-                },
-                BatchSize::PerIteration,
-            );
-        });
         group.finish();
     }
 }
@@ -140,6 +95,10 @@ fn measure(criterion: &mut Criterion) {
 fn main() -> std::io::Result<()> {
     if let Some(dir) = std::env::var_os("PODTRACE_STAGES") {
         return compare::write(dir.as_ref());
+    }
+    if let Some(stage) = std::env::var_os("PODTRACE_STAGE") {
+        guard::run(&stage.to_string_lossy());
+        return Ok(());
     }
     let mut criterion = Criterion::default().configure_from_args();
     measure(&mut criterion);

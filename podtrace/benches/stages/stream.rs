@@ -30,8 +30,8 @@ pub(crate) enum Traffic {
     Ping,
     /// Equal datagrams from pod to pod on one node: 5 hops each.
     Flood,
-    /// The flood without every third event: most packets seem to be under way
-    /// for long, and are equal.
+    /// The flood without most of its events behind the second hop: packets that are
+    /// equal seem to be under way for long.
     Lossy,
     /// Segments with payload and acknowledgments between nodes: 11 hops each.
     Tcp,
@@ -42,14 +42,19 @@ pub(crate) enum Traffic {
 /// One record with its time, to sort by.
 struct Seen {
     ts_ns: u64,
+    hop: usize,
     record: Vec<u8>,
 }
 
 /// `events` records at least, in order of time.
 pub(crate) fn records(traffic: Traffic, events: usize) -> Vec<Vec<u8>> {
     let mut stream = Stream::default();
+    let made = match traffic {
+        Traffic::Lossy => events * 3,
+        _ => events,
+    };
     for exchange in 0.. {
-        if stream.seen.len() >= events {
+        if stream.seen.len() >= made {
             break;
         }
         stream.exchange(traffic, exchange);
@@ -57,9 +62,9 @@ pub(crate) fn records(traffic: Traffic, events: usize) -> Vec<Vec<u8>> {
     stream.seen.sort_by_key(|seen| seen.ts_ns);
     if traffic == Traffic::Lossy {
         let mut number = 0;
-        stream.seen.retain(|_| {
+        stream.seen.retain(|seen| {
             number += 1;
-            number % 3 != 0
+            seen.hop < 2 || number % 8 == 0
         });
     }
     stream.seen.into_iter().map(|seen| seen.record).collect()
@@ -302,7 +307,7 @@ impl Stream {
         record.extend([0; 4]);
         record.extend([direction as u8, 0, VERSION, 0]);
         record.extend(captured);
-        self.seen.push(Seen { ts_ns, record });
+        self.seen.push(Seen { ts_ns, hop, record });
     }
 }
 

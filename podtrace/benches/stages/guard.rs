@@ -1,0 +1,30 @@
+//! One stage over a part of a fixed stream, for its instructions to be counted.
+use crate::{
+    BATCH,
+    stages::{Input, STAGES},
+    stream::Traffic,
+};
+
+/// Events in one part.
+const PART: usize = 8 * BATCH;
+/// Parts of the stream.
+const PARTS: usize = 2;
+
+/// Runs what `asked` names, as `mixed/stitch/1`. All that is not the stage is the
+/// same for any number of parts, so the difference is what one part takes.
+pub(crate) fn run(asked: &str) {
+    let mut words = asked.split('/');
+    let (traffic, name, parts) = (words.next(), words.next(), words.next());
+    let traffic = match traffic {
+        Some("lossy") => Traffic::Lossy,
+        _ => Traffic::Mixed,
+    };
+    let stage = STAGES.iter().find(|(known, _)| Some(*known) == name);
+    let parts = parts.and_then(|parts| parts.parse::<usize>().ok());
+    let (Some((_, stage)), Some(parts @ 0..=PARTS)) = (stage, parts) else {
+        panic!("not a stage and a number of parts: {asked}");
+    };
+    let mut run = stage(&Input::new(traffic, PARTS * PART));
+    run(parts * PART);
+    println!("{PART}");
+}

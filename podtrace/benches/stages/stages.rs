@@ -1,0 +1,219 @@
+//! The pure stages, each to be run over any part of a stream.
+use std::{fs, hint::black_box, path::Path as FilePath};
+
+use bytes::Bytes;
+use podtrace::{
+    event::Event,
+    output::Output,
+    path::{
+        Builder, Path,
+        builder::World,
+        ends::{ends, sending},
+    },
+    pipeline::key_payload,
+    session::{
+        files::{FileOptions, Keep, SessionFiles, Target},
+        format::{FORMAT, SectionInfo},
+        reader::{Item, Reader, ReaderOptions},
+        recorder::{Recorder, RecorderOptions},
+    },
+};
+use podtrace_ebpf::{config::SNAPLEN_DEFAULT, record::Record};
+use tempfile::TempDir;
+
+use crate::{
+    BATCH, EPOCH_NS, TIMEOUT_NS, json,
+    stream::{self, Traffic},
+    text, world,
+};
+
+/// The stages by name.
+pub(crate) const STAGES: [(&str, fn(&Input) -> Run); 8] = [
+    ("decode", decode),
+    ("identify", identify),
+    ("stitch", stitch_all),
+    ("text", |input| show(input, text())),
+    ("json", |input| show(input, json())),
+    ("pcapng write", write),
+    ("pcapng read", read),
+    ("pipeline to text", pipeline),
+];
+
+/// Runs a stage over the first so many events; all else is done before.
+pub(crate) type Run = Box<dyn FnMut(usize)>;
+
+/// What is known of a stream before a stage is measured.
+pub(crate) struct Input {
+    pub(crate) records: Vec<Vec<u8>>,
+    events: Vec<Event>,
+}
+
+impl Input {
+    pub(crate) fn new(traffic: Traffic, events: usize) -> Self {
+        let records = stream::records(traffic, events);
+        let events = stream::events(&records, &world::world().places);
+        Self { records, events }
+    }
+}
+
+fn decode(input: &Input) -> Run {
+    let (records, world) = (input.records.clone(), world::world());
+    let options = stream::options();
+    Box::new(move |events| {
+        for record in &records[..events] {
+            let _ = black_box(Event::decode(record, &world.places, &options));
+        }
+    })
+}
+
+/// What a pipeline does with a path's events and paths.
+fn stitch(events: &[Event], world: &World, mut take: impl FnMut(Box<Path>)) {
+    let mut builder = Builder::new(TIMEOUT_NS);
+    for events in events.chunks(BATCH) {
+        for event in events {
+            builder.push(event, world);
+            builder.take_finished().for_each(&mut take);
+        }
+        if let Some(last) = events.last() {
+            builder.expire(last.ts_ns.saturating_sub(20_000_000));
+        }
+    }
+    builder.finish();
+    builder.take_finished().for_each(take);
+}
+
+fn stitch_all(input: &Input) -> Run {
+    let (all, world) = (input.events.clone(), world::world());
+    Box::new(move |events| {
+        stitch(&all[..events], &world, |path| {
+            black_box(path);
+        });
+    })
+}
+
+/// Paths, and of how many events they are.
+fn paths(input: &Input) -> (Vec<Box<Path>>, usize) {
+    let mut paths = Vec::new();
+    stitch(&input.events, &world::world(), |path| paths.push(path));
+    (paths, input.events.len())
+}
+
+fn identify(input: &Input) -> Run {
+    let (world, (paths, all)) = (world::world(), paths(input));
+    Box::new(move |events| {
+        for path in &paths[..paths.len() * events / all] {
+            black_box((ends(path, &world), sending(path, &world)));
+        }
+    })
+}
+
+fn show(input: &Input, mut output: Box<dyn Output>) -> Run {
+    let (world, (paths, all)) = (world::world(), paths(input));
+    let mut out = String::new();
+    Box::new(move |events| {
+        for path in &paths[..paths.len() * events / all] {
+            output.path(&mut out, path, &world);
+            if out.len() > 1 << 18 {
+                out.clear();
+            }
+        }
+        black_box(&out);
+    })
+}
+
+fn recorder(path: &FilePath) -> Recorder {
+    let files = SessionFiles::open(FileOptions {
+        target: Target::Path(path.to_owned()),
+        rotates: false,
+        keep: Keep::default(),
+        max_file_bytes: None,
+        zstd: false,
+        force: false,
+        node: "k8s-worker1".to_owned(),
+        start: jiff::Timestamp::UNIX_EPOCH,
+    });
+    let info = SectionInfo {
+        format: FORMAT,
+        session: "stages".to_owned(),
+        sessions: 1,
+        nodes: vec!["k8s-worker1".to_owned(), "k8s-worker2".to_owned()],
+        epoch_ns: EPOCH_NS as i64,
+        snaplen: SNAPLEN_DEFAULT,
+        hop_timeout_ns: TIMEOUT_NS,
+        ..SectionInfo::default()
+    };
+    let options = RecorderOptions {
+        info,
+        kernel: String::new(),
+        command: String::new(),
+        rotate_bytes: None,
+        rotate_ns: None,
+        flush_ns: u64::MAX,
+    };
+    Recorder::new(options, files.expect("a writable file"), 0)
+}
+
+/// Events as a pipeline hands them to a recorder, with their bytes.
+fn captured(input: &Input) -> Vec<Event> {
+    let captured = |(record, event): (&Vec<u8>, &Event)| Event {
+        captured: Record::decode(record)
+            .map(|record| Bytes::copy_from_slice(record.data))
+            .unwrap_or_default(),
+        ..event.clone()
+    };
+    input
+        .records
+        .iter()
+        .zip(&input.events)
+        .map(captured)
+        .collect()
+}
+
+fn write(input: &Input) -> Run {
+    let (all, world) = (captured(input), world::world());
+    Box::new(move |events| {
+        let mut recorder = recorder(FilePath::new("/dev/null"));
+        for (packet, event) in (0..).zip(&all[..events]) {
+            recorder.event(event, packet / 10, &world);
+        }
+        recorder.finish(&podtrace::pipeline::Taps::new(), 1, &world);
+    })
+}
+
+fn read(input: &Input) -> Run {
+    let directory = TempDir::new().expect("a temporary directory");
+    let path = directory.path().join("stages.pcapng");
+    let mut recorder = recorder(&path);
+    let world = world::world();
+    for (packet, event) in (0..).zip(&captured(input)) {
+        recorder.event(event, packet / 10, &world);
+    }
+    recorder.finish(&podtrace::pipeline::Taps::new(), 1, &world);
+    assert_eq!(recorder.not_recorded(), 0);
+    let options = ReaderOptions {
+        key_payload: key_payload(SNAPLEN_DEFAULT),
+        keep_captured: false,
+    };
+    Box::new(move |events| {
+        assert!(fs::exists(directory.path()).is_ok_and(|exists| exists));
+        let mut reader = Reader::open(&path, options).expect("a session");
+        let mut read = 0;
+        while read < events {
+            match reader.next_item().expect("a readable file") {
+                Some(Item::Event) => read += usize::from(black_box(reader.event()).is_some()),
+                Some(_) => {}
+                None => break,
+            }
+        }
+        assert_eq!(read, events);
+    })
+}
+
+fn pipeline(input: &Input) -> Run {
+    let batches = crate::batches(&input.records);
+    Box::new(move |events| {
+        crate::run(&batches[..events / BATCH], text(), |text| {
+            black_box(text.len());
+        });
+    })
+}
