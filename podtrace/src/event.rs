@@ -81,10 +81,12 @@ impl Event {
     }
 }
 
-/// Every interface that had a tap in this session, by its number.
+/// Every interface that had a tap in this session, by its number; of those that
+/// were retired, only that they were.
 #[derive(Clone, Debug, Default)]
 pub struct Places {
-    places: Vec<Place>,
+    /// Boxed: one that is retired is to take no more than a pointer.
+    places: Vec<Option<Box<Place>>>,
 }
 
 impl Places {
@@ -99,15 +101,22 @@ impl Places {
     pub fn set(&mut self, number: u32, place: Place) {
         let is_next = number == self.next_number();
         match self.places.get_mut(number as usize) {
-            Some(known) => *known = place,
-            None if is_next => self.places.push(place),
+            Some(known) => *known = Some(Box::new(place)),
+            None if is_next => self.places.push(Some(Box::new(place))),
             None => {}
         }
     }
 
-    /// The interface of that number.
+    /// Forgets an interface that is gone for long; its number stays taken.
+    pub fn retire(&mut self, number: u32) {
+        if let Some(known) = self.places.get_mut(number as usize) {
+            *known = None;
+        }
+    }
+
+    /// The interface of that number, unless it was retired.
     #[must_use]
     pub fn get(&self, number: u32) -> Option<&Place> {
-        self.places.get(number as usize)
+        self.places.get(number as usize)?.as_deref()
     }
 }

@@ -1,4 +1,6 @@
 //! One stage over a part of a fixed stream, for its instructions to be counted.
+use anyhow::{Result, bail};
+
 use crate::{
     BATCH,
     stages::{Input, STAGES},
@@ -12,7 +14,7 @@ const PARTS: usize = 2;
 
 /// Runs what `asked` names, as `mixed/stitch/1`. All that is not the stage is the
 /// same for any number of parts, so the difference is what one part takes.
-pub(crate) fn run(asked: &str) {
+pub(crate) fn run(asked: &str) -> Result<()> {
     let mut words = asked.split('/');
     let (traffic, name, parts) = (words.next(), words.next(), words.next());
     let traffic = match traffic {
@@ -21,10 +23,9 @@ pub(crate) fn run(asked: &str) {
     };
     let stage = STAGES.iter().find(|(known, _)| Some(*known) == name);
     let parts = parts.and_then(|parts| parts.parse::<usize>().ok());
-    let (Some((_, stage)), Some(parts @ 0..=PARTS)) = (stage, parts) else {
-        panic!("not a stage and a number of parts: {asked}");
+    let (Some((_, prepare)), Some(parts @ 1..=PARTS)) = (stage, parts) else {
+        bail!("not a stage and a number of parts: {asked}");
     };
-    let mut run = stage(&Input::new(traffic, PARTS * PART));
-    run(parts * PART);
-    println!("{PART}");
+    let mut run = prepare(&Input::new(traffic, PARTS * PART))?;
+    run(parts * PART)
 }

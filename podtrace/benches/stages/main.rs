@@ -72,7 +72,7 @@ fn batches(records: &[Vec<u8>]) -> Vec<Batch> {
     records.chunks(BATCH).map(batch).collect()
 }
 
-fn measure(criterion: &mut Criterion) {
+fn measure(criterion: &mut Criterion) -> anyhow::Result<()> {
     for traffic in [
         Traffic::Ping,
         Traffic::Flood,
@@ -84,24 +84,24 @@ fn measure(criterion: &mut Criterion) {
         let mut group = criterion.benchmark_group(format!("{traffic:?}").to_lowercase());
         group.sample_size(10);
         group.throughput(Throughput::Elements(EVENTS as u64));
-        for (name, stage) in STAGES {
-            let mut run = stage(&input);
+        for (name, prepare) in STAGES {
+            let mut run = prepare(&input)?;
             group.bench_function(name, |bench| bench.iter(|| run(EVENTS)));
         }
         group.finish();
     }
+    Ok(())
 }
 
-fn main() -> std::io::Result<()> {
+fn main() -> anyhow::Result<()> {
     if let Some(dir) = std::env::var_os("PODTRACE_STAGES") {
-        return compare::write(dir.as_ref());
+        return Ok(compare::write(dir.as_ref())?);
     }
     if let Some(stage) = std::env::var_os("PODTRACE_STAGE") {
-        guard::run(&stage.to_string_lossy());
-        return Ok(());
+        return guard::run(&stage.to_string_lossy());
     }
     let mut criterion = Criterion::default().configure_from_args();
-    measure(&mut criterion);
+    measure(&mut criterion)?;
     criterion.final_summary();
     Ok(())
 }

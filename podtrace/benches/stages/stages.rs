@@ -1,6 +1,7 @@
 //! The pure stages, each to be run over any part of a stream.
-use std::{fs, hint::black_box, path::Path as FilePath};
+use std::{hint::black_box, path::Path as FilePath};
 
+use anyhow::{Context as _, Result, ensure};
 use bytes::Bytes;
 use podtrace::{
     event::Event,
@@ -27,8 +28,13 @@ use crate::{
     text, world,
 };
 
+/// Prepares a stage: all that is not to be measured.
+pub(crate) type Prepare = fn(&Input) -> Result<Run>;
+/// Runs a stage over the first so many events.
+pub(crate) type Run = Box<dyn FnMut(usize) -> Result<()>>;
+
 /// The stages by name.
-pub(crate) const STAGES: [(&str, fn(&Input) -> Run); 8] = [
+pub(crate) const STAGES: [(&str, Prepare); 8] = [
     ("decode", decode),
     ("identify", identify),
     ("stitch", stitch_all),
@@ -38,9 +44,6 @@ pub(crate) const STAGES: [(&str, fn(&Input) -> Run); 8] = [
     ("pcapng read", read),
     ("pipeline to text", pipeline),
 ];
-
-/// Runs a stage over the first so many events; all else is done before.
-pub(crate) type Run = Box<dyn FnMut(usize)>;
 
 /// What is known of a stream before a stage is measured.
 pub(crate) struct Input {
@@ -56,14 +59,15 @@ impl Input {
     }
 }
 
-fn decode(input: &Input) -> Run {
+fn decode(input: &Input) -> Result<Run> {
     let (records, world) = (input.records.clone(), world::world());
     let options = stream::options();
-    Box::new(move |events| {
+    Ok(Box::new(move |events| {
         for record in &records[..events] {
             let _ = black_box(Event::decode(record, &world.places, &options));
         }
-    })
+        Ok(())
+    }))
 }
 
 /// What a pipeline does with a path's events and paths.
@@ -82,35 +86,37 @@ fn stitch(events: &[Event], world: &World, mut take: impl FnMut(Box<Path>)) {
     builder.take_finished().for_each(take);
 }
 
-fn stitch_all(input: &Input) -> Run {
+fn stitch_all(input: &Input) -> Result<Run> {
     let (all, world) = (input.events.clone(), world::world());
-    Box::new(move |events| {
+    Ok(Box::new(move |events| {
         stitch(&all[..events], &world, |path| {
             black_box(path);
         });
-    })
+        Ok(())
+    }))
 }
 
 /// Paths, and of how many events they are.
-fn paths(input: &Input) -> (Vec<Box<Path>>, usize) {
+fn paths(input: &Input) -> (Vec<Path>, usize) {
     let mut paths = Vec::new();
-    stitch(&input.events, &world::world(), |path| paths.push(path));
+    stitch(&input.events, &world::world(), |path| paths.push(*path));
     (paths, input.events.len())
 }
 
-fn identify(input: &Input) -> Run {
+fn identify(input: &Input) -> Result<Run> {
     let (world, (paths, all)) = (world::world(), paths(input));
-    Box::new(move |events| {
+    Ok(Box::new(move |events| {
         for path in &paths[..paths.len() * events / all] {
             black_box((ends(path, &world), sending(path, &world)));
         }
-    })
+        Ok(())
+    }))
 }
 
-fn show(input: &Input, mut output: Box<dyn Output>) -> Run {
+fn show(input: &Input, mut output: Box<dyn Output>) -> Result<Run> {
     let (world, (paths, all)) = (world::world(), paths(input));
     let mut out = String::new();
-    Box::new(move |events| {
+    Ok(Box::new(move |events| {
         for path in &paths[..paths.len() * events / all] {
             output.path(&mut out, path, &world);
             if out.len() > 1 << 18 {
@@ -118,10 +124,11 @@ fn show(input: &Input, mut output: Box<dyn Output>) -> Run {
             }
         }
         black_box(&out);
-    })
+        Ok(())
+    }))
 }
 
-fn recorder(path: &FilePath) -> Recorder {
+fn recorder(path: &FilePath) -> Result<Recorder> {
     let files = SessionFiles::open(FileOptions {
         target: Target::Path(path.to_owned()),
         rotates: false,
@@ -131,7 +138,7 @@ fn recorder(path: &FilePath) -> Recorder {
         force: false,
         node: "k8s-worker1".to_owned(),
         start: jiff::Timestamp::UNIX_EPOCH,
-    });
+    })?;
     let info = SectionInfo {
         format: FORMAT,
         session: "stages".to_owned(),
@@ -150,7 +157,7 @@ fn recorder(path: &FilePath) -> Recorder {
         rotate_ns: None,
         flush_ns: u64::MAX,
     };
-    Recorder::new(options, files.expect("a writable file"), 0)
+    Ok(Recorder::new(options, files, 0))
 }
 
 /// Events as a pipeline hands them to a recorder, with their bytes.
@@ -169,51 +176,54 @@ fn captured(input: &Input) -> Vec<Event> {
         .collect()
 }
 
-fn write(input: &Input) -> Run {
+fn write(input: &Input) -> Result<Run> {
     let (all, world) = (captured(input), world::world());
-    Box::new(move |events| {
-        let mut recorder = recorder(FilePath::new("/dev/null"));
+    Ok(Box::new(move |events| {
+        let mut recorder = recorder(FilePath::new("/dev/null"))?;
         for (packet, event) in (0..).zip(&all[..events]) {
             recorder.event(event, packet / 10, &world);
         }
         recorder.finish(&podtrace::pipeline::Taps::new(), 1, &world);
-    })
+        Ok(())
+    }))
 }
 
-fn read(input: &Input) -> Run {
-    let directory = TempDir::new().expect("a temporary directory");
-    let path = directory.path().join("stages.pcapng");
-    let mut recorder = recorder(&path);
+/// Name of the session that is read.
+const FILE: &str = "stages.pcapng";
+
+fn read(input: &Input) -> Result<Run> {
+    let directory = TempDir::new()?;
+    let mut recorder = recorder(&directory.path().join(FILE))?;
     let world = world::world();
     for (packet, event) in (0..).zip(&captured(input)) {
         recorder.event(event, packet / 10, &world);
     }
     recorder.finish(&podtrace::pipeline::Taps::new(), 1, &world);
-    assert_eq!(recorder.not_recorded(), 0);
+    ensure!(recorder.not_recorded() == 0, "not all is recorded");
     let options = ReaderOptions {
         key_payload: key_payload(SNAPLEN_DEFAULT),
         keep_captured: false,
     };
-    Box::new(move |events| {
-        assert!(fs::exists(directory.path()).is_ok_and(|exists| exists));
-        let mut reader = Reader::open(&path, options).expect("a session");
+    Ok(Box::new(move |events| {
+        let mut reader = Reader::open(&directory.path().join(FILE), options)?;
         let mut read = 0;
         while read < events {
-            match reader.next_item().expect("a readable file") {
-                Some(Item::Event) => read += usize::from(black_box(reader.event()).is_some()),
-                Some(_) => {}
-                None => break,
+            let item = reader.next_item()?.context("events are missing")?;
+            if matches!(item, Item::Event) {
+                black_box(reader.event());
+                read += 1;
             }
         }
-        assert_eq!(read, events);
-    })
+        Ok(())
+    }))
 }
 
-fn pipeline(input: &Input) -> Run {
+fn pipeline(input: &Input) -> Result<Run> {
     let batches = crate::batches(&input.records);
-    Box::new(move |events| {
+    Ok(Box::new(move |events| {
         crate::run(&batches[..events / BATCH], text(), |text| {
             black_box(text.len());
         });
-    })
+        Ok(())
+    }))
 }

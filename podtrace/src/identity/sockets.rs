@@ -59,6 +59,10 @@ pub struct Sockets {
 }
 
 impl Sockets {
+    /// Bytes of a cgroup beside its name.
+    #[cfg(test)]
+    pub(crate) const ENTRY: usize = size_of::<(u64, Cgroup)>();
+
     /// When the newest cgroup was first seen.
     #[must_use]
     pub fn newest_ns(&self) -> u64 {

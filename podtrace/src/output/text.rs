@@ -196,12 +196,10 @@ impl Output for Text {
         );
         for (interface, direction, tap) in &summary.taps {
             if tap.lost() > 0 || !tap.is_conserved() {
-                let name = world
-                    .places
-                    .get(*interface)
-                    .map_or_else(String::new, |place| {
-                        format!("{} {}", place.owner(&world.directory), place.name)
-                    });
+                let name = world.places.get(*interface).map_or_else(
+                    || "all others".to_owned(),
+                    |place| format!("{} {}", place.owner(&world.directory), place.name),
+                );
                 let _ = writeln!(
                     out,
                     "  {name} {}: {} seen, {} emitted, {} lost (ring full), {} undecodable",

@@ -29,7 +29,7 @@ const SETTLE_NS: u64 = 20_000_000;
 /// it the oldest is given up, so that none has to be looked for among many.
 const EQUAL_MAX: usize = 64;
 /// Bytes of open paths at most; beyond it the oldest is given up.
-pub(crate) const OPEN_BYTES: usize = 16 << 20;
+pub(crate) const OPEN_BYTES: usize = 14 << 20;
 /// Hops of one path at most; beyond it, it is given up: copies of a broadcast go to
 /// each interface of a node.
 const HOPS_MAX: usize = 4096;
@@ -52,6 +52,7 @@ pub struct Builder {
     by_arrival: Index<u64>,
     requests: Requests,
     losses: Losses,
+    #[expect(clippy::vec_box, reason = "a path is not moved while it waits")]
     finished: Vec<Box<Path>>,
 }
 
@@ -247,6 +248,12 @@ impl Builder {
     pub fn oldest(&self) -> Option<u64> {
         let oldest = self.open.get(self.open.oldest()?)?;
         Some(oldest.path.id)
+    }
+
+    /// Bytes that the paths take that have not ended.
+    #[cfg(test)]
+    pub(crate) fn open_bytes(&self) -> usize {
+        self.open.bytes()
     }
 
     /// Whether some path waits for a timeout.

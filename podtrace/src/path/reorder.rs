@@ -35,23 +35,27 @@ impl Reorder {
         self.waiting.push(event);
     }
 
-    /// Takes, in order, the events that nothing older can precede, given that
-    /// the ring was empty at `drained_ns` (0: not known).
-    pub fn release(&mut self, drained_ns: u64) -> Vec<Event> {
+    /// Moves to `ready`, which is empty, in order, the events that nothing older can
+    /// precede, given that the ring was empty at `drained_ns` (0: not known).
+    pub fn release(&mut self, drained_ns: u64, ready: &mut Vec<Event>) {
         let horizon = self.newest_ns.max(drained_ns).saturating_sub(SLACK_NS);
-        self.take(horizon)
+        self.take(horizon, ready);
     }
 
-    /// Takes, in order, all that is left.
-    pub fn finish(&mut self) -> Vec<Event> {
-        self.take(u64::MAX)
+    /// Moves to `ready`, which is empty, in order, all that is left.
+    pub fn finish(&mut self, ready: &mut Vec<Event>) {
+        self.take(u64::MAX, ready);
     }
 
-    fn take(&mut self, horizon: u64) -> Vec<Event> {
-        // Stable: records of one CPU with equal times stay in ring order.
-        self.waiting.sort_by_key(|event| event.ts_ns);
+    fn take(&mut self, horizon: u64, ready: &mut Vec<Event>) {
+        // Mostly one CPU's in a row, and events are large to be moved.
+        if !self.waiting.is_sorted_by_key(|event| event.ts_ns) {
+            // Stable: records of one CPU with equal times stay in ring order.
+            self.waiting.sort_by_key(|event| event.ts_ns);
+        }
         let split = self.waiting.partition_point(|event| event.ts_ns <= horizon);
-        let rest = self.waiting.split_off(split);
-        std::mem::replace(&mut self.waiting, rest)
+        std::mem::swap(&mut self.waiting, ready);
+        // Fewer wait than are ready.
+        self.waiting.extend(ready.drain(split..));
     }
 }

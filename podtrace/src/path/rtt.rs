@@ -6,9 +6,9 @@ use podtrace_ebpf::record::{CGROUP_NONE, Direction};
 use crate::{event::Event, map::Map, packet::EchoFlow, path::Hop};
 
 /// Requests remembered at most; the oldest is forgotten first.
-pub(crate) const REQUESTS_MAX: usize = 8192;
+pub(crate) const REQUESTS_MAX: usize = 4096;
 /// Places of all requests together that are remembered at most.
-pub(crate) const SEEN_MAX: usize = 12 * REQUESTS_MAX;
+pub(crate) const SEEN_MAX: usize = 8 * REQUESTS_MAX;
 
 /// A round trip as seen from each interface that saw request and reply.
 #[derive(Clone, Debug, PartialEq, Eq)]

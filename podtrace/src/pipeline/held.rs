@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// Bytes of items that wait at most; beyond it the oldest goes without its name.
-pub(super) const HELD_BYTES: usize = 4 << 20;
+pub(super) const HELD_BYTES: usize = 2 << 20;
 
 /// What can wait.
 pub(super) enum Item {

@@ -12,7 +12,7 @@ use crate::path::Path;
 /// that wait for a socket or for the copies of a broadcast, and for the counters.
 const WAIT_NS: u64 = 100_000_000;
 /// Bytes of paths that wait at most; beyond it the oldest goes.
-pub(super) const ORDER_BYTES: usize = 8 << 20;
+pub(super) const ORDER_BYTES: usize = 4 << 20;
 
 /// Paths that have ended and wait.
 #[derive(Default)]
@@ -42,6 +42,12 @@ pub(super) struct Known {
 impl Order {
     pub(super) fn is_empty(&self) -> bool {
         self.ended.is_empty()
+    }
+
+    /// Bytes that they take.
+    #[cfg(test)]
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
     }
 
     /// Adds a path that has ended.

@@ -1,1 +1,3 @@
-
+//! What a pipeline keeps is bounded, whatever comes.
+mod churn;
+mod memory;

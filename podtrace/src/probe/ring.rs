@@ -32,12 +32,12 @@ use super::load::Channel;
 use crate::identity::cgroupfs::CgroupPath;
 
 /// A batch is handed on when it has this many bytes.
-const BATCH_BYTES: usize = 256 << 10;
-/// While the consumer is behind, the next batch grows to this many bytes before
-/// the reader waits: the cgroups in it are looked up in time.
-const GROWN_BYTES: usize = 16 * BATCH_BYTES;
-/// Batches waiting for the consumer, at most.
-pub const QUEUE_BATCHES: usize = 64;
+pub(crate) const BATCH_BYTES: usize = 256 << 10;
+/// What a batch may have beyond that.
+pub(crate) const ROOM_BYTES: usize = 16 << 10;
+/// Batches waiting for the consumer, at most: the cgroups in them were looked up in
+/// time.
+pub const QUEUE_BATCHES: usize = 24;
 /// Pause between two looks at the ring while packets flow.
 const INTERVAL_MS: u8 = 5;
 /// Looks without a record until the reader asks to be woken and sleeps.
@@ -46,7 +46,7 @@ const IDLE_ROUNDS: u32 = 4;
 const SLEEP_MS: u16 = 10_000;
 
 /// Cgroups remembered at most; beyond it all are looked up anew.
-const CGROUPS_MAX: usize = 65_536;
+pub(crate) const CGROUPS_MAX: usize = 8192;
 
 /// Records as they were in the ring, in order, each behind its length.
 #[derive(Clone, Debug)]
@@ -217,10 +217,6 @@ fn read(
             if bytes.is_empty() {
                 break;
             }
-            let may_grow = bytes.len() < GROWN_BYTES && !stopping;
-            if may_grow && sender.capacity() == 0 {
-                break;
-            }
             let batch = batch(&mut bytes, &mut cgroups);
             if sender.blocking_send(batch).is_err() {
                 return Ok(());
@@ -230,7 +226,7 @@ fn read(
             return Ok(());
         }
         idle = if empty { idle + 1 } else { 0 };
-        if idle < IDLE_ROUNDS || !bytes.is_empty() {
+        if idle < IDLE_ROUNDS {
             let mut events = [EpollEvent::empty()];
             ignore_interrupt(epoll.wait(&mut events, EpollTimeout::from(INTERVAL_MS)))?;
         } else {
@@ -254,8 +250,10 @@ fn fill(channel: &mut Channel, cgroups: &mut Cgroups, bytes: &mut BytesMut) -> b
 
 /// What was filled.
 fn batch(bytes: &mut BytesMut, cgroups: &mut Cgroups) -> Batch {
+    // Room for the record that fills it: growing would double it.
+    let next = BytesMut::with_capacity(BATCH_BYTES + ROOM_BYTES);
     Batch {
-        bytes: std::mem::take(bytes).freeze(),
+        bytes: std::mem::replace(bytes, next).freeze(),
         cgroups: std::mem::take(&mut cgroups.new),
         forgets_cgroups: std::mem::take(&mut cgroups.forgets),
     }

@@ -1,7 +1,7 @@
 //! Sessions of several nodes as one stream, in order of corrected time.
 mod numbers;
 
-use std::{ops::Range, sync::Arc};
+use std::{collections::BTreeSet, ops::Range, sync::Arc};
 
 use podtrace_ebpf::record::Direction;
 
@@ -11,7 +11,7 @@ use crate::{
     news::{News, Origin},
     output::{TapCount, sanitize::sanitize},
     path::reorder::SLACK_NS,
-    pipeline::{Pipeline, TICK_LAG_NS, Taps, Unexplained},
+    pipeline::{OTHERS, Pipeline, TICK_LAG_NS, Taps, Unexplained},
 };
 use numbers::Numbers;
 
@@ -292,8 +292,8 @@ impl Merge {
             return;
         };
         if !stream.numbers.event(event) {
-            let tap = (u32::MAX, event.direction);
-            let tap = pipeline.taps_mut().entry(tap).or_default();
+            let tap = (OTHERS, event.direction);
+            let tap = pipeline.taps_mut().0.entry(tap).or_default();
             tap.seen += 1;
             tap.undecodable += 1;
             return;
@@ -318,7 +318,7 @@ impl Merge {
     pub fn finish(&mut self, pipeline: &mut Pipeline) -> u64 {
         for stream in &mut self.streams {
             stream.chain.finish();
-            stream.count(pipeline.taps_mut());
+            stream.count(pipeline);
         }
         let told = self.streams.iter().map(|stream| stream.chain.duration_ns());
         let seen = self.last_ns - self.first_ns.unwrap_or(self.last_ns);
@@ -356,28 +356,32 @@ impl Stream {
 
     /// Adds what the session counted to what was told of it, so that each tap
     /// adds up.
-    fn count(&self, taps: &mut Taps) {
-        for (tap, count) in self.chain.counts() {
-            let Some(number) = self.numbers.place(tap.0) else {
-                continue;
-            };
-            let told = taps.entry((number, tap.1)).or_default();
-            *told = TapCount {
-                emitted: told.emitted,
-                ..*count
-            };
-        }
+    fn count(&self, pipeline: &mut Pipeline) {
+        let (taps, places) = pipeline.taps_mut();
+        let shown = |number: u32| places.get(number).map_or(OTHERS, |_| number);
         let is_told = !self.chain.counts().is_empty();
-        for number in self.numbers.places() {
+        let all: BTreeSet<_> = self.numbers.places().map(shown).collect();
+        for (tap, count) in self.chain.counts() {
+            if let Some(number) = self.numbers.place(tap.0) {
+                let told = taps.entry((shown(number), tap.1)).or_default();
+                told.add(&TapCount {
+                    emitted: 0,
+                    ..*count
+                });
+            }
+        }
+        for (tap, count) in &self.filtered {
+            let told = taps.entry((shown(tap.0), tap.1)).or_default();
+            told.filtered = told.filtered.saturating_add(count.filtered);
+        }
+        for number in all {
             // Those that have seen nothing are not told one by one.
             for direction in Direction::ALL.into_iter().filter(|_| is_told) {
                 taps.entry((number, direction)).or_default();
             }
-            for (tap, told) in
+            for (_, told) in
                 taps.range_mut((number, Direction::Ingress)..=(number, Direction::Unknown))
             {
-                let filtered = self.filtered.get(tap).map_or(0, |count| count.filtered);
-                told.filtered = told.filtered.saturating_add(filtered);
                 let accounted = told.accounted();
                 // A session that was broken off has counted too little, a
                 // damaged file does not hold all that was counted.

@@ -31,10 +31,12 @@ use ledger::Ledger;
 use section::Section;
 
 /// A chunk is handed on when it has this many bytes.
-const CHUNK_BYTES: usize = 256 << 10;
+pub(crate) const CHUNK_BYTES: usize = 256 << 10;
+/// What a chunk may have beyond that, of a block that fills it.
+pub(crate) const ROOM_BYTES: usize = 16 << 10;
 /// Bytes that may wait here while the queue of the files is full: beyond it
 /// events are not recorded.
-const WAITING_MAX: usize = 8 << 20;
+pub(crate) const WAITING_MAX: usize = 2 << 20;
 /// How often a failed recording is tried again, in nanoseconds.
 const RETRY_NS: u64 = 1_000_000_000;
 /// How often statistics are written while something changes, in nanoseconds.
@@ -151,6 +153,20 @@ impl Recorder {
             _ => self.names_changed = true,
         }
         self.tell(&entry);
+    }
+
+    /// A place is gone for so long that nothing more is told of it: its counts are
+    /// final.
+    pub fn retire(&mut self, number: u32, world: &World) {
+        if !self.is_broken_off() {
+            let counts = self.counts.since(number, true);
+            let times = (self.utc(self.file_since_ns), self.utc(self.now_ns));
+            let out = &mut self.chunk.bytes;
+            self.section.statistics(out, number, &counts, world, times);
+            self.hand_on_full();
+        }
+        self.counts.retire(number);
+        self.section.retire(number);
     }
 
     /// Records one hop of packet number `packet`.
@@ -390,10 +406,12 @@ impl Recorder {
         let Some(files) = &self.files else {
             return;
         };
-        let next = Chunk {
+        let mut next = Chunk {
             bytes: files.buffer(),
             ..Chunk::default()
         };
+        // Room for the packet that fills it: growing would double it.
+        next.bytes.reserve(CHUNK_BYTES + ROOM_BYTES);
         let chunk = self.take_chunk(next);
         self.file_bytes += chunk.bytes.len() as u64;
         self.waiting_bytes += chunk.bytes.len();

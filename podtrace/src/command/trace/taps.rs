@@ -70,7 +70,7 @@ impl Taps {
             names: _,
             unsettled: _,
         } = snapshot;
-        let first = pipeline.world().places.get(0).is_none();
+        let first = pipeline.world().places.next_number() == 0;
         let cgroups = uppermost(&cgroups);
         self.probe.retain_cgroups(&cgroups);
         for cgroup in &cgroups {

@@ -8,10 +8,12 @@ use crate::{
     path::{Hop, Path},
 };
 
-/// What a path under way takes in bytes beside itself: its slot, which a vector
-/// twice as long as needed may have, its links in four lists, and its places in two
-/// tables that may be less than half full.
-const BESIDE: usize = 2 * size_of::<Option<Open>>() + 4 * 2 * size_of::<Slot>() + 2 * 64;
+/// What a path under way takes in bytes beside itself: its slot, its links in four
+/// lists that may have room for twice as many, and its places in two tables that may
+/// be less than half full.
+const BESIDE: usize = size_of::<Option<Open>>() + 4 * 4 * size_of::<Slot>() + 2 * 64;
+/// Slots that are added at once.
+const MORE: usize = 1024;
 
 /// A path under way.
 pub(super) struct Open {
@@ -108,6 +110,10 @@ impl OpenPaths {
     /// Adds a path that is younger than all others.
     pub(super) fn add(&mut self, open: Open) -> Slot {
         let slot = self.free.pop().unwrap_or_else(|| {
+            if self.slots.len() == self.slots.capacity() {
+                // Not twice as many: they are large.
+                self.slots.reserve_exact(MORE);
+            }
             self.slots.push(None);
             Slot::try_from(self.slots.len() - 1).unwrap_or(Slot::MAX)
         });

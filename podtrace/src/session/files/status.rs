@@ -10,6 +10,9 @@ use std::{
 
 use super::{EventCounts, FilesError, QUEUE};
 
+/// A buffer that has become larger, for a long piece of news, is not kept.
+const SPARE_BYTES: usize = 512 << 10;
+
 /// What happened to the files.
 #[derive(Debug)]
 pub enum Report {
@@ -128,7 +131,7 @@ impl Status {
     pub(super) fn recycle(&self, mut buffer: Vec<u8>) {
         buffer.clear();
         let mut shared = self.lock();
-        if shared.spare.len() <= QUEUE {
+        if shared.spare.len() <= QUEUE && buffer.capacity() <= SPARE_BYTES {
             shared.spare.push(buffer);
         }
     }

@@ -19,6 +19,8 @@ pub(super) struct Counts {
     /// Taps whose counts have changed since they were last written.
     changed: Map<u32, ()>,
     not_recorded: u64,
+    /// Events written at places that were retired.
+    retired: u64,
 }
 
 impl Counts {
@@ -49,7 +51,19 @@ impl Counts {
 
     /// Events recorded since the session began.
     pub(super) fn recorded_in_all(&self) -> u64 {
-        self.written.values().map(|count| count.emitted).sum()
+        let written = self.written.values().map(|count| count.emitted);
+        self.retired + written.sum::<u64>()
+    }
+
+    /// Nothing more is counted at a place.
+    pub(super) fn retire(&mut self, place: u32) {
+        for tap in Direction::ALL.map(|direction| (place, direction)) {
+            self.taken.remove(&tap);
+            self.said.remove(&tap);
+            let written = self.written.remove(&tap);
+            self.retired += written.map_or(0, |count| count.emitted);
+        }
+        self.changed.remove(&place);
     }
 
     /// Takes over what was counted; returns by how much the losses of each tap

@@ -24,7 +24,7 @@ use crate::{
 };
 
 /// Comments remembered at most.
-const COMMENTS_MAX: usize = 16_384;
+const COMMENTS_MAX: usize = 4096;
 /// `nrb_record_ipv4` and `nrb_record_ipv6`.
 const RECORD_IPV4: u16 = 1;
 const RECORD_IPV6: u16 = 2;
@@ -75,6 +75,12 @@ impl Section {
             let place = world.places.get(*number);
             place.is_some_and(|place| *name == interface_name(place, &world.directory))
         });
+    }
+
+    /// Nothing more is written of a place.
+    pub(super) fn retire(&mut self, number: u32) {
+        self.interfaces.retain(|(known, _), _| *known != number);
+        self.dropped.retain(|(known, _), _| *known != number);
     }
 
     /// Writes the names of addresses that are new.

@@ -101,6 +101,10 @@ pub(super) fn by_another_clock(bytes: &[u8], offset_ns: i64, drift_ppm: f64) -> 
                     Entry::News(news) | Entry::NewsOf { news, .. } => news.map_times(monotonic),
                     Entry::LookAgain { time, .. } => time.map_times(monotonic),
                     Entry::Tick { now_ns, .. } => *now_ns = monotonic(*now_ns),
+                    Entry::Loss { from_ns, to_ns, .. } => {
+                        *from_ns = monotonic(*from_ns);
+                        *to_ns = monotonic(*to_ns);
+                    }
                     Entry::Clock {
                         monotonic_ns,
                         utc_ns,

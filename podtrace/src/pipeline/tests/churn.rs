@@ -1,0 +1,89 @@
+//! A long day: pods come and go by the tens of thousands.
+use std::collections::BTreeMap;
+
+use podtrace_ebpf::{
+    config::{Counters, TapCounters},
+    record::Direction,
+};
+
+use crate::{
+    news::{News, Origin},
+    node::place::{Place, Role},
+    output::{TapCount, quiet::Nothing},
+    packet::{DecodeOptions, Framing},
+    pipeline::{OTHERS, Pipeline, gone::GONE_MAX},
+};
+
+/// Pods that come and go.
+const PODS: u32 = 20_000;
+
+fn place(name: &str, role: Role) -> Place {
+    Place {
+        node: 0,
+        node_name: "worker1".into(),
+        in_pod: role == Role::Pod,
+        leads_to: None,
+        netns_cookie: 1,
+        ifindex: 2,
+        name: name.into(),
+        role,
+        framing: Framing::Ethernet,
+        mac: None,
+    }
+}
+
+fn counted() -> TapCounters {
+    let mut counters = TapCounters::default();
+    counters[Direction::Ingress as usize] = Counters {
+        seen: 5,
+        filtered: 3,
+        lost: 2,
+    };
+    counters
+}
+
+#[test]
+fn interfaces_that_are_gone_for_long_leave_sums_only() {
+    let options = DecodeOptions {
+        vxlan_ports: Vec::new(),
+        key_payload: 0,
+    };
+    let mut pipeline = Pipeline::new(options, 1, None, Box::new(Nothing));
+    let origin = Origin {
+        session: 0,
+        nodes: 0..1,
+    };
+    let there = pipeline.world().places.next_number();
+    let uplink = place("eth0", Role::Uplink);
+    let news = |number, place| News::Place { number, place };
+    pipeline.tell(&origin, &news(there, uplink));
+    for pod in 0..PODS {
+        let number = pipeline.world().places.next_number();
+        pipeline.tell(&origin, &news(number, place("veth1", Role::Veth)));
+        pipeline.tell(&origin, &News::Gone { number });
+        // The counters come once more after it is gone.
+        let counters = BTreeMap::from([(there, counted()), (number, counted())]);
+        let now_ns = u64::from(pod) * 1_000_000;
+        pipeline.tick(now_ns, now_ns, &counters);
+        assert!(pipeline.taps.len() <= 4 * (GONE_MAX + 2));
+    }
+    let places = &pipeline.world().places;
+    let named = (0..places.next_number()).filter(|number| places.get(*number).is_some());
+    assert_eq!(named.count(), GONE_MAX + 1);
+    assert!(places.get(there).is_some());
+    let expected = u64::from(PODS) - GONE_MAX as u64;
+    let others = pipeline.taps[&(OTHERS, Direction::Ingress)];
+    let sums = TapCount {
+        seen: 5 * expected,
+        filtered: 3 * expected,
+        lost_ring: 2 * expected,
+        ..TapCount::default()
+    };
+    assert_eq!(others, sums);
+    // Counters of one that was retired do not count twice.
+    let late = BTreeMap::from([(there + 1, counted())]);
+    pipeline.tick(u64::MAX / 2, u64::MAX / 2, &late);
+    let total = pipeline.finish(&late, 1).total();
+    assert_eq!(total.seen, 5 * u64::from(PODS + 1));
+    assert!(total.is_conserved());
+}

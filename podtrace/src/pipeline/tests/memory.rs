@@ -1,0 +1,107 @@
+//! The bounds of all that grows with traffic: the table at the head of the module.
+use podtrace_ebpf::record::{CGROUP_ROOT, Direction};
+
+use crate::{
+    event::Event,
+    identity::sockets::Sockets,
+    node::place::Place,
+    output::{TapCount, quiet::Nothing},
+    packet::{EchoFlow, Framing, Packet},
+    path::{
+        builder::{OPEN_BYTES, tests::world},
+        reorder::SLACK_NS,
+        rtt::{REQUESTS_MAX, SEEN_MAX, Seen},
+    },
+    pipeline::{
+        DECODED_AT_ONCE, Pipeline, gone::GONE_MAX, held::HELD_BYTES, key_payload,
+        order::ORDER_BYTES,
+    },
+    probe::ring::{self, CGROUPS_MAX, NewCgroup, QUEUE_BATCHES},
+    session::{files, recorder},
+};
+
+const MIB: usize = 1 << 20;
+/// What the process takes before the first packet, generously: its code, its
+/// threads' stacks, and what it knows of a node with some hundred pods.
+const PROCESS: usize = 17 * MIB;
+/// A hash map with this many entries of that size may be less than half full.
+fn map(entries: usize, size: usize) -> usize {
+    (entries * 8 / 7).next_power_of_two() * (size + 1)
+}
+
+#[test]
+fn all_bounds_together_are_under_64_mib() {
+    // Of a node that sees three million packets a second.
+    let reordered = DECODED_AT_ONCE + 3_000_000 / (1_000_000_000 / SLACK_NS as usize);
+    // The name of a cgroup of a pod's container has some 160 bytes.
+    let name = 16 + 160;
+    let taps = 2 * GONE_MAX * size_of::<((u32, Direction), TapCount)>();
+    let bounds = [
+        (QUEUE_BATCHES + 2) * (ring::BATCH_BYTES + ring::ROOM_BYTES),
+        2 * reordered * size_of::<Event>(),
+        OPEN_BYTES,
+        ORDER_BYTES,
+        HELD_BYTES,
+        map(REQUESTS_MAX, size_of::<(EchoFlow, Vec<Seen>)>())
+            + 2 * REQUESTS_MAX * size_of::<EchoFlow>()
+            + 2 * SEEN_MAX * size_of::<Seen>(),
+        map(CGROUPS_MAX, 8) + map(CGROUPS_MAX, Sockets::ENTRY) + CGROUPS_MAX * 80,
+        map(CGROUPS_MAX, 8 + size_of::<NewCgroup>()) + CGROUPS_MAX * name,
+        2 * recorder::WAITING_MAX
+            + (files::QUEUE + 2) * (recorder::CHUNK_BYTES + recorder::ROOM_BYTES),
+        // Once in the pipeline, three times in the recorder.
+        GONE_MAX * (size_of::<Place>() + 100) + 4 * 2 * taps,
+    ];
+    let sum: usize = bounds.iter().sum();
+    assert!(PROCESS + sum < 64 * MIB, "{bounds:?} {sum}");
+}
+
+/// The frame of an echo request of this number.
+fn request(number: u32) -> Vec<u8> {
+    let mut frame = vec![2, 0, 0, 0, 0, 2, 2, 0, 0, 0, 0, 1, 8, 0];
+    frame.extend([0x45, 0, 0, 28, 0, 0, 0, 0, 64, 1, 0, 0]);
+    frame.extend([10, 244, 1, 2]);
+    frame.extend((u32::from_be_bytes([10, 244, 9, 0]) ^ (number >> 16)).to_be_bytes());
+    frame.extend([8, 0, 0, 0]);
+    frame.extend(number.to_be_bytes());
+    frame
+}
+
+/// Packets that are all different and never arrive, faster than they are given up
+/// for their age.
+#[test]
+fn packets_that_never_arrive_take_no_more_than_their_bound() {
+    let options = crate::packet::DecodeOptions {
+        vxlan_ports: vec![8472],
+        key_payload: key_payload(u32::MAX),
+    };
+    let mut pipeline = Pipeline::new(options.clone(), 500_000_000, None, Box::new(Nothing));
+    *pipeline.world_mut() = world();
+    let (mut most_open, mut most_ordered) = (0, 0);
+    for number in 0..120_000 {
+        let frame = request(number);
+        let packet = Packet::decode(&frame, 42, Framing::Ethernet, &options);
+        let event = Event {
+            ts_ns: 1_000_000_000 + u64::from(number) * 1_000,
+            interface: 0,
+            direction: Direction::Egress,
+            wire_len: 42,
+            gso_segments: 0,
+            cgroup: CGROUP_ROOT,
+            key: packet.key(),
+            packet,
+            vlan_tci: None,
+            captured: bytes::Bytes::new(),
+        };
+        pipeline.stitch(&event);
+        most_open = most_open.max(pipeline.builder.open_bytes());
+        most_ordered = most_ordered.max(pipeline.order.bytes());
+    }
+    assert!(most_open > OPEN_BYTES / 2 && most_open <= OPEN_BYTES);
+    assert!(most_ordered <= ORDER_BYTES);
+    let summary = pipeline.end(1);
+    assert_eq!(summary.packets, 120_000);
+    let given_up = summary.outcomes[crate::path::Outcome::GivenUp.index()];
+    assert!(given_up > 0);
+    assert_eq!(summary.incomplete, 120_000);
+}
