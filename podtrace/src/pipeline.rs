@@ -293,7 +293,10 @@ impl Pipeline {
         } else {
             self.show_event(event, packet);
         }
-        self.show_finished();
+        // Else what waits has no reason to go on before the next tick.
+        if self.builder.has_finished() {
+            self.show_finished();
+        }
     }
 
     fn show_finished(&mut self) {

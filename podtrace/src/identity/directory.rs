@@ -75,6 +75,8 @@ pub struct Directory {
     newest_ns: u64,
     /// How far the looks are behind the changes, by session.
     changes: BTreeMap<usize, Changes>,
+    /// Whether there are changes that no look has shown: asked for each event.
+    is_unsteady: bool,
 }
 
 /// Changes of the nodes.
@@ -159,17 +161,23 @@ impl Directory {
         self.sockets
             .share_root(origin.session, look.has_v1_containers);
         self.changes.entry(origin.session).or_default().shown = time.changes;
+        self.note_steadiness();
     }
 
     /// Says how many changes of a session's nodes there were by now: those that
     /// no look has shown put addresses in doubt.
     pub fn note_changes(&mut self, session: usize, count: u64) {
         self.changes.entry(session).or_default().count = count;
+        self.note_steadiness();
+    }
+
+    fn note_steadiness(&mut self) {
+        let mut changes = self.changes.values();
+        self.is_unsteady = changes.any(|changes| changes.count > changes.shown);
     }
 
     fn is_steady(&self) -> bool {
-        let mut changes = self.changes.values();
-        changes.all(|changes| changes.count <= changes.shown)
+        !self.is_unsteady
     }
 
     /// The addresses of the traced nodes and their pods, and since when.

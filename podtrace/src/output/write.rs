@@ -7,6 +7,11 @@ pub(crate) fn number(out: &mut String, number: impl itoa::Integer) {
     out.push_str(itoa::Buffer::new().format(number));
 }
 
+/// How many digits a number has.
+pub(crate) fn digits(number: u64) -> usize {
+    number.checked_ilog10().unwrap_or(0) as usize + 1
+}
+
 /// Appends an address as its `Display` shows it.
 pub(crate) fn address(out: &mut String, address: IpAddr) {
     match address {

@@ -292,6 +292,12 @@ impl Builder {
         }
     }
 
+    /// Whether a path has ended since they were last taken.
+    #[must_use]
+    pub fn has_finished(&self) -> bool {
+        !self.finished.is_empty()
+    }
+
     /// Takes the paths that have ended since the last call.
     pub fn take_finished(&mut self) -> Drain<'_, Box<Path>> {
         self.finished.drain(..)

@@ -1,19 +1,28 @@
 //! The files of one session, one after the other.
-use std::{collections::VecDeque, path::PathBuf};
+use std::{
+    collections::VecDeque,
+    path::{Path, PathBuf},
+};
 
 use super::{
     format::SectionInfo,
     input::{Damage, InputError},
-    reader::{Item, Reader, ReaderOptions, Unread},
+    reader::{Ahead, Item, Reader, ReaderOptions, Unread},
 };
 use crate::{event::Event, pipeline::Taps};
 
 /// Places of damage that are kept; the others are counted.
 const DAMAGE_MAX: usize = 1000;
 
+/// A file being read, in step or ahead.
+enum Source {
+    InStep(Reader),
+    Ahead(Ahead),
+}
+
 /// A session being read.
 pub struct Chain {
-    reader: Reader,
+    source: Source,
     options: ReaderOptions,
     /// Files still to be read.
     next: VecDeque<PathBuf>,
@@ -54,8 +63,12 @@ impl Chain {
     /// A session whose first file is open; `next`: the others, in order.
     #[must_use]
     pub fn new(reader: Reader, options: ReaderOptions, next: VecDeque<PathBuf>) -> Self {
+        Self::of(Source::InStep(reader), options, next)
+    }
+
+    fn of(source: Source, options: ReaderOptions, next: VecDeque<PathBuf>) -> Self {
         Self {
-            reader,
+            source,
             options,
             next,
             section: None,
@@ -71,15 +84,40 @@ impl Chain {
         }
     }
 
-    /// The file being read.
+    /// The same of files that do not grow: each is read ahead, on a thread of its own.
+    ///
+    /// # Errors
+    /// When there is no thread to be had.
+    pub fn ahead(
+        reader: Reader,
+        options: ReaderOptions,
+        next: VecDeque<PathBuf>,
+    ) -> Result<Self, InputError> {
+        let source = Source::Ahead(Ahead::new(reader)?);
+        Ok(Self::of(source, options, next))
+    }
+
+    /// The path of the file being read.
     #[must_use]
-    pub fn reader(&self) -> &Reader {
-        &self.reader
+    pub fn path(&self) -> &Path {
+        match &self.source {
+            Source::InStep(reader) => reader.path(),
+            Source::Ahead(ahead) => ahead.path(),
+        }
+    }
+
+    /// Whether a section of podtrace's is being read.
+    #[must_use]
+    pub fn is_own(&self) -> bool {
+        self.section.is_some()
     }
 
     /// The event that was the last item.
     pub fn event(&mut self) -> Option<&mut Event> {
-        self.reader.event()
+        match &mut self.source {
+            Source::InStep(reader) => reader.event(),
+            Source::Ahead(ahead) => ahead.event(),
+        }
     }
 
     /// The next item; none when there is no more for now.
@@ -88,7 +126,10 @@ impl Chain {
     /// When a file cannot be read.
     pub fn next_item(&mut self) -> Result<Option<Item>, InputError> {
         loop {
-            let item = self.reader.next_item()?;
+            let item = match &mut self.source {
+                Source::InStep(reader) => reader.next_item()?,
+                Source::Ahead(ahead) => ahead.next_item()?,
+            };
             self.take_damage();
             let Some(item) = item else {
                 if !self.end_file() {
@@ -111,25 +152,34 @@ impl Chain {
         let ends_now = !self.is_file_over && (self.is_over || !self.next.is_empty());
         if ends_now {
             self.is_file_over = true;
-            self.reader.finish();
+            if let Source::InStep(reader) = &mut self.source {
+                reader.finish();
+            }
             self.take_damage();
         }
         ends_now
     }
 
-    fn open(&mut self, path: &std::path::Path) -> Result<(), InputError> {
+    fn open(&mut self, path: &Path) -> Result<(), InputError> {
         self.unread = self.unread();
-        self.reader = Reader::open(path, self.options)?;
+        let reader = Reader::open(path, self.options)?;
+        self.source = match &self.source {
+            Source::InStep(_) => Source::InStep(reader),
+            Source::Ahead(_) => Source::Ahead(Ahead::new(reader)?),
+        };
         self.is_file_over = false;
         Ok(())
     }
 
     fn take_damage(&mut self) {
-        if !self.reader.is_damaged() {
+        let found = match &mut self.source {
+            Source::InStep(reader) => reader.take_damage(),
+            Source::Ahead(ahead) => ahead.take_damage(),
+        };
+        if found.is_empty() {
             return;
         }
-        let path = self.reader.path().to_owned();
-        let found = self.reader.take_damage();
+        let path = self.path().to_owned();
         self.damaged += found.len();
         let room = DAMAGE_MAX.saturating_sub(self.damage.len());
         let kept = found.into_iter().take(room);
@@ -267,7 +317,10 @@ impl Chain {
     /// Blocks that gave nothing.
     #[must_use]
     pub fn unread(&self) -> Unread {
-        let here = self.reader.unread();
+        let here = match &self.source {
+            Source::InStep(reader) => reader.unread(),
+            Source::Ahead(ahead) => ahead.unread(),
+        };
         Unread {
             packets: self.unread.packets + here.packets,
             entries: self.unread.entries + here.entries,

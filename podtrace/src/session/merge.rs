@@ -276,7 +276,7 @@ impl Merge {
     /// Until when it is known what every session lost: captures of other tools never
     /// tell.
     fn settled_ns(&self) -> u64 {
-        let tell = |stream: &&Stream| !stream.is_over && stream.chain.reader().section().is_some();
+        let tell = |stream: &&Stream| !stream.is_over && stream.chain.is_own();
         let settled = |stream: &Stream| match stream.has_ticks {
             true => stream.ticked_ns.saturating_add(TICK_LAG_NS),
             false => 0,

@@ -3,6 +3,7 @@
 //! Reads podtrace's own sessions in full and captures of other tools as far as
 //! they tell. Times of all items are nanoseconds since 1970 (UTC) by the clock
 //! of the node that recorded.
+mod ahead;
 mod capture;
 mod items;
 mod options;
@@ -31,6 +32,7 @@ use crate::{
     packet::DecodeOptions,
     pipeline::key_payload,
 };
+pub use ahead::Ahead;
 use capture::Capture;
 pub use items::{Counts, Item};
 use packet::{Described, Interface};
@@ -160,6 +162,11 @@ impl Reader {
     /// The event that was the last item.
     pub fn event(&mut self) -> Option<&mut Event> {
         self.event.as_mut()
+    }
+
+    /// Takes the event that was the last item.
+    fn take_event(&mut self) -> Option<Event> {
+        self.event.take()
     }
 
     /// Reads bytes as if they were a file.

@@ -1,4 +1,5 @@
 //! Sessions as a whole: what is recorded is what is read.
+mod ahead;
 mod damage;
 mod fuzz;
 mod losses;

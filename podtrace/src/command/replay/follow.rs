@@ -31,7 +31,7 @@ pub(super) fn wait_until_begun(paths: &[PathBuf], stop: &AtomicBool) {
 
 /// The files in which a session goes on, if they are there by now.
 pub(super) fn newer_files(chain: &Chain) -> Vec<PathBuf> {
-    let (Some(info), Some(directory)) = (chain.continues(), chain.reader().path().parent()) else {
+    let (Some(info), Some(directory)) = (chain.continues(), chain.path().parent()) else {
         return Vec::new();
     };
     let directory = if directory.as_os_str().is_empty() {

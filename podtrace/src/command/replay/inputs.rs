@@ -62,14 +62,18 @@ impl Input {
         self.info.as_ref().map_or(1, |info| info.sessions.max(1))
     }
 
-    /// Opens it from the begin.
-    pub(super) fn open(&self, options: ReaderOptions) -> anyhow::Result<Chain> {
+    /// Opens it from the begin. `follow`: it may still grow.
+    pub(super) fn open(&self, options: ReaderOptions, follow: bool) -> anyhow::Result<Chain> {
         let mut files: VecDeque<_> = self.files.iter().cloned().collect();
         let Some(first) = files.pop_front() else {
             bail!("nothing to read");
         };
         let reader = Reader::open(&first, options)?;
-        Ok(Chain::new(reader, options, files))
+        Ok(if follow {
+            Chain::new(reader, options, files)
+        } else {
+            Chain::ahead(reader, options, files)?
+        })
     }
 }
 

@@ -218,7 +218,7 @@ impl Play<'_> {
                     .filter(|_| number > 0)
                     .map(|clock| Arc::clone(&clock.line));
                 let origin = Origin { session, nodes };
-                Ok(Stream::new(input.open(options)?, origin, line))
+                Ok(Stream::new(input.open(options, self.follow)?, origin, line))
             })
             .collect()
     }
@@ -346,7 +346,7 @@ fn tell_damage(merge: &Merge, pipeline: &mut Pipeline) -> usize {
             ));
         }
         if chain.was_broken_off() {
-            let file = chain.reader().path().display().to_string();
+            let file = chain.path().display().to_string();
             let file = sanitize(&file);
             pipeline.say(&format!(
                 "{file} ends without a closing block: what was lost in its last moments is not known"

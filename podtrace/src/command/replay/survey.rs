@@ -52,10 +52,11 @@ fn note(
     key_payload: usize,
     sightings: &mut Sightings,
 ) -> anyhow::Result<Option<(u64, u64)>> {
-    let mut chain = input.open(ReaderOptions {
+    let options = ReaderOptions {
         key_payload,
         keep_captured: false,
-    })?;
+    };
+    let mut chain = input.open(options, false)?;
     // What is behind damage counts too.
     chain.end();
     let mut uplinks = HashSet::new();

@@ -22,6 +22,8 @@ const INDENT: &str = "                ";
 /// Characters of the columns of times and of directions.
 const DELTA_WIDTH: usize = 14;
 const DIRECTION_WIDTH: usize = 7;
+/// Times from this on are shown in milliseconds.
+const MILLIS_NS: u64 = 10_000_000;
 
 impl Text {
     pub(super) fn hops(&mut self, out: &mut String, path: &Path, world: &World) {
@@ -129,13 +131,17 @@ fn places<'a>(path: &'a Path, world: &'a World) -> impl Iterator<Item = (&'a Hop
 
 /// The time since the first hop, in its column.
 fn delta(out: &mut String, ns: u64) {
-    let mark = out.len();
-    write::spaces(out, DELTA_WIDTH);
-    out.push('+');
-    micros(out, ns);
-    // As many spaces too many as there are characters now.
-    let width = out[mark + DELTA_WIDTH..].chars().count();
-    out.replace_range(mark..mark + width.min(DELTA_WIDTH), "");
+    // A sign, the digits, a point, a digit and the unit.
+    let width = 1 + write::digits(ns / 1000) + 5;
+    if ns < MILLIS_NS {
+        write::spaces(out, DELTA_WIDTH.saturating_sub(width));
+        out.push('+');
+        return micros(out, ns);
+    }
+    let mut text = String::from("+");
+    micros(&mut text, ns);
+    write::spaces(out, DELTA_WIDTH.saturating_sub(text.chars().count()));
+    out.push_str(&text);
 }
 
 /// The tunnel that the packet is in, and its TTL when that has changed.
@@ -273,7 +279,7 @@ fn round_trip_text(out: &mut String, round_trip: &RoundTrip, world: &World) {
 
 /// `12.3 µs`, from 10 ms on `12.3 ms`.
 pub(crate) fn micros(out: &mut String, ns: u64) {
-    if ns < 10_000_000 {
+    if ns < MILLIS_NS {
         write::number(out, ns / 1000);
         out.push('.');
         write::number(out, ns % 1000 / 100);

@@ -545,7 +545,7 @@ impl Select for All {
 pub(super) fn chain(files: &[PathBuf]) -> Chain {
     let mut files: VecDeque<_> = files.iter().cloned().collect();
     let first = files.pop_front().unwrap();
-    Chain::new(Reader::open(&first, options()).unwrap(), options(), files)
+    Chain::ahead(Reader::open(&first, options()).unwrap(), options(), files).unwrap()
 }
 
 pub(super) fn replay(files: &[PathBuf], nodes: &[&str], output: Box<dyn Output>) -> Replayed {
@@ -619,7 +619,7 @@ pub(super) fn try_read(bytes: &[u8]) -> Result<Given, InputError> {
 }
 
 /// An item as text; sets have no order of their own.
-fn in_order(mut item: Item) -> String {
+pub(super) fn in_order(mut item: Item) -> String {
     let mut addresses = Vec::new();
     if let Item::News(_, News::Look(look)) = &mut item {
         addresses.extend(look.addresses.drain());
