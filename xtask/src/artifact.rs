@@ -24,6 +24,26 @@ pub(crate) fn bench(workspace: &Workspace) -> Result<PathBuf> {
     binary(workspace, "bench", &args)
 }
 
+/// Builds the benchmark of the pipeline's stages; returns the binary.
+pub(crate) fn stages(workspace: &Workspace) -> Result<PathBuf> {
+    let args = [
+        "build",
+        "--release",
+        "-p",
+        "podtrace",
+        "--bench",
+        "stages",
+        JSON,
+    ];
+    // Cargo adds a hash to its name.
+    let is_it = |path: &PathBuf| {
+        let name = path.file_name().and_then(|name| name.to_str());
+        name.is_some_and(|name| name.starts_with("stages-"))
+    };
+    let mut built = executables(workspace, &args)?.into_iter();
+    built.find(is_it).context("cargo built no stages")
+}
+
 /// The programs that the end-to-end tests run beside podtrace.
 pub(crate) struct LabPrograms {
     /// PID 1 of a node of the CRI lab.

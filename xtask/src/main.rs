@@ -1,10 +1,11 @@
-//! podtrace's chores: `cargo xtask setup | demo | test | bench | lint | ci`.
+//! podtrace's chores: `cargo xtask setup | demo | test | bench | guard | lint | ci`.
 
 mod artifact;
 mod bench;
 mod ci;
 mod cmd;
 mod demo;
+mod guard;
 mod lint;
 mod report;
 mod setup;
@@ -35,9 +36,11 @@ enum Task {
     Test,
     /// Measure recording and replay beside tcpdump and tshark, as root
     Bench(bench::Args),
+    /// Count the instructions that each stage takes for an event
+    Guard(guard::Args),
     /// Check formatting and run clippy for the host and the BPF target
     Lint,
-    /// lint, then test
+    /// lint, guard, then test
     Ci,
 }
 
@@ -55,6 +58,7 @@ fn run(cli: &Cli) -> Result<ExitCode> {
         Task::Demo(args) => demo::run(&workspace, args),
         Task::Test => Ok(test::run(&workspace)),
         Task::Bench(args) => bench::run(&workspace, args),
+        Task::Guard(args) => guard::run(&workspace, args),
         Task::Lint => lint::run(&workspace).map(|()| ExitCode::SUCCESS),
         Task::Ci => ci::run(&workspace),
     }

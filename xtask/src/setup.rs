@@ -29,6 +29,7 @@ const PACKAGES: &[(&str, &str)] = &[
     ("tcpdump", "tcpdump"),
     ("tshark", "tshark"),
     ("zstd", "zstd"),
+    ("valgrind", "valgrind"),
     (CONTAINERD, CONTAINERD),
     ("runc", "runc"),
     ("containernetworking-plugins", "/usr/lib/cni/bridge"),
