@@ -1,5 +1,7 @@
 //! Traffic between namespaces of the lab. Every wait has a deadline.
 
+pub mod flood;
+
 use std::io::{self, Read, Write};
 use std::net::{
     IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket,
