@@ -3,7 +3,9 @@
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::process;
+use std::time::Duration;
 
+use podtrace::lab::traffic::flood::{FloodSpec, udp_flood};
 use podtrace::lab::traffic::{ping, tcp_exchange, udp_exchange};
 use podtrace::lab::{Lab, LabPod, LabSpec};
 use podtrace::node::netns::NetNs;
@@ -65,6 +67,22 @@ fn three_nodes_meet_over_a_bridge() {
     let to = &lab.nodes[2].pods[0];
     assert_eq!(ping(from, to.ipv4.into(), 1, 1, 0).unwrap().len(), 1);
     assert_eq!(ping(from, to.ipv6.into(), 1, 1, 0).unwrap().len(), 1);
+}
+
+#[test]
+fn a_flood_is_counted_where_it_arrives() {
+    let lab = Lab::new(TWO_NODES).unwrap();
+    let spec = FloodSpec {
+        payload: 64,
+        duration: Duration::from_millis(50),
+    };
+    for (from, to, addr) in roads(&lab).into_iter().skip(2) {
+        let service = SocketAddr::new(addr, 8080);
+        let flood = udp_flood(&from.netns, &to.netns, service, spec).unwrap();
+        assert!(flood.received > 0, "{addr}: {flood:?}");
+        assert!(flood.received <= flood.sent, "{addr}: {flood:?}");
+        assert!(flood.received <= flood.arrived, "{addr}: {flood:?}");
+    }
 }
 
 #[test]
