@@ -18,10 +18,14 @@ pub(crate) fn podtrace(workspace: &Workspace) -> Result<PathBuf> {
     binary(workspace, "podtrace", &args)
 }
 
-/// Builds the benchmark; returns the binary.
+/// Builds the benchmark in release mode, for it floods; returns the binary.
 pub(crate) fn bench(workspace: &Workspace) -> Result<PathBuf> {
-    let args = ["build", "-p", "podtrace-tests", "--bin", "bench", JSON];
-    binary(workspace, "bench", &args)
+    let build = ["build", "--release", "-p", "podtrace-tests"];
+    binary(
+        workspace,
+        "bench",
+        &[&build[..], &["--bin", "bench", JSON]].concat(),
+    )
 }
 
 /// Builds the benchmark of the pipeline's stages; returns the binary.

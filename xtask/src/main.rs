@@ -34,7 +34,7 @@ enum Task {
     Demo(demo::Args),
     /// Run every test; those that need a real kernel and namespaces as root
     Test,
-    /// Measure recording and replay beside tcpdump and tshark, as root
+    /// Measure podtrace beside its peers, as root
     Bench(bench::Args),
     /// Count the instructions that each stage takes for an event
     Guard(guard::Args),

@@ -37,6 +37,9 @@ const PACKAGES: &[(&str, &str)] = &[
     ("busybox-static", "/var/lib/dpkg/info/busybox-static.list"),
 ];
 
+/// Debian packages that only the benchmark uses.
+const BENCH_PACKAGES: &[(&str, &str)] = &[("iperf3", "iperf3")];
+
 /// What reads Parquet back in the tests, from PyPI.
 const PYARROW: &str = "pyarrow==26.0.1";
 
@@ -47,8 +50,14 @@ pub(crate) fn run(workspace: &Workspace) -> Result<()> {
     step("setup", || {
         components(workspace)?;
         bpf_linker(workspace)?;
-        packages()
+        packages(PACKAGES)
     })
+}
+
+/// [`run`], and the peers that only the benchmark uses.
+pub(crate) fn for_bench(workspace: &Workspace) -> Result<()> {
+    run(workspace)?;
+    step("setup of the benchmark", || packages(BENCH_PACKAGES))
 }
 
 /// [`run`], and what only tests use.
@@ -158,9 +167,9 @@ fn has_version(program: &Path, expected: &str) -> bool {
         .is_ok_and(|printed| printed.lines().next().map(str::trim) == Some(expected))
 }
 
-fn packages() -> Result<()> {
+fn packages(packages: &[(&'static str, &str)]) -> Result<()> {
     let mut missing = Vec::new();
-    for &(package, wanted) in PACKAGES {
+    for &(package, wanted) in packages {
         // An absolute path replaces every folder of PATH it is joined to.
         if program(wanted).is_some() {
             already_there(package);

@@ -1,0 +1,311 @@
+//! The programs that look at packets while something is measured.
+use std::{
+    fs,
+    io::{BufRead, BufReader, Read},
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    thread::{self, JoinHandle},
+    time::Instant,
+};
+
+use anyhow::{Context as _, Result, anyhow, bail};
+use podtrace::lab::{Lab, LabNode};
+
+use crate::{
+    running::{Ended, Running, ring_memory},
+    site::Site,
+};
+
+/// Of what a program says last, at least so much is kept.
+const TAIL: usize = 64 << 10;
+/// No podtrace lives longer, whatever becomes of the benchmark.
+const LIFETIME: [&str; 2] = ["--duration", "10m"];
+
+/// One of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Tool {
+    /// Nothing looks.
+    None,
+    /// `podtrace record -w FILE`.
+    Record,
+    /// `podtrace record --snaplen 132 -w FILE`: as few bytes as it takes.
+    RecordHeaders,
+    /// `podtrace trace`, its text thrown away.
+    Trace,
+    /// `tcpdump -i any -s 96 -w FILE`.
+    Tcpdump,
+    /// `dumpcap -i any -s 96 -w FILE`.
+    Dumpcap,
+}
+
+impl Tool {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::None => "untraced",
+            Self::Record => "podtrace record",
+            Self::RecordHeaders => "podtrace record --snaplen 132",
+            Self::Trace => "podtrace trace",
+            Self::Tcpdump => "tcpdump -s 96 -w",
+            Self::Dumpcap => "dumpcap -s 96 -w",
+        }
+    }
+
+    /// Whether it is podtrace.
+    pub(crate) fn is_ours(self) -> bool {
+        matches!(self, Self::Record | Self::RecordHeaders | Self::Trace)
+    }
+
+    /// Arguments of podtrace for what is not about places.
+    fn podtrace_args(self) -> &'static [&'static str] {
+        match self {
+            Self::RecordHeaders => &["record", "--snaplen", "132"],
+            Self::Trace => &["trace", "--color", "never"],
+            _ => &["record"],
+        }
+    }
+
+    /// What it says when it is ready.
+    fn ready(self) -> &'static str {
+        match self {
+            Self::Tcpdump => "listening on",
+            Self::Dumpcap => "File:",
+            _ => "Ctrl-C",
+        }
+    }
+}
+
+/// A tool at work.
+pub(crate) struct Looking {
+    tool: Tool,
+    running: Running,
+    /// The end of what it says, at its end.
+    tail: JoinHandle<String>,
+    file: Option<PathBuf>,
+    /// Seconds from its start until it was ready.
+    pub(crate) start_s: f64,
+}
+
+/// What a tool tells and took.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Looked {
+    /// Packets at all the places where it looks, as far as it can tell.
+    pub(crate) seen: u64,
+    /// Those of them that it has.
+    pub(crate) captured: u64,
+    /// Those that it says it lost.
+    pub(crate) lost: u64,
+    /// Whether seen is captured and lost, by its own account.
+    pub(crate) accounts: bool,
+    pub(crate) processor_s: f64,
+    /// The most memory it had beside the ring, in bytes; podtrace only.
+    pub(crate) memory: u64,
+    /// From Ctrl-C to its end.
+    pub(crate) end_s: f64,
+}
+
+impl Looked {
+    /// The share of the packets that it lost, in percent.
+    pub(crate) fn lost_percent(&self) -> f64 {
+        100.0 * self.lost as f64 / (self.captured + self.lost).max(1) as f64
+    }
+}
+
+impl Looking {
+    /// Starts the tool at these nodes of a lab; back when it is ready. None for
+    /// [`Tool::None`].
+    pub(crate) fn start(
+        tool: Tool,
+        site: &Site,
+        lab: &Lab,
+        nodes: &[LabNode],
+        more: &[&str],
+    ) -> Result<Option<Self>> {
+        if tool == Tool::None {
+            return Ok(None);
+        }
+        let node = nodes.first().context("nowhere to look")?;
+        let file = (tool != Tool::Trace).then(|| site.file(&format!("seen-{}", node.name)));
+        let mut command = if tool.is_ours() {
+            podtrace(tool, site, lab, nodes)?
+        } else {
+            peer(tool)
+        };
+        if let Some(file) = &file {
+            command.arg("-w").arg(file);
+        }
+        command.args(more);
+        let begin = Instant::now();
+        let mut running = if tool.is_ours() {
+            Running::spawn(command.stdout(Stdio::piped()))?
+        } else {
+            Running::spawn_in(&node.netns, command.stderr(Stdio::piped()))?
+        };
+        let says: Box<dyn Read + Send> = if tool.is_ours() {
+            Box::new(running.child().stdout.take().context("no output")?)
+        } else {
+            Box::new(running.child().stderr.take().context("no output")?)
+        };
+        let mut says = BufReader::with_capacity(1 << 20, says);
+        wait_until_ready(tool, &mut says)?;
+        let start_s = begin.elapsed().as_secs_f64();
+        // Some say that they are ready before they are ready to be interrupted.
+        running.wait_until_interruptible()?;
+        Ok(Some(Self {
+            tool,
+            running,
+            tail: thread::spawn(move || tail(says)),
+            file,
+            start_s,
+        }))
+    }
+
+    /// Starts the tool at all nodes of the site: podtrace once, a peer at each.
+    pub(crate) fn start_everywhere(tool: Tool, site: &Site) -> Result<Vec<Self>> {
+        let nodes = &site.lab.nodes;
+        let each = if tool.is_ours() { nodes.len() } else { 1 };
+        let start = |nodes| Self::start(tool, site, &site.lab, nodes, &[]).transpose();
+        nodes.chunks(each).filter_map(start).collect()
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.running.pid()
+    }
+
+    /// Interrupts it and hears what it has to say.
+    pub(crate) fn finish(self) -> Result<Looked> {
+        self.finish_by(|running| Ok((running.wait()?, 0)))
+    }
+
+    /// The same, and what it wrote is kept under another name.
+    pub(crate) fn finish_keeping(mut self, path: &Path) -> Result<Looked> {
+        let file = self.file.take().context("nothing is written")?;
+        let looked = self.finish()?;
+        fs::rename(file, path)?;
+        Ok(looked)
+    }
+
+    /// The same, with the memory that it had.
+    pub(crate) fn finish_watching_memory(self) -> Result<Looked> {
+        let ring = ring_memory(self.pid())?;
+        let mut looked = self.finish_by(Running::wait_watching_memory)?;
+        looked.memory = looked.memory.saturating_sub(ring);
+        Ok(looked)
+    }
+
+    fn finish_by(self, wait: impl FnOnce(Running) -> Result<(Ended, u64)>) -> Result<Looked> {
+        let begin = Instant::now();
+        self.running.interrupt()?;
+        let (ended, memory) = wait(self.running)?;
+        let end_s = begin.elapsed().as_secs_f64();
+        let said = self
+            .tail
+            .join()
+            .map_err(|_panic| anyhow!("the reader of {} panicked", self.tool.name()))?;
+        if let Some(file) = self.file {
+            fs::remove_file(file)?;
+        }
+        let looked =
+            parse(self.tool, &said).with_context(|| format!("{} says {said}", self.tool.name()))?;
+        Ok(Looked {
+            processor_s: ended.processor,
+            memory,
+            end_s,
+            ..looked
+        })
+    }
+}
+
+fn podtrace(tool: Tool, site: &Site, lab: &Lab, nodes: &[LabNode]) -> Result<Command> {
+    let mut command = Command::new(&site.podtrace);
+    command.args(tool.podtrace_args()).args(LIFETIME);
+    command.arg("--pods").arg(site.pod_table(lab)?);
+    for node in nodes {
+        command.args(["--netns", &node.netns.name]);
+    }
+    Ok(command)
+}
+
+fn peer(tool: Tool) -> Command {
+    let mut command;
+    if tool == Tool::Dumpcap {
+        command = Command::new("dumpcap");
+        command.arg("-q");
+    } else {
+        command = Command::new("tcpdump");
+        // Not to lose root, and with it the file.
+        command.args(["-Z", "root"]);
+    }
+    command.args(["-i", "any", "-s", "96"]);
+    command.stdout(Stdio::null());
+    command
+}
+
+fn wait_until_ready(tool: Tool, says: &mut impl BufRead) -> Result<()> {
+    let mut said = String::new();
+    loop {
+        let before = said.len();
+        if says.read_line(&mut said)? == 0 {
+            bail!("{} did not start: {said}", tool.name());
+        }
+        if said[before..].contains(tool.ready()) {
+            return Ok(());
+        }
+    }
+}
+
+/// Reads all and keeps the end.
+fn tail(mut says: impl Read) -> String {
+    let mut chunk = vec![0; 1 << 20];
+    let mut kept = Vec::new();
+    while let Ok(length @ 1..) = says.read(&mut chunk) {
+        if kept.len() + length > 2 * TAIL {
+            let excess = kept.len().saturating_sub(TAIL);
+            kept.drain(..excess);
+        }
+        let from = length.saturating_sub(TAIL);
+        kept.extend_from_slice(&chunk[from..length]);
+    }
+    String::from_utf8_lossy(&kept).into_owned()
+}
+
+/// What a tool says at its end.
+fn parse(tool: Tool, said: &str) -> Option<Looked> {
+    let line = |word: &str| said.lines().rev().find(|line| line.contains(word));
+    let looked = match tool {
+        Tool::Tcpdump => {
+            let captured = leading(line("packets captured")?)?;
+            let lost = leading(line("dropped by kernel")?)?;
+            (leading(line("received by filter")?)?, captured, lost)
+        }
+        Tool::Dumpcap => {
+            let counts = line("received/dropped")?.split(": ").nth(1)?;
+            let (received, dropped) = counts.split_once('/')?;
+            let (captured, lost) = (received.parse().ok()?, leading(dropped)?);
+            (captured + lost, captured, lost)
+        }
+        _ => {
+            let counts = line("events: ")?.split_once("events: ")?.1;
+            let before = |word| {
+                let mut words = counts.split_whitespace().peekable();
+                std::iter::from_fn(|| words.next().map(|one| (one, words.peek().copied())))
+                    .find_map(|(one, next)| (next == Some(word)).then(|| one.parse().ok())?)
+            };
+            (before("seen")?, before("emitted")?, before("lost")?)
+        }
+    };
+    let (seen, captured, lost) = looked;
+    Some(Looked {
+        seen,
+        captured,
+        lost,
+        accounts: seen == captured + lost,
+        ..Looked::default()
+    })
+}
+
+/// The number that a text begins with.
+fn leading(text: &str) -> Option<u64> {
+    let text = text.trim_start();
+    let end = text.find(|c: char| !c.is_ascii_digit());
+    text[..end.unwrap_or(text.len())].parse().ok()
+}
