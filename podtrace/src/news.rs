@@ -16,7 +16,7 @@ use crate::{
         pod::Pod,
     },
     node::{place::Place, tables::RemoteSubnet},
-    output::{Start, sanitize::sanitize},
+    output::{Loss, Start, sanitize::sanitize},
     probe::ring::NewCgroup,
 };
 
@@ -115,6 +115,8 @@ pub enum News {
         /// When that began.
         ts_ns: u64,
     },
+    /// Events were lost.
+    Loss(Loss),
     /// Something that the user was told.
     Notice {
         /// One line, safe for a terminal.
@@ -134,6 +136,7 @@ impl News {
             }
             Self::Pods { ts_ns, .. }
             | Self::Cluster { ts_ns, .. }
+            | Self::Loss(Loss { ts_ns, .. })
             | Self::Sampling { ts_ns, .. } => *ts_ns = map(*ts_ns),
             Self::Cgroups { new, .. } => {
                 for new in new {

@@ -1,5 +1,6 @@
 //! How paths, events, notices and the summary are shown: one file per format.
 pub mod json;
+mod loss;
 pub mod quiet;
 pub mod sanitize;
 pub mod stats;
@@ -14,6 +15,7 @@ use crate::{
     event::Event,
     path::{Outcome, Path, builder::World},
 };
+pub use loss::{Loss, TapLoss};
 
 /// What was counted at one tap.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -93,6 +95,27 @@ pub struct Summary {
     pub unreadable: u64,
     /// Nanoseconds from the first tap to the last.
     pub duration_ns: u64,
+    /// What of it was left out of the output.
+    pub not_shown: NotShown,
+}
+
+/// What a live output had no room for, as it is not read fast enough.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct NotShown {
+    /// Packets, that is paths.
+    pub packets: u64,
+    /// Events, where the format shows them one by one.
+    pub events: u64,
+    /// Notices.
+    pub notices: u64,
+}
+
+impl NotShown {
+    /// Whether all was shown.
+    #[must_use]
+    pub fn is_nothing(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 impl Summary {
@@ -118,6 +141,14 @@ fn is_zero(number: &u64) -> bool {
 /// A format: appends what it makes of each thing to a buffer, nothing unless it
 /// says so.
 pub trait Output {
+    /// Whether it makes something of each event.
+    fn shows_events(&self) -> bool {
+        false
+    }
+    /// Whether it makes something of each path.
+    fn shows_paths(&self) -> bool {
+        false
+    }
     /// Before the first event.
     fn start(&mut self, _out: &mut String, _info: &Start) {}
     /// One event of packet number `packet`.
@@ -126,6 +157,10 @@ pub trait Output {
     fn path(&mut self, _out: &mut String, _path: &Path, _world: &World) {}
     /// Something the user should know, in one line.
     fn notice(&mut self, out: &mut String, text: &str);
+    /// Events were lost: by default a notice.
+    fn loss(&mut self, out: &mut String, loss: &Loss, world: &World) {
+        self.notice(out, &loss.in_words(world));
+    }
     /// At the end.
     fn summary(&mut self, _out: &mut String, _summary: &Summary, _world: &World) {}
 }

@@ -28,8 +28,10 @@ mod gone;
 mod held;
 mod losses;
 mod order;
+mod show;
 #[cfg(test)]
 mod tests;
+mod told;
 
 use std::{
     collections::BTreeMap,
@@ -44,9 +46,11 @@ use podtrace_ebpf::{
 pub use gone::OTHERS;
 use gone::{Gone, fold};
 use held::{Held, Item, event_waits, path_waits};
-use losses::Told;
 pub use losses::Unexplained;
 use order::{Known, Order};
+use show::Show;
+pub use show::TextSink;
+use told::Told;
 
 use crate::{
     event::{Event, Places},
@@ -96,7 +100,7 @@ pub struct Pipeline {
     /// Empty between calls: room for the events that are next.
     ready: Vec<Event>,
     builder: Builder,
-    output: Box<dyn Output>,
+    show: Show,
     taps: Taps,
     gone: Gone,
     recorder: Option<Recorder>,
@@ -112,7 +116,6 @@ pub struct Pipeline {
     count: Option<u64>,
     show_from: u64,
     newest_packet: u64,
-    text: String,
 }
 
 impl Pipeline {
@@ -131,7 +134,7 @@ impl Pipeline {
             reorder: Reorder::default(),
             ready: Vec::new(),
             builder: Builder::new(timeout_ns),
-            output,
+            show: Show::new(output),
             taps: Taps::new(),
             gone: Gone::default(),
             recorder: None,
@@ -145,7 +148,6 @@ impl Pipeline {
             count,
             show_from: 0,
             newest_packet: 0,
-            text: String::new(),
         }
     }
 
@@ -206,23 +208,25 @@ impl Pipeline {
             recorder.retire(number, &self.world);
         }
         fold(&mut self.taps, number);
+        self.told.retire(number);
         self.world.places.retire(number);
     }
 
     /// Shows news that are for the user.
     pub fn show(&mut self, news: &News) {
         match news {
-            News::Start(start) => self.output.start(&mut self.text, start),
+            News::Start(start) => self.show.start(start),
             News::Notice { text } => self.say(text),
             News::Sampling { share: 1, .. } => self.say("all packets are traced"),
             News::Sampling { share, .. } => self.say(&format!("1 in {share} packets is traced")),
+            News::Loss(loss) => self.show.loss(loss, &self.world),
             _ => {}
         }
     }
 
     /// Tells the user something.
     pub fn say(&mut self, text: &str) {
-        self.output.notice(&mut self.text, text);
+        self.show.notice(text);
     }
 
     /// Decodes a batch; its events come out when nothing older can follow.
@@ -344,8 +348,7 @@ impl Pipeline {
 
     fn show_event(&mut self, event: &Event, packet: u64) {
         if packet >= self.show_from && !self.is_done() {
-            self.output
-                .event(&mut self.text, event, packet, &self.world);
+            self.show.event(event, packet, &self.world);
         }
     }
 
@@ -356,14 +359,14 @@ impl Pipeline {
         self.summary.packets += 1;
         self.summary.outcomes[path.outcome.index()] += 1;
         self.summary.incomplete += u64::from(path.incomplete);
-        self.output.path(&mut self.text, path, &self.world);
+        self.show.path(path, &self.world);
     }
 
     /// Whether as many packets were shown as were asked for.
     #[must_use]
     pub fn is_done(&self) -> bool {
-        self.count
-            .is_some_and(|count| self.summary.packets >= count)
+        let shown = self.summary.packets - self.show.not_shown().packets;
+        self.count.is_some_and(|count| shown >= count)
     }
 
     /// The time of the newest event so far.
@@ -390,24 +393,25 @@ impl Pipeline {
     pub fn tick(&mut self, now_ns: u64, read_ns: u64, counters: &BTreeMap<u32, TapCounters>) {
         self.stitch_ready(|reorder, ready| reorder.release(now_ns, ready));
         let lost = self.take_counters(counters, read_ns);
+        // Told before time has passed: so it is in a recording.
+        if let Some(loss) = self.told.take_due(now_ns, &self.taps) {
+            self.tell(&Origin::default(), &News::Loss(loss));
+        }
         self.advance(now_ns, now_ns.saturating_add(TICK_LAG_NS), lost);
     }
 
     /// Time has passed: all events until `now_ns` were pushed, and the losses until
     /// `settled_ns` noted. `lost`: how many events were lost since the begin.
     pub fn advance(&mut self, now_ns: u64, settled_ns: u64, lost: u64) {
-        self.told.count(lost);
         self.builder.expire(now_ns);
         self.now_ns = self.now_ns.max(now_ns);
         self.settled_ns = self.settled_ns.max(settled_ns);
         self.show_finished();
         self.release();
-        if let Some(notice) = self.told.notice(now_ns) {
-            self.say(&notice);
-        }
+        self.show.say_not_shown(now_ns);
         if let Some(recorder) = &mut self.recorder {
             for notice in recorder.tick(now_ns, lost, &self.taps, &self.world) {
-                self.output.notice(&mut self.text, &notice);
+                self.show.notice(&notice);
             }
         }
     }
@@ -439,6 +443,12 @@ impl Pipeline {
     #[must_use]
     pub fn newest_packet(&self) -> u64 {
         self.newest_packet
+    }
+
+    /// How many events were lost so far.
+    #[must_use]
+    pub fn lost(&self) -> u64 {
+        self.taps.values().map(TapCount::lost).sum()
     }
 
     /// Takes over the kernel's counters, read at `read_ns`; returns how many events
@@ -479,7 +489,7 @@ impl Pipeline {
         }
         if let Some(recorder) = &mut self.recorder {
             for notice in recorder.finish(&self.taps, duration_ns, &self.world) {
-                self.output.notice(&mut self.text, &notice);
+                self.show.notice(&notice);
             }
         }
         self.summary.duration_ns = duration_ns;
@@ -488,15 +498,26 @@ impl Pipeline {
             .iter()
             .map(|((interface, direction), tap)| (*interface, *direction, *tap))
             .collect();
-        self.output
-            .summary(&mut self.text, &self.summary, &self.world);
+        self.summary.not_shown = self.show.not_shown();
+        self.show.summary(&self.summary, &self.world);
         &self.summary
+    }
+
+    /// Text is handed on to a sink from now on, by [`Self::hand_on`] and when
+    /// much has gathered.
+    pub fn hand_on_to(&mut self, sink: Box<dyn TextSink>) {
+        self.show.hand_on_to(sink);
+    }
+
+    /// Hands on the text that has gathered.
+    pub fn hand_on(&mut self) {
+        self.show.hand_on();
     }
 
     /// How much text has gathered, in bytes.
     #[must_use]
-    pub fn text_len(&self) -> usize {
-        self.text.len()
+    pub fn text_len(&mut self) -> usize {
+        self.show.text().len()
     }
 
     /// Writes the text that has gathered.
@@ -504,13 +525,14 @@ impl Pipeline {
     /// # Errors
     /// When it cannot be written.
     pub fn write_text(&mut self, sink: &mut dyn Write) -> io::Result<()> {
-        let written = sink.write_all(self.text.as_bytes());
-        self.text.clear();
+        let text = self.show.text();
+        let written = sink.write_all(text.as_bytes());
+        text.clear();
         written
     }
 
     /// Takes the text that has gathered.
     pub fn take_text(&mut self) -> String {
-        std::mem::take(&mut self.text)
+        std::mem::take(self.show.text())
     }
 }

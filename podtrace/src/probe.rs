@@ -1,4 +1,6 @@
-//! The kernel side, loaded: programs, taps, counters. Dropping it detaches everything.
+//! The kernel side, loaded: programs, taps, counters. Dropping it all detaches everything.
+pub mod attach;
+pub mod attacher;
 pub mod btf;
 mod control;
 pub mod error;
@@ -7,8 +9,10 @@ mod maps;
 pub mod memory;
 mod object;
 pub mod ring;
+mod sockets;
 pub mod support;
 mod table;
 
+pub use attach::Hooks;
 pub use error::ProbeError;
 pub use load::{Probe, ProbeOptions};

@@ -67,7 +67,11 @@ impl World {
                 }
             }
             News::Changes { count } => self.directory.note_changes(origin.session, *count),
-            News::Start(_) | News::Gone { .. } | News::Sampling { .. } | News::Notice { .. } => {}
+            News::Start(_)
+            | News::Gone { .. }
+            | News::Sampling { .. }
+            | News::Loss(_)
+            | News::Notice { .. } => {}
         }
     }
 

@@ -1,5 +1,6 @@
 //! The cases, one module for each subject.
 
+mod attaching;
 mod churn;
 mod command;
 mod cri_lab;

@@ -41,7 +41,7 @@ pub struct CaptureArgs {
     /// How much of it is taken.
     #[command(flatten)]
     pub load: LoadArgs,
-    /// Exit with status 4 if events were lost
+    /// Exit with status 4 if events were lost, not recorded or not shown
     #[arg(long)]
     pub strict: bool,
     /// Print diagnostics of the kernel side too

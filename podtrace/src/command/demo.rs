@@ -1,11 +1,14 @@
 //! `podtrace demo`: the three roads in a lab, pinged and traced.
-use std::{io, time::Duration};
+use std::time::Duration;
 
 use anyhow::Context as _;
 use podtrace_ebpf::config::SNAPLEN_DEFAULT;
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::trace::{Sampling, Session, SessionOptions, Sockets, Sources, check_support, text};
+use super::{
+    sink::Sink,
+    trace::{Sampling, Session, SessionOptions, Sockets, Sources, check_support, text},
+};
 use crate::{
     cli::DemoArgs,
     clock::epoch_ns,
@@ -72,9 +75,10 @@ async fn demonstrate(args: &DemoArgs) -> anyhow::Result<()> {
         sampling: Sampling::default(),
         diagnostics: false,
         output: Box::new(text(args.color, false, epoch_ns)),
-        says: Box::new(io::stdout()),
+        says: Sink::stdout()?,
         epoch_ns,
         recording: None,
+        shows_progress: false,
     };
     let (roads, pings) = (roads(&lab), args.pings);
     let walk = async move {
@@ -82,7 +86,9 @@ async fn demonstrate(args: &DemoArgs) -> anyhow::Result<()> {
             road.walk(pings).await;
         }
     };
-    let session = Session::start(nodes, options).await?;
+    let Some(session) = Session::start(nodes, options).await? else {
+        return Ok(());
+    };
     session
         .run_during(async move {
             tokio::select! {

@@ -4,7 +4,6 @@ mod follow;
 mod inputs;
 mod play;
 mod select;
-mod sink;
 mod stats;
 mod survey;
 
@@ -19,14 +18,13 @@ use std::{
 use anyhow::Context as _;
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::{FINE, LOST};
+use super::{FINE, LOST, sink::Sink};
 use crate::{
     cli::{Format, ReplayArgs},
     output::{Output, json::Json},
 };
 pub(super) use export::run as export;
 use play::Play;
-use sink::Sink;
 pub(super) use stats::run as stats;
 
 /// Runs `replay`; returns the exit code.

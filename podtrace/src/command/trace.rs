@@ -1,23 +1,26 @@
 //! `podtrace trace`: attach, follow, print.
 mod check;
+mod children;
 mod cluster;
 mod diagnostics;
 mod feeds;
+mod progress;
 mod recording;
 mod runtimes;
 mod sampling;
 mod session;
+mod signals;
 mod taps;
 mod topology;
 
-use std::{io, path::Path};
+use std::path::Path;
 
 use anyhow::{Context as _, bail};
 
 use crate::{
     cli::{CaptureArgs, Color, FileArgs, Format, NamingArgs, RecordArgs, TraceArgs},
     clock::epoch_ns,
-    command::{FINE, LOST, use_color},
+    command::{FINE, LOST, sink::Sink, use_color},
     identity::{
         kubernetes::{ClusterConfig, ClusterSource},
         table::PodTable,
@@ -40,6 +43,7 @@ use recording::Recording;
 pub(super) use recording::{command, kernel, session_name};
 pub(super) use runtimes::Sockets;
 pub(super) use sampling::Sampling;
+use session::Missing;
 pub(super) use session::{Session, SessionOptions};
 
 /// Runs `trace`; returns the exit code.
@@ -49,14 +53,14 @@ pub(super) fn run(args: &TraceArgs) -> anyhow::Result<u8> {
         Format::Json => Box::new(Json::new(epoch_ns)),
         Format::Text => Box::new(text(args.view.color, args.view.numeric, epoch_ns)),
     };
-    follow(&args.capture, &args.files, output, epoch_ns)
+    follow(&args.capture, &args.files, output, epoch_ns, false)
 }
 
 /// Runs `record`; returns the exit code.
 pub(super) fn record(args: &RecordArgs) -> anyhow::Result<u8> {
     let epoch_ns = epoch_ns()?;
     let output = Box::new(Quiet::new(text(Color::Auto, false, epoch_ns)));
-    follow(&args.capture, &args.files, output, epoch_ns)
+    follow(&args.capture, &args.files, output, epoch_ns, true)
 }
 
 fn follow(
@@ -64,6 +68,7 @@ fn follow(
     files: &FileArgs,
     output: Box<dyn Output>,
     epoch_ns: i128,
+    shows_progress: bool,
 ) -> anyhow::Result<u8> {
     check_support()?;
     let nodes = nodes(&capture.netns, &capture.naming.node_name)?;
@@ -84,26 +89,30 @@ fn follow(
         diagnostics: capture.verbose > 0,
         output,
         says: if files.is_stdout() {
-            Box::new(io::stderr())
+            Sink::stderr()?
         } else {
-            Box::new(io::stdout())
+            Sink::stdout()?
         },
         epoch_ns,
         recording: Recording::open(files, capture, &nodes, epoch_ns)?,
+        shows_progress,
     };
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
         .build()
         .context("failed to start the runtime")?;
-    let lost = runtime.block_on(async {
-        let session = Session::start(nodes, options).await?;
-        session.run().await
+    let missing = runtime.block_on(async {
+        match Session::start(nodes, options).await? {
+            Some(session) => session.run().await,
+            None => Ok(Missing::default()),
+        }
     });
     // Not waiting for a credential plugin that hangs.
+    children::end_children();
     runtime.shutdown_background();
-    let lost = lost?;
-    Ok(if capture.strict && lost > 0 {
+    let is_missing = missing?.is_any();
+    Ok(if capture.strict && is_missing {
         LOST
     } else {
         FINE

@@ -208,6 +208,12 @@ impl Directory {
             .find_map(|subnets| vtep_of(subnets, address))
     }
 
+    /// How many reports of pods and nodes elsewhere found no room.
+    #[must_use]
+    pub fn not_kept(&self) -> u64 {
+        self.clusters.values().map(Cluster::not_kept).sum()
+    }
+
     /// Takes over what the Kubernetes API tells a session. `epoch_ns`: UTC
     /// nanoseconds at zero of the clock of `now_ns`.
     pub fn update_cluster(

@@ -79,6 +79,14 @@ pub struct Snapshot {
     pub unsettled: bool,
 }
 
+impl Snapshot {
+    /// Whether an interface is among them that no earlier look has shown.
+    #[must_use]
+    pub fn has_new_targets(&self) -> bool {
+        self.targets.iter().any(|target| target.netns.is_some())
+    }
+}
+
 /// A pod's namespace and the cgroups of its processes.
 #[derive(Clone, Debug, Default)]
 pub struct NamespaceLook {

@@ -13,9 +13,14 @@
 //!   `offset_ns`, `uncertainty_ns`, absent when the clock is not known)
 //! - `socket` and `sender`: `owner` (`container`, `kernel`, `process`, `root`,
 //!   `none`, `unknown`), `pod`, `container`, `cgroup`
+//! - `loss`, once a second while events are lost: `time_ns`, `lost` since the
+//!   last one, `total` since the begin, and `taps`, the most first (`node`, `pod`,
+//!   `interface`, `direction`, `lost_ring`, `undecodable`)
 //! - `notice`: `text`
-//! - `summary`: `packets`, `outcomes`, `incomplete`, `unreadable`, `duration_ns`,
-//!   `total` and `taps` (`seen`, `emitted`, `filtered`, `lost_ring`, `undecodable`)
+//! - `summary`: `packets`, `outcomes`, `incomplete`, `unreadable`, `duration_ns`, `total`
+//!   and `taps` (`seen`, `emitted`, `filtered`, `lost_ring`, `undecodable`),
+//!   `not_shown` (`packets`, `events`, `notices`: what this output lacks, as it
+//!   was not read fast enough)
 //!
 //! `packet` numbers packets from 1; times are nanoseconds since 1970 (UTC),
 //! and strings hold at least what the text view shows. Fields without a value
@@ -26,7 +31,7 @@ use podtrace_ebpf::record::{CGROUP_NONE, Direction};
 
 use serde::Serialize;
 
-use super::{Output, Start, Summary, TapCount};
+use super::{Loss, NotShown, Output, Start, Summary, TapCount};
 use crate::{
     event::Event,
     identity::sockets::SocketOwner,
@@ -56,6 +61,12 @@ enum Line<'a> {
     },
     Event(EventLine<'a>),
     Path(PathLine<'a>),
+    Loss {
+        time_ns: u64,
+        lost: u64,
+        total: u64,
+        taps: Vec<TapLossLine<'a>>,
+    },
     Notice {
         text: &'a str,
     },
@@ -67,6 +78,8 @@ enum Line<'a> {
         duration_ns: u64,
         total: TapCount,
         taps: Vec<TapLine<'a>>,
+        #[serde(skip_serializing_if = "NotShown::is_nothing")]
+        not_shown: NotShown,
     },
 }
 
@@ -221,6 +234,17 @@ struct TapLine<'a> {
     count: TapCount,
 }
 
+#[derive(Serialize)]
+struct TapLossLine<'a> {
+    node: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pod: Option<Arc<str>>,
+    interface: &'a str,
+    direction: &'a str,
+    lost_ring: u64,
+    undecodable: u64,
+}
+
 #[expect(
     clippy::trivially_copy_pass_by_ref,
     reason = "the signature serde asks for"
@@ -236,11 +260,15 @@ impl Json {
         Self { epoch_ns }
     }
 
+    fn utc_ns(&self, ts_ns: u64) -> u64 {
+        u64::try_from(self.epoch_ns + i128::from(ts_ns)).unwrap_or(ts_ns)
+    }
+
     fn hop<'a>(&self, hop: &Hop, first_ns: Option<u64>, world: &'a World) -> HopLine<'a> {
         let place = world.places.get(hop.interface);
         let has_socket = hop.cgroup != CGROUP_NONE || hop.direction == Direction::Socket;
         HopLine {
-            time_ns: u64::try_from(self.epoch_ns + i128::from(hop.ts_ns)).unwrap_or(hop.ts_ns),
+            time_ns: self.utc_ns(hop.ts_ns),
             delta_ns: first_ns.map(|first| hop.ts_ns.saturating_sub(first)),
             node: place.map_or("", |place| place.node_name.as_ref()),
             pod: place.and_then(|place| place.pod(&world.directory)),
@@ -284,6 +312,14 @@ pub(crate) fn describe(packet: &crate::packet::Packet) -> String {
 }
 
 impl Output for Json {
+    fn shows_events(&self) -> bool {
+        true
+    }
+
+    fn shows_paths(&self) -> bool {
+        true
+    }
+
     fn start(&mut self, out: &mut String, info: &Start) {
         let line = Line::Start {
             nodes: &info.nodes,
@@ -369,6 +405,27 @@ impl Output for Json {
         write(out, &Line::Notice { text });
     }
 
+    fn loss(&mut self, out: &mut String, loss: &Loss, world: &World) {
+        let taps = loss.taps.iter().map(|tap| {
+            let place = world.places.get(tap.interface);
+            TapLossLine {
+                node: place.map_or("", |place| place.node_name.as_ref()),
+                pod: place.and_then(|place| place.pod(&world.directory)),
+                interface: place.map_or("", |place| place.name.as_ref()),
+                direction: tap.direction.as_str(),
+                lost_ring: tap.lost_ring,
+                undecodable: tap.undecodable,
+            }
+        });
+        let line = Line::Loss {
+            time_ns: self.utc_ns(loss.ts_ns),
+            lost: loss.lost(),
+            total: loss.total,
+            taps: taps.collect(),
+        };
+        write(out, &line);
+    }
+
     fn summary(&mut self, out: &mut String, summary: &Summary, world: &World) {
         let taps = summary
             .taps
@@ -392,6 +449,7 @@ impl Output for Json {
             duration_ns: summary.duration_ns,
             total: summary.total(),
             taps,
+            not_shown: summary.not_shown,
         };
         write(out, &line);
     }

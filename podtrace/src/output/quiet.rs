@@ -1,5 +1,5 @@
 //! Notices and the summary only: for what goes elsewhere.
-use super::{Output, Start, Summary, text::Text};
+use super::{Loss, Output, Start, Summary, text::Text};
 use crate::world::World;
 
 /// The text view without packets.
@@ -22,6 +22,10 @@ impl Output for Quiet {
 
     fn notice(&mut self, out: &mut String, text: &str) {
         self.text.notice(out, text);
+    }
+
+    fn loss(&mut self, out: &mut String, loss: &Loss, world: &World) {
+        self.text.loss(out, loss, world);
     }
 
     fn summary(&mut self, out: &mut String, summary: &Summary, world: &World) {

@@ -252,7 +252,7 @@ fn place(place: &PlaceName) -> Cell {
 }
 
 /// `98 B`, `1.2 kB`, `3.4 MB`
-fn bytes(bytes: u64) -> String {
+pub(crate) fn bytes(bytes: u64) -> String {
     const UNITS: [&str; 5] = ["kB", "MB", "GB", "TB", "PB"];
     if bytes < 1000 {
         return format!("{bytes} B");

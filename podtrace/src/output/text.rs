@@ -7,7 +7,7 @@ use std::{fmt::Write as _, sync::Arc};
 use clock::Clock;
 pub(super) use hops::micros;
 
-use super::{Output, Start, Summary, write};
+use super::{NotShown, Output, Start, Summary, write};
 use crate::path::{
     Outcome, Path,
     builder::World,
@@ -140,6 +140,10 @@ pub(super) fn counted(count: u64, noun: &str) -> String {
 }
 
 impl Output for Text {
+    fn shows_paths(&self) -> bool {
+        true
+    }
+
     fn start(&mut self, out: &mut String, info: &Start) {
         if let Some(source) = &info.source {
             let nodes = info.nodes.join(", ");
@@ -184,6 +188,16 @@ impl Output for Text {
                 " · {} events with unreadable headers",
                 summary.unreadable
             );
+        }
+        let NotShown {
+            packets,
+            events: _,
+            notices,
+        } = summary.not_shown;
+        for (count, noun) in [(packets, "packet"), (notices, "notice")] {
+            if count > 0 {
+                let _ = write!(out, " · {} not shown", counted(count, noun));
+            }
         }
         let equal = if total.is_conserved() { "=" } else { "≠" };
         let _ = writeln!(

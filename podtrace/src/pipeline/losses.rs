@@ -1,8 +1,5 @@
-//! How many events were lost: what of it is explained, and what was said.
+//! How many events were lost: what of it is explained.
 use crate::path::reorder::SLACK_NS;
-
-/// How often losses are told, in nanoseconds.
-const SAY_NS: u64 = 1_000_000_000;
 
 /// Losses that were counted, of which some are known more exactly.
 #[derive(Debug, Default)]
@@ -27,34 +24,5 @@ impl Unexplained {
         self.counted_ns = self.counted_ns.max(now_ns);
         let events = lost.checked_sub(self.known).filter(|events| *events > 0)?;
         Some((since_ns, now_ns, events))
-    }
-}
-
-/// What the user was told of losses.
-#[derive(Debug, Default)]
-pub(super) struct Told {
-    lost: u64,
-    said: u64,
-    said_ns: u64,
-}
-
-impl Told {
-    /// So many were lost since the begin.
-    pub(super) fn count(&mut self, lost: u64) {
-        self.lost = self.lost.max(lost);
-    }
-
-    /// What to say, at most once a second: how many were lost since last said.
-    pub(super) fn notice(&mut self, now_ns: u64) -> Option<String> {
-        if self.lost == self.said || now_ns.saturating_sub(self.said_ns) < SAY_NS {
-            return None;
-        }
-        let notice = format!(
-            "{} events lost, the ring buffer was full (--buffer makes it larger)",
-            self.lost - self.said
-        );
-        self.said = self.lost;
-        self.said_ns = now_ns;
-        Some(notice)
     }
 }

@@ -1,22 +1,11 @@
-//! Loading the embedded object, attaching and detaching taps, reading counters.
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    fs::{self, File},
-    io,
-    path::Path,
-};
+//! Loading the embedded object, registering taps, reading counters.
+use std::{collections::BTreeMap, fs};
 
 use aya::{
     Ebpf, EbpfLoader,
     maps::{Array, MapData, MapError, RingBuf},
-    programs::{
-        CgroupAttachMode, CgroupSkb, CgroupSkbAttachType, LinkOrder, Program, ProgramError,
-        SchedClassifier, TcAttachType,
-        cgroup_skb::CgroupSkbLink,
-        tc::{SchedClassifierLink, TcAttachOptions},
-    },
+    programs::{CgroupSkb, Program, ProgramError, SchedClassifier},
 };
-use nix::net::if_::if_indextoname;
 use podtrace_ebpf::config::{self, TapCounters, TapKey};
 
 use super::{
@@ -24,6 +13,7 @@ use super::{
     btf::{BTF_PATH, Btf},
     control::{Controls, ports},
     object,
+    sockets::Watched,
     table::{self, TapTable},
 };
 use crate::node::netns::NetNs;
@@ -55,16 +45,11 @@ pub struct Probe {
     ebpf: Ebpf,
     taps: TapTable,
     controls: Controls,
-    attached: BTreeMap<u32, Attached>,
-    /// By path below the root of the cgroup tree.
-    cgroups: BTreeMap<String, CgroupSkbLink>,
-    /// Counters of interfaces whose taps are gone.
+    /// By number of the interface.
+    registered: BTreeMap<u32, TapKey>,
+    pub(super) cgroups: Watched,
+    /// Last counters of interfaces whose taps are gone, until they are asked for.
     gone: BTreeMap<u32, TapCounters>,
-}
-
-struct Attached {
-    key: TapKey,
-    links: Vec<SchedClassifierLink>,
 }
 
 /// The reader's ends: the ring and the flag that asks for a wake-up.
@@ -124,25 +109,22 @@ impl Probe {
             ebpf,
             taps,
             controls,
-            attached: BTreeMap::new(),
-            cgroups: BTreeMap::new(),
+            registered: BTreeMap::new(),
+            cgroups: Watched::new(),
             gone: BTreeMap::new(),
         };
         Ok((probe, channel))
     }
 
-    /// Attaches both programs, first in the chain, to an interface.
-    ///
-    /// `name` is for errors: an interface may be renamed at any time, and its
-    /// index stays. `interface` is the number its records will carry, `link_len`
-    /// the length of its link header in bytes.
+    /// Makes an interface known before it is attached to: from then on it is
+    /// counted. `interface` is the number its records will carry, `link_len` the
+    /// length of its link header in bytes.
     ///
     /// # Errors
-    /// When the interface is gone or the kernel refuses.
-    pub fn attach(
+    /// When there is no room for another.
+    pub fn register(
         &mut self,
         netns: &NetNs,
-        name: &str,
         ifindex: u32,
         interface: u32,
         link_len: u32,
@@ -153,69 +135,21 @@ impl Probe {
             zero: 0,
         };
         self.taps.insert(key, interface, link_len)?;
-        let operation = || format!("attach to {name} in {}", netns.name);
-        let links = match netns.run(|| attach(&mut self.ebpf, ifindex, operation)) {
-            Ok(links) => links,
-            Err(error) => Err(error.into()),
-        };
-        match links {
-            Ok(links) => {
-                self.attached.insert(interface, Attached { key, links });
-                Ok(())
-            }
-            Err(error) => {
-                self.retire(interface, &key)?;
-                Err(error)
-            }
-        }
-    }
-
-    /// Watches the sockets of a cgroup and of all below it. The cgroup is named
-    /// by its path below the root of the tree, `directory` is where that is.
-    ///
-    /// # Errors
-    /// When the cgroup is gone or the kernel refuses.
-    pub fn attach_cgroup(&mut self, cgroup: &str, directory: &Path) -> Result<(), ProbeError> {
-        let operation = || format!("watch the sockets of cgroup {cgroup}");
-        let directory = File::open(directory)
-            .map_err(|source| ProbeError::Cgroup(cgroup.to_owned(), source))?;
-        let program: &mut CgroupSkb = program(&mut self.ebpf, config::PROGRAM_SOCKET)?;
-        // A link always shares the hook with others, and takes no flag to say so.
-        let mode = CgroupAttachMode::Single;
-        let link = program
-            .attach(directory, CgroupSkbAttachType::Ingress, mode)
-            .and_then(|id| program.take_link(id))
-            .map_err(|source| refused(operation(), source))?;
-        self.cgroups.insert(cgroup.to_owned(), link);
+        self.registered.insert(interface, key);
         Ok(())
     }
 
-    /// The cgroups whose sockets are watched.
-    pub fn cgroups(&self) -> impl Iterator<Item = &str> {
-        self.cgroups.keys().map(String::as_str)
-    }
-
-    /// Lets go of the cgroups that are not among these.
-    pub fn retain_cgroups(&mut self, there: &BTreeSet<String>) {
-        self.cgroups.retain(|cgroup, _| there.contains(cgroup));
-    }
-
-    /// Forgets an interface that vanished; its counters are kept.
+    /// Forgets an interface that nothing is attached to any more. What it has
+    /// seen stays counted: it may have vanished when only one of its directions
+    /// was attached to.
     ///
     /// # Errors
     /// When the map cannot be read.
-    pub fn forget(&mut self, interface: u32) -> Result<(), ProbeError> {
-        let Some(Attached { key, links }) = self.attached.remove(&interface) else {
+    pub fn retire(&mut self, interface: u32) -> Result<(), ProbeError> {
+        let Some(key) = self.registered.remove(&interface) else {
             return Ok(());
         };
-        drop(links);
-        self.retire(interface, &key)
-    }
-
-    /// Unregisters a tap that is detached. What it has seen stays counted: an
-    /// interface may vanish when only one of its directions is attached.
-    fn retire(&mut self, interface: u32, key: &TapKey) -> Result<(), ProbeError> {
-        let counters = self.taps.remove(key)?;
+        let counters = self.taps.remove(&key)?;
         if counters.iter().any(|one| one.seen > 0) {
             self.gone.insert(interface, counters);
         }
@@ -248,64 +182,42 @@ impl Probe {
             .change(|controls| controls.vxlan_ports = ports(of))
     }
 
-    /// Stops all taps at once, then detaches them. The kernel waits for
-    /// running programs, so no record is written afterwards and the counters
-    /// are final.
+    /// Stops all taps at once, and waits for programs that run at this moment:
+    /// then no more records come, and the counters are final. False if there is
+    /// no way to wait but to detach.
     ///
     /// # Errors
-    /// When the taps could not be stopped at once; they are detached all the same.
-    pub fn detach(&mut self) -> Result<(), ProbeError> {
-        let stopped = self.controls.change(|controls| controls.active = 0);
-        for attached in self.attached.values_mut() {
-            attached.links.clear();
-        }
+    /// When the kernel refuses.
+    pub fn stop(&mut self) -> Result<bool, ProbeError> {
+        self.controls.change(|controls| controls.active = 0)?;
         self.cgroups.clear();
-        stopped
+        Ok(wait_for_programs())
     }
 
-    /// Counters of every interface that has or had taps, by its number.
+    /// Counters of every interface that has taps, by its number, and for the
+    /// last time of those that have none any more.
     ///
     /// # Errors
     /// When the map cannot be read.
-    pub fn counters(&self) -> Result<BTreeMap<u32, TapCounters>, ProbeError> {
-        let mut all = self.gone.clone();
-        for (interface, attached) in &self.attached {
-            all.insert(*interface, self.taps.counters(&attached.key)?);
+    pub fn counters(&mut self) -> Result<BTreeMap<u32, TapCounters>, ProbeError> {
+        let mut all = std::mem::take(&mut self.gone);
+        for (interface, key) in &self.registered {
+            all.insert(*interface, self.taps.counters(key)?);
         }
         Ok(all)
+    }
+
+    pub(super) fn program<'a, P>(&'a mut self, name: &'static str) -> Result<&'a mut P, ProbeError>
+    where
+        &'a mut P: TryFrom<&'a mut Program>,
+    {
+        program(&mut self.ebpf, name)
     }
 
     /// The loaded object, for test runs of its programs and for its log.
     pub fn object(&mut self) -> &mut Ebpf {
         &mut self.ebpf
     }
-}
-
-/// Attaches both programs to an interface of the calling thread's namespace.
-fn attach(
-    ebpf: &mut Ebpf,
-    ifindex: u32,
-    operation: impl Fn() -> String,
-) -> Result<Vec<SchedClassifierLink>, ProbeError> {
-    let no_name = |error: io::Error| refused(operation(), error.into());
-    let name = if_indextoname(ifindex).map_err(|errno| no_name(errno.into()))?;
-    let name = name
-        .into_string()
-        .map_err(|error| no_name(io::Error::new(io::ErrorKind::InvalidData, error)))?;
-    let mut links = Vec::with_capacity(2);
-    // The kernel takes some 10 ms for each: a new pod's first packet goes out.
-    for (program_name, direction) in [
-        (config::PROGRAM_EGRESS, TcAttachType::Egress),
-        (config::PROGRAM_INGRESS, TcAttachType::Ingress),
-    ] {
-        let program = program::<SchedClassifier>(ebpf, program_name)?;
-        let order = TcAttachOptions::TcxOrder(LinkOrder::first());
-        let link = program
-            .attach_with_options(&name, direction, order)
-            .and_then(|id| program.take_link(id));
-        links.push(link.map_err(|source| refused(operation(), source))?);
-    }
-    Ok(links)
 }
 
 fn program<'a, P>(ebpf: &'a mut Ebpf, name: &'static str) -> Result<&'a mut P, ProbeError>
@@ -317,11 +229,28 @@ where
         .ok_or(ProbeError::Missing(name))
 }
 
-fn refused(operation: String, source: ProgramError) -> ProbeError {
+pub(super) fn refused(operation: String, source: ProgramError) -> ProbeError {
     ProbeError::Program {
         operation,
         source: Box::new(source),
     }
+}
+
+/// Waits until no program runs that has begun before. Programs run within
+/// sections of RCU, and the kernel waits for those of all CPUs; where some CPUs
+/// have no tick (nohz_full) it does not offer to.
+fn wait_for_programs() -> bool {
+    let (no_flags, any_cpu) = (0, 0);
+    // SAFETY: the call takes numbers only and changes nothing of the process.
+    let status = unsafe {
+        libc::syscall(
+            libc::SYS_membarrier,
+            libc::MEMBARRIER_CMD_GLOBAL,
+            no_flags,
+            any_cpu,
+        )
+    };
+    status == 0
 }
 
 fn take<T>(ebpf: &mut Ebpf, name: &'static str) -> Result<T, ProbeError>

@@ -202,6 +202,12 @@ impl SessionFiles {
         self.status.waiting() < QUEUE
     }
 
+    /// How many bytes were written so far, files deleted since included.
+    #[must_use]
+    pub fn written(&self) -> u64 {
+        self.status.written()
+    }
+
     /// An empty buffer for the next chunk, used before if there is one.
     #[must_use]
     pub fn buffer(&self) -> Vec<u8> {

@@ -323,7 +323,7 @@ impl Reader {
         self.end = offset + len;
         match read {
             Ok(read) => Ok(self.take(read, (offset, len))),
-            Err(wrong) if is_behind_damage && len <= REJECT_MAX => {
+            Err(wrong) if len <= REJECT_MAX && (is_behind_damage || !frames.goes_on()) => {
                 frames.reject(len, wrong);
                 self.end = offset;
                 Ok(More::Queued)

@@ -9,7 +9,7 @@ mod ledger;
 mod section;
 mod trouble;
 
-use std::{collections::VecDeque, time::Duration};
+use std::{collections::VecDeque, path::PathBuf, time::Duration};
 
 use podtrace_ebpf::record::Direction;
 
@@ -67,6 +67,19 @@ pub struct RecorderOptions {
     pub flush_ns: u64,
 }
 
+/// How far a recording is.
+#[derive(Clone, Debug, Default)]
+pub struct Progress {
+    /// Events that are, or are about to be, in it.
+    pub events: u64,
+    /// Events that are not.
+    pub not_recorded: u64,
+    /// Bytes written, to all its files.
+    pub bytes: u64,
+    /// The file under way.
+    pub file: Option<PathBuf>,
+}
+
 /// A recording under way.
 pub struct Recorder {
     options: RecorderOptions,
@@ -75,6 +88,8 @@ pub struct Recorder {
     ledger: Ledger,
     section: Section,
     counts: Counts,
+    /// The file under way, once something was written to it.
+    file: Option<PathBuf>,
     /// The chunk being filled.
     chunk: Chunk,
     /// How many events of each tap are in it.
@@ -112,6 +127,7 @@ impl Recorder {
             ledger,
             section: Section::default(),
             counts: Counts::default(),
+            file: None,
             chunk: Chunk::default(),
             in_chunk: Map::default(),
             waiting: VecDeque::new(),
@@ -148,7 +164,10 @@ impl Recorder {
         match (news, &entry) {
             // A cluster tells of thousands of pods one by one: soon is enough.
             (News::Cluster { .. }, _) => self.cluster_changed = true,
-            (News::Changes { .. } | News::Sampling { .. } | News::Notice { .. }, _)
+            (
+                News::Changes { .. } | News::Sampling { .. } | News::Loss(_) | News::Notice { .. },
+                _,
+            )
             | (_, Entry::LookAgain { .. }) => {}
             _ => self.names_changed = true,
         }

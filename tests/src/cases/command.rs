@@ -97,3 +97,52 @@ fn count_ends_it_after_so_many_packets() {
         "{text:?}"
     );
 }
+
+#[test]
+fn credential_plugin_that_hangs_ends_with_it() {
+    let lab = Lab::new(ONE_NODE).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let (kubeconfig, pid) = (folder.path().join("config"), folder.path().join("pid"));
+    let plugin = format!("echo $$ > {}; exec sleep 1000", pid.display());
+    let config = serde_json::json!({
+        "apiVersion": "v1",
+        "kind": "Config",
+        "current-context": "lab",
+        "contexts": [{"name": "lab", "context": {"cluster": "lab", "user": "lab"}}],
+        "clusters": [{"name": "lab", "cluster": {"server": "https://127.0.0.1:1"}}],
+        "users": [{"name": "lab", "user": {"exec": {
+            "apiVersion": "client.authentication.k8s.io/v1",
+            "command": "sh",
+            "args": ["-c", plugin],
+            "interactiveMode": "Never",
+        }}}],
+    });
+    std::fs::write(&kubeconfig, config.to_string()).unwrap();
+    let netns = &lab.nodes[0].netns.name;
+    let output = podtrace()
+        .args([
+            "trace",
+            "--duration",
+            "100ms",
+            "--netns",
+            netns,
+            "--kubeconfig",
+        ])
+        .arg(&kubeconfig)
+        .output()
+        .unwrap();
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{error}");
+    let pid = std::fs::read_to_string(&pid).unwrap();
+    let pid: u32 = pid.trim().parse().unwrap();
+    // It may be on its way: the signal is sent, and nobody waits for it.
+    let begun = std::time::Instant::now();
+    let lives = || {
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status"));
+        status.is_ok_and(|status| !status.contains("State:\tZ"))
+    };
+    while lives() {
+        assert!(begun.elapsed() < std::time::Duration::from_secs(5), "{pid}");
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+}

@@ -9,7 +9,7 @@ use podtrace::identity::cgroupfs::CgroupPath;
 use podtrace::lab::{Lab, LabSpec};
 use podtrace::node::netns::NetNs;
 use podtrace::probe::ring::{Batch, Reader};
-use podtrace::probe::{Probe, ProbeOptions};
+use podtrace::probe::{Hooks, Probe, ProbeOptions};
 use podtrace_ebpf::config::{
     PROGRAM_BARE, PROGRAM_EGRESS, PROGRAM_INGRESS, PROGRAM_NOOP, TapCounters,
 };
@@ -20,6 +20,7 @@ const LOOPBACK: u32 = 1;
 
 struct Bench {
     probe: Probe,
+    _hooks: Hooks,
     reader: Reader,
     batches: tokio::sync::mpsc::Receiver<Batch>,
     netns: NetNs,
@@ -59,10 +60,13 @@ impl Bench {
         let netns = lab.nodes[0].pods[0].netns.clone();
         let (mut probe, channel) = Probe::load(&options).unwrap();
         let (reader, batches) = Reader::spawn(channel, Box::new(|_| CgroupPath::Unknown)).unwrap();
-        probe.attach(&netns, "lo", LOOPBACK, 7, 14).unwrap();
+        probe.register(&netns, LOOPBACK, 7, 14).unwrap();
+        let mut hooks = Hooks::new(&mut probe).unwrap();
+        hooks.attach(&netns, "lo", LOOPBACK, 7).unwrap();
         probe.start().unwrap();
         Self {
             probe,
+            _hooks: hooks,
             reader,
             batches,
             netns,
@@ -102,7 +106,7 @@ impl Bench {
 
     /// What arrived in user space, and what the kernel counted.
     fn finish(mut self) -> (Vec<Vec<u8>>, TapCounters) {
-        self.probe.detach().unwrap();
+        assert!(self.probe.stop().unwrap());
         self.reader.stop();
         let mut records = Vec::new();
         while let Some(batch) = self.batches.blocking_recv() {

@@ -98,6 +98,18 @@ impl Tracer {
         }
     }
 
+    /// Reads lines until so many of all have fitted; all so far.
+    pub(super) fn wait_until_all(
+        &mut self,
+        count: usize,
+        fits: impl Fn(&Value) -> bool,
+    ) -> &[Value] {
+        while self.passed.iter().filter(|value| fits(value)).count() < count {
+            self.wait_for(&fits);
+        }
+        &self.passed
+    }
+
     /// Interrupts it when some work is done that is given the number of the
     /// process that was started: podtrace itself may be below it.
     pub(super) fn finish_after(self, work: impl FnOnce(u32)) {

@@ -14,6 +14,10 @@ const FIRST_LISTS: Duration = Duration::from_secs(3);
 /// Updates that wait to be passed on at most.
 const QUEUE: usize = 1024;
 
+/// Said when the first one finds no room.
+pub(super) const FULL: &str =
+    "more pods and nodes elsewhere than podtrace keeps: some addresses stay unnamed";
+
 /// Watches pods and nodes: returns what there is at the start, if that does
 /// not take long, and passes on the rest.
 pub(super) async fn connect(

@@ -6,7 +6,7 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::{
     sync::mpsc,
-    time::{sleep, timeout},
+    time::{Instant, sleep, timeout},
 };
 
 use super::{
@@ -29,6 +29,14 @@ use crate::{
 
 /// Shortest time between two looks.
 const LOOK_PAUSE: Duration = Duration::from_millis(5);
+/// The same while changes that tell nothing new do not end: so many times what
+/// the look took, up to the longest.
+const PAUSES: u32 = 4;
+const LOOK_PAUSE_MAX: Duration = Duration::from_millis(500);
+/// How many looks in a row are to show nothing new for that.
+const IN_VAIN: u32 = 20;
+/// After so long without a look the next ones are in a row anew.
+const QUIET: Duration = Duration::from_secs(1);
 /// When to look again at what is too new to be settled.
 const SETTLE: Duration = Duration::from_secs(2);
 /// Updates that wait for the session at most.
@@ -140,6 +148,34 @@ impl Feeds {
     }
 }
 
+/// How often it is looked: at once while there is something new to tap, less
+/// often when changes that tell nothing new (routes, neighbours' links) do not
+/// end.
+#[derive(Default)]
+struct Pace {
+    /// Looks in a row that showed nothing new.
+    in_vain: u32,
+    last: Option<Instant>,
+}
+
+impl Pace {
+    /// How long to wait after a look that began then and took so long.
+    fn pause(&mut self, begun: Instant, took: Duration, is_new: bool) -> Duration {
+        let was_quiet = self.last.is_none_or(|last| begun - last >= QUIET);
+        self.last = Some(begun);
+        if is_new || was_quiet {
+            self.in_vain = 0;
+        } else {
+            self.in_vain = self.in_vain.saturating_add(1);
+        }
+        if self.in_vain < IN_VAIN {
+            LOOK_PAUSE
+        } else {
+            (took * PAUSES).clamp(LOOK_PAUSE, LOOK_PAUSE_MAX)
+        }
+    }
+}
+
 /// The task that looks at the nodes.
 struct Looks {
     looker: Looker,
@@ -152,17 +188,21 @@ struct Looks {
 
 impl Looks {
     async fn run(mut self, mut unsettled: bool) {
+        let mut pace = Pace::default();
         while self.wait(unsettled).await {
             // The last one is taken over by now: to attach may take longer than
             // to look, and an old look is of no use.
             let Ok(room) = self.looks.reserve().await else {
                 return;
             };
+            let begun = Instant::now();
             let look = self.looker.look().await;
+            let is_new = look.as_ref().is_ok_and(Snapshot::has_new_targets);
+            let pause = pace.pause(begun, begun.elapsed(), is_new);
             // One that failed is worth another.
             unsettled = look.as_ref().map_or(true, |snapshot| snapshot.unsettled);
             room.send(look);
-            sleep(LOOK_PAUSE).await;
+            sleep(pause).await;
         }
     }
 
@@ -184,5 +224,31 @@ impl Looks {
         } else {
             wake.await.is_some()
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn changes_without_news_are_looked_at_less_often_until_there_is_news_or_quiet() {
+        let mut pace = Pace::default();
+        let took = Duration::from_millis(20);
+        let mut now = Instant::now();
+        let mut look = |is_new, after| {
+            now += after;
+            pace.pause(now, took, is_new)
+        };
+        for _ in 0..IN_VAIN {
+            assert_eq!(look(false, LOOK_PAUSE), LOOK_PAUSE);
+        }
+        assert_eq!(look(false, LOOK_PAUSE), took * PAUSES);
+        assert_eq!(look(true, LOOK_PAUSE), LOOK_PAUSE);
+        for _ in 0..IN_VAIN {
+            look(false, LOOK_PAUSE);
+        }
+        assert_eq!(look(false, LOOK_PAUSE), took * PAUSES);
+        assert_eq!(look(false, QUIET), LOOK_PAUSE);
     }
 }

@@ -1,80 +1,46 @@
 //! A live session: taps kept in step with the interfaces, records turned into output.
-use std::{
-    collections::{BTreeMap, HashSet},
-    io,
-    sync::Arc,
-    time::Duration,
-};
+mod attach;
+mod end;
+mod follow;
+mod start;
 
-use anyhow::{Context as _, bail};
+use std::{collections::HashSet, time::Duration};
+
 use aya_log::EbpfLogger;
-use nix::sys::resource::{Resource, getrlimit, setrlimit};
-use podtrace_ebpf::config::TapCounters;
-use tokio::{
-    signal::unix::{SignalKind, signal},
-    sync::mpsc,
-    time::{Instant, sleep_until},
-};
+use tokio::{sync::mpsc, time::Instant};
 
 use super::{
-    check::check_names,
     cluster,
     diagnostics::Diagnostics,
-    feeds::{Feeds, Sources, Update},
-    recording::Recording,
+    feeds::{Feeds, Update},
+    progress::Progress,
     sampling::Sampling,
-    taps::Taps,
-    topology,
+    signals::Signals,
+    taps::{Taps, Telling},
 };
 use crate::{
-    clock::{monotonic_ns, nanos},
-    identity::{
-        cgroupfs::{CgroupFs, CgroupPath},
-        cri::PodList,
-        runtime::RuntimeState,
-        table::PodTable,
-    },
+    clock::monotonic_ns,
+    command::sink::Sink,
+    identity::{cri::PodList, runtime::RuntimeState},
     news::{News, Origin},
-    node::{
-        discover::{LookError, Looker, Snapshot},
-        place::Node,
-    },
-    output::{Output, Start, sanitize::sanitize},
-    packet::DecodeOptions,
-    pipeline::{Pipeline, TICK_LAG_NS, key_payload},
+    node::discover::{LookError, Snapshot},
+    output::{Start, sanitize::sanitize},
+    pipeline::Pipeline,
     probe::{
-        Probe, ProbeOptions,
+        attacher::Report,
         ring::{Batch, QUEUE_BATCHES, Reader},
     },
 };
+pub(crate) use end::Missing;
+pub(crate) use start::SessionOptions;
 
-/// How often open paths are looked at.
-const TICK: Duration = Duration::from_millis(50);
-/// How often the counters are looked at while no packet is under way.
-const TICK_IDLE: Duration = Duration::from_secs(2);
-/// flannel's port, where no VXLAN interface tells another.
-const FLANNEL_PORT: u16 = 8472;
-
-/// How to trace.
-pub(crate) struct SessionOptions {
-    pub(crate) interfaces: Vec<String>,
-    pub(crate) table: PodTable,
-    pub(crate) sources: Sources,
-    pub(crate) count: Option<u64>,
-    pub(crate) duration: Option<Duration>,
-    pub(crate) snaplen: u32,
-    pub(crate) hop_timeout: Duration,
-    pub(crate) ring_bytes: u32,
-    pub(crate) headers_only: bool,
-    pub(crate) sampling: Sampling,
-    pub(crate) diagnostics: bool,
-    pub(crate) output: Box<dyn Output>,
-    /// Where the output goes.
-    pub(crate) says: Box<dyn io::Write + Send>,
-    /// UTC nanoseconds at CLOCK_MONOTONIC zero.
-    pub(crate) epoch_ns: i128,
-    /// Where to record it.
-    pub(crate) recording: Option<Recording>,
+/// Why a session ends.
+#[derive(Clone, Copy, Debug)]
+enum Ending {
+    /// There is what was asked for.
+    Natural,
+    /// A signal came.
+    Asked,
 }
 
 /// A running session.
@@ -87,7 +53,11 @@ pub(crate) struct Session {
     sampling: Sampling,
     pipeline: Pipeline,
     /// Where its output goes.
-    says: Box<dyn io::Write + Send>,
+    says: Sink,
+    /// How far the recording is, for a terminal.
+    progress: Option<Progress>,
+    signals: Signals,
+    ending: Ending,
     origin: Origin,
     started_ns: u64,
     ticked: Instant,
@@ -100,88 +70,6 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    /// Loads the programs and attaches to everything there is.
-    pub(crate) async fn start(nodes: Vec<Node>, options: SessionOptions) -> anyhow::Result<Self> {
-        raise_file_limit();
-        let (table, sockets) = (options.table.clone(), options.sources.sockets.clone());
-        let looker = Looker::new(nodes.clone(), options.interfaces.clone(), options.table);
-        let (feeds, snapshot, first) = Feeds::start(&nodes, looker, options.sources, |snapshot| {
-            check_names(&options.interfaces, snapshot)
-        })
-        .await?;
-        let (mut probe, channel) = Probe::load(&ProbeOptions {
-            snaplen: options.snaplen,
-            ring_bytes: options.ring_bytes,
-            max_interfaces: max_interfaces(snapshot.targets.len()),
-            headers_only: options.headers_only,
-            diagnostics: options.diagnostics,
-        })?;
-        probe.set_vxlan_ports(&[FLANNEL_PORT])?;
-        let diagnostics = options
-            .diagnostics
-            .then(|| EbpfLogger::init_with_logger(probe.object(), Diagnostics))
-            .transpose()
-            .context("failed to open the kernel side's log")?;
-        let cgroup_fs = CgroupFs::open().ok().map(Arc::new);
-        let by_id = cgroup_fs.clone();
-        let look_up = Box::new(move |id| match &by_id {
-            Some(cgroup_fs) => cgroup_fs.path_of(id),
-            None => CgroupPath::Unknown,
-        });
-        let (reader, batches) =
-            Reader::spawn(channel, look_up).context("failed to start the reader")?;
-        let timeout_ns = nanos(options.hop_timeout);
-        let decode = DecodeOptions {
-            vxlan_ports: vec![FLANNEL_PORT],
-            key_payload: key_payload(options.snaplen),
-        };
-        let mut pipeline = Pipeline::new(decode, timeout_ns, options.count, options.output);
-        if !options.interfaces.is_empty() {
-            pipeline.see_part();
-        }
-        let world = pipeline.world_mut();
-        world.nodes = nodes.iter().map(|node| node.name.clone()).collect();
-        world.epoch_ns = options.epoch_ns;
-        let origin = Origin {
-            session: 0,
-            nodes: 0..nodes.len(),
-        };
-        if let Some(recording) = options.recording {
-            pipeline.record(recording.start()?);
-            let looks = topology::keep_looking(nodes.clone(), sockets, table, feeds.sender.clone());
-            tokio::spawn(looks);
-        }
-        let mut session = Self {
-            duration: options.duration,
-            taps: Taps::new(probe, cgroup_fs),
-            reader,
-            batches,
-            feeds,
-            sampling: options.sampling,
-            pipeline,
-            says: options.says,
-            origin,
-            started_ns: monotonic_ns()?,
-            diagnostics,
-            ticked: Instant::now(),
-            left_out: String::new(),
-            changes: 0,
-        };
-        let mut notices = session.apply(snapshot)?;
-        for update in first {
-            notices.extend(session.take(update)?);
-        }
-        session.taps.probe.sample(session.sampling.digest_max())?;
-        session.taps.probe.start()?;
-        session.announce();
-        if session.sampling.share() > 1 {
-            session.note_sampling()?;
-        }
-        session.say(notices);
-        session.flush()?;
-        Ok(session)
-    }
-
     fn announce(&mut self) {
         let namespaces: HashSet<_> = self.taps.places().map(|p| p.netns_cookie).collect();
         let pods: HashSet<_> = self.taps.places().filter_map(|p| p.pod_netns()).collect();
@@ -220,8 +108,11 @@ impl Session {
             Update::Cluster(update) => {
                 let notice = cluster::notice(&update);
                 let ts_ns = monotonic_ns()?;
+                let before = self.not_kept();
                 self.tell(&News::Cluster { update, ts_ns });
-                notice.into_iter().collect()
+                let is_full = before == 0 && self.not_kept() > 0;
+                let full = is_full.then(|| cluster::FULL.to_owned());
+                notice.into_iter().chain(full).collect()
             }
             Update::Notice(notice) => vec![notice],
             Update::Topology(topology) => {
@@ -232,6 +123,11 @@ impl Session {
             }
         };
         Ok(notices)
+    }
+
+    /// How many reports of pods and nodes elsewhere found no room.
+    fn not_kept(&self) -> u64 {
+        self.pipeline.world().directory.not_kept()
     }
 
     fn take_look(&mut self, look: Result<Snapshot, LookError>) -> anyhow::Result<Vec<String>> {
@@ -291,8 +187,29 @@ impl Session {
     /// to be said of it.
     fn apply(&mut self, snapshot: Snapshot) -> anyhow::Result<Vec<String>> {
         let mut notices = Vec::new();
-        self.taps
-            .apply(snapshot, &mut self.pipeline, &self.origin, &mut notices)?;
+        self.taps.apply(
+            snapshot,
+            &mut Telling {
+                pipeline: &mut self.pipeline,
+                origin: &self.origin,
+                notices: &mut notices,
+            },
+        )?;
+        Ok(notices)
+    }
+
+    /// Takes over what was attached to or detached from; returns what is to be
+    /// said of it.
+    fn take_report(&mut self, report: Report) -> anyhow::Result<Vec<String>> {
+        let mut notices = Vec::new();
+        self.taps.take(
+            report,
+            &mut Telling {
+                pipeline: &mut self.pipeline,
+                origin: &self.origin,
+                notices: &mut notices,
+            },
+        )?;
         Ok(notices)
     }
 
@@ -306,12 +223,11 @@ impl Session {
         self.pipeline.tell(&self.origin, news);
     }
 
-    fn flush(&mut self) -> io::Result<()> {
-        write_text(&mut self.pipeline, &mut *self.says)
-    }
-
-    /// Follows packets until told to stop; returns how many events were lost.
-    pub(crate) async fn run(self) -> anyhow::Result<u64> {
+    /// Follows packets until told to stop; returns what it did not deliver.
+    ///
+    /// # Errors
+    /// When the kernel side fails, and when nobody takes the output any more.
+    pub(crate) async fn run(self) -> anyhow::Result<Missing> {
         self.run_during(std::future::pending()).await
     }
 
@@ -319,123 +235,14 @@ impl Session {
     pub(crate) async fn run_during(
         mut self,
         work: impl Future<Output = ()>,
-    ) -> anyhow::Result<u64> {
-        let followed = self.follow(work).await;
+    ) -> anyhow::Result<Missing> {
+        // A signal may have come while it started.
+        let followed = match self.ending {
+            Ending::Natural => self.follow(work).await,
+            Ending::Asked => Ok(()),
+        };
         self.end(followed).await
     }
-
-    async fn follow(&mut self, work: impl Future<Output = ()>) -> anyhow::Result<()> {
-        let mut interrupt = signal(SignalKind::interrupt())?;
-        let mut terminate = signal(SignalKind::terminate())?;
-        let deadline = self.duration.map(|duration| Instant::now() + duration);
-        tokio::pin!(work);
-        while !self.pipeline.is_done() {
-            // In order of urgency; packets come last, as they may never end. What
-            // names pods takes no time, to attach to a pod that is new does.
-            tokio::select! {
-                biased;
-                _ = interrupt.recv() => break,
-                _ = terminate.recv() => break,
-                () = sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => break,
-                () = &mut work => break,
-                () = sleep_until(self.next_tick()) => self.tick()?,
-                Some(update) = self.feeds.updates.recv() => {
-                    self.catch_up();
-                    let notices = self.take(update)?;
-                    self.say(notices);
-                }
-                look = self.feeds.looks.recv() => match look {
-                    Some(look) => {
-                        self.catch_up();
-                        let notices = self.take_look(look)?;
-                        self.say(notices);
-                    }
-                    None => bail!("the task that looks at the nodes ended early"),
-                },
-                batch = self.batches.recv() => match batch {
-                    Some(batch) => self.push(&batch),
-                    None => bail!("the ring reader ended early"),
-                },
-            }
-            self.flush()?;
-        }
-        Ok(())
-    }
-
-    /// The kernel side's log has no other wake-up.
-    fn next_tick(&self) -> Instant {
-        let is_idle = !self.pipeline.is_waiting() && self.diagnostics.is_none();
-        self.ticked + if is_idle { TICK_IDLE } else { TICK }
-    }
-
-    fn tick(&mut self) -> anyhow::Result<()> {
-        self.ticked = Instant::now();
-        if let Some(log) = &mut self.diagnostics {
-            log.flush();
-        }
-        // While batches wait, only their own time is known to have passed.
-        let now_ns = if self.batches.is_empty() {
-            monotonic_ns()?
-        } else {
-            self.pipeline.newest_ns()
-        };
-        let now_ns = now_ns.saturating_sub(TICK_LAG_NS);
-        let counters = self.taps.probe.counters()?;
-        let read_ns = monotonic_ns()?;
-        self.note_changes();
-        self.pipeline.tick(now_ns, read_ns, &counters);
-        if self.sampling.adjust(taken(&counters), monotonic_ns()?) {
-            self.taps.probe.sample(self.sampling.digest_max())?;
-            self.note_sampling()?;
-        }
-        Ok(())
-    }
-
-    fn note_sampling(&mut self) -> anyhow::Result<()> {
-        self.tell(&News::Sampling {
-            share: self.sampling.share(),
-            ts_ns: monotonic_ns()?,
-        });
-        Ok(())
-    }
-
-    /// Takes over names that have come meanwhile; nothing is tapped any more.
-    fn take_last_names(&mut self) -> anyhow::Result<()> {
-        while let Ok(update) = self.feeds.updates.try_recv() {
-            let notices = self.take(update)?;
-            self.say(notices);
-        }
-        Ok(())
-    }
-
-    /// Detaches, drains, and closes with the summary.
-    async fn end(mut self, followed: anyhow::Result<()>) -> anyhow::Result<u64> {
-        let stopped = self.taps.probe.detach();
-        self.reader.stop();
-        while let Some(batch) = self.batches.recv().await {
-            self.pipeline.push(&self.origin, &batch);
-        }
-        let named = self.take_last_names();
-        self.reader.join().context("failed to read the ring")?;
-        followed?;
-        stopped?;
-        named?;
-        let counters = self.taps.probe.counters()?;
-        let duration_ns = monotonic_ns()?.saturating_sub(self.started_ns);
-        let lost = self.pipeline.finish(&counters, duration_ns).total().lost();
-        write_text(&mut self.pipeline, &mut *self.says)?;
-        let recorder = self.pipeline.recorder();
-        let not_recorded = recorder.map_or(0, |recorder| recorder.not_recorded());
-        Ok(lost + not_recorded)
-    }
-}
-
-/// Packets that were not refused.
-fn taken(counters: &BTreeMap<u32, TapCounters>) -> u64 {
-    let counters = counters.values().flatten();
-    counters
-        .map(|tap| tap.seen.saturating_sub(tap.filtered))
-        .sum()
 }
 
 /// A dump can fail while interfaces come and go; the taps that are there go
@@ -446,26 +253,4 @@ fn not_looked(error: LookError) -> String {
         "interfaces not looked at: {}",
         sanitize(&format!("{error:#}"))
     )
-}
-
-/// Writes at once; nothing at all when there is nothing.
-fn write_text(pipeline: &mut Pipeline, says: &mut dyn io::Write) -> io::Result<()> {
-    if pipeline.text_len() == 0 {
-        return Ok(());
-    }
-    pipeline.write_text(says)?;
-    says.flush()
-}
-
-/// A tap takes a descriptor for each direction: as many as may be had.
-fn raise_file_limit() {
-    if let Ok((_, hard)) = getrlimit(Resource::RLIMIT_NOFILE) {
-        // Where it stays low, attaching says which interface had no room.
-        let _ = setrlimit(Resource::RLIMIT_NOFILE, hard, hard);
-    }
-}
-
-/// Room for as many interfaces again and again: the map cannot grow.
-fn max_interfaces(now: usize) -> u32 {
-    u32::try_from(now.saturating_mul(4)).map_or(u32::MAX / 64, |n| n.clamp(1024, 65_536))
 }

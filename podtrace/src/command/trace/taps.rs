@@ -1,62 +1,130 @@
 //! Taps kept in step with what the looks at the nodes show.
+mod sockets;
+
 use std::{
     collections::{BTreeSet, HashSet},
     sync::Arc,
 };
 
+use anyhow::Context as _;
+
 use crate::{
-    identity::{cgroupfs::CgroupFs, directory::NamespaceInfo},
+    identity::cgroupfs::CgroupFs,
     news::{Look, News, Origin},
     node::{
-        discover::{NamespaceLook, Snapshot},
+        discover::Snapshot,
         place::{Place, Role, Target},
     },
     output::sanitize::sanitize,
     pipeline::Pipeline,
-    probe::{Probe, ProbeError},
+    probe::{
+        Hooks, Probe, ProbeError,
+        attacher::{Attach, Attacher, Report},
+    },
     world::World,
 };
+use sockets::Sockets;
 
 /// What is tapped, and what could not be.
 pub(super) struct Taps {
     pub(super) probe: Probe,
-    cgroup_fs: Option<Arc<CgroupFs>>,
-    /// Interfaces that have taps: number and place.
-    tapped: Vec<(u32, Place)>,
+    attacher: Attacher,
+    sockets: Sockets,
+    /// Interfaces that have taps, or are about to.
+    taps: Vec<Tap>,
     /// Interfaces that could not be tapped and were said to be so.
     refused: HashSet<(u64, u32)>,
-    /// The same of cgroups.
-    refused_cgroups: HashSet<String>,
-    /// Whether it was said that sockets tell no containers.
-    said_v1: bool,
+    /// Whether new taps are announced one by one.
+    says_new: bool,
+}
+
+struct Tap {
+    number: u32,
+    place: Place,
+    state: State,
+}
+
+enum State {
+    /// Whether it is to be said once it is attached.
+    Attaching {
+        say: bool,
+    },
+    Attached,
+    /// The interface is gone; what has its place since then is tapped when the
+    /// taps are.
+    Detaching {
+        next: Option<Box<Target>>,
+    },
+}
+
+/// Where news go and what is to be said.
+pub(super) struct Telling<'a> {
+    pub(super) pipeline: &'a mut Pipeline,
+    pub(super) origin: &'a Origin,
+    /// What is to be said is added.
+    pub(super) notices: &'a mut Vec<String>,
+}
+
+impl Telling<'_> {
+    fn tell(&mut self, news: &News) {
+        self.pipeline.tell(self.origin, news);
+    }
+
+    fn say(&mut self, place: &Place, what: &str) {
+        let name = place_name(place, self.pipeline.world());
+        self.notices.push(format!("{name} {what}"));
+    }
 }
 
 impl Taps {
     /// `cgroup_fs`: none where there is no cgroup v2.
-    pub(super) fn new(probe: Probe, cgroup_fs: Option<Arc<CgroupFs>>) -> Self {
-        Self {
+    pub(super) fn new(mut probe: Probe, cgroup_fs: Option<Arc<CgroupFs>>) -> anyhow::Result<Self> {
+        let hooks = Hooks::new(&mut probe)?;
+        Ok(Self {
             probe,
-            cgroup_fs,
-            tapped: Vec::new(),
+            attacher: Attacher::spawn(hooks).context("failed to start a thread")?,
+            sockets: Sockets::new(cgroup_fs),
+            taps: Vec::new(),
             refused: HashSet::new(),
-            refused_cgroups: HashSet::new(),
-            said_v1: false,
-        }
+            says_new: false,
+        })
+    }
+
+    /// From now on new taps are announced one by one.
+    pub(super) fn say_new(&mut self) {
+        self.says_new = true;
     }
 
     /// The interfaces that have taps.
     pub(super) fn places(&self) -> impl Iterator<Item = &Place> {
-        self.tapped.iter().map(|(_, place)| place)
+        let attached = |tap: &&Tap| matches!(tap.state, State::Attached);
+        self.taps.iter().filter(attached).map(|tap| &tap.place)
     }
 
-    /// Brings taps and names in step with a look; what is to be said of it is
-    /// added to `notices`.
+    /// How many interfaces are to be attached to, and how many are not yet.
+    pub(super) fn attaching(&self) -> (usize, usize) {
+        let attaching = |tap: &&Tap| matches!(tap.state, State::Attaching { .. });
+        let left = self.taps.iter().filter(attaching).count();
+        (self.taps.len(), left)
+    }
+
+    /// What was attached to or detached from next; none once it is all over.
+    pub(super) async fn report(&mut self) -> Option<Report> {
+        self.attacher.report().await
+    }
+
+    /// Begins to detach from everything; returns from how many interfaces.
+    pub(super) fn detach_all(&mut self) -> usize {
+        self.attacher.detach_all();
+        self.taps.len() - self.attaching().1
+    }
+
+    /// Brings taps and names in step with a look. What is new is attached to
+    /// later: [`Self::take`] hears of it.
     pub(super) fn apply(
         &mut self,
         snapshot: Snapshot,
-        pipeline: &mut Pipeline,
-        origin: &Origin,
-        notices: &mut Vec<String>,
+        telling: &mut Telling<'_>,
     ) -> Result<(), ProbeError> {
         let Snapshot {
             time,
@@ -70,24 +138,24 @@ impl Taps {
             names: _,
             unsettled: _,
         } = snapshot;
-        let first = pipeline.world().places.next_number() == 0;
-        let cgroups = uppermost(&cgroups);
-        self.probe.retain_cgroups(&cgroups);
-        for cgroup in &cgroups {
-            self.watch_sockets(cgroup, notices);
-        }
-        if has_v1_containers && !self.said_v1 {
-            self.said_v1 = true;
-            let notice =
-                "containers that send and receive unknown: they have no cgroup v2 of their own";
-            notices.push(notice.into());
-        }
+        // Packets are not followed into sockets behind interfaces without taps.
+        let has_pods = targets.iter().any(|t| t.place.role == Role::Pod);
+        let cgroups = if has_pods { cgroups } else { BTreeSet::new() };
+        self.sockets.watch(
+            &cgroups,
+            has_v1_containers && has_pods,
+            &mut self.probe,
+            telling.notices,
+        );
+        let namespaces = namespaces.into_iter();
         if !vxlan_ports.is_empty() {
             self.probe.set_vxlan_ports(&vxlan_ports)?;
         }
         let look = Look {
             time,
-            namespaces: namespaces.into_iter().map(|look| self.info(look)).collect(),
+            namespaces: namespaces
+                .map(|look| sockets::info(look, &self.probe))
+                .collect(),
             addresses,
             held_since: Vec::new(),
             subnets,
@@ -95,155 +163,149 @@ impl Taps {
             has_v1_containers,
             watches_sockets: self.probe.cgroups().next().is_some(),
         };
-        pipeline.tell(origin, &News::Look(Box::new(look)));
-        self.forget_gone(&targets, pipeline, origin, notices)?;
-        let known: HashSet<_> = self.places().map(place_key).collect();
-        // A pod's own first: only there its name is certain from the first packet.
-        let (own, others): (Vec<_>, Vec<_>) = targets
-            .into_iter()
-            .partition(|target| target.place.role == Role::Pod);
-        for target in own.into_iter().chain(others) {
-            if known.contains(&place_key(&target.place)) {
-                self.renew(&target.place, pipeline, origin);
-            } else {
-                self.tap(target, pipeline, origin, notices, !first);
+        telling.tell(&News::Look(Box::new(look)));
+        self.forget_gone(&targets, telling);
+        for target in targets {
+            let key = place_key(&target.place);
+            match self.taps.iter_mut().find(|tap| tap.key() == key) {
+                None => self.tap(target, telling)?,
+                Some(tap) => tap.renew(target, telling),
             }
         }
         Ok(())
     }
 
-    fn forget_gone(
-        &mut self,
-        targets: &[Target],
-        pipeline: &mut Pipeline,
-        origin: &Origin,
-        notices: &mut Vec<String>,
-    ) -> Result<(), ProbeError> {
+    fn forget_gone(&mut self, targets: &[Target], telling: &mut Telling<'_>) {
         let present: HashSet<_> = targets.iter().map(|t| place_key(&t.place)).collect();
-        let (kept, gone): (Vec<_>, Vec<_>) = std::mem::take(&mut self.tapped)
-            .into_iter()
-            .partition(|(_, place)| present.contains(&place_key(place)));
-        self.tapped = kept;
-        for (number, place) in gone {
-            self.probe.forget(number)?;
-            notices.push(format!("{} is gone", place_name(&place, pipeline.world())));
-            pipeline.tell(origin, &News::Gone { number });
-        }
-        Ok(())
-    }
-
-    /// An interface gets another name or MAC address, and what a veth leads to
-    /// becomes known after the veth.
-    fn renew(&mut self, place: &Place, pipeline: &mut Pipeline, origin: &Origin) {
-        let tapped = self
-            .tapped
-            .iter_mut()
-            .find(|(_, old)| place_key(old) == place_key(place));
-        if let Some((number, old)) = tapped
-            && old != place
-        {
-            old.clone_from(place);
-            let number = *number;
-            let place = place.clone();
-            pipeline.tell(origin, &News::Place { number, place });
+        for tap in &mut self.taps {
+            if present.contains(&tap.key()) {
+                continue;
+            }
+            match &mut tap.state {
+                State::Detaching { next } => *next = None,
+                state => {
+                    self.attacher.detach(tap.number);
+                    if matches!(state, State::Attached) {
+                        telling.say(&tap.place, "is gone");
+                    }
+                    *state = State::Detaching { next: None };
+                    telling.tell(&News::Gone { number: tap.number });
+                }
+            }
         }
     }
 
-    /// Taps an interface; one that cannot be tapped is said once and left.
-    fn tap(
-        &mut self,
-        target: Target,
-        pipeline: &mut Pipeline,
-        origin: &Origin,
-        notices: &mut Vec<String>,
-        say: bool,
-    ) {
+    /// Taps an interface soon; one that was refused is left.
+    fn tap(&mut self, target: Target, telling: &mut Telling<'_>) -> Result<(), ProbeError> {
         let Target {
             place,
             netns,
             device,
         } = target;
-        let key = place_key(&place);
         // An earlier look has given the namespace: it was refused then.
-        let Some(netns) = netns.filter(|_| !self.refused.contains(&key)) else {
-            return;
+        let Some(netns) = netns.filter(|_| !self.refused.contains(&place_key(&place))) else {
+            return Ok(());
         };
-        let number = pipeline.world().places.next_number();
-        let news = News::Place {
+        let number = telling.pipeline.world().places.next_number();
+        telling.tell(&News::Place {
             number,
             place: place.clone(),
-        };
-        pipeline.tell(origin, &news);
-        match self.probe.attach(
-            &netns,
-            &device,
-            place.ifindex,
+        });
+        let link_len = place.framing.link_len();
+        if let Err(error) = self.probe.register(&netns, place.ifindex, number, link_len) {
+            self.refuse(number, &place, error, telling);
+            return Ok(());
+        }
+        self.attacher.attach(Attach {
+            interface: number,
+            netns,
+            name: device,
+            ifindex: place.ifindex,
+            // A pod's own first: only there its name is certain from the first
+            // packet.
+            is_urgent: place.role == Role::Pod,
+        });
+        self.taps.push(Tap {
             number,
-            place.framing.link_len(),
-        ) {
-            Ok(()) => {
-                if say {
-                    let name = place_name(&place, pipeline.world());
-                    notices.push(format!("{name} is traced now"));
-                }
-                self.tapped.push((number, place));
-            }
-            Err(error) => {
-                self.refused.insert(key);
-                // With its pod: the next look does not show it.
-                if error.is_vanished() {
-                    return;
-                }
-                let error = in_words(error);
-                let name = place_name(&place, pipeline.world());
-                notices.push(format!("{name} is not traced: {error}"));
-            }
-        }
+            place,
+            state: State::Attaching { say: self.says_new },
+        });
+        Ok(())
     }
 
-    fn watch_sockets(&mut self, cgroup: &str, notices: &mut Vec<String>) {
-        let Some(cgroup_fs) = &self.cgroup_fs else {
-            return;
-        };
-        let is_watched = self.probe.cgroups().any(|watched| watched == cgroup);
-        if is_watched || self.refused_cgroups.contains(cgroup) {
-            return;
+    /// Takes over what was attached to or detached from.
+    pub(super) fn take(
+        &mut self,
+        report: Report,
+        telling: &mut Telling<'_>,
+    ) -> Result<(), ProbeError> {
+        match report {
+            Report::Attached(number) => {
+                if let Some(tap) = self.taps.iter_mut().find(|tap| tap.number == number)
+                    && let State::Attaching { say } = tap.state
+                {
+                    tap.state = State::Attached;
+                    if say {
+                        telling.say(&tap.place, "is traced now");
+                    }
+                }
+            }
+            Report::Refused(number, error) => {
+                // One that is gone meanwhile is detached from, which is told too.
+                let is_it = |tap: &Tap| {
+                    tap.number == number && matches!(tap.state, State::Attaching { .. })
+                };
+                if let Some(position) = self.taps.iter().position(is_it) {
+                    let tap = self.taps.swap_remove(position);
+                    self.probe.retire(number)?;
+                    self.refuse(number, &tap.place, error, telling);
+                }
+            }
+            Report::Detached(number) => {
+                if let Some(position) = self.taps.iter().position(|tap| tap.number == number) {
+                    let tap = self.taps.swap_remove(position);
+                    self.probe.retire(number)?;
+                    if let State::Detaching { next: Some(target) } = tap.state {
+                        self.tap(*target, telling)?;
+                    }
+                }
+            }
         }
-        let directory = cgroup_fs.directory(cgroup);
-        if let Err(error) = self.probe.attach_cgroup(cgroup, &directory) {
-            self.refused_cgroups.insert(cgroup.to_owned());
-            notices.push(format!("receiving containers unknown: {}", in_words(error)));
-        }
+        Ok(())
     }
 
-    fn info(&self, look: NamespaceLook) -> NamespaceInfo {
-        let NamespaceLook { mut info, cgroups } = look;
-        info.watched = !cgroups.is_empty()
-            && cgroups
-                .iter()
-                .all(|cgroup| self.probe.cgroups().any(|above| is_within(cgroup, above)));
-        info
+    /// An interface cannot be tapped: it is said once.
+    fn refuse(&mut self, number: u32, place: &Place, error: ProbeError, telling: &mut Telling<'_>) {
+        self.refused.insert(place_key(place));
+        telling.tell(&News::Gone { number });
+        // With its pod: the next look does not show it.
+        if !error.is_vanished() {
+            telling.say(place, &format!("is not traced: {}", in_words(error)));
+        }
     }
 }
 
-/// Those that are not within another one: a watch of both would see the
-/// lower one's sockets twice.
-fn uppermost(cgroups: &BTreeSet<String>) -> BTreeSet<String> {
-    let is_below = |cgroup: &String| {
-        let mut others = cgroups.iter();
-        others.any(|other| other != cgroup && is_within(cgroup, other))
-    };
-    cgroups
-        .iter()
-        .filter(|cgroup| !is_below(cgroup))
-        .cloned()
-        .collect()
-}
+impl Tap {
+    fn key(&self) -> (u64, u32) {
+        place_key(&self.place)
+    }
 
-fn is_within(cgroup: &str, above: &str) -> bool {
-    cgroup
-        .strip_prefix(above)
-        .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    /// An interface gets another name or MAC address, and what a veth leads to
+    /// becomes known after the veth.
+    fn renew(&mut self, target: Target, telling: &mut Telling<'_>) {
+        if let State::Detaching { next } = &mut self.state {
+            // A later look does not give the namespace again.
+            if next.is_none() || target.netns.is_some() {
+                *next = Some(Box::new(target));
+            }
+        } else if self.place != target.place {
+            self.place = target.place;
+            telling.tell(&News::Place {
+                number: self.number,
+                place: self.place.clone(),
+            });
+        }
+    }
 }
 
 fn place_key(place: &Place) -> (u64, u32) {
@@ -256,16 +318,4 @@ fn place_name(place: &Place, world: &World) -> String {
 
 fn in_words(error: ProbeError) -> String {
     sanitize(&format!("{:#}", anyhow::Error::from(error)))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn cgroups_within_others_are_left_out() {
-        let all = ["/a", "/a/b", "/ab", "/c/kubepods", "/c/kubepods/x"];
-        let kept = uppermost(&all.map(String::from).into());
-        assert!(kept.iter().eq(["/a", "/ab", "/c/kubepods"]));
-    }
 }

@@ -50,6 +50,7 @@ fn path_and_summary_are_shown() {
         incomplete: 1,
         unreadable: 0,
         duration_ns: 1,
+        not_shown: NotShown::default(),
     };
     view.summary(&mut out, &summary, &world);
     insta::assert_snapshot!(out, @r"
@@ -102,6 +103,25 @@ fn path_that_may_lack_hops_says_so() {
                     incomplete: events were lost, it may have gone on
                     given up, it may have gone on: too many packets under way at once
                     still under way when the trace ended
+    ");
+}
+
+#[test]
+fn summary_tells_what_was_not_shown() {
+    let summary = Summary {
+        packets: 5,
+        not_shown: NotShown {
+            packets: 3,
+            events: 0,
+            notices: 1,
+        },
+        ..Summary::default()
+    };
+    let mut out = String::new();
+    view(false).summary(&mut out, &summary, &world());
+    insta::assert_snapshot!(out.trim_start(), @r"
+    5 packets · 3 packets not shown · 1 notice not shown
+    events: 0 seen = 0 emitted + 0 filtered + 0 lost
     ");
 }
 

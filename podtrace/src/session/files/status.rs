@@ -4,7 +4,7 @@ use std::{
     path::PathBuf,
     sync::{
         Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
 };
 
@@ -48,6 +48,8 @@ pub(super) struct Status {
     has_reports: AtomicBool,
     is_failing: AtomicBool,
     waiting: AtomicUsize,
+    /// Bytes written.
+    written: AtomicU64,
     shared: Mutex<Shared>,
 }
 
@@ -72,6 +74,10 @@ impl Status {
 
     pub(super) fn waiting(&self) -> usize {
         self.waiting.load(Ordering::Acquire)
+    }
+
+    pub(super) fn written(&self) -> u64 {
+        self.written.load(Ordering::Relaxed)
     }
 
     pub(super) fn buffer(&self) -> Vec<u8> {
@@ -101,6 +107,10 @@ impl Status {
     /// A chunk left the queue.
     pub(super) fn taken(&self) {
         self.waiting.fetch_sub(1, Ordering::AcqRel);
+    }
+
+    pub(super) fn set_written(&self, bytes: u64) {
+        self.written.store(bytes, Ordering::Relaxed);
     }
 
     pub(super) fn is_abandoned(&self) -> bool {

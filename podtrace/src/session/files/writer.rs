@@ -113,7 +113,10 @@ impl Writer {
             )),
         };
         match put {
-            Ok(()) => self.resume(),
+            Ok(()) => {
+                self.status.set_written(self.disk.bytes);
+                self.resume();
+            }
             Err(error) => self.fail(error),
         }
         self.failing.is_none()

@@ -262,6 +262,12 @@ impl Frames {
         }
     }
 
+    /// Whether a block can begin behind the last one: else that one's length is
+    /// doubtful.
+    pub fn goes_on(&mut self) -> bool {
+        !matches!(self.at(self.start), Found::Nothing(_))
+    }
+
     /// The last block is none: it only looked like one among damage. To be
     /// called before the next.
     pub fn reject(&mut self, len: u64, reason: &'static str) {

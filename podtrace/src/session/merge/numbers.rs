@@ -133,6 +133,12 @@ impl Numbers {
                     new.id = id(new.id);
                 }
             }
+            News::Loss(loss) => {
+                for tap in &mut loss.taps {
+                    // A place that was never told has no name.
+                    tap.interface = self.place(tap.interface).unwrap_or(u32::MAX);
+                }
+            }
             News::Start(_)
             | News::Cluster { .. }
             | News::Changes { .. }

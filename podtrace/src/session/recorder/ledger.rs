@@ -105,7 +105,7 @@ impl Ledger {
                 let told = (origin.clone(), *count);
                 self.changes.insert(origin.session, told);
             }
-            News::Sampling { .. } | News::Notice { .. } => {}
+            News::Sampling { .. } | News::Loss(_) | News::Notice { .. } => {}
         }
         self.entry(origin.clone(), news.clone())
     }

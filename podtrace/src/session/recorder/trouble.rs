@@ -4,7 +4,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{PATIENCE, Recorder};
+use super::{PATIENCE, Progress, Recorder};
 use crate::{
     output::sanitize::sanitize,
     session::files::{Chunk, EventCounts, Report, SessionFiles},
@@ -20,6 +20,17 @@ impl Recorder {
         self.counts.not_recorded_in_all()
     }
 
+    /// How far it is.
+    #[must_use]
+    pub fn progress(&self) -> Progress {
+        Progress {
+            events: self.counts.recorded_in_all(),
+            not_recorded: self.not_recorded(),
+            bytes: self.files.as_ref().map_or(0, SessionFiles::written),
+            file: self.file.clone(),
+        }
+    }
+
     /// Takes over what happened to the files; returns what is to be said.
     pub(super) fn take_reports(&mut self) -> Vec<String> {
         let reports = self
@@ -33,7 +44,8 @@ impl Recorder {
         let mut notices = Vec::new();
         for report in reports {
             match report {
-                Report::Opened { .. } | Report::Deleted { .. } => {}
+                Report::Opened { path } => self.file = Some(path),
+                Report::Deleted { .. } => {}
                 Report::NotDeleted(error) => notices.push(format!("recording: {error}")),
                 Report::Failed(error) => {
                     self.break_off();

@@ -10,7 +10,8 @@ use nix::net::if_::if_nametoindex;
 use podtrace::{
     lab::{Lab, LabSpec},
     node::netns::NetNs,
-    probe::Probe,
+    packet::Framing,
+    probe::{Hooks, Probe},
 };
 use podtrace_ebpf::config::PROGRAM_NOOP;
 use rtnetlink::LinkVeth;
@@ -128,14 +129,21 @@ fn probe(netns: &NetNs, count: usize) -> Result<Times> {
         (0..count).map(index).collect::<Result<Vec<_>, _>>()
     })??;
     let (mut probe, _channel) = Probe::load(&probe_options())?;
+    let mut hooks = Hooks::new(&mut probe)?;
     let ((), attach) = timed(|| {
         for (number, index) in indices.iter().enumerate() {
-            probe.attach(netns, &name(number), *index, u32::try_from(number)?)?;
+            let interface = u32::try_from(number)?;
+            probe.register(netns, *index, interface, Framing::Ethernet.link_len())?;
+            hooks.attach(netns, &name(number), *index, interface)?;
         }
         Ok(())
     })?;
     probe.start()?;
-    let ((), detach) = timed(|| Ok(probe.detach()?))?;
+    probe.stop()?;
+    let ((), detach) = timed(|| {
+        drop(hooks);
+        Ok(())
+    })?;
     Ok(Times { attach, detach })
 }
 

@@ -5,9 +5,10 @@ use anyhow::{Context as _, Result, anyhow};
 use aya::programs::{SchedClassifier, TestRun as _, TestRunOptions};
 use podtrace::{
     identity::cgroupfs::CgroupPath,
-    lab::{Lab, LabSpec},
+    lab::{Lab, LabSpec, plan::VXLAN_PORT},
     node::netns::NetNs,
-    probe::{Probe, ProbeOptions, ring::Reader},
+    packet::Framing,
+    probe::{Hooks, Probe, ProbeOptions, ring::Reader},
 };
 use podtrace_ebpf::config::{PROGRAM_BARE, PROGRAM_INGRESS, PROGRAM_NOOP, SNAPLEN_DEFAULT};
 
@@ -32,25 +33,27 @@ struct Case {
     name: &'static str,
     program: &'static str,
     frame: fn() -> Vec<u8>,
-    /// Changes how the program is loaded.
-    load: fn(&mut ProbeOptions),
     is_gso: bool,
+    /// Whether no packet is wanted.
+    is_refused: bool,
 }
 
 const OURS: Case = Case {
     name: "ours, 98 B",
     program: PROGRAM_INGRESS,
     frame: || frames::ipv4(98),
-    load: |_| {},
     is_gso: false,
+    is_refused: false,
 };
 
 /// The first two are what the others are compared with, the third is the goal's.
 #[rustfmt::skip]
-const CASES: [Case; 7] = [
+const CASES: [Case; 9] = [
     Case { name: "no-op", program: PROGRAM_NOOP, ..OURS },
     Case { name: "bare tap, 98 B", program: PROGRAM_BARE, ..OURS },
     OURS,
+    Case { name: "refused, 98 B", is_refused: true, ..OURS },
+    Case { name: "refused, VXLAN, 148 B", frame: frames::vxlan, is_refused: true, ..OURS },
     Case { name: "ours, 1514 B", frame: || frames::ipv4(1514), ..OURS },
     Case { name: "ours, VXLAN, 148 B", frame: frames::vxlan, ..OURS },
     Case { name: "ours, IPv6, 118 B", frame: frames::ipv6, ..OURS },
@@ -63,6 +66,7 @@ pub(crate) fn probe_options() -> ProbeOptions {
         snaplen: SNAPLEN_DEFAULT,
         ring_bytes: RING_BYTES,
         max_interfaces: 1024,
+        headers_only: false,
         diagnostics: false,
     }
 }
@@ -105,6 +109,14 @@ pub(crate) fn measure(effort: &Effort) -> Result<Measured> {
         "x",
         over_noop(2).over(&over_noop(1)),
     ));
+    for (row, what) in [(3, "refused packet"), (4, "packet refused in a tunnel")] {
+        measured.goals.push(Goal::new(
+            format!("kernel, {what} over a bare tap, both over no-op"),
+            Bound::AtMost(0.5),
+            "x",
+            over_noop(row).over(&over_noop(1)),
+        ));
+    }
     let title = format!("a packet in a test run, {runs} a turn");
     measured.groups.push(Group::compared(title, "ns", rows));
     for loaded in loaded {
@@ -120,6 +132,7 @@ struct Loaded {
     frame: Vec<u8>,
     context: Option<Vec<u8>>,
     probe: Probe,
+    _hooks: Hooks,
     reader: Reader,
     drain: JoinHandle<()>,
 }
@@ -128,11 +141,15 @@ impl Loaded {
     /// The programs attached to the loopback interface of the namespace, so
     /// that they know the packets of test runs.
     fn new(case: &Case, netns: &NetNs) -> Result<Self> {
-        let mut options = probe_options();
-        (case.load)(&mut options);
-        let (mut probe, channel) = Probe::load(&options)?;
+        let (mut probe, channel) = Probe::load(&probe_options())?;
         let (reader, mut batches) = Reader::spawn(channel, Box::new(|_| CgroupPath::Unknown))?;
-        probe.attach(netns, "lo", LOOPBACK, 0)?;
+        probe.register(netns, LOOPBACK, 0, Framing::Ethernet.link_len())?;
+        let mut hooks = Hooks::new(&mut probe)?;
+        hooks.attach(netns, "lo", LOOPBACK, 0)?;
+        if case.is_refused {
+            probe.set_vxlan_ports(&[VXLAN_PORT])?;
+            probe.sample(0)?;
+        }
         probe.start()?;
         let mut loaded = Self {
             name: case.name.into(),
@@ -140,6 +157,7 @@ impl Loaded {
             frame: (case.frame)(),
             context: None,
             probe,
+            _hooks: hooks,
             reader,
             drain: thread::spawn(move || while batches.blocking_recv().is_some() {}),
         };
@@ -204,7 +222,7 @@ impl Loaded {
 
     /// Detaches; says so when the ring was too small for the turns.
     fn finish(mut self) -> Result<Option<String>> {
-        self.probe.detach()?;
+        self.probe.stop()?;
         self.reader.stop();
         self.drain
             .join()

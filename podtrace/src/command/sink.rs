@@ -1,0 +1,374 @@
+//! Standard output, written by a thread of its own: who reads it slowly, or not
+//! at all, holds up nothing else.
+//!
+//! What waits to be written is bounded. A replay waits for room. A live session
+//! never does: it asks how much room there is, and leaves packets out.
+use std::{
+    io::{self, IsTerminal as _, Write},
+    os::fd::AsFd,
+    sync::{
+        Arc, Condvar, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+    thread::{self, JoinHandle},
+};
+
+use nix::{
+    fcntl::{FcntlArg, fcntl},
+    poll::{PollFd, PollFlags, PollTimeout, poll},
+};
+use tokio::sync::Notify;
+
+use crate::pipeline::TextSink;
+
+/// Bytes that wait at most when the writer waits for room.
+const WAITING_MAX: usize = 1 << 20;
+/// Bytes that packets may fill when nobody waits.
+const LIVE_MAX: usize = 8 << 20;
+/// Bytes written at once: as often it is known how far the reader is.
+const PIECE_BYTES: usize = 64 << 10;
+/// Size of a pipe that any user may have.
+const PIPE_BYTES: i32 = 1 << 20;
+
+/// Begin of a line on a terminal, with nothing on it.
+const CLEAR: &[u8] = b"\r\x1b[K";
+
+/// The end that text is handed to.
+pub(super) struct Sink {
+    shared: Arc<Shared>,
+    /// Whether standard error is a terminal.
+    has_terminal: bool,
+    /// None once its end was waited for.
+    thread: Option<JoinHandle<()>>,
+}
+
+/// The same end for a pipeline.
+struct Handle(Arc<Shared>);
+
+struct Shared {
+    state: Mutex<State>,
+    /// For the thread: there is text, or no more will come.
+    filled: Condvar,
+    /// For who waits for room: there is some, or never will be.
+    drained: Condvar,
+    /// Bytes that are not written yet.
+    waiting: AtomicUsize,
+    /// The thread has ended.
+    ended: Notify,
+}
+
+#[derive(Default)]
+struct State {
+    /// What the thread takes next.
+    text: Vec<u8>,
+    /// The line below all text, on a terminal.
+    status: String,
+    is_status_new: bool,
+    /// No more will come.
+    is_closed: bool,
+    has_ended: bool,
+    /// Why the thread has ended early.
+    error: Option<io::Error>,
+}
+
+impl Sink {
+    /// Writes to standard output.
+    pub(super) fn stdout() -> io::Result<Self> {
+        // No pipe, or no wider one to be had: then it stays as it is.
+        let _ = fcntl(io::stdout().as_fd(), FcntlArg::F_SETPIPE_SZ(PIPE_BYTES));
+        Self::spawn(io::stdout())
+    }
+
+    /// Writes to standard error: standard output is taken.
+    pub(super) fn stderr() -> io::Result<Self> {
+        Self::spawn(io::stderr())
+    }
+
+    fn spawn(out: impl Write + Send + 'static) -> io::Result<Self> {
+        let shared = Arc::new(Shared {
+            state: Mutex::default(),
+            filled: Condvar::new(),
+            drained: Condvar::new(),
+            waiting: AtomicUsize::new(0),
+            ended: Notify::new(),
+        });
+        let thread = thread::Builder::new().name("output".into()).spawn({
+            let shared = Arc::clone(&shared);
+            move || {
+                let written = shared.write_all(out);
+                shared.end(written);
+            }
+        })?;
+        Ok(Self {
+            shared,
+            has_terminal: io::stderr().is_terminal(),
+            thread: Some(thread),
+        })
+    }
+
+    /// Whether [`Self::set_status`] shows anything.
+    pub(super) fn has_terminal(&self) -> bool {
+        self.has_terminal
+    }
+
+    /// Shows a line below all text, in the place of the one before; none if it
+    /// is empty. On a terminal only, by standard error.
+    pub(super) fn set_status(&self, status: String) {
+        if !self.has_terminal {
+            return;
+        }
+        let mut state = self.shared.lock();
+        state.is_status_new |= state.status != status;
+        state.status = status;
+        self.shared.filled.notify_one();
+    }
+
+    /// For a pipeline that does not wait.
+    pub(super) fn handle(&self) -> Box<dyn TextSink> {
+        Box::new(Handle(Arc::clone(&self.shared)))
+    }
+
+    /// No more will come.
+    pub(super) fn close(&self) {
+        self.shared.lock().is_closed = true;
+        self.shared.filled.notify_one();
+    }
+
+    /// Waits until all is written that came before it was closed, or the reader
+    /// is gone.
+    pub(super) async fn ended(&self) {
+        loop {
+            let ended = self.shared.ended.notified();
+            if self.shared.lock().has_ended {
+                return;
+            }
+            ended.await;
+        }
+    }
+
+    /// How many bytes are not written yet.
+    pub(super) fn waiting(&self) -> usize {
+        self.shared.waiting.load(Ordering::Relaxed)
+    }
+
+    /// Waits until all is written.
+    ///
+    /// # Errors
+    /// When it could not be written, a broken pipe included.
+    pub(super) fn finish(&mut self) -> io::Result<()> {
+        self.close();
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            return Err(io::Error::other("the thread that writes has panicked"));
+        }
+        self.shared.lock().error.take().map_or(Ok(()), Err)
+    }
+}
+
+/// Waits for room.
+impl Write for Sink {
+    fn write(&mut self, text: &[u8]) -> io::Result<usize> {
+        let is_full = |state: &mut State| !state.has_ended && self.waiting() >= WAITING_MAX;
+        let state = self.shared.lock();
+        let waited = self.shared.drained.wait_while(state, is_full);
+        let mut state = waited.unwrap_or_else(PoisonError::into_inner);
+        if state.has_ended {
+            let error = state.error.take();
+            return Err(error.unwrap_or_else(|| io::ErrorKind::BrokenPipe.into()));
+        }
+        self.shared.push(&mut state, text);
+        Ok(text.len())
+    }
+
+    /// What was handed over is written without waiting for more.
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl TextSink for Handle {
+    fn room(&self) -> usize {
+        LIVE_MAX.saturating_sub(self.0.waiting.load(Ordering::Relaxed))
+    }
+
+    fn take(&mut self, text: &str) {
+        let mut state = self.0.lock();
+        // Once the reader is gone it goes nowhere.
+        if !state.has_ended {
+            self.0.push(&mut state, text.as_bytes());
+        }
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn push(&self, state: &mut State, text: &[u8]) {
+        state.text.extend_from_slice(text);
+        self.waiting.fetch_add(text.len(), Ordering::Relaxed);
+        self.filled.notify_one();
+    }
+
+    /// The thread's work.
+    fn write_all(&self, mut out: impl Write) -> io::Result<()> {
+        let (mut text, mut status) = (Vec::new(), String::new());
+        while let Some(new_status) = self.next(&mut text) {
+            if !status.is_empty() {
+                show_status(CLEAR);
+            }
+            self.write_text(&mut out, &text)?;
+            text.clear();
+            status = new_status;
+            if !status.is_empty() {
+                // A line that is too long is cut, not wrapped.
+                show_status(format!("\x1b[?7l{status}\x1b[?7h").as_bytes());
+            }
+        }
+        if !status.is_empty() {
+            show_status(CLEAR);
+        }
+        Ok(())
+    }
+
+    fn write_text(&self, out: &mut impl Write, text: &[u8]) -> io::Result<()> {
+        for piece in text.chunks(PIECE_BYTES) {
+            out.write_all(piece)?;
+            out.flush()?;
+            self.waiting.fetch_sub(piece.len(), Ordering::Relaxed);
+            // Under the lock: who waits for room is not missed.
+            let _state = self.lock();
+            self.drained.notify_all();
+        }
+        Ok(())
+    }
+
+    /// Waits for text and takes all of it, or for another status; returns the
+    /// status, none when no more will come.
+    fn next(&self, text: &mut Vec<u8>) -> Option<String> {
+        let is_idle =
+            |state: &mut State| state.text.is_empty() && !state.is_status_new && !state.is_closed;
+        let waited = self.filled.wait_while(self.lock(), is_idle);
+        let mut state = waited.unwrap_or_else(PoisonError::into_inner);
+        std::mem::swap(text, &mut state.text);
+        let has_more = !text.is_empty() || std::mem::take(&mut state.is_status_new);
+        has_more.then(|| state.status.clone())
+    }
+
+    fn end(&self, written: io::Result<()>) {
+        let mut state = self.lock();
+        state.has_ended = true;
+        state.error = written.err();
+        self.drained.notify_all();
+        self.ended.notify_waiters();
+    }
+}
+
+fn show_status(bytes: &[u8]) {
+    // A terminal that is gone needs none.
+    let _ = io::stderr().write_all(bytes);
+}
+
+/// Says something on standard error, if it is taken at once.
+pub(super) fn say_at_once(text: &str) {
+    let stderr = io::stderr();
+    let mut fds = [PollFd::new(stderr.as_fd(), PollFlags::POLLOUT)];
+    let is_ready = poll(&mut fds, PollTimeout::ZERO).is_ok_and(|ready| ready > 0);
+    if is_ready {
+        // Nobody is there to be told that nobody is there.
+        let _ = writeln!(&stderr, "podtrace: {text}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::{Receiver, Sender, channel};
+
+    use super::*;
+
+    /// Takes a piece each time it is let.
+    struct Slow {
+        turns: Receiver<()>,
+        written: Arc<Mutex<Vec<u8>>>,
+    }
+
+    impl Write for Slow {
+        fn write(&mut self, piece: &[u8]) -> io::Result<usize> {
+            self.turns
+                .recv()
+                .map_err(|_gone| io::Error::from(io::ErrorKind::BrokenPipe))?;
+            self.written.lock().unwrap().extend_from_slice(piece);
+            Ok(piece.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn slow() -> (Sink, Sender<()>, Arc<Mutex<Vec<u8>>>) {
+        let (turn, turns) = channel();
+        let written = Arc::<Mutex<Vec<u8>>>::default();
+        let slow = Slow {
+            turns,
+            written: Arc::clone(&written),
+        };
+        (Sink::spawn(slow).unwrap(), turn, written)
+    }
+
+    #[test]
+    fn live_text_is_taken_without_waiting_and_the_room_is_known() {
+        let (mut sink, turn, written) = slow();
+        let mut handle = sink.handle();
+        assert_eq!(handle.room(), LIVE_MAX);
+        let text = "x".repeat(LIVE_MAX / 2);
+        handle.take(&text);
+        assert_eq!(handle.room(), LIVE_MAX / 2);
+        // The summary comes however much there is.
+        handle.take(&text);
+        handle.take("end");
+        assert_eq!(handle.room(), 0);
+        for _ in 0..=LIVE_MAX / PIECE_BYTES {
+            turn.send(()).unwrap();
+        }
+        sink.finish().unwrap();
+        assert_eq!(sink.waiting(), 0);
+        let written = written.lock().unwrap();
+        assert_eq!(written.len(), LIVE_MAX + 3);
+        assert!(written.ends_with(b"xend"));
+    }
+
+    #[test]
+    fn reader_that_is_gone_ends_it_with_the_reason() {
+        let (mut sink, turn, _) = slow();
+        let mut handle = sink.handle();
+        drop(turn);
+        handle.take("a");
+        let runtime = tokio::runtime::Builder::new_current_thread();
+        let runtime = { runtime }.build().unwrap();
+        runtime.block_on(sink.ended());
+        handle.take("b");
+        let error = sink.finish().unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::BrokenPipe);
+        let error = sink.write(b"c").unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::BrokenPipe);
+    }
+
+    #[test]
+    fn who_may_wait_waits_for_room() {
+        let (mut sink, turn, written) = slow();
+        let text = vec![b'x'; WAITING_MAX];
+        sink.write_all(&text).unwrap();
+        thread::scope(|scope| {
+            let waits = scope.spawn(|| sink.write_all(b"more"));
+            for _ in 0..=WAITING_MAX / PIECE_BYTES {
+                turn.send(()).unwrap();
+            }
+            waits.join().unwrap().unwrap();
+        });
+        sink.finish().unwrap();
+        assert_eq!(written.lock().unwrap().len(), WAITING_MAX + 4);
+    }
+}

@@ -1,0 +1,141 @@
+//! The end of a session.
+use std::{io, time::Duration};
+
+use anyhow::Context as _;
+use tokio::time::sleep;
+
+use super::{Ending, Session, attach::detach};
+use crate::{
+    clock::monotonic_ns,
+    command::{
+        sink::{Sink, say_at_once},
+        trace::{signals::Signals, taps::Taps},
+    },
+    output::Summary,
+    pipeline::Pipeline,
+};
+
+/// How long a reader that takes nothing is waited for once a signal came.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// What a session did not deliver.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Missing {
+    /// Events that were lost.
+    pub(crate) events: u64,
+    /// Events that are not in the recording.
+    pub(crate) not_recorded: u64,
+    /// Packets, events and notices that were not shown.
+    pub(crate) not_shown: u64,
+    /// Bytes of the output that nobody took.
+    pub(crate) unread: usize,
+}
+
+impl Missing {
+    /// Whether anything is.
+    pub(crate) fn is_any(&self) -> bool {
+        let Self {
+            events,
+            not_recorded,
+            not_shown,
+            unread,
+        } = self;
+        events + not_recorded + not_shown > 0 || *unread > 0
+    }
+}
+
+impl Session {
+    /// Stops the taps, drains, closes with the summary, detaches, and waits for
+    /// its reader.
+    pub(super) async fn end(mut self, followed: anyhow::Result<()>) -> anyhow::Result<Missing> {
+        self.says.set_status(String::new());
+        let stopped = self.taps.probe.stop();
+        if !matches!(stopped, Ok(true)) {
+            detach(&mut self.taps, &mut self.signals, &self.says).await;
+        }
+        self.reader.stop();
+        while let Some(batch) = self.batches.recv().await {
+            self.pipeline.push(&self.origin, &batch);
+        }
+        let named = self.take_last_names();
+        let read = self.reader.join().context("failed to read the ring");
+        let summed_up = read
+            .and(followed)
+            .and(stopped.map(|_| ()).map_err(Into::into))
+            .and(named)
+            .and_then(|()| sum_up(&mut self.taps, &mut self.pipeline, self.started_ns));
+        self.pipeline.hand_on();
+        detach(&mut self.taps, &mut self.signals, &self.says).await;
+        self.says.close();
+        let unread = wait_for_reader(&mut self.says, &mut self.signals, self.ending).await;
+        let missing = summed_up?;
+        Ok(Missing {
+            unread: unread?,
+            ..missing
+        })
+    }
+
+    /// Takes over names that have come meanwhile; nothing is tapped any more.
+    fn take_last_names(&mut self) -> anyhow::Result<()> {
+        while let Ok(update) = self.feeds.updates.try_recv() {
+            let notices = self.take(update)?;
+            self.say(notices);
+        }
+        let not_kept = self.not_kept();
+        if not_kept > 0 {
+            let notice = format!("{not_kept} reports of pods and nodes elsewhere found no room");
+            self.say(vec![notice]);
+        }
+        Ok(())
+    }
+}
+
+/// Closes with the summary, given the final counters.
+fn sum_up(taps: &mut Taps, pipeline: &mut Pipeline, started_ns: u64) -> anyhow::Result<Missing> {
+    let counters = taps.probe.counters()?;
+    let duration_ns = monotonic_ns()?.saturating_sub(started_ns);
+    let summary = pipeline.finish(&counters, duration_ns);
+    let (events, not_shown) = (summary.total().lost(), not_shown(summary));
+    let recorder = pipeline.recorder();
+    Ok(Missing {
+        events,
+        not_recorded: recorder.map_or(0, |recorder| recorder.not_recorded()),
+        not_shown,
+        unread: 0,
+    })
+}
+
+fn not_shown(summary: &Summary) -> u64 {
+    let not_shown = summary.not_shown;
+    not_shown.packets + not_shown.events + not_shown.notices
+}
+
+/// Waits until the rest of the output is written: a pager may take its time.
+/// After a signal only while it takes any, and not after another one. Returns
+/// how many bytes nobody took.
+async fn wait_for_reader(
+    says: &mut Sink,
+    signals: &mut Signals,
+    ending: Ending,
+) -> io::Result<usize> {
+    let mut left = says.waiting();
+    loop {
+        tokio::select! {
+            biased;
+            () = says.ended() => {
+                says.finish()?;
+                return Ok(0);
+            }
+            () = signals.next() => break,
+            () = sleep(PATIENCE), if matches!(ending, Ending::Asked) => {
+                let before = std::mem::replace(&mut left, says.waiting());
+                if left == before {
+                    break;
+                }
+            }
+        }
+    }
+    let left = says.waiting();
+    say_at_once(&format!("nobody read the last {left} bytes of the output"));
+    Ok(left)
+}

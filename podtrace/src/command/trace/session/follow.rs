@@ -1,0 +1,117 @@
+//! The loop of a session.
+use std::{collections::BTreeMap, time::Duration};
+
+use anyhow::bail;
+use podtrace_ebpf::config::TapCounters;
+use tokio::time::{Instant, sleep_until};
+
+use super::{Ending, Session};
+use crate::{clock::monotonic_ns, command::trace::progress, news::News, pipeline::TICK_LAG_NS};
+
+/// How often open paths are looked at.
+const TICK: Duration = Duration::from_millis(50);
+/// How often the counters are looked at while no packet is under way.
+const TICK_IDLE: Duration = Duration::from_secs(2);
+
+impl Session {
+    /// Follows packets until told to stop, or there are as many as were asked
+    /// for, or nobody takes what is shown.
+    pub(super) async fn follow(&mut self, work: impl Future<Output = ()>) -> anyhow::Result<()> {
+        let deadline = self.duration.map(|duration| Instant::now() + duration);
+        tokio::pin!(work);
+        while !self.pipeline.is_done() {
+            let next_tick = self.next_tick();
+            // In order of urgency; packets come last, as they may never end.
+            tokio::select! {
+                biased;
+                () = self.signals.next() => {
+                    self.ending = Ending::Asked;
+                    break;
+                }
+                () = self.says.ended() => break,
+                () = sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => break,
+                () = &mut work => break,
+                () = sleep_until(next_tick) => self.tick()?,
+                Some(update) = self.feeds.updates.recv() => {
+                    self.catch_up();
+                    let notices = self.take(update)?;
+                    self.say(notices);
+                }
+                Some(report) = self.taps.report() => {
+                    self.catch_up();
+                    let notices = self.take_report(report)?;
+                    self.say(notices);
+                }
+                look = self.feeds.looks.recv() => match look {
+                    Some(look) => {
+                        self.catch_up();
+                        let notices = self.take_look(look)?;
+                        self.say(notices);
+                    }
+                    None => bail!("the task that looks at the nodes ended early"),
+                },
+                batch = self.batches.recv() => match batch {
+                    Some(batch) => self.push(&batch),
+                    None => bail!("the ring reader ended early"),
+                },
+            }
+            self.pipeline.hand_on();
+        }
+        Ok(())
+    }
+
+    /// The kernel side's log has no other wake-up.
+    fn next_tick(&self) -> Instant {
+        let is_idle = !self.pipeline.is_waiting() && self.diagnostics.is_none();
+        let idle = if self.progress.is_some() {
+            progress::EVERY
+        } else {
+            TICK_IDLE
+        };
+        self.ticked + if is_idle { idle } else { TICK }
+    }
+
+    fn tick(&mut self) -> anyhow::Result<()> {
+        self.ticked = Instant::now();
+        if let Some(log) = &mut self.diagnostics {
+            log.flush();
+        }
+        // While batches wait, only their own time is known to have passed.
+        let now_ns = if self.batches.is_empty() {
+            monotonic_ns()?
+        } else {
+            self.pipeline.newest_ns()
+        };
+        let now_ns = now_ns.saturating_sub(TICK_LAG_NS);
+        let counters = self.taps.probe.counters()?;
+        let read_ns = monotonic_ns()?;
+        self.note_changes();
+        self.pipeline.tick(now_ns, read_ns, &counters);
+        if self.sampling.adjust(taken(&counters), read_ns) {
+            self.taps.probe.sample(self.sampling.digest_max())?;
+            self.tell_share()?;
+        }
+        if let Some(progress) = &mut self.progress
+            && let Some(line) = progress.due(&mut self.pipeline)
+        {
+            self.says.set_status(line);
+        }
+        Ok(())
+    }
+
+    /// Tells which share of the packets is taken from now on.
+    pub(super) fn tell_share(&mut self) -> anyhow::Result<()> {
+        self.tell(&News::Sampling {
+            share: self.sampling.share(),
+            ts_ns: monotonic_ns()?,
+        });
+        Ok(())
+    }
+}
+
+/// Packets that were not refused.
+fn taken(counters: &BTreeMap<u32, TapCounters>) -> u64 {
+    let counters = counters.values().flatten();
+    let taken = counters.map(|tap| tap.seen.saturating_sub(tap.filtered));
+    taken.sum()
+}

@@ -1,0 +1,192 @@
+//! The start of a session.
+use std::{sync::Arc, time::Duration};
+
+use anyhow::Context as _;
+use aya_log::EbpfLogger;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use tokio::time::Instant;
+
+use super::{Ending, Session};
+use crate::{
+    clock::{monotonic_ns, nanos},
+    command::{
+        sink::Sink,
+        trace::{
+            check::check_names,
+            diagnostics::Diagnostics,
+            feeds::{Feeds, Sources},
+            progress::Progress,
+            recording::Recording,
+            sampling::Sampling,
+            signals::Signals,
+            taps::Taps,
+            topology,
+        },
+    },
+    identity::{
+        cgroupfs::{CgroupFs, CgroupPath},
+        table::PodTable,
+    },
+    news::Origin,
+    node::{
+        discover::{Looker, Snapshot},
+        place::Node,
+    },
+    output::Output,
+    packet::DecodeOptions,
+    pipeline::{Pipeline, key_payload},
+    probe::{
+        Probe, ProbeOptions,
+        ring::{LookUp, Reader},
+    },
+};
+
+/// flannel's port, where no VXLAN interface tells another.
+const FLANNEL_PORT: u16 = 8472;
+
+/// How to trace.
+pub(crate) struct SessionOptions {
+    pub(crate) interfaces: Vec<String>,
+    pub(crate) table: PodTable,
+    pub(crate) sources: Sources,
+    pub(crate) count: Option<u64>,
+    pub(crate) duration: Option<Duration>,
+    pub(crate) snaplen: u32,
+    pub(crate) hop_timeout: Duration,
+    pub(crate) ring_bytes: u32,
+    pub(crate) headers_only: bool,
+    pub(crate) sampling: Sampling,
+    pub(crate) diagnostics: bool,
+    pub(crate) output: Box<dyn Output>,
+    /// Where the output goes.
+    pub(crate) says: Sink,
+    /// UTC nanoseconds at CLOCK_MONOTONIC zero.
+    pub(crate) epoch_ns: i128,
+    /// Where to record it.
+    pub(crate) recording: Option<Recording>,
+    /// Whether a terminal shows how far the recording is.
+    pub(crate) shows_progress: bool,
+}
+
+impl Session {
+    /// Loads the programs and attaches to everything there is, as far as no
+    /// signal comes. None if one came before.
+    pub(crate) async fn start(
+        nodes: Vec<Node>,
+        options: SessionOptions,
+    ) -> anyhow::Result<Option<Self>> {
+        let mut signals = Signals::listen()?;
+        raise_file_limit();
+        let (table, sockets) = (options.table.clone(), options.sources.sockets.clone());
+        let looker = Looker::new(nodes.clone(), options.interfaces.clone(), options.table);
+        let check = |snapshot: &Snapshot| check_names(&options.interfaces, snapshot);
+        let (feeds, snapshot, first) = tokio::select! {
+            started = Feeds::start(&nodes, looker, options.sources, check) => started?,
+            () = signals.next() => return Ok(None),
+        };
+        let (mut probe, channel) = Probe::load(&ProbeOptions {
+            snaplen: options.snaplen,
+            ring_bytes: options.ring_bytes,
+            max_interfaces: max_interfaces(snapshot.targets.len()),
+            headers_only: options.headers_only,
+            diagnostics: options.diagnostics,
+        })?;
+        probe.set_vxlan_ports(&[FLANNEL_PORT])?;
+        let diagnostics = options
+            .diagnostics
+            .then(|| EbpfLogger::init_with_logger(probe.object(), Diagnostics))
+            .transpose()
+            .context("failed to open the kernel side's log")?;
+        let cgroup_fs = CgroupFs::open().ok().map(Arc::new);
+        let (reader, batches) =
+            Reader::spawn(channel, look_up(&cgroup_fs)).context("failed to start the reader")?;
+        let decode = DecodeOptions {
+            vxlan_ports: vec![FLANNEL_PORT],
+            key_payload: key_payload(options.snaplen),
+        };
+        let timeout_ns = nanos(options.hop_timeout);
+        let mut pipeline = Pipeline::new(decode, timeout_ns, options.count, options.output);
+        pipeline.hand_on_to(options.says.handle());
+        if !options.interfaces.is_empty() {
+            pipeline.see_part();
+        }
+        let world = pipeline.world_mut();
+        world.nodes = nodes.iter().map(|node| node.name.clone()).collect();
+        world.epoch_ns = options.epoch_ns;
+        let origin = Origin {
+            session: 0,
+            nodes: 0..nodes.len(),
+        };
+        if let Some(recording) = options.recording {
+            pipeline.record(recording.start()?);
+            let looks = topology::keep_looking(nodes.clone(), sockets, table, feeds.sender.clone());
+            tokio::spawn(looks);
+        }
+        let shows_progress = options.shows_progress && options.says.has_terminal();
+        let mut session = Self {
+            duration: options.duration,
+            taps: Taps::new(probe, cgroup_fs)?,
+            reader,
+            batches,
+            feeds,
+            sampling: options.sampling,
+            pipeline,
+            says: options.says,
+            progress: shows_progress.then(Progress::new),
+            signals,
+            ending: Ending::Natural,
+            origin,
+            started_ns: monotonic_ns()?,
+            diagnostics,
+            ticked: Instant::now(),
+            left_out: String::new(),
+            changes: 0,
+        };
+        let mut notices = session.apply(snapshot)?;
+        for update in first {
+            notices.extend(session.take(update)?);
+        }
+        if session.attached().await? {
+            session.taps.say_new();
+            session.begin()?;
+        }
+        session.say(notices);
+        session.pipeline.hand_on();
+        Ok(Some(session))
+    }
+}
+
+impl Session {
+    /// Lets all taps begin at once, and says so.
+    fn begin(&mut self) -> anyhow::Result<()> {
+        self.taps.probe.sample(self.sampling.digest_max())?;
+        self.taps.probe.start()?;
+        self.announce();
+        if self.sampling.share() > 1 {
+            self.tell_share()?;
+        }
+        Ok(())
+    }
+}
+
+/// Cgroups are looked up where they are mounted.
+fn look_up(cgroup_fs: &Option<Arc<CgroupFs>>) -> LookUp {
+    let cgroup_fs = cgroup_fs.clone();
+    Box::new(move |id| match &cgroup_fs {
+        Some(cgroup_fs) => cgroup_fs.path_of(id),
+        None => CgroupPath::Unknown,
+    })
+}
+
+/// A tap takes a descriptor for each direction: as many as may be had.
+fn raise_file_limit() {
+    if let Ok((_, hard)) = getrlimit(Resource::RLIMIT_NOFILE) {
+        // Where it stays low, attaching says which interface had no room.
+        let _ = setrlimit(Resource::RLIMIT_NOFILE, hard, hard);
+    }
+}
+
+/// Room for as many interfaces again and again: the map cannot grow.
+fn max_interfaces(now: usize) -> u32 {
+    u32::try_from(now.saturating_mul(4)).map_or(u32::MAX / 64, |n| n.clamp(1024, 65_536))
+}

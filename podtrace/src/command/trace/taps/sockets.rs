@@ -1,0 +1,111 @@
+//! The sockets of pods: watched by cgroup.
+use std::{
+    collections::{BTreeSet, HashSet},
+    sync::Arc,
+};
+
+use super::in_words;
+use crate::{
+    identity::{cgroupfs::CgroupFs, directory::NamespaceInfo},
+    node::discover::NamespaceLook,
+    probe::Probe,
+};
+
+/// Which cgroups' sockets are watched, and which could not be.
+pub(super) struct Sockets {
+    cgroup_fs: Option<Arc<CgroupFs>>,
+    /// Cgroups that were refused and said to be so.
+    refused: HashSet<String>,
+    /// Whether it was said that sockets tell no containers.
+    said_v1: bool,
+}
+
+impl Sockets {
+    /// `cgroup_fs`: none where there is no cgroup v2.
+    pub(super) fn new(cgroup_fs: Option<Arc<CgroupFs>>) -> Self {
+        Self {
+            cgroup_fs,
+            refused: HashSet::new(),
+            said_v1: false,
+        }
+    }
+
+    /// Watches these cgroups and no others; what is to be said of it is added
+    /// to `notices`.
+    pub(super) fn watch(
+        &mut self,
+        cgroups: &BTreeSet<String>,
+        has_v1_containers: bool,
+        probe: &mut Probe,
+        notices: &mut Vec<String>,
+    ) {
+        let cgroups = uppermost(cgroups);
+        probe.retain_cgroups(&cgroups);
+        for cgroup in &cgroups {
+            self.watch_one(cgroup, probe, notices);
+        }
+        if has_v1_containers && !self.said_v1 {
+            self.said_v1 = true;
+            let notice =
+                "containers that send and receive unknown: they have no cgroup v2 of their own";
+            notices.push(notice.into());
+        }
+    }
+
+    fn watch_one(&mut self, cgroup: &str, probe: &mut Probe, notices: &mut Vec<String>) {
+        let Some(cgroup_fs) = &self.cgroup_fs else {
+            return;
+        };
+        let is_watched = probe.cgroups().any(|watched| watched == cgroup);
+        if is_watched || self.refused.contains(cgroup) {
+            return;
+        }
+        let directory = cgroup_fs.directory(cgroup);
+        if let Err(error) = probe.attach_cgroup(cgroup, &directory) {
+            self.refused.insert(cgroup.to_owned());
+            notices.push(format!("receiving containers unknown: {}", in_words(error)));
+        }
+    }
+}
+
+/// What a look shows of a namespace, and whether its sockets are watched.
+pub(super) fn info(look: NamespaceLook, probe: &Probe) -> NamespaceInfo {
+    let NamespaceLook { mut info, cgroups } = look;
+    info.watched = !cgroups.is_empty()
+        && cgroups
+            .iter()
+            .all(|cgroup| probe.cgroups().any(|above| is_within(cgroup, above)));
+    info
+}
+
+/// Those that are not within another one: a watch of both would see the
+/// lower one's sockets twice.
+fn uppermost(cgroups: &BTreeSet<String>) -> BTreeSet<String> {
+    let is_below = |cgroup: &String| {
+        let mut others = cgroups.iter();
+        others.any(|other| other != cgroup && is_within(cgroup, other))
+    };
+    cgroups
+        .iter()
+        .filter(|cgroup| !is_below(cgroup))
+        .cloned()
+        .collect()
+}
+
+fn is_within(cgroup: &str, above: &str) -> bool {
+    cgroup
+        .strip_prefix(above)
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cgroups_within_others_are_left_out() {
+        let all = ["/a", "/a/b", "/ab", "/c/kubepods", "/c/kubepods/x"];
+        let kept = uppermost(&all.map(String::from).into());
+        assert!(kept.iter().eq(["/a", "/ab", "/c/kubepods"]));
+    }
+}

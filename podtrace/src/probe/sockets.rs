@@ -1,0 +1,46 @@
+//! Watching the sockets of cgroups.
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs::File,
+    path::Path,
+};
+
+use aya::programs::{CgroupAttachMode, CgroupSkb, CgroupSkbAttachType, cgroup_skb::CgroupSkbLink};
+use podtrace_ebpf::config;
+
+use super::{Probe, ProbeError, load::refused};
+
+/// What watches sockets, by the cgroup's path below the root of the tree.
+pub(super) type Watched = BTreeMap<String, CgroupSkbLink>;
+
+impl Probe {
+    /// Watches the sockets of a cgroup and of all below it. The cgroup is named
+    /// by its path below the root of the tree, `directory` is where that is.
+    ///
+    /// # Errors
+    /// When the cgroup is gone or the kernel refuses.
+    pub fn attach_cgroup(&mut self, cgroup: &str, directory: &Path) -> Result<(), ProbeError> {
+        let operation = || format!("watch the sockets of cgroup {cgroup}");
+        let directory = File::open(directory)
+            .map_err(|source| ProbeError::Cgroup(cgroup.to_owned(), source))?;
+        let program: &mut CgroupSkb = self.program(config::PROGRAM_SOCKET)?;
+        // A link always shares the hook with others, and takes no flag to say so.
+        let mode = CgroupAttachMode::Single;
+        let link = program
+            .attach(directory, CgroupSkbAttachType::Ingress, mode)
+            .and_then(|id| program.take_link(id))
+            .map_err(|source| refused(operation(), source))?;
+        self.cgroups.insert(cgroup.to_owned(), link);
+        Ok(())
+    }
+
+    /// The cgroups whose sockets are watched.
+    pub fn cgroups(&self) -> impl Iterator<Item = &str> {
+        self.cgroups.keys().map(String::as_str)
+    }
+
+    /// Lets go of the cgroups that are not among these.
+    pub fn retain_cgroups(&mut self, there: &BTreeSet<String>) {
+        self.cgroups.retain(|cgroup, _| there.contains(cgroup));
+    }
+}

@@ -1,0 +1,53 @@
+//! How far a recording is, as a terminal shows it.
+
+use std::fs::File;
+use std::io::{Read as _, Write as _};
+use std::process::Stdio;
+
+use nix::pty::openpty;
+use podtrace::lab::traffic::ping;
+use tempfile::{NamedTempFile, TempDir};
+
+use crate::cases::roads::lab;
+use crate::cases::tracer::{interrupt, podtrace};
+
+#[test]
+fn terminal_shows_how_far_a_recording_is_and_nothing_at_its_end() {
+    let (lab, dir) = (lab(), TempDir::new().unwrap());
+    let file = dir.path().join("a.pcapng");
+    let mut table = NamedTempFile::new().unwrap();
+    table.write_all(lab.pod_table().as_bytes()).unwrap();
+    let pty = openpty(None, None).unwrap();
+    let mut command = podtrace();
+    command.args(["record", "--duration", "60s", "--flush", "50ms", "-w"]);
+    command.arg(&file).arg("--pods").arg(table.path());
+    command.args(["--netns", &lab.nodes[0].netns.name]);
+    command.stdout(Stdio::piped()).stderr(pty.slave);
+    let mut child = command.spawn().unwrap();
+    // Else the terminal would not end with podtrace.
+    drop(command);
+    let mut terminal = File::from(pty.master);
+    let mut bytes = Vec::new();
+    let mut buffer = [0; 4096];
+    let pods = &lab.nodes[0].pods;
+    let has = |bytes: &[u8], text: &str| String::from_utf8_lossy(bytes).contains(text);
+    while !(has(&bytes, " 0 lost · 0 not recorded · ") && has(&bytes, "/a.pcapng")) {
+        ping(&pods[0].netns, pods[1].ipv4.into(), 9, 1, 56).unwrap();
+        let read = terminal.read(&mut buffer).unwrap();
+        bytes.extend(&buffer[..read]);
+    }
+    interrupt(&child);
+    // At its end the terminal has none that writes.
+    while let Ok(read) = terminal.read(&mut buffer)
+        && read > 0
+    {
+        bytes.extend(&buffer[..read]);
+    }
+    let shown = String::from_utf8(bytes).unwrap();
+    assert!(child.wait().unwrap().success(), "{shown:?}");
+    assert!(shown.ends_with("\r\u{1b}[K"), "{shown:?}");
+    let mut said = String::new();
+    let mut stdout = child.stdout.take().unwrap();
+    stdout.read_to_string(&mut said).unwrap();
+    assert!(!said.contains(" not recorded"), "{said}");
+}
