@@ -28,26 +28,25 @@ mod gone;
 mod held;
 mod losses;
 mod order;
+mod release;
 mod show;
 #[cfg(test)]
 mod tests;
+mod time;
 mod told;
 
-use std::{
-    collections::BTreeMap,
-    io::{self, Write},
-};
+use std::collections::BTreeMap;
 
 use podtrace_ebpf::{
-    config::{SNAPLEN_DEFAULT, TapCounters},
+    config::SNAPLEN_DEFAULT,
     record::{Direction, Record},
 };
 
 pub use gone::OTHERS;
 use gone::{Gone, fold};
-use held::{Held, Item, event_waits, path_waits};
+use held::{Held, Item, event_waits};
 pub use losses::Unexplained;
-use order::{Known, Order};
+use order::Order;
 use show::Show;
 pub use show::TextSink;
 use told::Told;
@@ -58,7 +57,6 @@ use crate::{
     output::{Output, Summary, TapCount},
     packet::{DecodeOptions, Network, Transport},
     path::{
-        Path,
         builder::{Builder, World},
         reorder::Reorder,
     },
@@ -303,65 +301,6 @@ impl Pipeline {
         }
     }
 
-    fn show_finished(&mut self) {
-        for path in self.builder.take_finished() {
-            self.order.push(path, self.now_ns);
-        }
-        let known = Known {
-            oldest_open: self.builder.oldest(),
-            settled_ns: self.settled_ns,
-            now_ns: self.now_ns,
-        };
-        while let Some(mut path) = self.order.pop(known) {
-            path.incomplete |= self.builder.may_lack(&path);
-            self.show_or_hold(path);
-        }
-    }
-
-    fn show_or_hold(&mut self, path: Box<Path>) {
-        if path_waits(&path, &self.world, self.now_ns) {
-            self.hold(Item::Path(path));
-        } else {
-            self.show_path(&path);
-        }
-    }
-
-    fn hold(&mut self, item: Item) {
-        for oldest in self.held.push(item) {
-            self.show_item(oldest);
-        }
-    }
-
-    /// Shows what need not wait for its name any more: names have come.
-    fn release(&mut self) {
-        for item in self.held.release(&self.world, self.now_ns) {
-            self.show_item(item);
-        }
-    }
-
-    fn show_item(&mut self, item: Item) {
-        match item {
-            Item::Event(event, packet) => self.show_event(&event, packet),
-            Item::Path(path) => self.show_path(&path),
-        }
-    }
-
-    fn show_event(&mut self, event: &Event, packet: u64) {
-        if packet >= self.show_from && !self.is_done() {
-            self.show.event(event, packet, &self.world);
-        }
-    }
-
-    fn show_path(&mut self, path: &Path) {
-        if path.id < self.show_from || self.is_done() {
-            return;
-        }
-        self.summary.packets += 1;
-        self.summary.outcomes[path.outcome.index()] += 1;
-        self.summary.incomplete += u64::from(path.incomplete);
-        self.show.path(path, &self.world);
-    }
-
     /// Whether as many packets were shown as were asked for.
     #[must_use]
     pub fn is_done(&self) -> bool {
@@ -385,50 +324,6 @@ impl Pipeline {
             || self.recorder.as_ref().is_some_and(Recorder::is_waiting)
     }
 
-    /// Time has passed: `now_ns` is [`TICK_LAG_NS`] ago, a moment whose records
-    /// are all here unless the reader is behind; `counters` are the kernel's, read
-    /// no earlier than its records of `now_ns` + [`TICK_LAG_NS`] were pushed, and
-    /// no later than `read_ns`. Those of an interface that is gone are to be given
-    /// once more, then they may be missing.
-    pub fn tick(&mut self, now_ns: u64, read_ns: u64, counters: &BTreeMap<u32, TapCounters>) {
-        self.stitch_ready(|reorder, ready| reorder.release(now_ns, ready));
-        let lost = self.take_counters(counters, read_ns);
-        // Told before time has passed: so it is in a recording.
-        if let Some(loss) = self.told.take_due(now_ns, &self.taps) {
-            self.tell(&Origin::default(), &News::Loss(loss));
-        }
-        self.advance(now_ns, now_ns.saturating_add(TICK_LAG_NS), lost);
-    }
-
-    /// Time has passed: all events until `now_ns` were pushed, and the losses until
-    /// `settled_ns` noted. `lost`: how many events were lost since the begin.
-    pub fn advance(&mut self, now_ns: u64, settled_ns: u64, lost: u64) {
-        self.builder.expire(now_ns);
-        self.now_ns = self.now_ns.max(now_ns);
-        self.settled_ns = self.settled_ns.max(settled_ns);
-        self.show_finished();
-        self.release();
-        self.show.say_not_shown(now_ns);
-        if let Some(recorder) = &mut self.recorder {
-            for notice in recorder.tick(now_ns, lost, &self.taps, &self.world) {
-                self.show.notice(&notice);
-            }
-        }
-    }
-
-    /// So many events of that time were lost; both times in nanoseconds, on the
-    /// clock of the events. Packets that were under way then may lack hops.
-    ///
-    /// It may come as late as the tick that settles that time. What [`Self::tick`]
-    /// then finds in the counters beyond what was noted was lost since the last tick.
-    pub fn note_loss(&mut self, from_ns: u64, to_ns: u64, events: u64) {
-        self.unexplained.explain(events);
-        self.builder.note_loss(from_ns, to_ns);
-        if let Some(recorder) = &mut self.recorder {
-            recorder.loss(from_ns, to_ns, events);
-        }
-    }
-
     /// Only some of the usual interfaces are watched.
     pub fn see_part(&mut self) {
         self.builder.see_part();
@@ -449,90 +344,5 @@ impl Pipeline {
     #[must_use]
     pub fn lost(&self) -> u64 {
         self.taps.values().map(TapCount::lost).sum()
-    }
-
-    /// Takes over the kernel's counters, read at `read_ns`; returns how many events
-    /// were lost.
-    fn take_counters(&mut self, counters: &BTreeMap<u32, TapCounters>, read_ns: u64) -> u64 {
-        for (interface, counters) in counters {
-            // What was retired is counted already.
-            if self.world.places.get(*interface).is_none() {
-                continue;
-            }
-            for (direction, counters) in Direction::ALL.into_iter().zip(counters) {
-                let tap = self.taps.entry((*interface, direction)).or_default();
-                tap.set_kernel(*counters);
-            }
-        }
-        let lost = self.taps.values().map(|tap| tap.lost_ring).sum();
-        if let Some((from_ns, to_ns, events)) = self.unexplained.count(read_ns, lost) {
-            self.note_loss(from_ns, to_ns, events);
-        }
-        lost
-    }
-
-    /// Ends every path and writes the summary, given the final counters.
-    pub fn finish(&mut self, counters: &BTreeMap<u32, TapCounters>, duration_ns: u64) -> &Summary {
-        self.stitch_ready(Reorder::finish);
-        self.take_counters(counters, self.now_ns);
-        self.end(duration_ns)
-    }
-
-    /// Ends every path and writes the summary.
-    pub fn end(&mut self, duration_ns: u64) -> &Summary {
-        self.builder.finish();
-        // Nothing is open any more, so none waits for an older one, nor for losses.
-        self.settled_ns = u64::MAX;
-        self.show_finished();
-        for item in self.held.take_all() {
-            self.show_item(item);
-        }
-        if let Some(recorder) = &mut self.recorder {
-            for notice in recorder.finish(&self.taps, duration_ns, &self.world) {
-                self.show.notice(&notice);
-            }
-        }
-        self.summary.duration_ns = duration_ns;
-        self.summary.taps = self
-            .taps
-            .iter()
-            .map(|((interface, direction), tap)| (*interface, *direction, *tap))
-            .collect();
-        self.summary.not_shown = self.show.not_shown();
-        self.show.summary(&self.summary, &self.world);
-        &self.summary
-    }
-
-    /// Text is handed on to a sink from now on, by [`Self::hand_on`] and when
-    /// much has gathered.
-    pub fn hand_on_to(&mut self, sink: Box<dyn TextSink>) {
-        self.show.hand_on_to(sink);
-    }
-
-    /// Hands on the text that has gathered.
-    pub fn hand_on(&mut self) {
-        self.show.hand_on();
-    }
-
-    /// How much text has gathered, in bytes.
-    #[must_use]
-    pub fn text_len(&mut self) -> usize {
-        self.show.text().len()
-    }
-
-    /// Writes the text that has gathered.
-    ///
-    /// # Errors
-    /// When it cannot be written.
-    pub fn write_text(&mut self, sink: &mut dyn Write) -> io::Result<()> {
-        let text = self.show.text();
-        let written = sink.write_all(text.as_bytes());
-        text.clear();
-        written
-    }
-
-    /// Takes the text that has gathered.
-    pub fn take_text(&mut self) -> String {
-        std::mem::take(self.show.text())
     }
 }

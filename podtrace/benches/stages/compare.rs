@@ -8,15 +8,22 @@ use std::{
 
 use podtrace_ebpf::record::{Direction, Record};
 
-use crate::stream::{self, Traffic};
+use anyhow::Result;
+
+use crate::{
+    stages::{self, Input},
+    stream::Traffic,
+};
 
 const EVENTS: usize = 1_000_000;
 
-/// Writes the stream as pcap, text and JSON, and says how long the pipeline took.
-pub(crate) fn write(dir: &Path) -> io::Result<()> {
-    let records = stream::records(Traffic::Mixed, EVENTS);
-    pcap(&dir.join("stream.pcap"), &records)?;
-    let batches = crate::batches(&records);
+/// Writes the stream as pcap, as a session, as text and as JSON, and says how long the pipeline took.
+pub(crate) fn write(dir: &Path) -> Result<()> {
+    let input = Input::new(Traffic::Mixed, EVENTS);
+    let records = &input.records;
+    pcap(&dir.join("stream.pcap"), records)?;
+    stages::record(&input, &dir.join("stream.pcapng"))?;
+    let batches = crate::batches(records);
     for (name, output) in [
         ("stream.text", crate::text as fn() -> _),
         ("stream.json", crate::json),

@@ -11,7 +11,7 @@ use podtrace::{
         builder::World,
         ends::{ends, sending},
     },
-    pipeline::key_payload,
+    pipeline::{Taps, key_payload},
     session::{
         files::{FileOptions, Keep, SessionFiles, Target},
         format::{FORMAT, SectionInfo},
@@ -183,9 +183,20 @@ fn write(input: &Input) -> Result<Run> {
         for (packet, event) in (0..).zip(&all[..events]) {
             recorder.event(event, packet / 10, &world);
         }
-        recorder.finish(&podtrace::pipeline::Taps::new(), 1, &world);
+        recorder.finish(&Taps::new(), 1, &world);
         Ok(())
     }))
+}
+
+/// Writes a session with all events.
+pub(crate) fn record(input: &Input, path: &FilePath) -> Result<()> {
+    let (mut recorder, world) = (recorder(path)?.patient(), world::world());
+    for (packet, event) in (0..).zip(&captured(input)) {
+        recorder.event(event, packet / 10, &world);
+    }
+    recorder.finish(&Taps::new(), 1, &world);
+    ensure!(recorder.not_recorded() == 0, "not all is recorded");
+    Ok(())
 }
 
 /// Name of the session that is read.
@@ -193,13 +204,7 @@ const FILE: &str = "stages.pcapng";
 
 fn read(input: &Input) -> Result<Run> {
     let directory = TempDir::new()?;
-    let mut recorder = recorder(&directory.path().join(FILE))?;
-    let world = world::world();
-    for (packet, event) in (0..).zip(&captured(input)) {
-        recorder.event(event, packet / 10, &world);
-    }
-    recorder.finish(&podtrace::pipeline::Taps::new(), 1, &world);
-    ensure!(recorder.not_recorded() == 0, "not all is recorded");
+    record(input, &directory.path().join(FILE))?;
     let options = ReaderOptions {
         key_payload: key_payload(SNAPLEN_DEFAULT),
         keep_captured: false,

@@ -1,6 +1,9 @@
 //! What is shown: text that gathers until it is taken, or is handed on to a sink
 //! that never holds up the pipeline. Packets that it has no room for are left
 //! out, each as a whole, and counted.
+use std::io::{self, Write};
+
+use super::Pipeline;
 use crate::{
     event::Event,
     output::{Loss, NotShown, Output, Start, Summary},
@@ -137,6 +140,41 @@ impl Show {
     /// The text that has gathered.
     pub(super) fn text(&mut self) -> &mut String {
         &mut self.text
+    }
+}
+
+impl Pipeline {
+    /// Text is handed on to a sink from now on, by [`Self::hand_on`] and when
+    /// much has gathered.
+    pub fn hand_on_to(&mut self, sink: Box<dyn TextSink>) {
+        self.show.hand_on_to(sink);
+    }
+
+    /// Hands on the text that has gathered.
+    pub fn hand_on(&mut self) {
+        self.show.hand_on();
+    }
+
+    /// How much text has gathered, in bytes.
+    #[must_use]
+    pub fn text_len(&mut self) -> usize {
+        self.show.text().len()
+    }
+
+    /// Writes the text that has gathered.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn write_text(&mut self, sink: &mut dyn Write) -> io::Result<()> {
+        let text = self.show.text();
+        let written = sink.write_all(text.as_bytes());
+        text.clear();
+        written
+    }
+
+    /// Takes the text that has gathered.
+    pub fn take_text(&mut self) -> String {
+        std::mem::take(self.show.text())
     }
 }
 

@@ -16,7 +16,7 @@ const DAMAGE_MAX: usize = 1000;
 
 /// A file being read, in step or ahead.
 enum Source {
-    InStep(Reader),
+    InStep(Box<Reader>),
     Ahead(Ahead),
 }
 
@@ -63,7 +63,7 @@ impl Chain {
     /// A session whose first file is open; `next`: the others, in order.
     #[must_use]
     pub fn new(reader: Reader, options: ReaderOptions, next: VecDeque<PathBuf>) -> Self {
-        Self::of(Source::InStep(reader), options, next)
+        Self::of(Source::InStep(Box::new(reader)), options, next)
     }
 
     fn of(source: Source, options: ReaderOptions, next: VecDeque<PathBuf>) -> Self {
@@ -164,7 +164,7 @@ impl Chain {
         self.unread = self.unread();
         let reader = Reader::open(path, self.options)?;
         self.source = match &self.source {
-            Source::InStep(_) => Source::InStep(reader),
+            Source::InStep(_) => Source::InStep(Box::new(reader)),
             Source::Ahead(_) => Source::Ahead(Ahead::new(reader)?),
         };
         self.is_file_over = false;

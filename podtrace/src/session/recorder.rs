@@ -4,6 +4,7 @@
 //! thread of their own behind a bounded queue. What has no room there is
 //! counted, by tap, as not recorded. Whenever writing has failed, a new section
 //! begins, which repeats all that is known.
+mod chunks;
 mod counts;
 mod ledger;
 mod section;
@@ -115,6 +116,8 @@ pub struct Recorder {
     said_ns: u64,
     /// Whether news were not written, so that a section has to begin.
     is_behind: bool,
+    /// Whether it waits for a disk that is too slow.
+    is_patient: bool,
 }
 
 impl Recorder {
@@ -146,9 +149,18 @@ impl Recorder {
             said_not_recorded: 0,
             said_ns: 0,
             is_behind: false,
+            is_patient: false,
         };
         recorder.begin(Begins::File, &World::default());
         recorder
+    }
+
+    /// Waits for a disk that is too slow, as what is recorded can wait too: it comes
+    /// from files.
+    #[must_use]
+    pub fn patient(mut self) -> Self {
+        self.is_patient = true;
+        self
     }
 
     /// Keeps what `podtrace topology` shows for every section.
@@ -292,7 +304,7 @@ impl Recorder {
     }
 }
 
-/// Chunks and sections.
+/// Sections.
 impl Recorder {
     fn utc(&self, ts_ns: u64) -> u64 {
         ts_ns.saturating_add_signed(self.options.info.epoch_ns)
@@ -407,61 +419,6 @@ impl Recorder {
                 monotonic_ns,
                 utc_ns,
             });
-        }
-    }
-
-    fn hand_on_full(&mut self) {
-        if self.chunk.bytes.len() >= CHUNK_BYTES {
-            self.hand_on();
-        }
-    }
-
-    /// Hands the chunk on, or keeps it until there is room.
-    fn hand_on(&mut self) {
-        self.flushed_ns = self.now_ns;
-        if self.chunk.bytes.is_empty() {
-            return;
-        }
-        let Some(files) = &self.files else {
-            return;
-        };
-        let mut next = Chunk {
-            bytes: files.buffer(),
-            ..Chunk::default()
-        };
-        // Room for the packet that fills it: growing would double it.
-        next.bytes.reserve(CHUNK_BYTES + ROOM_BYTES);
-        let chunk = self.take_chunk(next);
-        self.file_bytes += chunk.bytes.len() as u64;
-        self.waiting_bytes += chunk.bytes.len();
-        self.waiting.push_back(chunk);
-        self.send_waiting();
-        if self.waiting_bytes > 2 * WAITING_MAX {
-            self.break_off();
-            self.is_behind = true;
-        }
-    }
-
-    /// The chunk with its events counted; `next` takes its place.
-    fn take_chunk(&mut self, next: Chunk) -> Chunk {
-        let mut chunk = std::mem::replace(&mut self.chunk, next);
-        for ((interface, direction), events) in self.in_chunk.drain() {
-            chunk.events.add(interface, direction, events);
-        }
-        chunk
-    }
-
-    fn send_waiting(&mut self) {
-        let Some(files) = &self.files else {
-            return;
-        };
-        while let Some(chunk) = self.waiting.pop_front() {
-            let len = chunk.bytes.len();
-            if let Err(chunk) = files.try_send(chunk) {
-                self.waiting.push_front(chunk);
-                return;
-            }
-            self.waiting_bytes -= len;
         }
     }
 }

@@ -134,7 +134,7 @@ fn recorder(args: &ExportArgs, inputs: &[Input]) -> anyhow::Result<Recorder> {
         rotate_ns: None,
         flush_ns: FLUSH_NS,
     };
-    Ok(Recorder::new(options, files, 0))
+    Ok(Recorder::new(options, files, 0).patient())
 }
 
 /// Why writing failed, and the flag that ends the reading then.

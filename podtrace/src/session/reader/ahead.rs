@@ -14,11 +14,15 @@ use crate::{
 };
 
 /// Things that are handed over at once.
-const BATCH: usize = 256;
+const BATCH: usize = 1024;
 /// Batches that wait at most.
 const QUEUE: usize = 8;
 
 /// One thing that the reader gave.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "nearly all are events, which are not to be boxed one by one"
+)]
 enum Given {
     Event(Event),
     Item(Box<Item>),

@@ -104,7 +104,7 @@ impl Recorder {
     }
 
     /// Gives a disk that is behind the time to take what waits.
-    fn wait_for_room(&mut self, deadline: Instant) {
+    pub(super) fn wait_for_room(&mut self, deadline: Instant) {
         loop {
             self.send_waiting();
             let is_failing = self.files.as_ref().is_none_or(SessionFiles::is_failing);

@@ -1,0 +1,68 @@
+//! What is shown, when, and what waits for it.
+use super::{
+    Pipeline,
+    held::{Item, path_waits},
+    order::Known,
+};
+use crate::{event::Event, path::Path};
+
+impl Pipeline {
+    pub(super) fn show_finished(&mut self) {
+        for path in self.builder.take_finished() {
+            self.order.push(path, self.now_ns);
+        }
+        let known = Known {
+            oldest_open: self.builder.oldest(),
+            settled_ns: self.settled_ns,
+            now_ns: self.now_ns,
+        };
+        while let Some(mut path) = self.order.pop(known) {
+            path.incomplete |= self.builder.may_lack(&path);
+            self.show_or_hold(path);
+        }
+    }
+
+    fn show_or_hold(&mut self, path: Box<Path>) {
+        if path_waits(&path, &self.world, self.now_ns) {
+            self.hold(Item::Path(path));
+        } else {
+            self.show_path(&path);
+        }
+    }
+
+    pub(super) fn hold(&mut self, item: Item) {
+        for oldest in self.held.push(item) {
+            self.show_item(oldest);
+        }
+    }
+
+    /// Shows what need not wait for its name any more: names have come.
+    pub(super) fn release(&mut self) {
+        for item in self.held.release(&self.world, self.now_ns) {
+            self.show_item(item);
+        }
+    }
+
+    pub(super) fn show_item(&mut self, item: Item) {
+        match item {
+            Item::Event(event, packet) => self.show_event(&event, packet),
+            Item::Path(path) => self.show_path(&path),
+        }
+    }
+
+    pub(super) fn show_event(&mut self, event: &Event, packet: u64) {
+        if packet >= self.show_from && !self.is_done() {
+            self.show.event(event, packet, &self.world);
+        }
+    }
+
+    fn show_path(&mut self, path: &Path) {
+        if path.id < self.show_from || self.is_done() {
+            return;
+        }
+        self.summary.packets += 1;
+        self.summary.outcomes[path.outcome.index()] += 1;
+        self.summary.incomplete += u64::from(path.incomplete);
+        self.show.path(path, &self.world);
+    }
+}
