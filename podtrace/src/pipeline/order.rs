@@ -24,6 +24,8 @@ pub(super) struct Order {
 
 struct Ended {
     path: Box<Path>,
+    /// When its packet was last seen.
+    last_ns: u64,
     /// When it was found to have ended.
     at_ns: u64,
     bytes: usize,
@@ -56,6 +58,7 @@ impl Order {
         self.bytes += bytes;
         let id = path.id;
         let ended = Ended {
+            last_ns: path.hops.last().map_or(0, |hop| hop.ts_ns),
             path,
             at_ns: now_ns,
             bytes,
@@ -66,10 +69,9 @@ impl Order {
     /// Takes the oldest path if it need not wait any more.
     pub(super) fn pop(&mut self, known: Known) -> Option<Box<Path>> {
         let first = self.ended.first_entry()?;
-        let Ended { path, at_ns, .. } = first.get();
-        let is_next = known.oldest_open.is_none_or(|open| path.id < open);
-        let last = path.hops.last();
-        let is_settled = last.is_none_or(|last| last.ts_ns <= known.settled_ns);
+        let Ended { last_ns, at_ns, .. } = first.get();
+        let is_next = known.oldest_open.is_none_or(|open| *first.key() < open);
+        let is_settled = *last_ns <= known.settled_ns;
         let is_late = known.now_ns.saturating_sub(*at_ns) >= WAIT_NS;
         if !(is_next && is_settled || is_late || self.bytes > ORDER_BYTES) {
             return None;
