@@ -25,16 +25,15 @@
 //! `packet` numbers packets from 1; times are nanoseconds since 1970 (UTC),
 //! and strings hold at least what the text view shows. Fields without a value
 //! are absent. New fields may come; these keep their meaning.
-use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
+mod lines;
+
+use std::sync::Arc;
 
 use podtrace_ebpf::record::{CGROUP_NONE, Direction};
 
-use serde::Serialize;
-
-use super::{Loss, NotShown, Output, Start, Summary, TapCount};
+use super::{Loss, Output, Start, Summary};
 use crate::{
     event::Event,
-    identity::sockets::SocketOwner,
     path::{
         Hop, Outcome, Path,
         builder::{World, destination, source},
@@ -43,214 +42,14 @@ use crate::{
     },
 };
 
+pub(crate) use lines::SocketLine;
+use lines::{
+    ClockLine, EventLine, HopLine, Line, PathLine, RttLine, TapLine, TapLossLine, TunnelLine,
+};
+
 /// JSON lines.
 pub struct Json {
     epoch_ns: i128,
-}
-
-#[derive(Serialize)]
-#[serde(tag = "type", rename_all = "snake_case")]
-enum Line<'a> {
-    Start {
-        nodes: &'a [String],
-        interfaces: usize,
-        pods: usize,
-        namespaces: usize,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        replay: Option<&'a str>,
-    },
-    Event(EventLine<'a>),
-    Path(PathLine<'a>),
-    Loss {
-        time_ns: u64,
-        lost: u64,
-        total: u64,
-        taps: Vec<TapLossLine<'a>>,
-    },
-    Notice {
-        text: &'a str,
-    },
-    Summary {
-        packets: u64,
-        outcomes: BTreeMap<&'a str, u64>,
-        incomplete: u64,
-        unreadable: u64,
-        duration_ns: u64,
-        total: TapCount,
-        taps: Vec<TapLine<'a>>,
-        #[serde(skip_serializing_if = "NotShown::is_nothing")]
-        not_shown: NotShown,
-    },
-}
-
-#[derive(Serialize)]
-struct EventLine<'a> {
-    packet: u64,
-    what: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    source: Option<IpAddr>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    destination: Option<IpAddr>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    vlan: Option<u16>,
-    #[serde(skip_serializing_if = "is_zero")]
-    gso_segments: u16,
-    #[serde(flatten)]
-    hop: HopLine<'a>,
-}
-
-#[derive(Serialize)]
-struct HopLine<'a> {
-    time_ns: u64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    delta_ns: Option<u64>,
-    node: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pod: Option<Arc<str>>,
-    interface: &'a str,
-    ifindex: u32,
-    direction: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    socket: Option<SocketLine>,
-    bytes: u32,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    tunnel: Option<TunnelLine>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    ttl: Option<u8>,
-}
-
-/// Whose the socket is that sends or receives.
-#[derive(Serialize)]
-pub(crate) struct SocketLine {
-    pub(crate) owner: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) pod: Option<Arc<str>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) container: Option<Arc<str>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) cgroup: Option<Arc<str>>,
-}
-
-impl From<SocketOwner> for SocketLine {
-    fn from(owner: SocketOwner) -> Self {
-        let bare = |owner| Self {
-            owner,
-            pod: None,
-            container: None,
-            cgroup: None,
-        };
-        match owner {
-            SocketOwner::None => bare("none"),
-            SocketOwner::Kernel => bare("kernel"),
-            SocketOwner::Root => bare("root"),
-            SocketOwner::Container(name) => Self {
-                pod: Some(Arc::clone(&name.pod.full)),
-                container: Some(name.name),
-                ..bare("container")
-            },
-            SocketOwner::UnnamedContainer(id) => Self {
-                container: Some(id),
-                ..bare("container")
-            },
-            SocketOwner::Process(cgroup) => Self {
-                cgroup: Some(cgroup),
-                ..bare("process")
-            },
-            SocketOwner::Gone(_) | SocketOwner::Unknown(_) => bare("unknown"),
-        }
-    }
-}
-
-#[derive(Serialize)]
-struct TunnelLine {
-    vni: u32,
-    source: IpAddr,
-    destination: IpAddr,
-}
-
-#[derive(Serialize)]
-struct PathLine<'a> {
-    packet: u64,
-    what: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    source: Option<IpAddr>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    source_pod: Option<Arc<str>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    source_container: Option<Arc<str>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    source_node: Option<Arc<str>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    source_on: Option<Arc<str>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    sender: Option<SocketLine>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    destination: Option<IpAddr>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    destination_pod: Option<Arc<str>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    destination_container: Option<Arc<str>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    destination_node: Option<Arc<str>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    destination_on: Option<Arc<str>>,
-    outcome: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    vtep: Option<IpAddr>,
-    ambiguous: bool,
-    incomplete: bool,
-    duration_ns: u64,
-    hops: Vec<HopLine<'a>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    rtt_ns: Option<u64>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    rtt_at: Vec<RttLine<'a>>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    clocks: Vec<ClockLine>,
-}
-
-#[derive(Serialize)]
-struct ClockLine {
-    node: Arc<str>,
-    offset_ns: i64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    uncertainty_ns: Option<u64>,
-}
-
-#[derive(Serialize)]
-struct RttLine<'a> {
-    interface: &'a str,
-    ns: u64,
-}
-
-#[derive(Serialize)]
-struct TapLine<'a> {
-    node: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pod: Option<Arc<str>>,
-    interface: &'a str,
-    direction: &'a str,
-    #[serde(flatten)]
-    count: TapCount,
-}
-
-#[derive(Serialize)]
-struct TapLossLine<'a> {
-    node: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pod: Option<Arc<str>>,
-    interface: &'a str,
-    direction: &'a str,
-    lost_ring: u64,
-    undecodable: u64,
-}
-
-#[expect(
-    clippy::trivially_copy_pass_by_ref,
-    reason = "the signature serde asks for"
-)]
-fn is_zero(number: &u16) -> bool {
-    *number == 0
 }
 
 impl Json {

@@ -83,11 +83,6 @@ impl Live {
         }
     }
 
-    /// The number of its process.
-    pub(super) fn id(&self) -> u32 {
-        self.child.id()
-    }
-
     /// Interrupts it; its lines.
     pub(super) fn finish(self) -> Vec<String> {
         interrupt(&self.child);

@@ -1,105 +1,307 @@
-//! More packets than can be taken: nothing is lost without being counted.
+//! More events than podtrace can take, from its own programs: every one is
+//! accounted for, live and in the recording, and losses are told as they happen.
 
+use std::collections::HashSet;
+use std::ffi::OsStr;
 use std::fs;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, channel};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use aya::programs::{SchedClassifier, TestRun as _, TestRunOptions, loaded_programs};
-use podtrace::node::netns::NetNs;
-use podtrace_ebpf::config::PROGRAM_EGRESS;
+use podtrace::lab::traffic::ping;
+use podtrace::lab::{Lab, LabPod};
+use podtrace_ebpf::config::PROGRAM_INGRESS;
 use serde_json::Value;
+use tempfile::{NamedTempFile, TempDir};
 
-use super::live::Live;
-use super::record::{conserved, notices, number, of_type, parse, replay_json};
+use super::live::tail;
+use super::record::{conserved, number, of_type, parse};
 use crate::cases::roads::lab;
+use crate::cases::tracer::{interrupt, podtrace};
 
-/// Runs of the program on each frame.
-const REPEAT: u32 = 500_000;
-/// Different frames.
-const FRAMES: u32 = 4;
+/// Events at once.
+const REPEAT: u32 = 100_000;
+/// What is said of losses.
+const LOST: &str = " events lost, the ring buffer was full (--buffer makes it larger): ";
+/// The deadline of every wait.
+const DEADLINE: Duration = Duration::from_secs(60);
 
-/// Status of a program that lost events and was to be strict.
-const LOST: i32 = 4;
-
-/// A program that a process has loaded.
-fn program_of(process: u32, name: &'static str) -> SchedClassifier {
-    let ids: Vec<u32> = fs::read_dir(format!("/proc/{process}/fdinfo"))
-        .unwrap()
-        .filter_map(|entry| fs::read_to_string(entry.ok()?.path()).ok())
-        .filter_map(|text| {
-            let id = text
-                .lines()
-                .find_map(|line| line.strip_prefix("prog_id:"))?;
-            id.trim().parse().ok()
-        })
-        .collect();
-    let program = loaded_programs()
-        .map(Result::unwrap)
-        .find(|program| ids.contains(&program.id()) && program.name_as_str() == Some(name));
-    SchedClassifier::from_program_info(program.unwrap(), name.into()).unwrap()
+/// podtrace with a small ring, on the first node of a lab.
+struct Overloaded {
+    child: Child,
+    lines: Receiver<String>,
+    passed: Vec<String>,
+    _table: NamedTempFile,
 }
 
-/// A UDP packet whose payload is the number.
-fn frame(number: u32) -> Vec<u8> {
+impl Overloaded {
+    fn on<A: AsRef<OsStr>>(lab: &Lab, args: &[A]) -> Self {
+        let mut table = NamedTempFile::new().unwrap();
+        table.write_all(lab.pod_table().as_bytes()).unwrap();
+        let mut command = podtrace();
+        command.args(args).arg("--pods").arg(table.path());
+        command.args(["--strict", "--buffer", "1", "--duration", "90s"]);
+        command.args(["--netns", &lab.nodes[0].netns.name]);
+        let (child, lines) = spawn(command);
+        let mut overloaded = Self {
+            child,
+            lines,
+            passed: Vec::new(),
+            _table: table,
+        };
+        overloaded.wait_for("podtrace on", r#""type":"start""#);
+        overloaded
+    }
+
+    /// Reads until a line has one of these.
+    fn wait_for(&mut self, one: &str, other: &str) {
+        loop {
+            let line = self.lines.recv_timeout(DEADLINE);
+            let line = line.unwrap_or_else(|_| panic!("no {one} in {}", tail(&self.passed)));
+            let is_it = line.contains(one) || line.contains(other);
+            self.passed.push(line);
+            if is_it {
+                return;
+            }
+        }
+    }
+
+    fn stop(mut self) -> (ExitStatus, Vec<String>) {
+        let begun = Instant::now();
+        interrupt(&self.child);
+        let mut lines = std::mem::take(&mut self.passed);
+        lines.extend(self.lines.iter());
+        let status = self.child.wait().unwrap();
+        println!("ended {:?} after the signal", begun.elapsed());
+        (status, lines)
+    }
+}
+
+impl Drop for Overloaded {
+    /// Not left behind by a test that failed.
+    fn drop(&mut self) {
+        // It has ended already if the test has finished it.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Runs a podtrace; its lines but for those of the flood's packets, which are
+/// too many.
+fn spawn(mut command: Command) -> (Child, Receiver<String>) {
+    let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+    let mut stdout = BufReader::with_capacity(1 << 20, child.stdout.take().unwrap());
+    let (sender, lines) = channel();
+    thread::spawn(move || {
+        let mut line = String::new();
+        while stdout.read_line(&mut line).unwrap() > 0 {
+            let is_kept = !line.contains("UDP ") && !line.starts_with("   ");
+            if is_kept && sender.send(line.trim_end().to_owned()).is_err() {
+                return;
+            }
+            line.clear();
+        }
+    });
+    (child, lines)
+}
+
+/// A program of the running podtrace, once more.
+fn program_of(pid: u32, name: &'static str) -> SchedClassifier {
+    let infos = fs::read_dir(format!("/proc/{pid}/fdinfo")).unwrap();
+    let ids: HashSet<u32> = infos
+        .filter_map(|info| fs::read_to_string(info.ok()?.path()).ok())
+        .filter_map(|info| {
+            let id = info.lines().find_map(|line| line.strip_prefix("prog_id:"));
+            id?.trim().parse().ok()
+        })
+        .collect();
+    // Those of others may go meanwhile.
+    let info = loaded_programs()
+        .filter_map(Result::ok)
+        .find(|info| ids.contains(&info.id()) && info.name() == name.as_bytes())
+        .unwrap();
+    SchedClassifier::from_program_info(info, name.into()).unwrap()
+}
+
+/// A UDP datagram from and to localhost.
+fn datagram() -> Vec<u8> {
     let mut frame = vec![0; 12];
-    frame.extend([8, 0, 0x45, 0, 0, 92, 0, 0, 0x40, 0, 64, 17, 0, 0]);
-    frame.extend([127, 0, 0, 1, 127, 0, 0, 1, 0x0f, 0xa0, 0, 53, 0, 72, 0, 0]);
-    frame.extend(number.to_be_bytes());
-    frame.resize(106, 7);
+    frame.extend([0x08, 0x00]);
+    frame.extend([0x45, 0, 0, 32, 0, 7, 0, 0, 64, 17, 0, 0]);
+    frame.extend([127, 0, 0, 1, 127, 0, 0, 1]);
+    frame.extend([0x13, 0x88, 0, 53, 0, 12, 0, 0, 1, 2, 3, 4]);
     frame
 }
 
-/// Makes the tap at the namespace's loopback interface see millions of packets.
-fn flood(process: u32, netns: &NetNs) {
-    let program = program_of(process, PROGRAM_EGRESS);
-    for number in 0..FRAMES {
-        let frame = frame(number);
-        let result = netns.run(|| {
-            program.test_run(TestRunOptions {
-                data_in: Some(&frame),
-                repeat: REPEAT,
-                ..TestRunOptions::default()
-            })
+/// Floods a pod's loopback interface, and pings, until some work is done;
+/// returns how many events there were.
+fn flooded(lab: &Lab, pid: u32, work: impl FnOnce()) -> u64 {
+    let pods: &[LabPod] = &lab.nodes[0].pods;
+    let (over, runs) = (AtomicBool::new(false), AtomicU64::new(0));
+    let program = program_of(pid, PROGRAM_INGRESS);
+    let frame = datagram();
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            while !over.load(Ordering::Relaxed) {
+                let run = pods[0].netns.run(|| {
+                    program.test_run(TestRunOptions {
+                        data_in: Some(&frame),
+                        repeat: REPEAT,
+                        ..TestRunOptions::default()
+                    })
+                });
+                run.unwrap().unwrap();
+                runs.fetch_add(REPEAT.into(), Ordering::Relaxed);
+            }
         });
-        result.unwrap().unwrap();
-    }
+        scope.spawn(|| {
+            while !over.load(Ordering::Relaxed) {
+                ping(&pods[0].netns, pods[1].ipv4.into(), 41, 5, 56).unwrap();
+            }
+        });
+        // Ends the threads also when the work panics.
+        let _over = Over(&over);
+        work();
+    });
+    runs.into_inner()
 }
 
-/// What was counted where packets leave by loopback.
-fn loopback(values: &[Value]) -> &Value {
-    let taps = values.last().unwrap()["taps"].as_array().unwrap();
-    let is_it = |tap: &&Value| {
-        tap["pod"] == "default/mypod1" && tap["interface"] == "lo" && tap["direction"] == "egress"
-    };
-    taps.iter().find(is_it).unwrap()
+struct Over<'a>(&'a AtomicBool);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
 
 #[test]
-fn every_event_of_a_flood_is_emitted_or_counted_as_lost() {
-    let lab = lab();
-    let dir = tempfile::tempdir().unwrap();
-    let file = dir.path().join("flood.pcapng");
-    let args = ["trace", "-o", "json", "--strict", "--buffer", "1", "-w"];
-    let args = [&args[..], &[file.to_str().unwrap()]].concat();
-    let mut live = Live::on(&lab, &[0, 1], &args);
-    let netns = lab.nodes[0].pods[0].netns.clone();
-    let process = live.id();
-    let flooding = thread::spawn(move || flood(process, &netns));
-    // It is said while it happens.
-    live.wait_for(|line| line.contains("events lost"));
-    flooding.join().unwrap();
-    let (status, lines) = live.stop();
-    assert_eq!(status.code(), Some(LOST));
+fn every_event_of_an_overload_is_accounted_for_live_and_in_the_recording() {
+    let (lab, dir) = (lab(), TempDir::new().unwrap());
+    let file = dir.path().join("a.pcapng");
+    let args = ["trace", "-o", "json", "-w", file.to_str().unwrap()];
+    let mut overloaded = Overloaded::on(&lab, &args);
+    let begun = Instant::now();
+    let runs = flooded(&lab, overloaded.child.id(), || {
+        for _ in 0..2 {
+            overloaded.wait_for(r#""type":"loss""#, r#""type":"loss""#);
+        }
+    });
+    let flooded_for = begun.elapsed();
+    let (status, lines) = overloaded.stop();
+    assert_eq!(status.code(), Some(4));
     let values = parse(&lines);
     let total = conserved(&values);
-    let seen = number(loopback(&values), "seen");
-    assert_eq!(seen, u64::from(REPEAT * FRAMES));
-    assert!(number(loopback(&values), "lost_ring") > 0);
-    for path in of_type(&values, "path") {
-        assert_ne!(path["outcome"], "not_seen_further", "{path}");
+    let lost = number(total, "lost_ring");
+    println!("{runs} events in {flooded_for:?}: {total}");
+
+    let summary = values.last().unwrap();
+    let mut taps = summary["taps"].as_array().unwrap().iter();
+    let pod = lab.nodes[0].pods[0].name.as_str();
+    let is_flooded = |tap: &Value| {
+        tap["interface"] == "lo"
+            && tap["direction"] == "ingress"
+            && tap["pod"].as_str().is_some_and(|name| name.ends_with(pod))
+    };
+    let flooded = taps.find(|tap| is_flooded(tap)).unwrap();
+    assert_eq!(number(flooded, "seen"), runs, "{flooded}");
+    assert!(number(flooded, "lost_ring") > 0, "{flooded}");
+
+    // Told while it happened, once a second at most, and the worst tap first.
+    let losses: Vec<_> = of_type(&values, "loss").collect();
+    let told: u64 = losses.iter().map(|loss| number(loss, "lost")).sum();
+    assert!(told > 0 && told <= lost, "{told} of {lost}");
+    assert_eq!(number(losses.last().unwrap(), "total"), told);
+    for pair in losses.windows(2) {
+        let apart = number(pair[1], "time_ns") - number(pair[0], "time_ns");
+        assert!(apart >= 1_000_000_000, "{apart}");
     }
-    // The file says the same.
-    let replayed = replay_json(&[&file]);
-    assert_eq!(conserved(&replayed), total);
-    assert_eq!(loopback(&replayed), loopback(&values));
-    assert!(!notices(&replayed).is_empty());
+    assert!(is_flooded(&losses[0]["taps"][0]), "{}", losses[0]);
+
+    // Every ping was answered: none may be said to be gone.
+    let pings: Vec<_> = of_type(&values, "path")
+        .filter(|path| path["what"].as_str().unwrap().starts_with("ICMP echo"))
+        .collect();
+    let gone = pings
+        .iter()
+        .find(|path| path["outcome"] == "not_seen_further");
+    assert!(gone.is_none(), "{gone:?}");
+    check_file(&file, total, flooded, &losses);
+}
+
+/// The recording accounts for the same events. In words: of JSON there would be
+/// gigabytes.
+fn check_file(file: &Path, live: &Value, flooded: &Value, losses: &[&Value]) {
+    let mut command = podtrace();
+    command
+        .args(["replay", "--color", "never", "--strict"])
+        .arg(file);
+    let (mut child, lines) = spawn(command);
+    let lines: Vec<_> = lines.iter().collect();
+    assert_eq!(child.wait().unwrap().code(), Some(4));
+    let [seen, emitted, filtered, lost] = sum(&lines);
+    assert_eq!(seen, emitted + filtered + lost);
+    assert_eq!(
+        (seen, filtered),
+        (number(live, "seen"), number(live, "filtered"))
+    );
+    // Of a disk that is too slow some is not recorded.
+    let unrecorded = number(live, "emitted") - emitted;
+    assert_eq!(lost, number(live, "lost_ring") + unrecorded);
+    let tap = lines.iter().find(|line| line.contains(" lo ingress: "));
+    let tap = tap.unwrap_or_else(|| panic!("{}", tail(&lines)));
+    assert!(
+        tap.contains(&format!(" {} seen, ", number(flooded, "seen"))),
+        "{tap}"
+    );
+    let full = format!(" {} lost (ring full), ", number(flooded, "lost_ring"));
+    assert!(tap.contains(&full), "{tap}");
+    let told: Vec<u64> = lines.iter().filter_map(|line| told(line)).collect();
+    let live: Vec<u64> = losses.iter().map(|loss| number(loss, "lost")).collect();
+    if unrecorded == 0 {
+        assert_eq!(told, live);
+    }
+}
+
+/// How many events a line says were lost.
+fn told(line: &str) -> Option<u64> {
+    let (events, _) = line.strip_prefix("-- ")?.split_once(LOST)?;
+    events.parse().ok()
+}
+
+/// The numbers of the line that accounts for all events.
+#[track_caller]
+fn sum(lines: &[String]) -> [u64; 4] {
+    let sum = lines.iter().find(|line| line.starts_with("events: "));
+    let sum = sum.unwrap_or_else(|| panic!("{}", tail(lines)));
+    let numbers: Vec<u64> = sum
+        .split(' ')
+        .filter_map(|word| word.parse().ok())
+        .collect();
+    assert!(sum.contains(" seen = "), "{sum}");
+    numbers.try_into().unwrap()
+}
+
+#[test]
+fn words_account_for_every_event_of_an_overload() {
+    let lab = lab();
+    let mut overloaded = Overloaded::on(&lab, &["trace", "--color", "never"]);
+    flooded(&lab, overloaded.child.id(), || {
+        for _ in 0..2 {
+            overloaded.wait_for(LOST, LOST);
+        }
+    });
+    let (status, lines) = overloaded.stop();
+    assert_eq!(status.code(), Some(4));
+    let told = lines.iter().find(|line| told(line).is_some()).unwrap();
+    let pod = &lab.nodes[0].pods[0].name;
+    assert!(told.contains(&format!("{pod} lo ingress")), "{told}");
+    let [seen, emitted, filtered, lost] = sum(&lines);
+    assert!(lost > 0);
+    assert_eq!(seen, emitted + filtered + lost);
+    println!("{told}\n{seen} seen, {lost} lost");
 }
