@@ -12,7 +12,6 @@ use podtrace::lab::Lab;
 use podtrace::lab::traffic::ping;
 use tempfile::TempDir;
 
-use super::live::tail;
 use super::record::{conserved, lines, notices, number, of_type, parse, replay_json};
 use crate::cases::roads::lab;
 use crate::cases::tracer::{interrupt, podtrace};
@@ -194,6 +193,8 @@ fn packets_that_a_slow_reader_did_not_get_are_counted() {
         .filter_map(|text| text.split_once(" packets not shown"))
         .map(|(packets, _)| packets.parse::<u64>().unwrap())
         .sum();
-    assert_eq!(said, number(not_shown, "packets"), "{}", tail(&values));
+    // What was left out in the last second is in the summary alone.
+    let all = number(not_shown, "packets");
+    assert!(0 < said && said <= all, "{said} of {all}");
     has_all(&file);
 }
