@@ -46,7 +46,9 @@ pub const SNAPLEN_DEFAULT: u32 = 160;
 /// A jumbo frame.
 pub const SNAPLEN_MAX: u32 = 9216;
 
-/// Payload bytes that tell equal headers apart, the same number everywhere.
+/// How many payload bytes of each packet go into its key, which tells equal
+/// headers apart: the same number in every session, so that sessions of
+/// different nodes join.
 pub const KEY_PAYLOAD: u32 = 16;
 
 /// UDP ports that can carry VXLAN, at most.

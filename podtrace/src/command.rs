@@ -2,6 +2,7 @@
 mod demo;
 mod lab;
 mod replay;
+mod signals;
 mod sink;
 mod topology;
 mod trace;

@@ -12,6 +12,7 @@ mod protocol;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use podtrace_ebpf::parse::ETHERNET_LEN;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use describe::flag_names;
@@ -33,7 +34,7 @@ impl Framing {
     #[must_use]
     pub fn link_len(self) -> u32 {
         match self {
-            Self::Ethernet => 14,
+            Self::Ethernet => ETHERNET_LEN as u32,
             Self::Ip => 0,
         }
     }

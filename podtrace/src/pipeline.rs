@@ -38,7 +38,7 @@ mod told;
 use std::collections::BTreeMap;
 
 use podtrace_ebpf::{
-    config::SNAPLEN_DEFAULT,
+    config::{KEY_PAYLOAD, SNAPLEN_DEFAULT},
     record::{Direction, Record},
 };
 
@@ -67,10 +67,6 @@ use crate::{
 /// How many records of a batch are decoded before their events go on: a batch has
 /// thousands, and an event is larger than its record.
 pub(crate) const DECODED_AT_ONCE: usize = 512;
-/// How many payload bytes of each packet go into its key: the same number in
-/// every session, so that sessions of different nodes join.
-const KEY_PAYLOAD: usize = 16;
-
 /// How far behind the clock the time given to [`Pipeline::tick`] is, in
 /// nanoseconds: longer than a record waits for the reader.
 pub const TICK_LAG_NS: u64 = 20_000_000;
@@ -83,7 +79,7 @@ pub fn key_payload(snaplen: u32) -> usize {
     if snaplen < SNAPLEN_DEFAULT {
         0
     } else {
-        KEY_PAYLOAD
+        KEY_PAYLOAD as usize
     }
 }
 

@@ -3,9 +3,9 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use podtrace_ebpf::config::SNAPLEN_DEFAULT;
-use tokio::signal::unix::{SignalKind, signal};
 
 use super::{
+    signals::Signals,
     sink::Sink,
     trace::{Sampling, Session, SessionOptions, Sockets, Sources, check_support, text},
 };
@@ -39,8 +39,7 @@ pub(super) fn run(args: &DemoArgs) -> anyhow::Result<u8> {
 async fn demonstrate(args: &DemoArgs) -> anyhow::Result<()> {
     // Listened to before the lab is there, so that it is taken down whenever
     // a signal comes.
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut terminate = signal(SignalKind::terminate())?;
+    let mut signals = Signals::listen()?;
     let lab = Lab::new(LabSpec {
         nodes: 2,
         pods_per_node: 2,
@@ -93,8 +92,7 @@ async fn demonstrate(args: &DemoArgs) -> anyhow::Result<()> {
         .run_during(async move {
             tokio::select! {
                 () = walk => {}
-                _ = interrupt.recv() => {}
-                _ = terminate.recv() => {}
+                () = signals.next() => {}
             }
         })
         .await?;

@@ -16,9 +16,8 @@ use std::{
 };
 
 use anyhow::Context as _;
-use tokio::signal::unix::{SignalKind, signal};
 
-use super::{FINE, LOST, sink::Sink};
+use super::{FINE, LOST, signals::Signals, sink::Sink};
 use crate::{
     cli::{Format, ReplayArgs},
     output::{Output, json::Json},
@@ -50,22 +49,16 @@ fn stop_on_signal() -> anyhow::Result<Arc<AtomicBool>> {
         .enable_all()
         .build()
         .context("failed to start the runtime")?;
-    let (mut interrupt, mut terminate) = {
+    let mut signals = {
         let _entered = runtime.enter();
-        (
-            signal(SignalKind::interrupt())?,
-            signal(SignalKind::terminate())?,
-        )
+        Signals::listen()?
     };
     thread::Builder::new()
         .name("signals".into())
         .spawn(move || {
             runtime.block_on(async {
                 loop {
-                    tokio::select! {
-                        _ = interrupt.recv() => {}
-                        _ = terminate.recv() => {}
-                    }
+                    signals.next().await;
                     if asked.swap(true, Ordering::Relaxed) {
                         std::process::exit(130);
                     }

@@ -9,7 +9,6 @@ mod recording;
 mod runtimes;
 mod sampling;
 mod session;
-mod signals;
 mod taps;
 mod topology;
 

@@ -15,18 +15,18 @@ use super::{
     feeds::{Feeds, Update},
     progress::Progress,
     sampling::Sampling,
-    signals::Signals,
     taps::{Taps, Telling},
 };
 use crate::{
     clock::monotonic_ns,
-    command::sink::Sink,
+    command::{signals::Signals, sink::Sink},
     identity::{cri::PodList, runtime::RuntimeState},
     news::{News, Origin},
     node::discover::{LookError, Snapshot},
     output::{Start, sanitize::sanitize},
     pipeline::Pipeline,
     probe::{
+        ProbeError,
         attacher::Report,
         ring::{Batch, QUEUE_BATCHES, Reader},
     },
@@ -186,30 +186,26 @@ impl Session {
     /// Brings taps and names in step with what there is now; returns what is
     /// to be said of it.
     fn apply(&mut self, snapshot: Snapshot) -> anyhow::Result<Vec<String>> {
-        let mut notices = Vec::new();
-        self.taps.apply(
-            snapshot,
-            &mut Telling {
-                pipeline: &mut self.pipeline,
-                origin: &self.origin,
-                notices: &mut notices,
-            },
-        )?;
-        Ok(notices)
+        self.change_taps(|taps, telling| taps.apply(snapshot, telling))
     }
 
     /// Takes over what was attached to or detached from; returns what is to be
     /// said of it.
     fn take_report(&mut self, report: Report) -> anyhow::Result<Vec<String>> {
+        self.change_taps(|taps, telling| taps.take(report, telling))
+    }
+
+    fn change_taps(
+        &mut self,
+        change: impl FnOnce(&mut Taps, &mut Telling<'_>) -> Result<(), ProbeError>,
+    ) -> anyhow::Result<Vec<String>> {
         let mut notices = Vec::new();
-        self.taps.take(
-            report,
-            &mut Telling {
-                pipeline: &mut self.pipeline,
-                origin: &self.origin,
-                notices: &mut notices,
-            },
-        )?;
+        let mut telling = Telling {
+            pipeline: &mut self.pipeline,
+            origin: &self.origin,
+            notices: &mut notices,
+        };
+        change(&mut self.taps, &mut telling)?;
         Ok(notices)
     }
 

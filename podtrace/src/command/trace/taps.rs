@@ -2,7 +2,7 @@
 mod sockets;
 
 use std::{
-    collections::{BTreeSet, HashSet},
+    collections::{BTreeSet, HashMap, HashSet},
     sync::Arc,
 };
 
@@ -165,11 +165,18 @@ impl Taps {
         };
         telling.tell(&News::Look(Box::new(look)));
         self.forget_gone(&targets, telling);
+        let known = self.taps.iter().map(Tap::key).zip(0..);
+        let mut known: HashMap<_, usize> = known.collect();
         for target in targets {
             let key = place_key(&target.place);
-            match self.taps.iter_mut().find(|tap| tap.key() == key) {
+            let next = self.taps.len();
+            match known.get(&key) {
+                Some(position) => self.taps[*position].renew(target, telling),
                 None => self.tap(target, telling)?,
-                Some(tap) => tap.renew(target, telling),
+            }
+            // None is added for one that is refused.
+            if self.taps.len() > next {
+                known.insert(key, next);
             }
         }
         Ok(())

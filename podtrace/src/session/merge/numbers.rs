@@ -5,6 +5,7 @@ use crate::{
     event::Event,
     identity::addresses::Holder,
     news::{News, Origin},
+    pipeline::OTHERS,
 };
 
 /// Runtimes of a session at most, so that their numbers stay apart.
@@ -136,7 +137,7 @@ impl Numbers {
             News::Loss(loss) => {
                 for tap in &mut loss.taps {
                     // A place that was never told has no name.
-                    tap.interface = self.place(tap.interface).unwrap_or(u32::MAX);
+                    tap.interface = self.place(tap.interface).unwrap_or(OTHERS);
                 }
             }
             News::Start(_)

@@ -5,10 +5,7 @@ use tokio::time::{Instant, Interval, interval_at};
 
 use super::{Ending, Session};
 use crate::{
-    command::{
-        sink::Sink,
-        trace::{signals::Signals, taps::Taps},
-    },
+    command::{signals::Signals, sink::Sink, trace::taps::Taps},
     probe::attacher::Report,
 };
 

@@ -8,8 +8,9 @@ use super::{Ending, Session, attach::detach};
 use crate::{
     clock::monotonic_ns,
     command::{
+        signals::Signals,
         sink::{Sink, say_at_once},
-        trace::{signals::Signals, taps::Taps},
+        trace::taps::Taps,
     },
     output::Summary,
     pipeline::Pipeline,

@@ -10,6 +10,7 @@ use super::{Ending, Session};
 use crate::{
     clock::{monotonic_ns, nanos},
     command::{
+        signals::Signals,
         sink::Sink,
         trace::{
             check::check_names,
@@ -18,7 +19,6 @@ use crate::{
             progress::Progress,
             recording::Recording,
             sampling::Sampling,
-            signals::Signals,
             taps::Taps,
             topology,
         },

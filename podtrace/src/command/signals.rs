@@ -1,4 +1,4 @@
-//! Signals that end a session.
+//! Signals that end what is under way.
 use std::io;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
