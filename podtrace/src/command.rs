@@ -3,7 +3,7 @@ mod demo;
 mod lab;
 mod replay;
 mod signals;
-mod sink;
+pub(crate) mod sink;
 mod topology;
 mod trace;
 

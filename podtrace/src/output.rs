@@ -111,6 +111,12 @@ pub struct NotShown {
 }
 
 impl NotShown {
+    /// All of it.
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        self.packets + self.events + self.notices
+    }
+
     /// Whether all was shown.
     #[must_use]
     pub fn is_nothing(&self) -> bool {

@@ -2,7 +2,8 @@
 //!
 //! # Memory
 //!
-//! The process is to stay under 64 MiB beside the ring, whatever comes. What grows
+//! The process is to stay under 64 MiB beside the ring, whatever comes, and under 84
+//! while nobody reads what it prints. What grows
 //! with traffic has a bound, in bytes where its parts have no fixed size; what is
 //! beyond it is counted or said, and never waited for:
 //!
@@ -18,6 +19,7 @@
 //! | echo requests that wait for a reply | 4096, seen at 32 768 places | the oldest has no round trip |
 //! | cgroups of sockets | 8192 | all are looked up anew |
 //! | stretches of time with losses | 1024 | the oldest become one |
+//! | text that waits for its reader | 8 MiB of packets, 1 MiB more of notices | left out, and counted as not shown |
 //! | chunks that wait for the recording's thread | 2 to 4 MiB, and 16 of 256 KiB | events are not recorded, and counted |
 //! | interfaces that are gone | 1024 | they are counted together, unnamed; 8 bytes each are left |
 //! | pods, addresses, namespaces that are gone | 60 s | they are forgotten |

@@ -24,7 +24,9 @@ use crate::pipeline::TextSink;
 /// Bytes that wait at most when the writer waits for room.
 const WAITING_MAX: usize = 1 << 20;
 /// Bytes that packets may fill when nobody waits.
-const LIVE_MAX: usize = 8 << 20;
+pub(crate) const LIVE_MAX: usize = 8 << 20;
+/// Room that is made at once: not twice as much as there is, which can be long.
+pub(crate) const MORE_BYTES: usize = 1 << 20;
 /// Bytes written at once: as often it is known how far the reader is.
 const PIECE_BYTES: usize = 64 << 10;
 /// Size of a pipe that any user may have.
@@ -207,6 +209,9 @@ impl Shared {
     }
 
     fn push(&self, state: &mut State, text: &[u8]) {
+        if state.text.capacity() - state.text.len() < text.len() {
+            state.text.reserve_exact(text.len().max(MORE_BYTES));
+        }
         state.text.extend_from_slice(text);
         self.waiting.fetch_add(text.len(), Ordering::Relaxed);
         self.filled.notify_one();
@@ -221,6 +226,7 @@ impl Shared {
             }
             self.write_text(&mut out, &text)?;
             text.clear();
+            text.shrink_to(MORE_BYTES);
             status = new_status;
             if !status.is_empty() {
                 // A line that is too long is cut, not wrapped.

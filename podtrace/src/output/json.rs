@@ -44,7 +44,7 @@ use crate::{
 
 pub(crate) use lines::SocketLine;
 use lines::{
-    ClockLine, EventLine, HopLine, Line, PathLine, RttLine, TapLine, TapLossLine, TunnelLine,
+    ClockLine, EventLine, HopLine, Line, LossCount, PathLine, RttLine, TapLine, TunnelLine,
 };
 
 /// JSON lines.
@@ -108,6 +108,17 @@ pub(crate) fn describe(packet: &crate::packet::Packet) -> String {
     let mut what = String::new();
     packet.describe(&mut what);
     what
+}
+
+fn tap_line<C>(interface: u32, direction: Direction, count: C, world: &World) -> TapLine<'_, C> {
+    let place = world.places.get(interface);
+    TapLine {
+        node: place.map_or("", |place| place.node_name.as_ref()),
+        pod: place.and_then(|place| place.pod(&world.directory)),
+        interface: place.map_or("", |place| place.name.as_ref()),
+        direction: direction.as_str(),
+        count,
+    }
 }
 
 impl Output for Json {
@@ -206,15 +217,11 @@ impl Output for Json {
 
     fn loss(&mut self, out: &mut String, loss: &Loss, world: &World) {
         let taps = loss.taps.iter().map(|tap| {
-            let place = world.places.get(tap.interface);
-            TapLossLine {
-                node: place.map_or("", |place| place.node_name.as_ref()),
-                pod: place.and_then(|place| place.pod(&world.directory)),
-                interface: place.map_or("", |place| place.name.as_ref()),
-                direction: tap.direction.as_str(),
+            let count = LossCount {
                 lost_ring: tap.lost_ring,
                 undecodable: tap.undecodable,
-            }
+            };
+            tap_line(tap.interface, tap.direction, count, world)
         });
         let line = Line::Loss {
             time_ns: self.utc_ns(loss.ts_ns),
@@ -226,20 +233,9 @@ impl Output for Json {
     }
 
     fn summary(&mut self, out: &mut String, summary: &Summary, world: &World) {
-        let taps = summary
-            .taps
-            .iter()
-            .filter_map(|(interface, direction, count)| {
-                let place = world.places.get(*interface)?;
-                Some(TapLine {
-                    node: &place.node_name,
-                    pod: place.pod(&world.directory),
-                    interface: &place.name,
-                    direction: direction.as_str(),
-                    count: *count,
-                })
-            })
-            .collect();
+        let taps = summary.taps.iter();
+        let taps = taps
+            .map(|(interface, direction, count)| tap_line(*interface, *direction, *count, world));
         let line = Line::Summary {
             packets: summary.packets,
             outcomes: Outcome::NAMES.into_iter().zip(summary.outcomes).collect(),
@@ -247,7 +243,7 @@ impl Output for Json {
             unreadable: summary.unreadable,
             duration_ns: summary.duration_ns,
             total: summary.total(),
-            taps,
+            taps: taps.collect(),
             not_shown: summary.not_shown,
         };
         write(out, &line);

@@ -13,7 +13,7 @@ use crate::{
 /// Text is handed on when it has this many bytes.
 const HAND_ON_BYTES: usize = 64 << 10;
 /// How much further than packets notices may fill a sink, in bytes.
-const NOTICES_MAX: usize = 1 << 20;
+pub(super) const NOTICES_MAX: usize = 1 << 20;
 /// How often what was not shown is said, in nanoseconds.
 const SAY_NS: u64 = 1_000_000_000;
 

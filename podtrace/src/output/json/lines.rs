@@ -25,7 +25,7 @@ pub(super) enum Line<'a> {
         time_ns: u64,
         lost: u64,
         total: u64,
-        taps: Vec<TapLossLine<'a>>,
+        taps: Vec<TapLine<'a, LossCount>>,
     },
     Notice {
         text: &'a str,
@@ -37,7 +37,7 @@ pub(super) enum Line<'a> {
         unreadable: u64,
         duration_ns: u64,
         total: TapCount,
-        taps: Vec<TapLine<'a>>,
+        taps: Vec<TapLine<'a, TapCount>>,
         #[serde(skip_serializing_if = "NotShown::is_nothing")]
         not_shown: NotShown,
     },
@@ -183,24 +183,21 @@ pub(super) struct RttLine<'a> {
     pub(super) ns: u64,
 }
 
+/// What was counted at one tap; of interfaces that are known no more, together,
+/// node and interface are empty.
 #[derive(Serialize)]
-pub(super) struct TapLine<'a> {
+pub(super) struct TapLine<'a, C> {
     pub(super) node: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) pod: Option<Arc<str>>,
     pub(super) interface: &'a str,
     pub(super) direction: &'a str,
     #[serde(flatten)]
-    pub(super) count: TapCount,
+    pub(super) count: C,
 }
 
 #[derive(Serialize)]
-pub(super) struct TapLossLine<'a> {
-    pub(super) node: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) pod: Option<Arc<str>>,
-    pub(super) interface: &'a str,
-    pub(super) direction: &'a str,
+pub(super) struct LossCount {
     pub(super) lost_ring: u64,
     pub(super) undecodable: u64,
 }

@@ -2,6 +2,7 @@
 use podtrace_ebpf::record::{CGROUP_ROOT, Direction};
 
 use crate::{
+    command::sink::{LIVE_MAX, MORE_BYTES},
     event::Event,
     identity::sockets::Sockets,
     node::place::Place,
@@ -14,7 +15,7 @@ use crate::{
     },
     pipeline::{
         DECODED_AT_ONCE, Pipeline, gone::GONE_MAX, held::HELD_BYTES, key_payload,
-        order::ORDER_BYTES,
+        order::ORDER_BYTES, show::NOTICES_MAX,
     },
     probe::ring::{self, CGROUPS_MAX, NewCgroup, QUEUE_BATCHES},
     session::{files, recorder},
@@ -54,6 +55,9 @@ fn all_bounds_together_are_under_64_mib() {
     ];
     let sum: usize = bounds.iter().sum();
     assert!(PROCESS + sum < 64 * MIB, "{bounds:?} {sum}");
+    // What the thread writes, in part written, and what has come since then.
+    let unread = 2 * (LIVE_MAX + NOTICES_MAX + MORE_BYTES);
+    assert!(PROCESS + sum + unread < 84 * MIB, "{sum} {unread}");
 }
 
 /// The frame of an echo request of this number.

@@ -12,7 +12,6 @@ use crate::{
         sink::{Sink, say_at_once},
         trace::taps::Taps,
     },
-    output::Summary,
     pipeline::Pipeline,
 };
 
@@ -96,7 +95,7 @@ fn sum_up(taps: &mut Taps, pipeline: &mut Pipeline, started_ns: u64) -> anyhow::
     let counters = taps.probe.counters()?;
     let duration_ns = monotonic_ns()?.saturating_sub(started_ns);
     let summary = pipeline.finish(&counters, duration_ns);
-    let (events, not_shown) = (summary.total().lost(), not_shown(summary));
+    let (events, not_shown) = (summary.total().lost(), summary.not_shown.total());
     let recorder = pipeline.recorder();
     Ok(Missing {
         events,
@@ -104,11 +103,6 @@ fn sum_up(taps: &mut Taps, pipeline: &mut Pipeline, started_ns: u64) -> anyhow::
         not_shown,
         unread: 0,
     })
-}
-
-fn not_shown(summary: &Summary) -> u64 {
-    let not_shown = summary.not_shown;
-    not_shown.packets + not_shown.events + not_shown.notices
 }
 
 /// Waits until the rest of the output is written: a pager may take its time.
