@@ -84,6 +84,8 @@ pub struct SectionInfo {
     pub sample: u32,
     /// The share was lowered to stay below so many events a second.
     pub max_rate: Option<u64>,
+    /// Sessions that were sampled differently were merged into this one.
+    pub mixed_sampling: bool,
     /// Whether only headers were captured, and some bytes behind them.
     pub headers_only: bool,
     /// How long a packet may stay between two hops.

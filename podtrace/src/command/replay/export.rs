@@ -10,7 +10,10 @@ use std::{
 
 use anyhow::{Context as _, bail};
 
-use super::{Play, inputs::Input};
+use super::{
+    Play,
+    inputs::{Input, differ_in_sampling},
+};
 use crate::{
     cli::{ExportArgs, ExportFormat},
     command::{
@@ -122,6 +125,10 @@ fn recorder(args: &ExportArgs, inputs: &[Input]) -> anyhow::Result<Recorder> {
         sessions: inputs.iter().map(Input::sessions).sum(),
         nodes,
         snaplen: infos().map(|info| info.snaplen).min().unwrap_or(u32::MAX),
+        sample: infos().map(|info| info.sample).max().unwrap_or(0),
+        max_rate: infos().filter_map(|info| info.max_rate).max(),
+        mixed_sampling: differ_in_sampling(inputs),
+        headers_only: infos().any(|info| info.headers_only),
         hop_timeout_ns: infos().map(|info| info.hop_timeout_ns).max().unwrap_or(0),
         interfaces: chosen(args, inputs),
         ..SectionInfo::default()

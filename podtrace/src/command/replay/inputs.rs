@@ -178,3 +178,13 @@ pub(super) fn numbers(inputs: &[Input]) -> Vec<(usize, Range<usize>)> {
     };
     inputs.iter().map(next).collect()
 }
+
+/// Whether a packet that one node has traced was perhaps passed over at another.
+pub(super) fn differ_in_sampling(inputs: &[Input]) -> bool {
+    let infos: Vec<_> = inputs.iter().filter_map(Input::info).collect();
+    let share = |info: &SectionInfo| info.sample.max(1);
+    let differ = |pair: &[&SectionInfo]| {
+        share(pair[0]) != share(pair[1]) || pair.iter().any(|info| info.max_rate.is_some())
+    };
+    infos.windows(2).any(differ) || infos.iter().any(|info| info.mixed_sampling)
+}

@@ -14,7 +14,7 @@ use anyhow::bail;
 
 use super::{
     follow::{FOLLOW_PAUSE, newer_files, wait_until_begun},
-    inputs::{self, Input, common_payload},
+    inputs::{self, Input, common_payload, differ_in_sampling},
     select::Selection,
     stop_on_signal,
     survey::{Survey, survey, unread},
@@ -29,7 +29,6 @@ use crate::{
     session::{
         chain::Chain,
         clock::Clock,
-        format::SectionInfo,
         merge::{Merge, Step, Stream},
         reader::ReaderOptions,
         recorder::Recorder,
@@ -385,16 +384,4 @@ impl Pace {
         let pause = due.saturating_duration_since(Instant::now());
         (pause >= Duration::from_millis(1)).then_some(pause)
     }
-}
-
-/// Whether a packet that one node has traced was perhaps passed over at another.
-fn differ_in_sampling(inputs: &[Input]) -> bool {
-    let mut infos = inputs.iter().filter_map(Input::info);
-    let Some(first) = infos.next() else {
-        return false;
-    };
-    let share = |info: &SectionInfo| info.sample.max(1);
-    infos.any(|info| {
-        share(info) != share(first) || info.max_rate.is_some() || first.max_rate.is_some()
-    })
 }
