@@ -49,7 +49,7 @@ pub(crate) struct Args {
 
 /// Measures every stage; fails when one takes too many instructions.
 pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<ExitCode> {
-    setup::run(workspace)?;
+    setup::for_guard(workspace)?;
     let stages = step("build the stages (release)", || artifact::stages(workspace))?;
     let measured = step("count instructions", || {
         let each = STAGES.map(|stage| Ok((stage.to_owned(), per_event(&stages, stage)?)));

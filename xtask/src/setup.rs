@@ -29,13 +29,15 @@ const PACKAGES: &[(&str, &str)] = &[
     ("tcpdump", "tcpdump"),
     ("tshark", "tshark"),
     ("zstd", "zstd"),
-    ("valgrind", "valgrind"),
     (CONTAINERD, CONTAINERD),
     ("runc", "runc"),
     ("containernetworking-plugins", "/usr/lib/cni/bridge"),
     // Not /bin/busybox: another package has one that is not static.
     ("busybox-static", "/var/lib/dpkg/info/busybox-static.list"),
 ];
+
+/// Debian packages that only the guard uses.
+const GUARD_PACKAGES: &[(&str, &str)] = &[("valgrind", "valgrind")];
 
 /// Debian packages that only the benchmark uses.
 const BENCH_PACKAGES: &[(&str, &str)] = &[("iperf3", "iperf3")];
@@ -58,6 +60,12 @@ pub(crate) fn run(workspace: &Workspace) -> Result<()> {
 pub(crate) fn for_bench(workspace: &Workspace) -> Result<()> {
     run(workspace)?;
     step("setup of the benchmark", || packages(BENCH_PACKAGES))
+}
+
+/// [`run`], and what only the guard uses.
+pub(crate) fn for_guard(workspace: &Workspace) -> Result<()> {
+    run(workspace)?;
+    step("setup of the guard", || packages(GUARD_PACKAGES))
 }
 
 /// [`run`], and what only tests use.
