@@ -2,6 +2,7 @@
 
 pub mod api_server;
 pub mod cri_lab;
+pub mod frames;
 
 #[cfg(test)]
 mod cases;

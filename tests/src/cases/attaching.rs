@@ -1,19 +1,15 @@
 //! Attaching takes the kernel its time, and nothing else waits for it.
 
-use std::fs::File;
-use std::io::{Read as _, Write as _};
-use std::process::Stdio;
+use std::io::Read as _;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use nix::pty::openpty;
 use podtrace::lab::traffic::ping;
 use podtrace::lab::{Lab, LabSpec};
 use rtnetlink::LinkVeth;
-use tempfile::NamedTempFile;
 
 use super::churn::netlink;
-use super::tracer::{Tracer, interrupt, podtrace};
+use super::tracer::{Process, Tracer, interrupt, look_at, podtrace};
 
 fn lab(pods: usize) -> Lab {
     Lab::new(LabSpec {
@@ -64,18 +60,10 @@ fn packets_are_shown_while_new_interfaces_are_attached_to() {
 #[test]
 fn signal_while_it_attaches_ends_it_soon() {
     let lab = lab(100);
-    let mut table = NamedTempFile::new().unwrap();
-    table.write_all(lab.pod_table().as_bytes()).unwrap();
-    let pty = openpty(None, None).unwrap();
     let mut command = podtrace();
-    command.args(["trace", "--color", "never", "--pods"]);
-    command.arg(table.path());
-    command.args(["--netns", &lab.nodes[0].netns.name]);
-    command.stdout(Stdio::piped()).stderr(pty.slave);
-    let mut child = command.spawn().unwrap();
-    // Else the terminal would not end with podtrace.
-    drop(command);
-    let mut terminal = File::from(pty.master);
+    command.args(["trace", "--color", "never"]);
+    let _table = look_at(&mut command, &lab, &[0]);
+    let (mut child, mut terminal) = Process::on_terminal(command);
     let (mut shown, mut buffer) = (String::new(), [0; 4096]);
     while !shown.contains("attaching taps: ") {
         let read = terminal.read(&mut buffer).unwrap();

@@ -1,15 +1,19 @@
 //! The podtrace binary, running beside the test.
 
+use std::fs::File;
 use std::io::{BufRead as _, BufReader, Write as _};
+use std::ops::{Deref, DerefMut};
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use nix::pty::openpty;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use podtrace::lab::Lab;
 use serde_json::Value;
+use tempfile::NamedTempFile;
 
 use crate::cri_lab::{CriLab, CriNode};
 
@@ -18,14 +22,66 @@ pub(super) fn podtrace() -> Command {
     Command::new(std::env::var_os("PODTRACE_BIN").expect("PODTRACE_BIN names the podtrace binary"))
 }
 
+/// Has podtrace look at nodes of a lab, and name its pods by a table that is to
+/// be kept until it has been read.
+pub(super) fn look_at(command: &mut Command, lab: &Lab, nodes: &[usize]) -> NamedTempFile {
+    let mut table = NamedTempFile::new().unwrap();
+    table.write_all(lab.pod_table().as_bytes()).unwrap();
+    command.arg("--pods").arg(table.path());
+    for node in nodes {
+        command.args(["--netns", &lab.nodes[*node].netns.name]);
+    }
+    table
+}
+
+/// A process that a failed test does not leave behind.
+pub(super) struct Process(Child);
+
+impl Process {
+    pub(super) fn spawn(command: &mut Command) -> Self {
+        Self(command.spawn().unwrap())
+    }
+
+    /// Its output goes to us, and what it says on standard error to a terminal,
+    /// which is returned.
+    pub(super) fn on_terminal(mut command: Command) -> (Self, File) {
+        let pty = openpty(None, None).unwrap();
+        command.stdout(Stdio::piped()).stderr(pty.slave);
+        // The command goes, else the terminal would not end with the process.
+        (Self::spawn(&mut command), File::from(pty.master))
+    }
+}
+
+impl Deref for Process {
+    type Target = Child;
+
+    fn deref(&self) -> &Child {
+        &self.0
+    }
+}
+
+impl DerefMut for Process {
+    fn deref_mut(&mut self) -> &mut Child {
+        &mut self.0
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // It has ended already if the test has finished it.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 /// A `podtrace trace -o json` that is ready.
 pub(super) struct Tracer {
-    child: Child,
+    child: Process,
     /// Read as they come: podtrace never waits for the test.
     lines: Receiver<String>,
     /// What was read while waiting.
     passed: Vec<Value>,
-    _table: Option<tempfile::NamedTempFile>,
+    _table: Option<NamedTempFile>,
 }
 
 /// The deadline of every wait for its output.
@@ -36,13 +92,9 @@ const DURATION: [&str; 2] = ["--duration", "90s"];
 impl Tracer {
     /// Traces the given nodes of a lab and returns when all taps are there.
     pub(super) fn start(lab: &Lab, nodes: &[usize], options: &[&str]) -> Self {
-        let mut table = tempfile::NamedTempFile::new().unwrap();
-        table.write_all(lab.pod_table().as_bytes()).unwrap();
         let mut command = podtrace();
-        command.args(["trace", "--pods"]).arg(table.path());
-        for node in nodes {
-            command.args(["--netns", &lab.nodes[*node].netns.name]);
-        }
+        command.arg("trace");
+        let table = look_at(&mut command, lab, nodes);
         command.args(options);
         let mut tracer = Self::spawn(command);
         tracer._table = Some(table);
@@ -72,7 +124,7 @@ impl Tracer {
     /// Runs `podtrace trace …` and returns when all taps are there.
     pub(super) fn spawn(mut command: Command) -> Self {
         command.args(["-o", "json"]).args(DURATION);
-        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+        let mut child = Process::spawn(command.stdout(Stdio::piped()));
         let lines = lines(child.stdout.take().unwrap());
         let tracer = Self {
             child,
@@ -155,15 +207,6 @@ impl Tracer {
 pub(super) fn interrupt(child: &Child) {
     let pid = Pid::from_raw(i32::try_from(child.id()).unwrap());
     kill(pid, Signal::SIGINT).unwrap();
-}
-
-impl Drop for Tracer {
-    /// Not left behind by a test that failed.
-    fn drop(&mut self) {
-        // It has ended already if the test has finished it.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
 }
 
 /// The lines of its output, read by a thread.

@@ -11,9 +11,10 @@ use podtrace::{
     probe::{Hooks, Probe, ProbeOptions, ring::Reader},
 };
 use podtrace_ebpf::config::{PROGRAM_BARE, PROGRAM_INGRESS, PROGRAM_NOOP, SNAPLEN_DEFAULT};
+use podtrace_tests::frames;
 
 use crate::{
-    Effort, frames,
+    Effort,
     report::{Bound, Goal, Group, Measured, Row, Stat, in_turns},
 };
 
@@ -53,9 +54,9 @@ const CASES: [Case; 9] = [
     Case { name: "bare tap, 98 B", program: PROGRAM_BARE, ..OURS },
     OURS,
     Case { name: "refused, 98 B", is_refused: true, ..OURS },
-    Case { name: "refused, VXLAN, 148 B", frame: frames::vxlan, is_refused: true, ..OURS },
+    Case { name: "refused, VXLAN, 148 B", frame: || frames::in_vxlan(&frames::ipv4(98)), is_refused: true, ..OURS },
     Case { name: "ours, 1514 B", frame: || frames::ipv4(1514), ..OURS },
-    Case { name: "ours, VXLAN, 148 B", frame: frames::vxlan, ..OURS },
+    Case { name: "ours, VXLAN, 148 B", frame: || frames::in_vxlan(&frames::ipv4(98)), ..OURS },
     Case { name: "ours, IPv6, 118 B", frame: frames::ipv6, ..OURS },
     Case { name: "ours, GSO", frame: || frames::ipv4(GSO_MAX), is_gso: true, ..OURS },
 ];

@@ -8,7 +8,6 @@ mod attach;
 mod bulk;
 mod events;
 mod flood;
-mod frames;
 mod kernel;
 mod latency;
 mod memory;

@@ -2,6 +2,7 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::{Effort, running, site::Site};
@@ -135,6 +136,16 @@ pub(crate) enum Bound {
     AtLeast(f64),
 }
 
+impl Bound {
+    /// In which sense, and the limit.
+    pub(crate) fn in_words(self) -> (&'static str, f64) {
+        match self {
+            Self::AtMost(most) => ("at most", most),
+            Self::AtLeast(least) => ("at least", least),
+        }
+    }
+}
+
 /// A goal of the design and the number that was measured.
 #[derive(Debug)]
 pub(crate) struct Goal {
@@ -167,10 +178,7 @@ impl Goal {
     }
 
     fn json(&self) -> Value {
-        let (bound, limit) = match self.bound {
-            Bound::AtMost(most) => ("at most", most),
-            Bound::AtLeast(least) => ("at least", least),
-        };
+        let (bound, limit) = self.bound.in_words();
         json!({
             "what": self.what,
             "bound": bound,
@@ -192,6 +200,7 @@ pub(crate) struct Measured {
 }
 
 /// Where and what was measured.
+#[derive(Serialize)]
 pub(crate) struct Facts {
     pub(crate) version: String,
     pub(crate) kernel: String,
@@ -242,14 +251,6 @@ impl Report {
     }
 
     pub(crate) fn json(&self) -> Value {
-        let Facts {
-            version,
-            kernel,
-            cpus,
-            date,
-            rounds,
-            quick,
-        } = &self.facts;
         let mut parts = json!({});
         for (name, took, part) in &self.parts {
             let groups: Vec<_> = part.groups.iter().map(Group::json).collect();
@@ -260,16 +261,10 @@ impl Report {
             });
         }
         let goals: Vec<_> = self.goals().map(Goal::json).collect();
-        json!({
-            "version": version,
-            "kernel": kernel,
-            "cpus": cpus,
-            "date": date,
-            "rounds": rounds,
-            "quick": quick,
-            "parts": parts,
-            "goals": goals,
-        })
+        let mut all = json!(self.facts);
+        all["parts"] = parts;
+        all["goals"] = json!(goals);
+        all
     }
 }
 

@@ -1,5 +1,5 @@
 //! The report for people.
-use crate::report::{Bound, Facts, Goal, Group, Measured, Report, Stat};
+use crate::report::{Facts, Goal, Group, Measured, Report, Stat};
 
 /// Prints every group and, at the end, the goals.
 pub(crate) fn print(report: &Report) {
@@ -62,10 +62,7 @@ fn print_group(group: &Group) {
 
 fn print_goal(goal: &Goal) {
     let verdict = if goal.is_met() { "met    " } else { "NOT MET" };
-    let (word, limit) = match goal.bound {
-        Bound::AtMost(limit) => ("at most", limit),
-        Bound::AtLeast(limit) => ("at least", limit),
-    };
+    let (word, limit) = goal.bound.in_words();
     let limit = format!("{word} {limit} {}", goal.unit);
     println!(
         "  {verdict}  {:<58} {:>7} {:<4} {:<16} {}",

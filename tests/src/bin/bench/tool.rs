@@ -28,7 +28,7 @@ pub(crate) enum Tool {
     None,
     /// `podtrace record -w FILE`.
     Record,
-    /// `podtrace record --snaplen 132 -w FILE`: as few bytes as it takes.
+    /// `podtrace record --headers-only -w FILE`.
     RecordHeaders,
     /// `podtrace trace`, its text thrown away.
     Trace,
@@ -43,7 +43,7 @@ impl Tool {
         match self {
             Self::None => "untraced",
             Self::Record => "podtrace record",
-            Self::RecordHeaders => "podtrace record --snaplen 132",
+            Self::RecordHeaders => "podtrace record --headers-only",
             Self::Trace => "podtrace trace",
             Self::Tcpdump => "tcpdump -s 96 -w",
             Self::Dumpcap => "dumpcap -s 96 -w",
@@ -58,7 +58,7 @@ impl Tool {
     /// Arguments of podtrace for what is not about places.
     fn podtrace_args(self) -> &'static [&'static str] {
         match self {
-            Self::RecordHeaders => &["record", "--snaplen", "132"],
+            Self::RecordHeaders => &["record", "--headers-only"],
             Self::Trace => &["trace", "--color", "never"],
             _ => &["record"],
         }

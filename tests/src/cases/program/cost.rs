@@ -4,12 +4,11 @@
 //! Ratios of medians of one run, in turns: what a busy machine does to one
 //! program it does to the others.
 
+use podtrace::lab::plan::VXLAN_PORT;
 use podtrace_ebpf::config::{PROGRAM_BARE, PROGRAM_INGRESS, PROGRAM_NOOP};
 
-use super::{
-    Bench,
-    sampling::{VXLAN_PORT, numbered, tunneled},
-};
+use super::{Bench, sampling::numbered};
+use crate::frames::in_vxlan;
 
 const ROUNDS: usize = 15;
 const RUNS: u32 = 10_000;
@@ -68,7 +67,7 @@ fn refused_packet_costs_half_a_bare_tap_at_most() {
     bench.probe.set_vxlan_ports(&[VXLAN_PORT]).unwrap();
     bench.probe.sample(0).unwrap();
     let plain = numbered(1);
-    let inside = tunneled(&plain);
+    let inside = in_vxlan(&plain);
     let frames: [(_, &[u8]); 2] = [("refused", &plain), ("refused in a tunnel", &inside)];
     let percent = measure(&mut bench, &frames);
     assert!(

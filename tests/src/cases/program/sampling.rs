@@ -1,44 +1,25 @@
 //! Sampling and headers only, in the kernel.
 use std::collections::BTreeSet;
 
+use podtrace::lab::plan::VXLAN_PORT;
 use podtrace_ebpf::{
     config::{KEY_PAYLOAD, PROGRAM_EGRESS, PROGRAM_INGRESS},
     record::{Direction, Record},
 };
 
 use super::Bench;
+use crate::frames::{datagram, in_vxlan};
 
-pub(super) const VXLAN_PORT: u16 = 8472;
 /// Packets of a run.
 const COUNT: u32 = 400;
 /// One in so many is taken.
 const SHARE: u32 = 4;
 
-/// An Ethernet frame with a UDP packet.
-fn udp(ports: [u16; 2], payload: &[u8]) -> Vec<u8> {
-    let length = 8 + payload.len() as u16;
-    let mut frame = vec![2, 0, 0, 0, 0, 2, 2, 0, 0, 0, 0, 1, 8, 0, 0x45, 0];
-    frame.extend((20 + length).to_be_bytes());
-    frame.extend([0, 0, 0x40, 0, 64, 17, 0, 0]);
-    frame.extend([10, 244, 1, 2, 10, 244, 2, 3]);
-    frame.extend(ports.iter().flat_map(|port| port.to_be_bytes()));
-    frame.extend(length.to_be_bytes());
-    frame.extend([0, 0]);
-    frame.extend(payload);
-    frame
-}
-
+/// A frame whose payload begins with the number.
 pub(super) fn numbered(number: u32) -> Vec<u8> {
     let mut payload = number.to_be_bytes().to_vec();
     payload.resize(64, 7);
-    udp([4000, 53], &payload)
-}
-
-/// The frame inside VXLAN.
-pub(super) fn tunneled(frame: &[u8]) -> Vec<u8> {
-    let mut payload = vec![8, 0, 0, 0, 0, 0, 1, 0];
-    payload.extend(frame);
-    udp([50_000, VXLAN_PORT], &payload)
+    datagram(&payload)
 }
 
 /// The numbers of the packets that arrived at a tap.
@@ -62,7 +43,7 @@ fn the_same_packets_are_taken_inside_and_outside_of_a_tunnel() {
     for number in 0..COUNT {
         let frame = numbered(number);
         bench.run(PROGRAM_INGRESS, &frame, 1);
-        bench.run(PROGRAM_EGRESS, &tunneled(&frame), 1);
+        bench.run(PROGRAM_EGRESS, &in_vxlan(&frame), 1);
     }
     let (records, [ingress, egress, _]) = bench.finish();
     let plain = arrived(&records, Direction::Ingress, 42);
@@ -94,13 +75,13 @@ fn what_cannot_be_told_apart_is_always_taken() {
 #[test]
 fn headers_only_leaves_out_the_payload() {
     let mut bench = Bench::with_headers_only();
-    let short = udp([4000, 53], &[1; 4]);
-    let long = udp([4000, 53], &[1; 90]);
+    let short = datagram(&[1; 4]);
+    let long = datagram(&[1; 90]);
     bench.probe.set_vxlan_ports(&[VXLAN_PORT]).unwrap();
     let frames = [
         (short.clone(), short.len()),
         (long.clone(), 42 + KEY_PAYLOAD as usize),
-        (tunneled(&long), 92 + KEY_PAYLOAD as usize),
+        (in_vxlan(&long), 92 + KEY_PAYLOAD as usize),
     ];
     for (frame, _) in &frames {
         bench.run(PROGRAM_INGRESS, frame, 1);

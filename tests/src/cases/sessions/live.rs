@@ -2,39 +2,37 @@
 
 use std::ffi::OsStr;
 use std::fmt::Debug;
-use std::io::{BufRead as _, BufReader, Write as _};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::io::{BufRead as _, BufReader};
+use std::process::{Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use podtrace::lab::Lab;
+use tempfile::NamedTempFile;
 
-use crate::cases::tracer::{interrupt, podtrace};
+use crate::cases::tracer::{Process, interrupt, look_at, podtrace};
 
 /// The deadline of every wait for its output.
 const DEADLINE: Duration = Duration::from_secs(30);
 
 /// A process whose first line has come: a `trace` has all its taps then.
 pub(super) struct Live {
-    child: Child,
+    child: Process,
     lines: Receiver<String>,
     /// What was read while waiting.
     passed: Vec<String>,
-    _table: Option<tempfile::NamedTempFile>,
+    _table: Option<NamedTempFile>,
 }
 
 impl Live {
     /// Runs `podtrace` with the arguments on nodes of a lab.
     pub(super) fn on<A: AsRef<OsStr>>(lab: &Lab, nodes: &[usize], args: &[A]) -> Self {
-        let mut table = tempfile::NamedTempFile::new().unwrap();
-        table.write_all(lab.pod_table().as_bytes()).unwrap();
         let mut command = podtrace();
-        command.args(args).args(["--duration", "90s", "--pods"]);
-        command.arg(table.path());
+        command.args(args).args(["--duration", "90s"]);
+        let table = look_at(&mut command, lab, nodes);
         for node in nodes {
-            let node = &lab.nodes[*node];
-            command.args(["--netns", &node.netns.name, "--node-name", &node.name]);
+            command.args(["--node-name", &lab.nodes[*node].name]);
         }
         let mut live = Self::spawn(command);
         live._table = Some(table);
@@ -43,7 +41,7 @@ impl Live {
 
     /// Runs a command until its first line.
     pub(super) fn spawn(mut command: Command) -> Self {
-        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+        let mut child = Process::spawn(command.stdout(Stdio::piped()));
         let stdout = BufReader::new(child.stdout.take().unwrap());
         let (sender, lines) = channel();
         thread::spawn(move || {
@@ -117,15 +115,6 @@ impl Live {
             }
         }
         (self.child.wait().unwrap(), lines)
-    }
-}
-
-impl Drop for Live {
-    /// Not left behind by a test that failed.
-    fn drop(&mut self) {
-        // It has ended already if the test has finished it.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }
 

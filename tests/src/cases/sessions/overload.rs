@@ -4,9 +4,9 @@
 use std::collections::HashSet;
 use std::ffi::OsStr;
 use std::fs;
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::{BufRead as _, BufReader};
 use std::path::Path;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
@@ -22,7 +22,7 @@ use tempfile::{NamedTempFile, TempDir};
 use super::live::tail;
 use super::record::{conserved, number, of_type, parse};
 use crate::cases::roads::lab;
-use crate::cases::tracer::{interrupt, podtrace};
+use crate::cases::tracer::{Process, interrupt, look_at, podtrace};
 
 /// Events at once.
 const REPEAT: u32 = 100_000;
@@ -33,7 +33,7 @@ const DEADLINE: Duration = Duration::from_secs(60);
 
 /// podtrace with a small ring, on the first node of a lab.
 struct Overloaded {
-    child: Child,
+    child: Process,
     lines: Receiver<String>,
     passed: Vec<String>,
     _table: NamedTempFile,
@@ -41,12 +41,10 @@ struct Overloaded {
 
 impl Overloaded {
     fn on<A: AsRef<OsStr>>(lab: &Lab, args: &[A]) -> Self {
-        let mut table = NamedTempFile::new().unwrap();
-        table.write_all(lab.pod_table().as_bytes()).unwrap();
         let mut command = podtrace();
-        command.args(args).arg("--pods").arg(table.path());
+        command.args(args);
         command.args(["--strict", "--buffer", "1", "--duration", "90s"]);
-        command.args(["--netns", &lab.nodes[0].netns.name]);
+        let table = look_at(&mut command, lab, &[0]);
         let (child, lines) = spawn(command);
         let mut overloaded = Self {
             child,
@@ -82,19 +80,10 @@ impl Overloaded {
     }
 }
 
-impl Drop for Overloaded {
-    /// Not left behind by a test that failed.
-    fn drop(&mut self) {
-        // It has ended already if the test has finished it.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
 /// Runs a podtrace; its lines but for those of the flood's packets, which are
 /// too many.
-fn spawn(mut command: Command) -> (Child, Receiver<String>) {
-    let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+fn spawn(mut command: Command) -> (Process, Receiver<String>) {
+    let mut child = Process::spawn(command.stdout(Stdio::piped()));
     let mut stdout = BufReader::with_capacity(1 << 20, child.stdout.take().unwrap());
     let (sender, lines) = channel();
     thread::spawn(move || {

@@ -1,32 +1,22 @@
 //! How far a recording is, as a terminal shows it.
 
-use std::fs::File;
-use std::io::{Read as _, Write as _};
-use std::process::Stdio;
+use std::io::Read as _;
 
-use nix::pty::openpty;
 use podtrace::lab::traffic::ping;
-use tempfile::{NamedTempFile, TempDir};
+use tempfile::TempDir;
 
 use crate::cases::roads::lab;
-use crate::cases::tracer::{interrupt, podtrace};
+use crate::cases::tracer::{Process, interrupt, look_at, podtrace};
 
 #[test]
 fn terminal_shows_how_far_a_recording_is_and_nothing_at_its_end() {
     let (lab, dir) = (lab(), TempDir::new().unwrap());
     let file = dir.path().join("a.pcapng");
-    let mut table = NamedTempFile::new().unwrap();
-    table.write_all(lab.pod_table().as_bytes()).unwrap();
-    let pty = openpty(None, None).unwrap();
     let mut command = podtrace();
     command.args(["record", "--duration", "60s", "--flush", "50ms", "-w"]);
-    command.arg(&file).arg("--pods").arg(table.path());
-    command.args(["--netns", &lab.nodes[0].netns.name]);
-    command.stdout(Stdio::piped()).stderr(pty.slave);
-    let mut child = command.spawn().unwrap();
-    // Else the terminal would not end with podtrace.
-    drop(command);
-    let mut terminal = File::from(pty.master);
+    command.arg(&file);
+    let _table = look_at(&mut command, &lab, &[0]);
+    let (mut child, mut terminal) = Process::on_terminal(command);
     let mut bytes = Vec::new();
     let mut buffer = [0; 4096];
     let pods = &lab.nodes[0].pods;

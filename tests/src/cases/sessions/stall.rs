@@ -2,9 +2,9 @@
 //! and what was not shown is counted.
 
 use std::fs;
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::Path;
-use std::process::{Child, ChildStdout, ExitStatus, Stdio};
+use std::process::{ChildStdout, ExitStatus, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -14,7 +14,7 @@ use tempfile::TempDir;
 
 use super::record::{conserved, lines, notices, number, of_type, parse, replay_json};
 use crate::cases::roads::lab;
-use crate::cases::tracer::{interrupt, podtrace};
+use crate::cases::tracer::{Process, interrupt, look_at, podtrace};
 
 /// Pings: their events take several times what waits to be shown at most.
 const PINGS: u16 = 3000;
@@ -28,15 +28,13 @@ const DEADLINE: Duration = Duration::from_secs(60);
 
 /// podtrace, its output read to the first line.
 struct Stalled {
-    child: Child,
+    child: Process,
     stdout: BufReader<ChildStdout>,
     first: String,
 }
 
 impl Stalled {
     fn on(lab: &Lab, file: &Path, duration: &str) -> Self {
-        let mut table = tempfile::NamedTempFile::new().unwrap();
-        table.write_all(lab.pod_table().as_bytes()).unwrap();
         let mut command = podtrace();
         command.args([
             "trace",
@@ -47,10 +45,9 @@ impl Stalled {
             duration,
         ]);
         command.args(["-o", "json", "-w"]).arg(file);
-        command.args(["--netns", &lab.nodes[0].netns.name, "--pods"]);
-        command.arg(table.path());
+        let _table = look_at(&mut command, lab, &[0]);
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn().unwrap();
+        let mut child = Process::spawn(&mut command);
         let mut stdout = BufReader::with_capacity(1, child.stdout.take().unwrap());
         let mut first = String::new();
         stdout.read_line(&mut first).unwrap();
@@ -76,15 +73,6 @@ impl Stalled {
         let mut stderr = self.child.stderr.take().unwrap();
         stderr.read_to_string(&mut error).unwrap();
         (status, error)
-    }
-}
-
-impl Drop for Stalled {
-    /// Not left behind by a test that failed.
-    fn drop(&mut self) {
-        // It has ended already if the test has finished it.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }
 

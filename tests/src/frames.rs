@@ -8,24 +8,32 @@ const UDP: u8 = 17;
 /// Bytes of Ethernet, IPv4 and UDP headers.
 const HEADERS: usize = 42;
 
-/// UDP over IPv4 in a frame of so many bytes.
-pub(crate) fn ipv4(len: usize) -> Vec<u8> {
-    let payload = vec![7; len.saturating_sub(HEADERS)];
+/// UDP over IPv4 with this payload, in an Ethernet frame.
+#[must_use]
+pub fn datagram(payload: &[u8]) -> Vec<u8> {
     let ends = [overlay4(1, 2), overlay4(1, 3)];
-    ethernet(IPV4, &ipv4_packet(ends, &udp(40_000, 5001, &payload)))
+    ethernet(IPV4, &ipv4_packet(ends, &udp(40_000, 5001, payload)))
 }
 
-/// A frame of 98 bytes in VXLAN.
-pub(crate) fn vxlan() -> Vec<u8> {
+/// The same in a frame of so many bytes.
+#[must_use]
+pub fn ipv4(len: usize) -> Vec<u8> {
+    datagram(&vec![7; len.saturating_sub(HEADERS)])
+}
+
+/// A frame inside VXLAN.
+#[must_use]
+pub fn in_vxlan(frame: &[u8]) -> Vec<u8> {
     let mut payload = vec![8, 0, 0, 0];
     payload.extend((VNI << 8).to_be_bytes());
-    payload.extend(ipv4(98));
+    payload.extend(frame);
     let ends = [underlay4(1), underlay4(2)];
     ethernet(IPV4, &ipv4_packet(ends, &udp(50_000, VXLAN_PORT, &payload)))
 }
 
 /// UDP over IPv6 in a frame of 118 bytes.
-pub(crate) fn ipv6() -> Vec<u8> {
+#[must_use]
+pub fn ipv6() -> Vec<u8> {
     let datagram = udp(40_000, 5001, &[7; 56]);
     let mut packet = vec![0x60, 0, 0, 0];
     packet.extend(length(datagram.len()));
@@ -37,7 +45,8 @@ pub(crate) fn ipv6() -> Vec<u8> {
 }
 
 /// `struct __sk_buff` of a packet of many segments, as a test run takes it.
-pub(crate) fn gso_context(segments: u32, segment_len: u32) -> Vec<u8> {
+#[must_use]
+pub fn gso_context(segments: u32, segment_len: u32) -> Vec<u8> {
     /// Of linux/bpf.h: the struct's size and the fields' offsets.
     const SIZE: usize = 192;
     const GSO_SEGS: usize = 164;
