@@ -13,17 +13,21 @@ pub const PROGRAM_NOOP: &str = "pt_noop";
 /// Does the least a tap can do: what the taps are measured against.
 pub const PROGRAM_BARE: &str = "pt_bare";
 
-/// Ring buffer of records.
-pub const MAP_EVENTS: &str = "EVENTS";
+/// Array of rings of records, one for each CPU: see [`crate::ring`].
+pub const MAP_RINGS: &str = "RINGS";
+/// Kernel ring buffer that never holds a record: committing to it wakes the reader.
+pub const MAP_WAKE: &str = "WAKE";
+/// Kernel ring buffer of what the taps are measured against.
+pub const MAP_BARE: &str = "BARE";
 /// Per-CPU array of [`TapState`], a hash table: see [`TapKey::slots`].
 pub const MAP_TAPS: &str = "TAPS";
-/// Array of one `u32`: nonzero while user space sleeps until the next record.
-pub const MAP_WAKE: &str = "WAKE";
 /// Array of one [`Control`].
 pub const MAP_CONTROL: &str = "CONTROL";
 
 /// Global `u32`: how many bytes of a packet are captured at most.
 pub const GLOBAL_SNAPLEN: &str = "SNAPLEN";
+/// Global `u32`: bytes of a CPU's ring, a power of two, less one.
+pub const GLOBAL_RING_MASK: &str = "RING_MASK";
 /// Global `u32`: length of [`MAP_TAPS`], a power of two, less one.
 pub const GLOBAL_TAPS_MASK: &str = "TAPS_MASK";
 /// Global `u32`: nonzero when only headers are captured, with

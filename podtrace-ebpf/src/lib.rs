@@ -8,4 +8,5 @@
 pub mod config;
 pub mod parse;
 pub mod record;
+pub mod ring;
 pub mod sample;

@@ -6,7 +6,7 @@
 //! `TCX_NEXT`), or the cgroup hook's "pass"; nothing is written to a packet, and
 //! a path that could panic is refused by the verifier because the panic handler
 //! never returns.
-#![cfg_attr(target_arch = "bpf", no_std, no_main)]
+#![cfg_attr(target_arch = "bpf", no_std, no_main, feature(asm_experimental_arch))]
 
 #[cfg(target_arch = "bpf")]
 mod tc;

@@ -1,4 +1,4 @@
-//! One packet in the ring buffer: a fixed header, then the captured bytes.
+//! One packet in a ring: a fixed header, then the captured bytes.
 use core::mem::offset_of;
 
 /// Layout version, the first thing a reader checks.
@@ -109,27 +109,33 @@ pub struct Record<'a> {
     pub data: &'a [u8],
 }
 
-impl<'a> Record<'a> {
-    /// The part of a ring slot that is in use: header and captured bytes.
-    #[must_use]
-    pub fn used(slot: &[u8]) -> &[u8] {
-        let captured = slot
-            .get(CAPTURED_AT..CAPTURED_AT + 4)
-            .and_then(|bytes| bytes.first_chunk())
-            .map_or(0, |bytes| u32::from_le_bytes(*bytes) as usize);
-        slot.get(..HEADER_LEN.saturating_add(captured))
-            .unwrap_or(slot)
-    }
+/// How a record begins: what it takes to move it on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Begin {
+    /// [`Record::ts_ns`].
+    pub ts_ns: u64,
+    /// [`Record::cgroup`].
+    pub cgroup: u64,
+    /// How many captured bytes follow the header.
+    pub captured: u32,
+}
 
-    /// [`Self::ts_ns`] and [`Self::cgroup`] of a slot, without looking at the rest.
+impl<'a> Record<'a> {
+    /// How a record begins, without a look at the rest.
     #[must_use]
-    pub fn time_and_cgroup(slot: &[u8]) -> Option<(u64, u64)> {
-        let at = |at: usize| slot.get(at..)?.first_chunk().copied();
+    pub fn begin(bytes: &[u8]) -> Option<Begin> {
+        let header = bytes.first_chunk::<HEADER_LEN>()?;
+        let at = |at: usize| header.get(at..)?.first_chunk().copied();
         let long = |at_byte| at(at_byte).map(u64::from_le_bytes);
-        Some((
-            long(offset_of!(RecordHeader, ts_ns))?,
-            long(offset_of!(RecordHeader, cgroup))?,
-        ))
+        Some(Begin {
+            ts_ns: long(offset_of!(RecordHeader, ts_ns))?,
+            cgroup: long(offset_of!(RecordHeader, cgroup))?,
+            captured: header
+                .get(CAPTURED_AT..)?
+                .first_chunk()
+                .copied()
+                .map(u32::from_le_bytes)?,
+        })
     }
 
     /// Reads one record; bytes behind the captured length are ignored.
@@ -192,7 +198,12 @@ mod tests {
         let bytes = bytes(1, VERSION, 3);
         let record = Record::decode(&bytes).unwrap();
         assert_eq!(record.ts_ns, 7);
-        assert_eq!(Record::time_and_cgroup(&bytes), Some((7, 9 << 32)));
+        let begin = Begin {
+            ts_ns: 7,
+            cgroup: 9 << 32,
+            captured: 3,
+        };
+        assert_eq!(Record::begin(&bytes), Some(begin));
         assert_eq!(record.cgroup, 9 << 32);
         assert_eq!(record.interface, 3);
         assert_eq!(record.direction, Direction::Egress);
@@ -205,7 +216,7 @@ mod tests {
     #[test]
     fn record_damaged_is_refused() {
         assert_eq!(Record::decode(&[0; 5]), Err(RecordError::Truncated));
-        assert_eq!(Record::time_and_cgroup(&[0; 15]), None);
+        assert_eq!(Record::begin(&[0; HEADER_LEN - 1]), None);
         assert_eq!(
             Record::decode(&bytes(0, VERSION, 5)),
             Err(RecordError::Truncated)

@@ -39,7 +39,7 @@ pub(crate) fn observe<C: EbpfContext>(ctx: &C, skb: &SkBuff, direction: Directio
         counters.filtered += 1;
         return;
     };
-    if !emit::emit(skb, state.interface, direction, counters.seen, captured) {
+    if !emit::emit(skb, state.interface, direction, captured) {
         counters.lost += 1;
     }
 }

@@ -17,7 +17,7 @@ use crate::{
     },
     node::{place::Place, tables::RemoteSubnet},
     output::{Loss, Start, sanitize::sanitize},
-    probe::ring::NewCgroup,
+    probe::batch::NewCgroup,
 };
 
 /// Whose news it is.

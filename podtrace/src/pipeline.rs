@@ -62,7 +62,7 @@ use crate::{
         builder::{Builder, World},
         reorder::Reorder,
     },
-    probe::ring::Batch,
+    probe::batch::Batch,
     session::recorder::Recorder,
 };
 

@@ -1,14 +1,18 @@
 //! The kernel side, loaded: programs, taps, counters. Dropping it all detaches everything.
 pub mod attach;
 pub mod attacher;
+pub mod batch;
 pub mod btf;
 mod control;
 pub mod error;
 pub mod load;
+mod mapped;
 mod maps;
 pub mod memory;
 mod object;
-pub mod ring;
+pub mod reader;
+mod ring;
+mod rings;
 mod sockets;
 pub mod support;
 mod table;

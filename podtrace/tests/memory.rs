@@ -8,7 +8,7 @@ use podtrace::{
     output::quiet::Nothing,
     packet::{DecodeOptions, Framing},
     pipeline::Pipeline,
-    probe::ring::Batch,
+    probe::batch::Batch,
 };
 use podtrace_ebpf::record::{CGROUP_ROOT, Direction, VERSION};
 

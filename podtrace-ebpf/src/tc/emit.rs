@@ -1,92 +1,111 @@
-//! The record of one packet: reserve, copy, submit.
+//! The record of one packet: room in the CPU's ring, copy, publish.
+use core::arch::asm;
+
 use aya_ebpf::{
-    helpers::{bpf_ktime_get_ns, bpf_skb_cgroup_id, bpf_skb_load_bytes},
+    helpers::{bpf_get_smp_processor_id, bpf_ktime_get_ns, bpf_skb_cgroup_id, bpf_skb_load_bytes},
     programs::sk_buff::SkBuff,
 };
 use podtrace_ebpf::{
     config::SNAPLEN_MAX,
     record::{Direction, FLAG_VLAN, HEADER_LEN, RecordHeader, VERSION},
+    ring::{Cursors, room},
 };
 
-use super::maps::{EVENTS, WAKE};
+use super::maps::{RING_MASK, RINGS, WAKE};
 
-/// `BPF_RB_NO_WAKEUP`: waking the reader for each packet costs more than the tap.
-pub(super) const NO_WAKEUP: u64 = 1;
 /// `BPF_RB_FORCE_WAKEUP`.
 const FORCE_WAKEUP: u64 = 2;
-/// Packets of a tap and CPU between two looks at how full the ring is. A
-/// wake-up costs as much as ten taps, and one is due at each look while the
-/// reader is behind: at 64, a tap was 80 ns slower under a flood.
-const WATERMARK_EVERY: u64 = 1024;
-/// Bytes in the ring at which the reader is woken.
-const WATERMARK: u64 = 1 << 20;
-/// `BPF_RB_AVAIL_DATA`.
-const AVAIL_DATA: u64 = 0;
 
-/// Sends a record with the first `captured` bytes; false when the ring has no
-/// room.
+/// Sends a record with the first `captured` bytes; false when there is no room.
 ///
-/// A reservation must be of constant size, so records come in size classes
-/// for what may be captured; the header says how much of it is filled.
+/// A ring has one writer: no other program of ours runs on this CPU until this one
+/// returns, as all run with softirqs off. Where a kernel lets them be preempted
+/// (PREEMPT_RT), the one that finds the ring busy has lost its packet.
 #[inline(always)]
-pub(crate) fn emit(
-    skb: &SkBuff,
-    interface: u32,
-    direction: Direction,
-    seen: u64,
-    captured: u32,
-) -> bool {
-    // 64 bits wide: the verifier follows bounds per register, and narrower
-    // numbers get copied around for extension.
-    let captured = u64::from(captured);
-    // SAFETY: reads a local variable; see `submit`.
-    let captured = unsafe { core::ptr::read_volatile(&raw const captured) };
-    match captured {
-        0..=100 => submit::<100>(skb, interface, direction, seen, captured),
-        101..=164 => submit::<164>(skb, interface, direction, seen, captured),
-        165..=484 => submit::<484>(skb, interface, direction, seen, captured),
-        485..=1540 => submit::<1540>(skb, interface, direction, seen, captured),
-        _ => submit::<{ SNAPLEN_MAX as usize }>(skb, interface, direction, seen, captured),
+pub(crate) fn emit(skb: &SkBuff, interface: u32, direction: Direction, captured: u32) -> bool {
+    // SAFETY: a helper without arguments.
+    let cpu = unsafe { bpf_get_smp_processor_id() };
+    // A CPU that came after the start has none.
+    let Some(ring) = RINGS.get_ptr_mut(cpu) else {
+        return false;
+    };
+    let cursors = ring.cast::<Cursors>();
+    // SAFETY: array values are always there; what the reader writes, and what tells
+    // it something, is accessed as volatile.
+    unsafe {
+        let busy = &raw mut (*cursors).producer.busy;
+        let lost = &raw mut (*cursors).producer.lost;
+        if busy.read_volatile() != 0 {
+            lost.write_volatile(lost.read_volatile() + 1);
+            return false;
+        }
+        busy.write_volatile(1);
+        let used = write(skb, interface, direction, captured, cursors);
+        busy.write_volatile(0);
+        match used {
+            Some(used) => wake_above(cursors, used),
+            None => lost.write_volatile(lost.read_volatile() + 1),
+        }
+        used.is_some()
     }
 }
 
+/// Writes the record and publishes it; how many bytes are in the ring then.
+///
+/// # Safety
+/// The pointer is to this CPU's cursors, behind which is its ring, and nothing else
+/// writes there.
 #[inline(always)]
-fn submit<const ROOM: usize>(
+unsafe fn write(
     skb: &SkBuff,
     interface: u32,
     direction: Direction,
-    seen: u64,
-    captured: u64,
-) -> bool {
-    let Some(mut entry) = EVENTS.reserve::<Slot<ROOM>>(0) else {
-        return false;
-    };
-    let slot = entry.as_mut_ptr();
-    // Hides from the compiler what it knows of the length: it would test for
-    // zero in another register than the helper's, and the verifier, which
-    // follows registers, would not see the lower bound.
-    // SAFETY: reads a local variable.
-    let captured = unsafe { core::ptr::read_volatile(&raw const captured) };
-    // SAFETY: `slot` has room for the header and `ROOM` bytes; the helper
-    // writes `captured` bytes, which is at most `ROOM`, and zeroes them when
-    // the packet is shorter than it says.
+    captured: u32,
+    cursors: *mut Cursors,
+) -> Option<u64> {
+    let mask = u64::from(RING_MASK.load());
+    // SAFETY: as above; the verifier checks that record and packet bytes stay
+    // within the value.
     unsafe {
-        let copied = captured != 0
-            && bpf_skb_load_bytes(
-                skb.skb.cast(),
-                0,
-                (&raw mut (*slot).data).cast(),
-                captured as u32,
-            ) == 0;
-        (&raw mut (*slot).header).write(header(
-            skb,
-            interface,
-            direction,
-            if copied { captured as u32 } else { 0 },
-        ));
+        let begin = (*cursors).producer.position;
+        let read = (&raw const (*cursors).consumer.position).read_volatile();
+        if begin - read + u64::from(room(captured)) > mask + 1 {
+            return None;
+        }
+        let ring = cursors.add(1).cast::<u8>();
+        let record = ring.add((begin & mask) as usize);
+        let captured = copy(skb, record.add(HEADER_LEN), captured);
+        let header = header(skb, interface, direction, captured);
+        record.cast::<RecordHeader>().write(header);
+        let end = begin + u64::from(room(captured));
+        // An exchange, as that orders what is before and behind it on every CPU:
+        // the reader sees the whole record, and either sees this position before it
+        // sleeps or is seen to sleep.
+        let position = &raw mut (*cursors).producer.position;
+        asm!("{0} = xchg_64({1} + 0, {0})", inout(reg) end => _, in(reg) position);
+        Some(end - read)
     }
-    entry.submit(wakeup(seen));
-    true
+}
+
+/// Copies the first bytes of the packet; how many there are.
+///
+/// # Safety
+/// There is room for [`SNAPLEN_MAX`] bytes.
+#[inline(always)]
+unsafe fn copy(skb: &SkBuff, to: *mut u8, captured: u32) -> u32 {
+    // 64 bits wide, and hidden from the compiler: the verifier follows bounds per
+    // register, and would lose them when the compiler tests another one than it
+    // hands to the helper.
+    let len = u64::from(captured);
+    // SAFETY: reads a local variable.
+    let len = unsafe { core::ptr::read_volatile(&raw const len) };
+    if len == 0 || len > u64::from(SNAPLEN_MAX) {
+        return 0;
+    }
+    // SAFETY: there is room. The helper fails when the packet is shorter than it
+    // says.
+    let status = unsafe { bpf_skb_load_bytes(skb.skb.cast(), 0, to.cast(), len as u32) };
+    if status == 0 { captured } else { 0 }
 }
 
 #[inline(always)]
@@ -113,30 +132,20 @@ fn header(skb: &SkBuff, interface: u32, direction: Direction, captured: u32) -> 
     }
 }
 
-/// Wakes the reader when it sleeps, or when much has gathered while it works
-/// off its timer; says nothing otherwise.
+/// Wakes the reader if it asked for it.
+///
+/// # Safety
+/// The pointer is to this CPU's cursors.
 #[inline(always)]
-fn wakeup(seen: u64) -> u64 {
-    if let Some(wake) = WAKE.get_ptr_mut(0) {
-        // SAFETY: array values are always there; a lost race costs one more wake-up.
-        unsafe {
-            if *wake != 0 {
-                *wake = 0;
-                return FORCE_WAKEUP;
+unsafe fn wake_above(cursors: *mut Cursors, used: u64) {
+    // SAFETY: array values are always there; a lost race costs one more wake-up.
+    unsafe {
+        let wake_above = &raw mut (*cursors).consumer.wake_above;
+        if used > wake_above.read_volatile() {
+            wake_above.write_volatile(u64::MAX);
+            if let Some(nothing) = WAKE.reserve::<u64>(0) {
+                nothing.discard(FORCE_WAKEUP);
             }
         }
     }
-    if seen.is_multiple_of(WATERMARK_EVERY) && EVENTS.query(AVAIL_DATA) > WATERMARK {
-        return FORCE_WAKEUP;
-    }
-    NO_WAKEUP
 }
-
-/// A record with room for `ROOM` captured bytes.
-#[repr(C)]
-struct Slot<const ROOM: usize> {
-    header: RecordHeader,
-    data: [u8; ROOM],
-}
-
-const _: () = assert!(size_of::<Slot<100>>() == HEADER_LEN + 100);

@@ -1,23 +1,36 @@
 //! Maps and globals; sizes here are defaults, user space sets the real ones.
 use aya_ebpf::{
     Global,
+    bindings::BPF_F_MMAPABLE,
     macros::map,
     maps::{Array, PerCpuArray, RingBuf},
 };
-use podtrace_ebpf::config::{Control, SNAPLEN_DEFAULT, TapState};
+use podtrace_ebpf::{
+    config::{Control, SNAPLEN_DEFAULT, TapState},
+    ring::RING_MARK,
+};
+
+/// The least that a kernel ring buffer may have: a page of any size.
+const PAGE: u32 = 64 << 10;
 
 #[map]
-pub(crate) static EVENTS: RingBuf = RingBuf::with_byte_size(8 << 20, 0);
+pub(crate) static RINGS: Array<[u8; RING_MARK as usize]> =
+    Array::with_max_entries(1, BPF_F_MMAPABLE);
+
+#[map]
+pub(crate) static WAKE: RingBuf = RingBuf::with_byte_size(PAGE, 0);
+
+#[map]
+pub(crate) static BARE: RingBuf = RingBuf::with_byte_size(PAGE, 0);
 
 #[map]
 pub(crate) static TAPS: PerCpuArray<TapState> = PerCpuArray::with_max_entries(1024, 0);
 
 #[map]
-pub(crate) static WAKE: Array<u32> = Array::with_max_entries(1, 0);
-
-#[map]
 pub(crate) static CONTROL: Array<Control> = Array::with_max_entries(1, 0);
 
+#[unsafe(no_mangle)]
+pub(crate) static RING_MASK: Global<u32> = Global::new(0);
 #[unsafe(no_mangle)]
 pub(crate) static SNAPLEN: Global<u32> = Global::new(SNAPLEN_DEFAULT);
 #[unsafe(no_mangle)]

@@ -4,16 +4,18 @@ use aya_ebpf::{
     programs::TcContext,
 };
 
-use super::{emit::NO_WAKEUP, maps::EVENTS};
+use super::maps::BARE;
 
 /// Bytes that the bare tap copies, and reserves room for.
 const COPIED: usize = 96;
 const RESERVED: usize = 128;
+/// `BPF_RB_NO_WAKEUP`.
+const NO_WAKEUP: u64 = 1;
 
 /// The least that a tap can do: time, room, bytes, submit.
 #[inline(always)]
 pub(crate) fn bare_tap(ctx: &TcContext) {
-    let Some(mut entry) = EVENTS.reserve::<[u8; RESERVED]>(0) else {
+    let Some(mut entry) = BARE.reserve::<[u8; RESERVED]>(0) else {
         return;
     };
     let slot = entry.as_mut_ptr().cast::<u8>();

@@ -22,7 +22,7 @@ use podtrace::{
         text::{Text, TextOptions},
     },
     pipeline::Pipeline,
-    probe::ring::Batch,
+    probe::batch::Batch,
 };
 use stages::{Input, STAGES};
 use stream::Traffic;

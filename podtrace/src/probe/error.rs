@@ -40,6 +40,9 @@ pub enum ProbeError {
         #[source]
         source: MapError,
     },
+    /// The rings could not be mapped into memory.
+    #[error("failed to map the rings of the CPUs into memory")]
+    Rings(#[source] io::Error),
     /// The object lacks a program or map: a build mistake.
     #[error("the kernel object has no {0}")]
     Missing(&'static str),

@@ -3,16 +3,21 @@ use std::{collections::BTreeMap, fs};
 
 use aya::{
     Ebpf, EbpfLoader,
-    maps::{Array, MapData, MapError, RingBuf},
+    maps::{Map, MapData, MapError, RingBuf},
     programs::{CgroupSkb, Program, ProgramError, SchedClassifier},
+    util::online_cpus,
 };
-use podtrace_ebpf::config::{self, TapCounters, TapKey};
+use podtrace_ebpf::{
+    config::{self, TapCounters, TapKey},
+    ring::value_len,
+};
 
 use super::{
     ProbeError,
     btf::{BTF_PATH, Btf},
     control::{Controls, ports},
     object,
+    rings::{Rings, ring_bytes},
     sockets::Watched,
     table::{self, TapTable},
 };
@@ -29,7 +34,8 @@ const CAST: &str = "bpf_cast_to_kern_ctx";
 pub struct ProbeOptions {
     /// Bytes captured of each packet, at most.
     pub snaplen: u32,
-    /// Ring buffer size in bytes, a power of two and a multiple of the page size.
+    /// Bytes of the rings of all CPUs together, about: each has the next smaller
+    /// power of two.
     pub ring_bytes: u32,
     /// How many interfaces may have taps at the same time.
     pub max_interfaces: u32,
@@ -38,6 +44,8 @@ pub struct ProbeOptions {
     pub headers_only: bool,
     /// Whether the kernel side's diagnostics are wanted.
     pub diagnostics: bool,
+    /// Bytes of the ring buffer of [`config::PROGRAM_BARE`], if it is to run.
+    pub bare_bytes: Option<u32>,
 }
 
 /// Loaded programs and their attachments.
@@ -52,10 +60,10 @@ pub struct Probe {
     gone: BTreeMap<u32, TapCounters>,
 }
 
-/// The reader's ends: the ring and the flag that asks for a wake-up.
+/// The reader's ends: the rings, and what wakes it.
 pub struct Channel {
-    pub(super) ring: RingBuf<MapData>,
-    pub(super) wake: Array<MapData, u32>,
+    pub(super) rings: Rings,
+    pub(super) wake: RingBuf<MapData>,
 }
 
 impl Probe {
@@ -73,23 +81,31 @@ impl Probe {
         let dev_net = btf.offset_of("net_device", "nd_net")?;
         let net_cookie = btf.offset_of("net", "net_cookie")?;
         let cast = btf.function(CAST);
+        let rings = rings()?;
+        let ring_bytes = ring_bytes(options.ring_bytes, rings);
         let object = object::with_cast(OBJECT, cast);
+        let object = object::with_values(&object, value_len(ring_bytes));
         let slots = table::slots(options.max_interfaces);
         let log_level: u8 = if options.diagnostics { 4 } else { 0 };
-        let mut ebpf = EbpfLoader::new()
+        let mut loader = EbpfLoader::new();
+        if let Some(bytes) = options.bare_bytes {
+            loader.map_max_entries(config::MAP_BARE, bytes);
+        }
+        let mut ebpf = loader
             .override_global(config::GLOBAL_SNAPLEN, &options.snaplen, true)
             .override_global(
                 config::GLOBAL_HEADERS_ONLY,
                 &u32::from(options.headers_only),
                 true,
             )
+            .override_global(config::GLOBAL_RING_MASK, &(ring_bytes - 1), true)
             .override_global(config::GLOBAL_TAPS_MASK, &(slots - 1), true)
             .override_global(config::GLOBAL_CAN_CAST, &u32::from(cast.is_some()), true)
             .override_global(config::GLOBAL_SKB_DEV, &skb_dev, true)
             .override_global(config::GLOBAL_DEV_NET, &dev_net, true)
             .override_global(config::GLOBAL_NET_COOKIE, &net_cookie, true)
             .override_global(aya_log::LEVEL, &log_level, true)
-            .map_max_entries(config::MAP_EVENTS, options.ring_bytes)
+            .map_max_entries(config::MAP_RINGS, rings)
             .map_max_entries(config::MAP_TAPS, slots)
             .load(&object)?;
         for name in [config::PROGRAM_INGRESS, config::PROGRAM_EGRESS] {
@@ -100,7 +116,8 @@ impl Probe {
         let loaded = program::<CgroupSkb>(&mut ebpf, name)?.load();
         loaded.map_err(|source| refused(format!("load program {name}"), source))?;
         let channel = Channel {
-            ring: take(&mut ebpf, config::MAP_EVENTS)?,
+            rings: Rings::new(array(&ebpf, config::MAP_RINGS)?.fd(), rings, ring_bytes)
+                .map_err(ProbeError::Rings)?,
             wake: take(&mut ebpf, config::MAP_WAKE)?,
         };
         let taps = TapTable::new(take(&mut ebpf, config::MAP_TAPS)?);
@@ -253,9 +270,23 @@ fn wait_for_programs() -> bool {
     status == 0
 }
 
+/// How many rings it takes for each CPU to have one under its number. One that
+/// comes later has none: what it sees is counted as lost.
+fn rings() -> Result<u32, ProbeError> {
+    let cpus = online_cpus().map_err(|(path, source)| ProbeError::Cpus(path, source))?;
+    Ok(cpus.into_iter().max().unwrap_or(0) + 1)
+}
+
+fn array<'a>(ebpf: &'a Ebpf, name: &'static str) -> Result<&'a MapData, ProbeError> {
+    match ebpf.map(name) {
+        Some(Map::Array(map)) => Ok(map),
+        _ => Err(ProbeError::Missing(name)),
+    }
+}
+
 fn take<T>(ebpf: &mut Ebpf, name: &'static str) -> Result<T, ProbeError>
 where
-    T: TryFrom<aya::maps::Map, Error = MapError>,
+    T: TryFrom<Map, Error = MapError>,
 {
     let map = ebpf.take_map(name).ok_or(ProbeError::Missing(name))?;
     T::try_from(map).map_err(|source| ProbeError::Map {

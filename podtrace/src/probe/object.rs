@@ -1,12 +1,36 @@
 //! The embedded object, fitted to the running kernel.
 use std::borrow::Cow;
 
-use podtrace_ebpf::config::CAST_MARK;
+use podtrace_ebpf::{config::CAST_MARK, ring::RING_MARK};
 
 /// `BPF_CALL | BPF_JMP`, linux/bpf.h.
 const CALL: u8 = 0x85;
 /// `BPF_PSEUDO_KFUNC_CALL` as the source register, in the register byte.
 const KFUNC: u8 = 2 << 4;
+
+/// How a map's definition begins, `struct bpf_map_def` of libbpf: type, length of a
+/// key, length of a value.
+type Definition = [u32; 3];
+/// `BPF_MAP_TYPE_ARRAY`, linux/bpf.h.
+const ARRAY: u32 = 2;
+/// An array's keys are indices of 32 bits.
+const INDEX: u32 = 4;
+
+/// The object with values of so many bytes in the array whose values have
+/// [`RING_MARK`]: aya takes other numbers of elements, but no other length.
+pub(super) fn with_values(object: &[u8], bytes: u32) -> Vec<u8> {
+    let encoded = |definition: Definition| definition.map(u32::to_ne_bytes).concat();
+    let marked = encoded([ARRAY, INDEX, RING_MARK]);
+    let wanted = encoded([ARRAY, INDEX, bytes]);
+    let mut object = object.to_vec();
+    // Definitions are aligned as their numbers are.
+    let positions = (0..object.len()).step_by(size_of::<u32>());
+    let found = positions.filter(|at| object[*at..].starts_with(&marked));
+    for at in found.collect::<Vec<_>>() {
+        object[at..at + wanted.len()].copy_from_slice(&wanted);
+    }
+    object
+}
 
 /// The object with its calls of [`CAST_MARK`] made calls of the kernel function
 /// of this type id. aya knows no calls of kernel functions, which the kernel

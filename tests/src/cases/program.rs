@@ -8,12 +8,12 @@ use aya::programs::{SchedClassifier, TestRun as _, TestRunOptions};
 use podtrace::identity::cgroupfs::CgroupPath;
 use podtrace::lab::{Lab, LabSpec};
 use podtrace::node::netns::NetNs;
-use podtrace::probe::ring::{Batch, Reader};
 use podtrace::probe::{Hooks, Probe, ProbeOptions};
-use podtrace_ebpf::config::{
-    PROGRAM_BARE, PROGRAM_EGRESS, PROGRAM_INGRESS, PROGRAM_NOOP, TapCounters,
-};
+use podtrace::probe::{batch::Batch, reader::Reader};
+use podtrace_ebpf::config::{PROGRAM_EGRESS, PROGRAM_INGRESS, TapCounters};
 use podtrace_ebpf::record::{Direction, Record};
+
+use crate::yardstick::BARE_BYTES;
 
 const TC_ACT_UNSPEC: u32 = u32::MAX;
 const LOOPBACK: u32 = 1;
@@ -37,6 +37,7 @@ impl Bench {
             max_interfaces: 16,
             headers_only: false,
             diagnostics: false,
+            bare_bytes: Some(BARE_BYTES),
         })
     }
 
@@ -47,6 +48,7 @@ impl Bench {
             max_interfaces: 16,
             headers_only: true,
             diagnostics: false,
+            bare_bytes: Some(BARE_BYTES),
         })
     }
 
@@ -71,15 +73,6 @@ impl Bench {
             batches,
             netns,
             _lab: lab,
-        }
-    }
-
-    /// Loads what the taps are measured against.
-    fn load_yardsticks(&mut self) {
-        for name in [PROGRAM_NOOP, PROGRAM_BARE] {
-            let program = self.probe.object().program_mut(name).unwrap();
-            let program: &mut SchedClassifier = program.try_into().unwrap();
-            program.load().unwrap();
         }
     }
 

@@ -28,7 +28,8 @@ use crate::{
     probe::{
         ProbeError,
         attacher::Report,
-        ring::{Batch, QUEUE_BATCHES, Reader},
+        batch::Batch,
+        reader::{QUEUE_BATCHES, Reader},
     },
 };
 pub(crate) use end::Missing;

@@ -17,7 +17,10 @@ use crate::{
         DECODED_AT_ONCE, Pipeline, gone::GONE_MAX, held::HELD_BYTES, key_payload,
         order::ORDER_BYTES, show::NOTICES_MAX,
     },
-    probe::ring::{self, CGROUPS_MAX, NewCgroup, QUEUE_BATCHES},
+    probe::{
+        batch::NewCgroup,
+        reader::{self, CGROUPS_MAX, QUEUE_BATCHES},
+    },
     session::{files, recorder},
 };
 
@@ -38,7 +41,7 @@ fn all_bounds_together_are_under_64_mib() {
     let name = 16 + 160;
     let taps = 2 * GONE_MAX * size_of::<((u32, Direction), TapCount)>();
     let bounds = [
-        (QUEUE_BATCHES + 2) * (ring::BATCH_BYTES + ring::ROOM_BYTES),
+        (QUEUE_BATCHES + 2) * (reader::BATCH_BYTES + reader::ROOM_BYTES),
         2 * reordered * size_of::<Event>(),
         OPEN_BYTES,
         ORDER_BYTES,

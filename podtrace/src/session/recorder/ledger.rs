@@ -9,7 +9,7 @@ use crate::{
     },
     news::{Look, News, Origin, split_id},
     output::Start,
-    probe::ring::NewCgroup,
+    probe::batch::NewCgroup,
     session::format::{Entry, RecordedTopology},
     world::World,
 };

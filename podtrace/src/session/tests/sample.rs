@@ -30,7 +30,7 @@ use crate::{
     },
     packet::{DecodeOptions, Framing, Mac, Packet},
     pipeline::{Pipeline, TICK_LAG_NS, Taps, key_payload},
-    probe::ring::NewCgroup,
+    probe::batch::NewCgroup,
     session::{
         chain::Chain,
         files::{FileOptions, Keep, SessionFiles, Target},

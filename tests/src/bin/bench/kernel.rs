@@ -8,10 +8,13 @@ use podtrace::{
     lab::{Lab, LabSpec, plan::VXLAN_PORT},
     node::netns::NetNs,
     packet::Framing,
-    probe::{Hooks, Probe, ProbeOptions, ring::Reader},
+    probe::{Hooks, Probe, ProbeOptions, reader::Reader},
 };
 use podtrace_ebpf::config::{PROGRAM_BARE, PROGRAM_INGRESS, PROGRAM_NOOP, SNAPLEN_DEFAULT};
-use podtrace_tests::frames;
+use podtrace_tests::{
+    frames,
+    yardstick::{BARE_BYTES, Yardsticks},
+};
 
 use crate::{
     Effort,
@@ -22,8 +25,8 @@ use crate::{
 const LOOPBACK: u32 = 1;
 /// A turn takes milliseconds: many of them cost little.
 const ROUNDS_MORE: usize = 3;
-/// Records of one turn, and more than that.
-const RING_BYTES: u32 = 16 << 20;
+/// Records of one turn on each of two CPUs, and more than that.
+const RING_BYTES: u32 = 2 * BARE_BYTES;
 /// The largest GSO packet of IPv4.
 const GSO_MAX: usize = 65_536;
 /// Payload of a segment of such a packet in the overlay.
@@ -69,6 +72,7 @@ pub(crate) fn probe_options() -> ProbeOptions {
         max_interfaces: 1024,
         headers_only: false,
         diagnostics: false,
+        bare_bytes: Some(BARE_BYTES),
     }
 }
 
@@ -132,6 +136,7 @@ struct Loaded {
     program: &'static str,
     frame: Vec<u8>,
     context: Option<Vec<u8>>,
+    yardsticks: Option<Yardsticks>,
     probe: Probe,
     _hooks: Hooks,
     reader: Reader,
@@ -157,13 +162,14 @@ impl Loaded {
             program: case.program,
             frame: (case.frame)(),
             context: None,
+            yardsticks: None,
             probe,
             _hooks: hooks,
             reader,
             drain: thread::spawn(move || while batches.blocking_recv().is_some() {}),
         };
         if case.program != PROGRAM_INGRESS {
-            loaded.classifier(case.program)?.load()?;
+            loaded.yardsticks = Some(Yardsticks::load(&mut loaded.probe)?);
         }
         if case.is_gso {
             loaded.shrink(netns)?;
@@ -196,15 +202,19 @@ impl Loaded {
         Ok(program.context("no such program")?.try_into()?)
     }
 
-    /// Has the reader awake, so that it drains the ring: only our own program
-    /// wakes it, and the others' runs are not to have it easier.
+    /// Has the reader awake: only our own program wakes it, and the others' runs
+    /// are not to have it easier.
     fn wake(&mut self, netns: &NetNs) -> Result<()> {
         self.test_run(PROGRAM_INGRESS, netns, 1).map(|_ns| ())
     }
 
     /// Nanoseconds of one run.
     fn run(&mut self, netns: &NetNs, repeat: u32) -> Result<f64> {
-        self.test_run(self.program, netns, repeat)
+        let ns = self.test_run(self.program, netns, repeat)?;
+        if let Some(yardsticks) = &mut self.yardsticks {
+            yardsticks.drain();
+        }
+        Ok(ns)
     }
 
     fn test_run(&mut self, program: &str, netns: &NetNs, repeat: u32) -> Result<f64> {

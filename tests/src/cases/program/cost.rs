@@ -8,7 +8,10 @@ use podtrace::lab::plan::VXLAN_PORT;
 use podtrace_ebpf::config::{PROGRAM_BARE, PROGRAM_INGRESS, PROGRAM_NOOP};
 
 use super::{Bench, sampling::numbered};
-use crate::frames::in_vxlan;
+use crate::{
+    frames::in_vxlan,
+    yardstick::{BARE_BYTES, Yardsticks},
+};
 
 const ROUNDS: usize = 15;
 const RUNS: u32 = 10_000;
@@ -19,7 +22,7 @@ const REFUSED_MAX: u128 = 50;
 
 /// What our program takes for each frame, in percent of the bare tap.
 fn measure(bench: &mut Bench, frames: &[(&str, &[u8])]) -> Vec<u128> {
-    bench.load_yardsticks();
+    let mut yardsticks = Yardsticks::load(&mut bench.probe).unwrap();
     let first = frames[0].1;
     let mut rows = vec![
         ("no-op", PROGRAM_NOOP, first),
@@ -33,6 +36,7 @@ fn measure(bench: &mut Bench, frames: &[(&str, &[u8])]) -> Vec<u128> {
     for _ in 0..ROUNDS {
         for ((_, program, frame), times) in rows.iter().zip(&mut times) {
             times.push(bench.run(program, frame, RUNS).as_nanos());
+            yardsticks.drain();
         }
     }
     let medians: Vec<_> = times.iter_mut().map(|times| median(times)).collect();
@@ -52,7 +56,7 @@ fn median(times: &mut [u128]) -> u128 {
 
 #[test]
 fn captured_packet_costs_little_more_than_a_bare_tap() {
-    let mut bench = Bench::new(160, 64 << 20);
+    let mut bench = Bench::new(160, 2 * BARE_BYTES);
     let short = numbered(1);
     let percent = measure(&mut bench, &[("captured", &short)]);
     assert!(percent[0] <= CAPTURED_MAX, "{percent:?}");
@@ -63,7 +67,7 @@ fn captured_packet_costs_little_more_than_a_bare_tap() {
 
 #[test]
 fn refused_packet_costs_half_a_bare_tap_at_most() {
-    let mut bench = Bench::new(160, 64 << 20);
+    let mut bench = Bench::new(160, 2 * BARE_BYTES);
     bench.probe.set_vxlan_ports(&[VXLAN_PORT]).unwrap();
     bench.probe.sample(0).unwrap();
     let plain = numbered(1);

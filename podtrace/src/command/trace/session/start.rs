@@ -37,7 +37,7 @@ use crate::{
     pipeline::{Pipeline, key_payload},
     probe::{
         Probe, ProbeOptions,
-        ring::{LookUp, Reader},
+        reader::{LookUp, Reader},
     },
 };
 
@@ -90,6 +90,7 @@ impl Session {
             max_interfaces: max_interfaces(snapshot.targets.len()),
             headers_only: options.headers_only,
             diagnostics: options.diagnostics,
+            bare_bytes: None,
         })?;
         probe.set_vxlan_ports(&[FLANNEL_PORT])?;
         let diagnostics = options

@@ -1,0 +1,69 @@
+//! The way of records to user space: a ring of bytes for each CPU, with one writer
+//! and one reader, so that neither takes a lock nor waits for the other.
+//!
+//! A CPU's value in [`crate::config::MAP_RINGS`] has its [`Cursors`] and then the
+//! ring. Records stand one behind the other, each in [`room`] bytes. A position
+//! counts the bytes since the begin; a record begins at its position within the ring
+//! and may go beyond the ring's end, as behind it there is room for the longest.
+use crate::{config::SNAPLEN_MAX, record::HEADER_LEN};
+
+/// Records begin at multiples of it, in bytes.
+const ALIGN: u32 = 8;
+/// Bytes that the longest record takes.
+pub const RECORD_MAX: u32 = room(SNAPLEN_MAX);
+/// The smallest ring of a CPU, in bytes: the longest record must fit.
+pub const RING_MIN: u32 = 16 << 10;
+/// Stands in the object for the length of a value of the map, which only user space
+/// knows: see [`value_len`].
+pub const RING_MARK: u32 = 0x7269_6e67;
+
+/// Bytes that a record takes with so many captured ones.
+#[must_use]
+pub const fn room(captured: u32) -> u32 {
+    (HEADER_LEN as u32 + captured).next_multiple_of(ALIGN)
+}
+
+/// Bytes of a CPU's value whose ring has so many: whole cache lines, so that no CPU
+/// writes to another one's.
+#[must_use]
+pub const fn value_len(ring: u32) -> u32 {
+    let cursors = size_of::<Cursors>() as u32;
+    (cursors + ring + RECORD_MAX).next_multiple_of(cursors)
+}
+
+/// How far a CPU's ring is written and read. 128 bytes: what each side writes has
+/// a cache line of its own.
+#[repr(C, align(64))]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Cursors {
+    /// The kernel side's.
+    pub producer: Producer,
+    /// The reader's.
+    pub consumer: Consumer,
+}
+
+/// What the programs of the CPU write.
+#[repr(C, align(64))]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Producer {
+    /// Position behind the last whole record.
+    pub position: u64,
+    /// Packets of this CPU that found no room.
+    pub lost: u64,
+    /// Nonzero while a record is being written.
+    pub busy: u64,
+}
+
+/// What the reader writes.
+#[repr(C, align(64))]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Consumer {
+    /// Position of the first record that is not read.
+    pub position: u64,
+    /// More bytes in the ring than these wake the reader, once: the program that
+    /// does it sets it to the largest number.
+    pub wake_above: u64,
+}
+
+const _: () = assert!(size_of::<Cursors>() == 128);
+const _: () = assert!(RECORD_MAX <= RING_MIN);

@@ -1,0 +1,102 @@
+//! What the reader hands on.
+use bytes::{BufMut as _, Bytes, BytesMut};
+use podtrace_ebpf::{
+    record::{Begin, HEADER_LEN, Record},
+    ring::room,
+};
+use serde::{Deserialize, Serialize};
+
+use crate::identity::cgroupfs::CgroupPath;
+
+/// Records in order of time, each in the room that it had in its ring.
+#[derive(Clone, Debug)]
+pub struct Batch {
+    bytes: Bytes,
+    /// Cgroups that its records are the first to show.
+    pub cgroups: Vec<NewCgroup>,
+    /// Whether the cgroups of the earlier batches are to be forgotten: they are
+    /// shown again.
+    pub forgets_cgroups: bool,
+    /// What was lost, as far as it was known before the records were read.
+    pub lost: Option<LostBy>,
+}
+
+/// How many records the kernel side has lost by a time; times are nanoseconds of
+/// CLOCK_MONOTONIC.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LostBy {
+    /// All that were lost until then are among them.
+    pub until_ns: u64,
+    /// None that was lost later is.
+    pub read_ns: u64,
+    /// How many.
+    pub records: u64,
+}
+
+/// A cgroup that was looked up when a record showed it for the first time.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NewCgroup {
+    /// Its id.
+    pub id: u64,
+    /// When the record was made, nanoseconds of CLOCK_MONOTONIC.
+    pub ts_ns: u64,
+    /// Where it was.
+    pub path: CgroupPath,
+}
+
+impl Batch {
+    /// A batch of the records in these bytes; the rest is nothing.
+    pub(super) fn new(bytes: Bytes) -> Self {
+        Self {
+            bytes,
+            cgroups: Vec::new(),
+            forgets_cgroups: false,
+            lost: None,
+        }
+    }
+
+    /// A batch of these records, which show no new cgroup, and beside which none was
+    /// lost.
+    pub fn of<'a>(records: impl IntoIterator<Item = &'a [u8]>) -> Self {
+        let mut bytes = BytesMut::new();
+        let mut until_ns = 0;
+        for record in records {
+            if let Some(begin) = Record::begin(record) {
+                until_ns = until_ns.max(begin.ts_ns);
+                let end = bytes.len() + room_of(begin);
+                bytes.put_slice(record);
+                bytes.resize(end, 0);
+            }
+        }
+        Self {
+            lost: Some(LostBy {
+                until_ns,
+                read_ns: until_ns,
+                records: 0,
+            }),
+            ..Self::new(bytes.freeze())
+        }
+    }
+
+    /// The records: header and captured bytes.
+    pub fn records(&self) -> impl Iterator<Item = &[u8]> {
+        let mut rest = &self.bytes[..];
+        std::iter::from_fn(move || {
+            let begin = Record::begin(rest)?;
+            let (record, tail) = rest.split_at_checked(room_of(begin))?;
+            rest = tail;
+            record.get(..HEADER_LEN + begin.captured as usize)
+        })
+    }
+
+    /// The captured bytes in one of its records.
+    #[must_use]
+    pub fn captured(&self, record: &[u8]) -> Bytes {
+        let captured = record.get(HEADER_LEN..);
+        captured.map_or_else(Bytes::new, |captured| self.bytes.slice_ref(captured))
+    }
+}
+
+fn room_of(begin: Begin) -> usize {
+    room(begin.captured) as usize
+}

@@ -1,0 +1,256 @@
+//! The reader: a thread that moves records from the CPUs' rings into batches, in
+//! order of time.
+//!
+//! It decodes nothing but looks the sockets' cgroups up as soon as a record
+//! shows them: a container that dies right after its first packets takes its
+//! cgroup along. When the consumer is behind, the bounded queue fills,
+//! the reader waits, and the rings fill: then the kernel counts what is lost,
+//! per tap, and nothing needs to be counted twice.
+use std::{
+    collections::HashSet,
+    io,
+    os::fd::AsFd as _,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
+};
+
+use bytes::BytesMut;
+use nix::{
+    errno::Errno,
+    poll::{PollFd, PollFlags, PollTimeout, poll},
+    sys::eventfd::{EfdFlags, EventFd},
+};
+use podtrace_ebpf::record::{Begin, CGROUP_NONE, CGROUP_ROOT};
+use tokio::sync::mpsc;
+
+use super::{
+    batch::{Batch, LostBy, NewCgroup},
+    load::Channel,
+};
+use crate::{clock::monotonic_ns, identity::cgroupfs::CgroupPath};
+
+/// A batch is handed on when it has this many bytes.
+pub(crate) const BATCH_BYTES: usize = 256 << 10;
+/// What a batch may have beyond that.
+pub(crate) const ROOM_BYTES: usize = 16 << 10;
+/// Batches waiting for the consumer, at most: the cgroups in them were looked up in
+/// time.
+pub const QUEUE_BATCHES: usize = 24;
+/// Pause between two looks at the rings while packets flow.
+const INTERVAL_MS: u8 = 5;
+/// Looks without a record until the reader asks to be woken and sleeps.
+const IDLE_ROUNDS: u32 = 4;
+/// Bytes in a ring that end such a pause.
+const WATERMARK: u64 = 1 << 20;
+/// The longest sleep.
+const SLEEP_MS: u16 = 10_000;
+
+/// Cgroups remembered at most; beyond it all are looked up anew.
+pub(crate) const CGROUPS_MAX: usize = 8192;
+
+/// Finds the path of a cgroup by its id.
+pub type LookUp = Box<dyn FnMut(u64) -> CgroupPath + Send>;
+
+/// The cgroups that records have shown.
+struct Cgroups {
+    look_up: LookUp,
+    seen: HashSet<u64>,
+    /// The last one, as most records show the one before them did.
+    last: u64,
+    new: Vec<NewCgroup>,
+    forgets: bool,
+}
+
+impl Cgroups {
+    fn new(look_up: LookUp) -> Self {
+        Self {
+            look_up,
+            seen: HashSet::new(),
+            last: CGROUP_NONE,
+            new: Vec::new(),
+            forgets: false,
+        }
+    }
+
+    fn note(&mut self, begin: &Begin) {
+        let (ts_ns, id) = (begin.ts_ns, begin.cgroup);
+        if id == self.last || matches!(id, CGROUP_NONE | CGROUP_ROOT) {
+            return;
+        }
+        self.last = id;
+        if self.seen.len() >= CGROUPS_MAX {
+            self.seen.clear();
+            self.new.clear();
+            self.forgets = true;
+        }
+        if self.seen.insert(id) {
+            let path = (self.look_up)(id);
+            self.new.push(NewCgroup { id, ts_ns, path });
+        }
+    }
+}
+
+/// The running reader.
+pub struct Reader {
+    stop: Arc<Stop>,
+    thread: thread::JoinHandle<io::Result<()>>,
+}
+
+/// Tells the thread to end, also while it sleeps.
+struct Stop {
+    asked: AtomicBool,
+    wake: EventFd,
+}
+
+impl Reader {
+    /// Starts the thread; batches arrive at the receiver until it is stopped.
+    /// `look_up` is to answer fast.
+    ///
+    /// # Errors
+    /// When the thread cannot be started.
+    pub fn spawn(channel: Channel, look_up: LookUp) -> io::Result<(Self, mpsc::Receiver<Batch>)> {
+        let (sender, receiver) = mpsc::channel(QUEUE_BATCHES);
+        let stop = Arc::new(Stop {
+            asked: AtomicBool::new(false),
+            wake: EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?,
+        });
+        let asked = Arc::clone(&stop);
+        let thread = thread::Builder::new()
+            .name("ring-reader".into())
+            .spawn(move || read(channel, Cgroups::new(look_up), &sender, &asked))?;
+        Ok((Self { stop, thread }, receiver))
+    }
+
+    /// Asks the thread to drain what is left and end; the receiver then closes.
+    pub fn stop(&self) {
+        self.stop.asked.store(true, Ordering::Release);
+        // It can only fail when it is full, and then it wakes the thread too.
+        let _ = self.stop.wake.write(1);
+    }
+
+    /// Waits for the end of a stopped reader whose receiver has closed.
+    ///
+    /// # Errors
+    /// What made it end early.
+    pub fn join(self) -> io::Result<()> {
+        self.thread
+            .join()
+            .unwrap_or_else(|_| Err(io::Error::other("the ring reader panicked")))
+    }
+}
+
+fn read(
+    mut channel: Channel,
+    mut cgroups: Cgroups,
+    sender: &mpsc::Sender<Batch>,
+    stop: &Stop,
+) -> io::Result<()> {
+    let mut idle = 0;
+    let mut bytes = BytesMut::new();
+    loop {
+        // Read before looking, so that what came before the stop is seen.
+        let stopping = stop.asked.load(Ordering::Acquire);
+        let until_ns = if stopping { u64::MAX } else { monotonic_ns()? };
+        channel.rings.look(until_ns)?;
+        let mut lost = Some(LostBy {
+            until_ns,
+            records: channel.rings.lost(),
+            read_ns: monotonic_ns()?,
+        });
+        let mut is_idle = true;
+        loop {
+            let note = |begin: &Begin| cgroups.note(begin);
+            channel.rings.take(&mut bytes, BATCH_BYTES, note)?;
+            if bytes.is_empty() {
+                break;
+            }
+            is_idle = false;
+            let mut batch = batch(&mut bytes, &mut cgroups);
+            batch.lost = lost.take();
+            if sender.blocking_send(batch).is_err() {
+                return Ok(());
+            }
+        }
+        if stopping {
+            return Ok(());
+        }
+        idle = if is_idle { idle + 1 } else { 0 };
+        if idle < IDLE_ROUNDS {
+            channel.rings.wake_above(WATERMARK);
+            channel.wait(PollTimeout::from(INTERVAL_MS), &stop.wake)?;
+        } else if channel.rings.wake_at_once() {
+            channel.wait(PollTimeout::from(SLEEP_MS), &stop.wake)?;
+        }
+    }
+}
+
+/// What was taken.
+fn batch(bytes: &mut BytesMut, cgroups: &mut Cgroups) -> Batch {
+    // Room for the record that fills it: growing would double it.
+    let next = BytesMut::with_capacity(BATCH_BYTES + ROOM_BYTES);
+    let mut batch = Batch::new(std::mem::replace(bytes, next).freeze());
+    batch.cgroups = std::mem::take(&mut cgroups.new);
+    batch.forgets_cgroups = std::mem::take(&mut cgroups.forgets);
+    batch
+}
+
+impl Channel {
+    /// Waits until the kernel side wakes the reader, or a stop is asked for.
+    fn wait(&mut self, timeout: PollTimeout, stop: &EventFd) -> io::Result<()> {
+        let wake = PollFd::new(self.wake.as_fd(), PollFlags::POLLIN);
+        let mut fds = [wake, PollFd::new(stop.as_fd(), PollFlags::POLLIN)];
+        match poll(&mut fds, timeout) {
+            Ok(_) | Err(Errno::EINTR) => {}
+            Err(errno) => return Err(errno.into()),
+        }
+        // There is never a record, but room to be given back.
+        while self.wake.next().is_some() {}
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn begin(ts_ns: u64, cgroup: u64) -> Begin {
+        Begin {
+            ts_ns,
+            cgroup,
+            captured: 0,
+        }
+    }
+
+    #[test]
+    fn cgroups_are_looked_up_when_they_are_first_shown() {
+        let look_up = |id: u64| match id {
+            9 => CgroupPath::Gone,
+            _ => CgroupPath::At(format!("/cgroup{id}")),
+        };
+        let mut cgroups = Cgroups::new(Box::new(look_up));
+        let shown = [(1, 7), (2, CGROUP_NONE), (3, 7), (4, 9), (5, CGROUP_ROOT)];
+        for (ts_ns, id) in shown {
+            cgroups.note(&begin(ts_ns, id));
+        }
+        let new: Vec<_> = cgroups
+            .new
+            .iter()
+            .map(|new| (new.id, new.ts_ns, new.path.clone()))
+            .collect();
+        let first = CgroupPath::At("/cgroup7".into());
+        assert_eq!(new, [(7, 1, first), (9, 4, CgroupPath::Gone)]);
+    }
+
+    #[test]
+    fn cgroups_beyond_the_limit_are_shown_anew() {
+        let mut cgroups = Cgroups::new(Box::new(|_| CgroupPath::Unknown));
+        for id in 10..=10 + CGROUPS_MAX as u64 {
+            cgroups.note(&begin(1, id));
+        }
+        assert!(cgroups.forgets && cgroups.seen.len() == 1);
+        assert_eq!(cgroups.new.len(), 1);
+    }
+}
