@@ -227,6 +227,9 @@ impl Pipeline {
 
     /// Decodes a batch; its events come out when nothing older can follow.
     pub fn push(&mut self, origin: &Origin, batch: &Batch) {
+        if let Some(lost) = &batch.lost {
+            self.take_lost(lost);
+        }
         if batch.forgets_cgroups || !batch.cgroups.is_empty() {
             let news = News::Cgroups {
                 forgets: batch.forgets_cgroups,

@@ -80,7 +80,7 @@ fn packets_that_never_arrive_fit_into_the_bound() {
         pipeline.push(&origin, &Batch::of(records.iter().map(Vec::as_slice)));
         if first / BATCH % 10 == 9 {
             let newest_ns = pipeline.newest_ns();
-            pipeline.tick(newest_ns - 20_000_000, newest_ns, &BTreeMap::new());
+            pipeline.tick(newest_ns - 20_000_000);
         }
     }
     let took_kib = most_kib().unwrap() - before_kib;

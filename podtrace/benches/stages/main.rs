@@ -59,7 +59,8 @@ fn run(batches: &[Batch], output: Box<dyn Output>, mut sink: impl FnMut(&str)) {
         pipeline.push(&world::origin(), batch);
         if number % 10 == 9 {
             let now_ns = pipeline.newest_ns().saturating_sub(20_000_000);
-            pipeline.tick(now_ns, pipeline.newest_ns(), &counters);
+            pipeline.count(&counters, pipeline.newest_ns());
+            pipeline.tick(now_ns);
         }
         sink(&pipeline.take_text());
     }

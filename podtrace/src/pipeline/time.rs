@@ -3,35 +3,34 @@ use std::collections::BTreeMap;
 
 use podtrace_ebpf::{config::TapCounters, record::Direction};
 
-use super::{Pipeline, TICK_LAG_NS};
+use super::Pipeline;
+#[cfg(doc)]
+use super::TICK_LAG_NS;
 use crate::{
     news::{News, Origin},
     output::Summary,
     path::reorder::Reorder,
+    probe::batch::LostBy,
 };
 
 impl Pipeline {
     /// Time has passed: `now_ns` is [`TICK_LAG_NS`] ago, a moment whose records
-    /// are all here unless the reader is behind; `counters` are the kernel's, read
-    /// no earlier than its records of `now_ns` + [`TICK_LAG_NS`] were pushed, and
-    /// no later than `read_ns`. Those of an interface that is gone are to be given
-    /// once more, then they may be missing.
-    pub fn tick(&mut self, now_ns: u64, read_ns: u64, counters: &BTreeMap<u32, TapCounters>) {
+    /// are all here unless the reader is behind.
+    pub fn tick(&mut self, now_ns: u64) {
         self.stitch_ready(|reorder, ready| reorder.release(now_ns, ready));
-        let lost = self.take_counters(counters, read_ns);
         // Told before time has passed: so it is in a recording.
         if let Some(loss) = self.told.take_due(now_ns, &self.taps) {
             self.tell(&Origin::default(), &News::Loss(loss));
         }
-        self.advance(now_ns, now_ns.saturating_add(TICK_LAG_NS), lost);
+        let lost = self.taps.values().map(|tap| tap.lost_ring).sum();
+        self.advance(now_ns, lost);
     }
 
-    /// Time has passed: all events until `now_ns` were pushed, and the losses until
-    /// `settled_ns` noted. `lost`: how many events were lost since the begin.
-    pub fn advance(&mut self, now_ns: u64, settled_ns: u64, lost: u64) {
+    /// Time has passed: all events until `now_ns` were pushed. `lost`: how many
+    /// events were lost since the begin.
+    pub fn advance(&mut self, now_ns: u64, lost: u64) {
         self.builder.expire(now_ns);
         self.now_ns = self.now_ns.max(now_ns);
-        self.settled_ns = self.settled_ns.max(settled_ns);
         self.show_finished();
         self.release();
         self.show.say_not_shown(now_ns);
@@ -42,11 +41,23 @@ impl Pipeline {
         }
     }
 
+    /// Takes over what was lost by a time.
+    pub fn take_lost(&mut self, lost: &LostBy) {
+        self.note_unexplained(lost.read_ns, lost.records);
+        self.settle(lost.until_ns);
+    }
+
+    /// The losses until `settled_ns` were noted. A path is not shown before those
+    /// until its end are.
+    pub fn settle(&mut self, settled_ns: u64) {
+        self.settled_ns = self.settled_ns.max(settled_ns);
+    }
+
     /// So many events of that time were lost; both times in nanoseconds, on the
     /// clock of the events. Packets that were under way then may lack hops.
     ///
-    /// It may come as late as the tick that settles that time. What [`Self::tick`]
-    /// then finds in the counters beyond what was noted was lost since the last tick.
+    /// It comes before [`Self::settle`] settles that time. What is counted beyond what
+    /// was noted was lost since it was last counted.
     pub fn note_loss(&mut self, from_ns: u64, to_ns: u64, events: u64) {
         self.unexplained.explain(events);
         self.builder.note_loss(from_ns, to_ns);
@@ -55,9 +66,9 @@ impl Pipeline {
         }
     }
 
-    /// Takes over the kernel's counters, read at `read_ns`; returns how many events
-    /// were lost.
-    fn take_counters(&mut self, counters: &BTreeMap<u32, TapCounters>, read_ns: u64) -> u64 {
+    /// Takes over the kernel's counters, read no later than `read_ns`. Those of an
+    /// interface that is gone are to be given once more, then they may be missing.
+    pub fn count(&mut self, counters: &BTreeMap<u32, TapCounters>, read_ns: u64) {
         for (interface, counters) in counters {
             // What was retired is counted already.
             if self.world.places.get(*interface).is_none() {
@@ -69,16 +80,20 @@ impl Pipeline {
             }
         }
         let lost = self.taps.values().map(|tap| tap.lost_ring).sum();
+        self.note_unexplained(read_ns, lost);
+    }
+
+    /// So many events were lost until `read_ns`.
+    fn note_unexplained(&mut self, read_ns: u64, lost: u64) {
         if let Some((from_ns, to_ns, events)) = self.unexplained.count(read_ns, lost) {
             self.note_loss(from_ns, to_ns, events);
         }
-        lost
     }
 
     /// Ends every path and writes the summary, given the final counters.
     pub fn finish(&mut self, counters: &BTreeMap<u32, TapCounters>, duration_ns: u64) -> &Summary {
         self.stitch_ready(Reorder::finish);
-        self.take_counters(counters, self.now_ns);
+        self.count(counters, self.now_ns);
         self.end(duration_ns)
     }
 

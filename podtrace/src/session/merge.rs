@@ -248,7 +248,8 @@ impl Merge {
                 if let Some((from_ns, to_ns, events)) = lost {
                     pipeline.note_loss(from_ns, to_ns, events);
                 }
-                pipeline.advance(now_ns, self.settled_ns(), self.lost());
+                pipeline.settle(self.settled_ns());
+                pipeline.advance(now_ns, self.lost());
             }
             Item::Loss {
                 from_ns,
@@ -273,20 +274,18 @@ impl Merge {
         lost.fold(0, u64::saturating_add)
     }
 
-    /// Until when it is known what every session lost: captures of other tools never
-    /// tell.
+    /// Until when it is known what every session lost: its losses are told before
+    /// what is later. Captures of other tools never tell.
     fn settled_ns(&self) -> u64 {
         let tell = |stream: &&Stream| !stream.is_over && stream.chain.is_own();
-        let settled = |stream: &Stream| match stream.has_ticks {
-            true => stream.ticked_ns.saturating_add(TICK_LAG_NS),
-            false => 0,
-        };
-        let settled = self.streams.iter().filter(tell).map(settled);
+        let settled = self.streams.iter().filter(tell);
+        let settled = settled.map(|stream| stream.told_ns);
         settled.min().unwrap_or(u64::MAX)
     }
 
     fn event(&mut self, number: usize, pipeline: &mut Pipeline, select: &mut dyn Select) {
         let (lost, settled_ns) = (self.lost(), self.settled_ns());
+        pipeline.settle(settled_ns);
         let stream = &mut self.streams[number];
         let Some(event) = stream.chain.event() else {
             return;
@@ -301,7 +300,7 @@ impl Merge {
         let is_due = event.ts_ns.saturating_sub(stream.ticked_ns) >= TICK_NS;
         if !stream.has_ticks && is_due {
             stream.ticked_ns = event.ts_ns;
-            pipeline.advance(event.ts_ns, settled_ns, lost);
+            pipeline.advance(event.ts_ns, lost);
         }
         self.first_ns.get_or_insert(event.ts_ns);
         self.last_ns = self.last_ns.max(event.ts_ns);

@@ -45,6 +45,11 @@ impl Sampling {
         }
     }
 
+    /// Whether it goes by the rate.
+    pub(crate) fn has_limit(&self) -> bool {
+        self.max_rate.is_some()
+    }
+
     /// One in so many packets is traced now.
     pub(crate) fn share(&self) -> u32 {
         self.share

@@ -62,6 +62,7 @@ pub(crate) struct Session {
     origin: Origin,
     started_ns: u64,
     ticked: Instant,
+    counted: Instant,
     /// What the runtime's last list lacks, in words.
     left_out: String,
     /// How many changes of the nodes the pipeline was told of.

@@ -5,23 +5,22 @@ use super::sample::*;
 
 const MS: u64 = 1_000_000;
 
-/// Five packets that arrive, the third and the fifth while events are lost: one is
-/// counted, the other told of.
+/// Five packets that arrive, the third and the fifth while events are lost: those of
+/// one are counted, when the others' were lost is known.
 fn tape(how: How, output: Box<dyn crate::output::Output>) -> Recorded {
     let mut tape = Tape::new(1, how, output);
     for number in 0..5 {
-        // Behind what the last tick has settled.
         tape.now_ns += 100 * MS;
-        let begin_ns = tape.now_ns;
-        tape.ping(number, 5);
         match number {
             2 => lose(&mut tape, 1),
             4 => {
                 lose(&mut tape, 2);
+                let begin_ns = tape.now_ns;
                 tape.pipeline.note_loss(begin_ns + 100, begin_ns + 200, 2);
             }
             _ => {}
         }
+        tape.ping(number, 5);
         tape.tick(50 * MS);
     }
     tape.finish()

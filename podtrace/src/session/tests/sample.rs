@@ -30,6 +30,7 @@ use crate::{
     },
     packet::{DecodeOptions, Framing, Mac, Packet},
     pipeline::{Pipeline, TICK_LAG_NS, Taps, key_payload},
+    probe::batch::LostBy,
     probe::batch::NewCgroup,
     session::{
         chain::Chain,
@@ -355,6 +356,7 @@ impl Tape {
             captured: Bytes::copy_from_slice(frame),
         };
         self.count(interface, direction, |counters| counters.seen += 1);
+        self.pipeline.take_lost(&self.lost());
         self.pipeline.stitch(&event);
         self.now_ns += 1_000;
     }
@@ -369,11 +371,22 @@ impl Tape {
         count(&mut self.counters.entry(interface).or_default()[direction as usize]);
     }
 
+    /// What was counted as lost by now.
+    fn lost(&self) -> LostBy {
+        let lost = self.counters.values().flatten().map(|one| one.lost);
+        LostBy {
+            until_ns: self.now_ns,
+            read_ns: self.now_ns,
+            records: lost.sum(),
+        }
+    }
+
     /// Time passes.
     pub(super) fn tick(&mut self, ns: u64) {
         self.now_ns += ns;
         let read_ns = self.now_ns + TICK_LAG_NS + 5_000;
-        self.pipeline.tick(self.now_ns, read_ns, &self.counters);
+        self.pipeline.count(&self.counters, read_ns);
+        self.pipeline.tick(self.now_ns);
         self.text += &self.pipeline.take_text();
     }
 

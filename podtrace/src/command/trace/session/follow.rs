@@ -10,6 +10,9 @@ use crate::{clock::monotonic_ns, command::trace::progress, news::News, pipeline:
 
 /// How often open paths are looked at.
 const TICK: Duration = Duration::from_millis(50);
+/// How often the taps' counters are read: each takes a call. How much was lost in
+/// all comes with each batch.
+const COUNT: Duration = Duration::from_millis(250);
 /// How often the counters are looked at while no packet is under way.
 const TICK_IDLE: Duration = Duration::from_secs(2);
 
@@ -83,18 +86,28 @@ impl Session {
             self.pipeline.newest_ns()
         };
         let now_ns = now_ns.saturating_sub(TICK_LAG_NS);
-        let counters = self.taps.probe.counters()?;
-        let read_ns = monotonic_ns()?;
-        self.note_changes();
-        self.pipeline.tick(now_ns, read_ns, &counters);
-        if self.sampling.adjust(taken(&counters), read_ns) {
-            self.taps.probe.sample(self.sampling.digest_max())?;
-            self.tell_share()?;
+        if self.counted.elapsed() >= COUNT || self.sampling.has_limit() {
+            self.count()?;
         }
+        self.note_changes();
+        self.pipeline.tick(now_ns);
         if let Some(progress) = &mut self.progress
             && let Some(line) = progress.due(&mut self.pipeline)
         {
             self.says.set_status(line);
+        }
+        Ok(())
+    }
+
+    /// Takes over what the taps have counted.
+    fn count(&mut self) -> anyhow::Result<()> {
+        self.counted = Instant::now();
+        let counters = self.taps.probe.counters()?;
+        let read_ns = monotonic_ns()?;
+        self.pipeline.count(&counters, read_ns);
+        if self.sampling.adjust(taken(&counters), read_ns) {
+            self.taps.probe.sample(self.sampling.digest_max())?;
+            self.tell_share()?;
         }
         Ok(())
     }

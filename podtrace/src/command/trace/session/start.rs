@@ -140,6 +140,7 @@ impl Session {
             started_ns: monotonic_ns()?,
             diagnostics,
             ticked: Instant::now(),
+            counted: Instant::now(),
             left_out: String::new(),
             changes: 0,
         };
