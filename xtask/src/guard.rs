@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// The stages, each behind the traffic it is measured with.
-const STAGES: [&str; 9] = [
+const STAGES: [&str; 10] = [
     "mixed/decode",
     "mixed/identify",
     "mixed/stitch",
@@ -30,6 +30,7 @@ const STAGES: [&str; 9] = [
     "mixed/pcapng write",
     "mixed/pcapng read",
     "mixed/pipeline to text",
+    "mixed/pipeline to session",
     "lossy/stitch",
 ];
 /// Events in a part of the stream (benches/stages/guard.rs).

@@ -31,7 +31,7 @@ pub(crate) fn write(dir: &Path) -> Result<()> {
         let mut file = File::create(dir.join(name))?;
         let mut result = Ok(());
         let before = Instant::now();
-        crate::run(&batches, output(), |text| {
+        crate::run(crate::pipeline(output()), &batches, |text| {
             let written = file.write_all(text.as_bytes());
             result = std::mem::replace(&mut result, Ok(())).and(written);
         });

@@ -19,6 +19,8 @@ pub(crate) fn run(asked: &str) -> Result<()> {
     let (traffic, name, parts) = (words.next(), words.next(), words.next());
     let traffic = match traffic {
         Some("lossy") => Traffic::Lossy,
+        Some("flood") => Traffic::Flood,
+        Some("ping") => Traffic::Ping,
         _ => Traffic::Mixed,
     };
     let stage = STAGES.iter().find(|(known, _)| Some(*known) == name);

@@ -49,10 +49,15 @@ fn json() -> Box<dyn Output> {
     Box::new(Json::new(EPOCH_NS))
 }
 
-/// Runs the batches through a pipeline as a session does; `sink` gets the text.
-fn run(batches: &[Batch], output: Box<dyn Output>, mut sink: impl FnMut(&str)) {
+/// A pipeline that knows both nodes.
+fn pipeline(output: Box<dyn Output>) -> Pipeline {
     let mut pipeline = Pipeline::new(stream::options(), TIMEOUT_NS, None, output);
     *pipeline.world_mut() = world::world();
+    pipeline
+}
+
+/// Runs the batches through it as a session does; `sink` gets the text.
+fn run(mut pipeline: Pipeline, batches: &[Batch], mut sink: impl FnMut(&str)) {
     let counters = BTreeMap::new();
     // A batch is some five milliseconds of the stream.
     for (number, batch) in batches.iter().enumerate() {

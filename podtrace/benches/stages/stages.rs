@@ -5,13 +5,13 @@ use anyhow::{Context as _, Result, ensure};
 use bytes::Bytes;
 use podtrace::{
     event::Event,
-    output::Output,
+    output::{Output, quiet::Nothing},
     path::{
         Builder, Path,
         builder::World,
         ends::{ends, sending},
     },
-    pipeline::{Taps, key_payload},
+    pipeline::{Pipeline, Taps, key_payload},
     session::{
         files::{FileOptions, Keep, SessionFiles, Target},
         format::{FORMAT, SectionInfo},
@@ -34,7 +34,7 @@ pub(crate) type Prepare = fn(&Input) -> Result<Run>;
 pub(crate) type Run = Box<dyn FnMut(usize) -> Result<()>>;
 
 /// The stages by name.
-pub(crate) const STAGES: [(&str, Prepare); 8] = [
+pub(crate) const STAGES: [(&str, Prepare); 9] = [
     ("decode", decode),
     ("identify", identify),
     ("stitch", stitch_all),
@@ -42,7 +42,8 @@ pub(crate) const STAGES: [(&str, Prepare); 8] = [
     ("json", |input| show(input, json())),
     ("pcapng write", write),
     ("pcapng read", read),
-    ("pipeline to text", pipeline),
+    ("pipeline to text", pipeline_to_text),
+    ("pipeline to session", pipeline_to_session),
 ];
 
 /// What is known of a stream before a stage is measured.
@@ -223,10 +224,23 @@ fn read(input: &Input) -> Result<Run> {
     }))
 }
 
-fn pipeline(input: &Input) -> Result<Run> {
+fn pipeline_to_text(input: &Input) -> Result<Run> {
+    pipeline(input, || Ok(crate::pipeline(text())))
+}
+
+/// What `podtrace record` does.
+fn pipeline_to_session(input: &Input) -> Result<Run> {
+    pipeline(input, || {
+        let mut pipeline = crate::pipeline(Box::new(Nothing));
+        pipeline.record(recorder(FilePath::new("/dev/null"))?);
+        Ok(pipeline)
+    })
+}
+
+fn pipeline(input: &Input, make: impl Fn() -> Result<Pipeline> + 'static) -> Result<Run> {
     let batches = crate::batches(&input.records);
     Ok(Box::new(move |events| {
-        crate::run(&batches[..events / BATCH], text(), |text| {
+        crate::run(make()?, &batches[..events / BATCH], |text| {
             black_box(text.len());
         });
         Ok(())
