@@ -12,8 +12,6 @@ mod trouble;
 
 use std::{collections::VecDeque, path::PathBuf, time::Duration};
 
-use podtrace_ebpf::record::Direction;
-
 use super::{
     block,
     files::{Begins, Chunk, SessionFiles},
@@ -22,7 +20,6 @@ use super::{
 use crate::{
     clock::{monotonic_ns, utc_ns},
     event::Event,
-    map::Map,
     news::{News, Origin},
     pipeline::Taps,
     world::World,
@@ -93,8 +90,6 @@ pub struct Recorder {
     file: Option<PathBuf>,
     /// The chunk being filled.
     chunk: Chunk,
-    /// How many events of each tap are in it.
-    in_chunk: Map<(u32, Direction), u64>,
     /// Chunks that the queue has no room for yet.
     waiting: VecDeque<Chunk>,
     waiting_bytes: usize,
@@ -132,7 +127,6 @@ impl Recorder {
             counts: Counts::default(),
             file: None,
             chunk: Chunk::default(),
-            in_chunk: Map::default(),
             waiting: VecDeque::new(),
             waiting_bytes: 0,
             file_bytes: 0,
@@ -196,6 +190,7 @@ impl Recorder {
             self.section.statistics(out, number, &counts, world, times);
             self.hand_on_full();
         }
+        self.counts.take_events(&mut self.chunk.events);
         self.counts.retire(number);
         self.section.retire(number);
     }
@@ -215,7 +210,6 @@ impl Recorder {
         let utc_ns = self.utc(event.ts_ns);
         self.section
             .packet(&mut self.chunk.bytes, event, packet, world, utc_ns);
-        *self.in_chunk.entry(tap).or_default() += 1;
         self.counts.recorded(tap);
         self.hand_on_full();
     }
@@ -279,7 +273,8 @@ impl Recorder {
     /// Whether [`Self::tick`] has events to hand on.
     #[must_use]
     pub fn is_waiting(&self) -> bool {
-        !self.in_chunk.is_empty() || !self.waiting.is_empty()
+        let has_events = self.counts.has_events() || !self.chunk.events.is_empty();
+        has_events || !self.waiting.is_empty()
     }
 
     /// Closes the recording; returns what is to be said.
@@ -387,7 +382,7 @@ impl Recorder {
     fn describe(&mut self, world: &World) {
         for number in self.ledger.places() {
             let out = &mut self.chunk.bytes;
-            self.section.interface(out, number, false, world);
+            self.section.describe(out, number, world);
         }
     }
 

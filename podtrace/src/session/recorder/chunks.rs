@@ -43,9 +43,7 @@ impl Recorder {
     /// The chunk with its events counted; `next` takes its place.
     pub(super) fn take_chunk(&mut self, next: Chunk) -> Chunk {
         let mut chunk = std::mem::replace(&mut self.chunk, next);
-        for ((interface, direction), events) in self.in_chunk.drain() {
-            chunk.events.add(interface, direction, events);
-        }
+        self.counts.take_events(&mut chunk.events);
         chunk
     }
 

@@ -3,7 +3,7 @@ use std::collections::BTreeSet;
 
 use podtrace_ebpf::record::Direction;
 
-use crate::{map::Map, output::TapCount, pipeline::Taps};
+use crate::{map::Map, output::TapCount, pipeline::Taps, session::files::EventCounts};
 
 type Tap = (u32, Direction);
 
@@ -13,34 +13,68 @@ pub(super) struct Counts {
     /// All that was counted before the recording, since the session began.
     taken: Taps,
     /// Events written, and not, since the session began.
-    written: Map<Tap, TapCount>,
+    written: Map<Tap, Written>,
+    /// Taps that have events in the chunk under way.
+    in_chunk: Vec<Tap>,
     /// Said in sections that are whole.
     said: Taps,
-    /// Taps whose counts have changed since they were last written.
-    changed: Map<u32, ()>,
+    /// Places with other counts that have changed since they were last written.
+    changed: BTreeSet<u32>,
     not_recorded: u64,
     /// Events written at places that were retired.
     retired: u64,
 }
 
+/// What became of the events of a tap: found once for each of them.
+#[derive(Default)]
+struct Written {
+    count: TapCount,
+    /// How many are in the chunk under way.
+    in_chunk: u64,
+    /// Since it was last written.
+    has_changed: bool,
+}
+
 impl Counts {
-    /// An event was written.
+    /// An event was written to the chunk under way.
     pub(super) fn recorded(&mut self, tap: Tap) {
-        self.written.entry(tap).or_default().emitted += 1;
-        self.changed.insert(tap.0, ());
+        let written = self.written.entry(tap).or_default();
+        written.count.emitted += 1;
+        written.has_changed = true;
+        if written.in_chunk == 0 {
+            self.in_chunk.push(tap);
+        }
+        written.in_chunk += 1;
+    }
+
+    /// Whether the chunk under way has events.
+    pub(super) fn has_events(&self) -> bool {
+        !self.in_chunk.is_empty()
+    }
+
+    /// Moves to `events` those of the chunk under way.
+    pub(super) fn take_events(&mut self, events: &mut EventCounts) {
+        for tap in self.in_chunk.drain(..) {
+            if let Some(written) = self.written.get_mut(&tap) {
+                let (interface, direction) = tap;
+                events.add(interface, direction, written.in_chunk);
+                written.in_chunk = 0;
+            }
+        }
     }
 
     /// Events were not written.
     pub(super) fn not_recorded(&mut self, tap: Tap, events: u64) {
-        self.written.entry(tap).or_default().unrecorded += events;
-        self.changed.insert(tap.0, ());
+        let written = self.written.entry(tap).or_default();
+        written.count.unrecorded += events;
+        written.has_changed = true;
         self.not_recorded += events;
     }
 
     /// Events that were thought to be written are not.
     pub(super) fn take_back(&mut self, tap: Tap, events: u64) {
-        let written = self.written.entry(tap).or_default();
-        written.emitted = written.emitted.saturating_sub(events);
+        let count = &mut self.written.entry(tap).or_default().count;
+        count.emitted = count.emitted.saturating_sub(events);
         self.not_recorded(tap, events);
     }
 
@@ -51,17 +85,17 @@ impl Counts {
 
     /// Events recorded since the session began.
     pub(super) fn recorded_in_all(&self) -> u64 {
-        let written = self.written.values().map(|count| count.emitted);
+        let written = self.written.values().map(|written| written.count.emitted);
         self.retired + written.sum::<u64>()
     }
 
-    /// Nothing more is counted at a place.
+    /// Nothing more is counted at a place, which has no events in the chunk under way.
     pub(super) fn retire(&mut self, place: u32) {
         for tap in Direction::ALL.map(|direction| (place, direction)) {
             self.taken.remove(&tap);
             self.said.remove(&tap);
             let written = self.written.remove(&tap);
-            self.retired += written.map_or(0, |count| count.emitted);
+            self.retired += written.map_or(0, |written| written.count.emitted);
         }
         self.changed.remove(&place);
     }
@@ -79,7 +113,7 @@ impl Counts {
             if more > 0 {
                 grown.push((*tap, more));
             }
-            self.changed.insert(tap.0, ());
+            self.changed.insert(tap.0);
             *known = *count;
         }
         grown
@@ -87,7 +121,13 @@ impl Counts {
 
     /// The places that changed since the last call.
     pub(super) fn take_changed(&mut self) -> BTreeSet<u32> {
-        std::mem::take(&mut self.changed).into_keys().collect()
+        let mut places = std::mem::take(&mut self.changed);
+        for ((place, _), written) in &mut self.written {
+            if std::mem::take(&mut written.has_changed) {
+                places.insert(*place);
+            }
+        }
+        places
     }
 
     /// Every place that has counted anything.
@@ -108,7 +148,8 @@ impl Counts {
     fn of(&self, tap: Tap, is_end: bool) -> TapCount {
         let get = |map: &Taps| map.get(&tap).copied().unwrap_or_default();
         let (taken, said) = (get(&self.taken), get(&self.said));
-        let written = self.written.get(&tap).copied().unwrap_or_default();
+        let written = self.written.get(&tap);
+        let written = written.map_or_else(TapCount::default, |written| written.count);
         let mut count = TapCount {
             seen: 0,
             emitted: written.emitted.saturating_sub(said.emitted),
@@ -128,7 +169,7 @@ impl Counts {
 
     /// The section is broken off: the next one says it all again.
     pub(super) fn say_again(&mut self) {
-        self.changed = self.places().into_iter().map(|place| (place, ())).collect();
+        self.changed = self.places();
     }
 
     /// The section is whole: what comes next counts from here.

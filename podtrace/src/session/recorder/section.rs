@@ -23,8 +23,8 @@ use crate::{
     world::World,
 };
 
-/// Comments remembered at most.
-const COMMENTS_MAX: usize = 4096;
+/// Interfaces and cgroups whose packets are remembered at most.
+const COMMON_MAX: usize = 4096;
 /// `nrb_record_ipv4` and `nrb_record_ipv6`.
 const RECORD_IPV4: u16 = 1;
 const RECORD_IPV6: u16 = 2;
@@ -32,16 +32,31 @@ const RECORD_IPV6: u16 = 2;
 /// What a section has described so far.
 #[derive(Default)]
 pub(super) struct Section {
-    /// Interface descriptions written.
-    described: u32,
-    /// Their numbers and names, by place and whether it is that of its sockets.
-    interfaces: Map<(u32, bool), (u32, String)>,
+    interfaces: Interfaces,
     /// Names written, by address.
     names: BTreeMap<IpAddr, String>,
-    /// Comments by interface and cgroup, as options.
-    comments: Map<(u32, u64), Vec<u8>>,
+    /// What is the same for all packets of an interface, whether of its sockets, and
+    /// a cgroup: found once for each of them.
+    common: Map<(u32, bool, u64), Common>,
     /// Events lost since the last one written, by tap.
     pub(super) dropped: Map<(u32, Direction), u64>,
+}
+
+/// What interfaces it has described.
+#[derive(Default)]
+struct Interfaces {
+    /// Descriptions written.
+    described: u32,
+    /// Their numbers and names, by place and whether it is that of its sockets.
+    known: Map<(u32, bool), (u32, String)>,
+}
+
+/// What packets have in common.
+struct Common {
+    /// Number of the interface's description.
+    interface: u32,
+    /// As an option; empty if there is none.
+    comment: Vec<u8>,
 }
 
 impl Section {
@@ -64,14 +79,14 @@ impl Section {
 
     /// How many interfaces it has described.
     pub(super) fn interfaces(&self) -> u64 {
-        self.described.into()
+        self.interfaces.described.into()
     }
 
     /// Names may have changed: those of interfaces are described anew when
     /// they differ.
     pub(super) fn renew_names(&mut self, world: &World) {
-        self.comments.clear();
-        self.interfaces.retain(|(number, _), (_, name)| {
+        self.common.clear();
+        self.interfaces.known.retain(|(number, _), (_, name)| {
             let place = world.places.get(*number);
             place.is_some_and(|place| *name == interface_name(place, &world.directory))
         });
@@ -79,7 +94,10 @@ impl Section {
 
     /// Nothing more is written of a place.
     pub(super) fn retire(&mut self, number: u32) {
-        self.interfaces.retain(|(known, _), _| *known != number);
+        self.common.retain(|(known, ..), _| *known != number);
+        self.interfaces
+            .known
+            .retain(|(known, _), _| *known != number);
         self.dropped.retain(|(known, _), _| *known != number);
     }
 
@@ -134,7 +152,16 @@ impl Section {
         utc_ns: u64,
     ) {
         let sockets = event.direction == Direction::Socket;
-        let interface = self.interface(out, event.interface, sockets, world);
+        if self.common.len() > COMMON_MAX {
+            self.common.clear();
+        }
+        let key = (event.interface, sockets, event.cgroup);
+        let common = self.common.entry(key).or_insert_with(|| Common {
+            interface: self
+                .interfaces
+                .describe(out, event.interface, sockets, world),
+            comment: comment(event, world),
+        });
         let flags = match event.direction {
             Direction::Ingress | Direction::Socket => FLAG_INBOUND,
             Direction::Egress => FLAG_OUTBOUND,
@@ -147,14 +174,14 @@ impl Section {
             self.dropped.remove(&tap)
         };
         PacketBlock {
-            interface,
+            interface: common.interface,
             utc_ns,
             wire_len: event.wire_len,
             captured: &event.captured,
             flags,
             packet,
             dropped,
-            comment: comment(&mut self.comments, event, world),
+            comment: &common.comment,
             info: PacketInfo {
                 cgroup: event.cgroup,
                 gso_segments: event.gso_segments,
@@ -164,53 +191,9 @@ impl Section {
         .write(out);
     }
 
-    /// The number of the interface's description, which is written if it is
-    /// new or its name is.
-    pub(super) fn interface(
-        &mut self,
-        out: &mut Vec<u8>,
-        number: u32,
-        sockets: bool,
-        world: &World,
-    ) -> u32 {
-        if let Some((index, _)) = self.interfaces.get(&(number, sockets)) {
-            return *index;
-        }
-        let index = self.described;
-        self.described += 1;
-        let Some(place) = world.places.get(number) else {
-            return index;
-        };
-        let mut name = interface_name(place, &world.directory);
-        let known = (index, name.clone());
-        self.interfaces.insert((number, sockets), known);
-        if sockets {
-            name += " (sockets)";
-        }
-        let is_raw = sockets || place.framing == Framing::Ip;
-        let mut block = Block::begin(out, INTERFACE_DESCRIPTION);
-        let link = if is_raw {
-            LINKTYPE_RAW
-        } else {
-            LINKTYPE_ETHERNET
-        };
-        block.u16(link).u16(0).u32(0);
-        block.option(2, name.as_bytes());
-        let owner = place.owner(&world.directory);
-        let description = format!("{} of {owner} on {}", place.name, place.node_name);
-        block.option(3, description.as_bytes());
-        if let Some(mac) = place.mac {
-            block.option(6, &mac.0);
-        }
-        // Resolution of times: 10^-9 seconds.
-        block.option(9, &[9]);
-        block.seal_json(&InterfaceInfo {
-            index,
-            number,
-            sockets,
-            place: place.clone(),
-        });
-        index
+    /// Describes an interface, if it is new or its name is.
+    pub(super) fn describe(&mut self, out: &mut Vec<u8>, number: u32, world: &World) {
+        self.interfaces.describe(out, number, false, world);
     }
 
     /// Writes what was counted since the section began at one place.
@@ -232,7 +215,7 @@ impl Section {
             if of_kind.is_empty() || world.places.get(number).is_none() {
                 continue;
             }
-            let index = self.interface(out, number, sockets, world);
+            let index = self.interfaces.describe(out, number, sockets, world);
             let sum = |of: fn(&TapCount) -> u64| of_kind.values().map(of).sum::<u64>();
             let mut block = Block::begin(out, INTERFACE_STATISTICS);
             block.u32(index).time(times.1);
@@ -263,6 +246,51 @@ impl Section {
     }
 }
 
+impl Interfaces {
+    /// The number of the interface's description, which is written if it is
+    /// new or its name is.
+    fn describe(&mut self, out: &mut Vec<u8>, number: u32, sockets: bool, world: &World) -> u32 {
+        if let Some((index, _)) = self.known.get(&(number, sockets)) {
+            return *index;
+        }
+        let index = self.described;
+        self.described += 1;
+        let Some(place) = world.places.get(number) else {
+            return index;
+        };
+        let mut name = interface_name(place, &world.directory);
+        let known = (index, name.clone());
+        self.known.insert((number, sockets), known);
+        if sockets {
+            name += " (sockets)";
+        }
+        let is_raw = sockets || place.framing == Framing::Ip;
+        let mut block = Block::begin(out, INTERFACE_DESCRIPTION);
+        let link = if is_raw {
+            LINKTYPE_RAW
+        } else {
+            LINKTYPE_ETHERNET
+        };
+        block.u16(link).u16(0).u32(0);
+        block.option(2, name.as_bytes());
+        let owner = place.owner(&world.directory);
+        let description = format!("{} of {owner} on {}", place.name, place.node_name);
+        block.option(3, description.as_bytes());
+        if let Some(mac) = place.mac {
+            block.option(6, &mac.0);
+        }
+        // Resolution of times: 10^-9 seconds.
+        block.option(9, &[9]);
+        block.seal_json(&InterfaceInfo {
+            index,
+            number,
+            sockets,
+            place: place.clone(),
+        });
+        index
+    }
+}
+
 /// `mypod1.default/eth0` or `worker1/veth12`.
 fn interface_name(place: &Place, directory: &Directory) -> String {
     let owner = place.owner(directory);
@@ -284,20 +312,10 @@ fn dotted(pod: &str) -> String {
 
 /// `default/mypod1[container1]` as far as it is known, as an option; empty
 /// when nothing is.
-fn comment<'a>(
-    comments: &'a mut Map<(u32, u64), Vec<u8>>,
-    event: &Event,
-    world: &World,
-) -> &'a [u8] {
-    if comments.len() > COMMENTS_MAX {
-        comments.clear();
-    }
-    comments
-        .entry((event.interface, event.cgroup))
-        .or_insert_with(|| match owner(event, world) {
-            Some(owner) => encoded_option(OPT_COMMENT, owner.as_bytes()),
-            None => Vec::new(),
-        })
+fn comment(event: &Event, world: &World) -> Vec<u8> {
+    owner(event, world).map_or_else(Vec::new, |owner| {
+        encoded_option(OPT_COMMENT, owner.as_bytes())
+    })
 }
 
 fn owner(event: &Event, world: &World) -> Option<String> {
