@@ -4,7 +4,7 @@ use podtrace_ebpf::record::{Direction, Record, RecordError};
 
 use crate::{
     node::place::Place,
-    packet::{DecodeOptions, Framing, Packet, PacketKey},
+    packet::{DecodeOptions, Framing, Packet},
 };
 
 /// One packet seen by one tap.
@@ -25,8 +25,6 @@ pub struct Event {
     pub cgroup: u64,
     /// The packet's headers.
     pub packet: Packet,
-    /// What it is recognised by at other hops.
-    pub key: PacketKey,
     /// Tag control information of a VLAN tag kept outside of the frame.
     pub vlan_tci: Option<u16>,
     /// The captured bytes, where a recording wants them; else empty.
@@ -73,7 +71,6 @@ impl Event {
             wire_len: record.wire_len,
             gso_segments: record.gso_segments,
             cgroup: record.cgroup,
-            key: packet.key(),
             packet,
             vlan_tci: record.vlan_tci,
             captured: Bytes::new(),

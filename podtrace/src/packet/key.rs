@@ -1,28 +1,55 @@
 //! What a packet is recognised by at every hop.
-use std::net::IpAddr;
+use std::{
+    hash::{Hash, Hasher},
+    net::{IpAddr, Ipv4Addr},
+};
 
-use super::{Network, Packet, Transport};
+use super::{Mac, Network, Packet, Transport};
 
 /// Everything of a packet that stays the same on its way: no MAC addresses,
 /// TTL, checksums, tags or outer headers. In words, as it is hashed and
 /// compared several times per event.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PacketKey([u64; 8]);
+
+/// Word by word: for as many bytes in one piece the hasher has a loop, which takes
+/// longer.
+impl Hash for PacketKey {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        for word in self.0 {
+            state.write_u64(word);
+        }
+    }
+}
 
 /// Words of a key: those before it are the ends.
 const IDENTITY: usize = 4;
 const LENGTH: usize = 5;
 const TRANSPORT: usize = 6;
 
-/// What the ends in a key are.
-#[derive(Clone, Copy)]
-enum Ends {
-    Nothing,
-    Ipv4([u8; 4], [u8; 4]),
-    Ipv6(u128, u128),
-    Arp([u8; 4], [u8; 4]),
-    /// Nothing above the link layer can be read, so the MAC addresses count.
-    Link([u8; 6], [u8; 6]),
+/// The ends in a key: what they are, and their words.
+type Ends = (u64, [u64; IDENTITY]);
+
+const NO_ENDS: Ends = (0, [0; IDENTITY]);
+
+fn ipv4_ends(from: Ipv4Addr, to: Ipv4Addr) -> Ends {
+    (1, [from.to_bits().into(), to.to_bits().into(), 0, 0])
+}
+
+fn ipv6_ends(from: u128, to: u128) -> Ends {
+    let halves = |address: u128| [(address >> 64) as u64, address as u64];
+    let ([a, b], [c, d]) = (halves(from), halves(to));
+    (4, [a, b, c, d])
+}
+
+fn arp_ends(from: Ipv4Addr, to: Ipv4Addr) -> Ends {
+    (2, ipv4_ends(from, to).1)
+}
+
+/// Nothing above the link layer can be read, so the MAC addresses count.
+fn link_ends(from: Mac, to: Mac) -> Ends {
+    let mac = |Mac([a, b, c, d, e, f])| u64::from_be_bytes([0, 0, a, b, c, d, e, f]);
+    (3, [mac(from), mac(to), 0, 0])
 }
 
 const IPPROTO_TCP: u8 = 6;
@@ -53,27 +80,14 @@ impl PacketKey {
     #[must_use]
     pub fn without_ends(mut self) -> Self {
         let protocol = self.0[IDENTITY].to_be_bytes()[1];
-        self.set_ends(Ends::Nothing);
+        self.set_ends(NO_ENDS);
         if matches!(protocol, IPPROTO_TCP | IPPROTO_UDP) {
             self.0[TRANSPORT] &= !u64::from(u32::MAX);
         }
         self
     }
 
-    fn set_ends(&mut self, ends: Ends) {
-        let ipv4 = |address| u64::from(u32::from_be_bytes(address));
-        let mac = |[a, b, c, d, e, f]: [u8; 6]| u64::from_be_bytes([0, 0, a, b, c, d, e, f]);
-        let halves = |address: u128| [(address >> 64) as u64, address as u64];
-        let (kind, words) = match ends {
-            Ends::Nothing => (0, [0; 4]),
-            Ends::Ipv4(from, to) => (1, [ipv4(from), ipv4(to), 0, 0]),
-            Ends::Arp(from, to) => (2, [ipv4(from), ipv4(to), 0, 0]),
-            Ends::Link(from, to) => (3, [mac(from), mac(to), 0, 0]),
-            Ends::Ipv6(from, to) => {
-                let ([a, b], [c, d]) = (halves(from), halves(to));
-                (4, [a, b, c, d])
-            }
-        };
+    fn set_ends(&mut self, (kind, words): Ends) {
         self.0[..IDENTITY].copy_from_slice(&words);
         let identity = &mut self.0[IDENTITY];
         *identity = *identity << 8 >> 8 | kind << 56;
@@ -95,22 +109,21 @@ impl Packet {
                     id ^= fragment.id;
                 }
                 let ends = match (ip.source, ip.destination) {
-                    (IpAddr::V4(from), IpAddr::V4(to)) => Ends::Ipv4(from.octets(), to.octets()),
-                    (from, to) => Ends::Ipv6(bits(from), bits(to)),
+                    (IpAddr::V4(from), IpAddr::V4(to)) => ipv4_ends(from, to),
+                    (from, to) => ipv6_ends(bits(from), bits(to)),
                 };
                 (id, ends)
             }
             (Network::Arp(arp), _) => {
                 // Padding may be added on the way.
                 length = 0;
-                let ends = Ends::Arp(arp.sender.octets(), arp.target.octets());
-                (arp.operation.into(), ends)
+                (arp.operation.into(), arp_ends(arp.sender, arp.target))
             }
             (Network::Other | Network::Unreadable, Some(link)) => {
-                let ends = Ends::Link(link.source.0, link.destination.0);
+                let ends = link_ends(link.source, link.destination);
                 (link.ethertype.into(), ends)
             }
-            (Network::Other | Network::Unreadable, None) => (0, Ends::Nothing),
+            (Network::Other | Network::Unreadable, None) => (0, NO_ENDS),
         };
         let pair = |low: u32, high: u32| u64::from(low) | u64::from(high) << 32;
         let [first, second, third] = self.transport.key();

@@ -99,17 +99,19 @@ impl Builder {
     /// Adds an event (in order of time) and returns the number of its packet.
     pub fn push(&mut self, event: &Event, world: &World) -> u64 {
         self.requests.note(event);
-        let hash = self.hasher.hash_one(event.key);
+        // Here and not in the event: it would be moved along with it.
+        let key = event.packet.key();
+        let hash = self.hasher.hash_one(key);
         let mut known = None;
         if event.direction == Direction::Socket && !self.by_key.contains(&hash) {
             if let Some(first) = self.add_to_fragments(event, world) {
                 return first;
             }
-            known = self.translated(event);
+            known = self.translated(event, &key);
         }
         let slot = known
-            .or_else(|| self.continued(event, hash, world))
-            .unwrap_or_else(|| self.begin(event, hash));
+            .or_else(|| self.continued(event, (&key, hash), world))
+            .unwrap_or_else(|| self.begin(event, key, hash));
         let id = self.open.get(slot).map_or(0, |open| open.path.id);
         self.add_hop(slot, event, world);
         while self.open.bytes() > OPEN_BYTES {
@@ -168,13 +170,18 @@ impl Builder {
         self.close(slot, outcome);
     }
 
-    /// The path under way that the event continues. `hash`: that of its key.
-    fn continued(&mut self, event: &Event, hash: u64, world: &World) -> Option<Slot> {
+    /// The path under way that the event continues, given its key and the key's hash.
+    fn continued(
+        &mut self,
+        event: &Event,
+        (key, hash): (&PacketKey, u64),
+        world: &World,
+    ) -> Option<Slot> {
         let paths = self
             .by_key
             .get(&hash)
             .filter_map(|slot| Some((slot, self.open.get(slot)?)))
-            .filter(|(_, open)| open.key == event.key)
+            .filter(|(_, open)| open.key == *key)
             .filter(|(_, open)| !open.is_over(event.ts_ns, self.timeout_ns))
             .map(|(slot, open)| (slot, &*open.path));
         let (chosen, is_one_of_several) = continues::choose(paths, event, world)?;
@@ -194,7 +201,7 @@ impl Builder {
     }
 
     /// Begins a path with the event's packet. `hash`: that of its key.
-    fn begin(&mut self, event: &Event, hash: u64) -> Slot {
+    fn begin(&mut self, event: &Event, key: PacketKey, hash: u64) -> Slot {
         let path = Path {
             id: self.next_id,
             packet: event.packet.clone(),
@@ -206,7 +213,7 @@ impl Builder {
             asker: None,
         };
         self.next_id += 1;
-        let slot = self.open.add(Open::new(Box::new(path), event.key, hash));
+        let slot = self.open.add(Open::new(Box::new(path), key, hash));
         if self.by_key.push(hash, slot) > EQUAL_MAX {
             // What comes of the oldest will be taken for another's.
             self.mark_ambiguous(hash);

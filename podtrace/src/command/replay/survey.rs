@@ -78,7 +78,7 @@ fn note(
                     Direction::Ingress => Side::Entered,
                     Direction::Socket | Direction::Unknown => continue,
                 };
-                sightings.note(number, &event.key, side, event.ts_ns);
+                sightings.note(number, &event.packet.key(), side, event.ts_ns);
             }
             _ => {}
         }

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use super::{Builder, EQUAL_MAX, World, destination, lists::Slot, source};
 use crate::{
     event::Event,
-    packet::{Network, Packet},
+    packet::{Network, Packet, PacketKey},
 };
 
 /// Source, destination, protocol and, of IPv4, the identification: what all
@@ -16,8 +16,8 @@ impl Builder {
     /// The path that a socket's event continues although the packet's ends
     /// are not the same any more: translated in the pod, as a service mesh
     /// does, one of them is.
-    pub(super) fn translated(&self, event: &Event) -> Option<Slot> {
-        let arrival = self.arrival(event.interface, &event.key);
+    pub(super) fn translated(&self, event: &Event, key: &PacketKey) -> Option<Slot> {
+        let arrival = self.arrival(event.interface, key);
         let mut arrived = self.by_arrival.get(&arrival).take(EQUAL_MAX);
         arrived.find(|slot| {
             let open = self.open.get(*slot);

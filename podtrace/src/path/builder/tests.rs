@@ -166,7 +166,6 @@ fn event(ts_ns: u64, interface: u32, direction: Direction, packet: &Packet) -> E
             (POD2, Socket) => CGROUP2,
             _ => CGROUP_NONE,
         },
-        key: packet.key(),
         packet: packet.clone(),
         vlan_tci: None,
         captured: bytes::Bytes::new(),

@@ -95,7 +95,6 @@ fn packets_that_never_arrive_take_no_more_than_their_bound() {
             wire_len: 42,
             gso_segments: 0,
             cgroup: CGROUP_ROOT,
-            key: packet.key(),
             packet,
             vlan_tci: None,
             captured: bytes::Bytes::new(),

@@ -19,10 +19,6 @@ const BATCH: usize = 1024;
 const QUEUE: usize = 8;
 
 /// One thing that the reader gave.
-#[expect(
-    clippy::large_enum_variant,
-    reason = "nearly all are events, which are not to be boxed one by one"
-)]
 enum Given {
     Event(Event),
     Item(Box<Item>),

@@ -307,7 +307,6 @@ pub(super) fn event(
         wire_len,
         gso_segments: info.gso_segments,
         cgroup: info.cgroup,
-        key: packet.key(),
         packet,
         vlan_tci: info.vlan_tci,
         captured: if keep {
@@ -333,7 +332,6 @@ pub(super) fn bare_event(
         wire_len,
         gso_segments: 0,
         cgroup: CGROUP_NONE,
-        key: packet.key(),
         packet,
         vlan_tci: None,
         captured,

@@ -350,7 +350,6 @@ impl Tape {
             wire_len,
             gso_segments,
             cgroup,
-            key: packet.key(),
             packet,
             vlan_tci,
             captured: Bytes::copy_from_slice(frame),
