@@ -180,22 +180,23 @@ impl Builder {
         let paths = self
             .by_key
             .get(&hash)
-            .filter_map(|slot| Some((slot, self.open.get(slot)?)))
-            .filter(|(_, open)| open.key == *key)
-            .filter(|(_, open)| !open.is_over(event.ts_ns, self.timeout_ns))
-            .map(|(slot, open)| (slot, &*open.path));
-        let (chosen, is_one_of_several) = continues::choose(paths, event, world)?;
+            .filter_map(|slot| Some((slot, self.open.get(slot)?)));
+        let is_meant =
+            |open: &Open| open.key == *key && !open.is_over(event.ts_ns, self.timeout_ns);
+        let (chosen, is_one_of_several) = continues::choose(paths, is_meant, event, world)?;
         if is_one_of_several {
             self.mark_ambiguous(hash);
         }
         Some(chosen)
     }
 
-    /// Of the packets with this key, each may be another.
+    /// Of the packets with this key, each may be another. Those that were marked
+    /// before are the older ones: what comes is put behind them.
     fn mark_ambiguous(&mut self, hash: u64) {
-        for slot in self.by_key.get(&hash) {
-            if let Some(open) = self.open.get_mut(slot) {
-                open.path.ambiguous = true;
+        for slot in self.by_key.newest_first(&hash) {
+            match self.open.get_mut(slot) {
+                Some(open) if !open.path.ambiguous => open.path.ambiguous = true,
+                _ => break,
             }
         }
     }

@@ -1,33 +1,38 @@
 //! Which of the paths under way an event continues.
 use podtrace_ebpf::record::Direction;
 
-use super::{SETTLE_NS, World, lists::Slot, step::has_one_receiver};
+use super::{SETTLE_NS, World, lists::Slot, open::Open, step::has_one_receiver};
 use crate::{
     event::Event,
     node::place::{Place, Role},
     path::{Hop, Path},
 };
 
-/// The path, of those with the event's key in order of age, that the event
-/// continues, and whether others might be meant.
+/// The path, of those that may have the event's key in order of age, that the event
+/// continues, and whether others might be meant. `is_meant`: whether one has the key
+/// and is not over.
 ///
 /// Equal packets arrive in the order in which they left, so it is the oldest;
 /// but one that was silent for long is rather lost than late when there is one
 /// just seen.
 pub(super) fn choose<'a>(
-    paths: impl Iterator<Item = (Slot, &'a Path)> + Clone,
+    paths: impl Iterator<Item = (Slot, &'a Open)> + Clone,
+    is_meant: impl Fn(&Open) -> bool,
     event: &Event,
     world: &World,
 ) -> Option<(Slot, bool)> {
-    let fits =
-        |(_, path): &(Slot, &Path)| !has_passed(path, event) && can_come_from(path, event, world);
-    let is_fresh = |(_, path): &(Slot, &Path)| {
-        let last = path.hops.last();
+    // Most of equal packets have passed: this is asked first.
+    let fits = |(_, open): &(Slot, &Open)| {
+        !has_passed(&open.path, event) && is_meant(open) && can_come_from(&open.path, event, world)
+    };
+    let is_fresh = |(_, open): &(Slot, &Open)| {
+        let last = open.path.hops.last();
         last.is_some_and(|last| event.ts_ns.saturating_sub(last.ts_ns) <= SETTLE_NS)
     };
     let mut fitting = paths.clone().filter(fits);
     let Some(oldest) = fitting.next() else {
-        return another_socket(paths, event).map(|slot| (slot, false));
+        let meant = paths.filter(|(_, open)| is_meant(open));
+        return another_socket(meant, event).map(|slot| (slot, false));
     };
     let Some(second) = fitting.next() else {
         return Some((oldest.0, false));
@@ -46,13 +51,13 @@ fn has_passed(path: &Path, event: &Event) -> bool {
 
 /// The newest path whose packet other sockets have got: each gets a copy.
 fn another_socket<'a>(
-    paths: impl Iterator<Item = (Slot, &'a Path)>,
+    paths: impl Iterator<Item = (Slot, &'a Open)>,
     event: &Event,
 ) -> Option<Slot> {
     if event.direction != Direction::Socket || has_one_receiver(&event.packet) {
         return None;
     }
-    let passed = paths.filter(|(_, path)| has_passed(path, event));
+    let passed = paths.filter(|(_, open)| has_passed(&open.path, event));
     passed.last().map(|(slot, _)| slot)
 }
 

@@ -92,6 +92,13 @@ impl Links {
         some(self.links.get(slot as usize)?.after)
     }
 
+    /// All of a list, the last first.
+    fn iter_back(&self, list: List) -> impl Iterator<Item = Slot> + '_ {
+        std::iter::successors(some(list.last), |slot| {
+            some(self.links.get(*slot as usize)?.before)
+        })
+    }
+
     /// All of a list, in order.
     pub(super) fn iter(&self, list: List) -> impl Iterator<Item = Slot> + Clone + '_ {
         std::iter::successors(list.first(), |slot| self.after(*slot))
@@ -137,6 +144,12 @@ impl<K: Hash + Eq> Index<K> {
         self.links.iter(list)
     }
 
+    /// What has the key, the newest first.
+    pub(super) fn newest_first(&self, key: &K) -> impl Iterator<Item = Slot> + '_ {
+        let list = self.lists.get(key).copied().unwrap_or_default();
+        self.links.iter_back(list)
+    }
+
     pub(super) fn contains(&self, key: &K) -> bool {
         self.lists.contains_key(key)
     }
@@ -162,6 +175,7 @@ mod tests {
                     links.push(&mut list, slot);
                 }
                 prop_assert!(links.iter(list).eq(model.iter().copied()));
+                prop_assert!(links.iter_back(list).eq(model.iter().rev().copied()));
                 prop_assert_eq!(list.len(), model.len());
             }
         }
