@@ -46,6 +46,7 @@ impl Event {
     /// # Errors
     /// When the record is damaged or its interface unknown; the packet's own
     /// bytes can be anything.
+    #[inline]
     pub fn decode(
         bytes: &[u8],
         places: &Places,
@@ -60,21 +61,23 @@ impl Event {
             // A socket's packet starts with its IP header.
             Direction::Socket => Framing::Ip,
         };
-        let mut packet = Packet::decode(record.data, record.wire_len, framing, options);
-        if let (None, None, Some(tci)) = (packet.tunnel, packet.vlan, record.vlan_tci) {
-            packet.vlan = Some(tci & 0x0fff);
-        }
-        Ok(Self {
+        let mut event = Self {
             ts_ns: record.ts_ns,
             interface: record.interface,
             direction: record.direction,
             wire_len: record.wire_len,
             gso_segments: record.gso_segments,
             cgroup: record.cgroup,
-            packet,
+            packet: Packet::unread(),
             vlan_tci: record.vlan_tci,
             captured: Bytes::new(),
-        })
+        };
+        let packet = &mut event.packet;
+        packet.read_all(record.data, record.wire_len, framing, options);
+        if let (None, None, Some(tci)) = (packet.tunnel, packet.vlan, record.vlan_tci) {
+            packet.vlan = Some(tci & 0x0fff);
+        }
+        Ok(event)
     }
 }
 

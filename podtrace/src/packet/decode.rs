@@ -21,61 +21,82 @@ impl Packet {
     /// the outer is the tunnel.
     #[must_use]
     pub fn decode(frame: &[u8], wire_len: u32, framing: Framing, options: &DecodeOptions) -> Self {
-        let outer = Self::plain(frame, 0, wire_len, framing, options);
-        inner(frame, wire_len, &outer, options).unwrap_or(outer.packet)
+        let mut packet = Self::unread();
+        packet.read_all(frame, wire_len, framing, options);
+        packet
     }
 
-    fn plain(
+    /// [`Self::decode`] in the place where the packet stays, as it is large to be moved:
+    /// `self` is unread.
+    pub(crate) fn read_all(
+        &mut self,
+        frame: &[u8],
+        wire_len: u32,
+        framing: Framing,
+        options: &DecodeOptions,
+    ) {
+        let transport = self.read(frame, 0, wire_len, framing, options);
+        if let Some(inner) = self.inner(frame, transport, wire_len, options) {
+            *self = inner;
+        }
+    }
+
+    /// Nothing is known yet.
+    pub(crate) fn unread() -> Self {
+        Self {
+            tunnel: None,
+            vlan: None,
+            link: None,
+            network: Network::Unreadable,
+            transport: Transport::None,
+            payload_hash: 0,
+            length: 0,
+        }
+    }
+
+    /// Reads the headers from `start` on; returns where the transport header starts.
+    fn read(
+        &mut self,
         frame: &[u8],
         start: usize,
         wire_len: u32,
         framing: Framing,
         options: &DecodeOptions,
-    ) -> Walked {
-        let mut walked = Walked {
-            packet: Self {
-                tunnel: None,
-                vlan: None,
-                link: None,
-                network: Network::Unreadable,
-                transport: Transport::None,
-                payload_hash: 0,
-                length: wire_len.saturating_sub(offset(start)),
-            },
-            transport: start,
-        };
+    ) -> usize {
+        self.length = wire_len.saturating_sub(offset(start));
         // Of a frame that cannot be read, all is payload.
         let all = || hash(frame.get(start..).unwrap_or_default(), options);
-        let packet = &mut walked.packet;
         let mut next = start;
         let mut ethertype = None;
         if framing == Framing::Ethernet {
             let Ok(layer) = parse::link(frame, start) else {
-                packet.payload_hash = all();
-                return walked;
+                self.payload_hash = all();
+                return start;
             };
-            packet.link = link(frame, start, layer.ethertype);
-            packet.vlan = layer.vlan;
-            packet.length = wire_len.saturating_sub(offset(layer.next));
+            self.link = link(frame, start, layer.ethertype);
+            self.vlan = layer.vlan;
+            self.length = wire_len.saturating_sub(offset(layer.next));
             next = layer.next;
             ethertype = Some(layer.ethertype);
         }
         match ethertype {
             Some(ETHERTYPE_ARP) => {
-                packet.network = arp(frame, next).map_or(Network::Unreadable, Network::Arp);
+                self.network = arp(frame, next).map_or(Network::Unreadable, Network::Arp);
+                start
             }
             None | Some(ETHERTYPE_IPV4 | ETHERTYPE_IPV6) => {
-                walked.transport = packet.read_ip(frame, next, wire_len, options);
-                if matches!(packet.network, Network::Unreadable) {
-                    packet.payload_hash = all();
+                let transport = self.read_ip(frame, next, wire_len, options);
+                if matches!(self.network, Network::Unreadable) {
+                    self.payload_hash = all();
                 }
+                transport
             }
             Some(_) => {
-                packet.network = Network::Other;
-                packet.payload_hash = hash(frame.get(next..).unwrap_or_default(), options);
+                self.network = Network::Other;
+                self.payload_hash = hash(frame.get(next..).unwrap_or_default(), options);
+                start
             }
         }
-        walked
     }
 
     /// Reads IP and transport; returns where the transport header starts.
@@ -118,41 +139,42 @@ impl Packet {
         self.payload_hash = hash(captured.get(header_len..).unwrap_or_default(), options);
         layer.transport
     }
-}
 
-/// A packet and where its transport header is.
-struct Walked {
-    packet: Packet,
-    transport: usize,
+    /// The packet inside, if this is one of VXLAN and enough was captured.
+    /// `transport`: where its transport header starts.
+    fn inner(
+        &self,
+        frame: &[u8],
+        transport: usize,
+        wire_len: u32,
+        options: &DecodeOptions,
+    ) -> Option<Self> {
+        let (Network::Ip(ip), Transport::Udp { destination, .. }) = (&self.network, self.transport)
+        else {
+            return None;
+        };
+        if !options.vxlan_ports.contains(&destination) {
+            return None;
+        }
+        let vxlan = transport + UDP_LEN;
+        let vni = parse::vxlan_vni(frame, vxlan)?;
+        let start = vxlan + VXLAN_LEN;
+        let mut inner = Self::unread();
+        inner.read(frame, start, wire_len, Framing::Ethernet, options);
+        if inner.network == Network::Unreadable {
+            return None;
+        }
+        inner.tunnel = Some(Tunnel {
+            source: ip.source,
+            destination: ip.destination,
+            vni,
+        });
+        Some(inner)
+    }
 }
 
 fn offset(bytes: usize) -> u32 {
     u32::try_from(bytes).unwrap_or(u32::MAX)
-}
-
-/// The packet inside a VXLAN packet, if `outer` is one and enough was captured.
-fn inner(frame: &[u8], wire_len: u32, outer: &Walked, options: &DecodeOptions) -> Option<Packet> {
-    let (Network::Ip(ip), Transport::Udp { destination, .. }) =
-        (&outer.packet.network, outer.packet.transport)
-    else {
-        return None;
-    };
-    if !options.vxlan_ports.contains(&destination) {
-        return None;
-    }
-    let vxlan = outer.transport + UDP_LEN;
-    let vni = parse::vxlan_vni(frame, vxlan)?;
-    let start = vxlan + VXLAN_LEN;
-    let mut packet = Packet::plain(frame, start, wire_len, Framing::Ethernet, options).packet;
-    if packet.network == Network::Unreadable {
-        return None;
-    }
-    packet.tunnel = Some(Tunnel {
-        source: ip.source,
-        destination: ip.destination,
-        vni,
-    });
-    Some(packet)
 }
 
 fn mac(frame: &[u8], at: usize) -> Option<Mac> {
