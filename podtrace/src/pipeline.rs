@@ -55,6 +55,7 @@ use told::Told;
 
 use crate::{
     event::{Event, Places},
+    map::Map,
     news::{News, Origin},
     output::{Output, Summary, TapCount},
     packet::{DecodeOptions, Network, Transport},
@@ -98,6 +99,8 @@ pub struct Pipeline {
     builder: Builder,
     show: Show,
     taps: Taps,
+    /// Empty between calls: events that are not counted in `taps` yet.
+    emitted: Map<(u32, Direction), u64>,
     gone: Gone,
     recorder: Option<Recorder>,
     told: Told,
@@ -132,6 +135,7 @@ impl Pipeline {
             builder: Builder::new(timeout_ns),
             show: Show::new(output),
             taps: Taps::new(),
+            emitted: Map::default(),
             gone: Gone::default(),
             recorder: None,
             told: Told::default(),
@@ -270,7 +274,13 @@ impl Pipeline {
         let mut ready = std::mem::take(&mut self.ready);
         take(&mut self.reorder, &mut ready);
         for event in &ready {
-            self.stitch(event);
+            let tap = (event.interface, event.direction);
+            *self.emitted.entry(tap).or_default() += 1;
+            self.follow(event);
+        }
+        // Once for all of a tap: in a tree it takes longer to find it.
+        for (tap, events) in self.emitted.drain() {
+            self.taps.entry(tap).or_default().emitted += events;
         }
         ready.clear();
         self.ready = ready;
@@ -280,6 +290,10 @@ impl Pipeline {
     pub fn stitch(&mut self, event: &Event) {
         let tap = self.taps.entry((event.interface, event.direction));
         tap.or_default().emitted += 1;
+        self.follow(event);
+    }
+
+    fn follow(&mut self, event: &Event) {
         if matches!(event.packet.network, Network::Unreadable)
             || matches!(event.packet.transport, Transport::Unreadable)
         {
