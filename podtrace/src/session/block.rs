@@ -1,6 +1,10 @@
 //! Writes pcapng blocks.
 mod packet;
 
+use std::sync::LazyLock;
+
+use crc32fast::Hasher;
+
 pub use packet::{PacketBlock, encoded_option};
 
 use super::format::{ENTERPRISE, ENTRY_BLOCK, ENTRY_MAGIC, Entry, MAGIC_JSON, OPT_CUSTOM, OPT_END};
@@ -81,7 +85,7 @@ impl<'a> Block<'a> {
 
     /// CRC-32 of the block so far.
     fn checksum(&mut self) {
-        let crc = crc32fast::hash(&self.out[self.start..]);
+        let crc = crc32(&self.out[self.start..]);
         self.u32(crc);
     }
 
@@ -108,6 +112,14 @@ pub fn entry(out: &mut Vec<u8>, entry: &Entry) {
     block.set_length(block.out.len() + 8 - block.start);
     block.checksum();
     block.end();
+}
+
+/// CRC-32 of a block, by the best instructions of the processor, which are found once.
+fn crc32(block: &[u8]) -> u32 {
+    static NEW: LazyLock<Hasher> = LazyLock::new(Hasher::new);
+    let mut hasher = NEW.clone();
+    hasher.update(block);
+    hasher.finalize()
 }
 
 fn len16(len: usize) -> u16 {

@@ -1,6 +1,6 @@
 //! Enhanced packet blocks: one for every event, so their parts are put together
 //! by hand, as few as can be.
-use super::{halves, len16};
+use super::{crc32, halves, len16};
 use crate::session::format::{
     ENHANCED_PACKET, ENTERPRISE, EPB_DROPCOUNT, EPB_FLAGS, EPB_PACKETID, MAGIC_PACKET, OPT_CUSTOM,
     PacketInfo,
@@ -70,7 +70,7 @@ impl PacketBlock<'_> {
         ours[12..].copy_from_slice(&self.info.to_bytes());
         out.extend_from_slice(&ours);
         let mut tail = [0; TAIL];
-        tail[..4].copy_from_slice(&crc32fast::hash(&out[start..]).to_le_bytes());
+        tail[..4].copy_from_slice(&crc32(&out[start..]).to_le_bytes());
         tail[8..].copy_from_slice(&word(len));
         out.extend_from_slice(&tail);
     }
