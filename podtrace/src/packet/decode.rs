@@ -153,7 +153,9 @@ impl Packet {
         else {
             return None;
         };
-        if !options.vxlan_ports.contains(&destination) {
+        #[expect(clippy::manual_contains, reason = "a call, made for many ports")]
+        let is_vxlan = options.vxlan_ports.iter().any(|port| *port == destination);
+        if !is_vxlan {
             return None;
         }
         let vxlan = transport + UDP_LEN;
