@@ -94,8 +94,6 @@ pub struct Pipeline {
     world: World,
     options: DecodeOptions,
     reorder: Reorder,
-    /// Empty between calls: room for the events that are next.
-    ready: Vec<Event>,
     builder: Builder,
     show: Show,
     taps: Taps,
@@ -131,7 +129,6 @@ impl Pipeline {
             world: World::default(),
             options,
             reorder: Reorder::default(),
-            ready: Vec::new(),
             builder: Builder::new(timeout_ns),
             show: Show::new(output),
             taps: Taps::new(),
@@ -252,10 +249,10 @@ impl Pipeline {
                 Err(_) => self.undecodable(bytes),
             }
             if number % DECODED_AT_ONCE == 0 {
-                self.stitch_ready(|reorder, ready| reorder.release(0, ready));
+                self.stitch_ready(|reorder| reorder.ready(0));
             }
         }
-        self.stitch_ready(|reorder, ready| reorder.release(0, ready));
+        self.stitch_ready(|reorder| reorder.ready(0));
     }
 
     /// Counts a record that is damaged, at its tap if it can be told.
@@ -269,11 +266,11 @@ impl Pipeline {
         self.taps.entry(tap).or_default().undecodable += 1;
     }
 
-    /// `take`: moves the events that are next.
-    fn stitch_ready(&mut self, take: impl FnOnce(&mut Reorder, &mut Vec<Event>)) {
-        let mut ready = std::mem::take(&mut self.ready);
-        take(&mut self.reorder, &mut ready);
-        for event in &ready {
+    /// `count`: how many events are next.
+    fn stitch_ready(&mut self, count: impl FnOnce(&mut Reorder) -> usize) {
+        let mut reorder = std::mem::take(&mut self.reorder);
+        let count = count(&mut reorder);
+        for event in reorder.first(count) {
             let tap = (event.interface, event.direction);
             *self.emitted.entry(tap).or_default() += 1;
             self.follow(event);
@@ -282,8 +279,8 @@ impl Pipeline {
         for (tap, events) in self.emitted.drain() {
             self.taps.entry(tap).or_default().emitted += events;
         }
-        ready.clear();
-        self.ready = ready;
+        reorder.drop_first(count);
+        self.reorder = reorder;
     }
 
     /// Takes the next event in order of time.

@@ -1,8 +1,10 @@
 //! Puts events in order of time.
 //!
-//! A program takes the time before it reserves room in the ring, so two CPUs'
-//! records can be swapped by as long as one program runs. Events wait until
-//! nothing older can come.
+//! A program takes the time before it publishes its record, so those of two CPUs
+//! can come swapped by as long as a program runs. Events wait until nothing older can
+//! come.
+use std::collections::VecDeque;
+
 use crate::event::Event;
 
 /// How much older than the newest event a later record may be: far more than
@@ -12,7 +14,8 @@ pub const SLACK_NS: u64 = 1_000_000;
 /// Events that wait for older ones.
 #[derive(Debug, Default)]
 pub struct Reorder {
-    waiting: Vec<Event>,
+    waiting: VecDeque<Event>,
+    is_unsorted: bool,
     newest_ns: u64,
 }
 
@@ -31,31 +34,41 @@ impl Reorder {
 
     /// Adds an event.
     pub fn push(&mut self, event: Event) {
+        self.is_unsorted |= event.ts_ns < self.newest_ns;
         self.newest_ns = self.newest_ns.max(event.ts_ns);
-        self.waiting.push(event);
+        self.waiting.push_back(event);
     }
 
-    /// Moves to `ready`, which is empty, in order, the events that nothing older can
-    /// precede, given that the ring was empty at `drained_ns` (0: not known).
-    pub fn release(&mut self, drained_ns: u64, ready: &mut Vec<Event>) {
-        let horizon = self.newest_ns.max(drained_ns).saturating_sub(SLACK_NS);
-        self.take(horizon, ready);
+    /// How many events, the first ones from now on, nothing older can precede, given
+    /// that nothing older than `drained_ns` (0: not known) is to come.
+    pub fn ready(&mut self, drained_ns: u64) -> usize {
+        let horizon_ns = self.newest_ns.max(drained_ns).saturating_sub(SLACK_NS);
+        self.sort();
+        self.waiting
+            .partition_point(|event| event.ts_ns <= horizon_ns)
     }
 
-    /// Moves to `ready`, which is empty, in order, all that is left.
-    pub fn finish(&mut self, ready: &mut Vec<Event>) {
-        self.take(u64::MAX, ready);
+    /// The same when nothing at all is to come.
+    pub fn all(&mut self) -> usize {
+        self.sort();
+        self.waiting.len()
     }
 
-    fn take(&mut self, horizon: u64, ready: &mut Vec<Event>) {
-        // Mostly one CPU's in a row, and events are large to be moved.
-        if !self.waiting.is_sorted_by_key(|event| event.ts_ns) {
-            // Stable: records of one CPU with equal times stay in ring order.
-            self.waiting.sort_by_key(|event| event.ts_ns);
+    /// The first events, so many. They are large: they are looked at in place.
+    pub fn first(&self, count: usize) -> impl Iterator<Item = &Event> {
+        self.waiting.iter().take(count)
+    }
+
+    /// Forgets them.
+    pub fn drop_first(&mut self, count: usize) {
+        self.waiting.drain(..count);
+    }
+
+    fn sort(&mut self) {
+        if std::mem::take(&mut self.is_unsorted) {
+            // Stable: records of one CPU with equal times stay in the order of their ring.
+            let waiting = self.waiting.make_contiguous();
+            waiting.sort_by_key(|event| event.ts_ns);
         }
-        let split = self.waiting.partition_point(|event| event.ts_ns <= horizon);
-        std::mem::swap(&mut self.waiting, ready);
-        // Fewer wait than are ready.
-        self.waiting.extend(ready.drain(split..));
     }
 }

@@ -4,7 +4,7 @@
 //! It waits for the older ones, and until it is known which events were lost while
 //! its packet was under way; but for neither long: a packet that has died takes its
 //! whole hop timeout to be missed.
-use std::collections::BTreeMap;
+use std::collections::VecDeque;
 
 use crate::path::Path;
 
@@ -17,8 +17,9 @@ pub(super) const ORDER_BYTES: usize = 4 << 20;
 /// Paths that have ended and wait.
 #[derive(Default)]
 pub(super) struct Order {
-    /// By id, hence by age.
-    ended: BTreeMap<u64, Ended>,
+    /// In order of their ids, hence by age. They end nearly in that order, so that one
+    /// is added at the end, or near it.
+    ended: VecDeque<Ended>,
     bytes: usize,
 }
 
@@ -54,29 +55,34 @@ impl Order {
 
     /// Adds a path that has ended.
     pub(super) fn push(&mut self, path: Box<Path>, now_ns: u64) {
-        let bytes = size_of::<(u64, Ended)>() + path.bytes();
+        let bytes = size_of::<Ended>() + path.bytes();
         self.bytes += bytes;
-        let id = path.id;
         let ended = Ended {
             last_ns: path.hops.last().map_or(0, |hop| hop.ts_ns),
             path,
             at_ns: now_ns,
             bytes,
         };
-        self.ended.insert(id, ended);
+        let id = ended.path.id;
+        let at = match self.ended.back() {
+            Some(last) if last.path.id > id => {
+                self.ended.partition_point(|other| other.path.id < id)
+            }
+            _ => self.ended.len(),
+        };
+        self.ended.insert(at, ended);
     }
 
     /// Takes the oldest path if it need not wait any more.
     pub(super) fn pop(&mut self, known: Known) -> Option<Box<Path>> {
-        let first = self.ended.first_entry()?;
-        let Ended { last_ns, at_ns, .. } = first.get();
-        let is_next = known.oldest_open.is_none_or(|open| *first.key() < open);
-        let is_settled = *last_ns <= known.settled_ns;
-        let is_late = known.now_ns.saturating_sub(*at_ns) >= WAIT_NS;
+        let first = self.ended.front()?;
+        let is_next = known.oldest_open.is_none_or(|open| first.path.id < open);
+        let is_settled = first.last_ns <= known.settled_ns;
+        let is_late = known.now_ns.saturating_sub(first.at_ns) >= WAIT_NS;
         if !(is_next && is_settled || is_late || self.bytes > ORDER_BYTES) {
             return None;
         }
-        let Ended { path, bytes, .. } = first.remove();
+        let Ended { path, bytes, .. } = self.ended.pop_front()?;
         self.bytes -= bytes;
         Some(path)
     }

@@ -17,7 +17,7 @@ impl Pipeline {
     /// Time has passed: `now_ns` is [`TICK_LAG_NS`] ago, a moment whose records
     /// are all here unless the reader is behind.
     pub fn tick(&mut self, now_ns: u64) {
-        self.stitch_ready(|reorder, ready| reorder.release(now_ns, ready));
+        self.stitch_ready(|reorder| reorder.ready(now_ns));
         // Told before time has passed: so it is in a recording.
         if let Some(loss) = self.told.take_due(now_ns, &self.taps) {
             self.tell(&Origin::default(), &News::Loss(loss));
@@ -92,7 +92,7 @@ impl Pipeline {
 
     /// Ends every path and writes the summary, given the final counters.
     pub fn finish(&mut self, counters: &BTreeMap<u32, TapCounters>, duration_ns: u64) -> &Summary {
-        self.stitch_ready(Reorder::finish);
+        self.stitch_ready(Reorder::all);
         self.count(counters, self.now_ns);
         self.end(duration_ns)
     }
