@@ -310,6 +310,14 @@ impl Builder {
     pub fn take_finished(&mut self) -> Drain<'_, Box<Path>> {
         self.finished.drain(..)
     }
+
+    /// Takes the finished path if it is the only one.
+    pub fn take_only_finished(&mut self) -> Option<Box<Path>> {
+        match self.finished[..] {
+            [_] => self.finished.pop(),
+            _ => None,
+        }
+    }
 }
 
 /// Whether the event is a copy for a socket of an owner that has got one: one hop

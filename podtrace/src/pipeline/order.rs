@@ -4,7 +4,7 @@
 //! It waits for the older ones, and until it is known which events were lost while
 //! its packet was under way; but for neither long: a packet that has died takes its
 //! whole hop timeout to be missed.
-use std::collections::VecDeque;
+use std::collections::BTreeMap;
 
 use crate::path::Path;
 
@@ -17,9 +17,8 @@ pub(super) const ORDER_BYTES: usize = 4 << 20;
 /// Paths that have ended and wait.
 #[derive(Default)]
 pub(super) struct Order {
-    /// In order of their ids, hence by age. They end nearly in that order, so that one
-    /// is added at the end, or near it.
-    ended: VecDeque<Ended>,
+    /// By id, hence by age.
+    ended: BTreeMap<u64, Ended>,
     bytes: usize,
 }
 
@@ -42,6 +41,12 @@ pub(super) struct Known {
     pub(super) now_ns: u64,
 }
 
+impl Known {
+    fn is_next(self, id: u64) -> bool {
+        self.oldest_open.is_none_or(|open| id < open)
+    }
+}
+
 impl Order {
     pub(super) fn is_empty(&self) -> bool {
         self.ended.is_empty()
@@ -53,39 +58,47 @@ impl Order {
         self.bytes
     }
 
+    /// Whether a path that has just ended, alone, need not wait, as most need not.
+    pub(super) fn may_pass(&self, path: &Path, known: Known) -> bool {
+        let first = self.ended.first_key_value();
+        first.is_none_or(|(first, _)| path.id < *first)
+            && known.is_next(path.id)
+            && last_ns(path) <= known.settled_ns
+    }
+
     /// Adds a path that has ended.
     pub(super) fn push(&mut self, path: Box<Path>, now_ns: u64) {
-        let bytes = size_of::<Ended>() + path.bytes();
+        let bytes = size_of::<(u64, Ended)>() + path.bytes();
         self.bytes += bytes;
+        let id = path.id;
         let ended = Ended {
-            last_ns: path.hops.last().map_or(0, |hop| hop.ts_ns),
+            last_ns: last_ns(&path),
             path,
             at_ns: now_ns,
             bytes,
         };
-        let id = ended.path.id;
-        let at = match self.ended.back() {
-            Some(last) if last.path.id > id => {
-                self.ended.partition_point(|other| other.path.id < id)
-            }
-            _ => self.ended.len(),
-        };
-        self.ended.insert(at, ended);
+        self.ended.insert(id, ended);
     }
 
     /// Takes the oldest path if it need not wait any more.
     pub(super) fn pop(&mut self, known: Known) -> Option<Box<Path>> {
-        let first = self.ended.front()?;
-        let is_next = known.oldest_open.is_none_or(|open| first.path.id < open);
-        let is_settled = first.last_ns <= known.settled_ns;
-        let is_late = known.now_ns.saturating_sub(first.at_ns) >= WAIT_NS;
+        let first = self.ended.first_entry()?;
+        let Ended { last_ns, at_ns, .. } = first.get();
+        let is_next = known.is_next(*first.key());
+        let is_settled = *last_ns <= known.settled_ns;
+        let is_late = known.now_ns.saturating_sub(*at_ns) >= WAIT_NS;
         if !(is_next && is_settled || is_late || self.bytes > ORDER_BYTES) {
             return None;
         }
-        let Ended { path, bytes, .. } = self.ended.pop_front()?;
+        let Ended { path, bytes, .. } = first.remove();
         self.bytes -= bytes;
         Some(path)
     }
+}
+
+/// When its packet was last seen.
+fn last_ns(path: &Path) -> u64 {
+    path.hops.last().map_or(0, |hop| hop.ts_ns)
 }
 
 #[cfg(test)]
@@ -131,6 +144,27 @@ mod tests {
         assert_eq!(ids(&mut order, Some(2), ends_ns, ends_ns), [1]);
         assert_eq!(ids(&mut order, None, 0, ends_ns + WAIT_NS), [2]);
         assert_eq!(order.bytes, 0);
+    }
+
+    #[test]
+    fn path_passes_that_has_nothing_to_wait_for() {
+        let mut order = Order::default();
+        let ends_ns = path(1).hops.last().unwrap().ts_ns;
+        push(&mut order, 4, ends_ns);
+        for (id, settled_ns, oldest_open, passes) in [
+            (3, ends_ns, Some(7), true),
+            (3, ends_ns, None, true),
+            (3, ends_ns, Some(2), false),
+            (3, ends_ns - 1, Some(7), false),
+            (5, ends_ns, Some(7), false),
+        ] {
+            let known = Known {
+                oldest_open,
+                settled_ns,
+                now_ns: ends_ns,
+            };
+            assert_eq!(order.may_pass(&path(id), known), passes, "{known:?}");
+        }
     }
 
     #[test]

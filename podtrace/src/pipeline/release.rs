@@ -8,18 +8,28 @@ use crate::{event::Event, path::Path};
 
 impl Pipeline {
     pub(super) fn show_finished(&mut self) {
-        for path in self.builder.take_finished() {
-            self.order.push(path, self.now_ns);
-        }
         let known = Known {
             oldest_open: self.builder.oldest(),
             settled_ns: self.settled_ns,
             now_ns: self.now_ns,
         };
-        while let Some(mut path) = self.order.pop(known) {
-            path.incomplete |= self.builder.may_lack(&path);
-            self.show_or_hold(path);
+        match self.builder.take_only_finished() {
+            Some(path) if self.order.may_pass(&path, known) => self.show_next(path),
+            Some(path) => self.order.push(path, known.now_ns),
+            None => {
+                for path in self.builder.take_finished() {
+                    self.order.push(path, known.now_ns);
+                }
+            }
         }
+        while let Some(path) = self.order.pop(known) {
+            self.show_next(path);
+        }
+    }
+
+    fn show_next(&mut self, mut path: Box<Path>) {
+        path.incomplete |= self.builder.may_lack(&path);
+        self.show_or_hold(path);
     }
 
     fn show_or_hold(&mut self, path: Box<Path>) {
