@@ -1,19 +1,25 @@
 //! The programs that taps are measured against.
-use anyhow::{Context as _, Result};
-use aya::{
-    maps::{MapData, RingBuf},
-    programs::SchedClassifier,
+use std::{
+    sync::mpsc::{RecvTimeoutError, Sender, channel},
+    thread::{self, JoinHandle},
+    time::Duration,
 };
+
+use anyhow::{Context as _, Result};
+use aya::{maps::RingBuf, programs::SchedClassifier};
 use podtrace::probe::Probe;
 use podtrace_ebpf::config::{MAP_BARE, PROGRAM_BARE, PROGRAM_NOOP};
 
 /// Bytes of the bare tap's ring buffer: more than a turn's records, and as many as
 /// the ring of a CPU should have beside it, as both are written through.
 pub const BARE_BYTES: u32 = 16 << 20;
+/// How often the ring buffer is drained: as often as the reader drains ours.
+const INTERVAL: Duration = Duration::from_millis(5);
 
-/// The yardsticks, loaded.
+/// The yardsticks, loaded, with a reader as a tap has one.
 pub struct Yardsticks {
-    records: RingBuf<MapData>,
+    stop: Option<Sender<()>>,
+    reader: Option<JoinHandle<()>>,
 }
 
 impl Yardsticks {
@@ -28,12 +34,26 @@ impl Yardsticks {
             program.load()?;
         }
         let map = probe.object().take_map(MAP_BARE).context("no such map")?;
-        let records = RingBuf::try_from(map)?;
-        Ok(Self { records })
+        let mut records = RingBuf::try_from(map)?;
+        let (stop, stopped) = channel();
+        let reader = thread::spawn(move || {
+            while stopped.recv_timeout(INTERVAL) == Err(RecvTimeoutError::Timeout) {
+                while records.next().is_some() {}
+            }
+        });
+        Ok(Self {
+            stop: Some(stop),
+            reader: Some(reader),
+        })
     }
+}
 
-    /// Makes room for the next turn of the bare tap.
-    pub fn drain(&mut self) {
-        while self.records.next().is_some() {}
+impl Drop for Yardsticks {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        if let Some(reader) = self.reader.take() {
+            // It does nothing that could panic.
+            let _ = reader.join();
+        }
     }
 }

@@ -136,7 +136,7 @@ struct Loaded {
     program: &'static str,
     frame: Vec<u8>,
     context: Option<Vec<u8>>,
-    yardsticks: Option<Yardsticks>,
+    _yardsticks: Option<Yardsticks>,
     probe: Probe,
     _hooks: Hooks,
     reader: Reader,
@@ -162,14 +162,14 @@ impl Loaded {
             program: case.program,
             frame: (case.frame)(),
             context: None,
-            yardsticks: None,
+            _yardsticks: None,
             probe,
             _hooks: hooks,
             reader,
             drain: thread::spawn(move || while batches.blocking_recv().is_some() {}),
         };
         if case.program != PROGRAM_INGRESS {
-            loaded.yardsticks = Some(Yardsticks::load(&mut loaded.probe)?);
+            loaded._yardsticks = Some(Yardsticks::load(&mut loaded.probe)?);
         }
         if case.is_gso {
             loaded.shrink(netns)?;
@@ -210,11 +210,7 @@ impl Loaded {
 
     /// Nanoseconds of one run.
     fn run(&mut self, netns: &NetNs, repeat: u32) -> Result<f64> {
-        let ns = self.test_run(self.program, netns, repeat)?;
-        if let Some(yardsticks) = &mut self.yardsticks {
-            yardsticks.drain();
-        }
-        Ok(ns)
+        self.test_run(self.program, netns, repeat)
     }
 
     fn test_run(&mut self, program: &str, netns: &NetNs, repeat: u32) -> Result<f64> {

@@ -22,7 +22,7 @@ const REFUSED_MAX: u128 = 50;
 
 /// What our program takes for each frame, in percent of the bare tap.
 fn measure(bench: &mut Bench, frames: &[(&str, &[u8])]) -> Vec<u128> {
-    let mut yardsticks = Yardsticks::load(&mut bench.probe).unwrap();
+    let _yardsticks = Yardsticks::load(&mut bench.probe).unwrap();
     let first = frames[0].1;
     let mut rows = vec![
         ("no-op", PROGRAM_NOOP, first),
@@ -36,7 +36,6 @@ fn measure(bench: &mut Bench, frames: &[(&str, &[u8])]) -> Vec<u128> {
     for _ in 0..ROUNDS {
         for ((_, program, frame), times) in rows.iter().zip(&mut times) {
             times.push(bench.run(program, frame, RUNS).as_nanos());
-            yardsticks.drain();
         }
     }
     let medians: Vec<_> = times.iter_mut().map(|times| median(times)).collect();
