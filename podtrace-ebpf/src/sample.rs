@@ -41,13 +41,23 @@ impl View for Copied {
 /// What a packet's first bytes tell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Seen {
-    /// Equal at all hops, spread evenly.
+    /// Equal at all hops, spread evenly; not made of a packet with another inside,
+    /// as that one's counts.
     pub digest: u32,
     /// Bytes from the network header on that are headers, with the payload that
     /// tells equal ones apart; `u32::MAX`: all of it counts as such.
     pub headers: u32,
-    /// Where the network header of the packet inside VXLAN is, from this one's.
-    pub inner: Option<u32>,
+    /// The packet inside VXLAN.
+    pub inner: Option<Inner>,
+}
+
+/// A packet inside another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Inner {
+    /// Where its network header is, from the outer one's, in bytes.
+    pub at: u32,
+    /// Its EtherType, just before it, if that is in the view.
+    pub ethertype: Option<u16>,
 }
 
 const PROTOCOL_ICMP: u32 = 1;
@@ -142,11 +152,18 @@ fn transport<const AT: usize, V: View>(
                     || port == vxlan_ports[2]
                     || port == vxlan_ports[3])
                 && p0 & VXLAN_FLAG != 0;
-            let inner = (AT + UDP_WORDS + VXLAN_WORDS) * 4 + ETHERNET_LEN;
+            let headers = at + UDP_WORDS as u32 * 4 + KEY_PAYLOAD;
+            if is_vxlan {
+                return Seen {
+                    digest: 0,
+                    headers,
+                    inner: Some(inner::<AT, V>(view)),
+                };
+            }
             Seen {
                 digest: digest(protocol, [id, view.word(AT + 1) & 0xffff, p0, p1, p2, p3]),
-                headers: at + UDP_WORDS as u32 * 4 + KEY_PAYLOAD,
-                inner: is_vxlan.then_some(inner as u32),
+                headers,
+                inner: None,
             }
         }
         // An echo request and its reply have the same digest.
@@ -168,6 +185,18 @@ fn transport<const AT: usize, V: View>(
             headers: at + KEY_PAYLOAD,
             inner: None,
         },
+    }
+}
+
+/// `AT`: word of the UDP header.
+#[inline(always)]
+fn inner<const AT: usize, V: View>(view: &V) -> Inner {
+    let ethernet = AT + UDP_WORDS + VXLAN_WORDS;
+    // Both addresses are before it.
+    let ethertype = ethernet + 3;
+    Inner {
+        at: (ethernet * 4 + ETHERNET_LEN) as u32,
+        ethertype: (ethertype < VIEW_WORDS).then(|| (view.word(ethertype) as u16).swap_bytes()),
     }
 }
 

@@ -154,14 +154,22 @@ fn packet_in_a_tunnel_is_found() {
         ports: [50_000, PORTS[0]],
         ..HOP
     };
-    let outer = udp(to, &vxlan);
+    let ethernet = [&[2; 12][..], &ETHERTYPE_ARP.to_be_bytes()].concat();
+    let outer = udp(to, &[&vxlan[..], &ethernet].concat());
     assert_eq!(
         seen(ETHERTYPE_IPV4, &ipv4(to, 17, 0, &outer)).inner,
-        Some(50)
+        Some(Inner {
+            at: 50,
+            ethertype: Some(ETHERTYPE_ARP),
+        })
     );
+    // It is behind the view.
     assert_eq!(
         seen(ETHERTYPE_IPV6, &ipv6(to, 17, 0, &outer)).inner,
-        Some(70)
+        Some(Inner {
+            at: 70,
+            ethertype: None,
+        })
     );
     let elsewhere = udp(HOP, &vxlan);
     assert_eq!(

@@ -51,9 +51,12 @@ fn innermost(skb: &SkBuff, network: u32, control: &Control) -> Option<(u32, Seen
     let ethertype = u16::from_be(unsafe { (*skb.skb).protocol } as u16);
     let outer = look(skb, network, ethertype, &control.vxlan_ports)?;
     if let Some(inner) = outer.inner {
-        let network = network + inner;
-        let ethertype: u16 = skb.load((network - 2) as usize).ok()?;
-        let seen = look(skb, network, u16::from_be(ethertype), &[0; VXLAN_PORTS_MAX])?;
+        let network = network + inner.at;
+        let ethertype = match inner.ethertype {
+            Some(ethertype) => ethertype,
+            None => u16::from_be(skb.load((network - 2) as usize).ok()?),
+        };
+        let seen = look(skb, network, ethertype, &[0; VXLAN_PORTS_MAX])?;
         return Some((network, seen));
     }
     Some((network, outer))
