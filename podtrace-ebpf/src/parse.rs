@@ -21,8 +21,10 @@ pub const ETHERTYPE_IPV4: u16 = 0x0800;
 pub const ETHERTYPE_ARP: u16 = 0x0806;
 /// EtherType of IPv6.
 pub const ETHERTYPE_IPV6: u16 = 0x86dd;
-/// EtherTypes of 802.1Q and 802.1ad tags.
-const ETHERTYPES_VLAN: [u16; 2] = [0x8100, 0x88a8];
+/// EtherType of an 802.1Q tag.
+const ETHERTYPE_VLAN: u16 = 0x8100;
+/// EtherType of an 802.1ad tag.
+const ETHERTYPE_SERVICE_VLAN: u16 = 0x88a8;
 /// Length of an Ethernet header without tags.
 pub const ETHERNET_LEN: usize = 14;
 const VLAN_LEN: usize = 4;
@@ -80,7 +82,7 @@ pub fn link<L: Load + ?Sized>(frame: &L, start: usize) -> Result<LinkLayer, Walk
     let mut ethertype = half(frame, start + 12)?;
     let mut vlan = None;
     for _ in 0..2 {
-        if !ETHERTYPES_VLAN.contains(&ethertype) {
+        if !matches!(ethertype, ETHERTYPE_VLAN | ETHERTYPE_SERVICE_VLAN) {
             break;
         }
         vlan = Some(half(frame, next)? & 0x0fff);

@@ -2,14 +2,14 @@
 //!
 //! # Memory
 //!
-//! The process is to stay under 64 MiB beside the ring, whatever comes, and under 84
+//! The process is to stay under 64 MiB beside the rings, whatever comes, and under 84
 //! while nobody reads what it prints. What grows
 //! with traffic has a bound, in bytes where its parts have no fixed size; what is
 //! beyond it is counted or said, and never waited for:
 //!
 //! | what | bound | beyond it |
 //! |---|---|---|
-//! | batches between reader and pipeline | 24 of 256 KiB | the ring fills, and the kernel counts what is lost |
+//! | batches between reader and pipeline | 24 of 256 KiB | the rings fill, and the kernel counts what is lost |
 //! | events that wait for older ones | 1 ms, and 512 | |
 //! | open paths, with their index | 14 MiB | the oldest is given up |
 //! | equal packets under way | 64 of a key | the oldest is given up |

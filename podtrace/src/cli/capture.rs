@@ -52,8 +52,8 @@ pub struct CaptureArgs {
 /// How much is taken, when it would be too much.
 #[derive(Clone, Debug, Args)]
 pub struct LoadArgs {
-    /// Ring buffer between kernel and podtrace, in MiB, a power of two; else 4 to 64 by what
-    /// memory is free
+    /// Ring buffers between kernel and podtrace, one for each CPU, together in MiB, a power
+    /// of two; else 4 to 64 by what memory is free, and 256 KiB for a CPU at least
     #[arg(long, value_name = "MIB", value_parser = mebibytes, help_heading = "Load")]
     pub buffer: Option<u32>,
     /// Trace one in N packets, the same ones at every interface of every node, with echo

@@ -35,7 +35,7 @@ use crate::{
         sanitize::sanitize,
         text::{Text, TextOptions},
     },
-    probe::{memory::default_ring, support},
+    probe::{memory::default_rings, support},
 };
 pub(super) use feeds::Sources;
 use recording::Recording;
@@ -81,7 +81,7 @@ fn follow(
         hop_timeout: capture.hop_timeout,
         ring_bytes: match capture.load.buffer {
             Some(mebibytes) => mebibytes << 20,
-            None => default_ring(),
+            None => default_rings(),
         },
         headers_only: capture.load.headers_only,
         sampling: Sampling::new(capture.load.sample.unwrap_or(1), capture.load.max_rate),

@@ -1,25 +1,32 @@
-//! How large the ring buffer is when nobody says.
+//! How large the rings are when nobody says.
 use std::fs;
 
-/// The ring takes this part of the memory that is free.
-const PART: u64 = 256;
-/// Smallest and largest ring, in bytes.
-const RING_MIN: u64 = 4 << 20;
-const RING_MAX: u64 = 64 << 20;
+use aya::util::online_cpus;
 
-/// A ring size in bytes, by the memory that the node and our cgroup have left:
+/// The rings take this part of the memory that is free.
+const PART: u64 = 256;
+/// The least and the most that they take together, in bytes.
+const RINGS_MIN: u64 = 4 << 20;
+const RINGS_MAX: u64 = 64 << 20;
+/// What the ring of each CPU has at least, whatever they take together then: some
+/// milliseconds of the most packets that a CPU can handle.
+const RING_MIN: u64 = 256 << 10;
+
+/// Bytes of all rings together, by the memory that the node and our cgroup have left:
 /// the kernel takes all of it at once and charges it to us.
 #[must_use]
-pub fn default_ring() -> u32 {
+pub fn default_rings() -> u32 {
+    let cpus = online_cpus().map_or(1, |cpus| cpus.len() as u64);
     let node = read("/proc/meminfo").and_then(|text| available(&text));
     let cgroup = read("/proc/self/cgroup").and_then(|text| left_in_cgroup(&text));
     let free = [node, cgroup].into_iter().flatten().min();
-    ring_for(free.unwrap_or(0))
+    rings_for(free.unwrap_or(0), cpus)
 }
 
-fn ring_for(free: u64) -> u32 {
-    let ring = (free / PART).clamp(RING_MIN, RING_MAX);
-    1 << ring.ilog2()
+fn rings_for(free: u64, cpus: u64) -> u32 {
+    let rings = (free / PART).clamp(RINGS_MIN, RINGS_MAX);
+    let rings = (1 << rings.ilog2()).max(cpus.saturating_mul(RING_MIN));
+    u32::try_from(rings).unwrap_or(1 << 31)
 }
 
 fn read(path: &str) -> Option<String> {
@@ -52,14 +59,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ring_is_a_part_of_what_is_free() {
-        assert_eq!(ring_for(0), 4 << 20);
-        assert_eq!(ring_for(2 << 30), 8 << 20);
-        assert_eq!(ring_for(3 << 30), 8 << 20);
-        assert_eq!(ring_for(24 << 30), 64 << 20);
-        assert_eq!(ring_for(u64::MAX), 64 << 20);
-        let ring = default_ring();
-        assert!(ring.is_power_of_two() && ring >= 4 << 20);
+    fn rings_are_a_part_of_what_is_free() {
+        assert_eq!(rings_for(0, 2), 4 << 20);
+        assert_eq!(rings_for(2 << 30, 2), 8 << 20);
+        assert_eq!(rings_for(3 << 30, 2), 8 << 20);
+        assert_eq!(rings_for(24 << 30, 2), 64 << 20);
+        assert_eq!(rings_for(u64::MAX, 2), 64 << 20);
+        assert_eq!(rings_for(0, 96), 24 << 20);
+        assert_eq!(rings_for(0, u64::MAX), 1 << 31);
+        assert!(default_rings() >= 4 << 20);
     }
 
     #[test]

@@ -72,7 +72,7 @@ enum Part {
     Stages,
     /// Reading a session
     Replay,
-    /// Memory beside the ring
+    /// Memory beside the rings
     Memory,
     /// From the start until ready, and from Ctrl-C to the end
     Start,

@@ -43,7 +43,7 @@ pub(crate) fn measure(site: &Site, effort: &Effort) -> Result<Measured> {
     rows.push(Row::new("podtrace replay", [peak as f64 / MIB]).beside("events", [events as f64]));
     let goals = rows.iter().map(|row| {
         Goal::new(
-            format!("memory beside the ring, {}", row.name),
+            format!("memory beside the rings, {}", row.name),
             Bound::AtMost(64.0),
             "MiB",
             Stat(vec![row.stat.most()]),

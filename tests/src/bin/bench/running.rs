@@ -203,8 +203,7 @@ pub(crate) fn peak_memory(pid: u32) -> Option<u64> {
     status.lines().find_map(|line| kib(line, "VmHWM:"))
 }
 
-/// What is resident of the BPF maps that a process has mapped, in bytes: the
-/// kernel counts the ring twice, for it is mapped twice in a row.
+/// What is resident of the BPF maps that a process has mapped, in bytes: the rings.
 pub(crate) fn ring_memory(pid: u32) -> Result<u64> {
     let maps = fs::read_to_string(format!("/proc/{pid}/smaps"))?;
     let mut is_map = false;

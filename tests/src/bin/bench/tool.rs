@@ -97,7 +97,7 @@ pub(crate) struct Looked {
     /// Whether seen is captured and lost, by its own account.
     pub(crate) accounts: bool,
     pub(crate) processor_s: f64,
-    /// The most memory it had beside the ring, in bytes; podtrace only.
+    /// The most memory it had beside the rings, in bytes; podtrace only.
     pub(crate) memory: u64,
     /// From Ctrl-C to its end.
     pub(crate) end_s: f64,
