@@ -13,6 +13,8 @@ const ALIGN: u32 = 8;
 pub const RECORD_MAX: u32 = room(SNAPLEN_MAX);
 /// The smallest ring of a CPU, in bytes: the longest record must fit.
 pub const RING_MIN: u32 = 16 << 10;
+/// The largest: the verifier lets no pointer go further than 512 MiB.
+pub const RING_MAX: u32 = 256 << 20;
 /// Stands in the object for the length of a value of the map, which only user space
 /// knows: see [`value_len`].
 pub const RING_MARK: u32 = 0x7269_6e67;

@@ -10,7 +10,7 @@ use std::{
 use bytes::BytesMut;
 use podtrace_ebpf::{
     record::Begin,
-    ring::{RING_MIN, value_len},
+    ring::{RING_MAX, RING_MIN, value_len},
 };
 
 use super::{mapped::Mapped, ring::Ring};
@@ -19,7 +19,7 @@ use super::{mapped::Mapped, ring::Ring};
 /// of two.
 #[must_use]
 pub(super) fn ring_bytes(all: u32, rings: u32) -> u32 {
-    let each = (all / rings.max(1)).max(RING_MIN);
+    let each = (all / rings.max(1)).clamp(RING_MIN, RING_MAX);
     1 << each.ilog2()
 }
 
