@@ -15,6 +15,9 @@ pub const PROGRAM_BARE: &str = "pt_bare";
 
 /// Array of rings of records, one for each CPU: see [`crate::ring`].
 pub const MAP_RINGS: &str = "RINGS";
+/// Array of one `u64`: packets at CPUs that have no ring, as they came after the
+/// start.
+pub const MAP_LOST: &str = "LOST";
 /// Kernel ring buffer that never holds a record: committing to it wakes the reader.
 pub const MAP_WAKE: &str = "WAKE";
 /// Kernel ring buffer of what the taps are measured against.
@@ -129,7 +132,7 @@ pub struct Counters {
     pub seen: u64,
     /// Packets a filter refused.
     pub filtered: u64,
-    /// Packets that found no room in the ring buffer.
+    /// Packets that found no room in their CPU's ring.
     pub lost: u64,
 }
 

@@ -27,7 +27,7 @@ pub struct TapCount {
     pub emitted: u64,
     /// Packets a filter refused.
     pub filtered: u64,
-    /// Packets for which the ring had no room.
+    /// Packets for which their CPU's ring had no room.
     pub lost_ring: u64,
     /// Records that could not be read.
     pub undecodable: u64,

@@ -11,7 +11,7 @@ use podtrace_ebpf::{
     ring::{Cursors, room},
 };
 
-use super::maps::{RING_MASK, RINGS, WAKE};
+use super::maps::{LOST, RING_MASK, RINGS, WAKE};
 
 /// `BPF_RB_FORCE_WAKEUP`.
 const FORCE_WAKEUP: u64 = 2;
@@ -19,14 +19,18 @@ const FORCE_WAKEUP: u64 = 2;
 /// Sends a record with the first `captured` bytes; false when there is no room.
 ///
 /// A ring has one writer: no other program of ours runs on this CPU until this one
-/// returns, as all run with softirqs off. Where a kernel lets them be preempted
-/// (PREEMPT_RT), the one that finds the ring busy has lost its packet.
+/// returns, as all run with softirqs off. Where a kernel lets one be preempted even
+/// so (PREEMPT_RT), the other finds the ring busy and has lost its packet.
 #[inline(always)]
 pub(crate) fn emit(skb: &SkBuff, interface: u32, direction: Direction, captured: u32) -> bool {
     // SAFETY: a helper without arguments.
     let cpu = unsafe { bpf_get_smp_processor_id() };
-    // A CPU that came after the start has none.
     let Some(ring) = RINGS.get_ptr_mut(cpu) else {
+        // It came after the start.
+        if let Some(lost) = LOST.get_ptr_mut(0) {
+            // SAFETY: array values are always there.
+            unsafe { add_one(lost) };
+        }
         return false;
     };
     let cursors = ring.cast::<Cursors>();
@@ -35,16 +39,15 @@ pub(crate) fn emit(skb: &SkBuff, interface: u32, direction: Direction, captured:
     unsafe {
         let busy = &raw mut (*cursors).producer.busy;
         let lost = &raw mut (*cursors).producer.lost;
-        if busy.read_volatile() != 0 {
-            lost.write_volatile(lost.read_volatile() + 1);
+        if exchange(busy, 1) != 0 {
+            add_one(lost);
             return false;
         }
-        busy.write_volatile(1);
         let used = write(skb, interface, direction, captured, cursors);
         busy.write_volatile(0);
         match used {
             Some(used) => wake_above(cursors, used),
-            None => lost.write_volatile(lost.read_volatile() + 1),
+            None => add_one(lost),
         }
         used.is_some()
     }
@@ -67,7 +70,8 @@ unsafe fn write(
     // SAFETY: as above; the verifier checks that record and packet bytes stay
     // within the value.
     unsafe {
-        let begin = (*cursors).producer.position;
+        let position = &raw mut (*cursors).producer.position;
+        let begin = position.read_volatile();
         let read = (&raw const (*cursors).consumer.position).read_volatile();
         if begin - read + u64::from(room(captured)) > mask + 1 {
             return None;
@@ -81,8 +85,7 @@ unsafe fn write(
         // An exchange, as that orders what is before and behind it on every CPU:
         // the reader sees the whole record, and either sees this position before it
         // sleeps or is seen to sleep.
-        let position = &raw mut (*cursors).producer.position;
-        asm!("{0} = xchg_64({1} + 0, {0})", inout(reg) end => _, in(reg) position);
+        exchange(position, end);
         Some(end - read)
     }
 }
@@ -130,6 +133,30 @@ fn header(skb: &SkBuff, interface: u32, direction: Direction, captured: u32) -> 
         version: VERSION,
         zero: 0,
     }
+}
+
+/// Counts one more, whoever else counts there.
+///
+/// # Safety
+/// The pointer is to a map's value.
+#[inline(always)]
+unsafe fn add_one(at: *mut u64) {
+    // SAFETY: as above.
+    unsafe { asm!("lock *(u64 *)({0} + 0) += {1}", in(reg) at, in(reg) 1_u64) };
+}
+
+/// Stores a number at once with reading the one before it.
+///
+/// # Safety
+/// The pointer is to a map's value.
+#[inline(always)]
+unsafe fn exchange(at: *mut u64, number: u64) -> u64 {
+    let before;
+    // SAFETY: as above. The target has no such operation in `core`.
+    unsafe {
+        asm!("{0} = xchg_64({1} + 0, {0})", inout(reg) number => before, in(reg) at);
+    }
+    before
 }
 
 /// Wakes the reader if it asked for it.

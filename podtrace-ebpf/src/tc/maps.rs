@@ -18,6 +18,9 @@ pub(crate) static RINGS: Array<[u8; RING_MARK as usize]> =
     Array::with_max_entries(1, BPF_F_MMAPABLE);
 
 #[map]
+pub(crate) static LOST: Array<u64> = Array::with_max_entries(1, 0);
+
+#[map]
 pub(crate) static WAKE: RingBuf = RingBuf::with_byte_size(PAGE, 0);
 
 #[map]

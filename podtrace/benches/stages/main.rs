@@ -64,7 +64,7 @@ fn run(mut pipeline: Pipeline, batches: &[Batch], mut sink: impl FnMut(&str)) {
         pipeline.push(&world::origin(), batch);
         if number % 10 == 9 {
             let now_ns = pipeline.newest_ns().saturating_sub(20_000_000);
-            pipeline.count(&counters, pipeline.newest_ns());
+            pipeline.count(&counters);
             pipeline.tick(now_ns);
         }
         sink(&pipeline.take_text());

@@ -29,7 +29,7 @@ pub struct TapLoss {
     /// Direction of the tap.
     #[serde(with = "by_name")]
     pub direction: Direction,
-    /// Packets for which the ring had no room.
+    /// Packets for which their CPU's ring had no room.
     pub lost_ring: u64,
     /// Records that could not be read.
     pub undecodable: u64,
@@ -55,9 +55,9 @@ impl Loss {
     pub fn in_words(&self, world: &World) -> String {
         let undecodable: u64 = self.taps.iter().map(|tap| tap.undecodable).sum();
         let why = match undecodable {
-            0 => "the ring buffer was full (--buffer makes it larger)".to_owned(),
+            0 => "a CPU's ring was full (--buffer makes it larger)".to_owned(),
             all if all == self.lost() => "their records could not be read".to_owned(),
-            some => format!("the ring buffer was full, and {some} records could not be read"),
+            some => format!("a CPU's ring was full, and {some} records could not be read"),
         };
         let mut words = format!("{} events lost, {why}: ", self.lost());
         let (named, others) = self.taps.split_at(self.taps.len().min(TAPS_NAMED));
@@ -145,10 +145,10 @@ mod tests {
             total: 250,
             taps,
         };
-        insta::assert_snapshot!(loss.in_words(&world()), @"100 events lost, the ring buffer was full (--buffer makes it larger): 40 at default/mypod1 eth0 egress, 30 at worker1 veth1 ingress, 20 at an unknown interface, 10 at 2 others; 250 in all");
+        insta::assert_snapshot!(loss.in_words(&world()), @"100 events lost, a CPU's ring was full (--buffer makes it larger): 40 at default/mypod1 eth0 egress, 30 at worker1 veth1 ingress, 20 at an unknown interface, 10 at 2 others; 250 in all");
         loss.taps.truncate(1);
         loss.taps[0].undecodable = 2;
-        insta::assert_snapshot!(loss.in_words(&world()), @"42 events lost, the ring buffer was full, and 2 records could not be read: 42 at default/mypod1 eth0 egress; 250 in all");
+        insta::assert_snapshot!(loss.in_words(&world()), @"42 events lost, a CPU's ring was full, and 2 records could not be read: 42 at default/mypod1 eth0 egress; 250 in all");
     }
 
     #[test]

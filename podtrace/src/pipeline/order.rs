@@ -9,7 +9,8 @@ use std::collections::BTreeMap;
 use crate::path::Path;
 
 /// How long a path waits for older ones, in nanoseconds: long enough for those
-/// that wait for a socket or for the copies of a broadcast, and for the counters.
+/// that wait for a socket or for the copies of a broadcast, and for what other
+/// sessions of a merge lost; live, that is known before.
 const WAIT_NS: u64 = 100_000_000;
 /// Bytes of paths that wait at most; beyond it the oldest goes.
 pub(super) const ORDER_BYTES: usize = 4 << 20;

@@ -22,8 +22,7 @@ impl Pipeline {
         if let Some(loss) = self.told.take_due(now_ns, &self.taps) {
             self.tell(&Origin::default(), &News::Loss(loss));
         }
-        let lost = self.taps.values().map(|tap| tap.lost_ring).sum();
-        self.advance(now_ns, lost);
+        self.advance(now_ns, self.unexplained.known());
     }
 
     /// Time has passed: all events until `now_ns` were pushed. `lost`: how many
@@ -43,7 +42,9 @@ impl Pipeline {
 
     /// Takes over what was lost by a time.
     pub fn take_lost(&mut self, lost: &LostBy) {
-        self.note_unexplained(lost.read_ns, lost.records);
+        if let Some((from_ns, to_ns, events)) = self.unexplained.count(lost) {
+            self.note_loss(from_ns, to_ns, events);
+        }
         self.settle(lost.until_ns);
     }
 
@@ -56,8 +57,8 @@ impl Pipeline {
     /// So many events of that time were lost; both times in nanoseconds, on the
     /// clock of the events. Packets that were under way then may lack hops.
     ///
-    /// It comes before [`Self::settle`] settles that time. What is counted beyond what
-    /// was noted was lost since it was last counted.
+    /// It comes before [`Self::settle`] settles that time. What [`Self::take_lost`] has
+    /// beyond what was noted was lost since it was last counted.
     pub fn note_loss(&mut self, from_ns: u64, to_ns: u64, events: u64) {
         self.unexplained.explain(events);
         self.builder.note_loss(from_ns, to_ns);
@@ -66,9 +67,9 @@ impl Pipeline {
         }
     }
 
-    /// Takes over the kernel's counters, read no later than `read_ns`. Those of an
-    /// interface that is gone are to be given once more, then they may be missing.
-    pub fn count(&mut self, counters: &BTreeMap<u32, TapCounters>, read_ns: u64) {
+    /// Takes over the taps' counters. Those of an interface that is gone are to be
+    /// given once more, then they may be missing.
+    pub fn count(&mut self, counters: &BTreeMap<u32, TapCounters>) {
         for (interface, counters) in counters {
             // What was retired is counted already.
             if self.world.places.get(*interface).is_none() {
@@ -79,21 +80,12 @@ impl Pipeline {
                 tap.set_kernel(*counters);
             }
         }
-        let lost = self.taps.values().map(|tap| tap.lost_ring).sum();
-        self.note_unexplained(read_ns, lost);
-    }
-
-    /// So many events were lost until `read_ns`.
-    fn note_unexplained(&mut self, read_ns: u64, lost: u64) {
-        if let Some((from_ns, to_ns, events)) = self.unexplained.count(read_ns, lost) {
-            self.note_loss(from_ns, to_ns, events);
-        }
     }
 
     /// Ends every path and writes the summary, given the final counters.
     pub fn finish(&mut self, counters: &BTreeMap<u32, TapCounters>, duration_ns: u64) -> &Summary {
         self.stitch_ready(Reorder::all);
-        self.count(counters, self.now_ns);
+        self.count(counters);
         self.end(duration_ns)
     }
 

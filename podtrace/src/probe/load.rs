@@ -3,9 +3,8 @@ use std::{collections::BTreeMap, fs};
 
 use aya::{
     Ebpf, EbpfLoader,
-    maps::{Map, MapData, MapError, RingBuf},
+    maps::{Array, Map, MapData, MapError, RingBuf},
     programs::{CgroupSkb, Program, ProgramError, SchedClassifier},
-    util::online_cpus,
 };
 use podtrace_ebpf::{
     config::{self, TapCounters, TapKey},
@@ -17,7 +16,7 @@ use super::{
     btf::{BTF_PATH, Btf},
     control::{Controls, ports},
     object,
-    rings::{Rings, ring_bytes},
+    rings::{Rings, ring_bytes, ring_count},
     sockets::Watched,
     table::{self, TapTable},
 };
@@ -64,6 +63,8 @@ pub struct Probe {
 pub struct Channel {
     pub(super) rings: Rings,
     pub(super) wake: RingBuf<MapData>,
+    /// Packets at CPUs without a ring.
+    pub(super) lost: Array<MapData, u64>,
 }
 
 impl Probe {
@@ -81,7 +82,7 @@ impl Probe {
         let dev_net = btf.offset_of("net_device", "nd_net")?;
         let net_cookie = btf.offset_of("net", "net_cookie")?;
         let cast = btf.function(CAST);
-        let rings = rings()?;
+        let rings = ring_count().map_err(|(path, source)| ProbeError::Cpus(path, source))?;
         let ring_bytes = ring_bytes(options.ring_bytes, rings);
         let object = object::with_cast(OBJECT, cast);
         let object = object::with_values(&object, value_len(ring_bytes));
@@ -119,6 +120,7 @@ impl Probe {
             rings: Rings::new(array(&ebpf, config::MAP_RINGS)?.fd(), rings, ring_bytes)
                 .map_err(ProbeError::Rings)?,
             wake: take(&mut ebpf, config::MAP_WAKE)?,
+            lost: take(&mut ebpf, config::MAP_LOST)?,
         };
         let taps = TapTable::new(take(&mut ebpf, config::MAP_TAPS)?);
         let controls = Controls::new(take(&mut ebpf, config::MAP_CONTROL)?);
@@ -268,13 +270,6 @@ fn wait_for_programs() -> bool {
         )
     };
     status == 0
-}
-
-/// How many rings it takes for each CPU to have one under its number. One that
-/// comes later has none: what it sees is counted as lost.
-fn rings() -> Result<u32, ProbeError> {
-    let cpus = online_cpus().map_err(|(path, source)| ProbeError::Cpus(path, source))?;
-    Ok(cpus.into_iter().max().unwrap_or(0) + 1)
 }
 
 fn array<'a>(ebpf: &'a Ebpf, name: &'static str) -> Result<&'a MapData, ProbeError> {

@@ -1,7 +1,7 @@
 //! How large the rings are when nobody says.
 use std::fs;
 
-use aya::util::online_cpus;
+use super::rings::ring_count;
 
 /// The rings take this part of the memory that is free.
 const PART: u64 = 256;
@@ -16,7 +16,7 @@ const RING_MIN: u64 = 256 << 10;
 /// the kernel takes all of it at once and charges it to us.
 #[must_use]
 pub fn default_rings() -> u32 {
-    let cpus = online_cpus().map_or(1, |cpus| cpus.len() as u64);
+    let cpus = u64::from(ring_count().unwrap_or(1));
     let node = read("/proc/meminfo").and_then(|text| available(&text));
     let cgroup = read("/proc/self/cgroup").and_then(|text| left_in_cgroup(&text));
     let free = [node, cgroup].into_iter().flatten().min();

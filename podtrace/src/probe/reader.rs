@@ -43,8 +43,6 @@ pub const QUEUE_BATCHES: usize = 24;
 const INTERVAL_MS: u8 = 5;
 /// Looks without a record until the reader asks to be woken and sleeps.
 const IDLE_ROUNDS: u32 = 4;
-/// Bytes in a ring that end such a pause.
-const WATERMARK: u64 = 1 << 20;
 /// The longest sleep.
 const SLEEP_MS: u16 = 10_000;
 
@@ -157,14 +155,15 @@ fn read(
         channel.rings.look(until_ns)?;
         let mut lost = Some(LostBy {
             until_ns,
-            records: channel.rings.lost(),
+            records: channel.lost()?,
             read_ns: monotonic_ns()?,
         });
         let mut is_idle = true;
         loop {
             let note = |begin: &Begin| cgroups.note(begin);
             channel.rings.take(&mut bytes, BATCH_BYTES, note)?;
-            if bytes.is_empty() {
+            // The last look tells of losses even if it has no record.
+            if bytes.is_empty() && !(stopping && lost.is_some()) {
                 break;
             }
             is_idle = false;
@@ -179,7 +178,7 @@ fn read(
         }
         idle = if is_idle { idle + 1 } else { 0 };
         if idle < IDLE_ROUNDS {
-            channel.rings.wake_above(WATERMARK);
+            channel.rings.wake_when_filled();
             channel.wait(PollTimeout::from(INTERVAL_MS), &stop.wake)?;
         } else if channel.rings.wake_at_once() {
             channel.wait(PollTimeout::from(SLEEP_MS), &stop.wake)?;
@@ -198,6 +197,12 @@ fn batch(bytes: &mut BytesMut, cgroups: &mut Cgroups) -> Batch {
 }
 
 impl Channel {
+    /// How many packets found no room by now.
+    fn lost(&self) -> io::Result<u64> {
+        let without_ring = self.lost.get(&0, 0).map_err(io::Error::other)?;
+        Ok(self.rings.lost() + without_ring)
+    }
+
     /// Waits until the kernel side wakes the reader, or a stop is asked for.
     fn wait(&mut self, timeout: PollTimeout, stop: &EventFd) -> io::Result<()> {
         let wake = PollFd::new(self.wake.as_fd(), PollFlags::POLLIN);

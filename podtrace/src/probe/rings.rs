@@ -7,6 +7,7 @@ use std::{
     sync::atomic::{Ordering, fence},
 };
 
+use aya::util::online_cpus;
 use bytes::BytesMut;
 use podtrace_ebpf::{
     record::Begin,
@@ -14,6 +15,15 @@ use podtrace_ebpf::{
 };
 
 use super::{mapped::Mapped, ring::Ring};
+
+/// How many rings it takes for each CPU to have one under its number. One that
+/// comes later has none: what it sees is counted as lost.
+///
+/// # Errors
+/// When the CPUs cannot be read, with what was to be read.
+pub(super) fn ring_count() -> Result<u32, (&'static str, io::Error)> {
+    Ok(online_cpus()?.into_iter().max().unwrap_or(0) + 1)
+}
 
 /// How many bytes each of so many rings has, when all have so many together: a power
 /// of two.
@@ -23,6 +33,9 @@ pub(super) fn ring_bytes(all: u32, rings: u32) -> u32 {
     1 << each.ilog2()
 }
 
+/// Bytes at which a ring is read at the latest, however large it is.
+const WATERMARK_MAX: u64 = 1 << 20;
+
 /// The rings of all CPUs.
 pub(super) struct Rings {
     rings: Vec<Ring>,
@@ -30,6 +43,8 @@ pub(super) struct Rings {
     nexts: BinaryHeap<Reverse<(u64, usize)>>,
     /// Later ones are left for the next look.
     until_ns: u64,
+    /// Bytes in a ring at which it is time to read it.
+    watermark: u64,
     _map: Mapped,
 }
 
@@ -50,6 +65,7 @@ impl Rings {
             rings: (0..count).filter_map(ring).collect(),
             nexts: BinaryHeap::new(),
             until_ns: 0,
+            watermark: WATERMARK_MAX.min(u64::from(bytes) / 4),
             _map: map,
         })
     }
@@ -123,9 +139,10 @@ impl Rings {
         self.are_empty()
     }
 
-    /// Has the kernel side wake the reader when a ring has more than so many bytes.
-    pub(super) fn wake_above(&self, bytes: u64) {
-        self.rings.iter().for_each(|ring| ring.wake_above(bytes));
+    /// Has the kernel side wake the reader when a ring fills.
+    pub(super) fn wake_when_filled(&self) {
+        let wake = |ring: &Ring| ring.wake_above(self.watermark);
+        self.rings.iter().for_each(wake);
     }
 }
 

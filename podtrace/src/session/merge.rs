@@ -12,6 +12,7 @@ use crate::{
     output::{TapCount, sanitize::sanitize},
     path::reorder::SLACK_NS,
     pipeline::{OTHERS, Pipeline, TICK_LAG_NS, Taps, Unexplained},
+    probe::batch::LostBy,
 };
 use numbers::Numbers;
 
@@ -244,7 +245,11 @@ impl Merge {
                 stream.ticked_ns = now_ns;
                 let counted_ns = now_ns.saturating_add(TICK_LAG_NS);
                 // Such as what the recording lacks.
-                let lost = stream.unexplained.count(counted_ns, lost);
+                let lost = stream.unexplained.count(&LostBy {
+                    until_ns: counted_ns,
+                    read_ns: counted_ns,
+                    records: lost,
+                });
                 if let Some((from_ns, to_ns, events)) = lost {
                     pipeline.note_loss(from_ns, to_ns, events);
                 }

@@ -124,7 +124,7 @@ fn frames() -> Vec<Vec<u8>> {
         ethernet(0x0800, 98),
         ethernet(0x8100, 19), // a tag and hardly anything behind it
         ethernet(0x86dd, 60),
-        ethernet(0x88cc, 100), // at the edges of the size classes
+        ethernet(0x88cc, 100), // before and behind a multiple of 8, with the header
         ethernet(0x88cc, 101),
         ethernet(0x88cc, 160),
         ethernet(0x88cc, 164),

@@ -64,7 +64,7 @@ fn interfaces_that_are_gone_for_long_leave_sums_only() {
         // The counters come once more after it is gone.
         let counters = BTreeMap::from([(there, counted()), (number, counted())]);
         let now_ns = u64::from(pod) * 1_000_000;
-        pipeline.count(&counters, now_ns);
+        pipeline.count(&counters);
         pipeline.tick(now_ns);
         assert!(pipeline.taps.len() <= 4 * (GONE_MAX + 2));
     }
@@ -83,7 +83,7 @@ fn interfaces_that_are_gone_for_long_leave_sums_only() {
     assert_eq!(others, sums);
     // Counters of one that was retired do not count twice.
     let late = BTreeMap::from([(there + 1, counted())]);
-    pipeline.count(&late, u64::MAX / 2);
+    pipeline.count(&late);
     pipeline.tick(u64::MAX / 2);
     let total = pipeline.finish(&late, 1).total();
     assert_eq!(total.seen, 5 * u64::from(PODS + 1));

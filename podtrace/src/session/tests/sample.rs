@@ -29,7 +29,7 @@ use crate::{
         text::{Text, TextOptions},
     },
     packet::{DecodeOptions, Framing, Mac, Packet},
-    pipeline::{Pipeline, TICK_LAG_NS, Taps, key_payload},
+    pipeline::{Pipeline, Taps, key_payload},
     probe::batch::LostBy,
     probe::batch::NewCgroup,
     session::{
@@ -383,8 +383,8 @@ impl Tape {
     /// Time passes.
     pub(super) fn tick(&mut self, ns: u64) {
         self.now_ns += ns;
-        let read_ns = self.now_ns + TICK_LAG_NS + 5_000;
-        self.pipeline.count(&self.counters, read_ns);
+        self.pipeline.take_lost(&self.lost());
+        self.pipeline.count(&self.counters);
         self.pipeline.tick(self.now_ns);
         self.text += &self.pipeline.take_text();
     }

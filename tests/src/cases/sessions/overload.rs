@@ -27,7 +27,7 @@ use crate::cases::tracer::{Process, interrupt, look_at, podtrace};
 /// Events at once.
 const REPEAT: u32 = 100_000;
 /// What is said of losses.
-const LOST: &str = " events lost, the ring buffer was full (--buffer makes it larger): ";
+const LOST: &str = " events lost, a CPU's ring was full (--buffer makes it larger): ";
 /// The deadline of every wait.
 const DEADLINE: Duration = Duration::from_secs(60);
 

@@ -58,7 +58,7 @@ impl Session {
             self.pipeline.push(&self.origin, &batch);
         }
         let named = self.take_last_names();
-        let read = self.reader.join().context("failed to read the ring");
+        let read = self.reader.join().context("failed to read the rings");
         let summed_up = read
             .and(followed)
             .and(stopped.map(|_| ()).map_err(Into::into))

@@ -103,9 +103,8 @@ impl Session {
     fn count(&mut self) -> anyhow::Result<()> {
         self.counted = Instant::now();
         let counters = self.taps.probe.counters()?;
-        let read_ns = monotonic_ns()?;
-        self.pipeline.count(&counters, read_ns);
-        if self.sampling.adjust(taken(&counters), read_ns) {
+        self.pipeline.count(&counters);
+        if self.sampling.adjust(taken(&counters), monotonic_ns()?) {
             self.taps.probe.sample(self.sampling.digest_max())?;
             self.tell_share()?;
         }
