@@ -1,4 +1,5 @@
 //! What happens to one packet: find its tap, count it, copy its first bytes.
+mod copy;
 mod emit;
 mod maps;
 mod place;

@@ -2,7 +2,7 @@
 use core::arch::asm;
 
 use aya_ebpf::{
-    helpers::{bpf_get_smp_processor_id, bpf_ktime_get_ns, bpf_skb_cgroup_id, bpf_skb_load_bytes},
+    helpers::{bpf_get_smp_processor_id, bpf_ktime_get_ns, bpf_skb_cgroup_id},
     programs::sk_buff::SkBuff,
 };
 use podtrace_ebpf::{
@@ -11,7 +11,10 @@ use podtrace_ebpf::{
     ring::{Cursors, room},
 };
 
-use super::maps::{LOST, RING_MASK, RINGS, WAKE};
+use super::{
+    copy::copy,
+    maps::{LOST, RING_MASK, RINGS, WAKE},
+};
 
 /// `BPF_RB_FORCE_WAKEUP`.
 const FORCE_WAKEUP: u64 = 2;
@@ -78,7 +81,8 @@ unsafe fn write(
         }
         let ring = cursors.add(1).cast::<u8>();
         let record = ring.add((begin & mask) as usize);
-        let captured = copy(skb, record.add(HEADER_LEN), captured);
+        let is_copied = copy::<{ SNAPLEN_MAX as u64 }>(skb, 0, record.add(HEADER_LEN), captured);
+        let captured = if is_copied { captured } else { 0 };
         let header = header(skb, interface, direction, captured);
         record.cast::<RecordHeader>().write(header);
         let end = begin + u64::from(room(captured));
@@ -88,27 +92,6 @@ unsafe fn write(
         exchange(position, end);
         Some(end - read)
     }
-}
-
-/// Copies the first bytes of the packet; how many there are.
-///
-/// # Safety
-/// There is room for [`SNAPLEN_MAX`] bytes.
-#[inline(always)]
-unsafe fn copy(skb: &SkBuff, to: *mut u8, captured: u32) -> u32 {
-    // 64 bits wide, and hidden from the compiler: the verifier follows bounds per
-    // register, and would lose them when the compiler tests another one than it
-    // hands to the helper.
-    let len = u64::from(captured);
-    // SAFETY: reads a local variable.
-    let len = unsafe { core::ptr::read_volatile(&raw const len) };
-    if len == 0 || len > u64::from(SNAPLEN_MAX) {
-        return 0;
-    }
-    // SAFETY: there is room. The helper fails when the packet is shorter than it
-    // says.
-    let status = unsafe { bpf_skb_load_bytes(skb.skb.cast(), 0, to.cast(), len as u32) };
-    if status == 0 { captured } else { 0 }
 }
 
 #[inline(always)]

@@ -1,12 +1,15 @@
 //! Whether a packet is wanted, and how much of it.
-use aya_ebpf::{helpers::bpf_skb_load_bytes, programs::sk_buff::SkBuff};
+use aya_ebpf::programs::sk_buff::SkBuff;
 use podtrace_ebpf::{
     config::{Control, VXLAN_PORTS_MAX},
     record::Direction,
     sample::{self, Copied, Seen, VIEW_LEN, VIEW_WORDS, View},
 };
 
-use super::maps::{HEADERS_ONLY, SNAPLEN};
+use super::{
+    copy::copy,
+    maps::{HEADERS_ONLY, SNAPLEN},
+};
 
 /// Where a network header may begin: the verifier wants a bound, headers before
 /// an inner one end far below it.
@@ -107,16 +110,8 @@ impl View for InPlace {
 #[inline(always)]
 fn copied(skb: &SkBuff, offset: u32) -> Copied {
     let mut view = Copied([0; VIEW_WORDS]);
-    let len = u64::from(skb.len().saturating_sub(offset)).min(VIEW_LEN as u64);
-    // Hides the length from the compiler, as in `emit`.
-    // SAFETY: reads a local variable.
-    let len = unsafe { core::ptr::read_volatile(&raw const len) };
-    if len != 0 && len <= VIEW_LEN as u64 {
-        // SAFETY: the view has room for `len` bytes. What cannot be read stays
-        // zero.
-        unsafe {
-            bpf_skb_load_bytes(skb.skb.cast(), offset, (&raw mut view).cast(), len as u32);
-        }
-    }
+    let len = skb.len().saturating_sub(offset).min(VIEW_LEN as u32);
+    // SAFETY: the view has room. What cannot be read stays zero.
+    unsafe { copy::<{ VIEW_LEN as u64 }>(skb, offset, (&raw mut view).cast(), len) };
     view
 }
