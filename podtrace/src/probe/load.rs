@@ -84,8 +84,9 @@ impl Probe {
         let cast = btf.function(CAST);
         let rings = ring_count().map_err(|(path, source)| ProbeError::Cpus(path, source))?;
         let ring_bytes = ring_bytes(options.ring_bytes, rings);
-        let object = object::with_cast(OBJECT, cast);
-        let object = object::with_values(&object, value_len(ring_bytes));
+        let mut object = OBJECT.to_vec();
+        object::set_values(&mut object, value_len(ring_bytes));
+        object::set_cast(&mut object, cast);
         let slots = table::slots(options.max_interfaces);
         let log_level: u8 = if options.diagnostics { 4 } else { 0 };
         let mut loader = EbpfLoader::new();

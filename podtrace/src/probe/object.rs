@@ -1,6 +1,4 @@
-//! The embedded object, fitted to the running kernel.
-use std::borrow::Cow;
-
+//! The embedded object, fitted to the running kernel: a copy of it is changed.
 use podtrace_ebpf::{config::CAST_MARK, ring::RING_MARK};
 
 /// `BPF_CALL | BPF_JMP`, linux/bpf.h.
@@ -16,41 +14,37 @@ const ARRAY: u32 = 2;
 /// An array's keys are indices of 32 bits.
 const INDEX: u32 = 4;
 
-/// The object with values of so many bytes in the array whose values have
-/// [`RING_MARK`]: aya takes other numbers of elements, but no other length.
-pub(super) fn with_values(object: &[u8], bytes: u32) -> Vec<u8> {
+/// Makes values of so many bytes those of the array whose values have [`RING_MARK`]:
+/// aya takes other numbers of elements, but no other length.
+pub(super) fn set_values(object: &mut [u8], bytes: u32) {
     let encoded = |definition: Definition| definition.map(u32::to_ne_bytes).concat();
     let marked = encoded([ARRAY, INDEX, RING_MARK]);
     let wanted = encoded([ARRAY, INDEX, bytes]);
-    let mut object = object.to_vec();
     // Definitions are aligned as their numbers are.
-    let positions = (0..object.len()).step_by(size_of::<u32>());
-    let found = positions.filter(|at| object[*at..].starts_with(&marked));
-    for at in found.collect::<Vec<_>>() {
-        object[at..at + wanted.len()].copy_from_slice(&wanted);
+    for at in (0..object.len()).step_by(size_of::<u32>()) {
+        if object[at..].starts_with(&marked) {
+            object[at..at + wanted.len()].copy_from_slice(&wanted);
+        }
     }
-    object
 }
 
-/// The object with its calls of [`CAST_MARK`] made calls of the kernel function
-/// of this type id. aya knows no calls of kernel functions, which the kernel
-/// takes as: opcode, source register, no offset, type id.
-pub(super) fn with_cast(object: &[u8], function: Option<u32>) -> Cow<'_, [u8]> {
+/// Makes calls of [`CAST_MARK`] calls of the kernel function of this type id, if there
+/// is one. aya knows no calls of kernel functions, which the kernel takes as: opcode,
+/// source register, no offset, type id.
+pub(super) fn set_cast(object: &mut [u8], function: Option<u32>) {
     let Some(id) = function else {
-        return Cow::Borrowed(object);
+        return;
     };
     let mut marked = [CALL, 0, 0, 0, 0, 0, 0, 0];
     marked[4..].copy_from_slice(&CAST_MARK.to_le_bytes());
     let mut call = [CALL, KFUNC, 0, 0, 0, 0, 0, 0];
     call[4..].copy_from_slice(&id.to_le_bytes());
-    let mut object = object.to_vec();
     // Instructions are 8 bytes long and stand at multiples of 8.
     for instruction in object.as_chunks_mut().0 {
         if *instruction == marked {
             *instruction = call;
         }
     }
-    Cow::Owned(object)
 }
 
 #[cfg(test)]
@@ -63,12 +57,20 @@ mod tests {
         let helper = [CALL, 0, 0, 0, 5, 0, 0, 0];
         let load = [0x18, 1, 0, 0, mark[0], mark[1], mark[2], mark[3]];
         let marked = [CALL, 0, 0, 0, mark[0], mark[1], mark[2], mark[3]];
-        let object = [helper, marked, load].concat();
-        assert_eq!(with_cast(&object, None), object);
+        let mut object = [helper, marked, load].concat();
+        set_cast(&mut object, None);
+        assert_eq!(object, [helper, marked, load].concat());
+        set_cast(&mut object, Some(12345));
         let call = [CALL, 0x20, 0, 0, 0x39, 0x30, 0, 0];
-        assert_eq!(
-            with_cast(&object, Some(12345)),
-            [helper, call, load].concat()
-        );
+        assert_eq!(object, [helper, call, load].concat());
+    }
+
+    #[test]
+    fn only_the_marked_array_gets_other_values() {
+        let bytes = |words: &[u32]| words.iter().flat_map(|word| word.to_ne_bytes()).collect();
+        let mut object: Vec<u8> = bytes(&[9, 2, 4, RING_MARK, 1, 2, 4, 8, 1, 4, RING_MARK]);
+        set_values(&mut object, 77);
+        let expected: Vec<u8> = bytes(&[9, 2, 4, 77, 1, 2, 4, 8, 1, 4, RING_MARK]);
+        assert_eq!(object, expected);
     }
 }
