@@ -5,7 +5,10 @@
 //! ring. Records stand one behind the other, each in [`room`] bytes. A position
 //! counts the bytes since the begin; a record begins at its position within the ring
 //! and may go beyond the ring's end, as behind it there is room for the longest.
-use crate::{config::SNAPLEN_MAX, record::HEADER_LEN};
+use crate::{
+    config::SNAPLEN_MAX,
+    record::{Begin, HEADER_LEN},
+};
 
 /// Records begin at multiples of it, in bytes.
 const ALIGN: u32 = 8;
@@ -23,6 +26,14 @@ pub const RING_MARK: u32 = 0x7269_6e67;
 #[must_use]
 pub const fn room(captured: u32) -> u32 {
     (HEADER_LEN as u32 + captured).next_multiple_of(ALIGN)
+}
+
+impl Begin {
+    /// Bytes that the record takes.
+    #[must_use]
+    pub const fn room(self) -> u32 {
+        room(self.captured)
+    }
 }
 
 /// Bytes of a CPU's value whose ring has so many: whole cache lines, so that no CPU

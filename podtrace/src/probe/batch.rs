@@ -1,9 +1,6 @@
 //! What the reader hands on.
 use bytes::{BufMut as _, Bytes, BytesMut};
-use podtrace_ebpf::{
-    record::{Begin, HEADER_LEN, Record},
-    ring::room,
-};
+use podtrace_ebpf::record::{HEADER_LEN, Record};
 use serde::{Deserialize, Serialize};
 
 use crate::identity::cgroupfs::CgroupPath;
@@ -63,7 +60,7 @@ impl Batch {
         for record in records {
             if let Some(begin) = Record::begin(record) {
                 until_ns = until_ns.max(begin.ts_ns);
-                let end = bytes.len() + room_of(begin);
+                let end = bytes.len() + begin.room() as usize;
                 bytes.put_slice(record);
                 bytes.resize(end, 0);
             }
@@ -83,7 +80,7 @@ impl Batch {
         let mut rest = &self.bytes[..];
         std::iter::from_fn(move || {
             let begin = Record::begin(rest)?;
-            let (record, tail) = rest.split_at_checked(room_of(begin))?;
+            let (record, tail) = rest.split_at_checked(begin.room() as usize)?;
             rest = tail;
             record.get(..HEADER_LEN + begin.captured as usize)
         })
@@ -95,8 +92,4 @@ impl Batch {
         let captured = record.get(HEADER_LEN..);
         captured.map_or_else(Bytes::new, |captured| self.bytes.slice_ref(captured))
     }
-}
-
-fn room_of(begin: Begin) -> usize {
-    room(begin.captured) as usize
 }

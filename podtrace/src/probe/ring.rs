@@ -10,7 +10,7 @@ use std::{
 use bytes::{BufMut as _, BytesMut};
 use podtrace_ebpf::{
     record::{Begin, Record},
-    ring::{Consumer, Cursors, Producer, RECORD_MAX, room},
+    ring::{Consumer, Cursors, Producer, RECORD_MAX},
 };
 
 /// One CPU's ring, and how far it was read.
@@ -66,30 +66,25 @@ impl Ring {
         self.cursor(at).store(bytes, Ordering::Relaxed);
     }
 
-    /// How the next record begins that was there at the last look, and how many bytes
-    /// it takes.
+    /// How the next record begins that was there at the last look.
     ///
     /// # Errors
     /// When what is there is no record.
-    pub(super) fn peek(&self) -> io::Result<Option<(Begin, u32)>> {
+    pub(super) fn peek(&self) -> io::Result<Option<Begin>> {
         let left = self.end.wrapping_sub(self.next);
         if left == 0 {
             return Ok(None);
         }
-        let begin = Record::begin(self.bytes_at(self.next, left)).map(|begin| {
-            let room = room(begin.captured);
-            (begin, room)
-        });
-        match begin {
-            Some((begin, room)) if u64::from(room) <= left => Ok(Some((begin, room))),
+        match Record::begin(self.bytes_at(self.next, left)) {
+            Some(begin) if u64::from(begin.room()) <= left => Ok(Some(begin)),
             _ => Err(io::Error::other("what is in the ring is no record")),
         }
     }
 
-    /// Goes on behind the next record, which takes so many bytes; it is copied with
-    /// those behind it, or now, when they stand elsewhere.
-    pub(super) fn advance(&mut self, room: u32, to: &mut BytesMut) {
-        self.next = self.next.wrapping_add(u64::from(room));
+    /// Goes on behind the next record, which begins so; it is copied with those behind
+    /// it, or now, when they stand elsewhere.
+    pub(super) fn advance(&mut self, begin: Begin, to: &mut BytesMut) {
+        self.next = self.next.wrapping_add(u64::from(begin.room()));
         if self.offset(self.next) < self.offset(self.copied) {
             self.copy(to);
         }

@@ -81,7 +81,7 @@ impl Rings {
         self.nexts.clear();
         for (cpu, ring) in self.rings.iter_mut().enumerate() {
             ring.look();
-            if let Some((begin, _)) = ring.peek()? {
+            if let Some(begin) = ring.peek()? {
                 self.nexts.push(Reverse((begin.ts_ns, cpu)));
             }
         }
@@ -106,13 +106,13 @@ impl Rings {
             let next_ns = self.nexts.peek().map_or(u64::MAX, |next| next.0.0);
             let bound_ns = next_ns.min(self.until_ns);
             let ring = &mut self.rings[cpu];
-            while let Some((begin, room)) = ring.peek()? {
+            while let Some(begin) = ring.peek()? {
                 if begin.ts_ns > bound_ns || to.len() + ring.uncopied() >= limit {
                     self.nexts.push(Reverse((begin.ts_ns, cpu)));
                     break;
                 }
                 note(&begin);
-                ring.advance(room, to);
+                ring.advance(begin, to);
             }
             ring.copy(to);
         }
