@@ -4,8 +4,6 @@ use std::collections::BTreeMap;
 use podtrace_ebpf::{config::TapCounters, record::Direction};
 
 use super::Pipeline;
-#[cfg(doc)]
-use super::TICK_LAG_NS;
 use crate::{
     news::{News, Origin},
     output::Summary,
@@ -14,7 +12,7 @@ use crate::{
 };
 
 impl Pipeline {
-    /// Time has passed: `now_ns` is [`TICK_LAG_NS`] ago, a moment whose records
+    /// Time has passed: `now_ns` is [`super::TICK_LAG_NS`] ago, a moment whose records
     /// are all here unless the reader is behind.
     pub fn tick(&mut self, now_ns: u64) {
         self.stitch_ready(|reorder| reorder.ready(now_ns));

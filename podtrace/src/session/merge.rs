@@ -289,8 +289,8 @@ impl Merge {
     }
 
     fn event(&mut self, number: usize, pipeline: &mut Pipeline, select: &mut dyn Select) {
-        let (lost, settled_ns) = (self.lost(), self.settled_ns());
-        pipeline.settle(settled_ns);
+        let lost = self.lost();
+        pipeline.settle(self.settled_ns());
         let stream = &mut self.streams[number];
         let Some(event) = stream.chain.event() else {
             return;

@@ -27,28 +27,28 @@ struct Bench {
     _lab: Lab,
 }
 
+fn options(snaplen: u32, ring_bytes: u32) -> ProbeOptions {
+    ProbeOptions {
+        snaplen,
+        ring_bytes,
+        max_interfaces: 16,
+        headers_only: false,
+        diagnostics: false,
+        bare_bytes: Some(BARE_BYTES),
+    }
+}
+
 impl Bench {
     /// The programs attached to the loopback interface of a fresh namespace,
     /// which is where test runs happen.
     fn new(snaplen: u32, ring_bytes: u32) -> Self {
-        Self::with(ProbeOptions {
-            snaplen,
-            ring_bytes,
-            max_interfaces: 16,
-            headers_only: false,
-            diagnostics: false,
-            bare_bytes: Some(BARE_BYTES),
-        })
+        Self::with(options(snaplen, ring_bytes))
     }
 
     fn with_headers_only() -> Self {
         Self::with(ProbeOptions {
-            snaplen: 160,
-            ring_bytes: 1 << 20,
-            max_interfaces: 16,
             headers_only: true,
-            diagnostics: false,
-            bare_bytes: Some(BARE_BYTES),
+            ..options(160, 1 << 20)
         })
     }
 
