@@ -8,6 +8,11 @@ pub const PROGRAM_EGRESS: &str = "pt_egress";
 /// Attached to the ingress hook of the cgroups that hold pods.
 pub const PROGRAM_SOCKET: &str = "pt_socket";
 
+/// Attached by clsact in place of [`PROGRAM_INGRESS`], which it calls.
+pub const PROGRAM_STUB_INGRESS: &str = "pt_stub_in";
+/// Attached by clsact in place of [`PROGRAM_EGRESS`], which it calls.
+pub const PROGRAM_STUB_EGRESS: &str = "pt_stub_out";
+
 /// Does nothing: the floor of every measurement.
 pub const PROGRAM_NOOP: &str = "pt_noop";
 /// Does the least a tap can do: what the taps are measured against.
@@ -27,6 +32,10 @@ pub const MAP_TAPS: &str = "TAPS";
 /// Array of one [`Control`].
 pub const MAP_CONTROL: &str = "CONTROL";
 
+/// Program array of the taps that the stubs call, by [`crate::record::Direction`]. The
+/// kernel empties it when the last process that holds it ends.
+pub const MAP_STUBBED: &str = "STUBBED";
+
 /// Global `u32`: how many bytes of a packet are captured at most.
 pub const GLOBAL_SNAPLEN: &str = "SNAPLEN";
 /// Global `u32`: bytes of a CPU's ring, a power of two, less one.
@@ -42,8 +51,10 @@ pub const GLOBAL_CAN_CAST: &str = "CAN_CAST";
 pub const GLOBAL_SKB_DEV: &str = "SKB_DEV";
 /// Global `u32`: offset of `nd_net` in `struct net_device`.
 pub const GLOBAL_DEV_NET: &str = "DEV_NET";
-/// Global `u32`: offset of `net_cookie` in `struct net`.
-pub const GLOBAL_NET_COOKIE: &str = "NET_COOKIE";
+/// Global `u32`: offset in `struct net` of the number that tells namespaces apart.
+pub const GLOBAL_NET_ID: &str = "NET_ID";
+/// Global `u32`: nonzero when that number has 64 bits, not 32.
+pub const GLOBAL_NET_ID_IS_LONG: &str = "NET_ID_IS_LONG";
 
 /// The shortest snap length: an inner IPv6 header and eight bytes more behind
 /// Ethernet, IPv6, UDP and VXLAN headers and an inner Ethernet header.

@@ -20,7 +20,7 @@ mod programs {
     };
     use podtrace_ebpf::record::Direction;
 
-    use crate::tc::{observe, yardstick};
+    use crate::tc::{call, observe, yardstick};
 
     #[classifier]
     pub(crate) fn pt_ingress(ctx: TcContext) -> i32 {
@@ -31,6 +31,19 @@ mod programs {
     #[classifier]
     pub(crate) fn pt_egress(ctx: TcContext) -> i32 {
         observe(&ctx, &ctx.skb, Direction::Egress);
+        TC_ACT_UNSPEC
+    }
+
+    /// Calls the tap as long as podtrace lives: clsact keeps what is attached to it.
+    #[classifier]
+    pub(crate) fn pt_stub_in(ctx: TcContext) -> i32 {
+        call(&ctx, Direction::Ingress);
+        TC_ACT_UNSPEC
+    }
+
+    #[classifier]
+    pub(crate) fn pt_stub_out(ctx: TcContext) -> i32 {
+        call(&ctx, Direction::Egress);
         TC_ACT_UNSPEC
     }
 

@@ -1,4 +1,5 @@
 //! What happens to one packet: find its tap, count it, copy its first bytes.
+mod atomic;
 mod copy;
 mod emit;
 mod maps;
@@ -6,7 +7,10 @@ mod place;
 mod view;
 pub(crate) mod yardstick;
 
-use aya_ebpf::{EbpfContext, programs::sk_buff::SkBuff};
+use aya_ebpf::{
+    EbpfContext,
+    programs::{TcContext, sk_buff::SkBuff},
+};
 use aya_log_ebpf::debug;
 use podtrace_ebpf::{
     config::{TapKey, TapState},
@@ -43,6 +47,13 @@ pub(crate) fn observe<C: EbpfContext>(ctx: &C, skb: &SkBuff, direction: Directio
     if !emit::emit(skb, state.interface, direction, captured) {
         counters.lost += 1;
     }
+}
+
+/// Goes on as the tap of that direction, if it is there: then this does not return.
+#[inline(always)]
+pub(crate) fn call(ctx: &TcContext, direction: Direction) {
+    // SAFETY: nothing here waits to be dropped.
+    unsafe { maps::STUBBED.tail_call(ctx, direction as u32) };
 }
 
 /// This CPU's state of a tap.

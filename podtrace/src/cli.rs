@@ -6,7 +6,7 @@ mod replay;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-pub use capture::{CaptureArgs, LoadArgs, NamingArgs, ViewArgs};
+pub use capture::{Attach, CaptureArgs, Feature, KernelArgs, LoadArgs, NamingArgs, ViewArgs};
 pub use files::{FileArgs, WriteArgs};
 pub use replay::{
     ExportArgs, ExportFormat, InputArgs, Moment, ReplayArgs, Span, StatsArgs, Vantage,
@@ -174,6 +174,9 @@ pub struct DemoArgs {
     /// Pings along each road
     #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=100))]
     pub pings: u16,
+    /// What of the kernel is used.
+    #[command(flatten)]
+    pub kernel: KernelArgs,
     /// When to use colours; NO_COLOR is honoured
     #[arg(long, value_name = "WHEN", default_value = "auto")]
     pub color: Color,

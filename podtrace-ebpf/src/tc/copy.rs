@@ -1,5 +1,13 @@
 //! Bytes of the packet, copied.
-use aya_ebpf::{helpers::bpf_skb_load_bytes, programs::sk_buff::SkBuff};
+use core::{arch::asm, ffi::c_void};
+
+use aya_ebpf::{bindings::__sk_buff, programs::sk_buff::SkBuff};
+
+/// `bpf_skb_load_bytes` with a length of 64 bits: the caller's register is handed
+/// over as it is, with the bounds that the verifier knows of it.
+type LoadBytes = unsafe extern "C" fn(*const __sk_buff, u32, *mut c_void, u64) -> i64;
+/// The helper's number, linux/bpf.h.
+const LOAD_BYTES: usize = 26;
 
 /// Copies `len` bytes of the packet from `offset` on; false when that is none or more
 /// than `MAX`, or the packet has fewer.
@@ -13,15 +21,23 @@ pub(super) unsafe fn copy<const MAX: u64>(
     to: *mut u8,
     len: u32,
 ) -> bool {
-    // 64 bits wide, and hidden from the compiler: the verifier follows bounds per
-    // register, and would lose them when the compiler tests another one than it
-    // hands to the helper.
-    let len = u64::from(len);
-    // SAFETY: reads a local variable.
-    let len = unsafe { core::ptr::read_volatile(&raw const len) };
-    if len == 0 || len > MAX {
+    // The helper wants a length between 1 and `MAX`. Verifiers before Linux 7.0 learn
+    // nothing from a test for zero, and learn a bound only of the register that was
+    // tested. So one test bounds the length less one, and the length is made of that.
+    let less_one = opaque(u64::from(len).wrapping_sub(1));
+    if less_one >= MAX {
         return false;
     }
+    // SAFETY: a pointer to a helper is its number.
+    let load_bytes: LoadBytes = unsafe { core::mem::transmute(LOAD_BYTES) };
     // SAFETY: there is room.
-    unsafe { bpf_skb_load_bytes(skb.skb.cast(), offset, to.cast(), len as u32) == 0 }
+    unsafe { load_bytes(skb.skb, offset, to.cast(), less_one + 1) == 0 }
+}
+
+/// The same number, of which the compiler knows nothing.
+#[inline(always)]
+fn opaque(mut number: u64) -> u64 {
+    // SAFETY: no instruction.
+    unsafe { asm!("/* {0} */", inout(reg) number, options(nomem, nostack, preserves_flags)) };
+    number
 }

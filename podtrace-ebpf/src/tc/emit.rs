@@ -1,6 +1,4 @@
 //! The record of one packet: room in the CPU's ring, copy, publish.
-use core::arch::asm;
-
 use aya_ebpf::{
     helpers::{bpf_get_smp_processor_id, bpf_ktime_get_ns, bpf_skb_cgroup_id},
     programs::sk_buff::SkBuff,
@@ -12,6 +10,7 @@ use podtrace_ebpf::{
 };
 
 use super::{
+    atomic,
     copy::copy,
     maps::{LOST, RING_MASK, RINGS, WAKE},
 };
@@ -32,7 +31,7 @@ pub(crate) fn emit(skb: &SkBuff, interface: u32, direction: Direction, captured:
         // It came after the start.
         if let Some(lost) = LOST.get_ptr_mut(0) {
             // SAFETY: array values are always there.
-            unsafe { add_one(lost) };
+            unsafe { atomic::add_one(lost) };
         }
         return false;
     };
@@ -42,15 +41,15 @@ pub(crate) fn emit(skb: &SkBuff, interface: u32, direction: Direction, captured:
     unsafe {
         let busy = &raw mut (*cursors).producer.busy;
         let lost = &raw mut (*cursors).producer.lost;
-        if exchange(busy, 1) != 0 {
-            add_one(lost);
+        if atomic::take(busy) {
+            atomic::add_one(lost);
             return false;
         }
         let used = write(skb, interface, direction, captured, cursors);
         busy.write_volatile(0);
         match used {
             Some(used) => wake_above(cursors, used),
-            None => add_one(lost),
+            None => atomic::add_one(lost),
         }
         used.is_some()
     }
@@ -85,12 +84,9 @@ unsafe fn write(
         let captured = if is_copied { captured } else { 0 };
         let header = header(skb, interface, direction, captured);
         record.cast::<RecordHeader>().write(header);
-        let end = begin + u64::from(room(captured));
-        // An exchange, as that orders what is before and behind it on every CPU:
-        // the reader sees the whole record, and either sees this position before it
-        // sleeps or is seen to sleep.
-        exchange(position, end);
-        Some(end - read)
+        let room = u64::from(room(captured));
+        atomic::publish(position, room);
+        Some(begin + room - read)
     }
 }
 
@@ -116,30 +112,6 @@ fn header(skb: &SkBuff, interface: u32, direction: Direction, captured: u32) -> 
         version: VERSION,
         zero: 0,
     }
-}
-
-/// Counts one more, whoever else counts there.
-///
-/// # Safety
-/// The pointer is to a map's value.
-#[inline(always)]
-unsafe fn add_one(at: *mut u64) {
-    // SAFETY: as above.
-    unsafe { asm!("lock *(u64 *)({0} + 0) += {1}", in(reg) at, in(reg) 1_u64) };
-}
-
-/// Stores a number at once with reading the one before it.
-///
-/// # Safety
-/// The pointer is to a map's value.
-#[inline(always)]
-unsafe fn exchange(at: *mut u64, number: u64) -> u64 {
-    let before;
-    // SAFETY: as above. The target has no such operation in `core`.
-    unsafe {
-        asm!("{0} = xchg_64({1} + 0, {0})", inout(reg) number => before, in(reg) at);
-    }
-    before
 }
 
 /// Wakes the reader if it asked for it.

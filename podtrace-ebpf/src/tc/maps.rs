@@ -3,7 +3,7 @@ use aya_ebpf::{
     Global,
     bindings::BPF_F_MMAPABLE,
     macros::map,
-    maps::{Array, PerCpuArray, RingBuf},
+    maps::{Array, PerCpuArray, ProgramArray, RingBuf},
 };
 use podtrace_ebpf::{
     config::{Control, SNAPLEN_DEFAULT, TapState},
@@ -30,6 +30,9 @@ pub(crate) static BARE: RingBuf = RingBuf::with_byte_size(PAGE, 0);
 pub(crate) static TAPS: PerCpuArray<TapState> = PerCpuArray::with_max_entries(1024, 0);
 
 #[map]
+pub(crate) static STUBBED: ProgramArray = ProgramArray::with_max_entries(2, 0);
+
+#[map]
 pub(crate) static CONTROL: Array<Control> = Array::with_max_entries(1, 0);
 
 #[unsafe(no_mangle)]
@@ -47,4 +50,6 @@ pub(crate) static SKB_DEV: Global<u32> = Global::new(0);
 #[unsafe(no_mangle)]
 pub(crate) static DEV_NET: Global<u32> = Global::new(0);
 #[unsafe(no_mangle)]
-pub(crate) static NET_COOKIE: Global<u32> = Global::new(0);
+pub(crate) static NET_ID: Global<u32> = Global::new(0);
+#[unsafe(no_mangle)]
+pub(crate) static NET_ID_IS_LONG: Global<u32> = Global::new(1);

@@ -4,9 +4,10 @@ use core::ffi::c_void;
 use aya_ebpf::{helpers::bpf_probe_read_kernel, programs::sk_buff::SkBuff};
 use podtrace_ebpf::config::{CAST_MARK, TapKey};
 
-use super::maps::{CAN_CAST, DEV_NET, NET_COOKIE, SKB_DEV};
+use super::maps::{CAN_CAST, DEV_NET, NET_ID, NET_ID_IS_LONG, SKB_DEV};
 
-/// The interface's key: `skb->dev->nd_net.net->net_cookie` and the index.
+/// The interface's key: `skb->dev->nd_net.net->net_cookie` and the index. Where user
+/// space cannot ask for the cookie, `ns.inum` stands for it.
 ///
 /// An index is unique only within its namespace, and no TC helper tells the
 /// namespace of a packet without a socket, so it is read from the device.
@@ -45,9 +46,12 @@ fn cookie_by_type(skb: &SkBuff) -> u64 {
             .add(DEV_NET.load() as usize)
             .cast::<*const u8>()
             .read_volatile();
-        net.add(NET_COOKIE.load() as usize)
-            .cast::<u64>()
-            .read_volatile()
+        let id = net.add(NET_ID.load() as usize);
+        if NET_ID_IS_LONG.load() != 0 {
+            id.cast::<u64>().read_volatile()
+        } else {
+            u64::from(id.cast::<u32>().read_volatile())
+        }
     }
 }
 
@@ -66,6 +70,11 @@ fn cookie_by_copy(skb: &SkBuff) -> u64 {
         else {
             return 0;
         };
-        bpf_probe_read_kernel(net.add(NET_COOKIE.load() as usize).cast::<u64>()).unwrap_or(0)
+        let id = net.add(NET_ID.load() as usize);
+        if NET_ID_IS_LONG.load() != 0 {
+            bpf_probe_read_kernel(id.cast::<u64>()).unwrap_or(0)
+        } else {
+            u64::from(bpf_probe_read_kernel(id.cast::<u32>()).unwrap_or(0))
+        }
     }
 }

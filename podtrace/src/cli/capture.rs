@@ -1,7 +1,7 @@
 //! Options of what is traced live and of how it is shown.
 use std::path::PathBuf;
 
-use clap::{ArgAction, Args};
+use clap::{ArgAction, Args, ValueEnum};
 use podtrace_ebpf::config::{SNAPLEN_DEFAULT, SNAPLEN_MAX, SNAPLEN_MIN};
 
 use super::{
@@ -41,12 +41,56 @@ pub struct CaptureArgs {
     /// How much of it is taken.
     #[command(flatten)]
     pub load: LoadArgs,
+    /// What of the kernel is used.
+    #[command(flatten)]
+    pub kernel: KernelArgs,
     /// Exit with status 4 if events were lost, not recorded or not shown
     #[arg(long)]
     pub strict: bool,
     /// Print diagnostics of the kernel side too
     #[arg(short, long, action = ArgAction::Count)]
     pub verbose: u8,
+}
+
+/// What of the kernel is used.
+#[derive(Clone, Debug, Args)]
+pub struct KernelArgs {
+    /// How programs are attached to interfaces
+    #[arg(
+        long,
+        value_name = "HOW",
+        default_value = "auto",
+        help_heading = "Kernel"
+    )]
+    pub attach: Attach,
+    /// Do as on a kernel without these features, to test what stands in for them
+    #[arg(long, value_name = "FEATURE", value_delimiter = ',', hide = true)]
+    pub without: Vec<Feature>,
+}
+
+/// How programs are attached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Attach {
+    /// By TCX where the kernel has it, else by clsact
+    Auto,
+    /// TCX links (Linux 6.6, RHEL 9): nothing but ours is touched, and they end with podtrace
+    Tcx,
+    /// Filters of a clsact qdisc, which is made where there is none and removed in the end.
+    /// After SIGKILL they stay, and do nothing: the next start removes them, or podtrace cleanup
+    Clsact,
+}
+
+/// A feature that kernels may lack.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Feature {
+    /// Atomic operations that return a value (Linux 5.12).
+    Atomics,
+    /// `bpf_cast_to_kern_ctx` (Linux 6.2).
+    Cast,
+    /// Values of arrays above 4 MiB (Linux 5.16).
+    LargeValues,
+    /// `SO_NETNS_COOKIE` (Linux 5.14).
+    Cookie,
 }
 
 /// How much is taken, when it would be too much.

@@ -7,7 +7,7 @@ use podtrace_ebpf::config::SNAPLEN_DEFAULT;
 use super::{
     signals::Signals,
     sink::Sink,
-    trace::{Sampling, Session, SessionOptions, Sockets, Sources, check_support, text},
+    trace::{Sampling, Session, SessionOptions, Sockets, Sources, check_support, text, without},
 };
 use crate::{
     cli::DemoArgs,
@@ -16,6 +16,7 @@ use crate::{
     identity::table::PodTable,
     lab::{Lab, LabPod, LabSpec, traffic},
     node::place::Node,
+    probe::feature::Without,
 };
 
 /// Before the next road's title, so that the paths of this one are printed: they
@@ -27,16 +28,17 @@ const PING_PAYLOAD: usize = 56;
 /// Runs the command; returns the exit code.
 pub(super) fn run(args: &DemoArgs) -> anyhow::Result<u8> {
     check_support()?;
+    let without = without(&args.kernel)?;
     tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
         .build()
         .context("failed to start the runtime")?
-        .block_on(demonstrate(args))?;
+        .block_on(demonstrate(args, without))?;
     Ok(FINE)
 }
 
-async fn demonstrate(args: &DemoArgs) -> anyhow::Result<()> {
+async fn demonstrate(args: &DemoArgs, without: Without) -> anyhow::Result<()> {
     // Listened to before the lab is there, so that it is taken down whenever
     // a signal comes.
     let mut signals = Signals::listen()?;
@@ -73,6 +75,7 @@ async fn demonstrate(args: &DemoArgs) -> anyhow::Result<()> {
         headers_only: false,
         sampling: Sampling::default(),
         diagnostics: false,
+        without,
         output: Box::new(text(args.color, false, epoch_ns)),
         says: Sink::stdout()?,
         epoch_ns,

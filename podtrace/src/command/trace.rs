@@ -17,7 +17,10 @@ use std::path::Path;
 use anyhow::{Context as _, bail};
 
 use crate::{
-    cli::{CaptureArgs, Color, FileArgs, Format, NamingArgs, RecordArgs, TraceArgs},
+    cli::{
+        CaptureArgs, Color, Feature, FileArgs, Format, KernelArgs, NamingArgs, RecordArgs,
+        TraceArgs,
+    },
     clock::epoch_ns,
     command::{FINE, LOST, sink::Sink, use_color},
     identity::{
@@ -25,7 +28,7 @@ use crate::{
         table::PodTable,
     },
     node::{
-        netns::{NetNs, file_name},
+        netns::{NetNs, file_name, force_inode_ids},
         place::Node,
     },
     output::{
@@ -35,7 +38,7 @@ use crate::{
         sanitize::sanitize,
         text::{Text, TextOptions},
     },
-    probe::{memory::default_rings, support},
+    probe::{feature::Without, memory::default_rings, support},
 };
 pub(super) use feeds::Sources;
 use recording::Recording;
@@ -70,6 +73,7 @@ fn follow(
     shows_progress: bool,
 ) -> anyhow::Result<u8> {
     check_support()?;
+    let without = without(&capture.kernel)?;
     let nodes = nodes(&capture.netns, &capture.naming.node_name)?;
     let options = SessionOptions {
         interfaces: capture.interfaces.clone(),
@@ -86,6 +90,7 @@ fn follow(
         headers_only: capture.load.headers_only,
         sampling: Sampling::new(capture.load.sample.unwrap_or(1), capture.load.max_rate),
         diagnostics: capture.verbose > 0,
+        without,
         output,
         says: if files.is_stdout() {
             Sink::stderr()?
@@ -115,6 +120,20 @@ fn follow(
         LOST
     } else {
         FINE
+    })
+}
+
+/// What is not to be used of what the kernel has; to be called before anything tells
+/// namespaces apart.
+pub(super) fn without(args: &KernelArgs) -> anyhow::Result<Without> {
+    let has = |feature| args.without.contains(&feature);
+    if has(Feature::Cookie) && !force_inode_ids() {
+        bail!("--without cookie came too late");
+    }
+    Ok(Without {
+        atomics: has(Feature::Atomics),
+        cast: has(Feature::Cast),
+        large_values: has(Feature::LargeValues),
     })
 }
 

@@ -4,7 +4,10 @@ use std::io;
 use aya::{maps::MapError, programs::ProgramError};
 use thiserror::Error;
 
-use super::btf::{BTF_PATH, BtfError};
+use super::{
+    btf::{BTF_PATH, BtfError},
+    refusal::Refusal,
+};
 use crate::node::netns::NetNsError;
 
 /// Why the kernel side could not be loaded or attached.
@@ -22,12 +25,21 @@ pub enum ProbeError {
     /// The object was refused.
     #[error("failed to load the kernel programs")]
     Load(#[from] aya::EbpfError),
-    /// A program was refused or could not be attached.
+    /// The kernel refused a program.
+    #[error("{0}")]
+    Refused(Box<Refusal>),
+    /// arm64 needs atomic operations that return a value.
+    #[error(
+        "this kernel's BPF lacks atomic operations (arm64: Linux 5.18), without which records \
+         cannot be read in order"
+    )]
+    NoOrder,
+    /// A program could not be attached.
     #[error("failed to {operation}")]
     Program {
         /// What was tried, with its object.
         operation: String,
-        /// The kernel's answer, with the verifier's log.
+        /// The kernel's answer.
         #[source]
         source: Box<ProgramError>,
     },
@@ -73,5 +85,23 @@ impl ProbeError {
             cause = error.source();
         }
         false
+    }
+}
+
+/// Why a program could not be loaded.
+pub(super) fn not_loaded(name: &'static str, error: ProgramError) -> ProbeError {
+    match error {
+        ProgramError::LoadError {
+            io_error,
+            verifier_log,
+        } => ProbeError::Refused(Box::new(Refusal::new(
+            name,
+            io_error,
+            verifier_log.to_string(),
+        ))),
+        source => ProbeError::Program {
+            operation: format!("load program {name}"),
+            source: Box::new(source),
+        },
     }
 }

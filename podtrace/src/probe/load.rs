@@ -1,32 +1,24 @@
 //! Loading the embedded object, registering taps, reading counters.
-use std::{collections::BTreeMap, fs};
+use std::collections::BTreeMap;
 
 use aya::{
-    Ebpf, EbpfLoader,
+    Ebpf,
     maps::{Array, Map, MapData, MapError, RingBuf},
     programs::{CgroupSkb, Program, ProgramError, SchedClassifier},
 };
-use podtrace_ebpf::{
-    config::{self, TapCounters, TapKey},
-    ring::value_len,
-};
+use podtrace_ebpf::config::{self, TapCounters, TapKey};
 
 use super::{
     ProbeError,
-    btf::{BTF_PATH, Btf},
     control::{Controls, ports},
-    object,
-    rings::{Rings, ring_bytes, ring_count},
+    error::not_loaded,
+    feature::Without,
+    fit::Fitted,
+    rings::Rings,
     sockets::Watched,
-    table::{self, TapTable},
+    table::TapTable,
 };
 use crate::node::netns::NetNs;
-
-static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/podtrace-ebpf"));
-
-/// A kernel function that makes a program's context its `struct sk_buff`
-/// (since Linux 6.2).
-const CAST: &str = "bpf_cast_to_kern_ctx";
 
 /// How to load.
 #[derive(Clone, Debug)]
@@ -43,6 +35,8 @@ pub struct ProbeOptions {
     pub headers_only: bool,
     /// Whether the kernel side's diagnostics are wanted.
     pub diagnostics: bool,
+    /// What is not to be used even where the kernel has it.
+    pub without: Without,
     /// Bytes of the ring buffer of [`config::PROGRAM_BARE`], if it is to run.
     pub bare_bytes: Option<u32>,
 }
@@ -57,6 +51,7 @@ pub struct Probe {
     pub(super) cgroups: Watched,
     /// Last counters of interfaces whose taps are gone, until they are asked for.
     gone: BTreeMap<u32, TapCounters>,
+    limits: Vec<String>,
 }
 
 /// The reader's ends: the rings, and what wakes it.
@@ -73,50 +68,25 @@ impl Probe {
     /// # Errors
     /// When the kernel's types cannot be read or the kernel refuses the object.
     pub fn load(options: &ProbeOptions) -> Result<(Self, Channel), ProbeError> {
-        if OBJECT.is_empty() {
-            return Err(ProbeError::NoObject);
-        }
-        let blob = fs::read(BTF_PATH).map_err(ProbeError::BtfRead)?;
-        let btf = Btf::parse(&blob)?;
-        let skb_dev = btf.offset_of("sk_buff", "dev")?;
-        let dev_net = btf.offset_of("net_device", "nd_net")?;
-        let net_cookie = btf.offset_of("net", "net_cookie")?;
-        let cast = btf.function(CAST);
-        let rings = ring_count().map_err(|(path, source)| ProbeError::Cpus(path, source))?;
-        let ring_bytes = ring_bytes(options.ring_bytes, rings);
-        let mut object = OBJECT.to_vec();
-        object::set_values(&mut object, value_len(ring_bytes));
-        object::set_cast(&mut object, cast);
-        let slots = table::slots(options.max_interfaces);
-        let log_level: u8 = if options.diagnostics { 4 } else { 0 };
-        let mut loader = EbpfLoader::new();
-        if let Some(bytes) = options.bare_bytes {
-            loader.map_max_entries(config::MAP_BARE, bytes);
-        }
-        let mut ebpf = loader
-            .override_global(config::GLOBAL_SNAPLEN, &options.snaplen, true)
-            .override_global(
-                config::GLOBAL_HEADERS_ONLY,
-                &u32::from(options.headers_only),
-                true,
-            )
-            .override_global(config::GLOBAL_RING_MASK, &(ring_bytes - 1), true)
-            .override_global(config::GLOBAL_TAPS_MASK, &(slots - 1), true)
-            .override_global(config::GLOBAL_CAN_CAST, &u32::from(cast.is_some()), true)
-            .override_global(config::GLOBAL_SKB_DEV, &skb_dev, true)
-            .override_global(config::GLOBAL_DEV_NET, &dev_net, true)
-            .override_global(config::GLOBAL_NET_COOKIE, &net_cookie, true)
-            .override_global(aya_log::LEVEL, &log_level, true)
-            .map_max_entries(config::MAP_RINGS, rings)
-            .map_max_entries(config::MAP_TAPS, slots)
-            .load(&object)?;
+        let fitted = Fitted::find(options)?;
+        let (mut ebpf, fitted) = match fitted.load(options) {
+            Err(ProbeError::Load(error)) if fitted.is_too_large(&error) => {
+                let fitted = fitted.with_small_rings();
+                (fitted.load(options)?, fitted)
+            }
+            loaded => (loaded?, fitted),
+        };
         for name in [config::PROGRAM_INGRESS, config::PROGRAM_EGRESS] {
             let loaded = program::<SchedClassifier>(&mut ebpf, name)?.load();
-            loaded.map_err(|source| refused(format!("load program {name}"), source))?;
+            loaded.map_err(|source| not_loaded(name, source))?;
         }
         let name = config::PROGRAM_SOCKET;
         let loaded = program::<CgroupSkb>(&mut ebpf, name)?.load();
-        loaded.map_err(|source| refused(format!("load program {name}"), source))?;
+        loaded.map_err(|source| not_loaded(name, source))?;
+        let limits = fitted.limits();
+        let Fitted {
+            rings, ring_bytes, ..
+        } = fitted;
         let channel = Channel {
             rings: Rings::new(array(&ebpf, config::MAP_RINGS)?.fd(), rings, ring_bytes)
                 .map_err(ProbeError::Rings)?,
@@ -132,6 +102,7 @@ impl Probe {
             registered: BTreeMap::new(),
             cgroups: Watched::new(),
             gone: BTreeMap::new(),
+            limits,
         };
         Ok((probe, channel))
     }
@@ -225,6 +196,12 @@ impl Probe {
             all.insert(*interface, self.taps.counters(key)?);
         }
         Ok(all)
+    }
+
+    /// What this kernel lacks and what that costs, in words.
+    #[must_use]
+    pub fn limits(&self) -> &[String] {
+        &self.limits
     }
 
     pub(super) fn program<'a, P>(&'a mut self, name: &'static str) -> Result<&'a mut P, ProbeError>

@@ -6,6 +6,14 @@ const CALL: u8 = 0x85;
 /// `BPF_PSEUDO_KFUNC_CALL` as the source register, in the register byte.
 const KFUNC: u8 = 2 << 4;
 
+/// `BPF_STX | BPF_ATOMIC | BPF_DW`, linux/bpf.h.
+const ATOMIC: u8 = 0xdb;
+/// `BPF_XCHG` and `BPF_ADD | BPF_FETCH`, in the first byte of the immediate value.
+const EXCHANGE: u8 = 0xe1;
+const FETCH_ADD: u8 = 0x01;
+/// `BPF_LDX | BPF_MEM | BPF_DW`.
+const LOAD: u8 = 0x79;
+
 /// How a map's definition begins, `struct bpf_map_def` of libbpf: type, length of a
 /// key, length of a value.
 type Definition = [u32; 3];
@@ -47,6 +55,24 @@ pub(super) fn set_cast(object: &mut [u8], function: Option<u32>) {
     }
 }
 
+/// Makes plain instructions of the atomic operations that return a value: an exchange
+/// becomes a load, and an addition returns nothing. See `tc::atomic` of the kernel side
+/// for what that means.
+pub(super) fn set_plain_atomics(object: &mut [u8]) {
+    for instruction in object.as_chunks_mut().0 {
+        match *instruction {
+            [ATOMIC, registers, 0, 0, EXCHANGE, 0, 0, 0] => {
+                // The address comes from the destination, what is loaded goes to the source.
+                *instruction = [LOAD, registers.rotate_left(4), 0, 0, 0, 0, 0, 0];
+            }
+            [ATOMIC, registers, 0, 0, FETCH_ADD, 0, 0, 0] => {
+                *instruction = [ATOMIC, registers, 0, 0, 0, 0, 0, 0];
+            }
+            _ => {}
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -63,6 +89,19 @@ mod tests {
         set_cast(&mut object, Some(12345));
         let call = [CALL, 0x20, 0, 0, 0x39, 0x30, 0, 0];
         assert_eq!(object, [helper, call, load].concat());
+    }
+
+    #[test]
+    fn atomics_become_plain() {
+        let add = [ATOMIC, 0x21, 0, 0, 0, 0, 0, 0];
+        let elsewhere = [ATOMIC, 0x21, 8, 0, EXCHANGE, 0, 0, 0];
+        let exchange = [ATOMIC, 0x21, 0, 0, EXCHANGE, 0, 0, 0];
+        let fetch = [ATOMIC, 0x34, 0, 0, FETCH_ADD, 0, 0, 0];
+        let mut object = [add, exchange, fetch, elsewhere].concat();
+        set_plain_atomics(&mut object);
+        let load = [LOAD, 0x12, 0, 0, 0, 0, 0, 0];
+        let plain = [ATOMIC, 0x34, 0, 0, 0, 0, 0, 0];
+        assert_eq!(object, [add, load, plain, elsewhere].concat());
     }
 
     #[test]

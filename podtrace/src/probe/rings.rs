@@ -33,6 +33,10 @@ pub(super) fn ring_bytes(all: u32, rings: u32) -> u32 {
     1 << each.ilog2()
 }
 
+/// The largest ring that fits into 4 MiB with what is around it: kernels before 5.16
+/// take no longer values.
+pub(super) const RING_SMALL: u32 = 2 << 20;
+
 /// Bytes at which a ring is read at the latest, however large it is.
 const WATERMARK_MAX: u64 = 1 << 20;
 

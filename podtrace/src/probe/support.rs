@@ -1,11 +1,7 @@
 //! What podtrace needs of the process and the kernel, and what of it is missing.
 use std::{fs, io};
 
-use aya::{
-    maps::MapType,
-    programs::{SchedClassifier, TcAttachType},
-    sys::is_map_supported,
-};
+use aya::{maps::MapType, sys::is_map_supported};
 
 /// Capabilities that tracing needs: name, number (linux/capability.h), what for.
 const NEEDED: [(&str, u32, &str); 7] = [
@@ -60,15 +56,13 @@ fn missing_in(effective: u64) -> Vec<String> {
 #[must_use]
 pub fn missing_features() -> Vec<String> {
     let ring = is_map_supported(MapType::RingBuf).unwrap_or(false);
-    let tcx = SchedClassifier::query_tcx("lo", TcAttachType::Ingress).is_ok();
     let btf = fs::exists("/sys/kernel/btf/vmlinux").unwrap_or(false);
-    features_in(ring, tcx, btf)
+    features_in(ring, btf)
 }
 
-fn features_in(ring: bool, tcx: bool, btf: bool) -> Vec<String> {
+fn features_in(ring: bool, btf: bool) -> Vec<String> {
     [
         (ring, "BPF ring buffer (Linux 5.8 or later)"),
-        (tcx, "TCX attachment of TC programs (Linux 6.6 or later)"),
         (btf, "/sys/kernel/btf/vmlinux (CONFIG_DEBUG_INFO_BTF)"),
     ]
     .into_iter()
@@ -94,10 +88,10 @@ mod tests {
 
     #[test]
     fn features_missing_are_named() {
-        assert!(features_in(true, true, true).is_empty());
-        let text = features_in(false, false, true).join(", ");
+        assert!(features_in(true, true).is_empty());
+        let text = features_in(false, true).join(", ");
         assert!(
-            text.contains("ring buffer") && text.contains("6.6"),
+            text.contains("ring buffer") && text.contains("5.8"),
             "{text}"
         );
     }

@@ -8,7 +8,7 @@ use aya::programs::{SchedClassifier, TestRun as _, TestRunOptions};
 use podtrace::identity::cgroupfs::CgroupPath;
 use podtrace::lab::{Lab, LabSpec};
 use podtrace::node::netns::NetNs;
-use podtrace::probe::{Hooks, Probe, ProbeOptions};
+use podtrace::probe::{Hooks, Probe, ProbeOptions, feature::Without};
 use podtrace::probe::{batch::Batch, reader::Reader};
 use podtrace_ebpf::config::{PROGRAM_EGRESS, PROGRAM_INGRESS, TapCounters};
 use podtrace_ebpf::record::{Direction, Record};
@@ -34,6 +34,7 @@ fn options(snaplen: u32, ring_bytes: u32) -> ProbeOptions {
         max_interfaces: 16,
         headers_only: false,
         diagnostics: false,
+        without: Without::default(),
         bare_bytes: Some(BARE_BYTES),
     }
 }

@@ -8,7 +8,7 @@ use podtrace::{
     lab::{Lab, LabSpec, plan::VXLAN_PORT},
     node::netns::NetNs,
     packet::Framing,
-    probe::{Hooks, Probe, ProbeOptions, reader::Reader},
+    probe::{Hooks, Probe, ProbeOptions, feature::Without, reader::Reader},
 };
 use podtrace_ebpf::config::{PROGRAM_BARE, PROGRAM_INGRESS, PROGRAM_NOOP, SNAPLEN_DEFAULT};
 use podtrace_tests::{
@@ -72,6 +72,7 @@ pub(crate) fn probe_options() -> ProbeOptions {
         max_interfaces: 1024,
         headers_only: false,
         diagnostics: false,
+        without: Without::default(),
         bare_bytes: Some(BARE_BYTES),
     }
 }

@@ -37,6 +37,7 @@ use crate::{
     pipeline::{Pipeline, key_payload},
     probe::{
         Probe, ProbeOptions,
+        feature::Without,
         reader::{LookUp, Reader},
     },
 };
@@ -57,6 +58,7 @@ pub(crate) struct SessionOptions {
     pub(crate) headers_only: bool,
     pub(crate) sampling: Sampling,
     pub(crate) diagnostics: bool,
+    pub(crate) without: Without,
     pub(crate) output: Box<dyn Output>,
     /// Where the output goes.
     pub(crate) says: Sink,
@@ -90,9 +92,11 @@ impl Session {
             max_interfaces: max_interfaces(snapshot.targets.len()),
             headers_only: options.headers_only,
             diagnostics: options.diagnostics,
+            without: options.without,
             bare_bytes: None,
         })?;
         probe.set_vxlan_ports(&[FLANNEL_PORT])?;
+        let limits = probe.limits().to_vec();
         let diagnostics = options
             .diagnostics
             .then(|| EbpfLogger::init_with_logger(probe.object(), Diagnostics))
@@ -144,7 +148,8 @@ impl Session {
             left_out: String::new(),
             changes: 0,
         };
-        let mut notices = session.apply(snapshot)?;
+        let mut notices = limits;
+        notices.extend(session.apply(snapshot)?);
         for update in first {
             notices.extend(session.take(update)?);
         }

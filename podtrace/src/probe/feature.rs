@@ -1,0 +1,45 @@
+//! What the running kernel can do, tried and not read off its version: distributions
+//! carry features back.
+use aya::programs::{SchedClassifier, TcAttachType};
+
+use super::sys::{self, Instruction};
+
+/// What is not to be used even where the kernel has it, so that what stands in for it
+/// is tested.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Without {
+    /// Atomic operations that return a value (Linux 5.12).
+    pub atomics: bool,
+    /// `bpf_cast_to_kern_ctx` (Linux 6.2).
+    pub cast: bool,
+    /// Values of arrays above 4 MiB (Linux 5.16).
+    pub large_values: bool,
+}
+
+/// Instructions of linux/bpf.h; the second byte is the source register and, in the
+/// lower half, the destination.
+mod code {
+    use super::Instruction;
+
+    /// r1 = 0
+    pub(super) const ZERO: Instruction = [0xb7, 0x01, 0, 0, 0, 0, 0, 0];
+    /// *(u64 *)(r10 - 8) = r1
+    pub(super) const STORE: Instruction = [0x7b, 0x1a, 0xf8, 0xff, 0, 0, 0, 0];
+    /// r1 = xchg_64(r10 - 8, r1)
+    pub(super) const EXCHANGE: Instruction = [0xdb, 0x1a, 0xf8, 0xff, 0xe1, 0, 0, 0];
+    /// r0 = 0
+    pub(super) const RESULT: Instruction = [0xb7, 0x00, 0, 0, 0, 0, 0, 0];
+    /// exit
+    pub(super) const EXIT: Instruction = [0x95, 0, 0, 0, 0, 0, 0, 0];
+}
+
+/// Whether there are atomic operations that return a value.
+pub(super) fn has_atomics() -> bool {
+    use code::{EXCHANGE, EXIT, RESULT, STORE, ZERO};
+    sys::load(&[ZERO, STORE, EXCHANGE, RESULT, EXIT]).is_ok()
+}
+
+/// Whether programs can be attached by TCX.
+pub(super) fn has_tcx() -> bool {
+    SchedClassifier::query_tcx("lo", TcAttachType::Ingress).is_ok()
+}

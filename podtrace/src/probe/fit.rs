@@ -1,0 +1,164 @@
+//! The embedded object, fitted to the running kernel and to what is asked for.
+use std::fs;
+
+use aya::{Ebpf, EbpfError, EbpfLoader, maps::MapError};
+use podtrace_ebpf::{config, ring::value_len};
+
+use super::{
+    ProbeError, ProbeOptions,
+    btf::{BTF_PATH, Btf, BtfError},
+    feature, object,
+    rings::{RING_SMALL, ring_bytes, ring_count},
+    table,
+};
+use crate::node::netns::{Ids, ids};
+
+static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/podtrace-ebpf"));
+
+/// A kernel function that makes a program's context its `struct sk_buff`
+/// (since Linux 6.2).
+const CAST: &str = "bpf_cast_to_kern_ctx";
+
+/// What depends on the kernel.
+pub(super) struct Fitted {
+    /// How many rings there are.
+    pub(super) rings: u32,
+    /// Bytes of each.
+    pub(super) ring_bytes: u32,
+    /// Bytes that each should have.
+    ring_bytes_wanted: u32,
+    offsets: Offsets,
+    /// BTF id of [`CAST`].
+    cast: Option<u32>,
+    has_atomics: bool,
+}
+
+/// Where the kernel side finds a packet's interface, in bytes.
+struct Offsets {
+    skb_dev: u32,
+    dev_net: u32,
+    net_id: u32,
+}
+
+impl Offsets {
+    fn find(btf: &Btf<'_>) -> Result<Self, BtfError> {
+        Ok(Self {
+            skb_dev: btf.offset_of("sk_buff", "dev")?,
+            dev_net: btf.offset_of("net_device", "nd_net")?,
+            net_id: match ids() {
+                Ids::Cookie => btf.offset_of("net", "net_cookie")?,
+                Ids::Inode => btf.offset_of("net", "ns")? + btf.offset_of("ns_common", "inum")?,
+            },
+        })
+    }
+}
+
+impl Fitted {
+    /// Asks the kernel.
+    ///
+    /// # Errors
+    /// When its types or its CPUs cannot be read, or it lacks what nothing stands in for.
+    pub(super) fn find(options: &ProbeOptions) -> Result<Self, ProbeError> {
+        if OBJECT.is_empty() {
+            return Err(ProbeError::NoObject);
+        }
+        let blob = fs::read(BTF_PATH).map_err(ProbeError::BtfRead)?;
+        let btf = Btf::parse(&blob)?;
+        let without = options.without;
+        let has_atomics = !without.atomics && feature::has_atomics();
+        if !has_atomics && cfg!(not(target_arch = "x86_64")) {
+            return Err(ProbeError::NoOrder);
+        }
+        let rings = ring_count().map_err(|(path, source)| ProbeError::Cpus(path, source))?;
+        let wanted = ring_bytes(options.ring_bytes, rings);
+        let fitted = Self {
+            rings,
+            ring_bytes: wanted,
+            ring_bytes_wanted: wanted,
+            offsets: Offsets::find(&btf)?,
+            cast: btf.function(CAST).filter(|_| !without.cast),
+            has_atomics,
+        };
+        Ok(if without.large_values {
+            fitted.with_small_rings()
+        } else {
+            fitted
+        })
+    }
+
+    /// The same with rings that kernels before 5.16 take.
+    pub(super) fn with_small_rings(self) -> Self {
+        Self {
+            ring_bytes: self.ring_bytes.min(RING_SMALL),
+            ..self
+        }
+    }
+
+    /// Whether the object was refused for the size of its rings.
+    pub(super) fn is_too_large(&self, error: &EbpfError) -> bool {
+        let EbpfError::MapError(MapError::CreateError { io_error, .. }) = error else {
+            return false;
+        };
+        self.ring_bytes > RING_SMALL && io_error.raw_os_error() == Some(libc::E2BIG)
+    }
+
+    /// Loads the object with its maps; no program is loaded yet.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub(super) fn load(&self, options: &ProbeOptions) -> Result<Ebpf, ProbeError> {
+        let mut object = OBJECT.to_vec();
+        object::set_values(&mut object, value_len(self.ring_bytes));
+        object::set_cast(&mut object, self.cast);
+        if !self.has_atomics {
+            object::set_plain_atomics(&mut object);
+        }
+        let slots = table::slots(options.max_interfaces);
+        let log_level: u8 = if options.diagnostics { 4 } else { 0 };
+        let globals = [
+            (config::GLOBAL_SNAPLEN, options.snaplen),
+            (config::GLOBAL_HEADERS_ONLY, options.headers_only.into()),
+            (config::GLOBAL_RING_MASK, self.ring_bytes - 1),
+            (config::GLOBAL_TAPS_MASK, slots - 1),
+            (config::GLOBAL_CAN_CAST, self.cast.is_some().into()),
+            (config::GLOBAL_SKB_DEV, self.offsets.skb_dev),
+            (config::GLOBAL_DEV_NET, self.offsets.dev_net),
+            (config::GLOBAL_NET_ID, self.offsets.net_id),
+            (config::GLOBAL_NET_ID_IS_LONG, (ids() == Ids::Cookie).into()),
+        ];
+        let mut loader = EbpfLoader::new();
+        if let Some(bytes) = options.bare_bytes {
+            loader.map_max_entries(config::MAP_BARE, bytes);
+        }
+        for (name, value) in &globals {
+            loader.override_global(name, value, true);
+        }
+        loader
+            .override_global(aya_log::LEVEL, &log_level, true)
+            .map_max_entries(config::MAP_RINGS, self.rings)
+            .map_max_entries(config::MAP_TAPS, slots);
+        Ok(loader.load(&object)?)
+    }
+
+    /// What this kernel lacks and what that costs, in words.
+    pub(super) fn limits(&self) -> Vec<String> {
+        let mut limits = Vec::new();
+        if self.ring_bytes < self.ring_bytes_wanted {
+            limits.push(format!(
+                "each CPU's ring has {} MiB, not {}: this kernel takes no larger one \
+                 (Linux 5.16 does); a flood is lost sooner, and counted",
+                self.ring_bytes >> 20,
+                self.ring_bytes_wanted >> 20
+            ));
+        }
+        if ids() == Ids::Inode {
+            limits.push(
+                "network namespaces are told apart by inode, which the kernel may use again \
+                 (Linux 5.14 has better): late packets of a pod that is gone may get the \
+                 name of the next one"
+                    .into(),
+            );
+        }
+        limits
+    }
+}
