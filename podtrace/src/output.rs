@@ -182,6 +182,9 @@ pub struct Start {
     pub pods: usize,
     /// Network namespaces among their owners.
     pub namespaces: usize,
+    /// How programs are attached, `tcx` or `clsact`; none where none are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attach: Option<String>,
     /// What is replayed, in words; none live.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<String>,

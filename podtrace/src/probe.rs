@@ -3,6 +3,7 @@ pub mod attach;
 pub mod attacher;
 pub mod batch;
 pub mod btf;
+pub mod clsact;
 mod control;
 pub mod error;
 pub mod feature;
@@ -21,6 +22,6 @@ pub mod support;
 mod sys;
 mod table;
 
-pub use attach::Hooks;
+pub use attach::{Hooks, Way};
 pub use error::ProbeError;
 pub use load::{Probe, ProbeOptions};

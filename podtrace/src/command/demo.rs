@@ -7,7 +7,9 @@ use podtrace_ebpf::config::SNAPLEN_DEFAULT;
 use super::{
     signals::Signals,
     sink::Sink,
-    trace::{Sampling, Session, SessionOptions, Sockets, Sources, check_support, text, without},
+    trace::{
+        Sampling, Session, SessionOptions, Sockets, Sources, check_support, text, way, without,
+    },
 };
 use crate::{
     cli::DemoArgs,
@@ -16,7 +18,7 @@ use crate::{
     identity::table::PodTable,
     lab::{Lab, LabPod, LabSpec, traffic},
     node::place::Node,
-    probe::feature::Without,
+    probe::{Way, feature::Without},
 };
 
 /// Before the next road's title, so that the paths of this one are printed: they
@@ -29,16 +31,17 @@ const PING_PAYLOAD: usize = 56;
 pub(super) fn run(args: &DemoArgs) -> anyhow::Result<u8> {
     check_support()?;
     let without = without(&args.kernel)?;
+    let way = way(args.kernel.attach)?;
     tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
         .build()
         .context("failed to start the runtime")?
-        .block_on(demonstrate(args, without))?;
+        .block_on(demonstrate(args, way, without))?;
     Ok(FINE)
 }
 
-async fn demonstrate(args: &DemoArgs, without: Without) -> anyhow::Result<()> {
+async fn demonstrate(args: &DemoArgs, way: Way, without: Without) -> anyhow::Result<()> {
     // Listened to before the lab is there, so that it is taken down whenever
     // a signal comes.
     let mut signals = Signals::listen()?;
@@ -75,6 +78,7 @@ async fn demonstrate(args: &DemoArgs, without: Without) -> anyhow::Result<()> {
         headers_only: false,
         sampling: Sampling::default(),
         diagnostics: false,
+        way,
         without,
         output: Box::new(text(args.color, false, epoch_ns)),
         says: Sink::stdout()?,

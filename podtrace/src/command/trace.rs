@@ -18,7 +18,7 @@ use anyhow::{Context as _, bail};
 
 use crate::{
     cli::{
-        CaptureArgs, Color, Feature, FileArgs, Format, KernelArgs, NamingArgs, RecordArgs,
+        Attach, CaptureArgs, Color, Feature, FileArgs, Format, KernelArgs, NamingArgs, RecordArgs,
         TraceArgs,
     },
     clock::epoch_ns,
@@ -38,7 +38,7 @@ use crate::{
         sanitize::sanitize,
         text::{Text, TextOptions},
     },
-    probe::{feature::Without, memory::default_rings, support},
+    probe::{Way, feature::Without, memory::default_rings, support},
 };
 pub(super) use feeds::Sources;
 use recording::Recording;
@@ -90,6 +90,7 @@ fn follow(
         headers_only: capture.load.headers_only,
         sampling: Sampling::new(capture.load.sample.unwrap_or(1), capture.load.max_rate),
         diagnostics: capture.verbose > 0,
+        way: way(capture.kernel.attach)?,
         without,
         output,
         says: if files.is_stdout() {
@@ -135,6 +136,19 @@ pub(super) fn without(args: &KernelArgs) -> anyhow::Result<Without> {
         cast: has(Feature::Cast),
         large_values: has(Feature::LargeValues),
     })
+}
+
+/// How to attach.
+pub(super) fn way(attach: Attach) -> anyhow::Result<Way> {
+    let best = Way::best();
+    match attach {
+        Attach::Auto => Ok(best),
+        Attach::Clsact => Ok(Way::Clsact),
+        Attach::Tcx if best == Way::Tcx => Ok(Way::Tcx),
+        Attach::Tcx => bail!(
+            "this kernel lacks TCX attachment of TC programs (Linux 6.6 or later)\nhint: --attach clsact works here"
+        ),
+    }
 }
 
 fn sources(args: &CaptureArgs, nodes: &[Node]) -> anyhow::Result<Sources> {

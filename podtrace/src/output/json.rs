@@ -136,6 +136,7 @@ impl Output for Json {
             interfaces: info.interfaces,
             pods: info.pods,
             namespaces: info.namespaces,
+            attach: info.attach.as_deref(),
             replay: info.source.as_deref(),
         };
         write(out, &line);

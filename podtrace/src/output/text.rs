@@ -150,13 +150,15 @@ impl Output for Text {
             let _ = writeln!(out, "podtrace replay of {nodes} · {source}");
             return;
         }
+        let attach = info.attach.as_ref().map(|attach| format!(" · {attach}"));
         let _ = writeln!(
             out,
-            "podtrace on {} · {}, {}, {} · tcx · Ctrl-C to stop",
+            "podtrace on {} · {}, {}, {}{} · Ctrl-C to stop",
             info.nodes.join(", "),
             counted(info.interfaces as u64, "interface"),
             counted(info.pods as u64, "pod"),
-            counted(info.namespaces as u64, "network namespace")
+            counted(info.namespaces as u64, "network namespace"),
+            attach.unwrap_or_default()
         );
     }
 

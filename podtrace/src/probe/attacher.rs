@@ -31,7 +31,12 @@ pub struct Attach {
 #[derive(Debug)]
 pub enum Report {
     /// Both programs are attached to interface number so.
-    Attached(u32),
+    Attached {
+        /// Its number.
+        interface: u32,
+        /// Whether others' filters come before ours, which may end the chain there.
+        is_behind: bool,
+    },
     /// Neither is.
     Refused(u32, ProbeError),
     /// Neither is any more.
@@ -161,7 +166,10 @@ fn work(mut hooks: Hooks, shared: &Shared, reports: &mpsc::UnboundedSender<Repor
                 ifindex,
                 is_urgent: _,
             }) => match hooks.attach(&netns, &name, ifindex, interface) {
-                Ok(()) => Report::Attached(interface),
+                Ok(is_behind) => Report::Attached {
+                    interface,
+                    is_behind,
+                },
                 Err(error) => Report::Refused(interface, error),
             },
             Job::Detach(interface) => {
@@ -171,9 +179,7 @@ fn work(mut hooks: Hooks, shared: &Shared, reports: &mpsc::UnboundedSender<Repor
         };
         let _ = reports.send(report);
     }
-    let attached: Vec<_> = hooks.interfaces().collect();
-    for interface in attached {
-        hooks.detach(interface);
+    hooks.detach_all(|interface| {
         let _ = reports.send(Report::Detached(interface));
-    }
+    });
 }

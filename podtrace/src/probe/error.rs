@@ -6,6 +6,7 @@ use thiserror::Error;
 
 use super::{
     btf::{BTF_PATH, BtfError},
+    clsact::{ClsactError, is_gone},
     refusal::Refusal,
 };
 use crate::node::netns::NetNsError;
@@ -43,6 +44,15 @@ pub enum ProbeError {
         #[source]
         source: Box<ProgramError>,
     },
+    /// Stubs could not be attached by clsact.
+    #[error("failed to {operation}")]
+    Clsact {
+        /// What was tried, with its object.
+        operation: String,
+        /// Why.
+        #[source]
+        source: ClsactError,
+    },
     /// A map operation failed.
     #[error("failed to {operation}")]
     Map {
@@ -79,7 +89,7 @@ impl ProbeError {
         let mut cause: Option<&dyn std::error::Error> = Some(self);
         while let Some(error) = cause {
             let io = error.downcast_ref::<io::Error>();
-            if io.and_then(io::Error::raw_os_error) == Some(libc::ENODEV) {
+            if io.is_some_and(is_gone) {
                 return true;
             }
             cause = error.source();

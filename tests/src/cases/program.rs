@@ -8,7 +8,7 @@ use aya::programs::{SchedClassifier, TestRun as _, TestRunOptions};
 use podtrace::identity::cgroupfs::CgroupPath;
 use podtrace::lab::{Lab, LabSpec};
 use podtrace::node::netns::NetNs;
-use podtrace::probe::{Hooks, Probe, ProbeOptions, feature::Without};
+use podtrace::probe::{Hooks, Probe, ProbeOptions, Way, feature::Without};
 use podtrace::probe::{batch::Batch, reader::Reader};
 use podtrace_ebpf::config::{PROGRAM_EGRESS, PROGRAM_INGRESS, TapCounters};
 use podtrace_ebpf::record::{Direction, Record};
@@ -64,7 +64,7 @@ impl Bench {
         let (mut probe, channel) = Probe::load(&options).unwrap();
         let (reader, batches) = Reader::spawn(channel, Box::new(|_| CgroupPath::Unknown)).unwrap();
         probe.register(&netns, LOOPBACK, 7, 14).unwrap();
-        let mut hooks = Hooks::new(&mut probe).unwrap();
+        let mut hooks = Hooks::new(&mut probe, Way::Tcx).unwrap();
         hooks.attach(&netns, "lo", LOOPBACK, 7).unwrap();
         probe.start().unwrap();
         Self {

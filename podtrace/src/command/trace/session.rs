@@ -81,6 +81,7 @@ impl Session {
             interfaces: self.taps.places().count(),
             pods: pods.len(),
             namespaces: namespaces.len(),
+            attach: Some(self.taps.way().as_str().into()),
             source: None,
         };
         self.tell(&News::Start(start));

@@ -18,18 +18,23 @@ use crate::{
     output::sanitize::sanitize,
     pipeline::Pipeline,
     probe::{
-        Hooks, Probe, ProbeError,
+        Hooks, Probe, ProbeError, Way,
         attacher::{Attach, Attacher, Report},
     },
     world::World,
 };
 use sockets::Sockets;
 
+/// What is said of an interface where others' filters come before ours.
+const BEHIND: &str = "has another tool's tc filter before podtrace's: packets that it drops \
+                      or takes over are not seen there";
+
 /// What is tapped, and what could not be.
 pub(super) struct Taps {
     pub(super) probe: Probe,
     attacher: Attacher,
     sockets: Sockets,
+    way: Way,
     /// Interfaces that have taps, or are about to.
     taps: Vec<Tap>,
     /// Interfaces that could not be tapped and were said to be so.
@@ -78,16 +83,26 @@ impl Telling<'_> {
 
 impl Taps {
     /// `cgroup_fs`: none where there is no cgroup v2.
-    pub(super) fn new(mut probe: Probe, cgroup_fs: Option<Arc<CgroupFs>>) -> anyhow::Result<Self> {
-        let hooks = Hooks::new(&mut probe)?;
+    pub(super) fn new(
+        mut probe: Probe,
+        way: Way,
+        cgroup_fs: Option<Arc<CgroupFs>>,
+    ) -> anyhow::Result<Self> {
+        let hooks = Hooks::new(&mut probe, way)?;
         Ok(Self {
             probe,
             attacher: Attacher::spawn(hooks).context("failed to start a thread")?,
             sockets: Sockets::new(cgroup_fs),
+            way,
             taps: Vec::new(),
             refused: HashSet::new(),
             says_new: false,
         })
+    }
+
+    /// How programs are attached.
+    pub(super) fn way(&self) -> Way {
+        self.way
     }
 
     /// From now on new taps are announced one by one.
@@ -247,13 +262,19 @@ impl Taps {
         telling: &mut Telling<'_>,
     ) -> Result<(), ProbeError> {
         match report {
-            Report::Attached(number) => {
-                if let Some(tap) = self.taps.iter_mut().find(|tap| tap.number == number)
+            Report::Attached {
+                interface,
+                is_behind,
+            } => {
+                if let Some(tap) = self.taps.iter_mut().find(|tap| tap.number == interface)
                     && let State::Attaching { say } = tap.state
                 {
                     tap.state = State::Attached;
                     if say {
                         telling.say(&tap.place, "is traced now");
+                    }
+                    if is_behind {
+                        telling.say(&tap.place, BEHIND);
                     }
                 }
             }

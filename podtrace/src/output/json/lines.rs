@@ -17,6 +17,8 @@ pub(super) enum Line<'a> {
         pods: usize,
         namespaces: usize,
         #[serde(skip_serializing_if = "Option::is_none")]
+        attach: Option<&'a str>,
+        #[serde(skip_serializing_if = "Option::is_none")]
         replay: Option<&'a str>,
     },
     Event(EventLine<'a>),

@@ -11,7 +11,7 @@ use podtrace::{
     lab::{Lab, LabSpec},
     node::netns::NetNs,
     packet::Framing,
-    probe::{Hooks, Probe},
+    probe::{Hooks, Probe, Way},
 };
 use podtrace_ebpf::config::PROGRAM_NOOP;
 use rtnetlink::LinkVeth;
@@ -129,7 +129,7 @@ fn probe(netns: &NetNs, count: usize) -> Result<Times> {
         (0..count).map(index).collect::<Result<Vec<_>, _>>()
     })??;
     let (mut probe, _channel) = Probe::load(&probe_options())?;
-    let mut hooks = Hooks::new(&mut probe)?;
+    let mut hooks = Hooks::new(&mut probe, Way::Tcx)?;
     let ((), attach) = timed(|| {
         for (number, index) in indices.iter().enumerate() {
             let interface = u32::try_from(number)?;

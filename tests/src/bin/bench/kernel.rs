@@ -8,7 +8,7 @@ use podtrace::{
     lab::{Lab, LabSpec, plan::VXLAN_PORT},
     node::netns::NetNs,
     packet::Framing,
-    probe::{Hooks, Probe, ProbeOptions, feature::Without, reader::Reader},
+    probe::{Hooks, Probe, ProbeOptions, Way, feature::Without, reader::Reader},
 };
 use podtrace_ebpf::config::{PROGRAM_BARE, PROGRAM_INGRESS, PROGRAM_NOOP, SNAPLEN_DEFAULT};
 use podtrace_tests::{
@@ -151,7 +151,7 @@ impl Loaded {
         let (mut probe, channel) = Probe::load(&probe_options())?;
         let (reader, mut batches) = Reader::spawn(channel, Box::new(|_| CgroupPath::Unknown))?;
         probe.register(netns, LOOPBACK, 0, Framing::Ethernet.link_len())?;
-        let mut hooks = Hooks::new(&mut probe)?;
+        let mut hooks = Hooks::new(&mut probe, Way::Tcx)?;
         hooks.attach(netns, "lo", LOOPBACK, 0)?;
         if case.is_refused {
             probe.set_vxlan_ports(&[VXLAN_PORT])?;

@@ -36,7 +36,7 @@ use crate::{
     packet::DecodeOptions,
     pipeline::{Pipeline, key_payload},
     probe::{
-        Probe, ProbeOptions,
+        Probe, ProbeOptions, Way,
         feature::Without,
         reader::{LookUp, Reader},
     },
@@ -58,6 +58,7 @@ pub(crate) struct SessionOptions {
     pub(crate) headers_only: bool,
     pub(crate) sampling: Sampling,
     pub(crate) diagnostics: bool,
+    pub(crate) way: Way,
     pub(crate) without: Without,
     pub(crate) output: Box<dyn Output>,
     /// Where the output goes.
@@ -130,7 +131,7 @@ impl Session {
         let shows_progress = options.shows_progress && options.says.has_terminal();
         let mut session = Self {
             duration: options.duration,
-            taps: Taps::new(probe, cgroup_fs)?,
+            taps: Taps::new(probe, options.way, cgroup_fs)?,
             reader,
             batches,
             feeds,

@@ -1,0 +1,257 @@
+//! Attaching by clsact, where there is no TCX.
+//!
+//! The kernel keeps a filter of clsact when the process that made it dies. So what is
+//! attached is a stub, which calls the tap through an array of programs that only we
+//! hold: the kernel empties it when our last descriptor of it is closed, however we
+//! end, and what is left does nothing. It is known by its name and handle, and removed
+//! at the next start or by `podtrace cleanup`.
+//!
+//! Nothing of others is touched: a qdisc is removed only if podtrace has made it and
+//! nobody else's filter is there.
+mod filter;
+mod netlink;
+mod sweep;
+
+use std::{
+    io,
+    os::fd::{AsRawFd as _, BorrowedFd},
+};
+
+use podtrace_ebpf::record::Direction;
+use rtnetlink::packet_route::{
+    RouteNetlinkMessage,
+    tc::{
+        TcAttribute, TcBpfFlags, TcFilterBpfOption, TcHandle, TcHeader, TcMessage, TcOption,
+    },
+};
+use thiserror::Error;
+
+use self::{
+    filter::{ALL_PROTOCOLS, Filter, NAME, Owner, Position, handle, hook},
+    netlink::{Netlink, code},
+};
+pub use sweep::{Swept, sweep};
+
+const KIND: &str = "clsact";
+/// Those that clsact has hooks for.
+const DIRECTIONS: [Direction; 2] = [Direction::Egress, Direction::Ingress];
+/// Handles that are tried until one is free.
+const HANDLES_MAX: u32 = 64;
+
+/// Why an interface could not be attached to.
+#[derive(Debug, Error)]
+pub enum ClsactError {
+    /// The kernel refused something.
+    #[error("failed to {0}")]
+    Refused(&'static str, #[source] io::Error),
+    /// What is in clsact's place is not replaced.
+    #[error("it has a qdisc {0} in the place of clsact, which is left alone")]
+    Foreign(String),
+}
+
+/// A stub to attach.
+pub(super) struct Stub<'a> {
+    pub(super) direction: Direction,
+    pub(super) program: BorrowedFd<'a>,
+    pub(super) name: &'static str,
+}
+
+/// What is attached to an interface.
+#[derive(Clone, Debug)]
+pub(super) struct Attached {
+    ifindex: u32,
+    filters: Vec<Ours>,
+    /// Whether podtrace has made the qdisc.
+    made: bool,
+    /// Whether others' filters come before ours.
+    pub(super) is_behind: bool,
+}
+
+/// A filter of ours.
+#[derive(Clone, Copy, Debug)]
+struct Ours {
+    hook: TcHandle,
+    priority: u16,
+    handle: u32,
+}
+
+/// Attaches stubs to an interface of the calling thread's namespace in this order, or
+/// none of them.
+///
+/// # Errors
+/// When the interface is gone, has another qdisc in the place of clsact, or the kernel
+/// refuses.
+pub(super) fn attach(ifindex: u32, stubs: &[Stub<'_>]) -> Result<Attached, ClsactError> {
+    let mut netlink = Netlink::open().map_err(refused("open netlink"))?;
+    let made = make_qdisc(&mut netlink, ifindex)?;
+    let mut attached = Attached {
+        ifindex,
+        filters: Vec::new(),
+        made,
+        is_behind: false,
+    };
+    let mut stubs = stubs.iter();
+    if let Err(error) = stubs.try_for_each(|stub| attached.add(&mut netlink, stub)) {
+        attached.remove(&mut netlink);
+        return Err(error);
+    }
+    Ok(attached)
+}
+
+/// Detaches from interfaces of the calling thread's namespace, as far as they are there.
+///
+/// # Errors
+/// When netlink cannot be had.
+pub(super) fn detach<'a>(
+    attached: impl IntoIterator<Item = &'a Attached>,
+) -> Result<(), ClsactError> {
+    let mut netlink = Netlink::open().map_err(refused("open netlink"))?;
+    for attached in attached {
+        attached.remove(&mut netlink);
+    }
+    Ok(())
+}
+
+impl Attached {
+    fn add(&mut self, netlink: &mut Netlink, stub: &Stub<'_>) -> Result<(), ClsactError> {
+        let hook = hook(stub.direction);
+        let there = filters(netlink, self.ifindex, hook).map_err(refused("list filters"))?;
+        self.made |= there.iter().any(Filter::tells_made);
+        remove_dead(netlink, self.ifindex, hook, &there);
+        let position = Position::among(&there);
+        self.is_behind |= !position.is_first;
+        let first = std::process::id();
+        for number in first..first + HANDLES_MAX {
+            let ours = Ours {
+                hook,
+                priority: position.priority,
+                handle: handle(self.made, number),
+            };
+            match netlink.create(ours.message(self.ifindex, Some(stub))) {
+                Ok(()) => {
+                    self.filters.push(ours);
+                    return Ok(());
+                }
+                Err(error) if code(&error) == Some(libc::EEXIST) => {}
+                Err(error) => return Err(refused("add a filter")(error)),
+            }
+        }
+        Err(refused("add a filter")(io::ErrorKind::AlreadyExists.into()))
+    }
+
+    /// What is gone already, with its interface or by somebody else, is no error; and
+    /// what the kernel refuses to remove does nothing once we have ended.
+    fn remove(&self, netlink: &mut Netlink) {
+        for ours in &self.filters {
+            let _ = netlink.remove(ours.message(self.ifindex, None));
+        }
+        if self.made {
+            remove_qdisc(netlink, self.ifindex);
+        }
+    }
+}
+
+impl Ours {
+    /// The request to add it with that stub, or to remove it.
+    fn message(self, ifindex: u32, stub: Option<&Stub<'_>>) -> RouteNetlinkMessage {
+        let header = TcHeader {
+            index: ifindex.cast_signed(),
+            handle: self.handle.into(),
+            parent: self.hook,
+            info: u32::from(self.priority) << 16 | u32::from(ALL_PROTOCOLS),
+            ..TcHeader::default()
+        };
+        let mut attributes = vec![TcAttribute::Kind("bpf".into())];
+        let Some(stub) = stub else {
+            let message = TcMessage::from_parts(header, attributes);
+            return RouteNetlinkMessage::DelTrafficFilter(message);
+        };
+        let options = [
+            TcFilterBpfOption::ProgFd(stub.program.as_raw_fd().cast_unsigned()),
+            TcFilterBpfOption::ProgName(format!("{NAME}{}", stub.name)),
+            TcFilterBpfOption::Flags(TcBpfFlags::DirectAction),
+        ];
+        attributes.push(TcAttribute::Options(options.map(TcOption::Bpf).into()));
+        RouteNetlinkMessage::NewTrafficFilter(TcMessage::from_parts(header, attributes))
+    }
+}
+
+/// Whether it was made, and not there before.
+fn make_qdisc(netlink: &mut Netlink, ifindex: u32) -> Result<bool, ClsactError> {
+    match netlink.create(RouteNetlinkMessage::NewQueueDiscipline(qdisc(ifindex))) {
+        Ok(()) => Ok(true),
+        Err(error) if code(&error) == Some(libc::EEXIST) => {
+            let question = RouteNetlinkMessage::GetQueueDiscipline(qdisc(ifindex));
+            let there = netlink.get(question).map_err(refused("look at a qdisc"))?;
+            let kind = there.and_then(|there| Filter::parse(&there));
+            match kind.map(|there| there.kind) {
+                Some(kind) if kind != KIND => Err(ClsactError::Foreign(kind)),
+                _ => Ok(false),
+            }
+        }
+        Err(error) => Err(refused("add the clsact qdisc")(error)),
+    }
+}
+
+/// Removes the qdisc if nothing is in it any more.
+fn remove_qdisc(netlink: &mut Netlink, ifindex: u32) -> bool {
+    let is_empty = DIRECTIONS.iter().all(|direction| {
+        let there = filters(netlink, ifindex, hook(*direction));
+        there.is_ok_and(|there| there.is_empty())
+    });
+    is_empty
+        && netlink
+            .remove(RouteNetlinkMessage::DelQueueDiscipline(qdisc(ifindex)))
+            .is_ok()
+}
+
+/// Removes what dead podtraces have left there; how many.
+fn remove_dead(netlink: &mut Netlink, ifindex: u32, hook: TcHandle, there: &[Filter]) -> usize {
+    let mut removed = 0;
+    for filter in there.iter().filter(|filter| filter.is_filter()) {
+        if !matches!(filter.owner(), Ok(Owner::Dead)) {
+            continue;
+        }
+        let ours = Ours {
+            hook,
+            priority: filter.priority,
+            handle: filter.handle,
+        };
+        removed += usize::from(netlink.remove(ours.message(ifindex, None)).is_ok());
+    }
+    removed
+}
+
+fn qdisc(ifindex: u32) -> TcMessage {
+    let header = TcHeader {
+        index: ifindex.cast_signed(),
+        handle: TcHandle {
+            major: TcHandle::CLSACT.major,
+            minor: 0,
+        },
+        parent: TcHandle::CLSACT,
+        ..TcHeader::default()
+    };
+    TcMessage::from_parts(header, vec![TcAttribute::Kind(KIND.into())])
+}
+
+/// The filters at a hook, and what holds them together.
+fn filters(netlink: &mut Netlink, ifindex: u32, hook: TcHandle) -> io::Result<Vec<Filter>> {
+    let header = TcHeader {
+        index: ifindex.cast_signed(),
+        parent: hook,
+        ..TcHeader::default()
+    };
+    let question = TcMessage::from_parts(header, Vec::new());
+    let there = netlink.dump(RouteNetlinkMessage::GetTrafficFilter, &question)?;
+    Ok(there.iter().filter_map(|there| Filter::parse(there)).collect())
+}
+
+/// Whether the kernel's answer is that there is no such interface.
+pub(super) fn is_gone(error: &io::Error) -> bool {
+    code(error) == Some(libc::ENODEV)
+}
+
+fn refused(what: &'static str) -> impl FnOnce(io::Error) -> ClsactError {
+    move |source| ClsactError::Refused(what, source)
+}
