@@ -107,6 +107,13 @@ pub enum Command {
     Demo(DemoArgs),
     /// Make a network of nodes and pods in namespaces, keep it until Ctrl-C
     Lab(LabArgs),
+    /// Remove what a podtrace that was killed has left
+    ///
+    /// Only kernels before 6.6 keep anything, and --attach clsact: tc filters that do nothing any
+    /// more. They are removed from all network namespaces, with the clsact qdiscs that podtrace had
+    /// made and nobody else uses. Those of running podtraces and of other tools stay as they are.
+    /// Each start of trace and record does the same.
+    Cleanup,
 }
 
 /// Options of `trace`.

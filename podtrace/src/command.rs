@@ -1,4 +1,5 @@
 //! The commands, and how errors and exit codes leave them.
+mod cleanup;
 mod demo;
 mod lab;
 mod replay;
@@ -32,6 +33,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Topology(args) => topology::run(&args),
         Command::Demo(args) => demo::run(&args),
         Command::Lab(args) => lab::run(&args),
+        Command::Cleanup => cleanup::run(),
     };
     match result {
         Ok(code) => ExitCode::from(code),

@@ -115,6 +115,14 @@ pub enum News {
         /// When that began.
         ts_ns: u64,
     },
+    /// So many interfaces that were there at the start are still to be attached to: of
+    /// packets that are seen until there are none left, hops may be missing.
+    Attaching {
+        /// Their number.
+        left: u64,
+        /// Since when it is so.
+        ts_ns: u64,
+    },
     /// Events were lost.
     Loss(Loss),
     /// Something that the user was told.
@@ -137,7 +145,8 @@ impl News {
             Self::Pods { ts_ns, .. }
             | Self::Cluster { ts_ns, .. }
             | Self::Loss(Loss { ts_ns, .. })
-            | Self::Sampling { ts_ns, .. } => *ts_ns = map(*ts_ns),
+            | Self::Sampling { ts_ns, .. }
+            | Self::Attaching { ts_ns, .. } => *ts_ns = map(*ts_ns),
             Self::Cgroups { new, .. } => {
                 for new in new {
                     new.ts_ns = map(new.ts_ns);

@@ -194,6 +194,10 @@ impl Pipeline {
             }
             News::Look(_) | News::Pods { .. } | News::Runtime { .. } => self.release(),
             News::Sampling { ts_ns, .. } => self.builder.note_loss(*ts_ns, *ts_ns),
+            News::Attaching { left, ts_ns } => {
+                let until_ns = if *left == 0 { *ts_ns } else { u64::MAX };
+                self.builder.see_part_until(origin.session, until_ns);
+            }
             // What the API names does not wait.
             _ => {}
         }
@@ -216,6 +220,14 @@ impl Pipeline {
             News::Notice { text } => self.say(text),
             News::Sampling { share: 1, .. } => self.say("all packets are traced"),
             News::Sampling { share, .. } => self.say(&format!("1 in {share} packets is traced")),
+            News::Attaching { left: 0, .. } => self.say("every interface is traced now"),
+            News::Attaching { left, .. } => {
+                let plural = if *left == 1 { " is" } else { "s are" };
+                self.say(&format!(
+                    "{left} more interface{plural} being attached to; until then packets may \
+                     pass there unseen"
+                ));
+            }
             News::Loss(loss) => self.show.loss(loss, &self.world),
             _ => {}
         }

@@ -70,6 +70,7 @@ impl World {
             News::Start(_)
             | News::Gone { .. }
             | News::Sampling { .. }
+            | News::Attaching { .. }
             | News::Loss(_)
             | News::Notice { .. } => {}
         }

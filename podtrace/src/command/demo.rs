@@ -79,6 +79,7 @@ async fn demonstrate(args: &DemoArgs, way: Way, without: Without) -> anyhow::Res
         sampling: Sampling::default(),
         diagnostics: false,
         way,
+        has_closer: false,
         without,
         output: Box::new(text(args.color, false, epoch_ns)),
         says: Sink::stdout()?,

@@ -1,6 +1,7 @@
 //! `podtrace trace`: attach, follow, print.
 mod check;
 mod children;
+mod closer;
 mod cluster;
 mod diagnostics;
 mod feeds;
@@ -73,6 +74,7 @@ fn follow(
     shows_progress: bool,
 ) -> anyhow::Result<u8> {
     check_support()?;
+    let has_closer = closer::start();
     let without = without(&capture.kernel)?;
     let nodes = nodes(&capture.netns, &capture.naming.node_name)?;
     let options = SessionOptions {
@@ -91,6 +93,7 @@ fn follow(
         sampling: Sampling::new(capture.load.sample.unwrap_or(1), capture.load.max_rate),
         diagnostics: capture.verbose > 0,
         way: way(capture.kernel.attach)?,
+        has_closer,
         without,
         output,
         says: if files.is_stdout() {

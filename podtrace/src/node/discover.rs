@@ -8,6 +8,7 @@
 mod spaces;
 
 use std::{
+    cmp::Reverse,
     collections::{BTreeSet, HashMap, HashSet},
     io,
     net::IpAddr,
@@ -172,9 +173,10 @@ impl Looker {
             let links = &node_links[known.node];
             self.add_namespace(&mut snapshot, *id, known, links, open.get(id));
         }
-        // What comes first is tapped first: a pod's first packets are not to itself.
+        // What comes first is tapped first: what most packets pass, and of the rest what
+        // has had the most.
         let targets = &mut snapshot.targets;
-        targets.sort_by_key(|target| target.place.role == Role::Loopback);
+        targets.sort_by_key(|target| (target.place.role.rank(), Reverse(target.packets)));
         snapshot.vxlan_ports.sort_unstable();
         snapshot.vxlan_ports.dedup();
         snapshot.time = LookTime {
@@ -325,6 +327,7 @@ impl Looker {
                 place,
                 netns: netns.cloned(),
                 device: link.name.clone(),
+                packets: link.packets,
             });
         }
     }

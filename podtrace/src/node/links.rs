@@ -157,6 +157,8 @@ pub struct Link {
     pub oper: OperState,
     /// Index of the bridge that it is a port of.
     pub master: Option<u32>,
+    /// Packets that it has sent and received.
+    pub packets: u64,
 }
 
 impl Link {
@@ -257,6 +259,7 @@ fn link(message: LinkMessage, prefixes: Vec<AddressPrefix>) -> Link {
         up: message.header.flags.contains(LinkFlags::Up),
         oper: OperState::Unknown,
         master: None,
+        packets: 0,
     };
     if matches!(layer, LinkLayerType::Ether | LinkLayerType::Loopback) {
         link.framing = Framing::Ethernet;
@@ -271,6 +274,7 @@ fn link(message: LinkMessage, prefixes: Vec<AddressPrefix>) -> Link {
             LinkAttribute::Address(mac) => link.mac = mac.try_into().ok().map(Mac),
             LinkAttribute::OperState(state) => link.oper = oper(state),
             LinkAttribute::Controller(index) => link.master = Some(index),
+            LinkAttribute::Stats64(stats) => link.packets = stats.rx_packets + stats.tx_packets,
             _ => {}
         }
     }

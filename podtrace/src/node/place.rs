@@ -31,6 +31,21 @@ pub enum Role {
     Capture,
 }
 
+impl Role {
+    /// The lower, the more packets pass it: those are tapped first.
+    #[must_use]
+    pub fn rank(self) -> u8 {
+        match self {
+            Self::Uplink => 0,
+            Self::Vxlan => 1,
+            Self::Bridge => 2,
+            Self::Pod | Self::Veth => 3,
+            Self::Other | Self::Capture => 4,
+            Self::Loopback => 5,
+        }
+    }
+}
+
 /// A node whose interfaces are traced.
 #[derive(Clone, Debug)]
 pub struct Node {
@@ -97,4 +112,6 @@ pub struct Target {
     pub netns: Option<NetNs>,
     /// The interface's name as the kernel has it.
     pub device: String,
+    /// How many packets it had sent and received by then.
+    pub packets: u64,
 }

@@ -5,7 +5,7 @@ mod lists;
 mod open;
 mod step;
 
-use std::{hash::BuildHasher as _, net::IpAddr, vec::Drain};
+use std::{collections::BTreeMap, hash::BuildHasher as _, net::IpAddr, vec::Drain};
 
 use foldhash::fast::RandomState;
 use podtrace_ebpf::record::Direction;
@@ -41,6 +41,8 @@ pub struct Builder {
     timeout_ns: u64,
     /// Whether only some of the usual interfaces are watched.
     sees_part: bool,
+    /// Until when that is so in a session, in nanoseconds.
+    sees_part_until: BTreeMap<usize, u64>,
     next_id: u64,
     open: OpenPaths,
     hasher: RandomState,
@@ -63,6 +65,7 @@ impl Builder {
         Self {
             timeout_ns,
             sees_part: false,
+            sees_part_until: BTreeMap::new(),
             next_id: 1,
             open: OpenPaths::default(),
             hasher: RandomState::default(),
@@ -79,6 +82,18 @@ impl Builder {
     /// again tells nothing.
     pub fn see_part(&mut self) {
         self.sees_part = true;
+    }
+
+    /// In a session only some of the interfaces are watched until then, in nanoseconds;
+    /// `u64::MAX` until it is told anew.
+    pub fn see_part_until(&mut self, session: usize, until_ns: u64) {
+        self.sees_part_until.insert(session, until_ns);
+    }
+
+    /// Whether a packet that was first seen then may have passed unwatched interfaces.
+    fn saw_part_at(&self, first_ns: u64) -> bool {
+        let mut untils = self.sees_part_until.values();
+        untils.any(|until_ns| first_ns <= *until_ns)
     }
 
     /// Events of that time, or some of them, were lost. Both in nanoseconds, on
@@ -243,7 +258,7 @@ impl Builder {
             self.by_datagram.remove(&of, slot);
         }
         path.outcome = outcome;
-        path.incomplete |= self.may_lack(&path);
+        path.incomplete |= self.may_lack(&path) || self.saw_part_at(first_ns(&path));
         if let Some((flow, true)) = path.packet.echo_pair() {
             path.round_trip = self.requests.round_trip(&flow, &path.hops);
             path.asker = self.requests.asker(&flow);
@@ -274,15 +289,20 @@ impl Builder {
     /// was lost until then has been noted.
     pub fn expire(&mut self, now_ns: u64) {
         for slot in self.open.over(now_ns, self.timeout_ns) {
+            let sees_part = self.sees_part
+                || self
+                    .open
+                    .get(slot)
+                    .is_some_and(|open| self.saw_part_at(first_ns(&open.path)));
             let Some(open) = self.open.get_mut(slot) else {
                 continue;
             };
-            let first_ns = open.path.hops.first().map_or(0, |first| first.ts_ns);
+            let first_ns = first_ns(&open.path);
             open.path.incomplete = self.losses.may_concern(first_ns, now_ns);
             let outcome = match (open.arrived, open.path.incomplete) {
                 (true, _) => Outcome::Delivered,
                 (false, true) => Outcome::EventsLost,
-                (false, false) if open.untold || self.sees_part => Outcome::Unknown,
+                (false, false) if open.untold || sees_part => Outcome::Unknown,
                 (false, false) => Outcome::NotSeenFurther,
             };
             self.close(slot, outcome);
@@ -318,6 +338,10 @@ impl Builder {
             _ => None,
         }
     }
+}
+
+fn first_ns(path: &Path) -> u64 {
+    path.hops.first().map_or(0, |first| first.ts_ns)
 }
 
 /// Whether the event is a copy for a socket of an owner that has got one: one hop

@@ -188,7 +188,11 @@ impl Hooks {
     fn clsact_here(&self, ifindex: u32) -> Result<clsact::Attached, ClsactError> {
         let stubs = [
             (&self.egress, Direction::Egress, config::PROGRAM_STUB_EGRESS),
-            (&self.ingress, Direction::Ingress, config::PROGRAM_STUB_INGRESS),
+            (
+                &self.ingress,
+                Direction::Ingress,
+                config::PROGRAM_STUB_INGRESS,
+            ),
         ];
         let stubs = stubs.map(|(program, direction, name)| {
             let program = program.fd().map_err(io::Error::other)?.as_fd();

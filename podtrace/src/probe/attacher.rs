@@ -1,15 +1,19 @@
 //! Attaching and detaching on a thread of its own: each takes the kernel some
 //! 10 ms, and nothing else is to wait for it.
 use std::{
-    collections::VecDeque,
+    collections::{BTreeMap, VecDeque},
     io,
+    mem::ManuallyDrop,
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     thread,
 };
 
 use tokio::sync::mpsc;
 
-use super::{Hooks, ProbeError};
+use super::{
+    Hooks, ProbeError,
+    clsact::{Swept, sweep_all},
+};
 use crate::node::netns::NetNs;
 
 /// An interface to attach to, which has been registered.
@@ -23,8 +27,8 @@ pub struct Attach {
     pub name: String,
     /// Its index there.
     pub ifindex: u32,
-    /// Whether it goes before those that are not.
-    pub is_urgent: bool,
+    /// Those with lower ones go first, then those that were given first.
+    pub rank: u8,
 }
 
 /// What was done.
@@ -41,6 +45,8 @@ pub enum Report {
     Refused(u32, ProbeError),
     /// Neither is any more.
     Detached(u32),
+    /// What dead podtraces had left was removed.
+    Swept(Vec<Swept>),
 }
 
 /// The caller's end. Dropped, it detaches from everything.
@@ -58,14 +64,35 @@ struct Shared {
 /// What is to be done. Each interface is in it once at most.
 #[derive(Default)]
 struct Jobs {
-    urgent: VecDeque<Attach>,
-    others: VecDeque<Attach>,
+    /// By rank, and by how many were given before.
+    attach: BTreeMap<(u8, u64), Attach>,
+    given: u64,
     detach: VecDeque<u32>,
-    /// Whether everything is to be detached from, and nothing else done.
-    is_over: bool,
+    sweep: Sweep,
+    /// How it is over, and nothing else is to be done.
+    over: Option<Over>,
+}
+
+/// What becomes of what is attached.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Over {
+    Detach,
+    /// Whoever shares our descriptors closes them.
+    Leave,
+}
+
+/// Whether to look for what dead podtraces have left: once, when all that is there at the
+/// start is attached to.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum Sweep {
+    #[default]
+    Later,
+    Due,
+    Done,
 }
 
 enum Job {
+    Sweep,
     Attach(Attach),
     Detach(u32),
 }
@@ -92,28 +119,36 @@ impl Attacher {
     /// Attaches soon. The interface is not to be given twice.
     pub fn attach(&self, attach: Attach) {
         let mut jobs = self.shared.lock();
-        let queue = if attach.is_urgent {
-            &mut jobs.urgent
-        } else {
-            &mut jobs.others
-        };
-        queue.push_back(attach);
+        jobs.given += 1;
+        let key = (attach.rank, jobs.given);
+        jobs.attach.insert(key, attach);
+        if jobs.sweep == Sweep::Later {
+            jobs.sweep = Sweep::Due;
+        }
         self.shared.filled.notify_one();
     }
 
     /// Detaches soon, or does not attach first.
     pub fn detach(&self, interface: u32) {
         let mut jobs = self.shared.lock();
-        let is_other = |attach: &Attach| attach.interface != interface;
-        jobs.urgent.retain(is_other);
-        jobs.others.retain(is_other);
+        jobs.attach
+            .retain(|_, attach| attach.interface != interface);
         jobs.detach.push_back(interface);
         self.shared.filled.notify_one();
     }
 
     /// Begins to detach from everything; what was to be attached to is left.
     pub fn detach_all(&self) {
-        self.shared.lock().is_over = true;
+        self.end(Over::Detach);
+    }
+
+    /// Leaves everything attached until its descriptors are closed.
+    pub fn leave(&self) {
+        self.end(Over::Leave);
+    }
+
+    fn end(&self, over: Over) {
+        self.shared.lock().over.get_or_insert(over);
         self.shared.filled.notify_one();
     }
 
@@ -138,16 +173,19 @@ impl Shared {
     fn next(&self) -> Option<Job> {
         let mut jobs = self.lock();
         loop {
-            if jobs.is_over {
+            if jobs.over.is_some() {
                 return None;
             }
             // Packets pass by what is not attached to, not by what is still.
-            let attach = jobs.urgent.pop_front().or_else(|| jobs.others.pop_front());
-            if let Some(attach) = attach {
+            if let Some((_, attach)) = jobs.attach.pop_first() {
                 return Some(Job::Attach(attach));
             }
             if let Some(interface) = jobs.detach.pop_front() {
                 return Some(Job::Detach(interface));
+            }
+            if jobs.sweep == Sweep::Due {
+                jobs.sweep = Sweep::Done;
+                return Some(Job::Sweep);
             }
             let waited = self.filled.wait(jobs);
             jobs = waited.unwrap_or_else(PoisonError::into_inner);
@@ -164,7 +202,7 @@ fn work(mut hooks: Hooks, shared: &Shared, reports: &mpsc::UnboundedSender<Repor
                 netns,
                 name,
                 ifindex,
-                is_urgent: _,
+                rank: _,
             }) => match hooks.attach(&netns, &name, ifindex, interface) {
                 Ok(is_behind) => Report::Attached {
                     interface,
@@ -172,12 +210,17 @@ fn work(mut hooks: Hooks, shared: &Shared, reports: &mpsc::UnboundedSender<Repor
                 },
                 Err(error) => Report::Refused(interface, error),
             },
+            Job::Sweep => Report::Swept(sweep_all()),
             Job::Detach(interface) => {
                 hooks.detach(interface);
                 Report::Detached(interface)
             }
         };
         let _ = reports.send(report);
+    }
+    if shared.lock().over == Some(Over::Leave) {
+        let _left = ManuallyDrop::new(hooks);
+        return;
     }
     hooks.detach_all(|interface| {
         let _ = reports.send(Report::Detached(interface));

@@ -20,9 +20,7 @@ use std::{
 use podtrace_ebpf::record::Direction;
 use rtnetlink::packet_route::{
     RouteNetlinkMessage,
-    tc::{
-        TcAttribute, TcBpfFlags, TcFilterBpfOption, TcHandle, TcHeader, TcMessage, TcOption,
-    },
+    tc::{TcAttribute, TcBpfFlags, TcFilterBpfOption, TcHandle, TcHeader, TcMessage, TcOption},
 };
 use thiserror::Error;
 
@@ -30,7 +28,7 @@ use self::{
     filter::{ALL_PROTOCOLS, Filter, NAME, Owner, Position, handle, hook},
     netlink::{Netlink, code},
 };
-pub use sweep::{Swept, sweep};
+pub use sweep::{Swept, sweep, sweep_all};
 
 const KIND: &str = "clsact";
 /// Those that clsact has hooks for.
@@ -244,7 +242,10 @@ fn filters(netlink: &mut Netlink, ifindex: u32, hook: TcHandle) -> io::Result<Ve
     };
     let question = TcMessage::from_parts(header, Vec::new());
     let there = netlink.dump(RouteNetlinkMessage::GetTrafficFilter, &question)?;
-    Ok(there.iter().filter_map(|there| Filter::parse(there)).collect())
+    Ok(there
+        .iter()
+        .filter_map(|there| Filter::parse(there))
+        .collect())
 }
 
 /// Whether the kernel's answer is that there is no such interface.

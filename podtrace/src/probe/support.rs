@@ -33,9 +33,21 @@ pub fn missing_capabilities() -> io::Result<Vec<String>> {
 /// # Errors
 /// When `/proc/self/status` cannot be read.
 pub fn missing_to_look() -> io::Result<Vec<String>> {
+    missing_of(&["CAP_SYS_ADMIN", "CAP_SYS_PTRACE"])
+}
+
+/// The capabilities that this process lacks to remove what dead podtraces have left,
+/// with their purpose.
+///
+/// # Errors
+/// When `/proc/self/status` cannot be read.
+pub fn missing_to_clean() -> io::Result<Vec<String>> {
+    missing_of(&["CAP_NET_ADMIN", "CAP_SYS_ADMIN", "CAP_SYS_PTRACE"])
+}
+
+fn missing_of(names: &[&str]) -> io::Result<Vec<String>> {
     let mut missing = missing_capabilities()?;
-    let to_look = ["CAP_SYS_ADMIN", "CAP_SYS_PTRACE"];
-    missing.retain(|text| to_look.iter().any(|name| text.starts_with(name)));
+    missing.retain(|text| names.iter().any(|name| text.starts_with(name)));
     Ok(missing)
 }
 

@@ -171,7 +171,11 @@ impl Recorder {
             // A cluster tells of thousands of pods one by one: soon is enough.
             (News::Cluster { .. }, _) => self.cluster_changed = true,
             (
-                News::Changes { .. } | News::Sampling { .. } | News::Loss(_) | News::Notice { .. },
+                News::Changes { .. }
+                | News::Sampling { .. }
+                | News::Attaching { .. }
+                | News::Loss(_)
+                | News::Notice { .. },
                 _,
             )
             | (_, Entry::LookAgain { .. }) => {}

@@ -67,6 +67,10 @@ pub(crate) struct Session {
     left_out: String,
     /// How many changes of the nodes the pipeline was told of.
     changes: u64,
+    /// Whether another process closes the taps' links.
+    has_closer: bool,
+    /// Whether interfaces that were there at the start are still to be attached to.
+    is_attaching: bool,
     /// The kernel side's log, when it is wanted.
     diagnostics: Option<EbpfLogger<Diagnostics>>,
 }
@@ -195,7 +199,22 @@ impl Session {
     /// Takes over what was attached to or detached from; returns what is to be
     /// said of it.
     fn take_report(&mut self, report: Report) -> anyhow::Result<Vec<String>> {
-        self.change_taps(|taps, telling| taps.take(report, telling))
+        let notices = self.change_taps(|taps, telling| taps.take(report, telling))?;
+        if self.is_attaching && self.taps.left_of_start() == 0 {
+            self.is_attaching = false;
+            self.tell_attaching(0)?;
+            self.says.set_status(String::new());
+        }
+        Ok(notices)
+    }
+
+    /// Tells how many interfaces of the start are still to be attached to.
+    fn tell_attaching(&mut self, left: usize) -> anyhow::Result<()> {
+        self.tell(&News::Attaching {
+            left: left as u64,
+            ts_ns: monotonic_ns()?,
+        });
+        Ok(())
     }
 
     fn change_taps(

@@ -123,9 +123,20 @@ impl Taps {
         (self.taps.len(), left)
     }
 
+    /// How many interfaces that were there at the start are not attached to yet.
+    pub(super) fn left_of_start(&self) -> usize {
+        let is_left = |tap: &&Tap| matches!(tap.state, State::Attaching { say: false });
+        self.taps.iter().filter(is_left).count()
+    }
+
     /// What was attached to or detached from next; none once it is all over.
     pub(super) async fn report(&mut self) -> Option<Report> {
         self.attacher.report().await
+    }
+
+    /// Leaves everything attached until its descriptors are closed.
+    pub(super) fn leave(&self) {
+        self.attacher.leave();
     }
 
     /// Begins to detach from everything; returns from how many interfaces.
@@ -223,6 +234,7 @@ impl Taps {
             place,
             netns,
             device,
+            packets: _,
         } = target;
         // An earlier look has given the namespace: it was refused then.
         let Some(netns) = netns.filter(|_| !self.refused.contains(&place_key(&place))) else {
@@ -243,9 +255,12 @@ impl Taps {
             netns,
             name: device,
             ifindex: place.ifindex,
-            // A pod's own first: only there its name is certain from the first
+            // A new pod's own first: only there its name is certain from the first
             // packet.
-            is_urgent: place.role == Role::Pod,
+            rank: match place.role {
+                Role::Pod if self.says_new => 0,
+                role => 1 + role.rank(),
+            },
         });
         self.taps.push(Tap {
             number,
@@ -277,6 +292,11 @@ impl Taps {
                         telling.say(&tap.place, BEHIND);
                     }
                 }
+            }
+            Report::Swept(swept) => {
+                let removed = swept.iter().filter(|swept| swept.removed > 0);
+                let removed = removed.map(|swept| sanitize(&swept.to_string()));
+                telling.notices.extend(removed);
             }
             Report::Refused(number, error) => {
                 // One that is gone meanwhile is detached from, which is told too.

@@ -27,6 +27,7 @@ fn link(ifindex: u32, name: &str, kind: LinkKind) -> Link {
         up: true,
         oper: OperState::Unknown,
         master: None,
+        packets: 0,
     }
 }
 

@@ -225,7 +225,10 @@ mod tests {
         assert_eq!(position(&[(73, "bpf")]), (72, true));
         assert_eq!(position(&[(1, "bpf"), (2, "flower")]), (1, true));
         assert_eq!(position(&[(1, "matchall")]), (2, false));
-        assert_eq!(position(&[(1, "matchall"), (2, "u32"), (3, "bpf")]), (3, false));
+        assert_eq!(
+            position(&[(1, "matchall"), (2, "u32"), (3, "bpf")]),
+            (3, false)
+        );
     }
 
     #[test]

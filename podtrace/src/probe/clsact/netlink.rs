@@ -3,8 +3,8 @@ use std::io;
 
 use rtnetlink::{
     packet_core::{
-        NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_EXCL,
-        NLM_F_REQUEST, NetlinkBuffer, NetlinkMessage, NetlinkPayload, NlasIterator,
+        NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_EXCL, NLM_F_REQUEST,
+        NetlinkBuffer, NetlinkMessage, NetlinkPayload, NlasIterator,
     },
     packet_route::{RouteNetlinkMessage, tc::TcMessage},
     sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE},

@@ -1,26 +1,55 @@
 //! What dead podtraces have left.
-use std::io;
+use std::{fs::File, io};
 
+use nix::net::if_::if_indextoname;
 use rtnetlink::packet_route::{
     RouteNetlinkMessage,
     tc::{TcHeader, TcMessage},
 };
 
+use crate::node::{candidates::candidates, netns::NetNs};
+
 use super::{
-    DIRECTIONS, KIND, filter::{Filter, Owner, hook}, filters, netlink::Netlink, remove_dead, remove_qdisc,
+    DIRECTIONS, KIND,
+    filter::{Filter, Owner, hook},
+    filters,
+    netlink::Netlink,
+    remove_dead, remove_qdisc,
 };
 
 /// What was found at an interface.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Swept {
-    /// The interface.
-    pub ifindex: u32,
+    /// Its name, or its index if it is gone.
+    pub interface: String,
+    /// Its namespace's path; empty for the one that was looked at by itself.
+    pub netns: String,
     /// How many dead filters of podtrace were removed.
     pub removed: usize,
     /// Whether the clsact qdisc that podtrace had made was removed too.
     pub has_removed_qdisc: bool,
     /// How many filters of running podtraces were left.
     pub alive: usize,
+}
+
+/// Removes what dead podtraces have left in every network namespace that has a name or a
+/// process; tells of interfaces where there was something of a podtrace's. A namespace
+/// that cannot be looked at, as it has just ended, is passed over.
+#[must_use]
+pub fn sweep_all() -> Vec<Swept> {
+    let mut all = Vec::new();
+    for candidate in candidates() {
+        let netns = File::open(&candidate.path).ok();
+        let netns = netns.and_then(|file| NetNs::from_file(file, &candidate.path).ok());
+        let Some(Ok(Ok(mut swept))) = netns.map(|netns| netns.run(sweep)) else {
+            continue;
+        };
+        for swept in &mut swept {
+            swept.netns.clone_from(&candidate.path);
+        }
+        all.extend(swept);
+    }
+    all
 }
 
 /// Removes what dead podtraces have left at the interfaces of the calling thread's
@@ -48,8 +77,11 @@ pub fn sweep() -> io::Result<Vec<Swept>> {
 
 /// An interface that goes meanwhile has nothing left.
 fn sweep_interface(netlink: &mut Netlink, ifindex: u32) -> Swept {
+    let name = if_indextoname(ifindex).ok();
+    let name = name.map(|name| name.to_string_lossy().into_owned());
     let mut swept = Swept {
-        ifindex,
+        interface: name.unwrap_or_else(|| format!("#{ifindex}")),
+        netns: String::new(),
         removed: 0,
         has_removed_qdisc: false,
         alive: 0,
@@ -67,4 +99,26 @@ fn sweep_interface(netlink: &mut Netlink, ifindex: u32) -> Swept {
     }
     swept.has_removed_qdisc = made && swept.removed > 0 && remove_qdisc(netlink, ifindex);
     swept
+}
+
+impl std::fmt::Display for Swept {
+    /// In words, without what is left alone.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self {
+            interface,
+            netns,
+            removed,
+            has_removed_qdisc,
+            alive: _,
+        } = self;
+        let plural = if *removed == 1 { "" } else { "s" };
+        write!(f, "{removed} dead tc filter{plural}")?;
+        if *has_removed_qdisc {
+            f.write_str(" and the clsact qdisc")?;
+        }
+        write!(
+            f,
+            " of an earlier podtrace removed from {interface} in {netns}"
+        )
+    }
 }

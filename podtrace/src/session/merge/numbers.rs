@@ -144,6 +144,7 @@ impl Numbers {
             | News::Cluster { .. }
             | News::Changes { .. }
             | News::Sampling { .. }
+            | News::Attaching { .. }
             | News::Notice { .. } => {}
         }
         true

@@ -32,6 +32,8 @@ pub(super) struct Ledger {
     cgroups: HashMap<u64, NewCgroup>,
     clusters: BTreeMap<usize, Cluster>,
     changes: BTreeMap<usize, (Origin, u64)>,
+    /// How many interfaces were still to be attached to, and since when.
+    attaching: BTreeMap<usize, (Origin, u64, u64)>,
     topology: Option<RecordedTopology>,
 }
 
@@ -105,6 +107,10 @@ impl Ledger {
                 let told = (origin.clone(), *count);
                 self.changes.insert(origin.session, told);
             }
+            News::Attaching { left, ts_ns } => {
+                let told = (origin.clone(), *left, *ts_ns);
+                self.attaching.insert(origin.session, told);
+            }
             News::Sampling { .. } | News::Loss(_) | News::Notice { .. } => {}
         }
         self.entry(origin.clone(), news.clone())
@@ -153,6 +159,10 @@ impl Ledger {
         entries.extend(topology.map(Entry::Topology));
         for (origin, count) in self.changes.values() {
             entries.push(self.entry(origin.clone(), News::Changes { count: *count }));
+        }
+        for (origin, left, ts_ns) in self.attaching.values() {
+            let (left, ts_ns) = (*left, *ts_ns);
+            entries.push(self.entry(origin.clone(), News::Attaching { left, ts_ns }));
         }
         for (origin, look) in self.looks.values() {
             let look = News::Look(Box::new(backdated(look, world, ts_ns)));

@@ -1,7 +1,7 @@
 //! Waiting for the kernel, which takes its time to attach and to detach.
 use std::time::Duration;
 
-use tokio::time::{Instant, Interval, interval_at};
+use tokio::time::{Instant, Interval, interval_at, sleep_until};
 
 use super::{Ending, Session};
 use crate::{
@@ -11,6 +11,9 @@ use crate::{
 
 /// How often a terminal is told how far it is; what takes less is not told.
 const TELL: Duration = Duration::from_secs(1);
+
+/// After this time the session begins, whatever is attached to by then.
+const READY: Duration = Duration::from_millis(60);
 
 /// Tells a terminal how far something is that takes long.
 struct Wait {
@@ -34,26 +37,33 @@ impl Wait {
 }
 
 impl Session {
-    /// Waits until everything is attached to that is to be; false if a signal
-    /// came before.
+    /// Waits until everything is attached to that is to be, but not for long: what most
+    /// packets pass comes first, and the rest follows while packets are shown. False if
+    /// a signal came before.
     pub(super) async fn attached(&mut self) -> anyhow::Result<bool> {
-        let mut wait = Wait::new("attaching", self.taps.attaching().0);
-        while let (all, left @ 1..) = self.taps.attaching() {
+        let ready = Instant::now() + READY;
+        while let (_, 1..) = self.taps.attaching() {
             tokio::select! {
                 biased;
                 () = self.signals.next() => {
                     self.ending = Ending::Asked;
                     return Ok(false);
                 }
-                _ = wait.turns.tick() => wait.tell(all - left, &self.says),
+                () = sleep_until(ready) => break,
                 Some(report) = self.taps.report() => {
                     let notices = self.take_report(report)?;
                     self.say(notices);
                 }
             }
         }
-        self.says.set_status(String::new());
         Ok(true)
+    }
+
+    /// Tells a terminal how far attaching is.
+    pub(super) fn tell_attached(&self) {
+        let (all, left) = self.taps.attaching();
+        self.says
+            .set_status(format!("attaching taps: {} of {all}", all - left));
     }
 }
 

@@ -13,6 +13,7 @@ use crate::{
         trace::taps::Taps,
     },
     pipeline::Pipeline,
+    probe::Way,
 };
 
 /// How long a reader that takes nothing is waited for once a signal came.
@@ -65,7 +66,11 @@ impl Session {
             .and(named)
             .and_then(|()| sum_up(&mut self.taps, &mut self.pipeline, self.started_ns));
         self.pipeline.hand_on();
-        detach(&mut self.taps, &mut self.signals, &self.says).await;
+        if self.has_closer && self.taps.way() == Way::Tcx {
+            self.taps.leave();
+        } else {
+            detach(&mut self.taps, &mut self.signals, &self.says).await;
+        }
         self.says.close();
         let unread = wait_for_reader(&mut self.says, &mut self.signals, self.ending).await;
         let missing = summed_up?;

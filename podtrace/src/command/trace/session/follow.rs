@@ -65,7 +65,8 @@ impl Session {
 
     /// The kernel side's log has no other wake-up.
     fn next_tick(&self) -> Instant {
-        let is_idle = !self.pipeline.is_waiting() && self.diagnostics.is_none();
+        let is_idle =
+            !self.pipeline.is_waiting() && self.diagnostics.is_none() && !self.is_attaching;
         let idle = if self.progress.is_some() {
             progress::EVERY
         } else {
@@ -91,6 +92,9 @@ impl Session {
         }
         self.note_changes();
         self.pipeline.tick(now_ns);
+        if self.is_attaching {
+            self.tell_attached();
+        }
         if let Some(progress) = &mut self.progress
             && let Some(line) = progress.due(&mut self.pipeline)
         {

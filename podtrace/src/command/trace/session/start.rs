@@ -59,6 +59,8 @@ pub(crate) struct SessionOptions {
     pub(crate) sampling: Sampling,
     pub(crate) diagnostics: bool,
     pub(crate) way: Way,
+    /// Whether another process closes the taps' links.
+    pub(crate) has_closer: bool,
     pub(crate) without: Without,
     pub(crate) output: Box<dyn Output>,
     /// Where the output goes.
@@ -148,6 +150,8 @@ impl Session {
             counted: Instant::now(),
             left_out: String::new(),
             changes: 0,
+            has_closer: options.has_closer,
+            is_attaching: false,
         };
         let mut notices = limits;
         notices.extend(session.apply(snapshot)?);
@@ -155,7 +159,6 @@ impl Session {
             notices.extend(session.take(update)?);
         }
         if session.attached().await? {
-            session.taps.say_new();
             session.begin()?;
         }
         session.say(notices);
@@ -169,7 +172,13 @@ impl Session {
     fn begin(&mut self) -> anyhow::Result<()> {
         self.taps.probe.sample(self.sampling.digest_max())?;
         self.taps.probe.start()?;
+        self.taps.say_new();
         self.announce();
+        let left = self.taps.left_of_start();
+        if left > 0 {
+            self.is_attaching = true;
+            self.tell_attaching(left)?;
+        }
         if self.sampling.share() > 1 {
             self.tell_share()?;
         }

@@ -1,0 +1,37 @@
+//! `podtrace cleanup`: removes what podtraces that were killed have left.
+use std::io::{self, Write as _};
+
+use anyhow::{Context as _, bail};
+
+use super::FINE;
+use crate::{
+    output::sanitize::sanitize,
+    probe::{clsact::sweep_all, support},
+};
+
+/// Runs the command; returns the exit code.
+pub(super) fn run() -> anyhow::Result<u8> {
+    let missing = support::missing_to_clean().context("failed to read the capabilities")?;
+    if !missing.is_empty() {
+        bail!("missing {}\nhint: run it with sudo", missing.join(", "));
+    }
+    let mut stdout = io::stdout().lock();
+    let (mut removed, mut alive) = (0, 0);
+    for swept in sweep_all() {
+        removed += swept.removed;
+        alive += swept.alive;
+        if swept.removed > 0 {
+            writeln!(stdout, "{}", sanitize(&swept.to_string()))?;
+        }
+    }
+    if alive > 0 {
+        writeln!(
+            stdout,
+            "{alive} filters of running podtraces are left alone"
+        )?;
+    }
+    if removed == 0 {
+        writeln!(stdout, "nothing to clean up")?;
+    }
+    Ok(FINE)
+}

@@ -1,0 +1,55 @@
+//! A process that ends podtrace's TCX links behind it.
+//!
+//! The kernel takes some 10 ms to detach each link, and does so when its last descriptor
+//! is closed, at the latest when the process ends: with a thousand links, whoever waits
+//! for podtrace to end would wait ten seconds. So a child that shares podtrace's
+//! descriptors outlives it by that time. It is idle until podtrace has ended, however
+//! that comes, and then ends too.
+use std::{mem::MaybeUninit, ptr};
+
+/// What the child is called in lists of processes.
+const NAME: &std::ffi::CStr = c"podtrace-closer";
+/// `_LINUX_CAPABILITY_VERSION_3`, linux/capability.h.
+const CAPABILITIES: u32 = 0x2008_0522;
+
+/// Starts it; false where the kernel refuses, and podtrace has to detach by itself.
+pub(super) fn start() -> bool {
+    // SAFETY: both take numbers only.
+    let ours = unsafe { libc::syscall(libc::SYS_pidfd_open, libc::getpid(), 0) };
+    let Ok(ours) = i32::try_from(ours) else {
+        return false;
+    };
+    if ours < 0 {
+        return false;
+    }
+    let flags = libc::CLONE_FILES as libc::c_ulong;
+    let null = ptr::null_mut::<libc::c_void>();
+    // SAFETY: like fork, with its own copy of the memory: without CLONE_VM and with no
+    // stack the child goes on here. It calls nothing but the kernel.
+    match unsafe { libc::syscall(libc::SYS_clone, flags, null, null, null, null) } {
+        0 => wait_for_the_end(ours),
+        child => child > 0,
+    }
+}
+
+/// The child's work: waits until all threads of podtrace have ended and closed what they
+/// had open, so that it is the last to do so. Signals from the terminal are for podtrace.
+fn wait_for_the_end(podtrace: i32) -> ! {
+    let mut all = MaybeUninit::<libc::sigset_t>::uninit();
+    let mut end = libc::pollfd {
+        fd: podtrace,
+        events: libc::POLLIN,
+        revents: 0,
+    };
+    // SAFETY: all of these are calls of the kernel, or such as may be made between fork
+    // and exec; the pointers are to what outlives them. No capability is needed to wait.
+    unsafe {
+        libc::sigfillset(all.as_mut_ptr());
+        libc::sigprocmask(libc::SIG_SETMASK, all.as_ptr(), ptr::null_mut());
+        libc::prctl(libc::PR_SET_NAME, NAME.as_ptr());
+        let (header, none) = ([CAPABILITIES, 0], [0_u32; 6]);
+        libc::syscall(libc::SYS_capset, header.as_ptr(), none.as_ptr());
+        while libc::poll(&raw mut end, 1, -1) < 1 {}
+        libc::_exit(0)
+    }
+}
