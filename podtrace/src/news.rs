@@ -33,7 +33,7 @@ pub struct Origin {
 const SESSION_SHIFT: u32 = 48;
 
 impl Origin {
-    /// A namespace cookie or cgroup id that is told apart from other sessions'.
+    /// A namespace's or a cgroup's id that is told apart from other sessions'.
     /// Both are counted from 1 by each kernel, so the upper bits are free; the
     /// ids of session 0 stay as they are, and so does 0, none.
     #[must_use]

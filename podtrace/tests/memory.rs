@@ -66,7 +66,7 @@ fn packets_that_never_arrive_fit_into_the_bound() {
         node_name: "worker1".into(),
         in_pod: false,
         leads_to: None,
-        netns_cookie: 1,
+        netns_id: 1,
         ifindex: 2,
         name: "veth1".into(),
         role: Role::Veth,

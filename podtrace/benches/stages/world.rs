@@ -43,12 +43,12 @@ pub(crate) fn number(node: usize, tap: Tap) -> u32 {
     node as u32 * TAPS + tap
 }
 
-/// Cookie of a node's own namespace.
+/// Id of a node's own namespace.
 fn node_netns(node: usize) -> u64 {
     100 + node as u64
 }
 
-/// Cookie of the namespace of a pod, given by node and number there.
+/// Id of the namespace of a pod, given by node and number there.
 fn pod_netns((node, pod): (usize, usize)) -> u64 {
     200 + 10 * node as u64 + pod as u64
 }
@@ -124,7 +124,7 @@ fn add_places(world: &mut World, node: usize) {
             node_name: NODE_NAMES[node].into(),
             in_pod: role == Role::Pod,
             leads_to,
-            netns_cookie: netns,
+            netns_id: netns,
             ifindex: 2,
             name: name.into(),
             role,
@@ -144,7 +144,7 @@ fn look(world: &mut World) {
             let netns = Some(pod_netns(pod));
             addresses.insert((pod_address(pod).into(), Holder { node, netns }));
             namespaces.push(NamespaceInfo {
-                cookie: pod_netns(pod),
+                id: pod_netns(pod),
                 node,
                 watched: true,
                 ..NamespaceInfo::default()
@@ -197,7 +197,7 @@ fn run_pods(world: &mut World, node: usize) {
             uid: format!("uid-{node}-{number}"),
             sandbox_id: format!("{:064x}", 1 + cgroup(pod)),
             addresses: vec![pod_address(pod).into()],
-            netns_cookie: Some(pod_netns(pod)),
+            netns_id: Some(pod_netns(pod)),
             containers: vec![Container {
                 id,
                 name: "main".into(),

@@ -21,7 +21,7 @@ const REMEMBER_NS: u64 = 60_000_000_000;
 pub struct Holder {
     /// Number of the node.
     pub node: usize,
-    /// Cookie of the pod's network namespace; none for the node itself.
+    /// Id of the pod's network namespace; none for the node itself.
     pub netns: Option<u64>,
 }
 

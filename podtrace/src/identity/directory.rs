@@ -1,7 +1,7 @@
 //! Who is who on the traced nodes: namespaces, addresses and sockets.
 //!
 //! Pure look-ups over what the node, the runtime and the API have told. A name
-//! is given only by what never changes hands (namespace cookie, container id,
+//! is given only by what never changes hands (namespace id, container id,
 //! cgroup id), or by an address at the time of the packet.
 use std::{
     collections::{BTreeMap, HashMap},
@@ -35,8 +35,9 @@ const REMEMBER_NS: u64 = 60_000_000_000;
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct NamespaceInfo {
-    /// `SO_NETNS_COOKIE`, never reused.
-    pub cookie: u64,
+    /// Its id ([`crate::node::netns::Ids`]).
+    #[serde(alias = "cookie")] // Sessions before 2026-12.
+    pub id: u64,
     /// Number of its node.
     pub node: usize,
     /// How to call it while no pod is known, safe for a terminal.
@@ -125,7 +126,7 @@ impl Directory {
             known.gone_ns.get_or_insert(time.ended_ns);
         }
         for info in look.namespaces.iter().cloned() {
-            let known = self.namespaces.entry(info.cookie);
+            let known = self.namespaces.entry(info.id);
             let newest_ns = &mut self.newest_ns;
             let known = known.or_insert_with(|| {
                 *newest_ns = time.began_ns;
@@ -267,7 +268,7 @@ impl Directory {
             return pod;
         }
         self.namespaces.get(&netns).map_or_else(
-            || format!("netns-cookie:{netns}").into(),
+            || format!("netns-id:{netns}").into(),
             |known| Arc::clone(&known.info.fallback),
         )
     }
@@ -376,11 +377,11 @@ impl Directory {
 mod tests {
     use super::*;
 
-    fn look(directory: &mut Directory, cookies: &[u64], second: u64) {
-        let infos = cookies.iter().map(|cookie| NamespaceInfo {
-            cookie: *cookie,
-            fallback: format!("netns:{cookie}").into(),
-            pod_uid: Some(format!("uid-{cookie}")),
+    fn look(directory: &mut Directory, ids: &[u64], second: u64) {
+        let infos = ids.iter().map(|id| NamespaceInfo {
+            id: *id,
+            fallback: format!("netns:{id}").into(),
+            pod_uid: Some(format!("uid-{id}")),
             ..NamespaceInfo::default()
         });
         let time = LookTime {
@@ -400,12 +401,12 @@ mod tests {
         directory.look(&origin, &look);
     }
 
-    fn pod(name: &str, cookie: Option<u64>, uid: &str) -> Pod {
+    fn pod(name: &str, id: Option<u64>, uid: &str) -> Pod {
         Pod {
             namespace: "default".into(),
             name: name.into(),
             uid: uid.into(),
-            netns_cookie: cookie,
+            netns_id: id,
             ..Pod::default()
         }
     }
@@ -440,6 +441,6 @@ mod tests {
         look(&mut directory, &[], 2);
         assert_eq!(directory.pod(5).as_ref(), "netns:5");
         look(&mut directory, &[], 62);
-        assert_eq!(directory.pod(5).as_ref(), "netns-cookie:5");
+        assert_eq!(directory.pod(5).as_ref(), "netns-id:5");
     }
 }

@@ -27,9 +27,10 @@ pub struct Pod {
     pub labels: BTreeMap<String, String>,
     /// When the sandbox was made: nanoseconds since 1970 (UTC).
     pub created_ns: i64,
-    /// `SO_NETNS_COOKIE` of its network namespace, never reused; none under
+    /// Id of its network namespace ([`crate::node::netns::Ids`]); none under
     /// `host_network` and when the namespace is not known.
-    pub netns_cookie: Option<u64>,
+    #[serde(alias = "netns_cookie")] // Sessions before 2026-12.
+    pub netns_id: Option<u64>,
     /// Inode of its network namespace, as in `net:[4026532281]`.
     pub netns_inode: Option<u64>,
     /// Path of its network namespace as the runtime has it.

@@ -42,7 +42,7 @@ struct Known<T> {
     gone_ns: Option<u64>,
 }
 
-/// Pods by what never changes hands: namespace cookie, uid, container id.
+/// Pods by what never changes hands: namespace id, uid, container id.
 #[derive(Clone, Debug, Default)]
 pub struct Pods {
     by_netns: Map<u64, Known<Arc<PodName>>>,
@@ -58,7 +58,7 @@ impl Pods {
         mark_gone(&mut self.by_uid, runtime, now_ns);
         mark_gone(&mut self.containers, runtime, now_ns);
         for pod in pods {
-            let had = pod.netns_cookie.and_then(|cookie| self.by_netns(cookie));
+            let had = pod.netns_id.and_then(|id| self.by_netns(id));
             let name = Arc::new(PodName {
                 full: sanitize(&pod.full_name()).into(),
                 uid: sanitize(&pod.uid).into(),
@@ -67,8 +67,8 @@ impl Pods {
                     _ => pod.addresses.clone(),
                 },
             });
-            if let Some(cookie) = pod.netns_cookie {
-                insert(&mut self.by_netns, runtime, cookie, Arc::clone(&name));
+            if let Some(id) = pod.netns_id {
+                insert(&mut self.by_netns, runtime, id, Arc::clone(&name));
             }
             insert(
                 &mut self.by_uid,
@@ -93,10 +93,10 @@ impl Pods {
         forget(&mut self.containers, now_ns);
     }
 
-    /// The pod whose network namespace has this cookie.
+    /// The pod whose network namespace has this id.
     #[must_use]
-    pub fn by_netns(&self, cookie: u64) -> Option<&Arc<PodName>> {
-        self.by_netns.get(&cookie).map(|known| &known.value)
+    pub fn by_netns(&self, id: u64) -> Option<&Arc<PodName>> {
+        self.by_netns.get(&id).map(|known| &known.value)
     }
 
     /// The pod with this uid.
@@ -145,13 +145,13 @@ mod tests {
     use super::*;
     use crate::identity::pod::Container;
 
-    fn pod(name: &str, cookie: u64) -> Pod {
+    fn pod(name: &str, id: u64) -> Pod {
         Pod {
             namespace: "default".into(),
             name: name.into(),
             uid: format!("uid-{name}"),
             sandbox_id: format!("sandbox-{name}"),
-            netns_cookie: Some(cookie),
+            netns_id: Some(id),
             containers: vec![Container {
                 id: format!("id-{name}"),
                 name: "web\u{1b}".into(),

@@ -168,9 +168,9 @@ impl Looker {
         for (number, links) in node_links.iter().enumerate() {
             self.add_node(&mut snapshot, number, links);
         }
-        for (cookie, known) in &self.spaces.known {
+        for (id, known) in &self.spaces.known {
             let links = &node_links[known.node];
-            self.add_namespace(&mut snapshot, *cookie, known, links, open.get(cookie));
+            self.add_namespace(&mut snapshot, *id, known, links, open.get(id));
         }
         // What comes first is tapped first: a pod's first packets are not to itself.
         let targets = &mut snapshot.targets;
@@ -235,7 +235,7 @@ impl Looker {
                 .known
                 .iter()
                 .find(|(_, known)| known.has_peer_of(number, link))
-                .map(|(cookie, _)| *cookie);
+                .map(|(id, _)| *id);
             let place = Place {
                 leads_to,
                 ..place(node, number, link, role)
@@ -256,7 +256,7 @@ impl Looker {
     fn add_namespace(
         &self,
         snapshot: &mut Snapshot,
-        cookie: u64,
+        id: u64,
         known: &Known,
         node_links: &[Link],
         netns: Option<&NetNs>,
@@ -264,7 +264,7 @@ impl Looker {
         let node = &self.views[known.node].node;
         let holder = Holder {
             node: known.node,
-            netns: Some(cookie),
+            netns: Some(id),
         };
         for link in &known.links {
             let role = match link.kind {
@@ -274,7 +274,7 @@ impl Looker {
             };
             let place = Place {
                 in_pod: true,
-                netns_cookie: cookie,
+                netns_id: id,
                 ..place(node, known.node, link, role)
             };
             self.add(snapshot, link, place, holder, role != Role::Other, netns);
@@ -293,7 +293,7 @@ impl Looker {
                 look.info.pod_uid.clone_from(&member.container.pod_uid);
             }
         }
-        look.info.cookie = cookie;
+        look.info.id = id;
         look.info.node = known.node;
         look.info.given = self.table.pod(&known.path).cloned();
         look.info.fallback = known.fallback(look.info.pod_uid.as_deref());
@@ -347,7 +347,7 @@ fn place(node: &Node, number: usize, link: &Link, role: Role) -> Place {
         node_name: Arc::clone(&node.name),
         in_pod: false,
         leads_to: None,
-        netns_cookie: node.netns.cookie,
+        netns_id: node.netns.id,
         ifindex: link.ifindex,
         name: sanitize(&link.name).into(),
         role,

@@ -5,7 +5,7 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::thread;
 
 use nix::sched::{CloneFlags, setns};
@@ -14,6 +14,35 @@ use thiserror::Error;
 
 /// Where named network namespaces are bind-mounted.
 pub const NETNS_DIR: &str = "/run/netns";
+
+/// What tells network namespaces apart, on this kernel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ids {
+    /// `SO_NETNS_COOKIE`, since Linux 5.14: a number that is never used again.
+    Cookie,
+    /// The namespace's inode number, where there is no cookie. A namespace may
+    /// get the number of one that is gone: then late events of the old one's
+    /// pod bear the new pod's name.
+    Inode,
+}
+
+/// What is in use, found out once.
+static IDS: OnceLock<Ids> = OnceLock::new();
+
+/// What [`NetNs::id`] is on this kernel.
+pub fn ids() -> Ids {
+    *IDS.get_or_init(|| match current_cookie() {
+        Err(error) if error.raw_os_error() == Some(libc::ENOPROTOOPT) => Ids::Inode,
+        _ => Ids::Cookie,
+    })
+}
+
+/// Uses inode numbers as on a kernel without cookies, to test that. It is to be
+/// called before anything asks for [`ids`]: false when it comes too late.
+#[must_use]
+pub fn force_inode_ids() -> bool {
+    *IDS.get_or_init(|| Ids::Inode) == Ids::Inode
+}
 
 /// What can go wrong with a network namespace.
 #[derive(Debug, Error)]
@@ -34,9 +63,9 @@ pub enum NetNsError {
         /// Why.
         source: io::Error,
     },
-    /// The namespace's cookie cannot be read.
-    #[error("read the cookie of network namespace {name}")]
-    Cookie {
+    /// The namespace's id cannot be read.
+    #[error("read the id of network namespace {name}")]
+    Id {
         /// The namespace.
         name: String,
         /// Why.
@@ -64,8 +93,8 @@ pub struct NetNs {
     file: Arc<File>,
     /// Inode of the namespace, as in `net:[4026531840]`.
     pub inode: u64,
-    /// The kernel's `SO_NETNS_COOKIE`: unlike the inode, never reused.
-    pub cookie: u64,
+    /// What tells it apart from others, as [`ids`] says.
+    pub id: u64,
     /// Name for display.
     pub name: String,
 }
@@ -92,10 +121,9 @@ impl NetNs {
     /// A namespace from an open file that stands for it, with a name for
     /// display. A file that is no network namespace is an error.
     pub fn from_file(file: File, name: impl Into<String>) -> Result<Self, NetNsError> {
-        let mut ns = Self::without_cookie(file, name.into())?;
-        ns.cookie = ns
-            .run(current_cookie)?
-            .map_err(|source| ns.no_cookie(source))?;
+        let mut ns = Self::without_id(file, name.into())?;
+        let id = ns.run(|| ns.id_from_within())?;
+        ns.id = id.map_err(|source| ns.no_id(source))?;
         Ok(ns)
     }
 
@@ -105,27 +133,35 @@ impl NetNs {
         file: File,
         name: impl Into<String>,
     ) -> Result<(Self, rtnetlink::Handle), NetNsError> {
-        let mut ns = Self::without_cookie(file, name.into())?;
+        let mut ns = Self::without_id(file, name.into())?;
         let runtime = ns.runtime()?;
-        let (cookie, connection) = ns.run(|| {
+        let (id, connection) = ns.run(|| {
             let _entered = runtime.enter();
-            (current_cookie(), rtnetlink::new_connection())
+            (ns.id_from_within(), rtnetlink::new_connection())
         })?;
-        ns.cookie = cookie.map_err(|source| ns.no_cookie(source))?;
+        ns.id = id.map_err(|source| ns.no_id(source))?;
         let (connection, handle, _) = connection.map_err(|source| ns.no_netlink(source))?;
         runtime.spawn(connection);
         Ok((ns, handle))
     }
 
-    fn without_cookie(file: File, name: String) -> Result<Self, NetNsError> {
+    fn without_id(file: File, name: String) -> Result<Self, NetNsError> {
         match file.metadata() {
             Ok(metadata) => Ok(Self {
                 file: Arc::new(file),
                 inode: metadata.ino(),
-                cookie: 0,
+                id: 0,
                 name,
             }),
             Err(source) => Err(NetNsError::Open { path: name, source }),
+        }
+    }
+
+    /// Its id; to be called inside of it.
+    fn id_from_within(&self) -> io::Result<u64> {
+        match ids() {
+            Ids::Cookie => current_cookie(),
+            Ids::Inode => Ok(self.inode),
         }
     }
 
@@ -171,8 +207,8 @@ impl NetNs {
             .map_err(|error| self.no_netlink(io::Error::other(error)))
     }
 
-    fn no_cookie(&self, source: io::Error) -> NetNsError {
-        NetNsError::Cookie {
+    fn no_id(&self, source: io::Error) -> NetNsError {
+        NetNsError::Id {
             name: self.name.clone(),
             source,
         }

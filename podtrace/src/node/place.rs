@@ -49,11 +49,12 @@ pub struct Place {
     pub node_name: Arc<str>,
     /// Whether it is in a pod's network namespace, not in the node's own.
     pub in_pod: bool,
-    /// Cookie of the pod's namespace at the other end of a veth of the node.
+    /// Id of the pod's namespace at the other end of a veth of the node.
     pub leads_to: Option<u64>,
-    /// Cookie of its namespace. Not an open handle: that would keep the
+    /// Id of its namespace. Not an open handle: that would keep the
     /// namespace of a dead pod alive.
-    pub netns_cookie: u64,
+    #[serde(alias = "netns_cookie")] // Sessions before 2026-12.
+    pub netns_id: u64,
     /// Its index there.
     pub ifindex: u32,
     /// Its name there, made safe for a terminal.
@@ -67,10 +68,10 @@ pub struct Place {
 }
 
 impl Place {
-    /// Cookie of the pod's namespace that it is in.
+    /// Id of the pod's namespace that it is in.
     #[must_use]
     pub fn pod_netns(&self) -> Option<u64> {
-        self.in_pod.then_some(self.netns_cookie)
+        self.in_pod.then_some(self.netns_id)
     }
 
     /// The pod it is in, by the best name there is; none on the node itself.

@@ -150,7 +150,7 @@ impl Probe {
         link_len: u32,
     ) -> Result<(), ProbeError> {
         let key = TapKey {
-            netns_cookie: netns.cookie,
+            netns_cookie: netns.id,
             ifindex,
             zero: 0,
         };

@@ -109,9 +109,9 @@ fn pods_are_where_the_kubelet_would_put_them() {
         assert_eq!(processes.lines().count(), 1, "{id}");
     }
     let netns = pod.netns().unwrap();
-    assert_eq!(Some(netns.cookie), pod.netns_cookie);
+    assert_eq!(Some(netns.id), pod.netns_id);
     assert_eq!(Some(netns.inode), pod.netns_inode);
-    assert_ne!(netns.cookie, node.netns.cookie);
+    assert_ne!(netns.id, node.netns.id);
 
     let host = node
         .run_pod(&PodSpec {
@@ -120,7 +120,7 @@ fn pods_are_where_the_kubelet_would_put_them() {
             ..PodSpec::default()
         })
         .unwrap();
-    assert_eq!((&host.addresses[..], host.netns_cookie), (&[][..], None));
+    assert_eq!((&host.addresses[..], host.netns_id), (&[][..], None));
     let addresses = run(&host, "container2", &["ip", "addr"]);
     assert!(
         addresses.contains(&node.underlay.to_string()),
@@ -225,7 +225,7 @@ fn a_lab_leaves_nothing() {
     let other = lab.nodes[1].run_pod(&PodSpec::default()).unwrap();
     serve(&other);
     let traces = Traces::of(&lab.id);
-    assert!(traces.netns_cookies.contains(&pod.netns_cookie.unwrap()));
+    assert!(traces.netns_ids.contains(&pod.netns_id.unwrap()));
     // One PID 1, containerd, shim, pause and two containers a node at least.
     assert!(traces.n_processes >= 12, "{traces:?}");
     assert!(traces.left().len() > traces.n_processes, "blind");

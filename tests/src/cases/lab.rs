@@ -111,8 +111,8 @@ fn a_lab_is_named_after_its_process_and_pods_count_across_nodes() {
     );
     let pod = &lab.nodes[1].pods[0];
     let reopened = NetNs::open(&pod.netns.name).unwrap();
-    assert_eq!(reopened.cookie, pod.netns.cookie);
-    assert_ne!(reopened.cookie, NetNs::current().unwrap().cookie);
+    assert_eq!(reopened.id, pod.netns.id);
+    assert_ne!(reopened.id, NetNs::current().unwrap().id);
     assert_eq!(pod.veth, "veth0201");
 }
 

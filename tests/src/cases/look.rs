@@ -40,7 +40,7 @@ impl Newcomer {
         };
         let path = format!("/proc/{}/ns/net", newcomer.process.id());
         let start = Instant::now();
-        while newcomer.netns.cookie == own.cookie {
+        while newcomer.netns.id == own.id {
             assert!(start.elapsed() < DEADLINE, "no new namespace");
             std::thread::yield_now();
             newcomer.netns = NetNs::open(&path).unwrap();
@@ -156,7 +156,7 @@ fn pods_are_told_by_the_veths_that_tie_them_to_the_node() {
     let mut names: Vec<_> = snapshot
         .targets
         .iter()
-        .filter(|target| target.place.pod_netns() == Some(pod.cookie))
+        .filter(|target| target.place.pod_netns() == Some(pod.id))
         .map(|target| (target.device.as_str(), target.place.role))
         .collect();
     names.sort_by_key(|(name, _)| *name);
@@ -171,7 +171,7 @@ fn pods_are_told_by_the_veths_that_tie_them_to_the_node() {
         .iter()
         .find(|target| target.device == "vethsecond")
         .and_then(|target| target.place.leads_to);
-    assert_eq!(leads_to, Some(pod.cookie));
+    assert_eq!(leads_to, Some(pod.id));
     // One that has no name, and goes again.
     let newcomer = Newcomer::new();
     tie(&node.netns, "vethnew", &newcomer.netns);

@@ -106,7 +106,7 @@ fn check_pod(known: &Pod, made: &CriPod) {
     );
     assert_eq!(known.uid, made.uid);
     assert_eq!(known.sandbox_id, made.sandbox_id);
-    assert_eq!(known.netns_cookie, made.netns_cookie);
+    assert_eq!(known.netns_id, made.netns_id);
     assert_eq!(known.netns_inode, made.netns_inode);
     assert_eq!(known.netns_path, made.netns_path);
     assert_eq!(known.addresses, made.addresses);
@@ -145,12 +145,12 @@ fn pods_are_listed_as_they_were_made() {
     }
     let pod = find(&list, "my-pod").unwrap();
     assert_eq!(pod.labels["app"], "web");
-    assert!(pod.ready && !pod.host_network && pod.netns_cookie.is_some());
+    assert!(pod.ready && !pod.host_network && pod.netns_id.is_some());
     assert!(pod.addresses.iter().any(IpAddr::is_ipv6));
     assert!(pod.created_ns > 1_700_000_000_000_000_000);
     assert!(pod.containers[0].image.contains("podtrace"), "{pod:?}");
     let pod = find(&list, "on-node").unwrap();
-    assert!(pod.host_network && pod.addresses.is_empty() && pod.netns_cookie.is_none());
+    assert!(pod.host_network && pod.addresses.is_empty() && pod.netns_id.is_none());
 }
 
 #[test]
@@ -180,8 +180,8 @@ fn pods_come_and_go_by_the_runtimes_events() {
     let watched = Watched::new(node);
     for name in ["a", "b", "c", "d", "e"] {
         let begun = Instant::now();
-        let named_at = watched
-            .when(move |list| find(list, name).is_some_and(|pod| pod.netns_cookie.is_some()));
+        let named_at =
+            watched.when(move |list| find(list, name).is_some_and(|pod| pod.netns_id.is_some()));
         let running_at = watched.when(move |list| runs(list, name));
         let pod = node.run_pod(&named(name)).unwrap();
         let started = Instant::now();
@@ -202,7 +202,7 @@ fn pods_come_and_go_by_the_runtimes_events() {
         pod.stop().unwrap();
         let (_, list) = watched.get(stopped_at);
         // What is never reused stays known of a pod that is down.
-        assert_eq!(find(&list, name).unwrap().netns_cookie, pod.netns_cookie);
+        assert_eq!(find(&list, name).unwrap().netns_id, pod.netns_id);
         assert!(!holds(pod.netns_inode.unwrap()));
         let gone_at = watched.when(move |list| find(list, name).is_none());
         pod.stop_and_remove().unwrap();

@@ -80,8 +80,8 @@ pub struct CriPod {
     pub cgroup_parent: String,
     /// Path of its network namespace in the node; none with the node's network.
     pub netns_path: Option<String>,
-    /// `SO_NETNS_COOKIE` of its network namespace; none with the node's network.
-    pub netns_cookie: Option<u64>,
+    /// Id of its network namespace; none with the node's network.
+    pub netns_id: Option<u64>,
     /// Inode of its network namespace; none with the node's network.
     pub netns_inode: Option<u64>,
     node_pid: u32,
@@ -118,7 +118,7 @@ impl CriPod {
             containers: BTreeMap::new(),
             cgroup_parent: config.linux.clone().unwrap_or_default().cgroup_parent,
             netns_path: None,
-            netns_cookie: None,
+            netns_id: None,
             netns_inode: None,
             node_pid,
             cri: Arc::clone(cri),
@@ -155,7 +155,7 @@ impl CriPod {
             .collect::<Result<_>>()?;
         if self.netns_path.is_some() {
             let netns = self.netns()?;
-            self.netns_cookie = Some(netns.cookie);
+            self.netns_id = Some(netns.id);
             self.netns_inode = Some(netns.inode);
         }
         Ok(())

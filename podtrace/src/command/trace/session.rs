@@ -73,7 +73,7 @@ pub(crate) struct Session {
 
 impl Session {
     fn announce(&mut self) {
-        let namespaces: HashSet<_> = self.taps.places().map(|p| p.netns_cookie).collect();
+        let namespaces: HashSet<_> = self.taps.places().map(|p| p.netns_id).collect();
         let pods: HashSet<_> = self.taps.places().filter_map(|p| p.pod_netns()).collect();
         let nodes = self.pipeline.world().nodes.iter();
         let start = Start {

@@ -316,7 +316,7 @@ impl Tap {
 }
 
 fn place_key(place: &Place) -> (u64, u32) {
-    (place.netns_cookie, place.ifindex)
+    (place.netns_id, place.ifindex)
 }
 
 fn place_name(place: &Place, world: &World) -> String {

@@ -30,8 +30,8 @@ const FLAGS: OFlag = OFlag::O_RDONLY
 pub(super) struct Mark {
     /// Inode of the namespace.
     pub(super) inode: u64,
-    /// Its cookie; none where we may not enter it.
-    pub(super) cookie: Option<u64>,
+    /// Its id; none where we may not enter it.
+    pub(super) id: Option<u64>,
 }
 
 /// Looks at the namespace that the process `runtime` knows by `path`. It
@@ -43,8 +43,8 @@ pub(super) fn mark(runtime: Option<u32>, path: &str) -> io::Result<Mark> {
         return Err(io::ErrorKind::InvalidInput.into());
     }
     let inode = file.metadata()?.ino();
-    let cookie = match NetNs::from_file(file, path) {
-        Ok(ns) => Some(ns.cookie),
+    let id = match NetNs::from_file(file, path) {
+        Ok(ns) => Some(ns.id),
         Err(NetNsError::Enter { source, .. })
             if source.kind() == io::ErrorKind::PermissionDenied =>
         {
@@ -52,7 +52,7 @@ pub(super) fn mark(runtime: Option<u32>, path: &str) -> io::Result<Mark> {
         }
         Err(error) => return Err(error.into()),
     };
-    Ok(Mark { inode, cookie })
+    Ok(Mark { inode, id })
 }
 
 fn open(runtime: Option<u32>, path: &Path) -> io::Result<File> {

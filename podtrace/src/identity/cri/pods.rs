@@ -178,7 +178,7 @@ fn pod(sandbox: PodSandbox, details: Sandbox, mut containers: Vec<Container>) ->
         addresses: details.addresses,
         labels: sandbox.labels.into_iter().collect(),
         created_ns: sandbox.created_at,
-        netns_cookie: details.netns.and_then(|mark| mark.cookie),
+        netns_id: details.netns.and_then(|mark| mark.id),
         netns_inode: details.netns.map(|mark| mark.inode),
         netns_path: details.netns_path,
         cgroup_parent: details.cgroup_parent,

@@ -233,7 +233,7 @@ mod tests {
         let mut sandbox = learned(READY, &answer(&["10.0.0.1"], "{}"), None);
         sandbox.netns = Some(Mark {
             inode: 1,
-            cookie: Some(2),
+            id: Some(2),
         });
         assert!(sandbox.turn(DOWN));
         sandbox.learn(&answer(&["10.0.0.1"], "{}"), None, None);

@@ -119,7 +119,7 @@ impl Known {
 /// Namespaces that were listed at a look, open for its duration.
 pub(super) type Open = HashMap<u64, NetNs>;
 
-/// The namespaces of pods, by cookie.
+/// The namespaces of pods, by id.
 #[derive(Default)]
 pub(super) struct Spaces {
     pub(super) known: HashMap<u64, Known>,
@@ -277,8 +277,8 @@ impl Spaces {
                 .iter()
                 .any(|host| known.has_peer_of(number, host))
             {
-                self.known.insert(netns.cookie, known);
-                open.insert(netns.cookie, netns);
+                self.known.insert(netns.id, known);
+                open.insert(netns.id, netns);
             }
             if missing.is_empty() {
                 return;
@@ -289,18 +289,18 @@ impl Spaces {
     /// Lists some of the namespaces again. One that cannot be listed stays as
     /// it was: whether it is gone, its veth tells.
     async fn list_again(&mut self, open: &mut Open, which: impl Fn(&Known) -> bool) {
-        for (cookie, known) in &mut self.known {
-            if open.contains_key(cookie) || !which(known) {
+        for (id, known) in &mut self.known {
+            if open.contains_key(id) || !which(known) {
                 continue;
             }
             let Ok(file) = File::open(&known.path) else {
                 continue;
             };
             if let Some((netns, links)) = enter(file, &known.path).await
-                && netns.cookie == *cookie
+                && netns.id == *id
             {
                 known.links = links;
-                open.insert(*cookie, netns);
+                open.insert(*id, netns);
             }
         }
     }

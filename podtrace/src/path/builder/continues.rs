@@ -71,7 +71,7 @@ fn can_come_from(path: &Path, event: &Event, world: &World) -> bool {
     };
     let was_in = |netns: u64| path.hops.iter().any(|hop| is_in(hop, netns, world));
     match (place.role, event.direction) {
-        (Role::Pod, Direction::Egress) => was_in(place.netns_cookie),
+        (Role::Pod, Direction::Egress) => was_in(place.netns_id),
         (Role::Veth, Direction::Ingress) => match place.leads_to {
             Some(netns) => was_in(netns),
             // Not known yet, or no pod's: what comes in by it was just sent.

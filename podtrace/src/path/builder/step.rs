@@ -70,7 +70,7 @@ fn is_for(place: &Place, packet: &Packet, world: &World) -> bool {
     let (Some(mac), Some(link), None) = (place.mac, packet.link, packet.tunnel) else {
         return true;
     };
-    let is_of_pod = |address| world.directory.is_of(address, place.netns_cookie);
+    let is_of_pod = |address| world.directory.is_of(address, place.netns_id);
     link.destination == mac || destination(packet).is_some_and(is_of_pod)
 }
 

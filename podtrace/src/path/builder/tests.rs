@@ -24,7 +24,7 @@ const POD2: u32 = 3;
 const CNI0: u32 = 4;
 const UPLINK: u32 = 5;
 
-/// Cookies of the namespaces: the node's own and the pods'.
+/// Ids of the namespaces: the node's own and the pods'.
 const NODE: u64 = 1;
 const NETNS1: u64 = 2;
 const NETNS2: u64 = 3;
@@ -52,7 +52,7 @@ pub(crate) fn world() -> World {
             node_name: "worker1".into(),
             in_pod: netns != NODE,
             leads_to,
-            netns_cookie: netns,
+            netns_id: netns,
             ifindex: 2,
             name: name.into(),
             role,
@@ -96,8 +96,8 @@ fn run_containers(world: &mut World) {
 /// What a look at the node shows, and these addresses of the second node.
 fn look(world: &mut World, second: &[IpAddr]) {
     let namespaces = [(NETNS1, "default/mypod1"), (NETNS2, "default/mypod2")];
-    let namespaces = namespaces.map(|(cookie, pod)| NamespaceInfo {
-        cookie,
+    let namespaces = namespaces.map(|(id, pod)| NamespaceInfo {
+        id,
         given: Some(pod.into()),
         watched: true,
         ..NamespaceInfo::default()

@@ -23,7 +23,7 @@ fn place(name: &str, role: Role) -> Place {
         node_name: "worker1".into(),
         in_pod: role == Role::Pod,
         leads_to: None,
-        netns_cookie: 1,
+        netns_id: 1,
         ifindex: 2,
         name: name.into(),
         role,

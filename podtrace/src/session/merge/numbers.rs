@@ -95,7 +95,7 @@ impl Numbers {
         match news {
             News::Place { number, place } => {
                 place.node = self.node(place.node);
-                place.netns_cookie = id(place.netns_cookie);
+                place.netns_id = id(place.netns_id);
                 place.leads_to = place.leads_to.map(id);
                 *number = *self.places.entry(*number).or_insert(next);
             }
@@ -105,7 +105,7 @@ impl Numbers {
             },
             News::Look(look) => {
                 for info in &mut look.namespaces {
-                    info.cookie = id(info.cookie);
+                    info.id = id(info.id);
                     info.node = self.node(info.node);
                 }
                 let addresses = std::mem::take(&mut look.addresses).into_iter();
@@ -122,7 +122,7 @@ impl Numbers {
             News::Pods { runtime, pods, .. } => {
                 *runtime = self.runtime(*runtime);
                 for pod in pods {
-                    pod.netns_cookie = pod.netns_cookie.map(id);
+                    pod.netns_id = pod.netns_id.map(id);
                 }
             }
             News::Runtime { runtime, node } => {

@@ -223,7 +223,7 @@ pub(super) fn captured_at(node: Arc<str>, name: &str, number: u32) -> Place {
         node_name: node,
         in_pod: false,
         leads_to: None,
-        netns_cookie: 0,
+        netns_id: 0,
         ifindex: number,
         name: name.into(),
         role: Role::Capture,

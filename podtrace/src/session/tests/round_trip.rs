@@ -114,7 +114,7 @@ fn each_alone(recorded: &Recorded) {
             assert!(count.is_conserved(), "{tap:?} {count:?}");
             emitted += count.emitted;
         }
-        assert!(!alone.text.contains("netns-cookie:2"), "{}", alone.text);
+        assert!(!alone.text.contains("netns-id:2"), "{}", alone.text);
     }
     let all = recorded.taps.values().map(|count| count.emitted);
     assert_eq!(emitted, all.sum::<u64>());

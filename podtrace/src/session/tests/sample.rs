@@ -221,7 +221,7 @@ impl Tape {
             node_name: node_name(self.node).into(),
             in_pod: netns != 1,
             leads_to,
-            netns_cookie: netns,
+            netns_id: netns,
             ifindex: 2,
             name: name.into(),
             role,
@@ -242,10 +242,10 @@ impl Tape {
 
     pub(super) fn look(&mut self) {
         self.looks += 1;
-        let namespace = |cookie: u64| NamespaceInfo {
-            cookie,
-            fallback: format!("netns:{cookie}").into(),
-            pod_uid: Some(format!("uid-{}-{cookie}", self.node)),
+        let namespace = |id: u64| NamespaceInfo {
+            id,
+            fallback: format!("netns:{id}").into(),
+            pod_uid: Some(format!("uid-{}-{id}", self.node)),
             watched: true,
             ..NamespaceInfo::default()
         };
@@ -288,7 +288,7 @@ impl Tape {
             sandbox_id: format!("{node}{pod}").repeat(32),
             ready: true,
             addresses: vec![pod_address(node, pod)],
-            netns_cookie: Some(2 + pod),
+            netns_id: Some(2 + pod),
             containers: vec![Container {
                 id: container(node, pod),
                 name: format!("container{node}-{pod}"),

@@ -17,8 +17,8 @@ pub(super) struct Traces {
     id: String,
     /// How many processes it had.
     pub(super) n_processes: usize,
-    /// Its network namespaces: unlike inodes, cookies are not reused.
-    pub(super) netns_cookies: BTreeSet<u64>,
+    /// Its network namespaces, by ids that are not reused.
+    pub(super) netns_ids: BTreeSet<u64>,
 }
 
 impl Traces {
@@ -27,12 +27,12 @@ impl Traces {
         let mut traces = Self {
             id: id.to_owned(),
             n_processes: 0,
-            netns_cookies: BTreeSet::new(),
+            netns_ids: BTreeSet::new(),
         };
         let processes = traces.processes();
         traces.n_processes = processes.len();
         let namespaces = processes.iter().map(|process| process.join("ns/net"));
-        traces.netns_cookies = namespaces.filter_map(cookie).collect();
+        traces.netns_ids = namespaces.filter_map(netns_id).collect();
         traces
     }
 
@@ -78,9 +78,7 @@ impl Traces {
         processes
             .chain(open)
             .chain(names)
-            .filter(|path| {
-                cookie(path.clone()).is_some_and(|cookie| self.netns_cookies.contains(&cookie))
-            })
+            .filter(|path| netns_id(path.clone()).is_some_and(|id| self.netns_ids.contains(&id)))
             .collect()
     }
 
@@ -108,8 +106,8 @@ pub(super) fn wait_until(what: &str, is_so: impl Fn() -> bool) {
 }
 
 /// None for what went while it was looked at.
-fn cookie(path: PathBuf) -> Option<u64> {
-    NetNs::open(path).ok().map(|netns| netns.cookie)
+fn netns_id(path: PathBuf) -> Option<u64> {
+    NetNs::open(path).ok().map(|netns| netns.id)
 }
 
 fn entries(dir: &Path) -> Vec<PathBuf> {

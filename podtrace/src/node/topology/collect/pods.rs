@@ -23,9 +23,12 @@ impl Writer<'_> {
     pub(super) fn pods(&self, node: &mut NodeTopology) {
         let mut seen = HashSet::new();
         for space in &self.look.spaces {
-            let known = self.look.input.pods.iter().find(|pod| {
-                !pod.host_network && pod.ready && pod.netns_cookie == Some(space.cookie)
-            });
+            let known = self
+                .look
+                .input
+                .pods
+                .iter()
+                .find(|pod| !pod.host_network && pod.ready && pod.netns_id == Some(space.id));
             seen.extend(known.map(|pod| &pod.uid));
             let pod = self.pod(space, known);
             if known.is_some() || space.given.is_some() {

@@ -16,8 +16,8 @@ use crate::{
 pub(super) struct Space {
     /// Its inode.
     pub(super) inode: u64,
-    /// Its cookie.
-    pub(super) cookie: u64,
+    /// Its id.
+    pub(super) id: u64,
     /// Name of its file, where that says more than its inode.
     pub(super) file: Option<String>,
     /// The pod that the user's table gives it.
@@ -42,7 +42,7 @@ impl Space {
             .input
             .pods
             .iter()
-            .any(|pod| pod.netns_cookie == Some(netns.cookie));
+            .any(|pod| pod.netns_id == Some(netns.id));
         let nsid = links::nsid(&look.input.netns, netns).await.ok()?;
         let hosts: Vec<&Link> = look
             .links
@@ -61,7 +61,7 @@ impl Space {
         }
         Some(Self {
             inode: netns.inode,
-            cookie: netns.cookie,
+            id: netns.id,
             file: file_name(path).map(sanitize),
             given: table.pod(path).map(|name| name.to_string()),
             gateways: gateways(netns).await,
