@@ -9,6 +9,7 @@ mod identity;
 mod idle;
 mod lab;
 mod look;
+mod old_kernel;
 mod pod_start;
 mod pods_churn;
 mod program;
