@@ -19,4 +19,5 @@ mod runtime_trouble;
 mod sessions;
 mod topology;
 mod tracer;
+mod uplinks;
 mod view;
