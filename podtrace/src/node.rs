@@ -7,4 +7,5 @@ pub mod place;
 pub mod processes;
 pub mod tables;
 pub mod topology;
+pub mod uplinks;
 pub mod watch;

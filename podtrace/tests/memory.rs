@@ -71,6 +71,7 @@ fn packets_that_never_arrive_fit_into_the_bound() {
         name: "veth1".into(),
         role: Role::Veth,
         framing: Framing::Ethernet,
+        is_port: false,
         mac: None,
     };
     pipeline.tell(&origin, &News::Place { number: 0, place });

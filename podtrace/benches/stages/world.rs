@@ -129,6 +129,7 @@ fn add_places(world: &mut World, node: usize) {
             name: name.into(),
             role,
             framing: Framing::Ethernet,
+            is_port: false,
             mac: Some(Mac(mac)),
         };
         world.places.set(number, place);

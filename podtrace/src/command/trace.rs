@@ -199,6 +199,9 @@ pub(super) fn sockets(args: &NamingArgs, nodes: &[Node]) -> Sockets {
 
 /// Fails with words about what the process or the kernel lacks.
 pub(super) fn check_support() -> anyhow::Result<()> {
+    if let Some(text) = support::too_old().context("failed to read the kernel's release")? {
+        bail!(text);
+    }
     let missing = support::missing_capabilities().context("failed to read the capabilities")?;
     if !missing.is_empty() {
         bail!("missing {}\nhint: run it with sudo", missing.join(", "));

@@ -5,6 +5,7 @@
 //! namespace stays known while a veth of it is there; the node never gives an
 //! interface index to another one, so an inode that is reused cannot be taken
 //! for its predecessor.
+mod role;
 mod spaces;
 
 use std::{
@@ -18,13 +19,17 @@ use std::{
 
 use thiserror::Error;
 
-use self::spaces::{Known, Spaces, View};
+use self::{
+    role::node_role,
+    spaces::{Known, Spaces, View},
+};
 use super::{
     links::{Link, LinkKind, LinksError},
     netns::NetNs,
     place::{Node, Place, Role, Target},
     processes::{self, Member},
-    tables::{self, RemoteSubnet},
+    tables::{self, RemoteSubnet, Tables},
+    uplinks::uplinks,
     watch::Changes,
 };
 use crate::{
@@ -153,6 +158,10 @@ impl Looker {
         for view in &mut self.views {
             node_links.push(view.links().await?);
         }
+        let tables_are_new = self.read_tables(&node_links).await;
+        for (view, links) in self.views.iter_mut().zip(&mut node_links) {
+            view.mark_uplinks(links);
+        }
         let is_changed = changes != self.changes_shown;
         self.changes_shown = changes;
         let open = self
@@ -160,7 +169,6 @@ impl Looker {
             .update(&self.views, &node_links, is_changed)
             .await;
         self.scan(!open.is_empty())?;
-        let tables_are_new = self.read_tables(&node_links).await;
         let mut snapshot = Snapshot {
             unsettled: !tables_are_new || self.spaces.is_unsettled(),
             subnets: self.subnets.clone(),
@@ -203,8 +211,8 @@ impl Looker {
         Ok(())
     }
 
-    /// Reads what is behind the tunnels; false when it is too early again. A
-    /// node whose tables cannot be read has none.
+    /// Reads where routes lead, and what is behind the tunnels; false when it is
+    /// too early again. A node whose tables cannot be read has none.
     async fn read_tables(&mut self, node_links: &[Vec<Link>]) -> bool {
         if self
             .read_tables
@@ -213,8 +221,10 @@ impl Looker {
             return false;
         }
         self.subnets.clear();
-        for (view, links) in self.views.iter().zip(node_links) {
-            self.subnets.push(subnets(&view.node, links).await);
+        for (view, links) in self.views.iter_mut().zip(node_links) {
+            let tables = tables_of(&view.node, links).await;
+            view.found_uplinks(uplinks(links, &tables.routes));
+            self.subnets.push(tables::remote_subnets(&tables, links));
         }
         self.read_tables = Some(Instant::now());
         true
@@ -228,7 +238,7 @@ impl Looker {
         };
         for link in links {
             let role = node_role(link, links);
-            let usual = !matches!(role, Role::Other | Role::Loopback);
+            let usual = link.is_uplink || !matches!(role, Role::Other | Role::Loopback);
             if let LinkKind::Vxlan(vxlan) = &link.kind {
                 snapshot.vxlan_ports.push(vxlan.port);
             }
@@ -238,8 +248,10 @@ impl Looker {
                 .iter()
                 .find(|(_, known)| known.has_peer_of(number, link))
                 .map(|(id, _)| *id);
+            let master = link.master_among(links);
             let place = Place {
                 leads_to,
+                is_port: master.is_some_and(|master| master.kind == LinkKind::Bridge),
                 ..place(node, number, link, role)
             };
             self.add(snapshot, link, place, holder, usual, Some(&node.netns));
@@ -333,15 +345,19 @@ impl Looker {
     }
 }
 
-async fn subnets(node: &Node, links: &[Link]) -> Vec<RemoteSubnet> {
+/// The routes; neighbours and forwarding entries only where there is VXLAN.
+async fn tables_of(node: &Node, links: &[Link]) -> Tables {
     let mut kinds = links.iter().map(|link| &link.kind);
-    if !kinds.any(|kind| matches!(kind, LinkKind::Vxlan(_))) {
-        return Vec::new();
-    }
-    match tables::read(&node.netns).await {
-        Ok(tables) => tables::remote_subnets(&tables, links),
-        Err(_) => Vec::new(),
-    }
+    let tables = if kinds.any(|kind| matches!(kind, LinkKind::Vxlan(_))) {
+        tables::read(&node.netns).await
+    } else {
+        let routes = tables::read_routes(&node.netns).await;
+        routes.map(|routes| Tables {
+            routes,
+            ..Tables::default()
+        })
+    };
+    tables.unwrap_or_default()
 }
 
 fn place(node: &Node, number: usize, link: &Link, role: Role) -> Place {
@@ -355,6 +371,7 @@ fn place(node: &Node, number: usize, link: &Link, role: Role) -> Place {
         name: sanitize(&link.name).into(),
         role,
         framing: link.framing,
+        is_port: false,
         mac: link.mac,
     }
 }
@@ -369,17 +386,6 @@ fn watched_cgroup(member: &Member) -> Option<String> {
     let parent = || path.rsplit_once('/').map(|(parent, _)| parent);
     let cgroup = kubepods_of(path).or_else(parent)?;
     (!cgroup.is_empty()).then(|| cgroup.to_owned())
-}
-
-fn node_role(link: &Link, all: &[Link]) -> Role {
-    match link.kind {
-        _ if link.carries_vxlan(all) => Role::Uplink,
-        LinkKind::Veth => Role::Veth,
-        LinkKind::Bridge => Role::Bridge,
-        LinkKind::Vxlan(_) => Role::Vxlan,
-        LinkKind::Loopback => Role::Loopback,
-        LinkKind::Other => Role::Other,
-    }
 }
 
 /// Loopback and link-local addresses are everybody's.

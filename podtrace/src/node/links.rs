@@ -62,6 +62,9 @@ pub enum LinkKind {
     Vxlan(Vxlan),
     /// A loopback interface.
     Loopback,
+    /// A part of the node's own switching, which no packet leaves the node by:
+    /// a port of Open vSwitch towards the node itself, a dummy, an ifb.
+    Internal,
     /// Anything else, hardware included.
     Other,
 }
@@ -137,7 +140,8 @@ pub struct Link {
     pub name: String,
     /// What it is.
     pub kind: LinkKind,
-    /// `IFLA_LINK`: for a veth, its peer's index in the peer's namespace.
+    /// `IFLA_LINK`: for a veth, its peer's index in the peer's namespace; for a
+    /// VLAN device, that of the interface below it.
     pub peer: Option<u32>,
     /// `IFLA_LINK_NETNSID`: this namespace's number for the peer's namespace.
     pub peer_nsid: Option<i32>,
@@ -155,10 +159,13 @@ pub struct Link {
     pub up: bool,
     /// Whether it can carry packets.
     pub oper: OperState,
-    /// Index of the bridge that it is a port of.
+    /// Index of the bridge, switch or bond that it is a port of.
     pub master: Option<u32>,
     /// Packets that it has sent and received.
     pub packets: u64,
+    /// Whether packets leave the node by it. The list of interfaces does not
+    /// tell: who reads the routes too sets it, by [`super::uplinks`].
+    pub is_uplink: bool,
 }
 
 impl Link {
@@ -169,6 +176,13 @@ impl Link {
         all.iter().any(|other| {
             matches!(&other.kind, LinkKind::Vxlan(vxlan) if vxlan.underlay == Some(self.ifindex))
         })
+    }
+
+    /// The bridge, switch or bond that it is a port of, by the interfaces of its namespace.
+    #[must_use]
+    pub fn master_among<'a>(&self, all: &'a [Self]) -> Option<&'a Self> {
+        let master = self.master?;
+        all.iter().find(|other| other.ifindex == master)
     }
 
     /// Whether this, in a pod's namespace, is the other end of a veth of the
@@ -260,6 +274,7 @@ fn link(message: LinkMessage, prefixes: Vec<AddressPrefix>) -> Link {
         oper: OperState::Unknown,
         master: None,
         packets: 0,
+        is_uplink: false,
     };
     if matches!(layer, LinkLayerType::Ether | LinkLayerType::Loopback) {
         link.framing = Framing::Ethernet;
@@ -300,6 +315,10 @@ fn kind(info: &[LinkInfo]) -> LinkKind {
         match item {
             LinkInfo::Kind(InfoKind::Veth) => found = LinkKind::Veth,
             LinkInfo::Kind(InfoKind::Bridge) => found = LinkKind::Bridge,
+            LinkInfo::Kind(InfoKind::Dummy | InfoKind::Ifb) => found = LinkKind::Internal,
+            LinkInfo::Kind(InfoKind::Other(kind)) if kind == "openvswitch" => {
+                found = LinkKind::Internal;
+            }
             LinkInfo::Kind(InfoKind::Vxlan) => found = LinkKind::Vxlan(Vxlan::default()),
             LinkInfo::Data(InfoData::Vxlan(settings)) => found = LinkKind::Vxlan(vxlan(settings)),
             _ => {}
@@ -368,3 +387,6 @@ pub async fn nsid_by(
     }
     Ok(None)
 }
+
+#[cfg(test)]
+pub(super) mod fixture;

@@ -23,7 +23,7 @@ pub enum Role {
     Bridge,
     /// A VXLAN tunnel: flannel.1.
     Vxlan,
-    /// What carries the node's VXLAN packets.
+    /// By which packets leave the node: eth0.
     Uplink,
     /// Any other interface, tapped because it was asked for.
     Other,
@@ -78,6 +78,9 @@ pub struct Place {
     pub role: Role,
     /// What its packets start with.
     pub framing: Framing,
+    /// Whether it is a port of a bridge, which gets what comes in by it.
+    #[serde(default)]
+    pub is_port: bool,
     /// Its MAC address, where it has one.
     pub mac: Option<Mac>,
 }

@@ -16,6 +16,8 @@ use crate::packet::Mac;
 
 /// Number of the routing table that is asked without policy rules.
 pub const MAIN_TABLE: u32 = 254;
+/// Number of the kernel's table of the node's own addresses.
+pub const LOCAL_TABLE: u32 = 255;
 
 /// What becomes of a packet that a route fits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

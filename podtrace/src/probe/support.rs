@@ -2,6 +2,7 @@
 use std::{fs, io};
 
 use aya::{maps::MapType, sys::is_map_supported};
+use nix::sys::utsname::uname;
 
 /// Capabilities that tracing needs: name, number (linux/capability.h), what for.
 const NEEDED: [(&str, u32, &str); 7] = [
@@ -64,6 +65,33 @@ fn missing_in(effective: u64) -> Vec<String> {
         .collect()
 }
 
+/// The oldest kernel that packets are traced on.
+const OLDEST: (u32, u32) = (5, 10);
+
+/// What there is to say where the kernel is too old to trace on. From
+/// [`OLDEST`] on features are probed: distributions bring them to older kernels.
+///
+/// # Errors
+/// When the kernel does not tell its release.
+pub fn too_old() -> io::Result<Option<String>> {
+    let name = uname()?;
+    Ok(too_old_in(&name.release().to_string_lossy()))
+}
+
+fn too_old_in(release: &str) -> Option<String> {
+    let mut numbers = release.split(|c: char| !c.is_ascii_digit());
+    let mut number = || numbers.next()?.parse::<u32>().ok();
+    // A release of another form is nobody's proof.
+    let version = (number()?, number()?);
+    let (major, minor) = OLDEST;
+    (version < OLDEST).then(|| {
+        format!(
+            "Linux {release} is too old to trace packets on, which takes {major}.{minor} or later; \
+             topology, replay, stats and export run on it"
+        )
+    })
+}
+
 /// What this kernel lacks, in words; empty when podtrace can run.
 #[must_use]
 pub fn missing_features() -> Vec<String> {
@@ -96,6 +124,16 @@ mod tests {
             effective("Name:\tx\nCapEff:\t000001ffffffffff\n"),
             Some(0x1ff_ffff_ffff)
         );
+    }
+
+    #[test]
+    fn kernels_too_old_are_told_by_their_release() {
+        let old = too_old_in("4.19.0-27-amd64").unwrap();
+        assert!(old.starts_with("Linux 4.19.0-27-amd64 is too old"), "{old}");
+        assert!(too_old_in("5.9-rc1").is_some() && too_old_in("3.10.0-1160.el7").is_some());
+        for fine in ["5.10.0-46", "5.14.0-70.el9", "6.1", "10.0.1", "strange"] {
+            assert_eq!(too_old_in(fine), None, "{fine}");
+        }
     }
 
     #[test]

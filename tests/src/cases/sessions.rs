@@ -12,7 +12,7 @@ mod merge;
 mod overload;
 mod peers;
 mod progress;
-mod record;
+pub(super) mod record;
 mod replay;
 mod rotation;
 mod sampling;

@@ -3,10 +3,10 @@
 //! A runtime may live in another mount namespace than we do: its paths are
 //! looked up below the root directory of its process.
 use std::{
-    fs::File,
+    fs::{self, File},
     io,
     os::unix::fs::{MetadataExt as _, OpenOptionsExt as _},
-    path::{Path, PathBuf},
+    path::{Component, Path, PathBuf},
 };
 
 use nix::{
@@ -23,6 +23,9 @@ const FLAGS: OFlag = OFlag::O_RDONLY
     .union(OFlag::O_CLOEXEC)
     .union(OFlag::O_NONBLOCK)
     .union(OFlag::O_NOCTTY);
+
+/// How many links a path may have, as the kernel counts them.
+const MAX_LINKS: usize = 40;
 
 /// What stays known of a network namespace. It is not held open: that would
 /// keep the namespace of a dead pod alive.
@@ -77,7 +80,51 @@ fn open(runtime: Option<u32>, path: &Path) -> io::Result<File> {
         Err(Errno::EXDEV | Errno::ELOOP) if path.starts_with("/proc") => {
             open_plainly(&root.join(path.strip_prefix("/").unwrap_or(path)))
         }
+        // Before Linux 5.6; some containers' seccomp filters refuse it, too.
+        Err(Errno::ENOSYS | Errno::EPERM) => open_below(&root, path),
         Err(errno) => Err(errno.into()),
+    }
+}
+
+/// The same as [`openat2`] by steps: what is renamed meanwhile can mislead it.
+fn open_below(root: &Path, path: &Path) -> io::Result<File> {
+    if path.starts_with("/proc") {
+        return open_plainly(&root.join(path.strip_prefix("/").unwrap_or(path)));
+    }
+    open_plainly(&resolve_below(root, path)?)
+}
+
+/// Follows the links of a path as a process with this root directory would.
+fn resolve_below(root: &Path, path: &Path) -> io::Result<PathBuf> {
+    let mut links = 0;
+    let mut resolved = PathBuf::new();
+    let mut rest = path.to_owned();
+    loop {
+        let mut parts = rest.components();
+        let Some(part) = parts.next() else {
+            return Ok(root.join(resolved));
+        };
+        let behind = parts.as_path().to_owned();
+        match part {
+            Component::RootDir | Component::Prefix(_) => resolved.clear(),
+            Component::CurDir => {}
+            Component::ParentDir => {
+                resolved.pop();
+            }
+            Component::Normal(name) => {
+                let place = root.join(&resolved).join(name);
+                if place.symlink_metadata()?.is_symlink() {
+                    links += 1;
+                    if links > MAX_LINKS {
+                        return Err(Errno::ELOOP.into());
+                    }
+                    rest = fs::read_link(place)?.join(behind);
+                    continue;
+                }
+                resolved.push(name);
+            }
+        }
+        rest = behind;
     }
 }
 
@@ -90,7 +137,7 @@ fn open_plainly(path: &Path) -> io::Result<File> {
 
 #[cfg(test)]
 mod tests {
-    use std::{fs, os::unix::fs::symlink, process};
+    use std::{os::unix::fs::symlink, process};
 
     use super::*;
 
@@ -105,6 +152,26 @@ mod tests {
             open(me, &dir.path().join("none")).unwrap_err().kind(),
             io::ErrorKind::NotFound
         );
+    }
+
+    #[test]
+    fn links_resolve_by_steps_as_in_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path();
+        fs::create_dir_all(root.join("run/netns")).unwrap();
+        fs::write(root.join("run/netns/cni"), "x").unwrap();
+        fs::create_dir(root.join("var")).unwrap();
+        symlink("/run", root.join("var/run")).unwrap();
+        symlink("../../../run/./netns/cni", root.join("run/up")).unwrap();
+        symlink("loop", root.join("loop")).unwrap();
+        let resolve = |path| resolve_below(root, Path::new(path));
+        let cni = root.join("run/netns/cni");
+        assert_eq!(resolve("/var/run/netns/cni").unwrap(), cni);
+        assert_eq!(resolve("/var/run/up").unwrap(), cni);
+        let kind = |path| resolve(path).unwrap_err().kind();
+        assert_eq!(kind("/var/run/none"), io::ErrorKind::NotFound);
+        let looped = resolve("/loop").unwrap_err();
+        assert_eq!(looped.raw_os_error(), Some(libc::ELOOP));
     }
 
     #[test]

@@ -8,13 +8,14 @@ use std::{
 
 use rtnetlink::Handle;
 
-use super::node_role;
+use super::role::node_role;
 use crate::{
     node::{
         candidates::candidates,
         links::{self, Link, LinksError},
         netns::{NetNs, file_name},
         place::{Node, Role},
+        uplinks,
     },
     output::sanitize::sanitize,
 };
@@ -33,6 +34,9 @@ const SEARCH_PAUSE: Duration = Duration::from_secs(2);
 pub(super) struct View {
     pub(super) node: Node,
     netlink: Option<Handle>,
+    /// Indices of the interfaces by which packets leave it. One that was an
+    /// uplink stays one: its routes go and come back with its carrier.
+    uplinks: HashSet<u32>,
 }
 
 impl View {
@@ -40,7 +44,20 @@ impl View {
         Self {
             node,
             netlink: None,
+            uplinks: HashSet::new(),
         }
+    }
+
+    /// Takes over by which interfaces packets leave it now.
+    pub(super) fn found_uplinks(&mut self, uplinks: HashSet<u32>) {
+        self.uplinks.extend(uplinks);
+    }
+
+    /// Marks its uplinks, and forgets those that are gone.
+    pub(super) fn mark_uplinks(&mut self, links: &mut [Link]) {
+        uplinks::mark(links, &self.uplinks);
+        let marked = links.iter().filter(|link| link.is_uplink);
+        self.uplinks = marked.map(|link| link.ifindex).collect();
     }
 
     /// Lists its interfaces.

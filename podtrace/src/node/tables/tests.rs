@@ -1,10 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::{
-    node::links::{OperState, Vxlan},
-    packet::Framing,
-};
+use crate::node::links::{Vxlan, fixture};
 
 const FLANNEL: u32 = 4;
 
@@ -14,20 +11,8 @@ fn ip(text: &str) -> IpAddr {
 
 fn link(ifindex: u32, name: &str, kind: LinkKind) -> Link {
     Link {
-        ifindex,
         name: name.into(),
-        kind,
-        peer: None,
-        peer_nsid: None,
-        framing: Framing::Ethernet,
-        addresses: Vec::new(),
-        prefixes: Vec::new(),
-        mtu: 1450,
-        mac: None,
-        up: true,
-        oper: OperState::Unknown,
-        master: None,
-        packets: 0,
+        ..fixture::link(ifindex, kind)
     }
 }
 

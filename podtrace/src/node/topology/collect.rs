@@ -16,6 +16,7 @@ use crate::{
         netns::NetNs,
         processes::{self, Scan},
         tables::{self, Tables, TablesError},
+        uplinks::{self, uplinks},
     },
 };
 use space::Space;
@@ -68,9 +69,13 @@ pub async fn collect(nodes: Vec<NodeInput>, table: &PodTable) -> Result<Topology
     let kernel = kernel_release();
     let mut looks = Vec::with_capacity(nodes.len());
     for input in nodes {
+        let mut links = links::list(&input.netns).await?;
+        let tables = tables::read(&input.netns).await?;
+        let found = uplinks(&links, &tables.routes);
+        uplinks::mark(&mut links, &found);
         looks.push(Look {
-            links: links::list(&input.netns).await?,
-            tables: tables::read(&input.netns).await?,
+            links,
+            tables,
             spaces: Vec::new(),
             input,
         });

@@ -33,6 +33,7 @@ pub(super) fn step(event: &Event, place: &Place, packet: &Packet, world: &World)
         (Role::Uplink, Direction::Egress) => leaving(event, place, world),
         (Role::Capture, _) => Step::Untold,
         (Role::Veth, _) | (_, Direction::Egress | Direction::Unknown) => Step::Onward,
+        (_, Direction::Ingress) if goes_up(place, &event.packet) => Step::Onward,
         (_, Direction::Ingress) => arriving(event, place, world),
     }
 }
@@ -72,6 +73,12 @@ fn is_for(place: &Place, packet: &Packet, world: &World) -> bool {
     };
     let is_of_pod = |address| world.directory.is_of(address, place.netns_id);
     link.destination == mac || destination(packet).is_some_and(is_of_pod)
+}
+
+/// Whether another interface of the node receives the packet next: the bridge
+/// that this one is a port of, or the VLAN's. The tag 0 is only a priority.
+fn goes_up(place: &Place, packet: &Packet) -> bool {
+    place.is_port || packet.vlan.is_some_and(|vlan| vlan != 0)
 }
 
 /// A packet that leaves by the uplink: its way ends here, unless the node it

@@ -57,6 +57,7 @@ pub(crate) fn world() -> World {
             name: name.into(),
             role,
             framing: Framing::Ethernet,
+            is_port: false,
             mac: Some(mac_of(netns)),
         };
         world.places.set(number, place);
@@ -320,6 +321,29 @@ fn packet_does_not_leave_a_node_after_it_has_come_to_another() {
         }
         builder.finish();
         assert_eq!(finished(&mut builder).len(), paths);
+    }
+}
+
+/// A bridge or a VLAN device gets next what its port or the uplink has got, and
+/// only with it the node.
+#[test]
+fn packet_goes_up_from_a_port_and_with_a_vlan_tag() {
+    for (vlan, is_port, hops) in [(Some(100), false, 2), (None, true, 2), (Some(0), false, 1)] {
+        let mut world = world();
+        let mut uplink = world.places.get(UPLINK).unwrap().clone();
+        uplink.is_port = is_port;
+        world.places.set(UPLINK, uplink);
+        let to_node = packet("10.244.1.1");
+        let mut tagged = to_node.clone();
+        tagged.vlan = vlan;
+        let mut builder = Builder::new(500_000_000);
+        builder.push(&event(1000, UPLINK, Ingress, &tagged), &world);
+        builder.expire(100_000_000);
+        builder.push(&event(100_000_500, CNI0, Ingress, &to_node), &world);
+        builder.expire(SETTLE_NS + 200_000_000);
+        let path = finished(&mut builder).remove(0);
+        assert_eq!(path.hops.len(), hops, "{vlan:?} {is_port}");
+        assert_eq!(path.outcome, Outcome::Delivered);
     }
 }
 

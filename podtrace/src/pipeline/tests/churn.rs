@@ -28,6 +28,7 @@ fn place(name: &str, role: Role) -> Place {
         name: name.into(),
         role,
         framing: Framing::Ethernet,
+        is_port: false,
         mac: None,
     }
 }

@@ -228,6 +228,7 @@ pub(super) fn captured_at(node: Arc<str>, name: &str, number: u32) -> Place {
         name: name.into(),
         role: Role::Capture,
         framing: Framing::Ethernet,
+        is_port: false,
         mac: None,
     }
 }

@@ -226,6 +226,7 @@ impl Tape {
             name: name.into(),
             role,
             framing: Framing::Ethernet,
+            is_port: false,
             mac: Some(mac(netns)),
         };
         let number = self.pipeline.world().places.next_number();

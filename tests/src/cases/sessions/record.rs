@@ -16,15 +16,15 @@ use crate::cases::roads::lab;
 use crate::cases::tracer::podtrace;
 
 /// What was shown live, and the file it was recorded to.
-pub(super) struct Recorded {
+pub(in crate::cases) struct Recorded {
     pub(super) lines: Vec<String>,
-    pub(super) file: PathBuf,
+    pub(in crate::cases) file: PathBuf,
     /// The file is in it.
     pub(super) dir: TempDir,
 }
 
 /// Traces both nodes of the usual lab during the usual traffic, and records.
-pub(super) fn recorded(name: &str, options: &[&str]) -> Recorded {
+pub(in crate::cases) fn recorded(name: &str, options: &[&str]) -> Recorded {
     recorded_during(name, options, traffic)
 }
 

@@ -12,7 +12,11 @@ pub(super) fn check(node: &NodeTopology, found: &mut Found) {
         ) {
             found.error(
                 &uplink.name,
-                "the uplink is down: nothing leaves the node".to_owned(),
+                if node.uplinks.len() == 1 {
+                    "the uplink is down: nothing leaves the node".to_owned()
+                } else {
+                    "the uplink is down: what is routed by it does not leave the node".to_owned()
+                },
                 format!("ip link set {} up, and see to its cable", uplink.name),
             );
         }

@@ -10,7 +10,7 @@ use crate::{
         links::{AddressPrefix, Link, LinkKind, OperState, Vxlan},
         netns::NetNs,
         processes::{Namespaces, NsKind, Process, Scan},
-        tables::{self, NextHop, RouteKind},
+        tables::{self, LOCAL_TABLE, NextHop, RouteKind},
         topology::{
             Bridge, FdbEntry, Forwarding, Interface, NodeTopology, Route, State, Tunnel,
             TunnelRoute,
@@ -19,9 +19,6 @@ use crate::{
     output::sanitize::sanitize,
     packet::is_link_local,
 };
-
-/// The kernel's table of the node's own addresses.
-const LOCAL_TABLE: u32 = 255;
 
 /// Describes a node, but for its kernel.
 pub(super) fn describe(look: Look, scan: &Scan) -> NodeTopology {
@@ -150,14 +147,8 @@ impl Writer<'_> {
             .iter()
             .flat_map(|space| space.ties.iter().map(|(_, host)| *host))
             .collect();
-        let tunnelled = links.iter().any(|link| link.carries_vxlan(links));
         for link in links {
-            let uplink = if tunnelled {
-                link.carries_vxlan(links)
-            } else {
-                self.has_default_route(link)
-            };
-            if uplink {
+            if link.is_uplink {
                 node.uplinks.push(self.interface(link, &self.names));
             }
             match &link.kind {
@@ -165,21 +156,12 @@ impl Writer<'_> {
                 LinkKind::Bridge => node.bridges.push(self.bridge(link)),
                 LinkKind::Loopback => {}
                 LinkKind::Veth if of_pods.contains(&link.ifindex) => {}
-                LinkKind::Veth | LinkKind::Other => {
-                    if !uplink {
-                        node.others.push(self.interface(link, &self.names));
-                    }
+                _ if link.is_uplink => {}
+                LinkKind::Veth | LinkKind::Internal | LinkKind::Other => {
+                    node.others.push(self.interface(link, &self.names));
                 }
             }
         }
-    }
-
-    fn has_default_route(&self, link: &Link) -> bool {
-        self.look.tables.routes.iter().any(|route| {
-            route.kind == RouteKind::Unicast
-                && route.len == 0
-                && route.ifindex == Some(link.ifindex)
-        })
     }
 
     fn tunnel(&self, link: &Link, vxlan: &Vxlan) -> Tunnel {

@@ -49,7 +49,7 @@ impl Space {
             .iter()
             .filter(|host| host.peer_nsid.is_some() && host.peer_nsid == nsid)
             // The nodes of a lab are joined by a veth pair.
-            .filter(|host| host.kind == LinkKind::Veth && !host.carries_vxlan(&look.links))
+            .filter(|host| host.kind == LinkKind::Veth && !host.is_uplink)
             .collect();
         if hosts.is_empty() && !known {
             return None;

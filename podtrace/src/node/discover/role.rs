@@ -1,0 +1,29 @@
+//! What an interface is on the road of packets.
+use crate::{
+    node::{
+        links::{Link, LinkKind},
+        place::Role,
+    },
+    packet::Framing,
+};
+
+/// What an interface of the node is, given all of them.
+pub(super) fn node_role(link: &Link, all: &[Link]) -> Role {
+    match link.kind {
+        // A VLAN device's packets leave by the one below it.
+        _ if link.is_uplink && is_above_uplink(link, all) => Role::Other,
+        _ if link.is_uplink => Role::Uplink,
+        LinkKind::Veth => Role::Veth,
+        LinkKind::Bridge => Role::Bridge,
+        LinkKind::Vxlan(_) => Role::Vxlan,
+        LinkKind::Loopback => Role::Loopback,
+        LinkKind::Internal | LinkKind::Other => Role::Other,
+    }
+}
+
+fn is_above_uplink(link: &Link, all: &[Link]) -> bool {
+    let mut below = all.iter().filter(|other| Some(other.ifindex) == link.peer);
+    link.framing == Framing::Ethernet
+        && link.peer_nsid.is_none()
+        && below.any(|other| other.is_uplink)
+}
