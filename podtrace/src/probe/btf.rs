@@ -4,8 +4,6 @@
 //! Rust programs carry no CO-RE relocations, so the few offsets that the
 //! kernel side needs are looked up here and passed as globals.
 
-use std::collections::HashMap;
-
 use thiserror::Error;
 
 /// Where the running kernel shows its own.
@@ -32,26 +30,27 @@ pub enum BtfError {
     },
 }
 
-/// An index of the structs and unions in a BTF blob.
+/// The types in a BTF blob. A kernel has more than a hundred thousand, and a handful is
+/// asked for: what is kept is only where each begins.
 pub struct Btf<'a> {
+    types: &'a [u8],
     strings: &'a [u8],
-    /// By type id: kind, name offset and members of composite types.
-    composites: HashMap<u32, Composite>,
-    by_name: HashMap<&'a [u8], u32>,
-    /// Type ids of functions.
-    functions: HashMap<&'a [u8], u32>,
+    /// Where each type begins in `types`, by its id less one.
+    begins: Vec<u32>,
 }
 
+/// A struct or union.
 struct Composite {
-    members: Vec<Member>,
-    bitfields: bool,
+    /// Where its first member begins.
+    members: usize,
+    count: usize,
+    has_bitfields: bool,
 }
 
-struct Member {
-    name: u32,
-    type_id: u32,
-    offset: u32,
-}
+/// Bytes of the common part of a type.
+const TYPE_LEN: usize = 12;
+/// Bytes of a member.
+const MEMBER_LEN: usize = 12;
 
 fn word(data: &[u8], at: usize) -> Result<u32, BtfError> {
     data.get(at..)
@@ -78,58 +77,39 @@ impl<'a> Btf<'a> {
         };
         let types = section(word(data, 8)?, word(data, 12)?)?;
         let strings = section(word(data, 16)?, word(data, 20)?)?;
-        let mut btf = Self {
+        Ok(Self {
+            types,
             strings,
-            composites: HashMap::new(),
-            by_name: HashMap::new(),
-            functions: HashMap::new(),
-        };
-        btf.index(types)?;
-        Ok(btf)
+            begins: begins(types)?,
+        })
     }
 
-    fn index(&mut self, types: &'a [u8]) -> Result<(), BtfError> {
-        let (mut at, mut id) = (0, 1);
-        while at < types.len() {
-            let name = word(types, at)?;
-            let info = word(types, at + 4)?;
-            let (count, kind) = (info & 0xffff, info >> 24 & 0x1f);
-            let body = at + 12;
-            if matches!(kind, KIND_STRUCT | KIND_UNION) {
-                let members = (0..count as usize)
-                    .map(|n| {
-                        let member = body + 12 * n;
-                        Ok(Member {
-                            name: word(types, member)?,
-                            type_id: word(types, member + 4)?,
-                            offset: word(types, member + 8)?,
-                        })
-                    })
-                    .collect::<Result<_, BtfError>>()?;
-                let bitfields = info >> 31 == 1;
-                self.composites.insert(id, Composite { members, bitfields });
-                if kind == KIND_STRUCT {
-                    self.by_name.entry(self.string(name)).or_insert(id);
-                }
-            }
-            if kind == KIND_FUNC {
-                self.functions.insert(self.string(name), id);
-            }
-            at = body + body_len(kind, count as usize).ok_or(BtfError::Malformed(at))?;
-            id += 1;
-        }
-        Ok(())
+    fn word(&self, at: usize) -> Option<u32> {
+        word(self.types, at).ok()
     }
 
-    fn string(&self, offset: u32) -> &'a [u8] {
+    /// Whether the string at this offset is that.
+    fn is(&self, offset: u32, wanted: &str) -> bool {
         let rest = self.strings.get(offset as usize..).unwrap_or_default();
-        rest.split(|byte| *byte == 0).next().unwrap_or_default()
+        rest.strip_prefix(wanted.as_bytes())
+            .is_some_and(|rest| rest.first() == Some(&0))
+    }
+
+    /// Id of the first type of this kind and name.
+    fn find(&self, wanted: u32, name: &str) -> Option<u32> {
+        let is_it = |begin: &u32| {
+            let at = *begin as usize;
+            self.word(at + 4).is_some_and(|info| kind(info) == wanted)
+                && self.word(at).is_some_and(|offset| self.is(offset, name))
+        };
+        let position = self.begins.iter().position(is_it)?;
+        u32::try_from(position + 1).ok()
     }
 
     /// Type id of a function; none when the kernel has no such one.
     #[must_use]
     pub fn function(&self, name: &str) -> Option<u32> {
-        self.functions.get(name.as_bytes()).copied()
+        self.find(KIND_FUNC, name)
     }
 
     /// Offset in bytes of `member` in `struct container`, looked for in
@@ -138,9 +118,8 @@ impl<'a> Btf<'a> {
     /// # Errors
     /// When there is no such struct or member.
     pub fn offset_of(&self, container: &str, member: &str) -> Result<u32, BtfError> {
-        self.by_name
-            .get(container.as_bytes())
-            .and_then(|id| self.bit_offset(*id, member.as_bytes(), 0))
+        self.find(KIND_STRUCT, container)
+            .and_then(|id| self.bit_offset(id, member, 0))
             .map(|bits| bits / 8)
             .ok_or_else(|| BtfError::NotFound {
                 container: container.into(),
@@ -148,25 +127,68 @@ impl<'a> Btf<'a> {
             })
     }
 
-    fn bit_offset(&self, id: u32, wanted: &[u8], depth: u32) -> Option<u32> {
+    fn composite(&self, id: u32) -> Option<Composite> {
+        let begin = *self.begins.get((id as usize).checked_sub(1)?)? as usize;
+        let info = self.word(begin + 4)?;
+        matches!(kind(info), KIND_STRUCT | KIND_UNION).then(|| Composite {
+            members: begin + TYPE_LEN,
+            count: count(info),
+            has_bitfields: info >> 31 == 1,
+        })
+    }
+
+    fn bit_offset(&self, id: u32, wanted: &str, depth: u32) -> Option<u32> {
         // Deeper nesting than the kernel has: a loop in damaged BTF.
         if depth > 16 {
             return None;
         }
-        let composite = self.composites.get(&id)?;
-        composite.members.iter().find_map(|member| {
-            let offset = if composite.bitfields {
-                member.offset & 0x00ff_ffff
+        let Composite {
+            members,
+            count,
+            has_bitfields,
+        } = self.composite(id)?;
+        (0..count).find_map(|number| {
+            let member = members + MEMBER_LEN * number;
+            let (name, offset) = (self.word(member)?, self.word(member + 8)?);
+            let offset = if has_bitfields {
+                offset & 0x00ff_ffff
             } else {
-                member.offset
+                offset
             };
-            if member.name == 0 {
-                Some(offset + self.bit_offset(member.type_id, wanted, depth + 1)?)
+            if name == 0 {
+                let inner = self.bit_offset(self.word(member + 4)?, wanted, depth + 1)?;
+                offset.checked_add(inner)
             } else {
-                (self.string(member.name) == wanted).then_some(offset)
+                self.is(name, wanted).then_some(offset)
             }
         })
     }
+}
+
+/// Where each type begins.
+fn begins(types: &[u8]) -> Result<Vec<u32>, BtfError> {
+    let mut begins = Vec::with_capacity(types.len() / 20);
+    let mut at = 0;
+    while at < types.len() {
+        begins.push(u32::try_from(at).map_err(|_too_long| BtfError::Malformed(at))?);
+        let info = word(types, at + 4)?;
+        let body = body_len(kind(info), count(info)).ok_or(BtfError::Malformed(at))?;
+        at += TYPE_LEN + body;
+    }
+    // The last one has to be whole.
+    if at == types.len() {
+        Ok(begins)
+    } else {
+        Err(BtfError::Malformed(types.len()))
+    }
+}
+
+fn kind(info: u32) -> u32 {
+    info >> 24 & 0x1f
+}
+
+fn count(info: u32) -> usize {
+    (info & 0xffff) as usize
 }
 
 /// Bytes behind the common part of a type, by kind.
@@ -179,7 +201,7 @@ fn body_len(kind: u32, count: usize) -> Option<usize> {
         // ARRAY
         3 => 12,
         // STRUCT, UNION, DATASEC, ENUM64
-        KIND_STRUCT | KIND_UNION | 15 | 19 => 12 * count,
+        KIND_STRUCT | KIND_UNION | 15 | 19 => MEMBER_LEN * count,
         // ENUM, FUNC_PROTO
         6 | 13 => 8 * count,
         _ => return None,

@@ -102,11 +102,15 @@ impl Fitted {
         self.ring_bytes > RING_SMALL && io_error.raw_os_error() == Some(libc::E2BIG)
     }
 
-    /// Loads the object with its maps; no program is loaded yet.
+    /// Loads the object with its maps by a fresh loader; no program is loaded yet.
     ///
     /// # Errors
     /// When the kernel refuses.
-    pub(super) fn load(&self, options: &ProbeOptions) -> Result<Ebpf, ProbeError> {
+    pub(super) fn load(
+        &self,
+        loader: EbpfLoader<'_>,
+        options: &ProbeOptions,
+    ) -> Result<Ebpf, ProbeError> {
         let mut object = OBJECT.to_vec();
         object::set_values(&mut object, value_len(self.ring_bytes));
         object::set_cast(&mut object, self.cast);
@@ -126,18 +130,20 @@ impl Fitted {
             (config::GLOBAL_NET_ID, self.offsets.net_id),
             (config::GLOBAL_NET_ID_IS_LONG, (ids() == Ids::Cookie).into()),
         ];
-        let mut loader = EbpfLoader::new();
+        // What it borrows lives longer.
+        let mut loader = loader;
         if let Some(bytes) = options.bare_bytes {
             loader.map_max_entries(config::MAP_BARE, bytes);
         }
         for (name, value) in &globals {
             loader.override_global(name, value, true);
         }
-        loader
+        let loaded = loader
             .override_global(aya_log::LEVEL, &log_level, true)
             .map_max_entries(config::MAP_RINGS, self.rings)
-            .map_max_entries(config::MAP_TAPS, slots);
-        Ok(loader.load(&object)?)
+            .map_max_entries(config::MAP_TAPS, slots)
+            .load(&object);
+        Ok(loaded?)
     }
 
     /// What this kernel lacks and what that costs, in words.

@@ -1,10 +1,10 @@
 //! Loading the embedded object, registering taps, reading counters.
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, thread};
 
 use aya::{
-    Ebpf,
+    Ebpf, EbpfLoader,
     maps::{Array, Map, MapData, MapError, RingBuf},
-    programs::{CgroupSkb, Program, ProgramError, SchedClassifier},
+    programs::{Program, ProgramError},
 };
 use podtrace_ebpf::config::{self, TapCounters, TapKey};
 
@@ -68,21 +68,22 @@ impl Probe {
     /// # Errors
     /// When the kernel's types cannot be read or the kernel refuses the object.
     pub fn load(options: &ProbeOptions) -> Result<(Self, Channel), ProbeError> {
-        let fitted = Fitted::find(options)?;
-        let (mut ebpf, fitted) = match fitted.load(options) {
+        // Both read the kernel's types, which takes as long as the rest.
+        let (loader, fitted) = thread::scope(|scope| {
+            let loader = scope.spawn(EbpfLoader::new);
+            let fitted = Fitted::find(options);
+            (loader.join(), fitted)
+        });
+        let loader = loader.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        let fitted = fitted?;
+        let (mut ebpf, fitted) = match fitted.load(loader, options) {
             Err(ProbeError::Load(error)) if fitted.is_too_large(&error) => {
                 let fitted = fitted.with_small_rings();
-                (fitted.load(options)?, fitted)
+                (fitted.load(EbpfLoader::new(), options)?, fitted)
             }
             loaded => (loaded?, fitted),
         };
-        for name in [config::PROGRAM_INGRESS, config::PROGRAM_EGRESS] {
-            let loaded = program::<SchedClassifier>(&mut ebpf, name)?.load();
-            loaded.map_err(|source| not_loaded(name, source))?;
-        }
-        let name = config::PROGRAM_SOCKET;
-        let loaded = program::<CgroupSkb>(&mut ebpf, name)?.load();
-        loaded.map_err(|source| not_loaded(name, source))?;
+        load_programs(&mut ebpf)?;
         let limits = fitted.limits();
         let Fitted {
             rings, ring_bytes, ..
@@ -215,6 +216,37 @@ impl Probe {
     pub fn object(&mut self) -> &mut Ebpf {
         &mut self.ebpf
     }
+}
+
+/// Loads the taps, at the same time: the verifier takes some 10 ms for each.
+fn load_programs(ebpf: &mut Ebpf) -> Result<(), ProbeError> {
+    const TAPS: [&str; 3] = [
+        config::PROGRAM_INGRESS,
+        config::PROGRAM_EGRESS,
+        config::PROGRAM_SOCKET,
+    ];
+    thread::scope(|scope| {
+        let mut loading = Vec::new();
+        for (name, program) in ebpf.programs_mut() {
+            let Some(name) = TAPS.into_iter().find(|tap| *tap == name) else {
+                continue;
+            };
+            loading.push(scope.spawn(move || {
+                let loaded = match program {
+                    Program::SchedClassifier(program) => program.load(),
+                    Program::CgroupSkb(program) => program.load(),
+                    _ => return Err(ProbeError::Missing(name)),
+                };
+                loaded.map_err(|source| not_loaded(name, source))
+            }));
+        }
+        let loaded = loading.into_iter().map(|thread| {
+            thread
+                .join()
+                .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        });
+        loaded.collect()
+    })
 }
 
 fn program<'a, P>(ebpf: &'a mut Ebpf, name: &'static str) -> Result<&'a mut P, ProbeError>

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 use anyhow::Context as _;
 use aya_log::EbpfLogger;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
-use tokio::time::Instant;
+use tokio::{task::spawn_blocking, time::Instant};
 
 use super::{Ending, Session};
 use crate::{
@@ -85,19 +85,33 @@ impl Session {
         let (table, sockets) = (options.table.clone(), options.sources.sockets.clone());
         let looker = Looker::new(nodes.clone(), options.interfaces.clone(), options.table);
         let check = |snapshot: &Snapshot| check_names(&options.interfaces, snapshot);
-        let (feeds, snapshot, first) = tokio::select! {
-            started = Feeds::start(&nodes, looker, options.sources, check) => started?,
-            () = signals.next() => return Ok(None),
-        };
-        let (mut probe, channel) = Probe::load(&ProbeOptions {
+        let probe_options = ProbeOptions {
             snaplen: options.snaplen,
             ring_bytes: options.ring_bytes,
-            max_interfaces: max_interfaces(snapshot.targets.len()),
+            max_interfaces: INTERFACES_MIN,
             headers_only: options.headers_only,
             diagnostics: options.diagnostics,
             without: options.without,
             bare_bytes: None,
-        })?;
+        };
+        // Looked at and loaded at the same time: neither takes long, and both as long.
+        let loading = spawn_blocking({
+            let probe_options = probe_options.clone();
+            move || Probe::load(&probe_options)
+        });
+        let (feeds, snapshot, first) = tokio::select! {
+            started = Feeds::start(&nodes, looker, options.sources, check) => started?,
+            () = signals.next() => return Ok(None),
+        };
+        let mut loaded = loading.await.context("failed to load the programs")??;
+        let max_interfaces = max_interfaces(snapshot.targets.len());
+        if max_interfaces > INTERFACES_MIN {
+            loaded = Probe::load(&ProbeOptions {
+                max_interfaces,
+                ..probe_options
+            })?;
+        }
+        let (mut probe, channel) = loaded;
         probe.set_vxlan_ports(&[FLANNEL_PORT])?;
         let limits = probe.limits().to_vec();
         let diagnostics = options
@@ -203,7 +217,10 @@ fn raise_file_limit() {
     }
 }
 
+/// Interfaces that there is room for at least.
+const INTERFACES_MIN: u32 = 1024;
+
 /// Room for as many interfaces again and again: the map cannot grow.
 fn max_interfaces(now: usize) -> u32 {
-    u32::try_from(now.saturating_mul(4)).map_or(u32::MAX / 64, |n| n.clamp(1024, 65_536))
+    u32::try_from(now.saturating_mul(4)).map_or(u32::MAX / 64, |n| n.clamp(INTERFACES_MIN, 65_536))
 }
