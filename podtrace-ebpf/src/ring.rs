@@ -5,6 +5,27 @@
 //! ring. Records stand one behind the other, each in [`room`] bytes. A position
 //! counts the bytes since the begin; a record begins at its position within the ring
 //! and may go beyond the ring's end, as behind it there is room for the longest.
+//!
+//! # Order
+//!
+//! CPUs such as arm64's make neither stores nor loads visible in the order of the
+//! program. Three things have to be in order, and are:
+//!
+//! - The reader sees a whole record: the position behind it is published by an atomic
+//!   addition that returns a value, which Linux defines as fully ordered (on arm64
+//!   `ldaddal`, or an exclusive pair and `dmb`), and read with acquire.
+//! - A record is not overwritten while it is read: the reader gives room back with
+//!   release, and the kernel side writes only behind a branch on the position that it
+//!   has read, and no CPU makes a store visible before the load that decides on it.
+//! - The reader does not sleep while there is a record: it sets [`Consumer::wake_above`],
+//!   and then, behind a full fence, looks at the position; the kernel side publishes the
+//!   position, fully ordered, and then looks at `wake_above`. One of them sees the other.
+//!
+//! Where there are no such additions (x86 before Linux 5.12), a locked one that returns
+//! nothing orders as much; arm64 is refused there.
+//!
+//! Nothing here depends on the size of a page: rings are whole cache lines, and the
+//! kernel aligns the whole array.
 use crate::{
     config::SNAPLEN_MAX,
     record::{Begin, HEADER_LEN},

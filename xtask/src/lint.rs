@@ -1,4 +1,4 @@
-//! `cargo xtask lint`: formatting, and clippy for both sides.
+//! `cargo xtask lint`: formatting, clippy for both sides, and whether it builds for arm64.
 
 use std::env::consts::ARCH;
 
@@ -43,5 +43,14 @@ pub(crate) fn run(workspace: &Workspace) -> Result<()> {
             .arg(workspace.root().join("target").join("bpf-lint"))
             .args(["--", "-D", "warnings"]);
         run_command(&mut clippy)
+    })?;
+
+    setup::for_arm64(workspace)?;
+    step("check (arm64)", || {
+        run_command(
+            workspace
+                .cargo()?
+                .args(["check", "-p", "podtrace", "--target", setup::ARM64]),
+        )
     })
 }

@@ -42,6 +42,18 @@ const GUARD_PACKAGES: &[(&str, &str)] = &[("valgrind", "valgrind")];
 /// Debian packages that only the benchmark uses.
 const BENCH_PACKAGES: &[(&str, &str)] = &[("iperf3", "iperf3")];
 
+/// The target that podtrace is checked for beside the host's.
+pub(crate) const ARM64: &str = "aarch64-unknown-linux-gnu";
+
+/// Debian packages that build its C code.
+const ARM64_PACKAGES: &[(&str, &str)] = &[
+    ("gcc-aarch64-linux-gnu", "aarch64-linux-gnu-gcc"),
+    (
+        "libc6-dev-arm64-cross",
+        "/usr/aarch64-linux-gnu/include/stdio.h",
+    ),
+];
+
 /// What reads Parquet back in the tests, from PyPI.
 const PYARROW: &str = "pyarrow==26.0.1";
 
@@ -66,6 +78,22 @@ pub(crate) fn for_bench(workspace: &Workspace) -> Result<()> {
 pub(crate) fn for_guard(workspace: &Workspace) -> Result<()> {
     run(workspace)?;
     step("setup of the guard", || packages(GUARD_PACKAGES))
+}
+
+/// What only the check for arm64 uses.
+pub(crate) fn for_arm64(workspace: &Workspace) -> Result<()> {
+    step("setup of the check for arm64", || {
+        let library = sysroot(workspace)?.join("lib/rustlib").join(ARM64);
+        if library.exists() {
+            already_there(ARM64);
+        } else {
+            installing(ARM64);
+            let mut rustup = Command::new("rustup");
+            rustup.current_dir(workspace.root());
+            run_command(rustup.args(["target", "add", ARM64]))?;
+        }
+        packages(ARM64_PACKAGES)
+    })
 }
 
 /// [`run`], and what only tests use.

@@ -24,6 +24,8 @@ use crate::{
 /// Before the next road's title, so that the paths of this one are printed: they
 /// wait for older ones a tenth of a second, and to be looked at half as long.
 const PAUSE: Duration = Duration::from_millis(300);
+/// How long everything may take to be attached to.
+const PATIENCE: Duration = Duration::from_secs(30);
 /// Payload of each ping in bytes, as ping's own default.
 const PING_PAYLOAD: usize = 56;
 
@@ -79,6 +81,7 @@ async fn demonstrate(args: &DemoArgs, way: Way, without: Without) -> anyhow::Res
         sampling: Sampling::default(),
         diagnostics: false,
         way,
+        begins_within: PATIENCE,
         has_closer: false,
         without,
         output: Box::new(text(args.color, false, epoch_ns)),

@@ -13,7 +13,7 @@ mod session;
 mod taps;
 mod topology;
 
-use std::path::Path;
+use std::{path::Path, time::Duration};
 
 use anyhow::{Context as _, bail};
 
@@ -48,6 +48,9 @@ pub(super) use runtimes::Sockets;
 pub(super) use sampling::Sampling;
 use session::Missing;
 pub(super) use session::{Session, SessionOptions};
+
+/// After this time a session begins, whatever is attached to by then.
+const BEGIN: Duration = Duration::from_millis(60);
 
 /// Runs `trace`; returns the exit code.
 pub(super) fn run(args: &TraceArgs) -> anyhow::Result<u8> {
@@ -93,6 +96,7 @@ fn follow(
         sampling: Sampling::new(capture.load.sample.unwrap_or(1), capture.load.max_rate),
         diagnostics: capture.verbose > 0,
         way: way(capture.kernel.attach)?,
+        begins_within: BEGIN,
         has_closer,
         without,
         output,

@@ -12,9 +12,6 @@ use crate::{
 /// How often a terminal is told how far it is; what takes less is not told.
 const TELL: Duration = Duration::from_secs(1);
 
-/// After this time the session begins, whatever is attached to by then.
-const READY: Duration = Duration::from_millis(60);
-
 /// Tells a terminal how far something is that takes long.
 struct Wait {
     what: &'static str,
@@ -37,11 +34,11 @@ impl Wait {
 }
 
 impl Session {
-    /// Waits until everything is attached to that is to be, but not for long: what most
-    /// packets pass comes first, and the rest follows while packets are shown. False if
-    /// a signal came before.
-    pub(super) async fn attached(&mut self) -> anyhow::Result<bool> {
-        let ready = Instant::now() + READY;
+    /// Waits until everything is attached to that is to be, but not for longer than that:
+    /// what most packets pass comes first, and the rest follows while packets are shown.
+    /// False if a signal came before.
+    pub(super) async fn attached(&mut self, within: Duration) -> anyhow::Result<bool> {
+        let ready = Instant::now() + within;
         while let (_, 1..) = self.taps.attaching() {
             tokio::select! {
                 biased;

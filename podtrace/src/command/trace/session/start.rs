@@ -58,6 +58,8 @@ pub(crate) struct SessionOptions {
     pub(crate) headers_only: bool,
     pub(crate) sampling: Sampling,
     pub(crate) diagnostics: bool,
+    /// After this time it begins, whatever is attached to by then.
+    pub(crate) begins_within: Duration,
     pub(crate) way: Way,
     /// Whether another process closes the taps' links.
     pub(crate) has_closer: bool,
@@ -172,7 +174,7 @@ impl Session {
         for update in first {
             notices.extend(session.take(update)?);
         }
-        if session.attached().await? {
+        if session.attached(options.begins_within).await? {
             session.begin()?;
         }
         session.say(notices);
