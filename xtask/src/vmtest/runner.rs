@@ -75,6 +75,8 @@ impl Runner {
             limit: job.limit,
             console: &console,
         };
+        // Not what an earlier machine said, should this one not even start.
+        File::create(&console)?;
         let mut log = File::create(self.log(name))?;
         let mut logged = Ok(());
         let mut transcript = Transcript::default();

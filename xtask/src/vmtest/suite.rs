@@ -58,18 +58,20 @@ impl Suite {
         };
         let report = self.runner.run(job, show)?;
         table.kernel(line.name);
-        let mut add = |row: &str, outcome: &Outcome| {
-            table.add(row, outcome);
+        let mut add = |row: &str, name: &str, outcome: &Outcome| {
+            table.add(row, name, outcome);
             total.add(Count::from(outcome));
         };
         for check in &self.checks {
-            add(check.group(), &report.transcript.outcome(&check.name));
+            let outcome = report.transcript.outcome(&check.name);
+            add(check.group(), &check.name, &outcome);
         }
         if let Some(trouble) = report.trouble {
             println!("    the machine: FAILED: {trouble}");
-            println!("    logs: {}", self.runner.log(line.name).display());
-            add("the machine", &Outcome::Failed(trouble));
+            let machine = "the machine";
+            add(machine, machine, &Outcome::Failed(trouble));
         }
+        println!("    log: {}", self.runner.log(line.name).display());
         Ok(())
     }
 }

@@ -12,6 +12,8 @@ pub(super) struct Table {
     /// In the order in which they first came.
     rows: Vec<String>,
     cells: BTreeMap<(String, usize), Count>,
+    /// What failed, where and how.
+    failures: Vec<String>,
 }
 
 impl Table {
@@ -20,9 +22,13 @@ impl Table {
         self.kernels.push(name.to_owned());
     }
 
-    /// Adds an outcome to the column begun last.
-    pub(super) fn add(&mut self, row: &str, outcome: &Outcome) {
+    /// Adds the outcome of a check to a row of the column begun last.
+    pub(super) fn add(&mut self, row: &str, check: &str, outcome: &Outcome) {
         let column = self.kernels.len().saturating_sub(1);
+        if let (Outcome::Failed(_), Some(kernel)) = (outcome, self.kernels.last()) {
+            self.failures
+                .push(format!("{check} on {kernel}: {outcome}"));
+        }
         if !self.rows.iter().any(|known| known == row) {
             self.rows.push(row.to_owned());
         }
@@ -80,6 +86,9 @@ impl fmt::Display for Table {
             let cells = cells.map(|(cell, width)| format!("{cell:width$}"));
             writeln!(f, "{}", cells.collect::<Vec<_>>().join("  ").trim_end())?;
         }
+        for failure in &self.failures {
+            writeln!(f, "{failure}")?;
+        }
         Ok(())
     }
 }
@@ -92,15 +101,18 @@ mod tests {
     fn every_check_has_a_row_and_every_kernel_a_column() {
         let mut table = Table::default();
         table.kernel("6.1");
-        table.add("demo", &Outcome::Passed);
-        table.add("cases::lab", &Outcome::Passed);
-        table.add("cases::lab", &Outcome::Failed("exit 101".to_owned()));
+        table.add("demo", "demo", &Outcome::Passed);
+        table.add("cases::lab", "cases::lab::a", &Outcome::Passed);
+        let failed = Outcome::Failed("exit 101".to_owned());
+        table.add("cases::lab", "cases::lab::b", &failed);
         table.kernel("newest");
-        table.add("cases::lab", &Outcome::Skipped("no veth".to_owned()));
+        let skipped = Outcome::Skipped("no veth".to_owned());
+        table.add("cases::lab", "cases::lab::a", &skipped);
         let expected = "
             6.1             newest
 demo        1 ok            -
 cases::lab  1 ok, 1 FAILED  1 skipped
+cases::lab::b on 6.1: FAILED: exit 101
 ";
         assert_eq!(format!("\n{table}"), expected);
     }
