@@ -85,7 +85,11 @@ fn root_cgroup(hierarchies: &[Hierarchy], group: &Path) -> Result<()> {
     for hierarchy in hierarchies.iter().filter(|found| found.is_v2()) {
         let leaf = group.join(LEAF);
         enter_cgroups(slice::from_ref(hierarchy), &leaf)?;
-        delegate(&hierarchy.own.join(group));
+        // From above: a group has only controllers that the one above lets it have.
+        let groups: Vec<_> = group.ancestors().collect();
+        for group in groups.into_iter().rev() {
+            delegate(&hierarchy.own.join(group));
+        }
     }
     Ok(())
 }
@@ -100,8 +104,8 @@ fn enter_cgroups(hierarchies: &[Hierarchy], group: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Lets the groups below have every controller there is. In a hybrid hierarchy
-/// there is none; elsewhere what is missing is runc's to complain about.
+/// Lets the groups below have every controller there is, as far as no process is in
+/// it. In a hybrid hierarchy there is none; elsewhere what is missing is runc's to complain about.
 fn delegate(group: &Path) {
     let there = fs::read_to_string(group.join("cgroup.controllers")).unwrap_or_default();
     for controller in there.split_whitespace() {

@@ -14,7 +14,12 @@ const QUICK: &[&str] = &[
     "cases::sessions::replay::text_of_every_road_is_the_same",
 ];
 /// Beginnings of cases that mean nothing where every instruction is emulated.
-const TIMED: &[&str] = &["cases::idle::", "cases::program::cost::"];
+const TIMED: &[&str] = &[
+    "cases::attaching::signal_while_it_attaches_ends_it_soon",
+    "cases::idle::",
+    "cases::look::time_from_a_new_veth_to_its_taps",
+    "cases::program::cost::",
+];
 /// How long a check may take.
 const LIMIT: Duration = Duration::from_secs(120);
 
