@@ -58,24 +58,25 @@ pub(crate) struct LabPrograms {
 
 /// Builds the programs of the CRI lab.
 pub(crate) fn lab_programs(workspace: &Workspace) -> Result<LabPrograms> {
-    let (node, peer) = ("lab-node", "lab-peer");
+    let node = "lab-node";
     let build = ["build", "-p", "podtrace-tests", "--bin", node, JSON];
-    // The images have no dynamic loader, nor use for symbols.
-    let link = [
-        "rustc",
-        "-p",
-        "podtrace-tests",
-        "--bin",
-        peer,
-        JSON,
-        "--",
-        "-Ctarget-feature=+crt-static",
-        "-Cstrip=symbols",
-    ];
     Ok(LabPrograms {
         node: binary(workspace, node, &build)?,
-        peer: binary(workspace, peer, &link)?,
+        peer: static_binary(workspace, "lab-peer")?,
     })
+}
+
+/// Builds PID 1 of the virtual machines; returns the binary.
+pub(crate) fn vm_init(workspace: &Workspace) -> Result<PathBuf> {
+    static_binary(workspace, "vm-init")
+}
+
+/// Links a program of the tests for places that have no dynamic loader, nor use
+/// for symbols.
+fn static_binary(workspace: &Workspace, name: &str) -> Result<PathBuf> {
+    let program = ["rustc", "-p", "podtrace-tests", "--bin", name, JSON];
+    let link = ["--", "-Ctarget-feature=+crt-static", "-Cstrip=symbols"];
+    binary(workspace, name, &[&program[..], &link].concat())
 }
 
 /// Builds the end-to-end tests without running them; returns the test binaries.

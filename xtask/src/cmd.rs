@@ -46,8 +46,15 @@ impl Workspace {
         let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
         let mut command = Command::new(cargo);
         command.current_dir(&self.root).env("PATH", self.path()?);
-        // Set for xtask by `cargo run`; of no use, and wrong, for another package.
-        command.env_remove("CARGO_MANIFEST_DIR");
+        // What `cargo run` sets for xtask is wrong for another package, and has
+        // build scripts run again that look at it.
+        let is_xtasks =
+            |name: &str| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_");
+        for (name, _value) in env::vars_os() {
+            if name.to_str().is_some_and(is_xtasks) {
+                command.env_remove(name);
+            }
+        }
         Ok(command)
     }
 

@@ -1,4 +1,5 @@
-//! podtrace's chores: `cargo xtask setup | demo | test | bench | guard | lint | ci`.
+//! podtrace's chores: `cargo xtask setup | demo | test | vmtest | bench |
+//! guard | lint | ci`.
 
 mod artifact;
 mod bench;
@@ -10,6 +11,7 @@ mod lint;
 mod report;
 mod setup;
 mod test;
+mod vmtest;
 
 use std::process::ExitCode;
 
@@ -34,6 +36,8 @@ enum Task {
     Demo(demo::Args),
     /// Run every test; those that need a real kernel and namespaces as root
     Test,
+    /// Boot other kernels in qemu and run podtrace on them
+    Vmtest(vmtest::Args),
     /// Measure podtrace beside its peers, as root
     Bench(bench::Args),
     /// Count the instructions that each stage takes for an event
@@ -57,6 +61,7 @@ fn run(cli: &Cli) -> Result<ExitCode> {
         Task::Setup => setup::for_tests(&workspace).map(|()| ExitCode::SUCCESS),
         Task::Demo(args) => demo::run(&workspace, args),
         Task::Test => Ok(test::run(&workspace)),
+        Task::Vmtest(args) => Ok(vmtest::run(&workspace, args)),
         Task::Bench(args) => bench::run(&workspace, args),
         Task::Guard(args) => guard::run(&workspace, args),
         Task::Lint => lint::run(&workspace).map(|()| ExitCode::SUCCESS),

@@ -39,6 +39,9 @@ const PACKAGES: &[(&str, &str)] = &[
 /// Debian packages that only the guard uses.
 const GUARD_PACKAGES: &[(&str, &str)] = &[("valgrind", "valgrind")];
 
+/// Debian packages that only the virtual machines use.
+const VM_PACKAGES: &[(&str, &str)] = &[("xz-utils", "xz"), ("binutils", "strip")];
+
 /// Debian packages that only the benchmark uses.
 const BENCH_PACKAGES: &[(&str, &str)] = &[("iperf3", "iperf3")];
 
@@ -72,6 +75,12 @@ pub(crate) fn run(workspace: &Workspace) -> Result<()> {
 pub(crate) fn for_bench(workspace: &Workspace) -> Result<()> {
     run(workspace)?;
     step("setup of the benchmark", || packages(BENCH_PACKAGES))
+}
+
+/// [`run`], and what only the virtual machines use.
+pub(crate) fn for_vmtest(workspace: &Workspace) -> Result<()> {
+    run(workspace)?;
+    step("setup of the virtual machines", || packages(VM_PACKAGES))
 }
 
 /// [`run`], and what only the guard uses.

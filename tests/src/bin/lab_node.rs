@@ -83,11 +83,24 @@ fn root_cgroup(hierarchies: &[Hierarchy], group: &Path) -> Result<()> {
     enter_cgroups(hierarchies, group)?;
     unshare(CloneFlags::CLONE_NEWCGROUP).context("make the node's cgroup namespace")?;
     for hierarchy in hierarchies.iter().filter(|found| found.is_v2()) {
-        let leaf = group.join(LEAF);
+        let leaf = own_group(hierarchy, group);
         enter_cgroups(slice::from_ref(hierarchy), &leaf)?;
-        delegate(&hierarchy.own.join(group));
+        // From above: a group has only controllers that the one above lets it have.
+        let groups: Vec<_> = group.ancestors().collect();
+        for group in groups.into_iter().rev() {
+            delegate(&hierarchy.own.join(group));
+        }
     }
     Ok(())
+}
+
+/// Where a node's own processes are, given the node's group.
+fn own_group(hierarchy: &Hierarchy, group: &Path) -> PathBuf {
+    if hierarchy.is_v2() {
+        group.join(LEAF)
+    } else {
+        group.to_path_buf()
+    }
 }
 
 fn enter_cgroups(hierarchies: &[Hierarchy], group: &Path) -> Result<()> {
@@ -100,8 +113,8 @@ fn enter_cgroups(hierarchies: &[Hierarchy], group: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Lets the groups below have every controller there is. In a hybrid hierarchy
-/// there is none; elsewhere what is missing is runc's to complain about.
+/// Lets the groups below have every controller there is, as far as no process is in
+/// it. In a hybrid hierarchy there is none; elsewhere what is missing is runc's to complain about.
 fn delegate(group: &Path) {
     let there = fs::read_to_string(group.join("cgroup.controllers")).unwrap_or_default();
     for controller in there.split_whitespace() {
@@ -253,7 +266,10 @@ impl Running {
 /// Runs a program in a node's namespaces and cgroups.
 fn enter(node: &OsStr, group: &Path, program: &[OsString]) -> Result<ExitCode> {
     let dir = env::current_dir()?;
-    enter_cgroups(&cgroup::hierarchies()?, group)?;
+    for hierarchy in &cgroup::hierarchies()? {
+        let group = own_group(hierarchy, group);
+        enter_cgroups(slice::from_ref(hierarchy), &group)?;
+    }
     // Mount last: it changes what /proc and every other path mean.
     let kinds = ["cgroup", "ipc", "uts", "net", "pid", "mnt"];
     let namespaces = kinds.map(|kind| {

@@ -64,7 +64,7 @@ impl Bench {
         let (mut probe, channel) = Probe::load(&options).unwrap();
         let (reader, batches) = Reader::spawn(channel, Box::new(|_| CgroupPath::Unknown)).unwrap();
         probe.register(&netns, LOOPBACK, 7, 14).unwrap();
-        let mut hooks = Hooks::new(&mut probe, Way::Tcx).unwrap();
+        let mut hooks = Hooks::new(&mut probe, Way::best()).unwrap();
         hooks.attach(&netns, "lo", LOOPBACK, 7).unwrap();
         probe.start().unwrap();
         Self {

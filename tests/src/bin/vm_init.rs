@@ -1,0 +1,200 @@
+//! PID 1 of a virtual machine of `cargo xtask vmtest`.
+//!
+//! It mounts what a node has, loads modules, runs commands one after another and
+//! ends the machine. `/vm` of the initramfs holds what to do, as lines:
+//!
+//! - `modules`: paths of kernel modules, in the order to load them in
+//! - `environment`: `NAME=VALUE` for every command
+//! - `commands`: `NAME`, the seconds it may take, the program and its arguments,
+//!   with tabs between
+//!
+//! What the commands print goes to the second serial port, between lines that
+//! begin with `vm-init: `; the first one is the kernel's alone.
+
+use std::ffi::CString;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write as _};
+use std::os::unix::process::CommandExt as _;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail};
+use nix::kmod::{ModuleInitFlags, finit_module};
+use nix::libc;
+use nix::mount::{MsFlags, mount};
+use nix::sys::signal::{Signal, killpg};
+use nix::sys::termios::tcdrain;
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::unistd::{Pid, chroot, sethostname};
+
+/// Where the commands' output goes.
+const OUTPUT: &str = "/dev/ttyS1";
+/// The port of qemu's isa-debug-exit: with `v` written to it, qemu exits with
+/// `2 * v + 1`.
+const EXIT_PORT: u16 = 0xf4;
+/// Makes qemu exit with 33; qemu itself and a kernel that panics never do.
+const PASSED: u32 = 16;
+/// Makes qemu exit with 39.
+const FAILED: u32 = 19;
+const NAP: Duration = Duration::from_millis(10);
+
+/// File systems: what, its type, where.
+const MOUNTS: &[(&str, &str, &str)] = &[
+    ("devtmpfs", "devtmpfs", "/dev"),
+    ("proc", "proc", "/proc"),
+    ("sysfs", "sysfs", "/sys"),
+    ("tmpfs", "tmpfs", "/tmp"),
+    ("tmpfs", "tmpfs", "/run"),
+    ("tmpfs", "tmpfs", "/var/lib"),
+    ("devpts", "devpts", "/dev/pts"),
+    ("tmpfs", "tmpfs", "/dev/shm"),
+    ("cgroup2", "cgroup2", "/sys/fs/cgroup"),
+    ("bpf", "bpf", "/sys/fs/bpf"),
+    ("tracefs", "tracefs", "/sys/kernel/tracing"),
+    ("debugfs", "debugfs", "/sys/kernel/debug"),
+];
+
+fn main() {
+    let passed = run().unwrap_or_else(|error| {
+        eprintln!("vm-init: {error:#}");
+        say(&format!("error: {error:#}"));
+        false
+    });
+    say(if passed { "passed" } else { "failed" });
+    leave(if passed { PASSED } else { FAILED });
+}
+
+fn run() -> Result<bool> {
+    root()?;
+    for (what, kind, place) in MOUNTS {
+        let place = Path::new(place);
+        fs::create_dir_all(place)?;
+        let no_data = None::<&str>;
+        mount(Some(*what), place, Some(*kind), MsFlags::empty(), no_data)
+            .with_context(|| format!("mount {}", place.display()))?;
+    }
+    let kernel = fs::read_to_string("/proc/sys/kernel/osrelease")?;
+    say(&format!("kernel {}", kernel.trim_end()));
+    sethostname("vm")?;
+    for module in lines("/vm/modules")? {
+        load(&module).with_context(|| format!("load {module}"))?;
+    }
+    let environment = lines("/vm/environment")?;
+    let mut passed = true;
+    for line in lines("/vm/commands")? {
+        passed &= command(&line, &environment)?;
+    }
+    Ok(passed)
+}
+
+/// Puts a mount of the initramfs over it: nobody can pivot_root away from the
+/// first mount of all, as container runtimes do.
+fn root() -> Result<()> {
+    fs::create_dir_all("/root")?;
+    let nothing = None::<&str>;
+    mount(Some("/"), "/root", nothing, MsFlags::MS_BIND, nothing)?;
+    std::env::set_current_dir("/root")?;
+    mount(Some("."), "/", nothing, MsFlags::MS_MOVE, nothing)?;
+    chroot(".").context("enter the new root")
+}
+
+fn lines(path: &str) -> Result<Vec<String>> {
+    let text = fs::read_to_string(path).with_context(|| format!("read {path}"))?;
+    Ok(text.lines().map(str::to_owned).collect())
+}
+
+fn load(module: &str) -> Result<()> {
+    let no_parameters = CString::default();
+    match finit_module(
+        File::open(module)?,
+        &no_parameters,
+        ModuleInitFlags::empty(),
+    ) {
+        Ok(()) | Err(nix::Error::EEXIST) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Runs a line of `/vm/commands` and says how it ended; returns whether well.
+fn command(line: &str, environment: &[String]) -> Result<bool> {
+    let words: Vec<&str> = line.split('\t').collect();
+    let [name, seconds, program, arguments @ ..] = words.as_slice() else {
+        bail!("not a command: {line:?}");
+    };
+    let limit = Duration::from_secs(seconds.parse()?);
+    say(&format!("begin {name}"));
+    let output = OpenOptions::new().write(true).open(OUTPUT)?;
+    let begun = Instant::now();
+    let variables = environment.iter().filter_map(|line| line.split_once('='));
+    let child = Command::new(program)
+        .args(arguments)
+        .env_clear()
+        .envs(variables)
+        .stdin(Stdio::null())
+        .stdout(output.try_clone()?)
+        .stderr(output)
+        .process_group(0)
+        .spawn();
+    let ended = match child {
+        Ok(child) => wait(Pid::from_raw(i32::try_from(child.id())?), begun + limit)?,
+        Err(error) => format!("cannot run {program}: {error}"),
+    };
+    let took = begun.elapsed().as_secs_f64();
+    say(&format!("end {name}: {ended} in {took:.1} s"));
+    Ok(ended == "exit 0")
+}
+
+/// Waits for the leader of a process group, and for whoever else has become a
+/// child of PID 1; returns how the leader ended.
+fn wait(leader: Pid, deadline: Instant) -> Result<String> {
+    loop {
+        match waitpid(None, Some(WaitPidFlag::WNOHANG))? {
+            WaitStatus::Exited(pid, code) if pid == leader => return Ok(format!("exit {code}")),
+            WaitStatus::Signaled(pid, signal, _) if pid == leader => {
+                return Ok(format!("killed by {signal}"));
+            }
+            WaitStatus::StillAlive if Instant::now() > deadline => {
+                killpg(leader, Signal::SIGKILL)?;
+                waitpid(leader, None)?;
+                return Ok("timed out".to_owned());
+            }
+            WaitStatus::StillAlive => thread::sleep(NAP),
+            _ => {}
+        }
+    }
+}
+
+/// Prints a line for `cargo xtask vmtest`. A port that cannot be written to
+/// leaves nobody to tell.
+fn say(text: &str) {
+    let write = |mut to: File| to.write_all(format!("vm-init: {text}\n").as_bytes());
+    let _ = OpenOptions::new().append(true).open(OUTPUT).and_then(write);
+}
+
+/// Ends the machine. If even that fails PID 1 exits and the kernel panics, which
+/// is no success either; but it must not while qemu makes up its mind to exit.
+fn leave(value: u32) {
+    drain();
+    // SAFETY: ioperm takes numbers only.
+    if unsafe { libc::ioperm(u64::from(EXIT_PORT), 4, 1) } != 0 {
+        eprintln!("vm-init: ioperm: {}", io::Error::last_os_error());
+        return;
+    }
+    // SAFETY: the port is ours by ioperm, and writing to it touches no memory.
+    unsafe {
+        std::arch::asm!("out dx, eax", in("dx") EXIT_PORT, in("eax") value, options(nomem, nostack));
+    }
+    loop {
+        thread::park();
+    }
+}
+
+/// Waits until the serial port has sent everything, and qemu has taken it.
+fn drain() {
+    if let Ok(port) = OpenOptions::new().write(true).open(OUTPUT) {
+        let _ = tcdrain(port);
+    }
+    thread::sleep(NAP);
+}

@@ -1,0 +1,285 @@
+//! Debian packages of other suites than the host's, fetched and unpacked without
+//! installing anything.
+//!
+//! apt does it, in folders of its own, so that all is checked by signature. The
+//! mirror and the keys are those of the host's own configuration.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+
+use anyhow::{Context as _, Result, bail};
+
+use super::files::below;
+use crate::cmd::{program, run, show};
+
+/// A repository that the host's apt uses.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Source {
+    uri: String,
+    suite: String,
+    /// `Debian`, `Debian-Security`, `Debian Backports`
+    label: String,
+    /// The file of apt's that names it.
+    file: PathBuf,
+}
+
+/// The host's repositories of Debian.
+pub(super) struct Host {
+    sources: Vec<Source>,
+}
+
+impl Host {
+    /// Asks apt; there are none where there is no apt.
+    pub(super) fn ask() -> Result<Self> {
+        if program("apt-get").is_none() {
+            return Ok(Self {
+                sources: Vec::new(),
+            });
+        }
+        let mut targets = Command::new("apt-get");
+        targets.args([
+            "indextargets",
+            "--format",
+            "$(REPO_URI)|$(RELEASE)|$(LABEL)|$(SOURCESENTRY)",
+            "Created-By: Packages",
+            "Origin: Debian",
+        ]);
+        let targets = output(&mut targets)?;
+        let sources = targets.lines().filter_map(source).collect();
+        Ok(Self { sources })
+    }
+
+    /// The line for `sources.list` of any suite of Debian.
+    fn line(&self, suite: &str) -> Result<String> {
+        let label = if suite.ends_with("-security") {
+            "Debian-Security"
+        } else {
+            "Debian"
+        };
+        let like = self.sources.iter().find(|source| source.label == label);
+        let like = like.with_context(|| {
+            format!("the host's apt has no repository labelled {label} to find {suite} beside")
+        })?;
+        let options = match signed_by(&fs::read_to_string(&like.file)?) {
+            Some(keys) => format!("[signed-by={keys}] "),
+            None => String::new(),
+        };
+        Ok(format!("deb {options}{} {suite} main\n", like.uri))
+    }
+
+    /// The suites it installs from, without the security updates of any.
+    pub(super) fn suites(&self) -> impl Iterator<Item = &str> {
+        let own = |source: &&Source| source.label == "Debian";
+        self.sources
+            .iter()
+            .filter(own)
+            .map(|source| source.suite.as_str())
+    }
+}
+
+/// A line of `apt-get indextargets`, as [`Host::ask`] formats it.
+fn source(line: &str) -> Option<Source> {
+    let mut fields = line.split('|');
+    let (uri, suite, label) = (fields.next()?, fields.next()?, fields.next()?);
+    // FILE:LINE
+    let (file, _line) = fields.next()?.rsplit_once(':')?;
+    Some(Source {
+        uri: uri.to_owned(),
+        suite: suite.to_owned(),
+        label: label.to_owned(),
+        file: file.into(),
+    })
+}
+
+/// The keys that a file of sources names first, in either of apt's formats; none
+/// are named when apt is to use all that it has.
+fn signed_by(sources: &str) -> Option<&str> {
+    let lines = sources.lines().filter(|line| !line.starts_with('#'));
+    lines
+        .filter_map(|line| {
+            let (_before, keys) = line
+                .split_once("Signed-By:")
+                .or_else(|| line.split_once("signed-by="))?;
+            keys.trim_start().split([' ', ']']).next()
+        })
+        .find(|keys| keys.starts_with('/'))
+}
+
+/// A package as an index describes it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Package {
+    pub(super) name: String,
+    pub(super) version: String,
+    /// Names only.
+    pub(super) depends: Vec<String>,
+}
+
+/// An apt of some suites.
+pub(super) struct Apt {
+    folder: PathBuf,
+}
+
+impl Apt {
+    /// Fetches the indexes of these suites into a folder.
+    pub(super) fn of(host: &Host, suites: &[&str], folder: &Path) -> Result<Self> {
+        for place in ["lists/partial", "archives/partial"] {
+            fs::create_dir_all(folder.join(place))?;
+        }
+        let lines = suites.iter().map(|suite| host.line(suite));
+        let lines: String = lines.collect::<Result<_>>()?;
+        fs::write(folder.join("sources.list"), lines)?;
+        let apt = Self {
+            folder: folder.to_path_buf(),
+        };
+        run(apt.command("apt-get").arg("update"))?;
+        Ok(apt)
+    }
+
+    /// Every package of the suites.
+    pub(super) fn packages(&self) -> Result<Vec<Package>> {
+        let available = output(self.command("apt-cache").arg("dumpavail"))?;
+        Ok(available.split("\n\n").filter_map(package).collect())
+    }
+
+    /// Unpacks these packages into a folder.
+    pub(super) fn unpack(&self, packages: &[Package], into: &Path) -> Result<()> {
+        let mut download = self.command("apt-get");
+        download.current_dir(self.emptied()?).arg("download");
+        for Package { name, version, .. } in packages {
+            download.arg(format!("{name}={version}"));
+        }
+        run(&mut download)?;
+        self.unpack_downloaded(into)
+    }
+
+    /// Unpacks a package of a suite and what else it needs that the host does not
+    /// have.
+    pub(super) fn unpack_for_host(&self, package: &str, suite: &str, into: &Path) -> Result<()> {
+        self.emptied()?;
+        let mut install = self.command("apt-get");
+        install.args(["install", "--download-only", "--yes"]);
+        install.args(["--no-install-recommends", "--no-remove"]);
+        install.args(["--target-release", suite, package]);
+        run(&mut install)?;
+        self.unpack_downloaded(into)
+    }
+
+    /// Where packages are downloaded to.
+    fn emptied(&self) -> Result<PathBuf> {
+        let archives = self.folder.join("archives");
+        for file in below(&archives)? {
+            fs::remove_file(file)?;
+        }
+        Ok(archives)
+    }
+
+    fn unpack_downloaded(&self, into: &Path) -> Result<()> {
+        let files = below(&self.folder.join("archives"))?;
+        let is_package = |file: &&PathBuf| file.extension().is_some_and(|name| name == "deb");
+        for file in files.iter().filter(is_package) {
+            run(Command::new("dpkg").arg("--extract").arg(file).arg(into))?;
+        }
+        self.emptied().map(drop)
+    }
+
+    /// apt that leaves what is the host's alone, and needs no root.
+    fn command(&self, program: &str) -> Command {
+        let mut command = Command::new(program);
+        let place = |name: &str| format!("{}", self.folder.join(name).display());
+        let options = [
+            ("Dir::State::lists", place("lists")),
+            ("Dir::Cache", place("")),
+            ("Dir::Cache::archives", place("archives")),
+            ("Dir::Etc::sourcelist", place("sources.list")),
+            ("Dir::Etc::sourceparts", "/dev/null".to_owned()),
+            ("Dir::Etc::preferences", "/dev/null".to_owned()),
+            ("Dir::Etc::preferencesparts", "/dev/null".to_owned()),
+            ("APT::Sandbox::User", String::new()),
+            ("Acquire::Languages", "none".to_owned()),
+            (
+                "Acquire::IndexTargets::deb::DEP-11::DefaultEnabled",
+                "false".to_owned(),
+            ),
+            ("Debug::NoLocking", "true".to_owned()),
+        ];
+        for (name, value) in options {
+            command.arg("-o").arg(format!("{name}={value}"));
+        }
+        command.arg("-qq");
+        command
+    }
+}
+
+/// A stanza of an index.
+fn package(stanza: &str) -> Option<Package> {
+    let field = |name: &str| {
+        let mut lines = stanza.lines();
+        lines.find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
+    };
+    let depends = field("Depends").unwrap_or_default().split(',');
+    let names = depends.filter_map(|relation| relation.split_whitespace().next());
+    Some(Package {
+        name: field("Package")?.to_owned(),
+        version: field("Version")?.to_owned(),
+        depends: names.map(str::to_owned).collect(),
+    })
+}
+
+/// What a command prints on stdout.
+fn output(command: &mut Command) -> Result<String> {
+    let output = command.stderr(Stdio::inherit()).output();
+    let output = output.with_context(|| format!("cannot run {}", show(command)))?;
+    if !output.status.success() {
+        bail!("{} failed: {}", show(command), output.status);
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn source_is_read_from_a_target() {
+        let line = "http://mirror.example/debian/|bookworm|Debian|/etc/apt/a.sources:1";
+        let expected = Source {
+            uri: "http://mirror.example/debian/".to_owned(),
+            suite: "bookworm".to_owned(),
+            label: "Debian".to_owned(),
+            file: "/etc/apt/a.sources".into(),
+        };
+        assert_eq!(source(line), Some(expected));
+        assert_eq!(source(""), None);
+    }
+
+    #[test]
+    fn keys_are_found_in_both_formats() {
+        let deb822 = "Types: deb\nSuites: bookworm\nSigned-By: /keys/debian.gpg\n";
+        assert_eq!(signed_by(deb822), Some("/keys/debian.gpg"));
+        let one_line =
+            "# deb [signed-by=/not/this] a b\ndeb [arch=amd64 signed-by=/keys/debian.gpg] a b c\n";
+        assert_eq!(signed_by(one_line), Some("/keys/debian.gpg"));
+        assert_eq!(signed_by("deb http://mirror.example/debian a main"), None);
+    }
+
+    #[test]
+    fn package_is_read_from_a_stanza() {
+        let stanza = "\
+Package: linux-image-7.3
+Version: 7.3.4-1~bpo13+1
+Description: Depends: not on this
+Depends: kmod, linux-binary-7.3 (= 7.3.4-1~bpo13+1), dracut | linux-initramfs-tool";
+        let expected = Package {
+            name: "linux-image-7.3".to_owned(),
+            version: "7.3.4-1~bpo13+1".to_owned(),
+            depends: ["kmod", "linux-binary-7.3", "dracut"]
+                .map(str::to_owned)
+                .to_vec(),
+        };
+        assert_eq!(package(stanza), Some(expected));
+        assert_eq!(package("\n"), None);
+    }
+}

@@ -1,0 +1,159 @@
+//! What to run in the machines.
+
+use std::{path::Path, process::Command, time::Duration};
+
+use anyhow::{Context as _, Result, bail};
+
+use crate::cmd::show;
+
+/// The end-to-end cases that every kernel has to pass, also with `--quick`: all
+/// programs load, and a recording replays in the same words.
+const QUICK: &[&str] = &[
+    "cases::program::frames_of_every_length_arrive_whole_or_cut_at_the_snap_length",
+    "cases::program::sampling::headers_only_leaves_out_the_payload",
+    "cases::sessions::replay::text_of_every_road_is_the_same",
+];
+/// Beginnings of cases that mean nothing where every instruction is emulated.
+const TIMED: &[&str] = &[
+    "cases::attaching::signal_while_it_attaches_ends_it_soon",
+    "cases::idle::",
+    "cases::look::time_from_a_new_veth_to_its_taps",
+    "cases::program::cost::",
+];
+/// How long a check may take.
+const LIMIT: Duration = Duration::from_secs(120);
+
+/// Where things are in a machine.
+pub(super) const PODTRACE: &str = "/usr/bin/podtrace";
+pub(super) const TESTS: &str = "/usr/bin/podtrace-tests";
+
+/// A command whose success is checked.
+pub(super) struct Check {
+    /// What the machine calls it.
+    pub(super) name: String,
+    words: Vec<String>,
+}
+
+impl Check {
+    pub(super) fn command(name: &str, words: &[&str]) -> Self {
+        Self {
+            name: name.to_owned(),
+            words: words.iter().copied().map(str::to_owned).collect(),
+        }
+    }
+
+    /// One test of the end-to-end tests, in a process of its own: one that hangs
+    /// or takes the process down spoils no other.
+    fn case(name: &str) -> Self {
+        let options = ["--exact", name, "--test-threads=1", "--show-output"];
+        Self::command(name, &[&[TESTS][..], &options].concat())
+    }
+
+    /// A line for `vm-init`.
+    pub(super) fn line(&self) -> String {
+        let seconds = LIMIT.as_secs();
+        format!("{}\t{seconds}\t{}", self.name, self.words.join("\t"))
+    }
+
+    /// What it is shown with in one row: cases by their module.
+    pub(super) fn group(&self) -> &str {
+        let mut colons = self.name.match_indices("::");
+        let end = colons.nth(1).map(|(at, _colons)| at);
+        self.name
+            .get(..end.unwrap_or(self.name.len()))
+            .unwrap_or(&self.name)
+    }
+}
+
+/// Which checks to run.
+pub(super) enum Choice<'a> {
+    Quick,
+    All,
+    /// The cases whose names contain one of these.
+    Named(&'a [String]),
+}
+
+impl Choice<'_> {
+    pub(super) fn is_quick(&self) -> bool {
+        matches!(self, Self::Quick)
+    }
+}
+
+/// Makes checks of the chosen ones of the tests in a binary.
+pub(super) fn checks(choice: &Choice, tests: &Path) -> Result<Vec<Check>> {
+    let cases = cases(tests)?;
+    let cases = match choice {
+        Choice::Quick => {
+            if let Some(gone) = QUICK
+                .iter()
+                .find(|name| !cases.iter().any(|case| case == *name))
+            {
+                bail!("there is no test {gone}");
+            }
+            QUICK.iter().copied().map(str::to_owned).collect()
+        }
+        Choice::All => {
+            let is_timed = |case: &String| TIMED.iter().any(|begin| case.starts_with(begin));
+            cases.into_iter().filter(|case| !is_timed(case)).collect()
+        }
+        Choice::Named(parts) => named(cases, parts)?,
+    };
+    let mut checks = Vec::new();
+    if !matches!(choice, Choice::Named(_)) {
+        checks.push(Check::command("demo", &[PODTRACE, "demo"]));
+    }
+    checks.extend(cases.iter().map(|name| Check::case(name)));
+    Ok(checks)
+}
+
+fn named(cases: Vec<String>, parts: &[String]) -> Result<Vec<String>> {
+    let is_named = |case: &String| parts.iter().any(|part| case.contains(part.as_str()));
+    let cases: Vec<_> = cases.into_iter().filter(is_named).collect();
+    if cases.is_empty() {
+        bail!("no test has {} in its name", parts.join(" or "));
+    }
+    Ok(cases)
+}
+
+/// The names of the tests in a binary; listing them needs no root.
+fn cases(binary: &Path) -> Result<Vec<String>> {
+    let mut command = Command::new(binary);
+    command.args(["--list", "--format=terse"]);
+    let output = command.output();
+    let output = output.with_context(|| format!("cannot run {}", show(&command)))?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    let names = text.lines().filter_map(|line| line.strip_suffix(": test"));
+    Ok(names.map(str::to_owned).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn line_is_what_vm_init_reads() {
+        let check = Check::command("demo", &["/usr/bin/podtrace", "demo"]);
+        assert_eq!(check.line(), "demo\t120\t/usr/bin/podtrace\tdemo");
+    }
+
+    #[test]
+    fn cases_are_grouped_by_module() {
+        let group = |name: &str| Check::case(name).group().to_owned();
+        assert_eq!(group("cases::lab::a_panic_leaves_nothing"), "cases::lab");
+        assert_eq!(group("cases::sessions::kill::a"), "cases::sessions");
+        assert_eq!(group("cri_lab::home::tests"), "cri_lab::home");
+        assert_eq!(group("demo"), "demo");
+    }
+
+    #[test]
+    fn named_cases_contain_one_of_the_parts() {
+        let cases = || ["a::x", "b::x", "b::y"].map(str::to_owned).to_vec();
+        let parts = |parts: &[&str]| parts.iter().copied().map(str::to_owned).collect::<Vec<_>>();
+        assert_eq!(named(cases(), &parts(&["x"])).unwrap(), ["a::x", "b::x"]);
+        assert_eq!(
+            named(cases(), &parts(&["a::", "y"])).unwrap(),
+            ["a::x", "b::y"]
+        );
+        assert!(named(cases(), &parts(&["z"])).is_err());
+    }
+}
