@@ -46,37 +46,39 @@ pub(crate) fn measure(effort: &Effort) -> Result<Measured> {
         eprintln!("   {count} interfaces");
         let lab = lab()?;
         let netns = veths(&lab, *count)?;
-        let mut turns = Vec::new();
-        let begin = Instant::now();
-        while turns.is_empty() || turns.len() < effort.rounds && begin.elapsed() < ENOUGH {
-            running::check()?;
-            turns.push(probe(&netns, *count)?);
-        }
-        let attach = Row::new(
-            format!("attach to {count}"),
-            turns.iter().map(|turn| MS * turn.attach),
-        );
-        let detach = Row::new(
-            format!("detach from {count}"),
-            turns.iter().map(|turn| MS * turn.detach),
-        );
-        if *count == 500 {
-            for row in [&attach, &detach] {
-                let seconds = Stat(row.stat.0.iter().map(|ms| ms / MS).collect());
-                goals.push(Goal::new(
-                    row.name.clone(),
-                    Bound::AtMost(1.0),
-                    "s",
-                    seconds,
-                ));
+        for way in [Way::Tcx, Way::Clsact] {
+            let mut turns = Vec::new();
+            let begin = Instant::now();
+            while turns.is_empty() || turns.len() < effort.rounds && begin.elapsed() < ENOUGH {
+                running::check()?;
+                turns.push(probe(&netns, *count, way)?);
             }
+            let attach = Row::new(
+                format!("{}: attach to {count}", way.as_str()),
+                turns.iter().map(|turn| MS * turn.attach),
+            );
+            let detach = Row::new(
+                format!("{}: detach from {count}", way.as_str()),
+                turns.iter().map(|turn| MS * turn.detach),
+            );
+            if *count == 500 {
+                for row in [&attach, &detach] {
+                    let seconds = Stat(row.stat.0.iter().map(|ms| ms / MS).collect());
+                    goals.push(Goal::new(
+                        row.name.clone(),
+                        Bound::AtMost(1.0),
+                        "s",
+                        seconds,
+                    ));
+                }
+            }
+            let each = |row: Row, total: fn(&Times) -> f64| {
+                let each = turns.iter().map(|turn| MS * total(turn) / *count as f64);
+                row.beside("ms each", each)
+            };
+            rows.push(each(attach, |turn| turn.attach));
+            rows.push(each(detach, |turn| turn.detach));
         }
-        let each = |row: Row, total: fn(&Times) -> f64| {
-            let each = turns.iter().map(|turn| MS * total(turn) / *count as f64);
-            row.beside("ms each", each)
-        };
-        rows.push(each(attach, |turn| turn.attach));
-        rows.push(each(detach, |turn| turn.detach));
     }
     let probes = Group::listed("podtrace's taps, both directions", "ms", rows);
     Ok(Measured {
@@ -123,13 +125,13 @@ fn veths(lab: &Lab, count: usize) -> Result<NetNs> {
 }
 
 /// A probe on all of them.
-fn probe(netns: &NetNs, count: usize) -> Result<Times> {
+fn probe(netns: &NetNs, count: usize, way: Way) -> Result<Times> {
     let indices = netns.run(|| {
         let index = |number| if_nametoindex(name(number).as_str());
         (0..count).map(index).collect::<Result<Vec<_>, _>>()
     })??;
     let (mut probe, _channel) = Probe::load(&probe_options())?;
-    let mut hooks = Hooks::new(&mut probe, Way::Tcx)?;
+    let mut hooks = Hooks::new(&mut probe, way)?;
     let ((), attach) = timed(|| {
         for (number, index) in indices.iter().enumerate() {
             let interface = u32::try_from(number)?;
@@ -141,7 +143,7 @@ fn probe(netns: &NetNs, count: usize) -> Result<Times> {
     probe.start()?;
     probe.stop()?;
     let ((), detach) = timed(|| {
-        drop(hooks);
+        hooks.detach_all(|_| {});
         Ok(())
     })?;
     Ok(Times { attach, detach })
