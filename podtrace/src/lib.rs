@@ -16,6 +16,7 @@ pub mod output;
 pub mod packet;
 pub mod path;
 pub mod pipeline;
+pub mod privilege;
 pub mod probe;
 pub mod session;
 pub mod stats;

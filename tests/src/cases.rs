@@ -12,6 +12,7 @@ mod look;
 mod old_kernel;
 mod pod_start;
 mod pods_churn;
+mod privileges;
 mod program;
 mod roads;
 mod runtime;

@@ -19,7 +19,7 @@ use nix::{
 };
 use tokio::sync::Notify;
 
-use crate::pipeline::TextSink;
+use crate::{pipeline::TextSink, privilege};
 
 /// Bytes that wait at most when the writer waits for room.
 const WAITING_MAX: usize = 1 << 20;
@@ -97,6 +97,8 @@ impl Sink {
         let thread = thread::Builder::new().name("output".into()).spawn({
             let shared = Arc::clone(&shared);
             move || {
+                // What cannot be given up here is told by the main thread.
+                let _ = privilege::keep(privilege::NONE);
                 let written = shared.write_all(out);
                 shared.end(written);
             }

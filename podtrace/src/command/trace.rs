@@ -39,6 +39,7 @@ use crate::{
         sanitize::sanitize,
         text::{Text, TextOptions},
     },
+    privilege,
     probe::{Way, feature::Without, memory::default_rings, support},
 };
 pub(super) use feeds::Sources;
@@ -80,10 +81,12 @@ fn follow(
     let has_closer = closer::start();
     let without = without(&capture.kernel)?;
     let nodes = nodes(&capture.netns, &capture.naming.node_name)?;
+    let sources = sources(capture, &nodes)?;
+    privilege::begin(sources.cluster.is_some())?;
     let options = SessionOptions {
         interfaces: capture.interfaces.clone(),
         table: table(capture.naming.pods.as_deref())?,
-        sources: sources(capture, &nodes)?,
+        sources,
         count: capture.count,
         duration: capture.duration,
         snaplen: capture.snaplen,
@@ -111,12 +114,17 @@ fn follow(
     };
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
+        // Where this is refused it is so in this thread too, which says it.
+        .on_thread_start(|| drop(privilege::keep(privilege::LOOK)))
         .enable_all()
         .build()
         .context("failed to start the runtime")?;
     let missing = runtime.block_on(async {
         match Session::start(nodes, options).await? {
-            Some(session) => session.run().await,
+            Some(session) => {
+                privilege::keep(privilege::WATCH)?;
+                session.run().await
+            }
             None => Ok(Missing::default()),
         }
     });

@@ -14,7 +14,7 @@ use super::{
     Hooks, ProbeError,
     clsact::{Swept, sweep_all},
 };
-use crate::node::netns::NetNs;
+use crate::{node::netns::NetNs, privilege};
 
 /// An interface to attach to, which has been registered.
 #[derive(Clone, Debug)]
@@ -112,7 +112,11 @@ impl Attacher {
         let jobs = Arc::clone(&shared);
         thread::Builder::new()
             .name("attacher".into())
-            .spawn(move || work(hooks, &jobs, &sender))?;
+            .spawn(move || {
+                // What cannot be given up here is told by the main thread.
+                let _ = privilege::keep(privilege::ATTACH);
+                work(hooks, &jobs, &sender);
+            })?;
         Ok(Self { shared, reports })
     }
 

@@ -30,7 +30,7 @@ use super::{
     batch::{Batch, LostBy, NewCgroup},
     load::Channel,
 };
-use crate::{clock::monotonic_ns, identity::cgroupfs::CgroupPath};
+use crate::{clock::monotonic_ns, identity::cgroupfs::CgroupPath, privilege};
 
 /// A batch is handed on when it has this many bytes.
 pub(crate) const BATCH_BYTES: usize = 256 << 10;
@@ -118,7 +118,10 @@ impl Reader {
         let asked = Arc::clone(&stop);
         let thread = thread::Builder::new()
             .name("ring-reader".into())
-            .spawn(move || read(channel, Cgroups::new(look_up), &sender, &asked))?;
+            .spawn(move || {
+                privilege::keep(privilege::READ).map_err(io::Error::other)?;
+                read(channel, Cgroups::new(look_up), &sender, &asked)
+            })?;
         Ok((Self { stop, thread }, receiver))
     }
 

@@ -36,6 +36,7 @@ mod writer;
 
 pub use self::{counts::EventCounts, error::FilesError, status::Report};
 use self::{place::Place, status::Status, writer::Writer};
+use crate::privilege;
 
 /// How many chunks may wait; one more is being written.
 pub const QUEUE: usize = 16;
@@ -169,6 +170,8 @@ impl SessionFiles {
         thread::Builder::new()
             .name("session-files".into())
             .spawn(move || {
+                // It only makes files, and whoever started it tells what it keeps.
+                let _ = privilege::keep(privilege::RECORD);
                 take_chunks(&mut writer, &queue);
                 // Nobody waits for it when the caller gave up.
                 let _ = say_done.send(writer.close());

@@ -9,6 +9,7 @@ use tokio::{
 use tower::{BoxError, Layer as _, service_fn};
 
 use super::{config::ClusterConfig, trouble::Trouble};
+use crate::privilege;
 
 /// Makes ring the process's cryptography if nothing else is yet: rustls asks
 /// for a choice where more than one is built in.
@@ -78,6 +79,8 @@ impl SharedClient {
         let config = self.config.client_config();
         let runtime = Handle::current();
         let work = move || {
+            // A credential plugin takes no capabilities along.
+            let _ = privilege::keep(privilege::NONE);
             let _guard = runtime.enter();
             // Nobody may be left to take it.
             let _ = sender.send(build(config));

@@ -1,0 +1,254 @@
+//! podtrace runs with the capabilities that it names, and keeps few of them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::process::CommandExt as _;
+use std::process::{Command, Stdio};
+
+use caps::{CapSet, Capability, CapsHashSet};
+use nix::sys::prctl;
+use nix::unistd::{Gid, Uid, setgid, setuid};
+use podtrace::lab::traffic::ping;
+use podtrace::lab::{Lab, LabSpec};
+use tempfile::TempDir;
+
+use super::tracer::{Tracer, look_at, podtrace};
+
+const NOBODY: u32 = 65_534;
+
+/// What the README says it takes in place of root.
+const NEEDED: [Capability; 7] = [
+    Capability::CAP_BPF,
+    Capability::CAP_PERFMON,
+    Capability::CAP_NET_ADMIN,
+    Capability::CAP_SYS_ADMIN,
+    Capability::CAP_SYS_PTRACE,
+    Capability::CAP_NET_BROADCAST,
+    Capability::CAP_DAC_READ_SEARCH,
+];
+
+fn lab() -> Lab {
+    Lab::new(LabSpec {
+        nodes: 1,
+        pods_per_node: 2,
+        ipv6: false,
+    })
+    .unwrap()
+}
+
+/// A copy of podtrace where anybody may run it.
+fn for_anybody() -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("podtrace");
+    fs::copy(podtrace().get_program(), &path).unwrap();
+    for path in [folder.path(), &path] {
+        fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    folder
+}
+
+/// Has the command run by nobody, with these capabilities.
+fn with_only(command: &mut Command, capabilities: &[Capability]) {
+    let kept: CapsHashSet = capabilities.iter().copied().collect();
+    let become_nobody = move || {
+        prctl::set_keepcaps(true)?;
+        setgid(Gid::from_raw(NOBODY))?;
+        setuid(Uid::from_raw(NOBODY))?;
+        let sets = [
+            CapSet::Permitted,
+            CapSet::Effective,
+            CapSet::Inheritable,
+            CapSet::Ambient,
+        ];
+        for set in sets {
+            caps::set(None, set, &kept).map_err(std::io::Error::other)?;
+        }
+        Ok(())
+    };
+    // SAFETY: the child has one thread, and glibc lets it allocate.
+    unsafe { command.pre_exec(become_nobody) };
+}
+
+/// Of each thread by its name, what its status says under this key.
+fn of_threads(pid: u32, key: &str) -> BTreeMap<String, BTreeSet<String>> {
+    let mut found = BTreeMap::<_, BTreeSet<_>>::new();
+    for thread in fs::read_dir(format!("/proc/{pid}/task")).unwrap() {
+        // A thread that looks into a namespace may have ended.
+        let Ok(status) = fs::read_to_string(thread.unwrap().path().join("status")) else {
+            continue;
+        };
+        let of = |key: &str| {
+            let line = status.lines().find_map(|line| line.strip_prefix(key));
+            line.unwrap().trim().to_owned()
+        };
+        found.entry(of("Name:")).or_default().insert(of(key));
+    }
+    found
+}
+
+fn mask(capabilities: &[Capability]) -> String {
+    let bits = capabilities.iter().fold(0, |all, one| all | one.bitmask());
+    format!("{bits:016x}")
+}
+
+#[test]
+fn each_thread_keeps_what_it_takes_and_nothing_listens() {
+    use Capability::{
+        CAP_BPF, CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH, CAP_NET_ADMIN, CAP_SYS_ADMIN,
+        CAP_SYS_PTRACE,
+    };
+    let lab = lab();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("a.pcapng");
+    let tracer = Tracer::start(&lab, &[0], &["-w", file.to_str().unwrap()]);
+    tracer.finish_after(|pid| {
+        let look = [CAP_SYS_ADMIN, CAP_SYS_PTRACE, CAP_DAC_READ_SEARCH];
+        let attach = [&look[..], &[CAP_NET_ADMIN, CAP_BPF]].concat();
+        let kept = [
+            ("podtrace", mask(&[CAP_NET_ADMIN, CAP_BPF])),
+            ("tokio-rt-worker", mask(&look)),
+            ("attacher", mask(&attach)),
+            ("ring-reader", mask(&[CAP_DAC_READ_SEARCH, CAP_BPF])),
+            ("session-files", mask(&[CAP_DAC_OVERRIDE])),
+            ("output", mask(&[])),
+        ];
+        let kept: BTreeMap<_, _> = kept.into();
+        for set in ["CapEff:", "CapPrm:"] {
+            let mut threads = of_threads(pid, set);
+            // Those that enter a namespace for a moment have what their starters have.
+            let entering = threads.remove("netns").unwrap_or_default();
+            assert!(
+                entering
+                    .iter()
+                    .all(|mask| kept.values().any(|one| one == mask))
+            );
+            for (thread, masks) in threads {
+                let expected = kept.get(thread.as_str());
+                let expected = expected.unwrap_or_else(|| panic!("unknown thread {thread}"));
+                println!("{thread} {set} {masks:?}");
+                assert_eq!(masks, BTreeSet::from([expected.clone()]), "{set} {thread}");
+            }
+        }
+        for (key, expected) in [
+            ("CapInh:", mask(&[])),
+            ("CapAmb:", mask(&[])),
+            ("CapBnd:", mask(&[])),
+            ("NoNewPrivs:", "1".into()),
+            ("Seccomp:", "2".into()),
+        ] {
+            for (thread, values) in of_threads(pid, key) {
+                assert_eq!(values, BTreeSet::from([expected.clone()]), "{key} {thread}");
+            }
+        }
+        assert_eq!(listening(pid), Vec::<String>::new());
+    });
+}
+
+/// Sockets of a process that wait for others, by the tables of its namespace.
+fn listening(pid: u32) -> Vec<String> {
+    let fds = fs::read_dir(format!("/proc/{pid}/fd")).unwrap();
+    let own: BTreeSet<String> = fds
+        .filter_map(|fd| fs::read_link(fd.ok()?.path()).ok())
+        .filter_map(|to| {
+            Some(
+                to.to_str()?
+                    .strip_prefix("socket:[")?
+                    .strip_suffix(']')?
+                    .to_owned(),
+            )
+        })
+        .collect();
+    assert!(!own.is_empty());
+    let mut found = Vec::new();
+    // Where the state and the inode are, and what says that it listens or can be sent to.
+    for (table, state, inode, listens) in [
+        ("tcp", 3, 9, "0A"),
+        ("tcp6", 3, 9, "0A"),
+        ("udp", 3, 9, "07"),
+        ("udp6", 3, 9, "07"),
+        ("unix", 3, 6, "00010000"),
+    ] {
+        let rows = fs::read_to_string(format!("/proc/{pid}/net/{table}")).unwrap_or_default();
+        for row in rows.lines().skip(1) {
+            let fields: Vec<_> = row.split_whitespace().collect();
+            if own.contains(fields[inode]) && fields[state] == listens {
+                found.push(row.to_owned());
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn capabilities_of_the_readme_stand_for_root() {
+    let (lab, folder) = (lab(), for_anybody());
+    let (from, to) = (&lab.nodes[0].pods[0], &lab.nodes[0].pods[1]);
+    let mut command = Command::new(folder.path().join("podtrace"));
+    command.arg("trace");
+    let table = look_at(&mut command, &lab, &[0]);
+    fs::set_permissions(table.path(), fs::Permissions::from_mode(0o644)).unwrap();
+    with_only(&mut command, &NEEDED);
+    let mut tracer = Tracer::spawn(command);
+    // Packets are shown before all interfaces are attached to.
+    let mut is_followed = || {
+        ping(&from.netns, to.ipv4.into(), 41, 1, 56).unwrap();
+        let path = tracer.wait_for(|value| {
+            let what = value["what"].as_str().unwrap_or_default();
+            value["type"] == "path" && what.starts_with("ICMP echo request id 41 ")
+        });
+        path["outcome"] == "delivered" && path["destination_pod"] == to.name.as_str()
+    };
+    assert!((0..20).any(|_| is_followed()));
+    tracer.finish();
+}
+
+#[test]
+fn each_capability_that_is_missing_is_named() {
+    let (lab, folder) = (lab(), for_anybody());
+    for missing in NEEDED {
+        let others: Vec<_> = NEEDED.into_iter().filter(|one| *one != missing).collect();
+        let mut command = Command::new(folder.path().join("podtrace"));
+        command.args(["trace", "--netns", &lab.nodes[0].netns.name]);
+        with_only(&mut command, &others);
+        let output = command.stdin(Stdio::null()).output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{missing}: {said}");
+        let named = said.matches("CAP_").count();
+        assert!(
+            said.contains(&missing.to_string()) && named == 1,
+            "{missing}: {said}"
+        );
+    }
+}
+
+#[test]
+fn credential_plugin_runs_without_capabilities() {
+    let (lab, folder) = (lab(), tempfile::tempdir().unwrap());
+    let (kubeconfig, out) = (folder.path().join("config"), folder.path().join("status"));
+    let part = folder.path().join("part");
+    let (part, done) = (part.display(), out.display());
+    let plugin = format!("cat /proc/self/status > {part} && mv {part} {done}; exit 1");
+    let config = serde_json::json!({
+        "apiVersion": "v1",
+        "kind": "Config",
+        "current-context": "lab",
+        "contexts": [{"name": "lab", "context": {"cluster": "lab", "user": "lab"}}],
+        "clusters": [{"name": "lab", "cluster": {"server": "https://127.0.0.1:1"}}],
+        "users": [{"name": "lab", "user": {"exec": {
+            "apiVersion": "client.authentication.k8s.io/v1",
+            "command": "sh",
+            "args": ["-c", plugin],
+            "interactiveMode": "Never",
+        }}}],
+    });
+    fs::write(&kubeconfig, config.to_string()).unwrap();
+    let tracer = Tracer::start(&lab, &[0], &["--kubeconfig", kubeconfig.to_str().unwrap()]);
+    // The start has waited for its answer.
+    let status = fs::read_to_string(&out).unwrap();
+    for set in ["CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"] {
+        let none = format!("{set}:\t{}\n", mask(&[]));
+        assert!(status.contains(&none), "{status}");
+    }
+    tracer.finish();
+}
