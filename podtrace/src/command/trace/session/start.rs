@@ -1,10 +1,10 @@
 //! The start of a session.
-use std::{sync::Arc, time::Duration};
+use std::{sync::Arc, thread, time::Duration};
 
 use anyhow::Context as _;
 use aya_log::EbpfLogger;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
-use tokio::{task::spawn_blocking, time::Instant};
+use tokio::{sync::oneshot, time::Instant};
 
 use super::{Ending, Session};
 use crate::{
@@ -36,8 +36,9 @@ use crate::{
     packet::DecodeOptions,
     pipeline::{Pipeline, key_payload},
     probe::{
-        Probe, ProbeOptions, Way,
+        Probe, ProbeError, ProbeOptions, Way,
         feature::Without,
+        load::Channel,
         reader::{LookUp, Reader},
     },
 };
@@ -97,10 +98,7 @@ impl Session {
             bare_bytes: None,
         };
         // Looked at and loaded at the same time: neither takes long, and both as long.
-        let loading = spawn_blocking({
-            let probe_options = probe_options.clone();
-            move || Probe::load(&probe_options)
-        });
+        let loading = load(probe_options.clone())?;
         let (feeds, snapshot, first) = tokio::select! {
             started = Feeds::start(&nodes, looker, options.sources, check) => started?,
             () = signals.next() => return Ok(None),
@@ -200,6 +198,18 @@ impl Session {
         }
         Ok(())
     }
+}
+
+/// Loads on a thread of its own: the runtime's have not the capabilities.
+fn load(
+    options: ProbeOptions,
+) -> anyhow::Result<oneshot::Receiver<Result<(Probe, Channel), ProbeError>>> {
+    let (sender, loaded) = oneshot::channel();
+    let loader = thread::Builder::new().name("loader".into());
+    loader
+        .spawn(move || drop(sender.send(Probe::load(&options))))
+        .context("failed to start a thread")?;
+    Ok(loaded)
 }
 
 /// Cgroups are looked up where they are mounted.
