@@ -51,7 +51,7 @@ use session::Missing;
 pub(super) use session::{Session, SessionOptions};
 
 /// After this time a session begins, whatever is attached to by then.
-const BEGIN: Duration = Duration::from_millis(60);
+const BEGIN: Duration = Duration::from_millis(30);
 
 /// Runs `trace`; returns the exit code.
 pub(super) fn run(args: &TraceArgs) -> anyhow::Result<u8> {

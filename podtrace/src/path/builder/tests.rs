@@ -292,6 +292,23 @@ fn packet_that_stays_away_is_not_missing_where_only_a_part_is_watched() {
     assert_eq!(finished(&mut builder)[0].outcome, Outcome::Unknown);
 }
 
+#[test]
+fn packet_that_stays_away_is_not_missing_while_interfaces_are_attached_to() {
+    let begins_ns = TO_POD2[0].0;
+    for (until_ns, outcome, incomplete) in [
+        (u64::MAX, Outcome::Unknown, true),
+        (begins_ns, Outcome::Unknown, true),
+        (begins_ns - 1, Outcome::NotSeenFurther, false),
+    ] {
+        let mut builder = stitch("10.244.1.3", &TO_POD2[..2]);
+        builder.see_part_until(7, u64::MAX);
+        builder.see_part_until(7, until_ns);
+        builder.expire(600_000_000);
+        let path = finished(&mut builder).remove(0);
+        assert_eq!((path.outcome, path.incomplete), (outcome, incomplete));
+    }
+}
+
 /// Clocks that are not well known can tell so.
 #[test]
 fn packet_does_not_leave_a_node_after_it_has_come_to_another() {
