@@ -131,6 +131,7 @@ impl Apt {
         let lines = suites.iter().map(|suite| host.line(suite));
         let lines: String = lines.collect::<Result<_>>()?;
         fs::write(folder.join("sources.list"), lines)?;
+        fs::write(folder.join("apt.conf"), configuration(folder))?;
         let apt = Self {
             folder: folder.to_path_buf(),
         };
@@ -185,32 +186,35 @@ impl Apt {
         self.emptied().map(drop)
     }
 
-    /// apt that leaves what is the host's alone, and needs no root.
+    /// apt with our configuration, which it reads after the host's.
     fn command(&self, program: &str) -> Command {
         let mut command = Command::new(program);
-        let place = |name: &str| format!("{}", self.folder.join(name).display());
-        let options = [
-            ("Dir::State::lists", place("lists")),
-            ("Dir::Cache", place("")),
-            ("Dir::Cache::archives", place("archives")),
-            ("Dir::Etc::sourcelist", place("sources.list")),
-            ("Dir::Etc::sourceparts", "/dev/null".to_owned()),
-            ("Dir::Etc::preferences", "/dev/null".to_owned()),
-            ("Dir::Etc::preferencesparts", "/dev/null".to_owned()),
-            ("APT::Sandbox::User", String::new()),
-            ("Acquire::Languages", "none".to_owned()),
-            (
-                "Acquire::IndexTargets::deb::DEP-11::DefaultEnabled",
-                "false".to_owned(),
-            ),
-            ("Debug::NoLocking", "true".to_owned()),
-        ];
-        for (name, value) in options {
-            command.arg("-o").arg(format!("{name}={value}"));
-        }
-        command.arg("-qq");
+        command
+            .arg("-qq")
+            .arg("-c")
+            .arg(self.folder.join("apt.conf"));
         command
     }
+}
+
+/// The configuration of an apt that leaves what is the host's alone, and needs no
+/// root.
+fn configuration(folder: &Path) -> String {
+    let folder = folder.display();
+    format!(
+        r#"Dir::State::lists "{folder}/lists";
+Dir::Cache "{folder}";
+Dir::Cache::archives "{folder}/archives";
+Dir::Etc::sourcelist "{folder}/sources.list";
+Dir::Etc::sourceparts "/dev/null";
+Dir::Etc::preferences "/dev/null";
+Dir::Etc::preferencesparts "/dev/null";
+APT::Sandbox::User "";
+Acquire::Languages "none";
+Acquire::IndexTargets::deb::DEP-11::DefaultEnabled "false";
+Debug::NoLocking "true";
+"#
+    )
 }
 
 /// A stanza of an index.
