@@ -15,6 +15,7 @@ pub mod memory;
 mod object;
 pub mod reader;
 mod refusal;
+pub mod restraint;
 mod ring;
 mod rings;
 mod sockets;

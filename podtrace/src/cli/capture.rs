@@ -107,6 +107,11 @@ pub struct LoadArgs {
     /// Sample as much as needed to stay below about this many events a second, for example 50k
     #[arg(long, value_name = "EVENTS", value_parser = rate, help_heading = "Load")]
     pub max_rate: Option<u64>,
+    /// Take at most so much processor time, in percent of one processor: beyond it packets
+    /// wait in the rings, and those that find no room there are lost and counted
+    #[arg(long, value_name = "PERCENT", help_heading = "Load",
+          value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub cpu_limit: Option<u32>,
     /// Capture of TCP and UDP packets only the headers and the 16 bytes behind them, by which
     /// equal headers are told apart
     #[arg(long, help_heading = "Load")]

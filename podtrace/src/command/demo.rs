@@ -78,6 +78,7 @@ async fn demonstrate(args: &DemoArgs, way: Way, without: Without) -> anyhow::Res
         hop_timeout: Duration::from_millis(500),
         ring_bytes: 8 << 20,
         headers_only: false,
+        cpu_limit: None,
         sampling: Sampling::default(),
         diagnostics: false,
         way,

@@ -40,7 +40,7 @@ use crate::{
         text::{Text, TextOptions},
     },
     privilege,
-    probe::{Way, feature::Without, memory::default_rings, support},
+    probe::{Way, feature::Without, memory::default_rings, restraint::yield_to_others, support},
 };
 pub(super) use feeds::Sources;
 use recording::Recording;
@@ -96,6 +96,7 @@ fn follow(
             None => default_rings(),
         },
         headers_only: capture.load.headers_only,
+        cpu_limit: capture.load.cpu_limit,
         sampling: Sampling::new(capture.load.sample.unwrap_or(1), capture.load.max_rate),
         diagnostics: capture.verbose > 0,
         way: way(capture.kernel.attach)?,
@@ -123,6 +124,7 @@ fn follow(
         match Session::start(nodes, options).await? {
             Some(session) => {
                 privilege::keep(privilege::WATCH)?;
+                yield_to_others();
                 session.run().await
             }
             None => Ok(Missing::default()),

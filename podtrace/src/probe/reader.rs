@@ -29,6 +29,7 @@ use tokio::sync::mpsc;
 use super::{
     batch::{Batch, LostBy, NewCgroup},
     load::Channel,
+    restraint::{Limit, yield_to_others},
 };
 use crate::{clock::monotonic_ns, identity::cgroupfs::CgroupPath, privilege};
 
@@ -101,26 +102,38 @@ pub struct Reader {
 struct Stop {
     asked: AtomicBool,
     wake: EventFd,
+    /// Whether the reader has waited for its share of the processors.
+    has_paused: AtomicBool,
 }
 
 impl Reader {
     /// Starts the thread; batches arrive at the receiver until it is stopped.
-    /// `look_up` is to answer fast.
+    /// `look_up` is to answer fast. `cpu_limit`: percent of one processor that the
+    /// process takes at most; beyond it the reader waits, and the rings lose.
     ///
     /// # Errors
     /// When the thread cannot be started.
-    pub fn spawn(channel: Channel, look_up: LookUp) -> io::Result<(Self, mpsc::Receiver<Batch>)> {
-        let (sender, receiver) = mpsc::channel(QUEUE_BATCHES);
+    pub fn spawn(
+        channel: Channel,
+        look_up: LookUp,
+        cpu_limit: Option<u32>,
+    ) -> io::Result<(Self, mpsc::Receiver<Batch>)> {
+        // What waits in the queue is to be worked off before it shows in the time taken.
+        let queue = cpu_limit.map_or(QUEUE_BATCHES, |_| 1);
+        let (sender, receiver) = mpsc::channel(queue);
         let stop = Arc::new(Stop {
             asked: AtomicBool::new(false),
             wake: EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?,
+            has_paused: AtomicBool::new(false),
         });
         let asked = Arc::clone(&stop);
         let thread = thread::Builder::new()
             .name("ring-reader".into())
             .spawn(move || {
                 privilege::keep(privilege::READ).map_err(io::Error::other)?;
-                read(channel, Cgroups::new(look_up), &sender, &asked)
+                yield_to_others();
+                let limit = cpu_limit.map(Limit::new).transpose()?;
+                read(channel, Cgroups::new(look_up), &sender, &asked, limit)
             })?;
         Ok((Self { stop, thread }, receiver))
     }
@@ -130,6 +143,11 @@ impl Reader {
         self.stop.asked.store(true, Ordering::Release);
         // It can only fail when it is full, and then it wakes the thread too.
         let _ = self.stop.wake.write(1);
+    }
+
+    /// Whether it has waited, since it was asked last, for its share of the processors.
+    pub fn has_paused(&self) -> bool {
+        self.stop.has_paused.swap(false, Ordering::Relaxed)
     }
 
     /// Waits for the end of a stopped reader whose receiver has closed.
@@ -148,6 +166,7 @@ fn read(
     mut cgroups: Cgroups,
     sender: &mpsc::Sender<Batch>,
     stop: &Stop,
+    mut limit: Option<Limit>,
 ) -> io::Result<()> {
     let mut idle = 0;
     let mut bytes = BytesMut::new();
@@ -175,6 +194,9 @@ fn read(
             if sender.blocking_send(batch).is_err() {
                 return Ok(());
             }
+            if let Some(limit) = &mut limit {
+                stop.pause_within(limit)?;
+            }
         }
         if stopping {
             return Ok(());
@@ -186,6 +208,24 @@ fn read(
         } else if channel.rings.wake_at_once() {
             channel.wait(PollTimeout::from(SLEEP_MS), &stop.wake)?;
         }
+    }
+}
+
+impl Stop {
+    /// Waits until the process has its share of the processors again, or is to stop.
+    fn pause_within(&self, limit: &mut Limit) -> io::Result<()> {
+        while !self.asked.load(Ordering::Acquire)
+            && let Some(pause) = limit.pause()?
+        {
+            self.has_paused.store(true, Ordering::Relaxed);
+            let mut fds = [PollFd::new(self.wake.as_fd(), PollFlags::POLLIN)];
+            let timeout = PollTimeout::try_from(pause).unwrap_or(PollTimeout::MAX);
+            match poll(&mut fds, timeout) {
+                Ok(_) | Err(Errno::EINTR) => {}
+                Err(errno) => return Err(errno.into()),
+            }
+        }
+        Ok(())
     }
 }
 

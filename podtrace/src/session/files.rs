@@ -32,6 +32,7 @@ mod sink;
 mod status;
 #[cfg(test)]
 mod tests;
+mod trust;
 mod writer;
 
 pub use self::{counts::EventCounts, error::FilesError, status::Report};

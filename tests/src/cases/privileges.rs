@@ -101,7 +101,11 @@ fn each_thread_keeps_what_it_takes_and_nothing_listens() {
     let lab = lab();
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("a.pcapng");
-    let tracer = Tracer::start(&lab, &[0], &["-w", file.to_str().unwrap()]);
+    let (from, to) = (&lab.nodes[0].pods[0], &lab.nodes[0].pods[1]);
+    let mut tracer = Tracer::start(&lab, &[0], &["-w", file.to_str().unwrap()]);
+    // It follows packets when the start is over.
+    ping(&from.netns, to.ipv4.into(), 40, 1, 56).unwrap();
+    tracer.wait_for(|value| value["type"] == "path");
     tracer.finish_after(|pid| {
         let look = [CAP_SYS_ADMIN, CAP_SYS_PTRACE, CAP_DAC_READ_SEARCH];
         let attach = [&look[..], &[CAP_NET_ADMIN, CAP_BPF]].concat();

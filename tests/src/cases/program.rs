@@ -62,7 +62,8 @@ impl Bench {
         .unwrap();
         let netns = lab.nodes[0].pods[0].netns.clone();
         let (mut probe, channel) = Probe::load(&options).unwrap();
-        let (reader, batches) = Reader::spawn(channel, Box::new(|_| CgroupPath::Unknown)).unwrap();
+        let (reader, batches) =
+            Reader::spawn(channel, Box::new(|_| CgroupPath::Unknown), None).unwrap();
         probe.register(&netns, LOOPBACK, 7, 14).unwrap();
         let mut hooks = Hooks::new(&mut probe, Way::best()).unwrap();
         hooks.attach(&netns, "lo", LOOPBACK, 7).unwrap();

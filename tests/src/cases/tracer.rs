@@ -162,6 +162,11 @@ impl Tracer {
         &self.passed
     }
 
+    /// The number of its process.
+    pub(super) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Interrupts it when some work is done that is given the number of the
     /// process that was started: podtrace itself may be below it.
     pub(super) fn finish_after(self, work: impl FnOnce(u32)) {

@@ -71,6 +71,8 @@ pub(crate) struct Session {
     has_closer: bool,
     /// Whether interfaces that were there at the start are still to be attached to.
     is_attaching: bool,
+    /// Percent of one processor, until it was said that it holds the reader up.
+    cpu_limit: Option<u32>,
     /// The kernel side's log, when it is wanted.
     diagnostics: Option<EbpfLogger<Diagnostics>>,
 }

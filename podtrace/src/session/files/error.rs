@@ -15,6 +15,9 @@ pub enum FilesError {
     /// The name is a symbolic link.
     #[error("{} is a symbolic link, which is not followed: name the file itself", .0.display())]
     Symlink(PathBuf),
+    /// Somebody else has made the FIFO, where anybody may.
+    #[error("{} belongs to somebody else, who would read what is recorded: choose another name", .0.display())]
+    Planted(PathBuf),
     /// There is something of that name that cannot be written to or replaced.
     #[error("{} is neither a regular file nor a FIFO or character device: choose another name", .0.display())]
     NotAFile(PathBuf),

@@ -4,14 +4,17 @@ use std::{
     io,
     os::{
         fd::AsFd as _,
-        unix::fs::{FileTypeExt as _, OpenOptionsExt as _},
+        unix::fs::{FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _},
     },
     path::Path,
 };
 
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 
-use super::FilesError;
+use super::{
+    FilesError,
+    trust::{check_directory, check_owner, directory},
+};
 
 /// Captures hold what others said.
 const MODE: u32 = 0o600;
@@ -21,6 +24,7 @@ const MODE: u32 = 0o600;
 /// # Errors
 /// When there is something of that name, or the file cannot be created.
 pub(super) fn create(path: &Path, force: bool) -> Result<File, FilesError> {
+    check_directory(directory(path))?;
     match create_new(path) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
             make_way(path, force)?;
@@ -39,8 +43,12 @@ pub(super) fn create(path: &Path, force: bool) -> Result<File, FilesError> {
 /// Opens a FIFO or character device.
 ///
 /// # Errors
-/// When it is neither any more, or nobody reads the FIFO.
+/// When it is neither any more, may be somebody else's trap, or nobody reads the FIFO.
 pub(super) fn open_stream(path: &Path) -> Result<File, FilesError> {
+    // Somebody else's FIFO is not waited for; it may be another one when it is open.
+    if let Ok(found) = fs::symlink_metadata(path) {
+        check_owner(path, found.uid())?;
+    }
     let file = OpenOptions::new()
         .write(true)
         // A FIFO without a reader is refused, it would be waited for otherwise.
@@ -51,22 +59,17 @@ pub(super) fn open_stream(path: &Path) -> Result<File, FilesError> {
             Some(libc::ELOOP) => FilesError::Symlink(path.to_owned()),
             _ => FilesError::system("open", path, error),
         })?;
-    let kind = file
+    let metadata = file
         .metadata()
-        .map_err(|error| FilesError::system("look at", path, error))?
-        .file_type();
+        .map_err(|error| FilesError::system("look at", path, error))?;
+    check_owner(path, metadata.uid())?;
+    let kind = metadata.file_type();
     if !kind.is_fifo() && !kind.is_char_device() {
         return Err(FilesError::NotAFile(path.to_owned()));
     }
     fcntl(file.as_fd(), FcntlArg::F_SETFL(OFlag::empty()))
         .map_err(|errno| FilesError::system("open", path, errno.into()))?;
     Ok(file)
-}
-
-fn directory(path: &Path) -> &Path {
-    path.parent()
-        .filter(|directory| !directory.as_os_str().is_empty())
-        .unwrap_or(Path::new("."))
 }
 
 fn create_new(path: &Path) -> io::Result<File> {

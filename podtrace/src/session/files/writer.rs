@@ -242,13 +242,15 @@ impl Disk {
         Ok(sink)
     }
 
-    /// Opens the next file. A name that another took is passed over.
+    /// Opens the next file. A name that another took is passed over, whatever it put there.
     fn begin(&mut self) -> Result<Sink, FilesError> {
         let last = self.number + TAKEN_NAMES;
         loop {
             match self.create(Timestamp::now(), false) {
-                Err(FilesError::Exists(_)) if self.is_numbered() && self.number < last => {
-                    self.number += 1;
+                Err(FilesError::Exists(_) | FilesError::Symlink(_) | FilesError::NotAFile(_))
+                    if self.is_numbered() && self.number < last =>
+                {
+                    self.number += 1
                 }
                 begun => return begun,
             }

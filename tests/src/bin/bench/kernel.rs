@@ -149,7 +149,8 @@ impl Loaded {
     /// that they know the packets of test runs.
     fn new(case: &Case, netns: &NetNs) -> Result<Self> {
         let (mut probe, channel) = Probe::load(&probe_options())?;
-        let (reader, mut batches) = Reader::spawn(channel, Box::new(|_| CgroupPath::Unknown))?;
+        let (reader, mut batches) =
+            Reader::spawn(channel, Box::new(|_| CgroupPath::Unknown), None)?;
         probe.register(netns, LOOPBACK, 0, Framing::Ethernet.link_len())?;
         let mut hooks = Hooks::new(&mut probe, Way::Tcx)?;
         hooks.attach(netns, "lo", LOOPBACK, 0)?;

@@ -91,6 +91,7 @@ impl Session {
             self.count()?;
         }
         self.note_changes();
+        self.say_of_limit();
         self.pipeline.tick(now_ns);
         if self.is_attaching {
             self.tell_attached();
@@ -101,6 +102,18 @@ impl Session {
             self.says.set_status(line);
         }
         Ok(())
+    }
+
+    /// Says once that the reader waits for its share of the processors.
+    fn say_of_limit(&mut self) {
+        if let Some(percent) = self.cpu_limit
+            && self.reader.has_paused()
+        {
+            self.cpu_limit = None;
+            self.say(vec![format!(
+                "--cpu-limit {percent} holds podtrace back: packets that find no room in the rings are lost"
+            )]);
+        }
     }
 
     /// Takes over what the taps have counted.

@@ -57,6 +57,8 @@ pub(crate) struct SessionOptions {
     pub(crate) hop_timeout: Duration,
     pub(crate) ring_bytes: u32,
     pub(crate) headers_only: bool,
+    /// Percent of one processor that it takes at most.
+    pub(crate) cpu_limit: Option<u32>,
     pub(crate) sampling: Sampling,
     pub(crate) diagnostics: bool,
     /// After this time it begins, whatever is attached to by then.
@@ -120,8 +122,8 @@ impl Session {
             .transpose()
             .context("failed to open the kernel side's log")?;
         let cgroup_fs = CgroupFs::open().ok().map(Arc::new);
-        let (reader, batches) =
-            Reader::spawn(channel, look_up(&cgroup_fs)).context("failed to start the reader")?;
+        let (reader, batches) = Reader::spawn(channel, look_up(&cgroup_fs), options.cpu_limit)
+            .context("failed to start the reader")?;
         let decode = DecodeOptions {
             vxlan_ports: vec![FLANNEL_PORT],
             key_payload: key_payload(options.snaplen),
@@ -166,6 +168,7 @@ impl Session {
             changes: 0,
             has_closer: options.has_closer,
             is_attaching: false,
+            cpu_limit: options.cpu_limit,
         };
         let mut notices = limits;
         notices.extend(session.apply(snapshot)?);

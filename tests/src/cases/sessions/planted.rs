@@ -1,0 +1,172 @@
+//! Traps of somebody else, where anybody may make files, catch nothing.
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown, lchown, symlink};
+use std::path::{Path, PathBuf};
+use std::process::Output;
+
+use nix::sys::stat::Mode;
+use nix::unistd::mkfifo;
+use podtrace::lab::traffic::flood::{FloodSpec, udp_flood};
+use podtrace::lab::{Lab, LabSpec};
+use tempfile::TempDir;
+
+use super::record::{names, run};
+
+const NOBODY: Option<u32> = Some(65_534);
+
+/// A directory as `/tmp` is.
+fn sticky() -> TempDir {
+    let dir = TempDir::new().unwrap();
+    fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o1777)).unwrap();
+    dir
+}
+
+fn victim(dir: &Path) -> PathBuf {
+    let victim = dir.join("victim");
+    fs::write(&victim, "keep me").unwrap();
+    chown(&victim, NOBODY, NOBODY).unwrap();
+    victim
+}
+
+fn fifo(path: &Path) {
+    mkfifo(path, Mode::from_bits_truncate(0o666)).unwrap();
+    chown(path, NOBODY, NOBODY).unwrap();
+}
+
+fn link(to: &Path, path: &Path) {
+    symlink(to, path).unwrap();
+    lchown(path, NOBODY, NOBODY).unwrap();
+}
+
+fn lab() -> Lab {
+    Lab::new(LabSpec {
+        nodes: 1,
+        pods_per_node: 2,
+        ipv6: false,
+    })
+    .unwrap()
+}
+
+fn record(lab: &Lab, options: &[&str]) -> Output {
+    let netns = lab.nodes[0].netns.name.as_str();
+    run(&[
+        &["record", "--duration", "300ms", "--netns", netns],
+        options,
+    ]
+    .concat())
+}
+
+#[track_caller]
+fn refused(output: &Output, reason: &str) {
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert!(said.contains(reason), "{said}");
+}
+
+#[test]
+fn at_the_name_of_the_session_they_are_refused() {
+    let (lab, dir) = (lab(), sticky());
+    let path = |name: &str| dir.path().join(name);
+    let victim = victim(dir.path());
+    link(&victim, &path("link"));
+    link(&path("nowhere"), &path("dangling"));
+    fs::hard_link(&victim, path("hard")).unwrap();
+    fifo(&path("fifo"));
+    for (name, reason) in [
+        ("link", "symbolic link"),
+        ("dangling", "symbolic link"),
+        ("hard", "exists already"),
+        ("fifo", "belongs to somebody else"),
+    ] {
+        let target = path(name);
+        refused(&record(&lab, &["-w", target.to_str().unwrap()]), reason);
+    }
+    for name in ["link", "dangling", "fifo"] {
+        let target = path(name);
+        let output = record(&lab, &["--force", "-w", target.to_str().unwrap()]);
+        assert_eq!(output.status.code(), Some(2), "{name}");
+    }
+    // Replaced, it is a file of its own, and what it was is as before.
+    let hard = path("hard");
+    let output = record(&lab, &["--force", "-w", hard.to_str().unwrap()]);
+    assert!(output.status.success(), "{output:?}");
+    let metadata = fs::metadata(&hard).unwrap();
+    assert_eq!((metadata.uid(), metadata.mode() & 0o777), (0, 0o600));
+    assert_ne!(metadata.ino(), fs::metadata(&victim).unwrap().ino());
+    assert_eq!(fs::read_to_string(&victim).unwrap(), "keep me");
+    assert!(!path("nowhere").exists());
+}
+
+#[test]
+fn directory_that_is_somebody_elses_link_is_refused() {
+    let (lab, dir, theirs) = (lab(), sticky(), TempDir::new().unwrap());
+    let trap = dir.path().join("recordings");
+    link(theirs.path(), &trap);
+    for target in [
+        format!("{}/", trap.display()),
+        format!("{}/a", trap.display()),
+    ] {
+        refused(&record(&lab, &["-w", &target]), "symbolic link");
+    }
+    assert_eq!(names(theirs.path()), Vec::<PathBuf>::new());
+    // One's own leads where one wants.
+    lchown(&trap, Some(0), Some(0)).unwrap();
+    let output = record(&lab, &["-w", &format!("{}/a", trap.display())]);
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!(names(theirs.path()).len(), 1);
+}
+
+#[test]
+fn at_names_of_files_to_come_they_are_passed_over() {
+    let (lab, dir) = (lab(), sticky());
+    let victim = victim(dir.path());
+    let file = dir.path().join("a.pcapng");
+    let netns = lab.nodes[0].netns.name.clone();
+    let now = jiff::Timestamp::now();
+    // The names hold number and time: traps for every second of the run.
+    for second in 0..30 {
+        let at = now + jiff::SignedDuration::from_secs(second);
+        let at = at.strftime("%Y%m%dT%H%M%SZ");
+        let name = |number: u32| dir.path().join(format!("a_{number:05}_{at}.pcapng"));
+        link(&victim, &name(2));
+        fifo(&name(3));
+        fs::hard_link(&victim, name(4)).unwrap();
+    }
+    let traps = names(dir.path());
+    let (from, to) = (&lab.nodes[0].pods[0], &lab.nodes[0].pods[1]);
+    let output = std::thread::scope(|scope| {
+        let flooding = scope.spawn(|| {
+            let spec = FloodSpec {
+                payload: 400,
+                duration: std::time::Duration::from_secs(2),
+            };
+            udp_flood(&from.netns, &to.netns, (to.ipv4, 5353).into(), spec)
+        });
+        let target = file.to_str().unwrap();
+        let args = [
+            "record",
+            "--duration",
+            "2s",
+            "--netns",
+            &netns,
+            "-w",
+            target,
+        ];
+        let output = run(&[&args[..], &["--rotate-size", "100kB"]].concat());
+        flooding.join().unwrap().unwrap();
+        output
+    });
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!(fs::read_to_string(&victim).unwrap(), "keep me");
+    let made: Vec<_> = names(dir.path())
+        .into_iter()
+        .filter(|name| !traps.contains(name))
+        .collect();
+    assert!(made.len() >= 3, "{made:?}");
+    for path in made {
+        let metadata = fs::symlink_metadata(&path).unwrap();
+        assert!(metadata.is_file() && metadata.nlink() == 1, "{path:?}");
+        assert_eq!((metadata.uid(), metadata.mode() & 0o777), (0, 0o600));
+    }
+}

@@ -1,0 +1,75 @@
+//! A storm of events takes no more of the processors than it may.
+
+use std::fs;
+use std::time::{Duration, Instant};
+
+use podtrace::lab::traffic::flood::{FloodSpec, udp_flood};
+use podtrace::lab::{Lab, LabSpec};
+
+use crate::cases::tracer::Tracer;
+
+/// Percent of one processor.
+const LIMIT: u32 = 10;
+const FLOOD: FloodSpec = FloodSpec {
+    payload: 64,
+    duration: Duration::from_secs(4),
+};
+
+/// The processor time that a process has taken, in clock ticks of 10 ms.
+fn ticks(pid: u32) -> u64 {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    let (_, behind_name) = stat.rsplit_once(')').unwrap();
+    let fields: Vec<_> = behind_name.split_whitespace().collect();
+    // User and system time (proc_pid_stat(5)).
+    [11, 12]
+        .map(|at| fields[at].parse::<u64>().unwrap())
+        .iter()
+        .sum()
+}
+
+/// The niceness of a process's threads, by their names.
+fn niceness(pid: u32, thread: &str) -> Option<i64> {
+    let threads = fs::read_dir(format!("/proc/{pid}/task")).unwrap();
+    let stats = threads.filter_map(|one| fs::read_to_string(one.ok()?.path().join("stat")).ok());
+    let mut stats = stats.filter(|stat| stat.contains(&format!("({thread})")));
+    let stat = stats.next()?;
+    let (_, behind_name) = stat.rsplit_once(')')?;
+    behind_name.split_whitespace().nth(16)?.parse().ok()
+}
+
+#[test]
+fn flood_takes_no_more_processor_time_than_the_limit() {
+    let lab = Lab::new(LabSpec {
+        nodes: 1,
+        pods_per_node: 2,
+        ipv6: false,
+    })
+    .unwrap();
+    let (from, to) = (&lab.nodes[0].pods[0], &lab.nodes[0].pods[1]);
+    let limit = LIMIT.to_string();
+    let mut tracer = Tracer::start(&lab, &[0], &["--cpu-limit", &limit, "--buffer", "4"]);
+    let pid = tracer.pid();
+    for (thread, expected) in [("podtrace", 10), ("ring-reader", 10), ("attacher", 0)] {
+        assert_eq!(niceness(pid, thread), Some(expected), "{thread}");
+    }
+    let (begun, before) = (Instant::now(), ticks(pid));
+    let flood = udp_flood(&from.netns, &to.netns, (to.ipv4, 5353).into(), FLOOD).unwrap();
+    let taken = Duration::from_millis(10 * (ticks(pid) - before));
+    let share = taken.as_secs_f64() / begun.elapsed().as_secs_f64();
+    println!(
+        "{:.1} % of one processor during {} datagrams",
+        share * 100.0,
+        flood.sent
+    );
+    // The queue and what is to be written are worked off while the reader waits.
+    assert!(share < 2.5 * f64::from(LIMIT) / 100.0, "{share}");
+    tracer.wait_for(|value| {
+        let text = value["text"].as_str().unwrap_or_default();
+        text.starts_with("--cpu-limit 10 holds podtrace back")
+    });
+    // Conservation is checked there.
+    let values = tracer.finish();
+    let total = &values.last().unwrap()["total"];
+    assert!(total["lost_ring"].as_u64().unwrap() > 0, "{total}");
+    assert!(total["seen"].as_u64().unwrap() > flood.arrived, "{total}");
+}
