@@ -80,6 +80,7 @@ async fn demonstrate(args: &DemoArgs, way: Way, without: Without) -> anyhow::Res
         diagnostics: false,
         way,
         has_closer: false,
+        begins_whole: true,
         without,
         output: Box::new(text(args.color, false, epoch_ns)),
         says: Sink::stdout()?,

@@ -94,6 +94,7 @@ fn follow(
         diagnostics: capture.verbose > 0,
         way: way(capture.kernel.attach)?,
         has_closer,
+        begins_whole: false,
         without,
         output,
         says: if files.is_stdout() {

@@ -38,9 +38,9 @@ impl Wait {
 
 impl Session {
     /// Waits until everything is attached to that is to be, but not for long: what most
-    /// packets pass comes first, and the rest follows while packets are shown. False if
-    /// a signal came before.
-    pub(super) async fn attached(&mut self) -> anyhow::Result<bool> {
+    /// packets pass comes first, and the rest follows while packets are shown. `whole`:
+    /// for as long as it takes. False if a signal came before.
+    pub(super) async fn attached(&mut self, whole: bool) -> anyhow::Result<bool> {
         let ready = Instant::now() + READY;
         while let (_, 1..) = self.taps.attaching() {
             tokio::select! {
@@ -49,7 +49,7 @@ impl Session {
                     self.ending = Ending::Asked;
                     return Ok(false);
                 }
-                () = sleep_until(ready) => break,
+                () = sleep_until(ready), if !whole => break,
                 Some(report) = self.taps.report() => {
                     let notices = self.take_report(report)?;
                     self.say(notices);

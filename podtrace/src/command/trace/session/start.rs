@@ -61,6 +61,8 @@ pub(crate) struct SessionOptions {
     pub(crate) way: Way,
     /// Whether another process closes the taps' links.
     pub(crate) has_closer: bool,
+    /// Whether it begins only when everything is attached to.
+    pub(crate) begins_whole: bool,
     pub(crate) without: Without,
     pub(crate) output: Box<dyn Output>,
     /// Where the output goes.
@@ -158,7 +160,7 @@ impl Session {
         for update in first {
             notices.extend(session.take(update)?);
         }
-        if session.attached().await? {
+        if session.attached(options.begins_whole).await? {
             session.begin()?;
         }
         session.say(notices);
