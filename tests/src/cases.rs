@@ -2,8 +2,10 @@
 
 mod attaching;
 mod churn;
+mod clsact;
 mod command;
 mod cri_lab;
+mod foreign;
 mod host_network;
 mod identity;
 mod idle;
