@@ -9,6 +9,7 @@ mod foreign;
 mod host_network;
 mod identity;
 mod idle;
+mod killed;
 mod lab;
 mod load;
 mod look;
