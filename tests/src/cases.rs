@@ -6,6 +6,7 @@ mod clsact;
 mod command;
 mod cri_lab;
 mod foreign;
+mod harmless;
 mod host_network;
 mod identity;
 mod idle;
