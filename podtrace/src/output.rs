@@ -178,6 +178,9 @@ pub struct Start {
     pub nodes: Vec<String>,
     /// Tapped interfaces.
     pub interfaces: usize,
+    /// How many are still to be tapped; none when all are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attaching: Option<usize>,
     /// Pods among their owners.
     pub pods: usize,
     /// Network namespaces among their owners.

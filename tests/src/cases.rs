@@ -2,12 +2,17 @@
 
 mod attaching;
 mod churn;
+mod clsact;
 mod command;
 mod cri_lab;
+mod foreign;
+mod harmless;
 mod host_network;
 mod identity;
 mod idle;
+mod killed;
 mod lab;
+mod load;
 mod look;
 mod old_kernel;
 mod pod_start;
@@ -22,3 +27,4 @@ mod topology;
 mod tracer;
 mod uplinks;
 mod view;
+mod ways;

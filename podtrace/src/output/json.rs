@@ -1,6 +1,7 @@
 //! One JSON object per line; `type` says what it is:
 //!
-//! - `start`: `nodes`, `interfaces`, `pods`, `namespaces`, `replay`
+//! - `start`: `nodes`, `interfaces`, `attaching` (those that are still to be tapped; a
+//!   notice tells when all are), `pods`, `namespaces`, `attach`, `replay`
 //! - `event`: `packet`, `time_ns`, `node`, `pod`, `interface`, `ifindex`,
 //!   `direction` (`ingress`, `egress`, `socket`), `socket`, `bytes`, `what`,
 //!   `source`, `destination`, `tunnel`, `ttl`, `vlan`, `gso_segments`
@@ -134,6 +135,7 @@ impl Output for Json {
         let line = Line::Start {
             nodes: &info.nodes,
             interfaces: info.interfaces,
+            attaching: info.attaching,
             pods: info.pods,
             namespaces: info.namespaces,
             attach: info.attach.as_deref(),

@@ -151,11 +151,19 @@ impl Output for Text {
             return;
         }
         let attach = info.attach.as_ref().map(|attach| format!(" · {attach}"));
+        let interfaces = match info.attaching {
+            Some(left) => format!(
+                "{} of {} interfaces",
+                info.interfaces,
+                info.interfaces + left
+            ),
+            None => counted(info.interfaces as u64, "interface"),
+        };
         let _ = writeln!(
             out,
             "podtrace on {} · {}, {}, {}{} · Ctrl-C to stop",
             info.nodes.join(", "),
-            counted(info.interfaces as u64, "interface"),
+            interfaces,
             counted(info.pods as u64, "pod"),
             counted(info.namespaces as u64, "network namespace"),
             attach.unwrap_or_default()

@@ -179,12 +179,16 @@ fn make_qdisc(netlink: &mut Netlink, ifindex: u32) -> Result<bool, ClsactError> 
     match netlink.create(RouteNetlinkMessage::NewQueueDiscipline(qdisc(ifindex))) {
         Ok(()) => Ok(true),
         Err(error) if code(&error) == Some(libc::EEXIST) => {
-            let question = RouteNetlinkMessage::GetQueueDiscipline(qdisc(ifindex));
+            // The kernel refuses to tell of one of another kind than is asked for.
+            let mut question = qdisc(ifindex);
+            question.attributes.clear();
+            let question = RouteNetlinkMessage::GetQueueDiscipline(question);
             let there = netlink.get(question).map_err(refused("look at a qdisc"))?;
-            let kind = there.and_then(|there| Filter::parse(&there));
-            match kind.map(|there| there.kind) {
-                Some(kind) if kind != KIND => Err(ClsactError::Foreign(kind)),
-                _ => Ok(false),
+            let there = there.and_then(|there| Filter::parse(&there));
+            match there.map(|there| there.kind) {
+                Some(kind) if kind == KIND => Ok(false),
+                Some(kind) => Err(ClsactError::Foreign(kind)),
+                None => Err(refused("look at a qdisc")(io::ErrorKind::NotFound.into())),
             }
         }
         Err(error) => Err(refused("add the clsact qdisc")(error)),

@@ -34,7 +34,8 @@ mod code {
 }
 
 /// Whether there are atomic operations that return a value.
-pub(super) fn has_atomics() -> bool {
+#[must_use]
+pub fn has_atomics() -> bool {
     use code::{EXCHANGE, EXIT, RESULT, STORE, ZERO};
     sys::load(&[ZERO, STORE, EXCHANGE, RESULT, EXIT]).is_ok()
 }

@@ -27,7 +27,7 @@ struct Bench {
     _lab: Lab,
 }
 
-fn options(snaplen: u32, ring_bytes: u32) -> ProbeOptions {
+pub(super) fn options(snaplen: u32, ring_bytes: u32) -> ProbeOptions {
     ProbeOptions {
         snaplen,
         ring_bytes,
@@ -137,8 +137,9 @@ fn frames() -> Vec<Vec<u8>> {
 }
 
 #[track_caller]
-fn check_frames(snaplen: u32) {
-    let mut bench = Bench::new(snaplen, 1 << 20);
+pub(super) fn check_frames(options: &ProbeOptions) {
+    let snaplen = options.snaplen;
+    let mut bench = Bench::with(options.clone());
     for frame in frames() {
         bench.run(PROGRAM_INGRESS, &frame, 1);
         bench.run(PROGRAM_EGRESS, &frame, 1);
@@ -162,8 +163,8 @@ fn check_frames(snaplen: u32) {
 
 #[test]
 fn frames_of_every_length_arrive_whole_or_cut_at_the_snap_length() {
-    check_frames(160);
-    check_frames(9216);
+    check_frames(&options(160, 1 << 20));
+    check_frames(&options(9216, 1 << 20));
 }
 
 #[test]

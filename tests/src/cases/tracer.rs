@@ -1,15 +1,19 @@
 //! The podtrace binary, running beside the test.
 
 use std::fs::File;
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
 use std::ops::{Deref, DerefMut};
-use std::process::{Child, ChildStdout, Command, Output, Stdio};
+use std::os::unix::process::CommandExt as _;
+use std::process::{Child, ChildStdout, Command, ExitStatus, Output, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use nix::errno::Errno;
 use nix::pty::openpty;
+use nix::sys::prctl::set_child_subreaper;
 use nix::sys::signal::{Signal, kill};
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 use podtrace::lab::Lab;
 use serde_json::Value;
@@ -34,12 +38,57 @@ pub(super) fn look_at(command: &mut Command, lab: &Lab, nodes: &[usize]) -> Name
     table
 }
 
-/// A process that a failed test does not leave behind.
+/// A process that a failed test does not leave behind, nor what it has started.
 pub(super) struct Process(Child);
 
 impl Process {
     pub(super) fn spawn(command: &mut Command) -> Self {
-        Self(command.spawn().unwrap())
+        // What it leaves behind is of its group, and becomes our child.
+        set_child_subreaper(true).unwrap();
+        Self(command.process_group(0).spawn().unwrap())
+    }
+
+    /// Waits for its end, and then for those that it has left behind: podtrace leaves
+    /// its links to another process.
+    pub(super) fn wait(&mut self) -> io::Result<ExitStatus> {
+        let status = self.0.wait()?;
+        self.wait_for_the_rest()?;
+        Ok(status)
+    }
+
+    /// Waits for what it has left behind, when it has ended itself.
+    pub(super) fn wait_for_the_rest(&self) -> io::Result<()> {
+        let deadline = Instant::now() + DEADLINE;
+        while self.has_left_any()? {
+            if Instant::now() > deadline {
+                return Err(io::ErrorKind::TimedOut.into());
+            }
+            thread::sleep(Duration::from_millis(1));
+        }
+        Ok(())
+    }
+
+    /// Reads the first line that it writes to us.
+    pub(super) fn wait_for_its_first_line(&mut self) {
+        let stdout = self.0.stdout.as_mut().unwrap();
+        let mut byte = [0];
+        while byte != *b"\n" {
+            stdout.read_exact(&mut byte).unwrap();
+        }
+    }
+
+    /// Whether a process that it has started lives, when it has ended itself.
+    pub(super) fn has_left_any(&self) -> io::Result<bool> {
+        let group = Pid::from_raw(-pid(&self.0).as_raw());
+        let flags = WaitPidFlag::WNOHANG | WaitPidFlag::__WALL;
+        loop {
+            match waitpid(group, Some(flags)) {
+                Ok(WaitStatus::StillAlive) => return Ok(true),
+                Ok(_) | Err(Errno::EINTR) => {}
+                Err(Errno::ECHILD) => return Ok(false),
+                Err(error) => return Err(error.into()),
+            }
+        }
     }
 
     /// Its output goes to us, and what it says on standard error to a terminal,
@@ -70,7 +119,7 @@ impl Drop for Process {
     fn drop(&mut self) {
         // It has ended already if the test has finished it.
         let _ = self.0.kill();
-        let _ = self.0.wait();
+        let _ = self.wait();
     }
 }
 
@@ -124,17 +173,32 @@ impl Tracer {
     /// Runs `podtrace trace …` and returns when all taps are there.
     pub(super) fn spawn(mut command: Command) -> Self {
         command.args(["-o", "json"]).args(DURATION);
+        let mut tracer = Self::begin(&mut command);
+        if tracer.is_attaching() {
+            tracer.wait_for(|value| value["text"] == "every interface is traced now");
+        }
+        tracer
+    }
+
+    /// Runs it with `-o json` and returns when it shows packets, of whatever is attached
+    /// to by then.
+    pub(super) fn begin(command: &mut Command) -> Self {
         let mut child = Process::spawn(command.stdout(Stdio::piped()));
         let lines = lines(child.stdout.take().unwrap());
-        let tracer = Self {
+        let mut tracer = Self {
             child,
             lines,
             passed: Vec::new(),
             _table: None,
         };
-        let first = tracer.next_line(Instant::now() + DEADLINE);
-        assert_eq!(first["type"], "start", "{first}");
+        tracer.wait_for(|value| value["type"] == "start");
         tracer
+    }
+
+    /// Whether something was still to be attached to when it began.
+    pub(super) fn is_attaching(&self) -> bool {
+        let mut starts = self.passed.iter().filter(|value| value["type"] == "start");
+        starts.any(|start| start.get("attaching").is_some())
     }
 
     /// Reads lines until one fits; panics at the end of the output and after
@@ -174,6 +238,12 @@ impl Tracer {
         self.finish();
     }
 
+    /// SIGKILL, and nothing else is running then.
+    pub(super) fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
     fn next_line(&self, deadline: Instant) -> Value {
         let left = deadline.saturating_duration_since(Instant::now());
         let line = self.lines.recv_timeout(left);
@@ -183,11 +253,18 @@ impl Tracer {
 
     /// Interrupts it and returns all that it had to say; conservation is
     /// checked, in total and per tap.
-    pub(super) fn finish(mut self) -> Vec<Value> {
+    pub(super) fn finish(self) -> Vec<Value> {
+        self.finish_and(|| {})
+    }
+
+    /// The same; some work is done when it has said all and what it has attached is
+    /// still to be detached.
+    pub(super) fn finish_and(mut self, work: impl FnOnce()) -> Vec<Value> {
         interrupt(&self.child);
         let mut values = std::mem::take(&mut self.passed);
         let rest = self.lines.iter();
         values.extend(rest.map(|line| serde_json::from_str::<Value>(&line).unwrap()));
+        work();
         assert!(self.child.wait().unwrap().success());
         let summary = values.last().expect("a summary");
         assert_eq!(summary["type"], "summary");
@@ -210,8 +287,11 @@ impl Tracer {
 
 /// What Ctrl-C does.
 pub(super) fn interrupt(child: &Child) {
-    let pid = Pid::from_raw(i32::try_from(child.id()).unwrap());
-    kill(pid, Signal::SIGINT).unwrap();
+    kill(pid(child), Signal::SIGINT).unwrap();
+}
+
+fn pid(child: &Child) -> Pid {
+    Pid::from_raw(i32::try_from(child.id()).unwrap())
 }
 
 /// The lines of its output, read by a thread.

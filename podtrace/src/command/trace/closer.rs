@@ -4,7 +4,8 @@
 //! is closed, at the latest when the process ends: with a thousand links, whoever waits
 //! for podtrace to end would wait ten seconds. So a child that shares podtrace's
 //! descriptors outlives it by that time. It is idle until podtrace has ended, however
-//! that comes, and then ends too.
+//! that comes, and then ends too: standard output and its like first, as somebody may
+//! wait for the end of what podtrace has to say.
 use std::{mem::MaybeUninit, ptr};
 
 /// What the child is called in lists of processes.
@@ -50,6 +51,9 @@ fn wait_for_the_end(podtrace: i32) -> ! {
         let (header, none) = ([CAPABILITIES, 0], [0_u32; 6]);
         libc::syscall(libc::SYS_capset, header.as_ptr(), none.as_ptr());
         while libc::poll(&raw mut end, 1, -1) < 1 {}
+        for stream in [libc::STDIN_FILENO, libc::STDOUT_FILENO, libc::STDERR_FILENO] {
+            libc::close(stream);
+        }
         libc::_exit(0)
     }
 }

@@ -14,6 +14,8 @@ pub(super) enum Line<'a> {
     Start {
         nodes: &'a [String],
         interfaces: usize,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        attaching: Option<usize>,
         pods: usize,
         namespaces: usize,
         #[serde(skip_serializing_if = "Option::is_none")]

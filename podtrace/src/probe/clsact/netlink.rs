@@ -3,8 +3,8 @@ use std::io;
 
 use rtnetlink::{
     packet_core::{
-        NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_EXCL, NLM_F_REQUEST,
-        NetlinkBuffer, NetlinkMessage, NetlinkPayload, NlasIterator,
+        NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_ECHO, NLM_F_EXCL,
+        NLM_F_REQUEST, NetlinkBuffer, NetlinkMessage, NetlinkPayload, NlasIterator,
     },
     packet_route::{RouteNetlinkMessage, tc::TcMessage},
     sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE},
@@ -88,7 +88,8 @@ impl Netlink {
     /// # Errors
     /// When the kernel refuses.
     pub(super) fn get(&mut self, message: RouteNetlinkMessage) -> io::Result<Option<Vec<u8>>> {
-        self.send(message, NLM_F_ACK)?;
+        // Without an echo the kernel tells only who listens to changes.
+        self.send(message, NLM_F_ACK | NLM_F_ECHO)?;
         Ok(self.parts()?.and_then(|parts| parts.into_iter().next()))
     }
 

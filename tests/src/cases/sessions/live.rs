@@ -16,7 +16,7 @@ use crate::cases::tracer::{Process, interrupt, look_at, podtrace};
 /// The deadline of every wait for its output.
 const DEADLINE: Duration = Duration::from_secs(30);
 
-/// A process whose first line has come: a `trace` has all its taps then.
+/// A process whose first line has come, and all its taps are there if it has any.
 pub(super) struct Live {
     child: Process,
     lines: Receiver<String>,
@@ -39,7 +39,8 @@ impl Live {
         live
     }
 
-    /// Runs a command until its first line.
+    /// Runs a command until its first line, and until all is attached to if it says
+    /// that something is not.
     pub(super) fn spawn(mut command: Command) -> Self {
         let mut child = Process::spawn(command.stdout(Stdio::piped()));
         let stdout = BufReader::new(child.stdout.take().unwrap());
@@ -57,7 +58,11 @@ impl Live {
             passed: Vec::new(),
             _table: None,
         };
-        live.wait_for(|_| true);
+        let first = live.wait_for(|_| true);
+        let is_part = first.starts_with("podtrace on ") && first.contains(" of ");
+        if is_part || first.contains("\"attaching\":") {
+            live.wait_for(|line| line.contains("every interface is traced now"));
+        }
         live
     }
 

@@ -1,0 +1,86 @@
+//! SIGKILL at any moment: while it starts, while it is attached, while it ends.
+
+use std::process::Stdio;
+use std::thread;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use super::super::tracer::{Process, interrupt, look_at, podtrace};
+use super::{
+    STUBS, cleanup, dumps, lab, orphans, pings_are_answered, tcx_programs, wait_for_orphans,
+};
+use crate::cases::ways::each_way;
+
+const STARTS: u32 = 100;
+/// Longer than a start takes until its taps begin, and than an end.
+const SPAN_US: u64 = 120_000;
+
+/// Numbers from a seed (Steele and others, SplitMix64).
+struct Random(u64);
+
+impl Random {
+    /// From `PODTRACE_SEED`, else from the time; it is said.
+    fn new() -> Self {
+        let seed = match std::env::var("PODTRACE_SEED") {
+            Ok(seed) => seed.parse().unwrap(),
+            Err(_) => SystemTime::now()
+                .duration_since(UNIX_EPOCH)
+                .unwrap()
+                .as_secs(),
+        };
+        println!("PODTRACE_SEED={seed}");
+        Self(seed)
+    }
+
+    fn below(&mut self, limit: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (mixed ^ (mixed >> 31)) % limit
+    }
+
+    /// Some time passes: this is the moment, and not a wait for something.
+    fn moment(&mut self) {
+        thread::sleep(Duration::from_micros(self.below(SPAN_US)));
+    }
+}
+
+#[test]
+fn kill_at_any_moment_leaves_nothing_that_one_cleanup_does_not_remove() {
+    let mut random = Random::new();
+    each_way(|way| {
+        let lab = lab();
+        let before = dumps(&lab);
+        for number in 0..STARTS {
+            let mut command = podtrace();
+            command.args(["trace", "-o", "json", "--attach", way, "--duration", "30s"]);
+            command.args(["-i", "veth0101", "-i", "eth0"]);
+            let _table = look_at(&mut command, &lab, &[0]);
+            let mut process = Process::spawn(command.stdout(Stdio::piped()).stderr(Stdio::null()));
+            if number % 3 > 0 {
+                process.wait_for_its_first_line();
+            }
+            if number % 3 == 2 {
+                interrupt(&process);
+            }
+            random.moment();
+            process.kill().unwrap();
+            process.wait().unwrap();
+            if way == "tcx" {
+                assert_eq!(tcx_programs(&lab), 0, "start {number}");
+            }
+        }
+        pings_are_answered(&lab);
+        if way == "clsact" {
+            // Taps die at once, and what called them waits to be swept.
+            let stubs = orphans();
+            assert!(
+                stubs.iter().all(|name| STUBS.contains(&&**name)),
+                "{stubs:?}"
+            );
+            println!("{:#?}", cleanup(&lab));
+        }
+        assert_eq!(dumps(&lab), before);
+        wait_for_orphans(&[]);
+        pings_are_answered(&lab);
+    });
+}

@@ -1,0 +1,139 @@
+//! Every variant of the kernel programs is taken by the kernel that runs, and counts
+//! each packet.
+
+use std::process::Command;
+
+use nix::sys::utsname::uname;
+use podtrace::probe::feature::has_atomics;
+use podtrace::probe::{Hooks, Probe, ProbeOptions, Way, feature::Without};
+
+use super::program::{check_frames, options};
+use super::tracer::podtrace;
+use super::ways::each_way;
+
+const NOTHING: Without = Without {
+    atomics: false,
+    cast: false,
+    large_values: false,
+};
+
+/// What is done without, by name.
+fn fall_backs() -> [(&'static str, Without); 5] {
+    [
+        ("nothing", NOTHING),
+        (
+            "atomics",
+            Without {
+                atomics: true,
+                ..NOTHING
+            },
+        ),
+        (
+            "cast",
+            Without {
+                cast: true,
+                ..NOTHING
+            },
+        ),
+        (
+            "large values",
+            Without {
+                large_values: true,
+                ..NOTHING
+            },
+        ),
+        (
+            "any of them",
+            Without {
+                atomics: true,
+                cast: true,
+                large_values: true,
+            },
+        ),
+    ]
+}
+
+/// 64 MiB for each CPU, so that small rings make a difference.
+const LARGE: u32 = 128 << 20;
+
+#[test]
+fn every_variant_is_loaded() {
+    for (name, without) in fall_backs() {
+        for snaplen in [132, 160, 1500, 9216] {
+            for headers_only in [false, true] {
+                for diagnostics in [false, true] {
+                    let options = ProbeOptions {
+                        headers_only,
+                        diagnostics,
+                        without,
+                        ..options(snaplen, LARGE)
+                    };
+                    for way in [Way::Tcx, Way::Clsact] {
+                        let (mut probe, _channel) = Probe::load(&options).unwrap();
+                        Hooks::new(&mut probe, way).unwrap();
+                        println!(
+                            "loaded: {} without {name}, snap length {snaplen}, headers only \
+                             {headers_only}, diagnostics {diagnostics}",
+                            way.as_str()
+                        );
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn every_fall_back_counts_each_packet() {
+    for (name, without) in fall_backs() {
+        println!("without {name}");
+        check_frames(&ProbeOptions {
+            without,
+            ..options(160, 1 << 20)
+        });
+    }
+}
+
+#[test]
+fn atomics_are_used_where_the_kernel_has_them() {
+    let release = uname().unwrap().release().to_string_lossy().into_owned();
+    let mut numbers = release
+        .split(['.', '-'])
+        .map_while(|part| part.parse::<u32>().ok());
+    let version = (numbers.next().unwrap(), numbers.next().unwrap());
+    println!("Linux {release}: atomics {}", has_atomics());
+    // Distributions may carry them back.
+    assert!(has_atomics() || version < (5, 12), "{release}");
+}
+
+#[test]
+fn demo_is_whole_without_what_older_kernels_lack() {
+    each_way(|way| {
+        for without in ["", "atomics,cast,large-values,cookie"] {
+            let mut command = podtrace();
+            command.args(["demo", "--color", "never", "--attach", way]);
+            if !without.is_empty() {
+                command.args(["--without", without]);
+            }
+            check_demo(&mut command);
+        }
+    });
+}
+
+/// All of its pings arrive, and their replies.
+fn check_demo(command: &mut Command) {
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let said = String::from_utf8(output.stdout).unwrap();
+    println!("{}", said.lines().rev().nth(1).unwrap());
+    // A path's further lines are indented.
+    let paths = said.replace("\n ", "\u{b6} ");
+    for what in ["echo request id 23", "echo reply id 23"] {
+        let pings: Vec<_> = paths.lines().filter(|path| path.contains(what)).collect();
+        assert!(!pings.is_empty() && pings.len().is_multiple_of(4), "{said}");
+        for path in pings {
+            assert!(path.contains("delivered in "), "{path}");
+            assert!(!path.contains("incomplete"), "{path}");
+        }
+    }
+}
