@@ -81,15 +81,13 @@ struct Ours {
 /// refuses.
 pub(super) fn attach(ifindex: u32, stubs: &[Stub<'_>]) -> Result<Attached, ClsactError> {
     let mut netlink = Netlink::open().map_err(refused("open netlink"))?;
-    let made = make_qdisc(&mut netlink, ifindex)?;
     let mut attached = Attached {
         ifindex,
         filters: Vec::new(),
-        made,
+        made: false,
         is_behind: false,
     };
-    let mut stubs = stubs.iter();
-    if let Err(error) = stubs.try_for_each(|stub| attached.add(&mut netlink, stub)) {
+    if let Err(error) = attached.add_all(&mut netlink, stubs) {
         attached.remove(&mut netlink);
         return Err(error);
     }
@@ -111,6 +109,47 @@ pub(super) fn detach<'a>(
 }
 
 impl Attached {
+    fn add_all(&mut self, netlink: &mut Netlink, stubs: &[Stub<'_>]) -> Result<(), ClsactError> {
+        let mut stubs = stubs;
+        if !has_qdisc(netlink, self.ifindex)?
+            && let [first, others @ ..] = stubs
+            && self.begin(netlink, first)?
+        {
+            stubs = others;
+        }
+        stubs.iter().try_for_each(|stub| self.add(netlink, stub))
+    }
+
+    /// Makes the qdisc with the first filter in it, which tells that podtrace has made it:
+    /// at no moment is it there without. False if another has made one meanwhile.
+    fn begin(&mut self, netlink: &mut Netlink, stub: &Stub<'_>) -> Result<bool, ClsactError> {
+        let ours = Ours {
+            hook: hook(stub.direction),
+            priority: Position::among(&[]).priority,
+            handle: handle(true, std::process::id()),
+        };
+        let qdisc = RouteNetlinkMessage::NewQueueDiscipline(qdisc(self.ifindex));
+        let filter = ours.message(self.ifindex, Some(stub));
+        let [made, added] = netlink
+            .create_all([qdisc, filter])
+            .map_err(refused("add the clsact qdisc"))?;
+        self.made = made.is_ok();
+        if added.is_ok() {
+            self.filters.push(ours);
+        }
+        match (made, added) {
+            (Ok(()), Ok(())) => Ok(true),
+            (Ok(()), Err(error)) => Err(refused("add a filter")(error)),
+            (Err(error), _) if code(&error) == Some(libc::EEXIST) => {
+                // What was added tells what is not so.
+                self.remove(netlink);
+                self.filters.clear();
+                Ok(false)
+            }
+            (Err(error), _) => Err(refused("add the clsact qdisc")(error)),
+        }
+    }
+
     fn add(&mut self, netlink: &mut Netlink, stub: &Stub<'_>) -> Result<(), ClsactError> {
         let hook = hook(stub.direction);
         let there = filters(netlink, self.ifindex, hook).map_err(refused("list filters"))?;
@@ -140,12 +179,32 @@ impl Attached {
     /// What is gone already, with its interface or by somebody else, is no error; and
     /// what the kernel refuses to remove does nothing once we have ended.
     fn remove(&self, netlink: &mut Netlink) {
+        // With the qdisc its filters go: it is never there without one that tells whose
+        // it is.
+        if self.made && self.is_alone(netlink) && delete_qdisc(netlink, self.ifindex) {
+            return;
+        }
         for ours in &self.filters {
             let _ = netlink.remove(ours.message(self.ifindex, None));
         }
         if self.made {
             remove_qdisc(netlink, self.ifindex);
         }
+    }
+
+    /// Whether nobody else's filter is there.
+    fn is_alone(&self, netlink: &mut Netlink) -> bool {
+        DIRECTIONS.iter().all(|direction| {
+            let hook = hook(*direction);
+            let is_ours = |filter: &Filter| {
+                self.filters.iter().any(|ours| {
+                    (ours.hook, ours.priority) == (hook, filter.priority)
+                        && (!filter.is_filter() || filter.handle == ours.handle)
+                })
+            };
+            let there = filters(netlink, self.ifindex, hook);
+            there.is_ok_and(|there| there.iter().all(is_ours))
+        })
     }
 }
 
@@ -174,24 +233,23 @@ impl Ours {
     }
 }
 
-/// Whether it was made, and not there before.
-fn make_qdisc(netlink: &mut Netlink, ifindex: u32) -> Result<bool, ClsactError> {
-    match netlink.create(RouteNetlinkMessage::NewQueueDiscipline(qdisc(ifindex))) {
-        Ok(()) => Ok(true),
-        Err(error) if code(&error) == Some(libc::EEXIST) => {
-            // The kernel refuses to tell of one of another kind than is asked for.
-            let mut question = qdisc(ifindex);
-            question.attributes.clear();
-            let question = RouteNetlinkMessage::GetQueueDiscipline(question);
-            let there = netlink.get(question).map_err(refused("look at a qdisc"))?;
-            let there = there.and_then(|there| Filter::parse(&there));
-            match there.map(|there| there.kind) {
-                Some(kind) if kind == KIND => Ok(false),
-                Some(kind) => Err(ClsactError::Foreign(kind)),
-                None => Err(refused("look at a qdisc")(io::ErrorKind::NotFound.into())),
-            }
-        }
-        Err(error) => Err(refused("add the clsact qdisc")(error)),
+/// Whether there is a clsact qdisc.
+///
+/// # Errors
+/// When another is in its place, or the kernel does not tell.
+fn has_qdisc(netlink: &mut Netlink, ifindex: u32) -> Result<bool, ClsactError> {
+    // The kernel refuses to tell of one of another kind than is asked for.
+    let mut question = qdisc(ifindex);
+    question.attributes.clear();
+    let there = match netlink.get(RouteNetlinkMessage::GetQueueDiscipline(question)) {
+        Ok(there) => there.and_then(|there| Filter::parse(&there)),
+        // None at all, or the one that stands for none.
+        Err(error) if matches!(code(&error), Some(libc::ENOENT | libc::EINVAL)) => None,
+        Err(error) => return Err(refused("look at a qdisc")(error)),
+    };
+    match there.map(|there| there.kind) {
+        Some(kind) if kind != KIND => Err(ClsactError::Foreign(kind)),
+        there => Ok(there.is_some()),
     }
 }
 
@@ -201,10 +259,12 @@ fn remove_qdisc(netlink: &mut Netlink, ifindex: u32) -> bool {
         let there = filters(netlink, ifindex, hook(*direction));
         there.is_ok_and(|there| there.is_empty())
     });
-    is_empty
-        && netlink
-            .remove(RouteNetlinkMessage::DelQueueDiscipline(qdisc(ifindex)))
-            .is_ok()
+    is_empty && delete_qdisc(netlink, ifindex)
+}
+
+fn delete_qdisc(netlink: &mut Netlink, ifindex: u32) -> bool {
+    let request = RouteNetlinkMessage::DelQueueDiscipline(qdisc(ifindex));
+    netlink.remove(request).is_ok()
 }
 
 /// Removes what dead podtraces have left there; how many.

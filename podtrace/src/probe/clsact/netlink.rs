@@ -4,7 +4,7 @@ use std::io;
 use rtnetlink::{
     packet_core::{
         NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_ECHO, NLM_F_EXCL,
-        NLM_F_REQUEST, NetlinkBuffer, NetlinkMessage, NetlinkPayload, NlasIterator,
+        NLM_F_REQUEST, NetlinkBuffer, NetlinkMessage, NlasIterator,
     },
     packet_route::{RouteNetlinkMessage, tc::TcMessage},
     sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE},
@@ -57,6 +57,26 @@ impl Netlink {
         self.change(message, NLM_F_CREATE | NLM_F_EXCL)
     }
 
+    /// Makes things one after the other in one call of the kernel, which SIGKILL does not
+    /// cut in two; the answer to each.
+    ///
+    /// # Errors
+    /// When the kernel does not answer.
+    pub(super) fn create_all<const N: usize>(
+        &mut self,
+        messages: [RouteNetlinkMessage; N],
+    ) -> io::Result<[io::Result<()>; N]> {
+        let mut all = Vec::new();
+        let flags = NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL;
+        let sequences = messages.map(|message| {
+            all.extend(self.encode(message, flags));
+            all.resize(all.len().next_multiple_of(4), 0);
+            self.sequence
+        });
+        self.socket.send(&all, 0)?;
+        Ok(sequences.map(|sequence| self.parts(sequence).map(|_| ())))
+    }
+
     /// Removes something.
     ///
     /// # Errors
@@ -76,7 +96,7 @@ impl Netlink {
     ) -> io::Result<Vec<Vec<u8>>> {
         for _ in 0..DUMPS_MAX {
             self.send(message(question.clone()), NLM_F_DUMP)?;
-            if let Some(parts) = self.parts()? {
+            if let Some(parts) = self.parts(self.sequence)? {
                 return Ok(parts);
             }
         }
@@ -90,29 +110,34 @@ impl Netlink {
     pub(super) fn get(&mut self, message: RouteNetlinkMessage) -> io::Result<Option<Vec<u8>>> {
         // Without an echo the kernel tells only who listens to changes.
         self.send(message, NLM_F_ACK | NLM_F_ECHO)?;
-        Ok(self.parts()?.and_then(|parts| parts.into_iter().next()))
+        Ok(self
+            .parts(self.sequence)?
+            .and_then(|parts| parts.into_iter().next()))
     }
 
     fn change(&mut self, message: RouteNetlinkMessage, flags: u16) -> io::Result<()> {
         self.send(message, NLM_F_ACK | flags)?;
-        self.parts().map(|_| ())
+        self.parts(self.sequence).map(|_| ())
     }
 
     fn send(&mut self, message: RouteNetlinkMessage, flags: u16) -> io::Result<()> {
+        let bytes = self.encode(message, flags);
+        self.socket.send(&bytes, 0).map(|_| ())
+    }
+
+    fn encode(&mut self, message: RouteNetlinkMessage, flags: u16) -> Vec<u8> {
         self.sequence += 1;
         let mut message = NetlinkMessage::from(message);
         message.header.flags = NLM_F_REQUEST | flags;
         message.header.sequence_number = self.sequence;
         message.finalize();
         let mut bytes = vec![0; message.buffer_len()];
-        if let NetlinkPayload::InnerMessage(_) = message.payload {
-            message.serialize(&mut bytes);
-        }
-        self.socket.send(&bytes, 0).map(|_| ())
+        message.serialize(&mut bytes);
+        bytes
     }
 
-    /// The answer to the last request; none if it is not whole.
-    fn parts(&mut self) -> io::Result<Option<Vec<Vec<u8>>>> {
+    /// The answer to the request of that number; none if it is not whole.
+    fn parts(&mut self, sequence: u32) -> io::Result<Option<Vec<Vec<u8>>>> {
         let mut parts = Vec::new();
         let mut is_whole = true;
         loop {
@@ -120,7 +145,7 @@ impl Netlink {
             let mut rest = &datagram[..];
             while !rest.is_empty() {
                 let message = NetlinkBuffer::new_checked(rest).map_err(io::Error::other)?;
-                if message.sequence_number() == self.sequence {
+                if message.sequence_number() == sequence {
                     is_whole &= message.flags() & NLM_F_DUMP_INTR == 0;
                     match answer(&message)? {
                         Answer::Part(part) => parts.push(part),
