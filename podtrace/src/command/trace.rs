@@ -52,6 +52,8 @@ pub(super) use session::{Session, SessionOptions};
 
 /// After this time a session begins, whatever is attached to by then.
 const BEGIN: Duration = Duration::from_millis(30);
+/// The same where interfaces were chosen: those are what somebody waits for.
+const BEGIN_CHOSEN: Duration = Duration::from_secs(2);
 
 /// Runs `trace`; returns the exit code.
 pub(super) fn run(args: &TraceArgs) -> anyhow::Result<u8> {
@@ -100,7 +102,11 @@ fn follow(
         sampling: Sampling::new(capture.load.sample.unwrap_or(1), capture.load.max_rate),
         diagnostics: capture.verbose > 0,
         way: way(capture.kernel.attach)?,
-        begins_within: BEGIN,
+        begins_within: if capture.interfaces.is_empty() {
+            BEGIN
+        } else {
+            BEGIN_CHOSEN
+        },
         has_closer,
         without,
         output,
