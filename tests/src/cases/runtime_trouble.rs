@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use super::tracer::{Tracer, paths, podtrace};
+use super::tracer::{Tracer, paths, podtrace, tells_of_attaching};
 use crate::cri_lab::{CriLab, CriLabSpec, CriNode, CriPod, PodSpec};
 
 /// From its start until podtrace says that it traces: its deadline for a
@@ -46,7 +46,10 @@ fn ping(from: &CriPod, to: &CriPod) {
 
 fn notices(values: &[Value]) -> Vec<&str> {
     let notices = values.iter().filter(|value| value["type"] == "notice");
-    notices.map(|value| text(value, "text")).collect()
+    notices
+        .map(|value| text(value, "text"))
+        .filter(|text| !tells_of_attaching(text))
+        .collect()
 }
 
 /// What is said of names, not of interfaces that come and go.

@@ -345,3 +345,8 @@ pub(super) fn hops(path: &Value) -> Vec<String> {
 pub(super) fn run(args: &[&str]) -> Output {
     podtrace().args(args).output().unwrap()
 }
+
+/// Whether a notice only tells how far attaching is, which depends on the machine.
+pub(super) fn tells_of_attaching(text: &str) -> bool {
+    text == "every interface is traced now" || text.contains(" being attached to; ")
+}

@@ -13,7 +13,7 @@ use tempfile::TempDir;
 
 use super::live::{Live, tail};
 use crate::cases::roads::lab;
-use crate::cases::tracer::podtrace;
+use crate::cases::tracer::{podtrace, tells_of_attaching};
 
 /// What was shown live, and the file it was recorded to.
 pub(in crate::cases) struct Recorded {
@@ -121,6 +121,7 @@ pub(super) fn notices(values: &[Value]) -> Vec<&str> {
     let notices = of_type(values, "notice");
     notices
         .map(|notice| notice["text"].as_str().unwrap())
+        .filter(|text| !tells_of_attaching(text))
         .collect()
 }
 
