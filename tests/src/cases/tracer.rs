@@ -175,7 +175,7 @@ impl Tracer {
         command.args(["-o", "json"]).args(DURATION);
         let mut tracer = Self::begin(&mut command);
         if tracer.is_attaching() {
-            tracer.wait_for(|value| value["text"] == "every interface is traced now");
+            tracer.wait_for(|value| value["text"] == ALL_TRACED);
         }
         tracer
     }
@@ -346,7 +346,10 @@ pub(super) fn run(args: &[&str]) -> Output {
     podtrace().args(args).output().unwrap()
 }
 
+/// What is said once all that was there at the start is attached to.
+pub(super) const ALL_TRACED: &str = "every interface is traced now";
+
 /// Whether a notice only tells how far attaching is, which depends on the machine.
 pub(super) fn tells_of_attaching(text: &str) -> bool {
-    text == "every interface is traced now" || text.contains(" being attached to; ")
+    text == ALL_TRACED || text.contains(" being attached to; ")
 }

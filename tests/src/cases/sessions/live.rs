@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use podtrace::lab::Lab;
 use tempfile::NamedTempFile;
 
-use crate::cases::tracer::{Process, interrupt, look_at, podtrace};
+use crate::cases::tracer::{ALL_TRACED, Process, interrupt, look_at, podtrace};
 
 /// The deadline of every wait for its output.
 const DEADLINE: Duration = Duration::from_secs(30);
@@ -61,7 +61,7 @@ impl Live {
         let first = live.wait_for(|_| true);
         let is_part = first.starts_with("podtrace on ") && first.contains(" of ");
         if is_part || first.contains("\"attaching\":") {
-            live.wait_for(|line| line.contains("every interface is traced now"));
+            live.wait_for(|line| line.contains(ALL_TRACED));
         }
         live
     }

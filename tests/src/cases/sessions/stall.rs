@@ -14,7 +14,7 @@ use tempfile::TempDir;
 
 use super::record::{conserved, lines, notices, number, of_type, parse, replay_json};
 use crate::cases::roads::lab;
-use crate::cases::tracer::{Process, interrupt, look_at, podtrace};
+use crate::cases::tracer::{ALL_TRACED, Process, interrupt, look_at, podtrace};
 
 /// Pings: their events take several times what waits to be shown at most.
 const PINGS: u16 = 3000;
@@ -26,7 +26,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// The deadline of every other wait.
 const DEADLINE: Duration = Duration::from_secs(60);
 
-/// podtrace, its output read to the first line.
+/// podtrace, its output read until it has tapped everything.
 struct Stalled {
     child: Process,
     stdout: BufReader<ChildStdout>,
@@ -52,6 +52,9 @@ impl Stalled {
         let mut first = String::new();
         stdout.read_line(&mut first).unwrap();
         assert!(first.contains(r#""type":"start""#), "{first}");
+        while first.contains(r#""attaching":"#) && !first.contains(ALL_TRACED) {
+            stdout.read_line(&mut first).unwrap();
+        }
         Self {
             child,
             stdout,
