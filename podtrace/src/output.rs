@@ -167,6 +167,19 @@ pub trait Output {
     fn loss(&mut self, out: &mut String, loss: &Loss, world: &World) {
         self.notice(out, &loss.in_words(world));
     }
+    /// So many interfaces of the start are still to be tapped: by default a notice.
+    fn attaching(&mut self, out: &mut String, left: u64) {
+        let text = match left {
+            0 => "every interface is traced now".to_owned(),
+            1 => "1 more interface is being attached to; until then packets may pass there unseen"
+                .to_owned(),
+            _ => format!(
+                "{left} more interfaces are being attached to; until then packets may pass there \
+                 unseen"
+            ),
+        };
+        self.notice(out, &text);
+    }
     /// At the end.
     fn summary(&mut self, _out: &mut String, _summary: &Summary, _world: &World) {}
 }

@@ -220,14 +220,7 @@ impl Pipeline {
             News::Notice { text } => self.say(text),
             News::Sampling { share: 1, .. } => self.say("all packets are traced"),
             News::Sampling { share, .. } => self.say(&format!("1 in {share} packets is traced")),
-            News::Attaching { left: 0, .. } => self.say("every interface is traced now"),
-            News::Attaching { left, .. } => {
-                let plural = if *left == 1 { " is" } else { "s are" };
-                self.say(&format!(
-                    "{left} more interface{plural} being attached to; until then packets may \
-                     pass there unseen"
-                ));
-            }
+            News::Attaching { left, .. } => self.show.attaching(*left),
             News::Loss(loss) => self.show.loss(loss, &self.world),
             _ => {}
         }

@@ -51,7 +51,7 @@ use session::Missing;
 pub(super) use session::{Session, SessionOptions};
 
 /// After this time a session begins, whatever is attached to by then.
-const BEGIN: Duration = Duration::from_millis(30);
+const BEGIN: Duration = Duration::from_millis(60);
 /// The same where interfaces were chosen: those are what somebody waits for.
 const BEGIN_CHOSEN: Duration = Duration::from_secs(2);
 

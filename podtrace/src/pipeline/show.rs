@@ -87,6 +87,14 @@ impl Show {
         }
     }
 
+    pub(super) fn attaching(&mut self, left: u64) {
+        if self.has_room_for_notice() {
+            self.output.attaching(&mut self.text, left);
+        } else {
+            self.not_shown.notices += 1;
+        }
+    }
+
     pub(super) fn summary(&mut self, summary: &Summary, world: &World) {
         self.output.summary(&mut self.text, summary, world);
     }

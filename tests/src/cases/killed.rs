@@ -88,12 +88,21 @@ fn open_programs() -> BTreeSet<u32> {
     ids.collect()
 }
 
-/// Waits until the kernel has freed what nobody holds, but for stubs that are attached.
+/// Waits until the kernel has freed what nobody holds, but for these that are attached.
 fn wait_for_orphans(expected: &[&str]) {
+    wait_until_orphans(|orphans| orphans.iter().eq(expected.iter().copied()));
+}
+
+/// The same, but for stubs, if any are attached.
+fn wait_for_stubs() {
+    wait_until_orphans(|orphans| orphans.iter().all(|name| STUBS.contains(&&**name)));
+}
+
+fn wait_until_orphans(are_as_expected: impl Fn(&BTreeSet<String>) -> bool) {
     let deadline = Instant::now() + DEADLINE;
     loop {
         let orphans = orphans();
-        if orphans.iter().eq(expected.iter().copied()) {
+        if are_as_expected(&orphans) {
             return;
         }
         assert!(Instant::now() < deadline, "{orphans:?}");

@@ -5,7 +5,7 @@ use std::process::Stdio;
 
 use crate::cri_lab::{CriLab, CriLabSpec, CriPod, PodSpec};
 
-use super::tracer::{interrupt, podtrace};
+use super::tracer::{ALL_TRACED, interrupt, podtrace};
 
 /// Traces what `work` does until a line with `last` has come; the text.
 fn traced(lab: &CriLab, last: &str, work: impl FnOnce()) -> String {
@@ -19,6 +19,15 @@ fn traced(lab: &CriLab, last: &str, work: impl FnOnce()) -> String {
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
     let mut text = lines.next().unwrap().unwrap() + "\n";
     assert!(text.starts_with("podtrace on node1"), "{text}");
+    if text.contains(" of ") {
+        for line in lines.by_ref().map(Result::unwrap) {
+            text += &line;
+            text.push('\n');
+            if line.contains(ALL_TRACED) {
+                break;
+            }
+        }
+    }
     work();
     for line in lines {
         let line = line.unwrap();

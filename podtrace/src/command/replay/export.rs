@@ -185,6 +185,9 @@ impl Output for Export {
         });
     }
 
+    /// What is incomplete for it is counted as such.
+    fn attaching(&mut self, _: &mut String, _left: u64) {}
+
     fn notice(&mut self, _: &mut String, text: &str) {
         eprintln!("podtrace: {text}");
     }
@@ -204,6 +207,9 @@ impl Output for Export {
 struct Notices;
 
 impl Output for Notices {
+    /// What is incomplete for it is counted as such.
+    fn attaching(&mut self, _: &mut String, _left: u64) {}
+
     fn notice(&mut self, _: &mut String, text: &str) {
         eprintln!("podtrace: {text}");
     }

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::super::tracer::{Process, interrupt, look_at, podtrace};
 use super::{
-    STUBS, cleanup, dumps, lab, orphans, pings_are_answered, tcx_programs, wait_for_orphans,
+    cleanup, dumps, lab, pings_are_answered, tcx_programs, wait_for_orphans, wait_for_stubs,
 };
 use crate::cases::ways::each_way;
 
@@ -72,11 +72,7 @@ fn kill_at_any_moment_leaves_nothing_that_one_cleanup_does_not_remove() {
         pings_are_answered(&lab);
         if way == "clsact" {
             // Taps die at once, and what called them waits to be swept.
-            let stubs = orphans();
-            assert!(
-                stubs.iter().all(|name| STUBS.contains(&&**name)),
-                "{stubs:?}"
-            );
+            wait_for_stubs();
             println!("{:#?}", cleanup(&lab));
         }
         assert_eq!(dumps(&lab), before);

@@ -117,7 +117,10 @@ fn flood_stays_within_what_is_to_be_kept() {
         events += number(total, "emitted");
         // Named by what the file alone says.
         let mut paths = paths_of_flood(&values);
-        assert!(paths.clone().count() > 10);
+        let count = paths.clone().count();
+        // The last file has what is left.
+        let is_last = Some(file) == files.last();
+        assert!(count > 10 || is_last, "{count} in {}", file.display());
         let ends = ["default/mypod1", "default/mypod2"];
         let unnamed = paths.find(|path| {
             !["source_pod", "destination_pod"]
