@@ -186,6 +186,7 @@ impl Hooks {
 
     /// Attaches both stubs to an interface of the calling thread's namespace.
     fn clsact_here(&self, ifindex: u32) -> Result<clsact::Attached, ClsactError> {
+        let is_behind_tcx = feature::has_tcx_programs(ifindex);
         let stubs = [
             (&self.egress, Direction::Egress, config::PROGRAM_STUB_EGRESS),
             (
@@ -206,7 +207,9 @@ impl Hooks {
             .into_iter()
             .collect::<io::Result<_>>()
             .map_err(|source| ClsactError::Refused("open the stubs", source))?;
-        clsact::attach(ifindex, &stubs)
+        let mut attached = clsact::attach(ifindex, &stubs)?;
+        attached.is_behind |= is_behind_tcx;
+        Ok(attached)
     }
 
     /// Detaches both programs from an interface.

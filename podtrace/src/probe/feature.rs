@@ -1,8 +1,15 @@
 //! What the running kernel can do, tried and not read off its version: distributions
 //! carry features back.
+use std::ffi::CString;
+
 use aya::programs::{SchedClassifier, TcAttachType};
+use nix::net::if_::if_indextoname;
+use podtrace_ebpf::config::{PROGRAM_EGRESS, PROGRAM_INGRESS};
 
 use super::sys::{self, Instruction};
+
+/// Taps, which let every packet go on.
+const OURS: [&str; 2] = [PROGRAM_INGRESS, PROGRAM_EGRESS];
 
 /// What is not to be used even where the kernel has it, so that what stands in for it
 /// is tested.
@@ -38,6 +45,19 @@ mod code {
 pub fn has_atomics() -> bool {
     use code::{EXCHANGE, EXIT, RESULT, STORE, ZERO};
     sys::load(&[ZERO, STORE, EXCHANGE, RESULT, EXIT]).is_ok()
+}
+
+/// Whether another tool has attached programs by TCX to an interface of the calling
+/// thread's namespace: they run before those of clsact.
+pub(super) fn has_tcx_programs(ifindex: u32) -> bool {
+    let Ok(Ok(name)) = if_indextoname(ifindex).map(CString::into_string) else {
+        return false;
+    };
+    [TcAttachType::Ingress, TcAttachType::Egress]
+        .into_iter()
+        .filter_map(|hook| SchedClassifier::query_tcx(&name, hook).ok())
+        .flat_map(|(_, programs)| programs)
+        .any(|program| !OURS.contains(&program.name_as_str().unwrap_or_default()))
 }
 
 /// Whether programs can be attached by TCX.

@@ -16,7 +16,7 @@ struct Site(Lab);
 
 const VETH: &str = "veth0101";
 /// What is said where others' filters come first.
-const BEHIND: &str = "has another tool's tc filter before podtrace's";
+const BEHIND: &str = "has another tool's program before podtrace's";
 
 impl Site {
     fn new() -> Self {

@@ -26,7 +26,7 @@ use crate::{
 use sockets::Sockets;
 
 /// What is said of an interface where others' filters come before ours.
-const BEHIND: &str = "has another tool's tc filter before podtrace's: packets that it drops \
+const BEHIND: &str = "has another tool's program before podtrace's: packets that it drops \
                       or takes over are not seen there";
 
 /// What is tapped, and what could not be.

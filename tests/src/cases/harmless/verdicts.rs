@@ -143,6 +143,12 @@ fn other_programs_see_every_packet_and_their_verdicts_hold() {
                     .filter(|(_, verdict)| neighbour.ours_is_first || *verdict == UNSPEC);
                 let expected: BTreeSet<_> = expected.map(|(port, _)| port).collect();
                 assert_eq!(seen(&values, place), expected);
+                let is_told = |value: &Value| {
+                    let text = value["text"].as_str().unwrap_or_default();
+                    text.contains("another tool's program before podtrace's")
+                };
+                let is_hidden = neighbour.was_before && !neighbour.ours_is_first;
+                assert_eq!(values.iter().any(is_told), is_hidden);
             }
         }
     });
