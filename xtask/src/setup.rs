@@ -26,6 +26,7 @@ const COMPONENTS: &[(&str, &str)] = &[
 const PACKAGES: &[(&str, &str)] = &[
     ("protobuf-compiler", "protoc"),
     ("libprotobuf-dev", "/usr/include/google/protobuf/any.proto"),
+    ("iproute2", "tc"),
     ("tcpdump", "tcpdump"),
     ("tshark", "tshark"),
     ("zstd", "zstd"),

@@ -2,7 +2,10 @@
 use std::{fs, io};
 
 use aya::{maps::MapType, sys::is_map_supported};
-use nix::sys::utsname::uname;
+use nix::sys::{
+    resource::{RLIM_INFINITY, Resource, getrlimit},
+    utsname::uname,
+};
 
 /// Capabilities that tracing needs: name, number (linux/capability.h), what for.
 const NEEDED: [(&str, u32, &str); 7] = [
@@ -19,13 +22,21 @@ const NEEDED: [(&str, u32, &str); 7] = [
     ("CAP_DAC_READ_SEARCH", 2, "find a socket's cgroup by its id"),
 ];
 
+/// Needed beside where maps count as locked memory, of which only root has enough.
+const NEEDED_TO_LOCK: (&str, u32, &str) =
+    ("CAP_SYS_RESOURCE", 24, "lock memory, before Linux 5.11");
+/// The first kernel on which maps do not.
+const COUNTS_MAPS_APART: (u32, u32) = (5, 11);
+
 /// The needed capabilities that this process lacks, with their purpose.
 ///
 /// # Errors
-/// When `/proc/self/status` cannot be read.
+/// When `/proc/self/status` cannot be read, or the kernel does not tell its release.
 pub fn missing_capabilities() -> io::Result<Vec<String>> {
     let status = fs::read_to_string("/proc/self/status")?;
-    Ok(missing_in(effective(&status).unwrap_or(0)))
+    let locks = is_before(&release()?, COUNTS_MAPS_APART)
+        && getrlimit(Resource::RLIMIT_MEMLOCK)?.0 != RLIM_INFINITY;
+    Ok(missing_in(effective(&status).unwrap_or(0), locks))
 }
 
 /// The capabilities that this process lacks to look at the node without
@@ -57,9 +68,10 @@ fn effective(status: &str) -> Option<u64> {
     u64::from_str_radix(line.trim(), 16).ok()
 }
 
-fn missing_in(effective: u64) -> Vec<String> {
+fn missing_in(effective: u64, locks: bool) -> Vec<String> {
     NEEDED
         .iter()
+        .chain(locks.then_some(&NEEDED_TO_LOCK))
         .filter(|(_, number, _)| effective >> number & 1 == 0)
         .map(|(name, _, purpose)| format!("{name} ({purpose})"))
         .collect()
@@ -74,22 +86,28 @@ const OLDEST: (u32, u32) = (5, 10);
 /// # Errors
 /// When the kernel does not tell its release.
 pub fn too_old() -> io::Result<Option<String>> {
-    let name = uname()?;
-    Ok(too_old_in(&name.release().to_string_lossy()))
+    Ok(too_old_in(&release()?))
 }
 
 fn too_old_in(release: &str) -> Option<String> {
-    let mut numbers = release.split(|c: char| !c.is_ascii_digit());
-    let mut number = || numbers.next()?.parse::<u32>().ok();
-    // A release of another form is nobody's proof.
-    let version = (number()?, number()?);
     let (major, minor) = OLDEST;
-    (version < OLDEST).then(|| {
+    is_before(release, OLDEST).then(|| {
         format!(
             "Linux {release} is too old to trace packets on, which takes {major}.{minor} or later; \
              topology, replay, stats and export run on it"
         )
     })
+}
+
+fn release() -> io::Result<String> {
+    Ok(uname()?.release().to_string_lossy().into_owned())
+}
+
+/// Whether a release is older than that version; one of another form is nobody's proof.
+fn is_before(release: &str, version: (u32, u32)) -> bool {
+    let mut numbers = release.split(|c: char| !c.is_ascii_digit());
+    let mut number = || numbers.next()?.parse::<u32>().ok();
+    matches!((number(), number()), (Some(major), Some(minor)) if (major, minor) < version)
 }
 
 /// What this kernel lacks, in words; empty when podtrace can run.
@@ -117,9 +135,10 @@ mod tests {
 
     #[test]
     fn capabilities_missing_are_named() {
-        assert_eq!(missing_in(u64::MAX), Vec::<String>::new());
-        assert_eq!(missing_in(!(1 << 39)), ["CAP_BPF (load programs)"]);
-        assert_eq!(missing_in(0).len(), NEEDED.len());
+        assert_eq!(missing_in(u64::MAX, true), Vec::<String>::new());
+        assert_eq!(missing_in(!(1 << 39), true), ["CAP_BPF (load programs)"]);
+        assert_eq!(missing_in(0, false).len(), NEEDED.len());
+        assert_eq!(missing_in(0, true).len(), NEEDED.len() + 1);
         assert_eq!(
             effective("Name:\tx\nCapEff:\t000001ffffffffff\n"),
             Some(0x1ff_ffff_ffff)

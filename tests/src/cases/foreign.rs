@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use aya::programs::tc::{NlOptions, SchedClassifierLink, TcAttachOptions, qdisc_add_clsact};
 use aya::programs::{LinkOrder, SchedClassifier, TcAttachType, loaded_programs};
 use nix::libc;
+use nix::sys::resource::{RLIM_INFINITY, Resource, setrlimit};
 use podtrace::node::netns::NetNs;
 
 /// Verdicts of linux/pkt_cls.h: on to the next program, or the end of the chain.
@@ -72,6 +73,9 @@ impl Foreign {
     /// Loads a program that passes everything on.
     pub(super) fn new() -> Self {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
+        // Kernels before 5.11 count programs and maps as locked memory; on others it may
+        // be refused.
+        let _ = setrlimit(Resource::RLIMIT_MEMLOCK, RLIM_INFINITY, RLIM_INFINITY);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let name = format!("f{:x}_{number:x}", std::process::id());
         let map = create_map();

@@ -13,6 +13,7 @@ use podtrace::lab::traffic::ping;
 use podtrace::lab::{Lab, LabSpec};
 use tempfile::TempDir;
 
+use super::load::version;
 use super::tracer::{Tracer, look_at, podtrace};
 
 const NOBODY: u32 = 65_534;
@@ -27,6 +28,15 @@ const NEEDED: [Capability; 7] = [
     Capability::CAP_NET_BROADCAST,
     Capability::CAP_DAC_READ_SEARCH,
 ];
+
+/// The same on the kernel that runs.
+fn needed() -> Vec<Capability> {
+    let mut needed = NEEDED.to_vec();
+    if version() < (5, 11) {
+        needed.push(Capability::CAP_SYS_RESOURCE);
+    }
+    needed
+}
 
 fn lab() -> Lab {
     Lab::new(LabSpec {
@@ -192,7 +202,7 @@ fn capabilities_of_the_readme_stand_for_root() {
     command.arg("trace");
     let table = look_at(&mut command, &lab, &[0]);
     fs::set_permissions(table.path(), fs::Permissions::from_mode(0o644)).unwrap();
-    with_only(&mut command, &NEEDED);
+    with_only(&mut command, &needed());
     let mut tracer = Tracer::spawn(command);
     // Packets are shown before all interfaces are attached to.
     let mut is_followed = || {
@@ -210,8 +220,9 @@ fn capabilities_of_the_readme_stand_for_root() {
 #[test]
 fn each_capability_that_is_missing_is_named() {
     let (lab, folder) = (lab(), for_anybody());
-    for missing in NEEDED {
-        let others: Vec<_> = NEEDED.into_iter().filter(|one| *one != missing).collect();
+    for missing in needed() {
+        let mut others = needed();
+        others.retain(|one| *one != missing);
         let mut command = Command::new(folder.path().join("podtrace"));
         command.args(["trace", "--netns", &lab.nodes[0].netns.name]);
         with_only(&mut command, &others);
