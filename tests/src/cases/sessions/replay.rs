@@ -4,7 +4,9 @@ use std::fs::File;
 use std::process::Stdio;
 
 use super::live::tail;
-use super::record::{Recorded, lines, parse, recorded, replay, run, succeeds};
+use super::record::{
+    Recorded, lines, parse, recorded, recorded_during, replay, run, succeeds, try_traffic,
+};
 use crate::cases::tracer::podtrace;
 
 /// Without the first line, which says that it is a replay, and the one on the
@@ -63,7 +65,9 @@ fn json_of_every_road_is_the_same_also_compressed() {
 
 #[test]
 fn first_packets_are_those_that_count_showed() {
-    let recorded = recorded("a.pcapng", &["--count", "40", "-o", "json"]);
+    // It ends while packets are on their way.
+    let options = ["--count", "40", "-o", "json"];
+    let recorded = recorded_during("a.pcapng", &options, |lab| drop(try_traffic(lab)));
     let paths = |lines: &[String]| -> Vec<String> {
         let paths = lines
             .iter()
