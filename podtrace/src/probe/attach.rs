@@ -1,4 +1,6 @@
 //! Attaching the programs to interfaces, and detaching them.
+mod check;
+
 use std::{
     borrow::Cow,
     collections::{BTreeMap, HashMap},
@@ -28,6 +30,8 @@ use crate::node::{
     candidates::candidates,
     netns::{NetNs, NetNsError},
 };
+
+pub use check::Change;
 
 /// How programs are attached to interfaces.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,13 +79,18 @@ pub struct Hooks {
 /// What is attached to an interface.
 enum Attached {
     Tcx(Vec<SchedClassifierLink>),
-    Clsact {
-        /// Its namespace's inode and id: an open handle would keep it alive.
-        inode: u64,
-        netns: u64,
-        filters: clsact::Attached,
-    },
+    Clsact(Filters),
 }
+
+struct Filters {
+    netns: Space,
+    attached: clsact::Attached,
+    /// How often another tool had removed them.
+    restored: u8,
+}
+
+/// A namespace's inode and id: an open handle would keep it alive.
+type Space = (u64, u64);
 
 impl Hooks {
     /// The loaded programs, attached to nothing yet.
@@ -145,21 +154,22 @@ impl Hooks {
         let operation = || format!("attach to {name} in {}", netns.name);
         let attached = if self.stubbed.is_some() {
             let filters = netns.run(|| self.clsact_here(ifindex))?;
-            Attached::Clsact {
-                inode: netns.inode,
-                netns: netns.id,
-                filters: filters.map_err(|source| ProbeError::Clsact {
-                    operation: operation(),
-                    source,
-                })?,
-            }
+            let attached = filters.map_err(|source| ProbeError::Clsact {
+                operation: operation(),
+                source,
+            })?;
+            Attached::Clsact(Filters {
+                netns: (netns.inode, netns.id),
+                attached,
+                restored: 0,
+            })
         } else {
             let links = netns.run(|| self.tcx_here(ifindex))?;
             Attached::Tcx(links.map_err(|source| refused(operation(), source))?)
         };
         let is_behind = match &attached {
             Attached::Tcx(_) => false,
-            Attached::Clsact { filters, .. } => filters.is_behind,
+            Attached::Clsact(filters) => filters.attached.is_behind,
         };
         self.attached.insert(interface, attached);
         Ok(is_behind)
@@ -215,7 +225,7 @@ impl Hooks {
     /// Detaches both programs from an interface.
     pub fn detach(&mut self, interface: u32) {
         if let Some(attached) = self.attached.remove(&interface) {
-            detach_clsact(vec![attached]);
+            detach_clsact([attached]);
         }
     }
 
@@ -232,7 +242,7 @@ impl Hooks {
                     drop(links);
                     note(interface);
                 }
-                clsact @ Attached::Clsact { .. } => {
+                clsact @ Attached::Clsact(_) => {
                     filters.push(clsact);
                     numbers.push(interface);
                 }
@@ -245,18 +255,24 @@ impl Hooks {
 
 /// Detaches filters of clsact, in whatever namespaces they are. Those of one that is
 /// gone are gone too.
-fn detach_clsact(attached: Vec<Attached>) {
-    let mut by_netns: HashMap<(u64, u64), Vec<clsact::Attached>> = HashMap::new();
-    for attached in attached {
-        if let Attached::Clsact {
-            inode,
-            netns,
-            filters,
-        } = attached
+fn detach_clsact(all: impl IntoIterator<Item = Attached>) {
+    let mut by_netns: HashMap<_, Vec<_>> = HashMap::new();
+    for attached in all {
+        if let Attached::Clsact(Filters {
+            netns, attached, ..
+        }) = attached
         {
-            by_netns.entry((inode, netns)).or_default().push(filters);
+            by_netns.entry(netns).or_default().push(attached);
         }
     }
+    in_namespaces(by_netns, |netns, filters| {
+        let _ = netns.run(|| clsact::detach(&filters));
+    });
+}
+
+/// Does something with what there is of each namespace. One that cannot be entered is
+/// gone, or will be swept by the next start.
+fn in_namespaces<T>(mut by_netns: HashMap<Space, T>, mut work: impl FnMut(&NetNs, T)) {
     if by_netns.is_empty() {
         return;
     }
@@ -264,12 +280,11 @@ fn detach_clsact(attached: Vec<Attached>) {
         if !by_netns.keys().any(|(inode, _)| *inode == candidate.inode) {
             continue;
         }
-        // One that cannot be entered is gone, or will be swept by the next start.
         let Ok(netns) = open(&candidate.path) else {
             continue;
         };
-        if let Some(filters) = by_netns.remove(&(netns.inode, netns.id)) {
-            let _ = netns.run(|| clsact::detach(&filters));
+        if let Some(there) = by_netns.remove(&(netns.inode, netns.id)) {
+            work(&netns, there);
         }
         if by_netns.is_empty() {
             return;

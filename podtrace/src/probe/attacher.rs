@@ -11,10 +11,13 @@ use std::{
 use tokio::sync::mpsc;
 
 use super::{
-    Hooks, ProbeError,
-    clsact::{Swept, sweep_all},
+    Change, Hooks, ProbeError,
+    clsact::{self, Swept, sweep_all},
 };
-use crate::{node::netns::NetNs, privilege};
+use crate::{
+    node::netns::{NetNs, NetNsError},
+    privilege,
+};
 
 /// An interface to attach to, which has been registered.
 #[derive(Clone, Debug)]
@@ -45,6 +48,8 @@ pub enum Report {
     Refused(u32, ProbeError),
     /// Neither is any more.
     Detached(u32),
+    /// What is attached to interface number so has changed.
+    Changed(u32, Change),
     /// What dead podtraces had left was removed.
     Swept(Vec<Swept>),
 }
@@ -69,6 +74,8 @@ struct Jobs {
     given: u64,
     detach: VecDeque<u32>,
     sweep: Sweep,
+    /// Whether to look at what is attached.
+    check: bool,
     /// How it is over, and nothing else is to be done.
     over: Option<Over>,
 }
@@ -93,6 +100,7 @@ enum Sweep {
 
 enum Job {
     Sweep,
+    Check,
     Attach(Attach),
     Detach(u32),
 }
@@ -139,6 +147,24 @@ impl Attacher {
             .retain(|_, attach| attach.interface != interface);
         jobs.detach.push_back(interface);
         self.shared.filled.notify_one();
+    }
+
+    /// Sees to it that what is attached by clsact in a node's namespaces stays attached,
+    /// whatever other tools do.
+    ///
+    /// # Errors
+    /// When the namespace cannot be entered or netlink refuses.
+    pub fn watch(&self, netns: &NetNs) -> Result<io::Result<()>, NetNsError> {
+        let shared = Arc::downgrade(&self.shared);
+        clsact::watch(netns, move || {
+            let Some(shared) = shared.upgrade() else {
+                return false;
+            };
+            let mut jobs = shared.lock();
+            jobs.check = true;
+            shared.filled.notify_one();
+            jobs.over.is_none()
+        })
     }
 
     /// Begins to detach from everything; what was to be attached to is left.
@@ -191,6 +217,9 @@ impl Shared {
                 jobs.sweep = Sweep::Done;
                 return Some(Job::Sweep);
             }
+            if std::mem::take(&mut jobs.check) {
+                return Some(Job::Check);
+            }
             let waited = self.filled.wait(jobs);
             jobs = waited.unwrap_or_else(PoisonError::into_inner);
         }
@@ -201,6 +230,12 @@ impl Shared {
 fn work(mut hooks: Hooks, shared: &Shared, reports: &mpsc::UnboundedSender<Report>) {
     while let Some(job) = shared.next() {
         let report = match job {
+            Job::Check => {
+                for (interface, change) in hooks.check() {
+                    let _ = reports.send(Report::Changed(interface, change));
+                }
+                continue;
+            }
             Job::Attach(Attach {
                 interface,
                 netns,

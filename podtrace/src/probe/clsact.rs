@@ -11,12 +11,14 @@
 mod filter;
 mod netlink;
 mod sweep;
+mod watch;
 
 use std::{
     io,
     os::fd::{AsRawFd as _, BorrowedFd},
 };
 
+use nix::net::if_::if_indextoname;
 use podtrace_ebpf::record::Direction;
 use rtnetlink::packet_route::{
     RouteNetlinkMessage,
@@ -29,6 +31,7 @@ use self::{
     netlink::{Netlink, code},
 };
 pub use sweep::{Swept, sweep, sweep_all};
+pub(super) use watch::watch;
 
 const KIND: &str = "clsact";
 /// Those that clsact has hooks for.
@@ -45,6 +48,21 @@ pub enum ClsactError {
     /// What is in clsact's place is not replaced.
     #[error("it has a qdisc {0} in the place of clsact, which is left alone")]
     Foreign(String),
+    /// Another tool does not let ours be.
+    #[error("another tool has removed podtrace's tc filters again and again")]
+    Removed,
+}
+
+/// How filters of ours stand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Standing {
+    First,
+    /// Others come before them.
+    Behind,
+    /// One of them, at least, is not there any more.
+    Removed,
+    /// The interface is not there any more.
+    Gone,
 }
 
 /// A stub to attach.
@@ -108,7 +126,41 @@ pub(super) fn detach<'a>(
     Ok(())
 }
 
+/// How filters of ours stand at an interface of the calling thread's namespace.
+///
+/// # Errors
+/// When the kernel does not tell.
+pub(super) fn standing(attached: &Attached) -> io::Result<Standing> {
+    let mut netlink = Netlink::open()?;
+    let mut standing = Standing::First;
+    for ours in &attached.filters {
+        let there = filters(&mut netlink, attached.ifindex, ours.hook)?;
+        let Some(position) = there.iter().position(|filter| ours.is(filter)) else {
+            standing = Standing::Removed;
+            break;
+        };
+        let is_before = |(at, other): (usize, &Filter)| {
+            let is_lower = other.priority < ours.priority;
+            let is_newer = other.priority == ours.priority && at < position;
+            other.is_filter() && !other.looks_ours() && (is_lower || is_newer)
+        };
+        if there.iter().enumerate().any(is_before) {
+            standing = Standing::Behind;
+        }
+    }
+    // The kernel lists nothing for one that is gone.
+    Ok(match if_indextoname(attached.ifindex) {
+        Ok(_) => standing,
+        Err(_) => Standing::Gone,
+    })
+}
+
 impl Attached {
+    /// The interface's index.
+    pub(super) fn ifindex(&self) -> u32 {
+        self.ifindex
+    }
+
     fn add_all(&mut self, netlink: &mut Netlink, stubs: &[Stub<'_>]) -> Result<(), ClsactError> {
         let mut stubs = stubs;
         if !has_qdisc(netlink, self.ifindex)?
@@ -184,31 +236,44 @@ impl Attached {
         if self.made && self.is_alone(netlink) && delete_qdisc(netlink, self.ifindex) {
             return;
         }
+        let mut was_there = false;
         for ours in &self.filters {
-            let _ = netlink.remove(ours.message(self.ifindex, None));
+            was_there |= netlink.remove(ours.message(self.ifindex, None)).is_ok();
         }
-        if self.made {
+        if self.made && was_there {
             remove_qdisc(netlink, self.ifindex);
         }
     }
 
-    /// Whether nobody else's filter is there.
+    /// Whether there are filters of ours, and nobody else's. Without ours the qdisc may be
+    /// another's by now.
     fn is_alone(&self, netlink: &mut Netlink) -> bool {
-        DIRECTIONS.iter().all(|direction| {
+        let mut are_there = false;
+        let are_others_there = DIRECTIONS.iter().any(|direction| {
             let hook = hook(*direction);
             let is_ours = |filter: &Filter| {
-                self.filters.iter().any(|ours| {
-                    (ours.hook, ours.priority) == (hook, filter.priority)
-                        && (!filter.is_filter() || filter.handle == ours.handle)
-                })
+                let mut ours = self.filters.iter().filter(|ours| ours.hook == hook);
+                ours.any(|ours| ours.is(filter) || ours.holds(filter))
             };
             let there = filters(netlink, self.ifindex, hook);
-            there.is_ok_and(|there| there.iter().all(is_ours))
-        })
+            are_there |= there.as_ref().is_ok_and(|there| !there.is_empty());
+            !there.is_ok_and(|there| there.iter().all(is_ours))
+        });
+        are_there && !are_others_there
     }
 }
 
 impl Ours {
+    /// Whether that one of its hook is it.
+    fn is(self, filter: &Filter) -> bool {
+        (self.priority, self.handle) == (filter.priority, filter.handle) && filter.looks_ours()
+    }
+
+    /// Whether that one of its hook holds it together with others of its priority.
+    fn holds(self, filter: &Filter) -> bool {
+        self.priority == filter.priority && !filter.is_filter()
+    }
+
     /// The request to add it with that stub, or to remove it.
     fn message(self, ifindex: u32, stub: Option<&Stub<'_>>) -> RouteNetlinkMessage {
         let header = TcHeader {

@@ -1,4 +1,5 @@
 //! Other tools' qdiscs and filters stay exactly as they were, whatever podtrace does.
+mod removed;
 mod shared;
 
 use aya::programs::TcAttachType;

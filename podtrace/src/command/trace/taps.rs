@@ -13,12 +13,13 @@ use crate::{
     news::{Look, News, Origin},
     node::{
         discover::Snapshot,
+        netns::NetNs,
         place::{Place, Role, Target},
     },
     output::sanitize::sanitize,
     pipeline::Pipeline,
     probe::{
-        Hooks, Probe, ProbeError, Way,
+        Change, Hooks, Probe, ProbeError, Way,
         attacher::{Attach, Attacher, Report},
     },
     world::World,
@@ -28,6 +29,10 @@ use sockets::Sockets;
 /// What is said of an interface where others' filters come before ours.
 const BEHIND: &str = "has another tool's program before podtrace's: packets that it drops \
                       or takes over are not seen there";
+
+/// What is said of an interface where another tool has removed ours.
+const RESTORED: &str = "was not traced for a moment: another tool had removed podtrace's tc \
+                        filters, which are attached again";
 
 /// What is tapped, and what could not be.
 pub(super) struct Taps {
@@ -103,6 +108,16 @@ impl Taps {
     /// How programs are attached.
     pub(super) fn way(&self) -> Way {
         self.way
+    }
+
+    /// Sees to it that taps of a node stay attached, as far as another tool can detach
+    /// them.
+    pub(super) fn watch(&self, node: &NetNs) -> anyhow::Result<()> {
+        if self.way == Way::Clsact {
+            let watched = self.attacher.watch(node)?;
+            watched.context("failed to listen to changes of traffic control")?;
+        }
+        Ok(())
     }
 
     /// From now on new taps are announced one by one.
@@ -293,6 +308,7 @@ impl Taps {
                     }
                 }
             }
+            Report::Changed(number, change) => self.changed(number, change, telling)?,
             Report::Swept(swept) => {
                 let removed = swept.iter().filter(|swept| swept.removed > 0);
                 let removed = removed.map(|swept| sanitize(&swept.to_string()));
@@ -317,6 +333,30 @@ impl Taps {
                         self.tap(*target, telling)?;
                     }
                 }
+            }
+        }
+        Ok(())
+    }
+
+    /// Another tool has changed what comes before a tap, or removed it.
+    fn changed(
+        &mut self,
+        number: u32,
+        change: Change,
+        telling: &mut Telling<'_>,
+    ) -> Result<(), ProbeError> {
+        // One that is gone meanwhile is detached from.
+        let is_it = |tap: &Tap| tap.number == number && matches!(tap.state, State::Attached);
+        let Some(position) = self.taps.iter().position(is_it) else {
+            return Ok(());
+        };
+        match change {
+            Change::Behind => telling.say(&self.taps[position].place, BEHIND),
+            Change::Restored => telling.say(&self.taps[position].place, RESTORED),
+            Change::Removed(error) => {
+                let tap = self.taps.swap_remove(position);
+                self.probe.retire(number)?;
+                self.refuse(number, &tap.place, error, telling);
             }
         }
         Ok(())

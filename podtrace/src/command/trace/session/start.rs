@@ -146,10 +146,12 @@ impl Session {
             let looks = topology::keep_looking(nodes.clone(), sockets, table, feeds.sender.clone());
             tokio::spawn(looks);
         }
+        let taps = Taps::new(probe, options.way, cgroup_fs)?;
+        nodes.iter().try_for_each(|node| taps.watch(&node.netns))?;
         let shows_progress = options.shows_progress && options.says.has_terminal();
         let mut session = Self {
             duration: options.duration,
-            taps: Taps::new(probe, options.way, cgroup_fs)?,
+            taps,
             reader,
             batches,
             feeds,

@@ -1,0 +1,81 @@
+//! What other tools do to our filters while packets are traced.
+
+use serde_json::Value;
+
+use super::{BEHIND, Site, U32, VETH, notices, objects};
+use crate::cases::tracer::Tracer;
+
+const RESTORED: &str = "was not traced for a moment: another tool had removed";
+const REMOVED: &str = "is not traced: failed to stay attached to";
+
+fn says(value: &Value, what: &str) -> bool {
+    let text = value["text"].as_str().unwrap_or_default();
+    value["type"] == "notice" && text.starts_with(VETH) && text.contains(what)
+}
+
+fn trace(site: &Site) -> Tracer {
+    site.trace("clsact", &[])
+}
+
+#[test]
+fn filters_that_are_removed_are_attached_again_a_few_times() {
+    let site = Site::new();
+    let before = site.dump();
+    let mut tracer = trace(&site);
+    for id in 20..23 {
+        site.tc(&format!("qdisc del dev {VETH} clsact"));
+        tracer.wait_for(|value| says(value, RESTORED));
+        assert!(site.sees_pings(&mut tracer, id));
+    }
+    site.tc(&format!("qdisc del dev {VETH} clsact"));
+    tracer.wait_for(|value| says(value, REMOVED));
+    assert_eq!(site.dump(), before);
+    assert!(!site.sees_pings(&mut tracer, 23));
+    tracer.finish();
+    assert_eq!(site.dump(), before);
+}
+
+#[test]
+fn one_filter_that_is_removed_is_attached_again() {
+    let site = Site::new();
+    let before = site.dump();
+    let mut tracer = trace(&site);
+    site.tc(&format!("filter del dev {VETH} egress"));
+    tracer.wait_for(|value| says(value, RESTORED));
+    assert!(site.sees_pings(&mut tracer, 24));
+    tracer.finish();
+    assert_eq!(site.dump(), before);
+}
+
+#[test]
+fn qdisc_that_another_tool_has_made_in_the_place_of_ours_stays() {
+    let site = Site::new();
+    let mut tracer = trace(&site);
+    site.tc(&format!("qdisc del dev {VETH} clsact"));
+    site.tc(&format!("qdisc add dev {VETH} clsact"));
+    let theirs = objects(&site.dump());
+    tracer.wait_for(|value| says(value, RESTORED));
+    assert!(site.sees_pings(&mut tracer, 25));
+    tracer.finish();
+    let is_clsact = |one: &&Value| one["kind"] == "clsact";
+    let left = objects(&site.dump());
+    assert_eq!(
+        left.iter().find(is_clsact),
+        theirs.iter().find(is_clsact),
+        "{left:?}"
+    );
+}
+
+#[test]
+fn filter_that_comes_before_ours_later_is_told_of() {
+    let site = Site::new();
+    let mut tracer = trace(&site);
+    site.tc(&format!("filter add dev {VETH} ingress prio 80 {U32}"));
+    site.tc(&format!("filter add dev {VETH} ingress prio 2 {U32}"));
+    tracer.wait_for(|value| says(value, BEHIND));
+    let values = tracer.finish();
+    let behind = notices(&values)
+        .into_iter()
+        .filter(|text| text.contains(BEHIND));
+    assert_eq!(behind.count(), 1);
+}
