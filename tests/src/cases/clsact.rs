@@ -9,7 +9,7 @@ use podtrace::node::netns::NetNs;
 use serde_json::Value;
 
 use super::foreign::{Foreign, OK, Spot, dump, has_kind, tc};
-use super::tracer::{Tracer, hops};
+use super::tracer::{Tracer, hops, run};
 use super::ways::each_way;
 
 /// A node with two pods, and the interface of one that it is about.
@@ -216,6 +216,18 @@ fn qdisc_of_another_kind_is_left_alone_and_told_of() {
         }
         assert_eq!(site.dump(), before);
     });
+}
+
+#[test]
+fn nothing_that_can_be_traced_is_an_error() {
+    let site = Site::new();
+    site.tc(&format!("qdisc add dev {VETH} ingress"));
+    let node = &site.node().name;
+    let output = run(&["trace", "--netns", node, "-i", VETH, "--attach", "clsact"]);
+    let said = String::from_utf8(output.stderr).unwrap();
+    let why = format!("no interface can be traced: failed to attach to {VETH} in {node}: it has");
+    assert!(said.contains(&why), "{said}");
+    assert_eq!(output.status.code(), Some(2));
 }
 
 #[test]

@@ -6,6 +6,7 @@ mod start;
 
 use std::{collections::HashSet, time::Duration};
 
+use anyhow::bail;
 use aya_log::EbpfLogger;
 use tokio::{sync::mpsc, time::Instant};
 
@@ -204,6 +205,9 @@ impl Session {
     /// said of it.
     fn take_report(&mut self, report: Report) -> anyhow::Result<Vec<String>> {
         let notices = self.change_taps(|taps, telling| taps.take(report, telling))?;
+        if let Some(reason) = self.taps.refusal() {
+            bail!("no interface can be traced: {reason}");
+        }
         if self.is_attaching && self.taps.left_of_start() == 0 {
             self.is_attaching = false;
             self.tell_attaching(0)?;

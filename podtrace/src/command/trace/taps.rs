@@ -1,4 +1,5 @@
 //! Taps kept in step with what the looks at the nodes show.
+mod report;
 mod sockets;
 
 use std::{
@@ -16,23 +17,14 @@ use crate::{
         netns::NetNs,
         place::{Place, Role, Target},
     },
-    output::sanitize::sanitize,
     pipeline::Pipeline,
     probe::{
-        Change, Hooks, Probe, ProbeError, Way,
+        Hooks, Probe, ProbeError, Way,
         attacher::{Attach, Attacher, Report},
     },
     world::World,
 };
 use sockets::Sockets;
-
-/// What is said of an interface where others' filters come before ours.
-const BEHIND: &str = "has another tool's program before podtrace's: packets that it drops \
-                      or takes over are not seen there";
-
-/// What is said of an interface where another tool has removed ours.
-const RESTORED: &str = "was not traced for a moment: another tool had removed podtrace's tc \
-                        filters, which are attached again";
 
 /// What is tapped, and what could not be.
 pub(super) struct Taps {
@@ -44,6 +36,9 @@ pub(super) struct Taps {
     taps: Vec<Tap>,
     /// Interfaces that could not be tapped and were said to be so.
     refused: HashSet<(u64, u32)>,
+    /// Why one was, as long as nothing has been attached to.
+    refusal: Option<String>,
+    was_attached: bool,
     /// Whether new taps are announced one by one.
     says_new: bool,
 }
@@ -101,6 +96,8 @@ impl Taps {
             way,
             taps: Vec::new(),
             refused: HashSet::new(),
+            refusal: None,
+            was_attached: false,
             says_new: false,
         })
     }
@@ -136,6 +133,12 @@ impl Taps {
         let attaching = |tap: &&Tap| matches!(tap.state, State::Attaching { .. });
         let left = self.taps.iter().filter(attaching).count();
         (self.taps.len(), left)
+    }
+
+    /// Why nothing can be traced, if each interface was refused.
+    pub(super) fn refusal(&self) -> Option<&str> {
+        let is_hopeless = self.taps.is_empty() && !self.was_attached;
+        self.refusal.as_deref().filter(|_| is_hopeless)
     }
 
     /// How many interfaces that were there at the start are not attached to yet.
@@ -284,93 +287,6 @@ impl Taps {
         });
         Ok(())
     }
-
-    /// Takes over what was attached to or detached from.
-    pub(super) fn take(
-        &mut self,
-        report: Report,
-        telling: &mut Telling<'_>,
-    ) -> Result<(), ProbeError> {
-        match report {
-            Report::Attached {
-                interface,
-                is_behind,
-            } => {
-                if let Some(tap) = self.taps.iter_mut().find(|tap| tap.number == interface)
-                    && let State::Attaching { say } = tap.state
-                {
-                    tap.state = State::Attached;
-                    if say {
-                        telling.say(&tap.place, "is traced now");
-                    }
-                    if is_behind {
-                        telling.say(&tap.place, BEHIND);
-                    }
-                }
-            }
-            Report::Changed(number, change) => self.changed(number, change, telling)?,
-            Report::Swept(swept) => {
-                let removed = swept.iter().filter(|swept| swept.removed > 0);
-                let removed = removed.map(|swept| sanitize(&swept.to_string()));
-                telling.notices.extend(removed);
-            }
-            Report::Refused(number, error) => {
-                // One that is gone meanwhile is detached from, which is told too.
-                let is_it = |tap: &Tap| {
-                    tap.number == number && matches!(tap.state, State::Attaching { .. })
-                };
-                if let Some(position) = self.taps.iter().position(is_it) {
-                    let tap = self.taps.swap_remove(position);
-                    self.probe.retire(number)?;
-                    self.refuse(number, &tap.place, error, telling);
-                }
-            }
-            Report::Detached(number) => {
-                if let Some(position) = self.taps.iter().position(|tap| tap.number == number) {
-                    let tap = self.taps.swap_remove(position);
-                    self.probe.retire(number)?;
-                    if let State::Detaching { next: Some(target) } = tap.state {
-                        self.tap(*target, telling)?;
-                    }
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Another tool has changed what comes before a tap, or removed it.
-    fn changed(
-        &mut self,
-        number: u32,
-        change: Change,
-        telling: &mut Telling<'_>,
-    ) -> Result<(), ProbeError> {
-        // One that is gone meanwhile is detached from.
-        let is_it = |tap: &Tap| tap.number == number && matches!(tap.state, State::Attached);
-        let Some(position) = self.taps.iter().position(is_it) else {
-            return Ok(());
-        };
-        match change {
-            Change::Behind => telling.say(&self.taps[position].place, BEHIND),
-            Change::Restored => telling.say(&self.taps[position].place, RESTORED),
-            Change::Removed(error) => {
-                let tap = self.taps.swap_remove(position);
-                self.probe.retire(number)?;
-                self.refuse(number, &tap.place, error, telling);
-            }
-        }
-        Ok(())
-    }
-
-    /// An interface cannot be tapped: it is said once.
-    fn refuse(&mut self, number: u32, place: &Place, error: ProbeError, telling: &mut Telling<'_>) {
-        self.refused.insert(place_key(place));
-        telling.tell(&News::Gone { number });
-        // With its pod: the next look does not show it.
-        if !error.is_vanished() {
-            telling.say(place, &format!("is not traced: {}", in_words(error)));
-        }
-    }
 }
 
 impl Tap {
@@ -402,8 +318,4 @@ fn place_key(place: &Place) -> (u64, u32) {
 
 fn place_name(place: &Place, world: &World) -> String {
     format!("{} of {}", place.name, place.owner(&world.directory))
-}
-
-fn in_words(error: ProbeError) -> String {
-    sanitize(&format!("{:#}", anyhow::Error::from(error)))
 }

@@ -4,7 +4,7 @@ use std::{
     sync::Arc,
 };
 
-use super::in_words;
+use super::report::in_words;
 use crate::{
     identity::{cgroupfs::CgroupFs, directory::NamespaceInfo},
     node::discover::NamespaceLook,

@@ -1,0 +1,118 @@
+//! What has come of attaching and detaching.
+use super::{State, Tap, Taps, Telling, place_key};
+use crate::{
+    news::News,
+    node::place::Place,
+    output::sanitize::sanitize,
+    probe::{Change, ProbeError, attacher::Report},
+};
+
+/// What is said of an interface where others' filters come before ours.
+const BEHIND: &str = "has another tool's program before podtrace's: packets that it drops \
+                      or takes over are not seen there";
+
+/// What is said of an interface where another tool has removed ours.
+const RESTORED: &str = "was not traced for a moment: another tool had removed podtrace's tc \
+                        filters, which are attached again";
+
+impl Taps {
+    /// Takes over what was attached to or detached from.
+    pub(in crate::command::trace) fn take(
+        &mut self,
+        report: Report,
+        telling: &mut Telling<'_>,
+    ) -> Result<(), ProbeError> {
+        match report {
+            Report::Attached {
+                interface,
+                is_behind,
+            } => {
+                if let Some(tap) = self.taps.iter_mut().find(|tap| tap.number == interface)
+                    && let State::Attaching { say } = tap.state
+                {
+                    tap.state = State::Attached;
+                    self.was_attached = true;
+                    if say {
+                        telling.say(&tap.place, "is traced now");
+                    }
+                    if is_behind {
+                        telling.say(&tap.place, BEHIND);
+                    }
+                }
+            }
+            Report::Changed(number, change) => self.changed(number, change, telling)?,
+            Report::Swept(swept) => {
+                let removed = swept.iter().filter(|swept| swept.removed > 0);
+                let removed = removed.map(|swept| sanitize(&swept.to_string()));
+                telling.notices.extend(removed);
+            }
+            Report::Refused(number, error) => {
+                // One that is gone meanwhile is detached from, which is told too.
+                let is_it = |tap: &Tap| {
+                    tap.number == number && matches!(tap.state, State::Attaching { .. })
+                };
+                if let Some(position) = self.taps.iter().position(is_it) {
+                    let tap = self.taps.swap_remove(position);
+                    self.probe.retire(number)?;
+                    self.refuse(number, &tap.place, error, telling);
+                }
+            }
+            Report::Detached(number) => {
+                if let Some(position) = self.taps.iter().position(|tap| tap.number == number) {
+                    let tap = self.taps.swap_remove(position);
+                    self.probe.retire(number)?;
+                    if let State::Detaching { next: Some(target) } = tap.state {
+                        self.tap(*target, telling)?;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Another tool has changed what comes before a tap, or removed it.
+    fn changed(
+        &mut self,
+        number: u32,
+        change: Change,
+        telling: &mut Telling<'_>,
+    ) -> Result<(), ProbeError> {
+        // One that is gone meanwhile is detached from.
+        let is_it = |tap: &Tap| tap.number == number && matches!(tap.state, State::Attached);
+        let Some(position) = self.taps.iter().position(is_it) else {
+            return Ok(());
+        };
+        match change {
+            Change::Behind => telling.say(&self.taps[position].place, BEHIND),
+            Change::Restored => telling.say(&self.taps[position].place, RESTORED),
+            Change::Removed(error) => {
+                let tap = self.taps.swap_remove(position);
+                self.probe.retire(number)?;
+                self.refuse(number, &tap.place, error, telling);
+            }
+        }
+        Ok(())
+    }
+
+    /// An interface cannot be tapped: it is said once.
+    pub(super) fn refuse(
+        &mut self,
+        number: u32,
+        place: &Place,
+        error: ProbeError,
+        telling: &mut Telling<'_>,
+    ) {
+        self.refused.insert(place_key(place));
+        telling.tell(&News::Gone { number });
+        // With its pod: the next look does not show it.
+        if !error.is_vanished() {
+            let reason = in_words(error);
+            telling.say(place, &format!("is not traced: {reason}"));
+            self.refusal.get_or_insert(reason);
+        }
+    }
+}
+
+pub(super) fn in_words(error: ProbeError) -> String {
+    sanitize(&format!("{:#}", anyhow::Error::from(error)))
+}
