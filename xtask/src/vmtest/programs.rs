@@ -14,6 +14,8 @@ use crate::{
     setup,
 };
 
+/// A program of the host that the quick checks use too.
+const TC: &str = "tc";
 /// Programs of the host that the end-to-end tests use beside podtrace.
 const PROGRAMS: &[&str] = &[
     "busybox",
@@ -29,7 +31,6 @@ const PROGRAMS: &[&str] = &[
     "runc",
     "sh",
     "sleep",
-    "tc",
     "tcpdump",
     "timeout",
     "true",
@@ -80,6 +81,7 @@ impl Programs {
         image.built(&self.podtrace, plan::PODTRACE, scratch)?;
         image.built(&self.tests, plan::TESTS, scratch)?;
         image.set("PODTRACE_BIN", plan::PODTRACE);
+        image.program(TC)?;
         if !all {
             return Ok(image);
         }

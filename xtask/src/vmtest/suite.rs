@@ -15,7 +15,7 @@ use super::{
 use crate::report::Count;
 
 /// How long a machine may take.
-const QUICK_LIMIT: Duration = Duration::from_secs(150);
+const QUICK_LIMIT: Duration = Duration::from_secs(300);
 /// How long a machine may take to run more than the quick checks.
 const LIMIT: Duration = Duration::from_secs(60 * 60);
 /// Memory of a machine, in MiB.
