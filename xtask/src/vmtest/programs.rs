@@ -19,6 +19,7 @@ const TC: &str = "tc";
 /// Programs of the host that the end-to-end tests use beside podtrace.
 const PROGRAMS: &[&str] = &[
     "busybox",
+    "capinfos",
     "cat",
     "containerd",
     "containerd-shim-runc-v2",
