@@ -8,7 +8,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{FileOptions, FilesError, Target, name::Names};
+use super::{FileOptions, FilesError, Target, name::Names, trust::check_directory};
 
 /// Where a session is written to, as found at its start.
 #[derive(Debug)]
@@ -31,6 +31,8 @@ impl Place {
             return Ok(Self::Stdout);
         };
         if path.as_os_str().as_bytes().ends_with(b"/") {
+            // Where links in such directories are protected it cannot even be looked at.
+            check_directory(path)?;
             create_directory(path)?;
         }
         if is_stream(path) {
