@@ -245,7 +245,8 @@ fn traffic_one_way_leaves_the_clock_unknown_and_said_so() {
     in_order(&values);
     let datagrams = of_type(&values, "path");
     let datagrams = datagrams.filter(|path| path["what"].as_str().unwrap().starts_with("UDP "));
-    assert_eq!(datagrams.clone().count(), 50);
+    let datagrams: Vec<_> = datagrams.collect();
+    assert_eq!(datagrams.len(), 50, "{datagrams:#?}");
     for path in datagrams {
         assert_eq!(path["outcome"], "delivered", "{path}");
         assert_eq!(hops(path).len(), 10, "{path}");
