@@ -11,6 +11,7 @@ use aya::programs::{SchedClassifier, TcAttachType, loaded_programs};
 use podtrace::lab::traffic::ping;
 use podtrace::lab::{Lab, LabSpec};
 use podtrace::node::netns::NetNs;
+use podtrace::probe::Way;
 
 use super::foreign::dump;
 use super::tracer::{Tracer, run};
@@ -136,6 +137,14 @@ fn kill_leaves_nothing_by_tcx_and_dead_stubs_by_clsact() {
         let tracer = Tracer::start(&lab, &[0], &["--attach", way]);
         tracer.kill();
         pings_are_answered(&lab);
+        if way == Way::best().as_str() {
+            let left = if way == "tcx" {
+                "nothing"
+            } else {
+                "dead stubs"
+            };
+            println!("feature: after SIGKILL: {left}");
+        }
         if way == "tcx" {
             assert_eq!(tcx_programs(&lab), 0);
             wait_for_orphans(&[]);

@@ -1,9 +1,11 @@
 //! Every variant of the kernel programs is taken by the kernel that runs, and counts
 //! each packet.
 
+use std::fs;
 use std::process::Command;
 
 use nix::sys::utsname::uname;
+use podtrace::node::netns::{Ids, ids};
 use podtrace::probe::feature::has_atomics;
 use podtrace::probe::{Hooks, Probe, ProbeOptions, Way, feature::Without};
 
@@ -102,12 +104,35 @@ pub(super) fn version() -> (u32, u32) {
     (numbers.next().unwrap(), numbers.next().unwrap())
 }
 
+/// What the README tells of a kernel is printed as `feature: NAME: VALUE`.
 #[test]
-fn atomics_are_used_where_the_kernel_has_them() {
-    let version = version();
-    println!("Linux {version:?}: atomics {}", has_atomics());
-    // Distributions may carry them back.
-    assert!(has_atomics() || version < (5, 12));
+fn what_the_kernel_has_is_used() {
+    // Distributions may carry it back.
+    let is_there = |what: &str, is_there: bool, since: (u32, u32)| {
+        assert!(is_there || version() < since, "{what}");
+        is_there
+    };
+    let feature = |name: &str, value: &str| println!("feature: {name}: {value}");
+    let either = |is_first: bool, first, second| if is_first { first } else { second };
+
+    let tcx = is_there("TCX", Way::best() == Way::Tcx, (6, 6));
+    feature("attached by", either(tcx, "TCX", "clsact"));
+    let (probe, _channel) = Probe::load(&options(160, LARGE)).unwrap();
+    let mut limits = probe.limits().iter();
+    let is_small = limits.any(|limit| limit.starts_with("each CPU's ring has 2 MiB, not "));
+    let large = is_there("large values", !is_small, (5, 16));
+    let largest = either(large, "256 MiB", "2 MiB");
+    feature("ring of a CPU, at most", largest);
+    let cookie = is_there("cookies", ids() == Ids::Cookie, (5, 14));
+    let id = either(cookie, "cookie", "inode");
+    feature("namespaces told apart by", id);
+    let types = fs::read("/sys/kernel/btf/vmlinux").unwrap();
+    let name = b"bpf_cast_to_kern_ctx\0";
+    let has_cast = types.windows(name.len()).any(|bytes| bytes == name);
+    let cast = is_there("the cast", has_cast, (6, 2));
+    feature("a packet's interface by", either(cast, "cast", "copies"));
+    let atomics = is_there("atomics", has_atomics(), (5, 12));
+    feature("ring positions by", either(atomics, "exchange", "store"));
 }
 
 #[test]

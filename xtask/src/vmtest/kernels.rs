@@ -86,6 +86,8 @@ pub(super) struct Kernel {
     pub(super) image: PathBuf,
     /// Where its modules are.
     pub(super) folder: PathBuf,
+    /// For example 6.12.95.
+    pub(super) version: String,
 }
 
 impl Line {
@@ -115,10 +117,10 @@ impl Line {
 impl Found {
     /// Fetches and unpacks it, unless that was done before.
     pub(super) fn unpack(&self, cache: &Path) -> Result<Kernel> {
-        let Some(image) = self.packages.first() else {
+        let Some(package) = self.packages.first() else {
             bail!("a kernel without packages");
         };
-        let name = format!("{}_{}", image.name, image.version);
+        let name = format!("{}_{}", package.name, package.version);
         let folder = cache.join("kernels").join(name);
         folder_once(&folder, |folder| self.apt.unpack(&self.packages, folder))?;
         let is_image = |file: &PathBuf| {
@@ -127,8 +129,18 @@ impl Found {
         };
         let image = below(&folder)?.into_iter().find(is_image);
         let image = image.with_context(|| format!("no vmlinuz in {}", folder.display()))?;
-        Ok(Kernel { image, folder })
+        let version = upstream(&package.version).to_owned();
+        Ok(Kernel {
+            image,
+            folder,
+            version,
+        })
     }
+}
+
+/// `6.12.95` of `6.12.95-1~bpo12+1`
+fn upstream(version: &str) -> &str {
+    version.split('-').next().unwrap_or(version)
 }
 
 /// The packages of the newest cloud kernel whose version begins so. A kernel's
@@ -223,6 +235,11 @@ mod tests {
             "linux-modules-7.0.4",
         ];
         assert_eq!(names(newest(&available, "7.0.")), expected);
+    }
+
+    #[test]
+    fn version_is_the_kernels_and_not_debians() {
+        assert_eq!(upstream("6.12.95-1~bpo12+1"), "6.12.95");
     }
 
     #[test]

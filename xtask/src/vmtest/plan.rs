@@ -6,19 +6,45 @@ use anyhow::{Context as _, Result, bail};
 
 use crate::cmd::show;
 
-/// The end-to-end cases that every kernel has to pass, also with `--quick`: all
-/// programs load with whatever stands in for what a kernel lacks, a recording replays in
-/// the same words, and nothing that does anything is left when podtrace is killed.
-const QUICK: &[&str] = &[
-    "cases::load::every_fall_back_counts_each_packet",
-    "cases::load::every_variant_is_loaded",
-    "cases::killed::kill_leaves_nothing_by_tcx_and_dead_stubs_by_clsact",
-    "cases::program::frames_of_every_length_arrive_whole_or_cut_at_the_snap_length",
-    "cases::program::sampling::headers_only_leaves_out_the_payload",
-    "cases::sessions::replay::text_of_every_road_is_the_same",
+/// The end-to-end cases that every kernel has to pass, also with `--quick`, and what the
+/// README calls that: all programs load with whatever stands in for what a kernel lacks,
+/// a recording replays in the same words, and nothing that does anything is left when
+/// podtrace is killed.
+const QUICK: &[(&str, &str)] = &[
+    (
+        "cases::load::what_the_kernel_has_is_used",
+        "what there is of the below is used",
+    ),
+    (
+        "cases::load::every_variant_is_loaded",
+        "every variant of the programs is loaded",
+    ),
+    (
+        "cases::load::every_fall_back_counts_each_packet",
+        "every fall-back counts each packet",
+    ),
+    (
+        "cases::program::frames_of_every_length_arrive_whole_or_cut_at_the_snap_length",
+        "frames of every length",
+    ),
+    (
+        "cases::program::sampling::headers_only_leaves_out_the_payload",
+        "headers only",
+    ),
+    (
+        "cases::sessions::replay::text_of_every_road_is_the_same",
+        "record and replay",
+    ),
+    (
+        "cases::killed::kill_leaves_nothing_by_tcx_and_dead_stubs_by_clsact",
+        "SIGKILL, cleanup",
+    ),
 ];
+/// What the README calls the demo.
+const DEMO: &str = "`podtrace demo`";
 /// Beginnings of cases that mean nothing where every instruction is emulated.
 const TIMED: &[&str] = &[
+    "cases::attaching::paths_from_before_all_is_attached",
     "cases::attaching::signal_while_it_attaches_ends_it_soon",
     "cases::idle::",
     "cases::look::time_from_a_new_veth_to_its_taps",
@@ -59,6 +85,15 @@ impl Check {
         format!("{}\t{seconds}\t{}", self.name, self.words.join("\t"))
     }
 
+    /// What the README calls it, if it tells of it.
+    pub(super) fn title(&self) -> Option<&'static str> {
+        if self.name == "demo" {
+            return Some(DEMO);
+        }
+        let mut quick = QUICK.iter();
+        quick.find_map(|(name, title)| (*name == self.name).then_some(*title))
+    }
+
     /// What it is shown with in one row: cases by their module.
     pub(super) fn group(&self) -> &str {
         let mut colons = self.name.match_indices("::");
@@ -88,13 +123,12 @@ pub(super) fn checks(choice: &Choice, tests: &Path) -> Result<Vec<Check>> {
     let cases = cases(tests)?;
     let cases = match choice {
         Choice::Quick => {
-            if let Some(gone) = QUICK
-                .iter()
-                .find(|name| !cases.iter().any(|case| case == *name))
-            {
+            let quick = QUICK.iter().map(|(name, _title)| (*name).to_owned());
+            let quick: Vec<_> = quick.collect();
+            if let Some(gone) = quick.iter().find(|name| !cases.contains(name)) {
                 bail!("there is no test {gone}");
             }
-            QUICK.iter().copied().map(str::to_owned).collect()
+            quick
         }
         Choice::All => {
             let is_timed = |case: &String| TIMED.iter().any(|begin| case.starts_with(begin));

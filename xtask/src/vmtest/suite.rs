@@ -8,6 +8,7 @@ use super::{
     image::Image,
     kernels::{Kernel, Line},
     plan::Check,
+    readme::Readme,
     runner::{Job, Runner},
     table::Table,
     transcript::{Checked, Outcome},
@@ -35,12 +36,12 @@ pub(super) struct Suite {
 }
 
 impl Suite {
-    /// Boots the kernel and adds what came of it.
+    /// Boots the kernel and adds what came of it to the tables.
     pub(super) fn run(
         &self,
         line: &Line,
         kernel: &Kernel,
-        table: &mut Table,
+        (table, readme): (&mut Table, &mut Readme),
         total: &mut Count,
     ) -> Result<()> {
         let job = Job {
@@ -58,6 +59,7 @@ impl Suite {
         };
         let report = self.runner.run(job, show)?;
         table.kernel(line.name);
+        readme.kernel(&kernel.version);
         let mut add = |row: &str, name: &str, outcome: &Outcome| {
             table.add(row, name, outcome);
             total.add(Count::from(outcome));
@@ -65,6 +67,12 @@ impl Suite {
         for check in &self.checks {
             let outcome = report.transcript.outcome(&check.name);
             add(check.group(), &check.name, &outcome);
+            if let Some(title) = check.title() {
+                readme.check(title, &outcome);
+            }
+        }
+        for (name, value) in report.transcript.features() {
+            readme.feature(name, value);
         }
         if let Some(trouble) = report.trouble {
             println!("    the machine: FAILED: {trouble}");

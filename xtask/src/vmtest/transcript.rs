@@ -6,6 +6,8 @@ use super::qemu::Ended;
 
 /// What begins the lines of `vm-init` among those of the commands.
 const INIT: &str = "vm-init: ";
+/// What begins lines that tell what a kernel has.
+const FEATURE: &str = "feature: ";
 /// qemu's exit code when `vm-init` found that all went well.
 const PASSED: i32 = 33;
 /// qemu's exit code when `vm-init` found that something went wrong.
@@ -96,6 +98,12 @@ impl Transcript {
         let found = checked.find(|checked| checked.name == name);
         let did_not_end = || Outcome::Failed("did not end".to_owned());
         found.map_or_else(did_not_end, |checked| checked.outcome.clone())
+    }
+
+    /// What the checks told of the kernel, as `feature: NAME: VALUE`.
+    pub(super) fn features(&self) -> impl Iterator<Item = (&str, &str)> {
+        let lines = self.checked.iter().flat_map(|checked| &checked.output);
+        lines.filter_map(|line| line.strip_prefix(FEATURE)?.split_once(": "))
     }
 
     /// What went wrong with the machine itself, if something did. `console` is

@@ -1,0 +1,99 @@
+//! The README's table of kernels, as the machines have told it.
+
+use std::{collections::BTreeMap, fmt::Write as _, fs, path::Path};
+
+use anyhow::{Context as _, Result};
+
+use super::transcript::Outcome;
+
+const BEGIN: &str = "<!-- written by cargo xtask vmtest --write -->\n";
+const END: &str = "<!-- end -->\n";
+
+/// Columns of kernels, rows of what was checked and of what they have.
+#[derive(Default)]
+pub(super) struct Readme {
+    kernels: Vec<String>,
+    /// In the order in which they first came.
+    rows: Vec<String>,
+    cells: BTreeMap<(String, usize), String>,
+}
+
+impl Readme {
+    /// Begins the column of another kernel.
+    pub(super) fn kernel(&mut self, version: &str) {
+        self.kernels.push(version.to_owned());
+    }
+
+    /// Adds how a check ended to the column begun last.
+    pub(super) fn check(&mut self, title: &str, outcome: &Outcome) {
+        let cell = match outcome {
+            Outcome::Passed => "yes",
+            Outcome::Failed(_) => "no",
+            Outcome::Skipped(_) => "not tried",
+        };
+        self.feature(title, cell);
+    }
+
+    /// Adds what a kernel has to the column begun last.
+    pub(super) fn feature(&mut self, title: &str, value: &str) {
+        let column = self.kernels.len().saturating_sub(1);
+        if !self.rows.iter().any(|row| row == title) {
+            self.rows.push(title.to_owned());
+        }
+        self.cells.insert((title.to_owned(), column), value.into());
+    }
+
+    /// Puts the table into a file, in the place of the last one.
+    pub(super) fn write(&self, file: &Path) -> Result<()> {
+        let text = fs::read_to_string(file)?;
+        let text = replaced(&text, &self.table());
+        let text = text.with_context(|| format!("no place for it in {}", file.display()))?;
+        fs::write(file, text)?;
+        Ok(())
+    }
+
+    fn table(&self) -> String {
+        let mut table = format!("| Linux | {} |\n", self.kernels.join(" | "));
+        let _ = writeln!(table, "|---|{}", "---|".repeat(self.kernels.len()));
+        for row in &self.rows {
+            let cells = (0..self.kernels.len()).map(|column| {
+                let cell = self.cells.get(&(row.clone(), column));
+                cell.map_or("not tried", String::as_str)
+            });
+            let cells: Vec<_> = cells.collect();
+            let _ = writeln!(table, "| {row} | {} |", cells.join(" | "));
+        }
+        table
+    }
+}
+
+fn replaced(text: &str, table: &str) -> Option<String> {
+    let (before, rest) = text.split_once(BEGIN)?;
+    let (_old, after) = rest.split_once(END)?;
+    Some(format!("{before}{BEGIN}{table}{END}{after}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn table_takes_the_place_of_the_last_one() {
+        let mut readme = Readme::default();
+        readme.kernel("5.10.262");
+        readme.check("demo", &Outcome::Passed);
+        readme.feature("attached by", "clsact");
+        readme.kernel("7.3.4");
+        readme.check("demo", &Outcome::Failed("exit 1".into()));
+        let expected = "\
+| Linux | 5.10.262 | 7.3.4 |
+|---|---|---|
+| demo | yes | no |
+| attached by | clsact | not tried |
+";
+        let text = format!("before\n{BEGIN}old\n{END}after\n");
+        let written = format!("before\n{BEGIN}{expected}{END}after\n");
+        assert_eq!(replaced(&text, &readme.table()), Some(written));
+        assert_eq!(replaced("none", &readme.table()), None);
+    }
+}
