@@ -20,4 +20,5 @@ pub mod privilege;
 pub mod probe;
 pub mod session;
 pub mod stats;
+pub mod text;
 pub mod world;

@@ -16,8 +16,9 @@ use crate::{
         pod::Pod,
     },
     node::{place::Place, tables::RemoteSubnet},
-    output::{Loss, Start, sanitize::sanitize},
+    output::{Loss, Start},
     probe::batch::NewCgroup,
+    text::sanitize::sanitize,
 };
 
 /// Whose news it is.

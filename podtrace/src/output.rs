@@ -2,11 +2,9 @@
 pub mod json;
 mod loss;
 pub mod quiet;
-pub mod sanitize;
 pub mod stats;
 pub mod text;
 pub mod topology;
-pub(crate) mod write;
 
 use podtrace_ebpf::{config::Counters, record::Direction};
 use serde::{Deserialize, Serialize};

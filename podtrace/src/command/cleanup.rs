@@ -5,8 +5,8 @@ use anyhow::{Context as _, bail};
 
 use super::FINE;
 use crate::{
-    output::sanitize::sanitize,
     probe::{clsact::sweep_all, support},
+    text::sanitize::sanitize,
 };
 
 /// Runs the command; returns the exit code.

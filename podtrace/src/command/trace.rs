@@ -36,11 +36,11 @@ use crate::{
         Output,
         json::Json,
         quiet::Quiet,
-        sanitize::sanitize,
         text::{Text, TextOptions},
     },
     privilege,
     probe::{Way, feature::Without, memory::default_rings, restraint::yield_to_others, support},
+    text::sanitize::sanitize,
 };
 pub(super) use feeds::Sources;
 use recording::Recording;

@@ -2,7 +2,7 @@
 use std::borrow::Cow;
 
 use super::row::Row;
-use crate::output::sanitize::sanitize;
+use crate::text::sanitize::sanitize;
 
 /// One column of the table.
 pub struct Column {

@@ -2,7 +2,7 @@
 use std::{fmt, net::IpAddr, sync::Arc};
 
 use super::pod::Pod;
-use crate::{map::Map, output::sanitize::sanitize};
+use crate::{map::Map, text::sanitize::sanitize};
 
 /// How long a pod that is gone is remembered for late events, in nanoseconds.
 const REMEMBER_NS: u64 = 60_000_000_000;

@@ -8,7 +8,7 @@ use super::{
     cgroupfs::CgroupPath,
     pods::{ContainerName, Pods},
 };
-use crate::{map::Map, news::split_id, output::sanitize::sanitize};
+use crate::{map::Map, news::split_id, text::sanitize::sanitize};
 
 /// Whose a socket is.
 #[derive(Clone, Debug, PartialEq, Eq)]

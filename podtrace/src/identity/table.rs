@@ -3,7 +3,7 @@ use std::{collections::HashMap, path::Path, sync::Arc};
 
 use thiserror::Error;
 
-use crate::output::sanitize::sanitize;
+use crate::text::sanitize::sanitize;
 
 /// A table of pods by the name of their network namespace.
 #[derive(Clone, Debug, Default)]

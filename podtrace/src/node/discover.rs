@@ -40,7 +40,7 @@ use crate::{
         directory::{LookTime, NamespaceInfo},
         table::PodTable,
     },
-    output::sanitize::sanitize,
+    text::sanitize::sanitize,
 };
 
 /// Pause between two passes over the processes, which cost far more than a

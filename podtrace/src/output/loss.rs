@@ -4,8 +4,7 @@ use std::fmt::Write as _;
 use podtrace_ebpf::record::Direction;
 use serde::{Deserialize, Serialize};
 
-use super::sanitize::sanitize;
-use crate::world::World;
+use crate::{text::sanitize::sanitize, world::World};
 
 /// Taps named in one line at most.
 const TAPS_NAMED: usize = 3;

@@ -7,6 +7,7 @@ use super::text::{BOLD, CYAN, GREEN, YELLOW, counted, micros};
 use crate::{
     path::Outcome,
     stats::{Count, Latency, Pair, PlaceName, Report, Segment, Talker},
+    text::size::bytes,
 };
 use grid::{Cell, Grid};
 
@@ -249,21 +250,6 @@ fn percentiles(latency: &Latency, between_nodes: bool) -> [Cell; 5] {
 fn place(place: &PlaceName) -> Cell {
     let name = format!("{} {}", grid::shorten(place.owner()), place.interface);
     Cell::painted(format!("{name} {}", place.direction.as_str()), CYAN)
-}
-
-/// `98 B`, `1.2 kB`, `3.4 MB`
-pub(crate) fn bytes(bytes: u64) -> String {
-    const UNITS: [&str; 5] = ["kB", "MB", "GB", "TB", "PB"];
-    if bytes < 1000 {
-        return format!("{bytes} B");
-    }
-    let mut tenths = bytes / 100;
-    let mut unit = 0;
-    while tenths >= 10_000 && unit + 1 < UNITS.len() {
-        tenths /= 1000;
-        unit += 1;
-    }
-    format!("{}.{} {}", tenths / 10, tenths % 10, UNITS[unit])
 }
 
 #[cfg(test)]

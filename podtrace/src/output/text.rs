@@ -7,11 +7,14 @@ use std::{fmt::Write as _, sync::Arc};
 use clock::Clock;
 pub(super) use hops::micros;
 
-use super::{NotShown, Output, Start, Summary, write};
-use crate::path::{
-    Outcome, Path,
-    builder::World,
-    ends::{End, Who, ends},
+use super::{NotShown, Output, Start, Summary};
+use crate::{
+    path::{
+        Outcome, Path,
+        builder::World,
+        ends::{End, Who, ends},
+    },
+    text::write,
 };
 
 /// What the text view may do.

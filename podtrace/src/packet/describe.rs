@@ -2,7 +2,7 @@
 use std::fmt::{self, Display, Write as _};
 
 use super::{Mac, Network, Packet, Transport};
-use crate::output::write;
+use crate::text::write;
 
 impl Display for Mac {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

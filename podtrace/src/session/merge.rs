@@ -9,10 +9,11 @@ use super::{chain::Chain, clock::Line, format::SectionInfo, input::InputError, r
 use crate::{
     event::Event,
     news::{News, Origin},
-    output::{TapCount, sanitize::sanitize},
+    output::TapCount,
     path::reorder::SLACK_NS,
     pipeline::{OTHERS, Pipeline, TICK_LAG_NS, Taps, Unexplained},
     probe::batch::LostBy,
+    text::sanitize::sanitize,
 };
 use numbers::Numbers;
 

@@ -28,9 +28,9 @@ use super::{
 use crate::{
     event::Event,
     news::{Look, News},
-    output::sanitize::sanitize,
     packet::DecodeOptions,
     pipeline::key_payload,
+    text::sanitize::sanitize,
 };
 pub use ahead::Ahead;
 use capture::Capture;

@@ -8,7 +8,6 @@ use std::{
 use anyhow::bail;
 
 use crate::{
-    output::sanitize::sanitize,
     pipeline::key_payload,
     session::{
         chain::Chain,
@@ -16,6 +15,7 @@ use crate::{
         input::{InputError, expand},
         reader::{Item, Reader, ReaderOptions},
     },
+    text::sanitize::sanitize,
 };
 
 /// Standard input.

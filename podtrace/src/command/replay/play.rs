@@ -23,7 +23,7 @@ use crate::{
     cli::{InputArgs, Span},
     clock::nanos,
     news::{News, Origin},
-    output::{Output, Start, quiet::Nothing, sanitize::sanitize},
+    output::{Output, Start, quiet::Nothing},
     packet::DecodeOptions,
     pipeline::Pipeline,
     session::{
@@ -33,6 +33,7 @@ use crate::{
         reader::ReaderOptions,
         recorder::Recorder,
     },
+    text::sanitize::sanitize,
 };
 
 /// Text that gathers before it is written, in bytes.

@@ -6,9 +6,9 @@ use crate::{
     clock::nanos,
     event::Event,
     node::place::Place,
-    output::sanitize::sanitize,
     pipeline::Pipeline,
     session::merge::Select,
+    text::sanitize::sanitize,
     world::World,
 };
 

@@ -6,12 +6,12 @@ use anyhow::bail;
 use crate::{
     cli::{TopologyArgs, TopologyFormat},
     command::{FINE, PROBLEMS},
-    output::sanitize::sanitize_lines,
     session::{
         format::RecordedTopology,
         input::expand,
         reader::{Item, Reader, ReaderOptions},
     },
+    text::sanitize::sanitize_lines,
 };
 
 /// Shows what the files hold: the last of each session's.

@@ -1,7 +1,7 @@
 //! Whether there is what is to be traced.
 use anyhow::bail;
 
-use crate::{node::discover::Snapshot, output::sanitize::sanitize};
+use crate::{node::discover::Snapshot, text::sanitize::sanitize};
 
 /// Every chosen name must be there; else the error names what is near.
 pub(super) fn check_names(chosen: &[String], snapshot: &Snapshot) -> anyhow::Result<()> {

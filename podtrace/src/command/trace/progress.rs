@@ -4,8 +4,8 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::{
-    output::{sanitize::sanitize, stats::bytes},
     pipeline::Pipeline,
+    text::{sanitize::sanitize, size::bytes},
 };
 
 /// How often it is told.

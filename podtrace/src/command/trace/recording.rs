@@ -8,12 +8,12 @@ use crate::{
     cli::{CaptureArgs, FileArgs},
     clock::{monotonic_ns, nanos},
     node::place::Node,
-    output::sanitize::sanitize,
     session::{
         files::{FileOptions, Keep, SessionFiles, Target},
         format::{FORMAT, SectionInfo},
         recorder::{Recorder, RecorderOptions},
     },
+    text::sanitize::sanitize,
 };
 
 /// A recording that is about to begin: its first file is there.

@@ -24,7 +24,7 @@ use crate::{
     identity::{cri::PodList, runtime::RuntimeState},
     news::{News, Origin},
     node::discover::{LookError, Snapshot},
-    output::{Start, sanitize::sanitize},
+    output::Start,
     pipeline::Pipeline,
     probe::{
         ProbeError,
@@ -32,6 +32,7 @@ use crate::{
         batch::Batch,
         reader::{QUEUE_BATCHES, Reader},
     },
+    text::sanitize::sanitize,
 };
 pub(crate) use end::Missing;
 pub(crate) use start::SessionOptions;

@@ -10,7 +10,7 @@ use std::{
 use thiserror::Error;
 use tonic::{Code, Status};
 
-use crate::output::sanitize::sanitize;
+use crate::text::sanitize::sanitize;
 
 /// A runtime's own words are cut at this many characters: enough to tell what
 /// it means, little enough for one line of a terminal.

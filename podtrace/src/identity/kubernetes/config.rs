@@ -14,7 +14,7 @@ use kube::{
 use thiserror::Error;
 
 use super::trouble::{Trouble, quote};
-use crate::output::sanitize::sanitize;
+use crate::text::sanitize::sanitize;
 
 /// Where a pod finds the token of its service account.
 const SERVICE_TOKEN: &str = "/var/run/secrets/kubernetes.io/serviceaccount/token";

@@ -9,7 +9,7 @@ use std::{
 
 use self::nodes::Nodes;
 use super::{ClusterPod, ClusterUpdate, Resource};
-use crate::output::sanitize::sanitize;
+use crate::text::sanitize::sanitize;
 
 /// How long a pod that is gone is still known, for packets that come late.
 const REMEMBER_NS: u64 = 60_000_000_000;

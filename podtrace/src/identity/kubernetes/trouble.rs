@@ -4,7 +4,7 @@ use std::{error::Error, fmt::Write as _, io, time::Duration};
 use kube::{client::AuthError, core::Status};
 use rustls::CertificateError;
 
-use crate::output::sanitize::sanitize;
+use crate::text::sanitize::sanitize;
 
 /// The longest text of a server that is repeated, in characters.
 const MAX_QUOTE: usize = 240;

@@ -17,7 +17,7 @@ use crate::{
         place::{Node, Role},
         uplinks,
     },
-    output::sanitize::sanitize,
+    text::sanitize::sanitize,
 };
 
 /// How long after its first sight a namespace is listed again at each look:

@@ -1,7 +1,7 @@
 //! Tables with columns as wide as they need to be.
 use std::fmt::{Display, Write as _};
 
-use crate::output::{sanitize::sanitize, text::DIM};
+use crate::{output::text::DIM, text::sanitize::sanitize};
 
 /// Names are shortened to this many characters.
 const NAME_WIDTH: usize = 40;

@@ -1,5 +1,5 @@
 use super::*;
-use crate::stats::tests::report;
+use crate::{stats::tests::report, text::size::bytes};
 
 fn view(color: bool) -> String {
     let mut out = String::new();

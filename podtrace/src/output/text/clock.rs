@@ -1,7 +1,7 @@
 //! The time of day, worked out anew only when the second changes.
 use jiff::{Timestamp, tz::TimeZone};
 
-use crate::output::write;
+use crate::text::write;
 
 const SECOND_NS: i128 = 1_000_000_000;
 

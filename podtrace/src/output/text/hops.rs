@@ -7,7 +7,6 @@ use super::{BOLD, CYAN, DIM, GREEN, Text, YELLOW};
 use crate::{
     identity::sockets::SocketOwner,
     node::place::Place,
-    output::write,
     path::{
         Hop, Outcome, Path, RoundTrip,
         builder::World,
@@ -15,6 +14,7 @@ use crate::{
         ends::{is_for_a_socket, node_at, sending, short_id},
     },
     session::clock::{duration, signed_duration},
+    text::write,
 };
 
 /// Where the text of a line without a time starts.

@@ -13,12 +13,12 @@ use crate::{
     event::Event,
     news::News,
     node::place::{Place, Role},
-    output::sanitize::sanitize,
     packet::{DecodeOptions, Framing, Packet},
     session::{
         format::{EPB_FLAGS, FLAG_INBOUND, FLAG_OUTBOUND, InterfaceInfo, PacketInfo},
         input::{Endian, Frame},
     },
+    text::sanitize::sanitize,
 };
 
 /// Options of an interface description, and where they begin.

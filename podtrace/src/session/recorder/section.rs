@@ -9,7 +9,7 @@ use crate::{
     identity::{directory::Directory, sockets::SocketOwner},
     map::Map,
     node::place::Place,
-    output::{TapCount, sanitize::sanitize},
+    output::TapCount,
     packet::Framing,
     pipeline::Taps,
     session::{
@@ -20,6 +20,7 @@ use crate::{
             OPT_COMMENT, OPT_END, PacketInfo, SECTION_HEADER, SectionInfo,
         },
     },
+    text::sanitize::sanitize,
     world::World,
 };
 

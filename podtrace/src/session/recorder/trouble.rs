@@ -6,8 +6,8 @@ use std::{
 
 use super::{PATIENCE, Progress, Recorder};
 use crate::{
-    output::sanitize::sanitize,
     session::files::{Chunk, EventCounts, Report, SessionFiles},
+    text::sanitize::sanitize,
 };
 
 /// Pause between two looks at the queue at the end.

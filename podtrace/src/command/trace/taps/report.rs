@@ -3,8 +3,8 @@ use super::{State, Tap, Taps, Telling, place_key};
 use crate::{
     news::News,
     node::place::Place,
-    output::sanitize::sanitize,
     probe::{Change, ProbeError, attacher::Report},
+    text::sanitize::sanitize,
 };
 
 /// What is said of an interface where others' filters come before ours.

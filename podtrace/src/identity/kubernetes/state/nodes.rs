@@ -2,7 +2,7 @@
 use std::{collections::HashMap, net::IpAddr, sync::Arc};
 
 use super::super::ClusterNode;
-use crate::output::sanitize::sanitize;
+use crate::text::sanitize::sanitize;
 
 /// The most nodes that are kept; Kubernetes itself is built for 5000.
 const MAX_NODES: usize = 20_000;

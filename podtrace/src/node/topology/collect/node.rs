@@ -16,8 +16,8 @@ use crate::{
             TunnelRoute,
         },
     },
-    output::sanitize::sanitize,
     packet::is_link_local,
+    text::sanitize::sanitize,
 };
 
 /// Describes a node, but for its kernel.

@@ -14,8 +14,8 @@ use crate::{
         tables::RouteKind,
         topology::{HostEnd, NodeTopology, Pod, PodInterface, Sharing, containers::FirstProcesses},
     },
-    output::sanitize::sanitize,
     packet::is_link_local,
+    text::sanitize::sanitize,
 };
 
 impl Writer<'_> {

@@ -9,7 +9,7 @@ use crate::{
         netns::{NetNs, file_name},
         tables::{self, RouteKind},
     },
-    output::sanitize::sanitize,
+    text::sanitize::sanitize,
 };
 
 /// What is read of such a namespace.

@@ -1,0 +1,4 @@
+//! Small helpers for text: what is safe for a terminal, numbers, sizes.
+pub mod sanitize;
+pub(crate) mod size;
+pub(crate) mod write;
