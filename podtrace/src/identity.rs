@@ -1,7 +1,5 @@
 //! Who is who: pods, containers and nodes, by namespace, address and socket.
 pub mod addresses;
-pub mod cgroup;
-pub mod cgroupfs;
 pub mod cri;
 pub mod directory;
 pub(crate) mod events;

@@ -18,7 +18,7 @@ use std::thread;
 
 use thiserror::Error;
 
-use crate::node::netns::{NetNs, NetNsError};
+use crate::netns::{NetNs, NetNsError};
 use name::NsName;
 
 static LABS: AtomicU32 = AtomicU32::new(0);

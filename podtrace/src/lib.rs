@@ -2,6 +2,7 @@
 //!
 //! One pipeline for live traces, replays and tests:
 //! `source -> decode -> identify -> path -> output`.
+pub mod cgroup;
 pub mod cli;
 pub mod clock;
 pub mod command;
@@ -10,6 +11,7 @@ pub mod export;
 pub mod identity;
 pub mod lab;
 mod map;
+pub mod netns;
 pub mod news;
 pub mod node;
 pub mod output;

@@ -1,8 +1,6 @@
 //! What the node looks like: namespaces, interfaces, addresses, processes.
-pub mod candidates;
 pub mod discover;
 pub mod links;
-pub mod netns;
 pub mod place;
 pub mod processes;
 pub mod tables;

@@ -5,9 +5,9 @@ use std::{
 };
 
 use podtrace::{
+    cgroup::fs::CgroupPath,
     identity::{
         addresses::Holder,
-        cgroupfs::CgroupPath,
         directory::NamespaceInfo,
         pod::{Container, Pod},
     },

@@ -28,10 +28,8 @@ use crate::{
         kubernetes::{ClusterConfig, ClusterSource},
         table::PodTable,
     },
-    node::{
-        netns::{NetNs, file_name, force_inode_ids},
-        place::Node,
-    },
+    netns::{NetNs, file_name, force_inode_ids},
+    node::place::Node,
     output::{
         Output,
         json::Json,

@@ -35,7 +35,7 @@ const REMEMBER_NS: u64 = 60_000_000_000;
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct NamespaceInfo {
-    /// Its id ([`crate::node::netns::Ids`]).
+    /// Its id ([`crate::netns::Ids`]).
     #[serde(alias = "cookie")] // Sessions before 2026-12.
     pub id: u64,
     /// Number of its node.

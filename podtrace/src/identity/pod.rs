@@ -27,7 +27,7 @@ pub struct Pod {
     pub labels: BTreeMap<String, String>,
     /// When the sandbox was made: nanoseconds since 1970 (UTC).
     pub created_ns: i64,
-    /// Id of its network namespace ([`crate::node::netns::Ids`]); none under
+    /// Id of its network namespace ([`crate::netns::Ids`]); none under
     /// `host_network` and when the namespace is not known.
     #[serde(alias = "netns_cookie")] // Sessions before 2026-12.
     pub netns_id: Option<u64>,

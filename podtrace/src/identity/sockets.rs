@@ -3,12 +3,13 @@ use std::{collections::HashSet, sync::Arc};
 
 use podtrace_ebpf::record::{CGROUP_NONE, CGROUP_ROOT};
 
-use super::{
-    cgroup::parse_path,
-    cgroupfs::CgroupPath,
-    pods::{ContainerName, Pods},
+use super::pods::{ContainerName, Pods};
+use crate::{
+    cgroup::{fs::CgroupPath, parse_path},
+    map::Map,
+    news::split_id,
+    text::sanitize::sanitize,
 };
-use crate::{map::Map, news::split_id, text::sanitize::sanitize};
 
 /// Whose a socket is.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -7,7 +7,7 @@ use rtnetlink::{LinkVxlan, RouteMessageBuilder};
 
 use super::wire::{Wire, veth};
 use super::{LabError, plan};
-use crate::node::netns::NetNs;
+use crate::netns::NetNs;
 
 /// The uplink of every node.
 pub(super) const UNDERLAY_LINK: &str = "eth0";

@@ -9,7 +9,7 @@ use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, unshare};
 
 use super::LabError;
-use crate::node::netns::{NETNS_DIR, NetNs};
+use crate::netns::{NETNS_DIR, NetNs};
 
 /// What every name of every lab starts with; the process id follows.
 pub(super) const PREFIX: &str = "podtrace-";

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
-use crate::node::netns::NetNs;
+use crate::netns::NetNs;
 
 /// How long any one answer may take.
 const ANSWER_DEADLINE: Duration = Duration::from_secs(1);

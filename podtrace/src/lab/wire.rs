@@ -15,7 +15,7 @@ use rtnetlink::{Handle, LinkUnspec, LinkVeth};
 use tokio::time::{Instant, sleep};
 
 use super::LabError;
-use crate::node::netns::NetNs;
+use crate::netns::NetNs;
 
 const READY_DEADLINE: Duration = Duration::from_secs(5);
 const READY_POLL: Duration = Duration::from_millis(2);

@@ -25,7 +25,6 @@ use self::{
 };
 use super::{
     links::{Link, LinkKind, LinksError},
-    netns::NetNs,
     place::{Node, Place, Role, Target},
     processes::{self, Member},
     tables::{self, RemoteSubnet, Tables},
@@ -33,13 +32,14 @@ use super::{
     watch::Changes,
 };
 use crate::{
+    cgroup::kubepods_of,
     clock::monotonic_ns,
     identity::{
         addresses::Holder,
-        cgroup::kubepods_of,
         directory::{LookTime, NamespaceInfo},
         table::PodTable,
     },
+    netns::NetNs,
     text::sanitize::sanitize,
 };
 

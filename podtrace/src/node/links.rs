@@ -23,11 +23,11 @@ use rtnetlink::{
 use serde::{Serialize, Serializer};
 use thiserror::Error;
 
-use super::{
+use super::tables::covers;
+use crate::{
     netns::{NetNs, NetNsError},
-    tables::covers,
+    packet::{Framing, Mac},
 };
-use crate::packet::{Framing, Mac};
 
 /// Why a namespace's interfaces are not known.
 #[derive(Debug, Error)]

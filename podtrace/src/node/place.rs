@@ -3,9 +3,9 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::netns::NetNs;
 use crate::{
     identity::directory::Directory,
+    netns::NetNs,
     packet::{Framing, Mac},
 };
 

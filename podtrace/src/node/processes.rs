@@ -10,7 +10,7 @@ use std::{
 
 use serde::{Serialize, Serializer, ser::SerializeMap as _};
 
-use crate::identity::cgroup::{self, CgroupName};
+use crate::cgroup::{self, CgroupName};
 
 /// Processes read in one pass, at most: above the default limit of a machine
 /// with 32 CPUs (`kernel.pid_max`), far above what a node is given to run.

@@ -19,7 +19,7 @@ pub use collect::{NodeInput, TopologyError, collect};
 pub use sharing::Sharing;
 
 use super::{links::AddressPrefix, processes::Namespaces};
-use crate::{identity::cgroup::Runtime, packet::Mac};
+use crate::{cgroup::Runtime, packet::Mac};
 
 /// All nodes that were asked for.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]

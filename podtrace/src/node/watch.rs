@@ -8,8 +8,8 @@ use futures_util::StreamExt as _;
 use rtnetlink::{MulticastGroup, new_multicast_connection, sys::AsyncSocket as _};
 use tokio::sync::mpsc;
 
-use super::{links::LinksError, netns::NetNs};
-use crate::clock::monotonic_ns;
+use super::links::LinksError;
+use crate::{clock::monotonic_ns, netns::NetNs};
 
 /// How many changes there were, and when. All clones are the same.
 #[derive(Clone, Debug, Default)]

@@ -26,10 +26,7 @@ use super::{
     feature,
     load::{refused, take},
 };
-use crate::node::{
-    candidates::candidates,
-    netns::{NetNs, NetNsError},
-};
+use crate::netns::{NetNs, NetNsError, candidates::candidates};
 
 pub use check::Change;
 

@@ -15,7 +15,7 @@ use super::{
     clsact::{self, Swept, sweep_all},
 };
 use crate::{
-    node::netns::{NetNs, NetNsError},
+    netns::{NetNs, NetNsError},
     privilege,
 };
 

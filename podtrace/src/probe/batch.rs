@@ -3,7 +3,7 @@ use bytes::{BufMut as _, Bytes, BytesMut};
 use podtrace_ebpf::record::{HEADER_LEN, Record};
 use serde::{Deserialize, Serialize};
 
-use crate::identity::cgroupfs::CgroupPath;
+use crate::cgroup::fs::CgroupPath;
 
 /// Records in order of time, each in the room that it had in its ring.
 #[derive(Clone, Debug)]

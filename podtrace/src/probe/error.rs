@@ -9,7 +9,7 @@ use super::{
     clsact::{ClsactError, is_gone},
     refusal::Refusal,
 };
-use crate::node::netns::NetNsError;
+use crate::netns::NetNsError;
 
 /// Why the kernel side could not be loaded or attached.
 #[derive(Debug, Error)]

@@ -11,7 +11,7 @@ use super::{
     rings::{RING_SMALL, ring_bytes, ring_count},
     table,
 };
-use crate::node::netns::{Ids, ids};
+use crate::netns::{Ids, ids};
 
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/podtrace-ebpf"));
 

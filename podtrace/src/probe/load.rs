@@ -18,7 +18,7 @@ use super::{
     sockets::Watched,
     table::TapTable,
 };
-use crate::node::netns::NetNs;
+use crate::netns::NetNs;
 
 /// How to load.
 #[derive(Clone, Debug)]

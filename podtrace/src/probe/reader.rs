@@ -31,7 +31,7 @@ use super::{
     load::Channel,
     restraint::{Limit, yield_to_others},
 };
-use crate::{clock::monotonic_ns, identity::cgroupfs::CgroupPath, privilege};
+use crate::{cgroup::fs::CgroupPath, clock::monotonic_ns, privilege};
 
 /// A batch is handed on when it has this many bytes.
 pub(crate) const BATCH_BYTES: usize = 256 << 10;

@@ -14,3 +14,15 @@ pub(crate) fn bytes(bytes: u64) -> String {
     }
     format!("{}.{} {}", tenths / 10, tenths % 10, UNITS[unit])
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_have_units() {
+        let shown = [0, 999, 1000, 1_234_567, 999_999, u64::MAX].map(bytes);
+        let expected = ["0 B", "999 B", "1.0 kB", "1.2 MB", "999.9 kB", "18446.7 PB"];
+        assert_eq!(shown, expected);
+    }
+}

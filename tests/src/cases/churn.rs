@@ -2,7 +2,7 @@
 
 use podtrace::lab::traffic::ping;
 use podtrace::lab::{Lab, LabPod, LabSpec};
-use podtrace::node::netns::NetNs;
+use podtrace::netns::NetNs;
 use rtnetlink::LinkVeth;
 
 use super::tracer::Tracer;

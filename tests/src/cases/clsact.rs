@@ -5,7 +5,7 @@ mod shared;
 use aya::programs::TcAttachType;
 use podtrace::lab::traffic::ping;
 use podtrace::lab::{Lab, LabSpec};
-use podtrace::node::netns::NetNs;
+use podtrace::netns::NetNs;
 use serde_json::Value;
 
 use super::foreign::{Foreign, OK, Spot, dump, has_kind, tc};

@@ -10,7 +10,7 @@ use aya::programs::tc::{NlOptions, SchedClassifierLink, TcAttachOptions, qdisc_a
 use aya::programs::{LinkOrder, SchedClassifier, TcAttachType, loaded_programs};
 use nix::libc;
 use nix::sys::resource::{RLIM_INFINITY, Resource, setrlimit};
-use podtrace::node::netns::NetNs;
+use podtrace::netns::NetNs;
 
 /// Verdicts of linux/pkt_cls.h: on to the next program, or the end of the chain.
 pub(super) const UNSPEC: i64 = -1;

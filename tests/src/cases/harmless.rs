@@ -8,7 +8,7 @@ use std::path::Path;
 
 use podtrace::lab::traffic::ping;
 use podtrace::lab::{Lab, LabSpec};
-use podtrace::node::netns::NetNs;
+use podtrace::netns::NetNs;
 
 use super::tracer::Tracer;
 use super::ways::each_way;

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use aya::programs::{SchedClassifier, TcAttachType, loaded_programs};
 use podtrace::lab::traffic::ping;
 use podtrace::lab::{Lab, LabSpec};
-use podtrace::node::netns::NetNs;
+use podtrace::netns::NetNs;
 use podtrace::probe::Way;
 
 use super::foreign::dump;

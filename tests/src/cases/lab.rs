@@ -8,7 +8,7 @@ use std::time::Duration;
 use podtrace::lab::traffic::flood::{FloodSpec, udp_flood};
 use podtrace::lab::traffic::{ping, tcp_exchange, udp_exchange};
 use podtrace::lab::{Lab, LabPod, LabSpec};
-use podtrace::node::netns::NetNs;
+use podtrace::netns::NetNs;
 
 const TWO_NODES: LabSpec = LabSpec {
     nodes: 2,

@@ -5,7 +5,7 @@ use std::fs;
 use std::process::Command;
 
 use nix::sys::utsname::uname;
-use podtrace::node::netns::{Ids, ids};
+use podtrace::netns::{Ids, ids};
 use podtrace::probe::feature::has_atomics;
 use podtrace::probe::{Hooks, Probe, ProbeOptions, Way, feature::Without};
 

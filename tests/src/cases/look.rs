@@ -10,9 +10,9 @@ use aya::programs::{SchedClassifier, TcAttachType};
 use podtrace::{
     identity::table::PodTable,
     lab::{Lab, LabSpec},
+    netns::NetNs,
     node::{
         discover::{Looker, Snapshot},
-        netns::NetNs,
         place::{Node, Role},
     },
 };

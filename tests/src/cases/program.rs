@@ -5,9 +5,9 @@ mod sampling;
 use std::time::Duration;
 
 use aya::programs::{SchedClassifier, TestRun as _, TestRunOptions};
-use podtrace::identity::cgroupfs::CgroupPath;
+use podtrace::cgroup::fs::CgroupPath;
 use podtrace::lab::{Lab, LabSpec};
-use podtrace::node::netns::NetNs;
+use podtrace::netns::NetNs;
 use podtrace::probe::{Hooks, Probe, ProbeOptions, Way, feature::Without};
 use podtrace::probe::{batch::Batch, reader::Reader};
 use podtrace_ebpf::config::{PROGRAM_EGRESS, PROGRAM_INGRESS, TapCounters};

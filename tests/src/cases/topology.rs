@@ -8,8 +8,8 @@ use std::process::Stdio;
 
 use futures_util::TryStreamExt as _;
 use podtrace::lab::Lab;
+use podtrace::netns::NetNs;
 use podtrace::node::links::{self, Link};
-use podtrace::node::netns::NetNs;
 use rtnetlink::packet_route::AddressFamily;
 use rtnetlink::{Handle, LinkUnspec};
 use serde_json::Value;

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use anyhow::{Context as _, Result, ensure};
 use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
 use podtrace::lab::plan;
-use podtrace::node::netns::NetNs;
+use podtrace::netns::NetNs;
 use serde_json::{Value, json};
 
 use super::cgroup;

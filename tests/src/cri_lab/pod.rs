@@ -15,7 +15,7 @@ use k8s_cri::v1::{
     RunPodSandboxRequest, StartContainerRequest, StopPodSandboxRequest,
 };
 use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2};
-use podtrace::node::netns::NetNs;
+use podtrace::netns::NetNs;
 use serde_json::Value;
 
 use super::client::Cri;

@@ -10,11 +10,11 @@ use std::{
 use anyhow::Context as _;
 
 use crate::{
-    identity::cgroupfs::CgroupFs,
+    cgroup::fs::CgroupFs,
+    netns::NetNs,
     news::{Look, News, Origin},
     node::{
         discover::Snapshot,
-        netns::NetNs,
         place::{Place, Role, Target},
     },
     pipeline::Pipeline,

@@ -15,7 +15,7 @@ use nix::{
     sys::statfs::{NSFS_MAGIC, fstatfs},
 };
 
-use crate::node::netns::{NetNs, NetNsError};
+use crate::netns::{NetNs, NetNsError};
 
 /// A path that is no namespace may be anything, a FIFO too: opening it must
 /// neither wait nor take a terminal.

@@ -16,7 +16,7 @@ use nix::sys::socket::{
 use nix::time::{ClockId, clock_gettime};
 
 use super::{join, unspecified};
-use crate::node::netns::NetNs;
+use crate::netns::NetNs;
 
 /// Datagrams of one system call.
 const BATCH: usize = 64;

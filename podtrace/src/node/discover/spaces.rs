@@ -10,10 +10,9 @@ use rtnetlink::Handle;
 
 use super::role::node_role;
 use crate::{
+    netns::{NetNs, candidates::candidates, file_name},
     node::{
-        candidates::candidates,
         links::{self, Link, LinksError},
-        netns::{NetNs, file_name},
         place::{Node, Role},
         uplinks,
     },

@@ -14,7 +14,7 @@ use thiserror::Error;
 
 use super::{FdbEntry, Neighbour, NeighbourState, Route, RouteKind, Tables};
 use crate::{
-    node::netns::{NetNs, NetNsError},
+    netns::{NetNs, NetNsError},
     packet::Mac,
 };
 

@@ -10,10 +10,9 @@ use thiserror::Error;
 use super::{NodeTopology, Topology, check};
 use crate::{
     identity::{pod, table::PodTable},
+    netns::{NetNs, candidates::candidates},
     node::{
-        candidates::candidates,
         links::{self, Link, LinksError},
-        netns::NetNs,
         processes::{self, Scan},
         tables::{self, Tables, TablesError},
         uplinks::{self, uplinks},

@@ -73,7 +73,7 @@ impl<'a> FirstProcesses<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::identity::cgroup::CgroupName;
+    use crate::cgroup::CgroupName;
 
     fn process(pid: u32, start_ticks: u64, id: Option<&str>) -> Process {
         Process {

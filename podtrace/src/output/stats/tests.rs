@@ -1,5 +1,5 @@
 use super::*;
-use crate::{stats::tests::report, text::size::bytes};
+use crate::stats::tests::report;
 
 fn view(color: bool) -> String {
     let mut out = String::new();
@@ -65,11 +65,4 @@ fn long_names_keep_begin_and_end() {
     let shortened = grid::shorten(&name);
     assert_eq!(shortened.chars().count(), 40);
     assert!(shortened.starts_with("default/é") && shortened.ends_with("-x7k2p"));
-}
-
-#[test]
-fn bytes_have_units() {
-    let shown = [0, 999, 1000, 1_234_567, 999_999, u64::MAX].map(bytes);
-    let expected = ["0 B", "999 B", "1.0 kB", "1.2 MB", "999.9 kB", "18446.7 PB"];
-    assert_eq!(shown, expected);
 }

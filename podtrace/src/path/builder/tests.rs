@@ -5,9 +5,9 @@ use podtrace_ebpf::record::CGROUP_NONE;
 
 use super::*;
 use crate::{
+    cgroup::fs::CgroupPath,
     identity::{
         addresses::Holder,
-        cgroupfs::CgroupPath,
         directory::NamespaceInfo,
         pod::{Container, Pod},
     },

@@ -7,7 +7,7 @@ use rtnetlink::packet_route::{
     tc::{TcHeader, TcMessage},
 };
 
-use crate::node::{candidates::candidates, netns::NetNs};
+use crate::netns::{NetNs, candidates::candidates};
 
 use super::{
     DIRECTIONS, KIND,

@@ -5,7 +5,7 @@ use futures_util::FutureExt as _;
 use rtnetlink::sys::{AsyncSocket as _, TokioSocket, protocols::NETLINK_ROUTE};
 use tokio::{runtime::Handle, time::sleep};
 
-use crate::node::netns::{NetNs, NetNsError};
+use crate::netns::{NetNs, NetNsError};
 
 /// `RTNLGRP_TC`, linux/rtnetlink.h.
 const GROUP: u32 = 4;

@@ -13,10 +13,10 @@ use podtrace_ebpf::{
 use tempfile::TempDir;
 
 use crate::{
+    cgroup::fs::CgroupPath,
     event::Event,
     identity::{
         addresses::Holder,
-        cgroupfs::CgroupPath,
         directory::{LookTime, NamespaceInfo},
         kubernetes::{ClusterNode, ClusterPod, ClusterUpdate, Resource},
         pod::{Container, Pod},
@@ -30,8 +30,7 @@ use crate::{
     },
     packet::{DecodeOptions, Framing, Mac, Packet},
     pipeline::{Pipeline, Taps, key_payload},
-    probe::batch::LostBy,
-    probe::batch::NewCgroup,
+    probe::batch::{LostBy, NewCgroup},
     session::{
         chain::Chain,
         files::{FileOptions, Keep, SessionFiles, Target},

@@ -9,7 +9,7 @@ use aya::programs::{
 use nix::net::if_::if_nametoindex;
 use podtrace::{
     lab::{Lab, LabSpec},
-    node::netns::NetNs,
+    netns::NetNs,
     packet::Framing,
     probe::{Hooks, Probe, Way},
 };

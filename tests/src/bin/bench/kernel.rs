@@ -4,9 +4,9 @@ use std::thread::{self, JoinHandle};
 use anyhow::{Context as _, Result, anyhow};
 use aya::programs::{SchedClassifier, TestRun as _, TestRunOptions};
 use podtrace::{
-    identity::cgroupfs::CgroupPath,
+    cgroup::fs::CgroupPath,
     lab::{Lab, LabSpec, plan::VXLAN_PORT},
-    node::netns::NetNs,
+    netns::NetNs,
     packet::Framing,
     probe::{Hooks, Probe, ProbeOptions, Way, feature::Without, reader::Reader},
 };

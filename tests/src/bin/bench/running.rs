@@ -24,7 +24,7 @@ use nix::{
     },
     unistd::Pid,
 };
-use podtrace::node::netns::NetNs;
+use podtrace::netns::NetNs;
 use tokio::signal::unix::{SignalKind, signal};
 
 /// How often a process is looked at.

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use podtrace::node::netns::{NETNS_DIR, NetNs};
+use podtrace::netns::{NETNS_DIR, NetNs};
 
 use crate::cri_lab::cgroup::CGROUP_DIR;
 

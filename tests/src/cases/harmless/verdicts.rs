@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use aya::programs::TcAttachType;
 use podtrace::lab::{Lab, LabSpec};
-use podtrace::node::netns::NetNs;
+use podtrace::netns::NetNs;
 use podtrace::probe::Way;
 use serde_json::Value;
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use nix::libc;
 use nix::sched::{CpuSet, sched_setaffinity};
 use nix::unistd::Pid;
-use podtrace::node::netns::NetNs;
+use podtrace::netns::NetNs;
 
 use super::packets::{LAST, Packet};
 

@@ -8,6 +8,7 @@ use tokio::{sync::oneshot, time::Instant};
 
 use super::{Ending, Session};
 use crate::{
+    cgroup::fs::{CgroupFs, CgroupPath},
     clock::{monotonic_ns, nanos},
     command::{
         signals::Signals,
@@ -23,10 +24,7 @@ use crate::{
             topology,
         },
     },
-    identity::{
-        cgroupfs::{CgroupFs, CgroupPath},
-        table::PodTable,
-    },
+    identity::table::PodTable,
     news::Origin,
     node::{
         discover::{Looker, Snapshot},

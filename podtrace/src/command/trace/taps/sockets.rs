@@ -6,8 +6,7 @@ use std::{
 
 use super::report::in_words;
 use crate::{
-    identity::{cgroupfs::CgroupFs, directory::NamespaceInfo},
-    node::discover::NamespaceLook,
+    cgroup::fs::CgroupFs, identity::directory::NamespaceInfo, node::discover::NamespaceLook,
     probe::Probe,
 };
 

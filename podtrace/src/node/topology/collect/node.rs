@@ -6,9 +6,9 @@ use std::{
 
 use super::{Look, missing};
 use crate::{
+    netns::NetNs,
     node::{
         links::{AddressPrefix, Link, LinkKind, OperState, Vxlan},
-        netns::NetNs,
         processes::{Namespaces, NsKind, Process, Scan},
         tables::{self, LOCAL_TABLE, NextHop, RouteKind},
         topology::{
@@ -238,7 +238,7 @@ fn state(link: &Link) -> State {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::identity::cgroup::CgroupName;
+    use crate::cgroup::CgroupName;
 
     fn process(pid: u32, parent: u32, net: u64, container: Option<&str>) -> Process {
         Process {

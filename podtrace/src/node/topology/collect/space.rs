@@ -4,9 +4,9 @@ use std::net::IpAddr;
 use super::Look;
 use crate::{
     identity::table::PodTable,
+    netns::{NetNs, file_name},
     node::{
         links::{self, Link, LinkKind},
-        netns::{NetNs, file_name},
         tables::{self, RouteKind},
     },
     text::sanitize::sanitize,

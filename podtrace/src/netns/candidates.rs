@@ -1,7 +1,7 @@
 //! Where network namespaces can be found: by name and by process.
 use std::{collections::HashSet, fs, iter, os::unix::fs::MetadataExt as _};
 
-use super::netns::NETNS_DIR;
+use super::NETNS_DIR;
 
 /// Where `ip netns` and container runtimes keep named namespaces.
 /// The last is the machine's own, where podtrace runs in a container.

@@ -5,6 +5,8 @@
 //! `/kubepods.slice/…-pod<uid>.slice/cri-containerd-<id>.scope`) and the
 //! runtime's prefix. Nothing here looks at a file: the text of
 //! `/proc/<pid>/cgroup` or a path comes in, names go out.
+pub mod fs;
+
 use serde::Serialize;
 
 /// Digits of a container id of containerd, CRI-O and Docker.

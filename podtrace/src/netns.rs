@@ -1,4 +1,5 @@
 //! A network namespace that can be entered.
+pub mod candidates;
 
 use std::fs::File;
 use std::io;
