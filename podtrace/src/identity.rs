@@ -4,8 +4,6 @@ pub mod cri;
 pub mod directory;
 pub(crate) mod events;
 pub mod kubernetes;
-pub mod pod;
 pub mod pods;
 pub mod runtime;
 pub mod sockets;
-pub mod table;

@@ -4,54 +4,21 @@
 //! the same order, so that a replay comes to the same names. News serialise as
 //! JSON objects whose `type` says which; times are nanoseconds of the clock of
 //! the events: CLOCK_MONOTONIC live, UTC in a recording.
-use std::{collections::HashSet, net::IpAddr, ops::Range, sync::Arc};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    identity::{
-        addresses::Holder,
-        directory::{LookTime, NamespaceInfo},
-        kubernetes::ClusterUpdate,
+    identity::kubernetes::ClusterUpdate,
+    model::{
+        loss::Loss,
+        place::Place,
         pod::Pod,
+        snapshot::{Look, NewCgroup},
+        start::Start,
     },
-    node::{place::Place, tables::RemoteSubnet},
-    output::{Loss, Start},
-    probe::batch::NewCgroup,
     text::sanitize::sanitize,
 };
-
-/// Whose news it is.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Origin {
-    /// Number of the session; 0 live.
-    pub session: usize,
-    /// The numbers of its nodes.
-    pub nodes: Range<usize>,
-}
-
-/// Where the number of the session begins in an id of [`Origin::global_id`].
-const SESSION_SHIFT: u32 = 48;
-
-impl Origin {
-    /// A namespace's or a cgroup's id that is told apart from other sessions'.
-    /// Both are counted from 1 by each kernel, so the upper bits are free; the
-    /// ids of session 0 stay as they are, and so does 0, none.
-    #[must_use]
-    pub fn global_id(&self, id: u64) -> u64 {
-        match id {
-            0 => 0,
-            _ => id.wrapping_add((self.session as u64) << SESSION_SHIFT),
-        }
-    }
-}
-
-/// The session of an id of [`Origin::global_id`], and the id there.
-#[must_use]
-pub fn split_id(id: u64) -> (usize, u64) {
-    let session = usize::try_from(id >> SESSION_SHIFT).unwrap_or(usize::MAX);
-    (session, id & ((1 << SESSION_SHIFT) - 1))
-}
 
 /// One piece of news.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -184,28 +151,4 @@ impl News {
             _ => {}
         }
     }
-}
-
-/// What a look at the nodes shows: all there is at that time.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Look {
-    /// When it was taken.
-    pub time: LookTime,
-    /// The namespaces of pods.
-    pub namespaces: Vec<NamespaceInfo>,
-    /// Addresses by holder.
-    pub addresses: HashSet<(IpAddr, Holder)>,
-    /// In a recording's repeated look: since when addresses are held that have
-    /// been so for longer.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub held_since: Vec<(IpAddr, Holder, u64)>,
-    /// What is behind the tunnels of each node.
-    pub subnets: Vec<Vec<RemoteSubnet>>,
-    /// UDP ports that carry VXLAN.
-    pub vxlan_ports: Vec<u16>,
-    /// Whether there are containers without a cgroup v2 of their own.
-    pub has_v1_containers: bool,
-    /// Whether the sockets of pods are watched.
-    pub watches_sockets: bool,
 }

@@ -1,9 +1,10 @@
 //! What the node looks like: namespaces, interfaces, addresses, processes.
 pub mod discover;
 pub mod links;
-pub mod place;
+pub mod pod_table;
 pub mod processes;
 pub mod tables;
+pub mod target;
 pub mod topology;
 pub mod uplinks;
 pub mod watch;

@@ -13,7 +13,7 @@ use std::net::IpAddr;
 use podtrace_ebpf::record::Direction;
 
 use crate::{
-    event::Event,
+    model::event::Event,
     packet::{Network, Packet, Tunnel},
 };
 pub use builder::Builder;

@@ -37,8 +37,6 @@ mod tests;
 mod time;
 mod told;
 
-use std::collections::BTreeMap;
-
 use podtrace_ebpf::{
     config::{KEY_PAYLOAD, SNAPLEN_DEFAULT},
     record::{Direction, Record},
@@ -54,10 +52,14 @@ pub use show::TextSink;
 use told::Told;
 
 use crate::{
-    event::{Event, Places},
     map::Map,
-    news::{News, Origin},
-    output::{Output, Summary, TapCount},
+    model::{
+        event::{Event, Places},
+        origin::Origin,
+        tap::{TapCount, Taps},
+    },
+    news::News,
+    output::{Output, Summary},
     packet::{DecodeOptions, Network, Transport},
     path::{
         builder::{Builder, World},
@@ -85,9 +87,6 @@ pub fn key_payload(snaplen: u32) -> usize {
         KEY_PAYLOAD as usize
     }
 }
-
-/// What was counted, by interface number and direction.
-pub type Taps = BTreeMap<(u32, Direction), TapCount>;
 
 /// The pipeline's state.
 pub struct Pipeline {

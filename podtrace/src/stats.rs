@@ -29,7 +29,7 @@ pub(crate) mod tests;
 use podtrace_ebpf::record::Direction;
 
 use crate::{
-    node::place::Role,
+    model::place::Role,
     output::Summary,
     path::{Outcome, Path, builder::World, ends::ends},
 };

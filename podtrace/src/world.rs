@@ -1,13 +1,17 @@
 //! What is known of the network, as the news have it.
+#[cfg(test)]
+pub(crate) mod fixture;
+mod loss;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
 };
 
 use crate::{
-    event::Places,
     identity::directory::Directory,
-    news::{Look, News, Origin},
+    model::{event::Places, origin::Origin, place::Place, snapshot::Look},
+    news::News,
     session::clock::Line,
 };
 
@@ -37,6 +41,19 @@ impl World {
     #[must_use]
     pub fn node_name(&self, number: usize) -> Option<Arc<str>> {
         self.nodes.get(number).cloned()
+    }
+
+    /// The pod that a place is in, by the best name there is; none on the node itself.
+    #[must_use]
+    pub fn pod_of(&self, place: &Place) -> Option<Arc<str>> {
+        place.pod_netns().map(|netns| self.directory.pod(netns))
+    }
+
+    /// The pod or node that a place is in.
+    #[must_use]
+    pub fn owner_of(&self, place: &Place) -> Arc<str> {
+        self.pod_of(place)
+            .unwrap_or_else(|| Arc::clone(&place.node_name))
     }
 
     /// Takes over a piece of news.

@@ -3,8 +3,11 @@
 use std::{collections::BTreeMap, fs};
 
 use podtrace::{
-    news::{News, Origin},
-    node::place::{Place, Role},
+    model::{
+        origin::Origin,
+        place::{Place, Role},
+    },
+    news::News,
     output::quiet::Nothing,
     packet::{DecodeOptions, Framing},
     pipeline::Pipeline,

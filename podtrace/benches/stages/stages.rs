@@ -4,14 +4,14 @@ use std::{hint::black_box, path::Path as FilePath};
 use anyhow::{Context as _, Result, ensure};
 use bytes::Bytes;
 use podtrace::{
-    event::Event,
+    model::{event::Event, tap::Taps},
     output::{Output, quiet::Nothing},
     path::{
         Builder, Path,
         builder::World,
         ends::{ends, sending},
     },
-    pipeline::{Pipeline, Taps, key_payload},
+    pipeline::{Pipeline, key_payload},
     session::{
         files::{FileOptions, Keep, SessionFiles, Target},
         format::{FORMAT, SectionInfo},

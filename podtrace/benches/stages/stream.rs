@@ -3,7 +3,7 @@
 use std::net::Ipv4Addr;
 
 use podtrace::{
-    event::{Event, Places},
+    model::event::{Event, Places},
     packet::DecodeOptions,
     pipeline::key_payload,
 };

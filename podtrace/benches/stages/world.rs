@@ -5,17 +5,14 @@ use std::{
 };
 
 use podtrace::{
-    cgroup::fs::CgroupPath,
-    identity::{
-        addresses::Holder,
-        directory::NamespaceInfo,
-        pod::{Container, Pod},
-    },
-    news::{Look, News, Origin},
-    node::{
+    model::{
+        origin::Origin,
         place::{Place, Role},
-        tables::RemoteSubnet,
+        pod::{Container, Pod},
+        snapshot::{CgroupPath, Holder, Look, NamespaceInfo},
+        subnet::RemoteSubnet,
     },
+    news::News,
     packet::{Framing, Mac},
     path::builder::World,
 };

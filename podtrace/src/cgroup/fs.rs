@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use serde::{Deserialize, Serialize};
+use crate::model::snapshot::CgroupPath;
 
 /// `FILEID_KERNFS` (linux/exportfs.h): a handle that is just the node's id.
 const FILEID_KERNFS: i32 = 0xfe;
@@ -17,18 +17,6 @@ const FILEID_KERNFS: i32 = 0xfe;
 pub struct CgroupFs {
     root: PathBuf,
     dir: File,
-}
-
-/// What looking up a cgroup by its id came to.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum CgroupPath {
-    /// Its path below the root of the tree, such as `/kubepods/…`.
-    At(String),
-    /// It was removed.
-    Gone,
-    /// It could not be looked up.
-    Unknown,
 }
 
 impl CgroupFs {

@@ -15,9 +15,8 @@ use crate::{
     cli::DemoArgs,
     clock::epoch_ns,
     command::FINE,
-    identity::table::PodTable,
     lab::{Lab, LabPod, LabSpec, traffic},
-    node::place::Node,
+    node::{pod_table::PodTable, target::Node},
     probe::{Way, feature::Without},
 };
 

@@ -13,12 +13,10 @@ use super::trace::{Sockets, nodes, sockets, table};
 use crate::{
     cli::{TopologyArgs, TopologyFormat},
     command::{FINE, PROBLEMS, use_color},
-    identity::{
-        cri::{CriError, PodList, Runtime},
-        table::PodTable,
-    },
+    identity::cri::{CriError, PodList, Runtime},
     node::{
-        place::Node,
+        pod_table::PodTable,
+        target::Node,
         topology::{NodeInput, Topology, TopologyError, collect},
     },
     output::topology::{dot, json, text},

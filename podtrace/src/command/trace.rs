@@ -24,12 +24,9 @@ use crate::{
     },
     clock::epoch_ns,
     command::{FINE, LOST, sink::Sink, use_color},
-    identity::{
-        kubernetes::{ClusterConfig, ClusterSource},
-        table::PodTable,
-    },
+    identity::kubernetes::{ClusterConfig, ClusterSource},
     netns::{NetNs, file_name, force_inode_ids},
-    node::place::Node,
+    node::{pod_table::PodTable, target::Node},
     output::{
         Output,
         json::Json,

@@ -5,7 +5,7 @@ use podtrace_ebpf::record::{CGROUP_NONE, Direction};
 
 use super::ExportError;
 use crate::{
-    node::place::{Place, Role},
+    model::place::{Place, Role},
     output::json::{SocketLine, describe, names},
     packet::{Network, Packet, Transport, flag_names},
     path::{
@@ -134,7 +134,7 @@ pub(super) fn rows(
             hop,
             number,
             place,
-            pod: place.and_then(|place| place.pod(&world.directory)),
+            pod: place.and_then(|place| world.pod_of(place)),
             socket: has_socket.then(|| world.directory.socket_owner(hop.cgroup).into()),
             tunnel_source: tunnel_end(|tunnel| tunnel.source),
             tunnel_destination: tunnel_end(|tunnel| tunnel.destination),

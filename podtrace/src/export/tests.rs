@@ -12,11 +12,9 @@ use crate::{
     packet::{Transport, Tunnel},
     path::{
         Outcome, Path, RoundTrip,
-        builder::{
-            World,
-            tests::{path, world},
-        },
+        builder::{World, tests::path},
     },
+    world::fixture::world,
 };
 
 const EPOCH_NS: i128 = 1_700_000_000_000_000_000;

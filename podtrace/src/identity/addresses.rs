@@ -5,25 +5,16 @@
 //! time, as exact as the looks at the node that show it.
 use std::{collections::HashSet, net::IpAddr, ops::Range};
 
-use serde::{Deserialize, Serialize};
-
-use super::directory::LookTime;
-use crate::map::Map;
+use crate::{
+    map::Map,
+    model::snapshot::{Holder, LookTime},
+};
 
 /// How late a change may be told, in nanoseconds: on a busy node the kernel's
 /// message waits for its reader.
 const TOLD_LATE_NS: u64 = 500_000_000;
 /// How long an ended claim is remembered for late events, in nanoseconds.
 const REMEMBER_NS: u64 = 60_000_000_000;
-
-/// Whose an address is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct Holder {
-    /// Number of the node.
-    pub node: usize,
-    /// Id of the pod's network namespace; none for the node itself.
-    pub netns: Option<u64>,
-}
 
 /// An address held for a time; times are nanoseconds of CLOCK_MONOTONIC.
 #[derive(Clone, Debug)]

@@ -9,18 +9,19 @@ use std::{
     sync::Arc,
 };
 
-use serde::{Deserialize, Serialize};
-
 use crate::{
     map::Map,
-    news::{Look, Origin},
-    node::tables::{RemoteSubnet, vtep_of},
+    model::{
+        origin::Origin,
+        pod::Pod,
+        snapshot::{Holder, Look, NamespaceInfo},
+        subnet::{RemoteSubnet, vtep_of},
+    },
 };
 
 use super::{
-    addresses::{Addresses, Holder},
+    addresses::Addresses,
     kubernetes::{Cluster, ClusterUpdate, RemotePod},
-    pod::Pod,
     pods::Pods,
     sockets::{SocketOwner, Sockets},
 };
@@ -30,26 +31,6 @@ use super::{
 pub const NAME_WAIT_NS: u64 = 1_000_000_000;
 /// How long a namespace that is gone is remembered, in nanoseconds.
 const REMEMBER_NS: u64 = 60_000_000_000;
-
-/// A pod's network namespace, as a look at the node shows it.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct NamespaceInfo {
-    /// Its id ([`crate::netns::Ids`]).
-    #[serde(alias = "cookie")] // Sessions before 2026-12.
-    pub id: u64,
-    /// Number of its node.
-    pub node: usize,
-    /// How to call it while no pod is known, safe for a terminal.
-    pub fallback: Arc<str>,
-    /// The pod by a table of names given by the user, safe for a terminal.
-    pub given: Option<Arc<str>>,
-    /// The pod's uid by the cgroups of its processes.
-    pub pod_uid: Option<String>,
-    /// Whether every process in it is in a cgroup whose sockets are watched,
-    /// and there is one.
-    pub watched: bool,
-}
 
 #[derive(Clone, Debug)]
 struct Namespace {
@@ -87,34 +68,6 @@ struct Changes {
     count: u64,
     /// How many of them the last look has taken up.
     shown: u64,
-}
-
-/// Times of a look at the nodes, nanoseconds of CLOCK_MONOTONIC.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct LookTime {
-    /// Before the look.
-    pub began_ns: u64,
-    /// After it.
-    pub ended_ns: u64,
-    /// Until then all was as the look before had shown it: the first change
-    /// since, or the begin of this one.
-    pub steady_until_ns: u64,
-    /// How many changes of the nodes there were at its begin.
-    pub changes: u64,
-}
-
-impl LookTime {
-    /// Changes all times.
-    pub fn map_times(&mut self, map: impl Fn(u64) -> u64) {
-        for ns in [
-            &mut self.began_ns,
-            &mut self.ended_ns,
-            &mut self.steady_until_ns,
-        ] {
-            *ns = map(*ns);
-        }
-    }
 }
 
 impl Directory {
@@ -376,6 +329,7 @@ impl Directory {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::snapshot::LookTime;
 
     fn look(directory: &mut Directory, ids: &[u64], second: u64) {
         let infos = ids.iter().map(|id| NamespaceInfo {

@@ -1,8 +1,7 @@
 //! The pods and containers of the traced nodes, those just gone included.
 use std::{fmt, net::IpAddr, sync::Arc};
 
-use super::pod::Pod;
-use crate::{map::Map, text::sanitize::sanitize};
+use crate::{map::Map, model::pod::Pod, text::sanitize::sanitize};
 
 /// How long a pod that is gone is remembered for late events, in nanoseconds.
 const REMEMBER_NS: u64 = 60_000_000_000;
@@ -143,7 +142,7 @@ fn forget<K, T>(map: &mut Map<K, Known<T>>, now_ns: u64) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::identity::pod::Container;
+    use crate::model::pod::Container;
 
     fn pod(name: &str, id: u64) -> Pod {
         Pod {

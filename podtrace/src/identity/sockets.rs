@@ -5,9 +5,9 @@ use podtrace_ebpf::record::{CGROUP_NONE, CGROUP_ROOT};
 
 use super::pods::{ContainerName, Pods};
 use crate::{
-    cgroup::{fs::CgroupPath, parse_path},
+    cgroup::parse_path,
     map::Map,
-    news::split_id,
+    model::{origin::split_id, snapshot::CgroupPath},
     text::sanitize::sanitize,
 };
 
@@ -138,7 +138,7 @@ impl Sockets {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::identity::pod::{Container, Pod};
+    use crate::model::pod::{Container, Pod};
 
     const ID: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 

@@ -25,21 +25,22 @@ use self::{
 };
 use super::{
     links::{Link, LinkKind, LinksError},
-    place::{Node, Place, Role, Target},
     processes::{self, Member},
-    tables::{self, RemoteSubnet, Tables},
+    tables::{self, Tables},
+    target::{Node, Target},
     uplinks::uplinks,
     watch::Changes,
 };
 use crate::{
     cgroup::kubepods_of,
     clock::monotonic_ns,
-    identity::{
-        addresses::Holder,
-        directory::{LookTime, NamespaceInfo},
-        table::PodTable,
+    model::{
+        place::{Place, Role},
+        snapshot::{Holder, LookTime, NamespaceInfo},
+        subnet::RemoteSubnet,
     },
     netns::NetNs,
+    node::pod_table::PodTable,
     text::sanitize::sanitize,
 };
 

@@ -23,10 +23,9 @@ use rtnetlink::{
 use serde::{Serialize, Serializer};
 use thiserror::Error;
 
-use super::tables::covers;
 use crate::{
     netns::{NetNs, NetNsError},
-    packet::{Framing, Mac},
+    packet::{Framing, Mac, covers},
 };
 
 /// Why a namespace's interfaces are not known.

@@ -9,10 +9,12 @@ mod read;
 use std::net::IpAddr;
 
 pub use read::{TablesError, read, read_routes};
-use serde::{Deserialize, Serialize};
 
 use super::links::{Link, LinkKind};
-use crate::packet::Mac;
+use crate::{
+    model::subnet::RemoteSubnet,
+    packet::{Mac, covers},
+};
 
 /// Number of the routing table that is asked without policy rules.
 pub const MAIN_TABLE: u32 = 254;
@@ -119,19 +121,6 @@ pub enum NextHop {
     Vtep(Mac, IpAddr),
 }
 
-/// A subnet behind another node's VTEP.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RemoteSubnet {
-    /// The subnet's first address.
-    pub prefix: IpAddr,
-    /// Length of the prefix in bits.
-    pub len: u8,
-    /// The other node's VTEP.
-    pub vtep: IpAddr,
-    /// The VXLAN interface it is reached through.
-    pub device: String,
-}
-
 impl Route {
     /// Whether the route fits an address, by its prefix alone.
     #[must_use]
@@ -199,30 +188,6 @@ pub fn remote_subnets(tables: &Tables, links: &[Link]) -> Vec<RemoteSubnet> {
             })
         })
         .collect()
-}
-
-/// The VTEP of the longest prefix that covers an address.
-#[must_use]
-pub fn vtep_of(subnets: &[RemoteSubnet], address: IpAddr) -> Option<IpAddr> {
-    subnets
-        .iter()
-        .filter(|subnet| covers(subnet.prefix, subnet.len, address))
-        .max_by_key(|subnet| subnet.len)
-        .map(|subnet| subnet.vtep)
-}
-
-/// Whether an address is in the subnet of `prefix` and `len`.
-#[must_use]
-pub fn covers(prefix: IpAddr, len: u8, address: IpAddr) -> bool {
-    let same = |a: u128, b: u128, width: u32| {
-        let shift = width.saturating_sub(len.into());
-        a.checked_shr(shift).unwrap_or(0) == b.checked_shr(shift).unwrap_or(0)
-    };
-    match (prefix, address) {
-        (IpAddr::V4(a), IpAddr::V4(b)) => same(a.to_bits().into(), b.to_bits().into(), 32),
-        (IpAddr::V6(a), IpAddr::V6(b)) => same(a.to_bits(), b.to_bits(), 128),
-        _ => false,
-    }
 }
 
 #[cfg(test)]

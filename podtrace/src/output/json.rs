@@ -32,9 +32,9 @@ use std::sync::Arc;
 
 use podtrace_ebpf::record::{CGROUP_NONE, Direction};
 
-use super::{Loss, Output, Start, Summary};
+use super::{Output, Summary};
 use crate::{
-    event::Event,
+    model::{event::Event, loss::Loss, start::Start},
     path::{
         Hop, Outcome, Path,
         builder::{World, destination, source},
@@ -71,7 +71,7 @@ impl Json {
             time_ns: self.utc_ns(hop.ts_ns),
             delta_ns: first_ns.map(|first| hop.ts_ns.saturating_sub(first)),
             node: place.map_or("", |place| place.node_name.as_ref()),
-            pod: place.and_then(|place| place.pod(&world.directory)),
+            pod: place.and_then(|place| world.pod_of(place)),
             interface: place.map_or("", |place| place.name.as_ref()),
             socket: has_socket.then(|| world.directory.socket_owner(hop.cgroup).into()),
             ifindex: place.map_or(0, |place| place.ifindex),
@@ -115,7 +115,7 @@ fn tap_line<C>(interface: u32, direction: Direction, count: C, world: &World) ->
     let place = world.places.get(interface);
     TapLine {
         node: place.map_or("", |place| place.node_name.as_ref()),
-        pod: place.and_then(|place| place.pod(&world.directory)),
+        pod: place.and_then(|place| world.pod_of(place)),
         interface: place.map_or("", |place| place.name.as_ref()),
         direction: direction.as_str(),
         count,

@@ -1,6 +1,9 @@
 //! Notices and the summary only: for what goes elsewhere.
-use super::{Loss, Output, Start, Summary, text::Text};
-use crate::world::World;
+use super::{Output, Summary, text::Text};
+use crate::{
+    model::{loss::Loss, start::Start},
+    world::World,
+};
 
 /// The text view without packets.
 pub struct Quiet {

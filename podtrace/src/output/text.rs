@@ -7,8 +7,9 @@ use std::{fmt::Write as _, sync::Arc};
 use clock::Clock;
 pub(super) use hops::micros;
 
-use super::{NotShown, Output, Start, Summary};
+use super::{NotShown, Output, Summary};
 use crate::{
+    model::start::Start,
     path::{
         Outcome, Path,
         builder::World,
@@ -225,7 +226,7 @@ impl Output for Text {
             if tap.lost() > 0 || !tap.is_conserved() {
                 let name = world.places.get(*interface).map_or_else(
                     || "all others".to_owned(),
-                    |place| format!("{} {}", place.owner(&world.directory), place.name),
+                    |place| format!("{} {}", world.owner_of(place), place.name),
                 );
                 let _ = writeln!(
                     out,

@@ -13,7 +13,7 @@ use podtrace_ebpf::record::Direction;
 use super::{Hop, Outcome, Path, losses::Losses, rtt::Requests};
 pub use crate::world::World;
 use crate::{
-    event::Event,
+    model::event::Event,
     packet::{Network, Packet, PacketKey},
 };
 use kin::{Datagram, fragment_of};

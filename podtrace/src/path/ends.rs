@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     identity::sockets::SocketOwner,
-    node::place::Role,
+    model::place::Role,
     packet::{Network, Packet, Transport, is_link_local},
 };
 

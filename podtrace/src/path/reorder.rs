@@ -5,7 +5,7 @@
 //! come.
 use std::collections::VecDeque;
 
-use crate::event::Event;
+use crate::model::event::Event;
 
 /// How much older than the newest event a later record may be: far more than
 /// a program takes, in nanoseconds.

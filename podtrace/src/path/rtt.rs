@@ -3,7 +3,7 @@ use std::collections::VecDeque;
 
 use podtrace_ebpf::record::{CGROUP_NONE, Direction};
 
-use crate::{event::Event, map::Map, packet::EchoFlow, path::Hop};
+use crate::{map::Map, model::event::Event, packet::EchoFlow, path::Hop};
 
 /// Requests remembered at most; the oldest is forgotten first.
 pub(crate) const REQUESTS_MAX: usize = 4096;

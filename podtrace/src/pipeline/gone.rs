@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use podtrace_ebpf::record::Direction;
 
-use super::Taps;
+use crate::model::tap::Taps;
 
 /// Interfaces that are gone and keep their names and counts, at most.
 pub(super) const GONE_MAX: usize = 1024;

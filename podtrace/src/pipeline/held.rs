@@ -8,8 +8,8 @@ use bytes::Bytes;
 use podtrace_ebpf::record::{CGROUP_NONE, Direction};
 
 use crate::{
-    event::Event,
     identity::directory::NAME_WAIT_NS,
+    model::event::Event,
     path::{
         Hop, Path,
         builder::World,

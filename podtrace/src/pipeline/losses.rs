@@ -1,5 +1,5 @@
 //! How many events were lost: what of it is explained.
-use crate::{path::reorder::SLACK_NS, probe::batch::LostBy};
+use crate::{model::loss::LostBy, path::reorder::SLACK_NS};
 
 /// Losses that were counted, of which some are known more exactly.
 #[derive(Debug, Default)]

@@ -4,7 +4,7 @@ use super::{
     held::{Item, path_waits},
     order::Known,
 };
-use crate::{event::Event, path::Path};
+use crate::{model::event::Event, path::Path};
 
 impl Pipeline {
     pub(super) fn show_finished(&mut self) {

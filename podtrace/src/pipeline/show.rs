@@ -5,8 +5,8 @@ use std::io::{self, Write};
 
 use super::Pipeline;
 use crate::{
-    event::Event,
-    output::{Loss, NotShown, Output, Start, Summary},
+    model::{event::Event, loss::Loss, start::Start},
+    output::{NotShown, Output, Summary},
     path::{Path, builder::World},
 };
 

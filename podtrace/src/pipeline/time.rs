@@ -5,10 +5,10 @@ use podtrace_ebpf::{config::TapCounters, record::Direction};
 
 use super::Pipeline;
 use crate::{
-    news::{News, Origin},
+    model::{loss::LostBy, origin::Origin},
+    news::News,
     output::Summary,
     path::reorder::Reorder,
-    probe::batch::LostBy,
 };
 
 impl Pipeline {

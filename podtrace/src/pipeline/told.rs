@@ -3,10 +3,13 @@ use std::cmp::Reverse;
 
 use podtrace_ebpf::record::Direction;
 
-use super::{OTHERS, Taps};
+use super::OTHERS;
 use crate::{
     map::Map,
-    output::{Loss, TapLoss},
+    model::{
+        loss::{Loss, TapLoss},
+        tap::Taps,
+    },
 };
 
 /// How often losses are told, in nanoseconds.

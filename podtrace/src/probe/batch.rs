@@ -1,9 +1,8 @@
 //! What the reader hands on.
 use bytes::{BufMut as _, Bytes, BytesMut};
 use podtrace_ebpf::record::{HEADER_LEN, Record};
-use serde::{Deserialize, Serialize};
 
-use crate::cgroup::fs::CgroupPath;
+use crate::model::{loss::LostBy, snapshot::NewCgroup};
 
 /// Records in order of time, each in the room that it had in its ring.
 #[derive(Clone, Debug)]
@@ -16,29 +15,6 @@ pub struct Batch {
     pub forgets_cgroups: bool,
     /// What was lost, as far as it was known before the records were read.
     pub lost: Option<LostBy>,
-}
-
-/// How many records the kernel side has lost by a time; times are nanoseconds of
-/// CLOCK_MONOTONIC.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct LostBy {
-    /// All that were lost until then are among them.
-    pub until_ns: u64,
-    /// None that was lost later is.
-    pub read_ns: u64,
-    /// How many.
-    pub records: u64,
-}
-
-/// A cgroup that was looked up when a record showed it for the first time.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct NewCgroup {
-    /// Its id.
-    pub id: u64,
-    /// When the record was made, nanoseconds of CLOCK_MONOTONIC.
-    pub ts_ns: u64,
-    /// Where it was.
-    pub path: CgroupPath,
 }
 
 impl Batch {

@@ -27,11 +27,18 @@ use podtrace_ebpf::record::{Begin, CGROUP_NONE, CGROUP_ROOT};
 use tokio::sync::mpsc;
 
 use super::{
-    batch::{Batch, LostBy, NewCgroup},
+    batch::Batch,
     load::Channel,
     restraint::{Limit, yield_to_others},
 };
-use crate::{cgroup::fs::CgroupPath, clock::monotonic_ns, privilege};
+use crate::{
+    clock::monotonic_ns,
+    model::{
+        loss::LostBy,
+        snapshot::{CgroupPath, NewCgroup},
+    },
+    privilege,
+};
 
 /// A batch is handed on when it has this many bytes.
 pub(crate) const BATCH_BYTES: usize = 256 << 10;

@@ -9,7 +9,7 @@ use super::{
     input::{Damage, InputError},
     reader::{Ahead, Item, Reader, ReaderOptions, Unread},
 };
-use crate::{event::Event, pipeline::Taps};
+use crate::model::{event::Event, tap::Taps};
 
 /// Places of damage that are kept; the others are counted.
 const DAMAGE_MAX: usize = 1000;

@@ -1,14 +1,11 @@
 //! The numbers and contents of our own in a session file.
 use std::collections::BTreeMap;
 
-use podtrace_ebpf::record::Direction;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    identity::directory::LookTime,
-    news::{News, Origin},
-    node::place::Place,
-    output::TapCount,
+    model::{origin::Origin, place::Place, snapshot::LookTime, tap::TapCount},
+    news::News,
 };
 
 /// Version of what this module holds.
@@ -243,11 +240,4 @@ impl PacketInfo {
             vlan_tci: (tagged != 0).then(|| u16::from_le_bytes([t0, t1])),
         }
     }
-}
-
-/// The direction that a name in [`InterfaceCounts`] stands for.
-#[must_use]
-pub fn direction_named(name: &str) -> Option<Direction> {
-    let mut all = Direction::ALL.into_iter();
-    all.find(|direction| direction.as_str() == name)
 }

@@ -7,12 +7,15 @@ use podtrace_ebpf::record::Direction;
 
 use super::{chain::Chain, clock::Line, format::SectionInfo, input::InputError, reader::Item};
 use crate::{
-    event::Event,
-    news::{News, Origin},
-    output::TapCount,
+    model::{
+        event::Event,
+        loss::LostBy,
+        origin::Origin,
+        tap::{TapCount, Taps},
+    },
+    news::News,
     path::reorder::SLACK_NS,
-    pipeline::{OTHERS, Pipeline, TICK_LAG_NS, Taps, Unexplained},
-    probe::batch::LostBy,
+    pipeline::{OTHERS, Pipeline, TICK_LAG_NS, Unexplained},
     text::sanitize::sanitize,
 };
 use numbers::Numbers;

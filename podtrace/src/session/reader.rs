@@ -26,8 +26,8 @@ use super::{
     input::{self, Damage, Frames, InputError, Source},
 };
 use crate::{
-    event::Event,
-    news::{Look, News},
+    model::{event::Event, snapshot::Look},
+    news::News,
     packet::DecodeOptions,
     pipeline::key_payload,
     text::sanitize::sanitize,

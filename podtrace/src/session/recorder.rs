@@ -19,9 +19,8 @@ use super::{
 };
 use crate::{
     clock::{monotonic_ns, utc_ns},
-    event::Event,
-    news::{News, Origin},
-    pipeline::Taps,
+    model::{event::Event, origin::Origin, tap::Taps},
+    news::News,
     world::World,
 };
 use counts::Counts;

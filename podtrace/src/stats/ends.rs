@@ -139,7 +139,7 @@ impl PlaceName {
         let unknown = || Arc::from("");
         Self {
             node: place.map_or_else(unknown, |place| Arc::clone(&place.node_name)),
-            pod: place.and_then(|place| place.pod(&world.directory)),
+            pod: place.and_then(|place| world.pod_of(place)),
             interface: place.map_or_else(unknown, |place| Arc::clone(&place.name)),
             direction: hop.direction,
         }

@@ -7,11 +7,7 @@ use std::{cmp::Reverse, collections::BTreeMap};
 use serde::Serialize;
 
 use super::{EndName, PairCount, PlaceName, SegmentCount, SegmentKey, Stats, ends::PairKey};
-use crate::{
-    output::{Summary, TapCount},
-    packet::Protocol,
-    path::Outcome,
-};
+use crate::{model::tap::TapCount, output::Summary, packet::Protocol, path::Outcome};
 
 /// Statistics of a session.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

@@ -5,8 +5,9 @@ use crate::{
     packet::{Network, Transport},
     path::{
         RoundTrip,
-        builder::tests::{path, stitch, world},
+        builder::tests::{path, stitch},
     },
+    world::fixture::world,
 };
 
 fn options(top: usize) -> StatsOptions {

@@ -8,12 +8,13 @@ use std::{
 
 use aya::programs::{SchedClassifier, TcAttachType};
 use podtrace::{
-    identity::table::PodTable,
     lab::{Lab, LabSpec},
+    model::place::Role,
     netns::NetNs,
     node::{
         discover::{Looker, Snapshot},
-        place::{Node, Role},
+        pod_table::PodTable,
+        target::Node,
     },
 };
 use rtnetlink::{LinkUnspec, LinkVeth};

@@ -5,8 +5,8 @@ mod sampling;
 use std::time::Duration;
 
 use aya::programs::{SchedClassifier, TestRun as _, TestRunOptions};
-use podtrace::cgroup::fs::CgroupPath;
 use podtrace::lab::{Lab, LabSpec};
+use podtrace::model::snapshot::CgroupPath;
 use podtrace::netns::NetNs;
 use podtrace::probe::{Hooks, Probe, ProbeOptions, Way, feature::Without};
 use podtrace::probe::{batch::Batch, reader::Reader};

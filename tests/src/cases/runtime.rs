@@ -6,10 +6,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use podtrace::identity::{
-    cri::{CriError, PodList, Runtime},
-    pod::Pod,
-    runtime::{FollowConfig, Follower, RuntimeState, follow},
+use podtrace::{
+    identity::{
+        cri::{CriError, PodList, Runtime},
+        runtime::{FollowConfig, Follower, RuntimeState, follow},
+    },
+    model::pod::Pod,
 };
 use tokio::{
     sync::{mpsc, watch},

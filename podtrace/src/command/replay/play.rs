@@ -22,8 +22,9 @@ use super::{
 use crate::{
     cli::{InputArgs, Span},
     clock::nanos,
-    news::{News, Origin},
-    output::{Output, Start, quiet::Nothing},
+    model::{origin::Origin, start::Start},
+    news::News,
+    output::{Output, quiet::Nothing},
     packet::DecodeOptions,
     pipeline::Pipeline,
     session::{
@@ -289,7 +290,7 @@ fn places(pipeline: &Pipeline) -> String {
     let world = pipeline.world();
     let names = (0..world.places.next_number()).filter_map(|number| {
         let place = world.places.get(number)?;
-        Some(format!("{}/{}", place.owner(&world.directory), place.name))
+        Some(format!("{}/{}", world.owner_of(place), place.name))
     });
     let names: Vec<_> = names.take(PLACES_TOLD).collect();
     format!("there is {}", names.join(", "))

@@ -4,8 +4,7 @@ use jiff::{SignedDuration, Timestamp, civil::Time, tz::TimeZone};
 use crate::{
     cli::{InputArgs, Moment, Span, Vantage},
     clock::nanos,
-    event::Event,
-    node::place::Place,
+    model::{event::Event, place::Place},
     pipeline::Pipeline,
     session::merge::Select,
     text::sanitize::sanitize,
@@ -76,7 +75,7 @@ impl Selection {
         let chosen = self.interfaces.is_empty() || self.interfaces.iter().any(is_chosen);
         chosen
             && self.vantage.as_ref().is_none_or(|vantage| {
-                let owner = place.owner(&world.directory);
+                let owner = world.owner_of(place);
                 let is_owner = |wanted: &String| **wanted == *owner;
                 *vantage.interface == *place.name && vantage.owner.as_ref().is_none_or(is_owner)
             })

@@ -7,8 +7,8 @@ use podtrace_ebpf::record::Direction;
 
 use super::inputs::{Input, common_payload};
 use crate::{
+    model::place::Role,
     news::News,
-    node::place::Role,
     session::{
         clock::{Clock, Side, Sightings},
         reader::{Item, ReaderOptions},

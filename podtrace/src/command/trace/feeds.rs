@@ -21,7 +21,7 @@ use crate::{
     },
     node::{
         discover::{LookError, Looker, Snapshot},
-        place::Node,
+        target::Node,
         watch::{Changes, watch},
     },
     session::format::RecordedTopology,

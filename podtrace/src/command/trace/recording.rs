@@ -7,7 +7,7 @@ use nix::sys::utsname::uname;
 use crate::{
     cli::{CaptureArgs, FileArgs},
     clock::{monotonic_ns, nanos},
-    node::place::Node,
+    node::target::Node,
     session::{
         files::{FileOptions, Keep, SessionFiles, Target},
         format::{FORMAT, SectionInfo},

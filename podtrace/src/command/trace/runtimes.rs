@@ -7,7 +7,7 @@ use tokio::sync::mpsc;
 use super::feeds::Update;
 use crate::{
     identity::runtime::{FollowConfig, Follower, RuntimeState, follow},
-    node::place::Node,
+    node::target::Node,
 };
 
 /// How long the start waits for a runtime's first answer.

@@ -22,9 +22,9 @@ use crate::{
     clock::monotonic_ns,
     command::{signals::Signals, sink::Sink},
     identity::{cri::PodList, runtime::RuntimeState},
-    news::{News, Origin},
+    model::{origin::Origin, start::Start},
+    news::News,
     node::discover::{LookError, Snapshot},
-    output::Start,
     pipeline::Pipeline,
     probe::{
         ProbeError,

@@ -11,12 +11,14 @@ use anyhow::Context as _;
 
 use crate::{
     cgroup::fs::CgroupFs,
-    netns::NetNs,
-    news::{Look, News, Origin},
-    node::{
-        discover::Snapshot,
-        place::{Place, Role, Target},
+    model::{
+        origin::Origin,
+        place::{Place, Role},
+        snapshot::Look,
     },
+    netns::NetNs,
+    news::News,
+    node::{discover::Snapshot, target::Target},
     pipeline::Pipeline,
     probe::{
         Hooks, Probe, ProbeError, Way,
@@ -317,5 +319,5 @@ fn place_key(place: &Place) -> (u64, u32) {
 }
 
 fn place_name(place: &Place, world: &World) -> String {
-    format!("{} of {}", place.name, place.owner(&world.directory))
+    format!("{} of {}", place.name, world.owner_of(place))
 }

@@ -7,8 +7,7 @@ use super::{Sockets, feeds::Update};
 use crate::{
     clock::utc_ns,
     command::topology::look,
-    identity::table::PodTable,
-    node::{place::Node, topology::Topology},
+    node::{pod_table::PodTable, target::Node, topology::Topology},
     output::topology::text,
     session::format::RecordedTopology,
 };

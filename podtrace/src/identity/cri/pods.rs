@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use k8s_cri::v1::{Container as CriContainer, ContainerState, PodSandbox, PodSandboxState};
 
 use super::sandbox::Sandbox;
-use crate::identity::pod::{Container, Pod};
+use crate::model::pod::{Container, Pod};
 
 /// No node runs that many: the kubelet's default limit is 110 pods. It bounds
 /// what a runtime can make us hold.

@@ -121,7 +121,7 @@ impl Schedule {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::identity::pod::Pod;
+    use crate::model::pod::Pod;
 
     fn millis(n: u64) -> Duration {
         Duration::from_millis(n)

@@ -1,9 +1,7 @@
 //! What an interface is on the road of packets.
 use crate::{
-    node::{
-        links::{Link, LinkKind},
-        place::Role,
-    },
+    model::place::Role,
+    node::links::{Link, LinkKind},
     packet::Framing,
 };
 

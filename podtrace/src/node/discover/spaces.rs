@@ -10,10 +10,11 @@ use rtnetlink::Handle;
 
 use super::role::node_role;
 use crate::{
+    model::place::Role,
     netns::{NetNs, candidates::candidates, file_name},
     node::{
         links::{self, Link, LinksError},
-        place::{Node, Role},
+        target::Node,
         uplinks,
     },
     text::sanitize::sanitize,

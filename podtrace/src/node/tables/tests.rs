@@ -1,7 +1,10 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::node::links::{Vxlan, fixture};
+use crate::{
+    model::subnet::vtep_of,
+    node::links::{Vxlan, fixture},
+};
 
 const FLANNEL: u32 = 4;
 

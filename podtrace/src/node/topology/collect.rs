@@ -9,10 +9,11 @@ use thiserror::Error;
 
 use super::{NodeTopology, Topology, check};
 use crate::{
-    identity::{pod, table::PodTable},
+    model::pod,
     netns::{NetNs, candidates::candidates},
     node::{
         links::{self, Link, LinksError},
+        pod_table::PodTable,
         processes::{self, Scan},
         tables::{self, Tables, TablesError},
         uplinks::{self, uplinks},

@@ -2,7 +2,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use super::Container;
-use crate::{identity::pod, node::processes::Process, text::sanitize::sanitize};
+use crate::{model::pod, node::processes::Process, text::sanitize::sanitize};
 
 /// The oldest process of each container, which is the container's first: it
 /// ends when that one does.

@@ -1,5 +1,5 @@
 use super::*;
-use crate::path::builder::tests::{path, world};
+use crate::{path::builder::tests::path, world::fixture::world};
 
 #[test]
 fn path_that_may_lack_hops_says_so() {

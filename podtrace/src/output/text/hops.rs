@@ -6,7 +6,7 @@ use podtrace_ebpf::record::Direction;
 use super::{BOLD, CYAN, DIM, GREEN, Text, YELLOW};
 use crate::{
     identity::sockets::SocketOwner,
-    node::place::Place,
+    model::place::Place,
     path::{
         Hop, Outcome, Path, RoundTrip,
         builder::World,
@@ -33,7 +33,7 @@ impl Text {
         let mut owners = std::mem::take(&mut self.owners);
         let (mut owner_width, mut name_width) = (0, 0);
         for (_, place) in places(path, world) {
-            let owner = place.owner(&world.directory);
+            let owner = world.owner_of(place);
             owner_width = owner_width.max(owner.len());
             name_width = name_width.max(place.name.len());
             owners.push(owner);
@@ -243,7 +243,7 @@ fn last_place(path: &Path, world: &World) -> String {
         .and_then(|hop| {
             let place = world.places.get(hop.interface)?;
             let direction = hop.direction.as_str();
-            let owner = place.owner(&world.directory);
+            let owner = world.owner_of(place);
             Some(format!("{} {direction} of {owner}", place.name))
         })
         .unwrap_or_default()

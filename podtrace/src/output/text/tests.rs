@@ -2,8 +2,9 @@ use podtrace_ebpf::record::Direction::{Egress, Ingress, Socket};
 
 use super::*;
 use crate::{
-    output::TapCount,
-    path::builder::tests::{path, stitch, world},
+    model::tap::TapCount,
+    path::builder::tests::{path, stitch},
+    world::fixture::world,
 };
 
 fn view(color: bool) -> Text {

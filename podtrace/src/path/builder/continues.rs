@@ -3,8 +3,10 @@ use podtrace_ebpf::record::Direction;
 
 use super::{SETTLE_NS, World, lists::Slot, open::Open, step::has_one_receiver};
 use crate::{
-    event::Event,
-    node::place::{Place, Role},
+    model::{
+        event::Event,
+        place::{Place, Role},
+    },
     path::{Hop, Path},
 };
 

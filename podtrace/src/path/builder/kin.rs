@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use super::{Builder, EQUAL_MAX, World, destination, lists::Slot, source};
 use crate::{
-    event::Event,
+    model::event::Event,
     packet::{Network, Packet, PacketKey},
 };
 

@@ -3,8 +3,10 @@ use podtrace_ebpf::record::Direction;
 
 use super::{World, destination};
 use crate::{
-    event::Event,
-    node::place::{Place, Role},
+    model::{
+        event::Event,
+        place::{Place, Role},
+    },
     packet::{Network, Packet, Transport, is_link_local},
     path::Outcome,
 };

@@ -7,9 +7,13 @@ use podtrace_ebpf::{
 };
 
 use crate::{
-    news::{News, Origin},
-    node::place::{Place, Role},
-    output::{TapCount, quiet::Nothing},
+    model::{
+        origin::Origin,
+        place::{Place, Role},
+        tap::TapCount,
+    },
+    news::News,
+    output::quiet::Nothing,
     packet::{DecodeOptions, Framing},
     pipeline::{OTHERS, Pipeline, gone::GONE_MAX},
 };

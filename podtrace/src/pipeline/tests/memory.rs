@@ -3,13 +3,12 @@ use podtrace_ebpf::record::{CGROUP_ROOT, Direction};
 
 use crate::{
     command::sink::{LIVE_MAX, MORE_BYTES},
-    event::Event,
     identity::sockets::Sockets,
-    node::place::Place,
-    output::{TapCount, quiet::Nothing},
+    model::{event::Event, place::Place, snapshot::NewCgroup, tap::TapCount},
+    output::quiet::Nothing,
     packet::{EchoFlow, Framing, Packet},
     path::{
-        builder::{OPEN_BYTES, tests::world},
+        builder::OPEN_BYTES,
         reorder::SLACK_NS,
         rtt::{REQUESTS_MAX, SEEN_MAX, Seen},
     },
@@ -17,11 +16,9 @@ use crate::{
         DECODED_AT_ONCE, Pipeline, gone::GONE_MAX, held::HELD_BYTES, key_payload,
         order::ORDER_BYTES, show::NOTICES_MAX,
     },
-    probe::{
-        batch::NewCgroup,
-        reader::{self, CGROUPS_MAX, QUEUE_BATCHES},
-    },
+    probe::reader::{self, CGROUPS_MAX, QUEUE_BATCHES},
     session::{files, recorder},
+    world::fixture::world,
 };
 
 const MIB: usize = 1 << 20;

@@ -2,9 +2,8 @@
 use std::{collections::HashMap, ops::Range};
 
 use crate::{
-    event::Event,
-    identity::addresses::Holder,
-    news::{News, Origin},
+    model::{event::Event, origin::Origin, snapshot::Holder},
+    news::News,
     pipeline::OTHERS,
 };
 

@@ -9,7 +9,7 @@ use std::{
 
 use super::{Item, Reader, Unread};
 use crate::{
-    event::Event,
+    model::event::Event,
     session::input::{Damage, InputError},
 };
 

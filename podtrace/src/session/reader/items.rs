@@ -7,12 +7,10 @@ use super::{
     options::{options, ours},
 };
 use crate::{
-    news::{Look, News, Origin},
-    output::TapCount,
+    model::{direction::direction_named, origin::Origin, snapshot::Look, tap::TapCount},
+    news::News,
     session::{
-        format::{
-            ENTRY_MAGIC, Entry, InterfaceCounts, RecordedTopology, SectionInfo, direction_named,
-        },
+        format::{ENTRY_MAGIC, Entry, InterfaceCounts, RecordedTopology, SectionInfo},
         input::Frame,
     },
 };

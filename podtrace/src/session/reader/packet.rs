@@ -10,9 +10,11 @@ use super::{
     options::{options, ours},
 };
 use crate::{
-    event::Event,
+    model::{
+        event::Event,
+        place::{Place, Role},
+    },
     news::News,
-    node::place::{Place, Role},
     packet::{DecodeOptions, Framing, Packet},
     session::{
         format::{EPB_FLAGS, FLAG_INBOUND, FLAG_OUTBOUND, InterfaceInfo, PacketInfo},

@@ -3,7 +3,11 @@ use std::collections::BTreeSet;
 
 use podtrace_ebpf::record::Direction;
 
-use crate::{map::Map, output::TapCount, pipeline::Taps, session::files::EventCounts};
+use crate::{
+    map::Map,
+    model::tap::{TapCount, Taps},
+    session::files::EventCounts,
+};
 
 type Tap = (u32, Direction);
 

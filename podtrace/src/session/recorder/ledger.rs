@@ -2,14 +2,14 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use crate::{
-    identity::{
-        directory::LookTime,
-        kubernetes::{ClusterNode, ClusterPod, ClusterUpdate, Resource},
+    identity::kubernetes::{ClusterNode, ClusterPod, ClusterUpdate, Resource},
+    model::{
+        origin::{Origin, split_id},
         pod::Pod,
+        snapshot::{Look, LookTime, NewCgroup},
+        start::Start,
     },
-    news::{Look, News, Origin, split_id},
-    output::Start,
-    probe::batch::NewCgroup,
+    news::News,
     session::format::{Entry, RecordedTopology},
     world::World,
 };

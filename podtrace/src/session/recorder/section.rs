@@ -5,13 +5,14 @@ use podtrace_ebpf::record::{CGROUP_NONE, Direction};
 
 use super::ledger::Ledger;
 use crate::{
-    event::Event,
-    identity::{directory::Directory, sockets::SocketOwner},
+    identity::sockets::SocketOwner,
     map::Map,
-    node::place::Place,
-    output::TapCount,
+    model::{
+        event::Event,
+        place::Place,
+        tap::{TapCount, Taps},
+    },
     packet::Framing,
-    pipeline::Taps,
     session::{
         block::{Block, PacketBlock, encoded_option, halves},
         format::{
@@ -89,7 +90,7 @@ impl Section {
         self.common.clear();
         self.interfaces.known.retain(|(number, _), (_, name)| {
             let place = world.places.get(*number);
-            place.is_some_and(|place| *name == interface_name(place, &world.directory))
+            place.is_some_and(|place| *name == interface_name(place, world))
         });
     }
 
@@ -259,7 +260,7 @@ impl Interfaces {
         let Some(place) = world.places.get(number) else {
             return index;
         };
-        let mut name = interface_name(place, &world.directory);
+        let mut name = interface_name(place, world);
         let known = (index, name.clone());
         self.known.insert((number, sockets), known);
         if sockets {
@@ -274,7 +275,7 @@ impl Interfaces {
         };
         block.u16(link).u16(0).u32(0);
         block.option(2, name.as_bytes());
-        let owner = place.owner(&world.directory);
+        let owner = world.owner_of(place);
         let description = format!("{} of {owner} on {}", place.name, place.node_name);
         block.option(3, description.as_bytes());
         if let Some(mac) = place.mac {
@@ -293,8 +294,8 @@ impl Interfaces {
 }
 
 /// `mypod1.default/eth0` or `worker1/veth12`.
-fn interface_name(place: &Place, directory: &Directory) -> String {
-    let owner = place.owner(directory);
+fn interface_name(place: &Place, world: &World) -> String {
+    let owner = world.owner_of(place);
     let owner = if place.in_pod {
         dotted(&owner)
     } else {
@@ -326,5 +327,5 @@ fn owner(event: &Event, world: &World) -> Option<String> {
         return Some(name.to_string());
     }
     let place = world.places.get(event.interface)?;
-    place.pod(&world.directory).map(|pod| pod.to_string())
+    world.pod_of(place).map(|pod| pod.to_string())
 }

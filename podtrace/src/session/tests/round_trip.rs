@@ -5,8 +5,8 @@ use proptest::{collection::vec, prelude::*};
 use super::sample::*;
 use crate::{
     identity::kubernetes::{ClusterUpdate, Resource},
+    model::place::Role,
     news::News,
-    node::place::Role,
     output::Output,
 };
 

@@ -13,24 +13,24 @@ use podtrace_ebpf::{
 use tempfile::TempDir;
 
 use crate::{
-    cgroup::fs::CgroupPath,
-    event::Event,
-    identity::{
-        addresses::Holder,
-        directory::{LookTime, NamespaceInfo},
-        kubernetes::{ClusterNode, ClusterPod, ClusterUpdate, Resource},
+    identity::kubernetes::{ClusterNode, ClusterPod, ClusterUpdate, Resource},
+    model::{
+        event::Event,
+        loss::LostBy,
+        origin::Origin,
+        place::{Place, Role},
         pod::{Container, Pod},
+        snapshot::{CgroupPath, Holder, Look, LookTime, NamespaceInfo, NewCgroup},
+        tap::{TapCount, Taps},
     },
-    news::{Look, News, Origin},
-    node::place::{Place, Role},
+    news::News,
     output::{
-        Output, Summary, TapCount,
+        Output, Summary,
         json::Json,
         text::{Text, TextOptions},
     },
     packet::{DecodeOptions, Framing, Mac, Packet},
-    pipeline::{Pipeline, Taps, key_payload},
-    probe::batch::{LostBy, NewCgroup},
+    pipeline::{Pipeline, key_payload},
     session::{
         chain::Chain,
         files::{FileOptions, Keep, SessionFiles, Target},

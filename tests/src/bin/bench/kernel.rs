@@ -4,8 +4,8 @@ use std::thread::{self, JoinHandle};
 use anyhow::{Context as _, Result, anyhow};
 use aya::programs::{SchedClassifier, TestRun as _, TestRunOptions};
 use podtrace::{
-    cgroup::fs::CgroupPath,
     lab::{Lab, LabSpec, plan::VXLAN_PORT},
+    model::snapshot::CgroupPath,
     netns::NetNs,
     packet::Framing,
     probe::{Hooks, Probe, ProbeOptions, Way, feature::Without, reader::Reader},

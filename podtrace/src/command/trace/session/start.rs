@@ -8,7 +8,7 @@ use tokio::{sync::oneshot, time::Instant};
 
 use super::{Ending, Session};
 use crate::{
-    cgroup::fs::{CgroupFs, CgroupPath},
+    cgroup::fs::CgroupFs,
     clock::{monotonic_ns, nanos},
     command::{
         signals::Signals,
@@ -24,11 +24,11 @@ use crate::{
             topology,
         },
     },
-    identity::table::PodTable,
-    news::Origin,
+    model::{origin::Origin, snapshot::CgroupPath},
     node::{
         discover::{Looker, Snapshot},
-        place::Node,
+        pod_table::PodTable,
+        target::Node,
     },
     output::Output,
     packet::DecodeOptions,

@@ -1,8 +1,8 @@
 //! What has come of attaching and detaching.
 use super::{State, Tap, Taps, Telling, place_key};
 use crate::{
+    model::place::Place,
     news::News,
-    node::place::Place,
     probe::{Change, ProbeError, attacher::Report},
     text::sanitize::sanitize,
 };

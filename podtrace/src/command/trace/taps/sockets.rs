@@ -6,7 +6,7 @@ use std::{
 
 use super::report::in_words;
 use crate::{
-    cgroup::fs::CgroupFs, identity::directory::NamespaceInfo, node::discover::NamespaceLook,
+    cgroup::fs::CgroupFs, model::snapshot::NamespaceInfo, node::discover::NamespaceLook,
     probe::Probe,
 };
 

@@ -7,7 +7,7 @@ use super::{
     space::Space,
 };
 use crate::{
-    identity::pod,
+    model::pod,
     node::{
         links::{Link, LinkKind},
         processes::{NsKind, Process},

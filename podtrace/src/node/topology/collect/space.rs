@@ -3,10 +3,10 @@ use std::net::IpAddr;
 
 use super::Look;
 use crate::{
-    identity::table::PodTable,
     netns::{NetNs, file_name},
     node::{
         links::{self, Link, LinkKind},
+        pod_table::PodTable,
         tables::{self, RouteKind},
     },
     text::sanitize::sanitize,

@@ -3,11 +3,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{
-    identity::directory::Directory,
-    netns::NetNs,
-    packet::{Framing, Mac},
-};
+use crate::packet::{Framing, Mac};
 
 /// What an interface is on the road of a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -46,15 +42,6 @@ impl Role {
     }
 }
 
-/// A node whose interfaces are traced.
-#[derive(Clone, Debug)]
-pub struct Node {
-    /// Its name in the output.
-    pub name: Arc<str>,
-    /// Its network namespace.
-    pub netns: NetNs,
-}
-
 /// An interface to tap.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Place {
@@ -91,30 +78,4 @@ impl Place {
     pub fn pod_netns(&self) -> Option<u64> {
         self.in_pod.then_some(self.netns_id)
     }
-
-    /// The pod it is in, by the best name there is; none on the node itself.
-    #[must_use]
-    pub fn pod(&self, directory: &Directory) -> Option<Arc<str>> {
-        self.pod_netns().map(|netns| directory.pod(netns))
-    }
-
-    /// The pod or node it is in.
-    #[must_use]
-    pub fn owner(&self, directory: &Directory) -> Arc<str> {
-        self.pod(directory)
-            .unwrap_or_else(|| Arc::clone(&self.node_name))
-    }
-}
-
-/// A place and what attaching to it takes, for the moment.
-#[derive(Clone, Debug)]
-pub struct Target {
-    /// The place.
-    pub place: Place,
-    /// Its namespace, to be let go soon; none where an earlier look has given it.
-    pub netns: Option<NetNs>,
-    /// The interface's name as the kernel has it.
-    pub device: String,
-    /// How many packets it had sent and received by then.
-    pub packets: u64,
 }

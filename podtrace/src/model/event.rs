@@ -3,7 +3,7 @@ use bytes::Bytes;
 use podtrace_ebpf::record::{Direction, Record, RecordError};
 
 use crate::{
-    node::place::Place,
+    model::place::Place,
     packet::{DecodeOptions, Framing, Packet},
 };
 

@@ -1,0 +1,110 @@
+//! What a look at the nodes shows, and what is looked up between two looks.
+use std::{collections::HashSet, net::IpAddr, sync::Arc};
+
+use serde::{Deserialize, Serialize};
+
+use super::subnet::RemoteSubnet;
+
+/// What a look at the nodes shows: all there is at that time.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Look {
+    /// When it was taken.
+    pub time: LookTime,
+    /// The namespaces of pods.
+    pub namespaces: Vec<NamespaceInfo>,
+    /// Addresses by holder.
+    pub addresses: HashSet<(IpAddr, Holder)>,
+    /// In a recording's repeated look: since when addresses are held that have
+    /// been so for longer.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub held_since: Vec<(IpAddr, Holder, u64)>,
+    /// What is behind the tunnels of each node.
+    pub subnets: Vec<Vec<RemoteSubnet>>,
+    /// UDP ports that carry VXLAN.
+    pub vxlan_ports: Vec<u16>,
+    /// Whether there are containers without a cgroup v2 of their own.
+    pub has_v1_containers: bool,
+    /// Whether the sockets of pods are watched.
+    pub watches_sockets: bool,
+}
+
+/// Times of a look at the nodes, nanoseconds of CLOCK_MONOTONIC.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct LookTime {
+    /// Before the look.
+    pub began_ns: u64,
+    /// After it.
+    pub ended_ns: u64,
+    /// Until then all was as the look before had shown it: the first change
+    /// since, or the begin of this one.
+    pub steady_until_ns: u64,
+    /// How many changes of the nodes there were at its begin.
+    pub changes: u64,
+}
+
+impl LookTime {
+    /// Changes all times.
+    pub fn map_times(&mut self, map: impl Fn(u64) -> u64) {
+        for ns in [
+            &mut self.began_ns,
+            &mut self.ended_ns,
+            &mut self.steady_until_ns,
+        ] {
+            *ns = map(*ns);
+        }
+    }
+}
+
+/// A pod's network namespace, as a look at the node shows it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct NamespaceInfo {
+    /// Its id ([`crate::netns::Ids`]).
+    #[serde(alias = "cookie")] // Sessions before 2026-12.
+    pub id: u64,
+    /// Number of its node.
+    pub node: usize,
+    /// How to call it while no pod is known, safe for a terminal.
+    pub fallback: Arc<str>,
+    /// The pod by a table of names given by the user, safe for a terminal.
+    pub given: Option<Arc<str>>,
+    /// The pod's uid by the cgroups of its processes.
+    pub pod_uid: Option<String>,
+    /// Whether every process in it is in a cgroup whose sockets are watched,
+    /// and there is one.
+    pub watched: bool,
+}
+
+/// Whose an address is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Holder {
+    /// Number of the node.
+    pub node: usize,
+    /// Id of the pod's network namespace; none for the node itself.
+    pub netns: Option<u64>,
+}
+
+/// A cgroup that was looked up when a record showed it for the first time.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NewCgroup {
+    /// Its id.
+    pub id: u64,
+    /// When the record was made, nanoseconds of CLOCK_MONOTONIC.
+    pub ts_ns: u64,
+    /// Where it was.
+    pub path: CgroupPath,
+}
+
+/// What looking up a cgroup by its id came to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CgroupPath {
+    /// Its path below the root of the tree, such as `/kubepods/…`.
+    At(String),
+    /// It was removed.
+    Gone,
+    /// It could not be looked up.
+    Unknown,
+}

@@ -1,0 +1,24 @@
+//! What is traced.
+use serde::{Deserialize, Serialize};
+
+/// What is traced, for the first line.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Start {
+    /// The nodes' names.
+    pub nodes: Vec<String>,
+    /// Tapped interfaces.
+    pub interfaces: usize,
+    /// How many are still to be tapped; none when all are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attaching: Option<usize>,
+    /// Pods among their owners.
+    pub pods: usize,
+    /// Network namespaces among their owners.
+    pub namespaces: usize,
+    /// How programs are attached, `tcx` or `clsact`; none where none are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attach: Option<String>,
+    /// What is replayed, in words; none live.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
+}

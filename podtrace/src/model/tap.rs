@@ -1,0 +1,79 @@
+//! What is counted at taps.
+use std::collections::BTreeMap;
+
+use podtrace_ebpf::{config::Counters, record::Direction};
+use serde::{Deserialize, Serialize};
+
+/// What was counted, by interface number and direction.
+pub type Taps = BTreeMap<(u32, Direction), TapCount>;
+
+/// What was counted at one tap.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct TapCount {
+    /// Packets the kernel program ran for.
+    pub seen: u64,
+    /// Packets that became events.
+    pub emitted: u64,
+    /// Packets a filter refused.
+    pub filtered: u64,
+    /// Packets for which their CPU's ring had no room.
+    pub lost_ring: u64,
+    /// Records that could not be read.
+    pub undecodable: u64,
+    /// Events that a recording does not hold: its disk was full or too slow, or
+    /// the file is damaged.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub unrecorded: u64,
+}
+
+impl TapCount {
+    /// Takes over the kernel's counters.
+    pub fn set_kernel(&mut self, counters: Counters) {
+        self.seen = counters.seen;
+        self.filtered = counters.filtered;
+        self.lost_ring = counters.lost;
+    }
+
+    /// Events that we could not deliver.
+    #[must_use]
+    pub fn lost(&self) -> u64 {
+        let lost = self.lost_ring.saturating_add(self.undecodable);
+        lost.saturating_add(self.unrecorded)
+    }
+
+    /// Adds what another counted. Files can say anything, so it never overflows.
+    pub fn add(&mut self, other: &Self) {
+        for (sum, more) in [
+            (&mut self.seen, other.seen),
+            (&mut self.emitted, other.emitted),
+            (&mut self.filtered, other.filtered),
+            (&mut self.lost_ring, other.lost_ring),
+            (&mut self.undecodable, other.undecodable),
+            (&mut self.unrecorded, other.unrecorded),
+        ] {
+            *sum = sum.saturating_add(more);
+        }
+    }
+
+    /// What became of the packets: emitted + filtered + lost.
+    #[must_use]
+    pub fn accounted(&self) -> u64 {
+        let told = self.emitted.saturating_add(self.filtered);
+        told.saturating_add(self.lost())
+    }
+
+    /// Whether seen = emitted + filtered + lost.
+    #[must_use]
+    pub fn is_conserved(&self) -> bool {
+        self.seen == self.accounted()
+    }
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "the signature serde asks for"
+)]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
+}
