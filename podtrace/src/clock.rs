@@ -1,4 +1,6 @@
 //! The clocks: events carry CLOCK_MONOTONIC, people read UTC.
+pub mod nodes;
+
 use std::{io, time::Duration};
 
 /// CLOCK_MONOTONIC in nanoseconds, the clock of `bpf_ktime_get_ns`.

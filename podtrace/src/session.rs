@@ -27,7 +27,6 @@
 //! section header makes them UTC, as it did for the packets.
 pub mod block;
 pub mod chain;
-pub mod clock;
 pub mod files;
 pub mod format;
 pub mod input;

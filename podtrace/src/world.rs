@@ -9,10 +9,10 @@ use std::{
 };
 
 use crate::{
+    clock::nodes::Line,
     identity::directory::Directory,
     model::{event::Places, origin::Origin, place::Place, snapshot::Look},
     news::News,
-    session::clock::Line,
 };
 
 /// What is known of the traced nodes.

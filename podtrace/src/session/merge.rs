@@ -5,8 +5,9 @@ use std::{collections::BTreeSet, ops::Range, sync::Arc};
 
 use podtrace_ebpf::record::Direction;
 
-use super::{chain::Chain, clock::Line, format::SectionInfo, input::InputError, reader::Item};
+use super::{chain::Chain, format::SectionInfo, input::InputError, reader::Item};
 use crate::{
+    clock::nodes::Line,
     model::{
         event::Event,
         loss::LostBy,

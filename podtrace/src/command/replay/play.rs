@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     cli::{InputArgs, Span},
-    clock::nanos,
+    clock::{nanos, nodes::Clock},
     model::{origin::Origin, start::Start},
     news::News,
     output::{Output, quiet::Nothing},
@@ -29,7 +29,6 @@ use crate::{
     pipeline::Pipeline,
     session::{
         chain::Chain,
-        clock::Clock,
         merge::{Merge, Step, Stream},
         reader::ReaderOptions,
         recorder::Recorder,

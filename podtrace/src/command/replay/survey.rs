@@ -7,12 +7,10 @@ use podtrace_ebpf::record::Direction;
 
 use super::inputs::{Input, common_payload};
 use crate::{
+    clock::nodes::{Clock, Side, Sightings},
     model::place::Role,
     news::News,
-    session::{
-        clock::{Clock, Side, Sightings},
-        reader::{Item, ReaderOptions},
-    },
+    session::reader::{Item, ReaderOptions},
 };
 
 /// What the first pass found.

@@ -5,6 +5,7 @@ use podtrace_ebpf::record::Direction;
 
 use super::{BOLD, CYAN, DIM, GREEN, Text, YELLOW};
 use crate::{
+    clock::nodes::{duration, signed_duration},
     identity::sockets::SocketOwner,
     model::place::Place,
     path::{
@@ -13,7 +14,6 @@ use crate::{
         clocks::clocks,
         ends::{is_for_a_socket, node_at, sending, short_id},
     },
-    session::clock::{duration, signed_duration},
     text::write,
 };
 

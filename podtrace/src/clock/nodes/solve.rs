@@ -4,10 +4,13 @@ use std::sync::Arc;
 
 use super::edge::{Edge, Packets, Verdict};
 use super::hull::{Hulls, Slope};
-use super::line::{Affine, Bounds, Line};
 use super::reconcile::{Movable, reconcile};
 use super::sightings::{Journeys, Sightings};
 use super::{Basis, Clock};
+use super::{
+    affine::Affine,
+    line::{Bounds, Line},
+};
 
 /// Two clocks, each slewed by at most 500 ppm (what the kernel allows NTP), and
 /// the square of that.

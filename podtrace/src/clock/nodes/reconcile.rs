@@ -1,9 +1,9 @@
 //! Clocks that fit those they were measured against, made to fit all others.
 use std::borrow::Cow;
 
+use super::affine::Affine;
 use super::edge::{Edge, Packets, between};
 use super::hull::{Hulls, Slope};
-use super::line::Affine;
 use super::region::Region;
 
 /// So many times each clock may move.

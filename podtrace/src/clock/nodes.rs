@@ -8,6 +8,7 @@
 //! a guarantee and not a guess. It rests on three things: a packet is on its way
 //! for 2 ns at least, no clock was set while recording, and none is slewed by
 //! more than 500 ppm.
+mod affine;
 mod edge;
 mod hull;
 mod line;

@@ -2,8 +2,8 @@
 //!
 //! A line is a point (slope, height); those between the bounds form a convex
 //! polygon, whose corners, ordered by slope, are lines that touch the hulls.
+use super::affine::Affine;
 use super::hull::{Hulls, Point, Slope};
-use super::line::Affine;
 
 /// Two parallel lines that touch the hulls: the highest and the lowest of a
 /// slope. In a list, each line also goes through the next one's point.

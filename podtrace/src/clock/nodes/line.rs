@@ -1,74 +1,8 @@
 //! A clock in terms of the reference clock.
 use std::sync::Arc;
 
-use super::hull::{Point, Slope};
+use super::affine::{Affine, drift, saturate};
 use super::region::Region;
-
-/// Binary digits of a fraction. 2^63 ns have room beside them in an `i128`;
-/// over a day the rounding of a rate makes 0.0001 ns.
-const BITS: u32 = 60;
-
-/// What to add to a clock's time: `correction + rate * (time - origin)`, where
-/// both are fractions of [`BITS`] digits.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Affine {
-    origin: i128,
-    correction: i128,
-    rate: i128,
-}
-
-impl Affine {
-    pub(super) fn constant(correction_ns: i64) -> Self {
-        Self {
-            correction: i128::from(correction_ns) << BITS,
-            ..Self::default()
-        }
-    }
-
-    /// The mean of some lines, each given by its slope and a point; at most
-    /// four, so that the sum fits.
-    pub(super) fn mean(lines: &[(Slope, Point)]) -> Self {
-        let origin = lines.first().map_or(0, |(_, point)| i128::from(point.x));
-        let (mut correction, mut rate) = (0, 0);
-        for (slope, point) in lines {
-            let slope = slope.fixed(BITS);
-            rate += slope;
-            correction += (i128::from(point.y) << BITS) + slope * (origin - i128::from(point.x));
-        }
-        let count = (lines.len() as i128).max(1);
-        Self {
-            origin,
-            correction: correction.div_euclid(count),
-            rate: rate.div_euclid(count),
-        }
-    }
-
-    /// Rounded to the nearest, so a line that keeps to bounds in whole
-    /// nanoseconds still does when it is evaluated.
-    pub(super) fn to_reference(self, ns: i128) -> i128 {
-        let fraction = self.correction + self.rate * (ns - self.origin);
-        ns + ((fraction + (1 << (BITS - 1))) >> BITS)
-    }
-
-    pub(super) fn to_reference_ns(self, ts_ns: u64) -> u64 {
-        saturate(self.to_reference(ts_ns.into()))
-    }
-
-    fn to_own(self, ns: i128) -> i128 {
-        let fraction = ((ns - self.origin) << BITS) - self.correction;
-        self.origin + fraction.div_euclid((1 << BITS) + self.rate)
-    }
-
-    /// Ratio of this clock's rate to the reference's, less one.
-    fn drift(self) -> f64 {
-        drift(self.rate as f64 / (1_u64 << BITS) as f64)
-    }
-}
-
-/// From a correction's slope.
-fn drift(slope: f64) -> f64 {
-    -slope / (1.0 + slope)
-}
 
 /// How far the truth may be away.
 #[derive(Clone, Debug)]
@@ -169,8 +103,4 @@ impl Line {
     pub(super) fn is_known(&self) -> bool {
         !matches!(self.bounds, Bounds::Unknown)
     }
-}
-
-fn saturate(ns: i128) -> u64 {
-    u64::try_from(ns.max(0)).unwrap_or(u64::MAX)
 }

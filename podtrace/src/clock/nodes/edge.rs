@@ -1,8 +1,8 @@
 //! One clock measured against another: the bounds that their packets give.
 use std::borrow::Cow;
 
+use super::affine::Affine;
 use super::hull::{Hulls, Point, Slope};
-use super::line::Affine;
 use super::region::{Conflict, Region};
 
 /// So many times contradictory bounds are set aside.
