@@ -4,7 +4,6 @@ mod demo;
 mod lab;
 mod replay;
 mod signals;
-pub(crate) mod sink;
 mod topology;
 mod trace;
 

@@ -21,6 +21,7 @@ pub mod pipeline;
 pub mod privilege;
 pub mod probe;
 pub mod session;
+pub mod sink;
 pub mod stats;
 pub mod text;
 pub mod world;

@@ -12,7 +12,10 @@ mod protocol;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use podtrace_ebpf::parse::ETHERNET_LEN;
+use podtrace_ebpf::{
+    config::{KEY_PAYLOAD, SNAPLEN_DEFAULT},
+    parse::ETHERNET_LEN,
+};
 use serde::{Deserialize, Serialize};
 
 pub(crate) use describe::flag_names;
@@ -73,6 +76,28 @@ pub struct Packet {
     /// Length in bytes of the innermost packet: the IP total length, or the
     /// frame without its Ethernet header where there is no IP length.
     pub length: u32,
+}
+
+impl Packet {
+    /// Whom it is from, at the network layer.
+    #[must_use]
+    pub fn source(&self) -> Option<IpAddr> {
+        match &self.network {
+            Network::Ip(ip) => Some(ip.source),
+            Network::Arp(arp) => Some(arp.sender.into()),
+            Network::Other | Network::Unreadable => None,
+        }
+    }
+
+    /// Whom it is for, at the network layer.
+    #[must_use]
+    pub fn destination(&self) -> Option<IpAddr> {
+        match &self.network {
+            Network::Ip(ip) => Some(ip.destination),
+            Network::Arp(arp) => Some(arp.target.into()),
+            Network::Other | Network::Unreadable => None,
+        }
+    }
 }
 
 /// The outer headers of a VXLAN packet (RFC 7348).
@@ -233,5 +258,17 @@ pub(crate) fn covers(prefix: IpAddr, len: u8, address: IpAddr) -> bool {
         (IpAddr::V4(a), IpAddr::V4(b)) => same(a.to_bits().into(), b.to_bits().into(), 32),
         (IpAddr::V6(a), IpAddr::V6(b)) => same(a.to_bits(), b.to_bits(), 128),
         _ => false,
+    }
+}
+
+/// How many payload bytes of each packet go into its key, for the shortest snap
+/// length of all sessions: none where the longest encapsulation, before an inner
+/// TCP header, does not leave as many.
+#[must_use]
+pub fn key_payload(snaplen: u32) -> usize {
+    if snaplen < SNAPLEN_DEFAULT {
+        0
+    } else {
+        KEY_PAYLOAD as usize
     }
 }

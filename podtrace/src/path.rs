@@ -7,6 +7,7 @@ pub mod ends;
 pub mod losses;
 pub mod reorder;
 pub mod rtt;
+pub mod summary;
 
 use std::net::IpAddr;
 
@@ -16,7 +17,6 @@ use crate::{
     model::event::Event,
     packet::{Network, Packet, Tunnel},
 };
-pub use builder::Builder;
 pub use rtt::RoundTrip;
 
 /// One tap that saw the packet.

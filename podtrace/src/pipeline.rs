@@ -30,6 +30,7 @@ mod gone;
 mod held;
 mod losses;
 mod order;
+pub mod output;
 mod release;
 mod show;
 #[cfg(test)]
@@ -37,10 +38,7 @@ mod tests;
 mod time;
 mod told;
 
-use podtrace_ebpf::{
-    config::{KEY_PAYLOAD, SNAPLEN_DEFAULT},
-    record::{Direction, Record},
-};
+use podtrace_ebpf::record::{Direction, Record};
 
 pub use gone::OTHERS;
 use gone::{Gone, fold};
@@ -48,7 +46,6 @@ use held::{Held, Item, event_waits};
 pub use losses::Unexplained;
 use order::Order;
 use show::Show;
-pub use show::TextSink;
 use told::Told;
 
 use crate::{
@@ -59,14 +56,12 @@ use crate::{
         tap::{TapCount, Taps},
     },
     news::News,
-    output::{Output, Summary},
     packet::{DecodeOptions, Network, Transport},
-    path::{
-        builder::{Builder, World},
-        reorder::Reorder,
-    },
+    path::{builder::Builder, reorder::Reorder, summary::Summary},
+    pipeline::output::Output,
     probe::batch::Batch,
     session::recorder::Recorder,
+    world::World,
 };
 
 /// How many records of a batch are decoded before their events go on: a batch has
@@ -75,18 +70,6 @@ pub(crate) const DECODED_AT_ONCE: usize = 512;
 /// How far behind the clock the time given to [`Pipeline::tick`] is, in
 /// nanoseconds: longer than a record waits for the reader.
 pub const TICK_LAG_NS: u64 = 20_000_000;
-
-/// How many payload bytes of each packet go into its key, for the shortest snap
-/// length of all sessions: none where the longest encapsulation, before an inner
-/// TCP header, does not leave as many.
-#[must_use]
-pub fn key_payload(snaplen: u32) -> usize {
-    if snaplen < SNAPLEN_DEFAULT {
-        0
-    } else {
-        KEY_PAYLOAD as usize
-    }
-}
 
 /// The pipeline's state.
 pub struct Pipeline {

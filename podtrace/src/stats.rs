@@ -30,8 +30,8 @@ use podtrace_ebpf::record::Direction;
 
 use crate::{
     model::place::Role,
-    output::Summary,
-    path::{Outcome, Path, builder::World, ends::ends},
+    path::{Outcome, Path, ends::ends, summary::Summary},
+    world::World,
 };
 use ends::PairKey;
 pub use ends::{EndKind, EndName, PlaceName};

@@ -8,9 +8,8 @@ use podtrace::{
         place::{Place, Role},
     },
     news::News,
-    output::quiet::Nothing,
     packet::{DecodeOptions, Framing},
-    pipeline::Pipeline,
+    pipeline::{Pipeline, output::Nothing},
     probe::batch::Batch,
 };
 use podtrace_ebpf::record::{CGROUP_ROOT, Direction, VERSION};

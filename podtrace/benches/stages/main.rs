@@ -17,11 +17,10 @@ use std::collections::BTreeMap;
 use criterion::{Criterion, Throughput};
 use podtrace::{
     output::{
-        Output,
         json::Json,
         text::{Text, TextOptions},
     },
-    pipeline::Pipeline,
+    pipeline::{Pipeline, output::Output},
     probe::batch::Batch,
 };
 use stages::{Input, STAGES};

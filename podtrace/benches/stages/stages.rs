@@ -5,19 +5,23 @@ use anyhow::{Context as _, Result, ensure};
 use bytes::Bytes;
 use podtrace::{
     model::{event::Event, tap::Taps},
-    output::{Output, quiet::Nothing},
+    packet::key_payload,
     path::{
-        Builder, Path,
-        builder::World,
+        Path,
+        builder::Builder,
         ends::{ends, sending},
     },
-    pipeline::{Pipeline, key_payload},
+    pipeline::{
+        Pipeline,
+        output::{Nothing, Output},
+    },
     session::{
         files::{FileOptions, Keep, SessionFiles, Target},
         format::{FORMAT, SectionInfo},
         reader::{Item, Reader, ReaderOptions},
         recorder::{Recorder, RecorderOptions},
     },
+    world::World,
 };
 use podtrace_ebpf::{config::SNAPLEN_DEFAULT, record::Record};
 use tempfile::TempDir;

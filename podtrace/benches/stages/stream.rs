@@ -4,8 +4,7 @@ use std::net::Ipv4Addr;
 
 use podtrace::{
     model::event::{Event, Places},
-    packet::DecodeOptions,
-    pipeline::key_payload,
+    packet::{DecodeOptions, key_payload},
 };
 use podtrace_ebpf::{
     config::SNAPLEN_DEFAULT,

@@ -14,7 +14,7 @@ use podtrace::{
     },
     news::News,
     packet::{Framing, Mac},
-    path::builder::World,
+    world::World,
 };
 
 /// flannel's port.

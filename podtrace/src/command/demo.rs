@@ -6,7 +6,6 @@ use podtrace_ebpf::config::SNAPLEN_DEFAULT;
 
 use super::{
     signals::Signals,
-    sink::Sink,
     trace::{
         Sampling, Session, SessionOptions, Sockets, Sources, check_support, text, way, without,
     },
@@ -18,6 +17,7 @@ use crate::{
     lab::{Lab, LabPod, LabSpec, traffic},
     node::{pod_table::PodTable, target::Node},
     probe::{Way, feature::Without},
+    sink::Sink,
 };
 
 /// Before the next road's title, so that the paths of this one are printed: they

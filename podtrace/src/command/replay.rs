@@ -17,10 +17,12 @@ use std::{
 
 use anyhow::Context as _;
 
-use super::{FINE, LOST, signals::Signals, sink::Sink};
+use super::{FINE, LOST, signals::Signals};
 use crate::{
     cli::{Format, ReplayArgs},
-    output::{Output, json::Json},
+    output::json::Json,
+    pipeline::output::Output,
+    sink::Sink,
 };
 pub(super) use export::run as export;
 use play::Play;

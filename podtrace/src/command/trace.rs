@@ -23,18 +23,19 @@ use crate::{
         TraceArgs,
     },
     clock::epoch_ns,
-    command::{FINE, LOST, sink::Sink, use_color},
+    command::{FINE, LOST, use_color},
     identity::kubernetes::{ClusterConfig, ClusterSource},
     netns::{NetNs, file_name, force_inode_ids},
     node::{pod_table::PodTable, target::Node},
     output::{
-        Output,
         json::Json,
         quiet::Quiet,
         text::{Text, TextOptions},
     },
+    pipeline::output::Output,
     privilege,
     probe::{Way, feature::Without, memory::default_rings, restraint::yield_to_others, support},
+    sink::Sink,
     text::sanitize::sanitize,
 };
 pub(super) use feeds::Sources;

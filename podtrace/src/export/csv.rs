@@ -8,7 +8,7 @@ use super::{
     column::Value,
     row::{Row, rows},
 };
-use crate::path::{Path, builder::World};
+use crate::{path::Path, world::World};
 
 /// Writes the hops of paths as CSV.
 pub struct CsvRows<W: Write> {

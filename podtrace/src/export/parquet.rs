@@ -18,7 +18,7 @@ use super::{
     COLUMNS, Column, ExportError, Kind, SCHEMA_VERSION,
     row::{Row, rows},
 };
-use crate::path::{Path, builder::World};
+use crate::{path::Path, world::World};
 use buffer::Buffer;
 
 /// Rows that are held back until their group is written.

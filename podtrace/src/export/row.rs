@@ -10,9 +10,9 @@ use crate::{
     packet::{Network, Packet, Transport, flag_names},
     path::{
         Hop, Path,
-        builder::World,
         ends::{End, ends, sending},
     },
+    world::World,
 };
 
 /// One row.

@@ -10,11 +10,8 @@ use bytes::Bytes;
 use super::*;
 use crate::{
     packet::{Transport, Tunnel},
-    path::{
-        Outcome, Path, RoundTrip,
-        builder::{World, tests::path},
-    },
-    world::fixture::world,
+    path::{Outcome, Path, RoundTrip, builder::tests::path},
+    world::{World, fixture::world},
 };
 
 const EPOCH_NS: i128 = 1_700_000_000_000_000_000;

@@ -32,15 +32,16 @@ use std::sync::Arc;
 
 use podtrace_ebpf::record::{CGROUP_NONE, Direction};
 
-use super::{Output, Summary};
 use crate::{
     model::{event::Event, loss::Loss, start::Start},
     path::{
         Hop, Outcome, Path,
-        builder::{World, destination, source},
         clocks::clocks,
         ends::{End, Who, ends, sending},
+        summary::Summary,
     },
+    pipeline::output::Output,
+    world::World,
 };
 
 pub(crate) use lines::SocketLine;
@@ -148,8 +149,8 @@ impl Output for Json {
         let line = Line::Event(EventLine {
             packet,
             what: describe(&event.packet),
-            source: source(&event.packet),
-            destination: destination(&event.packet),
+            source: event.packet.source(),
+            destination: event.packet.destination(),
             vlan: event.packet.vlan,
             gso_segments: event.gso_segments,
             hop: self.hop(&Hop::of(event), None, world),

@@ -1,7 +1,9 @@
 //! Notices and the summary only: for what goes elsewhere.
-use super::{Output, Summary, text::Text};
+use super::text::Text;
 use crate::{
     model::{loss::Loss, start::Start},
+    path::summary::Summary,
+    pipeline::output::Output,
     world::World,
 };
 
@@ -34,11 +36,4 @@ impl Output for Quiet {
     fn summary(&mut self, out: &mut String, summary: &Summary, world: &World) {
         self.text.summary(out, summary, world);
     }
-}
-
-/// Nothing at all.
-pub struct Nothing;
-
-impl Output for Nothing {
-    fn notice(&mut self, _: &mut String, _: &str) {}
 }

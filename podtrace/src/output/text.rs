@@ -7,15 +7,16 @@ use std::{fmt::Write as _, sync::Arc};
 use clock::Clock;
 pub(super) use hops::micros;
 
-use super::{NotShown, Output, Summary};
 use crate::{
     model::start::Start,
     path::{
         Outcome, Path,
-        builder::World,
         ends::{End, Who, ends},
+        summary::{NotShown, Summary},
     },
+    pipeline::output::Output,
     text::write,
+    world::World,
 };
 
 /// What the text view may do.

@@ -5,17 +5,13 @@ mod lists;
 mod open;
 mod step;
 
-use std::{collections::BTreeMap, hash::BuildHasher as _, net::IpAddr, vec::Drain};
+use std::{collections::BTreeMap, hash::BuildHasher as _, vec::Drain};
 
 use foldhash::fast::RandomState;
 use podtrace_ebpf::record::Direction;
 
 use super::{Hop, Outcome, Path, losses::Losses, rtt::Requests};
-pub use crate::world::World;
-use crate::{
-    model::event::Event,
-    packet::{Network, Packet, PacketKey},
-};
+use crate::{model::event::Event, packet::PacketKey, world::World};
 use kin::{Datagram, fragment_of};
 use lists::{Index, Slot};
 use open::{Open, OpenPaths};
@@ -352,26 +348,6 @@ fn has_same_owner(hops: &[Hop], event: &Event) -> bool {
             let key = (hop.interface, hop.direction, hop.cgroup);
             key == (event.interface, event.direction, event.cgroup)
         })
-}
-
-/// Whom the packet is for, at the network layer.
-#[must_use]
-pub fn destination(packet: &Packet) -> Option<IpAddr> {
-    match &packet.network {
-        Network::Ip(ip) => Some(ip.destination),
-        Network::Arp(arp) => Some(arp.target.into()),
-        Network::Other | Network::Unreadable => None,
-    }
-}
-
-/// Whom the packet is from, at the network layer.
-#[must_use]
-pub fn source(packet: &Packet) -> Option<IpAddr> {
-    match &packet.network {
-        Network::Ip(ip) => Some(ip.source),
-        Network::Arp(arp) => Some(arp.sender.into()),
-        Network::Other | Network::Unreadable => None,
-    }
 }
 
 #[cfg(test)]

@@ -7,14 +7,12 @@ use std::{net::IpAddr, sync::Arc};
 
 use podtrace_ebpf::record::{CGROUP_NONE, Direction};
 
-use super::{
-    Hop, Path,
-    builder::{World, destination, source},
-};
+use super::{Hop, Path};
 use crate::{
     identity::sockets::SocketOwner,
     model::place::Role,
     packet::{Network, Packet, Transport, is_link_local},
+    world::World,
 };
 
 /// The RST bit of a TCP header's flags (RFC 9293).
@@ -53,7 +51,7 @@ pub fn ends(path: &Path, world: &World) -> (End, End) {
 
 fn sender(path: &Path, world: &World) -> End {
     let mut end = End {
-        address: source(&path.packet),
+        address: path.packet.source(),
         ..End::default()
     };
     let Some(first) = path.hops.first() else {
@@ -105,7 +103,7 @@ fn is_the_kernels(packet: &Packet) -> bool {
 
 fn receiver(path: &Path, world: &World) -> End {
     let mut end = End {
-        address: destination(&path.packet),
+        address: path.packet.destination(),
         ..End::default()
     };
     let Some(last) = path.hops.last() else {

@@ -12,9 +12,9 @@ use crate::{
     model::event::Event,
     path::{
         Hop, Path,
-        builder::World,
         ends::{End, Who, ends},
     },
+    world::World,
 };
 
 /// Bytes of items that wait at most; beyond it the oldest goes without its name.

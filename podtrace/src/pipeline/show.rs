@@ -6,8 +6,13 @@ use std::io::{self, Write};
 use super::Pipeline;
 use crate::{
     model::{event::Event, loss::Loss, start::Start},
-    output::{NotShown, Output, Summary},
-    path::{Path, builder::World},
+    path::{
+        Path,
+        summary::{NotShown, Summary},
+    },
+    pipeline::output::Output,
+    sink::TextSink,
+    world::World,
 };
 
 /// Text is handed on when it has this many bytes.
@@ -16,14 +21,6 @@ const HAND_ON_BYTES: usize = 64 << 10;
 pub(super) const NOTICES_MAX: usize = 1 << 20;
 /// How often what was not shown is said, in nanoseconds.
 const SAY_NS: u64 = 1_000_000_000;
-
-/// Takes text without waiting.
-pub trait TextSink: Send {
-    /// How many bytes packets may still fill.
-    fn room(&self) -> usize;
-    /// Takes text, room or not.
-    fn take(&mut self, text: &str);
-}
 
 /// The output and its text.
 pub(super) struct Show {

@@ -7,8 +7,7 @@ use super::Pipeline;
 use crate::{
     model::{loss::LostBy, origin::Origin},
     news::News,
-    output::Summary,
-    path::reorder::Reorder,
+    path::{reorder::Reorder, summary::Summary},
 };
 
 impl Pipeline {

@@ -28,8 +28,7 @@ use super::{
 use crate::{
     model::{event::Event, snapshot::Look},
     news::News,
-    packet::DecodeOptions,
-    pipeline::key_payload,
+    packet::{DecodeOptions, key_payload},
     text::sanitize::sanitize,
 };
 pub use ahead::Ahead;

@@ -12,9 +12,9 @@ use crate::{
     packet::{Mac, Protocol},
     path::{
         Hop,
-        builder::World,
         ends::{End, Who},
     },
+    world::World,
 };
 
 /// Two ends and what they talk.

@@ -7,7 +7,11 @@ use std::{cmp::Reverse, collections::BTreeMap};
 use serde::Serialize;
 
 use super::{EndName, PairCount, PlaceName, SegmentCount, SegmentKey, Stats, ends::PairKey};
-use crate::{model::tap::TapCount, output::Summary, packet::Protocol, path::Outcome};
+use crate::{
+    model::tap::TapCount,
+    packet::Protocol,
+    path::{Outcome, summary::Summary},
+};
 
 /// Statistics of a session.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

@@ -21,8 +21,9 @@ use crate::{
         trace::{command, kernel, session_name},
     },
     export::{CsvRows, ExportError, ParquetRows},
-    output::{Output, Summary, json::Json},
-    path::Path,
+    output::json::Json,
+    path::{Path, summary::Summary},
+    pipeline::output::Output,
     session::{
         files::{self, FileOptions, Keep, SessionFiles, Target},
         format::{FORMAT, SectionInfo},

@@ -8,7 +8,7 @@ use std::{
 use anyhow::bail;
 
 use crate::{
-    pipeline::key_payload,
+    packet::key_payload,
     session::{
         chain::Chain,
         format::SectionInfo,

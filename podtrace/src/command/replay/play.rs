@@ -24,9 +24,11 @@ use crate::{
     clock::{nanos, nodes::Clock},
     model::{origin::Origin, start::Start},
     news::News,
-    output::{Output, quiet::Nothing},
     packet::DecodeOptions,
-    pipeline::Pipeline,
+    pipeline::{
+        Pipeline,
+        output::{Nothing, Output},
+    },
     session::{
         chain::Chain,
         merge::{Merge, Step, Stream},

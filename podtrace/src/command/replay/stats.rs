@@ -5,8 +5,9 @@ use super::Play;
 use crate::{
     cli::{Format, StatsArgs},
     command::{FINE, use_color},
-    output::{Output, Summary, stats::text},
-    path::Path,
+    output::stats::text,
+    path::{Path, summary::Summary},
+    pipeline::output::Output,
     stats::{Stats, StatsOptions},
     world::World,
 };

@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     clock::monotonic_ns,
-    command::{signals::Signals, sink::Sink},
+    command::signals::Signals,
     identity::{cri::PodList, runtime::RuntimeState},
     model::{origin::Origin, start::Start},
     news::News,
@@ -32,6 +32,7 @@ use crate::{
         batch::Batch,
         reader::{QUEUE_BATCHES, Reader},
     },
+    sink::Sink,
     text::sanitize::sanitize,
 };
 pub(crate) use end::Missing;

@@ -3,7 +3,7 @@ use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
 
 use serde::Serialize;
 
-use crate::{identity::sockets::SocketOwner, model::tap::TapCount, output::NotShown};
+use crate::{identity::sockets::SocketOwner, model::tap::TapCount, path::summary::NotShown};
 
 #[derive(Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]

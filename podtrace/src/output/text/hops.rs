@@ -10,11 +10,11 @@ use crate::{
     model::place::Place,
     path::{
         Hop, Outcome, Path, RoundTrip,
-        builder::World,
         clocks::clocks,
         ends::{is_for_a_socket, node_at, sending, short_id},
     },
     text::write,
+    world::World,
 };
 
 /// Where the text of a line without a time starts.

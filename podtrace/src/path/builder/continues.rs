@@ -1,13 +1,14 @@
 //! Which of the paths under way an event continues.
 use podtrace_ebpf::record::Direction;
 
-use super::{SETTLE_NS, World, lists::Slot, open::Open, step::has_one_receiver};
+use super::{SETTLE_NS, lists::Slot, open::Open, step::has_one_receiver};
 use crate::{
     model::{
         event::Event,
         place::{Place, Role},
     },
     path::{Hop, Path},
+    world::World,
 };
 
 /// The path, of those that may have the event's key in order of age, that the event

@@ -2,10 +2,11 @@
 //! what a socket gets behind a translation.
 use std::net::IpAddr;
 
-use super::{Builder, EQUAL_MAX, World, destination, lists::Slot, source};
+use super::{Builder, EQUAL_MAX, lists::Slot};
 use crate::{
     model::event::Event,
     packet::{Network, Packet, PacketKey},
+    world::World,
 };
 
 /// Source, destination, protocol and, of IPv4, the identification: what all
@@ -70,7 +71,7 @@ fn datagram(packet: &Packet) -> Option<Datagram> {
 fn has_same_end(one: &Packet, other: &Packet) -> bool {
     let ends = |packet: &Packet| {
         let (from, to) = packet.ports().unwrap_or_default();
-        ((source(packet), from), (destination(packet), to))
+        ((packet.source(), from), (packet.destination(), to))
     };
     let (one, other) = (ends(one), ends(other));
     one.0 == other.0 || one.1 == other.1

@@ -1,7 +1,6 @@
 //! What one event means for the path of its packet.
 use podtrace_ebpf::record::Direction;
 
-use super::{World, destination};
 use crate::{
     model::{
         event::Event,
@@ -9,6 +8,7 @@ use crate::{
     },
     packet::{Network, Packet, Transport, is_link_local},
     path::Outcome,
+    world::World,
 };
 
 /// What one event means for its path.
@@ -74,7 +74,7 @@ fn is_for(place: &Place, packet: &Packet, world: &World) -> bool {
         return true;
     };
     let is_of_pod = |address| world.directory.is_of(address, place.netns_id);
-    link.destination == mac || destination(packet).is_some_and(is_of_pod)
+    link.destination == mac || packet.destination().is_some_and(is_of_pod)
 }
 
 /// Whether another interface of the node receives the packet next: the bridge
@@ -92,7 +92,7 @@ fn leaving(event: &Event, place: &Place, world: &World) -> Step {
             Some(tunnel.destination),
             Outcome::LeftForVtep(tunnel.destination),
         ),
-        None => (destination(packet), Outcome::LeftNode),
+        None => (packet.destination(), Outcome::LeftNode),
     };
     let traced = next
         .and_then(|address| world.directory.likely_holder_at(address, event.ts_ns))
@@ -108,7 +108,7 @@ fn leaving(event: &Event, place: &Place, world: &World) -> Step {
 fn arriving(event: &Event, place: &Place, world: &World) -> Step {
     let packet = &event.packet;
     // Still in its tunnel, it is not at its inner destination.
-    let (None, Some(address)) = (packet.tunnel, destination(packet)) else {
+    let (None, Some(address)) = (packet.tunnel, packet.destination()) else {
         return Step::Onward;
     };
     if is_group(packet) {

@@ -1,15 +1,17 @@
 mod limits;
 mod losses;
 
+use std::net::IpAddr;
+
 use podtrace_ebpf::record::CGROUP_NONE;
 
 use super::*;
-use crate::world::fixture::{
-    CGROUP1, CGROUP2, CNI0, NETNS2, POD1, POD2, UPLINK, VETH1, VETH2, look, mac_of, world,
-};
 use crate::{
     model::place::Place,
-    packet::{Ip, Link, Mac, Transport, Tunnel},
+    packet::{Ip, Link, Mac, Network, Packet, Transport, Tunnel},
+    world::fixture::{
+        CGROUP1, CGROUP2, CNI0, NETNS2, POD1, POD2, UPLINK, VETH1, VETH2, look, mac_of, world,
+    },
 };
 
 fn packet(destination: &str) -> Packet {

@@ -111,7 +111,7 @@ fn notices_go_further_than_packets_and_not_for_ever() {
 
 #[test]
 fn what_shows_no_packets_lacks_none() {
-    let (mut show, _cup) = show(crate::output::quiet::Nothing);
+    let (mut show, _cup) = show(crate::pipeline::output::Nothing);
     packet(&mut show, 1);
     assert!(show.not_shown().is_nothing());
 }

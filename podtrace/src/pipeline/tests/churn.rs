@@ -13,9 +13,8 @@ use crate::{
         tap::TapCount,
     },
     news::News,
-    output::quiet::Nothing,
     packet::{DecodeOptions, Framing},
-    pipeline::{OTHERS, Pipeline, gone::GONE_MAX},
+    pipeline::{OTHERS, Pipeline, gone::GONE_MAX, output::Nothing},
 };
 
 /// Pods that come and go.

@@ -2,22 +2,21 @@
 use podtrace_ebpf::record::{CGROUP_ROOT, Direction};
 
 use crate::{
-    command::sink::{LIVE_MAX, MORE_BYTES},
     identity::sockets::Sockets,
     model::{event::Event, place::Place, snapshot::NewCgroup, tap::TapCount},
-    output::quiet::Nothing,
-    packet::{EchoFlow, Framing, Packet},
+    packet::{EchoFlow, Framing, Packet, key_payload},
     path::{
         builder::OPEN_BYTES,
         reorder::SLACK_NS,
         rtt::{REQUESTS_MAX, SEEN_MAX, Seen},
     },
     pipeline::{
-        DECODED_AT_ONCE, Pipeline, gone::GONE_MAX, held::HELD_BYTES, key_payload,
-        order::ORDER_BYTES, show::NOTICES_MAX,
+        DECODED_AT_ONCE, Pipeline, gone::GONE_MAX, held::HELD_BYTES, order::ORDER_BYTES,
+        output::Nothing, show::NOTICES_MAX,
     },
     probe::reader::{self, CGROUPS_MAX, QUEUE_BATCHES},
     session::{files, recorder},
+    sink::{LIVE_MAX, MORE_BYTES},
     world::fixture::world,
 };
 

@@ -7,7 +7,7 @@ use crate::{
     identity::kubernetes::{ClusterUpdate, Resource},
     model::place::Role,
     news::News,
-    output::Output,
+    pipeline::output::Output,
 };
 
 /// Does what a number stands for.

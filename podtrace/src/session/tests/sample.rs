@@ -25,12 +25,12 @@ use crate::{
     },
     news::News,
     output::{
-        Output, Summary,
         json::Json,
         text::{Text, TextOptions},
     },
-    packet::{DecodeOptions, Framing, Mac, Packet},
-    pipeline::{Pipeline, key_payload},
+    packet::{DecodeOptions, Framing, Mac, Packet, key_payload},
+    path::summary::Summary,
+    pipeline::{Pipeline, output::Output},
     session::{
         chain::Chain,
         files::{FileOptions, Keep, SessionFiles, Target},

@@ -5,8 +5,9 @@ use tokio::time::{Instant, Interval, interval_at, sleep_until};
 
 use super::{Ending, Session};
 use crate::{
-    command::{signals::Signals, sink::Sink, trace::taps::Taps},
+    command::{signals::Signals, trace::taps::Taps},
     probe::attacher::Report,
+    sink::Sink,
 };
 
 /// How often a terminal is told how far it is; what takes less is not told.

@@ -7,13 +7,10 @@ use tokio::time::sleep;
 use super::{Ending, Session, attach::detach};
 use crate::{
     clock::monotonic_ns,
-    command::{
-        signals::Signals,
-        sink::{Sink, say_at_once},
-        trace::taps::Taps,
-    },
+    command::{signals::Signals, trace::taps::Taps},
     pipeline::Pipeline,
     probe::Way,
+    sink::{Sink, say_at_once},
 };
 
 /// How long a reader that takes nothing is waited for once a signal came.

@@ -12,7 +12,6 @@ use crate::{
     clock::{monotonic_ns, nanos},
     command::{
         signals::Signals,
-        sink::Sink,
         trace::{
             check::check_names,
             diagnostics::Diagnostics,
@@ -30,15 +29,15 @@ use crate::{
         pod_table::PodTable,
         target::Node,
     },
-    output::Output,
-    packet::DecodeOptions,
-    pipeline::{Pipeline, key_payload},
+    packet::{DecodeOptions, key_payload},
+    pipeline::{Pipeline, output::Output},
     probe::{
         Probe, ProbeError, ProbeOptions, Way,
         feature::Without,
         load::Channel,
         reader::{LookUp, Reader},
     },
+    sink::Sink,
 };
 
 /// flannel's port, where no VXLAN interface tells another.

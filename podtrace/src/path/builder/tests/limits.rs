@@ -1,6 +1,6 @@
 //! What is bounded stays so, whatever comes.
 use super::*;
-use crate::path::builder::EQUAL_MAX;
+use crate::{packet::Network, path::builder::EQUAL_MAX};
 
 /// A flood of equal datagrams whose further hops were lost.
 #[test]

@@ -19,7 +19,7 @@ use nix::{
 };
 use tokio::sync::Notify;
 
-use crate::{pipeline::TextSink, privilege};
+use crate::privilege;
 
 /// Bytes that wait at most when the writer waits for room.
 const WAITING_MAX: usize = 1 << 20;
@@ -35,8 +35,16 @@ const PIPE_BYTES: i32 = 1 << 20;
 /// Begin of a line on a terminal, with nothing on it.
 const CLEAR: &[u8] = b"\r\x1b[K";
 
+/// Takes text without waiting.
+pub trait TextSink: Send {
+    /// How many bytes packets may still fill.
+    fn room(&self) -> usize;
+    /// Takes text, room or not.
+    fn take(&mut self, text: &str);
+}
+
 /// The end that text is handed to.
-pub(super) struct Sink {
+pub(crate) struct Sink {
     shared: Arc<Shared>,
     /// Whether standard error is a terminal.
     has_terminal: bool,
@@ -75,14 +83,14 @@ struct State {
 
 impl Sink {
     /// Writes to standard output.
-    pub(super) fn stdout() -> io::Result<Self> {
+    pub(crate) fn stdout() -> io::Result<Self> {
         // No pipe, or no wider one to be had: then it stays as it is.
         let _ = fcntl(io::stdout().as_fd(), FcntlArg::F_SETPIPE_SZ(PIPE_BYTES));
         Self::spawn(io::stdout())
     }
 
     /// Writes to standard error: standard output is taken.
-    pub(super) fn stderr() -> io::Result<Self> {
+    pub(crate) fn stderr() -> io::Result<Self> {
         Self::spawn(io::stderr())
     }
 
@@ -111,13 +119,13 @@ impl Sink {
     }
 
     /// Whether [`Self::set_status`] shows anything.
-    pub(super) fn has_terminal(&self) -> bool {
+    pub(crate) fn has_terminal(&self) -> bool {
         self.has_terminal
     }
 
     /// Shows a line below all text, in the place of the one before; none if it
     /// is empty. On a terminal only, by standard error.
-    pub(super) fn set_status(&self, status: String) {
+    pub(crate) fn set_status(&self, status: String) {
         if !self.has_terminal {
             return;
         }
@@ -128,19 +136,19 @@ impl Sink {
     }
 
     /// For a pipeline that does not wait.
-    pub(super) fn handle(&self) -> Box<dyn TextSink> {
+    pub(crate) fn handle(&self) -> Box<dyn TextSink> {
         Box::new(Handle(Arc::clone(&self.shared)))
     }
 
     /// No more will come.
-    pub(super) fn close(&self) {
+    pub(crate) fn close(&self) {
         self.shared.lock().is_closed = true;
         self.shared.filled.notify_one();
     }
 
     /// Waits until all is written that came before it was closed, or the reader
     /// is gone.
-    pub(super) async fn ended(&self) {
+    pub(crate) async fn ended(&self) {
         loop {
             let ended = self.shared.ended.notified();
             if self.shared.lock().has_ended {
@@ -151,7 +159,7 @@ impl Sink {
     }
 
     /// How many bytes are not written yet.
-    pub(super) fn waiting(&self) -> usize {
+    pub(crate) fn waiting(&self) -> usize {
         self.shared.waiting.load(Ordering::Relaxed)
     }
 
@@ -159,7 +167,7 @@ impl Sink {
     ///
     /// # Errors
     /// When it could not be written, a broken pipe included.
-    pub(super) fn finish(&mut self) -> io::Result<()> {
+    pub(crate) fn finish(&mut self) -> io::Result<()> {
         self.close();
         if let Some(thread) = self.thread.take()
             && thread.join().is_err()
@@ -280,7 +288,7 @@ fn show_status(bytes: &[u8]) {
 }
 
 /// Says something on standard error, if it is taken at once.
-pub(super) fn say_at_once(text: &str) {
+pub(crate) fn say_at_once(text: &str) {
     let stderr = io::stderr();
     let mut fds = [PollFd::new(stderr.as_fd(), PollFlags::POLLOUT)];
     let is_ready = poll(&mut fds, PollTimeout::ZERO).is_ok_and(|ready| ready > 0);
