@@ -8,9 +8,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use capture::{Attach, CaptureArgs, Feature, KernelArgs, LoadArgs, NamingArgs, ViewArgs};
 pub use files::{FileArgs, WriteArgs};
-pub use replay::{
-    ExportArgs, ExportFormat, InputArgs, Moment, ReplayArgs, Span, StatsArgs, Vantage,
-};
+pub use replay::{ExportArgs, ExportFormat, InputArgs, ReplayArgs, StatsArgs};
 
 /// Follow every packet of a Kubernetes node, hop by hop, named by pod.
 #[derive(Debug, Parser)]

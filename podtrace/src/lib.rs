@@ -20,8 +20,12 @@ pub mod path;
 pub mod pipeline;
 pub mod privilege;
 pub mod probe;
+pub mod projection;
+pub mod replay;
 pub mod session;
 pub mod sink;
 pub mod stats;
+#[cfg(test)]
+mod tests;
 pub mod text;
 pub mod world;

@@ -30,8 +30,5 @@ pub mod chain;
 pub mod files;
 pub mod format;
 pub mod input;
-pub mod merge;
 pub mod reader;
 pub mod recorder;
-#[cfg(test)]
-mod tests;

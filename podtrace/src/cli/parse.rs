@@ -1,7 +1,7 @@
 //! Values of the command line: times and sizes.
 use std::time::Duration;
 
-use super::replay::{Moment, Span, Vantage};
+use crate::replay::options::{Moment, Span, Vantage};
 
 /// A length of time: `500ms`, `10s`, `2m`, `1h`; plain numbers are seconds.
 pub(super) fn duration(text: &str) -> Result<Duration, String> {

@@ -7,6 +7,7 @@ use super::{
     Color, ViewArgs, WriteArgs,
     parse::{duration, factor, moment, offset, span, vantage},
 };
+use crate::replay::options::{Moment, Span, Vantage};
 
 /// What is read, and which part of it.
 #[derive(Clone, Debug, Args)]
@@ -38,27 +39,6 @@ pub struct InputArgs {
     /// How long a packet may stay between two hops; else as recorded
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub hop_timeout: Option<Duration>,
-}
-
-/// A point in time of a recording.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Moment {
-    /// Nanoseconds since 1970 (UTC).
-    Utc(u64),
-    /// A time of the day, local, on the day of the first packet, or on the next
-    /// if it is more than half a day earlier than that.
-    OfDay(jiff::civil::Time),
-    /// After the first packet.
-    AfterBegin(Duration),
-}
-
-/// A part of a recording.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Span {
-    /// So many packets.
-    Packets(u64),
-    /// So long.
-    Time(Duration),
 }
 
 /// Options of `replay`.
@@ -118,15 +98,6 @@ pub struct ExportArgs {
     /// NAMESPACE/POD/eth0, or the interface's name alone if there is one only
     #[arg(long, value_name = "PLACE", value_parser = vantage)]
     pub vantage: Option<Vantage>,
-}
-
-/// One tap place.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Vantage {
-    /// The node or the pod, if it was named.
-    pub owner: Option<String>,
-    /// The interface.
-    pub interface: String,
 }
 
 /// Formats of `export`.

@@ -1,11 +1,6 @@
 //! `podtrace replay`, `stats` and `export`: what is read from files.
 mod export;
-mod follow;
-mod inputs;
-mod play;
-mod select;
 mod stats;
-mod survey;
 
 use std::{
     sync::{
@@ -19,13 +14,13 @@ use anyhow::Context as _;
 
 use super::{FINE, LOST, signals::Signals};
 use crate::{
-    cli::{Format, ReplayArgs},
+    cli::{Format, InputArgs, ReplayArgs},
     output::json::Json,
     pipeline::output::Output,
+    replay::{options::PlayOptions, play::Play},
     sink::Sink,
 };
 pub(super) use export::run as export;
-use play::Play;
 pub(super) use stats::run as stats;
 
 /// Runs `replay`; returns the exit code.
@@ -34,13 +29,37 @@ pub(super) fn run(args: &ReplayArgs) -> anyhow::Result<u8> {
         Format::Json => Box::new(Json::new(0)),
         Format::Text => Box::new(super::trace::text(args.view.color, args.view.numeric, 0)),
     };
-    let mut play = Play::new(&args.input, args.follow)?;
+    let options = play_options(&args.input);
+    let mut play = Play::new(&options, args.follow, stop_on_signal()?)?;
     play.speed = args.speed;
     let mut sink = Sink::stdout()?;
     let played = play.run(output, &mut sink, |_| Ok(None))?;
     sink.finish()?;
     let is_whole = played.lost == 0 && played.damaged == 0;
     Ok(if args.strict && !is_whole { LOST } else { FINE })
+}
+
+fn play_options(args: &InputArgs) -> PlayOptions {
+    let InputArgs {
+        files,
+        interfaces,
+        since,
+        until,
+        first,
+        last,
+        clock_offset,
+        hop_timeout,
+    } = args.clone();
+    PlayOptions {
+        files,
+        interfaces,
+        since,
+        until,
+        first,
+        last,
+        clock_offset,
+        hop_timeout,
+    }
 }
 
 /// Ends with what was read so far when a signal comes; at once at the second.

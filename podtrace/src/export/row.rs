@@ -6,12 +6,12 @@ use podtrace_ebpf::record::{CGROUP_NONE, Direction};
 use super::ExportError;
 use crate::{
     model::place::{Place, Role},
-    output::json::{SocketLine, describe, names},
     packet::{Network, Packet, Transport, flag_names},
     path::{
         Hop, Path,
         ends::{End, ends, sending},
     },
+    projection::{SocketLine, describe, names},
     world::World,
 };
 

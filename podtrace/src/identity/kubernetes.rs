@@ -4,6 +4,7 @@
 //! nodes and sends what changes, [`Cluster`] holds who has which address.
 mod client;
 mod config;
+mod crypto;
 mod objects;
 mod state;
 mod trouble;

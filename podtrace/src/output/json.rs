@@ -28,8 +28,6 @@
 //! are absent. New fields may come; these keep their meaning.
 mod lines;
 
-use std::sync::Arc;
-
 use podtrace_ebpf::record::{CGROUP_NONE, Direction};
 
 use crate::{
@@ -37,14 +35,14 @@ use crate::{
     path::{
         Hop, Outcome, Path,
         clocks::clocks,
-        ends::{End, Who, ends, sending},
+        ends::{ends, sending},
         summary::Summary,
     },
     pipeline::output::Output,
+    projection::{describe, names},
     world::World,
 };
 
-pub(crate) use lines::SocketLine;
 use lines::{
     ClockLine, EventLine, HopLine, Line, LossCount, PathLine, RttLine, TapLine, TunnelLine,
 };
@@ -88,28 +86,12 @@ impl Json {
     }
 }
 
-/// The pod that an end is, the node that it is, and the node that it is on.
-pub(crate) fn names(end: &End) -> [Option<Arc<str>>; 3] {
-    match &end.who {
-        Who::Pod(pod) => [Some(Arc::clone(pod)), None, None],
-        Who::Node(node) => [None, Some(Arc::clone(node)), None],
-        Who::On(node) => [None, None, Some(Arc::clone(node))],
-        Who::Unknown => [None, None, None],
-    }
-}
-
 fn write(out: &mut String, line: &Line<'_>) {
     // Cannot fail: the maps have string keys and nothing else can.
     if let Ok(text) = serde_json::to_string(line) {
         out.push_str(&text);
         out.push('\n');
     }
-}
-
-pub(crate) fn describe(packet: &crate::packet::Packet) -> String {
-    let mut what = String::new();
-    packet.describe(&mut what);
-    what
 }
 
 fn tap_line<C>(interface: u32, direction: Direction, count: C, world: &World) -> TapLine<'_, C> {

@@ -22,9 +22,9 @@ use podtrace_ebpf::{config, record::Direction};
 use super::{
     Probe, ProbeError,
     clsact::{self, ClsactError, Stub},
-    error::not_loaded,
+    error::{not_loaded, refused},
     feature,
-    load::{refused, take},
+    load::take,
 };
 use crate::netns::{NetNs, NetNsError, candidates::candidates};
 

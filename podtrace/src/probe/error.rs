@@ -115,3 +115,10 @@ pub(super) fn not_loaded(name: &'static str, error: ProgramError) -> ProbeError 
         },
     }
 }
+
+pub(super) fn refused(operation: String, source: ProgramError) -> ProbeError {
+    ProbeError::Program {
+        operation,
+        source: Box::new(source),
+    }
+}

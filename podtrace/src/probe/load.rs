@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, thread};
 use aya::{
     Ebpf, EbpfLoader,
     maps::{Array, Map, MapData, MapError, RingBuf},
-    programs::{Program, ProgramError},
+    programs::Program,
 };
 use podtrace_ebpf::config::{self, TapCounters, TapKey};
 
@@ -256,13 +256,6 @@ where
     ebpf.program_mut(name)
         .and_then(|program| program.try_into().ok())
         .ok_or(ProbeError::Missing(name))
-}
-
-pub(super) fn refused(operation: String, source: ProgramError) -> ProbeError {
-    ProbeError::Program {
-        operation,
-        source: Box::new(source),
-    }
 }
 
 /// Waits until no program runs that has begun before. Programs run within

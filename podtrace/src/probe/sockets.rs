@@ -8,7 +8,7 @@ use std::{
 use aya::programs::{CgroupAttachMode, CgroupSkb, CgroupSkbAttachType, cgroup_skb::CgroupSkbLink};
 use podtrace_ebpf::config;
 
-use super::{Probe, ProbeError, load::refused};
+use super::{Probe, ProbeError, error::refused};
 
 /// What watches sockets, by the cgroup's path below the root of the tree.
 pub(super) type Watched = BTreeMap<String, CgroupSkbLink>;

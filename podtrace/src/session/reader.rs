@@ -170,7 +170,7 @@ impl Reader {
 
     /// Reads bytes as if they were a file.
     #[cfg(test)]
-    pub(super) fn of(bytes: Vec<u8>, options: ReaderOptions) -> Result<Self, InputError> {
+    pub(crate) fn of(bytes: Vec<u8>, options: ReaderOptions) -> Result<Self, InputError> {
         let path = Path::new("bytes");
         let (source, first) = input::begin(Box::new(io::Cursor::new(bytes)), path)?;
         Self::new(path, source, first, options)

@@ -10,10 +10,7 @@ use std::{
 
 use anyhow::{Context as _, bail};
 
-use super::{
-    Play,
-    inputs::{Input, differ_in_sampling},
-};
+use super::{play_options, stop_on_signal};
 use crate::{
     cli::{ExportArgs, ExportFormat},
     command::{
@@ -24,6 +21,10 @@ use crate::{
     output::json::Json,
     path::{Path, summary::Summary},
     pipeline::output::Output,
+    replay::{
+        inputs::{Input, differ_in_sampling},
+        play::Play,
+    },
     session::{
         files::{self, FileOptions, Keep, SessionFiles, Target},
         format::{FORMAT, SectionInfo},
@@ -41,7 +42,8 @@ pub(in crate::command) fn run(args: &ExportArgs) -> anyhow::Result<u8> {
         bail!("--zstd is for pcapng; parquet is compressed anyway, others take a pipe to zstd");
     }
     // What cannot be read leaves no file behind.
-    let mut play = Play::new(&args.input, false)?;
+    let options = play_options(&args.input);
+    let mut play = Play::new(&options, false, stop_on_signal()?)?;
     play.selection.vantage.clone_from(&args.vantage);
     play.keep_captured = args.format == ExportFormat::Pcapng;
     let failed = Failed {

@@ -1,29 +1,31 @@
 //! `podtrace stats`.
 use std::io;
 
-use super::Play;
+use super::{play_options, stop_on_signal};
 use crate::{
     cli::{Format, StatsArgs},
     command::{FINE, use_color},
     output::stats::text,
     path::{Path, summary::Summary},
     pipeline::output::Output,
+    replay::play::Play,
     stats::{Stats, StatsOptions},
     world::World,
 };
 
 /// Runs the command; returns the exit code.
 pub(in crate::command) fn run(args: &StatsArgs) -> anyhow::Result<u8> {
-    let options = StatsOptions {
+    let stats_options = StatsOptions {
         epoch_ns: 0,
         top: args.top.into(),
     };
     let output = Collect {
-        stats: Some(Stats::new(options)),
+        stats: Some(Stats::new(stats_options)),
         format: args.output,
         color: use_color(args.color),
     };
-    let play = Play::new(&args.input, false)?;
+    let options = play_options(&args.input);
+    let play = Play::new(&options, false, stop_on_signal()?)?;
     play.run(Box::new(output), &mut io::stdout().lock(), |_| Ok(None))?;
     Ok(FINE)
 }

@@ -11,15 +11,6 @@ use tower::{BoxError, Layer as _, service_fn};
 use super::{config::ClusterConfig, trouble::Trouble};
 use crate::privilege;
 
-/// Makes ring the process's cryptography if nothing else is yet: rustls asks
-/// for a choice where more than one is built in.
-pub(super) fn install_crypto() {
-    if rustls::crypto::CryptoProvider::get_default().is_none() {
-        // An error says that another thread was first, with the same choice.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-    }
-}
-
 /// The one client of all that follow a cluster: to make it may run a
 /// credential plugin, which must not run, and ask, once for each of them.
 #[derive(Clone)]

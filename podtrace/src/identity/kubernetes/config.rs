@@ -246,7 +246,7 @@ fn made(source: ClusterSource, mut config: Config) -> Result<ClusterConfig, Stri
     config.proxy_url = None;
     // Requests are made anew here, in our own time.
     config.default_retry = false;
-    super::client::install_crypto();
+    super::crypto::install_crypto();
     let auth = &config.auth_info;
     if auth.exec.is_none() && auth.auth_provider.is_none() {
         ClientBuilder::try_from(config.clone())

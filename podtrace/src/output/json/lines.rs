@@ -3,7 +3,7 @@ use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
 
 use serde::Serialize;
 
-use crate::{identity::sockets::SocketOwner, model::tap::TapCount, path::summary::NotShown};
+use crate::{model::tap::TapCount, path::summary::NotShown, projection::SocketLine};
 
 #[derive(Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
@@ -78,48 +78,6 @@ pub(super) struct HopLine<'a> {
     pub(super) tunnel: Option<TunnelLine>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) ttl: Option<u8>,
-}
-
-/// Whose the socket is that sends or receives.
-#[derive(Serialize)]
-pub(crate) struct SocketLine {
-    pub(crate) owner: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) pod: Option<Arc<str>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) container: Option<Arc<str>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) cgroup: Option<Arc<str>>,
-}
-
-impl From<SocketOwner> for SocketLine {
-    fn from(owner: SocketOwner) -> Self {
-        let bare = |owner| Self {
-            owner,
-            pod: None,
-            container: None,
-            cgroup: None,
-        };
-        match owner {
-            SocketOwner::None => bare("none"),
-            SocketOwner::Kernel => bare("kernel"),
-            SocketOwner::Root => bare("root"),
-            SocketOwner::Container(name) => Self {
-                pod: Some(Arc::clone(&name.pod.full)),
-                container: Some(name.name),
-                ..bare("container")
-            },
-            SocketOwner::UnnamedContainer(id) => Self {
-                container: Some(id),
-                ..bare("container")
-            },
-            SocketOwner::Process(cgroup) => Self {
-                cgroup: Some(cgroup),
-                ..bare("process")
-            },
-            SocketOwner::Gone(_) | SocketOwner::Unknown(_) => bare("unknown"),
-        }
-    }
 }
 
 #[derive(Serialize)]

@@ -19,7 +19,10 @@ use tokio::{
 };
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 
-use super::super::{client::install_crypto, config::ClusterConfig, config::ClusterSource};
+use super::super::{
+    config::{ClusterConfig, ClusterSource},
+    crypto::install_crypto,
+};
 
 /// The most that a test waits for one thing.
 pub(super) const DEADLINE: Duration = Duration::from_secs(20);

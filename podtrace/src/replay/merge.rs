@@ -5,7 +5,6 @@ use std::{collections::BTreeSet, ops::Range, sync::Arc};
 
 use podtrace_ebpf::record::Direction;
 
-use super::{chain::Chain, format::SectionInfo, input::InputError, reader::Item};
 use crate::{
     clock::nodes::Line,
     model::{
@@ -17,6 +16,7 @@ use crate::{
     news::News,
     path::reorder::SLACK_NS,
     pipeline::{OTHERS, Pipeline, TICK_LAG_NS, Unexplained},
+    session::{chain::Chain, format::SectionInfo, input::InputError, reader::Item},
     text::sanitize::sanitize,
 };
 use numbers::Numbers;

@@ -23,7 +23,7 @@ const STDIN: &str = "-";
 
 /// The files of one session, in order, or one capture of another tool.
 #[derive(Clone, Debug)]
-pub(super) struct Input {
+pub(crate) struct Input {
     files: Vec<PathBuf>,
     /// What its first section says; none in other captures and on standard
     /// input, which cannot be looked into before.
@@ -32,7 +32,7 @@ pub(super) struct Input {
 
 impl Input {
     /// What to call it.
-    pub(super) fn nodes(&self) -> Vec<String> {
+    pub(crate) fn nodes(&self) -> Vec<String> {
         match &self.info {
             Some(info) => info.nodes.iter().map(|name| sanitize(name)).collect(),
             None => vec![self.file_name()],
@@ -44,26 +44,26 @@ impl Input {
         name.map_or_else(String::new, |name| sanitize(&name.to_string_lossy()))
     }
 
-    pub(super) fn is_stdin(&self) -> bool {
+    pub(crate) fn is_stdin(&self) -> bool {
         self.files.iter().any(|file| file.as_os_str() == STDIN)
     }
 
     /// Whether it is a session of podtrace's, as far as that is known.
-    pub(super) fn info(&self) -> Option<&SectionInfo> {
+    pub(crate) fn info(&self) -> Option<&SectionInfo> {
         self.info.as_ref()
     }
 
-    pub(super) fn files(&self) -> &[PathBuf] {
+    pub(crate) fn files(&self) -> &[PathBuf] {
         &self.files
     }
 
     /// How many sessions are in it.
-    pub(super) fn sessions(&self) -> usize {
+    pub(crate) fn sessions(&self) -> usize {
         self.info.as_ref().map_or(1, |info| info.sessions.max(1))
     }
 
     /// Opens it from the begin. `follow`: it may still grow.
-    pub(super) fn open(&self, options: ReaderOptions, follow: bool) -> anyhow::Result<Chain> {
+    pub(crate) fn open(&self, options: ReaderOptions, follow: bool) -> anyhow::Result<Chain> {
         let mut files: VecDeque<_> = self.files.iter().cloned().collect();
         let Some(first) = files.pop_front() else {
             bail!("nothing to read");
@@ -79,7 +79,7 @@ impl Input {
 
 /// Finds what the paths name; the first of the result is the reference for the
 /// clocks.
-pub(super) fn find(paths: &[PathBuf]) -> anyhow::Result<Vec<Input>> {
+pub(crate) fn find(paths: &[PathBuf]) -> anyhow::Result<Vec<Input>> {
     let mut inputs: Vec<Input> = Vec::new();
     let mut by_session: BTreeMap<String, usize> = BTreeMap::new();
     let mut sections: Vec<Vec<u64>> = Vec::new();
@@ -160,14 +160,14 @@ fn look_into(file: &Path) -> Result<Option<SectionInfo>, InputError> {
 }
 
 /// Payload bytes that every input has for its packets' keys.
-pub(super) fn common_payload(inputs: &[Input]) -> usize {
+pub(crate) fn common_payload(inputs: &[Input]) -> usize {
     let infos = inputs.iter().filter_map(|input| input.info.as_ref());
     let snaplen = infos.map(|info| info.snaplen).min();
     key_payload(snaplen.unwrap_or(u32::MAX))
 }
 
 /// The numbers of each input's nodes and of its first session.
-pub(super) fn numbers(inputs: &[Input]) -> Vec<(usize, Range<usize>)> {
+pub(crate) fn numbers(inputs: &[Input]) -> Vec<(usize, Range<usize>)> {
     let (mut session, mut node) = (0, 0);
     let next = |input: &Input| {
         let nodes = node..node + input.nodes().len();
@@ -180,7 +180,7 @@ pub(super) fn numbers(inputs: &[Input]) -> Vec<(usize, Range<usize>)> {
 }
 
 /// Whether a packet that one node has traced was perhaps passed over at another.
-pub(super) fn differ_in_sampling(inputs: &[Input]) -> bool {
+pub(crate) fn differ_in_sampling(inputs: &[Input]) -> bool {
     let infos: Vec<_> = inputs.iter().filter_map(Input::info).collect();
     let share = |info: &SectionInfo| info.sample.max(1);
     let differ = |pair: &[&SectionInfo]| {

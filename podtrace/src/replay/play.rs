@@ -16,11 +16,9 @@ use super::{
     follow::{FOLLOW_PAUSE, newer_files, wait_until_begun},
     inputs::{self, Input, common_payload, differ_in_sampling},
     select::Selection,
-    stop_on_signal,
     survey::{Survey, survey, unread},
 };
 use crate::{
-    cli::{InputArgs, Span},
     clock::{nanos, nodes::Clock},
     model::{origin::Origin, start::Start},
     news::News,
@@ -29,12 +27,11 @@ use crate::{
         Pipeline,
         output::{Nothing, Output},
     },
-    session::{
-        chain::Chain,
+    replay::{
         merge::{Merge, Step, Stream},
-        reader::ReaderOptions,
-        recorder::Recorder,
+        options::{PlayOptions, Span},
     },
+    session::{chain::Chain, reader::ReaderOptions, recorder::Recorder},
     text::sanitize::sanitize,
 };
 
@@ -48,30 +45,34 @@ const PLACES_TOLD: usize = 30;
 const DAMAGE_TOLD: usize = 20;
 
 /// How to play.
-pub(super) struct Play<'a> {
-    args: &'a InputArgs,
+pub(crate) struct Play<'a> {
+    args: &'a PlayOptions,
     inputs: Vec<Input>,
     follow: bool,
-    pub(super) speed: Option<f64>,
-    pub(super) selection: Selection,
+    pub(crate) speed: Option<f64>,
+    pub(crate) selection: Selection,
     /// Whether events are to hold the captured bytes.
-    pub(super) keep_captured: bool,
+    pub(crate) keep_captured: bool,
     /// Set when it is to end early.
-    pub(super) stop: Arc<AtomicBool>,
+    pub(crate) stop: Arc<AtomicBool>,
 }
 
 /// What came of it.
-pub(super) struct Played {
+pub(crate) struct Played {
     /// Events lost.
-    pub(super) lost: u64,
+    pub(crate) lost: u64,
     /// Places where a file is damaged.
-    pub(super) damaged: usize,
+    pub(crate) damaged: usize,
 }
 
 impl Play<'_> {
-    /// Finds what is to be read. `follow`: it may still grow.
-    pub(super) fn new(args: &InputArgs, follow: bool) -> anyhow::Result<Play<'_>> {
-        let stop = stop_on_signal()?;
+    /// Finds what is to be read. `follow`: it may still grow; `stop`: set when it is to
+    /// end early.
+    pub(crate) fn new(
+        args: &PlayOptions,
+        follow: bool,
+        stop: Arc<AtomicBool>,
+    ) -> anyhow::Result<Play<'_>> {
         if follow {
             wait_until_begun(&args.files, &stop);
         }
@@ -87,7 +88,7 @@ impl Play<'_> {
     }
 
     /// Plays. `record`: makes a recorder, given what is read.
-    pub(super) fn run(
+    pub(crate) fn run(
         mut self,
         output: Box<dyn Output>,
         sink: &mut dyn Write,

@@ -31,12 +31,12 @@ use crate::{
     packet::{DecodeOptions, Framing, Mac, Packet, key_payload},
     path::summary::Summary,
     pipeline::{Pipeline, output::Output},
+    replay::merge::{Merge, Select, Step, Stream},
     session::{
         chain::Chain,
         files::{FileOptions, Keep, SessionFiles, Target},
         format::{FORMAT, SectionInfo},
         input::{Damage, InputError},
-        merge::{Merge, Select, Step, Stream},
         reader::{Item, Reader, ReaderOptions, Unread},
         recorder::{Recorder, RecorderOptions},
     },

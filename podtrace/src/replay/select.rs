@@ -2,20 +2,22 @@
 use jiff::{SignedDuration, Timestamp, civil::Time, tz::TimeZone};
 
 use crate::{
-    cli::{InputArgs, Moment, Span, Vantage},
     clock::nanos,
     model::{event::Event, place::Place},
     pipeline::Pipeline,
-    session::merge::Select,
+    replay::{
+        merge::Select,
+        options::{Moment, PlayOptions, Span, Vantage},
+    },
     text::sanitize::sanitize,
     world::World,
 };
 
 /// A part of the time, some interfaces.
 #[derive(Debug, Default)]
-pub(super) struct Selection {
+pub(crate) struct Selection {
     pub(super) interfaces: Vec<String>,
-    pub(super) vantage: Option<Vantage>,
+    pub(crate) vantage: Option<Vantage>,
     pub(super) since: Option<Moment>,
     pub(super) until: Option<Moment>,
     pub(super) first: Option<Span>,
@@ -30,7 +32,7 @@ pub(super) struct Selection {
 
 impl Selection {
     /// What the options ask for.
-    pub(super) fn of(args: &InputArgs) -> Self {
+    pub(super) fn of(args: &PlayOptions) -> Self {
         Self {
             interfaces: args.interfaces.clone(),
             since: args.since,

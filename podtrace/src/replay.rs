@@ -1,0 +1,8 @@
+//! Replays: files played through the pipeline, those of several sessions as one.
+mod follow;
+pub(crate) mod inputs;
+pub mod merge;
+pub mod options;
+pub(crate) mod play;
+mod select;
+mod survey;

@@ -1,7 +1,0 @@
-//! Sessions as a whole: what is recorded is what is read.
-mod ahead;
-mod damage;
-mod fuzz;
-mod losses;
-mod round_trip;
-mod sample;
