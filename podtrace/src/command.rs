@@ -3,7 +3,7 @@ mod cleanup;
 mod demo;
 mod lab;
 mod replay;
-mod signals;
+mod setup;
 mod topology;
 mod trace;
 

@@ -9,6 +9,7 @@ pub mod command;
 pub mod export;
 pub mod identity;
 pub mod lab;
+pub mod live;
 mod map;
 pub mod model;
 pub mod netns;
@@ -23,6 +24,7 @@ pub mod probe;
 pub mod projection;
 pub mod replay;
 pub mod session;
+mod signals;
 pub mod sink;
 pub mod stats;
 #[cfg(test)]

@@ -4,19 +4,16 @@ use std::time::Duration;
 use anyhow::Context as _;
 use podtrace_ebpf::config::SNAPLEN_DEFAULT;
 
-use super::{
-    signals::Signals,
-    trace::{
-        Sampling, Session, SessionOptions, Sockets, Sources, check_support, text, way, without,
-    },
-};
+use super::setup::{check_support, text, way, without};
 use crate::{
     cli::DemoArgs,
     clock::epoch_ns,
     command::FINE,
     lab::{Lab, LabPod, LabSpec, traffic},
+    live::{Session, SessionOptions, feeds::Sources, runtimes::Sockets, sampling::Sampling},
     node::{pod_table::PodTable, target::Node},
     probe::{Way, feature::Without},
+    signals::Signals,
     sink::Sink,
 };
 

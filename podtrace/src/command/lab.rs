@@ -12,7 +12,7 @@ use crate::{
 
 /// Runs the command; returns the exit code.
 pub(super) fn run(args: &LabArgs) -> anyhow::Result<u8> {
-    super::trace::check_support()?;
+    super::setup::check_support()?;
     // Blocked before the lab exists: a signal then waits for `sigwait`, and
     // the lab is taken down whenever it comes.
     let mut signals = SigSet::empty();

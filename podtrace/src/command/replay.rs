@@ -12,12 +12,13 @@ use std::{
 
 use anyhow::Context as _;
 
-use super::{FINE, LOST, signals::Signals};
+use super::{FINE, LOST};
 use crate::{
     cli::{Format, InputArgs, ReplayArgs},
     output::json::Json,
     pipeline::output::Output,
     replay::{options::PlayOptions, play::Play},
+    signals::Signals,
     sink::Sink,
 };
 pub(super) use export::run as export;
@@ -27,7 +28,7 @@ pub(super) use stats::run as stats;
 pub(super) fn run(args: &ReplayArgs) -> anyhow::Result<u8> {
     let output: Box<dyn Output> = match args.view.output {
         Format::Json => Box::new(Json::new(0)),
-        Format::Text => Box::new(super::trace::text(args.view.color, args.view.numeric, 0)),
+        Format::Text => Box::new(super::setup::text(args.view.color, args.view.numeric, 0)),
     };
     let options = play_options(&args.input);
     let mut play = Play::new(&options, args.follow, stop_on_signal()?)?;

@@ -15,7 +15,7 @@ use crate::{
     cli::{ExportArgs, ExportFormat},
     command::{
         FINE,
-        trace::{command, kernel, session_name},
+        setup::{command, kernel, session_name},
     },
     export::{CsvRows, ExportError, ParquetRows},
     output::json::Json,

@@ -6,7 +6,7 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 
-use super::feeds::Update;
+use super::update::Update;
 use crate::identity::kubernetes::{ClusterConfig, ClusterUpdate, Resource, watch};
 
 /// How long the start waits for the first lists of pods and nodes.

@@ -2,7 +2,7 @@
 //!
 //! Each source has a task of its own, so that none of them holds up the reading
 //! of packets, and none another.
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use tokio::{
     sync::mpsc,
@@ -12,19 +12,15 @@ use tokio::{
 use super::{
     cluster,
     runtimes::{self, RuntimeFeed, Sockets},
+    update::Update,
 };
 use crate::{
-    identity::{
-        cri::PodList,
-        kubernetes::{ClusterConfig, ClusterUpdate},
-        runtime::RuntimeState,
-    },
+    identity::kubernetes::ClusterConfig,
     node::{
         discover::{LookError, Looker, Snapshot},
         target::Node,
         watch::{Changes, watch},
     },
-    session::format::RecordedTopology,
 };
 
 /// Shortest time between two looks.
@@ -41,27 +37,6 @@ const QUIET: Duration = Duration::from_secs(1);
 const SETTLE: Duration = Duration::from_secs(2);
 /// Updates that wait for the session at most.
 const QUEUE: usize = 16;
-
-/// Something new.
-pub(super) enum Update {
-    /// The pods that a runtime has, by its number.
-    Pods(usize, Arc<PodList>),
-    /// A runtime is there, or not any more.
-    Runtime {
-        /// Its number.
-        runtime: usize,
-        /// The node that it serves.
-        node: usize,
-        /// How it is.
-        state: RuntimeState,
-    },
-    /// What the Kubernetes API tells.
-    Cluster(ClusterUpdate),
-    /// Something the user should know.
-    Notice(String),
-    /// What `podtrace topology` shows, for a recording.
-    Topology(Box<RecordedTopology>),
-}
 
 /// Where names come from.
 pub(crate) struct Sources {

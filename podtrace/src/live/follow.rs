@@ -6,7 +6,7 @@ use podtrace_ebpf::config::TapCounters;
 use tokio::time::{Instant, sleep_until};
 
 use super::{Ending, Session};
-use crate::{clock::monotonic_ns, command::trace::progress, news::News, pipeline::TICK_LAG_NS};
+use crate::{clock::monotonic_ns, live::progress, news::News, pipeline::TICK_LAG_NS};
 
 /// How often open paths are looked at.
 const TICK: Duration = Duration::from_millis(50);

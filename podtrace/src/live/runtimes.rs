@@ -4,7 +4,7 @@ use std::{path::PathBuf, time::Duration};
 use futures_util::future::join_all;
 use tokio::sync::mpsc;
 
-use super::feeds::Update;
+use super::update::Update;
 use crate::{
     identity::runtime::{FollowConfig, Follower, RuntimeState, follow},
     node::target::Node,

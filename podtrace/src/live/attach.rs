@@ -4,11 +4,7 @@ use std::time::Duration;
 use tokio::time::{Instant, Interval, interval_at, sleep_until};
 
 use super::{Ending, Session};
-use crate::{
-    command::{signals::Signals, trace::taps::Taps},
-    probe::attacher::Report,
-    sink::Sink,
-};
+use crate::{live::taps::Taps, probe::attacher::Report, signals::Signals, sink::Sink};
 
 /// How often a terminal is told how far it is; what takes less is not told.
 const TELL: Duration = Duration::from_secs(1);

@@ -1,8 +1,21 @@
 //! A live session: taps kept in step with the interfaces, records turned into output.
 mod attach;
+mod check;
+pub(crate) mod children;
+pub(crate) mod closer;
+mod cluster;
+mod diagnostics;
 mod end;
+pub(crate) mod feeds;
 mod follow;
+mod progress;
+pub(crate) mod recording;
+pub(crate) mod runtimes;
+pub(crate) mod sampling;
 mod start;
+mod taps;
+pub(crate) mod topology;
+mod update;
 
 use std::{collections::HashSet, time::Duration};
 
@@ -10,17 +23,8 @@ use anyhow::bail;
 use aya_log::EbpfLogger;
 use tokio::{sync::mpsc, time::Instant};
 
-use super::{
-    cluster,
-    diagnostics::Diagnostics,
-    feeds::{Feeds, Update},
-    progress::Progress,
-    sampling::Sampling,
-    taps::{Taps, Telling},
-};
 use crate::{
     clock::monotonic_ns,
-    command::signals::Signals,
     identity::{cri::PodList, runtime::RuntimeState},
     model::{origin::Origin, start::Start},
     news::News,
@@ -32,11 +36,18 @@ use crate::{
         batch::Batch,
         reader::{QUEUE_BATCHES, Reader},
     },
+    signals::Signals,
     sink::Sink,
     text::sanitize::sanitize,
 };
+use diagnostics::Diagnostics;
 pub(crate) use end::Missing;
+use feeds::Feeds;
+use progress::Progress;
+use sampling::Sampling;
 pub(crate) use start::SessionOptions;
+use taps::{Taps, Telling};
+use update::Update;
 
 /// Why a session ends.
 #[derive(Clone, Copy, Debug)]

@@ -7,9 +7,10 @@ use tokio::time::sleep;
 use super::{Ending, Session, attach::detach};
 use crate::{
     clock::monotonic_ns,
-    command::{signals::Signals, trace::taps::Taps},
+    live::taps::Taps,
     pipeline::Pipeline,
     probe::Way,
+    signals::Signals,
     sink::{Sink, say_at_once},
 };
 

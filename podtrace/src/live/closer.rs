@@ -14,7 +14,7 @@ const NAME: &std::ffi::CStr = c"podtrace-closer";
 const CAPABILITIES: u32 = 0x2008_0522;
 
 /// Starts it; false where the kernel refuses, and podtrace has to detach by itself.
-pub(super) fn start() -> bool {
+pub(crate) fn start() -> bool {
     // SAFETY: both take numbers only.
     let ours = unsafe { libc::syscall(libc::SYS_pidfd_open, libc::getpid(), 0) };
     let Ok(ours) = i32::try_from(ours) else {

@@ -17,7 +17,7 @@ const RESTORED: &str = "was not traced for a moment: another tool had removed po
 
 impl Taps {
     /// Takes over what was attached to or detached from.
-    pub(in crate::command::trace) fn take(
+    pub(in crate::live) fn take(
         &mut self,
         report: Report,
         telling: &mut Telling<'_>,

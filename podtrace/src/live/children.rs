@@ -9,7 +9,7 @@ use nix::{
 
 /// Ends those that still run. Where the kernel does not list them
 /// (`CONFIG_PROC_CHILDREN`) they end by themselves.
-pub(super) fn end_children() {
+pub(crate) fn end_children() {
     let Ok(threads) = fs::read_dir("/proc/self/task") else {
         return;
     };

@@ -10,18 +10,15 @@ use super::{Ending, Session};
 use crate::{
     cgroup::fs::CgroupFs,
     clock::{monotonic_ns, nanos},
-    command::{
-        signals::Signals,
-        trace::{
-            check::check_names,
-            diagnostics::Diagnostics,
-            feeds::{Feeds, Sources},
-            progress::Progress,
-            recording::Recording,
-            sampling::Sampling,
-            taps::Taps,
-            topology,
-        },
+    live::{
+        check::check_names,
+        diagnostics::Diagnostics,
+        feeds::{Feeds, Sources},
+        progress::Progress,
+        recording::Recording,
+        sampling::Sampling,
+        taps::Taps,
+        topology,
     },
     model::{origin::Origin, snapshot::CgroupPath},
     node::{
@@ -37,6 +34,7 @@ use crate::{
         load::Channel,
         reader::{LookUp, Reader},
     },
+    signals::Signals,
     sink::Sink,
 };
 
@@ -139,8 +137,10 @@ impl Session {
             nodes: 0..nodes.len(),
         };
         if let Some(recording) = options.recording {
+            let show = recording.show;
             pipeline.record(recording.start()?);
-            let looks = topology::keep_looking(nodes.clone(), sockets, table, feeds.sender.clone());
+            let looks =
+                topology::keep_looking(nodes.clone(), sockets, table, show, feeds.sender.clone());
             tokio::spawn(looks);
         }
         let taps = Taps::new(probe, options.way, cgroup_fs)?;

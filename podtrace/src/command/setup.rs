@@ -1,0 +1,151 @@
+//! What several commands do with their options before they begin.
+use std::{fs, path::Path};
+
+use anyhow::{Context as _, bail};
+use nix::sys::utsname::uname;
+
+use crate::{
+    cli::{Attach, Color, Feature, KernelArgs, NamingArgs},
+    command::use_color,
+    live::runtimes::Sockets,
+    netns::{NetNs, file_name, force_inode_ids},
+    node::{pod_table::PodTable, target::Node},
+    output::text::{Text, TextOptions},
+    probe::{Way, feature::Without, support},
+    text::sanitize::sanitize,
+};
+
+/// What is not to be used of what the kernel has; to be called before anything tells
+/// namespaces apart.
+pub(super) fn without(args: &KernelArgs) -> anyhow::Result<Without> {
+    let has = |feature| args.without.contains(&feature);
+    if has(Feature::Cookie) && !force_inode_ids() {
+        bail!("--without cookie came too late");
+    }
+    Ok(Without {
+        atomics: has(Feature::Atomics),
+        cast: has(Feature::Cast),
+        large_values: has(Feature::LargeValues),
+    })
+}
+
+/// How to attach.
+pub(super) fn way(attach: Attach) -> anyhow::Result<Way> {
+    let best = Way::best();
+    match attach {
+        Attach::Auto => Ok(best),
+        Attach::Clsact => Ok(Way::Clsact),
+        Attach::Tcx if best == Way::Tcx => Ok(Way::Tcx),
+        Attach::Tcx => bail!(
+            "this kernel lacks TCX attachment of TC programs (Linux 6.6 or later)\nhint: --attach clsact works here"
+        ),
+    }
+}
+
+/// The table of `--pods`.
+pub(super) fn table(file: Option<&Path>) -> anyhow::Result<PodTable> {
+    let Some(path) = file else {
+        return Ok(PodTable::default());
+    };
+    let text = fs::read_to_string(path)
+        .with_context(|| format!("failed to read the pod table {}", path.display()))?;
+    Ok(PodTable::parse(&text)?)
+}
+
+/// A table names pods in the place of a runtime, unless both are asked for.
+pub(super) fn sockets(args: &NamingArgs, nodes: &[Node]) -> Sockets {
+    if !args.cri_socket.is_empty() {
+        return Sockets::These(args.cri_socket.clone());
+    }
+    if args.pods.is_some() {
+        return Sockets::None;
+    }
+    match NetNs::current() {
+        Ok(own) if nodes.iter().any(|node| node.netns.inode == own.inode) => Sockets::Usual,
+        _ => Sockets::Elsewhere,
+    }
+}
+
+/// Fails with words about what the process or the kernel lacks.
+pub(super) fn check_support() -> anyhow::Result<()> {
+    if let Some(text) = support::too_old().context("failed to read the kernel's release")? {
+        bail!(text);
+    }
+    let missing = support::missing_capabilities().context("failed to read the capabilities")?;
+    if !missing.is_empty() {
+        bail!("missing {}\nhint: run it with sudo", missing.join(", "));
+    }
+    let missing = support::missing_features();
+    if !missing.is_empty() {
+        bail!("this kernel lacks {}", missing.join(", "));
+    }
+    Ok(())
+}
+
+/// `netns`: namespaces of the nodes, none for our own; `names`: what to call
+/// them, otherwise by hostname, or by the name or number of the namespace.
+pub(super) fn nodes(netns: &[String], names: &[String]) -> anyhow::Result<Vec<Node>> {
+    if names.len() > netns.len().max(1) {
+        bail!("more names (--node-name) than nodes (--netns)");
+    }
+    let node = |number: usize, otherwise: &str, netns| {
+        let name = names.get(number).map_or(otherwise, String::as_str);
+        Node {
+            name: sanitize(name).into(),
+            netns,
+        }
+    };
+    if netns.is_empty() {
+        let hostname = nix::unistd::gethostname().ok();
+        let hostname = hostname.and_then(|name| name.into_string().ok());
+        let hostname = hostname.as_deref().unwrap_or("this node");
+        return Ok(vec![node(0, hostname, NetNs::current()?)]);
+    }
+    netns
+        .iter()
+        .enumerate()
+        .map(|(number, name)| {
+            let netns = NetNs::open(name)?;
+            let short = match file_name(name) {
+                Some(short) => short.to_owned(),
+                None => format!("netns:{}", netns.inode),
+            };
+            Ok(node(number, &short, netns))
+        })
+        .collect()
+}
+
+/// The text view with the local time zone.
+pub(super) fn text(color: Color, numeric: bool, epoch_ns: i128) -> Text {
+    let options = TextOptions {
+        color: use_color(color),
+        numeric,
+        epoch_ns,
+    };
+    Text::new(options, jiff::tz::TimeZone::system())
+}
+
+/// A random name.
+pub(super) fn session_name() -> anyhow::Result<String> {
+    let uuid = fs::read_to_string("/proc/sys/kernel/random/uuid");
+    let uuid = uuid.context("failed to make a name for the session")?;
+    Ok(uuid.trim().to_owned())
+}
+
+/// Name, release and machine of the running kernel.
+pub(super) fn kernel() -> String {
+    uname().map_or_else(
+        |_| "unknown".into(),
+        |names| {
+            let parts = [names.sysname(), names.release(), names.machine()];
+            let parts = parts.map(|part| part.to_string_lossy().into_owned());
+            sanitize(&parts.join(" "))
+        },
+    )
+}
+
+/// The command line.
+pub(super) fn command() -> String {
+    let words = std::env::args_os().map(|word| word.to_string_lossy().into_owned());
+    sanitize(&words.collect::<Vec<_>>().join(" "))
+}

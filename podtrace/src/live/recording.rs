@@ -1,0 +1,53 @@
+//! Recording what a session sees.
+use std::time::Duration;
+
+use anyhow::Context as _;
+
+use super::topology::Show;
+use crate::{
+    clock::monotonic_ns,
+    session::{
+        files::SessionFiles,
+        recorder::{Recorder, RecorderOptions},
+    },
+};
+
+/// A recording that is about to begin: its first file is there.
+pub(crate) struct Recording {
+    /// None once it has begun.
+    files: Option<SessionFiles>,
+    options: RecorderOptions,
+    /// How the topology is shown in it.
+    pub(super) show: Show,
+}
+
+/// How long to wait for the thread of files that are not needed.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+impl Drop for Recording {
+    /// Nothing is left of one that did not begin.
+    fn drop(&mut self) {
+        if let Some(files) = self.files.take() {
+            // What stays is empty; why nothing is recorded is said elsewhere.
+            let _ = files.close(PATIENCE);
+        }
+    }
+}
+
+impl Recording {
+    /// The first file is there.
+    pub(crate) fn new(files: SessionFiles, options: RecorderOptions, show: Show) -> Self {
+        Self {
+            files: Some(files),
+            options,
+            show,
+        }
+    }
+
+    /// Begins it.
+    pub(crate) fn start(mut self) -> anyhow::Result<Recorder> {
+        let now_ns = monotonic_ns()?;
+        let files = self.files.take().context("it has begun already")?;
+        Ok(Recorder::new(self.options.clone(), files, now_ns))
+    }
+}

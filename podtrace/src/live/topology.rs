@@ -1,0 +1,139 @@
+//! The topology of the nodes, with what their container runtimes tell: once, or for a
+//! recording.
+use std::{path::Path, time::Duration};
+
+use futures_util::future::join_all;
+
+use tokio::{sync::mpsc, time::sleep};
+
+use super::{runtimes::Sockets, update::Update};
+use crate::{
+    clock::utc_ns,
+    identity::cri::{CriError, PodList, Runtime},
+    node::{
+        pod_table::PodTable,
+        target::Node,
+        topology::{NodeInput, Topology, TopologyError, collect},
+    },
+    session::format::RecordedTopology,
+};
+
+/// How often it is looked at.
+const PAUSE: Duration = Duration::from_secs(300);
+
+/// What `podtrace topology` shows of one, as text.
+pub(crate) type Show = fn(&mut String, &Topology);
+
+/// Looks at the topology now and again; what has changed is told, as `show` shows it.
+pub(super) async fn keep_looking(
+    nodes: Vec<Node>,
+    sockets: Sockets,
+    table: PodTable,
+    show: Show,
+    updates: mpsc::Sender<Update>,
+) {
+    let mut known = None;
+    loop {
+        // What cannot be read is missing in the recording, and tried again.
+        if let Ok(topology) = look(nodes.clone(), sockets.clone(), &table).await
+            && known.as_ref() != Some(&topology)
+        {
+            if let Some(recorded) = recorded(&topology, show)
+                && updates.send(Update::Topology(recorded)).await.is_err()
+            {
+                return;
+            }
+            known = Some(topology);
+        }
+        sleep(PAUSE).await;
+    }
+}
+
+fn recorded(topology: &Topology, show: Show) -> Option<Box<RecordedTopology>> {
+    let mut shown = String::new();
+    show(&mut shown, topology);
+    Some(Box::new(RecordedTopology {
+        utc_ns: utc_ns().ok()?,
+        json: serde_json::to_value(topology).ok()?,
+        text: shown,
+    }))
+}
+
+/// Looks at the nodes once.
+pub(crate) async fn look(
+    nodes: Vec<Node>,
+    sockets: Sockets,
+    table: &PodTable,
+) -> Result<Topology, TopologyError> {
+    let inputs = inputs(nodes, sockets).await;
+    collect(inputs, table).await
+}
+
+/// The nodes with what their container runtimes tell.
+async fn inputs(nodes: Vec<Node>, sockets: Sockets) -> Vec<NodeInput> {
+    let mut inputs: Vec<_> = nodes
+        .into_iter()
+        .map(|node| NodeInput {
+            name: node.name.to_string(),
+            netns: node.netns,
+            runtime: None,
+            pods: Vec::new(),
+            unknown: Vec::new(),
+        })
+        .collect();
+    let answers = match sockets {
+        Sockets::None | Sockets::Elsewhere => Vec::new(),
+        Sockets::Usual => vec![ask(None).await],
+        Sockets::These(paths) => join_all(paths.iter().map(|path| ask(Some(path)))).await,
+    };
+    let mut reasons = Vec::new();
+    for answer in answers {
+        match answer {
+            Ok(answer) => reasons.extend(answer.give(&mut inputs)),
+            Err(error) => reasons.push(error.to_string()),
+        }
+    }
+    if reasons.is_empty() {
+        reasons.push("no container runtime was asked".to_owned());
+    }
+    for node in inputs.iter_mut().filter(|node| node.runtime.is_none()) {
+        let reasons = reasons.join("; ");
+        let text = format!("names of pods and containers, images ({reasons})");
+        node.unknown.push(text);
+    }
+    inputs
+}
+
+/// What one runtime tells.
+struct Answer {
+    runtime: Runtime,
+    list: PodList,
+}
+
+/// Asks the runtime at a socket, or the first that answers at the usual ones.
+async fn ask(socket: Option<&Path>) -> Result<Answer, CriError> {
+    let mut runtime = match socket {
+        Some(socket) => Runtime::connect(socket).await?,
+        None => Runtime::find().await?,
+    };
+    let list = runtime.list().await?;
+    Ok(Answer { runtime, list })
+}
+
+impl Answer {
+    /// Gives the pods to the node that the runtime serves; where there is none
+    /// in view, says so.
+    fn give(self, nodes: &mut [NodeInput]) -> Option<String> {
+        let Self { runtime, list } = self;
+        let about = runtime.about();
+        let inodes: Vec<_> = nodes.iter().map(|node| node.netns.inode).collect();
+        let number = about.node_among(&inodes);
+        let Some(node) = number.and_then(|number| nodes.get_mut(number)) else {
+            return Some(format!("{about} is in another network namespace"));
+        };
+        node.unknown.extend(list.left_out());
+        node.runtime = Some(about.to_string());
+        node.pods.extend(list.pods);
+        None
+    }
+}
