@@ -1,4 +1,9 @@
-//! `cargo xtask lint`: formatting, clippy for both sides, and whether it builds for arm64.
+//! `cargo xtask lint`: the direction of imports, formatting, clippy for both sides, and
+//! whether it builds for arm64.
+mod circles;
+mod direction;
+mod paths;
+mod rooms;
 
 use std::env::consts::ARCH;
 
@@ -11,6 +16,10 @@ use crate::{
 
 /// Runs every check; the first that fails ends it.
 pub(crate) fn run(workspace: &Workspace) -> Result<()> {
+    step("direction", || {
+        direction::check(workspace.root(), "podtrace/src", rooms::LINES)
+    })?;
+
     setup::run(workspace)?;
 
     step("cargo fmt", || {
