@@ -3,7 +3,6 @@
 use std::{path::Path, time::Duration};
 
 use futures_util::future::join_all;
-
 use tokio::{sync::mpsc, time::sleep};
 
 use super::{runtimes::Sockets, update::Update};

@@ -1,4 +1,4 @@
-//! What a pipeline shows, to one who makes text of it.
+//! What makes text of all that a pipeline shows.
 use crate::{
     model::{event::Event, loss::Loss, start::Start},
     path::{Path, summary::Summary},
