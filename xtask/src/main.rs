@@ -42,7 +42,8 @@ enum Task {
     Bench(bench::Args),
     /// Count the instructions that each stage takes for an event
     Guard(guard::Args),
-    /// Check formatting and run clippy for the host and the BPF target
+    /// Check the direction of imports and the formatting, and run clippy for the host and the
+    /// BPF target
     Lint,
     /// lint, guard, then test
     Ci,
