@@ -51,7 +51,7 @@ const TIMED: &[&str] = &[
     "cases::program::cost::",
 ];
 /// How long a check may take.
-const LIMIT: Duration = Duration::from_secs(120);
+const LIMIT: Duration = Duration::from_secs(300);
 
 /// Where things are in a machine.
 pub(super) const PODTRACE: &str = "/usr/bin/podtrace";
@@ -171,7 +171,7 @@ mod tests {
     #[test]
     fn line_is_what_vm_init_reads() {
         let check = Check::command("demo", &["/usr/bin/podtrace", "demo"]);
-        assert_eq!(check.line(), "demo\t120\t/usr/bin/podtrace\tdemo");
+        assert_eq!(check.line(), "demo\t300\t/usr/bin/podtrace\tdemo");
     }
 
     #[test]

@@ -151,7 +151,11 @@ fn clocks_that_differ_and_drift_change_no_path() {
     let pings = paths
         .iter()
         .filter(|(what, ..)| what.starts_with("ICMP echo re"));
-    assert_eq!(pings.clone().count(), 200);
+    let cut: Vec<_> = pings
+        .clone()
+        .filter(|(.., hops)| hops.len() != 10)
+        .collect();
+    assert_eq!(pings.clone().count(), 200, "{cut:#?}");
     for (what, outcome, hops) in pings {
         assert_eq!(
             (outcome.as_str(), hops.len()),
