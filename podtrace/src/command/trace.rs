@@ -13,7 +13,7 @@ mod session;
 mod taps;
 mod topology;
 
-use std::{path::Path, time::Duration};
+use std::{collections::HashSet, path::Path, time::Duration};
 
 use anyhow::{Context as _, bail};
 
@@ -252,11 +252,15 @@ pub(super) fn nodes(netns: &[String], names: &[String]) -> anyhow::Result<Vec<No
         let hostname = hostname.as_deref().unwrap_or("this node");
         return Ok(vec![node(0, hostname, NetNs::current()?)]);
     }
+    let mut known = HashSet::new();
     netns
         .iter()
         .enumerate()
         .map(|(number, name)| {
             let netns = NetNs::open(name)?;
+            if !known.insert(netns.inode) {
+                bail!("--netns {name} is a node that was given already");
+            }
             let short = match file_name(name) {
                 Some(short) => short.to_owned(),
                 None => format!("netns:{}", netns.inode),
