@@ -113,6 +113,8 @@ pub struct Pipeline {
     count: Option<u64>,
     show_from: u64,
     newest_packet: u64,
+    /// The time of the newest event that was followed.
+    followed_ns: u64,
 }
 
 impl Pipeline {
@@ -145,6 +147,7 @@ impl Pipeline {
             count,
             show_from: 0,
             newest_packet: 0,
+            followed_ns: 0,
         }
     }
 
@@ -312,6 +315,10 @@ impl Pipeline {
         {
             self.summary.unreadable += 1;
         }
+        if event.ts_ns < self.followed_ns {
+            self.builder.note_late(event.ts_ns, self.followed_ns);
+        }
+        self.followed_ns = self.followed_ns.max(event.ts_ns);
         let packet = self.builder.push(event, &self.world);
         self.newest_packet = self.newest_packet.max(packet);
         if let Some(recorder) = &mut self.recorder {

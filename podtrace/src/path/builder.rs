@@ -100,6 +100,13 @@ impl Builder {
         }
     }
 
+    /// An event came too late to be in order of time, as where a hypervisor stops a CPU
+    /// in the middle of a program: whose it is cannot be told for sure. Both in
+    /// nanoseconds, on the clock of the events.
+    pub fn note_late(&mut self, from_ns: u64, to_ns: u64) {
+        self.saw_part.note(from_ns, to_ns);
+    }
+
     /// Whether a packet that was under way then may have passed unwatched interfaces.
     fn may_pass_unseen(&self, first_ns: u64, last_ns: u64) -> bool {
         let mut begins = self.sees_part_from.values();

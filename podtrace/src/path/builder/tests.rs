@@ -314,6 +314,16 @@ fn packet_that_stays_away_is_not_missing_while_interfaces_are_attached_to() {
     }
 }
 
+#[test]
+fn packet_that_stays_away_is_not_missing_where_events_came_too_late() {
+    let begin_ns = TO_POD2[0].0;
+    let mut builder = stitch("10.244.1.3", &TO_POD2[..2]);
+    builder.note_late(begin_ns, begin_ns + 2_000_000);
+    builder.expire(600_000_000);
+    let path = finished(&mut builder).remove(0);
+    assert_eq!((path.outcome, path.incomplete), (Outcome::Unknown, true));
+}
+
 /// Clocks that are not well known can tell so.
 #[test]
 fn packet_does_not_leave_a_node_after_it_has_come_to_another() {
