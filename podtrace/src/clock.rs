@@ -27,10 +27,36 @@ pub fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
+/// How often both clocks are read until one reading is as good as it gets.
+const READINGS: u32 = 8;
+/// Two readings that are no further apart were not interrupted, in nanoseconds.
+const CLOSE_NS: u64 = 500;
+
+/// CLOCK_MONOTONIC and UTC at the same time, in nanoseconds: whoever is interrupted
+/// between two readings would take the time that took for a difference of the clocks.
+///
+/// # Errors
+/// When a clock cannot be read.
+pub fn both_ns() -> io::Result<(u64, i64)> {
+    let mut best = (u64::MAX, (0, 0));
+    for _ in 0..READINGS {
+        let (before, utc, after) = (monotonic_ns()?, utc_ns()?, monotonic_ns()?);
+        let apart = after.saturating_sub(before);
+        if apart < best.0 {
+            best = (apart, (before + apart / 2, utc));
+        }
+        if apart <= CLOSE_NS {
+            break;
+        }
+    }
+    Ok(best.1)
+}
+
 /// UTC nanoseconds at CLOCK_MONOTONIC zero.
 ///
 /// # Errors
-/// When the clock cannot be read.
+/// When a clock cannot be read.
 pub fn epoch_ns() -> io::Result<i128> {
-    Ok(jiff::Timestamp::now().as_nanosecond() - i128::from(monotonic_ns()?))
+    let (monotonic_ns, utc_ns) = both_ns()?;
+    Ok(i128::from(utc_ns) - i128::from(monotonic_ns))
 }

@@ -31,7 +31,7 @@ use crate::{
     node::discover::{LookError, Snapshot},
     pipeline::Pipeline,
     probe::{
-        ProbeError,
+        Change, ProbeError,
         attacher::Report,
         batch::Batch,
         reader::{QUEUE_BATCHES, Reader},
@@ -56,6 +56,17 @@ enum Ending {
     Natural,
     /// A signal came.
     Asked,
+}
+
+/// Interfaces that are there and not attached to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Unwatched {
+    /// How many are still to be attached to.
+    left: u64,
+    /// How many cannot be.
+    refused: u64,
+    /// Since when there are some; none since the session began.
+    since_ns: Option<u64>,
 }
 
 /// A running session.
@@ -85,6 +96,9 @@ pub(crate) struct Session {
     has_closer: bool,
     /// Whether interfaces that were there at the start are still to be attached to.
     is_attaching: bool,
+    /// The interfaces that packets pass unseen, as they were told last.
+    unwatched: Option<Unwatched>,
+    has_begun: bool,
     /// Percent of one processor, until it was said that it holds the reader up.
     cpu_limit: Option<u32>,
     /// The kernel side's log, when it is wanted.
@@ -208,33 +222,78 @@ impl Session {
         }
     }
 
-    /// Brings taps and names in step with what there is now; returns what is
-    /// to be said of it.
+    /// Brings taps and names in step with what there is now; returns what is to
+    /// be said of it.
     fn apply(&mut self, snapshot: Snapshot) -> anyhow::Result<Vec<String>> {
-        self.change_taps(|taps, telling| taps.apply(snapshot, telling))
+        let since_ns = snapshot.time.steady_until_ns;
+        let notices = self.change_taps(|taps, telling| taps.apply(snapshot, telling))?;
+        self.tell_unwatched(Some(since_ns))?;
+        Ok(notices)
     }
 
     /// Takes over what was attached to or detached from; returns what is to be
     /// said of it.
     fn take_report(&mut self, report: Report) -> anyhow::Result<Vec<String>> {
+        if let Report::Changed(_, Change::Restored { since_ns }) = report {
+            self.tell_gap(since_ns)?;
+        }
+        let since_ns = match report {
+            Report::Changed(_, Change::Removed { since_ns, .. }) => since_ns,
+            _ => monotonic_ns()?,
+        };
         let notices = self.change_taps(|taps, telling| taps.take(report, telling))?;
         if let Some(reason) = self.taps.refusal() {
             bail!("no interface can be traced: {reason}");
         }
+        self.tell_unwatched(Some(since_ns))?;
         if self.is_attaching && self.taps.left_of_start() == 0 {
             self.is_attaching = false;
-            self.tell_attaching(0)?;
             self.says.set_status(String::new());
         }
         Ok(notices)
     }
 
-    /// Tells how many interfaces of the start are still to be attached to.
-    fn tell_attaching(&mut self, left: usize) -> anyhow::Result<()> {
-        self.tell(&News::Attaching {
-            left: left as u64,
-            ts_ns: monotonic_ns()?,
-        });
+    /// Tells how many interfaces packets pass unseen, when that is something new.
+    /// `since_ns`: since when, if there were none before.
+    fn tell_unwatched(&mut self, since_ns: Option<u64>) -> anyhow::Result<()> {
+        let (left, refused) = self.taps.unwatched();
+        let since_ns = match self.unwatched {
+            None if left + refused == 0 || !self.has_begun => return Ok(()),
+            None => since_ns,
+            // While they are attached to one after the other.
+            Some(told) if left > 0 && told.left > 0 && told.refused == refused => return Ok(()),
+            Some(told) => told.since_ns,
+        };
+        let unwatched = Unwatched {
+            left,
+            refused,
+            since_ns,
+        };
+        if self.unwatched != Some(unwatched) {
+            self.unwatched = (left + refused > 0).then_some(unwatched);
+            self.tell(&News::Attaching {
+                left,
+                refused,
+                since_ns,
+                ts_ns: monotonic_ns()?,
+            });
+        }
+        Ok(())
+    }
+
+    /// Tells that an interface was not attached to for a while.
+    fn tell_gap(&mut self, since_ns: u64) -> anyhow::Result<()> {
+        // What is told already lasts.
+        if self.unwatched.is_none() && self.has_begun {
+            for left in [1, 0] {
+                self.tell(&News::Attaching {
+                    left,
+                    refused: 0,
+                    since_ns: Some(since_ns),
+                    ts_ns: monotonic_ns()?,
+                });
+            }
+        }
         Ok(())
     }
 

@@ -83,12 +83,18 @@ pub enum News {
         /// When that began.
         ts_ns: u64,
     },
-    /// So many interfaces that were there at the start are still to be attached to: of
-    /// packets that are seen until there are none left, hops may be missing.
+    /// So many interfaces are there unwatched: of packets that are under way until there
+    /// are none any more, hops may be missing.
     Attaching {
-        /// Their number.
+        /// How many are still to be attached to.
         left: u64,
-        /// Since when it is so.
+        /// How many cannot be.
+        #[serde(default)]
+        refused: u64,
+        /// Since when there have been some; none since the session began.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        since_ns: Option<u64>,
+        /// Since when they are so many.
         ts_ns: u64,
     },
     /// Events were lost.
@@ -113,8 +119,13 @@ impl News {
             Self::Pods { ts_ns, .. }
             | Self::Cluster { ts_ns, .. }
             | Self::Loss(Loss { ts_ns, .. })
-            | Self::Sampling { ts_ns, .. }
-            | Self::Attaching { ts_ns, .. } => *ts_ns = map(*ts_ns),
+            | Self::Sampling { ts_ns, .. } => *ts_ns = map(*ts_ns),
+            Self::Attaching {
+                since_ns, ts_ns, ..
+            } => {
+                *since_ns = since_ns.map(&map);
+                *ts_ns = map(*ts_ns);
+            }
             Self::Cgroups { new, .. } => {
                 for new in new {
                     new.ts_ns = map(new.ts_ns);

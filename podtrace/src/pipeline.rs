@@ -95,6 +95,8 @@ pub struct Pipeline {
     count: Option<u64>,
     show_from: u64,
     newest_packet: u64,
+    /// The time of the newest event that was followed.
+    followed_ns: u64,
 }
 
 impl Pipeline {
@@ -127,6 +129,7 @@ impl Pipeline {
             count,
             show_from: 0,
             newest_packet: 0,
+            followed_ns: 0,
         }
     }
 
@@ -176,9 +179,15 @@ impl Pipeline {
             }
             News::Look(_) | News::Pods { .. } | News::Runtime { .. } => self.release(),
             News::Sampling { ts_ns, .. } => self.builder.note_loss(*ts_ns, *ts_ns),
-            News::Attaching { left, ts_ns } => {
-                let until_ns = if *left == 0 { *ts_ns } else { u64::MAX };
-                self.builder.see_part_until(origin.session, until_ns);
+            News::Attaching {
+                left: 0,
+                refused: 0,
+                ts_ns,
+                ..
+            } => self.builder.see_all_from(origin.session, *ts_ns),
+            News::Attaching { since_ns, .. } => {
+                let from_ns = since_ns.unwrap_or_default();
+                self.builder.see_part_from(origin.session, from_ns);
             }
             // What the API names does not wait.
             _ => {}
@@ -202,7 +211,12 @@ impl Pipeline {
             News::Notice { text } => self.say(text),
             News::Sampling { share: 1, .. } => self.say("all packets are traced"),
             News::Sampling { share, .. } => self.say(&format!("1 in {share} packets is traced")),
-            News::Attaching { left, .. } => self.show.attaching(*left),
+            News::Attaching {
+                left,
+                refused,
+                since_ns: None,
+                ..
+            } => self.show.attaching(*left, *refused),
             News::Loss(loss) => self.show.loss(loss, &self.world),
             _ => {}
         }
@@ -283,6 +297,10 @@ impl Pipeline {
         {
             self.summary.unreadable += 1;
         }
+        if event.ts_ns < self.followed_ns {
+            self.builder.note_late(event.ts_ns, self.followed_ns);
+        }
+        self.followed_ns = self.followed_ns.max(event.ts_ns);
         let packet = self.builder.push(event, &self.world);
         self.newest_packet = self.newest_packet.max(packet);
         if let Some(recorder) = &mut self.recorder {

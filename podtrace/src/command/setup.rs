@@ -1,5 +1,5 @@
 //! What several commands do with their options before they begin.
-use std::{fs, path::Path};
+use std::{collections::HashSet, fs, path::Path};
 
 use anyhow::{Context as _, bail};
 use nix::sys::utsname::uname;
@@ -101,11 +101,15 @@ pub(super) fn nodes(netns: &[String], names: &[String]) -> anyhow::Result<Vec<No
         let hostname = hostname.as_deref().unwrap_or("this node");
         return Ok(vec![node(0, hostname, NetNs::current()?)]);
     }
+    let mut known = HashSet::new();
     netns
         .iter()
         .enumerate()
         .map(|(number, name)| {
             let netns = NetNs::open(name)?;
+            if !known.insert(netns.inode) {
+                bail!("--netns {name} is a node that was given already");
+            }
             let short = match file_name(name) {
                 Some(short) => short.to_owned(),
                 None => format!("netns:{}", netns.inode),

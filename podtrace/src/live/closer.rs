@@ -6,12 +6,23 @@
 //! descriptors outlives it by that time. It is idle until podtrace has ended, however
 //! that comes, and then ends too: standard output and its like first, as somebody may
 //! wait for the end of what podtrace has to say.
-use std::{mem::MaybeUninit, ptr};
+use std::{
+    mem::MaybeUninit,
+    ptr, thread,
+    time::{Duration, Instant},
+};
 
 /// What the child is called in lists of processes.
 const NAME: &std::ffi::CStr = c"podtrace-closer";
 /// `_LINUX_CAPABILITY_VERSION_3`, linux/capability.h.
 const CAPABILITIES: u32 = 0x2008_0522;
+
+/// More descriptors than podtrace has: two for each of the interfaces that there is room
+/// for at most, and some.
+const DESCRIPTORS: libc::c_int = 4 * 65_536;
+/// What takes no longer was no link.
+const QUICK: Duration = Duration::from_millis(1);
+const PAUSE_MAX: Duration = Duration::from_millis(50);
 
 /// Starts it; false where the kernel refuses, and podtrace has to detach by itself.
 pub(crate) fn start() -> bool {
@@ -50,10 +61,24 @@ fn wait_for_the_end(podtrace: i32) -> ! {
         libc::prctl(libc::PR_SET_NAME, NAME.as_ptr());
         let (header, none) = ([CAPABILITIES, 0], [0_u32; 6]);
         libc::syscall(libc::SYS_capset, header.as_ptr(), none.as_ptr());
+        libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
         while libc::poll(&raw mut end, 1, -1) < 1 {}
-        for stream in [libc::STDIN_FILENO, libc::STDOUT_FILENO, libc::STDERR_FILENO] {
-            libc::close(stream);
-        }
+        (0..DESCRIPTORS).for_each(close);
         libc::_exit(0)
+    }
+}
+
+/// Closes a descriptor, and leaves the kernel's lock of all network configuration to
+/// others for as long as that took: a pod that starts waits for it, and so does the next
+/// podtrace.
+fn close(fd: libc::c_int) {
+    let begun = Instant::now();
+    // SAFETY: nobody else uses the descriptors any more.
+    let is_closed = unsafe { libc::close(fd) } == 0;
+    if is_closed {
+        let took = begun.elapsed();
+        if took > QUICK {
+            thread::sleep(took.min(PAUSE_MAX));
+        }
     }
 }

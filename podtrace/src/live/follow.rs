@@ -80,8 +80,10 @@ impl Session {
         if let Some(log) = &mut self.diagnostics {
             log.flush();
         }
-        // While batches wait, only their own time is known to have passed.
-        let now_ns = if self.batches.is_empty() {
+        // While batches or records wait, only their own time is known to have passed. In
+        // this order: the reader is behind no more when it has handed on all there was.
+        let is_read = !self.reader.is_behind();
+        let now_ns = if is_read && self.batches.is_empty() {
             monotonic_ns()?
         } else {
             self.pipeline.newest_ns()

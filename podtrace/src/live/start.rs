@@ -167,6 +167,8 @@ impl Session {
             changes: 0,
             has_closer: options.has_closer,
             is_attaching: false,
+            unwatched: None,
+            has_begun: false,
             cpu_limit: options.cpu_limit,
         };
         let mut notices = limits;
@@ -190,11 +192,9 @@ impl Session {
         self.taps.probe.start()?;
         self.taps.say_new();
         self.announce();
-        let left = self.taps.left_of_start();
-        if left > 0 {
-            self.is_attaching = true;
-            self.tell_attaching(left)?;
-        }
+        self.is_attaching = self.taps.left_of_start() > 0;
+        self.has_begun = true;
+        self.tell_unwatched(None)?;
         if self.sampling.share() > 1 {
             self.tell_share()?;
         }

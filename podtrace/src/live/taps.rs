@@ -137,6 +137,12 @@ impl Taps {
         (self.taps.len(), left)
     }
 
+    /// How many interfaces are there that packets pass unseen: those that are still to be
+    /// attached to, and those that cannot be.
+    pub(super) fn unwatched(&self) -> (u64, u64) {
+        (self.attaching().1 as u64, self.refused.len() as u64)
+    }
+
     /// Why nothing can be traced, if each interface was refused.
     pub(super) fn refusal(&self) -> Option<&str> {
         let is_hopeless = self.taps.is_empty() && !self.was_attached;
@@ -230,6 +236,7 @@ impl Taps {
 
     fn forget_gone(&mut self, targets: &[Target], telling: &mut Telling<'_>) {
         let present: HashSet<_> = targets.iter().map(|t| place_key(&t.place)).collect();
+        self.refused.retain(|key| present.contains(key));
         for tap in &mut self.taps {
             if present.contains(&tap.key()) {
                 continue;

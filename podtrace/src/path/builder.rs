@@ -37,8 +37,10 @@ pub struct Builder {
     timeout_ns: u64,
     /// Whether only some of the usual interfaces are watched.
     sees_part: bool,
-    /// Until when that is so in a session, in nanoseconds.
-    sees_part_until: BTreeMap<usize, u64>,
+    /// Since when that is so in a session for a while, in nanoseconds.
+    sees_part_from: BTreeMap<usize, u64>,
+    /// When that was so before.
+    saw_part: Losses,
     next_id: u64,
     open: OpenPaths,
     hasher: RandomState,
@@ -61,7 +63,8 @@ impl Builder {
         Self {
             timeout_ns,
             sees_part: false,
-            sees_part_until: BTreeMap::new(),
+            sees_part_from: BTreeMap::new(),
+            saw_part: Losses::default(),
             next_id: 1,
             open: OpenPaths::default(),
             hasher: RandomState::default(),
@@ -80,16 +83,31 @@ impl Builder {
         self.sees_part = true;
     }
 
-    /// In a session only some of the interfaces are watched until then, in nanoseconds;
-    /// `u64::MAX` until it is told anew.
-    pub fn see_part_until(&mut self, session: usize, until_ns: u64) {
-        self.sees_part_until.insert(session, until_ns);
+    /// In a session only some of the interfaces are watched from then on, in nanoseconds.
+    pub fn see_part_from(&mut self, session: usize, from_ns: u64) {
+        let known = self.sees_part_from.entry(session).or_insert(from_ns);
+        *known = from_ns.min(*known);
     }
 
-    /// Whether a packet that was first seen then may have passed unwatched interfaces.
-    fn saw_part_at(&self, first_ns: u64) -> bool {
-        let mut untils = self.sees_part_until.values();
-        untils.any(|until_ns| first_ns <= *until_ns)
+    /// In a session all of the interfaces are watched from then on, in nanoseconds.
+    pub fn see_all_from(&mut self, session: usize, from_ns: u64) {
+        if let Some(begin_ns) = self.sees_part_from.remove(&session) {
+            self.saw_part.note(begin_ns, from_ns);
+        }
+    }
+
+    /// An event came too late to be in order of time, as where a hypervisor stops a CPU
+    /// in the middle of a program: whose it is cannot be told for sure. Both in
+    /// nanoseconds, on the clock of the events.
+    pub fn note_late(&mut self, from_ns: u64, to_ns: u64) {
+        self.saw_part.note(from_ns, to_ns);
+    }
+
+    /// Whether a packet that was under way then may have passed unwatched interfaces.
+    fn may_pass_unseen(&self, first_ns: u64, last_ns: u64) -> bool {
+        let mut begins = self.sees_part_from.values();
+        let is_now = begins.any(|begin_ns| *begin_ns <= last_ns);
+        is_now || self.saw_part.overlap(first_ns, last_ns)
     }
 
     /// Events of that time, or some of them, were lost. Both in nanoseconds, on
@@ -99,12 +117,14 @@ impl Builder {
     }
 
     /// Whether hops of a path that has ended may be missing, by what is known of
-    /// losses by now.
+    /// losses and of unwatched interfaces by now.
     #[must_use]
     pub fn may_lack(&self, path: &Path) -> bool {
         let (first, last) = (path.hops.first(), path.hops.last());
-        let ends = first.zip(last);
-        ends.is_some_and(|(first, last)| self.losses.may_concern(first.ts_ns, last.ts_ns))
+        first.zip(last).is_some_and(|(first, last)| {
+            self.losses.may_concern(first.ts_ns, last.ts_ns)
+                || self.may_pass_unseen(first.ts_ns, last.ts_ns)
+        })
     }
 
     /// Adds an event (in order of time) and returns the number of its packet.
@@ -254,7 +274,7 @@ impl Builder {
             self.by_datagram.remove(&of, slot);
         }
         path.outcome = outcome;
-        path.incomplete |= self.may_lack(&path) || self.saw_part_at(first_ns(&path));
+        path.incomplete |= self.may_lack(&path);
         if let Some((flow, true)) = path.packet.echo_pair() {
             path.round_trip = self.requests.round_trip(&flow, &path.hops);
             path.asker = self.requests.asker(&flow);
@@ -289,7 +309,7 @@ impl Builder {
                 || self
                     .open
                     .get(slot)
-                    .is_some_and(|open| self.saw_part_at(first_ns(&open.path)));
+                    .is_some_and(|open| self.may_pass_unseen(first_ns(&open.path), now_ns));
             let Some(open) = self.open.get_mut(slot) else {
                 continue;
             };
@@ -305,8 +325,9 @@ impl Builder {
         }
         let oldest = self.open.oldest().and_then(|slot| self.open.get(slot));
         let oldest = oldest.and_then(|open| open.path.hops.first());
-        self.losses
-            .forget(oldest.map_or(u64::MAX, |hop| hop.ts_ns), now_ns);
+        let oldest_ns = oldest.map_or(u64::MAX, |hop| hop.ts_ns);
+        self.losses.forget(oldest_ns, now_ns);
+        self.saw_part.forget(oldest_ns, now_ns);
     }
 
     /// Ends everything: the trace is over.

@@ -42,8 +42,13 @@ impl Losses {
     /// seen at `first_ns`, and that had no more to come after `last_ns`.
     #[must_use]
     pub fn may_concern(&self, first_ns: u64, last_ns: u64) -> bool {
-        let begin_ns = first_ns.saturating_sub(LEAD_NS);
-        let next = self.stretches.partition_point(|(_, to)| *to < begin_ns);
+        self.overlap(first_ns.saturating_sub(LEAD_NS), last_ns)
+    }
+
+    /// Whether a part of that time is in one of the stretches.
+    #[must_use]
+    pub fn overlap(&self, first_ns: u64, last_ns: u64) -> bool {
+        let next = self.stretches.partition_point(|(_, to)| *to < first_ns);
         let next = self.stretches.get(next);
         next.is_some_and(|(from, _)| *from <= last_ns)
     }

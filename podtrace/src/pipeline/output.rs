@@ -28,12 +28,19 @@ pub trait Output {
     fn loss(&mut self, out: &mut String, loss: &Loss, world: &World) {
         self.notice(out, &world.loss_in_words(loss));
     }
-    /// So many interfaces of the start are still to be tapped: by default a notice.
-    fn attaching(&mut self, out: &mut String, left: u64) {
-        let text = match left {
-            0 => "every interface is traced now".to_owned(),
-            1 => "1 more interface is being attached to; until then packets may pass there unseen"
-                .to_owned(),
+    /// So many interfaces of the start are still to be tapped, and so many cannot be: by
+    /// default a notice.
+    fn attaching(&mut self, out: &mut String, left: u64, refused: u64) {
+        let text = match (left, refused) {
+            (0, 0) => "every interface is traced now".to_owned(),
+            (0, _) => format!(
+                "every interface is traced now, but {refused} that cannot be: packets pass there \
+                 unseen"
+            ),
+            (1, _) => {
+                "1 more interface is being attached to; until then packets may pass there unseen"
+                    .to_owned()
+            }
             _ => format!(
                 "{left} more interfaces are being attached to; until then packets may pass there \
                  unseen"

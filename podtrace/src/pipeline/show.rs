@@ -84,9 +84,9 @@ impl Show {
         }
     }
 
-    pub(super) fn attaching(&mut self, left: u64) {
+    pub(super) fn attaching(&mut self, left: u64, refused: u64) {
         if self.has_room_for_notice() {
-            self.output.attaching(&mut self.text, left);
+            self.output.attaching(&mut self.text, left, refused);
         } else {
             self.not_shown.notices += 1;
         }

@@ -16,7 +16,10 @@ use aya::{
         tc::{SchedClassifierLink, TcAttachOptions},
     },
 };
-use nix::net::if_::if_indextoname;
+use nix::{
+    net::if_::if_indextoname,
+    sys::socket::{AddressFamily, SockFlag, SockType, socket},
+};
 use podtrace_ebpf::{config, record::Direction};
 
 use super::{
@@ -174,10 +177,7 @@ impl Hooks {
 
     /// Attaches both programs to an interface of the calling thread's namespace.
     fn tcx_here(&mut self, ifindex: u32) -> Result<Vec<SchedClassifierLink>, ProgramError> {
-        let name = if_indextoname(ifindex).map_err(io::Error::from)?;
-        let name = name
-            .into_string()
-            .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
+        let name = interface_name(ifindex)?;
         // One after the other: a new pod's first packet goes out.
         let programs = [
             (&mut self.egress, TcAttachType::Egress),
@@ -287,6 +287,20 @@ fn in_namespaces<T>(mut by_netns: HashMap<Space, T>, mut work: impl FnMut(&NetNs
             return;
         }
     }
+}
+
+/// The name of an interface of the calling thread's namespace.
+fn interface_name(ifindex: u32) -> io::Result<String> {
+    // Without a descriptor to ask by, the C library says that there is no such file.
+    let flags = SockFlag::SOCK_CLOEXEC;
+    drop(socket(
+        AddressFamily::Inet,
+        SockType::Datagram,
+        flags,
+        None,
+    )?);
+    let name = if_indextoname(ifindex)?.into_string();
+    name.map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
 }
 
 fn open(path: &str) -> Result<NetNs, NetNsError> {

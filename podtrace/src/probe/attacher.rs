@@ -74,8 +74,8 @@ struct Jobs {
     given: u64,
     detach: VecDeque<u32>,
     sweep: Sweep,
-    /// Whether to look at what is attached.
-    check: bool,
+    /// Since when what is attached may have changed, if it is to be looked at.
+    check: Option<u64>,
     /// How it is over, and nothing else is to be done.
     over: Option<Over>,
 }
@@ -100,7 +100,10 @@ enum Sweep {
 
 enum Job {
     Sweep,
-    Check,
+    Check {
+        /// What has changed has since then.
+        since_ns: u64,
+    },
     Attach(Attach),
     Detach(u32),
 }
@@ -156,12 +159,12 @@ impl Attacher {
     /// When the namespace cannot be entered or netlink refuses.
     pub fn watch(&self, netns: &NetNs) -> Result<io::Result<()>, NetNsError> {
         let shared = Arc::downgrade(&self.shared);
-        clsact::watch(netns, move || {
+        clsact::watch(netns, move |since_ns| {
             let Some(shared) = shared.upgrade() else {
                 return false;
             };
             let mut jobs = shared.lock();
-            jobs.check = true;
+            jobs.check.get_or_insert(since_ns);
             shared.filled.notify_one();
             jobs.over.is_none()
         })
@@ -217,8 +220,8 @@ impl Shared {
                 jobs.sweep = Sweep::Done;
                 return Some(Job::Sweep);
             }
-            if std::mem::take(&mut jobs.check) {
-                return Some(Job::Check);
+            if let Some(since_ns) = jobs.check.take() {
+                return Some(Job::Check { since_ns });
             }
             let waited = self.filled.wait(jobs);
             jobs = waited.unwrap_or_else(PoisonError::into_inner);
@@ -230,8 +233,8 @@ impl Shared {
 fn work(mut hooks: Hooks, shared: &Shared, reports: &mpsc::UnboundedSender<Report>) {
     while let Some(job) = shared.next() {
         let report = match job {
-            Job::Check => {
-                for (interface, change) in hooks.check() {
+            Job::Check { since_ns } => {
+                for (interface, change) in hooks.check(since_ns) {
                     let _ = reports.send(Report::Changed(interface, change));
                 }
                 continue;

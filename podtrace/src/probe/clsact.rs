@@ -10,6 +10,7 @@
 //! nobody else's filter is there.
 mod filter;
 mod netlink;
+mod qdisc;
 mod sweep;
 mod watch;
 
@@ -29,15 +30,17 @@ use thiserror::Error;
 use self::{
     filter::{ALL_PROTOCOLS, Filter, NAME, Owner, Position, handle, hook},
     netlink::{Netlink, code},
+    qdisc::{delete_qdisc, filters, has_chains, has_qdisc, qdisc, remove_qdisc},
 };
 pub use sweep::{Swept, sweep, sweep_all};
 pub(super) use watch::watch;
 
-const KIND: &str = "clsact";
 /// Those that clsact has hooks for.
 const DIRECTIONS: [Direction; 2] = [Direction::Egress, Direction::Ingress];
 /// Handles that are tried until one is free.
 const HANDLES_MAX: u32 = 64;
+/// How often it is tried to attach once more.
+const TRIES_MAX: u32 = 3;
 
 /// Why an interface could not be attached to.
 #[derive(Debug, Error)]
@@ -51,6 +54,19 @@ pub enum ClsactError {
     /// Another tool does not let ours be.
     #[error("another tool has removed podtrace's tc filters again and again")]
     Removed,
+}
+
+impl ClsactError {
+    /// Whether the qdisc has gone or come while something was done in it.
+    fn is_of_moment(&self) -> bool {
+        let Self::Refused(_, error) = self else {
+            return false;
+        };
+        matches!(
+            code(error),
+            Some(libc::EINVAL | libc::ENOENT | libc::EEXIST)
+        )
+    }
 }
 
 /// How filters of ours stand.
@@ -99,17 +115,25 @@ struct Ours {
 /// refuses.
 pub(super) fn attach(ifindex: u32, stubs: &[Stub<'_>]) -> Result<Attached, ClsactError> {
     let mut netlink = Netlink::open().map_err(refused("open netlink"))?;
-    let mut attached = Attached {
-        ifindex,
-        filters: Vec::new(),
-        made: false,
-        is_behind: false,
-    };
-    if let Err(error) = attached.add_all(&mut netlink, stubs) {
-        attached.remove(&mut netlink);
-        return Err(error);
+    let mut tries = 0..TRIES_MAX;
+    loop {
+        let mut attached = Attached {
+            ifindex,
+            filters: Vec::new(),
+            made: false,
+            is_behind: false,
+        };
+        match attached.add_all(&mut netlink, stubs) {
+            Ok(()) => return Ok(attached),
+            Err(error) => {
+                attached.remove(&mut netlink);
+                // Another podtrace may have ended meanwhile, and taken its qdisc along.
+                if tries.next().is_none() || !error.is_of_moment() {
+                    return Err(error);
+                }
+            }
+        }
     }
-    Ok(attached)
 }
 
 /// Detaches from interfaces of the calling thread's namespace, as far as they are there.
@@ -142,7 +166,7 @@ pub(super) fn standing(attached: &Attached) -> io::Result<Standing> {
         let is_before = |(at, other): (usize, &Filter)| {
             let is_lower = other.priority < ours.priority;
             let is_newer = other.priority == ours.priority && at < position;
-            other.is_filter() && !other.looks_ours() && (is_lower || is_newer)
+            other.is_in_way() && !other.looks_ours() && (is_lower || is_newer)
         };
         if there.iter().enumerate().any(is_before) {
             standing = Standing::Behind;
@@ -206,8 +230,9 @@ impl Attached {
         let hook = hook(stub.direction);
         let there = filters(netlink, self.ifindex, hook).map_err(refused("list filters"))?;
         self.made |= there.iter().any(Filter::tells_made);
-        remove_dead(netlink, self.ifindex, hook, &there);
-        let position = Position::among(&there);
+        let is_dead = |filter: &Filter| matches!(filter.owner(), Ok(Owner::Dead));
+        let (dead, others): (Vec<_>, Vec<_>) = there.into_iter().partition(is_dead);
+        let position = Position::among(&others);
         self.is_behind |= !position.is_first;
         let first = std::process::id();
         for number in first..first + HANDLES_MAX {
@@ -219,6 +244,8 @@ impl Attached {
             match netlink.create(ours.message(self.ifindex, Some(stub))) {
                 Ok(()) => {
                     self.filters.push(ours);
+                    // Last: at no moment is there none that tells who has made the qdisc.
+                    remove_dead(netlink, self.ifindex, hook, &dead);
                     return Ok(());
                 }
                 Err(error) if code(&error) == Some(libc::EEXIST) => {}
@@ -258,6 +285,7 @@ impl Attached {
             let there = filters(netlink, self.ifindex, hook);
             are_there |= there.as_ref().is_ok_and(|there| !there.is_empty());
             !there.is_ok_and(|there| there.iter().all(is_ours))
+                || has_chains(netlink, self.ifindex, hook)
         });
         are_there && !are_others_there
     }
@@ -298,40 +326,6 @@ impl Ours {
     }
 }
 
-/// Whether there is a clsact qdisc.
-///
-/// # Errors
-/// When another is in its place, or the kernel does not tell.
-fn has_qdisc(netlink: &mut Netlink, ifindex: u32) -> Result<bool, ClsactError> {
-    // The kernel refuses to tell of one of another kind than is asked for.
-    let mut question = qdisc(ifindex);
-    question.attributes.clear();
-    let there = match netlink.get(RouteNetlinkMessage::GetQueueDiscipline(question)) {
-        Ok(there) => there.and_then(|there| Filter::parse(&there)),
-        // None at all, or the one that stands for none.
-        Err(error) if matches!(code(&error), Some(libc::ENOENT | libc::EINVAL)) => None,
-        Err(error) => return Err(refused("look at a qdisc")(error)),
-    };
-    match there.map(|there| there.kind) {
-        Some(kind) if kind != KIND => Err(ClsactError::Foreign(kind)),
-        there => Ok(there.is_some()),
-    }
-}
-
-/// Removes the qdisc if nothing is in it any more.
-fn remove_qdisc(netlink: &mut Netlink, ifindex: u32) -> bool {
-    let is_empty = DIRECTIONS.iter().all(|direction| {
-        let there = filters(netlink, ifindex, hook(*direction));
-        there.is_ok_and(|there| there.is_empty())
-    });
-    is_empty && delete_qdisc(netlink, ifindex)
-}
-
-fn delete_qdisc(netlink: &mut Netlink, ifindex: u32) -> bool {
-    let request = RouteNetlinkMessage::DelQueueDiscipline(qdisc(ifindex));
-    netlink.remove(request).is_ok()
-}
-
 /// Removes what dead podtraces have left there; how many.
 fn remove_dead(netlink: &mut Netlink, ifindex: u32, hook: TcHandle, there: &[Filter]) -> usize {
     let mut removed = 0;
@@ -349,37 +343,9 @@ fn remove_dead(netlink: &mut Netlink, ifindex: u32, hook: TcHandle, there: &[Fil
     removed
 }
 
-fn qdisc(ifindex: u32) -> TcMessage {
-    let header = TcHeader {
-        index: ifindex.cast_signed(),
-        handle: TcHandle {
-            major: TcHandle::CLSACT.major,
-            minor: 0,
-        },
-        parent: TcHandle::CLSACT,
-        ..TcHeader::default()
-    };
-    TcMessage::from_parts(header, vec![TcAttribute::Kind(KIND.into())])
-}
-
-/// The filters at a hook, and what holds them together.
-fn filters(netlink: &mut Netlink, ifindex: u32, hook: TcHandle) -> io::Result<Vec<Filter>> {
-    let header = TcHeader {
-        index: ifindex.cast_signed(),
-        parent: hook,
-        ..TcHeader::default()
-    };
-    let question = TcMessage::from_parts(header, Vec::new());
-    let there = netlink.dump(RouteNetlinkMessage::GetTrafficFilter, &question)?;
-    Ok(there
-        .iter()
-        .filter_map(|there| Filter::parse(there))
-        .collect())
-}
-
 /// Whether the kernel's answer is that there is no such interface.
 pub(super) fn is_gone(error: &io::Error) -> bool {
-    code(error) == Some(libc::ENODEV)
+    matches!(code(error), Some(libc::ENODEV | libc::ENXIO))
 }
 
 fn refused(what: &'static str) -> impl FnOnce(io::Error) -> ClsactError {

@@ -86,10 +86,19 @@ impl ProbeError {
     /// Whether the interface was gone when it was to be attached to.
     #[must_use]
     pub fn is_vanished(&self) -> bool {
+        self.has_cause(is_gone)
+    }
+
+    /// Whether the process has no room for another descriptor.
+    #[must_use]
+    pub fn is_out_of_descriptors(&self) -> bool {
+        self.has_cause(|error| error.raw_os_error() == Some(libc::EMFILE))
+    }
+
+    fn has_cause(&self, is_it: impl Fn(&io::Error) -> bool) -> bool {
         let mut cause: Option<&dyn std::error::Error> = Some(self);
         while let Some(error) = cause {
-            let io = error.downcast_ref::<io::Error>();
-            if io.is_some_and(is_gone) {
+            if error.downcast_ref::<io::Error>().is_some_and(&is_it) {
                 return true;
             }
             cause = error.source();

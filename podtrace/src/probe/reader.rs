@@ -111,6 +111,8 @@ struct Stop {
     wake: EventFd,
     /// Whether the reader has waited for its share of the processors.
     has_paused: AtomicBool,
+    /// Whether it has waited since it last took all there was.
+    is_behind: AtomicBool,
 }
 
 impl Reader {
@@ -132,6 +134,7 @@ impl Reader {
             asked: AtomicBool::new(false),
             wake: EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?,
             has_paused: AtomicBool::new(false),
+            is_behind: AtomicBool::new(false),
         });
         let asked = Arc::clone(&stop);
         let thread = thread::Builder::new()
@@ -155,6 +158,12 @@ impl Reader {
     /// Whether it has waited, since it was asked last, for its share of the processors.
     pub fn has_paused(&self) -> bool {
         self.stop.has_paused.swap(false, Ordering::Relaxed)
+    }
+
+    /// Whether records wait in the rings since it waited for its share of the processors:
+    /// then time has passed only as far as the records tell that were handed on.
+    pub fn is_behind(&self) -> bool {
+        self.stop.is_behind.load(Ordering::Acquire)
     }
 
     /// Waits for the end of a stopped reader whose receiver has closed.
@@ -188,6 +197,7 @@ fn read(
             read_ns: monotonic_ns()?,
         });
         let mut is_idle = true;
+        let mut has_waited = false;
         loop {
             let note = |begin: &Begin| cgroups.note(begin);
             channel.rings.take(&mut bytes, BATCH_BYTES, note)?;
@@ -202,8 +212,11 @@ fn read(
                 return Ok(());
             }
             if let Some(limit) = &mut limit {
-                stop.pause_within(limit)?;
+                has_waited |= stop.pause_within(limit)?;
             }
+        }
+        if !has_waited {
+            stop.is_behind.store(false, Ordering::Release);
         }
         if stopping {
             return Ok(());
@@ -219,12 +232,16 @@ fn read(
 }
 
 impl Stop {
-    /// Waits until the process has its share of the processors again, or is to stop.
-    fn pause_within(&self, limit: &mut Limit) -> io::Result<()> {
+    /// Waits until the process has its share of the processors again, or is to stop;
+    /// whether it had to.
+    fn pause_within(&self, limit: &mut Limit) -> io::Result<bool> {
+        let mut has_waited = false;
         while !self.asked.load(Ordering::Acquire)
             && let Some(pause) = limit.pause()?
         {
+            has_waited = true;
             self.has_paused.store(true, Ordering::Relaxed);
+            self.is_behind.store(true, Ordering::Release);
             let mut fds = [PollFd::new(self.wake.as_fd(), PollFlags::POLLIN)];
             let timeout = PollTimeout::try_from(pause).unwrap_or(PollTimeout::MAX);
             match poll(&mut fds, timeout) {
@@ -232,7 +249,7 @@ impl Stop {
                 Err(errno) => return Err(errno.into()),
             }
         }
-        Ok(())
+        Ok(has_waited)
     }
 }
 

@@ -18,7 +18,7 @@ use super::{
     format::{Entry, RecordedTopology, SectionInfo},
 };
 use crate::{
-    clock::{monotonic_ns, utc_ns},
+    clock::both_ns,
     model::{event::Event, origin::Origin, tap::Taps},
     news::News,
     world::World,
@@ -412,7 +412,7 @@ impl Recorder {
             return;
         }
         // Where a clock cannot be read there is nothing to write down.
-        if let (Ok(monotonic_ns), Ok(utc_ns)) = (monotonic_ns(), utc_ns()) {
+        if let Ok((monotonic_ns, utc_ns)) = both_ns() {
             self.write(&Entry::Clock {
                 monotonic_ns,
                 utc_ns,

@@ -125,7 +125,7 @@ fn command(line: &str, environment: &[String]) -> Result<bool> {
     };
     let limit = Duration::from_secs(seconds.parse()?);
     say(&format!("begin {name}"));
-    let output = OpenOptions::new().write(true).open(OUTPUT)?;
+    let mut output = OpenOptions::new().write(true).open(OUTPUT)?;
     let begun = Instant::now();
     let variables = environment.iter().filter_map(|line| line.split_once('='));
     let child = Command::new(program)
@@ -134,7 +134,7 @@ fn command(line: &str, environment: &[String]) -> Result<bool> {
         .envs(variables)
         .stdin(Stdio::null())
         .stdout(output.try_clone()?)
-        .stderr(output)
+        .stderr(output.try_clone()?)
         .process_group(0)
         .spawn();
     let ended = match child {
@@ -142,6 +142,10 @@ fn command(line: &str, environment: &[String]) -> Result<bool> {
         Err(error) => format!("cannot run {program}: {error}"),
     };
     let took = begun.elapsed().as_secs_f64();
+    if ended != "exit 0" {
+        // It may have ended within a line.
+        let _ = output.write_all(b"\n");
+    }
     say(&format!("end {name}: {ended} in {took:.1} s"));
     Ok(ended == "exit 0")
 }

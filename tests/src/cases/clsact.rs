@@ -230,6 +230,44 @@ fn nothing_that_can_be_traced_is_an_error() {
     assert_eq!(output.status.code(), Some(2));
 }
 
+/// It is a part of what is watched from then on: what passes there is not lost.
+#[test]
+fn packets_through_an_interface_that_is_refused_are_not_said_to_be_lost() {
+    let site = Site::new();
+    let to = site.0.nodes[0].pods[1].netns.clone();
+    tc(&to, "qdisc add dev eth0 ingress");
+    let mut tracer = site.trace("clsact", &[]);
+    let text = "every interface is traced now, but 1 that cannot be: packets pass there unseen";
+    tracer.wait_until_all(1, |value| value["text"] == text);
+    site.ping(11);
+    let request = tracer.wait_for(|value| {
+        let what = value["what"].as_str().unwrap_or_default();
+        value["type"] == "path" && what.starts_with("ICMP echo request id 11 ")
+    });
+    assert_eq!(request["outcome"], "unknown", "{request}");
+    assert_eq!(request["incomplete"], true, "{request}");
+    tracer.finish();
+}
+
+#[test]
+fn chain_of_another_tool_stays_with_its_qdisc() {
+    let site = Site::new();
+    let tracer = site.trace("clsact", &[]);
+    site.tc(&format!("chain add dev {VETH} ingress chain 3"));
+    site.tc(&format!(
+        "filter add dev {VETH} ingress prio 1 chain 7 {U32}"
+    ));
+    let values = tracer.finish();
+    // Packets do not come to other chains by themselves.
+    assert!(!notices(&values).iter().any(|text| text.contains(BEHIND)));
+    let chains = tc(site.node(), &format!("chain show dev {VETH} ingress"));
+    assert!(
+        chains.contains("chain 3") && chains.contains("chain 7"),
+        "{chains}"
+    );
+    assert!(!site.dump().contains("podtrace/"));
+}
+
 #[test]
 fn qdisc_that_was_there_before_stays() {
     each_way(|way| {

@@ -35,8 +35,12 @@ impl Image {
             archive.link(format!("/{name}"), &format!("usr/{name}"));
         }
         archive.file("/init", read(init)?);
-        archive.file("/etc/passwd", "root:x:0:0:root:/root:/bin/sh\n");
-        archive.file("/etc/group", "root:x:0:\n");
+        // tcpdump becomes its user to read files.
+        archive.file(
+            "/etc/passwd",
+            "root:x:0:0:root:/root:/bin/sh\ntcpdump:x:105:105::/:/bin/false\n",
+        );
+        archive.file("/etc/group", "root:x:0:\ntcpdump:x:105:\n");
         archive.file("/etc/hosts", "127.0.0.1 localhost\n::1 localhost\n");
         archive.file("/etc/resolv.conf", "");
         let environment = ["PATH=/usr/sbin:/usr/bin", "HOME=/root"];

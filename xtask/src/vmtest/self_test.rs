@@ -15,7 +15,7 @@ use super::{
 /// A machine without modules is up in two to four seconds.
 const LIMIT: Duration = Duration::from_secs(60);
 /// How long one that hangs is waited for.
-const PATIENCE: Duration = Duration::from_secs(12);
+const PATIENCE: Duration = Duration::from_secs(20);
 const MEMORY: u32 = 512;
 
 /// Boots a machine and sees whether it failed as it had to.

@@ -189,7 +189,7 @@ impl Output for Export {
     }
 
     /// What is incomplete for it is counted as such.
-    fn attaching(&mut self, _: &mut String, _left: u64) {}
+    fn attaching(&mut self, _: &mut String, _left: u64, _refused: u64) {}
 
     fn notice(&mut self, _: &mut String, text: &str) {
         eprintln!("podtrace: {text}");
@@ -211,7 +211,7 @@ struct Notices;
 
 impl Output for Notices {
     /// What is incomplete for it is counted as such.
-    fn attaching(&mut self, _: &mut String, _left: u64) {}
+    fn attaching(&mut self, _: &mut String, _left: u64, _refused: u64) {}
 
     fn notice(&mut self, _: &mut String, text: &str) {
         eprintln!("podtrace: {text}");

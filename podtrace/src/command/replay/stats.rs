@@ -45,7 +45,7 @@ impl Output for Collect {
     }
 
     /// What is incomplete for it is counted as such.
-    fn attaching(&mut self, _: &mut String, _left: u64) {}
+    fn attaching(&mut self, _: &mut String, _left: u64, _refused: u64) {}
 
     fn notice(&mut self, _: &mut String, text: &str) {
         eprintln!("podtrace: {text}");

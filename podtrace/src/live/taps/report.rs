@@ -84,8 +84,8 @@ impl Taps {
         };
         match change {
             Change::Behind => telling.say(&self.taps[position].place, BEHIND),
-            Change::Restored => telling.say(&self.taps[position].place, RESTORED),
-            Change::Removed(error) => {
+            Change::Restored { .. } => telling.say(&self.taps[position].place, RESTORED),
+            Change::Removed { error, .. } => {
                 let tap = self.taps.swap_remove(position);
                 self.probe.retire(number)?;
                 self.refuse(number, &tap.place, error, telling);
@@ -102,11 +102,16 @@ impl Taps {
         error: ProbeError,
         telling: &mut Telling<'_>,
     ) {
-        self.refused.insert(place_key(place));
         telling.tell(&News::Gone { number });
         // With its pod: the next look does not show it.
         if !error.is_vanished() {
-            let reason = in_words(error);
+            self.refused.insert(place_key(place));
+            let hint = if error.is_out_of_descriptors() {
+                "; two are taken for each interface: ulimit -n is too low"
+            } else {
+                ""
+            };
+            let reason = format!("{}{hint}", in_words(error));
             telling.say(place, &format!("is not traced: {reason}"));
             self.refusal.get_or_insert(reason);
         }

@@ -180,19 +180,34 @@ fn packet_that_stays_away_is_not_missing_where_only_a_part_is_watched() {
 
 #[test]
 fn packet_that_stays_away_is_not_missing_while_interfaces_are_attached_to() {
-    let begins_ns = TO_POD2[0].0;
-    for (until_ns, outcome, incomplete) in [
-        (u64::MAX, Outcome::Unknown, true),
-        (begins_ns, Outcome::Unknown, true),
-        (begins_ns - 1, Outcome::NotSeenFurther, false),
+    const MS: u64 = 1_000_000;
+    for (from_ns, until_ns, outcome, incomplete) in [
+        (0, None, Outcome::Unknown, true),
+        (0, Some(MS), Outcome::Unknown, true),
+        (400 * MS, None, Outcome::Unknown, false),
+        (400 * MS, Some(500 * MS), Outcome::Unknown, false),
+        (700 * MS, None, Outcome::NotSeenFurther, false),
+        (700 * MS, Some(900 * MS), Outcome::NotSeenFurther, false),
     ] {
         let mut builder = stitch("10.244.1.3", &TO_POD2[..2]);
-        builder.see_part_until(7, u64::MAX);
-        builder.see_part_until(7, until_ns);
-        builder.expire(600_000_000);
+        builder.see_part_from(7, from_ns);
+        if let Some(until_ns) = until_ns {
+            builder.see_all_from(7, until_ns);
+        }
+        builder.expire(600 * MS);
         let path = finished(&mut builder).remove(0);
         assert_eq!((path.outcome, path.incomplete), (outcome, incomplete));
     }
+}
+
+#[test]
+fn packet_that_stays_away_is_not_missing_where_events_came_too_late() {
+    let begin_ns = TO_POD2[0].0;
+    let mut builder = stitch("10.244.1.3", &TO_POD2[..2]);
+    builder.note_late(begin_ns, begin_ns + 2_000_000);
+    builder.expire(600_000_000);
+    let path = finished(&mut builder).remove(0);
+    assert_eq!((path.outcome, path.incomplete), (Outcome::Unknown, true));
 }
 
 /// Clocks that are not well known can tell so.

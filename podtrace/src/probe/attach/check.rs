@@ -20,15 +20,23 @@ pub enum Change {
     /// Others' filters come before ours now, and may end the chain there.
     Behind,
     /// Another tool had removed ours, which are attached again.
-    Restored,
+    Restored {
+        /// When they were removed, in nanoseconds of CLOCK_MONOTONIC.
+        since_ns: u64,
+    },
     /// Another tool has removed ours, which are not attached any more.
-    Removed(ProbeError),
+    Removed {
+        /// When, in nanoseconds of CLOCK_MONOTONIC.
+        since_ns: u64,
+        /// Why they are not.
+        error: ProbeError,
+    },
 }
 
 impl Hooks {
     /// Looks at all that is attached by clsact, and attaches again what is not there any
-    /// more; what has changed, by number of the interface.
-    pub fn check(&mut self) -> Vec<(u32, Change)> {
+    /// more; what has changed since that time, by number of the interface.
+    pub fn check(&mut self, since_ns: u64) -> Vec<(u32, Change)> {
         let mut by_netns: HashMap<_, Vec<u32>> = HashMap::new();
         for (number, attached) in &self.attached {
             if let Attached::Clsact(filters) = attached {
@@ -39,7 +47,7 @@ impl Hooks {
         in_namespaces(by_netns, |netns, numbers| {
             let _ = netns.run(|| {
                 for number in numbers {
-                    if let Some(change) = self.check_here(number, &netns.name) {
+                    if let Some(change) = self.check_here(number, &netns.name, since_ns) {
                         changes.push((number, change));
                     }
                 }
@@ -49,7 +57,7 @@ impl Hooks {
     }
 
     /// Looks at an interface of the calling thread's namespace, which has that name.
-    fn check_here(&mut self, number: u32, netns: &str) -> Option<Change> {
+    fn check_here(&mut self, number: u32, netns: &str, since_ns: u64) -> Option<Change> {
         let Some(Attached::Clsact(filters)) = self.attached.get_mut(&number) else {
             return None;
         };
@@ -63,14 +71,14 @@ impl Hooks {
                 let was_behind = std::mem::replace(&mut filters.attached.is_behind, true);
                 (!was_behind).then_some(Change::Behind)
             }
-            Standing::Removed => Some(self.restore_here(number, netns)),
+            Standing::Removed => Some(self.restore_here(number, netns, since_ns)),
             Standing::Gone => None,
         }
     }
 
-    fn restore_here(&mut self, number: u32, netns: &str) -> Change {
+    fn restore_here(&mut self, number: u32, netns: &str, since_ns: u64) -> Change {
         let Some(Attached::Clsact(mut filters)) = self.attached.remove(&number) else {
-            return Change::Restored;
+            return Change::Restored { since_ns };
         };
         let ifindex = filters.attached.ifindex();
         let name = if_indextoname(ifindex).unwrap_or_default();
@@ -85,12 +93,15 @@ impl Hooks {
                 filters.attached = attached;
                 filters.restored += 1;
                 self.attached.insert(number, Attached::Clsact(filters));
-                Change::Restored
+                Change::Restored { since_ns }
             }
-            Err(source) => Change::Removed(ProbeError::Clsact {
-                operation: format!("stay attached to {} in {netns}", name.to_string_lossy()),
-                source,
-            }),
+            Err(source) => Change::Removed {
+                since_ns,
+                error: ProbeError::Clsact {
+                    operation: format!("stay attached to {} in {netns}", name.to_string_lossy()),
+                    source,
+                },
+            },
         }
     }
 }

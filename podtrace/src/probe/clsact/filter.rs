@@ -30,6 +30,7 @@ pub(super) const ALL_PROTOCOLS: u16 = 0x0003_u16.to_be();
 /// Attributes, linux/rtnetlink.h and linux/pkt_cls.h.
 const TCA_KIND: u16 = 1;
 const TCA_OPTIONS: u16 = 2;
+const TCA_CHAIN: u16 = 11;
 const TCA_BPF_NAME: u16 = 7;
 const TCA_BPF_ID: u16 = 11;
 /// Length of `struct tcmsg`.
@@ -60,6 +61,8 @@ pub(super) struct Filter {
     pub(super) protocol: u16,
     /// Zero for what holds the filters of a priority together.
     pub(super) handle: u32,
+    /// Packets begin in chain 0, where ours are.
+    pub(super) chain: u32,
     /// For example `bpf`.
     pub(super) kind: String,
     name: String,
@@ -91,6 +94,10 @@ impl Filter {
             match attribute.kind() {
                 TCA_KIND => filter.kind = text(attribute.value()),
                 TCA_OPTIONS => filter.set_options(attribute.value()),
+                TCA_CHAIN => {
+                    let chain = attribute.value().first_chunk().copied();
+                    filter.chain = chain.map_or(0, u32::from_ne_bytes);
+                }
                 _ => {}
             }
         }
@@ -113,6 +120,11 @@ impl Filter {
     /// Whether it is one and not what holds those of a priority together.
     pub(super) fn is_filter(&self) -> bool {
         self.handle != 0
+    }
+
+    /// Whether packets come to it before they were in another chain.
+    pub(super) fn is_in_way(&self) -> bool {
+        self.is_filter() && self.chain == 0
     }
 
     /// Whether it was made as one of ours is.
@@ -168,9 +180,11 @@ pub(super) struct Position {
 impl Position {
     /// The first one that takes nobody's place.
     pub(super) fn among(filters: &[Filter]) -> Self {
-        let first = filters.iter().map(|filter| filter.priority).min();
+        // Each chain has priorities of its own.
+        let chain = || filters.iter().filter(|filter| filter.chain == 0);
+        let first = chain().map(|filter| filter.priority).min();
         let can_join = |priority| {
-            let mut there = filters.iter().filter(|filter| filter.priority == priority);
+            let mut there = chain().filter(|filter| filter.priority == priority);
             there.all(|filter| filter.kind == "bpf" && filter.protocol == ALL_PROTOCOLS)
         };
         match first {
@@ -225,6 +239,11 @@ mod tests {
         assert_eq!(position(&[(73, "bpf")]), (72, true));
         assert_eq!(position(&[(1, "bpf"), (2, "flower")]), (1, true));
         assert_eq!(position(&[(1, "matchall")]), (2, false));
+        let elsewhere = Filter {
+            chain: 7,
+            ..filter(1, "matchall")
+        };
+        assert!(Position::among(&[elsewhere]).is_first);
         assert_eq!(
             position(&[(1, "matchall"), (2, "u32"), (3, "bpf")]),
             (3, false)

@@ -10,11 +10,11 @@ use rtnetlink::packet_route::{
 use crate::netns::{NetNs, candidates::candidates};
 
 use super::{
-    DIRECTIONS, KIND,
+    DIRECTIONS,
     filter::{Filter, Owner, hook},
-    filters,
     netlink::Netlink,
-    remove_dead, remove_qdisc,
+    qdisc::{KIND, delete_qdisc, filters, has_chains},
+    remove_dead,
 };
 
 /// What was found at an interface.
@@ -86,18 +86,34 @@ fn sweep_interface(netlink: &mut Netlink, ifindex: u32) -> Swept {
         has_removed_qdisc: false,
         alive: 0,
     };
-    let mut made = false;
+    let (mut made, mut is_all_dead) = (false, true);
+    let mut dead = Vec::new();
     for direction in DIRECTIONS {
         let hook = hook(direction);
         let Ok(there) = filters(netlink, ifindex, hook) else {
+            is_all_dead = false;
             continue;
         };
         made |= there.iter().any(Filter::tells_made);
-        let is_alive = |filter: &&Filter| matches!(filter.owner(), Ok(Owner::Alive));
-        swept.alive += there.iter().filter(is_alive).count();
-        swept.removed += remove_dead(netlink, ifindex, hook, &there);
+        is_all_dead &= !has_chains(netlink, ifindex, hook);
+        for filter in there.iter().filter(|filter| filter.is_filter()) {
+            match filter.owner() {
+                Ok(Owner::Dead) => dead.push((hook, filter.clone())),
+                Ok(Owner::Alive) => swept.alive += 1,
+                Ok(Owner::Other) | Err(_) => is_all_dead = false,
+            }
+        }
     }
-    swept.has_removed_qdisc = made && swept.removed > 0 && remove_qdisc(netlink, ifindex);
+    is_all_dead &= swept.alive == 0;
+    // With the qdisc its filters go: it is never there without one that tells whose it is.
+    if made && is_all_dead && !dead.is_empty() && delete_qdisc(netlink, ifindex) {
+        swept.removed = dead.len();
+        swept.has_removed_qdisc = true;
+        return swept;
+    }
+    for (hook, filter) in &dead {
+        swept.removed += remove_dead(netlink, ifindex, *hook, std::slice::from_ref(filter));
+    }
     swept
 }
 

@@ -5,7 +5,10 @@ use futures_util::FutureExt as _;
 use rtnetlink::sys::{AsyncSocket as _, TokioSocket, protocols::NETLINK_ROUTE};
 use tokio::{runtime::Handle, time::sleep};
 
-use crate::netns::{NetNs, NetNsError};
+use crate::{
+    clock::monotonic_ns,
+    netns::{NetNs, NetNsError},
+};
 
 /// `RTNLGRP_TC`, linux/rtnetlink.h.
 const GROUP: u32 = 4;
@@ -13,13 +16,14 @@ const GROUP: u32 = 4;
 const PAUSE: Duration = Duration::from_millis(200);
 
 /// Calls `changed` after filters or qdiscs have changed, by whomever, in the namespace or
-/// in one that it knows by a number, until that returns false.
+/// in one that it knows by a number, until that returns false. What it is given is when
+/// the first of those changes was told of, in nanoseconds of CLOCK_MONOTONIC.
 ///
 /// # Errors
 /// When the namespace cannot be entered or netlink refuses.
 pub(in crate::probe) fn watch(
     netns: &NetNs,
-    changed: impl Fn() -> bool + Send + 'static,
+    changed: impl Fn(u64) -> bool + Send + 'static,
 ) -> Result<io::Result<()>, NetNsError> {
     let runtime = Handle::current();
     let socket = netns.run(|| {
@@ -35,13 +39,14 @@ pub(in crate::probe) fn watch(
 }
 
 /// What a datagram tells does not matter, nor that there was no room for it.
-async fn tell(socket: TokioSocket, changed: impl Fn() -> bool) {
+async fn tell(socket: TokioSocket, changed: impl Fn(u64) -> bool) {
     let datagram = || poll_fn(|context| socket.poll_recv_from_full(context));
     loop {
         let _ = datagram().await;
+        let since_ns = monotonic_ns().unwrap_or_default();
         sleep(PAUSE).await;
         while datagram().now_or_never().is_some() {}
-        if !changed() {
+        if !changed(since_ns) {
             return;
         }
     }

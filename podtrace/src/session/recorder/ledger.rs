@@ -33,7 +33,7 @@ pub(super) struct Ledger {
     clusters: BTreeMap<usize, Cluster>,
     changes: BTreeMap<usize, (Origin, u64)>,
     /// How many interfaces were still to be attached to, and since when.
-    attaching: BTreeMap<usize, (Origin, u64, u64)>,
+    attaching: BTreeMap<usize, (Origin, News)>,
     topology: Option<RecordedTopology>,
 }
 
@@ -107,8 +107,8 @@ impl Ledger {
                 let told = (origin.clone(), *count);
                 self.changes.insert(origin.session, told);
             }
-            News::Attaching { left, ts_ns } => {
-                let told = (origin.clone(), *left, *ts_ns);
+            News::Attaching { .. } => {
+                let told = (origin.clone(), news.clone());
                 self.attaching.insert(origin.session, told);
             }
             News::Sampling { .. } | News::Loss(_) | News::Notice { .. } => {}
@@ -160,9 +160,8 @@ impl Ledger {
         for (origin, count) in self.changes.values() {
             entries.push(self.entry(origin.clone(), News::Changes { count: *count }));
         }
-        for (origin, left, ts_ns) in self.attaching.values() {
-            let (left, ts_ns) = (*left, *ts_ns);
-            entries.push(self.entry(origin.clone(), News::Attaching { left, ts_ns }));
+        for (origin, attaching) in self.attaching.values() {
+            entries.push(self.entry(origin.clone(), attaching.clone()));
         }
         for (origin, look) in self.looks.values() {
             let look = News::Look(Box::new(backdated(look, world, ts_ns)));

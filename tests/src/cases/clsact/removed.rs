@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use super::{BEHIND, Site, U32, VETH, notices, objects};
+use crate::cases::foreign::tc;
 use crate::cases::tracer::Tracer;
 
 const RESTORED: &str = "was not traced for a moment: another tool had removed";
@@ -33,6 +34,43 @@ fn filters_that_are_removed_are_attached_again_a_few_times() {
     assert!(!site.sees_pings(&mut tracer, 23));
     tracer.finish();
     assert_eq!(site.dump(), before);
+}
+
+/// The last hop of what passes meanwhile is not seen, and it arrives all the same.
+#[test]
+fn packets_that_pass_meanwhile_are_not_said_to_be_lost() {
+    let site = Site::new();
+    let mut tracer = trace(&site);
+    let to = site.0.nodes[0].pods[1].netns.clone();
+    tc(&to, "qdisc del dev eth0 clsact");
+    site.ping(30);
+    let restored = |value: &Value| {
+        let text = value["text"].as_str().unwrap_or_default();
+        text.starts_with("eth0") && text.contains(RESTORED)
+    };
+    tracer.wait_for(restored);
+    site.ping(31);
+    let values = tracer.finish();
+    let of = |id: &str| -> Vec<_> {
+        let what = |path: &&Value| path["what"].as_str().is_some_and(|what| what.contains(id));
+        let paths = values.iter().filter(|value| value["type"] == "path");
+        let paths = paths.filter(what);
+        let outcome = |path: &Value| (path["outcome"].clone(), path["incomplete"].clone());
+        paths.map(outcome).collect()
+    };
+    for (outcome, is_incomplete) in of("request id 30 ") {
+        assert_ne!(
+            (outcome, is_incomplete),
+            ("not_seen_further".into(), false.into())
+        );
+    }
+    assert_eq!(
+        of(" id 31 "),
+        [
+            ("delivered".into(), false.into()),
+            ("delivered".into(), false.into())
+        ]
+    );
 }
 
 #[test]
