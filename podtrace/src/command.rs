@@ -9,6 +9,9 @@ mod trace;
 
 use std::{io, process::ExitCode};
 
+use anyhow::{Context as _, bail};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+
 use crate::cli::{Cli, Color, Command};
 
 /// Everything went well.
@@ -23,7 +26,7 @@ const LOST: u8 = 4;
 /// Runs a command and tells how it ended.
 #[must_use]
 pub fn run(cli: Cli) -> ExitCode {
-    let result = match cli.command {
+    let result = has_descriptors().and_then(|()| match cli.command {
         Command::Trace(args) => trace::run(&args),
         Command::Record(args) => trace::record(&args),
         Command::Replay(args) => replay::run(&args),
@@ -33,7 +36,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Demo(args) => demo::run(&args),
         Command::Lab(args) => lab::run(&args),
         Command::Cleanup => cleanup::run(),
-    };
+    });
     match result {
         Ok(code) => ExitCode::from(code),
         Err(error) if is_broken_pipe(&error) => ExitCode::from(FINE),
@@ -42,6 +45,23 @@ pub fn run(cli: Cli) -> ExitCode {
             ExitCode::from(ERROR)
         }
     }
+}
+
+/// Open files that every command has room for: without it there is nothing to be said.
+const DESCRIPTORS: u64 = 64;
+
+/// Sees to it that so many files can be open, as far as the process may.
+fn has_descriptors() -> anyhow::Result<()> {
+    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).context("failed to read a limit")?;
+    if soft >= DESCRIPTORS {
+        return Ok(());
+    }
+    if hard < DESCRIPTORS {
+        bail!(
+            "only {hard} files may be open, which takes {DESCRIPTORS} at least\nhint: raise the limit: ulimit -Hn"
+        );
+    }
+    setrlimit(Resource::RLIMIT_NOFILE, DESCRIPTORS, hard).context("failed to raise a limit")
 }
 
 /// Whoever read our output has gone: nothing to complain about.

@@ -289,16 +289,16 @@ fn in_namespaces<T>(mut by_netns: HashMap<Space, T>, mut work: impl FnMut(&NetNs
     }
 }
 
+/// Descriptors that attaching to an interface takes: two links, and one to ask by.
+const DESCRIPTORS: usize = 3;
+
 /// The name of an interface of the calling thread's namespace.
 fn interface_name(ifindex: u32) -> io::Result<String> {
     // Without a descriptor to ask by, the C library says that there is no such file.
     let flags = SockFlag::SOCK_CLOEXEC;
-    drop(socket(
-        AddressFamily::Inet,
-        SockType::Datagram,
-        flags,
-        None,
-    )?);
+    let room =
+        (0..DESCRIPTORS).map(|_| socket(AddressFamily::Inet, SockType::Datagram, flags, None));
+    drop(room.collect::<Result<Vec<_>, _>>()?);
     let name = if_indextoname(ifindex)?.into_string();
     name.map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
 }

@@ -6,6 +6,7 @@ use std::{
     mem::ManuallyDrop,
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     thread,
+    time::Duration,
 };
 
 use tokio::sync::mpsc;
@@ -73,6 +74,9 @@ struct Jobs {
     attach: BTreeMap<(u8, u64), Attach>,
     given: u64,
     detach: VecDeque<u32>,
+    /// Those that have a tap still, and how often they were tried: interfaces that have
+    /// moved from one namespace to another take it along.
+    again: VecDeque<(Attach, u32)>,
     sweep: Sweep,
     /// Since when what is attached may have changed, if it is to be looked at.
     check: Option<u64>,
@@ -104,9 +108,15 @@ enum Job {
         /// What has changed has since then.
         since_ns: u64,
     },
-    Attach(Attach),
+    /// And how often it was tried before.
+    Attach(Attach, u32),
     Detach(u32),
 }
+
+/// How often it is tried to attach to an interface that has a tap still.
+const TRIES_MAX: u32 = 40;
+/// After how long it is tried once more.
+const PAUSE: Duration = Duration::from_millis(50);
 
 impl Attacher {
     /// Starts the thread.
@@ -148,6 +158,8 @@ impl Attacher {
         let mut jobs = self.shared.lock();
         jobs.attach
             .retain(|_, attach| attach.interface != interface);
+        jobs.again
+            .retain(|(attach, _)| attach.interface != interface);
         jobs.detach.push_back(interface);
         self.shared.filled.notify_one();
     }
@@ -211,7 +223,7 @@ impl Shared {
             }
             // Packets pass by what is not attached to, not by what is still.
             if let Some((_, attach)) = jobs.attach.pop_first() {
-                return Some(Job::Attach(attach));
+                return Some(Job::Attach(attach, 0));
             }
             if let Some(interface) = jobs.detach.pop_front() {
                 return Some(Job::Detach(interface));
@@ -223,8 +235,19 @@ impl Shared {
             if let Some(since_ns) = jobs.check.take() {
                 return Some(Job::Check { since_ns });
             }
-            let waited = self.filled.wait(jobs);
-            jobs = waited.unwrap_or_else(PoisonError::into_inner);
+            if jobs.again.is_empty() {
+                let waited = self.filled.wait(jobs);
+                jobs = waited.unwrap_or_else(PoisonError::into_inner);
+                continue;
+            }
+            let waited = self.filled.wait_timeout(jobs, PAUSE);
+            let (after, pause) = waited.unwrap_or_else(PoisonError::into_inner);
+            jobs = after;
+            if pause.timed_out()
+                && let Some((attach, tries)) = jobs.again.pop_front()
+            {
+                return Some(Job::Attach(attach, tries));
+            }
         }
     }
 }
@@ -239,19 +262,20 @@ fn work(mut hooks: Hooks, shared: &Shared, reports: &mpsc::UnboundedSender<Repor
                 }
                 continue;
             }
-            Job::Attach(Attach {
-                interface,
-                netns,
-                name,
-                ifindex,
-                rank: _,
-            }) => match hooks.attach(&netns, &name, ifindex, interface) {
-                Ok(is_behind) => Report::Attached {
-                    interface,
-                    is_behind,
-                },
-                Err(error) => Report::Refused(interface, error),
-            },
+            Job::Attach(attach, tries) => {
+                let interface = attach.interface;
+                match hooks.attach(&attach.netns, &attach.name, attach.ifindex, interface) {
+                    Ok(is_behind) => Report::Attached {
+                        interface,
+                        is_behind,
+                    },
+                    Err(error) if error.is_there() && tries < TRIES_MAX => {
+                        shared.lock().again.push_back((attach, tries + 1));
+                        continue;
+                    }
+                    Err(error) => Report::Refused(interface, error),
+                }
+            }
             Job::Sweep => Report::Swept(sweep_all()),
             Job::Detach(interface) => {
                 hooks.detach(interface);

@@ -1,7 +1,10 @@
 //! What can go wrong on the kernel side.
 use std::io;
 
-use aya::{maps::MapError, programs::ProgramError};
+use aya::{
+    maps::MapError,
+    programs::{ProgramError, tc::TcError},
+};
 use thiserror::Error;
 
 use super::{
@@ -95,15 +98,33 @@ impl ProbeError {
         self.has_cause(|error| error.raw_os_error() == Some(libc::EMFILE))
     }
 
+    /// Whether a tap of ours is there already: it is detached soon, from an interface that
+    /// has moved.
+    pub(super) fn is_there(&self) -> bool {
+        self.has_cause(|error| error.raw_os_error() == Some(libc::EEXIST))
+    }
+
     fn has_cause(&self, is_it: impl Fn(&io::Error) -> bool) -> bool {
         let mut cause: Option<&dyn std::error::Error> = Some(self);
         while let Some(error) = cause {
-            if error.downcast_ref::<io::Error>().is_some_and(&is_it) {
+            let io = error.downcast_ref::<io::Error>();
+            let io = io.or_else(|| hidden(error.downcast_ref::<Box<ProgramError>>()?));
+            if io.is_some_and(&is_it) {
                 return true;
             }
             cause = error.source();
         }
         false
+    }
+}
+
+/// A cause that the error does not tell of as its own.
+fn hidden(error: &ProgramError) -> Option<&io::Error> {
+    match error {
+        ProgramError::IOError(error) | ProgramError::TcError(TcError::IoError(error)) => {
+            Some(error)
+        }
+        _ => None,
     }
 }
 
@@ -129,5 +150,20 @@ pub(super) fn refused(operation: String, source: ProgramError) -> ProbeError {
     ProbeError::Program {
         operation,
         source: Box::new(source),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn causes_are_found_wherever_they_are() {
+        let os = io::Error::from_raw_os_error;
+        let by_name = refused("attach".into(), TcError::IoError(os(libc::ENODEV)).into());
+        assert!(by_name.is_vanished() && !by_name.is_there());
+        assert!(refused("attach".into(), os(libc::ENXIO).into()).is_vanished());
+        let full = refused("attach".into(), os(libc::EMFILE).into());
+        assert!(full.is_out_of_descriptors() && !full.is_vanished());
     }
 }

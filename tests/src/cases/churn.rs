@@ -1,11 +1,15 @@
 //! Interfaces that come and go while podtrace traces.
 
+use std::os::fd::{AsFd as _, AsRawFd as _};
+use std::time::Duration;
+
 use podtrace::lab::traffic::ping;
 use podtrace::lab::{Lab, LabPod, LabSpec};
 use podtrace::netns::NetNs;
-use rtnetlink::LinkVeth;
+use rtnetlink::{LinkUnspec, LinkVeth};
 
 use super::tracer::Tracer;
+use super::ways::each_way;
 
 /// Runs netlink requests in a namespace.
 pub(super) fn netlink<T>(netns: &NetNs, work: impl AsyncFnOnce(rtnetlink::Handle) -> T) -> T {
@@ -80,4 +84,47 @@ fn pod_that_dies_takes_its_interfaces_along() {
         text.starts_with(&format!("{veth} of ")) && text.ends_with("is gone")
     });
     tracer.finish();
+}
+
+/// A tap of TCX moves with its interface, which is attached to anew where it is then.
+#[test]
+fn interface_that_moves_into_a_pod_is_traced_there() {
+    let lab = Lab::new(LabSpec {
+        nodes: 1,
+        pods_per_node: 2,
+        ipv6: false,
+    })
+    .unwrap();
+    let node = &lab.nodes[0];
+    let pod = &node.pods[0];
+    each_way(|way| {
+        let mut tracer = Tracer::start(&lab, &[0], &["--attach", way]);
+        for number in 0..10 {
+            let (here, moves) = (format!("host{number}"), format!("moves{number}"));
+            netlink(&node.netns, async |handle| {
+                let pair = LinkVeth::new(&here, &moves).build();
+                handle.link().add(pair).execute().await.unwrap();
+                let links = podtrace::node::links::list(&node.netns).await.unwrap();
+                let link = links.iter().find(|link| link.name == moves).unwrap();
+                // Sooner or later after it has begun to be attached to.
+                tokio::time::sleep(Duration::from_millis(7 * number)).await;
+                let to = LinkUnspec::new_with_index(link.ifindex);
+                let to = to.setns_by_fd(pod.netns.as_fd().as_raw_fd()).build();
+                handle.link().change(to).execute().await.unwrap();
+            });
+            let expected = format!("{moves} of {} is traced now", pod.name);
+            tracer.wait_for(|value| value["text"] == expected);
+            netlink(&node.netns, async |handle| {
+                let links = podtrace::node::links::list(&node.netns).await.unwrap();
+                let link = links.iter().find(|link| link.name == here).unwrap();
+                handle.link().del(link.ifindex).execute().await.unwrap();
+            });
+        }
+        let values = tracer.finish();
+        let refused = values.iter().find(|value| {
+            let text = value["text"].as_str().unwrap_or_default();
+            text.contains("is not traced")
+        });
+        assert_eq!(refused, None);
+    });
 }
