@@ -128,7 +128,7 @@ fn signal_while_it_attaches_ends_it_soon() {
 /// is incomplete, and not taken to have ended where it was seen last.
 #[test]
 fn paths_from_before_all_is_attached_are_marked_live_and_in_replay() {
-    const PAIRS: u16 = 150;
+    const PAIRS: u16 = 500;
     each_way(|way| {
         let lab = crowded(PAIRS.into());
         let node = &lab.nodes[0];
