@@ -214,6 +214,14 @@ impl Shared {
         self.jobs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Attaches later on, unless it is to be detached from by now.
+    fn again(&self, attach: Attach, tries: u32) {
+        let mut jobs = self.lock();
+        if !jobs.detach.contains(&attach.interface) {
+            jobs.again.push_back((attach, tries));
+        }
+    }
+
     /// Waits for the next job; none when it is over.
     fn next(&self) -> Option<Job> {
         let mut jobs = self.lock();
@@ -270,7 +278,7 @@ fn work(mut hooks: Hooks, shared: &Shared, reports: &mpsc::UnboundedSender<Repor
                         is_behind,
                     },
                     Err(error) if error.is_there() && tries < TRIES_MAX => {
-                        shared.lock().again.push_back((attach, tries + 1));
+                        shared.again(attach, tries + 1);
                         continue;
                     }
                     Err(error) => Report::Refused(interface, error),
