@@ -245,7 +245,9 @@ impl Attached {
                 Ok(()) => {
                     self.filters.push(ours);
                     // Last: at no moment is there none that tells who has made the qdisc.
-                    remove_dead(netlink, self.ifindex, hook, &dead);
+                    for filter in &dead {
+                        remove_filter(netlink, self.ifindex, hook, filter);
+                    }
                     return Ok(());
                 }
                 Err(error) if code(&error) == Some(libc::EEXIST) => {}
@@ -326,21 +328,14 @@ impl Ours {
     }
 }
 
-/// Removes what dead podtraces have left there; how many.
-fn remove_dead(netlink: &mut Netlink, ifindex: u32, hook: TcHandle, there: &[Filter]) -> usize {
-    let mut removed = 0;
-    for filter in there.iter().filter(|filter| filter.is_filter()) {
-        if !matches!(filter.owner(), Ok(Owner::Dead)) {
-            continue;
-        }
-        let ours = Ours {
-            hook,
-            priority: filter.priority,
-            handle: filter.handle,
-        };
-        removed += usize::from(netlink.remove(ours.message(ifindex, None)).is_ok());
-    }
-    removed
+/// Removes a filter of podtrace's; whether it was there.
+fn remove_filter(netlink: &mut Netlink, ifindex: u32, hook: TcHandle, filter: &Filter) -> bool {
+    let ours = Ours {
+        hook,
+        priority: filter.priority,
+        handle: filter.handle,
+    };
+    netlink.remove(ours.message(ifindex, None)).is_ok()
 }
 
 /// Whether the kernel's answer is that there is no such interface.

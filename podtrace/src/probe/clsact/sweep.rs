@@ -14,7 +14,7 @@ use super::{
     filter::{Filter, Owner, hook},
     netlink::Netlink,
     qdisc::{KIND, delete_qdisc, filters, has_chains},
-    remove_dead,
+    remove_filter,
 };
 
 /// What was found at an interface.
@@ -112,7 +112,7 @@ fn sweep_interface(netlink: &mut Netlink, ifindex: u32) -> Swept {
         return swept;
     }
     for (hook, filter) in &dead {
-        swept.removed += remove_dead(netlink, ifindex, *hook, std::slice::from_ref(filter));
+        swept.removed += usize::from(remove_filter(netlink, ifindex, *hook, filter));
     }
     swept
 }
