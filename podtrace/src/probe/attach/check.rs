@@ -1,10 +1,10 @@
 //! Whether what we have attached by clsact is still there: other tools may remove it, or
 //! put theirs before it.
-use std::collections::HashMap;
+use std::{collections::HashMap, mem};
 
 use nix::net::if_::if_indextoname;
 
-use super::{Attached, Hooks, in_namespaces};
+use super::{Attached, Filters, Hooks, in_namespaces};
 use crate::probe::{
     ProbeError,
     clsact::{self, ClsactError, Standing},
@@ -37,30 +37,35 @@ impl Hooks {
     /// Looks at all that is attached by clsact, and attaches again what is not there any
     /// more; what has changed since that time, by number of the interface.
     pub fn check(&mut self, since_ns: u64) -> Vec<(u32, Change)> {
-        let mut by_netns: HashMap<_, Vec<u32>> = HashMap::new();
-        for (number, attached) in &self.attached {
+        // Apart: to attach again takes the programs.
+        let mut all = mem::take(&mut self.attached);
+        let mut by_netns: HashMap<_, Vec<_>> = HashMap::new();
+        for (number, attached) in &mut all {
             if let Attached::Clsact(filters) = attached {
-                by_netns.entry(filters.netns).or_default().push(*number);
+                let there = by_netns.entry(filters.netns).or_default();
+                there.push((*number, filters));
             }
         }
         let mut changes = Vec::new();
-        in_namespaces(by_netns, |netns, numbers| {
+        in_namespaces(by_netns, |netns, there| {
             let _ = netns.run(|| {
-                for number in numbers {
-                    if let Some(change) = self.check_here(number, &netns.name, since_ns) {
-                        changes.push((number, change));
-                    }
+                for (number, filters) in there {
+                    let change = self.check_here(filters, &netns.name, since_ns);
+                    changes.extend(change.map(|change| (number, change)));
                 }
             });
         });
+        for (number, change) in &changes {
+            if matches!(change, Change::Removed { .. }) {
+                all.remove(number);
+            }
+        }
+        self.attached = all;
         changes
     }
 
     /// Looks at an interface of the calling thread's namespace, which has that name.
-    fn check_here(&mut self, number: u32, netns: &str, since_ns: u64) -> Option<Change> {
-        let Some(Attached::Clsact(filters)) = self.attached.get_mut(&number) else {
-            return None;
-        };
+    fn check_here(&self, filters: &mut Filters, netns: &str, since_ns: u64) -> Option<Change> {
         // One that does not answer is looked at when the next one changes.
         match clsact::standing(&filters.attached).ok()? {
             Standing::First => {
@@ -68,18 +73,15 @@ impl Hooks {
                 None
             }
             Standing::Behind => {
-                let was_behind = std::mem::replace(&mut filters.attached.is_behind, true);
+                let was_behind = mem::replace(&mut filters.attached.is_behind, true);
                 (!was_behind).then_some(Change::Behind)
             }
-            Standing::Removed => Some(self.restore_here(number, netns, since_ns)),
+            Standing::Removed => Some(self.restore_here(filters, netns, since_ns)),
             Standing::Gone => None,
         }
     }
 
-    fn restore_here(&mut self, number: u32, netns: &str, since_ns: u64) -> Change {
-        let Some(Attached::Clsact(mut filters)) = self.attached.remove(&number) else {
-            return Change::Restored { since_ns };
-        };
+    fn restore_here(&self, filters: &mut Filters, netns: &str, since_ns: u64) -> Change {
         let ifindex = filters.attached.ifindex();
         let name = if_indextoname(ifindex).unwrap_or_default();
         let _ = clsact::detach([&filters.attached]);
@@ -92,7 +94,6 @@ impl Hooks {
             Ok(attached) => {
                 filters.attached = attached;
                 filters.restored += 1;
-                self.attached.insert(number, Attached::Clsact(filters));
                 Change::Restored { since_ns }
             }
             Err(source) => Change::Removed {
