@@ -98,7 +98,6 @@ pub(crate) struct Session {
     is_attaching: bool,
     /// The interfaces that packets pass unseen, as they were told last.
     unwatched: Option<Unwatched>,
-    has_begun: bool,
     /// Percent of one processor, until it was said that it holds the reader up.
     cpu_limit: Option<u32>,
     /// The kernel side's log, when it is wanted.
@@ -258,7 +257,7 @@ impl Session {
     fn tell_unwatched(&mut self, since_ns: Option<u64>) -> anyhow::Result<()> {
         let (left, refused) = self.taps.unwatched();
         let since_ns = match self.unwatched {
-            None if left + refused == 0 || !self.has_begun => return Ok(()),
+            None if left + refused == 0 || !self.taps.have_begun() => return Ok(()),
             None => since_ns,
             // While they are attached to one after the other.
             Some(told) if left > 0 && told.left > 0 && told.refused == refused => return Ok(()),
@@ -284,7 +283,7 @@ impl Session {
     /// Tells that an interface was not attached to for a while.
     fn tell_gap(&mut self, since_ns: u64) -> anyhow::Result<()> {
         // What is told already lasts.
-        if self.unwatched.is_none() && self.has_begun {
+        if self.unwatched.is_none() && self.taps.have_begun() {
             for left in [1, 0] {
                 self.tell(&News::Attaching {
                     left,

@@ -168,7 +168,6 @@ impl Session {
             has_closer: options.has_closer,
             is_attaching: false,
             unwatched: None,
-            has_begun: false,
             cpu_limit: options.cpu_limit,
         };
         let mut notices = limits;
@@ -190,10 +189,9 @@ impl Session {
     fn begin(&mut self) -> anyhow::Result<()> {
         self.taps.probe.sample(self.sampling.digest_max())?;
         self.taps.probe.start()?;
-        self.taps.say_new();
+        self.taps.begin();
         self.announce();
         self.is_attaching = self.taps.left_of_start() > 0;
-        self.has_begun = true;
         self.tell_unwatched(None)?;
         if self.sampling.share() > 1 {
             self.tell_share()?;

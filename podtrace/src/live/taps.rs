@@ -41,8 +41,8 @@ pub(super) struct Taps {
     /// Why one was, as long as nothing has been attached to.
     refusal: Option<String>,
     was_attached: bool,
-    /// Whether new taps are announced one by one.
-    says_new: bool,
+    /// Whether packets are followed: from then on new taps are announced one by one.
+    have_begun: bool,
 }
 
 struct Tap {
@@ -100,7 +100,7 @@ impl Taps {
             refused: HashSet::new(),
             refusal: None,
             was_attached: false,
-            says_new: false,
+            have_begun: false,
         })
     }
 
@@ -120,8 +120,13 @@ impl Taps {
     }
 
     /// From now on new taps are announced one by one.
-    pub(super) fn say_new(&mut self) {
-        self.says_new = true;
+    pub(super) fn begin(&mut self) {
+        self.have_begun = true;
+    }
+
+    /// Whether they have begun.
+    pub(super) fn have_begun(&self) -> bool {
+        self.have_begun
     }
 
     /// The interfaces that have taps.
@@ -285,14 +290,16 @@ impl Taps {
             // A new pod's own first: only there its name is certain from the first
             // packet.
             rank: match place.role {
-                Role::Pod if self.says_new => 0,
+                Role::Pod if self.have_begun => 0,
                 role => 1 + role.rank(),
             },
         });
         self.taps.push(Tap {
             number,
             place,
-            state: State::Attaching { say: self.says_new },
+            state: State::Attaching {
+                say: self.have_begun,
+            },
         });
         Ok(())
     }
