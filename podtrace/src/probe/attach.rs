@@ -193,7 +193,8 @@ impl Hooks {
 
     /// Attaches both stubs to an interface of the calling thread's namespace.
     fn clsact_here(&self, ifindex: u32) -> Result<clsact::Attached, ClsactError> {
-        let is_behind_tcx = feature::has_tcx_programs(ifindex);
+        let name = interface_name(ifindex);
+        let is_behind_tcx = name.is_ok_and(|name| feature::has_tcx_programs(&name));
         let stubs = [
             (&self.egress, Direction::Egress, config::PROGRAM_STUB_EGRESS),
             (

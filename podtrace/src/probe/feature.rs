@@ -1,9 +1,6 @@
 //! What the running kernel can do, tried and not read off its version: distributions
 //! carry features back.
-use std::ffi::CString;
-
 use aya::programs::{SchedClassifier, TcAttachType};
-use nix::net::if_::if_indextoname;
 use podtrace_ebpf::config::{PROGRAM_EGRESS, PROGRAM_INGRESS};
 
 use super::sys::{self, Instruction};
@@ -49,13 +46,10 @@ pub fn has_atomics() -> bool {
 
 /// Whether another tool has attached programs by TCX to an interface of the calling
 /// thread's namespace: they run before those of clsact.
-pub(super) fn has_tcx_programs(ifindex: u32) -> bool {
-    let Ok(Ok(name)) = if_indextoname(ifindex).map(CString::into_string) else {
-        return false;
-    };
+pub(super) fn has_tcx_programs(interface: &str) -> bool {
     [TcAttachType::Ingress, TcAttachType::Egress]
         .into_iter()
-        .filter_map(|hook| SchedClassifier::query_tcx(&name, hook).ok())
+        .filter_map(|hook| SchedClassifier::query_tcx(interface, hook).ok())
         .flat_map(|(_, programs)| programs)
         .any(|program| !OURS.contains(&program.name_as_str().unwrap_or_default()))
 }
