@@ -20,6 +20,34 @@ pub(super) fn netlink<T>(netns: &NetNs, work: impl AsyncFnOnce(rtnetlink::Handle
         .block_on(async { work(netns.netlink().unwrap()).await })
 }
 
+/// Adds a pair of veths.
+fn add_pair(netns: &NetNs, one: &str, other: &str) {
+    netlink(netns, async |handle| {
+        let pair = LinkVeth::new(one, other).build();
+        handle.link().add(pair).execute().await.unwrap();
+    });
+}
+
+/// Does something with an interface, by its index.
+fn with_link<T>(
+    netns: &NetNs,
+    name: &str,
+    work: impl AsyncFnOnce(rtnetlink::Handle, u32) -> T,
+) -> T {
+    netlink(netns, async |handle| {
+        let links = podtrace::node::links::list(netns).await.unwrap();
+        let link = links.iter().find(|link| link.name == name).unwrap();
+        work(handle, link.ifindex).await
+    })
+}
+
+/// Deletes an interface.
+fn delete(netns: &NetNs, name: &str) {
+    with_link(netns, name, async |handle, ifindex| {
+        handle.link().del(ifindex).execute().await.unwrap();
+    });
+}
+
 #[test]
 fn interface_that_appears_is_traced_and_one_that_vanishes_is_forgotten() {
     let lab = Lab::new(LabSpec {
@@ -31,10 +59,7 @@ fn interface_that_appears_is_traced_and_one_that_vanishes_is_forgotten() {
     let node = &lab.nodes[0];
     let (from, to) = (&node.pods[0], &node.pods[1]);
     let mut tracer = Tracer::start(&lab, &[0], &[]);
-    netlink(&node.netns, async |handle| {
-        let pair = LinkVeth::new("vethnew", "vethend").build();
-        handle.link().add(pair).execute().await.unwrap();
-    });
+    add_pair(&node.netns, "vethnew", "vethend");
     // In the order in which the kernel lists them.
     let mut traced: Vec<_> = (0..2)
         .map(|_| {
@@ -49,11 +74,7 @@ fn interface_that_appears_is_traced_and_one_that_vanishes_is_forgotten() {
     }
     // A pod's own pair vanishes with packets counted at its taps.
     ping(&from.netns, to.ipv4.into(), 3, 2, 56).unwrap();
-    netlink(&node.netns, async |handle| {
-        let links = podtrace::node::links::list(&node.netns).await.unwrap();
-        let veth = links.iter().find(|link| link.name == to.veth).unwrap();
-        handle.link().del(veth.ifindex).execute().await.unwrap();
-    });
+    delete(&node.netns, &to.veth);
     tracer.wait_for(|value| {
         let text = value["text"].as_str().unwrap_or_default();
         text.starts_with(&format!("{} of ", to.veth)) && text.ends_with("is gone")
@@ -101,24 +122,17 @@ fn interface_that_moves_into_a_pod_is_traced_there() {
         let mut tracer = Tracer::start(&lab, &[0], &["--attach", way]);
         for number in 0..10 {
             let (here, moves) = (format!("host{number}"), format!("moves{number}"));
-            netlink(&node.netns, async |handle| {
-                let pair = LinkVeth::new(&here, &moves).build();
-                handle.link().add(pair).execute().await.unwrap();
-                let links = podtrace::node::links::list(&node.netns).await.unwrap();
-                let link = links.iter().find(|link| link.name == moves).unwrap();
+            add_pair(&node.netns, &here, &moves);
+            with_link(&node.netns, &moves, async |handle, ifindex| {
                 // Sooner or later after it has begun to be attached to.
                 tokio::time::sleep(Duration::from_millis(7 * number)).await;
-                let to = LinkUnspec::new_with_index(link.ifindex);
+                let to = LinkUnspec::new_with_index(ifindex);
                 let to = to.setns_by_fd(pod.netns.as_fd().as_raw_fd()).build();
                 handle.link().change(to).execute().await.unwrap();
             });
             let expected = format!("{moves} of {} is traced now", pod.name);
             tracer.wait_for(|value| value["text"] == expected);
-            netlink(&node.netns, async |handle| {
-                let links = podtrace::node::links::list(&node.netns).await.unwrap();
-                let link = links.iter().find(|link| link.name == here).unwrap();
-                handle.link().del(link.ifindex).execute().await.unwrap();
-            });
+            delete(&node.netns, &here);
         }
         let values = tracer.finish();
         let refused = values.iter().find(|value| {
