@@ -1,7 +1,5 @@
 //! Joins events into paths.
-mod continues;
-mod kin;
-mod lists;
+mod join;
 mod open;
 mod step;
 
@@ -11,9 +9,8 @@ use foldhash::fast::RandomState;
 use podtrace_ebpf::record::Direction;
 
 use super::{Hop, Outcome, Path, losses::Losses, rtt::Requests};
-use crate::{model::event::Event, packet::PacketKey, world::World};
-use kin::{Datagram, fragment_of};
-use lists::{Index, Slot};
+use crate::{model::event::Event, world::World};
+use join::{Joined, Joins, Sighting, index::Slot};
 use open::{Open, OpenPaths};
 use step::{Step, step};
 
@@ -21,9 +18,6 @@ use step::{Step, step};
 /// nanoseconds: a bridge sends the copies of a broadcast, and the kernel looks
 /// for the receiving sockets, at once.
 const SETTLE_NS: u64 = 20_000_000;
-/// Equal packets, or fragments of one datagram, that are followed at once; beyond
-/// it the oldest is given up, so that none has to be looked for among many.
-const EQUAL_MAX: usize = 64;
 /// Bytes of open paths at most; beyond it the oldest is given up.
 pub(crate) const OPEN_BYTES: usize = 14 << 20;
 /// Hops of one path at most; beyond it, it is given up: copies of a broadcast go to
@@ -43,13 +37,9 @@ pub struct Builder {
     saw_part: Losses,
     next_id: u64,
     open: OpenPaths,
+    /// Of the packets' keys.
     hasher: RandomState,
-    /// The open paths by the hash of their key.
-    by_key: Index<u64>,
-    /// The open paths of fragments.
-    by_datagram: Index<Datagram>,
-    /// The paths of packets that have come to their namespace, by [`Self::arrival`].
-    by_arrival: Index<u64>,
+    joins: Joins,
     requests: Requests,
     losses: Losses,
     #[expect(clippy::vec_box, reason = "a path is not moved while it waits")]
@@ -68,9 +58,7 @@ impl Builder {
             next_id: 1,
             open: OpenPaths::default(),
             hasher: RandomState::default(),
-            by_key: Index::default(),
-            by_datagram: Index::default(),
-            by_arrival: Index::default(),
+            joins: Joins::default(),
             requests: Requests::default(),
             losses: Losses::default(),
             finished: Vec::new(),
@@ -132,18 +120,18 @@ impl Builder {
         self.requests.note(event);
         // Here and not in the event: it would be moved along with it.
         let key = event.packet.key();
-        let hash = self.hasher.hash_one(key);
-        let mut known = None;
-        if event.direction == Direction::Socket && !self.by_key.contains(&hash) {
-            if let Some(first) = self.add_to_fragments(event, world) {
-                return first;
-            }
-            known = self.translated(event, &key);
-        }
-        let slot = known
-            .or_else(|| self.continued(event, (&key, hash), world))
-            .unwrap_or_else(|| self.begin(event, key, hash));
-        let id = self.open.get(slot).map_or(0, |open| open.path.id);
+        let seen = Sighting {
+            event,
+            hash: self.hasher.hash_one(key),
+            key,
+            timeout_ns: self.timeout_ns,
+        };
+        let slot = match self.joins.find(&seen, &mut self.open, world) {
+            Some(Joined::One(slot)) => slot,
+            Some(Joined::Each(slots)) => return self.add_to_each(&slots, event, world),
+            None => self.begin(&seen),
+        };
+        let id = self.id(slot);
         self.add_hop(slot, event, world);
         while self.open.bytes() > OPEN_BYTES {
             self.give_up(self.open.oldest());
@@ -151,10 +139,17 @@ impl Builder {
         id
     }
 
-    /// Interface by which a packet came to its namespace, and its key without
-    /// addresses and ports, as a hash: those a socket sees may be translated there.
-    fn arrival(&self, interface: u32, key: &PacketKey) -> u64 {
-        self.hasher.hash_one((interface, key.without_ends()))
+    fn id(&self, slot: Slot) -> u64 {
+        self.open.get(slot).map_or(0, |open| open.path.id)
+    }
+
+    /// Adds an event to several paths; returns the number of the first.
+    fn add_to_each(&mut self, slots: &[Slot], event: &Event, world: &World) -> u64 {
+        let first = slots.first().map_or(0, |slot| self.id(*slot));
+        for slot in slots {
+            self.add_hop(*slot, event, world);
+        }
+        first
     }
 
     fn add_hop(&mut self, slot: Slot, event: &Event, world: &World) {
@@ -174,7 +169,9 @@ impl Builder {
             Some((Step::End(outcome), _)) => self.close(slot, outcome),
             Some((_, hops)) if hops > HOPS_MAX => self.give_up(Some(slot)),
             Some((Step::Arrived, _)) if event.direction == Direction::Ingress => {
-                self.note_arrival(slot, event.interface);
+                for join in self.joins.all() {
+                    join.arrived(slot, event.interface, &mut self.open);
+                }
             }
             _ => {}
         }
@@ -201,42 +198,11 @@ impl Builder {
         self.close(slot, outcome);
     }
 
-    /// The path under way that the event continues, given its key and the key's hash.
-    fn continued(
-        &mut self,
-        event: &Event,
-        (key, hash): (&PacketKey, u64),
-        world: &World,
-    ) -> Option<Slot> {
-        let paths = self
-            .by_key
-            .get(&hash)
-            .filter_map(|slot| Some((slot, self.open.get(slot)?)));
-        let is_meant =
-            |open: &Open| open.key == *key && !open.is_over(event.ts_ns, self.timeout_ns);
-        let (chosen, is_one_of_several) = continues::choose(paths, is_meant, event, world)?;
-        if is_one_of_several {
-            self.mark_ambiguous(hash);
-        }
-        Some(chosen)
-    }
-
-    /// Of the packets with this key, each may be another. Those that were marked
-    /// before are the older ones: what comes is put behind them.
-    fn mark_ambiguous(&mut self, hash: u64) {
-        for slot in self.by_key.newest_first(&hash) {
-            match self.open.get_mut(slot) {
-                Some(open) if !open.path.ambiguous => open.path.ambiguous = true,
-                _ => break,
-            }
-        }
-    }
-
-    /// Begins a path with the event's packet. `hash`: that of its key.
-    fn begin(&mut self, event: &Event, key: PacketKey, hash: u64) -> Slot {
+    /// Begins a path with the event's packet.
+    fn begin(&mut self, seen: &Sighting<'_>) -> Slot {
         let path = Path {
             id: self.next_id,
-            packet: event.packet.clone(),
+            packet: seen.event.packet.clone(),
             hops: Vec::with_capacity(HOPS),
             outcome: Outcome::InFlight,
             ambiguous: false,
@@ -245,17 +211,10 @@ impl Builder {
             asker: None,
         };
         self.next_id += 1;
-        let slot = self.open.add(Open::new(Box::new(path), key, hash));
-        if self.by_key.push(hash, slot) > EQUAL_MAX {
-            // What comes of the oldest will be taken for another's.
-            self.mark_ambiguous(hash);
-            let oldest = self.by_key.get(&hash).next();
-            self.give_up(oldest);
-        }
-        if let Some(of) = fragment_of(&event.packet)
-            && self.by_datagram.push(of, slot) > EQUAL_MAX
-        {
-            let oldest = self.by_datagram.get(&of).next();
+        let open = Open::new(Box::new(path), seen.key, seen.hash);
+        let slot = self.open.add(open);
+        for number in 0..Joins::COUNT {
+            let oldest = self.joins.all()[number].begun(slot, &mut self.open);
             self.give_up(oldest);
         }
         slot
@@ -265,14 +224,10 @@ impl Builder {
         let Some(open) = self.open.remove(slot) else {
             return;
         };
+        for join in self.joins.all() {
+            join.ended(slot, &open);
+        }
         let mut path = open.path;
-        if let Some(arrival) = open.arrival {
-            self.by_arrival.remove(&arrival, slot);
-        }
-        self.by_key.remove(&open.hash, slot);
-        if let Some(of) = fragment_of(&path.packet) {
-            self.by_datagram.remove(&of, slot);
-        }
         path.outcome = outcome;
         path.incomplete |= self.may_lack(&path);
         if let Some((flow, true)) = path.packet.echo_pair() {

@@ -1,7 +1,7 @@
 //! The paths under way, in order of age and of when they were last seen.
 use super::{
     SETTLE_NS,
-    lists::{Links, List, Slot},
+    join::index::{Links, List, Slot},
 };
 use crate::{
     packet::{PacketKey, Tunnel},

@@ -1,6 +1,6 @@
 //! What is bounded stays so, whatever comes.
 use super::*;
-use crate::{packet::Network, path::builder::EQUAL_MAX};
+use crate::{packet::Network, path::builder::join::EQUAL_MAX};
 
 /// A flood of equal datagrams whose further hops were lost.
 #[test]
@@ -12,7 +12,7 @@ fn equal_packets_are_followed_up_to_a_number_at_once() {
     for ts_ns in 1..=5_000 {
         builder.push(&event(ts_ns, POD1, Egress, &packet), &world);
         // An event looks at these, so it costs no more, however many came.
-        assert!(builder.by_key.get(&hash).count() <= EQUAL_MAX);
+        assert!(builder.joins.equal(hash) <= EQUAL_MAX);
     }
     let paths = finished(&mut builder);
     assert_eq!(paths.len(), 5_000 - EQUAL_MAX);

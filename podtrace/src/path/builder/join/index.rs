@@ -5,13 +5,13 @@ use std::hash::Hash;
 use crate::map::Map;
 
 /// Number of a thing.
-pub(super) type Slot = u32;
+pub(in crate::path::builder) type Slot = u32;
 
 const NONE: Slot = Slot::MAX;
 
 /// A list: its ends and its length.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct List {
+pub(in crate::path::builder) struct List {
     first: Slot,
     last: Slot,
     len: u32,
@@ -28,11 +28,11 @@ impl Default for List {
 }
 
 impl List {
-    pub(super) fn len(self) -> usize {
+    pub(in crate::path::builder) fn len(self) -> usize {
         self.len as usize
     }
 
-    pub(super) fn first(self) -> Option<Slot> {
+    pub(in crate::path::builder) fn first(self) -> Option<Slot> {
         some(self.first)
     }
 }
@@ -49,13 +49,13 @@ struct Link {
 
 /// What is next to each thing in its list: each is in one list at most.
 #[derive(Debug, Default)]
-pub(super) struct Links {
+pub(in crate::path::builder) struct Links {
     links: Vec<Link>,
 }
 
 impl Links {
     /// Adds a thing at the end.
-    pub(super) fn push(&mut self, list: &mut List, slot: Slot) {
+    pub(in crate::path::builder) fn push(&mut self, list: &mut List, slot: Slot) {
         if self.links.len() <= slot as usize {
             let free = Link {
                 before: NONE,
@@ -69,7 +69,7 @@ impl Links {
     }
 
     /// Takes a thing out of its list.
-    pub(super) fn remove(&mut self, list: &mut List, slot: Slot) {
+    pub(in crate::path::builder) fn remove(&mut self, list: &mut List, slot: Slot) {
         if let Some(Link { before, after }) = self.links.get(slot as usize).copied() {
             self.join(list, before, after);
             list.len -= 1;
@@ -88,7 +88,7 @@ impl Links {
     }
 
     /// The one behind it.
-    pub(super) fn after(&self, slot: Slot) -> Option<Slot> {
+    pub(in crate::path::builder) fn after(&self, slot: Slot) -> Option<Slot> {
         some(self.links.get(slot as usize)?.after)
     }
 
@@ -100,14 +100,17 @@ impl Links {
     }
 
     /// All of a list, in order.
-    pub(super) fn iter(&self, list: List) -> impl Iterator<Item = Slot> + Clone + '_ {
+    pub(in crate::path::builder) fn iter(
+        &self,
+        list: List,
+    ) -> impl Iterator<Item = Slot> + Clone + '_ {
         std::iter::successors(list.first(), |slot| self.after(*slot))
     }
 }
 
 /// Lists by key; one that becomes empty goes.
 #[derive(Debug)]
-pub(super) struct Index<K> {
+pub(in crate::path::builder) struct Index<K> {
     lists: Map<K, List>,
     links: Links,
 }
@@ -123,13 +126,13 @@ impl<K> Default for Index<K> {
 
 impl<K: Hash + Eq> Index<K> {
     /// Adds a thing; returns how many have the key now.
-    pub(super) fn push(&mut self, key: K, slot: Slot) -> usize {
+    pub(in crate::path::builder) fn push(&mut self, key: K, slot: Slot) -> usize {
         let list = self.lists.entry(key).or_default();
         self.links.push(list, slot);
         list.len()
     }
 
-    pub(super) fn remove(&mut self, key: &K, slot: Slot) {
+    pub(in crate::path::builder) fn remove(&mut self, key: &K, slot: Slot) {
         if let Some(list) = self.lists.get_mut(key) {
             self.links.remove(list, slot);
             if list.len() == 0 {
@@ -139,18 +142,21 @@ impl<K: Hash + Eq> Index<K> {
     }
 
     /// What has the key, in the order in which it came.
-    pub(super) fn get(&self, key: &K) -> impl Iterator<Item = Slot> + Clone + '_ {
+    pub(in crate::path::builder) fn get(&self, key: &K) -> impl Iterator<Item = Slot> + Clone + '_ {
         let list = self.lists.get(key).copied().unwrap_or_default();
         self.links.iter(list)
     }
 
     /// What has the key, the newest first.
-    pub(super) fn newest_first(&self, key: &K) -> impl Iterator<Item = Slot> + '_ {
+    pub(in crate::path::builder) fn newest_first(
+        &self,
+        key: &K,
+    ) -> impl Iterator<Item = Slot> + '_ {
         let list = self.lists.get(key).copied().unwrap_or_default();
         self.links.iter_back(list)
     }
 
-    pub(super) fn contains(&self, key: &K) -> bool {
+    pub(in crate::path::builder) fn contains(&self, key: &K) -> bool {
         self.lists.contains_key(key)
     }
 }

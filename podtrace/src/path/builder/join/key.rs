@@ -1,29 +1,96 @@
-//! Which of the paths under way an event continues.
+//! By the key that a packet has at every interface.
 use podtrace_ebpf::record::Direction;
 
-use super::{SETTLE_NS, lists::Slot, open::Open, step::has_one_receiver};
+use super::{
+    EQUAL_MAX, Join, Joined, Sighting,
+    index::{Index, Slot},
+};
 use crate::{
     model::{
         event::Event,
         place::{Place, Role},
     },
-    path::{Hop, Path},
+    path::{
+        Hop, Path,
+        builder::{
+            SETTLE_NS,
+            open::{Open, OpenPaths},
+            step::has_one_receiver,
+        },
+    },
     world::World,
 };
 
+/// The paths under way, by the hash of their key.
+#[derive(Default)]
+pub(super) struct ByKey {
+    index: Index<u64>,
+}
+
+impl ByKey {
+    /// Whether a path has a key of that hash.
+    pub(super) fn has(&self, hash: u64) -> bool {
+        self.index.contains(&hash)
+    }
+
+    /// How many paths have a key of that hash.
+    #[cfg(test)]
+    pub(super) fn equal(&self, hash: u64) -> usize {
+        self.index.get(&hash).count()
+    }
+
+    /// Of the packets with this key, each may be another. Those that were marked
+    /// before are the older ones: what comes is put behind them.
+    fn mark_ambiguous(&self, hash: u64, open: &mut OpenPaths) {
+        for slot in self.index.newest_first(&hash) {
+            match open.get_mut(slot) {
+                Some(open) if !open.path.ambiguous => open.path.ambiguous = true,
+                _ => break,
+            }
+        }
+    }
+}
+
+impl Join for ByKey {
+    fn find(&self, seen: &Sighting<'_>, open: &mut OpenPaths, world: &World) -> Option<Joined> {
+        let paths = self.index.get(&seen.hash);
+        let paths = paths.filter_map(|slot| Some((slot, open.get(slot)?)));
+        let (chosen, is_one_of_several) = choose(paths, seen, world)?;
+        if is_one_of_several {
+            self.mark_ambiguous(seen.hash, open);
+        }
+        Some(Joined::One(chosen))
+    }
+
+    fn begun(&mut self, slot: Slot, open: &mut OpenPaths) -> Option<Slot> {
+        let hash = open.get(slot)?.hash;
+        if self.index.push(hash, slot) <= EQUAL_MAX {
+            return None;
+        }
+        // What comes of the oldest will be taken for another's.
+        self.mark_ambiguous(hash, open);
+        self.index.get(&hash).next()
+    }
+
+    fn ended(&mut self, slot: Slot, open: &Open) {
+        self.index.remove(&open.hash, slot);
+    }
+}
+
 /// The path, of those that may have the event's key in order of age, that the event
-/// continues, and whether others might be meant. `is_meant`: whether one has the key
-/// and is not over.
+/// continues, and whether others might be meant.
 ///
 /// Equal packets arrive in the order in which they left, so it is the oldest;
 /// but one that was silent for long is rather lost than late when there is one
 /// just seen.
-pub(super) fn choose<'a>(
+fn choose<'a>(
     paths: impl Iterator<Item = (Slot, &'a Open)> + Clone,
-    is_meant: impl Fn(&Open) -> bool,
-    event: &Event,
+    seen: &Sighting<'_>,
     world: &World,
 ) -> Option<(Slot, bool)> {
+    let event = seen.event;
+    let is_meant =
+        |open: &Open| open.key == seen.key && !open.is_over(event.ts_ns, seen.timeout_ns);
     // Most of equal packets have passed: this is asked first.
     let fits = |(_, open): &(Slot, &Open)| {
         !has_passed(&open.path, event) && is_meant(open) && can_come_from(&open.path, event, world)

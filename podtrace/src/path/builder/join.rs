@@ -1,0 +1,98 @@
+//! How an event finds the path under way that it continues.
+//!
+//! Each way to find it is a [`Join`] with an index of its own; another way, such as by a
+//! connection that was translated, is another file here and another field of [`Joins`].
+mod arrival;
+mod fragments;
+pub(super) mod index;
+mod key;
+
+use podtrace_ebpf::record::Direction;
+
+use super::open::{Open, OpenPaths};
+use crate::{model::event::Event, packet::PacketKey, world::World};
+use arrival::ByArrival;
+use fragments::ByDatagram;
+use index::Slot;
+use key::ByKey;
+
+/// Equal packets, or fragments of one datagram, that are followed at once; beyond
+/// it the oldest is given up, so that none has to be looked for among many.
+pub(super) const EQUAL_MAX: usize = 64;
+
+/// An event, as the joins look for its path.
+pub(super) struct Sighting<'a> {
+    pub(super) event: &'a Event,
+    /// The key of its packet.
+    pub(super) key: PacketKey,
+    /// The key's hash.
+    pub(super) hash: u64,
+    /// How long a packet may stay between two hops, in nanoseconds.
+    pub(super) timeout_ns: u64,
+}
+
+/// The paths that an event continues.
+pub(super) enum Joined {
+    /// One.
+    One(Slot),
+    /// Several, of fragments of one datagram; at least one, the oldest first.
+    Each(Vec<Slot>),
+}
+
+/// A way to find the path under way that an event continues.
+pub(super) trait Join {
+    /// The paths that the event continues, if this way finds any. Marks those as ambiguous
+    /// of which each may be meant.
+    fn find(&self, seen: &Sighting<'_>, open: &mut OpenPaths, world: &World) -> Option<Joined>;
+
+    /// A path has begun; returns the one to give up for it.
+    fn begun(&mut self, _slot: Slot, _open: &mut OpenPaths) -> Option<Slot> {
+        None
+    }
+
+    /// A packet has come to its network namespace by an interface.
+    fn arrived(&mut self, _slot: Slot, _interface: u32, _open: &mut OpenPaths) {}
+
+    /// A path has ended.
+    fn ended(&mut self, slot: Slot, open: &Open);
+}
+
+/// All joins.
+#[derive(Default)]
+pub(super) struct Joins {
+    key: ByKey,
+    fragments: ByDatagram,
+    arrival: ByArrival,
+}
+
+impl Joins {
+    /// How many there are.
+    pub(super) const COUNT: usize = 3;
+
+    /// Each of them, in an order that stays.
+    pub(super) fn all(&mut self) -> [&mut dyn Join; Self::COUNT] {
+        [&mut self.key, &mut self.fragments, &mut self.arrival]
+    }
+
+    /// The paths that the event continues.
+    pub(super) fn find(
+        &self,
+        seen: &Sighting<'_>,
+        open: &mut OpenPaths,
+        world: &World,
+    ) -> Option<Joined> {
+        let is_socket = seen.event.direction == Direction::Socket;
+        if !is_socket || self.key.has(seen.hash) {
+            return self.key.find(seen, open, world);
+        }
+        // A socket may get a packet in another shape than interfaces have seen.
+        let fragments = self.fragments.find(seen, open, world);
+        fragments.or_else(|| self.arrival.find(seen, open, world))
+    }
+
+    /// How many paths have a key of that hash.
+    #[cfg(test)]
+    pub(super) fn equal(&self, hash: u64) -> usize {
+        self.key.equal(hash)
+    }
+}

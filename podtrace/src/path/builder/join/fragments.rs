@@ -1,0 +1,59 @@
+//! By the datagram that fragments are of: a socket gets it whole.
+use std::net::IpAddr;
+
+use super::{
+    EQUAL_MAX, Join, Joined, Sighting,
+    index::{Index, Slot},
+};
+use crate::{
+    packet::{Network, Packet},
+    path::builder::open::{Open, OpenPaths},
+    world::World,
+};
+
+/// Source, destination, protocol and, of IPv4, the identification: what all
+/// fragments of a datagram and the datagram itself have in common.
+type Datagram = (IpAddr, IpAddr, u8, u32);
+
+/// The paths of fragments.
+#[derive(Default)]
+pub(super) struct ByDatagram {
+    index: Index<Datagram>,
+}
+
+impl Join for ByDatagram {
+    /// The paths of all fragments of what a socket gets whole.
+    fn find(&self, seen: &Sighting<'_>, _: &mut OpenPaths, _: &World) -> Option<Joined> {
+        let slots: Vec<_> = self.index.get(&datagram(&seen.event.packet)?).collect();
+        (!slots.is_empty()).then_some(Joined::Each(slots))
+    }
+
+    fn begun(&mut self, slot: Slot, open: &mut OpenPaths) -> Option<Slot> {
+        let of = fragment_of(&open.get(slot)?.path.packet)?;
+        let is_full = self.index.push(of, slot) > EQUAL_MAX;
+        is_full.then(|| self.index.get(&of).next()).flatten()
+    }
+
+    fn ended(&mut self, slot: Slot, open: &Open) {
+        if let Some(of) = fragment_of(&open.path.packet) {
+            self.index.remove(&of, slot);
+        }
+    }
+}
+
+/// The datagram that the packet is a fragment of.
+fn fragment_of(packet: &Packet) -> Option<Datagram> {
+    match &packet.network {
+        Network::Ip(ip) if ip.fragment.is_some() => datagram(packet),
+        _ => None,
+    }
+}
+
+fn datagram(packet: &Packet) -> Option<Datagram> {
+    let Network::Ip(ip) = &packet.network else {
+        return None;
+    };
+    // IPv6 has its identification in the fragment header, which goes.
+    let id = if ip.source.is_ipv4() { ip.id } else { 0 };
+    Some((ip.source, ip.destination, ip.protocol, id))
+}
