@@ -13,7 +13,6 @@ mod live;
 mod map;
 pub mod model;
 pub mod netns;
-pub mod news;
 pub mod node;
 pub mod output;
 pub mod packet;
@@ -30,4 +29,5 @@ pub mod stats;
 #[cfg(test)]
 mod tests;
 pub mod text;
+pub mod update;
 pub mod world;

@@ -15,7 +15,6 @@ pub(crate) mod sampling;
 mod start;
 mod taps;
 pub(crate) mod topology;
-mod update;
 
 use std::{collections::HashSet, time::Duration};
 
@@ -25,9 +24,7 @@ use tokio::{sync::mpsc, time::Instant};
 
 use crate::{
     clock::monotonic_ns,
-    identity::{cri::PodList, runtime::RuntimeState},
     model::{origin::Origin, start::Start},
-    news::News,
     node::discover::{LookError, Snapshot},
     pipeline::Pipeline,
     probe::{
@@ -39,6 +36,7 @@ use crate::{
     signals::Signals,
     sink::Sink,
     text::sanitize::sanitize,
+    update::Update,
 };
 use diagnostics::Diagnostics;
 pub(crate) use end::Missing;
@@ -47,7 +45,6 @@ use progress::Progress;
 use sampling::Sampling;
 pub(crate) use start::SessionOptions;
 use taps::{Taps, Telling};
-use update::Update;
 
 /// Why a session ends.
 #[derive(Clone, Copy, Debug)]
@@ -88,8 +85,6 @@ pub(crate) struct Session {
     started_ns: u64,
     ticked: Instant,
     counted: Instant,
-    /// What the runtime's last list lacks, in words.
-    left_out: String,
     /// How many changes of the nodes the pipeline was told of.
     changes: u64,
     /// Whether another process closes the taps' links.
@@ -119,48 +114,27 @@ impl Session {
             attach: Some(self.taps.way().as_str().into()),
             source: None,
         };
-        self.tell(&News::Start(start));
+        self.tell(&Update::Start(start));
     }
 
-    /// Takes over something new; returns what is to be said of it.
-    fn take(&mut self, update: Update) -> anyhow::Result<Vec<String>> {
+    /// Takes over an update of a source; returns what is to be said of it.
+    fn take(&mut self, mut update: Update) -> anyhow::Result<Vec<String>> {
         // Names are given by what is in doubt now.
         self.note_changes();
-        let notices = match update {
-            Update::Pods(runtime, list) => {
-                let news = News::Pods {
-                    runtime,
-                    pods: list.pods.clone(),
-                    ts_ns: monotonic_ns()?,
-                };
-                self.tell(&news);
-                // Their processes are there now, and their cgroups.
-                self.feeds.ask_for_look();
-                self.left_out(&list).into_iter().collect()
-            }
-            Update::Runtime {
-                runtime,
-                node,
-                state,
-            } => vec![self.runtime(runtime, node, state)],
-            Update::Cluster(update) => {
-                let notice = cluster::notice(&update);
-                let ts_ns = monotonic_ns()?;
-                let before = self.not_kept();
-                self.tell(&News::Cluster { update, ts_ns });
-                let is_full = before == 0 && self.not_kept() > 0;
-                let full = is_full.then(|| cluster::FULL.to_owned());
-                notice.into_iter().chain(full).collect()
-            }
-            Update::Notice(notice) => vec![notice],
-            Update::Topology(topology) => {
-                if let Some(recorder) = self.pipeline.recorder() {
-                    recorder.topology(*topology);
-                }
-                Vec::new()
-            }
-        };
-        Ok(notices)
+        match &mut update {
+            Update::Notice { text } => return Ok(vec![std::mem::take(text)]),
+            Update::Pods { ts_ns, .. } | Update::Cluster { ts_ns, .. } => *ts_ns = monotonic_ns()?,
+            _ => {}
+        }
+        let before = self.not_kept();
+        self.tell(&update);
+        if matches!(update, Update::Pods { .. }) {
+            // Their processes are there now, and their cgroups.
+            self.feeds.ask_for_look();
+        }
+        let is_full = before == 0 && self.not_kept() > 0;
+        let full = is_full.then(|| cluster::FULL.to_owned());
+        Ok(full.into_iter().collect())
     }
 
     /// How many reports of pods and nodes elsewhere found no room.
@@ -181,7 +155,7 @@ impl Session {
         self.pipeline.push(&self.origin, batch);
     }
 
-    /// Takes the batches that wait, that news in a row do not hold them up.
+    /// Takes the batches that wait, that updates in a row do not hold them up.
     fn catch_up(&mut self) {
         for _ in 0..QUEUE_BATCHES {
             let Ok(batch) = self.batches.try_recv() else {
@@ -191,33 +165,12 @@ impl Session {
         }
     }
 
-    /// What a runtime's list lacks, when that has changed.
-    fn left_out(&mut self, list: &PodList) -> Option<String> {
-        let now = list.left_out().join(", ");
-        let before = std::mem::replace(&mut self.left_out, now.clone());
-        (before != now && !now.is_empty()).then(|| format!("not known: {now}"))
-    }
-
     /// What netlink has told of, and no look has shown yet.
     fn note_changes(&mut self) {
         let count = self.feeds.changes.count();
         if count != self.changes {
             self.changes = count;
-            self.tell(&News::Changes { count });
-        }
-    }
-
-    fn runtime(&mut self, runtime: usize, node: usize, state: RuntimeState) -> String {
-        let answers = matches!(state, RuntimeState::Connected(_));
-        let node = answers.then_some(node);
-        self.tell(&News::Runtime { runtime, node });
-        match state {
-            RuntimeState::Connected(about) => {
-                format!("pods and containers named by {about}")
-            }
-            RuntimeState::Lost { reason } => {
-                format!("new pods and containers stay unnamed: {reason}")
-            }
+            self.tell(&Update::Changes { count });
         }
     }
 
@@ -270,7 +223,7 @@ impl Session {
         };
         if self.unwatched != Some(unwatched) {
             self.unwatched = (left + refused > 0).then_some(unwatched);
-            self.tell(&News::Attaching {
+            self.tell(&Update::Attaching {
                 left,
                 refused,
                 since_ns,
@@ -285,7 +238,7 @@ impl Session {
         // What is told already lasts.
         if self.unwatched.is_none() && self.taps.have_begun() {
             for left in [1, 0] {
-                self.tell(&News::Attaching {
+                self.tell(&Update::Attaching {
                     left,
                     refused: 0,
                     since_ns: Some(since_ns),
@@ -312,12 +265,12 @@ impl Session {
 
     fn say(&mut self, notices: Vec<String>) {
         for text in notices {
-            self.tell(&News::Notice { text });
+            self.tell(&Update::Notice { text });
         }
     }
 
-    fn tell(&mut self, news: &News) {
-        self.pipeline.tell(&self.origin, news);
+    fn tell(&mut self, update: &Update) {
+        self.pipeline.tell(&self.origin, update);
     }
 
     /// Follows packets until told to stop; returns what it did not deliver.

@@ -11,3 +11,4 @@ pub mod snapshot;
 pub mod start;
 pub mod subnet;
 pub mod tap;
+pub mod topology;

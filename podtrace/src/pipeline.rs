@@ -55,12 +55,12 @@ use crate::{
         origin::Origin,
         tap::{TapCount, Taps},
     },
-    news::News,
     packet::{DecodeOptions, Network, Transport},
     path::{builder::Builder, reorder::Reorder, summary::Summary},
     pipeline::output::Output,
     probe::batch::Batch,
     session::recorder::Recorder,
+    update::Update,
     world::World,
 };
 
@@ -159,33 +159,33 @@ impl Pipeline {
         (&mut self.taps, &self.world.places)
     }
 
-    /// Takes over a piece of news.
-    pub fn tell(&mut self, origin: &Origin, news: &News) {
-        self.world.take(origin, news);
+    /// Takes over an update.
+    pub fn tell(&mut self, origin: &Origin, update: &Update) {
+        self.world.take(origin, update);
         if let Some(recorder) = &mut self.recorder {
-            recorder.news(origin, news);
+            recorder.update(origin, update);
         }
-        self.show(news);
-        match news {
-            News::Place { number, .. } => self.gone.remove(*number),
-            News::Gone { number } => {
+        self.show(update);
+        match update {
+            Update::Place { number, .. } => self.gone.remove(*number),
+            Update::Gone { number } => {
                 if let Some(oldest) = self.gone.add(*number) {
                     self.retire(oldest);
                 }
             }
-            News::Look(look) if !look.vxlan_ports.is_empty() => {
+            Update::Look(look) if !look.vxlan_ports.is_empty() => {
                 self.options.vxlan_ports.clone_from(&look.vxlan_ports);
                 self.release();
             }
-            News::Look(_) | News::Pods { .. } | News::Runtime { .. } => self.release(),
-            News::Sampling { ts_ns, .. } => self.builder.note_loss(*ts_ns, *ts_ns),
-            News::Attaching {
+            Update::Look(_) | Update::Pods { .. } | Update::Runtime { .. } => self.release(),
+            Update::Sampling { ts_ns, .. } => self.builder.note_loss(*ts_ns, *ts_ns),
+            Update::Attaching {
                 left: 0,
                 refused: 0,
                 ts_ns,
                 ..
             } => self.builder.see_all_from(origin.session, *ts_ns),
-            News::Attaching { since_ns, .. } => {
+            Update::Attaching { since_ns, .. } => {
                 let from_ns = since_ns.unwrap_or_default();
                 self.builder.see_part_from(origin.session, from_ns);
             }
@@ -204,20 +204,20 @@ impl Pipeline {
         self.world.places.retire(number);
     }
 
-    /// Shows news that are for the user.
-    pub fn show(&mut self, news: &News) {
-        match news {
-            News::Start(start) => self.show.start(start),
-            News::Notice { text } => self.say(text),
-            News::Sampling { share: 1, .. } => self.say("all packets are traced"),
-            News::Sampling { share, .. } => self.say(&format!("1 in {share} packets is traced")),
-            News::Attaching {
+    /// Shows update that are for the user.
+    pub fn show(&mut self, update: &Update) {
+        match update {
+            Update::Start(start) => self.show.start(start),
+            Update::Notice { text } => self.say(text),
+            Update::Sampling { share: 1, .. } => self.say("all packets are traced"),
+            Update::Sampling { share, .. } => self.say(&format!("1 in {share} packets is traced")),
+            Update::Attaching {
                 left,
                 refused,
                 since_ns: None,
                 ..
             } => self.show.attaching(*left, *refused),
-            News::Loss(loss) => self.show.loss(loss, &self.world),
+            Update::Loss(loss) => self.show.loss(loss, &self.world),
             _ => {}
         }
     }
@@ -233,11 +233,11 @@ impl Pipeline {
             self.take_lost(lost);
         }
         if batch.forgets_cgroups || !batch.cgroups.is_empty() {
-            let news = News::Cgroups {
+            let update = Update::Cgroups {
                 forgets: batch.forgets_cgroups,
                 new: batch.cgroups.clone(),
             };
-            self.tell(origin, &news);
+            self.tell(origin, &update);
         }
         for (number, bytes) in (1..).zip(batch.records()) {
             match Event::decode(bytes, &self.world.places, &self.options) {

@@ -1,4 +1,4 @@
-//! What is known of the network, as the news have it.
+//! What is known of the network, as the update have it.
 #[cfg(test)]
 pub(crate) mod fixture;
 mod loss;
@@ -12,7 +12,7 @@ use crate::{
     clock::nodes::Line,
     identity::directory::Directory,
     model::{event::Places, origin::Origin, place::Place, snapshot::Look},
-    news::News,
+    update::Update,
 };
 
 /// What is known of the traced nodes.
@@ -32,7 +32,7 @@ pub struct World {
     /// The clocks of nodes that are not the reference's: number of the session
     /// and clock, by node.
     pub clocks: BTreeMap<usize, (usize, Arc<Line>)>,
-    /// UTC nanoseconds at zero of the clock of events and news.
+    /// UTC nanoseconds at zero of the clock of events and update.
     pub epoch_ns: i128,
 }
 
@@ -56,25 +56,25 @@ impl World {
             .unwrap_or_else(|| Arc::clone(&place.node_name))
     }
 
-    /// Takes over a piece of news.
-    pub fn take(&mut self, origin: &Origin, news: &News) {
-        match news {
-            News::Place { number, place } => self.places.set(*number, place.clone()),
-            News::Look(look) => self.look(origin, look),
-            News::Pods {
+    /// Takes over an update.
+    pub fn take(&mut self, origin: &Origin, update: &Update) {
+        match update {
+            Update::Place { number, place } => self.places.set(*number, place.clone()),
+            Update::Look(look) => self.look(origin, look),
+            Update::Pods {
                 runtime,
                 pods,
                 ts_ns,
             } => self.directory.set_pods(*runtime, pods, *ts_ns),
-            News::Runtime { runtime, node } => match node {
+            Update::Runtime { runtime, node } => match node {
                 Some(node) => self.directory.runtime_answers(*runtime, *node),
                 None => self.directory.runtime_is_lost(*runtime),
             },
-            News::Cluster { update, ts_ns } => {
+            Update::Cluster { update, ts_ns } => {
                 self.directory
                     .update_cluster(origin.session, update.clone(), *ts_ns, self.epoch_ns)
             }
-            News::Cgroups { forgets, new } => {
+            Update::Cgroups { forgets, new } => {
                 let sockets = self.directory.sockets();
                 if *forgets {
                     sockets.clear(origin.session);
@@ -83,13 +83,14 @@ impl World {
                     sockets.learn(new.id, &new.path, new.ts_ns);
                 }
             }
-            News::Changes { count } => self.directory.note_changes(origin.session, *count),
-            News::Start(_)
-            | News::Gone { .. }
-            | News::Sampling { .. }
-            | News::Attaching { .. }
-            | News::Loss(_)
-            | News::Notice { .. } => {}
+            Update::Changes { count } => self.directory.note_changes(origin.session, *count),
+            Update::Start(_)
+            | Update::Gone { .. }
+            | Update::Sampling { .. }
+            | Update::Attaching { .. }
+            | Update::Loss(_)
+            | Update::Topology(_)
+            | Update::Notice { .. } => {}
         }
     }
 

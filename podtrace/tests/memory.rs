@@ -7,10 +7,10 @@ use podtrace::{
         origin::Origin,
         place::{Place, Role},
     },
-    news::News,
     packet::{DecodeOptions, Framing},
     pipeline::{Pipeline, output::Nothing},
     probe::batch::Batch,
+    update::Update,
 };
 use podtrace_ebpf::record::{CGROUP_ROOT, Direction, VERSION};
 
@@ -76,7 +76,7 @@ fn packets_that_never_arrive_fit_into_the_bound() {
         is_port: false,
         mac: None,
     };
-    pipeline.tell(&origin, &News::Place { number: 0, place });
+    pipeline.tell(&origin, &Update::Place { number: 0, place });
     let before_kib = most_kib().unwrap();
     for first in (0..PACKETS).step_by(BATCH as usize) {
         let records: Vec<_> = (first..first + BATCH).map(record).collect();

@@ -12,8 +12,8 @@ use podtrace::{
         snapshot::{CgroupPath, Holder, Look, NamespaceInfo},
         subnet::RemoteSubnet,
     },
-    news::News,
     packet::{Framing, Mac},
+    update::Update,
     world::World,
 };
 
@@ -172,7 +172,7 @@ fn look(world: &mut World) {
         watches_sockets: true,
         ..Look::default()
     };
-    world.take(&origin(), &News::Look(Box::new(look)));
+    world.take(&origin(), &Update::Look(Box::new(look)));
 }
 
 /// The session of both nodes.

@@ -1,13 +1,16 @@
 //! The Kubernetes API, for the names of remote pods and nodes.
-use std::time::Duration;
+use std::{iter, time::Duration};
 
 use tokio::{
     sync::mpsc,
     time::{Instant, timeout_at},
 };
 
-use super::update::Update;
-use crate::identity::kubernetes::{ClusterConfig, ClusterUpdate, Resource, watch};
+use super::feeds::UNTIMED;
+use crate::{
+    identity::kubernetes::{ClusterConfig, ClusterUpdate, Resource, watch},
+    update::Update,
+};
 
 /// How long the start waits for the first lists of pods and nodes.
 const FIRST_LISTS: Duration = Duration::from_secs(3);
@@ -43,27 +46,36 @@ pub(super) async fn connect(
                     }
                     _ => {}
                 }
-                first.push(Update::Cluster(update));
+                first.extend(told(update));
             }
             Ok(None) => break,
             Err(_) => {
-                first.push(Update::Notice(format!("no answer yet from {about}")));
+                let text = format!("no answer yet from {about}");
+                first.push(Update::Notice { text });
                 break;
             }
         }
     }
     tokio::spawn(async move {
         while let Some(update) = receiver.recv().await {
-            if updates.send(Update::Cluster(update)).await.is_err() {
-                return;
+            for update in told(update) {
+                if updates.send(update).await.is_err() {
+                    return;
+                }
             }
         }
     });
     first
 }
 
-/// What the user should know of an update.
-pub(super) fn notice(update: &ClusterUpdate) -> Option<String> {
+/// What the API tells, and what the user should know of it.
+fn told(update: ClusterUpdate) -> impl Iterator<Item = Update> {
+    let notice = notice(&update).map(|text| Update::Notice { text });
+    let ts_ns = UNTIMED;
+    iter::once(Update::Cluster { update, ts_ns }).chain(notice)
+}
+
+fn notice(update: &ClusterUpdate) -> Option<String> {
     match update {
         ClusterUpdate::Unavailable { resource, reason } => {
             Some(format!("new {resource} elsewhere stay unnamed: {reason}"))

@@ -12,7 +12,6 @@ use tokio::{
 use super::{
     cluster,
     runtimes::{self, RuntimeFeed, Sockets},
-    update::Update,
 };
 use crate::{
     identity::kubernetes::ClusterConfig,
@@ -21,6 +20,7 @@ use crate::{
         target::Node,
         watch::{Changes, watch},
     },
+    update::Update,
 };
 
 /// Shortest time between two looks.
@@ -37,6 +37,9 @@ const QUIET: Duration = Duration::from_secs(1);
 const SETTLE: Duration = Duration::from_secs(2);
 /// Updates that wait for the session at most.
 const QUEUE: usize = 16;
+/// In the place of the time of an update on its way: it is that when the session takes it
+/// over.
+pub(super) const UNTIMED: u64 = 0;
 
 /// Where names come from.
 pub(crate) struct Sources {
@@ -90,7 +93,9 @@ impl Feeds {
         )?;
         let first = runtimes.iter_mut().flat_map(RuntimeFeed::first);
         let notice = "names of pods and containers unknown: no container runtime was asked (--cri-socket names one)";
-        let notice = is_unnamed.then(|| Update::Notice(notice.into()));
+        let notice = is_unnamed.then(|| Update::Notice {
+            text: notice.into(),
+        });
         let first = first.chain(cluster).chain(notice).collect();
         let prompts = runtimes.iter().map(|feed| feed.prompt.clone()).collect();
         for feed in runtimes {

@@ -6,7 +6,7 @@ use podtrace_ebpf::config::TapCounters;
 use tokio::time::{Instant, sleep_until};
 
 use super::{Ending, Session};
-use crate::{clock::monotonic_ns, live::progress, news::News, pipeline::TICK_LAG_NS};
+use crate::{clock::monotonic_ns, live::progress, pipeline::TICK_LAG_NS, update::Update};
 
 /// How often open paths are looked at.
 const TICK: Duration = Duration::from_millis(50);
@@ -132,7 +132,7 @@ impl Session {
 
     /// Tells which share of the packets is taken from now on.
     pub(super) fn tell_share(&mut self) -> anyhow::Result<()> {
-        self.tell(&News::Sampling {
+        self.tell(&Update::Sampling {
             share: self.sampling.share(),
             ts_ns: monotonic_ns()?,
         });

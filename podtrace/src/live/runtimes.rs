@@ -4,10 +4,14 @@ use std::{path::PathBuf, time::Duration};
 use futures_util::future::join_all;
 use tokio::sync::mpsc;
 
-use super::update::Update;
+use super::feeds::UNTIMED;
 use crate::{
-    identity::runtime::{FollowConfig, Follower, RuntimeState, follow},
+    identity::{
+        cri::PodList,
+        runtime::{FollowConfig, Follower, RuntimeState, follow},
+    },
     node::target::Node,
+    update::Update,
 };
 
 /// How long the start waits for a runtime's first answer.
@@ -39,6 +43,8 @@ pub(super) struct RuntimeFeed {
     pub(super) prompt: mpsc::Sender<()>,
     /// Why it gave no list at the start.
     failed: Option<String>,
+    /// What its last list lacks, in words.
+    left_out: String,
 }
 
 /// Connects to the runtimes and waits, not for long, for their first lists.
@@ -64,6 +70,7 @@ pub(super) async fn connect(nodes: &[Node], sockets: Sockets) -> Vec<RuntimeFeed
                     node: None,
                     prompt,
                     failed: failed.map(|error| error.to_string()),
+                    left_out: String::new(),
                 }
             }),
     )
@@ -74,7 +81,7 @@ impl RuntimeFeed {
     /// What it told at the start.
     pub(super) fn first(&mut self) -> Vec<Update> {
         if let Some(reason) = self.failed.take() {
-            return vec![Update::Notice(format!("container names unknown: {reason}"))];
+            return vec![notice(format!("container names unknown: {reason}"))];
         }
         let mut updates = Vec::new();
         while let Ok(state) = self.follower.states.try_recv() {
@@ -87,7 +94,7 @@ impl RuntimeFeed {
     /// Passes on what the runtime tells until the session ends.
     pub(super) async fn run(mut self, updates: mpsc::Sender<Update>) {
         loop {
-            let update = tokio::select! {
+            let new = tokio::select! {
                 biased;
                 state = self.follower.states.recv() => match state {
                     Some(state) => self.state(state),
@@ -100,32 +107,61 @@ impl RuntimeFeed {
                     self.pods()
                 }
             };
-            if let Some(update) = update
-                && updates.send(update).await.is_err()
-            {
-                return;
+            for update in new {
+                if updates.send(update).await.is_err() {
+                    return;
+                }
             }
         }
     }
 
-    fn pods(&mut self) -> Option<Update> {
+    fn pods(&mut self) -> Vec<Update> {
         let list = self.follower.pods.borrow_and_update().clone();
-        self.node.map(|_| Update::Pods(self.number, list))
+        if self.node.is_none() {
+            return Vec::new();
+        }
+        let pods = Update::Pods {
+            runtime: self.number,
+            pods: list.pods.clone(),
+            ts_ns: UNTIMED,
+        };
+        [pods].into_iter().chain(self.left_out(&list)).collect()
     }
 
-    fn state(&mut self, state: RuntimeState) -> Option<Update> {
+    /// What the list lacks, when that has changed.
+    fn left_out(&mut self, list: &PodList) -> Option<Update> {
+        let now = list.left_out().join(", ");
+        let before = std::mem::replace(&mut self.left_out, now.clone());
+        (before != now && !now.is_empty()).then(|| notice(format!("not known: {now}")))
+    }
+
+    fn state(&mut self, state: RuntimeState) -> Vec<Update> {
         if let RuntimeState::Connected(about) = &state {
             self.node = about.node_among(&self.nodes);
             if self.node.is_none() {
-                return Some(Update::Notice(format!(
+                return vec![notice(format!(
                     "{about} serves none of the traced nodes: it is in another network namespace"
-                )));
+                ))];
             }
         }
-        self.node.map(|node| Update::Runtime {
-            runtime: self.number,
-            node,
-            state,
-        })
+        let Some(serves) = self.node else {
+            return Vec::new();
+        };
+        let (node, text) = match state {
+            RuntimeState::Connected(about) => (
+                Some(serves),
+                format!("pods and containers named by {about}"),
+            ),
+            RuntimeState::Lost { reason } => (
+                None,
+                format!("new pods and containers stay unnamed: {reason}"),
+            ),
+        };
+        let runtime = self.number;
+        vec![Update::Runtime { runtime, node }, notice(text)]
     }
+}
+
+fn notice(text: String) -> Update {
+    Update::Notice { text }
 }

@@ -163,7 +163,6 @@ impl Session {
             diagnostics,
             ticked: Instant::now(),
             counted: Instant::now(),
-            left_out: String::new(),
             changes: 0,
             has_closer: options.has_closer,
             is_attaching: false,

@@ -17,13 +17,13 @@ use crate::{
         snapshot::Look,
     },
     netns::NetNs,
-    news::News,
     node::{discover::Snapshot, target::Target},
     pipeline::Pipeline,
     probe::{
         Hooks, Probe, ProbeError, Way,
         attacher::{Attach, Attacher, Report},
     },
+    update::Update,
     world::World,
 };
 use sockets::Sockets;
@@ -64,7 +64,7 @@ enum State {
     },
 }
 
-/// Where news go and what is to be said.
+/// Where update go and what is to be said.
 pub(super) struct Telling<'a> {
     pub(super) pipeline: &'a mut Pipeline,
     pub(super) origin: &'a Origin,
@@ -73,8 +73,8 @@ pub(super) struct Telling<'a> {
 }
 
 impl Telling<'_> {
-    fn tell(&mut self, news: &News) {
-        self.pipeline.tell(self.origin, news);
+    fn tell(&mut self, update: &Update) {
+        self.pipeline.tell(self.origin, update);
     }
 
     fn say(&mut self, place: &Place, what: &str) {
@@ -220,7 +220,7 @@ impl Taps {
             has_v1_containers,
             watches_sockets: self.probe.cgroups().next().is_some(),
         };
-        telling.tell(&News::Look(Box::new(look)));
+        telling.tell(&Update::Look(Box::new(look)));
         self.forget_gone(&targets, telling);
         let known = self.taps.iter().map(Tap::key).zip(0..);
         let mut known: HashMap<_, usize> = known.collect();
@@ -254,7 +254,7 @@ impl Taps {
                         telling.say(&tap.place, "is gone");
                     }
                     *state = State::Detaching { next: None };
-                    telling.tell(&News::Gone { number: tap.number });
+                    telling.tell(&Update::Gone { number: tap.number });
                 }
             }
         }
@@ -273,7 +273,7 @@ impl Taps {
             return Ok(());
         };
         let number = telling.pipeline.world().places.next_number();
-        telling.tell(&News::Place {
+        telling.tell(&Update::Place {
             number,
             place: place.clone(),
         });
@@ -320,7 +320,7 @@ impl Tap {
             }
         } else if self.place != target.place {
             self.place = target.place;
-            telling.tell(&News::Place {
+            telling.tell(&Update::Place {
                 number: self.number,
                 place: self.place.clone(),
             });

@@ -5,16 +5,17 @@ use std::{path::Path, time::Duration};
 use futures_util::future::join_all;
 use tokio::{sync::mpsc, time::sleep};
 
-use super::{runtimes::Sockets, update::Update};
+use super::runtimes::Sockets;
 use crate::{
     clock::utc_ns,
     identity::cri::{CriError, PodList, Runtime},
+    model::topology::RecordedTopology,
     node::{
         pod_table::PodTable,
         target::Node,
         topology::{NodeInput, Topology, TopologyError, collect},
     },
-    session::format::RecordedTopology,
+    update::Update,
 };
 
 /// How often it is looked at.

@@ -61,6 +61,24 @@ pub struct LostBy {
     pub records: u64,
 }
 
+/// Events lost between two times, nanoseconds of the clock of the events.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LostSpan {
+    /// No earlier than then.
+    pub from_ns: u64,
+    /// No later than then.
+    pub to_ns: u64,
+    /// How many, 0 where that is not known.
+    pub events: u64,
+}
+
+impl LostSpan {
+    /// Changes both times.
+    pub fn map_times(&mut self, map: impl Fn(u64) -> u64) {
+        (self.from_ns, self.to_ns) = (map(self.from_ns), map(self.to_ns));
+    }
+}
+
 /// A direction as its name.
 mod by_name {
     use podtrace_ebpf::record::Direction;

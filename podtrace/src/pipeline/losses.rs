@@ -1,5 +1,8 @@
 //! How many events were lost: what of it is explained.
-use crate::{model::loss::LostBy, path::reorder::SLACK_NS};
+use crate::{
+    model::loss::{LostBy, LostSpan},
+    path::reorder::SLACK_NS,
+};
 
 /// Losses that were counted, of which some are known more exactly.
 #[derive(Debug, Default)]
@@ -22,14 +25,17 @@ impl Unexplained {
         self.known
     }
 
-    /// So many are counted. Returns between which times those were lost of which
-    /// nothing is known yet, and how many they are.
-    pub fn count(&mut self, lost: &LostBy) -> Option<(u64, u64, u64)> {
+    /// So many are counted. Returns those of which nothing is known yet.
+    pub fn count(&mut self, lost: &LostBy) -> Option<LostSpan> {
         // A program takes the time before it counts.
         let since_ns = self.counted_ns.saturating_sub(SLACK_NS);
         self.counted_ns = self.counted_ns.max(lost.until_ns);
         let events = lost.records.checked_sub(self.known);
         let events = events.filter(|events| *events > 0)?;
-        Some((since_ns, lost.read_ns, events))
+        Some(LostSpan {
+            from_ns: since_ns,
+            to_ns: lost.read_ns,
+            events,
+        })
     }
 }

@@ -5,9 +5,12 @@ use podtrace_ebpf::{config::TapCounters, record::Direction};
 
 use super::Pipeline;
 use crate::{
-    model::{loss::LostBy, origin::Origin},
-    news::News,
+    model::{
+        loss::{LostBy, LostSpan},
+        origin::Origin,
+    },
     path::{reorder::Reorder, summary::Summary},
+    update::Update,
 };
 
 impl Pipeline {
@@ -17,7 +20,7 @@ impl Pipeline {
         self.stitch_ready(|reorder| reorder.ready(now_ns));
         // Told before time has passed: so it is in a recording.
         if let Some(loss) = self.told.take_due(now_ns, &self.taps) {
-            self.tell(&Origin::default(), &News::Loss(loss));
+            self.tell(&Origin::default(), &Update::Loss(loss));
         }
         self.advance(now_ns, self.unexplained.known());
     }
@@ -39,8 +42,8 @@ impl Pipeline {
 
     /// Takes over what was lost by a time.
     pub fn take_lost(&mut self, lost: &LostBy) {
-        if let Some((from_ns, to_ns, events)) = self.unexplained.count(lost) {
-            self.note_loss(from_ns, to_ns, events);
+        if let Some(lost) = self.unexplained.count(lost) {
+            self.note_loss(lost);
         }
         self.settle(lost.until_ns);
     }
@@ -51,16 +54,15 @@ impl Pipeline {
         self.settled_ns = self.settled_ns.max(settled_ns);
     }
 
-    /// So many events of that time were lost; both times in nanoseconds, on the
-    /// clock of the events. Packets that were under way then may lack hops.
+    /// Events of that time were lost: packets that were under way then may lack hops.
     ///
     /// It comes before [`Self::settle`] settles that time. What [`Self::take_lost`] has
     /// beyond what was noted was lost since it was last counted.
-    pub fn note_loss(&mut self, from_ns: u64, to_ns: u64, events: u64) {
-        self.unexplained.explain(events);
-        self.builder.note_loss(from_ns, to_ns);
+    pub fn note_loss(&mut self, lost: LostSpan) {
+        self.unexplained.explain(lost.events);
+        self.builder.note_loss(lost.from_ns, lost.to_ns);
         if let Some(recorder) = &mut self.recorder {
-            recorder.loss(from_ns, to_ns, events);
+            recorder.loss(lost);
         }
     }
 

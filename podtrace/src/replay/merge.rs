@@ -9,15 +9,20 @@ use crate::{
     clock::nodes::Line,
     model::{
         event::Event,
-        loss::LostBy,
+        loss::{LostBy, LostSpan},
         origin::Origin,
         tap::{TapCount, Taps},
     },
-    news::News,
     path::reorder::SLACK_NS,
     pipeline::{OTHERS, Pipeline, TICK_LAG_NS, Unexplained},
-    session::{chain::Chain, format::SectionInfo, input::InputError, reader::Item},
+    session::{
+        chain::Chain,
+        format::{SectionInfo, Tick},
+        input::InputError,
+        reader::Item,
+    },
     text::sanitize::sanitize,
+    update::Update,
 };
 use numbers::Numbers;
 
@@ -58,7 +63,7 @@ pub trait Select {
 /// What a step came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
-    /// An event or news was told; the time by the reference clock.
+    /// An event or update was told; the time by the reference clock.
     At(u64),
     /// A file has no more for now.
     Waiting,
@@ -127,17 +132,17 @@ impl Stream {
                 event.ts_ns = corrected(event.ts_ns);
                 event.ts_ns
             }),
-            Item::Tick { now_ns, .. } => {
-                *now_ns = corrected(*now_ns);
+            Item::Tick(tick) => {
+                tick.now_ns = corrected(tick.now_ns);
                 // Events that are so much older may follow.
-                now_ns.saturating_sub(SLACK_NS)
+                tick.now_ns.saturating_sub(SLACK_NS)
             }
-            Item::News(_, news) => {
-                news.map_times(corrected);
+            Item::Update(_, update) => {
+                update.map_times(corrected);
                 0
             }
-            Item::Loss { from_ns, to_ns, .. } => {
-                (*from_ns, *to_ns) = (corrected(*from_ns), corrected(*to_ns));
+            Item::Loss(lost) => {
+                lost.map_times(corrected);
                 0
             }
             _ => 0,
@@ -222,7 +227,11 @@ impl Merge {
         stream.is_over = true;
         if others {
             pipeline.world_mut().silent.extend(stream.nodes());
-            pipeline.note_loss(stream.now_ns, stream.now_ns, 0);
+            pipeline.note_loss(LostSpan {
+                from_ns: stream.now_ns,
+                to_ns: stream.now_ns,
+                events: 0,
+            });
         }
     }
 
@@ -233,9 +242,13 @@ impl Merge {
         };
         let before_ns = std::mem::replace(&mut stream.told_ns, ns);
         if stream.chain.take_gap() && stream.has_begun {
-            pipeline.note_loss(before_ns, ns, 0);
+            pipeline.note_loss(LostSpan {
+                from_ns: before_ns,
+                to_ns: ns,
+                events: 0,
+            });
         }
-        if !stream.has_begun && matches!(item, Item::Event | Item::Tick { .. }) {
+        if !stream.has_begun && matches!(item, Item::Event | Item::Tick(_)) {
             stream.has_begun = true;
             for node in stream.nodes() {
                 pipeline.world_mut().silent.remove(&node);
@@ -243,8 +256,8 @@ impl Merge {
         }
         match item {
             Item::Event => self.event(number, pipeline, select),
-            Item::News(origin, news) => stream.news(&origin, news, pipeline),
-            Item::Tick { now_ns, lost } => {
+            Item::Update(origin, update) => stream.update(&origin, update, pipeline),
+            Item::Tick(Tick { now_ns, lost }) => {
                 stream.lost = lost;
                 stream.has_ticks = true;
                 stream.ticked_ns = now_ns;
@@ -255,27 +268,18 @@ impl Merge {
                     read_ns: counted_ns,
                     records: lost,
                 });
-                if let Some((from_ns, to_ns, events)) = lost {
-                    pipeline.note_loss(from_ns, to_ns, events);
+                if let Some(lost) = lost {
+                    pipeline.note_loss(lost);
                 }
                 pipeline.settle(self.settled_ns());
                 pipeline.advance(now_ns, self.lost());
             }
-            Item::Loss {
-                from_ns,
-                to_ns,
-                events,
-            } => {
-                stream.unexplained.explain(events);
-                pipeline.note_loss(from_ns, to_ns, events);
-            }
-            Item::Topology(topology) => {
-                if let Some(recorder) = pipeline.recorder() {
-                    recorder.topology(*topology);
-                }
+            Item::Loss(lost) => {
+                stream.unexplained.explain(lost.events);
+                pipeline.note_loss(lost);
             }
             Item::Section(info) => stream.begin(&info, pipeline),
-            Item::Ready | Item::Counts(_) | Item::End { .. } => {}
+            Item::Ready | Item::Counts(_) | Item::End(_) => {}
         }
     }
 
@@ -353,13 +357,13 @@ impl Stream {
         }
     }
 
-    fn news(&mut self, origin: &Origin, mut news: News, pipeline: &mut Pipeline) {
+    fn update(&mut self, origin: &Origin, mut update: Update, pipeline: &mut Pipeline) {
         let next = pipeline.world().places.next_number();
         // What is replayed was said already.
-        let is_start = matches!(news, News::Start(_));
-        if !is_start && self.numbers.news(&mut news, next) {
+        let is_start = matches!(update, Update::Start(_));
+        if !is_start && self.numbers.update(&mut update, next) {
             let origin = self.numbers.origin_of(origin);
-            pipeline.tell(&origin, &news);
+            pipeline.tell(&origin, &update);
         }
     }
 

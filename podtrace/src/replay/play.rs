@@ -21,7 +21,6 @@ use super::{
 use crate::{
     clock::{nanos, nodes::Clock},
     model::{origin::Origin, start::Start},
-    news::News,
     packet::DecodeOptions,
     pipeline::{
         Pipeline,
@@ -33,6 +32,7 @@ use crate::{
     },
     session::{chain::Chain, reader::ReaderOptions, recorder::Recorder},
     text::sanitize::sanitize,
+    update::Update,
 };
 
 /// Text that gathers before it is written, in bytes.
@@ -196,14 +196,14 @@ impl Play<'_> {
             source: Some(source),
             ..Start::default()
         };
-        pipeline.show(&News::Start(start));
+        pipeline.show(&Update::Start(start));
         let Some(survey) = survey else { return };
         let names: Vec<_> = nodes.iter().map(|nodes| nodes.join("+")).collect();
         let times = survey.clocks.iter().zip(&survey.times).enumerate();
         for (number, (clock, times)) in times.skip(1) {
             let middle_ns = times.map_or(0, |(first, last)| first + (last - first) / 2);
             let text = clock.describe(number, &names, middle_ns);
-            pipeline.show(&News::Notice { text });
+            pipeline.show(&Update::Notice { text });
         }
     }
 

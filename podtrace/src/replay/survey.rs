@@ -9,8 +9,8 @@ use super::inputs::{Input, common_payload};
 use crate::{
     clock::nodes::{Clock, Side, Sightings},
     model::place::Role,
-    news::News,
     session::reader::{Item, ReaderOptions},
+    update::Update,
 };
 
 /// What the first pass found.
@@ -61,7 +61,7 @@ fn note(
     let mut times: Option<(u64, u64)> = None;
     while let Some(item) = chain.next_item()? {
         match item {
-            Item::News(_, News::Place { number, place }) if place.role == Role::Uplink => {
+            Item::Update(_, Update::Place { number, place }) if place.role == Role::Uplink => {
                 uplinks.insert(number);
             }
             Item::Event => {

@@ -190,14 +190,14 @@ impl Chain {
         self.is_repeating = false;
     }
 
-    /// What of an item is news here.
+    /// What of an item is new here.
     fn pass(&mut self, item: Item) -> Option<Item> {
         match item {
             Item::Section(info) => {
                 self.begin(&info);
                 return Some(Item::Section(info));
             }
-            Item::News(..) if self.is_repeating => return None,
+            Item::Update(..) if self.is_repeating => return None,
             Item::Ready => {
                 self.is_repeating = false;
                 return None;
@@ -209,14 +209,11 @@ impl Chain {
                 }
                 return None;
             }
-            Item::End {
-                continues,
-                duration_ns,
-            } => {
+            Item::End(end) => {
                 self.counts.close();
-                self.duration_ns = self.duration_ns.max(duration_ns);
+                self.duration_ns = self.duration_ns.max(end.duration_ns);
                 if let Some((_, ending)) = &mut self.section {
-                    *ending = if continues {
+                    *ending = if end.continues {
                         Ending::Continues
                     } else {
                         Ending::Last

@@ -4,8 +4,11 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    model::{origin::Origin, place::Place, snapshot::LookTime, tap::TapCount},
-    news::News,
+    model::{
+        loss::LostSpan, origin::Origin, place::Place, snapshot::LookTime, tap::TapCount,
+        topology::RecordedTopology,
+    },
+    update::Update,
 };
 
 /// Version of what this module holds.
@@ -122,14 +125,17 @@ pub struct InterfaceCounts {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Entry {
-    /// Something the session was told.
-    News(News),
-    /// News of one of several merged sessions.
-    NewsOf {
+    /// What a session was told.
+    #[serde(rename = "news")]
+    Update(Update),
+    /// The same of one of several merged sessions.
+    #[serde(rename = "news_of")]
+    UpdateOf {
         /// Which.
         origin: Origin,
         /// What.
-        news: News,
+        #[serde(rename = "news")]
+        update: Update,
     },
     /// A look that shows the same as the one before, at another time.
     LookAgain {
@@ -142,21 +148,9 @@ pub enum Entry {
     Ready,
     /// All packets until 1 ms before this time are in the file, but for those
     /// lost.
-    Tick {
-        /// The time.
-        now_ns: u64,
-        /// Events lost since the session began.
-        lost: u64,
-    },
+    Tick(Tick),
     /// Events were lost; [`Entry::Tick`] counts them too.
-    Loss {
-        /// No earlier than then.
-        from_ns: u64,
-        /// No later than then.
-        to_ns: u64,
-        /// How many, 0 where that is not known.
-        events: u64,
-    },
+    Loss(LostSpan),
     /// What the two clocks show at one moment.
     Clock {
         /// CLOCK_MONOTONIC.
@@ -167,24 +161,25 @@ pub enum Entry {
     /// What `podtrace topology` showed.
     Topology(Box<RecordedTopology>),
     /// The section is whole.
-    End {
-        /// Whether the session goes on in another section.
-        continues: bool,
-        /// Nanoseconds since the session began.
-        duration_ns: u64,
-    },
+    End(SectionEnd),
 }
 
-/// What `podtrace topology` showed while a session was recorded.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct RecordedTopology {
-    /// When, nanoseconds since 1970 (UTC).
-    pub utc_ns: i64,
-    /// As `-o json` has it.
-    pub json: serde_json::Value,
-    /// As people read it.
-    pub text: String,
+/// A time until which a session is known.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tick {
+    /// The time.
+    pub now_ns: u64,
+    /// Events lost since the session began.
+    pub lost: u64,
+}
+
+/// How a section ends.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SectionEnd {
+    /// Whether the session goes on in another section.
+    pub continues: bool,
+    /// Nanoseconds since the session began.
+    pub duration_ns: u64,
 }
 
 /// What a packet block says beside the standard options; 16 bytes.

@@ -1,4 +1,4 @@
-//! From a file to what happened: events, news and counts, in order.
+//! From a file to what happened: events, update and counts, in order.
 //!
 //! Reads podtrace's own sessions in full and captures of other tools as far as
 //! they tell. Times of all items are nanoseconds since 1970 (UTC) by the clock
@@ -27,9 +27,9 @@ use super::{
 };
 use crate::{
     model::{event::Event, snapshot::Look},
-    news::News,
     packet::{DecodeOptions, key_payload},
     text::sanitize::sanitize,
+    update::Update,
 };
 pub use ahead::Ahead;
 use capture::Capture;
@@ -362,13 +362,13 @@ impl Reader {
                     return More::Item(Item::Section(info));
                 }
             }
-            Read::Interface((index, interface, news)) => {
+            Read::Interface((index, interface, update)) => {
                 packet::put(&mut self.interfaces, index, interface);
-                if let Some(mut news) = news
-                    && self.is_new_place(&news)
+                if let Some(mut update) = update
+                    && self.is_new_place(&update)
                 {
-                    news.make_safe();
-                    return More::Item(Item::here(news));
+                    update.make_safe();
+                    return More::Item(Item::here(update));
                 }
             }
             Read::UnreadPacket => self.unread.packets += 1,
@@ -378,9 +378,9 @@ impl Reader {
         More::Queued
     }
 
-    /// Whether the news are of a place that was not told yet.
-    fn is_new_place(&mut self, news: &News) -> bool {
-        matches!(news, News::Place { number, .. } if self.told.insert(*number))
+    /// Whether the update are of a place that was not told yet.
+    fn is_new_place(&mut self, update: &Update) -> bool {
+        matches!(update, Update::Place { number, .. } if self.told.insert(*number))
     }
 
     /// Takes over an entry; its times become UTC.
@@ -404,8 +404,8 @@ impl Reader {
         let Some(item) = items::item(entry, self.epoch_ns, &mut self.looks) else {
             return More::Queued;
         };
-        if let Item::News(_, news) = &item {
-            self.is_new_place(news);
+        if let Item::Update(_, update) = &item {
+            self.is_new_place(update);
         }
         if let Some(ports) = item.vxlan_ports() {
             self.decode.vxlan_ports.clone_from(ports);
@@ -421,7 +421,7 @@ impl Reader {
         if self.captures == 0 {
             self.captures = 1;
             let place = packet::captured_at(Arc::clone(&self.name), "capture", 0);
-            return Ok(More::Item(Item::here(News::Place { number: 0, place })));
+            return Ok(More::Item(Item::here(Update::Place { number: 0, place })));
         }
         let link = capture.link;
         let Some(captured) = capture.next_packet()? else {

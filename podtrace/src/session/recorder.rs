@@ -15,12 +15,12 @@ use std::{collections::VecDeque, path::PathBuf, time::Duration};
 use super::{
     block,
     files::{Begins, Chunk, SessionFiles},
-    format::{Entry, RecordedTopology, SectionInfo},
+    format::{Entry, SectionEnd, SectionInfo, Tick},
 };
 use crate::{
     clock::both_ns,
-    model::{event::Event, origin::Origin, tap::Taps},
-    news::News,
+    model::{event::Event, loss::LostSpan, origin::Origin, tap::Taps},
+    update::Update,
     world::World,
 };
 use counts::Counts;
@@ -108,7 +108,7 @@ pub struct Recorder {
     lost: u64,
     said_not_recorded: u64,
     said_ns: u64,
-    /// Whether news were not written, so that a section has to begin.
+    /// Whether update were not written, so that a section has to begin.
     is_behind: bool,
     /// Whether it waits for a disk that is too slow.
     is_patient: bool,
@@ -156,25 +156,19 @@ impl Recorder {
         self
     }
 
-    /// Keeps what `podtrace topology` shows for every section.
-    pub fn topology(&mut self, topology: RecordedTopology) {
-        let entry = Entry::Topology(Box::new(topology.clone()));
-        self.ledger.set_topology(topology);
-        self.tell(&entry);
-    }
-
-    /// Records a piece of news that `world` has taken over.
-    pub fn news(&mut self, origin: &Origin, news: &News) {
-        let entry = self.ledger.note(origin, news);
-        match (news, &entry) {
+    /// Records an update that `world` has taken over.
+    pub fn update(&mut self, origin: &Origin, update: &Update) {
+        let entry = self.ledger.note(origin, update);
+        match (update, &entry) {
             // A cluster tells of thousands of pods one by one: soon is enough.
-            (News::Cluster { .. }, _) => self.cluster_changed = true,
+            (Update::Cluster { .. }, _) => self.cluster_changed = true,
             (
-                News::Changes { .. }
-                | News::Sampling { .. }
-                | News::Attaching { .. }
-                | News::Loss(_)
-                | News::Notice { .. },
+                Update::Changes { .. }
+                | Update::Sampling { .. }
+                | Update::Attaching { .. }
+                | Update::Loss(_)
+                | Update::Topology(_)
+                | Update::Notice { .. },
                 _,
             )
             | (_, Entry::LookAgain { .. }) => {}
@@ -218,12 +212,8 @@ impl Recorder {
     }
 
     /// Records that so many events were lost between two times.
-    pub fn loss(&mut self, from_ns: u64, to_ns: u64, events: u64) {
-        self.tell(&Entry::Loss {
-            from_ns,
-            to_ns,
-            events,
-        });
+    pub fn loss(&mut self, lost: LostSpan) {
+        self.tell(&Entry::Loss(lost));
     }
 
     /// Time has passed; returns what is to be said. `lost`: events lost before
@@ -255,10 +245,8 @@ impl Recorder {
         }
         self.rotate_if_due(0, world);
         self.take_names(world);
-        self.write(&Entry::Tick {
-            now_ns,
-            lost: self.lost,
-        });
+        let lost = self.lost;
+        self.write(&Entry::Tick(Tick { now_ns, lost }));
         if self.now_ns.saturating_sub(self.statistics_ns) >= STATISTICS_NS {
             self.names_changed |= std::mem::take(&mut self.cluster_changed);
             self.statistics(false, world);
@@ -292,10 +280,10 @@ impl Recorder {
         self.describe(world);
         self.statistics(true, world);
         self.clock();
-        self.write(&Entry::End {
+        self.write(&Entry::End(SectionEnd {
             continues: false,
             duration_ns,
-        });
+        }));
         self.hand_on();
         notices.extend(self.close());
         notices
@@ -364,10 +352,10 @@ impl Recorder {
     fn rotate(&mut self, world: &World) {
         self.statistics(false, world);
         self.counts.close_section();
-        self.write(&Entry::End {
+        self.write(&Entry::End(SectionEnd {
             continues: true,
             duration_ns: 0,
-        });
+        }));
         self.hand_on();
         self.begin(Begins::File, world);
     }

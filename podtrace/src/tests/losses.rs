@@ -2,6 +2,7 @@
 use podtrace_ebpf::record::Direction;
 
 use super::sample::*;
+use crate::model::loss::LostSpan;
 
 const MS: u64 = 1_000_000;
 
@@ -16,7 +17,11 @@ fn tape(how: How, output: Box<dyn crate::pipeline::output::Output>) -> Recorded 
             4 => {
                 lose(&mut tape, 2);
                 let begin_ns = tape.now_ns;
-                tape.pipeline.note_loss(begin_ns + 100, begin_ns + 200, 2);
+                tape.pipeline.note_loss(LostSpan {
+                    from_ns: begin_ns + 100,
+                    to_ns: begin_ns + 200,
+                    events: 2,
+                });
             }
             _ => {}
         }

@@ -6,8 +6,8 @@ use super::sample::*;
 use crate::{
     identity::kubernetes::{ClusterUpdate, Resource},
     model::place::Role,
-    news::News,
     pipeline::output::Output,
+    update::Update,
 };
 
 /// Does what a number stands for.
@@ -45,7 +45,7 @@ fn act(tape: &mut Tape, action: u8, number: u16) {
         11 => tape.cgroups(number.is_multiple_of(2)),
         12 => {
             let count = word % 8;
-            tape.tell(&News::Changes { count });
+            tape.tell(&Update::Changes { count });
         }
         13 => {
             if tape.places.len() < 12 {
@@ -54,10 +54,10 @@ fn act(tape: &mut Tape, action: u8, number: u16) {
                 tape.rename(u32::from(number) % 12);
             }
         }
-        14 => tape.tell(&News::Gone {
+        14 => tape.tell(&Update::Gone {
             number: u32::from(number) % 8,
         }),
-        15 => tape.tell(&News::Notice {
+        15 => tape.tell(&Update::Notice {
             text: format!("notice {number}"),
         }),
         16 => tape.cluster(match number % 5 {
@@ -68,7 +68,7 @@ fn act(tape: &mut Tape, action: u8, number: u16) {
             },
             _ => ClusterUpdate::Pod(cluster_pod("elsewhere", "10.244.2.2")),
         }),
-        _ => tape.tell(&News::Runtime {
+        _ => tape.tell(&Update::Runtime {
             runtime: 0,
             node: number.is_multiple_of(2).then_some(0),
         }),

@@ -23,7 +23,6 @@ use crate::{
         snapshot::{CgroupPath, Holder, Look, LookTime, NamespaceInfo, NewCgroup},
         tap::{TapCount, Taps},
     },
-    news::News,
     output::{
         json::Json,
         text::{Text, TextOptions},
@@ -40,6 +39,7 @@ use crate::{
         reader::{Item, Reader, ReaderOptions, Unread},
         recorder::{Recorder, RecorderOptions},
     },
+    update::Update,
 };
 
 /// UTC at the zero of the sessions' clocks.
@@ -185,12 +185,12 @@ impl Tape {
         tape
     }
 
-    pub(super) fn tell(&mut self, news: &News) {
+    pub(super) fn tell(&mut self, update: &Update) {
         let origin = Origin {
             session: 0,
             nodes: 0..1,
         };
-        self.pipeline.tell(&origin, news);
+        self.pipeline.tell(&origin, update);
     }
 
     fn introduce(&mut self) {
@@ -205,7 +205,7 @@ impl Tape {
         ] {
             self.add_place(name, netns, leads_to, role);
         }
-        self.tell(&News::Runtime {
+        self.tell(&Update::Runtime {
             runtime: 0,
             node: Some(0),
         });
@@ -230,14 +230,14 @@ impl Tape {
         };
         let number = self.pipeline.world().places.next_number();
         self.places.push(place.clone());
-        self.tell(&News::Place { number, place });
+        self.tell(&Update::Place { number, place });
     }
 
     pub(super) fn rename(&mut self, number: u32) {
         let place = &mut self.places[number as usize];
         place.name = format!("{}x", place.name).into();
         let place = place.clone();
-        self.tell(&News::Place { number, place });
+        self.tell(&Update::Place { number, place });
     }
 
     pub(super) fn look(&mut self) {
@@ -275,7 +275,7 @@ impl Tape {
             subnets: vec![Vec::new()],
             ..Look::default()
         };
-        self.tell(&News::Look(Box::new(look)));
+        self.tell(&Update::Look(Box::new(look)));
     }
 
     /// Tells what the runtime has: so many pods.
@@ -297,12 +297,12 @@ impl Tape {
             }],
             ..Pod::default()
         });
-        let news = News::Pods {
+        let update = Update::Pods {
             runtime: 0,
             pods: pods.collect(),
             ts_ns: self.now_ns,
         };
-        self.tell(&news);
+        self.tell(&update);
     }
 
     pub(super) fn cgroups(&mut self, forgets: bool) {
@@ -313,16 +313,16 @@ impl Tape {
             ts_ns: self.now_ns,
             path: path(pod),
         });
-        let news = News::Cgroups {
+        let update = Update::Cgroups {
             forgets,
             new: new.collect(),
         };
-        self.tell(&news);
+        self.tell(&update);
     }
 
     pub(super) fn cluster(&mut self, update: ClusterUpdate) {
         let ts_ns = self.now_ns;
-        self.tell(&News::Cluster { update, ts_ns });
+        self.tell(&Update::Cluster { update, ts_ns });
     }
 
     /// One event of a frame.
@@ -633,7 +633,7 @@ pub(super) fn try_read(bytes: &[u8]) -> Result<Given, InputError> {
 /// An item as text; sets have no order of their own.
 pub(super) fn in_order(mut item: Item) -> String {
     let mut addresses = Vec::new();
-    if let Item::News(_, News::Look(look)) = &mut item {
+    if let Item::Update(_, Update::Look(look)) = &mut item {
         addresses.extend(look.addresses.drain());
         addresses.sort_by_key(|(address, _)| *address);
     }

@@ -9,8 +9,8 @@ use crate::{
         pod::{Container, Pod},
         snapshot::{CgroupPath, Holder, Look, NamespaceInfo},
     },
-    news::News,
     packet::{Framing, Mac},
+    update::Update,
 };
 
 /// Interfaces of a node with two pods, by number.
@@ -122,5 +122,5 @@ pub(crate) fn look(world: &mut World, second: &[IpAddr]) {
         session: 0,
         nodes: 0..2,
     };
-    world.take(&origin, &News::Look(Box::new(look)));
+    world.take(&origin, &Update::Look(Box::new(look)));
 }

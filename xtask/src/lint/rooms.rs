@@ -15,7 +15,7 @@ pub(super) const LINES: Lines<'_> = &[
     &["path"],
     &["session"],
     &["world"],
-    &["news"],
+    &["update"],
     &["identity", "lab", "node", "probe"],
     &["cgroup", "netns"],
     &["clock", "model"],

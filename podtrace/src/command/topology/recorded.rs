@@ -6,12 +6,13 @@ use anyhow::bail;
 use crate::{
     cli::{TopologyArgs, TopologyFormat},
     command::{FINE, PROBLEMS},
+    model::topology::RecordedTopology,
     session::{
-        format::RecordedTopology,
         input::expand,
         reader::{Item, Reader, ReaderOptions},
     },
     text::sanitize::sanitize_lines,
+    update::Update,
 };
 
 /// Shows what the files hold: the last of each session's.
@@ -21,7 +22,7 @@ pub(super) fn show(args: &TopologyArgs) -> anyhow::Result<u8> {
         for file in expand(path)? {
             let mut reader = Reader::open(&file, ReaderOptions::default())?;
             while let Some(item) = reader.next_item()? {
-                let Item::Topology(topology) = item else {
+                let Item::Update(_, Update::Topology(topology)) = item else {
                     continue;
                 };
                 let session = reader.section().map(|info| info.session.clone());

@@ -2,9 +2,9 @@
 use super::{State, Tap, Taps, Telling, place_key};
 use crate::{
     model::place::Place,
-    news::News,
     probe::{Change, ProbeError, attacher::Report},
     text::sanitize::sanitize,
+    update::Update,
 };
 
 /// What is said of an interface where others' filters come before ours.
@@ -102,7 +102,7 @@ impl Taps {
         error: ProbeError,
         telling: &mut Telling<'_>,
     ) {
-        telling.tell(&News::Gone { number });
+        telling.tell(&Update::Gone { number });
         // With its pod: the next look does not show it.
         if !error.is_vanished() {
             self.refused.insert(place_key(place));

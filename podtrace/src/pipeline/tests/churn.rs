@@ -12,9 +12,9 @@ use crate::{
         place::{Place, Role},
         tap::TapCount,
     },
-    news::News,
     packet::{DecodeOptions, Framing},
     pipeline::{OTHERS, Pipeline, gone::GONE_MAX, output::Nothing},
+    update::Update,
 };
 
 /// Pods that come and go.
@@ -59,12 +59,12 @@ fn interfaces_that_are_gone_for_long_leave_sums_only() {
     };
     let there = pipeline.world().places.next_number();
     let uplink = place("eth0", Role::Uplink);
-    let news = |number, place| News::Place { number, place };
-    pipeline.tell(&origin, &news(there, uplink));
+    let update = |number, place| Update::Place { number, place };
+    pipeline.tell(&origin, &update(there, uplink));
     for pod in 0..PODS {
         let number = pipeline.world().places.next_number();
-        pipeline.tell(&origin, &news(number, place("veth1", Role::Veth)));
-        pipeline.tell(&origin, &News::Gone { number });
+        pipeline.tell(&origin, &update(number, place("veth1", Role::Veth)));
+        pipeline.tell(&origin, &Update::Gone { number });
         // The counters come once more after it is gone.
         let counters = BTreeMap::from([(there, counted()), (number, counted())]);
         let now_ns = u64::from(pod) * 1_000_000;

@@ -3,8 +3,8 @@ use std::{collections::HashMap, ops::Range};
 
 use crate::{
     model::{event::Event, origin::Origin, snapshot::Holder},
-    news::News,
     pipeline::OTHERS,
+    update::Update,
 };
 
 /// Runtimes of a session at most, so that their numbers stay apart.
@@ -42,7 +42,7 @@ impl Numbers {
         nodes.start.saturating_add(number).min(last)
     }
 
-    /// The origin, here, of news that a file has of one of its sessions.
+    /// The origin, here, of update that a file has of one of its sessions.
     pub(super) fn origin_of(&self, told: &Origin) -> Origin {
         let Range { start, end } = self.origin.nodes;
         let nodes = if told.nodes.is_empty() {
@@ -83,26 +83,26 @@ impl Numbers {
         true
     }
 
-    /// Renumbers news; `next`: the number for a new place. False if it is of a
+    /// Renumbers update; `next`: the number for a new place. False if it is of a
     /// place that was never told.
-    pub(super) fn news(&mut self, news: &mut News, next: u32) -> bool {
+    pub(super) fn update(&mut self, update: &mut Update, next: u32) -> bool {
         let id = |id: u64| self.origin.global_id(id);
         let renumber = |holder: &mut Holder| {
             holder.node = self.node(holder.node);
             holder.netns = holder.netns.map(id);
         };
-        match news {
-            News::Place { number, place } => {
+        match update {
+            Update::Place { number, place } => {
                 place.node = self.node(place.node);
                 place.netns_id = id(place.netns_id);
                 place.leads_to = place.leads_to.map(id);
                 *number = *self.places.entry(*number).or_insert(next);
             }
-            News::Gone { number } => match self.place(*number) {
+            Update::Gone { number } => match self.place(*number) {
                 Some(known) => *number = known,
                 None => return false,
             },
-            News::Look(look) => {
+            Update::Look(look) => {
                 for info in &mut look.namespaces {
                     info.id = id(info.id);
                     info.node = self.node(info.node);
@@ -118,33 +118,34 @@ impl Numbers {
                     renumber(holder);
                 }
             }
-            News::Pods { runtime, pods, .. } => {
+            Update::Pods { runtime, pods, .. } => {
                 *runtime = self.runtime(*runtime);
                 for pod in pods {
                     pod.netns_id = pod.netns_id.map(id);
                 }
             }
-            News::Runtime { runtime, node } => {
+            Update::Runtime { runtime, node } => {
                 *runtime = self.runtime(*runtime);
                 *node = node.map(|node| self.node(node));
             }
-            News::Cgroups { new, .. } => {
+            Update::Cgroups { new, .. } => {
                 for new in new {
                     new.id = id(new.id);
                 }
             }
-            News::Loss(loss) => {
+            Update::Loss(loss) => {
                 for tap in &mut loss.taps {
                     // A place that was never told has no name.
                     tap.interface = self.place(tap.interface).unwrap_or(OTHERS);
                 }
             }
-            News::Start(_)
-            | News::Cluster { .. }
-            | News::Changes { .. }
-            | News::Sampling { .. }
-            | News::Attaching { .. }
-            | News::Notice { .. } => {}
+            Update::Start(_)
+            | Update::Cluster { .. }
+            | Update::Changes { .. }
+            | Update::Sampling { .. }
+            | Update::Attaching { .. }
+            | Update::Topology(_)
+            | Update::Notice { .. } => {}
         }
         true
     }

@@ -10,7 +10,7 @@ use std::{
 
 use super::{EventCounts, FilesError, QUEUE};
 
-/// A buffer that has become larger, for a long piece of news, is not kept.
+/// A buffer that has become larger, for a long update, is not kept.
 const SPARE_BYTES: usize = 512 << 10;
 
 /// What happened to the files.

@@ -7,12 +7,14 @@ use super::{
     options::{options, ours},
 };
 use crate::{
-    model::{direction::direction_named, origin::Origin, snapshot::Look, tap::TapCount},
-    news::News,
+    model::{
+        direction::direction_named, loss::LostSpan, origin::Origin, snapshot::Look, tap::TapCount,
+    },
     session::{
-        format::{ENTRY_MAGIC, Entry, InterfaceCounts, RecordedTopology, SectionInfo},
+        format::{ENTRY_MAGIC, Entry, InterfaceCounts, SectionEnd, SectionInfo, Tick},
         input::Frame,
     },
+    update::Update,
 };
 
 /// One thing that a file tells.
@@ -21,38 +23,19 @@ pub enum Item {
     /// A section of a session begins.
     Section(SectionInfo),
     /// Something the session was told.
-    News(Origin, News),
+    Update(Origin, Update),
     /// What the section repeats of earlier ones has been told.
     Ready,
     /// A packet at one place: [`super::Reader::event`].
     Event,
     /// All events until this time were told, but for those lost.
-    Tick {
-        /// The time.
-        now_ns: u64,
-        /// Events lost since the session began.
-        lost: u64,
-    },
+    Tick(Tick),
     /// Events were lost.
-    Loss {
-        /// No earlier than then.
-        from_ns: u64,
-        /// No later than then.
-        to_ns: u64,
-        /// How many, 0 where that is not known.
-        events: u64,
-    },
+    Loss(LostSpan),
     /// What was counted since the section began, or since the last whole one.
     Counts(Counts),
-    /// What `podtrace topology` showed.
-    Topology(Box<RecordedTopology>),
     /// The section is whole.
-    End {
-        /// Whether another section follows.
-        continues: bool,
-        /// Nanoseconds since the session began.
-        duration_ns: u64,
-    },
+    End(SectionEnd),
 }
 
 /// What was counted at a place.
@@ -65,15 +48,15 @@ pub struct Counts {
 }
 
 impl Item {
-    /// News of a file that holds one session.
-    pub(super) fn here(news: News) -> Self {
-        Self::News(Origin::default(), news)
+    /// Update of a file that holds one session.
+    pub(super) fn here(update: Update) -> Self {
+        Self::Update(Origin::default(), update)
     }
 
     /// The UDP ports that carry VXLAN from now on, if it tells them.
     pub(super) fn vxlan_ports(&self) -> Option<&Vec<u16>> {
         match self {
-            Self::News(_, News::Look(look)) if !look.vxlan_ports.is_empty() => {
+            Self::Update(_, Update::Look(look)) if !look.vxlan_ports.is_empty() => {
                 Some(&look.vxlan_ports)
             }
             _ => None,
@@ -180,10 +163,10 @@ pub(super) fn entry(frame: &Frame<'_>, is_own: bool) -> Result<Option<Entry>, Wr
 /// What an entry tells, with its times in UTC. `looks`: the last ones.
 pub(super) fn item(entry: Entry, epoch_ns: i64, looks: &mut Vec<Look>) -> Option<Item> {
     let utc = |ns: u64| ns.saturating_add_signed(epoch_ns);
-    let told = |origin: Origin, mut news: News, looks: &mut Vec<Look>| {
-        news.map_times(utc);
-        news.make_safe();
-        if let News::Look(look) = &news {
+    let told = |origin: Origin, mut update: Update, looks: &mut Vec<Look>| {
+        update.map_times(utc);
+        update.make_safe();
+        if let Update::Look(look) = &update {
             let look = Look {
                 held_since: Vec::new(),
                 ..(**look).clone()
@@ -195,39 +178,28 @@ pub(super) fn item(entry: Entry, epoch_ns: i64, looks: &mut Vec<Look>) -> Option
                 None => {}
             }
         }
-        Some(Item::News(origin, news))
+        Some(Item::Update(origin, update))
     };
     match entry {
-        Entry::News(news) => told(Origin::default(), news, looks),
-        Entry::NewsOf { origin, news } => told(origin, news, looks),
+        Entry::Update(update) => told(Origin::default(), update, looks),
+        Entry::UpdateOf { origin, update } => told(origin, update, looks),
         Entry::LookAgain { origin, mut time } => {
             time.map_times(utc);
             let mut look = looks.get(origin.session)?.clone();
             look.time = time;
-            Some(Item::News(origin, News::Look(Box::new(look))))
+            Some(Item::Update(origin, Update::Look(Box::new(look))))
         }
         Entry::Ready => Some(Item::Ready),
-        Entry::Tick { now_ns, lost } => Some(Item::Tick {
+        Entry::Tick(Tick { now_ns, lost }) => Some(Item::Tick(Tick {
             now_ns: utc(now_ns),
             lost,
-        }),
-        Entry::Loss {
-            from_ns,
-            to_ns,
-            events,
-        } => Some(Item::Loss {
-            from_ns: utc(from_ns),
-            to_ns: utc(to_ns),
-            events,
-        }),
+        })),
+        Entry::Loss(mut lost) => {
+            lost.map_times(utc);
+            Some(Item::Loss(lost))
+        }
         Entry::Clock { .. } => None,
-        Entry::Topology(topology) => Some(Item::Topology(topology)),
-        Entry::End {
-            continues,
-            duration_ns,
-        } => Some(Item::End {
-            continues,
-            duration_ns,
-        }),
+        Entry::Topology(topology) => Some(Item::here(Update::Topology(topology))),
+        Entry::End(end) => Some(Item::End(end)),
     }
 }

@@ -14,13 +14,13 @@ use crate::{
         event::Event,
         place::{Place, Role},
     },
-    news::News,
     packet::{DecodeOptions, Framing, Packet},
     session::{
         format::{EPB_FLAGS, FLAG_INBOUND, FLAG_OUTBOUND, InterfaceInfo, PacketInfo},
         input::{Endian, Frame},
     },
     text::sanitize::sanitize,
+    update::Update,
 };
 
 /// Options of an interface description, and where they begin.
@@ -165,8 +165,8 @@ pub(super) fn put(
 }
 
 /// Number in the section if it is told, the interface if its packets can be
-/// read, and the news that it is.
-pub(super) type Described = (Option<u32>, Option<Interface>, Option<News>);
+/// read, and the update that it is.
+pub(super) type Described = (Option<u32>, Option<Interface>, Option<Update>);
 
 /// An interface description. `node`: what to call the node of an interface
 /// that another tool captured at; `captures`: how many of those there were;
@@ -192,11 +192,11 @@ pub(super) fn interface(
             resolution,
         });
         // The place is told before, unless that is damaged.
-        let news = News::Place {
+        let update = Update::Place {
             number: info.number,
             place: info.place,
         };
-        return Ok((Some(info.index), interface, Some(news)));
+        return Ok((Some(info.index), interface, Some(update)));
     }
     let number = FOREIGN + *captures;
     *captures += 1;
@@ -211,11 +211,11 @@ pub(super) fn interface(
         sockets: false,
         resolution,
     });
-    let news = News::Place {
+    let update = Update::Place {
         number,
         place: captured_at(node, &name, number - FOREIGN),
     };
-    Ok((None, interface, Some(news)))
+    Ok((None, interface, Some(update)))
 }
 
 /// The place of another tool's capture.

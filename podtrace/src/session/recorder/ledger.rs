@@ -8,16 +8,17 @@ use crate::{
         pod::Pod,
         snapshot::{Look, LookTime, NewCgroup},
         start::Start,
+        topology::RecordedTopology,
     },
-    news::News,
-    session::format::{Entry, RecordedTopology},
+    session::format::Entry,
+    update::Update,
     world::World,
 };
 
 /// Cgroups in one entry at most, so that it fits a block.
 const CGROUPS_AT_ONCE: usize = 4096;
 
-/// The news that still count.
+/// The update that still count.
 #[derive(Default)]
 pub(super) struct Ledger {
     /// Of several sessions.
@@ -33,8 +34,8 @@ pub(super) struct Ledger {
     clusters: BTreeMap<usize, Cluster>,
     changes: BTreeMap<usize, (Origin, u64)>,
     /// How many interfaces were still to be attached to, and since when.
-    attaching: BTreeMap<usize, (Origin, News)>,
-    topology: Option<RecordedTopology>,
+    attaching: BTreeMap<usize, (Origin, Update)>,
+    topology: Option<Box<RecordedTopology>>,
 }
 
 /// What the Kubernetes API told one session.
@@ -56,29 +57,29 @@ impl Ledger {
         }
     }
 
-    /// News with their origin, where it is not clear: among several sessions,
+    /// Update with their origin, where it is not clear: among several sessions,
     /// each has nodes of its own.
-    fn entry(&self, origin: Origin, news: News) -> Entry {
+    fn entry(&self, origin: Origin, update: Update) -> Entry {
         if self.is_merged {
-            Entry::NewsOf { origin, news }
+            Entry::UpdateOf { origin, update }
         } else {
-            Entry::News(news)
+            Entry::Update(update)
         }
     }
 
-    /// Takes over a piece of news; returns the entry that a recording needs of
+    /// Takes over an update; returns the entry that a recording needs of
     /// it.
-    pub(super) fn note(&mut self, origin: &Origin, news: &News) -> Entry {
-        match news {
-            News::Start(start) => self.start = Some(start.clone()),
-            News::Place { number, .. } => {
+    pub(super) fn note(&mut self, origin: &Origin, update: &Update) -> Entry {
+        match update {
+            Update::Start(start) => self.start = Some(start.clone()),
+            Update::Place { number, .. } => {
                 self.places.insert(*number);
             }
-            News::Gone { number } => {
+            Update::Gone { number } => {
                 self.places.remove(number);
             }
-            News::Look(look) => return self.look(origin, look),
-            News::Pods {
+            Update::Look(look) => return self.look(origin, look),
+            Update::Pods {
                 runtime,
                 pods,
                 ts_ns,
@@ -86,16 +87,16 @@ impl Ledger {
                 let told = (origin.clone(), pods.clone(), *ts_ns);
                 self.pods.insert(*runtime, told);
             }
-            News::Runtime { runtime, node } => {
+            Update::Runtime { runtime, node } => {
                 self.runtimes.insert(*runtime, (origin.clone(), *node));
             }
-            News::Cluster { update, ts_ns } => {
+            Update::Cluster { update, ts_ns } => {
                 let cluster = self.clusters.entry(origin.session).or_default();
                 cluster.origin = origin.clone();
                 cluster.ts_ns = *ts_ns;
                 cluster.note(update);
             }
-            News::Cgroups { forgets, new } => {
+            Update::Cgroups { forgets, new } => {
                 if *forgets {
                     let is_other = |id: &u64| split_id(*id).0 != origin.session;
                     self.cgroups.retain(|id, _| is_other(id));
@@ -103,17 +104,21 @@ impl Ledger {
                 let new = new.iter().map(|new| (new.id, new.clone()));
                 self.cgroups.extend(new);
             }
-            News::Changes { count } => {
+            Update::Changes { count } => {
                 let told = (origin.clone(), *count);
                 self.changes.insert(origin.session, told);
             }
-            News::Attaching { .. } => {
-                let told = (origin.clone(), news.clone());
+            Update::Attaching { .. } => {
+                let told = (origin.clone(), update.clone());
                 self.attaching.insert(origin.session, told);
             }
-            News::Sampling { .. } | News::Loss(_) | News::Notice { .. } => {}
+            Update::Topology(topology) => {
+                self.topology = Some(topology.clone());
+                return Entry::Topology(topology.clone());
+            }
+            Update::Sampling { .. } | Update::Loss(_) | Update::Notice { .. } => {}
         }
-        self.entry(origin.clone(), news.clone())
+        self.entry(origin.clone(), update.clone())
     }
 
     fn look(&mut self, origin: &Origin, look: &Look) -> Entry {
@@ -129,17 +134,12 @@ impl Ledger {
         }
         let told = (origin.clone(), look.clone());
         self.looks.insert(origin.session, told);
-        self.entry(origin.clone(), News::Look(Box::new(look.clone())))
+        self.entry(origin.clone(), Update::Look(Box::new(look.clone())))
     }
 
     /// The numbers of the interfaces that are there.
     pub(super) fn places(&self) -> impl Iterator<Item = u32> {
         self.places.iter().copied()
-    }
-
-    /// Keeps what `podtrace topology` shows.
-    pub(super) fn set_topology(&mut self, topology: RecordedTopology) {
-        self.topology = Some(topology);
     }
 
     /// Addresses and names of pods elsewhere, by the Kubernetes API.
@@ -155,51 +155,50 @@ impl Ledger {
     /// told. `ts_ns`: the time of the last event before it.
     pub(super) fn entries(&self, world: &World, ts_ns: u64) -> Vec<Entry> {
         let mut entries = Vec::new();
-        let topology = self.topology.clone().map(Box::new);
-        entries.extend(topology.map(Entry::Topology));
+        entries.extend(self.topology.clone().map(Entry::Topology));
         for (origin, count) in self.changes.values() {
-            entries.push(self.entry(origin.clone(), News::Changes { count: *count }));
+            entries.push(self.entry(origin.clone(), Update::Changes { count: *count }));
         }
         for (origin, attaching) in self.attaching.values() {
             entries.push(self.entry(origin.clone(), attaching.clone()));
         }
         for (origin, look) in self.looks.values() {
-            let look = News::Look(Box::new(backdated(look, world, ts_ns)));
+            let look = Update::Look(Box::new(backdated(look, world, ts_ns)));
             entries.push(self.entry(origin.clone(), look));
         }
         for number in &self.places {
             let place = world.places.get(*number).cloned();
             entries.extend(place.map(|place| {
                 let number = *number;
-                Entry::News(News::Place { number, place })
+                Entry::Update(Update::Place { number, place })
             }));
         }
         for (runtime, (origin, node)) in &self.runtimes {
             let (runtime, node) = (*runtime, *node);
-            entries.push(self.entry(origin.clone(), News::Runtime { runtime, node }));
+            entries.push(self.entry(origin.clone(), Update::Runtime { runtime, node }));
         }
         for (runtime, (origin, pods, ts_ns)) in &self.pods {
-            let news = News::Pods {
+            let update = Update::Pods {
                 runtime: *runtime,
                 pods: pods.clone(),
                 ts_ns: *ts_ns,
             };
-            entries.push(self.entry(origin.clone(), news));
+            entries.push(self.entry(origin.clone(), update));
         }
         for cluster in self.clusters.values() {
-            let news = cluster.news();
-            entries.extend(news.map(|news| self.entry(cluster.origin.clone(), news)));
+            let update = cluster.update();
+            entries.extend(update.map(|update| self.entry(cluster.origin.clone(), update)));
         }
         let mut cgroups: Vec<_> = self.cgroups.values().cloned().collect();
         cgroups.sort_by_key(|new| (new.ts_ns, new.id));
         entries.extend(cgroups.chunks(CGROUPS_AT_ONCE).map(|new| {
-            Entry::News(News::Cgroups {
+            Entry::Update(Update::Cgroups {
                 forgets: false,
                 new: new.to_vec(),
             })
         }));
-        let start = self.start.clone().map(News::Start);
-        entries.extend(start.map(Entry::News));
+        let start = self.start.clone().map(Update::Start);
+        entries.extend(start.map(Entry::Update));
         entries
     }
 }
@@ -250,7 +249,7 @@ impl Cluster {
         }
     }
 
-    fn news(&self) -> impl Iterator<Item = News> {
+    fn update(&self) -> impl Iterator<Item = Update> {
         let mut updates = Vec::new();
         let pods = self.pods.values().cloned().map(ClusterUpdate::Pod);
         let nodes = self.nodes.values().cloned().map(ClusterUpdate::Node);
@@ -266,6 +265,6 @@ impl Cluster {
         }
         let ts_ns = self.ts_ns;
         let updates = updates.into_iter();
-        updates.map(move |update| News::Cluster { update, ts_ns })
+        updates.map(move |update| Update::Cluster { update, ts_ns })
     }
 }

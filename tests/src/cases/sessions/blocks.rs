@@ -98,13 +98,12 @@ pub(super) fn by_another_clock(bytes: &[u8], offset_ns: i64, drift_ppm: f64) -> 
                 let len = word(block, 16) as usize;
                 let mut entry = serde_json::from_slice(&block[20..20 + len]).unwrap();
                 match &mut entry {
-                    Entry::News(news) | Entry::NewsOf { news, .. } => news.map_times(monotonic),
-                    Entry::LookAgain { time, .. } => time.map_times(monotonic),
-                    Entry::Tick { now_ns, .. } => *now_ns = monotonic(*now_ns),
-                    Entry::Loss { from_ns, to_ns, .. } => {
-                        *from_ns = monotonic(*from_ns);
-                        *to_ns = monotonic(*to_ns);
+                    Entry::Update(update) | Entry::UpdateOf { update, .. } => {
+                        update.map_times(monotonic)
                     }
+                    Entry::LookAgain { time, .. } => time.map_times(monotonic),
+                    Entry::Tick(tick) => tick.now_ns = monotonic(tick.now_ns),
+                    Entry::Loss(lost) => lost.map_times(monotonic),
                     Entry::Clock {
                         monotonic_ns,
                         utc_ns,
@@ -112,7 +111,7 @@ pub(super) fn by_another_clock(bytes: &[u8], offset_ns: i64, drift_ppm: f64) -> 
                         *monotonic_ns = monotonic(*monotonic_ns);
                         *utc_ns = drifted(*utc_ns as u64) as i64 + offset_ns;
                     }
-                    Entry::Ready | Entry::Topology(_) | Entry::End { .. } => {}
+                    Entry::Ready | Entry::Topology(_) | Entry::End(_) => {}
                 }
                 block::entry(&mut out, &entry);
             }

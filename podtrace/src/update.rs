@@ -1,7 +1,7 @@
 //! What a session is told beside packets: interfaces, looks, names.
 //!
 //! A live session tells its pipeline, and a recording holds what was told in
-//! the same order, so that a replay comes to the same names. News serialise as
+//! the same order, so that a replay comes to the same names. Update serialise as
 //! JSON objects whose `type` says which; times are nanoseconds of the clock of
 //! the events: CLOCK_MONOTONIC live, UTC in a recording.
 use std::sync::Arc;
@@ -16,14 +16,15 @@ use crate::{
         pod::Pod,
         snapshot::{Look, NewCgroup},
         start::Start,
+        topology::RecordedTopology,
     },
     text::sanitize::sanitize,
 };
 
-/// One piece of news.
+/// One update.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
-pub enum News {
+pub enum Update {
     /// The session has begun, or a replay has come to its begin.
     Start(Start),
     /// An interface has taps, or something else is known of it.
@@ -99,6 +100,9 @@ pub enum News {
     },
     /// Events were lost.
     Loss(Loss),
+    /// What `podtrace topology` shows; a recording has an entry of its own for it.
+    #[serde(skip)]
+    Topology(Box<RecordedTopology>),
     /// Something that the user was told.
     Notice {
         /// One line, safe for a terminal.
@@ -106,7 +110,7 @@ pub enum News {
     },
 }
 
-impl News {
+impl Update {
     /// Changes all its times.
     pub fn map_times(&mut self, map: impl Fn(u64) -> u64) {
         match self {
@@ -136,12 +140,13 @@ impl News {
             | Self::Gone { .. }
             | Self::Runtime { .. }
             | Self::Changes { .. }
+            | Self::Topology(_)
             | Self::Notice { .. } => {}
         }
     }
 }
 
-impl News {
+impl Update {
     /// Makes the names in it safe for a terminal that a live session has made
     /// safe already: those of a file can be anything. Runtimes' and the API's
     /// are made safe where they are used.

@@ -1,0 +1,14 @@
+//! A topology, as a recording keeps it.
+use serde::{Deserialize, Serialize};
+
+/// What `podtrace topology` showed while a session was recorded.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct RecordedTopology {
+    /// When, nanoseconds since 1970 (UTC).
+    pub utc_ns: i64,
+    /// As `-o json` has it.
+    pub json: serde_json::Value,
+    /// As people read it.
+    pub text: String,
+}
