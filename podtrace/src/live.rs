@@ -33,6 +33,7 @@ use crate::{
         batch::Batch,
         reader::{QUEUE_BATCHES, Reader},
     },
+    session::progress::SharedProgress,
     signals::Signals,
     sink::Sink,
     text::sanitize::sanitize,
@@ -41,7 +42,7 @@ use crate::{
 use diagnostics::Diagnostics;
 pub(crate) use end::Missing;
 use feeds::Feeds;
-use progress::Progress;
+use progress::Status;
 use sampling::Sampling;
 pub(crate) use start::SessionOptions;
 use taps::{Taps, Telling};
@@ -75,10 +76,12 @@ pub(crate) struct Session {
     feeds: Feeds,
     sampling: Sampling,
     pipeline: Pipeline,
-    /// Where its output goes.
+    /// Where its text goes.
     says: Sink,
-    /// How far the recording is, for a terminal.
-    progress: Option<Progress>,
+    /// How far the recording is.
+    progress: Option<SharedProgress>,
+    /// Says so on a terminal.
+    status: Option<Status>,
     signals: Signals,
     ending: Ending,
     origin: Origin,

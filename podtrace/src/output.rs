@@ -1,6 +1,9 @@
 //! How paths, events, notices and the summary are shown: one file per format.
 pub mod json;
+pub mod notices;
+pub mod printer;
 pub mod quiet;
+pub mod render;
 pub mod stats;
 pub mod text;
 pub mod topology;

@@ -26,26 +26,29 @@
 //!
 //! A node that 100 000 pods come to and leave in a day keeps 1.6 MiB of their
 //! interfaces.
+pub mod consumer;
+mod consumers;
 mod gone;
 mod held;
 mod losses;
 mod order;
-pub mod output;
 mod release;
-mod show;
 #[cfg(test)]
 mod tests;
 mod time;
 mod told;
 
+use std::io;
+
 use podtrace_ebpf::record::{Direction, Record};
 
+use consumer::{Consumer, Events, NotShown};
+use consumers::Consumers;
 pub use gone::OTHERS;
 use gone::{Gone, fold};
 use held::{Held, Item, event_waits};
 pub use losses::Unexplained;
 use order::Order;
-use show::Show;
 use told::Told;
 
 use crate::{
@@ -57,9 +60,7 @@ use crate::{
     },
     packet::{DecodeOptions, Network, Transport},
     path::{builder::Builder, reorder::Reorder, summary::Summary},
-    pipeline::output::Output,
     probe::batch::Batch,
-    session::recorder::Recorder,
     update::Update,
     world::World,
 };
@@ -77,12 +78,11 @@ pub struct Pipeline {
     options: DecodeOptions,
     reorder: Reorder,
     builder: Builder,
-    show: Show,
+    consumers: Consumers,
     taps: Taps,
     /// Empty between calls: events that are not counted in `taps` yet.
     emitted: Map<(u32, Direction), u64>,
     gone: Gone,
-    recorder: Option<Recorder>,
     told: Told,
     unexplained: Unexplained,
     /// Until when it is known what was lost.
@@ -103,22 +103,16 @@ impl Pipeline {
     /// `timeout_ns`: how long a packet may stay between two hops;
     /// `count`: how many packets to show.
     #[must_use]
-    pub fn new(
-        options: DecodeOptions,
-        timeout_ns: u64,
-        count: Option<u64>,
-        output: Box<dyn Output>,
-    ) -> Self {
+    pub fn new(options: DecodeOptions, timeout_ns: u64, count: Option<u64>) -> Self {
         Self {
             world: World::default(),
             options,
             reorder: Reorder::default(),
             builder: Builder::new(timeout_ns),
-            show: Show::new(output),
+            consumers: Consumers::default(),
             taps: Taps::new(),
             emitted: Map::default(),
             gone: Gone::default(),
-            recorder: None,
             told: Told::default(),
             unexplained: Unexplained::default(),
             settled_ns: 0,
@@ -133,14 +127,10 @@ impl Pipeline {
         }
     }
 
-    /// Records everything from now on.
-    pub fn record(&mut self, recorder: Recorder) {
-        self.recorder = Some(recorder);
-    }
-
-    /// The recorder, if there is one.
-    pub fn recorder(&mut self) -> Option<&mut Recorder> {
-        self.recorder.as_mut()
+    /// Hands everything to a consumer from now on. Notices of those before it go to it
+    /// too.
+    pub fn add(&mut self, consumer: Box<dyn Consumer>) {
+        self.consumers.add(consumer);
     }
 
     /// What is known of the network.
@@ -162,10 +152,7 @@ impl Pipeline {
     /// Takes over an update.
     pub fn tell(&mut self, origin: &Origin, update: &Update) {
         self.world.take(origin, update);
-        if let Some(recorder) = &mut self.recorder {
-            recorder.update(origin, update);
-        }
-        self.show(update);
+        self.consumers.update(origin, update, &self.world);
         match update {
             Update::Place { number, .. } => self.gone.remove(*number),
             Update::Gone { number } => {
@@ -196,35 +183,15 @@ impl Pipeline {
 
     /// Keeps no more of an interface that is gone for long than the sums it is in.
     fn retire(&mut self, number: u32) {
-        if let Some(recorder) = &mut self.recorder {
-            recorder.retire(number, &self.world);
-        }
+        self.consumers.retired(number, &self.world);
         fold(&mut self.taps, number);
         self.told.retire(number);
         self.world.places.retire(number);
     }
 
-    /// Shows update that are for the user.
-    pub fn show(&mut self, update: &Update) {
-        match update {
-            Update::Start(start) => self.show.start(start),
-            Update::Notice { text } => self.say(text),
-            Update::Sampling { share: 1, .. } => self.say("all packets are traced"),
-            Update::Sampling { share, .. } => self.say(&format!("1 in {share} packets is traced")),
-            Update::Attaching {
-                left,
-                refused,
-                since_ns: None,
-                ..
-            } => self.show.attaching(*left, *refused),
-            Update::Loss(loss) => self.show.loss(loss, &self.world),
-            _ => {}
-        }
-    }
-
-    /// Tells the user something.
+    /// Tells the user something that is no part of the session.
     pub fn say(&mut self, text: &str) {
-        self.show.notice(text);
+        self.consumers.notice(text);
     }
 
     /// Decodes a batch; its events come out when nothing older can follow.
@@ -242,7 +209,7 @@ impl Pipeline {
         for (number, bytes) in (1..).zip(batch.records()) {
             match Event::decode(bytes, &self.world.places, &self.options) {
                 Ok(mut event) => {
-                    if self.recorder.is_some() {
+                    if self.consumers.take_all() {
                         event.captured = batch.captured(bytes);
                     }
                     self.reorder.push(event);
@@ -303,14 +270,15 @@ impl Pipeline {
         self.followed_ns = self.followed_ns.max(event.ts_ns);
         let packet = self.builder.push(event, &self.world);
         self.newest_packet = self.newest_packet.max(packet);
-        if let Some(recorder) = &mut self.recorder {
-            recorder.event(event, packet, &self.world);
-        }
+        self.consumers
+            .event(Events::All, event, packet, &self.world);
         self.now_ns = self.now_ns.max(event.ts_ns);
-        if event_waits(event, &self.world, self.now_ns) {
-            self.hold(Item::event(event, packet));
-        } else {
-            self.show_event(event, packet);
+        if self.consumers.take_shown() {
+            if event_waits(event, &self.world, self.now_ns) {
+                self.hold(Item::event(event, packet));
+            } else {
+                self.show_event(event, packet);
+            }
         }
         // Else what waits has no reason to go on before the next tick.
         if self.builder.has_finished() {
@@ -318,11 +286,24 @@ impl Pipeline {
         }
     }
 
-    /// Whether as many packets were shown as were asked for.
+    /// Whether as many packets were shown as were asked for, or a consumer has failed.
     #[must_use]
     pub fn is_done(&self) -> bool {
-        let shown = self.summary.packets - self.show.not_shown().packets;
-        self.count.is_some_and(|count| shown >= count)
+        self.has_shown_all() || self.consumers.has_failed()
+    }
+
+    /// Whether as many packets were shown as were asked for.
+    fn has_shown_all(&self) -> bool {
+        self.count.is_some_and(|count| {
+            let not_shown = self.not_shown().packets;
+            self.summary.packets.saturating_sub(not_shown) >= count
+        })
+    }
+
+    /// What the consumers have left out.
+    #[must_use]
+    pub fn not_shown(&self) -> NotShown {
+        self.consumers.not_shown()
     }
 
     /// The time of the newest event so far.
@@ -338,7 +319,7 @@ impl Pipeline {
             || !self.reorder.is_empty()
             || !self.order.is_empty()
             || !self.held.is_empty()
-            || self.recorder.as_ref().is_some_and(Recorder::is_waiting)
+            || self.consumers.is_waiting()
     }
 
     /// Only some of the usual interfaces are watched.
@@ -349,6 +330,22 @@ impl Pipeline {
     /// Shows only packets from this number on.
     pub fn show_from(&mut self, packet: u64) {
         self.show_from = packet;
+    }
+
+    /// Hands on what has gathered in the consumers.
+    ///
+    /// # Errors
+    /// Why one has failed.
+    pub fn flush(&mut self) -> io::Result<()> {
+        self.consumers.flush()
+    }
+
+    /// Hands on everything: nothing more will come.
+    ///
+    /// # Errors
+    /// Why a consumer has failed.
+    pub fn close(&mut self) -> io::Result<()> {
+        self.consumers.close()
     }
 
     /// The number of the newest packet.

@@ -30,5 +30,6 @@ pub mod chain;
 pub mod files;
 pub mod format;
 pub mod input;
+pub mod progress;
 pub mod reader;
 pub mod recorder;

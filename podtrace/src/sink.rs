@@ -35,12 +35,58 @@ const PIPE_BYTES: i32 = 1 << 20;
 /// Begin of a line on a terminal, with nothing on it.
 const CLEAR: &[u8] = b"\r\x1b[K";
 
-/// Takes text without waiting.
+/// Where text goes.
 pub trait TextSink: Send {
     /// How many bytes packets may still fill.
-    fn room(&self) -> usize;
+    fn room(&self) -> usize {
+        usize::MAX
+    }
+
     /// Takes text, room or not.
-    fn take(&mut self, text: &str);
+    ///
+    /// # Errors
+    /// When nothing can be written any more.
+    fn take(&mut self, text: &str) -> io::Result<()>;
+
+    /// Writes what was taken.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+
+    /// The same when nothing more will come, and waits until it is done.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    fn close(&mut self) -> io::Result<()> {
+        self.flush()
+    }
+}
+
+/// Takes all text, and waits until it is written.
+pub struct Writer<W>(pub W);
+
+impl<W: Write + Send> TextSink for Writer<W> {
+    fn take(&mut self, text: &str) -> io::Result<()> {
+        self.0.write_all(text.as_bytes())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}
+
+/// Waits for room.
+impl TextSink for Sink {
+    fn take(&mut self, text: &str) -> io::Result<()> {
+        self.write_all(text.as_bytes())
+    }
+
+    fn close(&mut self) -> io::Result<()> {
+        self.finish()
+    }
 }
 
 /// The end that text is handed to.
@@ -141,7 +187,7 @@ impl Sink {
     }
 
     /// No more will come.
-    pub(crate) fn close(&self) {
+    pub(crate) fn stop_taking(&self) {
         self.shared.lock().is_closed = true;
         self.shared.filled.notify_one();
     }
@@ -168,7 +214,7 @@ impl Sink {
     /// # Errors
     /// When it could not be written, a broken pipe included.
     pub(crate) fn finish(&mut self) -> io::Result<()> {
-        self.close();
+        self.stop_taking();
         if let Some(thread) = self.thread.take()
             && thread.join().is_err()
         {
@@ -204,12 +250,13 @@ impl TextSink for Handle {
         LIVE_MAX.saturating_sub(self.0.waiting.load(Ordering::Relaxed))
     }
 
-    fn take(&mut self, text: &str) {
+    /// Once the reader is gone it goes nowhere.
+    fn take(&mut self, text: &str) -> io::Result<()> {
         let mut state = self.0.lock();
-        // Once the reader is gone it goes nowhere.
         if !state.has_ended {
             self.0.push(&mut state, text.as_bytes());
         }
+        Ok(())
     }
 }
 
@@ -340,11 +387,11 @@ mod tests {
         let mut handle = sink.handle();
         assert_eq!(handle.room(), LIVE_MAX);
         let text = "x".repeat(LIVE_MAX / 2);
-        handle.take(&text);
+        handle.take(&text).unwrap();
         assert_eq!(handle.room(), LIVE_MAX / 2);
         // The summary comes however much there is.
-        handle.take(&text);
-        handle.take("end");
+        handle.take(&text).unwrap();
+        handle.take("end").unwrap();
         assert_eq!(handle.room(), 0);
         for _ in 0..=LIVE_MAX / PIECE_BYTES {
             turn.send(()).unwrap();
@@ -361,11 +408,11 @@ mod tests {
         let (mut sink, turn, _) = slow();
         let mut handle = sink.handle();
         drop(turn);
-        handle.take("a");
+        handle.take("a").unwrap();
         let runtime = tokio::runtime::Builder::new_current_thread();
         let runtime = { runtime }.build().unwrap();
         runtime.block_on(sink.ended());
-        handle.take("b");
+        handle.take("b").unwrap();
         let error = sink.finish().unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::BrokenPipe);
         let error = sink.write(b"c").unwrap_err();

@@ -8,7 +8,7 @@ use podtrace::{
         place::{Place, Role},
     },
     packet::{DecodeOptions, Framing},
-    pipeline::{Pipeline, output::Nothing},
+    pipeline::Pipeline,
     probe::batch::Batch,
     update::Update,
 };
@@ -58,7 +58,7 @@ fn packets_that_never_arrive_fit_into_the_bound() {
         vxlan_ports: Vec::new(),
         key_payload: 0,
     };
-    let mut pipeline = Pipeline::new(options, 500_000_000, None, Box::new(Nothing));
+    let mut pipeline = Pipeline::new(options, 500_000_000, None);
     let origin = Origin {
         session: 0,
         nodes: 0..1,

@@ -6,9 +6,9 @@ use std::{
     time::Instant,
 };
 
-use podtrace_ebpf::record::{Direction, Record};
-
 use anyhow::Result;
+use podtrace::sink::Writer;
+use podtrace_ebpf::record::{Direction, Record};
 
 use crate::{
     stages::{self, Input},
@@ -24,18 +24,14 @@ pub(crate) fn write(dir: &Path) -> Result<()> {
     pcap(&dir.join("stream.pcap"), records)?;
     stages::record(&input, &dir.join("stream.pcapng"))?;
     let batches = crate::batches(records);
-    for (name, output) in [
+    for (name, format) in [
         ("stream.text", crate::text as fn() -> _),
         ("stream.json", crate::json),
     ] {
-        let mut file = File::create(dir.join(name))?;
-        let mut result = Ok(());
+        let file = Writer(File::create(dir.join(name))?);
         let before = Instant::now();
-        crate::run(crate::pipeline(output()), &batches, |text| {
-            let written = file.write_all(text.as_bytes());
-            result = std::mem::replace(&mut result, Ok(())).and(written);
-        });
-        result?;
+        let printer = crate::printer(format(), file);
+        crate::run(crate::pipeline(printer), &batches)?;
         let took = before.elapsed();
         let each = took.as_nanos() / records.len() as u128;
         println!(

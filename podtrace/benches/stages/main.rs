@@ -12,16 +12,19 @@ mod stages;
 mod stream;
 mod world;
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, io};
 
 use criterion::{Criterion, Throughput};
 use podtrace::{
     output::{
         json::Json,
+        printer::Printer,
+        render::Render,
         text::{Text, TextOptions},
     },
-    pipeline::{Pipeline, output::Output},
+    pipeline::{Pipeline, consumer::Consumer},
     probe::batch::Batch,
+    sink::TextSink,
 };
 use stages::{Input, STAGES};
 use stream::Traffic;
@@ -35,7 +38,7 @@ const BATCH: usize = 1200;
 /// Events of the measured stream.
 const EVENTS: usize = 100_000;
 
-fn text() -> Box<dyn Output> {
+fn text() -> Box<dyn Render> {
     let options = TextOptions {
         color: false,
         numeric: false,
@@ -44,19 +47,25 @@ fn text() -> Box<dyn Output> {
     Box::new(Text::new(options, jiff::tz::TimeZone::UTC))
 }
 
-fn json() -> Box<dyn Output> {
+fn json() -> Box<dyn Render> {
     Box::new(Json::new(EPOCH_NS))
 }
 
 /// A pipeline that knows both nodes.
-fn pipeline(output: Box<dyn Output>) -> Pipeline {
-    let mut pipeline = Pipeline::new(stream::options(), TIMEOUT_NS, None, output);
+fn pipeline(consumer: Box<dyn Consumer>) -> Pipeline {
+    let mut pipeline = Pipeline::new(stream::options(), TIMEOUT_NS, None);
+    pipeline.add(consumer);
     *pipeline.world_mut() = world::world();
     pipeline
 }
 
-/// Runs the batches through it as a session does; `sink` gets the text.
-fn run(mut pipeline: Pipeline, batches: &[Batch], mut sink: impl FnMut(&str)) {
+/// Prints to `sink`.
+fn printer(format: Box<dyn Render>, sink: impl TextSink + 'static) -> Box<Printer> {
+    Box::new(Printer::new(format, Box::new(sink)))
+}
+
+/// Runs the batches through it as a session does.
+fn run(mut pipeline: Pipeline, batches: &[Batch]) -> io::Result<()> {
     let counters = BTreeMap::new();
     // A batch is some five milliseconds of the stream.
     for (number, batch) in batches.iter().enumerate() {
@@ -66,10 +75,10 @@ fn run(mut pipeline: Pipeline, batches: &[Batch], mut sink: impl FnMut(&str)) {
             pipeline.count(&counters);
             pipeline.tick(now_ns);
         }
-        sink(&pipeline.take_text());
+        pipeline.flush()?;
     }
     pipeline.finish(&counters, 1);
-    sink(&pipeline.take_text());
+    pipeline.close()
 }
 
 fn batches(records: &[Vec<u8>]) -> Vec<Batch> {

@@ -1,26 +1,25 @@
 //! The pure stages, each to be run over any part of a stream.
-use std::{hint::black_box, path::Path as FilePath};
+use std::{hint::black_box, io, path::Path as FilePath};
 
 use anyhow::{Context as _, Result, ensure};
 use bytes::Bytes;
 use podtrace::{
     model::{event::Event, tap::Taps},
+    output::render::Render,
     packet::key_payload,
     path::{
         Path,
         builder::Builder,
         ends::{ends, sending},
     },
-    pipeline::{
-        Pipeline,
-        output::{Nothing, Output},
-    },
+    pipeline::Pipeline,
     session::{
         files::{FileOptions, Keep, SessionFiles, Target},
         format::{FORMAT, SectionInfo},
         reader::{Item, Reader, ReaderOptions},
         recorder::{Recorder, RecorderOptions},
     },
+    sink::TextSink,
     world::World,
 };
 use podtrace_ebpf::{config::SNAPLEN_DEFAULT, record::Record};
@@ -118,12 +117,12 @@ fn identify(input: &Input) -> Result<Run> {
     }))
 }
 
-fn show(input: &Input, mut output: Box<dyn Output>) -> Result<Run> {
+fn show(input: &Input, mut format: Box<dyn Render>) -> Result<Run> {
     let (world, (paths, all)) = (world::world(), paths(input));
     let mut out = String::new();
     Ok(Box::new(move |events| {
         for path in &paths[..paths.len() * events / all] {
-            output.path(&mut out, path, &world);
+            format.path(&mut out, path, &world);
             if out.len() > 1 << 18 {
                 out.clear();
             }
@@ -228,25 +227,32 @@ fn read(input: &Input) -> Result<Run> {
     }))
 }
 
+/// Takes text, and makes nothing of it.
+struct Void;
+
+impl TextSink for Void {
+    fn take(&mut self, text: &str) -> io::Result<()> {
+        black_box(text.len());
+        Ok(())
+    }
+}
+
 fn pipeline_to_text(input: &Input) -> Result<Run> {
-    pipeline(input, || Ok(crate::pipeline(text())))
+    pipeline(input, || Ok(crate::pipeline(crate::printer(text(), Void))))
 }
 
 /// What `podtrace record` does.
 fn pipeline_to_session(input: &Input) -> Result<Run> {
     pipeline(input, || {
-        let mut pipeline = crate::pipeline(Box::new(Nothing));
-        pipeline.record(recorder(FilePath::new("/dev/null"))?);
-        Ok(pipeline)
+        let recorder = recorder(FilePath::new("/dev/null"))?;
+        Ok(crate::pipeline(Box::new(recorder)))
     })
 }
 
 fn pipeline(input: &Input, make: impl Fn() -> Result<Pipeline> + 'static) -> Result<Run> {
     let batches = crate::batches(&input.records);
     Ok(Box::new(move |events| {
-        crate::run(make()?, &batches[..events / BATCH], |text| {
-            black_box(text.len());
-        });
+        crate::run(make()?, &batches[..events / BATCH])?;
         Ok(())
     }))
 }

@@ -81,7 +81,7 @@ async fn demonstrate(args: &DemoArgs, way: Way, without: Without) -> anyhow::Res
         begins_within: PATIENCE,
         has_closer: false,
         without,
-        output: Box::new(text(args.color, false, epoch_ns)),
+        format: Box::new(text(args.color, false, epoch_ns)),
         says: Sink::stdout()?,
         epoch_ns,
         recording: None,

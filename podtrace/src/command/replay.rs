@@ -15,8 +15,7 @@ use anyhow::Context as _;
 use super::{FINE, LOST};
 use crate::{
     cli::{Format, InputArgs, ReplayArgs},
-    output::json::Json,
-    pipeline::output::Output,
+    output::{json::Json, printer::Printer, render::Render},
     replay::{options::PlayOptions, play::Play},
     signals::Signals,
     sink::Sink,
@@ -26,16 +25,15 @@ pub(super) use stats::run as stats;
 
 /// Runs `replay`; returns the exit code.
 pub(super) fn run(args: &ReplayArgs) -> anyhow::Result<u8> {
-    let output: Box<dyn Output> = match args.view.output {
+    let format: Box<dyn Render> = match args.view.output {
         Format::Json => Box::new(Json::new(0)),
         Format::Text => Box::new(super::setup::text(args.view.color, args.view.numeric, 0)),
     };
     let options = play_options(&args.input);
     let mut play = Play::new(&options, args.follow, stop_on_signal()?)?;
     play.speed = args.speed;
-    let mut sink = Sink::stdout()?;
-    let played = play.run(output, &mut sink, |_| Ok(None))?;
-    sink.finish()?;
+    let printer = Printer::new(format, Box::new(Sink::stdout()?));
+    let played = play.run(|_| Ok(vec![Box::new(printer)]))?;
     let is_whole = played.lost == 0 && played.damaged == 0;
     Ok(if args.strict && !is_whole { LOST } else { FINE })
 }

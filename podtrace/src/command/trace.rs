@@ -18,8 +18,7 @@ use crate::{
         sampling::Sampling,
     },
     node::target::Node,
-    output::{json::Json, quiet::Quiet},
-    pipeline::output::Output,
+    output::{json::Json, quiet::Quiet, render::Render},
     privilege,
     probe::{memory::default_rings, restraint::yield_to_others},
     sink::Sink,
@@ -33,24 +32,24 @@ const BEGIN_CHOSEN: Duration = Duration::from_secs(2);
 /// Runs `trace`; returns the exit code.
 pub(super) fn run(args: &TraceArgs) -> anyhow::Result<u8> {
     let epoch_ns = epoch_ns()?;
-    let output: Box<dyn Output> = match args.view.output {
+    let format: Box<dyn Render> = match args.view.output {
         Format::Json => Box::new(Json::new(epoch_ns)),
         Format::Text => Box::new(text(args.view.color, args.view.numeric, epoch_ns)),
     };
-    follow(&args.capture, &args.files, output, epoch_ns, false)
+    follow(&args.capture, &args.files, format, epoch_ns, false)
 }
 
 /// Runs `record`; returns the exit code.
 pub(super) fn record(args: &RecordArgs) -> anyhow::Result<u8> {
     let epoch_ns = epoch_ns()?;
-    let output = Box::new(Quiet::new(text(Color::Auto, false, epoch_ns)));
-    follow(&args.capture, &args.files, output, epoch_ns, true)
+    let format = Box::new(Quiet::new(text(Color::Auto, false, epoch_ns)));
+    follow(&args.capture, &args.files, format, epoch_ns, true)
 }
 
 fn follow(
     capture: &CaptureArgs,
     files: &FileArgs,
-    output: Box<dyn Output>,
+    format: Box<dyn Render>,
     epoch_ns: i128,
     shows_progress: bool,
 ) -> anyhow::Result<u8> {
@@ -84,7 +83,7 @@ fn follow(
         },
         has_closer,
         without,
-        output,
+        format,
         says: if files.is_stdout() {
             Sink::stderr()?
         } else {

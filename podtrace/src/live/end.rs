@@ -10,6 +10,7 @@ use crate::{
     live::taps::Taps,
     pipeline::Pipeline,
     probe::Way,
+    session::progress::SharedProgress,
     signals::Signals,
     sink::{Sink, say_at_once},
 };
@@ -62,14 +63,26 @@ impl Session {
             .and(followed)
             .and(stopped.map(|_| ()).map_err(Into::into))
             .and(named)
-            .and_then(|()| sum_up(&mut self.taps, &mut self.pipeline, self.started_ns));
-        self.pipeline.hand_on();
+            .and_then(|()| {
+                let events = sum_up(&mut self.taps, &mut self.pipeline, self.started_ns)?;
+                let progress = self.progress.as_ref().map(SharedProgress::get);
+                Ok(Missing {
+                    events,
+                    not_recorded: progress.map_or(0, |progress| progress.not_recorded),
+                    not_shown: self.pipeline.not_shown().total(),
+                    unread: 0,
+                })
+            });
+        let summed_up = summed_up.and_then(|missing| {
+            self.pipeline.flush()?;
+            Ok(missing)
+        });
         if self.has_closer && self.taps.way() == Way::Tcx {
             self.taps.leave();
         } else {
             detach(&mut self.taps, &mut self.signals, &self.says).await;
         }
-        self.says.close();
+        self.says.stop_taking();
         let unread = wait_for_reader(&mut self.says, &mut self.signals, self.ending).await;
         let missing = summed_up?;
         Ok(Missing {
@@ -93,19 +106,11 @@ impl Session {
     }
 }
 
-/// Closes with the summary, given the final counters.
-fn sum_up(taps: &mut Taps, pipeline: &mut Pipeline, started_ns: u64) -> anyhow::Result<Missing> {
+/// Closes with the summary, given the final counters; returns how many events were lost.
+fn sum_up(taps: &mut Taps, pipeline: &mut Pipeline, started_ns: u64) -> anyhow::Result<u64> {
     let counters = taps.probe.counters()?;
     let duration_ns = monotonic_ns()?.saturating_sub(started_ns);
-    let summary = pipeline.finish(&counters, duration_ns);
-    let (events, not_shown) = (summary.total().lost(), summary.not_shown.total());
-    let recorder = pipeline.recorder();
-    Ok(Missing {
-        events,
-        not_recorded: recorder.map_or(0, |recorder| recorder.not_recorded()),
-        not_shown,
-        unread: 0,
-    })
+    Ok(pipeline.finish(&counters, duration_ns).total().lost())
 }
 
 /// Waits until the rest of the output is written: a pager may take its time.

@@ -58,7 +58,7 @@ impl Session {
                     None => bail!("the ring reader ended early"),
                 },
             }
-            self.pipeline.hand_on();
+            self.pipeline.flush()?;
         }
         Ok(())
     }
@@ -67,7 +67,7 @@ impl Session {
     fn next_tick(&self) -> Instant {
         let is_idle =
             !self.pipeline.is_waiting() && self.diagnostics.is_none() && !self.is_attaching;
-        let idle = if self.progress.is_some() {
+        let idle = if self.status.is_some() {
             progress::EVERY
         } else {
             TICK_IDLE
@@ -98,8 +98,8 @@ impl Session {
         if self.is_attaching {
             self.tell_attached();
         }
-        if let Some(progress) = &mut self.progress
-            && let Some(line) = progress.due(&mut self.pipeline)
+        if let (Some(status), Some(progress)) = (&mut self.status, &self.progress)
+            && let Some(line) = status.due(progress, &self.pipeline)
         {
             self.says.set_status(line);
         }

@@ -5,6 +5,7 @@ use tokio::time::Instant;
 
 use crate::{
     pipeline::Pipeline,
+    session::progress::{Progress, SharedProgress},
     text::{sanitize::sanitize, size::bytes},
 };
 
@@ -12,11 +13,11 @@ use crate::{
 pub(super) const EVERY: Duration = Duration::from_secs(1);
 
 /// Tells once in a while.
-pub(super) struct Progress {
+pub(super) struct Status {
     told: Instant,
 }
 
-impl Progress {
+impl Status {
     pub(super) fn new() -> Self {
         Self {
             told: Instant::now(),
@@ -24,21 +25,22 @@ impl Progress {
     }
 
     /// The line, if it is time.
-    pub(super) fn due(&mut self, pipeline: &mut Pipeline) -> Option<String> {
+    pub(super) fn due(&mut self, progress: &SharedProgress, pipeline: &Pipeline) -> Option<String> {
         if self.told.elapsed() < EVERY {
             return None;
         }
         self.told = Instant::now();
         let (packets, lost) = (pipeline.newest_packet(), pipeline.lost());
-        let progress = pipeline.recorder()?.progress();
-        let file = progress
-            .file
-            .map_or_else(String::new, |path| format!(" · {}", path.display()));
+        let Progress {
+            events,
+            not_recorded,
+            bytes: written,
+            file,
+        } = progress.get();
+        let file = file.map_or_else(String::new, |path| format!(" · {}", path.display()));
         let line = format!(
-            "{} events · {packets} packets · {} written · {lost} lost · {} not recorded{file}",
-            progress.events,
-            bytes(progress.bytes),
-            progress.not_recorded,
+            "{events} events · {packets} packets · {} written · {lost} lost · {not_recorded} not recorded{file}",
+            bytes(written),
         );
         Some(sanitize(&line))
     }

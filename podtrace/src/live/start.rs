@@ -14,7 +14,7 @@ use crate::{
         check::check_names,
         diagnostics::Diagnostics,
         feeds::{Feeds, Sources},
-        progress::Progress,
+        progress::Status,
         recording::Recording,
         sampling::Sampling,
         taps::Taps,
@@ -26,8 +26,9 @@ use crate::{
         pod_table::PodTable,
         target::Node,
     },
+    output::{printer::Printer, render::Render},
     packet::{DecodeOptions, key_payload},
-    pipeline::{Pipeline, output::Output},
+    pipeline::Pipeline,
     probe::{
         Probe, ProbeError, ProbeOptions, Way,
         feature::Without,
@@ -62,8 +63,8 @@ pub(crate) struct SessionOptions {
     /// Whether another process closes the taps' links.
     pub(crate) has_closer: bool,
     pub(crate) without: Without,
-    pub(crate) output: Box<dyn Output>,
-    /// Where the output goes.
+    pub(crate) format: Box<dyn Render>,
+    /// Where the text goes.
     pub(crate) says: Sink,
     /// UTC nanoseconds at CLOCK_MONOTONIC zero.
     pub(crate) epoch_ns: i128,
@@ -124,8 +125,7 @@ impl Session {
             key_payload: key_payload(options.snaplen),
         };
         let timeout_ns = nanos(options.hop_timeout);
-        let mut pipeline = Pipeline::new(decode, timeout_ns, options.count, options.output);
-        pipeline.hand_on_to(options.says.handle());
+        let mut pipeline = Pipeline::new(decode, timeout_ns, options.count);
         if !options.interfaces.is_empty() {
             pipeline.see_part();
         }
@@ -136,13 +136,18 @@ impl Session {
             session: 0,
             nodes: 0..nodes.len(),
         };
+        let mut recording_progress = None;
         if let Some(recording) = options.recording {
             let show = recording.show;
-            pipeline.record(recording.start()?);
+            let recorder = recording.start()?;
+            recording_progress = Some(recorder.progress());
+            pipeline.add(Box::new(recorder));
             let looks =
                 topology::keep_looking(nodes.clone(), sockets, table, show, feeds.sender.clone());
             tokio::spawn(looks);
         }
+        let printer = Printer::new(options.format, options.says.handle());
+        pipeline.add(Box::new(printer));
         let taps = Taps::new(probe, options.way, cgroup_fs)?;
         nodes.iter().try_for_each(|node| taps.watch(&node.netns))?;
         let shows_progress = options.shows_progress && options.says.has_terminal();
@@ -155,7 +160,8 @@ impl Session {
             sampling: options.sampling,
             pipeline,
             says: options.says,
-            progress: shows_progress.then(Progress::new),
+            status: shows_progress.then(Status::new),
+            progress: recording_progress,
             signals,
             ending: Ending::Natural,
             origin,
@@ -178,7 +184,7 @@ impl Session {
             session.begin()?;
         }
         session.say(notices);
-        session.pipeline.hand_on();
+        session.pipeline.flush()?;
         Ok(Some(session))
     }
 }

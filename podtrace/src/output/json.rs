@@ -32,13 +32,14 @@ use podtrace_ebpf::record::{CGROUP_NONE, Direction};
 
 use crate::{
     model::{event::Event, loss::Loss, start::Start},
+    output::render::Render,
     path::{
         Hop, Outcome, Path,
         clocks::clocks,
         ends::{ends, sending},
         summary::Summary,
     },
-    pipeline::output::Output,
+    pipeline::consumer::NotShown,
     projection::{describe, names},
     world::World,
 };
@@ -105,7 +106,7 @@ fn tap_line<C>(interface: u32, direction: Direction, count: C, world: &World) ->
     }
 }
 
-impl Output for Json {
+impl Render for Json {
     fn shows_events(&self) -> bool {
         true
     }
@@ -218,10 +219,16 @@ impl Output for Json {
         write(out, &line);
     }
 
-    fn summary(&mut self, out: &mut String, summary: &Summary, world: &World) {
+    fn summary(
+        &mut self,
+        out: &mut String,
+        summary: &Summary,
+        not_shown: &NotShown,
+        world: &World,
+    ) {
         let taps = summary.taps.iter();
         let taps = taps
-            .map(|(interface, direction, count)| tap_line(*interface, *direction, *count, world));
+            .map(|((interface, direction), count)| tap_line(*interface, *direction, *count, world));
         let line = Line::Summary {
             packets: summary.packets,
             outcomes: Outcome::NAMES.into_iter().zip(summary.outcomes).collect(),
@@ -230,7 +237,7 @@ impl Output for Json {
             duration_ns: summary.duration_ns,
             total: summary.total(),
             taps: taps.collect(),
-            not_shown: summary.not_shown,
+            not_shown: *not_shown,
         };
         write(out, &line);
     }

@@ -2,8 +2,9 @@
 use super::text::Text;
 use crate::{
     model::{loss::Loss, start::Start},
+    output::render::Render,
     path::summary::Summary,
-    pipeline::output::Output,
+    pipeline::consumer::NotShown,
     world::World,
 };
 
@@ -20,7 +21,7 @@ impl Quiet {
     }
 }
 
-impl Output for Quiet {
+impl Render for Quiet {
     fn start(&mut self, out: &mut String, info: &Start) {
         self.text.start(out, info);
     }
@@ -33,7 +34,13 @@ impl Output for Quiet {
         self.text.loss(out, loss, world);
     }
 
-    fn summary(&mut self, out: &mut String, summary: &Summary, world: &World) {
-        self.text.summary(out, summary, world);
+    fn summary(
+        &mut self,
+        out: &mut String,
+        summary: &Summary,
+        not_shown: &NotShown,
+        world: &World,
+    ) {
+        self.text.summary(out, summary, not_shown, world);
     }
 }

@@ -9,12 +9,13 @@ pub(super) use hops::micros;
 
 use crate::{
     model::start::Start,
+    output::render::Render,
     path::{
         Outcome, Path,
         ends::{End, Who, ends},
-        summary::{NotShown, Summary},
+        summary::Summary,
     },
-    pipeline::output::Output,
+    pipeline::consumer::NotShown,
     text::write,
     world::World,
 };
@@ -144,7 +145,7 @@ pub(super) fn counted(count: u64, noun: &str) -> String {
     format!("{count} {noun}{plural}")
 }
 
-impl Output for Text {
+impl Render for Text {
     fn shows_paths(&self) -> bool {
         true
     }
@@ -186,7 +187,13 @@ impl Output for Text {
         out.push('\n');
     }
 
-    fn summary(&mut self, out: &mut String, summary: &Summary, world: &World) {
+    fn summary(
+        &mut self,
+        out: &mut String,
+        summary: &Summary,
+        not_shown: &NotShown,
+        world: &World,
+    ) {
         let total = summary.total();
         let _ = write!(out, "\n{}", counted(summary.packets, "packet"));
         for (name, count) in Outcome::NAMES.iter().zip(summary.outcomes) {
@@ -208,7 +215,7 @@ impl Output for Text {
             packets,
             events: _,
             notices,
-        } = summary.not_shown;
+        } = *not_shown;
         for (count, noun) in [(packets, "packet"), (notices, "notice")] {
             if count > 0 {
                 let _ = write!(out, " · {} not shown", counted(count, noun));
@@ -223,7 +230,7 @@ impl Output for Text {
             total.filtered,
             total.lost()
         );
-        for (interface, direction, tap) in &summary.taps {
+        for ((interface, direction), tap) in &summary.taps {
             if tap.lost() > 0 || !tap.is_conserved() {
                 let name = world.places.get(*interface).map_or_else(
                     || "all others".to_owned(),

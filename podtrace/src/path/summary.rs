@@ -1,15 +1,12 @@
 //! What a session was, at its end.
-use podtrace_ebpf::record::Direction;
-use serde::Serialize;
-
 use super::Outcome;
-use crate::model::tap::TapCount;
+use crate::model::tap::{TapCount, Taps};
 
 /// What the session was, at its end.
 #[derive(Clone, Debug, Default)]
 pub struct Summary {
     /// By interface number and direction.
-    pub taps: Vec<(u32, Direction, TapCount)>,
+    pub taps: Taps,
     /// Packets, that is paths.
     pub packets: u64,
     /// Paths by [`Outcome::NAMES`].
@@ -20,8 +17,6 @@ pub struct Summary {
     pub unreadable: u64,
     /// Nanoseconds from the first tap to the last.
     pub duration_ns: u64,
-    /// What of it was left out of the output.
-    pub not_shown: NotShown,
 }
 
 impl Summary {
@@ -29,34 +24,9 @@ impl Summary {
     #[must_use]
     pub fn total(&self) -> TapCount {
         let mut total = TapCount::default();
-        for (_, _, tap) in &self.taps {
+        for tap in self.taps.values() {
             total.add(tap);
         }
         total
-    }
-}
-
-/// What a live output had no room for, as it is not read fast enough.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct NotShown {
-    /// Packets, that is paths.
-    pub packets: u64,
-    /// Events, where the format shows them one by one.
-    pub events: u64,
-    /// Notices.
-    pub notices: u64,
-}
-
-impl NotShown {
-    /// All of it.
-    #[must_use]
-    pub fn total(&self) -> u64 {
-        self.packets + self.events + self.notices
-    }
-
-    /// Whether all was shown.
-    #[must_use]
-    pub fn is_nothing(&self) -> bool {
-        *self == Self::default()
     }
 }

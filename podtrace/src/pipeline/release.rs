@@ -1,6 +1,7 @@
 //! What is shown, when, and what waits for it.
 use super::{
     Pipeline,
+    consumer::Events,
     held::{Item, path_waits},
     order::Known,
 };
@@ -61,18 +62,19 @@ impl Pipeline {
     }
 
     pub(super) fn show_event(&mut self, event: &Event, packet: u64) {
-        if packet >= self.show_from && !self.is_done() {
-            self.show.event(event, packet, &self.world);
+        if packet >= self.show_from && !self.has_shown_all() {
+            self.consumers
+                .event(Events::Shown, event, packet, &self.world);
         }
     }
 
     fn show_path(&mut self, path: &Path) {
-        if path.id < self.show_from || self.is_done() {
+        if path.id < self.show_from || self.has_shown_all() {
             return;
         }
         self.summary.packets += 1;
         self.summary.outcomes[path.outcome.index()] += 1;
         self.summary.incomplete += u64::from(path.incomplete);
-        self.show.path(path, &self.world);
+        self.consumers.path(path, &self.world);
     }
 }

@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 
 use podtrace_ebpf::{config::TapCounters, record::Direction};
 
-use super::Pipeline;
+use super::{Pipeline, consumer::Tick};
 use crate::{
     model::{
         loss::{LostBy, LostSpan},
@@ -32,12 +32,12 @@ impl Pipeline {
         self.now_ns = self.now_ns.max(now_ns);
         self.show_finished();
         self.release();
-        self.show.say_not_shown(now_ns);
-        if let Some(recorder) = &mut self.recorder {
-            for notice in recorder.tick(now_ns, lost, &self.taps, &self.world) {
-                self.show.notice(&notice);
-            }
-        }
+        let tick = Tick {
+            now_ns,
+            lost,
+            taps: &self.taps,
+        };
+        self.consumers.tick(&tick, &self.world);
     }
 
     /// Takes over what was lost by a time.
@@ -61,9 +61,7 @@ impl Pipeline {
     pub fn note_loss(&mut self, lost: LostSpan) {
         self.unexplained.explain(lost.events);
         self.builder.note_loss(lost.from_ns, lost.to_ns);
-        if let Some(recorder) = &mut self.recorder {
-            recorder.loss(lost);
-        }
+        self.consumers.loss(lost);
     }
 
     /// Takes over the taps' counters. Those of an interface that is gone are to be
@@ -97,19 +95,9 @@ impl Pipeline {
         for item in self.held.take_all() {
             self.show_item(item);
         }
-        if let Some(recorder) = &mut self.recorder {
-            for notice in recorder.finish(&self.taps, duration_ns, &self.world) {
-                self.show.notice(&notice);
-            }
-        }
         self.summary.duration_ns = duration_ns;
-        self.summary.taps = self
-            .taps
-            .iter()
-            .map(|((interface, direction), tap)| (*interface, *direction, *tap))
-            .collect();
-        self.summary.not_shown = self.show.not_shown();
-        self.show.summary(&self.summary, &self.world);
+        self.summary.taps.clone_from(&self.taps);
+        self.consumers.end(&self.summary, &self.world);
         &self.summary
     }
 }

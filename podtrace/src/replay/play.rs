@@ -1,6 +1,5 @@
 //! Plays files through the pipeline.
 use std::{
-    io::{self, Write},
     path::PathBuf,
     sync::{
         Arc,
@@ -22,21 +21,16 @@ use crate::{
     clock::{nanos, nodes::Clock},
     model::{origin::Origin, start::Start},
     packet::DecodeOptions,
-    pipeline::{
-        Pipeline,
-        output::{Nothing, Output},
-    },
+    pipeline::{Pipeline, consumer::Consumer},
     replay::{
         merge::{Merge, Step, Stream},
         options::{PlayOptions, Span},
     },
-    session::{chain::Chain, reader::ReaderOptions, recorder::Recorder},
+    session::{chain::Chain, reader::ReaderOptions},
     text::sanitize::sanitize,
     update::Update,
 };
 
-/// Text that gathers before it is written, in bytes.
-const TEXT_BYTES: usize = 256 << 10;
 /// Timeout between hops where no session tells.
 const HOP_TIMEOUT_NS: u64 = 500_000_000;
 /// Places that are told where another was asked for.
@@ -87,12 +81,10 @@ impl Play<'_> {
         })
     }
 
-    /// Plays. `record`: makes a recorder, given what is read.
+    /// Plays to consumers, made when it is known what is read.
     pub(crate) fn run(
         mut self,
-        output: Box<dyn Output>,
-        sink: &mut dyn Write,
-        record: impl FnOnce(&[Input]) -> anyhow::Result<Option<Recorder>>,
+        consumers: impl FnOnce(&[Input]) -> anyhow::Result<Vec<Box<dyn Consumer>>>,
     ) -> anyhow::Result<Played> {
         let inputs = std::mem::take(&mut self.inputs);
         let wants_end = matches!(self.args.last, Some(Span::Time(_)));
@@ -118,19 +110,19 @@ impl Play<'_> {
             }
             _ => 0,
         };
-        let mut pipeline = self.pipeline(&inputs, output);
+        let mut pipeline = self.pipeline(&inputs);
         pipeline.show_from(show_from);
         set_clocks(&inputs, survey.as_ref(), &mut pipeline);
-        if let Some(recorder) = record(&inputs)? {
-            pipeline.record(recorder);
+        for consumer in consumers(&inputs)? {
+            pipeline.add(consumer);
         }
         self.introduce(&inputs, survey.as_ref(), &mut pipeline);
-        self.play(&inputs, survey.as_ref(), &mut pipeline, sink)
+        self.play(&inputs, survey.as_ref(), &mut pipeline)
     }
 
     /// How many packets there are.
     fn packets(&self, inputs: &[Input], survey: Option<&Survey>) -> anyhow::Result<u64> {
-        let mut pipeline = self.pipeline(inputs, Box::new(Nothing));
+        let mut pipeline = self.pipeline(inputs);
         let first = Play {
             args: self.args,
             inputs: Vec::new(),
@@ -146,11 +138,11 @@ impl Play<'_> {
             keep_captured: false,
             stop: Arc::clone(&self.stop),
         };
-        first.play(inputs, survey, &mut pipeline, &mut io::sink())?;
+        first.play(inputs, survey, &mut pipeline)?;
         Ok(pipeline.newest_packet())
     }
 
-    fn pipeline(&self, inputs: &[Input], output: Box<dyn Output>) -> Pipeline {
+    fn pipeline(&self, inputs: &[Input]) -> Pipeline {
         let infos = inputs.iter().filter_map(Input::info);
         let recorded = infos.map(|info| info.hop_timeout_ns).max();
         let given = self.args.hop_timeout.map(nanos);
@@ -164,7 +156,7 @@ impl Play<'_> {
             _ => None,
         };
         let timeout_ns = timeout_ns.unwrap_or(HOP_TIMEOUT_NS);
-        let mut pipeline = Pipeline::new(decode, timeout_ns, count, output);
+        let mut pipeline = Pipeline::new(decode, timeout_ns, count);
         let is_part = |input: &Input| {
             let info = input.info();
             info.is_some_and(|info| !info.interfaces.is_empty())
@@ -196,14 +188,14 @@ impl Play<'_> {
             source: Some(source),
             ..Start::default()
         };
-        pipeline.show(&Update::Start(start));
+        pipeline.tell(&Origin::default(), &Update::Start(start));
         let Some(survey) = survey else { return };
         let names: Vec<_> = nodes.iter().map(|nodes| nodes.join("+")).collect();
         let times = survey.clocks.iter().zip(&survey.times).enumerate();
         for (number, (clock, times)) in times.skip(1) {
             let middle_ns = times.map_or(0, |(first, last)| first + (last - first) / 2);
             let text = clock.describe(number, &names, middle_ns);
-            pipeline.show(&Update::Notice { text });
+            pipeline.say(&text);
         }
     }
 
@@ -231,7 +223,6 @@ impl Play<'_> {
         inputs: &[Input],
         survey: Option<&Survey>,
         pipeline: &mut Pipeline,
-        sink: &mut dyn Write,
     ) -> anyhow::Result<Played> {
         if let (Some(Span::Time(span)), Some(survey)) = (self.args.last, survey) {
             let last_ns = last(survey);
@@ -246,20 +237,15 @@ impl Play<'_> {
                     if let Some(pace) = &mut pace
                         && let Some(pause) = pace.pause(ns)
                     {
-                        pipeline.write_text(sink)?;
-                        sink.flush()?;
+                        pipeline.flush()?;
                         thread::sleep(pause);
                     }
                 }
                 Step::Waiting => {
-                    pipeline.write_text(sink)?;
-                    sink.flush()?;
+                    pipeline.flush()?;
                     add_newer(&mut merge);
                     thread::sleep(FOLLOW_PAUSE);
                 }
-            }
-            if pipeline.text_len() >= TEXT_BYTES {
-                pipeline.write_text(sink)?;
             }
         }
         if let Some(vantage) = self.selection.missed_vantage() {
@@ -271,8 +257,7 @@ impl Play<'_> {
         let duration_ns = merge.finish(pipeline);
         let damaged = tell_damage(&merge, pipeline);
         let lost = pipeline.end(duration_ns).total().lost();
-        pipeline.write_text(sink)?;
-        sink.flush()?;
+        pipeline.close()?;
         Ok(Played { lost, damaged })
     }
 }

@@ -16,6 +16,7 @@ use super::{
     block,
     files::{Begins, Chunk, SessionFiles},
     format::{Entry, SectionEnd, SectionInfo, Tick},
+    progress::SharedProgress,
 };
 use crate::{
     clock::both_ns,
@@ -64,19 +65,6 @@ pub struct RecorderOptions {
     pub flush_ns: u64,
 }
 
-/// How far a recording is.
-#[derive(Clone, Debug, Default)]
-pub struct Progress {
-    /// Events that are, or are about to be, in it.
-    pub events: u64,
-    /// Events that are not.
-    pub not_recorded: u64,
-    /// Bytes written, to all its files.
-    pub bytes: u64,
-    /// The file under way.
-    pub file: Option<PathBuf>,
-}
-
 /// A recording under way.
 pub struct Recorder {
     options: RecorderOptions,
@@ -112,6 +100,7 @@ pub struct Recorder {
     is_behind: bool,
     /// Whether it waits for a disk that is too slow.
     is_patient: bool,
+    progress: SharedProgress,
 }
 
 impl Recorder {
@@ -143,6 +132,7 @@ impl Recorder {
             said_ns: 0,
             is_behind: false,
             is_patient: false,
+            progress: SharedProgress::default(),
         };
         recorder.begin(Begins::File, &World::default());
         recorder
@@ -224,6 +214,7 @@ impl Recorder {
             *self.section.dropped.entry(tap).or_default() += more;
         }
         let mut notices = self.take_reports();
+        self.show_progress();
         if self.now_ns.saturating_sub(self.said_ns) >= RETRY_NS {
             notices.extend(self.say_not_recorded());
         }
@@ -286,6 +277,7 @@ impl Recorder {
         }));
         self.hand_on();
         notices.extend(self.close());
+        self.show_progress();
         notices
     }
 }

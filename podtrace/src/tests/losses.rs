@@ -8,7 +8,7 @@ const MS: u64 = 1_000_000;
 
 /// Five packets that arrive, the third and the fifth while events are lost: those of
 /// one are counted, when the others' were lost is known.
-fn tape(how: How, output: Box<dyn crate::pipeline::output::Output>) -> Recorded {
+fn tape(how: How, output: Box<dyn crate::output::render::Render>) -> Recorded {
     let mut tape = Tape::new(1, how, output);
     for number in 0..5 {
         tape.now_ns += 100 * MS;

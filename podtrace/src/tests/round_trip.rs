@@ -6,7 +6,7 @@ use super::sample::*;
 use crate::{
     identity::kubernetes::{ClusterUpdate, Resource},
     model::place::Role,
-    pipeline::output::Output,
+    output::render::Render,
     update::Update,
 };
 
@@ -75,7 +75,7 @@ fn act(tape: &mut Tape, action: u8, number: u16) {
     }
 }
 
-fn record(actions: &[(u8, u16)], how: How, output: Box<dyn Output>) -> Recorded {
+fn record(actions: &[(u8, u16)], how: How, output: Box<dyn Render>) -> Recorded {
     let mut tape = Tape::new(1, how, output);
     for (action, number) in actions {
         act(&mut tape, *action, *number);

@@ -1,8 +1,10 @@
 //! Small sessions to record, and how to read them again.
 use std::{
     collections::{BTreeMap, HashSet, VecDeque},
+    io,
     net::IpAddr,
     path::PathBuf,
+    sync::{Arc, Mutex},
 };
 
 use bytes::Bytes;
@@ -25,11 +27,13 @@ use crate::{
     },
     output::{
         json::Json,
+        printer::Printer,
+        render::Render,
         text::{Text, TextOptions},
     },
     packet::{DecodeOptions, Framing, Mac, Packet, key_payload},
     path::summary::Summary,
-    pipeline::{Pipeline, output::Output},
+    pipeline::Pipeline,
     replay::merge::{Merge, Select, Step, Stream},
     session::{
         chain::Chain,
@@ -39,6 +43,7 @@ use crate::{
         reader::{Item, Reader, ReaderOptions, Unread},
         recorder::{Recorder, RecorderOptions},
     },
+    sink::TextSink,
     update::Update,
 };
 
@@ -71,11 +76,11 @@ pub(super) fn decode_options() -> DecodeOptions {
     }
 }
 
-pub(super) fn text() -> Box<dyn Output> {
+pub(super) fn text() -> Box<dyn Render> {
     text_since(0)
 }
 
-fn text_since(epoch_ns: i128) -> Box<dyn Output> {
+fn text_since(epoch_ns: i128) -> Box<dyn Render> {
     let options = TextOptions {
         color: false,
         numeric: false,
@@ -85,7 +90,7 @@ fn text_since(epoch_ns: i128) -> Box<dyn Output> {
 }
 
 /// Both formats.
-pub(super) fn outputs(epoch_ns: i64) -> [Box<dyn Output>; 2] {
+pub(super) fn outputs(epoch_ns: i64) -> [Box<dyn Render>; 2] {
     let epoch_ns = epoch_ns.into();
     [text_since(epoch_ns), Box::new(Json::new(epoch_ns))]
 }
@@ -105,8 +110,30 @@ pub(super) struct Tape {
     counters: BTreeMap<u32, TapCounters>,
     node: u8,
     directory: TempDir,
-    text: String,
+    page: Page,
     looks: u64,
+}
+
+/// Keeps what is printed.
+#[derive(Clone, Default)]
+struct Page(Arc<Mutex<String>>);
+
+impl TextSink for Page {
+    fn take(&mut self, text: &str) -> io::Result<()> {
+        self.0.lock().unwrap().push_str(text);
+        Ok(())
+    }
+}
+
+impl Page {
+    fn printer(&self, format: Box<dyn Render>) -> Box<Printer> {
+        Box::new(Printer::new(format, Box::new(self.clone())))
+    }
+
+    fn text(&self, pipeline: &mut Pipeline) -> String {
+        pipeline.flush().unwrap();
+        comparable(&self.0.lock().unwrap())
+    }
 }
 
 /// What was recorded, and what a live session showed.
@@ -133,7 +160,7 @@ pub(super) fn node_name(node: u8) -> String {
 impl Tape {
     /// A session of a node with two pods; the numbers of two such nodes are the
     /// same, but for addresses.
-    pub(super) fn new(node: u8, how: How, output: Box<dyn Output>) -> Self {
+    pub(super) fn new(node: u8, how: How, output: Box<dyn Render>) -> Self {
         let directory = TempDir::new().unwrap();
         let name = if how.zstd { "s.pcapng.zst" } else { "s.pcapng" };
         let files = SessionFiles::open(FileOptions {
@@ -166,8 +193,10 @@ impl Tape {
             flush_ns: 10_000_000,
         };
         let recorder = Recorder::new(options, files, BEGIN_NS);
-        let mut pipeline = Pipeline::new(decode_options(), TIMEOUT_NS, None, output);
-        pipeline.record(recorder);
+        let mut pipeline = Pipeline::new(decode_options(), TIMEOUT_NS, None);
+        let page = Page::default();
+        pipeline.add(Box::new(recorder));
+        pipeline.add(page.printer(output));
         let world = pipeline.world_mut();
         world.nodes = vec![node_name(node).into()];
         world.epoch_ns = EPOCH_NS.into();
@@ -178,7 +207,7 @@ impl Tape {
             counters: BTreeMap::new(),
             node,
             directory,
-            text: String::new(),
+            page,
             looks: 0,
         };
         tape.introduce();
@@ -386,7 +415,6 @@ impl Tape {
         self.pipeline.take_lost(&self.lost());
         self.pipeline.count(&self.counters);
         self.pipeline.tick(self.now_ns);
-        self.text += &self.pipeline.take_text();
     }
 
     /// A packet from one pod to the other, or beyond.
@@ -411,7 +439,7 @@ impl Tape {
         let duration_ns = self.now_ns - BEGIN_NS;
         let summary = self.pipeline.finish(&self.counters, duration_ns);
         let taps = counted(summary);
-        self.text += &self.pipeline.take_text();
+        let text = self.page.text(&mut self.pipeline);
         let mut files: Vec<_> = std::fs::read_dir(self.directory.path())
             .unwrap()
             .map(|entry| entry.unwrap().path())
@@ -419,7 +447,7 @@ impl Tape {
         files.sort();
         Recorded {
             files,
-            text: comparable(&self.text),
+            text,
             taps,
             _directory: self.directory,
         }
@@ -445,10 +473,9 @@ fn without_idle_taps(line: &str) -> String {
 }
 
 fn counted(summary: &Summary) -> Taps {
-    let taps = summary.taps.iter().copied();
-    let counted = taps.filter(|(.., count)| *count != TapCount::default());
-    let taps = counted.map(|(interface, direction, count)| ((interface, direction), count));
-    taps.collect()
+    let mut taps = summary.taps.clone();
+    taps.retain(|_, count| *count != TapCount::default());
+    taps
 }
 
 pub(super) fn container(node: u8, pod: u64) -> String {
@@ -560,7 +587,7 @@ pub(super) fn chain(files: &[PathBuf]) -> Chain {
     Chain::ahead(Reader::open(&first, options()).unwrap(), options(), files).unwrap()
 }
 
-pub(super) fn replay(files: &[PathBuf], nodes: &[&str], output: Box<dyn Output>) -> Replayed {
+pub(super) fn replay(files: &[PathBuf], nodes: &[&str], output: Box<dyn Render>) -> Replayed {
     let origin = Origin {
         session: 0,
         nodes: 0..nodes.len(),
@@ -569,12 +596,14 @@ pub(super) fn replay(files: &[PathBuf], nodes: &[&str], output: Box<dyn Output>)
     play(vec![stream], nodes, output)
 }
 
-pub(super) fn play(streams: Vec<Stream>, nodes: &[&str], output: Box<dyn Output>) -> Replayed {
+pub(super) fn play(streams: Vec<Stream>, nodes: &[&str], output: Box<dyn Render>) -> Replayed {
     let options = DecodeOptions {
         vxlan_ports: Vec::new(),
         ..decode_options()
     };
-    let mut pipeline = Pipeline::new(options, TIMEOUT_NS, None, output);
+    let mut pipeline = Pipeline::new(options, TIMEOUT_NS, None);
+    let page = Page::default();
+    pipeline.add(page.printer(output));
     let world = pipeline.world_mut();
     world.nodes = nodes.iter().map(|name| (*name).into()).collect();
     if streams.len() > 1 {
@@ -587,7 +616,7 @@ pub(super) fn play(streams: Vec<Stream>, nodes: &[&str], output: Box<dyn Output>
     let taps = counted(summary);
     let chains = || merge.streams().iter().map(Stream::chain);
     Replayed {
-        text: comparable(&pipeline.take_text()),
+        text: page.text(&mut pipeline),
         taps,
         damage: chains().flat_map(|chain| chain.damage().to_vec()).collect(),
         was_broken_off: chains().any(Chain::was_broken_off),

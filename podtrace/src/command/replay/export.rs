@@ -2,10 +2,6 @@
 use std::{
     io::{self, Write},
     path::Path as FilePath,
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicBool, Ordering},
-    },
 };
 
 use anyhow::{Context as _, bail};
@@ -18,9 +14,9 @@ use crate::{
         setup::{command, kernel, session_name},
     },
     export::{CsvRows, ExportError, ParquetRows},
-    output::json::Json,
+    output::{json::Json, notices::Notices, printer::Printer},
     path::{Path, summary::Summary},
-    pipeline::output::Output,
+    pipeline::consumer::Consumer,
     replay::{
         inputs::{Input, differ_in_sampling},
         play::Play,
@@ -30,6 +26,7 @@ use crate::{
         format::{FORMAT, SectionInfo},
         recorder::{Recorder, RecorderOptions},
     },
+    sink::Writer,
     world::World,
 };
 
@@ -46,39 +43,26 @@ pub(in crate::command) fn run(args: &ExportArgs) -> anyhow::Result<u8> {
     let mut play = Play::new(&options, false, stop_on_signal()?)?;
     play.selection.vantage.clone_from(&args.vantage);
     play.keep_captured = args.format == ExportFormat::Pcapng;
-    let failed = Failed {
-        error: Arc::default(),
-        stop: Arc::clone(&play.stop),
-    };
-    match args.format {
-        ExportFormat::Pcapng => {
-            let notices = Box::new(Notices);
-            let record = |inputs: &[Input]| recorder(args, inputs).map(Some);
-            play.run(notices, &mut io::sink(), record)?;
-        }
-        ExportFormat::Json => {
-            let output = Box::new(Json::new(0));
-            play.run(output, &mut writer(args)?, |_| Ok(None))?;
-        }
-        ExportFormat::Csv => {
-            let rows = Rows::Csv(CsvRows::new(writer(args)?, 0)?);
-            let output = Export {
-                rows: Some(rows),
-                failed: failed.clone(),
-            };
-            play.run(Box::new(output), &mut io::sink(), |_| Ok(None))?;
-        }
-        ExportFormat::Parquet => {
-            let rows = Rows::Parquet(ParquetRows::new(writer(args)?, 0)?);
-            let output = Export {
-                rows: Some(rows),
-                failed: failed.clone(),
-            };
-            play.run(Box::new(output), &mut io::sink(), |_| Ok(None))?;
-        }
-    }
-    failed.result()?;
+    play.run(|inputs| consumers(args, inputs))?;
     Ok(FINE)
+}
+
+fn consumers(args: &ExportArgs, inputs: &[Input]) -> anyhow::Result<Vec<Box<dyn Consumer>>> {
+    let exporter: Box<dyn Consumer> = match args.format {
+        ExportFormat::Pcapng => Box::new(recorder(args, inputs)?),
+        // It has notices among its lines.
+        ExportFormat::Json => {
+            let sink = Box::new(Writer(writer(args)?));
+            let printer = Printer::new(Box::new(Json::new(0)), sink);
+            return Ok(vec![Box::new(printer)]);
+        }
+        ExportFormat::Csv => Box::new(Export::new(Rows::Csv(CsvRows::new(writer(args)?, 0)?))),
+        ExportFormat::Parquet => {
+            let rows = ParquetRows::new(writer(args)?, 0)?;
+            Box::new(Export::new(Rows::Parquet(rows)))
+        }
+    };
+    Ok(vec![exporter, Box::new(Notices)])
 }
 
 /// The file to write; none for standard output.
@@ -147,27 +131,6 @@ fn recorder(args: &ExportArgs, inputs: &[Input]) -> anyhow::Result<Recorder> {
     Ok(Recorder::new(options, files, 0).patient())
 }
 
-/// Why writing failed, and the flag that ends the reading then.
-#[derive(Clone)]
-struct Failed {
-    error: Arc<Mutex<Option<ExportError>>>,
-    stop: Arc<AtomicBool>,
-}
-
-impl Failed {
-    fn note(&self, result: Result<(), ExportError>) {
-        if let (Err(error), Ok(mut slot)) = (result, self.error.lock()) {
-            slot.get_or_insert(error);
-            self.stop.store(true, Ordering::Relaxed);
-        }
-    }
-
-    fn result(&self) -> Result<(), ExportError> {
-        let error = self.error.lock().ok().and_then(|mut slot| slot.take());
-        error.map_or(Ok(()), Err)
-    }
-}
-
 enum Rows {
     Csv(CsvRows<Box<dyn Write + Send>>),
     Parquet(ParquetRows<Box<dyn Write + Send>>),
@@ -175,45 +138,56 @@ enum Rows {
 
 /// Writes a row for each hop.
 struct Export {
+    /// None once all is written.
     rows: Option<Rows>,
-    failed: Failed,
+    failure: Option<ExportError>,
+    has_failed: bool,
 }
 
-impl Output for Export {
-    fn path(&mut self, _: &mut String, path: &Path, world: &World) {
-        self.failed.note(match &mut self.rows {
+impl Export {
+    fn new(rows: Rows) -> Self {
+        Self {
+            rows: Some(rows),
+            failure: None,
+            has_failed: false,
+        }
+    }
+
+    fn note(&mut self, result: Result<(), ExportError>) {
+        if let Err(error) = result {
+            self.has_failed = true;
+            self.failure.get_or_insert(error);
+        }
+    }
+}
+
+impl Consumer for Export {
+    fn on_path(&mut self, path: &Path, world: &World) {
+        let written = match &mut self.rows {
             Some(Rows::Csv(rows)) => rows.write(path, world),
             Some(Rows::Parquet(rows)) => rows.write(path, world),
             None => Ok(()),
-        });
+        };
+        self.note(written);
     }
 
-    /// What is incomplete for it is counted as such.
-    fn attaching(&mut self, _: &mut String, _left: u64, _refused: u64) {}
-
-    fn notice(&mut self, _: &mut String, text: &str) {
-        eprintln!("podtrace: {text}");
-    }
-
-    fn summary(&mut self, _: &mut String, _: &Summary, _: &World) {
+    fn on_end(&mut self, _: &Summary, _: &World) -> Vec<String> {
         let finished = match self.rows.take() {
             Some(Rows::Csv(rows)) => rows.finish(),
             Some(Rows::Parquet(rows)) => rows.finish(),
-            None => return,
+            None => return Vec::new(),
         };
-        let flushed = finished.and_then(|mut writer| Ok(writer.flush()?));
-        self.failed.note(flushed);
+        self.note(finished.and_then(|mut writer| Ok(writer.flush()?)));
+        Vec::new()
     }
-}
 
-/// Only what the user should know.
-struct Notices;
+    fn has_failed(&self) -> bool {
+        self.has_failed
+    }
 
-impl Output for Notices {
-    /// What is incomplete for it is counted as such.
-    fn attaching(&mut self, _: &mut String, _left: u64, _refused: u64) {}
-
-    fn notice(&mut self, _: &mut String, text: &str) {
-        eprintln!("podtrace: {text}");
+    fn flush(&mut self) -> io::Result<()> {
+        self.failure
+            .take()
+            .map_or(Ok(()), |error| Err(io::Error::other(error)))
     }
 }

@@ -1,15 +1,18 @@
 //! `podtrace stats`.
-use std::io;
+use std::{
+    io::{self, Write as _},
+    mem,
+};
 
 use super::{play_options, stop_on_signal};
 use crate::{
     cli::{Format, StatsArgs},
     command::{FINE, use_color},
-    output::stats::text,
+    output::{notices::Notices, stats::text},
     path::{Path, summary::Summary},
-    pipeline::output::Output,
+    pipeline::consumer::Consumer,
     replay::play::Play,
-    stats::{Stats, StatsOptions},
+    stats::{Report, Stats, StatsOptions},
     world::World,
 };
 
@@ -19,14 +22,15 @@ pub(in crate::command) fn run(args: &StatsArgs) -> anyhow::Result<u8> {
         epoch_ns: 0,
         top: args.top.into(),
     };
-    let output = Collect {
+    let collect = Collect {
         stats: Some(Stats::new(stats_options)),
         format: args.output,
         color: use_color(args.color),
+        written: Ok(()),
     };
     let options = play_options(&args.input);
     let play = Play::new(&options, false, stop_on_signal()?)?;
-    play.run(Box::new(output), &mut io::stdout().lock(), |_| Ok(None))?;
+    play.run(|_| Ok(vec![Box::new(Notices), Box::new(collect)]))?;
     Ok(FINE)
 }
 
@@ -35,33 +39,38 @@ struct Collect {
     stats: Option<Stats>,
     format: Format,
     color: bool,
+    /// What has come of printing.
+    written: io::Result<()>,
 }
 
-impl Output for Collect {
-    fn path(&mut self, _: &mut String, path: &Path, world: &World) {
+impl Consumer for Collect {
+    fn on_path(&mut self, path: &Path, world: &World) {
         if let Some(stats) = &mut self.stats {
             stats.add(path, world);
         }
     }
 
-    /// What is incomplete for it is counted as such.
-    fn attaching(&mut self, _: &mut String, _left: u64, _refused: u64) {}
-
-    fn notice(&mut self, _: &mut String, text: &str) {
-        eprintln!("podtrace: {text}");
+    fn on_end(&mut self, summary: &Summary, _: &World) -> Vec<String> {
+        if let Some(stats) = self.stats.take() {
+            self.written = self.print(&stats.finish(summary));
+        }
+        Vec::new()
     }
 
-    fn summary(&mut self, out: &mut String, summary: &Summary, _: &World) {
-        let Some(report) = self.stats.take().map(|stats| stats.finish(summary)) else {
-            return;
-        };
+    fn flush(&mut self) -> io::Result<()> {
+        mem::replace(&mut self.written, Ok(()))
+    }
+}
+
+impl Collect {
+    fn print(&self, report: &Report) -> io::Result<()> {
+        let mut out = String::new();
         match self.format {
-            Format::Text => text(out, &report, self.color),
-            Format::Json => {
-                // Cannot fail: the maps have string keys and nothing else can.
-                *out += &serde_json::to_string_pretty(&report).unwrap_or_default();
-                out.push('\n');
-            }
+            Format::Text => text(&mut out, report, self.color),
+            Format::Json => out = serde_json::to_string_pretty(report)? + "\n",
         }
+        let mut stdout = io::stdout().lock();
+        stdout.write_all(out.as_bytes())?;
+        stdout.flush()
     }
 }

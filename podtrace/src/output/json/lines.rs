@@ -3,7 +3,7 @@ use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
 
 use serde::Serialize;
 
-use crate::{model::tap::TapCount, path::summary::NotShown, projection::SocketLine};
+use crate::{model::tap::TapCount, pipeline::consumer::NotShown, projection::SocketLine};
 
 #[derive(Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]

@@ -2,7 +2,7 @@ use podtrace_ebpf::record::Direction::{Egress, Ingress, Socket};
 
 use super::*;
 use crate::{
-    model::tap::TapCount,
+    model::tap::{TapCount, Taps},
     path::builder::tests::{path, stitch},
     world::fixture::world,
 };
@@ -45,15 +45,14 @@ fn path_and_summary_are_shown() {
         ..TapCount::default()
     };
     let summary = Summary {
-        taps: vec![(0, Egress, tap)],
+        taps: Taps::from([((0, Egress), tap)]),
         packets: 2,
         outcomes: [1, 0, 0, 1, 0, 0, 0, 0],
         incomplete: 1,
         unreadable: 0,
         duration_ns: 1,
-        not_shown: NotShown::default(),
     };
-    view.summary(&mut out, &summary, &world);
+    view.summary(&mut out, &summary, &NotShown::default(), &world);
     insta::assert_snapshot!(out, @r"
     22:13:20.000001  UDP 5000 > 53 len 4  46 B   default/mypod1[container1] (10.244.1.2) -> default/mypod2[container2] (10.244.1.3)
            +0.0 µs  pod   default/mypod1  eth0   egress   container1
@@ -111,15 +110,15 @@ fn path_that_may_lack_hops_says_so() {
 fn summary_tells_what_was_not_shown() {
     let summary = Summary {
         packets: 5,
-        not_shown: NotShown {
-            packets: 3,
-            events: 0,
-            notices: 1,
-        },
         ..Summary::default()
     };
+    let not_shown = NotShown {
+        packets: 3,
+        events: 0,
+        notices: 1,
+    };
     let mut out = String::new();
-    view(false).summary(&mut out, &summary, &world());
+    view(false).summary(&mut out, &summary, &not_shown, &world());
     insta::assert_snapshot!(out.trim_start(), @r"
     5 packets · 3 packets not shown · 1 notice not shown
     events: 0 seen = 0 emitted + 0 filtered + 0 lost

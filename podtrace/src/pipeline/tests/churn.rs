@@ -13,7 +13,7 @@ use crate::{
         tap::TapCount,
     },
     packet::{DecodeOptions, Framing},
-    pipeline::{OTHERS, Pipeline, gone::GONE_MAX, output::Nothing},
+    pipeline::{OTHERS, Pipeline, gone::GONE_MAX},
     update::Update,
 };
 
@@ -52,7 +52,7 @@ fn interfaces_that_are_gone_for_long_leave_sums_only() {
         vxlan_ports: Vec::new(),
         key_payload: 0,
     };
-    let mut pipeline = Pipeline::new(options, 1, None, Box::new(Nothing));
+    let mut pipeline = Pipeline::new(options, 1, None);
     let origin = Origin {
         session: 0,
         nodes: 0..1,

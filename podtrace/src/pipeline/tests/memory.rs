@@ -4,16 +4,14 @@ use podtrace_ebpf::record::{CGROUP_ROOT, Direction};
 use crate::{
     identity::sockets::Sockets,
     model::{event::Event, place::Place, snapshot::NewCgroup, tap::TapCount},
+    output::printer::NOTICES_MAX,
     packet::{EchoFlow, Framing, Packet, key_payload},
     path::{
         builder::OPEN_BYTES,
         reorder::SLACK_NS,
         rtt::{REQUESTS_MAX, SEEN_MAX, Seen},
     },
-    pipeline::{
-        DECODED_AT_ONCE, Pipeline, gone::GONE_MAX, held::HELD_BYTES, order::ORDER_BYTES,
-        output::Nothing, show::NOTICES_MAX,
-    },
+    pipeline::{DECODED_AT_ONCE, Pipeline, gone::GONE_MAX, held::HELD_BYTES, order::ORDER_BYTES},
     probe::reader::{self, CGROUPS_MAX, QUEUE_BATCHES},
     session::{files, recorder},
     sink::{LIVE_MAX, MORE_BYTES},
@@ -78,7 +76,7 @@ fn packets_that_never_arrive_take_no_more_than_their_bound() {
         vxlan_ports: vec![8472],
         key_payload: key_payload(u32::MAX),
     };
-    let mut pipeline = Pipeline::new(options.clone(), 500_000_000, None, Box::new(Nothing));
+    let mut pipeline = Pipeline::new(options.clone(), 500_000_000, None);
     *pipeline.world_mut() = world();
     let (mut most_open, mut most_ordered) = (0, 0);
     for number in 0..120_000 {

@@ -4,9 +4,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{PATIENCE, Progress, Recorder};
+use super::{PATIENCE, Recorder};
 use crate::{
-    session::files::{Chunk, EventCounts, Report, SessionFiles},
+    session::{
+        files::{Chunk, EventCounts, Report, SessionFiles},
+        progress::{Progress, SharedProgress},
+    },
     text::sanitize::sanitize,
 };
 
@@ -20,15 +23,19 @@ impl Recorder {
         self.counts.not_recorded_in_all()
     }
 
-    /// How far it is.
+    /// How far it is, at each tick.
     #[must_use]
-    pub fn progress(&self) -> Progress {
-        Progress {
+    pub fn progress(&self) -> SharedProgress {
+        self.progress.clone()
+    }
+
+    pub(super) fn show_progress(&self) {
+        self.progress.set(Progress {
             events: self.counts.recorded_in_all(),
             not_recorded: self.not_recorded(),
             bytes: self.files.as_ref().map_or(0, SessionFiles::written),
             file: self.file.clone(),
-        }
+        });
     }
 
     /// Takes over what happened to the files; returns what is to be said.

@@ -1,0 +1,183 @@
+//! Text that gathers and is handed on to a sink that never holds up the pipeline.
+//! Packets that it has no room for are left out, each as a whole, and counted.
+use std::io;
+
+use super::{notices::in_words, render::Render};
+use crate::{
+    model::{event::Event, origin::Origin},
+    path::{Path, summary::Summary},
+    pipeline::consumer::{Consumer, Events, NotShown, Tick},
+    sink::TextSink,
+    update::Update,
+    world::World,
+};
+
+/// Text is handed on when it has this many bytes.
+const HAND_ON_BYTES: usize = 64 << 10;
+/// How much further than packets notices may fill a sink, in bytes.
+pub(crate) const NOTICES_MAX: usize = 1 << 20;
+/// How often what was not shown is said, in nanoseconds.
+const SAY_NS: u64 = 1_000_000_000;
+
+/// A format, and where its text goes.
+pub struct Printer {
+    format: Box<dyn Render>,
+    text: String,
+    sink: Box<dyn TextSink>,
+    not_shown: NotShown,
+    /// How many packets were said not to be shown, and when.
+    said: (u64, u64),
+    failure: Option<io::Error>,
+    has_failed: bool,
+}
+
+impl Printer {
+    /// Prints to `sink`.
+    #[must_use]
+    pub fn new(format: Box<dyn Render>, sink: Box<dyn TextSink>) -> Self {
+        Self {
+            format,
+            text: String::new(),
+            sink,
+            not_shown: NotShown::default(),
+            said: (0, 0),
+            failure: None,
+            has_failed: false,
+        }
+    }
+
+    /// Says how many packets were not shown since last said, at most once a
+    /// second, and when there is room again.
+    fn say_not_shown(&mut self, now_ns: u64) {
+        let (said, said_ns) = self.said;
+        let more = self.not_shown.packets - said;
+        if more > 0 && now_ns.saturating_sub(said_ns) >= SAY_NS && self.has_room() {
+            self.said = (self.not_shown.packets, now_ns);
+            self.on_notice(&format!(
+                "{more} packets not shown: the output is not read fast enough"
+            ));
+        }
+    }
+
+    /// Whether there is room for a packet.
+    fn has_room(&mut self) -> bool {
+        if self.text.len() >= HAND_ON_BYTES {
+            self.hand_on();
+        }
+        self.text.len() < self.sink.room()
+    }
+
+    /// Adds a notice if there is room for it.
+    fn add_notice(&mut self, add: impl FnOnce(&mut dyn Render, &mut String)) {
+        if self.text.len() < self.sink.room().saturating_add(NOTICES_MAX) {
+            add(self.format.as_mut(), &mut self.text);
+        } else {
+            self.not_shown.notices += 1;
+        }
+    }
+
+    fn hand_on(&mut self) {
+        if !self.text.is_empty() {
+            let taken = self.sink.take(&self.text);
+            self.note(taken);
+            self.text.clear();
+        }
+    }
+
+    /// Remembers the first failure.
+    fn note(&mut self, result: io::Result<()>) {
+        if let Err(error) = result
+            && !self.has_failed
+        {
+            self.has_failed = true;
+            self.failure = Some(error);
+        }
+    }
+
+    fn take_failure(&mut self) -> io::Result<()> {
+        self.failure.take().map_or(Ok(()), Err)
+    }
+}
+
+impl Consumer for Printer {
+    fn events(&self) -> Events {
+        if self.format.shows_events() {
+            Events::Shown
+        } else {
+            Events::None
+        }
+    }
+
+    fn on_update(&mut self, _: &Origin, update: &Update, world: &World) {
+        match update {
+            Update::Start(start) => self.format.start(&mut self.text, start),
+            Update::Loss(loss) => self.add_notice(|format, text| format.loss(text, loss, world)),
+            _ => {
+                if let Some(words) = in_words(update) {
+                    self.on_notice(&words);
+                }
+            }
+        }
+    }
+
+    fn on_notice(&mut self, words: &str) {
+        self.add_notice(|format, text| format.notice(text, words));
+    }
+
+    fn on_event(&mut self, event: &Event, packet: u64, world: &World) {
+        if self.has_room() {
+            self.format.event(&mut self.text, event, packet, world);
+        } else {
+            self.not_shown.events += 1;
+        }
+    }
+
+    fn on_path(&mut self, path: &Path, world: &World) {
+        if self.format.shows_paths() && !self.has_room() {
+            self.not_shown.packets += 1;
+            return;
+        }
+        self.format.path(&mut self.text, path, world);
+    }
+
+    fn on_tick(&mut self, tick: &Tick<'_>, _: &World) -> Vec<String> {
+        self.say_not_shown(tick.now_ns);
+        Vec::new()
+    }
+
+    fn on_end(&mut self, summary: &Summary, world: &World) -> Vec<String> {
+        let Self {
+            format,
+            text,
+            not_shown,
+            ..
+        } = self;
+        format.summary(text, summary, not_shown, world);
+        Vec::new()
+    }
+
+    fn not_shown(&self) -> NotShown {
+        self.not_shown
+    }
+
+    fn has_failed(&self) -> bool {
+        self.has_failed
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.hand_on();
+        let flushed = self.sink.flush();
+        self.note(flushed);
+        self.take_failure()
+    }
+
+    fn close(&mut self) -> io::Result<()> {
+        self.hand_on();
+        let closed = self.sink.close();
+        self.note(closed);
+        self.take_failure()
+    }
+}
+
+#[cfg(test)]
+mod tests;
