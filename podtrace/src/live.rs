@@ -8,6 +8,7 @@ mod diagnostics;
 mod end;
 pub(crate) mod feeds;
 mod follow;
+mod options;
 mod progress;
 pub(crate) mod recording;
 pub(crate) mod runtimes;
@@ -42,9 +43,9 @@ use crate::{
 use diagnostics::Diagnostics;
 pub(crate) use end::Missing;
 use feeds::Feeds;
+pub(crate) use options::{Outlets, SessionOptions};
 use progress::Status;
 use sampling::Sampling;
-pub(crate) use start::SessionOptions;
 use taps::{Taps, Telling};
 
 /// Why a session ends.

@@ -25,6 +25,8 @@ use crate::privilege;
 const WAITING_MAX: usize = 1 << 20;
 /// Bytes that packets may fill when nobody waits.
 pub(crate) const LIVE_MAX: usize = 8 << 20;
+/// How much further than packets notices may fill it, in bytes.
+pub(crate) const NOTICES_MAX: usize = 1 << 20;
 /// Room that is made at once: not twice as much as there is, which can be long.
 pub(crate) const MORE_BYTES: usize = 1 << 20;
 /// Bytes written at once: as often it is known how far the reader is.

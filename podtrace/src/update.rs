@@ -21,6 +21,10 @@ use crate::{
     text::sanitize::sanitize,
 };
 
+/// In the place of the time of an update on its way to a live session, which sets it when
+/// it takes the update over.
+pub const UNTIMED: u64 = 0;
+
 /// One update.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]

@@ -2,7 +2,6 @@
 use std::time::Duration;
 
 use anyhow::Context as _;
-use podtrace_ebpf::config::SNAPLEN_DEFAULT;
 
 use super::setup::{check_support, text, way, without};
 use crate::{
@@ -10,8 +9,9 @@ use crate::{
     clock::epoch_ns,
     command::FINE,
     lab::{Lab, LabPod, LabSpec, traffic},
-    live::{Session, SessionOptions, feeds::Sources, runtimes::Sockets, sampling::Sampling},
+    live::{Outlets, Session, SessionOptions, feeds::Sources, runtimes::Sockets},
     node::{pod_table::PodTable, target::Node},
+    output::printer::Printer,
     probe::{Way, feature::Without},
     signals::Signals,
     sink::Sink,
@@ -62,28 +62,19 @@ async fn demonstrate(args: &DemoArgs, way: Way, without: Without) -> anyhow::Res
         .collect();
     let epoch_ns = epoch_ns()?;
     let options = SessionOptions {
-        interfaces: Vec::new(),
         table: PodTable::parse(&lab.pod_table())?,
-        sources: Sources {
-            sockets: Sockets::None,
-            cluster: None,
-        },
-        count: None,
-        duration: None,
-        snaplen: SNAPLEN_DEFAULT,
-        hop_timeout: Duration::from_millis(500),
-        ring_bytes: 8 << 20,
-        headers_only: false,
-        cpu_limit: None,
-        sampling: Sampling::default(),
-        diagnostics: false,
-        way,
         begins_within: PATIENCE,
-        has_closer: false,
-        without,
-        format: Box::new(text(args.color, false, epoch_ns)),
-        says: Sink::stdout()?,
-        epoch_ns,
+        ..SessionOptions::new(way, without, epoch_ns)
+    };
+    let sources = Sources {
+        sockets: Sockets::None,
+        cluster: None,
+    };
+    let sink = Sink::stdout()?;
+    let format = Box::new(text(args.color, false, epoch_ns));
+    let outlets = Outlets {
+        consumers: vec![Box::new(Printer::new(format, sink.handle()))],
+        sink,
         recording: None,
         shows_progress: false,
     };
@@ -93,7 +84,7 @@ async fn demonstrate(args: &DemoArgs, way: Way, without: Without) -> anyhow::Res
             road.walk(pings).await;
         }
     };
-    let Some(session) = Session::start(nodes, options).await? else {
+    let Some(session) = Session::start(nodes, sources, options, outlets).await? else {
         return Ok(());
     };
     session

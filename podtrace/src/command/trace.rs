@@ -14,11 +14,11 @@ use crate::{
     },
     identity::kubernetes::{ClusterConfig, ClusterSource},
     live::{
-        Missing, Session, SessionOptions, children::end_children, closer, feeds::Sources,
+        Missing, Outlets, Session, SessionOptions, children::end_children, closer, feeds::Sources,
         sampling::Sampling,
     },
     node::target::Node,
-    output::{json::Json, quiet::Quiet, render::Render},
+    output::{json::Json, printer::Printer, quiet::Quiet, render::Render},
     privilege,
     probe::{memory::default_rings, restraint::yield_to_others},
     sink::Sink,
@@ -59,10 +59,21 @@ fn follow(
     let nodes = nodes(&capture.netns, &capture.naming.node_name)?;
     let sources = sources(capture, &nodes)?;
     privilege::begin(sources.cluster.is_some())?;
+    let sink = if files.is_stdout() {
+        Sink::stderr()?
+    } else {
+        Sink::stdout()?
+    };
+    let printer = Printer::new(format, sink.handle());
+    let outlets = Outlets {
+        consumers: vec![Box::new(printer)],
+        sink,
+        recording: recording::open(files, capture, &nodes, epoch_ns)?,
+        shows_progress,
+    };
     let options = SessionOptions {
         interfaces: capture.interfaces.clone(),
         table: table(capture.naming.pods.as_deref())?,
-        sources,
         count: capture.count,
         duration: capture.duration,
         snaplen: capture.snaplen,
@@ -75,23 +86,13 @@ fn follow(
         cpu_limit: capture.load.cpu_limit,
         sampling: Sampling::new(capture.load.sample.unwrap_or(1), capture.load.max_rate),
         diagnostics: capture.verbose > 0,
-        way: way(capture.kernel.attach)?,
         begins_within: if capture.interfaces.is_empty() {
             BEGIN
         } else {
             BEGIN_CHOSEN
         },
         has_closer,
-        without,
-        format,
-        says: if files.is_stdout() {
-            Sink::stderr()?
-        } else {
-            Sink::stdout()?
-        },
-        epoch_ns,
-        recording: recording::open(files, capture, &nodes, epoch_ns)?,
-        shows_progress,
+        ..SessionOptions::new(way(capture.kernel.attach)?, without, epoch_ns)
     };
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
@@ -101,7 +102,7 @@ fn follow(
         .build()
         .context("failed to start the runtime")?;
     let missing = runtime.block_on(async {
-        match Session::start(nodes, options).await? {
+        match Session::start(nodes, sources, options, outlets).await? {
             Some(session) => {
                 privilege::keep(privilege::WATCH)?;
                 yield_to_others();

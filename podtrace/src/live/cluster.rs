@@ -6,10 +6,9 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 
-use super::feeds::UNTIMED;
 use crate::{
     identity::kubernetes::{ClusterConfig, ClusterUpdate, Resource, watch},
-    update::Update,
+    update::{UNTIMED, Update},
 };
 
 /// How long the start waits for the first lists of pods and nodes.

@@ -37,9 +37,6 @@ const QUIET: Duration = Duration::from_secs(1);
 const SETTLE: Duration = Duration::from_secs(2);
 /// Updates that wait for the session at most.
 const QUEUE: usize = 16;
-/// In the place of the time of an update on its way: it is that when the session takes it
-/// over.
-pub(super) const UNTIMED: u64 = 0;
 
 /// Where names come from.
 pub(crate) struct Sources {

@@ -4,14 +4,13 @@ use std::{path::PathBuf, time::Duration};
 use futures_util::future::join_all;
 use tokio::sync::mpsc;
 
-use super::feeds::UNTIMED;
 use crate::{
     identity::{
         cri::PodList,
         runtime::{FollowConfig, Follower, RuntimeState, follow},
     },
     node::target::Node,
-    update::Update,
+    update::{UNTIMED, Update},
 };
 
 /// How long the start waits for a runtime's first answer.

@@ -1,12 +1,12 @@
 //! The start of a session.
-use std::{sync::Arc, thread, time::Duration};
+use std::{sync::Arc, thread};
 
 use anyhow::Context as _;
 use aya_log::EbpfLogger;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::{sync::oneshot, time::Instant};
 
-use super::{Ending, Session};
+use super::{Ending, Outlets, Session, SessionOptions};
 use crate::{
     cgroup::fs::CgroupFs,
     clock::{monotonic_ns, nanos},
@@ -15,76 +15,44 @@ use crate::{
         diagnostics::Diagnostics,
         feeds::{Feeds, Sources},
         progress::Status,
-        recording::Recording,
-        sampling::Sampling,
         taps::Taps,
         topology,
     },
     model::{origin::Origin, snapshot::CgroupPath},
     node::{
         discover::{Looker, Snapshot},
-        pod_table::PodTable,
         target::Node,
     },
-    output::{printer::Printer, render::Render},
     packet::{DecodeOptions, key_payload},
     pipeline::Pipeline,
     probe::{
-        Probe, ProbeError, ProbeOptions, Way,
-        feature::Without,
+        Probe, ProbeError, ProbeOptions,
         load::Channel,
         reader::{LookUp, Reader},
     },
     signals::Signals,
-    sink::Sink,
 };
 
 /// flannel's port, where no VXLAN interface tells another.
 const FLANNEL_PORT: u16 = 8472;
-
-/// How to trace.
-pub(crate) struct SessionOptions {
-    pub(crate) interfaces: Vec<String>,
-    pub(crate) table: PodTable,
-    pub(crate) sources: Sources,
-    pub(crate) count: Option<u64>,
-    pub(crate) duration: Option<Duration>,
-    pub(crate) snaplen: u32,
-    pub(crate) hop_timeout: Duration,
-    pub(crate) ring_bytes: u32,
-    pub(crate) headers_only: bool,
-    /// Percent of one processor that it takes at most.
-    pub(crate) cpu_limit: Option<u32>,
-    pub(crate) sampling: Sampling,
-    pub(crate) diagnostics: bool,
-    /// After this time it begins, whatever is attached to by then.
-    pub(crate) begins_within: Duration,
-    pub(crate) way: Way,
-    /// Whether another process closes the taps' links.
-    pub(crate) has_closer: bool,
-    pub(crate) without: Without,
-    pub(crate) format: Box<dyn Render>,
-    /// Where the text goes.
-    pub(crate) says: Sink,
-    /// UTC nanoseconds at CLOCK_MONOTONIC zero.
-    pub(crate) epoch_ns: i128,
-    /// Where to record it.
-    pub(crate) recording: Option<Recording>,
-    /// Whether a terminal shows how far the recording is.
-    pub(crate) shows_progress: bool,
-}
 
 impl Session {
     /// Loads the programs and attaches to everything there is, as far as no
     /// signal comes. None if one came before.
     pub(crate) async fn start(
         nodes: Vec<Node>,
+        sources: Sources,
         options: SessionOptions,
+        outlets: Outlets,
     ) -> anyhow::Result<Option<Self>> {
         let mut signals = Signals::listen()?;
         raise_file_limit();
-        let (table, sockets) = (options.table.clone(), options.sources.sockets.clone());
-        let looker = Looker::new(nodes.clone(), options.interfaces.clone(), options.table);
+        let sockets = sources.sockets.clone();
+        let looker = Looker::new(
+            nodes.clone(),
+            options.interfaces.clone(),
+            options.table.clone(),
+        );
         let check = |snapshot: &Snapshot| check_names(&options.interfaces, snapshot);
         let probe_options = ProbeOptions {
             snaplen: options.snaplen,
@@ -98,7 +66,7 @@ impl Session {
         // Looked at and loaded at the same time: neither takes long, and both as long.
         let loading = load(probe_options.clone())?;
         let (feeds, snapshot, first) = tokio::select! {
-            started = Feeds::start(&nodes, looker, options.sources, check) => started?,
+            started = Feeds::start(&nodes, looker, sources, check) => started?,
             () = signals.next() => return Ok(None),
         };
         let mut loaded = loading.await.context("failed to load the programs")??;
@@ -137,20 +105,22 @@ impl Session {
             nodes: 0..nodes.len(),
         };
         let mut recording_progress = None;
-        if let Some(recording) = options.recording {
+        if let Some(recording) = outlets.recording {
             let show = recording.show;
             let recorder = recording.start()?;
             recording_progress = Some(recorder.progress());
             pipeline.add(Box::new(recorder));
-            let looks =
-                topology::keep_looking(nodes.clone(), sockets, table, show, feeds.sender.clone());
+            let (table, sender) = (options.table.clone(), feeds.sender.clone());
+            let looks = topology::keep_looking(nodes.clone(), sockets, table, show, sender);
             tokio::spawn(looks);
         }
-        let printer = Printer::new(options.format, options.says.handle());
-        pipeline.add(Box::new(printer));
+        // Notices of the recorder are for those behind it.
+        for consumer in outlets.consumers {
+            pipeline.add(consumer);
+        }
         let taps = Taps::new(probe, options.way, cgroup_fs)?;
         nodes.iter().try_for_each(|node| taps.watch(&node.netns))?;
-        let shows_progress = options.shows_progress && options.says.has_terminal();
+        let shows_progress = outlets.shows_progress && outlets.sink.has_terminal();
         let mut session = Self {
             duration: options.duration,
             taps,
@@ -159,7 +129,7 @@ impl Session {
             feeds,
             sampling: options.sampling,
             pipeline,
-            says: options.says,
+            says: outlets.sink,
             status: shows_progress.then(Status::new),
             progress: recording_progress,
             signals,

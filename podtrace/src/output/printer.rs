@@ -7,15 +7,13 @@ use crate::{
     model::{event::Event, origin::Origin},
     path::{Path, summary::Summary},
     pipeline::consumer::{Consumer, Events, NotShown, Tick},
-    sink::TextSink,
+    sink::{NOTICES_MAX, TextSink},
     update::Update,
     world::World,
 };
 
 /// Text is handed on when it has this many bytes.
 const HAND_ON_BYTES: usize = 64 << 10;
-/// How much further than packets notices may fill a sink, in bytes.
-pub(crate) const NOTICES_MAX: usize = 1 << 20;
 /// How often what was not shown is said, in nanoseconds.
 const SAY_NS: u64 = 1_000_000_000;
 

@@ -4,7 +4,6 @@ use podtrace_ebpf::record::{CGROUP_ROOT, Direction};
 use crate::{
     identity::sockets::Sockets,
     model::{event::Event, place::Place, snapshot::NewCgroup, tap::TapCount},
-    output::printer::NOTICES_MAX,
     packet::{EchoFlow, Framing, Packet, key_payload},
     path::{
         builder::OPEN_BYTES,
@@ -14,7 +13,7 @@ use crate::{
     pipeline::{DECODED_AT_ONCE, Pipeline, gone::GONE_MAX, held::HELD_BYTES, order::ORDER_BYTES},
     probe::reader::{self, CGROUPS_MAX, QUEUE_BATCHES},
     session::{files, recorder},
-    sink::{LIVE_MAX, MORE_BYTES},
+    sink::{LIVE_MAX, MORE_BYTES, NOTICES_MAX},
     world::fixture::world,
 };
 
