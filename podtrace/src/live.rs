@@ -26,7 +26,7 @@ use tokio::{sync::mpsc, time::Instant};
 use crate::{
     clock::monotonic_ns,
     model::{origin::Origin, start::Start},
-    node::discover::{LookError, Snapshot},
+    node::discover::{Scan, ScanError},
     pipeline::Pipeline,
     probe::{
         Change, ProbeError,
@@ -134,7 +134,7 @@ impl Session {
         self.tell(&update);
         if matches!(update, Update::Pods { .. }) {
             // Their processes are there now, and their cgroups.
-            self.feeds.ask_for_look();
+            self.feeds.ask_for_scan();
         }
         let is_full = before == 0 && self.not_kept() > 0;
         let full = is_full.then(|| cluster::FULL.to_owned());
@@ -146,11 +146,11 @@ impl Session {
         self.pipeline.world().directory.not_kept()
     }
 
-    fn take_look(&mut self, look: Result<Snapshot, LookError>) -> anyhow::Result<Vec<String>> {
+    fn take_scan(&mut self, scan: Result<Scan, ScanError>) -> anyhow::Result<Vec<String>> {
         self.note_changes();
-        match look {
-            Ok(snapshot) => self.apply(snapshot),
-            Err(error) => Ok(vec![not_looked(error)]),
+        match scan {
+            Ok(scan) => self.apply(scan),
+            Err(error) => Ok(vec![not_scanned(error)]),
         }
     }
 
@@ -169,7 +169,7 @@ impl Session {
         }
     }
 
-    /// What netlink has told of, and no look has shown yet.
+    /// What netlink has told of, and no scan has shown yet.
     fn note_changes(&mut self) {
         let count = self.feeds.changes.count();
         if count != self.changes {
@@ -180,9 +180,9 @@ impl Session {
 
     /// Brings taps and names in step with what there is now; returns what is to
     /// be said of it.
-    fn apply(&mut self, snapshot: Snapshot) -> anyhow::Result<Vec<String>> {
-        let since_ns = snapshot.time.steady_until_ns;
-        let notices = self.change_taps(|taps, telling| taps.apply(snapshot, telling))?;
+    fn apply(&mut self, scan: Scan) -> anyhow::Result<Vec<String>> {
+        let since_ns = scan.snapshot.time.steady_until_ns;
+        let notices = self.change_taps(|taps, telling| taps.apply(scan, telling))?;
         self.tell_unwatched(Some(since_ns))?;
         Ok(notices)
     }
@@ -300,8 +300,8 @@ impl Session {
 }
 
 /// A dump can fail while interfaces come and go; the taps that are there go
-/// on, and the next change brings the next look.
-fn not_looked(error: LookError) -> String {
+/// on, and the next change brings the next scan.
+fn not_scanned(error: ScanError) -> String {
     let error = anyhow::Error::from(error);
     format!(
         "interfaces not looked at: {}",

@@ -160,11 +160,11 @@ impl Pipeline {
                     self.retire(oldest);
                 }
             }
-            Update::Look(look) if !look.vxlan_ports.is_empty() => {
-                self.options.vxlan_ports.clone_from(&look.vxlan_ports);
+            Update::Snapshot(snapshot) if !snapshot.vxlan_ports.is_empty() => {
+                self.options.vxlan_ports.clone_from(&snapshot.vxlan_ports);
                 self.release();
             }
-            Update::Look(_) | Update::Pods { .. } | Update::Runtime { .. } => self.release(),
+            Update::Snapshot(_) | Update::Pods { .. } | Update::Runtime { .. } => self.release(),
             Update::Sampling { ts_ns, .. } => self.builder.note_loss(*ts_ns, *ts_ns),
             Update::Attaching {
                 left: 0,

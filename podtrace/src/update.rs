@@ -1,4 +1,4 @@
-//! What a session is told beside packets: interfaces, looks, names.
+//! What a session is told beside packets: interfaces, snapshots, names.
 //!
 //! A live session tells its pipeline, and a recording holds what was told in
 //! the same order, so that a replay comes to the same names. Update serialise as
@@ -14,7 +14,7 @@ use crate::{
         loss::Loss,
         place::Place,
         pod::Pod,
-        snapshot::{Look, NewCgroup},
+        snapshot::{NewCgroup, Snapshot},
         start::Start,
         topology::RecordedTopology,
     },
@@ -43,8 +43,9 @@ pub enum Update {
         /// Number of the interface.
         number: u32,
     },
-    /// What a look at the nodes shows.
-    Look(Box<Look>),
+    /// All there is on the nodes.
+    #[serde(rename = "look")]
+    Snapshot(Box<Snapshot>),
     /// All pods that a container runtime has.
     Pods {
         /// Number of the runtime.
@@ -118,9 +119,9 @@ impl Update {
     /// Changes all its times.
     pub fn map_times(&mut self, map: impl Fn(u64) -> u64) {
         match self {
-            Self::Look(look) => {
-                look.time.map_times(&map);
-                for (.., since_ns) in &mut look.held_since {
+            Self::Snapshot(snapshot) => {
+                snapshot.time.map_times(&map);
+                for (.., since_ns) in &mut snapshot.held_since {
                     *since_ns = map(*since_ns);
                 }
             }
@@ -161,8 +162,8 @@ impl Update {
                 clean(&mut place.name);
                 clean(&mut place.node_name);
             }
-            Self::Look(look) => {
-                for info in &mut look.namespaces {
+            Self::Snapshot(snapshot) => {
+                for info in &mut snapshot.namespaces {
                     clean(&mut info.fallback);
                     info.given.as_mut().map(clean);
                 }

@@ -11,7 +11,7 @@ use std::{
 use crate::{
     clock::nodes::Line,
     identity::directory::Directory,
-    model::{event::Places, origin::Origin, place::Place, snapshot::Look},
+    model::{event::Places, origin::Origin, place::Place, snapshot::Snapshot},
     update::Update,
 };
 
@@ -60,7 +60,7 @@ impl World {
     pub fn take(&mut self, origin: &Origin, update: &Update) {
         match update {
             Update::Place { number, place } => self.places.set(*number, place.clone()),
-            Update::Look(look) => self.look(origin, look),
+            Update::Snapshot(snapshot) => self.take_snapshot(origin, snapshot),
             Update::Pods {
                 runtime,
                 pods,
@@ -94,12 +94,12 @@ impl World {
         }
     }
 
-    fn look(&mut self, origin: &Origin, look: &Look) {
-        if look.watches_sockets {
+    fn take_snapshot(&mut self, origin: &Origin, snapshot: &Snapshot) {
+        if snapshot.watches_sockets {
             self.watching.insert(origin.session);
         } else {
             self.watching.remove(&origin.session);
         }
-        self.directory.look(origin, look);
+        self.directory.take_snapshot(origin, snapshot);
     }
 }

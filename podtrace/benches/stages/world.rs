@@ -9,7 +9,7 @@ use podtrace::{
         origin::Origin,
         place::{Place, Role},
         pod::{Container, Pod},
-        snapshot::{CgroupPath, Holder, Look, NamespaceInfo},
+        snapshot::{CgroupPath, Holder, NamespaceInfo, Snapshot},
         subnet::RemoteSubnet,
     },
     packet::{Framing, Mac},
@@ -84,7 +84,7 @@ pub(crate) fn world() -> World {
     for node in [0, 1] {
         add_places(&mut world, node);
     }
-    look(&mut world);
+    take_snapshot(&mut world);
     for node in [0, 1] {
         run_pods(&mut world, node);
     }
@@ -133,7 +133,7 @@ fn add_places(world: &mut World, node: usize) {
     }
 }
 
-fn look(world: &mut World) {
+fn take_snapshot(world: &mut World) {
     let mut namespaces = Vec::new();
     let mut addresses: HashSet<(IpAddr, Holder)> = HashSet::new();
     let mut subnets = Vec::new();
@@ -165,14 +165,14 @@ fn look(world: &mut World) {
             device: "flannel.1".into(),
         }]);
     }
-    let look = Look {
+    let snapshot = Snapshot {
         namespaces,
         addresses,
         subnets,
         watches_sockets: true,
-        ..Look::default()
+        ..Snapshot::default()
     };
-    world.take(&origin(), &Update::Look(Box::new(look)));
+    world.take(&origin(), &Update::Snapshot(Box::new(snapshot)));
 }
 
 /// The session of both nodes.

@@ -2,12 +2,12 @@
 //!
 //! Addresses are reused: a pod that starts a second after another one died may
 //! get its address. So an address belongs to a namespace for an interval of
-//! time, as exact as the looks at the node that show it.
+//! time, as exact as the snapshots of the node that show it.
 use std::{collections::HashSet, net::IpAddr, ops::Range};
 
 use crate::{
     map::Map,
-    model::snapshot::{Holder, LookTime},
+    model::snapshot::{Holder, SnapshotTime},
 };
 
 /// How late a change may be told, in nanoseconds: on a busy node the kernel's
@@ -20,17 +20,17 @@ const REMEMBER_NS: u64 = 60_000_000_000;
 #[derive(Clone, Debug)]
 struct Claim {
     holder: Holder,
-    /// Since this: the first look that shows it.
+    /// Since this: the first snapshot that shows it.
     since_ns: u64,
-    /// At least until this: the last look that shows it, or shortly before the
+    /// At least until this: the last snapshot that shows it, or shortly before the
     /// first change after it.
     until_ns: u64,
-    /// When a look did not show it any more.
+    /// When a snapshot did not show it any more.
     gone_ns: Option<u64>,
 }
 
 impl Claim {
-    /// `is_steady`: nothing has changed since the last look.
+    /// `is_steady`: nothing has changed since the last snapshot.
     fn holds_at(&self, ts_ns: u64, is_steady: bool) -> bool {
         // A node keeps its addresses: they do not go from one to another.
         let is_open = self.gone_ns.is_none() && (is_steady || self.holder.netns.is_none());
@@ -45,13 +45,13 @@ pub struct Addresses {
 }
 
 impl Addresses {
-    /// Takes over what a look at these nodes shows: all addresses there are on
+    /// Takes over what a snapshot of these nodes shows: all addresses there are on
     /// them, by holder.
-    pub fn look(
+    pub fn take_snapshot(
         &mut self,
         nodes: &Range<usize>,
         shown: &HashSet<(IpAddr, Holder)>,
-        time: LookTime,
+        time: SnapshotTime,
     ) {
         let is_seen =
             |claim: &&mut Claim| claim.gone_ns.is_none() && nodes.contains(&claim.holder.node);
@@ -81,7 +81,7 @@ impl Addresses {
         self.forget(time.ended_ns);
     }
 
-    /// Says that an address is held for longer than the looks show.
+    /// Says that an address is held for longer than the snapshots show.
     pub fn is_held_since(&mut self, address: IpAddr, holder: Holder, since_ns: u64) {
         let claims = self.claims.entry(address).or_default().iter_mut();
         for claim in claims.filter(|claim| claim.holder == holder && claim.gone_ns.is_none()) {
@@ -110,7 +110,7 @@ impl Addresses {
 
     /// Whose the address was at a time; none when nobody's or when that is
     /// not certain: two had it, or it may have gone to another since the last
-    /// look, which is so unless all `is_steady`.
+    /// snapshot, which is so unless all `is_steady`.
     #[must_use]
     pub fn holder_at(&self, address: IpAddr, ts_ns: u64, is_steady: bool) -> Option<Holder> {
         let claims = self.claims.get(&address)?.iter();
@@ -152,8 +152,8 @@ mod tests {
         }
     }
 
-    fn time(second: u64) -> LookTime {
-        LookTime {
+    fn time(second: u64) -> SnapshotTime {
+        SnapshotTime {
             began_ns: second * SECOND,
             ended_ns: second * SECOND + SECOND / 100,
             // What changes does so half a second before.
@@ -163,11 +163,11 @@ mod tests {
     }
 
     /// Looks at these seconds, each showing who has the address.
-    fn looks(looks: &[(u64, &[u64])]) -> Addresses {
+    fn snapshots(snapshots: &[(u64, &[u64])]) -> Addresses {
         let mut addresses = Addresses::default();
-        for (second, netns) in looks {
+        for (second, netns) in snapshots {
             let shown = netns.iter().map(|n| (address(), holder(*n))).collect();
-            addresses.look(&(0..1), &shown, time(*second));
+            addresses.take_snapshot(&(0..1), &shown, time(*second));
         }
         addresses
     }
@@ -179,8 +179,8 @@ mod tests {
     }
 
     #[test]
-    fn holder_has_it_from_the_first_look_that_shows_it() {
-        let addresses = looks(&[(1, &[]), (10, &[7]), (11, &[7])]);
+    fn holder_has_it_from_the_first_snapshot_that_shows_it() {
+        let addresses = snapshots(&[(1, &[]), (10, &[7]), (11, &[7])]);
         for (tenths, expected) in [(50, None), (95, None), (105, Some(7)), (300, Some(7))] {
             check(&addresses, tenths, expected);
         }
@@ -188,7 +188,7 @@ mod tests {
 
     #[test]
     fn reused_address_changes_hands_and_is_nobodys_between() {
-        let addresses = looks(&[(1, &[7]), (4, &[]), (5, &[8]), (6, &[8])]);
+        let addresses = snapshots(&[(1, &[7]), (4, &[]), (5, &[8]), (6, &[8])]);
         for (tenths, expected) in [
             (15, Some(7)),
             (29, Some(7)),
@@ -202,12 +202,12 @@ mod tests {
 
     #[test]
     fn two_holders_at_once_name_neither() {
-        check(&looks(&[(1, &[7, 8]), (2, &[7, 8])]), 15, None);
+        check(&snapshots(&[(1, &[7, 8]), (2, &[7, 8])]), 15, None);
     }
 
     #[test]
-    fn change_after_the_last_look_puts_a_pods_address_in_doubt() {
-        let mut addresses = looks(&[(1, &[7]), (2, &[7])]);
+    fn change_after_the_last_snapshot_puts_a_pods_address_in_doubt() {
+        let mut addresses = snapshots(&[(1, &[7]), (2, &[7])]);
         let at = |addresses: &Addresses, tenths: u64| {
             addresses.holder_at(address(), tenths * SECOND / 10, false)
         };
@@ -217,15 +217,15 @@ mod tests {
             node: 0,
             netns: None,
         };
-        addresses.look(&(0..1), &HashSet::from([(address(), node)]), time(3));
+        addresses.take_snapshot(&(0..1), &HashSet::from([(address(), node)]), time(3));
         assert_eq!(at(&addresses, 35), Some(node));
     }
 
     #[test]
     fn ended_claims_are_forgotten_in_time() {
-        let mut addresses = looks(&[(1, &[7]), (2, &[7]), (3, &[]), (30, &[])]);
+        let mut addresses = snapshots(&[(1, &[7]), (2, &[7]), (3, &[]), (30, &[])]);
         check(&addresses, 15, Some(7));
-        addresses.look(&(0..1), &HashSet::new(), time(64));
+        addresses.take_snapshot(&(0..1), &HashSet::new(), time(64));
         check(&addresses, 15, None);
         assert!(addresses.claims.is_empty());
     }

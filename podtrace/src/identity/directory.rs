@@ -14,7 +14,7 @@ use crate::{
     model::{
         origin::Origin,
         pod::Pod,
-        snapshot::{Holder, Look, NamespaceInfo},
+        snapshot::{Holder, NamespaceInfo, Snapshot},
         subnet::{RemoteSubnet, vtep_of},
     },
 };
@@ -55,9 +55,9 @@ pub struct Directory {
     clusters: BTreeMap<usize, Cluster>,
     /// When the newest namespace was first seen.
     newest_ns: u64,
-    /// How far the looks are behind the changes, by session.
+    /// How far the snapshots are behind the changes, by session.
     changes: BTreeMap<usize, Changes>,
-    /// Whether there are changes that no look has shown: asked for each event.
+    /// Whether there are changes that no snapshot has shown: asked for each event.
     is_unsteady: bool,
 }
 
@@ -66,19 +66,19 @@ pub struct Directory {
 struct Changes {
     /// How many there were.
     count: u64,
-    /// How many of them the last look has taken up.
+    /// How many of them the last snapshot has taken up.
     shown: u64,
 }
 
 impl Directory {
-    /// Takes over what a look at the session's nodes shows: all there is.
-    pub fn look(&mut self, origin: &Origin, look: &Look) {
-        let time = look.time;
+    /// Takes over what a snapshot of the session's nodes shows: all there is.
+    pub fn take_snapshot(&mut self, origin: &Origin, snapshot: &Snapshot) {
+        let time = snapshot.time;
         let known = self.namespaces.values_mut();
         for known in known.filter(|known| origin.nodes.contains(&known.info.node)) {
             known.gone_ns.get_or_insert(time.ended_ns);
         }
-        for info in look.namespaces.iter().cloned() {
+        for info in snapshot.namespaces.iter().cloned() {
             let known = self.namespaces.entry(info.id);
             let newest_ns = &mut self.newest_ns;
             let known = known.or_insert_with(|| {
@@ -103,23 +103,24 @@ impl Directory {
                 .gone_ns
                 .is_none_or(|gone| time.ended_ns.saturating_sub(gone) < REMEMBER_NS)
         });
-        self.addresses.look(&origin.nodes, &look.addresses, time);
-        for (address, holder, since_ns) in &look.held_since {
+        self.addresses
+            .take_snapshot(&origin.nodes, &snapshot.addresses, time);
+        for (address, holder, since_ns) in &snapshot.held_since {
             self.addresses.is_held_since(*address, *holder, *since_ns);
         }
-        for (node, subnets) in origin.nodes.clone().zip(&look.subnets) {
+        for (node, subnets) in origin.nodes.clone().zip(&snapshot.subnets) {
             self.subnets
                 .resize(self.subnets.len().max(node + 1), Vec::new());
             self.subnets[node].clone_from(subnets);
         }
         self.sockets
-            .share_root(origin.session, look.has_v1_containers);
+            .share_root(origin.session, snapshot.has_v1_containers);
         self.changes.entry(origin.session).or_default().shown = time.changes;
         self.note_steadiness();
     }
 
     /// Says how many changes of a session's nodes there were by now: those that
-    /// no look has shown put addresses in doubt.
+    /// no snapshot has shown put addresses in doubt.
     pub fn note_changes(&mut self, session: usize, count: u64) {
         self.changes.entry(session).or_default().count = count;
         self.note_steadiness();
@@ -186,7 +187,7 @@ impl Directory {
     /// The pod on another node that had the address at a time, by the API.
     #[must_use]
     pub fn remote_pod(&self, address: IpAddr, ts_ns: u64) -> Option<&Arc<RemotePod>> {
-        // The looks at the nodes know their own addresses better, and when
+        // The snapshots of the nodes know their own addresses better, and when
         // they are not certain, the API is not either.
         if self.addresses.is_known(address) {
             return None;
@@ -250,14 +251,14 @@ impl Directory {
         self.addresses.holder_at(address, ts_ns, self.is_steady())
     }
 
-    /// Whose an address is by the last look, if it was not yet somebody else's
+    /// Whose an address is by the last snapshot, if it was not yet somebody else's
     /// at a time.
     #[must_use]
     pub fn likely_holder_at(&self, address: IpAddr, ts_ns: u64) -> Option<Holder> {
         self.addresses.holder_at(address, ts_ns, true)
     }
 
-    /// Whether the next look will tell whose the address was at a time.
+    /// Whether the next snapshot will tell whose the address was at a time.
     #[must_use]
     pub fn is_in_doubt(&self, address: IpAddr, ts_ns: u64) -> bool {
         !self.is_steady()
@@ -265,7 +266,7 @@ impl Directory {
             && self.likely_holder_at(address, ts_ns).is_some()
     }
 
-    /// Whether a pod's namespace has, or had, the address, by the looks at the
+    /// Whether a pod's namespace has, or had, the address, by the snapshots at the
     /// node or by the runtime.
     #[must_use]
     pub fn is_of(&self, address: IpAddr, netns: u64) -> bool {
@@ -329,30 +330,30 @@ impl Directory {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::snapshot::LookTime;
+    use crate::model::snapshot::SnapshotTime;
 
-    fn look(directory: &mut Directory, ids: &[u64], second: u64) {
+    fn take_snapshot(directory: &mut Directory, ids: &[u64], second: u64) {
         let infos = ids.iter().map(|id| NamespaceInfo {
             id: *id,
             fallback: format!("netns:{id}").into(),
             pod_uid: Some(format!("uid-{id}")),
             ..NamespaceInfo::default()
         });
-        let time = LookTime {
+        let time = SnapshotTime {
             began_ns: second * NAME_WAIT_NS,
             ended_ns: second * NAME_WAIT_NS,
-            ..LookTime::default()
+            ..SnapshotTime::default()
         };
-        let look = Look {
+        let snapshot = Snapshot {
             time,
             namespaces: infos.collect(),
-            ..Look::default()
+            ..Snapshot::default()
         };
         let origin = Origin {
             session: 0,
             nodes: 0..1,
         };
-        directory.look(&origin, &look);
+        directory.take_snapshot(&origin, &snapshot);
     }
 
     fn pod(name: &str, id: Option<u64>, uid: &str) -> Pod {
@@ -368,7 +369,7 @@ mod tests {
     #[test]
     fn namespace_is_called_by_its_pod_as_soon_as_that_is_known() {
         let mut directory = Directory::default();
-        look(&mut directory, &[5, 6], 1);
+        take_snapshot(&mut directory, &[5, 6], 1);
         assert_eq!(directory.pod(5).as_ref(), "netns:5");
         assert_eq!(directory.known_pod(5), None);
         directory.set_pods(0, &[pod("a", Some(5), "x"), pod("b", None, "uid-6")], 2);
@@ -379,7 +380,7 @@ mod tests {
     #[test]
     fn new_name_is_waited_for_only_where_one_can_come() {
         let mut directory = Directory::default();
-        look(&mut directory, &[5], 1);
+        take_snapshot(&mut directory, &[5], 1);
         assert!(!directory.awaits_pod(5, NAME_WAIT_NS));
         directory.runtime_answers(0, 0);
         assert!(directory.awaits_pod(5, NAME_WAIT_NS));
@@ -391,10 +392,10 @@ mod tests {
     #[test]
     fn namespaces_gone_are_known_for_a_while() {
         let mut directory = Directory::default();
-        look(&mut directory, &[5], 1);
-        look(&mut directory, &[], 2);
+        take_snapshot(&mut directory, &[5], 1);
+        take_snapshot(&mut directory, &[], 2);
         assert_eq!(directory.pod(5).as_ref(), "netns:5");
-        look(&mut directory, &[], 62);
+        take_snapshot(&mut directory, &[], 62);
         assert_eq!(directory.pod(5).as_ref(), "netns-id:5");
     }
 }

@@ -1,15 +1,15 @@
 //! Whether there is what is to be traced.
 use anyhow::bail;
 
-use crate::{node::discover::Snapshot, text::sanitize::sanitize};
+use crate::{node::discover::Scan, text::sanitize::sanitize};
 
 /// Every chosen name must be there; else the error names what is near.
-pub(super) fn check_names(chosen: &[String], snapshot: &Snapshot) -> anyhow::Result<()> {
+pub(super) fn check_names(chosen: &[String], scan: &Scan) -> anyhow::Result<()> {
     for name in chosen {
-        if snapshot.names.contains(name) {
+        if scan.names.contains(name) {
             continue;
         }
-        let mut near: Vec<_> = snapshot
+        let mut near: Vec<_> = scan
             .names
             .iter()
             .map(|other| (strsim::damerau_levenshtein(name, other), other.as_str()))
@@ -21,7 +21,7 @@ pub(super) fn check_names(chosen: &[String], snapshot: &Snapshot) -> anyhow::Res
             sanitize(&near.join(", "))
         );
     }
-    if snapshot.targets.is_empty() {
+    if scan.targets.is_empty() {
         bail!(
             "found no veth, bridge, VXLAN or uplink interface, and no pod\nhint: is this a node's network namespace? -i NAME taps any interface"
         );

@@ -8,12 +8,12 @@ use tokio::time::{Instant, sleep_until};
 use super::{Ending, Session};
 use crate::{clock::monotonic_ns, live::progress, pipeline::TICK_LAG_NS, update::Update};
 
-/// How often open paths are looked at.
+/// How often open paths are checked for their age.
 const TICK: Duration = Duration::from_millis(50);
 /// How often the taps' counters are read: each takes a call. How much was lost in
 /// all comes with each batch.
 const COUNT: Duration = Duration::from_millis(250);
-/// How often the counters are looked at while no packet is under way.
+/// How often the counters are read while no packet is under way.
 const TICK_IDLE: Duration = Duration::from_secs(2);
 
 impl Session {
@@ -45,13 +45,13 @@ impl Session {
                     let notices = self.take_report(report)?;
                     self.say(notices);
                 }
-                look = self.feeds.looks.recv() => match look {
-                    Some(look) => {
+                scan = self.feeds.scans.recv() => match scan {
+                    Some(scan) => {
                         self.catch_up();
-                        let notices = self.take_look(look)?;
+                        let notices = self.take_scan(scan)?;
                         self.say(notices);
                     }
-                    None => bail!("the task that looks at the nodes ended early"),
+                    None => bail!("the task that scans the nodes ended early"),
                 },
                 batch = self.batches.recv() => match batch {
                     Some(batch) => self.push(&batch),

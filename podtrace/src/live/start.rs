@@ -20,7 +20,7 @@ use crate::{
     },
     model::{origin::Origin, snapshot::CgroupPath},
     node::{
-        discover::{Looker, Snapshot},
+        discover::{Scan, Scanner},
         target::Node,
     },
     packet::{DecodeOptions, key_payload},
@@ -48,12 +48,12 @@ impl Session {
         let mut signals = Signals::listen()?;
         raise_file_limit();
         let sockets = sources.sockets.clone();
-        let looker = Looker::new(
+        let scanner = Scanner::new(
             nodes.clone(),
             options.interfaces.clone(),
             options.table.clone(),
         );
-        let check = |snapshot: &Snapshot| check_names(&options.interfaces, snapshot);
+        let check = |scan: &Scan| check_names(&options.interfaces, scan);
         let probe_options = ProbeOptions {
             snaplen: options.snaplen,
             ring_bytes: options.ring_bytes,
@@ -65,12 +65,12 @@ impl Session {
         };
         // Looked at and loaded at the same time: neither takes long, and both as long.
         let loading = load(probe_options.clone())?;
-        let (feeds, snapshot, first) = tokio::select! {
-            started = Feeds::start(&nodes, looker, sources, check) => started?,
+        let (feeds, scan, first) = tokio::select! {
+            started = Feeds::start(&nodes, scanner, sources, check) => started?,
             () = signals.next() => return Ok(None),
         };
         let mut loaded = loading.await.context("failed to load the programs")??;
-        let max_interfaces = max_interfaces(snapshot.targets.len());
+        let max_interfaces = max_interfaces(scan.targets.len());
         if max_interfaces > INTERFACES_MIN {
             loaded = Probe::load(&ProbeOptions {
                 max_interfaces,
@@ -146,7 +146,7 @@ impl Session {
             cpu_limit: options.cpu_limit,
         };
         let mut notices = limits;
-        notices.extend(session.apply(snapshot)?);
+        notices.extend(session.apply(scan)?);
         for update in first {
             notices.extend(session.take(update)?);
         }

@@ -1,4 +1,4 @@
-//! Taps kept in step with what the looks at the nodes show.
+//! Taps kept in step with what the scans of the nodes show.
 mod report;
 mod sockets;
 
@@ -14,10 +14,9 @@ use crate::{
     model::{
         origin::Origin,
         place::{Place, Role},
-        snapshot::Look,
     },
     netns::NetNs,
-    node::{discover::Snapshot, target::Target},
+    node::{discover::Scan, target::Target},
     pipeline::Pipeline,
     probe::{
         Hooks, Probe, ProbeError, Way,
@@ -176,51 +175,35 @@ impl Taps {
         self.taps.len() - self.attaching().1
     }
 
-    /// Brings taps and names in step with a look. What is new is attached to
+    /// Brings taps and names in step with a scan. What is new is attached to
     /// later: [`Self::take`] hears of it.
     pub(super) fn apply(
         &mut self,
-        snapshot: Snapshot,
+        scan: Scan,
         telling: &mut Telling<'_>,
     ) -> Result<(), ProbeError> {
-        let Snapshot {
-            time,
+        let Scan {
+            mut snapshot,
             targets,
-            namespaces,
             cgroups,
-            addresses,
-            subnets,
-            has_v1_containers,
-            vxlan_ports,
+            cgroups_of,
             names: _,
             unsettled: _,
-        } = snapshot;
+        } = scan;
         // Packets are not followed into sockets behind interfaces without taps.
         let has_pods = targets.iter().any(|t| t.place.role == Role::Pod);
         let cgroups = if has_pods { cgroups } else { BTreeSet::new() };
         self.sockets.watch(
             &cgroups,
-            has_v1_containers && has_pods,
+            snapshot.has_v1_containers && has_pods,
             &mut self.probe,
             telling.notices,
         );
-        let namespaces = namespaces.into_iter();
-        if !vxlan_ports.is_empty() {
-            self.probe.set_vxlan_ports(&vxlan_ports)?;
+        if !snapshot.vxlan_ports.is_empty() {
+            self.probe.set_vxlan_ports(&snapshot.vxlan_ports)?;
         }
-        let look = Look {
-            time,
-            namespaces: namespaces
-                .map(|look| sockets::info(look, &self.probe))
-                .collect(),
-            addresses,
-            held_since: Vec::new(),
-            subnets,
-            vxlan_ports,
-            has_v1_containers,
-            watches_sockets: self.probe.cgroups().next().is_some(),
-        };
-        telling.tell(&Update::Look(Box::new(look)));
+        sockets::mark_watched(&mut snapshot, &cgroups_of, &self.probe);
+        telling.tell(&Update::Snapshot(Box::new(snapshot)));
         self.forget_gone(&targets, telling);
         let known = self.taps.iter().map(Tap::key).zip(0..);
         let mut known: HashMap<_, usize> = known.collect();
@@ -268,7 +251,7 @@ impl Taps {
             device,
             packets: _,
         } = target;
-        // An earlier look has given the namespace: it was refused then.
+        // An earlier scan has given the namespace: it was refused then.
         let Some(netns) = netns.filter(|_| !self.refused.contains(&place_key(&place))) else {
             return Ok(());
         };
@@ -314,7 +297,7 @@ impl Tap {
     /// becomes known after the veth.
     fn renew(&mut self, target: Target, telling: &mut Telling<'_>) {
         if let State::Detaching { next } = &mut self.state {
-            // A later look does not give the namespace again.
+            // A later scan does not give the namespace again.
             if next.is_none() || target.netns.is_some() {
                 *next = Some(Box::new(target));
             }

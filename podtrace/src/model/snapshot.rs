@@ -1,21 +1,21 @@
-//! What a look at the nodes shows, and what is looked up between two looks.
+//! What a snapshot of the nodes shows, and what is looked up between two snapshots.
 use std::{collections::HashSet, net::IpAddr, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
 use super::subnet::RemoteSubnet;
 
-/// What a look at the nodes shows: all there is at that time.
+/// What a snapshot of the nodes shows: all there is at that time.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Look {
+pub struct Snapshot {
     /// When it was taken.
-    pub time: LookTime,
+    pub time: SnapshotTime,
     /// The namespaces of pods.
     pub namespaces: Vec<NamespaceInfo>,
     /// Addresses by holder.
     pub addresses: HashSet<(IpAddr, Holder)>,
-    /// In a recording's repeated look: since when addresses are held that have
+    /// In a recording's repeated snapshot: since when addresses are held that have
     /// been so for longer.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub held_since: Vec<(IpAddr, Holder, u64)>,
@@ -29,22 +29,22 @@ pub struct Look {
     pub watches_sockets: bool,
 }
 
-/// Times of a look at the nodes, nanoseconds of CLOCK_MONOTONIC.
+/// Times of a snapshot of the nodes, nanoseconds of CLOCK_MONOTONIC.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct LookTime {
-    /// Before the look.
+pub struct SnapshotTime {
+    /// Before the snapshot.
     pub began_ns: u64,
     /// After it.
     pub ended_ns: u64,
-    /// Until then all was as the look before had shown it: the first change
+    /// Until then all was as the snapshot before had shown it: the first change
     /// since, or the begin of this one.
     pub steady_until_ns: u64,
     /// How many changes of the nodes there were at its begin.
     pub changes: u64,
 }
 
-impl LookTime {
+impl SnapshotTime {
     /// Changes all times.
     pub fn map_times(&mut self, map: impl Fn(u64) -> u64) {
         for ns in [
@@ -57,7 +57,7 @@ impl LookTime {
     }
 }
 
-/// A pod's network namespace, as a look at the node shows it.
+/// A pod's network namespace, as a snapshot of the node shows it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct NamespaceInfo {

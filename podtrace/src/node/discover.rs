@@ -1,6 +1,6 @@
-//! Looking at the nodes: which interfaces to tap, and whose they are.
+//! Scans of the nodes: which interfaces to tap, and whose they are.
 //!
-//! A look lists the node's interfaces and opens only namespaces that are new:
+//! A scan lists the node's interfaces and opens only namespaces that are new:
 //! those at the other end of a veth that no known namespace accounts for. A
 //! namespace stays known while a veth of it is there; the node never gives an
 //! interface index to another one, so an inode that is reused cannot be taken
@@ -10,7 +10,7 @@ mod spaces;
 
 use std::{
     cmp::Reverse,
-    collections::{BTreeSet, HashMap, HashSet},
+    collections::{BTreeSet, HashMap},
     io,
     net::IpAddr,
     sync::Arc,
@@ -36,7 +36,7 @@ use crate::{
     clock::monotonic_ns,
     model::{
         place::{Place, Role},
-        snapshot::{Holder, LookTime, NamespaceInfo},
+        snapshot::{Holder, NamespaceInfo, Snapshot, SnapshotTime},
         subnet::RemoteSubnet,
     },
     netns::NetNs,
@@ -46,13 +46,13 @@ use crate::{
 
 /// Pause between two passes over the processes, which cost far more than a
 /// list of interfaces.
-const SCAN_PAUSE: Duration = Duration::from_millis(200);
+const PROCESSES_PAUSE: Duration = Duration::from_millis(200);
 /// Pause between two reads of the routes, neighbours and FDB.
 const TABLES_PAUSE: Duration = Duration::from_secs(2);
 
-/// Why a node could not be looked at.
+/// Why a node could not be scanned.
 #[derive(Debug, Error)]
-pub enum LookError {
+pub enum ScanError {
     /// Its interfaces could not be listed.
     #[error(transparent)]
     Links(#[from] LinksError),
@@ -61,50 +61,33 @@ pub enum LookError {
     Io(&'static str, #[source] io::Error),
 }
 
-/// The state of the nodes at one moment.
+/// What a scan of the nodes has found.
 #[derive(Clone, Debug, Default)]
-pub struct Snapshot {
-    /// When it was taken.
-    pub time: LookTime,
+pub struct Scan {
+    /// The state of the nodes, but for which sockets are watched.
+    pub snapshot: Snapshot,
     /// The interfaces to tap.
     pub targets: Vec<Target>,
-    /// The namespaces of pods.
-    pub namespaces: Vec<NamespaceLook>,
     /// Cgroups whose sockets are the pods'.
     pub cgroups: BTreeSet<String>,
-    /// UDP ports that carry VXLAN, from the VXLAN interfaces.
-    pub vxlan_ports: Vec<u16>,
-    /// Addresses by holder.
-    pub addresses: HashSet<(IpAddr, Holder)>,
+    /// Cgroup paths of the processes in each pod's namespace, by its id.
+    pub cgroups_of: HashMap<u64, BTreeSet<String>>,
     /// Every interface name there is, chosen or not.
     pub names: BTreeSet<String>,
-    /// Whether there are containers without a cgroup v2 of their own.
-    pub has_v1_containers: bool,
-    /// What is behind the tunnels of each node.
-    pub subnets: Vec<Vec<RemoteSubnet>>,
-    /// Whether something is so new that another look should follow.
+    /// Whether something is so new that another scan should follow.
     pub unsettled: bool,
 }
 
-impl Snapshot {
-    /// Whether an interface is among them that no earlier look has shown.
+impl Scan {
+    /// Whether an interface is among them that no earlier scan has shown.
     #[must_use]
     pub fn has_new_targets(&self) -> bool {
         self.targets.iter().any(|target| target.netns.is_some())
     }
 }
 
-/// A pod's namespace and the cgroups of its processes.
-#[derive(Clone, Debug, Default)]
-pub struct NamespaceLook {
-    /// What the directory keeps of it.
-    pub info: NamespaceInfo,
-    /// Cgroup paths of the processes in it.
-    pub cgroups: BTreeSet<String>,
-}
-
-/// Looks at nodes again and again.
-pub struct Looker {
+/// Scans nodes again and again.
+pub struct Scanner {
     views: Vec<View>,
     /// Names of the interfaces to tap; empty for the usual ones.
     chosen: Vec<String>,
@@ -112,15 +95,15 @@ pub struct Looker {
     spaces: Spaces,
     /// The processes of containers, by the inodes of their namespaces.
     members: HashMap<u64, Vec<Member>>,
-    scanned: Option<Instant>,
+    processes_read: Option<Instant>,
     subnets: Vec<Vec<RemoteSubnet>>,
     read_tables: Option<Instant>,
     changes: Changes,
-    /// How many of them the looks have taken up.
+    /// How many of them the scans have taken up.
     changes_shown: u64,
 }
 
-impl Looker {
+impl Scanner {
     /// `chosen`: names of the interfaces to tap; empty for the usual ones.
     #[must_use]
     pub fn new(nodes: Vec<Node>, chosen: Vec<String>, table: PodTable) -> Self {
@@ -130,7 +113,7 @@ impl Looker {
             table,
             spaces: Spaces::default(),
             members: HashMap::new(),
-            scanned: None,
+            processes_read: None,
             subnets: Vec::new(),
             read_tables: None,
             changes: Changes::default(),
@@ -145,14 +128,14 @@ impl Looker {
         self.changes.clone()
     }
 
-    /// Looks at the nodes and at every pod namespace that a veth ties to them.
+    /// Scans the nodes and every pod namespace that a veth ties to them.
     /// To be called on a tokio runtime, always the same.
     ///
     /// # Errors
     /// When a node's namespace cannot be read; a pod's namespace that vanishes
     /// meanwhile is left out.
-    pub async fn look(&mut self) -> Result<Snapshot, LookError> {
-        // Before anything is looked at: what changes from now on is for the next.
+    pub async fn scan(&mut self) -> Result<Scan, ScanError> {
+        // Before anything is scanned: what changes from now on is for the next.
         let (changes, first_change_ns) = self.changes.take();
         let began_ns = now_ns()?;
         let mut node_links = Vec::with_capacity(self.views.len());
@@ -169,45 +152,45 @@ impl Looker {
             .spaces
             .update(&self.views, &node_links, is_changed)
             .await;
-        self.scan(!open.is_empty())?;
-        let mut snapshot = Snapshot {
+        self.read_processes(!open.is_empty())?;
+        let mut scan = Scan {
             unsettled: !tables_are_new || self.spaces.is_unsettled(),
-            subnets: self.subnets.clone(),
-            ..Snapshot::default()
+            ..Scan::default()
         };
+        scan.snapshot.subnets.clone_from(&self.subnets);
         for (number, links) in node_links.iter().enumerate() {
-            self.add_node(&mut snapshot, number, links);
+            self.add_node(&mut scan, number, links);
         }
         for (id, known) in &self.spaces.known {
             let links = &node_links[known.node];
-            self.add_namespace(&mut snapshot, *id, known, links, open.get(id));
+            self.add_namespace(&mut scan, *id, known, links, open.get(id));
         }
         // What comes first is tapped first: what most packets pass, and of the rest what
         // has had the most.
-        let targets = &mut snapshot.targets;
+        let targets = &mut scan.targets;
         targets.sort_by_key(|target| (target.place.role.rank(), Reverse(target.packets)));
-        snapshot.vxlan_ports.sort_unstable();
-        snapshot.vxlan_ports.dedup();
-        snapshot.time = LookTime {
+        scan.snapshot.vxlan_ports.sort_unstable();
+        scan.snapshot.vxlan_ports.dedup();
+        scan.snapshot.time = SnapshotTime {
             began_ns,
             ended_ns: now_ns()?,
             steady_until_ns: first_change_ns.map_or(began_ns, |first| first.min(began_ns)),
             changes,
         };
-        Ok(snapshot)
+        Ok(scan)
     }
 
-    /// Reads the processes, at the first look and while something is new.
-    fn scan(&mut self, changed: bool) -> Result<(), LookError> {
-        let due = match self.scanned {
+    /// Reads the processes, at the first scan and while something is new.
+    fn read_processes(&mut self, changed: bool) -> Result<(), ScanError> {
+        let due = match self.processes_read {
             None => true,
-            Some(scanned) => changed && scanned.elapsed() >= SCAN_PAUSE,
+            Some(processes_read) => changed && processes_read.elapsed() >= PROCESSES_PAUSE,
         };
         if due {
             let began = Instant::now();
             let members = processes::members();
-            self.members = members.map_err(|source| LookError::Io("the processes", source))?;
-            self.scanned = Some(began);
+            self.members = members.map_err(|source| ScanError::Io("the processes", source))?;
+            self.processes_read = Some(began);
         }
         Ok(())
     }
@@ -231,7 +214,7 @@ impl Looker {
         true
     }
 
-    fn add_node(&self, snapshot: &mut Snapshot, number: usize, links: &[Link]) {
+    fn add_node(&self, scan: &mut Scan, number: usize, links: &[Link]) {
         let node = &self.views[number].node;
         let holder = Holder {
             node: number,
@@ -241,7 +224,7 @@ impl Looker {
             let role = node_role(link, links);
             let usual = link.is_uplink || !matches!(role, Role::Other | Role::Loopback);
             if let LinkKind::Vxlan(vxlan) = &link.kind {
-                snapshot.vxlan_ports.push(vxlan.port);
+                scan.snapshot.vxlan_ports.push(vxlan.port);
             }
             let leads_to = self
                 .spaces
@@ -255,13 +238,13 @@ impl Looker {
                 is_port: master.is_some_and(|master| master.kind == LinkKind::Bridge),
                 ..place(node, number, link, role)
             };
-            self.add(snapshot, link, place, holder, usual, Some(&node.netns));
+            self.add(scan, link, place, holder, usual, Some(&node.netns));
         }
         // hostNetwork pods: their sockets are watched too.
         let of_pods = self
             .members_of(node.netns.inode)
             .filter(|member| member.container.pod_uid.is_some());
-        snapshot.cgroups.extend(of_pods.filter_map(watched_cgroup));
+        scan.cgroups.extend(of_pods.filter_map(watched_cgroup));
     }
 
     fn members_of(&self, inode: u64) -> impl Iterator<Item = &Member> {
@@ -270,7 +253,7 @@ impl Looker {
 
     fn add_namespace(
         &self,
-        snapshot: &mut Snapshot,
+        scan: &mut Scan,
         id: u64,
         known: &Known,
         node_links: &[Link],
@@ -292,42 +275,48 @@ impl Looker {
                 netns_id: id,
                 ..place(node, known.node, link, role)
             };
-            self.add(snapshot, link, place, holder, role != Role::Other, netns);
+            self.add(scan, link, place, holder, role != Role::Other, netns);
         }
-        let mut look = NamespaceLook::default();
+        let mut info = NamespaceInfo {
+            id,
+            node: known.node,
+            given: self.table.pod(&known.path).cloned(),
+            ..NamespaceInfo::default()
+        };
+        let mut cgroups = BTreeSet::new();
         // What was read before may be of another namespace that had the inode.
-        let is_read = self.scanned.is_some_and(|scanned| known.is_older(scanned));
+        let is_read = self
+            .processes_read
+            .is_some_and(|processes_read| known.is_older(processes_read));
         for member in self.members_of(known.inode).filter(|_| is_read) {
             // In no v2 cgroup, it is in none that can be watched.
             let cgroup = member.is_unified.then(|| member.cgroup.clone());
-            look.cgroups.insert(cgroup.unwrap_or_default());
-            snapshot.cgroups.extend(watched_cgroup(member));
-            snapshot.has_v1_containers |=
+            cgroups.insert(cgroup.unwrap_or_default());
+            scan.cgroups.extend(watched_cgroup(member));
+            scan.snapshot.has_v1_containers |=
                 member.container.container_id.is_some() && !member.is_unified;
-            if look.info.pod_uid.is_none() {
-                look.info.pod_uid.clone_from(&member.container.pod_uid);
+            if info.pod_uid.is_none() {
+                info.pod_uid.clone_from(&member.container.pod_uid);
             }
         }
-        look.info.id = id;
-        look.info.node = known.node;
-        look.info.given = self.table.pod(&known.path).cloned();
-        look.info.fallback = known.fallback(look.info.pod_uid.as_deref());
-        snapshot.namespaces.push(look);
+        info.fallback = known.fallback(info.pod_uid.as_deref());
+        scan.cgroups_of.insert(id, cgroups);
+        scan.snapshot.namespaces.push(info);
     }
 
     fn add(
         &self,
-        snapshot: &mut Snapshot,
+        scan: &mut Scan,
         link: &Link,
         place: Place,
         holder: Holder,
         usual: bool,
         netns: Option<&NetNs>,
     ) {
-        snapshot.names.insert(link.name.clone());
+        scan.names.insert(link.name.clone());
         let addresses = link.addresses.iter();
         let addresses = addresses.filter(|address| !is_local_only(**address));
-        snapshot
+        scan.snapshot
             .addresses
             .extend(addresses.map(|address| (*address, holder)));
         let wanted = if self.chosen.is_empty() {
@@ -336,7 +325,7 @@ impl Looker {
             self.chosen.contains(&link.name)
         };
         if wanted {
-            snapshot.targets.push(Target {
+            scan.targets.push(Target {
                 place,
                 netns: netns.cloned(),
                 device: link.name.clone(),
@@ -394,6 +383,6 @@ fn is_local_only(address: IpAddr) -> bool {
     address.is_loopback() || crate::packet::is_link_local(address)
 }
 
-fn now_ns() -> Result<u64, LookError> {
-    monotonic_ns().map_err(|source| LookError::Io("the clock", source))
+fn now_ns() -> Result<u64, ScanError> {
+    monotonic_ns().map_err(|source| ScanError::Io("the clock", source))
 }

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     model::{
-        loss::LostSpan, origin::Origin, place::Place, snapshot::LookTime, tap::TapCount,
+        loss::LostSpan, origin::Origin, place::Place, snapshot::SnapshotTime, tap::TapCount,
         topology::RecordedTopology,
     },
     update::Update,
@@ -137,12 +137,13 @@ pub enum Entry {
         #[serde(rename = "news")]
         update: Update,
     },
-    /// A look that shows the same as the one before, at another time.
-    LookAgain {
-        /// Whose look it is.
+    /// A snapshot that shows the same as the one before, at another time.
+    #[serde(rename = "look_again")]
+    SnapshotAgain {
+        /// Whose snapshot it is.
         origin: Origin,
         /// When.
-        time: LookTime,
+        time: SnapshotTime,
     },
     /// What the section repeats of earlier ones has been told.
     Ready,

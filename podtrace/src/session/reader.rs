@@ -26,7 +26,7 @@ use super::{
     input::{self, Damage, Frames, InputError, Source},
 };
 use crate::{
-    model::{event::Event, snapshot::Look},
+    model::{event::Event, snapshot::Snapshot},
     packet::{DecodeOptions, key_payload},
     text::sanitize::sanitize,
     update::Update,
@@ -78,8 +78,8 @@ pub struct Reader {
     interfaces: Vec<Option<Interface>>,
     /// How many interfaces of other tools' captures there were.
     captures: u32,
-    /// The last looks, by session.
-    looks: Vec<Look>,
+    /// The last snapshots, by session.
+    snapshots: Vec<Snapshot>,
     /// Anything was recognised.
     has_blocks: bool,
     unread: Unread,
@@ -151,7 +151,7 @@ impl Reader {
             told: HashSet::new(),
             interfaces: Vec::new(),
             captures: 0,
-            looks: Vec::new(),
+            snapshots: Vec::new(),
             has_blocks: false,
             unread: Unread::default(),
             event: None,
@@ -316,8 +316,8 @@ impl Reader {
         let (kind, offset, len) = (frame.kind, frame.offset, frame.bytes.len() as u64);
         let is_behind_damage = offset != self.end;
         if is_behind_damage {
-            // A look may have been among what was skipped.
-            self.looks.clear();
+            // A snapshot may have been among what was skipped.
+            self.snapshots.clear();
         }
         self.end = offset + len;
         match read {
@@ -338,7 +338,7 @@ impl Reader {
     /// What is not known any more when a block of that type is damaged.
     fn forget(&mut self, kind: u32) {
         if matches!(kind, SECTION_HEADER | ENTRY_BLOCK) {
-            self.looks.clear();
+            self.snapshots.clear();
         }
         if kind == SECTION_HEADER {
             self.interfaces.clear();
@@ -401,7 +401,7 @@ impl Reader {
             // As good as what the damaged header said.
             self.epoch_ns = utc_ns.saturating_sub_unsigned(*monotonic_ns);
         }
-        let Some(item) = items::item(entry, self.epoch_ns, &mut self.looks) else {
+        let Some(item) = items::item(entry, self.epoch_ns, &mut self.snapshots) else {
             return More::Queued;
         };
         if let Item::Update(_, update) = &item {

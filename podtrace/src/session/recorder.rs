@@ -161,7 +161,7 @@ impl Recorder {
                 | Update::Notice { .. },
                 _,
             )
-            | (_, Entry::LookAgain { .. }) => {}
+            | (_, Entry::SnapshotAgain { .. }) => {}
             _ => self.names_changed = true,
         }
         self.tell(&entry);

@@ -40,7 +40,7 @@ fn act(tape: &mut Tape, action: u8, number: u16) {
                 counters.filtered += 2;
             });
         }
-        9 => tape.look(),
+        9 => tape.take_snapshot(),
         10 => tape.pods(word % 3),
         11 => tape.cgroups(number.is_multiple_of(2)),
         12 => {

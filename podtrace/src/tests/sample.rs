@@ -22,7 +22,7 @@ use crate::{
         origin::Origin,
         place::{Place, Role},
         pod::{Container, Pod},
-        snapshot::{CgroupPath, Holder, Look, LookTime, NamespaceInfo, NewCgroup},
+        snapshot::{CgroupPath, Holder, NamespaceInfo, NewCgroup, Snapshot, SnapshotTime},
         tap::{TapCount, Taps},
     },
     output::{
@@ -111,7 +111,7 @@ pub(super) struct Tape {
     node: u8,
     directory: TempDir,
     page: Page,
-    looks: u64,
+    snapshots: u64,
 }
 
 /// Keeps what is printed.
@@ -208,7 +208,7 @@ impl Tape {
             node,
             directory,
             page,
-            looks: 0,
+            snapshots: 0,
         };
         tape.introduce();
         tape
@@ -223,7 +223,7 @@ impl Tape {
     }
 
     fn introduce(&mut self) {
-        self.look();
+        self.take_snapshot();
         for (name, netns, leads_to, role) in [
             ("eth0", 2, None, Role::Pod),
             ("veth1", 1, Some(2), Role::Veth),
@@ -269,8 +269,8 @@ impl Tape {
         self.tell(&Update::Place { number, place });
     }
 
-    pub(super) fn look(&mut self) {
-        self.looks += 1;
+    pub(super) fn take_snapshot(&mut self) {
+        self.snapshots += 1;
         let namespace = |id: u64| NamespaceInfo {
             id,
             fallback: format!("netns:{id}").into(),
@@ -279,7 +279,7 @@ impl Tape {
             ..NamespaceInfo::default()
         };
         // The second pod's namespace comes and goes.
-        let pods = if self.looks % 5 == 4 { 1 } else { 2 };
+        let pods = if self.snapshots % 5 == 4 { 1 } else { 2 };
         let mut addresses = HashSet::new();
         for pod in 0..pods {
             let netns = Some(2 + pod);
@@ -290,21 +290,21 @@ impl Tape {
             netns: None,
         };
         addresses.insert((uplink_address(self.node), node));
-        let look = Look {
-            time: LookTime {
+        let snapshot = Snapshot {
+            time: SnapshotTime {
                 began_ns: self.now_ns,
                 ended_ns: self.now_ns + 10,
                 steady_until_ns: self.now_ns,
-                changes: self.looks,
+                changes: self.snapshots,
             },
             namespaces: (0..pods).map(|pod| namespace(2 + pod)).collect(),
             addresses,
             vxlan_ports: vec![8472],
             watches_sockets: true,
             subnets: vec![Vec::new()],
-            ..Look::default()
+            ..Snapshot::default()
         };
-        self.tell(&Update::Look(Box::new(look)));
+        self.tell(&Update::Snapshot(Box::new(snapshot)));
     }
 
     /// Tells what the runtime has: so many pods.
@@ -544,7 +544,7 @@ pub(super) fn small(how: How) -> Recorded {
     }));
     tape.cluster(ClusterUpdate::Synced(Resource::Pods));
     tape.tick(1_000_000_000);
-    tape.look();
+    tape.take_snapshot();
     tape.finish()
 }
 
@@ -662,8 +662,8 @@ pub(super) fn try_read(bytes: &[u8]) -> Result<Given, InputError> {
 /// An item as text; sets have no order of their own.
 pub(super) fn in_order(mut item: Item) -> String {
     let mut addresses = Vec::new();
-    if let Item::Update(_, Update::Look(look)) = &mut item {
-        addresses.extend(look.addresses.drain());
+    if let Item::Update(_, Update::Snapshot(snapshot)) = &mut item {
+        addresses.extend(snapshot.addresses.drain());
         addresses.sort_by_key(|(address, _)| *address);
     }
     format!("{item:?}{addresses:?}")

@@ -7,7 +7,7 @@ use crate::{
         origin::Origin,
         place::{Place, Role},
         pod::{Container, Pod},
-        snapshot::{CgroupPath, Holder, Look, NamespaceInfo},
+        snapshot::{CgroupPath, Holder, NamespaceInfo, Snapshot},
     },
     packet::{Framing, Mac},
     update::Update,
@@ -59,7 +59,7 @@ pub(crate) fn world() -> World {
         };
         world.places.set(number, place);
     }
-    look(&mut world, &[]);
+    take_snapshot(&mut world, &[]);
     run_containers(&mut world);
     world
 }
@@ -91,8 +91,8 @@ pub(crate) fn run_containers(world: &mut World) {
     world.directory.set_pods(0, &pods, 0);
 }
 
-/// What a look at the node shows, and these addresses of the second node.
-pub(crate) fn look(world: &mut World, second: &[IpAddr]) {
+/// What a snapshot of the node shows, and these addresses of the second node.
+pub(crate) fn take_snapshot(world: &mut World, second: &[IpAddr]) {
     let namespaces = [(NETNS1, "default/mypod1"), (NETNS2, "default/mypod2")];
     let namespaces = namespaces.map(|(id, pod)| NamespaceInfo {
         id,
@@ -112,15 +112,15 @@ pub(crate) fn look(world: &mut World, second: &[IpAddr]) {
     };
     let second = second.iter().map(|address| (*address, holder));
     let addresses = first.into_iter().chain(second).collect();
-    let look = Look {
+    let snapshot = Snapshot {
         namespaces: namespaces.into(),
         addresses,
         watches_sockets: true,
-        ..Look::default()
+        ..Snapshot::default()
     };
     let origin = Origin {
         session: 0,
         nodes: 0..2,
     };
-    world.take(&origin, &Update::Look(Box::new(look)));
+    world.take(&origin, &Update::Snapshot(Box::new(snapshot)));
 }

@@ -12,7 +12,7 @@ use podtrace::{
     model::place::Role,
     netns::NetNs,
     node::{
-        discover::{Looker, Snapshot},
+        discover::{Scan, Scanner},
         pod_table::PodTable,
         target::Node,
     },
@@ -68,18 +68,18 @@ impl Drop for Newcomer {
 }
 
 /// What a look saw and what it took.
-fn timed(runtime: &tokio::runtime::Runtime, looker: &mut Looker) -> (Snapshot, Duration) {
+fn timed(runtime: &tokio::runtime::Runtime, scanner: &mut Scanner) -> (Scan, Duration) {
     let start = Instant::now();
-    let snapshot = runtime.block_on(looker.look()).unwrap();
-    (snapshot, start.elapsed())
+    let scan = runtime.block_on(scanner.scan()).unwrap();
+    (scan, start.elapsed())
 }
 
 /// The last of the looks that it takes until nothing is young any more.
-fn settled(runtime: &tokio::runtime::Runtime, looker: &mut Looker) -> Duration {
+fn settled(runtime: &tokio::runtime::Runtime, scanner: &mut Scanner) -> Duration {
     let start = Instant::now();
     loop {
-        let (snapshot, took) = timed(runtime, looker);
-        if !snapshot.unsettled {
+        let (scan, took) = timed(runtime, scanner);
+        if !scan.unsettled {
             return took;
         }
         assert!(start.elapsed() < DEADLINE);
@@ -87,8 +87,8 @@ fn settled(runtime: &tokio::runtime::Runtime, looker: &mut Looker) -> Duration {
     }
 }
 
-fn pods_of(snapshot: &Snapshot) -> usize {
-    let pods = snapshot.targets.iter();
+fn pods_of(scan: &Scan) -> usize {
+    let pods = scan.targets.iter();
     pods.filter(|target| target.place.role == Role::Pod).count()
 }
 
@@ -117,15 +117,15 @@ fn cost_of_a_look() {
         })
         .unwrap();
         let (node, runtime) = node_of(&lab);
-        let mut looker = Looker::new(vec![node.clone()], Vec::new(), PodTable::default());
-        let (snapshot, first) = timed(&runtime, &mut looker);
-        assert_eq!(pods_of(&snapshot), pods);
-        let (_, young) = timed(&runtime, &mut looker);
-        let later = settled(&runtime, &mut looker);
+        let mut scanner = Scanner::new(vec![node.clone()], Vec::new(), PodTable::default());
+        let (scan, first) = timed(&runtime, &mut scanner);
+        assert_eq!(pods_of(&scan), pods);
+        let (_, young) = timed(&runtime, &mut scanner);
+        let later = settled(&runtime, &mut scanner);
         let newcomer = Newcomer::new();
         tie(&node.netns, "vethnew", &newcomer.netns);
-        let (snapshot, new) = timed(&runtime, &mut looker);
-        assert_eq!(pods_of(&snapshot), pods + 1);
+        let (scan, new) = timed(&runtime, &mut scanner);
+        assert_eq!(pods_of(&scan), pods + 1);
         eprintln!(
             "{pods:>3} pods: first look {first:.1?}, while all are young {young:.1?}, later {later:.1?}, with a new pod {new:.1?}"
         );
@@ -142,8 +142,8 @@ fn pods_are_told_by_the_veths_that_tie_them_to_the_node() {
     .unwrap();
     let (node, runtime) = node_of(&lab);
     let pod = &lab.nodes[0].pods[0].netns;
-    let mut looker = Looker::new(vec![node.clone()], Vec::new(), PodTable::default());
-    let mut look = || timed(&runtime, &mut looker).0;
+    let mut scanner = Scanner::new(vec![node.clone()], Vec::new(), PodTable::default());
+    let mut look = || timed(&runtime, &mut scanner).0;
     assert_eq!(pods_of(&look()), 2);
     // A pair within a pod, as of a container engine in a container.
     netlink(pod, async |handle| {
@@ -153,8 +153,8 @@ fn pods_are_told_by_the_veths_that_tie_them_to_the_node() {
     assert_eq!(pods_of(&look()), 2);
     // A second network of a pod.
     tie(&node.netns, "vethsecond", pod);
-    let snapshot = look();
-    let mut names: Vec<_> = snapshot
+    let scan = look();
+    let mut names: Vec<_> = scan
         .targets
         .iter()
         .filter(|target| target.place.pod_netns() == Some(pod.id))
@@ -167,7 +167,7 @@ fn pods_are_told_by_the_veths_that_tie_them_to_the_node() {
         ("vethend", Role::Pod),
     ];
     assert_eq!(names, expected);
-    let leads_to = snapshot
+    let leads_to = scan
         .targets
         .iter()
         .find(|target| target.device == "vethsecond")

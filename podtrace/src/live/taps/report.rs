@@ -103,7 +103,7 @@ impl Taps {
         telling: &mut Telling<'_>,
     ) {
         telling.tell(&Update::Gone { number });
-        // With its pod: the next look does not show it.
+        // With its pod: the next scan does not show it.
         if !error.is_vanished() {
             self.refused.insert(place_key(place));
             let hint = if error.is_out_of_descriptors() {

@@ -1,14 +1,11 @@
 //! The sockets of pods: watched by cgroup.
 use std::{
-    collections::{BTreeSet, HashSet},
+    collections::{BTreeSet, HashMap, HashSet},
     sync::Arc,
 };
 
 use super::report::in_words;
-use crate::{
-    cgroup::fs::CgroupFs, model::snapshot::NamespaceInfo, node::discover::NamespaceLook,
-    probe::Probe,
-};
+use crate::{cgroup::fs::CgroupFs, model::snapshot::Snapshot, probe::Probe};
 
 /// Which cgroups' sockets are watched, and which could not be.
 pub(super) struct Sockets {
@@ -67,14 +64,20 @@ impl Sockets {
     }
 }
 
-/// What a look shows of a namespace, and whether its sockets are watched.
-pub(super) fn info(look: NamespaceLook, probe: &Probe) -> NamespaceInfo {
-    let NamespaceLook { mut info, cgroups } = look;
-    info.watched = !cgroups.is_empty()
-        && cgroups
-            .iter()
-            .all(|cgroup| probe.cgroups().any(|above| is_within(cgroup, above)));
-    info
+/// Marks the namespaces whose sockets are watched. `cgroups_of`: the cgroups of the
+/// processes in each.
+pub(super) fn mark_watched(
+    snapshot: &mut Snapshot,
+    cgroups_of: &HashMap<u64, BTreeSet<String>>,
+    probe: &Probe,
+) {
+    let is_watched = |cgroup: &String| probe.cgroups().any(|above| is_within(cgroup, above));
+    for info in &mut snapshot.namespaces {
+        info.watched = cgroups_of
+            .get(&info.id)
+            .is_some_and(|cgroups| !cgroups.is_empty() && cgroups.iter().all(is_watched));
+    }
+    snapshot.watches_sockets = probe.cgroups().next().is_some();
 }
 
 /// Those that are not within another one: a watch of both would see the

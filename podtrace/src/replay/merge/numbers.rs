@@ -102,19 +102,19 @@ impl Numbers {
                 Some(known) => *number = known,
                 None => return false,
             },
-            Update::Look(look) => {
-                for info in &mut look.namespaces {
+            Update::Snapshot(snapshot) => {
+                for info in &mut snapshot.namespaces {
                     info.id = id(info.id);
                     info.node = self.node(info.node);
                 }
-                let addresses = std::mem::take(&mut look.addresses).into_iter();
-                look.addresses = addresses
+                let addresses = std::mem::take(&mut snapshot.addresses).into_iter();
+                snapshot.addresses = addresses
                     .map(|(address, mut holder)| {
                         renumber(&mut holder);
                         (address, holder)
                     })
                     .collect();
-                for (_, holder, _) in &mut look.held_since {
+                for (_, holder, _) in &mut snapshot.held_since {
                     renumber(holder);
                 }
             }

@@ -8,7 +8,8 @@ use super::{
 };
 use crate::{
     model::{
-        direction::direction_named, loss::LostSpan, origin::Origin, snapshot::Look, tap::TapCount,
+        direction::direction_named, loss::LostSpan, origin::Origin, snapshot::Snapshot,
+        tap::TapCount,
     },
     session::{
         format::{ENTRY_MAGIC, Entry, InterfaceCounts, SectionEnd, SectionInfo, Tick},
@@ -56,8 +57,8 @@ impl Item {
     /// The UDP ports that carry VXLAN from now on, if it tells them.
     pub(super) fn vxlan_ports(&self) -> Option<&Vec<u16>> {
         match self {
-            Self::Update(_, Update::Look(look)) if !look.vxlan_ports.is_empty() => {
-                Some(&look.vxlan_ports)
+            Self::Update(_, Update::Snapshot(snapshot)) if !snapshot.vxlan_ports.is_empty() => {
+                Some(&snapshot.vxlan_ports)
             }
             _ => None,
         }
@@ -160,34 +161,34 @@ pub(super) fn entry(frame: &Frame<'_>, is_own: bool) -> Result<Option<Entry>, Wr
     Ok(serde_json::from_slice(json.ok_or(CHECKSUM)?).ok())
 }
 
-/// What an entry tells, with its times in UTC. `looks`: the last ones.
-pub(super) fn item(entry: Entry, epoch_ns: i64, looks: &mut Vec<Look>) -> Option<Item> {
+/// What an entry tells, with its times in UTC. `snapshots`: the last ones.
+pub(super) fn item(entry: Entry, epoch_ns: i64, snapshots: &mut Vec<Snapshot>) -> Option<Item> {
     let utc = |ns: u64| ns.saturating_add_signed(epoch_ns);
-    let told = |origin: Origin, mut update: Update, looks: &mut Vec<Look>| {
+    let told = |origin: Origin, mut update: Update, snapshots: &mut Vec<Snapshot>| {
         update.map_times(utc);
         update.make_safe();
-        if let Update::Look(look) = &update {
-            let look = Look {
+        if let Update::Snapshot(snapshot) = &update {
+            let snapshot = Snapshot {
                 held_since: Vec::new(),
-                ..(**look).clone()
+                ..(**snapshot).clone()
             };
-            let is_next = origin.session == looks.len();
-            match looks.get_mut(origin.session) {
-                Some(known) => *known = look,
-                None if is_next => looks.push(look),
+            let is_next = origin.session == snapshots.len();
+            match snapshots.get_mut(origin.session) {
+                Some(known) => *known = snapshot,
+                None if is_next => snapshots.push(snapshot),
                 None => {}
             }
         }
         Some(Item::Update(origin, update))
     };
     match entry {
-        Entry::Update(update) => told(Origin::default(), update, looks),
-        Entry::UpdateOf { origin, update } => told(origin, update, looks),
-        Entry::LookAgain { origin, mut time } => {
+        Entry::Update(update) => told(Origin::default(), update, snapshots),
+        Entry::UpdateOf { origin, update } => told(origin, update, snapshots),
+        Entry::SnapshotAgain { origin, mut time } => {
             time.map_times(utc);
-            let mut look = looks.get(origin.session)?.clone();
-            look.time = time;
-            Some(Item::Update(origin, Update::Look(Box::new(look))))
+            let mut snapshot = snapshots.get(origin.session)?.clone();
+            snapshot.time = time;
+            Some(Item::Update(origin, Update::Snapshot(Box::new(snapshot))))
         }
         Entry::Ready => Some(Item::Ready),
         Entry::Tick(Tick { now_ns, lost }) => Some(Item::Tick(Tick {

@@ -6,7 +6,7 @@ use crate::{
     model::{
         origin::{Origin, split_id},
         pod::Pod,
-        snapshot::{Look, LookTime, NewCgroup},
+        snapshot::{NewCgroup, Snapshot, SnapshotTime},
         start::Start,
         topology::RecordedTopology,
     },
@@ -24,7 +24,7 @@ pub(super) struct Ledger {
     /// Of several sessions.
     is_merged: bool,
     start: Option<Start>,
-    looks: BTreeMap<usize, (Origin, Look)>,
+    snapshots: BTreeMap<usize, (Origin, Snapshot)>,
     /// Interfaces that are there.
     places: BTreeSet<u32>,
     /// With whose pods they are and when they were told.
@@ -78,7 +78,7 @@ impl Ledger {
             Update::Gone { number } => {
                 self.places.remove(number);
             }
-            Update::Look(look) => return self.look(origin, look),
+            Update::Snapshot(snapshot) => return self.take_snapshot(origin, snapshot),
             Update::Pods {
                 runtime,
                 pods,
@@ -121,20 +121,20 @@ impl Ledger {
         self.entry(origin.clone(), update.clone())
     }
 
-    fn look(&mut self, origin: &Origin, look: &Look) -> Entry {
-        let known = self.looks.get_mut(&origin.session);
+    fn take_snapshot(&mut self, origin: &Origin, snapshot: &Snapshot) -> Entry {
+        let known = self.snapshots.get_mut(&origin.session);
         if let Some((_, known)) = known {
-            let time = std::mem::replace(&mut known.time, look.time);
-            if known == look {
+            let time = std::mem::replace(&mut known.time, snapshot.time);
+            if known == snapshot {
                 let origin = origin.clone();
-                let time = look.time;
-                return Entry::LookAgain { origin, time };
+                let time = snapshot.time;
+                return Entry::SnapshotAgain { origin, time };
             }
             known.time = time;
         }
-        let told = (origin.clone(), look.clone());
-        self.looks.insert(origin.session, told);
-        self.entry(origin.clone(), Update::Look(Box::new(look.clone())))
+        let told = (origin.clone(), snapshot.clone());
+        self.snapshots.insert(origin.session, told);
+        self.entry(origin.clone(), Update::Snapshot(Box::new(snapshot.clone())))
     }
 
     /// The numbers of the interfaces that are there.
@@ -162,9 +162,9 @@ impl Ledger {
         for (origin, attaching) in self.attaching.values() {
             entries.push(self.entry(origin.clone(), attaching.clone()));
         }
-        for (origin, look) in self.looks.values() {
-            let look = Update::Look(Box::new(backdated(look, world, ts_ns)));
-            entries.push(self.entry(origin.clone(), look));
+        for (origin, snapshot) in self.snapshots.values() {
+            let snapshot = Update::Snapshot(Box::new(backdated(snapshot, world, ts_ns)));
+            entries.push(self.entry(origin.clone(), snapshot));
         }
         for number in &self.places {
             let place = world.places.get(*number).cloned();
@@ -203,21 +203,22 @@ impl Ledger {
     }
 }
 
-/// The look as it holds from `ts_ns` on: what it shows was there before.
-fn backdated(look: &Look, world: &World, ts_ns: u64) -> Look {
-    let time = LookTime {
-        ended_ns: look.time.ended_ns.min(ts_ns),
-        began_ns: look.time.began_ns.min(ts_ns),
-        ..look.time
+/// The snapshot as it holds from `ts_ns` on: what it shows was there before.
+fn backdated(snapshot: &Snapshot, world: &World, ts_ns: u64) -> Snapshot {
+    let time = SnapshotTime {
+        ended_ns: snapshot.time.ended_ns.min(ts_ns),
+        began_ns: snapshot.time.began_ns.min(ts_ns),
+        ..snapshot.time
     };
     let held = world.directory.held_addresses();
-    let held = held.filter(|(address, holder, _)| look.addresses.contains(&(*address, *holder)));
+    let held =
+        held.filter(|(address, holder, _)| snapshot.addresses.contains(&(*address, *holder)));
     let mut held_since: Vec<_> = held.collect();
     held_since.sort_by_key(|(address, holder, _)| (*address, holder.node, holder.netns));
-    Look {
+    Snapshot {
         time,
         held_since,
-        ..look.clone()
+        ..snapshot.clone()
     }
 }
 

@@ -101,7 +101,7 @@ pub(super) fn by_another_clock(bytes: &[u8], offset_ns: i64, drift_ppm: f64) -> 
                     Entry::Update(update) | Entry::UpdateOf { update, .. } => {
                         update.map_times(monotonic)
                     }
-                    Entry::LookAgain { time, .. } => time.map_times(monotonic),
+                    Entry::SnapshotAgain { time, .. } => time.map_times(monotonic),
                     Entry::Tick(tick) => tick.now_ns = monotonic(tick.now_ns),
                     Entry::Loss(lost) => lost.map_times(monotonic),
                     Entry::Clock {
