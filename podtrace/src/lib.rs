@@ -21,7 +21,7 @@ pub mod path;
 pub mod pipeline;
 pub mod privilege;
 pub mod probe;
-mod projection;
+pub mod projection;
 pub mod replay;
 pub mod session;
 mod signals;

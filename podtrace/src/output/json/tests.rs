@@ -1,10 +1,12 @@
 use std::net::IpAddr;
 
+use podtrace_ebpf::record::{CGROUP_NONE, Direction};
+
 use super::*;
 use crate::{
     model::{loss::TapLoss, tap::TapCount},
     packet::{Transport, Tunnel},
-    path::{RoundTrip, builder::tests::path, summary::NotShown},
+    path::{Outcome, RoundTrip, builder::tests::path, summary::NotShown},
     world::fixture::{CGROUP2, POD1, VETH1, world},
 };
 
