@@ -2,6 +2,7 @@
 //!
 //! One pipeline for live traces, replays and tests:
 //! `source -> decode -> identify -> path -> output`.
+mod backoff;
 pub mod cgroup;
 pub mod cli;
 pub mod clock;
