@@ -1,5 +1,6 @@
 //! How paths, events, notices and the summary are shown: one file per format.
 pub mod json;
+mod paint;
 pub mod quiet;
 pub mod stats;
 pub mod text;
