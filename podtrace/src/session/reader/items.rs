@@ -1,5 +1,4 @@
 //! What a file tells, beside interfaces.
-use podtrace_ebpf::record::Direction;
 use serde::de::DeserializeOwned;
 
 use super::{
@@ -7,7 +6,7 @@ use super::{
     options::{options, ours},
 };
 use crate::{
-    model::{direction::direction_named, origin::Origin, snapshot::Look, tap::TapCount},
+    model::{origin::Origin, snapshot::Look},
     news::News,
     session::{
         format::{ENTRY_MAGIC, Entry, InterfaceCounts, RecordedTopology, SectionInfo},
@@ -43,7 +42,7 @@ pub enum Item {
         events: u64,
     },
     /// What was counted since the section began, or since the last whole one.
-    Counts(Counts),
+    Counts(InterfaceCounts),
     /// What `podtrace topology` showed.
     Topology(Box<RecordedTopology>),
     /// The section is whole.
@@ -53,15 +52,6 @@ pub enum Item {
         /// Nanoseconds since the session began.
         duration_ns: u64,
     },
-}
-
-/// What was counted at a place.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Counts {
-    /// Number of the place in the session.
-    pub number: u32,
-    /// By direction.
-    pub counts: Vec<(Direction, TapCount)>,
 }
 
 impl Item {
@@ -124,15 +114,11 @@ pub(super) fn section(frame: &Frame<'_>) -> Result<Option<SectionInfo>, Wrong> {
 }
 
 /// Interface statistics.
-pub(super) fn statistics(frame: &Frame<'_>, is_own: bool) -> Result<Option<Counts>, Wrong> {
-    let counts = own_json::<InterfaceCounts>(frame, 20, is_own)?;
-    Ok(counts.map(|InterfaceCounts { number, counts }| Counts {
-        number,
-        counts: counts
-            .into_iter()
-            .filter_map(|(name, count)| Some((direction_named(&name)?, count)))
-            .collect(),
-    }))
+pub(super) fn statistics(
+    frame: &Frame<'_>,
+    is_own: bool,
+) -> Result<Option<InterfaceCounts>, Wrong> {
+    own_json(frame, 20, is_own)
 }
 
 /// Names give no item: whether they are as they were written.
