@@ -3,7 +3,6 @@ use std::{sync::Arc, thread, time::Duration};
 
 use anyhow::Context as _;
 use aya_log::EbpfLogger;
-use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::{sync::oneshot, time::Instant};
 
 use super::{Ending, Session};
@@ -81,7 +80,6 @@ impl Session {
         options: SessionOptions,
     ) -> anyhow::Result<Option<Self>> {
         let mut signals = Signals::listen()?;
-        raise_file_limit();
         let (table, sockets) = (options.table.clone(), options.sources.sockets.clone());
         let looker = Looker::new(nodes.clone(), options.interfaces.clone(), options.table);
         let check = |snapshot: &Snapshot| check_names(&options.interfaces, snapshot);
@@ -219,14 +217,6 @@ fn look_up(cgroup_fs: &Option<Arc<CgroupFs>>) -> LookUp {
         Some(cgroup_fs) => cgroup_fs.path_of(id),
         None => CgroupPath::Unknown,
     })
-}
-
-/// A tap takes a descriptor for each direction: as many as may be had.
-fn raise_file_limit() {
-    if let Ok((_, hard)) = getrlimit(Resource::RLIMIT_NOFILE) {
-        // Where it stays low, attaching says which interface had no room.
-        let _ = setrlimit(Resource::RLIMIT_NOFILE, hard, hard);
-    }
 }
 
 /// Interfaces that there is room for at least.
