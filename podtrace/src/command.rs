@@ -26,7 +26,7 @@ const LOST: u8 = 4;
 /// Runs a command and tells how it ended.
 #[must_use]
 pub fn run(cli: Cli) -> ExitCode {
-    let result = has_descriptors().and_then(|()| match cli.command {
+    let result = raise_descriptors().and_then(|()| match cli.command {
         Command::Trace(args) => trace::run(&args),
         Command::Record(args) => trace::record(&args),
         Command::Replay(args) => replay::run(&args),
@@ -50,18 +50,16 @@ pub fn run(cli: Cli) -> ExitCode {
 /// Open files that every command has room for: without it there is nothing to be said.
 const DESCRIPTORS: u64 = 64;
 
-/// Sees to it that so many files can be open, as far as the process may.
-fn has_descriptors() -> anyhow::Result<()> {
-    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).context("failed to read a limit")?;
-    if soft >= DESCRIPTORS {
-        return Ok(());
-    }
+/// Lets as many files be open as the process may have: a tap takes a descriptor for each
+/// direction.
+fn raise_descriptors() -> anyhow::Result<()> {
+    let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).context("failed to read a limit")?;
     if hard < DESCRIPTORS {
         bail!(
             "only {hard} files may be open, which takes {DESCRIPTORS} at least\nhint: raise the limit: ulimit -Hn"
         );
     }
-    setrlimit(Resource::RLIMIT_NOFILE, DESCRIPTORS, hard).context("failed to raise a limit")
+    setrlimit(Resource::RLIMIT_NOFILE, hard, hard).context("failed to raise a limit")
 }
 
 /// Whoever read our output has gone: nothing to complain about.

@@ -1,9 +1,8 @@
 //! Paths as tables: one row per hop, as CSV or as Parquet.
 //!
-//! One schema, [`COLUMNS`], for both formats: names, types, meanings and values
-//! are told there and nowhere else. Names are those of the JSON output, with
-//! `_` for what is nested there. New columns may come, at any position; these
-//! keep their meaning.
+//! One list, [`COLUMNS`], for both formats. Names, types, meanings and values are those of
+//! the projection, so of the JSON output, with `_` for what is nested there. New columns
+//! may come, at any position; these keep their meaning.
 //!
 //! - CSV: a header line, fields quoted as RFC 4180 has it, lines that end with
 //!   LF, empty fields for what has no value. A text that a spreadsheet would
@@ -17,16 +16,16 @@ mod column;
 mod columns;
 mod csv;
 mod parquet;
-mod row;
 
 use std::{fmt::Write as _, io};
 
 pub use self::{
-    column::{Column, Kind},
+    column::Column,
     columns::COLUMNS,
     csv::CsvRows,
     parquet::{ParquetRows, ROWS_PER_GROUP},
 };
+pub use crate::projection::field::Kind;
 
 /// Changes when a column changes its meaning or goes.
 pub const SCHEMA_VERSION: u32 = 1;
@@ -45,7 +44,7 @@ pub enum ExportError {
     Io(#[from] io::Error),
 }
 
-/// The schema as a Markdown table.
+/// The columns as a Markdown table.
 #[must_use]
 pub fn schema_text() -> String {
     let mut out = String::from("| column | type | | meaning |\n|---|---|---|---|\n");
@@ -55,12 +54,13 @@ pub fn schema_text() -> String {
             (false, true) => "always",
             (false, false) => "",
         };
-        let kind = column.kind().as_str();
         // Writing to a String cannot fail.
         let _ = writeln!(
             out,
-            "| {} | {kind} | {presence} | {} |",
-            column.name, column.doc
+            "| `{}` | {} | {presence} | {} |",
+            column.name,
+            column.kind.as_str(),
+            column.doc.trim()
         );
     }
     out

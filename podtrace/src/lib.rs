@@ -2,6 +2,7 @@
 //!
 //! One pipeline for live traces, replays and tests:
 //! `source -> decode -> identify -> path -> output`.
+mod backoff;
 pub mod cgroup;
 pub mod cli;
 pub mod clock;
@@ -20,7 +21,7 @@ pub mod path;
 pub mod pipeline;
 pub mod privilege;
 pub mod probe;
-mod projection;
+pub mod projection;
 pub mod replay;
 pub mod session;
 mod signals;

@@ -1,6 +1,7 @@
 //! How paths, events, notices and the summary are shown: one file per format.
 pub mod json;
 pub mod notices;
+mod paint;
 pub mod printer;
 pub mod quiet;
 pub mod render;

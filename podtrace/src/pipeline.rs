@@ -42,7 +42,7 @@ use std::io;
 
 use podtrace_ebpf::record::{Direction, Record};
 
-use consumer::{Consumer, Events, NotShown};
+use consumer::{Consumer, Events};
 use consumers::Consumers;
 pub use gone::OTHERS;
 use gone::{Gone, fold};
@@ -59,7 +59,11 @@ use crate::{
         tap::{TapCount, Taps},
     },
     packet::{DecodeOptions, Network, Transport},
-    path::{builder::Builder, reorder::Reorder, summary::Summary},
+    path::{
+        builder::Builder,
+        reorder::Reorder,
+        summary::{NotShown, Summary},
+    },
     probe::batch::Batch,
     update::Update,
     world::World,

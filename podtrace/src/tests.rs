@@ -1,6 +1,7 @@
 //! Recorder, reader, merge and outputs together: what is recorded is what is read.
 mod ahead;
 mod damage;
+mod docs;
 mod fuzz;
 mod losses;
 mod round_trip;

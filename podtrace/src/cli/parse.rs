@@ -1,31 +1,40 @@
 //! Values of the command line: times and sizes.
 use std::time::Duration;
 
+use jiff::SignedDuration;
+
 use crate::replay::options::{Moment, Span, Vantage};
 
-/// A length of time: `500ms`, `10s`, `2m`, `1h`; plain numbers are seconds.
+/// The longest time that is taken.
+const TIME_MAX: SignedDuration = SignedDuration::from_hours(365 * 24);
+
+/// A length of time: `500ms`, `10s`, `1h30m`; plain numbers are seconds.
 pub(super) fn duration(text: &str) -> Result<Duration, String> {
-    let split = text
-        .find(|c: char| !c.is_ascii_digit() && c != '.')
-        .unwrap_or(text.len());
-    let (number, unit) = text.split_at(split);
-    let factor = match unit {
-        "ns" => 1e-9,
-        "us" | "µs" => 1e-6,
-        "ms" => 1e-3,
-        "" | "s" => 1.0,
-        "m" => 60.0,
-        "h" => 3600.0,
-        _ => return Err(format!("unknown unit `{unit}`: use us, ms, s, m or h")),
-    };
-    let number: f64 = number
-        .parse()
-        .map_err(|error| format!("`{number}` is no number: {error}"))?;
-    Duration::try_from_secs_f64(number * factor)
+    Duration::try_from(signed_duration(text)?)
         .ok()
-        .filter(|duration| !duration.is_zero() && duration.as_secs() < 365 * 86_400)
-        .ok_or_else(|| "must be more than nothing and less than a year".into())
+        .filter(|duration| !duration.is_zero())
+        .ok_or_else(|| OUT_OF_BOUNDS.into())
 }
+
+/// The same with a sign, or nothing.
+fn signed_duration(text: &str) -> Result<SignedDuration, String> {
+    let is_plain = text.ends_with(|c: char| c.is_ascii_digit());
+    let duration = if is_plain {
+        format!("{text}s").parse()
+    } else {
+        text.parse::<SignedDuration>()
+    };
+    let duration = duration.map_err(|_error| {
+        format!("`{text}` is no time: use a number with ns, us, ms, s, m or h, as 500ms or 1h30m")
+    })?;
+    if duration.abs() < TIME_MAX {
+        Ok(duration)
+    } else {
+        Err(OUT_OF_BOUNDS.into())
+    }
+}
+
+const OUT_OF_BOUNDS: &str = "must be more than nothing and less than a year";
 
 /// A power of two of MiB.
 pub(super) fn mebibytes(text: &str) -> Result<u32, String> {
@@ -128,16 +137,8 @@ pub(super) fn span(text: &str) -> Result<Span, String> {
 /// `NODE=TIME`, the time with a sign: nanoseconds.
 pub(super) fn offset(text: &str) -> Result<(String, i64), String> {
     let (node, time) = text.rsplit_once('=').ok_or("is not NODE=TIME")?;
-    let (sign, length) = match time.strip_prefix('-') {
-        Some(length) => (-1, length),
-        None => (1, time.strip_prefix('+').unwrap_or(time)),
-    };
-    let ns = if length.trim_start_matches('0').is_empty() {
-        0
-    } else {
-        i64::try_from(duration(length)?.as_nanos()).map_err(|error| error.to_string())?
-    };
-    Ok((node.to_owned(), sign * ns))
+    let ns = i64::try_from(signed_duration(time)?.as_nanos());
+    Ok((node.to_owned(), ns.map_err(|error| error.to_string())?))
 }
 
 /// How many times as fast.
@@ -172,9 +173,64 @@ mod tests {
         assert_eq!(duration("500ms").unwrap().as_millis(), 500);
         assert_eq!(duration("1.5").unwrap().as_millis(), 1500);
         assert_eq!(duration("2m").unwrap().as_secs(), 120);
-        for bad in ["", "s", "1x", "0", "-1s", "1.2.3s", "9999999h"] {
+        for (text, ns) in [
+            ("10s", 10_000_000_000),
+            ("3h", 10_800_000_000_000),
+            ("1h30m", 5_400_000_000_000),
+            ("1.5ms", 1_500_000),
+            ("20us", 20_000),
+            ("20µs", 20_000),
+            ("7ns", 7),
+        ] {
+            assert_eq!(duration(text).unwrap().as_nanos(), ns, "{text}");
+        }
+        for bad in [
+            "",
+            "s",
+            "1x",
+            "0",
+            "0s",
+            "-1s",
+            "1.2.3s",
+            "9999999h",
+            "99999999999999999999s",
+            "1y",
+        ] {
             assert!(duration(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn offsets_have_signs() {
+        for (text, ns) in [
+            ("n=-1.5ms", -1_500_000),
+            ("n=+2s", 2_000_000_000),
+            ("n=3", 3_000_000_000),
+            ("n=0", 0),
+            ("n=-0", 0),
+        ] {
+            assert_eq!(offset(text), Ok(("n".to_owned(), ns)), "{text}");
+        }
+        for bad in ["n", "n=", "n=-", "n=--1s", "n=+-1s", "n=1x", "n=9000h"] {
+            assert!(offset(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn moments_are_read() {
+        let after = Moment::AfterBegin(Duration::from_secs(10));
+        assert_eq!(moment("+10s"), Ok(after));
+        assert_eq!(
+            moment("1970-01-01T00:00:01Z"),
+            Ok(Moment::Utc(1_000_000_000))
+        );
+        assert!(matches!(moment("12:00:00"), Ok(Moment::OfDay(_))));
+        for bad in ["", "+", "+-1s", "10s", "noon", "1969-01-01T00:00:00Z"] {
+            assert!(moment(bad).is_err(), "{bad}");
+        }
+        assert_eq!(span("100"), Ok(Span::Packets(100)));
+        assert_eq!(span("10s"), Ok(Span::Time(Duration::from_secs(10))));
+        assert!(span("0").is_err() && span("x").is_err());
     }
 
     #[test]

@@ -1,8 +1,13 @@
 //! A column, and a value in it.
 use std::borrow::Cow;
 
-use super::row::Row;
-use crate::text::sanitize::sanitize;
+use crate::{
+    projection::{
+        field::{Field, Kind, Object, Type, Value},
+        row::Row,
+    },
+    text::sanitize::sanitize,
+};
 
 /// One column of the table.
 pub struct Column {
@@ -10,6 +15,8 @@ pub struct Column {
     pub name: &'static str,
     /// What it holds.
     pub doc: &'static str,
+    /// Its type.
+    pub kind: Kind,
     /// Whether every row has a value.
     pub required: bool,
     /// Whether it is left out of Parquet, which has it in another form.
@@ -17,81 +24,35 @@ pub struct Column {
     get: Get,
 }
 
-/// The type of a column.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// A signed number of 64 bits; never negative.
-    Long,
-    /// A signed number of 32 bits; never negative.
-    Int,
-    /// True or false.
-    Flag,
-    /// UTF-8.
-    Text,
-    /// Nanoseconds since 1970 (UTC): a timestamp in Parquet, a number in CSV.
-    Time,
-}
-
-impl Kind {
-    /// Its name in the documentation.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Long => "int64",
-            Self::Int => "int32",
-            Self::Flag => "boolean",
-            Self::Text => "text",
-            Self::Time => "timestamp (ns, UTC)",
-        }
-    }
-}
-
 /// How to get the value from a row.
-enum Get {
-    Long(fn(&Row<'_>) -> Option<u64>),
-    Int(fn(&Row<'_>) -> Option<u32>),
-    Flag(fn(&Row<'_>) -> bool),
-    Text(for<'a> fn(&'a Row<'_>) -> Text<'a>),
-    Time(fn(&Row<'_>) -> i64),
-}
-
-/// A value, as the formats have it.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Value<'a> {
-    /// Of [`Kind::Long`] and [`Kind::Time`].
-    Long(i64),
-    Int(i32),
-    Flag(bool),
-    /// Safe for a terminal.
-    Text(Cow<'a, str>),
-}
+type Get = for<'a> fn(&'a Row<'_>) -> Option<Value<'a>>;
 
 impl Column {
-    /// Its type.
-    #[must_use]
-    pub fn kind(&self) -> Kind {
-        match self.get {
-            Get::Long(_) => Kind::Long,
-            Get::Int(_) => Kind::Int,
-            Get::Flag(_) => Kind::Flag,
-            Get::Text(_) => Kind::Text,
-            Get::Time(_) => Kind::Time,
+    /// The column of a field that every row has, under the name `column`.
+    pub(super) const fn of<T: Object>(column: &'static str, field: &str, get: Get) -> Self {
+        let field = own_field(T::OWN, field);
+        let Type::Value(kind) = field.type_ else {
+            unreachable!()
+        };
+        Self {
+            name: column,
+            doc: field.doc,
+            kind,
+            required: field.required,
+            csv_only: false,
+            get,
         }
     }
 
-    pub(super) fn value<'a>(&self, row: &'a Row<'_>) -> Option<Value<'a>> {
-        match self.get {
-            Get::Long(get) => get(row).map(|n| Value::Long(i64::try_from(n).unwrap_or(i64::MAX))),
-            Get::Int(get) => get(row).map(|n| Value::Int(i32::try_from(n).unwrap_or(i32::MAX))),
-            Get::Flag(get) => Some(Value::Flag(get(row))),
-            Get::Text(get) => get(row).map(|text| Value::Text(safe(text))),
-            Get::Time(get) => Some(Value::Long(get(row))),
-        }
-    }
-
-    /// It has a value in every row.
+    /// Every row has a value.
     pub(super) const fn required(mut self) -> Self {
         self.required = true;
+        self
+    }
+
+    /// Not every row has a value.
+    pub(super) const fn optional(mut self) -> Self {
+        self.required = false;
         self
     }
 
@@ -99,6 +60,34 @@ impl Column {
         self.csv_only = true;
         self
     }
+
+    /// The value in a row. Texts are safe for a terminal.
+    pub(super) fn value<'a>(&self, row: &'a Row<'_>) -> Option<Value<'a>> {
+        match (self.get)(row)? {
+            Value::Text(text) => Some(Value::Text(safe(text))),
+            value => Some(value),
+        }
+    }
+}
+
+/// The field of this name; that there is none is found when the columns are compiled.
+const fn own_field(fields: &'static [Field], name: &str) -> &'static Field {
+    let mut number = 0;
+    while !is_same(fields[number].name.as_bytes(), name.as_bytes()) {
+        number += 1;
+    }
+    &fields[number]
+}
+
+const fn is_same(one: &[u8], other: &[u8]) -> bool {
+    if one.len() != other.len() {
+        return false;
+    }
+    let mut at = 0;
+    while at < one.len() && one[at] == other[at] {
+        at += 1;
+    }
+    at == one.len()
 }
 
 /// Most texts are safe as they are.
@@ -108,65 +97,4 @@ fn safe(text: Cow<'_, str>) -> Cow<'_, str> {
     } else {
         Cow::Owned(sanitize(&text))
     }
-}
-
-const fn new(name: &'static str, doc: &'static str, get: Get) -> Column {
-    Column {
-        name,
-        doc,
-        required: false,
-        csv_only: false,
-        get,
-    }
-}
-
-pub(super) const fn long(
-    name: &'static str,
-    doc: &'static str,
-    get: fn(&Row<'_>) -> Option<u64>,
-) -> Column {
-    new(name, doc, Get::Long(get))
-}
-
-pub(super) const fn int(
-    name: &'static str,
-    doc: &'static str,
-    get: fn(&Row<'_>) -> Option<u32>,
-) -> Column {
-    new(name, doc, Get::Int(get))
-}
-
-pub(super) const fn flag(
-    name: &'static str,
-    doc: &'static str,
-    get: fn(&Row<'_>) -> bool,
-) -> Column {
-    new(name, doc, Get::Flag(get))
-}
-
-pub(super) const fn time(
-    name: &'static str,
-    doc: &'static str,
-    get: fn(&Row<'_>) -> i64,
-) -> Column {
-    new(name, doc, Get::Time(get))
-}
-
-pub(super) const fn text(
-    name: &'static str,
-    doc: &'static str,
-    get: for<'a> fn(&'a Row<'_>) -> Text<'a>,
-) -> Column {
-    new(name, doc, Get::Text(get))
-}
-
-/// A text, if there is one.
-pub(super) type Text<'a> = Option<Cow<'a, str>>;
-
-pub(super) fn given<T: AsRef<str> + ?Sized>(value: &T) -> Text<'_> {
-    Some(value.as_ref().into())
-}
-
-pub(super) fn optional<T: AsRef<str>>(value: &Option<T>) -> Text<'_> {
-    value.as_ref().map(|value| value.as_ref().into())
 }

@@ -3,12 +3,15 @@ use std::{fmt::Write as _, io::Write};
 
 use csv::Writer;
 
-use super::{
-    COLUMNS, ExportError,
-    column::Value,
-    row::{Row, rows},
+use super::{COLUMNS, ExportError};
+use crate::{
+    path::Path,
+    projection::{
+        field::Value,
+        row::{Row, rows},
+    },
+    world::World,
 };
-use crate::{path::Path, world::World};
 
 /// Writes the hops of paths as CSV.
 pub struct CsvRows<W: Write> {

@@ -14,11 +14,15 @@ use parquet::{
     schema::types::{Type, TypePtr},
 };
 
-use super::{
-    COLUMNS, Column, ExportError, Kind, SCHEMA_VERSION,
-    row::{Row, rows},
+use super::{COLUMNS, Column, ExportError, SCHEMA_VERSION};
+use crate::{
+    path::Path,
+    projection::{
+        field::Kind,
+        row::{Row, rows},
+    },
+    world::World,
 };
-use crate::{path::Path, world::World};
 use buffer::Buffer;
 
 /// Rows that are held back until their group is written.
@@ -137,7 +141,7 @@ fn schema() -> Result<TypePtr, ParquetError> {
 }
 
 fn field(column: &Column) -> Result<Type, ParquetError> {
-    let (physical, logical) = match column.kind() {
+    let (physical, logical) = match column.kind {
         Kind::Long => (Physical::INT64, None),
         Kind::Int => (Physical::INT32, None),
         Kind::Flag => (Physical::BOOLEAN, None),

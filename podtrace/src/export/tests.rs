@@ -188,69 +188,6 @@ fn row_is_as_documented() {
 }
 
 #[test]
-fn schema_is_as_documented() {
-    insta::assert_snapshot!(schema_text(), @r"
-    | column | type | | meaning |
-    |---|---|---|---|
-    | packet | int64 | always | number of the packet in this session, from 1 |
-    | time | text | CSV only | when the hop saw it, as ISO 8601 in UTC |
-    | time_ns | timestamp (ns, UTC) | always | when the hop saw it, nanoseconds since 1970 (UTC) |
-    | hop | int32 | always | number of the hop on the packet's path, from 1 |
-    | hops | int32 | always | how many hops the path has |
-    | delta_ns | int64 | always | nanoseconds since the first hop |
-    | node | text | always | node of the hop |
-    | pod | text |  | pod of the hop, `namespace/name`; none on the node itself |
-    | interface | text | always | interface of the hop |
-    | ifindex | int64 | always | its index in its network namespace |
-    | direction | text | always | `ingress`, `egress` or `socket` |
-    | role | text |  | what the interface is: `pod`, `loopback`, `veth`, `bridge`, `vxlan`, `uplink`, `other` |
-    | socket_owner | text |  | whose socket it is at the hop: `container`, `kernel`, `process`, `root`, `none`, `unknown` |
-    | socket_pod | text |  | pod of that container |
-    | socket_container | text |  | name of that container, or its id |
-    | socket_cgroup | text |  | cgroup of that process |
-    | bytes | int64 | always | length of the frame at the hop |
-    | ttl | int32 |  | TTL or hop limit at the hop |
-    | tunnel_vni | int64 |  | VXLAN network identifier, where it is in a tunnel |
-    | tunnel_source | text |  | outer source address |
-    | tunnel_destination | text |  | outer destination address |
-    | vlan | int32 |  | VLAN id at the first hop |
-    | what | text | always | the packet in words |
-    | protocol | text | always | `icmp` (ICMPv6 too), `tcp`, `udp`, `arp` or `other` |
-    | ip_protocol | int32 |  | protocol number of an IP packet |
-    | source | text |  | source address |
-    | source_port | int32 |  | source port of TCP or UDP |
-    | destination | text |  | destination address |
-    | destination_port | int32 |  | destination port of TCP or UDP |
-    | payload_bytes | int64 |  | length of the TCP or UDP payload |
-    | tcp_flags | text |  | names of the set flags, with spaces between |
-    | tcp_sequence | int64 |  | sequence number |
-    | tcp_acknowledgment | int64 |  | acknowledgment number |
-    | icmp_type | int32 |  | type of an ICMP or ICMPv6 message |
-    | icmp_code | int32 |  | its code |
-    | icmp_id | int32 |  | identifier of an echo message |
-    | icmp_sequence | int32 |  | number of an echo message |
-    | source_pod | text |  | pod that sends, `namespace/name` |
-    | source_container | text |  | container that sends |
-    | source_node | text |  | node that sends |
-    | source_on | text |  | node that the sender is on, when its pod is not known |
-    | sender_owner | text |  | whose socket sends, as `socket_owner` |
-    | sender_pod | text |  | pod of that container |
-    | sender_container | text |  | name of that container, or its id |
-    | sender_cgroup | text |  | cgroup of that process |
-    | destination_pod | text |  | pod that it is for |
-    | destination_container | text |  | container that it is for |
-    | destination_node | text |  | node that it is for |
-    | destination_on | text |  | node that the receiver is on, when its pod is not known |
-    | outcome | text | always | how the path ended |
-    | vtep | text |  | address of the node that it left for in a tunnel |
-    | ambiguous | boolean | always | whether equal packets were under way at once: a hop may belong to another |
-    | incomplete | boolean | always | whether hops may be missing |
-    | duration_ns | int64 | always | nanoseconds from the first hop to the last |
-    | rtt_ns | int64 |  | of an echo reply: nanoseconds since the request, at the first place that saw both |
-    ");
-}
-
-#[test]
 fn parquet_has_logical_types_and_metadata() {
     let file = parquet(&[path(1)], &world(), 100);
     let metadata = file.metadata().file_metadata();

@@ -8,7 +8,7 @@ mod socket;
 #[cfg(test)]
 mod tests;
 
-use std::{future, path::PathBuf, sync::Arc, time::Duration};
+use std::{future, iter::Take, path::PathBuf, sync::Arc, time::Duration};
 
 use tokio::{
     sync::{mpsc, oneshot, watch},
@@ -21,22 +21,16 @@ use super::{
     cri::{About, CriError, PodList, Runtime, SOCKETS},
     events::{Events, Prompt},
 };
+use crate::backoff::Backoff;
 
-/// Between attempts to reach a runtime that is not there or does not answer.
-const RETRY: [Duration; 3] = [
-    Duration::from_secs(2),
-    Duration::from_secs(4),
-    Duration::from_secs(10),
-];
-/// Between attempts just after its socket has appeared: it is bound before
-/// somebody listens, and listens before it answers.
-const SETTLE: [Duration; 5] = [
-    Duration::from_millis(50),
-    Duration::from_millis(100),
-    Duration::from_millis(200),
-    Duration::from_millis(400),
-    Duration::from_millis(800),
-];
+/// Between attempts to reach a runtime that is not there or does not answer, at first and
+/// at most.
+const RETRY: [Duration; 2] = [Duration::from_secs(2), Duration::from_secs(10)];
+/// The same just after its socket has appeared: it is bound before somebody listens, and
+/// listens before it answers.
+const SETTLE: [Duration; 2] = [Duration::from_millis(50), Duration::from_millis(800)];
+/// How many attempts are made so.
+const SETTLE_TRIES: usize = 5;
 /// States nobody has read; with at most one each few hundred milliseconds a
 /// reader must be away for long to miss one.
 const STATES: usize = 64;
@@ -120,7 +114,7 @@ pub fn follow(config: FollowConfig, prompts: mpsc::Receiver<()>) -> Follower {
         states,
         first: Some(first),
         is_lost: false,
-        failures: Failures::default(),
+        waits: Waits::default(),
     };
     Follower {
         pods: pods_out,
@@ -140,7 +134,7 @@ struct Task {
     first: Option<oneshot::Sender<Result<(), CriError>>>,
     /// Whether the loss has been said.
     is_lost: bool,
-    failures: Failures,
+    waits: Waits,
 }
 
 impl Task {
@@ -218,7 +212,7 @@ impl Task {
 
     fn connected(&mut self, runtime: &Runtime) {
         self.is_lost = false;
-        self.failures = Failures::default();
+        self.waits = Waits::default();
         // A reader that does not read misses states, as said.
         let _ = self
             .states
@@ -246,36 +240,41 @@ impl Task {
     async fn wait_to_retry(&mut self) {
         self.sockets.renew();
         tokio::select! {
-            () = self.sockets.changed() => self.failures.socket_changed(),
-            () = sleep(self.failures.wait()) => {}
+            () = self.sockets.changed() => self.waits.socket_changed(),
+            () = sleep(self.waits.next()) => {}
         }
     }
 }
 
-/// How often in a row a runtime could not be reached.
-#[derive(Debug, Default)]
-struct Failures {
-    /// Steps left of [`SETTLE`].
-    settling: usize,
-    count: usize,
+/// The waits between attempts to reach a runtime.
+#[derive(Debug)]
+struct Waits {
+    /// Just after its socket has changed.
+    settling: Take<Backoff>,
+    /// After those.
+    rare: Backoff,
 }
 
-impl Failures {
-    /// How long to wait after one more failure.
-    fn wait(&mut self) -> Duration {
-        if self.settling > 0 {
-            let wait = SETTLE[SETTLE.len() - self.settling];
-            self.settling -= 1;
-            return wait;
-        }
-        let wait = RETRY[self.count.min(RETRY.len() - 1)];
-        self.count += 1;
-        wait
+impl Waits {
+    /// The next one.
+    fn next(&mut self) -> Duration {
+        let next = self.settling.next().or_else(|| self.rare.next());
+        next.unwrap_or(RETRY[1])
     }
 
     fn socket_changed(&mut self) {
-        self.settling = SETTLE.len();
-        self.count = 0;
+        *self = Self::default();
+        self.settling = Backoff::new(SETTLE[0], SETTLE[1]).take(SETTLE_TRIES);
+    }
+}
+
+impl Default for Waits {
+    fn default() -> Self {
+        let rare = Backoff::new(RETRY[0], RETRY[1]);
+        Self {
+            settling: rare.clone().take(0),
+            rare,
+        }
     }
 }
 

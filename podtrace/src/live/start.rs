@@ -3,7 +3,6 @@ use std::{sync::Arc, thread};
 
 use anyhow::Context as _;
 use aya_log::EbpfLogger;
-use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::{sync::oneshot, time::Instant};
 
 use super::{Ending, Outlets, Session, SessionOptions};
@@ -46,7 +45,6 @@ impl Session {
         outlets: Outlets,
     ) -> anyhow::Result<Option<Self>> {
         let mut signals = Signals::listen()?;
-        raise_file_limit();
         let sockets = sources.sockets.clone();
         let scanner = Scanner::new(
             nodes.clone(),
@@ -194,14 +192,6 @@ fn look_up(cgroup_fs: &Option<Arc<CgroupFs>>) -> LookUp {
         Some(cgroup_fs) => cgroup_fs.path_of(id),
         None => CgroupPath::Unknown,
     })
-}
-
-/// A tap takes a descriptor for each direction: as many as may be had.
-fn raise_file_limit() {
-    if let Ok((_, hard)) = getrlimit(Resource::RLIMIT_NOFILE) {
-        // Where it stays low, attaching says which interface had no room.
-        let _ = setrlimit(Resource::RLIMIT_NOFILE, hard, hard);
-    }
 }
 
 /// Interfaces that there is room for at least.

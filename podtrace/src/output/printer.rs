@@ -5,8 +5,11 @@ use std::io;
 use super::{notices::in_words, render::Render};
 use crate::{
     model::{event::Event, origin::Origin},
-    path::{Path, summary::Summary},
-    pipeline::consumer::{Consumer, Events, NotShown, Tick},
+    path::{
+        Path,
+        summary::{NotShown, Summary},
+    },
+    pipeline::consumer::{Consumer, Events, Tick},
     sink::{NOTICES_MAX, TextSink},
     update::Update,
     world::World,

@@ -3,8 +3,7 @@ use super::text::Text;
 use crate::{
     model::{loss::Loss, start::Start},
     output::render::Render,
-    path::summary::Summary,
-    pipeline::consumer::NotShown,
+    path::summary::{NotShown, Summary},
     world::World,
 };
 

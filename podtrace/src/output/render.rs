@@ -1,8 +1,10 @@
 //! What makes text of all that is shown.
 use crate::{
     model::{event::Event, loss::Loss, start::Start},
-    path::{Path, summary::Summary},
-    pipeline::consumer::NotShown,
+    path::{
+        Path,
+        summary::{NotShown, Summary},
+    },
     world::World,
 };
 

@@ -3,7 +3,10 @@ mod grid;
 
 use std::fmt::Write as _;
 
-use super::text::{BOLD, CYAN, GREEN, YELLOW, counted, micros};
+use super::{
+    paint::{BOLD, CYAN, GREEN, Painter, YELLOW},
+    text::{counted, micros},
+};
 use crate::{
     path::Outcome,
     stats::{Count, Latency, Pair, PlaceName, Report, Segment, Talker},
@@ -16,7 +19,8 @@ const ROWS_MAX: usize = 40;
 
 /// Appends the whole report. `color`: ANSI colours.
 pub fn text(out: &mut String, report: &Report, color: bool) {
-    let mut view = View { out, color };
+    let painter = Painter { color };
+    let mut view = View { out, painter };
     view.head(report);
     view.top("top pairs by packets", &report.top.by_packets, report);
     view.top("top pairs by bytes", &report.top.by_bytes, report);
@@ -28,7 +32,7 @@ pub fn text(out: &mut String, report: &Report, color: bool) {
 
 struct View<'a> {
     out: &'a mut String,
-    color: bool,
+    painter: Painter,
 }
 
 impl View<'_> {
@@ -42,12 +46,9 @@ impl View<'_> {
             return;
         }
         self.line("");
-        let title = match self.color {
-            true => format!("\x1b[{BOLD}m{title}\x1b[0m"),
-            false => title.to_string(),
-        };
-        self.line(&title);
-        grid.render(self.out, self.color);
+        self.painter.paint(self.out, BOLD, title);
+        self.line("");
+        grid.render(self.out, self.painter);
         if left_out > 0 {
             self.line(&format!("  and {left_out} more: see the JSON output"));
         }

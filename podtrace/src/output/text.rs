@@ -7,15 +7,15 @@ use std::{fmt::Write as _, sync::Arc};
 use clock::Clock;
 pub(super) use hops::micros;
 
+use super::paint::{BOLD, DIM, Painter, YELLOW};
 use crate::{
     model::start::Start,
     output::render::Render,
     path::{
         Outcome, Path,
         ends::{End, Who, ends},
-        summary::Summary,
+        summary::{NotShown, Summary},
     },
-    pipeline::consumer::NotShown,
     text::write,
     world::World,
 };
@@ -39,12 +39,6 @@ pub struct Text {
     owners: Vec<Arc<str>>,
 }
 
-pub(super) const BOLD: &str = "1";
-pub(super) const GREEN: &str = "32";
-pub(super) const YELLOW: &str = "33";
-pub(super) const CYAN: &str = "36";
-pub(super) const DIM: &str = "2";
-
 impl Text {
     /// Times are shown in `zone`.
     #[must_use]
@@ -56,21 +50,9 @@ impl Text {
         }
     }
 
-    fn paint(&self, out: &mut String, style: &str, text: &str) {
-        self.paint_on(out, style);
-        out.push_str(text);
-        self.paint_off(out);
-    }
-
-    fn paint_on(&self, out: &mut String, style: &str) {
-        if self.options.color {
-            let _ = write!(out, "\x1b[{style}m");
-        }
-    }
-
-    fn paint_off(&self, out: &mut String) {
-        if self.options.color {
-            out.push_str("\x1b[0m");
+    fn painter(&self) -> Painter {
+        Painter {
+            color: self.options.color,
         }
     }
 
@@ -106,15 +88,16 @@ impl Text {
             return;
         };
         let utc_ns = self.options.epoch_ns + i128::from(first.ts_ns);
-        self.paint_on(out, DIM);
+        let painter = self.painter();
+        painter.on(out, DIM);
         if !self.clock.write(out, utc_ns) {
             let _ = write!(out, "{} ns", first.ts_ns);
         }
-        self.paint_off(out);
+        painter.off(out, DIM);
         out.push_str("  ");
-        self.paint_on(out, BOLD);
+        painter.on(out, BOLD);
         path.packet.describe(out);
-        self.paint_off(out);
+        painter.off(out, BOLD);
         out.push_str("  ");
         write::number(out, first.wire_len);
         out.push_str(" B   ");
@@ -133,7 +116,7 @@ impl Text {
             }
         }
         if path.ambiguous {
-            self.paint(out, YELLOW, "  (ambiguous: equal packets at once)");
+            painter.paint(out, YELLOW, "  (ambiguous: equal packets at once)");
         }
         out.push('\n');
     }
@@ -183,7 +166,7 @@ impl Render for Text {
     }
 
     fn notice(&mut self, out: &mut String, text: &str) {
-        self.paint(out, DIM, &format!("-- {text}"));
+        self.painter().paint(out, DIM, &format!("-- {text}"));
         out.push('\n');
     }
 

@@ -30,3 +30,28 @@ impl Summary {
         total
     }
 }
+
+/// What a live output had no room for, as it is not read fast enough.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct NotShown {
+    /// Packets, that is paths.
+    pub packets: u64,
+    /// Events, where the format shows them one by one.
+    pub events: u64,
+    /// Notices.
+    pub notices: u64,
+}
+
+impl NotShown {
+    /// All of it.
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        self.packets + self.events + self.notices
+    }
+
+    /// Whether all was shown.
+    #[must_use]
+    pub fn is_nothing(&self) -> bool {
+        *self == Self::default()
+    }
+}

@@ -4,11 +4,12 @@
 //! them the same updates, events and paths.
 use std::io;
 
-use serde::Serialize;
-
 use crate::{
     model::{event::Event, loss::LostSpan, origin::Origin, tap::Taps},
-    path::{Path, summary::Summary},
+    path::{
+        Path,
+        summary::{NotShown, Summary},
+    },
     session::recorder::Recorder,
     update::Update,
     world::World,
@@ -103,31 +104,6 @@ pub struct Tick<'a> {
     pub lost: u64,
     /// What was counted by now.
     pub taps: &'a Taps,
-}
-
-/// What a live output had no room for, as it is not read fast enough.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct NotShown {
-    /// Packets, that is paths.
-    pub packets: u64,
-    /// Events, where the format shows them one by one.
-    pub events: u64,
-    /// Notices.
-    pub notices: u64,
-}
-
-impl NotShown {
-    /// All of it.
-    #[must_use]
-    pub fn total(&self) -> u64 {
-        self.packets + self.events + self.notices
-    }
-
-    /// Whether all was shown.
-    #[must_use]
-    pub fn is_nothing(&self) -> bool {
-        *self == Self::default()
-    }
 }
 
 impl Consumer for Recorder {

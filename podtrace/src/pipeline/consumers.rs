@@ -1,10 +1,13 @@
 //! All consumers of a pipeline, in order.
 use std::io;
 
-use super::consumer::{Consumer, Events, NotShown, Tick};
+use super::consumer::{Consumer, Events, Tick};
 use crate::{
     model::{event::Event, loss::LostSpan, origin::Origin},
-    path::{Path, summary::Summary},
+    path::{
+        Path,
+        summary::{NotShown, Summary},
+    },
     update::Update,
     world::World,
 };

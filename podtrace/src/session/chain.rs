@@ -203,10 +203,7 @@ impl Chain {
                 return None;
             }
             Item::Counts(counts) => {
-                for (direction, count) in counts.counts {
-                    let tap = (counts.number, direction);
-                    self.counts.current.insert(tap, count);
-                }
+                self.counts.current.extend(counts.taps());
                 return None;
             }
             Item::End(end) => {

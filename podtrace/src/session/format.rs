@@ -1,12 +1,13 @@
 //! The numbers and contents of our own in a session file.
 use std::collections::BTreeMap;
 
+use podtrace_ebpf::record::Direction;
 use serde::{Deserialize, Serialize};
 
 use crate::{
     model::{
-        loss::LostSpan, origin::Origin, place::Place, snapshot::SnapshotTime, tap::TapCount,
-        topology::RecordedTopology,
+        direction::direction_named, loss::LostSpan, origin::Origin, place::Place,
+        snapshot::SnapshotTime, tap::TapCount, topology::RecordedTopology,
     },
     update::Update,
 };
@@ -119,6 +120,14 @@ pub struct InterfaceCounts {
     pub number: u32,
     /// By name of the direction.
     pub counts: BTreeMap<String, TapCount>,
+}
+
+impl InterfaceCounts {
+    /// By tap; what is counted in a direction that is not known is left out.
+    pub fn taps(&self) -> impl Iterator<Item = ((u32, Direction), TapCount)> {
+        let counts = self.counts.iter();
+        counts.filter_map(|(name, count)| Some(((self.number, direction_named(name)?), *count)))
+    }
 }
 
 /// What has no block of its own in pcapng.

@@ -21,7 +21,7 @@ use bytes::Bytes;
 use super::{
     format::{
         ENHANCED_PACKET, ENTRY_BLOCK, Entry, FORMAT, INTERFACE_DESCRIPTION, INTERFACE_STATISTICS,
-        NAME_RESOLUTION, SECTION_HEADER, SectionInfo,
+        InterfaceCounts, NAME_RESOLUTION, SECTION_HEADER, SectionInfo,
     },
     input::{self, Damage, Frames, InputError, Source},
 };
@@ -33,7 +33,7 @@ use crate::{
 };
 pub use ahead::Ahead;
 use capture::Capture;
-pub use items::{Counts, Item};
+pub use items::Item;
 use packet::{Described, Interface};
 
 /// Packet block, an older kind that is not read, and simple packet block, which
@@ -267,7 +267,7 @@ enum Read {
     Event,
     Section(Option<SectionInfo>),
     Interface(Described),
-    Counts(Counts),
+    Counts(InterfaceCounts),
     Entry(Entry),
     UnreadPacket,
     UnreadEntry,

@@ -24,7 +24,7 @@ use crate::{
     update::Update,
     world::World,
 };
-use counts::Counts;
+use counts::RecordedCounts;
 use ledger::Ledger;
 use section::Section;
 
@@ -72,7 +72,7 @@ pub struct Recorder {
     files: Option<SessionFiles>,
     ledger: Ledger,
     section: Section,
-    counts: Counts,
+    counts: RecordedCounts,
     /// The file under way, once something was written to it.
     file: Option<PathBuf>,
     /// The chunk being filled.
@@ -112,7 +112,7 @@ impl Recorder {
             options,
             ledger,
             section: Section::default(),
-            counts: Counts::default(),
+            counts: RecordedCounts::default(),
             file: None,
             chunk: Chunk::default(),
             waiting: VecDeque::new(),

@@ -20,7 +20,7 @@ pub(super) const LINES: Lines<'_> = &[
     &["cgroup", "netns"],
     &["clock", "model"],
     &["packet", "sink"],
-    &["map", "privilege", "signals", "text"],
+    &["backoff", "map", "privilege", "signals", "text"],
 ];
 
 /// The number of a room's line, 0 for the highest.

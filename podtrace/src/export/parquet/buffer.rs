@@ -8,7 +8,10 @@ use parquet::{
     file::writer::SerializedColumnWriter,
 };
 
-use crate::export::column::{Column, Kind, Value};
+use crate::{
+    export::Column,
+    projection::field::{Kind, Value},
+};
 
 /// Texts handed to the column writer at once.
 const BATCH: usize = 1024;
@@ -62,7 +65,7 @@ impl Buffer {
     pub(super) fn new(column: &Column) -> Self {
         Self {
             required: column.required,
-            values: match column.kind() {
+            values: match column.kind {
                 Kind::Long | Kind::Time => Values::Long(Vec::new()),
                 Kind::Int => Values::Int(Vec::new()),
                 Kind::Flag => Values::Flag(Vec::new()),

@@ -6,13 +6,7 @@
 //! not read (which may have been a deletion), has no deadline for a list,
 //! reopens at once a watch that is closed at once, and does not tell when a
 //! watch is open again.
-use std::{
-    future::Future,
-    hash::{BuildHasher as _, RandomState},
-    io,
-    pin::pin,
-    time::Duration,
-};
+use std::{future::Future, io, pin::pin, time::Duration};
 
 use futures_util::{Stream, StreamExt as _};
 use kube::{
@@ -31,6 +25,7 @@ use super::{
     objects::{Followed, NodeObject, PodObject},
     trouble::{Remedy, Trouble},
 };
+use crate::backoff::{Backoff, with_jitter};
 
 /// The most pages of one list; more is a server that never ends.
 const MAX_PAGES: u32 = 10_000;
@@ -63,6 +58,12 @@ const PACE: Pace = Pace {
     page: 250,
 };
 
+impl Pace {
+    fn backoff(&self) -> Backoff {
+        Backoff::new(self.first_delay, self.last_delay)
+    }
+}
+
 /// Follows the pods and nodes of a cluster and sends what there is and what
 /// changes (in what order says [`ClusterUpdate`]), with one task for either.
 /// Both tasks end when the receiver is dropped, and wait while the channel is
@@ -90,7 +91,7 @@ fn spawn<K: Followed>(client: SharedClient, updates: mpsc::Sender<ClusterUpdate>
         of_no_use: 0,
         version: None,
         said: None,
-        delays: Delays::new(pace),
+        backoff: pace.backoff(),
     };
     tokio::spawn(async move {
         tokio::select! {
@@ -114,7 +115,7 @@ struct Follower {
     version: Option<String>,
     /// What the outage was said to need; none while there is none.
     said: Option<Remedy>,
-    delays: Delays,
+    backoff: Backoff,
 }
 
 /// Why a round ended before its watch did.
@@ -132,7 +133,7 @@ impl Follower {
         loop {
             let began = Instant::now();
             let ended = self.round::<K>().await;
-            let delay = self.delays.next();
+            let delay = with_jitter(self.backoff.next().unwrap_or(self.pace.last_delay));
             match ended {
                 Ok(()) => sleep_until(began + delay).await,
                 Err(Failure::Closed) => return,
@@ -310,7 +311,7 @@ impl Follower {
 
     /// Notes that the resource is followed.
     async fn settle<K: Followed>(&mut self) -> Result<(), Failure> {
-        self.delays.reset();
+        self.backoff = self.pace.backoff();
         if self.said.take().is_some() {
             self.send(ClusterUpdate::Available(K::RESOURCE)).await?;
         }
@@ -350,46 +351,4 @@ fn refusal(status: &Status) -> Failure {
         return Failure::Gone;
     }
     Failure::Trouble(Trouble::of_status(status))
-}
-
-/// The times between tries: each twice the last, up to a limit, and some more
-/// by chance, so that the nodes of a cluster do not all ask at once.
-struct Delays {
-    pace: Pace,
-    next: Duration,
-}
-
-impl Delays {
-    fn new(pace: Pace) -> Self {
-        let next = pace.first_delay;
-        Self { pace, next }
-    }
-
-    fn reset(&mut self) {
-        self.next = self.pace.first_delay;
-    }
-
-    fn next(&mut self) -> Duration {
-        let delay = self.next;
-        self.next = (delay * 2).min(self.pace.last_delay);
-        // Seeded anew each time.
-        let chance = RandomState::new().hash_one(()) % 256;
-        delay + delay.mul_f64(chance as f64 / 1024.0)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn delays_begin_at_two_seconds_and_grow_to_thirty() {
-        let mut delays = Delays::new(PACE);
-        for expected in [2.0, 4.0, 8.0, 16.0, 30.0, 30.0] {
-            let delay = delays.next().as_secs_f64();
-            assert!((expected..=expected * 1.25).contains(&delay), "{delay}");
-        }
-        delays.reset();
-        assert!(delays.next() < Duration::from_secs(3));
-    }
 }

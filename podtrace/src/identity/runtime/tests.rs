@@ -153,11 +153,11 @@ async fn a_caller_does_not_wait_longer_than_it_wants() {
 
 #[test]
 fn attempts_are_rare_unless_the_socket_has_just_changed() {
-    let mut failures = Failures::default();
-    let waits: Vec<_> = (0..4).map(|_| failures.wait()).collect();
-    assert_eq!(waits, [RETRY[0], RETRY[1], RETRY[2], RETRY[2]]);
-    failures.socket_changed();
-    let waits: Vec<_> = (0..6).map(|_| failures.wait()).collect();
-    assert_eq!(waits[..5], SETTLE);
-    assert_eq!(waits[5], RETRY[0]);
+    let millis = |waits: &mut Waits, count| -> Vec<_> {
+        (0..count).map(|_| waits.next().as_millis()).collect()
+    };
+    let mut waits = Waits::default();
+    assert_eq!(millis(&mut waits, 4), [2000, 4000, 8000, 10_000]);
+    waits.socket_changed();
+    assert_eq!(millis(&mut waits, 6), [50, 100, 200, 400, 800, 2000]);
 }

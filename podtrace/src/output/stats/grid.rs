@@ -1,7 +1,12 @@
 //! Tables with columns as wide as they need to be.
-use std::fmt::{Display, Write as _};
+use std::fmt::Display;
 
-use crate::{output::text::DIM, text::sanitize::sanitize};
+use anstyle::Style;
+
+use crate::{
+    output::paint::{DIM, PLAIN, Painter},
+    text::sanitize::sanitize,
+};
 
 /// Names are shortened to this many characters.
 const NAME_WIDTH: usize = 40;
@@ -16,21 +21,21 @@ pub(super) struct Grid {
 /// One field.
 pub(super) struct Cell {
     text: String,
-    style: Option<&'static str>,
+    style: Style,
 }
 
 impl Cell {
     pub(super) fn plain(text: impl Display) -> Self {
         Self {
             text: text.to_string(),
-            style: None,
+            style: PLAIN,
         }
     }
 
-    pub(super) fn painted(text: String, style: &'static str) -> Self {
+    pub(super) fn painted(text: String, style: Style) -> Self {
         Self {
             text: sanitize(&text),
-            style: Some(style),
+            style,
         }
     }
 
@@ -40,10 +45,10 @@ impl Cell {
     }
 
     /// A number in colour unless it is 0.
-    pub(super) fn count(count: u64, style: &'static str) -> Self {
+    pub(super) fn count(count: u64, style: Style) -> Self {
         Self {
             text: count.to_string(),
-            style: (count > 0).then_some(style),
+            style: if count > 0 { style } else { PLAIN },
         }
     }
 
@@ -84,7 +89,7 @@ impl Grid {
     }
 
     /// Columns of numbers in which nothing but 0 stands are left out.
-    pub(super) fn render(&self, out: &mut String, color: bool) {
+    pub(super) fn render(&self, out: &mut String, painter: Painter) {
         let shown: Vec<_> = (0..self.titles.len())
             .filter(|n| *n < self.texts || self.cells(*n).any(|cell| cell.text != "0"))
             .map(|n| {
@@ -98,14 +103,14 @@ impl Grid {
             .iter()
             .map(|title| Cell {
                 text: title.clone(),
-                style: (!title.is_empty()).then_some(DIM),
+                style: DIM,
             })
             .collect();
         for row in [&titles].into_iter().chain(&self.rows) {
             for (n, width) in &shown {
                 if let Some(cell) = row.get(*n) {
                     out.push_str("  ");
-                    self.cell(out, cell, *n, *width, color);
+                    self.cell(out, cell, *n, *width, painter);
                 }
             }
             while out.ends_with(' ') {
@@ -119,19 +124,13 @@ impl Grid {
         self.rows.iter().filter_map(move |row| row.get(column))
     }
 
-    fn cell(&self, out: &mut String, cell: &Cell, column: usize, width: usize, color: bool) {
+    fn cell(&self, out: &mut String, cell: &Cell, column: usize, width: usize, painter: Painter) {
         let padding = " ".repeat(width.saturating_sub(cell.width()));
         let is_text = column < self.texts;
         if !is_text {
             out.push_str(&padding);
         }
-        match cell.style.filter(|_| color) {
-            Some(style) => {
-                // Writing to a String cannot fail.
-                let _ = write!(out, "\x1b[{style}m{}\x1b[0m", cell.text);
-            }
-            None => out.push_str(&cell.text),
-        }
+        painter.paint(out, cell.style, &cell.text);
         if is_text {
             out.push_str(&padding);
         }

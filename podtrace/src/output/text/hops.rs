@@ -3,11 +3,12 @@ use std::{fmt::Write as _, time::Duration};
 
 use podtrace_ebpf::record::Direction;
 
-use super::{BOLD, CYAN, DIM, GREEN, Text, YELLOW};
+use super::Text;
 use crate::{
     clock::nodes::{duration, signed_duration},
     identity::sockets::SocketOwner,
     model::place::Place,
+    output::paint::{BOLD, CYAN, DIM, GREEN, YELLOW},
     path::{
         Hop, Outcome, Path, RoundTrip,
         clocks::clocks,
@@ -38,13 +39,14 @@ impl Text {
             name_width = name_width.max(place.name.len());
             owners.push(owner);
         }
+        let painter = self.painter();
         let mut ttl = first.ttl;
         for ((number, (hop, place)), owner) in places(path, world).enumerate().zip(&owners) {
             delta(out, hop.ts_ns.saturating_sub(first.ts_ns));
             out.push_str(if place.in_pod { "  pod   " } else { "  node  " });
-            self.paint_on(out, CYAN);
+            painter.on(out, CYAN);
             write::padded(out, owner, owner_width);
-            self.paint_off(out);
+            painter.off(out, CYAN);
             out.push_str("  ");
             write::padded(out, &place.name, name_width);
             out.push_str("  ");
@@ -74,16 +76,17 @@ impl Text {
             Outcome::NotSeenFurther | Outcome::EventsLost | Outcome::GivenUp => YELLOW,
             Outcome::InFlight => DIM,
         };
+        let painter = self.painter();
         out.push_str(INDENT);
-        self.paint_on(out, style);
+        painter.on(out, style);
         outcome_text(out, path, world);
-        self.paint_off(out);
+        painter.off(out, style);
         out.push('\n');
         if let Some(round_trip) = &path.round_trip {
             out.push_str(INDENT);
-            self.paint_on(out, BOLD);
+            painter.on(out, BOLD);
             round_trip_text(out, round_trip, world);
-            self.paint_off(out);
+            painter.off(out, BOLD);
             out.push('\n');
         }
     }

@@ -3,9 +3,11 @@ mod pods;
 
 use std::{fmt::Write as _, net::IpAddr};
 
+use anstyle::Style;
+
 use super::{
     node_of_vtep,
-    tree::{Row, paint, sign, style},
+    tree::{Row, sign},
 };
 use crate::{
     node::{
@@ -15,22 +17,24 @@ use crate::{
             TunnelRoute,
         },
     },
+    output::paint::{BOLD, CYAN, DIM, GREEN, PLAIN, Painter, YELLOW},
     packet::is_link_local,
 };
 
 /// Appends the trees of all nodes, then the problems.
 pub fn write(out: &mut String, topology: &Topology, color: bool) {
+    let painter = Painter { color };
     for node in &topology.nodes {
         let view = View { topology, node };
-        view.tree().draw(out, color);
+        view.tree().draw(out, painter);
         out.push('\n');
     }
-    write_problems(out, topology, color);
+    write_problems(out, topology, painter);
 }
 
-fn write_problems(out: &mut String, topology: &Topology, color: bool) {
+fn write_problems(out: &mut String, topology: &Topology, painter: Painter) {
     if topology.problems.is_empty() {
-        paint(out, style::GREEN, "no problems found", color);
+        painter.paint(out, GREEN, "no problems found");
         out.push('\n');
         return;
     }
@@ -50,16 +54,11 @@ fn write_problems(out: &mut String, topology: &Topology, color: bool) {
         } = problem;
         let (style, text) = sign(*severity);
         out.push_str("  ");
-        paint(out, style, &format!("{text:<9}"), color);
+        painter.paint(out, style, &format!("{text:<9}"));
         out.push_str("  ");
-        paint(out, style::BOLD, &format!("{node} {subject}"), color);
+        painter.paint(out, BOLD, &format!("{node} {subject}"));
         let _ = writeln!(out, ": {problem}");
-        paint(
-            out,
-            style::DIM,
-            &format!("             hint: {hint}"),
-            color,
-        );
+        painter.paint(out, DIM, &format!("             hint: {hint}"));
         out.push('\n');
     }
 }
@@ -102,7 +101,7 @@ impl View<'_> {
             .collect();
         if !routes.is_empty() {
             let rows = routes.into_iter().map(route);
-            tree.child(Row::line(style::BOLD, "routes").children(rows));
+            tree.child(Row::line(BOLD, "routes").children(rows));
         }
         for (title, pods) in [
             ("pods", &node.pods),
@@ -114,11 +113,11 @@ impl View<'_> {
         ] {
             if !pods.is_empty() {
                 let rows = pods.iter().map(|pod| self.pod(pod));
-                tree.child(Row::line(style::BOLD, title).children(rows));
+                tree.child(Row::line(BOLD, title).children(rows));
             }
         }
         for text in &node.unknown {
-            tree.child(Row::line(style::DIM, format!("not known: {text}")));
+            tree.child(Row::line(DIM, format!("not known: {text}")));
         }
         tree
     }
@@ -138,18 +137,18 @@ impl View<'_> {
         facts.extend(pods::inodes(&node.namespaces, |kind| kind == pods::NET));
         facts.extend(node.runtime.clone());
         Row::new("head")
-            .cell(style::BOLD, format!("node {}", node.name))
-            .cell(style::PLAIN, facts.join(" · "))
+            .cell(BOLD, format!("node {}", node.name))
+            .cell(PLAIN, facts.join(" · "))
             .mark(self.mark("ip_forward"))
     }
 
     fn interface(&self, kind: &str, interface: &Interface) -> Row {
         Row::new("interface")
-            .cell(style::PLAIN, kind)
-            .cell(style::CYAN, &interface.name)
+            .cell(PLAIN, kind)
+            .cell(CYAN, &interface.name)
             .cell(state_style(interface.state), state(interface.state))
-            .cell(style::PLAIN, format!("MTU {}", interface.mtu))
-            .cell(style::PLAIN, addresses(interface))
+            .cell(PLAIN, format!("MTU {}", interface.mtu))
+            .cell(PLAIN, addresses(interface))
             .mark(self.mark(&interface.name))
     }
 
@@ -168,10 +167,10 @@ impl View<'_> {
         });
         let unused = unused.map(|entry| {
             let text = format!("{} -> VTEP {}, used by no route", entry.mac, entry.vtep);
-            Row::line(style::DIM, text)
+            Row::line(DIM, text)
         });
         self.interface("vxlan", &tunnel.interface)
-            .cell(style::PLAIN, settings)
+            .cell(PLAIN, settings)
             .children(tunnel.routes.iter().map(|route| self.tunnel_route(route)))
             .children(unused)
     }
@@ -181,12 +180,12 @@ impl View<'_> {
             .mac
             .map_or_else(|| "no neighbour entry".to_owned(), |mac| mac.to_string());
         let row = Row::new("tunnel route")
-            .cell(style::PLAIN, route.subnet.to_string())
-            .cell(style::PLAIN, format!("via {}", route.gateway))
-            .cell(style::PLAIN, format!("-> {mac}"));
+            .cell(PLAIN, route.subnet.to_string())
+            .cell(PLAIN, format!("via {}", route.gateway))
+            .cell(PLAIN, format!("-> {mac}"));
         let row = match (route.mac, route.vtep) {
-            (_, Some(vtep)) => row.cell(style::CYAN, format!("-> VTEP {vtep}{}", self.owner(vtep))),
-            (Some(_), None) => row.cell(style::PLAIN, "-> no forwarding entry"),
+            (_, Some(vtep)) => row.cell(CYAN, format!("-> VTEP {vtep}{}", self.owner(vtep))),
+            (Some(_), None) => row.cell(PLAIN, "-> no forwarding entry"),
             (None, None) => row,
         };
         row.mark(self.mark(&format!("route {}", route.subnet)))
@@ -205,8 +204,8 @@ impl View<'_> {
                 hosts.any(|host| host.interface.name == *port)
             });
             Row::new("port")
-                .cell(style::PLAIN, format!("port {port}"))
-                .cell(style::CYAN, pod.map_or("", |pod| pod.name.as_str()))
+                .cell(PLAIN, format!("port {port}"))
+                .cell(CYAN, pod.map_or("", |pod| pod.name.as_str()))
                 .mark(self.mark(port))
         });
         self.interface("bridge", &bridge.interface).children(ports)
@@ -246,10 +245,10 @@ fn route(route: &Route) -> Row {
         format!("table {}", route.table)
     };
     Row::new("route")
-        .cell(style::PLAIN, subnet)
-        .cell(style::PLAIN, gateway)
-        .cell(style::CYAN, route.interface.as_deref().unwrap_or(refused))
-        .cell(style::DIM, table)
+        .cell(PLAIN, subnet)
+        .cell(PLAIN, gateway)
+        .cell(CYAN, route.interface.as_deref().unwrap_or(refused))
+        .cell(DIM, table)
 }
 
 fn addresses(interface: &Interface) -> String {
@@ -271,9 +270,9 @@ fn state(state: State) -> &'static str {
     }
 }
 
-fn state_style(state: State) -> &'static str {
+fn state_style(state: State) -> Style {
     match state {
-        State::Up => style::GREEN,
-        _ => style::YELLOW,
+        State::Up => GREEN,
+        _ => YELLOW,
     }
 }

@@ -1,25 +1,19 @@
 //! A tree of rows, drawn with box-drawing characters, columns aligned.
 use std::fmt::Write as _;
 
-use crate::node::topology::Severity;
+use anstyle::Style;
 
-/// ANSI styles.
-pub(super) mod style {
-    pub(in super::super) const PLAIN: &str = "";
-    pub(in super::super) const BOLD: &str = "1";
-    pub(in super::super) const DIM: &str = "2";
-    pub(in super::super) const RED: &str = "31";
-    pub(in super::super) const GREEN: &str = "32";
-    pub(in super::super) const YELLOW: &str = "33";
-    pub(in super::super) const CYAN: &str = "36";
-}
+use crate::{
+    node::topology::Severity,
+    output::paint::{DIM, Painter, RED, YELLOW},
+};
 
 /// One line of the tree and what hangs on it.
 #[derive(Debug, Default)]
 pub(super) struct Row {
     /// Rows of one kind that hang on the same line have aligned columns.
     kind: &'static str,
-    cells: Vec<(&'static str, String)>,
+    cells: Vec<(Style, String)>,
     mark: Option<Severity>,
     children: Vec<Row>,
 }
@@ -33,11 +27,11 @@ impl Row {
     }
 
     /// A row without columns.
-    pub(super) fn line(style: &'static str, text: impl Into<String>) -> Self {
+    pub(super) fn line(style: Style, text: impl Into<String>) -> Self {
         Self::new("").cell(style, text)
     }
 
-    pub(super) fn cell(mut self, style: &'static str, text: impl Into<String>) -> Self {
+    pub(super) fn cell(mut self, style: Style, text: impl Into<String>) -> Self {
         self.cells.push((style, text.into()));
         self
     }
@@ -57,12 +51,12 @@ impl Row {
     }
 
     /// Appends the tree below this row, and the row itself as its head.
-    pub(super) fn draw(&self, out: &mut String, color: bool) {
-        self.write(out, &[], color);
-        self.draw_children(out, "", color);
+    pub(super) fn draw(&self, out: &mut String, painter: Painter) {
+        self.write(out, &[], painter);
+        self.draw_children(out, "", painter);
     }
 
-    fn draw_children(&self, out: &mut String, before: &str, color: bool) {
+    fn draw_children(&self, out: &mut String, before: &str, painter: Painter) {
         let last = self.children.len().saturating_sub(1);
         for (number, row) in self.children.iter().enumerate() {
             let (branch, below) = if number == last {
@@ -70,9 +64,9 @@ impl Row {
             } else {
                 ("├─ ", "│  ")
             };
-            paint(out, style::DIM, &format!("{before}{branch}"), color);
-            row.write(out, &self.widths(row.kind), color);
-            row.draw_children(out, &format!("{before}{below}"), color);
+            painter.paint(out, DIM, &format!("{before}{branch}"));
+            row.write(out, &self.widths(row.kind), painter);
+            row.draw_children(out, &format!("{before}{below}"), painter);
         }
     }
 
@@ -90,10 +84,10 @@ impl Row {
         widths
     }
 
-    fn write(&self, out: &mut String, widths: &[usize], color: bool) {
+    fn write(&self, out: &mut String, widths: &[usize], painter: Painter) {
         let last = self.cells.iter().rposition(|(_, text)| !text.is_empty());
         for (number, (style, text)) in self.cells.iter().enumerate() {
-            paint(out, style, text, color);
+            painter.paint(out, *style, text);
             if last.is_none_or(|last| number >= last) {
                 break;
             }
@@ -106,25 +100,16 @@ impl Row {
         if let Some(severity) = self.mark {
             out.push_str("  ");
             let (style, text) = sign(severity);
-            paint(out, style, text, color);
+            painter.paint(out, style, text);
         }
         out.push('\n');
     }
 }
 
 /// How a severity looks.
-pub(super) fn sign(severity: Severity) -> (&'static str, &'static str) {
+pub(super) fn sign(severity: Severity) -> (Style, &'static str) {
     match severity {
-        Severity::Error => (style::RED, "✗ error"),
-        Severity::Warning => (style::YELLOW, "! warning"),
-    }
-}
-
-/// Appends text in a style.
-pub(super) fn paint(out: &mut String, style: &str, text: &str, color: bool) {
-    if color && !style.is_empty() && !text.is_empty() {
-        let _ = write!(out, "\x1b[{style}m{text}\x1b[0m");
-    } else {
-        out.push_str(text);
+        Severity::Error => (RED, "✗ error"),
+        Severity::Warning => (YELLOW, "! warning"),
     }
 }

@@ -1,5 +1,4 @@
 //! What a file tells, beside interfaces.
-use podtrace_ebpf::record::Direction;
 use serde::de::DeserializeOwned;
 
 use super::{
@@ -7,10 +6,7 @@ use super::{
     options::{options, ours},
 };
 use crate::{
-    model::{
-        direction::direction_named, loss::LostSpan, origin::Origin, snapshot::Snapshot,
-        tap::TapCount,
-    },
+    model::{loss::LostSpan, origin::Origin, snapshot::Snapshot},
     session::{
         format::{ENTRY_MAGIC, Entry, InterfaceCounts, SectionEnd, SectionInfo, Tick},
         input::Frame,
@@ -34,18 +30,9 @@ pub enum Item {
     /// Events were lost.
     Loss(LostSpan),
     /// What was counted since the section began, or since the last whole one.
-    Counts(Counts),
+    Counts(InterfaceCounts),
     /// The section is whole.
     End(SectionEnd),
-}
-
-/// What was counted at a place.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Counts {
-    /// Number of the place in the session.
-    pub number: u32,
-    /// By direction.
-    pub counts: Vec<(Direction, TapCount)>,
 }
 
 impl Item {
@@ -108,15 +95,11 @@ pub(super) fn section(frame: &Frame<'_>) -> Result<Option<SectionInfo>, Wrong> {
 }
 
 /// Interface statistics.
-pub(super) fn statistics(frame: &Frame<'_>, is_own: bool) -> Result<Option<Counts>, Wrong> {
-    let counts = own_json::<InterfaceCounts>(frame, 20, is_own)?;
-    Ok(counts.map(|InterfaceCounts { number, counts }| Counts {
-        number,
-        counts: counts
-            .into_iter()
-            .filter_map(|(name, count)| Some((direction_named(&name)?, count)))
-            .collect(),
-    }))
+pub(super) fn statistics(
+    frame: &Frame<'_>,
+    is_own: bool,
+) -> Result<Option<InterfaceCounts>, Wrong> {
+    own_json(frame, 20, is_own)
 }
 
 /// Names give no item: whether they are as they were written.

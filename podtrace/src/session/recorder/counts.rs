@@ -13,7 +13,7 @@ type Tap = (u32, Direction);
 
 /// What was counted, and what of it was said in earlier sections.
 #[derive(Default)]
-pub(super) struct Counts {
+pub(super) struct RecordedCounts {
     /// All that was counted before the recording, since the session began.
     taken: Taps,
     /// Events written, and not, since the session began.
@@ -39,7 +39,7 @@ struct Written {
     has_changed: bool,
 }
 
-impl Counts {
+impl RecordedCounts {
     /// An event was written to the chunk under way.
     pub(super) fn recorded(&mut self, tap: Tap) {
         let written = self.written.entry(tap).or_default();
@@ -203,7 +203,7 @@ mod tests {
 
     #[test]
     fn sections_add_up_to_what_the_kernel_has_seen() {
-        let mut counts = Counts::default();
+        let mut counts = RecordedCounts::default();
         counts.take(&kernel(10, 2));
         for _ in 0..5 {
             counts.recorded(TAP);
@@ -224,7 +224,7 @@ mod tests {
 
     #[test]
     fn events_that_did_not_reach_the_disk_are_not_recorded() {
-        let mut counts = Counts::default();
+        let mut counts = RecordedCounts::default();
         counts.recorded(TAP);
         counts.recorded(TAP);
         counts.take_back(TAP, 2);

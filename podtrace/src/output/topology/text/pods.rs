@@ -1,11 +1,11 @@
 //! Pods, their interfaces, their containers and what these share.
-use super::{
-    super::tree::{Row, style},
-    View, addresses, state, state_style,
-};
-use crate::node::{
-    processes::{Namespaces, NsKind},
-    topology::{Container, Pod, PodInterface, Sharing},
+use super::{super::tree::Row, View, addresses, state, state_style};
+use crate::{
+    node::{
+        processes::{Namespaces, NsKind},
+        topology::{Container, Pod, PodInterface, Sharing},
+    },
+    output::paint::{BOLD, CYAN, DIM, PLAIN},
 };
 
 pub(super) const NET: NsKind = NsKind::Net;
@@ -21,11 +21,11 @@ impl View<'_> {
             .as_ref()
             .filter(|uid| !pod.name.contains(uid.as_str()));
         let mut row = Row::new("pod")
-            .cell(style::CYAN, &pod.name)
-            .cell(style::PLAIN, addresses.join(", "))
-            .cell(style::PLAIN, netns)
+            .cell(CYAN, &pod.name)
+            .cell(PLAIN, addresses.join(", "))
+            .cell(PLAIN, netns)
             .cell(
-                style::DIM,
+                DIM,
                 uid.map_or_else(String::new, |uid| format!("uid {uid}")),
             )
             .mark(self.mark(&pod.name));
@@ -44,10 +44,10 @@ impl View<'_> {
     fn pod_interface(&self, own: &PodInterface) -> Row {
         let interface = &own.interface;
         let row = Row::new("pod interface")
-            .cell(style::PLAIN, &interface.name)
+            .cell(PLAIN, &interface.name)
             .cell(state_style(interface.state), state(interface.state))
-            .cell(style::PLAIN, format!("MTU {}", interface.mtu))
-            .cell(style::PLAIN, addresses(interface));
+            .cell(PLAIN, format!("MTU {}", interface.mtu))
+            .cell(PLAIN, addresses(interface));
         let Some(host) = &own.host else {
             return row;
         };
@@ -56,14 +56,14 @@ impl View<'_> {
             (None, true) => format!("{}, routed", host.interface.name),
             (None, false) => format!("{} in no bridge", host.interface.name),
         };
-        row.cell(style::PLAIN, format!("<-> {place}"))
+        row.cell(PLAIN, format!("<-> {place}"))
             .mark(self.mark(&host.interface.name))
     }
 }
 
 /// What is shared, and the inodes of that.
 fn namespaces(pod: &Pod, sharing: &Sharing) -> Row {
-    let row = Row::line(style::PLAIN, format!("namespaces: {sharing}"));
+    let row = Row::line(PLAIN, format!("namespaces: {sharing}"));
     let any = pod
         .containers
         .iter()
@@ -71,7 +71,7 @@ fn namespaces(pod: &Pod, sharing: &Sharing) -> Row {
     let shared = any.map_or_else(Vec::new, |container| {
         inodes(&container.namespaces, |kind| sharing.shared.contains(&kind))
     });
-    row.children((!shared.is_empty()).then(|| Row::line(style::DIM, shared.join(" "))))
+    row.children((!shared.is_empty()).then(|| Row::line(DIM, shared.join(" "))))
 }
 
 fn container(container: &Container, sharing: Option<&Sharing>) -> Row {
@@ -91,11 +91,11 @@ fn container(container: &Container, sharing: Option<&Sharing>) -> Row {
         })
     });
     Row::new("container")
-        .cell(style::BOLD, container.name.as_deref().unwrap_or(unnamed))
-        .cell(style::PLAIN, container.short_id())
-        .cell(style::PLAIN, container.image.as_deref().unwrap_or_default())
-        .cell(style::PLAIN, process)
-        .cell(style::DIM, own.join(" "))
+        .cell(BOLD, container.name.as_deref().unwrap_or(unnamed))
+        .cell(PLAIN, container.short_id())
+        .cell(PLAIN, container.image.as_deref().unwrap_or_default())
+        .cell(PLAIN, process)
+        .cell(DIM, own.join(" "))
 }
 
 /// The inodes of some kinds, as `net:[4026532281]`.

@@ -1,0 +1,122 @@
+//! A packet at one tap.
+use std::{net::IpAddr, sync::Arc};
+
+use podtrace_ebpf::record::{CGROUP_NONE, Direction};
+
+use super::field::{TimeNs, object};
+use crate::{identity::sockets::SocketOwner, packet::Tunnel, path::Hop, world::World};
+
+object! {
+    /// A tap that saw a packet.
+    HopObject<'a> as "hop" {
+        /// when the hop saw it, nanoseconds since 1970 (UTC)
+        time_ns: TimeNs,
+        /// nanoseconds since the first hop, on a path
+        delta_ns: Option<u64>,
+        /// node of the hop
+        node: &'a str,
+        /// pod of the hop, `namespace/name`; none on the node itself
+        pod: Option<Arc<str>>,
+        /// interface of the hop
+        interface: &'a str,
+        /// its index in its network namespace
+        ifindex: u32,
+        /// `ingress`, `egress` or `socket`
+        direction: &'static str,
+        /// whose socket the packet belongs to at the hop
+        socket: Option<SocketObject>,
+        /// length of the frame at the hop
+        bytes: u32,
+        /// the VXLAN tunnel that it is in at the hop
+        tunnel: Option<TunnelObject>,
+        /// TTL or hop limit at the hop
+        ttl: Option<u8>,
+    }
+}
+
+object! {
+    /// Whose a socket is that sends or receives.
+    SocketObject as "socket" {
+        /// `container`, `kernel`, `process`, `root` (in no cgroup), `none` or `unknown`
+        owner: &'static str,
+        /// pod of the container, `namespace/name`
+        pod: Option<Arc<str>>,
+        /// name of the container, or its id
+        container: Option<Arc<str>>,
+        /// cgroup of the process
+        cgroup: Option<Arc<str>>,
+    }
+}
+
+object! {
+    /// The outer headers of a packet in a VXLAN tunnel.
+    TunnelObject as "tunnel" {
+        /// VXLAN network identifier
+        vni: u32,
+        /// outer source address
+        source: IpAddr,
+        /// outer destination address
+        destination: IpAddr,
+    }
+}
+
+impl<'a> HopObject<'a> {
+    /// `first_ns`: when the path's first hop saw the packet.
+    pub(crate) fn new(hop: &Hop, first_ns: Option<u64>, world: &'a World, epoch_ns: i128) -> Self {
+        let place = world.places.get(hop.interface);
+        let has_socket = hop.cgroup != CGROUP_NONE || hop.direction == Direction::Socket;
+        Self {
+            time_ns: TimeNs::new(epoch_ns, hop.ts_ns),
+            delta_ns: first_ns.map(|first| hop.ts_ns.saturating_sub(first)),
+            node: place.map_or("", |place| place.node_name.as_ref()),
+            pod: place.and_then(|place| world.pod_of(place)),
+            interface: place.map_or("", |place| place.name.as_ref()),
+            ifindex: place.map_or(0, |place| place.ifindex),
+            direction: hop.direction.as_str(),
+            socket: has_socket.then(|| world.directory.socket_owner(hop.cgroup).into()),
+            bytes: hop.wire_len,
+            tunnel: hop.tunnel.as_deref().map(Into::into),
+            ttl: hop.ttl,
+        }
+    }
+}
+
+impl From<&Tunnel> for TunnelObject {
+    fn from(tunnel: &Tunnel) -> Self {
+        Self {
+            vni: tunnel.vni,
+            source: tunnel.source,
+            destination: tunnel.destination,
+        }
+    }
+}
+
+impl From<SocketOwner> for SocketObject {
+    fn from(owner: SocketOwner) -> Self {
+        let bare = |owner| Self {
+            owner,
+            pod: None,
+            container: None,
+            cgroup: None,
+        };
+        match owner {
+            SocketOwner::None => bare("none"),
+            SocketOwner::Kernel => bare("kernel"),
+            SocketOwner::Root => bare("root"),
+            SocketOwner::Container(name) => Self {
+                pod: Some(Arc::clone(&name.pod.full)),
+                container: Some(name.name),
+                ..bare("container")
+            },
+            SocketOwner::UnnamedContainer(id) => Self {
+                container: Some(id),
+                ..bare("container")
+            },
+            SocketOwner::Process(cgroup) => Self {
+                cgroup: Some(cgroup),
+                ..bare("process")
+            },
+            SocketOwner::Gone(_) | SocketOwner::Unknown(_) => bare("unknown"),
+        }
+    }
+}

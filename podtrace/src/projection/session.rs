@@ -1,0 +1,236 @@
+//! A session: its begin, its losses, its end.
+use std::{collections::BTreeMap, sync::Arc};
+
+use podtrace_ebpf::record::Direction;
+
+use super::field::{TimeNs, object};
+use crate::{
+    model::{
+        loss::{Loss, TapLoss},
+        start::Start,
+        tap::TapCount,
+    },
+    path::{
+        Outcome,
+        summary::{NotShown, Summary},
+    },
+    world::World,
+};
+
+object! {
+    /// What is traced or replayed: the first line.
+    StartObject<'a> as "start" {
+        /// names of the nodes
+        nodes: &'a [String],
+        /// how many interfaces are tapped
+        interfaces: usize,
+        /// how many are still to be tapped; a notice tells when all are
+        attaching: Option<usize>,
+        /// how many pods have some of the interfaces
+        pods: usize,
+        /// how many network namespaces have some of them
+        namespaces: usize,
+        /// how programs are attached, `tcx` or `clsact`
+        attach: Option<&'a str>,
+        /// what is replayed
+        replay: Option<&'a str>,
+    }
+}
+
+object! {
+    /// Events were lost: at most once a second.
+    LossObject<'a> as "loss" {
+        /// when it was told, nanoseconds since 1970 (UTC)
+        time_ns: TimeNs,
+        /// events lost since the last such line
+        lost: u64,
+        /// events lost since the session began
+        total: u64,
+        /// where, the most first
+        taps: Vec<LossTapObject<'a>>,
+    }
+}
+
+object! {
+    /// What the user should know.
+    NoticeObject<'a> as "notice" {
+        /// what it says
+        text: &'a str,
+    }
+}
+
+object! {
+    /// What the session was: the last line.
+    SummaryObject<'a> as "summary" {
+        /// how many packets, that is paths
+        packets: u64,
+        /// how many of them ended how
+        outcomes: BTreeMap<&'a str, u64>,
+        /// how many paths may lack hops
+        incomplete: u64,
+        /// how many events had a frame that could not be read
+        unreadable: u64,
+        /// nanoseconds from the first tap to the last
+        duration_ns: u64,
+        /// what was counted at all taps together
+        total: CountObject,
+        /// what was counted at each
+        taps: Vec<CountTapObject<'a>>,
+        /// what this output lacks, as it was not read fast enough
+        not_shown: Option<NotShownObject>,
+    }
+}
+
+object! {
+    /// An interface in a direction; no names if the interface is not known any more.
+    TapObject<'a> as "tap" {
+        /// node of the interface
+        node: &'a str,
+        /// pod of the interface, `namespace/name`
+        pod: Option<Arc<str>>,
+        /// name of the interface
+        interface: &'a str,
+        /// `ingress`, `egress` or `socket`
+        direction: &'static str,
+    }
+}
+
+object! {
+    /// What was lost at a tap.
+    LossTapObject<'a> as "tap of a loss" {
+        first tap: TapObject<'a>,
+        /// packets for which their CPU's ring had no room
+        lost_ring: u64,
+        /// records that could not be read
+        undecodable: u64,
+    }
+}
+
+object! {
+    /// What was counted at a tap.
+    CountTapObject<'a> as "tap of a summary" {
+        first tap: TapObject<'a>,
+        then count: CountObject,
+    }
+}
+
+object! {
+    /// What was counted: seen = emitted + filtered + lost.
+    CountObject as "count" {
+        /// packets that the kernel program ran for
+        seen: u64,
+        /// packets that became events
+        emitted: u64,
+        /// packets that a filter refused
+        filtered: u64,
+        /// packets for which their CPU's ring had no room
+        lost_ring: u64,
+        /// records that could not be read
+        undecodable: u64,
+        /// events that a recording does not hold, if there are any
+        unrecorded: Option<u64>,
+    }
+}
+
+object! {
+    /// What was left out of the output.
+    NotShownObject as "not shown" {
+        /// packets, that is `path` lines
+        packets: u64,
+        /// `event` lines
+        events: u64,
+        /// `notice` and `loss` lines
+        notices: u64,
+    }
+}
+
+impl<'a> From<&'a Start> for StartObject<'a> {
+    fn from(start: &'a Start) -> Self {
+        Self {
+            nodes: &start.nodes,
+            interfaces: start.interfaces,
+            attaching: start.attaching,
+            pods: start.pods,
+            namespaces: start.namespaces,
+            attach: start.attach.as_deref(),
+            replay: start.source.as_deref(),
+        }
+    }
+}
+
+impl<'a> LossObject<'a> {
+    pub(crate) fn new(loss: &Loss, world: &'a World, epoch_ns: i128) -> Self {
+        let taps = loss.taps.iter();
+        Self {
+            time_ns: TimeNs::new(epoch_ns, loss.ts_ns),
+            lost: loss.lost(),
+            total: loss.total,
+            taps: taps.map(|tap| LossTapObject::new(tap, world)).collect(),
+        }
+    }
+}
+
+impl<'a> LossTapObject<'a> {
+    fn new(loss: &TapLoss, world: &'a World) -> Self {
+        Self {
+            tap: TapObject::new(loss.interface, loss.direction, world),
+            lost_ring: loss.lost_ring,
+            undecodable: loss.undecodable,
+        }
+    }
+}
+
+impl<'a> SummaryObject<'a> {
+    pub(crate) fn new(summary: &Summary, not_shown: NotShown, world: &'a World) -> Self {
+        let taps = summary.taps.iter();
+        let taps = taps.map(|((interface, direction), count)| CountTapObject {
+            tap: TapObject::new(*interface, *direction, world),
+            count: (*count).into(),
+        });
+        Self {
+            packets: summary.packets,
+            outcomes: Outcome::NAMES.into_iter().zip(summary.outcomes).collect(),
+            incomplete: summary.incomplete,
+            unreadable: summary.unreadable,
+            duration_ns: summary.duration_ns,
+            total: summary.total().into(),
+            taps: taps.collect(),
+            not_shown: (!not_shown.is_nothing()).then(|| not_shown.into()),
+        }
+    }
+}
+
+impl<'a> TapObject<'a> {
+    fn new(interface: u32, direction: Direction, world: &'a World) -> Self {
+        let place = world.places.get(interface);
+        Self {
+            node: place.map_or("", |place| place.node_name.as_ref()),
+            pod: place.and_then(|place| world.pod_of(place)),
+            interface: place.map_or("", |place| place.name.as_ref()),
+            direction: direction.as_str(),
+        }
+    }
+}
+
+impl From<TapCount> for CountObject {
+    fn from(count: TapCount) -> Self {
+        Self {
+            seen: count.seen,
+            emitted: count.emitted,
+            filtered: count.filtered,
+            lost_ring: count.lost_ring,
+            undecodable: count.undecodable,
+            unrecorded: (count.unrecorded > 0).then_some(count.unrecorded),
+        }
+    }
+}
+
+impl From<NotShown> for NotShownObject {
+    fn from(not_shown: NotShown) -> Self {
+        Self {
+            packets: not_shown.packets,
+            events: not_shown.events,
+            notices: not_shown.notices,
+        }
+    }
+}
