@@ -9,7 +9,6 @@ use crate::{
     clock::monotonic_ns,
     live::taps::Taps,
     pipeline::Pipeline,
-    probe::Way,
     signals::Signals,
     sink::{Sink, say_at_once},
 };
@@ -64,7 +63,7 @@ impl Session {
             .and(named)
             .and_then(|()| sum_up(&mut self.taps, &mut self.pipeline, self.started_ns));
         self.pipeline.hand_on();
-        if self.has_closer && self.taps.way() == Way::Tcx {
+        if self.has_closer && self.taps.can_leave() {
             self.taps.leave();
         } else {
             detach(&mut self.taps, &mut self.signals, &self.says).await;
