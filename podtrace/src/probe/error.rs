@@ -8,7 +8,7 @@ use aya::{
 use thiserror::Error;
 
 use super::{
-    btf::{BTF_PATH, BtfError},
+    btf::BtfError,
     clsact::{ClsactError, is_gone},
     refusal::Refusal,
 };
@@ -20,10 +20,7 @@ pub enum ProbeError {
     /// Built with `AYA_BUILD_SKIP`.
     #[error("this podtrace was built without its kernel programs (AYA_BUILD_SKIP)")]
     NoObject,
-    /// The kernel's types could not be read.
-    #[error("failed to read {BTF_PATH}")]
-    BtfRead(#[source] io::Error),
-    /// The kernel's types do not have what we look for.
+    /// The kernel's types could not be read, or do not have what we look for.
     #[error(transparent)]
     Btf(#[from] BtfError),
     /// The object was refused.

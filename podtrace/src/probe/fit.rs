@@ -1,12 +1,10 @@
 //! The embedded object, fitted to the running kernel and to what is asked for.
-use std::fs;
-
 use aya::{Ebpf, EbpfError, EbpfLoader, maps::MapError};
 use podtrace_ebpf::{config, ring::value_len};
 
 use super::{
     ProbeError, ProbeOptions,
-    btf::{BTF_PATH, Btf, BtfError},
+    btf::{Btf, BtfError},
     feature, object,
     rings::{RING_SMALL, ring_bytes, ring_count},
     table,
@@ -41,7 +39,7 @@ struct Offsets {
 }
 
 impl Offsets {
-    fn find(btf: &Btf<'_>) -> Result<Self, BtfError> {
+    fn find(btf: &Btf) -> Result<Self, BtfError> {
         Ok(Self {
             skb_dev: btf.offset_of("sk_buff", "dev")?,
             dev_net: btf.offset_of("net_device", "nd_net")?,
@@ -62,8 +60,7 @@ impl Fitted {
         if OBJECT.is_empty() {
             return Err(ProbeError::NoObject);
         }
-        let blob = fs::read(BTF_PATH).map_err(ProbeError::BtfRead)?;
-        let btf = Btf::parse(&blob)?;
+        let btf = Btf::of_kernel()?;
         let without = options.without;
         let has_atomics = !without.atomics && feature::has_atomics();
         if !has_atomics && cfg!(not(target_arch = "x86_64")) {
@@ -76,7 +73,7 @@ impl Fitted {
             ring_bytes: wanted,
             ring_bytes_wanted: wanted,
             offsets: Offsets::find(&btf)?,
-            cast: btf.function(CAST).filter(|_| !without.cast),
+            cast: btf.function(CAST)?.filter(|_| !without.cast),
             has_atomics,
         };
         Ok(if without.large_values {
