@@ -10,6 +10,7 @@ use thiserror::Error;
 use super::{
     btf::BtfError,
     clsact::{ClsactError, is_gone},
+    object::PatchError,
     refusal::Refusal,
 };
 use crate::netns::NetNsError;
@@ -23,6 +24,9 @@ pub enum ProbeError {
     /// The kernel's types could not be read, or do not have what we look for.
     #[error(transparent)]
     Btf(#[from] BtfError),
+    /// The object could not be fitted to the kernel: a build mistake.
+    #[error(transparent)]
+    Patch(#[from] PatchError),
     /// The object was refused.
     #[error("failed to load the kernel programs")]
     Load(#[from] aya::EbpfError),

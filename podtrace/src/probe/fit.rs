@@ -11,7 +11,8 @@ use super::{
 };
 use crate::netns::{Ids, ids};
 
-static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/podtrace-ebpf"));
+pub(super) static OBJECT: &[u8] =
+    aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/podtrace-ebpf"));
 
 /// A kernel function that makes a program's context its `struct sk_buff`
 /// (since Linux 6.2).
@@ -102,17 +103,19 @@ impl Fitted {
     /// Loads the object with its maps by a fresh loader; no program is loaded yet.
     ///
     /// # Errors
-    /// When the kernel refuses.
+    /// When the object cannot be fitted or the kernel refuses it.
     pub(super) fn load(
         &self,
         loader: EbpfLoader<'_>,
         options: &ProbeOptions,
     ) -> Result<Ebpf, ProbeError> {
         let mut object = OBJECT.to_vec();
-        object::set_values(&mut object, value_len(self.ring_bytes));
-        object::set_cast(&mut object, self.cast);
+        object::set_values(&mut object, value_len(self.ring_bytes))?;
+        if let Some(function) = self.cast {
+            object::set_cast(&mut object, function)?;
+        }
         if !self.has_atomics {
-            object::set_plain_atomics(&mut object);
+            object::set_plain_atomics(&mut object)?;
         }
         let slots = table::slots(options.max_interfaces);
         let log_level: u8 = if options.diagnostics { 4 } else { 0 };
