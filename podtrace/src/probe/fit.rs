@@ -11,9 +11,6 @@ use super::{
 };
 use crate::netns::{Ids, ids};
 
-pub(super) static OBJECT: &[u8] =
-    aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/podtrace-ebpf"));
-
 /// A kernel function that makes a program's context its `struct sk_buff`
 /// (since Linux 6.2).
 const CAST: &str = "bpf_cast_to_kern_ctx";
@@ -58,7 +55,7 @@ impl Fitted {
     /// # Errors
     /// When its types or its CPUs cannot be read, or it lacks what nothing stands in for.
     pub(super) fn find(options: &ProbeOptions) -> Result<Self, ProbeError> {
-        if OBJECT.is_empty() {
+        if object::OBJECT.is_empty() {
             return Err(ProbeError::NoObject);
         }
         let btf = Btf::of_kernel()?;
@@ -109,7 +106,7 @@ impl Fitted {
         loader: EbpfLoader<'_>,
         options: &ProbeOptions,
     ) -> Result<Ebpf, ProbeError> {
-        let mut object = OBJECT.to_vec();
+        let mut object = object::OBJECT.to_vec();
         object::set_values(&mut object, value_len(self.ring_bytes))?;
         if let Some(function) = self.cast {
             object::set_cast(&mut object, function)?;

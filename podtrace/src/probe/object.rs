@@ -9,6 +9,10 @@ use podtrace_ebpf::{
 pub(super) use patch::PatchError;
 use patch::{Patch, Within, exactly};
 
+/// What the build has made of the kernel side; empty with `AYA_BUILD_SKIP`.
+pub(super) static OBJECT: &[u8] =
+    aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/podtrace-ebpf"));
+
 /// The taps: what is changed of one is changed of all.
 pub(super) const TAPS: [&str; 3] = [PROGRAM_INGRESS, PROGRAM_EGRESS, PROGRAM_SOCKET];
 
@@ -111,7 +115,7 @@ pub(super) fn set_plain_atomics(object: &mut [u8]) -> Result<(), PatchError> {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::fit::OBJECT, *};
+    use super::*;
 
     /// The instructions that differ, before and after.
     fn changes(object: &[u8]) -> Vec<([u8; 8], [u8; 8])> {
