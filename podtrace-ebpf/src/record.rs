@@ -1,4 +1,8 @@
-//! One packet in a ring: a fixed header, then the captured bytes.
+//! A record in a ring: a fixed header, then captured bytes.
+//!
+//! Records of every [`Kind`] begin with a [`RecordHeader`], in which time, cgroup,
+//! length, version and kind have the same places, so that rings are read without
+//! knowing them all. What the other fields mean is each kind's.
 use core::mem::offset_of;
 
 /// Layout version, the first thing a reader checks.
@@ -12,6 +16,26 @@ pub const CGROUP_NONE: u64 = 0;
 /// [`Record::cgroup`] of a socket in the root cgroup: one of the kernel's own,
 /// or of a process that is in no cgroup.
 pub const CGROUP_ROOT: u64 = 1;
+
+/// What a record tells of.
+#[repr(u8)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Kind {
+    /// A packet at a tap: [`Record`].
+    Tap = 0,
+}
+
+impl TryFrom<u8> for Kind {
+    type Error = RecordError;
+
+    #[inline]
+    fn try_from(number: u8) -> Result<Self, RecordError> {
+        match number {
+            number if number == Self::Tap as u8 => Ok(Self::Tap),
+            unknown => Err(RecordError::Kind(unknown)),
+        }
+    }
+}
 
 /// Where a tap is, as seen from its interface.
 #[repr(u8)]
@@ -67,8 +91,8 @@ pub struct RecordHeader {
     pub flags: u8,
     /// [`VERSION`].
     pub version: u8,
-    /// Always zero.
-    pub zero: u8,
+    /// [`Kind`] as a number.
+    pub kind: u8,
 }
 
 const _: () = assert!(size_of::<RecordHeader>() == HEADER_LEN);
@@ -81,11 +105,13 @@ pub enum RecordError {
     Truncated,
     /// Written by another version.
     Version(u8),
+    /// A number that is no [`Kind`].
+    Kind(u8),
     /// A number that is no [`Direction`].
     Direction(u8),
 }
 
-/// A record read from the ring: its header's fields and the captured bytes.
+/// A record of [`Kind::Tap`] read from the ring: its header's fields and the captured bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Record<'a> {
     /// Nanoseconds of CLOCK_MONOTONIC.
@@ -141,7 +167,7 @@ impl<'a> Record<'a> {
     /// Reads one record; bytes behind the captured length are ignored.
     ///
     /// # Errors
-    /// When the bytes are not a whole record of this version.
+    /// When the bytes are not a whole record of this version, or of another kind.
     pub fn decode(bytes: &'a [u8]) -> Result<Self, RecordError> {
         let (header, rest) = bytes
             .split_first_chunk::<HEADER_LEN>()
@@ -155,6 +181,7 @@ impl<'a> Record<'a> {
         if version != VERSION {
             return Err(RecordError::Version(version));
         }
+        let Kind::Tap = Kind::try_from(header[offset_of!(RecordHeader, kind)])?;
         let direction = header[offset_of!(RecordHeader, direction)];
         let direction = *Direction::ALL
             .get(usize::from(direction))
@@ -180,6 +207,10 @@ mod tests {
     use super::*;
 
     fn bytes(direction: u8, version: u8, captured: u32) -> Vec<u8> {
+        bytes_of(Kind::Tap as u8, direction, version, captured)
+    }
+
+    fn bytes_of(kind: u8, direction: u8, version: u8, captured: u32) -> Vec<u8> {
         let mut bytes = Vec::new();
         bytes.extend(7u64.to_le_bytes());
         bytes.extend((9u64 << 32).to_le_bytes());
@@ -188,7 +219,7 @@ mod tests {
         bytes.extend(captured.to_le_bytes());
         bytes.extend(42u16.to_le_bytes());
         bytes.extend(2u16.to_le_bytes());
-        bytes.extend([direction, FLAG_VLAN, version, 0]);
+        bytes.extend([direction, FLAG_VLAN, version, kind]);
         bytes.extend([1, 2, 3, 4]);
         bytes
     }
@@ -211,6 +242,15 @@ mod tests {
         assert_eq!(record.vlan_tci, Some(42));
         assert_eq!(record.gso_segments, 2);
         assert_eq!(record.data, [1, 2, 3]);
+    }
+
+    #[test]
+    fn record_of_an_unknown_kind_is_refused_and_passed_over() {
+        let bytes = bytes_of(77, 1, VERSION, 3);
+        assert_eq!(Record::decode(&bytes), Err(RecordError::Kind(77)));
+        let begin = Record::begin(&bytes).unwrap();
+        assert_eq!(begin.captured, 3);
+        assert_eq!(Kind::try_from(Kind::Tap as u8), Ok(Kind::Tap));
     }
 
     #[test]

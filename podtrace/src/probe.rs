@@ -23,6 +23,6 @@ pub mod support;
 mod sys;
 mod table;
 
-pub use attach::{Change, Hooks, Way};
+pub use attach::{Attach, Change, Way};
 pub use error::ProbeError;
 pub use load::{Probe, ProbeOptions};

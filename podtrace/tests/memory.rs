@@ -12,7 +12,7 @@ use podtrace::{
     probe::batch::Batch,
     update::Update,
 };
-use podtrace_ebpf::record::{CGROUP_ROOT, Direction, VERSION};
+use podtrace_ebpf::record::{CGROUP_ROOT, Direction, Kind, VERSION};
 
 /// Packets, each another: many times what may be under way.
 const PACKETS: u32 = 200_000;
@@ -47,7 +47,7 @@ fn record(number: u32) -> Vec<u8> {
     record.extend((frame.len() as u32).to_le_bytes());
     record.extend((frame.len() as u32).to_le_bytes());
     record.extend([0; 4]);
-    record.extend([Direction::Egress as u8, 0, VERSION, 0]);
+    record.extend([Direction::Egress as u8, 0, VERSION, Kind::Tap as u8]);
     record.extend(frame);
     record
 }

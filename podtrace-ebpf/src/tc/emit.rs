@@ -5,7 +5,7 @@ use aya_ebpf::{
 };
 use podtrace_ebpf::{
     config::SNAPLEN_MAX,
-    record::{Direction, FLAG_VLAN, HEADER_LEN, RecordHeader, VERSION},
+    record::{Direction, FLAG_VLAN, HEADER_LEN, Kind, RecordHeader, VERSION},
     ring::{Cursors, room},
 };
 
@@ -110,7 +110,7 @@ fn header(skb: &SkBuff, interface: u32, direction: Direction, captured: u32) -> 
         direction: direction as u8,
         flags: if vlan_present == 0 { 0 } else { FLAG_VLAN },
         version: VERSION,
-        zero: 0,
+        kind: Kind::Tap as u8,
     }
 }
 

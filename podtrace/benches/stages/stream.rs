@@ -8,7 +8,7 @@ use podtrace::{
 };
 use podtrace_ebpf::{
     config::SNAPLEN_DEFAULT,
-    record::{CGROUP_NONE, CGROUP_ROOT, Direction, VERSION},
+    record::{CGROUP_NONE, CGROUP_ROOT, Direction, Kind, VERSION},
 };
 
 use crate::world::{self, POD_A, POD_B, Tap, UPLINK, VETH_A, VETH_B, VXLAN_PORT};
@@ -304,7 +304,7 @@ impl Stream {
         record.extend((captured.len() as u32).to_le_bytes());
         // No tag, no segments.
         record.extend([0; 4]);
-        record.extend([direction as u8, 0, VERSION, 0]);
+        record.extend([direction as u8, 0, VERSION, Kind::Tap as u8]);
         record.extend(captured);
         self.seen.push(Seen { ts_ns, hop, record });
     }

@@ -9,7 +9,6 @@ use crate::{
     clock::monotonic_ns,
     live::taps::Taps,
     pipeline::Pipeline,
-    probe::Way,
     session::progress::SharedProgress,
     signals::Signals,
     sink::{Sink, say_at_once},
@@ -63,31 +62,23 @@ impl Session {
             .and(followed)
             .and(stopped.map(|_| ()).map_err(Into::into))
             .and(named)
-            .and_then(|()| {
-                let events = sum_up(&mut self.taps, &mut self.pipeline, self.started_ns)?;
-                let progress = self.progress.as_ref().map(SharedProgress::get);
-                Ok(Missing {
-                    events,
-                    not_recorded: progress.map_or(0, |progress| progress.not_recorded),
-                    not_shown: self.pipeline.not_shown().total(),
-                    unread: 0,
-                })
-            });
-        let summed_up = summed_up.and_then(|missing| {
-            self.pipeline.flush()?;
-            Ok(missing)
-        });
-        if self.has_closer && self.taps.way() == Way::Tcx {
+            .and_then(|()| sum_up(&mut self.taps, &mut self.pipeline, self.started_ns));
+        let flushed = self.pipeline.flush();
+        if self.has_closer && self.taps.can_leave() {
             self.taps.leave();
         } else {
             detach(&mut self.taps, &mut self.signals, &self.says).await;
         }
         self.says.stop_taking();
         let unread = wait_for_reader(&mut self.says, &mut self.signals, self.ending).await;
-        let missing = summed_up?;
+        let events = summed_up?;
+        flushed?;
+        let progress = self.progress.as_ref().map(SharedProgress::get);
         Ok(Missing {
+            events,
+            not_recorded: progress.map_or(0, |progress| progress.not_recorded),
+            not_shown: self.pipeline.not_shown().total(),
             unread: unread?,
-            ..missing
         })
     }
 

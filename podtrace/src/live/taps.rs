@@ -19,8 +19,8 @@ use crate::{
     node::{discover::Scan, target::Target},
     pipeline::Pipeline,
     probe::{
-        Hooks, Probe, ProbeError, Way,
-        attacher::{Attach, Attacher, Report},
+        Probe, ProbeError, Way,
+        attacher::{self, Attacher, Report},
     },
     update::Update,
     world::World,
@@ -89,7 +89,7 @@ impl Taps {
         way: Way,
         cgroup_fs: Option<Arc<CgroupFs>>,
     ) -> anyhow::Result<Self> {
-        let hooks = Hooks::new(&mut probe, way)?;
+        let hooks = way.open(&mut probe)?;
         Ok(Self {
             probe,
             attacher: Attacher::spawn(hooks).context("failed to start a thread")?,
@@ -108,14 +108,16 @@ impl Taps {
         self.way
     }
 
+    /// Whether all taps go in the end when they are left ([`Self::leave`]).
+    pub(super) fn can_leave(&self) -> bool {
+        self.attacher.can_leave()
+    }
+
     /// Sees to it that taps of a node stay attached, as far as another tool can detach
     /// them.
     pub(super) fn watch(&self, node: &NetNs) -> anyhow::Result<()> {
-        if self.way == Way::Clsact {
-            let watched = self.attacher.watch(node)?;
-            watched.context("failed to listen to changes of traffic control")?;
-        }
-        Ok(())
+        let watched = self.attacher.watch(node)?;
+        watched.context("failed to listen to changes of traffic control")
     }
 
     /// From now on new taps are announced one by one.
@@ -265,7 +267,7 @@ impl Taps {
             self.refuse(number, &place, error, telling);
             return Ok(());
         }
-        self.attacher.attach(Attach {
+        self.attacher.attach(attacher::Target {
             interface: number,
             netns,
             name: device,

@@ -1,3 +1,43 @@
-//! What a pipeline keeps is bounded, whatever comes.
+//! What a pipeline keeps is bounded, and what it cannot read is counted, whatever comes.
 mod churn;
+mod kinds;
 mod memory;
+
+use super::Pipeline;
+use crate::{
+    model::{
+        origin::Origin,
+        place::{Place, Role},
+    },
+    packet::{DecodeOptions, Framing},
+};
+
+/// A pipeline that shows nothing, and what tells it of one node.
+fn pipeline() -> (Pipeline, Origin) {
+    let options = DecodeOptions {
+        vxlan_ports: Vec::new(),
+        key_payload: 0,
+    };
+    let origin = Origin {
+        session: 0,
+        nodes: 0..1,
+    };
+    let pipeline = Pipeline::new(options, 1, None);
+    (pipeline, origin)
+}
+
+fn place(name: &str, role: Role) -> Place {
+    Place {
+        node: 0,
+        node_name: "worker1".into(),
+        in_pod: role == Role::Pod,
+        leads_to: None,
+        netns_id: 1,
+        ifindex: 2,
+        name: name.into(),
+        role,
+        framing: Framing::Ethernet,
+        is_port: false,
+        mac: None,
+    }
+}

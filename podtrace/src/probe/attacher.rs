@@ -12,8 +12,9 @@ use std::{
 use tokio::sync::mpsc;
 
 use super::{
-    Change, Hooks, ProbeError,
-    clsact::{self, Swept, sweep_all},
+    Attach, Change, ProbeError,
+    attach::Watch,
+    clsact::{Swept, sweep_all},
 };
 use crate::{
     netns::{NetNs, NetNsError},
@@ -22,7 +23,7 @@ use crate::{
 
 /// An interface to attach to, which has been registered.
 #[derive(Clone, Debug)]
-pub struct Attach {
+pub struct Target {
     /// Its number.
     pub interface: u32,
     /// Its namespace, to be let go when it is done.
@@ -59,6 +60,8 @@ pub enum Report {
 pub struct Attacher {
     shared: Arc<Shared>,
     reports: mpsc::UnboundedReceiver<Report>,
+    watch: Option<Watch>,
+    ends_with_descriptors: bool,
 }
 
 struct Shared {
@@ -71,12 +74,12 @@ struct Shared {
 #[derive(Default)]
 struct Jobs {
     /// By rank, and by how many were given before.
-    attach: BTreeMap<(u8, u64), Attach>,
+    attach: BTreeMap<(u8, u64), Target>,
     given: u64,
     detach: VecDeque<u32>,
     /// Those that have a tap still, and how often they were tried: interfaces that have
     /// moved from one namespace to another take it along.
-    again: VecDeque<(Attach, u32)>,
+    again: VecDeque<(Target, u32)>,
     sweep: Sweep,
     /// Since when what is attached may have changed, if it is to be looked at.
     check: Option<u64>,
@@ -109,7 +112,7 @@ enum Job {
         since_ns: u64,
     },
     /// And how often it was tried before.
-    Attach(Attach, u32),
+    Attach(Target, u32),
     Detach(u32),
 }
 
@@ -123,7 +126,7 @@ impl Attacher {
     ///
     /// # Errors
     /// When it cannot be started.
-    pub fn spawn(hooks: Hooks) -> io::Result<Self> {
+    pub fn spawn(hooks: Box<dyn Attach>) -> io::Result<Self> {
         let shared = Arc::new(Shared {
             jobs: Mutex::default(),
             filled: Condvar::new(),
@@ -131,6 +134,7 @@ impl Attacher {
         // As many as there are interfaces, at most.
         let (sender, reports) = mpsc::unbounded_channel();
         let jobs = Arc::clone(&shared);
+        let (watch, ends_with_descriptors) = (hooks.watch(), hooks.ends_with_descriptors());
         thread::Builder::new()
             .name("attacher".into())
             .spawn(move || {
@@ -138,15 +142,20 @@ impl Attacher {
                 let _ = privilege::keep(privilege::ATTACH);
                 work(hooks, &jobs, &sender);
             })?;
-        Ok(Self { shared, reports })
+        Ok(Self {
+            shared,
+            reports,
+            watch,
+            ends_with_descriptors,
+        })
     }
 
     /// Attaches soon. The interface is not to be given twice.
-    pub fn attach(&self, attach: Attach) {
+    pub fn attach(&self, target: Target) {
         let mut jobs = self.shared.lock();
         jobs.given += 1;
-        let key = (attach.rank, jobs.given);
-        jobs.attach.insert(key, attach);
+        let key = (target.rank, jobs.given);
+        jobs.attach.insert(key, target);
         if jobs.sweep == Sweep::Later {
             jobs.sweep = Sweep::Due;
         }
@@ -157,21 +166,24 @@ impl Attacher {
     pub fn detach(&self, interface: u32) {
         let mut jobs = self.shared.lock();
         jobs.attach
-            .retain(|_, attach| attach.interface != interface);
+            .retain(|_, target| target.interface != interface);
         jobs.again
-            .retain(|(attach, _)| attach.interface != interface);
+            .retain(|(target, _)| target.interface != interface);
         jobs.detach.push_back(interface);
         self.shared.filled.notify_one();
     }
 
-    /// Sees to it that what is attached by clsact in a node's namespaces stays attached,
-    /// whatever other tools do.
+    /// Sees to it that what is attached in a node's namespaces stays attached, whatever
+    /// other tools do.
     ///
     /// # Errors
-    /// When the namespace cannot be entered or netlink refuses.
+    /// When the namespace cannot be entered or the kernel does not tell what they do.
     pub fn watch(&self, netns: &NetNs) -> Result<io::Result<()>, NetNsError> {
+        let Some(watch) = self.watch else {
+            return Ok(Ok(()));
+        };
         let shared = Arc::downgrade(&self.shared);
-        clsact::watch(netns, move |since_ns| {
+        let changed = move |since_ns| {
             let Some(shared) = shared.upgrade() else {
                 return false;
             };
@@ -179,7 +191,14 @@ impl Attacher {
             jobs.check.get_or_insert(since_ns);
             shared.filled.notify_one();
             jobs.over.is_none()
-        })
+        };
+        watch(netns, Box::new(changed))
+    }
+
+    /// Whether [`Self::leave`] detaches from everything in the end.
+    #[must_use]
+    pub fn can_leave(&self) -> bool {
+        self.ends_with_descriptors
     }
 
     /// Begins to detach from everything; what was to be attached to is left.
@@ -215,10 +234,10 @@ impl Shared {
     }
 
     /// Attaches later on, unless it is to be detached from by now.
-    fn again(&self, attach: Attach, tries: u32) {
+    fn again(&self, target: Target, tries: u32) {
         let mut jobs = self.lock();
-        if !jobs.detach.contains(&attach.interface) {
-            jobs.again.push_back((attach, tries));
+        if !jobs.detach.contains(&target.interface) {
+            jobs.again.push_back((target, tries));
         }
     }
 
@@ -230,8 +249,8 @@ impl Shared {
                 return None;
             }
             // Packets pass by what is not attached to, not by what is still.
-            if let Some((_, attach)) = jobs.attach.pop_first() {
-                return Some(Job::Attach(attach, 0));
+            if let Some((_, target)) = jobs.attach.pop_first() {
+                return Some(Job::Attach(target, 0));
             }
             if let Some(interface) = jobs.detach.pop_front() {
                 return Some(Job::Detach(interface));
@@ -252,16 +271,16 @@ impl Shared {
             let (after, pause) = waited.unwrap_or_else(PoisonError::into_inner);
             jobs = after;
             if pause.timed_out()
-                && let Some((attach, tries)) = jobs.again.pop_front()
+                && let Some((target, tries)) = jobs.again.pop_front()
             {
-                return Some(Job::Attach(attach, tries));
+                return Some(Job::Attach(target, tries));
             }
         }
     }
 }
 
 /// The thread's work. Nobody has to hear of it: then it is over soon.
-fn work(mut hooks: Hooks, shared: &Shared, reports: &mpsc::UnboundedSender<Report>) {
+fn work(mut hooks: Box<dyn Attach>, shared: &Shared, reports: &mpsc::UnboundedSender<Report>) {
     while let Some(job) = shared.next() {
         let report = match job {
             Job::Check { since_ns } => {
@@ -270,15 +289,15 @@ fn work(mut hooks: Hooks, shared: &Shared, reports: &mpsc::UnboundedSender<Repor
                 }
                 continue;
             }
-            Job::Attach(attach, tries) => {
-                let interface = attach.interface;
-                match hooks.attach(&attach.netns, &attach.name, attach.ifindex, interface) {
+            Job::Attach(target, tries) => {
+                let interface = target.interface;
+                match hooks.attach(&target.netns, &target.name, target.ifindex, interface) {
                     Ok(is_behind) => Report::Attached {
                         interface,
                         is_behind,
                     },
                     Err(error) if error.is_there() && tries < TRIES_MAX => {
-                        shared.again(attach, tries + 1);
+                        shared.again(target, tries + 1);
                         continue;
                     }
                     Err(error) => Report::Refused(interface, error),
@@ -296,7 +315,7 @@ fn work(mut hooks: Hooks, shared: &Shared, reports: &mpsc::UnboundedSender<Repor
         let _left = ManuallyDrop::new(hooks);
         return;
     }
-    hooks.detach_all(|interface| {
+    hooks.detach_all(&mut |interface| {
         let _ = reports.send(Report::Detached(interface));
     });
 }

@@ -1,270 +1,327 @@
-//! Offsets of struct members in the running kernel, from its BTF
-//! (`/sys/kernel/btf/vmlinux`; format: kernel `Documentation/bpf/btf.rst`).
+//! The running kernel's types, from its BTF (`/sys/kernel/btf/vmlinux`).
 //!
 //! Rust programs carry no CO-RE relocations, so the few offsets that the
 //! kernel side needs are looked up here and passed as globals.
+use std::{
+    collections::BTreeMap,
+    fs::{self, File},
+    io::{self, Write as _},
+    os::fd::AsRawFd as _,
+    path::Path,
+};
 
+use btf_rs::{Backend, BtfType, Error, Type};
+use nix::sys::memfd::{MFdFlags, memfd_create};
 use thiserror::Error;
 
 /// Where the running kernel shows its own.
 pub const BTF_PATH: &str = "/sys/kernel/btf/vmlinux";
 
-const MAGIC: u16 = 0xeb9f;
-const KIND_STRUCT: u32 = 4;
-const KIND_UNION: u32 = 5;
-const KIND_FUNC: u32 = 12;
-
-/// Why a member's offset is not known.
+/// Why something is not known of the kernel's types.
 #[derive(Debug, Error)]
 pub enum BtfError {
-    /// Not BTF, or cut off.
-    #[error("kernel BTF is malformed at byte {0}")]
-    Malformed(usize),
-    /// No such struct or member.
+    /// There are none, or they are not BTF.
+    #[error("failed to read {BTF_PATH}")]
+    Read(#[source] Error),
+    /// The kernel has no such struct or member.
     #[error("kernel BTF has no member {member} in struct {container}")]
-    NotFound {
+    NoMember {
         /// The struct asked for.
         container: String,
         /// The member asked for.
         member: String,
     },
+    /// The kernel has no such enum.
+    #[error("kernel BTF has no enum {0}")]
+    NoEnum(String),
 }
 
-/// The types in a BTF blob. A kernel has more than a hundred thousand, and a handful is
-/// asked for: what is kept is only where each begins.
-pub struct Btf<'a> {
-    types: &'a [u8],
-    strings: &'a [u8],
-    /// Where each type begins in `types`, by its id less one.
-    begins: Vec<u32>,
+/// The kernel's types. It has more than a hundred thousand, of which a handful is asked
+/// for: they are read where they stand, when they are asked for.
+pub struct Btf(btf_rs::Btf);
+
+/// The names of an enum's values.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Enumeration {
+    /// In the order of their declaration.
+    variants: Vec<(String, i64)>,
+    /// By value: their positions.
+    by_value: BTreeMap<i64, usize>,
 }
 
-/// A struct or union.
-struct Composite {
-    /// Where its first member begins.
-    members: usize,
-    count: usize,
-    has_bitfields: bool,
+impl Enumeration {
+    fn new(variants: Vec<(String, i64)>) -> Self {
+        let mut by_value = BTreeMap::new();
+        for (position, (_, value)) in variants.iter().enumerate() {
+            by_value.entry(*value).or_insert(position);
+        }
+        Self { variants, by_value }
+    }
+
+    /// The first name of a value.
+    #[must_use]
+    pub fn name(&self, value: i64) -> Option<&str> {
+        let position = self.by_value.get(&value)?;
+        Some(&self.variants.get(*position)?.0)
+    }
+
+    /// The value of a name.
+    #[must_use]
+    pub fn value(&self, name: &str) -> Option<i64> {
+        let variant = self.variants.iter().find(|variant| variant.0 == name)?;
+        Some(variant.1)
+    }
 }
 
-/// Bytes of the common part of a type.
-const TYPE_LEN: usize = 12;
-/// Bytes of a member.
-const MEMBER_LEN: usize = 12;
-
-fn word(data: &[u8], at: usize) -> Result<u32, BtfError> {
-    data.get(at..)
-        .and_then(|rest| rest.first_chunk())
-        .map(|bytes| u32::from_le_bytes(*bytes))
-        .ok_or(BtfError::Malformed(at))
-}
-
-impl<'a> Btf<'a> {
-    /// Indexes a little-endian BTF blob.
+impl Btf {
+    /// The running kernel's.
     ///
     /// # Errors
-    /// When it is not BTF or is cut off.
-    pub fn parse(data: &'a [u8]) -> Result<Self, BtfError> {
-        let magic = word(data, 0)? & 0xffff;
-        if magic != u32::from(MAGIC) {
-            return Err(BtfError::Malformed(0));
+    /// When it has none, or they cannot be read.
+    pub fn of_kernel() -> Result<Self, BtfError> {
+        Self::open(Path::new(BTF_PATH)).map_err(BtfError::Read)
+    }
+
+    fn open(path: &Path) -> Result<Self, Error> {
+        let map = |path: &Path| btf_rs::Btf::from_file_with_backend(path, Backend::Mmap);
+        let btf = match map(path) {
+            // Before Linux 6.16 a process cannot map the kernel's: it maps a copy.
+            Err(Error::IO(error)) if error.raw_os_error() == Some(libc::ENODEV) => {
+                let copy = copied(path)?;
+                map(format!("/proc/self/fd/{}", copy.as_raw_fd()).as_ref())?
+            }
+            mapped => mapped?,
+        };
+        Ok(Self(btf))
+    }
+
+    /// The types of this name that are of the kind wanted.
+    fn named<T>(
+        &self,
+        name: &str,
+        wanted: impl Fn(u32, Type) -> Option<T>,
+    ) -> Result<Option<T>, Error> {
+        for id in self.0.resolve_ids_by_name(name)? {
+            if let Some(found) = wanted(id, self.0.resolve_type_by_id(id)?) {
+                return Ok(Some(found));
+            }
         }
-        let header_len = word(data, 4)? as usize;
-        let section = |offset: u32, len: u32| {
-            let start = header_len + offset as usize;
-            data.get(start..start + len as usize)
-                .ok_or(BtfError::Malformed(start))
-        };
-        let types = section(word(data, 8)?, word(data, 12)?)?;
-        let strings = section(word(data, 16)?, word(data, 20)?)?;
-        Ok(Self {
-            types,
-            strings,
-            begins: begins(types)?,
-        })
-    }
-
-    fn word(&self, at: usize) -> Option<u32> {
-        word(self.types, at).ok()
-    }
-
-    /// Whether the string at this offset is that.
-    fn is(&self, offset: u32, wanted: &str) -> bool {
-        let rest = self.strings.get(offset as usize..).unwrap_or_default();
-        rest.strip_prefix(wanted.as_bytes())
-            .is_some_and(|rest| rest.first() == Some(&0))
-    }
-
-    /// Id of the first type of this kind and name.
-    fn find(&self, wanted: u32, name: &str) -> Option<u32> {
-        let is_it = |begin: &u32| {
-            let at = *begin as usize;
-            self.word(at + 4).is_some_and(|info| kind(info) == wanted)
-                && self.word(at).is_some_and(|offset| self.is(offset, name))
-        };
-        let position = self.begins.iter().position(is_it)?;
-        u32::try_from(position + 1).ok()
+        Ok(None)
     }
 
     /// Type id of a function; none when the kernel has no such one.
-    #[must_use]
-    pub fn function(&self, name: &str) -> Option<u32> {
-        self.find(KIND_FUNC, name)
+    ///
+    /// # Errors
+    /// When the types are malformed.
+    pub fn function(&self, name: &str) -> Result<Option<u32>, BtfError> {
+        let is_function = |id, found| matches!(found, Type::Func(_)).then_some(id);
+        self.named(name, is_function).map_err(BtfError::Read)
     }
 
     /// Offset in bytes of `member` in `struct container`, looked for in
     /// anonymous structs and unions too.
     ///
     /// # Errors
-    /// When there is no such struct or member.
+    /// When there is no such struct or member, or the types are malformed.
     pub fn offset_of(&self, container: &str, member: &str) -> Result<u32, BtfError> {
-        self.find(KIND_STRUCT, container)
-            .and_then(|id| self.bit_offset(id, member, 0))
-            .map(|bits| bits / 8)
-            .ok_or_else(|| BtfError::NotFound {
-                container: container.into(),
-                member: member.into(),
-            })
-    }
-
-    fn composite(&self, id: u32) -> Option<Composite> {
-        let begin = *self.begins.get((id as usize).checked_sub(1)?)? as usize;
-        let info = self.word(begin + 4)?;
-        matches!(kind(info), KIND_STRUCT | KIND_UNION).then(|| Composite {
-            members: begin + TYPE_LEN,
-            count: count(info),
-            has_bitfields: info >> 31 == 1,
+        let found = self.named(container, |_, found| match found {
+            Type::Struct(found) => Some(found),
+            _ => None,
+        });
+        let bits = match found.map_err(BtfError::Read)? {
+            Some(found) => self.bit_offset(&found, member, 0).map_err(BtfError::Read)?,
+            None => None,
+        };
+        bits.map(|bits| bits / 8).ok_or_else(|| BtfError::NoMember {
+            container: container.into(),
+            member: member.into(),
         })
     }
 
-    fn bit_offset(&self, id: u32, wanted: &str, depth: u32) -> Option<u32> {
+    fn bit_offset(
+        &self,
+        container: &btf_rs::Struct,
+        wanted: &str,
+        depth: u32,
+    ) -> Result<Option<u32>, Error> {
         // Deeper nesting than the kernel has: a loop in damaged BTF.
         if depth > 16 {
-            return None;
+            return Ok(None);
         }
-        let Composite {
-            members,
-            count,
-            has_bitfields,
-        } = self.composite(id)?;
-        (0..count).find_map(|number| {
-            let member = members + MEMBER_LEN * number;
-            let (name, offset) = (self.word(member)?, self.word(member + 8)?);
-            let offset = if has_bitfields {
-                offset & 0x00ff_ffff
-            } else {
-                offset
-            };
-            if name == 0 {
-                let inner = self.bit_offset(self.word(member + 4)?, wanted, depth + 1)?;
-                offset.checked_add(inner)
-            } else {
-                self.is(name, wanted).then_some(offset)
+        for member in &container.members {
+            let name = self.name(member)?;
+            if name == wanted {
+                return Ok(Some(member.bit_offset()));
             }
-        })
+            if !name.is_empty() {
+                continue;
+            }
+            let (Type::Struct(inner) | Type::Union(inner)) = self.0.resolve_chained_type(member)?
+            else {
+                continue;
+            };
+            if let Some(offset) = self.bit_offset(&inner, wanted, depth + 1)? {
+                return Ok(member.bit_offset().checked_add(offset));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The names and values of `enum name`.
+    ///
+    /// # Errors
+    /// When there is no such enum, or the types are malformed.
+    pub fn enumeration(&self, name: &str) -> Result<Enumeration, BtfError> {
+        let found = self.named(name, |_, found| match found {
+            Type::Enum(found) => Some(self.variants(&found)),
+            Type::Enum64(found) => Some(self.variants64(&found)),
+            _ => None,
+        });
+        let variants = found.and_then(Option::transpose).map_err(BtfError::Read)?;
+        let variants = variants.ok_or_else(|| BtfError::NoEnum(name.into()))?;
+        Ok(Enumeration::new(variants))
+    }
+
+    fn variants(&self, found: &btf_rs::Enum) -> Result<Vec<(String, i64)>, Error> {
+        let value = |value: u32| match found.is_signed() {
+            true => value.cast_signed().into(),
+            false => value.into(),
+        };
+        let variants = found.members.iter();
+        variants
+            .map(|variant| Ok((self.name(variant)?, value(variant.val()))))
+            .collect()
+    }
+
+    fn variants64(&self, found: &btf_rs::Enum64) -> Result<Vec<(String, i64)>, Error> {
+        let variants = found.members.iter();
+        variants
+            .map(|variant| Ok((self.name(variant)?, variant.val().cast_signed())))
+            .collect()
+    }
+
+    /// Empty for what has no name.
+    fn name(&self, of: &dyn BtfType) -> Result<String, Error> {
+        match of.get_name_offset() {
+            Some(0) | None => Ok(String::new()),
+            Some(_) => self.0.resolve_name(of),
+        }
     }
 }
 
-/// Where each type begins.
-fn begins(types: &[u8]) -> Result<Vec<u32>, BtfError> {
-    let mut begins = Vec::with_capacity(types.len() / 20);
-    let mut at = 0;
-    while at < types.len() {
-        begins.push(u32::try_from(at).map_err(|_too_long| BtfError::Malformed(at))?);
-        let info = word(types, at + 4)?;
-        let body = body_len(kind(info), count(info)).ok_or(BtfError::Malformed(at))?;
-        at += TYPE_LEN + body;
-    }
-    // The last one has to be whole.
-    if at == types.len() {
-        Ok(begins)
-    } else {
-        Err(BtfError::Malformed(types.len()))
-    }
-}
-
-fn kind(info: u32) -> u32 {
-    info >> 24 & 0x1f
-}
-
-fn count(info: u32) -> usize {
-    (info & 0xffff) as usize
-}
-
-/// Bytes behind the common part of a type, by kind.
-fn body_len(kind: u32, count: usize) -> Option<usize> {
-    Some(match kind {
-        // PTR, FWD, TYPEDEF, VOLATILE, CONST, RESTRICT, FUNC, FLOAT, TYPE_TAG
-        2 | 7..=12 | 16 | 18 => 0,
-        // INT, VAR, DECL_TAG
-        1 | 14 | 17 => 4,
-        // ARRAY
-        3 => 12,
-        // STRUCT, UNION, DATASEC, ENUM64
-        KIND_STRUCT | KIND_UNION | 15 | 19 => MEMBER_LEN * count,
-        // ENUM, FUNC_PROTO
-        6 | 13 => 8 * count,
-        _ => return None,
-    })
+/// What is in a file, in one of memory only.
+fn copied(path: &Path) -> io::Result<File> {
+    let mut copy = File::from(memfd_create("btf", MFdFlags::MFD_CLOEXEC)?);
+    copy.write_all(&fs::read(path)?)?;
+    Ok(copy)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// `struct a { int; union { x; y at +4 bytes } at 8 bytes; }`
-    fn blob() -> Vec<u8> {
-        let strings = b"\0a\0first\0x\0y\0";
-        let types: Vec<u32> = vec![
-            1,
-            4 << 24 | 2,
-            16,
-            3,
-            9,
-            0,
-            0,
-            2,
-            64, // id 1: struct a
-            0,
-            5 << 24 | 2,
-            8,
-            9,
-            9,
-            0,
-            11,
-            9,
-            32, // id 2: anonymous union
-        ];
-        let mut data = Vec::new();
-        data.extend(MAGIC.to_le_bytes());
-        data.extend([1, 0]);
+    const STRINGS: &[u8] = b"\0a\0first\0x\0y\0reason\0NONE\0BAD\0wide\0";
+
+    /// Where a name is in the strings.
+    fn name(wanted: &str) -> u32 {
+        let wanted = format!("\0{wanted}\0");
+        let mut places = STRINGS.windows(wanted.len());
+        let at = places.position(|there| there == wanted.as_bytes());
+        u32::try_from(at.unwrap() + 1).unwrap()
+    }
+
+    fn blob(types: &[u32]) -> Vec<u8> {
+        let mut data = vec![0x9f, 0xeb, 1, 0];
         let len = u32::try_from(types.len() * 4).unwrap();
-        for number in [24, 0, len, len, u32::try_from(strings.len()).unwrap()] {
+        for number in [24, 0, len, len, u32::try_from(STRINGS.len()).unwrap()] {
             data.extend(u32::to_le_bytes(number));
         }
         data.extend(types.iter().flat_map(|word| word.to_le_bytes()));
-        data.extend(strings);
+        data.extend(STRINGS);
         data
+    }
+
+    fn types() -> Vec<u32> {
+        let (structure, union, enumeration, function, wide) =
+            (4 << 24, 5 << 24, 6 << 24, 12 << 24, 19 << 24);
+        let signed = 1 << 31;
+        [
+            // 1: struct a { void first; union {...} at 8 bytes; }
+            &[name("a"), structure | 2, 16][..],
+            &[name("first"), 0, 0, 0, 2, 64],
+            // 2: union { void x; void y at 4 bytes; }
+            &[0, union | 2, 8, name("x"), 0, 0, name("y"), 0, 32],
+            // 3: enum reason { NONE = 2, BAD = -1, first = 2 }
+            &[name("reason"), signed | enumeration | 3, 4],
+            &[name("NONE"), 2, name("BAD"), u32::MAX, name("first"), 2],
+            // 4: a function of the struct's name
+            &[name("a"), function, 0],
+            // 5: enum of 64 bits
+            &[name("wide"), wide | 1, 8, name("BAD"), 5, 1],
+        ]
+        .concat()
+    }
+
+    fn open(data: &[u8]) -> Result<Btf, Error> {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all(data).unwrap();
+        Btf::open(file.path())
     }
 
     #[test]
     fn offset_of_nested_member_is_found() {
-        let data = blob();
-        let btf = Btf::parse(&data).unwrap();
+        let btf = open(&blob(&types())).unwrap();
         assert_eq!(btf.offset_of("a", "first").unwrap(), 0);
         assert_eq!(btf.offset_of("a", "x").unwrap(), 8);
         assert_eq!(btf.offset_of("a", "y").unwrap(), 12);
-        assert!(btf.offset_of("a", "z").is_err());
+        let error = btf.offset_of("a", "z").unwrap_err();
+        assert_eq!(error.to_string(), "kernel BTF has no member z in struct a");
+        assert!(btf.offset_of("reason", "x").is_err());
         assert!(btf.offset_of("b", "x").is_err());
     }
 
     #[test]
-    fn blob_cut_anywhere_is_an_error_or_misses_the_member() {
-        let data = blob();
+    fn function_is_told_from_a_struct_of_its_name() {
+        let btf = open(&blob(&types())).unwrap();
+        assert_eq!(btf.function("a").unwrap(), Some(4));
+        assert_eq!(btf.function("reason").unwrap(), None);
+    }
+
+    #[test]
+    fn values_have_names_and_names_values() {
+        let btf = open(&blob(&types())).unwrap();
+        let reasons = btf.enumeration("reason").unwrap();
+        assert_eq!(reasons.name(2), Some("NONE"));
+        assert_eq!(reasons.name(-1), Some("BAD"));
+        assert_eq!(reasons.name(0), None);
+        assert_eq!(reasons.value("first"), Some(2));
+        assert_eq!(reasons.value("x"), None);
+        let wide = btf.enumeration("wide").unwrap();
+        assert_eq!(wide.value("BAD"), Some(5 | 1 << 32));
+        assert!(matches!(btf.enumeration("a"), Err(BtfError::NoEnum(_))));
+    }
+
+    #[test]
+    fn file_cut_anywhere_is_refused() {
+        let data = blob(&types());
         for len in 0..data.len() {
-            if let Ok(btf) = Btf::parse(&data[..len]) {
-                assert!(btf.offset_of("a", "z").is_err());
-            }
+            assert!(open(&data[..len]).is_err(), "{len}");
         }
+    }
+
+    #[test]
+    fn struct_that_holds_itself_has_an_end() {
+        let looped = [name("a"), 4 << 24 | 1, 8, 0, 1, 0];
+        let btf = open(&blob(&looped)).unwrap();
+        assert!(btf.offset_of("a", "x").is_err());
+    }
+
+    #[test]
+    fn file_is_copied_whole() {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all(&blob(&types())).unwrap();
+        let copy = copied(file.path()).unwrap();
+        let path = format!("/proc/self/fd/{}", copy.as_raw_fd());
+        assert_eq!(fs::read(path).unwrap(), blob(&types()));
     }
 }

@@ -8,8 +8,9 @@ use aya::{
 use thiserror::Error;
 
 use super::{
-    btf::{BTF_PATH, BtfError},
+    btf::BtfError,
     clsact::{ClsactError, is_gone},
+    object::PatchError,
     refusal::Refusal,
 };
 use crate::netns::NetNsError;
@@ -20,12 +21,12 @@ pub enum ProbeError {
     /// Built with `AYA_BUILD_SKIP`.
     #[error("this podtrace was built without its kernel programs (AYA_BUILD_SKIP)")]
     NoObject,
-    /// The kernel's types could not be read.
-    #[error("failed to read {BTF_PATH}")]
-    BtfRead(#[source] io::Error),
-    /// The kernel's types do not have what we look for.
+    /// The kernel's types could not be read, or do not have what we look for.
     #[error(transparent)]
     Btf(#[from] BtfError),
+    /// The object could not be fitted to the kernel: a build mistake.
+    #[error(transparent)]
+    Patch(#[from] PatchError),
     /// The object was refused.
     #[error("failed to load the kernel programs")]
     Load(#[from] aya::EbpfError),

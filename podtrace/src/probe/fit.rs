@@ -1,19 +1,15 @@
 //! The embedded object, fitted to the running kernel and to what is asked for.
-use std::fs;
-
 use aya::{Ebpf, EbpfError, EbpfLoader, maps::MapError};
 use podtrace_ebpf::{config, ring::value_len};
 
 use super::{
     ProbeError, ProbeOptions,
-    btf::{BTF_PATH, Btf, BtfError},
+    btf::{Btf, BtfError},
     feature, object,
     rings::{RING_SMALL, ring_bytes, ring_count},
     table,
 };
 use crate::netns::{Ids, ids};
-
-static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/podtrace-ebpf"));
 
 /// A kernel function that makes a program's context its `struct sk_buff`
 /// (since Linux 6.2).
@@ -41,7 +37,7 @@ struct Offsets {
 }
 
 impl Offsets {
-    fn find(btf: &Btf<'_>) -> Result<Self, BtfError> {
+    fn find(btf: &Btf) -> Result<Self, BtfError> {
         Ok(Self {
             skb_dev: btf.offset_of("sk_buff", "dev")?,
             dev_net: btf.offset_of("net_device", "nd_net")?,
@@ -59,11 +55,10 @@ impl Fitted {
     /// # Errors
     /// When its types or its CPUs cannot be read, or it lacks what nothing stands in for.
     pub(super) fn find(options: &ProbeOptions) -> Result<Self, ProbeError> {
-        if OBJECT.is_empty() {
+        if object::OBJECT.is_empty() {
             return Err(ProbeError::NoObject);
         }
-        let blob = fs::read(BTF_PATH).map_err(ProbeError::BtfRead)?;
-        let btf = Btf::parse(&blob)?;
+        let btf = Btf::of_kernel()?;
         let without = options.without;
         let has_atomics = !without.atomics && feature::has_atomics();
         if !has_atomics && cfg!(not(target_arch = "x86_64")) {
@@ -76,7 +71,7 @@ impl Fitted {
             ring_bytes: wanted,
             ring_bytes_wanted: wanted,
             offsets: Offsets::find(&btf)?,
-            cast: btf.function(CAST).filter(|_| !without.cast),
+            cast: btf.function(CAST)?.filter(|_| !without.cast),
             has_atomics,
         };
         Ok(if without.large_values {
@@ -105,17 +100,19 @@ impl Fitted {
     /// Loads the object with its maps by a fresh loader; no program is loaded yet.
     ///
     /// # Errors
-    /// When the kernel refuses.
+    /// When the object cannot be fitted or the kernel refuses it.
     pub(super) fn load(
         &self,
         loader: EbpfLoader<'_>,
         options: &ProbeOptions,
     ) -> Result<Ebpf, ProbeError> {
-        let mut object = OBJECT.to_vec();
-        object::set_values(&mut object, value_len(self.ring_bytes));
-        object::set_cast(&mut object, self.cast);
+        let mut object = object::OBJECT.to_vec();
+        object::set_values(&mut object, value_len(self.ring_bytes))?;
+        if let Some(function) = self.cast {
+            object::set_cast(&mut object, function)?;
+        }
         if !self.has_atomics {
-            object::set_plain_atomics(&mut object);
+            object::set_plain_atomics(&mut object)?;
         }
         let slots = table::slots(options.max_interfaces);
         let log_level: u8 = if options.diagnostics { 4 } else { 0 };

@@ -14,6 +14,7 @@ use super::{
     error::not_loaded,
     feature::Without,
     fit::Fitted,
+    object::TAPS,
     rings::Rings,
     sockets::Watched,
     table::TapTable,
@@ -220,11 +221,6 @@ impl Probe {
 
 /// Loads the taps, at the same time: the verifier takes some 10 ms for each.
 fn load_programs(ebpf: &mut Ebpf) -> Result<(), ProbeError> {
-    const TAPS: [&str; 3] = [
-        config::PROGRAM_INGRESS,
-        config::PROGRAM_EGRESS,
-        config::PROGRAM_SOCKET,
-    ];
     thread::scope(|scope| {
         let mut loading = Vec::new();
         for (name, program) in ebpf.programs_mut() {

@@ -1,6 +1,23 @@
 //! The embedded object, fitted to the running kernel: a copy of it is changed.
-use podtrace_ebpf::{config::CAST_MARK, ring::RING_MARK};
+mod patch;
 
+use podtrace_ebpf::{
+    config::{CAST_MARK, PROGRAM_EGRESS, PROGRAM_INGRESS, PROGRAM_SOCKET},
+    ring::RING_MARK,
+};
+
+pub(super) use patch::PatchError;
+use patch::{Patch, Within, exactly};
+
+/// What the build has made of the kernel side; empty with `AYA_BUILD_SKIP`.
+pub(super) static OBJECT: &[u8] =
+    aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/podtrace-ebpf"));
+
+/// The taps: what is changed of one is changed of all.
+pub(super) const TAPS: [&str; 3] = [PROGRAM_INGRESS, PROGRAM_EGRESS, PROGRAM_SOCKET];
+
+/// Where an instruction has its registers, the source in the upper half of the byte.
+const REGISTERS: usize = 1;
 /// `BPF_CALL | BPF_JMP`, linux/bpf.h.
 const CALL: u8 = 0x85;
 /// `BPF_PSEUDO_KFUNC_CALL` as the source register, in the register byte.
@@ -14,6 +31,8 @@ const FETCH_ADD: u8 = 0x01;
 /// `BPF_LDX | BPF_MEM | BPF_DW`.
 const LOAD: u8 = 0x79;
 
+/// Where aya looks for definitions of maps.
+const MAPS: &str = "maps";
 /// How a map's definition begins, `struct bpf_map_def` of libbpf: type, length of a
 /// key, length of a value.
 type Definition = [u32; 3];
@@ -24,92 +43,136 @@ const INDEX: u32 = 4;
 
 /// Makes values of so many bytes those of the array whose values have [`RING_MARK`]:
 /// aya takes other numbers of elements, but no other length.
-pub(super) fn set_values(object: &mut [u8], bytes: u32) {
+///
+/// # Errors
+/// When there is not exactly one such array.
+pub(super) fn set_values(object: &mut [u8], bytes: u32) -> Result<(), PatchError> {
     let encoded = |definition: Definition| definition.map(u32::to_ne_bytes).concat();
-    let marked = encoded([ARRAY, INDEX, RING_MARK]);
-    let wanted = encoded([ARRAY, INDEX, bytes]);
-    // Definitions are aligned as their numbers are.
-    for at in (0..object.len()).step_by(size_of::<u32>()) {
-        if object[at..].starts_with(&marked) {
-            object[at..at + wanted.len()].copy_from_slice(&wanted);
-        }
-    }
-}
-
-/// Makes calls of [`CAST_MARK`] calls of the kernel function of this type id, if there
-/// is one. aya knows no calls of kernel functions, which the kernel takes as: opcode,
-/// source register, no offset, type id.
-pub(super) fn set_cast(object: &mut [u8], function: Option<u32>) {
-    let Some(id) = function else {
-        return;
+    let patch = Patch {
+        purpose: "set the size of the rings",
+        within: Within::Section(MAPS),
+        mark: &exactly(&encoded([ARRAY, INDEX, RING_MARK])),
     };
-    let mut marked = [CALL, 0, 0, 0, 0, 0, 0, 0];
-    marked[4..].copy_from_slice(&CAST_MARK.to_le_bytes());
-    let mut call = [CALL, KFUNC, 0, 0, 0, 0, 0, 0];
-    call[4..].copy_from_slice(&id.to_le_bytes());
-    // Instructions are 8 bytes long and stand at multiples of 8.
-    for instruction in object.as_chunks_mut().0 {
-        if *instruction == marked {
-            *instruction = call;
-        }
-    }
+    patch.apply(object, |_| encoded([ARRAY, INDEX, bytes]))
 }
 
-/// Makes plain instructions of the atomic operations that return a value: an exchange
-/// becomes a load, and an addition returns nothing. See `tc::atomic` of the kernel side
-/// for what that means.
-pub(super) fn set_plain_atomics(object: &mut [u8]) {
-    for instruction in object.as_chunks_mut().0 {
-        match *instruction {
-            [ATOMIC, registers, 0, 0, EXCHANGE, 0, 0, 0] => {
-                // The address comes from the destination, what is loaded goes to the source.
-                *instruction = [LOAD, registers.rotate_left(4), 0, 0, 0, 0, 0, 0];
-            }
-            [ATOMIC, registers, 0, 0, FETCH_ADD, 0, 0, 0] => {
-                *instruction = [ATOMIC, registers, 0, 0, 0, 0, 0, 0];
-            }
-            _ => {}
-        }
+/// Makes the taps' calls of [`CAST_MARK`] calls of the kernel function of this type id.
+/// aya knows no calls of kernel functions, which the kernel takes as: opcode, source
+/// register, no offset, type id.
+///
+/// # Errors
+/// When a tap has not exactly one such call.
+pub(super) fn set_cast(object: &mut [u8], function: u32) -> Result<(), PatchError> {
+    let call = |registers, [a, b, c, d]: [u8; 4]| [CALL, registers, 0, 0, a, b, c, d];
+    let marked = exactly(&call(0, CAST_MARK.to_le_bytes()));
+    for tap in TAPS {
+        let patch = Patch {
+            purpose: "call the kernel's cast",
+            within: Within::Program(tap),
+            mark: &marked,
+        };
+        patch.apply(object, |_| call(KFUNC, function.to_le_bytes()).to_vec())?;
     }
+    Ok(())
+}
+
+/// Makes plain instructions of the taps' atomic operations that return a value: an
+/// exchange becomes a load, and an addition returns nothing. See `tc::atomic` of the
+/// kernel side for what that means.
+///
+/// # Errors
+/// When a tap has not exactly one of each.
+pub(super) fn set_plain_atomics(object: &mut [u8]) -> Result<(), PatchError> {
+    let any_registers = |operation: [u8; 8]| {
+        let mut mark = operation.map(Some);
+        mark[REGISTERS] = None;
+        mark
+    };
+    let exchange = any_registers([ATOMIC, 0, 0, 0, EXCHANGE, 0, 0, 0]);
+    let fetch_add = any_registers([ATOMIC, 0, 0, 0, FETCH_ADD, 0, 0, 0]);
+    for tap in TAPS {
+        let within = Within::Program(tap);
+        let load = Patch {
+            purpose: "load instead of an exchange",
+            within,
+            mark: &exchange,
+        };
+        load.apply(object, |place| {
+            // The address comes from the destination, what is loaded goes to the source.
+            vec![LOAD, place[REGISTERS].rotate_left(4), 0, 0, 0, 0, 0, 0]
+        })?;
+        let add = Patch {
+            purpose: "add without an answer",
+            within,
+            mark: &fetch_add,
+        };
+        add.apply(object, |place| {
+            vec![ATOMIC, place[REGISTERS], 0, 0, 0, 0, 0, 0]
+        })?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    /// The instructions that differ, before and after.
+    fn changes(object: &[u8]) -> Vec<([u8; 8], [u8; 8])> {
+        let pairs = OBJECT.as_chunks().0.iter().zip(object.as_chunks().0);
+        let pairs = pairs.map(|(before, after)| (*before, *after));
+        pairs.filter(|(before, after)| before != after).collect()
+    }
+
     #[test]
-    fn only_marked_calls_are_replaced() {
+    fn taps_call_the_function() {
+        let mut object = OBJECT.to_vec();
+        if object.is_empty() {
+            return; // AYA_BUILD_SKIP
+        }
+        set_cast(&mut object, 12345).unwrap();
         let mark = CAST_MARK.to_le_bytes();
-        let helper = [CALL, 0, 0, 0, 5, 0, 0, 0];
-        let load = [0x18, 1, 0, 0, mark[0], mark[1], mark[2], mark[3]];
         let marked = [CALL, 0, 0, 0, mark[0], mark[1], mark[2], mark[3]];
-        let mut object = [helper, marked, load].concat();
-        set_cast(&mut object, None);
-        assert_eq!(object, [helper, marked, load].concat());
-        set_cast(&mut object, Some(12345));
         let call = [CALL, 0x20, 0, 0, 0x39, 0x30, 0, 0];
-        assert_eq!(object, [helper, call, load].concat());
+        assert_eq!(changes(&object), [(marked, call); TAPS.len()]);
+        assert!(set_cast(&mut object, 12345).is_err());
     }
 
     #[test]
     fn atomics_become_plain() {
-        let add = [ATOMIC, 0x21, 0, 0, 0, 0, 0, 0];
-        let elsewhere = [ATOMIC, 0x21, 8, 0, EXCHANGE, 0, 0, 0];
-        let exchange = [ATOMIC, 0x21, 0, 0, EXCHANGE, 0, 0, 0];
-        let fetch = [ATOMIC, 0x34, 0, 0, FETCH_ADD, 0, 0, 0];
-        let mut object = [add, exchange, fetch, elsewhere].concat();
-        set_plain_atomics(&mut object);
-        let load = [LOAD, 0x12, 0, 0, 0, 0, 0, 0];
-        let plain = [ATOMIC, 0x34, 0, 0, 0, 0, 0, 0];
-        assert_eq!(object, [add, load, plain, elsewhere].concat());
+        let mut object = OBJECT.to_vec();
+        if object.is_empty() {
+            return; // AYA_BUILD_SKIP
+        }
+        set_plain_atomics(&mut object).unwrap();
+        let changes = changes(&object);
+        assert_eq!(changes.len(), 2 * TAPS.len());
+        for (before, after) in changes {
+            let registers = before[1];
+            let plain = match before[4] {
+                EXCHANGE => [LOAD, registers.rotate_left(4), 0, 0, 0, 0, 0, 0],
+                _ => [ATOMIC, registers, 0, 0, 0, 0, 0, 0],
+            };
+            assert_eq!(after, plain);
+        }
+        assert!(set_plain_atomics(&mut object).is_err());
     }
 
     #[test]
     fn only_the_marked_array_gets_other_values() {
-        let bytes = |words: &[u32]| words.iter().flat_map(|word| word.to_ne_bytes()).collect();
-        let mut object: Vec<u8> = bytes(&[9, 2, 4, RING_MARK, 1, 2, 4, 8, 1, 4, RING_MARK]);
-        set_values(&mut object, 77);
-        let expected: Vec<u8> = bytes(&[9, 2, 4, 77, 1, 2, 4, 8, 1, 4, RING_MARK]);
-        assert_eq!(object, expected);
+        let mut object = OBJECT.to_vec();
+        if object.is_empty() {
+            return; // AYA_BUILD_SKIP
+        }
+        set_values(&mut object, 77).unwrap();
+        let marks = |object: &[u8]| {
+            let words = object.as_chunks().0.iter();
+            words
+                .filter(|word| **word == RING_MARK.to_ne_bytes())
+                .count()
+        };
+        assert_eq!(changes(&object).len(), 1);
+        assert_eq!(marks(&object) + 1, marks(OBJECT));
+        assert!(set_values(&mut object, 77).is_err());
     }
 }

@@ -7,7 +7,7 @@ use std::process::Command;
 use nix::sys::utsname::uname;
 use podtrace::netns::{Ids, ids};
 use podtrace::probe::feature::has_atomics;
-use podtrace::probe::{Hooks, Probe, ProbeOptions, Way, feature::Without};
+use podtrace::probe::{Probe, ProbeOptions, Way, feature::Without};
 
 use super::program::{check_frames, options};
 use super::tracer::podtrace;
@@ -74,7 +74,7 @@ fn every_variant_is_loaded() {
                 };
                 let (mut probe, _channel) = Probe::load(&options).unwrap();
                 for way in [Way::Tcx, Way::Clsact] {
-                    Hooks::new(&mut probe, way).unwrap();
+                    way.open(&mut probe).unwrap();
                 }
                 println!(
                     "loaded: without {name}, snap length {snaplen}, headers only \

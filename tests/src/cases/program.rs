@@ -8,7 +8,7 @@ use aya::programs::{SchedClassifier, TestRun as _, TestRunOptions};
 use podtrace::lab::{Lab, LabSpec};
 use podtrace::model::snapshot::CgroupPath;
 use podtrace::netns::NetNs;
-use podtrace::probe::{Hooks, Probe, ProbeOptions, Way, feature::Without};
+use podtrace::probe::{Attach, Probe, ProbeOptions, Way, feature::Without};
 use podtrace::probe::{batch::Batch, reader::Reader};
 use podtrace_ebpf::config::{PROGRAM_EGRESS, PROGRAM_INGRESS, TapCounters};
 use podtrace_ebpf::record::{Direction, Record};
@@ -20,7 +20,7 @@ const LOOPBACK: u32 = 1;
 
 struct Bench {
     probe: Probe,
-    _hooks: Hooks,
+    _hooks: Box<dyn Attach>,
     reader: Reader,
     batches: tokio::sync::mpsc::Receiver<Batch>,
     netns: NetNs,
@@ -65,7 +65,7 @@ impl Bench {
         let (reader, batches) =
             Reader::spawn(channel, Box::new(|_| CgroupPath::Unknown), None).unwrap();
         probe.register(&netns, LOOPBACK, 7, 14).unwrap();
-        let mut hooks = Hooks::new(&mut probe, Way::best()).unwrap();
+        let mut hooks = Way::best().open(&mut probe).unwrap();
         hooks.attach(&netns, "lo", LOOPBACK, 7).unwrap();
         probe.start().unwrap();
         Self {

@@ -6,35 +6,15 @@ use podtrace_ebpf::{
     record::Direction,
 };
 
+use super::{pipeline, place};
 use crate::{
-    model::{
-        origin::Origin,
-        place::{Place, Role},
-        tap::TapCount,
-    },
-    packet::{DecodeOptions, Framing},
-    pipeline::{OTHERS, Pipeline, gone::GONE_MAX},
+    model::{place::Role, tap::TapCount},
+    pipeline::{OTHERS, gone::GONE_MAX},
     update::Update,
 };
 
 /// Pods that come and go.
 const PODS: u32 = 20_000;
-
-fn place(name: &str, role: Role) -> Place {
-    Place {
-        node: 0,
-        node_name: "worker1".into(),
-        in_pod: role == Role::Pod,
-        leads_to: None,
-        netns_id: 1,
-        ifindex: 2,
-        name: name.into(),
-        role,
-        framing: Framing::Ethernet,
-        is_port: false,
-        mac: None,
-    }
-}
 
 fn counted() -> TapCounters {
     let mut counters = TapCounters::default();
@@ -48,15 +28,7 @@ fn counted() -> TapCounters {
 
 #[test]
 fn interfaces_that_are_gone_for_long_leave_sums_only() {
-    let options = DecodeOptions {
-        vxlan_ports: Vec::new(),
-        key_payload: 0,
-    };
-    let mut pipeline = Pipeline::new(options, 1, None);
-    let origin = Origin {
-        session: 0,
-        nodes: 0..1,
-    };
+    let (mut pipeline, origin) = pipeline();
     let there = pipeline.world().places.next_number();
     let uplink = place("eth0", Role::Uplink);
     let update = |number, place| Update::Place { number, place };

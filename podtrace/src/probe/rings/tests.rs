@@ -6,7 +6,7 @@ use std::{
 
 use podtrace_ebpf::{
     config::SNAPLEN_MAX,
-    record::{HEADER_LEN, Record, RecordHeader, VERSION},
+    record::{HEADER_LEN, Kind, Record, RecordHeader, VERSION},
     ring::{Cursors, room},
 };
 use proptest::prelude::*;
@@ -80,7 +80,7 @@ fn record(ts_ns: u64, captured: u32) -> Vec<u8> {
     bytes.extend(ts_ns.to_le_bytes());
     bytes.extend([0; 16]);
     bytes.extend(captured.to_le_bytes());
-    bytes.extend([0, 0, 0, 0, 0, 0, VERSION, 0]);
+    bytes.extend([0, 0, 0, 0, 0, 0, VERSION, Kind::Tap as u8]);
     assert_eq!(bytes.len(), size_of::<RecordHeader>());
     bytes.extend((0..captured).map(|n| (u64::from(n) ^ ts_ns) as u8));
     bytes

@@ -11,7 +11,7 @@ use podtrace::{
     lab::{Lab, LabSpec},
     netns::NetNs,
     packet::Framing,
-    probe::{Hooks, Probe, Way},
+    probe::{Probe, Way},
 };
 use podtrace_ebpf::config::PROGRAM_NOOP;
 use rtnetlink::LinkVeth;
@@ -131,7 +131,7 @@ fn probe(netns: &NetNs, count: usize, way: Way) -> Result<Times> {
         (0..count).map(index).collect::<Result<Vec<_>, _>>()
     })??;
     let (mut probe, _channel) = Probe::load(&probe_options())?;
-    let mut hooks = Hooks::new(&mut probe, way)?;
+    let mut hooks = way.open(&mut probe)?;
     let ((), attach) = timed(|| {
         for (number, index) in indices.iter().enumerate() {
             let interface = u32::try_from(number)?;
@@ -143,7 +143,7 @@ fn probe(netns: &NetNs, count: usize, way: Way) -> Result<Times> {
     probe.start()?;
     probe.stop()?;
     let ((), detach) = timed(|| {
-        hooks.detach_all(|_| {});
+        hooks.detach_all(&mut |_| {});
         Ok(())
     })?;
     Ok(Times { attach, detach })

@@ -8,7 +8,7 @@ use podtrace::{
     model::snapshot::CgroupPath,
     netns::NetNs,
     packet::Framing,
-    probe::{Hooks, Probe, ProbeOptions, Way, feature::Without, reader::Reader},
+    probe::{Attach, Probe, ProbeOptions, Way, feature::Without, reader::Reader},
 };
 use podtrace_ebpf::config::{PROGRAM_BARE, PROGRAM_INGRESS, PROGRAM_NOOP, SNAPLEN_DEFAULT};
 use podtrace_tests::{
@@ -139,7 +139,7 @@ struct Loaded {
     context: Option<Vec<u8>>,
     _yardsticks: Option<Yardsticks>,
     probe: Probe,
-    _hooks: Hooks,
+    _hooks: Box<dyn Attach>,
     reader: Reader,
     drain: JoinHandle<()>,
 }
@@ -152,7 +152,7 @@ impl Loaded {
         let (reader, mut batches) =
             Reader::spawn(channel, Box::new(|_| CgroupPath::Unknown), None)?;
         probe.register(netns, LOOPBACK, 0, Framing::Ethernet.link_len())?;
-        let mut hooks = Hooks::new(&mut probe, Way::Tcx)?;
+        let mut hooks = Way::Tcx.open(&mut probe)?;
         hooks.attach(netns, "lo", LOOPBACK, 0)?;
         if case.is_refused {
             probe.set_vxlan_ports(&[VXLAN_PORT])?;

@@ -4,9 +4,9 @@ use std::{collections::HashMap, mem};
 
 use nix::net::if_::if_indextoname;
 
-use super::{Attached, Filters, Hooks, in_namespaces};
+use super::{Clsact, Filters, in_namespaces};
 use crate::probe::{
-    ProbeError,
+    Change, ProbeError,
     clsact::{self, ClsactError, Standing},
 };
 
@@ -14,37 +14,16 @@ use crate::probe::{
 /// it more often means it.
 const RESTORES_MAX: u8 = 3;
 
-/// What has become of what was attached to an interface.
-#[derive(Debug)]
-pub enum Change {
-    /// Others' filters come before ours now, and may end the chain there.
-    Behind,
-    /// Another tool had removed ours, which are attached again.
-    Restored {
-        /// When they were removed, in nanoseconds of CLOCK_MONOTONIC.
-        since_ns: u64,
-    },
-    /// Another tool has removed ours, which are not attached any more.
-    Removed {
-        /// When, in nanoseconds of CLOCK_MONOTONIC.
-        since_ns: u64,
-        /// Why they are not.
-        error: ProbeError,
-    },
-}
-
-impl Hooks {
-    /// Looks at all that is attached by clsact, and attaches again what is not there any
-    /// more; what has changed since that time, by number of the interface.
-    pub fn check(&mut self, since_ns: u64) -> Vec<(u32, Change)> {
+impl Clsact {
+    /// Looks at all that is attached, and attaches again what is not there any more; what
+    /// has changed since that time, by number of the interface.
+    pub(super) fn check_all(&mut self, since_ns: u64) -> Vec<(u32, Change)> {
         // Apart: to attach again takes the programs.
         let mut all = mem::take(&mut self.attached);
         let mut by_netns: HashMap<_, Vec<_>> = HashMap::new();
-        for (number, attached) in &mut all {
-            if let Attached::Clsact(filters) = attached {
-                let there = by_netns.entry(filters.netns).or_default();
-                there.push((*number, filters));
-            }
+        for (number, filters) in &mut all {
+            let there = by_netns.entry(filters.netns).or_default();
+            there.push((*number, filters));
         }
         let mut changes = Vec::new();
         in_namespaces(by_netns, |netns, there| {
@@ -88,7 +67,7 @@ impl Hooks {
         let again = if filters.restored == RESTORES_MAX {
             Err(ClsactError::Removed)
         } else {
-            self.clsact_here(ifindex)
+            self.attach_here(ifindex)
         };
         match again {
             Ok(attached) => {
