@@ -4,5 +4,6 @@ mod damage;
 mod docs;
 mod fuzz;
 mod losses;
+mod old;
 mod round_trip;
 mod sample;

@@ -169,9 +169,7 @@ impl Builder {
             Some((Step::End(outcome), _)) => self.close(slot, outcome),
             Some((_, hops)) if hops > HOPS_MAX => self.give_up(Some(slot)),
             Some((Step::Arrived, _)) if event.direction == Direction::Ingress => {
-                for join in self.joins.all() {
-                    join.arrived(slot, event.interface, &mut self.open);
-                }
+                self.joins.arrived(slot, event.interface, &mut self.open);
             }
             _ => {}
         }
@@ -214,7 +212,7 @@ impl Builder {
         let open = Open::new(Box::new(path), seen.key, seen.hash);
         let slot = self.open.add(open);
         for number in 0..Joins::COUNT {
-            let oldest = self.joins.all()[number].begun(slot, &mut self.open);
+            let oldest = self.joins.begun(number, slot, &mut self.open);
             self.give_up(oldest);
         }
         slot
@@ -224,9 +222,7 @@ impl Builder {
         let Some(open) = self.open.remove(slot) else {
             return;
         };
-        for join in self.joins.all() {
-            join.ended(slot, &open);
-        }
+        self.joins.ended(slot, &open);
         let mut path = open.path;
         path.outcome = outcome;
         path.incomplete |= self.may_lack(&path);

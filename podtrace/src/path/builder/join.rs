@@ -69,9 +69,32 @@ impl Joins {
     /// How many there are.
     pub(super) const COUNT: usize = 3;
 
-    /// Each of them, in an order that stays.
-    pub(super) fn all(&mut self) -> [&mut dyn Join; Self::COUNT] {
-        [&mut self.key, &mut self.fragments, &mut self.arrival]
+    /// [`Join::begun`] of the join of this number.
+    pub(super) fn begun(
+        &mut self,
+        number: usize,
+        slot: Slot,
+        open: &mut OpenPaths,
+    ) -> Option<Slot> {
+        match number {
+            0 => self.key.begun(slot, open),
+            1 => self.fragments.begun(slot, open),
+            _ => self.arrival.begun(slot, open),
+        }
+    }
+
+    /// [`Join::arrived`] of each.
+    pub(super) fn arrived(&mut self, slot: Slot, interface: u32, open: &mut OpenPaths) {
+        self.key.arrived(slot, interface, open);
+        self.fragments.arrived(slot, interface, open);
+        self.arrival.arrived(slot, interface, open);
+    }
+
+    /// [`Join::ended`] of each.
+    pub(super) fn ended(&mut self, slot: Slot, open: &Open) {
+        self.key.ended(slot, open);
+        self.fragments.ended(slot, open);
+        self.arrival.ended(slot, open);
     }
 
     /// The paths that the event continues.
