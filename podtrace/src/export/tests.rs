@@ -1,5 +1,3 @@
-use std::net::IpAddr;
-
 use ::parquet::{
     file::reader::{FileReader, SerializedFileReader},
     record::Field,
@@ -9,8 +7,11 @@ use bytes::Bytes;
 
 use super::*;
 use crate::{
-    packet::{Transport, Tunnel},
-    path::{Outcome, Path, RoundTrip, builder::tests::path},
+    packet::Transport,
+    path::{
+        Path, RoundTrip,
+        builder::tests::{SYN_ACK, path, path_to_vtep},
+    },
     world::{World, fixture::world},
 };
 
@@ -75,7 +76,6 @@ fn parquet_fields(file: &SerializedFileReader<Bytes>) -> Vec<Vec<(String, Option
 
 /// Packets that have between them a value in every column but the VLAN's.
 fn all_kinds() -> Vec<Path> {
-    let vtep: IpAddr = "192.168.77.12".parse().unwrap();
     let mut echo = path(2);
     echo.packet.transport = Transport::Echo {
         reply: true,
@@ -85,22 +85,8 @@ fn all_kinds() -> Vec<Path> {
     echo.round_trip = Some(RoundTrip {
         at: vec![(0, 64_200)],
     });
-    let mut tcp = path(3);
-    tcp.packet.transport = Transport::Tcp {
-        source: 40_000,
-        destination: 80,
-        sequence: u32::MAX,
-        acknowledgment: 7,
-        flags: 0x12,
-        payload: 100,
-    };
-    tcp.hops[1].tunnel = Some(Box::new(Tunnel {
-        source: "192.168.77.11".parse().unwrap(),
-        destination: vtep,
-        vni: 1,
-    }));
-    tcp.outcome = Outcome::LeftForVtep(vtep);
-    tcp.ambiguous = true;
+    let mut tcp = path_to_vtep(3);
+    tcp.packet.transport = SYN_ACK;
     vec![path(1), echo, tcp]
 }
 

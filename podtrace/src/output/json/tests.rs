@@ -1,5 +1,3 @@
-use std::net::IpAddr;
-
 use podtrace_ebpf::record::{CGROUP_NONE, Direction};
 
 use super::*;
@@ -8,8 +6,10 @@ use crate::{
         loss::TapLoss,
         tap::{TapCount, Taps},
     },
-    packet::{Transport, Tunnel},
-    path::{Outcome, RoundTrip, builder::tests::path, summary::NotShown},
+    path::{
+        RoundTrip,
+        builder::tests::{SYN_ACK, path, path_to_vtep},
+    },
     world::fixture::{CGROUP2, POD1, VETH1, world},
 };
 
@@ -52,15 +52,7 @@ fn summary_counts_paths_that_may_lack_hops() {
 
 /// A path with a value in every field but those of several nodes' clocks.
 fn full_path() -> Path {
-    let vtep: IpAddr = "192.168.77.12".parse().unwrap();
-    let mut path = path(3);
-    path.hops[1].tunnel = Some(Box::new(Tunnel {
-        source: "192.168.77.11".parse().unwrap(),
-        destination: vtep,
-        vni: 1,
-    }));
-    path.outcome = Outcome::LeftForVtep(vtep);
-    path.ambiguous = true;
+    let mut path = path_to_vtep(3);
     path.round_trip = Some(RoundTrip {
         at: vec![(POD1, 64_200), (VETH1, 63_000)],
     });
@@ -89,14 +81,7 @@ fn event_is_as_documented() {
         captured: bytes::Bytes::new(),
     }];
     packet.vlan = Some(5);
-    packet.transport = Transport::Tcp {
-        source: 40_000,
-        destination: 80,
-        sequence: u32::MAX,
-        acknowledgment: 7,
-        flags: 0x12,
-        payload: 100,
-    };
+    packet.transport = SYN_ACK;
     events.push(Event {
         direction: Direction::Socket,
         gso_segments: 3,

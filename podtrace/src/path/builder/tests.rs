@@ -75,6 +75,30 @@ pub(crate) fn path(id: u64) -> Path {
     path
 }
 
+/// Such a path that left for another node, its second hop in a tunnel.
+pub(crate) fn path_to_vtep(id: u64) -> Path {
+    let vtep: IpAddr = "192.168.77.12".parse().unwrap();
+    let mut path = path(id);
+    path.hops[1].tunnel = Some(Box::new(Tunnel {
+        source: "192.168.77.11".parse().unwrap(),
+        destination: vtep,
+        vni: 1,
+    }));
+    path.outcome = Outcome::LeftForVtep(vtep);
+    path.ambiguous = true;
+    path
+}
+
+/// The answer to a SYN.
+pub(crate) const SYN_ACK: Transport = Transport::Tcp {
+    source: 40_000,
+    destination: 80,
+    sequence: u32::MAX,
+    acknowledgment: 7,
+    flags: 0x12,
+    payload: 100,
+};
+
 /// Feeds the hops of packets to `destination`; what came of them.
 pub(crate) fn stitch(destination: &str, hops: &[(u64, u32, Direction)]) -> Builder {
     let world = world();
