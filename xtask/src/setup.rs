@@ -199,6 +199,10 @@ fn bpf_linker(workspace: &Workspace) -> Result<()> {
     }
     installing(&what);
     let mut install = workspace.cargo()?;
+    // It links one small object, so that optimising it takes longer than it saves.
+    install
+        .env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "0")
+        .env("CARGO_PROFILE_RELEASE_DEBUG", "false");
     // --force: what may lie there is another version, or not cargo's.
     install
         .args(["install", "--locked", "--force", "--root"])
