@@ -6,6 +6,7 @@
 
 use std::{
     env, fs, iter,
+    os::unix::fs::symlink,
     path::{Path, PathBuf},
 };
 
@@ -41,6 +42,7 @@ fn main() -> Result<()> {
     }
 
     prepare_environment(workspace)?;
+    share_target(workspace)?;
 
     let toolchain = env::var("RUSTUP_TOOLCHAIN").unwrap_or_else(|_unset| TOOLCHAIN.to_owned());
     let root_dir = workspace.join(KERNEL_SIDE);
@@ -89,6 +91,26 @@ fn prepare_environment(workspace: &Path) -> Result<()> {
         env::set_var("CARGO_TERM_QUIET", "true");
     }
     Ok(())
+}
+
+/// Has all builds of this workspace, whatever their profile and features, share what the
+/// nested cargo compiles: the object is the same for each of them.
+fn share_target(workspace: &Path) -> Result<()> {
+    let arch = env::var("CARGO_CFG_TARGET_ARCH").context("CARGO_CFG_TARGET_ARCH is not set")?;
+    let shared = workspace.join("target").join("kernel").join(arch);
+    // Where aya-build has its nested target directory.
+    let link = dir_from_env("OUT_DIR")?.join("aya-build");
+    let removed = if link.is_symlink() {
+        fs::remove_file(&link)
+    } else if link.exists() {
+        fs::remove_dir_all(&link)
+    } else {
+        Ok(())
+    };
+    removed
+        .and_then(|()| fs::create_dir_all(&shared))
+        .and_then(|()| symlink(&shared, &link))
+        .with_context(|| format!("cannot link {} to {}", link.display(), shared.display()))
 }
 
 /// A directory cargo hands to every build script.

@@ -29,6 +29,13 @@ impl Iterator for Backoff {
 
 /// A wait, and up to a quarter more by chance, so that many who failed at once do not all
 /// try again at once.
+#[cfg_attr(
+    not(any(feature = "kubernetes", test)),
+    expect(
+        dead_code,
+        reason = "only the client of the Kubernetes API is one of many"
+    )
+)]
 pub(crate) fn with_jitter(wait: Duration) -> Duration {
     // Seeded anew each time.
     let chance = RandomState::new().hash_one(()) % 256;

@@ -12,19 +12,21 @@
 //!   `podtrace.schema` ([`SCHEMA_VERSION`]) and `podtrace.version`.
 //!
 //! All texts are safe for a terminal.
+#[cfg(any(test, not(feature = "parquet")))]
+mod absent;
 mod column;
 mod columns;
 mod csv;
+#[cfg(feature = "parquet")]
 mod parquet;
 
 use std::{fmt::Write as _, io};
 
-pub use self::{
-    column::Column,
-    columns::COLUMNS,
-    csv::CsvRows,
-    parquet::{ParquetRows, ROWS_PER_GROUP},
-};
+#[cfg(not(feature = "parquet"))]
+pub use self::absent::{ParquetRows, ROWS_PER_GROUP, check_parquet};
+#[cfg(feature = "parquet")]
+pub use self::parquet::{ParquetRows, ROWS_PER_GROUP, check_parquet};
+pub use self::{column::Column, columns::COLUMNS, csv::CsvRows};
 pub use crate::projection::field::Kind;
 
 /// Changes when a column changes its meaning or goes.
@@ -37,8 +39,15 @@ pub enum ExportError {
     #[error("failed to write CSV")]
     Csv(#[from] ::csv::Error),
     /// The Parquet writer failed.
+    #[cfg(feature = "parquet")]
     #[error("failed to write Parquet")]
     Parquet(#[from] ::parquet::errors::ParquetError),
+    /// The Parquet writer was left out of this podtrace.
+    #[error(
+        "this podtrace is built without Parquet\n\
+         hint: build it with the feature parquet, as a plain cargo build --release does"
+    )]
+    NoParquet,
     /// The file could not be written.
     #[error("failed to write")]
     Io(#[from] io::Error),
@@ -66,5 +75,7 @@ pub fn schema_text() -> String {
     out
 }
 
+// They read Parquet back.
+#[cfg(feature = "parquet")]
 #[cfg(test)]
 mod tests;

@@ -21,7 +21,9 @@ pub(crate) struct Args {
 /// Sets up, builds, runs `podtrace demo` as root and returns its exit code.
 pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<ExitCode> {
     setup::run(workspace)?;
-    let podtrace = step("build podtrace (release)", || artifact::podtrace(workspace))?;
+    let podtrace = step("build podtrace (quick)", || {
+        artifact::quick_podtrace(workspace)
+    })?;
 
     let root = Root::find()
         .map_err(anyhow::Error::msg)

@@ -1,9 +1,10 @@
-//! `cargo xtask lint`: the direction of imports, formatting, clippy for both sides, and
-//! whether it builds for arm64.
+//! `cargo xtask lint`: the direction of imports, whether builds share their crates,
+//! formatting, clippy for both sides, and whether it builds without features and for arm64.
 mod circles;
 mod direction;
 mod paths;
 mod rooms;
+mod shared;
 
 use std::env::consts::ARCH;
 
@@ -20,6 +21,8 @@ pub(crate) fn run(workspace: &Workspace) -> Result<()> {
         direction::check(workspace.root(), "podtrace/src", rooms::LINES)
     })?;
 
+    step("shared crates", || shared::check(workspace))?;
+
     setup::run(workspace)?;
 
     step("cargo fmt", || {
@@ -31,6 +34,19 @@ pub(crate) fn run(workspace: &Workspace) -> Result<()> {
             "clippy",
             "--workspace",
             "--all-targets",
+            "--",
+            "-D",
+            "warnings",
+        ]))
+    })?;
+
+    step("clippy (no features)", || {
+        run_command(workspace.cargo()?.args([
+            "clippy",
+            "-p",
+            "podtrace",
+            "--all-targets",
+            "--no-default-features",
             "--",
             "-D",
             "warnings",

@@ -21,11 +21,15 @@ const COMPONENTS: &[(&str, &str)] = &[
     ("clippy", "bin/cargo-clippy"),
 ];
 
-/// Debian packages, each with what proves that it is there: the program it is
-/// wanted for, or a file if none is on PATH.
+/// Debian packages that podtrace is built with, each with what proves that it is
+/// there: the program it is wanted for, or a file if none is on PATH.
 const PACKAGES: &[(&str, &str)] = &[
     ("protobuf-compiler", "protoc"),
     ("libprotobuf-dev", "/usr/include/google/protobuf/any.proto"),
+];
+
+/// Debian packages that end-to-end tests and the benchmark run.
+const TEST_PACKAGES: &[(&str, &str)] = &[
     ("iproute2", "tc"),
     ("tcpdump", "tcpdump"),
     ("tshark", "tshark"),
@@ -63,7 +67,7 @@ const PYARROW: &str = "pyarrow==26.0.1";
 
 const CONTAINERD: &str = "containerd";
 
-/// Installs what is not there yet to build and to run.
+/// Installs what is not there yet to build podtrace; running it needs no more.
 pub(crate) fn run(workspace: &Workspace) -> Result<()> {
     step("setup", || {
         components(workspace)?;
@@ -75,13 +79,19 @@ pub(crate) fn run(workspace: &Workspace) -> Result<()> {
 /// [`run`], and the peers that only the benchmark uses.
 pub(crate) fn for_bench(workspace: &Workspace) -> Result<()> {
     run(workspace)?;
-    step("setup of the benchmark", || packages(BENCH_PACKAGES))
+    step("setup of the benchmark", || {
+        packages(TEST_PACKAGES)?;
+        packages(BENCH_PACKAGES)
+    })
 }
 
 /// [`run`], and what only the virtual machines use.
 pub(crate) fn for_vmtest(workspace: &Workspace) -> Result<()> {
     run(workspace)?;
-    step("setup of the virtual machines", || packages(VM_PACKAGES))
+    step("setup of the virtual machines", || {
+        packages(TEST_PACKAGES)?;
+        packages(VM_PACKAGES)
+    })
 }
 
 /// [`run`], and what only the guard uses.
@@ -110,6 +120,7 @@ pub(crate) fn for_arm64(workspace: &Workspace) -> Result<()> {
 pub(crate) fn for_tests(workspace: &Workspace) -> Result<()> {
     run(workspace)?;
     step("setup of the tests", || {
+        packages(TEST_PACKAGES)?;
         if let Err(error) = pyarrow(workspace) {
             eprintln!("    {PYARROW}: not there, its test is skipped: {error:#}");
         }
@@ -199,6 +210,10 @@ fn bpf_linker(workspace: &Workspace) -> Result<()> {
     }
     installing(&what);
     let mut install = workspace.cargo()?;
+    // It links one small object, so that optimising it takes longer than it saves.
+    install
+        .env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "0")
+        .env("CARGO_PROFILE_RELEASE_DEBUG", "false");
     // --force: what may lie there is another version, or not cargo's.
     install
         .args(["install", "--locked", "--force", "--root"])

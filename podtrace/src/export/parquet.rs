@@ -35,6 +35,14 @@ pub struct ParquetRows<W: Write + Send> {
     epoch_ns: i128,
 }
 
+/// Whether this podtrace writes Parquet.
+///
+/// # Errors
+/// When it is built without.
+pub const fn check_parquet() -> Result<(), ExportError> {
+    Ok(())
+}
+
 /// The rows of the group that is not yet written, by column.
 struct Rows {
     buffers: Vec<Buffer>,

@@ -1,25 +1,24 @@
 //! Remote pods and nodes, from the Kubernetes API.
 //!
 //! [`ClusterSource::find`] says which cluster, [`watch()`] follows its pods and
-//! nodes and sends what changes, [`Cluster`] holds who has which address.
-mod client;
-mod config;
-mod crypto;
-mod objects;
+//! nodes and sends what changes, [`Cluster`] holds who has which address. Without
+//! the feature `kubernetes` there is no client, and the first says so.
+#[cfg(any(test, not(feature = "kubernetes")))]
+mod absent;
+#[cfg(feature = "kubernetes")]
+mod api;
 mod state;
-mod trouble;
-mod watch;
-
-#[cfg(test)]
-mod tests;
+mod way;
 
 use std::{fmt, net::IpAddr};
 
 use serde::{Deserialize, Serialize};
 
-pub use config::{ClusterConfig, ClusterError, ClusterSource};
+#[cfg(not(feature = "kubernetes"))]
+pub use absent::{ClusterConfig, ClusterError, ClusterSource, watch};
+#[cfg(feature = "kubernetes")]
+pub use api::{ClusterConfig, ClusterError, ClusterSource, watch};
 pub use state::{Cluster, RemotePod};
-pub use watch::watch;
 
 /// What is followed; each on its own, so that one can fail alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

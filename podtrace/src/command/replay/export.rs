@@ -13,7 +13,7 @@ use crate::{
         FINE,
         setup::{command, kernel, session_name},
     },
-    export::{CsvRows, ExportError, ParquetRows},
+    export::{CsvRows, ExportError, ParquetRows, check_parquet},
     output::{json::Json, notices::Notices, printer::Printer},
     path::{Path, summary::Summary},
     pipeline::consumer::Consumer,
@@ -37,6 +37,9 @@ const FLUSH_NS: u64 = 1_000_000_000;
 pub(in crate::command) fn run(args: &ExportArgs) -> anyhow::Result<u8> {
     if args.how.zstd && args.format != ExportFormat::Pcapng {
         bail!("--zstd is for pcapng; parquet is compressed anyway, others take a pipe to zstd");
+    }
+    if args.format == ExportFormat::Parquet {
+        check_parquet()?;
     }
     // What cannot be read leaves no file behind.
     let options = play_options(&args.input);
@@ -131,6 +134,13 @@ fn recorder(args: &ExportArgs, inputs: &[Input]) -> anyhow::Result<Recorder> {
     Ok(Recorder::new(options, files, 0).patient())
 }
 
+#[cfg_attr(
+    not(feature = "parquet"),
+    expect(
+        clippy::large_enum_variant,
+        reason = "what stands in for Parquet is empty"
+    )
+)]
 enum Rows {
     Csv(CsvRows<Box<dyn Write + Send>>),
     Parquet(ParquetRows<Box<dyn Write + Send>>),

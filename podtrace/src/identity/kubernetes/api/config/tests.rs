@@ -1,5 +1,5 @@
 //! Kubeconfigs, good and bad.
-use std::{error::Error as _, fs};
+use std::{env, error::Error as _, fs};
 
 use super::*;
 
@@ -36,7 +36,7 @@ fn write(text: &str) -> (tempfile::TempDir, PathBuf) {
 
 fn find_file(text: &str) -> Result<ClusterConfig, String> {
     let (dir, path) = write(text);
-    let found = find_in(Some(&path), &nothing()).map(Option::unwrap);
+    let found = follow(nothing().way(Some(&path))).map(Option::unwrap);
     found.map_err(|error| {
         // Whoever prints a chain of causes would print it twice.
         assert!(error.source().is_none());
@@ -46,10 +46,7 @@ fn find_file(text: &str) -> Result<ClusterConfig, String> {
 }
 
 fn nothing() -> Surroundings {
-    Surroundings {
-        kubeconfig: None,
-        in_cluster: false,
-    }
+    Surroundings::default()
 }
 
 #[track_caller]
@@ -70,7 +67,7 @@ fn a_file_gives_server_and_context_and_shows_no_secret() {
 #[test]
 fn a_missing_file_or_folder_is_an_error() {
     for (path, says) in [("/no/such/file", "No such file"), ("/", "Is a directory")] {
-        let error = find_in(Some(Path::new(path)), &nothing()).unwrap_err();
+        let error = follow(nothing().way(Some(Path::new(path)))).unwrap_err();
         assert!(error.source().is_none());
         let error = error.to_string();
         assert!(
@@ -181,7 +178,7 @@ fn a_plugin_is_not_run_to_find_the_cluster() {
         format!("#!/bin/sh\ntouch {}", mark.display()),
     )
     .unwrap();
-    find_in(Some(&path), &nothing()).unwrap().unwrap();
+    follow(nothing().way(Some(&path))).unwrap().unwrap();
     assert!(!mark.exists());
 }
 
@@ -199,7 +196,7 @@ fn the_variable_may_name_several_files_and_missing_ones() {
             kubeconfig: Some(env::join_paths(paths).unwrap()),
             in_cluster: false,
         };
-        find_in(None, &surroundings)
+        follow(surroundings.way(None))
     };
     let config = find(&[Path::new("/no/such"), &other, &whole])
         .unwrap()
@@ -217,13 +214,13 @@ fn the_variable_may_name_several_files_and_missing_ones() {
 
 #[test]
 fn without_a_word_there_is_no_cluster() {
-    assert!(find_in(None, &nothing()).unwrap().is_none());
+    assert!(follow(nothing().way(None)).unwrap().is_none());
     let surroundings = Surroundings {
         kubeconfig: None,
         in_cluster: true,
     };
     // No service account is mounted where tests run.
-    let error = find_in(None, &surroundings).unwrap_err().to_string();
+    let error = follow(surroundings.way(None)).unwrap_err().to_string();
     assert!(
         error.starts_with("the service account of this pod cannot be used: "),
         "{error}"

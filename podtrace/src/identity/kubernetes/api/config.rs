@@ -1,7 +1,5 @@
 //! Which cluster, and how to speak to it: kubeconfigs and service accounts.
 use std::{
-    env,
-    ffi::OsString,
     fmt, io,
     path::{Path, PathBuf},
 };
@@ -13,11 +11,11 @@ use kube::{
 };
 use thiserror::Error;
 
-use super::trouble::{Trouble, quote};
+use super::{
+    trouble::{Trouble, quote},
+    way::{Surroundings, Way},
+};
 use crate::text::sanitize::sanitize;
-
-/// Where a pod finds the token of its service account.
-const SERVICE_TOKEN: &str = "/var/run/secrets/kubernetes.io/serviceaccount/token";
 
 /// What tells the way to a cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -105,12 +103,6 @@ pub enum ClusterError {
     },
 }
 
-/// What the surroundings say of a cluster.
-struct Surroundings {
-    kubeconfig: Option<OsString>,
-    in_cluster: bool,
-}
-
 impl ClusterSource {
     /// The way to the cluster: through the file that was asked for; else
     /// through the files of the variable `KUBECONFIG` (merged as kubectl does,
@@ -134,14 +126,7 @@ impl ClusterSource {
     /// When the file or variable leads to no cluster, or certificates, keys or
     /// tokens that it names cannot be read.
     pub fn find(kubeconfig: Option<&Path>) -> Result<Option<ClusterConfig>, ClusterError> {
-        let set = |name| env::var_os(name).is_some_and(|value: OsString| !value.is_empty());
-        let surroundings = Surroundings {
-            kubeconfig: env::var_os("KUBECONFIG"),
-            in_cluster: set("KUBERNETES_SERVICE_HOST")
-                && set("KUBERNETES_SERVICE_PORT")
-                && Path::new(SERVICE_TOKEN).exists(),
-        };
-        find_in(kubeconfig, &surroundings)
+        follow(Surroundings::of_process().way(kubeconfig))
     }
 }
 
@@ -174,25 +159,12 @@ impl fmt::Debug for ClusterConfig {
     }
 }
 
-fn find_in(
-    asked: Option<&Path>,
-    surroundings: &Surroundings,
-) -> Result<Option<ClusterConfig>, ClusterError> {
-    if let Some(path) = asked {
-        let paths = [path.to_owned()];
-        return from_files(&paths).map(Some);
+fn follow(way: Option<Way>) -> Result<Option<ClusterConfig>, ClusterError> {
+    match way {
+        Some(Way::Files(paths)) => from_files(&paths).map(Some),
+        Some(Way::InCluster) => in_cluster().map(Some),
+        None => Ok(None),
     }
-    let listed = surroundings.kubeconfig.iter().flat_map(env::split_paths);
-    let paths: Vec<_> = listed.filter(|path| !path.as_os_str().is_empty()).collect();
-    if !paths.is_empty() {
-        let there: Vec<_> = paths.iter().filter(|path| path.exists()).cloned().collect();
-        let paths = if there.is_empty() { paths } else { there };
-        return from_files(&paths).map(Some);
-    }
-    if surroundings.in_cluster {
-        return in_cluster().map(Some);
-    }
-    Ok(None)
 }
 
 fn in_cluster() -> Result<ClusterConfig, ClusterError> {

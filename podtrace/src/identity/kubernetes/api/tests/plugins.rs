@@ -5,7 +5,7 @@ use nix::{sys::stat::Mode, unistd::mkfifo};
 use tokio::task::spawn_blocking;
 
 use super::*;
-use crate::identity::kubernetes::{client::SharedClient, trouble::Remedy};
+use crate::identity::kubernetes::api::{client::SharedClient, trouble::Remedy};
 
 const FAILED: &str =
     "the credential plugin of the kubeconfig failed (exit status: 3): try kubectl with it";

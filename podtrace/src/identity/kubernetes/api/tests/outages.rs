@@ -5,7 +5,7 @@ use super::{
     server::{self, Requests},
     *,
 };
-use crate::identity::kubernetes::watch::watch;
+use crate::identity::kubernetes::watch;
 
 /// Lists one pod, opens a watch, and waits for the end of the outage.
 async fn recovers(server: &mut Server, updates: &mut Updates) {

@@ -10,10 +10,11 @@ use tokio::{sync::mpsc, time::timeout};
 
 use self::server::{Authority, DEADLINE, Server, TOKEN, Watch};
 use super::{
-    Cluster, ClusterNode, ClusterPod, ClusterUpdate, Resource,
+    ClusterNode, ClusterPod, ClusterUpdate, Resource,
     config::ClusterConfig,
     watch::{Pace, watch_at},
 };
+use crate::identity::kubernetes::Cluster;
 
 /// A follower without patience.
 const PACE: Pace = Pace {

@@ -1,0 +1,15 @@
+//! The client of the Kubernetes API.
+mod client;
+mod config;
+mod crypto;
+mod objects;
+mod trouble;
+mod watch;
+
+#[cfg(test)]
+mod tests;
+
+pub use config::{ClusterConfig, ClusterError, ClusterSource};
+pub use watch::watch;
+
+use super::{ClusterNode, ClusterPod, ClusterUpdate, Resource, way};

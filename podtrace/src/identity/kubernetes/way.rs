@@ -1,0 +1,56 @@
+//! What says where a cluster is: an option, the environment, or the pod around us.
+use std::{
+    env,
+    ffi::OsString,
+    path::{Path, PathBuf},
+};
+
+/// Where a pod finds the token of its service account.
+const SERVICE_TOKEN: &str = "/var/run/secrets/kubernetes.io/serviceaccount/token";
+
+/// What says where a cluster is.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Way {
+    /// These kubeconfigs, merged; at least one.
+    Files(Vec<PathBuf>),
+    /// The service account of the pod that podtrace runs in.
+    InCluster,
+}
+
+/// What the surroundings say of a cluster.
+#[derive(Default)]
+pub(super) struct Surroundings {
+    /// The variable `KUBECONFIG`.
+    pub(super) kubeconfig: Option<OsString>,
+    /// Whether podtrace runs in a pod that has a service account.
+    pub(super) in_cluster: bool,
+}
+
+impl Surroundings {
+    /// Those of this process.
+    pub(super) fn of_process() -> Self {
+        let set = |name| env::var_os(name).is_some_and(|value: OsString| !value.is_empty());
+        Self {
+            kubeconfig: env::var_os("KUBECONFIG"),
+            in_cluster: set("KUBERNETES_SERVICE_HOST")
+                && set("KUBERNETES_SERVICE_PORT")
+                && Path::new(SERVICE_TOKEN).exists(),
+        }
+    }
+
+    /// The way to the cluster: the file that was asked for, else the files of
+    /// `KUBECONFIG` (missing ones are skipped while one is there), else the service
+    /// account. None if nothing says where a cluster is.
+    pub(super) fn way(&self, asked: Option<&Path>) -> Option<Way> {
+        if let Some(path) = asked {
+            return Some(Way::Files(vec![path.to_owned()]));
+        }
+        let listed = self.kubeconfig.iter().flat_map(env::split_paths);
+        let paths: Vec<_> = listed.filter(|path| !path.as_os_str().is_empty()).collect();
+        if !paths.is_empty() {
+            let there: Vec<_> = paths.iter().filter(|path| path.exists()).cloned().collect();
+            return Some(Way::Files(if there.is_empty() { paths } else { there }));
+        }
+        self.in_cluster.then_some(Way::InCluster)
+    }
+}

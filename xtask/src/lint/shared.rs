@@ -1,0 +1,84 @@
+//! Whether builds with and without podtrace's features, and of its tests, share the crates
+//! that they compile: one feature more or less, and cargo compiles a crate again, and all
+//! that depend on it.
+
+use std::{collections::BTreeSet, process::Stdio};
+
+use anyhow::{Context as _, Result, bail};
+
+use crate::cmd::{Workspace, show};
+
+/// A build, and how `cargo tree` lists its crates.
+type Build<'a> = (&'a str, &'a [&'a str]);
+
+const QUICK: Build<'_> = (
+    "cargo xtask demo",
+    &[
+        "-p",
+        "podtrace",
+        "-e",
+        "normal,build",
+        "--no-default-features",
+    ],
+);
+const RELEASE: Build<'_> = ("cargo build", &["-p", "podtrace", "-e", "normal,build"]);
+const STAGES: Build<'_> = (
+    "cargo xtask guard",
+    &["-p", "podtrace", "-e", "normal,build,dev"],
+);
+const TESTS: Build<'_> = (
+    "cargo xtask bench",
+    &["-p", "podtrace-tests", "-e", "normal,build"],
+);
+
+/// Fails when a build has other features of a crate than one that has more crates.
+pub(super) fn check(workspace: &Workspace) -> Result<()> {
+    let mut report = String::new();
+    for (less, more) in [(QUICK, RELEASE), (RELEASE, STAGES), (RELEASE, TESTS)] {
+        for line in missing(&crates(workspace, less)?, &crates(workspace, more)?) {
+            report += &format!("\n    {line} in {}, but not in {}", less.0, more.0);
+        }
+    }
+    if report.is_empty() {
+        return Ok(());
+    }
+    bail!("crates that are compiled twice; podtrace/Cargo.toml can name their features:{report}")
+}
+
+/// A line for each crate of a build: name, version and features.
+fn crates(workspace: &Workspace, (_, args): Build<'_>) -> Result<String> {
+    let mut tree = workspace.cargo()?;
+    tree.arg("tree")
+        .args(args)
+        .args(["--prefix", "none", "--no-dedupe", "-f", "{p} [{f}]"])
+        .stderr(Stdio::inherit());
+    let output = tree
+        .output()
+        .with_context(|| format!("cannot run {}", show(&tree)))?;
+    if !output.status.success() {
+        bail!("{} failed: {}", show(&tree), output.status);
+    }
+    Ok(String::from_utf8(output.stdout)?)
+}
+
+/// The crates in `less` that are not so in `more`, podtrace's own aside.
+fn missing<'a>(less: &'a str, more: &str) -> BTreeSet<&'a str> {
+    let more: BTreeSet<_> = more.lines().collect();
+    less.lines()
+        .filter(|line| !line.starts_with("podtrace") && !more.contains(line))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_crate_with_other_features_is_missing() {
+        let less = "podtrace v0.1.0 (/p) []\nserde v1.0.0 [derive]\nlog v0.4.0 []\nlog v0.4.0 []";
+        let more = "podtrace v0.1.0 (/p) [parquet]\nserde v1.0.0 [alloc,derive]\nlog v0.4.0 []";
+        let found: Vec<_> = missing(less, more).into_iter().collect();
+        assert_eq!(found, ["serde v1.0.0 [derive]"]);
+        assert!(missing(less, less).is_empty());
+    }
+}
