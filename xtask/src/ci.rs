@@ -18,5 +18,5 @@ pub(crate) fn run(workspace: &Workspace) -> Result<ExitCode> {
     if tried != ExitCode::SUCCESS {
         return Ok(tried);
     }
-    Ok(test::run(workspace))
+    Ok(test::run(workspace, &test::Args::default()))
 }
