@@ -9,7 +9,6 @@ mod foreign;
 mod harmless;
 mod host_network;
 mod identity;
-mod idle;
 mod killed;
 mod lab;
 mod load;

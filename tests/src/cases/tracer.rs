@@ -232,13 +232,6 @@ impl Tracer {
         self.child.id()
     }
 
-    /// Interrupts it when some work is done that is given the number of the
-    /// process that was started: podtrace itself may be below it.
-    pub(super) fn finish_after(self, work: impl FnOnce(u32)) {
-        work(self.child.id());
-        self.finish();
-    }
-
     /// SIGKILL, and nothing else is running then.
     pub(super) fn kill(mut self) {
         self.child.kill().unwrap();

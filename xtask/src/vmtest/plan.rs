@@ -47,9 +47,6 @@ const DEMO: &str = "`podtrace demo`";
 const TIMED: &[&str] = &[
     "cases::attaching::paths_from_before_all_is_attached",
     "cases::attaching::signal_while_it_attaches_ends_it_soon",
-    "cases::idle::",
-    "cases::look::time_from_a_new_veth_to_its_taps",
-    "cases::program::cost::",
     "cases::sessions::merge::clocks_that_differ",
     "cases::sessions::merge::traffic_one_way",
 ];
