@@ -204,10 +204,19 @@ impl Tracer {
 
     /// Reads lines until one fits; panics at the end of the output and after
     /// some time.
+    #[track_caller]
     pub(super) fn wait_for(&mut self, fits: impl Fn(&Value) -> bool) -> Value {
         let deadline = Instant::now() + DEADLINE;
         loop {
-            let value = self.next_line(deadline);
+            let left = deadline.saturating_duration_since(Instant::now());
+            let Ok(line) = self.lines.recv_timeout(left) else {
+                let last = self.passed.iter().rev().take(5);
+                panic!(
+                    "no line fits; the last ones: {:#?}",
+                    last.map(Value::to_string).collect::<Vec<_>>()
+                );
+            };
+            let value: Value = serde_json::from_str(&line).unwrap();
             self.passed.push(value.clone());
             if fits(&value) {
                 return value;
@@ -236,13 +245,6 @@ impl Tracer {
     pub(super) fn kill(mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
-    }
-
-    fn next_line(&self, deadline: Instant) -> Value {
-        let left = deadline.saturating_duration_since(Instant::now());
-        let line = self.lines.recv_timeout(left);
-        let line = line.expect("the line that is waited for comes in time");
-        serde_json::from_str(&line).unwrap()
     }
 
     /// Interrupts it and returns all that it had to say; conservation is
