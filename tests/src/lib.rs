@@ -3,6 +3,7 @@
 pub mod api_server;
 pub mod cri_lab;
 pub mod frames;
+pub mod newcomer;
 pub mod yardstick;
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::{
     process::Stdio,
 };
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, anyhow, bail};
 
 use crate::cmd::{Workspace, show};
 
@@ -90,12 +90,13 @@ fn static_binary(workspace: &Workspace, name: &str) -> Result<PathBuf> {
     binary(workspace, name, &[&program[..], &link].concat())
 }
 
-/// Builds the end-to-end tests without running them; returns the test binaries.
-pub(crate) fn root_tests(workspace: &Workspace) -> Result<Vec<PathBuf>> {
-    executables(
-        workspace,
-        &["test", "-p", "podtrace-tests", "--no-run", JSON],
-    )
+/// Builds the end-to-end tests without running them; returns their binary.
+pub(crate) fn root_tests(workspace: &Workspace) -> Result<PathBuf> {
+    let build = ["test", "-p", "podtrace-tests", "--no-run", JSON];
+    let tests = executables(workspace, &build)?;
+    let [tests] = <[_; 1]>::try_from(tests)
+        .map_err(|tests| anyhow!("cargo built not one test binary, but {}", tests.len()))?;
+    Ok(tests)
 }
 
 /// Runs cargo and returns the binary of this name among those it built.

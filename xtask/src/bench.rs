@@ -24,12 +24,17 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<ExitCode> {
     let podtrace = step("build podtrace (release)", || artifact::podtrace(workspace))?;
     let bench = step("build the benchmark", || artifact::bench(workspace))?;
     let stages = step("build the stages", || artifact::stages(workspace))?;
+    let lab = step("build the CRI lab's programs", || {
+        artifact::lab_programs(workspace)
+    })?;
     let root = Root::find()
         .map_err(anyhow::Error::msg)
         .context("the benchmark needs root")?;
     let vars = [
         ("PODTRACE_BIN", podtrace.as_os_str()),
         ("STAGES_BIN", stages.as_os_str()),
+        ("PODTRACE_LAB_NODE", lab.node.as_os_str()),
+        ("PODTRACE_LAB_PEER", lab.peer.as_os_str()),
     ];
     // What else the machine does is not to be measured.
     let mut command = root.command("nice", &vars);

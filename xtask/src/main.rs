@@ -35,7 +35,7 @@ enum Task {
     /// Build podtrace and run `podtrace demo` as root
     Demo(demo::Args),
     /// Run every test; those that need a real kernel and namespaces as root
-    Test,
+    Test(test::Args),
     /// Boot other kernels in qemu and run podtrace on them
     Vmtest(vmtest::Args),
     /// Measure podtrace beside its peers, as root
@@ -45,7 +45,7 @@ enum Task {
     /// Check the direction of imports and the formatting, and run clippy for the host and the
     /// BPF target
     Lint,
-    /// lint, guard, then test
+    /// lint, guard, vmtest --quick, then test
     Ci,
 }
 
@@ -61,7 +61,7 @@ fn run(cli: &Cli) -> Result<ExitCode> {
     match &cli.task {
         Task::Setup => setup::for_tests(&workspace).map(|()| ExitCode::SUCCESS),
         Task::Demo(args) => demo::run(&workspace, args),
-        Task::Test => Ok(test::run(&workspace)),
+        Task::Test(args) => Ok(test::run(&workspace, args)),
         Task::Vmtest(args) => Ok(vmtest::run(&workspace, args)),
         Task::Bench(args) => bench::run(&workspace, args),
         Task::Guard(args) => guard::run(&workspace, args),

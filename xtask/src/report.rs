@@ -44,10 +44,12 @@ impl fmt::Display for Count {
 /// libtest calls it passed; here it counts as skipped only. Such lines come
 /// with `--show-output`, below the test's `---- name stdout ----`.
 #[derive(Default)]
-struct Reader {
+pub(crate) struct Reader {
     count: Count,
     /// Skipped tests of the binary at hand; its result line comes last.
     skipped: u64,
+    /// Why tests were skipped.
+    reasons: Vec<String>,
     section: Section,
 }
 
@@ -64,7 +66,18 @@ enum Section {
 }
 
 impl Reader {
-    fn line(&mut self, line: &str) {
+    /// The count of all that was read.
+    pub(crate) fn count(&self) -> Count {
+        self.count
+    }
+
+    /// Why tests were skipped, in their own words.
+    pub(crate) fn reasons(&self) -> &[String] {
+        &self.reasons
+    }
+
+    /// Takes the next line.
+    pub(crate) fn line(&mut self, line: &str) {
         if let Some(result) = line.strip_prefix("test result: ") {
             let ignored = field(result, "ignored");
             let passed = field(result, "passed");
@@ -80,8 +93,11 @@ impl Reader {
             self.section = Section::Failures;
         } else if self.section != Section::Failures && is_heading(line) {
             self.section = Section::Output;
-        } else if self.section == Section::Output && line.starts_with("skipped: ") {
+        } else if self.section == Section::Output
+            && let Some(reason) = line.strip_prefix("skipped: ")
+        {
             self.skipped += 1;
+            self.reasons.push(reason.to_owned());
             self.section = Section::Other;
         }
     }
@@ -145,10 +161,10 @@ fn stream(mut from: impl io::BufRead, reader: &mut Reader) -> io::Result<()> {
 mod tests {
     use super::*;
 
-    fn count(output: &str) -> Count {
+    fn read(output: &str) -> Reader {
         let mut reader = Reader::default();
         output.lines().for_each(|line| reader.line(line));
-        reader.count
+        reader
     }
 
     #[test]
@@ -161,7 +177,7 @@ test result: FAILED. 2 passed; 4 failed; 0 ignored; 0 measured; 9 filtered out; 
             failed: 4,
             skipped: 1,
         };
-        assert_eq!(count(output), expected);
+        assert_eq!(read(output).count(), expected);
         assert_eq!(expected.to_string(), "5 passed, 4 failed, 1 skipped");
     }
 
@@ -200,7 +216,9 @@ test result: FAILED. 2 passed; 1 failed; 0 ignored; 0 measured; 0 filtered out; 
             failed: 1,
             skipped: 1,
         };
-        assert_eq!(count(output), expected);
+        let reader = read(output);
+        assert_eq!(reader.count(), expected);
+        assert_eq!(reader.reasons(), ["no TCX on this kernel"]);
     }
 
     #[test]

@@ -128,6 +128,14 @@ pub(crate) fn for_tests(workspace: &Workspace) -> Result<()> {
     })
 }
 
+/// All that is checked before a change is taken.
+pub(crate) fn for_all(workspace: &Workspace) -> Result<()> {
+    for_tests(workspace)?;
+    for_guard(workspace)?;
+    for_vmtest(workspace)?;
+    for_arm64(workspace)
+}
+
 /// The Python that has pyarrow, if it is there.
 pub(crate) fn python(workspace: &Workspace) -> Option<PathBuf> {
     let python = workspace.tools().join("pyarrow/bin/python");

@@ -4,6 +4,7 @@ use std::fs;
 use std::io;
 use std::net::IpAddr;
 use std::os::fd::{AsFd, AsRawFd};
+use std::path::Path;
 use std::time::Duration;
 
 use futures_util::TryStreamExt;
@@ -17,6 +18,8 @@ use tokio::time::{Instant, sleep};
 use super::LabError;
 use crate::netns::NetNs;
 
+/// Missing where the kernel has no IPv6.
+const IPV6_SETTINGS: &str = "/proc/sys/net/ipv6";
 const READY_DEADLINE: Duration = Duration::from_secs(5);
 const READY_POLL: Duration = Duration::from_millis(2);
 
@@ -31,9 +34,12 @@ impl Wire {
     pub(super) async fn open(ns: NetNs, ipv6: bool) -> Result<Self, LabError> {
         let netlink = ns.netlink()?;
         let wire = Self { ns, netlink };
-        if ipv6 {
-            for scope in ["all", "default"] {
+        for scope in ["all", "default"] {
+            if ipv6 {
                 wire.sysctl(&format!("ipv6/conf/{scope}/disable_ipv6"), "0")?;
+            }
+            // Links have link-local addresses in a lab without IPv6 too.
+            if ipv6 || Path::new(IPV6_SETTINGS).exists() {
                 wire.sysctl(&format!("ipv6/conf/{scope}/accept_dad"), "0")?;
             }
         }

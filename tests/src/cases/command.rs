@@ -2,6 +2,8 @@
 
 use std::os::unix::process::CommandExt as _;
 use std::process::Stdio;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use podtrace::lab::{Lab, LabSpec};
 
@@ -12,6 +14,9 @@ const ONE_NODE: LabSpec = LabSpec {
     pods_per_node: 1,
     ipv6: false,
 };
+
+/// The deadline of a wait.
+const DEADLINE: Duration = Duration::from_secs(30);
 
 #[test]
 fn unknown_interface_is_named_with_near_ones() {
@@ -136,13 +141,13 @@ fn credential_plugin_that_hangs_ends_with_it() {
     let pid = std::fs::read_to_string(&pid).unwrap();
     let pid: u32 = pid.trim().parse().unwrap();
     // It may be on its way: the signal is sent, and nobody waits for it.
-    let begun = std::time::Instant::now();
+    let begun = Instant::now();
     let lives = || {
         let status = std::fs::read_to_string(format!("/proc/{pid}/status"));
         status.is_ok_and(|status| !status.contains("State:\tZ"))
     };
     while lives() {
-        assert!(begun.elapsed() < std::time::Duration::from_secs(5), "{pid}");
-        std::thread::sleep(std::time::Duration::from_millis(5));
+        assert!(begun.elapsed() < DEADLINE, "{pid}");
+        thread::sleep(Duration::from_millis(5));
     }
 }

@@ -116,47 +116,47 @@ fn each_thread_keeps_what_it_takes_and_nothing_listens() {
     // It follows packets when the start is over.
     ping(&from.netns, to.ipv4.into(), 40, 1, 56).unwrap();
     tracer.wait_for(|value| value["type"] == "path");
-    tracer.finish_after(|pid| {
-        let look = [CAP_SYS_ADMIN, CAP_SYS_PTRACE, CAP_DAC_READ_SEARCH];
-        let attach = [&look[..], &[CAP_NET_ADMIN, CAP_BPF]].concat();
-        let kept = [
-            ("podtrace", mask(&[CAP_NET_ADMIN, CAP_BPF])),
-            ("tokio-rt-worker", mask(&look)),
-            ("attacher", mask(&attach)),
-            ("ring-reader", mask(&[CAP_DAC_READ_SEARCH, CAP_BPF])),
-            ("session-files", mask(&[CAP_DAC_OVERRIDE])),
-            ("output", mask(&[])),
-        ];
-        let kept: BTreeMap<_, _> = kept.into();
-        for set in ["CapEff:", "CapPrm:"] {
-            let mut threads = of_threads(pid, set);
-            // Those that enter a namespace for a moment have what their starters have.
-            let entering = threads.remove("netns").unwrap_or_default();
-            assert!(
-                entering
-                    .iter()
-                    .all(|mask| kept.values().any(|one| one == mask))
-            );
-            for (thread, masks) in threads {
-                let expected = kept.get(thread.as_str());
-                let expected = expected.unwrap_or_else(|| panic!("unknown thread {thread}"));
-                println!("{thread} {set} {masks:?}");
-                assert_eq!(masks, BTreeSet::from([expected.clone()]), "{set} {thread}");
-            }
+    let pid = tracer.pid();
+    let look = [CAP_SYS_ADMIN, CAP_SYS_PTRACE, CAP_DAC_READ_SEARCH];
+    let attach = [&look[..], &[CAP_NET_ADMIN, CAP_BPF]].concat();
+    let kept = [
+        ("podtrace", mask(&[CAP_NET_ADMIN, CAP_BPF])),
+        ("tokio-rt-worker", mask(&look)),
+        ("attacher", mask(&attach)),
+        ("ring-reader", mask(&[CAP_DAC_READ_SEARCH, CAP_BPF])),
+        ("session-files", mask(&[CAP_DAC_OVERRIDE])),
+        ("output", mask(&[])),
+    ];
+    let kept: BTreeMap<_, _> = kept.into();
+    for set in ["CapEff:", "CapPrm:"] {
+        let mut threads = of_threads(pid, set);
+        // Those that enter a namespace for a moment have what their starters have.
+        let entering = threads.remove("netns").unwrap_or_default();
+        assert!(
+            entering
+                .iter()
+                .all(|mask| kept.values().any(|one| one == mask))
+        );
+        for (thread, masks) in threads {
+            let expected = kept.get(thread.as_str());
+            let expected = expected.unwrap_or_else(|| panic!("unknown thread {thread}"));
+            println!("{thread} {set} {masks:?}");
+            assert_eq!(masks, BTreeSet::from([expected.clone()]), "{set} {thread}");
         }
-        for (key, expected) in [
-            ("CapInh:", mask(&[])),
-            ("CapAmb:", mask(&[])),
-            ("CapBnd:", mask(&[])),
-            ("NoNewPrivs:", "1".into()),
-            ("Seccomp:", "2".into()),
-        ] {
-            for (thread, values) in of_threads(pid, key) {
-                assert_eq!(values, BTreeSet::from([expected.clone()]), "{key} {thread}");
-            }
+    }
+    for (key, expected) in [
+        ("CapInh:", mask(&[])),
+        ("CapAmb:", mask(&[])),
+        ("CapBnd:", mask(&[])),
+        ("NoNewPrivs:", "1".into()),
+        ("Seccomp:", "2".into()),
+    ] {
+        for (thread, values) in of_threads(pid, key) {
+            assert_eq!(values, BTreeSet::from([expected.clone()]), "{key} {thread}");
         }
-        assert_eq!(listening(pid), Vec::<String>::new());
-    });
+    }
+    assert_eq!(listening(pid), Vec::<String>::new());
+    tracer.finish();
 }
 
 /// Sockets of a process that wait for others, by the tables of its namespace.

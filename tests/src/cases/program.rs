@@ -1,5 +1,4 @@
 //! The kernel programs, fed crafted frames by `BPF_PROG_TEST_RUN`.
-mod cost;
 mod sampling;
 
 use std::time::Duration;
@@ -12,8 +11,6 @@ use podtrace::probe::{Attach, Probe, ProbeOptions, Way, feature::Without};
 use podtrace::probe::{batch::Batch, reader::Reader};
 use podtrace_ebpf::config::{PROGRAM_EGRESS, PROGRAM_INGRESS, TapCounters};
 use podtrace_ebpf::record::{Direction, Record};
-
-use crate::yardstick::BARE_BYTES;
 
 const TC_ACT_UNSPEC: u32 = u32::MAX;
 const LOOPBACK: u32 = 1;
@@ -35,7 +32,7 @@ pub(super) fn options(snaplen: u32, ring_bytes: u32) -> ProbeOptions {
         headers_only: false,
         diagnostics: false,
         without: Without::default(),
-        bare_bytes: Some(BARE_BYTES),
+        bare_bytes: None,
     }
 }
 

@@ -204,10 +204,19 @@ impl Tracer {
 
     /// Reads lines until one fits; panics at the end of the output and after
     /// some time.
+    #[track_caller]
     pub(super) fn wait_for(&mut self, fits: impl Fn(&Value) -> bool) -> Value {
         let deadline = Instant::now() + DEADLINE;
         loop {
-            let value = self.next_line(deadline);
+            let left = deadline.saturating_duration_since(Instant::now());
+            let Ok(line) = self.lines.recv_timeout(left) else {
+                let last = self.passed.iter().rev().take(5);
+                panic!(
+                    "no line fits; the last ones: {:#?}",
+                    last.map(Value::to_string).collect::<Vec<_>>()
+                );
+            };
+            let value: Value = serde_json::from_str(&line).unwrap();
             self.passed.push(value.clone());
             if fits(&value) {
                 return value;
@@ -232,24 +241,10 @@ impl Tracer {
         self.child.id()
     }
 
-    /// Interrupts it when some work is done that is given the number of the
-    /// process that was started: podtrace itself may be below it.
-    pub(super) fn finish_after(self, work: impl FnOnce(u32)) {
-        work(self.child.id());
-        self.finish();
-    }
-
     /// SIGKILL, and nothing else is running then.
     pub(super) fn kill(mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
-    }
-
-    fn next_line(&self, deadline: Instant) -> Value {
-        let left = deadline.saturating_duration_since(Instant::now());
-        let line = self.lines.recv_timeout(left);
-        let line = line.expect("the line that is waited for comes in time");
-        serde_json::from_str(&line).unwrap()
     }
 
     /// Interrupts it and returns all that it had to say; conservation is

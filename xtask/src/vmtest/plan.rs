@@ -1,10 +1,10 @@
 //! What to run in the machines.
 
-use std::{path::Path, process::Command, time::Duration};
+use std::{path::Path, time::Duration};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Result, bail};
 
-use crate::cmd::show;
+use crate::test::{cases, named};
 
 /// The end-to-end cases that every kernel has to pass, also with `--quick`, and what the
 /// README calls that: all programs load with whatever stands in for what a kernel lacks,
@@ -47,9 +47,6 @@ const DEMO: &str = "`podtrace demo`";
 const TIMED: &[&str] = &[
     "cases::attaching::paths_from_before_all_is_attached",
     "cases::attaching::signal_while_it_attaches_ends_it_soon",
-    "cases::idle::",
-    "cases::look::time_from_a_new_veth_to_its_taps",
-    "cases::program::cost::",
     "cases::sessions::merge::clocks_that_differ",
     "cases::sessions::merge::traffic_one_way",
 ];
@@ -147,26 +144,6 @@ pub(super) fn checks(choice: &Choice, tests: &Path) -> Result<Vec<Check>> {
     Ok(checks)
 }
 
-fn named(cases: Vec<String>, parts: &[String]) -> Result<Vec<String>> {
-    let is_named = |case: &String| parts.iter().any(|part| case.contains(part.as_str()));
-    let cases: Vec<_> = cases.into_iter().filter(is_named).collect();
-    if cases.is_empty() {
-        bail!("no test has {} in its name", parts.join(" or "));
-    }
-    Ok(cases)
-}
-
-/// The names of the tests in a binary; listing them needs no root.
-fn cases(binary: &Path) -> Result<Vec<String>> {
-    let mut command = Command::new(binary);
-    command.args(["--list", "--format=terse"]);
-    let output = command.output();
-    let output = output.with_context(|| format!("cannot run {}", show(&command)))?;
-    let text = String::from_utf8_lossy(&output.stdout);
-    let names = text.lines().filter_map(|line| line.strip_suffix(": test"));
-    Ok(names.map(str::to_owned).collect())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -184,17 +161,5 @@ mod tests {
         assert_eq!(group("cases::sessions::kill::a"), "cases::sessions");
         assert_eq!(group("cri_lab::home::tests"), "cri_lab::home");
         assert_eq!(group("demo"), "demo");
-    }
-
-    #[test]
-    fn named_cases_contain_one_of_the_parts() {
-        let cases = || ["a::x", "b::x", "b::y"].map(str::to_owned).to_vec();
-        let parts = |parts: &[&str]| parts.iter().copied().map(str::to_owned).collect::<Vec<_>>();
-        assert_eq!(named(cases(), &parts(&["x"])).unwrap(), ["a::x", "b::x"]);
-        assert_eq!(
-            named(cases(), &parts(&["a::", "y"])).unwrap(),
-            ["a::x", "b::y"]
-        );
-        assert!(named(cases(), &parts(&["z"])).is_err());
     }
 }

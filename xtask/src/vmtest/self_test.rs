@@ -1,6 +1,6 @@
 //! Machines that must fail: else passing would mean nothing.
 
-use std::{path::Path, time::Duration};
+use std::{panic, path::Path, thread, time::Duration};
 
 use anyhow::{Result, bail};
 
@@ -33,28 +33,46 @@ struct Bench<'a> {
     init: &'a Path,
 }
 
-/// Runs them all; returns each one's name and how it went.
+/// Runs them all at once, as they wait most of their time; returns each one's name and
+/// how it went.
 pub(super) fn run(runner: &Runner, kernel: &Kernel, init: &Path) -> Vec<(&'static str, Outcome)> {
     let bench = Bench {
         runner,
         kernel,
         init,
     };
-    let run = |(name, test): (_, Test)| match test(&bench) {
-        Ok(()) => (name, Outcome::Passed),
-        Err(error) => (name, Outcome::Failed(format!("{error:#}"))),
+    let run = |test: Test| match test(&bench) {
+        Ok(()) => Outcome::Passed,
+        Err(error) => Outcome::Failed(format!("{error:#}")),
     };
-    TESTS.into_iter().map(run).collect()
+    thread::scope(|scope| {
+        let tests = TESTS.map(|(name, test)| (name, scope.spawn(move || run(test))));
+        let outcomes = tests.into_iter().map(|(name, outcome)| {
+            let outcome = outcome.join();
+            (
+                name,
+                outcome.unwrap_or_else(|panic| panic::resume_unwind(panic)),
+            )
+        });
+        outcomes.collect()
+    })
 }
 
 impl Bench<'_> {
-    fn boot(&self, words: &[&str], parameters: &str, limit: Duration) -> Result<Report> {
+    /// Boots a machine that is called so.
+    fn boot(
+        &self,
+        name: &str,
+        words: &[&str],
+        parameters: &str,
+        limit: Duration,
+    ) -> Result<Report> {
         let mut image = Image::new(self.init)?;
         for program in ["false", "sleep"] {
             image.program(program)?;
         }
         let job = Job {
-            name: "self-test",
+            name,
             kernel: self.kernel,
             image,
             commands: vec![Check::command("self-test", words).line()],
@@ -67,7 +85,7 @@ impl Bench<'_> {
 }
 
 fn fails(bench: &Bench) -> Result<()> {
-    let report = bench.boot(&["false"], "", LIMIT)?;
+    let report = bench.boot("self-test-fails", &["false"], "", LIMIT)?;
     let outcomes = report.transcript.checked.iter();
     let outcomes: Vec<_> = outcomes.map(|checked| &checked.outcome).collect();
     let expected = Outcome::Failed("exit 1".to_owned());
@@ -79,12 +97,17 @@ fn fails(bench: &Bench) -> Result<()> {
 
 /// The kernel panics when its first process ends.
 fn panics(bench: &Bench) -> Result<()> {
-    let report = bench.boot(&["false"], "rdinit=/usr/bin/false", LIMIT)?;
+    let report = bench.boot(
+        "self-test-panics",
+        &["false"],
+        "rdinit=/usr/bin/false",
+        LIMIT,
+    )?;
     expect(&report, "Kernel panic")
 }
 
 fn hangs(bench: &Bench) -> Result<()> {
-    let report = bench.boot(&["sleep", "1000"], "", PATIENCE)?;
+    let report = bench.boot("self-test-hangs", &["sleep", "1000"], "", PATIENCE)?;
     expect(&report, "timed out during self-test")
 }
 

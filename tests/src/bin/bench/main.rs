@@ -8,12 +8,14 @@ mod attach;
 mod bulk;
 mod events;
 mod flood;
+mod idle;
 mod kernel;
 mod latency;
 mod memory;
 mod replay;
 mod report;
 mod running;
+mod scan;
 mod site;
 mod stages;
 mod start;
@@ -76,6 +78,10 @@ enum Part {
     Memory,
     /// From the start until ready, and from Ctrl-C to the end
     Start,
+    /// CPU time while nothing happens
+    Idle,
+    /// Looks at a node, and the time until a new pod is tapped
+    Scan,
     /// Attaching and detaching. The last: the kernel is long at work on what
     /// is left of its namespaces
     Attach,
@@ -153,5 +159,7 @@ fn measure(part: Part, site: &Site, effort: &Effort) -> Result<Measured> {
         Part::Memory => memory::measure(site, effort),
         Part::Attach => attach::measure(effort),
         Part::Start => start::measure(site, effort),
+        Part::Idle => idle::measure(site, effort),
+        Part::Scan => scan::measure(site, effort),
     }
 }

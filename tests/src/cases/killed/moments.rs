@@ -10,7 +10,10 @@ use super::{
 };
 use crate::cases::ways::each_way;
 
-const STARTS: u32 = 100;
+/// How podtrace is when its moment begins: it starts, it traces, it ends.
+const STATES: u64 = 3;
+/// In each of them it is killed so often, at moments spread over the span.
+const MOMENTS: u64 = 12;
 /// Longer than a start takes until its taps begin, and than an end.
 const SPAN_US: u64 = 120_000;
 
@@ -38,9 +41,11 @@ impl Random {
         (mixed ^ (mixed >> 31)) % limit
     }
 
-    /// Some time passes: this is the moment, and not a wait for something.
-    fn moment(&mut self) {
-        thread::sleep(Duration::from_micros(self.below(SPAN_US)));
+    /// Some time passes, within this part of the span: this is the moment, and not a
+    /// wait for something.
+    fn moment(&mut self, part: u64) {
+        let length = SPAN_US / MOMENTS;
+        thread::sleep(Duration::from_micros(part * length + self.below(length)));
     }
 }
 
@@ -50,19 +55,20 @@ fn kill_at_any_moment_leaves_nothing_that_one_cleanup_does_not_remove() {
     each_way(|way| {
         let lab = lab();
         let before = dumps(&lab);
-        for number in 0..STARTS {
+        for number in 0..STATES * MOMENTS {
             let mut command = podtrace();
             command.args(["trace", "-o", "json", "--attach", way, "--duration", "30s"]);
             command.args(["-i", "veth0101", "-i", "eth0"]);
             let _table = look_at(&mut command, &lab, &[0]);
             let mut process = Process::spawn(command.stdout(Stdio::piped()).stderr(Stdio::null()));
-            if number % 3 > 0 {
+            let state = number % STATES;
+            if state > 0 {
                 process.wait_for_its_first_line();
             }
-            if number % 3 == 2 {
+            if state == 2 {
                 interrupt(&process);
             }
-            random.moment();
+            random.moment(number / STATES);
             process.kill().unwrap();
             process.wait().unwrap();
             if way == "tcx" {

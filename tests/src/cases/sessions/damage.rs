@@ -2,24 +2,28 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::io::Write as _;
 use std::ops::Range;
 use std::path::Path;
+use std::sync::LazyLock;
 
 use podtrace::session::format::{
     ENHANCED_PACKET, ENTRY_BLOCK, INTERFACE_DESCRIPTION, SECTION_HEADER,
 };
 use serde_json::Value;
+use tempfile::NamedTempFile;
 
 use super::blocks::{Place, blocks, packets};
 use super::record::{conserved, lines, notices, number, of_type, parse, recorded, run};
 
-/// A recording to be damaged.
+/// A recording to be damaged; all cases damage the same one.
+static WHOLE: LazyLock<Whole> = LazyLock::new(whole);
+
 struct Whole {
     bytes: Vec<u8>,
     blocks: Vec<Place>,
     /// What tells its events apart, in the order of their blocks.
     events: Vec<(u64, String)>,
-    dir: tempfile::TempDir,
 }
 
 fn whole() -> Whole {
@@ -35,7 +39,6 @@ fn whole() -> Whole {
         bytes,
         blocks,
         events,
-        dir: recorded.dir,
     }
 }
 
@@ -67,9 +70,9 @@ impl Whole {
     /// What a replay of a damaged copy shows.
     #[track_caller]
     fn read(&self, bytes: &[u8]) -> Option<Vec<Value>> {
-        let file = self.dir.path().join("damaged.pcapng");
-        fs::write(&file, bytes).unwrap();
-        read(&file)
+        let mut file = NamedTempFile::new().unwrap();
+        file.write_all(bytes).unwrap();
+        read(file.path())
     }
 
     /// All but some events are shown; `gone`: bytes that are damaged.
@@ -109,7 +112,7 @@ fn spread(count: usize, limit: usize) -> impl Iterator<Item = usize> {
 
 #[test]
 fn cut_files_lose_what_was_cut() {
-    let whole = whole();
+    let whole = &*WHOLE;
     let len = whole.bytes.len();
     let ends = whole.blocks.iter().map(|place| place.range.end);
     let at_ends = ends.step_by(whole.blocks.len() / 10);
@@ -134,7 +137,7 @@ fn cut_files_lose_what_was_cut() {
 
 #[test]
 fn flipped_bits_cost_their_block() {
-    let whole = whole();
+    let whole = &*WHOLE;
     let (mut told, mut flips) = (0, 0);
     for at in spread(100, whole.bytes.len()) {
         let place = whole.block_at(at);
@@ -165,7 +168,7 @@ fn flipped_bits_cost_their_block() {
 
 #[test]
 fn damaged_headers_cost_what_they_describe_at_most() {
-    let whole = whole();
+    let whole = &*WHOLE;
     let described = whole
         .blocks
         .iter()
@@ -195,7 +198,7 @@ fn damaged_headers_cost_what_they_describe_at_most() {
 /// Where what is told of interfaces is lost, their descriptions serve.
 #[test]
 fn damaged_entries_cost_no_packet() {
-    let whole = whole();
+    let whole = &*WHOLE;
     let mut bytes = whole.bytes.clone();
     let entries = whole
         .blocks
@@ -212,7 +215,7 @@ fn damaged_entries_cost_no_packet() {
 
 #[test]
 fn holes_cost_what_was_in_them() {
-    let whole = whole();
+    let whole = &*WHOLE;
     let len = whole.bytes.len();
     let first = packets(&whole.blocks).next().unwrap().range.start;
     let defined = whole
@@ -248,7 +251,7 @@ fn holes_cost_what_was_in_them() {
 
 #[test]
 fn garbage_before_the_begin_is_skipped() {
-    let whole = whole();
+    let whole = &*WHOLE;
     for len in [1, 3, 4, 7, 64, 1_001, 70_000] {
         let garbage: Vec<u8> = (0..len).map(|i| (i * 7 % 251) as u8 | 0x80).collect();
         let bytes = [&garbage, &whole.bytes[..]].concat();
@@ -262,7 +265,7 @@ fn garbage_before_the_begin_is_skipped() {
 
 #[test]
 fn header_of_the_other_byte_order_is_damage() {
-    let whole = whole();
+    let whole = &*WHOLE;
     let mut bytes = whole.bytes.clone();
     bytes[8..12].reverse();
     let values = whole.read(&bytes).expect("blocks are there");

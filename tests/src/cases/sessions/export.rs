@@ -9,7 +9,7 @@ use std::process::Command;
 use super::record::{
     Recorded, lines, number, of_type, recorded, replay, replay_json, run, succeeds,
 };
-use super::tools::{have, tshark};
+use super::tools::tshark;
 
 /// Reads both files and compares every cell; prints the rows.
 const COMPARE: &str = r#"
@@ -157,9 +157,6 @@ fn one_place_has_each_packet_once() {
     let text = succeeds(&["replay", file.to_str().unwrap()]);
     assert!(text.contains("default/mypod1"));
 
-    if !have(&["tshark"]) {
-        return;
-    }
     let again = [
         "tcp.analysis.retransmission",
         "frame.packet_id",

@@ -12,7 +12,7 @@ use crate::cases::tracer::Tracer;
 const LIMIT: u32 = 10;
 const FLOOD: FloodSpec = FloodSpec {
     payload: 64,
-    duration: Duration::from_secs(4),
+    duration: Duration::from_secs(2),
 };
 
 /// The processor time that a process has taken, in clock ticks of 10 ms.

@@ -134,7 +134,7 @@ fn pager_may_take_its_time_until_a_signal_comes() {
     has_all(&file);
     assert!(stalled.child.try_wait().unwrap().is_none());
     interrupt(&stalled.child);
-    let (status, error) = stalled.end(Duration::from_secs(1));
+    let (status, error) = stalled.end(PATIENCE);
     assert_eq!(status.code(), Some(4), "{error}");
 }
 

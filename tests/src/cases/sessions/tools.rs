@@ -1,19 +1,8 @@
-//! Other programs that read recordings.
+//! Other programs that read recordings; `cargo xtask setup` installs them.
 
 use std::ffi::OsStr;
 use std::path::Path;
 use std::process::Command;
-
-/// Whether the programs are there; says that the test is skipped if not.
-pub(super) fn have(programs: &[&str]) -> bool {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let is_there = |name: &str| std::env::split_paths(&path).any(|dir| dir.join(name).is_file());
-    let missing = programs.iter().find(|name| !is_there(name));
-    if let Some(name) = missing {
-        println!("skipped: there is no {name}");
-    }
-    missing.is_none()
-}
 
 /// Runs a program that succeeds; its output and what it complains of.
 #[track_caller]
@@ -23,7 +12,7 @@ pub(super) fn output<A: AsRef<OsStr>>(program: &str, args: &[A]) -> (String, Str
         .args(args)
         .env("LC_ALL", "C.UTF-8")
         .output()
-        .unwrap();
+        .unwrap_or_else(|error| panic!("cannot run {program}: {error}"));
     let error = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(
         output.status.success(),
