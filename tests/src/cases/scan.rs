@@ -77,8 +77,8 @@ fn pods_are_told_by_the_veths_that_tie_them_to_the_node() {
     assert_eq!(pods_of(&scan()), 2);
     // A second network of a pod.
     tie(&node.netns, "vethsecond", pod).unwrap();
-    let scan = scan();
-    let mut names: Vec<_> = scan
+    let found = scan();
+    let mut names: Vec<_> = found
         .targets
         .iter()
         .filter(|target| target.place.pod_netns() == Some(pod.id))
@@ -91,7 +91,7 @@ fn pods_are_told_by_the_veths_that_tie_them_to_the_node() {
         ("vethend", Role::Pod),
     ];
     assert_eq!(names, expected);
-    let leads_to = scan
+    let leads_to = found
         .targets
         .iter()
         .find(|target| target.device == "vethsecond")
