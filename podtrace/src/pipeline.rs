@@ -36,7 +36,7 @@ mod release;
 #[cfg(test)]
 mod tests;
 mod time;
-mod told;
+mod loss_report;
 
 use std::io;
 
@@ -49,7 +49,7 @@ use gone::{Gone, fold};
 use held::{Held, Item, event_waits};
 pub use losses::Unexplained;
 use order::Order;
-use told::Told;
+use loss_report::LossReports;
 
 use crate::{
     map::Map,
@@ -87,7 +87,7 @@ pub struct Pipeline {
     /// Empty between calls: events that are not counted in `taps` yet.
     emitted: Map<(u32, Direction), u64>,
     gone: Gone,
-    told: Told,
+    loss_reports: LossReports,
     unexplained: Unexplained,
     /// Until when it is known what was lost.
     settled_ns: u64,
@@ -117,7 +117,7 @@ impl Pipeline {
             taps: Taps::new(),
             emitted: Map::default(),
             gone: Gone::default(),
-            told: Told::default(),
+            loss_reports: LossReports::default(),
             unexplained: Unexplained::default(),
             settled_ns: 0,
             order: Order::default(),
@@ -189,7 +189,7 @@ impl Pipeline {
     fn retire(&mut self, number: u32) {
         self.consumers.retired(number, &self.world);
         fold(&mut self.taps, number);
-        self.told.retire(number);
+        self.loss_reports.retire(number);
         self.world.places.retire(number);
     }
 

@@ -18,8 +18,8 @@ impl Pipeline {
     /// are all here unless the reader is behind.
     pub fn tick(&mut self, now_ns: u64) {
         self.stitch_ready(|reorder| reorder.ready(now_ns));
-        // Told before time has passed: so it is in a recording.
-        if let Some(loss) = self.told.take_due(now_ns, &self.taps) {
+        // LossReports before time has passed: so it is in a recording.
+        if let Some(loss) = self.loss_reports.take_due(now_ns, &self.taps) {
             self.tell(&Origin::default(), &Update::Loss(loss));
         }
         self.advance(now_ns, self.unexplained.known());
