@@ -28,15 +28,15 @@
 //! interfaces.
 pub mod consumer;
 mod consumers;
-mod gone;
-mod held;
+mod loss_report;
 mod losses;
+mod name_gate;
 mod order;
 mod release;
+mod removed;
 #[cfg(test)]
 mod tests;
 mod time;
-mod loss_report;
 
 use std::io;
 
@@ -44,12 +44,12 @@ use podtrace_ebpf::record::{Direction, Record};
 
 use consumer::{Consumer, Events};
 use consumers::Consumers;
-pub use gone::OTHERS;
-use gone::{Gone, fold};
-use held::{Held, Item, event_waits};
-pub use losses::Unexplained;
-use order::Order;
 use loss_report::LossReports;
+pub use losses::Unexplained;
+use name_gate::{Gated, NameGate, event_waits};
+use order::Order;
+pub use removed::OTHERS;
+use removed::{Removed, fold};
 
 use crate::{
     map::Map,
@@ -86,13 +86,13 @@ pub struct Pipeline {
     taps: Taps,
     /// Empty between calls: events that are not counted in `taps` yet.
     emitted: Map<(u32, Direction), u64>,
-    gone: Gone,
+    removed: Removed,
     loss_reports: LossReports,
     unexplained: Unexplained,
     /// Until when it is known what was lost.
     settled_ns: u64,
     order: Order,
-    held: Held,
+    name_gate: NameGate,
     /// The newest time known: of an event or a tick.
     now_ns: u64,
     summary: Summary,
@@ -116,12 +116,12 @@ impl Pipeline {
             consumers: Consumers::default(),
             taps: Taps::new(),
             emitted: Map::default(),
-            gone: Gone::default(),
+            removed: Removed::default(),
             loss_reports: LossReports::default(),
             unexplained: Unexplained::default(),
             settled_ns: 0,
             order: Order::default(),
-            held: Held::default(),
+            name_gate: NameGate::default(),
             now_ns: 0,
             summary: Summary::default(),
             count,
@@ -158,9 +158,9 @@ impl Pipeline {
         self.world.take(origin, update);
         self.consumers.update(origin, update, &self.world);
         match update {
-            Update::Place { number, .. } => self.gone.remove(*number),
-            Update::Gone { number } => {
-                if let Some(oldest) = self.gone.add(*number) {
+            Update::Place { number, .. } => self.removed.remove(*number),
+            Update::Removed { number } => {
+                if let Some(oldest) = self.removed.add(*number) {
                     self.retire(oldest);
                 }
             }
@@ -279,7 +279,7 @@ impl Pipeline {
         self.now_ns = self.now_ns.max(event.ts_ns);
         if self.consumers.take_shown() {
             if event_waits(event, &self.world, self.now_ns) {
-                self.hold(Item::event(event, packet));
+                self.gate(Gated::event(event, packet));
             } else {
                 self.show_event(event, packet);
             }
@@ -322,7 +322,7 @@ impl Pipeline {
         self.builder.is_waiting()
             || !self.reorder.is_empty()
             || !self.order.is_empty()
-            || !self.held.is_empty()
+            || !self.name_gate.is_empty()
             || self.consumers.is_waiting()
     }
 

@@ -38,8 +38,9 @@ pub enum Update {
         /// What it is.
         place: Place,
     },
-    /// An interface is gone.
-    Gone {
+    /// An interface was removed.
+    #[serde(rename = "gone")]
+    Removed {
         /// Number of the interface.
         number: u32,
     },
@@ -142,7 +143,7 @@ impl Update {
             }
             Self::Start(_)
             | Self::Place { .. }
-            | Self::Gone { .. }
+            | Self::Removed { .. }
             | Self::Runtime { .. }
             | Self::Changes { .. }
             | Self::Topology(_)

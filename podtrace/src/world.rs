@@ -85,7 +85,7 @@ impl World {
             }
             Update::Changes { count } => self.directory.note_changes(origin.session, *count),
             Update::Start(_)
-            | Update::Gone { .. }
+            | Update::Removed { .. }
             | Update::Sampling { .. }
             | Update::Attaching { .. }
             | Update::Loss(_)

@@ -239,7 +239,7 @@ impl Taps {
                         telling.say(&tap.place, "is gone");
                     }
                     *state = State::Detaching { next: None };
-                    telling.tell(&Update::Gone { number: tap.number });
+                    telling.tell(&Update::Removed { number: tap.number });
                 }
             }
         }

@@ -2,7 +2,7 @@
 use super::{
     Pipeline,
     consumer::Events,
-    held::{Item, path_waits},
+    name_gate::{Gated, path_waits},
     order::Known,
 };
 use crate::{model::event::Event, path::Path};
@@ -30,34 +30,34 @@ impl Pipeline {
 
     fn show_next(&mut self, mut path: Box<Path>) {
         path.incomplete |= self.builder.may_lack(&path);
-        self.show_or_hold(path);
+        self.show_or_gate(path);
     }
 
-    fn show_or_hold(&mut self, path: Box<Path>) {
+    fn show_or_gate(&mut self, path: Box<Path>) {
         if path_waits(&path, &self.world, self.now_ns) {
-            self.hold(Item::Path(path));
+            self.gate(Gated::Path(path));
         } else {
             self.show_path(&path);
         }
     }
 
-    pub(super) fn hold(&mut self, item: Item) {
-        for oldest in self.held.push(item) {
-            self.show_item(oldest);
+    pub(super) fn gate(&mut self, item: Gated) {
+        for oldest in self.name_gate.push(item) {
+            self.show_gated(oldest);
         }
     }
 
     /// Shows what need not wait for its name any more: names have come.
     pub(super) fn release(&mut self) {
-        for item in self.held.release(&self.world, self.now_ns) {
-            self.show_item(item);
+        for item in self.name_gate.release(&self.world, self.now_ns) {
+            self.show_gated(item);
         }
     }
 
-    pub(super) fn show_item(&mut self, item: Item) {
+    pub(super) fn show_gated(&mut self, item: Gated) {
         match item {
-            Item::Event(event, packet) => self.show_event(&event, packet),
-            Item::Path(path) => self.show_path(&path),
+            Gated::Event(event, packet) => self.show_event(&event, packet),
+            Gated::Path(path) => self.show_path(&path),
         }
     }
 

@@ -92,8 +92,8 @@ impl Pipeline {
         // Nothing is open any more, so none waits for an older one, nor for losses.
         self.settled_ns = u64::MAX;
         self.show_finished();
-        for item in self.held.take_all() {
-            self.show_item(item);
+        for item in self.name_gate.take_all() {
+            self.show_gated(item);
         }
         self.summary.duration_ns = duration_ns;
         self.summary.taps.clone_from(&self.taps);

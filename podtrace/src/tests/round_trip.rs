@@ -54,7 +54,7 @@ fn act(tape: &mut Tape, action: u8, number: u16) {
                 tape.rename(u32::from(number) % 12);
             }
         }
-        14 => tape.tell(&Update::Gone {
+        14 => tape.tell(&Update::Removed {
             number: u32::from(number) % 8,
         }),
         15 => tape.tell(&Update::Notice {

@@ -102,7 +102,7 @@ impl Taps {
         error: ProbeError,
         telling: &mut Telling<'_>,
     ) {
-        telling.tell(&Update::Gone { number });
+        telling.tell(&Update::Removed { number });
         // With its pod: the next scan does not show it.
         if !error.is_vanished() {
             self.refused.insert(place_key(place));

@@ -9,7 +9,7 @@ use podtrace_ebpf::{
 use super::{pipeline, place};
 use crate::{
     model::{place::Role, tap::TapCount},
-    pipeline::{OTHERS, gone::GONE_MAX},
+    pipeline::{OTHERS, removed::REMOVED_MAX},
     update::Update,
 };
 
@@ -36,19 +36,19 @@ fn interfaces_that_are_gone_for_long_leave_sums_only() {
     for pod in 0..PODS {
         let number = pipeline.world().places.next_number();
         pipeline.tell(&origin, &update(number, place("veth1", Role::Veth)));
-        pipeline.tell(&origin, &Update::Gone { number });
+        pipeline.tell(&origin, &Update::Removed { number });
         // The counters come once more after it is gone.
         let counters = BTreeMap::from([(there, counted()), (number, counted())]);
         let now_ns = u64::from(pod) * 1_000_000;
         pipeline.count(&counters);
         pipeline.tick(now_ns);
-        assert!(pipeline.taps.len() <= 4 * (GONE_MAX + 2));
+        assert!(pipeline.taps.len() <= 4 * (REMOVED_MAX + 2));
     }
     let places = &pipeline.world().places;
     let named = (0..places.next_number()).filter(|number| places.get(*number).is_some());
-    assert_eq!(named.count(), GONE_MAX + 1);
+    assert_eq!(named.count(), REMOVED_MAX + 1);
     assert!(places.get(there).is_some());
-    let expected = u64::from(PODS) - GONE_MAX as u64;
+    let expected = u64::from(PODS) - REMOVED_MAX as u64;
     let others = pipeline.taps[&(OTHERS, Direction::Ingress)];
     let sums = TapCount {
         seen: 5 * expected,

@@ -10,7 +10,9 @@ use crate::{
         reorder::SLACK_NS,
         rtt::{REQUESTS_MAX, SEEN_MAX, Seen},
     },
-    pipeline::{DECODED_AT_ONCE, Pipeline, gone::GONE_MAX, held::HELD_BYTES, order::ORDER_BYTES},
+    pipeline::{
+        DECODED_AT_ONCE, Pipeline, name_gate::GATE_BYTES, order::ORDER_BYTES, removed::REMOVED_MAX,
+    },
     probe::reader::{self, CGROUPS_MAX, QUEUE_BATCHES},
     session::{files, recorder},
     sink::{LIVE_MAX, MORE_BYTES, NOTICES_MAX},
@@ -32,13 +34,13 @@ fn all_bounds_together_are_under_64_mib() {
     let reordered = DECODED_AT_ONCE + 3_000_000 / (1_000_000_000 / SLACK_NS as usize);
     // The name of a cgroup of a pod's container has some 160 bytes.
     let name = 16 + 160;
-    let taps = 2 * GONE_MAX * size_of::<((u32, Direction), TapCount)>();
+    let taps = 2 * REMOVED_MAX * size_of::<((u32, Direction), TapCount)>();
     let bounds = [
         (QUEUE_BATCHES + 2) * (reader::BATCH_BYTES + reader::ROOM_BYTES),
         2 * reordered * size_of::<Event>(),
         OPEN_BYTES,
         ORDER_BYTES,
-        HELD_BYTES,
+        GATE_BYTES,
         map(REQUESTS_MAX, size_of::<(EchoFlow, Vec<Seen>)>())
             + 2 * REQUESTS_MAX * size_of::<EchoFlow>()
             + 2 * SEEN_MAX * size_of::<Seen>(),
@@ -47,7 +49,7 @@ fn all_bounds_together_are_under_64_mib() {
         2 * recorder::WAITING_MAX
             + (files::QUEUE + 2) * (recorder::CHUNK_BYTES + recorder::ROOM_BYTES),
         // Once in the pipeline, three times in the recorder.
-        GONE_MAX * (size_of::<Place>() + 100) + 4 * 2 * taps,
+        REMOVED_MAX * (size_of::<Place>() + 100) + 4 * 2 * taps,
     ];
     let sum: usize = bounds.iter().sum();
     assert!(PROCESS + sum < 64 * MIB, "{bounds:?} {sum}");

@@ -98,7 +98,7 @@ impl Numbers {
                 place.leads_to = place.leads_to.map(id);
                 *number = *self.places.entry(*number).or_insert(next);
             }
-            Update::Gone { number } => match self.place(*number) {
+            Update::Removed { number } => match self.place(*number) {
                 Some(known) => *number = known,
                 None => return false,
             },

@@ -75,7 +75,7 @@ impl Ledger {
             Update::Place { number, .. } => {
                 self.places.insert(*number);
             }
-            Update::Gone { number } => {
+            Update::Removed { number } => {
                 self.places.remove(number);
             }
             Update::Snapshot(snapshot) => return self.take_snapshot(origin, snapshot),

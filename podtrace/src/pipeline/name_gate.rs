@@ -1,7 +1,7 @@
-//! Events and paths that wait for a name.
+//! A gate that holds events and paths until names have come.
 //!
-//! A pod's first packets are seen before its runtime tells of it. What shows
-//! such a pod waits a little, and only that: the rest goes on.
+//! A pod sends its first packets before its runtime reports the pod. What shows
+//! such a pod waits a little; everything else passes.
 use std::collections::VecDeque;
 
 use bytes::Bytes;
@@ -17,18 +17,18 @@ use crate::{
     world::World,
 };
 
-/// Bytes of items that wait at most; beyond it the oldest goes without its name.
-pub(super) const HELD_BYTES: usize = 2 << 20;
+/// Bytes that wait at most; beyond it the oldest passes without its name.
+pub(super) const GATE_BYTES: usize = 2 << 20;
 
-/// What can wait.
-pub(super) enum Item {
+/// One that can wait.
+pub(super) enum Gated {
     /// An event without the captured bytes, with the number of its packet.
     Event(Box<Event>, u64),
     /// A path that has ended.
     Path(Box<Path>),
 }
 
-impl Item {
+impl Gated {
     /// An event to be shown; the captured bytes, which would keep their whole batch,
     /// are not.
     pub(super) fn event(event: &Event, packet: u64) -> Self {
@@ -57,24 +57,24 @@ impl Item {
     }
 }
 
-/// What waits, in order.
+/// Everything that waits, in order.
 #[derive(Default)]
-pub(super) struct Held {
-    items: VecDeque<Item>,
+pub(super) struct NameGate {
+    items: VecDeque<Gated>,
     bytes: usize,
 }
 
-impl Held {
+impl NameGate {
     pub(super) fn is_empty(&self) -> bool {
         self.items.is_empty()
     }
 
     /// Adds an item; returns those that have no room any more.
-    pub(super) fn push(&mut self, item: Item) -> Vec<Item> {
+    pub(super) fn push(&mut self, item: Gated) -> Vec<Gated> {
         self.bytes += item.bytes();
         self.items.push_back(item);
         let mut oldest = Vec::new();
-        while self.bytes > HELD_BYTES {
+        while self.bytes > GATE_BYTES {
             let Some(item) = self.items.pop_front() else {
                 break;
             };
@@ -85,7 +85,7 @@ impl Held {
     }
 
     /// Takes the items that have nothing to wait for any more, in order.
-    pub(super) fn release(&mut self, world: &World, now_ns: u64) -> Vec<Item> {
+    pub(super) fn release(&mut self, world: &World, now_ns: u64) -> Vec<Gated> {
         if self.items.is_empty() {
             return Vec::new();
         }
@@ -93,12 +93,12 @@ impl Held {
             .into_iter()
             .partition(|item| item.waits(world, now_ns));
         self.items = waiting;
-        self.bytes -= free.iter().map(Item::bytes).sum::<usize>();
+        self.bytes -= free.iter().map(Gated::bytes).sum::<usize>();
         free.into()
     }
 
     /// Takes everything.
-    pub(super) fn take_all(&mut self) -> VecDeque<Item> {
+    pub(super) fn take_all(&mut self) -> VecDeque<Gated> {
         self.bytes = 0;
         std::mem::take(&mut self.items)
     }

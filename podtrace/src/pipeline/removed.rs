@@ -1,33 +1,33 @@
-//! Interfaces that are gone. The last ones keep their names, for events that come
-//! late and for the summary; of all others, only sums are kept.
+//! Removed interfaces. The latest keep their names, for late events and for the summary;
+//! an older one is retired: only its share of a sum is kept.
 use std::collections::VecDeque;
 
 use podtrace_ebpf::record::Direction;
 
 use crate::model::tap::Taps;
 
-/// Interfaces that are gone and keep their names and counts, at most.
-pub(super) const GONE_MAX: usize = 1024;
+/// Removed interfaces that keep their names and counts, at most.
+pub(super) const REMOVED_MAX: usize = 1024;
 /// The number under which all others are counted, and what is of no interface.
 pub const OTHERS: u32 = u32::MAX;
 
-/// The last interfaces that are gone, in order.
+/// The latest removed interfaces, in order.
 #[derive(Debug, Default)]
-pub(super) struct Gone {
+pub(super) struct Removed {
     numbers: VecDeque<u32>,
 }
 
-impl Gone {
-    /// An interface is gone; returns the one that is to be retired for it.
+impl Removed {
+    /// Adds a removed interface; returns the one to retire for it.
     pub(super) fn add(&mut self, number: u32) -> Option<u32> {
         self.numbers.push_back(number);
-        let is_full = self.numbers.len() > GONE_MAX;
+        let is_full = self.numbers.len() > REMOVED_MAX;
         is_full.then(|| self.numbers.pop_front()).flatten()
     }
 
-    /// An interface is there, again perhaps.
+    /// Forgets an interface that is there again.
     pub(super) fn remove(&mut self, number: u32) {
-        self.numbers.retain(|gone| *gone != number);
+        self.numbers.retain(|removed| *removed != number);
     }
 }
 
