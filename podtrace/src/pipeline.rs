@@ -175,10 +175,10 @@ impl Pipeline {
                 refused: 0,
                 ts_ns,
                 ..
-            } => self.builder.see_all_from(origin.session, *ts_ns),
+            } => self.builder.end_partial_view(origin.session, *ts_ns),
             Update::Attaching { since_ns, .. } => {
                 let from_ns = since_ns.unwrap_or_default();
-                self.builder.see_part_from(origin.session, from_ns);
+                self.builder.begin_partial_view(origin.session, from_ns);
             }
             // What the API names does not wait.
             _ => {}
@@ -327,8 +327,8 @@ impl Pipeline {
     }
 
     /// Only some of the usual interfaces are watched.
-    pub fn see_part(&mut self) {
-        self.builder.see_part();
+    pub fn set_partial_view(&mut self) {
+        self.builder.set_partial_view();
     }
 
     /// Shows only packets from this number on.

@@ -93,7 +93,7 @@ impl Session {
         let timeout_ns = nanos(options.hop_timeout);
         let mut pipeline = Pipeline::new(decode, timeout_ns, options.count);
         if !options.interfaces.is_empty() {
-            pipeline.see_part();
+            pipeline.set_partial_view();
         }
         let world = pipeline.world_mut();
         world.nodes = nodes.iter().map(|node| node.name.clone()).collect();

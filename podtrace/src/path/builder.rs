@@ -1,7 +1,7 @@
 //! Joins events into paths.
 mod join;
 mod open;
-mod step;
+mod transition;
 
 use std::{collections::BTreeMap, hash::BuildHasher as _, vec::Drain};
 
@@ -12,7 +12,7 @@ use super::{Hop, Outcome, Path, losses::Losses, rtt::Requests};
 use crate::{model::event::Event, world::World};
 use join::{Joined, Joins, Sighting, index::Slot};
 use open::{Open, OpenPaths};
-use step::{Step, step};
+use transition::{Transition, transition};
 
 /// A packet that has arrived may have more to come for this long, in
 /// nanoseconds: a bridge sends the copies of a broadcast, and the kernel looks
@@ -30,11 +30,11 @@ const HOPS: usize = 5;
 pub struct Builder {
     timeout_ns: u64,
     /// Whether only some of the usual interfaces are watched.
-    sees_part: bool,
+    is_partial: bool,
     /// Since when that is so in a session for a while, in nanoseconds.
-    sees_part_from: BTreeMap<usize, u64>,
+    partial_from: BTreeMap<usize, u64>,
     /// When that was so before.
-    saw_part: Losses,
+    partial_before: Losses,
     next_id: u64,
     open: OpenPaths,
     /// Of the packets' keys.
@@ -52,9 +52,9 @@ impl Builder {
     pub fn new(timeout_ns: u64) -> Self {
         Self {
             timeout_ns,
-            sees_part: false,
-            sees_part_from: BTreeMap::new(),
-            saw_part: Losses::default(),
+            is_partial: false,
+            partial_from: BTreeMap::new(),
+            partial_before: Losses::default(),
             next_id: 1,
             open: OpenPaths::default(),
             hasher: RandomState::default(),
@@ -67,20 +67,20 @@ impl Builder {
 
     /// Only some of the usual interfaces are watched: that a packet is not seen
     /// again tells nothing.
-    pub fn see_part(&mut self) {
-        self.sees_part = true;
+    pub fn set_partial_view(&mut self) {
+        self.is_partial = true;
     }
 
     /// In a session only some of the interfaces are watched from then on, in nanoseconds.
-    pub fn see_part_from(&mut self, session: usize, from_ns: u64) {
-        let known = self.sees_part_from.entry(session).or_insert(from_ns);
+    pub fn begin_partial_view(&mut self, session: usize, from_ns: u64) {
+        let known = self.partial_from.entry(session).or_insert(from_ns);
         *known = from_ns.min(*known);
     }
 
     /// In a session all of the interfaces are watched from then on, in nanoseconds.
-    pub fn see_all_from(&mut self, session: usize, from_ns: u64) {
-        if let Some(begin_ns) = self.sees_part_from.remove(&session) {
-            self.saw_part.note(begin_ns, from_ns);
+    pub fn end_partial_view(&mut self, session: usize, from_ns: u64) {
+        if let Some(begin_ns) = self.partial_from.remove(&session) {
+            self.partial_before.note(begin_ns, from_ns);
         }
     }
 
@@ -88,14 +88,14 @@ impl Builder {
     /// in the middle of a program: whose it is cannot be told for sure. Both in
     /// nanoseconds, on the clock of the events.
     pub fn note_late(&mut self, from_ns: u64, to_ns: u64) {
-        self.saw_part.note(from_ns, to_ns);
+        self.partial_before.note(from_ns, to_ns);
     }
 
     /// Whether a packet that was under way then may have passed unwatched interfaces.
     fn may_pass_unseen(&self, first_ns: u64, last_ns: u64) -> bool {
-        let mut begins = self.sees_part_from.values();
+        let mut begins = self.partial_from.values();
         let is_now = begins.any(|begin_ns| *begin_ns <= last_ns);
-        is_now || self.saw_part.overlap(first_ns, last_ns)
+        is_now || self.partial_before.overlap(first_ns, last_ns)
     }
 
     /// Events of that time, or some of them, were lost. Both in nanoseconds, on
@@ -154,21 +154,21 @@ impl Builder {
 
     fn add_hop(&mut self, slot: Slot, event: &Event, world: &World) {
         let place = world.places.get(event.interface);
-        let step = self.open.change(slot, event.ts_ns, |open| {
+        let transition = self.open.change(slot, event.ts_ns, |open| {
             if !has_same_owner(&open.path.hops, event) {
                 open.push(Hop::of(event));
             }
-            let step = place.map_or(Step::Onward, |place| {
-                step(event, place, &open.path.packet, world)
+            let transition = place.map_or(Transition::Onward, |place| {
+                transition(event, place, &open.path.packet, world)
             });
-            open.arrived |= step == Step::Arrived;
-            open.untold = step == Step::Untold;
-            (step, open.path.hops.len())
+            open.arrived |= transition == Transition::Arrived;
+            open.inconclusive = transition == Transition::Inconclusive;
+            (transition, open.path.hops.len())
         });
-        match step {
-            Some((Step::End(outcome), _)) => self.close(slot, outcome),
+        match transition {
+            Some((Transition::End(outcome), _)) => self.close(slot, outcome),
             Some((_, hops)) if hops > HOPS_MAX => self.give_up(Some(slot)),
-            Some((Step::Arrived, _)) if event.direction == Direction::Ingress => {
+            Some((Transition::Arrived, _)) if event.direction == Direction::Ingress => {
                 self.joins.arrived(slot, event.interface, &mut self.open);
             }
             _ => {}
@@ -188,7 +188,7 @@ impl Builder {
             return;
         };
         open.path.incomplete = true;
-        let outcome = match (open.arrived, open.untold) {
+        let outcome = match (open.arrived, open.inconclusive) {
             (true, _) => Outcome::Delivered,
             (false, true) => Outcome::Unknown,
             (false, false) => otherwise,
@@ -256,7 +256,7 @@ impl Builder {
     /// was lost until then has been noted.
     pub fn expire(&mut self, now_ns: u64) {
         for slot in self.open.over(now_ns, self.timeout_ns) {
-            let sees_part = self.sees_part
+            let is_partial = self.is_partial
                 || self
                     .open
                     .get(slot)
@@ -269,7 +269,7 @@ impl Builder {
             let outcome = match (open.arrived, open.path.incomplete) {
                 (true, _) => Outcome::Delivered,
                 (false, true) => Outcome::EventsLost,
-                (false, false) if open.untold || sees_part => Outcome::Unknown,
+                (false, false) if open.inconclusive || is_partial => Outcome::Unknown,
                 (false, false) => Outcome::NotSeenFurther,
             };
             self.close(slot, outcome);
@@ -278,7 +278,7 @@ impl Builder {
         let oldest = oldest.and_then(|open| open.path.hops.first());
         let oldest_ns = oldest.map_or(u64::MAX, |hop| hop.ts_ns);
         self.losses.forget(oldest_ns, now_ns);
-        self.saw_part.forget(oldest_ns, now_ns);
+        self.partial_before.forget(oldest_ns, now_ns);
     }
 
     /// Ends everything: the trace is over.

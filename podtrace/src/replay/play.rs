@@ -162,7 +162,7 @@ impl Play<'_> {
             info.is_some_and(|info| !info.interfaces.is_empty())
         };
         if self.selection.is_part() || inputs.iter().any(is_part) || differ_in_sampling(inputs) {
-            pipeline.see_part();
+            pipeline.set_partial_view();
         }
         let world = pipeline.world_mut();
         if !inputs.iter().any(Input::is_stdin) {

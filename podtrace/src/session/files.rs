@@ -25,9 +25,9 @@ mod counts;
 mod error;
 mod name;
 mod open;
-mod own;
 mod pack;
 mod place;
+mod retention;
 mod sink;
 mod status;
 #[cfg(test)]

@@ -6,9 +6,9 @@
 //! begins, which repeats all that is known.
 mod chunks;
 mod counts;
-mod ledger;
+mod failure;
 mod section;
-mod trouble;
+mod state_log;
 
 use std::{collections::VecDeque, path::PathBuf, time::Duration};
 
@@ -25,8 +25,8 @@ use crate::{
     world::World,
 };
 use counts::RecordedCounts;
-use ledger::Ledger;
 use section::Section;
+use state_log::StateLog;
 
 /// A chunk is handed on when it has this many bytes.
 pub(crate) const CHUNK_BYTES: usize = 256 << 10;
@@ -70,7 +70,7 @@ pub struct Recorder {
     options: RecorderOptions,
     /// None once it is closed.
     files: Option<SessionFiles>,
-    ledger: Ledger,
+    state_log: StateLog,
     section: Section,
     counts: RecordedCounts,
     /// The file under way, once something was written to it.
@@ -107,10 +107,10 @@ impl Recorder {
     /// Records into these files. `now_ns`: the time on the clock of the events.
     #[must_use]
     pub fn new(options: RecorderOptions, files: SessionFiles, now_ns: u64) -> Self {
-        let ledger = Ledger::new(options.info.sessions);
+        let state_log = StateLog::new(options.info.sessions);
         let mut recorder = Self {
             options,
-            ledger,
+            state_log,
             section: Section::default(),
             counts: RecordedCounts::default(),
             file: None,
@@ -148,7 +148,7 @@ impl Recorder {
 
     /// Records an update that `world` has taken over.
     pub fn update(&mut self, origin: &Origin, update: &Update) {
-        let entry = self.ledger.note(origin, update);
+        let entry = self.state_log.note(origin, update);
         match (update, &entry) {
             // A cluster tells of thousands of pods one by one: soon is enough.
             (Update::Cluster { .. }, _) => self.cluster_changed = true,
@@ -316,7 +316,7 @@ impl Recorder {
         Section::header(out, &options.info, &options.kernel, &options.command);
         self.options.info.section += 1;
         self.clock();
-        for entry in self.ledger.entries(world, self.now_ns) {
+        for entry in self.state_log.entries(world, self.now_ns) {
             self.write(&entry);
         }
         self.write(&Entry::Ready);
@@ -357,13 +357,13 @@ impl Recorder {
         if std::mem::take(&mut self.names_changed) {
             self.section.renew_names(world);
             let out = &mut self.chunk.bytes;
-            self.section.resolve(out, &self.ledger, world);
+            self.section.resolve(out, &self.state_log, world);
         }
     }
 
     /// Describes every interface, also those without a packet.
     fn describe(&mut self, world: &World) {
-        for number in self.ledger.places() {
+        for number in self.state_log.places() {
             let out = &mut self.chunk.bytes;
             self.section.describe(out, number, world);
         }

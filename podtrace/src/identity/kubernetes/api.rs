@@ -2,8 +2,8 @@
 mod client;
 mod config;
 mod crypto;
+mod failure;
 mod objects;
-mod trouble;
 mod watch;
 
 #[cfg(test)]

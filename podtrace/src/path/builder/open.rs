@@ -28,7 +28,7 @@ pub(super) struct Open {
     tunnels: u32,
     pub(super) arrived: bool,
     /// Whether it was last seen where nothing tells what becomes of it.
-    pub(super) untold: bool,
+    pub(super) inconclusive: bool,
     /// Where it is among those that have come to their namespace.
     pub(super) arrival: Option<u64>,
 }
@@ -43,7 +43,7 @@ impl Open {
             seen_ns: 0,
             tunnels: 0,
             arrived: false,
-            untold: false,
+            inconclusive: false,
             arrival: None,
         }
     }

@@ -198,7 +198,7 @@ fn packet_in_a_tunnel_leaves_for_the_vtep_unless_that_node_is_traced() {
 #[test]
 fn packet_that_stays_away_is_not_missing_where_only_a_part_is_watched() {
     let mut builder = stitch("10.244.1.3", &TO_POD2[..2]);
-    builder.see_part();
+    builder.set_partial_view();
     builder.expire(600_000_000);
     assert_eq!(finished(&mut builder)[0].outcome, Outcome::Unknown);
 }
@@ -215,9 +215,9 @@ fn packet_that_stays_away_is_not_missing_while_interfaces_are_attached_to() {
         (700 * MS, Some(900 * MS), Outcome::NotSeenFurther, false),
     ] {
         let mut builder = stitch("10.244.1.3", &TO_POD2[..2]);
-        builder.see_part_from(7, from_ns);
+        builder.begin_partial_view(7, from_ns);
         if let Some(until_ns) = until_ns {
-            builder.see_all_from(7, until_ns);
+            builder.end_partial_view(7, until_ns);
         }
         builder.expire(600 * MS);
         let path = finished(&mut builder).remove(0);

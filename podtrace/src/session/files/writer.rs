@@ -11,9 +11,9 @@ use jiff::Timestamp;
 use super::{
     Begins, Chunk, Closed, FileOptions, FilesError, Report,
     name::Names,
-    own::{OwnFile, OwnFiles},
     pack::Packer,
     place::Place,
+    retention::{OwnFile, OwnFiles},
     sink::Sink,
     status::Status,
 };

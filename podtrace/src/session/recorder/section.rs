@@ -3,7 +3,7 @@ use std::{collections::BTreeMap, net::IpAddr};
 
 use podtrace_ebpf::record::{CGROUP_NONE, Direction};
 
-use super::ledger::Ledger;
+use super::state_log::StateLog;
 use crate::{
     identity::sockets::SocketOwner,
     map::Map,
@@ -104,7 +104,7 @@ impl Section {
     }
 
     /// Writes the names of addresses that are new.
-    pub(super) fn resolve(&mut self, out: &mut Vec<u8>, ledger: &Ledger, world: &World) {
+    pub(super) fn resolve(&mut self, out: &mut Vec<u8>, ledger: &StateLog, world: &World) {
         let mut records = Vec::new();
         let held = world.directory.held_addresses();
         let held = held.filter(|(address, ..)| !address.is_loopback());

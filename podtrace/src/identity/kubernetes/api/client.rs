@@ -8,7 +8,7 @@ use tokio::{
 };
 use tower::{BoxError, Layer as _, service_fn};
 
-use super::{config::ClusterConfig, trouble::Trouble};
+use super::{config::ClusterConfig, failure::ApiFailure};
 use crate::privilege;
 
 /// The one client of all that follow a cluster: to make it may run a
@@ -25,7 +25,7 @@ pub(super) struct Made {
     /// How many were made, this one among them.
     pub(super) number: u64,
     /// The client, or why there is none.
-    pub(super) client: Result<Client, Trouble>,
+    pub(super) client: Result<Client, ApiFailure>,
 }
 
 impl SharedClient {
@@ -65,7 +65,7 @@ impl SharedClient {
     /// Makes a client. That reads files and may run a credential plugin, which
     /// takes as long as it takes: it is done on a thread of its own, which
     /// neither holds up the runtime nor its end.
-    async fn make(&self) -> Result<Client, Trouble> {
+    async fn make(&self) -> Result<Client, ApiFailure> {
         let (sender, made) = oneshot::channel();
         let config = self.config.client_config();
         let runtime = Handle::current();
@@ -79,10 +79,10 @@ impl SharedClient {
         // Where no thread can be had the work and its sender are dropped.
         let _ = thread::Builder::new().name("kubernetes".into()).spawn(work);
         match made.await {
-            Ok(made) => made.map_err(|error| Trouble::of(&error, self.server())),
+            Ok(made) => made.map_err(|error| ApiFailure::of(&error, self.server())),
             Err(_) => {
                 let reason = "the credentials of the kubeconfig cannot be loaded";
-                Err(Trouble::passing(reason))
+                Err(ApiFailure::passing(reason))
             }
         }
     }

@@ -12,7 +12,7 @@ use kube::{
 use thiserror::Error;
 
 use super::{
-    trouble::{Trouble, quote},
+    failure::{ApiFailure, quote},
     way::{Surroundings, Way},
 };
 use crate::text::sanitize::sanitize;
@@ -239,7 +239,7 @@ fn unusable_material(error: &kube::Error, server: &str) -> String {
             "{}\nhint: check its certificate-authority, client-certificate and client-key",
             quote(&error.to_string())
         ),
-        error => Trouble::of(error, server).reason,
+        error => ApiFailure::of(error, server).reason,
     }
 }
 

@@ -22,8 +22,8 @@ use tokio::{
 use super::{
     ClusterConfig, ClusterUpdate,
     client::SharedClient,
+    failure::{ApiFailure, Remedy},
     objects::{Followed, NodeObject, PodObject},
-    trouble::{Remedy, Trouble},
 };
 use crate::backoff::{Backoff, with_jitter};
 
@@ -125,7 +125,7 @@ enum Failure {
     /// The server no longer has the version: a list is due.
     Gone,
     /// The server cannot be followed.
-    Trouble(Trouble),
+    Api(ApiFailure),
 }
 
 impl Follower {
@@ -141,9 +141,9 @@ impl Follower {
                     self.version = None;
                     sleep_until(began + delay).await;
                 }
-                Err(Failure::Trouble(trouble)) => {
-                    let delay = delay.max(trouble.retry_after);
-                    if self.report::<K>(trouble).await.is_err() {
+                Err(Failure::Api(failure)) => {
+                    let delay = delay.max(failure.retry_after);
+                    if self.report::<K>(failure).await.is_err() {
                         return;
                     }
                     sleep(delay).await;
@@ -165,8 +165,8 @@ impl Follower {
         let opened = self.answer(api.watch(&params, &version)).await;
         let events = opened.inspect_err(|failure| {
             // After a restore the server may wait for this version for ever.
-            if let Failure::Trouble(trouble) = failure
-                && trouble.unknown_version
+            if let Failure::Api(failure) = failure
+                && failure.unknown_version
             {
                 self.version = None;
             }
@@ -264,14 +264,14 @@ impl Follower {
             Err(_) => {
                 // Not given up: each try would run the plugin once more.
                 let reason = "the credential plugin of the kubeconfig does not end";
-                self.report::<K>(Trouble::passing(reason)).await?;
+                self.report::<K>(ApiFailure::passing(reason)).await?;
                 made.await
             }
         };
         self.used = made.number;
-        made.client.map_err(|trouble| {
+        made.client.map_err(|failure| {
             self.of_no_use = made.number;
-            Failure::Trouble(trouble)
+            Failure::Api(failure)
         })
     }
 
@@ -287,7 +287,7 @@ impl Follower {
                     self.client.server(),
                     self.pace.deadline.as_secs()
                 );
-                Err(Failure::Trouble(Trouble::passing(&reason)))
+                Err(Failure::Api(ApiFailure::passing(&reason)))
             }
         }
     }
@@ -295,7 +295,7 @@ impl Follower {
     fn failure(&self, error: &kube::Error) -> Failure {
         match error {
             kube::Error::Api(status) => refusal(status),
-            error => Failure::Trouble(Trouble::of(error, self.client.server())),
+            error => Failure::Api(ApiFailure::of(error, self.client.server())),
         }
     }
 
@@ -306,7 +306,7 @@ impl Follower {
 
     fn rubbish(&self, what: &str) -> Failure {
         let reason = format!("{} sends {what}", self.client.server());
-        Failure::Trouble(Trouble::passing(&reason))
+        Failure::Api(ApiFailure::passing(&reason))
     }
 
     /// Notes that the resource is followed.
@@ -318,17 +318,17 @@ impl Follower {
         Ok(())
     }
 
-    async fn report<K: Followed>(&mut self, trouble: Trouble) -> Result<(), Failure> {
-        if trouble.stale_credentials {
+    async fn report<K: Followed>(&mut self, failure: ApiFailure) -> Result<(), Failure> {
+        if failure.stale_credentials {
             self.of_no_use = self.used;
         }
-        if self.said.is_some_and(|said| said >= trouble.remedy) {
+        if self.said.is_some_and(|said| said >= failure.remedy) {
             return Ok(());
         }
-        self.said = Some(trouble.remedy);
+        self.said = Some(failure.remedy);
         let update = ClusterUpdate::Unavailable {
             resource: K::RESOURCE,
-            reason: trouble.reason,
+            reason: failure.reason,
         };
         self.send(update).await
     }
@@ -350,5 +350,5 @@ fn refusal(status: &Status) -> Failure {
     if status.code == 410 {
         return Failure::Gone;
     }
-    Failure::Trouble(Trouble::of_status(status))
+    Failure::Api(ApiFailure::of_status(status))
 }

@@ -15,7 +15,7 @@ use crate::{
         builder::{
             SETTLE_NS,
             open::{Open, OpenPaths},
-            step::has_one_receiver,
+            transition::has_one_receiver,
         },
     },
     world::World,

@@ -5,7 +5,7 @@ use nix::{sys::stat::Mode, unistd::mkfifo};
 use tokio::task::spawn_blocking;
 
 use super::*;
-use crate::identity::kubernetes::api::{client::SharedClient, trouble::Remedy};
+use crate::identity::kubernetes::api::{client::SharedClient, failure::Remedy};
 
 const FAILED: &str =
     "the credential plugin of the kubeconfig failed (exit status: 3): try kubectl with it";
@@ -148,9 +148,9 @@ async fn of_all_who_find_a_client_of_no_use_one_makes_another() {
         let (one, other) = tokio::join!(shared.get(number - 1), shared.get(number - 1));
         for made in [one, other] {
             assert_eq!(made.number, number);
-            let trouble = made.client.err().unwrap();
+            let failure = made.client.err().unwrap();
             assert_eq!(
-                (trouble.remedy, trouble.reason.as_str()),
+                (failure.remedy, failure.reason.as_str()),
                 (Remedy::Act, FAILED)
             );
         }

@@ -20,7 +20,7 @@ const CGROUPS_AT_ONCE: usize = 4096;
 
 /// The update that still count.
 #[derive(Default)]
-pub(super) struct Ledger {
+pub(super) struct StateLog {
     /// Of several sessions.
     is_merged: bool,
     start: Option<Start>,
@@ -48,7 +48,7 @@ struct Cluster {
     ts_ns: u64,
 }
 
-impl Ledger {
+impl StateLog {
     /// `sessions`: how many are merged into the recording.
     pub(super) fn new(sessions: usize) -> Self {
         Self {

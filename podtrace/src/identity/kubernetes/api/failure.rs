@@ -12,7 +12,7 @@ const MAX_QUOTE: usize = 240;
 /// The longest time a server may ask for before the next request.
 const MAX_RETRY_AFTER: Duration = Duration::from_mins(5);
 
-/// Who can end a trouble.
+/// Who can end a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Remedy {
     /// Time: it passes, or the server comes back.
@@ -23,7 +23,7 @@ pub(super) enum Remedy {
 
 /// Why a request failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Trouble {
+pub(super) struct ApiFailure {
     /// Who can end it.
     pub(super) remedy: Remedy,
     /// In one line, safe to print.
@@ -36,8 +36,8 @@ pub(super) struct Trouble {
     pub(super) unknown_version: bool,
 }
 
-impl Trouble {
-    /// A trouble that passes.
+impl ApiFailure {
+    /// A failure that passes.
     pub(super) fn passing(reason: &str) -> Self {
         Self {
             remedy: Remedy::Wait,
@@ -76,7 +76,7 @@ impl Trouble {
         let said = quote(&status.message);
         let details = status.details.as_ref();
         let retry_after = details.map_or(0, |details| u64::from(details.retry_after_seconds));
-        let trouble = match status.code {
+        let failure = match status.code {
             401 => Self {
                 stale_credentials: true,
                 ..Self::lasting(
@@ -95,7 +95,7 @@ impl Trouble {
         };
         Self {
             retry_after: Duration::from_secs(retry_after).min(MAX_RETRY_AFTER),
-            ..trouble
+            ..failure
         }
     }
 
@@ -236,15 +236,15 @@ mod tests {
             message: "pods is forbidden:\n User \"x\x1b\"".into(),
             ..Status::default()
         };
-        let refused = Trouble::of_status(&status(403));
+        let refused = ApiFailure::of_status(&status(403));
         assert_eq!(refused.remedy, Remedy::Act);
         assert_eq!(
             refused.reason,
             "not permitted (403): a ClusterRole must allow the verbs list and watch on pods \
              and nodes; the server says: pods is forbidden: User \"x\u{fffd}\""
         );
-        assert!(Trouble::of_status(&status(401)).stale_credentials);
-        let busy = Trouble::of_status(&status(503));
+        assert!(ApiFailure::of_status(&status(401)).stale_credentials);
+        let busy = ApiFailure::of_status(&status(503));
         assert_eq!((busy.remedy, busy.stale_credentials), (Remedy::Wait, false));
     }
 
@@ -258,18 +258,18 @@ mod tests {
     fn causes_inside_io_errors_are_found() {
         let tls = rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer);
         let error = kube::Error::Service(io::Error::other(io::Error::other(tls)).into());
-        let trouble = Trouble::of(&error, "api:6443");
+        let failure = ApiFailure::of(&error, "api:6443");
         assert_eq!(
-            trouble.reason,
+            failure.reason,
             "the certificate of api:6443 is not signed by the authority of the kubeconfig: \
              check server and certificate-authority"
         );
-        assert_eq!(trouble.remedy, Remedy::Act);
+        assert_eq!(failure.remedy, Remedy::Act);
         let refused = io::Error::from(io::ErrorKind::ConnectionRefused);
         let error = kube::Error::Service(refused.into());
-        let trouble = Trouble::of(&error, "api:6443");
+        let failure = ApiFailure::of(&error, "api:6443");
         assert_eq!(
-            trouble.reason,
+            failure.reason,
             "api:6443 cannot be reached: connection refused"
         );
     }

@@ -13,11 +13,11 @@ use crate::{
 
 /// What one event means for its path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Step {
+pub(super) enum Transition {
     /// The packet goes on.
     Onward,
     /// What becomes of it cannot be told here.
-    Untold,
+    Inconclusive,
     /// It arrived, but copies may arrive elsewhere.
     Arrived,
     /// Its way ends here.
@@ -25,17 +25,24 @@ pub(super) enum Step {
 }
 
 /// `packet`: the packet as it was first seen.
-pub(super) fn step(event: &Event, place: &Place, packet: &Packet, world: &World) -> Step {
+pub(super) fn transition(
+    event: &Event,
+    place: &Place,
+    packet: &Packet,
+    world: &World,
+) -> Transition {
     match (place.role, event.direction) {
-        (_, Direction::Socket) if has_one_receiver(packet) => Step::End(Outcome::Delivered),
-        (_, Direction::Socket) => Step::Arrived,
-        (Role::Pod, Direction::Ingress) if is_group(&event.packet) => Step::Arrived,
-        (Role::Pod, Direction::Ingress) if !is_for(place, &event.packet, world) => Step::Onward,
+        (_, Direction::Socket) if has_one_receiver(packet) => Transition::End(Outcome::Delivered),
+        (_, Direction::Socket) => Transition::Arrived,
+        (Role::Pod, Direction::Ingress) if is_group(&event.packet) => Transition::Arrived,
+        (Role::Pod, Direction::Ingress) if !is_for(place, &event.packet, world) => {
+            Transition::Onward
+        }
         (Role::Pod | Role::Loopback, Direction::Ingress) => received(&event.packet, world),
         (Role::Uplink, Direction::Egress) => leaving(event, place, world),
-        (Role::Capture, _) => Step::Untold,
-        (Role::Veth, _) | (_, Direction::Egress | Direction::Unknown) => Step::Onward,
-        (_, Direction::Ingress) if goes_up(place, &event.packet) => Step::Onward,
+        (Role::Capture, _) => Transition::Inconclusive,
+        (Role::Veth, _) | (_, Direction::Egress | Direction::Unknown) => Transition::Onward,
+        (_, Direction::Ingress) if goes_up(place, &event.packet) => Transition::Onward,
         (_, Direction::Ingress) => arriving(event, place, world),
     }
 }
@@ -50,12 +57,12 @@ pub(super) fn has_one_receiver(packet: &Packet) -> bool {
 }
 
 /// A packet that came to its network namespace: a socket may follow.
-fn received(packet: &Packet, world: &World) -> Step {
+fn received(packet: &Packet, world: &World) -> Transition {
     let is_ip = matches!(packet.network, Network::Ip(_));
     if !world.watching.is_empty() && is_ip {
-        Step::Arrived
+        Transition::Arrived
     } else {
-        Step::End(Outcome::Delivered)
+        Transition::End(Outcome::Delivered)
     }
 }
 
@@ -85,7 +92,7 @@ fn goes_up(place: &Place, packet: &Packet) -> bool {
 
 /// A packet that leaves by the uplink: its way ends here, unless the node it
 /// goes to is traced too.
-fn leaving(event: &Event, place: &Place, world: &World) -> Step {
+fn leaving(event: &Event, place: &Place, world: &World) -> Transition {
     let packet = &event.packet;
     let (next, outcome) = match packet.tunnel {
         Some(tunnel) => (
@@ -98,21 +105,21 @@ fn leaving(event: &Event, place: &Place, world: &World) -> Step {
         .and_then(|address| world.directory.likely_holder_at(address, event.ts_ns))
         .is_some_and(|holder| holder.node != place.node && !world.silent.contains(&holder.node));
     if traced {
-        Step::Onward
+        Transition::Onward
     } else {
-        Step::End(outcome)
+        Transition::End(outcome)
     }
 }
 
 /// A packet that one of the node's own interfaces received.
-fn arriving(event: &Event, place: &Place, world: &World) -> Step {
+fn arriving(event: &Event, place: &Place, world: &World) -> Transition {
     let packet = &event.packet;
     // Still in its tunnel, it is not at its inner destination.
     let (None, Some(address)) = (packet.tunnel, packet.destination()) else {
-        return Step::Onward;
+        return Transition::Onward;
     };
     if is_group(packet) {
-        return Step::Arrived;
+        return Transition::Arrived;
     }
     let holder = world.directory.holder_at(address, event.ts_ns);
     let ours = holder.is_some_and(|holder| holder.node == place.node && holder.netns.is_none());
@@ -120,6 +127,6 @@ fn arriving(event: &Event, place: &Place, world: &World) -> Step {
     if ours || is_link_local(address) {
         received(packet, world)
     } else {
-        Step::Onward
+        Transition::Onward
     }
 }
