@@ -1,8 +1,8 @@
 //! Who is who: pods, containers and nodes, by namespace, address and socket.
 pub mod addresses;
 pub mod cri;
-pub mod directory;
 pub(crate) mod events;
+pub mod identities;
 pub mod kubernetes;
 pub mod pods;
 pub mod runtime;

@@ -6,13 +6,13 @@ pub(crate) mod closer;
 mod cluster;
 mod diagnostics;
 mod end;
-pub(crate) mod feeds;
 mod follow;
 mod options;
 mod progress;
 pub(crate) mod recording;
 pub(crate) mod runtimes;
 pub(crate) mod sampling;
+pub(crate) mod sources;
 mod start;
 mod taps;
 pub(crate) mod topology;
@@ -42,10 +42,10 @@ use crate::{
 };
 use diagnostics::Diagnostics;
 pub(crate) use end::Missing;
-use feeds::Feeds;
 pub(crate) use options::{Outlets, SessionOptions};
 use progress::Status;
 use sampling::Sampling;
+use sources::Sources;
 use taps::{Taps, Telling};
 
 /// Why a session ends.
@@ -74,7 +74,7 @@ pub(crate) struct Session {
     taps: Taps,
     reader: Reader,
     batches: mpsc::Receiver<Batch>,
-    feeds: Feeds,
+    sources: Sources,
     sampling: Sampling,
     pipeline: Pipeline,
     /// Where its text goes.
@@ -134,7 +134,7 @@ impl Session {
         self.tell(&update);
         if matches!(update, Update::Pods { .. }) {
             // Their processes are there now, and their cgroups.
-            self.feeds.ask_for_scan();
+            self.sources.ask_for_scan();
         }
         let is_full = before == 0 && self.not_kept() > 0;
         let full = is_full.then(|| cluster::FULL.to_owned());
@@ -143,7 +143,7 @@ impl Session {
 
     /// How many reports of pods and nodes elsewhere found no room.
     fn not_kept(&self) -> u64 {
-        self.pipeline.world().directory.not_kept()
+        self.pipeline.world().identities.not_kept()
     }
 
     fn take_scan(&mut self, scan: Result<Scan, ScanError>) -> anyhow::Result<Vec<String>> {
@@ -171,7 +171,7 @@ impl Session {
 
     /// What netlink has told of, and no scan has shown yet.
     fn note_changes(&mut self) {
-        let count = self.feeds.changes.count();
+        let count = self.sources.changes.count();
         if count != self.changes {
             self.changes = count;
             self.tell(&Update::Changes { count });

@@ -3,6 +3,6 @@ mod follow;
 pub(crate) mod inputs;
 pub mod merge;
 pub mod options;
-pub(crate) mod play;
+pub(crate) mod player;
+mod prescan;
 mod select;
-mod survey;

@@ -10,7 +10,7 @@ use std::{
 
 use crate::{
     clock::nodes::Line,
-    identity::directory::Directory,
+    identity::identities::Identities,
     model::{event::Places, origin::Origin, place::Place, snapshot::Snapshot},
     update::Update,
 };
@@ -23,7 +23,7 @@ pub struct World {
     /// The interfaces with taps.
     pub places: Places,
     /// Who is who.
-    pub directory: Directory,
+    pub identities: Identities,
     /// The sessions that watch the sockets of pods.
     pub watching: BTreeSet<usize>,
     /// Nodes that are not traced at the moment: their session is over, or has
@@ -46,7 +46,7 @@ impl World {
     /// The pod that a place is in, by the best name there is; none on the node itself.
     #[must_use]
     pub fn pod_of(&self, place: &Place) -> Option<Arc<str>> {
-        place.pod_netns().map(|netns| self.directory.pod(netns))
+        place.pod_netns().map(|netns| self.identities.pod(netns))
     }
 
     /// The pod or node that a place is in.
@@ -65,17 +65,19 @@ impl World {
                 runtime,
                 pods,
                 ts_ns,
-            } => self.directory.set_pods(*runtime, pods, *ts_ns),
+            } => self.identities.set_pods(*runtime, pods, *ts_ns),
             Update::Runtime { runtime, node } => match node {
-                Some(node) => self.directory.runtime_answers(*runtime, *node),
-                None => self.directory.runtime_is_lost(*runtime),
+                Some(node) => self.identities.runtime_answers(*runtime, *node),
+                None => self.identities.runtime_is_lost(*runtime),
             },
-            Update::Cluster { update, ts_ns } => {
-                self.directory
-                    .update_cluster(origin.session, update.clone(), *ts_ns, self.epoch_ns)
-            }
+            Update::Cluster { update, ts_ns } => self.identities.update_cluster(
+                origin.session,
+                update.clone(),
+                *ts_ns,
+                self.epoch_ns,
+            ),
             Update::Cgroups { forgets, new } => {
-                let sockets = self.directory.sockets();
+                let sockets = self.identities.sockets();
                 if *forgets {
                     sockets.clear(origin.session);
                 }
@@ -83,7 +85,7 @@ impl World {
                     sockets.learn(new.id, &new.path, new.ts_ns);
                 }
             }
-            Update::Changes { count } => self.directory.note_changes(origin.session, *count),
+            Update::Changes { count } => self.identities.note_changes(origin.session, *count),
             Update::Start(_)
             | Update::Removed { .. }
             | Update::Sampling { .. }
@@ -100,6 +102,6 @@ impl World {
         } else {
             self.watching.remove(&origin.session);
         }
-        self.directory.take_snapshot(origin, snapshot);
+        self.identities.take_snapshot(origin, snapshot);
     }
 }

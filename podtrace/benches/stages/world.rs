@@ -188,7 +188,7 @@ fn run_pods(world: &mut World, node: usize) {
         let pod = (node, number);
         let id = format!("{:064x}", cgroup(pod));
         let path = CgroupPath::At(format!("/kubepods/pod{number}/{id}"));
-        world.directory.sockets().learn(cgroup(pod), &path, 0);
+        world.identities.sockets().learn(cgroup(pod), &path, 0);
         Pod {
             namespace: "default".into(),
             name: format!("mypod{}", 2 * node + number + 1),
@@ -204,6 +204,6 @@ fn run_pods(world: &mut World, node: usize) {
             ..Pod::default()
         }
     });
-    world.directory.set_pods(node, &pods, 0);
-    world.directory.runtime_answers(node, node);
+    world.identities.set_pods(node, &pods, 0);
+    world.identities.runtime_answers(node, node);
 }

@@ -9,7 +9,7 @@ use crate::{
     clock::epoch_ns,
     command::FINE,
     lab::{Lab, LabPod, LabSpec, traffic},
-    live::{Outlets, Session, SessionOptions, feeds::Sources, runtimes::Sockets},
+    live::{Outlets, Session, SessionOptions, runtimes::Sockets, sources::SourceOptions},
     node::{pod_table::PodTable, target::Node},
     output::printer::Printer,
     probe::{Way, feature::Without},
@@ -66,7 +66,7 @@ async fn demonstrate(args: &DemoArgs, way: Way, without: Without) -> anyhow::Res
         begins_within: PATIENCE,
         ..SessionOptions::new(way, without, epoch_ns)
     };
-    let sources = Sources {
+    let sources = SourceOptions {
         sockets: Sockets::None,
         cluster: None,
     };

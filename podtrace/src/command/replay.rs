@@ -16,7 +16,7 @@ use super::{FINE, LOST};
 use crate::{
     cli::{Format, InputArgs, ReplayArgs},
     output::{json::Json, printer::Printer, render::Render},
-    replay::{options::PlayOptions, play::Play},
+    replay::{options::PlayerOptions, player::Player},
     signals::Signals,
     sink::Sink,
 };
@@ -29,16 +29,16 @@ pub(super) fn run(args: &ReplayArgs) -> anyhow::Result<u8> {
         Format::Json => Box::new(Json::new(0)),
         Format::Text => Box::new(super::setup::text(args.view.color, args.view.numeric, 0)),
     };
-    let options = play_options(&args.input);
-    let mut play = Play::new(&options, args.follow, stop_on_signal()?)?;
-    play.speed = args.speed;
+    let options = player_options(&args.input);
+    let mut player = Player::new(&options, args.follow, stop_on_signal()?)?;
+    player.speed = args.speed;
     let printer = Printer::new(format, Box::new(Sink::stdout()?));
-    let played = play.run(|_| Ok(vec![Box::new(printer)]))?;
+    let played = player.run(|_| Ok(vec![Box::new(printer)]))?;
     let is_whole = played.lost == 0 && played.damaged == 0;
     Ok(if args.strict && !is_whole { LOST } else { FINE })
 }
 
-fn play_options(args: &InputArgs) -> PlayOptions {
+fn player_options(args: &InputArgs) -> PlayerOptions {
     let InputArgs {
         files,
         interfaces,
@@ -49,7 +49,7 @@ fn play_options(args: &InputArgs) -> PlayOptions {
         clock_offset,
         hop_timeout,
     } = args.clone();
-    PlayOptions {
+    PlayerOptions {
         files,
         interfaces,
         since,

@@ -14,8 +14,8 @@ use crate::{
     },
     identity::kubernetes::{ClusterConfig, ClusterSource},
     live::{
-        Missing, Outlets, Session, SessionOptions, children::end_children, closer, feeds::Sources,
-        sampling::Sampling,
+        Missing, Outlets, Session, SessionOptions, children::end_children, closer,
+        sampling::Sampling, sources::SourceOptions,
     },
     node::target::Node,
     output::{json::Json, printer::Printer, quiet::Quiet, render::Render},
@@ -122,8 +122,8 @@ fn follow(
     })
 }
 
-fn sources(args: &CaptureArgs, nodes: &[Node]) -> anyhow::Result<Sources> {
-    Ok(Sources {
+fn sources(args: &CaptureArgs, nodes: &[Node]) -> anyhow::Result<SourceOptions> {
+    Ok(SourceOptions {
         sockets: sockets(&args.naming, nodes),
         cluster: cluster(args.kubeconfig.as_deref())?,
     })

@@ -84,7 +84,7 @@ impl Session {
 
     /// Takes over names that have come meanwhile; nothing is tapped any more.
     fn take_last_names(&mut self) -> anyhow::Result<()> {
-        while let Ok(update) = self.feeds.updates.try_recv() {
+        while let Ok(update) = self.sources.updates.try_recv() {
             let notices = self.take(update)?;
             self.say(notices);
         }

@@ -35,7 +35,7 @@ impl Session {
                 () = sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => break,
                 () = &mut work => break,
                 () = sleep_until(next_tick) => self.tick()?,
-                Some(update) = self.feeds.updates.recv() => {
+                Some(update) = self.sources.updates.recv() => {
                     self.catch_up();
                     let notices = self.take(update)?;
                     self.say(notices);
@@ -45,7 +45,7 @@ impl Session {
                     let notices = self.take_report(report)?;
                     self.say(notices);
                 }
-                scan = self.feeds.scans.recv() => match scan {
+                scan = self.sources.scans.recv() => match scan {
                     Some(scan) => {
                         self.catch_up();
                         let notices = self.take_scan(scan)?;

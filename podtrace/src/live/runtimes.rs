@@ -31,7 +31,7 @@ pub(crate) enum Sockets {
 }
 
 /// One runtime.
-pub(super) struct RuntimeFeed {
+pub(super) struct RuntimeSource {
     number: usize,
     follower: Follower,
     /// The inodes of the nodes' network namespaces.
@@ -47,7 +47,7 @@ pub(super) struct RuntimeFeed {
 }
 
 /// Connects to the runtimes and waits, not for long, for their first lists.
-pub(super) async fn connect(nodes: &[Node], sockets: Sockets) -> Vec<RuntimeFeed> {
+pub(super) async fn connect(nodes: &[Node], sockets: Sockets) -> Vec<RuntimeSource> {
     let sockets = match sockets {
         Sockets::None | Sockets::Elsewhere => Vec::new(),
         Sockets::Usual => vec![None],
@@ -62,7 +62,7 @@ pub(super) async fn connect(nodes: &[Node], sockets: Sockets) -> Vec<RuntimeFeed
                 let (prompt, prompts) = mpsc::channel(1);
                 let mut follower = follow(FollowConfig { socket }, prompts);
                 let failed = follower.ready(FIRST_LIST).await.err();
-                RuntimeFeed {
+                RuntimeSource {
                     number,
                     follower,
                     nodes: inodes.clone(),
@@ -76,7 +76,7 @@ pub(super) async fn connect(nodes: &[Node], sockets: Sockets) -> Vec<RuntimeFeed
     .await
 }
 
-impl RuntimeFeed {
+impl RuntimeSource {
     /// What it told at the start.
     pub(super) fn first(&mut self) -> Vec<Update> {
         if let Some(reason) = self.failed.take() {

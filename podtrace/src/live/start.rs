@@ -12,8 +12,8 @@ use crate::{
     live::{
         check::check_names,
         diagnostics::Diagnostics,
-        feeds::{Feeds, Sources},
         progress::Status,
+        sources::{SourceOptions, Sources},
         taps::Taps,
         topology,
     },
@@ -40,12 +40,12 @@ impl Session {
     /// signal comes. None if one came before.
     pub(crate) async fn start(
         nodes: Vec<Node>,
-        sources: Sources,
+        source_options: SourceOptions,
         options: SessionOptions,
         outlets: Outlets,
     ) -> anyhow::Result<Option<Self>> {
         let mut signals = Signals::listen()?;
-        let sockets = sources.sockets.clone();
+        let sockets = source_options.sockets.clone();
         let scanner = Scanner::new(
             nodes.clone(),
             options.interfaces.clone(),
@@ -63,8 +63,8 @@ impl Session {
         };
         // Looked at and loaded at the same time: neither takes long, and both as long.
         let loading = load(probe_options.clone())?;
-        let (feeds, scan, first) = tokio::select! {
-            started = Feeds::start(&nodes, scanner, sources, check) => started?,
+        let (sources, scan, first) = tokio::select! {
+            started = Sources::start(&nodes, scanner, source_options, check) => started?,
             () = signals.next() => return Ok(None),
         };
         let mut loaded = loading.await.context("failed to load the programs")??;
@@ -108,7 +108,7 @@ impl Session {
             let recorder = recording.start()?;
             recording_progress = Some(recorder.progress());
             pipeline.add(Box::new(recorder));
-            let (table, sender) = (options.table.clone(), feeds.sender.clone());
+            let (table, sender) = (options.table.clone(), sources.sender.clone());
             let looks = topology::keep_looking(nodes.clone(), sockets, table, show, sender);
             tokio::spawn(looks);
         }
@@ -124,7 +124,7 @@ impl Session {
             taps,
             reader,
             batches,
-            feeds,
+            sources,
             sampling: options.sampling,
             pipeline,
             says: outlets.sink,

@@ -82,7 +82,7 @@ pub fn sending(path: &Path, world: &World) -> Option<SocketOwner> {
         Direction::Ingress => first.cgroup != CGROUP_NONE,
         Direction::Socket | Direction::Unknown => false,
     };
-    shows.then(|| match world.directory.socket_owner(first.cgroup) {
+    shows.then(|| match world.identities.socket_owner(first.cgroup) {
         SocketOwner::Root | SocketOwner::None if is_the_kernels(&path.packet) => {
             SocketOwner::Kernel
         }
@@ -137,7 +137,7 @@ fn receiving<'a>(path: &'a Path, world: &'a World) -> impl Iterator<Item = Socke
     };
     path.sockets()
         .filter(move |hop| is_for_sockets && (!is_reply || path.asker == Some(hop.cgroup)))
-        .map(|hop| world.directory.socket_owner(hop.cgroup))
+        .map(|hop| world.identities.socket_owner(hop.cgroup))
 }
 
 /// Names the container if there is just one owner and it is one of the pod's,
@@ -174,15 +174,15 @@ fn who(address: Option<IpAddr>, netns: Option<u64>, ts_ns: u64, world: &World) -
     let Some(address) = address else {
         return Who::Unknown;
     };
-    let directory = &world.directory;
+    let identities = &world.identities;
     if let Some(netns) = netns
-        && (is_anybodys(address) || directory.is_of(address, netns))
+        && (is_anybodys(address) || identities.is_of(address, netns))
     {
-        return Who::Pod(directory.pod(netns));
+        return Who::Pod(identities.pod(netns));
     }
-    match directory.holder_at(address, ts_ns) {
+    match identities.holder_at(address, ts_ns) {
         Some(holder) => match holder.netns {
-            Some(netns) => Who::Pod(directory.pod(netns)),
+            Some(netns) => Who::Pod(identities.pod(netns)),
             None => world.node_name(holder.node).map_or(Who::Unknown, Who::Node),
         },
         None => remote(address, ts_ns, world),
@@ -191,29 +191,29 @@ fn who(address: Option<IpAddr>, netns: Option<u64>, ts_ns: u64, world: &World) -
 
 /// Whose an address is that none of the traced nodes has.
 fn remote(address: IpAddr, ts_ns: u64, world: &World) -> Who {
-    let directory = &world.directory;
-    if let Some(pod) = directory.remote_pod(address, ts_ns) {
+    let identities = &world.identities;
+    if let Some(pod) = identities.remote_pod(address, ts_ns) {
         return Who::Pod(Arc::clone(&pod.name));
     }
-    if let Some(node) = directory.remote_node(address) {
+    if let Some(node) = identities.remote_node(address) {
         return Who::Node(Arc::clone(node));
     }
-    if let Some(vtep) = directory.vtep_of(address) {
+    if let Some(vtep) = identities.vtep_of(address) {
         let name = node_at(vtep, ts_ns, world);
         return Who::On(name.unwrap_or_else(|| vtep.to_string().into()));
     }
-    let by_range = directory.node_of_range(address);
+    let by_range = identities.node_of_range(address);
     by_range.map_or(Who::Unknown, |node| Who::On(Arc::clone(node)))
 }
 
 /// The name of the node with this address.
 #[must_use]
 pub fn node_at(address: IpAddr, ts_ns: u64, world: &World) -> Option<Arc<str>> {
-    let holder = world.directory.holder_at(address, ts_ns);
+    let holder = world.identities.holder_at(address, ts_ns);
     let traced = holder.filter(|holder| holder.netns.is_none());
     traced
         .and_then(|holder| world.node_name(holder.node))
-        .or_else(|| world.directory.remote_node(address).cloned())
+        .or_else(|| world.identities.remote_node(address).cloned())
 }
 
 /// Addresses that every namespace has or may use.

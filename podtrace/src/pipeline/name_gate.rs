@@ -8,7 +8,7 @@ use bytes::Bytes;
 use podtrace_ebpf::record::{CGROUP_NONE, Direction};
 
 use crate::{
-    identity::directory::NAME_WAIT_NS,
+    identity::identities::NAME_WAIT_NS,
     model::event::Event,
     path::{
         Hop, Path,
@@ -107,12 +107,12 @@ impl NameGate {
 /// Whether a name in the event may come yet.
 pub(super) fn event_waits(event: &Event, world: &World, now_ns: u64) -> bool {
     let tap = (event.interface, event.direction, event.cgroup);
-    world.directory.is_waiting(now_ns) && tap_waits(tap, world, now_ns)
+    world.identities.is_waiting(now_ns) && tap_waits(tap, world, now_ns)
 }
 
 /// Whether a name in the path may come yet.
 pub(super) fn path_waits(path: &Path, world: &World, now_ns: u64) -> bool {
-    if !world.directory.is_waiting(now_ns) {
+    if !world.identities.is_waiting(now_ns) {
         return false;
     }
     let mut hops = path.hops.iter();
@@ -132,8 +132,8 @@ fn tap_waits(
     let shows_socket = cgroup != CGROUP_NONE && (place.in_pod || direction == Direction::Socket);
     place
         .pod_netns()
-        .is_some_and(|netns| world.directory.awaits_pod(netns, now_ns))
-        || shows_socket && world.directory.awaits_socket(cgroup, now_ns)
+        .is_some_and(|netns| world.identities.awaits_pod(netns, now_ns))
+        || shows_socket && world.identities.awaits_socket(cgroup, now_ns)
 }
 
 /// Whether an end of the path is a new pod whose addresses are not known yet,
@@ -151,10 +151,10 @@ fn end_waits(end: &End, hop: &Hop, world: &World, now_ns: u64) -> bool {
     let (Who::Unknown, Some(address)) = (&end.who, end.address) else {
         return false;
     };
-    if world.directory.is_in_doubt(address, hop.ts_ns) {
+    if world.identities.is_in_doubt(address, hop.ts_ns) {
         return now_ns.saturating_sub(hop.ts_ns) < NAME_WAIT_NS;
     }
     let place = world.places.get(hop.interface);
     let netns = place.and_then(|place| place.pod_netns().or(place.leads_to));
-    !address.is_multicast() && netns.is_some_and(|netns| world.directory.is_new(netns, now_ns))
+    !address.is_multicast() && netns.is_some_and(|netns| world.identities.is_new(netns, now_ns))
 }

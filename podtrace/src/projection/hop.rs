@@ -73,7 +73,7 @@ impl<'a> HopObject<'a> {
             interface: place.map_or("", |place| place.name.as_ref()),
             ifindex: place.map_or(0, |place| place.ifindex),
             direction: hop.direction.as_str(),
-            socket: has_socket.then(|| world.directory.socket_owner(hop.cgroup).into()),
+            socket: has_socket.then(|| world.identities.socket_owner(hop.cgroup).into()),
             bytes: hop.wire_len,
             tunnel: hop.tunnel.as_deref().map(Into::into),
             ttl: hop.ttl,

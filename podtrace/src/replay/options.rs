@@ -3,7 +3,7 @@ use std::{path::PathBuf, time::Duration};
 
 /// What is read, and which part of it.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct PlayOptions {
+pub(crate) struct PlayerOptions {
     /// Files, directories, or standard input.
     pub(crate) files: Vec<PathBuf>,
     /// Names of the interfaces; none for all.

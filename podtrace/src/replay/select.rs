@@ -7,7 +7,7 @@ use crate::{
     pipeline::Pipeline,
     replay::{
         merge::Select,
-        options::{Moment, PlayOptions, Span, Vantage},
+        options::{Moment, PlayerOptions, Span, Vantage},
     },
     text::sanitize::sanitize,
     world::World,
@@ -32,7 +32,7 @@ pub(crate) struct Selection {
 
 impl Selection {
     /// What the options ask for.
-    pub(super) fn of(args: &PlayOptions) -> Self {
+    pub(super) fn of(args: &PlayerOptions) -> Self {
         Self {
             interfaces: args.interfaces.clone(),
             since: args.since,

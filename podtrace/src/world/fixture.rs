@@ -74,7 +74,7 @@ pub(crate) fn run_containers(world: &mut World) {
     let mut pods = Vec::new();
     for (cgroup, number) in [(CGROUP1, "1"), (CGROUP2, "2")] {
         let id = number.repeat(64);
-        let sockets = world.directory.sockets();
+        let sockets = world.identities.sockets();
         let path = CgroupPath::At(format!("/kubepods/pod{number}/{id}"));
         sockets.learn(cgroup, &path, 0);
         pods.push(Pod {
@@ -88,7 +88,7 @@ pub(crate) fn run_containers(world: &mut World) {
             ..Pod::default()
         });
     }
-    world.directory.set_pods(0, &pods, 0);
+    world.identities.set_pods(0, &pods, 0);
 }
 
 /// What a snapshot of the node shows, and these addresses of the second node.

@@ -6,7 +6,7 @@ use std::{
 
 use anyhow::{Context as _, bail};
 
-use super::{play_options, stop_on_signal};
+use super::{player_options, stop_on_signal};
 use crate::{
     cli::{ExportArgs, ExportFormat},
     command::{
@@ -19,7 +19,7 @@ use crate::{
     pipeline::consumer::Consumer,
     replay::{
         inputs::{Input, differ_in_sampling},
-        play::Play,
+        player::Player,
     },
     session::{
         files::{self, FileOptions, Keep, SessionFiles, Target},
@@ -42,11 +42,11 @@ pub(in crate::command) fn run(args: &ExportArgs) -> anyhow::Result<u8> {
         check_parquet()?;
     }
     // What cannot be read leaves no file behind.
-    let options = play_options(&args.input);
-    let mut play = Play::new(&options, false, stop_on_signal()?)?;
-    play.selection.vantage.clone_from(&args.vantage);
-    play.keep_captured = args.format == ExportFormat::Pcapng;
-    play.run(|inputs| consumers(args, inputs))?;
+    let options = player_options(&args.input);
+    let mut player = Player::new(&options, false, stop_on_signal()?)?;
+    player.selection.vantage.clone_from(&args.vantage);
+    player.keep_captured = args.format == ExportFormat::Pcapng;
+    player.run(|inputs| consumers(args, inputs))?;
     Ok(FINE)
 }
 

@@ -4,14 +4,14 @@ use std::{
     mem,
 };
 
-use super::{play_options, stop_on_signal};
+use super::{player_options, stop_on_signal};
 use crate::{
     cli::{Format, StatsArgs},
     command::{FINE, use_color},
     output::{notices::Notices, stats::text},
     path::{Path, summary::Summary},
     pipeline::consumer::Consumer,
-    replay::play::Play,
+    replay::player::Player,
     stats::{Report, Stats, StatsOptions},
     world::World,
 };
@@ -28,9 +28,9 @@ pub(in crate::command) fn run(args: &StatsArgs) -> anyhow::Result<u8> {
         color: use_color(args.color),
         written: Ok(()),
     };
-    let options = play_options(&args.input);
-    let play = Play::new(&options, false, stop_on_signal()?)?;
-    play.run(|_| Ok(vec![Box::new(Notices), Box::new(collect)]))?;
+    let options = player_options(&args.input);
+    let player = Player::new(&options, false, stop_on_signal()?)?;
+    player.run(|_| Ok(vec![Box::new(Notices), Box::new(collect)]))?;
     Ok(FINE)
 }
 

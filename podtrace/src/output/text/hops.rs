@@ -54,7 +54,7 @@ impl Text {
             remarks(out, ttl, hop);
             ttl = hop.ttl;
             let socket = match hop.direction {
-                Direction::Socket => Some(world.directory.socket_owner(hop.cgroup)),
+                Direction::Socket => Some(world.identities.socket_owner(hop.cgroup)),
                 _ if number == 0 => sending(path, world),
                 _ => None,
             };
@@ -224,7 +224,7 @@ fn missed_every_socket(path: &Path, world: &World) -> bool {
     !path.incomplete
         && is_for_a_socket(&path.packet)
         && path.sockets().next().is_none()
-        && netns.is_some_and(|netns| world.directory.was_watched(netns, last.ts_ns))
+        && netns.is_some_and(|netns| world.identities.was_watched(netns, last.ts_ns))
 }
 
 fn receivers(path: &Path, world: &World) -> usize {

@@ -80,7 +80,7 @@ fn is_for(place: &Place, packet: &Packet, world: &World) -> bool {
     let (Some(mac), Some(link), None) = (place.mac, packet.link, packet.tunnel) else {
         return true;
     };
-    let is_of_pod = |address| world.directory.is_of(address, place.netns_id);
+    let is_of_pod = |address| world.identities.is_of(address, place.netns_id);
     link.destination == mac || packet.destination().is_some_and(is_of_pod)
 }
 
@@ -102,7 +102,7 @@ fn leaving(event: &Event, place: &Place, world: &World) -> Transition {
         None => (packet.destination(), Outcome::LeftNode),
     };
     let traced = next
-        .and_then(|address| world.directory.likely_holder_at(address, event.ts_ns))
+        .and_then(|address| world.identities.likely_holder_at(address, event.ts_ns))
         .is_some_and(|holder| holder.node != place.node && !world.silent.contains(&holder.node));
     if traced {
         Transition::Onward
@@ -121,7 +121,7 @@ fn arriving(event: &Event, place: &Place, world: &World) -> Transition {
     if is_group(packet) {
         return Transition::Arrived;
     }
-    let holder = world.directory.holder_at(address, event.ts_ns);
+    let holder = world.identities.holder_at(address, event.ts_ns);
     let ours = holder.is_some_and(|holder| holder.node == place.node && holder.netns.is_none());
     // A link-local address is not forwarded: a frame for us is for us.
     if ours || is_link_local(address) {

@@ -106,11 +106,11 @@ impl Section {
     /// Writes the names of addresses that are new.
     pub(super) fn resolve(&mut self, out: &mut Vec<u8>, ledger: &StateLog, world: &World) {
         let mut records = Vec::new();
-        let held = world.directory.held_addresses();
+        let held = world.identities.held_addresses();
         let held = held.filter(|(address, ..)| !address.is_loopback());
         let local = held.filter_map(|(address, holder, _)| {
             let name = match holder.netns {
-                Some(netns) => dotted(&world.directory.known_pod(netns)?),
+                Some(netns) => dotted(&world.identities.known_pod(netns)?),
                 None => world.node_name(holder.node)?.to_string(),
             };
             Some((address, name))
@@ -322,7 +322,7 @@ fn comment(event: &Event, world: &World) -> Vec<u8> {
 
 fn owner(event: &Event, world: &World) -> Option<String> {
     if event.cgroup != CGROUP_NONE
-        && let SocketOwner::Container(name) = world.directory.socket_owner(event.cgroup)
+        && let SocketOwner::Container(name) = world.identities.socket_owner(event.cgroup)
     {
         return Some(name.to_string());
     }

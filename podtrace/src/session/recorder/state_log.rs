@@ -210,7 +210,7 @@ fn backdated(snapshot: &Snapshot, world: &World, ts_ns: u64) -> Snapshot {
         began_ns: snapshot.time.began_ns.min(ts_ns),
         ..snapshot.time
     };
-    let held = world.directory.held_addresses();
+    let held = world.identities.held_addresses();
     let held =
         held.filter(|(address, holder, _)| snapshot.addresses.contains(&(*address, *holder)));
     let mut held_since: Vec<_> = held.collect();

@@ -11,7 +11,7 @@ use tokio::{
 
 use super::{
     cluster,
-    runtimes::{self, RuntimeFeed, Sockets},
+    runtimes::{self, RuntimeSource, Sockets},
 };
 use crate::{
     identity::kubernetes::ClusterConfig,
@@ -39,7 +39,7 @@ const SETTLE: Duration = Duration::from_secs(2);
 const QUEUE: usize = 16;
 
 /// Where names come from.
-pub(crate) struct Sources {
+pub(crate) struct SourceOptions {
     /// Container runtimes.
     pub(crate) sockets: Sockets,
     /// The Kubernetes API.
@@ -47,7 +47,7 @@ pub(crate) struct Sources {
 }
 
 /// The receiving end of all sources.
-pub(super) struct Feeds {
+pub(super) struct Sources {
     /// Scans of the nodes.
     pub(super) scans: mpsc::Receiver<Result<Scan, ScanError>>,
     pub(super) updates: mpsc::Receiver<Update>,
@@ -58,14 +58,14 @@ pub(super) struct Feeds {
     pub(super) sender: mpsc::Sender<Update>,
 }
 
-impl Feeds {
+impl Sources {
     /// Scans for the first time, hears of the runtimes, and goes on doing so.
     /// Returns the first scan and what the runtimes told. `check`: fails if
     /// the scan does not show what is wanted.
     pub(super) async fn start(
         nodes: &[Node],
         mut scanner: Scanner,
-        sources: Sources,
+        options: SourceOptions,
         check: impl FnOnce(&Scan) -> anyhow::Result<()>,
     ) -> anyhow::Result<(Self, Scan, Vec<Update>)> {
         let (changed, changes) = mpsc::channel(1);
@@ -76,7 +76,7 @@ impl Feeds {
         let (sender, updates) = mpsc::channel(QUEUE);
         let (scans_sender, scans_receiver) = mpsc::channel(1);
         let (ask, asked) = mpsc::channel(1);
-        let is_unnamed = matches!(sources.sockets, Sockets::Elsewhere);
+        let is_unnamed = matches!(options.sockets, Sockets::Elsewhere);
         let first_scan = async {
             let scan = scanner.scan().await?;
             check(&scan)?;
@@ -85,10 +85,10 @@ impl Feeds {
         // What is wrong with the scan is said before anybody is waited for.
         let (scan, mut runtimes, cluster) = tokio::try_join!(
             first_scan,
-            async { Ok(runtimes::connect(nodes, sources.sockets).await) },
-            async { Ok(cluster::connect(sources.cluster, sender.clone()).await) },
+            async { Ok(runtimes::connect(nodes, options.sockets).await) },
+            async { Ok(cluster::connect(options.cluster, sender.clone()).await) },
         )?;
-        let first = runtimes.iter_mut().flat_map(RuntimeFeed::first);
+        let first = runtimes.iter_mut().flat_map(RuntimeSource::first);
         let notice = "names of pods and containers unknown: no container runtime was asked (--cri-socket names one)";
         let notice = is_unnamed.then(|| Update::Notice {
             text: notice.into(),
@@ -96,7 +96,7 @@ impl Feeds {
         let first = first.chain(cluster).chain(notice).collect();
         let prompts = runtimes.iter().map(|feed| feed.prompt.clone()).collect();
         for feed in runtimes {
-            tokio::spawn(RuntimeFeed::run(feed, sender.clone()));
+            tokio::spawn(RuntimeSource::run(feed, sender.clone()));
         }
         let scans = Scans {
             scanner,
@@ -106,7 +106,7 @@ impl Feeds {
             scans: scans_sender,
         };
         tokio::spawn(scans.run(scan.unsettled));
-        let feeds = Self {
+        let sources = Self {
             scans: scans_receiver,
             updates,
             changes: counted,
@@ -114,8 +114,8 @@ impl Feeds {
             sender,
         };
         // The first scan may be as old as the slowest answer.
-        feeds.ask_for_scan();
-        Ok((feeds, scan, first))
+        sources.ask_for_scan();
+        Ok((sources, scan, first))
     }
 
     /// Asks for a scan: something that netlink does not tell has changed.

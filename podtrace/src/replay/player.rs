@@ -14,8 +14,8 @@ use anyhow::bail;
 use super::{
     follow::{FOLLOW_PAUSE, newer_files, wait_until_begun},
     inputs::{self, Input, common_payload, differ_in_sampling},
+    prescan::{Prescan, prescan, unread},
     select::Selection,
-    survey::{Survey, survey, unread},
 };
 use crate::{
     clock::{nanos, nodes::Clock},
@@ -24,7 +24,7 @@ use crate::{
     pipeline::{Pipeline, consumer::Consumer},
     replay::{
         merge::{Merge, Step, Stream},
-        options::{PlayOptions, Span},
+        options::{PlayerOptions, Span},
     },
     session::{chain::Chain, reader::ReaderOptions},
     text::sanitize::sanitize,
@@ -39,8 +39,8 @@ const PLACES_TOLD: usize = 30;
 const DAMAGE_TOLD: usize = 20;
 
 /// How to play.
-pub(crate) struct Play<'a> {
-    args: &'a PlayOptions,
+pub(crate) struct Player<'a> {
+    args: &'a PlayerOptions,
     inputs: Vec<Input>,
     follow: bool,
     pub(crate) speed: Option<f64>,
@@ -59,18 +59,18 @@ pub(crate) struct Played {
     pub(crate) damaged: usize,
 }
 
-impl Play<'_> {
+impl Player<'_> {
     /// Finds what is to be read. `follow`: it may still grow; `stop`: set when it is to
     /// end early.
     pub(crate) fn new(
-        args: &PlayOptions,
+        args: &PlayerOptions,
         follow: bool,
         stop: Arc<AtomicBool>,
-    ) -> anyhow::Result<Play<'_>> {
+    ) -> anyhow::Result<Player<'_>> {
         if follow {
             wait_until_begun(&args.files, &stop);
         }
-        Ok(Play {
+        Ok(Player {
             args,
             inputs: inputs::find(&args.files)?,
             follow,
@@ -93,37 +93,37 @@ impl Play<'_> {
                 "podtrace: the clocks of growing files are taken as they are (--clock-offset)"
             );
         }
-        let needs_survey = (inputs.len() > 1 && !self.follow) || wants_end;
-        if (needs_survey || self.args.last.is_some()) && inputs.iter().any(Input::is_stdin) {
+        let needs_prescan = (inputs.len() > 1 && !self.follow) || wants_end;
+        if (needs_prescan || self.args.last.is_some()) && inputs.iter().any(Input::is_stdin) {
             bail!("--last takes a file, not standard input: it is read twice");
         }
         let offsets = &self.args.clock_offset;
-        let survey = match (needs_survey, offsets.is_empty()) {
-            (true, _) => Some(survey(&inputs, offsets)?),
+        let prescan = match (needs_prescan, offsets.is_empty()) {
+            (true, _) => Some(prescan(&inputs, offsets)?),
             (false, false) => Some(unread(&inputs, offsets)?),
             (false, true) => None,
         };
         let show_from = match self.args.last {
             Some(Span::Packets(packets)) => {
-                let all = self.packets(&inputs, survey.as_ref())?;
+                let all = self.packets(&inputs, prescan.as_ref())?;
                 (all + 1).saturating_sub(packets)
             }
             _ => 0,
         };
         let mut pipeline = self.pipeline(&inputs);
         pipeline.show_from(show_from);
-        set_clocks(&inputs, survey.as_ref(), &mut pipeline);
+        set_clocks(&inputs, prescan.as_ref(), &mut pipeline);
         for consumer in consumers(&inputs)? {
             pipeline.add(consumer);
         }
-        self.introduce(&inputs, survey.as_ref(), &mut pipeline);
-        self.play(&inputs, survey.as_ref(), &mut pipeline)
+        self.introduce(&inputs, prescan.as_ref(), &mut pipeline);
+        self.play(&inputs, prescan.as_ref(), &mut pipeline)
     }
 
     /// How many packets there are.
-    fn packets(&self, inputs: &[Input], survey: Option<&Survey>) -> anyhow::Result<u64> {
+    fn packets(&self, inputs: &[Input], prescan: Option<&Prescan>) -> anyhow::Result<u64> {
         let mut pipeline = self.pipeline(inputs);
-        let first = Play {
+        let first = Player {
             args: self.args,
             inputs: Vec::new(),
             follow: false,
@@ -138,7 +138,7 @@ impl Play<'_> {
             keep_captured: false,
             stop: Arc::clone(&self.stop),
         };
-        first.play(inputs, survey, &mut pipeline)?;
+        first.play(inputs, prescan, &mut pipeline)?;
         Ok(pipeline.newest_packet())
     }
 
@@ -176,7 +176,7 @@ impl Play<'_> {
     }
 
     /// Says what is replayed, and by which clocks.
-    fn introduce(&self, inputs: &[Input], survey: Option<&Survey>, pipeline: &mut Pipeline) {
+    fn introduce(&self, inputs: &[Input], prescan: Option<&Prescan>, pipeline: &mut Pipeline) {
         let nodes: Vec<_> = inputs.iter().map(Input::nodes).collect();
         let files: usize = inputs.iter().map(|input| input.files().len()).sum();
         let source = match files {
@@ -189,9 +189,9 @@ impl Play<'_> {
             ..Start::default()
         };
         pipeline.tell(&Origin::default(), &Update::Start(start));
-        let Some(survey) = survey else { return };
+        let Some(prescan) = prescan else { return };
         let names: Vec<_> = nodes.iter().map(|nodes| nodes.join("+")).collect();
-        let times = survey.clocks.iter().zip(&survey.times).enumerate();
+        let times = prescan.clocks.iter().zip(&prescan.times).enumerate();
         for (number, (clock, times)) in times.skip(1) {
             let middle_ns = times.map_or(0, |(first, last)| first + (last - first) / 2);
             let text = clock.describe(number, &names, middle_ns);
@@ -199,7 +199,7 @@ impl Play<'_> {
         }
     }
 
-    fn streams(&self, inputs: &[Input], survey: Option<&Survey>) -> anyhow::Result<Vec<Stream>> {
+    fn streams(&self, inputs: &[Input], prescan: Option<&Prescan>) -> anyhow::Result<Vec<Stream>> {
         let options = ReaderOptions {
             key_payload: common_payload(inputs),
             keep_captured: self.keep_captured,
@@ -208,7 +208,7 @@ impl Play<'_> {
         let streams = inputs.iter().zip(numbers).enumerate();
         streams
             .map(|(number, (input, (session, nodes)))| {
-                let clock = survey.and_then(|survey| survey.clocks.get(number));
+                let clock = prescan.and_then(|prescan| prescan.clocks.get(number));
                 let line = clock
                     .filter(|_| number > 0)
                     .map(|clock| Arc::clone(&clock.line));
@@ -221,14 +221,14 @@ impl Play<'_> {
     fn play(
         mut self,
         inputs: &[Input],
-        survey: Option<&Survey>,
+        prescan: Option<&Prescan>,
         pipeline: &mut Pipeline,
     ) -> anyhow::Result<Played> {
-        if let (Some(Span::Time(span)), Some(survey)) = (self.args.last, survey) {
-            let last_ns = last(survey);
+        if let (Some(Span::Time(span)), Some(prescan)) = (self.args.last, prescan) {
+            let last_ns = last(prescan);
             self.selection.from_ns = last_ns.saturating_sub(nanos(span));
         }
-        let mut merge = Merge::new(self.streams(inputs, survey)?);
+        let mut merge = Merge::new(self.streams(inputs, prescan)?);
         let mut pace = self.speed.map(Pace::new);
         while !pipeline.is_done() && !self.stop.load(Ordering::Relaxed) {
             match merge.step(pipeline, &mut self.selection, self.follow)? {
@@ -263,8 +263,8 @@ impl Play<'_> {
 }
 
 /// The clocks of all sessions but the reference.
-fn set_clocks(inputs: &[Input], survey: Option<&Survey>, pipeline: &mut Pipeline) {
-    let clocks = survey.map_or(&[][..], |survey| &survey.clocks);
+fn set_clocks(inputs: &[Input], prescan: Option<&Prescan>, pipeline: &mut Pipeline) {
+    let clocks = prescan.map_or(&[][..], |prescan| &prescan.clocks);
     let numbers = inputs::numbers(inputs).into_iter().zip(clocks).enumerate();
     for (number, ((_, nodes), clock)) in numbers.skip(1) {
         let clocks = &mut pipeline.world_mut().clocks;
@@ -284,11 +284,11 @@ fn places(pipeline: &Pipeline) -> String {
 }
 
 /// Time of the last packet by the reference clock.
-fn last(survey: &Survey) -> u64 {
+fn last(prescan: &Prescan) -> u64 {
     let corrected = |(clock, times): (&Clock, &Option<(u64, u64)>)| {
         times.map(|(_, last)| clock.line.to_reference(last))
     };
-    let all = survey.clocks.iter().zip(&survey.times);
+    let all = prescan.clocks.iter().zip(&prescan.times);
     all.filter_map(corrected).max().unwrap_or(0)
 }
 

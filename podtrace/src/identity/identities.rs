@@ -43,7 +43,7 @@ struct Namespace {
 
 /// Everything known about who is who.
 #[derive(Debug, Default)]
-pub struct Directory {
+pub struct Identities {
     namespaces: Map<u64, Namespace>,
     /// The runtimes that answer, by number, and the nodes they serve.
     runtimes: HashMap<usize, usize>,
@@ -70,7 +70,7 @@ struct Changes {
     shown: u64,
 }
 
-impl Directory {
+impl Identities {
     /// Takes over what a snapshot of the session's nodes shows: all there is.
     pub fn take_snapshot(&mut self, origin: &Origin, snapshot: &Snapshot) {
         let time = snapshot.time;
@@ -332,7 +332,7 @@ mod tests {
     use super::*;
     use crate::model::snapshot::SnapshotTime;
 
-    fn take_snapshot(directory: &mut Directory, ids: &[u64], second: u64) {
+    fn take_snapshot(identities: &mut Identities, ids: &[u64], second: u64) {
         let infos = ids.iter().map(|id| NamespaceInfo {
             id: *id,
             fallback: format!("netns:{id}").into(),
@@ -353,7 +353,7 @@ mod tests {
             session: 0,
             nodes: 0..1,
         };
-        directory.take_snapshot(&origin, &snapshot);
+        identities.take_snapshot(&origin, &snapshot);
     }
 
     fn pod(name: &str, id: Option<u64>, uid: &str) -> Pod {
@@ -368,34 +368,34 @@ mod tests {
 
     #[test]
     fn namespace_is_called_by_its_pod_as_soon_as_that_is_known() {
-        let mut directory = Directory::default();
-        take_snapshot(&mut directory, &[5, 6], 1);
-        assert_eq!(directory.pod(5).as_ref(), "netns:5");
-        assert_eq!(directory.known_pod(5), None);
-        directory.set_pods(0, &[pod("a", Some(5), "x"), pod("b", None, "uid-6")], 2);
-        assert_eq!(directory.pod(5).as_ref(), "default/a");
-        assert_eq!(directory.pod(6).as_ref(), "default/b");
+        let mut identities = Identities::default();
+        take_snapshot(&mut identities, &[5, 6], 1);
+        assert_eq!(identities.pod(5).as_ref(), "netns:5");
+        assert_eq!(identities.known_pod(5), None);
+        identities.set_pods(0, &[pod("a", Some(5), "x"), pod("b", None, "uid-6")], 2);
+        assert_eq!(identities.pod(5).as_ref(), "default/a");
+        assert_eq!(identities.pod(6).as_ref(), "default/b");
     }
 
     #[test]
     fn new_name_is_waited_for_only_where_one_can_come() {
-        let mut directory = Directory::default();
-        take_snapshot(&mut directory, &[5], 1);
-        assert!(!directory.awaits_pod(5, NAME_WAIT_NS));
-        directory.runtime_answers(0, 0);
-        assert!(directory.awaits_pod(5, NAME_WAIT_NS));
-        assert!(!directory.awaits_pod(5, 2 * NAME_WAIT_NS));
-        directory.set_pods(0, &[pod("a", Some(5), "x")], 2);
-        assert!(!directory.awaits_pod(5, NAME_WAIT_NS));
+        let mut identities = Identities::default();
+        take_snapshot(&mut identities, &[5], 1);
+        assert!(!identities.awaits_pod(5, NAME_WAIT_NS));
+        identities.runtime_answers(0, 0);
+        assert!(identities.awaits_pod(5, NAME_WAIT_NS));
+        assert!(!identities.awaits_pod(5, 2 * NAME_WAIT_NS));
+        identities.set_pods(0, &[pod("a", Some(5), "x")], 2);
+        assert!(!identities.awaits_pod(5, NAME_WAIT_NS));
     }
 
     #[test]
     fn namespaces_gone_are_known_for_a_while() {
-        let mut directory = Directory::default();
-        take_snapshot(&mut directory, &[5], 1);
-        take_snapshot(&mut directory, &[], 2);
-        assert_eq!(directory.pod(5).as_ref(), "netns:5");
-        take_snapshot(&mut directory, &[], 62);
-        assert_eq!(directory.pod(5).as_ref(), "netns-id:5");
+        let mut identities = Identities::default();
+        take_snapshot(&mut identities, &[5], 1);
+        take_snapshot(&mut identities, &[], 2);
+        assert_eq!(identities.pod(5).as_ref(), "netns:5");
+        take_snapshot(&mut identities, &[], 62);
+        assert_eq!(identities.pod(5).as_ref(), "netns-id:5");
     }
 }

@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// What the first pass found.
-pub(super) struct Survey {
+pub(super) struct Prescan {
     /// The clock of each input.
     pub(super) clocks: Vec<Clock>,
     /// Time of the first and of the last packet of each input, by its own
@@ -23,22 +23,22 @@ pub(super) struct Survey {
 }
 
 /// What the user gave alone, of inputs that still grow. `offsets`: by node.
-pub(super) fn unread(inputs: &[Input], offsets: &[(String, i64)]) -> anyhow::Result<Survey> {
-    Ok(Survey {
+pub(super) fn unread(inputs: &[Input], offsets: &[(String, i64)]) -> anyhow::Result<Prescan> {
+    Ok(Prescan {
         clocks: Sightings::new(inputs.len()).solve(&given(inputs, offsets)?),
         times: vec![None; inputs.len()],
     })
 }
 
 /// Reads all inputs. `offsets`: those that the user gave, by node.
-pub(super) fn survey(inputs: &[Input], offsets: &[(String, i64)]) -> anyhow::Result<Survey> {
+pub(super) fn prescan(inputs: &[Input], offsets: &[(String, i64)]) -> anyhow::Result<Prescan> {
     let given = given(inputs, offsets)?;
     let mut sightings = Sightings::new(inputs.len());
     let mut times = Vec::new();
     for (number, input) in inputs.iter().enumerate() {
         times.push(note(number, input, common_payload(inputs), &mut sightings)?);
     }
-    Ok(Survey {
+    Ok(Prescan {
         clocks: sightings.solve(&given),
         times,
     })
