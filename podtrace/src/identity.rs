@@ -4,6 +4,6 @@ pub mod cri;
 pub(crate) mod events;
 pub mod identities;
 pub mod kubernetes;
-pub mod pods;
+pub mod local_pods;
 pub mod runtime;
 pub mod sockets;

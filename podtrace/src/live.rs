@@ -32,7 +32,7 @@ use crate::{
         Change, ProbeError,
         attacher::Report,
         batch::Batch,
-        reader::{QUEUE_BATCHES, Reader},
+        reader::{QUEUE_BATCHES, RingReader},
     },
     session::progress::SharedProgress,
     signals::Signals,
@@ -42,7 +42,7 @@ use crate::{
 };
 use diagnostics::Diagnostics;
 pub(crate) use end::Missing;
-pub(crate) use options::{Outlets, SessionOptions};
+pub(crate) use options::{Outlets, TraceOptions};
 use progress::Status;
 use sampling::Sampling;
 use sources::Sources;
@@ -69,10 +69,10 @@ struct Unwatched {
 }
 
 /// A running session.
-pub(crate) struct Session {
+pub(crate) struct Tracer {
     duration: Option<Duration>,
     taps: Taps,
-    reader: Reader,
+    reader: RingReader,
     batches: mpsc::Receiver<Batch>,
     sources: Sources,
     sampling: Sampling,
@@ -103,7 +103,7 @@ pub(crate) struct Session {
     diagnostics: Option<EbpfLogger<Diagnostics>>,
 }
 
-impl Session {
+impl Tracer {
     fn announce(&mut self) {
         let left = self.taps.left_of_start();
         let namespaces: HashSet<_> = self.taps.places().map(|p| p.netns_id).collect();

@@ -56,7 +56,7 @@ use crate::{
     model::{
         event::{Event, Places},
         origin::Origin,
-        tap::{TapCount, Taps},
+        tap::{TapCount, TapCounts},
     },
     packet::{DecodeOptions, Network, Transport},
     path::{
@@ -83,7 +83,7 @@ pub struct Pipeline {
     reorder: Reorder,
     builder: Builder,
     consumers: Consumers,
-    taps: Taps,
+    taps: TapCounts,
     /// Empty between calls: events that are not counted in `taps` yet.
     emitted: Map<(u32, Direction), u64>,
     removed: Removed,
@@ -114,7 +114,7 @@ impl Pipeline {
             reorder: Reorder::default(),
             builder: Builder::new(timeout_ns),
             consumers: Consumers::default(),
-            taps: Taps::new(),
+            taps: TapCounts::new(),
             emitted: Map::default(),
             removed: Removed::default(),
             loss_reports: LossReports::default(),
@@ -149,7 +149,7 @@ impl Pipeline {
     }
 
     /// What was counted so far, at the places known by now.
-    pub fn taps_mut(&mut self) -> (&mut Taps, &Places) {
+    pub fn taps_mut(&mut self) -> (&mut TapCounts, &Places) {
         (&mut self.taps, &self.world.places)
     }
 

@@ -4,7 +4,7 @@ use std::{hint::black_box, io, path::Path as FilePath};
 use anyhow::{Context as _, Result, ensure};
 use bytes::Bytes;
 use podtrace::{
-    model::{event::Event, tap::Taps},
+    model::{event::Event, tap::TapCounts},
     output::render::Render,
     packet::key_payload,
     path::{
@@ -187,7 +187,7 @@ fn write(input: &Input) -> Result<Run> {
         for (packet, event) in (0..).zip(&all[..events]) {
             recorder.event(event, packet / 10, &world);
         }
-        recorder.finish(&Taps::new(), 1, &world);
+        recorder.finish(&TapCounts::new(), 1, &world);
         Ok(())
     }))
 }
@@ -198,7 +198,7 @@ pub(crate) fn record(input: &Input, path: &FilePath) -> Result<()> {
     for (packet, event) in (0..).zip(&captured(input)) {
         recorder.event(event, packet / 10, &world);
     }
-    recorder.finish(&Taps::new(), 1, &world);
+    recorder.finish(&TapCounts::new(), 1, &world);
     ensure!(recorder.not_recorded() == 0, "not all is recorded");
     Ok(())
 }

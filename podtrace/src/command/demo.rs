@@ -9,7 +9,7 @@ use crate::{
     clock::epoch_ns,
     command::FINE,
     lab::{Lab, LabPod, LabSpec, traffic},
-    live::{Outlets, Session, SessionOptions, runtimes::Sockets, sources::SourceOptions},
+    live::{Outlets, TraceOptions, Tracer, runtimes::Sockets, sources::SourceOptions},
     node::{pod_table::PodTable, target::Node},
     output::printer::Printer,
     probe::{Way, feature::Without},
@@ -61,10 +61,10 @@ async fn demonstrate(args: &DemoArgs, way: Way, without: Without) -> anyhow::Res
         })
         .collect();
     let epoch_ns = epoch_ns()?;
-    let options = SessionOptions {
+    let options = TraceOptions {
         table: PodTable::parse(&lab.pod_table())?,
         begins_within: PATIENCE,
-        ..SessionOptions::new(way, without, epoch_ns)
+        ..TraceOptions::new(way, without, epoch_ns)
     };
     let sources = SourceOptions {
         sockets: Sockets::None,
@@ -84,10 +84,10 @@ async fn demonstrate(args: &DemoArgs, way: Way, without: Without) -> anyhow::Res
             road.walk(pings).await;
         }
     };
-    let Some(session) = Session::start(nodes, sources, options, outlets).await? else {
+    let Some(tracer) = Tracer::start(nodes, sources, options, outlets).await? else {
         return Ok(());
     };
-    session
+    tracer
         .run_during(async move {
             tokio::select! {
                 () = walk => {}

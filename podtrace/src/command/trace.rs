@@ -14,8 +14,8 @@ use crate::{
     },
     identity::kubernetes::{ClusterConfig, ClusterSource},
     live::{
-        Missing, Outlets, Session, SessionOptions, children::end_children, closer,
-        sampling::Sampling, sources::SourceOptions,
+        Missing, Outlets, TraceOptions, Tracer, children::end_children, closer, sampling::Sampling,
+        sources::SourceOptions,
     },
     node::target::Node,
     output::{json::Json, printer::Printer, quiet::Quiet, render::Render},
@@ -71,7 +71,7 @@ fn follow(
         recording: recording::open(files, capture, &nodes, epoch_ns)?,
         shows_progress,
     };
-    let options = SessionOptions {
+    let options = TraceOptions {
         interfaces: capture.interfaces.clone(),
         table: table(capture.naming.pods.as_deref())?,
         count: capture.count,
@@ -92,7 +92,7 @@ fn follow(
             BEGIN_CHOSEN
         },
         has_closer,
-        ..SessionOptions::new(way(capture.kernel.attach)?, without, epoch_ns)
+        ..TraceOptions::new(way(capture.kernel.attach)?, without, epoch_ns)
     };
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
@@ -102,11 +102,11 @@ fn follow(
         .build()
         .context("failed to start the runtime")?;
     let missing = runtime.block_on(async {
-        match Session::start(nodes, sources, options, outlets).await? {
-            Some(session) => {
+        match Tracer::start(nodes, sources, options, outlets).await? {
+            Some(tracer) => {
                 privilege::keep(privilege::WATCH)?;
                 yield_to_others();
-                session.run().await
+                tracer.run().await
             }
             None => Ok(Missing::default()),
         }

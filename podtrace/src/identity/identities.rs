@@ -22,7 +22,7 @@ use crate::{
 use super::{
     addresses::Addresses,
     kubernetes::{Cluster, ClusterUpdate, RemotePod},
-    pods::Pods,
+    local_pods::LocalPods,
     sockets::{SocketOwner, Sockets},
 };
 
@@ -47,7 +47,7 @@ pub struct Identities {
     namespaces: Map<u64, Namespace>,
     /// The runtimes that answer, by number, and the nodes they serve.
     runtimes: HashMap<usize, usize>,
-    pods: Pods,
+    pods: LocalPods,
     sockets: Sockets,
     addresses: Addresses,
     subnets: Vec<Vec<RemoteSubnet>>,

@@ -3,7 +3,7 @@ use std::{collections::HashSet, sync::Arc};
 
 use podtrace_ebpf::record::{CGROUP_NONE, CGROUP_ROOT};
 
-use super::pods::{ContainerName, Pods};
+use super::local_pods::{ContainerName, LocalPods};
 use crate::{
     cgroup::parse_path,
     map::Map,
@@ -102,7 +102,7 @@ impl Sockets {
 
     /// Whose the socket is.
     #[must_use]
-    pub fn owner(&self, cgroup: u64, pods: &Pods) -> SocketOwner {
+    pub fn owner(&self, cgroup: u64, pods: &LocalPods) -> SocketOwner {
         if cgroup == CGROUP_NONE {
             return SocketOwner::None;
         }
@@ -126,7 +126,7 @@ impl Sockets {
 
     /// When the owner was first seen, if its name can still become known.
     #[must_use]
-    pub fn awaited_since(&self, cgroup: u64, pods: &Pods) -> Option<u64> {
+    pub fn awaited_since(&self, cgroup: u64, pods: &LocalPods) -> Option<u64> {
         let known = self.cgroups.get(&cgroup)?;
         match &known.state {
             State::Container(id) if pods.container(id).is_none() => Some(known.since_ns),
@@ -144,7 +144,7 @@ mod tests {
 
     #[test]
     fn owner_becomes_known_step_by_step() {
-        let (mut sockets, mut pods) = (Sockets::default(), Pods::default());
+        let (mut sockets, mut pods) = (Sockets::default(), LocalPods::default());
         assert_eq!(sockets.owner(CGROUP_NONE, &pods), SocketOwner::None);
         assert_eq!(sockets.owner(CGROUP_ROOT, &pods), SocketOwner::Root);
         assert_eq!(sockets.owner(77, &pods), SocketOwner::Unknown(77));
@@ -172,7 +172,7 @@ mod tests {
 
     #[test]
     fn processes_and_cgroups_that_are_gone_are_final() {
-        let (mut sockets, pods) = (Sockets::default(), Pods::default());
+        let (mut sockets, pods) = (Sockets::default(), LocalPods::default());
         let path = CgroupPath::At("/system.slice/sshd.service".into());
         sockets.learn(8, &path, 1);
         sockets.learn(9, &CgroupPath::Gone, 1);
@@ -186,7 +186,7 @@ mod tests {
 
     #[test]
     fn root_that_holds_containers_too_tells_nothing() {
-        let (mut sockets, pods) = (Sockets::default(), Pods::default());
+        let (mut sockets, pods) = (Sockets::default(), LocalPods::default());
         sockets.share_root(0, true);
         let unknown = SocketOwner::Unknown(CGROUP_ROOT);
         assert_eq!(sockets.owner(CGROUP_ROOT, &pods), unknown);

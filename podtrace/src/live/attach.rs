@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, Interval, interval_at, sleep_until};
 
-use super::{Ending, Session};
+use super::{Ending, Tracer};
 use crate::{live::taps::Taps, probe::attacher::Report, signals::Signals, sink::Sink};
 
 /// How often a terminal is told how far it is; what takes less is not told.
@@ -30,7 +30,7 @@ impl Wait {
     }
 }
 
-impl Session {
+impl Tracer {
     /// Waits until everything is attached to that is to be, but not for longer than that:
     /// what most packets pass comes first, and the rest follows while packets are shown.
     /// False if a signal came before.

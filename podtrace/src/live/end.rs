@@ -4,7 +4,7 @@ use std::{io, time::Duration};
 use anyhow::Context as _;
 use tokio::time::sleep;
 
-use super::{Ending, Session, attach::detach};
+use super::{Ending, Tracer, attach::detach};
 use crate::{
     clock::monotonic_ns,
     live::taps::Taps,
@@ -43,7 +43,7 @@ impl Missing {
     }
 }
 
-impl Session {
+impl Tracer {
     /// Stops the taps, drains, closes with the summary, detaches, and waits for
     /// its reader.
     pub(super) async fn end(mut self, followed: anyhow::Result<()>) -> anyhow::Result<Missing> {

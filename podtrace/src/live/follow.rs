@@ -5,7 +5,7 @@ use anyhow::bail;
 use podtrace_ebpf::config::TapCounters;
 use tokio::time::{Instant, sleep_until};
 
-use super::{Ending, Session};
+use super::{Ending, Tracer};
 use crate::{clock::monotonic_ns, live::progress, pipeline::TICK_LAG_NS, update::Update};
 
 /// How often open paths are checked for their age.
@@ -16,7 +16,7 @@ const COUNT: Duration = Duration::from_millis(250);
 /// How often the counters are read while no packet is under way.
 const TICK_IDLE: Duration = Duration::from_secs(2);
 
-impl Session {
+impl Tracer {
     /// Follows packets until told to stop, or there are as many as were asked
     /// for, or nobody takes what is shown.
     pub(super) async fn follow(&mut self, work: impl Future<Output = ()>) -> anyhow::Result<()> {

@@ -18,7 +18,7 @@ const RING_BYTES: u32 = 8 << 20;
 
 /// How to trace.
 #[derive(Clone, Debug)]
-pub(crate) struct SessionOptions {
+pub(crate) struct TraceOptions {
     /// The interfaces to tap; none for the usual ones.
     pub(crate) interfaces: Vec<String>,
     /// Pods named by the user.
@@ -53,7 +53,7 @@ pub(crate) struct SessionOptions {
     pub(crate) epoch_ns: i128,
 }
 
-impl SessionOptions {
+impl TraceOptions {
     /// Everything until it is ended, by the usual taps.
     pub(crate) fn new(way: Way, without: Without, epoch_ns: i128) -> Self {
         Self {

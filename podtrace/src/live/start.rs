@@ -5,7 +5,7 @@ use anyhow::Context as _;
 use aya_log::EbpfLogger;
 use tokio::{sync::oneshot, time::Instant};
 
-use super::{Ending, Outlets, Session, SessionOptions};
+use super::{Ending, Outlets, TraceOptions, Tracer};
 use crate::{
     cgroup::fs::CgroupFs,
     clock::{monotonic_ns, nanos},
@@ -27,7 +27,7 @@ use crate::{
     probe::{
         Probe, ProbeError, ProbeOptions,
         load::Channel,
-        reader::{LookUp, Reader},
+        reader::{LookUp, RingReader},
     },
     signals::Signals,
 };
@@ -35,13 +35,13 @@ use crate::{
 /// flannel's port, where no VXLAN interface tells another.
 const FLANNEL_PORT: u16 = 8472;
 
-impl Session {
+impl Tracer {
     /// Loads the programs and attaches to everything there is, as far as no
     /// signal comes. None if one came before.
     pub(crate) async fn start(
         nodes: Vec<Node>,
         source_options: SourceOptions,
-        options: SessionOptions,
+        options: TraceOptions,
         outlets: Outlets,
     ) -> anyhow::Result<Option<Self>> {
         let mut signals = Signals::listen()?;
@@ -84,7 +84,7 @@ impl Session {
             .transpose()
             .context("failed to open the kernel side's log")?;
         let cgroup_fs = CgroupFs::open().ok().map(Arc::new);
-        let (reader, batches) = Reader::spawn(channel, look_up(&cgroup_fs), options.cpu_limit)
+        let (reader, batches) = RingReader::spawn(channel, look_up(&cgroup_fs), options.cpu_limit)
             .context("failed to start the reader")?;
         let decode = DecodeOptions {
             vxlan_ports: vec![FLANNEL_PORT],
@@ -119,7 +119,7 @@ impl Session {
         let taps = Taps::new(probe, options.way, cgroup_fs)?;
         nodes.iter().try_for_each(|node| taps.watch(&node.netns))?;
         let shows_progress = outlets.shows_progress && outlets.sink.has_terminal();
-        let mut session = Self {
+        let mut tracer = Self {
             duration: options.duration,
             taps,
             reader,
@@ -144,20 +144,20 @@ impl Session {
             cpu_limit: options.cpu_limit,
         };
         let mut notices = limits;
-        notices.extend(session.apply(scan)?);
+        notices.extend(tracer.apply(scan)?);
         for update in first {
-            notices.extend(session.take(update)?);
+            notices.extend(tracer.take(update)?);
         }
-        if session.attached(options.begins_within).await? {
-            session.begin()?;
+        if tracer.attached(options.begins_within).await? {
+            tracer.begin()?;
         }
-        session.say(notices);
-        session.pipeline.flush()?;
-        Ok(Some(session))
+        tracer.say(notices);
+        tracer.pipeline.flush()?;
+        Ok(Some(tracer))
     }
 }
 
-impl Session {
+impl Tracer {
     /// Lets all taps begin at once, and says so.
     fn begin(&mut self) -> anyhow::Result<()> {
         self.taps.probe.sample(self.sampling.digest_max())?;

@@ -5,7 +5,7 @@ use podtrace_ebpf::{config::Counters, record::Direction};
 use serde::{Deserialize, Serialize};
 
 /// What was counted, by interface number and direction.
-pub type Taps = BTreeMap<(u32, Direction), TapCount>;
+pub type TapCounts = BTreeMap<(u32, Direction), TapCount>;
 
 /// What was counted at one tap.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

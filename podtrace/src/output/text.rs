@@ -1,11 +1,11 @@
 //! The live view: a line per packet, a line per hop, a line for the end.
-mod clock;
 mod hops;
+mod time_of_day;
 
 use std::{fmt::Write as _, sync::Arc};
 
-use clock::Clock;
 pub(super) use hops::micros;
+use time_of_day::TimeOfDay;
 
 use super::paint::{BOLD, DIM, Painter, YELLOW};
 use crate::{
@@ -34,7 +34,7 @@ pub struct TextOptions {
 /// The text view.
 pub struct Text {
     options: TextOptions,
-    clock: Clock,
+    time_of_day: TimeOfDay,
     /// Whose the places of the hops are; kept for its room.
     owners: Vec<Arc<str>>,
 }
@@ -45,7 +45,7 @@ impl Text {
     pub fn new(options: TextOptions, zone: jiff::tz::TimeZone) -> Self {
         Self {
             options,
-            clock: Clock::new(zone),
+            time_of_day: TimeOfDay::new(zone),
             owners: Vec::new(),
         }
     }
@@ -90,7 +90,7 @@ impl Text {
         let utc_ns = self.options.epoch_ns + i128::from(first.ts_ns);
         let painter = self.painter();
         painter.on(out, DIM);
-        if !self.clock.write(out, utc_ns) {
+        if !self.time_of_day.write(out, utc_ns) {
             let _ = write!(out, "{} ns", first.ts_ns);
         }
         painter.off(out, DIM);

@@ -1,12 +1,12 @@
 //! What a session was, at its end.
 use super::Outcome;
-use crate::model::tap::{TapCount, Taps};
+use crate::model::tap::{TapCount, TapCounts};
 
 /// What the session was, at its end.
 #[derive(Clone, Debug, Default)]
 pub struct Summary {
     /// By interface number and direction.
-    pub taps: Taps,
+    pub taps: TapCounts,
     /// Packets, that is paths.
     pub packets: u64,
     /// Paths by [`Outcome::NAMES`].

@@ -5,7 +5,7 @@
 use std::io;
 
 use crate::{
-    model::{event::Event, loss::LostSpan, origin::Origin, tap::Taps},
+    model::{event::Event, loss::LostSpan, origin::Origin, tap::TapCounts},
     path::{
         Path,
         summary::{NotShown, Summary},
@@ -103,7 +103,7 @@ pub struct Tick<'a> {
     /// How many events were lost since the session began.
     pub lost: u64,
     /// What was counted by now.
-    pub taps: &'a Taps,
+    pub taps: &'a TapCounts,
 }
 
 impl Consumer for Recorder {

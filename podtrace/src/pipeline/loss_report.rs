@@ -8,7 +8,7 @@ use crate::{
     map::Map,
     model::{
         loss::{Loss, TapLoss},
-        tap::Taps,
+        tap::TapCounts,
     },
 };
 
@@ -37,7 +37,7 @@ impl LossReports {
     }
 
     /// The losses since the last report, if that was a second ago.
-    pub(super) fn take_due(&mut self, now_ns: u64, taps: &Taps) -> Option<Loss> {
+    pub(super) fn take_due(&mut self, now_ns: u64, taps: &TapCounts) -> Option<Loss> {
         let is_early = |reported_ns: u64| now_ns.saturating_sub(reported_ns) < REPORT_NS;
         if self.reported_ns.is_some_and(is_early) {
             return None;
@@ -79,7 +79,7 @@ mod tests {
     #[test]
     fn each_loss_is_reported_once_and_not_more_often_than_each_second() {
         let mut reports = LossReports::default();
-        let mut taps = Taps::new();
+        let mut taps = TapCounts::new();
         let mut lose = |tap, lost_ring, undecodable, now_ns| {
             let count = taps.entry(tap).or_default();
             count.lost_ring += lost_ring;

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use podtrace_ebpf::record::Direction;
 
-use crate::model::tap::Taps;
+use crate::model::tap::TapCounts;
 
 /// Removed interfaces that keep their names and counts, at most.
 pub(super) const REMOVED_MAX: usize = 1024;
@@ -32,7 +32,7 @@ impl Removed {
 }
 
 /// Adds what an interface has counted to the others'.
-pub(super) fn fold(taps: &mut Taps, number: u32) {
+pub(super) fn fold(taps: &mut TapCounts, number: u32) {
     for direction in Direction::ALL {
         if let Some(count) = taps.remove(&(number, direction)) {
             taps.entry((OTHERS, direction)).or_default().add(&count);

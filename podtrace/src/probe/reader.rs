@@ -100,7 +100,7 @@ impl Cgroups {
 }
 
 /// The running reader.
-pub struct Reader {
+pub struct RingReader {
     stop: Arc<Stop>,
     thread: thread::JoinHandle<io::Result<()>>,
 }
@@ -115,7 +115,7 @@ struct Stop {
     is_behind: AtomicBool,
 }
 
-impl Reader {
+impl RingReader {
     /// Starts the thread; batches arrive at the receiver until it is stopped.
     /// `look_up` is to answer fast. `cpu_limit`: percent of one processor that the
     /// process takes at most; beyond it the reader waits, and the rings lose.

@@ -11,7 +11,7 @@ use crate::{
         event::Event,
         loss::{LostBy, LostSpan},
         origin::Origin,
-        tap::{TapCount, Taps},
+        tap::{TapCount, TapCounts},
     },
     path::reorder::SLACK_NS,
     pipeline::{OTHERS, Pipeline, TICK_LAG_NS, Unexplained},
@@ -49,7 +49,7 @@ pub struct Stream {
     has_ticks: bool,
     is_over: bool,
     /// Events that the selection left out.
-    filtered: Taps,
+    filtered: TapCounts,
 }
 
 /// Which events are wanted.
@@ -96,7 +96,7 @@ impl Stream {
             has_begun: false,
             has_ticks: false,
             is_over: false,
-            filtered: Taps::new(),
+            filtered: TapCounts::new(),
         }
     }
 

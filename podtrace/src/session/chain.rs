@@ -9,7 +9,7 @@ use super::{
     input::{Damage, InputError},
     reader::{Ahead, Item, Reader, ReaderOptions, Unread},
 };
-use crate::model::{event::Event, tap::Taps};
+use crate::model::{event::Event, tap::TapCounts};
 
 /// Places of damage that are kept; the others are counted.
 const DAMAGE_MAX: usize = 1000;
@@ -55,8 +55,8 @@ enum Ending {
 /// What was counted, by number of the place in the session.
 #[derive(Default)]
 struct SectionCounts {
-    whole: Taps,
-    current: Taps,
+    whole: TapCounts,
+    current: TapCounts,
 }
 
 impl Chain {
@@ -286,7 +286,7 @@ impl Chain {
 
     /// What was counted in the whole sections so far, by number in the session.
     #[must_use]
-    pub fn counts(&self) -> &Taps {
+    pub fn counts(&self) -> &TapCounts {
         &self.counts.whole
     }
 

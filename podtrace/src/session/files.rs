@@ -25,10 +25,10 @@ mod counts;
 mod error;
 mod name;
 mod open;
+mod output_file;
 mod pack;
 mod place;
 mod retention;
-mod sink;
 mod status;
 #[cfg(test)]
 mod tests;

@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     clock::both_ns,
-    model::{event::Event, loss::LostSpan, origin::Origin, tap::Taps},
+    model::{event::Event, loss::LostSpan, origin::Origin, tap::TapCounts},
     update::Update,
     world::World,
 };
@@ -208,7 +208,7 @@ impl Recorder {
 
     /// Time has passed; returns what is to be said. `lost`: events lost before
     /// they came here; `taps`: all that was counted.
-    pub fn tick(&mut self, now_ns: u64, lost: u64, taps: &Taps, world: &World) -> Vec<String> {
+    pub fn tick(&mut self, now_ns: u64, lost: u64, taps: &TapCounts, world: &World) -> Vec<String> {
         self.now_ns = self.now_ns.max(now_ns);
         for (tap, more) in self.counts.take(taps) {
             *self.section.dropped.entry(tap).or_default() += more;
@@ -260,7 +260,7 @@ impl Recorder {
     }
 
     /// Closes the recording; returns what is to be said.
-    pub fn finish(&mut self, taps: &Taps, duration_ns: u64, world: &World) -> Vec<String> {
+    pub fn finish(&mut self, taps: &TapCounts, duration_ns: u64, world: &World) -> Vec<String> {
         self.counts.take(taps);
         let mut notices = self.take_reports();
         if self.is_broken_off() {

@@ -23,7 +23,7 @@ use crate::{
         place::{Place, Role},
         pod::{Container, Pod},
         snapshot::{CgroupPath, Holder, NamespaceInfo, NewCgroup, Snapshot, SnapshotTime},
-        tap::{TapCount, Taps},
+        tap::{TapCount, TapCounts},
     },
     output::{
         json::Json,
@@ -140,7 +140,7 @@ impl Page {
 pub(super) struct Recorded {
     pub(super) files: Vec<PathBuf>,
     pub(super) text: String,
-    pub(super) taps: Taps,
+    pub(super) taps: TapCounts,
     /// Removed with it.
     _directory: TempDir,
 }
@@ -472,7 +472,7 @@ fn without_idle_taps(line: &str) -> String {
     format!("{summary}\n")
 }
 
-fn counted(summary: &Summary) -> Taps {
+fn counted(summary: &Summary) -> TapCounts {
     let mut taps = summary.taps.clone();
     taps.retain(|_, count| *count != TapCount::default());
     taps
@@ -563,7 +563,7 @@ pub(super) fn cluster_pod(name: &str, address: &str) -> ClusterPod {
 /// What a replay showed.
 pub(super) struct Replayed {
     pub(super) text: String,
-    pub(super) taps: Taps,
+    pub(super) taps: TapCounts,
     pub(super) damage: Vec<(PathBuf, Damage)>,
     pub(super) was_broken_off: bool,
 }

@@ -8,7 +8,7 @@ use podtrace::lab::{Lab, LabSpec};
 use podtrace::model::snapshot::CgroupPath;
 use podtrace::netns::NetNs;
 use podtrace::probe::{Attach, Probe, ProbeOptions, Way, feature::Without};
-use podtrace::probe::{batch::Batch, reader::Reader};
+use podtrace::probe::{batch::Batch, reader::RingReader};
 use podtrace_ebpf::config::{PROGRAM_EGRESS, PROGRAM_INGRESS, TapCounters};
 use podtrace_ebpf::record::{Direction, Record};
 
@@ -18,7 +18,7 @@ const LOOPBACK: u32 = 1;
 struct Bench {
     probe: Probe,
     _hooks: Box<dyn Attach>,
-    reader: Reader,
+    reader: RingReader,
     batches: tokio::sync::mpsc::Receiver<Batch>,
     netns: NetNs,
     _lab: Lab,
@@ -60,7 +60,7 @@ impl Bench {
         let netns = lab.nodes[0].pods[0].netns.clone();
         let (mut probe, channel) = Probe::load(&options).unwrap();
         let (reader, batches) =
-            Reader::spawn(channel, Box::new(|_| CgroupPath::Unknown), None).unwrap();
+            RingReader::spawn(channel, Box::new(|_| CgroupPath::Unknown), None).unwrap();
         probe.register(&netns, LOOPBACK, 7, 14).unwrap();
         let mut hooks = Way::best().open(&mut probe).unwrap();
         hooks.attach(&netns, "lo", LOOPBACK, 7).unwrap();

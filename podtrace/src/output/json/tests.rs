@@ -4,7 +4,7 @@ use super::*;
 use crate::{
     model::{
         loss::TapLoss,
-        tap::{TapCount, Taps},
+        tap::{TapCount, TapCounts},
     },
     path::{
         RoundTrip,
@@ -137,7 +137,7 @@ fn objects_of_the_session_are_as_documented() {
         unrecorded: 3,
     };
     let summary = Summary {
-        taps: Taps::from([
+        taps: TapCounts::from([
             ((POD1, Direction::Egress), count),
             ((99, Direction::Ingress), TapCount::default()),
         ]),

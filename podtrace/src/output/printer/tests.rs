@@ -4,7 +4,7 @@ use std::sync::{
 };
 
 use super::*;
-use crate::{model::tap::Taps, path::builder::tests::path};
+use crate::{model::tap::TapCounts, path::builder::tests::path};
 
 /// Shows a line for each thing.
 struct Lines;
@@ -70,7 +70,7 @@ fn packet(printer: &mut Printer, id: u64) {
 }
 
 fn tick(printer: &mut Printer, now_ns: u64) {
-    let taps = Taps::new();
+    let taps = TapCounts::new();
     let tick = Tick {
         now_ns,
         lost: 0,

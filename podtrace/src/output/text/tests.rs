@@ -2,7 +2,7 @@ use podtrace_ebpf::record::Direction::{Egress, Ingress, Socket};
 
 use super::*;
 use crate::{
-    model::tap::{TapCount, Taps},
+    model::tap::{TapCount, TapCounts},
     path::builder::tests::{path, stitch},
     world::fixture::world,
 };
@@ -45,7 +45,7 @@ fn path_and_summary_are_shown() {
         ..TapCount::default()
     };
     let summary = Summary {
-        taps: Taps::from([((0, Egress), tap)]),
+        taps: TapCounts::from([((0, Egress), tap)]),
         packets: 2,
         outcomes: [1, 0, 0, 1, 0, 0, 0, 0],
         incomplete: 1,

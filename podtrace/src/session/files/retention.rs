@@ -9,7 +9,7 @@ use std::{
 
 use super::{
     FilesError, Keep,
-    sink::Identity,
+    output_file::Identity,
     status::{Report, Status},
 };
 

@@ -11,10 +11,10 @@ use jiff::Timestamp;
 use super::{
     Begins, Chunk, Closed, FileOptions, FilesError, Report,
     name::Names,
+    output_file::OutputFile,
     pack::Packer,
     place::Place,
     retention::{OwnFile, OwnFiles},
-    sink::Sink,
     status::Status,
 };
 
@@ -51,7 +51,7 @@ impl Writer {
         match writer.disk.create(options.start, options.force) {
             Err(error @ FilesError::NoReader(_)) => writer.fail(error),
             Err(error) => return Err(error),
-            Ok(sink) => writer.disk.sink = Some(sink),
+            Ok(output) => writer.disk.output = Some(output),
         }
         Ok(writer)
     }
@@ -149,7 +149,7 @@ struct Disk {
     rotates: bool,
     /// What is made room for when a file is begun, in bytes.
     file_bytes: u64,
-    sink: Option<Sink>,
+    output: Option<OutputFile>,
     own: OwnFiles,
     /// The number of the next file.
     number: u64,
@@ -165,7 +165,7 @@ impl Disk {
             place,
             rotates: options.rotates,
             file_bytes: options.max_file_bytes.unwrap_or(0),
-            sink: None,
+            output: None,
             own: OwnFiles::new(options.keep, Arc::clone(&status)),
             number: 1,
             bytes: 0,
@@ -177,9 +177,9 @@ impl Disk {
 
     /// Whether the file is still as we left it. One without its name is let go.
     fn check(&mut self) -> Result<(), FilesError> {
-        let checked = self.sink.as_ref().map_or(Ok(()), Sink::check);
+        let checked = self.output.as_ref().map_or(Ok(()), OutputFile::check);
         if let Err(FilesError::Gone(_)) = checked {
-            self.sink = None;
+            self.output = None;
         }
         checked
     }
@@ -196,54 +196,54 @@ impl Disk {
     }
 
     fn try_put(&mut self, begins: Begins, bytes: &[u8], is_retry: bool) -> Result<(), FilesError> {
-        let mut sink = self.ready(begins, is_retry)?;
-        let is_first = sink.end() == 0;
-        let written = if self.own.make_room(sink.end(), bytes.len() as u64) {
-            sink.write(bytes)
+        let mut output = self.ready(begins, is_retry)?;
+        let is_first = output.end() == 0;
+        let written = if self.own.make_room(output.end(), bytes.len() as u64) {
+            output.write(bytes)
         } else {
-            Err(FilesError::NoRoom(sink.path().to_owned()))
+            Err(FilesError::NoRoom(output.path().to_owned()))
         };
         if written.is_err() {
-            self.sink = self.keep_failed(sink);
+            self.output = self.keep_failed(output);
             return written;
         }
         self.bytes += bytes.len() as u64;
         if is_first {
             self.number += 1;
             self.files += 1;
-            self.last = Some(sink.path().to_owned());
+            self.last = Some(output.path().to_owned());
             self.status.report(Report::Opened {
-                path: sink.path().to_owned(),
+                path: output.path().to_owned(),
             });
         }
-        self.sink = Some(sink);
+        self.output = Some(output);
         Ok(())
     }
 
     /// What to write the chunk to: the same as before, or a new one.
-    fn ready(&mut self, begins: Begins, is_retry: bool) -> Result<Sink, FilesError> {
-        let is_used = self.sink.as_ref().is_some_and(|sink| sink.end() > 0);
+    fn ready(&mut self, begins: Begins, is_retry: bool) -> Result<OutputFile, FilesError> {
+        let is_used = self.output.as_ref().is_some_and(|output| output.end() > 0);
         if begins == Begins::File && self.rotates && is_used {
             self.end();
         }
-        let Some(mut sink) = self.sink.take() else {
+        let Some(mut output) = self.output.take() else {
             return self.begin();
         };
         if is_retry {
-            match sink.mend() {
+            match output.mend() {
                 Ok(()) => {}
                 Err(FilesError::Gone(_)) => return self.begin(),
                 Err(error) => {
-                    self.sink = Some(sink);
+                    self.output = Some(output);
                     return Err(error);
                 }
             }
         }
-        Ok(sink)
+        Ok(output)
     }
 
     /// Opens the next file. A name that another took is passed over, whatever it put there.
-    fn begin(&mut self) -> Result<Sink, FilesError> {
+    fn begin(&mut self) -> Result<OutputFile, FilesError> {
         let last = self.number + TAKEN_NAMES;
         loop {
             match self.create(Timestamp::now(), false) {
@@ -258,17 +258,17 @@ impl Disk {
     }
 
     /// Opens what is to be written to, when there is room for a whole file.
-    fn create(&mut self, start: Timestamp, force: bool) -> Result<Sink, FilesError> {
+    fn create(&mut self, start: Timestamp, force: bool) -> Result<OutputFile, FilesError> {
         let names = match &self.place {
-            Place::Stdout => return Sink::stdout(),
-            Place::Stream(path) => return Sink::stream(path),
+            Place::Stdout => return OutputFile::stdout(),
+            Place::Stream(path) => return OutputFile::stream(path),
             Place::Files(names) => names,
         };
         let path = names.path(self.number, start);
         if !self.own.make_room(0, self.file_bytes) {
             return Err(FilesError::NoRoom(path));
         }
-        Sink::create(path, force)
+        OutputFile::create(path, force)
     }
 
     fn is_numbered(&self) -> bool {
@@ -277,36 +277,38 @@ impl Disk {
 
     /// What to do with a file that could not be written: an empty one is not
     /// left behind, a FIFO is opened anew for its next reader.
-    fn keep_failed(&self, sink: Sink) -> Option<Sink> {
-        match (sink.own(), &self.place) {
-            (Some(identity), _) if sink.end() == 0 => {
-                if identity.at(sink.path()).is_some() {
+    fn keep_failed(&self, output: OutputFile) -> Option<OutputFile> {
+        match (output.own(), &self.place) {
+            (Some(identity), _) if output.end() == 0 => {
+                if identity.at(output.path()).is_some() {
                     // If it stays, the next has another number.
-                    let _ = fs::remove_file(sink.path());
+                    let _ = fs::remove_file(output.path());
                 }
                 None
             }
             (None, Place::Stream(_)) => None,
-            _ => Some(sink),
+            _ => Some(output),
         }
     }
 
     /// Ends the file, which is kept as long as [`OwnFiles`] says.
     fn end(&mut self) {
-        let Some(sink) = self.sink.take() else { return };
-        if sink.own().is_some() && sink.end() == 0 {
-            self.keep_failed(sink);
+        let Some(output) = self.output.take() else {
+            return;
+        };
+        if output.own().is_some() && output.end() == 0 {
+            self.keep_failed(output);
             return;
         }
-        if let Some(identity) = sink.own() {
+        if let Some(identity) = output.own() {
             self.own.push(OwnFile {
-                path: sink.path().to_owned(),
+                path: output.path().to_owned(),
                 identity,
-                bytes: sink.end(),
+                bytes: output.end(),
                 ended: Instant::now(),
                 is_stuck: false,
             });
         }
-        sink.finish();
+        output.finish();
     }
 }

@@ -5,7 +5,7 @@ use podtrace_ebpf::record::Direction;
 
 use crate::{
     map::Map,
-    model::tap::{TapCount, Taps},
+    model::tap::{TapCount, TapCounts},
     session::files::EventCounts,
 };
 
@@ -15,13 +15,13 @@ type Tap = (u32, Direction);
 #[derive(Default)]
 pub(super) struct RecordedCounts {
     /// All that was counted before the recording, since the session began.
-    taken: Taps,
+    taken: TapCounts,
     /// Events written, and not, since the session began.
     written: Map<Tap, Written>,
     /// Taps that have events in the chunk under way.
     in_chunk: Vec<Tap>,
     /// Said in sections that are whole.
-    said: Taps,
+    said: TapCounts,
     /// Places with other counts that have changed since they were last written.
     changed: BTreeSet<u32>,
     not_recorded: u64,
@@ -106,7 +106,7 @@ impl RecordedCounts {
 
     /// Takes over what was counted; returns by how much the losses of each tap
     /// have grown.
-    pub(super) fn take(&mut self, taps: &Taps) -> Vec<(Tap, u64)> {
+    pub(super) fn take(&mut self, taps: &TapCounts) -> Vec<(Tap, u64)> {
         let mut grown = Vec::new();
         for (tap, count) in taps {
             let known = self.taken.entry(*tap).or_default();
@@ -143,14 +143,14 @@ impl RecordedCounts {
     /// What was counted at a place since the last whole section. At the end it
     /// is what the kernel has seen; before, events are under way, and what is
     /// accounted for counts as seen.
-    pub(super) fn since(&self, place: u32, is_end: bool) -> Taps {
+    pub(super) fn since(&self, place: u32, is_end: bool) -> TapCounts {
         let taps = Direction::ALL.map(|direction| (place, direction));
         let counts = taps.into_iter().map(|tap| (tap, self.of(tap, is_end)));
         counts.collect()
     }
 
     fn of(&self, tap: Tap, is_end: bool) -> TapCount {
-        let get = |map: &Taps| map.get(&tap).copied().unwrap_or_default();
+        let get = |map: &TapCounts| map.get(&tap).copied().unwrap_or_default();
         let (taken, said) = (get(&self.taken), get(&self.said));
         let written = self.written.get(&tap);
         let written = written.map_or_else(TapCount::default, |written| written.count);
@@ -192,13 +192,13 @@ mod tests {
 
     const TAP: Tap = (3, Direction::Egress);
 
-    fn kernel(seen: u64, lost_ring: u64) -> Taps {
+    fn kernel(seen: u64, lost_ring: u64) -> TapCounts {
         let count = TapCount {
             seen,
             lost_ring,
             ..TapCount::default()
         };
-        Taps::from([(TAP, count)])
+        TapCounts::from([(TAP, count)])
     }
 
     #[test]

@@ -10,7 +10,7 @@ use crate::{
     model::{
         event::Event,
         place::Place,
-        tap::{TapCount, Taps},
+        tap::{TapCount, TapCounts},
     },
     packet::Framing,
     session::{
@@ -203,7 +203,7 @@ impl Section {
         &mut self,
         out: &mut Vec<u8>,
         number: u32,
-        counts: &Taps,
+        counts: &TapCounts,
         world: &World,
         times: (u64, u64),
     ) {

@@ -8,7 +8,7 @@ use podtrace::{
     model::snapshot::CgroupPath,
     netns::NetNs,
     packet::Framing,
-    probe::{Attach, Probe, ProbeOptions, Way, feature::Without, reader::Reader},
+    probe::{Attach, Probe, ProbeOptions, Way, feature::Without, reader::RingReader},
 };
 use podtrace_ebpf::config::{PROGRAM_BARE, PROGRAM_INGRESS, PROGRAM_NOOP, SNAPLEN_DEFAULT};
 use podtrace_tests::{
@@ -140,7 +140,7 @@ struct Loaded {
     _yardsticks: Option<Yardsticks>,
     probe: Probe,
     _hooks: Box<dyn Attach>,
-    reader: Reader,
+    reader: RingReader,
     drain: JoinHandle<()>,
 }
 
@@ -150,7 +150,7 @@ impl Loaded {
     fn new(case: &Case, netns: &NetNs) -> Result<Self> {
         let (mut probe, channel) = Probe::load(&probe_options())?;
         let (reader, mut batches) =
-            Reader::spawn(channel, Box::new(|_| CgroupPath::Unknown), None)?;
+            RingReader::spawn(channel, Box::new(|_| CgroupPath::Unknown), None)?;
         probe.register(netns, LOOPBACK, 0, Framing::Ethernet.link_len())?;
         let mut hooks = Way::Tcx.open(&mut probe)?;
         hooks.attach(netns, "lo", LOOPBACK, 0)?;

@@ -37,7 +37,7 @@ impl Site {
 
     /// A file of the benchmark's own, gone with the site.
     pub(crate) fn file(&self, name: &str) -> PathBuf {
-        self.identities.path().join(name)
+        self.directory.path().join(name)
     }
 
     /// From pod to pod on one node, and across the overlay.

@@ -7,7 +7,7 @@ use nix::{
     unistd::geteuid,
 };
 
-use super::{super::sink::Sink, *};
+use super::{super::output_file::OutputFile, *};
 
 const SIZE: u64 = 1 << 20;
 /// No multiple of a page: a full disk takes a part.
@@ -172,14 +172,14 @@ fn a_full_standard_output_keeps_what_was_before_and_whole_chunks() {
         let ballast = dir.join("ballast");
         fs::write(&ballast, vec![0; 20_000]).unwrap();
         let file = OpenOptions::new().append(true).open(&path).unwrap();
-        let mut sink = Sink::given(file, Path::new("standard output")).unwrap();
+        let mut output = OutputFile::given(file, Path::new("standard output")).unwrap();
         let chunk = vec![1; 30_000];
-        sink.write(&chunk).unwrap();
-        assert!(sink.write(&chunk).unwrap_err().is_full());
+        output.write(&chunk).unwrap();
+        assert!(output.write(&chunk).unwrap_err().is_full());
         assert_eq!(fs::metadata(&path).unwrap().len(), 30_006);
         fs::remove_file(&ballast).unwrap();
-        sink.mend().unwrap();
-        sink.write(&chunk).unwrap();
+        output.mend().unwrap();
+        output.write(&chunk).unwrap();
         let expected = [b"before", &*chunk, &*chunk].concat();
         assert!(fs::read(&path).unwrap() == expected);
     });

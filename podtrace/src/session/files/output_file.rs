@@ -37,7 +37,7 @@ impl Identity {
 
 /// What is open for writing. It ends after a whole chunk, whatever happens.
 #[derive(Debug)]
-pub(super) struct Sink {
+pub(super) struct OutputFile {
     file: File,
     path: PathBuf,
     kind: Kind,
@@ -57,7 +57,7 @@ enum Kind {
     Stream,
 }
 
-impl Sink {
+impl OutputFile {
     /// Makes a file.
     pub(super) fn create(path: PathBuf, force: bool) -> Result<Self, FilesError> {
         let file = open::create(&path, force)?;

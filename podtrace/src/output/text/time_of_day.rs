@@ -6,13 +6,13 @@ use crate::text::write;
 const SECOND_NS: i128 = 1_000_000_000;
 
 /// `HH:MM:SS` in a time zone.
-pub(super) struct Clock {
+pub(super) struct TimeOfDay {
     zone: TimeZone,
     /// The second since 1970 (UTC) that was last shown, and how.
     last: Option<(i128, Box<str>)>,
 }
 
-impl Clock {
+impl TimeOfDay {
     pub(super) fn new(zone: TimeZone) -> Self {
         Self { zone, last: None }
     }
@@ -57,7 +57,7 @@ mod tests {
             .to_fixed_offset()
             .unwrap();
         let zone = TimeZone::fixed(zone);
-        let mut clock = Clock::new(zone.clone());
+        let mut clock = TimeOfDay::new(zone.clone());
         let start = 1_700_000_000_999_999_999;
         for utc_ns in [
             start,

@@ -43,13 +43,13 @@ struct Known<T> {
 
 /// Pods by what never changes hands: namespace id, uid, container id.
 #[derive(Clone, Debug, Default)]
-pub struct Pods {
+pub struct LocalPods {
     by_netns: Map<u64, Known<Arc<PodName>>>,
     by_uid: Map<String, Known<Arc<PodName>>>,
     containers: Map<String, Known<ContainerName>>,
 }
 
-impl Pods {
+impl LocalPods {
     /// Takes over the list of a runtime's pods: what it lacks is gone since
     /// `now_ns`.
     pub fn set(&mut self, runtime: usize, pods: &[Pod], now_ns: u64) {
@@ -162,7 +162,7 @@ mod tests {
 
     #[test]
     fn pods_are_found_by_what_never_changes_hands() {
-        let mut pods = Pods::default();
+        let mut pods = LocalPods::default();
         pods.set(0, &[pod("a", 1), pod("b", 2)], 0);
         assert_eq!(pods.by_netns(2).unwrap().full.as_ref(), "default/b");
         assert_eq!(pods.by_uid("uid-a").unwrap().full.as_ref(), "default/a");
@@ -174,7 +174,7 @@ mod tests {
 
     #[test]
     fn pods_gone_are_known_for_a_while_and_runtimes_do_not_mix() {
-        let mut pods = Pods::default();
+        let mut pods = LocalPods::default();
         let address: IpAddr = "10.244.1.2".parse().unwrap();
         let up = Pod {
             addresses: vec![address],
