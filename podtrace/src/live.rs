@@ -106,12 +106,16 @@ pub(crate) struct Tracer {
 impl Tracer {
     fn announce(&mut self) {
         let left = self.taps.left_of_start();
-        let namespaces: HashSet<_> = self.taps.places().map(|p| p.netns_id).collect();
-        let pods: HashSet<_> = self.taps.places().filter_map(|p| p.pod_netns()).collect();
+        let namespaces: HashSet<_> = self.taps.tap_points().map(|p| p.netns_id).collect();
+        let pods: HashSet<_> = self
+            .taps
+            .tap_points()
+            .filter_map(|p| p.pod_netns())
+            .collect();
         let nodes = self.pipeline.world().nodes.iter();
         let start = Start {
             nodes: nodes.map(ToString::to_string).collect(),
-            interfaces: self.taps.places().count(),
+            interfaces: self.taps.tap_points().count(),
             attaching: (left > 0).then_some(left),
             pods: pods.len(),
             namespaces: namespaces.len(),

@@ -30,7 +30,7 @@ pub struct Hop {
     pub direction: Direction,
     /// Length of the frame here in bytes.
     pub wire_len: u32,
-    /// The VXLAN tunnel it is in here: at few places, so elsewhere.
+    /// The VXLAN tunnel it is in here: at few tap points, so elsewhere.
     pub tunnel: Option<Box<Tunnel>>,
     /// TTL or hop limit here, of an IP packet.
     pub ttl: Option<u8>,

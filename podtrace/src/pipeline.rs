@@ -54,7 +54,7 @@ use removed::{Removed, fold};
 use crate::{
     map::Map,
     model::{
-        event::{Event, Places},
+        event::{Event, TapPoints},
         origin::Origin,
         tap::{TapCount, TapCounts},
     },
@@ -148,9 +148,9 @@ impl Pipeline {
         &mut self.world
     }
 
-    /// What was counted so far, at the places known by now.
-    pub fn taps_mut(&mut self) -> (&mut TapCounts, &Places) {
-        (&mut self.taps, &self.world.places)
+    /// What was counted so far, at the tap points known by now.
+    pub fn taps_mut(&mut self) -> (&mut TapCounts, &TapPoints) {
+        (&mut self.taps, &self.world.tap_points)
     }
 
     /// Takes over an update.
@@ -158,7 +158,7 @@ impl Pipeline {
         self.world.take(origin, update);
         self.consumers.update(origin, update, &self.world);
         match update {
-            Update::Place { number, .. } => self.removed.remove(*number),
+            Update::TapPoint { number, .. } => self.removed.remove(*number),
             Update::Removed { number } => {
                 if let Some(oldest) = self.removed.add(*number) {
                     self.retire(oldest);
@@ -190,7 +190,7 @@ impl Pipeline {
         self.consumers.retired(number, &self.world);
         fold(&mut self.taps, number);
         self.loss_reports.retire(number);
-        self.world.places.retire(number);
+        self.world.tap_points.retire(number);
     }
 
     /// Tells the user something that is no part of the session.
@@ -211,7 +211,7 @@ impl Pipeline {
             self.tell(origin, &update);
         }
         for (number, bytes) in (1..).zip(batch.records()) {
-            match Event::decode(bytes, &self.world.places, &self.options) {
+            match Event::decode(bytes, &self.world.tap_points, &self.options) {
                 Ok(mut event) => {
                     if self.consumers.take_all() {
                         event.captured = batch.captured(bytes);
@@ -230,7 +230,7 @@ impl Pipeline {
     /// Counts a record that is damaged, at its tap if it can be told.
     fn undecodable(&mut self, bytes: &[u8]) {
         let tap = match Record::decode(bytes) {
-            Ok(record) if self.world.places.get(record.interface).is_some() => {
+            Ok(record) if self.world.tap_points.get(record.interface).is_some() => {
                 (record.interface, record.direction)
             }
             _ => (OTHERS, Direction::Ingress),

@@ -2,7 +2,7 @@
 //! and what became of it.
 //!
 //! - **Pairs**: sender and receiver, in this direction, and the protocol.
-//! - **Segments**: from one hop to the next on the same path, as seen: a place
+//! - **Segments**: from one hop to the next on the same path, as seen: a tap point
 //!   without a tap is passed over. Only of paths whose hops are certain: no
 //!   path that is incomplete, ambiguous, or whose packet was copied on its way
 //!   (a bridge floods) is measured; those are counted as `unmeasured`.
@@ -29,7 +29,7 @@ pub(crate) mod tests;
 use podtrace_ebpf::record::Direction;
 
 use crate::{
-    model::place::Role,
+    model::tap_point::Role,
     path::{Outcome, Path, ends::ends, summary::Summary},
     world::World,
 };
@@ -204,7 +204,7 @@ impl Stats {
 }
 
 fn crosses_nodes(path: &Path, world: &World) -> bool {
-    let node = |hop: &crate::path::Hop| world.places.get(hop.interface).map(|place| place.node);
+    let node = |hop: &crate::path::Hop| world.tap_points.get(hop.interface).map(|place| place.node);
     path.hops
         .windows(2)
         .any(|hops| matches!(hops, [here, next] if node(here) != node(next)))
@@ -217,7 +217,7 @@ fn is_copied(path: &Path, world: &World) -> bool {
         path.hops
             .iter()
             .filter(|hop| hop.direction == direction)
-            .filter_map(|hop| world.places.get(hop.interface))
+            .filter_map(|hop| world.tap_points.get(hop.interface))
             .filter(|place| place.role == role)
             .count()
     };

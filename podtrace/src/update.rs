@@ -12,10 +12,10 @@ use crate::{
     identity::kubernetes::ClusterUpdate,
     model::{
         loss::Loss,
-        place::Place,
         pod::Pod,
         snapshot::{NewCgroup, Snapshot},
         start::Start,
+        tap_point::TapPoint,
         topology::RecordedTopology,
     },
     text::sanitize::sanitize,
@@ -32,11 +32,13 @@ pub enum Update {
     /// The session has begun, or a replay has come to its begin.
     Start(Start),
     /// An interface has taps, or something else is known of it.
-    Place {
+    #[serde(rename = "place")]
+    TapPoint {
         /// Number of the interface; numbers are never reused.
         number: u32,
         /// What it is.
-        place: Place,
+        #[serde(rename = "place")]
+        point: TapPoint,
     },
     /// An interface was removed.
     #[serde(rename = "gone")]
@@ -142,7 +144,7 @@ impl Update {
                 }
             }
             Self::Start(_)
-            | Self::Place { .. }
+            | Self::TapPoint { .. }
             | Self::Removed { .. }
             | Self::Runtime { .. }
             | Self::Changes { .. }
@@ -159,9 +161,9 @@ impl Update {
     pub fn make_safe(&mut self) {
         let clean = |name: &mut Arc<str>| *name = sanitize(name).into();
         match self {
-            Self::Place { place, .. } => {
-                clean(&mut place.name);
-                clean(&mut place.node_name);
+            Self::TapPoint { point, .. } => {
+                clean(&mut point.name);
+                clean(&mut point.node_name);
             }
             Self::Snapshot(snapshot) => {
                 for info in &mut snapshot.namespaces {

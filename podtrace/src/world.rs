@@ -11,7 +11,7 @@ use std::{
 use crate::{
     clock::nodes::Line,
     identity::identities::Identities,
-    model::{event::Places, origin::Origin, place::Place, snapshot::Snapshot},
+    model::{event::TapPoints, origin::Origin, snapshot::Snapshot, tap_point::TapPoint},
     update::Update,
 };
 
@@ -21,7 +21,7 @@ pub struct World {
     /// The names of the traced nodes.
     pub nodes: Vec<Arc<str>>,
     /// The interfaces with taps.
-    pub places: Places,
+    pub tap_points: TapPoints,
     /// Who is who.
     pub identities: Identities,
     /// The sessions that watch the sockets of pods.
@@ -43,23 +43,23 @@ impl World {
         self.nodes.get(number).cloned()
     }
 
-    /// The pod that a place is in, by the best name there is; none on the node itself.
+    /// The pod that a tap point is in, by the best name there is; none on the node itself.
     #[must_use]
-    pub fn pod_of(&self, place: &Place) -> Option<Arc<str>> {
-        place.pod_netns().map(|netns| self.identities.pod(netns))
+    pub fn pod_of(&self, point: &TapPoint) -> Option<Arc<str>> {
+        point.pod_netns().map(|netns| self.identities.pod(netns))
     }
 
-    /// The pod or node that a place is in.
+    /// The pod or node that a tap point is in.
     #[must_use]
-    pub fn owner_of(&self, place: &Place) -> Arc<str> {
-        self.pod_of(place)
-            .unwrap_or_else(|| Arc::clone(&place.node_name))
+    pub fn owner_of(&self, point: &TapPoint) -> Arc<str> {
+        self.pod_of(point)
+            .unwrap_or_else(|| Arc::clone(&point.node_name))
     }
 
     /// Takes over an update.
     pub fn take(&mut self, origin: &Origin, update: &Update) {
         match update {
-            Update::Place { number, place } => self.places.set(*number, place.clone()),
+            Update::TapPoint { number, point } => self.tap_points.set(*number, point.clone()),
             Update::Snapshot(snapshot) => self.take_snapshot(origin, snapshot),
             Update::Pods {
                 runtime,

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fs};
 use podtrace::{
     model::{
         origin::Origin,
-        place::{Place, Role},
+        tap_point::{Role, TapPoint},
     },
     packet::{DecodeOptions, Framing},
     pipeline::Pipeline,
@@ -63,7 +63,7 @@ fn packets_that_never_arrive_fit_into_the_bound() {
         session: 0,
         nodes: 0..1,
     };
-    let place = Place {
+    let point = TapPoint {
         node: 0,
         node_name: "worker1".into(),
         in_pod: false,
@@ -76,7 +76,7 @@ fn packets_that_never_arrive_fit_into_the_bound() {
         is_port: false,
         mac: None,
     };
-    pipeline.tell(&origin, &Update::Place { number: 0, place });
+    pipeline.tell(&origin, &Update::TapPoint { number: 0, point });
     let before_kib = most_kib().unwrap();
     for first in (0..PACKETS).step_by(BATCH as usize) {
         let records: Vec<_> = (first..first + BATCH).map(record).collect();

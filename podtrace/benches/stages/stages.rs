@@ -58,7 +58,7 @@ pub(crate) struct Input {
 impl Input {
     pub(crate) fn new(traffic: Traffic, events: usize) -> Self {
         let records = stream::records(traffic, events);
-        let events = stream::events(&records, &world::world().places);
+        let events = stream::events(&records, &world::world().tap_points);
         Self { records, events }
     }
 }
@@ -68,7 +68,7 @@ fn decode(input: &Input) -> Result<Run> {
     let options = stream::options();
     Ok(Box::new(move |events| {
         for record in &records[..events] {
-            let _ = black_box(Event::decode(record, &world.places, &options));
+            let _ = black_box(Event::decode(record, &world.tap_points, &options));
         }
         Ok(())
     }))

@@ -3,7 +3,7 @@
 use std::net::Ipv4Addr;
 
 use podtrace::{
-    model::event::{Event, Places},
+    model::event::{Event, TapPoints},
     packet::{DecodeOptions, key_payload},
 };
 use podtrace_ebpf::{
@@ -78,11 +78,11 @@ pub(crate) fn options() -> DecodeOptions {
 }
 
 /// The records decoded.
-pub(crate) fn events(records: &[Vec<u8>], places: &Places) -> Vec<Event> {
+pub(crate) fn events(records: &[Vec<u8>], tap_points: &TapPoints) -> Vec<Event> {
     let options = options();
     records
         .iter()
-        .filter_map(|record| Event::decode(record, places, &options).ok())
+        .filter_map(|record| Event::decode(record, tap_points, &options).ok())
         .collect()
 }
 

@@ -7,10 +7,10 @@ use std::{
 use podtrace::{
     model::{
         origin::Origin,
-        place::{Place, Role},
         pod::{Container, Pod},
         snapshot::{CgroupPath, Holder, NamespaceInfo, Snapshot},
         subnet::RemoteSubnet,
+        tap_point::{Role, TapPoint},
     },
     packet::{Framing, Mac},
     update::Update,
@@ -115,8 +115,8 @@ fn add_places(world: &mut World, node: usize) {
         ("flannel.1", own, None, Role::Vxlan, vtep_mac(node)),
         ("eth0", own, None, Role::Uplink, uplink_mac(node)),
     ] {
-        let number = world.places.next_number();
-        let place = Place {
+        let number = world.tap_points.next_number();
+        let point = TapPoint {
             node,
             node_name: NODE_NAMES[node].into(),
             in_pod: role == Role::Pod,
@@ -129,7 +129,7 @@ fn add_places(world: &mut World, node: usize) {
             is_port: false,
             mac: Some(Mac(mac)),
         };
-        world.places.set(number, place);
+        world.tap_points.set(number, point);
     }
 }
 

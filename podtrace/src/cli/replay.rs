@@ -94,7 +94,7 @@ pub struct ExportArgs {
     /// How it is written.
     #[command(flatten)]
     pub how: WriteArgs,
-    /// Only what one place has seen, so that no packet is there twice: NODE/veth12,
+    /// Only what one tap point has seen, so that no packet is there twice: NODE/veth12,
     /// NAMESPACE/POD/eth0, or the interface's name alone if there is one only
     #[arg(long, value_name = "PLACE", value_parser = vantage)]
     pub vantage: Option<Vantage>,

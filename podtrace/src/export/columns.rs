@@ -16,8 +16,8 @@ macro_rules! column {
     (hop.$field:ident) => {
         own!(HopObject<'_>, $field, |row| row.hop)
     };
-    (place.$field:ident) => {
-        own!(PlaceCells, $field, |row| row.place)
+    (point.$field:ident) => {
+        own!(PlaceCells, $field, |row| row.point)
     };
     (headers.$field:ident) => {
         own!(HeaderCells, $field, |row| row.headers)
@@ -34,19 +34,19 @@ macro_rules! column {
 }
 
 macro_rules! own {
-    ($object:ty, $field:ident, |$row:ident| $place:expr) => {
+    ($object:ty, $field:ident, |$row:ident| $point:expr) => {
         Column::of::<$object>(stringify!($field), stringify!($field), |$row| {
-            $place.$field.value()
+            $point.$field.value()
         })
     };
 }
 
 macro_rules! nested {
-    ($prefix:literal, $object:ty, $field:ident, |$row:ident| $place:expr) => {
+    ($prefix:literal, $object:ty, $field:ident, |$row:ident| $point:expr) => {
         Column::of::<$object>(
             concat!($prefix, stringify!($field)),
             stringify!($field),
-            |$row| $place.as_ref()?.$field.value(),
+            |$row| $point.as_ref()?.$field.value(),
         )
         .optional()
     };
@@ -55,17 +55,17 @@ macro_rules! nested {
 /// The columns, in the order in which they are written.
 pub const COLUMNS: &[Column] = &[
     column!(path.packet),
-    column!(place.time).csv_only(),
+    column!(point.time).csv_only(),
     column!(hop.time_ns),
-    column!(place.hop),
-    column!(place.hops),
+    column!(point.hop),
+    column!(point.hops),
     column!(hop.delta_ns).required(),
     column!(hop.node),
     column!(hop.pod),
     column!(hop.interface),
     column!(hop.ifindex),
     column!(hop.direction),
-    column!(place.role),
+    column!(point.role),
     column!(socket.owner),
     column!(socket.pod),
     column!(socket.container),

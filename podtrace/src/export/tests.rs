@@ -221,9 +221,9 @@ fn hostile_names_are_only_text() {
         "ü,\"",
     ];
     for (number, name) in (0..).zip(names) {
-        let mut place = world.places.get(number).unwrap().clone();
-        place.name = name.into();
-        world.places.set(number, place);
+        let mut point = world.tap_points.get(number).unwrap().clone();
+        point.name = name.into();
+        world.tap_points.set(number, point);
     }
     let mut path = path(1);
     for (number, hop) in (0..).zip(&mut path.hops) {

@@ -13,7 +13,7 @@ use crate::{
     cgroup::fs::CgroupFs,
     model::{
         origin::Origin,
-        place::{Place, Role},
+        tap_point::{Role, TapPoint},
     },
     netns::NetNs,
     node::{discover::Scan, target::Target},
@@ -46,7 +46,7 @@ pub(super) struct Taps {
 
 struct Tap {
     number: u32,
-    place: Place,
+    point: TapPoint,
     state: State,
 }
 
@@ -76,8 +76,8 @@ impl Telling<'_> {
         self.pipeline.tell(self.origin, update);
     }
 
-    fn say(&mut self, place: &Place, what: &str) {
-        let name = place_name(place, self.pipeline.world());
+    fn say(&mut self, point: &TapPoint, what: &str) {
+        let name = point_name(point, self.pipeline.world());
         self.notices.push(format!("{name} {what}"));
     }
 }
@@ -131,9 +131,9 @@ impl Taps {
     }
 
     /// The interfaces that have taps.
-    pub(super) fn places(&self) -> impl Iterator<Item = &Place> {
+    pub(super) fn tap_points(&self) -> impl Iterator<Item = &TapPoint> {
         let attached = |tap: &&Tap| matches!(tap.state, State::Attached);
-        self.taps.iter().filter(attached).map(|tap| &tap.place)
+        self.taps.iter().filter(attached).map(|tap| &tap.point)
     }
 
     /// How many interfaces are to be attached to, and how many are not yet.
@@ -193,7 +193,7 @@ impl Taps {
             unsettled: _,
         } = scan;
         // Packets are not followed into sockets behind interfaces without taps.
-        let has_pods = targets.iter().any(|t| t.place.role == Role::Pod);
+        let has_pods = targets.iter().any(|t| t.point.role == Role::Pod);
         let cgroups = if has_pods { cgroups } else { BTreeSet::new() };
         self.sockets.watch(
             &cgroups,
@@ -210,7 +210,7 @@ impl Taps {
         let known = self.taps.iter().map(Tap::key).zip(0..);
         let mut known: HashMap<_, usize> = known.collect();
         for target in targets {
-            let key = place_key(&target.place);
+            let key = point_key(&target.point);
             let next = self.taps.len();
             match known.get(&key) {
                 Some(position) => self.taps[*position].renew(target, telling),
@@ -225,7 +225,7 @@ impl Taps {
     }
 
     fn forget_gone(&mut self, targets: &[Target], telling: &mut Telling<'_>) {
-        let present: HashSet<_> = targets.iter().map(|t| place_key(&t.place)).collect();
+        let present: HashSet<_> = targets.iter().map(|t| point_key(&t.point)).collect();
         self.refused.retain(|key| present.contains(key));
         for tap in &mut self.taps {
             if present.contains(&tap.key()) {
@@ -236,7 +236,7 @@ impl Taps {
                 state => {
                     self.attacher.detach(tap.number);
                     if matches!(state, State::Attached) {
-                        telling.say(&tap.place, "is gone");
+                        telling.say(&tap.point, "is gone");
                     }
                     *state = State::Detaching { next: None };
                     telling.tell(&Update::Removed { number: tap.number });
@@ -248,40 +248,40 @@ impl Taps {
     /// Taps an interface soon; one that was refused is left.
     fn tap(&mut self, target: Target, telling: &mut Telling<'_>) -> Result<(), ProbeError> {
         let Target {
-            place,
+            point,
             netns,
             device,
             packets: _,
         } = target;
         // An earlier scan has given the namespace: it was refused then.
-        let Some(netns) = netns.filter(|_| !self.refused.contains(&place_key(&place))) else {
+        let Some(netns) = netns.filter(|_| !self.refused.contains(&point_key(&point))) else {
             return Ok(());
         };
-        let number = telling.pipeline.world().places.next_number();
-        telling.tell(&Update::Place {
+        let number = telling.pipeline.world().tap_points.next_number();
+        telling.tell(&Update::TapPoint {
             number,
-            place: place.clone(),
+            point: point.clone(),
         });
-        let link_len = place.framing.link_len();
-        if let Err(error) = self.probe.register(&netns, place.ifindex, number, link_len) {
-            self.refuse(number, &place, error, telling);
+        let link_len = point.framing.link_len();
+        if let Err(error) = self.probe.register(&netns, point.ifindex, number, link_len) {
+            self.refuse(number, &point, error, telling);
             return Ok(());
         }
         self.attacher.attach(attacher::Target {
             interface: number,
             netns,
             name: device,
-            ifindex: place.ifindex,
+            ifindex: point.ifindex,
             // A new pod's own first: only there its name is certain from the first
             // packet.
-            rank: match place.role {
+            rank: match point.role {
                 Role::Pod if self.have_begun => 0,
                 role => 1 + role.rank(),
             },
         });
         self.taps.push(Tap {
             number,
-            place,
+            point,
             state: State::Attaching {
                 say: self.have_begun,
             },
@@ -292,7 +292,7 @@ impl Taps {
 
 impl Tap {
     fn key(&self) -> (u64, u32) {
-        place_key(&self.place)
+        point_key(&self.point)
     }
 
     /// An interface gets another name or MAC address, and what a veth leads to
@@ -303,20 +303,20 @@ impl Tap {
             if next.is_none() || target.netns.is_some() {
                 *next = Some(Box::new(target));
             }
-        } else if self.place != target.place {
-            self.place = target.place;
-            telling.tell(&Update::Place {
+        } else if self.point != target.point {
+            self.point = target.point;
+            telling.tell(&Update::TapPoint {
                 number: self.number,
-                place: self.place.clone(),
+                point: self.point.clone(),
             });
         }
     }
 }
 
-fn place_key(place: &Place) -> (u64, u32) {
-    (place.netns_id, place.ifindex)
+fn point_key(point: &TapPoint) -> (u64, u32) {
+    (point.netns_id, point.ifindex)
 }
 
-fn place_name(place: &Place, world: &World) -> String {
-    format!("{} of {}", place.name, world.owner_of(place))
+fn point_name(point: &TapPoint, world: &World) -> String {
+    format!("{} of {}", point.name, world.owner_of(point))
 }

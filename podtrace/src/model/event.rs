@@ -3,7 +3,7 @@ use bytes::Bytes;
 use podtrace_ebpf::record::{Direction, Record, RecordError};
 
 use crate::{
-    model::place::Place,
+    model::tap_point::TapPoint,
     packet::{DecodeOptions, Framing, Packet},
 };
 
@@ -49,15 +49,15 @@ impl Event {
     #[inline]
     pub fn decode(
         bytes: &[u8],
-        places: &Places,
+        tap_points: &TapPoints,
         options: &DecodeOptions,
     ) -> Result<Self, EventError> {
         let record = Record::decode(bytes).map_err(EventError::Record)?;
-        let place = places
+        let point = tap_points
             .get(record.interface)
             .ok_or(EventError::UnknownInterface(record.interface))?;
         let framing = match record.direction {
-            Direction::Ingress | Direction::Egress | Direction::Unknown => place.framing,
+            Direction::Ingress | Direction::Egress | Direction::Unknown => point.framing,
             // A socket's packet starts with its IP header.
             Direction::Socket => Framing::Ip,
         };
@@ -84,39 +84,39 @@ impl Event {
 /// Every interface that had a tap in this session, by its number; of those that
 /// were retired, only that they were.
 #[derive(Clone, Debug, Default)]
-pub struct Places {
+pub struct TapPoints {
     /// Boxed: one that is retired is to take no more than a pointer.
-    places: Vec<Option<Box<Place>>>,
+    tap_points: Vec<Option<Box<TapPoint>>>,
 }
 
-impl Places {
+impl TapPoints {
     /// The number for the next new interface; numbers are never reused.
     #[must_use]
     pub fn next_number(&self) -> u32 {
-        u32::try_from(self.places.len()).unwrap_or(u32::MAX)
+        u32::try_from(self.tap_points.len()).unwrap_or(u32::MAX)
     }
 
     /// Adds an interface under [`Self::next_number`], or puts what is now known
     /// of one in the place of what was. Any other number is ignored.
-    pub fn set(&mut self, number: u32, place: Place) {
+    pub fn set(&mut self, number: u32, point: TapPoint) {
         let is_next = number == self.next_number();
-        match self.places.get_mut(number as usize) {
-            Some(known) => *known = Some(Box::new(place)),
-            None if is_next => self.places.push(Some(Box::new(place))),
+        match self.tap_points.get_mut(number as usize) {
+            Some(known) => *known = Some(Box::new(point)),
+            None if is_next => self.tap_points.push(Some(Box::new(point))),
             None => {}
         }
     }
 
     /// Forgets an interface that is gone for long; its number stays taken.
     pub fn retire(&mut self, number: u32) {
-        if let Some(known) = self.places.get_mut(number as usize) {
+        if let Some(known) = self.tap_points.get_mut(number as usize) {
             *known = None;
         }
     }
 
     /// The interface of that number, unless it was retired.
     #[must_use]
-    pub fn get(&self, number: u32) -> Option<&Place> {
-        self.places.get(number as usize)?.as_deref()
+    pub fn get(&self, number: u32) -> Option<&TapPoint> {
+        self.tap_points.get(number as usize)?.as_deref()
     }
 }

@@ -35,9 +35,9 @@ use crate::{
     cgroup::kubepods_of,
     clock::monotonic_ns,
     model::{
-        place::{Place, Role},
         snapshot::{Holder, NamespaceInfo, Snapshot, SnapshotTime},
         subnet::RemoteSubnet,
+        tap_point::{Role, TapPoint},
     },
     netns::NetNs,
     node::pod_table::PodTable,
@@ -168,7 +168,7 @@ impl Scanner {
         // What comes first is tapped first: what most packets pass, and of the rest what
         // has had the most.
         let targets = &mut scan.targets;
-        targets.sort_by_key(|target| (target.place.role.rank(), Reverse(target.packets)));
+        targets.sort_by_key(|target| (target.point.role.rank(), Reverse(target.packets)));
         scan.snapshot.vxlan_ports.sort_unstable();
         scan.snapshot.vxlan_ports.dedup();
         scan.snapshot.time = SnapshotTime {
@@ -233,12 +233,12 @@ impl Scanner {
                 .find(|(_, known)| known.has_peer_of(number, link))
                 .map(|(id, _)| *id);
             let master = link.master_among(links);
-            let place = Place {
+            let point = TapPoint {
                 leads_to,
                 is_port: master.is_some_and(|master| master.kind == LinkKind::Bridge),
-                ..place(node, number, link, role)
+                ..point(node, number, link, role)
             };
-            self.add(scan, link, place, holder, usual, Some(&node.netns));
+            self.add(scan, link, point, holder, usual, Some(&node.netns));
         }
         // hostNetwork pods: their sockets are watched too.
         let of_pods = self
@@ -270,12 +270,12 @@ impl Scanner {
                 LinkKind::Veth if known.is_tied(link, node_links) => Role::Pod,
                 _ => Role::Other,
             };
-            let place = Place {
+            let point = TapPoint {
                 in_pod: true,
                 netns_id: id,
-                ..place(node, known.node, link, role)
+                ..point(node, known.node, link, role)
             };
-            self.add(scan, link, place, holder, role != Role::Other, netns);
+            self.add(scan, link, point, holder, role != Role::Other, netns);
         }
         let mut info = NamespaceInfo {
             id,
@@ -308,7 +308,7 @@ impl Scanner {
         &self,
         scan: &mut Scan,
         link: &Link,
-        place: Place,
+        point: TapPoint,
         holder: Holder,
         usual: bool,
         netns: Option<&NetNs>,
@@ -326,7 +326,7 @@ impl Scanner {
         };
         if wanted {
             scan.targets.push(Target {
-                place,
+                point,
                 netns: netns.cloned(),
                 device: link.name.clone(),
                 packets: link.packets,
@@ -350,8 +350,8 @@ async fn tables_of(node: &Node, links: &[Link]) -> Tables {
     tables.unwrap_or_default()
 }
 
-fn place(node: &Node, number: usize, link: &Link, role: Role) -> Place {
-    Place {
+fn point(node: &Node, number: usize, link: &Link, role: Role) -> TapPoint {
+    TapPoint {
         node: number,
         node_name: Arc::clone(&node.name),
         in_pod: false,

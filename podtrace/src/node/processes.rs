@@ -167,7 +167,7 @@ pub fn members() -> io::Result<HashMap<u64, Vec<Member>>> {
         let Ok(text) = fs::read_to_string(folder.join("cgroup")) else {
             continue;
         };
-        let (cgroup, container) = place(&text);
+        let (cgroup, container) = point(&text);
         let of_namespace = members.entry(net).or_default();
         let member = Member {
             is_unified: cgroup::unified(&text) == Some(&cgroup),
@@ -226,7 +226,7 @@ pub fn read(pid: u32) -> io::Result<Process> {
     } = parse_stat(&stat).ok_or(io::ErrorKind::InvalidData)?;
     let namespaces = read_namespaces(&folder)?;
     let text = fs::read_to_string(folder.join("cgroup"))?;
-    let (cgroup, container) = place(&text);
+    let (cgroup, container) = point(&text);
     Ok(Process {
         pid,
         parent,
@@ -263,7 +263,7 @@ fn parse_namespace(link: &str) -> Option<u64> {
 }
 
 /// The path that names a container, else the first one, and what it tells.
-fn place(text: &str) -> (String, CgroupName) {
+fn point(text: &str) -> (String, CgroupName) {
     let named = cgroup::paths(text)
         .map(|path| (path, cgroup::parse_path(path)))
         .find(|(_, name)| !name.is_empty());
@@ -337,11 +337,11 @@ mod tests {
     fn path_that_names_a_container_is_kept() {
         let uid = "0123456789abcdef0123456789abcdef";
         let pod = format!("/kubepods/pod{uid}");
-        let (path, name) = place(&format!("4:memory:{pod}\n0::/system.slice/x.service\n"));
+        let (path, name) = point(&format!("4:memory:{pod}\n0::/system.slice/x.service\n"));
         assert_eq!((path, name.pod_uid.as_deref()), (pod, Some(uid)));
-        let (path, name) = place("4:memory:/a\n0::/b\n");
+        let (path, name) = point("4:memory:/a\n0::/b\n");
         assert!(path == "/b" && name.is_empty());
-        assert_eq!(place("").0, "");
+        assert_eq!(point("").0, "");
     }
 
     #[test]
@@ -367,7 +367,7 @@ mod tests {
     proptest! {
         #[test]
         fn any_text_is_read(text in "\\PC{0,120}") {
-            let _ = (parse_stat(&text), parse_namespace(&text), place(&text));
+            let _ = (parse_stat(&text), parse_namespace(&text), point(&text));
         }
     }
 }

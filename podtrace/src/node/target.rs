@@ -1,7 +1,7 @@
 //! The nodes whose interfaces are traced, and the interfaces to tap.
 use std::sync::Arc;
 
-use crate::{model::place::Place, netns::NetNs};
+use crate::{model::tap_point::TapPoint, netns::NetNs};
 
 /// A node whose interfaces are traced.
 #[derive(Clone, Debug)]
@@ -12,11 +12,11 @@ pub struct Node {
     pub netns: NetNs,
 }
 
-/// A place and what attaching to it takes, for the moment.
+/// A tap point and what attaching to it takes, for the moment.
 #[derive(Clone, Debug)]
 pub struct Target {
-    /// The place.
-    pub place: Place,
+    /// The tap point.
+    pub point: TapPoint,
     /// Its namespace, to be let go soon; none where an earlier look has given it.
     pub netns: Option<NetNs>,
     /// The interface's name as the kernel has it.

@@ -215,9 +215,9 @@ impl Render for Text {
         );
         for ((interface, direction), tap) in &summary.taps {
             if tap.lost() > 0 || !tap.is_conserved() {
-                let name = world.places.get(*interface).map_or_else(
+                let name = world.tap_points.get(*interface).map_or_else(
                     || "all others".to_owned(),
-                    |place| format!("{} {}", world.owner_of(place), place.name),
+                    |point| format!("{} {}", world.owner_of(point), point.name),
                 );
                 let _ = writeln!(
                     out,

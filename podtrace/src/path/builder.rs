@@ -153,13 +153,13 @@ impl Builder {
     }
 
     fn add_hop(&mut self, slot: Slot, event: &Event, world: &World) {
-        let place = world.places.get(event.interface);
+        let point = world.tap_points.get(event.interface);
         let transition = self.open.change(slot, event.ts_ns, |open| {
             if !has_same_owner(&open.path.hops, event) {
                 open.push(Hop::of(event));
             }
-            let transition = place.map_or(Transition::Onward, |place| {
-                transition(event, place, &open.path.packet, world)
+            let transition = point.map_or(Transition::Onward, |point| {
+                transition(event, point, &open.path.packet, world)
             });
             open.arrived |= transition == Transition::Arrived;
             open.inconclusive = transition == Transition::Inconclusive;

@@ -25,7 +25,7 @@ pub fn clocks(path: &Path, world: &World) -> Vec<ClockNote> {
     }
     let mut sessions = [None; 2];
     for hop in &path.hops {
-        let Some(node) = world.places.get(hop.interface).map(|place| place.node) else {
+        let Some(node) = world.tap_points.get(hop.interface).map(|point| point.node) else {
             continue;
         };
         let clock = world.clocks.get(&node);

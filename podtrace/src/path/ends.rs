@@ -10,7 +10,7 @@ use podtrace_ebpf::record::{CGROUP_NONE, Direction};
 use super::{Hop, Path};
 use crate::{
     identity::sockets::SocketOwner,
-    model::place::Role,
+    model::tap_point::Role,
     packet::{Network, Packet, Transport, is_link_local},
     world::World,
 };
@@ -57,15 +57,13 @@ fn sender(path: &Path, world: &World) -> End {
     let Some(first) = path.hops.first() else {
         return end;
     };
-    let from =
-        world
-            .places
-            .get(first.interface)
-            .and_then(|place| match (place.role, first.direction) {
-                (Role::Veth, Direction::Ingress) => place.leads_to,
-                (_, Direction::Egress) => place.pod_netns(),
-                _ => None,
-            });
+    let from = world.tap_points.get(first.interface).and_then(|point| {
+        match (point.role, first.direction) {
+            (Role::Veth, Direction::Ingress) => point.leads_to,
+            (_, Direction::Egress) => point.pod_netns(),
+            _ => None,
+        }
+    });
     end.who = who(end.address, from, first.ts_ns, world);
     set_container(&mut end, sending(path, world).into_iter());
     end
@@ -76,9 +74,9 @@ fn sender(path: &Path, world: &World) -> End {
 #[must_use]
 pub fn sending(path: &Path, world: &World) -> Option<SocketOwner> {
     let first = path.hops.first()?;
-    let place = world.places.get(first.interface)?;
+    let point = world.tap_points.get(first.interface)?;
     let shows = match first.direction {
-        Direction::Egress => place.in_pod || first.cgroup != CGROUP_NONE,
+        Direction::Egress => point.in_pod || first.cgroup != CGROUP_NONE,
         Direction::Ingress => first.cgroup != CGROUP_NONE,
         Direction::Socket | Direction::Unknown => false,
     };
@@ -114,11 +112,11 @@ fn receiver(path: &Path, world: &World) -> End {
     }
     let to =
         world
-            .places
+            .tap_points
             .get(last.interface)
-            .and_then(|place| match (place.role, last.direction) {
-                (Role::Veth, Direction::Egress) => place.leads_to,
-                (_, Direction::Ingress | Direction::Socket) => place.pod_netns(),
+            .and_then(|point| match (point.role, last.direction) {
+                (Role::Veth, Direction::Egress) => point.leads_to,
+                (_, Direction::Ingress | Direction::Socket) => point.pod_netns(),
                 _ => None,
             });
     end.who = who(end.address, to, last.ts_ns, world);

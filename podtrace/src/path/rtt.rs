@@ -35,7 +35,7 @@ pub struct Requests {
     seen: Map<EchoFlow, Vec<Seen>>,
     order: VecDeque<EchoFlow>,
     /// How many places are remembered.
-    places: usize,
+    tap_points: usize,
 }
 
 impl Requests {
@@ -44,24 +44,24 @@ impl Requests {
         let Some((flow, false)) = event.packet.echo_pair() else {
             return;
         };
-        // A copy for a raw socket is no place on the way.
+        // A copy for a raw socket is no tap point on the way.
         if event.direction == Direction::Socket {
             return;
         }
-        let places = self.seen.entry(flow).or_insert_with(|| {
+        let tap_points = self.seen.entry(flow).or_insert_with(|| {
             self.order.push_back(flow);
             Vec::new()
         });
         // The same tap again: another request with the same numbers.
-        if places.iter().any(|(interface, direction, ..)| {
+        if tap_points.iter().any(|(interface, direction, ..)| {
             (*interface, *direction) == (event.interface, event.direction)
         }) {
-            self.places -= places.len();
-            places.clear();
+            self.tap_points -= tap_points.len();
+            tap_points.clear();
         }
-        places.push((event.interface, event.direction, event.ts_ns, event.cgroup));
-        self.places += 1;
-        while self.order.len() > REQUESTS_MAX || self.places > SEEN_MAX {
+        tap_points.push((event.interface, event.direction, event.ts_ns, event.cgroup));
+        self.tap_points += 1;
+        while self.order.len() > REQUESTS_MAX || self.tap_points > SEEN_MAX {
             self.forget_oldest();
         }
     }
@@ -69,7 +69,7 @@ impl Requests {
     fn forget_oldest(&mut self) {
         let oldest = self.order.pop_front();
         let oldest = oldest.and_then(|flow| self.seen.remove(&flow));
-        self.places -= oldest.map_or(0, |places| places.len());
+        self.tap_points -= oldest.map_or(0, |tap_points| tap_points.len());
     }
 
     /// Cgroup of the socket that sent the request, if it showed.

@@ -120,17 +120,17 @@ pub(super) fn path_waits(path: &Path, world: &World, now_ns: u64) -> bool {
     hops.any(|hop| tap_waits(tap(hop), world, now_ns)) || ends_wait(path, world, now_ns)
 }
 
-/// Whether the name of a place, or of the socket whose cgroup shows there, may come yet.
+/// Whether the name of a tap point, or of the socket whose cgroup shows there, may come yet.
 fn tap_waits(
     (interface, direction, cgroup): (u32, Direction, u64),
     world: &World,
     now_ns: u64,
 ) -> bool {
-    let Some(place) = world.places.get(interface) else {
+    let Some(point) = world.tap_points.get(interface) else {
         return false;
     };
-    let shows_socket = cgroup != CGROUP_NONE && (place.in_pod || direction == Direction::Socket);
-    place
+    let shows_socket = cgroup != CGROUP_NONE && (point.in_pod || direction == Direction::Socket);
+    point
         .pod_netns()
         .is_some_and(|netns| world.identities.awaits_pod(netns, now_ns))
         || shows_socket && world.identities.awaits_socket(cgroup, now_ns)
@@ -154,7 +154,7 @@ fn end_waits(end: &End, hop: &Hop, world: &World, now_ns: u64) -> bool {
     if world.identities.is_in_doubt(address, hop.ts_ns) {
         return now_ns.saturating_sub(hop.ts_ns) < NAME_WAIT_NS;
     }
-    let place = world.places.get(hop.interface);
-    let netns = place.and_then(|place| place.pod_netns().or(place.leads_to));
+    let point = world.tap_points.get(hop.interface);
+    let netns = point.and_then(|point| point.pod_netns().or(point.leads_to));
     !address.is_multicast() && netns.is_some_and(|netns| world.identities.is_new(netns, now_ns))
 }

@@ -7,7 +7,7 @@ use super::Pipeline;
 use crate::{
     model::{
         origin::Origin,
-        place::{Place, Role},
+        tap_point::{Role, TapPoint},
     },
     packet::{DecodeOptions, Framing},
 };
@@ -26,8 +26,8 @@ fn pipeline() -> (Pipeline, Origin) {
     (pipeline, origin)
 }
 
-fn place(name: &str, role: Role) -> Place {
-    Place {
+fn point(name: &str, role: Role) -> TapPoint {
+    TapPoint {
         node: 0,
         node_name: "worker1".into(),
         in_pod: role == Role::Pod,

@@ -69,7 +69,7 @@ impl Pipeline {
     pub fn count(&mut self, counters: &BTreeMap<u32, TapCounters>) {
         for (interface, counters) in counters {
             // What was retired is counted already.
-            if self.world.places.get(*interface).is_none() {
+            if self.world.tap_points.get(*interface).is_none() {
                 continue;
             }
             for (direction, counters) in Direction::ALL.into_iter().zip(counters) {

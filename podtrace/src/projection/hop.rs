@@ -63,15 +63,15 @@ object! {
 impl<'a> HopObject<'a> {
     /// `first_ns`: when the path's first hop saw the packet.
     pub(crate) fn new(hop: &Hop, first_ns: Option<u64>, world: &'a World, epoch_ns: i128) -> Self {
-        let place = world.places.get(hop.interface);
+        let point = world.tap_points.get(hop.interface);
         let has_socket = hop.cgroup != CGROUP_NONE || hop.direction == Direction::Socket;
         Self {
             time_ns: TimeNs::new(epoch_ns, hop.ts_ns),
             delta_ns: first_ns.map(|first| hop.ts_ns.saturating_sub(first)),
-            node: place.map_or("", |place| place.node_name.as_ref()),
-            pod: place.and_then(|place| world.pod_of(place)),
-            interface: place.map_or("", |place| place.name.as_ref()),
-            ifindex: place.map_or(0, |place| place.ifindex),
+            node: point.map_or("", |point| point.node_name.as_ref()),
+            pod: point.and_then(|point| world.pod_of(point)),
+            interface: point.map_or("", |point| point.name.as_ref()),
+            ifindex: point.map_or(0, |point| point.ifindex),
             direction: hop.direction.as_str(),
             socket: has_socket.then(|| world.identities.socket_owner(hop.cgroup).into()),
             bytes: hop.wire_len,

@@ -78,7 +78,7 @@ object! {
         hops: Vec<HopObject<'a>>,
         /// of an echo reply: nanoseconds since the request, at the first place that saw both
         rtt_ns: Option<u64>,
-        /// the same for each place that saw both
+        /// the same for each tap point that saw both
         rtt_at: Option<Vec<RoundTripObject<'a>>>,
         /// the clocks that its times are by, where there are several
         clocks: Option<Vec<ClockObject>>,
@@ -86,9 +86,9 @@ object! {
 }
 
 object! {
-    /// A place that saw an echo request and its reply.
+    /// A tap point that saw an echo request and its reply.
     RoundTripObject<'a> as "round trip" {
-        /// interface of the place
+        /// interface of the tap point
         interface: &'a str,
         /// nanoseconds from the request to the reply
         ns: u64,
@@ -163,9 +163,9 @@ impl<'a> PathObject<'a> {
 fn round_trips<'a>(path: &Path, world: &'a World) -> Option<Vec<RoundTripObject<'a>>> {
     let at = path.round_trip.iter().flat_map(|trip| &trip.at);
     let at = at.map(|(interface, ns)| {
-        let place = world.places.get(*interface);
+        let point = world.tap_points.get(*interface);
         RoundTripObject {
-            interface: place.map_or("", |place| place.name.as_ref()),
+            interface: point.map_or("", |point| point.name.as_ref()),
             ns: *ns,
         }
     });

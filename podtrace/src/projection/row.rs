@@ -5,7 +5,7 @@ use super::{
     packet::PathObject,
 };
 use crate::{
-    model::place::Role,
+    model::tap_point::Role,
     packet::{Network, Packet, Transport, flag_names},
     path::Path,
     world::World,
@@ -15,7 +15,7 @@ use crate::{
 pub(crate) struct Row<'a> {
     pub(crate) path: &'a PathObject<'a>,
     pub(crate) hop: &'a HopObject<'a>,
-    pub(crate) place: PlaceCells,
+    pub(crate) point: PlaceCells,
     pub(crate) headers: &'a HeaderCells,
 }
 
@@ -76,15 +76,15 @@ pub(crate) fn rows<E>(
     let headers = HeaderCells::of(&path.packet);
     let hops = i32::try_from(path.hops.len()).unwrap_or(i32::MAX);
     for (number, (hop, seen)) in (1..).zip(object.hops.iter().zip(&path.hops)) {
-        let place = world.places.get(seen.interface);
+        let point = world.tap_points.get(seen.interface);
         each(&Row {
             path: &object,
             hop,
-            place: PlaceCells {
+            point: PlaceCells {
                 time: IsoTime(hop.time_ns),
                 hop: number,
                 hops,
-                role: place.map(|place| role_name(place.role)),
+                role: point.map(|point| role_name(point.role)),
             },
             headers: &headers,
         })?;

@@ -202,11 +202,11 @@ impl<'a> SummaryObject<'a> {
 
 impl<'a> TapObject<'a> {
     fn new(interface: u32, direction: Direction, world: &'a World) -> Self {
-        let place = world.places.get(interface);
+        let point = world.tap_points.get(interface);
         Self {
-            node: place.map_or("", |place| place.node_name.as_ref()),
-            pod: place.and_then(|place| world.pod_of(place)),
-            interface: place.map_or("", |place| place.name.as_ref()),
+            node: point.map_or("", |point| point.node_name.as_ref()),
+            pod: point.and_then(|point| world.pod_of(point)),
+            interface: point.map_or("", |point| point.name.as_ref()),
             direction: direction.as_str(),
         }
     }

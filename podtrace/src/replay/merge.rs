@@ -358,7 +358,7 @@ impl Stream {
     }
 
     fn update(&mut self, origin: &Origin, mut update: Update, pipeline: &mut Pipeline) {
-        let next = pipeline.world().places.next_number();
+        let next = pipeline.world().tap_points.next_number();
         // What is replayed was said already.
         let is_start = matches!(update, Update::Start(_));
         if !is_start && self.numbers.update(&mut update, next) {
@@ -370,12 +370,12 @@ impl Stream {
     /// Adds what the session counted to what was told of it, so that each tap
     /// adds up.
     fn count(&self, pipeline: &mut Pipeline) {
-        let (taps, places) = pipeline.taps_mut();
-        let shown = |number: u32| places.get(number).map_or(OTHERS, |_| number);
+        let (taps, tap_points) = pipeline.taps_mut();
+        let shown = |number: u32| tap_points.get(number).map_or(OTHERS, |_| number);
         let is_told = !self.chain.counts().is_empty();
-        let all: BTreeSet<_> = self.numbers.places().map(shown).collect();
+        let all: BTreeSet<_> = self.numbers.tap_points().map(shown).collect();
         for (tap, count) in self.chain.counts() {
-            if let Some(number) = self.numbers.place(tap.0) {
+            if let Some(number) = self.numbers.point(tap.0) {
                 let told = taps.entry((shown(number), tap.1)).or_default();
                 told.add(&TapCount {
                     emitted: 0,

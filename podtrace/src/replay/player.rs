@@ -251,7 +251,7 @@ impl Player<'_> {
         if let Some(vantage) = self.selection.missed_vantage() {
             pipeline.say(&format!(
                 "no packet was seen at {vantage}: {}",
-                places(pipeline)
+                tap_points(pipeline)
             ));
         }
         let duration_ns = merge.finish(pipeline);
@@ -273,11 +273,11 @@ fn set_clocks(inputs: &[Input], prescan: Option<&Prescan>, pipeline: &mut Pipeli
 }
 
 /// Where packets were seen, in words.
-fn places(pipeline: &Pipeline) -> String {
+fn tap_points(pipeline: &Pipeline) -> String {
     let world = pipeline.world();
-    let names = (0..world.places.next_number()).filter_map(|number| {
-        let place = world.places.get(number)?;
-        Some(format!("{}/{}", world.owner_of(place), place.name))
+    let names = (0..world.tap_points.next_number()).filter_map(|number| {
+        let point = world.tap_points.get(number)?;
+        Some(format!("{}/{}", world.owner_of(point), point.name))
     });
     let names: Vec<_> = names.take(PLACES_TOLD).collect();
     format!("there is {}", names.join(", "))

@@ -8,7 +8,7 @@ use podtrace_ebpf::record::Direction;
 use super::inputs::{Input, common_payload};
 use crate::{
     clock::nodes::{Clock, Side, Sightings},
-    model::place::Role,
+    model::tap_point::Role,
     session::reader::{Item, ReaderOptions},
     update::Update,
 };
@@ -61,7 +61,7 @@ fn note(
     let mut times: Option<(u64, u64)> = None;
     while let Some(item) = chain.next_item()? {
         match item {
-            Item::Update(_, Update::Place { number, place }) if place.role == Role::Uplink => {
+            Item::Update(_, Update::TapPoint { number, point }) if point.role == Role::Uplink => {
                 uplinks.insert(number);
             }
             Item::Event => {

@@ -3,7 +3,7 @@ use jiff::{SignedDuration, Timestamp, civil::Time, tz::TimeZone};
 
 use crate::{
     clock::nanos,
-    model::{event::Event, place::Place},
+    model::{event::Event, tap_point::TapPoint},
     pipeline::Pipeline,
     replay::{
         merge::Select,
@@ -21,7 +21,7 @@ pub(crate) struct Selection {
     pub(super) since: Option<Moment>,
     pub(super) until: Option<Moment>,
     pub(super) first: Option<Span>,
-    /// Whether a place was one of those wanted.
+    /// Whether a tap point was one of those wanted.
     pub(super) has_matched: bool,
     /// Time of the first packet.
     pub(super) begin_ns: Option<u64>,
@@ -59,12 +59,12 @@ impl Selection {
         self.until_ns = [until, first].into_iter().flatten().min();
     }
 
-    /// Whether only some places are wanted.
+    /// Whether only some tap points are wanted.
     pub(super) fn is_part(&self) -> bool {
         !self.interfaces.is_empty() || self.vantage.is_some()
     }
 
-    /// The place asked for, if no packet was seen there.
+    /// The tap point asked for, if no packet was seen there.
     pub(super) fn missed_vantage(&self) -> Option<String> {
         let vantage = self.vantage.as_ref().filter(|_| !self.has_matched)?;
         let owner = vantage.owner.as_ref();
@@ -72,14 +72,14 @@ impl Selection {
         Some(sanitize(&format!("{owner}{}", vantage.interface)))
     }
 
-    fn wants_place(&self, place: &Place, world: &World) -> bool {
-        let is_chosen = |name: &String| **name == *place.name;
+    fn wants_place(&self, point: &TapPoint, world: &World) -> bool {
+        let is_chosen = |name: &String| **name == *point.name;
         let chosen = self.interfaces.is_empty() || self.interfaces.iter().any(is_chosen);
         chosen
             && self.vantage.as_ref().is_none_or(|vantage| {
-                let owner = world.owner_of(place);
+                let owner = world.owner_of(point);
                 let is_owner = |wanted: &String| **wanted == *owner;
-                *vantage.interface == *place.name && vantage.owner.as_ref().is_none_or(is_owner)
+                *vantage.interface == *point.name && vantage.owner.as_ref().is_none_or(is_owner)
             })
     }
 }
@@ -95,8 +95,8 @@ impl Select for Selection {
             return in_time;
         }
         let world = pipeline.world();
-        let place = world.places.get(event.interface);
-        let wanted = place.is_some_and(|place| self.wants_place(place, world));
+        let point = world.tap_points.get(event.interface);
+        let wanted = point.is_some_and(|point| self.wants_place(point, world));
         self.has_matched |= wanted;
         wanted
     }

@@ -52,7 +52,7 @@ enum Ending {
     Last,
 }
 
-/// What was counted, by number of the place in the session.
+/// What was counted, by number of the tap point in the session.
 #[derive(Default)]
 struct SectionCounts {
     whole: TapCounts,

@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     model::{
-        direction::direction_named, loss::LostSpan, origin::Origin, place::Place,
-        snapshot::SnapshotTime, tap::TapCount, topology::RecordedTopology,
+        direction::direction_named, loss::LostSpan, origin::Origin, snapshot::SnapshotTime,
+        tap::TapCount, tap_point::TapPoint, topology::RecordedTopology,
     },
     update::Update,
 };
@@ -105,18 +105,19 @@ pub struct InterfaceInfo {
     /// Number of the description in its section: tells when one before it is
     /// missing.
     pub index: u32,
-    /// Number of the place in the session.
+    /// Number of the tap point in the session.
     pub number: u32,
-    /// Whether it is that of the place's sockets.
+    /// Whether it is that of the tap point's sockets.
     pub sockets: bool,
-    /// The place.
-    pub place: Place,
+    /// The tap point.
+    #[serde(rename = "place")]
+    pub point: TapPoint,
 }
 
 /// What was counted at an interface since the section began, by direction.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InterfaceCounts {
-    /// Number of the place in the session.
+    /// Number of the tap point in the session.
     pub number: u32,
     /// By name of the direction.
     pub counts: BTreeMap<String, TapCount>,

@@ -378,9 +378,9 @@ impl Reader {
         More::Queued
     }
 
-    /// Whether the update are of a place that was not told yet.
+    /// Whether the update are of a tap point that was not told yet.
     fn is_new_place(&mut self, update: &Update) -> bool {
-        matches!(update, Update::Place { number, .. } if self.told.insert(*number))
+        matches!(update, Update::TapPoint { number, .. } if self.told.insert(*number))
     }
 
     /// Takes over an entry; its times become UTC.
@@ -420,8 +420,11 @@ impl Reader {
         };
         if self.captures == 0 {
             self.captures = 1;
-            let place = packet::captured_at(Arc::clone(&self.name), "capture", 0);
-            return Ok(More::Item(Item::here(Update::Place { number: 0, place })));
+            let point = packet::captured_at(Arc::clone(&self.name), "capture", 0);
+            return Ok(More::Item(Item::here(Update::TapPoint {
+                number: 0,
+                point,
+            })));
         }
         let link = capture.link;
         let Some(captured) = capture.next_packet()? else {

@@ -41,7 +41,7 @@ const RETRY_NS: u64 = 1_000_000_000;
 const STATISTICS_NS: u64 = 1_000_000_000;
 /// How often both clocks are written down, in nanoseconds.
 const CLOCK_NS: u64 = 10_000_000_000;
-/// What the statistics of one place take at the end of a section, at most.
+/// What the statistics of one tap point take at the end of a section, at most.
 const STATISTICS_BYTES: u64 = 2_048;
 /// What a packet takes beside its captured bytes, at most.
 const PACKET_BYTES: usize = 512;
@@ -167,7 +167,7 @@ impl Recorder {
         self.tell(&entry);
     }
 
-    /// A place is gone for so long that nothing more is told of it: its counts are
+    /// A tap point is gone for so long that nothing more is told of it: its counts are
     /// final.
     pub fn retire(&mut self, number: u32, world: &World) {
         if !self.is_broken_off() {
@@ -363,7 +363,7 @@ impl Recorder {
 
     /// Describes every interface, also those without a packet.
     fn describe(&mut self, world: &World) {
-        for number in self.state_log.places() {
+        for number in self.state_log.tap_points() {
             let out = &mut self.chunk.bytes;
             self.section.describe(out, number, world);
         }
@@ -372,16 +372,16 @@ impl Recorder {
     fn statistics(&mut self, is_end: bool, world: &World) {
         self.statistics_ns = self.now_ns;
         let changed = self.counts.take_changed();
-        let places = if is_end {
-            self.counts.places()
+        let tap_points = if is_end {
+            self.counts.tap_points()
         } else {
             changed
         };
         let times = (self.utc(self.file_since_ns), self.utc(self.now_ns));
-        for place in places {
-            let counts = self.counts.since(place, is_end);
+        for point in tap_points {
+            let counts = self.counts.since(point, is_end);
             let out = &mut self.chunk.bytes;
-            self.section.statistics(out, place, &counts, world, times);
+            self.section.statistics(out, point, &counts, world, times);
         }
     }
 

@@ -135,7 +135,7 @@ fn direction<S: Serializer>(direction: &Direction, serializer: S) -> Result<S::O
 
 impl PlaceName {
     pub(super) fn of(hop: &Hop, world: &World) -> Self {
-        let place = world.places.get(hop.interface);
+        let place = world.tap_points.get(hop.interface);
         let unknown = || Arc::from("");
         Self {
             node: place.map_or_else(unknown, |place| Arc::clone(&place.node_name)),

@@ -41,7 +41,7 @@ pub struct Report {
     pub unmeasured: u64,
     /// Interfaces and directions; most packets first.
     pub places: Vec<PlaceCount>,
-    /// Packets at places that have no row of their own.
+    /// Packets at tap points that have no row of their own.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub other_places: Option<Volume>,
     /// TCP segments that count as sent once, since there are more flows than
@@ -164,10 +164,10 @@ pub struct Segment {
     pub latency: Latency,
 }
 
-/// What passed a place.
+/// What passed a tap point.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct PlaceCount {
-    /// The place.
+    /// The tap point.
     #[serde(flatten)]
     pub place: PlaceName,
     /// How much.

@@ -223,7 +223,7 @@ fn interfaces_keep_their_numbers_when_one_is_damaged() {
     }
 }
 
-/// The entry that tells of a place is damaged: its interface tells too.
+/// The entry that tells of a tap point is damaged: its interface tells too.
 #[test]
 fn counts_add_up_whatever_entry_is_damaged() {
     let recorded = small(How::default());

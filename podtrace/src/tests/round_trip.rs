@@ -5,7 +5,7 @@ use proptest::{collection::vec, prelude::*};
 use super::sample::*;
 use crate::{
     identity::kubernetes::{ClusterUpdate, Resource},
-    model::place::Role,
+    model::tap_point::Role,
     output::render::Render,
     update::Update,
 };
@@ -33,8 +33,8 @@ fn act(tape: &mut Tape, action: u8, number: u16) {
         }
         7 => tape.tick(1_000_000 * (1 + word % 700)),
         8 => {
-            let place = u32::from(number) % 6;
-            tape.count(place, Direction::Ingress, |counters| {
+            let point = u32::from(number) % 6;
+            tape.count(point, Direction::Ingress, |counters| {
                 counters.seen += 3;
                 counters.lost += 1;
                 counters.filtered += 2;
@@ -48,7 +48,7 @@ fn act(tape: &mut Tape, action: u8, number: u16) {
             tape.tell(&Update::Changes { count });
         }
         13 => {
-            if tape.places.len() < 12 {
+            if tape.tap_points.len() < 12 {
                 tape.add_place("eth1", 4 + word % 3, None, Role::Pod);
             } else {
                 tape.rename(u32::from(number) % 12);

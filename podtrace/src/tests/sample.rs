@@ -20,10 +20,10 @@ use crate::{
         event::Event,
         loss::LostBy,
         origin::Origin,
-        place::{Place, Role},
         pod::{Container, Pod},
         snapshot::{CgroupPath, Holder, NamespaceInfo, NewCgroup, Snapshot, SnapshotTime},
         tap::{TapCount, TapCounts},
+        tap_point::{Role, TapPoint},
     },
     output::{
         json::Json,
@@ -106,7 +106,7 @@ pub(super) struct How {
 pub(super) struct Tape {
     pub(super) pipeline: Pipeline,
     pub(super) now_ns: u64,
-    pub(super) places: Vec<Place>,
+    pub(super) tap_points: Vec<TapPoint>,
     counters: BTreeMap<u32, TapCounters>,
     node: u8,
     directory: TempDir,
@@ -203,7 +203,7 @@ impl Tape {
         let mut tape = Self {
             pipeline,
             now_ns: BEGIN_NS,
-            places: Vec::new(),
+            tap_points: Vec::new(),
             counters: BTreeMap::new(),
             node,
             directory,
@@ -244,7 +244,7 @@ impl Tape {
 
     /// Tells of another interface.
     pub(super) fn add_place(&mut self, name: &str, netns: u64, leads_to: Option<u64>, role: Role) {
-        let place = Place {
+        let point = TapPoint {
             node: 0,
             node_name: node_name(self.node).into(),
             in_pod: netns != 1,
@@ -257,16 +257,16 @@ impl Tape {
             is_port: false,
             mac: Some(mac(netns)),
         };
-        let number = self.pipeline.world().places.next_number();
-        self.places.push(place.clone());
-        self.tell(&Update::Place { number, place });
+        let number = self.pipeline.world().tap_points.next_number();
+        self.tap_points.push(point.clone());
+        self.tell(&Update::TapPoint { number, point });
     }
 
     pub(super) fn rename(&mut self, number: u32) {
-        let place = &mut self.places[number as usize];
-        place.name = format!("{}x", place.name).into();
-        let place = place.clone();
-        self.tell(&Update::Place { number, place });
+        let point = &mut self.tap_points[number as usize];
+        point.name = format!("{}x", point.name).into();
+        let point = point.clone();
+        self.tell(&Update::TapPoint { number, point });
     }
 
     pub(super) fn take_snapshot(&mut self) {

@@ -5,9 +5,9 @@ use super::World;
 use crate::{
     model::{
         origin::Origin,
-        place::{Place, Role},
         pod::{Container, Pod},
         snapshot::{CgroupPath, Holder, NamespaceInfo, Snapshot},
+        tap_point::{Role, TapPoint},
     },
     packet::{Framing, Mac},
     update::Update,
@@ -43,8 +43,8 @@ pub(crate) fn world() -> World {
         ("cni0", NODE, None, Role::Bridge),
         ("eth0", NODE, None, Role::Uplink),
     ] {
-        let number = world.places.next_number();
-        let place = Place {
+        let number = world.tap_points.next_number();
+        let point = TapPoint {
             node: 0,
             node_name: "worker1".into(),
             in_pod: netns != NODE,
@@ -57,7 +57,7 @@ pub(crate) fn world() -> World {
             is_port: false,
             mac: Some(mac_of(netns)),
         };
-        world.places.set(number, place);
+        world.tap_points.set(number, point);
     }
     take_snapshot(&mut world, &[]);
     run_containers(&mut world);

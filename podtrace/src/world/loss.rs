@@ -25,7 +25,7 @@ impl World {
         for (number, tap) in named.iter().enumerate() {
             let comma = if number > 0 { ", " } else { "" };
             // Writing to a String cannot fail.
-            let _ = write!(words, "{comma}{} at {}", tap.lost(), place(tap, self));
+            let _ = write!(words, "{comma}{} at {}", tap.lost(), point(tap, self));
         }
         if !others.is_empty() {
             let _ = write!(words, ", {} at {} others", sum(others), others.len());
@@ -36,11 +36,11 @@ impl World {
 }
 
 /// `default/mypod1 eth0 egress`
-fn place(tap: &TapLoss, world: &World) -> String {
-    match world.places.get(tap.interface) {
-        Some(place) => {
-            let owner = world.owner_of(place);
-            format!("{owner} {} {}", place.name, tap.direction.as_str())
+fn point(tap: &TapLoss, world: &World) -> String {
+    match world.tap_points.get(tap.interface) {
+        Some(point) => {
+            let owner = world.owner_of(point);
+            format!("{owner} {} {}", point.name, tap.direction.as_str())
         }
         None => "an unknown interface".to_owned(),
     }

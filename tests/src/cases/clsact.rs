@@ -56,11 +56,11 @@ impl Site {
             let said = value["what"].as_str().unwrap_or_default();
             value["type"] == "path" && said.starts_with(&format!("ICMP echo {what} id {id} "))
         };
-        let place = format!("1/{VETH}");
+        let point = format!("1/{VETH}");
         let request = tracer.wait_for(|value| begins(value, "request"));
         let reply = tracer.wait_for(|value| begins(value, "reply"));
-        hops(&request).contains(&format!("{place} ingress"))
-            && hops(&reply).contains(&format!("{place} egress"))
+        hops(&request).contains(&format!("{point} ingress"))
+            && hops(&reply).contains(&format!("{point} egress"))
     }
 
     fn ping(&self, id: u16) {

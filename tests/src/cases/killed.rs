@@ -185,8 +185,8 @@ fn next_start_sweeps_other_namespaces_too() {
             Tracer::start(&lab, &[0], &["--attach", "clsact"]).kill();
         }
         let mut tracer = Tracer::start(&other, &[0], &["--attach", way]);
-        let places = interfaces(&lab).len();
-        tracer.wait_until_all(places, |value| {
+        let tap_points = interfaces(&lab).len();
+        tracer.wait_until_all(tap_points, |value| {
             let text = value["text"].as_str().unwrap_or_default();
             text.contains("of an earlier podtrace removed from") && text.contains(&lab.id)
         });

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use podtrace::{
     lab::{Lab, LabSpec},
-    model::place::Role,
+    model::tap_point::Role,
     node::{
         discover::{Scan, Scanner},
         pod_table::PodTable,
@@ -21,7 +21,7 @@ const DEADLINE: Duration = Duration::from_secs(20);
 
 fn pods_of(scan: &Scan) -> usize {
     let pods = scan.targets.iter();
-    pods.filter(|target| target.place.role == Role::Pod).count()
+    pods.filter(|target| target.point.role == Role::Pod).count()
 }
 
 /// A node of a lab and a runtime to scan it.
@@ -81,8 +81,8 @@ fn pods_are_told_by_the_veths_that_tie_them_to_the_node() {
     let mut names: Vec<_> = found
         .targets
         .iter()
-        .filter(|target| target.place.pod_netns() == Some(pod.id))
-        .map(|target| (target.device.as_str(), target.place.role))
+        .filter(|target| target.point.pod_netns() == Some(pod.id))
+        .map(|target| (target.device.as_str(), target.point.role))
         .collect();
     names.sort_by_key(|(name, _)| *name);
     let expected = [
@@ -95,7 +95,7 @@ fn pods_are_told_by_the_veths_that_tie_them_to_the_node() {
         .targets
         .iter()
         .find(|target| target.device == "vethsecond")
-        .and_then(|target| target.place.leads_to);
+        .and_then(|target| target.point.leads_to);
     assert_eq!(leads_to, Some(pod.id));
     // One that has no name, and goes again.
     let newcomer = Newcomer::new().unwrap();

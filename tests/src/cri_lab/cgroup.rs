@@ -62,12 +62,12 @@ struct Mount<'a> {
 
 impl<'a> Mount<'a> {
     fn parse(line: &'a str) -> Option<Self> {
-        let (place, kind) = line.split_once(" - ")?;
-        let mut place = place.split(' ').skip(3);
+        let (point, kind) = line.split_once(" - ")?;
+        let mut point = point.split(' ').skip(3);
         let mut kind = kind.split(' ');
         let mount = Self {
-            root: place.next()?,
-            point: place.next()?,
+            root: point.next()?,
+            point: point.next()?,
             v2: match kind.next()? {
                 "cgroup" => false,
                 "cgroup2" => true,

@@ -45,10 +45,10 @@ pub(super) fn solve(sessions: usize, journeys: &Journeys, given: &[Option<i64>])
             Some(offset_ns) => Clock::exact(offset_ns, Basis::Given),
             None => continue,
         };
-        tree.place(session, clock, Cost::default());
+        tree.point(session, clock, Cost::default());
     }
     while let Some((session, clock, cost)) = tree.best() {
-        tree.place(session, clock, cost);
+        tree.point(session, clock, cost);
     }
     tree.placed.sort_unstable_by_key(|placed| placed.session);
     tree.reconcile();
@@ -120,7 +120,7 @@ impl<'a> Waiting<'a> {
 
 impl Tree<'_> {
     /// Takes this clock for the session's, and measures the others against it.
-    fn place(&mut self, session: usize, clock: Clock, cost: Cost) {
+    fn point(&mut self, session: usize, clock: Clock, cost: Cost) {
         if let Some(index) = self.waiting.iter().position(|it| it.session == session) {
             let edges = self.waiting.remove(index).edges;
             self.edges

@@ -1,7 +1,7 @@
 //! What has come of attaching and detaching.
-use super::{State, Tap, Taps, Telling, place_key};
+use super::{State, Tap, Taps, Telling, point_key};
 use crate::{
-    model::place::Place,
+    model::tap_point::TapPoint,
     probe::{Change, ProbeError, attacher::Report},
     text::sanitize::sanitize,
     update::Update,
@@ -33,10 +33,10 @@ impl Taps {
                     tap.state = State::Attached;
                     self.was_attached = true;
                     if say {
-                        telling.say(&tap.place, "is traced now");
+                        telling.say(&tap.point, "is traced now");
                     }
                     if is_behind {
-                        telling.say(&tap.place, BEHIND);
+                        telling.say(&tap.point, BEHIND);
                     }
                 }
             }
@@ -54,7 +54,7 @@ impl Taps {
                 if let Some(position) = self.taps.iter().position(is_it) {
                     let tap = self.taps.swap_remove(position);
                     self.probe.retire(number)?;
-                    self.refuse(number, &tap.place, error, telling);
+                    self.refuse(number, &tap.point, error, telling);
                 }
             }
             Report::Detached(number) => {
@@ -83,12 +83,12 @@ impl Taps {
             return Ok(());
         };
         match change {
-            Change::Behind => telling.say(&self.taps[position].place, BEHIND),
-            Change::Restored { .. } => telling.say(&self.taps[position].place, RESTORED),
+            Change::Behind => telling.say(&self.taps[position].point, BEHIND),
+            Change::Restored { .. } => telling.say(&self.taps[position].point, RESTORED),
             Change::Removed { error, .. } => {
                 let tap = self.taps.swap_remove(position);
                 self.probe.retire(number)?;
-                self.refuse(number, &tap.place, error, telling);
+                self.refuse(number, &tap.point, error, telling);
             }
         }
         Ok(())
@@ -98,21 +98,21 @@ impl Taps {
     pub(super) fn refuse(
         &mut self,
         number: u32,
-        place: &Place,
+        point: &TapPoint,
         error: ProbeError,
         telling: &mut Telling<'_>,
     ) {
         telling.tell(&Update::Removed { number });
         // With its pod: the next scan does not show it.
         if !error.is_vanished() {
-            self.refused.insert(place_key(place));
+            self.refused.insert(point_key(point));
             let hint = if error.is_out_of_descriptors() {
                 "; two are taken for each interface: ulimit -n is too low"
             } else {
                 ""
             };
             let reason = format!("{}{hint}", in_words(error));
-            telling.say(place, &format!("is not traced: {reason}"));
+            telling.say(point, &format!("is not traced: {reason}"));
             self.refusal.get_or_insert(reason);
         }
     }

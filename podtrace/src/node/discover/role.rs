@@ -1,6 +1,6 @@
 //! What an interface is on the road of packets.
 use crate::{
-    model::place::Role,
+    model::tap_point::Role,
     node::links::{Link, LinkKind},
     packet::Framing,
 };

@@ -10,7 +10,7 @@ use rtnetlink::Handle;
 
 use super::role::node_role;
 use crate::{
-    model::place::Role,
+    model::tap_point::Role,
     netns::{NetNs, candidates::candidates, file_name},
     node::{
         links::{self, Link, LinksError},

@@ -7,7 +7,7 @@ use super::Text;
 use crate::{
     clock::nodes::{duration, signed_duration},
     identity::sockets::SocketOwner,
-    model::place::Place,
+    model::tap_point::TapPoint,
     output::paint::{BOLD, CYAN, DIM, GREEN, YELLOW},
     path::{
         Hop, Outcome, Path, RoundTrip,
@@ -33,22 +33,22 @@ impl Text {
         };
         let mut owners = std::mem::take(&mut self.owners);
         let (mut owner_width, mut name_width) = (0, 0);
-        for (_, place) in places(path, world) {
-            let owner = world.owner_of(place);
+        for (_, point) in tap_points(path, world) {
+            let owner = world.owner_of(point);
             owner_width = owner_width.max(owner.len());
-            name_width = name_width.max(place.name.len());
+            name_width = name_width.max(point.name.len());
             owners.push(owner);
         }
         let painter = self.painter();
         let mut ttl = first.ttl;
-        for ((number, (hop, place)), owner) in places(path, world).enumerate().zip(&owners) {
+        for ((number, (hop, point)), owner) in tap_points(path, world).enumerate().zip(&owners) {
             delta(out, hop.ts_ns.saturating_sub(first.ts_ns));
-            out.push_str(if place.in_pod { "  pod   " } else { "  node  " });
+            out.push_str(if point.in_pod { "  pod   " } else { "  node  " });
             painter.on(out, CYAN);
             write::padded(out, owner, owner_width);
             painter.off(out, CYAN);
             out.push_str("  ");
-            write::padded(out, &place.name, name_width);
+            write::padded(out, &point.name, name_width);
             out.push_str("  ");
             write::padded(out, hop.direction.as_str(), DIRECTION_WIDTH);
             remarks(out, ttl, hop);
@@ -125,11 +125,14 @@ fn outcome_text(out: &mut String, path: &Path, world: &World) {
     }
 }
 
-/// The hops whose places are known.
-fn places<'a>(path: &'a Path, world: &'a World) -> impl Iterator<Item = (&'a Hop, &'a Place)> {
+/// The hops whose tap points are known.
+fn tap_points<'a>(
+    path: &'a Path,
+    world: &'a World,
+) -> impl Iterator<Item = (&'a Hop, &'a TapPoint)> {
     path.hops
         .iter()
-        .filter_map(|hop| Some((hop, world.places.get(hop.interface)?)))
+        .filter_map(|hop| Some((hop, world.tap_points.get(hop.interface)?)))
 }
 
 /// The time since the first hop, in its column.
@@ -167,7 +170,7 @@ fn remarks(out: &mut String, ttl: Option<u8>, hop: &Hop) {
     }
 }
 
-/// A socket's owner, told at a place of `pod`.
+/// A socket's owner, told at a tap point of `pod`.
 fn owner_text(out: &mut String, owner: &SocketOwner, pod: &str) {
     let _ = match owner {
         SocketOwner::None => out.write_str("no socket"),
@@ -219,8 +222,8 @@ fn missed_every_socket(path: &Path, world: &World) -> bool {
     let Some(last) = path.hops.last() else {
         return false;
     };
-    let place = world.places.get(last.interface);
-    let netns = place.and_then(|place| place.pod_netns());
+    let point = world.tap_points.get(last.interface);
+    let netns = point.and_then(|point| point.pod_netns());
     !path.incomplete
         && is_for_a_socket(&path.packet)
         && path.sockets().next().is_none()
@@ -233,9 +236,9 @@ fn receivers(path: &Path, world: &World) -> usize {
         .filter(|hop| {
             hop.direction == Direction::Ingress
                 && world
-                    .places
+                    .tap_points
                     .get(hop.interface)
-                    .is_some_and(|place| place.in_pod)
+                    .is_some_and(|point| point.in_pod)
         })
         .count()
 }
@@ -244,10 +247,10 @@ fn last_place(path: &Path, world: &World) -> String {
     path.hops
         .last()
         .and_then(|hop| {
-            let place = world.places.get(hop.interface)?;
+            let point = world.tap_points.get(hop.interface)?;
             let direction = hop.direction.as_str();
-            let owner = world.owner_of(place);
-            Some(format!("{} {direction} of {owner}", place.name))
+            let owner = world.owner_of(point);
+            Some(format!("{} {direction} of {owner}", point.name))
         })
         .unwrap_or_default()
 }
@@ -256,9 +259,9 @@ fn last_place(path: &Path, world: &World) -> String {
 fn round_trip_text(out: &mut String, round_trip: &RoundTrip, world: &World) {
     let name = |interface: u32| {
         world
-            .places
+            .tap_points
             .get(interface)
-            .map_or("?", |place| place.name.as_ref())
+            .map_or("?", |point| point.name.as_ref())
     };
     out.push_str("RTT ");
     micros(out, round_trip.total_ns());

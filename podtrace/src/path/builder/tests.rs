@@ -7,7 +7,7 @@ use podtrace_ebpf::record::CGROUP_NONE;
 
 use super::*;
 use crate::{
-    model::place::Place,
+    model::tap_point::TapPoint,
     packet::{Ip, Link, Mac, Network, Packet, Transport, Tunnel},
     world::fixture::{
         CGROUP1, CGROUP2, CNI0, NETNS2, POD1, POD2, UPLINK, VETH1, VETH2, mac_of, take_snapshot,
@@ -241,13 +241,13 @@ fn packet_does_not_leave_a_node_after_it_has_come_to_another() {
     let vtep: IpAddr = "192.168.77.12".parse().unwrap();
     let mut world = world();
     take_snapshot(&mut world, &[vtep]);
-    let there = world.places.next_number();
-    let place = Place {
+    let there = world.tap_points.next_number();
+    let point = TapPoint {
         node: 1,
         node_name: "worker2".into(),
-        ..world.places.get(UPLINK).unwrap().clone()
+        ..world.tap_points.get(UPLINK).unwrap().clone()
     };
-    world.places.set(there, place);
+    world.tap_points.set(there, point);
     let mut tunnelled = packet("10.244.2.2");
     tunnelled.tunnel = Some(Tunnel {
         source: "192.168.77.11".parse().unwrap(),
@@ -273,9 +273,9 @@ fn packet_does_not_leave_a_node_after_it_has_come_to_another() {
 fn packet_goes_up_from_a_port_and_with_a_vlan_tag() {
     for (vlan, is_port, hops) in [(Some(100), false, 2), (None, true, 2), (Some(0), false, 1)] {
         let mut world = world();
-        let mut uplink = world.places.get(UPLINK).unwrap().clone();
+        let mut uplink = world.tap_points.get(UPLINK).unwrap().clone();
         uplink.is_port = is_port;
-        world.places.set(UPLINK, uplink);
+        world.tap_points.set(UPLINK, uplink);
         let to_node = packet("10.244.1.1");
         let mut tagged = to_node.clone();
         tagged.vlan = vlan;

@@ -4,7 +4,7 @@ use podtrace_ebpf::record::Direction;
 use crate::{
     model::{
         event::Event,
-        place::{Place, Role},
+        tap_point::{Role, TapPoint},
     },
     packet::{Network, Packet, Transport, is_link_local},
     path::Outcome,
@@ -27,23 +27,23 @@ pub(super) enum Transition {
 /// `packet`: the packet as it was first seen.
 pub(super) fn transition(
     event: &Event,
-    place: &Place,
+    point: &TapPoint,
     packet: &Packet,
     world: &World,
 ) -> Transition {
-    match (place.role, event.direction) {
+    match (point.role, event.direction) {
         (_, Direction::Socket) if has_one_receiver(packet) => Transition::End(Outcome::Delivered),
         (_, Direction::Socket) => Transition::Arrived,
         (Role::Pod, Direction::Ingress) if is_group(&event.packet) => Transition::Arrived,
-        (Role::Pod, Direction::Ingress) if !is_for(place, &event.packet, world) => {
+        (Role::Pod, Direction::Ingress) if !is_for(point, &event.packet, world) => {
             Transition::Onward
         }
         (Role::Pod | Role::Loopback, Direction::Ingress) => received(&event.packet, world),
-        (Role::Uplink, Direction::Egress) => leaving(event, place, world),
+        (Role::Uplink, Direction::Egress) => leaving(event, point, world),
         (Role::Capture, _) => Transition::Inconclusive,
         (Role::Veth, _) | (_, Direction::Egress | Direction::Unknown) => Transition::Onward,
-        (_, Direction::Ingress) if goes_up(place, &event.packet) => Transition::Onward,
-        (_, Direction::Ingress) => arriving(event, place, world),
+        (_, Direction::Ingress) if goes_up(point, &event.packet) => Transition::Onward,
+        (_, Direction::Ingress) => arriving(event, point, world),
     }
 }
 
@@ -75,24 +75,24 @@ fn is_group(packet: &Packet) -> bool {
 
 /// Whether a pod's interface takes the frame: a bridge that does not know where
 /// a MAC address is sends copies to everybody.
-fn is_for(place: &Place, packet: &Packet, world: &World) -> bool {
+fn is_for(point: &TapPoint, packet: &Packet, world: &World) -> bool {
     // In a tunnel, the address is the inner frame's.
-    let (Some(mac), Some(link), None) = (place.mac, packet.link, packet.tunnel) else {
+    let (Some(mac), Some(link), None) = (point.mac, packet.link, packet.tunnel) else {
         return true;
     };
-    let is_of_pod = |address| world.identities.is_of(address, place.netns_id);
+    let is_of_pod = |address| world.identities.is_of(address, point.netns_id);
     link.destination == mac || packet.destination().is_some_and(is_of_pod)
 }
 
 /// Whether another interface of the node receives the packet next: the bridge
 /// that this one is a port of, or the VLAN's. The tag 0 is only a priority.
-fn goes_up(place: &Place, packet: &Packet) -> bool {
-    place.is_port || packet.vlan.is_some_and(|vlan| vlan != 0)
+fn goes_up(point: &TapPoint, packet: &Packet) -> bool {
+    point.is_port || packet.vlan.is_some_and(|vlan| vlan != 0)
 }
 
 /// A packet that leaves by the uplink: its way ends here, unless the node it
 /// goes to is traced too.
-fn leaving(event: &Event, place: &Place, world: &World) -> Transition {
+fn leaving(event: &Event, point: &TapPoint, world: &World) -> Transition {
     let packet = &event.packet;
     let (next, outcome) = match packet.tunnel {
         Some(tunnel) => (
@@ -103,7 +103,7 @@ fn leaving(event: &Event, place: &Place, world: &World) -> Transition {
     };
     let traced = next
         .and_then(|address| world.identities.likely_holder_at(address, event.ts_ns))
-        .is_some_and(|holder| holder.node != place.node && !world.silent.contains(&holder.node));
+        .is_some_and(|holder| holder.node != point.node && !world.silent.contains(&holder.node));
     if traced {
         Transition::Onward
     } else {
@@ -112,7 +112,7 @@ fn leaving(event: &Event, place: &Place, world: &World) -> Transition {
 }
 
 /// A packet that one of the node's own interfaces received.
-fn arriving(event: &Event, place: &Place, world: &World) -> Transition {
+fn arriving(event: &Event, point: &TapPoint, world: &World) -> Transition {
     let packet = &event.packet;
     // Still in its tunnel, it is not at its inner destination.
     let (None, Some(address)) = (packet.tunnel, packet.destination()) else {
@@ -122,7 +122,7 @@ fn arriving(event: &Event, place: &Place, world: &World) -> Transition {
         return Transition::Arrived;
     }
     let holder = world.identities.holder_at(address, event.ts_ns);
-    let ours = holder.is_some_and(|holder| holder.node == place.node && holder.netns.is_none());
+    let ours = holder.is_some_and(|holder| holder.node == point.node && holder.netns.is_none());
     // A link-local address is not forwarded: a frame for us is for us.
     if ours || is_link_local(address) {
         received(packet, world)

@@ -6,9 +6,9 @@ use podtrace_ebpf::{
     record::Direction,
 };
 
-use super::{pipeline, place};
+use super::{pipeline, point};
 use crate::{
-    model::{place::Role, tap::TapCount},
+    model::{tap::TapCount, tap_point::Role},
     pipeline::{OTHERS, removed::REMOVED_MAX},
     update::Update,
 };
@@ -29,13 +29,13 @@ fn counted() -> TapCounters {
 #[test]
 fn interfaces_that_are_gone_for_long_leave_sums_only() {
     let (mut pipeline, origin) = pipeline();
-    let there = pipeline.world().places.next_number();
-    let uplink = place("eth0", Role::Uplink);
-    let update = |number, place| Update::Place { number, place };
+    let there = pipeline.world().tap_points.next_number();
+    let uplink = point("eth0", Role::Uplink);
+    let update = |number, point| Update::TapPoint { number, point };
     pipeline.tell(&origin, &update(there, uplink));
     for pod in 0..PODS {
-        let number = pipeline.world().places.next_number();
-        pipeline.tell(&origin, &update(number, place("veth1", Role::Veth)));
+        let number = pipeline.world().tap_points.next_number();
+        pipeline.tell(&origin, &update(number, point("veth1", Role::Veth)));
         pipeline.tell(&origin, &Update::Removed { number });
         // The counters come once more after it is gone.
         let counters = BTreeMap::from([(there, counted()), (number, counted())]);
@@ -44,10 +44,10 @@ fn interfaces_that_are_gone_for_long_leave_sums_only() {
         pipeline.tick(now_ns);
         assert!(pipeline.taps.len() <= 4 * (REMOVED_MAX + 2));
     }
-    let places = &pipeline.world().places;
-    let named = (0..places.next_number()).filter(|number| places.get(*number).is_some());
+    let tap_points = &pipeline.world().tap_points;
+    let named = (0..tap_points.next_number()).filter(|number| tap_points.get(*number).is_some());
     assert_eq!(named.count(), REMOVED_MAX + 1);
-    assert!(places.get(there).is_some());
+    assert!(tap_points.get(there).is_some());
     let expected = u64::from(PODS) - REMOVED_MAX as u64;
     let others = pipeline.taps[&(OTHERS, Direction::Ingress)];
     let sums = TapCount {

@@ -3,8 +3,8 @@ use std::collections::BTreeMap;
 
 use podtrace_ebpf::record::{CGROUP_NONE, Direction, Kind, VERSION};
 
-use super::{pipeline, place};
-use crate::{model::place::Role, pipeline::OTHERS, probe::batch::Batch, update::Update};
+use super::{pipeline, point};
+use crate::{model::tap_point::Role, pipeline::OTHERS, probe::batch::Batch, update::Update};
 
 /// A record of that kind without a captured byte.
 fn record(kind: u8) -> Vec<u8> {
@@ -19,8 +19,8 @@ fn record(kind: u8) -> Vec<u8> {
 #[test]
 fn records_of_an_unknown_kind_are_counted_and_passed_over() {
     let (mut pipeline, origin) = pipeline();
-    let place = place("veth1", Role::Veth);
-    pipeline.tell(&origin, &Update::Place { number: 0, place });
+    let point = point("veth1", Role::Veth);
+    pipeline.tell(&origin, &Update::TapPoint { number: 0, point });
     let tap = Kind::Tap as u8;
     let records = [tap, 77, tap, 255].map(record);
     pipeline.push(&origin, &Batch::of(records.iter().map(Vec::as_slice)));

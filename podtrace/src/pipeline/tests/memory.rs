@@ -3,7 +3,7 @@ use podtrace_ebpf::record::{CGROUP_ROOT, Direction};
 
 use crate::{
     identity::sockets::Sockets,
-    model::{event::Event, place::Place, snapshot::NewCgroup, tap::TapCount},
+    model::{event::Event, snapshot::NewCgroup, tap::TapCount, tap_point::TapPoint},
     packet::{EchoFlow, Framing, Packet, key_payload},
     path::{
         builder::OPEN_BYTES,
@@ -49,7 +49,7 @@ fn all_bounds_together_are_under_64_mib() {
         2 * recorder::WAITING_MAX
             + (files::QUEUE + 2) * (recorder::CHUNK_BYTES + recorder::ROOM_BYTES),
         // Once in the pipeline, three times in the recorder.
-        REMOVED_MAX * (size_of::<Place>() + 100) + 4 * 2 * taps,
+        REMOVED_MAX * (size_of::<TapPoint>() + 100) + 4 * 2 * taps,
     ];
     let sum: usize = bounds.iter().sum();
     assert!(PROCESS + sum < 64 * MIB, "{bounds:?} {sum}");

@@ -13,8 +13,8 @@ const RUNTIMES: usize = 1000;
 /// Renumbers what a session tells.
 pub(super) struct Numbers {
     origin: Origin,
-    /// Numbers of places, by that in the session.
-    places: HashMap<u32, u32>,
+    /// Numbers of tap points, by that in the session.
+    tap_points: HashMap<u32, u32>,
 }
 
 impl Numbers {
@@ -22,7 +22,7 @@ impl Numbers {
     pub(super) fn new(origin: Origin) -> Self {
         Self {
             origin,
-            places: HashMap::new(),
+            tap_points: HashMap::new(),
         }
     }
 
@@ -63,19 +63,19 @@ impl Numbers {
         first.saturating_add(number)
     }
 
-    /// The number of a place, by that in the session.
-    pub(super) fn place(&self, number: u32) -> Option<u32> {
-        self.places.get(&number).copied()
+    /// The number of a tap point, by that in the session.
+    pub(super) fn point(&self, number: u32) -> Option<u32> {
+        self.tap_points.get(&number).copied()
     }
 
-    /// The numbers of all its places.
-    pub(super) fn places(&self) -> impl Iterator<Item = u32> {
-        self.places.values().copied()
+    /// The numbers of all its tap points.
+    pub(super) fn tap_points(&self) -> impl Iterator<Item = u32> {
+        self.tap_points.values().copied()
     }
 
-    /// Renumbers an event; false if its place was never told.
+    /// Renumbers an event; false if its tap point was never told.
     pub(super) fn event(&self, event: &mut Event) -> bool {
-        let Some(number) = self.place(event.interface) else {
+        let Some(number) = self.point(event.interface) else {
             return false;
         };
         event.interface = number;
@@ -83,7 +83,7 @@ impl Numbers {
         true
     }
 
-    /// Renumbers update; `next`: the number for a new place. False if it is of a
+    /// Renumbers update; `next`: the number for a new tap point. False if it is of a
     /// place that was never told.
     pub(super) fn update(&mut self, update: &mut Update, next: u32) -> bool {
         let id = |id: u64| self.origin.global_id(id);
@@ -92,13 +92,13 @@ impl Numbers {
             holder.netns = holder.netns.map(id);
         };
         match update {
-            Update::Place { number, place } => {
-                place.node = self.node(place.node);
-                place.netns_id = id(place.netns_id);
-                place.leads_to = place.leads_to.map(id);
-                *number = *self.places.entry(*number).or_insert(next);
+            Update::TapPoint { number, point } => {
+                point.node = self.node(point.node);
+                point.netns_id = id(point.netns_id);
+                point.leads_to = point.leads_to.map(id);
+                *number = *self.tap_points.entry(*number).or_insert(next);
             }
-            Update::Removed { number } => match self.place(*number) {
+            Update::Removed { number } => match self.point(*number) {
                 Some(known) => *number = known,
                 None => return false,
             },
@@ -135,8 +135,8 @@ impl Numbers {
             }
             Update::Loss(loss) => {
                 for tap in &mut loss.taps {
-                    // A place that was never told has no name.
-                    tap.interface = self.place(tap.interface).unwrap_or(OTHERS);
+                    // A tap point that was never told has no name.
+                    tap.interface = self.point(tap.interface).unwrap_or(OTHERS);
                 }
             }
             Update::Start(_)

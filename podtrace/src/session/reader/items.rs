@@ -23,7 +23,7 @@ pub enum Item {
     Update(Origin, Update),
     /// What the section repeats of earlier ones has been told.
     Ready,
-    /// A packet at one place: [`super::Reader::event`].
+    /// A packet at one tap point: [`super::Reader::event`].
     Event,
     /// All events until this time were told, but for those lost.
     Tick(Tick),

@@ -12,7 +12,7 @@ use super::{
 use crate::{
     model::{
         event::Event,
-        place::{Place, Role},
+        tap_point::{Role, TapPoint},
     },
     packet::{DecodeOptions, Framing, Packet},
     session::{
@@ -30,7 +30,7 @@ const IF_TSOFFSET: u16 = 14;
 const IDB_OPTIONS: usize = 16;
 /// Where the data of an enhanced packet begins.
 const EPB_DATA: usize = 28;
-/// Numbers of places that other tools captured at begin here: there may be
+/// Numbers of tap points that other tools captured at begin here: there may be
 /// sections of podtrace's in the same file.
 const FOREIGN: u32 = 1 << 31;
 /// Interfaces of a section at most.
@@ -39,7 +39,7 @@ const INTERFACES_MAX: u32 = 1 << 20;
 /// An interface of the section.
 #[derive(Clone, Debug)]
 pub(super) struct Interface {
-    /// Number of its place in the session.
+    /// Number of its tap point in the session.
     pub(super) number: u32,
     link: LinkType,
     sockets: bool,
@@ -191,10 +191,10 @@ pub(super) fn interface(
             sockets: info.sockets,
             resolution,
         });
-        // The place is told before, unless that is damaged.
-        let update = Update::Place {
+        // The tap point is told before, unless that is damaged.
+        let update = Update::TapPoint {
             number: info.number,
-            place: info.place,
+            point: info.point,
         };
         return Ok((Some(info.index), interface, Some(update)));
     }
@@ -211,16 +211,16 @@ pub(super) fn interface(
         sockets: false,
         resolution,
     });
-    let update = Update::Place {
+    let update = Update::TapPoint {
         number,
-        place: captured_at(node, &name, number - FOREIGN),
+        point: captured_at(node, &name, number - FOREIGN),
     };
     Ok((None, interface, Some(update)))
 }
 
-/// The place of another tool's capture.
-pub(super) fn captured_at(node: Arc<str>, name: &str, number: u32) -> Place {
-    Place {
+/// The tap point of another tool's capture.
+pub(super) fn captured_at(node: Arc<str>, name: &str, number: u32) -> TapPoint {
+    TapPoint {
         node: 0,
         node_name: node,
         in_pod: false,

@@ -25,7 +25,7 @@ pub(super) struct RecordedCounts {
     /// Places with other counts that have changed since they were last written.
     changed: BTreeSet<u32>,
     not_recorded: u64,
-    /// Events written at places that were retired.
+    /// Events written at tap points that were retired.
     retired: u64,
 }
 
@@ -93,15 +93,15 @@ impl RecordedCounts {
         self.retired + written.sum::<u64>()
     }
 
-    /// Nothing more is counted at a place, which has no events in the chunk under way.
-    pub(super) fn retire(&mut self, place: u32) {
-        for tap in Direction::ALL.map(|direction| (place, direction)) {
+    /// Nothing more is counted at a tap point, which has no events in the chunk under way.
+    pub(super) fn retire(&mut self, point: u32) {
+        for tap in Direction::ALL.map(|direction| (point, direction)) {
             self.taken.remove(&tap);
             self.said.remove(&tap);
             let written = self.written.remove(&tap);
             self.retired += written.map_or(0, |written| written.count.emitted);
         }
-        self.changed.remove(&place);
+        self.changed.remove(&point);
     }
 
     /// Takes over what was counted; returns by how much the losses of each tap
@@ -123,28 +123,28 @@ impl RecordedCounts {
         grown
     }
 
-    /// The places that changed since the last call.
+    /// The tap points that changed since the last call.
     pub(super) fn take_changed(&mut self) -> BTreeSet<u32> {
-        let mut places = std::mem::take(&mut self.changed);
-        for ((place, _), written) in &mut self.written {
+        let mut tap_points = std::mem::take(&mut self.changed);
+        for ((point, _), written) in &mut self.written {
             if std::mem::take(&mut written.has_changed) {
-                places.insert(*place);
+                tap_points.insert(*point);
             }
         }
-        places
+        tap_points
     }
 
-    /// Every place that has counted anything.
-    pub(super) fn places(&self) -> BTreeSet<u32> {
+    /// Every tap point that has counted anything.
+    pub(super) fn tap_points(&self) -> BTreeSet<u32> {
         let taps = self.taken.keys().chain(self.written.keys());
-        taps.map(|(place, _)| *place).collect()
+        taps.map(|(point, _)| *point).collect()
     }
 
-    /// What was counted at a place since the last whole section. At the end it
+    /// What was counted at a tap point since the last whole section. At the end it
     /// is what the kernel has seen; before, events are under way, and what is
     /// accounted for counts as seen.
-    pub(super) fn since(&self, place: u32, is_end: bool) -> TapCounts {
-        let taps = Direction::ALL.map(|direction| (place, direction));
+    pub(super) fn since(&self, point: u32, is_end: bool) -> TapCounts {
+        let taps = Direction::ALL.map(|direction| (point, direction));
         let counts = taps.into_iter().map(|tap| (tap, self.of(tap, is_end)));
         counts.collect()
     }
@@ -173,13 +173,13 @@ impl RecordedCounts {
 
     /// The section is broken off: the next one says it all again.
     pub(super) fn say_again(&mut self) {
-        self.changed = self.places();
+        self.changed = self.tap_points();
     }
 
     /// The section is whole: what comes next counts from here.
     pub(super) fn close_section(&mut self) {
-        for place in self.places() {
-            for (tap, count) in self.since(place, false) {
+        for point in self.tap_points() {
+            for (tap, count) in self.since(point, false) {
                 self.said.entry(tap).or_default().add(&count);
             }
         }

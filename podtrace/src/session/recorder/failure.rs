@@ -138,7 +138,7 @@ impl Recorder {
         let (reports, closing) =
             match files.close(deadline.saturating_duration_since(Instant::now())) {
                 Ok(closed) => {
-                    let place = closed
+                    let point = closed
                         .last
                         .map_or_else(String::new, |path| format!(": {}", path.display()));
                     let files = match closed.files {
@@ -149,7 +149,7 @@ impl Recorder {
                         ),
                     };
                     let text = format!(
-                        "recorded {events} events, {} bytes{files}{place}",
+                        "recorded {events} events, {} bytes{files}{point}",
                         closed.bytes
                     );
                     (closed.reports, text)

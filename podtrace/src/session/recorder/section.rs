@@ -9,8 +9,8 @@ use crate::{
     map::Map,
     model::{
         event::Event,
-        place::Place,
         tap::{TapCount, TapCounts},
+        tap_point::TapPoint,
     },
     packet::Framing,
     session::{
@@ -89,12 +89,12 @@ impl Section {
     pub(super) fn renew_names(&mut self, world: &World) {
         self.common.clear();
         self.interfaces.known.retain(|(number, _), (_, name)| {
-            let place = world.places.get(*number);
-            place.is_some_and(|place| *name == interface_name(place, world))
+            let point = world.tap_points.get(*number);
+            point.is_some_and(|point| *name == interface_name(point, world))
         });
     }
 
-    /// Nothing more is written of a place.
+    /// Nothing more is written of a tap point.
     pub(super) fn retire(&mut self, number: u32) {
         self.common.retain(|(known, ..), _| *known != number);
         self.interfaces
@@ -198,7 +198,7 @@ impl Section {
         self.interfaces.describe(out, number, false, world);
     }
 
-    /// Writes what was counted since the section began at one place.
+    /// Writes what was counted since the section began at one tap point.
     pub(super) fn statistics(
         &mut self,
         out: &mut Vec<u8>,
@@ -214,7 +214,7 @@ impl Section {
                 .filter_map(|direction| Some((direction, *counts.get(&(number, direction))?)))
                 .filter(|(_, count)| *count != TapCount::default())
                 .collect();
-            if of_kind.is_empty() || world.places.get(number).is_none() {
+            if of_kind.is_empty() || world.tap_points.get(number).is_none() {
                 continue;
             }
             let index = self.interfaces.describe(out, number, sockets, world);
@@ -257,16 +257,16 @@ impl Interfaces {
         }
         let index = self.described;
         self.described += 1;
-        let Some(place) = world.places.get(number) else {
+        let Some(point) = world.tap_points.get(number) else {
             return index;
         };
-        let mut name = interface_name(place, world);
+        let mut name = interface_name(point, world);
         let known = (index, name.clone());
         self.known.insert((number, sockets), known);
         if sockets {
             name += " (sockets)";
         }
-        let is_raw = sockets || place.framing == Framing::Ip;
+        let is_raw = sockets || point.framing == Framing::Ip;
         let mut block = Block::begin(out, INTERFACE_DESCRIPTION);
         let link = if is_raw {
             LINKTYPE_RAW
@@ -275,10 +275,10 @@ impl Interfaces {
         };
         block.u16(link).u16(0).u32(0);
         block.option(2, name.as_bytes());
-        let owner = world.owner_of(place);
-        let description = format!("{} of {owner} on {}", place.name, place.node_name);
+        let owner = world.owner_of(point);
+        let description = format!("{} of {owner} on {}", point.name, point.node_name);
         block.option(3, description.as_bytes());
-        if let Some(mac) = place.mac {
+        if let Some(mac) = point.mac {
             block.option(6, &mac.0);
         }
         // Resolution of times: 10^-9 seconds.
@@ -287,21 +287,21 @@ impl Interfaces {
             index,
             number,
             sockets,
-            place: place.clone(),
+            point: point.clone(),
         });
         index
     }
 }
 
 /// `mypod1.default/eth0` or `worker1/veth12`.
-fn interface_name(place: &Place, world: &World) -> String {
-    let owner = world.owner_of(place);
-    let owner = if place.in_pod {
+fn interface_name(point: &TapPoint, world: &World) -> String {
+    let owner = world.owner_of(point);
+    let owner = if point.in_pod {
         dotted(&owner)
     } else {
         owner.to_string()
     };
-    format!("{owner}/{}", place.name)
+    format!("{owner}/{}", point.name)
 }
 
 /// `mypod1.default` of `default/mypod1`; anything else as it is.
@@ -326,6 +326,6 @@ fn owner(event: &Event, world: &World) -> Option<String> {
     {
         return Some(name.to_string());
     }
-    let place = world.places.get(event.interface)?;
-    world.pod_of(place).map(|pod| pod.to_string())
+    let point = world.tap_points.get(event.interface)?;
+    world.pod_of(point).map(|pod| pod.to_string())
 }

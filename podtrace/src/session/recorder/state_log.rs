@@ -26,7 +26,7 @@ pub(super) struct StateLog {
     start: Option<Start>,
     snapshots: BTreeMap<usize, (Origin, Snapshot)>,
     /// Interfaces that are there.
-    places: BTreeSet<u32>,
+    tap_points: BTreeSet<u32>,
     /// With whose pods they are and when they were told.
     pods: BTreeMap<usize, (Origin, Vec<Pod>, u64)>,
     runtimes: BTreeMap<usize, (Origin, Option<usize>)>,
@@ -72,11 +72,11 @@ impl StateLog {
     pub(super) fn note(&mut self, origin: &Origin, update: &Update) -> Entry {
         match update {
             Update::Start(start) => self.start = Some(start.clone()),
-            Update::Place { number, .. } => {
-                self.places.insert(*number);
+            Update::TapPoint { number, .. } => {
+                self.tap_points.insert(*number);
             }
             Update::Removed { number } => {
-                self.places.remove(number);
+                self.tap_points.remove(number);
             }
             Update::Snapshot(snapshot) => return self.take_snapshot(origin, snapshot),
             Update::Pods {
@@ -138,8 +138,8 @@ impl StateLog {
     }
 
     /// The numbers of the interfaces that are there.
-    pub(super) fn places(&self) -> impl Iterator<Item = u32> {
-        self.places.iter().copied()
+    pub(super) fn tap_points(&self) -> impl Iterator<Item = u32> {
+        self.tap_points.iter().copied()
     }
 
     /// Addresses and names of pods elsewhere, by the Kubernetes API.
@@ -166,11 +166,11 @@ impl StateLog {
             let snapshot = Update::Snapshot(Box::new(backdated(snapshot, world, ts_ns)));
             entries.push(self.entry(origin.clone(), snapshot));
         }
-        for number in &self.places {
-            let place = world.places.get(*number).cloned();
-            entries.extend(place.map(|place| {
+        for number in &self.tap_points {
+            let point = world.tap_points.get(*number).cloned();
+            entries.extend(point.map(|point| {
                 let number = *number;
-                Entry::Update(Update::Place { number, place })
+                Entry::Update(Update::TapPoint { number, point })
             }));
         }
         for (runtime, (origin, node)) in &self.runtimes {

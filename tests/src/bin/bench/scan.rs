@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result, anyhow, ensure};
 use aya::programs::{SchedClassifier, TcAttachType};
 use podtrace::{
     lab::{Lab, LabNode, LabSpec},
-    model::place::Role,
+    model::tap_point::Role,
     netns::NetNs,
     node::{
         discover::{Scan, Scanner},
@@ -115,7 +115,7 @@ fn settled(runtime: &Runtime, scanner: &mut Scanner) -> Result<f64> {
 
 fn pods_of(scan: &Scan) -> usize {
     let pods = scan.targets.iter();
-    pods.filter(|target| target.place.role == Role::Pod).count()
+    pods.filter(|target| target.point.role == Role::Pod).count()
 }
 
 /// How long the ends of a new pod's veth pair are without taps, beside other pods.

@@ -117,9 +117,9 @@ impl Site {
 }
 
 /// The ports of packets that were seen at an interface and direction.
-fn seen(values: &[Value], place: &str) -> BTreeSet<u16> {
+fn seen(values: &[Value], point: &str) -> BTreeSet<u16> {
     let paths = values.iter().filter(|value| value["type"] == "path");
-    let there = paths.filter(|path| hops(path).iter().any(|hop| hop == place));
+    let there = paths.filter(|path| hops(path).iter().any(|hop| hop == point));
     let ports = there.filter_map(|path| {
         let what = path["what"].as_str()?.strip_prefix("UDP ")?;
         let port = what.split_once("> ")?.1.split(' ').next()?;
@@ -137,8 +137,8 @@ fn other_programs_see_every_packet_and_their_verdicts_hold() {
     each_way(|way| {
         let mut site = Site::new();
         for neighbour in neighbours(way) {
-            for (interface, hook, place) in hooks {
-                println!("{way}, {neighbour:?}, {place}");
+            for (interface, hook, point) in hooks {
+                println!("{way}, {neighbour:?}, {point}");
                 let mut program = Foreign::new();
                 let node = site.node().clone();
                 let mut attach = || program.attach(&node, interface, hook, neighbour.spot);
@@ -158,7 +158,7 @@ fn other_programs_see_every_packet_and_their_verdicts_hold() {
                     .zip(VERDICTS)
                     .filter(|(_, verdict)| neighbour.ours_is_first || *verdict == UNSPEC);
                 let expected: BTreeSet<_> = expected.map(|(port, _)| port).collect();
-                assert_eq!(seen(&values, place), expected);
+                assert_eq!(seen(&values, point), expected);
             }
         }
     });

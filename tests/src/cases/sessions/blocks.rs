@@ -10,7 +10,7 @@ use podtrace::session::format::{
 
 /// One block.
 #[derive(Clone, Debug)]
-pub(super) struct Place {
+pub(super) struct TapPoint {
     pub(super) kind: u32,
     pub(super) range: Range<usize>,
 }
@@ -20,13 +20,13 @@ fn word(bytes: &[u8], at: usize) -> u32 {
 }
 
 /// Where the blocks of a whole file are.
-pub(super) fn blocks(bytes: &[u8]) -> Vec<Place> {
+pub(super) fn blocks(bytes: &[u8]) -> Vec<TapPoint> {
     let mut blocks = Vec::new();
     let mut at = 0;
     while at < bytes.len() {
         let len = word(bytes, at + 4) as usize;
         assert_eq!(word(bytes, at + len - 4) as usize, len);
-        blocks.push(Place {
+        blocks.push(TapPoint {
             kind: word(bytes, at),
             range: at..at + len,
         });
@@ -36,7 +36,7 @@ pub(super) fn blocks(bytes: &[u8]) -> Vec<Place> {
 }
 
 /// Those that hold a packet.
-pub(super) fn packets(blocks: &[Place]) -> impl Iterator<Item = &Place> {
+pub(super) fn packets(blocks: &[TapPoint]) -> impl Iterator<Item = &TapPoint> {
     blocks.iter().filter(|block| block.kind == ENHANCED_PACKET)
 }
 
@@ -68,9 +68,9 @@ pub(super) fn by_another_clock(bytes: &[u8], offset_ns: i64, drift_ppm: f64) -> 
     // Of CLOCK_MONOTONIC, which the JSON has.
     let monotonic = |ns: u64| (drifted(ns.wrapping_add_signed(epoch)) as i64 - epoch) as u64;
     let mut out = Vec::new();
-    for place in blocks {
-        let block = &bytes[place.range];
-        match place.kind {
+    for point in blocks {
+        let block = &bytes[point.range];
+        match point.kind {
             SECTION_HEADER => {
                 let (at, json) = section_json(block);
                 let mut info: SectionInfo = serde_json::from_slice(json).unwrap();

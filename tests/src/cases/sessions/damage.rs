@@ -13,7 +13,7 @@ use podtrace::session::format::{
 use serde_json::Value;
 use tempfile::NamedTempFile;
 
-use super::blocks::{Place, blocks, packets};
+use super::blocks::{TapPoint, blocks, packets};
 use super::record::{conserved, lines, notices, number, of_type, parse, recorded, run};
 
 /// A recording to be damaged; all cases damage the same one.
@@ -21,7 +21,7 @@ static WHOLE: LazyLock<Whole> = LazyLock::new(whole);
 
 struct Whole {
     bytes: Vec<u8>,
-    blocks: Vec<Place>,
+    blocks: Vec<TapPoint>,
     /// What tells its events apart, in the order of their blocks.
     events: Vec<(u64, String)>,
 }
@@ -81,24 +81,24 @@ impl Whole {
         let shown: BTreeSet<_> = events(values).into_iter().collect();
         let intact = packets(&self.blocks).zip(&self.events);
         let missing = intact
-            .filter(|(place, _)| place.range.end <= gone.start || place.range.start >= gone.end)
+            .filter(|(point, _)| point.range.end <= gone.start || point.range.start >= gone.end)
             .filter(|(_, event)| !shown.contains(event));
         assert_eq!(missing.count(), 0, "{gone:?}: {:?}", notices(values));
     }
 
-    fn block_at(&self, at: usize) -> &Place {
+    fn block_at(&self, at: usize) -> &TapPoint {
         let mut blocks = self.blocks.iter();
-        blocks.find(|place| place.range.contains(&at)).unwrap()
+        blocks.find(|point| point.range.contains(&at)).unwrap()
     }
 }
 
 /// The bytes that are said to be damaged.
 fn damaged(values: &[Value]) -> Vec<Range<usize>> {
     let told = notices(values).into_iter().filter_map(|text| {
-        let (_, place) = text.split_once(" is damaged: ")?;
-        let (_, place) = place.rsplit_once(", ")?;
-        let (len, place) = place.split_once(" bytes from byte ")?;
-        let (offset, _) = place.split_once(" on were skipped")?;
+        let (_, point) = text.split_once(" is damaged: ")?;
+        let (_, point) = point.rsplit_once(", ")?;
+        let (len, point) = point.split_once(" bytes from byte ")?;
+        let (offset, _) = point.split_once(" on were skipped")?;
         let (len, offset): (usize, usize) = (len.parse().unwrap(), offset.parse().unwrap());
         Some(offset..offset + len)
     });
@@ -114,7 +114,7 @@ fn spread(count: usize, limit: usize) -> impl Iterator<Item = usize> {
 fn cut_files_lose_what_was_cut() {
     let whole = &*WHOLE;
     let len = whole.bytes.len();
-    let ends = whole.blocks.iter().map(|place| place.range.end);
+    let ends = whole.blocks.iter().map(|point| point.range.end);
     let at_ends = ends.step_by(whole.blocks.len() / 10);
     for at in spread(40, len).chain(at_ends).chain([1, 11, 27, len - 1]) {
         let Some(values) = whole.read(&whole.bytes[..at]) else {
@@ -122,7 +122,7 @@ fn cut_files_lose_what_was_cut() {
             continue;
         };
         whole.shows_the_rest(&values, &(at..len));
-        let is_whole = whole.blocks.iter().any(|place| place.range.end == at);
+        let is_whole = whole.blocks.iter().any(|point| point.range.end == at);
         let told = damaged(&values);
         assert_eq!(told.is_empty(), is_whole, "{at}: {:?}", notices(&values));
         if !is_whole {
@@ -140,14 +140,14 @@ fn flipped_bits_cost_their_block() {
     let whole = &*WHOLE;
     let (mut told, mut flips) = (0, 0);
     for at in spread(100, whole.bytes.len()) {
-        let place = whole.block_at(at);
-        if place.kind == SECTION_HEADER || place.kind == INTERFACE_DESCRIPTION {
+        let point = whole.block_at(at);
+        if point.kind == SECTION_HEADER || point.kind == INTERFACE_DESCRIPTION {
             continue;
         }
         let mut bytes = whole.bytes.clone();
         bytes[at] ^= 1 << (at % 8);
         let values = whole.read(&bytes).expect("most is whole");
-        whole.shows_the_rest(&values, &place.range);
+        whole.shows_the_rest(&values, &point.range);
         let damaged = damaged(&values);
         assert!(damaged.len() <= 1, "{at}: {:?}", notices(&values));
         let is_there = damaged.iter().all(|told| told.contains(&at));
@@ -156,10 +156,10 @@ fn flipped_bits_cost_their_block() {
         // What no reader looks at may go unnoticed: padding, the end of options.
         told += damaged.len();
         // Of another type it may be anybody's block: it is missing in the counts.
-        let body = place.range.start + 4..place.range.end - 12;
-        if place.kind == ENHANCED_PACKET && body.contains(&at) {
+        let body = point.range.start + 4..point.range.end - 12;
+        if point.kind == ENHANCED_PACKET && body.contains(&at) {
             assert_eq!(damaged.len(), 1, "{at}");
-            assert_eq!(damaged[0], place.range, "{at}");
+            assert_eq!(damaged[0], point.range, "{at}");
         }
     }
     println!("{flips} flips, {told} noticed");
@@ -172,10 +172,10 @@ fn damaged_headers_cost_what_they_describe_at_most() {
     let described = whole
         .blocks
         .iter()
-        .filter(|place| [SECTION_HEADER, INTERFACE_DESCRIPTION].contains(&place.kind));
+        .filter(|point| [SECTION_HEADER, INTERFACE_DESCRIPTION].contains(&point.kind));
     let described: Vec<_> = described.collect();
-    for (number, place) in described.iter().enumerate() {
-        let at = place.range.start + (number * 7 + 8) % (place.range.len() - 16);
+    for (number, point) in described.iter().enumerate() {
+        let at = point.range.start + (number * 7 + 8) % (point.range.len() - 16);
         let mut bytes = whole.bytes.clone();
         bytes[at] ^= 0x10;
         let values = whole.read(&bytes).expect("blocks are there");
@@ -184,13 +184,13 @@ fn damaged_headers_cost_what_they_describe_at_most() {
         let shown = events(&values).len();
         println!(
             "{:x} at {at}: {shown} of {}",
-            place.kind,
+            point.kind,
             whole.events.len()
         );
         assert!(
             shown > whole.events.len() / 3,
             "{:x} at {at}: {shown}",
-            place.kind
+            point.kind
         );
     }
 }
@@ -203,9 +203,9 @@ fn damaged_entries_cost_no_packet() {
     let entries = whole
         .blocks
         .iter()
-        .filter(|place| place.kind == ENTRY_BLOCK);
-    for place in entries {
-        bytes[place.range.start + 24] ^= 1;
+        .filter(|point| point.kind == ENTRY_BLOCK);
+    for point in entries {
+        bytes[point.range.start + 24] ^= 1;
     }
     let values = whole.read(&bytes).expect("packets are there");
     assert!(events(&values).len() == whole.events.len());
@@ -221,20 +221,20 @@ fn holes_cost_what_was_in_them() {
     let defined = whole
         .blocks
         .iter()
-        .filter(|place| place.kind == INTERFACE_DESCRIPTION);
-    let last_defined = defined.map(|place| place.range.end).max().unwrap();
+        .filter(|point| point.kind == INTERFACE_DESCRIPTION);
+    let last_defined = defined.map(|point| point.range.end).max().unwrap();
     println!("interfaces are described until {last_defined} of {len}, packets begin at {first}");
     for (number, at) in spread(20, len - 4_000).enumerate() {
         let gone = at..at + 1 + number * 197;
-        let touches = whole.blocks.iter().any(|place| {
-            place.kind != ENHANCED_PACKET
-                && place.range.start < gone.end
-                && gone.start < place.range.end
-                && place.range.start < last_defined
+        let touches = whole.blocks.iter().any(|point| {
+            point.kind != ENHANCED_PACKET
+                && point.range.start < gone.end
+                && gone.start < point.range.end
+                && point.range.start < last_defined
         });
         let bytes = [&whole.bytes[..gone.start], &whole.bytes[gone.end..]].concat();
         let values = whole.read(&bytes).expect("most is whole");
-        let is_cut = |at: usize| !whole.blocks.iter().any(|place| place.range.start == at);
+        let is_cut = |at: usize| !whole.blocks.iter().any(|point| point.range.start == at);
         if is_cut(gone.start) || is_cut(gone.end) {
             assert_eq!(
                 damaged(&values).len(),

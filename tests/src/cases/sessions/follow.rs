@@ -12,8 +12,8 @@ use crate::cases::tracer::podtrace;
 fn check(name: &str, options: &[&str], files: usize) {
     let lab = lab();
     let dir = TempDir::new().unwrap();
-    let place = dir.path().join(name);
-    let mut args = vec!["record", "--flush", "50ms", "-w", place.to_str().unwrap()];
+    let point = dir.path().join(name);
+    let mut args = vec!["record", "--flush", "50ms", "-w", point.to_str().unwrap()];
     args.extend(options);
     let live = Live::on(&lab, &[0], &args);
     let first = super::record::names(dir.path()).remove(0);

@@ -125,9 +125,9 @@ fn measured(line: &str) -> [f64; 4] {
 
 /// How far the clock of the second file is ahead, in the middle of it.
 fn truth(one: &[u8], two: &[u8], drift_ppm: f64) -> f64 {
-    let places = blocks(two);
-    let times: Vec<_> = packets(&places)
-        .map(|place| time(&two[place.range.clone()]))
+    let tap_points = blocks(two);
+    let times: Vec<_> = packets(&tap_points)
+        .map(|point| time(&two[point.range.clone()]))
         .collect();
     let (first, last) = (*times.iter().min().unwrap(), *times.iter().max().unwrap());
     let offset = info(two).epoch_ns - info(one).epoch_ns;

@@ -51,12 +51,12 @@ impl View<'_> {
         let Some(host) = &own.host else {
             return row;
         };
-        let place = match (&host.interface.bridge, host.routed) {
+        let point = match (&host.interface.bridge, host.routed) {
             (Some(bridge), _) => format!("{} in {bridge}", host.interface.name),
             (None, true) => format!("{}, routed", host.interface.name),
             (None, false) => format!("{} in no bridge", host.interface.name),
         };
-        row.cell(PLAIN, format!("<-> {place}"))
+        row.cell(PLAIN, format!("<-> {point}"))
             .mark(self.mark(&host.interface.name))
     }
 }

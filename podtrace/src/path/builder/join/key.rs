@@ -8,7 +8,7 @@ use super::{
 use crate::{
     model::{
         event::Event,
-        place::{Place, Role},
+        tap_point::{Role, TapPoint},
     },
     path::{
         Hop, Path,
@@ -136,13 +136,13 @@ fn another_socket<'a>(
 /// packet of another pod, such as an announcement of an address that has
 /// changed hands.
 fn can_come_from(path: &Path, event: &Event, world: &World) -> bool {
-    let Some(place) = world.places.get(event.interface) else {
+    let Some(point) = world.tap_points.get(event.interface) else {
         return true;
     };
     let was_in = |netns: u64| path.hops.iter().any(|hop| is_in(hop, netns, world));
-    match (place.role, event.direction) {
-        (Role::Pod, Direction::Egress) => was_in(place.netns_id),
-        (Role::Veth, Direction::Ingress) => match place.leads_to {
+    match (point.role, event.direction) {
+        (Role::Pod, Direction::Egress) => was_in(point.netns_id),
+        (Role::Veth, Direction::Ingress) => match point.leads_to {
             Some(netns) => was_in(netns),
             // Not known yet, or no pod's: what comes in by it was just sent.
             None => path
@@ -154,8 +154,8 @@ fn can_come_from(path: &Path, event: &Event, world: &World) -> bool {
         // the clocks say.
         (Role::Uplink, Direction::Egress) => {
             let last = path.hops.last();
-            let last = last.and_then(|hop| world.places.get(hop.interface));
-            last.is_none_or(|last| last.node == place.node)
+            let last = last.and_then(|hop| world.tap_points.get(hop.interface));
+            last.is_none_or(|last| last.node == point.node)
         }
         _ => true,
     }
@@ -164,7 +164,7 @@ fn can_come_from(path: &Path, event: &Event, world: &World) -> bool {
 /// Whether the hop is in a pod's namespace, or enters it.
 fn is_in(hop: &Hop, netns: u64, world: &World) -> bool {
     let enters =
-        |place: &Place| hop.direction == Direction::Egress && place.leads_to == Some(netns);
-    let place = world.places.get(hop.interface);
-    place.is_some_and(|place| place.pod_netns() == Some(netns) || enters(place))
+        |point: &TapPoint| hop.direction == Direction::Egress && point.leads_to == Some(netns);
+    let point = world.tap_points.get(hop.interface);
+    point.is_some_and(|point| point.pod_netns() == Some(netns) || enters(point))
 }

@@ -44,7 +44,7 @@ impl Role {
 
 /// An interface to tap.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Place {
+pub struct TapPoint {
     /// The node it belongs to, as in the list of nodes.
     pub node: usize,
     /// The node's name.
@@ -72,7 +72,7 @@ pub struct Place {
     pub mac: Option<Mac>,
 }
 
-impl Place {
+impl TapPoint {
     /// Id of the pod's namespace that it is in.
     #[must_use]
     pub fn pod_netns(&self) -> Option<u64> {
