@@ -1,11 +1,12 @@
 //! Attaching takes the kernel its time, and nothing else waits for it.
 
 use std::io::Read as _;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use podtrace::lab::traffic::ping;
-use podtrace::lab::{Lab, LabSpec};
+use podtrace::lab::{Lab, LabPod, LabSpec};
 use podtrace::probe::Way;
 use rtnetlink::LinkVeth;
 use serde_json::Value;
@@ -150,35 +151,29 @@ fn paths_from_before_all_is_attached_are_marked_live_and_in_replay() {
         let begun = Instant::now();
         let mut tracer = Tracer::begin(&mut command);
         let is_all = |value: &Value| value["text"] == "every interface is traced now";
-        let what = |value: &Value| value["what"].as_str().unwrap_or_default().to_owned();
-        let is_path = |value: &Value| value["type"] == "path";
-        let mut pings = 0;
         let is_late = tracer.is_attaching();
         println!("{way}: begins after {:?}", begun.elapsed());
         if is_late {
-            ping(&from.netns, to.ipv4.into(), 50, 3, 56).unwrap();
-            tracer.wait_for(|value| is_path(value) && what(value).contains(" id 50 "));
+            ping_until_shown(&mut tracer, from, to);
             println!("first packet shown after {:?}", begun.elapsed());
-            pings = 6;
             let values = tracer.wait_until_all(1, is_all);
-            let shown = values
-                .iter()
-                .position(|value| what(value).contains(" id 50 "));
+            let shown = values.iter().position(is_ping);
             let all = values.iter().position(is_all);
             assert!(shown < all, "the first packet waited for all");
             println!("all attached after {:?}", begun.elapsed());
         }
-        ping(&from.netns, to.ipv4.into(), 51, 1, 56).unwrap();
-        tracer.wait_for(|value| is_path(value) && what(value).contains(" reply id 51 "));
+        ping(&from.netns, to.ipv4.into(), LAST, 1, 56).unwrap();
+        let is_last = |what: &str| what.contains(&format!(" id {LAST} "));
+        tracer.wait_for(|value| {
+            let what = value["what"].as_str().unwrap_or_default();
+            is_ping(value) && is_last(what) && what.contains("reply")
+        });
         let end = Instant::now();
         let values = tracer.finish_and(|| println!("{way}: ends after {:?}", end.elapsed()));
         println!("{way}: detached after {:?}", end.elapsed());
         let live = outcomes(&values);
-        let early: Vec<_> = live
-            .iter()
-            .filter(|path| path.0.contains(" id 50 "))
-            .collect();
-        assert_eq!(early.len(), pings);
+        let (late, early): (Vec<_>, Vec<_>) = live.iter().partition(|path| is_last(&path.0));
+        assert_eq!(!early.is_empty(), is_late);
         for (what, outcome, is_incomplete) in early {
             assert!(*is_incomplete, "{what}");
             assert!(
@@ -186,10 +181,6 @@ fn paths_from_before_all_is_attached_are_marked_live_and_in_replay() {
                 "{what} {outcome}"
             );
         }
-        let late: Vec<_> = live
-            .iter()
-            .filter(|path| path.0.contains(" id 51 "))
-            .collect();
         assert!(
             late.iter().all(|path| path.1 == "delivered" && !path.2),
             "{late:?}"
@@ -204,16 +195,43 @@ fn paths_from_before_all_is_attached_are_marked_live_and_in_replay() {
     });
 }
 
+/// The id of the pings when all is attached to.
+const LAST: u16 = 50;
+
+fn is_ping(value: &Value) -> bool {
+    let what = value["what"].as_str().unwrap_or_default();
+    value["type"] == "path" && what.starts_with("ICMP echo")
+}
+
+/// Pings until one is shown: what passes where nothing is attached to yet is not seen.
+fn ping_until_shown(tracer: &mut Tracer, from: &LabPod, to: &LabPod) {
+    let is_shown = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            // No more than end by themselves, should none be shown.
+            for id in LAST + 1..LAST + 200 {
+                if is_shown.load(Ordering::Relaxed) {
+                    break;
+                }
+                ping(&from.netns, to.ipv4.into(), id, 1, 56).unwrap();
+                // Only that there are not too many.
+                thread::sleep(Duration::from_millis(10));
+            }
+        });
+        tracer.wait_for(is_ping);
+        is_shown.store(true, Ordering::Relaxed);
+    });
+}
+
 /// Of each ping's path what it is, its outcome and whether it is incomplete; sorted.
 fn outcomes(values: &[Value]) -> Vec<(String, String, bool)> {
     let mut all: Vec<_> = values
         .iter()
-        .filter(|value| value["type"] == "path")
+        .filter(|value| is_ping(value))
         .map(|path| {
             let text = |field: &str| path[field].as_str().unwrap().to_owned();
             (text("what"), text("outcome"), path["incomplete"] == true)
         })
-        .filter(|(what, ..)| what.starts_with("ICMP echo"))
         .collect();
     all.sort();
     all

@@ -26,7 +26,7 @@ use crate::{
 };
 
 /// How many files run at once.
-const AT_ONCE: usize = 4;
+const AT_ONCE: usize = 3;
 /// How long the cases of a file may take, in seconds.
 const LIMIT: &str = "300";
 /// Files whose cases run while nothing else does, and why.

@@ -40,7 +40,8 @@ fn filters_that_are_removed_are_attached_again_a_few_times() {
 #[test]
 fn packets_that_pass_meanwhile_are_not_said_to_be_lost() {
     let site = Site::new();
-    let mut tracer = trace(&site);
+    // Much longer than it takes until the removal is found.
+    let mut tracer = site.trace("clsact", &["--hop-timeout", "2s"]);
     let to = site.0.nodes[0].pods[1].netns.clone();
     tc(&to, "qdisc del dev eth0 clsact");
     site.ping(30);

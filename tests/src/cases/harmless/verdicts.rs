@@ -1,6 +1,7 @@
 //! Other programs before and after ours see every packet, and what they decide holds.
 
 use std::collections::BTreeSet;
+use std::fs;
 
 use aya::programs::TcAttachType;
 use podtrace::lab::{Lab, LabSpec};
@@ -80,6 +81,10 @@ impl Site {
             ipv6: false,
         })
         .unwrap();
+        // So that the bridge tells of no multicast group: what it sends is counted too.
+        let setting = "/proc/sys/net/ipv4/igmp_link_local_mcast_reports";
+        let node = &lab.nodes[0].netns;
+        node.run(|| fs::write(setting, "0")).unwrap().unwrap();
         let sender = Sender::new(&lab.nodes[0].pods[0].netns, "eth0");
         let turn = 0;
         Self { lab, sender, turn }
