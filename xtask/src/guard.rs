@@ -33,6 +33,8 @@ const STAGES: [&str; 10] = [
     "mixed/pipeline to session",
     "lossy/stitch",
 ];
+/// The function that runs a stage and nothing else (benches/stages/guard.rs).
+const COUNTED: &str = "*guard::counted*";
 /// Events in a part of the stream (benches/stages/guard.rs).
 const PART: u64 = 9600;
 /// By how much a stage may differ, in percent.
@@ -84,6 +86,7 @@ fn instructions(stages: &Path, stage: &str, parts: u32) -> Result<u64> {
     let mut command = Command::new("valgrind");
     command
         .args(["--tool=callgrind", "--callgrind-out-file=/dev/null"])
+        .arg(format!("--toggle-collect={COUNTED}"))
         .arg(stages)
         .env("PODTRACE_STAGE", format!("{stage}/{parts}"));
     let output = command
