@@ -8,6 +8,7 @@ use std::{
     env, fs, iter,
     os::unix::fs::symlink,
     path::{Path, PathBuf},
+    process::Command,
 };
 
 use anyhow::{Context as _, Result, bail};
@@ -57,7 +58,39 @@ fn main() -> Result<()> {
         }],
         Toolchain::Custom(&toolchain),
     )
-    .context("cannot build the kernel side; if core or a tool is missing, run cargo xtask setup")
+    .context("cannot build the kernel side; if core or a tool is missing, run cargo xtask setup")?;
+    strip(&dir_from_env("OUT_DIR")?.join(KERNEL_SIDE))
+}
+
+/// Leaves DWARF out of the object, four fifths of it: the kernel reads BTF, line information
+/// included, and podtrace would carry the rest around.
+fn strip(object: &Path) -> Result<()> {
+    let rustc = env::var_os("RUSTC").context("RUSTC is not set")?;
+    let printed = Command::new(rustc)
+        .args(["--print", "sysroot"])
+        .output()
+        .context("cannot ask rustc for its sysroot")?;
+    let sysroot = String::from_utf8(printed.stdout).context("the sysroot is not UTF-8")?;
+    let libraries = Path::new(sysroot.trim_end()).join("lib");
+    let host = env::var("HOST").context("HOST is not set")?;
+    let objcopy = libraries
+        .join("rustlib")
+        .join(host)
+        .join("bin/rust-objcopy");
+    if !objcopy.is_file() {
+        // A toolchain that is not rustup's: the object works as it is.
+        return Ok(());
+    }
+    let status = Command::new(&objcopy)
+        .env("LD_LIBRARY_PATH", &libraries)
+        .arg("--strip-debug")
+        .arg(object)
+        .status()
+        .with_context(|| format!("cannot run {}", objcopy.display()))?;
+    if !status.success() {
+        bail!("{} failed: {status}", objcopy.display());
+    }
+    Ok(())
 }
 
 /// The same reading of `AYA_BUILD_SKIP` as aya-build's.
