@@ -134,7 +134,7 @@ fn signal_while_it_attaches_ends_it_soon() {
 fn paths_from_before_all_is_attached_are_marked_live_and_in_replay() {
     each_way(|way| {
         // As many as take some time.
-        let pairs = if way == "tcx" { 100 } else { 500 };
+        let pairs = if way == "tcx" { 40 } else { 500 };
         let lab = crowded(pairs);
         let node = &lab.nodes[0];
         let (from, to) = (&node.pods[0], &node.pods[1]);
