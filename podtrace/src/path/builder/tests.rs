@@ -451,7 +451,7 @@ fn equal_packets_of_two_pods_are_two_paths() {
 }
 
 #[test]
-fn equal_packet_long_after_another_that_died_has_its_own_road() {
+fn equal_packet_long_after_another_that_died_has_its_own_path() {
     let late = 100_000_000;
     let died = [TO_POD2[0], TO_POD2[1]];
     let arrived = TO_POD2.map(|(ts, interface, direction)| (ts + late, interface, direction));
