@@ -46,7 +46,7 @@ pub(crate) use options::{Outlets, TraceOptions};
 use progress::Status;
 use sampling::Sampling;
 use sources::Sources;
-use taps::{Taps, Reporter};
+use taps::{Reporter, Taps};
 
 /// Why a session ends.
 #[derive(Clone, Copy, Debug)]
@@ -221,7 +221,9 @@ impl Tracer {
             None if left + refused == 0 || !self.taps.have_begun() => return Ok(()),
             None => since_ns,
             // While they are attached to one after the other.
-            Some(reported) if left > 0 && reported.left > 0 && reported.refused == refused => return Ok(()),
+            Some(reported) if left > 0 && reported.left > 0 && reported.refused == refused => {
+                return Ok(());
+            }
             Some(reported) => reported.since_ns,
         };
         let unwatched = Unwatched {

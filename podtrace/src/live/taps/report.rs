@@ -1,5 +1,5 @@
 //! What has come of attaching and detaching.
-use super::{State, Tap, Taps, Reporter, point_key};
+use super::{Reporter, State, Tap, Taps, point_key};
 use crate::{
     model::tap_point::TapPoint,
     probe::{Change, ProbeError, attacher::Report},
