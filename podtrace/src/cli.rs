@@ -27,7 +27,7 @@ pub struct Cli {
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Print the road of each packet, live
+    /// Print the path of each packet, live
     ///
     /// Watches every veth, bridge, VXLAN and uplink interface of this node,
     /// eth0 and lo of every pod, and the sockets of the pods' cgroup, which tell
@@ -176,7 +176,7 @@ pub enum TopologyFormat {
 /// Options of `demo`.
 #[derive(Clone, Debug, Args)]
 pub struct DemoArgs {
-    /// Pings along each road
+    /// Pings in each scenario
     #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=100))]
     pub pings: u16,
     /// What of the kernel is used.

@@ -1,4 +1,4 @@
-//! A live session: taps kept in step with the interfaces, records turned into output.
+//! A live session: keeps taps in step with the interfaces and turns records into output.
 mod attach;
 mod check;
 pub(crate) mod children;
@@ -46,25 +46,25 @@ pub(crate) use options::{Outlets, TraceOptions};
 use progress::Status;
 use sampling::Sampling;
 use sources::Sources;
-use taps::{Taps, Telling};
+use taps::{Reporter, Taps};
 
 /// Why a session ends.
 #[derive(Clone, Copy, Debug)]
 enum Ending {
-    /// There is what was asked for.
+    /// Everything requested is done.
     Natural,
     /// A signal came.
     Asked,
 }
 
-/// Interfaces that are there and not attached to.
+/// Interfaces without taps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Unwatched {
-    /// How many are still to be attached to.
+    /// How many still wait for their taps.
     left: u64,
-    /// How many cannot be.
+    /// How many refused their taps.
     refused: u64,
-    /// Since when there are some; none since the session began.
+    /// Since when there have been some; none since the session began.
     since_ns: Option<u64>,
 }
 
@@ -77,11 +77,11 @@ pub(crate) struct Tracer {
     sources: Sources,
     sampling: Sampling,
     pipeline: Pipeline,
-    /// Where its text goes.
-    says: Sink,
-    /// How far the recording is.
+    /// Receives the text output.
+    sink: Sink,
+    /// Progress of the recording.
     progress: Option<SharedProgress>,
-    /// Says so on a terminal.
+    /// Shows the progress on a terminal.
     status: Option<Status>,
     signals: Signals,
     ending: Ending,
@@ -89,17 +89,17 @@ pub(crate) struct Tracer {
     started_ns: u64,
     ticked: Instant,
     counted: Instant,
-    /// How many changes of the nodes the pipeline was told of.
+    /// How many changes of the nodes the pipeline knows of.
     changes: u64,
     /// Whether another process closes the taps' links.
     has_closer: bool,
-    /// Whether interfaces that were there at the start are still to be attached to.
+    /// Whether interfaces present at the start still wait for their taps.
     is_attaching: bool,
-    /// The interfaces that packets pass unseen, as they were told last.
+    /// The interfaces that packets pass unseen, as last reported.
     unwatched: Option<Unwatched>,
-    /// Percent of one processor, until it was said that it holds the reader up.
+    /// Limit in percent of one processor; none once a notice says that it slows the reader.
     cpu_limit: Option<u32>,
-    /// The kernel side's log, when it is wanted.
+    /// The kernel side's log, if enabled.
     diagnostics: Option<EbpfLogger<Diagnostics>>,
 }
 
@@ -122,12 +122,12 @@ impl Tracer {
             attach: Some(self.taps.way().as_str().into()),
             source: None,
         };
-        self.tell(&Update::Start(start));
+        self.update(&Update::Start(start));
     }
 
-    /// Takes over an update of a source; returns what is to be said of it.
-    fn take(&mut self, mut update: Update) -> anyhow::Result<Vec<String>> {
-        // Names are given by what is in doubt now.
+    /// Applies an update from a source; returns the notices about it.
+    fn receive(&mut self, mut update: Update) -> anyhow::Result<Vec<String>> {
+        // Names depend on the changes that no scan has shown yet.
         self.note_changes();
         match &mut update {
             Update::Notice { text } => return Ok(vec![std::mem::take(text)]),
@@ -135,9 +135,9 @@ impl Tracer {
             _ => {}
         }
         let before = self.not_kept();
-        self.tell(&update);
+        self.update(&update);
         if matches!(update, Update::Pods { .. }) {
-            // Their processes are there now, and their cgroups.
+            // The pods' processes and cgroups exist by now.
             self.sources.ask_for_scan();
         }
         let is_full = before == 0 && self.not_kept() > 0;
@@ -163,7 +163,7 @@ impl Tracer {
         self.pipeline.push(&self.origin, batch);
     }
 
-    /// Takes the batches that wait, that updates in a row do not hold them up.
+    /// Processes the waiting batches, so that a series of updates does not delay them.
     fn catch_up(&mut self) {
         for _ in 0..QUEUE_BATCHES {
             let Ok(batch) = self.batches.try_recv() else {
@@ -173,56 +173,56 @@ impl Tracer {
         }
     }
 
-    /// What netlink has told of, and no scan has shown yet.
+    /// Notes changes that netlink has reported and no scan has shown yet.
     fn note_changes(&mut self) {
         let count = self.sources.changes.count();
         if count != self.changes {
             self.changes = count;
-            self.tell(&Update::Changes { count });
+            self.update(&Update::Changes { count });
         }
     }
 
-    /// Brings taps and names in step with what there is now; returns what is to
-    /// be said of it.
+    /// Brings taps and names in step with a scan; returns the notices about it.
     fn apply(&mut self, scan: Scan) -> anyhow::Result<Vec<String>> {
         let since_ns = scan.snapshot.time.steady_until_ns;
-        let notices = self.change_taps(|taps, telling| taps.apply(scan, telling))?;
-        self.tell_unwatched(Some(since_ns))?;
+        let notices = self.change_taps(|taps, reporter| taps.apply(scan, reporter))?;
+        self.report_unwatched(Some(since_ns))?;
         Ok(notices)
     }
 
-    /// Takes over what was attached to or detached from; returns what is to be
-    /// said of it.
+    /// Applies a report of attaching or detaching; returns the notices about it.
     fn take_report(&mut self, report: Report) -> anyhow::Result<Vec<String>> {
         if let Report::Changed(_, Change::Restored { since_ns }) = report {
-            self.tell_gap(since_ns)?;
+            self.report_gap(since_ns)?;
         }
         let since_ns = match report {
             Report::Changed(_, Change::Removed { since_ns, .. }) => since_ns,
             _ => monotonic_ns()?,
         };
-        let notices = self.change_taps(|taps, telling| taps.take(report, telling))?;
+        let notices = self.change_taps(|taps, reporter| taps.apply_report(report, reporter))?;
         if let Some(reason) = self.taps.refusal() {
             bail!("no interface can be traced: {reason}");
         }
-        self.tell_unwatched(Some(since_ns))?;
+        self.report_unwatched(Some(since_ns))?;
         if self.is_attaching && self.taps.left_of_start() == 0 {
             self.is_attaching = false;
-            self.says.set_status(String::new());
+            self.sink.set_status(String::new());
         }
         Ok(notices)
     }
 
-    /// Tells how many interfaces packets pass unseen, when that is something new.
-    /// `since_ns`: since when, if there were none before.
-    fn tell_unwatched(&mut self, since_ns: Option<u64>) -> anyhow::Result<()> {
+    /// Reports how many interfaces packets pass unseen, if that has changed. `since_ns`:
+    /// since when, if there were none before.
+    fn report_unwatched(&mut self, since_ns: Option<u64>) -> anyhow::Result<()> {
         let (left, refused) = self.taps.unwatched();
         let since_ns = match self.unwatched {
             None if left + refused == 0 || !self.taps.have_begun() => return Ok(()),
             None => since_ns,
-            // While they are attached to one after the other.
-            Some(told) if left > 0 && told.left > 0 && told.refused == refused => return Ok(()),
-            Some(told) => told.since_ns,
+            // Nothing to report while they get their taps one after the other.
+            Some(reported) if left > 0 && reported.left > 0 && reported.refused == refused => {
+                return Ok(());
+            }
+            Some(reported) => reported.since_ns,
         };
         let unwatched = Unwatched {
             left,
@@ -231,7 +231,7 @@ impl Tracer {
         };
         if self.unwatched != Some(unwatched) {
             self.unwatched = (left + refused > 0).then_some(unwatched);
-            self.tell(&Update::Attaching {
+            self.update(&Update::Attaching {
                 left,
                 refused,
                 since_ns,
@@ -241,12 +241,12 @@ impl Tracer {
         Ok(())
     }
 
-    /// Tells that an interface was not attached to for a while.
-    fn tell_gap(&mut self, since_ns: u64) -> anyhow::Result<()> {
-        // What is told already lasts.
+    /// Reports that an interface had no taps for a while.
+    fn report_gap(&mut self, since_ns: u64) -> anyhow::Result<()> {
+        // Otherwise the last report still holds.
         if self.unwatched.is_none() && self.taps.have_begun() {
             for left in [1, 0] {
-                self.tell(&Update::Attaching {
+                self.update(&Update::Attaching {
                     left,
                     refused: 0,
                     since_ns: Some(since_ns),
@@ -259,37 +259,36 @@ impl Tracer {
 
     fn change_taps(
         &mut self,
-        change: impl FnOnce(&mut Taps, &mut Telling<'_>) -> Result<(), ProbeError>,
+        change: impl FnOnce(&mut Taps, &mut Reporter<'_>) -> Result<(), ProbeError>,
     ) -> anyhow::Result<Vec<String>> {
         let mut notices = Vec::new();
-        let mut telling = Telling {
+        let mut reporter = Reporter {
             pipeline: &mut self.pipeline,
             origin: &self.origin,
             notices: &mut notices,
         };
-        change(&mut self.taps, &mut telling)?;
+        change(&mut self.taps, &mut reporter)?;
         Ok(notices)
     }
 
-    fn say(&mut self, notices: Vec<String>) {
+    fn notify(&mut self, notices: Vec<String>) {
         for text in notices {
-            self.tell(&Update::Notice { text });
+            self.update(&Update::Notice { text });
         }
     }
 
-    fn tell(&mut self, update: &Update) {
-        self.pipeline.tell(&self.origin, update);
+    fn update(&mut self, update: &Update) {
+        self.pipeline.apply(&self.origin, update);
     }
 
-    /// Follows packets until told to stop; returns what it did not deliver.
+    /// Follows packets until asked to stop; returns what it did not deliver.
     ///
-    /// # Errors
-    /// When the kernel side fails, and when nobody takes the output any more.
+    /// # Errors When the kernel side fails, or when nobody reads the output any more.
     pub(crate) async fn run(self) -> anyhow::Result<Missing> {
         self.run_during(std::future::pending()).await
     }
 
-    /// Follows packets until the work is done and its packets have come in.
+    /// Follows packets until the work is done and its packets have arrived.
     pub(crate) async fn run_during(
         mut self,
         work: impl Future<Output = ()>,
@@ -303,8 +302,8 @@ impl Tracer {
     }
 }
 
-/// A dump can fail while interfaces come and go; the taps that are there go
-/// on, and the next change brings the next scan.
+/// A netlink dump can fail while interfaces come and go. The existing taps go on, and the
+/// next change starts the next scan.
 fn not_scanned(error: ScanError) -> String {
     let error = anyhow::Error::from(error);
     format!(

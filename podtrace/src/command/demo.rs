@@ -1,4 +1,4 @@
-//! `podtrace demo`: the three roads in a lab, pinged and traced.
+//! `podtrace demo`: the three scenarios in a lab, pinged and traced.
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -17,7 +17,7 @@ use crate::{
     sink::Sink,
 };
 
-/// Before the next road's title, so that the paths of this one are printed: they
+/// Before the next scenario's title, so that the paths of this one are printed: they
 /// wait for older ones a tenth of a second, and to be looked at half as long.
 const PAUSE: Duration = Duration::from_millis(300);
 /// How long everything may take to be attached to.
@@ -78,10 +78,10 @@ async fn demonstrate(args: &DemoArgs, way: Way, without: Without) -> anyhow::Res
         recording: None,
         shows_progress: false,
     };
-    let (roads, pings) = (roads(&lab), args.pings);
-    let walk = async move {
-        for road in roads {
-            road.walk(pings).await;
+    let (scenarios, pings) = (scenarios(&lab), args.pings);
+    let run_all = async move {
+        for scenario in scenarios {
+            scenario.run(pings).await;
         }
     };
     let Some(tracer) = Tracer::start(nodes, sources, options, outlets).await? else {
@@ -90,7 +90,7 @@ async fn demonstrate(args: &DemoArgs, way: Way, without: Without) -> anyhow::Res
     tracer
         .run_during(async move {
             tokio::select! {
-                () = walk => {}
+                () = run_all => {}
                 () = signals.next() => {}
             }
         })
@@ -98,37 +98,37 @@ async fn demonstrate(args: &DemoArgs, way: Way, without: Without) -> anyhow::Res
     Ok(())
 }
 
-struct Road {
+struct Scenario {
     title: &'static str,
     from: LabPod,
     to: std::net::IpAddr,
 }
 
-fn roads(lab: &Lab) -> Vec<Road> {
+fn scenarios(lab: &Lab) -> Vec<Scenario> {
     let [first, second] = lab.nodes.as_slice() else {
         return Vec::new();
     };
     let ([from, near, ..], [far, ..]) = (first.pods.as_slice(), second.pods.as_slice()) else {
         return Vec::new();
     };
-    let road = |title, to: std::net::IpAddr| Road {
+    let scenario = |title, to: std::net::IpAddr| Scenario {
         title,
         from: from.clone(),
         to,
     };
     vec![
-        road(
+        scenario(
             "1. container to container in one pod, over localhost",
             std::net::Ipv4Addr::LOCALHOST.into(),
         ),
-        road("2. pod to pod on one node", near.ipv4.into()),
-        road("3. pod to pod across nodes", far.ipv4.into()),
-        road("3. the same over IPv6", far.ipv6.into()),
+        scenario("2. pod to pod on one node", near.ipv4.into()),
+        scenario("3. pod to pod across nodes", far.ipv4.into()),
+        scenario("3. the same over IPv6", far.ipv6.into()),
     ]
 }
 
-impl Road {
-    async fn walk(self, pings: u16) {
+impl Scenario {
+    async fn run(self, pings: u16) {
         let Self { title, from, to } = self;
         eprintln!("\n== {title}: {} pings {to}", from.name);
         let answered = tokio::task::spawn_blocking(move || {

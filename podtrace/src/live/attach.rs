@@ -1,4 +1,4 @@
-//! Waiting for the kernel, which takes its time to attach and to detach.
+//! Waits for the kernel to attach and to detach.
 use std::time::Duration;
 
 use tokio::time::{Instant, Interval, interval_at, sleep_until};
@@ -6,10 +6,10 @@ use tokio::time::{Instant, Interval, interval_at, sleep_until};
 use super::{Ending, Tracer};
 use crate::{live::taps::Taps, probe::attacher::Report, signals::Signals, sink::Sink};
 
-/// How often a terminal is told how far it is; what takes less is not told.
-const TELL: Duration = Duration::from_secs(1);
+/// How often the progress is shown; work that takes less shows none.
+const SHOW_EVERY: Duration = Duration::from_secs(1);
 
-/// Tells a terminal how far something is that takes long.
+/// Shows the progress of long work on a terminal.
 struct Wait {
     what: &'static str,
     all: usize,
@@ -21,19 +21,19 @@ impl Wait {
         Self {
             what,
             all,
-            turns: interval_at(Instant::now() + TELL, TELL),
+            turns: interval_at(Instant::now() + SHOW_EVERY, SHOW_EVERY),
         }
     }
 
-    fn tell(&self, done: usize, says: &Sink) {
-        says.set_status(format!("{} taps: {done} of {}", self.what, self.all));
+    fn show(&self, done: usize, sink: &Sink) {
+        sink.set_status(format!("{} taps: {done} of {}", self.what, self.all));
     }
 }
 
 impl Tracer {
-    /// Waits until everything is attached to that is to be, but not for longer than that:
-    /// what most packets pass comes first, and the rest follows while packets are shown.
-    /// False if a signal came before.
+    /// Waits until all taps are attached, at most for the given time. The interfaces that
+    /// most packets pass come first; the rest follow while packets are shown. False if a
+    /// signal came before.
     pub(super) async fn attached(&mut self, within: Duration) -> anyhow::Result<bool> {
         let ready = Instant::now() + within;
         while let (_, 1..) = self.taps.attaching() {
@@ -46,36 +46,36 @@ impl Tracer {
                 () = sleep_until(ready) => break,
                 Some(report) = self.taps.report() => {
                     let notices = self.take_report(report)?;
-                    self.say(notices);
+                    self.notify(notices);
                 }
             }
         }
         Ok(true)
     }
 
-    /// Tells a terminal how far attaching is.
-    pub(super) fn tell_attached(&self) {
+    /// Shows the progress of attaching on a terminal.
+    pub(super) fn show_attaching(&self) {
         let (all, left) = self.taps.attaching();
-        self.says
+        self.sink
             .set_status(format!("attaching taps: {} of {all}", all - left));
     }
 }
 
-/// Detaches from everything, or leaves that to the kernel when another signal
-/// comes: it does so when the process ends.
-pub(super) async fn detach(taps: &mut Taps, signals: &mut Signals, says: &Sink) {
+/// Detaches all taps. If another signal comes, it leaves the rest to the kernel, which
+/// detaches them when the process ends.
+pub(super) async fn detach(taps: &mut Taps, signals: &mut Signals, sink: &Sink) {
     let mut wait = Wait::new("detaching", taps.detach_all());
     let mut done = 0;
     loop {
         tokio::select! {
             biased;
             () = signals.next() => break,
-            _ = wait.turns.tick() => wait.tell(done, says),
+            _ = wait.turns.tick() => wait.show(done, sink),
             report = taps.report() => match report {
                 Some(report) => done += usize::from(matches!(report, Report::Detached(_))),
                 None => break,
             }
         }
     }
-    says.set_status(String::new());
+    sink.set_status(String::new());
 }

@@ -11,10 +11,10 @@ use crate::{
     pipeline::Pipeline,
     session::progress::SharedProgress,
     signals::Signals,
-    sink::{Sink, say_at_once},
+    sink::{Sink, print_at_once},
 };
 
-/// How long a reader that takes nothing is waited for once a signal came.
+/// How long the end waits for a stalled reader once a signal came.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// What a session did not deliver.
@@ -26,12 +26,12 @@ pub(crate) struct Missing {
     pub(crate) not_recorded: u64,
     /// Packets, events and notices that were not shown.
     pub(crate) not_shown: u64,
-    /// Bytes of the output that nobody took.
+    /// Bytes of the output that nobody read.
     pub(crate) unread: usize,
 }
 
 impl Missing {
-    /// Whether anything is.
+    /// Whether anything is missing.
     pub(crate) fn is_any(&self) -> bool {
         let Self {
             events,
@@ -44,13 +44,13 @@ impl Missing {
 }
 
 impl Tracer {
-    /// Stops the taps, drains, closes with the summary, detaches, and waits for
-    /// its reader.
+    /// Stops the taps, drains the rings, prints the summary, detaches, and waits for the
+    /// reader of the output.
     pub(super) async fn end(mut self, followed: anyhow::Result<()>) -> anyhow::Result<Missing> {
-        self.says.set_status(String::new());
+        self.sink.set_status(String::new());
         let stopped = self.taps.probe.stop();
         if !matches!(stopped, Ok(true)) {
-            detach(&mut self.taps, &mut self.signals, &self.says).await;
+            detach(&mut self.taps, &mut self.signals, &self.sink).await;
         }
         self.reader.stop();
         while let Some(batch) = self.batches.recv().await {
@@ -67,10 +67,10 @@ impl Tracer {
         if self.has_closer && self.taps.can_leave() {
             self.taps.leave();
         } else {
-            detach(&mut self.taps, &mut self.signals, &self.says).await;
+            detach(&mut self.taps, &mut self.signals, &self.sink).await;
         }
-        self.says.stop_taking();
-        let unread = wait_for_reader(&mut self.says, &mut self.signals, self.ending).await;
+        self.sink.stop_taking();
+        let unread = wait_for_reader(&mut self.sink, &mut self.signals, self.ending).await;
         let events = summed_up?;
         flushed?;
         let progress = self.progress.as_ref().map(SharedProgress::get);
@@ -82,54 +82,54 @@ impl Tracer {
         })
     }
 
-    /// Takes over names that have come meanwhile; nothing is tapped any more.
+    /// Applies the names that have come meanwhile; all taps are stopped.
     fn take_last_names(&mut self) -> anyhow::Result<()> {
         while let Ok(update) = self.sources.updates.try_recv() {
-            let notices = self.take(update)?;
-            self.say(notices);
+            let notices = self.receive(update)?;
+            self.notify(notices);
         }
         let not_kept = self.not_kept();
         if not_kept > 0 {
             let notice = format!("{not_kept} reports of pods and nodes elsewhere found no room");
-            self.say(vec![notice]);
+            self.notify(vec![notice]);
         }
         Ok(())
     }
 }
 
-/// Closes with the summary, given the final counters; returns how many events were lost.
+/// Writes the summary, given the final counters; returns how many events were lost.
 fn sum_up(taps: &mut Taps, pipeline: &mut Pipeline, started_ns: u64) -> anyhow::Result<u64> {
     let counters = taps.probe.counters()?;
     let duration_ns = monotonic_ns()?.saturating_sub(started_ns);
     Ok(pipeline.finish(&counters, duration_ns).total().lost())
 }
 
-/// Waits until the rest of the output is written: a pager may take its time.
-/// After a signal only while it takes any, and not after another one. Returns
-/// how many bytes nobody took.
+/// Waits until the rest of the output is written: a pager may take its time. After a signal
+/// it waits only while the reader makes progress, and not after another signal. Returns how
+/// many bytes nobody read.
 async fn wait_for_reader(
-    says: &mut Sink,
+    sink: &mut Sink,
     signals: &mut Signals,
     ending: Ending,
 ) -> io::Result<usize> {
-    let mut left = says.waiting();
+    let mut left = sink.waiting();
     loop {
         tokio::select! {
             biased;
-            () = says.ended() => {
-                says.finish()?;
+            () = sink.ended() => {
+                sink.finish()?;
                 return Ok(0);
             }
             () = signals.next() => break,
             () = sleep(PATIENCE), if matches!(ending, Ending::Asked) => {
-                let before = std::mem::replace(&mut left, says.waiting());
+                let before = std::mem::replace(&mut left, sink.waiting());
                 if left == before {
                     break;
                 }
             }
         }
     }
-    let left = says.waiting();
-    say_at_once(&format!("nobody read the last {left} bytes of the output"));
+    let left = sink.waiting();
+    print_at_once(&format!("nobody read the last {left} bytes of the output"));
     Ok(left)
 }

@@ -1,4 +1,4 @@
-//! The loop of a session.
+//! The main loop of a session.
 use std::{collections::BTreeMap, time::Duration};
 
 use anyhow::bail;
@@ -8,17 +8,17 @@ use tokio::time::{Instant, sleep_until};
 use super::{Ending, Tracer};
 use crate::{clock::monotonic_ns, live::progress, pipeline::TICK_LAG_NS, update::Update};
 
-/// How often open paths are checked for their age.
+/// How often open paths are checked for timeouts.
 const TICK: Duration = Duration::from_millis(50);
-/// How often the taps' counters are read: each takes a call. How much was lost in
-/// all comes with each batch.
+/// How often the taps' counters are read: each takes a system call. The total of the losses
+/// comes with each batch.
 const COUNT: Duration = Duration::from_millis(250);
 /// How often the counters are read while no packet is under way.
 const TICK_IDLE: Duration = Duration::from_secs(2);
 
 impl Tracer {
-    /// Follows packets until told to stop, or there are as many as were asked
-    /// for, or nobody takes what is shown.
+    /// Follows packets until asked to stop, until there are as many as requested, or until
+    /// nobody reads the output.
     pub(super) async fn follow(&mut self, work: impl Future<Output = ()>) -> anyhow::Result<()> {
         let deadline = self.duration.map(|duration| Instant::now() + duration);
         tokio::pin!(work);
@@ -31,25 +31,25 @@ impl Tracer {
                     self.ending = Ending::Asked;
                     break;
                 }
-                () = self.says.ended() => break,
+                () = self.sink.ended() => break,
                 () = sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => break,
                 () = &mut work => break,
                 () = sleep_until(next_tick) => self.tick()?,
                 Some(update) = self.sources.updates.recv() => {
                     self.catch_up();
-                    let notices = self.take(update)?;
-                    self.say(notices);
+                    let notices = self.receive(update)?;
+                    self.notify(notices);
                 }
                 Some(report) = self.taps.report() => {
                     self.catch_up();
                     let notices = self.take_report(report)?;
-                    self.say(notices);
+                    self.notify(notices);
                 }
                 scan = self.sources.scans.recv() => match scan {
                     Some(scan) => {
                         self.catch_up();
                         let notices = self.take_scan(scan)?;
-                        self.say(notices);
+                        self.notify(notices);
                     }
                     None => bail!("the task that scans the nodes ended early"),
                 },
@@ -63,7 +63,7 @@ impl Tracer {
         Ok(())
     }
 
-    /// The kernel side's log has no other wake-up.
+    /// The time of the next tick; the kernel side's log has no other wake-up.
     fn next_tick(&self) -> Instant {
         let is_idle =
             !self.pipeline.is_waiting() && self.diagnostics.is_none() && !self.is_attaching;
@@ -80,8 +80,9 @@ impl Tracer {
         if let Some(log) = &mut self.diagnostics {
             log.flush();
         }
-        // While batches or records wait, only their own time is known to have passed. In
-        // this order: the reader is behind no more when it has handed on all there was.
+        // While batches or records wait, only their own time is known to have passed. The
+        // order of the checks matters: the reader stops being behind once it has handed on
+        // everything.
         let is_read = !self.reader.is_behind();
         let now_ns = if is_read && self.batches.is_empty() {
             monotonic_ns()?
@@ -93,46 +94,46 @@ impl Tracer {
             self.count()?;
         }
         self.note_changes();
-        self.say_of_limit();
+        self.report_limit();
         self.pipeline.tick(now_ns);
         if self.is_attaching {
-            self.tell_attached();
+            self.show_attaching();
         }
         if let (Some(status), Some(progress)) = (&mut self.status, &self.progress)
             && let Some(line) = status.due(progress, &self.pipeline)
         {
-            self.says.set_status(line);
+            self.sink.set_status(line);
         }
         Ok(())
     }
 
-    /// Says once that the reader waits for its share of the processors.
-    fn say_of_limit(&mut self) {
+    /// Reports once that the CPU limit makes the reader wait.
+    fn report_limit(&mut self) {
         if let Some(percent) = self.cpu_limit
             && self.reader.has_paused()
         {
             self.cpu_limit = None;
-            self.say(vec![format!(
+            self.notify(vec![format!(
                 "--cpu-limit {percent} holds podtrace back: packets that find no room in the rings are lost"
             )]);
         }
     }
 
-    /// Takes over what the taps have counted.
+    /// Takes over the taps' counters.
     fn count(&mut self) -> anyhow::Result<()> {
         self.counted = Instant::now();
         let counters = self.taps.probe.counters()?;
         self.pipeline.count(&counters);
         if self.sampling.adjust(taken(&counters), monotonic_ns()?) {
             self.taps.probe.sample(self.sampling.digest_max())?;
-            self.tell_share()?;
+            self.report_share()?;
         }
         Ok(())
     }
 
-    /// Tells which share of the packets is taken from now on.
-    pub(super) fn tell_share(&mut self) -> anyhow::Result<()> {
-        self.tell(&Update::Sampling {
+    /// Reports which share of the packets is taken from now on.
+    pub(super) fn report_share(&mut self) -> anyhow::Result<()> {
+        self.update(&Update::Sampling {
             share: self.sampling.share(),
             ts_ns: monotonic_ns()?,
         });

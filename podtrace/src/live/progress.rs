@@ -1,4 +1,4 @@
-//! How far a recording is, in one line on a terminal.
+//! The progress of a recording, in one line on a terminal.
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -9,27 +9,27 @@ use crate::{
     text::{sanitize::sanitize, size::bytes},
 };
 
-/// How often it is told.
+/// How often it is shown.
 pub(super) const EVERY: Duration = Duration::from_secs(1);
 
-/// Tells once in a while.
+/// Formats the line at intervals.
 pub(super) struct Status {
-    told: Instant,
+    shown: Instant,
 }
 
 impl Status {
     pub(super) fn new() -> Self {
         Self {
-            told: Instant::now(),
+            shown: Instant::now(),
         }
     }
 
     /// The line, if it is time.
     pub(super) fn due(&mut self, progress: &SharedProgress, pipeline: &Pipeline) -> Option<String> {
-        if self.told.elapsed() < EVERY {
+        if self.shown.elapsed() < EVERY {
             return None;
         }
-        self.told = Instant::now();
+        self.shown = Instant::now();
         let (packets, lost) = (pipeline.newest_packet(), pipeline.lost());
         let Progress {
             events,

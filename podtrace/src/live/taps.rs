@@ -1,4 +1,4 @@
-//! Taps kept in step with what the scans of the nodes show.
+//! Keeps the taps in step with the scans of the nodes.
 mod report;
 mod sockets;
 
@@ -27,7 +27,7 @@ use crate::{
 };
 use sockets::Sockets;
 
-/// What is tapped, and what could not be.
+/// The taps, and the interfaces that refused theirs.
 pub(super) struct Taps {
     pub(super) probe: Probe,
     attacher: Attacher,
@@ -35,12 +35,12 @@ pub(super) struct Taps {
     way: Way,
     /// Interfaces that have taps, or are about to.
     taps: Vec<Tap>,
-    /// Interfaces that could not be tapped and were said to be so.
+    /// Interfaces that could not be tapped, each reported once.
     refused: HashSet<(u64, u32)>,
-    /// Why one was, as long as nothing has been attached to.
+    /// Why one was refused, as long as no tap has been attached.
     refusal: Option<String>,
     was_attached: bool,
-    /// Whether packets are followed: from then on new taps are announced one by one.
+    /// Whether packets are followed; from then on each new tap is announced.
     have_begun: bool,
 }
 
@@ -51,32 +51,32 @@ struct Tap {
 }
 
 enum State {
-    /// Whether it is to be said once it is attached.
+    /// The tap waits for the kernel; `announce`: a notice follows.
     Attaching {
-        say: bool,
+        announce: bool,
     },
     Attached,
-    /// The interface is gone; what has its place since then is tapped when the
-    /// taps are.
+    /// The interface was removed; `next` took its place and is tapped once the old taps are
+    /// detached.
     Detaching {
         next: Option<Box<Target>>,
     },
 }
 
-/// Where update go and what is to be said.
-pub(super) struct Telling<'a> {
+/// Receives updates and collects notices for the user.
+pub(super) struct Reporter<'a> {
     pub(super) pipeline: &'a mut Pipeline,
     pub(super) origin: &'a Origin,
-    /// What is to be said is added.
+    /// Grows by each notice.
     pub(super) notices: &'a mut Vec<String>,
 }
 
-impl Telling<'_> {
-    fn tell(&mut self, update: &Update) {
-        self.pipeline.tell(self.origin, update);
+impl Reporter<'_> {
+    fn update(&mut self, update: &Update) {
+        self.pipeline.apply(self.origin, update);
     }
 
-    fn say(&mut self, point: &TapPoint, what: &str) {
+    fn notice(&mut self, point: &TapPoint, what: &str) {
         let name = point_name(point, self.pipeline.world());
         self.notices.push(format!("{name} {what}"));
     }
@@ -108,19 +108,18 @@ impl Taps {
         self.way
     }
 
-    /// Whether all taps go in the end when they are left ([`Self::leave`]).
+    /// Whether taps left behind ([`Self::leave`]) vanish in the end.
     pub(super) fn can_leave(&self) -> bool {
         self.attacher.can_leave()
     }
 
-    /// Sees to it that taps of a node stay attached, as far as another tool can detach
-    /// them.
+    /// Keeps the taps of a node attached where another tool can detach them.
     pub(super) fn watch(&self, node: &NetNs) -> anyhow::Result<()> {
         let watched = self.attacher.watch(node)?;
         watched.context("failed to listen to changes of traffic control")
     }
 
-    /// From now on new taps are announced one by one.
+    /// Announces each new tap from now on.
     pub(super) fn begin(&mut self) {
         self.have_begun = true;
     }
@@ -136,32 +135,32 @@ impl Taps {
         self.taps.iter().filter(attached).map(|tap| &tap.point)
     }
 
-    /// How many interfaces are to be attached to, and how many are not yet.
+    /// How many interfaces are to be tapped, and how many of them are not yet.
     pub(super) fn attaching(&self) -> (usize, usize) {
         let attaching = |tap: &&Tap| matches!(tap.state, State::Attaching { .. });
         let left = self.taps.iter().filter(attaching).count();
         (self.taps.len(), left)
     }
 
-    /// How many interfaces are there that packets pass unseen: those that are still to be
-    /// attached to, and those that cannot be.
+    /// How many interfaces packets pass unseen: those that still wait for their taps, and
+    /// those that refused them.
     pub(super) fn unwatched(&self) -> (u64, u64) {
         (self.attaching().1 as u64, self.refused.len() as u64)
     }
 
-    /// Why nothing can be traced, if each interface was refused.
+    /// Why nothing can be traced, if every interface refused its taps.
     pub(super) fn refusal(&self) -> Option<&str> {
         let is_hopeless = self.taps.is_empty() && !self.was_attached;
         self.refusal.as_deref().filter(|_| is_hopeless)
     }
 
-    /// How many interfaces that were there at the start are not attached to yet.
+    /// How many interfaces present at the start are not tapped yet.
     pub(super) fn left_of_start(&self) -> usize {
-        let is_left = |tap: &&Tap| matches!(tap.state, State::Attaching { say: false });
+        let is_left = |tap: &&Tap| matches!(tap.state, State::Attaching { announce: false });
         self.taps.iter().filter(is_left).count()
     }
 
-    /// What was attached to or detached from next; none once it is all over.
+    /// The next report of attaching or detaching; none once all is over.
     pub(super) async fn report(&mut self) -> Option<Report> {
         self.attacher.report().await
     }
@@ -171,18 +170,18 @@ impl Taps {
         self.attacher.leave();
     }
 
-    /// Begins to detach from everything; returns from how many interfaces.
+    /// Begins to detach all taps; returns from how many interfaces.
     pub(super) fn detach_all(&mut self) -> usize {
         self.attacher.detach_all();
         self.taps.len() - self.attaching().1
     }
 
-    /// Brings taps and names in step with a scan. What is new is attached to
-    /// later: [`Self::take`] hears of it.
+    /// Brings taps and names in step with a scan. New interfaces are attached later:
+    /// [`Self::apply_report`] learns of it.
     pub(super) fn apply(
         &mut self,
         scan: Scan,
-        telling: &mut Telling<'_>,
+        reporter: &mut Reporter<'_>,
     ) -> Result<(), ProbeError> {
         let Scan {
             mut snapshot,
@@ -192,31 +191,31 @@ impl Taps {
             names: _,
             unsettled: _,
         } = scan;
-        // Packets are not followed into sockets behind interfaces without taps.
+        // Sockets behind interfaces without taps are not watched.
         let has_pods = targets.iter().any(|t| t.point.role == Role::Pod);
         let cgroups = if has_pods { cgroups } else { BTreeSet::new() };
         self.sockets.watch(
             &cgroups,
             snapshot.has_v1_containers && has_pods,
             &mut self.probe,
-            telling.notices,
+            reporter.notices,
         );
         if !snapshot.vxlan_ports.is_empty() {
             self.probe.set_vxlan_ports(&snapshot.vxlan_ports)?;
         }
         sockets::mark_watched(&mut snapshot, &cgroups_of, &self.probe);
-        telling.tell(&Update::Snapshot(Box::new(snapshot)));
-        self.forget_gone(&targets, telling);
+        reporter.update(&Update::Snapshot(Box::new(snapshot)));
+        self.forget_removed(&targets, reporter);
         let known = self.taps.iter().map(Tap::key).zip(0..);
         let mut known: HashMap<_, usize> = known.collect();
         for target in targets {
             let key = point_key(&target.point);
             let next = self.taps.len();
             match known.get(&key) {
-                Some(position) => self.taps[*position].renew(target, telling),
-                None => self.tap(target, telling)?,
+                Some(position) => self.taps[*position].renew(target, reporter),
+                None => self.tap(target, reporter)?,
             }
-            // None is added for one that is refused.
+            // A refused interface adds none.
             if self.taps.len() > next {
                 known.insert(key, next);
             }
@@ -224,7 +223,7 @@ impl Taps {
         Ok(())
     }
 
-    fn forget_gone(&mut self, targets: &[Target], telling: &mut Telling<'_>) {
+    fn forget_removed(&mut self, targets: &[Target], reporter: &mut Reporter<'_>) {
         let present: HashSet<_> = targets.iter().map(|t| point_key(&t.point)).collect();
         self.refused.retain(|key| present.contains(key));
         for tap in &mut self.taps {
@@ -236,35 +235,35 @@ impl Taps {
                 state => {
                     self.attacher.detach(tap.number);
                     if matches!(state, State::Attached) {
-                        telling.say(&tap.point, "is gone");
+                        reporter.notice(&tap.point, "is gone");
                     }
                     *state = State::Detaching { next: None };
-                    telling.tell(&Update::Removed { number: tap.number });
+                    reporter.update(&Update::Removed { number: tap.number });
                 }
             }
         }
     }
 
-    /// Taps an interface soon; one that was refused is left.
-    fn tap(&mut self, target: Target, telling: &mut Telling<'_>) -> Result<(), ProbeError> {
+    /// Requests taps for an interface, unless it was refused before.
+    fn tap(&mut self, target: Target, reporter: &mut Reporter<'_>) -> Result<(), ProbeError> {
         let Target {
             point,
             netns,
             device,
             packets: _,
         } = target;
-        // An earlier scan has given the namespace: it was refused then.
+        // If an earlier scan gave the namespace, the interface was refused then.
         let Some(netns) = netns.filter(|_| !self.refused.contains(&point_key(&point))) else {
             return Ok(());
         };
-        let number = telling.pipeline.world().tap_points.next_number();
-        telling.tell(&Update::TapPoint {
+        let number = reporter.pipeline.world().tap_points.next_number();
+        reporter.update(&Update::TapPoint {
             number,
             point: point.clone(),
         });
         let link_len = point.framing.link_len();
         if let Err(error) = self.probe.register(&netns, point.ifindex, number, link_len) {
-            self.refuse(number, &point, error, telling);
+            self.refuse(number, &point, error, reporter);
             return Ok(());
         }
         self.attacher.attach(attacher::Target {
@@ -272,8 +271,8 @@ impl Taps {
             netns,
             name: device,
             ifindex: point.ifindex,
-            // A new pod's own first: only there its name is certain from the first
-            // packet.
+            // A new pod's own interface comes first: only there is its name certain from
+            // the first packet.
             rank: match point.role {
                 Role::Pod if self.have_begun => 0,
                 role => 1 + role.rank(),
@@ -283,7 +282,7 @@ impl Taps {
             number,
             point,
             state: State::Attaching {
-                say: self.have_begun,
+                announce: self.have_begun,
             },
         });
         Ok(())
@@ -295,9 +294,9 @@ impl Tap {
         point_key(&self.point)
     }
 
-    /// An interface gets another name or MAC address, and what a veth leads to
-    /// becomes known after the veth.
-    fn renew(&mut self, target: Target, telling: &mut Telling<'_>) {
+    /// Updates an interface: it may get another name or MAC address, and the pod behind a
+    /// veth becomes known after the veth.
+    fn renew(&mut self, target: Target, reporter: &mut Reporter<'_>) {
         if let State::Detaching { next } = &mut self.state {
             // A later scan does not give the namespace again.
             if next.is_none() || target.netns.is_some() {
@@ -305,7 +304,7 @@ impl Tap {
             }
         } else if self.point != target.point {
             self.point = target.point;
-            telling.tell(&Update::TapPoint {
+            reporter.update(&Update::TapPoint {
                 number: self.number,
                 point: self.point.clone(),
             });

@@ -31,27 +31,27 @@ use crate::{
     update::Update,
 };
 
-/// Timeout between hops where no session tells.
+/// Timeout between hops if no session has one.
 const HOP_TIMEOUT_NS: u64 = 500_000_000;
-/// Places that are told where another was asked for.
-const PLACES_TOLD: usize = 30;
-/// Places of damage that are told one by one.
-const DAMAGE_TOLD: usize = 20;
+/// Upper bound of the tap points listed when the requested one does not exist.
+const TAP_POINTS_MAX: usize = 30;
+/// Upper bound of the places of damage reported one by one.
+const DAMAGE_MAX: usize = 20;
 
-/// How to play.
+/// Plays files through a pipeline.
 pub(crate) struct Player<'a> {
     args: &'a PlayerOptions,
     inputs: Vec<Input>,
     follow: bool,
     pub(crate) speed: Option<f64>,
     pub(crate) selection: Selection,
-    /// Whether events are to hold the captured bytes.
+    /// Whether events hold the captured bytes.
     pub(crate) keep_captured: bool,
-    /// Set when it is to end early.
+    /// Set to end it early.
     pub(crate) stop: Arc<AtomicBool>,
 }
 
-/// What came of it.
+/// The result of a replay.
 pub(crate) struct Played {
     /// Events lost.
     pub(crate) lost: u64,
@@ -60,8 +60,7 @@ pub(crate) struct Played {
 }
 
 impl Player<'_> {
-    /// Finds what is to be read. `follow`: it may still grow; `stop`: set when it is to
-    /// end early.
+    /// Finds the inputs. `follow`: they may still grow; `stop`: set to end early.
     pub(crate) fn new(
         args: &PlayerOptions,
         follow: bool,
@@ -81,7 +80,7 @@ impl Player<'_> {
         })
     }
 
-    /// Plays to consumers, made when it is known what is read.
+    /// Plays to consumers, which are made once the inputs are known.
     pub(crate) fn run(
         mut self,
         consumers: impl FnOnce(&[Input]) -> anyhow::Result<Vec<Box<dyn Consumer>>>,
@@ -175,7 +174,7 @@ impl Player<'_> {
         pipeline
     }
 
-    /// Says what is replayed, and by which clocks.
+    /// Announces what is replayed, and by which clocks.
     fn introduce(&self, inputs: &[Input], prescan: Option<&Prescan>, pipeline: &mut Pipeline) {
         let nodes: Vec<_> = inputs.iter().map(Input::nodes).collect();
         let files: usize = inputs.iter().map(|input| input.files().len()).sum();
@@ -188,14 +187,14 @@ impl Player<'_> {
             source: Some(source),
             ..Start::default()
         };
-        pipeline.tell(&Origin::default(), &Update::Start(start));
+        pipeline.apply(&Origin::default(), &Update::Start(start));
         let Some(prescan) = prescan else { return };
         let names: Vec<_> = nodes.iter().map(|nodes| nodes.join("+")).collect();
         let times = prescan.clocks.iter().zip(&prescan.times).enumerate();
         for (number, (clock, times)) in times.skip(1) {
             let middle_ns = times.map_or(0, |(first, last)| first + (last - first) / 2);
             let text = clock.describe(number, &names, middle_ns);
-            pipeline.say(&text);
+            pipeline.notice(&text);
         }
     }
 
@@ -249,13 +248,13 @@ impl Player<'_> {
             }
         }
         if let Some(vantage) = self.selection.missed_vantage() {
-            pipeline.say(&format!(
+            pipeline.notice(&format!(
                 "no packet was seen at {vantage}: {}",
                 tap_points(pipeline)
             ));
         }
         let duration_ns = merge.finish(pipeline);
-        let damaged = tell_damage(&merge, pipeline);
+        let damaged = report_damage(&merge, pipeline);
         let lost = pipeline.end(duration_ns).total().lost();
         pipeline.close()?;
         Ok(Played { lost, damaged })
@@ -272,14 +271,14 @@ fn set_clocks(inputs: &[Input], prescan: Option<&Prescan>, pipeline: &mut Pipeli
     }
 }
 
-/// Where packets were seen, in words.
+/// Lists the tap points, in words.
 fn tap_points(pipeline: &Pipeline) -> String {
     let world = pipeline.world();
     let names = (0..world.tap_points.next_number()).filter_map(|number| {
         let point = world.tap_points.get(number)?;
         Some(format!("{}/{}", world.owner_of(point), point.name))
     });
-    let names: Vec<_> = names.take(PLACES_TOLD).collect();
+    let names: Vec<_> = names.take(TAP_POINTS_MAX).collect();
     format!("there is {}", names.join(", "))
 }
 
@@ -292,7 +291,7 @@ fn last(prescan: &Prescan) -> u64 {
     all.filter_map(corrected).max().unwrap_or(0)
 }
 
-/// Sessions that go on in another file have it by now, perhaps.
+/// Adds the next files of sessions that rotate, if they exist by now.
 fn add_newer(merge: &mut Merge) {
     for stream in merge.streams_mut() {
         let files: Vec<PathBuf> = newer_files(stream.chain());
@@ -302,13 +301,13 @@ fn add_newer(merge: &mut Merge) {
     }
 }
 
-/// Says what is not in the files.
-fn tell_damage(merge: &Merge, pipeline: &mut Pipeline) -> usize {
-    let (mut damaged, mut told) = (0, 0);
+/// Reports what the files lack.
+fn report_damage(merge: &Merge, pipeline: &mut Pipeline) -> usize {
+    let (mut damaged, mut reported) = (0, 0);
     for stream in merge.streams() {
         let chain: &Chain = stream.chain();
-        for (path, damage) in chain.damage().iter().take(DAMAGE_TOLD - told) {
-            told += 1;
+        for (path, damage) in chain.damage().iter().take(DAMAGE_MAX - reported) {
+            reported += 1;
             let text = format!(
                 "{} is damaged: {}, {} bytes from byte {} on were skipped",
                 path.display(),
@@ -316,19 +315,19 @@ fn tell_damage(merge: &Merge, pipeline: &mut Pipeline) -> usize {
                 damage.len,
                 damage.offset
             );
-            pipeline.say(&sanitize(&text));
+            pipeline.notice(&sanitize(&text));
         }
         damaged += chain.damaged();
         let unread = chain.unread();
         if unread.packets > 0 {
-            pipeline.say(&format!(
+            pipeline.notice(&format!(
                 "{} packets left out: without a time, of a link layer that is not known, or of an \
                  interface whose description is damaged",
                 unread.packets
             ));
         }
         if unread.entries > 0 {
-            pipeline.say(&format!(
+            pipeline.notice(&format!(
                 "{} entries left out: of a newer podtrace",
                 unread.entries
             ));
@@ -336,18 +335,18 @@ fn tell_damage(merge: &Merge, pipeline: &mut Pipeline) -> usize {
         if chain.was_broken_off() {
             let file = chain.path().display().to_string();
             let file = sanitize(&file);
-            pipeline.say(&format!(
+            pipeline.notice(&format!(
                 "{file} ends without a closing block: what was lost in its last moments is not known"
             ));
         }
     }
-    if damaged > told {
-        pipeline.say(&format!("{} more places are damaged", damaged - told));
+    if damaged > reported {
+        pipeline.notice(&format!("{} more places are damaged", damaged - reported));
     }
     damaged
 }
 
-/// Replays in time.
+/// Replays at the original speed.
 struct Pace {
     factor: f64,
     begin: Option<(u64, Instant)>,
@@ -361,7 +360,7 @@ impl Pace {
         }
     }
 
-    /// How long to wait for what was at this time.
+    /// How long to wait until the event of this time.
     fn pause(&mut self, ns: u64) -> Option<Duration> {
         if ns == 0 {
             return None;

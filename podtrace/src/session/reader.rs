@@ -67,8 +67,8 @@ pub struct Reader {
     end: u64,
     /// A section has begun.
     has_header: bool,
-    /// Places that were told.
-    told: HashSet<u32>,
+    /// Tap points that were handed out.
+    known: HashSet<u32>,
     interfaces: Vec<Option<Interface>>,
     /// How many interfaces of other tools' captures there were.
     captures: u32,
@@ -142,7 +142,7 @@ impl Reader {
             plain_header: None,
             end: 0,
             has_header: false,
-            told: HashSet::new(),
+            known: HashSet::new(),
             interfaces: Vec::new(),
             captures: 0,
             snapshots: Vec::new(),

@@ -59,7 +59,7 @@ pub(crate) fn world() -> World {
         };
         world.tap_points.set(number, point);
     }
-    take_snapshot(&mut world, &[]);
+    apply_snapshot(&mut world, &[]);
     run_containers(&mut world);
     world
 }
@@ -91,8 +91,8 @@ pub(crate) fn run_containers(world: &mut World) {
     world.identities.set_pods(0, &pods, 0);
 }
 
-/// What a snapshot of the node shows, and these addresses of the second node.
-pub(crate) fn take_snapshot(world: &mut World, second: &[IpAddr]) {
+/// Applies a snapshot of the node, with these addresses of the second node.
+pub(crate) fn apply_snapshot(world: &mut World, second: &[IpAddr]) {
     let namespaces = [(NETNS1, "default/mypod1"), (NETNS2, "default/mypod2")];
     let namespaces = namespaces.map(|(id, pod)| NamespaceInfo {
         id,
@@ -122,5 +122,5 @@ pub(crate) fn take_snapshot(world: &mut World, second: &[IpAddr]) {
         session: 0,
         nodes: 0..2,
     };
-    world.take(&origin, &Update::Snapshot(Box::new(snapshot)));
+    world.apply(&origin, &Update::Snapshot(Box::new(snapshot)));
 }

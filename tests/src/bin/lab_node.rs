@@ -73,7 +73,7 @@ fn run_node(args: &[OsString]) -> Result<ExitCode> {
         .arg("init")
         .args(args)
         .spawn()?;
-    say(&format!("init {}", init.id()))?;
+    answer(&format!("init {}", init.id()))?;
     Ok(code(init.wait()?))
 }
 
@@ -136,11 +136,11 @@ fn init(name: &OsStr, dir: &Path, group: &Path) -> Result<ExitCode> {
         match line?.as_str() {
             "start" => {
                 containerd.start()?;
-                say("started")?;
+                answer("started")?;
             }
             "kill" => {
                 containerd.kill()?;
-                say("killed")?;
+                answer("killed")?;
             }
             other => bail!("told to {other:?}, which is nothing to do"),
         }
@@ -326,12 +326,12 @@ fn hold() -> Result<ExitCode> {
     for node in &lab.nodes {
         node.run_pod(&PodSpec::default())?;
     }
-    say(&lab.id)?;
+    answer(&lab.id)?;
     io::copy(&mut io::stdin(), &mut io::sink())?;
     Ok(ExitCode::SUCCESS)
 }
 
-fn say(line: &str) -> Result<()> {
+fn answer(line: &str) -> Result<()> {
     let mut stdout = io::stdout();
     writeln!(stdout, "{line}")?;
     Ok(stdout.flush()?)

@@ -123,7 +123,7 @@ fn tcp(to: SocketAddr, count: usize, bytes: usize) -> io::Result<()> {
     stream.set_nodelay(true)?;
     stream.set_read_timeout(Some(DEADLINE))?;
     stream.set_write_timeout(Some(DEADLINE))?;
-    say(stream.local_addr()?, to)?;
+    print_addresses(stream.local_addr()?, to)?;
     let message = message(bytes);
     let mut answer = vec![0; bytes];
     for _ in 0..count {
@@ -151,7 +151,7 @@ fn udp(to: SocketAddr, count: usize, bytes: usize) -> io::Result<()> {
     let socket = UdpSocket::bind((any, 0))?;
     socket.connect(to)?;
     socket.set_read_timeout(Some(DEADLINE))?;
-    say(socket.local_addr()?, to)?;
+    print_addresses(socket.local_addr()?, to)?;
     let message = message(bytes);
     let mut answer = vec![0; CHUNK];
     for _ in 0..count {
@@ -163,7 +163,7 @@ fn udp(to: SocketAddr, count: usize, bytes: usize) -> io::Result<()> {
 }
 
 /// The client's address is how its packets are told from others.
-fn say(from: SocketAddr, to: SocketAddr) -> io::Result<()> {
+fn print_addresses(from: SocketAddr, to: SocketAddr) -> io::Result<()> {
     writeln!(io::stdout(), "{from} -> {to}")
 }
 

@@ -59,10 +59,10 @@ const MOUNTS: &[(&str, &str, &str)] = &[
 fn main() {
     let passed = run().unwrap_or_else(|error| {
         eprintln!("vm-init: {error:#}");
-        say(&format!("error: {error:#}"));
+        report(&format!("error: {error:#}"));
         false
     });
-    say(if passed { "passed" } else { "failed" });
+    report(if passed { "passed" } else { "failed" });
     leave(if passed { PASSED } else { FAILED });
 }
 
@@ -76,7 +76,7 @@ fn run() -> Result<bool> {
             .with_context(|| format!("mount {}", place.display()))?;
     }
     let kernel = fs::read_to_string("/proc/sys/kernel/osrelease")?;
-    say(&format!("kernel {}", kernel.trim_end()));
+    report(&format!("kernel {}", kernel.trim_end()));
     sethostname("vm")?;
     for module in lines("/vm/modules")? {
         load(&module).with_context(|| format!("load {module}"))?;
@@ -124,7 +124,7 @@ fn command(line: &str, environment: &[String]) -> Result<bool> {
         bail!("not a command: {line:?}");
     };
     let limit = Duration::from_secs(seconds.parse()?);
-    say(&format!("begin {name}"));
+    report(&format!("begin {name}"));
     let mut output = OpenOptions::new().write(true).open(OUTPUT)?;
     let begun = Instant::now();
     let variables = environment.iter().filter_map(|line| line.split_once('='));
@@ -146,7 +146,7 @@ fn command(line: &str, environment: &[String]) -> Result<bool> {
         // It may have ended within a line.
         let _ = output.write_all(b"\n");
     }
-    say(&format!("end {name}: {ended} in {took:.1} s"));
+    report(&format!("end {name}: {ended} in {took:.1} s"));
     Ok(ended == "exit 0")
 }
 
@@ -172,7 +172,7 @@ fn wait(leader: Pid, deadline: Instant) -> Result<String> {
 
 /// Prints a line for `cargo xtask vmtest`. A port that cannot be written to
 /// leaves nobody to tell.
-fn say(text: &str) {
+fn report(text: &str) {
     let write = |mut to: File| to.write_all(format!("vm-init: {text}\n").as_bytes());
     let _ = OpenOptions::new().append(true).open(OUTPUT).and_then(write);
 }

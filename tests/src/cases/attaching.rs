@@ -13,7 +13,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use super::churn::netlink;
-use super::tracer::{ALL_TRACED, Process, Tracer, interrupt, look_at, podtrace, run};
+use super::tracer::{ALL_TRACED, Process, Tracer, interrupt, podtrace, run, trace_nodes};
 use super::ways::each_way;
 
 /// The deadline of a wait.
@@ -91,7 +91,7 @@ fn signal_while_it_attaches_ends_it_soon() {
     let mut command = podtrace();
     command.args(["trace", "--color", "never", "--duration", "90s"]);
     command.args(["--attach", Way::best().as_str()]);
-    let _table = look_at(&mut command, &lab, &[0]);
+    let _table = trace_nodes(&mut command, &lab, &[0]);
     let (mut child, mut terminal) = Process::on_terminal(command);
     let (mut shown, mut buffer) = (String::new(), [0; 4096]);
     if Way::best() == Way::Tcx {
@@ -111,17 +111,17 @@ fn signal_while_it_attaches_ends_it_soon() {
     }
     println!("ended after {:?}", begun.elapsed());
     // All that it had to say is there, while the kernel still detaches.
-    let mut said = String::new();
+    let mut text = String::new();
     let mut stdout = child.stdout.take().unwrap();
-    stdout.read_to_string(&mut said).unwrap();
+    stdout.read_to_string(&mut text).unwrap();
     println!("the output after {:?}", begun.elapsed());
     if Way::best() == Way::Tcx {
         assert!(child.has_left_any().unwrap(), "nothing to detach from");
-        assert!(said.contains(" of "), "{said}");
+        assert!(text.contains(" of "), "{text}");
     }
     assert!(
-        said.contains("\n0 packets\n") || said.contains(" packets · "),
-        "{said}"
+        text.contains("\n0 packets\n") || text.contains(" packets · "),
+        "{text}"
     );
     child.wait_for_the_rest().unwrap();
     println!("detached after {:?}", begun.elapsed());
@@ -147,7 +147,7 @@ fn paths_from_before_all_is_attached_are_marked_live_and_in_replay() {
             .arg("trace")
             .args(options)
             .args(["--duration", "90s"]);
-        let _table = look_at(&mut command, &lab, &[0]);
+        let _table = trace_nodes(&mut command, &lab, &[0]);
         let begun = Instant::now();
         let mut tracer = Tracer::begin(&mut command);
         let is_all = |value: &Value| value["text"] == "every interface is traced now";
@@ -186,8 +186,8 @@ fn paths_from_before_all_is_attached_are_marked_live_and_in_replay() {
             "{late:?}"
         );
         let output = run(&["replay", "-o", "json", path]);
-        let said = String::from_utf8(output.stdout).unwrap();
-        let replayed: Vec<_> = said
+        let stdout = String::from_utf8(output.stdout).unwrap();
+        let replayed: Vec<_> = stdout
             .lines()
             .map(|line| serde_json::from_str(line).unwrap())
             .collect();

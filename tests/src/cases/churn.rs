@@ -81,8 +81,11 @@ fn interface_that_appears_is_traced_and_one_that_vanishes_is_forgotten() {
     });
     let values = tracer.finish();
     let taps = values.last().unwrap()["taps"].as_array().unwrap();
-    let gone = taps.iter().find(|tap| tap["interface"] == to.veth.as_str());
-    assert!(gone.unwrap()["seen"].as_u64().unwrap() >= 2, "{gone:?}");
+    let removed = taps.iter().find(|tap| tap["interface"] == to.veth.as_str());
+    assert!(
+        removed.unwrap()["seen"].as_u64().unwrap() >= 2,
+        "{removed:?}"
+    );
 }
 
 /// podtrace must not keep the namespace of a pod that dies.

@@ -53,8 +53,8 @@ impl Site {
     fn sees_pings(&self, tracer: &mut Tracer, id: u16) -> bool {
         self.ping(id);
         let begins = |value: &Value, what: &str| {
-            let said = value["what"].as_str().unwrap_or_default();
-            value["type"] == "path" && said.starts_with(&format!("ICMP echo {what} id {id} "))
+            let packet = value["what"].as_str().unwrap_or_default();
+            value["type"] == "path" && packet.starts_with(&format!("ICMP echo {what} id {id} "))
         };
         let point = format!("1/{VETH}");
         let request = tracer.wait_for(|value| begins(value, "request"));
@@ -224,9 +224,9 @@ fn nothing_that_can_be_traced_is_an_error() {
     site.tc(&format!("qdisc add dev {VETH} ingress"));
     let node = &site.node().name;
     let output = run(&["trace", "--netns", node, "-i", VETH, "--attach", "clsact"]);
-    let said = String::from_utf8(output.stderr).unwrap();
+    let stderr = String::from_utf8(output.stderr).unwrap();
     let why = format!("no interface can be traced: failed to attach to {VETH} in {node}: it has");
-    assert!(said.contains(&why), "{said}");
+    assert!(stderr.contains(&why), "{stderr}");
     assert_eq!(output.status.code(), Some(2));
 }
 

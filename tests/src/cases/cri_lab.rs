@@ -1,4 +1,4 @@
-//! The CRI lab: real pods on real nodes, every road carries traffic, and
+//! The CRI lab: real pods on real nodes, every scenario carries traffic, and
 //! nothing is left behind.
 
 mod left;
@@ -40,7 +40,7 @@ fn run(pod: &CriPod, container: &str, command: &[&str]) -> String {
 }
 
 /// Ping, TCP and UDP from container1 to a service on 8080.
-fn check_road(from: &CriPod, to: impl Into<IpAddr>) {
+fn check_scenario(from: &CriPod, to: impl Into<IpAddr>) {
     let to = to.into().to_string();
     run(
         from,
@@ -69,7 +69,7 @@ fn signal(child: &Child, signal: Signal) {
 }
 
 #[test]
-fn every_road_carries_traffic() {
+fn every_scenario_carries_traffic() {
     let lab = CriLab::new(TWO_NODES).unwrap();
     // The exercise's: two containers of one pod, two pods of one node, two nodes.
     let my_pod = lab.nodes[0].run_pod(&PodSpec::default()).unwrap();
@@ -82,11 +82,11 @@ fn every_road_carries_traffic() {
         assert_eq!(pod.ipv6().unwrap().segments()[..4], subnet);
         serve(pod);
     }
-    check_road(&my_pod, Ipv4Addr::LOCALHOST);
-    check_road(&my_pod, Ipv6Addr::LOCALHOST);
+    check_scenario(&my_pod, Ipv4Addr::LOCALHOST);
+    check_scenario(&my_pod, Ipv6Addr::LOCALHOST);
     for other in [&near, &far] {
-        check_road(&my_pod, other.ipv4().unwrap());
-        check_road(&my_pod, other.ipv6().unwrap());
+        check_scenario(&my_pod, other.ipv4().unwrap());
+        check_scenario(&my_pod, other.ipv6().unwrap());
     }
 }
 
@@ -127,7 +127,7 @@ fn pods_are_where_the_kubelet_would_put_them() {
         "{addresses}"
     );
     assert_eq!(run(&host, "container1", &["hostname"]), "node2\n");
-    // Its road to a pod begins at the node's bridge.
+    // Its path to a pod begins at the node's bridge.
     let to = pod.ipv4().unwrap().to_string();
     run(
         &host,
@@ -150,7 +150,7 @@ fn pods_live_on_without_containerd() {
     assert!(!fs::exists(format!("/proc/{before}")).unwrap());
     assert!(node.containerd_pid().is_err());
     assert!(two.exec("container1", &["true"]).is_err());
-    check_road(&one, two.ipv4().unwrap());
+    check_scenario(&one, two.ipv4().unwrap());
     node.start_containerd().unwrap();
     assert_ne!(node.containerd_pid().unwrap(), before);
     run(&two, "container1", &["true"]);

@@ -63,13 +63,13 @@ fn only_its_own_sockets_make_traffic_of_a_pod_on_the_nodes_network() {
     let peer = std::env::var_os("PODTRACE_LAB_PEER").unwrap();
     let talk = |bytes| ["tcp", &host, "8080", "3", bytes];
     let inside = [&["/lab-peer"][..], &talk("64")].concat();
-    let said = on_node.exec("main", &inside).unwrap();
-    assert_eq!(said.code, 0, "{said:?}");
-    let port = |said: &str| {
-        let (from, _) = said.split_once(" -> ").unwrap();
+    let output = on_node.exec("main", &inside).unwrap();
+    assert_eq!(output.code, 0, "{output:?}");
+    let port = |stdout: &str| {
+        let (from, _) = stdout.split_once(" -> ").unwrap();
         from.rsplit(':').next().unwrap().to_owned()
     };
-    let pods_port = port(&said.stdout);
+    let pods_port = port(&output.stdout);
     let output = node.command(peer).unwrap().args(talk("64")).output();
     let output = output.unwrap();
     assert!(output.status.success(), "{output:?}");

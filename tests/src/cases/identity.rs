@@ -1,4 +1,4 @@
-//! True names on every road, from a real runtime: pods, containers, nodes.
+//! True names in every scenario, from a real runtime: pods, containers, nodes.
 
 use serde_json::{Value, json};
 
@@ -100,7 +100,7 @@ fn containers_of_one_pod_over_localhost_are_told_apart() {
 
 /// Hops of the packets from mypod1 on the first node to mypod2, as
 /// `owner/interface direction`; `V` stands for a veth, whose name is made up.
-fn road(path: &Value) -> Vec<String> {
+fn hops_in_short(path: &Value) -> Vec<String> {
     let is_veth = |interface: &Value| interface.as_str().unwrap().starts_with("veth");
     let interfaces = path["hops"].as_array().unwrap().iter();
     let interfaces = interfaces.map(|hop| is_veth(&hop["interface"]));
@@ -157,7 +157,7 @@ fn talk(from: &CriPod, to: &CriPod) {
     }
 }
 
-/// Every packet between the pods has its names and its road.
+/// Every packet between the pods has its names and its path.
 #[track_caller]
 fn check_talk(values: &[Value], from: &CriPod, to: &CriPod, expected: &[&str]) {
     for (source, destination) in from.addresses.iter().zip(&to.addresses) {
@@ -169,10 +169,14 @@ fn check_talk(values: &[Value], from: &CriPod, to: &CriPod, expected: &[&str]) {
             if what.contains("echo request") {
                 assert_eq!(ends, "mypod1[container1] -> mypod2[-]", "{path}");
                 // The kernel answers: no socket takes a request.
-                assert_eq!(road(path), expected[..expected.len() - 1], "{path}");
+                assert_eq!(
+                    hops_in_short(path),
+                    expected[..expected.len() - 1],
+                    "{path}"
+                );
             } else if what.starts_with("TCP") || what.starts_with("UDP") {
                 assert_eq!(ends, "mypod1[container1] -> mypod2[container2]", "{path}");
-                assert_eq!(road(path), expected, "{path}");
+                assert_eq!(hops_in_short(path), expected, "{path}");
             } else {
                 continue;
             }
@@ -247,7 +251,7 @@ fn pod_elsewhere_is_placed_on_its_node() {
     let request = paths(&values, "ICMP echo request", &source, &address)
         .next()
         .unwrap();
-    assert_eq!(road(request), TWO_NODES[..5]);
+    assert_eq!(hops_in_short(request), TWO_NODES[..5]);
     assert_eq!(request["outcome"], "left_for_vtep");
     assert_eq!(request["source_pod"], "default/mypod1");
     assert_eq!(request["destination_pod"], Value::Null);

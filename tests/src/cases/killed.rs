@@ -115,10 +115,10 @@ fn wait_until_orphans(are_as_expected: impl Fn(&BTreeSet<String>) -> bool) {
 fn cleanup(lab: &Lab) -> Vec<String> {
     let output = run(&["cleanup"]);
     assert!(output.status.success(), "{output:?}");
-    let said = String::from_utf8(output.stdout).unwrap();
-    assert!(!said.is_empty());
+    let stdout = String::from_utf8(output.stdout).unwrap();
+    assert!(!stdout.is_empty());
     // What is elsewhere is of other labs.
-    let lines = said.lines().filter(|line| line.contains(&lab.id));
+    let lines = stdout.lines().filter(|line| line.contains(&lab.id));
     lines.map(str::to_owned).collect()
 }
 
@@ -203,8 +203,11 @@ fn cleanup_leaves_a_running_podtrace_alone_and_says_so() {
     let during = dumps(&lab);
     let output = run(&["cleanup"]);
     assert!(output.status.success(), "{output:?}");
-    let said = String::from_utf8(output.stdout).unwrap();
-    let line = said.lines().find(|line| line.contains("running")).unwrap();
+    let stdout = String::from_utf8(output.stdout).unwrap();
+    let line = stdout
+        .lines()
+        .find(|line| line.contains("running"))
+        .unwrap();
     let (count, rest) = line.split_once(' ').unwrap();
     assert_eq!(rest, "filters of running podtraces are left alone");
     assert!(

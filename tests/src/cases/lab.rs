@@ -1,4 +1,4 @@
-//! The lab carries traffic on every road and leaves nothing behind.
+//! The lab carries traffic in every scenario and leaves nothing behind.
 
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -26,23 +26,23 @@ fn own_names() -> Vec<String> {
 }
 
 /// Within a pod, to a pod of the same node, across nodes; both families.
-fn roads(lab: &Lab) -> Vec<(&LabPod, &LabPod, IpAddr)> {
+fn scenarios(lab: &Lab) -> Vec<(&LabPod, &LabPod, IpAddr)> {
     let one = &lab.nodes[0].pods[0];
-    let mut roads = vec![
+    let mut scenarios = vec![
         (one, one, Ipv4Addr::LOCALHOST.into()),
         (one, one, Ipv6Addr::LOCALHOST.into()),
     ];
     for other in [&lab.nodes[0].pods[1], &lab.nodes[1].pods[0]] {
-        roads.push((one, other, other.ipv4.into()));
-        roads.push((one, other, other.ipv6.into()));
+        scenarios.push((one, other, other.ipv4.into()));
+        scenarios.push((one, other, other.ipv6.into()));
     }
-    roads
+    scenarios
 }
 
 #[test]
-fn every_road_answers_and_nothing_is_left() {
+fn every_scenario_answers_and_nothing_is_left() {
     let lab = Lab::new(TWO_NODES).unwrap();
-    for (from, to, addr) in roads(&lab) {
+    for (from, to, addr) in scenarios(&lab) {
         let answers = ping(&from.netns, addr, 7, 3, 56).unwrap();
         assert_eq!(answers.len(), 3, "ping {addr}");
         let service = SocketAddr::new(addr, 8080);
@@ -76,7 +76,7 @@ fn a_flood_is_counted_where_it_arrives() {
         payload: 64,
         duration: Duration::from_millis(50),
     };
-    for (from, to, addr) in roads(&lab).into_iter().skip(2) {
+    for (from, to, addr) in scenarios(&lab).into_iter().skip(2) {
         let service = SocketAddr::new(addr, 8080);
         let flood = udp_flood(&from.netns, &to.netns, service, spec).unwrap();
         assert!(flood.received > 0, "{addr}: {flood:?}");

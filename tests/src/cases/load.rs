@@ -153,13 +153,16 @@ fn demo_is_whole_without_what_older_kernels_lack() {
 fn check_demo(command: &mut Command) {
     let output = command.output().unwrap();
     assert!(output.status.success(), "{output:?}");
-    let said = String::from_utf8(output.stdout).unwrap();
-    println!("{}", said.lines().rev().nth(1).unwrap());
+    let stdout = String::from_utf8(output.stdout).unwrap();
+    println!("{}", stdout.lines().rev().nth(1).unwrap());
     // A path's further lines are indented.
-    let paths = said.replace("\n ", "\u{b6} ");
+    let paths = stdout.replace("\n ", "\u{b6} ");
     for what in ["echo request id 23", "echo reply id 23"] {
         let pings: Vec<_> = paths.lines().filter(|path| path.contains(what)).collect();
-        assert!(!pings.is_empty() && pings.len().is_multiple_of(4), "{said}");
+        assert!(
+            !pings.is_empty() && pings.len().is_multiple_of(4),
+            "{stdout}"
+        );
         for path in pings {
             assert!(path.contains("delivered in "), "{path}");
             assert!(!path.contains("incomplete"), "{path}");

@@ -57,8 +57,8 @@ fn on_old_kernel(command: &mut Command) -> &mut Command {
 
 fn succeeds(command: &mut Command) -> String {
     let output = on_old_kernel(command).output().unwrap();
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{said}");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{stderr}");
     String::from_utf8(output.stdout).unwrap()
 }
 
@@ -123,14 +123,14 @@ fn tracing_is_refused_in_one_sentence() {
     let file = folder.path().join("a.pcapng");
     for args in [&["trace"][..], &["record", "-w", file.to_str().unwrap()]] {
         let output = refused(args);
-        let said = String::from_utf8(output.stderr).unwrap();
-        assert_eq!(output.status.code(), Some(2), "{said}");
-        assert!(said.starts_with("podtrace: Linux 2.6."), "{said}");
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{stderr}");
+        assert!(stderr.starts_with("podtrace: Linux 2.6."), "{stderr}");
         assert!(
-            said.contains("topology, replay, stats and export"),
-            "{said}"
+            stderr.contains("topology, replay, stats and export"),
+            "{stderr}"
         );
-        assert_eq!(said.lines().count(), 1, "{said}");
+        assert_eq!(stderr.lines().count(), 1, "{stderr}");
     }
     assert!(!file.exists());
 }

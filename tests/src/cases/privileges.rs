@@ -14,7 +14,7 @@ use podtrace::lab::{Lab, LabSpec};
 use tempfile::TempDir;
 
 use super::load::version;
-use super::tracer::{Tracer, look_at, podtrace};
+use super::tracer::{Tracer, podtrace, trace_nodes};
 
 const NOBODY: u32 = 65_534;
 
@@ -117,11 +117,11 @@ fn each_thread_keeps_what_it_takes_and_nothing_listens() {
     ping(&from.netns, to.ipv4.into(), 40, 1, 56).unwrap();
     tracer.wait_for(|value| value["type"] == "path");
     let pid = tracer.pid();
-    let look = [CAP_SYS_ADMIN, CAP_SYS_PTRACE, CAP_DAC_READ_SEARCH];
-    let attach = [&look[..], &[CAP_NET_ADMIN, CAP_BPF]].concat();
+    let scan = [CAP_SYS_ADMIN, CAP_SYS_PTRACE, CAP_DAC_READ_SEARCH];
+    let attach = [&scan[..], &[CAP_NET_ADMIN, CAP_BPF]].concat();
     let kept = [
         ("podtrace", mask(&[CAP_NET_ADMIN, CAP_BPF])),
-        ("tokio-rt-worker", mask(&look)),
+        ("tokio-rt-worker", mask(&scan)),
         ("attacher", mask(&attach)),
         ("ring-reader", mask(&[CAP_DAC_READ_SEARCH, CAP_BPF])),
         ("session-files", mask(&[CAP_DAC_OVERRIDE])),
@@ -200,7 +200,7 @@ fn capabilities_of_the_readme_stand_for_root() {
     let (from, to) = (&lab.nodes[0].pods[0], &lab.nodes[0].pods[1]);
     let mut command = Command::new(folder.path().join("podtrace"));
     command.arg("trace");
-    let table = look_at(&mut command, &lab, &[0]);
+    let table = trace_nodes(&mut command, &lab, &[0]);
     fs::set_permissions(table.path(), fs::Permissions::from_mode(0o644)).unwrap();
     with_only(&mut command, &needed());
     let mut tracer = Tracer::spawn(command);
@@ -227,12 +227,12 @@ fn each_capability_that_is_missing_is_named() {
         command.args(["trace", "--netns", &lab.nodes[0].netns.name]);
         with_only(&mut command, &others);
         let output = command.stdin(Stdio::null()).output().unwrap();
-        let said = String::from_utf8(output.stderr).unwrap();
-        assert_eq!(output.status.code(), Some(2), "{missing}: {said}");
-        let named = said.matches("CAP_").count();
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{missing}: {stderr}");
+        let named = stderr.matches("CAP_").count();
         assert!(
-            said.contains(&missing.to_string()) && named == 1,
-            "{missing}: {said}"
+            stderr.contains(&missing.to_string()) && named == 1,
+            "{missing}: {stderr}"
         );
     }
 }

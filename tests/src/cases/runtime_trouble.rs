@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use super::tracer::{Tracer, paths, podtrace, tells_of_attaching};
+use super::tracer::{Tracer, is_attach_progress, paths, podtrace};
 use crate::cri_lab::{CriLab, CriLabSpec, CriNode, CriPod, PodSpec};
 
 /// From its start until podtrace says that it traces: its deadline for a
@@ -48,11 +48,11 @@ fn notices(values: &[Value]) -> Vec<&str> {
     let notices = values.iter().filter(|value| value["type"] == "notice");
     notices
         .map(|value| text(value, "text"))
-        .filter(|text| !tells_of_attaching(text))
+        .filter(|text| !is_attach_progress(text))
         .collect()
 }
 
-/// What is said of names, not of interfaces that come and go.
+/// Notices about names, not about interfaces that come and go.
 fn about_names(values: &[Value]) -> Vec<&str> {
     let mut notices = notices(values);
     notices.retain(|text| !text.ends_with(" is traced now") && !text.ends_with(" is gone"));
@@ -111,11 +111,14 @@ fn without_a_runtime_pods_are_called_by_uid_and_containers_by_id() {
     ping(&from, &to);
     let values = tracer.finish();
     check_unnamed(&values, &from, &to);
-    let said = about_names(&values);
-    assert_eq!(said.len(), 1, "{said:?}");
-    assert!(said[0].starts_with("container names unknown: "), "{said:?}");
-    assert!(said[0].contains("--cri-socket"), "{said:?}");
-    assert_eq!(notices(&values), said);
+    let about = about_names(&values);
+    assert_eq!(about.len(), 1, "{about:?}");
+    assert!(
+        about[0].starts_with("container names unknown: "),
+        "{about:?}"
+    );
+    assert!(about[0].contains("--cri-socket"), "{about:?}");
+    assert_eq!(notices(&values), about);
 }
 
 /// Traces with this socket: podtrace is ready in time and says why there are no
@@ -128,12 +131,12 @@ fn check_useless(node: &CriNode, pods: [&CriPod; 2], socket: &Path, reason: &str
     ping(pods[0], pods[1]);
     let values = tracer.finish();
     check_unnamed(&values, pods[0], pods[1]);
-    let said = about_names(&values);
-    eprintln!("ready after {ready:?}: {said:?}");
+    let about = about_names(&values);
+    eprintln!("ready after {ready:?}: {about:?}");
     assert!(ready < READY, "{ready:?}");
-    assert_eq!(said.len(), 1, "{said:?}");
-    assert!(said[0].contains(reason), "{said:?}");
-    assert!(said[0].contains(socket.to_str().unwrap()), "{said:?}");
+    assert_eq!(about.len(), 1, "{about:?}");
+    assert!(about[0].contains(reason), "{about:?}");
+    assert!(about[0].contains(socket.to_str().unwrap()), "{about:?}");
 }
 
 /// Says something to whoever connects, or nothing; keeps the connections.
@@ -227,11 +230,11 @@ fn containerd_that_dies_is_missed_and_taken_up_again() {
     let back_ns = super::pods_churn::now_ns();
     tracer.wait_for(|value| is_named(value) && began_ns(value) > back_ns);
     let values = tracer.finish();
-    let gone: Vec<_> = notices(&values)
+    let removed: Vec<_> = notices(&values)
         .into_iter()
         .filter(|text| text.ends_with(" is gone"))
         .collect();
-    assert!(gone.is_empty(), "{gone:?}");
+    assert!(removed.is_empty(), "{removed:?}");
     let lost = about_names(&values);
     assert_eq!(lost.len(), 3, "{lost:?}");
     let of_talker = talker.ipv4().unwrap().to_string();

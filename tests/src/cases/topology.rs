@@ -14,7 +14,7 @@ use rtnetlink::packet_route::AddressFamily;
 use rtnetlink::{Handle, LinkUnspec};
 use serde_json::Value;
 
-use super::roads::lab;
+use super::scenarios::lab;
 use super::tracer::{podtrace, run};
 
 /// `podtrace topology` of the lab's nodes, whose pods are named; the exit
@@ -28,8 +28,8 @@ fn topology(lab: &Lab, options: &[&str]) -> (i32, String) {
         command.args(["--netns", &node.netns.name, "--node-name", &node.name]);
     }
     let output = command.args(options).output().unwrap();
-    let said = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(said, "");
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(stderr, "");
     let text = String::from_utf8(output.stdout).unwrap();
     (output.status.code().unwrap(), text)
 }

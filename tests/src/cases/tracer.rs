@@ -26,9 +26,9 @@ pub(super) fn podtrace() -> Command {
     Command::new(std::env::var_os("PODTRACE_BIN").expect("PODTRACE_BIN names the podtrace binary"))
 }
 
-/// Has podtrace look at nodes of a lab, and name its pods by a table that is to
+/// Has podtrace trace nodes of a lab, and name its pods by a table that is to
 /// be kept until it has been read.
-pub(super) fn look_at(command: &mut Command, lab: &Lab, nodes: &[usize]) -> NamedTempFile {
+pub(super) fn trace_nodes(command: &mut Command, lab: &Lab, nodes: &[usize]) -> NamedTempFile {
     let mut table = NamedTempFile::new().unwrap();
     table.write_all(lab.pod_table().as_bytes()).unwrap();
     command.arg("--pods").arg(table.path());
@@ -143,7 +143,7 @@ impl Tracer {
     pub(super) fn start(lab: &Lab, nodes: &[usize], options: &[&str]) -> Self {
         let mut command = podtrace();
         command.arg("trace");
-        let table = look_at(&mut command, lab, nodes);
+        let table = trace_nodes(&mut command, lab, nodes);
         command.args(options);
         let mut tracer = Self::spawn(command);
         tracer._table = Some(table);
@@ -342,10 +342,10 @@ pub(super) fn run(args: &[&str]) -> Output {
     podtrace().args(args).output().unwrap()
 }
 
-/// What is said once all that was there at the start is attached to.
+/// The notice once podtrace has attached to all that was there at the start.
 pub(super) const ALL_TRACED: &str = "every interface is traced now";
 
-/// Whether a notice only tells how far attaching is, which depends on the machine.
-pub(super) fn tells_of_attaching(text: &str) -> bool {
+/// Whether a notice only reports the progress of attaching, which depends on the machine.
+pub(super) fn is_attach_progress(text: &str) -> bool {
     text.starts_with(ALL_TRACED) || text.contains(" being attached to; ")
 }

@@ -1,4 +1,4 @@
-//! What people see: the text of each road, from the CRI lab.
+//! What people see: the text of each scenario, from the CRI lab.
 
 use std::io::{BufRead as _, BufReader};
 use std::process::Stdio;

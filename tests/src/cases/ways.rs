@@ -17,8 +17,8 @@ pub(super) fn each_way(mut check: impl FnMut(&'static str)) {
 
 fn asking_for_tcx_names_what_lacks() {
     let output = run(&["trace", "--attach", "tcx", "--duration", "1s"]);
-    let said = String::from_utf8(output.stderr).unwrap();
-    assert!(said.contains("this kernel lacks TCX"), "{said}");
-    assert!(said.contains("--attach clsact works here"), "{said}");
-    assert_eq!(output.status.code(), Some(2), "{said}");
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert!(stderr.contains("this kernel lacks TCX"), "{stderr}");
+    assert!(stderr.contains("--attach clsact works here"), "{stderr}");
+    assert_eq!(output.status.code(), Some(2), "{stderr}");
 }

@@ -76,8 +76,8 @@ impl Init {
         Ok(init)
     }
 
-    /// Tells the node to do something and waits until it is done.
-    pub(super) fn tell(&self, command: &str, done: &str) -> Result<()> {
+    /// Has the node do something and waits until it is done.
+    pub(super) fn request(&self, command: &str, done: &str) -> Result<()> {
         self.ask(|talk| {
             let mut commands = talk.commands.as_ref().context("the node was hung up")?;
             commands.write_all(format!("{command}\n").as_bytes())?;

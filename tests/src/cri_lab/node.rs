@@ -58,7 +58,7 @@ impl CriNode {
         configure(&dir, number, ipv6).context("configure a node")?;
         let group = Path::new(&home.id).join(&name);
         let init = Init::start(&name, &dir, &group)?;
-        init.tell("start", "started")?;
+        init.request("start", "started")?;
         let unified = cgroup::hierarchies()?
             .into_iter()
             .find(|found| found.is_v2());
@@ -129,13 +129,13 @@ impl CriNode {
     /// Kills containerd and nothing else: pods live on. Returns when it is
     /// gone.
     pub fn kill_containerd(&self) -> Result<()> {
-        self.init.tell("kill", "killed")
+        self.init.request("kill", "killed")
     }
 
     /// Starts containerd after it was killed, on the state it left. Returns
     /// when its CRI answers.
     pub fn start_containerd(&self) -> Result<()> {
-        self.init.tell("start", "started")?;
+        self.init.request("start", "started")?;
         self.wait_ready()
     }
 

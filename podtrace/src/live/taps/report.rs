@@ -1,5 +1,5 @@
-//! What has come of attaching and detaching.
-use super::{State, Tap, Taps, Telling, point_key};
+//! The results of attaching and detaching.
+use super::{Reporter, State, Tap, Taps, point_key};
 use crate::{
     model::tap_point::TapPoint,
     probe::{Change, ProbeError, attacher::Report},
@@ -7,20 +7,20 @@ use crate::{
     update::Update,
 };
 
-/// What is said of an interface where others' filters come before ours.
+/// The notice for an interface where other filters come before podtrace's.
 const BEHIND: &str = "has another tool's program before podtrace's: packets that it drops \
                       or takes over are not seen there";
 
-/// What is said of an interface where another tool has removed ours.
+/// The notice for an interface where another tool has removed podtrace's.
 const RESTORED: &str = "was not traced for a moment: another tool had removed podtrace's tc \
                         filters, which are attached again";
 
 impl Taps {
-    /// Takes over what was attached to or detached from.
-    pub(in crate::live) fn take(
+    /// Applies a report of attaching or detaching.
+    pub(in crate::live) fn apply_report(
         &mut self,
         report: Report,
-        telling: &mut Telling<'_>,
+        reporter: &mut Reporter<'_>,
     ) -> Result<(), ProbeError> {
         match report {
             Report::Attached {
@@ -28,33 +28,34 @@ impl Taps {
                 is_behind,
             } => {
                 if let Some(tap) = self.taps.iter_mut().find(|tap| tap.number == interface)
-                    && let State::Attaching { say } = tap.state
+                    && let State::Attaching { announce } = tap.state
                 {
                     tap.state = State::Attached;
                     self.was_attached = true;
-                    if say {
-                        telling.say(&tap.point, "is traced now");
+                    if announce {
+                        reporter.notice(&tap.point, "is traced now");
                     }
                     if is_behind {
-                        telling.say(&tap.point, BEHIND);
+                        reporter.notice(&tap.point, BEHIND);
                     }
                 }
             }
-            Report::Changed(number, change) => self.changed(number, change, telling)?,
+            Report::Changed(number, change) => self.changed(number, change, reporter)?,
             Report::Swept(swept) => {
                 let removed = swept.iter().filter(|swept| swept.removed > 0);
                 let removed = removed.map(|swept| sanitize(&swept.to_string()));
-                telling.notices.extend(removed);
+                reporter.notices.extend(removed);
             }
             Report::Refused(number, error) => {
-                // One that is gone meanwhile is detached from, which is told too.
+                // An interface removed meanwhile is being detached, which has a report of
+                // its own.
                 let is_it = |tap: &Tap| {
                     tap.number == number && matches!(tap.state, State::Attaching { .. })
                 };
                 if let Some(position) = self.taps.iter().position(is_it) {
                     let tap = self.taps.swap_remove(position);
                     self.probe.retire(number)?;
-                    self.refuse(number, &tap.point, error, telling);
+                    self.refuse(number, &tap.point, error, reporter);
                 }
             }
             Report::Detached(number) => {
@@ -62,7 +63,7 @@ impl Taps {
                     let tap = self.taps.swap_remove(position);
                     self.probe.retire(number)?;
                     if let State::Detaching { next: Some(target) } = tap.state {
-                        self.tap(*target, telling)?;
+                        self.tap(*target, reporter)?;
                     }
                 }
             }
@@ -75,35 +76,35 @@ impl Taps {
         &mut self,
         number: u32,
         change: Change,
-        telling: &mut Telling<'_>,
+        reporter: &mut Reporter<'_>,
     ) -> Result<(), ProbeError> {
-        // One that is gone meanwhile is detached from.
+        // An interface removed meanwhile is being detached.
         let is_it = |tap: &Tap| tap.number == number && matches!(tap.state, State::Attached);
         let Some(position) = self.taps.iter().position(is_it) else {
             return Ok(());
         };
         match change {
-            Change::Behind => telling.say(&self.taps[position].point, BEHIND),
-            Change::Restored { .. } => telling.say(&self.taps[position].point, RESTORED),
+            Change::Behind => reporter.notice(&self.taps[position].point, BEHIND),
+            Change::Restored { .. } => reporter.notice(&self.taps[position].point, RESTORED),
             Change::Removed { error, .. } => {
                 let tap = self.taps.swap_remove(position);
                 self.probe.retire(number)?;
-                self.refuse(number, &tap.point, error, telling);
+                self.refuse(number, &tap.point, error, reporter);
             }
         }
         Ok(())
     }
 
-    /// An interface cannot be tapped: it is said once.
+    /// Notes that an interface cannot be tapped, and reports it once.
     pub(super) fn refuse(
         &mut self,
         number: u32,
         point: &TapPoint,
         error: ProbeError,
-        telling: &mut Telling<'_>,
+        reporter: &mut Reporter<'_>,
     ) {
-        telling.tell(&Update::Removed { number });
-        // With its pod: the next scan does not show it.
+        reporter.update(&Update::Removed { number });
+        // A vanished interface went with its pod: the next scan does not show it.
         if !error.is_vanished() {
             self.refused.insert(point_key(point));
             let hint = if error.is_out_of_descriptors() {
@@ -112,7 +113,7 @@ impl Taps {
                 ""
             };
             let reason = format!("{}{hint}", in_words(error));
-            telling.say(point, &format!("is not traced: {reason}"));
+            reporter.notice(point, &format!("is not traced: {reason}"));
             self.refusal.get_or_insert(reason);
         }
     }

@@ -10,7 +10,7 @@ use crate::{
     model::tap_point::TapPoint,
     packet::{Ip, Link, Mac, Network, Packet, Transport, Tunnel},
     world::fixture::{
-        CGROUP1, CGROUP2, CNI0, NETNS2, POD1, POD2, UPLINK, VETH1, VETH2, mac_of, take_snapshot,
+        CGROUP1, CGROUP2, CNI0, NETNS2, POD1, POD2, UPLINK, VETH1, VETH2, apply_snapshot, mac_of,
         world,
     },
 };
@@ -99,7 +99,7 @@ pub(crate) const SYN_ACK: Transport = Transport::Tcp {
     payload: 100,
 };
 
-/// Feeds the hops of packets to `destination`; what came of them.
+/// Feeds the hops of packets to `destination`; returns the finished paths.
 pub(crate) fn stitch(destination: &str, hops: &[(u64, u32, Direction)]) -> Builder {
     let world = world();
     let packet = packet(destination);
@@ -183,7 +183,7 @@ fn packet_in_a_tunnel_leaves_for_the_vtep_unless_that_node_is_traced() {
     for traced in [false, true] {
         let mut world = world();
         if traced {
-            take_snapshot(&mut world, &[vtep]);
+            apply_snapshot(&mut world, &[vtep]);
         }
         let mut builder = Builder::new(1);
         builder.push(&event(1, UPLINK, Egress, &tunnelled), &world);
@@ -235,12 +235,12 @@ fn packet_that_stays_away_is_not_missing_where_events_came_too_late() {
     assert_eq!((path.outcome, path.incomplete), (Outcome::Unknown, true));
 }
 
-/// Clocks that are not well known can tell so.
+/// Uncertain clocks can show such times.
 #[test]
 fn packet_does_not_leave_a_node_after_it_has_come_to_another() {
     let vtep: IpAddr = "192.168.77.12".parse().unwrap();
     let mut world = world();
-    take_snapshot(&mut world, &[vtep]);
+    apply_snapshot(&mut world, &[vtep]);
     let there = world.tap_points.next_number();
     let point = TapPoint {
         node: 1,
@@ -451,7 +451,7 @@ fn equal_packets_of_two_pods_are_two_paths() {
 }
 
 #[test]
-fn equal_packet_long_after_another_that_died_has_its_own_road() {
+fn equal_packet_long_after_another_that_died_has_its_own_path() {
     let late = 100_000_000;
     let died = [TO_POD2[0], TO_POD2[1]];
     let arrived = TO_POD2.map(|(ts, interface, direction)| (ts + late, interface, direction));

@@ -32,12 +32,12 @@ fn interfaces_that_are_gone_for_long_leave_sums_only() {
     let there = pipeline.world().tap_points.next_number();
     let uplink = point("eth0", Role::Uplink);
     let update = |number, point| Update::TapPoint { number, point };
-    pipeline.tell(&origin, &update(there, uplink));
+    pipeline.apply(&origin, &update(there, uplink));
     for pod in 0..PODS {
         let number = pipeline.world().tap_points.next_number();
-        pipeline.tell(&origin, &update(number, point("veth1", Role::Veth)));
-        pipeline.tell(&origin, &Update::Removed { number });
-        // The counters come once more after it is gone.
+        pipeline.apply(&origin, &update(number, point("veth1", Role::Veth)));
+        pipeline.apply(&origin, &Update::Removed { number });
+        // The counters come once more after its removal.
         let counters = BTreeMap::from([(there, counted()), (number, counted())]);
         let now_ns = u64::from(pod) * 1_000_000;
         pipeline.count(&counters);
@@ -57,7 +57,7 @@ fn interfaces_that_are_gone_for_long_leave_sums_only() {
         ..TapCount::default()
     };
     assert_eq!(others, sums);
-    // Counters of one that was retired do not count twice.
+    // Counters of a retired interface do not count twice.
     let late = BTreeMap::from([(there + 1, counted())]);
     pipeline.count(&late);
     pipeline.tick(u64::MAX / 2);

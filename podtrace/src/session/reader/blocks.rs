@@ -134,9 +134,9 @@ impl Reader {
         More::Queued
     }
 
-    /// Whether the update are of a tap point that was not told yet.
+    /// Whether the update is of a tap point that was not handed out yet.
     fn is_new_point(&mut self, update: &Update) -> bool {
-        matches!(update, Update::TapPoint { number, .. } if self.told.insert(*number))
+        matches!(update, Update::TapPoint { number, .. } if self.known.insert(*number))
     }
 
     /// Takes over an entry; its times become UTC.

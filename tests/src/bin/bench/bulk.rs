@@ -12,7 +12,7 @@ use crate::{
     report::{Bound, Goal, Group, Measured, Row, in_turns},
     running::Running,
     site::{Route, Site},
-    tool::{Looking, Tool},
+    tool::{Observer, Tool},
 };
 
 const TOOLS: [Tool; 3] = [Tool::None, Tool::RecordHeaders, Tool::Tcpdump];
@@ -41,9 +41,9 @@ pub(crate) fn measure(site: &Site, effort: &Effort) -> Result<Measured> {
 }
 
 fn turn(site: &Site, route: Route<'_>, tool: Tool) -> Result<f64> {
-    let looking = Looking::start_everywhere(tool, site)?;
+    let observers = Observer::start_everywhere(tool, site)?;
     let throughput = iperf(route)?;
-    for one in looking {
+    for one in observers {
         one.finish()?;
     }
     Ok(throughput)
@@ -54,24 +54,24 @@ fn iperf(route: Route<'_>) -> Result<f64> {
     let mut serve = Command::new("iperf3");
     serve.args(["--server", "--one-off", "--forceflush"]);
     let mut server = Running::spawn_in(&route.to.netns, serve.stdout(Stdio::piped()))?;
-    let mut says = BufReader::new(server.child().stdout.take().context("no output")?);
-    let mut said = String::new();
-    while !said.contains("listening") {
-        if says.read_line(&mut said)? == 0 {
-            bail!("iperf3 does not serve: {said}");
+    let mut stdout = BufReader::new(server.child().stdout.take().context("no output")?);
+    let mut line = String::new();
+    while !line.contains("listening") {
+        if stdout.read_line(&mut line)? == 0 {
+            bail!("iperf3 does not serve: {line}");
         }
     }
     let mut ask = Command::new("iperf3");
     let address = route.to.ipv4.to_string();
     ask.args(["--time", "1", "--json", "--client", &address]);
     let mut client = Running::spawn_in(&route.from.netns, ask.stdout(Stdio::piped()))?;
-    let mut told = String::new();
+    let mut report = String::new();
     let output = client.child().stdout.take();
-    output.context("no output")?.read_to_string(&mut told)?;
+    output.context("no output")?.read_to_string(&mut report)?;
     client.wait()?;
-    std::io::copy(&mut says, &mut std::io::sink())?;
+    std::io::copy(&mut stdout, &mut std::io::sink())?;
     server.wait()?;
-    let told: Value = serde_json::from_str(&told)?;
-    let rate = told["end"]["sum_received"]["bits_per_second"].as_f64();
-    Ok(rate.with_context(|| format!("iperf3 tells no rate: {told}"))? / 1e9)
+    let report: Value = serde_json::from_str(&report)?;
+    let rate = report["end"]["sum_received"]["bits_per_second"].as_f64();
+    Ok(rate.with_context(|| format!("iperf3 reports no rate: {report}"))? / 1e9)
 }

@@ -15,7 +15,7 @@ use crate::{
     flood::flood,
     report::{Group, Measured, Row, in_turns},
     site::{Route, Site},
-    tool::{Looking, Tool},
+    tool::{Observer, Tool},
 };
 
 /// The programs, with the unit of what each takes.
@@ -65,11 +65,11 @@ pub(crate) fn measure(site: &Site, effort: &Effort) -> Result<Measured> {
 
 fn turn(site: &Site, route: Route<'_>, duration: Duration) -> Result<Runs> {
     let node = slice::from_ref(route.node);
-    let looking = Looking::start(Tool::Record, site, &site.lab, node, &[])?;
-    let looking = looking.context("nothing looks")?;
+    let observer = Observer::start(Tool::Record, site, &site.lab, node, &[])?;
+    let observer = observer.context("nothing observes")?;
     // On as long as this lives.
     let statistics = enable_stats(Stats::RunTime)?;
-    let before = runs(looking.pid())?;
+    let before = runs(observer.pid())?;
     flood(
         route,
         FloodSpec {
@@ -77,9 +77,9 @@ fn turn(site: &Site, route: Route<'_>, duration: Duration) -> Result<Runs> {
             duration,
         },
     )?;
-    let mut runs = runs(looking.pid())?;
+    let mut runs = runs(observer.pid())?;
     drop(statistics);
-    looking.finish()?;
+    observer.finish()?;
     for (name, (count, ns)) in &mut runs {
         let (count_before, ns_before) = before.get(name).copied().unwrap_or_default();
         *count -= count_before;

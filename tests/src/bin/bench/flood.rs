@@ -8,7 +8,7 @@ use crate::{
     Effort,
     report::{Bound, Goal, Group, Measured, Row, Stat, in_turns},
     site::{Route, Site},
-    tool::{Looked, Looking, Tool},
+    tool::{Observed, Observer, Tool},
 };
 
 /// Port of the receiver.
@@ -27,7 +27,7 @@ const TOOLS: [Tool; 5] = [
 struct Turn {
     tool: Tool,
     flood: Flood,
-    looked: Looked,
+    observed: Observed,
 }
 
 /// Delivered packets by tool, for each size and route.
@@ -75,13 +75,13 @@ pub(crate) fn flood(route: Route<'_>, spec: FloodSpec) -> Result<Flood> {
 
 fn turn(site: &Site, route: Route<'_>, tool: Tool, spec: FloodSpec) -> Result<Turn> {
     let node = slice::from_ref(route.node);
-    let looking = Looking::start(tool, site, &site.lab, node, &[])?;
+    let observer = Observer::start(tool, site, &site.lab, node, &[])?;
     let flood = flood(route, spec)?;
-    let looked = looking.map(Looking::finish).transpose()?;
+    let observed = observer.map(Observer::finish).transpose()?;
     Ok(Turn {
         tool,
         flood,
-        looked: looked.unwrap_or_default(),
+        observed: observed.unwrap_or_default(),
     })
 }
 
@@ -94,9 +94,9 @@ fn add(measured: &mut Measured, payload: usize, route: Route<'_>, turns: &[Vec<T
         if *tool == Tool::None {
             return row;
         }
-        row.beside("% events lost", each(|turn| turn.looked.lost_percent()))
+        row.beside("% events lost", each(|turn| turn.observed.lost_percent()))
             .beside("events/s", each(events_per_second))
-            .beside("CPU s", each(|turn| turn.looked.processor_s))
+            .beside("CPU s", each(|turn| turn.observed.processor_s))
     });
     let title = format!("UDP flood, {payload} B, {}", route.name);
     let group = Group::compared(title, "delivered/s", rows);
@@ -118,7 +118,7 @@ fn add(measured: &mut Measured, payload: usize, route: Route<'_>, turns: &[Vec<T
 }
 
 fn has_wrong_sum(turn: &Turn) -> bool {
-    turn.tool.is_ours() && !turn.looked.accounts
+    turn.tool.is_ours() && !turn.observed.accounts
 }
 
 fn per_second(turn: &Turn, count: u64) -> f64 {
@@ -138,5 +138,5 @@ fn ns_of_one(turn: &Turn) -> f64 {
 }
 
 fn events_per_second(turn: &Turn) -> f64 {
-    per_second(turn, turn.looked.captured)
+    per_second(turn, turn.observed.captured)
 }

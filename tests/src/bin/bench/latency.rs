@@ -6,7 +6,7 @@ use crate::{
     Effort,
     report::{Bound, Goal, Group, Measured, Row, in_turns},
     site::{Route, Site},
-    tool::{Looking, Tool},
+    tool::{Observer, Tool},
 };
 
 const TOOLS: [Tool; 4] = [Tool::None, Tool::Trace, Tool::Record, Tool::Tcpdump];
@@ -48,9 +48,9 @@ pub(crate) fn measure(site: &Site, effort: &Effort) -> Result<Measured> {
 }
 
 fn turn(site: &Site, route: Route<'_>, tool: Tool, count: u16) -> Result<RoundTrips> {
-    let looking = Looking::start_everywhere(tool, site)?;
+    let observers = Observer::start_everywhere(tool, site)?;
     let mut times = ping(&route.from.netns, route.to.ipv4.into(), 1, count, PAYLOAD)?;
-    for one in looking {
+    for one in observers {
         one.finish()?;
     }
     times.sort_unstable();

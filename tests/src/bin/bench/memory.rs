@@ -15,7 +15,7 @@ use crate::{
     report::{Bound, Goal, Group, Measured, Row, Stat, in_turns},
     running::Running,
     site::Site,
-    tool::{Looked, Looking, Tool},
+    tool::{Observed, Observer, Tool},
 };
 
 const MIB: f64 = (1 << 20) as f64;
@@ -25,7 +25,7 @@ pub(crate) fn measure(site: &Site, effort: &Effort) -> Result<Measured> {
     let duration = effort.pick(Duration::from_secs(3), Duration::from_millis(500));
     let live = [Tool::Record, Tool::Trace];
     let turns = in_turns(effort.rounds.min(3), &live, |tool| {
-        look(site, *tool, duration)
+        observe(site, *tool, duration)
     })?;
     let mut rows: Vec<_> = live
         .iter()
@@ -36,7 +36,7 @@ pub(crate) fn measure(site: &Site, effort: &Effort) -> Result<Measured> {
                 turns.iter().map(|turn| turn.memory as f64 / MIB),
             )
             .beside("events seen", turns.iter().map(|turn| turn.seen as f64))
-            .beside("% lost", turns.iter().map(Looked::lost_percent))
+            .beside("% lost", turns.iter().map(Observed::lost_percent))
         })
         .collect();
     let (events, peak) = replay(site, effort.many)?;
@@ -60,13 +60,15 @@ pub(crate) fn measure(site: &Site, effort: &Effort) -> Result<Measured> {
     })
 }
 
-fn look(site: &Site, tool: Tool, duration: Duration) -> Result<Looked> {
+fn observe(site: &Site, tool: Tool, duration: Duration) -> Result<Observed> {
     let [route, _] = site.routes()?;
     let node = slice::from_ref(route.node);
-    let looking = Looking::start(tool, site, &site.lab, node, &[])?;
+    let observer = Observer::start(tool, site, &site.lab, node, &[])?;
     let payload = 64;
     flood(route, FloodSpec { payload, duration })?;
-    looking.context("nothing looks")?.finish_watching_memory()
+    observer
+        .context("nothing observes")?
+        .finish_watching_memory()
 }
 
 /// Events of a session, and the most memory that its replay has.

@@ -13,7 +13,7 @@ use crate::{
     report::{Bound, Goal, Group, Measured, Row, in_turns},
     running::{self, Running, timed},
     site::Site,
-    tool::{Looking, Tool},
+    tool::{Observer, Tool},
 };
 
 /// Pings of one call: their sequence numbers have 16 bits.
@@ -67,8 +67,8 @@ pub(crate) fn measure(site: &Site, effort: &Effort) -> Result<Measured> {
 pub(crate) fn record_session(site: &Site, events: u32, session: &Path) -> Result<u64> {
     let route = site.across()?;
     let nodes = &site.lab.nodes;
-    let looking = Looking::start(Tool::Record, site, &site.lab, nodes, &["--buffer", "256"])?;
-    let looking = looking.context("nothing looks")?;
+    let observer = Observer::start(Tool::Record, site, &site.lab, nodes, &["--buffer", "256"])?;
+    let observer = observer.context("nothing observes")?;
     let mut left = events.div_ceil(EVENTS_EACH);
     let mut id = 1;
     while left > 0 {
@@ -78,11 +78,11 @@ pub(crate) fn record_session(site: &Site, events: u32, session: &Path) -> Result
         left -= u32::from(pings);
         id += 1;
     }
-    let looked = looking.finish_keeping(session)?;
-    if looked.lost > 0 {
-        bail!("{} events of the session were lost", looked.lost);
+    let observed = observer.finish_keeping(session)?;
+    if observed.lost > 0 {
+        bail!("{} events of the session were lost", observed.lost);
     }
-    Ok(looked.captured)
+    Ok(observed.captured)
 }
 
 /// Seconds until all that it prints is read.

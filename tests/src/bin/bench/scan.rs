@@ -25,13 +25,13 @@ use crate::{
     report::{Group, Measured, Row},
     running,
     site::Site,
-    tool::{Looking, Tool},
+    tool::{Observer, Tool},
 };
 
 const MS: f64 = 1000.0;
 /// How long something may take that is waited for.
 const DEADLINE: Duration = Duration::from_secs(60);
-/// How long it takes until nothing may have changed: that often it is looked.
+/// How long it takes until nothing may have changed: that often it is looked at.
 const SETTLE: Duration = Duration::from_millis(500);
 const HOOKS: [TcAttachType; 2] = [TcAttachType::Ingress, TcAttachType::Egress];
 
@@ -123,8 +123,8 @@ fn new_pods(site: &Site, others: usize, rounds: usize) -> Result<Group> {
     eprintln!("   new pods beside {others}");
     let lab = lab(others)?;
     let node = node(&lab)?;
-    let looking = Looking::start(Tool::Trace, site, &lab, &lab.nodes, &[])?;
-    let looking = looking.context("nothing looks")?;
+    let observer = Observer::start(Tool::Trace, site, &lab, &lab.nodes, &[])?;
+    let observer = observer.context("nothing observes")?;
     for pod in &node.pods {
         wait_for_taps(&node.netns, &pod.veth)?;
         wait_for_taps(&pod.netns, "eth0")?;
@@ -154,7 +154,7 @@ fn new_pods(site: &Site, others: usize, rounds: usize) -> Result<Group> {
         pod.push(inside);
         newcomers.push(newcomer);
     }
-    looking.finish()?;
+    observer.finish()?;
     let rows = [
         Row::new("tied to the node", tied),
         Row::new("tapped at the node's end", host),

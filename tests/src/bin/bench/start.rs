@@ -6,7 +6,7 @@ use crate::{
     Effort,
     report::{Group, Measured, Row, in_turns},
     site::Site,
-    tool::{Looking, Tool},
+    tool::{Observer, Tool},
 };
 
 const TOOLS: [Tool; 3] = [Tool::Trace, Tool::Record, Tool::Tcpdump];
@@ -23,11 +23,11 @@ pub(crate) fn measure(site: &Site, effort: &Effort) -> Result<Measured> {
         anyhow::bail!("the lab lacks pods");
     };
     let turns = in_turns(effort.rounds, &TOOLS, |tool| {
-        let looking = Looking::start(*tool, site, &lab, &lab.nodes, &[])?;
-        let looking = looking.context("nothing looks")?;
-        let start = looking.start_s;
+        let observer = Observer::start(*tool, site, &lab, &lab.nodes, &[])?;
+        let observer = observer.context("nothing observes")?;
+        let start = observer.start_s;
         ping(&from.netns, to.ipv4.into(), 1, 10, 56)?;
-        Ok((1000.0 * start, 1000.0 * looking.finish()?.end_s))
+        Ok((1000.0 * start, 1000.0 * observer.finish()?.end_s))
     })?;
     let group = |title: &str, value: fn(&(f64, f64)) -> f64| {
         let rows = TOOLS

@@ -75,7 +75,7 @@ impl Tool {
 }
 
 /// A tool at work.
-pub(crate) struct Looking {
+pub(crate) struct Observer {
     tool: Tool,
     running: Running,
     /// The end of what it says, at its end.
@@ -87,7 +87,7 @@ pub(crate) struct Looking {
 
 /// What a tool tells and took.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Looked {
+pub(crate) struct Observed {
     /// Packets at all the places where it looks, as far as it can tell.
     pub(crate) seen: u64,
     /// Those of them that it has.
@@ -103,14 +103,14 @@ pub(crate) struct Looked {
     pub(crate) end_s: f64,
 }
 
-impl Looked {
+impl Observed {
     /// The share of the packets that it lost, in percent.
     pub(crate) fn lost_percent(&self) -> f64 {
         100.0 * self.lost as f64 / (self.captured + self.lost).max(1) as f64
     }
 }
 
-impl Looking {
+impl Observer {
     /// Starts the tool at these nodes of a lab; back when it is ready. None for
     /// [`Tool::None`].
     pub(crate) fn start(
@@ -140,20 +140,20 @@ impl Looking {
         } else {
             Running::spawn_in(&node.netns, command.stderr(Stdio::piped()))?
         };
-        let says: Box<dyn Read + Send> = if tool.is_ours() {
+        let stream: Box<dyn Read + Send> = if tool.is_ours() {
             Box::new(running.child().stdout.take().context("no output")?)
         } else {
             Box::new(running.child().stderr.take().context("no output")?)
         };
-        let mut says = BufReader::with_capacity(1 << 20, says);
-        wait_until_ready(tool, &mut says)?;
+        let mut stream = BufReader::with_capacity(1 << 20, stream);
+        wait_until_ready(tool, &mut stream)?;
         let start_s = begin.elapsed().as_secs_f64();
         // Some say that they are ready before they are ready to be interrupted.
         running.wait_until_interruptible()?;
         Ok(Some(Self {
             tool,
             running,
-            tail: thread::spawn(move || tail(says)),
+            tail: thread::spawn(move || tail(stream)),
             file,
             start_s,
         }))
@@ -172,45 +172,45 @@ impl Looking {
     }
 
     /// Interrupts it and hears what it has to say.
-    pub(crate) fn finish(self) -> Result<Looked> {
+    pub(crate) fn finish(self) -> Result<Observed> {
         self.finish_by(|running| Ok((running.wait()?, 0)))
     }
 
     /// The same, and what it wrote is kept under another name.
-    pub(crate) fn finish_keeping(mut self, path: &Path) -> Result<Looked> {
+    pub(crate) fn finish_keeping(mut self, path: &Path) -> Result<Observed> {
         let file = self.file.take().context("nothing is written")?;
-        let looked = self.finish()?;
+        let observed = self.finish()?;
         fs::rename(file, path)?;
-        Ok(looked)
+        Ok(observed)
     }
 
     /// The same, with the memory that it had.
-    pub(crate) fn finish_watching_memory(self) -> Result<Looked> {
+    pub(crate) fn finish_watching_memory(self) -> Result<Observed> {
         let ring = ring_memory(self.pid())?;
-        let mut looked = self.finish_by(Running::wait_watching_memory)?;
-        looked.memory = looked.memory.saturating_sub(ring);
-        Ok(looked)
+        let mut observed = self.finish_by(Running::wait_watching_memory)?;
+        observed.memory = observed.memory.saturating_sub(ring);
+        Ok(observed)
     }
 
-    fn finish_by(self, wait: impl FnOnce(Running) -> Result<(Ended, u64)>) -> Result<Looked> {
+    fn finish_by(self, wait: impl FnOnce(Running) -> Result<(Ended, u64)>) -> Result<Observed> {
         let begin = Instant::now();
         self.running.interrupt()?;
         let (ended, memory) = wait(self.running)?;
         let end_s = begin.elapsed().as_secs_f64();
-        let said = self
+        let text = self
             .tail
             .join()
             .map_err(|_panic| anyhow!("the reader of {} panicked", self.tool.name()))?;
         if let Some(file) = self.file {
             fs::remove_file(file)?;
         }
-        let looked =
-            parse(self.tool, &said).with_context(|| format!("{} says {said}", self.tool.name()))?;
-        Ok(Looked {
+        let observed =
+            parse(self.tool, &text).with_context(|| format!("{} says {text}", self.tool.name()))?;
+        Ok(Observed {
             processor_s: ended.processor,
             memory,
             end_s,
-            ..looked
+            ..observed
         })
     }
 }
@@ -240,24 +240,24 @@ fn peer(tool: Tool) -> Command {
     command
 }
 
-fn wait_until_ready(tool: Tool, says: &mut impl BufRead) -> Result<()> {
-    let mut said = String::new();
+fn wait_until_ready(tool: Tool, stream: &mut impl BufRead) -> Result<()> {
+    let mut text = String::new();
     loop {
-        let before = said.len();
-        if says.read_line(&mut said)? == 0 {
-            bail!("{} did not start: {said}", tool.name());
+        let before = text.len();
+        if stream.read_line(&mut text)? == 0 {
+            bail!("{} did not start: {text}", tool.name());
         }
-        if said[before..].contains(tool.ready()) {
+        if text[before..].contains(tool.ready()) {
             return Ok(());
         }
     }
 }
 
 /// Reads all and keeps the end.
-fn tail(mut says: impl Read) -> String {
+fn tail(mut stream: impl Read) -> String {
     let mut chunk = vec![0; 1 << 20];
     let mut kept = Vec::new();
-    while let Ok(length @ 1..) = says.read(&mut chunk) {
+    while let Ok(length @ 1..) = stream.read(&mut chunk) {
         if kept.len() + length > 2 * TAIL {
             let excess = kept.len().saturating_sub(TAIL);
             kept.drain(..excess);
@@ -269,9 +269,9 @@ fn tail(mut says: impl Read) -> String {
 }
 
 /// What a tool says at its end.
-fn parse(tool: Tool, said: &str) -> Option<Looked> {
-    let line = |word: &str| said.lines().rev().find(|line| line.contains(word));
-    let looked = match tool {
+fn parse(tool: Tool, text: &str) -> Option<Observed> {
+    let line = |word: &str| text.lines().rev().find(|line| line.contains(word));
+    let observed = match tool {
         Tool::Tcpdump => {
             let captured = leading(line("packets captured")?)?;
             let lost = leading(line("dropped by kernel")?)?;
@@ -293,13 +293,13 @@ fn parse(tool: Tool, said: &str) -> Option<Looked> {
             (before("seen")?, before("emitted")?, before("lost")?)
         }
     };
-    let (seen, captured, lost) = looked;
-    Some(Looked {
+    let (seen, captured, lost) = observed;
+    Some(Observed {
         seen,
         captured,
         lost,
         accounts: seen == captured + lost,
-        ..Looked::default()
+        ..Observed::default()
     })
 }
 

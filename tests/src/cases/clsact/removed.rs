@@ -9,7 +9,7 @@ use crate::cases::tracer::Tracer;
 const RESTORED: &str = "was not traced for a moment: another tool had removed";
 const REMOVED: &str = "is not traced: failed to stay attached to";
 
-fn says(value: &Value, what: &str) -> bool {
+fn is_notice(value: &Value, what: &str) -> bool {
     let text = value["text"].as_str().unwrap_or_default();
     value["type"] == "notice" && text.starts_with(VETH) && text.contains(what)
 }
@@ -25,11 +25,11 @@ fn filters_that_are_removed_are_attached_again_a_few_times() {
     let mut tracer = trace(&site);
     for id in 20..23 {
         site.tc(&format!("qdisc del dev {VETH} clsact"));
-        tracer.wait_for(|value| says(value, RESTORED));
+        tracer.wait_for(|value| is_notice(value, RESTORED));
         assert!(site.sees_pings(&mut tracer, id));
     }
     site.tc(&format!("qdisc del dev {VETH} clsact"));
-    tracer.wait_for(|value| says(value, REMOVED));
+    tracer.wait_for(|value| is_notice(value, REMOVED));
     assert_eq!(site.dump(), before);
     assert!(!site.sees_pings(&mut tracer, 23));
     tracer.finish();
@@ -80,7 +80,7 @@ fn one_filter_that_is_removed_is_attached_again() {
     let before = site.dump();
     let mut tracer = trace(&site);
     site.tc(&format!("filter del dev {VETH} egress"));
-    tracer.wait_for(|value| says(value, RESTORED));
+    tracer.wait_for(|value| is_notice(value, RESTORED));
     assert!(site.sees_pings(&mut tracer, 24));
     tracer.finish();
     assert_eq!(site.dump(), before);
@@ -93,7 +93,7 @@ fn qdisc_that_another_tool_has_made_in_the_place_of_ours_stays() {
     site.tc(&format!("qdisc del dev {VETH} clsact"));
     site.tc(&format!("qdisc add dev {VETH} clsact"));
     let theirs = objects(&site.dump());
-    tracer.wait_for(|value| says(value, RESTORED));
+    tracer.wait_for(|value| is_notice(value, RESTORED));
     assert!(site.sees_pings(&mut tracer, 25));
     tracer.finish();
     let is_clsact = |one: &&Value| one["kind"] == "clsact";
@@ -111,7 +111,7 @@ fn filter_that_comes_before_ours_later_is_told_of() {
     let mut tracer = trace(&site);
     site.tc(&format!("filter add dev {VETH} ingress prio 80 {U32}"));
     site.tc(&format!("filter add dev {VETH} ingress prio 2 {U32}"));
-    tracer.wait_for(|value| says(value, BEHIND));
+    tracer.wait_for(|value| is_notice(value, BEHIND));
     let values = tracer.finish();
     let behind = notices(&values)
         .into_iter()

@@ -64,8 +64,11 @@ fn interface_that_vanishes_takes_its_taps_along() {
         wait_until_gone(&mut tracer, VETH);
         let values = tracer.finish();
         let taps = values.last().unwrap()["taps"].as_array().unwrap();
-        let gone = taps.iter().find(|tap| tap["interface"] == VETH);
-        assert!(gone.unwrap()["seen"].as_u64().unwrap() >= 2, "{gone:?}");
+        let removed = taps.iter().find(|tap| tap["interface"] == VETH);
+        assert!(
+            removed.unwrap()["seen"].as_u64().unwrap() >= 2,
+            "{removed:?}"
+        );
         assert!(!super::dump(site.node(), "cni0").contains("clsact"));
     });
 }

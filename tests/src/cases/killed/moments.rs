@@ -4,7 +4,7 @@ use std::process::Stdio;
 use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use super::super::tracer::{Process, interrupt, look_at, podtrace};
+use super::super::tracer::{Process, interrupt, podtrace, trace_nodes};
 use super::{
     cleanup, dumps, lab, pings_are_answered, tcx_programs, wait_for_orphans, wait_for_stubs,
 };
@@ -59,7 +59,7 @@ fn kill_at_any_moment_leaves_nothing_that_one_cleanup_does_not_remove() {
             let mut command = podtrace();
             command.args(["trace", "-o", "json", "--attach", way, "--duration", "30s"]);
             command.args(["-i", "veth0101", "-i", "eth0"]);
-            let _table = look_at(&mut command, &lab, &[0]);
+            let _table = trace_nodes(&mut command, &lab, &[0]);
             let mut process = Process::spawn(command.stdout(Stdio::piped()).stderr(Stdio::null()));
             let state = number % STATES;
             if state > 0 {

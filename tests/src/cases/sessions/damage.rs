@@ -77,13 +77,15 @@ impl Whole {
 
     /// All but some events are shown; `gone`: bytes that are damaged.
     #[track_caller]
-    fn shows_the_rest(&self, values: &[Value], gone: &Range<usize>) {
+    fn shows_the_rest(&self, values: &[Value], damaged: &Range<usize>) {
         let shown: BTreeSet<_> = events(values).into_iter().collect();
         let intact = packets(&self.blocks).zip(&self.events);
         let missing = intact
-            .filter(|(point, _)| point.range.end <= gone.start || point.range.start >= gone.end)
+            .filter(|(point, _)| {
+                point.range.end <= damaged.start || point.range.start >= damaged.end
+            })
             .filter(|(_, event)| !shown.contains(event));
-        assert_eq!(missing.count(), 0, "{gone:?}: {:?}", notices(values));
+        assert_eq!(missing.count(), 0, "{damaged:?}: {:?}", notices(values));
     }
 
     fn block_at(&self, at: usize) -> &TapPoint {
@@ -92,9 +94,9 @@ impl Whole {
     }
 }
 
-/// The bytes that are said to be damaged.
+/// The bytes that notices report as damaged.
 fn damaged(values: &[Value]) -> Vec<Range<usize>> {
-    let told = notices(values).into_iter().filter_map(|text| {
+    let ranges = notices(values).into_iter().filter_map(|text| {
         let (_, point) = text.split_once(" is damaged: ")?;
         let (_, point) = point.rsplit_once(", ")?;
         let (len, point) = point.split_once(" bytes from byte ")?;
@@ -102,7 +104,7 @@ fn damaged(values: &[Value]) -> Vec<Range<usize>> {
         let (len, offset): (usize, usize) = (len.parse().unwrap(), offset.parse().unwrap());
         Some(offset..offset + len)
     });
-    told.collect()
+    ranges.collect()
 }
 
 /// So many numbers below a limit, always the same ones.
@@ -123,22 +125,22 @@ fn cut_files_lose_what_was_cut() {
         };
         whole.shows_the_rest(&values, &(at..len));
         let is_whole = whole.blocks.iter().any(|point| point.range.end == at);
-        let told = damaged(&values);
-        assert_eq!(told.is_empty(), is_whole, "{at}: {:?}", notices(&values));
+        let ranges = damaged(&values);
+        assert_eq!(ranges.is_empty(), is_whole, "{at}: {:?}", notices(&values));
         if !is_whole {
             let begin = whole.block_at(at).range.start;
-            assert_eq!(told.len(), 1, "{at}: {:?}", notices(&values));
-            assert_eq!(told[0], begin..at, "{at}");
+            assert_eq!(ranges.len(), 1, "{at}: {:?}", notices(&values));
+            assert_eq!(ranges[0], begin..at, "{at}");
         }
-        let says = |text: &&str| text.contains("ends without a closing block");
-        assert!(at == len || notices(&values).iter().any(says), "{at}");
+        let is_noted = |text: &&str| text.contains("ends without a closing block");
+        assert!(at == len || notices(&values).iter().any(is_noted), "{at}");
     }
 }
 
 #[test]
 fn flipped_bits_cost_their_block() {
     let whole = &*WHOLE;
-    let (mut told, mut flips) = (0, 0);
+    let (mut noticed, mut flips) = (0, 0);
     for at in spread(100, whole.bytes.len()) {
         let point = whole.block_at(at);
         if point.kind == SECTION_HEADER || point.kind == INTERFACE_DESCRIPTION {
@@ -150,11 +152,11 @@ fn flipped_bits_cost_their_block() {
         whole.shows_the_rest(&values, &point.range);
         let damaged = damaged(&values);
         assert!(damaged.len() <= 1, "{at}: {:?}", notices(&values));
-        let is_there = damaged.iter().all(|told| told.contains(&at));
+        let is_there = damaged.iter().all(|range| range.contains(&at));
         assert!(is_there, "{at}: {:?}", notices(&values));
         flips += 1;
         // What no reader looks at may go unnoticed: padding, the end of options.
-        told += damaged.len();
+        noticed += damaged.len();
         // Of another type it may be anybody's block: it is missing in the counts.
         let body = point.range.start + 4..point.range.end - 12;
         if point.kind == ENHANCED_PACKET && body.contains(&at) {
@@ -162,8 +164,11 @@ fn flipped_bits_cost_their_block() {
             assert_eq!(damaged[0], point.range, "{at}");
         }
     }
-    println!("{flips} flips, {told} noticed");
-    assert!(flips > 50 && told * 10 > flips * 8, "{told} of {flips}");
+    println!("{flips} flips, {noticed} noticed");
+    assert!(
+        flips > 50 && noticed * 10 > flips * 8,
+        "{noticed} of {flips}"
+    );
 }
 
 #[test]
@@ -225,26 +230,21 @@ fn holes_cost_what_was_in_them() {
     let last_defined = defined.map(|point| point.range.end).max().unwrap();
     println!("interfaces are described until {last_defined} of {len}, packets begin at {first}");
     for (number, at) in spread(20, len - 4_000).enumerate() {
-        let gone = at..at + 1 + number * 197;
+        let cut = at..at + 1 + number * 197;
         let touches = whole.blocks.iter().any(|point| {
             point.kind != ENHANCED_PACKET
-                && point.range.start < gone.end
-                && gone.start < point.range.end
+                && point.range.start < cut.end
+                && cut.start < point.range.end
                 && point.range.start < last_defined
         });
-        let bytes = [&whole.bytes[..gone.start], &whole.bytes[gone.end..]].concat();
+        let bytes = [&whole.bytes[..cut.start], &whole.bytes[cut.end..]].concat();
         let values = whole.read(&bytes).expect("most is whole");
         let is_cut = |at: usize| !whole.blocks.iter().any(|point| point.range.start == at);
-        if is_cut(gone.start) || is_cut(gone.end) {
-            assert_eq!(
-                damaged(&values).len(),
-                1,
-                "{gone:?}: {:?}",
-                notices(&values)
-            );
+        if is_cut(cut.start) || is_cut(cut.end) {
+            assert_eq!(damaged(&values).len(), 1, "{cut:?}: {:?}", notices(&values));
         }
         if !touches {
-            whole.shows_the_rest(&values, &gone);
+            whole.shows_the_rest(&values, &cut);
         }
     }
 }
@@ -256,9 +256,9 @@ fn garbage_before_the_begin_is_skipped() {
         let garbage: Vec<u8> = (0..len).map(|i| (i * 7 % 251) as u8 | 0x80).collect();
         let bytes = [&garbage, &whole.bytes[..]].concat();
         let values = whole.read(&bytes).expect("all is there");
-        let told = damaged(&values);
-        assert_eq!(told.len(), 1, "{:?}", notices(&values));
-        assert_eq!(told[0], 0..len);
+        let ranges = damaged(&values);
+        assert_eq!(ranges.len(), 1, "{:?}", notices(&values));
+        assert_eq!(ranges[0], 0..len);
         assert!(events(&values) == whole.events, "{len}");
     }
 }
@@ -269,9 +269,9 @@ fn header_of_the_other_byte_order_is_damage() {
     let mut bytes = whole.bytes.clone();
     bytes[8..12].reverse();
     let values = whole.read(&bytes).expect("blocks are there");
-    let told = damaged(&values);
-    assert_eq!(told.len(), 1, "{:?}", notices(&values));
-    assert_eq!(told[0], whole.blocks[0].range);
+    let ranges = damaged(&values);
+    assert_eq!(ranges.len(), 1, "{:?}", notices(&values));
+    assert_eq!(ranges[0], whole.blocks[0].range);
     println!("{} of {} events", events(&values).len(), whole.events.len());
     assert!(!events(&values).is_empty());
 }

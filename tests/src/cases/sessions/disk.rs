@@ -16,7 +16,7 @@ use tempfile::TempDir;
 use super::live::{Live, tail};
 use super::peers::agree;
 use super::record::{conserved, notices, number, of_type, parse, replay_json, run};
-use crate::cases::roads::lab;
+use crate::cases::scenarios::lab;
 
 /// Runs with a directory on a small disk of its own, which is gone with the
 /// thread.
@@ -79,8 +79,8 @@ fn check(dir: &Path, trouble: impl FnOnce(), notice: &str, mend: impl FnOnce()) 
     pinged(&lab, || {
         live.wait_for(|line| line.contains(r#""type":"path""#));
         trouble();
-        let said = live.wait_for(|line| has(line, "recording stopped, tracing goes on"));
-        assert!(said.contains(notice), "{said}");
+        let line = live.wait_for(|line| has(line, "recording stopped, tracing goes on"));
+        assert!(line.contains(notice), "{line}");
         // Live output goes on.
         for _ in 0..100 {
             live.wait_for(|line| line.contains(r#""type":"path""#));
@@ -118,11 +118,11 @@ fn check(dir: &Path, trouble: impl FnOnce(), notice: &str, mend: impl FnOnce()) 
     let all = of_type(&shown, "event").count() as u64;
     let read = of_type(&values, "event").count() as u64;
     assert_eq!(number(total, "emitted"), read);
-    let said = notices(&values);
-    let damaged = said
+    let notices = notices(&values);
+    let damaged = notices
         .iter()
         .any(|text| text.contains("is damaged") || text.contains("ends without"));
-    assert!(!damaged, "{said:?}");
+    assert!(!damaged, "{notices:?}");
     let is_late = |value: &&Value| {
         value["what"]
             .as_str()

@@ -5,7 +5,7 @@ use tempfile::TempDir;
 
 use super::live::{Live, tail};
 use super::record::replay;
-use crate::cases::roads::lab;
+use crate::cases::scenarios::lab;
 use crate::cases::tracer::podtrace;
 
 /// Records to a place with more options, follows it, and compares.

@@ -13,7 +13,7 @@ use super::export::export_to;
 use super::live::{Live, tail};
 use super::peers::agree;
 use super::record::{notices, number, of_type, parse, replay_json, run};
-use crate::cases::roads::lab;
+use crate::cases::scenarios::lab;
 
 /// What a recording lacks at most, in nanoseconds: five flush intervals of 100 ms, as a
 /// machine may be busy, and half of one if the option did nothing.
@@ -81,8 +81,8 @@ fn check(zstd: bool) {
     );
     assert!(recorded.len() > shown.len() / 2);
     let notices = notices(&values);
-    let says = |text: &str| notices.iter().any(|notice| notice.contains(text));
-    assert!(says("ends without a closing block"), "{notices:?}");
+    let is_noticed = |text: &str| notices.iter().any(|notice| notice.contains(text));
+    assert!(is_noticed("ends without a closing block"), "{notices:?}");
     let damage = notices
         .iter()
         .filter(|notice| notice.contains("is damaged"));

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use podtrace::lab::Lab;
 use tempfile::NamedTempFile;
 
-use crate::cases::tracer::{ALL_TRACED, Process, interrupt, look_at, podtrace};
+use crate::cases::tracer::{ALL_TRACED, Process, interrupt, podtrace, trace_nodes};
 
 /// The deadline of every wait for its output.
 const DEADLINE: Duration = Duration::from_secs(30);
@@ -30,7 +30,7 @@ impl Live {
     pub(super) fn on<A: AsRef<OsStr>>(lab: &Lab, nodes: &[usize], args: &[A]) -> Self {
         let mut command = podtrace();
         command.args(args).args(["--duration", "90s"]);
-        let table = look_at(&mut command, lab, nodes);
+        let table = trace_nodes(&mut command, lab, nodes);
         for node in nodes {
             command.args(["--node-name", &lab.nodes[*node].name]);
         }

@@ -14,7 +14,7 @@ use super::export::export_to;
 use super::live::Live;
 use super::peers::agree;
 use super::record::{conserved, lines, notices, number, of_type, parse, replay_json, succeeds};
-use crate::cases::roads::lab;
+use crate::cases::scenarios::lab;
 use crate::cases::tracer::hops;
 
 /// A recording of each node during some work, by two podtraces.

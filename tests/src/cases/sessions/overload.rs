@@ -21,8 +21,8 @@ use tempfile::{NamedTempFile, TempDir};
 
 use super::live::tail;
 use super::record::{conserved, number, of_type, parse};
-use crate::cases::roads::lab;
-use crate::cases::tracer::{Process, interrupt, look_at, podtrace};
+use crate::cases::scenarios::lab;
+use crate::cases::tracer::{Process, interrupt, podtrace, trace_nodes};
 
 /// Events at once.
 const REPEAT: u32 = 100_000;
@@ -44,7 +44,7 @@ impl Overloaded {
         let mut command = podtrace();
         command.args(args);
         command.args(["--strict", "--buffer", "1", "--duration", "90s"]);
-        let table = look_at(&mut command, lab, &[0]);
+        let table = trace_nodes(&mut command, lab, &[0]);
         let (child, lines) = spawn(command);
         let mut overloaded = Self {
             child,
@@ -202,9 +202,9 @@ fn every_event_of_an_overload_is_accounted_for_live_and_in_the_recording() {
 
     // Told while it happened, once a second at most, and the worst tap first.
     let losses: Vec<_> = of_type(&values, "loss").collect();
-    let told: u64 = losses.iter().map(|loss| number(loss, "lost")).sum();
-    assert!(told > 0 && told <= lost, "{told} of {lost}");
-    assert_eq!(number(losses.last().unwrap(), "total"), told);
+    let reported: u64 = losses.iter().map(|loss| number(loss, "lost")).sum();
+    assert!(reported > 0 && reported <= lost, "{reported} of {lost}");
+    assert_eq!(number(losses.last().unwrap(), "total"), reported);
     for pair in losses.windows(2) {
         let apart = number(pair[1], "time_ns") - number(pair[0], "time_ns");
         assert!(apart >= 1_000_000_000, "{apart}");
@@ -215,10 +215,10 @@ fn every_event_of_an_overload_is_accounted_for_live_and_in_the_recording() {
     let pings: Vec<_> = of_type(&values, "path")
         .filter(|path| path["what"].as_str().unwrap().starts_with("ICMP echo"))
         .collect();
-    let gone = pings
+    let lost = pings
         .iter()
         .find(|path| path["outcome"] == "not_seen_further");
-    assert!(gone.is_none(), "{gone:?}");
+    assert!(lost.is_none(), "{lost:?}");
     check_file(&file, total, flooded, &losses);
 }
 
@@ -249,15 +249,15 @@ fn check_file(file: &Path, live: &Value, flooded: &Value, losses: &[&Value]) {
     );
     let full = format!(" {} lost (ring full), ", number(flooded, "lost_ring"));
     assert!(tap.contains(&full), "{tap}");
-    let told: Vec<u64> = lines.iter().filter_map(|line| told(line)).collect();
+    let reported: Vec<u64> = lines.iter().filter_map(|line| events_lost(line)).collect();
     let live: Vec<u64> = losses.iter().map(|loss| number(loss, "lost")).collect();
     if unrecorded == 0 {
-        assert_eq!(told, live);
+        assert_eq!(reported, live);
     }
 }
 
-/// How many events a line says were lost.
-fn told(line: &str) -> Option<u64> {
+/// How many events were lost, as a line reports.
+fn events_lost(line: &str) -> Option<u64> {
     let (events, _) = line.strip_prefix("-- ")?.split_once(LOST)?;
     events.parse().ok()
 }
@@ -286,11 +286,14 @@ fn words_account_for_every_event_of_an_overload() {
     });
     let (status, lines) = overloaded.stop();
     assert_eq!(status.code(), Some(4));
-    let told = lines.iter().find(|line| told(line).is_some()).unwrap();
+    let report = lines
+        .iter()
+        .find(|line| events_lost(line).is_some())
+        .unwrap();
     let pod = &lab.nodes[0].pods[0].name;
-    assert!(told.contains(&format!("{pod} lo ingress")), "{told}");
+    assert!(report.contains(&format!("{pod} lo ingress")), "{report}");
     let [seen, emitted, filtered, lost] = sum(&lines);
     assert!(lost > 0);
     assert_eq!(seen, emitted + filtered + lost);
-    println!("{told}\n{seen} seen, {lost} lost");
+    println!("{report}\n{seen} seen, {lost} lost");
 }

@@ -13,7 +13,7 @@ use tempfile::TempDir;
 use super::live::Live;
 use super::record::{conserved, number, of_type, recorded, replay_json, run};
 use super::tools::{output, tshark, tshark_packets};
-use crate::cases::roads::lab;
+use crate::cases::scenarios::lab;
 use crate::cases::tracer::podtrace;
 
 /// How many packets tcpdump reads.
@@ -162,8 +162,8 @@ fn exported_files_agree() {
         exported.as_os_str(),
         recorded.file.as_os_str(),
     ];
-    let said = run(&args);
-    assert!(said.status.success(), "{said:?}");
+    let output = run(&args);
+    assert!(output.status.success(), "{output:?}");
     let again = agree(&exported);
     let kinds = ["event", "path"];
     for kind in kinds {
@@ -188,10 +188,10 @@ fn standard_output_is_a_recording_and_nothing_else() {
     let live = Live::spawn(command);
     let pod = &lab.nodes[0].pods[0];
     ping(&pod.netns, Ipv4Addr::LOCALHOST.into(), 23, 3, 56).unwrap();
-    let said = live.finish();
+    let lines = live.finish();
     assert!(
-        said.iter().any(|line| line.starts_with("-- recorded ")),
-        "{said:?}"
+        lines.iter().any(|line| line.starts_with("-- recorded ")),
+        "{lines:?}"
     );
     // Three requests and replies, each sent and received by lo.
     assert!(tshark_packets(&file) >= 12);

@@ -59,9 +59,9 @@ fn record(lab: &Lab, options: &[&str]) -> Output {
 
 #[track_caller]
 fn refused(output: &Output, reason: &str) {
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(2), "{said}");
-    assert!(said.contains(reason), "{said}");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{stderr}");
+    assert!(stderr.contains(reason), "{stderr}");
 }
 
 #[test]

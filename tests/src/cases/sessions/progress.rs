@@ -5,8 +5,8 @@ use std::io::Read as _;
 use podtrace::lab::traffic::ping;
 use tempfile::TempDir;
 
-use crate::cases::roads::lab;
-use crate::cases::tracer::{Process, interrupt, look_at, podtrace};
+use crate::cases::scenarios::lab;
+use crate::cases::tracer::{Process, interrupt, podtrace, trace_nodes};
 
 #[test]
 fn terminal_shows_how_far_a_recording_is_and_nothing_at_its_end() {
@@ -15,7 +15,7 @@ fn terminal_shows_how_far_a_recording_is_and_nothing_at_its_end() {
     let mut command = podtrace();
     command.args(["record", "--duration", "60s", "--flush", "50ms", "-w"]);
     command.arg(&file);
-    let _table = look_at(&mut command, &lab, &[0]);
+    let _table = trace_nodes(&mut command, &lab, &[0]);
     let (mut child, mut terminal) = Process::on_terminal(command);
     let mut bytes = Vec::new();
     let mut buffer = [0; 4096];
@@ -36,8 +36,8 @@ fn terminal_shows_how_far_a_recording_is_and_nothing_at_its_end() {
     let shown = String::from_utf8(bytes).unwrap();
     assert!(child.wait().unwrap().success(), "{shown:?}");
     assert!(shown.ends_with("\r\u{1b}[K"), "{shown:?}");
-    let mut said = String::new();
+    let mut text = String::new();
     let mut stdout = child.stdout.take().unwrap();
-    stdout.read_to_string(&mut said).unwrap();
-    assert!(!said.contains(" not recorded"), "{said}");
+    stdout.read_to_string(&mut text).unwrap();
+    assert!(!text.contains(" not recorded"), "{text}");
 }

@@ -13,8 +13,8 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use super::live::{Live, tail};
-use crate::cases::roads::lab;
-use crate::cases::tracer::{podtrace, tells_of_attaching};
+use crate::cases::scenarios::lab;
+use crate::cases::tracer::{is_attach_progress, podtrace};
 
 /// What was shown live, and the file it was recorded to.
 pub(in crate::cases) struct Recorded {
@@ -44,20 +44,20 @@ pub(super) fn recorded_during(name: &str, options: &[&str], work: impl FnOnce(&L
 
 /// From mypod1 to each end there is: over localhost, on the node, to the other
 /// node.
-pub(super) fn roads(lab: &Lab) -> Vec<(&LabPod, &LabPod, IpAddr)> {
+pub(super) fn scenarios(lab: &Lab) -> Vec<(&LabPod, &LabPod, IpAddr)> {
     let one = &lab.nodes[0].pods[0];
-    let mut roads = vec![
+    let mut scenarios = vec![
         (one, one, Ipv4Addr::LOCALHOST.into()),
         (one, one, Ipv6Addr::LOCALHOST.into()),
     ];
     for other in [&lab.nodes[0].pods[1], &lab.nodes[1].pods[0]] {
-        roads.push((one, other, other.ipv4.into()));
-        roads.push((one, other, other.ipv6.into()));
+        scenarios.push((one, other, other.ipv4.into()));
+        scenarios.push((one, other, other.ipv6.into()));
     }
-    roads
+    scenarios
 }
 
-/// Pings, UDP and TCP, with the ARP and ND they take, along every road.
+/// Pings, UDP and TCP, with the ARP and ND they take, in every scenario.
 pub(super) fn traffic(lab: &Lab) {
     try_traffic(lab).unwrap();
 }
@@ -65,7 +65,7 @@ pub(super) fn traffic(lab: &Lab) {
 /// The same, until something does not arrive: a kernel without TCX drops packets when a
 /// session ends.
 pub(super) fn try_traffic(lab: &Lab) -> io::Result<()> {
-    for (from, to, address) in roads(lab) {
+    for (from, to, address) in scenarios(lab) {
         ping(&from.netns, address, 23, 3, 56)?;
         let service = SocketAddr::new(address, 5353);
         udp_exchange(&from.netns, &to.netns, service, 3, b"same payload")?;
@@ -129,7 +129,7 @@ pub(super) fn notices(values: &[Value]) -> Vec<&str> {
     let notices = of_type(values, "notice");
     notices
         .map(|notice| notice["text"].as_str().unwrap())
-        .filter(|text| !tells_of_attaching(text))
+        .filter(|text| !is_attach_progress(text))
         .collect()
 }
 

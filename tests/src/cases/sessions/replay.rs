@@ -42,7 +42,7 @@ fn piped(format: &str, recorded: &Recorded) -> Vec<String> {
 }
 
 #[test]
-fn text_of_every_road_is_the_same() {
+fn text_of_every_scenario_is_the_same() {
     let recorded = recorded("a.pcapng", &[]);
     let replayed = replay("text", &[&recorded.file]);
     assert!(replayed[0].starts_with("podtrace replay of node1, node2 · 1 file"));
@@ -55,7 +55,7 @@ fn text_of_every_road_is_the_same() {
 }
 
 #[test]
-fn json_of_every_road_is_the_same_also_compressed() {
+fn json_of_every_scenario_is_the_same_also_compressed() {
     let recorded = recorded("a.pcapng.zst", &["--zstd", "-o", "json"]);
     let magic = std::fs::read(&recorded.file).unwrap();
     assert_eq!(magic[..4], [0x28, 0xb5, 0x2f, 0xfd]);

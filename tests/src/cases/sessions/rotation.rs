@@ -14,7 +14,7 @@ use tempfile::TempDir;
 use super::live::{Live, tail};
 use super::peers::agree;
 use super::record::{conserved, names, notices, number, of_type, replay_json};
-use crate::cases::roads::lab;
+use crate::cases::scenarios::lab;
 
 /// When another file begins, and what is kept.
 const LIMITS: [&str; 6] = [
@@ -28,7 +28,7 @@ const LIMITS: [&str; 6] = [
 
 /// The files and bytes in a directory at one moment: none if files came or
 /// went meanwhile.
-fn look(dir: &Path) -> Option<(usize, u64)> {
+fn usage(dir: &Path) -> Option<(usize, u64)> {
     let before = names(dir);
     let sizes = before
         .iter()
@@ -37,20 +37,20 @@ fn look(dir: &Path) -> Option<(usize, u64)> {
     (names(dir) == before).then_some((before.len(), bytes))
 }
 
-/// What looks at a directory have shown at most, while something was done.
+/// The most files and bytes in a directory, and how often it was read, while work is done.
 fn watched(dir: &Path, work: impl FnOnce()) -> (usize, u64, u64) {
     let over = AtomicBool::new(false);
     thread::scope(|scope| {
         let watch = scope.spawn(|| {
-            let (mut files, mut bytes, mut looks) = (0, 0, 0);
+            let (mut files, mut bytes, mut reads) = (0, 0, 0);
             while !over.load(Ordering::Relaxed) {
-                if let Some((files_now, bytes_now)) = look(dir) {
+                if let Some((files_now, bytes_now)) = usage(dir) {
                     files = files.max(files_now);
                     bytes = bytes.max(bytes_now);
-                    looks += 1;
+                    reads += 1;
                 }
             }
-            (files, bytes, looks)
+            (files, bytes, reads)
         });
         work();
         over.store(true, Ordering::Relaxed);
@@ -80,12 +80,12 @@ fn rotated(dir: &Path, options: &[&str], datagrams: usize) -> Vec<PathBuf> {
     args.extend(options);
     let live = Live::on(&lab, &[0], &args);
     let mut lines = Vec::new();
-    let (files, bytes, looks) = watched(dir, || {
+    let (files, bytes, reads) = watched(dir, || {
         flood(&lab, datagrams);
         lines = live.finish();
     });
-    println!("{looks} looks: at most {files} files and {bytes} bytes");
-    assert!(looks > 10);
+    println!("{reads} reads: at most {files} files and {bytes} bytes");
+    assert!(reads > 10);
     assert!(files <= 4, "{files}");
     assert!(bytes <= 1_000_000, "{bytes}");
     let recorded = lines.iter().find(|line| line.starts_with("-- recorded "));
@@ -153,13 +153,13 @@ fn flood_without_pause_stays_within_what_is_to_be_kept() {
     let (receiver, sender) = (bind(to), bind(from));
     let service = receiver.local_addr().unwrap();
     let mut lines = Vec::new();
-    let (files, bytes, looks) = watched(dir.path(), || {
+    let (files, bytes, reads) = watched(dir.path(), || {
         for _ in 0..40_000 {
             sender.send_to(&[7; 100], service).unwrap();
         }
         lines = live.finish();
     });
-    println!("{looks} looks: at most {files} files and {bytes} bytes");
+    println!("{reads} reads: at most {files} files and {bytes} bytes");
     println!("{}", tail(&lines));
     assert!(files <= 4 && bytes <= 1_000_000, "{files} {bytes}");
     for file in names(dir.path()) {
@@ -169,10 +169,10 @@ fn flood_without_pause_stays_within_what_is_to_be_kept() {
     let values = replay_json(&[dir.path()]);
     conserved(&values);
     // Events may be lost on a slow machine, files may not be damaged.
-    let said = notices(&values);
+    let notices = notices(&values);
     assert!(
-        !said.iter().any(|text| text.contains("damaged")),
-        "{said:?}"
+        !notices.iter().any(|text| text.contains("damaged")),
+        "{notices:?}"
     );
 }
 

@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::export::export_to;
 use super::live::Live;
 use super::record::{number, of_type, parse, replay_json};
-use crate::cases::roads::{TWO_NODES, lab};
+use crate::cases::scenarios::{TWO_NODES, lab};
 use crate::cases::tracer::{Tracer, hops, paths, run};
 
 const PINGS: u16 = 200;
@@ -106,8 +106,8 @@ fn rate_beyond_the_limit_lowers_the_share() {
                 ping(&from.netns, to.ipv4.into(), 23, 10, 56).unwrap();
             }
         });
-        let said = live.wait_for(|line| line.contains(" packets is traced"));
-        assert!(said.contains("1 in "), "{said}");
+        let line = live.wait_for(|line| line.contains(" packets is traced"));
+        assert!(line.contains("1 in "), "{line}");
         is_done.store(true, Ordering::Relaxed);
     });
     let values = parse(&live.finish());
@@ -136,7 +136,7 @@ fn shares_and_rates_that_are_none_are_refused() {
     for args in [["--sample", "2/3"], ["--max-rate", "fast"]] {
         let output = run(&["trace", args[0], args[1]]);
         assert_eq!(output.status.code(), Some(2));
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(said.contains("for example"), "{said}");
+        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(stderr.contains("for example"), "{stderr}");
     }
 }

@@ -13,8 +13,8 @@ use podtrace::lab::traffic::ping;
 use tempfile::TempDir;
 
 use super::record::{conserved, lines, notices, number, of_type, parse, replay_json};
-use crate::cases::roads::lab;
-use crate::cases::tracer::{ALL_TRACED, Process, interrupt, look_at, podtrace};
+use crate::cases::scenarios::lab;
+use crate::cases::tracer::{ALL_TRACED, Process, interrupt, podtrace, trace_nodes};
 
 /// Pings: their events take several times what waits to be shown at most.
 const PINGS: u16 = 3000;
@@ -45,7 +45,7 @@ impl Stalled {
             duration,
         ]);
         command.args(["-o", "json", "-w"]).arg(file);
-        let _table = look_at(&mut command, lab, &[0]);
+        let _table = trace_nodes(&mut command, lab, &[0]);
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = Process::spawn(&mut command);
         let mut stdout = BufReader::with_capacity(1, child.stdout.take().unwrap());
@@ -152,11 +152,11 @@ fn packets_that_a_slow_reader_did_not_get_are_counted() {
     flood(&lab, &file);
     // It reads again.
     let mut text = stalled.first.clone();
-    let mut said = String::new();
-    while !said.contains("packets not shown: the output is not read fast enough") {
-        said.clear();
-        assert!(stalled.stdout.read_line(&mut said).unwrap() > 0);
-        text += &said;
+    let mut line = String::new();
+    while !line.contains("packets not shown: the output is not read fast enough") {
+        line.clear();
+        assert!(stalled.stdout.read_line(&mut line).unwrap() > 0);
+        text += &line;
     }
     interrupt(&stalled.child);
     stalled.stdout.read_to_string(&mut text).unwrap();
@@ -179,13 +179,13 @@ fn packets_that_a_slow_reader_did_not_get_are_counted() {
         shown("event") + number(not_shown, "events"),
         "{summary}"
     );
-    let said: u64 = notices(&values)
+    let reported: u64 = notices(&values)
         .iter()
         .filter_map(|text| text.split_once(" packets not shown"))
         .map(|(packets, _)| packets.parse::<u64>().unwrap())
         .sum();
     // What was left out in the last second is in the summary alone.
     let all = number(not_shown, "packets");
-    assert!(0 < said && said <= all, "{said} of {all}");
+    assert!(0 < reported && reported <= all, "{reported} of {all}");
     has_all(&file);
 }

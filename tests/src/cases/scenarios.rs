@@ -1,4 +1,4 @@
-//! Every road gives the full, ordered path, for every protocol.
+//! Every scenario gives the full, ordered path, for every protocol.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -51,9 +51,9 @@ fn check_path(path: &Value, expected: &[&str]) {
     assert!(times.is_sorted(), "{path}");
 }
 
-/// Pings, TCP and UDP from mypod1 along one road; the expected hops.
+/// Pings, TCP and UDP from mypod1 in one scenario; the expected hops.
 #[track_caller]
-fn check_road(to_node: usize, to_pod: usize, localhost: bool, expected: &[&str]) {
+fn check_scenario(to_node: usize, to_pod: usize, localhost: bool, expected: &[&str]) {
     let lab = lab();
     let from = &lab.nodes[0].pods[0];
     let to = &lab.nodes[to_node].pods[to_pod];
@@ -110,17 +110,17 @@ fn check_road(to_node: usize, to_pod: usize, localhost: bool, expected: &[&str])
 
 #[test]
 fn container_to_container_in_one_pod() {
-    check_road(0, 0, true, &LOCALHOST);
+    check_scenario(0, 0, true, &LOCALHOST);
 }
 
 #[test]
 fn pod_to_pod_on_one_node() {
-    check_road(0, 1, false, &ONE_NODE);
+    check_scenario(0, 1, false, &ONE_NODE);
 }
 
 #[test]
 fn pod_to_pod_across_nodes() {
-    check_road(1, 0, false, &TWO_NODES);
+    check_scenario(1, 0, false, &TWO_NODES);
 }
 
 #[test]
@@ -265,16 +265,16 @@ fn tcpdump_counts_the_same_packets() {
                 .unwrap()
         })
         .unwrap();
-    let mut said = std::io::BufReader::new(tcpdump.stderr.take().unwrap());
+    let mut stderr = std::io::BufReader::new(tcpdump.stderr.take().unwrap());
     let mut line = String::new();
-    std::io::BufRead::read_line(&mut said, &mut line).unwrap();
+    std::io::BufRead::read_line(&mut stderr, &mut line).unwrap();
     assert!(line.contains("listening on veth0101"), "{line}");
     let tracer = Tracer::start(&lab, &[0], &[]);
     ping(&from.netns, to.ipv4.into(), 55, 20, 56).unwrap();
     let values = tracer.finish();
     assert!(tcpdump.wait().unwrap().success());
     let mut rest = String::new();
-    std::io::Read::read_to_string(&mut said, &mut rest).unwrap();
+    std::io::Read::read_to_string(&mut stderr, &mut rest).unwrap();
     let ours = values
         .iter()
         .filter(|value| {
