@@ -6,6 +6,7 @@
 
 mod apt;
 mod cpio;
+mod docs;
 mod files;
 mod image;
 mod kernels;
@@ -13,7 +14,6 @@ mod modules;
 mod plan;
 mod programs;
 mod qemu;
-mod readme;
 mod runner;
 mod self_test;
 mod suite;
@@ -26,11 +26,11 @@ use anyhow::{Result, bail};
 
 use self::{
     apt::Host,
+    docs::DocsTable,
     kernels::{Found, Kernel, LINES, Line},
     plan::Choice,
     programs::Programs,
     qemu::Qemu,
-    readme::Readme,
     runner::Runner,
     suite::Suite,
     table::Table,
@@ -53,7 +53,7 @@ Examples:
   cargo xtask vmtest 6.1 --all-cases      all end-to-end tests on 6.1
   cargo xtask vmtest 5.10 6.1 -- churn    the tests with `churn` in their names
   cargo xtask vmtest --list -- replay     what would be run
-  cargo xtask vmtest --write              the README's table of kernels, anew
+  cargo xtask vmtest --write              the docs' table of kernels, anew
 
 A machine is emulated, some ten times slower than the host: what measures time is
 left out. A kernel that Debian no longer has is skipped, which is a failure in CI
@@ -70,7 +70,7 @@ pub(crate) struct Args {
     #[arg(long)]
     all_cases: bool,
 
-    /// Write the README's table of kernels, from the quick checks on every kernel
+    /// Write the docs' table of kernels, from the quick checks on every kernel
     #[arg(long, conflicts_with_all = ["kernels", "quick", "all_cases", "list", "filter"])]
     write: bool,
 
@@ -156,32 +156,32 @@ fn all(workspace: &Workspace, args: &Args, total: &mut Count) -> Result<()> {
         checks,
         is_quick: choice.is_quick(),
     };
-    let readme = run_on(&kernels, &suite, &programs.init, total);
+    let docs = run_on(&kernels, &suite, &programs.init, total);
     if args.write {
-        let file = workspace.root().join("README.md");
-        step("write the README's table", || readme.write(&file))?;
+        let file = workspace.root().join("podtrace/docs/kernels.md");
+        step("write the docs' table", || docs.write(&file))?;
     }
     Ok(())
 }
 
 /// Tests the machines themselves, then runs the checks on each kernel.
-fn run_on(kernels: &[(&Line, Kernel)], suite: &Suite, init: &Path, total: &mut Count) -> Readme {
+fn run_on(kernels: &[(&Line, Kernel)], suite: &Suite, init: &Path, total: &mut Count) -> DocsTable {
     if let Some((_line, kernel)) = kernels.first() {
         for (name, outcome) in self_test::run(&suite.runner, kernel, init) {
             println!("self-test: {name}: {outcome}");
             total.add(Count::from(&outcome));
         }
     }
-    let (mut table, mut readme) = (Table::default(), Readme::default());
+    let (mut table, mut docs) = (Table::default(), DocsTable::default());
     for (line, kernel) in kernels {
-        let tables = (&mut table, &mut readme);
+        let tables = (&mut table, &mut docs);
         if let Err(error) = step(line.name, || suite.run(line, kernel, tables, total)) {
             println!("FAILED: kernel {}: {error:#}", line.name);
             total.failed += 1;
         }
     }
     print!("\n{table}\n");
-    readme
+    docs
 }
 
 /// The lines of kernels that the arguments name.

@@ -104,7 +104,7 @@ pub(super) fn version() -> (u32, u32) {
     (numbers.next().unwrap(), numbers.next().unwrap())
 }
 
-/// What the README tells of a kernel is printed as `feature: NAME: VALUE`.
+/// What the docs tell of a kernel is printed as `feature: NAME: VALUE`.
 #[test]
 fn what_the_kernel_has_is_used() {
     // Distributions may carry it back.

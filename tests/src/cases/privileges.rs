@@ -18,7 +18,7 @@ use super::tracer::{Tracer, podtrace, trace_nodes};
 
 const NOBODY: u32 = 65_534;
 
-/// What the README says it takes in place of root.
+/// What the docs say it takes in place of root.
 const NEEDED: [Capability; 7] = [
     Capability::CAP_BPF,
     Capability::CAP_PERFMON,
@@ -195,7 +195,7 @@ fn listening(pid: u32) -> Vec<String> {
 }
 
 #[test]
-fn capabilities_of_the_readme_stand_for_root() {
+fn capabilities_of_the_docs_stand_for_root() {
     let (lab, folder) = (lab(), for_anybody());
     let (from, to) = (&lab.nodes[0].pods[0], &lab.nodes[0].pods[1]);
     let mut command = Command::new(folder.path().join("podtrace"));

@@ -7,7 +7,7 @@ use anyhow::{Result, bail};
 use crate::test::{cases, named};
 
 /// The end-to-end cases that every kernel has to pass, also with `--quick`, and what the
-/// README calls that: all programs load with whatever stands in for what a kernel lacks,
+/// docs call that: all programs load with whatever stands in for what a kernel lacks,
 /// a recording replays in the same words, and nothing that does anything is left when
 /// podtrace is killed.
 const QUICK: &[(&str, &str)] = &[
@@ -40,7 +40,7 @@ const QUICK: &[(&str, &str)] = &[
         "SIGKILL, cleanup",
     ),
 ];
-/// What the README calls the demo.
+/// What the docs call the demo.
 const DEMO: &str = "`podtrace demo`";
 /// Beginnings of cases that mean nothing where every instruction is emulated, and a CPU
 /// stops for milliseconds in the middle of a program.
@@ -85,7 +85,7 @@ impl Check {
         format!("{}\t{seconds}\t{}", self.name, self.words.join("\t"))
     }
 
-    /// What the README calls it, if it tells of it.
+    /// What the docs call it, if it tells of it.
     pub(super) fn title(&self) -> Option<&'static str> {
         if self.name == "demo" {
             return Some(DEMO);

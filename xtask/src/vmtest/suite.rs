@@ -5,10 +5,10 @@ use std::time::Duration;
 use anyhow::Result;
 
 use super::{
+    docs::DocsTable,
     image::Image,
     kernels::{Kernel, Line},
     plan::Check,
-    readme::Readme,
     runner::{Job, Runner},
     table::Table,
     transcript::{Checked, Outcome},
@@ -41,7 +41,7 @@ impl Suite {
         &self,
         line: &Line,
         kernel: &Kernel,
-        (table, readme): (&mut Table, &mut Readme),
+        (table, docs): (&mut Table, &mut DocsTable),
         total: &mut Count,
     ) -> Result<()> {
         let job = Job {
@@ -59,7 +59,7 @@ impl Suite {
         };
         let report = self.runner.run(job, show)?;
         table.kernel(line.name);
-        readme.kernel(&kernel.version);
+        docs.kernel(&kernel.version);
         let mut add = |row: &str, name: &str, outcome: &Outcome| {
             table.add(row, name, outcome);
             total.add(Count::from(outcome));
@@ -68,11 +68,11 @@ impl Suite {
             let outcome = report.transcript.outcome(&check.name);
             add(check.group(), &check.name, &outcome);
             if let Some(title) = check.title() {
-                readme.check(title, &outcome);
+                docs.check(title, &outcome);
             }
         }
         for (name, value) in report.transcript.features() {
-            readme.feature(name, value);
+            docs.feature(name, value);
         }
         if let Some(trouble) = report.trouble {
             println!("    the machine: FAILED: {trouble}");

@@ -1,4 +1,4 @@
-//! The README's table of kernels, as the machines have told it.
+//! The table of kernels in the docs, as the machines have told it.
 
 use std::{collections::BTreeMap, fmt::Write as _, fs, path::Path};
 
@@ -11,14 +11,14 @@ const END: &str = "<!-- end -->\n";
 
 /// Columns of kernels, rows of what was checked and of what they have.
 #[derive(Default)]
-pub(super) struct Readme {
+pub(super) struct DocsTable {
     kernels: Vec<String>,
     /// In the order in which they first came.
     rows: Vec<String>,
     cells: BTreeMap<(String, usize), String>,
 }
 
-impl Readme {
+impl DocsTable {
     /// Begins the column of another kernel.
     pub(super) fn kernel(&mut self, version: &str) {
         self.kernels.push(version.to_owned());
@@ -79,12 +79,12 @@ mod tests {
 
     #[test]
     fn table_takes_the_place_of_the_last_one() {
-        let mut readme = Readme::default();
-        readme.kernel("5.10.262");
-        readme.check("demo", &Outcome::Passed);
-        readme.feature("attached by", "clsact");
-        readme.kernel("7.3.4");
-        readme.check("demo", &Outcome::Failed("exit 1".into()));
+        let mut docs = DocsTable::default();
+        docs.kernel("5.10.262");
+        docs.check("demo", &Outcome::Passed);
+        docs.feature("attached by", "clsact");
+        docs.kernel("7.3.4");
+        docs.check("demo", &Outcome::Failed("exit 1".into()));
         let expected = "\
 | Linux | 5.10.262 | 7.3.4 |
 |---|---|---|
@@ -93,7 +93,7 @@ mod tests {
 ";
         let text = format!("before\n{BEGIN}old\n{END}after\n");
         let written = format!("before\n{BEGIN}{expected}{END}after\n");
-        assert_eq!(replaced(&text, &readme.table()), Some(written));
-        assert_eq!(replaced("none", &readme.table()), None);
+        assert_eq!(replaced(&text, &docs.table()), Some(written));
+        assert_eq!(replaced("none", &docs.table()), None);
     }
 }
