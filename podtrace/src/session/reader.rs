@@ -166,7 +166,7 @@ impl Reader {
     #[cfg(test)]
     pub(crate) fn of(bytes: Vec<u8>, options: ReaderOptions) -> Result<Self, InputError> {
         let path = Path::new("bytes");
-        let (source, first) = input::begin(Box::new(io::Cursor::new(bytes)), path)?;
+        let (source, first) = input::begin(Box::new(std::io::Cursor::new(bytes)), path)?;
         Self::new(path, source, first, options)
     }
 
