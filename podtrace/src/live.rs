@@ -283,7 +283,8 @@ impl Tracer {
 
     /// Follows packets until asked to stop; returns what it did not deliver.
     ///
-    /// # Errors When the kernel side fails, or when nobody reads the output any more.
+    /// # Errors
+    /// When the kernel side fails, or when nobody reads the output any more.
     pub(crate) async fn run(self) -> anyhow::Result<Missing> {
         self.run_during(std::future::pending()).await
     }

@@ -337,14 +337,16 @@ impl Pipeline {
 
     /// Flushes all consumers.
     ///
-    /// # Errors The failure of a consumer.
+    /// # Errors
+    /// The failure of a consumer.
     pub fn flush(&mut self) -> io::Result<()> {
         self.consumers.flush()
     }
 
     /// Closes all consumers: nothing more will come.
     ///
-    /// # Errors The failure of a consumer.
+    /// # Errors
+    /// The failure of a consumer.
     pub fn close(&mut self) -> io::Result<()> {
         self.consumers.close()
     }

@@ -80,14 +80,16 @@ pub trait Consumer {
 
     /// Writes out what it has buffered.
     ///
-    /// # Errors Its failure.
+    /// # Errors
+    /// Its failure.
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
 
     /// Writes out everything: nothing more will come.
     ///
-    /// # Errors Its failure.
+    /// # Errors
+    /// Its failure.
     fn close(&mut self) -> io::Result<()> {
         self.flush()
     }

@@ -71,7 +71,7 @@ pub enum Step {
     Over,
 }
 
-/// The sessions.
+/// The merged sessions.
 pub struct Merge {
     streams: Vec<Stream>,
     first_ns: Option<u64>,
@@ -165,7 +165,7 @@ impl Merge {
         }
     }
 
-    /// The sessions.
+    /// The merged sessions.
     #[must_use]
     pub fn streams(&self) -> &[Stream] {
         &self.streams
