@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use podtrace::lab::traffic::{ping, tcp_exchange, udp_exchange};
 use podtrace::lab::{Lab, LabSpec};
+use podtrace::netns::NetNs;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -232,6 +233,14 @@ fn one_way(lab: &Lab) {
     }
 }
 
+/// Nodes report their multicast groups by IPv6 whenever they like, both ways.
+fn without_ipv6(netns: &NetNs) {
+    let setting = "/proc/sys/net/ipv6/conf/all/disable_ipv6";
+    if fs::exists(setting).unwrap() {
+        netns.run(|| fs::write(setting, "1")).unwrap().unwrap();
+    }
+}
+
 #[test]
 fn traffic_one_way_leaves_the_clock_unknown_and_said_so() {
     let spec = LabSpec {
@@ -240,6 +249,9 @@ fn traffic_one_way_leaves_the_clock_unknown_and_said_so() {
         ipv6: false,
     };
     let lab = Lab::new(spec).unwrap();
+    for node in &lab.nodes {
+        without_ipv6(&node.netns);
+    }
     let dir = TempDir::new().unwrap();
     // Neighbours are known then.
     let to = lab.nodes[1].pods[0].ipv4.into();
