@@ -46,7 +46,7 @@ pub(crate) use options::{Outlets, TraceOptions};
 use progress::Status;
 use sampling::Sampling;
 use sources::Sources;
-use taps::{Taps, Telling};
+use taps::{Reporter, Taps};
 
 /// Why a session ends.
 #[derive(Clone, Copy, Debug)]
@@ -78,7 +78,7 @@ pub(crate) struct Tracer {
     sampling: Sampling,
     pipeline: Pipeline,
     /// Where its text goes.
-    says: Sink,
+    sink: Sink,
     /// How far the recording is.
     progress: Option<SharedProgress>,
     /// Says so on a terminal.
@@ -122,11 +122,11 @@ impl Tracer {
             attach: Some(self.taps.way().as_str().into()),
             source: None,
         };
-        self.tell(&Update::Start(start));
+        self.update(&Update::Start(start));
     }
 
     /// Takes over an update of a source; returns what is to be said of it.
-    fn take(&mut self, mut update: Update) -> anyhow::Result<Vec<String>> {
+    fn receive(&mut self, mut update: Update) -> anyhow::Result<Vec<String>> {
         // Names are given by what is in doubt now.
         self.note_changes();
         match &mut update {
@@ -135,7 +135,7 @@ impl Tracer {
             _ => {}
         }
         let before = self.not_kept();
-        self.tell(&update);
+        self.update(&update);
         if matches!(update, Update::Pods { .. }) {
             // Their processes are there now, and their cgroups.
             self.sources.ask_for_scan();
@@ -178,7 +178,7 @@ impl Tracer {
         let count = self.sources.changes.count();
         if count != self.changes {
             self.changes = count;
-            self.tell(&Update::Changes { count });
+            self.update(&Update::Changes { count });
         }
     }
 
@@ -186,8 +186,8 @@ impl Tracer {
     /// be said of it.
     fn apply(&mut self, scan: Scan) -> anyhow::Result<Vec<String>> {
         let since_ns = scan.snapshot.time.steady_until_ns;
-        let notices = self.change_taps(|taps, telling| taps.apply(scan, telling))?;
-        self.tell_unwatched(Some(since_ns))?;
+        let notices = self.change_taps(|taps, reporter| taps.apply(scan, reporter))?;
+        self.report_unwatched(Some(since_ns))?;
         Ok(notices)
     }
 
@@ -195,34 +195,36 @@ impl Tracer {
     /// said of it.
     fn take_report(&mut self, report: Report) -> anyhow::Result<Vec<String>> {
         if let Report::Changed(_, Change::Restored { since_ns }) = report {
-            self.tell_gap(since_ns)?;
+            self.report_gap(since_ns)?;
         }
         let since_ns = match report {
             Report::Changed(_, Change::Removed { since_ns, .. }) => since_ns,
             _ => monotonic_ns()?,
         };
-        let notices = self.change_taps(|taps, telling| taps.take(report, telling))?;
+        let notices = self.change_taps(|taps, reporter| taps.apply_report(report, reporter))?;
         if let Some(reason) = self.taps.refusal() {
             bail!("no interface can be traced: {reason}");
         }
-        self.tell_unwatched(Some(since_ns))?;
+        self.report_unwatched(Some(since_ns))?;
         if self.is_attaching && self.taps.left_of_start() == 0 {
             self.is_attaching = false;
-            self.says.set_status(String::new());
+            self.sink.set_status(String::new());
         }
         Ok(notices)
     }
 
     /// Tells how many interfaces packets pass unseen, when that is something new.
     /// `since_ns`: since when, if there were none before.
-    fn tell_unwatched(&mut self, since_ns: Option<u64>) -> anyhow::Result<()> {
+    fn report_unwatched(&mut self, since_ns: Option<u64>) -> anyhow::Result<()> {
         let (left, refused) = self.taps.unwatched();
         let since_ns = match self.unwatched {
             None if left + refused == 0 || !self.taps.have_begun() => return Ok(()),
             None => since_ns,
             // While they are attached to one after the other.
-            Some(told) if left > 0 && told.left > 0 && told.refused == refused => return Ok(()),
-            Some(told) => told.since_ns,
+            Some(reported) if left > 0 && reported.left > 0 && reported.refused == refused => {
+                return Ok(());
+            }
+            Some(reported) => reported.since_ns,
         };
         let unwatched = Unwatched {
             left,
@@ -231,7 +233,7 @@ impl Tracer {
         };
         if self.unwatched != Some(unwatched) {
             self.unwatched = (left + refused > 0).then_some(unwatched);
-            self.tell(&Update::Attaching {
+            self.update(&Update::Attaching {
                 left,
                 refused,
                 since_ns,
@@ -242,11 +244,11 @@ impl Tracer {
     }
 
     /// Tells that an interface was not attached to for a while.
-    fn tell_gap(&mut self, since_ns: u64) -> anyhow::Result<()> {
+    fn report_gap(&mut self, since_ns: u64) -> anyhow::Result<()> {
         // What is told already lasts.
         if self.unwatched.is_none() && self.taps.have_begun() {
             for left in [1, 0] {
-                self.tell(&Update::Attaching {
+                self.update(&Update::Attaching {
                     left,
                     refused: 0,
                     since_ns: Some(since_ns),
@@ -259,26 +261,26 @@ impl Tracer {
 
     fn change_taps(
         &mut self,
-        change: impl FnOnce(&mut Taps, &mut Telling<'_>) -> Result<(), ProbeError>,
+        change: impl FnOnce(&mut Taps, &mut Reporter<'_>) -> Result<(), ProbeError>,
     ) -> anyhow::Result<Vec<String>> {
         let mut notices = Vec::new();
-        let mut telling = Telling {
+        let mut reporter = Reporter {
             pipeline: &mut self.pipeline,
             origin: &self.origin,
             notices: &mut notices,
         };
-        change(&mut self.taps, &mut telling)?;
+        change(&mut self.taps, &mut reporter)?;
         Ok(notices)
     }
 
-    fn say(&mut self, notices: Vec<String>) {
+    fn notify(&mut self, notices: Vec<String>) {
         for text in notices {
-            self.tell(&Update::Notice { text });
+            self.update(&Update::Notice { text });
         }
     }
 
-    fn tell(&mut self, update: &Update) {
-        self.pipeline.tell(&self.origin, update);
+    fn update(&mut self, update: &Update) {
+        self.pipeline.apply(&self.origin, update);
     }
 
     /// Follows packets until told to stop; returns what it did not deliver.

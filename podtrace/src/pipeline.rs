@@ -153,9 +153,9 @@ impl Pipeline {
         (&mut self.taps, &self.world.tap_points)
     }
 
-    /// Takes over an update.
-    pub fn tell(&mut self, origin: &Origin, update: &Update) {
-        self.world.take(origin, update);
+    /// Applies an update to the world and hands it to the consumers.
+    pub fn apply(&mut self, origin: &Origin, update: &Update) {
+        self.world.apply(origin, update);
         self.consumers.update(origin, update, &self.world);
         match update {
             Update::TapPoint { number, .. } => self.removed.remove(*number),
@@ -193,8 +193,8 @@ impl Pipeline {
         self.world.tap_points.retire(number);
     }
 
-    /// Tells the user something that is no part of the session.
-    pub fn say(&mut self, text: &str) {
+    /// Shows the user a notice that is not part of the session.
+    pub fn notice(&mut self, text: &str) {
         self.consumers.notice(text);
     }
 
@@ -208,7 +208,7 @@ impl Pipeline {
                 forgets: batch.forgets_cgroups,
                 new: batch.cgroups.clone(),
             };
-            self.tell(origin, &update);
+            self.apply(origin, &update);
         }
         for (number, bytes) in (1..).zip(batch.records()) {
             match Event::decode(bytes, &self.world.tap_points, &self.options) {

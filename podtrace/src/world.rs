@@ -56,11 +56,11 @@ impl World {
             .unwrap_or_else(|| Arc::clone(&point.node_name))
     }
 
-    /// Takes over an update.
-    pub fn take(&mut self, origin: &Origin, update: &Update) {
+    /// Applies an update.
+    pub fn apply(&mut self, origin: &Origin, update: &Update) {
         match update {
             Update::TapPoint { number, point } => self.tap_points.set(*number, point.clone()),
-            Update::Snapshot(snapshot) => self.take_snapshot(origin, snapshot),
+            Update::Snapshot(snapshot) => self.apply_snapshot(origin, snapshot),
             Update::Pods {
                 runtime,
                 pods,
@@ -96,7 +96,7 @@ impl World {
         }
     }
 
-    fn take_snapshot(&mut self, origin: &Origin, snapshot: &Snapshot) {
+    fn apply_snapshot(&mut self, origin: &Origin, snapshot: &Snapshot) {
         if snapshot.watches_sockets {
             self.watching.insert(origin.session);
         } else {

@@ -76,7 +76,7 @@ fn packets_that_never_arrive_fit_into_the_bound() {
         is_port: false,
         mac: None,
     };
-    pipeline.tell(&origin, &Update::TapPoint { number: 0, point });
+    pipeline.apply(&origin, &Update::TapPoint { number: 0, point });
     let before_kib = most_kib().unwrap();
     for first in (0..PACKETS).step_by(BATCH as usize) {
         let records: Vec<_> = (first..first + BATCH).map(record).collect();

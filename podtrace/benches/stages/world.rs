@@ -172,7 +172,7 @@ fn take_snapshot(world: &mut World) {
         watches_sockets: true,
         ..Snapshot::default()
     };
-    world.take(&origin(), &Update::Snapshot(Box::new(snapshot)));
+    world.apply(&origin(), &Update::Snapshot(Box::new(snapshot)));
 }
 
 /// The session of both nodes.

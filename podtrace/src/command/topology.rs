@@ -9,7 +9,7 @@ use super::setup::{nodes, sockets, table};
 use crate::{
     cli::{TopologyArgs, TopologyFormat},
     command::{FINE, PROBLEMS, use_color},
-    live::topology::look,
+    live::topology::describe,
     node::topology::Topology,
     output::topology::{dot, json, text},
     probe::support,
@@ -31,7 +31,7 @@ pub(super) fn run(args: &TopologyArgs) -> anyhow::Result<u8> {
         .enable_all()
         .build()
         .context("failed to start the runtime")?;
-    let topology = runtime.block_on(look(nodes, sockets, &table))?;
+    let topology = runtime.block_on(describe(nodes, sockets, &table))?;
     print(&topology, args)?;
     let broken = args.check && !topology.problems.is_empty();
     Ok(if broken { PROBLEMS } else { FINE })

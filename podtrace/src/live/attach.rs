@@ -7,7 +7,7 @@ use super::{Ending, Tracer};
 use crate::{live::taps::Taps, probe::attacher::Report, signals::Signals, sink::Sink};
 
 /// How often a terminal is told how far it is; what takes less is not told.
-const TELL: Duration = Duration::from_secs(1);
+const SHOW_EVERY: Duration = Duration::from_secs(1);
 
 /// Tells a terminal how far something is that takes long.
 struct Wait {
@@ -21,12 +21,12 @@ impl Wait {
         Self {
             what,
             all,
-            turns: interval_at(Instant::now() + TELL, TELL),
+            turns: interval_at(Instant::now() + SHOW_EVERY, SHOW_EVERY),
         }
     }
 
-    fn tell(&self, done: usize, says: &Sink) {
-        says.set_status(format!("{} taps: {done} of {}", self.what, self.all));
+    fn show(&self, done: usize, sink: &Sink) {
+        sink.set_status(format!("{} taps: {done} of {}", self.what, self.all));
     }
 }
 
@@ -46,7 +46,7 @@ impl Tracer {
                 () = sleep_until(ready) => break,
                 Some(report) = self.taps.report() => {
                     let notices = self.take_report(report)?;
-                    self.say(notices);
+                    self.notify(notices);
                 }
             }
         }
@@ -54,28 +54,28 @@ impl Tracer {
     }
 
     /// Tells a terminal how far attaching is.
-    pub(super) fn tell_attached(&self) {
+    pub(super) fn show_attaching(&self) {
         let (all, left) = self.taps.attaching();
-        self.says
+        self.sink
             .set_status(format!("attaching taps: {} of {all}", all - left));
     }
 }
 
 /// Detaches from everything, or leaves that to the kernel when another signal
 /// comes: it does so when the process ends.
-pub(super) async fn detach(taps: &mut Taps, signals: &mut Signals, says: &Sink) {
+pub(super) async fn detach(taps: &mut Taps, signals: &mut Signals, sink: &Sink) {
     let mut wait = Wait::new("detaching", taps.detach_all());
     let mut done = 0;
     loop {
         tokio::select! {
             biased;
             () = signals.next() => break,
-            _ = wait.turns.tick() => wait.tell(done, says),
+            _ = wait.turns.tick() => wait.show(done, sink),
             report = taps.report() => match report {
                 Some(report) => done += usize::from(matches!(report, Report::Detached(_))),
                 None => break,
             }
         }
     }
-    says.set_status(String::new());
+    sink.set_status(String::new());
 }

@@ -45,7 +45,7 @@ pub(super) async fn connect(
                     }
                     _ => {}
                 }
-                first.extend(told(update));
+                first.extend(updates_of(update));
             }
             Ok(None) => break,
             Err(_) => {
@@ -57,7 +57,7 @@ pub(super) async fn connect(
     }
     tokio::spawn(async move {
         while let Some(update) = receiver.recv().await {
-            for update in told(update) {
+            for update in updates_of(update) {
                 if updates.send(update).await.is_err() {
                     return;
                 }
@@ -68,7 +68,7 @@ pub(super) async fn connect(
 }
 
 /// What the API tells, and what the user should know of it.
-fn told(update: ClusterUpdate) -> impl Iterator<Item = Update> {
+fn updates_of(update: ClusterUpdate) -> impl Iterator<Item = Update> {
     let notice = notice(&update).map(|text| Update::Notice { text });
     let ts_ns = UNTIMED;
     iter::once(Update::Cluster { update, ts_ns }).chain(notice)

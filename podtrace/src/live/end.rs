@@ -47,10 +47,10 @@ impl Tracer {
     /// Stops the taps, drains, closes with the summary, detaches, and waits for
     /// its reader.
     pub(super) async fn end(mut self, followed: anyhow::Result<()>) -> anyhow::Result<Missing> {
-        self.says.set_status(String::new());
+        self.sink.set_status(String::new());
         let stopped = self.taps.probe.stop();
         if !matches!(stopped, Ok(true)) {
-            detach(&mut self.taps, &mut self.signals, &self.says).await;
+            detach(&mut self.taps, &mut self.signals, &self.sink).await;
         }
         self.reader.stop();
         while let Some(batch) = self.batches.recv().await {
@@ -67,10 +67,10 @@ impl Tracer {
         if self.has_closer && self.taps.can_leave() {
             self.taps.leave();
         } else {
-            detach(&mut self.taps, &mut self.signals, &self.says).await;
+            detach(&mut self.taps, &mut self.signals, &self.sink).await;
         }
-        self.says.stop_taking();
-        let unread = wait_for_reader(&mut self.says, &mut self.signals, self.ending).await;
+        self.sink.stop_taking();
+        let unread = wait_for_reader(&mut self.sink, &mut self.signals, self.ending).await;
         let events = summed_up?;
         flushed?;
         let progress = self.progress.as_ref().map(SharedProgress::get);
@@ -85,13 +85,13 @@ impl Tracer {
     /// Takes over names that have come meanwhile; nothing is tapped any more.
     fn take_last_names(&mut self) -> anyhow::Result<()> {
         while let Ok(update) = self.sources.updates.try_recv() {
-            let notices = self.take(update)?;
-            self.say(notices);
+            let notices = self.receive(update)?;
+            self.notify(notices);
         }
         let not_kept = self.not_kept();
         if not_kept > 0 {
             let notice = format!("{not_kept} reports of pods and nodes elsewhere found no room");
-            self.say(vec![notice]);
+            self.notify(vec![notice]);
         }
         Ok(())
     }
@@ -108,28 +108,28 @@ fn sum_up(taps: &mut Taps, pipeline: &mut Pipeline, started_ns: u64) -> anyhow::
 /// After a signal only while it takes any, and not after another one. Returns
 /// how many bytes nobody took.
 async fn wait_for_reader(
-    says: &mut Sink,
+    sink: &mut Sink,
     signals: &mut Signals,
     ending: Ending,
 ) -> io::Result<usize> {
-    let mut left = says.waiting();
+    let mut left = sink.waiting();
     loop {
         tokio::select! {
             biased;
-            () = says.ended() => {
-                says.finish()?;
+            () = sink.ended() => {
+                sink.finish()?;
                 return Ok(0);
             }
             () = signals.next() => break,
             () = sleep(PATIENCE), if matches!(ending, Ending::Asked) => {
-                let before = std::mem::replace(&mut left, says.waiting());
+                let before = std::mem::replace(&mut left, sink.waiting());
                 if left == before {
                     break;
                 }
             }
         }
     }
-    let left = says.waiting();
+    let left = sink.waiting();
     say_at_once(&format!("nobody read the last {left} bytes of the output"));
     Ok(left)
 }

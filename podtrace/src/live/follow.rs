@@ -31,25 +31,25 @@ impl Tracer {
                     self.ending = Ending::Asked;
                     break;
                 }
-                () = self.says.ended() => break,
+                () = self.sink.ended() => break,
                 () = sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => break,
                 () = &mut work => break,
                 () = sleep_until(next_tick) => self.tick()?,
                 Some(update) = self.sources.updates.recv() => {
                     self.catch_up();
-                    let notices = self.take(update)?;
-                    self.say(notices);
+                    let notices = self.receive(update)?;
+                    self.notify(notices);
                 }
                 Some(report) = self.taps.report() => {
                     self.catch_up();
                     let notices = self.take_report(report)?;
-                    self.say(notices);
+                    self.notify(notices);
                 }
                 scan = self.sources.scans.recv() => match scan {
                     Some(scan) => {
                         self.catch_up();
                         let notices = self.take_scan(scan)?;
-                        self.say(notices);
+                        self.notify(notices);
                     }
                     None => bail!("the task that scans the nodes ended early"),
                 },
@@ -93,26 +93,26 @@ impl Tracer {
             self.count()?;
         }
         self.note_changes();
-        self.say_of_limit();
+        self.report_limit();
         self.pipeline.tick(now_ns);
         if self.is_attaching {
-            self.tell_attached();
+            self.show_attaching();
         }
         if let (Some(status), Some(progress)) = (&mut self.status, &self.progress)
             && let Some(line) = status.due(progress, &self.pipeline)
         {
-            self.says.set_status(line);
+            self.sink.set_status(line);
         }
         Ok(())
     }
 
     /// Says once that the reader waits for its share of the processors.
-    fn say_of_limit(&mut self) {
+    fn report_limit(&mut self) {
         if let Some(percent) = self.cpu_limit
             && self.reader.has_paused()
         {
             self.cpu_limit = None;
-            self.say(vec![format!(
+            self.notify(vec![format!(
                 "--cpu-limit {percent} holds podtrace back: packets that find no room in the rings are lost"
             )]);
         }
@@ -125,14 +125,14 @@ impl Tracer {
         self.pipeline.count(&counters);
         if self.sampling.adjust(taken(&counters), monotonic_ns()?) {
             self.taps.probe.sample(self.sampling.digest_max())?;
-            self.tell_share()?;
+            self.report_share()?;
         }
         Ok(())
     }
 
     /// Tells which share of the packets is taken from now on.
-    pub(super) fn tell_share(&mut self) -> anyhow::Result<()> {
-        self.tell(&Update::Sampling {
+    pub(super) fn report_share(&mut self) -> anyhow::Result<()> {
+        self.update(&Update::Sampling {
             share: self.sampling.share(),
             ts_ns: monotonic_ns()?,
         });

@@ -14,22 +14,22 @@ pub(super) const EVERY: Duration = Duration::from_secs(1);
 
 /// Tells once in a while.
 pub(super) struct Status {
-    told: Instant,
+    shown: Instant,
 }
 
 impl Status {
     pub(super) fn new() -> Self {
         Self {
-            told: Instant::now(),
+            shown: Instant::now(),
         }
     }
 
     /// The line, if it is time.
     pub(super) fn due(&mut self, progress: &SharedProgress, pipeline: &Pipeline) -> Option<String> {
-        if self.told.elapsed() < EVERY {
+        if self.shown.elapsed() < EVERY {
             return None;
         }
-        self.told = Instant::now();
+        self.shown = Instant::now();
         let (packets, lost) = (pipeline.newest_packet(), pipeline.lost());
         let Progress {
             events,

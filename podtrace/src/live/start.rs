@@ -109,8 +109,8 @@ impl Tracer {
             recording_progress = Some(recorder.progress());
             pipeline.add(Box::new(recorder));
             let (table, sender) = (options.table.clone(), sources.sender.clone());
-            let looks = topology::keep_looking(nodes.clone(), sockets, table, show, sender);
-            tokio::spawn(looks);
+            let watch = topology::watch(nodes.clone(), sockets, table, show, sender);
+            tokio::spawn(watch);
         }
         // Notices of the recorder are for those behind it.
         for consumer in outlets.consumers {
@@ -127,7 +127,7 @@ impl Tracer {
             sources,
             sampling: options.sampling,
             pipeline,
-            says: outlets.sink,
+            sink: outlets.sink,
             status: shows_progress.then(Status::new),
             progress: recording_progress,
             signals,
@@ -146,12 +146,12 @@ impl Tracer {
         let mut notices = limits;
         notices.extend(tracer.apply(scan)?);
         for update in first {
-            notices.extend(tracer.take(update)?);
+            notices.extend(tracer.receive(update)?);
         }
         if tracer.attached(options.begins_within).await? {
             tracer.begin()?;
         }
-        tracer.say(notices);
+        tracer.notify(notices);
         tracer.pipeline.flush()?;
         Ok(Some(tracer))
     }
@@ -165,9 +165,9 @@ impl Tracer {
         self.taps.begin();
         self.announce();
         self.is_attaching = self.taps.left_of_start() > 0;
-        self.tell_unwatched(None)?;
+        self.report_unwatched(None)?;
         if self.sampling.share() > 1 {
-            self.tell_share()?;
+            self.report_share()?;
         }
         Ok(())
     }

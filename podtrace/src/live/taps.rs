@@ -51,9 +51,9 @@ struct Tap {
 }
 
 enum State {
-    /// Whether it is to be said once it is attached.
+    /// Whether a notice follows once it is attached.
     Attaching {
-        say: bool,
+        announce: bool,
     },
     Attached,
     /// The interface is gone; what has its place since then is tapped when the
@@ -63,20 +63,20 @@ enum State {
     },
 }
 
-/// Where update go and what is to be said.
-pub(super) struct Telling<'a> {
+/// Receives updates and collects notices for the user.
+pub(super) struct Reporter<'a> {
     pub(super) pipeline: &'a mut Pipeline,
     pub(super) origin: &'a Origin,
-    /// What is to be said is added.
+    /// Grows by each notice.
     pub(super) notices: &'a mut Vec<String>,
 }
 
-impl Telling<'_> {
-    fn tell(&mut self, update: &Update) {
-        self.pipeline.tell(self.origin, update);
+impl Reporter<'_> {
+    fn update(&mut self, update: &Update) {
+        self.pipeline.apply(self.origin, update);
     }
 
-    fn say(&mut self, point: &TapPoint, what: &str) {
+    fn notice(&mut self, point: &TapPoint, what: &str) {
         let name = point_name(point, self.pipeline.world());
         self.notices.push(format!("{name} {what}"));
     }
@@ -157,7 +157,7 @@ impl Taps {
 
     /// How many interfaces that were there at the start are not attached to yet.
     pub(super) fn left_of_start(&self) -> usize {
-        let is_left = |tap: &&Tap| matches!(tap.state, State::Attaching { say: false });
+        let is_left = |tap: &&Tap| matches!(tap.state, State::Attaching { announce: false });
         self.taps.iter().filter(is_left).count()
     }
 
@@ -182,7 +182,7 @@ impl Taps {
     pub(super) fn apply(
         &mut self,
         scan: Scan,
-        telling: &mut Telling<'_>,
+        reporter: &mut Reporter<'_>,
     ) -> Result<(), ProbeError> {
         let Scan {
             mut snapshot,
@@ -199,22 +199,22 @@ impl Taps {
             &cgroups,
             snapshot.has_v1_containers && has_pods,
             &mut self.probe,
-            telling.notices,
+            reporter.notices,
         );
         if !snapshot.vxlan_ports.is_empty() {
             self.probe.set_vxlan_ports(&snapshot.vxlan_ports)?;
         }
         sockets::mark_watched(&mut snapshot, &cgroups_of, &self.probe);
-        telling.tell(&Update::Snapshot(Box::new(snapshot)));
-        self.forget_gone(&targets, telling);
+        reporter.update(&Update::Snapshot(Box::new(snapshot)));
+        self.forget_gone(&targets, reporter);
         let known = self.taps.iter().map(Tap::key).zip(0..);
         let mut known: HashMap<_, usize> = known.collect();
         for target in targets {
             let key = point_key(&target.point);
             let next = self.taps.len();
             match known.get(&key) {
-                Some(position) => self.taps[*position].renew(target, telling),
-                None => self.tap(target, telling)?,
+                Some(position) => self.taps[*position].renew(target, reporter),
+                None => self.tap(target, reporter)?,
             }
             // None is added for one that is refused.
             if self.taps.len() > next {
@@ -224,7 +224,7 @@ impl Taps {
         Ok(())
     }
 
-    fn forget_gone(&mut self, targets: &[Target], telling: &mut Telling<'_>) {
+    fn forget_gone(&mut self, targets: &[Target], reporter: &mut Reporter<'_>) {
         let present: HashSet<_> = targets.iter().map(|t| point_key(&t.point)).collect();
         self.refused.retain(|key| present.contains(key));
         for tap in &mut self.taps {
@@ -236,17 +236,17 @@ impl Taps {
                 state => {
                     self.attacher.detach(tap.number);
                     if matches!(state, State::Attached) {
-                        telling.say(&tap.point, "is gone");
+                        reporter.notice(&tap.point, "is gone");
                     }
                     *state = State::Detaching { next: None };
-                    telling.tell(&Update::Removed { number: tap.number });
+                    reporter.update(&Update::Removed { number: tap.number });
                 }
             }
         }
     }
 
     /// Taps an interface soon; one that was refused is left.
-    fn tap(&mut self, target: Target, telling: &mut Telling<'_>) -> Result<(), ProbeError> {
+    fn tap(&mut self, target: Target, reporter: &mut Reporter<'_>) -> Result<(), ProbeError> {
         let Target {
             point,
             netns,
@@ -257,14 +257,14 @@ impl Taps {
         let Some(netns) = netns.filter(|_| !self.refused.contains(&point_key(&point))) else {
             return Ok(());
         };
-        let number = telling.pipeline.world().tap_points.next_number();
-        telling.tell(&Update::TapPoint {
+        let number = reporter.pipeline.world().tap_points.next_number();
+        reporter.update(&Update::TapPoint {
             number,
             point: point.clone(),
         });
         let link_len = point.framing.link_len();
         if let Err(error) = self.probe.register(&netns, point.ifindex, number, link_len) {
-            self.refuse(number, &point, error, telling);
+            self.refuse(number, &point, error, reporter);
             return Ok(());
         }
         self.attacher.attach(attacher::Target {
@@ -283,7 +283,7 @@ impl Taps {
             number,
             point,
             state: State::Attaching {
-                say: self.have_begun,
+                announce: self.have_begun,
             },
         });
         Ok(())
@@ -297,7 +297,7 @@ impl Tap {
 
     /// An interface gets another name or MAC address, and what a veth leads to
     /// becomes known after the veth.
-    fn renew(&mut self, target: Target, telling: &mut Telling<'_>) {
+    fn renew(&mut self, target: Target, reporter: &mut Reporter<'_>) {
         if let State::Detaching { next } = &mut self.state {
             // A later scan does not give the namespace again.
             if next.is_none() || target.netns.is_some() {
@@ -305,7 +305,7 @@ impl Tap {
             }
         } else if self.point != target.point {
             self.point = target.point;
-            telling.tell(&Update::TapPoint {
+            reporter.update(&Update::TapPoint {
                 number: self.number,
                 point: self.point.clone(),
             });

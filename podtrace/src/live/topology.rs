@@ -25,7 +25,7 @@ const PAUSE: Duration = Duration::from_secs(300);
 pub(crate) type Show = fn(&mut String, &Topology);
 
 /// Looks at the topology now and again; what has changed is told, as `show` shows it.
-pub(super) async fn keep_looking(
+pub(super) async fn watch(
     nodes: Vec<Node>,
     sockets: Sockets,
     table: PodTable,
@@ -35,7 +35,7 @@ pub(super) async fn keep_looking(
     let mut known = None;
     loop {
         // What cannot be read is missing in the recording, and tried again.
-        if let Ok(topology) = look(nodes.clone(), sockets.clone(), &table).await
+        if let Ok(topology) = describe(nodes.clone(), sockets.clone(), &table).await
             && known.as_ref() != Some(&topology)
         {
             if let Some(recorded) = recorded(&topology, show)
@@ -60,7 +60,7 @@ fn recorded(topology: &Topology, show: Show) -> Option<Box<RecordedTopology>> {
 }
 
 /// Looks at the nodes once.
-pub(crate) async fn look(
+pub(crate) async fn describe(
     nodes: Vec<Node>,
     sockets: Sockets,
     table: &PodTable,

@@ -20,7 +20,7 @@ impl Pipeline {
         self.stitch_ready(|reorder| reorder.ready(now_ns));
         // LossReports before time has passed: so it is in a recording.
         if let Some(loss) = self.loss_reports.take_due(now_ns, &self.taps) {
-            self.tell(&Origin::default(), &Update::Loss(loss));
+            self.apply(&Origin::default(), &Update::Loss(loss));
         }
         self.advance(now_ns, self.unexplained.known());
     }

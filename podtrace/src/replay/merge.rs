@@ -363,7 +363,7 @@ impl Stream {
         let is_start = matches!(update, Update::Start(_));
         if !is_start && self.numbers.update(&mut update, next) {
             let origin = self.numbers.origin_of(origin);
-            pipeline.tell(&origin, &update);
+            pipeline.apply(&origin, &update);
         }
     }
 

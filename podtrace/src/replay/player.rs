@@ -188,14 +188,14 @@ impl Player<'_> {
             source: Some(source),
             ..Start::default()
         };
-        pipeline.tell(&Origin::default(), &Update::Start(start));
+        pipeline.apply(&Origin::default(), &Update::Start(start));
         let Some(prescan) = prescan else { return };
         let names: Vec<_> = nodes.iter().map(|nodes| nodes.join("+")).collect();
         let times = prescan.clocks.iter().zip(&prescan.times).enumerate();
         for (number, (clock, times)) in times.skip(1) {
             let middle_ns = times.map_or(0, |(first, last)| first + (last - first) / 2);
             let text = clock.describe(number, &names, middle_ns);
-            pipeline.say(&text);
+            pipeline.notice(&text);
         }
     }
 
@@ -249,7 +249,7 @@ impl Player<'_> {
             }
         }
         if let Some(vantage) = self.selection.missed_vantage() {
-            pipeline.say(&format!(
+            pipeline.notice(&format!(
                 "no packet was seen at {vantage}: {}",
                 tap_points(pipeline)
             ));
@@ -316,19 +316,19 @@ fn tell_damage(merge: &Merge, pipeline: &mut Pipeline) -> usize {
                 damage.len,
                 damage.offset
             );
-            pipeline.say(&sanitize(&text));
+            pipeline.notice(&sanitize(&text));
         }
         damaged += chain.damaged();
         let unread = chain.unread();
         if unread.packets > 0 {
-            pipeline.say(&format!(
+            pipeline.notice(&format!(
                 "{} packets left out: without a time, of a link layer that is not known, or of an \
                  interface whose description is damaged",
                 unread.packets
             ));
         }
         if unread.entries > 0 {
-            pipeline.say(&format!(
+            pipeline.notice(&format!(
                 "{} entries left out: of a newer podtrace",
                 unread.entries
             ));
@@ -336,13 +336,13 @@ fn tell_damage(merge: &Merge, pipeline: &mut Pipeline) -> usize {
         if chain.was_broken_off() {
             let file = chain.path().display().to_string();
             let file = sanitize(&file);
-            pipeline.say(&format!(
+            pipeline.notice(&format!(
                 "{file} ends without a closing block: what was lost in its last moments is not known"
             ));
         }
     }
     if damaged > told {
-        pipeline.say(&format!("{} more places are damaged", damaged - told));
+        pipeline.notice(&format!("{} more places are damaged", damaged - told));
     }
     damaged
 }

@@ -45,7 +45,7 @@ fn act(tape: &mut Tape, action: u8, number: u16) {
         11 => tape.cgroups(number.is_multiple_of(2)),
         12 => {
             let count = word % 8;
-            tape.tell(&Update::Changes { count });
+            tape.update(&Update::Changes { count });
         }
         13 => {
             if tape.tap_points.len() < 12 {
@@ -54,10 +54,10 @@ fn act(tape: &mut Tape, action: u8, number: u16) {
                 tape.rename(u32::from(number) % 12);
             }
         }
-        14 => tape.tell(&Update::Removed {
+        14 => tape.update(&Update::Removed {
             number: u32::from(number) % 8,
         }),
-        15 => tape.tell(&Update::Notice {
+        15 => tape.update(&Update::Notice {
             text: format!("notice {number}"),
         }),
         16 => tape.cluster(match number % 5 {
@@ -68,7 +68,7 @@ fn act(tape: &mut Tape, action: u8, number: u16) {
             },
             _ => ClusterUpdate::Pod(cluster_pod("elsewhere", "10.244.2.2")),
         }),
-        _ => tape.tell(&Update::Runtime {
+        _ => tape.update(&Update::Runtime {
             runtime: 0,
             node: number.is_multiple_of(2).then_some(0),
         }),

@@ -214,12 +214,12 @@ impl Tape {
         tape
     }
 
-    pub(super) fn tell(&mut self, update: &Update) {
+    pub(super) fn update(&mut self, update: &Update) {
         let origin = Origin {
             session: 0,
             nodes: 0..1,
         };
-        self.pipeline.tell(&origin, update);
+        self.pipeline.apply(&origin, update);
     }
 
     fn introduce(&mut self) {
@@ -234,7 +234,7 @@ impl Tape {
         ] {
             self.add_place(name, netns, leads_to, role);
         }
-        self.tell(&Update::Runtime {
+        self.update(&Update::Runtime {
             runtime: 0,
             node: Some(0),
         });
@@ -259,14 +259,14 @@ impl Tape {
         };
         let number = self.pipeline.world().tap_points.next_number();
         self.tap_points.push(point.clone());
-        self.tell(&Update::TapPoint { number, point });
+        self.update(&Update::TapPoint { number, point });
     }
 
     pub(super) fn rename(&mut self, number: u32) {
         let point = &mut self.tap_points[number as usize];
         point.name = format!("{}x", point.name).into();
         let point = point.clone();
-        self.tell(&Update::TapPoint { number, point });
+        self.update(&Update::TapPoint { number, point });
     }
 
     pub(super) fn take_snapshot(&mut self) {
@@ -304,7 +304,7 @@ impl Tape {
             subnets: vec![Vec::new()],
             ..Snapshot::default()
         };
-        self.tell(&Update::Snapshot(Box::new(snapshot)));
+        self.update(&Update::Snapshot(Box::new(snapshot)));
     }
 
     /// Tells what the runtime has: so many pods.
@@ -331,7 +331,7 @@ impl Tape {
             pods: pods.collect(),
             ts_ns: self.now_ns,
         };
-        self.tell(&update);
+        self.update(&update);
     }
 
     pub(super) fn cgroups(&mut self, forgets: bool) {
@@ -346,12 +346,12 @@ impl Tape {
             forgets,
             new: new.collect(),
         };
-        self.tell(&update);
+        self.update(&update);
     }
 
     pub(super) fn cluster(&mut self, update: ClusterUpdate) {
         let ts_ns = self.now_ns;
-        self.tell(&Update::Cluster { update, ts_ns });
+        self.update(&Update::Cluster { update, ts_ns });
     }
 
     /// One event of a frame.

@@ -122,5 +122,5 @@ pub(crate) fn take_snapshot(world: &mut World, second: &[IpAddr]) {
         session: 0,
         nodes: 0..2,
     };
-    world.take(&origin, &Update::Snapshot(Box::new(snapshot)));
+    world.apply(&origin, &Update::Snapshot(Box::new(snapshot)));
 }

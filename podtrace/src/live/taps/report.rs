@@ -1,5 +1,5 @@
 //! What has come of attaching and detaching.
-use super::{State, Tap, Taps, Telling, point_key};
+use super::{Reporter, State, Tap, Taps, point_key};
 use crate::{
     model::tap_point::TapPoint,
     probe::{Change, ProbeError, attacher::Report},
@@ -17,10 +17,10 @@ const RESTORED: &str = "was not traced for a moment: another tool had removed po
 
 impl Taps {
     /// Takes over what was attached to or detached from.
-    pub(in crate::live) fn take(
+    pub(in crate::live) fn apply_report(
         &mut self,
         report: Report,
-        telling: &mut Telling<'_>,
+        reporter: &mut Reporter<'_>,
     ) -> Result<(), ProbeError> {
         match report {
             Report::Attached {
@@ -28,23 +28,23 @@ impl Taps {
                 is_behind,
             } => {
                 if let Some(tap) = self.taps.iter_mut().find(|tap| tap.number == interface)
-                    && let State::Attaching { say } = tap.state
+                    && let State::Attaching { announce } = tap.state
                 {
                     tap.state = State::Attached;
                     self.was_attached = true;
-                    if say {
-                        telling.say(&tap.point, "is traced now");
+                    if announce {
+                        reporter.notice(&tap.point, "is traced now");
                     }
                     if is_behind {
-                        telling.say(&tap.point, BEHIND);
+                        reporter.notice(&tap.point, BEHIND);
                     }
                 }
             }
-            Report::Changed(number, change) => self.changed(number, change, telling)?,
+            Report::Changed(number, change) => self.changed(number, change, reporter)?,
             Report::Swept(swept) => {
                 let removed = swept.iter().filter(|swept| swept.removed > 0);
                 let removed = removed.map(|swept| sanitize(&swept.to_string()));
-                telling.notices.extend(removed);
+                reporter.notices.extend(removed);
             }
             Report::Refused(number, error) => {
                 // One that is gone meanwhile is detached from, which is told too.
@@ -54,7 +54,7 @@ impl Taps {
                 if let Some(position) = self.taps.iter().position(is_it) {
                     let tap = self.taps.swap_remove(position);
                     self.probe.retire(number)?;
-                    self.refuse(number, &tap.point, error, telling);
+                    self.refuse(number, &tap.point, error, reporter);
                 }
             }
             Report::Detached(number) => {
@@ -62,7 +62,7 @@ impl Taps {
                     let tap = self.taps.swap_remove(position);
                     self.probe.retire(number)?;
                     if let State::Detaching { next: Some(target) } = tap.state {
-                        self.tap(*target, telling)?;
+                        self.tap(*target, reporter)?;
                     }
                 }
             }
@@ -75,7 +75,7 @@ impl Taps {
         &mut self,
         number: u32,
         change: Change,
-        telling: &mut Telling<'_>,
+        reporter: &mut Reporter<'_>,
     ) -> Result<(), ProbeError> {
         // One that is gone meanwhile is detached from.
         let is_it = |tap: &Tap| tap.number == number && matches!(tap.state, State::Attached);
@@ -83,12 +83,12 @@ impl Taps {
             return Ok(());
         };
         match change {
-            Change::Behind => telling.say(&self.taps[position].point, BEHIND),
-            Change::Restored { .. } => telling.say(&self.taps[position].point, RESTORED),
+            Change::Behind => reporter.notice(&self.taps[position].point, BEHIND),
+            Change::Restored { .. } => reporter.notice(&self.taps[position].point, RESTORED),
             Change::Removed { error, .. } => {
                 let tap = self.taps.swap_remove(position);
                 self.probe.retire(number)?;
-                self.refuse(number, &tap.point, error, telling);
+                self.refuse(number, &tap.point, error, reporter);
             }
         }
         Ok(())
@@ -100,9 +100,9 @@ impl Taps {
         number: u32,
         point: &TapPoint,
         error: ProbeError,
-        telling: &mut Telling<'_>,
+        reporter: &mut Reporter<'_>,
     ) {
-        telling.tell(&Update::Removed { number });
+        reporter.update(&Update::Removed { number });
         // With its pod: the next scan does not show it.
         if !error.is_vanished() {
             self.refused.insert(point_key(point));
@@ -112,7 +112,7 @@ impl Taps {
                 ""
             };
             let reason = format!("{}{hint}", in_words(error));
-            telling.say(point, &format!("is not traced: {reason}"));
+            reporter.notice(point, &format!("is not traced: {reason}"));
             self.refusal.get_or_insert(reason);
         }
     }

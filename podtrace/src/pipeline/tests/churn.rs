@@ -32,11 +32,11 @@ fn interfaces_that_are_gone_for_long_leave_sums_only() {
     let there = pipeline.world().tap_points.next_number();
     let uplink = point("eth0", Role::Uplink);
     let update = |number, point| Update::TapPoint { number, point };
-    pipeline.tell(&origin, &update(there, uplink));
+    pipeline.apply(&origin, &update(there, uplink));
     for pod in 0..PODS {
         let number = pipeline.world().tap_points.next_number();
-        pipeline.tell(&origin, &update(number, point("veth1", Role::Veth)));
-        pipeline.tell(&origin, &Update::Removed { number });
+        pipeline.apply(&origin, &update(number, point("veth1", Role::Veth)));
+        pipeline.apply(&origin, &Update::Removed { number });
         // The counters come once more after it is gone.
         let counters = BTreeMap::from([(there, counted()), (number, counted())]);
         let now_ns = u64::from(pod) * 1_000_000;

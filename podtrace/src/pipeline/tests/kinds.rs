@@ -20,7 +20,7 @@ fn record(kind: u8) -> Vec<u8> {
 fn records_of_an_unknown_kind_are_counted_and_passed_over() {
     let (mut pipeline, origin) = pipeline();
     let point = point("veth1", Role::Veth);
-    pipeline.tell(&origin, &Update::TapPoint { number: 0, point });
+    pipeline.apply(&origin, &Update::TapPoint { number: 0, point });
     let tap = Kind::Tap as u8;
     let records = [tap, 77, tap, 255].map(record);
     pipeline.push(&origin, &Batch::of(records.iter().map(Vec::as_slice)));
