@@ -337,7 +337,7 @@ fn show_status(bytes: &[u8]) {
 }
 
 /// Says something on standard error, if it is taken at once.
-pub(crate) fn say_at_once(text: &str) {
+pub(crate) fn print_at_once(text: &str) {
     let stderr = io::stderr();
     let mut fds = [PollFd::new(stderr.as_fd(), PollFlags::POLLOUT)];
     let is_ready = poll(&mut fds, PollTimeout::ZERO).is_ok_and(|ready| ready > 0);

@@ -102,6 +102,6 @@ impl World {
         } else {
             self.watching.remove(&origin.session);
         }
-        self.identities.take_snapshot(origin, snapshot);
+        self.identities.apply_snapshot(origin, snapshot);
     }
 }

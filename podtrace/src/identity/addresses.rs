@@ -26,14 +26,14 @@ struct Claim {
     /// first change after it.
     until_ns: u64,
     /// When a snapshot did not show it any more.
-    gone_ns: Option<u64>,
+    removed_ns: Option<u64>,
 }
 
 impl Claim {
     /// `is_steady`: nothing has changed since the last snapshot.
     fn holds_at(&self, ts_ns: u64, is_steady: bool) -> bool {
         // A node keeps its addresses: they do not go from one to another.
-        let is_open = self.gone_ns.is_none() && (is_steady || self.holder.netns.is_none());
+        let is_open = self.removed_ns.is_none() && (is_steady || self.holder.netns.is_none());
         self.since_ns <= ts_ns && (is_open || ts_ns <= self.until_ns)
     }
 }
@@ -47,14 +47,14 @@ pub struct Addresses {
 impl Addresses {
     /// Takes over what a snapshot of these nodes shows: all addresses there are on
     /// them, by holder.
-    pub fn take_snapshot(
+    pub fn apply_snapshot(
         &mut self,
         nodes: &Range<usize>,
         shown: &HashSet<(IpAddr, Holder)>,
         time: SnapshotTime,
     ) {
         let is_seen =
-            |claim: &&mut Claim| claim.gone_ns.is_none() && nodes.contains(&claim.holder.node);
+            |claim: &&mut Claim| claim.removed_ns.is_none() && nodes.contains(&claim.holder.node);
         for (address, claims) in &mut self.claims {
             for claim in claims.iter_mut().filter(is_seen) {
                 if shown.contains(&(*address, claim.holder)) {
@@ -62,19 +62,19 @@ impl Addresses {
                 } else {
                     let steady_ns = time.steady_until_ns.saturating_sub(TOLD_LATE_NS);
                     claim.until_ns = claim.until_ns.max(steady_ns);
-                    claim.gone_ns = Some(time.ended_ns);
+                    claim.removed_ns = Some(time.ended_ns);
                 }
             }
         }
         for (address, holder) in shown {
             let claims = self.claims.entry(*address).or_default();
-            let held = |claim: &Claim| claim.holder == *holder && claim.gone_ns.is_none();
-            if !claims.iter().any(held) {
+            let is_held = |claim: &Claim| claim.holder == *holder && claim.removed_ns.is_none();
+            if !claims.iter().any(is_held) {
                 claims.push(Claim {
                     holder: *holder,
                     since_ns: time.ended_ns,
                     until_ns: time.ended_ns,
-                    gone_ns: None,
+                    removed_ns: None,
                 });
             }
         }
@@ -84,15 +84,15 @@ impl Addresses {
     /// Says that an address is held for longer than the snapshots show.
     pub fn is_held_since(&mut self, address: IpAddr, holder: Holder, since_ns: u64) {
         let claims = self.claims.entry(address).or_default().iter_mut();
-        for claim in claims.filter(|claim| claim.holder == holder && claim.gone_ns.is_none()) {
+        for claim in claims.filter(|claim| claim.holder == holder && claim.removed_ns.is_none()) {
             claim.since_ns = claim.since_ns.min(since_ns);
         }
     }
 
     /// The addresses that are held now, and since when.
-    pub fn held(&self) -> impl Iterator<Item = (IpAddr, Holder, u64)> {
+    pub fn claimed(&self) -> impl Iterator<Item = (IpAddr, Holder, u64)> {
         self.claims.iter().flat_map(|(address, claims)| {
-            let open = claims.iter().filter(|claim| claim.gone_ns.is_none());
+            let open = claims.iter().filter(|claim| claim.removed_ns.is_none());
             open.map(|claim| (*address, claim.holder, claim.since_ns))
         })
     }
@@ -101,8 +101,8 @@ impl Addresses {
         self.claims.retain(|_, claims| {
             claims.retain(|claim| {
                 claim
-                    .gone_ns
-                    .is_none_or(|gone| now_ns.saturating_sub(gone) < REMEMBER_NS)
+                    .removed_ns
+                    .is_none_or(|removed_ns| now_ns.saturating_sub(removed_ns) < REMEMBER_NS)
             });
             !claims.is_empty()
         });
@@ -167,7 +167,7 @@ mod tests {
         let mut addresses = Addresses::default();
         for (second, netns) in snapshots {
             let shown = netns.iter().map(|n| (address(), holder(*n))).collect();
-            addresses.take_snapshot(&(0..1), &shown, time(*second));
+            addresses.apply_snapshot(&(0..1), &shown, time(*second));
         }
         addresses
     }
@@ -217,7 +217,7 @@ mod tests {
             node: 0,
             netns: None,
         };
-        addresses.take_snapshot(&(0..1), &HashSet::from([(address(), node)]), time(3));
+        addresses.apply_snapshot(&(0..1), &HashSet::from([(address(), node)]), time(3));
         assert_eq!(at(&addresses, 35), Some(node));
     }
 
@@ -225,7 +225,7 @@ mod tests {
     fn ended_claims_are_forgotten_in_time() {
         let mut addresses = snapshots(&[(1, &[7]), (2, &[7]), (3, &[]), (30, &[])]);
         check(&addresses, 15, Some(7));
-        addresses.take_snapshot(&(0..1), &HashSet::new(), time(64));
+        addresses.apply_snapshot(&(0..1), &HashSet::new(), time(64));
         check(&addresses, 15, None);
         assert!(addresses.claims.is_empty());
     }

@@ -36,7 +36,7 @@ use tonic::{
 };
 
 pub use self::{error::CriError, pods::PodList};
-use self::{error::said, pods::Answer, sandbox::Sandbox};
+use self::{error::printable, pods::Answer, sandbox::Sandbox};
 
 /// Where runtimes listen, in the order in which they are tried.
 pub const SOCKETS: &[&str] = &[
@@ -96,7 +96,7 @@ impl About {
 
 impl fmt::Display for About {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let socket = said(self.socket.display());
+        let socket = printable(self.socket.display());
         write!(f, "{} {} at {socket}", self.name, self.version)
     }
 }
@@ -166,7 +166,7 @@ impl Runtime {
             .filter(|&pid| pid != 0);
         let channel = channel(stream).await.map_err(|error| CriError::NotCri {
             socket: socket.to_owned(),
-            detail: said(&error),
+            detail: printable(&error),
         })?;
         let mut client =
             RuntimeServiceClient::new(channel.clone()).max_decoding_message_size(MAX_MESSAGE);
@@ -180,8 +180,8 @@ impl Runtime {
             .into_inner();
         Ok(Self {
             about: About {
-                name: said(version.runtime_name),
-                version: said(version.runtime_version),
+                name: printable(version.runtime_name),
+                version: printable(version.runtime_version),
                 socket: socket.to_owned(),
                 peer_pid,
                 netns_inode: peer_pid.and_then(netns_inode),
@@ -227,9 +227,9 @@ impl Runtime {
         )
         .await?;
         let answer = Answer::new(pods.items, containers.containers);
-        let gone = self.learn(&answer).await;
+        let vanished = self.learn(&answer).await;
         self.in_transition = answer.is_in_transition() || self.known.values().any(Sandbox::is_due);
-        Ok(answer.into_list(&self.known, &gone))
+        Ok(answer.into_list(&self.known, &vanished))
     }
 
     /// Asks for the details of the sandboxes that are new or changed. Returns
@@ -249,19 +249,19 @@ impl Runtime {
             .map(|id| status(client.clone(), id))
             .buffer_unordered(DETAILS_AT_ONCE);
         let deadline = Instant::now() + DETAILS_TIMEOUT;
-        let mut gone = HashSet::new();
+        let mut vanished = HashSet::new();
         while let Ok(Some((id, answer))) = timeout_at(deadline, answers.next()).await {
             match answer {
                 Ok(answer) => self.learn_one(id, answer).await,
                 Err(status) if status.code() == Code::NotFound => {
                     self.known.remove(&id);
-                    gone.insert(id);
+                    vanished.insert(id);
                 }
                 // Its details stay as they are; it is asked for again.
                 Err(_) => {}
             }
         }
-        gone
+        vanished
     }
 
     /// Entering a namespace takes a thread: off the executor.

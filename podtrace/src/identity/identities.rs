@@ -38,7 +38,7 @@ struct Namespace {
     first_ns: u64,
     /// Since when [`NamespaceInfo::watched`] holds.
     watched_ns: Option<u64>,
-    gone_ns: Option<u64>,
+    removed_ns: Option<u64>,
 }
 
 /// Everything known about who is who.
@@ -72,11 +72,11 @@ struct Changes {
 
 impl Identities {
     /// Takes over what a snapshot of the session's nodes shows: all there is.
-    pub fn take_snapshot(&mut self, origin: &Origin, snapshot: &Snapshot) {
+    pub fn apply_snapshot(&mut self, origin: &Origin, snapshot: &Snapshot) {
         let time = snapshot.time;
         let known = self.namespaces.values_mut();
         for known in known.filter(|known| origin.nodes.contains(&known.info.node)) {
-            known.gone_ns.get_or_insert(time.ended_ns);
+            known.removed_ns.get_or_insert(time.ended_ns);
         }
         for info in snapshot.namespaces.iter().cloned() {
             let known = self.namespaces.entry(info.id);
@@ -87,7 +87,7 @@ impl Identities {
                     info: NamespaceInfo::default(),
                     first_ns: time.began_ns,
                     watched_ns: None,
-                    gone_ns: None,
+                    removed_ns: None,
                 }
             });
             known.watched_ns = match (info.watched, known.watched_ns) {
@@ -96,15 +96,15 @@ impl Identities {
                 (false, _) => None,
             };
             known.info = info;
-            known.gone_ns = None;
+            known.removed_ns = None;
         }
         self.namespaces.retain(|_, known| {
             known
-                .gone_ns
-                .is_none_or(|gone| time.ended_ns.saturating_sub(gone) < REMEMBER_NS)
+                .removed_ns
+                .is_none_or(|removed_ns| time.ended_ns.saturating_sub(removed_ns) < REMEMBER_NS)
         });
         self.addresses
-            .take_snapshot(&origin.nodes, &snapshot.addresses, time);
+            .apply_snapshot(&origin.nodes, &snapshot.addresses, time);
         for (address, holder, since_ns) in &snapshot.held_since {
             self.addresses.is_held_since(*address, *holder, *since_ns);
         }
@@ -137,7 +137,7 @@ impl Identities {
 
     /// The addresses of the traced nodes and their pods, and since when.
     pub fn held_addresses(&self) -> impl Iterator<Item = (IpAddr, Holder, u64)> {
-        self.addresses.held()
+        self.addresses.claimed()
     }
 
     /// Takes over the list of a runtime's pods. `runtime`: its number.
@@ -332,7 +332,7 @@ mod tests {
     use super::*;
     use crate::model::snapshot::SnapshotTime;
 
-    fn take_snapshot(identities: &mut Identities, ids: &[u64], second: u64) {
+    fn apply_snapshot(identities: &mut Identities, ids: &[u64], second: u64) {
         let infos = ids.iter().map(|id| NamespaceInfo {
             id: *id,
             fallback: format!("netns:{id}").into(),
@@ -353,7 +353,7 @@ mod tests {
             session: 0,
             nodes: 0..1,
         };
-        identities.take_snapshot(&origin, &snapshot);
+        identities.apply_snapshot(&origin, &snapshot);
     }
 
     fn pod(name: &str, id: Option<u64>, uid: &str) -> Pod {
@@ -369,7 +369,7 @@ mod tests {
     #[test]
     fn namespace_is_called_by_its_pod_as_soon_as_that_is_known() {
         let mut identities = Identities::default();
-        take_snapshot(&mut identities, &[5, 6], 1);
+        apply_snapshot(&mut identities, &[5, 6], 1);
         assert_eq!(identities.pod(5).as_ref(), "netns:5");
         assert_eq!(identities.known_pod(5), None);
         identities.set_pods(0, &[pod("a", Some(5), "x"), pod("b", None, "uid-6")], 2);
@@ -380,7 +380,7 @@ mod tests {
     #[test]
     fn new_name_is_waited_for_only_where_one_can_come() {
         let mut identities = Identities::default();
-        take_snapshot(&mut identities, &[5], 1);
+        apply_snapshot(&mut identities, &[5], 1);
         assert!(!identities.awaits_pod(5, NAME_WAIT_NS));
         identities.runtime_answers(0, 0);
         assert!(identities.awaits_pod(5, NAME_WAIT_NS));
@@ -392,10 +392,10 @@ mod tests {
     #[test]
     fn namespaces_gone_are_known_for_a_while() {
         let mut identities = Identities::default();
-        take_snapshot(&mut identities, &[5], 1);
-        take_snapshot(&mut identities, &[], 2);
+        apply_snapshot(&mut identities, &[5], 1);
+        apply_snapshot(&mut identities, &[], 2);
         assert_eq!(identities.pod(5).as_ref(), "netns:5");
-        take_snapshot(&mut identities, &[], 62);
+        apply_snapshot(&mut identities, &[], 62);
         assert_eq!(identities.pod(5).as_ref(), "netns-id:5");
     }
 }

@@ -38,7 +38,7 @@ impl fmt::Display for ContainerName {
 struct Known<T> {
     runtime: usize,
     value: T,
-    gone_ns: Option<u64>,
+    removed_ns: Option<u64>,
 }
 
 /// Pods by what never changes hands: namespace id, uid, container id.
@@ -53,9 +53,9 @@ impl LocalPods {
     /// Takes over the list of a runtime's pods: what it lacks is gone since
     /// `now_ns`.
     pub fn set(&mut self, runtime: usize, pods: &[Pod], now_ns: u64) {
-        mark_gone(&mut self.by_netns, runtime, now_ns);
-        mark_gone(&mut self.by_uid, runtime, now_ns);
-        mark_gone(&mut self.containers, runtime, now_ns);
+        mark_removed(&mut self.by_netns, runtime, now_ns);
+        mark_removed(&mut self.by_uid, runtime, now_ns);
+        mark_removed(&mut self.containers, runtime, now_ns);
         for pod in pods {
             let had = pod.netns_id.and_then(|id| self.by_netns(id));
             let name = Arc::new(PodName {
@@ -111,9 +111,9 @@ impl LocalPods {
     }
 }
 
-fn mark_gone<K, T>(map: &mut Map<K, Known<T>>, runtime: usize, now_ns: u64) {
+fn mark_removed<K, T>(map: &mut Map<K, Known<T>>, runtime: usize, now_ns: u64) {
     for known in map.values_mut().filter(|known| known.runtime == runtime) {
-        known.gone_ns.get_or_insert(now_ns);
+        known.removed_ns.get_or_insert(now_ns);
     }
 }
 
@@ -126,7 +126,7 @@ fn insert<K: std::hash::Hash + Eq, T>(
     let known = Known {
         runtime,
         value,
-        gone_ns: None,
+        removed_ns: None,
     };
     map.insert(key, known);
 }
@@ -134,8 +134,8 @@ fn insert<K: std::hash::Hash + Eq, T>(
 fn forget<K, T>(map: &mut Map<K, Known<T>>, now_ns: u64) {
     map.retain(|_, known| {
         known
-            .gone_ns
-            .is_none_or(|gone| now_ns.saturating_sub(gone) < REMEMBER_NS)
+            .removed_ns
+            .is_none_or(|removed_ns| now_ns.saturating_sub(removed_ns) < REMEMBER_NS)
     });
 }
 

@@ -217,7 +217,7 @@ impl Task {
         let _ = self
             .states
             .try_send(RuntimeState::Connected(runtime.about().clone()));
-        self.tell_first(Ok(()));
+        self.report_first(Ok(()));
     }
 
     fn lost(&mut self, error: CriError) {
@@ -226,10 +226,10 @@ impl Task {
                 reason: words(&error),
             });
         }
-        self.tell_first(Err(error));
+        self.report_first(Err(error));
     }
 
-    fn tell_first(&mut self, outcome: Result<(), CriError>) {
+    fn report_first(&mut self, outcome: Result<(), CriError>) {
         if let Some(first) = self.first.take() {
             // Nobody may be waiting.
             let _ = first.send(outcome);

@@ -11,7 +11,7 @@ use crate::{
     pipeline::Pipeline,
     session::progress::SharedProgress,
     signals::Signals,
-    sink::{Sink, say_at_once},
+    sink::{Sink, print_at_once},
 };
 
 /// How long a reader that takes nothing is waited for once a signal came.
@@ -130,6 +130,6 @@ async fn wait_for_reader(
         }
     }
     let left = sink.waiting();
-    say_at_once(&format!("nobody read the last {left} bytes of the output"));
+    print_at_once(&format!("nobody read the last {left} bytes of the output"));
     Ok(left)
 }

@@ -206,7 +206,7 @@ impl Taps {
         }
         sockets::mark_watched(&mut snapshot, &cgroups_of, &self.probe);
         reporter.update(&Update::Snapshot(Box::new(snapshot)));
-        self.forget_gone(&targets, reporter);
+        self.forget_removed(&targets, reporter);
         let known = self.taps.iter().map(Tap::key).zip(0..);
         let mut known: HashMap<_, usize> = known.collect();
         for target in targets {
@@ -224,7 +224,7 @@ impl Taps {
         Ok(())
     }
 
-    fn forget_gone(&mut self, targets: &[Target], reporter: &mut Reporter<'_>) {
+    fn forget_removed(&mut self, targets: &[Target], reporter: &mut Reporter<'_>) {
         let present: HashSet<_> = targets.iter().map(|t| point_key(&t.point)).collect();
         self.refused.retain(|key| present.contains(key));
         for tap in &mut self.taps {

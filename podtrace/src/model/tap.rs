@@ -59,8 +59,8 @@ impl TapCount {
     /// What became of the packets: emitted + filtered + lost.
     #[must_use]
     pub fn accounted(&self) -> u64 {
-        let told = self.emitted.saturating_add(self.filtered);
-        told.saturating_add(self.lost())
+        let passed = self.emitted.saturating_add(self.filtered);
+        passed.saturating_add(self.lost())
     }
 
     /// Whether seen = emitted + filtered + lost.

@@ -18,7 +18,7 @@ use crate::{
 /// Text is handed on when it has this many bytes.
 const HAND_ON_BYTES: usize = 64 << 10;
 /// How often what was not shown is said, in nanoseconds.
-const SAY_NS: u64 = 1_000_000_000;
+const REPORT_NS: u64 = 1_000_000_000;
 
 /// A format, and where its text goes.
 pub struct Printer {
@@ -26,8 +26,8 @@ pub struct Printer {
     text: String,
     sink: Box<dyn TextSink>,
     not_shown: NotShown,
-    /// How many packets were said not to be shown, and when.
-    said: (u64, u64),
+    /// How many packets were reported as not shown, and when.
+    reported: (u64, u64),
     failure: Option<io::Error>,
     has_failed: bool,
 }
@@ -41,19 +41,19 @@ impl Printer {
             text: String::new(),
             sink,
             not_shown: NotShown::default(),
-            said: (0, 0),
+            reported: (0, 0),
             failure: None,
             has_failed: false,
         }
     }
 
-    /// Says how many packets were not shown since last said, at most once a
+    /// Reports how many packets were not shown since the last report, at most once a
     /// second, and when there is room again.
-    fn say_not_shown(&mut self, now_ns: u64) {
-        let (said, said_ns) = self.said;
-        let more = self.not_shown.packets - said;
-        if more > 0 && now_ns.saturating_sub(said_ns) >= SAY_NS && self.has_room() {
-            self.said = (self.not_shown.packets, now_ns);
+    fn report_not_shown(&mut self, now_ns: u64) {
+        let (reported, reported_ns) = self.reported;
+        let more = self.not_shown.packets - reported;
+        if more > 0 && now_ns.saturating_sub(reported_ns) >= REPORT_NS && self.has_room() {
+            self.reported = (self.not_shown.packets, now_ns);
             self.on_notice(&format!(
                 "{more} packets not shown: the output is not read fast enough"
             ));
@@ -142,7 +142,7 @@ impl Consumer for Printer {
     }
 
     fn on_tick(&mut self, tick: &Tick<'_>, _: &World) -> Vec<String> {
-        self.say_not_shown(tick.now_ns);
+        self.report_not_shown(tick.now_ns);
         Vec::new()
     }
 

@@ -41,7 +41,7 @@ pub struct Stream {
     now_ns: u64,
     ticked_ns: u64,
     /// The time of the last item told.
-    told_ns: u64,
+    known_ns: u64,
     lost: u64,
     unexplained: Unexplained,
     has_begun: bool,
@@ -90,7 +90,7 @@ impl Stream {
             next: None,
             now_ns: 0,
             ticked_ns: 0,
-            told_ns: 0,
+            known_ns: 0,
             lost: 0,
             unexplained: Unexplained::default(),
             has_begun: false,
@@ -216,7 +216,7 @@ impl Merge {
         if select.is_over(ns) {
             return Ok(Step::Over);
         }
-        self.tell(number, ns, pipeline, select);
+        self.hand_on(number, ns, pipeline, select);
         Ok(Step::At(ns))
     }
 
@@ -235,12 +235,18 @@ impl Merge {
         }
     }
 
-    fn tell(&mut self, number: usize, ns: u64, pipeline: &mut Pipeline, select: &mut dyn Select) {
+    fn hand_on(
+        &mut self,
+        number: usize,
+        ns: u64,
+        pipeline: &mut Pipeline,
+        select: &mut dyn Select,
+    ) {
         let stream = &mut self.streams[number];
         let Some((item, _)) = stream.next.take() else {
             return;
         };
-        let before_ns = std::mem::replace(&mut stream.told_ns, ns);
+        let before_ns = std::mem::replace(&mut stream.known_ns, ns);
         if stream.chain.take_gap() && stream.has_begun {
             pipeline.note_loss(LostSpan {
                 from_ns: before_ns,
@@ -291,9 +297,9 @@ impl Merge {
     /// Until when it is known what every session lost: its losses are told before
     /// what is later. Captures of other tools never tell.
     fn settled_ns(&self) -> u64 {
-        let tell = |stream: &&Stream| !stream.is_over && stream.chain.is_own();
-        let settled = self.streams.iter().filter(tell);
-        let settled = settled.map(|stream| stream.told_ns);
+        let reports = |stream: &&Stream| !stream.is_over && stream.chain.is_own();
+        let settled = self.streams.iter().filter(reports);
+        let settled = settled.map(|stream| stream.known_ns);
         settled.min().unwrap_or(u64::MAX)
     }
 
@@ -333,10 +339,10 @@ impl Merge {
             stream.chain.finish();
             stream.count(pipeline);
         }
-        let told = self.streams.iter().map(|stream| stream.chain.duration_ns());
+        let durations = self.streams.iter().map(|stream| stream.chain.duration_ns());
         let seen = self.last_ns - self.first_ns.unwrap_or(self.last_ns);
         match self.streams.len() {
-            1 => told.max().filter(|ns| *ns > 0).unwrap_or(seen),
+            1 => durations.max().filter(|ns| *ns > 0).unwrap_or(seen),
             _ => seen,
         }
     }
@@ -372,35 +378,35 @@ impl Stream {
     fn count(&self, pipeline: &mut Pipeline) {
         let (taps, tap_points) = pipeline.taps_mut();
         let shown = |number: u32| tap_points.get(number).map_or(OTHERS, |_| number);
-        let is_told = !self.chain.counts().is_empty();
+        let is_counted = !self.chain.counts().is_empty();
         let all: BTreeSet<_> = self.numbers.tap_points().map(shown).collect();
         for (tap, count) in self.chain.counts() {
             if let Some(number) = self.numbers.point(tap.0) {
-                let told = taps.entry((shown(number), tap.1)).or_default();
-                told.add(&TapCount {
+                let sum = taps.entry((shown(number), tap.1)).or_default();
+                sum.add(&TapCount {
                     emitted: 0,
                     ..*count
                 });
             }
         }
         for (tap, count) in &self.filtered {
-            let told = taps.entry((shown(tap.0), tap.1)).or_default();
-            told.filtered = told.filtered.saturating_add(count.filtered);
+            let sum = taps.entry((shown(tap.0), tap.1)).or_default();
+            sum.filtered = sum.filtered.saturating_add(count.filtered);
         }
         for number in all {
             // Those that have seen nothing are not told one by one.
-            for direction in Direction::ALL.into_iter().filter(|_| is_told) {
+            for direction in Direction::ALL.into_iter().filter(|_| is_counted) {
                 taps.entry((number, direction)).or_default();
             }
-            for (_, told) in
+            for (_, sum) in
                 taps.range_mut((number, Direction::Ingress)..=(number, Direction::Unknown))
             {
-                let accounted = told.accounted();
+                let accounted = sum.accounted();
                 // A session that was broken off has counted too little, a
                 // damaged file does not hold all that was counted.
-                told.seen = told.seen.max(accounted);
-                let missing = told.seen - accounted;
-                told.unrecorded = told.unrecorded.saturating_add(missing);
+                sum.seen = sum.seen.max(accounted);
+                let missing = sum.seen - accounted;
+                sum.unrecorded = sum.unrecorded.saturating_add(missing);
             }
         }
     }

@@ -33,10 +33,10 @@ use crate::{
 
 /// Timeout between hops where no session tells.
 const HOP_TIMEOUT_NS: u64 = 500_000_000;
-/// Places that are told where another was asked for.
-const PLACES_TOLD: usize = 30;
-/// Places of damage that are told one by one.
-const DAMAGE_TOLD: usize = 20;
+/// Places that are reported where another was asked for.
+const TAP_POINTS_MAX: usize = 30;
+/// Places of damage that are reported one by one.
+const DAMAGE_MAX: usize = 20;
 
 /// How to play.
 pub(crate) struct Player<'a> {
@@ -255,7 +255,7 @@ impl Player<'_> {
             ));
         }
         let duration_ns = merge.finish(pipeline);
-        let damaged = tell_damage(&merge, pipeline);
+        let damaged = report_damage(&merge, pipeline);
         let lost = pipeline.end(duration_ns).total().lost();
         pipeline.close()?;
         Ok(Played { lost, damaged })
@@ -279,7 +279,7 @@ fn tap_points(pipeline: &Pipeline) -> String {
         let point = world.tap_points.get(number)?;
         Some(format!("{}/{}", world.owner_of(point), point.name))
     });
-    let names: Vec<_> = names.take(PLACES_TOLD).collect();
+    let names: Vec<_> = names.take(TAP_POINTS_MAX).collect();
     format!("there is {}", names.join(", "))
 }
 
@@ -303,12 +303,12 @@ fn add_newer(merge: &mut Merge) {
 }
 
 /// Says what is not in the files.
-fn tell_damage(merge: &Merge, pipeline: &mut Pipeline) -> usize {
-    let (mut damaged, mut told) = (0, 0);
+fn report_damage(merge: &Merge, pipeline: &mut Pipeline) -> usize {
+    let (mut damaged, mut reported) = (0, 0);
     for stream in merge.streams() {
         let chain: &Chain = stream.chain();
-        for (path, damage) in chain.damage().iter().take(DAMAGE_TOLD - told) {
-            told += 1;
+        for (path, damage) in chain.damage().iter().take(DAMAGE_MAX - reported) {
+            reported += 1;
             let text = format!(
                 "{} is damaged: {}, {} bytes from byte {} on were skipped",
                 path.display(),
@@ -341,8 +341,8 @@ fn tell_damage(merge: &Merge, pipeline: &mut Pipeline) -> usize {
             ));
         }
     }
-    if damaged > told {
-        pipeline.notice(&format!("{} more places are damaged", damaged - told));
+    if damaged > reported {
+        pipeline.notice(&format!("{} more places are damaged", damaged - reported));
     }
     damaged
 }

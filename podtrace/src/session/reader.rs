@@ -73,8 +73,8 @@ pub struct Reader {
     end: u64,
     /// A section has begun.
     has_header: bool,
-    /// Places that were told.
-    told: HashSet<u32>,
+    /// Tap points that were handed out.
+    known: HashSet<u32>,
     interfaces: Vec<Option<Interface>>,
     /// How many interfaces of other tools' captures there were.
     captures: u32,
@@ -148,7 +148,7 @@ impl Reader {
             plain_header: None,
             end: 0,
             has_header: false,
-            told: HashSet::new(),
+            known: HashSet::new(),
             interfaces: Vec::new(),
             captures: 0,
             snapshots: Vec::new(),
@@ -380,7 +380,7 @@ impl Reader {
 
     /// Whether the update are of a tap point that was not told yet.
     fn is_new_place(&mut self, update: &Update) -> bool {
-        matches!(update, Update::TapPoint { number, .. } if self.told.insert(*number))
+        matches!(update, Update::TapPoint { number, .. } if self.known.insert(*number))
     }
 
     /// Takes over an entry; its times become UTC.

@@ -94,8 +94,8 @@ pub struct Recorder {
     /// The API has told names since it was last looked at what is new.
     cluster_changed: bool,
     lost: u64,
-    said_not_recorded: u64,
-    said_ns: u64,
+    reported_not_recorded: u64,
+    reported_ns: u64,
     /// Whether update were not written, so that a section has to begin.
     is_behind: bool,
     /// Whether it waits for a disk that is too slow.
@@ -128,8 +128,8 @@ impl Recorder {
             cluster_changed: false,
             lost: 0,
             files: Some(files),
-            said_not_recorded: 0,
-            said_ns: 0,
+            reported_not_recorded: 0,
+            reported_ns: 0,
             is_behind: false,
             is_patient: false,
             progress: SharedProgress::default(),
@@ -164,7 +164,7 @@ impl Recorder {
             | (_, Entry::SnapshotAgain { .. }) => {}
             _ => self.names_changed = true,
         }
-        self.tell(&entry);
+        self.append(&entry);
     }
 
     /// A tap point is gone for so long that nothing more is told of it: its counts are
@@ -203,7 +203,7 @@ impl Recorder {
 
     /// Records that so many events were lost between two times.
     pub fn loss(&mut self, lost: LostSpan) {
-        self.tell(&Entry::Loss(lost));
+        self.append(&Entry::Loss(lost));
     }
 
     /// Time has passed; returns what is to be said. `lost`: events lost before
@@ -215,8 +215,8 @@ impl Recorder {
         }
         let mut notices = self.take_reports();
         self.show_progress();
-        if self.now_ns.saturating_sub(self.said_ns) >= RETRY_NS {
-            notices.extend(self.say_not_recorded());
+        if self.now_ns.saturating_sub(self.reported_ns) >= RETRY_NS {
+            notices.extend(self.report_not_recorded());
         }
         self.lost = lost + self.counts.not_recorded_in_all();
         if let Some(since_ns) = self.failing_ns {
@@ -294,7 +294,7 @@ impl Recorder {
     }
 
     /// Writes what a section that begins later repeats.
-    fn tell(&mut self, entry: &Entry) {
+    fn append(&mut self, entry: &Entry) {
         if !self.is_broken_off() {
             self.write(entry);
             self.hand_on_full();

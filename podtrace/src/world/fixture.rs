@@ -59,7 +59,7 @@ pub(crate) fn world() -> World {
         };
         world.tap_points.set(number, point);
     }
-    take_snapshot(&mut world, &[]);
+    apply_snapshot(&mut world, &[]);
     run_containers(&mut world);
     world
 }
@@ -92,7 +92,7 @@ pub(crate) fn run_containers(world: &mut World) {
 }
 
 /// What a snapshot of the node shows, and these addresses of the second node.
-pub(crate) fn take_snapshot(world: &mut World, second: &[IpAddr]) {
+pub(crate) fn apply_snapshot(world: &mut World, second: &[IpAddr]) {
     let namespaces = [(NETNS1, "default/mypod1"), (NETNS2, "default/mypod2")];
     let namespaces = namespaces.map(|(id, pod)| NamespaceInfo {
         id,

@@ -19,7 +19,7 @@ pub(super) struct Edge<'a> {
     pub(super) counts: [usize; 2],
     /// No line is steeper.
     pub(super) limit: Slope,
-    pub(super) verdict: Verdict,
+    pub(super) agreement: Agreement,
     /// The bounds on the correction to the reference clock, if `via` is right.
     pub(super) hulls: Hulls,
 }
@@ -32,7 +32,7 @@ pub(super) struct Packets<'a> {
 }
 
 #[derive(Debug)]
-pub(super) enum Verdict {
+pub(super) enum Agreement {
     /// Packets went both ways.
     Agreed {
         region: Region,
@@ -112,7 +112,7 @@ impl<'a> Edge<'a> {
         if all == 0 {
             return None;
         }
-        let verdict = bounds.settle(limit);
+        let agreement = bounds.settle(limit);
         if bounds.len() < all {
             packets.keep(&bounds, line);
         }
@@ -121,7 +121,7 @@ impl<'a> Edge<'a> {
             kept: packets,
             counts,
             limit,
-            verdict,
+            agreement,
             hulls: bounds.hulls(),
         })
     }
@@ -133,13 +133,13 @@ impl<'a> Edge<'a> {
     }
 
     pub(super) fn contradicted(&self) -> bool {
-        matches!(self.verdict, Verdict::Contradicted(_))
+        matches!(self.agreement, Agreement::Contradicted(_))
     }
 
     /// The line in the middle of what is possible. Bounds from clocks other
     /// than `via` are kept to as well, if they can be.
     pub(super) fn line<'b>(&'b self, all: impl Iterator<Item = &'b Self>) -> Option<Affine> {
-        if let Verdict::Contradicted(conflict) = &self.verdict {
+        if let Agreement::Contradicted(conflict) = &self.agreement {
             return Some(conflict.middle());
         }
         let sound = all.filter(|edge| !edge.contradicted());
@@ -174,7 +174,7 @@ impl Bounds {
     /// Finds the lines that keep to the bounds. Of two to four that contradict
     /// each other at least one is wrong: all go, so that what stays is right,
     /// unless it becomes too many.
-    fn settle(&mut self, limit: Slope) -> Verdict {
+    fn settle(&mut self, limit: Slope) -> Agreement {
         let all = self.len();
         let few = (all / 32).max(4);
         let mut first = None;
@@ -191,7 +191,7 @@ impl Bounds {
                 break;
             }
         }
-        first.map_or(Verdict::OneWay, Verdict::Contradicted)
+        first.map_or(Agreement::OneWay, Agreement::Contradicted)
     }
 
     fn set_aside(&mut self, conflict: &Conflict) {
@@ -201,10 +201,10 @@ impl Bounds {
     }
 }
 
-fn agreed(region: Region, hulls: &Hulls) -> Verdict {
+fn agreed(region: Region, hulls: &Hulls) -> Agreement {
     let (first, last) = hulls.range().unwrap_or_default();
     let (least, greatest) = region.at((first + (last - first) / 2).into());
-    Verdict::Agreed {
+    Agreement::Agreed {
         region,
         half_width_ns: u64::try_from((greatest - least) / 2).unwrap_or(0),
     }

@@ -2,7 +2,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use super::edge::{Edge, Packets, Verdict};
+use super::edge::{Agreement, Edge, Packets};
 use super::hull::{Hulls, Slope};
 use super::reconcile::{Movable, reconcile};
 use super::sightings::{Journeys, Sightings};
@@ -188,10 +188,10 @@ impl Tree<'_> {
 impl Cost {
     /// Of what is measured against a clock of this cost.
     fn and(self, edge: &Edge) -> Self {
-        let (kind, half_width_ns) = match edge.verdict {
-            Verdict::Agreed { half_width_ns, .. } => (Kind::Known, half_width_ns),
-            Verdict::Contradicted(_) => (Kind::Contradicted, 0),
-            Verdict::OneWay => (Kind::OneWay, 0),
+        let (kind, half_width_ns) = match edge.agreement {
+            Agreement::Agreed { half_width_ns, .. } => (Kind::Known, half_width_ns),
+            Agreement::Contradicted(_) => (Kind::Contradicted, 0),
+            Agreement::OneWay => (Kind::OneWay, 0),
         };
         Self {
             kind: self.kind.max(kind),
@@ -224,8 +224,8 @@ impl Clock {
             ..
         } = *edge;
         let mut bounds = Bounds::Unknown;
-        let basis = match &edge.verdict {
-            Verdict::Agreed { region, .. } => {
+        let basis = match &edge.agreement {
+            Agreement::Agreed { region, .. } => {
                 if parent.is_known() {
                     bounds = Bounds::Within {
                         region: region.clone(),
@@ -239,13 +239,13 @@ impl Clock {
                     outliers: edge.outliers(),
                 }
             }
-            Verdict::Contradicted(conflict) => Basis::Inconsistent {
+            Agreement::Contradicted(conflict) => Basis::Inconsistent {
                 via,
                 there,
                 back,
                 worst_ns: conflict.worst_ns(),
             },
-            Verdict::OneWay => Basis::OneWay {
+            Agreement::OneWay => Basis::OneWay {
                 via,
                 there,
                 back,

@@ -192,13 +192,13 @@ fn detail(status: &Status) -> String {
         innermost = Some(next);
     }
     match innermost {
-        Some(cause) => said(cause),
-        None => said(status.message()),
+        Some(cause) => printable(cause),
+        None => printable(status.message()),
     }
 }
 
 /// Foreign words made fit for one line.
-pub(super) fn said(words: impl Display) -> String {
+pub(super) fn printable(words: impl Display) -> String {
     let words = sanitize(&words.to_string());
     match words.char_indices().nth(MAX_DETAIL) {
         Some((end, _)) => format!("{}…", &words[..end]),
@@ -212,7 +212,7 @@ mod tests {
 
     #[test]
     fn foreign_words_are_safe_and_short() {
-        let words = said(format!("\x1b[31m{}", "ü".repeat(500)));
+        let words = printable(format!("\x1b[31m{}", "ü".repeat(500)));
         assert!(!words.contains('\x1b'));
         assert_eq!(words.chars().count(), MAX_DETAIL + 1);
     }

@@ -84,11 +84,11 @@ impl Answer {
         })
     }
 
-    /// Puts the pods together. Sandboxes in `gone` are left out.
+    /// Puts the pods together. Sandboxes in `vanished` are left out.
     pub(super) fn into_list(
         self,
         known: &HashMap<String, Sandbox>,
-        gone: &HashSet<String>,
+        vanished: &HashSet<String>,
     ) -> PodList {
         let mut list = PodList {
             pods: Vec::with_capacity(self.sandboxes.len()),
@@ -98,7 +98,7 @@ impl Answer {
         };
         let mut containers = by_sandbox(self.containers, &mut list.unreadable);
         for sandbox in self.sandboxes {
-            if gone.contains(&sandbox.id) {
+            if vanished.contains(&sandbox.id) {
                 continue;
             }
             let details = known.get(&sandbox.id).cloned().unwrap_or_default();

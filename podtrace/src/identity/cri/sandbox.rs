@@ -245,11 +245,11 @@ mod tests {
     #[test]
     fn what_a_runtime_never_tells_is_asked_for_a_few_times() {
         let mut sandbox = Sandbox::default();
-        let mut looks = 0;
+        let mut tries = 0;
         while sandbox.turn(READY) {
             sandbox.learn(&answer(&[], "{}"), None, None);
-            looks += 1;
+            tries += 1;
         }
-        assert_eq!(looks, MAX_TRIES);
+        assert_eq!(tries, MAX_TRIES);
     }
 }

@@ -118,7 +118,7 @@ impl Cluster {
                 list.began_ns = now_ns;
             }
             ClusterUpdate::Pod(pod) => self.pod(&pod, now_ns),
-            ClusterUpdate::PodGone { uid } => self.pod_gone(&uid, now_ns),
+            ClusterUpdate::PodGone { uid } => self.pod_removed(&uid, now_ns),
             ClusterUpdate::Node(node) => self.nodes.insert(&node, self.nodes_list.round),
             ClusterUpdate::NodeGone { name } => self.nodes.remove(&sanitize(&name)),
             ClusterUpdate::Synced(resource) => self.complete(resource),
@@ -310,7 +310,7 @@ impl Cluster {
         }
     }
 
-    fn pod_gone(&mut self, uid: &str, at_ns: u64) {
+    fn pod_removed(&mut self, uid: &str, at_ns: u64) {
         let Some(holder) = self.pods.get(uid) else {
             return;
         };
@@ -331,7 +331,7 @@ impl Cluster {
             self.ended.push_back((at_ns, address));
         }
         if let Some(holder) = self.pods.get_mut(uid) {
-            holder.addresses.retain(|held| *held != address);
+            holder.addresses.retain(|other| *other != address);
             if holder.addresses.is_empty() {
                 self.pods.remove(uid);
             }
@@ -349,7 +349,7 @@ impl Cluster {
                 let missing = self.pods.iter().filter(|(_, holder)| holder.round != round);
                 let missing: Vec<_> = missing.map(|(uid, _)| Arc::clone(uid)).collect();
                 for uid in missing {
-                    self.pod_gone(&uid, began_ns);
+                    self.pod_removed(&uid, began_ns);
                 }
             }
         }

@@ -159,7 +159,7 @@ impl Spaces {
         is_changed: bool,
     ) -> Open {
         let mut open = Open::new();
-        self.drop_gone(node_links);
+        self.drop_removed(node_links);
         self.note_strays(node_links);
         for (number, links) in node_links.iter().enumerate() {
             let missing = self.missing(number, links);
@@ -197,7 +197,7 @@ impl Spaces {
     }
 
     /// Forgets the namespaces of which no veth is left.
-    fn drop_gone(&mut self, node_links: &[Vec<Link>]) {
+    fn drop_removed(&mut self, node_links: &[Vec<Link>]) {
         self.known.retain(|_, known| {
             let node = known.node;
             node_links[node]

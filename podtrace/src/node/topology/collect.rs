@@ -21,7 +21,7 @@ use crate::{
 };
 use space::Space;
 
-/// A node to look at, and what is known of it beforehand.
+/// A node to describe, and what is known of it beforehand.
 #[derive(Clone, Debug)]
 pub struct NodeInput {
     /// Its name.
@@ -51,7 +51,7 @@ pub enum TopologyError {
 }
 
 /// What is read of one node before its pods' namespaces.
-struct Look {
+struct RawNode {
     input: NodeInput,
     links: Vec<Link>,
     tables: Tables,
@@ -67,26 +67,26 @@ struct Look {
 pub async fn collect(nodes: Vec<NodeInput>, table: &PodTable) -> Result<Topology, TopologyError> {
     let scan = processes::scan().map_err(TopologyError::Processes)?;
     let kernel = kernel_release();
-    let mut looks = Vec::with_capacity(nodes.len());
+    let mut raw_nodes = Vec::with_capacity(nodes.len());
     for input in nodes {
         let mut links = links::list(&input.netns).await?;
         let tables = tables::read(&input.netns).await?;
         let found = uplinks(&links, &tables.routes);
         uplinks::mark(&mut links, &found);
-        looks.push(Look {
+        raw_nodes.push(RawNode {
             links,
             tables,
             spaces: Vec::new(),
             input,
         });
     }
-    find_spaces(&mut looks, table).await;
+    find_spaces(&mut raw_nodes, table).await;
     let mut topology = Topology {
-        nodes: looks
+        nodes: raw_nodes
             .into_iter()
-            .map(|look| NodeTopology {
+            .map(|raw| NodeTopology {
                 kernel: kernel.clone(),
-                ..node::describe(look, &scan)
+                ..node::describe(raw, &scan)
             })
             .collect(),
         problems: Vec::new(),
@@ -96,8 +96,8 @@ pub async fn collect(nodes: Vec<NodeInput>, table: &PodTable) -> Result<Topology
 }
 
 /// Gives every namespace that belongs to a node to that node.
-async fn find_spaces(looks: &mut [Look], table: &PodTable) {
-    let of_nodes: HashSet<u64> = looks.iter().map(|look| look.input.netns.inode).collect();
+async fn find_spaces(raw_nodes: &mut [RawNode], table: &PodTable) {
+    let of_nodes: HashSet<u64> = raw_nodes.iter().map(|raw| raw.input.netns.inode).collect();
     for candidate in candidates() {
         if of_nodes.contains(&candidate.inode) {
             continue;
@@ -106,9 +106,9 @@ async fn find_spaces(looks: &mut [Look], table: &PodTable) {
         let Ok(netns) = NetNs::open(&candidate.path) else {
             continue;
         };
-        for look in looks.iter_mut() {
-            if let Some(space) = Space::look(look, &netns, &candidate.path, table).await {
-                look.spaces.push(space);
+        for raw in raw_nodes.iter_mut() {
+            if let Some(space) = Space::read(raw, &netns, &candidate.path, table).await {
+                raw.spaces.push(space);
                 break;
             }
         }

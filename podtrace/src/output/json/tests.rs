@@ -25,7 +25,7 @@ fn path_that_may_lack_hops_says_so() {
         };
         Json::new(0).path(&mut out, &path, &world());
     }
-    let said: Vec<_> = out
+    let values: Vec<_> = out
         .lines()
         .map(|line| {
             let line: serde_json::Value = serde_json::from_str(line).unwrap();
@@ -33,7 +33,7 @@ fn path_that_may_lack_hops_says_so() {
         })
         .collect();
     assert_eq!(
-        said,
+        values,
         [false, true].map(|it| ("delivered".into(), it.into()))
     );
 }

@@ -86,9 +86,9 @@ fn packets_without_room_are_left_out_whole_and_said_once_there_is_room() {
     packet(&mut printer, 1);
     packet(&mut printer, 2);
     packet(&mut printer, 3);
-    tick(&mut printer, 2 * SAY_NS);
+    tick(&mut printer, 2 * REPORT_NS);
     assert_eq!(cup.pour_out(1000), "packet 1\n");
-    tick(&mut printer, 2 * SAY_NS);
+    tick(&mut printer, 2 * REPORT_NS);
     packet(&mut printer, 4);
     assert_eq!(
         cup.pour_out(0),
@@ -97,7 +97,7 @@ fn packets_without_room_are_left_out_whole_and_said_once_there_is_room() {
     packet(&mut printer, 5);
     cup.pour_out(1000);
     // Said less than a second ago.
-    tick(&mut printer, 3 * SAY_NS - 1);
+    tick(&mut printer, 3 * REPORT_NS - 1);
     printer.flush().unwrap();
     assert_eq!(cup.pour_out(0), "");
     assert_eq!(printer.not_shown().packets, 3);

@@ -10,7 +10,7 @@ use crate::{
     model::tap_point::TapPoint,
     packet::{Ip, Link, Mac, Network, Packet, Transport, Tunnel},
     world::fixture::{
-        CGROUP1, CGROUP2, CNI0, NETNS2, POD1, POD2, UPLINK, VETH1, VETH2, mac_of, take_snapshot,
+        CGROUP1, CGROUP2, CNI0, NETNS2, POD1, POD2, UPLINK, VETH1, VETH2, apply_snapshot, mac_of,
         world,
     },
 };
@@ -183,7 +183,7 @@ fn packet_in_a_tunnel_leaves_for_the_vtep_unless_that_node_is_traced() {
     for traced in [false, true] {
         let mut world = world();
         if traced {
-            take_snapshot(&mut world, &[vtep]);
+            apply_snapshot(&mut world, &[vtep]);
         }
         let mut builder = Builder::new(1);
         builder.push(&event(1, UPLINK, Egress, &tunnelled), &world);
@@ -240,7 +240,7 @@ fn packet_that_stays_away_is_not_missing_where_events_came_too_late() {
 fn packet_does_not_leave_a_node_after_it_has_come_to_another() {
     let vtep: IpAddr = "192.168.77.12".parse().unwrap();
     let mut world = world();
-    take_snapshot(&mut world, &[vtep]);
+    apply_snapshot(&mut world, &[vtep]);
     let there = world.tap_points.next_number();
     let point = TapPoint {
         node: 1,

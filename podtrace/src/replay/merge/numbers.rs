@@ -43,16 +43,16 @@ impl Numbers {
     }
 
     /// The origin, here, of update that a file has of one of its sessions.
-    pub(super) fn origin_of(&self, told: &Origin) -> Origin {
+    pub(super) fn origin_of(&self, recorded: &Origin) -> Origin {
         let Range { start, end } = self.origin.nodes;
-        let nodes = if told.nodes.is_empty() {
+        let nodes = if recorded.nodes.is_empty() {
             start..end
         } else {
             let within = |number: usize| start.saturating_add(number).min(end);
-            within(told.nodes.start)..within(told.nodes.end)
+            within(recorded.nodes.start)..within(recorded.nodes.end)
         };
         Origin {
-            session: self.origin.session.saturating_add(told.session),
+            session: self.origin.session.saturating_add(recorded.session),
             nodes,
         }
     }
@@ -73,7 +73,7 @@ impl Numbers {
         self.tap_points.values().copied()
     }
 
-    /// Renumbers an event; false if its tap point was never told.
+    /// Renumbers an event; false if its tap point was never recorded.
     pub(super) fn event(&self, event: &mut Event) -> bool {
         let Some(number) = self.point(event.interface) else {
             return false;
@@ -84,7 +84,7 @@ impl Numbers {
     }
 
     /// Renumbers update; `next`: the number for a new tap point. False if it is of a
-    /// place that was never told.
+    /// place that was never recorded.
     pub(super) fn update(&mut self, update: &mut Update, next: u32) -> bool {
         let id = |id: u64| self.origin.global_id(id);
         let renumber = |holder: &mut Holder| {
@@ -135,7 +135,7 @@ impl Numbers {
             }
             Update::Loss(loss) => {
                 for tap in &mut loss.taps {
-                    // A tap point that was never told has no name.
+                    // A tap point that was never recorded has no name.
                     tap.interface = self.point(tap.interface).unwrap_or(OTHERS);
                 }
             }

@@ -39,7 +39,7 @@ impl Recorder {
     }
 
     /// The reports in short, without directories.
-    fn said(&self) -> Vec<String> {
+    fn reports(&self) -> Vec<String> {
         self.status.reports().iter().map(in_short).collect()
     }
 }
@@ -228,10 +228,10 @@ fn a_device_takes_all_or_says_that_it_is_full() {
     full.send(Begins::Nothing, b"b", 2);
     full.send(Begins::Section, b"c", 4);
     assert!(full.status.is_failing());
-    assert_eq!(full.said(), ["failed: Full", "not written: 7"]);
+    assert_eq!(full.reports(), ["failed: Full", "not written: 7"]);
     full.send(Begins::Section, b"d", 8);
-    assert_eq!(full.said(), ["not written: 8"]);
-    assert_eq!(full.said(), [""; 0]);
+    assert_eq!(full.reports(), ["not written: 8"]);
+    assert_eq!(full.reports(), [""; 0]);
 }
 
 #[test]
@@ -241,13 +241,13 @@ fn a_fifo_begins_with_a_section_for_each_reader() {
     mkfifo(&fifo, Mode::S_IRWXU).unwrap();
     let mut recorder = Recorder::open(options(&fifo));
     recorder.send(Begins::File, b"a", 1);
-    assert_eq!(recorder.said(), ["failed: NoReader", "not written: 1"]);
+    assert_eq!(recorder.reports(), ["failed: NoReader", "not written: 1"]);
     for text in ["first", "second"] {
         let mut reader = reader(&fifo);
         recorder.send(Begins::Nothing, b"b", 1);
         recorder.send(Begins::Section, text.as_bytes(), 1);
         assert_eq!(
-            recorder.said(),
+            recorder.reports(),
             ["not written: 1", "opened fifo", "resumed fifo"]
         );
         let mut read = [0; 64];
@@ -255,7 +255,7 @@ fn a_fifo_begins_with_a_section_for_each_reader() {
         assert_eq!(&read[..n], text.as_bytes());
         drop(reader);
         recorder.send(Begins::Nothing, b"c", 1);
-        assert_eq!(recorder.said(), ["failed: ReaderGone", "not written: 1"]);
+        assert_eq!(recorder.reports(), ["failed: ReaderGone", "not written: 1"]);
     }
 }
 
@@ -333,7 +333,7 @@ fn a_file_that_lost_its_name_is_made_anew() {
     recorder.send(Begins::Section, b"c", 4);
     recorder.send(Begins::Nothing, b"d", 8);
     assert_eq!(
-        recorder.said(),
+        recorder.reports(),
         [
             "opened a",
             "failed: Gone",
@@ -345,7 +345,7 @@ fn a_file_that_lost_its_name_is_made_anew() {
     fs::create_dir(&inner).unwrap();
     recorder.send(Begins::Section, b"e", 16);
     recorder.send(Begins::Nothing, b"f", 32);
-    assert_eq!(recorder.said(), ["opened a", "resumed a"]);
+    assert_eq!(recorder.reports(), ["opened a", "resumed a"]);
     assert_eq!(fs::read(&path).unwrap(), b"ef");
 
     // Renamed, and its name taken by another: a section finds it out and goes
@@ -354,12 +354,12 @@ fn a_file_that_lost_its_name_is_made_anew() {
     fs::write(&path, "theirs").unwrap();
     recorder.send(Begins::Section, b"g", 1);
     assert_eq!(
-        recorder.said(),
+        recorder.reports(),
         ["failed: Gone", "failed: Exists", "not written: 1"]
     );
     fs::remove_file(&path).unwrap();
     recorder.send(Begins::Section, b"h", 1);
-    assert_eq!(recorder.said(), ["opened a", "resumed a"]);
+    assert_eq!(recorder.reports(), ["opened a", "resumed a"]);
     assert_eq!(fs::read(inner.join("kept")).unwrap(), b"ef");
     assert_eq!(fs::read(&path).unwrap(), b"h");
 }

@@ -25,7 +25,7 @@ const TAKEN_NAMES: u64 = 100;
 pub(super) struct Writer {
     packer: Packer,
     disk: Disk,
-    /// Why nothing is written, as it was said.
+    /// Why nothing is written, as last reported.
     failing: Option<String>,
     status: Arc<Status>,
 }
@@ -131,12 +131,12 @@ impl Writer {
     }
 
     fn fail(&mut self, error: FilesError) {
-        let said = match std::error::Error::source(&error) {
+        let reason = match std::error::Error::source(&error) {
             Some(source) => format!("{error}: {source}"),
             None => error.to_string(),
         };
-        if self.failing.as_ref() != Some(&said) {
-            self.failing = Some(said);
+        if self.failing.as_ref() != Some(&reason) {
+            self.failing = Some(reason);
             self.status.set_failing(true);
             self.status.report(Report::Failed(error));
         }

@@ -147,7 +147,7 @@ pub(super) fn entry(frame: &Frame<'_>, is_own: bool) -> Result<Option<Entry>, Wr
 /// What an entry tells, with its times in UTC. `snapshots`: the last ones.
 pub(super) fn item(entry: Entry, epoch_ns: i64, snapshots: &mut Vec<Snapshot>) -> Option<Item> {
     let utc = |ns: u64| ns.saturating_add_signed(epoch_ns);
-    let told = |origin: Origin, mut update: Update, snapshots: &mut Vec<Snapshot>| {
+    let update_item = |origin: Origin, mut update: Update, snapshots: &mut Vec<Snapshot>| {
         update.map_times(utc);
         update.make_safe();
         if let Update::Snapshot(snapshot) = &update {
@@ -165,8 +165,8 @@ pub(super) fn item(entry: Entry, epoch_ns: i64, snapshots: &mut Vec<Snapshot>) -
         Some(Item::Update(origin, update))
     };
     match entry {
-        Entry::Update(update) => told(Origin::default(), update, snapshots),
-        Entry::UpdateOf { origin, update } => told(origin, update, snapshots),
+        Entry::Update(update) => update_item(Origin::default(), update, snapshots),
+        Entry::UpdateOf { origin, update } => update_item(origin, update, snapshots),
         Entry::SnapshotAgain { origin, mut time } => {
             time.map_times(utc);
             let mut snapshot = snapshots.get(origin.session)?.clone();

@@ -164,7 +164,7 @@ pub(super) fn put(
     interfaces[index] = interface;
 }
 
-/// Number in the section if it is told, the interface if its packets can be
+/// Number in the section if it is recorded, the interface if its packets can be
 /// read, and the update that it is.
 pub(super) type Described = (Option<u32>, Option<Interface>, Option<Update>);
 
@@ -191,7 +191,7 @@ pub(super) fn interface(
             sockets: info.sockets,
             resolution,
         });
-        // The tap point is told before, unless that is damaged.
+        // The tap point comes before, unless that is damaged.
         let update = Update::TapPoint {
             number: info.number,
             point: info.point,
@@ -292,12 +292,12 @@ pub(super) fn event(
     let Some(Some(interface)) = interfaces.get(index as usize) else {
         return Ok(None);
     };
-    let (mut packet, told) = interface.link.decode(data, wire_len, decode);
+    let (mut packet, from_link) = interface.link.decode(data, wire_len, decode);
     let direction = match flags {
         _ if interface.sockets => Direction::Socket,
         FLAG_INBOUND => Direction::Ingress,
         FLAG_OUTBOUND => Direction::Egress,
-        _ => told,
+        _ => from_link,
     };
     if let (None, None, Some(tci)) = (packet.tunnel, packet.vlan, info.vlan_tci) {
         packet.vlan = Some(tci & 0x0fff);

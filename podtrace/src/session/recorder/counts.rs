@@ -11,7 +11,7 @@ use crate::{
 
 type Tap = (u32, Direction);
 
-/// What was counted, and what of it was said in earlier sections.
+/// What was counted, and what of it was reported in earlier sections.
 #[derive(Default)]
 pub(super) struct RecordedCounts {
     /// All that was counted before the recording, since the session began.
@@ -20,8 +20,8 @@ pub(super) struct RecordedCounts {
     written: Map<Tap, Written>,
     /// Taps that have events in the chunk under way.
     in_chunk: Vec<Tap>,
-    /// Said in sections that are whole.
-    said: TapCounts,
+    /// Reported in sections that are whole.
+    reported: TapCounts,
     /// Places with other counts that have changed since they were last written.
     changed: BTreeSet<u32>,
     not_recorded: u64,
@@ -97,7 +97,7 @@ impl RecordedCounts {
     pub(super) fn retire(&mut self, point: u32) {
         for tap in Direction::ALL.map(|direction| (point, direction)) {
             self.taken.remove(&tap);
-            self.said.remove(&tap);
+            self.reported.remove(&tap);
             let written = self.written.remove(&tap);
             self.retired += written.map_or(0, |written| written.count.emitted);
         }
@@ -151,28 +151,28 @@ impl RecordedCounts {
 
     fn of(&self, tap: Tap, is_end: bool) -> TapCount {
         let get = |map: &TapCounts| map.get(&tap).copied().unwrap_or_default();
-        let (taken, said) = (get(&self.taken), get(&self.said));
+        let (taken, reported) = (get(&self.taken), get(&self.reported));
         let written = self.written.get(&tap);
         let written = written.map_or_else(TapCount::default, |written| written.count);
         let mut count = TapCount {
             seen: 0,
-            emitted: written.emitted.saturating_sub(said.emitted),
-            filtered: taken.filtered.saturating_sub(said.filtered),
-            lost_ring: taken.lost_ring.saturating_sub(said.lost_ring),
-            undecodable: taken.undecodable.saturating_sub(said.undecodable),
+            emitted: written.emitted.saturating_sub(reported.emitted),
+            filtered: taken.filtered.saturating_sub(reported.filtered),
+            lost_ring: taken.lost_ring.saturating_sub(reported.lost_ring),
+            undecodable: taken.undecodable.saturating_sub(reported.undecodable),
             unrecorded: (taken.unrecorded.saturating_add(written.unrecorded))
-                .saturating_sub(said.unrecorded),
+                .saturating_sub(reported.unrecorded),
         };
         count.seen = if is_end {
-            taken.seen.saturating_sub(said.seen)
+            taken.seen.saturating_sub(reported.seen)
         } else {
             count.accounted()
         };
         count
     }
 
-    /// The section is broken off: the next one says it all again.
-    pub(super) fn say_again(&mut self) {
+    /// The section is broken off: the next one reports it all again.
+    pub(super) fn report_again(&mut self) {
         self.changed = self.tap_points();
     }
 
@@ -180,7 +180,7 @@ impl RecordedCounts {
     pub(super) fn close_section(&mut self) {
         for point in self.tap_points() {
             for (tap, count) in self.since(point, false) {
-                self.said.entry(tap).or_default().add(&count);
+                self.reported.entry(tap).or_default().add(&count);
             }
         }
     }

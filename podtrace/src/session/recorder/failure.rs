@@ -83,7 +83,7 @@ impl Recorder {
         }
         self.waiting_bytes = 0;
         self.take_back(&lost);
-        self.counts.say_again();
+        self.counts.report_again();
     }
 
     fn take_back(&mut self, events: &EventCounts) {
@@ -95,12 +95,12 @@ impl Recorder {
     }
 
     /// Says how many more events were not recorded.
-    pub(super) fn say_not_recorded(&mut self) -> Option<String> {
+    pub(super) fn report_not_recorded(&mut self) -> Option<String> {
         let all = self.counts.not_recorded_in_all();
-        let more = all - self.said_not_recorded;
+        let more = all - self.reported_not_recorded;
         if more > 0 {
-            self.said_not_recorded = all;
-            self.said_ns = self.now_ns;
+            self.reported_not_recorded = all;
+            self.reported_ns = self.now_ns;
         }
         let reason = if self.failing_ns.is_some() {
             "the recording has stopped"
@@ -161,7 +161,7 @@ impl Recorder {
                 }
             };
         let mut notices = self.take_all(reports);
-        notices.extend(self.say_not_recorded());
+        notices.extend(self.report_not_recorded());
         notices.push(sanitize(&closing));
         notices
     }

@@ -78,14 +78,14 @@ impl StateLog {
             Update::Removed { number } => {
                 self.tap_points.remove(number);
             }
-            Update::Snapshot(snapshot) => return self.take_snapshot(origin, snapshot),
+            Update::Snapshot(snapshot) => return self.note_snapshot(origin, snapshot),
             Update::Pods {
                 runtime,
                 pods,
                 ts_ns,
             } => {
-                let told = (origin.clone(), pods.clone(), *ts_ns);
-                self.pods.insert(*runtime, told);
+                let known = (origin.clone(), pods.clone(), *ts_ns);
+                self.pods.insert(*runtime, known);
             }
             Update::Runtime { runtime, node } => {
                 self.runtimes.insert(*runtime, (origin.clone(), *node));
@@ -105,12 +105,12 @@ impl StateLog {
                 self.cgroups.extend(new);
             }
             Update::Changes { count } => {
-                let told = (origin.clone(), *count);
-                self.changes.insert(origin.session, told);
+                let known = (origin.clone(), *count);
+                self.changes.insert(origin.session, known);
             }
             Update::Attaching { .. } => {
-                let told = (origin.clone(), update.clone());
-                self.attaching.insert(origin.session, told);
+                let known = (origin.clone(), update.clone());
+                self.attaching.insert(origin.session, known);
             }
             Update::Topology(topology) => {
                 self.topology = Some(topology.clone());
@@ -121,7 +121,7 @@ impl StateLog {
         self.entry(origin.clone(), update.clone())
     }
 
-    fn take_snapshot(&mut self, origin: &Origin, snapshot: &Snapshot) -> Entry {
+    fn note_snapshot(&mut self, origin: &Origin, snapshot: &Snapshot) -> Entry {
         let known = self.snapshots.get_mut(&origin.session);
         if let Some((_, known)) = known {
             let time = std::mem::replace(&mut known.time, snapshot.time);
@@ -132,8 +132,8 @@ impl StateLog {
             }
             known.time = time;
         }
-        let told = (origin.clone(), snapshot.clone());
-        self.snapshots.insert(origin.session, told);
+        let known = (origin.clone(), snapshot.clone());
+        self.snapshots.insert(origin.session, known);
         self.entry(origin.clone(), Update::Snapshot(Box::new(snapshot.clone())))
     }
 
@@ -186,7 +186,7 @@ impl StateLog {
             entries.push(self.entry(origin.clone(), update));
         }
         for cluster in self.clusters.values() {
-            let update = cluster.update();
+            let update = cluster.updates();
             entries.extend(update.map(|update| self.entry(cluster.origin.clone(), update)));
         }
         let mut cgroups: Vec<_> = self.cgroups.values().cloned().collect();
@@ -250,16 +250,16 @@ impl Cluster {
         }
     }
 
-    fn update(&self) -> impl Iterator<Item = Update> {
+    fn updates(&self) -> impl Iterator<Item = Update> {
         let mut updates = Vec::new();
         let pods = self.pods.values().cloned().map(ClusterUpdate::Pod);
         let nodes = self.nodes.values().cloned().map(ClusterUpdate::Node);
-        for (resource, told) in [
+        for (resource, known) in [
             (Resource::Nodes, nodes.collect::<Vec<_>>()),
             (Resource::Pods, pods.collect()),
         ] {
             updates.push(ClusterUpdate::Restart(resource));
-            updates.extend(told);
+            updates.extend(known);
             if self.synced.contains(&resource) {
                 updates.push(ClusterUpdate::Synced(resource));
             }

@@ -73,7 +73,7 @@ impl ApiFailure {
 
     /// Why the server refused a request.
     pub(super) fn of_status(status: &Status) -> Self {
-        let said = quote(&status.message);
+        let message = quote(&status.message);
         let details = status.details.as_ref();
         let retry_after = details.map_or(0, |details| u64::from(details.retry_after_seconds));
         let failure = match status.code {
@@ -86,11 +86,11 @@ impl ApiFailure {
             },
             403 => Self::lasting(&format!(
                 "not permitted (403): a ClusterRole must allow the verbs list and watch \
-                 on pods and nodes; the server says: {said}"
+                 on pods and nodes; the server says: {message}"
             )),
             code => Self {
                 unknown_version: matches!(code, 400 | 504),
-                ..Self::passing(&format!("the server answers {code}: {said}"))
+                ..Self::passing(&format!("the server answers {code}: {message}"))
             },
         };
         Self {

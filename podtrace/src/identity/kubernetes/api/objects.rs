@@ -37,11 +37,11 @@ pub(super) trait Followed:
     /// How the API calls it.
     fn api_resource() -> ApiResource;
 
-    /// What to tell of it while it is there; nothing if it is no true object.
+    /// The update while it exists; none if it is malformed.
     fn present(self) -> Option<ClusterUpdate>;
 
-    /// What to tell when it is gone; nothing if it is no true object.
-    fn gone(self) -> Option<ClusterUpdate>;
+    /// The update once it is deleted; none if it is malformed.
+    fn removal(self) -> Option<ClusterUpdate>;
 }
 
 impl Followed for PodObject {
@@ -55,7 +55,7 @@ impl Followed for PodObject {
         cluster_pod(self).map(ClusterUpdate::Pod)
     }
 
-    fn gone(self) -> Option<ClusterUpdate> {
+    fn removal(self) -> Option<ClusterUpdate> {
         let uid = name(self.metadata.uid)?;
         Some(ClusterUpdate::PodGone { uid })
     }
@@ -72,7 +72,7 @@ impl Followed for NodeObject {
         cluster_node(self).map(ClusterUpdate::Node)
     }
 
-    fn gone(self) -> Option<ClusterUpdate> {
+    fn removal(self) -> Option<ClusterUpdate> {
         let name = name(self.metadata.name)?;
         Some(ClusterUpdate::NodeGone { name })
     }

@@ -108,7 +108,7 @@ fn pod(name: &str, version: &str) -> Value {
     })
 }
 
-fn told(name: &str) -> ClusterUpdate {
+fn present(name: &str) -> ClusterUpdate {
     ClusterUpdate::Pod(ClusterPod {
         uid: format!("uid-{name}"),
         namespace: "default".into(),
@@ -121,7 +121,7 @@ fn told(name: &str) -> ClusterUpdate {
     })
 }
 
-fn gone(name: &str) -> ClusterUpdate {
+fn removed(name: &str) -> ClusterUpdate {
     ClusterUpdate::PodGone {
         uid: format!("uid-{name}"),
     }
@@ -140,7 +140,7 @@ async fn watched(pace: Pace) -> (Server, Updates, Watch) {
     let (mut server, mut updates) = started(pace).await;
     let list = server.pods.list().await;
     list.answer("10", "", vec![pod("a", "9")]).await;
-    updates.pods(&[restart(), told("a"), synced()]).await;
+    updates.pods(&[restart(), present("a"), synced()]).await;
     let watch = server.pods.watch("10").await.open().await;
     (server, updates, watch)
 }
@@ -157,14 +157,22 @@ async fn pods_are_listed_in_pages_then_watched() {
     assert_eq!(list.query("continue"), Some("more"));
     list.answer("10", "", vec![pod("c", "3")]).await;
     updates
-        .pods(&[restart(), told("a"), told("b"), told("c"), synced()])
+        .pods(&[
+            restart(),
+            present("a"),
+            present("b"),
+            present("c"),
+            synced(),
+        ])
         .await;
 
     let mut watch = server.pods.watch("10").await.open().await;
     watch.event("ADDED", pod("d", "11")).await;
     watch.event("MODIFIED", pod("a", "12")).await;
     watch.event("DELETED", pod("b", "13")).await;
-    updates.pods(&[told("d"), told("a"), gone("b")]).await;
+    updates
+        .pods(&[present("d"), present("a"), removed("b")])
+        .await;
 
     drop(updates);
     watch.left().await;
@@ -205,7 +213,7 @@ async fn nodes_are_followed_beside_pods() {
 async fn a_watch_that_ends_goes_on_from_the_last_version() {
     let (mut server, mut updates, mut watch) = watched(PACE).await;
     watch.event("ADDED", pod("b", "11")).await;
-    updates.pods(&[told("b")]).await;
+    updates.pods(&[present("b")]).await;
     watch.end().await;
 
     let mut watch = server.pods.watch("11").await.open().await;
@@ -220,7 +228,7 @@ async fn a_watch_that_ends_goes_on_from_the_last_version() {
     let mut watch = server.pods.watch("20").await.open().await;
     watch.event("ADDED", pod("c", "21")).await;
     // Neither a list nor an outage in between.
-    updates.pods(&[told("c")]).await;
+    updates.pods(&[present("c")]).await;
 }
 
 #[tokio::test]
@@ -230,14 +238,14 @@ async fn a_version_that_is_gone_is_listed_anew() {
     watch.event("ERROR", server::status(410, "too old")).await;
     let list = server.pods.list().await;
     list.answer("30", "", vec![pod("b", "29")]).await;
-    updates.pods(&[restart(), told("b"), synced()]).await;
+    updates.pods(&[restart(), present("b"), synced()]).await;
 
     // As the answer to a watch.
     let watch = server.pods.watch("30").await;
     watch.refuse(410, "too old").await;
     let list = server.pods.list().await;
     list.answer("40", "page", vec![pod("b", "29")]).await;
-    updates.pods(&[restart(), told("b")]).await;
+    updates.pods(&[restart(), present("b")]).await;
 
     // As the answer to a further page: the list begins again.
     let list = server.pods.list().await;
@@ -246,7 +254,7 @@ async fn a_version_that_is_gone_is_listed_anew() {
     let list = server.pods.list().await;
     assert_eq!(list.query("continue"), None);
     list.answer("50", "", vec![pod("c", "49")]).await;
-    updates.pods(&[restart(), told("c"), synced()]).await;
+    updates.pods(&[restart(), present("c"), synced()]).await;
     server.pods.watch("50").await;
 }
 

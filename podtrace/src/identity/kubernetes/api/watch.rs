@@ -90,7 +90,7 @@ fn spawn<K: Followed>(client: SharedClient, updates: mpsc::Sender<ClusterUpdate>
         used: 0,
         of_no_use: 0,
         version: None,
-        said: None,
+        reported: None,
         backoff: pace.backoff(),
     };
     tokio::spawn(async move {
@@ -113,8 +113,8 @@ struct Follower {
     /// Up to which version of the cluster everything was told; none if a list
     /// is due.
     version: Option<String>,
-    /// What the outage was said to need; none while there is none.
-    said: Option<Remedy>,
+    /// What the reported outage needs; none while there is none.
+    reported: Option<Remedy>,
     backoff: Backoff,
 }
 
@@ -244,7 +244,7 @@ impl Follower {
             }
             WatchEvent::Deleted(object) => {
                 let version = object.meta().resource_version.clone();
-                (version, object.gone())
+                (version, object.removal())
             }
             WatchEvent::Bookmark(bookmark) => (Some(bookmark.metadata.resource_version), None),
             WatchEvent::Error(status) => return Err(refusal(&status)),
@@ -312,7 +312,7 @@ impl Follower {
     /// Notes that the resource is followed.
     async fn settle<K: Followed>(&mut self) -> Result<(), Failure> {
         self.backoff = self.pace.backoff();
-        if self.said.take().is_some() {
+        if self.reported.take().is_some() {
             self.send(ClusterUpdate::Available(K::RESOURCE)).await?;
         }
         Ok(())
@@ -322,10 +322,13 @@ impl Follower {
         if failure.stale_credentials {
             self.of_no_use = self.used;
         }
-        if self.said.is_some_and(|said| said >= failure.remedy) {
+        if self
+            .reported
+            .is_some_and(|reported| reported >= failure.remedy)
+        {
             return Ok(());
         }
-        self.said = Some(failure.remedy);
+        self.reported = Some(failure.remedy);
         let update = ClusterUpdate::Unavailable {
             resource: K::RESOURCE,
             reason: failure.reason,

@@ -60,7 +60,7 @@ impl Nodes {
         };
         for address in node.addresses {
             if let Some(names) = self.by_address.get_mut(&address) {
-                names.retain(|held| held.as_ref() != name);
+                names.retain(|other| other.as_ref() != name);
                 if names.is_empty() {
                     self.by_address.remove(&address);
                 }

@@ -40,7 +40,7 @@ impl Check {
         self.apply(ClusterUpdate::Pod(pod), second)
     }
 
-    fn gone(&mut self, uid: &str, second: u64) -> &mut Self {
+    fn removed(&mut self, uid: &str, second: u64) -> &mut Self {
         self.apply(ClusterUpdate::PodGone { uid: uid.into() }, second)
     }
 
@@ -92,14 +92,16 @@ fn a_pod_from_before_the_boot_or_the_future_is_known() {
     let mut check = Check::new();
     check.pod(pod("a", "10.244.2.7", -100), 5);
     check.owner(&[(0, Some("a")), (5, Some("a"))]);
-    check.gone("a", 10).pod(pod("b", "10.244.2.7", 1000), 20);
+    check.removed("a", 10).pod(pod("b", "10.244.2.7", 1000), 20);
     check.owner(&[(9, Some("a")), (10, None), (19, None), (20, Some("b"))]);
 }
 
 #[test]
 fn a_pod_that_is_gone_is_known_for_a_minute() {
     let mut check = Check::new();
-    check.pod(pod("a", "10.244.2.7", 100), 105).gone("a", 110);
+    check
+        .pod(pod("a", "10.244.2.7", 100), 105)
+        .removed("a", 110);
     check.owner(&[(109, Some("a")), (110, None)]);
     assert_eq!(check.0.pods.len(), 0);
     check.apply(ClusterUpdate::Available(Resource::Nodes), 169);
@@ -113,7 +115,9 @@ fn a_pod_that_is_gone_is_known_for_a_minute() {
 fn a_reused_address_passes_on_and_has_no_owner_in_between() {
     // Gone first, then taken.
     let mut check = Check::new();
-    check.pod(pod("a", "10.244.2.7", 100), 105).gone("a", 110);
+    check
+        .pod(pod("a", "10.244.2.7", 100), 105)
+        .removed("a", 110);
     check.pod(pod("b", "10.244.2.7", 112), 115);
     check.owner(&[
         (109, Some("a")),
@@ -127,7 +131,7 @@ fn a_reused_address_passes_on_and_has_no_owner_in_between() {
     check.pod(pod("a", "10.244.2.7", 100), 105);
     check.pod(pod("b", "10.244.2.7", 108), 110);
     check.owner(&[(107, Some("a")), (108, None), (112, None)]);
-    check.gone("a", 115);
+    check.removed("a", 115);
     check.owner(&[(107, Some("a")), (114, None), (115, Some("b"))]);
 }
 
@@ -145,7 +149,7 @@ fn a_pod_that_is_being_deleted_yields_to_one_that_is_not() {
     check.pod(pod("b", "10.244.2.7", 108), 110);
     check.owner(&[(107, Some("a")), (109, None), (110, Some("b"))]);
     // Its last words do not bring it back.
-    check.pod(dying(), 111).gone("a", 112);
+    check.pod(dying(), 111).removed("a", 112);
     check.owner(&[(111, Some("b")), (113, Some("b"))]);
 
     // It is said to be dying only after the other came.
@@ -227,7 +231,9 @@ fn pods_beyond_the_cap_are_counted_and_find_room_later() {
     check.pod(pod("b", "10.244.2.7", 100), 105);
     check.owner(&[(105, None)]);
     assert_eq!(check.0.not_kept(), 1);
-    check.gone("a", 106).pod(pod("b", "10.244.2.7", 100), 107);
+    check
+        .removed("a", 106)
+        .pod(pod("b", "10.244.2.7", 100), 107);
     check.owner(&[(107, Some("b"))]);
     assert_eq!((check.0.not_kept(), check.0.pods.len()), (1, 1));
 }
@@ -240,7 +246,7 @@ fn what_is_remembered_is_bounded() {
         let last = u32::try_from(n).unwrap();
         let address = IpAddr::V4((0x0a00_0000 + last).into());
         check.pod(pod(&uid, &address.to_string(), 100), 105);
-        check.gone(&uid, 106);
+        check.removed(&uid, 106);
     }
     assert!(check.0.ended.len() <= MAX_ENDED + 1);
     assert!(check.0.claims.len() <= MAX_ENDED + 1);
@@ -349,7 +355,7 @@ fn a_watch_that_goes_on_brings_the_names_back() {
 fn a_pod_that_was_deleted_in_an_outage_names_nothing_of_it() {
     // As a watch that goes on tells it, before the outage is said to be over.
     let mut check = outage();
-    check.gone("a", 3799);
+    check.removed("a", 3799);
     check.pod(pod("b", "10.244.2.7", 3000), 3799);
     check.apply(ClusterUpdate::Available(Resource::Pods), 3800);
     check.owner(&[(260, None), (2999, None), (3000, Some("b"))]);
@@ -364,7 +370,7 @@ fn a_pod_that_was_deleted_in_an_outage_names_nothing_of_it() {
 
     // One that ends in time is known to have had its address until then.
     let mut check = outage();
-    check.gone("a", 230);
+    check.removed("a", 230);
     check.owner(&[(229, Some("a")), (230, None)]);
 }
 

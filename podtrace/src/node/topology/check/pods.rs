@@ -27,7 +27,7 @@ pub(super) fn check(node: &NodeTopology, pod: &Pod, found: &mut Found) {
             check_gateways(node, pod, bridge, found);
         }
     }
-    check_told_addresses(pod, found);
+    check_runtime_addresses(pod, found);
 }
 
 fn check_state(pod: &Pod, own: &PodInterface, host: &HostEnd, found: &mut Found) {
@@ -139,7 +139,7 @@ fn check_gateways(node: &NodeTopology, pod: &Pod, bridge: &Bridge, found: &mut F
 }
 
 /// The runtime's word against the interfaces'.
-fn check_told_addresses(pod: &Pod, found: &mut Found) {
+fn check_runtime_addresses(pod: &Pod, found: &mut Found) {
     if pod.interfaces.is_empty() {
         return;
     }

@@ -4,7 +4,7 @@ use std::{
     fs,
 };
 
-use super::{Look, missing};
+use super::{RawNode, missing};
 use crate::{
     netns::NetNs,
     node::{
@@ -21,19 +21,19 @@ use crate::{
 };
 
 /// Describes a node, but for its kernel.
-pub(super) fn describe(look: Look, scan: &Scan) -> NodeTopology {
+pub(super) fn describe(raw: RawNode, scan: &Scan) -> NodeTopology {
     let writer = Writer {
-        names: names(&look.links),
-        look: &look,
+        names: names(&raw.links),
+        raw: &raw,
         scan,
-        own: own_namespaces(look.input.netns.inode, &scan.processes),
+        own: own_namespaces(raw.input.netns.inode, &scan.processes),
     };
     let mut node = NodeTopology {
-        name: look.input.name.clone(),
-        runtime: look.input.runtime.as_deref().map(sanitize),
+        name: raw.input.name.clone(),
+        runtime: raw.input.runtime.as_deref().map(sanitize),
         namespaces: writer.own,
-        forwarding: forwarding(&look.input.netns),
-        unknown: look
+        forwarding: forwarding(&raw.input.netns),
+        unknown: raw
             .input
             .unknown
             .iter()
@@ -90,7 +90,7 @@ fn read_switch(path: &str) -> Option<bool> {
 
 /// Writes the model of what was read.
 pub(super) struct Writer<'a> {
-    pub(super) look: &'a Look,
+    pub(super) raw: &'a RawNode,
     pub(super) scan: &'a Scan,
     /// Names of the node's interfaces by index.
     pub(super) names: HashMap<u32, String>,
@@ -115,7 +115,7 @@ impl Writer<'_> {
     /// An interface that packets of pods come in by.
     fn forwarder(&self, link: &Link) -> Interface {
         let path = format!("/proc/sys/net/ipv4/conf/{}/forwarding", link.name);
-        let read = self.look.input.netns.run(|| read_switch(&path));
+        let read = self.raw.input.netns.run(|| read_switch(&path));
         Interface {
             forwards_ipv4: read.unwrap_or_default(),
             ..self.interface(link, &self.names)
@@ -123,7 +123,7 @@ impl Writer<'_> {
     }
 
     fn routes(&self) -> Vec<Route> {
-        let routes = self.look.tables.routes.iter();
+        let routes = self.raw.tables.routes.iter();
         routes
             .filter(|route| route.table != LOCAL_TABLE && !is_link_local(route.destination))
             .filter(|route| matches!(route.kind, RouteKind::Unicast | RouteKind::Refused))
@@ -140,9 +140,9 @@ impl Writer<'_> {
     }
 
     fn interfaces(&self, node: &mut NodeTopology) {
-        let links = &self.look.links;
+        let links = &self.raw.links;
         let of_pods: HashSet<u32> = self
-            .look
+            .raw
             .spaces
             .iter()
             .flat_map(|space| space.ties.iter().map(|(_, host)| *host))
@@ -165,7 +165,7 @@ impl Writer<'_> {
     }
 
     fn tunnel(&self, link: &Link, vxlan: &Vxlan) -> Tunnel {
-        let tables = &self.look.tables;
+        let tables = &self.raw.tables;
         let through = tables.routes.iter().filter(|route| {
             route.kind == RouteKind::Unicast && route.ifindex == Some(link.ifindex)
         });
@@ -207,7 +207,7 @@ impl Writer<'_> {
     }
 
     fn bridge(&self, link: &Link) -> Bridge {
-        let ports = self.look.links.iter();
+        let ports = self.raw.links.iter();
         Bridge {
             interface: self.forwarder(link),
             ports: ports

@@ -22,9 +22,9 @@ impl Writer<'_> {
     /// The namespaces: pods that are known, and others.
     pub(super) fn pods(&self, node: &mut NodeTopology) {
         let mut seen = HashSet::new();
-        for space in &self.look.spaces {
+        for space in &self.raw.spaces {
             let known = self
-                .look
+                .raw
                 .input
                 .pods
                 .iter()
@@ -37,7 +37,7 @@ impl Writer<'_> {
                 node.unnamed.push(pod);
             }
         }
-        let ready = self.look.input.pods.iter().filter(|pod| pod.ready);
+        let ready = self.raw.input.pods.iter().filter(|pod| pod.ready);
         for pod in ready.filter(|pod| !pod.host_network && !seen.contains(&pod.uid)) {
             let name = sanitize(&pod.full_name());
             let text = format!("the network namespace of {name} was not found");
@@ -54,10 +54,13 @@ impl Writer<'_> {
             .iter()
             .filter(|process| process.namespaces.get(NsKind::Net) == Some(space.inode))
             .collect();
-        let told = inside
+        let from_cgroup = inside
             .iter()
             .find_map(|process| process.container.pod_uid.as_deref());
-        let uid = known.map(|pod| pod.uid.as_str()).or(told).map(sanitize);
+        let uid = known
+            .map(|pod| pod.uid.as_str())
+            .or(from_cgroup)
+            .map(sanitize);
         let interfaces = self.pod_interfaces(space);
         let on_interfaces = interfaces.iter().flat_map(|own| &own.interface.addresses);
         let addresses = on_interfaces.map(|prefix| prefix.address);
@@ -109,10 +112,10 @@ impl Writer<'_> {
 
     fn host_end(&self, space: &Space, link: &Link) -> Option<HostEnd> {
         let (_, index) = space.ties.iter().find(|(own, _)| *own == link.ifindex)?;
-        let host = self.look.links.iter().find(|host| host.ifindex == *index)?;
+        let host = self.raw.links.iter().find(|host| host.ifindex == *index)?;
         Some(HostEnd {
             interface: self.interface(host, &self.names),
-            routed: self.look.tables.routes.iter().any(|route| {
+            routed: self.raw.tables.routes.iter().any(|route| {
                 route.kind == RouteKind::Unicast
                     && route.ifindex == Some(*index)
                     && !is_link_local(route.destination)
@@ -122,17 +125,17 @@ impl Writer<'_> {
 
     /// Those that the runtime says are, and those whose processes say so.
     pub(super) fn host_network_pods(&self, node: &mut NodeTopology) {
-        let named = self.look.input.pods.iter();
+        let named = self.raw.input.pods.iter();
         for pod in named.filter(|pod| pod.host_network && pod.ready) {
             node.host_network_pods.push(Pod {
                 name: sanitize(&pod.full_name()),
                 uid: Some(sanitize(&pod.uid)),
-                netns: Some(self.look.input.netns.inode),
+                netns: Some(self.raw.input.netns.inode),
                 ..self.with_containers(Some(pod), &[])
             });
         }
         let known: HashSet<&str> = self
-            .look
+            .raw
             .input
             .pods
             .iter()
@@ -140,7 +143,7 @@ impl Writer<'_> {
             .collect();
         let mut others: BTreeMap<&str, Vec<&Process>> = BTreeMap::new();
         for process in &self.scan.processes {
-            let here = process.namespaces.get(NsKind::Net) == Some(self.look.input.netns.inode);
+            let here = process.namespaces.get(NsKind::Net) == Some(self.raw.input.netns.inode);
             if let (true, Some(uid)) = (here, process.container.pod_uid.as_deref())
                 && !known.contains(uid)
             {
@@ -151,7 +154,7 @@ impl Writer<'_> {
             node.host_network_pods.push(Pod {
                 name: format!("pod:{}", sanitize(uid)),
                 uid: Some(sanitize(uid)),
-                netns: Some(self.look.input.netns.inode),
+                netns: Some(self.raw.input.netns.inode),
                 ..self.with_containers(None, &processes)
             });
         }

@@ -1,7 +1,7 @@
 //! A network namespace other than the nodes': a pod's, or one that looks like it.
 use std::net::IpAddr;
 
-use super::Look;
+use super::RawNode;
 use crate::{
     netns::{NetNs, file_name},
     node::{
@@ -32,19 +32,19 @@ pub(super) struct Space {
 
 impl Space {
     /// Looks into a namespace; none if it is no pod's of this node.
-    pub(super) async fn look(
-        look: &Look,
+    pub(super) async fn read(
+        raw: &RawNode,
         netns: &NetNs,
         path: &str,
         table: &PodTable,
     ) -> Option<Self> {
-        let known = look
+        let known = raw
             .input
             .pods
             .iter()
             .any(|pod| pod.netns_id == Some(netns.id));
-        let nsid = links::nsid(&look.input.netns, netns).await.ok()?;
-        let hosts: Vec<&Link> = look
+        let nsid = links::nsid(&raw.input.netns, netns).await.ok()?;
+        let hosts: Vec<&Link> = raw
             .links
             .iter()
             .filter(|host| host.peer_nsid.is_some() && host.peer_nsid == nsid)

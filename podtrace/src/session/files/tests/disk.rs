@@ -64,14 +64,14 @@ fn a_full_disk_takes_whole_chunks_and_goes_on_when_there_is_space() {
             let bytes = vec![i; CHUNK];
             files.try_send(chunk(begins, &bytes, 1 << i)).unwrap();
         }
-        let mut said = wait_for(&files, |said| events(said) == (1 << 12) - (1 << fit));
-        let short: Vec<_> = said.iter().map(in_short).collect();
+        let mut reports = wait_for(&files, |reports| events(reports) == (1 << 12) - (1 << fit));
+        let short: Vec<_> = reports.iter().map(in_short).collect();
         assert_eq!(short[..2], ["opened a", "failed: Full"]);
         assert!(files.is_failing());
         assert_eq!(fs::metadata(&path).unwrap().len(), fit * CHUNK as u64);
 
         fs::remove_file(&ballast).unwrap();
-        said.clear();
+        reports.clear();
         for begins in [Begins::Nothing, Begins::Section, Begins::Nothing] {
             files.try_send(chunk(begins, &vec![77; CHUNK], 1)).unwrap();
         }
@@ -89,13 +89,13 @@ fn a_full_disk_takes_whole_chunks_and_goes_on_when_there_is_space() {
 
 fn wait_for(files: &SessionFiles, done: impl Fn(&[Report]) -> bool) -> Vec<Report> {
     let begun = Instant::now();
-    let mut said = Vec::new();
-    while !done(&said) {
-        assert!(begun.elapsed() < Duration::from_secs(60), "{said:?}");
-        said.extend(files.reports());
+    let mut reports = Vec::new();
+    while !done(&reports) {
+        assert!(begun.elapsed() < Duration::from_secs(60), "{reports:?}");
+        reports.extend(files.reports());
         thread::yield_now();
     }
-    said
+    reports
 }
 
 #[test]
@@ -124,9 +124,9 @@ fn on_a_full_disk_the_oldest_go_before_anything_is_lost() {
             let newest = fs::read(dir.join(files.last().unwrap())).unwrap();
             assert!(newest == [57, 58, 59].map(|i| vec![i; CHUNK]).concat());
             let deleted = recorder
-                .said()
+                .reports()
                 .iter()
-                .filter(|said| said.starts_with("deleted"))
+                .filter(|report| report.starts_with("deleted"))
                 .count();
             assert_eq!(deleted, 20 - files.len());
         });
@@ -210,8 +210,10 @@ fn a_file_that_cannot_be_deleted_counts_and_the_next_goes() {
             .map(|name| fs::read(dir.join(name)).unwrap())
             .collect();
         assert_eq!(left, [b"a", b"d"]);
-        let said = recorder.said();
-        let stuck = said.iter().filter(|said| said.starts_with("not deleted"));
-        assert_eq!(stuck.count(), 1, "{said:?}");
+        let reports = recorder.reports();
+        let stuck = reports
+            .iter()
+            .filter(|report| report.starts_with("not deleted"));
+        assert_eq!(stuck.count(), 1, "{reports:?}");
     });
 }

@@ -149,13 +149,13 @@ fn old_files_go_also_while_nothing_comes() {
         files.try_send(chunk(Begins::File, bytes, 1)).unwrap();
     }
     let begun = Instant::now();
-    let mut said = Vec::new();
-    while !said
+    let mut reports = Vec::new();
+    while !reports
         .iter()
         .any(|report| matches!(report, Report::Deleted { .. }))
     {
-        assert!(begun.elapsed() < Duration::from_secs(60), "{said:?}");
-        said.extend(files.reports());
+        assert!(begun.elapsed() < Duration::from_secs(60), "{reports:?}");
+        reports.extend(files.reports());
         thread::yield_now();
     }
     assert_eq!(files.close(Duration::from_secs(60)).unwrap().deleted, 1);

@@ -11,7 +11,7 @@ use crate::identity::kubernetes::watch;
 async fn recovers(server: &mut Server, updates: &mut Updates) {
     let list = server.pods.list().await;
     list.answer("60", "", vec![pod("z", "59")]).await;
-    updates.pods(&[restart(), told("z"), synced()]).await;
+    updates.pods(&[restart(), present("z"), synced()]).await;
     let _watch = server.pods.watch("60").await.open().await;
     updates.pods(&[available()]).await;
 }
@@ -34,9 +34,9 @@ async fn permission_that_is_missing_for_nodes_does_not_stop_pods() {
     );
     let list = server.pods.list().await;
     list.answer("10", "", vec![pod("a", "9")]).await;
-    updates.pods(&[restart(), told("a"), synced()]).await;
+    updates.pods(&[restart(), present("a"), synced()]).await;
 
-    // Allowed by now; the outage was said once.
+    // Allowed by now; the outage was reported once.
     let list = server.nodes.list().await;
     list.answer("10", "", Vec::new()).await;
     let _watch = server.nodes.watch("10").await.open().await;
@@ -56,16 +56,16 @@ async fn an_outage_is_said_again_only_when_somebody_must_act() {
         let list = server.pods.list().await;
         list.refuse(code, "later").await;
     }
-    let said = updates.outage(Resource::Pods).await;
-    assert_eq!(said, "the server answers 503: later");
-    let said = updates.outage(Resource::Pods).await;
-    assert!(said.starts_with("not permitted (403)"), "{said}");
+    let reason = updates.outage(Resource::Pods).await;
+    assert_eq!(reason, "the server answers 503: later");
+    let reason = updates.outage(Resource::Pods).await;
+    assert!(reason.starts_with("not permitted (403)"), "{reason}");
     recovers(&mut server, &mut updates).await;
 }
 
 #[tokio::test]
 async fn a_watch_that_is_refused_keeps_the_list() {
-    // Time enough for an event to come before a watch is said to work.
+    // Time enough for an event to come before a watch is known to work.
     let pace = Pace {
         first_delay: Duration::from_secs(1),
         last_delay: Duration::from_secs(1),
@@ -75,12 +75,12 @@ async fn a_watch_that_is_refused_keeps_the_list() {
     watch.end().await;
     let watch = server.pods.watch("10").await;
     watch.refuse(403, "no watch").await;
-    let said = updates.outage(Resource::Pods).await;
-    assert!(said.ends_with("the server says: no watch"), "{said}");
+    let reason = updates.outage(Resource::Pods).await;
+    assert!(reason.ends_with("the server says: no watch"), "{reason}");
     let mut watch = server.pods.watch("10").await.open().await;
     watch.event("DELETED", pod("a", "11")).await;
     // What was missed comes before the end of the outage.
-    updates.pods(&[gone("a"), available()]).await;
+    updates.pods(&[removed("a"), available()]).await;
 }
 
 #[tokio::test]
@@ -97,12 +97,12 @@ async fn a_version_the_server_may_never_have_is_listed_anew() {
 async fn a_line_that_cannot_be_read_leads_to_a_new_list() {
     let (mut server, mut updates, mut watch) = watched(PACE).await;
     watch.text("{\"type\": \"DELETED\", rubbish}\n").await;
-    let said = updates.outage(Resource::Pods).await;
+    let reason = updates.outage(Resource::Pods).await;
     let expected = format!(
         "{} sends what is not of the Kubernetes API: ",
         server.address
     );
-    assert!(said.starts_with(&expected), "{said}");
+    assert!(reason.starts_with(&expected), "{reason}");
     recovers(&mut server, &mut updates).await;
 }
 
@@ -110,8 +110,11 @@ async fn a_line_that_cannot_be_read_leads_to_a_new_list() {
 async fn bytes_that_are_no_text_lead_to_a_new_list() {
     let (mut server, mut updates, mut watch) = watched(PACE).await;
     watch.bytes(b"\xff\xfe\n").await;
-    let said = updates.outage(Resource::Pods).await;
-    assert!(said.contains("UTF8") || said.contains("UTF-8"), "{said}");
+    let reason = updates.outage(Resource::Pods).await;
+    assert!(
+        reason.contains("UTF8") || reason.contains("UTF-8"),
+        "{reason}"
+    );
     recovers(&mut server, &mut updates).await;
 }
 
@@ -145,14 +148,14 @@ async fn a_server_that_does_not_answer_is_given_up_and_asked_again() {
         ..PACE
     };
     let (mut server, mut updates) = started(pace).await;
-    let held = server.pods.list().await;
-    let said = updates.outage(Resource::Pods).await;
+    let list_lock = server.pods.list().await;
+    let reason = updates.outage(Resource::Pods).await;
     assert_eq!(
-        said,
+        reason,
         format!("{} does not answer within 3 s", server.address)
     );
     recovers(&mut server, &mut updates).await;
-    drop(held);
+    drop(list_lock);
 }
 
 #[tokio::test]
@@ -176,9 +179,9 @@ async fn a_server_that_comes_up_later_is_found() {
     let address = socket.local_addr().unwrap();
     let config = authority.config(address, &format!("{{token: {TOKEN}}}"));
     let mut updates = Updates::follow(config, PACE);
-    let said = updates.outage(Resource::Pods).await;
+    let reason = updates.outage(Resource::Pods).await;
     assert_eq!(
-        said,
+        reason,
         format!("{address} cannot be reached: connection refused")
     );
     let mut server = authority.serve_at(socket);
@@ -206,8 +209,11 @@ async fn a_wrong_token_is_told_and_not_shown() {
     let server = authority.serve();
     let config = authority.config(server.address, "{token: wr0ng}");
     let mut updates = Updates::follow(config, PACE);
-    let said = updates.outage(Resource::Pods).await;
-    assert!(said.contains("(401)") && !said.contains("wr0ng"), "{said}");
+    let reason = updates.outage(Resource::Pods).await;
+    assert!(
+        reason.contains("(401)") && !reason.contains("wr0ng"),
+        "{reason}"
+    );
 }
 
 /// When the next requests came.

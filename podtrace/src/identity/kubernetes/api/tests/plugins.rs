@@ -1,4 +1,4 @@
-//! Credential plugins: how often they run, and what is told of them.
+//! Credential plugins: how often they run, and what is reported of them.
 use std::{fs, path::PathBuf};
 
 use nix::{sys::stat::Mode, unistd::mkfifo};
@@ -45,7 +45,7 @@ impl Plugin {
     }
 }
 
-/// A line of a script that gives a token; `more` is said of it besides.
+/// A line of a script that gives a token; `more` is added to it.
 fn token(token: &str, more: &str) -> String {
     format!(
         "echo '{{kind: ExecCredential, apiVersion: client.authentication.k8s.io/v1, \
@@ -81,8 +81,11 @@ async fn a_plugin_that_does_not_end_is_told_twice_and_run_once() {
     let config = authority.config(server.address, &plugin.user());
     let mut updates = Updates::follow(config, pace);
     for resource in [Resource::Pods, Resource::Nodes] {
-        let said = updates.outage(resource).await;
-        assert_eq!(said, "the credential plugin of the kubeconfig does not end");
+        let reason = updates.outage(resource).await;
+        assert_eq!(
+            reason,
+            "the credential plugin of the kubeconfig does not end"
+        );
     }
     assert_eq!(plugin.runs(), 1);
 
@@ -106,8 +109,11 @@ async fn a_token_that_is_refused_is_asked_for_again_once() {
     ));
     let config = authority.config(server.address, &plugin.user());
     let mut updates = Updates::follow(config, PACE);
-    let said = updates.outage(Resource::Pods).await;
-    assert!(said.contains("(401)") && !said.contains("wr0ng"), "{said}");
+    let reason = updates.outage(Resource::Pods).await;
+    assert!(
+        reason.contains("(401)") && !reason.contains("wr0ng"),
+        "{reason}"
+    );
     server.pods.list().await;
     server.nodes.list().await;
     assert_eq!(plugin.runs(), 2);
