@@ -1,11 +1,11 @@
-//! From batches of records to output: decode, reorder, stitch, name, show.
+//! Turns batches of records into output: decode, reorder, join, name, show.
 //!
 //! # Memory
 //!
-//! The process is to stay under 64 MiB beside the rings, whatever comes, and under 84
-//! while nobody reads what it prints. What grows
-//! with traffic has a bound, in bytes where its parts have no fixed size; what is
-//! beyond it is counted or said, and never waited for:
+//! The process stays under 64 MiB beside the rings, whatever traffic comes, and under 84
+//! MiB while nobody reads its output. Everything that grows with traffic has a bound, in
+//! bytes where its parts vary in size. The pipeline counts or reports what exceeds a bound,
+//! and never waits for room.
 //!
 //! | what | bound | beyond it |
 //! |---|---|---|
@@ -24,8 +24,7 @@
 //! | interfaces that are gone | 1024 | they are counted together, unnamed; 8 bytes each are left |
 //! | pods, addresses, namespaces that are gone | 60 s | they are forgotten |
 //!
-//! A node that 100 000 pods come to and leave in a day keeps 1.6 MiB of their
-//! interfaces.
+//! On a node where 100 000 pods start and end in a day, their interfaces take 1.6 MiB.
 pub mod consumer;
 mod consumers;
 mod loss_report;
@@ -69,11 +68,11 @@ use crate::{
     world::World,
 };
 
-/// How many records of a batch are decoded before their events go on: a batch has
-/// thousands, and an event is larger than its record.
+/// Records of a batch that are decoded before their events go on: a batch has thousands,
+/// and an event is larger than its record.
 pub(crate) const DECODED_AT_ONCE: usize = 512;
-/// How far behind the clock the time given to [`Pipeline::tick`] is, in
-/// nanoseconds: longer than a record waits for the reader.
+/// Lag of the time given to [`Pipeline::tick`] behind the clock, in nanoseconds: longer
+/// than a record waits for the reader.
 pub const TICK_LAG_NS: u64 = 20_000_000;
 
 /// The pipeline's state.
@@ -89,11 +88,11 @@ pub struct Pipeline {
     removed: Removed,
     loss_reports: LossReports,
     unexplained: Unexplained,
-    /// Until when it is known what was lost.
+    /// All losses until this time are known.
     settled_ns: u64,
     order: Order,
     name_gate: NameGate,
-    /// The newest time known: of an event or a tick.
+    /// The newest time known, of an event or a tick.
     now_ns: u64,
     summary: Summary,
     count: Option<u64>,
@@ -131,24 +130,24 @@ impl Pipeline {
         }
     }
 
-    /// Hands everything to a consumer from now on. Notices of those before it go to it
-    /// too.
+    /// Adds a consumer, which receives everything from now on, and the notices of the
+    /// consumers before it.
     pub fn add(&mut self, consumer: Box<dyn Consumer>) {
         self.consumers.add(consumer);
     }
 
-    /// What is known of the network.
+    /// The state of the network.
     #[must_use]
     pub fn world(&self) -> &World {
         &self.world
     }
 
-    /// What is known of the network, to be set up.
+    /// The state of the network, for setup.
     pub fn world_mut(&mut self) -> &mut World {
         &mut self.world
     }
 
-    /// What was counted so far, at the tap points known by now.
+    /// The counts so far, and the tap points known so far.
     pub fn taps_mut(&mut self) -> (&mut TapCounts, &TapPoints) {
         (&mut self.taps, &self.world.tap_points)
     }
@@ -180,12 +179,12 @@ impl Pipeline {
                 let from_ns = since_ns.unwrap_or_default();
                 self.builder.begin_partial_view(origin.session, from_ns);
             }
-            // What the API names does not wait.
+            // Nothing waits for names from the API.
             _ => {}
         }
     }
 
-    /// Keeps no more of an interface that is gone for long than the sums it is in.
+    /// Retires an interface that was removed long ago: only the sums keep its counts.
     fn retire(&mut self, number: u32) {
         self.consumers.retired(number, &self.world);
         fold(&mut self.taps, number);
@@ -198,7 +197,7 @@ impl Pipeline {
         self.consumers.notice(text);
     }
 
-    /// Decodes a batch; its events come out when nothing older can follow.
+    /// Decodes a batch. Its events go on once nothing older can follow.
     pub fn push(&mut self, origin: &Origin, batch: &Batch) {
         if let Some(lost) = &batch.lost {
             self.take_lost(lost);
@@ -227,7 +226,7 @@ impl Pipeline {
         self.stitch_ready(|reorder| reorder.ready(0));
     }
 
-    /// Counts a record that is damaged, at its tap if it can be told.
+    /// Counts a damaged record, at its tap if the record names one.
     fn undecodable(&mut self, bytes: &[u8]) {
         let tap = match Record::decode(bytes) {
             Ok(record) if self.world.tap_points.get(record.interface).is_some() => {
@@ -238,7 +237,7 @@ impl Pipeline {
         self.taps.entry(tap).or_default().undecodable += 1;
     }
 
-    /// `count`: how many events are next.
+    /// Joins the next events to paths; `count` says how many are ready.
     fn stitch_ready(&mut self, count: impl FnOnce(&mut Reorder) -> usize) {
         let mut reorder = std::mem::take(&mut self.reorder);
         let count = count(&mut reorder);
@@ -247,7 +246,7 @@ impl Pipeline {
             *self.emitted.entry(tap).or_default() += 1;
             self.follow(event);
         }
-        // Once for all of a tap: in a tree it takes longer to find it.
+        // One look-up per tap: the tree is slower to search.
         for (tap, events) in self.emitted.drain() {
             self.taps.entry(tap).or_default().emitted += events;
         }
@@ -255,7 +254,7 @@ impl Pipeline {
         self.reorder = reorder;
     }
 
-    /// Takes the next event in order of time.
+    /// Joins the next event, in order of time.
     pub fn stitch(&mut self, event: &Event) {
         let tap = self.taps.entry((event.interface, event.direction));
         tap.or_default().emitted += 1;
@@ -284,19 +283,19 @@ impl Pipeline {
                 self.show_event(event, packet);
             }
         }
-        // Else what waits has no reason to go on before the next tick.
+        // Otherwise nothing that waits can go on before the next tick.
         if self.builder.has_finished() {
             self.show_finished();
         }
     }
 
-    /// Whether as many packets were shown as were asked for, or a consumer has failed.
+    /// Whether all requested packets were shown, or a consumer has failed.
     #[must_use]
     pub fn is_done(&self) -> bool {
         self.has_shown_all() || self.consumers.has_failed()
     }
 
-    /// Whether as many packets were shown as were asked for.
+    /// Whether all requested packets were shown.
     fn has_shown_all(&self) -> bool {
         self.count.is_some_and(|count| {
             let not_shown = self.not_shown().packets;
@@ -326,7 +325,7 @@ impl Pipeline {
             || self.consumers.is_waiting()
     }
 
-    /// Only some of the usual interfaces are watched.
+    /// Notes that only some of the usual interfaces are watched.
     pub fn set_partial_view(&mut self) {
         self.builder.set_partial_view();
     }
@@ -336,18 +335,18 @@ impl Pipeline {
         self.show_from = packet;
     }
 
-    /// Hands on what has gathered in the consumers.
+    /// Flushes all consumers.
     ///
     /// # Errors
-    /// Why one has failed.
+    /// The failure of a consumer.
     pub fn flush(&mut self) -> io::Result<()> {
         self.consumers.flush()
     }
 
-    /// Hands on everything: nothing more will come.
+    /// Closes all consumers: nothing more will come.
     ///
     /// # Errors
-    /// Why a consumer has failed.
+    /// The failure of a consumer.
     pub fn close(&mut self) -> io::Result<()> {
         self.consumers.close()
     }

@@ -1,4 +1,4 @@
-//! Those that take what a pipeline makes.
+//! The consumers of a pipeline.
 //!
 //! Views, statistics, exports and the recorder are equals: a pipeline hands each of
 //! them the same updates, events and paths.
@@ -27,30 +27,30 @@ pub enum Events {
     Shown,
 }
 
-/// Takes what a pipeline makes, nothing of it unless it says so. It never waits: what it
-/// has no room for it counts.
+/// Consumes what a pipeline produces; each method does nothing by default. A consumer never
+/// waits: it counts what it has no room for.
 pub trait Consumer {
     /// The events it takes.
     fn events(&self) -> Events {
         Events::None
     }
 
-    /// The session was told something, which `world` holds by now.
+    /// The session received an update, which `world` holds already.
     fn on_update(&mut self, _origin: &Origin, _update: &Update, _world: &World) {}
 
-    /// One line for the user, safe for a terminal, that is no part of the session.
+    /// One line for the user, safe for a terminal, that is not part of the session.
     fn on_notice(&mut self, _text: &str) {}
 
     /// One event of packet number `packet`.
     fn on_event(&mut self, _event: &Event, _packet: u64, _world: &World) {}
 
-    /// One path that has ended and is to be shown.
+    /// One finished path, to be shown.
     fn on_path(&mut self, _path: &Path, _world: &World) {}
 
-    /// Events were lost; [`Update::Loss`] tells the user of them.
+    /// Events were lost; [`Update::Loss`] reports them to the user.
     fn on_loss(&mut self, _lost: LostSpan) {}
 
-    /// An interface is gone for so long that its counts are final.
+    /// An interface was removed so long ago that its counts are final.
     fn on_retired(&mut self, _interface: u32, _world: &World) {}
 
     /// Time has passed; returns notices for the consumers behind this one.
@@ -63,46 +63,46 @@ pub trait Consumer {
         Vec::new()
     }
 
-    /// Whether the next tick is not to be long in coming.
+    /// Whether it needs the next tick soon.
     fn is_waiting(&self) -> bool {
         false
     }
 
-    /// What it has left out.
+    /// What it left out.
     fn not_shown(&self) -> NotShown {
         NotShown::default()
     }
 
-    /// Whether it takes nothing any more, as it has failed.
+    /// Whether it has failed and takes nothing any more.
     fn has_failed(&self) -> bool {
         false
     }
 
-    /// Hands on what has gathered.
+    /// Writes out what it has buffered.
     ///
     /// # Errors
-    /// Why it has failed.
+    /// Its failure.
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
 
-    /// Hands on everything: nothing more will come.
+    /// Writes out everything: nothing more will come.
     ///
     /// # Errors
-    /// Why it has failed.
+    /// Its failure.
     fn close(&mut self) -> io::Result<()> {
         self.flush()
     }
 }
 
-/// A moment until which everything was handed over.
+/// A moment until which the consumer has received everything.
 #[derive(Clone, Copy, Debug)]
 pub struct Tick<'a> {
     /// The time, in nanoseconds of the clock of the events.
     pub now_ns: u64,
     /// How many events were lost since the session began.
     pub lost: u64,
-    /// What was counted by now.
+    /// The counts by now.
     pub taps: &'a TapCounts,
 }
 
@@ -112,7 +112,7 @@ impl Consumer for Recorder {
     }
 
     fn on_update(&mut self, origin: &Origin, update: &Update, _: &World) {
-        // The begin of a replay is none of the session that it replays.
+        // The start of a replay is not part of the session that it replays.
         let is_replay = matches!(update, Update::Start(start) if start.source.is_some());
         if !is_replay {
             self.update(origin, update);

@@ -12,10 +12,10 @@ use crate::{
     world::World,
 };
 
-/// The consumers: notices of one go to those behind it.
+/// The consumers: each receives the notices of those before it.
 #[derive(Default)]
 pub(super) struct Consumers {
-    /// With the events that each takes.
+    /// Each with the events that it takes.
     all: Vec<(Events, Box<dyn Consumer>)>,
     /// Whether one takes every event.
     take_all: bool,
@@ -105,7 +105,7 @@ impl Consumers {
         self.all.iter().any(|(_, consumer)| consumer.has_failed())
     }
 
-    /// What was left out, by all together.
+    /// What all of them left out.
     pub(super) fn not_shown(&self) -> NotShown {
         let mut sum = NotShown::default();
         for (_, consumer) in &self.all {
@@ -125,7 +125,7 @@ impl Consumers {
         self.each().try_for_each(|consumer| consumer.flush())
     }
 
-    /// Closes all of them, also where one fails.
+    /// Closes all of them, even if one fails.
     pub(super) fn close(&mut self) -> io::Result<()> {
         self.each()
             .map(|consumer| consumer.close())

@@ -25,7 +25,7 @@ pub(super) struct LossReports {
 }
 
 impl LossReports {
-    /// Counts what was reported of an interface among the others' from now on.
+    /// Moves the reported losses of an interface to [`OTHERS`].
     pub(super) fn retire(&mut self, number: u32) {
         for direction in Direction::ALL {
             if let Some((lost_ring, undecodable)) = self.reported.remove(&(number, direction)) {

@@ -1,4 +1,4 @@
-//! A gate that holds events and paths until names have come.
+//! A gate that holds events and paths until their names are known.
 //!
 //! A pod sends its first packets before its runtime reports the pod. What shows
 //! such a pod waits a little; everything else passes.
@@ -17,10 +17,10 @@ use crate::{
     world::World,
 };
 
-/// Bytes that wait at most; beyond it the oldest passes without its name.
+/// Upper bound of the bytes that wait; beyond it the oldest passes without its name.
 pub(super) const GATE_BYTES: usize = 2 << 20;
 
-/// One that can wait.
+/// An item that can wait.
 pub(super) enum Gated {
     /// An event without the captured bytes, with the number of its packet.
     Event(Box<Event>, u64),
@@ -29,8 +29,8 @@ pub(super) enum Gated {
 }
 
 impl Gated {
-    /// An event to be shown; the captured bytes, which would keep their whole batch,
-    /// are not.
+    /// An event to show, without its captured bytes, which would keep their whole batch in
+    /// memory.
     pub(super) fn event(event: &Event, packet: u64) -> Self {
         let captured = Bytes::new();
         let event = Event {
@@ -69,7 +69,7 @@ impl NameGate {
         self.items.is_empty()
     }
 
-    /// Adds an item; returns those that have no room any more.
+    /// Adds an item; returns those that no longer have room.
     pub(super) fn push(&mut self, item: Gated) -> Vec<Gated> {
         self.bytes += item.bytes();
         self.items.push_back(item);
@@ -84,7 +84,7 @@ impl NameGate {
         oldest
     }
 
-    /// Takes the items that have nothing to wait for any more, in order.
+    /// Takes the items that need not wait any longer, in order.
     pub(super) fn release(&mut self, world: &World, now_ns: u64) -> Vec<Gated> {
         if self.items.is_empty() {
             return Vec::new();
@@ -104,13 +104,13 @@ impl NameGate {
     }
 }
 
-/// Whether a name in the event may come yet.
+/// Whether a name in the event may still come.
 pub(super) fn event_waits(event: &Event, world: &World, now_ns: u64) -> bool {
     let tap = (event.interface, event.direction, event.cgroup);
     world.identities.is_waiting(now_ns) && tap_waits(tap, world, now_ns)
 }
 
-/// Whether a name in the path may come yet.
+/// Whether a name in the path may still come.
 pub(super) fn path_waits(path: &Path, world: &World, now_ns: u64) -> bool {
     if !world.identities.is_waiting(now_ns) {
         return false;
@@ -120,7 +120,8 @@ pub(super) fn path_waits(path: &Path, world: &World, now_ns: u64) -> bool {
     hops.any(|hop| tap_waits(tap(hop), world, now_ns)) || ends_wait(path, world, now_ns)
 }
 
-/// Whether the name of a tap point, or of the socket whose cgroup shows there, may come yet.
+/// Whether the name of a tap point, or of the socket whose cgroup shows there, may still
+/// come.
 fn tap_waits(
     (interface, direction, cgroup): (u32, Direction, u64),
     world: &World,
@@ -136,8 +137,8 @@ fn tap_waits(
         || shows_socket && world.identities.awaits_socket(cgroup, now_ns)
 }
 
-/// Whether an end of the path is a new pod whose addresses are not known yet,
-/// or one whose address may just have changed hands.
+/// Whether an end of the path is a new pod with unknown addresses, or an address that may
+/// just have changed hands.
 fn ends_wait(path: &Path, world: &World, now_ns: u64) -> bool {
     let (from, to) = ends(path, world);
     [(from, path.hops.first()), (to, path.hops.last())]

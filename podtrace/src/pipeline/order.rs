@@ -1,18 +1,17 @@
-//! Paths in the order in which they began.
+//! Puts finished paths in the order in which they began.
 //!
-//! A path ends when its packet arrives, so a later packet's path may end first.
-//! It waits for the older ones, and until it is known which events were lost while
-//! its packet was under way; but for neither long: a packet that has died takes its
-//! whole hop timeout to be missed.
+//! A path ends when its packet arrives, so a later packet's path may end first. It then
+//! waits for the older paths, and until all losses during its packet's way are known.
+//! Neither wait is long: a packet that died is missed only after its whole hop timeout.
 use std::collections::BTreeMap;
 
 use crate::path::Path;
 
-/// How long a path waits for older ones, in nanoseconds: long enough for those
-/// that wait for a socket or for the copies of a broadcast, and for what other
-/// sessions of a merge lost; live, that is known before.
+/// How long a path waits for older ones, in nanoseconds: long enough for those that wait
+/// for a socket or for the copies of a broadcast, and for the losses of other sessions of a
+/// merge; a live session knows its losses sooner.
 const WAIT_NS: u64 = 100_000_000;
-/// Bytes of paths that wait at most; beyond it the oldest goes.
+/// Upper bound of the bytes of waiting paths; beyond it the oldest goes on.
 pub(super) const ORDER_BYTES: usize = 4 << 20;
 
 /// Paths that have ended and wait.
@@ -32,12 +31,12 @@ struct Ended {
     bytes: usize,
 }
 
-/// What need not be waited for any more.
+/// What no path needs to wait for any longer.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Known {
     /// Id of the oldest path that has not ended.
     pub(super) oldest_open: Option<u64>,
-    /// Until when it is known what was lost.
+    /// All losses until this time are known.
     pub(super) settled_ns: u64,
     pub(super) now_ns: u64,
 }
@@ -53,13 +52,13 @@ impl Order {
         self.ended.is_empty()
     }
 
-    /// Bytes that they take.
+    /// Bytes of all waiting paths.
     #[cfg(test)]
     pub(super) fn bytes(&self) -> usize {
         self.bytes
     }
 
-    /// Whether a path that has just ended, alone, need not wait, as most need not.
+    /// Whether a path that ended alone just now may go on at once, as most do.
     pub(super) fn may_pass(&self, path: &Path, known: Known) -> bool {
         let first = self.ended.first_key_value();
         first.is_none_or(|(first, _)| path.id < *first)
@@ -81,7 +80,7 @@ impl Order {
         self.ended.insert(id, ended);
     }
 
-    /// Takes the oldest path if it need not wait any more.
+    /// Takes the oldest path if it need not wait any longer.
     pub(super) fn pop(&mut self, known: Known) -> Option<Box<Path>> {
         let first = self.ended.first_entry()?;
         let Ended { last_ns, at_ns, .. } = first.get();

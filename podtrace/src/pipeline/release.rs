@@ -1,4 +1,4 @@
-//! What is shown, when, and what waits for it.
+//! Decides what is shown when, and what waits.
 use super::{
     Pipeline,
     consumer::Events,
@@ -47,7 +47,7 @@ impl Pipeline {
         }
     }
 
-    /// Shows what need not wait for its name any more: names have come.
+    /// Shows everything that no longer waits for a name.
     pub(super) fn release(&mut self) {
         for item in self.name_gate.release(&self.world, self.now_ns) {
             self.show_gated(item);

@@ -6,9 +6,10 @@ use podtrace_ebpf::record::Direction;
 
 use crate::model::tap::TapCounts;
 
-/// Removed interfaces that keep their names and counts, at most.
+/// Upper bound of the removed interfaces that keep their names and counts.
 pub(super) const REMOVED_MAX: usize = 1024;
-/// The number under which all others are counted, and what is of no interface.
+/// The number that counts all retired interfaces together, and what belongs to no
+/// interface.
 pub const OTHERS: u32 = u32::MAX;
 
 /// The latest removed interfaces, in order.
@@ -25,13 +26,13 @@ impl Removed {
         is_full.then(|| self.numbers.pop_front()).flatten()
     }
 
-    /// Forgets an interface that is there again.
+    /// Forgets the removal of an interface that exists again.
     pub(super) fn remove(&mut self, number: u32) {
         self.numbers.retain(|removed| *removed != number);
     }
 }
 
-/// Adds what an interface has counted to the others'.
+/// Adds the counts of an interface to [`OTHERS`].
 pub(super) fn fold(taps: &mut TapCounts, number: u32) {
     for direction in Direction::ALL {
         if let Some(count) = taps.remove(&(number, direction)) {

@@ -1,4 +1,4 @@
-//! What a pipeline keeps is bounded, and what it cannot read is counted, whatever comes.
+//! A pipeline bounds what it keeps and counts what it cannot read, whatever comes.
 mod churn;
 mod kinds;
 mod memory;
@@ -12,7 +12,7 @@ use crate::{
     packet::{DecodeOptions, Framing},
 };
 
-/// A pipeline that shows nothing, and what tells it of one node.
+/// A pipeline without consumers, and the origin of its updates.
 fn pipeline() -> (Pipeline, Origin) {
     let options = DecodeOptions {
         vxlan_ports: Vec::new(),

@@ -1,4 +1,4 @@
-//! Time passes, and ends.
+//! The passing of time, and the end.
 use std::collections::BTreeMap;
 
 use podtrace_ebpf::{config::TapCounters, record::Direction};
@@ -14,19 +14,19 @@ use crate::{
 };
 
 impl Pipeline {
-    /// Time has passed: `now_ns` is [`super::TICK_LAG_NS`] ago, a moment whose records
-    /// are all here unless the reader is behind.
+    /// Advances the time to `now_ns`, which is [`super::TICK_LAG_NS`] ago: all records
+    /// until then have come, unless the reader is behind.
     pub fn tick(&mut self, now_ns: u64) {
         self.stitch_ready(|reorder| reorder.ready(now_ns));
-        // LossReports before time has passed: so it is in a recording.
+        // Loss reports come before the tick, as in a recording.
         if let Some(loss) = self.loss_reports.take_due(now_ns, &self.taps) {
             self.apply(&Origin::default(), &Update::Loss(loss));
         }
         self.advance(now_ns, self.unexplained.known());
     }
 
-    /// Time has passed: all events until `now_ns` were pushed. `lost`: how many
-    /// events were lost since the begin.
+    /// Advances the time to `now_ns`, until which all events were pushed. `lost`: events
+    /// lost since the beginning.
     pub fn advance(&mut self, now_ns: u64, lost: u64) {
         self.builder.expire(now_ns);
         self.now_ns = self.now_ns.max(now_ns);
@@ -40,7 +40,7 @@ impl Pipeline {
         self.consumers.tick(&tick, &self.world);
     }
 
-    /// Takes over what was lost by a time.
+    /// Takes over the count of losses until a time.
     pub fn take_lost(&mut self, lost: &LostBy) {
         if let Some(lost) = self.unexplained.count(lost) {
             self.note_loss(lost);
@@ -48,27 +48,27 @@ impl Pipeline {
         self.settle(lost.until_ns);
     }
 
-    /// The losses until `settled_ns` were noted. A path is not shown before those
-    /// until its end are.
+    /// Notes that all losses until `settled_ns` are known. A path waits until its losses
+    /// are known.
     pub fn settle(&mut self, settled_ns: u64) {
         self.settled_ns = self.settled_ns.max(settled_ns);
     }
 
-    /// Events of that time were lost: packets that were under way then may lack hops.
+    /// Notes lost events: packets under way at that time may lack hops.
     ///
-    /// It comes before [`Self::settle`] settles that time. What [`Self::take_lost`] has
-    /// beyond what was noted was lost since it was last counted.
+    /// Call it before [`Self::settle`] settles that time. What [`Self::take_lost`] counts
+    /// beyond the noted losses was lost since its last call.
     pub fn note_loss(&mut self, lost: LostSpan) {
         self.unexplained.explain(lost.events);
         self.builder.note_loss(lost.from_ns, lost.to_ns);
         self.consumers.loss(lost);
     }
 
-    /// Takes over the taps' counters. Those of an interface that is gone are to be
-    /// given once more, then they may be missing.
+    /// Takes over the taps' counters. Give those of a removed interface once more; after
+    /// that they may be missing.
     pub fn count(&mut self, counters: &BTreeMap<u32, TapCounters>) {
         for (interface, counters) in counters {
-            // What was retired is counted already.
+            // Retired interfaces are counted already.
             if self.world.tap_points.get(*interface).is_none() {
                 continue;
             }
@@ -89,7 +89,7 @@ impl Pipeline {
     /// Ends every path and writes the summary.
     pub fn end(&mut self, duration_ns: u64) -> &Summary {
         self.builder.finish();
-        // Nothing is open any more, so none waits for an older one, nor for losses.
+        // No path is open any more, so none waits for an older one or for losses.
         self.settled_ns = u64::MAX;
         self.show_finished();
         for item in self.name_gate.take_all() {

@@ -37,7 +37,7 @@ fn interfaces_that_are_gone_for_long_leave_sums_only() {
         let number = pipeline.world().tap_points.next_number();
         pipeline.apply(&origin, &update(number, point("veth1", Role::Veth)));
         pipeline.apply(&origin, &Update::Removed { number });
-        // The counters come once more after it is gone.
+        // The counters come once more after its removal.
         let counters = BTreeMap::from([(there, counted()), (number, counted())]);
         let now_ns = u64::from(pod) * 1_000_000;
         pipeline.count(&counters);
@@ -57,7 +57,7 @@ fn interfaces_that_are_gone_for_long_leave_sums_only() {
         ..TapCount::default()
     };
     assert_eq!(others, sums);
-    // Counters of one that was retired do not count twice.
+    // Counters of a retired interface do not count twice.
     let late = BTreeMap::from([(there + 1, counted())]);
     pipeline.count(&late);
     pipeline.tick(u64::MAX / 2);

@@ -1,4 +1,4 @@
-//! Records that are no packet at a tap.
+//! Records of other kinds than a packet at a tap.
 use std::collections::BTreeMap;
 
 use podtrace_ebpf::record::{CGROUP_NONE, Direction, Kind, VERSION};

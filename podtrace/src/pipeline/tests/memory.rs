@@ -48,7 +48,7 @@ fn all_bounds_together_are_under_64_mib() {
         map(CGROUPS_MAX, 8 + size_of::<NewCgroup>()) + CGROUPS_MAX * name,
         2 * recorder::WAITING_MAX
             + (files::QUEUE + 2) * (recorder::CHUNK_BYTES + recorder::ROOM_BYTES),
-        // Once in the pipeline, three times in the recorder.
+        // One copy in the pipeline, three in the recorder.
         REMOVED_MAX * (size_of::<TapPoint>() + 100) + 4 * 2 * taps,
     ];
     let sum: usize = bounds.iter().sum();
@@ -69,8 +69,7 @@ fn request(number: u32) -> Vec<u8> {
     frame
 }
 
-/// Packets that are all different and never arrive, faster than they are given up
-/// for their age.
+/// Packets that all differ and never arrive, faster than their age ends them.
 #[test]
 fn packets_that_never_arrive_take_no_more_than_their_bound() {
     let options = crate::packet::DecodeOptions {
