@@ -30,7 +30,7 @@ pub struct Hop {
     pub direction: Direction,
     /// Length of the frame here in bytes.
     pub wire_len: u32,
-    /// The VXLAN tunnel it is in here: at few tap points, so elsewhere.
+    /// The VXLAN tunnel it is in here. Boxed, as few hops have one.
     pub tunnel: Option<Box<Tunnel>>,
     /// TTL or hop limit here, of an IP packet.
     pub ttl: Option<u8>,
@@ -40,7 +40,7 @@ pub struct Hop {
 }
 
 impl Hop {
-    /// The hop that an event is.
+    /// The hop of an event.
     #[must_use]
     pub fn of(event: &Event) -> Self {
         Self {
@@ -73,9 +73,9 @@ pub enum Outcome {
     EventsLost,
     /// Too many packets were under way at once to wait for all.
     GivenUp,
-    /// The trace ended before the packet's way did.
+    /// The trace ended while the packet was under way.
     InFlight,
-    /// Nothing tells: it was last seen in a plain capture, or only some
+    /// Nothing shows how it ended: it was last seen in a plain capture, or only some
     /// interfaces were watched.
     Unknown,
 }
@@ -109,7 +109,7 @@ impl Outcome {
     }
 }
 
-/// The road of one packet.
+/// The path of one packet.
 #[derive(Clone, Debug)]
 pub struct Path {
     /// Number of the packet in this session, from 1.
@@ -120,19 +120,19 @@ pub struct Path {
     pub hops: Vec<Hop>,
     /// How it ended.
     pub outcome: Outcome,
-    /// Equal packets were under way at once: a hop may belong to another.
+    /// Equal packets were under way at the same time: a hop may belong to another one.
     pub ambiguous: bool,
     /// Hops may be missing: events were lost while it was under way, or the
     /// trace ended before more could come.
     pub incomplete: bool,
     /// For an echo reply: the round trip.
     pub round_trip: Option<RoundTrip>,
-    /// For an echo reply: cgroup of the socket that sent the request.
+    /// For an echo reply: the cgroup of the socket that sent the request.
     pub asker: Option<u64>,
 }
 
 impl Path {
-    /// Bytes that it takes in memory.
+    /// Its size in memory, in bytes.
     pub(crate) fn bytes(&self) -> usize {
         let tunnels = self.hops.iter().filter(|hop| hop.tunnel.is_some());
         let trip = self.round_trip.as_ref();

@@ -14,16 +14,15 @@ use join::{Joined, Joins, Sighting, index::Slot};
 use open::{Open, OpenPaths};
 use transition::{Transition, transition};
 
-/// A packet that has arrived may have more to come for this long, in
-/// nanoseconds: a bridge sends the copies of a broadcast, and the kernel looks
-/// for the receiving sockets, at once.
+/// How long hops may follow the arrival of a packet, in nanoseconds: a bridge sends the
+/// copies of a broadcast, and the kernel looks for the receiving sockets, at once.
 const SETTLE_NS: u64 = 20_000_000;
-/// Bytes of open paths at most; beyond it the oldest is given up.
+/// Upper bound of the bytes of open paths; beyond it the oldest is given up.
 pub(crate) const OPEN_BYTES: usize = 14 << 20;
-/// Hops of one path at most; beyond it, it is given up: copies of a broadcast go to
-/// each interface of a node.
+/// Upper bound of the hops of a path; beyond it the path is given up: copies of a broadcast
+/// go to each interface of a node.
 const HOPS_MAX: usize = 4096;
-/// Hops that a path has room for at first: from pod to socket on one node.
+/// Initial room for hops in a path: from pod to socket on one node.
 const HOPS: usize = 5;
 
 /// Paths under way.
@@ -31,13 +30,13 @@ pub struct Builder {
     timeout_ns: u64,
     /// Whether only some of the usual interfaces are watched.
     is_partial: bool,
-    /// Since when that is so in a session for a while, in nanoseconds.
+    /// Since when a session has had a partial view, in nanoseconds.
     partial_from: BTreeMap<usize, u64>,
-    /// When that was so before.
+    /// Earlier times with a partial view.
     partial_before: Losses,
     next_id: u64,
     open: OpenPaths,
-    /// Of the packets' keys.
+    /// Hashes the packets' keys.
     hasher: RandomState,
     joins: Joins,
     requests: Requests,
@@ -65,47 +64,48 @@ impl Builder {
         }
     }
 
-    /// Only some of the usual interfaces are watched: that a packet is not seen
-    /// again tells nothing.
+    /// Notes that only some of the usual interfaces are watched: a packet not seen again
+    /// may have gone on.
     pub fn set_partial_view(&mut self) {
         self.is_partial = true;
     }
 
-    /// In a session only some of the interfaces are watched from then on, in nanoseconds.
+    /// Notes that a session watches only some of the interfaces from then on, in
+    /// nanoseconds.
     pub fn begin_partial_view(&mut self, session: usize, from_ns: u64) {
         let known = self.partial_from.entry(session).or_insert(from_ns);
         *known = from_ns.min(*known);
     }
 
-    /// In a session all of the interfaces are watched from then on, in nanoseconds.
+    /// Notes that a session watches all interfaces from then on, in nanoseconds.
     pub fn end_partial_view(&mut self, session: usize, from_ns: u64) {
         if let Some(begin_ns) = self.partial_from.remove(&session) {
             self.partial_before.note(begin_ns, from_ns);
         }
     }
 
-    /// An event came too late to be in order of time, as where a hypervisor stops a CPU
-    /// in the middle of a program: whose it is cannot be told for sure. Both in
-    /// nanoseconds, on the clock of the events.
+    /// Notes an event that came too late to be put in order of time, for example because a
+    /// hypervisor stopped a CPU in the middle of a program: nothing shows for sure which
+    /// packet it belongs to. Both times in nanoseconds, on the clock of the events.
     pub fn note_late(&mut self, from_ns: u64, to_ns: u64) {
         self.partial_before.note(from_ns, to_ns);
     }
 
-    /// Whether a packet that was under way then may have passed unwatched interfaces.
+    /// Whether a packet under way at that time may have passed unwatched interfaces.
     fn may_pass_unseen(&self, first_ns: u64, last_ns: u64) -> bool {
         let mut begins = self.partial_from.values();
         let is_now = begins.any(|begin_ns| *begin_ns <= last_ns);
         is_now || self.partial_before.overlap(first_ns, last_ns)
     }
 
-    /// Events of that time, or some of them, were lost. Both in nanoseconds, on
-    /// the clock of the events.
+    /// Notes that some or all events of that time were lost. Both in nanoseconds, on the
+    /// clock of the events.
     pub fn note_loss(&mut self, from_ns: u64, to_ns: u64) {
         self.losses.note(from_ns, to_ns);
     }
 
-    /// Whether hops of a path that has ended may be missing, by what is known of
-    /// losses and of unwatched interfaces by now.
+    /// Whether hops of a finished path may be missing, as far as losses and unwatched
+    /// interfaces are known by now.
     #[must_use]
     pub fn may_lack(&self, path: &Path) -> bool {
         let (first, last) = (path.hops.first(), path.hops.last());
@@ -118,7 +118,8 @@ impl Builder {
     /// Adds an event (in order of time) and returns the number of its packet.
     pub fn push(&mut self, event: &Event, world: &World) -> u64 {
         self.requests.note(event);
-        // Here and not in the event: it would be moved along with it.
+        // Computed here, not stored in the event: moving the event would move the key as
+        // well.
         let key = event.packet.key();
         let seen = Sighting {
             event,
@@ -175,14 +176,14 @@ impl Builder {
         }
     }
 
-    /// Ends a path for want of room.
+    /// Gives a path up to make room.
     fn give_up(&mut self, slot: Option<Slot>) {
         if let Some(slot) = slot {
             self.cut_short(slot, Outcome::GivenUp);
         }
     }
 
-    /// Ends a path of which more may come.
+    /// Ends a path that may have more hops to come.
     fn cut_short(&mut self, slot: Slot, otherwise: Outcome) {
         let Some(open) = self.open.get_mut(slot) else {
             return;
@@ -240,7 +241,7 @@ impl Builder {
         Some(oldest.path.id)
     }
 
-    /// Bytes that the paths take that have not ended.
+    /// Bytes of the open paths.
     #[cfg(test)]
     pub(crate) fn open_bytes(&self) -> usize {
         self.open.bytes()
@@ -252,8 +253,8 @@ impl Builder {
         !self.open.is_empty()
     }
 
-    /// Ends the paths whose packets were last seen too long before `now_ns`: what
-    /// was lost until then has been noted.
+    /// Ends the paths whose packets were last seen too long before `now_ns`. All losses
+    /// until then have been noted.
     pub fn expire(&mut self, now_ns: u64) {
         for slot in self.open.over(now_ns, self.timeout_ns) {
             let is_partial = self.is_partial
@@ -288,7 +289,7 @@ impl Builder {
         }
     }
 
-    /// Whether a path has ended since they were last taken.
+    /// Whether finished paths are ready to be taken.
     #[must_use]
     pub fn has_finished(&self) -> bool {
         !self.finished.is_empty()
@@ -312,8 +313,8 @@ fn first_ns(path: &Path) -> u64 {
     path.hops.first().map_or(0, |first| first.ts_ns)
 }
 
-/// Whether the event is a copy for a socket of an owner that has got one: one hop
-/// tells of them.
+/// Whether the event is a copy for a socket whose owner has received one already: one hop
+/// stands for all of them.
 fn has_same_owner(hops: &[Hop], event: &Event) -> bool {
     event.direction == Direction::Socket
         && hops.iter().any(|hop| {

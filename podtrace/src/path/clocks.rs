@@ -1,5 +1,4 @@
-//! How far a path's times can be trusted where its hops were seen by several
-//! nodes' clocks.
+//! How accurate a path's times are when the clocks of several nodes took them.
 use std::sync::Arc;
 
 use super::Path;
@@ -12,11 +11,11 @@ pub struct ClockNote {
     pub node: Arc<str>,
     /// How far its clock was ahead of the reference, in nanoseconds.
     pub offset_ns: i128,
-    /// How wrong that can be; none if the clock is not known.
+    /// The uncertainty of the offset; none if the clock is unknown.
     pub uncertainty_ns: Option<u64>,
 }
 
-/// The corrections between the hops of a path: none when one clock saw them all.
+/// The corrections between the hops of a path; none if one clock took all times.
 #[must_use]
 pub fn clocks(path: &Path, world: &World) -> Vec<ClockNote> {
     let mut notes: Vec<(usize, ClockNote)> = Vec::new();

@@ -1,8 +1,8 @@
 //! Who sent a packet and who it is for.
 //!
-//! First by place: a packet that leaves by a pod's eth0 with one of the pod's
-//! addresses is the pod's. Then by whose the address was at that time. The
-//! container is told by the socket's cgroup only.
+//! The tap point decides first: a packet that leaves by a pod's eth0 with one of the pod's
+//! addresses is the pod's. Otherwise the owner of the address at that time decides. Only
+//! the socket's cgroup names the container.
 use std::{net::IpAddr, sync::Arc};
 
 use podtrace_ebpf::record::{CGROUP_NONE, Direction};
@@ -23,22 +23,22 @@ const TCP_RST: u8 = 0x04;
 pub struct End {
     /// Its address, of an IP packet or an ARP message.
     pub address: Option<IpAddr>,
-    /// Whose the address is.
+    /// The owner of the address.
     pub who: Who,
     /// The container of the pod whose socket sends or receives.
     pub container: Option<Arc<str>>,
 }
 
-/// Whose an address is.
+/// The owner of an address.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Who {
-    /// A pod's, by `namespace/pod`.
+    /// A pod, by `namespace/pod`.
     Pod(Arc<str>),
-    /// A node's own.
+    /// A node.
     Node(Arc<str>),
-    /// Of some pod on this node.
+    /// Some pod on this node.
     On(Arc<str>),
-    /// That is not known.
+    /// Unknown.
     #[default]
     Unknown,
 }
@@ -88,7 +88,7 @@ pub fn sending(path: &Path, world: &World) -> Option<SocketOwner> {
     })
 }
 
-/// Whether it is a packet of the kinds that the kernel makes by itself.
+/// Whether the packet is of a kind that the kernel sends on its own.
 fn is_the_kernels(packet: &Packet) -> bool {
     match packet.transport {
         Transport::Echo { reply, .. } => reply,
@@ -124,9 +124,9 @@ fn receiver(path: &Path, world: &World) -> End {
     end
 }
 
-/// The owners of the sockets that the packet is for. Raw sockets get copies of
-/// all ICMP messages of their namespace: a request is for the kernel all the
-/// same, and a reply for the one who asked and nobody else.
+/// The owners of the sockets that the packet is for. Raw sockets receive copies of all ICMP
+/// messages of their namespace; still, a request is for the kernel, and a reply is for the
+/// socket that asked.
 fn receiving<'a>(path: &'a Path, world: &'a World) -> impl Iterator<Item = SocketOwner> + 'a {
     let (is_for_sockets, is_reply) = match path.packet.transport {
         Transport::Tcp { .. } | Transport::Udp { .. } | Transport::Fragment => (true, false),
@@ -138,8 +138,8 @@ fn receiving<'a>(path: &'a Path, world: &'a World) -> impl Iterator<Item = Socke
         .map(|hop| world.identities.socket_owner(hop.cgroup))
 }
 
-/// Names the container if there is just one owner and it is one of the pod's,
-/// or, at an address of the node, of a pod that shares the node's network.
+/// Names the container if there is exactly one owner and it belongs to the pod or, at an
+/// address of the node, to a pod that shares the node's network.
 fn set_container(end: &mut End, mut owners: impl Iterator<Item = SocketOwner>) {
     let Some(owner) = owners.next() else {
         return;
@@ -167,7 +167,7 @@ pub fn short_id(id: &str) -> &str {
     id.get(..12).unwrap_or(id)
 }
 
-/// `netns`: the pod's namespace that the packet was seen to leave or to enter.
+/// `netns`: the pod's namespace that the packet left or entered.
 fn who(address: Option<IpAddr>, netns: Option<u64>, ts_ns: u64, world: &World) -> Who {
     let Some(address) = address else {
         return Who::Unknown;
@@ -187,7 +187,7 @@ fn who(address: Option<IpAddr>, netns: Option<u64>, ts_ns: u64, world: &World) -
     }
 }
 
-/// Whose an address is that none of the traced nodes has.
+/// The owner of an address that no traced node has.
 fn remote(address: IpAddr, ts_ns: u64, world: &World) -> Who {
     let identities = &world.identities;
     if let Some(pod) = identities.remote_pod(address, ts_ns) {
@@ -227,7 +227,7 @@ fn is_group(address: IpAddr) -> bool {
 }
 
 impl Path {
-    /// The hops that are sockets.
+    /// The hops at sockets.
     pub fn sockets(&self) -> impl Iterator<Item = &Hop> {
         self.hops
             .iter()
@@ -235,8 +235,8 @@ impl Path {
     }
 }
 
-/// Whether a socket is what such a packet is for: not ARP, not neighbour
-/// discovery, not a request to ping.
+/// Whether such a packet is for a socket: ARP, neighbour discovery and echo requests are
+/// not.
 #[must_use]
 pub fn is_for_a_socket(packet: &Packet) -> bool {
     matches!(

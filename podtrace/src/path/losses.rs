@@ -1,13 +1,13 @@
-//! When events were lost: what was under way then may lack hops.
+//! Times of lost events: packets under way then may lack hops.
 
-/// How long before its first hop that was seen a packet may have been under way,
-/// in nanoseconds: longer than it takes from one tap to the next.
+/// How long a packet may have been under way before its first observed hop, in nanoseconds:
+/// longer than it takes from one tap to the next.
 const LEAD_NS: u64 = 20_000_000;
 /// How long a loss is remembered beside what is under way, in nanoseconds: longer
 /// than a path waits to be shown.
 const KEPT_NS: u64 = 1_000_000_000;
-/// Stretches of time that are told apart at most; beyond it the two oldest become
-/// one, with what is between them.
+/// Upper bound of the separate stretches of time; beyond it the two oldest become one,
+/// including the time between them.
 const STRETCHES_MAX: usize = 1024;
 
 /// The stretches of time in which events were lost.
@@ -18,8 +18,8 @@ pub struct Losses {
 }
 
 impl Losses {
-    /// Events of that time, or some of them, were lost. Both in nanoseconds, on
-    /// the clock of the events.
+    /// Notes that some or all events of that time were lost. Both in nanoseconds, on the
+    /// clock of the events.
     pub fn note(&mut self, from_ns: u64, to_ns: u64) {
         let (mut from_ns, mut to_ns) = (from_ns, to_ns.max(from_ns));
         let begin = self.stretches.partition_point(|(_, to)| *to < from_ns);
@@ -38,14 +38,14 @@ impl Losses {
         }
     }
 
-    /// Whether an event of a packet may be among the lost ones whose first hop was
-    /// seen at `first_ns`, and that had no more to come after `last_ns`.
+    /// Whether events of a packet may be among the lost ones, given that its first hop was
+    /// seen at `first_ns` and that none could follow after `last_ns`.
     #[must_use]
     pub fn may_concern(&self, first_ns: u64, last_ns: u64) -> bool {
         self.overlap(first_ns.saturating_sub(LEAD_NS), last_ns)
     }
 
-    /// Whether a part of that time is in one of the stretches.
+    /// Whether one of the stretches covers part of that time.
     #[must_use]
     pub fn overlap(&self, first_ns: u64, last_ns: u64) -> bool {
         let next = self.stretches.partition_point(|(_, to)| *to < first_ns);
@@ -53,8 +53,8 @@ impl Losses {
         next.is_some_and(|(from, _)| *from <= last_ns)
     }
 
-    /// Nothing that is under way, or ends later than `now_ns`, was seen before
-    /// `oldest_ns`.
+    /// Forgets old losses: no packet that is under way, or ends later than `now_ns`, was
+    /// seen before `oldest_ns`.
     pub(super) fn forget(&mut self, oldest_ns: u64, now_ns: u64) {
         let before_ns = oldest_ns.min(now_ns.saturating_sub(KEPT_NS));
         let before_ns = before_ns.saturating_sub(LEAD_NS);

@@ -1,8 +1,7 @@
 //! Puts events in order of time.
 //!
-//! A program takes the time before it publishes its record, so those of two CPUs
-//! can come swapped by as long as a program runs. Events wait until nothing older can
-//! come.
+//! A program reads the clock before it publishes its record, so the records of two CPUs can
+//! come swapped by as long as a program runs. Events wait until nothing older can come.
 use std::collections::VecDeque;
 
 use crate::model::event::Event;
@@ -39,8 +38,8 @@ impl Reorder {
         self.waiting.push_back(event);
     }
 
-    /// How many events, the first ones from now on, nothing older can precede, given
-    /// that nothing older than `drained_ns` (0: not known) is to come.
+    /// How many of the first events are final in order, given that nothing older than
+    /// `drained_ns` (0: not known) will come.
     pub fn ready(&mut self, drained_ns: u64) -> usize {
         let horizon_ns = self.newest_ns.max(drained_ns).saturating_sub(SLACK_NS);
         self.sort();
@@ -48,18 +47,18 @@ impl Reorder {
             .partition_point(|event| event.ts_ns <= horizon_ns)
     }
 
-    /// The same when nothing at all is to come.
+    /// The same if nothing at all will come.
     pub fn all(&mut self) -> usize {
         self.sort();
         self.waiting.len()
     }
 
-    /// The first events, so many. They are large: they are looked at in place.
+    /// The first `count` events, borrowed in place, as they are large.
     pub fn first(&self, count: usize) -> impl Iterator<Item = &Event> {
         self.waiting.iter().take(count)
     }
 
-    /// Forgets them.
+    /// Drops the first `count` events.
     pub fn drop_first(&mut self, count: usize) {
         self.waiting.drain(..count);
     }

@@ -5,9 +5,9 @@ use podtrace_ebpf::record::{CGROUP_NONE, Direction};
 
 use crate::{map::Map, model::event::Event, packet::EchoFlow, path::Hop};
 
-/// Requests remembered at most; the oldest is forgotten first.
+/// Upper bound of the remembered requests; the oldest is forgotten first.
 pub(crate) const REQUESTS_MAX: usize = 4096;
-/// Places of all requests together that are remembered at most.
+/// Upper bound of the remembered tap points of all requests together.
 pub(crate) const SEEN_MAX: usize = 8 * REQUESTS_MAX;
 
 /// A round trip as seen from each interface that saw request and reply.
@@ -34,7 +34,7 @@ pub(crate) type Seen = (u32, Direction, u64, u64);
 pub struct Requests {
     seen: Map<EchoFlow, Vec<Seen>>,
     order: VecDeque<EchoFlow>,
-    /// How many places are remembered.
+    /// How many tap points are remembered.
     tap_points: usize,
 }
 
@@ -52,7 +52,7 @@ impl Requests {
             self.order.push_back(flow);
             Vec::new()
         });
-        // The same tap again: another request with the same numbers.
+        // The same tap again means another request with the same numbers.
         if tap_points.iter().any(|(interface, direction, ..)| {
             (*interface, *direction) == (event.interface, event.direction)
         }) {
@@ -72,14 +72,14 @@ impl Requests {
         self.tap_points -= oldest.map_or(0, |tap_points| tap_points.len());
     }
 
-    /// Cgroup of the socket that sent the request, if it showed.
+    /// Cgroup of the socket that sent the request, if it was seen.
     #[must_use]
     pub fn asker(&self, flow: &EchoFlow) -> Option<u64> {
         let (.., cgroup) = self.seen.get(flow)?.first()?;
         (*cgroup != CGROUP_NONE).then_some(*cgroup)
     }
 
-    /// The round trip that a reply ends.
+    /// The round trip that a reply completes.
     #[must_use]
     pub fn round_trip(&self, flow: &EchoFlow, reply: &[Hop]) -> Option<RoundTrip> {
         let seen = self.seen.get(flow)?;

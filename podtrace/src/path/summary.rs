@@ -1,8 +1,8 @@
-//! What a session was, at its end.
+//! The summary of a session.
 use super::Outcome;
 use crate::model::tap::{TapCount, TapCounts};
 
-/// What the session was, at its end.
+/// The summary of a session, at its end.
 #[derive(Clone, Debug, Default)]
 pub struct Summary {
     /// By interface number and direction.
@@ -31,7 +31,7 @@ impl Summary {
     }
 }
 
-/// What a live output had no room for, as it is not read fast enough.
+/// What a live output left out because its reader is too slow.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct NotShown {
     /// Packets, that is paths.

@@ -1,7 +1,7 @@
-//! How an event finds the path under way that it continues.
+//! Finds the open path that an event continues.
 //!
-//! Each way to find it is a [`Join`] with an index of its own; another way, such as by a
-//! connection that was translated, is another file here and another field of [`Joins`].
+//! Each way to find it is a [`Join`] with an index of its own. Another way, such as by a
+//! translated connection, is another file here and another field of [`Joins`].
 mod arrival;
 mod fragments;
 pub(super) mod index;
@@ -16,11 +16,11 @@ use fragments::ByDatagram;
 use index::Slot;
 use key::ByKey;
 
-/// Equal packets, or fragments of one datagram, that are followed at once; beyond
-/// it the oldest is given up, so that none has to be looked for among many.
+/// Upper bound of the equal packets, or fragments of one datagram, that are followed at the
+/// same time; beyond it the oldest is given up, which keeps every search short.
 pub(super) const EQUAL_MAX: usize = 64;
 
-/// An event, as the joins look for its path.
+/// An event, with what the joins need to find its path.
 pub(super) struct Sighting<'a> {
     pub(super) event: &'a Event,
     /// The key of its packet.
@@ -35,25 +35,25 @@ pub(super) struct Sighting<'a> {
 pub(super) enum Joined {
     /// One.
     One(Slot),
-    /// Several, of fragments of one datagram; at least one, the oldest first.
+    /// Those of the fragments of one datagram; at least one, the oldest first.
     Each(Vec<Slot>),
 }
 
-/// A way to find the path under way that an event continues.
+/// A way to find the open path that an event continues.
 pub(super) trait Join {
-    /// The paths that the event continues, if this way finds any. Marks those as ambiguous
-    /// of which each may be meant.
+    /// The paths that the event continues, if this way finds any. Marks them as ambiguous
+    /// if the event may belong to each of them.
     fn find(&self, seen: &Sighting<'_>, open: &mut OpenPaths, world: &World) -> Option<Joined>;
 
-    /// A path has begun; returns the one to give up for it.
+    /// Adds a new path; returns the one to give up for it.
     fn begun(&mut self, _slot: Slot, _open: &mut OpenPaths) -> Option<Slot> {
         None
     }
 
-    /// A packet has come to its network namespace by an interface.
+    /// Notes that a packet has entered its network namespace by an interface.
     fn arrived(&mut self, _slot: Slot, _interface: u32, _open: &mut OpenPaths) {}
 
-    /// A path has ended.
+    /// Removes a finished path.
     fn ended(&mut self, slot: Slot, open: &Open);
 }
 
@@ -66,7 +66,7 @@ pub(super) struct Joins {
 }
 
 impl Joins {
-    /// How many there are.
+    /// The number of joins.
     pub(super) const COUNT: usize = 3;
 
     /// [`Join::begun`] of the join of this number.
@@ -108,7 +108,7 @@ impl Joins {
         if !is_socket || self.key.has(seen.hash) {
             return self.key.find(seen, open, world);
         }
-        // A socket may get a packet in another shape than interfaces have seen.
+        // A socket may receive a packet in another shape than the interfaces saw.
         let fragments = self.fragments.find(seen, open, world);
         fragments.or_else(|| self.arrival.find(seen, open, world))
     }

@@ -1,4 +1,4 @@
-//! The paths under way, in order of age and of when they were last seen.
+//! The open paths, ordered by age and by when they were last seen.
 use super::{
     SETTLE_NS,
     join::index::{Links, List, Slot},
@@ -8,28 +8,28 @@ use crate::{
     path::{Hop, Path},
 };
 
-/// What a path under way takes in bytes beside itself: its slot, its links in four
-/// lists that may have room for twice as many, and its places in two tables that may
-/// be less than half full.
+/// Bytes that an open path takes beside itself: its slot, its links in four lists that may
+/// have room for twice as many, and its entries in two tables that may be less than half
+/// full.
 const BESIDE: usize = size_of::<Option<Open>>() + 4 * 4 * size_of::<Slot>() + 2 * 64;
-/// Slots that are added at once.
+/// Slots added at a time.
 const MORE: usize = 1024;
 
-/// A path under way.
+/// An open path.
 pub(super) struct Open {
     pub(super) path: Box<Path>,
     pub(super) key: PacketKey,
     /// The key's hash.
     pub(super) hash: u64,
-    /// The time of the newest event when its packet was last seen: in the order
-    /// in which events come, also where one comes late.
+    /// The time of the newest event when its packet was last seen. It never decreases from
+    /// one event to the next, even if an event comes late.
     seen_ns: u64,
     /// Bytes of its tunnels.
     tunnels: u32,
     pub(super) arrived: bool,
-    /// Whether it was last seen where nothing tells what becomes of it.
+    /// Whether it was last seen where nothing shows how it goes on.
     pub(super) inconclusive: bool,
-    /// Where it is among those that have come to their namespace.
+    /// Its key in the index of arrivals.
     pub(super) arrival: Option<u64>,
 }
 
@@ -56,7 +56,7 @@ impl Open {
         self.path.hops.push(hop);
     }
 
-    /// Bytes that it takes.
+    /// Its size in bytes.
     fn bytes(&self) -> usize {
         let hops = self.path.hops.capacity() * size_of::<Hop>();
         BESIDE + size_of::<Path>() + hops + self.tunnels as usize
@@ -69,7 +69,7 @@ impl Open {
     }
 }
 
-/// All paths under way.
+/// All open paths.
 #[derive(Default)]
 pub(super) struct OpenPaths {
     slots: Vec<Option<Open>>,
@@ -77,8 +77,8 @@ pub(super) struct OpenPaths {
     ages: Links,
     by_age: List,
     seen: Links,
-    /// Those on their way and those that have arrived, by when they were last
-    /// seen: the two have different patience.
+    /// Those on their way and those that have arrived, by when they were last seen: their
+    /// timeouts differ.
     by_seen: [List; 2],
     newest_ns: u64,
     bytes: usize,
@@ -89,7 +89,7 @@ impl OpenPaths {
         self.by_age.len() == 0
     }
 
-    /// Bytes that they take.
+    /// Bytes of all open paths.
     pub(super) fn bytes(&self) -> usize {
         self.bytes
     }
@@ -111,7 +111,7 @@ impl OpenPaths {
     pub(super) fn add(&mut self, open: Open) -> Slot {
         let slot = self.free.pop().unwrap_or_else(|| {
             if self.slots.len() == self.slots.capacity() {
-                // Not twice as many: they are large.
+                // Does not double the room: slots are large.
                 self.slots.reserve_exact(MORE);
             }
             self.slots.push(None);
@@ -137,7 +137,7 @@ impl OpenPaths {
         Some(open)
     }
 
-    /// Changes a path by what an event of that time says of it.
+    /// Changes a path by an event of that time.
     pub(super) fn change<T>(
         &mut self,
         slot: Slot,

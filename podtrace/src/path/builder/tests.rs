@@ -99,7 +99,7 @@ pub(crate) const SYN_ACK: Transport = Transport::Tcp {
     payload: 100,
 };
 
-/// Feeds the hops of packets to `destination`; what came of them.
+/// Feeds the hops of packets to `destination`; returns the finished paths.
 pub(crate) fn stitch(destination: &str, hops: &[(u64, u32, Direction)]) -> Builder {
     let world = world();
     let packet = packet(destination);
@@ -235,7 +235,7 @@ fn packet_that_stays_away_is_not_missing_where_events_came_too_late() {
     assert_eq!((path.outcome, path.incomplete), (Outcome::Unknown, true));
 }
 
-/// Clocks that are not well known can tell so.
+/// Uncertain clocks can show such times.
 #[test]
 fn packet_does_not_leave_a_node_after_it_has_come_to_another() {
     let vtep: IpAddr = "192.168.77.12".parse().unwrap();

@@ -1,4 +1,4 @@
-//! What one event means for the path of its packet.
+//! The meaning of one event for the path of its packet.
 use podtrace_ebpf::record::Direction;
 
 use crate::{
@@ -11,12 +11,12 @@ use crate::{
     world::World,
 };
 
-/// What one event means for its path.
+/// The meaning of one event for its path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Transition {
     /// The packet goes on.
     Onward,
-    /// What becomes of it cannot be told here.
+    /// Nothing here shows how it goes on.
     Inconclusive,
     /// It arrived, but copies may arrive elsewhere.
     Arrived,
@@ -47,7 +47,7 @@ pub(super) fn transition(
     }
 }
 
-/// Whether one socket at most gets the packet.
+/// Whether at most one socket receives the packet.
 pub(super) fn has_one_receiver(packet: &Packet) -> bool {
     match packet.transport {
         Transport::Tcp { .. } => true,
@@ -56,7 +56,7 @@ pub(super) fn has_one_receiver(packet: &Packet) -> bool {
     }
 }
 
-/// A packet that came to its network namespace: a socket may follow.
+/// The transition of a packet that reached its network namespace: a socket may follow.
 fn received(packet: &Packet, world: &World) -> Transition {
     let is_ip = matches!(packet.network, Network::Ip(_));
     if !world.watching.is_empty() && is_ip {
@@ -73,8 +73,8 @@ fn is_group(packet: &Packet) -> bool {
         .is_some_and(|link| link.destination.0[0] & 1 == 1)
 }
 
-/// Whether a pod's interface takes the frame: a bridge that does not know where
-/// a MAC address is sends copies to everybody.
+/// Whether a pod's interface accepts the frame: a bridge sends a frame for an unknown MAC
+/// address to all its ports.
 fn is_for(point: &TapPoint, packet: &Packet, world: &World) -> bool {
     // In a tunnel, the address is the inner frame's.
     let (Some(mac), Some(link), None) = (point.mac, packet.link, packet.tunnel) else {
@@ -90,8 +90,8 @@ fn goes_up(point: &TapPoint, packet: &Packet) -> bool {
     point.is_port || packet.vlan.is_some_and(|vlan| vlan != 0)
 }
 
-/// A packet that leaves by the uplink: its way ends here, unless the node it
-/// goes to is traced too.
+/// The transition of a packet that leaves by the uplink: its path ends here, unless the
+/// node it goes to is traced too.
 fn leaving(event: &Event, point: &TapPoint, world: &World) -> Transition {
     let packet = &event.packet;
     let (next, outcome) = match packet.tunnel {
@@ -111,10 +111,10 @@ fn leaving(event: &Event, point: &TapPoint, world: &World) -> Transition {
     }
 }
 
-/// A packet that one of the node's own interfaces received.
+/// The transition of a packet that one of the node's own interfaces received.
 fn arriving(event: &Event, point: &TapPoint, world: &World) -> Transition {
     let packet = &event.packet;
-    // Still in its tunnel, it is not at its inner destination.
+    // A packet still in its tunnel is not at its inner destination.
     let (None, Some(address)) = (packet.tunnel, packet.destination()) else {
         return Transition::Onward;
     };
@@ -123,7 +123,7 @@ fn arriving(event: &Event, point: &TapPoint, world: &World) -> Transition {
     }
     let holder = world.identities.holder_at(address, event.ts_ns);
     let ours = holder.is_some_and(|holder| holder.node == point.node && holder.netns.is_none());
-    // A link-local address is not forwarded: a frame for us is for us.
+    // Nobody forwards a link-local address: a frame for this node is for this node.
     if ours || is_link_local(address) {
         received(packet, world)
     } else {

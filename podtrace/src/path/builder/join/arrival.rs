@@ -1,5 +1,5 @@
-//! By the interface that a packet came to its namespace by: what a socket gets behind a
-//! translation has other ends.
+//! Joins by the interface through which a packet entered its namespace: behind a
+//! translation, the packet that a socket receives has other ends.
 use std::hash::BuildHasher as _;
 
 use foldhash::fast::RandomState;
@@ -14,7 +14,7 @@ use crate::{
     world::World,
 };
 
-/// The paths of packets that have come to their namespace, by [`Self::hash`].
+/// The paths of packets that have entered their namespace, by [`Self::hash`].
 #[derive(Default)]
 pub(super) struct ByArrival {
     hasher: RandomState,
@@ -22,15 +22,15 @@ pub(super) struct ByArrival {
 }
 
 impl ByArrival {
-    /// Interface by which a packet came to its namespace, and its key without
-    /// addresses and ports: those a socket sees may be translated there.
+    /// Hash of the interface through which a packet entered its namespace, and of its key
+    /// without addresses and ports: a socket may see translated ones.
     fn hash(&self, interface: u32, key: &PacketKey) -> u64 {
         self.hasher.hash_one((interface, key.without_ends()))
     }
 }
 
 impl Join for ByArrival {
-    /// Translated in the pod, as a service mesh does, one end is still the same.
+    /// A translation in the pod, as by a service mesh, leaves one end as it was.
     fn find(&self, seen: &Sighting<'_>, open: &mut OpenPaths, _: &World) -> Option<Joined> {
         let arrival = self.hash(seen.event.interface, &seen.key);
         let mut arrived = self.index.get(&arrival).take(EQUAL_MAX);

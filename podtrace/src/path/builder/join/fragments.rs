@@ -1,4 +1,4 @@
-//! By the datagram that fragments are of: a socket gets it whole.
+//! Joins by the datagram of fragments: a socket receives it whole.
 use std::net::IpAddr;
 
 use super::{
@@ -11,8 +11,8 @@ use crate::{
     world::World,
 };
 
-/// Source, destination, protocol and, of IPv4, the identification: what all
-/// fragments of a datagram and the datagram itself have in common.
+/// Source, destination, protocol and, for IPv4, the identification: all fragments of a
+/// datagram and the datagram itself share them.
 type Datagram = (IpAddr, IpAddr, u8, u32);
 
 /// The paths of fragments.
@@ -22,7 +22,7 @@ pub(super) struct ByDatagram {
 }
 
 impl Join for ByDatagram {
-    /// The paths of all fragments of what a socket gets whole.
+    /// The paths of all fragments of the datagram that a socket receives whole.
     fn find(&self, seen: &Sighting<'_>, _: &mut OpenPaths, _: &World) -> Option<Joined> {
         let slots: Vec<_> = self.index.get(&datagram(&seen.event.packet)?).collect();
         (!slots.is_empty()).then_some(Joined::Each(slots))
@@ -53,7 +53,7 @@ fn datagram(packet: &Packet) -> Option<Datagram> {
     let Network::Ip(ip) = &packet.network else {
         return None;
     };
-    // IPv6 has its identification in the fragment header, which goes.
+    // IPv6 has its identification in the fragment header, which reassembly removes.
     let id = if ip.source.is_ipv4() { ip.id } else { 0 };
     Some((ip.source, ip.destination, ip.protocol, id))
 }

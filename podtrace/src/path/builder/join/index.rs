@@ -1,10 +1,9 @@
-//! Lists of numbered things that move from one to another: being in a list
-//! costs no allocation, and leaving it no search.
+//! Linked lists of slots: membership needs no allocation, and removal no search.
 use std::hash::Hash;
 
 use crate::map::Map;
 
-/// Number of a thing.
+/// Number of an item.
 pub(in crate::path::builder) type Slot = u32;
 
 const NONE: Slot = Slot::MAX;
@@ -47,14 +46,14 @@ struct Link {
     after: Slot,
 }
 
-/// What is next to each thing in its list: each is in one list at most.
+/// The neighbours of each slot in its list: a slot is in at most one list.
 #[derive(Debug, Default)]
 pub(in crate::path::builder) struct Links {
     links: Vec<Link>,
 }
 
 impl Links {
-    /// Adds a thing at the end.
+    /// Adds a slot at the end.
     pub(in crate::path::builder) fn push(&mut self, list: &mut List, slot: Slot) {
         if self.links.len() <= slot as usize {
             let free = Link {
@@ -68,7 +67,7 @@ impl Links {
         list.len += 1;
     }
 
-    /// Takes a thing out of its list.
+    /// Removes a slot from its list.
     pub(in crate::path::builder) fn remove(&mut self, list: &mut List, slot: Slot) {
         if let Some(Link { before, after }) = self.links.get(slot as usize).copied() {
             self.join(list, before, after);
@@ -87,19 +86,19 @@ impl Links {
         }
     }
 
-    /// The one behind it.
+    /// The next slot in its list.
     pub(in crate::path::builder) fn after(&self, slot: Slot) -> Option<Slot> {
         some(self.links.get(slot as usize)?.after)
     }
 
-    /// All of a list, the last first.
+    /// All slots of a list, the last first.
     fn iter_back(&self, list: List) -> impl Iterator<Item = Slot> + '_ {
         std::iter::successors(some(list.last), |slot| {
             some(self.links.get(*slot as usize)?.before)
         })
     }
 
-    /// All of a list, in order.
+    /// All slots of a list, in order.
     pub(in crate::path::builder) fn iter(
         &self,
         list: List,
@@ -108,7 +107,7 @@ impl Links {
     }
 }
 
-/// Lists by key; one that becomes empty goes.
+/// Lists by key; a list that becomes empty is removed.
 #[derive(Debug)]
 pub(in crate::path::builder) struct Index<K> {
     lists: Map<K, List>,
@@ -125,7 +124,7 @@ impl<K> Default for Index<K> {
 }
 
 impl<K: Hash + Eq> Index<K> {
-    /// Adds a thing; returns how many have the key now.
+    /// Adds a slot; returns how many have the key now.
     pub(in crate::path::builder) fn push(&mut self, key: K, slot: Slot) -> usize {
         let list = self.lists.entry(key).or_default();
         self.links.push(list, slot);
@@ -141,13 +140,13 @@ impl<K: Hash + Eq> Index<K> {
         }
     }
 
-    /// What has the key, in the order in which it came.
+    /// The slots with the key, the oldest first.
     pub(in crate::path::builder) fn get(&self, key: &K) -> impl Iterator<Item = Slot> + Clone + '_ {
         let list = self.lists.get(key).copied().unwrap_or_default();
         self.links.iter(list)
     }
 
-    /// What has the key, the newest first.
+    /// The slots with the key, the newest first.
     pub(in crate::path::builder) fn newest_first(
         &self,
         key: &K,
@@ -168,7 +167,7 @@ mod tests {
     use super::*;
 
     proptest! {
-        /// Against a list that is simply a Vec.
+        /// Compares with a plain Vec.
         #[test]
         fn list_is_as_a_vec(steps in prop::collection::vec(0u32..12, 0..60)) {
             let (mut links, mut list, mut model) = (Links::default(), List::default(), Vec::new());

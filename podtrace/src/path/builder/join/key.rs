@@ -1,4 +1,4 @@
-//! By the key that a packet has at every interface.
+//! Joins by the key that a packet has at every interface.
 use podtrace_ebpf::record::Direction;
 
 use super::{
@@ -21,7 +21,7 @@ use crate::{
     world::World,
 };
 
-/// The paths under way, by the hash of their key.
+/// The open paths, by the hash of their key.
 #[derive(Default)]
 pub(super) struct ByKey {
     index: Index<u64>,
@@ -39,8 +39,8 @@ impl ByKey {
         self.index.get(&hash).count()
     }
 
-    /// Of the packets with this key, each may be another. Those that were marked
-    /// before are the older ones: what comes is put behind them.
+    /// Marks all packets with this key as ambiguous: each may be another one. New ones
+    /// follow the marked ones, so the search stops at the first marked one.
     fn mark_ambiguous(&self, hash: u64, open: &mut OpenPaths) {
         for slot in self.index.newest_first(&hash) {
             match open.get_mut(slot) {
@@ -67,7 +67,7 @@ impl Join for ByKey {
         if self.index.push(hash, slot) <= EQUAL_MAX {
             return None;
         }
-        // What comes of the oldest will be taken for another's.
+        // Events of the oldest will be taken for those of another.
         self.mark_ambiguous(hash, open);
         self.index.get(&hash).next()
     }
@@ -77,12 +77,11 @@ impl Join for ByKey {
     }
 }
 
-/// The path, of those that may have the event's key in order of age, that the event
-/// continues, and whether others might be meant.
+/// Chooses the path that the event continues, among those that may have its key, in order
+/// of age; and whether others are possible.
 ///
-/// Equal packets arrive in the order in which they left, so it is the oldest;
-/// but one that was silent for long is rather lost than late when there is one
-/// just seen.
+/// Equal packets arrive in the order in which they left, so it is the oldest. But a path
+/// that was silent for long is more likely lost than late if another was just seen.
 fn choose<'a>(
     paths: impl Iterator<Item = (Slot, &'a Open)> + Clone,
     seen: &Sighting<'_>,
@@ -91,7 +90,7 @@ fn choose<'a>(
     let event = seen.event;
     let is_meant =
         |open: &Open| open.key == seen.key && !open.is_over(event.ts_ns, seen.timeout_ns);
-    // Most of equal packets have passed: this is asked first.
+    // Most equal packets have passed already, so this check comes first.
     let fits = |(_, open): &(Slot, &Open)| {
         !has_passed(&open.path, event) && is_meant(open) && can_come_from(&open.path, event, world)
     };
@@ -119,7 +118,7 @@ fn has_passed(path: &Path, event: &Event) -> bool {
     path.hops.iter().any(|hop| is_at(hop, event))
 }
 
-/// The newest path whose packet other sockets have got: each gets a copy.
+/// The newest path whose packet other sockets have received: each socket receives a copy.
 fn another_socket<'a>(
     paths: impl Iterator<Item = (Slot, &'a Open)>,
     event: &Event,
@@ -131,10 +130,9 @@ fn another_socket<'a>(
     passed.last().map(|(slot, _)| slot)
 }
 
-/// Whether the packet can have come to the event's tap on that path: a packet
-/// leaves a pod only if it began there or has entered it. Else it is an equal
-/// packet of another pod, such as an announcement of an address that has
-/// changed hands.
+/// Whether the packet can have reached the event's tap on that path: a packet leaves a pod
+/// only if it began there or has entered it. Otherwise it is an equal packet of another
+/// pod, such as an announcement of an address that has changed hands.
 fn can_come_from(path: &Path, event: &Event, world: &World) -> bool {
     let Some(point) = world.tap_points.get(event.interface) else {
         return true;
@@ -144,14 +142,13 @@ fn can_come_from(path: &Path, event: &Event, world: &World) -> bool {
         (Role::Pod, Direction::Egress) => was_in(point.netns_id),
         (Role::Veth, Direction::Ingress) => match point.leads_to {
             Some(netns) => was_in(netns),
-            // Not known yet, or no pod's: what comes in by it was just sent.
+            // Not known yet, or not a pod's: a packet that comes in by it was just sent.
             None => path
                 .hops
                 .last()
                 .is_some_and(|last| last.direction == Direction::Egress),
         },
-        // What has come to another node has left this one before, whatever
-        // the clocks say.
+        // A packet at another node has left this one before, whatever the clocks say.
         (Role::Uplink, Direction::Egress) => {
             let last = path.hops.last();
             let last = last.and_then(|hop| world.tap_points.get(hop.interface));

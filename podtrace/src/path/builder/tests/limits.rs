@@ -1,4 +1,4 @@
-//! What is bounded stays so, whatever comes.
+//! All bounds hold, whatever comes.
 use super::*;
 use crate::{packet::Network, path::builder::join::EQUAL_MAX};
 
@@ -11,7 +11,7 @@ fn equal_packets_are_followed_up_to_a_number_at_once() {
     let hash = builder.hasher.hash_one(packet.key());
     for ts_ns in 1..=5_000 {
         builder.push(&event(ts_ns, POD1, Egress, &packet), &world);
-        // An event looks at these, so it costs no more, however many came.
+        // Each event searches these, so its cost is bounded, however many came.
         assert!(builder.joins.equal(hash) <= EQUAL_MAX);
     }
     let paths = finished(&mut builder);

@@ -1,9 +1,9 @@
-//! What may lack hops says so, and nothing else does.
+//! Paths that may lack hops are marked, and no others.
 use super::*;
 
 const MS: u64 = 1_000_000;
 
-/// The way of a packet to the other pod, begun at that time.
+/// The hops of a packet to the other pod, begun at that time.
 fn to_pod2(begin_ns: u64) -> [(u64, u32, Direction); 5] {
     TO_POD2.map(|(ts, interface, direction)| (begin_ns + ts, interface, direction))
 }
@@ -41,14 +41,14 @@ fn packet_that_arrives_while_events_are_lost_may_lack_hops() {
         ((100 * MS + 2500, 100 * MS + 2600), true),
         ((101 * MS, 102 * MS), false),
     ] {
-        // It may be known only later.
+        // The loss may become known only later.
         let mut builder = stitch("10.244.1.3", &to_pod2(100 * MS));
         let path = finished(&mut builder).remove(0);
         assert_eq!(path.outcome, Outcome::Delivered);
         assert!(!builder.may_lack(&path));
         builder.note_loss(lost.0, lost.1);
         assert_eq!(builder.may_lack(&path), lacks, "{lost:?}");
-        // Looking for what is over does not forget it too early.
+        // Expiring paths does not forget it too early.
         builder.expire(200 * MS);
         assert_eq!(builder.may_lack(&path), lacks);
     }
