@@ -1,6 +1,6 @@
-//! What the rooms above hand to each other: places, events, counts, and what is told.
+//! The types that the rooms above exchange: tap points, events, counts and reports.
 //!
-//! Plain types, with what can be said of them alone.
+//! Plain types that depend on no room above.
 pub mod direction;
 pub mod event;
 pub mod loss;

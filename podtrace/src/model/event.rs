@@ -12,7 +12,7 @@ use crate::{
 pub struct Event {
     /// Nanoseconds of CLOCK_MONOTONIC.
     pub ts_ns: u64,
-    /// Number of the interface in [`Places`].
+    /// Number of the interface in [`TapPoints`].
     pub interface: u32,
     /// Direction of the tap.
     pub direction: Direction,
@@ -27,11 +27,11 @@ pub struct Event {
     pub packet: Packet,
     /// Tag control information of a VLAN tag kept outside of the frame.
     pub vlan_tci: Option<u16>,
-    /// The captured bytes, where a recording wants them; else empty.
+    /// The captured bytes if a recording needs them, else empty.
     pub captured: Bytes,
 }
 
-/// Why a record became no event.
+/// Why a record did not become an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EventError {
     /// The record itself is damaged.
@@ -81,11 +81,11 @@ impl Event {
     }
 }
 
-/// Every interface that had a tap in this session, by its number; of those that
-/// were retired, only that they were.
+/// Every interface that had a tap in this session, by its number; a retired one leaves an
+/// empty slot.
 #[derive(Clone, Debug, Default)]
 pub struct TapPoints {
-    /// Boxed: one that is retired is to take no more than a pointer.
+    /// Boxed, so that a retired one takes no more than a pointer.
     tap_points: Vec<Option<Box<TapPoint>>>,
 }
 
@@ -96,8 +96,8 @@ impl TapPoints {
         u32::try_from(self.tap_points.len()).unwrap_or(u32::MAX)
     }
 
-    /// Adds an interface under [`Self::next_number`], or puts what is now known
-    /// of one in the place of what was. Any other number is ignored.
+    /// Adds an interface under [`Self::next_number`], or replaces what is known of one.
+    /// Ignores any other number.
     pub fn set(&mut self, number: u32, point: TapPoint) {
         let is_next = number == self.next_number();
         match self.tap_points.get_mut(number as usize) {
@@ -107,7 +107,7 @@ impl TapPoints {
         }
     }
 
-    /// Forgets an interface that is gone for long; its number stays taken.
+    /// Forgets an interface that was removed long ago; its number stays taken.
     pub fn retire(&mut self, number: u32) {
         if let Some(known) = self.tap_points.get_mut(number as usize) {
             *known = None;

@@ -1,19 +1,19 @@
-//! Events that we could not deliver.
+//! Events that podtrace could not deliver.
 use podtrace_ebpf::record::Direction;
 use serde::{Deserialize, Serialize};
 
-/// Events lost since losses were last told.
+/// Events lost since the last report of losses.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Loss {
-    /// When it was told, nanoseconds of the clock of the events.
+    /// Time of the report, nanoseconds of the clock of the events.
     pub ts_ns: u64,
     /// Events lost since the session began, these included.
     pub total: u64,
-    /// Where, the most first.
+    /// Losses by tap, the most first.
     pub taps: Vec<TapLoss>,
 }
 
-/// What was lost at one tap.
+/// The losses at one tap.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TapLoss {
     /// Number of the interface.
@@ -36,7 +36,7 @@ impl TapLoss {
 }
 
 impl Loss {
-    /// Its events.
+    /// The tap's lost events.
     #[must_use]
     pub fn lost(&self) -> u64 {
         sum(&self.taps)
@@ -49,13 +49,13 @@ pub fn sum(taps: &[TapLoss]) -> u64 {
     taps.iter().map(TapLoss::lost).fold(0, u64::saturating_add)
 }
 
-/// How many records the kernel side has lost by a time; times are nanoseconds of
+/// How many records the kernel side has lost until a time; times are nanoseconds of
 /// CLOCK_MONOTONIC.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LostBy {
-    /// All that were lost until then are among them.
+    /// All losses until this time are among them.
     pub until_ns: u64,
-    /// None that was lost later is.
+    /// No loss after this time is among them.
     pub read_ns: u64,
     /// How many.
     pub records: u64,
@@ -64,9 +64,9 @@ pub struct LostBy {
 /// Events lost between two times, nanoseconds of the clock of the events.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LostSpan {
-    /// No earlier than then.
+    /// No event was lost before this time.
     pub from_ns: u64,
-    /// No later than then.
+    /// No event was lost after this time.
     pub to_ns: u64,
     /// How many, 0 where that is not known.
     pub events: u64,

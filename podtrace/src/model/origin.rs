@@ -1,9 +1,9 @@
-//! Whose something is, among several sessions.
+//! The origin of an update, among several sessions.
 use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
-/// Whose update it is.
+/// The session and nodes that an update comes from.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Origin {
     /// Number of the session; 0 live.
@@ -16,9 +16,9 @@ pub struct Origin {
 const SESSION_SHIFT: u32 = 48;
 
 impl Origin {
-    /// A namespace's or a cgroup's id that is told apart from other sessions'.
-    /// Both are counted from 1 by each kernel, so the upper bits are free; the
-    /// ids of session 0 stay as they are, and so does 0, none.
+    /// The id of a namespace or a cgroup, made unique among sessions. Each kernel counts
+    /// both from 1, so the upper bits are free. The ids of session 0 stay as they are, and
+    /// so does 0, which means none.
     #[must_use]
     pub fn global_id(&self, id: u64) -> u64 {
         match id {

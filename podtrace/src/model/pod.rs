@@ -1,10 +1,10 @@
-//! What is known of a pod and its containers.
+//! A pod and its containers.
 use std::{collections::BTreeMap, net::IpAddr};
 
 use serde::{Deserialize, Serialize};
 
-/// A pod on a node, as the node's container runtime knows it. Strings are as
-/// the runtime gave them: whoever prints one makes it safe first.
+/// A pod on a node, as the node's container runtime knows it. The strings are unchanged:
+/// sanitize them before printing.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Pod {
@@ -35,7 +35,7 @@ pub struct Pod {
     pub netns_inode: Option<u64>,
     /// Path of its network namespace as the runtime has it.
     pub netns_path: Option<String>,
-    /// Cgroup of the pod as the runtime spells it.
+    /// Cgroup of the pod, as the runtime spells it.
     pub cgroup_parent: Option<String>,
     /// Its containers, in order of creation; without the sandbox's own.
     pub containers: Vec<Container>,

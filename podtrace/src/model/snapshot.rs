@@ -1,11 +1,11 @@
-//! What a snapshot of the nodes shows, and what is looked up between two snapshots.
+//! Snapshots of the nodes, and cgroups looked up between two snapshots.
 use std::{collections::HashSet, net::IpAddr, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
 use super::subnet::RemoteSubnet;
 
-/// What a snapshot of the nodes shows: all there is at that time.
+/// A snapshot of the nodes: everything that exists at that time.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Snapshot {
@@ -15,11 +15,11 @@ pub struct Snapshot {
     pub namespaces: Vec<NamespaceInfo>,
     /// Addresses by holder.
     pub addresses: HashSet<(IpAddr, Holder)>,
-    /// In a recording's repeated snapshot: since when addresses are held that have
-    /// been so for longer.
+    /// In a repeated snapshot of a recording: since when each holder has had an address
+    /// that it already had in an earlier snapshot.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub held_since: Vec<(IpAddr, Holder, u64)>,
-    /// What is behind the tunnels of each node.
+    /// The subnets behind the tunnels of each node.
     pub subnets: Vec<Vec<RemoteSubnet>>,
     /// UDP ports that carry VXLAN.
     pub vxlan_ports: Vec<u16>,
@@ -37,10 +37,10 @@ pub struct SnapshotTime {
     pub began_ns: u64,
     /// After it.
     pub ended_ns: u64,
-    /// Until then all was as the snapshot before had shown it: the first change
-    /// since, or the begin of this one.
+    /// The previous snapshot was valid until then: until the first change since, or the
+    /// beginning of this one.
     pub steady_until_ns: u64,
-    /// How many changes of the nodes there were at its begin.
+    /// How many changes of the nodes there had been when it began.
     pub changes: u64,
 }
 
@@ -66,18 +66,17 @@ pub struct NamespaceInfo {
     pub id: u64,
     /// Number of its node.
     pub node: usize,
-    /// How to call it while no pod is known, safe for a terminal.
+    /// Its name while no pod is known, safe for a terminal.
     pub fallback: Arc<str>,
     /// The pod by a table of names given by the user, safe for a terminal.
     pub given: Option<Arc<str>>,
     /// The pod's uid by the cgroups of its processes.
     pub pod_uid: Option<String>,
-    /// Whether every process in it is in a cgroup whose sockets are watched,
-    /// and there is one.
+    /// Whether it has processes, all of them in cgroups whose sockets are watched.
     pub watched: bool,
 }
 
-/// Whose an address is.
+/// The holder of an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Holder {
     /// Number of the node.
@@ -86,7 +85,7 @@ pub struct Holder {
     pub netns: Option<u64>,
 }
 
-/// A cgroup that was looked up when a record showed it for the first time.
+/// A cgroup, looked up when a record first showed it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NewCgroup {
     /// Its id.
@@ -97,7 +96,7 @@ pub struct NewCgroup {
     pub path: CgroupPath,
 }
 
-/// What looking up a cgroup by its id came to.
+/// The result of looking up a cgroup by its id.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CgroupPath {

@@ -1,24 +1,24 @@
-//! What is traced.
+//! What a session traces.
 use serde::{Deserialize, Serialize};
 
-/// What is traced, for the first line.
+/// What a session traces, for the first line of output.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Start {
     /// The nodes' names.
     pub nodes: Vec<String>,
     /// Tapped interfaces.
     pub interfaces: usize,
-    /// How many are still to be tapped; none when all are.
+    /// How many are still to be tapped; none if all are.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub attaching: Option<usize>,
     /// Pods among their owners.
     pub pods: usize,
     /// Network namespaces among their owners.
     pub namespaces: usize,
-    /// How programs are attached, `tcx` or `clsact`; none where none are.
+    /// How programs are attached, `tcx` or `clsact`; none if none are.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub attach: Option<String>,
-    /// What is replayed, in words; none live.
+    /// Description of what is replayed; none live.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<String>,
 }

@@ -1,4 +1,4 @@
-//! What is behind the tunnels of a node.
+//! The subnets behind the tunnels of a node.
 use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};

@@ -1,13 +1,13 @@
-//! What is counted at taps.
+//! Counts of taps.
 use std::collections::BTreeMap;
 
 use podtrace_ebpf::{config::Counters, record::Direction};
 use serde::{Deserialize, Serialize};
 
-/// What was counted, by interface number and direction.
+/// Counts by interface number and direction.
 pub type TapCounts = BTreeMap<(u32, Direction), TapCount>;
 
-/// What was counted at one tap.
+/// The counts of one tap.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct TapCount {
@@ -35,14 +35,14 @@ impl TapCount {
         self.lost_ring = counters.lost;
     }
 
-    /// Events that we could not deliver.
+    /// Events that podtrace could not deliver.
     #[must_use]
     pub fn lost(&self) -> u64 {
         let lost = self.lost_ring.saturating_add(self.undecodable);
         lost.saturating_add(self.unrecorded)
     }
 
-    /// Adds what another counted. Files can say anything, so it never overflows.
+    /// Adds other counts. A file can hold any number, so the sum saturates.
     pub fn add(&mut self, other: &Self) {
         for (sum, more) in [
             (&mut self.seen, other.seen),
@@ -56,7 +56,7 @@ impl TapCount {
         }
     }
 
-    /// What became of the packets: emitted + filtered + lost.
+    /// The packets accounted for: emitted + filtered + lost.
     #[must_use]
     pub fn accounted(&self) -> u64 {
         let passed = self.emitted.saturating_add(self.filtered);

@@ -1,11 +1,11 @@
-//! Places: the interfaces that packets are seen at.
+//! Tap points: the interfaces at which packets are seen.
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use crate::packet::{Framing, Mac};
 
-/// What an interface is on the road of a packet.
+/// The role of an interface on the path of a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Role {
@@ -19,16 +19,16 @@ pub enum Role {
     Bridge,
     /// A VXLAN tunnel: flannel.1.
     Vxlan,
-    /// By which packets leave the node: eth0.
+    /// The interface by which packets leave the node: eth0.
     Uplink,
     /// Any other interface, tapped because it was asked for.
     Other,
-    /// An interface of a plain capture, of which nothing more is known.
+    /// An interface of a plain capture; nothing more is known of it.
     Capture,
 }
 
 impl Role {
-    /// The lower, the more packets pass it: those are tapped first.
+    /// Rank for tapping: the lower, the more packets pass and the earlier it is tapped.
     #[must_use]
     pub fn rank(self) -> u8 {
         match self {
@@ -53,19 +53,19 @@ pub struct TapPoint {
     pub in_pod: bool,
     /// Id of the pod's namespace at the other end of a veth of the node.
     pub leads_to: Option<u64>,
-    /// Id of its namespace. Not an open handle: that would keep the
-    /// namespace of a dead pod alive.
+    /// Id of its namespace. Not an open handle, which would keep the namespace of a dead
+    /// pod alive.
     #[serde(alias = "netns_cookie")] // Sessions before 2026-12.
     pub netns_id: u64,
     /// Its index there.
     pub ifindex: u32,
     /// Its name there, made safe for a terminal.
     pub name: Arc<str>,
-    /// What it is.
+    /// Its role.
     pub role: Role,
     /// What its packets start with.
     pub framing: Framing,
-    /// Whether it is a port of a bridge, which gets what comes in by it.
+    /// Whether it is a port of a bridge, which receives what comes in by it.
     #[serde(default)]
     pub is_port: bool,
     /// Its MAC address, where it has one.

@@ -9,6 +9,6 @@ pub struct RecordedTopology {
     pub utc_ns: i64,
     /// As `-o json` has it.
     pub json: serde_json::Value,
-    /// As people read it.
+    /// As text for people.
     pub text: String,
 }
