@@ -1,9 +1,9 @@
-//! What a session is told beside packets: interfaces, snapshots, names.
+//! Context updates of a session beside its packets: interfaces, snapshots, names.
 //!
-//! A live session tells its pipeline, and a recording holds what was told in
-//! the same order, so that a replay comes to the same names. Update serialise as
-//! JSON objects whose `type` says which; times are nanoseconds of the clock of
-//! the events: CLOCK_MONOTONIC live, UTC in a recording.
+//! A live session hands them to its pipeline, and a recording holds them in the same order,
+//! so that a replay finds the same names. Updates serialise as JSON objects with a `type`;
+//! times are nanoseconds of the clock of the events: CLOCK_MONOTONIC live, UTC in a
+//! recording.
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -21,17 +21,17 @@ use crate::{
     text::sanitize::sanitize,
 };
 
-/// In the place of the time of an update on its way to a live session, which sets it when
-/// it takes the update over.
+/// Stands for the time of an update on its way to a live session, which sets the time when
+/// it receives the update.
 pub const UNTIMED: u64 = 0;
 
 /// One update.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum Update {
-    /// The session has begun, or a replay has come to its begin.
+    /// The session has begun, or a replay has reached its beginning.
     Start(Start),
-    /// An interface has taps, or something else is known of it.
+    /// An interface has taps, or what is known of it has changed.
     #[serde(rename = "place")]
     TapPoint {
         /// Number of the interface; numbers are never reused.
@@ -46,7 +46,7 @@ pub enum Update {
         /// Number of the interface.
         number: u32,
     },
-    /// All there is on the nodes.
+    /// Everything on the nodes.
     #[serde(rename = "look")]
     Snapshot(Box<Snapshot>),
     /// All pods that a container runtime has.
@@ -55,45 +55,44 @@ pub enum Update {
         runtime: usize,
         /// The pods.
         pods: Vec<Pod>,
-        /// When they were told.
+        /// When they were reported.
         ts_ns: u64,
     },
-    /// A runtime answers, or does not any more.
+    /// A runtime answers, or no longer does.
     Runtime {
         /// Number of the runtime.
         runtime: usize,
         /// The node it serves, if it answers.
         node: Option<usize>,
     },
-    /// What the Kubernetes API tells.
+    /// An update from the Kubernetes API.
     Cluster {
-        /// Its words.
+        /// The update.
         update: ClusterUpdate,
-        /// When they were told.
+        /// When they were reported.
         ts_ns: u64,
     },
-    /// What cgroup ids stand for.
+    /// The paths of cgroup ids.
     Cgroups {
-        /// Whether those told before are to be forgotten.
+        /// Whether the earlier ones are obsolete.
         forgets: bool,
         /// The new ones.
         new: Vec<NewCgroup>,
     },
-    /// How many changes of the nodes there were by now.
+    /// How many changes of the nodes there have been.
     Changes {
         /// Their number.
         count: u64,
     },
-    /// From now on the kernel takes another share of the packets: of those under
-    /// way by then, hops may be missing.
+    /// The kernel takes another share of the packets from now on: packets under way at that
+    /// time may lack hops.
     Sampling {
         /// One in so many; 1 is all.
         share: u32,
         /// When that began.
         ts_ns: u64,
     },
-    /// So many interfaces are there unwatched: of packets that are under way until there
-    /// are none any more, hops may be missing.
+    /// Some interfaces are unwatched: packets under way before all are watched may lack hops.
     Attaching {
         /// How many are still to be attached to.
         left: u64,
@@ -103,7 +102,7 @@ pub enum Update {
         /// Since when there have been some; none since the session began.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         since_ns: Option<u64>,
-        /// Since when they are so many.
+        /// Since when the numbers are valid.
         ts_ns: u64,
     },
     /// Events were lost.
@@ -111,7 +110,7 @@ pub enum Update {
     /// What `podtrace topology` shows; a recording has an entry of its own for it.
     #[serde(skip)]
     Topology(Box<RecordedTopology>),
-    /// Something that the user was told.
+    /// A notice to the user.
     Notice {
         /// One line, safe for a terminal.
         text: String,
@@ -119,7 +118,7 @@ pub enum Update {
 }
 
 impl Update {
-    /// Changes all its times.
+    /// Maps all its times.
     pub fn map_times(&mut self, map: impl Fn(u64) -> u64) {
         match self {
             Self::Snapshot(snapshot) => {
@@ -155,9 +154,8 @@ impl Update {
 }
 
 impl Update {
-    /// Makes the names in it safe for a terminal that a live session has made
-    /// safe already: those of a file can be anything. Runtimes' and the API's
-    /// are made safe where they are used.
+    /// Sanitizes the names that a live session has sanitized already: a file can hold
+    /// anything. Names from runtimes and the API are sanitized where they are used.
     pub fn make_safe(&mut self) {
         let clean = |name: &mut Arc<str>| *name = sanitize(name).into();
         match self {

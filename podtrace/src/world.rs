@@ -1,4 +1,4 @@
-//! What is known of the network, as the update have it.
+//! The state of the network, built from updates.
 #[cfg(test)]
 pub(crate) mod fixture;
 mod loss;
@@ -15,24 +15,23 @@ use crate::{
     update::Update,
 };
 
-/// What is known of the traced nodes.
+/// The state of the traced nodes.
 #[derive(Debug, Default)]
 pub struct World {
     /// The names of the traced nodes.
     pub nodes: Vec<Arc<str>>,
     /// The interfaces with taps.
     pub tap_points: TapPoints,
-    /// Who is who.
+    /// The owners of addresses, namespaces and cgroups.
     pub identities: Identities,
     /// The sessions that watch the sockets of pods.
     pub watching: BTreeSet<usize>,
-    /// Nodes that are not traced at the moment: their session is over, or has
-    /// not begun.
+    /// Nodes that are not traced at the moment: their session has ended or not yet begun.
     pub silent: BTreeSet<usize>,
-    /// The clocks of nodes that are not the reference's: number of the session
-    /// and clock, by node.
+    /// The clocks of nodes other than the reference: number of the session and clock, by
+    /// node.
     pub clocks: BTreeMap<usize, (usize, Arc<Line>)>,
-    /// UTC nanoseconds at zero of the clock of events and update.
+    /// UTC nanoseconds at zero of the clock of events and updates.
     pub epoch_ns: i128,
 }
 
@@ -43,7 +42,7 @@ impl World {
         self.nodes.get(number).cloned()
     }
 
-    /// The pod that a tap point is in, by the best name there is; none on the node itself.
+    /// The pod that a tap point is in, by its best known name; none on the node itself.
     #[must_use]
     pub fn pod_of(&self, point: &TapPoint) -> Option<Arc<str>> {
         point.pod_netns().map(|netns| self.identities.pod(netns))

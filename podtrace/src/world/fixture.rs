@@ -91,7 +91,7 @@ pub(crate) fn run_containers(world: &mut World) {
     world.identities.set_pods(0, &pods, 0);
 }
 
-/// What a snapshot of the node shows, and these addresses of the second node.
+/// Applies a snapshot of the node, with these addresses of the second node.
 pub(crate) fn apply_snapshot(world: &mut World, second: &[IpAddr]) {
     let namespaces = [(NETNS1, "default/mypod1"), (NETNS2, "default/mypod2")];
     let namespaces = namespaces.map(|(id, pod)| NamespaceInfo {

@@ -1,4 +1,4 @@
-//! Losses in words: how many events, and where.
+//! Describes losses in words: how many events, and where.
 use std::fmt::Write as _;
 
 use super::World;
@@ -7,7 +7,7 @@ use crate::{
     text::sanitize::sanitize,
 };
 
-/// Taps named in one line at most.
+/// Upper bound of the taps named in one line.
 const TAPS_NAMED: usize = 3;
 
 impl World {
