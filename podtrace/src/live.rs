@@ -1,4 +1,4 @@
-//! A live session: taps kept in step with the interfaces, records turned into output.
+//! A live session: keeps taps in step with the interfaces and turns records into output.
 mod attach;
 mod check;
 pub(crate) mod children;
@@ -51,20 +51,20 @@ use taps::{Reporter, Taps};
 /// Why a session ends.
 #[derive(Clone, Copy, Debug)]
 enum Ending {
-    /// There is what was asked for.
+    /// Everything requested is done.
     Natural,
     /// A signal came.
     Asked,
 }
 
-/// Interfaces that are there and not attached to.
+/// Interfaces without taps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Unwatched {
-    /// How many are still to be attached to.
+    /// How many still wait for their taps.
     left: u64,
-    /// How many cannot be.
+    /// How many refused their taps.
     refused: u64,
-    /// Since when there are some; none since the session began.
+    /// Since when there have been some; none since the session began.
     since_ns: Option<u64>,
 }
 
@@ -77,11 +77,11 @@ pub(crate) struct Tracer {
     sources: Sources,
     sampling: Sampling,
     pipeline: Pipeline,
-    /// Where its text goes.
+    /// Receives the text output.
     sink: Sink,
-    /// How far the recording is.
+    /// Progress of the recording.
     progress: Option<SharedProgress>,
-    /// Says so on a terminal.
+    /// Shows the progress on a terminal.
     status: Option<Status>,
     signals: Signals,
     ending: Ending,
@@ -89,17 +89,17 @@ pub(crate) struct Tracer {
     started_ns: u64,
     ticked: Instant,
     counted: Instant,
-    /// How many changes of the nodes the pipeline was told of.
+    /// How many changes of the nodes the pipeline knows of.
     changes: u64,
     /// Whether another process closes the taps' links.
     has_closer: bool,
-    /// Whether interfaces that were there at the start are still to be attached to.
+    /// Whether interfaces present at the start still wait for their taps.
     is_attaching: bool,
-    /// The interfaces that packets pass unseen, as they were told last.
+    /// The interfaces that packets pass unseen, as last reported.
     unwatched: Option<Unwatched>,
-    /// Percent of one processor, until it was said that it holds the reader up.
+    /// Limit in percent of one processor; none once a notice says that it slows the reader.
     cpu_limit: Option<u32>,
-    /// The kernel side's log, when it is wanted.
+    /// The kernel side's log, if enabled.
     diagnostics: Option<EbpfLogger<Diagnostics>>,
 }
 
@@ -125,9 +125,9 @@ impl Tracer {
         self.update(&Update::Start(start));
     }
 
-    /// Takes over an update of a source; returns what is to be said of it.
+    /// Applies an update from a source; returns the notices about it.
     fn receive(&mut self, mut update: Update) -> anyhow::Result<Vec<String>> {
-        // Names are given by what is in doubt now.
+        // Names depend on the changes that no scan has shown yet.
         self.note_changes();
         match &mut update {
             Update::Notice { text } => return Ok(vec![std::mem::take(text)]),
@@ -137,7 +137,7 @@ impl Tracer {
         let before = self.not_kept();
         self.update(&update);
         if matches!(update, Update::Pods { .. }) {
-            // Their processes are there now, and their cgroups.
+            // The pods' processes and cgroups exist by now.
             self.sources.ask_for_scan();
         }
         let is_full = before == 0 && self.not_kept() > 0;
@@ -163,7 +163,7 @@ impl Tracer {
         self.pipeline.push(&self.origin, batch);
     }
 
-    /// Takes the batches that wait, that updates in a row do not hold them up.
+    /// Processes the waiting batches, so that a series of updates does not delay them.
     fn catch_up(&mut self) {
         for _ in 0..QUEUE_BATCHES {
             let Ok(batch) = self.batches.try_recv() else {
@@ -173,7 +173,7 @@ impl Tracer {
         }
     }
 
-    /// What netlink has told of, and no scan has shown yet.
+    /// Notes changes that netlink has reported and no scan has shown yet.
     fn note_changes(&mut self) {
         let count = self.sources.changes.count();
         if count != self.changes {
@@ -182,8 +182,7 @@ impl Tracer {
         }
     }
 
-    /// Brings taps and names in step with what there is now; returns what is to
-    /// be said of it.
+    /// Brings taps and names in step with a scan; returns the notices about it.
     fn apply(&mut self, scan: Scan) -> anyhow::Result<Vec<String>> {
         let since_ns = scan.snapshot.time.steady_until_ns;
         let notices = self.change_taps(|taps, reporter| taps.apply(scan, reporter))?;
@@ -191,8 +190,7 @@ impl Tracer {
         Ok(notices)
     }
 
-    /// Takes over what was attached to or detached from; returns what is to be
-    /// said of it.
+    /// Applies a report of attaching or detaching; returns the notices about it.
     fn take_report(&mut self, report: Report) -> anyhow::Result<Vec<String>> {
         if let Report::Changed(_, Change::Restored { since_ns }) = report {
             self.report_gap(since_ns)?;
@@ -213,14 +211,14 @@ impl Tracer {
         Ok(notices)
     }
 
-    /// Tells how many interfaces packets pass unseen, when that is something new.
-    /// `since_ns`: since when, if there were none before.
+    /// Reports how many interfaces packets pass unseen, if that has changed. `since_ns`:
+    /// since when, if there were none before.
     fn report_unwatched(&mut self, since_ns: Option<u64>) -> anyhow::Result<()> {
         let (left, refused) = self.taps.unwatched();
         let since_ns = match self.unwatched {
             None if left + refused == 0 || !self.taps.have_begun() => return Ok(()),
             None => since_ns,
-            // While they are attached to one after the other.
+            // Nothing to report while they get their taps one after the other.
             Some(reported) if left > 0 && reported.left > 0 && reported.refused == refused => {
                 return Ok(());
             }
@@ -243,9 +241,9 @@ impl Tracer {
         Ok(())
     }
 
-    /// Tells that an interface was not attached to for a while.
+    /// Reports that an interface had no taps for a while.
     fn report_gap(&mut self, since_ns: u64) -> anyhow::Result<()> {
-        // What is told already lasts.
+        // Otherwise the last report still holds.
         if self.unwatched.is_none() && self.taps.have_begun() {
             for left in [1, 0] {
                 self.update(&Update::Attaching {
@@ -283,15 +281,15 @@ impl Tracer {
         self.pipeline.apply(&self.origin, update);
     }
 
-    /// Follows packets until told to stop; returns what it did not deliver.
+    /// Follows packets until asked to stop; returns what it did not deliver.
     ///
     /// # Errors
-    /// When the kernel side fails, and when nobody takes the output any more.
+    /// When the kernel side fails, or when nobody reads the output any more.
     pub(crate) async fn run(self) -> anyhow::Result<Missing> {
         self.run_during(std::future::pending()).await
     }
 
-    /// Follows packets until the work is done and its packets have come in.
+    /// Follows packets until the work is done and its packets have arrived.
     pub(crate) async fn run_during(
         mut self,
         work: impl Future<Output = ()>,
@@ -305,8 +303,8 @@ impl Tracer {
     }
 }
 
-/// A dump can fail while interfaces come and go; the taps that are there go
-/// on, and the next change brings the next scan.
+/// A netlink dump can fail while interfaces come and go. The existing taps go on, and the
+/// next change starts the next scan.
 fn not_scanned(error: ScanError) -> String {
     let error = anyhow::Error::from(error);
     format!(

@@ -1,4 +1,4 @@
-//! Waiting for the kernel, which takes its time to attach and to detach.
+//! Waits for the kernel to attach and to detach.
 use std::time::Duration;
 
 use tokio::time::{Instant, Interval, interval_at, sleep_until};
@@ -6,10 +6,10 @@ use tokio::time::{Instant, Interval, interval_at, sleep_until};
 use super::{Ending, Tracer};
 use crate::{live::taps::Taps, probe::attacher::Report, signals::Signals, sink::Sink};
 
-/// How often a terminal is told how far it is; what takes less is not told.
+/// How often the progress is shown; work that takes less shows none.
 const SHOW_EVERY: Duration = Duration::from_secs(1);
 
-/// Tells a terminal how far something is that takes long.
+/// Shows the progress of long work on a terminal.
 struct Wait {
     what: &'static str,
     all: usize,
@@ -31,9 +31,9 @@ impl Wait {
 }
 
 impl Tracer {
-    /// Waits until everything is attached to that is to be, but not for longer than that:
-    /// what most packets pass comes first, and the rest follows while packets are shown.
-    /// False if a signal came before.
+    /// Waits until all taps are attached, at most for the given time. The interfaces that
+    /// most packets pass come first; the rest follow while packets are shown. False if a
+    /// signal came before.
     pub(super) async fn attached(&mut self, within: Duration) -> anyhow::Result<bool> {
         let ready = Instant::now() + within;
         while let (_, 1..) = self.taps.attaching() {
@@ -53,7 +53,7 @@ impl Tracer {
         Ok(true)
     }
 
-    /// Tells a terminal how far attaching is.
+    /// Shows the progress of attaching on a terminal.
     pub(super) fn show_attaching(&self) {
         let (all, left) = self.taps.attaching();
         self.sink
@@ -61,8 +61,8 @@ impl Tracer {
     }
 }
 
-/// Detaches from everything, or leaves that to the kernel when another signal
-/// comes: it does so when the process ends.
+/// Detaches all taps. If another signal comes, it leaves the rest to the kernel, which
+/// detaches them when the process ends.
 pub(super) async fn detach(taps: &mut Taps, signals: &mut Signals, sink: &Sink) {
     let mut wait = Wait::new("detaching", taps.detach_all());
     let mut done = 0;

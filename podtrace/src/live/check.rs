@@ -1,9 +1,9 @@
-//! Whether there is what is to be traced.
+//! Checks that the requested interfaces exist.
 use anyhow::bail;
 
 use crate::{node::discover::Scan, text::sanitize::sanitize};
 
-/// Every chosen name must be there; else the error names what is near.
+/// Fails unless every chosen name exists; the error lists similar names.
 pub(super) fn check_names(chosen: &[String], scan: &Scan) -> anyhow::Result<()> {
     for name in chosen {
         if scan.names.contains(name) {

@@ -1,5 +1,5 @@
-//! Processes that podtrace has started: credential plugins, by the client of
-//! the Kubernetes API, which does not end them.
+//! Child processes of podtrace: credential plugins, which the client of the Kubernetes API
+//! starts and does not end.
 use std::fs;
 
 use nix::{
@@ -7,8 +7,8 @@ use nix::{
     unistd::Pid,
 };
 
-/// Ends those that still run. Where the kernel does not list them
-/// (`CONFIG_PROC_CHILDREN`) they end by themselves.
+/// Ends the children that still run. If the kernel does not list them
+/// (`CONFIG_PROC_CHILDREN`), they end on their own.
 pub(crate) fn end_children() {
     let Ok(threads) = fs::read_dir("/proc/self/task") else {
         return;

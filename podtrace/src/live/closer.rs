@@ -1,30 +1,30 @@
-//! A process that ends podtrace's TCX links behind it.
+//! A process that closes podtrace's TCX links after podtrace has ended.
 //!
-//! The kernel takes some 10 ms to detach each link, and does so when its last descriptor
-//! is closed, at the latest when the process ends: with a thousand links, whoever waits
+//! The kernel takes some 10 ms to detach each link, and does so when its last descriptor is
+//! closed, at the latest when the process ends. With a thousand links, a caller that waits
 //! for podtrace to end would wait ten seconds. So a child that shares podtrace's
-//! descriptors outlives it by that time. It is idle until podtrace has ended, however
-//! that comes, and then ends too: standard output and its like first, as somebody may
-//! wait for the end of what podtrace has to say.
+//! descriptors outlives it by that time. It is idle until podtrace has ended, for whatever
+//! reason, and then closes everything: standard output and its like first, as a caller may
+//! wait for the end of the output.
 use std::{
     mem::MaybeUninit,
     ptr, thread,
     time::{Duration, Instant},
 };
 
-/// What the child is called in lists of processes.
+/// The child's name in lists of processes.
 const NAME: &std::ffi::CStr = c"podtrace-closer";
 /// `_LINUX_CAPABILITY_VERSION_3`, linux/capability.h.
 const CAPABILITIES: u32 = 0x2008_0522;
 
-/// More descriptors than podtrace has: two for each of the interfaces that there is room
-/// for at most, and some.
+/// More descriptors than podtrace can have: two for each interface that it has room for,
+/// and some.
 const DESCRIPTORS: libc::c_int = 4 * 65_536;
-/// What takes no longer was no link.
+/// Closing anything but a link takes no longer.
 const QUICK: Duration = Duration::from_millis(1);
 const PAUSE_MAX: Duration = Duration::from_millis(50);
 
-/// Starts it; false where the kernel refuses, and podtrace has to detach by itself.
+/// Starts it; false if the kernel refuses, and podtrace has to detach by itself.
 pub(crate) fn start() -> bool {
     // SAFETY: both take numbers only.
     let ours = unsafe { libc::syscall(libc::SYS_pidfd_open, libc::getpid(), 0) };
@@ -44,8 +44,9 @@ pub(crate) fn start() -> bool {
     }
 }
 
-/// The child's work: waits until all threads of podtrace have ended and closed what they
-/// had open, so that it is the last to do so. Signals from the terminal are for podtrace.
+/// The child's work: waits until all threads of podtrace have ended and closed their
+/// descriptors, so that the child closes them last. Signals from the terminal are for
+/// podtrace.
 fn wait_for_the_end(podtrace: i32) -> ! {
     let mut all = MaybeUninit::<libc::sigset_t>::uninit();
     let mut end = libc::pollfd {
@@ -68,9 +69,9 @@ fn wait_for_the_end(podtrace: i32) -> ! {
     }
 }
 
-/// Closes a descriptor, and leaves the kernel's lock of all network configuration to
-/// others for as long as that took: a pod that starts waits for it, and so does the next
-/// podtrace.
+/// Closes a descriptor, then pauses for as long as that took, so that others can take the
+/// kernel's lock of all network configuration: a starting pod waits for it, and so does the
+/// next podtrace.
 fn close(fd: libc::c_int) {
     let begun = Instant::now();
     // SAFETY: nobody else uses the descriptors any more.

@@ -13,15 +13,15 @@ use crate::{
 
 /// How long the start waits for the first lists of pods and nodes.
 const FIRST_LISTS: Duration = Duration::from_secs(3);
-/// Updates that wait to be passed on at most.
+/// Upper bound of the updates that wait to be passed on.
 const QUEUE: usize = 1024;
 
-/// Said when the first one finds no room.
+/// The notice when the first one finds no room.
 pub(super) const FULL: &str =
     "more pods and nodes elsewhere than podtrace keeps: some addresses stay unnamed";
 
-/// Watches pods and nodes: returns what there is at the start, if that does
-/// not take long, and passes on the rest.
+/// Watches pods and nodes: returns those that exist at the start, if that does not take
+/// long, and passes on the rest.
 pub(super) async fn connect(
     config: Option<ClusterConfig>,
     updates: mpsc::Sender<Update>,
@@ -67,7 +67,7 @@ pub(super) async fn connect(
     first
 }
 
-/// What the API tells, and what the user should know of it.
+/// The update from the API, and a notice about it if the user needs one.
 fn updates_of(update: ClusterUpdate) -> impl Iterator<Item = Update> {
     let notice = notice(&update).map(|text| Update::Notice { text });
     let ts_ns = UNTIMED;

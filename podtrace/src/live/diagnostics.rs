@@ -1,6 +1,6 @@
 //! The kernel side's log.
 
-/// Prints what the kernel side logs on standard error.
+/// Prints the kernel side's log on standard error.
 pub(super) struct Diagnostics;
 
 impl log::Log for Diagnostics {

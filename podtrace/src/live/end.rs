@@ -14,7 +14,7 @@ use crate::{
     sink::{Sink, print_at_once},
 };
 
-/// How long a reader that takes nothing is waited for once a signal came.
+/// How long the end waits for a stalled reader once a signal came.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// What a session did not deliver.
@@ -26,12 +26,12 @@ pub(crate) struct Missing {
     pub(crate) not_recorded: u64,
     /// Packets, events and notices that were not shown.
     pub(crate) not_shown: u64,
-    /// Bytes of the output that nobody took.
+    /// Bytes of the output that nobody read.
     pub(crate) unread: usize,
 }
 
 impl Missing {
-    /// Whether anything is.
+    /// Whether anything is missing.
     pub(crate) fn is_any(&self) -> bool {
         let Self {
             events,
@@ -44,8 +44,8 @@ impl Missing {
 }
 
 impl Tracer {
-    /// Stops the taps, drains, closes with the summary, detaches, and waits for
-    /// its reader.
+    /// Stops the taps, drains the rings, prints the summary, detaches, and waits for the
+    /// reader of the output.
     pub(super) async fn end(mut self, followed: anyhow::Result<()>) -> anyhow::Result<Missing> {
         self.sink.set_status(String::new());
         let stopped = self.taps.probe.stop();
@@ -82,7 +82,7 @@ impl Tracer {
         })
     }
 
-    /// Takes over names that have come meanwhile; nothing is tapped any more.
+    /// Applies the names that have come meanwhile; all taps are stopped.
     fn take_last_names(&mut self) -> anyhow::Result<()> {
         while let Ok(update) = self.sources.updates.try_recv() {
             let notices = self.receive(update)?;
@@ -97,16 +97,16 @@ impl Tracer {
     }
 }
 
-/// Closes with the summary, given the final counters; returns how many events were lost.
+/// Writes the summary, given the final counters; returns how many events were lost.
 fn sum_up(taps: &mut Taps, pipeline: &mut Pipeline, started_ns: u64) -> anyhow::Result<u64> {
     let counters = taps.probe.counters()?;
     let duration_ns = monotonic_ns()?.saturating_sub(started_ns);
     Ok(pipeline.finish(&counters, duration_ns).total().lost())
 }
 
-/// Waits until the rest of the output is written: a pager may take its time.
-/// After a signal only while it takes any, and not after another one. Returns
-/// how many bytes nobody took.
+/// Waits until the rest of the output is written: a pager may take its time. After a signal
+/// it waits only while the reader makes progress, and not after another signal. Returns how
+/// many bytes nobody read.
 async fn wait_for_reader(
     sink: &mut Sink,
     signals: &mut Signals,

@@ -1,4 +1,4 @@
-//! The loop of a session.
+//! The main loop of a session.
 use std::{collections::BTreeMap, time::Duration};
 
 use anyhow::bail;
@@ -8,17 +8,17 @@ use tokio::time::{Instant, sleep_until};
 use super::{Ending, Tracer};
 use crate::{clock::monotonic_ns, live::progress, pipeline::TICK_LAG_NS, update::Update};
 
-/// How often open paths are checked for their age.
+/// How often open paths are checked for timeouts.
 const TICK: Duration = Duration::from_millis(50);
-/// How often the taps' counters are read: each takes a call. How much was lost in
-/// all comes with each batch.
+/// How often the taps' counters are read: each takes a system call. The total of the losses
+/// comes with each batch.
 const COUNT: Duration = Duration::from_millis(250);
 /// How often the counters are read while no packet is under way.
 const TICK_IDLE: Duration = Duration::from_secs(2);
 
 impl Tracer {
-    /// Follows packets until told to stop, or there are as many as were asked
-    /// for, or nobody takes what is shown.
+    /// Follows packets until asked to stop, until there are as many as requested, or until
+    /// nobody reads the output.
     pub(super) async fn follow(&mut self, work: impl Future<Output = ()>) -> anyhow::Result<()> {
         let deadline = self.duration.map(|duration| Instant::now() + duration);
         tokio::pin!(work);
@@ -63,7 +63,7 @@ impl Tracer {
         Ok(())
     }
 
-    /// The kernel side's log has no other wake-up.
+    /// The time of the next tick; the kernel side's log has no other wake-up.
     fn next_tick(&self) -> Instant {
         let is_idle =
             !self.pipeline.is_waiting() && self.diagnostics.is_none() && !self.is_attaching;
@@ -80,8 +80,9 @@ impl Tracer {
         if let Some(log) = &mut self.diagnostics {
             log.flush();
         }
-        // While batches or records wait, only their own time is known to have passed. In
-        // this order: the reader is behind no more when it has handed on all there was.
+        // While batches or records wait, only their own time is known to have passed. The
+        // order of the checks matters: the reader stops being behind once it has handed on
+        // everything.
         let is_read = !self.reader.is_behind();
         let now_ns = if is_read && self.batches.is_empty() {
             monotonic_ns()?
@@ -106,7 +107,7 @@ impl Tracer {
         Ok(())
     }
 
-    /// Says once that the reader waits for its share of the processors.
+    /// Reports once that the CPU limit makes the reader wait.
     fn report_limit(&mut self) {
         if let Some(percent) = self.cpu_limit
             && self.reader.has_paused()
@@ -118,7 +119,7 @@ impl Tracer {
         }
     }
 
-    /// Takes over what the taps have counted.
+    /// Takes over the taps' counters.
     fn count(&mut self) -> anyhow::Result<()> {
         self.counted = Instant::now();
         let counters = self.taps.probe.counters()?;
@@ -130,7 +131,7 @@ impl Tracer {
         Ok(())
     }
 
-    /// Tells which share of the packets is taken from now on.
+    /// Reports which share of the packets is taken from now on.
     pub(super) fn report_share(&mut self) -> anyhow::Result<()> {
         self.update(&Update::Sampling {
             share: self.sampling.share(),

@@ -1,4 +1,4 @@
-//! How to trace: what `trace`, `record` and `demo` share.
+//! Options of the engine, shared by `trace`, `record` and `demo`.
 use std::time::Duration;
 
 use podtrace_ebpf::config::SNAPLEN_DEFAULT;
@@ -11,9 +11,9 @@ use crate::{
     sink::Sink,
 };
 
-/// Hop timeout where none is given.
+/// The default hop timeout.
 const HOP_TIMEOUT: Duration = Duration::from_millis(500);
-/// Bytes of all rings where none are given.
+/// The default size of all rings together.
 const RING_BYTES: u32 = 8 << 20;
 
 /// How to trace.
@@ -23,11 +23,11 @@ pub(crate) struct TraceOptions {
     pub(crate) interfaces: Vec<String>,
     /// Pods named by the user.
     pub(crate) table: PodTable,
-    /// It ends with so many packets.
+    /// The session ends after this many packets.
     pub(crate) count: Option<u64>,
-    /// It ends after this time.
+    /// The session ends after this time.
     pub(crate) duration: Option<Duration>,
-    /// Bytes captured of each packet, at most.
+    /// Upper bound of the bytes captured of each packet.
     pub(crate) snaplen: u32,
     /// How long a packet may stay between two hops.
     pub(crate) hop_timeout: Duration,
@@ -35,26 +35,26 @@ pub(crate) struct TraceOptions {
     pub(crate) ring_bytes: u32,
     /// Whether only headers are captured, and some bytes behind them.
     pub(crate) headers_only: bool,
-    /// Percent of one processor that it takes at most.
+    /// Upper bound of its CPU time, in percent of one processor.
     pub(crate) cpu_limit: Option<u32>,
-    /// How large a share of the packets is traced.
+    /// The share of the packets that is traced.
     pub(crate) sampling: Sampling,
     /// Whether the kernel side's log is printed.
     pub(crate) diagnostics: bool,
-    /// After this time it begins, whatever is attached to by then.
+    /// It begins after this time, however many taps are attached.
     pub(crate) begins_within: Duration,
     /// How programs are attached.
     pub(crate) way: Way,
     /// Whether another process closes the taps' links.
     pub(crate) has_closer: bool,
-    /// What is not to be used of what the kernel has.
+    /// Features of the kernel that it does not use.
     pub(crate) without: Without,
     /// UTC nanoseconds at CLOCK_MONOTONIC zero.
     pub(crate) epoch_ns: i128,
 }
 
 impl TraceOptions {
-    /// Everything until it is ended, by the usual taps.
+    /// Traces everything at the usual taps, until it is ended.
     pub(crate) fn new(way: Way, without: Without, epoch_ns: i128) -> Self {
         Self {
             interfaces: Vec::new(),
@@ -77,14 +77,14 @@ impl TraceOptions {
     }
 }
 
-/// Where it all goes.
+/// The outputs of a session.
 pub(crate) struct Outlets {
-    /// What takes packets and notices.
+    /// The consumers of packets and notices.
     pub(crate) consumers: Vec<Box<dyn Consumer>>,
-    /// Where their text goes.
+    /// Receives their text.
     pub(crate) sink: Sink,
     /// Where to record it.
     pub(crate) recording: Option<Recording>,
-    /// Whether a terminal shows how far the recording is.
+    /// Whether a terminal shows the progress of the recording.
     pub(crate) shows_progress: bool,
 }

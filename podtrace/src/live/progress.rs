@@ -1,4 +1,4 @@
-//! How far a recording is, in one line on a terminal.
+//! The progress of a recording, in one line on a terminal.
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -9,10 +9,10 @@ use crate::{
     text::{sanitize::sanitize, size::bytes},
 };
 
-/// How often it is told.
+/// How often it is shown.
 pub(super) const EVERY: Duration = Duration::from_secs(1);
 
-/// Tells once in a while.
+/// Formats the line at intervals.
 pub(super) struct Status {
     shown: Instant,
 }

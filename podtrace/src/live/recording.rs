@@ -1,4 +1,4 @@
-//! Recording what a session sees.
+//! Starts the recording of a session.
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -12,12 +12,12 @@ use crate::{
     },
 };
 
-/// A recording that is about to begin: its first file is there.
+/// A recording that is about to begin: its first file exists.
 pub(crate) struct Recording {
     /// None once it has begun.
     files: Option<SessionFiles>,
     options: RecorderOptions,
-    /// How the topology is shown in it.
+    /// Formats the topology for it.
     pub(super) show: Show,
 }
 
@@ -25,17 +25,17 @@ pub(crate) struct Recording {
 const PATIENCE: Duration = Duration::from_secs(1);
 
 impl Drop for Recording {
-    /// Nothing is left of one that did not begin.
+    /// Leaves nothing of a recording that did not begin.
     fn drop(&mut self) {
         if let Some(files) = self.files.take() {
-            // What stays is empty; why nothing is recorded is said elsewhere.
+            // Whatever stays is empty; another notice says why nothing is recorded.
             let _ = files.close(PATIENCE);
         }
     }
 }
 
 impl Recording {
-    /// The first file is there.
+    /// Prepares a recording whose first file exists.
     pub(crate) fn new(files: SessionFiles, options: RecorderOptions, show: Show) -> Self {
         Self {
             files: Some(files),

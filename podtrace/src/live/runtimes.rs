@@ -23,8 +23,8 @@ pub(crate) enum Sockets {
     None,
     /// The first of the usual ones that answers.
     Usual,
-    /// None is known: the usual ones are of the node that podtrace runs on,
-    /// and that is none of those traced.
+    /// None is known: the usual ones belong to the node that podtrace runs on, which is not
+    /// traced.
     Elsewhere,
     /// These.
     These(Vec<PathBuf>),
@@ -40,7 +40,7 @@ pub(super) struct RuntimeSource {
     node: Option<usize>,
     /// Asks it for a new list.
     pub(super) prompt: mpsc::Sender<()>,
-    /// Why it gave no list at the start.
+    /// Why its first list failed.
     failed: Option<String>,
     /// What its last list lacks, in words.
     left_out: String,
@@ -77,7 +77,7 @@ pub(super) async fn connect(nodes: &[Node], sockets: Sockets) -> Vec<RuntimeSour
 }
 
 impl RuntimeSource {
-    /// What it told at the start.
+    /// The updates known at the start.
     pub(super) fn first(&mut self) -> Vec<Update> {
         if let Some(reason) = self.failed.take() {
             return vec![notice(format!("container names unknown: {reason}"))];
@@ -90,7 +90,7 @@ impl RuntimeSource {
         updates
     }
 
-    /// Passes on what the runtime tells until the session ends.
+    /// Passes on the updates of the runtime until the session ends.
     pub(super) async fn run(mut self, updates: mpsc::Sender<Update>) {
         loop {
             let new = tokio::select! {
@@ -127,7 +127,7 @@ impl RuntimeSource {
         [pods].into_iter().chain(self.left_out(&list)).collect()
     }
 
-    /// What the list lacks, when that has changed.
+    /// A notice of what the list lacks, if that has changed.
     fn left_out(&mut self, list: &PodList) -> Option<Update> {
         let now = list.left_out().join(", ");
         let before = std::mem::replace(&mut self.left_out, now.clone());

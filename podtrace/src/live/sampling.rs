@@ -1,23 +1,22 @@
-//! How large a share of the packets is traced: `--sample` and `--max-rate`.
+//! The share of the packets that is traced: `--sample` and `--max-rate`.
 
 /// Shortest time over which a rate is measured, in nanoseconds.
 const WINDOW_NS: u64 = 100_000_000;
-/// How long the rate stays low before more is taken, in nanoseconds.
+/// How long the rate must stay low before the share grows, in nanoseconds.
 const PATIENCE_NS: u64 = 2_000_000_000;
-/// Below this part of the limit, in percent, twice as much can be taken with
-/// some room to spare.
+/// Below this part of the limit, in percent, the share can double with room to spare.
 const LOW_PERCENT: u64 = 40;
 /// How far below the limit a new share aims, in percent.
 const AIM_PERCENT: u64 = 80;
 
-/// The share, and what it goes by.
+/// The share, and the rate that controls it.
 #[derive(Clone, Debug)]
 pub(crate) struct Sampling {
-    /// One in so many.
+    /// The share is one in this many.
     share: u32,
-    /// At least one in so many is passed over, as the user wants it.
+    /// The largest share that the user allows: one in this many.
     chosen: u32,
-    /// Events a second at most.
+    /// Upper bound of the events a second.
     max_rate: Option<u64>,
     /// When the rate was last measured, and how much had been taken by then.
     measured: Option<(u64, u64)>,
@@ -26,15 +25,15 @@ pub(crate) struct Sampling {
 }
 
 impl Default for Sampling {
-    /// Everything.
+    /// Traces everything.
     fn default() -> Self {
         Self::new(1, None)
     }
 }
 
 impl Sampling {
-    /// `share`: one in so many packets; `max_rate`: events a second, from which
-    /// on fewer are taken.
+    /// `share`: one in this many packets; `max_rate`: above this many events a second, the
+    /// share shrinks.
     pub(crate) fn new(share: u32, max_rate: Option<u64>) -> Self {
         Self {
             share,
@@ -45,25 +44,24 @@ impl Sampling {
         }
     }
 
-    /// Whether it goes by the rate.
+    /// Whether the rate controls the share.
     pub(crate) fn has_limit(&self) -> bool {
         self.max_rate.is_some()
     }
 
-    /// One in so many packets is traced now.
+    /// One in this many packets is traced now.
     pub(crate) fn share(&self) -> u32 {
         self.share
     }
 
-    /// Digests up to here are a share of all: those of a smaller share are
-    /// among them.
+    /// The largest digest of the share; a smaller share is a subset of a larger one.
     pub(crate) fn digest_max(&self) -> u32 {
         u32::MAX / self.share.max(1)
     }
 
-    /// Brings the share in step with the rate: less at once, more when there was
-    /// room for some time. `taken`: events since the begin; whether the share
-    /// is another now.
+    /// Adapts the share to the rate: shrinks it at once, and grows it after the rate was
+    /// low for some time. `taken`: events since the beginning. Returns whether the share
+    /// has changed.
     pub(crate) fn adjust(&mut self, taken: u64, now_ns: u64) -> bool {
         let Some(max) = self.max_rate else {
             return false;
@@ -110,8 +108,8 @@ mod tests {
 
     const TICK_NS: u64 = 50_000_000;
 
-    /// Runs for so many seconds; `offered`: events a second if all were taken.
-    /// Returns the rates of all windows of 100 ms.
+    /// Runs for the given seconds; `offered`: events a second if all were taken. Returns
+    /// the rates of all windows of 100 ms.
     fn run(sampling: &mut Sampling, now_ns: &mut u64, seconds: u64, offered: u64) -> Vec<u64> {
         let mut taken = 0;
         let mut rates = Vec::new();

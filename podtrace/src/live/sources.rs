@@ -1,7 +1,7 @@
-//! What a session is told while it runs: scans of the nodes and names.
+//! The sources of updates while a session runs: scans of the nodes, and names.
 //!
-//! Each source has a task of its own, so that none of them holds up the reading
-//! of packets, and none another.
+//! Each source has a task of its own, so that no source delays the reading of packets or
+//! another source.
 use std::time::Duration;
 
 use tokio::{
@@ -25,17 +25,17 @@ use crate::{
 
 /// Shortest time between two scans.
 const SCAN_PAUSE: Duration = Duration::from_millis(5);
-/// The same while changes that tell nothing new do not end: so many times what
-/// the scan took, up to the longest.
+/// The pause while irrelevant changes go on: this many times the duration of the scan, up
+/// to a maximum.
 const PAUSES: u32 = 4;
 const SCAN_PAUSE_MAX: Duration = Duration::from_millis(500);
-/// How many scans in a row are to show nothing new for that.
+/// How many scans in a row must show nothing new for that.
 const IN_VAIN: u32 = 20;
-/// After so long without a scan the next ones are in a row anew.
+/// After this time without a scan the count begins again.
 const QUIET: Duration = Duration::from_secs(1);
-/// When to scan again for what is too new to be settled.
+/// When to scan again if something was too new to be settled.
 const SETTLE: Duration = Duration::from_secs(2);
-/// Updates that wait for the session at most.
+/// Upper bound of the updates that wait for the session.
 const QUEUE: usize = 16;
 
 /// Where names come from.
@@ -51,17 +51,17 @@ pub(super) struct Sources {
     /// Scans of the nodes.
     pub(super) scans: mpsc::Receiver<Result<Scan, ScanError>>,
     pub(super) updates: mpsc::Receiver<Update>,
-    /// Changes of the nodes that scans have taken up or will.
+    /// Changes of the nodes that scans have shown or will show.
     pub(super) changes: Changes,
     ask: mpsc::Sender<()>,
-    /// For what other sources tell.
+    /// Sends the updates of other sources.
     pub(super) sender: mpsc::Sender<Update>,
 }
 
 impl Sources {
-    /// Scans for the first time, hears of the runtimes, and goes on doing so.
-    /// Returns the first scan and what the runtimes told. `check`: fails if
-    /// the scan does not show what is wanted.
+    /// Starts all sources: scans the nodes, asks the runtimes, and keeps doing both.
+    /// Returns the first scan and the first updates. `check`: fails if the scan lacks a
+    /// requested interface.
     pub(super) async fn start(
         nodes: &[Node],
         mut scanner: Scanner,
@@ -82,7 +82,7 @@ impl Sources {
             check(&scan)?;
             anyhow::Ok(scan)
         };
-        // What is wrong with the scan is said before anybody is waited for.
+        // A problem of the scan is reported before waiting for anybody.
         let (scan, mut runtimes, cluster) = tokio::try_join!(
             first_scan,
             async { Ok(runtimes::connect(nodes, options.sockets).await) },
@@ -118,16 +118,15 @@ impl Sources {
         Ok((sources, scan, first))
     }
 
-    /// Asks for a scan: something that netlink does not tell has changed.
+    /// Asks for a scan: something has changed that netlink does not report.
     pub(super) fn ask_for_scan(&self) {
-        // One that is asked for already serves.
+        // A pending request serves as well.
         let _ = self.ask.try_send(());
     }
 }
 
-/// How often the nodes are scanned: at once while there is something new to tap, less
-/// often when changes that tell nothing new (routes, neighbours' links) do not
-/// end.
+/// How often the nodes are scanned: at once while there is something new to tap, less often
+/// while irrelevant changes (routes, neighbours' links) go on.
 #[derive(Default)]
 struct Pace {
     /// Scans in a row that showed nothing new.
@@ -136,7 +135,7 @@ struct Pace {
 }
 
 impl Pace {
-    /// How long to wait after a scan that began then and took so long.
+    /// How long to wait after a scan that began at `begun` and took `took`.
     fn pause(&mut self, begun: Instant, took: Duration, is_new: bool) -> Duration {
         let was_quiet = self.last.is_none_or(|last| begun - last >= QUIET);
         self.last = Some(begun);
@@ -158,7 +157,7 @@ struct Scans {
     scanner: Scanner,
     changes: mpsc::Receiver<()>,
     asked: mpsc::Receiver<()>,
-    /// Runtimes that tell nothing by themselves are asked when something changes.
+    /// Prompts for runtimes that send no events: they are asked when something changes.
     prompts: Vec<mpsc::Sender<()>>,
     scans: mpsc::Sender<Result<Scan, ScanError>>,
 }
@@ -167,8 +166,8 @@ impl Scans {
     async fn run(mut self, mut unsettled: bool) {
         let mut pace = Pace::default();
         while self.wait(unsettled).await {
-            // The last one is taken over by now: to attach may take longer than
-            // to scan, and an old scan is of no use.
+            // The session has processed the last scan by now: attaching may take longer
+            // than scanning, and an old scan is of no use.
             let Ok(room) = self.scans.reserve().await else {
                 return;
             };
@@ -176,7 +175,7 @@ impl Scans {
             let scan = self.scanner.scan().await;
             let is_new = scan.as_ref().is_ok_and(Scan::has_new_targets);
             let pause = pace.pause(begun, begun.elapsed(), is_new);
-            // One that failed is worth another.
+            // A failed scan is repeated.
             unsettled = scan.as_ref().map_or(true, |scan| scan.unsettled);
             room.send(scan);
             sleep(pause).await;

@@ -32,12 +32,12 @@ use crate::{
     signals::Signals,
 };
 
-/// flannel's port, where no VXLAN interface tells another.
+/// flannel's port, unless a VXLAN interface has another.
 const FLANNEL_PORT: u16 = 8472;
 
 impl Tracer {
-    /// Loads the programs and attaches to everything there is, as far as no
-    /// signal comes. None if one came before.
+    /// Loads the programs and attaches to all interfaces, until a signal comes. None if one
+    /// came before.
     pub(crate) async fn start(
         nodes: Vec<Node>,
         source_options: SourceOptions,
@@ -61,7 +61,7 @@ impl Tracer {
             without: options.without,
             bare_bytes: None,
         };
-        // Looked at and loaded at the same time: neither takes long, and both as long.
+        // Scans and loads at the same time: both take about as long.
         let loading = load(probe_options.clone())?;
         let (sources, scan, first) = tokio::select! {
             started = Sources::start(&nodes, scanner, source_options, check) => started?,
@@ -112,7 +112,7 @@ impl Tracer {
             let watch = topology::watch(nodes.clone(), sockets, table, show, sender);
             tokio::spawn(watch);
         }
-        // Notices of the recorder are for those behind it.
+        // The recorder comes first, so that the others receive its notices.
         for consumer in outlets.consumers {
             pipeline.add(consumer);
         }
@@ -158,7 +158,7 @@ impl Tracer {
 }
 
 impl Tracer {
-    /// Lets all taps begin at once, and says so.
+    /// Starts all taps at once, and announces it.
     fn begin(&mut self) -> anyhow::Result<()> {
         self.taps.probe.sample(self.sampling.digest_max())?;
         self.taps.probe.start()?;
@@ -173,7 +173,7 @@ impl Tracer {
     }
 }
 
-/// Loads on a thread of its own: the runtime's have not the capabilities.
+/// Loads on a thread of its own: the runtime's threads lack the capabilities.
 fn load(
     options: ProbeOptions,
 ) -> anyhow::Result<oneshot::Receiver<Result<(Probe, Channel), ProbeError>>> {
@@ -194,10 +194,10 @@ fn look_up(cgroup_fs: &Option<Arc<CgroupFs>>) -> LookUp {
     })
 }
 
-/// Interfaces that there is room for at least.
+/// Lower bound of the room for interfaces.
 const INTERFACES_MIN: u32 = 1024;
 
-/// Room for as many interfaces again and again: the map cannot grow.
+/// Room for several times as many interfaces as there are: the map cannot grow.
 fn max_interfaces(now: usize) -> u32 {
     u32::try_from(now.saturating_mul(4)).map_or(u32::MAX / 64, |n| n.clamp(INTERFACES_MIN, 65_536))
 }

@@ -1,4 +1,4 @@
-//! Taps kept in step with what the scans of the nodes show.
+//! Keeps the taps in step with the scans of the nodes.
 mod report;
 mod sockets;
 
@@ -27,7 +27,7 @@ use crate::{
 };
 use sockets::Sockets;
 
-/// What is tapped, and what could not be.
+/// The taps, and the interfaces that refused theirs.
 pub(super) struct Taps {
     pub(super) probe: Probe,
     attacher: Attacher,
@@ -35,12 +35,12 @@ pub(super) struct Taps {
     way: Way,
     /// Interfaces that have taps, or are about to.
     taps: Vec<Tap>,
-    /// Interfaces that could not be tapped and were said to be so.
+    /// Interfaces that could not be tapped, each reported once.
     refused: HashSet<(u64, u32)>,
-    /// Why one was, as long as nothing has been attached to.
+    /// Why one was refused, as long as no tap has been attached.
     refusal: Option<String>,
     was_attached: bool,
-    /// Whether packets are followed: from then on new taps are announced one by one.
+    /// Whether packets are followed; from then on each new tap is announced.
     have_begun: bool,
 }
 
@@ -51,13 +51,13 @@ struct Tap {
 }
 
 enum State {
-    /// Whether a notice follows once it is attached.
+    /// The tap waits for the kernel; `announce`: a notice follows.
     Attaching {
         announce: bool,
     },
     Attached,
-    /// The interface is gone; what has its place since then is tapped when the
-    /// taps are.
+    /// The interface was removed; `next` took its place and is tapped once the old taps are
+    /// detached.
     Detaching {
         next: Option<Box<Target>>,
     },
@@ -108,19 +108,18 @@ impl Taps {
         self.way
     }
 
-    /// Whether all taps go in the end when they are left ([`Self::leave`]).
+    /// Whether taps left behind ([`Self::leave`]) vanish in the end.
     pub(super) fn can_leave(&self) -> bool {
         self.attacher.can_leave()
     }
 
-    /// Sees to it that taps of a node stay attached, as far as another tool can detach
-    /// them.
+    /// Keeps the taps of a node attached where another tool can detach them.
     pub(super) fn watch(&self, node: &NetNs) -> anyhow::Result<()> {
         let watched = self.attacher.watch(node)?;
         watched.context("failed to listen to changes of traffic control")
     }
 
-    /// From now on new taps are announced one by one.
+    /// Announces each new tap from now on.
     pub(super) fn begin(&mut self) {
         self.have_begun = true;
     }
@@ -136,32 +135,32 @@ impl Taps {
         self.taps.iter().filter(attached).map(|tap| &tap.point)
     }
 
-    /// How many interfaces are to be attached to, and how many are not yet.
+    /// How many interfaces are to be tapped, and how many of them are not yet.
     pub(super) fn attaching(&self) -> (usize, usize) {
         let attaching = |tap: &&Tap| matches!(tap.state, State::Attaching { .. });
         let left = self.taps.iter().filter(attaching).count();
         (self.taps.len(), left)
     }
 
-    /// How many interfaces are there that packets pass unseen: those that are still to be
-    /// attached to, and those that cannot be.
+    /// How many interfaces packets pass unseen: those that still wait for their taps, and
+    /// those that refused them.
     pub(super) fn unwatched(&self) -> (u64, u64) {
         (self.attaching().1 as u64, self.refused.len() as u64)
     }
 
-    /// Why nothing can be traced, if each interface was refused.
+    /// Why nothing can be traced, if every interface refused its taps.
     pub(super) fn refusal(&self) -> Option<&str> {
         let is_hopeless = self.taps.is_empty() && !self.was_attached;
         self.refusal.as_deref().filter(|_| is_hopeless)
     }
 
-    /// How many interfaces that were there at the start are not attached to yet.
+    /// How many interfaces present at the start are not tapped yet.
     pub(super) fn left_of_start(&self) -> usize {
         let is_left = |tap: &&Tap| matches!(tap.state, State::Attaching { announce: false });
         self.taps.iter().filter(is_left).count()
     }
 
-    /// What was attached to or detached from next; none once it is all over.
+    /// The next report of attaching or detaching; none once all is over.
     pub(super) async fn report(&mut self) -> Option<Report> {
         self.attacher.report().await
     }
@@ -171,14 +170,14 @@ impl Taps {
         self.attacher.leave();
     }
 
-    /// Begins to detach from everything; returns from how many interfaces.
+    /// Begins to detach all taps; returns from how many interfaces.
     pub(super) fn detach_all(&mut self) -> usize {
         self.attacher.detach_all();
         self.taps.len() - self.attaching().1
     }
 
-    /// Brings taps and names in step with a scan. What is new is attached to
-    /// later: [`Self::take`] hears of it.
+    /// Brings taps and names in step with a scan. New interfaces are attached later:
+    /// [`Self::apply_report`] learns of it.
     pub(super) fn apply(
         &mut self,
         scan: Scan,
@@ -192,7 +191,7 @@ impl Taps {
             names: _,
             unsettled: _,
         } = scan;
-        // Packets are not followed into sockets behind interfaces without taps.
+        // Sockets behind interfaces without taps are not watched.
         let has_pods = targets.iter().any(|t| t.point.role == Role::Pod);
         let cgroups = if has_pods { cgroups } else { BTreeSet::new() };
         self.sockets.watch(
@@ -216,7 +215,7 @@ impl Taps {
                 Some(position) => self.taps[*position].renew(target, reporter),
                 None => self.tap(target, reporter)?,
             }
-            // None is added for one that is refused.
+            // A refused interface adds none.
             if self.taps.len() > next {
                 known.insert(key, next);
             }
@@ -245,7 +244,7 @@ impl Taps {
         }
     }
 
-    /// Taps an interface soon; one that was refused is left.
+    /// Requests taps for an interface, unless it was refused before.
     fn tap(&mut self, target: Target, reporter: &mut Reporter<'_>) -> Result<(), ProbeError> {
         let Target {
             point,
@@ -253,7 +252,7 @@ impl Taps {
             device,
             packets: _,
         } = target;
-        // An earlier scan has given the namespace: it was refused then.
+        // If an earlier scan gave the namespace, the interface was refused then.
         let Some(netns) = netns.filter(|_| !self.refused.contains(&point_key(&point))) else {
             return Ok(());
         };
@@ -272,8 +271,8 @@ impl Taps {
             netns,
             name: device,
             ifindex: point.ifindex,
-            // A new pod's own first: only there its name is certain from the first
-            // packet.
+            // A new pod's own interface comes first: only there is its name certain from
+            // the first packet.
             rank: match point.role {
                 Role::Pod if self.have_begun => 0,
                 role => 1 + role.rank(),
@@ -295,8 +294,8 @@ impl Tap {
         point_key(&self.point)
     }
 
-    /// An interface gets another name or MAC address, and what a veth leads to
-    /// becomes known after the veth.
+    /// Updates an interface: it may get another name or MAC address, and the pod behind a
+    /// veth becomes known after the veth.
     fn renew(&mut self, target: Target, reporter: &mut Reporter<'_>) {
         if let State::Detaching { next } = &mut self.state {
             // A later scan does not give the namespace again.

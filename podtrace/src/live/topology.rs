@@ -1,4 +1,4 @@
-//! The topology of the nodes, with what their container runtimes tell: once, or for a
+//! The topology of the nodes, with the pods of their container runtimes: once, or for a
 //! recording.
 use std::{path::Path, time::Duration};
 
@@ -18,13 +18,13 @@ use crate::{
     update::Update,
 };
 
-/// How often it is looked at.
+/// How often the topology is read.
 const PAUSE: Duration = Duration::from_secs(300);
 
-/// What `podtrace topology` shows of one, as text.
+/// Formats a topology as `podtrace topology` prints it.
 pub(crate) type Show = fn(&mut String, &Topology);
 
-/// Looks at the topology now and again; what has changed is told, as `show` shows it.
+/// Reads the topology at intervals and sends it if it has changed, with the text of `show`.
 pub(super) async fn watch(
     nodes: Vec<Node>,
     sockets: Sockets,
@@ -34,7 +34,7 @@ pub(super) async fn watch(
 ) {
     let mut known = None;
     loop {
-        // What cannot be read is missing in the recording, and tried again.
+        // A failure leaves the topology out of the recording until the next attempt.
         if let Ok(topology) = describe(nodes.clone(), sockets.clone(), &table).await
             && known.as_ref() != Some(&topology)
         {
@@ -59,7 +59,7 @@ fn recorded(topology: &Topology, show: Show) -> Option<Box<RecordedTopology>> {
     }))
 }
 
-/// Looks at the nodes once.
+/// Reads the topology once.
 pub(crate) async fn describe(
     nodes: Vec<Node>,
     sockets: Sockets,
@@ -69,7 +69,7 @@ pub(crate) async fn describe(
     collect(inputs, table).await
 }
 
-/// The nodes with what their container runtimes tell.
+/// The nodes with the pods of their container runtimes.
 async fn inputs(nodes: Vec<Node>, sockets: Sockets) -> Vec<NodeInput> {
     let mut inputs: Vec<_> = nodes
         .into_iter()
@@ -104,7 +104,7 @@ async fn inputs(nodes: Vec<Node>, sockets: Sockets) -> Vec<NodeInput> {
     inputs
 }
 
-/// What one runtime tells.
+/// The answer of one runtime.
 struct Answer {
     runtime: Runtime,
     list: PodList,
@@ -121,8 +121,8 @@ async fn ask(socket: Option<&Path>) -> Result<Answer, CriError> {
 }
 
 impl Answer {
-    /// Gives the pods to the node that the runtime serves; where there is none
-    /// in view, says so.
+    /// Gives the pods to the node that the runtime serves; returns a reason if that node is
+    /// not in view.
     fn give(self, nodes: &mut [NodeInput]) -> Option<String> {
         let Self { runtime, list } = self;
         let about = runtime.about();

@@ -1,4 +1,4 @@
-//! What has come of attaching and detaching.
+//! The results of attaching and detaching.
 use super::{Reporter, State, Tap, Taps, point_key};
 use crate::{
     model::tap_point::TapPoint,
@@ -7,16 +7,16 @@ use crate::{
     update::Update,
 };
 
-/// What is said of an interface where others' filters come before ours.
+/// The notice for an interface where other filters come before podtrace's.
 const BEHIND: &str = "has another tool's program before podtrace's: packets that it drops \
                       or takes over are not seen there";
 
-/// What is said of an interface where another tool has removed ours.
+/// The notice for an interface where another tool has removed podtrace's.
 const RESTORED: &str = "was not traced for a moment: another tool had removed podtrace's tc \
                         filters, which are attached again";
 
 impl Taps {
-    /// Takes over what was attached to or detached from.
+    /// Applies a report of attaching or detaching.
     pub(in crate::live) fn apply_report(
         &mut self,
         report: Report,
@@ -47,7 +47,8 @@ impl Taps {
                 reporter.notices.extend(removed);
             }
             Report::Refused(number, error) => {
-                // One that is gone meanwhile is detached from, which is told too.
+                // An interface removed meanwhile is being detached, which has a report of
+                // its own.
                 let is_it = |tap: &Tap| {
                     tap.number == number && matches!(tap.state, State::Attaching { .. })
                 };
@@ -77,7 +78,7 @@ impl Taps {
         change: Change,
         reporter: &mut Reporter<'_>,
     ) -> Result<(), ProbeError> {
-        // One that is gone meanwhile is detached from.
+        // An interface removed meanwhile is being detached.
         let is_it = |tap: &Tap| tap.number == number && matches!(tap.state, State::Attached);
         let Some(position) = self.taps.iter().position(is_it) else {
             return Ok(());
@@ -94,7 +95,7 @@ impl Taps {
         Ok(())
     }
 
-    /// An interface cannot be tapped: it is said once.
+    /// Notes that an interface cannot be tapped, and reports it once.
     pub(super) fn refuse(
         &mut self,
         number: u32,
@@ -103,7 +104,7 @@ impl Taps {
         reporter: &mut Reporter<'_>,
     ) {
         reporter.update(&Update::Removed { number });
-        // With its pod: the next scan does not show it.
+        // A vanished interface went with its pod: the next scan does not show it.
         if !error.is_vanished() {
             self.refused.insert(point_key(point));
             let hint = if error.is_out_of_descriptors() {

@@ -7,12 +7,12 @@ use std::{
 use super::report::in_words;
 use crate::{cgroup::fs::CgroupFs, model::snapshot::Snapshot, probe::Probe};
 
-/// Which cgroups' sockets are watched, and which could not be.
+/// The cgroups whose sockets are watched, and those that refused it.
 pub(super) struct Sockets {
     cgroup_fs: Option<Arc<CgroupFs>>,
-    /// Cgroups that were refused and said to be so.
+    /// Cgroups that could not be watched, each reported once.
     refused: HashSet<String>,
-    /// Whether it was said that sockets tell no containers.
+    /// Whether the user knows that sockets do not show containers here.
     said_v1: bool,
 }
 
@@ -26,8 +26,7 @@ impl Sockets {
         }
     }
 
-    /// Watches these cgroups and no others; what is to be said of it is added
-    /// to `notices`.
+    /// Watches these cgroups and no others; adds its notices to `notices`.
     pub(super) fn watch(
         &mut self,
         cgroups: &BTreeSet<String>,
@@ -80,8 +79,8 @@ pub(super) fn mark_watched(
     snapshot.watches_sockets = probe.cgroups().next().is_some();
 }
 
-/// Those that are not within another one: a watch of both would see the
-/// lower one's sockets twice.
+/// Those that are not inside another one: a watch on both would see the lower one's sockets
+/// twice.
 fn uppermost(cgroups: &BTreeSet<String>) -> BTreeSet<String> {
     let is_below = |cgroup: &String| {
         let mut others = cgroups.iter();
