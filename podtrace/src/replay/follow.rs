@@ -1,4 +1,4 @@
-//! Growing sessions: their begin, and the file that follows another.
+//! Growing sessions: waits for their beginning, and finds the next file.
 use std::{
     fs,
     path::PathBuf,
@@ -13,13 +13,12 @@ use crate::session::{
     reader::{Item, Reader, ReaderOptions},
 };
 
-/// Pause between two looks at a growing file.
+/// Pause between two checks of a growing file.
 pub(super) const FOLLOW_PAUSE: Duration = Duration::from_millis(50);
 
-/// Waits until files that were only just created hold something: an empty one
-/// does not tell what it will be.
+/// Waits until files created just now have content: an empty file does not show its format.
 pub(super) fn wait_until_begun(paths: &[PathBuf], stop: &AtomicBool) {
-    // What cannot be read is said by who reads it.
+    // Whoever reads a file reports that it cannot be read.
     let files = || paths.iter().filter_map(|path| expand(path).ok()).flatten();
     let is_empty = |file: PathBuf| {
         fs::metadata(file).is_ok_and(|metadata| metadata.is_file() && metadata.len() == 0)
@@ -29,7 +28,7 @@ pub(super) fn wait_until_begun(paths: &[PathBuf], stop: &AtomicBool) {
     }
 }
 
-/// The files in which a session goes on, if they are there by now.
+/// The files that continue a session, if they exist by now.
 pub(super) fn newer_files(chain: &Chain) -> Vec<PathBuf> {
     let (Some(info), Some(directory)) = (chain.continues(), chain.path().parent()) else {
         return Vec::new();

@@ -25,13 +25,13 @@ const STDIN: &str = "-";
 #[derive(Clone, Debug)]
 pub(crate) struct Input {
     files: Vec<PathBuf>,
-    /// What its first section says; none in other captures and on standard
-    /// input, which cannot be looked into before.
+    /// The header of its first section; none for other captures and for standard input,
+    /// which cannot be read twice.
     info: Option<SectionInfo>,
 }
 
 impl Input {
-    /// What to call it.
+    /// Names of its nodes.
     pub(crate) fn nodes(&self) -> Vec<String> {
         match &self.info {
             Some(info) => info.nodes.iter().map(|name| sanitize(name)).collect(),
@@ -57,12 +57,12 @@ impl Input {
         &self.files
     }
 
-    /// How many sessions are in it.
+    /// How many sessions it holds.
     pub(crate) fn sessions(&self) -> usize {
         self.info.as_ref().map_or(1, |info| info.sessions.max(1))
     }
 
-    /// Opens it from the begin. `follow`: it may still grow.
+    /// Opens it from the beginning. `follow`: it may still grow.
     pub(crate) fn open(&self, options: ReaderOptions, follow: bool) -> anyhow::Result<Chain> {
         let mut files: VecDeque<_> = self.files.iter().cloned().collect();
         let Some(first) = files.pop_front() else {
@@ -77,8 +77,7 @@ impl Input {
     }
 }
 
-/// Finds what the paths name; the first of the result is the reference for the
-/// clocks.
+/// Finds the inputs that the paths name; the first is the reference for the clocks.
 pub(crate) fn find(paths: &[PathBuf]) -> anyhow::Result<Vec<Input>> {
     let mut inputs: Vec<Input> = Vec::new();
     let mut by_session: BTreeMap<String, usize> = BTreeMap::new();
@@ -87,7 +86,7 @@ pub(crate) fn find(paths: &[PathBuf]) -> anyhow::Result<Vec<Input>> {
     for file in files(paths)? {
         let info = match look_into(&file) {
             Ok(info) => info,
-            // What else a directory has is read all the same.
+            // One bad file in a directory does not stop the others.
             Err(error @ InputError::Format { .. }) if !paths.contains(&file) => {
                 refused = Some(error);
                 continue;
@@ -145,7 +144,7 @@ fn look_into(file: &Path) -> Result<Option<SectionInfo>, InputError> {
     loop {
         match reader.next_item()? {
             Some(Item::Section(info)) => return Ok(Some(info)),
-            // The first section may be damaged: a later one of the file tells too.
+            // The first section may be damaged: a later one in the file serves as well.
             Some(_) if reader.is_damaged() => {}
             None if !reader.is_capture() => {
                 let is_empty = file.metadata().is_ok_and(|metadata| metadata.len() == 0);
@@ -159,7 +158,7 @@ fn look_into(file: &Path) -> Result<Option<SectionInfo>, InputError> {
     }
 }
 
-/// Payload bytes that every input has for its packets' keys.
+/// Payload bytes that all inputs have for the packets' keys.
 pub(crate) fn common_payload(inputs: &[Input]) -> usize {
     let infos = inputs.iter().filter_map(|input| input.info.as_ref());
     let snaplen = infos.map(|info| info.snaplen).min();
@@ -179,7 +178,7 @@ pub(crate) fn numbers(inputs: &[Input]) -> Vec<(usize, Range<usize>)> {
     inputs.iter().map(next).collect()
 }
 
-/// Whether a packet that one node has traced was perhaps passed over at another.
+/// Whether sampling may have skipped a packet at one node that another node traced.
 pub(crate) fn differ_in_sampling(inputs: &[Input]) -> bool {
     let infos: Vec<_> = inputs.iter().filter_map(Input::info).collect();
     let share = |info: &SectionInfo| info.sample.max(1);

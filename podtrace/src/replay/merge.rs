@@ -1,4 +1,4 @@
-//! Sessions of several nodes as one stream, in order of corrected time.
+//! Merges the sessions of several nodes into one stream, in order of corrected time.
 mod numbers;
 
 use std::{collections::BTreeSet, ops::Range, sync::Arc};
@@ -26,8 +26,8 @@ use crate::{
 };
 use numbers::Numbers;
 
-/// How much later than an event a stream without ticks says that time has
-/// passed, in nanoseconds.
+/// How much later than its last event the time of a stream without ticks advances, in
+/// nanoseconds.
 const TICK_NS: u64 = 50_000_000;
 
 /// One session of several.
@@ -35,43 +35,43 @@ pub struct Stream {
     chain: Chain,
     line: Option<Arc<Line>>,
     numbers: Numbers,
-    /// The item to be told next, and its time by the reference clock.
+    /// The next item, and its time by the reference clock.
     next: Option<(Item, u64)>,
     /// Time of the last event or tick.
     now_ns: u64,
     ticked_ns: u64,
-    /// The time of the last item told.
+    /// The time of the last item handed on.
     known_ns: u64,
     lost: u64,
     unexplained: Unexplained,
     has_begun: bool,
-    /// Its own ticks say how far it is.
+    /// Whether its own ticks advance its time.
     has_ticks: bool,
     is_over: bool,
     /// Events that the selection left out.
     filtered: TapCounts,
 }
 
-/// Which events are wanted.
+/// Selects events.
 pub trait Select {
-    /// Whether it is.
+    /// Whether the event is selected.
     fn wants(&mut self, event: &Event, pipeline: &Pipeline) -> bool;
-    /// Whether nothing later is.
+    /// Whether nothing later is selected.
     fn is_over(&self, ts_ns: u64) -> bool;
 }
 
-/// What a step came to.
+/// The result of a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
-    /// An event or update was told; the time by the reference clock.
+    /// It handed on an event or an update of that time, by the reference clock.
     At(u64),
     /// A file has no more for now.
     Waiting,
-    /// All is told.
+    /// It has handed on everything.
     Over,
 }
 
-/// The sessions.
+/// The merged sessions.
 pub struct Merge {
     streams: Vec<Stream>,
     first_ns: Option<u64>,
@@ -117,7 +117,7 @@ impl Stream {
         self.numbers.origin().nodes.clone()
     }
 
-    /// Reads the next item if it is not known yet; false when there is none.
+    /// Reads the next item unless it is read already; false if there is none.
     fn peek(&mut self) -> Result<bool, InputError> {
         if self.next.is_some() {
             return Ok(true);
@@ -134,7 +134,7 @@ impl Stream {
             }),
             Item::Tick(tick) => {
                 tick.now_ns = corrected(tick.now_ns);
-                // Events that are so much older may follow.
+                // Events older by the slack may follow.
                 tick.now_ns.saturating_sub(SLACK_NS)
             }
             Item::Update(_, update) => {
@@ -147,7 +147,7 @@ impl Stream {
             }
             _ => 0,
         };
-        // What comes later in the file was told later.
+        // What comes later in the file happened later.
         self.now_ns = self.now_ns.max(own_ns);
         self.next = Some((item, self.now_ns));
         Ok(true)
@@ -155,7 +155,7 @@ impl Stream {
 }
 
 impl Merge {
-    /// Of sessions whose first is the reference.
+    /// Merges sessions; the first is the reference.
     #[must_use]
     pub fn new(streams: Vec<Stream>) -> Self {
         Self {
@@ -165,7 +165,7 @@ impl Merge {
         }
     }
 
-    /// The sessions.
+    /// The merged sessions.
     #[must_use]
     pub fn streams(&self) -> &[Stream] {
         &self.streams
@@ -176,8 +176,7 @@ impl Merge {
         &mut self.streams
     }
 
-    /// Tells the next item. `follow`: a session that has no more for now may
-    /// go on.
+    /// Hands on the next item. `follow`: a session without more items may still grow.
     ///
     /// # Errors
     /// When a file cannot be read.
@@ -220,7 +219,7 @@ impl Merge {
         Ok(Step::At(ns))
     }
 
-    /// A session is over: what is on its way to its nodes is not seen there.
+    /// Ends a session: packets on their way to its nodes are not seen there.
     fn end_of(&mut self, number: usize, pipeline: &mut Pipeline) {
         let others = self.streams.len() > 1;
         let stream = &mut self.streams[number];
@@ -268,7 +267,7 @@ impl Merge {
                 stream.has_ticks = true;
                 stream.ticked_ns = now_ns;
                 let counted_ns = now_ns.saturating_add(TICK_LAG_NS);
-                // Such as what the recording lacks.
+                // For example events that the recording lacks.
                 let lost = stream.unexplained.count(&LostBy {
                     until_ns: counted_ns,
                     read_ns: counted_ns,
@@ -294,8 +293,8 @@ impl Merge {
         lost.fold(0, u64::saturating_add)
     }
 
-    /// Until when it is known what every session lost: its losses are told before
-    /// what is later. Captures of other tools never tell.
+    /// Until when the losses of all sessions are known: a session reports its losses before
+    /// later items. Captures of other tools never do.
     fn settled_ns(&self) -> u64 {
         let reports = |stream: &&Stream| !stream.is_over && stream.chain.is_own();
         let settled = self.streams.iter().filter(reports);
@@ -332,8 +331,7 @@ impl Merge {
         }
     }
 
-    /// Nothing more is told: gives the pipeline the counts. Returns how long it
-    /// lasted, in nanoseconds.
+    /// Ends the merge: gives the pipeline the counts. Returns the duration in nanoseconds.
     pub fn finish(&mut self, pipeline: &mut Pipeline) -> u64 {
         for stream in &mut self.streams {
             stream.chain.finish();
@@ -349,8 +347,8 @@ impl Merge {
 }
 
 impl Stream {
-    /// A section begins: the first tells what was lost before, and the nodes of a
-    /// session that was not looked into before.
+    /// Begins a section: the first one holds the earlier losses, and the nodes of a session
+    /// whose header was not read before.
     fn begin(&mut self, info: &SectionInfo, pipeline: &mut Pipeline) {
         if !self.has_begun {
             self.unexplained.explain(info.lost);
@@ -365,7 +363,7 @@ impl Stream {
 
     fn update(&mut self, origin: &Origin, mut update: Update, pipeline: &mut Pipeline) {
         let next = pipeline.world().tap_points.next_number();
-        // What is replayed was said already.
+        // The replay has announced its own start already.
         let is_start = matches!(update, Update::Start(_));
         if !is_start && self.numbers.update(&mut update, next) {
             let origin = self.numbers.origin_of(origin);
@@ -373,8 +371,7 @@ impl Stream {
         }
     }
 
-    /// Adds what the session counted to what was told of it, so that each tap
-    /// adds up.
+    /// Adds the session's own counts to those of its items, so that each tap adds up.
     fn count(&self, pipeline: &mut Pipeline) {
         let (taps, tap_points) = pipeline.taps_mut();
         let shown = |number: u32| tap_points.get(number).map_or(OTHERS, |_| number);
@@ -394,7 +391,7 @@ impl Stream {
             sum.filtered = sum.filtered.saturating_add(count.filtered);
         }
         for number in all {
-            // Those that have seen nothing are not told one by one.
+            // Taps that saw nothing have no counts of their own.
             for direction in Direction::ALL.into_iter().filter(|_| is_counted) {
                 taps.entry((number, direction)).or_default();
             }
@@ -402,8 +399,8 @@ impl Stream {
                 taps.range_mut((number, Direction::Ingress)..=(number, Direction::Unknown))
             {
                 let accounted = sum.accounted();
-                // A session that was broken off has counted too little, a
-                // damaged file does not hold all that was counted.
+                // An interrupted session has counted too little, and a damaged file lacks
+                // some of the counts.
                 sum.seen = sum.seen.max(accounted);
                 let missing = sum.seen - accounted;
                 sum.unrecorded = sum.unrecorded.saturating_add(missing);

@@ -1,7 +1,7 @@
-//! What of the files is wanted.
+//! The selected part of the files.
 use std::{path::PathBuf, time::Duration};
 
-/// What is read, and which part of it.
+/// The files to read, and the part of them.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct PlayerOptions {
     /// Files, directories, or standard input.
@@ -12,10 +12,10 @@ pub(crate) struct PlayerOptions {
     pub(crate) until: Option<Moment>,
     pub(crate) first: Option<Span>,
     pub(crate) last: Option<Span>,
-    /// How far nodes' clocks are ahead of the reference, in nanoseconds, where the
-    /// user says so.
+    /// How far nodes' clocks are ahead of the reference, in nanoseconds, as given by the
+    /// user.
     pub(crate) clock_offset: Vec<(String, i64)>,
-    /// How long a packet may stay between two hops; else as recorded.
+    /// How long a packet may stay between two hops; by default as recorded.
     pub(crate) hop_timeout: Option<Duration>,
 }
 
@@ -27,20 +27,20 @@ pub enum Moment {
     /// A time of the day, local, on the day of the first packet, or on the next
     /// if it is more than half a day earlier than that.
     OfDay(jiff::civil::Time),
-    /// After the first packet.
+    /// That long after the first packet.
     AfterBegin(Duration),
 }
 
 /// A part of a recording.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Span {
-    /// So many packets.
+    /// This many packets.
     Packets(u64),
-    /// So long.
+    /// This long.
     Time(Duration),
 }
 
-/// One tap place.
+/// One tap point.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Vantage {
     /// The node or the pod, if it was named.

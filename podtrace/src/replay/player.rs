@@ -31,27 +31,27 @@ use crate::{
     update::Update,
 };
 
-/// Timeout between hops where no session tells.
+/// Timeout between hops if no session has one.
 const HOP_TIMEOUT_NS: u64 = 500_000_000;
-/// Places that are reported where another was asked for.
+/// Upper bound of the tap points listed when the requested one does not exist.
 const TAP_POINTS_MAX: usize = 30;
-/// Places of damage that are reported one by one.
+/// Upper bound of the places of damage reported one by one.
 const DAMAGE_MAX: usize = 20;
 
-/// How to play.
+/// Plays files through a pipeline.
 pub(crate) struct Player<'a> {
     args: &'a PlayerOptions,
     inputs: Vec<Input>,
     follow: bool,
     pub(crate) speed: Option<f64>,
     pub(crate) selection: Selection,
-    /// Whether events are to hold the captured bytes.
+    /// Whether events hold the captured bytes.
     pub(crate) keep_captured: bool,
-    /// Set when it is to end early.
+    /// Set to end it early.
     pub(crate) stop: Arc<AtomicBool>,
 }
 
-/// What came of it.
+/// The result of a replay.
 pub(crate) struct Played {
     /// Events lost.
     pub(crate) lost: u64,
@@ -60,8 +60,7 @@ pub(crate) struct Played {
 }
 
 impl Player<'_> {
-    /// Finds what is to be read. `follow`: it may still grow; `stop`: set when it is to
-    /// end early.
+    /// Finds the inputs. `follow`: they may still grow; `stop`: set to end early.
     pub(crate) fn new(
         args: &PlayerOptions,
         follow: bool,
@@ -81,7 +80,7 @@ impl Player<'_> {
         })
     }
 
-    /// Plays to consumers, made when it is known what is read.
+    /// Plays to consumers, which are made once the inputs are known.
     pub(crate) fn run(
         mut self,
         consumers: impl FnOnce(&[Input]) -> anyhow::Result<Vec<Box<dyn Consumer>>>,
@@ -175,7 +174,7 @@ impl Player<'_> {
         pipeline
     }
 
-    /// Says what is replayed, and by which clocks.
+    /// Announces what is replayed, and by which clocks.
     fn introduce(&self, inputs: &[Input], prescan: Option<&Prescan>, pipeline: &mut Pipeline) {
         let nodes: Vec<_> = inputs.iter().map(Input::nodes).collect();
         let files: usize = inputs.iter().map(|input| input.files().len()).sum();
@@ -272,7 +271,7 @@ fn set_clocks(inputs: &[Input], prescan: Option<&Prescan>, pipeline: &mut Pipeli
     }
 }
 
-/// Where packets were seen, in words.
+/// Lists the tap points, in words.
 fn tap_points(pipeline: &Pipeline) -> String {
     let world = pipeline.world();
     let names = (0..world.tap_points.next_number()).filter_map(|number| {
@@ -292,7 +291,7 @@ fn last(prescan: &Prescan) -> u64 {
     all.filter_map(corrected).max().unwrap_or(0)
 }
 
-/// Sessions that go on in another file have it by now, perhaps.
+/// Adds the next files of sessions that rotate, if they exist by now.
 fn add_newer(merge: &mut Merge) {
     for stream in merge.streams_mut() {
         let files: Vec<PathBuf> = newer_files(stream.chain());
@@ -302,7 +301,7 @@ fn add_newer(merge: &mut Merge) {
     }
 }
 
-/// Says what is not in the files.
+/// Reports what the files lack.
 fn report_damage(merge: &Merge, pipeline: &mut Pipeline) -> usize {
     let (mut damaged, mut reported) = (0, 0);
     for stream in merge.streams() {
@@ -347,7 +346,7 @@ fn report_damage(merge: &Merge, pipeline: &mut Pipeline) -> usize {
     damaged
 }
 
-/// Replays in time.
+/// Replays at the original speed.
 struct Pace {
     factor: f64,
     begin: Option<(u64, Instant)>,
@@ -361,7 +360,7 @@ impl Pace {
         }
     }
 
-    /// How long to wait for what was at this time.
+    /// How long to wait until the event of this time.
     fn pause(&mut self, ns: u64) -> Option<Duration> {
         if ns == 0 {
             return None;

@@ -1,5 +1,5 @@
-//! A first pass over the files: how the clocks of the nodes compare, and when
-//! the last packet was.
+//! A first pass over the files: compares the clocks of the nodes, and finds the last
+//! packet.
 use std::collections::HashSet;
 
 use anyhow::bail;
@@ -13,16 +13,17 @@ use crate::{
     update::Update,
 };
 
-/// What the first pass found.
+/// The results of the first pass.
 pub(super) struct Prescan {
     /// The clock of each input.
     pub(super) clocks: Vec<Clock>,
-    /// Time of the first and of the last packet of each input, by its own
-    /// clock; none where there is no packet.
+    /// Time of the first and of the last packet of each input, by its own clock; none
+    /// without packets.
     pub(super) times: Vec<Option<(u64, u64)>>,
 }
 
-/// What the user gave alone, of inputs that still grow. `offsets`: by node.
+/// The result for inputs that still grow: only the offsets given by the user. `offsets`: by
+/// node.
 pub(super) fn unread(inputs: &[Input], offsets: &[(String, i64)]) -> anyhow::Result<Prescan> {
     Ok(Prescan {
         clocks: Sightings::new(inputs.len()).solve(&given(inputs, offsets)?),
@@ -55,7 +56,7 @@ fn note(
         keep_captured: false,
     };
     let mut chain = input.open(options, false)?;
-    // What is behind damage counts too.
+    // Packets behind damage count as well.
     chain.end();
     let mut uplinks = HashSet::new();
     let mut times: Option<(u64, u64)> = None;
@@ -84,7 +85,7 @@ fn note(
     Ok(times)
 }
 
-/// The offset of each input, as far as one was given.
+/// The offset of each input, if one was given.
 fn given(inputs: &[Input], offsets: &[(String, i64)]) -> anyhow::Result<Vec<Option<i64>>> {
     let mut given = vec![None; inputs.len()];
     for (node, offset_ns) in offsets {

@@ -1,4 +1,4 @@
-//! Which events of the files are wanted.
+//! Selects events of the files.
 use jiff::{SignedDuration, Timestamp, civil::Time, tz::TimeZone};
 
 use crate::{
@@ -13,7 +13,7 @@ use crate::{
     world::World,
 };
 
-/// A part of the time, some interfaces.
+/// Selects a part of the time, and some interfaces.
 #[derive(Debug, Default)]
 pub(crate) struct Selection {
     pub(super) interfaces: Vec<String>,
@@ -21,17 +21,17 @@ pub(crate) struct Selection {
     pub(super) since: Option<Moment>,
     pub(super) until: Option<Moment>,
     pub(super) first: Option<Span>,
-    /// Whether a tap point was one of those wanted.
+    /// Whether a tap point has matched.
     pub(super) has_matched: bool,
     /// Time of the first packet.
     pub(super) begin_ns: Option<u64>,
-    /// From here on, until there; known from the first packet on.
+    /// The selected time; known from the first packet on.
     pub(super) from_ns: u64,
     pub(super) until_ns: Option<u64>,
 }
 
 impl Selection {
-    /// What the options ask for.
+    /// The selection that the options describe.
     pub(super) fn of(args: &PlayerOptions) -> Self {
         Self {
             interfaces: args.interfaces.clone(),
@@ -42,7 +42,7 @@ impl Selection {
         }
     }
 
-    /// The first packet is known.
+    /// Notes the time of the first packet.
     fn begin(&mut self, ts_ns: u64) {
         self.begin_ns = Some(ts_ns);
         if let Some(since) = self.since {
@@ -51,7 +51,7 @@ impl Selection {
         let until = self.until.map(|until| absolute(until, ts_ns));
         let first = match self.first {
             Some(Span::Time(span)) => {
-                // Of what is wanted at all.
+                // A span of the selected time.
                 Some(self.from_ns.max(ts_ns).saturating_add(nanos(span)))
             }
             _ => None,
@@ -59,12 +59,12 @@ impl Selection {
         self.until_ns = [until, first].into_iter().flatten().min();
     }
 
-    /// Whether only some tap points are wanted.
+    /// Whether only some tap points are selected.
     pub(super) fn is_part(&self) -> bool {
         !self.interfaces.is_empty() || self.vantage.is_some()
     }
 
-    /// The tap point asked for, if no packet was seen there.
+    /// The requested tap point, if it saw no packet.
     pub(super) fn missed_vantage(&self) -> Option<String> {
         let vantage = self.vantage.as_ref().filter(|_| !self.has_matched)?;
         let owner = vantage.owner.as_ref();
@@ -115,8 +115,8 @@ fn absolute(moment: Moment, begin_ns: u64) -> u64 {
     }
 }
 
-/// A time of the day in a recording that begins at `begin_ns`: on that day, or
-/// on the next if it would be more than half a day before the begin.
+/// A time of the day in a recording that begins at `begin_ns`: on that day, or on the next
+/// one if it would be more than half a day before the beginning.
 fn of_day(time: Time, begin_ns: u64) -> u64 {
     let begin = Timestamp::from_nanosecond(begin_ns.into()).unwrap_or(Timestamp::MAX);
     let begin = begin.to_zoned(TimeZone::system());

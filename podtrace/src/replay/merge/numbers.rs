@@ -7,10 +7,10 @@ use crate::{
     update::Update,
 };
 
-/// Runtimes of a session at most, so that their numbers stay apart.
+/// Upper bound of the runtimes of a session, which keeps their numbers apart.
 const RUNTIMES: usize = 1000;
 
-/// Renumbers what a session tells.
+/// Renumbers the items of a session.
 pub(super) struct Numbers {
     origin: Origin,
     /// Numbers of tap points, by that in the session.
@@ -42,7 +42,7 @@ impl Numbers {
         nodes.start.saturating_add(number).min(last)
     }
 
-    /// The origin, here, of update that a file has of one of its sessions.
+    /// The origin here of an update of one of the file's sessions.
     pub(super) fn origin_of(&self, recorded: &Origin) -> Origin {
         let Range { start, end } = self.origin.nodes;
         let nodes = if recorded.nodes.is_empty() {
@@ -83,8 +83,8 @@ impl Numbers {
         true
     }
 
-    /// Renumbers update; `next`: the number for a new tap point. False if it is of a
-    /// place that was never recorded.
+    /// Renumbers an update; `next`: the number for a new tap point. False if it names a tap
+    /// point that was never recorded.
     pub(super) fn update(&mut self, update: &mut Update, next: u32) -> bool {
         let id = |id: u64| self.origin.global_id(id);
         let renumber = |holder: &mut Holder| {
