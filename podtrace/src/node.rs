@@ -1,4 +1,4 @@
-//! What the node looks like: namespaces, interfaces, addresses, processes.
+//! The state of a node: namespaces, interfaces, addresses, processes.
 pub mod discover;
 pub mod links;
 pub mod pod_table;

@@ -1,10 +1,9 @@
-//! Scans of the nodes: which interfaces to tap, and whose they are.
+//! Scans the nodes: finds the interfaces to tap, and their pods.
 //!
-//! A scan lists the node's interfaces and opens only namespaces that are new:
-//! those at the other end of a veth that no known namespace accounts for. A
-//! namespace stays known while a veth of it is there; the node never gives an
-//! interface index to another one, so an inode that is reused cannot be taken
-//! for its predecessor.
+//! A scan lists the node's interfaces and opens only new namespaces: those at the other end
+//! of a veth that belongs to no known namespace. A namespace stays known while one of its
+//! veths exists. The node never reuses an interface index, so a reused inode cannot be
+//! mistaken for its predecessor.
 mod role;
 mod spaces;
 
@@ -61,32 +60,32 @@ pub enum ScanError {
     Io(&'static str, #[source] io::Error),
 }
 
-/// What a scan of the nodes has found.
+/// The result of a scan.
 #[derive(Clone, Debug, Default)]
 pub struct Scan {
-    /// The state of the nodes, but for which sockets are watched.
+    /// The state of the nodes, except for the watched sockets.
     pub snapshot: Snapshot,
     /// The interfaces to tap.
     pub targets: Vec<Target>,
-    /// Cgroups whose sockets are the pods'.
+    /// Cgroups of the pods' sockets.
     pub cgroups: BTreeSet<String>,
     /// Cgroup paths of the processes in each pod's namespace, by its id.
     pub cgroups_of: HashMap<u64, BTreeSet<String>>,
-    /// Every interface name there is, chosen or not.
+    /// The names of all interfaces, chosen or not.
     pub names: BTreeSet<String>,
     /// Whether something is so new that another scan should follow.
     pub unsettled: bool,
 }
 
 impl Scan {
-    /// Whether an interface is among them that no earlier scan has shown.
+    /// Whether it shows an interface that no earlier scan has shown.
     #[must_use]
     pub fn has_new_targets(&self) -> bool {
         self.targets.iter().any(|target| target.netns.is_some())
     }
 }
 
-/// Scans nodes again and again.
+/// Scans nodes repeatedly.
 pub struct Scanner {
     views: Vec<View>,
     /// Names of the interfaces to tap; empty for the usual ones.
@@ -99,7 +98,7 @@ pub struct Scanner {
     subnets: Vec<Vec<RemoteSubnet>>,
     read_tables: Option<Instant>,
     changes: Changes,
-    /// How many of them the scans have taken up.
+    /// How many changes the scans have covered.
     changes_shown: u64,
 }
 
@@ -121,21 +120,20 @@ impl Scanner {
         }
     }
 
-    /// What tells it that the interfaces have changed, to be given to
-    /// [`watch`](super::watch::watch).
+    /// The changes of the interfaces, to be given to [`watch`](super::watch::watch).
     #[must_use]
     pub fn changes(&self) -> Changes {
         self.changes.clone()
     }
 
-    /// Scans the nodes and every pod namespace that a veth ties to them.
-    /// To be called on a tokio runtime, always the same.
+    /// Scans the nodes and every pod namespace that a veth ties to them. Call it on a tokio
+    /// runtime, always the same one.
     ///
     /// # Errors
     /// When a node's namespace cannot be read; a pod's namespace that vanishes
     /// meanwhile is left out.
     pub async fn scan(&mut self) -> Result<Scan, ScanError> {
-        // Before anything is scanned: what changes from now on is for the next.
+        // Taken before anything is scanned: changes from now on belong to the next scan.
         let (changes, first_change_ns) = self.changes.take();
         let began_ns = now_ns()?;
         let mut node_links = Vec::with_capacity(self.views.len());
@@ -165,8 +163,8 @@ impl Scanner {
             let links = &node_links[known.node];
             self.add_namespace(&mut scan, *id, known, links, open.get(id));
         }
-        // What comes first is tapped first: what most packets pass, and of the rest what
-        // has had the most.
+        // Tapped in this order: first the interfaces that most packets pass, then those
+        // that have had most packets.
         let targets = &mut scan.targets;
         targets.sort_by_key(|target| (target.point.role.rank(), Reverse(target.packets)));
         scan.snapshot.vxlan_ports.sort_unstable();
@@ -195,8 +193,8 @@ impl Scanner {
         Ok(())
     }
 
-    /// Reads where routes lead, and what is behind the tunnels; false when it is
-    /// too early again. A node whose tables cannot be read has none.
+    /// Reads the routes and the subnets behind the tunnels; false if the last time was too
+    /// recent. A node whose tables cannot be read has none.
     async fn read_tables(&mut self, node_links: &[Vec<Link>]) -> bool {
         if self
             .read_tables
@@ -240,7 +238,7 @@ impl Scanner {
             };
             self.add(scan, link, point, holder, usual, Some(&node.netns));
         }
-        // hostNetwork pods: their sockets are watched too.
+        // The sockets of hostNetwork pods are watched too.
         let of_pods = self
             .members_of(node.netns.inode)
             .filter(|member| member.container.pod_uid.is_some());
@@ -284,12 +282,12 @@ impl Scanner {
             ..NamespaceInfo::default()
         };
         let mut cgroups = BTreeSet::new();
-        // What was read before may be of another namespace that had the inode.
+        // An earlier read may belong to another namespace that had the inode.
         let is_read = self
             .processes_read
             .is_some_and(|processes_read| known.is_older(processes_read));
         for member in self.members_of(known.inode).filter(|_| is_read) {
-            // In no v2 cgroup, it is in none that can be watched.
+            // A process outside cgroup v2 is in no cgroup that can be watched.
             let cgroup = member.is_unified.then(|| member.cgroup.clone());
             cgroups.insert(cgroup.unwrap_or_default());
             scan.cgroups.extend(watched_cgroup(member));
@@ -366,7 +364,7 @@ fn point(node: &Node, number: usize, link: &Link, role: Role) -> TapPoint {
     }
 }
 
-/// The cgroup that holds the process's pod and all others, else its own.
+/// The cgroup that holds the process's pod and all other pods, else its own.
 fn watched_cgroup(member: &Member) -> Option<String> {
     member.container.container_id.as_ref()?;
     if !member.is_unified {
@@ -378,7 +376,7 @@ fn watched_cgroup(member: &Member) -> Option<String> {
     (!cgroup.is_empty()).then(|| cgroup.to_owned())
 }
 
-/// Loopback and link-local addresses are everybody's.
+/// Every namespace has loopback and link-local addresses.
 fn is_local_only(address: IpAddr) -> bool {
     address.is_loopback() || crate::packet::is_link_local(address)
 }

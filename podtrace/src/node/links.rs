@@ -50,7 +50,7 @@ pub enum LinksError {
     Io(String, #[source] io::Error),
 }
 
-/// What an interface is.
+/// The kind of an interface.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LinkKind {
     /// One end of a veth pair.
@@ -61,8 +61,8 @@ pub enum LinkKind {
     Vxlan(Vxlan),
     /// A loopback interface.
     Loopback,
-    /// A part of the node's own switching, which no packet leaves the node by:
-    /// a port of Open vSwitch towards the node itself, a dummy, an ifb.
+    /// A part of the node's own switching, by which no packet leaves the node: a port of
+    /// Open vSwitch towards the node itself, a dummy, an ifb.
     Internal,
     /// Anything else, hardware included.
     Other,
@@ -79,22 +79,22 @@ pub struct Vxlan {
     pub underlay: Option<u32>,
     /// Source address of its packets: the node's VTEP.
     pub local: Option<IpAddr>,
-    /// Whether it learns from packets who is behind which VTEP; flannel's does
+    /// Whether it learns from packets which VTEP leads to which address; flannel's does
     /// not.
     pub learning: bool,
 }
 
-/// What the kernel says of an interface's ability to carry packets (RFC 2863).
+/// The kernel's operational state of an interface (RFC 2863).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum OperState {
-    /// Not told, as for VXLAN and loopback: usable when set up.
+    /// Not reported, as for VXLAN and loopback: usable once set up.
     #[default]
     Unknown,
     /// Carries packets.
     Up,
     /// Down, or without carrier.
     Down,
-    /// What it stands on is down.
+    /// The interface below it is down.
     LowerLayerDown,
     /// Waits for something (dormant, testing, not present).
     Waiting,
@@ -137,7 +137,7 @@ pub struct Link {
     pub ifindex: u32,
     /// Name in its namespace.
     pub name: String,
-    /// What it is.
+    /// Its kind.
     pub kind: LinkKind,
     /// `IFLA_LINK`: for a veth, its peer's index in the peer's namespace; for a
     /// VLAN device, that of the interface below it.
@@ -152,7 +152,7 @@ pub struct Link {
     pub prefixes: Vec<AddressPrefix>,
     /// Largest packet in bytes, without the Ethernet header.
     pub mtu: u32,
-    /// Its MAC address, where it has one of 48 bits.
+    /// Its MAC address, if it has one of 48 bits.
     pub mac: Option<Mac>,
     /// Whether it was set up (`ip link set … up`).
     pub up: bool,
@@ -162,8 +162,8 @@ pub struct Link {
     pub master: Option<u32>,
     /// Packets that it has sent and received.
     pub packets: u64,
-    /// Whether packets leave the node by it. The list of interfaces does not
-    /// tell: who reads the routes too sets it, by [`super::uplinks`].
+    /// Whether packets leave the node by it. The list of interfaces does not show it:
+    /// [`super::uplinks`] sets it from the routes.
     pub is_uplink: bool,
 }
 
@@ -184,9 +184,8 @@ impl Link {
         all.iter().find(|other| other.ifindex == master)
     }
 
-    /// Whether this, in a pod's namespace, is the other end of a veth of the
-    /// node. Indices are unique within a namespace only: the caller compares
-    /// [`Self::peer_nsid`].
+    /// Whether this interface of a pod's namespace is the other end of a veth of the node.
+    /// Indices are unique within a namespace only: the caller compares [`Self::peer_nsid`].
     #[must_use]
     pub fn is_peer_of(&self, host: &Self) -> bool {
         self.kind == LinkKind::Veth
@@ -203,7 +202,7 @@ pub async fn list(netns: &NetNs) -> Result<Vec<Link>, LinksError> {
     list_by(&netns.netlink()?, &netns.name).await
 }
 
-/// The same by a netlink connection in the namespace that `netns` is the name of.
+/// The same through a netlink connection in the namespace that `netns` is the name of.
 ///
 /// # Errors
 /// When the connection has ended or the kernel refuses.
@@ -350,8 +349,8 @@ pub async fn nsid(viewer: &NetNs, other: &NetNs) -> Result<Option<i32>, LinksErr
     nsid_by(&viewer.netlink()?, &viewer.name, other).await
 }
 
-/// The same by a netlink connection in the namespace that `viewer` is the name
-/// of; `other` is a file that stands for a network namespace.
+/// The same through a netlink connection in the namespace that `viewer` is the name of;
+/// `other` is a file that stands for a network namespace.
 ///
 /// # Errors
 /// When the connection has ended, or `other` stands for something else.

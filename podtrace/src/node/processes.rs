@@ -1,7 +1,7 @@
 //! The processes of the machine: their namespaces and their containers.
 //!
-//! One pass over `/proc`, without a runtime's help. Processes come and go
-//! meanwhile; one that is gone before it is read is left out.
+//! One pass over `/proc`, without a runtime's help. Processes come and go meanwhile: one
+//! that ends before it is read is left out.
 use std::{
     collections::HashMap,
     fmt, fs, io,
@@ -75,7 +75,7 @@ impl fmt::Display for NsKind {
 pub struct Namespaces([Option<u64>; NsKind::ALL.len()]);
 
 impl Namespaces {
-    /// The inode, as in `net:[4026532281]`; none where it cannot be read.
+    /// The inode, as in `net:[4026532281]`; none if it cannot be read.
     #[must_use]
     pub fn get(&self, kind: NsKind) -> Option<u64> {
         self.0[kind as usize]
@@ -125,7 +125,7 @@ pub struct Process {
     pub namespaces: Namespaces,
     /// Its cgroup path: the v2 one, or the v1 one that names a container.
     pub cgroup: String,
-    /// What that path tells.
+    /// The pod and container that the path names.
     pub container: CgroupName,
 }
 
@@ -134,20 +134,20 @@ pub struct Process {
 pub struct Scan {
     /// The processes, by number.
     pub processes: Vec<Process>,
-    /// How many there are that may not be read.
+    /// How many processes podtrace may not read.
     pub denied: usize,
-    /// Whether there were more than podtrace reads.
+    /// Whether there were more processes than podtrace reads.
     pub truncated: bool,
 }
 
-/// A process, as far as it tells whose a network namespace is.
+/// The part of a process that identifies the owner of a network namespace.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Member {
     /// Its cgroup path, as in [`Process`].
     pub cgroup: String,
-    /// What that path tells.
+    /// The pod and container that the path names.
     pub container: CgroupName,
-    /// Whether the path is the v2 one: the only one that sockets tell.
+    /// Whether the path is the v2 one, the only one that sockets have.
     pub is_unified: bool,
 }
 
@@ -205,7 +205,7 @@ pub fn scan() -> io::Result<Scan> {
         match read(pid) {
             Ok(process) => scan.processes.push(process),
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => scan.denied += 1,
-            // Gone meanwhile.
+            // The process has ended meanwhile.
             Err(_) => {}
         }
     }
@@ -215,7 +215,7 @@ pub fn scan() -> io::Result<Scan> {
 /// Reads one process.
 ///
 /// # Errors
-/// When it is gone, or may not be read.
+/// When it has ended, or may not be read.
 pub fn read(pid: u32) -> io::Result<Process> {
     let folder = PathBuf::from(format!("/proc/{pid}"));
     let stat = String::from_utf8_lossy(&fs::read(folder.join("stat"))?).into_owned();
@@ -262,7 +262,7 @@ fn parse_namespace(link: &str) -> Option<u64> {
     link.split_once(":[")?.1.strip_suffix(']')?.parse().ok()
 }
 
-/// The path that names a container, else the first one, and what it tells.
+/// The path that names a container, else the first one; and the names in it.
 fn point(text: &str) -> (String, CgroupName) {
     let named = cgroup::paths(text)
         .map(|path| (path, cgroup::parse_path(path)))

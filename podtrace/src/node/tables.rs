@@ -1,9 +1,9 @@
-//! The tables a node sends packets by: routes, neighbours, bridge forwarding.
+//! The tables by which a node sends packets: routes, neighbours, bridge forwarding.
 //!
-//! Flannel says with three entries where a subnet is: a route through
-//! flannel.1 (`10.244.2.0/24 via 10.244.2.0`), a permanent neighbour
-//! (`10.244.2.0 -> MAC`) and a forwarding entry (`MAC -> VTEP`). The VTEP names
-//! the remote node; [`remote_subnets`] follows the three.
+//! Flannel describes the way to a subnet by three entries: a route through flannel.1
+//! (`10.244.2.0/24 via 10.244.2.0`), a permanent neighbour (`10.244.2.0 -> MAC`) and a
+//! forwarding entry (`MAC -> VTEP`). The VTEP names the remote node; [`remote_subnets`]
+//! follows the three.
 mod read;
 
 use std::net::IpAddr;
@@ -21,7 +21,7 @@ pub const MAIN_TABLE: u32 = 254;
 /// Number of the kernel's table of the node's own addresses.
 pub const LOCAL_TABLE: u32 = 255;
 
-/// What becomes of a packet that a route fits.
+/// What a route does with its packets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum RouteKind {
     /// Sent on.
@@ -41,13 +41,13 @@ pub struct Route {
     pub destination: IpAddr,
     /// Length of the prefix in bits.
     pub len: u8,
-    /// The next hop; none where the destination is on the link itself.
+    /// The next hop; none if the destination is on the link itself.
     pub gateway: Option<IpAddr>,
     /// Index of the interface; none for a refusal.
     pub ifindex: Option<u32>,
     /// Number of the routing table, [`MAIN_TABLE`] as a rule.
     pub table: u32,
-    /// What becomes of packets.
+    /// What it does with packets.
     pub kind: RouteKind,
     /// Preference among equal prefixes: less is better.
     pub metric: u32,
@@ -55,7 +55,7 @@ pub struct Route {
     pub source: Option<IpAddr>,
 }
 
-/// How far a neighbour can be relied on.
+/// The state of a neighbour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum NeighbourState {
     /// Written by an administrator or by flannel.
@@ -64,7 +64,7 @@ pub enum NeighbourState {
     Known,
     /// Asked for, not answered yet.
     Incomplete,
-    /// Asked for in vain.
+    /// Asked for without an answer.
     Failed,
 }
 
@@ -77,14 +77,14 @@ pub struct Neighbour {
     pub ifindex: u32,
     /// Its MAC address; none while it is not known.
     pub mac: Option<Mac>,
-    /// How far to rely on it.
+    /// Its state.
     pub state: NeighbourState,
 }
 
 /// An entry of the forwarding database of a VXLAN interface or a bridge.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FdbEntry {
-    /// The MAC address; all zero for what has no entry of its own.
+    /// The MAC address; all zero for addresses without an entry of their own.
     pub mac: Mac,
     /// Index of the VXLAN interface, or of the bridge's port.
     pub ifindex: u32,
@@ -122,7 +122,7 @@ pub enum NextHop {
 }
 
 impl Route {
-    /// Whether the route fits an address, by its prefix alone.
+    /// Whether the route's prefix covers an address.
     #[must_use]
     pub fn covers(&self, address: IpAddr) -> bool {
         covers(self.destination, self.len, address)
@@ -130,8 +130,8 @@ impl Route {
 }
 
 impl Tables {
-    /// The route to an address by longest prefix, then by metric. Policy rules
-    /// are not asked: all tables count.
+    /// The route to an address by longest prefix, then by metric. It ignores policy rules:
+    /// all tables count.
     #[must_use]
     pub fn route_to(&self, address: IpAddr) -> Option<&Route> {
         self.routes

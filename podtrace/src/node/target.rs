@@ -12,15 +12,15 @@ pub struct Node {
     pub netns: NetNs,
 }
 
-/// A tap point and what attaching to it takes, for the moment.
+/// A tap point, with what is needed to attach to it.
 #[derive(Clone, Debug)]
 pub struct Target {
     /// The tap point.
     pub point: TapPoint,
-    /// Its namespace, to be let go soon; none where an earlier look has given it.
+    /// Its namespace, to be closed soon; none if an earlier scan has given it.
     pub netns: Option<NetNs>,
     /// The interface's name as the kernel has it.
     pub device: String,
-    /// How many packets it had sent and received by then.
+    /// How many packets it had sent and received.
     pub packets: u64,
 }

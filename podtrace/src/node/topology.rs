@@ -1,10 +1,9 @@
-//! What a node's pod network is built of, and what is broken in it.
+//! The parts of a node's pod network, and its problems.
 //!
-//! [`collect`] reads it: interfaces, tables, namespaces, processes and what
-//! the container runtime knows. [`check`] judges it. What serialises here is
-//! what `podtrace topology -o json` prints: strings are safe for a terminal,
-//! absent fields are unknown or none. New fields may come; these keep their
-//! meaning.
+//! [`collect`] reads it: interfaces, tables, namespaces, processes and what the container
+//! runtime knows. [`check`] finds its problems. The types here serialise as the output of
+//! `podtrace topology -o json`: strings are safe for a terminal, absent fields are unknown
+//! or none. New fields may come; these keep their meaning.
 pub mod check;
 mod collect;
 mod containers;
@@ -21,12 +20,12 @@ pub use sharing::Sharing;
 use super::{links::AddressPrefix, processes::Namespaces};
 use crate::{cgroup::Runtime, packet::Mac};
 
-/// All nodes that were asked for.
+/// All requested nodes.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Topology {
     /// The nodes.
     pub nodes: Vec<NodeTopology>,
-    /// What is broken, the worst first; see [`check`].
+    /// The problems, the worst first; see [`check`].
     pub problems: Vec<Problem>,
 }
 
@@ -44,8 +43,7 @@ pub struct NodeTopology {
     pub namespaces: Namespaces,
     /// Whether it forwards packets.
     pub forwarding: Forwarding,
-    /// The interfaces that carry VXLAN packets; where there is no VXLAN, those
-    /// of the default routes.
+    /// The interfaces that carry VXLAN packets; without VXLAN, those of the default routes.
     pub uplinks: Vec<Interface>,
     /// VXLAN interfaces: flannel.1.
     pub tunnels: Vec<Tunnel>,
@@ -59,14 +57,14 @@ pub struct NodeTopology {
     pub pods: Vec<Pod>,
     /// Pods in the node's network namespace.
     pub host_network_pods: Vec<Pod>,
-    /// Namespaces tied to the node by a veth, of which no pod is known.
+    /// Namespaces tied to the node by a veth, without a known pod.
     pub unnamed: Vec<Pod>,
-    /// What could not be found out, one statement each.
+    /// What podtrace could not find out, one statement each.
     pub unknown: Vec<String>,
 }
 
-/// Whether a node forwards packets between interfaces; absent where it cannot
-/// be read, as IPv6 on a node without.
+/// Whether a node forwards packets between interfaces; absent if it cannot be read, for
+/// example on a node without IPv6.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Forwarding {
     /// `net.ipv4.ip_forward`.
@@ -88,7 +86,7 @@ pub enum State {
     Down,
     /// No cable, or no port of a bridge is up.
     NoCarrier,
-    /// What it stands on is down: the other end of a veth.
+    /// The interface below it is down: the other end of a veth.
     LowerLayerDown,
     /// Waits for something.
     Waiting,
@@ -197,7 +195,7 @@ pub struct Route {
 /// A pod, or a namespace that looks like one.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Pod {
-    /// `namespace/name`; where it is not known, what else tells it from others.
+    /// `namespace/name`; if unknown, another name that identifies it.
     pub name: String,
     /// UID of the pod object, from the runtime or from cgroup paths.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -250,7 +248,7 @@ pub struct Container {
     /// Its image, from the runtime.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub image: Option<String>,
-    /// Which kind of runtime made it, where its cgroup tells.
+    /// The kind of runtime that made it, if its cgroup shows it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub made_by: Option<Runtime>,
     /// Whether it is the sandbox, which holds the pod's namespaces.

@@ -1,4 +1,4 @@
-//! By which interfaces packets leave a node.
+//! Finds the interfaces by which packets leave a node.
 use std::collections::HashSet;
 
 use super::{
@@ -7,12 +7,12 @@ use super::{
 };
 use crate::packet::is_link_local;
 
-/// Indices of the interfaces by which packets leave the node, given all of its
-/// interfaces and routes: what carries its VXLAN packets, hardware and tunnels
-/// that routes lead through, and hardware that is a port of a bridge or switch.
+/// Indices of the interfaces by which packets leave the node, given all of its interfaces
+/// and routes: those that carry its VXLAN packets, hardware and tunnels that routes lead
+/// through, and hardware ports of a bridge or switch.
 ///
-/// A veth pair leads to a pod, as a rule. One that has a route by a gateway is
-/// the cable of a node that is itself a container.
+/// As a rule, a veth pair leads to a pod. A veth with a route through a gateway is the
+/// cable of a node that is itself a container.
 #[must_use]
 pub fn uplinks(links: &[Link], routes: &[Route]) -> HashSet<u32> {
     let (routed, gated) = (by_any(routes), by_gateway(routes));
@@ -33,7 +33,7 @@ pub fn mark(links: &mut [Link], uplinks: &HashSet<u32>) {
     }
 }
 
-/// Indices of the interfaces that any route to elsewhere leads through.
+/// Indices of the interfaces of all routes that leave the node.
 fn by_any(routes: &[Route]) -> HashSet<u32> {
     outward(routes).filter_map(|route| route.ifindex).collect()
 }
@@ -133,7 +133,7 @@ mod tests {
         cable.peer_nsid = Some(0);
         let mut of_pod = link(3, LinkKind::Veth);
         of_pod.peer_nsid = Some(1);
-        // As cilium_host: both ends are on the node.
+        // Like cilium_host: both ends are on the node.
         let within = link(4, LinkKind::Veth);
         let routes = [
             route("10.244.2.0", 24, Some("192.0.2.12"), 2),

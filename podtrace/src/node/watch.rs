@@ -1,4 +1,4 @@
-//! Tells when the interfaces of a namespace change.
+//! Reports changes of the interfaces of a namespace.
 use std::sync::{
     Arc,
     atomic::{AtomicU64, Ordering},
@@ -11,16 +11,16 @@ use tokio::sync::mpsc;
 use super::links::LinksError;
 use crate::{clock::monotonic_ns, netns::NetNs};
 
-/// How many changes there were, and when. All clones are the same.
+/// How many changes there were, and when. Clones share their state.
 #[derive(Clone, Debug, Default)]
 pub struct Changes {
     count: Arc<AtomicU64>,
-    /// When the first of those came that no look has taken up; 0 for none.
+    /// When the first change came that no scan has covered; 0 for none.
     first_ns: Arc<AtomicU64>,
 }
 
 impl Changes {
-    /// How many there were up to now.
+    /// How many changes there have been.
     #[must_use]
     pub fn count(&self) -> u64 {
         self.count.load(Ordering::Acquire)
@@ -33,20 +33,21 @@ impl Changes {
         self.count.fetch_add(1, Ordering::AcqRel);
     }
 
-    /// A look takes them up: how many there were, and when the first of those
-    /// came that no look had taken up.
+    /// Takes the changes for a scan: how many there were, and when the first came that no
+    /// scan had covered.
     pub(super) fn take(&self) -> (u64, Option<u64>) {
-        // In this order: one that comes between is taken up once more.
+        // The order matters: a change that comes in between counts for the next scan as
+        // well.
         let count = self.count();
         let first_ns = self.first_ns.swap(0, Ordering::AcqRel);
         (count, (first_ns != 0).then_some(first_ns))
     }
 }
 
-/// Sends a token whenever an interface, address or route appears, changes or goes in
-/// the namespace or in one that it knows by a number, as it does the
-/// namespaces at the other ends of its veths. The channel should hold one: a
-/// pending token is enough. Counts them in `changes`.
+/// Sends a token whenever an interface, address or route appears, changes or disappears in
+/// the namespace or in one that it knows by a number, such as the namespaces at the other
+/// ends of its veths. The channel should hold one: a pending token is enough. Counts the
+/// changes in `changes`.
 ///
 /// # Errors
 /// When the namespace cannot be entered or netlink refuses.
@@ -64,7 +65,7 @@ pub fn watch(netns: &NetNs, changes: Changes, tokens: mpsc::Sender<()>) -> Resul
             ])
         })?
         .map_err(|source| LinksError::Io(netns.name.to_owned(), source))?;
-    // An address is given to a pod's interface after the last change of its veth.
+    // A pod's interface receives its address after the last change of its veth.
     connection
         .socket_mut()
         .socket_mut()

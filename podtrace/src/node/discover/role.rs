@@ -1,14 +1,14 @@
-//! What an interface is on the road of packets.
+//! The role of an interface on the path of packets.
 use crate::{
     model::tap_point::Role,
     node::links::{Link, LinkKind},
     packet::Framing,
 };
 
-/// What an interface of the node is, given all of them.
+/// The role of an interface of the node, given all of them.
 pub(super) fn node_role(link: &Link, all: &[Link]) -> Role {
     match link.kind {
-        // A VLAN device's packets leave by the one below it.
+        // The packets of a VLAN device leave by the interface below it.
         _ if link.is_uplink && is_above_uplink(link, all) => Role::Other,
         _ if link.is_uplink => Role::Uplink,
         LinkKind::Veth => Role::Veth,

@@ -20,22 +20,21 @@ use crate::{
     text::sanitize::sanitize,
 };
 
-/// How long after its first sight a namespace is listed again at each look:
-/// its addresses and processes come after its interfaces.
+/// How long a new namespace is listed again at each scan: its addresses and processes come
+/// after its interfaces.
 const YOUNG: Duration = Duration::from_secs(4);
-/// Pause between two lists of namespaces that are not young: something has
-/// changed in one of them, netlink does not tell which.
+/// Pause between two lists of older namespaces: something has changed in one of them, and
+/// netlink does not report in which.
 const LIST_PAUSE: Duration = Duration::from_secs(2);
-/// Pause between two searches for what is behind veths that are not young and
-/// lead nowhere yet.
+/// Pause between two searches for the namespaces behind older veths that lead nowhere yet.
 const SEARCH_PAUSE: Duration = Duration::from_secs(2);
 
-/// A node and a netlink connection to ask it by.
+/// A node, with a netlink connection in its namespace.
 pub(super) struct View {
     pub(super) node: Node,
     netlink: Option<Handle>,
-    /// Indices of the interfaces by which packets leave it. One that was an
-    /// uplink stays one: its routes go and come back with its carrier.
+    /// Indices of the interfaces by which packets leave it. An uplink stays one: its routes
+    /// go and come back with its carrier.
     uplinks: HashSet<u32>,
 }
 
@@ -48,12 +47,12 @@ impl View {
         }
     }
 
-    /// Takes over by which interfaces packets leave it now.
+    /// Adds the interfaces by which packets leave it now.
     pub(super) fn found_uplinks(&mut self, uplinks: HashSet<u32>) {
         self.uplinks.extend(uplinks);
     }
 
-    /// Marks its uplinks, and forgets those that are gone.
+    /// Marks its uplinks, and forgets removed ones.
     pub(super) fn mark_uplinks(&mut self, links: &mut [Link]) {
         uplinks::mark(links, &self.uplinks);
         let marked = links.iter().filter(|link| link.is_uplink);
@@ -68,14 +67,14 @@ impl View {
         {
             return Ok(links);
         }
-        // The first time, or the connection broke.
+        // This is the first time, or the connection broke.
         let netlink = netns.netlink()?;
         let links = links::list_by(&netlink, &netns.name).await?;
         self.netlink = Some(netlink);
         Ok(links)
     }
 
-    /// Its number for a namespace; none where it has none, or no pod's.
+    /// Its number for a namespace; none if it has none, or if the namespace is not a pod's.
     async fn nsid(&self, netns: &File) -> Option<i32> {
         let netlink = self.netlink.as_ref()?;
         let nsid = links::nsid_by(netlink, &self.node.netns.name, netns).await;
@@ -83,8 +82,7 @@ impl View {
     }
 }
 
-/// A pod's namespace between two looks. Not an open handle: that would keep
-/// it alive.
+/// A pod's namespace between two scans. Not an open handle, which would keep it alive.
 pub(super) struct Known {
     pub(super) node: usize,
     pub(super) path: String,
@@ -96,12 +94,12 @@ pub(super) struct Known {
 }
 
 impl Known {
-    /// Whether an interface of it is the other end of this one of the node.
+    /// Whether one of its interfaces is the other end of this interface of the node.
     pub(super) fn has_peer_of(&self, node: usize, host: &Link) -> bool {
         self.links.iter().any(|link| self.ties(link, node, host))
     }
 
-    /// Whether the node has the other end of an interface of it.
+    /// Whether the node has the other end of this interface.
     pub(super) fn is_tied(&self, link: &Link, node_links: &[Link]) -> bool {
         node_links
             .iter()
@@ -121,7 +119,7 @@ impl Known {
         self.first.elapsed() < YOUNG
     }
 
-    /// What to call it without a pod's name.
+    /// Its name if no pod is known.
     pub(super) fn fallback(&self, pod_uid: Option<&str>) -> Arc<str> {
         if let Some(uid) = pod_uid {
             return format!("pod:{}", sanitize(uid)).into();
@@ -133,14 +131,14 @@ impl Known {
     }
 }
 
-/// Namespaces that were listed at a look, open for its duration.
+/// Namespaces that a scan has listed, open while it runs.
 pub(super) type Open = HashMap<u64, NetNs>;
 
 /// The namespaces of pods, by id.
 #[derive(Default)]
 pub(super) struct Spaces {
     pub(super) known: HashMap<u64, Known>,
-    /// Veths of the nodes that lead nowhere yet, since when.
+    /// Veths of the nodes that lead nowhere yet, and since when.
     strays: HashMap<(usize, u32), Instant>,
     searched: Option<Instant>,
     /// Whether any may have changed since all were listed.
@@ -149,9 +147,9 @@ pub(super) struct Spaces {
 }
 
 impl Spaces {
-    /// Brings them in step with the nodes' interfaces: opens those that are
-    /// new, lists again those that may have changed. `is_changed`: whether
-    /// netlink told of a change since the last time.
+    /// Brings the namespaces in step with the nodes' interfaces: opens new ones and lists
+    /// those again that may have changed. `is_changed`: whether netlink reported a change
+    /// since the last time.
     pub(super) async fn update(
         &mut self,
         views: &[View],
@@ -189,14 +187,14 @@ impl Spaces {
         open
     }
 
-    /// Whether something is so new that it may not be complete yet.
+    /// Whether something is so new that it may be incomplete.
     pub(super) fn is_unsettled(&self) -> bool {
         self.is_stale
             || self.known.values().any(Known::is_young)
             || self.strays.values().any(|first| first.elapsed() < YOUNG)
     }
 
-    /// Forgets the namespaces of which no veth is left.
+    /// Forgets the namespaces whose veths are all removed.
     fn drop_removed(&mut self, node_links: &[Vec<Link>]) {
         self.known.retain(|_, known| {
             let node = known.node;
@@ -206,8 +204,8 @@ impl Spaces {
         });
     }
 
-    /// The veths of a node that no known namespace accounts for, and its
-    /// numbers for the namespaces they lead to.
+    /// The veths of a node that lead to no known namespace, and the node's numbers for the
+    /// namespaces they lead to.
     fn strays_of<'a>(
         &self,
         number: usize,
@@ -215,7 +213,7 @@ impl Spaces {
     ) -> impl Iterator<Item = (&'a Link, i32)> {
         links
             .iter()
-            // Not the uplink: the nodes of a lab are joined by a veth pair.
+            // Excludes the uplink: a veth pair joins the nodes of a lab.
             .filter(|host| node_role(host, links) == Role::Veth)
             .filter(move |host| {
                 let mut known = self.known.values();
@@ -252,7 +250,7 @@ impl Spaces {
         !self.strays.is_empty() && (self.strays.values().any(is_new) || has_paused())
     }
 
-    /// Opens the namespaces behind veths that no known one accounts for.
+    /// Opens the namespaces behind veths that lead to no known one.
     async fn search(
         &mut self,
         views: &[View],
@@ -264,13 +262,13 @@ impl Spaces {
         if missing.is_empty() {
             return;
         }
-        // A namespace that is known is there, or its veth would not be: its
-        // inode is nobody else's.
+        // A known namespace exists, or its veth would not: no other namespace has its
+        // inode.
         let nodes = views.iter().map(|view| view.node.netns.inode);
         let known = self.known.values().map(|known| known.inode);
         let others: HashSet<_> = nodes.chain(known).collect();
         for candidate in candidates().filter(|candidate| !others.contains(&candidate.inode)) {
-            // Gone meanwhile, or none of ours: both are no error.
+            // The namespace vanished, or is not one of a pod: neither is an error.
             let Ok(file) = File::open(&candidate.path) else {
                 continue;
             };
@@ -303,8 +301,8 @@ impl Spaces {
         }
     }
 
-    /// Lists some of the namespaces again. One that cannot be listed stays as
-    /// it was: whether it is gone, its veth tells.
+    /// Lists some of the namespaces again. One that cannot be listed stays as it was: its
+    /// veth shows whether it still exists.
     async fn list_again(&mut self, open: &mut Open, which: impl Fn(&Known) -> bool) {
         for (id, known) in &mut self.known {
             if open.contains_key(id) || !which(known) {

@@ -153,7 +153,7 @@ fn routes_of(message: &RouteMessage) -> Vec<Route> {
 fn gateway(attribute: &RouteAttribute) -> Option<IpAddr> {
     match attribute {
         RouteAttribute::Gateway(address) => ip(address),
-        // The next hop of an IPv4 route can be an IPv6 address.
+        // An IPv4 route can have an IPv6 address as next hop.
         RouteAttribute::Via(RouteVia::Inet(address)) => Some((*address).into()),
         RouteAttribute::Via(RouteVia::Inet6(address)) => Some((*address).into()),
         _ => None,

@@ -60,8 +60,7 @@ fn fdb(mac: u8, vtep: &str) -> FdbEntry {
     }
 }
 
-/// What flannel writes for two peers, one of them with a longer prefix inside
-/// of the other's.
+/// The entries of flannel for two peers, one with a longer prefix inside the other's.
 fn tables() -> Tables {
     Tables {
         routes: vec![
@@ -110,7 +109,7 @@ fn routes_that_lead_nowhere_are_left_out() {
     let hop = without_neighbour.next_hop(FLANNEL, ip("10.244.2.0"));
     assert_eq!(hop, NextHop::NoNeighbour);
 
-    // An entry of the bridge that the interface is a port of says nothing.
+    // An entry of the bridge that the interface is a port of does not count.
     let mut of_bridge = tables();
     of_bridge.fdb.iter_mut().for_each(|entry| entry.own = false);
     assert_eq!(remote_subnets(&of_bridge, &links()), []);

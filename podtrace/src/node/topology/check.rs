@@ -1,7 +1,7 @@
-//! What is broken in a topology. Pure: it looks at the model only.
+//! Finds the problems of a topology. Pure: it depends on the model only.
 //!
-//! A check fires where packets are lost for certain, or where a setting differs
-//! from what the overlay needs; a healthy flannel node has no problems.
+//! A check fires if packets are certainly lost, or if a setting differs from what the
+//! overlay needs; a healthy flannel node has no problems.
 mod bridges;
 mod nodes;
 mod pods;
@@ -14,25 +14,24 @@ use serde::Serialize;
 use super::{Bridge, Interface, NodeTopology, Topology, Tunnel};
 use crate::packet::is_link_local;
 
-/// How bad a problem is.
+/// The severity of a problem.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
     /// Packets are lost.
     Error,
-    /// Some packets may be lost, or are slow.
+    /// Some packets may be lost or slow.
     Warning,
 }
 
-/// Something that is broken.
+/// A problem.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Problem {
-    /// How bad it is.
+    /// Its severity.
     pub severity: Severity,
     /// The node it is on.
     pub node: String,
-    /// What it is about: an interface's or pod's name, `ip_forward`,
-    /// `route 10.244.2.0/24`.
+    /// Its subject: the name of an interface or a pod, `ip_forward`, `route 10.244.2.0/24`.
     pub subject: String,
     /// What is wrong.
     pub problem: String,
@@ -40,7 +39,7 @@ pub struct Problem {
     pub hint: String,
 }
 
-/// Looks for problems; the worst first, else in the order of the nodes.
+/// Finds the problems; the worst first, else in the order of the nodes.
 #[must_use]
 pub fn check(topology: &Topology) -> Vec<Problem> {
     let mut found = Found::default();
@@ -61,7 +60,7 @@ pub fn check(topology: &Topology) -> Vec<Problem> {
     found.problems
 }
 
-/// The problems so far, and the node that is looked at.
+/// The problems so far, and the node being checked.
 #[derive(Default)]
 struct Found {
     node: String,
@@ -89,7 +88,7 @@ impl Found {
 }
 
 impl NodeTopology {
-    /// Whether a bridge carries the overlay's pods: those of docker0 are others'.
+    /// Whether a bridge carries the overlay's pods; docker0, for example, does not.
     pub(crate) fn is_overlay(&self, bridge: &Bridge) -> bool {
         let of_tunnel = self
             .tunnels
@@ -120,14 +119,14 @@ impl super::Pod {
 }
 
 impl Interface {
-    /// Addresses that are valid beyond the link.
+    /// Its addresses that are valid beyond the link.
     pub(crate) fn global(&self) -> impl Iterator<Item = IpAddr> {
         let addresses = self.addresses.iter().map(|prefix| prefix.address);
         addresses.filter(|address| !is_link_local(*address))
     }
 }
 
-/// The tunnel with the largest MTU: what a pod may send at most.
+/// The tunnel with the largest MTU, which bounds what a pod may send.
 fn widest_tunnel(node: &NodeTopology) -> Option<&Tunnel> {
     node.tunnels
         .iter()

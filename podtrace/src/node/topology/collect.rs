@@ -1,4 +1,4 @@
-//! Reads the topology from the kernel, and joins it with what the runtime says.
+//! Reads the topology from the kernel, and joins it with the data of the runtime.
 mod node;
 mod pods;
 mod space;
@@ -21,22 +21,22 @@ use crate::{
 };
 use space::Space;
 
-/// A node to describe, and what is known of it beforehand.
+/// A node to describe, with what is known of it beforehand.
 #[derive(Clone, Debug)]
 pub struct NodeInput {
     /// Its name.
     pub name: String,
     /// Its network namespace.
     pub netns: NetNs,
-    /// The container runtime that gave `pods`; none when none answered.
+    /// The container runtime that gave `pods`; none if none answered.
     pub runtime: Option<String>,
     /// The pods of this node.
     pub pods: Vec<pod::Pod>,
-    /// What is known not to be known.
+    /// What is unknown, one statement each.
     pub unknown: Vec<String>,
 }
 
-/// Why the topology cannot be told.
+/// Why the topology cannot be read.
 #[derive(Debug, Error)]
 pub enum TopologyError {
     /// The interfaces of a node cannot be listed.
@@ -50,7 +50,7 @@ pub enum TopologyError {
     Processes(#[source] io::Error),
 }
 
-/// What is read of one node before its pods' namespaces.
+/// The data of one node, read before its pods' namespaces.
 struct RawNode {
     input: NodeInput,
     links: Vec<Link>,
@@ -58,8 +58,8 @@ struct RawNode {
     spaces: Vec<Space>,
 }
 
-/// Looks at nodes and at every namespace that is a pod's or tied to them by a
-/// veth, and checks what it sees. `table` names namespaces without a runtime.
+/// Reads the nodes and every namespace that is a pod's or tied to them by a veth, and
+/// checks them. `table` names namespaces without a runtime.
 ///
 /// # Errors
 /// When a node cannot be read; a pod's namespace that vanishes meanwhile is
@@ -95,14 +95,14 @@ pub async fn collect(nodes: Vec<NodeInput>, table: &PodTable) -> Result<Topology
     Ok(topology)
 }
 
-/// Gives every namespace that belongs to a node to that node.
+/// Gives every namespace to the node that it belongs to.
 async fn find_spaces(raw_nodes: &mut [RawNode], table: &PodTable) {
     let of_nodes: HashSet<u64> = raw_nodes.iter().map(|raw| raw.input.netns.inode).collect();
     for candidate in candidates() {
         if of_nodes.contains(&candidate.inode) {
             continue;
         }
-        // Gone meanwhile: no error.
+        // The namespace vanished meanwhile, which is no error.
         let Ok(netns) = NetNs::open(&candidate.path) else {
             continue;
         };
@@ -120,7 +120,7 @@ fn kernel_release() -> String {
     release.trim().to_owned()
 }
 
-/// What the scan of the processes could not tell.
+/// What the scan of the processes lacks.
 fn missing(scan: &Scan) -> Vec<String> {
     let mut missing = Vec::new();
     match scan.denied {

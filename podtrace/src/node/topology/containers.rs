@@ -1,11 +1,11 @@
-//! The containers of a pod: what the runtime says, joined with the processes.
+//! The containers of a pod: the data of the runtime, joined with the processes.
 use std::collections::{BTreeMap, HashMap};
 
 use super::Container;
 use crate::{model::pod, node::processes::Process, text::sanitize::sanitize};
 
-/// The oldest process of each container, which is the container's first: it
-/// ends when that one does.
+/// The oldest process of each container, which is its first one: the container ends with
+/// it.
 #[derive(Debug)]
 pub(super) struct FirstProcesses<'a>(HashMap<&'a str, &'a Process>);
 
@@ -25,8 +25,7 @@ impl<'a> FirstProcesses<'a> {
         Self(first)
     }
 
-    /// The containers of a pod that the runtime knows: the sandbox, then those
-    /// that run.
+    /// The containers of a pod that the runtime knows: the sandbox, then the running ones.
     pub(super) fn of_pod(&self, pod: &pod::Pod) -> Vec<Container> {
         let sandbox = Container {
             sandbox: true,

@@ -207,8 +207,8 @@ fn node(number: u8, peer: u8) -> NodeTopology {
     }
 }
 
-/// Two nodes: one with two pods, one of two containers, and a hostNetwork pod;
-/// the other with one pod that nobody names.
+/// Two nodes: one with two pods, one of them with two containers, and a hostNetwork pod;
+/// the other with one unnamed pod.
 pub(crate) fn healthy() -> Topology {
     let mut one = node(1, 2);
     let my_pod = pod(1, 1, "default/my-pod");

@@ -1,15 +1,15 @@
-//! Which namespaces the containers of a pod share.
+//! The namespaces that the containers of a pod share.
 use std::fmt;
 
 use serde::Serialize;
 
 use crate::node::processes::{Namespaces, NsKind};
 
-/// The kinds of namespace by how a pod's containers use them; kinds that are
-/// not known for every container are in none of the lists.
+/// The kinds of namespace by how a pod's containers use them; a kind unknown for one of the
+/// containers is in none of the lists.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Sharing {
-    /// How many containers were compared, the sandbox among them.
+    /// How many containers were compared, including the sandbox.
     pub compared: usize,
     /// All containers share one, which is the pod's.
     pub shared: Vec<NsKind>,

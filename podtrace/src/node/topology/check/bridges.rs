@@ -16,7 +16,7 @@ fn check_one(node: &NodeTopology, bridge: &Bridge, found: &mut Found) {
             "the bridge is down: its pods reach nothing".to_owned(),
             format!("ip link set {name} up"),
         );
-        // What else is wrong may come of that.
+        // This may cause the other problems.
         return;
     }
     let Some(tunnel) = widest_tunnel(node) else {

@@ -37,7 +37,7 @@ pub(super) fn check(node: &NodeTopology, found: &mut Found) {
     }
 }
 
-/// The switch of the node sets those of its interfaces, which count.
+/// The node's switch sets those of its interfaces, which decide.
 fn check_ipv4_forwarding(node: &NodeTopology, found: &mut Found) {
     let off: Vec<&Interface> = forwarders(node)
         .filter(|interface| interface.forwards_ipv4 == Some(false))
@@ -68,7 +68,7 @@ fn forwarders(node: &NodeTopology) -> impl Iterator<Item = &Interface> {
     bridges.map(|bridge| &bridge.interface).chain(tunnels)
 }
 
-/// What only several nodes together can tell.
+/// Checks that need several nodes.
 pub(super) fn check_together(nodes: &[NodeTopology], found: &mut Found) {
     for (number, node) in nodes.iter().enumerate() {
         for tunnel in &node.tunnels {
@@ -101,7 +101,7 @@ fn check_ports(tunnel: &Tunnel, other: &NodeTopology, found: &mut Found) {
     }
 }
 
-/// A flannel.1 that was made anew has a new MAC address.
+/// A recreated flannel.1 has a new MAC address.
 fn check_macs(tunnel: &Tunnel, other: &NodeTopology, found: &mut Found) {
     for theirs in other
         .tunnels

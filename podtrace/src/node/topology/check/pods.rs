@@ -115,7 +115,8 @@ fn check_mtu(
 
 /// The next hop of a pod on the overlay's bridge is the bridge, or another pod.
 fn check_gateways(node: &NodeTopology, pod: &Pod, bridge: &Bridge, found: &mut Found) {
-    // Said of the bridge already; one that is down has lost its IPv6 addresses.
+    // The problem of the bridge is reported already; a bridge that is down has lost its
+    // IPv6 addresses.
     if bridge.interface.state == State::Down || bridge.interface.global().next().is_none() {
         return;
     }
@@ -138,7 +139,7 @@ fn check_gateways(node: &NodeTopology, pod: &Pod, bridge: &Bridge, found: &mut F
     }
 }
 
-/// The runtime's word against the interfaces'.
+/// Compares the runtime's addresses with those of the interfaces.
 fn check_runtime_addresses(pod: &Pod, found: &mut Found) {
     if pod.interfaces.is_empty() {
         return;
@@ -159,8 +160,8 @@ fn check_runtime_addresses(pod: &Pod, found: &mut Found) {
     }
 }
 
-/// No two pods have one address. Containers of other networks (docker0) may,
-/// on different nodes.
+/// No two pods may have the same address. Containers of other networks (docker0) may, on
+/// different nodes.
 pub(super) fn check_addresses(nodes: &[NodeTopology], found: &mut Found) {
     let mut holders: BTreeMap<IpAddr, Vec<(&NodeTopology, &Pod)>> = BTreeMap::new();
     for node in nodes {

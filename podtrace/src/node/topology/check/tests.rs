@@ -7,7 +7,7 @@ use crate::{
     packet::Mac,
 };
 
-/// What is found after `damage`: `severity node subject: problem`.
+/// The problems found after `damage`: `severity node subject: problem`.
 fn found(damage: impl FnOnce(&mut Topology)) -> Vec<String> {
     let mut topology = healthy();
     damage(&mut topology);
@@ -28,7 +28,7 @@ fn found(damage: impl FnOnce(&mut Topology)) -> Vec<String> {
         .collect()
 }
 
-/// One problem is found, which starts so.
+/// Expects one problem, which starts with this text.
 #[track_caller]
 fn check_one(damage: impl FnOnce(&mut Topology), expected: &str) {
     let found = found(damage);
@@ -48,8 +48,8 @@ fn host(pod: &mut Pod) -> &mut HostEnd {
 #[test]
 fn healthy_network_has_no_problems() {
     check_none(|_| {});
-    // A node that has no pods yet, no forwarding that it would need, and a
-    // bridge without a port.
+    // A node without pods yet, without the forwarding that they would need, and with a
+    // bridge without ports.
     check_none(|topology| {
         let node = &mut topology.nodes[0];
         node.pods.clear();

@@ -52,7 +52,7 @@ fn check_route(node: &NodeTopology, tunnel: &Tunnel, route: &TunnelRoute, found:
     let (name, subject) = (&tunnel.interface.name, format!("route {}", route.subnet));
     let gateway = route.gateway;
     match (route.mac, route.vtep) {
-        // One that learns asks and floods instead.
+        // A learning tunnel floods instead.
         (None, _) | (_, None) if tunnel.learning => {}
         (None, _) => found.error(
             &subject,
@@ -78,8 +78,8 @@ fn check_route(node: &NodeTopology, tunnel: &Tunnel, route: &TunnelRoute, found:
     }
 }
 
-/// Whether the longest prefix that covers an address is no refusal. Which
-/// table rules would ask is not looked at: any will do.
+/// Whether the longest prefix that covers an address is not a refusal. It ignores which
+/// table the policy rules would use: any table will do.
 fn reaches(node: &NodeTopology, address: IpAddr) -> bool {
     let covering = node
         .routes

@@ -1,4 +1,4 @@
-//! Makes the model of one node of what was read.
+//! Builds the model of one node from its data.
 use std::{
     collections::{HashMap, HashSet},
     fs,
@@ -20,7 +20,7 @@ use crate::{
     text::sanitize::sanitize,
 };
 
-/// Describes a node, but for its kernel.
+/// Describes a node, except for its kernel.
 pub(super) fn describe(raw: RawNode, scan: &Scan) -> NodeTopology {
     let writer = Writer {
         names: names(&raw.links),
@@ -75,7 +75,7 @@ pub(super) fn names(links: &[Link]) -> HashMap<u32, String> {
     links.iter().map(name).collect()
 }
 
-/// Reads settings of a namespace as a thread in it sees them.
+/// Reads settings of a namespace from a thread inside it.
 fn forwarding(netns: &NetNs) -> Forwarding {
     let read = || Forwarding {
         ipv4: read_switch("/proc/sys/net/ipv4/ip_forward"),
@@ -88,7 +88,7 @@ fn read_switch(path: &str) -> Option<bool> {
     Some(fs::read_to_string(path).ok()?.trim() != "0")
 }
 
-/// Writes the model of what was read.
+/// Builds the model of a node from its data.
 pub(super) struct Writer<'a> {
     pub(super) raw: &'a RawNode,
     pub(super) scan: &'a Scan,
@@ -112,7 +112,7 @@ impl Writer<'_> {
         }
     }
 
-    /// An interface that packets of pods come in by.
+    /// An interface through which packets of pods come in.
     fn forwarder(&self, link: &Link) -> Interface {
         let path = format!("/proc/sys/net/ipv4/conf/{}/forwarding", link.name);
         let read = self.raw.input.netns.run(|| read_switch(&path));

@@ -1,5 +1,5 @@
-//! Makes the model of a node's pods of namespaces, processes and the runtime's
-//! word.
+//! Builds the model of a node's pods from namespaces, processes and the data of the
+//! runtime.
 use std::collections::{BTreeMap, HashSet};
 
 use super::{
@@ -19,7 +19,7 @@ use crate::{
 };
 
 impl Writer<'_> {
-    /// The namespaces: pods that are known, and others.
+    /// Adds the namespaces: known pods, and others.
     pub(super) fn pods(&self, node: &mut NodeTopology) {
         let mut seen = HashSet::new();
         for space in &self.raw.spaces {
@@ -81,7 +81,7 @@ impl Writer<'_> {
         }
     }
 
-    /// The part of a pod that its processes tell.
+    /// The part of a pod that comes from its processes.
     fn with_containers(&self, known: Option<&pod::Pod>, inside: &[&Process]) -> Pod {
         let containers = match known {
             Some(pod) => FirstProcesses::of(&self.scan.processes).of_pod(pod),
@@ -123,7 +123,7 @@ impl Writer<'_> {
         })
     }
 
-    /// Those that the runtime says are, and those whose processes say so.
+    /// Adds the hostNetwork pods, as known from the runtime or from their processes.
     pub(super) fn host_network_pods(&self, node: &mut NodeTopology) {
         let named = self.raw.input.pods.iter();
         for pod in named.filter(|pod| pod.host_network && pod.ready) {

@@ -12,26 +12,26 @@ use crate::{
     text::sanitize::sanitize,
 };
 
-/// What is read of such a namespace.
+/// The data of such a namespace.
 pub(super) struct Space {
     /// Its inode.
     pub(super) inode: u64,
     /// Its id.
     pub(super) id: u64,
-    /// Name of its file, where that says more than its inode.
+    /// Name of its file, if that says more than its inode.
     pub(super) file: Option<String>,
     /// The pod that the user's table gives it.
     pub(super) given: Option<String>,
     /// Its interfaces.
     pub(super) links: Vec<Link>,
-    /// By each interface of a veth pair: its index, and the node's end's.
+    /// For each interface of a veth pair: its index, and that of the node's end.
     pub(super) ties: Vec<(u32, u32)>,
     /// Next hops of its default routes.
     pub(super) gateways: Vec<IpAddr>,
 }
 
 impl Space {
-    /// Looks into a namespace; none if it is no pod's of this node.
+    /// Reads a namespace; none if it does not belong to a pod of this node.
     pub(super) async fn read(
         raw: &RawNode,
         netns: &NetNs,
@@ -48,7 +48,7 @@ impl Space {
             .links
             .iter()
             .filter(|host| host.peer_nsid.is_some() && host.peer_nsid == nsid)
-            // The nodes of a lab are joined by a veth pair.
+            // A veth pair joins the nodes of a lab.
             .filter(|host| host.kind == LinkKind::Veth && !host.is_uplink)
             .collect();
         if hosts.is_empty() && !known {
@@ -90,7 +90,7 @@ fn ties(hosts: &[&Link], links: &[Link]) -> Vec<(u32, u32)> {
         .collect()
 }
 
-/// A namespace whose routes cannot be read is as good as one without.
+/// A namespace whose routes cannot be read counts as one without routes.
 async fn gateways(netns: &NetNs) -> Vec<IpAddr> {
     let routes = tables::read_routes(netns).await.unwrap_or_default();
     routes
