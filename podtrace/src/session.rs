@@ -2,9 +2,9 @@
 //!
 //! # Format
 //!
-//! A file is one or more pcapng sections (draft-ietf-opsawg-pcapng), each
-//! complete in itself: interfaces, names and what is known of the network are
-//! repeated, so a file of a chain, and what follows damage, reads alone. All is
+//! A file is one or more pcapng sections (draft-ietf-opsawg-pcapng), each complete in
+//! itself: a section repeats interfaces, names and the state of the network, so each file
+//! of a chain, and everything behind damage, can be read alone. All numbers are
 //! little-endian, times are nanoseconds.
 //!
 //! | block | holds |
@@ -16,12 +16,11 @@
 //! | interface statistics | what was counted since the section began; [`format::InterfaceCounts`] |
 //! | [`format::ENTRY_BLOCK`] | everything else, as JSON: [`format::Entry`] |
 //!
-//! What has no standard option is in a custom option under the enterprise
-//! number [`format::ENTERPRISE`], the last of each block. It begins with
-//! `pdt` and a letter (`J`: JSON follows, `P`: [`format::PacketInfo`]) and ends
-//! with a CRC-32 of the block up to there, by which damage is found. Other
-//! entries are in blocks of a type for local use, because readers such as
-//! tshark show pcapng's custom blocks among the packets.
+//! Data without a standard option is in a custom option under the enterprise number
+//! [`format::ENTERPRISE`], the last of each block. It begins with `pdt` and a letter (`J`:
+//! JSON follows, `P`: [`format::PacketInfo`]) and ends with a CRC-32 of the block up to
+//! there, which reveals damage. Other entries are in blocks of a type for local use,
+//! because readers such as tshark show pcapng's custom blocks among the packets.
 //!
 //! Times in JSON are those of the node's CLOCK_MONOTONIC; `epoch_ns` of the
 //! section header makes them UTC, as it did for the packets.

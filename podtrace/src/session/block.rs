@@ -62,8 +62,8 @@ impl<'a> Block<'a> {
         self.u16(code).u16(len16(value.len())).bytes(value).pad()
     }
 
-    /// Ends the options with a custom one that holds the value and the
-    /// checksum, and the block.
+    /// Ends the options with a custom one that holds the value and the checksum, and ends
+    /// the block.
     pub fn seal(&mut self, magic: [u8; 4], value: &[u8]) {
         let len = value.len().min(OPTION_MAX - 12);
         self.u16(OPT_CUSTOM).u16(len16(len + 12));
@@ -114,7 +114,7 @@ pub fn entry(out: &mut Vec<u8>, entry: &Entry) {
     block.end();
 }
 
-/// CRC-32 of a block, by the best instructions of the processor, which are found once.
+/// CRC-32 of a block, by the best instructions of the processor, which are detected once.
 fn crc32(block: &[u8]) -> u32 {
     static NEW: LazyLock<Hasher> = LazyLock::new(Hasher::new);
     let mut hasher = NEW.clone();

@@ -1,4 +1,4 @@
-//! The files of one session, one after the other.
+//! Reads the files of one session, one after the other.
 use std::{
     collections::VecDeque,
     path::{Path, PathBuf},
@@ -14,7 +14,7 @@ use crate::model::{event::Event, tap::TapCounts};
 /// Places of damage that are kept; the others are counted.
 const DAMAGE_MAX: usize = 1000;
 
-/// A file being read, in step or ahead.
+/// A file being read, on this thread or ahead on another.
 enum Source {
     InStep(Box<Reader>),
     Ahead(Ahead),
@@ -28,16 +28,16 @@ pub struct Chain {
     next: VecDeque<PathBuf>,
     /// The last section, and how it ended.
     section: Option<(SectionInfo, Ending)>,
-    /// What the section repeats is known from the one before.
+    /// The section repeats what is known from the one before.
     is_repeating: bool,
     counts: SectionCounts,
     damage: Vec<(PathBuf, Damage)>,
     damaged: usize,
-    /// Of the files before this one.
+    /// Unread blocks of the files before this one.
     unread: Unread,
-    /// No more will come in the file being read.
+    /// Whether the file being read has ended.
     is_file_over: bool,
-    /// Nor in others.
+    /// Whether the other files have ended as well.
     is_over: bool,
     /// Something is missing before the next item.
     gap: bool,
@@ -46,13 +46,13 @@ pub struct Chain {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Ending {
-    /// It is under way, or was broken off.
+    /// It is under way, or was interrupted.
     None,
     Continues,
     Last,
 }
 
-/// What was counted, by number of the tap point in the session.
+/// Counts, by number of the tap point in the session.
 #[derive(Default)]
 struct SectionCounts {
     whole: TapCounts,
@@ -84,10 +84,10 @@ impl Chain {
         }
     }
 
-    /// The same of files that do not grow: each is read ahead, on a thread of its own.
+    /// The same for files that do not grow: each is read ahead, on a thread of its own.
     ///
     /// # Errors
-    /// When there is no thread to be had.
+    /// When no thread can be started.
     pub fn ahead(
         reader: Reader,
         options: ReaderOptions,
@@ -120,7 +120,7 @@ impl Chain {
         }
     }
 
-    /// The next item; none when there is no more for now.
+    /// The next item; none if there are no more for now.
     ///
     /// # Errors
     /// When a file cannot be read.
@@ -146,8 +146,8 @@ impl Chain {
         }
     }
 
-    /// Says to the reader that no more will come, once that is so: it may give
-    /// what is behind damage.
+    /// Tells the reader that no more will come, once that is so: it may then give items
+    /// behind damage.
     fn end_file(&mut self) -> bool {
         let ends_now = !self.is_file_over && (self.is_over || !self.next.is_empty());
         if ends_now {
@@ -186,11 +186,11 @@ impl Chain {
         self.damage
             .extend(kept.map(|damage| (path.clone(), damage)));
         self.gap = true;
-        // What the section repeats may be all that is left of it.
+        // The repeated items may be all that is left of the section.
         self.is_repeating = false;
     }
 
-    /// What of an item is new here.
+    /// Passes an item on unless it repeats what is known.
     fn pass(&mut self, item: Item) -> Option<Item> {
         match item {
             Item::Section(info) => {
@@ -230,23 +230,23 @@ impl Chain {
         });
         self.is_repeating = goes_on;
         self.gap |= self.section.is_some() && !goes_on;
-        // One that was broken off is counted again by the next.
+        // The next section counts the events of an interrupted one again.
         self.counts.current.clear();
         self.section = Some((info.clone(), Ending::None));
     }
 
-    /// Whether something is missing before the item given last.
+    /// Whether something is missing before the last item.
     pub fn take_gap(&mut self) -> bool {
         std::mem::take(&mut self.gap)
     }
 
-    /// Whether the session has ended, by its own words.
+    /// Whether the session has recorded its end.
     #[must_use]
     pub fn has_ended(&self) -> bool {
         matches!(self.section, Some((_, Ending::Last)))
     }
 
-    /// Whether another file is said to follow.
+    /// Whether the session says that another file follows.
     #[must_use]
     pub fn continues(&self) -> Option<&SectionInfo> {
         match &self.section {
@@ -255,42 +255,42 @@ impl Chain {
         }
     }
 
-    /// Whether a session that was read to its end was broken off: its last
-    /// section does not end.
+    /// Whether a session that was read to its end was interrupted: its last section does
+    /// not end.
     #[must_use]
     pub fn was_broken_off(&self) -> bool {
         self.is_over() && matches!(self.section, Some((_, Ending::None)))
     }
 
-    /// Another file to be read.
+    /// Adds a file to read.
     pub fn add(&mut self, path: PathBuf) {
         self.next.push_back(path);
     }
 
-    /// No more will come in its files: what is left incomplete is damage, and
-    /// [`Self::next_item`] gives what is behind it.
+    /// Notes that its files no longer grow: incomplete blocks are damage, and
+    /// [`Self::next_item`] gives the items behind them.
     pub fn end(&mut self) {
         self.is_over = true;
     }
 
-    /// Whether all that is in its files was read.
+    /// Whether its files are read to the end.
     #[must_use]
     pub fn is_over(&self) -> bool {
         self.is_over && self.is_file_over && self.next.is_empty()
     }
 
-    /// Nothing more is read: what was counted so far is all.
+    /// Ends the reading: the counts so far are final.
     pub fn finish(&mut self) {
         self.counts.close();
     }
 
-    /// What was counted in the whole sections so far, by number in the session.
+    /// The counts of the complete sections so far, by number in the session.
     #[must_use]
     pub fn counts(&self) -> &TapCounts {
         &self.counts.whole
     }
 
-    /// Nanoseconds from begin to end, as far as the session tells.
+    /// Nanoseconds from beginning to end, if the session says so.
     #[must_use]
     pub fn duration_ns(&self) -> u64 {
         self.duration_ns
@@ -302,13 +302,13 @@ impl Chain {
         self.damaged
     }
 
-    /// The first of them.
+    /// The first places of damage.
     #[must_use]
     pub fn damage(&self) -> &[(PathBuf, Damage)] {
         &self.damage
     }
 
-    /// Blocks that gave nothing.
+    /// Blocks that gave no item.
     #[must_use]
     pub fn unread(&self) -> Unread {
         let here = match &self.source {

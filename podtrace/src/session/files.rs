@@ -1,12 +1,12 @@
 //! Session files on disk, as a flight recorder writes them.
 //!
-//! A thread of its own names, begins, compresses and deletes files; whoever
-//! encodes hands it chunks through a bounded queue and never waits for a disk.
-//! What a chunk means is not known here, only where a reader could begin.
+//! A thread of its own names, begins, compresses and deletes files. The encoder hands it
+//! chunks through a bounded queue and never waits for a disk. This module does not know the
+//! contents of a chunk, only where a reader could begin.
 //!
-//! Each chunk is given to the kernel by write(2) as it comes and nothing is
-//! flushed (fsync): what was written outlives the end of podtrace, be it by
-//! SIGKILL, but not a power cut or a crash of the kernel.
+//! The thread hands each chunk to the kernel by write(2) at once and flushes nothing
+//! (fsync): written data outlives the end of podtrace, even by SIGKILL, but not a power cut
+//! or a crash of the kernel.
 use std::{
     fs::File,
     path::{Path, PathBuf},
@@ -45,9 +45,9 @@ pub const QUEUE: usize = 16;
 /// Whole blocks, to be written together or not at all.
 #[derive(Debug, Default)]
 pub struct Chunk {
-    /// The blocks, uncompressed. An empty buffer to fill: [`SessionFiles::buffer`].
+    /// The blocks, uncompressed. [`SessionFiles::buffer`] gives an empty buffer to fill.
     pub bytes: Vec<u8>,
-    /// What a reader finds at its start.
+    /// What begins with it.
     pub begins: Begins,
     /// The events in it.
     pub events: EventCounts,
@@ -75,30 +75,30 @@ pub enum Target {
     Path(PathBuf),
 }
 
-/// What is kept of the files of a session; the oldest go first. A file that
-/// the session did not make is never deleted.
+/// Limits of the files of a session; the oldest are deleted first. Files that the session
+/// did not make are never deleted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Keep {
-    /// At most so many files, with the one being written.
+    /// Upper bound of the files, including the one being written.
     pub files: Option<u64>,
-    /// At most so many bytes on disk at any moment.
+    /// Upper bound of the bytes on disk at any moment.
     pub bytes: Option<u64>,
-    /// An ended file only for so long.
+    /// How long a finished file is kept.
     pub age: Option<Duration>,
 }
 
 /// How session files are written.
 #[derive(Clone, Debug)]
 pub struct FileOptions {
-    /// Where to.
+    /// The target.
     pub target: Target,
     /// Whether [`Begins::File`] begins a new file. A lone file is named exactly as
     /// the target says, those that rotate are numbered.
     pub rotates: bool,
-    /// What is kept of those that were written.
+    /// Limits of the written files.
     pub keep: Keep,
-    /// How large a file may become, uncompressed, in bytes: what is made room
-    /// for before one is begun. To be given with [`Keep::bytes`].
+    /// How large a file may become, uncompressed, in bytes: this much room is made before a
+    /// file is begun. Required with [`Keep::bytes`].
     pub max_file_bytes: Option<u64>,
     /// Compress with zstd: each chunk becomes a frame of its own, so that a
     /// file can be read up to where it was cut.
@@ -111,10 +111,10 @@ pub struct FileOptions {
     pub start: Timestamp,
 }
 
-/// What was written in all, when it is closed.
+/// The totals of a closed session.
 #[derive(Debug, Default)]
 pub struct Closed {
-    /// How many bytes were written, those deleted since included.
+    /// How many bytes were written, including those of deleted files.
     pub bytes: u64,
     /// How many files were written.
     pub files: u64,
@@ -122,30 +122,29 @@ pub struct Closed {
     pub deleted: u64,
     /// The file written last.
     pub last: Option<PathBuf>,
-    /// What had not been asked for yet.
+    /// Reports that had not been taken yet.
     pub reports: Vec<Report>,
 }
 
-/// Why the end of what was queued did not reach the file.
+/// Why some queued chunks did not reach the file.
 #[derive(Debug, Error)]
 #[error(
     "{target} did not take the last {} events within {patience:?}: is the disk hung?", 
     not_written.total()
 )]
 pub struct CloseError {
-    /// What was written to.
+    /// The target.
     pub target: String,
-    /// How long it was waited for.
+    /// How long the caller waited.
     pub patience: Duration,
-    /// The events queued or being written. Of one chunk of them it is not known
-    /// whether a hung write ends some day.
+    /// The events queued or being written. A hung write may still finish one chunk of them.
     pub not_written: EventCounts,
-    /// What had not been asked for yet.
+    /// Reports that had not been taken yet.
     pub reports: Vec<Report>,
 }
 
-/// The caller's end: hands chunks over, never waits. Dropped without
-/// [`SessionFiles::close`], what is queued is still written, if the process lives.
+/// The caller's end: hands chunks over and never waits. If it is dropped without
+/// [`SessionFiles::close`], queued chunks are still written as long as the process lives.
 #[derive(Debug)]
 pub struct SessionFiles {
     chunks: SyncSender<Chunk>,
@@ -158,8 +157,8 @@ impl SessionFiles {
     /// Creates the first file and starts the thread.
     ///
     /// # Errors
-    /// When the file cannot be created, or the options contradict each other.
-    /// A FIFO that nobody reads yet is none: see [`Report::Failed`].
+    /// When the file cannot be created, or the options contradict each other. A FIFO that
+    /// nobody reads yet is no error: see [`Report::Failed`].
     pub fn open(options: FileOptions) -> Result<Self, FilesError> {
         check(&options)?;
         let place = Place::find(&options)?;
@@ -171,10 +170,10 @@ impl SessionFiles {
         thread::Builder::new()
             .name("session-files".into())
             .spawn(move || {
-                // It only makes files, and whoever started it tells what it keeps.
+                // The thread only makes files; whoever started it reports what it keeps.
                 let _ = privilege::keep(privilege::RECORD);
                 take_chunks(&mut writer, &queue);
-                // Nobody waits for it when the caller gave up.
+                // Nobody waits for it if the caller has given up.
                 let _ = say_done.send(writer.close());
             })
             .map_err(FilesError::Thread)?;
@@ -189,7 +188,7 @@ impl SessionFiles {
     /// Queues a chunk to be written.
     ///
     /// # Errors
-    /// When the queue is full: the chunk comes back.
+    /// When the queue is full; the error returns the chunk.
     pub fn try_send(&self, chunk: Chunk) -> Result<(), Chunk> {
         self.status.queued(&chunk.events);
         self.chunks.try_send(chunk).map_err(|error| {
@@ -206,20 +205,20 @@ impl SessionFiles {
         self.status.waiting() < QUEUE
     }
 
-    /// How many bytes were written so far, files deleted since included.
+    /// How many bytes were written so far, including those of deleted files.
     #[must_use]
     pub fn written(&self) -> u64 {
         self.status.written()
     }
 
-    /// An empty buffer for the next chunk, used before if there is one.
+    /// An empty buffer for the next chunk, reused if possible.
     #[must_use]
     pub fn buffer(&self) -> Vec<u8> {
         self.status.buffer()
     }
 
-    /// Whether chunks are refused until one begins a section: send such a one
-    /// once in a while to try again.
+    /// Whether chunks are refused until one begins a section. Send such a chunk at
+    /// intervals to try again.
     #[must_use]
     pub fn is_failing(&self) -> bool {
         self.status.is_failing()
@@ -234,7 +233,7 @@ impl SessionFiles {
     /// Writes what is queued and ends the file.
     ///
     /// # Errors
-    /// When that takes longer than `patience`; the thread is then left to itself.
+    /// When that takes longer than `patience`; the thread then runs on alone.
     pub fn close(self, patience: Duration) -> Result<Closed, CloseError> {
         let Self {
             chunks,
@@ -255,12 +254,12 @@ impl SessionFiles {
     }
 }
 
-/// Opens one file to write as those of a session are: private, and nothing of
-/// somebody else's is written to. A FIFO or device is taken as it is; a regular
-/// file that is there is replaced with `force` only.
+/// Opens one file for writing under the rules of session files: it is private, and nothing
+/// that belongs to another user is written to. A FIFO or device is used as it is; an
+/// existing regular file is replaced with `force` only.
 ///
 /// # Errors
-/// When there is something of that name, or the file cannot be created.
+/// When the name exists, or the file cannot be created.
 pub fn create(path: &Path, force: bool) -> Result<File, FilesError> {
     if place::is_stream(path) {
         open::open_stream(path)
@@ -281,7 +280,7 @@ fn check(options: &FileOptions) -> Result<(), FilesError> {
     }
 }
 
-/// Until the caller's end is gone and the queue is empty, or it gave up.
+/// Runs until the caller's end is dropped and the queue is empty, or the caller gave up.
 fn take_chunks(writer: &mut Writer, queue: &Receiver<Chunk>) {
     loop {
         let chunk = match writer.next_expiry(Instant::now()) {

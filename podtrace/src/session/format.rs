@@ -1,4 +1,4 @@
-//! The numbers and contents of our own in a session file.
+//! The numbers and contents specific to podtrace in a session file.
 use std::collections::BTreeMap;
 
 use podtrace_ebpf::record::Direction;
@@ -12,20 +12,20 @@ use crate::{
     update::Update,
 };
 
-/// Version of what this module holds.
+/// Version of the format in this module.
 pub const FORMAT: u32 = 1;
-/// Private enterprise number of our custom options: the one for documentation
-/// (RFC 5612), as we have none; the `pdt` that follows tells ours.
+/// Private enterprise number of podtrace's custom options: the one for documentation (RFC
+/// 5612), as podtrace has none of its own; the `pdt` that follows identifies them.
 pub const ENTERPRISE: u32 = 32_473;
-/// Begin of a custom option that holds JSON.
+/// Beginning of a custom option that holds JSON.
 pub const MAGIC_JSON: [u8; 4] = *b"pdtJ";
-/// Begin of a custom option that holds a [`PacketInfo`].
+/// Beginning of a custom option that holds a [`PacketInfo`].
 pub const MAGIC_PACKET: [u8; 4] = *b"pdtP";
-/// Type of our own blocks, of the range for local use; its bytes are `pdt\x80`.
-/// The body is [`ENTRY_MAGIC`], a 32-bit length, so many bytes of JSON, padding
-/// to 32 bits, and a CRC-32 of the block up to there.
+/// Type of podtrace's own blocks, in the range for local use; its bytes are `pdt\x80`. The
+/// body is [`ENTRY_MAGIC`], a 32-bit length, that many bytes of JSON, padding to 32 bits,
+/// and a CRC-32 of the block up to there.
 pub const ENTRY_BLOCK: u32 = 0x8074_6470;
-/// Begin of the body of an [`ENTRY_BLOCK`].
+/// Beginning of the body of an [`ENTRY_BLOCK`].
 pub const ENTRY_MAGIC: [u8; 8] = *b"podtrace";
 
 /// Section header block.
@@ -45,7 +45,7 @@ pub const ENHANCED_PACKET: u32 = 6;
 pub const OPT_END: u16 = 0;
 /// A comment.
 pub const OPT_COMMENT: u16 = 1;
-/// A binary custom option that is not to be copied to another file.
+/// A binary custom option that must not be copied to another file.
 pub const OPT_CUSTOM: u16 = 19_373;
 /// `epb_flags`: the two lowest bits are the direction.
 pub const EPB_FLAGS: u16 = 2;
@@ -63,7 +63,7 @@ pub const LINKTYPE_ETHERNET: u16 = 1;
 /// IP packets, the version is in the first byte.
 pub const LINKTYPE_RAW: u16 = 101;
 
-/// What a section header says beside the standard options.
+/// The data of a section header beside the standard options.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct SectionInfo {
@@ -79,13 +79,13 @@ pub struct SectionInfo {
     pub nodes: Vec<String>,
     /// UTC nanoseconds at zero of the clock of the JSON's times.
     pub epoch_ns: i64,
-    /// Bytes captured of each packet, at most.
+    /// Upper bound of the bytes captured of each packet.
     pub snaplen: u32,
-    /// One in so many packets was traced at most; 0 and 1 are all.
+    /// At most one in this many packets was traced; 0 and 1 mean all.
     pub sample: u32,
-    /// The share was lowered to stay below so many events a second.
+    /// The share was lowered to stay below this many events a second.
     pub max_rate: Option<u64>,
-    /// Sessions that were sampled differently were merged into this one.
+    /// Whether sessions with different sampling were merged into this one.
     pub mixed_sampling: bool,
     /// Whether only headers were captured, and some bytes behind them.
     pub headers_only: bool,
@@ -99,22 +99,21 @@ pub struct SectionInfo {
     pub lost: u64,
 }
 
-/// What an interface description says beside the standard options.
+/// The data of an interface description beside the standard options.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct InterfaceInfo {
-    /// Number of the description in its section: tells when one before it is
-    /// missing.
+    /// Number of the description in its section: shows whether an earlier one is missing.
     pub index: u32,
     /// Number of the tap point in the session.
     pub number: u32,
-    /// Whether it is that of the tap point's sockets.
+    /// Whether it describes the tap point's sockets.
     pub sockets: bool,
     /// The tap point.
     #[serde(rename = "place")]
     pub point: TapPoint,
 }
 
-/// What was counted at an interface since the section began, by direction.
+/// The counts of an interface since the section began, by direction.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InterfaceCounts {
     /// Number of the tap point in the session.
@@ -124,21 +123,21 @@ pub struct InterfaceCounts {
 }
 
 impl InterfaceCounts {
-    /// By tap; what is counted in a direction that is not known is left out.
+    /// The counts by tap, without those of unknown directions.
     pub fn taps(&self) -> impl Iterator<Item = ((u32, Direction), TapCount)> {
         let counts = self.counts.iter();
         counts.filter_map(|(name, count)| Some(((self.number, direction_named(name)?), *count)))
     }
 }
 
-/// What has no block of its own in pcapng.
+/// Data without a block of its own in pcapng.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Entry {
-    /// What a session was told.
+    /// An update of the session.
     #[serde(rename = "news")]
     Update(Update),
-    /// The same of one of several merged sessions.
+    /// An update of one of several merged sessions.
     #[serde(rename = "news_of")]
     UpdateOf {
         /// Which.
@@ -150,19 +149,18 @@ pub enum Entry {
     /// A snapshot that shows the same as the one before, at another time.
     #[serde(rename = "look_again")]
     SnapshotAgain {
-        /// Whose snapshot it is.
+        /// The origin of the snapshot.
         origin: Origin,
         /// When.
         time: SnapshotTime,
     },
-    /// What the section repeats of earlier ones has been told.
+    /// The end of what the section repeats from earlier ones.
     Ready,
-    /// All packets until 1 ms before this time are in the file, but for those
-    /// lost.
+    /// All packets until 1 ms before this time are in the file, except for lost ones.
     Tick(Tick),
     /// Events were lost; [`Entry::Tick`] counts them too.
     Loss(LostSpan),
-    /// What the two clocks show at one moment.
+    /// The readings of both clocks at one moment.
     Clock {
         /// CLOCK_MONOTONIC.
         monotonic_ns: u64,
@@ -171,11 +169,11 @@ pub enum Entry {
     },
     /// What `podtrace topology` showed.
     Topology(Box<RecordedTopology>),
-    /// The section is whole.
+    /// The section is complete.
     End(SectionEnd),
 }
 
-/// A time until which a session is known.
+/// A time until which the recording is complete.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tick {
     /// The time.
@@ -187,20 +185,20 @@ pub struct Tick {
 /// How a section ends.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SectionEnd {
-    /// Whether the session goes on in another section.
+    /// Whether the session continues in another section.
     pub continues: bool,
     /// Nanoseconds since the session began.
     pub duration_ns: u64,
 }
 
-/// What a packet block says beside the standard options; 16 bytes.
+/// The data of a packet block beside the standard options; 16 bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PacketInfo {
     /// Cgroup id of the socket, as in the kernel's record.
     pub cgroup: u64,
     /// Segments of a GSO packet, else 0.
     pub gso_segments: u16,
-    /// A VLAN tag that the kernel had taken out of the frame.
+    /// A VLAN tag that the kernel had removed from the frame.
     pub vlan_tci: Option<u16>,
 }
 
@@ -208,8 +206,8 @@ impl PacketInfo {
     /// Length in bytes.
     pub const LEN: usize = 16;
 
-    /// Cgroup (64 bits), GSO segments, 1 if there is a tag, the tag, zero (16
-    /// bits each).
+    /// Encodes cgroup (64 bits), GSO segments, 1 if there is a tag, the tag, zero (16 bits
+    /// each).
     #[must_use]
     pub fn to_bytes(self) -> [u8; Self::LEN] {
         let mut bytes = [0; Self::LEN];

@@ -15,8 +15,8 @@ pub use zstd::Unpacked;
 
 /// First bytes of a zstd frame (RFC 8878).
 pub(crate) const ZSTD_MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
-/// First bytes of a zstd frame that holds no data, which pzstd begins with; the
-/// lowest half byte can be anything.
+/// First bytes of a zstd frame without data, which pzstd writes first; the lowest half byte
+/// can have any value.
 const ZSTD_SKIPPABLE: u32 = 0x184d_2a50;
 /// First bytes of a gzip file (RFC 1952).
 const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
@@ -24,8 +24,8 @@ const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
 /// Part of an input that could not be read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Damage {
-    /// Where it begins, in bytes from the begin of the file; of the compressed
-    /// one, where it is compressed and that is what is damaged.
+    /// Where it begins, in bytes from the beginning of the file; of the compressed file, if
+    /// the compressed data is damaged.
     pub offset: u64,
     /// How many bytes were skipped.
     pub len: u64,
@@ -33,12 +33,12 @@ pub struct Damage {
     pub reason: &'static str,
 }
 
-/// Places of damage that are kept apart in one list.
+/// Upper bound of the separate places of damage in one list.
 const DAMAGE_MAX: usize = 1000;
 
 impl Damage {
-    /// Adds it to a list. What is next to the last one is of it, and so is
-    /// what has no room any more.
+    /// Adds it to a list. Damage next to the last place extends that place, and so does
+    /// damage without room in the list.
     pub(crate) fn add_to(self, list: &mut Vec<Self>) {
         let is_full = list.len() >= DAMAGE_MAX;
         match list.last_mut() {
@@ -51,14 +51,14 @@ impl Damage {
     }
 }
 
-/// Bytes to be read, and what of them was damaged.
+/// A source of bytes, and of the damage found in them.
 pub trait Source: Read + Send {
     /// Takes the damage found since the last call.
     fn take_damage(&mut self) -> Vec<Damage> {
         Vec::new()
     }
 
-    /// No more bytes will come: what is left incomplete is damage.
+    /// Notes that no more bytes will come: incomplete data is damage.
     fn finish(&mut self) {}
 }
 
@@ -86,7 +86,7 @@ pub enum InputError {
         /// Why.
         source: io::Error,
     },
-    /// Not a capture.
+    /// The file is not a capture.
     #[error("{path} is neither pcapng nor pcap{hint}")]
     Format {
         /// The file.
@@ -94,7 +94,7 @@ pub enum InputError {
         /// What it is, and what to do.
         hint: &'static str,
     },
-    /// Nothing in a directory.
+    /// A directory without captures.
     #[error("no capture in {path}: nothing ends in .pcapng, .pcap or these with .zst")]
     Empty {
         /// The directory.
@@ -105,7 +105,7 @@ pub enum InputError {
 /// Opens a file, or standard input for `-`; unpacks zstd.
 ///
 /// # Errors
-/// When it cannot be opened, or is no capture by its first bytes.
+/// When it cannot be opened, or its first bytes are not those of a capture.
 pub fn open(path: &Path) -> Result<(Box<dyn Source>, Vec<u8>), InputError> {
     let source: Box<dyn Source> = if path.as_os_str() == "-" {
         Box::new(io::stdin())
@@ -123,7 +123,7 @@ pub fn open(path: &Path) -> Result<(Box<dyn Source>, Vec<u8>), InputError> {
     begin(source, path)
 }
 
-/// [`open`] of what is open already.
+/// [`open`] for an open source.
 pub(super) fn begin(
     mut source: Box<dyn Source>,
     path: &Path,
@@ -159,8 +159,8 @@ fn first_bytes(source: &mut impl Read) -> io::Result<Vec<u8>> {
     Ok(first)
 }
 
-/// The captures that a path names: itself, or those in it if it is a directory,
-/// in order of their names.
+/// The captures that a path names: the file itself, or those in the directory, in order of
+/// their names.
 ///
 /// # Errors
 /// When a directory cannot be read or holds none.

@@ -1,15 +1,15 @@
-//! How far a recording is.
+//! The progress of a recording.
 use std::{
     path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
 };
 
-/// How far a recording is.
+/// The progress of a recording.
 #[derive(Clone, Debug, Default)]
 pub struct Progress {
-    /// Events that are, or are about to be, in it.
+    /// Events recorded, or about to be.
     pub events: u64,
-    /// Events that are not.
+    /// Events not recorded.
     pub not_recorded: u64,
     /// Bytes written, to all its files.
     pub bytes: u64,
@@ -17,12 +17,12 @@ pub struct Progress {
     pub file: Option<PathBuf>,
 }
 
-/// The same for others than the recorder, as it was at its last tick.
+/// The progress as of the recorder's last tick, shared with others.
 #[derive(Clone, Debug, Default)]
 pub struct SharedProgress(Arc<Mutex<Progress>>);
 
 impl SharedProgress {
-    /// The last one.
+    /// The last known progress.
     #[must_use]
     pub fn get(&self) -> Progress {
         let progress = self.0.lock().unwrap_or_else(PoisonError::into_inner);

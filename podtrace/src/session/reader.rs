@@ -1,8 +1,8 @@
-//! From a file to what happened: events, update and counts, in order.
+//! Reads a file as items in order: events, updates and counts.
 //!
-//! Reads podtrace's own sessions in full and captures of other tools as far as
-//! they tell. Times of all items are nanoseconds since 1970 (UTC) by the clock
-//! of the node that recorded.
+//! It reads podtrace's own sessions in full, and from captures of other tools whatever they
+//! hold. Times of all items are nanoseconds since 1970 (UTC) by the clock of the node that
+//! recorded.
 mod ahead;
 mod capture;
 mod items;
@@ -40,13 +40,13 @@ use packet::{Described, Interface};
 /// has no time.
 const PACKET: u32 = 2;
 const SIMPLE_PACKET: u32 = 3;
-/// What looks like a block behind damage is looked into up to this length, in
-/// bytes: not longer, so that many do not take long.
+/// Upper bound of a possible block behind damage that the reader examines, in bytes: the
+/// limit bounds the time that many of them take.
 const REJECT_MAX: u64 = 64 << 10;
-/// UDP port that carries VXLAN where nothing tells another: flannel's.
+/// The default UDP port of VXLAN: flannel's.
 const VXLAN_PORT: u16 = 8472;
 
-/// What a reader is to give.
+/// Options of a reader.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ReaderOptions {
     /// Payload bytes that go into the packets' keys.
@@ -62,16 +62,16 @@ pub struct Reader {
     name: Arc<str>,
     kind: Kind,
     options: ReaderOptions,
-    /// What goes into decoding packets of this section.
+    /// How to decode packets of this section.
     decode: DecodeOptions,
     section: Option<SectionInfo>,
     /// UTC nanoseconds at zero of the clock of the entries' times.
     epoch_ns: i64,
-    /// Begin and length of a section header that says nothing of a session.
+    /// Offset and length of a section header without the data of a session.
     plain_header: Option<(u64, u64)>,
     /// Where the last block ended.
     end: u64,
-    /// A section has begun.
+    /// Whether a section has begun.
     has_header: bool,
     /// Tap points that were handed out.
     known: HashSet<u32>,
@@ -80,10 +80,10 @@ pub struct Reader {
     captures: u32,
     /// The last snapshots, by session.
     snapshots: Vec<Snapshot>,
-    /// Anything was recognised.
+    /// Whether it has recognised anything.
     has_blocks: bool,
     unread: Unread,
-    /// The last event: too large to be handed around.
+    /// The last event, kept here because it is large to move.
     event: Option<Event>,
 }
 
@@ -92,7 +92,7 @@ enum Kind {
     Pcap(Capture),
 }
 
-/// Whole blocks that give nothing.
+/// Complete blocks that give no item.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Unread {
     /// Packets without a time, without an interface, or of a link layer that is
@@ -106,7 +106,7 @@ impl Reader {
     /// Opens a file, or standard input for `-`.
     ///
     /// # Errors
-    /// When it cannot be opened or is no capture.
+    /// When it cannot be opened or is not a capture.
     pub fn open(path: &Path, options: ReaderOptions) -> Result<Self, InputError> {
         let (source, first) = input::open(path)?;
         Self::new(path, source, first, options)
@@ -176,7 +176,7 @@ impl Reader {
         Self::new(path, source, first, options)
     }
 
-    /// What the current section says of itself; none in other tools' captures.
+    /// The header of the current section; none in captures of other tools.
     #[must_use]
     pub fn section(&self) -> Option<&SectionInfo> {
         self.section.as_ref()
@@ -188,7 +188,7 @@ impl Reader {
         &self.path
     }
 
-    /// The next item; none when the file has no more for now.
+    /// The next item; none if the file has no more for now.
     ///
     /// # Errors
     /// When the file cannot be read.
@@ -210,8 +210,8 @@ impl Reader {
         }
     }
 
-    /// The file is over: what is left in it is damage. To be called when it has
-    /// no more; [`Self::next_item`] then gives what is behind the damage.
+    /// Notes that the file no longer grows: the rest of it is damage. Call it once there
+    /// are no more items; [`Self::next_item`] then gives the items behind the damage.
     pub fn finish(&mut self) {
         match &mut self.kind {
             Kind::Pcapng(frames) => frames.finish(),
@@ -219,8 +219,8 @@ impl Reader {
         }
     }
 
-    /// Whether anything in it was recognised so far: if not, it may be no
-    /// capture at all.
+    /// Whether it has recognised anything so far: if not, the file may not be a capture at
+    /// all.
     #[must_use]
     pub fn is_capture(&self) -> bool {
         self.has_blocks || matches!(self.kind, Kind::Pcap(_))
@@ -243,14 +243,14 @@ impl Reader {
         }
     }
 
-    /// Blocks that gave nothing so far.
+    /// Blocks that gave no item so far.
     #[must_use]
     pub fn unread(&self) -> Unread {
         self.unread
     }
 }
 
-/// What a block comes to.
+/// The result of reading a block.
 enum More {
     Item(Item),
     /// Nothing yet.
@@ -258,10 +258,10 @@ enum More {
     End,
 }
 
-/// What is wrong with a whole block.
+/// What is wrong with a complete block.
 type Wrong = &'static str;
 
-/// What is read of a block.
+/// The content of a block.
 enum Read {
     /// It is in [`Reader::event`].
     Event,
@@ -286,7 +286,8 @@ impl Reader {
         self.has_blocks = true;
         let keep = self.options.keep_captured;
         let section = self.section.as_ref();
-        // Each block of podtrace's own is sealed; a newer one may write others.
+        // Every block of this version of podtrace is sealed; a newer version may write
+        // others.
         let is_own = section.is_some_and(|info| info.format <= FORMAT);
         let read = match frame.kind {
             ENHANCED_PACKET => {
@@ -316,7 +317,7 @@ impl Reader {
         let (kind, offset, len) = (frame.kind, frame.offset, frame.bytes.len() as u64);
         let is_behind_damage = offset != self.end;
         if is_behind_damage {
-            // A snapshot may have been among what was skipped.
+            // The skipped bytes may have held a snapshot.
             self.snapshots.clear();
         }
         self.end = offset + len;
@@ -335,7 +336,7 @@ impl Reader {
         }
     }
 
-    /// What is not known any more when a block of that type is damaged.
+    /// Forgets what is uncertain once a block of that type is damaged.
     fn forget(&mut self, kind: u32) {
         if matches!(kind, SECTION_HEADER | ENTRY_BLOCK) {
             self.snapshots.clear();
@@ -378,7 +379,7 @@ impl Reader {
         More::Queued
     }
 
-    /// Whether the update are of a tap point that was not told yet.
+    /// Whether the update describes a tap point that was not handed out yet.
     fn is_new_place(&mut self, update: &Update) -> bool {
         matches!(update, Update::TapPoint { number, .. } if self.known.insert(*number))
     }
@@ -398,7 +399,7 @@ impl Reader {
             },
         ) = (&self.section, &entry)
         {
-            // As good as what the damaged header said.
+            // Replaces the value of the damaged header.
             self.epoch_ns = utc_ns.saturating_sub_unsigned(*monotonic_ns);
         }
         let Some(item) = items::item(entry, self.epoch_ns, &mut self.snapshots) else {

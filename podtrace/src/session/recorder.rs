@@ -1,9 +1,8 @@
-//! Writes what a pipeline is told and sees as a session.
+//! Records the updates and events of a pipeline as a session.
 //!
-//! It encodes on the pipeline's thread and never waits: files are written by a
-//! thread of their own behind a bounded queue. What has no room there is
-//! counted, by tap, as not recorded. Whenever writing has failed, a new section
-//! begins, which repeats all that is known.
+//! It encodes on the pipeline's thread and never waits: another thread writes the files,
+//! behind a bounded queue. Events without room there count, by tap, as not recorded. After
+//! each failure a new section begins, which repeats all that is known.
 mod chunks;
 mod counts;
 mod failure;
@@ -30,9 +29,9 @@ use state_log::StateLog;
 
 /// A chunk is handed on when it has this many bytes.
 pub(crate) const CHUNK_BYTES: usize = 256 << 10;
-/// What a chunk may have beyond that, of a block that fills it.
+/// Room beyond that for the block that fills the chunk.
 pub(crate) const ROOM_BYTES: usize = 16 << 10;
-/// Bytes that may wait here while the queue of the files is full: beyond it
+/// Upper bound of the bytes that wait here while the queue of the files is full; beyond it
 /// events are not recorded.
 pub(crate) const WAITING_MAX: usize = 2 << 20;
 /// How often a failed recording is tried again, in nanoseconds.
@@ -41,27 +40,27 @@ const RETRY_NS: u64 = 1_000_000_000;
 const STATISTICS_NS: u64 = 1_000_000_000;
 /// How often both clocks are written down, in nanoseconds.
 const CLOCK_NS: u64 = 10_000_000_000;
-/// What the statistics of one tap point take at the end of a section, at most.
+/// Upper bound of the statistics of one tap point at the end of a section, in bytes.
 const STATISTICS_BYTES: u64 = 2_048;
-/// What a packet takes beside its captured bytes, at most.
+/// Upper bound of a packet's size beside its captured bytes.
 const PACKET_BYTES: usize = 512;
 /// How long the end waits for a disk.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// What a recording says of itself and when it changes files.
+/// Options of a recording: its headers, and when it changes files.
 #[derive(Clone, Debug)]
 pub struct RecorderOptions {
-    /// Begin of the first section.
+    /// Header of the first section.
     pub info: SectionInfo,
     /// Name and release of the kernel.
     pub kernel: String,
     /// The command line.
     pub command: String,
-    /// A file has at most so many bytes before compression.
+    /// Upper bound of the bytes of a file, before compression.
     pub rotate_bytes: Option<u64>,
-    /// A file covers at most so many nanoseconds.
+    /// Upper bound of the time that a file covers, in nanoseconds.
     pub rotate_ns: Option<u64>,
-    /// What was written waits so many nanoseconds at most to be handed on.
+    /// Upper bound of the time until recorded data is handed to the files, in nanoseconds.
     pub flush_ns: u64,
 }
 
@@ -88,15 +87,15 @@ pub struct Recorder {
     flushed_ns: u64,
     statistics_ns: u64,
     clock_ns: u64,
-    /// Since when it fails, or when it was last tried again.
+    /// Since when writing fails, or when it was last tried again.
     failing_ns: Option<u64>,
     names_changed: bool,
-    /// The API has told names since it was last looked at what is new.
+    /// Whether the API has reported names since names were last written.
     cluster_changed: bool,
     lost: u64,
     reported_not_recorded: u64,
     reported_ns: u64,
-    /// Whether update were not written, so that a section has to begin.
+    /// Whether updates were not written, so that a section has to begin.
     is_behind: bool,
     /// Whether it waits for a disk that is too slow.
     is_patient: bool,
@@ -138,19 +137,19 @@ impl Recorder {
         recorder
     }
 
-    /// Waits for a disk that is too slow, as what is recorded can wait too: it comes
-    /// from files.
+    /// Waits for a slow disk: the source of the recording is files, which can wait.
     #[must_use]
     pub fn patient(mut self) -> Self {
         self.is_patient = true;
         self
     }
 
-    /// Records an update that `world` has taken over.
+    /// Records an update that `world` has applied.
     pub fn update(&mut self, origin: &Origin, update: &Update) {
         let entry = self.state_log.note(origin, update);
         match (update, &entry) {
-            // A cluster tells of thousands of pods one by one: soon is enough.
+            // A cluster reports thousands of pods one by one, so their names may come
+            // later.
             (Update::Cluster { .. }, _) => self.cluster_changed = true,
             (
                 Update::Changes { .. }
@@ -167,8 +166,7 @@ impl Recorder {
         self.append(&entry);
     }
 
-    /// A tap point is gone for so long that nothing more is told of it: its counts are
-    /// final.
+    /// Retires a tap point that was removed long ago: its counts are final.
     pub fn retire(&mut self, number: u32, world: &World) {
         if !self.is_broken_off() {
             let counts = self.counts.since(number, true);
@@ -201,13 +199,13 @@ impl Recorder {
         self.hand_on_full();
     }
 
-    /// Records that so many events were lost between two times.
+    /// Records how many events were lost between two times.
     pub fn loss(&mut self, lost: LostSpan) {
         self.append(&Entry::Loss(lost));
     }
 
-    /// Time has passed; returns what is to be said. `lost`: events lost before
-    /// they came here; `taps`: all that was counted.
+    /// Advances the time; returns notices. `lost`: events lost before they reached the
+    /// recorder; `taps`: all counts.
     pub fn tick(&mut self, now_ns: u64, lost: u64, taps: &TapCounts, world: &World) -> Vec<String> {
         self.now_ns = self.now_ns.max(now_ns);
         for (tap, more) in self.counts.take(taps) {
@@ -259,7 +257,7 @@ impl Recorder {
         has_events || !self.waiting.is_empty()
     }
 
-    /// Closes the recording; returns what is to be said.
+    /// Closes the recording; returns notices.
     pub fn finish(&mut self, taps: &TapCounts, duration_ns: u64, world: &World) -> Vec<String> {
         self.counts.take(taps);
         let mut notices = self.take_reports();
@@ -293,7 +291,7 @@ impl Recorder {
         self.failing_ns.is_some() || self.is_behind
     }
 
-    /// Writes what a section that begins later repeats.
+    /// Writes an entry, unless the section is broken off: the next one repeats it.
     fn append(&mut self, entry: &Entry) {
         if !self.is_broken_off() {
             self.write(entry);
@@ -327,7 +325,7 @@ impl Recorder {
         }
     }
 
-    /// Begins another file when this one is as long as it may be.
+    /// Begins another file once this one has reached its limit.
     fn rotate_if_due(&mut self, captured: usize, world: &World) {
         let interfaces = self.section.interfaces();
         let next = self.chunk.bytes.len() + captured + PACKET_BYTES;
@@ -335,7 +333,7 @@ impl Recorder {
         let is_long = |max: u64| self.now_ns.saturating_sub(self.file_since_ns) >= max;
         let is_due = self.options.rotate_bytes.is_some_and(|max| bytes > max)
             || self.options.rotate_ns.is_some_and(is_long);
-        // A file without a packet is not worth another.
+        // A file without packets does not rotate.
         if is_due && interfaces > 0 {
             self.rotate(world);
         }
@@ -352,7 +350,7 @@ impl Recorder {
         self.begin(Begins::File, world);
     }
 
-    /// Names may have changed since the last packet.
+    /// Writes names that have changed since the last packet.
     fn take_names(&mut self, world: &World) {
         if std::mem::take(&mut self.names_changed) {
             self.section.renew_names(world);
@@ -361,7 +359,7 @@ impl Recorder {
         }
     }
 
-    /// Describes every interface, also those without a packet.
+    /// Describes every interface, even those without packets.
     fn describe(&mut self, world: &World) {
         for number in self.state_log.tap_points() {
             let out = &mut self.chunk.bytes;
@@ -391,7 +389,7 @@ impl Recorder {
         if self.options.info.epoch_ns == 0 {
             return;
         }
-        // Where a clock cannot be read there is nothing to write down.
+        // A clock that cannot be read leaves nothing to write.
         if let Ok((monotonic_ns, utc_ns)) = both_ns() {
             self.write(&Entry::Clock {
                 monotonic_ns,

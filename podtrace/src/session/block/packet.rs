@@ -1,5 +1,5 @@
-//! Enhanced packet blocks: one for every event, so their parts are put together
-//! by hand, as few as can be.
+//! Enhanced packet blocks. There is one for every event, so this code builds them by hand,
+//! from as few parts as possible.
 use super::{crc32, halves, len16};
 use crate::session::format::{
     ENHANCED_PACKET, ENTERPRISE, EPB_DROPCOUNT, EPB_FLAGS, EPB_PACKETID, MAGIC_PACKET, OPT_CUSTOM,
@@ -25,7 +25,7 @@ pub struct PacketBlock<'a> {
     pub utc_ns: u64,
     /// Length of the packet.
     pub wire_len: u32,
-    /// What was captured of it.
+    /// The captured bytes.
     pub captured: &'a [u8],
     /// `epb_flags`.
     pub flags: u32,
@@ -35,7 +35,7 @@ pub struct PacketBlock<'a> {
     pub dropped: Option<u64>,
     /// An option made by [`encoded_option`], or nothing.
     pub comment: &'a [u8],
-    /// What is our own.
+    /// The data specific to podtrace.
     pub info: PacketInfo,
 }
 
@@ -102,7 +102,7 @@ fn option_head(code: u16, len: usize) -> [u8; 4] {
     [c0, c1, l0, l1]
 }
 
-/// An option as it stands in a block; a value that is too long is cut.
+/// Encodes an option for a block; a value that is too long is cut.
 #[must_use]
 pub fn encoded_option(code: u16, value: &[u8]) -> Vec<u8> {
     let value = &value[..value.len().min(usize::from(u16::MAX))];

@@ -22,7 +22,7 @@ impl EventCounts {
         }
     }
 
-    /// Takes `other` away, which was added before.
+    /// Subtracts `other`, which was added before.
     pub(super) fn remove_all(&mut self, other: &Self) {
         for (key, events) in &other.0 {
             if let Some(count) = self.0.get_mut(key) {
@@ -32,7 +32,7 @@ impl EventCounts {
         self.0.retain(|_, count| *count > 0);
     }
 
-    /// By interface, then direction; none of them zero.
+    /// The nonzero counts by interface, then direction.
     pub fn iter(&self) -> impl Iterator<Item = (u32, Direction, u64)> {
         self.0
             .iter()

@@ -15,10 +15,10 @@ pub enum FilesError {
     /// The name is a symbolic link.
     #[error("{} is a symbolic link, which is not followed: name the file itself", .0.display())]
     Symlink(PathBuf),
-    /// Somebody else has made the FIFO, where anybody may.
+    /// Another user has made the FIFO, in a directory that anybody can write.
     #[error("{} belongs to somebody else, who would read what is recorded: choose another name", .0.display())]
     Planted(PathBuf),
-    /// There is something of that name that cannot be written to or replaced.
+    /// The name belongs to something that cannot be written to or replaced.
     #[error("{} is neither a regular file nor a FIFO or character device: choose another name", .0.display())]
     NotAFile(PathBuf),
     /// A FIFO or device cannot be rotated.
@@ -27,7 +27,7 @@ pub enum FilesError {
     /// The directory is missing.
     #[error("there is no directory {}: create it first", .0.display())]
     NoDirectory(PathBuf),
-    /// Not ours to write.
+    /// No permission to write.
     #[error("no permission to write {}: run as its owner or choose another directory", .0.display())]
     Permission(PathBuf, #[source] io::Error),
     /// Mounted read-only.
@@ -42,10 +42,10 @@ pub enum FilesError {
     /// The reader of a FIFO or of the standard output went away.
     #[error("the reader of {} is gone", .0.display())]
     ReaderGone(PathBuf, #[source] io::Error),
-    /// The name does not lead to our file any more.
+    /// The name no longer leads to the session's file.
     #[error("{} was removed, renamed or replaced by another", .0.display())]
     Gone(PathBuf),
-    /// Somebody else wrote to our file or cut it.
+    /// Another process wrote to the session's file or truncated it.
     #[error("{} was changed by another", .0.display())]
     Changed(PathBuf),
     /// All older files are deleted already.
@@ -54,12 +54,12 @@ pub enum FilesError {
     /// What was kept in memory could not be compressed.
     #[error("failed to compress for {}", .0.display())]
     Compress(PathBuf, #[source] io::Error),
-    /// Anything else the kernel says.
+    /// Any other error of the kernel.
     #[error("failed to {operation} {path}", path = path.display())]
     System {
-        /// What was tried.
+        /// The failed operation.
         operation: &'static str,
-        /// With which file.
+        /// The file.
         path: PathBuf,
         /// The kernel's answer.
         #[source]
@@ -68,14 +68,14 @@ pub enum FilesError {
     /// No file is to be kept, not even the one being written.
     #[error("at least one file has to be kept")]
     KeepNothing,
-    /// A single file may become larger than all of them.
+    /// A single file may become larger than the limit of all files.
     #[error(
         "files of {file} bytes do not fit in the {keep} bytes to be kept: rotate at a smaller size, or keep more"
     )]
     KeepTooLittle {
-        /// What is to be kept, in bytes.
+        /// The limit of all files, in bytes.
         keep: u64,
-        /// What a file may become, in bytes.
+        /// The limit of one file, in bytes.
         file: u64,
     },
     /// The thread could not be started.
@@ -84,7 +84,7 @@ pub enum FilesError {
 }
 
 impl FilesError {
-    /// The kernel's answer to an operation on a file, with what to do about it.
+    /// Turns the kernel's answer to an operation on a file into an error with a remedy.
     pub(super) fn system(operation: &'static str, path: &Path, source: io::Error) -> Self {
         let path = path.to_owned();
         match source.kind() {
@@ -100,7 +100,7 @@ impl FilesError {
         }
     }
 
-    /// Whether space on disk is what is missing.
+    /// Whether the disk is full.
     pub(super) fn is_full(&self) -> bool {
         matches!(self, Self::Full(..))
     }

@@ -6,10 +6,10 @@ use std::{
 
 use jiff::Timestamp;
 
-/// The longest part of a name taken from a node's (a file's may have 255 bytes).
+/// Upper bound of the node's name in a file name (which may have 255 bytes).
 const NODE_MAX: usize = 200;
 
-/// How the files of a session are named.
+/// The naming scheme of a session's files.
 #[derive(Debug)]
 pub(super) enum Names {
     /// The only one.
@@ -30,7 +30,7 @@ pub(super) enum Names {
 }
 
 impl Names {
-    /// For a file of exactly that name, but that `.zst` is added if compressed.
+    /// For a file of exactly that name; `.zst` is added if compressed.
     pub(super) fn exactly(path: &Path, zstd: bool) -> Self {
         let mut name = path.as_os_str().to_owned();
         if zstd && path.extension() != Some(OsStr::new("zst")) {

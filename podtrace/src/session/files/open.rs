@@ -1,4 +1,4 @@
-//! Opening files so that nothing of somebody else's is written to.
+//! Opens files without ever writing to those of another user.
 use std::{
     fs::{self, File, OpenOptions},
     io,
@@ -16,13 +16,13 @@ use super::{
     trust::{check_directory, check_owner, directory},
 };
 
-/// Captures hold what others said.
+/// Captures hold private data.
 const MODE: u32 = 0o600;
 
-/// Creates a regular file. With `force`, one that is there goes.
+/// Creates a regular file. `force` replaces an existing one.
 ///
 /// # Errors
-/// When there is something of that name, or the file cannot be created.
+/// When the name exists, or the file cannot be created.
 pub(super) fn create(path: &Path, force: bool) -> Result<File, FilesError> {
     check_directory(directory(path))?;
     match create_new(path) {
@@ -33,7 +33,7 @@ pub(super) fn create(path: &Path, force: bool) -> Result<File, FilesError> {
         created => created,
     }
     .map_err(|error| match error.kind() {
-        // Another took the name since.
+        // Another process took the name meanwhile.
         io::ErrorKind::AlreadyExists => FilesError::Exists(path.to_owned()),
         io::ErrorKind::NotFound => FilesError::NoDirectory(directory(path).to_owned()),
         _ => FilesError::system("create", path, error),
@@ -43,15 +43,15 @@ pub(super) fn create(path: &Path, force: bool) -> Result<File, FilesError> {
 /// Opens a FIFO or character device.
 ///
 /// # Errors
-/// When it is neither any more, may be somebody else's trap, or nobody reads the FIFO.
+/// When it is neither any more, may be a trap of another user, or nobody reads the FIFO.
 pub(super) fn open_stream(path: &Path) -> Result<File, FilesError> {
-    // Somebody else's FIFO is not waited for; it may be another one when it is open.
+    // Does not wait for a FIFO of another user; once open, it may be another one.
     if let Ok(found) = fs::symlink_metadata(path) {
         check_owner(path, found.uid())?;
     }
     let file = OpenOptions::new()
         .write(true)
-        // A FIFO without a reader is refused, it would be waited for otherwise.
+        // Refuses a FIFO without a reader, which would block otherwise.
         .custom_flags((OFlag::O_NOFOLLOW | OFlag::O_NOCTTY | OFlag::O_NONBLOCK).bits())
         .open(path)
         .map_err(|error| match error.raw_os_error() {
@@ -81,7 +81,7 @@ fn create_new(path: &Path) -> io::Result<File> {
         .open(path)
 }
 
-/// Removes a regular file, if that is wanted, and nothing else.
+/// Removes a regular file if `force` is set, and nothing else.
 fn make_way(path: &Path, force: bool) -> Result<(), FilesError> {
     let kind = match fs::symlink_metadata(path) {
         Ok(metadata) => metadata.file_type(),

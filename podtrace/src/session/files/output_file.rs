@@ -10,7 +10,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::{FilesError, open};
 
-/// Which file it is, whatever its name.
+/// The identity of a file, whatever its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Identity {
     device: u64,
@@ -27,7 +27,7 @@ impl From<&Metadata> for Identity {
 }
 
 impl Identity {
-    /// What the file of that name, which is not followed, has to say, if it is this one.
+    /// The metadata of the file of that name, if it is this one; does not follow links.
     pub(super) fn at(self, path: &Path) -> Option<Metadata> {
         fs::symlink_metadata(path)
             .ok()
@@ -35,25 +35,25 @@ impl Identity {
     }
 }
 
-/// What is open for writing. It ends after a whole chunk, whatever happens.
+/// The open output. It always ends after a complete chunk, whatever happens.
 #[derive(Debug)]
 pub(super) struct OutputFile {
     file: File,
     path: PathBuf,
     kind: Kind,
-    /// What was written, in bytes.
+    /// The bytes written.
     end: u64,
-    /// A part of a chunk may be behind the end.
+    /// Whether a part of a chunk may follow the end.
     torn: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
-    /// A file that we made.
+    /// A file that the session made.
     Own(Identity),
     /// A file given as the standard output.
     Given,
-    /// A pipe or device: what is written is gone.
+    /// A pipe or device: written bytes cannot be cut.
     Stream,
 }
 
@@ -83,7 +83,7 @@ impl OutputFile {
         Self::given(File::from(file), path)
     }
 
-    /// Takes what is open already, be it a file, a pipe or something else.
+    /// Uses an open file, pipe or other descriptor.
     pub(super) fn given(file: File, path: &Path) -> Result<Self, FilesError> {
         let metadata = file
             .metadata()
@@ -110,12 +110,12 @@ impl OutputFile {
         &self.path
     }
 
-    /// What was written, in bytes.
+    /// The bytes written.
     pub(super) fn end(&self) -> u64 {
         self.end
     }
 
-    /// Which file it is, if we made it.
+    /// The identity of the file, if the session made it.
     pub(super) fn own(&self) -> Option<Identity> {
         match self.kind {
             Kind::Own(identity) => Some(identity),
@@ -123,7 +123,7 @@ impl OutputFile {
         }
     }
 
-    /// Whether the file has still its name and only what we wrote.
+    /// Whether the file still has its name and only the bytes that the session wrote.
     pub(super) fn check(&self) -> Result<(), FilesError> {
         match self.len()? {
             Some(len) if len != self.end => Err(FilesError::Changed(self.path.clone())),
@@ -131,14 +131,14 @@ impl OutputFile {
         }
     }
 
-    /// Makes ready to go on after an error: cuts what is behind the end.
+    /// Recovers from an error: cuts everything behind the end.
     pub(super) fn mend(&mut self) -> Result<(), FilesError> {
         match self.len()? {
-            // Somebody who copies it and then empties it (logrotate's copytruncate).
+            // Another process has copied and then emptied it (logrotate's copytruncate).
             Some(0) => self.end = 0,
             Some(len) if len < self.end => return Err(FilesError::Changed(self.path.clone())),
             Some(_) => {}
-            // A file whose end we do not know has a part of a chunk for good.
+            // A file with an unknown end keeps the part of a chunk for good.
             None if self.torn => return Err(FilesError::Changed(self.path.clone())),
             None => return Ok(()),
         }
@@ -146,7 +146,7 @@ impl OutputFile {
             .map_err(|error| FilesError::system("truncate", &self.path, error))
     }
 
-    /// Writes all or, as far as that can be seen in the file, nothing.
+    /// Writes everything or, as far as readers of the file can see, nothing.
     pub(super) fn write(&mut self, bytes: &[u8]) -> Result<(), FilesError> {
         let mut rest = bytes;
         while !rest.is_empty() {
@@ -165,7 +165,7 @@ impl OutputFile {
     /// Ends it, without the part of a chunk that an error may have left.
     pub(super) fn finish(mut self) {
         if self.torn {
-            // There is no later to try it again.
+            // This is the last attempt.
             let _ = self.cut(self.end);
         }
     }
@@ -174,7 +174,7 @@ impl OutputFile {
         match self.file.write(bytes) {
             Ok(0) => Err(io::ErrorKind::WriteZero.into()),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(0),
-            // A standard output shared with somebody who does not wait.
+            // A standard output shared with a process that made it nonblocking.
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 let mut fds = [PollFd::new(self.file.as_fd(), PollFlags::POLLOUT)];
                 poll(&mut fds, PollTimeout::NONE)?;
@@ -184,7 +184,7 @@ impl OutputFile {
         }
     }
 
-    /// Takes away what of a chunk was written before an error.
+    /// Removes the part of a chunk that was written before an error.
     fn take_back(&mut self, written: usize) {
         let cut = match self.kind {
             Kind::Own(_) => self.cut(self.end),
@@ -204,7 +204,7 @@ impl OutputFile {
         Ok(())
     }
 
-    /// How long our file is, if it is one.
+    /// The length of the output, if it is a regular file.
     fn len(&self) -> Result<Option<u64>, FilesError> {
         let Kind::Own(identity) = self.kind else {
             return Ok(None);

@@ -9,7 +9,7 @@ use zstd::{
 /// zstd's level. The default, 3, makes captures 3 % smaller for a quarter more time.
 const LEVEL: i32 = 1;
 
-/// Makes of each chunk what is written of it.
+/// Turns each chunk into the bytes to write.
 pub(super) struct Packer(Option<Zstd>);
 
 struct Zstd {
@@ -21,7 +21,7 @@ impl Packer {
     /// Writes chunks as they are, or compressed.
     ///
     /// # Errors
-    /// When zstd has not the memory it needs.
+    /// When zstd lacks memory.
     pub(super) fn new(zstd: bool) -> io::Result<Self> {
         if !zstd {
             return Ok(Self(None));

@@ -1,4 +1,4 @@
-//! What the target of a session is.
+//! The kind of a session's target.
 use std::{
     fmt, fs,
     os::unix::{
@@ -31,7 +31,8 @@ impl Place {
             return Ok(Self::Stdout);
         };
         if path.as_os_str().as_bytes().ends_with(b"/") {
-            // Where links in such directories are protected it cannot even be looked at.
+            // If the kernel protects links in such directories, the target cannot even be
+            // examined.
             check_directory(path)?;
             create_directory(path)?;
         }

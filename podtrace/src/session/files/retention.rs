@@ -1,4 +1,4 @@
-//! The files that a session has ended, and what is kept of them.
+//! The finished files of a session, and their limits.
 use std::{
     collections::VecDeque,
     fs,
@@ -13,10 +13,10 @@ use super::{
     status::{Report, Status},
 };
 
-/// A file is counted in whole blocks of a disk when space is looked for.
+/// Files count in whole blocks of a disk when space is needed.
 const BLOCK: u64 = 4096;
 
-/// The ended files of a session, oldest first. Knows none but those it was given.
+/// The finished files of a session, oldest first. Knows only those that it was given.
 #[derive(Debug)]
 pub(super) struct OwnFiles {
     keep: Keep,
@@ -25,7 +25,7 @@ pub(super) struct OwnFiles {
     status: Arc<Status>,
 }
 
-/// An ended file.
+/// A finished file.
 #[derive(Debug)]
 pub(super) struct OwnFile {
     pub(super) path: PathBuf,
@@ -33,7 +33,7 @@ pub(super) struct OwnFile {
     /// Its size on disk.
     pub(super) bytes: u64,
     pub(super) ended: Instant,
-    /// It could not be deleted, which was said.
+    /// Whether it could not be deleted, which was reported.
     pub(super) is_stuck: bool,
 }
 
@@ -52,13 +52,13 @@ impl OwnFiles {
         self.deleted
     }
 
-    /// Takes an ended file in.
+    /// Adds a finished file.
     pub(super) fn push(&mut self, file: OwnFile) {
         self.files.push_back(file);
     }
 
-    /// Deletes the oldest until `need` bytes may be written to a file that has
-    /// `open` of them; whether that came to be.
+    /// Deletes the oldest until `need` bytes may be written to a file that has `open`
+    /// bytes; returns whether they may.
     pub(super) fn make_room(&mut self, open: u64, need: u64) -> bool {
         if self.has_room(open, need) {
             return true;
@@ -68,8 +68,8 @@ impl OwnFiles {
         self.has_room(open, need)
     }
 
-    /// The disk is full: deletes the oldest for `need` bytes; whether any went.
-    /// Without anything said of what is to be kept, all is.
+    /// Deletes the oldest to free `need` bytes on a full disk; returns whether any was
+    /// deleted. Without limits, all files are kept.
     pub(super) fn free(&mut self, need: u64) -> bool {
         if self.keep == Keep::default() {
             return false;
@@ -83,7 +83,7 @@ impl OwnFiles {
     pub(super) fn expire(&mut self, now: Instant) {
         let Some(age) = self.keep.age else { return };
         let is_old = |file: &OwnFile| now.saturating_duration_since(file.ended) >= age;
-        // In the usual case this is a look at the first.
+        // Usually this checks the first file only.
         let old = self.files.iter().take_while(|file| is_old(file)).count();
         let mut tried = 0;
         for _ in 0..old {
@@ -93,7 +93,7 @@ impl OwnFiles {
         }
     }
 
-    /// How long until one is too old.
+    /// How long until a file is too old.
     pub(super) fn next_expiry(&self, now: Instant) -> Option<Duration> {
         let age = self.keep.age?;
         let oldest = self.files.iter().find(|file| !file.is_stuck)?;
@@ -114,7 +114,7 @@ impl OwnFiles {
         self.files.iter().map(|file| file.bytes).sum()
     }
 
-    /// Forgets those that somebody else removed, renamed or replaced.
+    /// Forgets files that another process removed, renamed or replaced.
     fn refresh(&mut self) {
         self.files.retain_mut(|file| {
             let found = file.identity.at(&file.path);
@@ -125,8 +125,8 @@ impl OwnFiles {
         });
     }
 
-    /// Deletes the oldest while it has to be; returns how many bytes that freed,
-    /// in whole blocks.
+    /// Deletes the oldest as long as necessary; returns how many bytes that freed, in whole
+    /// blocks.
     fn delete_while(&mut self, go_on: impl Fn(&Self, u64) -> bool) -> u64 {
         let (mut freed, mut tried) = (0, 0);
         while go_on(self, freed)
@@ -142,7 +142,7 @@ impl OwnFiles {
         freed
     }
 
-    /// Deletes one; whether it is gone.
+    /// Deletes one; returns whether it was deleted.
     fn delete(&mut self, at: usize) -> bool {
         let Some(file) = self.files.get_mut(at) else {
             return false;

@@ -1,4 +1,4 @@
-//! What the thread and its caller know of each other besides the queue.
+//! The state that the thread and its caller share besides the queue.
 use std::{
     mem,
     path::PathBuf,
@@ -10,10 +10,10 @@ use std::{
 
 use super::{EventCounts, FilesError, QUEUE};
 
-/// A buffer that has become larger, for a long update, is not kept.
+/// Buffers larger than this, grown for a long update, are not kept.
 const SPARE_BYTES: usize = 512 << 10;
 
-/// What happened to the files.
+/// An event of the files.
 #[derive(Debug)]
 pub enum Report {
     /// The first chunk was written to a file.
@@ -21,24 +21,24 @@ pub enum Report {
         /// Its name.
         path: PathBuf,
     },
-    /// An old file was deleted to hold to what is to be kept, or as the disk was full.
+    /// An old file was deleted because of a limit or a full disk.
     Deleted {
         /// Its name.
         path: PathBuf,
-        /// What it had, in bytes.
+        /// Its size in bytes.
         bytes: u64,
     },
-    /// An old file could not be deleted. Said once for each.
+    /// An old file could not be deleted. Reported once for each file.
     NotDeleted(FilesError),
-    /// Nothing is written until a chunk begins a section and goes through. Said
-    /// again only if the reason changes.
+    /// Nothing is written until a chunk that begins a section succeeds. Reported again only
+    /// if the reason changes.
     Failed(FilesError),
-    /// It goes on.
+    /// Writing goes on.
     Resumed {
         /// In which file.
         path: PathBuf,
     },
-    /// So many events were not written (since the last such report).
+    /// Events not written since the last such report.
     NotWritten(EventCounts),
 }
 
@@ -60,7 +60,7 @@ struct Shared {
     pending: EventCounts,
     /// Empty buffers.
     spare: Vec<Vec<u8>>,
-    /// The caller does not wait any more.
+    /// Whether the caller has given up.
     is_abandoned: bool,
 }
 
@@ -117,15 +117,15 @@ impl Status {
         self.lock().is_abandoned
     }
 
-    /// Its events need not be waited for.
+    /// The events of a chunk are no longer pending.
     pub(super) fn handled(&self, events: &EventCounts) {
         self.lock().pending.remove_all(events);
     }
 
-    /// Its events will never be written.
+    /// The events of a chunk will never be written.
     pub(super) fn not_written(&self, events: &EventCounts) {
         let mut shared = self.lock();
-        // Who gave up has counted them.
+        // The caller has counted them when it gave up.
         if shared.is_abandoned || events.is_empty() {
             return;
         }

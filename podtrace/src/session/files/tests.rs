@@ -201,7 +201,7 @@ fn a_directory_is_made_and_filled_with_numbered_files() {
         rotates: true,
         ..options(&made)
     });
-    // Another's file in our way is passed over.
+    // A file of another process is skipped.
     fs::write(made.join("node_20261124T120000Z_00002.pcapng"), "theirs").unwrap();
     recorder.send(Begins::File, b"a", 1);
     recorder.send(Begins::Section, b"b", 1);
@@ -348,8 +348,8 @@ fn a_file_that_lost_its_name_is_made_anew() {
     assert_eq!(recorder.reports(), ["opened a", "resumed a"]);
     assert_eq!(fs::read(&path).unwrap(), b"ef");
 
-    // Renamed, and its name taken by another: a section finds it out and goes
-    // nowhere, as the name is not ours any more.
+    // The file is renamed, and another takes its name: the next section notices and is not
+    // written.
     fs::rename(&path, inner.join("kept")).unwrap();
     fs::write(&path, "theirs").unwrap();
     recorder.send(Begins::Section, b"g", 1);

@@ -1,4 +1,4 @@
-//! Whose names are followed where others can make some, as in `/tmp`.
+//! Decides whose names to follow in directories that others can write, such as `/tmp`.
 use std::{
     env, fs,
     os::unix::fs::MetadataExt as _,
@@ -12,11 +12,10 @@ use super::FilesError;
 /// Write permission of the group and of everybody.
 const OTHERS_WRITE: u32 = 0o022;
 
-/// Refuses what somebody else has put where the session is to go: who owns the FIFO
-/// reads it.
+/// Refuses a target that another user has put there: the owner of a FIFO can read it.
 ///
 /// # Errors
-/// When the owner is neither ours nor root, in a directory that others can write.
+/// When the owner is neither trusted nor root, in a directory that others can write.
 pub(super) fn check_owner(path: &Path, owner: u32) -> Result<(), FilesError> {
     let is_planted = !is_trusted(owner) && others_write(directory(path));
     if is_planted {
@@ -25,13 +24,13 @@ pub(super) fn check_owner(path: &Path, owner: u32) -> Result<(), FilesError> {
     Ok(())
 }
 
-/// Refuses a directory that is somebody else's link in a directory that others can
-/// write: it leads where they want.
+/// Refuses a directory that is another user's link in a directory that others can write: it
+/// leads wherever they want.
 ///
 /// # Errors
-/// When it is one.
+/// When it is such a link.
 pub(super) fn check_directory(path: &Path) -> Result<(), FilesError> {
-    // Components leave out the slash at the end, behind which a link is followed.
+    // Components leave out the trailing slash, which would make the kernel follow a link.
     let itself = path.components().as_path();
     let is_link =
         fs::symlink_metadata(itself).is_ok_and(|link| link.is_symlink() && !is_trusted(link.uid()));
@@ -48,13 +47,13 @@ pub(super) fn directory(path: &Path) -> &Path {
         .unwrap_or(Path::new(Component::CurDir.as_os_str()))
 }
 
-/// Ourselves, root, and whoever runs us by sudo.
+/// Trusts the user of podtrace, root, and the user who runs it by sudo.
 fn is_trusted(owner: u32) -> bool {
     let by_sudo = || env::var("SUDO_UID").ok()?.parse().ok();
     owner == 0 || owner == Uid::effective().as_raw() || Some(owner) == by_sudo()
 }
 
-/// What cannot be looked at may be anybody's.
+/// A directory that cannot be examined may be anybody's.
 fn others_write(directory: &Path) -> bool {
     fs::metadata(directory).map_or(true, |directory| directory.mode() & OTHERS_WRITE != 0)
 }

@@ -1,4 +1,4 @@
-//! The thread's side: chunks in, files out; what fails is counted and tried again.
+//! The thread's side: writes chunks to files, counts failures and tries again.
 use std::{
     fs,
     path::PathBuf,
@@ -18,10 +18,10 @@ use super::{
     status::Status,
 };
 
-/// How many names that others took are passed over for the next number.
+/// How many taken names are skipped for the next number.
 const TAKEN_NAMES: u64 = 100;
 
-/// Writes chunks. Never ends of an error.
+/// Writes chunks. No error ends it.
 pub(super) struct Writer {
     packer: Packer,
     disk: Disk,
@@ -34,7 +34,8 @@ impl Writer {
     /// Creates the first file.
     ///
     /// # Errors
-    /// When that fails. A FIFO without a reader is waited for, as later on.
+    /// When that fails. A FIFO without a reader is no error: writing begins once it has
+    /// one.
     pub(super) fn new(
         options: FileOptions,
         place: Place,
@@ -59,7 +60,7 @@ impl Writer {
     /// Writes a chunk, or counts its events.
     pub(super) fn take(&mut self, chunk: Chunk) {
         self.status.taken();
-        // It was counted by who gave up.
+        // The caller has counted it when it gave up.
         if self.status.is_abandoned() {
             return;
         }
@@ -87,7 +88,7 @@ impl Writer {
         self.disk.own.next_expiry(now)
     }
 
-    /// Ends the file; what was written in all.
+    /// Ends the file; returns the totals.
     pub(super) fn close(&mut self) -> Closed {
         self.disk.end();
         Closed {
@@ -147,7 +148,7 @@ impl Writer {
 struct Disk {
     place: Place,
     rotates: bool,
-    /// What is made room for when a file is begun, in bytes.
+    /// The room to make when a file is begun, in bytes.
     file_bytes: u64,
     output: Option<OutputFile>,
     own: OwnFiles,
@@ -175,7 +176,7 @@ impl Disk {
         }
     }
 
-    /// Whether the file is still as we left it. One without its name is let go.
+    /// Checks that the file is unchanged. A file that lost its name is abandoned.
     fn check(&mut self) -> Result<(), FilesError> {
         let checked = self.output.as_ref().map_or(Ok(()), OutputFile::check);
         if let Err(FilesError::Gone(_)) = checked {
@@ -184,8 +185,8 @@ impl Disk {
         checked
     }
 
-    /// Writes a whole chunk or nothing of it; on a full disk once again after
-    /// old files went.
+    /// Writes a whole chunk or nothing of it; retries once on a full disk after deleting
+    /// old files.
     fn put(&mut self, begins: Begins, bytes: &[u8], is_retry: bool) -> Result<(), FilesError> {
         match self.try_put(begins, bytes, is_retry) {
             Err(error) if error.is_full() && self.own.free(bytes.len() as u64) => {
@@ -220,7 +221,7 @@ impl Disk {
         Ok(())
     }
 
-    /// What to write the chunk to: the same as before, or a new one.
+    /// The output for the chunk: the same as before, or a new one.
     fn ready(&mut self, begins: Begins, is_retry: bool) -> Result<OutputFile, FilesError> {
         let is_used = self.output.as_ref().is_some_and(|output| output.end() > 0);
         if begins == Begins::File && self.rotates && is_used {
@@ -242,7 +243,7 @@ impl Disk {
         Ok(output)
     }
 
-    /// Opens the next file. A name that another took is passed over, whatever it put there.
+    /// Opens the next file. Skips names that are taken, whatever they belong to.
     fn begin(&mut self) -> Result<OutputFile, FilesError> {
         let last = self.number + TAKEN_NAMES;
         loop {
@@ -257,7 +258,7 @@ impl Disk {
         }
     }
 
-    /// Opens what is to be written to, when there is room for a whole file.
+    /// Opens the output once there is room for a whole file.
     fn create(&mut self, start: Timestamp, force: bool) -> Result<OutputFile, FilesError> {
         let names = match &self.place {
             Place::Stdout => return OutputFile::stdout(),
@@ -275,13 +276,13 @@ impl Disk {
         !matches!(self.place, Place::Files(Names::Exactly(_)))
     }
 
-    /// What to do with a file that could not be written: an empty one is not
-    /// left behind, a FIFO is opened anew for its next reader.
+    /// Decides about a file that could not be written: an empty one is removed, and a FIFO
+    /// is reopened for its next reader.
     fn keep_failed(&self, output: OutputFile) -> Option<OutputFile> {
         match (output.own(), &self.place) {
             (Some(identity), _) if output.end() == 0 => {
                 if identity.at(output.path()).is_some() {
-                    // If it stays, the next has another number.
+                    // If it stays, the next file has another number.
                     let _ = fs::remove_file(output.path());
                 }
                 None
@@ -291,7 +292,7 @@ impl Disk {
         }
     }
 
-    /// Ends the file, which is kept as long as [`OwnFiles`] says.
+    /// Ends the file; [`OwnFiles`] decides how long it is kept.
     fn end(&mut self) {
         let Some(output) = self.output.take() else {
             return;

@@ -1,8 +1,7 @@
-//! From bytes to whole pcapng blocks, past any damage.
+//! Splits bytes into complete pcapng blocks, past any damage.
 //!
-//! A block states its length before and behind its body. Where the two do not
-//! agree, or cannot be, the bytes are damaged up to the next place where a
-//! block of a known type stands whole.
+//! A block states its length before and behind its body. If the two differ or are
+//! impossible, the bytes are damaged up to the next complete block of a known type.
 use std::io;
 
 use super::{Damage, Source};
@@ -17,12 +16,12 @@ pub const MAX_BLOCK: usize = 16 << 20;
 const READ_BYTES: usize = 1 << 20;
 /// Type and lengths.
 const BLOCK_MIN: usize = 12;
-/// What is wrong with a block that reaches beyond the end of the input.
+/// The reason for a block that reaches beyond the end of the input.
 const CUT: &str = "cut off within a block";
 /// Simple packet, obsolete packet, custom (to be copied or not), secrets.
 const OTHER_TYPES: [u32; 5] = [3, 2, 0x0bad, 0x4000_0bad, 10];
 
-/// How numbers are written in a section.
+/// The byte order of a section.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Endian {
     /// The lowest byte first.
@@ -54,41 +53,41 @@ impl Endian {
     }
 }
 
-/// One block, whole.
+/// One complete block.
 #[derive(Clone, Copy, Debug)]
 pub struct Frame<'a> {
     /// Where it begins in the input, in bytes.
     pub offset: u64,
     /// Its type.
     pub kind: u32,
-    /// How its numbers are written.
+    /// Its byte order.
     pub endian: Endian,
-    /// All of it, type and lengths included.
+    /// All its bytes, including type and lengths.
     pub bytes: &'a [u8],
 }
 
 /// Reads blocks.
 pub struct Frames {
     source: Box<dyn Source>,
-    /// What is read at once, before it goes to the buffer.
+    /// Bytes of one read, before they go to the buffer.
     chunk: Vec<u8>,
     buffer: Vec<u8>,
-    /// What of the buffer is still to be read.
+    /// Where the unread part of the buffer begins.
     start: usize,
     /// Where `start` is in the input.
     offset: u64,
     endian: Endian,
-    /// Where damage that is being skipped began, and what it is.
+    /// Where the damage being skipped began, and its reason.
     skipping: Option<(u64, &'static str)>,
     damage: Vec<Damage>,
-    /// No more bytes will come.
+    /// Whether no more bytes will come.
     is_over: bool,
 }
 
-/// What stands at a place.
+/// What begins at an offset.
 enum Found {
     Block(usize),
-    /// So many bytes are needed to tell.
+    /// This many bytes are needed to decide.
     More(usize),
     Nothing(&'static str),
 }
@@ -110,7 +109,7 @@ impl Frames {
         }
     }
 
-    /// The next whole block; none when the input has no more for now.
+    /// The next complete block; none if the input has no more for now.
     ///
     /// # Errors
     /// When the input cannot be read.
@@ -149,7 +148,7 @@ impl Frames {
         }
     }
 
-    /// What begins at a place of the buffer; learns the byte order of sections.
+    /// Examines an offset of the buffer; learns the byte order of sections.
     fn at(&mut self, at: usize) -> Found {
         let Some(bytes) = self
             .buffer
@@ -206,9 +205,9 @@ impl Frames {
         self.offset += next as u64;
     }
 
-    /// Reads until so many bytes are there; false at the end of the input.
+    /// Reads until the buffer has `len` bytes; false at the end of the input.
     fn fill(&mut self, len: usize) -> io::Result<bool> {
-        // Not for every block: what is left can be long.
+        // Not for every block: the rest can be long.
         if self.start >= READ_BYTES || self.start == self.buffer.len() {
             self.buffer.drain(..self.start);
             self.start = 0;
@@ -230,8 +229,8 @@ impl Frames {
         Ok(true)
     }
 
-    /// Once the input is over, a block that reaches beyond its end is none, but
-    /// others may be behind where it begins. False if nothing is left.
+    /// Once the input has ended, rejects a block that reaches beyond the end; others may
+    /// follow its beginning. False if nothing is left.
     fn give_up_long(&mut self) -> bool {
         if !self.is_over {
             return false;
@@ -245,7 +244,7 @@ impl Frames {
         true
     }
 
-    /// A block is found again.
+    /// Ends the damage at the next block.
     fn end_of_damage(&mut self) {
         if let Some((_, reason)) = &mut self.skipping
             && *reason == CUT
@@ -262,14 +261,14 @@ impl Frames {
         }
     }
 
-    /// Whether a block can begin behind the last one: else that one's length is
-    /// doubtful.
+    /// Whether a block can begin behind the last one; otherwise the length of the last one
+    /// is doubtful.
     pub fn goes_on(&mut self) -> bool {
         !matches!(self.at(self.start), Found::Nothing(_))
     }
 
-    /// The last block is none: it only looked like one among damage. To be
-    /// called before the next.
+    /// Rejects the last block, which only looked like one among damage. Call it before
+    /// reading the next.
     pub fn reject(&mut self, len: u64, reason: &'static str) {
         self.start = self.start.saturating_sub(usize::try_from(len).unwrap_or(0));
         self.offset = self.offset.saturating_sub(len);
@@ -277,7 +276,7 @@ impl Frames {
         self.skip();
     }
 
-    /// Notes damage, also that of a whole block that is damaged inside.
+    /// Notes damage, also inside a complete block.
     pub fn damaged(&mut self, offset: u64, len: u64, reason: &'static str) {
         let damage = Damage {
             offset,
@@ -298,9 +297,9 @@ impl Frames {
         std::mem::take(&mut self.damage)
     }
 
-    /// The input is over: what is left of it is damage, or the begin of a block
-    /// that was cut off. To be called when there is no more;
-    /// [`Self::next_block`] then gives the blocks behind, if there are any.
+    /// Notes that the input has ended: the rest is damage, or the beginning of a truncated
+    /// block. Call it once there are no more blocks; [`Self::next_block`] then gives the
+    /// blocks behind the damage, if any.
     pub fn finish(&mut self) {
         self.is_over = true;
         self.source.finish();

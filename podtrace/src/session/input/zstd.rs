@@ -1,4 +1,4 @@
-//! Unpacks zstd frame by frame: a damaged one does not take the rest along.
+//! Unpacks zstd frame by frame: a damaged frame does not affect the rest.
 use std::io::{self, Read};
 
 use zstd::stream::raw::{Decoder, InBuffer, Operation as _, OutBuffer};
@@ -16,12 +16,12 @@ pub struct Unpacked {
     start: usize,
     /// Where `start` is in the input.
     offset: u64,
-    /// Where damage that is being skipped began.
+    /// Where the damage being skipped began.
     skipping: Option<u64>,
     /// Where the frame under way began.
     frame: u64,
     is_inside: bool,
-    /// The decoder had more than there was room for.
+    /// Whether the decoder has output that found no room.
     has_more: bool,
     damage: Vec<Damage>,
 }
@@ -30,7 +30,7 @@ impl Unpacked {
     /// `first`: bytes that were taken from the source before.
     ///
     /// # Errors
-    /// When there is no memory for a decoder.
+    /// When memory for a decoder is lacking.
     pub fn new(source: Box<dyn Source>, first: &[u8]) -> io::Result<Self> {
         Ok(Self {
             source,
@@ -63,7 +63,7 @@ impl Unpacked {
         self.offset += bytes as u64;
     }
 
-    /// Goes on to the next frame; false when more has to be read for it.
+    /// Goes on to the next frame; false if that needs more input.
     fn skip(&mut self) -> bool {
         let rest = &self.packed[self.start..];
         let magic = rest
@@ -90,7 +90,7 @@ impl Unpacked {
         }
     }
 
-    /// Unpacks what there is; 0 when more has to be read.
+    /// Unpacks the available input; 0 if it needs more.
     fn unpack(&mut self, out: &mut [u8]) -> io::Result<usize> {
         if self.skipping.is_some() && !self.skip() {
             return Ok(0);
@@ -110,7 +110,7 @@ impl Unpacked {
             }
             Err(_) => {
                 self.skipping = Some(self.frame);
-                // Its own magic number is not the next frame's.
+                // Steps over the magic number of the damaged frame itself.
                 self.advance(1.min(self.packed.len() - self.start));
                 self.decoder.reinit()?;
                 self.is_inside = false;
@@ -124,7 +124,7 @@ impl Read for Unpacked {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
         loop {
             let before = (self.start, self.skipping);
-            // The decoder takes it for an error to be asked in vain.
+            // The decoder treats a call without input as an error.
             if self.start < self.packed.len() || self.has_more {
                 let written = self.unpack(out)?;
                 if written > 0 || out.is_empty() {

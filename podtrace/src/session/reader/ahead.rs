@@ -1,6 +1,6 @@
-//! A reader that works ahead, on a thread of its own: a file is read and decoded
-//! while what is in it is stitched and shown. What it gives, and in which order, is
-//! what the reader gives.
+//! A reader that works ahead, on a thread of its own: it reads and decodes a file while the
+//! caller joins and shows its events. It gives the same items in the same order as the
+//! reader.
 use std::{
     path::{Path, PathBuf},
     sync::mpsc::{Receiver, SyncSender, sync_channel},
@@ -13,38 +13,38 @@ use crate::{
     session::input::{Damage, InputError},
 };
 
-/// Things that are handed over at once.
+/// Items handed over at a time.
 const BATCH: usize = 1024;
-/// Batches that wait at most.
+/// Upper bound of the waiting batches.
 const QUEUE: usize = 8;
 
-/// One thing that the reader gave.
+/// One result of the reader.
 enum Given {
     Event(Event),
     Item(Box<Item>),
-    /// What was found before the next item.
+    /// The damage found before the next item.
     Damage(Vec<Damage>),
     Unread(Unread),
 }
 
 type Batch = Result<Vec<Given>, InputError>;
 
-/// A file that is read to its end.
+/// A file being read to its end.
 pub struct Ahead {
     path: PathBuf,
     batches: Receiver<Batch>,
     batch: Vec<Given>,
-    /// How much of the batch was taken.
+    /// How many items of the batch were taken.
     taken: usize,
     damage: Vec<Damage>,
     unread: Unread,
 }
 
 impl Ahead {
-    /// Reads on a thread of its own from now on.
+    /// Starts reading on a thread of its own.
     ///
     /// # Errors
-    /// When there is no thread to be had.
+    /// When no thread can be started.
     pub fn new(reader: Reader) -> Result<Self, InputError> {
         let path = reader.path().to_owned();
         let (sender, batches) = sync_channel(QUEUE);
@@ -69,15 +69,15 @@ impl Ahead {
         &self.path
     }
 
-    /// [`Reader::next_item`], and behind the end of the file what
-    /// [`Reader::finish`] adds.
+    /// [`Reader::next_item`] and, at the end of the file, the items that [`Reader::finish`]
+    /// adds.
     ///
     /// # Errors
     /// When the file cannot be read.
     pub fn next_item(&mut self) -> Result<Option<Item>, InputError> {
         loop {
             let Some(given) = self.batch.get_mut(self.taken) else {
-                // When the thread has ended, all is read.
+                // Once the thread has ended, everything is read.
                 let Ok(batch) = self.batches.recv() else {
                     return Ok(None);
                 };
@@ -108,14 +108,14 @@ impl Ahead {
         std::mem::take(&mut self.damage)
     }
 
-    /// Blocks that gave nothing before the last item.
+    /// Blocks before the last item that gave no item.
     #[must_use]
     pub fn unread(&self) -> Unread {
         self.unread
     }
 }
 
-/// Ends early when nobody takes the batches any more.
+/// Reads all batches; ends early once nobody takes them any more.
 fn read(mut reader: Reader, sender: &SyncSender<Batch>) {
     let mut unread = Unread::default();
     for is_over in [false, true] {

@@ -18,15 +18,15 @@ const HEADER: usize = 16;
 /// A pcap file being read.
 pub(super) struct Capture {
     source: Box<dyn Source>,
-    /// None for a link layer that is not known.
+    /// None for an unknown link layer.
     pub(super) link: Option<LinkType>,
     big: bool,
     nanos: bool,
     /// The record under way.
     bytes: Vec<u8>,
     offset: u64,
-    /// What is wrong, once something is. Nothing more can be read behind it:
-    /// there is nothing to find a record by.
+    /// What is wrong, if anything. Nothing behind it can be read: records have no marks to
+    /// find them by.
     broken: Option<&'static str>,
     damage: Vec<Damage>,
 }
@@ -40,7 +40,7 @@ pub(super) struct Captured<'a> {
 }
 
 impl Capture {
-    /// Whether a file that begins so is one.
+    /// Whether a file with these first bytes is a pcap file.
     pub(super) fn is_one(first: &[u8]) -> bool {
         magic(first).is_some()
     }
@@ -64,21 +64,21 @@ impl Capture {
             capture.broken = Some("cut off within the file header");
             return Ok(capture);
         }
-        // Beside the link layer are details of its frames.
+        // The other bits hold details of the frames.
         capture.link = LinkType::of(capture.word(20) & 0x0fff_ffff);
         capture.bytes.clear();
         capture.offset = FILE_HEADER as u64;
         Ok(capture)
     }
 
-    /// Reads what there is of a file that is not understood; its length.
+    /// Skips the rest of a file that cannot be decoded; returns its length.
     fn rest(&mut self) -> u64 {
-        // What cannot be read either was not there to be understood.
+        // Bytes that cannot be read do not count.
         let skipped = io::copy(&mut self.source, &mut io::sink()).unwrap_or(0);
         self.bytes.len() as u64 + skipped
     }
 
-    /// Fills the record up to a length; false when the file ends before.
+    /// Fills the record up to a length; false if the file ends before.
     fn fill(&mut self, len: usize) -> io::Result<bool> {
         let missing = len.saturating_sub(self.bytes.len());
         let mut part = (&mut self.source).take(missing as u64);
@@ -97,12 +97,12 @@ impl Capture {
         }
     }
 
-    /// Whether the record is there in full.
+    /// Whether the record is complete.
     fn is_whole(&self) -> bool {
         self.bytes.len() >= HEADER && self.bytes.len() >= HEADER + self.word(8) as usize
     }
 
-    /// The next packet; none when the file has no more for now.
+    /// The next packet; none if the file has no more for now.
     pub(super) fn next_packet(&mut self) -> io::Result<Option<Captured<'_>>> {
         if self.broken.is_some() {
             return Ok(None);
@@ -132,7 +132,7 @@ impl Capture {
         }))
     }
 
-    /// The file is over.
+    /// Notes that the file has ended.
     pub(super) fn finish(&mut self) {
         let is_cut = !self.bytes.is_empty() && !self.is_whole();
         let cut = is_cut.then_some("cut off within a packet");
@@ -164,7 +164,7 @@ impl Capture {
     }
 }
 
-/// Byte order (big) and unit (nanoseconds) of a file that begins so.
+/// Byte order (big) and unit (nanoseconds) of a file with these first bytes.
 fn magic(first: &[u8]) -> Option<(bool, bool)> {
     let bytes = *first.first_chunk()?;
     match (u32::from_le_bytes(bytes), u32::from_be_bytes(bytes)) {

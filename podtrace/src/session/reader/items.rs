@@ -1,4 +1,4 @@
-//! What a file tells, beside interfaces.
+//! The items of a file, except for interfaces.
 use serde::de::DeserializeOwned;
 
 use super::{
@@ -14,34 +14,34 @@ use crate::{
     update::Update,
 };
 
-/// One thing that a file tells.
+/// One item of a file.
 #[derive(Debug)]
 pub enum Item {
     /// A section of a session begins.
     Section(SectionInfo),
-    /// Something the session was told.
+    /// An update of the session.
     Update(Origin, Update),
-    /// What the section repeats of earlier ones has been told.
+    /// The end of what the section repeats from earlier ones.
     Ready,
     /// A packet at one tap point: [`super::Reader::event`].
     Event,
-    /// All events until this time were told, but for those lost.
+    /// All events until this time have come, except for lost ones.
     Tick(Tick),
     /// Events were lost.
     Loss(LostSpan),
-    /// What was counted since the section began, or since the last whole one.
+    /// The counts since the section began, or since the last complete one.
     Counts(InterfaceCounts),
-    /// The section is whole.
+    /// The section is complete.
     End(SectionEnd),
 }
 
 impl Item {
-    /// Update of a file that holds one session.
+    /// An update of a file that holds one session.
     pub(super) fn here(update: Update) -> Self {
         Self::Update(Origin::default(), update)
     }
 
-    /// The UDP ports that carry VXLAN from now on, if it tells them.
+    /// The UDP ports that carry VXLAN from now on, if the item has them.
     pub(super) fn vxlan_ports(&self) -> Option<&Vec<u16>> {
         match self {
             Self::Update(_, Update::Snapshot(snapshot)) if !snapshot.vxlan_ports.is_empty() => {
@@ -77,7 +77,7 @@ pub(super) fn sealed_json<T: DeserializeOwned>(
     Ok(None)
 }
 
-/// [`sealed_json`] of a block of podtrace's own section, where each is sealed.
+/// [`sealed_json`] of a block in a section of podtrace, where every block is sealed.
 pub(super) fn own_json<T: DeserializeOwned>(
     frame: &Frame<'_>,
     options_at: usize,
@@ -89,7 +89,7 @@ pub(super) fn own_json<T: DeserializeOwned>(
     }
 }
 
-/// A section header: what podtrace says in it.
+/// The data of podtrace in a section header.
 pub(super) fn section(frame: &Frame<'_>) -> Result<Option<SectionInfo>, Wrong> {
     sealed_json(frame, 24)
 }
@@ -102,19 +102,19 @@ pub(super) fn statistics(
     own_json(frame, 20, is_own)
 }
 
-/// Names give no item: whether they are as they were written.
+/// Checks that a name resolution block is intact; it gives no item.
 pub(super) fn names(frame: &Frame<'_>, is_own: bool) -> Result<(), Wrong> {
     if !is_own {
         return Ok(());
     }
     let records = options(frame, 8);
-    // The options stand behind the record that ends them.
+    // The options follow the record that ends the names.
     let records = records.map(|(_, value)| 4 + value.len().next_multiple_of(4));
     let options_at = 8 + records.sum::<usize>() + 4;
     own_json::<()>(frame, options_at, true).map(|_| ())
 }
 
-/// A block of a type of its own: podtrace writes none.
+/// A block of another type, which podtrace does not write.
 pub(super) fn other(is_own: bool) -> Result<(), Wrong> {
     if is_own {
         Err("a block of a type that is not podtrace's")
@@ -123,12 +123,12 @@ pub(super) fn other(is_own: bool) -> Result<(), Wrong> {
     }
 }
 
-/// An entry; none if it is not known to this version.
+/// An entry; none if this version does not know it.
 pub(super) fn entry(frame: &Frame<'_>, is_own: bool) -> Result<Option<Entry>, Wrong> {
     let bytes = frame.bytes;
     let body = bytes.get(8..8 + ENTRY_MAGIC.len());
     if body != Some(&ENTRY_MAGIC[..]) {
-        // Somebody else's block of the same type.
+        // A block of another tool with the same type.
         return other(is_own).map(|()| None);
     }
     let (Some(len), Some(checksum)) = (
@@ -144,7 +144,7 @@ pub(super) fn entry(frame: &Frame<'_>, is_own: bool) -> Result<Option<Entry>, Wr
     Ok(serde_json::from_slice(json.ok_or(CHECKSUM)?).ok())
 }
 
-/// What an entry tells, with its times in UTC. `snapshots`: the last ones.
+/// The item of an entry, with its times in UTC. `snapshots`: the last ones.
 pub(super) fn item(entry: Entry, epoch_ns: i64, snapshots: &mut Vec<Snapshot>) -> Option<Item> {
     let utc = |ns: u64| ns.saturating_add_signed(epoch_ns);
     let update_item = |origin: Origin, mut update: Update, snapshots: &mut Vec<Snapshot>| {

@@ -1,11 +1,11 @@
-//! The options of a block, and whether the block is as it was written.
+//! The options of a block, and the check that the block is intact.
 use crate::session::{
     format::{ENTERPRISE, OPT_CUSTOM, OPT_END},
     input::{Endian, Frame},
 };
 
-/// The options from `at` to the end of a block: code and value. Stops at the
-/// first that is not whole.
+/// The options from `at` to the end of a block: code and value. Stops at the first
+/// incomplete one.
 pub(super) fn options<'a>(
     frame: &Frame<'a>,
     at: usize,
@@ -22,17 +22,17 @@ pub(super) fn options<'a>(
     })
 }
 
-/// A custom option of our own.
+/// A custom option of podtrace.
 #[derive(Clone, Copy)]
 pub(super) struct Ours<'a> {
-    /// What follows `pdt`.
+    /// The letter that follows `pdt`.
     pub(super) letter: u8,
-    /// What is between that and the checksum.
+    /// The bytes between the letter and the checksum.
     pub(super) value: &'a [u8],
     checksum: u32,
 }
 
-/// Reads a custom option, if it is one of ours.
+/// Reads a custom option, if it is one of podtrace.
 pub(super) fn ours<'a>(code: u16, value: &'a [u8], endian: Endian) -> Option<Ours<'a>> {
     if code != OPT_CUSTOM || endian.u32(value, 0) != Some(ENTERPRISE) {
         return None;
@@ -48,9 +48,9 @@ pub(super) fn ours<'a>(code: u16, value: &'a [u8], endian: Endian) -> Option<Our
 }
 
 impl Ours<'_> {
-    /// Whether the block is as it was written.
+    /// Whether the block is intact.
     pub(super) fn is_intact(&self, frame: &Frame<'_>) -> bool {
-        // The checksum stands behind the value.
+        // The checksum follows the value.
         let start = frame.bytes.as_ptr() as usize;
         let end = self.value.as_ptr() as usize + self.value.len();
         let covered = frame.bytes.get(..end.wrapping_sub(start));

@@ -30,10 +30,10 @@ const IF_TSOFFSET: u16 = 14;
 const IDB_OPTIONS: usize = 16;
 /// Where the data of an enhanced packet begins.
 const EPB_DATA: usize = 28;
-/// Numbers of tap points that other tools captured at begin here: there may be
-/// sections of podtrace's in the same file.
+/// First number for tap points of other tools: the same file may also have sections of
+/// podtrace.
 const FOREIGN: u32 = 1 << 31;
-/// Interfaces of a section at most.
+/// Upper bound of the interfaces of a section.
 const INTERFACES_MAX: u32 = 1 << 20;
 
 /// An interface of the section.
@@ -69,7 +69,7 @@ impl LinkType {
         })
     }
 
-    /// The packet, and the direction if the link layer tells it.
+    /// The packet, and the direction if the link layer has it.
     pub(super) fn decode(
         self,
         data: &[u8],
@@ -108,7 +108,7 @@ fn cooked(
         Some(0..=3) => Direction::Ingress,
         _ => Direction::Unknown,
     };
-    // As the Ethernet frame that it was, but for the receiver's address.
+    // Rebuilds the Ethernet frame, without the receiver's address.
     let mut frame = vec![0; 6];
     for part in [address, ethertype, data.get(len..)] {
         frame.extend_from_slice(part.unwrap_or_default());
@@ -119,7 +119,7 @@ fn cooked(
     (packet, direction)
 }
 
-/// What the units of an interface's times are.
+/// The unit of an interface's times.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Resolution {
     /// Units per second.
@@ -151,7 +151,7 @@ impl Resolution {
     }
 }
 
-/// Puts an interface at its number; what is missing before it was damaged.
+/// Puts an interface at its number; missing ones before it were damaged.
 pub(super) fn put(
     interfaces: &mut Vec<Option<Interface>>,
     index: Option<u32>,
@@ -164,13 +164,13 @@ pub(super) fn put(
     interfaces[index] = interface;
 }
 
-/// Number in the section if it is recorded, the interface if its packets can be
-/// read, and the update that it is.
+/// The number in the section if it is recorded, the interface if its packets can be read,
+/// and the update that describes it.
 pub(super) type Described = (Option<u32>, Option<Interface>, Option<Update>);
 
-/// An interface description. `node`: what to call the node of an interface
-/// that another tool captured at; `captures`: how many of those there were;
-/// `is_own`: whether podtrace has written the section.
+/// An interface description. `node`: the name for the node of an interface that another
+/// tool captured; `captures`: how many of those there were; `is_own`: whether podtrace has
+/// written the section.
 pub(super) fn interface(
     frame: &Frame<'_>,
     node: Arc<str>,
@@ -320,7 +320,7 @@ pub(super) fn event(
     }))
 }
 
-/// An event of a capture that tells nothing but the packet.
+/// An event of a capture that has nothing but the packet.
 pub(super) fn bare_event(
     number: u32,
     ts_ns: u64,

@@ -1,4 +1,4 @@
-//! Chunks on their way to the files.
+//! Hands chunks to the files.
 use std::time::Instant;
 
 use super::{CHUNK_BYTES, PATIENCE, ROOM_BYTES, Recorder, WAITING_MAX};
@@ -40,7 +40,7 @@ impl Recorder {
         }
     }
 
-    /// The chunk with its events counted; `next` takes its place.
+    /// Takes the chunk with its events counted, and puts `next` in its place.
     pub(super) fn take_chunk(&mut self, next: Chunk) -> Chunk {
         let mut chunk = std::mem::replace(&mut self.chunk, next);
         self.counts.take_events(&mut chunk.events);

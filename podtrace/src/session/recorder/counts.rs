@@ -1,4 +1,4 @@
-//! What a recording says was counted: per section, so that each adds up.
+//! The counts in a recording: per section, so that each adds up.
 use std::collections::BTreeSet;
 
 use podtrace_ebpf::record::Direction;
@@ -11,36 +11,36 @@ use crate::{
 
 type Tap = (u32, Direction);
 
-/// What was counted, and what of it was reported in earlier sections.
+/// All counts, and those of them reported in earlier sections.
 #[derive(Default)]
 pub(super) struct RecordedCounts {
-    /// All that was counted before the recording, since the session began.
+    /// All counts upstream of the recording, since the session began.
     taken: TapCounts,
-    /// Events written, and not, since the session began.
+    /// Events written and not written since the session began.
     written: Map<Tap, Written>,
     /// Taps that have events in the chunk under way.
     in_chunk: Vec<Tap>,
-    /// Reported in sections that are whole.
+    /// Counts reported in complete sections.
     reported: TapCounts,
-    /// Places with other counts that have changed since they were last written.
+    /// Tap points whose other counts have changed since they were last written.
     changed: BTreeSet<u32>,
     not_recorded: u64,
     /// Events written at tap points that were retired.
     retired: u64,
 }
 
-/// What became of the events of a tap: found once for each of them.
+/// The events of a tap, written and not written: one look-up per event.
 #[derive(Default)]
 struct Written {
     count: TapCount,
     /// How many are in the chunk under way.
     in_chunk: u64,
-    /// Since it was last written.
+    /// Whether it has changed since it was last written.
     has_changed: bool,
 }
 
 impl RecordedCounts {
-    /// An event was written to the chunk under way.
+    /// Counts an event written to the chunk under way.
     pub(super) fn recorded(&mut self, tap: Tap) {
         let written = self.written.entry(tap).or_default();
         written.count.emitted += 1;
@@ -56,7 +56,7 @@ impl RecordedCounts {
         !self.in_chunk.is_empty()
     }
 
-    /// Moves to `events` those of the chunk under way.
+    /// Moves the events of the chunk under way to `events`.
     pub(super) fn take_events(&mut self, events: &mut EventCounts) {
         for tap in self.in_chunk.drain(..) {
             if let Some(written) = self.written.get_mut(&tap) {
@@ -67,7 +67,7 @@ impl RecordedCounts {
         }
     }
 
-    /// Events were not written.
+    /// Counts events that were not written.
     pub(super) fn not_recorded(&mut self, tap: Tap, events: u64) {
         let written = self.written.entry(tap).or_default();
         written.count.unrecorded += events;
@@ -75,7 +75,7 @@ impl RecordedCounts {
         self.not_recorded += events;
     }
 
-    /// Events that were thought to be written are not.
+    /// Moves events from written to not written.
     pub(super) fn take_back(&mut self, tap: Tap, events: u64) {
         let count = &mut self.written.entry(tap).or_default().count;
         count.emitted = count.emitted.saturating_sub(events);
@@ -93,7 +93,7 @@ impl RecordedCounts {
         self.retired + written.sum::<u64>()
     }
 
-    /// Nothing more is counted at a tap point, which has no events in the chunk under way.
+    /// Retires a tap point, which has no events in the chunk under way.
     pub(super) fn retire(&mut self, point: u32) {
         for tap in Direction::ALL.map(|direction| (point, direction)) {
             self.taken.remove(&tap);
@@ -104,8 +104,7 @@ impl RecordedCounts {
         self.changed.remove(&point);
     }
 
-    /// Takes over what was counted; returns by how much the losses of each tap
-    /// have grown.
+    /// Takes over the counts; returns by how much the losses of each tap have grown.
     pub(super) fn take(&mut self, taps: &TapCounts) -> Vec<(Tap, u64)> {
         let mut grown = Vec::new();
         for (tap, count) in taps {
@@ -134,15 +133,15 @@ impl RecordedCounts {
         tap_points
     }
 
-    /// Every tap point that has counted anything.
+    /// Every tap point with counts.
     pub(super) fn tap_points(&self) -> BTreeSet<u32> {
         let taps = self.taken.keys().chain(self.written.keys());
         taps.map(|(point, _)| *point).collect()
     }
 
-    /// What was counted at a tap point since the last whole section. At the end it
-    /// is what the kernel has seen; before, events are under way, and what is
-    /// accounted for counts as seen.
+    /// The counts of a tap point since the last complete section. At the end, `seen` is the
+    /// kernel's count; before, events are still under way, so only accounted packets count
+    /// as seen.
     pub(super) fn since(&self, point: u32, is_end: bool) -> TapCounts {
         let taps = Direction::ALL.map(|direction| (point, direction));
         let counts = taps.into_iter().map(|tap| (tap, self.of(tap, is_end)));
@@ -171,12 +170,12 @@ impl RecordedCounts {
         count
     }
 
-    /// The section is broken off: the next one reports it all again.
+    /// Notes that the section is broken off: the next one reports everything again.
     pub(super) fn report_again(&mut self) {
         self.changed = self.tap_points();
     }
 
-    /// The section is whole: what comes next counts from here.
+    /// Notes that the section is complete: the next one counts from here.
     pub(super) fn close_section(&mut self) {
         for point in self.tap_points() {
             for (tap, count) in self.since(point, false) {

@@ -1,4 +1,4 @@
-//! What happens to the files of a recording, and what becomes of its events.
+//! Handles reports and failures of the files of a recording.
 use std::{
     thread,
     time::{Duration, Instant},
@@ -13,7 +13,7 @@ use crate::{
     text::sanitize::sanitize,
 };
 
-/// Pause between two looks at the queue at the end.
+/// Pause between two checks of the queue at the end.
 const ROOM_PAUSE: Duration = Duration::from_millis(2);
 
 impl Recorder {
@@ -23,7 +23,7 @@ impl Recorder {
         self.counts.not_recorded_in_all()
     }
 
-    /// How far it is, at each tick.
+    /// The progress, as of each tick.
     #[must_use]
     pub fn progress(&self) -> SharedProgress {
         self.progress.clone()
@@ -38,7 +38,7 @@ impl Recorder {
         });
     }
 
-    /// Takes over what happened to the files; returns what is to be said.
+    /// Processes the reports of the files; returns notices.
     pub(super) fn take_reports(&mut self) -> Vec<String> {
         let reports = self
             .files
@@ -75,7 +75,7 @@ impl Recorder {
         notices
     }
 
-    /// Nothing is written until a section begins: what waits is not recorded.
+    /// Stops writing until a section begins: waiting events are not recorded.
     pub(super) fn break_off(&mut self) {
         let mut lost = self.take_chunk(Chunk::default()).events;
         for chunk in std::mem::take(&mut self.waiting) {
@@ -94,7 +94,7 @@ impl Recorder {
         }
     }
 
-    /// Says how many more events were not recorded.
+    /// Reports how many more events were not recorded.
     pub(super) fn report_not_recorded(&mut self) -> Option<String> {
         let all = self.counts.not_recorded_in_all();
         let more = all - self.reported_not_recorded;
@@ -110,7 +110,7 @@ impl Recorder {
         (more > 0).then(|| format!("{more} events not recorded: {reason}"))
     }
 
-    /// Gives a disk that is behind the time to take what waits.
+    /// Gives a slow disk time to take the waiting chunks.
     pub(super) fn wait_for_room(&mut self, deadline: Instant) {
         loop {
             self.send_waiting();
@@ -122,7 +122,7 @@ impl Recorder {
         }
     }
 
-    /// Writes what is left; returns what is to be said.
+    /// Writes the rest; returns notices.
     pub(super) fn close(&mut self) -> Vec<String> {
         let deadline = Instant::now() + PATIENCE;
         self.wait_for_room(deadline);

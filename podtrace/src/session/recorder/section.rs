@@ -1,4 +1,4 @@
-//! One section under way: which interfaces and names it has described.
+//! The section under way: the interfaces and names that it has described.
 use std::{collections::BTreeMap, net::IpAddr};
 
 use podtrace_ebpf::record::{CGROUP_NONE, Direction};
@@ -25,7 +25,7 @@ use crate::{
     world::World,
 };
 
-/// Interfaces and cgroups whose packets are remembered at most.
+/// Upper bound of the remembered combinations of interface and cgroup.
 const COMMON_MAX: usize = 4096;
 /// `nrb_record_ipv4` and `nrb_record_ipv6`.
 const RECORD_IPV4: u16 = 1;
@@ -37,23 +37,23 @@ pub(super) struct Section {
     interfaces: Interfaces,
     /// Names written, by address.
     names: BTreeMap<IpAddr, String>,
-    /// What is the same for all packets of an interface, whether of its sockets, and
-    /// a cgroup: found once for each of them.
+    /// What all packets of an interface, of its sockets or not, and of a cgroup have in
+    /// common: computed once for each combination.
     common: Map<(u32, bool, u64), Common>,
-    /// Events lost since the last one written, by tap.
+    /// Events lost since the last written one, by tap.
     pub(super) dropped: Map<(u32, Direction), u64>,
 }
 
-/// What interfaces it has described.
+/// The described interfaces.
 #[derive(Default)]
 struct Interfaces {
     /// Descriptions written.
     described: u32,
-    /// Their numbers and names, by place and whether it is that of its sockets.
+    /// Their numbers and names, by tap point and whether it is that of its sockets.
     known: Map<(u32, bool), (u32, String)>,
 }
 
-/// What packets have in common.
+/// The common part of packets.
 struct Common {
     /// Number of the interface's description.
     interface: u32,
@@ -66,7 +66,7 @@ impl Section {
     pub(super) fn header(out: &mut Vec<u8>, info: &SectionInfo, kernel: &str, command: &str) {
         let mut block = Block::begin(out, SECTION_HEADER);
         block.u32(BYTE_ORDER).u16(1).u16(0);
-        // The length of a section under way is not known.
+        // The length of a section under way is unknown.
         block.bytes(&[0xff; 8]);
         let nodes = info.nodes.join(", ");
         let comment = format!("node {nodes}, by `{command}`");
@@ -84,8 +84,7 @@ impl Section {
         self.interfaces.described.into()
     }
 
-    /// Names may have changed: those of interfaces are described anew when
-    /// they differ.
+    /// Describes interfaces again whose names have changed.
     pub(super) fn renew_names(&mut self, world: &World) {
         self.common.clear();
         self.interfaces.known.retain(|(number, _), (_, name)| {
@@ -94,7 +93,7 @@ impl Section {
         });
     }
 
-    /// Nothing more is written of a tap point.
+    /// Forgets a tap point that will have no more packets.
     pub(super) fn retire(&mut self, number: u32) {
         self.common.retain(|(known, ..), _| *known != number);
         self.interfaces
@@ -193,12 +192,12 @@ impl Section {
         .write(out);
     }
 
-    /// Describes an interface, if it is new or its name is.
+    /// Describes an interface if it or its name is new.
     pub(super) fn describe(&mut self, out: &mut Vec<u8>, number: u32, world: &World) {
         self.interfaces.describe(out, number, false, world);
     }
 
-    /// Writes what was counted since the section began at one tap point.
+    /// Writes the counts of one tap point since the section began.
     pub(super) fn statistics(
         &mut self,
         out: &mut Vec<u8>,
@@ -249,8 +248,8 @@ impl Section {
 }
 
 impl Interfaces {
-    /// The number of the interface's description, which is written if it is
-    /// new or its name is.
+    /// The number of the interface's description, which is written if the interface or its
+    /// name is new.
     fn describe(&mut self, out: &mut Vec<u8>, number: u32, sockets: bool, world: &World) -> u32 {
         if let Some((index, _)) = self.known.get(&(number, sockets)) {
             return *index;
@@ -312,8 +311,7 @@ fn dotted(pod: &str) -> String {
     }
 }
 
-/// `default/mypod1[container1]` as far as it is known, as an option; empty
-/// when nothing is.
+/// `default/mypod1[container1]` as far as known, as an option; empty if nothing is known.
 fn comment(event: &Event, world: &World) -> Vec<u8> {
     owner(event, world).map_or_else(Vec::new, |owner| {
         encoded_option(OPT_COMMENT, owner.as_bytes())

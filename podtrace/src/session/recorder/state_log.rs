@@ -1,4 +1,4 @@
-//! What a session was told so far: what each section begins with.
+//! The updates of a session so far, with which each section begins.
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use crate::{
@@ -15,19 +15,19 @@ use crate::{
     world::World,
 };
 
-/// Cgroups in one entry at most, so that it fits a block.
+/// Upper bound of the cgroups in one entry, so that it fits a block.
 const CGROUPS_AT_ONCE: usize = 4096;
 
-/// The update that still count.
+/// The updates that still hold.
 #[derive(Default)]
 pub(super) struct StateLog {
-    /// Of several sessions.
+    /// Whether it holds several sessions.
     is_merged: bool,
     start: Option<Start>,
     snapshots: BTreeMap<usize, (Origin, Snapshot)>,
-    /// Interfaces that are there.
+    /// Existing interfaces.
     tap_points: BTreeSet<u32>,
-    /// With whose pods they are and when they were told.
+    /// By runtime: their origin, the pods, and when they were reported.
     pods: BTreeMap<usize, (Origin, Vec<Pod>, u64)>,
     runtimes: BTreeMap<usize, (Origin, Option<usize>)>,
     cgroups: HashMap<u64, NewCgroup>,
@@ -38,7 +38,7 @@ pub(super) struct StateLog {
     topology: Option<Box<RecordedTopology>>,
 }
 
-/// What the Kubernetes API told one session.
+/// The updates of the Kubernetes API in one session.
 #[derive(Default)]
 struct Cluster {
     origin: Origin,
@@ -57,8 +57,7 @@ impl StateLog {
         }
     }
 
-    /// Update with their origin, where it is not clear: among several sessions,
-    /// each has nodes of its own.
+    /// An update with its origin if there are several sessions: each has nodes of its own.
     fn entry(&self, origin: Origin, update: Update) -> Entry {
         if self.is_merged {
             Entry::UpdateOf { origin, update }
@@ -67,8 +66,7 @@ impl StateLog {
         }
     }
 
-    /// Takes over an update; returns the entry that a recording needs of
-    /// it.
+    /// Notes an update; returns the entry that a recording needs for it.
     pub(super) fn note(&mut self, origin: &Origin, update: &Update) -> Entry {
         match update {
             Update::Start(start) => self.start = Some(start.clone()),
@@ -137,7 +135,7 @@ impl StateLog {
         self.entry(origin.clone(), Update::Snapshot(Box::new(snapshot.clone())))
     }
 
-    /// The numbers of the interfaces that are there.
+    /// The numbers of the existing interfaces.
     pub(super) fn tap_points(&self) -> impl Iterator<Item = u32> {
         self.tap_points.iter().copied()
     }
@@ -151,8 +149,8 @@ impl StateLog {
         pods.filter(|pod| pod.phase_running)
     }
 
-    /// Everything that a section begins with, in an order in which it can be
-    /// told. `ts_ns`: the time of the last event before it.
+    /// Everything that a section begins with, in a valid order. `ts_ns`: the time of the
+    /// last event before it.
     pub(super) fn entries(&self, world: &World, ts_ns: u64) -> Vec<Entry> {
         let mut entries = Vec::new();
         entries.extend(self.topology.clone().map(Entry::Topology));
@@ -203,7 +201,7 @@ impl StateLog {
     }
 }
 
-/// The snapshot as it holds from `ts_ns` on: what it shows was there before.
+/// The snapshot as it holds from `ts_ns` on: everything in it existed before.
 fn backdated(snapshot: &Snapshot, world: &World, ts_ns: u64) -> Snapshot {
     let time = SnapshotTime {
         ended_ns: snapshot.time.ended_ns.min(ts_ns),
@@ -226,7 +224,7 @@ impl Cluster {
     fn note(&mut self, update: &ClusterUpdate) {
         match update {
             ClusterUpdate::Restart(resource) => {
-                // All that is there is told again.
+                // The API reports everything again.
                 self.synced.retain(|synced| synced != resource);
                 match resource {
                     Resource::Pods => self.pods.clear(),

@@ -1,4 +1,4 @@
-//! Small disks that fill up. Each is mounted for one thread and goes with it.
+//! Small disks that fill up. Each is mounted for one thread and vanishes with it.
 use std::panic::resume_unwind;
 
 use nix::{
@@ -198,7 +198,7 @@ fn a_file_that_cannot_be_deleted_counts_and_the_next_goes() {
         });
         recorder.send(Begins::File, b"a", 1);
         let stuck = dir.join(&names(dir)[0]);
-        // What something is mounted on cannot be removed.
+        // A mount point cannot be removed.
         let none = None::<&str>;
         mount(Some(&stuck), &stuck, none, MsFlags::MS_BIND, none).unwrap();
         for bytes in [b"b", b"c", b"d"] {

@@ -1,4 +1,4 @@
-//! What is kept and what goes.
+//! Which files are kept and which are deleted.
 use proptest::prelude::*;
 
 use super::*;
@@ -9,7 +9,7 @@ const THEIRS: [&str; 2] = ["a", "node_20261124T120000Z_00000.pcapng"];
 struct Case {
     keep: Keep,
     zstd: bool,
-    /// Whether the caller holds to the size that it gave.
+    /// Whether the caller keeps to the size that it gave.
     is_exact: bool,
     chunks: Vec<(Begins, usize)>,
 }
@@ -83,7 +83,7 @@ proptest! {
             let total: usize = ours.iter().map(Vec::len).sum();
             prop_assert!(case.keep.bytes.is_none_or(|most| total as u64 <= most));
             prop_assert!(case.keep.files.is_none_or(|most| ours.len() as u64 <= most));
-            // The newest is left, and nothing of it is missing.
+            // The newest is left, complete.
             let kept = ours.concat();
             let kept = if case.zstd { ::zstd::stream::decode_all(&*kept).unwrap() } else { kept };
             prop_assert!(written.ends_with(&kept));

@@ -45,7 +45,7 @@ fn a_damaged_frame_is_noticed_and_harms_no_other() {
         for ((start, end), chunk) in starts.clone().zip(&ends).zip(&chunks) {
             let decoded = ::zstd::stream::decode_all(&damaged[start..*end]);
             if (start..*end).contains(&at) {
-                // A bit that says nothing may be changed unseen.
+                // A change of an unused bit may go unnoticed.
                 assert!(decoded.is_err() || decoded.unwrap() == *chunk, "{at}");
             } else {
                 assert_eq!(decoded.unwrap(), *chunk, "{at}");
