@@ -21,7 +21,7 @@ use tokio::sync::Notify;
 
 use crate::privilege;
 
-/// Bytes that wait at most when the writer waits for room.
+/// Upper bound of the waiting bytes when the writer waits for room.
 const WAITING_MAX: usize = 1 << 20;
 /// Bytes that packets may fill when nobody waits.
 pub(crate) const LIVE_MAX: usize = 8 << 20;
@@ -153,7 +153,7 @@ impl Sink {
         let thread = thread::Builder::new().name("output".into()).spawn({
             let shared = Arc::clone(&shared);
             move || {
-                // What cannot be given up here is told by the main thread.
+                // The main thread reports capabilities that cannot be dropped.
                 let _ = privilege::keep(privilege::NONE);
                 let written = shared.write_all(out);
                 shared.end(written);
@@ -252,7 +252,7 @@ impl TextSink for Handle {
         LIVE_MAX.saturating_sub(self.0.waiting.load(Ordering::Relaxed))
     }
 
-    /// Once the reader is gone it goes nowhere.
+    /// Once the reader is gone, the text is dropped.
     fn take(&mut self, text: &str) -> io::Result<()> {
         let mut state = self.0.lock();
         if !state.has_ended {
@@ -332,7 +332,7 @@ impl Shared {
 }
 
 fn show_status(bytes: &[u8]) {
-    // A terminal that is gone needs none.
+    // A closed terminal needs no status.
     let _ = io::stderr().write_all(bytes);
 }
 
@@ -342,7 +342,7 @@ pub(crate) fn print_at_once(text: &str) {
     let mut fds = [PollFd::new(stderr.as_fd(), PollFlags::POLLOUT)];
     let is_ready = poll(&mut fds, PollTimeout::ZERO).is_ok_and(|ready| ready > 0);
     if is_ready {
-        // Nobody is there to be told that nobody is there.
+        // A failure has no reader either.
         let _ = writeln!(&stderr, "podtrace: {text}");
     }
 }
@@ -391,7 +391,7 @@ mod tests {
         let text = "x".repeat(LIVE_MAX / 2);
         handle.take(&text).unwrap();
         assert_eq!(handle.room(), LIVE_MAX / 2);
-        // The summary comes however much there is.
+        // The summary has room, however long it is.
         handle.take(&text).unwrap();
         handle.take("end").unwrap();
         assert_eq!(handle.room(), 0);
