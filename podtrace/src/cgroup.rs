@@ -179,7 +179,7 @@ fn looks_like_uid(text: &str) -> bool {
     }
 }
 
-/// The container that a directory is, with its runtime where that is told.
+/// The container of a directory, with its runtime if the name shows it.
 fn container_id<'a>(component: &'a str, parent: &str) -> Option<(&'a str, Option<Runtime>)> {
     let name = component.strip_suffix(".scope").unwrap_or(component);
     let (id, runtime) = match name.rsplit_once('-') {

@@ -23,7 +23,7 @@ const ERROR: u8 = 2;
 /// Events were lost and `--strict` was given.
 const LOST: u8 = 4;
 
-/// Runs a command and tells how it ended.
+/// Runs a command and returns how it ended.
 #[must_use]
 pub fn run(cli: Cli) -> ExitCode {
     let result = raise_descriptors().and_then(|()| match cli.command {
@@ -47,7 +47,7 @@ pub fn run(cli: Cli) -> ExitCode {
     }
 }
 
-/// Open files that every command has room for: without it there is nothing to be said.
+/// Open files that every command needs.
 const DESCRIPTORS: u64 = 64;
 
 /// Lets as many files be open as the process may have: a tap takes a descriptor for each
@@ -62,7 +62,7 @@ fn raise_descriptors() -> anyhow::Result<()> {
     setrlimit(Resource::RLIMIT_NOFILE, hard, hard).context("failed to raise a limit")
 }
 
-/// Whoever read our output has gone: nothing to complain about.
+/// Whether the reader of the output has left, which is no error.
 fn is_broken_pipe(error: &anyhow::Error) -> bool {
     error.chain().any(|cause| {
         cause

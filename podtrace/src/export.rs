@@ -1,8 +1,8 @@
 //! Paths as tables: one row per hop, as CSV or as Parquet.
 //!
-//! One list, [`COLUMNS`], for both formats. Names, types, meanings and values are those of
-//! the projection, so of the JSON output, with `_` for what is nested there. New columns
-//! may come, at any position; these keep their meaning.
+//! Both formats share one list, [`COLUMNS`]. Names, types, meanings and values are those of
+//! the projection and thus of the JSON output, with `_` for nested fields. New columns may
+//! come, at any position; these keep their meaning.
 //!
 //! - CSV: a header line, fields quoted as RFC 4180 has it, lines that end with
 //!   LF, empty fields for what has no value. A text that a spreadsheet would
@@ -29,7 +29,7 @@ pub use self::parquet::{ParquetRows, ROWS_PER_GROUP, check_parquet};
 pub use self::{column::Column, columns::COLUMNS, csv::CsvRows};
 pub use crate::projection::field::Kind;
 
-/// Changes when a column changes its meaning or goes.
+/// Changes when a column changes its meaning or is removed.
 pub const SCHEMA_VERSION: u32 = 1;
 
 /// Why rows could not be written.
@@ -75,7 +75,7 @@ pub fn schema_text() -> String {
     out
 }
 
-// They read Parquet back.
+// These tests read Parquet back.
 #[cfg(feature = "parquet")]
 #[cfg(test)]
 mod tests;

@@ -1,4 +1,4 @@
-//! Who is who: pods, containers and nodes, by namespace, address and socket.
+//! Identities of pods, containers and nodes, by namespace, address and socket.
 pub mod addresses;
 pub mod cri;
 pub(crate) mod events;

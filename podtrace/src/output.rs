@@ -1,4 +1,4 @@
-//! How paths, events, notices and the summary are shown: one file per format.
+//! Output formats of paths, events, notices and the summary: one file per format.
 pub mod json;
 pub mod notices;
 mod paint;

@@ -1,9 +1,9 @@
-//! What is told of events, paths and sessions: the one projection that the JSON output,
-//! CSV, Parquet and their documentation share.
+//! The one projection of events, paths and sessions that the JSON output, CSV, Parquet and
+//! their documentation share.
 //!
 //! Each object lists its fields with their meaning once. serde writes them as JSON,
-//! [`export`](crate::export) takes its columns from them, and the tables in `docs/json.md`
-//! are made of them.
+//! [`export`](crate::export) takes its columns from them, and a test writes the tables in
+//! `docs/json.md` from them.
 pub mod docs;
 pub(crate) mod field;
 pub(crate) mod hop;

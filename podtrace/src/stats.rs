@@ -1,5 +1,5 @@
-//! What many paths have in common: who talks with whom, how much, how fast,
-//! and what became of it.
+//! Statistics of many paths: who talks with whom, how much, how fast, and with which
+//! outcome.
 //!
 //! - **Pairs**: sender and receiver, in this direction, and the protocol.
 //! - **Segments**: from one hop to the next on the same path, as seen: a tap point
@@ -12,11 +12,10 @@
 //! paths. Between two nodes (`between_nodes`) they are as uncertain as the
 //! nodes' clocks are against each other.
 //!
-//! Memory is bounded: 2048 pairs, 2048 segments, 4096 places, 16 384 TCP flows;
-//! what does not fit is added up as one more row, the others. A latency takes
-//! 8 B a value up to 64 values, then up to 16 KiB: at most 96 MiB in all when
-//! every pair has way and round trip, every table is full, and the values
-//! reach from nanoseconds to a minute; a few MiB where latencies stay below a
+//! Memory is bounded: 2048 pairs, 2048 segments, 4096 places, 16 384 TCP flows; one more
+//! row sums up all others. A latency takes 8 B a value up to 64 values, then up to 16 KiB:
+//! at most 96 MiB in all when every pair has way and round trip, every table is full, and
+//! the values reach from nanoseconds to a minute; a few MiB where latencies stay below a
 //! millisecond and pairs are some hundreds.
 mod ends;
 mod latency;
@@ -40,14 +39,14 @@ pub use report::{Count, Latency, Pair, PlaceCount, Report, Segment, Talker, Top,
 use retransmission::Retransmitted;
 use table::Table;
 
-/// Pairs of ends with a row of their own, at most.
+/// Upper bound of the pairs of ends with a row of their own.
 const PAIRS_MAX: usize = 2048;
-/// Segments with a row of their own, at most.
+/// Upper bound of the segments with a row of their own.
 const SEGMENTS_MAX: usize = 2048;
-/// Places with a row of their own, at most.
+/// Upper bound of the places with a row of their own.
 const PLACES_MAX: usize = 4096;
 
-/// What the statistics show.
+/// Options of the statistics.
 #[derive(Clone, Copy, Debug)]
 pub struct StatsOptions {
     /// UTC nanoseconds at CLOCK_MONOTONIC zero.
@@ -67,7 +66,7 @@ pub struct Stats {
     unmeasured: u64,
 }
 
-/// What is counted of a pair.
+/// The counts of a pair.
 #[derive(Default)]
 struct PairCount {
     volume: Volume,
@@ -121,7 +120,7 @@ impl PairCount {
 }
 
 impl Stats {
-    /// Nothing counted yet.
+    /// Empty statistics.
     #[must_use]
     pub fn new(options: StatsOptions) -> Self {
         Self {
@@ -181,7 +180,7 @@ impl Stats {
                 let ([here, next], [from, to]) = (hops, names) else {
                     continue;
                 };
-                // The copies for several sockets do not come from each other.
+                // Copies for several sockets do not follow each other.
                 if here.direction == Direction::Socket {
                     continue;
                 }
@@ -196,7 +195,7 @@ impl Stats {
         }
     }
 
-    /// What there is to tell, at the end of the session.
+    /// The report, at the end of the session.
     #[must_use]
     pub fn finish(self, summary: &Summary) -> Report {
         report::report(self, summary)
@@ -210,8 +209,8 @@ fn crosses_nodes(path: &Path, world: &World) -> bool {
         .any(|hops| matches!(hops, [here, next] if node(here) != node(next)))
 }
 
-/// Whether the packet went more than one way: then the next hop in time need
-/// not be the next on the way.
+/// Whether the packet was copied: then the next hop in time need not be the next on its
+/// way.
 fn is_copied(path: &Path, world: &World) -> bool {
     let ways = |role: Role, direction: Direction| {
         path.hops

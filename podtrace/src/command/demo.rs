@@ -17,10 +17,10 @@ use crate::{
     sink::Sink,
 };
 
-/// Before the next scenario's title, so that the paths of this one are printed: they
-/// wait for older ones a tenth of a second, and to be looked at half as long.
+/// Pause before the next scenario's title, so that the paths of this one are printed: they
+/// wait for older ones a tenth of a second, and for the next tick half as long.
 const PAUSE: Duration = Duration::from_millis(300);
-/// How long everything may take to be attached to.
+/// How long attaching everything may take.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// Payload of each ping in bytes, as ping's own default.
 const PING_PAYLOAD: usize = 56;

@@ -13,10 +13,10 @@ use std::{convert::Infallible, io::Write, marker::PhantomData};
 use super::ExportError;
 use crate::{path::Path, world::World};
 
-/// Rows that are held back until their group is written: none is.
+/// Rows buffered until their group is written: none.
 pub const ROWS_PER_GROUP: usize = 0;
 
-/// The writer that is not there.
+/// Stands in for the missing writer.
 pub struct ParquetRows<W> {
     never: Infallible,
     writer: PhantomData<W>,
@@ -39,7 +39,7 @@ impl<W: Write + Send> ParquetRows<W> {
         Err(ExportError::NoParquet)
     }
 
-    /// Writes nothing: there is no such writer.
+    /// Writes nothing: the writer is missing.
     ///
     /// # Errors
     /// Never.
@@ -47,7 +47,7 @@ impl<W: Write + Send> ParquetRows<W> {
         match self.never {}
     }
 
-    /// Ends nothing: there is no such writer.
+    /// Ends nothing: the writer is missing.
     ///
     /// # Errors
     /// Never.

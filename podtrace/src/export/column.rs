@@ -13,13 +13,13 @@ use crate::{
 pub struct Column {
     /// Its name in both formats.
     pub name: &'static str,
-    /// What it holds.
+    /// Its meaning.
     pub doc: &'static str,
     /// Its type.
     pub kind: Kind,
     /// Whether every row has a value.
     pub required: bool,
-    /// Whether it is left out of Parquet, which has it in another form.
+    /// Whether Parquet leaves it out because it has the value in another form.
     pub csv_only: bool,
     get: Get,
 }
@@ -44,13 +44,13 @@ impl Column {
         }
     }
 
-    /// Every row has a value.
+    /// Marks the column as always having a value.
     pub(super) const fn required(mut self) -> Self {
         self.required = true;
         self
     }
 
-    /// Not every row has a value.
+    /// Marks the column as optional.
     pub(super) const fn optional(mut self) -> Self {
         self.required = false;
         self
@@ -70,7 +70,7 @@ impl Column {
     }
 }
 
-/// The field of this name; that there is none is found when the columns are compiled.
+/// The field of this name; a missing one is a compile-time error.
 const fn own_field(fields: &'static [Field], name: &str) -> &'static Field {
     let mut number = 0;
     while !is_same(fields[number].name.as_bytes(), name.as_bytes()) {

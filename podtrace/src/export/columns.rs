@@ -1,4 +1,4 @@
-//! The columns: which fields of the projection a row has, and in which order.
+//! The columns: the fields of the projection in a row, in order.
 use super::column::Column;
 use crate::projection::{
     field::Cell as _,

@@ -49,7 +49,7 @@ impl<W: Write> CsvRows<W> {
         rows(path, world, *epoch_ns, |row| record(writer, field, row))
     }
 
-    /// Writes what is still held back and gives the writer back.
+    /// Writes the buffered rows and returns the writer.
     ///
     /// # Errors
     /// When the writer fails.

@@ -25,7 +25,7 @@ use crate::{
 };
 use buffer::Buffer;
 
-/// Rows that are held back until their group is written.
+/// Rows buffered until their group is written.
 pub const ROWS_PER_GROUP: usize = 65_536;
 
 /// Writes the hops of paths as Parquet.
@@ -77,7 +77,7 @@ impl<W: Write + Send> ParquetRows<W> {
         })
     }
 
-    /// Takes the hops of a path; a group of rows is written when it is full.
+    /// Adds the hops of a path; writes a group of rows once it is full.
     ///
     /// # Errors
     /// When the writer fails.
@@ -96,7 +96,7 @@ impl<W: Write + Send> ParquetRows<W> {
         })
     }
 
-    /// Writes what is still held back and the footer, and gives the writer back.
+    /// Writes the buffered rows and the footer, and returns the writer.
     ///
     /// # Errors
     /// When the writer fails.

@@ -1,8 +1,8 @@
-//! Who had which address when.
+//! The holders of addresses over time.
 //!
-//! Addresses are reused: a pod that starts a second after another one died may
-//! get its address. So an address belongs to a namespace for an interval of
-//! time, as exact as the snapshots of the node that show it.
+//! Addresses are reused: a pod that starts a second after another one died may receive its
+//! address. So an address belongs to a namespace for an interval of time, as exact as the
+//! snapshots of the node that show it.
 use std::{collections::HashSet, net::IpAddr, ops::Range};
 
 use crate::{
@@ -10,8 +10,8 @@ use crate::{
     model::snapshot::{Holder, SnapshotTime},
 };
 
-/// How late a change may be told, in nanoseconds: on a busy node the kernel's
-/// message waits for its reader.
+/// How late the kernel may report a change, in nanoseconds: on a busy node its message
+/// waits for its reader.
 const TOLD_LATE_NS: u64 = 500_000_000;
 /// How long an ended claim is remembered for late events, in nanoseconds.
 const REMEMBER_NS: u64 = 60_000_000_000;
@@ -20,19 +20,19 @@ const REMEMBER_NS: u64 = 60_000_000_000;
 #[derive(Clone, Debug)]
 struct Claim {
     holder: Holder,
-    /// Since this: the first snapshot that shows it.
+    /// Held since this time: the first snapshot that shows it.
     since_ns: u64,
-    /// At least until this: the last snapshot that shows it, or shortly before the
-    /// first change after it.
+    /// Held at least until this time: the last snapshot that shows it, or shortly before
+    /// the first change after it.
     until_ns: u64,
-    /// When a snapshot did not show it any more.
+    /// When a snapshot no longer showed it.
     removed_ns: Option<u64>,
 }
 
 impl Claim {
     /// `is_steady`: nothing has changed since the last snapshot.
     fn holds_at(&self, ts_ns: u64, is_steady: bool) -> bool {
-        // A node keeps its addresses: they do not go from one to another.
+        // A node keeps its addresses: they do not move to another node.
         let is_open = self.removed_ns.is_none() && (is_steady || self.holder.netns.is_none());
         self.since_ns <= ts_ns && (is_open || ts_ns <= self.until_ns)
     }
@@ -45,8 +45,7 @@ pub struct Addresses {
 }
 
 impl Addresses {
-    /// Takes over what a snapshot of these nodes shows: all addresses there are on
-    /// them, by holder.
+    /// Applies a snapshot of these nodes: all their addresses, by holder.
     pub fn apply_snapshot(
         &mut self,
         nodes: &Range<usize>,
@@ -81,7 +80,7 @@ impl Addresses {
         self.forget(time.ended_ns);
     }
 
-    /// Says that an address is held for longer than the snapshots show.
+    /// Notes that an address has been held for longer than the snapshots show.
     pub fn is_held_since(&mut self, address: IpAddr, holder: Holder, since_ns: u64) {
         let claims = self.claims.entry(address).or_default().iter_mut();
         for claim in claims.filter(|claim| claim.holder == holder && claim.removed_ns.is_none()) {
@@ -108,9 +107,8 @@ impl Addresses {
         });
     }
 
-    /// Whose the address was at a time; none when nobody's or when that is
-    /// not certain: two had it, or it may have gone to another since the last
-    /// snapshot, which is so unless all `is_steady`.
+    /// The holder of the address at a time; none if nobody held it or if that is uncertain:
+    /// two held it, or, unless all `is_steady`, it may have moved since the last snapshot.
     #[must_use]
     pub fn holder_at(&self, address: IpAddr, ts_ns: u64, is_steady: bool) -> Option<Holder> {
         let claims = self.claims.get(&address)?.iter();
@@ -121,7 +119,7 @@ impl Addresses {
         holders.all(|other| other == holder).then_some(holder)
     }
 
-    /// Whether somebody on the traced nodes has, or had, the address.
+    /// Whether anything on the traced nodes has, or had, the address.
     #[must_use]
     pub fn is_known(&self, address: IpAddr) -> bool {
         self.claims.contains_key(&address)
@@ -156,13 +154,13 @@ mod tests {
         SnapshotTime {
             began_ns: second * SECOND,
             ended_ns: second * SECOND + SECOND / 100,
-            // What changes does so half a second before.
+            // Changes happen half a second before.
             steady_until_ns: second * SECOND - SECOND / 2,
             changes: 0,
         }
     }
 
-    /// Looks at these seconds, each showing who has the address.
+    /// Applies snapshots at these seconds, each with the holders of the address.
     fn snapshots(snapshots: &[(u64, &[u64])]) -> Addresses {
         let mut addresses = Addresses::default();
         for (second, netns) in snapshots {

@@ -51,32 +51,30 @@ pub const SOCKETS: &[&str] = &[
     "/run/cri-dockerd.sock",
 ];
 
-/// For a connection and the first answer. A runtime on the same machine takes
-/// milliseconds; who traces should not wait long for one that hangs.
+/// Timeout of a connection and the first answer. A runtime on the same machine takes
+/// milliseconds, and a hanging one must not delay the trace for long.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
-/// For one call. A busy runtime with hundreds of pods needs some hundred
+/// Timeout of one call. A busy runtime with hundreds of pods needs some hundred
 /// milliseconds for its longest answer.
 pub const CALL_TIMEOUT: Duration = Duration::from_secs(3);
-/// For the details of all sandboxes of one list; those not asked for by then
-/// are asked for with the next list.
+/// Timeout for the details of all sandboxes of one list; the next list asks for the rest.
 const DETAILS_TIMEOUT: Duration = Duration::from_secs(10);
-/// How many sandboxes are asked for at the same time.
+/// How many sandboxes it asks for at the same time.
 const DETAILS_AT_ONCE: usize = 8;
-/// The largest answer taken: the kubelet's own limit.
+/// Upper bound of an answer: the kubelet's own limit.
 const MAX_MESSAGE: usize = 16 << 20;
 
-/// Which runtime it is. Its words are safe to print.
+/// The identity of a runtime. Its strings are safe to print.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct About {
     /// Name, as `containerd`.
     pub name: String,
     /// Version of the runtime.
     pub version: String,
-    /// Socket it was reached by.
+    /// The socket of the connection.
     pub socket: PathBuf,
-    /// The process that listens on the socket, in our pid namespace; none if
-    /// it is not visible from there. With socket activation it is the one that
-    /// made the socket.
+    /// The process that listens on the socket, in podtrace's pid namespace; none if it is
+    /// not visible there. With socket activation it is the process that made the socket.
     pub peer_pid: Option<u32>,
     /// Inode of that process' network namespace: the node's.
     pub netns_inode: Option<u64>,
@@ -88,7 +86,7 @@ impl About {
     pub fn node_among(&self, inodes: &[u64]) -> Option<usize> {
         match self.netns_inode {
             Some(inode) => inodes.iter().position(|node| *node == inode),
-            // Its process cannot be seen: the only node is the likely one.
+            // If its process is invisible, the only node is the likely one.
             None => (inodes.len() == 1).then_some(0),
         }
     }
@@ -101,7 +99,7 @@ impl fmt::Display for About {
     }
 }
 
-/// A connection to a container runtime. Once broken it stays so: connect anew.
+/// A connection to a container runtime. It does not reconnect.
 #[derive(Debug)]
 pub struct Runtime {
     about: About,
@@ -115,13 +113,13 @@ impl Runtime {
     /// Connects to the first of the known sockets that exists and answers.
     ///
     /// # Errors
-    /// When none exists, or why the first that exists does not answer.
+    /// When none exists; otherwise why the first that exists does not answer.
     pub async fn find() -> Result<Self, CriError> {
         Self::find_among(SOCKETS.iter().map(Path::new)).await
     }
 
     async fn find_among(sockets: impl Iterator<Item = &Path> + Clone) -> Result<Self, CriError> {
-        // All at once, so that one that hangs costs no more time than it has.
+        // All at once, so that a hanging one costs no more than its own timeout.
         let mut attempts: FuturesOrdered<_> = sockets.clone().map(Self::connect).collect();
         let mut first = None;
         while let Some(attempt) = attempts.next().await {
@@ -158,7 +156,7 @@ impl Runtime {
 
     async fn try_connect(socket: &Path) -> Result<Self, CriError> {
         let stream = open(socket).await?;
-        // 0 stands for a process that our pid namespace does not show.
+        // 0 stands for a process outside podtrace's pid namespace.
         let peer_pid = stream
             .peer_cred()
             .ok()
@@ -193,7 +191,7 @@ impl Runtime {
         })
     }
 
-    /// Which runtime it is.
+    /// The identity of the runtime.
     #[must_use]
     pub fn about(&self) -> &About {
         &self.about
@@ -204,12 +202,12 @@ impl Runtime {
         self.channel.clone()
     }
 
-    /// Whether the last list showed something that is just changing.
+    /// Whether the last list showed a change in progress.
     pub(crate) fn is_in_transition(&self) -> bool {
         self.in_transition
     }
 
-    /// Lists the pods. What of a sandbox never changes is asked for once.
+    /// Lists the pods. Asks only once for what never changes in a sandbox.
     ///
     /// # Errors
     /// When the runtime is gone, hangs or refuses.
@@ -257,14 +255,14 @@ impl Runtime {
                     self.known.remove(&id);
                     vanished.insert(id);
                 }
-                // Its details stay as they are; it is asked for again.
+                // Its details stay as they are until the next attempt.
                 Err(_) => {}
             }
         }
         vanished
     }
 
-    /// Entering a namespace takes a thread: off the executor.
+    /// Entering a namespace needs a thread outside the executor.
     async fn learn_one(&mut self, id: String, answer: PodSandboxStatusResponse) {
         let Some(mut sandbox) = self.known.remove(&id) else {
             return;
@@ -298,7 +296,7 @@ impl Runtime {
     }
 }
 
-/// Asks for everything on one sandbox.
+/// Asks for all details of one sandbox.
 async fn status(
     mut client: RuntimeServiceClient<Channel>,
     id: String,
@@ -324,8 +322,8 @@ async fn open(socket: &Path) -> Result<UnixStream, CriError> {
     UnixStream::connect(socket).await.map_err(fail)
 }
 
-/// A channel over this stream and no other: whoever loses it is to know, as
-/// another process may listen on the socket then.
+/// A channel over this stream only. It never reconnects, as another process may listen on
+/// the socket by then.
 async fn channel(stream: UnixStream) -> Result<Channel, tonic::transport::Error> {
     let stream = Arc::new(Mutex::new(Some(stream)));
     let connector = tower::service_fn(move |_| {

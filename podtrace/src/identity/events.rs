@@ -1,7 +1,7 @@
-//! Prompts from the runtime: something of its pods has changed.
+//! Prompts from the runtime that its pods have changed.
 //!
-//! Events are prompts, lists are the truth: an event only says that it is time
-//! for a new list, and which id that list should know.
+//! Only lists are authoritative. An event only prompts a new list, with an id that the list
+//! should have.
 use containerd_client::{
     events::{ContainerCreate, TaskCreate, TaskExit, TaskStart},
     services::v1::{SubscribeRequest, events_client::EventsClient},
@@ -14,12 +14,12 @@ use prost::Message as _;
 use tokio::{sync::mpsc, task::JoinHandle};
 use tonic::{Code, Response, Status, Streaming, transport::Channel};
 
-/// What containerd calls itself.
+/// The name of containerd.
 const CONTAINERD: &str = "containerd";
 /// The containerd namespace of the kubelet's pods.
 const NAMESPACE: &str = "k8s.io";
-/// What happens to pods and containers. A task is made before the first
-/// instruction of a container runs.
+/// Events of pods and containers. A task is created before the first instruction of a
+/// container runs.
 const TOPICS: &[&str] = &[
     "/containers/create",
     "/containers/delete",
@@ -27,15 +27,15 @@ const TOPICS: &[&str] = &[
     "/tasks/start",
     "/tasks/exit",
 ];
-/// More prompts than this need not wait: the next list answers them all.
+/// Upper bound of the waiting prompts: the next list answers them all.
 const QUEUE: usize = 256;
 
 /// One prompt.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Prompt {
-    /// Something changed; the id, if any, is one that a list should know soon.
+    /// Something has changed; the id, if any, is one that a list should have soon.
     Changed(Option<String>),
-    /// No more events come, and whether subscribing again may help.
+    /// No more events will come.
     Ended {
         /// Unset if the runtime does not offer events.
         offered: bool,
@@ -44,9 +44,9 @@ pub(crate) enum Prompt {
 
 /// How a stream of events ended.
 enum End {
-    /// There are none.
+    /// The runtime offers no events.
     NotOffered,
-    /// It broke.
+    /// The stream broke.
     Broken,
 }
 
@@ -58,9 +58,9 @@ pub(crate) struct Events {
 }
 
 impl Events {
-    /// Subscribes to containerd's own events, or else to those of CRI, which
-    /// containerd before 1.7 has not. Whether there are any shows later: the
-    /// other side answers with its first event.
+    /// Subscribes to containerd's own events, or else to those of CRI, which containerd
+    /// lacks before 1.7. Whether there are any shows later: the server answers with its
+    /// first event.
     pub(crate) fn subscribe(channel: Channel, runtime: &str) -> Self {
         let (sender, prompts) = mpsc::channel(QUEUE);
         let is_containerd = runtime == CONTAINERD;
@@ -73,7 +73,7 @@ impl Events {
                 end = cri_events(channel, &sender).await;
             }
             let offered = matches!(end, End::Broken);
-            // It fails only if nobody listens any more.
+            // This fails only if nobody listens any more.
             let _ = sender.send(Prompt::Ended { offered }).await;
         });
         Self { prompts, task }
@@ -129,7 +129,7 @@ async fn pass_on<T>(
             Ok(Some(event)) => {
                 any = true;
                 if let Some(prompt) = prompt(event) {
-                    // A full queue holds prompts enough.
+                    // A full queue holds enough prompts.
                     let _ = prompts.try_send(prompt);
                 }
             }
@@ -148,8 +148,8 @@ fn ended(status: &Status) -> End {
     }
 }
 
-/// None for an event that says nothing of pods: the exit of a process that was
-/// executed in a container, as the kubelet's probes do all the time.
+/// None for an event without meaning for pods: the exit of a process executed in a
+/// container, as the kubelet's probes do all the time.
 fn containerd_prompt(envelope: Envelope) -> Option<Prompt> {
     let event = envelope.event.unwrap_or_default().value;
     let event = event.as_slice();
@@ -182,7 +182,7 @@ mod tests {
         fake::{Fake, Script},
     };
 
-    /// All prompts of a runtime that says these events.
+    /// All prompts of a runtime that sends these events.
     async fn prompts(name: &str, events: Option<&[&str]>) -> Vec<Prompt> {
         let dir = tempfile::tempdir().unwrap();
         let socket = dir.path().join("cri.sock");

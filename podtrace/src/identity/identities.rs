@@ -1,8 +1,8 @@
-//! Who is who on the traced nodes: namespaces, addresses and sockets.
+//! Identities on the traced nodes: owners of namespaces, addresses and sockets.
 //!
-//! Pure look-ups over what the node, the runtime and the API have told. A name
-//! is given only by what never changes hands (namespace id, container id,
-//! cgroup id), or by an address at the time of the packet.
+//! Pure look-ups in the data of the node, the runtime and the API. Only what never changes
+//! hands (namespace id, container id, cgroup id), or an address at the time of the packet,
+//! gives a name.
 use std::{
     collections::{BTreeMap, HashMap},
     net::IpAddr,
@@ -26,10 +26,10 @@ use super::{
     sockets::{SocketOwner, Sockets},
 };
 
-/// How long after its first sight a namespace or cgroup waits for its name, in
-/// nanoseconds: a runtime tells it within milliseconds.
+/// How long a new namespace or cgroup waits for its name, in nanoseconds: a runtime reports
+/// it within milliseconds.
 pub const NAME_WAIT_NS: u64 = 1_000_000_000;
-/// How long a namespace that is gone is remembered, in nanoseconds.
+/// How long a removed namespace is remembered, in nanoseconds.
 const REMEMBER_NS: u64 = 60_000_000_000;
 
 #[derive(Clone, Debug)]
@@ -41,7 +41,7 @@ struct Namespace {
     removed_ns: Option<u64>,
 }
 
-/// Everything known about who is who.
+/// All known identities.
 #[derive(Debug, Default)]
 pub struct Identities {
     namespaces: Map<u64, Namespace>,
@@ -51,13 +51,14 @@ pub struct Identities {
     sockets: Sockets,
     addresses: Addresses,
     subnets: Vec<Vec<RemoteSubnet>>,
-    /// What the Kubernetes API tells, by session.
+    /// The state from the Kubernetes API, by session.
     clusters: BTreeMap<usize, Cluster>,
     /// When the newest namespace was first seen.
     newest_ns: u64,
     /// How far the snapshots are behind the changes, by session.
     changes: BTreeMap<usize, Changes>,
-    /// Whether there are changes that no snapshot has shown: asked for each event.
+    /// Whether there are changes that no snapshot has shown; cached, as each event needs
+    /// it.
     is_unsteady: bool,
 }
 
@@ -66,12 +67,12 @@ pub struct Identities {
 struct Changes {
     /// How many there were.
     count: u64,
-    /// How many of them the last snapshot has taken up.
+    /// How many of them the last snapshot shows.
     shown: u64,
 }
 
 impl Identities {
-    /// Takes over what a snapshot of the session's nodes shows: all there is.
+    /// Applies a complete snapshot of the session's nodes.
     pub fn apply_snapshot(&mut self, origin: &Origin, snapshot: &Snapshot) {
         let time = snapshot.time;
         let known = self.namespaces.values_mut();
@@ -119,8 +120,8 @@ impl Identities {
         self.note_steadiness();
     }
 
-    /// Says how many changes of a session's nodes there were by now: those that
-    /// no snapshot has shown put addresses in doubt.
+    /// Notes how many changes of a session's nodes there have been: changes that no
+    /// snapshot has shown make addresses uncertain.
     pub fn note_changes(&mut self, session: usize, count: u64) {
         self.changes.entry(session).or_default().count = count;
         self.note_steadiness();
@@ -145,12 +146,12 @@ impl Identities {
         self.pods.set(runtime, pods, now_ns);
     }
 
-    /// A runtime answers, so that names of the node's pods can come.
+    /// Notes that a runtime answers, so that names of the node's pods can come.
     pub fn runtime_answers(&mut self, runtime: usize, node: usize) {
         self.runtimes.insert(runtime, node);
     }
 
-    /// A runtime does not answer any more.
+    /// Notes that a runtime no longer answers.
     pub fn runtime_is_lost(&mut self, runtime: usize) {
         self.runtimes.remove(&runtime);
     }
@@ -169,8 +170,8 @@ impl Identities {
         self.clusters.values().map(Cluster::not_kept).sum()
     }
 
-    /// Takes over what the Kubernetes API tells a session. `epoch_ns`: UTC
-    /// nanoseconds at zero of the clock of `now_ns`.
+    /// Applies an update of the Kubernetes API in a session. `epoch_ns`: UTC nanoseconds at
+    /// zero of the clock of `now_ns`.
     pub fn update_cluster(
         &mut self,
         session: usize,
@@ -187,8 +188,8 @@ impl Identities {
     /// The pod on another node that had the address at a time, by the API.
     #[must_use]
     pub fn remote_pod(&self, address: IpAddr, ts_ns: u64) -> Option<&Arc<RemotePod>> {
-        // The snapshots of the nodes know their own addresses better, and when
-        // they are not certain, the API is not either.
+        // The snapshots of the nodes know their own addresses better; if they are
+        // uncertain, so is the API.
         if self.addresses.is_known(address) {
             return None;
         }
@@ -215,7 +216,7 @@ impl Identities {
         &mut self.sockets
     }
 
-    /// The pod that a namespace belongs to, or the best name there is for it.
+    /// The pod that a namespace belongs to, or the best known name for it.
     #[must_use]
     pub fn pod(&self, netns: u64) -> Arc<str> {
         if let Some(pod) = self.known_pod(netns) {
@@ -239,26 +240,25 @@ impl Identities {
         Some(Arc::clone(&pod.full))
     }
 
-    /// Whose a socket is, by its cgroup.
+    /// The owner of a socket, by its cgroup.
     #[must_use]
     pub fn socket_owner(&self, cgroup: u64) -> SocketOwner {
         self.sockets.owner(cgroup, &self.pods)
     }
 
-    /// Whose an address was at a time, if that is certain.
+    /// The holder of an address at a time, if that is certain.
     #[must_use]
     pub fn holder_at(&self, address: IpAddr, ts_ns: u64) -> Option<Holder> {
         self.addresses.holder_at(address, ts_ns, self.is_steady())
     }
 
-    /// Whose an address is by the last snapshot, if it was not yet somebody else's
-    /// at a time.
+    /// The holder of an address in the last snapshot, unless another one held it at a time.
     #[must_use]
     pub fn likely_holder_at(&self, address: IpAddr, ts_ns: u64) -> Option<Holder> {
         self.addresses.holder_at(address, ts_ns, true)
     }
 
-    /// Whether the next snapshot will tell whose the address was at a time.
+    /// Whether the next snapshot will show the holder of the address at a time.
     #[must_use]
     pub fn is_in_doubt(&self, address: IpAddr, ts_ns: u64) -> bool {
         !self.is_steady()
@@ -288,15 +288,15 @@ impl Identities {
         known.is_some_and(|known| known.watched_ns.is_some_and(|since| since <= ts_ns))
     }
 
-    /// Whether there is anything new whose name may come yet: a quick answer
-    /// for the many packets of a quiet node.
+    /// Whether anything new may still receive its name: a quick answer for the many packets
+    /// of a quiet node.
     #[must_use]
     pub fn is_waiting(&self, now_ns: u64) -> bool {
         let newest_ns = self.newest_ns.max(self.sockets.newest_ns());
         !self.is_steady() || now_ns.saturating_sub(newest_ns) < NAME_WAIT_NS
     }
 
-    /// Whether the namespace is so new that its addresses may come yet.
+    /// Whether the namespace is so new that its addresses may still come.
     #[must_use]
     pub fn is_new(&self, netns: u64, now_ns: u64) -> bool {
         self.namespaces
@@ -304,7 +304,7 @@ impl Identities {
             .is_some_and(|known| now_ns.saturating_sub(known.first_ns) < NAME_WAIT_NS)
     }
 
-    /// Whether the namespace's name may come yet.
+    /// Whether the namespace's name may still come.
     #[must_use]
     pub fn awaits_pod(&self, netns: u64, now_ns: u64) -> bool {
         if self.known_pod(netns).is_some() {
@@ -314,7 +314,7 @@ impl Identities {
         node.is_some_and(|node| self.is_fed(node)) && self.is_new(netns, now_ns)
     }
 
-    /// Whether the socket owner's name may come yet.
+    /// Whether the socket owner's name may still come.
     #[must_use]
     pub fn awaits_socket(&self, cgroup: u64, now_ns: u64) -> bool {
         let since = self.sockets.awaited_since(cgroup, &self.pods);

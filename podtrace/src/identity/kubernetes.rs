@@ -1,8 +1,8 @@
 //! Remote pods and nodes, from the Kubernetes API.
 //!
-//! [`ClusterSource::find`] says which cluster, [`watch()`] follows its pods and
-//! nodes and sends what changes, [`Cluster`] holds who has which address. Without
-//! the feature `kubernetes` there is no client, and the first says so.
+//! [`ClusterSource::find`] chooses the cluster, [`watch()`] follows its pods and nodes and
+//! sends changes, [`Cluster`] holds the owners of addresses. Without the feature
+//! `kubernetes` there is no client, and the first returns an error.
 #[cfg(any(test, not(feature = "kubernetes")))]
 mod absent;
 #[cfg(feature = "kubernetes")]
@@ -20,7 +20,7 @@ pub use absent::{ClusterConfig, ClusterError, ClusterSource, watch};
 pub use api::{ClusterConfig, ClusterError, ClusterSource, watch};
 pub use state::{Cluster, RemotePod};
 
-/// What is followed; each on its own, so that one can fail alone.
+/// A followed resource; each has a watch of its own, so that one can fail alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Resource {
@@ -49,20 +49,20 @@ pub struct ClusterPod {
     pub namespace: String,
     /// Name within the namespace.
     pub name: String,
-    /// The node that it was given to; none while it waits for one.
+    /// The node that it is scheduled to; none while it waits for one.
     pub node: Option<String>,
-    /// Its addresses; empty under `host_network`, where the API gives the
-    /// node's: those belong to no pod.
+    /// Its addresses; empty under `host_network`, where the API gives the node's addresses,
+    /// which belong to no pod.
     pub addresses: Vec<IpAddr>,
     /// Whether it lives in its node's network namespace.
     pub host_network: bool,
-    /// Whether it runs or is to run; once it has succeeded or failed its
-    /// addresses are free for others.
+    /// Whether it runs or will run; once it has succeeded or failed, others may use its
+    /// addresses.
     pub phase_running: bool,
     /// When the object was made: nanoseconds since 1970 (UTC), whole seconds.
     pub created_ns: i64,
-    /// When its node took it on, before it had a network: nanoseconds since
-    /// 1970 (UTC), whole seconds. No packet of it is older.
+    /// When its node accepted it, before it had a network: nanoseconds since 1970 (UTC),
+    /// whole seconds. None of its packets is older.
     pub started_ns: Option<i64>,
     /// Whether it is being deleted; it may run on for its grace period.
     pub deleted: bool,
@@ -74,48 +74,45 @@ pub struct ClusterPod {
 pub struct ClusterNode {
     /// Name of the node.
     pub name: String,
-    /// Its internal and external addresses, and those that flannel says it
-    /// tunnels from.
+    /// Its internal and external addresses, and flannel's tunnel addresses.
     pub addresses: Vec<IpAddr>,
-    /// The ranges its pods get their addresses from, as `10.244.2.0/24`.
+    /// The address ranges of its pods, as `10.244.2.0/24`.
     pub pod_cidrs: Vec<String>,
 }
 
-/// What [`watch()`] tells of the cluster. For either resource what it sends is:
-/// `Restart`, everything there is, `Synced`, then changes; and again from
-/// `Restart` whenever changes may have been missed. A `Restart` may follow
-/// another before `Synced`: only the last one counts.
+/// An update that [`watch()`] sends. For each resource it sends `Restart`, all objects,
+/// `Synced`, then changes; and again from `Restart` whenever changes may have been missed.
+/// A `Restart` may follow another before `Synced`: only the last one counts.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ClusterUpdate {
-    /// A list begins. What was known still holds until `Synced`.
+    /// A list begins. The known state still holds until `Synced`.
     Restart(Resource),
-    /// A pod that is there, or has changed.
+    /// A pod exists, or has changed.
     Pod(ClusterPod),
-    /// A pod is gone.
+    /// A pod was deleted.
     PodGone {
         /// UID of the pod object.
         uid: String,
     },
-    /// A node that is there, or has changed.
+    /// A node exists, or has changed.
     Node(ClusterNode),
-    /// A node is gone.
+    /// A node was deleted.
     NodeGone {
         /// Name of the node.
         name: String,
     },
-    /// The list is complete: what was not told of since `Restart` is gone.
+    /// The list is complete: objects not reported since `Restart` were deleted.
     Synced(Resource),
-    /// The server cannot be followed for now, and is tried again. Said once
-    /// in an outage, and a second time only when the reason has become one
-    /// that somebody must act on.
+    /// The server cannot be followed for now, and will be tried again. Sent once in an
+    /// outage, and a second time only if the reason has become one that needs action.
     Unavailable {
         /// What cannot be followed.
         resource: Resource,
         /// Why, in one line that is safe to print.
         reason: String,
     },
-    /// The outage is over; sent only after `Unavailable`, and once the watch
-    /// has had time to tell what happened meanwhile.
+    /// The outage is over; sent only after `Unavailable`, once the watch has had time to
+    /// report what happened meanwhile.
     Available(Resource),
 }

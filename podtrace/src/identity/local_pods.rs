@@ -1,9 +1,9 @@
-//! The pods and containers of the traced nodes, those just gone included.
+//! The pods and containers of the traced nodes, including those just removed.
 use std::{fmt, net::IpAddr, sync::Arc};
 
 use crate::{map::Map, model::pod::Pod, text::sanitize::sanitize};
 
-/// How long a pod that is gone is remembered for late events, in nanoseconds.
+/// How long a removed pod is remembered for late events, in nanoseconds.
 const REMEMBER_NS: u64 = 60_000_000_000;
 
 /// A pod's names, safe for a terminal.
@@ -33,7 +33,7 @@ impl fmt::Display for ContainerName {
     }
 }
 
-/// What is known under some key, and since when it is gone.
+/// A value known under some key, and when it was removed.
 #[derive(Clone, Debug)]
 struct Known<T> {
     runtime: usize,
@@ -41,7 +41,7 @@ struct Known<T> {
     removed_ns: Option<u64>,
 }
 
-/// Pods by what never changes hands: namespace id, uid, container id.
+/// Pods by keys that never change hands: namespace id, uid, container id.
 #[derive(Clone, Debug, Default)]
 pub struct LocalPods {
     by_netns: Map<u64, Known<Arc<PodName>>>,
@@ -50,7 +50,7 @@ pub struct LocalPods {
 }
 
 impl LocalPods {
-    /// Takes over the list of a runtime's pods: what it lacks is gone since
+    /// Takes over the list of a runtime's pods: pods that it lacks were removed at
     /// `now_ns`.
     pub fn set(&mut self, runtime: usize, pods: &[Pod], now_ns: u64) {
         mark_removed(&mut self.by_netns, runtime, now_ns);
@@ -104,7 +104,7 @@ impl LocalPods {
         self.by_uid.get(uid).map(|known| &known.value)
     }
 
-    /// The container with this id, a pod's sandbox included.
+    /// The container with this id, which may be a pod's sandbox.
     #[must_use]
     pub fn container(&self, id: &str) -> Option<&ContainerName> {
         self.containers.get(id).map(|known| &known.value)

@@ -1,8 +1,7 @@
 //! Follows the pods of the node's container runtime.
 //!
-//! A task keeps a full list of the pods and says when the runtime is lost or
-//! there again. Events of the runtime and changes of the node's interfaces are
-//! prompts for a new list; nothing is taken from them.
+//! A task keeps a full list of the pods and reports when the runtime is lost or back.
+//! Events of the runtime and changes of the node's interfaces only prompt a new list.
 mod schedule;
 mod socket;
 #[cfg(test)]
@@ -23,16 +22,16 @@ use super::{
 };
 use crate::backoff::Backoff;
 
-/// Between attempts to reach a runtime that is not there or does not answer, at first and
-/// at most.
+/// Pause between attempts to reach a runtime that does not exist or does not answer, at
+/// first and at most.
 const RETRY: [Duration; 2] = [Duration::from_secs(2), Duration::from_secs(10)];
-/// The same just after its socket has appeared: it is bound before somebody listens, and
+/// The same just after its socket has appeared: the runtime binds it before it listens, and
 /// listens before it answers.
 const SETTLE: [Duration; 2] = [Duration::from_millis(50), Duration::from_millis(800)];
-/// How many attempts are made so.
+/// How many attempts follow these pauses.
 const SETTLE_TRIES: usize = 5;
-/// States nobody has read; with at most one each few hundred milliseconds a
-/// reader must be away for long to miss one.
+/// Upper bound of the unread states; with at most one every few hundred milliseconds, only
+/// a reader that stalls for long misses one.
 const STATES: usize = 64;
 
 /// What to follow.
@@ -42,13 +41,12 @@ pub struct FollowConfig {
     pub socket: Option<PathBuf>,
 }
 
-/// What became of the runtime.
+/// The state of the runtime.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RuntimeState {
-    /// It answers; a list has been made.
+    /// It answers, and a list is complete.
     Connected(About),
-    /// It does not answer (any more): the list stays as it is until it does.
-    /// Said once.
+    /// It does not answer (any more): the list stays as it is until it does. Sent once.
     Lost {
         /// Why, and what to do; safe to print.
         reason: String,
@@ -60,19 +58,18 @@ pub enum RuntimeState {
 pub struct Follower {
     /// The pods. It changes only when the list does; empty before the first.
     pub pods: watch::Receiver<Arc<PodList>>,
-    /// What becomes of the runtime. Those that wait too long are dropped.
+    /// The states of the runtime. Unread ones beyond the bound are dropped.
     pub states: mpsc::Receiver<RuntimeState>,
     first: Option<oneshot::Receiver<Result<(), CriError>>>,
     task: JoinHandle<()>,
 }
 
 impl Follower {
-    /// Waits for the first list. Once it, or a failure, was told, it returns
-    /// at once.
+    /// Waits for the first list. Returns at once after the first list or failure.
     ///
     /// # Errors
-    /// Why the first attempt failed, or that it takes longer than `within`.
-    /// The task goes on trying.
+    /// Why the first attempt failed, or that it takes longer than `within`. The task keeps
+    /// trying.
     pub async fn ready(&mut self, within: Duration) -> Result<(), CriError> {
         let Some(first) = &mut self.first else {
             return Ok(());
@@ -83,7 +80,7 @@ impl Follower {
             return Err(not_ready);
         }
         self.first = None;
-        // Nothing is told if the task ended, which it does not.
+        // The sender is dropped only if the task ends, which it does not.
         outcome.ok().and_then(Result::ok).unwrap_or(Err(not_ready))
     }
 }
@@ -94,9 +91,8 @@ impl Drop for Follower {
     }
 }
 
-/// Starts to follow the node's runtime. `prompts` say that something may have
-/// changed, as interfaces do; a channel of one is enough. To be called on a
-/// tokio runtime.
+/// Starts to follow the node's runtime. `prompts` report that something may have changed,
+/// such as interfaces; a channel of one is enough. Call it on a tokio runtime.
 #[must_use]
 pub fn follow(config: FollowConfig, prompts: mpsc::Receiver<()>) -> Follower {
     let (pods, pods_out) = watch::channel(Arc::default());
@@ -130,9 +126,9 @@ struct Task {
     prompts: Option<mpsc::Receiver<()>>,
     pods: watch::Sender<Arc<PodList>>,
     states: mpsc::Sender<RuntimeState>,
-    /// Until the first outcome is told.
+    /// Set until the first outcome is sent.
     first: Option<oneshot::Sender<Result<(), CriError>>>,
-    /// Whether the loss has been said.
+    /// Whether the loss has been reported.
     is_lost: bool,
     waits: Waits,
 }
@@ -160,7 +156,7 @@ impl Task {
     async fn serve(&mut self, mut runtime: Runtime) -> CriError {
         let subscribe =
             |runtime: &Runtime| Events::subscribe(runtime.channel(), &runtime.about().name);
-        // Before the first list, so that no change falls between.
+        // Before the first list, so that no change is missed in between.
         let mut events = Some(subscribe(&runtime));
         let mut may_subscribe = false;
         let mut schedule = Schedule::new(Instant::now());
@@ -177,7 +173,7 @@ impl Task {
                     }
                 },
                 () = prompted(&mut self.prompts) => schedule.prompted(Instant::now(), None),
-                // Without events only this tells of a restart.
+                // Without events only the socket shows a restart.
                 () = self.sockets.changed() => schedule.prompted(Instant::now(), None),
                 () = sleep_until(schedule.due()) => {
                     let begun = Instant::now();
@@ -213,7 +209,7 @@ impl Task {
     fn connected(&mut self, runtime: &Runtime) {
         self.is_lost = false;
         self.waits = Waits::default();
-        // A reader that does not read misses states, as said.
+        // A reader that stalls misses states, as documented.
         let _ = self
             .states
             .try_send(RuntimeState::Connected(runtime.about().clone()));
@@ -296,7 +292,7 @@ async fn next(events: &mut Option<Events>) -> Prompt {
     }
 }
 
-/// Waits for a prompt; for ever once nobody can give one.
+/// Waits for a prompt; forever once all senders are gone.
 async fn prompted(prompts: &mut Option<mpsc::Receiver<()>>) {
     if let Some(receiver) = prompts {
         if receiver.recv().await.is_some() {

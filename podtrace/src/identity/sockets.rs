@@ -1,4 +1,4 @@
-//! Whose the socket behind a packet is, by the id of its cgroup.
+//! The owner of the socket behind a packet, by the id of its cgroup.
 use std::{collections::HashSet, sync::Arc};
 
 use podtrace_ebpf::record::{CGROUP_NONE, CGROUP_ROOT};
@@ -11,28 +11,28 @@ use crate::{
     text::sanitize::sanitize,
 };
 
-/// Whose a socket is.
+/// The owner of a socket.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SocketOwner {
-    /// No socket owns the packet: it is forwarded, or made by the kernel.
+    /// No socket owns the packet: it is forwarded, or the kernel made it.
     None,
     /// The root cgroup: the kernel's own sockets and processes in no cgroup.
     Root,
-    /// The kernel itself: it made the packet, a reply to a ping say.
+    /// The kernel itself: it made the packet, for example an echo reply.
     Kernel,
     /// A container of a pod that the runtime knows.
     Container(ContainerName),
-    /// A container that no runtime told of, by its id.
+    /// A container that no runtime has reported, by its id.
     UnnamedContainer(Arc<str>),
     /// A process in no container, by its cgroup.
     Process(Arc<str>),
-    /// The cgroup was gone before it could be looked up; its id.
+    /// The cgroup was removed before it could be looked up; its id.
     Gone(u64),
-    /// The cgroup could not be looked up, or does not tell; its id.
+    /// The cgroup could not be looked up, or names no owner; its id.
     Unknown(u64),
 }
 
-/// What a cgroup id was found to stand for.
+/// The result of looking up a cgroup id.
 #[derive(Clone, Debug)]
 struct Cgroup {
     /// When a packet first showed it, nanoseconds of CLOCK_MONOTONIC.
@@ -54,8 +54,8 @@ enum State {
 pub struct Sockets {
     cgroups: Map<u64, Cgroup>,
     newest_ns: u64,
-    /// The sessions whose containers have no cgroup v2 of their own, so that
-    /// their sockets are in the root's.
+    /// The sessions whose containers have no cgroup v2 of their own, so that their sockets
+    /// belong to the root cgroup.
     shared_roots: HashSet<usize>,
 }
 
@@ -70,8 +70,7 @@ impl Sockets {
         self.newest_ns
     }
 
-    /// A cgroup was looked up when an event of that time showed it for the
-    /// first time.
+    /// Notes a cgroup, looked up when an event of that time first showed it.
     pub fn learn(&mut self, cgroup: u64, path: &CgroupPath, ts_ns: u64) {
         let state = match path {
             CgroupPath::Unknown => State::Failed,
@@ -86,12 +85,12 @@ impl Sockets {
         self.newest_ns = self.newest_ns.max(ts_ns);
     }
 
-    /// Forgets those of a session: they are shown again.
+    /// Forgets the cgroups of a session: packets will show them again.
     pub fn clear(&mut self, session: usize) {
         self.cgroups.retain(|id, _| split_id(*id).0 != session);
     }
 
-    /// Says whether the root cgroup of a session's nodes holds containers too.
+    /// Notes whether the root cgroup of a session's nodes holds containers too.
     pub fn share_root(&mut self, session: usize, shared: bool) {
         if shared {
             self.shared_roots.insert(session);
@@ -100,7 +99,7 @@ impl Sockets {
         }
     }
 
-    /// Whose the socket is.
+    /// The owner of the socket.
     #[must_use]
     pub fn owner(&self, cgroup: u64, pods: &LocalPods) -> SocketOwner {
         if cgroup == CGROUP_NONE {
@@ -124,7 +123,7 @@ impl Sockets {
         }
     }
 
-    /// When the owner was first seen, if its name can still become known.
+    /// When the owner was first seen, if its name may still come.
     #[must_use]
     pub fn awaited_since(&self, cgroup: u64, pods: &LocalPods) -> Option<u64> {
         let known = self.cgroups.get(&cgroup)?;

@@ -1,4 +1,5 @@
-//! One JSON object per line; `type` says which, `docs/json.md` what is in each.
+//! One JSON object per line; `type` names the object, and `docs/json.md` describes its
+//! fields.
 //!
 //! Strings hold at least what the text view shows. Fields without a value are absent. New
 //! fields may come; these keep their meaning.

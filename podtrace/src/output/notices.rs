@@ -1,8 +1,8 @@
-//! Notices: what the user should know beside packets.
+//! Notices to the user beside packets.
 use crate::{model::origin::Origin, pipeline::consumer::Consumer, update::Update, world::World};
 
-/// What an update says to the user, if it does; [`Update::Start`] and [`Update::Loss`]
-/// have forms of their own.
+/// The notice of an update to the user, if it has one; [`Update::Start`] and
+/// [`Update::Loss`] have forms of their own.
 #[must_use]
 pub fn in_words(update: &Update) -> Option<String> {
     match update {
@@ -19,7 +19,7 @@ pub fn in_words(update: &Update) -> Option<String> {
     }
 }
 
-/// So many interfaces of the start are still to be tapped, and so many cannot be.
+/// The notice of how many interfaces still wait for their taps, and how many refused them.
 fn attaching(left: u64, refused: u64) -> String {
     match (left, refused) {
         (0, 0) => "every interface is traced now".to_owned(),
@@ -34,14 +34,15 @@ fn attaching(left: u64, refused: u64) -> String {
     }
 }
 
-/// Notices on standard error: for what goes elsewhere, as a file or a table.
+/// Prints notices on standard error, for output that goes elsewhere, such as a file or a
+/// table.
 pub struct Notices;
 
 impl Consumer for Notices {
     fn on_update(&mut self, _: &Origin, update: &Update, world: &World) {
         match update {
             Update::Loss(loss) => self.on_notice(&world.loss_in_words(loss)),
-            // What is incomplete for it is counted as such.
+            // Paths that it affects count as incomplete.
             Update::Attaching { .. } => {}
             _ => {
                 if let Some(words) = in_words(update) {

@@ -11,7 +11,7 @@ pub(super) const GREEN: Style = AnsiColor::Green.on_default();
 pub(super) const YELLOW: Style = AnsiColor::Yellow.on_default();
 pub(super) const CYAN: Style = AnsiColor::Cyan.on_default();
 
-/// Writes text in styles, or plainly where there are to be no colours.
+/// Writes text in styles, or plainly without colours.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Painter {
     pub(super) color: bool,
@@ -28,7 +28,7 @@ impl Painter {
         self.off(out, style);
     }
 
-    /// What is appended from now on is in this style.
+    /// Begins a style for the text appended from now on.
     pub(super) fn on(self, out: &mut String, style: Style) {
         if self.color {
             // Writing to a String cannot fail.
@@ -36,7 +36,7 @@ impl Painter {
         }
     }
 
-    /// It is no longer.
+    /// Ends the style.
     pub(super) fn off(self, out: &mut String, style: Style) {
         if self.color {
             let _ = write!(out, "{style:#}");

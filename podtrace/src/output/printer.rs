@@ -1,5 +1,5 @@
-//! Text that gathers and is handed on to a sink that never holds up the pipeline.
-//! Packets that it has no room for are left out, each as a whole, and counted.
+//! Collects text and hands it to a sink that never delays the pipeline. It leaves out
+//! packets without room, each as a whole, and counts them.
 use std::io;
 
 use super::{notices::in_words, render::Render};
@@ -17,10 +17,10 @@ use crate::{
 
 /// Text is handed on when it has this many bytes.
 const HAND_ON_BYTES: usize = 64 << 10;
-/// How often what was not shown is said, in nanoseconds.
+/// How often packets not shown are reported, in nanoseconds.
 const REPORT_NS: u64 = 1_000_000_000;
 
-/// A format, and where its text goes.
+/// A format, and the sink of its text.
 pub struct Printer {
     format: Box<dyn Render>,
     text: String,

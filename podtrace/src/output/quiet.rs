@@ -1,4 +1,4 @@
-//! Notices and the summary only: for what goes elsewhere.
+//! Shows notices and the summary only, for output that goes elsewhere.
 use super::text::Text;
 use crate::{
     model::{loss::Loss, start::Start},
@@ -13,7 +13,7 @@ pub struct Quiet {
 }
 
 impl Quiet {
-    /// What is not a packet is shown by `text`.
+    /// `text` shows everything except packets.
     #[must_use]
     pub fn new(text: Text) -> Self {
         Self { text }

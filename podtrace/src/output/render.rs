@@ -1,4 +1,4 @@
-//! What makes text of all that is shown.
+//! Formats everything shown as text.
 use crate::{
     model::{event::Event, loss::Loss, start::Start},
     path::{
@@ -8,14 +8,14 @@ use crate::{
     world::World,
 };
 
-/// A format: appends what it makes of each thing to a buffer, nothing unless it
-/// says so.
+/// A format: appends its text for each item to a buffer; each method appends nothing by
+/// default.
 pub trait Render {
-    /// Whether it makes something of each event.
+    /// Whether it shows events.
     fn shows_events(&self) -> bool {
         false
     }
-    /// Whether it makes something of each path.
+    /// Whether it shows paths.
     fn shows_paths(&self) -> bool {
         false
     }
@@ -25,12 +25,12 @@ pub trait Render {
     fn event(&mut self, _out: &mut String, _event: &Event, _packet: u64, _world: &World) {}
     /// One path that has ended.
     fn path(&mut self, _out: &mut String, _path: &Path, _world: &World) {}
-    /// Something the user should know, in one line.
+    /// A notice to the user, in one line.
     fn notice(&mut self, out: &mut String, text: &str);
     /// Events were lost: by default a notice.
     fn loss(&mut self, out: &mut String, loss: &Loss, world: &World) {
         self.notice(out, &world.loss_in_words(loss));
     }
-    /// At the end; `not_shown`: what the text lacks.
+    /// The summary, at the end; `not_shown`: what the text lacks.
     fn summary(&mut self, _: &mut String, _: &Summary, _: &NotShown, _: &World) {}
 }

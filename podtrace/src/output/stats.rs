@@ -211,7 +211,7 @@ fn ends(pair: &Pair) -> [Cell; 3] {
     ]
 }
 
-/// How the paths ended, and what is to be known of it.
+/// How the paths ended, and how certain that is.
 fn fates(count: &Count) -> [Cell; 9] {
     let of = |names: &[&str]| -> u64 {
         let counts = names.iter().filter_map(|name| count.outcomes.get(name));

@@ -20,7 +20,7 @@ use crate::{
     world::World,
 };
 
-/// What the text view may do.
+/// Options of the text view.
 #[derive(Clone, Copy, Debug)]
 pub struct TextOptions {
     /// ANSI colours.
@@ -35,7 +35,7 @@ pub struct TextOptions {
 pub struct Text {
     options: TextOptions,
     time_of_day: TimeOfDay,
-    /// Whose the places of the hops are; kept for its room.
+    /// The owners of the hops' tap points; kept to reuse its memory.
     owners: Vec<Arc<str>>,
 }
 
@@ -102,7 +102,7 @@ impl Text {
         write::number(out, first.wire_len);
         out.push_str(" B   ");
         let (sender, receiver) = ends(path, world);
-        // Over localhost both have the same address: once is enough.
+        // Over localhost both have the same address: showing it once is enough.
         let is_local = sender.address.is_some_and(|address| address.is_loopback());
         match (sender.address, receiver.address, path.packet.link) {
             (None, None, Some(link)) => {

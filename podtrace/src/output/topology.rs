@@ -1,4 +1,4 @@
-//! How `podtrace topology` shows a node: a tree, JSON, or a graph for Graphviz.
+//! The output formats of `podtrace topology`: a tree, JSON, or a graph for Graphviz.
 pub mod dot;
 pub mod text;
 mod tree;
@@ -8,7 +8,7 @@ use crate::node::topology::{NodeTopology, Topology};
 /// The topology as one JSON document; see [`crate::node::topology`].
 ///
 /// # Errors
-/// None that could happen: all keys are strings.
+/// Never: all keys are strings.
 pub fn json(topology: &Topology) -> Result<String, serde_json::Error> {
     let mut text = serde_json::to_string_pretty(topology)?;
     text.push('\n');

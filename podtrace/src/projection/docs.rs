@@ -1,4 +1,4 @@
-//! The fields of all objects, as the documentation has them.
+//! The fields of all objects, formatted for the documentation.
 use std::fmt::Write as _;
 
 use super::{

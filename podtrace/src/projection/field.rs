@@ -1,4 +1,4 @@
-//! Fields: what JSON, the tables and the documentation know of each.
+//! Fields: their description for JSON, the tables and the documentation.
 use std::{
     borrow::Cow,
     collections::BTreeMap,
@@ -36,9 +36,9 @@ pub(crate) enum Type {
 /// The type of a single value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// A number that a signed one of 64 bits holds.
+    /// A number that fits a signed one of 64 bits.
     Long,
-    /// A number that a signed one of 32 bits holds.
+    /// A number that fits a signed one of 32 bits.
     Int,
     /// True or false.
     Flag,
@@ -62,7 +62,7 @@ impl Kind {
     }
 }
 
-/// A single value, as the tables have it.
+/// A single value of a table.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Value<'a> {
     /// Of [`Kind::Long`] and [`Kind::Time`].
@@ -80,11 +80,11 @@ pub(crate) trait Object {
     const DOC: &'static str;
     /// Its own fields.
     const OWN: &'static [Field];
-    /// All its fields: its own, and those that it has from others.
+    /// All its fields: its own, and those from other objects.
     const PARTS: &'static [&'static [Field]];
 }
 
-/// What a field can hold.
+/// The content of a field.
 pub(crate) trait Content {
     const TYPE: Type;
     /// Whether it always has a value.
@@ -96,7 +96,7 @@ pub(crate) trait Content {
     }
 }
 
-/// What a field of a table can hold.
+/// The content of a table's cell.
 pub(crate) trait Cell {
     fn value(&self) -> Option<Value<'_>>;
 }
@@ -113,7 +113,7 @@ impl TimeNs {
     }
 }
 
-/// A time as ISO 8601, written when it is asked for.
+/// A time as ISO 8601, formatted on demand.
 #[derive(Clone, Copy)]
 pub(crate) struct IsoTime(pub(crate) TimeNs);
 
@@ -136,7 +136,7 @@ fn long(number: u64) -> Value<'static> {
     Value::Long(i64::try_from(number).unwrap_or(i64::MAX))
 }
 
-/// Says of types what they are as a field's content, and as a table's cell.
+/// Implements [`Content`] and [`Cell`] for types.
 macro_rules! cells {
     ($($type:ty: $kind:ident, |$value:ident| $cell:expr;)*) => {$(
         impl Content for $type {
@@ -192,12 +192,12 @@ impl Content for BTreeMap<&str, u64> {
     const TYPE: Type = Type::Numbers;
 }
 
-/// Objects that are there even if they are none.
+/// Lists of objects: always present, even if empty.
 impl<T: Object> Content for Vec<T> {
     const TYPE: Type = Type::Objects(T::NAME);
 }
 
-/// Makes an object of its fields: what serde writes, and what is known of it.
+/// Defines an object by its fields: its serialisation and its description.
 ///
 /// `first name: Other` and `then name: Other` put the own fields of another object before
 /// and behind those of this one.

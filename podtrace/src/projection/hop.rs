@@ -23,7 +23,7 @@ object! {
         ifindex: u32,
         /// `ingress`, `egress` or `socket`
         direction: &'static str,
-        /// whose socket the packet belongs to at the hop
+        /// owner of the socket that the packet belongs to at the hop
         socket: Option<SocketObject>,
         /// length of the frame at the hop
         bytes: u32,
@@ -35,7 +35,7 @@ object! {
 }
 
 object! {
-    /// Whose a socket is that sends or receives.
+    /// The owner of a socket that sends or receives.
     SocketObject as "socket" {
         /// `container`, `kernel`, `process`, `root` (in no cgroup), `none` or `unknown`
         owner: &'static str,

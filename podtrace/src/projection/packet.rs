@@ -36,7 +36,7 @@ object! {
 }
 
 object! {
-    /// The way of a packet, when it has ended.
+    /// The path of a packet, once it has ended.
     PathObject<'a> as "path" {
         /// number of the packet in this session, from 1
         packet: u64,
@@ -50,9 +50,9 @@ object! {
         source_container: Option<Arc<str>>,
         /// node that sends
         source_node: Option<Arc<str>>,
-        /// node that the sender is on, when its pod is not known
+        /// node that the sender is on, if its pod is not known
         source_on: Option<Arc<str>>,
-        /// whose socket sends
+        /// owner of the socket that sends
         sender: Option<SocketObject>,
         /// destination address
         destination: Option<IpAddr>,
@@ -62,7 +62,7 @@ object! {
         destination_container: Option<Arc<str>>,
         /// node that it is for
         destination_node: Option<Arc<str>>,
-        /// node that the receiver is on, when its pod is not known
+        /// node that the receiver is on, if its pod is not known
         destination_on: Option<Arc<str>>,
         /// how the path ended
         outcome: &'static str,
@@ -76,11 +76,11 @@ object! {
         duration_ns: u64,
         /// the taps that saw it, in order
         hops: Vec<HopObject<'a>>,
-        /// of an echo reply: nanoseconds since the request, at the first place that saw both
+        /// of an echo reply: nanoseconds since the request, at the first tap point that saw both
         rtt_ns: Option<u64>,
         /// the same for each tap point that saw both
         rtt_at: Option<Vec<RoundTripObject<'a>>>,
-        /// the clocks that its times are by, where there are several
+        /// the clocks of its times, if there are several
         clocks: Option<Vec<ClockObject>>,
     }
 }
@@ -102,7 +102,7 @@ object! {
         node: Arc<str>,
         /// how far its clock was ahead, in nanoseconds
         offset_ns: i64,
-        /// how wrong that can be; none when the clock is not known
+        /// uncertainty of the offset; none if the clock is not known
         uncertainty_ns: Option<u64>,
     }
 }
@@ -199,7 +199,7 @@ fn describe(packet: &Packet) -> String {
     what
 }
 
-/// A list, if there is anything in it.
+/// A list, unless it is empty.
 fn some<T>(list: Vec<T>) -> Option<Vec<T>> {
     (!list.is_empty()).then_some(list)
 }

@@ -1,4 +1,4 @@
-//! A row of a table: one hop of a path, with what is the same for all its hops.
+//! A row of a table: one hop of a path, with the data that all its hops share.
 use super::{
     field::{IsoTime, object},
     hop::HopObject,
@@ -11,7 +11,7 @@ use crate::{
     world::World,
 };
 
-/// What the columns are taken from.
+/// The sources of the columns.
 pub(crate) struct Row<'a> {
     pub(crate) path: &'a PathObject<'a>,
     pub(crate) hop: &'a HopObject<'a>,
@@ -20,7 +20,7 @@ pub(crate) struct Row<'a> {
 }
 
 object! {
-    /// What a table tells of a hop beside what JSON does.
+    /// The columns of a hop that JSON does not have.
     PlaceCells as "row" {
         /// when the hop saw it, as ISO 8601 in UTC
         time: IsoTime,
@@ -28,13 +28,13 @@ object! {
         hop: i32,
         /// how many hops the path has
         hops: i32,
-        /// what the interface is: `pod`, `loopback`, `veth`, `bridge`, `vxlan`, `uplink`, `other`, `capture` (of another tool)
+        /// role of the interface: `pod`, `loopback`, `veth`, `bridge`, `vxlan`, `uplink`, `other`, `capture` (of another tool)
         role: Option<&'static str>,
     }
 }
 
 object! {
-    /// What a table tells of a packet's headers.
+    /// The columns of a packet's headers.
     HeaderCells as "headers" {
         /// VLAN id at the first hop
         vlan: Option<u16>,

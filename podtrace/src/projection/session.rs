@@ -1,4 +1,4 @@
-//! A session: its begin, its losses, its end.
+//! A session: its start, its losses, its end.
 use std::{collections::BTreeMap, sync::Arc};
 
 use podtrace_ebpf::record::Direction;
@@ -24,7 +24,7 @@ object! {
         nodes: &'a [String],
         /// how many interfaces are tapped
         interfaces: usize,
-        /// how many are still to be tapped; a notice tells when all are
+        /// how many are still to be tapped; a notice follows once all are
         attaching: Option<usize>,
         /// how many pods have some of the interfaces
         pods: usize,
@@ -40,31 +40,31 @@ object! {
 object! {
     /// Events were lost: at most once a second.
     LossObject<'a> as "loss" {
-        /// when it was told, nanoseconds since 1970 (UTC)
+        /// time of the report, nanoseconds since 1970 (UTC)
         time_ns: TimeNs,
         /// events lost since the last such line
         lost: u64,
         /// events lost since the session began
         total: u64,
-        /// where, the most first
+        /// losses by tap, the most first
         taps: Vec<LossTapObject<'a>>,
     }
 }
 
 object! {
-    /// What the user should know.
+    /// A notice to the user.
     NoticeObject<'a> as "notice" {
-        /// what it says
+        /// the text
         text: &'a str,
     }
 }
 
 object! {
-    /// What the session was: the last line.
+    /// The summary of the session: the last line.
     SummaryObject<'a> as "summary" {
         /// how many packets, that is paths
         packets: u64,
-        /// how many of them ended how
+        /// how many of them ended with each outcome
         outcomes: BTreeMap<&'a str, u64>,
         /// how many paths may lack hops
         incomplete: u64,
@@ -72,11 +72,11 @@ object! {
         unreadable: u64,
         /// nanoseconds from the first tap to the last
         duration_ns: u64,
-        /// what was counted at all taps together
+        /// the counts of all taps together
         total: CountObject,
-        /// what was counted at each
+        /// the counts of each tap
         taps: Vec<CountTapObject<'a>>,
-        /// what this output lacks, as it was not read fast enough
+        /// what this output left out because its reader is too slow
         not_shown: Option<NotShownObject>,
     }
 }
@@ -96,7 +96,7 @@ object! {
 }
 
 object! {
-    /// What was lost at a tap.
+    /// The losses at a tap.
     LossTapObject<'a> as "tap of a loss" {
         first tap: TapObject<'a>,
         /// packets for which their CPU's ring had no room
@@ -107,7 +107,7 @@ object! {
 }
 
 object! {
-    /// What was counted at a tap.
+    /// The counts of a tap.
     CountTapObject<'a> as "tap of a summary" {
         first tap: TapObject<'a>,
         then count: CountObject,
@@ -115,7 +115,7 @@ object! {
 }
 
 object! {
-    /// What was counted: seen = emitted + filtered + lost.
+    /// Counts: seen = emitted + filtered + lost.
     CountObject as "count" {
         /// packets that the kernel program ran for
         seen: u64,

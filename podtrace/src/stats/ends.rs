@@ -1,4 +1,4 @@
-//! What pairs and segments are told apart by: names, as the text view has them.
+//! The names that identify pairs and segments, as in the text view.
 use std::{
     fmt::{self, Display},
     net::IpAddr,
@@ -17,7 +17,7 @@ use crate::{
     world::World,
 };
 
-/// Two ends and what they talk.
+/// Two ends and their protocol.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct PairKey {
     pub(super) from: EndName,
@@ -25,7 +25,7 @@ pub(super) struct PairKey {
     pub(super) protocol: Protocol,
 }
 
-/// One end of a packet's way, by the best name there is.
+/// One end of a packet's way, by its best known name.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum EndName {
     /// A pod, by `namespace/pod`.
@@ -34,15 +34,15 @@ pub enum EndName {
     Node(Arc<str>),
     /// An address of some pod on a node.
     On(IpAddr, Arc<str>),
-    /// An address that nobody is known to have.
+    /// An address without a known owner.
     Address(IpAddr),
-    /// A packet that is not of IP and no ARP.
+    /// A packet that is neither IP nor ARP.
     Mac(Mac),
     /// Nothing is known.
     Unknown,
 }
 
-/// What an [`EndName`] is.
+/// The kind of an [`EndName`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum EndKind {
@@ -69,7 +69,7 @@ impl EndName {
         }
     }
 
-    /// What it is.
+    /// Its kind.
     #[must_use]
     pub fn kind(&self) -> EndKind {
         match self {
@@ -109,8 +109,8 @@ impl Serialize for EndName {
     }
 }
 
-/// Where a tap is, by names: an interface that comes again under the same name
-/// is the same place.
+/// A tap's place, by names: an interface that returns under the same name is the same
+/// place.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 pub struct PlaceName {
     /// The node.

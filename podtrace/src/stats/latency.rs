@@ -3,9 +3,9 @@ use hdrhistogram::Histogram;
 
 use super::Latency;
 
-/// Up to so many values are kept as they are.
+/// Up to this many values are kept exactly.
 const EXACT_MAX: usize = 64;
-/// Longer ones are kept as this long, in nanoseconds; the maximum is exact.
+/// Longer values count as this long, in nanoseconds; the maximum is exact.
 const LONGEST_NS: u64 = 100_000_000_000;
 /// Significant digits beyond [`EXACT_MAX`] values.
 const DIGITS: u8 = 2;
@@ -64,7 +64,8 @@ impl Values {
     }
 }
 
-/// Not one that grows by itself: that may take twice the memory.
+/// Replaces the histogram by a larger one. One that resizes itself may take twice the
+/// memory.
 fn grow(histogram: &mut Box<Histogram<u32>>, longest: u64) {
     if let Some(mut larger) = histogram_to(longest)
         && larger.add(&**histogram).is_ok()
@@ -83,7 +84,7 @@ fn histogram_to(longest: u64) -> Option<Box<Histogram<u32>>> {
 }
 
 impl Latencies {
-    /// None when there is no value.
+    /// None without values.
     pub(super) fn finish(self) -> Option<Latency> {
         let Self {
             count,

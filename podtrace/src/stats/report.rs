@@ -20,7 +20,7 @@ pub struct Report {
     pub duration_ns: u64,
     /// All packets together.
     pub total: Count,
-    /// What the taps saw, and what of it was lost by us.
+    /// What the taps saw, and what podtrace lost of it.
     pub events: TapCount,
     /// Events whose frame could not be read at some layer.
     pub unreadable: u64,
@@ -44,8 +44,7 @@ pub struct Report {
     /// Packets at tap points that have no row of their own.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub other_places: Option<Volume>,
-    /// TCP segments that count as sent once, since there are more flows than
-    /// can be followed.
+    /// TCP segments that count as sent once, because there are more flows than the limit.
     pub unjudged_segments: u64,
 }
 
@@ -61,9 +60,9 @@ pub struct Top {
 /// A pair, and how much it talks.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Talker {
-    /// Who sends.
+    /// The sender.
     pub from: EndName,
-    /// Who receives.
+    /// The receiver.
     pub to: EndName,
     /// What.
     pub protocol: Protocol,
@@ -92,18 +91,18 @@ impl Volume {
 /// A pair of ends, in one direction.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Pair {
-    /// Who sends.
+    /// The sender.
     pub from: EndName,
-    /// Who receives.
+    /// The receiver.
     pub to: EndName,
     /// What.
     pub protocol: Protocol,
-    /// What became of it.
+    /// Its outcomes.
     #[serde(flatten)]
     pub count: Count,
 }
 
-/// Packets and what became of them.
+/// Packets and their outcomes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Count {
     /// How much, at the first hop.
@@ -115,14 +114,14 @@ pub struct Count {
     /// When the last packet was first seen.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_ns: Option<i64>,
-    /// Packets by how their path ended. `not_seen_further` are the network's
-    /// (candidates for a drop), `events_lost` and `given_up` are ours.
+    /// Packets by how their path ended. `not_seen_further` concerns the network (candidates
+    /// for a drop), `events_lost` and `given_up` concern podtrace.
     pub outcomes: BTreeMap<&'static str, u64>,
-    /// Packets of which equal ones were under way at once.
+    /// Packets with equal ones under way at the same time.
     pub ambiguous: u64,
-    /// Packets of which hops may be missing.
+    /// Packets that may lack hops.
     pub incomplete: u64,
-    /// TCP segments with payload that bring no byte that was not sent before.
+    /// TCP segments with payload but without new bytes.
     pub retransmitted: u64,
     /// Whether some path has hops on several nodes: its times are as uncertain
     /// as their clocks are against each other.
@@ -164,7 +163,7 @@ pub struct Segment {
     pub latency: Latency,
 }
 
-/// What passed a tap point.
+/// The packets at a tap point.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct PlaceCount {
     /// The tap point.

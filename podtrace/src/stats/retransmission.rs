@@ -6,7 +6,7 @@ use std::{
 
 use crate::packet::{Network, Packet, Transport};
 
-/// Flows followed at most; the segments of others are not judged.
+/// Upper bound of the followed flows; segments of others are not judged.
 const FLOWS_MAX: usize = 16_384;
 
 /// The SYN bit of a TCP header's flags (RFC 9293).
@@ -15,7 +15,7 @@ const TCP_SYN: u8 = 0x02;
 /// Addresses and ports of one direction of a connection.
 type Flow = (IpAddr, u16, IpAddr, u16);
 
-/// How far each flow has come.
+/// The progress of each flow.
 #[derive(Default)]
 pub(super) struct Retransmitted {
     /// The sequence number behind the last byte seen.
@@ -25,9 +25,9 @@ pub(super) struct Retransmitted {
 }
 
 impl Retransmitted {
-    /// Whether it is a segment with payload that brings no byte that was not
-    /// sent before. Where it comes from another node, it may also be one that
-    /// was overtaken; and one whose hops did not join to one path comes twice.
+    /// Whether it is a segment with payload but without new bytes. A segment from another
+    /// node may also have been overtaken, and one whose hops did not join to one path comes
+    /// twice.
     pub(super) fn is_repeated(&mut self, packet: &Packet) -> bool {
         let (
             Network::Ip(ip),

@@ -1,7 +1,7 @@
 //! A table of bounded size.
 use std::{collections::HashMap, hash::Hash};
 
-/// Rows by key; what comes when it is full goes to one row for all others.
+/// Rows by key; once it is full, new keys share one row for all others.
 pub(super) struct Table<K, V> {
     rows: HashMap<K, V>,
     others: Option<V>,

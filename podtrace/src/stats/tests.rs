@@ -31,8 +31,8 @@ fn of(paths: &[Path], top: usize) -> Report {
     stats.finish(&summary)
 }
 
-/// Paths of all kinds: some that arrive, one that does not, one that is not
-/// certain, and replies to a ping.
+/// Paths of all kinds: some that arrive, one that does not, one uncertain one, and replies
+/// to a ping.
 pub(crate) fn report() -> Report {
     let mut paths: Vec<_> = (1..=3).map(path).collect();
     let mut unseen = path(4);

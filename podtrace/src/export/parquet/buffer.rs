@@ -31,7 +31,7 @@ enum Values {
     Text(Texts),
 }
 
-/// Every different text once: most are the same in many rows.
+/// Each distinct text once: most repeat in many rows.
 #[derive(Default)]
 struct Texts {
     numbers: Vec<u32>,
@@ -87,7 +87,7 @@ impl Buffer {
             (Values::Int(all), Some(Value::Int(value))) => all.push(value),
             (Values::Flag(all), Some(Value::Flag(value))) => all.push(value),
             (Values::Text(all), Some(Value::Text(value))) => all.push(&value),
-            // A required value that is not there: the column must stay whole.
+            // A missing required value: the column must keep its length.
             (Values::Long(all), _) => all.push(0),
             (Values::Int(all), _) => all.push(0),
             (Values::Flag(all), _) => all.push(false),

@@ -1,4 +1,4 @@
-//! What can go wrong with a container runtime, in words that say what to do.
+//! Failures of a container runtime, with what to do about them.
 use std::{
     error::Error as _,
     fmt::Display,
@@ -12,8 +12,8 @@ use tonic::{Code, Status};
 
 use crate::text::sanitize::sanitize;
 
-/// A runtime's own words are cut at this many characters: enough to tell what
-/// it means, little enough for one line of a terminal.
+/// Upper bound of a runtime's own message in characters: enough to show its meaning, short
+/// enough for one line of a terminal.
 const MAX_DETAIL: usize = 200;
 
 /// Why a container runtime cannot be asked.
@@ -68,7 +68,7 @@ pub enum CriError {
         socket: PathBuf,
         /// The call.
         call: &'static str,
-        /// How long was waited.
+        /// How long podtrace waited.
         waited: Duration,
     },
     /// The other side speaks another protocol.
@@ -76,7 +76,7 @@ pub enum CriError {
     NotCri {
         /// The path.
         socket: PathBuf,
-        /// What it said.
+        /// Its answer.
         detail: String,
     },
     /// The other side has no CRI service.
@@ -88,15 +88,15 @@ pub enum CriError {
     NoCri {
         /// The path.
         socket: PathBuf,
-        /// What it said.
+        /// Its answer.
         detail: String,
     },
-    /// The runtime is still on its way up.
+    /// The runtime is still starting.
     #[error("the container runtime at {0} is still starting ({detail}): wait a moment", .socket.display())]
     Starting {
         /// The path.
         socket: PathBuf,
-        /// What it said.
+        /// Its answer.
         detail: String,
     },
     /// The connection broke.
@@ -114,7 +114,7 @@ pub enum CriError {
         socket: PathBuf,
         /// The call.
         call: &'static str,
-        /// What it said.
+        /// Its answer.
         detail: String,
     },
     /// The socket cannot be used for another reason.
@@ -128,7 +128,7 @@ pub enum CriError {
     /// The first list took longer than the caller wanted to wait.
     #[error("no answer of a container runtime within {0} s: names follow when it answers", .waited.as_secs_f32())]
     NotReady {
-        /// How long was waited.
+        /// How long podtrace waited.
         waited: Duration,
     },
 }
@@ -180,12 +180,12 @@ impl CriError {
     }
 }
 
-/// Whether the transport failed, as opposed to an answer that says no.
+/// Whether the transport failed, as opposed to a refusal.
 fn broke(status: &Status) -> bool {
     status.source().is_some()
 }
 
-/// The innermost cause says most: the outer ones are `transport error`.
+/// The innermost cause is the most specific: the outer ones are `transport error`.
 fn detail(status: &Status) -> String {
     let mut innermost = status.source();
     while let Some(next) = innermost.and_then(|cause| cause.source()) {
@@ -197,7 +197,7 @@ fn detail(status: &Status) -> String {
     }
 }
 
-/// Foreign words made fit for one line.
+/// Makes the text of others fit for one line.
 pub(super) fn printable(words: impl Display) -> String {
     let words = sanitize(&words.to_string());
     match words.char_indices().nth(MAX_DETAIL) {

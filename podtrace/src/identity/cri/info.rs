@@ -1,5 +1,5 @@
-//! What the verbose status of a sandbox says beyond the protocol: a JSON text
-//! whose form is each runtime's own.
+//! The part of a sandbox's verbose status beyond the protocol: JSON text in a form of each
+//! runtime's own.
 use serde_json::Value;
 
 /// CRI-O's annotation for the pod's cgroup.
@@ -8,13 +8,13 @@ const CRIO_CGROUP_PARENT: &str = "io.kubernetes.cri-o.CgroupParent";
 /// The part of the verbose information that podtrace uses.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Info {
-    /// What it says of the network namespace.
+    /// The network namespace.
     pub(super) network: Network,
     /// Cgroup of the pod.
     pub(super) cgroup_parent: Option<String>,
 }
 
-/// What the runtime says of a sandbox's network namespace.
+/// A sandbox's network namespace, as the runtime describes it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) enum Network {
     /// Nothing.

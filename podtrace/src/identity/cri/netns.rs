@@ -1,7 +1,7 @@
 //! Finds a sandbox's network namespace where the runtime sees it.
 //!
-//! A runtime may live in another mount namespace than we do: its paths are
-//! looked up below the root directory of its process.
+//! A runtime may live in another mount namespace than podtrace, so its paths are looked up
+//! below the root directory of its process.
 use std::{
     fs::{self, File},
     io,
@@ -17,8 +17,8 @@ use nix::{
 
 use crate::netns::{NetNs, NetNsError};
 
-/// A path that is no namespace may be anything, a FIFO too: opening it must
-/// neither wait nor take a terminal.
+/// A path that is not a namespace may be anything, even a FIFO: opening it must neither
+/// block nor acquire a terminal.
 const FLAGS: OFlag = OFlag::O_RDONLY
     .union(OFlag::O_CLOEXEC)
     .union(OFlag::O_NONBLOCK)
@@ -27,18 +27,18 @@ const FLAGS: OFlag = OFlag::O_RDONLY
 /// How many links a path may have, as the kernel counts them.
 const MAX_LINKS: usize = 40;
 
-/// What stays known of a network namespace. It is not held open: that would
-/// keep the namespace of a dead pod alive.
+/// The identity of a network namespace. Not an open handle, which would keep the namespace
+/// of a dead pod alive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Mark {
     /// Inode of the namespace.
     pub(super) inode: u64,
-    /// Its id; none where we may not enter it.
+    /// Its id; none if podtrace may not enter it.
     pub(super) id: Option<u64>,
 }
 
-/// Looks at the namespace that the process `runtime` knows by `path`. It
-/// starts a thread to enter it: not for an async context.
+/// Identifies the namespace that the process `runtime` knows by `path`. It starts a thread
+/// to enter it, so do not call it in an async context.
 pub(super) fn mark(runtime: Option<u32>, path: &str) -> io::Result<Mark> {
     let file = open(runtime, Path::new(path))?;
     // What a namespace was mounted on stays behind as an empty file.

@@ -6,10 +6,10 @@ use k8s_cri::v1::{Container as CriContainer, ContainerState, PodSandbox, PodSand
 use super::sandbox::Sandbox;
 use crate::model::pod::{Container, Pod};
 
-/// No node runs that many: the kubelet's default limit is 110 pods. It bounds
-/// what a runtime can make us hold.
+/// Upper bound of the pods. No node runs that many: the kubelet's default limit is 110
+/// pods. It bounds the memory that a runtime can use up.
 pub(super) const MAX_PODS: usize = 10_000;
-/// As for pods; a pod has several containers, and dead ones are kept a while.
+/// Upper bound of the containers; a pod has several, and dead ones are kept for a while.
 pub(super) const MAX_CONTAINERS: usize = 4 * MAX_PODS;
 
 /// The pods of a node at one moment.
@@ -28,7 +28,7 @@ pub struct PodList {
 }
 
 impl PodList {
-    /// What the list lacks, in words; empty when it is whole.
+    /// What the list lacks, in words; empty if it is complete.
     #[must_use]
     pub fn left_out(&self) -> Vec<String> {
         [
@@ -43,7 +43,7 @@ impl PodList {
     }
 }
 
-/// What the runtime answered to one question for everything.
+/// The runtime's answer to one request for everything.
 #[derive(Debug, Default)]
 pub(super) struct Answer {
     sandboxes: Vec<PodSandbox>,
@@ -54,7 +54,7 @@ pub(super) struct Answer {
 }
 
 impl Answer {
-    /// What is without an id, or has one twice, is left out and counted.
+    /// Leaves out and counts items without an id, or with the id of another.
     pub(super) fn new(mut sandboxes: Vec<PodSandbox>, mut containers: Vec<CriContainer>) -> Self {
         let unreadable = keep_named(&mut sandboxes, |sandbox| &sandbox.id)
             + keep_named(&mut containers, |container| &container.id);
@@ -74,8 +74,8 @@ impl Answer {
             .map(|sandbox| (sandbox.id.as_str(), sandbox.state))
     }
 
-    /// Whether a container is made but not started, or belongs to a sandbox
-    /// that is not listed: the next list will say something else.
+    /// Whether a container is created but not started, or belongs to a sandbox that is not
+    /// listed: the next list will differ.
     pub(super) fn is_in_transition(&self) -> bool {
         let known: HashSet<_> = self.sandboxes.iter().map(|sandbox| &sandbox.id).collect();
         self.containers.iter().any(|container| {
@@ -151,7 +151,7 @@ fn by_sandbox(
 fn container(container: CriContainer) -> Container {
     let metadata = container.metadata.unwrap_or_default();
     let image = container.image.unwrap_or_default();
-    // What the pod asked for, else what the runtime made of it.
+    // The image that the pod asked for, else the one that the runtime resolved.
     let image = [image.user_specified_image, image.image, container.image_ref]
         .into_iter()
         .find(|image| !image.is_empty());

@@ -1,5 +1,5 @@
-//! What is kept of a sandbox between two lists: what only its verbose status
-//! tells, which is asked for once.
+//! The state of a sandbox between two lists: the data of its verbose status, which is
+//! requested once.
 use std::net::IpAddr;
 
 use k8s_cri::v1::{NamespaceMode, PodSandboxState, PodSandboxStatus, PodSandboxStatusResponse};
@@ -9,18 +9,18 @@ use super::{
     netns::{self, Mark},
 };
 
-/// How often the status of a sandbox is asked for while something of it is
-/// missing: it may come up just now, or its runtime may never tell.
+/// How often the status of a sandbox is requested while something is missing: it may be
+/// starting, or its runtime may never report it.
 const MAX_TRIES: u8 = 3;
 
-/// What is known of a sandbox.
+/// The known state of a sandbox.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Sandbox {
     /// Its state in the last list.
     state: Option<i32>,
-    /// How often it was looked at in this state.
+    /// How often its status was requested in this state.
     tries: u8,
-    /// Whether no look in this state was answered.
+    /// Whether no request in this state was answered.
     pending: bool,
     /// Addresses while it is up.
     pub(super) addresses: Vec<IpAddr>,
@@ -37,8 +37,8 @@ pub(super) struct Sandbox {
 }
 
 impl Sandbox {
-    /// It was listed in this state: says whether to look at it (again), and
-    /// counts that look.
+    /// Notes its listed state; returns whether to request its status (again), and counts
+    /// that request.
     pub(super) fn turn(&mut self, state: i32) -> bool {
         if self.state != Some(state) {
             self.state = Some(state);
@@ -53,7 +53,7 @@ impl Sandbox {
         due
     }
 
-    /// Whether another look may tell more than the last.
+    /// Whether another request may show more than the last one.
     pub(super) fn is_due(&self) -> bool {
         let partial = self.is_up()
             && !self.host_network
@@ -65,9 +65,9 @@ impl Sandbox {
         self.state == Some(PodSandboxState::SandboxReady as i32)
     }
 
-    /// Takes over what the runtime answered. `runtime` is the process whose
-    /// paths these are, `node` the inode of its network namespace. It enters
-    /// the sandbox's namespace: not for an async context.
+    /// Takes over the answer of the runtime. `runtime` is the process that the paths belong
+    /// to, `node` the inode of its network namespace. It enters the sandbox's namespace, so
+    /// do not call it in an async context.
     pub(super) fn learn(
         &mut self,
         answer: &PodSandboxStatusResponse,
@@ -84,8 +84,8 @@ impl Sandbox {
         if let Network::Own(path) = info.network {
             self.netns_path = path.or(self.netns_path.take());
         }
-        // The namespace of a sandbox never changes, and once it is down its
-        // path may lead elsewhere.
+        // The namespace of a sandbox never changes, and once the sandbox is down, its path
+        // may lead elsewhere.
         if up && !self.host_network && self.netns.is_none() {
             self.netns = self
                 .netns_path

@@ -18,7 +18,7 @@ use super::{
     way::{Surroundings, Way},
 };
 
-/// What tells the way to a cluster: nothing can be made of it here.
+/// The source of the way to a cluster, which is unusable here.
 #[derive(Clone, Copy, Debug)]
 pub enum ClusterSource {}
 
@@ -26,7 +26,7 @@ pub enum ClusterSource {}
 #[derive(Clone, Copy, Debug)]
 pub enum ClusterConfig {}
 
-/// Why a cluster cannot be spoken to.
+/// Why a cluster cannot be reached.
 #[derive(Debug, Error)]
 pub enum ClusterError {
     /// The client was left out of this podtrace.
@@ -38,10 +38,10 @@ pub enum ClusterError {
 }
 
 impl ClusterSource {
-    /// Finds no way to a cluster; none if nothing says where one is.
+    /// Finds no way to a cluster; none if nothing names one.
     ///
     /// # Errors
-    /// When a file, the variable `KUBECONFIG` or a service account says where a cluster is.
+    /// When a file, the variable `KUBECONFIG` or a service account names a cluster.
     pub fn find(kubeconfig: Option<&Path>) -> Result<Option<ClusterConfig>, ClusterError> {
         refuse(Surroundings::of_process().way(kubeconfig))
     }

@@ -1,4 +1,4 @@
-//! Who has which address in the cluster, and who had it a moment ago.
+//! The owners of addresses in the cluster, now and a moment ago.
 mod nodes;
 
 use std::{
@@ -11,19 +11,19 @@ use self::nodes::Nodes;
 use super::{ClusterPod, ClusterUpdate, Resource};
 use crate::text::sanitize::sanitize;
 
-/// How long a pod that is gone is still known, for packets that come late.
+/// How long a deleted pod is remembered for late packets.
 const REMEMBER_NS: u64 = 60_000_000_000;
 
-/// How long a pod gives its name on when nobody would tell of its end.
+/// How long a pod keeps its name while nobody would report its end.
 const GRACE_NS: u64 = 60_000_000_000;
 
-/// The most pods that are kept.
+/// Upper bound of the pods kept.
 const MAX_PODS: usize = 200_000;
 
-/// The most ends of claims that are remembered.
+/// Upper bound of the remembered ends of claims.
 const MAX_ENDED: usize = 100_000;
 
-/// A pod as it is shown.
+/// A pod as shown.
 #[derive(Debug, PartialEq, Eq)]
 pub struct RemotePod {
     /// UID of the pod object: unlike name and address, never reused.
@@ -58,12 +58,12 @@ pub struct Cluster {
 struct Holder {
     pod: Arc<RemotePod>,
     addresses: Vec<IpAddr>,
-    /// When it was last told of, and in which list or after it.
+    /// When it was last reported, and in or after which list.
     told_ns: u64,
     round: u64,
 }
 
-/// That a pod has an address, from a time on.
+/// A pod's claim to an address, from a time on.
 #[derive(Debug)]
 struct Claim {
     pod: Arc<RemotePod>,
@@ -74,7 +74,7 @@ struct Claim {
     yields: bool,
 }
 
-/// Where the lists of one resource stand.
+/// The state of the lists of one resource.
 #[derive(Debug, Default)]
 struct List {
     round: u64,
@@ -82,7 +82,7 @@ struct List {
     outage: Option<Outage>,
 }
 
-/// That a resource cannot be followed.
+/// An outage of a resource.
 #[derive(Debug)]
 struct Outage {
     since_ns: u64,
@@ -90,8 +90,7 @@ struct Outage {
 }
 
 impl Cluster {
-    /// A cluster of which nothing is known. `epoch_ns`: UTC nanoseconds at the
-    /// zero of `CLOCK_MONOTONIC`.
+    /// An empty cluster. `epoch_ns`: UTC nanoseconds at the zero of `CLOCK_MONOTONIC`.
     #[must_use]
     pub fn new(epoch_ns: i128) -> Self {
         Self {
@@ -107,8 +106,8 @@ impl Cluster {
         }
     }
 
-    /// Takes in what [`watch`](super::watch()) told, at `now_ns`. Times must
-    /// not go backwards.
+    /// Applies an update of [`watch`](super::watch()) at `now_ns`. Times must not go
+    /// backwards.
     pub fn apply(&mut self, update: ClusterUpdate, now_ns: u64) {
         self.forget(now_ns);
         match update {
@@ -124,7 +123,7 @@ impl Cluster {
             ClusterUpdate::Synced(resource) => self.complete(resource),
             ClusterUpdate::Unavailable { resource, reason } => {
                 let outage = &mut self.list_mut(resource).outage;
-                // Said again, it is the same outage.
+                // A repeated report belongs to the same outage.
                 let since_ns = outage.as_ref().map_or(now_ns, |outage| outage.since_ns);
                 *outage = Some(Outage { since_ns, reason });
             }
@@ -165,8 +164,8 @@ impl Cluster {
         self.nodes.by_pod_range(address)
     }
 
-    /// Why a resource cannot be followed at the moment: what is known of it
-    /// may be old. None while all is well.
+    /// Why a resource cannot be followed at the moment: its known state may be old. None
+    /// while all is well.
     #[must_use]
     pub fn unavailable(&self, resource: Resource) -> Option<&str> {
         let list = match resource {
@@ -217,7 +216,7 @@ impl Cluster {
         claim.until_ns.is_none() && holder.is_some_and(|holder| at_ns >= self.certain_until(holder))
     }
 
-    /// Until when what is known of a pod is sure to hold, or nearly so.
+    /// Until when the known state of a pod holds for certain, or nearly so.
     fn certain_until(&self, holder: &Holder) -> u64 {
         self.pods_list.outage.as_ref().map_or(u64::MAX, |outage| {
             let known_ns = outage.since_ns.max(holder.told_ns);
@@ -251,7 +250,7 @@ impl Cluster {
             until_ns: None,
             yields: pod.deleted,
         };
-        // Nearly always the only one.
+        // The address nearly always has this claim only.
         let claims = self.claims.entry(address);
         claims.or_insert_with(|| Vec::with_capacity(1)).push(claim);
     }
@@ -319,8 +318,8 @@ impl Cluster {
         }
     }
 
-    /// Ends a pod's claim to an address; a pod without any is gone. What ended
-    /// in an outage is told late: it ends where it became doubtful.
+    /// Ends a pod's claim to an address; a pod without claims is removed. The end of a
+    /// claim in an outage is reported late, so the claim ends when it became doubtful.
     fn end(&mut self, uid: &str, address: IpAddr, told_ns: u64) {
         let holder = self.pods.get(uid);
         let certain_ns = holder.map_or(u64::MAX, |holder| self.certain_until(holder));
@@ -338,7 +337,7 @@ impl Cluster {
         }
     }
 
-    /// What the list did not have was gone when the list began.
+    /// Objects missing from the list were deleted when the list began.
     fn complete(&mut self, resource: Resource) {
         match resource {
             Resource::Nodes => self.nodes.retain_round(self.nodes_list.round),

@@ -1,4 +1,5 @@
-//! What says where a cluster is: an option, the environment, or the pod around us.
+//! The sources that name a cluster: an option, the environment, or the pod that podtrace
+//! runs in.
 use std::{
     env,
     ffi::OsString,
@@ -8,7 +9,7 @@ use std::{
 /// Where a pod finds the token of its service account.
 const SERVICE_TOKEN: &str = "/var/run/secrets/kubernetes.io/serviceaccount/token";
 
-/// What says where a cluster is.
+/// A source that names a cluster.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Way {
     /// These kubeconfigs, merged; at least one.
@@ -17,7 +18,7 @@ pub(super) enum Way {
     InCluster,
 }
 
-/// What the surroundings say of a cluster.
+/// The environment's hints of a cluster.
 #[derive(Default)]
 pub(super) struct Surroundings {
     /// The variable `KUBECONFIG`.
@@ -38,9 +39,9 @@ impl Surroundings {
         }
     }
 
-    /// The way to the cluster: the file that was asked for, else the files of
-    /// `KUBECONFIG` (missing ones are skipped while one is there), else the service
-    /// account. None if nothing says where a cluster is.
+    /// The way to the cluster: the requested file, else the files of `KUBECONFIG` (missing
+    /// ones are skipped if one exists), else the service account. None if nothing names a
+    /// cluster.
     pub(super) fn way(&self, asked: Option<&Path>) -> Option<Way> {
         if let Some(path) = asked {
             return Some(Way::Files(vec![path.to_owned()]));

@@ -5,36 +5,36 @@ use tokio::time::Instant;
 
 use crate::identity::cri::PodList;
 
-/// Between two lists. A burst of prompts, as a pod that starts gives within
-/// milliseconds, is answered by few lists.
+/// Shortest time between two lists, so that few lists answer a burst of prompts, such as
+/// from a starting pod.
 const MIN_GAP: Duration = Duration::from_millis(20);
-/// Lists after the one that answers a prompt: a runtime sends its event before
-/// its own books say the same.
+/// Lists after the one that answers a prompt: a runtime sends its event before its own
+/// lists show the change.
 const TRAIL: [Duration; 3] = [
     Duration::from_millis(20),
     Duration::from_millis(100),
     Duration::from_secs(1),
 ];
-/// The list of [`TRAIL`] that is made even if nothing is known to be missing.
+/// The step of [`TRAIL`] whose list is made even if nothing is known to be missing.
 const ALWAYS: usize = 1;
-/// Between lists if nothing happens, where the runtime tells of changes.
+/// Time between lists if nothing happens and the runtime reports changes.
 const CALM_WITH_EVENTS: Duration = Duration::from_secs(60);
-/// The same where it does not.
+/// The same if it does not.
 const CALM_WITHOUT_EVENTS: Duration = Duration::from_secs(10);
-/// Ids to look for in the next lists; more at once are not looked for.
+/// Upper bound of the ids to look for in the next lists.
 const MAX_AWAITED: usize = 1024;
 
 /// When the next list is due, from prompts and lists.
 #[derive(Debug)]
 pub(super) struct Schedule {
     due: Instant,
-    /// No list before this.
+    /// The earliest time of the next list.
     not_before: Instant,
     /// How many lists of the trail were made.
     step: usize,
     /// Ids that events named and no list has shown.
     awaited: HashSet<String>,
-    /// Whether the runtime tells of changes.
+    /// Whether the runtime reports changes.
     pub(super) has_events: bool,
 }
 
@@ -55,7 +55,7 @@ impl Schedule {
         self.due
     }
 
-    /// Something changed; the id is one that a list should show.
+    /// Notes a change; the id is one that a list should show.
     pub(super) fn prompted(&mut self, now: Instant, id: Option<String>) {
         if let Some(id) = id
             && self.awaited.len() < MAX_AWAITED
@@ -88,7 +88,7 @@ impl Schedule {
             None => CALM_WITHOUT_EVENTS,
         };
         if self.step >= TRAIL.len() {
-            // What did not come by now is no pod.
+            // An id that did not appear by now is not a pod's.
             self.awaited.clear();
         }
         self.step += 1;
@@ -100,7 +100,7 @@ impl Schedule {
         self.step > TRAIL.len()
     }
 
-    /// Without events nothing tells that a pod is complete.
+    /// Without events nothing shows that a pod is complete.
     fn is_always(&self, step: usize) -> bool {
         step == ALWAYS || (!self.has_events && step > ALWAYS)
     }

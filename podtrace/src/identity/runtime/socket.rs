@@ -1,4 +1,4 @@
-//! Tells when a runtime's socket appears or goes.
+//! Reports when a runtime's socket appears or disappears.
 use std::{
     ffi::OsString,
     future,
@@ -9,7 +9,7 @@ use std::{
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify, InotifyEvent};
 use tokio::io::unix::AsyncFd;
 
-/// What happens to the name of a socket.
+/// The events of a socket's name.
 const CHANGES: AddWatchFlags = AddWatchFlags::IN_CREATE
     .union(AddWatchFlags::IN_MOVED_TO)
     .union(AddWatchFlags::IN_DELETE);
@@ -19,7 +19,7 @@ const CHANGES: AddWatchFlags = AddWatchFlags::IN_CREATE
 pub(super) struct SocketWatch {
     sockets: Vec<PathBuf>,
     names: Vec<OsString>,
-    /// None where the machine has no watch left: then time alone tells.
+    /// None if the machine has no watch left: then only time prompts attempts.
     inotify: Option<AsyncFd<Watcher>>,
 }
 
@@ -54,17 +54,17 @@ impl SocketWatch {
         watch
     }
 
-    /// Takes in directories that were made since; those watched stay so.
+    /// Adds directories created since; those watched stay so.
     pub(super) fn renew(&self) {
         let Some(inotify) = &self.inotify else { return };
         for directory in self.sockets.iter().filter_map(|socket| socket.parent()) {
-            // What is not there is tried again with the next call.
+            // A missing directory is tried again with the next call.
             let _ = inotify.get_ref().0.add_watch(directory, CHANGES);
         }
     }
 
-    /// Waits until one of the sockets was made or removed. May be dropped and
-    /// called again without losing anything.
+    /// Waits until one of the sockets is created or removed. Dropping the future and
+    /// calling it again loses nothing.
     pub(super) async fn changed(&self) {
         loop {
             let Some(inotify) = &self.inotify else {
@@ -82,7 +82,7 @@ impl SocketWatch {
         }
     }
 
-    /// An event without a name speaks of a directory, or of lost events.
+    /// An event without a name concerns a directory, or lost events.
     fn concerns(&self, event: &InotifyEvent) -> bool {
         event
             .name

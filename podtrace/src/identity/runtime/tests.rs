@@ -1,4 +1,4 @@
-//! A runtime that comes, goes, hangs and says nothing.
+//! A runtime that comes, goes, hangs and stays silent.
 use std::{fs, path::Path};
 
 use k8s_cri::v1::{PodSandbox, PodSandboxMetadata};
@@ -100,7 +100,7 @@ async fn a_restart_is_said_once_and_ends_with_a_fresh_list() {
         RuntimeState::Connected(_)
     ));
     shown(&mut follower, &["b"]).await;
-    // Told by the directory, not by the clock.
+    // The directory reports it, not the clock.
     assert!(begun.elapsed() < RETRY[0]);
 }
 

@@ -89,7 +89,7 @@ fn event_is_as_documented() {
         packet,
         ..events[0].clone()
     });
-    // No interface that is known.
+    // An unknown interface.
     events.push(Event {
         interface: 99,
         ..events[0].clone()

@@ -96,7 +96,7 @@ fn packets_without_room_are_left_out_whole_and_said_once_there_is_room() {
     );
     packet(&mut printer, 5);
     cup.pour_out(1000);
-    // Said less than a second ago.
+    // Reported less than a second ago.
     tick(&mut printer, 3 * REPORT_NS - 1);
     printer.flush().unwrap();
     assert_eq!(cup.pour_out(0), "");

@@ -88,7 +88,7 @@ impl Grid {
         self.rows.is_empty()
     }
 
-    /// Columns of numbers in which nothing but 0 stands are left out.
+    /// Leaves out columns of numbers that are all 0.
     pub(super) fn render(&self, out: &mut String, painter: Painter) {
         let shown: Vec<_> = (0..self.titles.len())
             .filter(|n| *n < self.texts || self.cells(*n).any(|cell| cell.text != "0"))

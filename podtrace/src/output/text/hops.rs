@@ -170,7 +170,7 @@ fn remarks(out: &mut String, ttl: Option<u8>, hop: &Hop) {
     }
 }
 
-/// A socket's owner, told at a tap point of `pod`.
+/// A socket's owner, as shown at a tap point of `pod`.
 fn owner_text(out: &mut String, owner: &SocketOwner, pod: &str) {
     let _ = match owner {
         SocketOwner::None => out.write_str("no socket"),
@@ -201,7 +201,7 @@ fn delivered(out: &mut String, path: &Path, world: &World) {
     clock_remarks(out, path, world);
 }
 
-/// How the clocks of several nodes were corrected for it.
+/// The corrections of the nodes' clocks for the path.
 fn clock_remarks(out: &mut String, path: &Path, world: &World) {
     for note in clocks(path, world) {
         let _ = match note.uncertainty_ns {
@@ -217,7 +217,7 @@ fn clock_remarks(out: &mut String, path: &Path, world: &World) {
     }
 }
 
-/// Whether no socket took a packet that is for one, where all were watched.
+/// Whether a packet for a socket reached none although all were watched.
 fn missed_every_socket(path: &Path, world: &World) -> bool {
     let Some(last) = path.hops.last() else {
         return false;

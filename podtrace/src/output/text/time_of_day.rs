@@ -1,4 +1,4 @@
-//! The time of day, worked out anew only when the second changes.
+//! The time of day, computed again only when the second changes.
 use jiff::{Timestamp, tz::TimeZone};
 
 use crate::text::write;
@@ -8,7 +8,7 @@ const SECOND_NS: i128 = 1_000_000_000;
 /// `HH:MM:SS` in a time zone.
 pub(super) struct TimeOfDay {
     zone: TimeZone,
-    /// The second since 1970 (UTC) that was last shown, and how.
+    /// The second since 1970 (UTC) that was last shown, and its text.
     last: Option<(i128, Box<str>)>,
 }
 
@@ -40,7 +40,7 @@ impl TimeOfDay {
 
 /// Appends the microseconds of the second: `.012345`
 fn fraction(out: &mut String, utc_ns: i128) {
-    // The leading one makes it seven digits, and goes.
+    // The leading one makes it seven digits, and is cut off.
     let ns = u64::try_from(utc_ns.rem_euclid(SECOND_NS)).unwrap_or_default();
     let mark = out.len();
     write::number(out, ns / 1000 + 1_000_000);

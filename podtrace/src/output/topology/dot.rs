@@ -178,8 +178,8 @@ impl Graph<'_> {
     }
 }
 
-/// A string of the language: in quotes, with what would end it or mean
-/// something to Graphviz escaped.
+/// A string of the language: in quotes, with characters escaped that would end it or have a
+/// meaning in Graphviz.
 fn quote(text: &str) -> String {
     let mut quoted = String::with_capacity(text.len() + 2);
     quoted.push('"');

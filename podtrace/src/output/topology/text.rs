@@ -211,7 +211,7 @@ impl View<'_> {
         self.interface("bridge", &bridge.interface).children(ports)
     }
 
-    /// Whether a route stands below its tunnel already.
+    /// Whether a route is shown below its tunnel already.
     fn is_shown(&self, route: &Route) -> bool {
         let mut tunnels = self.node.tunnels.iter();
         tunnels.any(|tunnel| {

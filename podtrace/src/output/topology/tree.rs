@@ -8,10 +8,10 @@ use crate::{
     output::paint::{DIM, Painter, RED, YELLOW},
 };
 
-/// One line of the tree and what hangs on it.
+/// One line of the tree and its children.
 #[derive(Debug, Default)]
 pub(super) struct Row {
-    /// Rows of one kind that hang on the same line have aligned columns.
+    /// Children of the same line with the same kind have aligned columns.
     kind: &'static str,
     cells: Vec<(Style, String)>,
     mark: Option<Severity>,
@@ -74,7 +74,7 @@ impl Row {
     fn widths(&self, kind: &str) -> Vec<usize> {
         let mut widths = Vec::new();
         for row in self.children.iter().filter(|row| row.kind == kind) {
-            // The last cell may be as long as it likes.
+            // The last cell may have any length.
             let padded = row.cells.len().saturating_sub(1);
             widths.resize(widths.len().max(padded), 0);
             for (width, (_, text)) in widths.iter_mut().zip(&row.cells).take(padded) {

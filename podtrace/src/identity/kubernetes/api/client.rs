@@ -11,18 +11,18 @@ use tower::{BoxError, Layer as _, service_fn};
 use super::{config::ClusterConfig, failure::ApiFailure};
 use crate::privilege;
 
-/// The one client of all that follow a cluster: to make it may run a
-/// credential plugin, which must not run, and ask, once for each of them.
+/// The client that all followers of a cluster share: making it may run a credential plugin,
+/// which must not run and prompt once for each of them.
 #[derive(Clone)]
 pub(super) struct SharedClient {
     config: ClusterConfig,
     latest: Arc<Mutex<Option<Made>>>,
 }
 
-/// What came of making a client.
+/// The result of making a client.
 #[derive(Clone)]
 pub(super) struct Made {
-    /// How many were made, this one among them.
+    /// Its number among the clients made, from 1.
     pub(super) number: u64,
     /// The client, or why there is none.
     pub(super) client: Result<Client, ApiFailure>,
@@ -70,13 +70,13 @@ impl SharedClient {
         let config = self.config.client_config();
         let runtime = Handle::current();
         let work = move || {
-            // A credential plugin takes no capabilities along.
+            // A credential plugin inherits no capabilities.
             let _ = privilege::keep(privilege::NONE);
             let _guard = runtime.enter();
-            // Nobody may be left to take it.
+            // The receiver may be gone.
             let _ = sender.send(build(config));
         };
-        // Where no thread can be had the work and its sender are dropped.
+        // If no thread can be started, the work and its sender are dropped.
         let _ = thread::Builder::new().name("kubernetes".into()).spawn(work);
         match made.await {
             Ok(made) => made.map_err(|error| ApiFailure::of(&error, self.server())),

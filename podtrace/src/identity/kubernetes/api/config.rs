@@ -1,4 +1,4 @@
-//! Which cluster, and how to speak to it: kubeconfigs and service accounts.
+//! The choice of a cluster, and its configuration: kubeconfigs and service accounts.
 use std::{
     fmt, io,
     path::{Path, PathBuf},
@@ -17,7 +17,7 @@ use super::{
 };
 use crate::text::sanitize::sanitize;
 
-/// What tells the way to a cluster.
+/// The source of the way to a cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ClusterSource {
     /// The context of this name (safe to print) of a kubeconfig.
@@ -34,7 +34,7 @@ pub struct ClusterConfig {
     config: Config,
 }
 
-/// Why a cluster cannot be spoken to as asked.
+/// Why a cluster cannot be reached as requested.
 #[derive(Debug, Error)]
 pub enum ClusterError {
     /// A kubeconfig cannot be read.
@@ -44,7 +44,7 @@ pub enum ClusterError {
     Read {
         /// Path of the file, safe to print.
         path: String,
-        /// What the system says; part of the text already, so no source.
+        /// The system's error; part of the text already, so it is no source.
         cause: io::Error,
     },
     /// A file is no kubeconfig.
@@ -60,17 +60,17 @@ pub enum ClusterError {
     NoContext {
         /// Path of the file, safe to print.
         path: String,
-        /// The contexts there are.
+        /// The existing contexts.
         known: String,
     },
-    /// The current context is not there.
+    /// The current context does not exist.
     #[error("{path} has no context {name}, which it calls the current one\nhint: {known}")]
     UnknownContext {
         /// Path of the file, safe to print.
         path: String,
         /// Name of the context, safe to print.
         name: String,
-        /// The contexts there are.
+        /// The existing contexts.
         known: String,
     },
     /// The current context leads to no cluster.
@@ -82,10 +82,10 @@ pub enum ClusterError {
         name: String,
         /// Name of the context, safe to print.
         context: String,
-        /// The clusters there are.
+        /// The existing clusters.
         known: String,
     },
-    /// What the current context leads to cannot be used.
+    /// The cluster of the current context cannot be used.
     #[error("the cluster of {path} cannot be used: {reason}")]
     Unusable {
         /// Path of the file, safe to print.
@@ -137,7 +137,7 @@ impl ClusterConfig {
         &self.server
     }
 
-    /// What a client is made of.
+    /// The configuration for a client.
     pub(super) fn client_config(&self) -> Config {
         self.config.clone()
     }
@@ -216,7 +216,7 @@ fn made(source: ClusterSource, mut config: Config) -> Result<ClusterConfig, Stri
     }
     // From the environment: the kubeconfig has none.
     config.proxy_url = None;
-    // Requests are made anew here, in our own time.
+    // The follower repeats requests itself, at its own pace.
     config.default_retry = false;
     super::crypto::install_crypto();
     let auth = &config.auth_info;
@@ -275,7 +275,7 @@ fn reading(error: KubeconfigError, path: &str) -> ClusterError {
     let path = path.to_owned();
     match error {
         KubeconfigError::ReadConfig(cause, _) => ClusterError::Read { path, cause },
-        // The parser's own words may quote a secret: only the place is told.
+        // The parser's message may quote a secret, so only the position is reported.
         KubeconfigError::Parse(error) => {
             let place = error.location().map_or_else(String::new, |location| {
                 format!(" (line {}, column {})", location.line(), location.column())

@@ -1,4 +1,4 @@
-//! What keeps the client from the API server, in words that say what to do.
+//! Failures of requests to the API server, with what to do about them.
 use std::{error::Error, fmt::Write as _, io, time::Duration};
 
 use kube::{client::AuthError, core::Status};
@@ -6,29 +6,29 @@ use rustls::CertificateError;
 
 use crate::text::sanitize::sanitize;
 
-/// The longest text of a server that is repeated, in characters.
+/// Upper bound of a quoted server message, in characters.
 const MAX_QUOTE: usize = 240;
 
 /// The longest time a server may ask for before the next request.
 const MAX_RETRY_AFTER: Duration = Duration::from_mins(5);
 
-/// Who can end a failure.
+/// What can end a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Remedy {
-    /// Time: it passes, or the server comes back.
+    /// Time: the failure passes, or the server comes back.
     Wait,
-    /// Somebody who changes a permission or a kubeconfig.
+    /// A change of a permission or a kubeconfig.
     Act,
 }
 
 /// Why a request failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct ApiFailure {
-    /// Who can end it.
+    /// What can end it.
     pub(super) remedy: Remedy,
     /// In one line, safe to print.
     pub(super) reason: String,
-    /// How long the server wants to be left alone.
+    /// How long the server asks to wait.
     pub(super) retry_after: Duration,
     /// Whether other credentials than those in use may help.
     pub(super) stale_credentials: bool,
@@ -145,7 +145,7 @@ pub(super) fn quote(text: &str) -> String {
 
 fn credentials(error: &AuthError) -> String {
     match error {
-        // Its output may hold a secret: only the outcome is told.
+        // Its output may hold a secret, so only the outcome is reported.
         AuthError::AuthExecRun { out, .. } => format!(
             "the credential plugin of the kubeconfig failed ({}): try kubectl with it",
             out.status

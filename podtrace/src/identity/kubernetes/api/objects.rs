@@ -10,13 +10,13 @@ use serde::{Deserialize, de::DeserializeOwned};
 
 use super::{ClusterNode, ClusterPod, ClusterUpdate, Resource};
 
-/// The longest name that Kubernetes gives; a longer one is no name.
+/// Upper bound of a name in Kubernetes; a longer one is invalid.
 const MAX_NAME: usize = 253;
 
-/// How many addresses of one pod or node are taken: a dual stack has two.
+/// Upper bound of the addresses of a pod or node: a dual stack has two.
 const MAX_ADDRESSES: usize = 8;
 
-/// Where flannel says, on a node, from which address it tunnels.
+/// Flannel's annotations of a node with its tunnel addresses.
 const FLANNEL_PUBLIC_IPS: [&str; 2] = [
     "flannel.alpha.coreos.com/public-ip",
     "flannel.alpha.coreos.com/public-ipv6",
@@ -31,10 +31,10 @@ pub(super) type NodeObject = Object<NodeSpec, NodeStatus>;
 pub(super) trait Followed:
     kube::Resource<DynamicType = ApiResource> + Clone + Debug + DeserializeOwned + Send + 'static
 {
-    /// What it is one of.
+    /// The resource that it belongs to.
     const RESOURCE: Resource;
 
-    /// How the API calls it.
+    /// Its name in the API.
     fn api_resource() -> ApiResource;
 
     /// The update while it exists; none if it is malformed.

@@ -1,4 +1,4 @@
-//! The API client against a server in the test's hand.
+//! The API client against a server that the test controls.
 mod outages;
 mod plugins;
 mod server;
@@ -25,10 +25,10 @@ const PACE: Pace = Pace {
     page: 2,
 };
 
-/// What a watch told, one resource at a time.
+/// The updates of a watch, one resource at a time.
 struct Updates {
     receiver: mpsc::Receiver<ClusterUpdate>,
-    /// Of the resource that was not asked for.
+    /// Updates of the resource that was not asked for.
     later: Vec<ClusterUpdate>,
 }
 

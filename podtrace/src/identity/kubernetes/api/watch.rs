@@ -1,5 +1,5 @@
-//! Follows the pods and nodes of a cluster: lists them, then watches what
-//! changes, and begins again where that breaks off.
+//! Follows the pods and nodes of a cluster: lists them, then watches changes, and resumes
+//! where the watch breaks off.
 //!
 //! kube's own watcher is not used: it takes an HTTP 410 for a passing error
 //! and asks for the same version for ever, goes on after a line that it could
@@ -27,26 +27,26 @@ use super::{
 };
 use crate::backoff::{Backoff, with_jitter};
 
-/// The most pages of one list; more is a server that never ends.
+/// Upper bound of the pages of a list; more means a server that never ends.
 const MAX_PAGES: u32 = 10_000;
 
-/// How long the server is to keep a watch open, in seconds. It may be less.
+/// How long the server should keep a watch open, in seconds. It may be less.
 const WATCH_SECONDS: u32 = 290;
 
-/// How patient a follower is.
+/// The timing of a follower.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Pace {
     /// How long the server may take to answer.
     pub(super) deadline: Duration,
-    /// The least time between two tries. A watch that was open for so long is
-    /// one that works, and has told of what it was behind with.
+    /// The shortest time between two attempts. A watch that was open for this long works,
+    /// and has caught up.
     pub(super) first_delay: Duration,
-    /// The most time between two tries, jitter apart.
+    /// The longest time between two attempts, without jitter.
     pub(super) last_delay: Duration,
-    /// How long a watch may say nothing: it is dead then, since the server
-    /// would have closed it.
+    /// How long a watch may be silent: a longer silence means a dead connection, since the
+    /// server would have closed it.
     pub(super) silence: Duration,
-    /// How many objects are asked for at once.
+    /// How many objects are requested at a time.
     pub(super) page: u32,
 }
 
@@ -108,17 +108,16 @@ struct Follower {
     pace: Pace,
     /// Number of the client that was used last; 0 before the first.
     used: u64,
-    /// Number of the last client whose credentials did not do; 0 if none.
+    /// Number of the last client whose credentials failed; 0 if none.
     of_no_use: u64,
-    /// Up to which version of the cluster everything was told; none if a list
-    /// is due.
+    /// The version of the cluster up to which everything was sent; none if a list is due.
     version: Option<String>,
     /// What the reported outage needs; none while there is none.
     reported: Option<Remedy>,
     backoff: Backoff,
 }
 
-/// Why a round ended before its watch did.
+/// Why a round ended early.
 enum Failure {
     /// Nobody listens any more.
     Closed,
@@ -174,7 +173,7 @@ impl Follower {
         self.events(pin!(events)).await
     }
 
-    /// Tells of everything there is; the version that it was seen at.
+    /// Sends all objects; returns their version.
     async fn list<K: Followed>(&self, api: &Api<K>) -> Result<String, Failure> {
         let mut params = ListParams::default().limit(self.pace.page);
         for page in 0..MAX_PAGES {
@@ -196,7 +195,7 @@ impl Follower {
         Err(self.rubbish("a list without end"))
     }
 
-    /// Tells of what changes until the watch ends.
+    /// Sends changes until the watch ends.
     async fn events<K: Followed>(
         &mut self,
         mut events: impl Stream<Item = kube::Result<WatchEvent<K>>> + Unpin,
@@ -228,7 +227,7 @@ impl Follower {
                 }
                 Ok(Some(Ok(event))) => self.event(event).await?,
                 Ok(Some(Err(error))) => {
-                    // What could not be read may have been a change.
+                    // The unreadable line may have been a change.
                     self.version = None;
                     return Err(self.failure(&error));
                 }
@@ -255,7 +254,7 @@ impl Follower {
         Ok(())
     }
 
-    /// The client of all; tells if it is long in coming.
+    /// The shared client; reports if it takes long.
     async fn client<K: Followed>(&mut self) -> Result<Client, Failure> {
         let shared = self.client.clone();
         let mut made = pin!(shared.get(self.of_no_use));

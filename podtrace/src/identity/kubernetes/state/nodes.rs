@@ -4,7 +4,7 @@ use std::{collections::HashMap, net::IpAddr, sync::Arc};
 use super::super::ClusterNode;
 use crate::text::sanitize::sanitize;
 
-/// The most nodes that are kept; Kubernetes itself is built for 5000.
+/// Upper bound of the nodes kept; Kubernetes itself is built for 5000.
 const MAX_NODES: usize = 20_000;
 
 /// The nodes that are known, by name.
@@ -19,7 +19,7 @@ pub(super) struct Nodes {
 struct Node {
     addresses: Vec<IpAddr>,
     pod_ranges: Vec<Range>,
-    /// The list or change it was last told of in.
+    /// The list or change that reported it last.
     round: u64,
 }
 
@@ -31,7 +31,7 @@ struct Range {
 }
 
 impl Nodes {
-    /// Takes a node in, or what has changed of it.
+    /// Adds or updates a node.
     pub(super) fn insert(&mut self, node: &ClusterNode, round: u64) {
         let name = sanitize(&node.name);
         self.remove(&name);
@@ -68,7 +68,7 @@ impl Nodes {
         }
     }
 
-    /// Drops the nodes that were last told of in another round.
+    /// Drops the nodes last reported in another round.
     pub(super) fn retain_round(&mut self, round: u64) {
         let missing = self.nodes.iter().filter(|(_, node)| node.round != round);
         let missing: Vec<_> = missing.map(|(name, _)| Arc::clone(name)).collect();

@@ -126,7 +126,7 @@ fn a_reused_address_passes_on_and_has_no_owner_in_between() {
         (200, Some("b")),
     ]);
 
-    // Taken before the end is told: whose the packets in between were is not known.
+    // Taken before the end is reported: the owner of the packets in between is unknown.
     let mut check = Check::new();
     check.pod(pod("a", "10.244.2.7", 100), 105);
     check.pod(pod("b", "10.244.2.7", 108), 110);

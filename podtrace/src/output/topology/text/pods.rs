@@ -61,7 +61,7 @@ impl View<'_> {
     }
 }
 
-/// What is shared, and the inodes of that.
+/// The shared namespaces, and their inodes.
 fn namespaces(pod: &Pod, sharing: &Sharing) -> Row {
     let row = Row::line(PLAIN, format!("namespaces: {sharing}"));
     let any = pod

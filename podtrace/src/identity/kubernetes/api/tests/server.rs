@@ -1,5 +1,4 @@
-//! An API server in the test's hand: each request waits until the test
-//! answers it.
+//! An API server that the test controls: each request waits until the test answers it.
 use std::{
     net::{Ipv4Addr, SocketAddr},
     path::PathBuf,
