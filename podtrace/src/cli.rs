@@ -15,8 +15,8 @@ pub use replay::{ExportArgs, ExportFormat, InputArgs, ReplayArgs, StatsArgs};
 #[command(
     version,
     about,
-    after_help = "Exit status: 0 fine, 1 problems were found (topology --check), 2 error,
-4 events were lost (--strict)."
+    after_help = "Exit status: 0 success, 1 problems found (topology --check), 2 error,
+4 events lost (--strict)."
 )]
 pub struct Cli {
     /// What to do.
@@ -29,40 +29,40 @@ pub struct Cli {
 pub enum Command {
     /// Print the path of each packet, live
     ///
-    /// Watches every veth, bridge, VXLAN and uplink interface of this node,
-    /// eth0 and lo of every pod, and the sockets of the pods' cgroup, which tell
-    /// the container that sends or receives. Interfaces that come and go are
-    /// followed. Pods and containers are named by the container runtime, pods
-    /// elsewhere by the Kubernetes API when a kubeconfig is given. Changes
-    /// nothing on the node; Ctrl-C ends it with a summary.
+    /// Taps every veth, bridge, VXLAN and uplink interface of this node, eth0 and lo
+    /// of every pod, and the sockets of the pods' cgroup, which tell the container
+    /// that sends or receives. Follows interfaces that come and go. Names pods and
+    /// containers by the container runtime, and pods elsewhere by the Kubernetes API
+    /// if there is a kubeconfig. Changes nothing on the node. Ctrl-C stops it and
+    /// prints a summary.
     #[command(after_help = "Examples:
-  sudo podtrace trace                      every packet, with its hops
-  sudo podtrace trace --count 10           the first ten
-  sudo podtrace trace -i cni0 -i flannel.1 only these interfaces
-  sudo podtrace trace -o json | jq .       for other programs
+  sudo podtrace trace                           every packet, with its hops
+  sudo podtrace trace --count 10                the first ten
+  sudo podtrace trace -i cni0 -i flannel.1      only these interfaces
+  sudo podtrace trace -o json | jq .            for other programs
   sudo podtrace trace --kubeconfig admin.conf   name pods and nodes elsewhere too
   sudo podtrace trace --cri-socket /run/k3s/containerd/containerd.sock
-  sudo podtrace trace --netns a --netns b  two nodes in namespaces of one machine")]
+  sudo podtrace trace --netns a --netns b       two nodes in namespaces of one machine")]
     Trace(Box<TraceArgs>),
-    /// Record what trace would show, for a postmortem
+    /// Record what trace would print, for a postmortem
     ///
-    /// Writes every hop of every packet, with the names of pods and containers as they were at
-    /// the time and the topology of the node, as standard pcapng: podtrace replay shows the
-    /// paths, and Wireshark, tshark and tcpdump open it too. With --rotate-size or --rotate-time
-    /// it is a flight recorder: files follow each other, the oldest are deleted as --keep-files,
-    /// --keep-size and --keep-time say, and each reads alone, also while it is written.
+    /// Writes every hop of every packet, with the names of pods and containers at that time and
+    /// the topology of the node, as standard pcapng: podtrace replay prints the paths, and
+    /// Wireshark, tshark and tcpdump open the file too. With --rotate-size or --rotate-time it is
+    /// a flight recorder: one file follows another, --keep-files, --keep-size and --keep-time
+    /// delete the oldest, and each file can be read alone, even while it is being written.
     #[command(mut_arg("write", |arg| arg.required(true)), after_help = "Examples:
   sudo podtrace record -w session.pcapng
   sudo podtrace record -w /var/log/podtrace/ --rotate-size 100MB --keep-size 2GB --zstd
-  sudo podtrace record -w x.pcapng -C 100 -W 10   as tcpdump: ten files of 100 MB
+  sudo podtrace record -w x.pcapng -C 100 -W 10   ten files of 100 MB, as with tcpdump
   sudo podtrace trace -w session.pcapng           print too
   podtrace replay session.pcapng")]
     Record(Box<RecordArgs>),
-    /// Show recorded sessions as trace would have, several nodes as one
+    /// Print recorded sessions as trace would have, several nodes as one
     ///
-    /// Files of several nodes become one stream: offset and drift of their clocks are estimated
-    /// from the packets that both have seen, and printed with their uncertainty. Damaged and cut
-    /// files are read as far as they are whole. Takes no privileges.
+    /// Merges the files of several nodes into one stream: estimates offset and drift of their
+    /// clocks from the packets that both nodes saw, and prints them with their uncertainty. Reads
+    /// damaged and cut files as far as they are whole. Needs no privileges.
     #[command(after_help = "Examples:
   podtrace replay session.pcapng
   podtrace replay worker1.pcapng worker2.pcapng    one path across both nodes
@@ -71,12 +71,12 @@ pub enum Command {
   podtrace replay --clock-offset worker2=-1.5ms worker1.pcapng worker2.pcapng
   zcat old.pcap.gz | podtrace replay -")]
     Replay(Box<ReplayArgs>),
-    /// Sum recorded sessions up: who talks to whom, losses, round trips, latency of each hop
+    /// Summarise recorded sessions: who talks to whom, outcomes, round trips, latency of each hop
     #[command(after_help = "Examples:
   podtrace stats session.pcapng
   podtrace stats --top 20 -o json worker1.pcapng worker2.pcapng | jq .pairs")]
     Stats(Box<StatsArgs>),
-    /// Write recorded sessions, or a part of them, in another format
+    /// Convert recorded sessions, or a part of them, to another format
     #[command(mut_arg("zstd", |arg| arg.help("Compress pcapng with zstd")), after_help = "Examples:
   podtrace export --format parquet -w hops.parquet session.pcapng
   podtrace export --format csv session.pcapng | head
@@ -85,32 +85,32 @@ pub enum Command {
     Export(Box<ExportArgs>),
     /// Show the node's pod network, and what is broken in it
     ///
-    /// One look at uplink, flannel.1, bridges, routes, pods and containers: who is plugged in
-    /// where, which VTEP serves which subnet, which namespaces the containers of a pod share.
-    /// Finds routes without neighbour or forwarding entry, veths outside of the bridge, MTUs that
-    /// do not fit, forwarding that is off, addresses held twice. Reads only.
+    /// A snapshot of uplink, flannel.1, bridges, routes, pods and containers: what is attached
+    /// to what, which VTEP serves which subnet, which namespaces the containers of a pod share.
+    /// Finds routes without a neighbour or forwarding entry, veths outside the bridge, MTUs that
+    /// do not fit, forwarding that is off, addresses that two pods hold. Changes nothing.
     ///
-    /// In place of: ctr container ls; ctr container info ID | jq .Spec.linux.namespaces;
+    /// Takes the place of: ctr container ls; ctr container info ID | jq .Spec.linux.namespaces;
     /// nsenter -t PID -n ip addr; brctl show; bridge fdb show dev flannel.1; ip neigh; ip route.
     #[command(after_help = "Examples:
   sudo podtrace topology                       the tree of this node
-  sudo podtrace topology --check               exit status 1 if something is broken
+  sudo podtrace topology --check               exit with status 1 if something is broken
   sudo podtrace topology -o json | jq .problems
   sudo podtrace topology -o json | jq '.nodes[].pods[] | {name, addresses}'
   sudo podtrace topology -o dot | dot -Tsvg > node.svg
-  podtrace topology session.pcapng             as it was when that was recorded
+  podtrace topology session.pcapng             the network when that was recorded
   sudo podtrace topology --netns a --netns b   two nodes in namespaces of one machine")]
     Topology(TopologyArgs),
-    /// Show it: make a network of two nodes in namespaces, ping, print the hops
+    /// Try it: create a network of two nodes in namespaces, ping, print the hops
     Demo(DemoArgs),
-    /// Make a network of nodes and pods in namespaces, keep it until Ctrl-C
+    /// Create a network of nodes and pods in namespaces and keep it until Ctrl-C
     Lab(LabArgs),
-    /// Remove what a podtrace that was killed has left
+    /// Remove what a killed podtrace left behind
     ///
-    /// Only kernels before 6.6 keep anything, and --attach clsact: tc filters that do nothing any
-    /// more. They are removed from all network namespaces, with the clsact qdiscs that podtrace had
-    /// made and nobody else uses. Those of running podtraces and of other tools stay as they are.
-    /// Each start of trace and record does the same.
+    /// Only kernels before 6.6, and --attach clsact, leave anything: tc filters that no longer do
+    /// anything. Removes them from all network namespaces, with the clsact qdiscs that podtrace
+    /// created and nobody else uses. Leaves those of running podtraces and of other tools alone.
+    /// trace and record do the same when they start.
     Cleanup,
 }
 
@@ -142,10 +142,10 @@ pub struct RecordArgs {
 /// Options of `topology`.
 #[derive(Clone, Debug, Args)]
 pub struct TopologyArgs {
-    /// Show what these session files hold in place of the node
+    /// Show the topology in these session files instead of this node's
     #[arg(value_name = "FILE|DIR", conflicts_with_all = ["netns", "cri_socket", "pods", "node_name"])]
     pub files: Vec<std::path::PathBuf>,
-    /// Look at the node in this network namespace, a name in /run/netns or a path (repeatable)
+    /// Show the node in this network namespace, a name in /run/netns or a path (repeatable)
     #[arg(long, value_name = "NETNS")]
     pub netns: Vec<String>,
     /// Where names come from.
@@ -154,10 +154,10 @@ pub struct TopologyArgs {
     /// Output format
     #[arg(short, long, value_name = "FORMAT", default_value = "text")]
     pub output: TopologyFormat,
-    /// When to use colours; NO_COLOR is honoured
+    /// When to use colours; NO_COLOR turns them off
     #[arg(long, value_name = "WHEN", default_value = "auto")]
     pub color: Color,
-    /// Exit with status 1 if problems were found
+    /// Exit with status 1 if there are problems
     #[arg(long)]
     pub check: bool,
 }
@@ -165,7 +165,7 @@ pub struct TopologyArgs {
 /// Output formats of `topology`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum TopologyFormat {
-    /// A tree, for people
+    /// A tree, for humans
     Text,
     /// One JSON document
     Json,
@@ -176,13 +176,13 @@ pub enum TopologyFormat {
 /// Options of `demo`.
 #[derive(Clone, Debug, Args)]
 pub struct DemoArgs {
-    /// Pings in each scenario
+    /// Pings on each way
     #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=100))]
     pub pings: u16,
     /// What of the kernel is used.
     #[command(flatten)]
     pub kernel: KernelArgs,
-    /// When to use colours; NO_COLOR is honoured
+    /// When to use colours; NO_COLOR turns them off
     #[arg(long, value_name = "WHEN", default_value = "auto")]
     pub color: Color,
 }
@@ -190,10 +190,10 @@ pub struct DemoArgs {
 /// Options of `lab`.
 #[derive(Clone, Debug, Args)]
 pub struct LabArgs {
-    /// Nodes
+    /// Number of nodes
     #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=9))]
     pub nodes: u8,
-    /// Pods on each node
+    /// Number of pods on each node
     #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=100))]
     pub pods: u8,
 }
@@ -201,7 +201,7 @@ pub struct LabArgs {
 /// Output formats.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Format {
-    /// For people
+    /// For humans
     Text,
     /// One JSON object per line: per event, per path, and a summary
     Json,

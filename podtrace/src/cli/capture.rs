@@ -27,15 +27,15 @@ pub struct CaptureArgs {
     /// Where names come from.
     #[command(flatten)]
     pub naming: NamingArgs,
-    /// Name remote pods and nodes by the Kubernetes API; else KUBECONFIG or,
-    /// in a pod, its service account is used
+    /// Name remote pods and nodes by the Kubernetes API [default: KUBECONFIG, or in a pod its
+    /// service account]
     #[arg(long, value_name = "FILE", help_heading = "Names")]
     pub kubeconfig: Option<PathBuf>,
-    /// Bytes captured of each packet, at most
+    /// Capture at most this many bytes of each packet
     #[arg(long, value_name = "BYTES", default_value_t = SNAPLEN_DEFAULT,
           value_parser = clap::value_parser!(u32).range(i64::from(SNAPLEN_MIN)..=i64::from(SNAPLEN_MAX)))]
     pub snaplen: u32,
-    /// How long a packet may stay between two hops before it is said not to be seen further
+    /// Report a packet as not seen further when no tap sees it for this long
     #[arg(long, value_name = "TIME", default_value = "500ms", value_parser = duration)]
     pub hop_timeout: std::time::Duration,
     /// How much of it is taken.
@@ -47,7 +47,7 @@ pub struct CaptureArgs {
     /// Exit with status 4 if events were lost, not recorded or not shown
     #[arg(long)]
     pub strict: bool,
-    /// Print diagnostics of the kernel side too
+    /// Also print diagnostics of the kernel side
     #[arg(short, long, action = ArgAction::Count)]
     pub verbose: u8,
 }
@@ -71,12 +71,13 @@ pub struct KernelArgs {
 /// How programs are attached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Attach {
-    /// By TCX where the kernel has it, else by clsact
+    /// TCX where the kernel has it, otherwise clsact
     Auto,
-    /// TCX links (Linux 6.6, RHEL 9): nothing but ours is touched, and they end with podtrace
+    /// TCX links (Linux 6.6, RHEL 9): they touch nothing else, and end with podtrace
     Tcx,
-    /// Filters of a clsact qdisc, which is made where there is none and removed in the end.
-    /// After SIGKILL they stay, and do nothing: the next start removes them, or podtrace cleanup
+    /// Filters of a clsact qdisc, which podtrace creates where there is none, and removes at the
+    /// end. After SIGKILL they remain but do nothing; the next start or podtrace cleanup removes
+    /// them
     Clsact,
 }
 
@@ -96,24 +97,24 @@ pub enum Feature {
 /// How much is taken, when it would be too much.
 #[derive(Clone, Debug, Args)]
 pub struct LoadArgs {
-    /// Ring buffers between kernel and podtrace, one for each CPU, together in MiB, a power
-    /// of two; else 4 to 64 by what memory is free, and 256 KiB for a CPU at least
+    /// Total size in MiB, a power of two, of the ring buffers between kernel and podtrace, one
+    /// for each CPU [default: 4 to 64, depending on free memory; at least 256 KiB for each CPU]
     #[arg(long, value_name = "MIB", value_parser = mebibytes, help_heading = "Load")]
     pub buffer: Option<u32>,
-    /// Trace one in N packets, the same ones at every interface of every node, with echo
-    /// requests and their replies; the kernel passes over the others
+    /// Trace one in N packets: the same ones at every interface of every node, and an echo
+    /// request together with its reply. The kernel skips the others
     #[arg(long, value_name = "1/N", value_parser = share, help_heading = "Load")]
     pub sample: Option<u32>,
-    /// Sample as much as needed to stay below about this many events a second, for example 50k
+    /// Sample as needed to stay below about this many events per second, for example 50k
     #[arg(long, value_name = "EVENTS", value_parser = rate, help_heading = "Load")]
     pub max_rate: Option<u64>,
-    /// Take at most so much processor time, in percent of one processor: beyond it packets
-    /// wait in the rings, and those that find no room there are lost and counted
+    /// Use at most this much processor time, in percent of one processor. Beyond it, packets
+    /// wait in the rings; those that find no room there are lost and counted
     #[arg(long, value_name = "PERCENT", help_heading = "Load",
           value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub cpu_limit: Option<u32>,
-    /// Capture of TCP and UDP packets only the headers and the 16 bytes behind them, by which
-    /// equal headers are told apart
+    /// Of TCP and UDP packets, capture only the headers and the 16 bytes after them, which tell
+    /// equal headers apart
     #[arg(long, help_heading = "Load")]
     pub headers_only: bool,
 }
@@ -124,7 +125,7 @@ pub struct ViewArgs {
     /// Output format
     #[arg(short, long, value_name = "FORMAT", default_value = "text")]
     pub output: Format,
-    /// When to use colours; NO_COLOR is honoured
+    /// When to use colours; NO_COLOR turns them off
     #[arg(long, value_name = "WHEN", default_value = "auto")]
     pub color: Color,
     /// Print addresses without pod names
@@ -135,14 +136,14 @@ pub struct ViewArgs {
 /// Where names come from.
 #[derive(Clone, Debug, Args)]
 pub struct NamingArgs {
-    /// Ask the container runtime at this socket (repeatable, one for each node); else those of
-    /// containerd, CRI-O, k3s, rke2, k0s and MicroK8s are tried
+    /// Ask the container runtime at this socket (repeatable, one for each node) [default: the
+    /// usual sockets of containerd, CRI-O, k3s, rke2, k0s, MicroK8s and cri-dockerd]
     #[arg(long, value_name = "PATH", help_heading = "Names")]
     pub cri_socket: Vec<PathBuf>,
-    /// Name pods by this table: lines of `NETNS NAMESPACE/POD`
+    /// Name pods by this table of lines `NETNS NAMESPACE/POD`
     #[arg(long, value_name = "FILE", help_heading = "Names")]
     pub pods: Option<PathBuf>,
-    /// Call the node so, not by its hostname (repeatable, in the order of --netns)
+    /// Name of the node, instead of its hostname (repeatable, in the order of --netns)
     #[arg(long, value_name = "NAME", help_heading = "Names")]
     pub node_name: Vec<String>,
 }

@@ -9,39 +9,39 @@ use super::parse::{duration, rotate_size, size};
 /// Where a session is recorded.
 #[derive(Clone, Debug, Args)]
 pub struct FileArgs {
-    /// Record to this file (pcapng), to files in this directory, or to standard output (-): what
-    /// is said then goes to standard error
+    /// Record to this file (pcapng), to files in this directory, or to standard output (-), in
+    /// which case messages go to standard error
     #[arg(short, long, value_name = "FILE|DIR", help_heading = "Recording")]
     pub write: Option<PathBuf>,
     /// How files are written.
     #[command(flatten)]
     pub how: WriteArgs,
-    /// Begin another file when this one has so many bytes before compression, for example 100MB
+    /// Begin another file when this one has this many bytes before compression, for example 100MB
     #[arg(long, value_name = "SIZE", value_parser = rotate_size, requires = "write", help_heading = "Recording")]
     pub rotate_size: Option<u64>,
-    /// As tcpdump: --rotate-size in millions of bytes
+    /// --rotate-size in millions of bytes, as with tcpdump
     #[arg(short = 'C', value_name = "MB", value_parser = clap::value_parser!(u64).range(1..1_000_000),
           requires = "write", conflicts_with = "rotate_size", help_heading = "Recording")]
     pub rotate_megabytes: Option<u64>,
     /// Begin another file after this time
     #[arg(long, value_name = "TIME", value_parser = duration, requires = "write", help_heading = "Recording")]
     pub rotate_time: Option<Duration>,
-    /// As tcpdump: --rotate-time in seconds
+    /// --rotate-time in seconds, as with tcpdump
     #[arg(short = 'G', value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..31_536_000),
           requires = "write", conflicts_with = "rotate_time", help_heading = "Recording")]
     pub rotate_seconds: Option<u64>,
-    /// Keep so many files at most, the one being written included: the oldest goes first
-    /// (-W as tcpdump)
+    /// Keep at most this many files, including the one being written; the oldest goes first
+    /// (-W as with tcpdump)
     #[arg(short = 'W', long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..),
           requires = "write", help_heading = "Recording")]
     pub keep_files: Option<u64>,
-    /// Keep so many bytes on disk at most; takes --rotate-size
+    /// Keep at most this many bytes on disk; needs --rotate-size
     #[arg(long, value_name = "SIZE", value_parser = size, requires = "write", help_heading = "Recording")]
     pub keep_size: Option<u64>,
-    /// Keep files for so long after their end
+    /// Keep files for this long after their end
     #[arg(long, value_name = "TIME", value_parser = duration, requires = "write", help_heading = "Recording")]
     pub keep_time: Option<Duration>,
-    /// Give what was recorded to the kernel at least so often: what SIGKILL can cost
+    /// Hand what was recorded to the kernel at least this often: SIGKILL loses no more than that
     #[arg(long, value_name = "TIME", default_value = "1s", value_parser = duration, help_heading = "Recording")]
     pub flush: Duration,
 }
@@ -52,7 +52,7 @@ pub struct WriteArgs {
     /// Compress with zstd
     #[arg(long, requires = "write", help_heading = "Recording")]
     pub zstd: bool,
-    /// Replace a file of that name
+    /// Replace an existing file
     #[arg(long, requires = "write", help_heading = "Recording")]
     pub force: bool,
 }

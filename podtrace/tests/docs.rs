@@ -1,0 +1,93 @@
+//! The commands in the README and in `docs/` print what is written there.
+//!
+//! Each line of a `console` block that begins with `$ ` runs in `tests/docs`, where the
+//! recordings are; what follows it is what it prints.
+//! `PODTRACE_WRITE_DOCS=1 cargo test -p podtrace --test docs` writes it anew. A unit test
+//! parses all command lines, also those that do not run here.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+fn crate_folder() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn pages() -> Vec<PathBuf> {
+    let docs = fs::read_dir(crate_folder().join("docs")).unwrap();
+    let docs = docs.map(|entry| entry.unwrap().path());
+    let mut pages: Vec<_> = docs.filter(|path| path.extension().is_some()).collect();
+    pages.push(crate_folder().join("../README.md"));
+    pages
+}
+
+/// Copies the recordings, so that no command leaves a file among them.
+fn recordings() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    for entry in fs::read_dir(crate_folder().join("tests/docs")).unwrap() {
+        let entry = entry.unwrap();
+        fs::copy(entry.path(), folder.path().join(entry.file_name())).unwrap();
+    }
+    folder
+}
+
+/// What a command line prints, with podtrace in the PATH.
+fn output_of(line: &str, folder: &Path) -> String {
+    let podtrace = Path::new(env!("CARGO_BIN_EXE_podtrace"));
+    let path = [podtrace.parent().unwrap().to_owned()];
+    let others = env::var_os("PATH").unwrap();
+    let path = path.into_iter().chain(env::split_paths(&others));
+    let output = Command::new("sh")
+        .args(["-c", line])
+        .env("PATH", env::join_paths(path).unwrap())
+        .env("TZ", "UTC")
+        .current_dir(folder)
+        .output()
+        .unwrap();
+    String::from_utf8([output.stdout, output.stderr].concat()).unwrap()
+}
+
+/// The page with what its commands print.
+fn refreshed(page: &str, folder: &Path) -> String {
+    let mut out = String::new();
+    let (mut is_block, mut is_console) = (false, false);
+    for line in page.lines() {
+        let is_fence = line.starts_with("```");
+        let command = line.strip_prefix("$ ").filter(|_| is_console);
+        if is_fence || !is_console || command.is_some() {
+            out += line;
+            out.push('\n');
+        }
+        if is_fence {
+            is_console = !is_block && line == "```console";
+            is_block = !is_block;
+        }
+        if let Some(command) = command {
+            out += &output_of(command, folder);
+        }
+    }
+    out
+}
+
+#[test]
+fn commands_print_what_the_docs_say() {
+    let folder = recordings();
+    for page in pages() {
+        let written = fs::read_to_string(&page).unwrap();
+        let current = refreshed(&written, folder.path());
+        if env::var_os("PODTRACE_WRITE_DOCS").is_some() {
+            fs::write(&page, current).unwrap();
+            continue;
+        }
+        let differing = written.lines().zip(current.lines());
+        let first = differing.into_iter().find(|(was, is)| was != is);
+        assert!(
+            written == current,
+            "{} is out of date, PODTRACE_WRITE_DOCS=1 writes it anew: {first:#?}",
+            page.display()
+        );
+    }
+}
