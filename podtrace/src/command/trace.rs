@@ -59,18 +59,6 @@ fn follow(
     let nodes = nodes(&capture.netns, &capture.naming.node_name)?;
     let sources = sources(capture, &nodes)?;
     privilege::begin(sources.cluster.is_some())?;
-    let sink = if files.is_stdout() {
-        Sink::stderr()?
-    } else {
-        Sink::stdout()?
-    };
-    let printer = Printer::new(format, sink.handle());
-    let outlets = Outlets {
-        consumers: vec![Box::new(printer)],
-        sink,
-        recording: recording::open(files, capture, &nodes, epoch_ns)?,
-        shows_progress,
-    };
     let options = TraceOptions {
         interfaces: capture.interfaces.clone(),
         table: table(capture.naming.pods.as_deref())?,
@@ -93,6 +81,18 @@ fn follow(
         },
         has_closer,
         ..TraceOptions::new(way(capture.kernel.attach)?, without, epoch_ns)
+    };
+    let sink = if files.is_stdout() {
+        Sink::stderr()?
+    } else {
+        Sink::stdout()?
+    };
+    let printer = Printer::new(format, sink.handle());
+    let outlets = Outlets {
+        consumers: vec![Box::new(printer)],
+        sink,
+        recording: recording::open(files, capture, &nodes, epoch_ns)?,
+        shows_progress,
     };
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
