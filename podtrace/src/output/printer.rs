@@ -9,7 +9,7 @@ use crate::{
         Path,
         summary::{NotShown, Summary},
     },
-    pipeline::consumer::{Consumer, Events, Tick},
+    pipeline::consumer::{Consumer, Events, Failure, Tick},
     sink::{NOTICES_MAX, TextSink},
     update::Update,
     world::World,
@@ -28,8 +28,7 @@ pub struct Printer {
     not_shown: NotShown,
     /// How many packets were reported as not shown, and when.
     reported: (u64, u64),
-    failure: Option<io::Error>,
-    has_failed: bool,
+    failure: Failure,
 }
 
 impl Printer {
@@ -42,8 +41,7 @@ impl Printer {
             sink,
             not_shown: NotShown::default(),
             reported: (0, 0),
-            failure: None,
-            has_failed: false,
+            failure: Failure::default(),
         }
     }
 
@@ -80,23 +78,9 @@ impl Printer {
     fn hand_on(&mut self) {
         if !self.text.is_empty() {
             let taken = self.sink.take(&self.text);
-            self.note(taken);
+            self.failure.note(taken);
             self.text.clear();
         }
-    }
-
-    /// Remembers the first failure.
-    fn note(&mut self, result: io::Result<()>) {
-        if let Err(error) = result
-            && !self.has_failed
-        {
-            self.has_failed = true;
-            self.failure = Some(error);
-        }
-    }
-
-    fn take_failure(&mut self) -> io::Result<()> {
-        self.failure.take().map_or(Ok(()), Err)
     }
 }
 
@@ -162,21 +146,21 @@ impl Consumer for Printer {
     }
 
     fn has_failed(&self) -> bool {
-        self.has_failed
+        self.failure.has_failed()
     }
 
     fn flush(&mut self) -> io::Result<()> {
         self.hand_on();
         let flushed = self.sink.flush();
-        self.note(flushed);
-        self.take_failure()
+        self.failure.note(flushed);
+        self.failure.take()
     }
 
     fn close(&mut self) -> io::Result<()> {
         self.hand_on();
         let closed = self.sink.close();
-        self.note(closed);
-        self.take_failure()
+        self.failure.note(closed);
+        self.failure.take()
     }
 }
 

@@ -106,6 +106,39 @@ pub struct Tick<'a> {
     pub taps: &'a TapCounts,
 }
 
+/// The first failure of a consumer: it lasts, and is handed out once.
+#[derive(Debug, Default)]
+pub struct Failure {
+    error: Option<io::Error>,
+    has_failed: bool,
+}
+
+impl Failure {
+    /// Keeps a failure, if it is one and the first.
+    pub fn note(&mut self, result: io::Result<()>) {
+        if let Err(error) = result
+            && !self.has_failed
+        {
+            self.has_failed = true;
+            self.error = Some(error);
+        }
+    }
+
+    /// Whether there has been one.
+    #[must_use]
+    pub fn has_failed(&self) -> bool {
+        self.has_failed
+    }
+
+    /// Hands it out.
+    ///
+    /// # Errors
+    /// The failure, the first time.
+    pub fn take(&mut self) -> io::Result<()> {
+        self.error.take().map_or(Ok(()), Err)
+    }
+}
+
 impl Consumer for Recorder {
     fn events(&self) -> Events {
         Events::All

@@ -16,7 +16,7 @@ use crate::{
     export::{CsvRows, ExportError, ParquetRows, check_parquet},
     output::{json::Json, notices::Notices, printer::Printer},
     path::{Path, summary::Summary},
-    pipeline::consumer::Consumer,
+    pipeline::consumer::{Consumer, Failure},
     replay::{
         inputs::{Input, differ_in_sampling},
         player::Player,
@@ -150,24 +150,19 @@ enum Rows {
 struct Export {
     /// None once all is written.
     rows: Option<Rows>,
-    failure: Option<ExportError>,
-    has_failed: bool,
+    failure: Failure,
 }
 
 impl Export {
     fn new(rows: Rows) -> Self {
         Self {
             rows: Some(rows),
-            failure: None,
-            has_failed: false,
+            failure: Failure::default(),
         }
     }
 
     fn note(&mut self, result: Result<(), ExportError>) {
-        if let Err(error) = result {
-            self.has_failed = true;
-            self.failure.get_or_insert(error);
-        }
+        self.failure.note(result.map_err(io::Error::other));
     }
 }
 
@@ -192,12 +187,10 @@ impl Consumer for Export {
     }
 
     fn has_failed(&self) -> bool {
-        self.has_failed
+        self.failure.has_failed()
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.failure
-            .take()
-            .map_or(Ok(()), |error| Err(io::Error::other(error)))
+        self.failure.take()
     }
 }

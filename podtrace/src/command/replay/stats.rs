@@ -1,8 +1,5 @@
 //! `podtrace stats`.
-use std::{
-    io::{self, Write as _},
-    mem,
-};
+use std::io::{self, Write as _};
 
 use super::{player_options, stop_on_signal};
 use crate::{
@@ -10,7 +7,7 @@ use crate::{
     command::{FINE, use_color},
     output::{notices::Notices, stats::text},
     path::{Path, summary::Summary},
-    pipeline::consumer::Consumer,
+    pipeline::consumer::{Consumer, Failure},
     replay::player::Player,
     stats::{Report, Stats, StatsOptions},
     world::World,
@@ -26,7 +23,7 @@ pub(in crate::command) fn run(args: &StatsArgs) -> anyhow::Result<u8> {
         stats: Some(Stats::new(stats_options)),
         format: args.output,
         color: use_color(args.color),
-        written: Ok(()),
+        failure: Failure::default(),
     };
     let options = player_options(&args.input);
     let player = Player::new(&options, false, stop_on_signal()?)?;
@@ -39,8 +36,8 @@ struct Collect {
     stats: Option<Stats>,
     format: Format,
     color: bool,
-    /// What has come of printing.
-    written: io::Result<()>,
+    /// Why printing failed.
+    failure: Failure,
 }
 
 impl Consumer for Collect {
@@ -52,13 +49,14 @@ impl Consumer for Collect {
 
     fn on_end(&mut self, summary: &Summary, _: &World) -> Vec<String> {
         if let Some(stats) = self.stats.take() {
-            self.written = self.print(&stats.finish(summary));
+            let printed = self.print(&stats.finish(summary));
+            self.failure.note(printed);
         }
         Vec::new()
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        mem::replace(&mut self.written, Ok(()))
+        self.failure.take()
     }
 }
 
