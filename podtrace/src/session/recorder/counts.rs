@@ -25,8 +25,8 @@ pub(super) struct RecordedCounts {
     /// Tap points whose other counts have changed since they were last written.
     changed: BTreeSet<u32>,
     not_recorded: u64,
-    /// Events written at tap points that were retired.
-    retired: u64,
+    /// Events written, at all tap points there have been.
+    recorded: u64,
 }
 
 /// The events of a tap, written and not written: one look-up per event.
@@ -44,6 +44,7 @@ impl RecordedCounts {
     pub(super) fn recorded(&mut self, tap: Tap) {
         let written = self.written.entry(tap).or_default();
         written.count.emitted += 1;
+        self.recorded += 1;
         written.has_changed = true;
         if written.in_chunk == 0 {
             self.in_chunk.push(tap);
@@ -79,6 +80,7 @@ impl RecordedCounts {
     pub(super) fn take_back(&mut self, tap: Tap, events: u64) {
         let count = &mut self.written.entry(tap).or_default().count;
         count.emitted = count.emitted.saturating_sub(events);
+        self.recorded = self.recorded.saturating_sub(events);
         self.not_recorded(tap, events);
     }
 
@@ -89,8 +91,7 @@ impl RecordedCounts {
 
     /// Events recorded since the session began.
     pub(super) fn recorded_in_all(&self) -> u64 {
-        let written = self.written.values().map(|written| written.count.emitted);
-        self.retired + written.sum::<u64>()
+        self.recorded
     }
 
     /// Retires a tap point, which has no events in the chunk under way.
@@ -98,8 +99,7 @@ impl RecordedCounts {
         for tap in Direction::ALL.map(|direction| (point, direction)) {
             self.taken.remove(&tap);
             self.reported.remove(&tap);
-            let written = self.written.remove(&tap);
-            self.retired += written.map_or(0, |written| written.count.emitted);
+            self.written.remove(&tap);
         }
         self.changed.remove(&point);
     }
