@@ -88,6 +88,10 @@ pub(crate) fn for_bench(workspace: &Workspace) -> Result<()> {
 /// [`run`], and what only the virtual machines use.
 pub(crate) fn for_vmtest(workspace: &Workspace) -> Result<()> {
     run(workspace)?;
+    machines()
+}
+
+fn machines() -> Result<()> {
     step("setup of the virtual machines", || {
         packages(TEST_PACKAGES)?;
         packages(VM_PACKAGES)
@@ -97,6 +101,10 @@ pub(crate) fn for_vmtest(workspace: &Workspace) -> Result<()> {
 /// [`run`], and what only the guard uses.
 pub(crate) fn for_guard(workspace: &Workspace) -> Result<()> {
     run(workspace)?;
+    guard()
+}
+
+fn guard() -> Result<()> {
     step("setup of the guard", || packages(GUARD_PACKAGES))
 }
 
@@ -131,8 +139,8 @@ pub(crate) fn for_tests(workspace: &Workspace) -> Result<()> {
 /// All that is checked before a change is taken.
 pub(crate) fn for_all(workspace: &Workspace) -> Result<()> {
     for_tests(workspace)?;
-    for_guard(workspace)?;
-    for_vmtest(workspace)?;
+    guard()?;
+    machines()?;
     for_arm64(workspace)
 }
 
