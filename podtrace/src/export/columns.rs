@@ -4,7 +4,7 @@ use crate::projection::{
     field::Cell as _,
     hop::{HopObject, SocketObject, TunnelObject},
     packet::PathObject,
-    row::{HeaderCells, PlaceCells},
+    row::{HeaderCells, RowCells},
 };
 
 /// A field of the path, of the hop or of what only tables have; of the objects that a
@@ -16,8 +16,8 @@ macro_rules! column {
     (hop.$field:ident) => {
         own!(HopObject<'_>, $field, |row| row.hop)
     };
-    (point.$field:ident) => {
-        own!(PlaceCells, $field, |row| row.point)
+    (own.$field:ident) => {
+        own!(RowCells, $field, |row| row.own)
     };
     (headers.$field:ident) => {
         own!(HeaderCells, $field, |row| row.headers)
@@ -34,19 +34,19 @@ macro_rules! column {
 }
 
 macro_rules! own {
-    ($object:ty, $field:ident, |$row:ident| $point:expr) => {
+    ($object:ty, $field:ident, |$row:ident| $part:expr) => {
         Column::of::<$object>(stringify!($field), stringify!($field), |$row| {
-            $point.$field.value()
+            $part.$field.value()
         })
     };
 }
 
 macro_rules! nested {
-    ($prefix:literal, $object:ty, $field:ident, |$row:ident| $point:expr) => {
+    ($prefix:literal, $object:ty, $field:ident, |$row:ident| $part:expr) => {
         Column::of::<$object>(
             concat!($prefix, stringify!($field)),
             stringify!($field),
-            |$row| $point.as_ref()?.$field.value(),
+            |$row| $part.as_ref()?.$field.value(),
         )
         .optional()
     };
@@ -55,17 +55,17 @@ macro_rules! nested {
 /// The columns, in the order in which they are written.
 pub const COLUMNS: &[Column] = &[
     column!(path.packet),
-    column!(point.time).csv_only(),
+    column!(own.time).csv_only(),
     column!(hop.time_ns),
-    column!(point.hop),
-    column!(point.hops),
+    column!(own.hop),
+    column!(own.hops),
     column!(hop.delta_ns).required(),
     column!(hop.node),
     column!(hop.pod),
     column!(hop.interface),
     column!(hop.ifindex),
     column!(hop.direction),
-    column!(point.role),
+    column!(own.role),
     column!(socket.owner),
     column!(socket.pod),
     column!(socket.container),

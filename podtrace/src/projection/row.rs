@@ -15,13 +15,13 @@ use crate::{
 pub(crate) struct Row<'a> {
     pub(crate) path: &'a PathObject<'a>,
     pub(crate) hop: &'a HopObject<'a>,
-    pub(crate) point: PlaceCells,
+    pub(crate) own: RowCells,
     pub(crate) headers: &'a HeaderCells,
 }
 
 object! {
     /// The columns of a hop that JSON does not have.
-    PlaceCells as "row" {
+    RowCells as "row" {
         /// when the hop saw it, as ISO 8601 in UTC
         time: IsoTime,
         /// number of the hop on the packet's path, from 1
@@ -80,7 +80,7 @@ pub(crate) fn rows<E>(
         each(&Row {
             path: &object,
             hop,
-            point: PlaceCells {
+            own: RowCells {
                 time: IsoTime(hop.time_ns),
                 hop: number,
                 hops,
