@@ -9,7 +9,7 @@ pub mod reorder;
 pub mod rtt;
 pub mod summary;
 
-use std::net::IpAddr;
+use std::{net::IpAddr, time::Duration};
 
 use podtrace_ebpf::record::Direction;
 
@@ -18,6 +18,9 @@ use crate::{
     packet::{Network, Packet, Tunnel},
 };
 pub use rtt::RoundTrip;
+
+/// How long a packet may stay between two hops, where nothing says otherwise.
+pub const HOP_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// One tap that saw the packet.
 #[derive(Clone, Debug, PartialEq, Eq)]

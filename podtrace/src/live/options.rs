@@ -6,13 +6,12 @@ use podtrace_ebpf::config::SNAPLEN_DEFAULT;
 use super::{recording::Recording, sampling::Sampling};
 use crate::{
     node::pod_table::PodTable,
+    path::HOP_TIMEOUT,
     pipeline::consumer::Consumer,
     probe::{Way, feature::Without},
     sink::Sink,
 };
 
-/// The default hop timeout.
-const HOP_TIMEOUT: Duration = Duration::from_millis(500);
 /// The default size of all rings together.
 const RING_BYTES: u32 = 8 << 20;
 

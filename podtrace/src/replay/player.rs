@@ -21,6 +21,7 @@ use crate::{
     clock::{nanos, nodes::Clock},
     model::{origin::Origin, start::Start},
     packet::DecodeOptions,
+    path::HOP_TIMEOUT,
     pipeline::{Pipeline, consumer::Consumer},
     replay::{
         merge::{Merge, Step, Stream},
@@ -31,8 +32,6 @@ use crate::{
     update::Update,
 };
 
-/// Timeout between hops if no session has one.
-const HOP_TIMEOUT_NS: u64 = 500_000_000;
 /// Upper bound of the tap points listed when the requested one does not exist.
 const TAP_POINTS_MAX: usize = 30;
 /// Upper bound of the places of damage reported one by one.
@@ -154,7 +153,7 @@ impl Player<'_> {
             Some(Span::Packets(packets)) => Some(packets),
             _ => None,
         };
-        let timeout_ns = timeout_ns.unwrap_or(HOP_TIMEOUT_NS);
+        let timeout_ns = timeout_ns.unwrap_or(nanos(HOP_TIMEOUT));
         let mut pipeline = Pipeline::new(decode, timeout_ns, count);
         let is_part = |input: &Input| {
             let info = input.info();
