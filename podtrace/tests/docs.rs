@@ -2,15 +2,22 @@
 //!
 //! Each line of a `console` block that begins with `$ ` runs in `tests/docs`, where the
 //! recordings are; what follows it is what it prints.
-//! `PODTRACE_WRITE_DOCS=1 cargo test -p podtrace --test docs` writes it anew. A unit test
-//! parses all command lines, also those that do not run here.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+//! `PODTRACE_WRITE_DOCS=1 cargo test -p podtrace --test docs` writes it anew. All command
+//! lines are parsed, also those that do not run here, and so are the examples of `--help`.
+#![expect(
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking"
+)]
 
 use std::{
     env, fs,
     path::{Path, PathBuf},
     process::Command,
 };
+
+use clap::{CommandFactory as _, Parser as _};
+use podtrace::cli::Cli;
 
 fn crate_folder() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -90,4 +97,52 @@ fn commands_print_what_the_docs_say() {
             page.display()
         );
     }
+}
+
+/// Parses what a line of a shell runs of podtrace; returns how many commands that is.
+fn parse(line: &str) -> usize {
+    let line = line.split(" #").next().unwrap_or_default();
+    let commands = line.split(['|', ';', '>']).map(|command| {
+        let command = command.trim();
+        command.strip_prefix("sudo ").unwrap_or(command)
+    });
+    let ours = commands.filter(|command| command.starts_with("podtrace "));
+    let parsed = ours.map(|command| {
+        if let Err(error) = Cli::try_parse_from(command.split_whitespace()) {
+            panic!("`{command}` is no command line: {error}");
+        }
+    });
+    parsed.count()
+}
+
+/// The lines of a page that are for a shell: indented ones, and those behind a prompt.
+fn shell_lines(page: &str) -> impl Iterator<Item = &str> {
+    page.lines().filter_map(|line| {
+        line.strip_prefix("    ")
+            .or_else(|| line.strip_prefix("$ "))
+    })
+}
+
+#[test]
+fn command_lines_of_the_docs_are_podtraces() {
+    let mut count = 0;
+    for page in pages() {
+        let text = fs::read_to_string(page).unwrap();
+        count += shell_lines(&text).map(parse).sum::<usize>();
+    }
+    assert!(count > 30, "{count} command lines were found");
+}
+
+#[test]
+fn examples_of_the_help_are_podtraces() {
+    let mut count = 0;
+    for command in Cli::command().get_subcommands() {
+        let examples = command.get_after_help().map(ToString::to_string);
+        for line in examples.unwrap_or_default().lines() {
+            // What an example does stands behind it, two spaces apart.
+            let example = line.trim_start().split("  ").next();
+            count += example.map_or(0, parse);
+        }
+    }
+    assert!(count > 20, "{count} examples were found");
 }
