@@ -1,30 +1,8 @@
 //! Turns batches of records into output: decode, reorder, join, name, show.
 //!
-//! # Memory
-//!
-//! The process stays under 64 MiB beside the rings, whatever traffic comes, and under 84
-//! MiB while nobody reads its output. Everything that grows with traffic has a bound, in
-//! bytes where its parts vary in size. The pipeline counts or reports what exceeds a bound,
-//! and never waits for room.
-//!
-//! | what | bound | beyond it |
-//! |---|---|---|
-//! | batches between reader and pipeline | 24 of 256 KiB | the rings fill, and the kernel counts what is lost |
-//! | events that wait for older ones | 1 ms, and 512 | |
-//! | open paths, with their index | 14 MiB | the oldest is given up |
-//! | equal packets under way | 64 of a key | the oldest is given up |
-//! | hops of a path | 4096 | it is given up |
-//! | ended paths that wait for older ones | 4 MiB | the oldest is shown |
-//! | events and paths that wait for a name | 2 MiB | the oldest is shown without |
-//! | echo requests that wait for a reply | 4096, seen at 32 768 places | the oldest has no round trip |
-//! | cgroups of sockets | 8192 | all are looked up anew |
-//! | stretches of time with losses | 1024 | the oldest become one |
-//! | text that waits for its reader | 8 MiB of packets, 1 MiB more of notices | left out, and counted as not shown |
-//! | chunks that wait for the recording's thread | 2 to 4 MiB, and 16 of 256 KiB | events are not recorded, and counted |
-//! | interfaces that are gone | 1024 | they are counted together, unnamed; 8 bytes each are left |
-//! | pods, addresses, namespaces that are gone | 60 s | they are forgotten |
-//!
-//! On a node where 100 000 pods start and end in a day, their interfaces take 1.6 MiB.
+//! Everything that grows with traffic has a bound, in bytes where its parts vary in size;
+//! `docs/memory.md` lists them. The pipeline counts or reports what exceeds a bound, and
+//! never waits for room.
 pub mod consumer;
 mod consumers;
 mod loss_report;

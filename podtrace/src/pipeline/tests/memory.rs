@@ -1,4 +1,4 @@
-//! The bounds of all that grows with traffic: the table at the head of the module.
+//! The bounds of all that grows with traffic: the table of `docs/memory.md`.
 use podtrace_ebpf::record::{CGROUP_ROOT, Direction};
 
 use crate::{
