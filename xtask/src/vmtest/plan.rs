@@ -32,7 +32,7 @@ const QUICK: &[(&str, &str)] = &[
         "headers only",
     ),
     (
-        "cases::sessions::replay::text_of_every_road_is_the_same",
+        "cases::sessions::replay::text_of_every_scenario_is_the_same",
         "record and replay",
     ),
     (
@@ -152,6 +152,19 @@ mod tests {
     fn line_is_what_vm_init_reads() {
         let check = Check::command("demo", &["/usr/bin/podtrace", "demo"]);
         assert_eq!(check.line(), "demo\t300\t/usr/bin/podtrace\tdemo");
+    }
+
+    /// A case that got another name is found at once, and not when a machine has booted.
+    #[test]
+    fn cases_named_here_are_among_the_tests() {
+        let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/src");
+        let names = QUICK.iter().map(|(name, _title)| *name);
+        for name in names.chain(TIMED.iter().copied()) {
+            let (module, case) = name.rsplit_once("::").unwrap();
+            let file = sources.join(module.replace("::", "/")).with_extension("rs");
+            let source = std::fs::read_to_string(&file).unwrap();
+            assert!(source.contains(&format!("fn {case}")), "{name}");
+        }
     }
 
     #[test]
