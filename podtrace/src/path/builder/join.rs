@@ -98,6 +98,7 @@ impl Joins {
     }
 
     /// The paths that the event continues.
+    #[inline]
     pub(super) fn find(
         &self,
         seen: &Sighting<'_>,

@@ -28,12 +28,14 @@ impl Join for ByDatagram {
         (!slots.is_empty()).then_some(Joined::Each(slots))
     }
 
+    #[inline]
     fn begun(&mut self, slot: Slot, open: &mut OpenPaths) -> Option<Slot> {
         let of = fragment_of(&open.get(slot)?.path.packet)?;
         let is_full = self.index.push(of, slot) > EQUAL_MAX;
         is_full.then(|| self.index.get(&of).next()).flatten()
     }
 
+    #[inline]
     fn ended(&mut self, slot: Slot, open: &Open) {
         if let Some(of) = fragment_of(&open.path.packet) {
             self.index.remove(&of, slot);

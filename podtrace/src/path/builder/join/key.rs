@@ -52,6 +52,7 @@ impl ByKey {
 }
 
 impl Join for ByKey {
+    #[inline]
     fn find(&self, seen: &Sighting<'_>, open: &mut OpenPaths, world: &World) -> Option<Joined> {
         let paths = self.index.get(&seen.hash);
         let paths = paths.filter_map(|slot| Some((slot, open.get(slot)?)));
@@ -62,6 +63,7 @@ impl Join for ByKey {
         Some(Joined::One(chosen))
     }
 
+    #[inline]
     fn begun(&mut self, slot: Slot, open: &mut OpenPaths) -> Option<Slot> {
         let hash = open.get(slot)?.hash;
         if self.index.push(hash, slot) <= EQUAL_MAX {
@@ -72,6 +74,7 @@ impl Join for ByKey {
         self.index.get(&hash).next()
     }
 
+    #[inline]
     fn ended(&mut self, slot: Slot, open: &Open) {
         self.index.remove(&open.hash, slot);
     }
