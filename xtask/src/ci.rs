@@ -2,7 +2,7 @@
 
 use std::{panic, process::ExitCode, thread};
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 
 use crate::{
     artifact,
@@ -14,34 +14,43 @@ use crate::{
 /// the last line.
 pub(crate) fn run(workspace: &Workspace) -> Result<ExitCode> {
     setup::for_all(workspace)?;
-    lint_and_build(workspace)?;
-    let guarded = guard::run(workspace, &guard::Args::default())?;
-    if guarded != ExitCode::SUCCESS {
-        return Ok(guarded);
-    }
-    let tried = vmtest::run(workspace, &vmtest::Args::quick());
-    if tried != ExitCode::SUCCESS {
-        return Ok(tried);
-    }
+    before_tests(workspace)?;
     Ok(test::run(workspace, &test::Args::default()))
 }
 
-/// Lints while the release builds are made: these have long parts that keep one CPU busy,
-/// and the two share no directory.
-fn lint_and_build(workspace: &Workspace) -> Result<()> {
+/// Runs two strands at once: each has long parts that keep one CPU busy, they share no
+/// directory of builds, and neither measures time.
+fn before_tests(workspace: &Workspace) -> Result<()> {
     thread::scope(|scope| {
-        let builds = scope.spawn(|| release_builds(workspace));
-        let linted = lint::run(workspace);
-        let built = builds
+        let optimised = scope.spawn(|| optimised(workspace));
+        let checked = lint::run(workspace).and_then(|()| unoptimised_builds(workspace));
+        let optimised = optimised
             .join()
             .unwrap_or_else(|panic| panic::resume_unwind(panic));
-        linted.and(built)
+        checked.and(optimised)
     })
 }
 
-/// What the guard, the virtual machines and the end-to-end cases run.
-fn release_builds(workspace: &Workspace) -> Result<()> {
+/// Makes the release builds, and runs them under the guard and on other kernels.
+fn optimised(workspace: &Workspace) -> Result<()> {
     step("build podtrace (release)", || artifact::podtrace(workspace))?;
     step("build the stages (release)", || artifact::stages(workspace))?;
+    passed("guard", guard::run(workspace, &guard::Args::default())?)?;
+    passed("vmtest", vmtest::run(workspace, &vmtest::Args::quick()))
+}
+
+/// Builds the unit tests and what the end-to-end cases run.
+fn unoptimised_builds(workspace: &Workspace) -> Result<()> {
+    step("build the unit tests", || test::build_units(workspace))?;
+    step("build the end-to-end tests", || {
+        artifact::root_tests(workspace)
+    })?;
+    Ok(())
+}
+
+fn passed(what: &str, code: ExitCode) -> Result<()> {
+    if code != ExitCode::SUCCESS {
+        bail!("{what} failed");
+    }
     Ok(())
 }

@@ -2,7 +2,7 @@
 
 mod cases;
 
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 
 use anyhow::Result;
 
@@ -10,7 +10,7 @@ use self::cases::Suite;
 pub(crate) use self::cases::{cases, named};
 use crate::{
     artifact,
-    cmd::{Root, Workspace, step},
+    cmd::{self, Root, Workspace, step},
     report::{self, Count},
     setup,
 };
@@ -47,12 +47,21 @@ fn all(workspace: &Workspace, args: &Args, total: &mut Count) -> Result<()> {
     Ok(())
 }
 
+/// Builds the unit tests without running them.
+pub(crate) fn build_units(workspace: &Workspace) -> Result<()> {
+    cmd::run(unit_tests(workspace)?.arg("--no-run"))
+}
+
 fn unit(workspace: &Workspace) -> Result<Count> {
+    report::run(&mut unit_tests(workspace)?)
+}
+
+fn unit_tests(workspace: &Workspace) -> Result<Command> {
     let mut cargo = workspace.cargo()?;
     cargo
         .args(["test", "--workspace", "--exclude", "podtrace-tests"])
         .arg("--no-fail-fast");
-    report::run(&mut cargo)
+    Ok(cargo)
 }
 
 /// Builds the end-to-end cases and what they use, and runs them as root.
