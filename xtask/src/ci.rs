@@ -7,27 +7,32 @@ use anyhow::{Result, bail};
 use crate::{
     artifact,
     cmd::{Workspace, step},
-    guard, lint, setup, test, vmtest,
+    guard, lint,
+    report::Count,
+    setup, test, vmtest,
 };
 
-/// Lints, counts instructions, tries other kernels, then tests; the tests' count is
-/// the last line.
+/// Lints, counts instructions, tries other kernels, and tests; the tests' count is the
+/// last line.
 pub(crate) fn run(workspace: &Workspace) -> Result<ExitCode> {
     setup::for_all(workspace)?;
-    before_tests(workspace)?;
-    Ok(test::run(workspace, &test::Args::default()))
+    Ok(test::counted(|total| {
+        before_end_to_end(workspace, total)?;
+        total.add(test::end_to_end(workspace, &[])?);
+        Ok(())
+    }))
 }
 
 /// Runs two strands at once: each has long parts that keep one CPU busy, they share no
 /// directory of builds, and neither measures time.
-fn before_tests(workspace: &Workspace) -> Result<()> {
+fn before_end_to_end(workspace: &Workspace, total: &mut Count) -> Result<()> {
     thread::scope(|scope| {
         let optimised = scope.spawn(|| optimised(workspace));
-        let checked = lint::run(workspace).and_then(|()| unoptimised_builds(workspace));
+        let unoptimised = unoptimised(workspace, total);
         let optimised = optimised
             .join()
             .unwrap_or_else(|panic| panic::resume_unwind(panic));
-        checked.and(optimised)
+        unoptimised.and(optimised)
     })
 }
 
@@ -39,9 +44,10 @@ fn optimised(workspace: &Workspace) -> Result<()> {
     passed("vmtest", vmtest::run(workspace, &vmtest::Args::quick()))
 }
 
-/// Builds the unit tests and what the end-to-end cases run.
-fn unoptimised_builds(workspace: &Workspace) -> Result<()> {
-    step("build the unit tests", || test::build_units(workspace))?;
+/// Lints, runs the unit tests, and builds the end-to-end cases.
+fn unoptimised(workspace: &Workspace, total: &mut Count) -> Result<()> {
+    lint::run(workspace)?;
+    total.add(test::units(workspace)?);
     step("build the end-to-end tests", || {
         artifact::root_tests(workspace)
     })?;
