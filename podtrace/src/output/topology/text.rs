@@ -15,13 +15,14 @@ use crate::{
         topology::{
             Bridge, Interface, NodeTopology, Problem, Route, Severity, State, Topology, Tunnel,
             TunnelRoute,
+            check::{LOOKED_AT, NOT_LOOKED_AT},
         },
     },
     output::paint::{BOLD, CYAN, DIM, GREEN, PLAIN, Painter, YELLOW},
     packet::is_link_local,
 };
 
-/// Appends the trees of all nodes, then the problems.
+/// Appends the trees of all nodes, then the problems, and what was looked at for them.
 pub fn write(out: &mut String, topology: &Topology, color: bool) {
     let painter = Painter { color };
     for node in &topology.nodes {
@@ -30,6 +31,13 @@ pub fn write(out: &mut String, topology: &Topology, color: bool) {
         out.push('\n');
     }
     write_problems(out, topology, painter);
+    for (what, things) in [
+        ("looked at", &LOOKED_AT[..]),
+        ("not looked at", &NOT_LOOKED_AT),
+    ] {
+        painter.paint(out, DIM, &format!("{what}: {}", things.join(", ")));
+        out.push('\n');
+    }
 }
 
 fn write_problems(out: &mut String, topology: &Topology, painter: Painter) {
