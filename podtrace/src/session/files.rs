@@ -151,6 +151,7 @@ pub struct SessionFiles {
     status: Arc<Status>,
     done: Receiver<Closed>,
     target: String,
+    warning: Option<String>,
 }
 
 impl SessionFiles {
@@ -162,7 +163,7 @@ impl SessionFiles {
     pub fn open(options: FileOptions) -> Result<Self, FilesError> {
         check(&options)?;
         let place = Place::find(&options)?;
-        let target = place.to_string();
+        let (target, warning) = (place.to_string(), place.warning());
         let status = Arc::new(Status::default());
         let mut writer = Writer::new(options, place, Arc::clone(&status))?;
         let (chunks, queue) = mpsc::sync_channel(QUEUE);
@@ -182,7 +183,14 @@ impl SessionFiles {
             status,
             done,
             target,
+            warning,
         })
+    }
+
+    /// What other users can do to the files, in words; none if they can do nothing.
+    #[must_use]
+    pub fn warning(&self) -> Option<&str> {
+        self.warning.as_deref()
     }
 
     /// Queues a chunk to be written.
@@ -240,6 +248,7 @@ impl SessionFiles {
             status,
             done,
             target,
+            warning: _,
         } = self;
         drop(chunks);
         done.recv_timeout(patience).map_err(|_still_writing| {

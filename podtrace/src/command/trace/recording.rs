@@ -4,7 +4,7 @@ use anyhow::{Context as _, bail};
 use crate::{
     cli::{CaptureArgs, FileArgs},
     clock::nanos,
-    command::setup::{command, kernel, session_name},
+    command::setup::{command, kernel, refuse_terminal, session_name},
     live::{recording::Recording, topology::Show},
     node::target::Node,
     output::topology::text,
@@ -13,6 +13,8 @@ use crate::{
         format::{FORMAT, SectionInfo},
         recorder::RecorderOptions,
     },
+    sink,
+    text::sanitize::sanitize,
 };
 
 /// Creates the first file of a recording, if one is asked for.
@@ -25,6 +27,9 @@ pub(super) fn open(
     let Some(path) = &args.write else {
         return Ok(None);
     };
+    if args.is_stdout() {
+        refuse_terminal()?;
+    }
     if args.keep_size.is_some() && args.rotate_bytes().is_none() {
         bail!("--keep-size takes --rotate-size: a file that does not end is never deleted");
     }
@@ -47,6 +52,9 @@ pub(super) fn open(
         node: names.join("+"),
         start: jiff::Timestamp::now(),
     })?;
+    if let Some(warning) = files.warning() {
+        sink::tell(&sanitize(warning));
+    }
     let info = SectionInfo {
         format: FORMAT,
         session: session_name()?,
