@@ -51,6 +51,7 @@ fn path_and_summary_are_shown() {
         incomplete: 1,
         unreadable: 0,
         duration_ns: 1,
+        not_recorded: 4,
     };
     view.summary(&mut out, &summary, &NotShown::default(), &world);
     insta::assert_snapshot!(out, @r"
@@ -70,7 +71,7 @@ fn path_and_summary_are_shown() {
                     not seen further after eth0 egress of default/mypod1
 
     2 packets · 1 delivered · 1 not seen further · 1 incomplete
-    events: 5 seen = 3 emitted + 0 filtered + 2 lost
+    events: 5 seen = 3 emitted + 0 filtered + 2 lost · 4 not recorded
       default/mypod1 eth0 egress: 5 seen, 3 emitted, 2 lost (ring full), 0 undecodable
     ");
 }
