@@ -31,7 +31,8 @@ pub struct FileArgs {
     #[arg(short = 'G', value_name = "SECONDS", value_parser = number(1..=31_535_999_u64),
           requires = "write", conflicts_with = "rotate_time", help_heading = "Recording")]
     pub rotate_seconds: Option<u64>,
-    /// Keep at most this many files, including the one being written; the oldest goes first
+    /// Keep at most this many files, including the one being written and those of earlier runs
+    /// with the same --write; the oldest goes first
     /// (-W as with tcpdump)
     #[arg(short = 'W', long, value_name = "N", value_parser = count,
           requires = "write", help_heading = "Recording")]

@@ -114,6 +114,7 @@ fn recorder(args: &ExportArgs, inputs: &[Input]) -> anyhow::Result<Recorder> {
         force: args.how.force,
         node: nodes.join("+"),
         start: jiff::Timestamp::now(),
+        recorder: None,
     })?;
     let infos = || inputs.iter().filter_map(Input::info);
     let info = SectionInfo {

@@ -1,4 +1,6 @@
 //! The options of a recording.
+use std::path;
+
 use anyhow::{Context as _, bail};
 
 use crate::{
@@ -9,7 +11,7 @@ use crate::{
     node::target::Node,
     output::topology::text,
     session::{
-        files::{FileOptions, Keep, SessionFiles, Target},
+        files::{FileOptions, Keep, RecorderId, SessionFiles, Target},
         format::{FORMAT, SectionInfo},
         recorder::RecorderOptions,
     },
@@ -34,6 +36,18 @@ pub(super) fn open(
         bail!("--keep-size takes --rotate-size: a file that does not end is never deleted");
     }
     let names: Vec<_> = nodes.iter().map(|node| node.name.to_string()).collect();
+    let keep = Keep {
+        files: args.keep_files,
+        bytes: args.keep_size,
+        age: args.keep_time,
+    };
+    let recorder = (args.rotates() || keep != Keep::default()).then(|| RecorderId {
+        target: path::absolute(path).map_or_else(
+            |_| String::new(),
+            |path| path.to_string_lossy().into_owned(),
+        ),
+        nodes: names.clone(),
+    });
     let files = SessionFiles::open(FileOptions {
         target: if args.is_stdout() {
             Target::Stdout
@@ -41,16 +55,13 @@ pub(super) fn open(
             Target::Path(path.clone())
         },
         rotates: args.rotates(),
-        keep: Keep {
-            files: args.keep_files,
-            bytes: args.keep_size,
-            age: args.keep_time,
-        },
+        keep,
         max_file_bytes: args.rotate_bytes(),
         zstd: args.how.zstd,
         force: args.how.force,
         node: names.join("+"),
         start: jiff::Timestamp::now(),
+        recorder: recorder.clone(),
     })?;
     if let Some(warning) = files.warning() {
         sink::tell(&sanitize(warning));
@@ -67,6 +78,7 @@ pub(super) fn open(
         headers_only: capture.load.headers_only,
         hop_timeout_ns: nanos(capture.hop_timeout),
         interfaces: capture.interfaces.clone(),
+        recorder: recorder.map(|recorder| recorder.target),
         ..SectionInfo::default()
     };
     let options = RecorderOptions {
