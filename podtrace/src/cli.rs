@@ -183,6 +183,10 @@ pub struct DemoArgs {
     /// Pings on each way, 1 to 100
     #[arg(long, value_name = "N", default_value_t = 2, value_parser = number(1..=100_u16))]
     pub pings: u16,
+    /// Show all packets, also those that the network sends for itself: ARP, neighbour discovery,
+    /// MLD
+    #[arg(short, long)]
+    pub verbose: bool,
     /// What of the kernel is used.
     #[command(flatten)]
     pub kernel: KernelArgs,

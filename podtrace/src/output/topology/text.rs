@@ -30,7 +30,7 @@ pub fn write(out: &mut String, topology: &Topology, color: bool) {
         view.tree().draw(out, painter);
         out.push('\n');
     }
-    write_problems(out, topology, painter);
+    write_problems(out, topology, color);
     for (what, things) in [
         ("looked at", &LOOKED_AT[..]),
         ("not looked at", &NOT_LOOKED_AT),
@@ -40,7 +40,9 @@ pub fn write(out: &mut String, topology: &Topology, color: bool) {
     }
 }
 
-fn write_problems(out: &mut String, topology: &Topology, painter: Painter) {
+/// Appends the problems.
+pub fn write_problems(out: &mut String, topology: &Topology, color: bool) {
+    let painter = Painter { color };
     if topology.problems.is_empty() {
         painter.paint(out, GREEN, "no problems found");
         out.push('\n');
