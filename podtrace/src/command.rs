@@ -1,6 +1,7 @@
 //! The commands, and how errors and exit codes leave them.
 mod cleanup;
 mod demo;
+mod failure;
 mod lab;
 mod replay;
 mod setup;
@@ -12,7 +13,10 @@ use std::{io, process::ExitCode};
 use anyhow::{Context as _, bail};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
-use crate::cli::{Cli, Color, Command};
+use crate::{
+    cli::{Cli, Color, Command},
+    sink::status::is_dumb,
+};
 
 /// Everything went well.
 const FINE: u8 = 0;
@@ -41,7 +45,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Ok(code) => ExitCode::from(code),
         Err(error) if is_broken_pipe(&error) => ExitCode::from(FINE),
         Err(error) => {
-            eprintln!("podtrace: {error:#}");
+            failure::tell(&error);
             ExitCode::from(ERROR)
         }
     }
@@ -79,6 +83,7 @@ fn use_color(when: Color) -> bool {
         Color::Never => false,
         Color::Auto => {
             std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+                && !is_dumb()
                 && io::stdout().is_terminal()
         }
     }

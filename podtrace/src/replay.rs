@@ -5,4 +5,7 @@ pub mod merge;
 pub mod options;
 pub(crate) mod player;
 mod prescan;
+mod progress;
 mod select;
+
+pub(crate) use progress::ShowLine;

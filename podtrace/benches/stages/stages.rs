@@ -142,6 +142,7 @@ fn recorder(path: &FilePath) -> Result<Recorder> {
         force: false,
         node: "k8s-worker1".to_owned(),
         start: jiff::Timestamp::UNIX_EPOCH,
+        recorder: None,
     })?;
     let info = SectionInfo {
         format: FORMAT,

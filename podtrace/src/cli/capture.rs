@@ -6,7 +6,7 @@ use podtrace_ebpf::config::{SNAPLEN_DEFAULT, SNAPLEN_MAX, SNAPLEN_MIN};
 
 use super::{
     Color, Format,
-    parse::{duration, mebibytes, rate, share},
+    parse::{count, duration, mebibytes, number, rate, share},
 };
 
 /// What is traced.
@@ -16,7 +16,7 @@ pub struct CaptureArgs {
     #[arg(short, long = "interface", value_name = "NAME")]
     pub interfaces: Vec<String>,
     /// Stop after this many packets
-    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(short, long, value_name = "N", value_parser = count)]
     pub count: Option<u64>,
     /// Stop after this time, for example 500ms, 10s, 2m
     #[arg(short, long, value_name = "TIME", value_parser = duration)]
@@ -31,9 +31,9 @@ pub struct CaptureArgs {
     /// service account]
     #[arg(long, value_name = "FILE", help_heading = "Names")]
     pub kubeconfig: Option<PathBuf>,
-    /// Capture at most this many bytes of each packet
+    /// Capture at most this many bytes of each packet, 132 to 9216
     #[arg(long, value_name = "BYTES", default_value_t = SNAPLEN_DEFAULT,
-          value_parser = clap::value_parser!(u32).range(i64::from(SNAPLEN_MIN)..=i64::from(SNAPLEN_MAX)))]
+          value_parser = number(SNAPLEN_MIN..=SNAPLEN_MAX))]
     pub snaplen: u32,
     /// Report a packet as not seen further when no tap sees it for this long
     #[arg(long, value_name = "TIME", default_value = "500ms", value_parser = duration)]
@@ -97,7 +97,7 @@ pub enum Feature {
 /// How much is taken, when it would be too much.
 #[derive(Clone, Debug, Args)]
 pub struct LoadArgs {
-    /// Total size in MiB, a power of two, of the ring buffers between kernel and podtrace, one
+    /// Total size in MiB, a power of two up to 1024, of the ring buffers between kernel and podtrace, one
     /// for each CPU [default: 4 to 64, depending on free memory; at least 256 KiB for each CPU]
     #[arg(long, value_name = "MIB", value_parser = mebibytes, help_heading = "Load")]
     pub buffer: Option<u32>,
@@ -108,10 +108,10 @@ pub struct LoadArgs {
     /// Sample as needed to stay below about this many events per second, for example 50k
     #[arg(long, value_name = "EVENTS", value_parser = rate, help_heading = "Load")]
     pub max_rate: Option<u64>,
-    /// Use at most this much processor time, in percent of one processor. Beyond it, packets
+    /// Use at most this much processor time, in percent of one processor, 1 to 100000. Beyond it, packets
     /// wait in the rings; those that find no room there are lost and counted
     #[arg(long, value_name = "PERCENT", help_heading = "Load",
-          value_parser = clap::value_parser!(u32).range(1..=100_000))]
+          value_parser = number(1..=100_000_u32))]
     pub cpu_limit: Option<u32>,
     /// Of TCP and UDP packets, capture only the headers and the 16 bytes after them, which tell
     /// equal headers apart

@@ -5,7 +5,7 @@ use clap::{Args, ValueEnum};
 
 use super::{
     Color, ViewArgs, WriteArgs,
-    parse::{duration, factor, moment, offset, span, vantage},
+    parse::{duration, factor, moment, number, offset, span, vantage},
 };
 use crate::replay::options::{Moment, Span, Vantage};
 
@@ -73,8 +73,8 @@ pub struct StatsArgs {
     /// When to use colours; NO_COLOR turns them off
     #[arg(long, value_name = "WHEN", default_value = "auto")]
     pub color: Color,
-    /// Number of top talkers
-    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    /// Number of top talkers, 1 to 1000
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = number(1..=1000_u16))]
     pub top: u16,
 }
 

@@ -1,5 +1,5 @@
 //! `podtrace lab`: a network to try things on, kept until Ctrl-C.
-use std::io::Write as _;
+use std::io::{self, Write as _};
 
 use anyhow::Context as _;
 use nix::sys::signal::{SigSet, Signal};
@@ -8,6 +8,7 @@ use crate::{
     cli::LabArgs,
     command::FINE,
     lab::{Lab, LabSpec},
+    signals::is_hangup_ignored,
 };
 
 /// Runs the command; returns the exit code.
@@ -18,6 +19,9 @@ pub(super) fn run(args: &LabArgs) -> anyhow::Result<u8> {
     let mut signals = SigSet::empty();
     signals.add(Signal::SIGINT);
     signals.add(Signal::SIGTERM);
+    if !is_hangup_ignored() {
+        signals.add(Signal::SIGHUP);
+    }
     signals.thread_block().context("failed to block signals")?;
     let lab = Lab::new(LabSpec {
         nodes: args.nodes.into(),
@@ -26,13 +30,15 @@ pub(super) fn run(args: &LabArgs) -> anyhow::Result<u8> {
     })?;
     let mut table = tempfile::NamedTempFile::new().context("failed to make the pod table")?;
     table.write_all(lab.pod_table().as_bytes())?;
+    let mut stdout = io::stdout();
     for node in &lab.nodes {
-        println!("node {:<28} {}", node.netns.name, node.underlay);
+        writeln!(stdout, "node {:<28} {}", node.netns.name, node.underlay)?;
         for pod in &node.pods {
-            println!(
+            writeln!(
+                stdout,
                 "  pod {:<27} {}  {}  {}",
                 pod.netns.name, pod.name, pod.ipv4, pod.ipv6
-            );
+            )?;
         }
     }
     let netns: Vec<_> = lab
@@ -40,11 +46,12 @@ pub(super) fn run(args: &LabArgs) -> anyhow::Result<u8> {
         .iter()
         .map(|node| format!("--netns {}", node.netns.name))
         .collect();
-    println!(
+    writeln!(
+        stdout,
         "\ntrace it:  podtrace trace {} --pods {}\nping:      ip netns exec NETNS ping ADDRESS\nCtrl-C takes it down",
         netns.join(" "),
         table.path().display()
-    );
+    )?;
     signals.wait().context("failed to wait for a signal")?;
     Ok(FINE)
 }

@@ -3,6 +3,7 @@ mod export;
 mod stats;
 
 use std::{
+    io,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -11,14 +12,15 @@ use std::{
 };
 
 use anyhow::Context as _;
+use nix::sys::stat::{SFlag, fstat};
 
 use super::{FINE, LOST};
 use crate::{
     cli::{Format, InputArgs, ReplayArgs},
     output::{json::Json, printer::Printer, render::Render},
-    replay::{options::PlayerOptions, player::Player},
+    replay::{ShowLine, options::PlayerOptions, player::Player},
     signals::Signals,
-    sink::Sink,
+    sink::{Sink, status},
 };
 pub(super) use export::run as export;
 pub(super) use stats::run as stats;
@@ -32,10 +34,34 @@ pub(super) fn run(args: &ReplayArgs) -> anyhow::Result<u8> {
     let options = player_options(&args.input);
     let mut player = Player::new(&options, args.follow, stop_on_signal()?)?;
     player.speed = args.speed;
-    let printer = Printer::new(format, Box::new(Sink::stdout()?));
+    let sink = Sink::stdout()?;
+    player.show_progress = leaves_terminal().then(|| sink.status_line());
+    let printer = Printer::new(format, Box::new(sink));
     let played = player.run(|_| Ok(vec![Box::new(printer)]))?;
     let is_whole = played.lost == 0 && played.damaged == 0;
     Ok(if args.strict && !is_whole { LOST } else { FINE })
+}
+
+/// Whether progress disturbs nobody on the terminal: what reads standard output from a pipe
+/// may be a pager.
+fn leaves_terminal() -> bool {
+    let stdout = fstat(io::stdout());
+    let is_pipe = stdout.is_ok_and(|stdout| {
+        let kind = SFlag::from_bits_truncate(stdout.st_mode) & SFlag::S_IFMT;
+        kind == SFlag::S_IFIFO || kind == SFlag::S_IFSOCK
+    });
+    status::has_terminal() && !is_pipe
+}
+
+/// Shows progress where nothing else writes to the terminal meanwhile.
+fn progress_alone() -> ShowLine {
+    Box::new(|line| {
+        if line.is_empty() {
+            status::clear();
+        } else {
+            status::replace(&line);
+        }
+    })
 }
 
 fn player_options(args: &InputArgs) -> PlayerOptions {

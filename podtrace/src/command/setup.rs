@@ -1,5 +1,10 @@
 //! What several commands do with their options before they begin.
-use std::{collections::HashSet, fs, path::Path};
+use std::{
+    collections::HashSet,
+    fs,
+    io::{self, IsTerminal as _},
+    path::Path,
+};
 
 use anyhow::{Context as _, bail};
 use nix::sys::utsname::uname;
@@ -146,6 +151,16 @@ pub(super) fn kernel() -> String {
             sanitize(&parts.join(" "))
         },
     )
+}
+
+/// Fails where standard output, which is to take a file's bytes, is a terminal.
+pub(super) fn refuse_terminal() -> anyhow::Result<()> {
+    if io::stdout().is_terminal() {
+        bail!(
+            "standard output is a terminal, which a file would garble\nhint: -w FILE, or a pipe: … | wireshark -k -i -"
+        );
+    }
+    Ok(())
 }
 
 /// The command line.

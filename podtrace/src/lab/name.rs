@@ -10,6 +10,7 @@ use nix::sched::{CloneFlags, unshare};
 
 use super::LabError;
 use crate::netns::{NETNS_DIR, NetNs};
+use crate::sink;
 
 /// What every name of every lab starts with; the process id follows.
 pub(super) const PREFIX: &str = "podtrace-";
@@ -74,10 +75,10 @@ fn remove_leftover(path: &Path) -> bool {
 /// first called after the lab was made: it mounts the folder over itself, and
 /// the mounts below can no longer be reached by name.
 fn say_left(path: &Path, error: &io::Error) {
-    eprintln!(
-        "podtrace: network namespace {} could not be removed: {error}",
+    sink::tell(&format!(
+        "network namespace {} could not be removed: {error}",
         path.display()
-    );
+    ));
 }
 
 /// The process id in a name of a lab.

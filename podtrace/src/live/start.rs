@@ -44,7 +44,11 @@ impl Tracer {
         options: TraceOptions,
         outlets: Outlets,
     ) -> anyhow::Result<Option<Self>> {
-        let mut signals = Signals::listen()?;
+        let mut signals = if outlets.recording.is_some() {
+            Signals::listen_as_service()?
+        } else {
+            Signals::listen()?
+        };
         let sockets = source_options.sockets.clone();
         let scanner = Scanner::new(
             nodes.clone(),

@@ -1,5 +1,7 @@
 //! Notices to the user beside packets.
-use crate::{model::origin::Origin, pipeline::consumer::Consumer, update::Update, world::World};
+use crate::{
+    model::origin::Origin, pipeline::consumer::Consumer, sink, update::Update, world::World,
+};
 
 /// The notice of an update to the user, if it has one; [`Update::Start`] and
 /// [`Update::Loss`] have forms of their own.
@@ -53,6 +55,6 @@ impl Consumer for Notices {
     }
 
     fn on_notice(&mut self, text: &str) {
-        eprintln!("podtrace: {text}");
+        sink::tell(text);
     }
 }

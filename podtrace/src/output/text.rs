@@ -205,7 +205,7 @@ impl Render for Text {
             }
         }
         let equal = if total.is_conserved() { "=" } else { "≠" };
-        let _ = writeln!(
+        let _ = write!(
             out,
             "\nevents: {} seen {equal} {} emitted + {} filtered + {} lost",
             total.seen,
@@ -213,6 +213,10 @@ impl Render for Text {
             total.filtered,
             total.lost()
         );
+        if summary.not_recorded > 0 {
+            let _ = write!(out, " · {} not recorded", summary.not_recorded);
+        }
+        out.push('\n');
         for ((interface, direction), tap) in &summary.taps {
             if tap.lost() > 0 || !tap.is_conserved() {
                 let name = world.tap_points.get(*interface).map_or_else(

@@ -17,6 +17,8 @@ pub struct Summary {
     pub unreadable: u64,
     /// Nanoseconds from the first tap to the last.
     pub duration_ns: u64,
+    /// Events that the recording under way lacks.
+    pub not_recorded: u64,
 }
 
 impl Summary {

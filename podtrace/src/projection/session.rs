@@ -78,6 +78,8 @@ object! {
         taps: Vec<CountTapObject<'a>>,
         /// what this output left out because its reader is too slow
         not_shown: Option<NotShownObject>,
+        /// how many events the recording under way lacks, if there are any
+        not_recorded: Option<u64>,
     }
 }
 
@@ -196,6 +198,7 @@ impl<'a> SummaryObject<'a> {
             total: summary.total().into(),
             taps: taps.collect(),
             not_shown: (!not_shown.is_nothing()).then(|| not_shown.into()),
+            not_recorded: (summary.not_recorded > 0).then_some(summary.not_recorded),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Plays files through the pipeline.
 use std::{
+    fs::{self, Metadata},
     path::PathBuf,
     sync::{
         Arc,
@@ -26,14 +27,13 @@ use crate::{
     replay::{
         merge::{Merge, Step, Stream},
         options::{PlayerOptions, Span},
+        progress::{Progress, ShowLine},
     },
     session::{chain::Chain, reader::ReaderOptions},
-    text::sanitize::sanitize,
+    text::{names::listed, sanitize::sanitize},
     update::Update,
 };
 
-/// Upper bound of the tap points listed when the requested one does not exist.
-const TAP_POINTS_MAX: usize = 30;
 /// Upper bound of the places of damage reported one by one.
 const DAMAGE_MAX: usize = 20;
 
@@ -48,6 +48,8 @@ pub(crate) struct Player<'a> {
     pub(crate) keep_captured: bool,
     /// Set to end it early.
     pub(crate) stop: Arc<AtomicBool>,
+    /// Shows the progress, if it is to be shown.
+    pub(crate) show_progress: Option<ShowLine>,
 }
 
 /// The result of a replay.
@@ -76,6 +78,7 @@ impl Player<'_> {
             selection: Selection::of(args),
             keep_captured: false,
             stop,
+            show_progress: None,
         })
     }
 
@@ -95,6 +98,13 @@ impl Player<'_> {
         if (needs_prescan || self.args.last.is_some()) && inputs.iter().any(Input::is_stdin) {
             bail!("--last takes a file, not standard input: it is read twice");
         }
+        let passes = 1
+            + u64::from(needs_prescan)
+            + u64::from(matches!(self.args.last, Some(Span::Packets(_))));
+        // One that keeps to the time of its packets has no end to wait for.
+        let show = self.show_progress.take();
+        let show = show.filter(|_| !self.follow && self.speed.is_none());
+        let progress = show.map(|show| Progress::start(size(&inputs, passes), show));
         let offsets = &self.args.clock_offset;
         let prescan = match (needs_prescan, offsets.is_empty()) {
             (true, _) => Some(prescan(&inputs, offsets)?),
@@ -115,7 +125,7 @@ impl Player<'_> {
             pipeline.add(consumer);
         }
         self.introduce(&inputs, prescan.as_ref(), &mut pipeline);
-        self.play(&inputs, prescan.as_ref(), &mut pipeline)
+        self.play(&inputs, prescan.as_ref(), &mut pipeline, progress)
     }
 
     /// How many packets there are.
@@ -135,8 +145,9 @@ impl Player<'_> {
             },
             keep_captured: false,
             stop: Arc::clone(&self.stop),
+            show_progress: None,
         };
-        first.play(inputs, prescan, &mut pipeline)?;
+        first.play(inputs, prescan, &mut pipeline, None)?;
         Ok(pipeline.newest_packet())
     }
 
@@ -221,6 +232,7 @@ impl Player<'_> {
         inputs: &[Input],
         prescan: Option<&Prescan>,
         pipeline: &mut Pipeline,
+        progress: Option<Progress>,
     ) -> anyhow::Result<Played> {
         if let (Some(Span::Time(span)), Some(prescan)) = (self.args.last, prescan) {
             let last_ns = last(prescan);
@@ -246,10 +258,12 @@ impl Player<'_> {
                 }
             }
         }
+        // The end has the terminal for itself.
+        drop(progress);
         if let Some(vantage) = self.selection.missed_vantage() {
             pipeline.notice(&format!(
                 "no packet was seen at {vantage}: {}",
-                tap_points(pipeline)
+                tap_points(pipeline, &vantage)
             ));
         }
         let duration_ns = merge.finish(pipeline);
@@ -258,6 +272,16 @@ impl Player<'_> {
         pipeline.close()?;
         Ok(Played { lost, damaged })
     }
+}
+
+/// How many bytes are read of files that are read so often; none where nothing tells the size.
+fn size(inputs: &[Input], passes: u64) -> Option<u64> {
+    let mut files = inputs.iter().flat_map(Input::files);
+    let size = files.try_fold(0_u64, |sum, file| {
+        let metadata = fs::metadata(file).ok().filter(Metadata::is_file)?;
+        Some(sum.saturating_add(metadata.len()))
+    });
+    size.map(|size| size.saturating_mul(passes))
 }
 
 /// The clocks of all sessions but the reference.
@@ -270,15 +294,16 @@ fn set_clocks(inputs: &[Input], prescan: Option<&Prescan>, pipeline: &mut Pipeli
     }
 }
 
-/// Lists the tap points, in words.
-fn tap_points(pipeline: &Pipeline) -> String {
+/// Lists the tap points in words, those first that are named most alike.
+fn tap_points(pipeline: &Pipeline, wanted: &str) -> String {
     let world = pipeline.world();
     let names = (0..world.tap_points.next_number()).filter_map(|number| {
         let point = world.tap_points.get(number)?;
         Some(format!("{}/{}", world.owner_of(point), point.name))
     });
-    let names: Vec<_> = names.take(TAP_POINTS_MAX).collect();
-    format!("there is {}", names.join(", "))
+    let names: Vec<_> = names.collect();
+    let names = listed(names.iter().map(String::as_str), Some(wanted));
+    format!("there is {names}")
 }
 
 /// Time of the last packet by the reference clock.

@@ -6,7 +6,7 @@ use std::{
 
 use super::{
     format::SectionInfo,
-    input::{Damage, InputError},
+    input::{Damage, InputError, count_event},
     reader::{Ahead, Item, Reader, ReaderOptions, Unread},
 };
 use crate::model::{event::Event, tap::TapCounts};
@@ -140,6 +140,9 @@ impl Chain {
                 }
                 continue;
             };
+            if matches!(item, Item::Event) {
+                count_event();
+            }
             if let Some(item) = self.pass(item) {
                 return Ok(Some(item));
             }

@@ -1,4 +1,5 @@
 //! The bytes of session files: plain or compressed, from files or a pipe.
+mod counted;
 mod frames;
 mod zstd;
 
@@ -10,6 +11,9 @@ use std::{
 
 use thiserror::Error;
 
+use counted::Counted;
+pub(super) use counted::count_event;
+pub(crate) use counted::{bytes_read, events_read};
 pub use frames::{Endian, Frame, Frames, MAX_BLOCK};
 pub use zstd::Unpacked;
 
@@ -62,8 +66,6 @@ pub trait Source: Read + Send {
     fn finish(&mut self) {}
 }
 
-impl Source for File {}
-impl Source for io::Stdin {}
 #[cfg(test)]
 impl Source for io::Cursor<Vec<u8>> {}
 
@@ -108,7 +110,7 @@ pub enum InputError {
 /// When it cannot be opened, or its first bytes are not those of a capture.
 pub fn open(path: &Path) -> Result<(Box<dyn Source>, Vec<u8>), InputError> {
     let source: Box<dyn Source> = if path.as_os_str() == "-" {
-        Box::new(io::stdin())
+        Box::new(Counted(io::stdin()))
     } else {
         let open = |source| InputError::Open {
             path: path.to_owned(),
@@ -118,7 +120,7 @@ pub fn open(path: &Path) -> Result<(Box<dyn Source>, Vec<u8>), InputError> {
         if file.metadata().map_err(open)?.is_dir() {
             return Err(open(io::ErrorKind::IsADirectory.into()));
         }
-        Box::new(file)
+        Box::new(Counted(file))
     };
     begin(source, path)
 }

@@ -172,6 +172,7 @@ impl Tape {
             force: false,
             node: node_name(node),
             start: jiff::Timestamp::UNIX_EPOCH,
+            recorder: None,
         })
         .unwrap();
         let info = SectionInfo {

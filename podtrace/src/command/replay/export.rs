@@ -1,17 +1,17 @@
 //! `podtrace export`.
 use std::{
-    io::{self, Write},
+    io::{self, IsTerminal as _, Write},
     path::Path as FilePath,
 };
 
 use anyhow::{Context as _, bail};
 
-use super::{player_options, stop_on_signal};
+use super::{leaves_terminal, player_options, progress_alone, stop_on_signal};
 use crate::{
     cli::{ExportArgs, ExportFormat},
     command::{
         FINE,
-        setup::{command, kernel, session_name},
+        setup::{command, kernel, refuse_terminal, session_name},
     },
     export::{CsvRows, ExportError, ParquetRows, check_parquet},
     output::{json::Json, notices::Notices, printer::Printer},
@@ -26,7 +26,7 @@ use crate::{
         format::{FORMAT, SectionInfo},
         recorder::{Recorder, RecorderOptions},
     },
-    sink::Writer,
+    sink::{Writer, status},
     world::World,
 };
 
@@ -41,9 +41,16 @@ pub(in crate::command) fn run(args: &ExportArgs) -> anyhow::Result<u8> {
     if args.format == ExportFormat::Parquet {
         check_parquet()?;
     }
+    let is_binary = matches!(args.format, ExportFormat::Pcapng | ExportFormat::Parquet);
+    if is_binary && target(args).is_none() {
+        refuse_terminal()?;
+    }
     // What cannot be read leaves no file behind.
     let options = player_options(&args.input);
     let mut player = Player::new(&options, false, stop_on_signal()?)?;
+    let is_free = target(args).is_some() && status::has_terminal()
+        || !io::stdout().is_terminal() && leaves_terminal();
+    player.show_progress = is_free.then(progress_alone);
     player.selection.vantage.clone_from(&args.vantage);
     player.keep_captured = args.format == ExportFormat::Pcapng;
     player.run(|inputs| consumers(args, inputs))?;
@@ -107,6 +114,7 @@ fn recorder(args: &ExportArgs, inputs: &[Input]) -> anyhow::Result<Recorder> {
         force: args.how.force,
         node: nodes.join("+"),
         start: jiff::Timestamp::now(),
+        recorder: None,
     })?;
     let infos = || inputs.iter().filter_map(Input::info);
     let info = SectionInfo {

@@ -1,7 +1,7 @@
 //! `podtrace stats`.
 use std::io::{self, Write as _};
 
-use super::{player_options, stop_on_signal};
+use super::{leaves_terminal, player_options, progress_alone, stop_on_signal};
 use crate::{
     cli::{Format, StatsArgs},
     command::{FINE, use_color},
@@ -26,7 +26,8 @@ pub(in crate::command) fn run(args: &StatsArgs) -> anyhow::Result<u8> {
         failure: Failure::default(),
     };
     let options = player_options(&args.input);
-    let player = Player::new(&options, false, stop_on_signal()?)?;
+    let mut player = Player::new(&options, false, stop_on_signal()?)?;
+    player.show_progress = leaves_terminal().then(progress_alone);
     player.run(|_| Ok(vec![Box::new(Notices), Box::new(collect)]))?;
     Ok(FINE)
 }

@@ -74,7 +74,7 @@ impl Text {
             Outcome::Unknown => return,
             Outcome::Delivered | Outcome::LeftForVtep(_) | Outcome::LeftNode => GREEN,
             Outcome::NotSeenFurther | Outcome::EventsLost | Outcome::GivenUp => YELLOW,
-            Outcome::InFlight => DIM,
+            Outcome::InFlight | Outcome::NoReceiver => DIM,
         };
         let painter = self.painter();
         out.push_str(INDENT);
@@ -108,6 +108,13 @@ fn outcome_text(out: &mut String, path: &Path, world: &World) {
         Outcome::LeftNode => out.write_str("left the node"),
         Outcome::NotSeenFurther => {
             write!(out, "not seen further after {}", last_place(path, world))
+        }
+        Outcome::NoReceiver => {
+            write!(
+                out,
+                "no receiver expected after {}",
+                last_place(path, world)
+            )
         }
         Outcome::EventsLost => out.write_str("incomplete: events were lost, it may have gone on"),
         Outcome::GivenUp => {

@@ -47,10 +47,11 @@ fn path_and_summary_are_shown() {
     let summary = Summary {
         taps: TapCounts::from([((0, Egress), tap)]),
         packets: 2,
-        outcomes: [1, 0, 0, 1, 0, 0, 0, 0],
+        outcomes: [1, 0, 0, 1, 0, 0, 0, 0, 1],
         incomplete: 1,
         unreadable: 0,
         duration_ns: 1,
+        not_recorded: 4,
     };
     view.summary(&mut out, &summary, &NotShown::default(), &world);
     insta::assert_snapshot!(out, @r"
@@ -69,8 +70,8 @@ fn path_and_summary_are_shown() {
            +0.0 µs  pod   default/mypod1  eth0  egress   container1
                     not seen further after eth0 egress of default/mypod1
 
-    2 packets · 1 delivered · 1 not seen further · 1 incomplete
-    events: 5 seen = 3 emitted + 0 filtered + 2 lost
+    2 packets · 1 delivered · 1 not seen further · 1 no receiver expected · 1 incomplete
+    events: 5 seen = 3 emitted + 0 filtered + 2 lost · 4 not recorded
       default/mypod1 eth0 egress: 5 seen, 3 emitted, 2 lost (ring full), 0 undecodable
     ");
 }

@@ -9,7 +9,7 @@ use std::{
 use jiff::Timestamp;
 
 use super::{
-    Begins, Chunk, Closed, FileOptions, FilesError, Report,
+    Begins, Chunk, Closed, FileOptions, FilesError, RecorderId, Report, earlier,
     name::Names,
     output_file::OutputFile,
     pack::Packer,
@@ -150,6 +150,7 @@ struct Disk {
     rotates: bool,
     /// The room to make when a file is begun, in bytes.
     file_bytes: u64,
+    recorder: Option<RecorderId>,
     output: Option<OutputFile>,
     own: OwnFiles,
     /// The number of the next file.
@@ -166,6 +167,7 @@ impl Disk {
             place,
             rotates: options.rotates,
             file_bytes: options.max_file_bytes.unwrap_or(0),
+            recorder: options.recorder.clone(),
             output: None,
             own: OwnFiles::new(options.keep, Arc::clone(&status)),
             number: 1,
@@ -265,6 +267,10 @@ impl Disk {
             Place::Stream(path) => return OutputFile::stream(path),
             Place::Files(names) => names,
         };
+        if let Some(recorder) = self.recorder.as_ref().filter(|_| self.own.has_limits()) {
+            let earlier = earlier::find(recorder, names, |path| self.own.knows(path));
+            self.own.add_earlier(earlier);
+        }
         let path = names.path(self.number, start);
         if !self.own.make_room(0, self.file_bytes) {
             return Err(FilesError::NoRoom(path));
@@ -308,6 +314,7 @@ impl Disk {
                 bytes: output.end(),
                 ended: Instant::now(),
                 is_stuck: false,
+                is_earlier: false,
             });
         }
         output.finish();

@@ -149,7 +149,8 @@ impl Recorder {
                         ),
                     };
                     let text = format!(
-                        "recorded {events} events, {} bytes{files}{point}",
+                        "recorded {events} events, {} not recorded, {} bytes{files}{point}",
+                        self.not_recorded(),
                         closed.bytes
                     );
                     (closed.reports, text)
