@@ -4,6 +4,7 @@
 
 mod build;
 mod flannel;
+pub mod guard;
 mod name;
 pub mod plan;
 pub mod traffic;
