@@ -2,6 +2,7 @@
 pub mod candidates;
 pub(crate) mod netlink;
 
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
@@ -235,8 +236,8 @@ impl AsFd for NetNs {
 /// What a namespace's path calls it: the name of its file. None for
 /// `/proc/<pid>/ns/net`, which says less than the namespace's inode.
 #[must_use]
-pub fn file_name(path: &str) -> Option<&str> {
-    path.rsplit('/').next().filter(|name| *name != "net")
+pub fn file_name(path: &Path) -> Option<&OsStr> {
+    path.file_name().filter(|name| *name != "net")
 }
 
 /// A bare name is looked up in the directory of named namespaces.

@@ -1,9 +1,13 @@
 //! Values of the command line: times and sizes.
-use std::time::Duration;
+use std::{os::unix::ffi::OsStrExt as _, time::Duration};
 
+use clap::builder::{OsStringValueParser, TypedValueParser};
 use jiff::SignedDuration;
 
-use crate::replay::options::{Moment, Span, Vantage};
+use crate::{
+    replay::options::{Moment, Span, Vantage},
+    text::escape::escape,
+};
 
 /// The longest time that is taken.
 const TIME_MAX: SignedDuration = SignedDuration::from_hours(365 * 24);
@@ -35,6 +39,11 @@ fn signed_duration(text: &str) -> Result<SignedDuration, String> {
 }
 
 const OUT_OF_BOUNDS: &str = "must be more than nothing and less than a year";
+
+/// The name of an interface, which may be any bytes, as it is shown.
+pub(super) fn interface() -> impl TypedValueParser<Value = String> {
+    OsStringValueParser::new().map(|name| escape(name.as_bytes()).into_owned())
+}
 
 /// A power of two of MiB.
 pub(super) fn mebibytes(text: &str) -> Result<u32, String> {

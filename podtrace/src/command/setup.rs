@@ -1,5 +1,9 @@
 //! What several commands do with their options before they begin.
-use std::{collections::HashSet, fs, path::Path};
+use std::{
+    collections::HashSet,
+    fs,
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Context as _, bail};
 use nix::sys::utsname::uname;
@@ -12,7 +16,7 @@ use crate::{
     node::{pod_table::PodTable, target::Node},
     output::text::{Text, TextOptions},
     probe::{Way, feature::Without, support},
-    text::sanitize::sanitize,
+    text::{escape::shown, sanitize::sanitize},
 };
 
 /// What is not to be used of what the kernel has; to be called before anything tells
@@ -84,7 +88,7 @@ pub(super) fn check_support() -> anyhow::Result<()> {
 
 /// `netns`: namespaces of the nodes, none for our own; `names`: what to call
 /// them, otherwise by hostname, or by the name or number of the namespace.
-pub(super) fn nodes(netns: &[String], names: &[String]) -> anyhow::Result<Vec<Node>> {
+pub(super) fn nodes(netns: &[PathBuf], names: &[String]) -> anyhow::Result<Vec<Node>> {
     if names.len() > netns.len().max(1) {
         bail!("more names (--node-name) than nodes (--netns)");
     }
@@ -108,10 +112,10 @@ pub(super) fn nodes(netns: &[String], names: &[String]) -> anyhow::Result<Vec<No
         .map(|(number, name)| {
             let netns = NetNs::open(name)?;
             if !known.insert(netns.inode) {
-                bail!("--netns {name} is a node that was given already");
+                bail!("--netns {} is a node that was given already", shown(name));
             }
             let short = match file_name(name) {
-                Some(short) => short.to_owned(),
+                Some(short) => shown(short),
                 None => format!("netns:{}", netns.inode),
             };
             Ok(node(number, &short, netns))

@@ -75,6 +75,8 @@ pub struct Scan {
     pub names: BTreeSet<String>,
     /// Whether something is so new that another scan should follow.
     pub unsettled: bool,
+    /// Whether namespaces cannot be opened for want of descriptors.
+    pub unopened: bool,
 }
 
 impl Scan {
@@ -153,6 +155,7 @@ impl Scanner {
         self.read_processes(!open.is_empty())?;
         let mut scan = Scan {
             unsettled: !tables_are_new || self.spaces.is_unsettled(),
+            unopened: self.spaces.are_unopened,
             ..Scan::default()
         };
         scan.snapshot.subnets.clone_from(&self.subnets);
