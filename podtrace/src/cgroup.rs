@@ -6,6 +6,7 @@
 //! runtime's prefix. Nothing here looks at a file: the text of
 //! `/proc/<pid>/cgroup` or a path comes in, names go out.
 pub mod fs;
+pub mod memory;
 
 use serde::Serialize;
 

@@ -9,7 +9,10 @@ use super::{
     rings::{RING_SMALL, ring_bytes, ring_count},
     table,
 };
-use crate::netns::{Ids, ids};
+use crate::{
+    cgroup::memory::left_in_cgroups,
+    netns::{Ids, ids},
+};
 
 /// A kernel function that makes a program's context its `struct sk_buff`
 /// (since Linux 6.2).
@@ -97,6 +100,36 @@ impl Fitted {
         self.ring_bytes > RING_SMALL && io_error.raw_os_error() == Some(libc::E2BIG)
     }
 
+    /// The error when there is no memory for the rings.
+    pub(super) fn explain(&self, error: ProbeError) -> ProbeError {
+        match error {
+            ProbeError::Load(error) if is_out_of_memory(&error) => self.no_memory(Some(error)),
+            other => other,
+        }
+    }
+
+    /// Refuses rings that podtrace's cgroup has no memory for: the kernel may end the
+    /// process in place of an answer.
+    pub(super) fn check_memory(&self) -> Result<(), ProbeError> {
+        match left_in_cgroups() {
+            Some(left) if left < self.bytes() => Err(self.no_memory(None)),
+            _ => Ok(()),
+        }
+    }
+
+    fn no_memory(&self, answer: Option<EbpfError>) -> ProbeError {
+        ProbeError::NoMemory {
+            cpus: self.rings,
+            bytes: self.bytes(),
+            source: answer.map(Box::new),
+        }
+    }
+
+    /// Bytes of all rings.
+    fn bytes(&self) -> u64 {
+        u64::from(self.rings) * u64::from(self.ring_bytes)
+    }
+
     /// Loads the object with its maps by a fresh loader; no program is loaded yet.
     ///
     /// # Errors
@@ -164,4 +197,13 @@ impl Fitted {
         }
         limits
     }
+}
+
+/// Whether the rings could not be made for want of memory: before Linux 5.11 they count as
+/// locked memory.
+fn is_out_of_memory(error: &EbpfError) -> bool {
+    let EbpfError::MapError(MapError::CreateError { name, io_error }) = error else {
+        return false;
+    };
+    name == config::MAP_RINGS && matches!(io_error.raw_os_error(), Some(libc::ENOMEM | libc::EPERM))
 }
