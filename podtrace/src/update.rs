@@ -173,6 +173,7 @@ impl Update {
             Self::TapPoint { point, .. } => {
                 clean(&mut point.name);
                 clean(&mut point.node_name);
+                point.peer_name.as_mut().map(clean);
             }
             Self::Snapshot(snapshot) => {
                 for info in &mut snapshot.namespaces {

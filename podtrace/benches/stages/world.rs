@@ -121,6 +121,7 @@ fn add_places(world: &mut World, node: usize) {
             node_name: NODE_NAMES[node].into(),
             in_pod: role == Role::Pod,
             leads_to,
+            peer_name: None,
             netns_id: netns,
             ifindex: 2,
             name: name.into(),

@@ -249,6 +249,7 @@ impl Tape {
             node_name: node_name(self.node).into(),
             in_pod: netns != 1,
             leads_to,
+            peer_name: None,
             netns_id: netns,
             ifindex: 2,
             name: name.into(),

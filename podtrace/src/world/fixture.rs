@@ -49,6 +49,7 @@ pub(crate) fn world() -> World {
             node_name: "worker1".into(),
             in_pod: netns != NODE,
             leads_to,
+            peer_name: None,
             netns_id: netns,
             ifindex: 2,
             name: name.into(),
