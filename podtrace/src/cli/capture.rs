@@ -141,7 +141,8 @@ pub struct NamingArgs {
     /// usual sockets of containerd, CRI-O, k3s, rke2, k0s, MicroK8s and cri-dockerd]
     #[arg(long, value_name = "PATH", help_heading = "Names")]
     pub cri_socket: Vec<PathBuf>,
-    /// Name pods by this table of lines `NETNS NAMESPACE/POD`
+    /// Also name pods by this table of lines `NETNS NAMESPACE/POD`, which comes before what the
+    /// container runtime says
     #[arg(long, value_name = "FILE", help_heading = "Names")]
     pub pods: Option<PathBuf>,
     /// Name of the node, instead of its hostname (repeatable, in the order of --netns)

@@ -56,16 +56,15 @@ pub(super) fn table(file: Option<&Path>) -> anyhow::Result<PodTable> {
     Ok(PodTable::parse(&text)?)
 }
 
-/// A table names pods in the place of a runtime, unless both are asked for.
+/// Which runtimes to ask; a table of pods adds to what they say. Where none is known, the
+/// table is enough.
 pub(super) fn sockets(args: &NamingArgs, nodes: &[Node]) -> Sockets {
     if !args.cri_socket.is_empty() {
         return Sockets::These(args.cri_socket.clone());
     }
-    if args.pods.is_some() {
-        return Sockets::None;
-    }
     match NetNs::current() {
         Ok(own) if nodes.iter().any(|node| node.netns.inode == own.inode) => Sockets::Usual,
+        _ if args.pods.is_some() => Sockets::None,
         _ => Sockets::Elsewhere,
     }
 }
@@ -156,4 +155,33 @@ pub(super) fn kernel() -> String {
 pub(super) fn command() -> String {
     let words = std::env::args_os().map(|word| word.to_string_lossy().into_owned());
     sanitize(&words.collect::<Vec<_>>().join(" "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn table_of_pods_adds_to_what_the_runtime_says() {
+        let args = |pods: Option<&str>, socket: Option<&str>| NamingArgs {
+            cri_socket: socket.into_iter().map(PathBuf::from).collect(),
+            pods: pods.map(PathBuf::from),
+            node_name: Vec::new(),
+        };
+        let own = nodes(&[], &[]).unwrap();
+        for pods in [None, Some("table")] {
+            assert!(matches!(sockets(&args(pods, None), &own), Sockets::Usual));
+            let given = sockets(&args(pods, Some("/a")), &own);
+            assert!(matches!(given, Sockets::These(paths) if paths == [PathBuf::from("/a")]));
+        }
+        // Another node's runtime is not known.
+        assert!(matches!(
+            sockets(&args(None, None), &[]),
+            Sockets::Elsewhere
+        ));
+        assert!(matches!(
+            sockets(&args(Some("table"), None), &[]),
+            Sockets::None
+        ));
+    }
 }
