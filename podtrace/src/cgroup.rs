@@ -122,6 +122,28 @@ pub fn kubepods_of(path: &str) -> Option<&str> {
     found
 }
 
+/// The systemd unit of a cgroup path: the innermost service, scope or other unit, else the
+/// innermost slice.
+#[must_use]
+pub fn unit(path: &str) -> Option<&str> {
+    let parts = || path.split('/').rev();
+    let is_unit = |part: &&str| {
+        let kinds = [".service", ".scope", ".socket", ".mount", ".swap"];
+        kinds.iter().any(|kind| part.ends_with(kind))
+    };
+    let slice = || parts().find(|part| part.ends_with(".slice"));
+    parts().find(is_unit).or_else(slice)
+}
+
+/// The user whose slice a cgroup path is in: `/user.slice/user-1000.slice/…`.
+#[must_use]
+pub fn user(path: &str) -> Option<u32> {
+    path.split('/').find_map(|part| {
+        let uid = part.strip_prefix("user-")?.strip_suffix(".slice")?;
+        uid.parse().ok()
+    })
+}
+
 /// `kubepods`, or with the systemd driver `kubepods.slice`, under a
 /// `--cgroup-root` `kubelet-kubepods.slice`.
 fn is_kubepods(component: &str) -> bool {

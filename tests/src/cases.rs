@@ -24,6 +24,7 @@ mod runtime;
 mod runtime_trouble;
 mod scan;
 mod scenarios;
+mod senders;
 mod sessions;
 mod topology;
 mod tracer;

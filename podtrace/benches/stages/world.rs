@@ -8,7 +8,7 @@ use podtrace::{
     model::{
         origin::Origin,
         pod::{Container, Pod},
-        snapshot::{CgroupPath, Holder, NamespaceInfo, Snapshot},
+        snapshot::{CgroupPath, Holder, NamespaceInfo, NewCgroup, Snapshot},
         subnet::RemoteSubnet,
         tap_point::{Role, TapPoint},
     },
@@ -189,7 +189,12 @@ fn run_pods(world: &mut World, node: usize) {
         let pod = (node, number);
         let id = format!("{:064x}", cgroup(pod));
         let path = CgroupPath::At(format!("/kubepods/pod{number}/{id}"));
-        world.identities.sockets().learn(cgroup(pod), &path, 0);
+        world.identities.sockets().learn(&NewCgroup {
+            id: cgroup(pod),
+            ts_ns: 0,
+            path,
+            members: None,
+        });
         Pod {
             namespace: "default".into(),
             name: format!("mypod{}", 2 * node + number + 1),

@@ -243,6 +243,7 @@ impl Taps {
             self.probe.set_vxlan_ports(&snapshot.vxlan_ports)?;
         }
         sockets::mark_watched(&mut snapshot, &cgroups_of, &self.probe);
+        snapshot.tells_kernel = true;
         reporter.update(&Update::Snapshot(Box::new(snapshot)));
         self.forget_removed(&targets, reporter);
         let known = self.taps.iter().map(Tap::key).zip(0..);

@@ -37,6 +37,10 @@ struct Offsets {
     skb_dev: u32,
     dev_net: u32,
     net_id: u32,
+    skb_sk: u32,
+    sock_state: u32,
+    /// The byte and the bit that tell whether a socket is the kernel's own.
+    sock_kernel: (u32, u32),
 }
 
 impl Offsets {
@@ -48,6 +52,10 @@ impl Offsets {
                 Ids::Cookie => btf.offset_of("net", "net_cookie")?,
                 Ids::Inode => btf.offset_of("net", "ns")? + btf.offset_of("ns_common", "inum")?,
             },
+            skb_sk: btf.offset_of("sk_buff", "sk")?,
+            sock_state: btf.offset_of("sock", "__sk_common")?
+                + btf.offset_of("sock_common", "skc_state")?,
+            sock_kernel: btf.flag("sock", "sk_kern_sock")?,
         })
     }
 }
@@ -158,6 +166,10 @@ impl Fitted {
             (config::GLOBAL_SKB_DEV, self.offsets.skb_dev),
             (config::GLOBAL_DEV_NET, self.offsets.dev_net),
             (config::GLOBAL_NET_ID, self.offsets.net_id),
+            (config::GLOBAL_SKB_SK, self.offsets.skb_sk),
+            (config::GLOBAL_SOCK_STATE, self.offsets.sock_state),
+            (config::GLOBAL_SOCK_KERNEL, self.offsets.sock_kernel.0),
+            (config::GLOBAL_SOCK_KERNEL_BIT, self.offsets.sock_kernel.1),
             (config::GLOBAL_NET_ID_IS_LONG, (ids() == Ids::Cookie).into()),
         ];
         // What it borrows lives longer.

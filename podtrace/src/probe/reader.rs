@@ -7,7 +7,7 @@
 //! the reader waits, and the rings fill: then the kernel counts what is lost,
 //! per tap, and nothing needs to be counted twice.
 use std::{
-    collections::HashSet,
+    collections::HashMap,
     io,
     os::fd::AsFd as _,
     sync::{
@@ -23,7 +23,7 @@ use nix::{
     poll::{PollFd, PollFlags, PollTimeout, poll},
     sys::eventfd::{EfdFlags, EventFd},
 };
-use podtrace_ebpf::record::{Begin, CGROUP_NONE, CGROUP_ROOT};
+use podtrace_ebpf::record::{Begin, CGROUP_KERNEL, CGROUP_NONE, CGROUP_ROOT};
 use tokio::sync::mpsc;
 
 use super::{
@@ -35,7 +35,7 @@ use crate::{
     clock::monotonic_ns,
     model::{
         loss::LostBy,
-        snapshot::{CgroupPath, NewCgroup},
+        snapshot::{CgroupMembers, CgroupPath, NewCgroup},
     },
     privilege,
 };
@@ -56,26 +56,61 @@ const SLEEP_MS: u16 = 10_000;
 
 /// Cgroups remembered at most; beyond it all are looked up anew.
 pub(crate) const CGROUPS_MAX: usize = 8192;
+/// How many of them are remembered with their processes.
+pub(crate) const HOSTS_MAX: usize = 1024;
+
+/// For how long the processes of a cgroup are not looked up again, in nanoseconds.
+const MEMBERS_NS: u64 = 1_000_000_000;
 
 /// Finds the path of a cgroup by its id.
-pub type LookUp = Box<dyn FnMut(u64) -> CgroupPath + Send>;
+pub trait LookUp: Send {
+    /// Its path.
+    fn path_of(&mut self, id: u64) -> CgroupPath;
+
+    /// The processes in the cgroup of that path; none if nobody is to know of them.
+    fn members(&mut self, path: &str) -> Option<CgroupMembers> {
+        let _ = path;
+        None
+    }
+}
+
+impl<F: FnMut(u64) -> CgroupPath + Send> LookUp for F {
+    fn path_of(&mut self, id: u64) -> CgroupPath {
+        self(id)
+    }
+}
 
 /// The cgroups that records have shown.
 struct Cgroups {
-    look_up: LookUp,
-    seen: HashSet<u64>,
+    look_up: Box<dyn LookUp>,
+    /// With those of them whose processes are known.
+    seen: HashMap<u64, Option<Box<Host>>>,
+    /// How many of those there are.
+    hosts: usize,
     /// The last one, as most records show the one before them did.
     last: u64,
+    /// When that is to be looked up again.
+    due_ns: u64,
     new: Vec<NewCgroup>,
     forgets: bool,
 }
 
+/// A cgroup whose processes are known, and come and go.
+pub(crate) struct Host {
+    path: String,
+    members: CgroupMembers,
+    /// When they are to be looked up again.
+    due_ns: u64,
+}
+
 impl Cgroups {
-    fn new(look_up: LookUp) -> Self {
+    fn new(look_up: Box<dyn LookUp>) -> Self {
         Self {
             look_up,
-            seen: HashSet::new(),
+            seen: HashMap::new(),
+            hosts: 0,
             last: CGROUP_NONE,
+            due_ns: u64::MAX,
             new: Vec::new(),
             forgets: false,
         }
@@ -83,19 +118,62 @@ impl Cgroups {
 
     fn note(&mut self, begin: &Begin) {
         let (ts_ns, id) = (begin.ts_ns, begin.cgroup);
-        if id == self.last || matches!(id, CGROUP_NONE | CGROUP_ROOT) {
+        let is_last = id == self.last && ts_ns < self.due_ns;
+        if is_last || matches!(id, CGROUP_NONE | CGROUP_ROOT | CGROUP_KERNEL) {
             return;
         }
         self.last = id;
-        if self.seen.len() >= CGROUPS_MAX {
+        self.due_ns = match self.seen.get_mut(&id) {
+            None => self.look_up(id, ts_ns),
+            Some(None) => u64::MAX,
+            Some(Some(host)) if ts_ns < host.due_ns => host.due_ns,
+            Some(Some(host)) => {
+                host.due_ns = ts_ns.saturating_add(MEMBERS_NS);
+                let members = self.look_up.members(&host.path).unwrap_or_default();
+                if host.members != members {
+                    host.members = members;
+                    self.new.push(NewCgroup {
+                        id,
+                        ts_ns,
+                        path: CgroupPath::At(host.path.clone()),
+                        members: Some(host.members.clone()),
+                    });
+                }
+                host.due_ns
+            }
+        };
+    }
+
+    /// Looks up a cgroup for the first time; returns when it is to be done again.
+    fn look_up(&mut self, id: u64, ts_ns: u64) -> u64 {
+        let path = self.look_up.path_of(id);
+        let host = match &path {
+            CgroupPath::At(path) => self.look_up.members(path).map(|members| {
+                Box::new(Host {
+                    path: path.clone(),
+                    members,
+                    due_ns: ts_ns.saturating_add(MEMBERS_NS),
+                })
+            }),
+            CgroupPath::Gone | CgroupPath::Unknown => None,
+        };
+        let has_room = self.hosts < HOSTS_MAX || host.is_none();
+        if self.seen.len() >= CGROUPS_MAX || !has_room {
             self.seen.clear();
             self.new.clear();
+            self.hosts = 0;
             self.forgets = true;
         }
-        if self.seen.insert(id) {
-            let path = (self.look_up)(id);
-            self.new.push(NewCgroup { id, ts_ns, path });
-        }
+        self.hosts += usize::from(host.is_some());
+        self.new.push(NewCgroup {
+            id,
+            ts_ns,
+            path,
+            members: host.as_ref().map(|host| host.members.clone()),
+        });
+        let due_ns = host.as_ref().map_or(u64::MAX, |host| host.due_ns);
+        self.seen.insert(id, host);
+        due_ns
     }
 }
 
@@ -124,7 +202,7 @@ impl RingReader {
     /// When the thread cannot be started.
     pub fn spawn(
         channel: Channel,
-        look_up: LookUp,
+        look_up: Box<dyn LookUp>,
         cpu_limit: Option<u32>,
     ) -> io::Result<(Self, mpsc::Receiver<Batch>)> {
         // What waits in the queue is to be worked off before it shows in the time taken.
@@ -307,6 +385,7 @@ mod tests {
         for (ts_ns, id) in shown {
             cgroups.note(&begin(ts_ns, id));
         }
+        cgroups.note(&begin(6, CGROUP_KERNEL));
         let new: Vec<_> = cgroups
             .new
             .iter()
@@ -316,9 +395,46 @@ mod tests {
         assert_eq!(new, [(7, 1, first), (9, 4, CgroupPath::Gone)]);
     }
 
+    /// A service with one process more each time that it is looked at.
+    struct Service(u64);
+
+    impl LookUp for Service {
+        fn path_of(&mut self, _: u64) -> CgroupPath {
+            CgroupPath::At("/system.slice/x.service".into())
+        }
+
+        fn members(&mut self, _: &str) -> Option<CgroupMembers> {
+            self.0 += 1;
+            Some(CgroupMembers {
+                count: self.0,
+                ..CgroupMembers::default()
+            })
+        }
+    }
+
+    #[test]
+    fn processes_are_looked_up_again_after_a_while() {
+        let mut cgroups = Cgroups::new(Box::new(Service(0)));
+        for ts_ns in [5, 6, MEMBERS_NS, 5 + MEMBERS_NS, 6 + MEMBERS_NS] {
+            cgroups.note(&begin(ts_ns, 7));
+        }
+        let new = cgroups.new.iter();
+        let counts = new.map(|new| (new.ts_ns, new.members.as_ref().unwrap().count));
+        assert!(counts.eq([(5, 1), (5 + MEMBERS_NS, 2)]));
+    }
+
+    #[test]
+    fn hosts_beyond_their_limit_are_shown_anew() {
+        let mut cgroups = Cgroups::new(Box::new(Service(0)));
+        for id in 10..=10 + HOSTS_MAX as u64 {
+            cgroups.note(&begin(1, id));
+        }
+        assert!(cgroups.forgets && cgroups.seen.len() == 1);
+    }
+
     #[test]
     fn cgroups_beyond_the_limit_are_shown_anew() {
-        let mut cgroups = Cgroups::new(Box::new(|_| CgroupPath::Unknown));
+        let mut cgroups = Cgroups::new(Box::new(|_: u64| CgroupPath::Unknown));
         for id in 10..=10 + CGROUPS_MAX as u64 {
             cgroups.note(&begin(1, id));
         }

@@ -342,6 +342,7 @@ impl Tape {
             id: 11 + pod,
             ts_ns: self.now_ns,
             path: path(pod),
+            members: None,
         });
         let update = Update::Cgroups {
             forgets,
