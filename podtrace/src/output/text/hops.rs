@@ -171,7 +171,7 @@ fn remarks(out: &mut String, ttl: Option<u8>, hop: &Hop) {
 }
 
 /// A socket's owner, as shown at a tap point of `pod`.
-fn owner_text(out: &mut String, owner: &SocketOwner, pod: &str) {
+pub(super) fn owner_text(out: &mut String, owner: &SocketOwner, pod: &str) {
     let _ = match owner {
         SocketOwner::None => out.write_str("no socket"),
         SocketOwner::Kernel => out.write_str("the kernel"),

@@ -360,3 +360,31 @@ fn owner(event: &Event, world: &World) -> Option<String> {
     let point = world.tap_points.get(event.interface)?;
     world.pod_of(point).map(|pod| pod.to_string())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::world::fixture::world;
+
+    #[test]
+    fn description_names_the_pod_that_a_veth_leads_to() {
+        let world = world();
+        let points = (0..5).filter_map(|number| world.tap_points.get(number).cloned());
+        let described: Vec<_> = points
+            .map(|mut point| {
+                point.peer_name = point.leads_to.map(|_| "eth0".into());
+                description(&point, &world)
+            })
+            .collect();
+        assert_eq!(
+            described,
+            [
+                "eth0 of default/mypod1 on worker1",
+                "veth1 of worker1, eth0 of default/mypod1",
+                "veth2 of worker1, eth0 of default/mypod2",
+                "eth0 of default/mypod2 on worker1",
+                "cni0 of worker1",
+            ]
+        );
+    }
+}
