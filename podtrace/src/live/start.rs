@@ -27,11 +27,7 @@ use crate::{
     },
     packet::{DecodeOptions, key_payload},
     pipeline::Pipeline,
-    probe::{
-        Probe, ProbeError, ProbeOptions,
-        load::Channel,
-        reader::{LookUp, RingReader},
-    },
+    probe::{Probe, ProbeError, ProbeOptions, cgroups::LookUp, load::Channel, reader::RingReader},
     signals::Signals,
 };
 

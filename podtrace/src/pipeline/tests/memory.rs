@@ -18,7 +18,10 @@ use crate::{
     pipeline::{
         DECODED_AT_ONCE, Pipeline, name_gate::GATE_BYTES, order::ORDER_BYTES, removed::REMOVED_MAX,
     },
-    probe::reader::{self, CGROUPS_MAX, HOSTS_MAX, Host, QUEUE_BATCHES},
+    probe::{
+        cgroups::{CGROUPS_MAX, HOSTS_MAX, Host},
+        reader::{self, QUEUE_BATCHES},
+    },
     session::{files, recorder},
     sink::{LIVE_MAX, MORE_BYTES, NOTICES_MAX},
     world::fixture::world,
