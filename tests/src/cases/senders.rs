@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Child, Command};
 
 use podtrace::lab::{Lab, LabPod, LabSpec};
 use podtrace::netns::NetNs;
@@ -71,19 +71,30 @@ fn renew_ipv6(netns: &NetNs) {
     }
 }
 
-/// A datagram to a port that nobody has, sent by a process in this group.
-fn send_from(group: &Path, netns: &NetNs, to: &LabPod) -> u32 {
-    let peer = std::env::var_os("PODTRACE_LAB_PEER").unwrap();
-    let mut command = Command::new(peer);
-    let address = to.ipv4.to_string();
-    command.args(["udp", &address, "9009", "1", "8"]);
+const PORT: &str = "9009";
+
+/// `lab-peer` with these words.
+fn peer(words: &[&str]) -> Command {
+    let mut command = Command::new(std::env::var_os("PODTRACE_LAB_PEER").unwrap());
+    command.args(words);
+    command
+}
+
+/// A service that answers datagrams, by a process in this group.
+fn serve_from(group: &Path, netns: &NetNs) -> Child {
+    let mut command = peer(&["udp-serve", PORT]);
     let processes = group.join("cgroup.procs");
     // SAFETY: the child opens and writes a file, whose path is made already.
     unsafe { command.pre_exec(move || fs::write(&processes, "0")) };
-    let mut child = netns.run(|| command.spawn()).unwrap().unwrap();
-    // Nobody answers.
-    assert!(!child.wait().unwrap().success());
-    child.id()
+    netns.run(|| command.spawn()).unwrap().unwrap()
+}
+
+/// Asks it until it answers: the kernel refuses while nobody listens.
+fn ask(netns: &NetNs, of: &LabPod) {
+    let address = of.ipv4.to_string();
+    let ask = || peer(&["udp", &address, PORT, "1", "8"]).status();
+    let has_answered = || netns.run(ask).unwrap().unwrap().success();
+    assert!((0..1000).any(|_| has_answered()));
 }
 
 #[test]
@@ -105,7 +116,21 @@ fn kernel_and_processes_of_the_host_are_told_apart() {
     enter(&slices.hierarchy.own, 0);
     let (from, to) = (&lab.nodes[0].pods[0], &lab.nodes[0].pods[1]);
     let mut tracer = Tracer::start(&lab, &[0], &[]);
-    let pid = send_from(&session, &from.netns, to);
+    // Nobody listens yet, which the kernel says.
+    let mut refused = peer(&["udp", &from.ipv4.to_string(), PORT, "1", "8"]);
+    let refused = to.netns.run(|| refused.status());
+    assert!(!refused.unwrap().unwrap().success());
+    let mut server = serve_from(&session, &from.netns);
+    ask(&to.netns, from);
+    let answer = format!("UDP {PORT} > ");
+    let sent = tracer.wait_for(|value| is_path(value, &answer) && is_of(value, from));
+    let sender = &sent["sender"];
+    assert_eq!(sender["owner"], "process", "{sent}");
+    assert_eq!(sender["unit"], "session-3.scope", "{sent}");
+    assert_eq!(sender["user"], 1000, "{sent}");
+    assert_eq!(sender["processes"], 1, "{sent}");
+    assert_eq!(sender["command"], "lab-peer", "{sent}");
+    assert_eq!(sender["pid"], server.id(), "{sent}");
     renew_ipv6(&from.netns);
     for what in [
         "ICMPv6 multicast listener report",
@@ -114,21 +139,11 @@ fn kernel_and_processes_of_the_host_are_told_apart() {
         let path = tracer.wait_for(|value| is_path(value, what) && is_of(value, from));
         assert_eq!(path["sender"]["owner"], "kernel", "{path}");
     }
+    server.kill().unwrap();
+    server.wait().unwrap();
     let values = tracer.finish();
-    let sent = values
-        .iter()
-        .find(|value| is_path(value, "UDP ") && is_of(value, from))
-        .unwrap();
-    let sender = &sent["sender"];
-    assert_eq!(sender["owner"], "process", "{sent}");
-    assert_eq!(sender["unit"], "session-3.scope", "{sent}");
-    assert_eq!(sender["user"], 1000, "{sent}");
-    assert_eq!(sender["processes"], 1, "{sent}");
-    assert_eq!(sender["command"], "lab-peer", "{sent}");
-    assert_eq!(sender["pid"], pid, "{sent}");
-    // The port is nobody's, which the kernel says.
     let refused = values
         .iter()
-        .find(|value| is_path(value, "ICMP destination unreachable") && is_of(value, to));
+        .find(|value| is_path(value, "ICMP destination unreachable") && is_of(value, from));
     assert_eq!(refused.unwrap()["sender"]["owner"], "kernel");
 }
