@@ -5,6 +5,8 @@ mod mistakes;
 mod parse;
 mod replay;
 
+use std::path::PathBuf;
+
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use parse::number;
@@ -148,10 +150,10 @@ pub struct RecordArgs {
 pub struct TopologyArgs {
     /// Show the topology in these session files instead of this node's
     #[arg(value_name = "FILE|DIR", conflicts_with_all = ["netns", "cri_socket", "pods", "node_name"])]
-    pub files: Vec<std::path::PathBuf>,
+    pub files: Vec<PathBuf>,
     /// Show the node in this network namespace, a name in /run/netns or a path (repeatable)
     #[arg(long, value_name = "NETNS")]
-    pub netns: Vec<String>,
+    pub netns: Vec<PathBuf>,
     /// Where names come from.
     #[command(flatten)]
     pub naming: NamingArgs,

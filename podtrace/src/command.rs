@@ -11,7 +11,10 @@ mod trace;
 use std::{io, process::ExitCode};
 
 use anyhow::{Context as _, bail};
-use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use nix::sys::{
+    resource::{Resource, getrlimit, setrlimit},
+    signal::{SigHandler, Signal, signal},
+};
 
 use crate::{
     cli::{Cli, Color, Command},
@@ -30,7 +33,7 @@ const LOST: u8 = 4;
 /// Runs a command and returns how it ended.
 #[must_use]
 pub fn run(cli: Cli) -> ExitCode {
-    let result = raise_descriptors().and_then(|()| match cli.command {
+    let result = prepare().and_then(|()| match cli.command {
         Command::Trace(args) => trace::run(&args),
         Command::Record(args) => trace::record(&args),
         Command::Replay(args) => replay::run(&args),
@@ -49,6 +52,14 @@ pub fn run(cli: Cli) -> ExitCode {
             ExitCode::from(ERROR)
         }
     }
+}
+
+/// Prepares the process for any command.
+fn prepare() -> anyhow::Result<()> {
+    // A write beyond the limit of a file's size fails, and does not end the process.
+    // SAFETY: no handler runs: the signal is ignored.
+    unsafe { signal(Signal::SIGXFSZ, SigHandler::SigIgn) }.context("failed to ignore a signal")?;
+    raise_descriptors()
 }
 
 /// Open files that every command needs.

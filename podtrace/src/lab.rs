@@ -5,6 +5,7 @@
 mod build;
 pub mod fault;
 mod flannel;
+pub mod guard;
 mod name;
 pub mod plan;
 pub mod traffic;

@@ -150,6 +150,7 @@ impl Pipeline {
             Update::Attaching {
                 left: 0,
                 refused: 0,
+                partial: 0,
                 ts_ns,
                 ..
             } => self.builder.end_partial_view(origin.session, *ts_ns),

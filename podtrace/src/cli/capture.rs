@@ -6,14 +6,14 @@ use podtrace_ebpf::config::{SNAPLEN_DEFAULT, SNAPLEN_MAX, SNAPLEN_MIN};
 
 use super::{
     Color, Format,
-    parse::{count, duration, mebibytes, number, rate, share},
+    parse::{count, duration, interface, mebibytes, number, rate, share},
 };
 
 /// What is traced.
 #[derive(Clone, Debug, Args)]
 pub struct CaptureArgs {
     /// Tap only interfaces of this name, on the node and in pods (repeatable)
-    #[arg(short, long = "interface", value_name = "NAME")]
+    #[arg(short, long = "interface", value_name = "NAME", value_parser = interface())]
     pub interfaces: Vec<String>,
     /// Stop after this many packets
     #[arg(short, long, value_name = "N", value_parser = count)]
@@ -23,7 +23,7 @@ pub struct CaptureArgs {
     pub duration: Option<std::time::Duration>,
     /// Trace the node in this network namespace, a name in /run/netns or a path (repeatable)
     #[arg(long, value_name = "NETNS")]
-    pub netns: Vec<String>,
+    pub netns: Vec<PathBuf>,
     /// Where names come from.
     #[command(flatten)]
     pub naming: NamingArgs,
@@ -44,7 +44,8 @@ pub struct CaptureArgs {
     /// What of the kernel is used.
     #[command(flatten)]
     pub kernel: KernelArgs,
-    /// Exit with status 4 if events were lost, not recorded or not shown
+    /// Exit with status 4 if events were lost, not recorded or not shown, or if interfaces were
+    /// not traced or only in part
     #[arg(long)]
     pub strict: bool,
     /// Also print diagnostics of the kernel side
@@ -140,7 +141,8 @@ pub struct NamingArgs {
     /// usual sockets of containerd, CRI-O, k3s, rke2, k0s, MicroK8s and cri-dockerd]
     #[arg(long, value_name = "PATH", help_heading = "Names")]
     pub cri_socket: Vec<PathBuf>,
-    /// Name pods by this table of lines `NETNS NAMESPACE/POD`
+    /// Also name pods by this table of lines `NETNS NAMESPACE/POD`, which comes before what the
+    /// container runtime says
     #[arg(long, value_name = "FILE", help_heading = "Names")]
     pub pods: Option<PathBuf>,
     /// Name of the node, instead of its hostname (repeatable, in the order of --netns)

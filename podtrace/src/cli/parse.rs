@@ -1,11 +1,14 @@
 //! Values of the command line: numbers, times and sizes.
-use std::{fmt::Display, ops::RangeInclusive, str::FromStr, time::Duration};
+use std::{
+    fmt::Display, ops::RangeInclusive, os::unix::ffi::OsStrExt as _, str::FromStr, time::Duration,
+};
 
+use clap::builder::{OsStringValueParser, TypedValueParser};
 use jiff::SignedDuration;
 
 use crate::{
     replay::options::{Moment, Span, Vantage},
-    text::escape::escape,
+    text::escape::{escape, escape_bytes},
 };
 
 /// The longest time that is taken.
@@ -61,6 +64,11 @@ fn signed_duration(text: &str) -> Result<SignedDuration, String> {
 }
 
 const OUT_OF_BOUNDS: &str = "must be more than nothing and less than a year, for example 10s";
+
+/// The name of an interface, which may be any bytes, as it is shown.
+pub(super) fn interface() -> impl TypedValueParser<Value = String> {
+    OsStringValueParser::new().map(|name| escape_bytes(name.as_bytes()).into_owned())
+}
 
 /// A power of two of MiB.
 pub(super) fn mebibytes(text: &str) -> Result<u32, String> {

@@ -11,7 +11,7 @@ use crate::{
     cli::DemoArgs,
     clock::epoch_ns,
     command::{FINE, use_color},
-    lab::{Lab, LabSpec},
+    lab::{Lab, LabSpec, guard},
     live::{Outlets, TraceOptions, Tracer, runtimes::Sockets, sources::SourceOptions},
     node::{pod_table::PodTable, target::Node},
     output::printer::Printer,
@@ -30,6 +30,7 @@ pub(super) fn run(args: &DemoArgs) -> anyhow::Result<u8> {
     check_support()?;
     let without = without(&args.kernel)?;
     let way = way(args.kernel.attach)?;
+    let _guard = guard::start(None).context("failed to start a process")?;
     tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()

@@ -3,7 +3,7 @@ use std::{
     collections::HashSet,
     fs,
     io::{self, IsTerminal as _},
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use anyhow::{Context as _, bail};
@@ -17,7 +17,7 @@ use crate::{
     node::{pod_table::PodTable, target::Node},
     output::text::{Text, TextOptions},
     probe::{Way, feature::Without, support},
-    text::sanitize::sanitize,
+    text::{escape::shown, sanitize::sanitize},
 };
 
 /// What is not to be used of what the kernel has; to be called before anything tells
@@ -57,16 +57,15 @@ pub(super) fn table(file: Option<&Path>) -> anyhow::Result<PodTable> {
     Ok(PodTable::parse(&text)?)
 }
 
-/// A table names pods in the place of a runtime, unless both are asked for.
+/// Which runtimes to ask; a table of pods adds to what they say. Where none is known, the
+/// table is enough.
 pub(super) fn sockets(args: &NamingArgs, nodes: &[Node]) -> Sockets {
     if !args.cri_socket.is_empty() {
         return Sockets::These(args.cri_socket.clone());
     }
-    if args.pods.is_some() {
-        return Sockets::None;
-    }
     match NetNs::current() {
         Ok(own) if nodes.iter().any(|node| node.netns.inode == own.inode) => Sockets::Usual,
+        _ if args.pods.is_some() => Sockets::None,
         _ => Sockets::Elsewhere,
     }
 }
@@ -89,7 +88,7 @@ pub(super) fn check_support() -> anyhow::Result<()> {
 
 /// `netns`: namespaces of the nodes, none for our own; `names`: what to call
 /// them, otherwise by hostname, or by the name or number of the namespace.
-pub(super) fn nodes(netns: &[String], names: &[String]) -> anyhow::Result<Vec<Node>> {
+pub(super) fn nodes(netns: &[PathBuf], names: &[String]) -> anyhow::Result<Vec<Node>> {
     if names.len() > netns.len().max(1) {
         bail!("more names (--node-name) than nodes (--netns)");
     }
@@ -113,10 +112,10 @@ pub(super) fn nodes(netns: &[String], names: &[String]) -> anyhow::Result<Vec<No
         .map(|(number, name)| {
             let netns = NetNs::open(name)?;
             if !known.insert(netns.inode) {
-                bail!("--netns {name} is a node that was given already");
+                bail!("--netns {} is a node that was given already", shown(name));
             }
             let short = match file_name(name) {
-                Some(short) => short.to_owned(),
+                Some(short) => shown(short),
                 None => format!("netns:{}", netns.inode),
             };
             Ok(node(number, &short, netns))
@@ -167,4 +166,33 @@ pub(super) fn refuse_terminal() -> anyhow::Result<()> {
 pub(super) fn command() -> String {
     let words = std::env::args_os().map(|word| word.to_string_lossy().into_owned());
     sanitize(&words.collect::<Vec<_>>().join(" "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn table_of_pods_adds_to_what_the_runtime_says() {
+        let args = |pods: Option<&str>, socket: Option<&str>| NamingArgs {
+            cri_socket: socket.into_iter().map(PathBuf::from).collect(),
+            pods: pods.map(PathBuf::from),
+            node_name: Vec::new(),
+        };
+        let own = nodes(&[], &[]).unwrap();
+        for pods in [None, Some("table")] {
+            assert!(matches!(sockets(&args(pods, None), &own), Sockets::Usual));
+            let given = sockets(&args(pods, Some("/a")), &own);
+            assert!(matches!(given, Sockets::These(paths) if paths == [PathBuf::from("/a")]));
+        }
+        // Another node's runtime is not known.
+        assert!(matches!(
+            sockets(&args(None, None), &[]),
+            Sockets::Elsewhere
+        ));
+        assert!(matches!(
+            sockets(&args(Some("table"), None), &[]),
+            Sockets::None
+        ));
+    }
 }

@@ -40,6 +40,16 @@ impl Drop for NsName {
 
 /// Removes the names whose process is dead.
 pub(super) fn sweep() -> Result<usize, LabError> {
+    remove_all(|pid| !Path::new(&format!("/proc/{pid}")).exists())
+}
+
+/// Removes the names of one process.
+pub(super) fn remove_all_of(maker: u32) -> Result<usize, LabError> {
+    remove_all(|pid| pid == maker)
+}
+
+/// Removes the names of these processes; returns how many.
+fn remove_all(is_meant: impl Fn(u32) -> bool) -> Result<usize, LabError> {
     let dir = Path::new(NETNS_DIR);
     let entries = match fs::read_dir(dir) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
@@ -49,7 +59,7 @@ pub(super) fn sweep() -> Result<usize, LabError> {
     for entry in entries {
         let entry = entry.map_err(|source| system("list", dir, source))?;
         let owner = owner(&entry.file_name().to_string_lossy());
-        if owner.is_some_and(|pid| !Path::new(&format!("/proc/{pid}")).exists()) {
+        if owner.is_some_and(&is_meant) {
             swept += usize::from(remove_leftover(&entry.path()));
         }
     }

@@ -250,6 +250,7 @@ impl Tape {
             node_name: node_name(self.node).into(),
             in_pod: netns != 1,
             leads_to,
+            peer_name: None,
             netns_id: netns,
             ifindex: 2,
             name: name.into(),
@@ -342,6 +343,7 @@ impl Tape {
             id: 11 + pod,
             ts_ns: self.now_ns,
             path: path(pod),
+            members: None,
         });
         let update = Update::Cgroups {
             forgets,

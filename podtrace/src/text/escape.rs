@@ -1,7 +1,7 @@
-//! Names in errors: what a terminal would act on is shown escaped.
-use std::fmt::Write as _;
+//! Names as text: what a terminal would act on, and what is not UTF-8, is shown escaped.
+use std::{borrow::Cow, ffi::OsStr, fmt::Write as _, os::unix::ffi::OsStrExt as _};
 
-use super::sanitize::is_safe;
+use super::sanitize::{is_safe, sanitize};
 
 /// How the lines of an error begin that stand below its first.
 const FURTHER_LINES: [&str; 2] = ["hint: ", "verifier: "];
@@ -42,8 +42,33 @@ fn push(out: &mut String, c: char) {
     };
 }
 
+/// The name with each byte that is not UTF-8 as `\xff`. Other characters stay as they are.
+#[must_use]
+pub fn escape_bytes(name: &[u8]) -> Cow<'_, str> {
+    if let Ok(name) = std::str::from_utf8(name) {
+        return name.into();
+    }
+    let mut escaped = String::with_capacity(4 * name.len());
+    for chunk in name.utf8_chunks() {
+        escaped.push_str(chunk.valid());
+        for byte in chunk.invalid() {
+            // Writing to a string cannot fail.
+            let _ = write!(escaped, "\\x{byte:02x}");
+        }
+    }
+    escaped.into()
+}
+
+/// A name or path of the system, safe for a terminal.
+#[must_use]
+pub fn shown(name: impl AsRef<OsStr>) -> String {
+    sanitize(&escape_bytes(name.as_ref().as_bytes()))
+}
+
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -64,5 +89,22 @@ mod tests {
         let error = "no file a\nb\nhint: there is \x07\nverifier: x";
         let shown = "no file a\\nb\nhint: there is \\x07\nverifier: x";
         assert_eq!(escape_error(error), shown);
+    }
+
+    #[test]
+    fn bytes_that_are_no_text_are_escaped_and_stay_apart() {
+        assert_eq!(escape_bytes(b"veth1"), "veth1");
+        assert_eq!(escape_bytes("vethü".as_bytes()), "vethü");
+        assert_eq!(escape_bytes(b"\xffveth\xc3"), "\\xffveth\\xc3");
+        assert_ne!(escape_bytes(b"a\xfe"), escape_bytes(b"a\xff"));
+        assert_eq!(shown(OsStr::from_bytes(b"a\x1b\xff")), "a\u{fffd}\\xff");
+    }
+
+    proptest! {
+        #[test]
+        fn any_name_is_shown(name in prop::collection::vec(any::<u8>(), 0..32)) {
+            let shown = shown(OsStr::from_bytes(&name));
+            prop_assert_eq!(&sanitize(&shown), &shown);
+        }
     }
 }

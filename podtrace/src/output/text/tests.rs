@@ -2,6 +2,7 @@ use podtrace_ebpf::record::Direction::{Egress, Ingress, Socket};
 
 use super::*;
 use crate::{
+    identity::sockets::{HostProcess, SocketOwner},
     model::tap::{TapCount, TapCounts},
     path::builder::tests::{path, stitch},
     world::fixture::world,
@@ -134,4 +135,46 @@ fn colours_are_only_there_when_asked_for() {
     view(true).notice(&mut coloured, "x");
     assert_eq!(plain, "-- x\n");
     assert!(coloured.contains('\u{1b}'));
+}
+
+#[test]
+fn processes_of_the_host_are_named_as_far_as_they_are_known() {
+    let process = |processes, commands: &[&str]| HostProcess {
+        cgroup: "/system.slice/ssh.service".into(),
+        unit: Some("ssh.service".into()),
+        user: None,
+        processes,
+        named: (812..)
+            .zip(commands)
+            .map(|(pid, command)| (pid, (*command).into()))
+            .collect(),
+    };
+    let session = HostProcess {
+        unit: Some("session-3.scope".into()),
+        user: Some(1000),
+        ..process(Some(3), &["curl", "bash", "curl"])
+    };
+    let nowhere = HostProcess {
+        cgroup: "/a/b".into(),
+        unit: None,
+        ..process(None, &[])
+    };
+    let mut out = String::new();
+    for process in [
+        process(Some(1), &["sshd"]),
+        process(Some(9), &["a", "b", "c", "d"]),
+        process(Some(0), &[]),
+        session,
+        nowhere,
+    ] {
+        hops::owner_text(&mut out, &SocketOwner::Process(process.into()), "");
+        out.push('\n');
+    }
+    insta::assert_snapshot!(out, @r"
+    sshd[812], alone in ssh.service
+    one of 9 processes in ssh.service: a, b, c, d, …
+    a process in ssh.service
+    one of 3 processes in session-3.scope of user 1000: bash, curl
+    a process in /a/b
+    ");
 }

@@ -225,6 +225,7 @@ pub(super) fn captured_at(node: Arc<str>, name: &str, number: u32) -> TapPoint {
         node_name: node,
         in_pod: false,
         leads_to: None,
+        peer_name: None,
         netns_id: 0,
         ifindex: number,
         name: name.into(),

@@ -57,8 +57,13 @@ impl Recorder {
                 Report::Failed(error) => {
                     self.break_off();
                     self.failing_ns = Some(self.now_ns);
+                    let again = if error.is_at_limit() {
+                        ""
+                    } else {
+                        " (tried again every second)"
+                    };
                     notices.push(format!(
-                        "recording stopped, tracing goes on: {error} (tried again every second)"
+                        "recording stopped, tracing goes on: {error}{again}"
                     ));
                 }
                 Report::Resumed { path } => {

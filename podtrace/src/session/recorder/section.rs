@@ -49,8 +49,16 @@ pub(super) struct Section {
 struct Interfaces {
     /// Descriptions written.
     described: u32,
-    /// Their numbers and names, by tap point and whether it is that of its sockets.
-    known: Map<(u32, bool), (u32, String)>,
+    /// Those that are up to date, by tap point and whether it is that of its sockets.
+    known: Map<(u32, bool), Described>,
+}
+
+/// An interface as it is described.
+struct Described {
+    /// Its number.
+    index: u32,
+    name: String,
+    description: String,
 }
 
 /// The common part of packets.
@@ -87,9 +95,12 @@ impl Section {
     /// Describes interfaces again whose names have changed.
     pub(super) fn renew_names(&mut self, world: &World) {
         self.common.clear();
-        self.interfaces.known.retain(|(number, _), (_, name)| {
+        self.interfaces.known.retain(|(number, _), described| {
             let point = world.tap_points.get(*number);
-            point.is_some_and(|point| *name == interface_name(point, world))
+            point.is_some_and(|point| {
+                described.name == interface_name(point, world)
+                    && described.description == description(point, world)
+            })
         });
     }
 
@@ -251,8 +262,8 @@ impl Interfaces {
     /// The number of the interface's description, which is written if the interface or its
     /// name is new.
     fn describe(&mut self, out: &mut Vec<u8>, number: u32, sockets: bool, world: &World) -> u32 {
-        if let Some((index, _)) = self.known.get(&(number, sockets)) {
-            return *index;
+        if let Some(described) = self.known.get(&(number, sockets)) {
+            return described.index;
         }
         let index = self.described;
         self.described += 1;
@@ -260,8 +271,11 @@ impl Interfaces {
             return index;
         };
         let mut name = interface_name(point, world);
-        let known = (index, name.clone());
-        self.known.insert((number, sockets), known);
+        let described = Described {
+            index,
+            name: name.clone(),
+            description: description(point, world),
+        };
         if sockets {
             name += " (sockets)";
         }
@@ -274,9 +288,7 @@ impl Interfaces {
         };
         block.u16(link).u16(0).u32(0);
         block.option(2, name.as_bytes());
-        let owner = world.owner_of(point);
-        let description = format!("{} of {owner} on {}", point.name, point.node_name);
-        block.option(3, description.as_bytes());
+        block.option(3, described.description.as_bytes());
         if let Some(mac) = point.mac {
             block.option(6, &mac.0);
         }
@@ -288,7 +300,28 @@ impl Interfaces {
             sockets,
             point: point.clone(),
         });
+        self.known.insert((number, sockets), described);
         index
+    }
+}
+
+/// `eth0 of default/mypod1 on worker1`, or `veth12 of worker1, eth0 of default/mypod1` where
+/// it leads.
+fn description(point: &TapPoint, world: &World) -> String {
+    let TapPoint {
+        name, node_name, ..
+    } = point;
+    if let Some(netns) = point.pod_netns() {
+        let pod = world.identities.pod(netns);
+        return format!("{name} of {pod} on {node_name}");
+    }
+    let Some(netns) = point.leads_to else {
+        return format!("{name} of {node_name}");
+    };
+    let pod = world.identities.pod(netns);
+    match &point.peer_name {
+        Some(peer) => format!("{name} of {node_name}, {peer} of {pod}"),
+        None => format!("{name} of {node_name}, of {pod}"),
     }
 }
 
@@ -326,4 +359,32 @@ fn owner(event: &Event, world: &World) -> Option<String> {
     }
     let point = world.tap_points.get(event.interface)?;
     world.pod_of(point).map(|pod| pod.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::world::fixture::world;
+
+    #[test]
+    fn description_names_the_pod_that_a_veth_leads_to() {
+        let world = world();
+        let points = (0..5).filter_map(|number| world.tap_points.get(number).cloned());
+        let described: Vec<_> = points
+            .map(|mut point| {
+                point.peer_name = point.leads_to.map(|_| "eth0".into());
+                description(&point, &world)
+            })
+            .collect();
+        assert_eq!(
+            described,
+            [
+                "eth0 of default/mypod1 on worker1",
+                "veth1 of worker1, eth0 of default/mypod1",
+                "veth2 of worker1, eth0 of default/mypod2",
+                "eth0 of default/mypod2 on worker1",
+                "cni0 of worker1",
+            ]
+        );
+    }
 }
