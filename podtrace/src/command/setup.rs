@@ -7,6 +7,7 @@ use nix::sys::utsname::uname;
 use crate::{
     cli::{Attach, Color, Feature, KernelArgs, NamingArgs},
     command::use_color,
+    identity::cri::check_socket,
     live::runtimes::Sockets,
     netns::{NetNs, file_name, force_inode_ids},
     node::{pod_table::PodTable, target::Node},
@@ -53,17 +54,21 @@ pub(super) fn table(file: Option<&Path>) -> anyhow::Result<PodTable> {
 }
 
 /// A table names pods in the place of a runtime, unless both are asked for.
-pub(super) fn sockets(args: &NamingArgs, nodes: &[Node]) -> Sockets {
+/// Fails where one was asked for that does not exist.
+pub(super) fn sockets(args: &NamingArgs, nodes: &[Node]) -> anyhow::Result<Sockets> {
+    for socket in &args.cri_socket {
+        check_socket(socket)?;
+    }
     if !args.cri_socket.is_empty() {
-        return Sockets::These(args.cri_socket.clone());
+        return Ok(Sockets::These(args.cri_socket.clone()));
     }
     if args.pods.is_some() {
-        return Sockets::None;
+        return Ok(Sockets::None);
     }
-    match NetNs::current() {
+    Ok(match NetNs::current() {
         Ok(own) if nodes.iter().any(|node| node.netns.inode == own.inode) => Sockets::Usual,
         _ => Sockets::Elsewhere,
-    }
+    })
 }
 
 /// Fails with words about what the process or the kernel lacks.
