@@ -28,7 +28,13 @@ impl Sightings {
     /// other, where no way is found to satisfy them all.
     #[must_use]
     pub fn solve(&self, given: &[Option<i64>]) -> Vec<Clock> {
-        solve(self.sessions(), &self.journeys(), given)
+        let mut clocks = solve(self.sessions(), &self.journeys(), given);
+        for (session, clock) in clocks.iter_mut().enumerate() {
+            if clock.basis == Basis::Unmeasured && self.shares(session) {
+                clock.basis = Basis::WithoutDirections;
+            }
+        }
+        clocks
     }
 }
 
