@@ -39,9 +39,18 @@ pub struct Chain {
     is_file_over: bool,
     /// Whether the other files have ended as well.
     is_over: bool,
-    /// Something is missing before the next item.
-    gap: bool,
+    /// Why something is missing before the next item, if so.
+    gap: Option<Gap>,
     duration_ns: u64,
+}
+
+/// Why something is missing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Gap {
+    /// The file is damaged.
+    Damage,
+    /// It was not recorded, or its file is not among those being read.
+    NotRecorded,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,7 +88,7 @@ impl Chain {
             unread: Unread::default(),
             is_file_over: false,
             is_over: false,
-            gap: false,
+            gap: None,
             duration_ns: 0,
         }
     }
@@ -185,7 +194,7 @@ impl Chain {
         let kept = found.into_iter().take(room);
         self.damage
             .extend(kept.map(|damage| (path.clone(), damage)));
-        self.gap = true;
+        self.gap = Some(Gap::Damage);
         // The repeated items may be all that is left of the section.
         self.is_repeating = false;
     }
@@ -229,15 +238,17 @@ impl Chain {
             is_next && *ending == Ending::Continues
         });
         self.is_repeating = goes_on;
-        self.gap |= self.section.is_some() && !goes_on;
+        if self.section.is_some() && !goes_on {
+            self.gap.get_or_insert(Gap::NotRecorded);
+        }
         // The next section counts the events of an interrupted one again.
         self.counts.current.clear();
         self.section = Some((info.clone(), Ending::None));
     }
 
-    /// Whether something is missing before the last item.
-    pub fn take_gap(&mut self) -> bool {
-        std::mem::take(&mut self.gap)
+    /// Why something is missing before the last item, if so.
+    pub fn take_gap(&mut self) -> Option<Gap> {
+        self.gap.take()
     }
 
     /// Whether the session has recorded its end.
