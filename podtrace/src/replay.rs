@@ -5,4 +5,6 @@ pub mod merge;
 pub mod options;
 pub(crate) mod player;
 mod prescan;
+mod report;
 mod select;
+mod wanted;

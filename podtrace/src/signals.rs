@@ -1,7 +1,11 @@
 //! Signals that end what is under way.
+mod stop;
+
 use std::io;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
+
+pub use stop::Stop;
 
 /// SIGINT and SIGTERM, which do nothing by themselves any more.
 pub(crate) struct Signals {

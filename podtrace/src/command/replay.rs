@@ -2,22 +2,19 @@
 mod export;
 mod stats;
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    thread,
-};
+use std::thread;
 
 use anyhow::Context as _;
 
-use super::{FINE, LOST};
+use super::{FINE, INTERRUPTED, LOST};
 use crate::{
     cli::{Format, InputArgs, ReplayArgs},
     output::{json::Json, printer::Printer, render::Render},
-    replay::{options::PlayerOptions, player::Player},
-    signals::Signals,
+    replay::{
+        options::PlayerOptions,
+        player::{Played, Player},
+    },
+    signals::{Signals, Stop},
     sink::Sink,
 };
 pub(super) use export::run as export;
@@ -34,8 +31,19 @@ pub(super) fn run(args: &ReplayArgs) -> anyhow::Result<u8> {
     player.speed = args.speed;
     let printer = Printer::new(format, Box::new(Sink::stdout()?));
     let played = player.run(|_| Ok(vec![Box::new(printer)]))?;
-    let is_whole = played.lost == 0 && played.damaged == 0;
-    Ok(if args.strict && !is_whole { LOST } else { FINE })
+    Ok(match code(&played) {
+        FINE if args.strict && !played.is_whole() => LOST,
+        code => code,
+    })
+}
+
+/// The exit code by whether everything was read.
+fn code(played: &Played) -> u8 {
+    if played.is_interrupted {
+        INTERRUPTED
+    } else {
+        FINE
+    }
 }
 
 fn player_options(args: &InputArgs) -> PlayerOptions {
@@ -62,9 +70,9 @@ fn player_options(args: &InputArgs) -> PlayerOptions {
 }
 
 /// Ends with what was read so far when a signal comes; at once at the second.
-fn stop_on_signal() -> anyhow::Result<Arc<AtomicBool>> {
-    let stop = Arc::new(AtomicBool::new(false));
-    let asked = Arc::clone(&stop);
+fn stop_on_signal() -> anyhow::Result<Stop> {
+    let stop = Stop::new().context("failed to prepare for signals")?;
+    let asked = stop.clone();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -79,8 +87,8 @@ fn stop_on_signal() -> anyhow::Result<Arc<AtomicBool>> {
             runtime.block_on(async {
                 loop {
                     signals.next().await;
-                    if asked.swap(true, Ordering::Relaxed) {
-                        std::process::exit(130);
+                    if asked.set() {
+                        std::process::exit(INTERRUPTED.into());
                     }
                 }
             });

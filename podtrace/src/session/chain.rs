@@ -1,6 +1,6 @@
 //! Reads the files of one session, one after the other.
 use std::{
-    collections::VecDeque,
+    collections::{HashSet, VecDeque},
     path::{Path, PathBuf},
 };
 
@@ -30,6 +30,12 @@ pub struct Chain {
     section: Option<(SectionInfo, Ending)>,
     /// The section repeats what is known from the one before.
     is_repeating: bool,
+    /// Sessions and numbers of the sections so far.
+    sections: HashSet<(String, u64)>,
+    /// The section was read before.
+    is_read: bool,
+    /// How many sections were read before.
+    repeated: u64,
     counts: SectionCounts,
     damage: Vec<(PathBuf, Damage)>,
     damaged: usize,
@@ -82,6 +88,9 @@ impl Chain {
             next,
             section: None,
             is_repeating: false,
+            sections: HashSet::new(),
+            is_read: false,
+            repeated: 0,
             counts: SectionCounts::default(),
             damage: Vec::new(),
             damaged: 0,
@@ -171,7 +180,7 @@ impl Chain {
 
     fn open(&mut self, path: &Path) -> Result<(), InputError> {
         self.unread = self.unread();
-        let reader = Reader::open(path, self.options)?;
+        let reader = Reader::open(path, self.options.clone())?;
         self.source = match &self.source {
             Source::InStep(_) => Source::InStep(Box::new(reader)),
             Source::Ahead(_) => Source::Ahead(Ahead::new(reader)?),
@@ -203,9 +212,17 @@ impl Chain {
     fn pass(&mut self, item: Item) -> Option<Item> {
         match item {
             Item::Section(info) => {
+                let id = (info.session.clone(), info.section);
+                self.is_read = !self.sections.insert(id);
+                if self.is_read {
+                    self.repeated += 1;
+                    return None;
+                }
                 self.begin(&info);
                 return Some(Item::Section(info));
             }
+            // It stands in the files twice.
+            _ if self.is_read => return None,
             Item::Update(..) if self.is_repeating => return None,
             Item::Ready => {
                 self.is_repeating = false;
@@ -284,6 +301,12 @@ impl Chain {
         self.is_over = true;
     }
 
+    /// How many sections were left out because they were read before.
+    #[must_use]
+    pub fn repeated(&self) -> u64 {
+        self.repeated
+    }
+
     /// Whether its files are read to the end.
     #[must_use]
     pub fn is_over(&self) -> bool {
@@ -326,10 +349,10 @@ impl Chain {
             Source::InStep(reader) => reader.unread(),
             Source::Ahead(ahead) => ahead.unread(),
         };
-        Unread {
-            packets: self.unread.packets + here.packets,
-            entries: self.unread.entries + here.entries,
-        }
+        let mut unread = self.unread.clone();
+        unread.packets.add_all(&here.packets);
+        unread.entries += here.entries;
+        unread
     }
 }
 

@@ -8,7 +8,7 @@ use crate::{
     command::{FINE, PROBLEMS},
     model::topology::RecordedTopology,
     session::{
-        input::expand,
+        folder,
         reader::{Item, Reader, ReaderOptions},
     },
     text::sanitize::sanitize_lines,
@@ -19,7 +19,7 @@ use crate::{
 pub(super) fn show(args: &TopologyArgs) -> anyhow::Result<u8> {
     let mut found: Vec<(String, RecordedTopology)> = Vec::new();
     for path in &args.files {
-        for file in expand(path)? {
+        for file in folder::find(path)?.captures {
             let mut reader = Reader::open(&file, ReaderOptions::default())?;
             while let Some(item) = reader.next_item()? {
                 let Item::Update(_, Update::Topology(topology)) = item else {
