@@ -20,7 +20,7 @@ pub use zstd::Unpacked;
 /// How many bytes tell the format of a file.
 pub(super) const MAGIC: usize = 4;
 /// How far a file is read to see whether it is a capture whose first bytes are damaged.
-const FIRST_BYTES: usize = 64 << 10;
+const FIRST_BYTES: usize = 1 << 20;
 /// How far behind damage something good is looked for.
 pub(super) const LOOK_MAX: u64 = 64 << 20;
 
