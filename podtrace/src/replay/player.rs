@@ -135,7 +135,7 @@ impl Player<'_> {
         // What cannot be read leaves nothing behind.
         let merge = Merge::new(self.streams(&inputs, prescan.as_ref())?);
         if self.stop.is_set() {
-            eprintln!("podtrace: interrupted before anything was read");
+            eprintln!("podtrace: interrupted before anything was shown");
             return Ok(Played::interrupted());
         }
         let mut pipeline = self.pipeline(&inputs);
