@@ -75,7 +75,7 @@ pub enum Command {
   podtrace replay --last 30s -o json /var/log/podtrace/ | jq .
   podtrace replay --follow session.pcapng          while it is recorded
   podtrace replay --clock-offset worker2=-1.5ms worker1.pcapng worker2.pcapng
-  zcat old.pcap.gz | podtrace replay -")]
+  podtrace replay old.pcap.gz captures/             captures of other tools")]
     Replay(Box<ReplayArgs>),
     /// Summarise recorded sessions: who talks to whom, outcomes, round trips, latency of each hop
     #[command(after_help = "Examples:

@@ -30,6 +30,9 @@ const ERROR: u8 = 2;
 /// Events were lost and `--strict` was given.
 const LOST: u8 = 4;
 
+/// A signal came before everything was read.
+const INTERRUPTED: u8 = 130;
+
 /// Runs a command and returns how it ended.
 #[must_use]
 pub fn run(cli: Cli) -> ExitCode {

@@ -6,6 +6,8 @@ pub mod options;
 pub(crate) mod player;
 mod prescan;
 mod progress;
+mod report;
 mod select;
+mod wanted;
 
 pub(crate) use progress::ShowLine;

@@ -2,9 +2,13 @@
 //!
 //! SIGHUP ends it as SIGINT does, unless it was ignored before podtrace started (nohup). What
 //! records goes on without a terminal as well: a service has nobody who hangs up.
+mod stop;
+
 use std::{fs::OpenOptions, io, mem::MaybeUninit, os::unix::fs::OpenOptionsExt as _, ptr};
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
+
+pub use stop::Stop;
 
 /// SIGINT, SIGTERM and SIGHUP, which do nothing by themselves any more.
 pub(crate) struct Signals {

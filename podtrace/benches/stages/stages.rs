@@ -213,9 +213,10 @@ fn read(input: &Input) -> Result<Run> {
     let options = ReaderOptions {
         key_payload: key_payload(SNAPLEN_DEFAULT),
         keep_captured: false,
+        ..ReaderOptions::default()
     };
     Ok(Box::new(move |events| {
-        let mut reader = Reader::open(&directory.path().join(FILE), options)?;
+        let mut reader = Reader::open(&directory.path().join(FILE), options.clone())?;
         let mut read = 0;
         while read < events {
             let item = reader.next_item()?.context("events are missing")?;

@@ -12,8 +12,8 @@ use crate::replay::options::{Moment, Span, Vantage};
 /// What is read, and which part of it.
 #[derive(Clone, Debug, Args)]
 pub struct InputArgs {
-    /// Session files of one node or several, or directories of them; pcap and pcapng files of
-    /// other tools; - for standard input
+    /// Session files of one node or several; pcap and pcapng files of other tools; directories,
+    /// of which all captures are read; - for standard input. May be compressed by zstd or gzip
     #[arg(value_name = "FILE|DIR", required = true)]
     pub files: Vec<PathBuf>,
     /// Only interfaces of this name, on the node and in pods (repeatable)
@@ -56,7 +56,7 @@ pub struct ReplayArgs {
     /// Keep reading while the recording goes on
     #[arg(short, long, conflicts_with = "last")]
     pub follow: bool,
-    /// Exit with status 4 if events were lost or a file is damaged
+    /// Exit with status 4 if events were lost, a file is damaged, or packets in it gave no event
     #[arg(long)]
     pub strict: bool,
 }

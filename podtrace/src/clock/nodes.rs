@@ -82,6 +82,9 @@ pub enum Basis {
     },
     /// No packet was seen here and elsewhere; the offset is taken to be 0.
     Unmeasured,
+    /// Packets were seen here and elsewhere, but nothing shows which way they went; the
+    /// offset is taken to be 0.
+    WithoutDirections,
 }
 
 impl Clock {

@@ -12,6 +12,7 @@ use nix::sys::utsname::uname;
 use crate::{
     cli::{Attach, Color, Feature, KernelArgs, NamingArgs},
     command::use_color,
+    identity::cri::check_socket,
     live::runtimes::Sockets,
     netns::{NetNs, file_name, force_inode_ids},
     node::{pod_table::PodTable, target::Node},
@@ -59,15 +60,19 @@ pub(super) fn table(file: Option<&Path>) -> anyhow::Result<PodTable> {
 
 /// Which runtimes to ask; a table of pods adds to what they say. Where none is known, the
 /// table is enough.
-pub(super) fn sockets(args: &NamingArgs, nodes: &[Node]) -> Sockets {
-    if !args.cri_socket.is_empty() {
-        return Sockets::These(args.cri_socket.clone());
+/// Fails where one was asked for that does not exist.
+pub(super) fn sockets(args: &NamingArgs, nodes: &[Node]) -> anyhow::Result<Sockets> {
+    for socket in &args.cri_socket {
+        check_socket(socket)?;
     }
-    match NetNs::current() {
+    if !args.cri_socket.is_empty() {
+        return Ok(Sockets::These(args.cri_socket.clone()));
+    }
+    Ok(match NetNs::current() {
         Ok(own) if nodes.iter().any(|node| node.netns.inode == own.inode) => Sockets::Usual,
         _ if args.pods.is_some() => Sockets::None,
         _ => Sockets::Elsewhere,
-    }
+    })
 }
 
 /// Fails with words about what the process or the kernel lacks.
@@ -170,6 +175,8 @@ pub(super) fn command() -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::net::UnixListener;
+
     use super::*;
 
     #[test]
@@ -180,18 +187,22 @@ mod tests {
             node_name: Vec::new(),
         };
         let own = nodes(&[], &[]).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let socket = folder.path().join("runtime.sock");
+        let _listener = UnixListener::bind(&socket).unwrap();
         for pods in [None, Some("table")] {
-            assert!(matches!(sockets(&args(pods, None), &own), Sockets::Usual));
-            let given = sockets(&args(pods, Some("/a")), &own);
-            assert!(matches!(given, Sockets::These(paths) if paths == [PathBuf::from("/a")]));
+            let usual = sockets(&args(pods, None), &own).unwrap();
+            assert!(matches!(usual, Sockets::Usual));
+            let given = sockets(&args(pods, socket.to_str()), &own).unwrap();
+            assert!(matches!(given, Sockets::These(paths) if paths == [socket.clone()]));
         }
         // Another node's runtime is not known.
         assert!(matches!(
-            sockets(&args(None, None), &[]),
+            sockets(&args(None, None), &[]).unwrap(),
             Sockets::Elsewhere
         ));
         assert!(matches!(
-            sockets(&args(Some("table"), None), &[]),
+            sockets(&args(Some("table"), None), &[]).unwrap(),
             Sockets::None
         ));
     }

@@ -124,7 +124,7 @@ fn follow(
 
 fn sources(args: &CaptureArgs, nodes: &[Node]) -> anyhow::Result<SourceOptions> {
     Ok(SourceOptions {
-        sockets: sockets(&args.naming, nodes),
+        sockets: sockets(&args.naming, nodes)?,
         cluster: cluster(args.kubeconfig.as_deref())?,
     })
 }

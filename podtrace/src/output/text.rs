@@ -194,6 +194,14 @@ impl Render for Text {
                 summary.unreadable
             );
         }
+        let left_out = summary.left_out.total();
+        if left_out > 0 {
+            let _ = write!(
+                out,
+                " · {} of the files left out",
+                counted(left_out, "packet")
+            );
+        }
         let NotShown {
             packets,
             events: _,

@@ -6,6 +6,7 @@ use podtrace_ebpf::record::Direction;
 use super::field::{TimeNs, object};
 use crate::{
     model::{
+        left_out::Count,
         loss::{Loss, TapLoss},
         start::Start,
         tap::TapCount,
@@ -70,6 +71,8 @@ object! {
         incomplete: u64,
         /// how many events had a frame that could not be read
         unreadable: u64,
+        /// packets of the files that gave no event, by reason
+        left_out: Option<Vec<LeftOutObject>>,
         /// nanoseconds from the first tap to the last
         duration_ns: u64,
         /// the counts of all taps together
@@ -135,6 +138,21 @@ object! {
 }
 
 object! {
+    /// Packets of the files that gave no event.
+    LeftOutObject as "left out" {
+        /// `link_type`: podtrace does not decode its link layer; `no_time`: a simple packet
+        /// block, which has none; `no_interface`: the file does not describe its interface
+        reason: &'static str,
+        /// LINKTYPE_ number of the link layer
+        link_type: Option<u32>,
+        /// name of the link layer
+        link_name: Option<&'static str>,
+        /// how many
+        packets: u64,
+    }
+}
+
+object! {
     /// What was left out of the output.
     NotShownObject as "not shown" {
         /// packets, that is `path` lines
@@ -194,6 +212,10 @@ impl<'a> SummaryObject<'a> {
             outcomes: Outcome::NAMES.into_iter().zip(summary.outcomes).collect(),
             incomplete: summary.incomplete,
             unreadable: summary.unreadable,
+            left_out: (summary.left_out.total() > 0).then(|| {
+                let counts = summary.left_out.counts().into_iter();
+                counts.map(Into::into).collect()
+            }),
             duration_ns: summary.duration_ns,
             total: summary.total().into(),
             taps: taps.collect(),
@@ -224,6 +246,23 @@ impl From<TapCount> for CountObject {
             lost_ring: count.lost_ring,
             undecodable: count.undecodable,
             unrecorded: (count.unrecorded > 0).then_some(count.unrecorded),
+        }
+    }
+}
+
+impl From<Count> for LeftOutObject {
+    fn from(count: Count) -> Self {
+        let Count {
+            reason,
+            link_type,
+            link_name,
+            packets,
+        } = count;
+        Self {
+            reason,
+            link_type,
+            link_name,
+            packets,
         }
     }
 }

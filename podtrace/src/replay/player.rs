@@ -2,11 +2,7 @@
 use std::{
     fs::{self, Metadata},
     path::PathBuf,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    thread,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -16,7 +12,9 @@ use super::{
     follow::{FOLLOW_PAUSE, newer_files, wait_until_begun},
     inputs::{self, Input, common_payload, differ_in_sampling},
     prescan::{Prescan, prescan, unread},
+    report::report,
     select::Selection,
+    wanted::check_interfaces,
 };
 use crate::{
     clock::{nanos, nodes::Clock},
@@ -29,35 +27,55 @@ use crate::{
         options::{PlayerOptions, Span},
         progress::{Progress, ShowLine},
     },
-    session::{chain::Chain, reader::ReaderOptions},
-    text::{names::listed, sanitize::sanitize},
+    session::reader::ReaderOptions,
+    signals::Stop,
+    text::names::listed,
     update::Update,
 };
-
-/// Upper bound of the places of damage reported one by one.
-const DAMAGE_MAX: usize = 20;
 
 /// Plays files through a pipeline.
 pub(crate) struct Player<'a> {
     args: &'a PlayerOptions,
     inputs: Vec<Input>,
+    /// What was left out of the inputs.
+    notices: Vec<String>,
     follow: bool,
     pub(crate) speed: Option<f64>,
     pub(crate) selection: Selection,
     /// Whether events hold the captured bytes.
     pub(crate) keep_captured: bool,
-    /// Set to end it early.
-    pub(crate) stop: Arc<AtomicBool>,
     /// Shows the progress, if it is to be shown.
     pub(crate) show_progress: Option<ShowLine>,
+    /// Ends it early.
+    stop: Stop,
 }
 
 /// The result of a replay.
+#[derive(Debug, Default)]
 pub(crate) struct Played {
     /// Events lost.
     pub(crate) lost: u64,
     /// Places where a file is damaged.
     pub(crate) damaged: usize,
+    /// Packets that gave no event.
+    pub(crate) left_out: u64,
+    /// Whether it ended before all was read, and was not meant to.
+    pub(crate) is_interrupted: bool,
+}
+
+impl Played {
+    /// Whether everything was read and nothing is missing.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.lost == 0 && self.damaged == 0 && self.left_out == 0
+    }
+
+    /// The result where nothing was read.
+    fn interrupted() -> Self {
+        Self {
+            is_interrupted: true,
+            ..Self::default()
+        }
+    }
 }
 
 impl Player<'_> {
@@ -65,17 +83,20 @@ impl Player<'_> {
     pub(crate) fn new(
         args: &PlayerOptions,
         follow: bool,
-        stop: Arc<AtomicBool>,
+        stop: Stop,
     ) -> anyhow::Result<Player<'_>> {
+        let selection = Selection::of(args)?;
         if follow {
-            wait_until_begun(&args.files, &stop);
+            wait_until_begun(&args.files, &stop)?;
         }
+        let inputs = inputs::find(&args.files)?;
         Ok(Player {
             args,
-            inputs: inputs::find(&args.files)?,
+            inputs: inputs.all,
+            notices: inputs.notices,
             follow,
             speed: None,
-            selection: Selection::of(args),
+            selection,
             keep_captured: false,
             stop,
             show_progress: None,
@@ -95,8 +116,11 @@ impl Player<'_> {
             );
         }
         let needs_prescan = (inputs.len() > 1 && !self.follow) || wants_end;
-        if (needs_prescan || self.args.last.is_some()) && inputs.iter().any(Input::is_stdin) {
-            bail!("--last takes a file, not standard input: it is read twice");
+        if (needs_prescan || self.args.last.is_some()) && inputs.iter().any(Input::is_stream) {
+            bail!("--last takes a file, not standard input or a pipe: it is read twice");
+        }
+        if !self.follow {
+            check_interfaces(&self.args.interfaces, &inputs, &self.stop)?;
         }
         let passes = 1
             + u64::from(needs_prescan)
@@ -107,7 +131,7 @@ impl Player<'_> {
         let progress = show.map(|show| Progress::start(size(&inputs, passes), show));
         let offsets = &self.args.clock_offset;
         let prescan = match (needs_prescan, offsets.is_empty()) {
-            (true, _) => Some(prescan(&inputs, offsets)?),
+            (true, _) => Some(prescan(&inputs, offsets, &self.stop)?),
             (false, false) => Some(unread(&inputs, offsets)?),
             (false, true) => None,
         };
@@ -118,6 +142,12 @@ impl Player<'_> {
             }
             _ => 0,
         };
+        // What cannot be read leaves nothing behind.
+        let merge = Merge::new(self.streams(&inputs, prescan.as_ref())?);
+        if self.stop.is_set() {
+            eprintln!("podtrace: interrupted before anything was shown");
+            return Ok(Played::interrupted());
+        }
         let mut pipeline = self.pipeline(&inputs);
         pipeline.show_from(show_from);
         set_clocks(&inputs, prescan.as_ref(), &mut pipeline);
@@ -125,7 +155,7 @@ impl Player<'_> {
             pipeline.add(consumer);
         }
         self.introduce(&inputs, prescan.as_ref(), &mut pipeline);
-        self.play(&inputs, prescan.as_ref(), &mut pipeline, progress)
+        self.play(merge, prescan.as_ref(), &mut pipeline, progress)
     }
 
     /// How many packets there are.
@@ -134,6 +164,7 @@ impl Player<'_> {
         let first = Player {
             args: self.args,
             inputs: Vec::new(),
+            notices: Vec::new(),
             follow: false,
             speed: None,
             selection: Selection {
@@ -144,10 +175,11 @@ impl Player<'_> {
                 ..Selection::default()
             },
             keep_captured: false,
-            stop: Arc::clone(&self.stop),
+            stop: self.stop.clone(),
             show_progress: None,
         };
-        first.play(inputs, prescan, &mut pipeline, None)?;
+        let merge = Merge::new(first.streams(inputs, prescan)?);
+        first.play(merge, prescan, &mut pipeline, None)?;
         Ok(pipeline.newest_packet())
     }
 
@@ -174,7 +206,7 @@ impl Player<'_> {
             pipeline.set_partial_view();
         }
         let world = pipeline.world_mut();
-        if !inputs.iter().any(Input::is_stdin) {
+        if !inputs.iter().any(Input::is_stream) {
             let names = inputs.iter().flat_map(Input::nodes);
             world.nodes = names.map(Into::into).collect();
         }
@@ -198,6 +230,9 @@ impl Player<'_> {
             ..Start::default()
         };
         pipeline.apply(&Origin::default(), &Update::Start(start));
+        for notice in &self.notices {
+            pipeline.notice(notice);
+        }
         let Some(prescan) = prescan else { return };
         let names: Vec<_> = nodes.iter().map(|nodes| nodes.join("+")).collect();
         let times = prescan.clocks.iter().zip(&prescan.times).enumerate();
@@ -212,6 +247,7 @@ impl Player<'_> {
         let options = ReaderOptions {
             key_payload: common_payload(inputs),
             keep_captured: self.keep_captured,
+            stop: self.stop.clone(),
         };
         let numbers = inputs::numbers(inputs);
         let streams = inputs.iter().zip(numbers).enumerate();
@@ -222,14 +258,15 @@ impl Player<'_> {
                     .filter(|_| number > 0)
                     .map(|clock| Arc::clone(&clock.line));
                 let origin = Origin { session, nodes };
-                Ok(Stream::new(input.open(options, self.follow)?, origin, line))
+                let chain = input.open(options.clone(), self.follow)?;
+                Ok(Stream::new(chain, origin, line))
             })
             .collect()
     }
 
     fn play(
         mut self,
-        inputs: &[Input],
+        mut merge: Merge,
         prescan: Option<&Prescan>,
         pipeline: &mut Pipeline,
         progress: Option<Progress>,
@@ -238,9 +275,8 @@ impl Player<'_> {
             let last_ns = last(prescan);
             self.selection.from_ns = last_ns.saturating_sub(nanos(span));
         }
-        let mut merge = Merge::new(self.streams(inputs, prescan)?);
         let mut pace = self.speed.map(Pace::new);
-        while !pipeline.is_done() && !self.stop.load(Ordering::Relaxed) {
+        while !pipeline.is_done() && !self.stop.is_set() {
             match merge.step(pipeline, &mut self.selection, self.follow)? {
                 Step::Over => break,
                 Step::At(ns) => {
@@ -248,29 +284,41 @@ impl Player<'_> {
                         && let Some(pause) = pace.pause(ns)
                     {
                         pipeline.flush()?;
-                        thread::sleep(pause);
+                        self.stop.sleep(pause)?;
                     }
                 }
                 Step::Waiting => {
                     pipeline.flush()?;
                     add_newer(&mut merge);
-                    thread::sleep(FOLLOW_PAUSE);
+                    self.stop.sleep(FOLLOW_PAUSE)?;
                 }
             }
         }
         // The end has the terminal for itself.
         drop(progress);
+        // Who follows what grows ends so.
+        let is_interrupted = self.stop.is_set() && !self.follow;
         if let Some(vantage) = self.selection.missed_vantage() {
             pipeline.notice(&format!(
                 "no packet was seen at {vantage}: {}",
                 tap_points(pipeline, &vantage)
             ));
         }
+        if is_interrupted {
+            pipeline.notice("interrupted: what follows in the files was not read");
+        } else if let Some(words) = self.selection.missed(pipeline.world()) {
+            pipeline.notice(&words);
+        }
         let duration_ns = merge.finish(pipeline);
-        let damaged = report_damage(&merge, pipeline);
+        let (damaged, left_out) = report(&merge, is_interrupted, pipeline);
         let lost = pipeline.end(duration_ns).total().lost();
         pipeline.close()?;
-        Ok(Played { lost, damaged })
+        Ok(Played {
+            lost,
+            damaged,
+            left_out,
+            is_interrupted,
+        })
     }
 }
 
@@ -323,51 +371,6 @@ fn add_newer(merge: &mut Merge) {
             stream.chain_mut().add(file);
         }
     }
-}
-
-/// Reports what the files lack.
-fn report_damage(merge: &Merge, pipeline: &mut Pipeline) -> usize {
-    let (mut damaged, mut reported) = (0, 0);
-    for stream in merge.streams() {
-        let chain: &Chain = stream.chain();
-        for (path, damage) in chain.damage().iter().take(DAMAGE_MAX - reported) {
-            reported += 1;
-            let text = format!(
-                "{} is damaged: {}, {} bytes from byte {} on were skipped",
-                path.display(),
-                damage.reason,
-                damage.len,
-                damage.offset
-            );
-            pipeline.notice(&sanitize(&text));
-        }
-        damaged += chain.damaged();
-        let unread = chain.unread();
-        if unread.packets > 0 {
-            pipeline.notice(&format!(
-                "{} packets left out: without a time, of a link layer that is not known, or of an \
-                 interface whose description is damaged",
-                unread.packets
-            ));
-        }
-        if unread.entries > 0 {
-            pipeline.notice(&format!(
-                "{} entries left out: of a newer podtrace",
-                unread.entries
-            ));
-        }
-        if chain.was_broken_off() {
-            let file = chain.path().display().to_string();
-            let file = sanitize(&file);
-            pipeline.notice(&format!(
-                "{file} ends without a closing block: what was lost in its last moments is not known"
-            ));
-        }
-    }
-    if damaged > reported {
-        pipeline.notice(&format!("{} more places are damaged", damaged - reported));
-    }
-    damaged
 }
 
 /// Replays at the original speed.

@@ -66,6 +66,7 @@ pub(super) fn options() -> ReaderOptions {
     ReaderOptions {
         key_payload: key_payload(SNAPLEN),
         keep_captured: true,
+        ..ReaderOptions::default()
     }
 }
 
@@ -658,7 +659,7 @@ pub(super) fn try_read(bytes: &[u8]) -> Result<Given, InputError> {
         }
     }
     given.damage.extend(reader.take_damage());
-    given.unread = reader.unread();
+    given.unread = reader.unread().clone();
     Ok(given)
 }
 

@@ -1,27 +1,33 @@
-//! Lists of names in hints.
+//! Lists of names for people.
+use super::sanitize::sanitize;
 
-/// Names that are listed; how many more there are is told.
-const LISTED: usize = 10;
+/// Upper bound of the names in a list.
+const NAMES_MAX: usize = 10;
 
-/// The names without repetition, those most like `wanted` first, otherwise in alphabetical
-/// order: `a, b and 12 more`.
+/// Names in a list, safe for a terminal; of many, how many more there are: `a, b and 12 more`.
+#[must_use]
+pub fn list<N: AsRef<str>>(names: &[N]) -> String {
+    let shown = names.iter().take(NAMES_MAX);
+    let shown: Vec<_> = shown.map(|name| sanitize(name.as_ref())).collect();
+    let shown = shown.join(", ");
+    match names.len().saturating_sub(NAMES_MAX) {
+        0 => shown,
+        more => format!("{shown} and {more} more"),
+    }
+}
+
+/// [`list`] of names without repetition: those most like `wanted` first, otherwise in
+/// alphabetical order.
 #[must_use]
 pub fn listed<'a>(names: impl IntoIterator<Item = &'a str>, wanted: Option<&str>) -> String {
     let distance =
         |name: &str| wanted.map_or(0, |wanted| strsim::damerau_levenshtein(wanted, name));
-    let mut names: Vec<_> = names
-        .into_iter()
-        .map(|name| (distance(name), name))
-        .collect();
+    let names = names.into_iter().map(|name| (distance(name), name));
+    let mut names: Vec<_> = names.collect();
     names.sort_unstable();
     names.dedup();
-    let more = names.len().saturating_sub(LISTED);
-    let shown: Vec<_> = names.iter().take(LISTED).map(|(_, name)| *name).collect();
-    let shown = shown.join(", ");
-    match more {
-        0 => shown,
-        _ => format!("{shown} and {more} more"),
-    }
+    let names: Vec<_> = names.into_iter().map(|(_, name)| name).collect();
+    list(&names)
 }
 
 #[cfg(test)]
@@ -33,8 +39,8 @@ mod tests {
         assert_eq!(listed([], None), "");
         assert_eq!(listed(["b", "a", "b"], None), "a, b");
         assert_eq!(
-            listed(["veth1", "cni0", "cni1"], Some("cni1")),
-            "cni1, cni0, veth1"
+            listed(["lo\x1b", "veth7", "eth0"], Some("eth1")),
+            "eth0, veth7, lo\u{fffd}"
         );
         let names: Vec<_> = (0..12).map(|number| format!("n{number:02}")).collect();
         let listed = listed(names.iter().map(String::as_str), None);

@@ -1,6 +1,6 @@
 //! Which packets were seen at two nodes, and when.
 use std::collections::hash_map::Entry;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 
 use crate::packet::PacketKey;
@@ -36,6 +36,12 @@ pub struct Sightings {
     /// Only keys whose hash ends in this many zero bits are kept.
     thinned: u32,
     pub(super) packets: HashMap<u64, Sighting, Hashing>,
+    /// Packets of sessions that do not show which way they went, and the first such session
+    /// that saw each.
+    elsewhere: HashMap<u64, u16, Hashing>,
+    /// Sessions that do not show which way packets went, and saw one that another session
+    /// saw, and those others.
+    shared: BTreeSet<u16>,
 }
 
 /// Where and when one packet was seen on each [`Side`].
@@ -61,6 +67,8 @@ impl Sightings {
             capacity,
             thinned: 0,
             packets: HashMap::default(),
+            elsewhere: HashMap::default(),
+            shared: BTreeSet::new(),
         }
     }
 
@@ -80,6 +88,9 @@ impl Sightings {
         if hash.trailing_zeros() < self.thinned {
             return;
         }
+        if let Some(other) = self.elsewhere.get(&hash).filter(|other| **other != session) {
+            self.shared.extend([session, *other]);
+        }
         match self.packets.entry(hash) {
             Entry::Occupied(mut entry) => entry.get_mut().add(session, side, ts_ns),
             Entry::Vacant(entry) => {
@@ -90,11 +101,43 @@ impl Sightings {
         }
     }
 
+    /// Takes down that `session` saw a packet, where it does not show which way it went.
+    pub fn note_anywhere(&mut self, session: usize, key: &PacketKey) {
+        let hash = Hashing::default().hash_one(key);
+        let Ok(session) = u16::try_from(session) else {
+            return;
+        };
+        if hash.trailing_zeros() < self.thinned {
+            return;
+        }
+        let others = self.packets.get(&hash).into_iter();
+        let others = others.flat_map(|sighting| sighting.sessions.into_iter().flatten());
+        let others: Vec<_> = others
+            .chain(self.elsewhere.get(&hash).copied())
+            .filter(|other| *other != session)
+            .collect();
+        if !others.is_empty() {
+            self.shared.insert(session);
+            self.shared.extend(others);
+        }
+        self.elsewhere.entry(hash).or_insert(session);
+        self.thin_out();
+    }
+
+    /// Whether a packet of this session was seen in another one, though not which way it
+    /// went.
+    pub(super) fn shares(&self, session: usize) -> bool {
+        u16::try_from(session).is_ok_and(|session| self.shared.contains(&session))
+    }
+
     fn thin_out(&mut self) {
-        while self.packets.len() > self.capacity && self.thinned < u64::BITS {
+        while self.packets.len() + self.elsewhere.len() > self.capacity && self.thinned < u64::BITS
+        {
             self.thinned += 1;
             let thinned = self.thinned;
             self.packets
+                .retain(|hash, _| hash.trailing_zeros() >= thinned);
+            self.elsewhere
                 .retain(|hash, _| hash.trailing_zeros() >= thinned);
         }
     }

@@ -26,7 +26,13 @@ impl Sightings {
     /// satisfies all; the last are wrong by less than the stated uncertainty.
     #[must_use]
     pub fn solve(&self, given: &[Option<i64>]) -> Vec<Clock> {
-        solve(self.sessions(), &self.journeys(), given)
+        let mut clocks = solve(self.sessions(), &self.journeys(), given);
+        for (session, clock) in clocks.iter_mut().enumerate() {
+            if clock.basis == Basis::Unmeasured && self.shares(session) {
+                clock.basis = Basis::WithoutDirections;
+            }
+        }
+        clocks
     }
 }
 

@@ -6,13 +6,10 @@ use std::{
 
 use anyhow::{Context as _, bail};
 
-use super::{leaves_terminal, player_options, progress_alone, stop_on_signal};
+use super::{code, leaves_terminal, player_options, progress_alone, stop_on_signal};
 use crate::{
     cli::{ExportArgs, ExportFormat},
-    command::{
-        FINE,
-        setup::{command, kernel, refuse_terminal, session_name},
-    },
+    command::setup::{command, kernel, refuse_terminal, session_name},
     export::{CsvRows, ExportError, ParquetRows, check_parquet},
     output::{json::Json, notices::Notices, printer::Printer},
     path::{Path, summary::Summary},
@@ -27,6 +24,7 @@ use crate::{
         recorder::{Recorder, RecorderOptions},
     },
     sink::{Writer, status},
+    text::sanitize::sanitize,
     world::World,
 };
 
@@ -53,8 +51,15 @@ pub(in crate::command) fn run(args: &ExportArgs) -> anyhow::Result<u8> {
     player.show_progress = is_free.then(progress_alone);
     player.selection.vantage.clone_from(&args.vantage);
     player.keep_captured = args.format == ExportFormat::Pcapng;
-    player.run(|inputs| consumers(args, inputs))?;
-    Ok(FINE)
+    let mut has_begun = false;
+    let played = player.run(|inputs| {
+        has_begun = true;
+        consumers(args, inputs)
+    })?;
+    if let (true, true, Some(path)) = (played.is_interrupted, has_begun, target(args)) {
+        eprintln!("podtrace: {} is partial", sanitize(&path.to_string_lossy()));
+    }
+    Ok(code(&played))
 }
 
 fn consumers(args: &ExportArgs, inputs: &[Input]) -> anyhow::Result<Vec<Box<dyn Consumer>>> {

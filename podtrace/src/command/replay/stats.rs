@@ -1,10 +1,10 @@
 //! `podtrace stats`.
 use std::io::{self, Write as _};
 
-use super::{leaves_terminal, player_options, progress_alone, stop_on_signal};
+use super::{code, leaves_terminal, player_options, progress_alone, stop_on_signal};
 use crate::{
     cli::{Format, StatsArgs},
-    command::{FINE, use_color},
+    command::use_color,
     output::{notices::Notices, stats::text},
     path::{Path, summary::Summary},
     pipeline::consumer::{Consumer, Failure},
@@ -28,8 +28,8 @@ pub(in crate::command) fn run(args: &StatsArgs) -> anyhow::Result<u8> {
     let options = player_options(&args.input);
     let mut player = Player::new(&options, false, stop_on_signal()?)?;
     player.show_progress = leaves_terminal().then(progress_alone);
-    player.run(|_| Ok(vec![Box::new(Notices), Box::new(collect)]))?;
-    Ok(FINE)
+    let played = player.run(|_| Ok(vec![Box::new(Notices), Box::new(collect)]))?;
+    Ok(code(&played))
 }
 
 /// Adds paths up; prints at the end.

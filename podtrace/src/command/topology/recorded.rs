@@ -20,8 +20,12 @@ use crate::{
 /// Shows what the files hold: the last of each session's.
 pub(super) fn show(args: &TopologyArgs) -> anyhow::Result<u8> {
     let mut found = Vec::new();
-    for input in inputs::find(&args.files)? {
-        found.extend(last(&input)?);
+    let inputs = inputs::find(&args.files)?;
+    for words in &inputs.notices {
+        eprintln!("podtrace: {words}");
+    }
+    for input in &inputs.all {
+        found.extend(last(input)?);
     }
     if found.is_empty() {
         bail!(

@@ -3,6 +3,7 @@ use podtrace_ebpf::record::{CGROUP_NONE, Direction};
 use super::*;
 use crate::{
     model::{
+        left_out::Reason,
         loss::TapLoss,
         tap::{TapCount, TapCounts},
     },
@@ -136,13 +137,15 @@ fn objects_of_the_session_are_as_documented() {
         undecodable: 3,
         unrecorded: 3,
     };
-    let summary = Summary {
+    let mut summary = Summary {
         taps: TapCounts::from([
             ((POD1, Direction::Egress), count),
             ((99, Direction::Ingress), TapCount::default()),
         ]),
         ..Summary::default()
     };
+    summary.left_out.add(Reason::LinkType(9), 2);
+    summary.left_out.add(Reason::NoTime, 1);
     let not_shown = NotShown {
         packets: 1,
         events: 2,

@@ -3,7 +3,10 @@ use podtrace_ebpf::record::Direction::{Egress, Ingress, Socket};
 use super::*;
 use crate::{
     identity::sockets::{HostProcess, SocketOwner},
-    model::tap::{TapCount, TapCounts},
+    model::{
+        left_out::{LeftOut, Reason},
+        tap::{TapCount, TapCounts},
+    },
     path::builder::tests::{path, stitch},
     world::fixture::world,
 };
@@ -51,6 +54,7 @@ fn path_and_summary_are_shown() {
         outcomes: [1, 0, 0, 1, 0, 0, 0, 0, 1],
         incomplete: 1,
         unreadable: 0,
+        left_out: LeftOut::default(),
         duration_ns: 1,
         not_recorded: 4,
     };
@@ -123,6 +127,19 @@ fn summary_tells_what_was_not_shown() {
     view(false).summary(&mut out, &summary, &not_shown, &world());
     insta::assert_snapshot!(out.trim_start(), @r"
     5 packets · 3 packets not shown · 1 notice not shown
+    events: 0 seen = 0 emitted + 0 filtered + 0 lost
+    ");
+}
+
+#[test]
+fn summary_counts_what_was_left_out_of_the_files() {
+    let mut summary = Summary::default();
+    summary.left_out.add(Reason::LinkType(9), 2);
+    summary.left_out.add(Reason::NoTime, 1);
+    let mut out = String::new();
+    view(false).summary(&mut out, &summary, &NotShown::default(), &world());
+    insta::assert_snapshot!(out.trim_start(), @r"
+    0 packets · 3 packets of the files left out
     events: 0 seen = 0 emitted + 0 filtered + 0 lost
     ");
 }

@@ -6,9 +6,10 @@ use bytes::Bytes;
 use super::{
     Kind, More, PACKET, REJECT_MAX, Reader, SIMPLE_PACKET,
     items::{self, Item},
-    packet::{self, Described},
+    packet::{self, Described, Seen},
 };
 use crate::{
+    model::left_out::Reason,
     packet::key_payload,
     session::format::{
         ENHANCED_PACKET, ENTRY_BLOCK, Entry, FORMAT, INTERFACE_DESCRIPTION, INTERFACE_STATISTICS,
@@ -17,15 +18,18 @@ use crate::{
     update::Update,
 };
 
+/// Number of the tap point of a pcap file.
+const CAPTURE: u32 = 0;
+
 /// What is read of a block.
 enum Read {
-    /// It is in [`Reader::event`].
-    Event,
+    /// It is in [`Reader::event`]; with the index of its interface, where it says so.
+    Event(Option<u32>),
     Section(Option<SectionInfo>),
     Interface(Described),
     Counts(InterfaceCounts),
     Entry(Entry),
-    UnreadPacket,
+    LeftOut(Reason),
     UnreadEntry,
     Nothing,
 }
@@ -39,19 +43,19 @@ impl Reader {
         let Some(frame) = frames.next_block()? else {
             return Ok(More::End);
         };
-        self.has_blocks = true;
+        self.is_capture = true;
         let keep = self.options.keep_captured;
         let section = self.section.as_ref();
         // Each block of podtrace's own is sealed; a newer one may write others.
         let is_own = section.is_some_and(|info| info.format <= FORMAT);
         let read = match frame.kind {
-            ENHANCED_PACKET => {
+            ENHANCED_PACKET | PACKET => {
                 match packet::event(&frame, &self.interfaces, &self.decode, keep, is_own) {
-                    Ok(Some(event)) => {
+                    Ok(Ok(Seen { event, place })) => {
                         self.event = Some(event);
-                        Ok(Read::Event)
+                        Ok(Read::Event(place))
                     }
-                    Ok(None) => Ok(Read::UnreadPacket),
+                    Ok(Err(reason)) => Ok(Read::LeftOut(reason)),
                     Err(wrong) => Err(wrong),
                 }
             }
@@ -65,7 +69,7 @@ impl Reader {
             ENTRY_BLOCK => items::entry(&frame, is_own)
                 .map(|entry| entry.map_or(Read::UnreadEntry, Read::Entry)),
             NAME_RESOLUTION => items::names(&frame, is_own).map(|()| Read::Nothing),
-            PACKET | SIMPLE_PACKET => items::other(is_own).map(|()| Read::UnreadPacket),
+            SIMPLE_PACKET => items::other(is_own).map(|()| Read::LeftOut(Reason::NoTime)),
             _ => items::other(is_own || !self.has_header).map(|()| Read::Nothing),
         };
         self.has_header |= frame.kind == SECTION_HEADER;
@@ -84,7 +88,7 @@ impl Reader {
                 Ok(More::Queued)
             }
             Err(wrong) => {
-                frames.damaged(offset, len, wrong);
+                frames.pass_over(offset, len, wrong);
                 self.forget(kind);
                 Ok(More::Queued)
             }
@@ -104,7 +108,7 @@ impl Reader {
     /// `at`: where the block begins, and its length.
     fn take(&mut self, read: Read, at: (u64, u64)) -> More {
         match read {
-            Read::Event => return More::Item(Item::Event),
+            Read::Event(place) => return More::Item(self.place(place)),
             Read::Counts(counts) => return More::Item(Item::Counts(counts)),
             Read::Entry(entry) => return self.entry(entry),
             Read::Section(section) => {
@@ -118,16 +122,15 @@ impl Reader {
                     return More::Item(Item::Section(info));
                 }
             }
-            Read::Interface((index, interface, update)) => {
+            Read::Interface((index, interface, mut update)) => {
+                let is_place = !interface.names_places;
                 packet::put(&mut self.interfaces, index, interface);
-                if let Some(mut update) = update
-                    && self.is_new_point(&update)
-                {
+                if is_place && self.is_new_point(&update) {
                     update.make_safe();
                     return More::Item(Item::here(update));
                 }
             }
-            Read::UnreadPacket => self.unread.packets += 1,
+            Read::LeftOut(reason) => self.unread.packets.add(reason, 1),
             Read::UnreadEntry => self.unread.entries += 1,
             Read::Nothing => {}
         }
@@ -174,30 +177,30 @@ impl Reader {
         let Kind::Pcap(capture) = &mut self.kind else {
             return Ok(More::End);
         };
-        if self.captures == 0 {
-            self.captures = 1;
-            let point = packet::captured_at(Arc::clone(&self.name), "capture", 0);
-            return Ok(More::Item(Item::here(Update::TapPoint {
-                number: 0,
-                point,
-            })));
-        }
         let link = capture.link;
+        if self.captures == 0 && !link.names_places() {
+            self.captures = 1;
+            return Ok(More::Item(self.captured_at(CAPTURE, "capture", 0)));
+        }
         let Some(captured) = capture.next_packet()? else {
             return Ok(More::End);
         };
-        let Some(link) = link else {
-            self.unread.packets += 1;
-            return Ok(More::Queued);
+        let decoded = link.decode(captured.data, captured.wire_len, &self.decode);
+        let decoded = match decoded {
+            Ok(decoded) => decoded,
+            Err(reason) => {
+                self.unread.packets.add(reason, 1);
+                return Ok(More::Queued);
+            }
         };
-        let packet = link.decode(captured.data, captured.wire_len, &self.decode);
         let data = if self.options.keep_captured {
             Bytes::copy_from_slice(captured.data)
         } else {
             Bytes::new()
         };
-        let event = packet::bare_event(0, captured.ts_ns, packet, captured.wire_len, data);
+        let place = link.place_of(captured.data);
+        let event = packet::bare_event(CAPTURE, captured.ts_ns, decoded, captured.wire_len, data);
         self.event = Some(event);
-        Ok(More::Item(Item::Event))
+        Ok(More::Item(self.place(place)))
     }
 }

@@ -12,11 +12,14 @@ use super::{
 use crate::{
     model::{
         event::Event,
+        left_out::Reason,
         tap_point::{Role, TapPoint},
     },
     packet::{DecodeOptions, Framing, Packet},
     session::{
-        format::{EPB_FLAGS, FLAG_INBOUND, FLAG_OUTBOUND, InterfaceInfo, PacketInfo},
+        format::{
+            ENHANCED_PACKET, EPB_FLAGS, FLAG_INBOUND, FLAG_OUTBOUND, InterfaceInfo, PacketInfo,
+        },
         input::{Endian, Frame},
     },
     text::sanitize::sanitize,
@@ -33,6 +36,8 @@ const EPB_DATA: usize = 28;
 /// First number for tap points of other tools: the same file may also have sections of
 /// podtrace.
 const FOREIGN: u32 = 1 << 31;
+/// In place of the index of an interface that is not told apart; none has it.
+pub(super) const OTHERS: u32 = 0;
 /// Upper bound of the interfaces of a section.
 const INTERFACES_MAX: u32 = 1 << 20;
 
@@ -42,6 +47,8 @@ pub(super) struct Interface {
     /// Number of its tap point in the session.
     pub(super) number: u32,
     link: LinkType,
+    /// Whether its packets name the interfaces at which they were seen.
+    pub(super) names_places: bool,
     sockets: bool,
     resolution: Resolution,
 }
@@ -55,18 +62,31 @@ pub(super) enum LinkType {
     /// Linux "cooked" capture, version 1 and 2.
     Cooked,
     Cooked2,
+    /// Another one, which is not decoded.
+    Unknown(u32),
 }
 
 impl LinkType {
-    pub(super) fn of(number: u32) -> Option<Self> {
-        Some(match number {
+    pub(super) fn of(number: u32) -> Self {
+        match number {
             1 => Self::Framed(Framing::Ethernet),
             12 | 14 | 101 | 228 | 229 => Self::Framed(Framing::Ip),
             0 | 108 => Self::Loopback,
             113 => Self::Cooked,
             276 => Self::Cooked2,
-            _ => return None,
-        })
+            _ => Self::Unknown(number),
+        }
+    }
+
+    /// Whether each packet says at which interface it was seen.
+    pub(super) fn names_places(self) -> bool {
+        self == Self::Cooked2
+    }
+
+    /// Index of the interface at which the packet was seen, where the packet says so.
+    pub(super) fn place_of(self, data: &[u8]) -> Option<u32> {
+        let index = || Endian::Big.u32(data, 4).unwrap_or(OTHERS);
+        self.names_places().then(index)
     }
 
     /// The packet, and the direction if the link layer has it.
@@ -75,7 +95,7 @@ impl LinkType {
         data: &[u8],
         wire_len: u32,
         options: &DecodeOptions,
-    ) -> (Packet, Direction) {
+    ) -> Result<(Packet, Direction), Reason> {
         let shorter = |by: u32| wire_len.saturating_sub(by);
         let framed = match self {
             Self::Framed(framing) => Packet::decode(data, wire_len, framing, options),
@@ -83,9 +103,10 @@ impl LinkType {
                 let data = data.get(4..).unwrap_or_default();
                 Packet::decode(data, shorter(4), Framing::Ip, options)
             }
-            Self::Cooked | Self::Cooked2 => return cooked(self, data, wire_len, options),
+            Self::Cooked | Self::Cooked2 => return Ok(cooked(self, data, wire_len, options)),
+            Self::Unknown(number) => return Err(Reason::LinkType(number)),
         };
-        (framed, Direction::Unknown)
+        Ok((framed, Direction::Unknown))
     }
 }
 
@@ -122,32 +143,37 @@ fn cooked(
 /// The unit of an interface's times.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Resolution {
-    /// Units per second.
-    per_second: u64,
+    /// Units per second; none if there are too many for a number.
+    per_second: Option<u128>,
     offset_s: i64,
 }
 
 impl Resolution {
     /// `resolution`: as in `if_tsresol`, a power of ten or, with the highest
     /// bit, of two.
-    fn new(resolution: u8, offset_s: i64) -> Option<Self> {
+    fn new(resolution: u8, offset_s: i64) -> Self {
         let exponent = u32::from(resolution & 0x7f);
-        let base: u64 = if resolution & 0x80 == 0 { 10 } else { 2 };
-        let per_second = base.checked_pow(exponent)?;
-        Some(Self {
-            per_second,
+        let base: u128 = if resolution & 0x80 == 0 { 10 } else { 2 };
+        Self {
+            per_second: base.checked_pow(exponent),
             offset_s,
-        })
+        }
     }
 
-    /// Nanoseconds since 1970.
+    /// Nanoseconds since 1970; the first or the last that can be said where it is before or
+    /// after these.
     fn ns(self, units: u64) -> u64 {
-        if self.per_second == 1_000_000_000 && self.offset_s == 0 {
+        const SECOND: u128 = 1_000_000_000;
+        if self.per_second == Some(SECOND) && self.offset_s == 0 {
             return units;
         }
-        let ns = u128::from(units) * 1_000_000_000 / u128::from(self.per_second);
-        let ns = u64::try_from(ns).unwrap_or(u64::MAX);
-        ns.saturating_add_signed(self.offset_s.saturating_mul(1_000_000_000))
+        // So small a unit that all its times are less than a nanosecond.
+        let since = self
+            .per_second
+            .map_or(0, |per_second| u128::from(units) * SECOND / per_second);
+        let offset = i128::from(self.offset_s) * 1_000_000_000;
+        let ns = since.saturating_add_signed(offset);
+        u64::try_from(ns).unwrap_or(u64::MAX)
     }
 }
 
@@ -155,18 +181,18 @@ impl Resolution {
 pub(super) fn put(
     interfaces: &mut Vec<Option<Interface>>,
     index: Option<u32>,
-    interface: Option<Interface>,
+    interface: Interface,
 ) {
     let index = index.map_or(interfaces.len(), |index| index as usize);
     if index >= interfaces.len() {
         interfaces.resize(index + 1, None);
     }
-    interfaces[index] = interface;
+    interfaces[index] = Some(interface);
 }
 
-/// The number in the section if it is recorded, the interface if its packets can be read,
-/// and the update that describes it.
-pub(super) type Described = (Option<u32>, Option<Interface>, Option<Update>);
+/// The number in the section if it is recorded, the interface, and the update that describes
+/// it.
+pub(super) type Described = (Option<u32>, Interface, Update);
 
 /// An interface description. `node`: the name for the node of an interface that another
 /// tool captured; `captures`: how many of those there were; `is_own`: whether podtrace has
@@ -185,37 +211,45 @@ pub(super) fn interface(
         if info.index >= INTERFACES_MAX {
             return Err("an interface of an impossible number");
         }
-        let interface = link.zip(resolution).map(|(link, resolution)| Interface {
+        let interface = Interface {
             number: info.number,
             link,
+            names_places: false,
             sockets: info.sockets,
             resolution,
-        });
+        };
         // The tap point comes before, unless that is damaged.
         let update = Update::TapPoint {
             number: info.number,
             point: info.point,
         };
-        return Ok((Some(info.index), interface, Some(update)));
+        return Ok((Some(info.index), interface, update));
     }
-    let number = FOREIGN + *captures;
-    *captures += 1;
+    let number = next_number(captures);
     let mut named = options(frame, IDB_OPTIONS).filter(|(code, _)| *code == IF_NAME);
     let name = named.next().map_or_else(
         || format!("if{}", number - FOREIGN),
         |(_, name)| sanitize(&String::from_utf8_lossy(name)),
     );
-    let interface = link.zip(resolution).map(|(link, resolution)| Interface {
+    let interface = Interface {
         number,
         link,
+        names_places: link.names_places(),
         sockets: false,
         resolution,
-    });
+    };
     let update = Update::TapPoint {
         number,
         point: captured_at(node, &name, number - FOREIGN),
     };
-    Ok((None, interface, Some(update)))
+    Ok((None, interface, update))
+}
+
+/// The number of the next tap point of another tool's capture.
+pub(super) fn next_number(captures: &mut u32) -> u32 {
+    let number = FOREIGN + *captures;
+    *captures += 1;
+    number
 }
 
 /// The tap point of another tool's capture.
@@ -236,7 +270,7 @@ pub(super) fn captured_at(node: Arc<str>, name: &str, number: u32) -> TapPoint {
     }
 }
 
-fn resolution(frame: &Frame<'_>) -> Option<Resolution> {
+fn resolution(frame: &Frame<'_>) -> Resolution {
     let (mut resolution, mut offset) = (6, 0);
     for (code, value) in options(frame, IDB_OPTIONS) {
         match (code, value) {
@@ -255,18 +289,31 @@ fn resolution(frame: &Frame<'_>) -> Option<Resolution> {
     Resolution::new(resolution, offset)
 }
 
-/// An enhanced packet; none if its interface cannot be read. `is_own`: whether
-/// podtrace has written it.
+/// A packet at an interface.
+pub(super) struct Seen {
+    pub(super) event: Event,
+    /// Index of the interface, where the packet itself says so.
+    pub(super) place: Option<u32>,
+}
+
+/// A packet of an enhanced block, or of one of the older kind; or why it gives no event.
+/// `is_own`: whether podtrace has written it.
 pub(super) fn event(
     frame: &Frame<'_>,
     interfaces: &[Option<Interface>],
     decode: &DecodeOptions,
     keep: bool,
     is_own: bool,
-) -> Result<Option<Event>, Wrong> {
+) -> Result<Result<Seen, Reason>, Wrong> {
     const SHORT: Wrong = "a packet block shorter than its packet";
     let field = |at| frame.endian.u32(frame.bytes, at).ok_or(SHORT);
-    let (index, high, low) = (field(8)?, field(12)?, field(16)?);
+    let index = if frame.kind == ENHANCED_PACKET {
+        field(8)?
+    } else {
+        // Two bytes count what was lost before it.
+        frame.endian.u16(frame.bytes, 8).ok_or(SHORT)?.into()
+    };
+    let (high, low) = (field(12)?, field(16)?);
     let (captured, wire_len) = (field(20)? as usize, field(24)?);
     let end = EPB_DATA.saturating_add(captured);
     if end > frame.bytes.len() - 4 {
@@ -291,9 +338,12 @@ pub(super) fn event(
         return Err("a packet block without its checksum");
     }
     let Some(Some(interface)) = interfaces.get(index as usize) else {
-        return Ok(None);
+        return Ok(Err(Reason::NoInterface));
     };
-    let (mut packet, from_link) = interface.link.decode(data, wire_len, decode);
+    let (mut packet, from_link) = match interface.link.decode(data, wire_len, decode) {
+        Ok(decoded) => decoded,
+        Err(reason) => return Ok(Err(reason)),
+    };
     let direction = match flags {
         _ if interface.sockets => Direction::Socket,
         FLAG_INBOUND => Direction::Ingress,
@@ -304,7 +354,7 @@ pub(super) fn event(
         packet.vlan = Some(tci & 0x0fff);
     }
     let units = u64::from(high) << 32 | u64::from(low);
-    Ok(Some(Event {
+    let event = Event {
         ts_ns: interface.resolution.ns(units),
         interface: interface.number,
         direction,
@@ -318,7 +368,10 @@ pub(super) fn event(
         } else {
             Bytes::new()
         },
-    }))
+    };
+    let place = interface.link.place_of(data);
+    let place = place.filter(|_| interface.names_places);
+    Ok(Ok(Seen { event, place }))
 }
 
 /// An event of a capture that has nothing but the packet.
