@@ -6,7 +6,7 @@ use bytes::Bytes;
 use super::{
     Kind, More, PACKET, REJECT_MAX, Reader, SIMPLE_PACKET,
     items::{self, Item},
-    packet::{self, Described, Seen},
+    packet::{self, Described, LinkType},
 };
 use crate::{
     model::left_out::Reason,
@@ -50,14 +50,9 @@ impl Reader {
         let is_own = section.is_some_and(|info| info.format <= FORMAT);
         let read = match frame.kind {
             ENHANCED_PACKET | PACKET => {
-                match packet::event(&frame, &self.interfaces, &self.decode, keep, is_own) {
-                    Ok(Ok(Seen { event, place })) => {
-                        self.event = Some(event);
-                        Ok(Read::Event(place))
-                    }
-                    Ok(Err(reason)) => Ok(Read::LeftOut(reason)),
-                    Err(wrong) => Err(wrong),
-                }
+                let (interfaces, event) = (&self.interfaces, &mut self.event);
+                packet::read_event(&frame, interfaces, &self.decode, keep, is_own, event)
+                    .map(|seen| seen.map_or_else(Read::LeftOut, Read::Event))
             }
             SECTION_HEADER => items::section(&frame).map(Read::Section),
             INTERFACE_DESCRIPTION => {
@@ -178,21 +173,21 @@ impl Reader {
             return Ok(More::End);
         };
         let link = capture.link;
-        if self.captures == 0 && !link.names_places() {
+        if self.captures == 0 && !link.is_ok_and(LinkType::names_places) {
             self.captures = 1;
             return Ok(More::Item(self.captured_at(CAPTURE, "capture", 0)));
         }
         let Some(captured) = capture.next_packet()? else {
             return Ok(More::End);
         };
-        let decoded = link.decode(captured.data, captured.wire_len, &self.decode);
-        let decoded = match decoded {
-            Ok(decoded) => decoded,
+        let link = match link {
+            Ok(link) => link,
             Err(reason) => {
                 self.unread.packets.add(reason, 1);
                 return Ok(More::Queued);
             }
         };
+        let decoded = link.decode(captured.data, captured.wire_len, &self.decode);
         let data = if self.options.keep_captured {
             Bytes::copy_from_slice(captured.data)
         } else {

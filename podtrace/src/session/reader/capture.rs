@@ -2,7 +2,10 @@
 use std::io::{self, BufReader, Chain, Cursor, Read as _};
 
 use super::packet::LinkType;
-use crate::session::input::{Damage, Endian, Source, rest};
+use crate::{
+    model::left_out::Reason,
+    session::input::{Damage, Endian, Source, rest},
+};
 
 /// Magic numbers: times in microseconds or in nanoseconds, and records of a longer header.
 const MICROS: u32 = 0xa1b2_c3d4;
@@ -63,7 +66,8 @@ type Whole = Chain<Cursor<Vec<u8>>, Box<dyn Source>>;
 pub(super) struct Capture {
     source: BufReader<Whole>,
     magic: Magic,
-    pub(super) link: LinkType,
+    /// The link layer, if it is decoded.
+    pub(super) link: Result<LinkType, Reason>,
     /// Whether the lengths of a record stand the other way round.
     lengths: Lengths,
     /// The record under way.
@@ -119,7 +123,7 @@ impl Capture {
         let mut capture = Self {
             source: BufReader::with_capacity(READ_BYTES, source),
             magic,
-            link: LinkType::Unknown(0),
+            link: LinkType::of(0),
             lengths: Lengths::CapturedFirst,
             bytes: Vec::new(),
             offset: 0,

@@ -46,7 +46,7 @@ const INTERFACES_MAX: u32 = 1 << 20;
 pub(super) struct Interface {
     /// Number of its tap point in the session.
     pub(super) number: u32,
-    link: LinkType,
+    link: Result<LinkType, Reason>,
     /// Whether its packets name the interfaces at which they were seen.
     pub(super) names_places: bool,
     sockets: bool,
@@ -62,20 +62,19 @@ pub(super) enum LinkType {
     /// Linux "cooked" capture, version 1 and 2.
     Cooked,
     Cooked2,
-    /// Another one, which is not decoded.
-    Unknown(u32),
 }
 
 impl LinkType {
-    pub(super) fn of(number: u32) -> Self {
-        match number {
+    /// The link layer of a LINKTYPE_ number, if it is decoded.
+    pub(super) fn of(number: u32) -> Result<Self, Reason> {
+        Ok(match number {
             1 => Self::Framed(Framing::Ethernet),
             12 | 14 | 101 | 228 | 229 => Self::Framed(Framing::Ip),
             0 | 108 => Self::Loopback,
             113 => Self::Cooked,
             276 => Self::Cooked2,
-            _ => Self::Unknown(number),
-        }
+            _ => return Err(Reason::LinkType(number)),
+        })
     }
 
     /// Whether each packet says at which interface it was seen.
@@ -95,7 +94,7 @@ impl LinkType {
         data: &[u8],
         wire_len: u32,
         options: &DecodeOptions,
-    ) -> Result<(Packet, Direction), Reason> {
+    ) -> (Packet, Direction) {
         let shorter = |by: u32| wire_len.saturating_sub(by);
         let framed = match self {
             Self::Framed(framing) => Packet::decode(data, wire_len, framing, options),
@@ -103,10 +102,9 @@ impl LinkType {
                 let data = data.get(4..).unwrap_or_default();
                 Packet::decode(data, shorter(4), Framing::Ip, options)
             }
-            Self::Cooked | Self::Cooked2 => return Ok(cooked(self, data, wire_len, options)),
-            Self::Unknown(number) => return Err(Reason::LinkType(number)),
+            Self::Cooked | Self::Cooked2 => return cooked(self, data, wire_len, options),
         };
-        Ok((framed, Direction::Unknown))
+        (framed, Direction::Unknown)
     }
 }
 
@@ -234,7 +232,7 @@ pub(super) fn interface(
     let interface = Interface {
         number,
         link,
-        names_places: link.names_places(),
+        names_places: link.is_ok_and(LinkType::names_places),
         sockets: false,
         resolution,
     };
@@ -289,22 +287,20 @@ fn resolution(frame: &Frame<'_>) -> Resolution {
     Resolution::new(resolution, offset)
 }
 
-/// A packet at an interface.
-pub(super) struct Seen {
-    pub(super) event: Event,
-    /// Index of the interface, where the packet itself says so.
-    pub(super) place: Option<u32>,
-}
+/// What a packet block gives: an event, with the index of the interface where the packet
+/// itself says so, or nothing, and why.
+pub(super) type Seen = Result<Option<u32>, Reason>;
 
-/// A packet of an enhanced block, or of one of the older kind; or why it gives no event.
-/// `is_own`: whether podtrace has written it.
-pub(super) fn event(
+/// Puts the packet of an enhanced block, or of one of the older kind, in `event`, as it is
+/// large to move. `is_own`: whether podtrace has written it.
+pub(super) fn read_event(
     frame: &Frame<'_>,
     interfaces: &[Option<Interface>],
     decode: &DecodeOptions,
     keep: bool,
     is_own: bool,
-) -> Result<Result<Seen, Reason>, Wrong> {
+    event: &mut Option<Event>,
+) -> Result<Seen, Wrong> {
     const SHORT: Wrong = "a packet block shorter than its packet";
     let field = |at| frame.endian.u32(frame.bytes, at).ok_or(SHORT);
     let index = if frame.kind == ENHANCED_PACKET {
@@ -340,10 +336,11 @@ pub(super) fn event(
     let Some(Some(interface)) = interfaces.get(index as usize) else {
         return Ok(Err(Reason::NoInterface));
     };
-    let (mut packet, from_link) = match interface.link.decode(data, wire_len, decode) {
-        Ok(decoded) => decoded,
+    let link = match interface.link {
+        Ok(link) => link,
         Err(reason) => return Ok(Err(reason)),
     };
+    let (mut packet, from_link) = link.decode(data, wire_len, decode);
     let direction = match flags {
         _ if interface.sockets => Direction::Socket,
         FLAG_INBOUND => Direction::Ingress,
@@ -354,7 +351,7 @@ pub(super) fn event(
         packet.vlan = Some(tci & 0x0fff);
     }
     let units = u64::from(high) << 32 | u64::from(low);
-    let event = Event {
+    *event = Some(Event {
         ts_ns: interface.resolution.ns(units),
         interface: interface.number,
         direction,
@@ -368,10 +365,10 @@ pub(super) fn event(
         } else {
             Bytes::new()
         },
-    };
-    let place = interface.link.place_of(data);
+    });
+    let place = link.place_of(data);
     let place = place.filter(|_| interface.names_places);
-    Ok(Ok(Seen { event, place }))
+    Ok(Ok(place))
 }
 
 /// An event of a capture that has nothing but the packet.
