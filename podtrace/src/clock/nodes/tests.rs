@@ -132,15 +132,31 @@ fn check_truth(clock: &Clock, own: True, reference_ns: u64) -> Result<(), TestCa
 
 fn check_order(clocks: &[Clock], truth: &[True], trips: &[Trip]) -> Result<(), TestCaseError> {
     for trip in trips {
-        let left = clocks[trip.from]
-            .line
-            .to_reference(truth[trip.from].reads(trip.left));
-        let entered = clocks[trip.to]
-            .line
-            .to_reference(truth[trip.to].reads(trip.entered));
+        let [left, entered] = corrected(clocks, truth, trip);
         prop_assert!(left <= entered, "{trip:?} left {left} entered {entered}");
     }
     Ok(())
+}
+
+fn check_order_within_uncertainty(
+    clocks: &[Clock],
+    truth: &[True],
+    trips: &[Trip],
+) -> Result<(), TestCaseError> {
+    for trip in trips {
+        let [left, entered] = corrected(clocks, truth, trip);
+        let uncertainty = |node: usize, at| clocks[node].line.uncertainty_ns(truth[node].reads(at));
+        let ends = [uncertainty(trip.from, trip.left), uncertainty(trip.to, trip.entered)];
+        let slack: u64 = ends.into_iter().flatten().sum();
+        prop_assert!(left <= entered + slack, "{trip:?} left {left} entered {entered} ± {slack}");
+    }
+    Ok(())
+}
+
+/// When the packet left and entered by the reference clock, as the corrected clocks say.
+fn corrected(clocks: &[Clock], truth: &[True], trip: &Trip) -> [u64; 2] {
+    [(trip.from, trip.left), (trip.to, trip.entered)]
+        .map(|(node, at)| clocks[node].line.to_reference(truth[node].reads(at)))
 }
 
 /// Packets both ways between nodes that see each other.

@@ -98,12 +98,13 @@ proptest! {
             (1..truth.len()).flat_map(|b| (0..b).map(move |a| (a, b))).collect();
         let trips = exchanges(&mut Random(seed), &pairs, count, length);
         let clocks = solve(truth.len(), &journeys(&truth, &trips), &[]);
-        // With few packets no lines may be found that satisfy all.
-        let measured = |trip: &Trip| {
+        let is_measured = |trip: &Trip| {
             via(&clocks[trip.from]) == Some(trip.to) || via(&clocks[trip.to]) == Some(trip.from)
         };
-        let sure: Vec<Trip> = trips.iter().copied().filter(|trip| count >= 4 || measured(trip)).collect();
-        check_order(&clocks, &truth, &sure)?;
+        let (measured, others): (Vec<Trip>, Vec<Trip>) = trips.iter().partition(|trip| is_measured(trip));
+        check_order(&clocks, &truth, &measured)?;
+        // Where no lines are found that satisfy all, these are off by less than what is stated.
+        check_order_within_uncertainty(&clocks, &truth, &others)?;
         for (clock, own) in clocks.iter().zip(truth).skip(1) {
             let sound = matches!(clock.basis, Basis::Measured { outliers: 0, .. });
             prop_assert!(sound, "{clock:?}");
