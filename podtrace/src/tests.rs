@@ -3,6 +3,7 @@ mod ahead;
 mod damage;
 mod docs;
 mod fuzz;
+mod layout;
 mod losses;
 mod old;
 mod round_trip;

@@ -144,11 +144,11 @@ impl Consumer for Recorder {
         Events::All
     }
 
-    fn on_update(&mut self, origin: &Origin, update: &Update, _: &World) {
+    fn on_update(&mut self, origin: &Origin, update: &Update, world: &World) {
         // The start of a replay is not part of the session that it replays.
         let is_replay = matches!(update, Update::Start(start) if start.source.is_some());
         if !is_replay {
-            self.update(origin, update);
+            self.update(origin, update, world);
         }
     }
 

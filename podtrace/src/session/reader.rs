@@ -11,7 +11,7 @@ mod options;
 mod packet;
 
 use std::{
-    collections::HashSet,
+    collections::{HashMap, HashSet},
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -21,7 +21,7 @@ use super::{
     input::{self, Damage, Frames, InputError, Source},
 };
 use crate::{
-    model::{event::Event, snapshot::Snapshot},
+    model::{event::Event, snapshot::Snapshot, tap_point::TapPoint},
     packet::DecodeOptions,
     text::sanitize::sanitize,
 };
@@ -69,6 +69,10 @@ pub struct Reader {
     has_header: bool,
     /// Tap points that were handed out.
     known: HashSet<u32>,
+    /// Those that an interface description has, and no entry so far.
+    unannounced: HashMap<u32, TapPoint>,
+    /// The item behind the last one, if it is read already.
+    next: Option<Item>,
     interfaces: Vec<Option<Interface>>,
     /// How many interfaces of other tools' captures there were.
     captures: u32,
@@ -143,6 +147,8 @@ impl Reader {
             end: 0,
             has_header: false,
             known: HashSet::new(),
+            unannounced: HashMap::new(),
+            next: None,
             interfaces: Vec::new(),
             captures: 0,
             snapshots: Vec::new(),

@@ -24,7 +24,7 @@ use crate::{
     session::{
         files::{self, FileOptions, Keep, SessionFiles, Target},
         format::{FORMAT, SectionInfo},
-        recorder::{Recorder, RecorderOptions},
+        recorder::{Outline, Recorder, RecorderOptions},
     },
     sink::Writer,
     world::World,
@@ -130,6 +130,7 @@ fn recorder(args: &ExportArgs, inputs: &[Input]) -> anyhow::Result<Recorder> {
         rotate_bytes: None,
         rotate_ns: None,
         flush_ns: FLUSH_NS,
+        outline: Outline::default(),
     };
     Ok(Recorder::new(options, files, 0).patient())
 }

@@ -20,6 +20,8 @@ pub(super) struct Capture {
     source: Box<dyn Source>,
     /// None for an unknown link layer.
     pub(super) link: Option<LinkType>,
+    /// Its number.
+    pub(super) link_number: u16,
     big: bool,
     nanos: bool,
     /// The record under way.
@@ -53,6 +55,7 @@ impl Capture {
         let mut capture = Self {
             source,
             link: None,
+            link_number: 0,
             big,
             nanos,
             bytes: header,
@@ -65,7 +68,9 @@ impl Capture {
             return Ok(capture);
         }
         // The other bits hold details of the frames.
-        capture.link = LinkType::of(capture.word(20) & 0x0fff_ffff);
+        let link = capture.word(20) & 0x0fff_ffff;
+        capture.link = LinkType::of(link);
+        capture.link_number = u16::try_from(link).unwrap_or(u16::MAX);
         capture.bytes.clear();
         capture.offset = FILE_HEADER as u64;
         Ok(capture)

@@ -2,7 +2,10 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use podtrace_ebpf::record::{CGROUP_NONE, Direction};
+use podtrace_ebpf::{
+    parse::ETHERNET_LEN,
+    record::{CGROUP_NONE, Direction},
+};
 
 use super::{
     Wrong,
@@ -14,13 +17,12 @@ use crate::{
         event::Event,
         tap_point::{Role, TapPoint},
     },
-    packet::{DecodeOptions, Framing, Packet},
+    packet::{DecodeOptions, Framing, Packet, link},
     session::{
         format::{EPB_FLAGS, FLAG_INBOUND, FLAG_OUTBOUND, InterfaceInfo, PacketInfo},
         input::{Endian, Frame},
     },
     text::sanitize::sanitize,
-    update::Update,
 };
 
 /// Options of an interface description, and where they begin.
@@ -42,6 +44,10 @@ pub(super) struct Interface {
     /// Number of its tap point in the session.
     pub(super) number: u32,
     link: LinkType,
+    /// The link layer's number.
+    link_number: u16,
+    /// Bytes before each packet that podtrace put there.
+    added: usize,
     sockets: bool,
     resolution: Resolution,
 }
@@ -165,8 +171,8 @@ pub(super) fn put(
 }
 
 /// The number in the section if it is recorded, the interface if its packets can be read,
-/// and the update that describes it.
-pub(super) type Described = (Option<u32>, Option<Interface>, Option<Update>);
+/// the tap point and its number in the session.
+pub(super) type Described = (Option<u32>, Option<Interface>, (u32, TapPoint));
 
 /// An interface description. `node`: the name for the node of an interface that another
 /// tool captured; `captures`: how many of those there were; `is_own`: whether podtrace has
@@ -178,25 +184,28 @@ pub(super) fn interface(
     is_own: bool,
 ) -> Result<Described, Wrong> {
     const SHORT: Wrong = "an interface description that is too short";
-    let link = frame.endian.u16(frame.bytes, 8).ok_or(SHORT)?;
-    let link = LinkType::of(link.into());
+    let link_number = frame.endian.u16(frame.bytes, 8).ok_or(SHORT)?;
+    let link = LinkType::of(link_number.into());
     let resolution = resolution(frame);
     if let Some(info) = own_json::<InterfaceInfo>(frame, IDB_OPTIONS, is_own)? {
         if info.index >= INTERFACES_MAX {
             return Err("an interface of an impossible number");
         }
+        let (link, link_number, added) = if info.added_header {
+            let link = LinkType::Framed(Framing::Ip);
+            (Some(link), link::RAW, ETHERNET_LEN)
+        } else {
+            (link, link_number, 0)
+        };
         let interface = link.zip(resolution).map(|(link, resolution)| Interface {
             number: info.number,
             link,
+            link_number,
+            added,
             sockets: info.sockets,
             resolution,
         });
-        // The tap point comes before, unless that is damaged.
-        let update = Update::TapPoint {
-            number: info.number,
-            point: info.point,
-        };
-        return Ok((Some(info.index), interface, Some(update)));
+        return Ok((Some(info.index), interface, (info.number, info.point)));
     }
     let number = FOREIGN + *captures;
     *captures += 1;
@@ -208,14 +217,13 @@ pub(super) fn interface(
     let interface = link.zip(resolution).map(|(link, resolution)| Interface {
         number,
         link,
+        link_number,
+        added: 0,
         sockets: false,
         resolution,
     });
-    let update = Update::TapPoint {
-        number,
-        point: captured_at(node, &name, number - FOREIGN),
-    };
-    Ok((None, interface, Some(update)))
+    let point = captured_at(node, &name, number - FOREIGN);
+    Ok((None, interface, (number, point)))
 }
 
 /// The tap point of another tool's capture.
@@ -292,6 +300,8 @@ pub(super) fn event(
     let Some(Some(interface)) = interfaces.get(index as usize) else {
         return Ok(None);
     };
+    let data = data.get(interface.added..).unwrap_or_default();
+    let wire_len = wire_len.saturating_sub(interface.added as u32);
     let (mut packet, from_link) = interface.link.decode(data, wire_len, decode);
     let direction = match flags {
         _ if interface.sockets => Direction::Socket,
@@ -317,6 +327,7 @@ pub(super) fn event(
         } else {
             Bytes::new()
         },
+        link: interface.link_number,
     }))
 }
 
@@ -326,7 +337,7 @@ pub(super) fn bare_event(
     ts_ns: u64,
     (packet, direction): (Packet, Direction),
     wire_len: u32,
-    captured: Bytes,
+    (captured, link): (Bytes, u16),
 ) -> Event {
     Event {
         ts_ns,
@@ -338,5 +349,6 @@ pub(super) fn bare_event(
         packet,
         vlan_tci: None,
         captured,
+        link,
     }
 }

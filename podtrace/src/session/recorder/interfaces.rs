@@ -1,0 +1,359 @@
+//! The interface descriptions of a section.
+//!
+//! As many as possible stand directly behind the section header, because tools differ in
+//! what they accept: editcap and mergecap of Wireshark 4.0 want one before any other block,
+//! and its reordercap reads no packet of an interface that is described later. All packets
+//! of a file have one link layer, because libpcap stops at a second one.
+use podtrace_ebpf::record::Direction;
+
+use crate::{
+    map::Map,
+    model::{
+        event::Event,
+        tap_point::{Role, TapPoint},
+    },
+    packet::{
+        Mac,
+        link::{self, Layer},
+    },
+    session::{
+        block::Block,
+        format::{INTERFACE_DESCRIPTION, InterfaceInfo},
+    },
+    world::World,
+};
+
+/// A tap point, or the sockets behind it: each is an interface of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Key {
+    /// Number of the tap point in the session.
+    pub number: u32,
+    /// Whether it stands for the sockets.
+    pub sockets: bool,
+}
+
+impl Key {
+    /// The interface of an event.
+    #[must_use]
+    pub fn of(event: &Event) -> Self {
+        Self {
+            number: event.interface,
+            sockets: event.direction == Direction::Socket,
+        }
+    }
+}
+
+/// What a file says of an interface.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Description {
+    key: Key,
+    name: String,
+    /// Link layer of the packets as they were captured; none if unknown.
+    link: Option<u16>,
+    text: String,
+    point: TapPoint,
+}
+
+impl Description {
+    /// The description by the present names. `link`: the link layer of its packets, where
+    /// that is known. None if the tap point is not known.
+    #[must_use]
+    pub fn of(key: Key, link: Option<u16>, world: &World) -> Option<Self> {
+        let point = world.tap_points.get(key.number)?;
+        let own = if key.sockets {
+            Some(link::RAW)
+        } else {
+            is_own(point).then(|| point.framing.link())
+        };
+        Some(Self {
+            key,
+            name: name(key, point, world),
+            link: link.or(own),
+            text: text(key, point, world),
+            point: point.clone(),
+        })
+    }
+
+    /// The link layer that a file has if all its interfaces are like this one: Ethernet,
+    /// unless another tool captured the packets.
+    #[must_use]
+    pub fn file_link(&self) -> Option<u16> {
+        if is_own(&self.point) {
+            Some(link::ETHERNET)
+        } else {
+            self.link
+        }
+    }
+
+    /// How its packets become Ethernet frames in a file of that link layer; none if they
+    /// stay as they are.
+    fn conversion(&self, file_link: u16) -> Option<Layer> {
+        let is_converted = file_link == link::ETHERNET;
+        self.link.filter(|_| is_converted).and_then(Layer::of)
+    }
+
+    fn write(&self, out: &mut Vec<u8>, index: u32, file_link: u16) {
+        let conversion = self.conversion(file_link);
+        let link = match conversion {
+            Some(_) => link::ETHERNET,
+            None => self.link.unwrap_or(file_link),
+        };
+        let added_header = conversion.is_some_and(Layer::is_bare);
+        let mut text = self.text.clone();
+        if added_header {
+            text += ": podtrace made the Ethernet header";
+        }
+        let mut block = Block::begin(out, INTERFACE_DESCRIPTION);
+        block.u16(link).u16(0).u32(0);
+        block.option(2, self.name.as_bytes());
+        block.option(3, text.as_bytes());
+        if let Some(mac) = self.point.mac {
+            block.option(6, &mac.0);
+        }
+        // Resolution of times: 10^-9 seconds.
+        block.option(9, &[9]);
+        block.seal_json(&InterfaceInfo {
+            index,
+            number: self.key.number,
+            sockets: self.key.sockets,
+            added_header,
+            point: self.point.clone(),
+        });
+    }
+}
+
+/// The described interfaces.
+#[derive(Default)]
+pub(super) struct Interfaces {
+    /// The section header and the descriptions behind it, until they are handed on.
+    head: Option<Head>,
+    /// Link layer of the packets in the file; none until an interface is described.
+    link: Option<u16>,
+    described: u32,
+    known: Map<Key, Known>,
+    /// How many have packets or counts.
+    used: u64,
+    /// Whether no more are described for counts alone.
+    is_closed: bool,
+}
+
+struct Head {
+    bytes: Vec<u8>,
+    header_len: usize,
+    descriptions: Vec<Description>,
+}
+
+/// A description that was written.
+struct Known {
+    index: u32,
+    name: String,
+    /// Link layer of the packets as they were captured, if that was known.
+    link: Option<u16>,
+    conversion: Option<Layer>,
+    receiver: Option<Mac>,
+    is_used: bool,
+    /// Its name stays, whatever the world calls it.
+    is_fixed: bool,
+}
+
+/// What packets of an interface need.
+#[derive(Clone, Copy)]
+pub(super) struct Interface {
+    /// Number of its description in the section.
+    pub(super) index: u32,
+    /// How packets become Ethernet frames; none if they stay as they are.
+    pub(super) conversion: Option<Layer>,
+    /// Its MAC address.
+    pub(super) receiver: Option<Mac>,
+}
+
+impl Interfaces {
+    /// Those of a section with that header. `link`: link layer of the file, none for that
+    /// of the first interface.
+    pub(super) fn new(header: Vec<u8>, link: Option<u16>) -> Self {
+        Self {
+            head: Some(Head {
+                header_len: header.len(),
+                bytes: header,
+                descriptions: Vec::new(),
+            }),
+            link,
+            ..Self::default()
+        }
+    }
+
+    /// How many of them have packets or counts.
+    pub(super) fn used(&self) -> u64 {
+        self.used
+    }
+
+    /// Length of what was not taken by [`Self::take_head`] yet.
+    pub(super) fn head_len(&self) -> usize {
+        self.head.as_ref().map_or(0, |head| head.bytes.len())
+    }
+
+    /// The begin of the section, once.
+    pub(super) fn take_head(&mut self) -> Option<Vec<u8>> {
+        self.head.take().map(|head| head.bytes)
+    }
+
+    /// Describes no more for counts alone.
+    pub(super) fn close(&mut self) {
+        self.is_closed = true;
+    }
+
+    /// Whether the counts of an interface are written.
+    pub(super) fn takes_counts(&self, key: Key) -> bool {
+        !self.is_closed || self.known.contains_key(&key)
+    }
+
+    /// Link layer of the packets in the file, if that is decided.
+    pub(super) fn link(&self) -> Option<u16> {
+        self.link
+    }
+
+    /// Describes an interface unless it is described already, or is not known.
+    pub(super) fn describe(&mut self, out: &mut Vec<u8>, key: Key, world: &World) {
+        if !self.is_closed
+            && !self.known.contains_key(&key)
+            && let Some(description) = Description::of(key, None, world)
+        {
+            self.add(out, description, false);
+        }
+    }
+
+    /// [`Self::describe`] in the head, where the link layer is known without packets.
+    pub(super) fn introduce(&mut self, key: Key, world: &World) {
+        let description = Description::of(key, None, world);
+        if let Some(description) = description.filter(|new| new.link.is_some())
+            && !self.known.contains_key(&key)
+        {
+            self.add(&mut Vec::new(), description, false);
+        }
+    }
+
+    /// Describes an interface by a name that stays.
+    pub(super) fn fix(&mut self, description: Description) {
+        self.add(&mut Vec::new(), description, true);
+    }
+
+    /// The interface, which is described if it or its name is new, for packets or counts.
+    /// `link`: the link layer of its packets. None if its tap point is not known.
+    pub(super) fn usable(
+        &mut self,
+        out: &mut Vec<u8>,
+        key: Key,
+        link: Option<u16>,
+        world: &World,
+    ) -> Option<Interface> {
+        let known = self.known.get(&key);
+        let is_described = known.is_some_and(|known| link.is_none() || known.link.is_some());
+        if !is_described {
+            let description = Description::of(key, link, world)?;
+            self.add(out, description, false);
+        }
+        let known = self.known.get_mut(&key)?;
+        self.used += u64::from(!std::mem::replace(&mut known.is_used, true));
+        Some(Interface {
+            index: known.index,
+            conversion: known.conversion,
+            receiver: known.receiver,
+        })
+    }
+
+    fn add(&mut self, out: &mut Vec<u8>, description: Description, is_fixed: bool) {
+        let index = self.described;
+        self.described += 1;
+        let file_link = match description.file_link() {
+            Some(link) => *self.link.get_or_insert(link),
+            None => self.link.unwrap_or(link::ETHERNET),
+        };
+        let known = Known {
+            index,
+            name: description.name.clone(),
+            link: description.link,
+            conversion: description.conversion(file_link),
+            receiver: description.point.mac,
+            is_used: false,
+            is_fixed,
+        };
+        self.known.insert(description.key, known);
+        match &mut self.head {
+            Some(head) => {
+                description.write(&mut head.bytes, index, file_link);
+                head.descriptions.push(description);
+            }
+            None => description.write(out, index, file_link),
+        }
+    }
+
+    /// Describes interfaces again whose names have changed.
+    pub(super) fn renew_names(&mut self, world: &World) {
+        if self.head.is_some() {
+            self.rewrite_head(world);
+            return;
+        }
+        self.known.retain(|key, known| {
+            let point = world.tap_points.get(key.number);
+            let is_same = |point| known.name == name(*key, point, world);
+            known.is_fixed || point.is_some_and(is_same)
+        });
+    }
+
+    /// Writes the descriptions of the head by the present names.
+    fn rewrite_head(&mut self, world: &World) {
+        let file_link = self.link.unwrap_or(link::ETHERNET);
+        let Some(head) = &mut self.head else {
+            return;
+        };
+        head.bytes.truncate(head.header_len);
+        for (index, description) in (0..).zip(&mut head.descriptions) {
+            let key = description.key;
+            if let Some(known) = self.known.get_mut(&key)
+                && !known.is_fixed
+                && let Some(renewed) = Description::of(key, description.link, world)
+            {
+                *description = renewed;
+                known.name.clone_from(&description.name);
+            }
+            description.write(&mut head.bytes, index, file_link);
+        }
+    }
+
+    /// Forgets a tap point that will have no more packets.
+    pub(super) fn retire(&mut self, number: u32) {
+        self.known.retain(|key, _| key.number != number);
+    }
+}
+
+/// Whether podtrace's taps captured the packets, and not another tool.
+fn is_own(point: &TapPoint) -> bool {
+    point.role != Role::Capture
+}
+
+/// `mypod1.default/eth0` or `worker1/veth12`.
+fn name(key: Key, point: &TapPoint, world: &World) -> String {
+    let owner = world.owner_of(point);
+    let owner = if point.in_pod {
+        dotted(&owner)
+    } else {
+        owner.to_string()
+    };
+    let sockets = if key.sockets { " (sockets)" } else { "" };
+    format!("{owner}/{}{sockets}", point.name)
+}
+
+/// `mypod1.default` of `default/mypod1`; anything else as it is.
+pub(super) fn dotted(pod: &str) -> String {
+    match pod.split_once('/') {
+        Some((namespace, name)) => format!("{name}.{namespace}"),
+        None => pod.to_owned(),
+    }
+}
+
+/// `eth0 of default/mypod1 on worker1`.
+fn text(key: Key, point: &TapPoint, world: &World) -> String {
+    let sockets = if key.sockets { "sockets behind " } else { "" };
+    let owner = world.owner_of(point);
+    format!("{sockets}{} of {owner} on {}", point.name, point.node_name)
+}
