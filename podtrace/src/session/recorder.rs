@@ -5,6 +5,7 @@
 //! each failure a new section begins, which repeats all that is known.
 mod chunks;
 mod counts;
+mod description;
 mod failure;
 mod interfaces;
 mod section;
@@ -25,7 +26,7 @@ use crate::{
     world::World,
 };
 use counts::RecordedCounts;
-pub use interfaces::{Description, Key};
+pub use description::{Description, Key};
 use section::Section;
 use state_log::StateLog;
 

@@ -4,123 +4,18 @@
 //! what they accept: editcap and mergecap of Wireshark 4.0 want one before any other block,
 //! and its reordercap reads no packet of an interface that is described later. All packets
 //! of a file have one link layer, because libpcap stops at a second one.
-use podtrace_ebpf::record::Direction;
+use std::sync::Arc;
 
+use super::description::{Description, Key, name, peer};
 use crate::{
     map::Map,
-    model::{
-        event::Event,
-        tap_point::{Role, TapPoint},
-    },
+    model::tap_point::TapPoint,
     packet::{
         Mac,
         link::{self, Layer},
     },
-    session::{
-        block::Block,
-        format::{INTERFACE_DESCRIPTION, InterfaceInfo},
-    },
     world::World,
 };
-
-/// A tap point, or the sockets behind it: each is an interface of its own.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Key {
-    /// Number of the tap point in the session.
-    pub number: u32,
-    /// Whether it stands for the sockets.
-    pub sockets: bool,
-}
-
-impl Key {
-    /// The interface of an event.
-    #[must_use]
-    pub fn of(event: &Event) -> Self {
-        Self {
-            number: event.interface,
-            sockets: event.direction == Direction::Socket,
-        }
-    }
-}
-
-/// What a file says of an interface.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Description {
-    key: Key,
-    name: String,
-    /// Link layer of the packets as they were captured; none if unknown.
-    link: Option<u16>,
-    text: String,
-    point: TapPoint,
-}
-
-impl Description {
-    /// The description by the present names. `link`: the link layer of its packets, where
-    /// that is known. None if the tap point is not known.
-    #[must_use]
-    pub fn of(key: Key, link: Option<u16>, world: &World) -> Option<Self> {
-        let point = world.tap_points.get(key.number)?;
-        let own = if key.sockets {
-            Some(link::RAW)
-        } else {
-            is_own(point).then(|| point.framing.link())
-        };
-        Some(Self {
-            key,
-            name: name(key, point, world),
-            link: link.or(own),
-            text: text(key, point, world),
-            point: point.clone(),
-        })
-    }
-
-    /// The link layer that a file has if all its interfaces are like this one: Ethernet,
-    /// unless another tool captured the packets.
-    #[must_use]
-    pub fn file_link(&self) -> Option<u16> {
-        if is_own(&self.point) {
-            Some(link::ETHERNET)
-        } else {
-            self.link
-        }
-    }
-
-    /// How its packets become Ethernet frames in a file of that link layer; none if they
-    /// stay as they are.
-    fn conversion(&self, file_link: u16) -> Option<Layer> {
-        let is_converted = file_link == link::ETHERNET;
-        self.link.filter(|_| is_converted).and_then(Layer::of)
-    }
-
-    fn write(&self, out: &mut Vec<u8>, index: u32, file_link: u16) {
-        let conversion = self.conversion(file_link);
-        let link = match conversion {
-            Some(_) => link::ETHERNET,
-            None => self.link.unwrap_or(file_link),
-        };
-        let added_header = conversion.is_some_and(Layer::is_bare);
-        let mut text = self.text.clone();
-        if added_header {
-            text += ": podtrace made the Ethernet header";
-        }
-        let mut block = Block::begin(out, INTERFACE_DESCRIPTION);
-        block.u16(link).u16(0).u32(0);
-        block.option(2, self.name.as_bytes());
-        block.option(3, text.as_bytes());
-        if let Some(mac) = self.point.mac {
-            block.option(6, &mac.0);
-        }
-        // Resolution of times: 10^-9 seconds.
-        block.option(9, &[9]);
-        block.seal_json(&InterfaceInfo {
-            index,
-            number: self.key.number,
-            sockets: self.key.sockets,
-            added_header,
-            point: self.point.clone(),
-        });
-    }
-}
 
 /// The described interfaces.
 #[derive(Default)]
@@ -147,6 +42,7 @@ struct Head {
 struct Known {
     index: u32,
     name: String,
+    peer: Option<Arc<str>>,
     /// Link layer of the packets as they were captured, if that was known.
     link: Option<u16>,
     conversion: Option<Layer>,
@@ -271,6 +167,7 @@ impl Interfaces {
         let known = Known {
             index,
             name: description.name.clone(),
+            peer: description.peer.clone(),
             link: description.link,
             conversion: description.conversion(file_link),
             receiver: description.point.mac,
@@ -295,7 +192,9 @@ impl Interfaces {
         }
         self.known.retain(|key, known| {
             let point = world.tap_points.get(key.number);
-            let is_same = |point| known.name == name(*key, point, world);
+            let is_same = |point: &TapPoint| {
+                known.name == name(*key, point, world) && known.peer == peer(point, world)
+            };
             known.is_fixed || point.is_some_and(is_same)
         });
     }
@@ -315,6 +214,7 @@ impl Interfaces {
             {
                 *description = renewed;
                 known.name.clone_from(&description.name);
+                known.peer.clone_from(&description.peer);
             }
             description.write(&mut head.bytes, index, file_link);
         }
@@ -326,34 +226,36 @@ impl Interfaces {
     }
 }
 
-/// Whether podtrace's taps captured the packets, and not another tool.
-fn is_own(point: &TapPoint) -> bool {
-    point.role != Role::Capture
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::world::fixture::{VETH1, world};
 
-/// `mypod1.default/eth0` or `worker1/veth12`.
-fn name(key: Key, point: &TapPoint, world: &World) -> String {
-    let owner = world.owner_of(point);
-    let owner = if point.in_pod {
-        dotted(&owner)
-    } else {
-        owner.to_string()
-    };
-    let sockets = if key.sockets { " (sockets)" } else { "" };
-    format!("{owner}/{}{sockets}", point.name)
-}
+    #[test]
+    fn description_follows_the_names_until_it_is_handed_on() {
+        let mut interfaces = Interfaces::new(Vec::new(), Some(link::ETHERNET));
+        let key = Key {
+            number: VETH1,
+            sockets: false,
+        };
+        let mut world = world();
+        interfaces.introduce(key, &world);
+        let mut point = world.tap_points.get(VETH1).unwrap().clone();
+        point.name = "renamed".into();
+        world.tap_points.set(VETH1, point.clone());
+        interfaces.renew_names(&world);
+        let head = interfaces.take_head().unwrap();
+        let text = String::from_utf8_lossy(&head);
+        assert!(text.contains("renamed of worker1, eth0 of default/mypod1"));
+        assert!(!text.contains("veth1"));
 
-/// `mypod1.default` of `default/mypod1`; anything else as it is.
-pub(super) fn dotted(pod: &str) -> String {
-    match pod.split_once('/') {
-        Some((namespace, name)) => format!("{name}.{namespace}"),
-        None => pod.to_owned(),
+        // Later it is described again, under the next number.
+        point.name = "veth9".into();
+        world.tap_points.set(VETH1, point);
+        interfaces.renew_names(&world);
+        let mut out = Vec::new();
+        let usable = interfaces.usable(&mut out, key, None, &world).unwrap();
+        assert_eq!(usable.index, 1);
+        assert!(String::from_utf8_lossy(&out).contains("worker1/veth9"));
     }
-}
-
-/// `eth0 of default/mypod1 on worker1`.
-fn text(key: Key, point: &TapPoint, world: &World) -> String {
-    let sockets = if key.sockets { "sockets behind " } else { "" };
-    let owner = world.owner_of(point);
-    format!("{sockets}{} of {owner} on {}", point.name, point.node_name)
 }

@@ -7,7 +7,8 @@ use std::{
 use podtrace_ebpf::record::{CGROUP_NONE, Direction};
 
 use super::{
-    interfaces::{Interface, Interfaces, Key, dotted},
+    description::{Key, dotted},
+    interfaces::{Interface, Interfaces},
     state_log::StateLog,
 };
 use crate::{
