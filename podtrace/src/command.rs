@@ -7,12 +7,18 @@ mod setup;
 mod topology;
 mod trace;
 
-use std::{io, process::ExitCode};
+use std::{
+    io::{self, Write as _},
+    process::ExitCode,
+};
 
 use anyhow::{Context as _, bail};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
-use crate::cli::{Cli, Color, Command};
+use crate::{
+    cli::{Cli, Color, Command},
+    sink::Named,
+};
 
 /// Everything went well.
 const FINE: u8 = 0;
@@ -69,6 +75,13 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
             .downcast_ref::<io::Error>()
             .is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
     })
+}
+
+/// Prints to standard output.
+fn print_out(text: &str) -> io::Result<()> {
+    let mut stdout = Named::stdout();
+    stdout.write_all(text.as_bytes())?;
+    stdout.flush()
 }
 
 /// Whether to use colours on standard output.

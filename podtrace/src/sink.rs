@@ -3,6 +3,8 @@
 //!
 //! What waits to be written is bounded. A replay waits for room. A live session
 //! never does: it asks how much room there is, and leaves packets out.
+mod named;
+
 use std::{
     io::{self, IsTerminal as _, Write},
     os::fd::AsFd,
@@ -20,6 +22,7 @@ use nix::{
 use tokio::sync::Notify;
 
 use crate::privilege;
+pub(crate) use named::Named;
 
 /// Bytes that wait at most when the writer waits for room.
 const WAITING_MAX: usize = 1 << 20;
@@ -134,12 +137,12 @@ impl Sink {
     pub(crate) fn stdout() -> io::Result<Self> {
         // No pipe, or no wider one to be had: then it stays as it is.
         let _ = fcntl(io::stdout().as_fd(), FcntlArg::F_SETPIPE_SZ(PIPE_BYTES));
-        Self::spawn(io::stdout())
+        Self::spawn(Named::stdout())
     }
 
     /// Writes to standard error: standard output is taken.
     pub(crate) fn stderr() -> io::Result<Self> {
-        Self::spawn(io::stderr())
+        Self::spawn(Named::new("standard error", io::stderr()))
     }
 
     fn spawn(out: impl Write + Send + 'static) -> io::Result<Self> {

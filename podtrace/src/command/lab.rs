@@ -6,7 +6,7 @@ use nix::sys::signal::{SigSet, Signal};
 
 use crate::{
     cli::LabArgs,
-    command::FINE,
+    command::{FINE, print_out},
     lab::{Lab, LabSpec},
 };
 
@@ -26,11 +26,12 @@ pub(super) fn run(args: &LabArgs) -> anyhow::Result<u8> {
     })?;
     let mut table = tempfile::NamedTempFile::new().context("failed to make the pod table")?;
     table.write_all(lab.pod_table().as_bytes())?;
+    let mut out = String::new();
     for node in &lab.nodes {
-        println!("node {:<28} {}", node.netns.name, node.underlay);
+        out += &format!("node {:<28} {}\n", node.netns.name, node.underlay);
         for pod in &node.pods {
-            println!(
-                "  pod {:<27} {}  {}  {}",
+            out += &format!(
+                "  pod {:<27} {}  {}  {}\n",
                 pod.netns.name, pod.name, pod.ipv4, pod.ipv6
             );
         }
@@ -40,11 +41,12 @@ pub(super) fn run(args: &LabArgs) -> anyhow::Result<u8> {
         .iter()
         .map(|node| format!("--netns {}", node.netns.name))
         .collect();
-    println!(
-        "\ntrace it:  podtrace trace {} --pods {}\nping:      ip netns exec NETNS ping ADDRESS\nCtrl-C takes it down",
+    out += &format!(
+        "\ntrace it:  podtrace trace {} --pods {}\nping:      ip netns exec NETNS ping ADDRESS\nCtrl-C takes it down\n",
         netns.join(" "),
         table.path().display()
     );
+    print_out(&out)?;
     signals.wait().context("failed to wait for a signal")?;
     Ok(FINE)
 }

@@ -175,4 +175,12 @@ impl Consumer for Recorder {
     fn is_waiting(&self) -> bool {
         Self::is_waiting(self)
     }
+
+    fn has_failed(&self) -> bool {
+        Self::has_failed(self)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.take_failure()
+    }
 }

@@ -12,7 +12,7 @@ mod section;
 mod sections;
 mod state_log;
 
-use std::{collections::VecDeque, path::PathBuf, time::Duration};
+use std::{collections::VecDeque, io, path::PathBuf, time::Duration};
 
 use super::{
     files::{Begins, Chunk, SessionFiles},
@@ -128,8 +128,11 @@ pub struct Recorder {
     reported_ns: u64,
     /// Whether updates were not written, so that a section has to begin.
     is_behind: bool,
-    /// Whether it waits for a disk that is too slow.
+    /// Whether it waits for a disk that is too slow, and fails for good.
     is_patient: bool,
+    has_failed: bool,
+    /// Why, until it is handed out.
+    failure: Option<io::Error>,
     progress: SharedProgress,
 }
 
@@ -162,13 +165,16 @@ impl Recorder {
             reported_ns: 0,
             is_behind: false,
             is_patient: false,
+            has_failed: false,
+            failure: None,
             progress: SharedProgress::default(),
         };
         recorder.begin(Begins::File, &World::default());
         recorder
     }
 
-    /// Waits for a slow disk: the source of the recording is files, which can wait.
+    /// Waits for a slow disk, and fails where nothing can be written: the source of the
+    /// recording is files, which can wait and be read again.
     #[must_use]
     pub fn patient(mut self) -> Self {
         self.is_patient = true;
@@ -252,6 +258,9 @@ impl Recorder {
             *self.section.dropped.entry(tap).or_default() += more;
         }
         let mut notices = self.take_reports();
+        if self.has_failed {
+            return notices;
+        }
         self.show_progress();
         if self.now_ns.saturating_sub(self.reported_ns) >= RETRY_NS {
             notices.extend(self.report_not_recorded());
@@ -296,6 +305,20 @@ impl Recorder {
     pub fn is_waiting(&self) -> bool {
         let has_events = self.counts.has_events() || !self.chunk.events.is_empty();
         has_events || !self.waiting.is_empty()
+    }
+
+    /// Whether a recording that was to fail has done so.
+    #[must_use]
+    pub fn has_failed(&self) -> bool {
+        self.has_failed
+    }
+
+    /// Hands out why it has failed.
+    ///
+    /// # Errors
+    /// The failure, the first time.
+    pub fn take_failure(&mut self) -> io::Result<()> {
+        self.failure.take().map_or(Ok(()), Err)
     }
 
     /// Closes the recording; returns notices.

@@ -26,7 +26,8 @@ use crate::{
         format::{FORMAT, SectionInfo},
         recorder::{Outline, Recorder, RecorderOptions},
     },
-    sink::Writer,
+    sink::{Named, Writer},
+    text::sanitize::sanitize,
     world::World,
 };
 
@@ -78,9 +79,10 @@ fn writer(args: &ExportArgs) -> anyhow::Result<Box<dyn Write + Send>> {
         Some(path) => {
             let file = files::create(path, args.how.force);
             let file = file.with_context(|| format!("failed to create {}", path.display()))?;
-            Box::new(io::BufWriter::new(file))
+            let name = sanitize(&path.to_string_lossy());
+            Box::new(io::BufWriter::new(Named::new(name, file)))
         }
-        None => Box::new(io::BufWriter::new(io::stdout())),
+        None => Box::new(io::BufWriter::new(Named::stdout())),
     })
 }
 
@@ -163,7 +165,7 @@ impl Export {
     }
 
     fn note(&mut self, result: Result<(), ExportError>) {
-        self.failure.note(result.map_err(io::Error::other));
+        self.failure.note(result.map_err(Into::into));
     }
 }
 

@@ -1,11 +1,9 @@
 //! The topology as it was recorded.
-use std::io::{self, Write as _};
-
 use anyhow::bail;
 
 use crate::{
     cli::{TopologyArgs, TopologyFormat},
-    command::{FINE, PROBLEMS},
+    command::{FINE, PROBLEMS, print_out},
     model::topology::RecordedTopology,
     session::{
         input::expand,
@@ -44,9 +42,7 @@ pub(super) fn show(args: &TopologyArgs) -> anyhow::Result<u8> {
     for (_, topology) in &found {
         print(&mut out, topology, args.output)?;
     }
-    let mut stdout = io::stdout().lock();
-    stdout.write_all(out.as_bytes())?;
-    stdout.flush()?;
+    print_out(&out)?;
     let is_broken = |topology: &RecordedTopology| {
         let problems = topology
             .json
