@@ -6,3 +6,4 @@ pub mod options;
 pub(crate) mod player;
 mod prescan;
 mod select;
+mod survey;

@@ -16,6 +16,7 @@ use super::{
     inputs::{self, Input, common_payload, differ_in_sampling},
     prescan::{Prescan, prescan, unread},
     select::Selection,
+    survey::{Links, Survey},
 };
 use crate::{
     clock::{nanos, nodes::Clock},
@@ -27,13 +28,11 @@ use crate::{
         merge::{Merge, Step, Stream},
         options::{PlayerOptions, Span},
     },
-    session::{chain::Chain, reader::ReaderOptions},
+    session::{chain::Chain, reader::ReaderOptions, recorder::Outline},
     text::sanitize::sanitize,
     update::Update,
 };
 
-/// Upper bound of the tap points listed when the requested one does not exist.
-const TAP_POINTS_MAX: usize = 30;
 /// Upper bound of the places of damage reported one by one.
 const DAMAGE_MAX: usize = 20;
 
@@ -43,11 +42,22 @@ pub(crate) struct Player<'a> {
     inputs: Vec<Input>,
     follow: bool,
     pub(crate) speed: Option<f64>,
-    pub(crate) selection: Selection,
-    /// Whether events hold the captured bytes.
-    pub(crate) keep_captured: bool,
+    selection: Selection,
+    /// The one interface whose packets are wanted.
+    pub(crate) vantage: Option<String>,
+    /// Whether the packets are recorded again: events hold the captured bytes, and the
+    /// interfaces are known before.
+    pub(crate) is_recorded: bool,
     /// Set to end it early.
     pub(crate) stop: Arc<AtomicBool>,
+}
+
+/// What consumers are made for.
+pub(crate) struct Found<'a> {
+    /// The files.
+    pub(crate) inputs: &'a [Input],
+    /// What a recording of them begins with, as far as that is known.
+    pub(crate) outline: Outline,
 }
 
 /// The result of a replay.
@@ -74,7 +84,8 @@ impl Player<'_> {
             follow,
             speed: None,
             selection: Selection::of(args),
-            keep_captured: false,
+            vantage: None,
+            is_recorded: false,
             stop,
         })
     }
@@ -82,7 +93,7 @@ impl Player<'_> {
     /// Plays to consumers, which are made once the inputs are known.
     pub(crate) fn run(
         mut self,
-        consumers: impl FnOnce(&[Input]) -> anyhow::Result<Vec<Box<dyn Consumer>>>,
+        consumers: impl FnOnce(&Found<'_>) -> anyhow::Result<Vec<Box<dyn Consumer>>>,
     ) -> anyhow::Result<Played> {
         let inputs = std::mem::take(&mut self.inputs);
         let wants_end = matches!(self.args.last, Some(Span::Time(_)));
@@ -101,6 +112,7 @@ impl Player<'_> {
             (false, false) => Some(unread(&inputs, offsets)?),
             (false, true) => None,
         };
+        let outline = self.survey(&inputs, prescan.as_ref())?;
         let show_from = match self.args.last {
             Some(Span::Packets(packets)) => {
                 let all = self.packets(&inputs, prescan.as_ref())?;
@@ -111,11 +123,40 @@ impl Player<'_> {
         let mut pipeline = self.pipeline(&inputs);
         pipeline.show_from(show_from);
         set_clocks(&inputs, prescan.as_ref(), &mut pipeline);
-        for consumer in consumers(&inputs)? {
+        let found = Found {
+            inputs: &inputs,
+            outline,
+        };
+        for consumer in consumers(&found)? {
             pipeline.add(consumer);
         }
         self.introduce(&inputs, prescan.as_ref(), &mut pipeline);
         self.play(&inputs, prescan.as_ref(), &mut pipeline)
+    }
+
+    /// Finds out beforehand which interfaces there are, where that is needed and possible.
+    fn survey(&mut self, inputs: &[Input], prescan: Option<&Prescan>) -> anyhow::Result<Outline> {
+        let is_stdin = inputs.iter().any(Input::is_stdin);
+        if self.vantage.is_some() && is_stdin {
+            bail!("--vantage takes a file, not standard input: it is read twice");
+        }
+        if self.vantage.is_none() && (!self.is_recorded || is_stdin) {
+            return Ok(Outline::default());
+        }
+        let mut pipeline = self.pipeline(inputs);
+        let mut merge = Merge::new(self.streams(inputs, prescan, false)?);
+        let mut links = Links::default();
+        while !self.stop.load(Ordering::Relaxed) {
+            if merge.step(&mut pipeline, &mut links, false)? == Step::Over {
+                break;
+            }
+        }
+        let survey = Survey::new(&links, pipeline.world());
+        if let Some(vantage) = &self.vantage {
+            self.selection.vantage = Some(survey.find(vantage)?);
+        }
+        let selection = &self.selection;
+        Ok(survey.outline(&selection.interfaces, selection.vantage.as_ref()))
     }
 
     /// How many packets there are.
@@ -133,7 +174,8 @@ impl Player<'_> {
                 until: self.selection.until,
                 ..Selection::default()
             },
-            keep_captured: false,
+            vantage: None,
+            is_recorded: false,
             stop: Arc::clone(&self.stop),
         };
         first.play(inputs, prescan, &mut pipeline)?;
@@ -197,10 +239,15 @@ impl Player<'_> {
         }
     }
 
-    fn streams(&self, inputs: &[Input], prescan: Option<&Prescan>) -> anyhow::Result<Vec<Stream>> {
+    fn streams(
+        &self,
+        inputs: &[Input],
+        prescan: Option<&Prescan>,
+        keep_captured: bool,
+    ) -> anyhow::Result<Vec<Stream>> {
         let options = ReaderOptions {
             key_payload: common_payload(inputs),
-            keep_captured: self.keep_captured,
+            keep_captured,
         };
         let numbers = inputs::numbers(inputs);
         let streams = inputs.iter().zip(numbers).enumerate();
@@ -226,7 +273,7 @@ impl Player<'_> {
             let last_ns = last(prescan);
             self.selection.from_ns = last_ns.saturating_sub(nanos(span));
         }
-        let mut merge = Merge::new(self.streams(inputs, prescan)?);
+        let mut merge = Merge::new(self.streams(inputs, prescan, self.is_recorded)?);
         let mut pace = self.speed.map(Pace::new);
         while !pipeline.is_done() && !self.stop.load(Ordering::Relaxed) {
             match merge.step(pipeline, &mut self.selection, self.follow)? {
@@ -246,11 +293,8 @@ impl Player<'_> {
                 }
             }
         }
-        if let Some(vantage) = self.selection.missed_vantage() {
-            pipeline.notice(&format!(
-                "no packet was seen at {vantage}: {}",
-                tap_points(pipeline)
-            ));
+        if let Some(vantage) = self.vantage.filter(|_| !self.selection.has_matched) {
+            pipeline.notice(&format!("no packet was seen at {}", sanitize(&vantage)));
         }
         let duration_ns = merge.finish(pipeline);
         let damaged = report_damage(&merge, pipeline);
@@ -268,17 +312,6 @@ fn set_clocks(inputs: &[Input], prescan: Option<&Prescan>, pipeline: &mut Pipeli
         let clocks = &mut pipeline.world_mut().clocks;
         clocks.extend(nodes.map(|node| (node, (number, Arc::clone(&clock.line)))));
     }
-}
-
-/// Lists the tap points, in words.
-fn tap_points(pipeline: &Pipeline) -> String {
-    let world = pipeline.world();
-    let names = (0..world.tap_points.next_number()).filter_map(|number| {
-        let point = world.tap_points.get(number)?;
-        Some(format!("{}/{}", world.owner_of(point), point.name))
-    });
-    let names: Vec<_> = names.take(TAP_POINTS_MAX).collect();
-    format!("there is {}", names.join(", "))
 }
 
 /// Time of the last packet by the reference clock.

@@ -19,12 +19,12 @@ use crate::{
     pipeline::consumer::{Consumer, Failure},
     replay::{
         inputs::{Input, differ_in_sampling},
-        player::Player,
+        player::{Found, Player},
     },
     session::{
         files::{self, FileOptions, Keep, SessionFiles, Target},
         format::{FORMAT, SectionInfo},
-        recorder::{Outline, Recorder, RecorderOptions},
+        recorder::{Recorder, RecorderOptions},
     },
     sink::{Named, Writer},
     text::sanitize::sanitize,
@@ -45,15 +45,15 @@ pub(in crate::command) fn run(args: &ExportArgs) -> anyhow::Result<u8> {
     // What cannot be read leaves no file behind.
     let options = player_options(&args.input);
     let mut player = Player::new(&options, false, stop_on_signal()?)?;
-    player.selection.vantage.clone_from(&args.vantage);
-    player.keep_captured = args.format == ExportFormat::Pcapng;
-    player.run(|inputs| consumers(args, inputs))?;
+    player.vantage.clone_from(&args.vantage);
+    player.is_recorded = args.format == ExportFormat::Pcapng;
+    player.run(|found| consumers(args, found))?;
     Ok(FINE)
 }
 
-fn consumers(args: &ExportArgs, inputs: &[Input]) -> anyhow::Result<Vec<Box<dyn Consumer>>> {
+fn consumers(args: &ExportArgs, found: &Found<'_>) -> anyhow::Result<Vec<Box<dyn Consumer>>> {
     let exporter: Box<dyn Consumer> = match args.format {
-        ExportFormat::Pcapng => Box::new(recorder(args, inputs)?),
+        ExportFormat::Pcapng => Box::new(recorder(args, found)?),
         // It has notices among its lines.
         ExportFormat::Json => {
             let sink = Box::new(Writer(writer(args)?));
@@ -88,9 +88,19 @@ fn writer(args: &ExportArgs) -> anyhow::Result<Box<dyn Write + Send>> {
 
 /// The interfaces that the export is limited to, or was from the begin.
 fn chosen(args: &ExportArgs, inputs: &[Input]) -> Vec<String> {
-    let vantage = args.vantage.iter().map(|vantage| vantage.interface.clone());
-    let given = args.input.interfaces.iter().cloned().chain(vantage);
-    let given: Vec<_> = given.collect();
+    // An interface name has no slash.
+    let vantage = args
+        .vantage
+        .iter()
+        .filter_map(|name| name.rsplit('/').next());
+    let vantage = vantage.map(str::to_owned);
+    let given: Vec<_> = args
+        .input
+        .interfaces
+        .iter()
+        .cloned()
+        .chain(vantage)
+        .collect();
     if !given.is_empty() {
         return given;
     }
@@ -98,7 +108,8 @@ fn chosen(args: &ExportArgs, inputs: &[Input]) -> Vec<String> {
     infos.flat_map(|info| info.interfaces.clone()).collect()
 }
 
-fn recorder(args: &ExportArgs, inputs: &[Input]) -> anyhow::Result<Recorder> {
+fn recorder(args: &ExportArgs, found: &Found<'_>) -> anyhow::Result<Recorder> {
+    let Found { inputs, outline } = found;
     let nodes: Vec<_> = inputs.iter().flat_map(Input::nodes).collect();
     let files = SessionFiles::open(FileOptions {
         target: target(args).map_or(Target::Stdout, |path| Target::Path(path.to_owned())),
@@ -132,7 +143,7 @@ fn recorder(args: &ExportArgs, inputs: &[Input]) -> anyhow::Result<Recorder> {
         rotate_bytes: None,
         rotate_ns: None,
         flush_ns: FLUSH_NS,
-        outline: Outline::default(),
+        outline: outline.clone(),
     };
     Ok(Recorder::new(options, files, 0).patient())
 }
