@@ -1,6 +1,4 @@
 //! What is written when standard output is a closed pipe, or full.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use std::{
     fs::OpenOptions,
     io::Read as _,
