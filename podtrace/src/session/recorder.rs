@@ -232,7 +232,9 @@ impl Recorder {
             *self.section.dropped.entry(tap).or_default() += 1;
             return;
         }
-        self.introduce(world);
+        if !self.section.is_introduced {
+            self.introduce(world);
+        }
         self.rotate_if_due(event.captured.len(), world);
         self.take_names(world);
         let utc_ns = self.utc(event.ts_ns);

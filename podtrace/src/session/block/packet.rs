@@ -52,7 +52,9 @@ impl PacketBlock<'_> {
         let len = fixed + captured + padding + self.comment.len();
         out.reserve(len);
         out.extend_from_slice(&self.head(len, captured));
-        out.extend_from_slice(self.header);
+        if !self.header.is_empty() {
+            out.extend_from_slice(self.header);
+        }
         out.extend_from_slice(self.captured);
         out.extend_from_slice(&[0; 3][..padding]);
         let mut options = [0; FLAGS_AND_ID];

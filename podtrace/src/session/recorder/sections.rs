@@ -73,9 +73,11 @@ impl Recorder {
     /// Describes the interfaces that there are, once there are some: before the first
     /// packet, so that they stand at the begin of the section.
     pub(super) fn introduce(&mut self, world: &World) {
-        let is_due = !self.section.is_introduced && self.options.outline.descriptions.is_empty();
+        if self.section.is_introduced || !self.options.outline.descriptions.is_empty() {
+            return;
+        }
         let mut numbers = self.state_log.tap_points().peekable();
-        if !is_due || numbers.peek().is_none() {
+        if numbers.peek().is_none() {
             return;
         }
         self.section.is_introduced = true;
@@ -105,6 +107,9 @@ impl Recorder {
 
     /// Begins another file once this one has reached its limit.
     pub(super) fn rotate_if_due(&mut self, captured: usize, world: &World) {
+        if self.options.rotate_bytes.is_none() && self.options.rotate_ns.is_none() {
+            return;
+        }
         let interfaces = self.section.interfaces.used();
         let head = self.section.interfaces.head_len();
         let next = head + self.chunk.bytes.len() + captured + PACKET_BYTES;
