@@ -45,7 +45,7 @@ pub const GLOBAL_TAPS_MASK: &str = "TAPS_MASK";
 /// Global `u32`: nonzero when only headers are captured, with
 /// [`KEY_PAYLOAD`] bytes behind them.
 pub const GLOBAL_HEADERS_ONLY: &str = "HEADERS_ONLY";
-/// Global `u32`: nonzero when [`CAST_MARK`] was replaced.
+/// Global `u32`: nonzero when [`CAST_MARKS`] were replaced.
 pub const GLOBAL_CAN_CAST: &str = "CAN_CAST";
 /// Global `u32`: offset of `dev` in `struct sk_buff`.
 pub const GLOBAL_SKB_DEV: &str = "SKB_DEV";
@@ -55,6 +55,14 @@ pub const GLOBAL_DEV_NET: &str = "DEV_NET";
 pub const GLOBAL_NET_ID: &str = "NET_ID";
 /// Global `u32`: nonzero when that number has 64 bits, not 32.
 pub const GLOBAL_NET_ID_IS_LONG: &str = "NET_ID_IS_LONG";
+/// Global: offset of `sk` in `struct sk_buff`.
+pub const GLOBAL_SKB_SK: &str = "SKB_SK";
+/// Global: offset of the state in `struct sock`, one byte.
+pub const GLOBAL_SOCK_STATE: &str = "SOCK_STATE";
+/// Global: offset of the byte in `struct sock` that tells whose the socket is.
+pub const GLOBAL_SOCK_KERNEL: &str = "SOCK_KERNEL";
+/// Global: the bit of that byte that is set if it is the kernel's own.
+pub const GLOBAL_SOCK_KERNEL_BIT: &str = "SOCK_KERNEL_BIT";
 
 /// The shortest snap length: an inner IPv6 header and eight bytes more behind
 /// Ethernet, IPv6, UDP and VXLAN headers and an inner Ethernet header.
@@ -76,6 +84,10 @@ pub const VXLAN_PORTS_MAX: usize = 4;
 /// of this number, which no helper has, becomes a call of the function by its
 /// BTF id before the object is loaded.
 pub const CAST_MARK: u32 = 0x7063_6173;
+/// The same where a packet's socket is looked at: each mark has one place in a program.
+pub const SOCKET_CAST_MARK: u32 = 0x7063_6174;
+/// All of them.
+pub const CAST_MARKS: [u32; 2] = [CAST_MARK, SOCKET_CAST_MARK];
 
 /// What user space changes while the taps run. 16 bytes.
 #[repr(C)]

@@ -13,9 +13,11 @@ pub const HEADER_LEN: usize = 36;
 pub const FLAG_VLAN: u8 = 1;
 /// [`Record::cgroup`] of a packet that no socket owns.
 pub const CGROUP_NONE: u64 = 0;
-/// [`Record::cgroup`] of a socket in the root cgroup: one of the kernel's own,
-/// or of a process that is in no cgroup.
+/// [`Record::cgroup`] of a socket in the root cgroup.
 pub const CGROUP_ROOT: u64 = 1;
+/// [`Record::cgroup`] of a socket of the kernel's own, whichever cgroup it was made in: no
+/// cgroup has this id, as the kernel counts them from 1.
+pub const CGROUP_KERNEL: u64 = (1 << 48) - 1;
 
 /// What a record tells of.
 #[repr(u8)]
@@ -118,7 +120,7 @@ pub struct Record<'a> {
     pub ts_ns: u64,
     /// Cgroup id of the socket that the packet belongs to: on its way out the
     /// sender's, at [`Direction::Socket`] the receiver's. [`CGROUP_NONE`] when
-    /// no socket owns the packet, [`CGROUP_ROOT`] for the kernel's own sockets.
+    /// no socket owns the packet, [`CGROUP_KERNEL`] for the kernel's own sockets.
     pub cgroup: u64,
     /// Number of the interface.
     pub interface: u32,

@@ -4,6 +4,7 @@ mod copy;
 mod emit;
 mod maps;
 mod place;
+mod socket;
 mod view;
 pub(crate) mod yardstick;
 

@@ -6,6 +6,7 @@
 //! runtime's prefix. Nothing here looks at a file: the text of
 //! `/proc/<pid>/cgroup` or a path comes in, names go out.
 pub mod fs;
+pub mod memory;
 
 use serde::Serialize;
 
@@ -119,6 +120,28 @@ pub fn kubepods_of(path: &str) -> Option<&str> {
         end += 1;
     }
     found
+}
+
+/// The systemd unit of a cgroup path: the innermost service, scope or other unit, else the
+/// innermost slice.
+#[must_use]
+pub fn unit(path: &str) -> Option<&str> {
+    let parts = || path.split('/').rev();
+    let is_unit = |part: &&str| {
+        let kinds = [".service", ".scope", ".socket", ".mount", ".swap"];
+        kinds.iter().any(|kind| part.ends_with(kind))
+    };
+    let slice = || parts().find(|part| part.ends_with(".slice"));
+    parts().find(is_unit).or_else(slice)
+}
+
+/// The user whose slice a cgroup path is in: `/user.slice/user-1000.slice/…`.
+#[must_use]
+pub fn user(path: &str) -> Option<u32> {
+    path.split('/').find_map(|part| {
+        let uid = part.strip_prefix("user-")?.strip_suffix(".slice")?;
+        uid.parse().ok()
+    })
 }
 
 /// `kubepods`, or with the systemd driver `kubepods.slice`, under a

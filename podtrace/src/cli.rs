@@ -1,13 +1,19 @@
 //! The command line: types and help, no logic.
 mod capture;
 mod files;
+mod mistakes;
 mod parse;
 mod replay;
 
+use std::path::PathBuf;
+
 use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use parse::number;
 
 pub use capture::{Attach, CaptureArgs, Feature, KernelArgs, LoadArgs, NamingArgs, ViewArgs};
 pub use files::{FileArgs, WriteArgs};
+pub use mistakes::parse;
 pub use replay::{ExportArgs, ExportFormat, InputArgs, ReplayArgs, StatsArgs};
 
 /// Follow every packet of a Kubernetes node, hop by hop, named by pod.
@@ -71,7 +77,7 @@ pub enum Command {
   podtrace replay --last 30s -o json /var/log/podtrace/ | jq .
   podtrace replay --follow session.pcapng          while it is recorded
   podtrace replay --clock-offset worker2=-1.5ms worker1.pcapng worker2.pcapng
-  zcat old.pcap.gz | podtrace replay -")]
+  podtrace replay old.pcap.gz captures/             captures of other tools")]
     Replay(Box<ReplayArgs>),
     /// Summarise recorded sessions: who talks to whom, outcomes, round trips, latency of each hop
     #[command(after_help = "Examples:
@@ -146,10 +152,10 @@ pub struct RecordArgs {
 pub struct TopologyArgs {
     /// Show the topology in these session files instead of this node's
     #[arg(value_name = "FILE|DIR", conflicts_with_all = ["netns", "cri_socket", "pods", "node_name"])]
-    pub files: Vec<std::path::PathBuf>,
+    pub files: Vec<PathBuf>,
     /// Show the node in this network namespace, a name in /run/netns or a path (repeatable)
     #[arg(long, value_name = "NETNS")]
-    pub netns: Vec<String>,
+    pub netns: Vec<PathBuf>,
     /// Where names come from.
     #[command(flatten)]
     pub naming: NamingArgs,
@@ -178,9 +184,13 @@ pub enum TopologyFormat {
 /// Options of `demo`.
 #[derive(Clone, Debug, Args)]
 pub struct DemoArgs {
-    /// Pings on each way
-    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=100))]
+    /// Pings on each way, 1 to 100
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = number(1..=100_u16))]
     pub pings: u16,
+    /// Show all packets, also those that the network sends for itself: ARP, neighbour discovery,
+    /// MLD
+    #[arg(short, long)]
+    pub verbose: bool,
     /// What of the kernel is used.
     #[command(flatten)]
     pub kernel: KernelArgs,
@@ -192,11 +202,11 @@ pub struct DemoArgs {
 /// Options of `lab`.
 #[derive(Clone, Debug, Args)]
 pub struct LabArgs {
-    /// Number of nodes
-    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=9))]
+    /// Number of nodes, 1 to 9
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = number(1..=9_u8))]
     pub nodes: u8,
-    /// Number of pods on each node
-    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=100))]
+    /// Number of pods on each node, 1 to 100
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = number(1..=100_u8))]
     pub pods: u8,
 }
 
@@ -229,5 +239,30 @@ mod tests {
     #[test]
     fn definition_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    /// The words that a value out of range is refused with have the limits; so has the help.
+    #[test]
+    fn limits_are_in_the_help() {
+        let mut limits = 0;
+        for command in Cli::command().get_subcommands() {
+            for option in command.get_opts() {
+                let name = option.get_long().map_or_else(
+                    || format!("-{}", option.get_short().unwrap()),
+                    |long| format!("--{long}"),
+                );
+                let line = ["podtrace", command.get_name(), &name, "nonsense"];
+                let error = Cli::try_parse_from(line).err();
+                let error = error.map_or_else(String::new, |error| error.to_string());
+                let Some((_, limit)) = error.split_once("must be a whole number from ") else {
+                    continue;
+                };
+                let (limit, _) = limit.split_once('\n').unwrap();
+                let help = option.get_help().unwrap().to_string();
+                assert!(help.contains(limit), "{name}: {limit} is not in {help}");
+                limits += 1;
+            }
+        }
+        assert!(limits > 6, "{limits}");
     }
 }

@@ -1,4 +1,4 @@
-//! The clocks: events carry CLOCK_MONOTONIC, people read UTC.
+//! Clocks: events carry CLOCK_MONOTONIC, people read UTC.
 pub mod nodes;
 
 use std::{io, time::Duration};
@@ -21,19 +21,21 @@ pub fn utc_ns() -> io::Result<i64> {
     i64::try_from(jiff::Timestamp::now().as_nanosecond()).map_err(io::Error::other)
 }
 
-/// A length of time in nanoseconds; one of centuries is cut.
+/// Converts a duration to nanoseconds; saturates after 584 years.
 #[must_use]
 pub fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
-/// How often both clocks are read until one reading is as good as it gets.
+/// Number of attempts to read both clocks without an interruption.
 const READINGS: u32 = 8;
-/// Two readings that are no further apart were not interrupted, in nanoseconds.
+/// Two readings at most this far apart, in nanoseconds, were not interrupted.
 const CLOSE_NS: u64 = 500;
 
-/// CLOCK_MONOTONIC and UTC at the same time, in nanoseconds: whoever is interrupted
-/// between two readings would take the time that took for a difference of the clocks.
+/// Reads CLOCK_MONOTONIC and UTC at the same instant, in nanoseconds.
+///
+/// An interruption between two readings would look like a difference of the clocks, so the
+/// closest of several pairs is returned.
 ///
 /// # Errors
 /// When a clock cannot be read.
@@ -52,7 +54,7 @@ pub fn both_ns() -> io::Result<(u64, i64)> {
     Ok(best.1)
 }
 
-/// UTC nanoseconds at CLOCK_MONOTONIC zero.
+/// UTC in nanoseconds when CLOCK_MONOTONIC was zero.
 ///
 /// # Errors
 /// When a clock cannot be read.

@@ -1,6 +1,7 @@
 //! The commands, and how errors and exit codes leave them.
 mod cleanup;
 mod demo;
+mod failure;
 mod lab;
 mod replay;
 mod setup;
@@ -13,11 +14,14 @@ use std::{
 };
 
 use anyhow::{Context as _, bail};
-use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use nix::sys::{
+    resource::{Resource, getrlimit, setrlimit},
+    signal::{SigHandler, Signal, signal},
+};
 
 use crate::{
     cli::{Cli, Color, Command},
-    sink::Named,
+    sink::{Named, status::is_dumb},
 };
 
 /// Everything went well.
@@ -29,10 +33,13 @@ const ERROR: u8 = 2;
 /// Events were lost and `--strict` was given.
 const LOST: u8 = 4;
 
+/// A signal came before everything was read.
+const INTERRUPTED: u8 = 130;
+
 /// Runs a command and returns how it ended.
 #[must_use]
 pub fn run(cli: Cli) -> ExitCode {
-    let result = raise_descriptors().and_then(|()| match cli.command {
+    let result = prepare().and_then(|()| match cli.command {
         Command::Trace(args) => trace::run(&args),
         Command::Record(args) => trace::record(&args),
         Command::Replay(args) => replay::run(&args),
@@ -47,10 +54,18 @@ pub fn run(cli: Cli) -> ExitCode {
         Ok(code) => ExitCode::from(code),
         Err(error) if is_broken_pipe(&error) => ExitCode::from(FINE),
         Err(error) => {
-            eprintln!("podtrace: {error:#}");
+            failure::tell(&error);
             ExitCode::from(ERROR)
         }
     }
+}
+
+/// Prepares the process for any command.
+fn prepare() -> anyhow::Result<()> {
+    // A write beyond the limit of a file's size fails, and does not end the process.
+    // SAFETY: no handler runs: the signal is ignored.
+    unsafe { signal(Signal::SIGXFSZ, SigHandler::SigIgn) }.context("failed to ignore a signal")?;
+    raise_descriptors()
 }
 
 /// Open files that every command needs.
@@ -92,6 +107,7 @@ fn use_color(when: Color) -> bool {
         Color::Never => false,
         Color::Auto => {
             std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+                && !is_dumb()
                 && io::stdout().is_terminal()
         }
     }

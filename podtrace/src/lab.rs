@@ -3,7 +3,9 @@
 //! Nothing is created in the caller's own namespace but names in `/run/netns`.
 
 mod build;
+pub mod fault;
 mod flannel;
+pub mod guard;
 mod name;
 pub mod plan;
 pub mod traffic;
@@ -113,6 +115,8 @@ pub struct LabNode {
     pub netns: NetNs,
     /// Its address on the underlay, the VXLAN endpoint.
     pub underlay: Ipv4Addr,
+    /// MAC address of its `flannel.1`.
+    pub vtep_mac: [u8; 6],
     /// Its pods.
     pub pods: Vec<LabPod>,
 }

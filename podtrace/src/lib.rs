@@ -24,7 +24,7 @@ pub mod probe;
 pub mod projection;
 pub mod replay;
 pub mod session;
-mod signals;
+pub mod signals;
 pub mod sink;
 pub mod stats;
 #[cfg(test)]

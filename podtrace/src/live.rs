@@ -46,7 +46,7 @@ pub(crate) use options::{Outlets, TraceOptions};
 use progress::Status;
 use sampling::Sampling;
 use sources::Sources;
-use taps::{Reporter, Taps};
+use taps::{Missed, Reporter, Taps};
 
 /// Why a session ends.
 #[derive(Clone, Copy, Debug)]
@@ -62,8 +62,8 @@ enum Ending {
 struct Unwatched {
     /// How many still wait for their taps.
     left: u64,
-    /// How many refused their taps.
-    refused: u64,
+    /// How many refused their taps, or do not show all packets.
+    missed: Missed,
     /// Since when there have been some; none since the session began.
     since_ns: Option<u64>,
 }
@@ -196,7 +196,10 @@ impl Tracer {
             self.report_gap(since_ns)?;
         }
         let since_ns = match report {
-            Report::Changed(_, Change::Removed { since_ns, .. }) => since_ns,
+            Report::Changed(
+                _,
+                Change::Removed { since_ns, .. } | Change::Order { since_ns, .. },
+            ) => since_ns,
             _ => monotonic_ns()?,
         };
         let notices = self.change_taps(|taps, reporter| taps.apply_report(report, reporter))?;
@@ -214,26 +217,29 @@ impl Tracer {
     /// Reports how many interfaces packets pass unseen, if that has changed. `since_ns`:
     /// since when, if there were none before.
     fn report_unwatched(&mut self, since_ns: Option<u64>) -> anyhow::Result<()> {
-        let (left, refused) = self.taps.unwatched();
+        let (left, missed) = self.taps.unwatched();
+        let is_any = left > 0 || missed != Missed::default();
         let since_ns = match self.unwatched {
-            None if left + refused == 0 || !self.taps.have_begun() => return Ok(()),
+            None if !is_any || !self.taps.have_begun() => return Ok(()),
             None => since_ns,
             // Nothing to report while they get their taps one after the other.
-            Some(reported) if left > 0 && reported.left > 0 && reported.refused == refused => {
+            Some(reported) if left > 0 && reported.left > 0 && reported.missed == missed => {
                 return Ok(());
             }
             Some(reported) => reported.since_ns,
         };
         let unwatched = Unwatched {
             left,
-            refused,
+            missed,
             since_ns,
         };
         if self.unwatched != Some(unwatched) {
-            self.unwatched = (left + refused > 0).then_some(unwatched);
+            self.unwatched = is_any.then_some(unwatched);
             self.update(&Update::Attaching {
                 left,
-                refused,
+                // At least one of a pod that could not be opened.
+                refused: missed.refused + u64::from(missed.has_unopened),
+                partial: missed.partial,
                 since_ns,
                 ts_ns: monotonic_ns()?,
             });
@@ -249,6 +255,7 @@ impl Tracer {
                 self.update(&Update::Attaching {
                     left,
                     refused: 0,
+                    partial: 0,
                     since_ns: Some(since_ns),
                     ts_ns: monotonic_ns()?,
                 });

@@ -1,8 +1,6 @@
 //! The podtrace command.
 use std::process::ExitCode;
 
-use clap::Parser as _;
-
 fn main() -> ExitCode {
-    podtrace::command::run(podtrace::cli::Cli::parse())
+    podtrace::command::run(podtrace::cli::parse())
 }

@@ -3,6 +3,8 @@
 //! Plain types that depend on no room above.
 pub mod direction;
 pub mod event;
+pub mod left_out;
+pub mod link_type;
 pub mod loss;
 pub mod origin;
 pub mod pod;

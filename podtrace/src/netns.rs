@@ -1,6 +1,8 @@
 //! A network namespace that can be entered.
 pub mod candidates;
+pub(crate) mod netlink;
 
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
@@ -12,6 +14,8 @@ use std::thread;
 use nix::sched::{CloneFlags, setns};
 use socket2::{Domain, Socket, Type};
 use thiserror::Error;
+
+use crate::text::escape::shown;
 
 /// Where named network namespaces are bind-mounted.
 pub const NETNS_DIR: &str = "/run/netns";
@@ -112,7 +116,7 @@ impl NetNs {
     pub fn open(name_or_path: impl AsRef<Path>) -> Result<Self, NetNsError> {
         let path = locate(name_or_path.as_ref());
         let fail = |source| NetNsError::Open {
-            path: path.display().to_string(),
+            path: shown(&path),
             source,
         };
         let file = File::open(&path).map_err(fail)?;
@@ -138,10 +142,10 @@ impl NetNs {
         let runtime = ns.runtime()?;
         let (id, connection) = ns.run(|| {
             let _entered = runtime.enter();
-            (ns.id_from_within(), rtnetlink::new_connection())
+            (ns.id_from_within(), netlink::connect())
         })?;
         ns.id = id.map_err(|source| ns.no_id(source))?;
-        let (connection, handle, _) = connection.map_err(|source| ns.no_netlink(source))?;
+        let (connection, handle) = connection.map_err(|source| ns.no_netlink(source))?;
         runtime.spawn(connection);
         Ok((ns, handle))
     }
@@ -192,10 +196,10 @@ impl NetNs {
     /// the current tokio runtime and ends with the last clone of the handle.
     pub fn netlink(&self) -> Result<rtnetlink::Handle, NetNsError> {
         let runtime = self.runtime()?;
-        let (connection, handle, _) = self
+        let (connection, handle) = self
             .run(|| {
                 let _entered = runtime.enter();
-                rtnetlink::new_connection()
+                netlink::connect()
             })?
             .map_err(|source| self.no_netlink(source))?;
         runtime.spawn(connection);
@@ -232,8 +236,8 @@ impl AsFd for NetNs {
 /// What a namespace's path calls it: the name of its file. None for
 /// `/proc/<pid>/ns/net`, which says less than the namespace's inode.
 #[must_use]
-pub fn file_name(path: &str) -> Option<&str> {
-    path.rsplit('/').next().filter(|name| *name != "net")
+pub fn file_name(path: &Path) -> Option<&OsStr> {
+    path.file_name().filter(|name| *name != "net")
 }
 
 /// A bare name is looked up in the directory of named namespaces.
@@ -247,10 +251,7 @@ fn locate(name_or_path: &Path) -> PathBuf {
 
 /// The bare name if the namespace has one, else the path.
 fn display_name(path: &Path) -> String {
-    path.strip_prefix(NETNS_DIR)
-        .unwrap_or(path)
-        .display()
-        .to_string()
+    shown(path.strip_prefix(NETNS_DIR).unwrap_or(path))
 }
 
 /// The cookie of the calling thread's namespace.

@@ -81,11 +81,13 @@ pub enum Outcome {
     /// Nothing shows how it ended: it was last seen in a plain capture, or only some
     /// interfaces were watched.
     Unknown,
+    /// A tunnel took it that carries nothing for groups, and nobody behind it waits for it.
+    NoReceiver,
 }
 
 impl Outcome {
     /// The outcomes in the order of the summary, with their JSON names.
-    pub const NAMES: [&'static str; 8] = [
+    pub const NAMES: [&'static str; 9] = [
         "delivered",
         "left_for_vtep",
         "left_node",
@@ -94,6 +96,7 @@ impl Outcome {
         "given_up",
         "in_flight",
         "unknown",
+        "no_receiver_expected",
     ];
 
     /// Position in [`Self::NAMES`].
@@ -108,6 +111,7 @@ impl Outcome {
             Self::GivenUp => 5,
             Self::InFlight => 6,
             Self::Unknown => 7,
+            Self::NoReceiver => 8,
         }
     }
 }

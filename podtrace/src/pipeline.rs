@@ -32,6 +32,7 @@ use crate::{
     map::Map,
     model::{
         event::{Event, TapPoints},
+        left_out::LeftOut,
         origin::Origin,
         tap::{TapCount, TapCounts},
     },
@@ -150,6 +151,7 @@ impl Pipeline {
             Update::Attaching {
                 left: 0,
                 refused: 0,
+                partial: 0,
                 ts_ns,
                 ..
             } => self.builder.end_partial_view(origin.session, *ts_ns),
@@ -306,6 +308,11 @@ impl Pipeline {
     /// Notes that only some of the usual interfaces are watched.
     pub fn set_partial_view(&mut self) {
         self.builder.set_partial_view();
+    }
+
+    /// Notes the packets of the files that gave no event.
+    pub fn note_left_out(&mut self, left_out: LeftOut) {
+        self.summary.left_out = left_out;
     }
 
     /// Shows only packets from this number on.

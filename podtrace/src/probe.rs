@@ -3,6 +3,7 @@ pub mod attach;
 pub mod attacher;
 pub mod batch;
 pub mod btf;
+pub mod cgroups;
 pub mod clsact;
 mod control;
 pub mod error;

@@ -5,5 +5,10 @@ pub mod merge;
 pub mod options;
 pub(crate) mod player;
 mod prescan;
+mod progress;
+mod report;
 mod select;
 mod survey;
+mod wanted;
+
+pub(crate) use progress::ShowLine;

@@ -4,6 +4,7 @@
 pub mod block;
 pub mod chain;
 pub mod files;
+pub mod folder;
 pub mod format;
 pub mod input;
 pub mod progress;

@@ -4,6 +4,7 @@
 //! What waits to be written is bounded. A replay waits for room. A live session
 //! never does: it asks how much room there is, and leaves packets out.
 mod named;
+pub(crate) mod status;
 
 use std::{
     io::{self, IsTerminal as _, Write},
@@ -36,9 +37,6 @@ pub(crate) const MORE_BYTES: usize = 1 << 20;
 const PIECE_BYTES: usize = 64 << 10;
 /// Size of a pipe that any user may have.
 const PIPE_BYTES: i32 = 1 << 20;
-
-/// Begin of a line on a terminal, with nothing on it.
-const CLEAR: &[u8] = b"\r\x1b[K";
 
 /// Where text goes.
 pub trait TextSink: Send {
@@ -137,15 +135,18 @@ impl Sink {
     pub(crate) fn stdout() -> io::Result<Self> {
         // No pipe, or no wider one to be had: then it stays as it is.
         let _ = fcntl(io::stdout().as_fd(), FcntlArg::F_SETPIPE_SZ(PIPE_BYTES));
-        Self::spawn(Named::stdout())
+        let was_terminal = io::stdout().is_terminal();
+        Self::spawn(Named::stdout(), was_terminal)
     }
 
     /// Writes to standard error: standard output is taken.
     pub(crate) fn stderr() -> io::Result<Self> {
-        Self::spawn(Named::new("standard error", io::stderr()))
+        let is_terminal = io::stderr().is_terminal();
+        Self::spawn(Named::new("standard error", io::stderr()), is_terminal)
     }
 
-    fn spawn(out: impl Write + Send + 'static) -> io::Result<Self> {
+    /// `is_terminal`: a terminal that hangs up is a reader that leaves.
+    fn spawn(out: impl Write + Send + 'static, is_terminal: bool) -> io::Result<Self> {
         let shared = Arc::new(Shared {
             state: Mutex::default(),
             filled: Condvar::new(),
@@ -159,12 +160,15 @@ impl Sink {
                 // What cannot be given up here is told by the main thread.
                 let _ = privilege::keep(privilege::NONE);
                 let written = shared.write_all(out);
-                shared.end(written);
+                shared.end(written.map_err(|error| match error.raw_os_error() {
+                    Some(libc::EIO) if is_terminal => io::ErrorKind::BrokenPipe.into(),
+                    _ => error,
+                }));
             }
         })?;
         Ok(Self {
             shared,
-            has_terminal: io::stderr().is_terminal(),
+            has_terminal: status::has_terminal(),
             thread: Some(thread),
         })
     }
@@ -180,10 +184,18 @@ impl Sink {
         if !self.has_terminal {
             return;
         }
-        let mut state = self.shared.lock();
-        state.is_status_new |= state.status != status;
-        state.status = status;
-        self.shared.filled.notify_one();
+        self.shared.set_status(status);
+    }
+
+    /// [`Self::set_status`] for somebody else.
+    pub(crate) fn status_line(&self) -> Box<dyn Fn(String) + Send> {
+        let shared = Arc::clone(&self.shared);
+        let has_terminal = self.has_terminal;
+        Box::new(move |line| {
+            if has_terminal {
+                shared.set_status(line);
+            }
+        })
     }
 
     /// For a pipeline that does not wait.
@@ -270,6 +282,13 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn set_status(&self, status: String) {
+        let mut state = self.lock();
+        state.is_status_new |= state.status != status;
+        state.status = status;
+        self.filled.notify_one();
+    }
+
     fn push(&self, state: &mut State, text: &[u8]) {
         if state.text.capacity() - state.text.len() < text.len() {
             state.text.reserve_exact(text.len().max(MORE_BYTES));
@@ -281,22 +300,21 @@ impl Shared {
 
     /// The thread's work.
     fn write_all(&self, mut out: impl Write) -> io::Result<()> {
-        let (mut text, mut status) = (Vec::new(), String::new());
-        while let Some(new_status) = self.next(&mut text) {
-            if !status.is_empty() {
-                show_status(CLEAR);
+        let (mut text, mut line) = (Vec::new(), String::new());
+        while let Some(new_line) = self.next(&mut text) {
+            if !line.is_empty() {
+                status::clear();
             }
             self.write_text(&mut out, &text)?;
             text.clear();
             text.shrink_to(MORE_BYTES);
-            status = new_status;
-            if !status.is_empty() {
-                // A line that is too long is cut, not wrapped.
-                show_status(format!("\x1b[?7l{status}\x1b[?7h").as_bytes());
+            line = new_line;
+            if !line.is_empty() {
+                status::show(&line);
             }
         }
-        if !status.is_empty() {
-            show_status(CLEAR);
+        if !line.is_empty() {
+            status::clear();
         }
         Ok(())
     }
@@ -334,9 +352,15 @@ impl Shared {
     }
 }
 
-fn show_status(bytes: &[u8]) {
-    // A terminal that is gone needs none.
-    let _ = io::stderr().write_all(bytes);
+/// Says something on standard error, if that is still there.
+pub(crate) fn tell(text: &str) {
+    let begin = if status::has_terminal() {
+        status::CLEAR
+    } else {
+        ""
+    };
+    // Nobody is there to be told when the terminal is gone.
+    let _ = writeln!(io::stderr(), "{begin}podtrace: {text}");
 }
 
 /// Says something on standard error, if it is taken at once.

@@ -2,6 +2,7 @@
 mod ahead;
 mod damage;
 mod docs;
+mod earlier;
 mod fuzz;
 mod layout;
 mod losses;

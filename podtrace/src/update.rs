@@ -99,6 +99,9 @@ pub enum Update {
         /// How many cannot be.
         #[serde(default)]
         refused: u64,
+        /// How many are attached to behind programs of other tools, which may take packets.
+        #[serde(default, skip_serializing_if = "is_zero")]
+        partial: u64,
         /// Since when there have been some; none since the session began.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         since_ns: Option<u64>,
@@ -115,6 +118,14 @@ pub enum Update {
         /// One line, safe for a terminal.
         text: String,
     },
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "the signature serde asks for"
+)]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 impl Update {
@@ -162,6 +173,7 @@ impl Update {
             Self::TapPoint { point, .. } => {
                 clean(&mut point.name);
                 clean(&mut point.node_name);
+                point.peer_name.as_mut().map(clean);
             }
             Self::Snapshot(snapshot) => {
                 for info in &mut snapshot.namespaces {

@@ -81,7 +81,7 @@ impl World {
                     sockets.clear(origin.session);
                 }
                 for new in new {
-                    sockets.learn(new.id, &new.path, new.ts_ns);
+                    sockets.learn(new);
                 }
             }
             Update::Changes { count } => self.identities.note_changes(origin.session, *count),

@@ -153,9 +153,9 @@ fn vantage_is_one_interface_or_an_error() {
         ("eth0", "is the name of 6 interfaces: default/mypod1/eth0, "),
         (
             "default/nosuch/eth0",
-            "there is no interface default/nosuch/eth0: there are default/",
+            "no interface default/nosuch/eth0 in the files\nhint: there is default/",
         ),
-        ("nosuch", "there is no interface nosuch"),
+        ("nosuch", "no interface nosuch in the files"),
     ] {
         fs::remove_file(&exported).ok();
         let (output, _) = export(folder.path(), &["--vantage", vantage], &recorded);

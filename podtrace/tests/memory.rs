@@ -68,6 +68,7 @@ fn packets_that_never_arrive_fit_into_the_bound() {
         node_name: "worker1".into(),
         in_pod: false,
         leads_to: None,
+        peer_name: None,
         netns_id: 1,
         ifindex: 2,
         name: "veth1".into(),

@@ -2,46 +2,61 @@
 
 use std::{panic, process::ExitCode, thread};
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 
 use crate::{
     artifact,
     cmd::{Workspace, step},
-    guard, lint, setup, test, vmtest,
+    guard, lint,
+    report::Count,
+    setup, test, vmtest,
 };
 
-/// Lints, counts instructions, tries other kernels, then tests; the tests' count is
-/// the last line.
+/// Lints, counts instructions, tries other kernels, and tests; the tests' count is the
+/// last line.
 pub(crate) fn run(workspace: &Workspace) -> Result<ExitCode> {
     setup::for_all(workspace)?;
-    lint_and_build(workspace)?;
-    let guarded = guard::run(workspace, &guard::Args::default())?;
-    if guarded != ExitCode::SUCCESS {
-        return Ok(guarded);
-    }
-    let tried = vmtest::run(workspace, &vmtest::Args::quick());
-    if tried != ExitCode::SUCCESS {
-        return Ok(tried);
-    }
-    Ok(test::run(workspace, &test::Args::default()))
+    Ok(test::counted(|total| {
+        before_end_to_end(workspace, total)?;
+        total.add(test::end_to_end(workspace, &[])?);
+        Ok(())
+    }))
 }
 
-/// Lints while the release builds are made: these have long parts that keep one CPU busy,
-/// and the two share no directory.
-fn lint_and_build(workspace: &Workspace) -> Result<()> {
+/// Runs two strands at once: each has long parts that keep one CPU busy, they share no
+/// directory of builds, and neither measures time.
+fn before_end_to_end(workspace: &Workspace, total: &mut Count) -> Result<()> {
     thread::scope(|scope| {
-        let builds = scope.spawn(|| release_builds(workspace));
-        let linted = lint::run(workspace);
-        let built = builds
+        let optimised = scope.spawn(|| optimised(workspace));
+        let unoptimised = unoptimised(workspace, total);
+        let optimised = optimised
             .join()
             .unwrap_or_else(|panic| panic::resume_unwind(panic));
-        linted.and(built)
+        unoptimised.and(optimised)
     })
 }
 
-/// What the guard, the virtual machines and the end-to-end cases run.
-fn release_builds(workspace: &Workspace) -> Result<()> {
+/// Makes the release builds, and runs them under the guard and on other kernels.
+fn optimised(workspace: &Workspace) -> Result<()> {
     step("build podtrace (release)", || artifact::podtrace(workspace))?;
     step("build the stages (release)", || artifact::stages(workspace))?;
+    passed("guard", guard::run(workspace, &guard::Args::default())?)?;
+    passed("vmtest", vmtest::run(workspace, &vmtest::Args::quick()))
+}
+
+/// Lints, runs the unit tests, and builds the end-to-end cases.
+fn unoptimised(workspace: &Workspace, total: &mut Count) -> Result<()> {
+    lint::run(workspace)?;
+    total.add(test::units(workspace)?);
+    step("build the end-to-end tests", || {
+        artifact::root_tests(workspace)
+    })?;
+    Ok(())
+}
+
+fn passed(what: &str, code: ExitCode) -> Result<()> {
+    if code != ExitCode::SUCCESS {
+        bail!("{what} failed");
+    }
     Ok(())
 }

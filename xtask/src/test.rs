@@ -25,8 +25,20 @@ pub(crate) struct Args {
 /// Runs the tests. Whatever happens, the last line is the count, and the exit
 /// code agrees with it.
 pub(crate) fn run(workspace: &Workspace, args: &Args) -> ExitCode {
+    counted(|total| {
+        setup::for_tests(workspace)?;
+        if args.filter.is_empty() {
+            total.add(units(workspace)?);
+        }
+        total.add(end_to_end(workspace, &args.filter)?);
+        Ok(())
+    })
+}
+
+/// Does `work`, and prints what it counts, with one failure more if it fails itself.
+pub(crate) fn counted(work: impl FnOnce(&mut Count) -> Result<()>) -> ExitCode {
     let mut total = Count::default();
-    if let Err(error) = all(workspace, args, &mut total) {
+    if let Err(error) = work(&mut total) {
         eprintln!("error: {error:#}");
         total.failed += 1;
     }
@@ -38,25 +50,17 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> ExitCode {
     }
 }
 
-fn all(workspace: &Workspace, args: &Args, total: &mut Count) -> Result<()> {
-    setup::for_tests(workspace)?;
-    if args.filter.is_empty() {
-        total.add(step("unit tests", || unit(workspace))?);
-    }
-    total.add(end_to_end(workspace, &args.filter)?);
-    Ok(())
-}
-
-fn unit(workspace: &Workspace) -> Result<Count> {
+/// Runs the unit tests.
+pub(crate) fn units(workspace: &Workspace) -> Result<Count> {
     let mut cargo = workspace.cargo()?;
     cargo
         .args(["test", "--workspace", "--exclude", "podtrace-tests"])
         .arg("--no-fail-fast");
-    report::run(&mut cargo)
+    step("unit tests", || report::run(&mut cargo))
 }
 
 /// Builds the end-to-end cases and what they use, and runs them as root.
-fn end_to_end(workspace: &Workspace, filter: &[String]) -> Result<Count> {
+pub(crate) fn end_to_end(workspace: &Workspace, filter: &[String]) -> Result<Count> {
     let podtrace = step("build podtrace (release)", || artifact::podtrace(workspace))?;
     let binary = step("build the end-to-end tests", || {
         artifact::root_tests(workspace)

@@ -1,6 +1,6 @@
 //! The record of one packet: room in the CPU's ring, copy, publish.
 use aya_ebpf::{
-    helpers::{bpf_get_smp_processor_id, bpf_ktime_get_ns, bpf_skb_cgroup_id},
+    helpers::{bpf_get_smp_processor_id, bpf_ktime_get_ns},
     programs::sk_buff::SkBuff,
 };
 use podtrace_ebpf::{
@@ -13,6 +13,7 @@ use super::{
     atomic,
     copy::copy,
     maps::{LOST, RING_MASK, RINGS, WAKE},
+    socket::cgroup,
 };
 
 /// `BPF_RB_FORCE_WAKEUP`.
@@ -100,8 +101,7 @@ fn header(skb: &SkBuff, interface: u32, direction: Direction, captured: u32) -> 
     RecordHeader {
         // SAFETY: a helper without arguments.
         ts_ns: unsafe { bpf_ktime_get_ns() },
-        // SAFETY: the helper takes the context and reads the socket behind it.
-        cgroup: unsafe { bpf_skb_cgroup_id(skb.skb) },
+        cgroup: cgroup(skb),
         interface,
         wire_len: skb.len(),
         captured,

@@ -53,3 +53,11 @@ pub(crate) static DEV_NET: Global<u32> = Global::new(0);
 pub(crate) static NET_ID: Global<u32> = Global::new(0);
 #[unsafe(no_mangle)]
 pub(crate) static NET_ID_IS_LONG: Global<u32> = Global::new(1);
+#[unsafe(no_mangle)]
+pub(crate) static SKB_SK: Global<u32> = Global::new(0);
+#[unsafe(no_mangle)]
+pub(crate) static SOCK_STATE: Global<u32> = Global::new(0);
+#[unsafe(no_mangle)]
+pub(crate) static SOCK_KERNEL: Global<u32> = Global::new(0);
+#[unsafe(no_mangle)]
+pub(crate) static SOCK_KERNEL_BIT: Global<u32> = Global::new(0);

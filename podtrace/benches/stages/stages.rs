@@ -142,6 +142,7 @@ fn recorder(path: &FilePath) -> Result<Recorder> {
         force: false,
         node: "k8s-worker1".to_owned(),
         start: jiff::Timestamp::UNIX_EPOCH,
+        recorder: None,
     })?;
     let info = SectionInfo {
         format: FORMAT,
@@ -213,9 +214,10 @@ fn read(input: &Input) -> Result<Run> {
     let options = ReaderOptions {
         key_payload: key_payload(SNAPLEN_DEFAULT),
         keep_captured: false,
+        ..ReaderOptions::default()
     };
     Ok(Box::new(move |events| {
-        let mut reader = Reader::open(&directory.path().join(FILE), options)?;
+        let mut reader = Reader::open(&directory.path().join(FILE), options.clone())?;
         let mut read = 0;
         while read < events {
             let item = reader.next_item()?.context("events are missing")?;

@@ -8,7 +8,7 @@ use podtrace::{
     model::{
         origin::Origin,
         pod::{Container, Pod},
-        snapshot::{CgroupPath, Holder, NamespaceInfo, Snapshot},
+        snapshot::{CgroupPath, Holder, NamespaceInfo, NewCgroup, Snapshot},
         subnet::RemoteSubnet,
         tap_point::{Role, TapPoint},
     },
@@ -121,6 +121,7 @@ fn add_places(world: &mut World, node: usize) {
             node_name: NODE_NAMES[node].into(),
             in_pod: role == Role::Pod,
             leads_to,
+            peer_name: None,
             netns_id: netns,
             ifindex: 2,
             name: name.into(),
@@ -188,7 +189,12 @@ fn run_pods(world: &mut World, node: usize) {
         let pod = (node, number);
         let id = format!("{:064x}", cgroup(pod));
         let path = CgroupPath::At(format!("/kubepods/pod{number}/{id}"));
-        world.identities.sockets().learn(cgroup(pod), &path, 0);
+        world.identities.sockets().learn(&NewCgroup {
+            id: cgroup(pod),
+            ts_ns: 0,
+            path,
+            members: None,
+        });
         Pod {
             namespace: "default".into(),
             name: format!("mypod{}", 2 * node + number + 1),

@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::model::snapshot::CgroupPath;
+use crate::model::snapshot::{CgroupMember, CgroupMembers, CgroupPath};
 
 /// `FILEID_KERNFS` (linux/exportfs.h): a handle that is just the node's id.
 const FILEID_KERNFS: i32 = 0xfe;
@@ -48,6 +48,21 @@ impl CgroupFs {
         }
     }
 
+    /// The processes of a cgroup, given its path below the root; none if they cannot be read.
+    #[must_use]
+    pub fn members(&self, cgroup: &str) -> Option<CgroupMembers> {
+        let text = fs::read_to_string(self.directory(cgroup).join("cgroup.procs")).ok()?;
+        let named = named(&text).filter_map(|pid| {
+            let command = fs::read(format!("/proc/{pid}/comm")).ok()?;
+            let command = String::from_utf8_lossy(&command).trim_end().to_owned();
+            Some(CgroupMember { pid, command })
+        });
+        Some(CgroupMembers {
+            count: text.lines().count() as u64,
+            named: named.collect(),
+        })
+    }
+
     fn path(&self, cgroup: &OwnedFd) -> Option<CgroupPath> {
         let link = fs::read_link(format!("/proc/self/fd/{}", cgroup.as_raw_fd())).ok()?;
         let path = link.strip_prefix(&self.root).ok()?.to_string_lossy();
@@ -80,6 +95,14 @@ impl CgroupFs {
         // SAFETY: the kernel has just given us this descriptor.
         Ok(unsafe { OwnedFd::from_raw_fd(fd) })
     }
+}
+
+/// The processes that are named, by the text of `cgroup.procs`. Those outside of podtrace's
+/// pid namespace have the number 0 there.
+fn named(text: &str) -> impl Iterator<Item = u32> {
+    let pids = text.lines().filter_map(|line| line.parse().ok());
+    let pids = pids.filter(|pid| *pid != 0);
+    pids.take(CgroupMembers::NAMED_MAX)
 }
 
 /// `struct file_handle` with room for the id of a kernfs node.
@@ -132,6 +155,24 @@ mod tests {
         let part = mounts.lines().take(2).collect::<Vec<_>>().join("\n");
         assert_eq!(mount_point(&part).unwrap(), Path::new("/mnt/part"));
         assert_eq!(mount_point("nonsense\n"), None);
+    }
+
+    #[test]
+    fn members_are_named_as_far_as_they_are_in_view() {
+        assert!(named("7\n0\n8\n9\n10\n11\n").eq([7, 8, 9, 10]));
+        assert_eq!(named("").count(), 0);
+        let directory = tempfile::tempdir().unwrap();
+        let cgroups = CgroupFs {
+            root: directory.path().to_owned(),
+            dir: File::open(directory.path()).unwrap(),
+        };
+        assert_eq!(cgroups.members("/"), None);
+        let own = std::process::id();
+        fs::write(directory.path().join("cgroup.procs"), format!("{own}\n0\n")).unwrap();
+        let members = cgroups.members("/").unwrap();
+        assert_eq!((members.count, members.named.len()), (2, 1));
+        assert_eq!(members.named[0].pid, own);
+        assert!(!members.named[0].command.is_empty());
     }
 
     #[test]

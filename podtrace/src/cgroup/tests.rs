@@ -256,3 +256,21 @@ fn part() -> impl Strategy<Value = String> {
         "[a-f0-9_é-]{0,64}",
     ]
 }
+
+#[test]
+fn units_and_users_are_read_off_paths() {
+    let session = "/user.slice/user-1000.slice/session-3.scope";
+    assert_eq!(
+        (unit(session), user(session)),
+        (Some("session-3.scope"), Some(1000))
+    );
+    let app = "/user.slice/user-7.slice/user@7.service/app.slice/x\\x2dy.service/part";
+    assert_eq!((unit(app), user(app)), (Some("x\\x2dy.service"), Some(7)));
+    let service = "/system.slice/ssh.service";
+    assert_eq!((unit(service), user(service)), (Some("ssh.service"), None));
+    assert_eq!(unit("/machine.slice"), Some("machine.slice"));
+    for none in ["/", "", "/a/b", "/user.slice-/user-x.slice/"] {
+        assert_eq!(user(none), None, "{none}");
+    }
+    assert_eq!(unit("/a/b"), None);
+}

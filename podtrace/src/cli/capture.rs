@@ -6,24 +6,24 @@ use podtrace_ebpf::config::{SNAPLEN_DEFAULT, SNAPLEN_MAX, SNAPLEN_MIN};
 
 use super::{
     Color, Format,
-    parse::{duration, mebibytes, rate, share},
+    parse::{count, duration, interface, mebibytes, number, rate, share},
 };
 
 /// What is traced.
 #[derive(Clone, Debug, Args)]
 pub struct CaptureArgs {
     /// Tap only interfaces of this name, on the node and in pods (repeatable)
-    #[arg(short, long = "interface", value_name = "NAME")]
+    #[arg(short, long = "interface", value_name = "NAME", value_parser = interface())]
     pub interfaces: Vec<String>,
     /// Stop after this many packets
-    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(short, long, value_name = "N", value_parser = count)]
     pub count: Option<u64>,
     /// Stop after this time, for example 500ms, 10s, 2m
     #[arg(short, long, value_name = "TIME", value_parser = duration)]
     pub duration: Option<std::time::Duration>,
     /// Trace the node in this network namespace, a name in /run/netns or a path (repeatable)
     #[arg(long, value_name = "NETNS")]
-    pub netns: Vec<String>,
+    pub netns: Vec<PathBuf>,
     /// Where names come from.
     #[command(flatten)]
     pub naming: NamingArgs,
@@ -31,9 +31,9 @@ pub struct CaptureArgs {
     /// service account]
     #[arg(long, value_name = "FILE", help_heading = "Names")]
     pub kubeconfig: Option<PathBuf>,
-    /// Capture at most this many bytes of each packet
+    /// Capture at most this many bytes of each packet, 132 to 9216
     #[arg(long, value_name = "BYTES", default_value_t = SNAPLEN_DEFAULT,
-          value_parser = clap::value_parser!(u32).range(i64::from(SNAPLEN_MIN)..=i64::from(SNAPLEN_MAX)))]
+          value_parser = number(SNAPLEN_MIN..=SNAPLEN_MAX))]
     pub snaplen: u32,
     /// Report a packet as not seen further when no tap sees it for this long
     #[arg(long, value_name = "TIME", default_value = "500ms", value_parser = duration)]
@@ -44,7 +44,8 @@ pub struct CaptureArgs {
     /// What of the kernel is used.
     #[command(flatten)]
     pub kernel: KernelArgs,
-    /// Exit with status 4 if events were lost, not recorded or not shown
+    /// Exit with status 4 if events were lost, not recorded or not shown, or if interfaces were
+    /// not traced or only in part
     #[arg(long)]
     pub strict: bool,
     /// Also print diagnostics of the kernel side
@@ -97,7 +98,7 @@ pub enum Feature {
 /// How much is taken, when it would be too much.
 #[derive(Clone, Debug, Args)]
 pub struct LoadArgs {
-    /// Total size in MiB, a power of two, of the ring buffers between kernel and podtrace, one
+    /// Total size in MiB, a power of two up to 1024, of the ring buffers between kernel and podtrace, one
     /// for each CPU [default: 4 to 64, depending on free memory; at least 256 KiB for each CPU]
     #[arg(long, value_name = "MIB", value_parser = mebibytes, help_heading = "Load")]
     pub buffer: Option<u32>,
@@ -108,10 +109,10 @@ pub struct LoadArgs {
     /// Sample as needed to stay below about this many events per second, for example 50k
     #[arg(long, value_name = "EVENTS", value_parser = rate, help_heading = "Load")]
     pub max_rate: Option<u64>,
-    /// Use at most this much processor time, in percent of one processor. Beyond it, packets
+    /// Use at most this much processor time, in percent of one processor, 1 to 100000. Beyond it, packets
     /// wait in the rings; those that find no room there are lost and counted
     #[arg(long, value_name = "PERCENT", help_heading = "Load",
-          value_parser = clap::value_parser!(u32).range(1..=100_000))]
+          value_parser = number(1..=100_000_u32))]
     pub cpu_limit: Option<u32>,
     /// Of TCP and UDP packets, capture only the headers and the 16 bytes after them, which tell
     /// equal headers apart
@@ -140,7 +141,8 @@ pub struct NamingArgs {
     /// usual sockets of containerd, CRI-O, k3s, rke2, k0s, MicroK8s and cri-dockerd]
     #[arg(long, value_name = "PATH", help_heading = "Names")]
     pub cri_socket: Vec<PathBuf>,
-    /// Name pods by this table of lines `NETNS NAMESPACE/POD`
+    /// Also name pods by this table of lines `NETNS NAMESPACE/POD`, which comes before what the
+    /// container runtime says
     #[arg(long, value_name = "FILE", help_heading = "Names")]
     pub pods: Option<PathBuf>,
     /// Name of the node, instead of its hostname (repeatable, in the order of --netns)

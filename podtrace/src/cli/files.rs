@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::parse::{duration, rotate_size, size};
+use super::parse::{count, duration, number, rotate_size, size};
 
 /// Where a session is recorded.
 #[derive(Clone, Debug, Args)]
@@ -16,23 +16,25 @@ pub struct FileArgs {
     /// How files are written.
     #[command(flatten)]
     pub how: WriteArgs,
-    /// Begin another file when this one has this many bytes before compression, for example 100MB
+    /// Begin another file when this one has this many bytes before compression, for example 100MB;
+    /// at least 100kB
     #[arg(long, value_name = "SIZE", value_parser = rotate_size, requires = "write", help_heading = "Recording")]
     pub rotate_size: Option<u64>,
-    /// --rotate-size in millions of bytes, as with tcpdump
-    #[arg(short = 'C', value_name = "MB", value_parser = clap::value_parser!(u64).range(1..1_000_000),
+    /// --rotate-size in millions of bytes, 1 to 999999, as with tcpdump
+    #[arg(short = 'C', value_name = "MB", value_parser = number(1..=999_999_u64),
           requires = "write", conflicts_with = "rotate_size", help_heading = "Recording")]
     pub rotate_megabytes: Option<u64>,
     /// Begin another file after this time
     #[arg(long, value_name = "TIME", value_parser = duration, requires = "write", help_heading = "Recording")]
     pub rotate_time: Option<Duration>,
-    /// --rotate-time in seconds, as with tcpdump
-    #[arg(short = 'G', value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..31_536_000),
+    /// --rotate-time in seconds, 1 to 31535999, as with tcpdump
+    #[arg(short = 'G', value_name = "SECONDS", value_parser = number(1..=31_535_999_u64),
           requires = "write", conflicts_with = "rotate_time", help_heading = "Recording")]
     pub rotate_seconds: Option<u64>,
-    /// Keep at most this many files, including the one being written; the oldest goes first
+    /// Keep at most this many files, including the one being written and those of earlier runs
+    /// with the same --write; the oldest goes first
     /// (-W as with tcpdump)
-    #[arg(short = 'W', long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..),
+    #[arg(short = 'W', long, value_name = "N", value_parser = count,
           requires = "write", help_heading = "Recording")]
     pub keep_files: Option<u64>,
     /// Keep at most this many bytes on disk; needs --rotate-size

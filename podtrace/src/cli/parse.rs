@@ -1,12 +1,40 @@
-//! Values of the command line: times and sizes.
-use std::time::Duration;
+//! Values of the command line: numbers, times and sizes.
+use std::{
+    fmt::Display, ops::RangeInclusive, os::unix::ffi::OsStrExt as _, str::FromStr, time::Duration,
+};
 
+use clap::builder::{OsStringValueParser, TypedValueParser};
 use jiff::SignedDuration;
 
-use crate::replay::options::{Moment, Span};
+use crate::{
+    replay::options::{Moment, Span},
+    text::escape::{escape, escape_bytes},
+};
 
 /// The longest time that is taken.
 const TIME_MAX: SignedDuration = SignedDuration::from_hours(365 * 24);
+
+/// A whole number in a range.
+pub(super) fn number<T>(
+    range: RangeInclusive<T>,
+) -> impl Fn(&str) -> Result<T, String> + Clone + Send + Sync + 'static
+where
+    T: FromStr + PartialOrd + Display + Clone + Send + Sync + 'static,
+{
+    move |text| {
+        let number = text.parse().ok().filter(|number| range.contains(number));
+        number.ok_or_else(|| {
+            let (least, most) = (range.start(), range.end());
+            format!("must be a whole number from {least} to {most}")
+        })
+    }
+}
+
+/// A whole number above 0.
+pub(super) fn count(text: &str) -> Result<u64, String> {
+    let number = text.parse().ok().filter(|number| *number > 0);
+    number.ok_or_else(|| "must be a whole number above 0".into())
+}
 
 /// A length of time: `500ms`, `10s`, `1h30m`; plain numbers are seconds.
 pub(super) fn duration(text: &str) -> Result<Duration, String> {
@@ -25,6 +53,7 @@ fn signed_duration(text: &str) -> Result<SignedDuration, String> {
         text.parse::<SignedDuration>()
     };
     let duration = duration.map_err(|_error| {
+        let text = escape(text);
         format!("`{text}` is no time: use a number with ns, us, ms, s, m or h, as 500ms or 1h30m")
     })?;
     if duration.abs() < TIME_MAX {
@@ -34,14 +63,19 @@ fn signed_duration(text: &str) -> Result<SignedDuration, String> {
     }
 }
 
-const OUT_OF_BOUNDS: &str = "must be more than nothing and less than a year";
+const OUT_OF_BOUNDS: &str = "must be more than nothing and less than a year, for example 10s";
+
+/// The name of an interface, which may be any bytes, as it is shown.
+pub(super) fn interface() -> impl TypedValueParser<Value = String> {
+    OsStringValueParser::new().map(|name| escape_bytes(name.as_bytes()).into_owned())
+}
 
 /// A power of two of MiB.
 pub(super) fn mebibytes(text: &str) -> Result<u32, String> {
     text.parse()
         .ok()
         .filter(|mib: &u32| mib.is_power_of_two() && *mib <= 1024)
-        .ok_or_else(|| "must be a power of two from 1 to 1024".into())
+        .ok_or_else(|| "must be a power of two from 1 to 1024 (MiB)".into())
 }
 
 /// One in so many: `1/10`, or `10`.
@@ -51,7 +85,7 @@ pub(super) fn share(text: &str) -> Result<u32, String> {
         .parse()
         .ok()
         .filter(|share: &u32| *share > 0)
-        .ok_or_else(|| "must be 1/N, for example 1/10".into())
+        .ok_or_else(|| "must be 1/N with N from 1 to 4294967295, for example 1/10".into())
 }
 
 /// So many a second: `20000`, `50k`, `1M`.
@@ -66,7 +100,7 @@ pub(super) fn rate(text: &str) -> Result<u64, String> {
         .ok()
         .and_then(|number: u64| number.checked_mul(factor))
         .filter(|rate| *rate > 0)
-        .ok_or_else(|| "must be a number above 0, for example 20000, 50k or 1M".into())
+        .ok_or_else(|| "must be a whole number above 0, for example 20000, 50k or 1M".into())
 }
 
 /// A size in bytes: `64KiB`, `100MB`, `2GiB`; plain numbers are bytes.
@@ -85,17 +119,17 @@ pub(super) fn size(text: &str) -> Result<u64, String> {
         "GiB" | "G" => 1 << 30,
         _ => {
             return Err(format!(
-                "unknown unit `{unit}`: use kB, MB, GB, KiB, MiB or GiB"
+                "`{}` is no size: use a number with kB, MB, GB, KiB, MiB or GiB, as 100MB",
+                escape(text)
             ));
         }
     };
-    let number: u64 = number
-        .parse()
-        .map_err(|error| format!("`{number}` is no number: {error}"))?;
     number
-        .checked_mul(factor)
+        .parse()
+        .ok()
+        .and_then(|number: u64| number.checked_mul(factor))
         .filter(|bytes| *bytes > 0)
-        .ok_or_else(|| "is nothing, or too much".into())
+        .ok_or_else(|| "must be more than nothing and less than 16 EiB, for example 100MB".into())
 }
 
 /// The size of a file that rotates: room for what each file repeats.
@@ -116,11 +150,11 @@ pub(super) fn moment(text: &str) -> Result<Moment, String> {
     if let Ok(timestamp) = text.parse::<jiff::Timestamp>() {
         return u64::try_from(timestamp.as_nanosecond())
             .map(Moment::Utc)
-            .map_err(|_too_far| "is before 1970 or after 2554".into());
+            .map_err(|_too_far| "must be from 1970 to 2554".into());
     }
     let time = text.parse::<jiff::civil::Time>();
     time.map(Moment::OfDay)
-        .map_err(|_no_time| "is no time: use 2026-11-24T12:00:00Z, 12:00:00 or +10s".into())
+        .map_err(|_no_time| "must be as 2026-11-24T12:00:00Z, 12:00:00 or +10s".into())
 }
 
 /// A number of packets, or a length of time with its unit.
@@ -129,16 +163,18 @@ pub(super) fn span(text: &str) -> Result<Span, String> {
         let packets = text.parse().ok().filter(|packets| *packets > 0);
         return packets
             .map(Span::Packets)
-            .ok_or_else(|| "is no number of packets".into());
+            .ok_or_else(|| "must be a number of packets above 0, or a time such as 10s".into());
     }
     duration(text).map(Span::Time)
 }
 
 /// `NODE=TIME`, the time with a sign: nanoseconds.
 pub(super) fn offset(text: &str) -> Result<(String, i64), String> {
-    let (node, time) = text.rsplit_once('=').ok_or("is not NODE=TIME")?;
+    let (node, time) = text
+        .rsplit_once('=')
+        .ok_or("must be NODE=TIME, for example worker2=-1.5ms")?;
     let ns = i64::try_from(signed_duration(time)?.as_nanos());
-    Ok((node.to_owned(), ns.map_err(|error| error.to_string())?))
+    Ok((node.to_owned(), ns.map_err(|_too_long| OUT_OF_BOUNDS)?))
 }
 
 /// How many times as fast.
@@ -146,7 +182,7 @@ pub(super) fn factor(text: &str) -> Result<f64, String> {
     text.parse()
         .ok()
         .filter(|factor: &f64| factor.is_finite() && *factor > 0.0)
-        .ok_or_else(|| "must be a number above 0".into())
+        .ok_or_else(|| "must be a number above 0, for example 0.5".into())
 }
 
 const ROTATE_MIN: u64 = 100_000;
@@ -154,6 +190,20 @@ const ROTATE_MIN: u64 = 100_000;
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn numbers_tell_their_range() {
+        let number = number(132..=9216_u32);
+        assert_eq!((number("132"), number("9216")), (Ok(132), Ok(9216)));
+        for bad in ["", "131", "9217", "x", "-1", "1e3", "99999999999999999999"] {
+            let error = number(bad).unwrap_err();
+            assert_eq!(error, "must be a whole number from 132 to 9216", "{bad}");
+        }
+        assert_eq!(count("18446744073709551615"), Ok(u64::MAX));
+        for bad in ["", "0", "-1", "x", "18446744073709551616"] {
+            assert!(count(bad).is_err(), "{bad}");
+        }
+    }
 
     #[test]
     fn durations_are_read() {

@@ -5,15 +5,15 @@ use clap::{Args, ValueEnum};
 
 use super::{
     Color, ViewArgs, WriteArgs,
-    parse::{duration, factor, moment, offset, span},
+    parse::{duration, factor, moment, number, offset, span},
 };
 use crate::replay::options::{Moment, Span};
 
 /// What is read, and which part of it.
 #[derive(Clone, Debug, Args)]
 pub struct InputArgs {
-    /// Session files of one node or several, or directories of them; pcap and pcapng files of
-    /// other tools; - for standard input
+    /// Session files of one node or several; pcap and pcapng files of other tools; directories,
+    /// of which all captures are read; - for standard input. May be compressed by zstd or gzip
     #[arg(value_name = "FILE|DIR", required = true)]
     pub files: Vec<PathBuf>,
     /// Only interfaces of this name, on the node and in pods (repeatable)
@@ -56,7 +56,7 @@ pub struct ReplayArgs {
     /// Keep reading while the recording goes on
     #[arg(short, long, conflicts_with = "last")]
     pub follow: bool,
-    /// Exit with status 4 if events were lost or a file is damaged
+    /// Exit with status 4 if events were lost, a file is damaged, or packets in it gave no event
     #[arg(long)]
     pub strict: bool,
 }
@@ -73,8 +73,8 @@ pub struct StatsArgs {
     /// When to use colours; NO_COLOR turns them off
     #[arg(long, value_name = "WHEN", default_value = "auto")]
     pub color: Color,
-    /// Number of top talkers
-    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    /// Number of top talkers, 1 to 1000
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = number(1..=1000_u16))]
     pub top: u16,
 }
 

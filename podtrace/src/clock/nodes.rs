@@ -1,13 +1,12 @@
-//! The clocks of several nodes, made one from the packets that two of them saw.
+//! Synchronises the clocks of several nodes by the packets that two of them saw.
 //!
-//! A packet leaves one node before it comes to the other, so each bounds how far
-//! one clock can be ahead: packets there from above, packets back from below.
-//! Clocks run evenly (CLOCK_MONOTONIC), so the offset is a line in time that
-//! runs between all these bounds. [`Sightings::solve`] takes one in the middle;
-//! how far the outermost are away from it is its uncertainty, which therefore is
-//! a guarantee and not a guess. It rests on three things: a packet is on its way
-//! for 2 ns at least, no clock was set while recording, and none is slewed by
-//! more than 500 ppm.
+//! A packet leaves one node before it enters the other, so each packet bounds the offset
+//! between the two clocks: packets in one direction from above, packets in the other from
+//! below. CLOCK_MONOTONIC runs evenly, so the offset is a straight line in time that lies
+//! between all these bounds. [`Sightings::solve`] chooses one in the middle; its distance to
+//! the outermost lines is its uncertainty, which is a guarantee and not an estimate. The
+//! guarantee assumes that a packet travels for at least 2 ns, that nobody set a clock during
+//! the recording, and that no clock is slewed by more than 500 ppm.
 mod affine;
 mod edge;
 mod hull;
@@ -83,6 +82,9 @@ pub enum Basis {
     },
     /// No packet was seen here and elsewhere; the offset is taken to be 0.
     Unmeasured,
+    /// Packets were seen here and elsewhere, but nothing shows which way they went; the
+    /// offset is taken to be 0.
+    WithoutDirections,
 }
 
 impl Clock {

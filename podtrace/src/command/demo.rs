@@ -1,4 +1,7 @@
-//! `podtrace demo`: the three scenarios in a lab, pinged and traced.
+//! `podtrace demo`: scenarios in a lab, pinged and traced.
+mod scenario;
+mod shown;
+
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -7,8 +10,8 @@ use super::setup::{check_support, text, way, without};
 use crate::{
     cli::DemoArgs,
     clock::epoch_ns,
-    command::FINE,
-    lab::{Lab, LabPod, LabSpec, traffic},
+    command::{FINE, use_color},
+    lab::{Lab, LabSpec, guard},
     live::{Outlets, TraceOptions, Tracer, runtimes::Sockets, sources::SourceOptions},
     node::{pod_table::PodTable, target::Node},
     output::printer::Printer,
@@ -16,20 +19,18 @@ use crate::{
     signals::Signals,
     sink::Sink,
 };
+use scenario::Stage;
+use shown::Shown;
 
-/// Pause before the next scenario's title, so that the paths of this one are printed: they
-/// wait for older ones a tenth of a second, and for the next tick half as long.
-const PAUSE: Duration = Duration::from_millis(300);
 /// How long attaching everything may take.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// Payload of each ping in bytes, as ping's own default.
-const PING_PAYLOAD: usize = 56;
 
 /// Runs the command; returns the exit code.
 pub(super) fn run(args: &DemoArgs) -> anyhow::Result<u8> {
     check_support()?;
     let without = without(&args.kernel)?;
     let way = way(args.kernel.attach)?;
+    let _guard = guard::start(None).context("failed to start a process")?;
     tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
@@ -48,11 +49,7 @@ async fn demonstrate(args: &DemoArgs, way: Way, without: Without) -> anyhow::Res
         pods_per_node: 2,
         ipv6: true,
     })?;
-    eprintln!(
-        "lab {}: two nodes, two pods on each, flannel.1 between them",
-        lab.id
-    );
-    let nodes = lab
+    let nodes: Vec<_> = lab
         .nodes
         .iter()
         .map(|node| Node {
@@ -61,8 +58,9 @@ async fn demonstrate(args: &DemoArgs, way: Way, without: Without) -> anyhow::Res
         })
         .collect();
     let epoch_ns = epoch_ns()?;
+    let table = PodTable::parse(&lab.pod_table())?;
     let options = TraceOptions {
-        table: PodTable::parse(&lab.pod_table())?,
+        table: table.clone(),
         begins_within: PATIENCE,
         ..TraceOptions::new(way, without, epoch_ns)
     };
@@ -71,75 +69,37 @@ async fn demonstrate(args: &DemoArgs, way: Way, without: Without) -> anyhow::Res
         cluster: None,
     };
     let sink = Sink::stdout()?;
+    let mut out = sink.handle();
+    out.take(&format!(
+        "lab {}: two nodes, two pods on each, flannel.1 between them\n",
+        lab.id
+    ))?;
     let format = Box::new(text(args.color, false, epoch_ns));
+    let shown = Shown::new(Printer::new(format, sink.handle()), args.verbose);
+    let stage = Stage {
+        nodes: nodes.clone(),
+        table,
+        pings: args.pings,
+        color: use_color(args.color),
+        out,
+        printed: shown.own(),
+    };
     let outlets = Outlets {
-        consumers: vec![Box::new(Printer::new(format, sink.handle()))],
+        consumers: vec![Box::new(shown)],
         sink,
         recording: None,
         shows_progress: false,
-    };
-    let (scenarios, pings) = (scenarios(&lab), args.pings);
-    let run_all = async move {
-        for scenario in scenarios {
-            scenario.run(pings).await;
-        }
     };
     let Some(tracer) = Tracer::start(nodes, sources, options, outlets).await? else {
         return Ok(());
     };
     tracer
-        .run_during(async move {
+        .run_during(async {
             tokio::select! {
-                () = run_all => {}
+                () = stage.play(&lab) => {}
                 () = signals.next() => {}
             }
         })
         .await?;
     Ok(())
-}
-
-struct Scenario {
-    title: &'static str,
-    from: LabPod,
-    to: std::net::IpAddr,
-}
-
-fn scenarios(lab: &Lab) -> Vec<Scenario> {
-    let [first, second] = lab.nodes.as_slice() else {
-        return Vec::new();
-    };
-    let ([from, near, ..], [far, ..]) = (first.pods.as_slice(), second.pods.as_slice()) else {
-        return Vec::new();
-    };
-    let scenario = |title, to: std::net::IpAddr| Scenario {
-        title,
-        from: from.clone(),
-        to,
-    };
-    vec![
-        scenario(
-            "1. container to container in one pod, over localhost",
-            std::net::Ipv4Addr::LOCALHOST.into(),
-        ),
-        scenario("2. pod to pod on one node", near.ipv4.into()),
-        scenario("3. pod to pod across nodes", far.ipv4.into()),
-        scenario("3. the same over IPv6", far.ipv6.into()),
-    ]
-}
-
-impl Scenario {
-    async fn run(self, pings: u16) {
-        let Self { title, from, to } = self;
-        eprintln!("\n== {title}: {} pings {to}", from.name);
-        let answered = tokio::task::spawn_blocking(move || {
-            traffic::ping(&from.netns, to, 23, pings, PING_PAYLOAD)
-        })
-        .await;
-        match answered {
-            Ok(Ok(_)) => {}
-            Ok(Err(error)) => eprintln!("ping failed: {error}"),
-            Err(error) => eprintln!("ping failed: {error}"),
-        }
-        tokio::time::sleep(PAUSE).await;
-    }
 }

@@ -7,7 +7,8 @@ use nix::sys::signal::{SigSet, Signal};
 use crate::{
     cli::LabArgs,
     command::{FINE, print_out},
-    lab::{Lab, LabSpec},
+    lab::{Lab, LabSpec, guard},
+    signals::is_hangup_ignored,
 };
 
 /// Runs the command; returns the exit code.
@@ -18,13 +19,18 @@ pub(super) fn run(args: &LabArgs) -> anyhow::Result<u8> {
     let mut signals = SigSet::empty();
     signals.add(Signal::SIGINT);
     signals.add(Signal::SIGTERM);
+    if !is_hangup_ignored() {
+        signals.add(Signal::SIGHUP);
+    }
     signals.thread_block().context("failed to block signals")?;
+    let mut table = tempfile::NamedTempFile::new().context("failed to make the pod table")?;
+    // It outlives the lab, and finds nothing of it after an end in order.
+    let _guard = guard::start(Some(table.path())).context("failed to start a process")?;
     let lab = Lab::new(LabSpec {
         nodes: args.nodes.into(),
         pods_per_node: args.pods.into(),
         ipv6: true,
     })?;
-    let mut table = tempfile::NamedTempFile::new().context("failed to make the pod table")?;
     table.write_all(lab.pod_table().as_bytes())?;
     let mut out = String::new();
     for node in &lab.nodes {

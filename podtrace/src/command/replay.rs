@@ -2,23 +2,22 @@
 mod export;
 mod stats;
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    thread,
-};
+use std::{io, thread};
 
 use anyhow::Context as _;
+use nix::sys::stat::{SFlag, fstat};
 
-use super::{FINE, LOST};
+use super::{FINE, INTERRUPTED, LOST};
 use crate::{
     cli::{Format, InputArgs, ReplayArgs},
     output::{json::Json, printer::Printer, render::Render},
-    replay::{options::PlayerOptions, player::Player},
-    signals::Signals,
-    sink::Sink,
+    replay::{
+        ShowLine,
+        options::PlayerOptions,
+        player::{Played, Player},
+    },
+    signals::{Signals, Stop},
+    sink::{Sink, status},
 };
 pub(super) use export::run as export;
 pub(super) use stats::run as stats;
@@ -32,10 +31,45 @@ pub(super) fn run(args: &ReplayArgs) -> anyhow::Result<u8> {
     let options = player_options(&args.input);
     let mut player = Player::new(&options, args.follow, stop_on_signal()?)?;
     player.speed = args.speed;
-    let printer = Printer::new(format, Box::new(Sink::stdout()?));
+    let sink = Sink::stdout()?;
+    player.show_progress = leaves_terminal().then(|| sink.status_line());
+    let printer = Printer::new(format, Box::new(sink));
     let played = player.run(|_| Ok(vec![Box::new(printer)]))?;
-    let is_whole = played.lost == 0 && played.damaged == 0;
-    Ok(if args.strict && !is_whole { LOST } else { FINE })
+    Ok(match code(&played) {
+        FINE if args.strict && !played.is_whole() => LOST,
+        code => code,
+    })
+}
+
+/// The exit code by whether everything was read.
+fn code(played: &Played) -> u8 {
+    if played.is_interrupted {
+        INTERRUPTED
+    } else {
+        FINE
+    }
+}
+
+/// Whether progress disturbs nobody on the terminal: what reads standard output from a pipe
+/// may be a pager.
+fn leaves_terminal() -> bool {
+    let stdout = fstat(io::stdout());
+    let is_pipe = stdout.is_ok_and(|stdout| {
+        let kind = SFlag::from_bits_truncate(stdout.st_mode) & SFlag::S_IFMT;
+        kind == SFlag::S_IFIFO || kind == SFlag::S_IFSOCK
+    });
+    status::has_terminal() && !is_pipe
+}
+
+/// Shows progress where nothing else writes to the terminal meanwhile.
+fn progress_alone() -> ShowLine {
+    Box::new(|line| {
+        if line.is_empty() {
+            status::clear();
+        } else {
+            status::replace(&line);
+        }
+    })
 }
 
 fn player_options(args: &InputArgs) -> PlayerOptions {
@@ -62,9 +96,9 @@ fn player_options(args: &InputArgs) -> PlayerOptions {
 }
 
 /// Ends with what was read so far when a signal comes; at once at the second.
-fn stop_on_signal() -> anyhow::Result<Arc<AtomicBool>> {
-    let stop = Arc::new(AtomicBool::new(false));
-    let asked = Arc::clone(&stop);
+fn stop_on_signal() -> anyhow::Result<Stop> {
+    let stop = Stop::new().context("failed to prepare for signals")?;
+    let asked = stop.clone();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -79,8 +113,8 @@ fn stop_on_signal() -> anyhow::Result<Arc<AtomicBool>> {
             runtime.block_on(async {
                 loop {
                     signals.next().await;
-                    if asked.swap(true, Ordering::Relaxed) {
-                        std::process::exit(130);
+                    if asked.set() {
+                        std::process::exit(INTERRUPTED.into());
                     }
                 }
             });

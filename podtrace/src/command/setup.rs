@@ -1,5 +1,10 @@
 //! What several commands do with their options before they begin.
-use std::{collections::HashSet, fs, path::Path};
+use std::{
+    collections::HashSet,
+    fs,
+    io::{self, IsTerminal as _},
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Context as _, bail};
 use nix::sys::utsname::uname;
@@ -7,12 +12,13 @@ use nix::sys::utsname::uname;
 use crate::{
     cli::{Attach, Color, Feature, KernelArgs, NamingArgs},
     command::use_color,
+    identity::cri::check_socket,
     live::runtimes::Sockets,
     netns::{NetNs, file_name, force_inode_ids},
     node::{pod_table::PodTable, target::Node},
     output::text::{Text, TextOptions},
     probe::{Way, feature::Without, support},
-    text::sanitize::sanitize,
+    text::{escape::shown, sanitize::sanitize},
 };
 
 /// What is not to be used of what the kernel has; to be called before anything tells
@@ -52,18 +58,21 @@ pub(super) fn table(file: Option<&Path>) -> anyhow::Result<PodTable> {
     Ok(PodTable::parse(&text)?)
 }
 
-/// A table names pods in the place of a runtime, unless both are asked for.
-pub(super) fn sockets(args: &NamingArgs, nodes: &[Node]) -> Sockets {
+/// Which runtimes to ask; a table of pods adds to what they say. Where none is known, the
+/// table is enough.
+/// Fails where one was asked for that does not exist.
+pub(super) fn sockets(args: &NamingArgs, nodes: &[Node]) -> anyhow::Result<Sockets> {
+    for socket in &args.cri_socket {
+        check_socket(socket)?;
+    }
     if !args.cri_socket.is_empty() {
-        return Sockets::These(args.cri_socket.clone());
+        return Ok(Sockets::These(args.cri_socket.clone()));
     }
-    if args.pods.is_some() {
-        return Sockets::None;
-    }
-    match NetNs::current() {
+    Ok(match NetNs::current() {
         Ok(own) if nodes.iter().any(|node| node.netns.inode == own.inode) => Sockets::Usual,
+        _ if args.pods.is_some() => Sockets::None,
         _ => Sockets::Elsewhere,
-    }
+    })
 }
 
 /// Fails with words about what the process or the kernel lacks.
@@ -84,7 +93,7 @@ pub(super) fn check_support() -> anyhow::Result<()> {
 
 /// `netns`: namespaces of the nodes, none for our own; `names`: what to call
 /// them, otherwise by hostname, or by the name or number of the namespace.
-pub(super) fn nodes(netns: &[String], names: &[String]) -> anyhow::Result<Vec<Node>> {
+pub(super) fn nodes(netns: &[PathBuf], names: &[String]) -> anyhow::Result<Vec<Node>> {
     if names.len() > netns.len().max(1) {
         bail!("more names (--node-name) than nodes (--netns)");
     }
@@ -108,10 +117,10 @@ pub(super) fn nodes(netns: &[String], names: &[String]) -> anyhow::Result<Vec<No
         .map(|(number, name)| {
             let netns = NetNs::open(name)?;
             if !known.insert(netns.inode) {
-                bail!("--netns {name} is a node that was given already");
+                bail!("--netns {} is a node that was given already", shown(name));
             }
             let short = match file_name(name) {
-                Some(short) => short.to_owned(),
+                Some(short) => shown(short),
                 None => format!("netns:{}", netns.inode),
             };
             Ok(node(number, &short, netns))
@@ -148,8 +157,53 @@ pub(super) fn kernel() -> String {
     )
 }
 
+/// Fails where standard output, which is to take a file's bytes, is a terminal.
+pub(super) fn refuse_terminal() -> anyhow::Result<()> {
+    if io::stdout().is_terminal() {
+        bail!(
+            "standard output is a terminal, which a file would garble\nhint: -w FILE, or a pipe: … | wireshark -k -i -"
+        );
+    }
+    Ok(())
+}
+
 /// The command line.
 pub(super) fn command() -> String {
     let words = std::env::args_os().map(|word| word.to_string_lossy().into_owned());
     sanitize(&words.collect::<Vec<_>>().join(" "))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::UnixListener;
+
+    use super::*;
+
+    #[test]
+    fn table_of_pods_adds_to_what_the_runtime_says() {
+        let args = |pods: Option<&str>, socket: Option<&str>| NamingArgs {
+            cri_socket: socket.into_iter().map(PathBuf::from).collect(),
+            pods: pods.map(PathBuf::from),
+            node_name: Vec::new(),
+        };
+        let own = nodes(&[], &[]).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let socket = folder.path().join("runtime.sock");
+        let _listener = UnixListener::bind(&socket).unwrap();
+        for pods in [None, Some("table")] {
+            let usual = sockets(&args(pods, None), &own).unwrap();
+            assert!(matches!(usual, Sockets::Usual));
+            let given = sockets(&args(pods, socket.to_str()), &own).unwrap();
+            assert!(matches!(given, Sockets::These(paths) if paths == [socket.clone()]));
+        }
+        // Another node's runtime is not known.
+        assert!(matches!(
+            sockets(&args(None, None), &[]).unwrap(),
+            Sockets::Elsewhere
+        ));
+        assert!(matches!(
+            sockets(&args(Some("table"), None), &[]).unwrap(),
+            Sockets::None
+        ));
+    }
 }

@@ -24,7 +24,7 @@ pub(super) fn run(args: &TopologyArgs) -> anyhow::Result<u8> {
     }
     let nodes = nodes(&args.netns, &args.naming.node_name)?;
     let table = table(args.naming.pods.as_deref())?;
-    let sockets = sockets(&args.naming, &nodes);
+    let sockets = sockets(&args.naming, &nodes)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()

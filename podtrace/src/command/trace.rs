@@ -21,7 +21,7 @@ use crate::{
     output::{json::Json, printer::Printer, quiet::Quiet, render::Render},
     privilege,
     probe::{memory::default_rings, restraint::yield_to_others},
-    sink::Sink,
+    sink::{self, Sink},
 };
 
 /// After this time a session begins, whatever is attached to by then.
@@ -124,7 +124,7 @@ fn follow(
 
 fn sources(args: &CaptureArgs, nodes: &[Node]) -> anyhow::Result<SourceOptions> {
     Ok(SourceOptions {
-        sockets: sockets(&args.naming, nodes),
+        sockets: sockets(&args.naming, nodes)?,
         cluster: cluster(args.kubeconfig.as_deref())?,
     })
 }
@@ -134,7 +134,7 @@ fn sources(args: &CaptureArgs, nodes: &[Node]) -> anyhow::Result<SourceOptions> 
 fn cluster(kubeconfig: Option<&Path>) -> anyhow::Result<Option<ClusterConfig>> {
     match ClusterSource::find(kubeconfig) {
         Err(error) if kubeconfig.is_none() => {
-            eprintln!("podtrace: pods elsewhere stay unnamed: {error}");
+            sink::tell(&format!("pods elsewhere stay unnamed: {error}"));
             Ok(None)
         }
         found => Ok(found?),

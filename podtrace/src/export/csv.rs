@@ -70,6 +70,7 @@ fn record<W: Write>(
         let _ = match column.value(row) {
             None => Ok(()),
             Some(Value::Long(number)) => write!(field, "{number}"),
+            Some(Value::Time(ns)) => write!(field, "{ns}"),
             Some(Value::Int(number)) => write!(field, "{number}"),
             Some(Value::Flag(flag)) => write!(field, "{flag}"),
             Some(Value::Text(text)) => {

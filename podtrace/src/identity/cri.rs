@@ -311,15 +311,25 @@ async fn status(
     (id, answer.map(Response::into_inner))
 }
 
-async fn open(socket: &Path) -> Result<UnixStream, CriError> {
-    let fail = |source| CriError::from_io(socket, source);
-    let kind = socket.metadata().map_err(fail)?.file_type();
-    if !kind.is_socket() {
-        return Err(CriError::NotASocket {
-            socket: socket.to_owned(),
-        });
+/// Fails unless there is a socket at the path.
+///
+/// # Errors
+/// When there is none, or something else.
+pub fn check_socket(socket: &Path) -> Result<(), CriError> {
+    let metadata = socket.metadata();
+    let metadata = metadata.map_err(|source| CriError::from_io(socket, source))?;
+    if metadata.file_type().is_socket() {
+        return Ok(());
     }
-    UnixStream::connect(socket).await.map_err(fail)
+    Err(CriError::NotASocket {
+        socket: socket.to_owned(),
+    })
+}
+
+async fn open(socket: &Path) -> Result<UnixStream, CriError> {
+    check_socket(socket)?;
+    let stream = UnixStream::connect(socket).await;
+    stream.map_err(|source| CriError::from_io(socket, source))
 }
 
 /// A channel over this stream only. It never reconnects, as another process may listen on

@@ -116,6 +116,8 @@ impl Identities {
         }
         self.sockets
             .share_root(origin.session, snapshot.has_v1_containers);
+        self.sockets
+            .tell_kernel(origin.session, snapshot.tells_kernel);
         self.changes.entry(origin.session).or_default().shown = time.changes;
         self.note_steadiness();
     }
@@ -244,6 +246,12 @@ impl Identities {
     #[must_use]
     pub fn socket_owner(&self, cgroup: u64) -> SocketOwner {
         self.sockets.owner(cgroup, &self.pods)
+    }
+
+    /// The owner of a socket that has sent something that the kernel sends too.
+    #[must_use]
+    pub fn sender_like_the_kernel(&self, cgroup: u64) -> SocketOwner {
+        self.sockets.sender_like_the_kernel(cgroup, &self.pods)
     }
 
     /// The holder of an address at a time, if that is certain.

@@ -99,6 +99,7 @@ impl Builder<'_> {
             name: format!("node{node}"),
             netns: wire.ns.clone(),
             underlay: plan::underlay4(node),
+            vtep_mac: plan::vtep_mac(node),
             pods,
         })
     }

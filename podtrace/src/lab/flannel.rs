@@ -11,7 +11,7 @@ use crate::netns::NetNs;
 
 /// The uplink of every node.
 pub(super) const UNDERLAY_LINK: &str = "eth0";
-const VXLAN: &str = "flannel.1";
+pub(super) const VXLAN: &str = "flannel.1";
 
 /// A network of so many nodes. A single node has no uplink and no overlay.
 #[derive(Clone, Copy)]

@@ -10,6 +10,7 @@ use nix::sched::{CloneFlags, unshare};
 
 use super::LabError;
 use crate::netns::{NETNS_DIR, NetNs};
+use crate::sink;
 
 /// What every name of every lab starts with; the process id follows.
 pub(super) const PREFIX: &str = "podtrace-";
@@ -39,6 +40,16 @@ impl Drop for NsName {
 
 /// Removes the names whose process is dead.
 pub(super) fn sweep() -> Result<usize, LabError> {
+    remove_all(|pid| !Path::new(&format!("/proc/{pid}")).exists())
+}
+
+/// Removes the names of one process.
+pub(super) fn remove_all_of(maker: u32) -> Result<usize, LabError> {
+    remove_all(|pid| pid == maker)
+}
+
+/// Removes the names of these processes; returns how many.
+fn remove_all(is_meant: impl Fn(u32) -> bool) -> Result<usize, LabError> {
     let dir = Path::new(NETNS_DIR);
     let entries = match fs::read_dir(dir) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
@@ -48,7 +59,7 @@ pub(super) fn sweep() -> Result<usize, LabError> {
     for entry in entries {
         let entry = entry.map_err(|source| system("list", dir, source))?;
         let owner = owner(&entry.file_name().to_string_lossy());
-        if owner.is_some_and(|pid| !Path::new(&format!("/proc/{pid}")).exists()) {
+        if owner.is_some_and(&is_meant) {
             swept += usize::from(remove_leftover(&entry.path()));
         }
     }
@@ -74,10 +85,10 @@ fn remove_leftover(path: &Path) -> bool {
 /// first called after the lab was made: it mounts the folder over itself, and
 /// the mounts below can no longer be reached by name.
 fn say_left(path: &Path, error: &io::Error) {
-    eprintln!(
-        "podtrace: network namespace {} could not be removed: {error}",
+    sink::tell(&format!(
+        "network namespace {} could not be removed: {error}",
         path.display()
-    );
+    ));
 }
 
 /// The process id in a name of a lab.

@@ -30,10 +30,15 @@ pub(super) struct Wire {
 }
 
 impl Wire {
+    /// Connects to a namespace that is as it should be.
+    pub(super) fn of(ns: NetNs) -> Result<Self, LabError> {
+        let netlink = ns.netlink()?;
+        Ok(Self { ns, netlink })
+    }
+
     /// Connects, turns duplicate address detection off and sets `lo` up.
     pub(super) async fn open(ns: NetNs, ipv6: bool) -> Result<Self, LabError> {
-        let netlink = ns.netlink()?;
-        let wire = Self { ns, netlink };
+        let wire = Self::of(ns)?;
         for scope in ["all", "default"] {
             if ipv6 {
                 wire.sysctl(&format!("ipv6/conf/{scope}/disable_ipv6"), "0")?;
@@ -136,6 +141,20 @@ impl Wire {
         let request = request.destination(endpoint).flags(NeighbourFlags::Own);
         let added = request.execute().await;
         added.map_err(|e| self.refused("add forwarding entry", &endpoint.to_string(), e))
+    }
+
+    /// Makes it forget that.
+    pub(super) async fn remove_fdb(
+        &self,
+        link: u32,
+        mac: [u8; 6],
+        endpoint: IpAddr,
+    ) -> Result<(), LabError> {
+        let request = self.netlink.neighbours().add_bridge(link, &mac);
+        let mut request = request.destination(endpoint).flags(NeighbourFlags::Own);
+        let entry = request.message_mut().clone();
+        let removed = self.netlink.neighbours().del(entry).execute().await;
+        removed.map_err(|e| self.refused("remove forwarding entry", &endpoint.to_string(), e))
     }
 
     /// Waits until the links carry traffic and no address is tentative.

@@ -1,24 +1,22 @@
 //! Checks that the requested interfaces exist.
 use anyhow::bail;
 
-use crate::{node::discover::Scan, text::sanitize::sanitize};
+use crate::{
+    node::discover::Scan,
+    text::{escape::escape, names::listed},
+};
 
-/// Fails unless every chosen name exists; the error lists similar names.
+/// Fails unless every chosen name exists; the error lists what there is.
 pub(super) fn check_names(chosen: &[String], scan: &Scan) -> anyhow::Result<()> {
     for name in chosen {
         if scan.names.contains(name) {
             continue;
         }
-        let mut near: Vec<_> = scan
-            .names
-            .iter()
-            .map(|other| (strsim::damerau_levenshtein(name, other), other.as_str()))
-            .collect();
-        near.sort_unstable();
-        let near: Vec<_> = near.into_iter().take(4).map(|(_, other)| other).collect();
+        let names = listed(scan.names.iter().map(String::as_str), Some(name));
         bail!(
-            "no interface {name} on the node or in its pods\nhint: there is {}",
-            sanitize(&near.join(", "))
+            "no interface {} on the node or in its pods\nhint: there is {}",
+            escape(name),
+            escape(&names)
         );
     }
     if scan.targets.is_empty() {

@@ -7,7 +7,7 @@ use tokio::time::sleep;
 use super::{Ending, Tracer, attach::detach};
 use crate::{
     clock::monotonic_ns,
-    live::taps::Taps,
+    live::taps::{Missed, Taps},
     pipeline::Pipeline,
     session::progress::SharedProgress,
     signals::Signals,
@@ -28,6 +28,8 @@ pub(crate) struct Missing {
     pub(crate) not_shown: u64,
     /// Bytes of the output that nobody read.
     pub(crate) unread: usize,
+    /// Interfaces that were not traced, or only in part.
+    pub(crate) untraced: u64,
 }
 
 impl Missing {
@@ -38,8 +40,9 @@ impl Missing {
             not_recorded,
             not_shown,
             unread,
+            untraced,
         } = self;
-        events + not_recorded + not_shown > 0 || *unread > 0
+        events + not_recorded + not_shown + untraced > 0 || *unread > 0
     }
 }
 
@@ -57,6 +60,7 @@ impl Tracer {
             self.pipeline.push(&self.origin, &batch);
         }
         let named = self.take_last_names();
+        let untraced = self.tell_untraced();
         let read = self.reader.join().context("failed to read the rings");
         let summed_up = read
             .and(followed)
@@ -79,6 +83,7 @@ impl Tracer {
             not_recorded: progress.map_or(0, |progress| progress.not_recorded),
             not_shown: self.pipeline.not_shown().total(),
             unread: unread?,
+            untraced,
         })
     }
 
@@ -94,6 +99,32 @@ impl Tracer {
             self.notify(vec![notice]);
         }
         Ok(())
+    }
+}
+
+impl Tracer {
+    /// Tells once more how many interfaces were not traced, or only in part, beside the
+    /// summary; returns how many.
+    fn tell_untraced(&mut self) -> u64 {
+        let left = self.taps.left_of_start() as u64;
+        let Missed {
+            refused,
+            partial,
+            has_unopened,
+        } = self.taps.missed();
+        let counts = [
+            (refused, "not traced"),
+            (partial, "traced in part"),
+            (left, "not attached to in time"),
+        ];
+        let said = counts.into_iter().filter(|(count, _)| *count > 0);
+        let said: Vec<_> = said
+            .map(|(count, what)| format!("{count} {what}"))
+            .collect();
+        if !said.is_empty() {
+            self.notify(vec![format!("interfaces: {}", said.join(", "))]);
+        }
+        refused + partial + left + u64::from(has_unopened)
     }
 }
 

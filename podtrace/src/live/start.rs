@@ -7,7 +7,7 @@ use tokio::{sync::oneshot, time::Instant};
 
 use super::{Ending, Outlets, TraceOptions, Tracer};
 use crate::{
-    cgroup::fs::CgroupFs,
+    cgroup::{fs::CgroupFs, parse_path},
     clock::{monotonic_ns, nanos},
     live::{
         check::check_names,
@@ -17,18 +17,17 @@ use crate::{
         taps::Taps,
         topology,
     },
-    model::{origin::Origin, snapshot::CgroupPath},
+    model::{
+        origin::Origin,
+        snapshot::{CgroupMembers, CgroupPath},
+    },
     node::{
         discover::{Scan, Scanner},
         target::Node,
     },
     packet::{DecodeOptions, key_payload},
     pipeline::Pipeline,
-    probe::{
-        Probe, ProbeError, ProbeOptions,
-        load::Channel,
-        reader::{LookUp, RingReader},
-    },
+    probe::{Probe, ProbeError, ProbeOptions, cgroups::LookUp, load::Channel, reader::RingReader},
     signals::Signals,
 };
 
@@ -44,7 +43,11 @@ impl Tracer {
         options: TraceOptions,
         outlets: Outlets,
     ) -> anyhow::Result<Option<Self>> {
-        let mut signals = Signals::listen()?;
+        let mut signals = if outlets.recording.is_some() {
+            Signals::listen_as_service()?
+        } else {
+            Signals::listen()?
+        };
         let sockets = source_options.sockets.clone();
         let scanner = Scanner::new(
             nodes.clone(),
@@ -84,7 +87,8 @@ impl Tracer {
             .transpose()
             .context("failed to open the kernel side's log")?;
         let cgroup_fs = CgroupFs::open().ok().map(Arc::new);
-        let (reader, batches) = RingReader::spawn(channel, look_up(&cgroup_fs), options.cpu_limit)
+        let look_up = Box::new(Mounted(cgroup_fs.clone()));
+        let (reader, batches) = RingReader::spawn(channel, look_up, options.cpu_limit)
             .context("failed to start the reader")?;
         let decode = DecodeOptions {
             vxlan_ports: vec![FLANNEL_PORT],
@@ -185,13 +189,20 @@ fn load(
     Ok(loaded)
 }
 
-/// Cgroups are looked up where they are mounted.
-fn look_up(cgroup_fs: &Option<Arc<CgroupFs>>) -> LookUp {
-    let cgroup_fs = cgroup_fs.clone();
-    Box::new(move |id| match &cgroup_fs {
-        Some(cgroup_fs) => cgroup_fs.path_of(id),
-        None => CgroupPath::Unknown,
-    })
+/// Cgroups are looked up where they are mounted, if they are.
+struct Mounted(Option<Arc<CgroupFs>>);
+
+impl LookUp for Mounted {
+    fn path_of(&mut self, id: u64) -> CgroupPath {
+        let path = self.0.as_ref().map(|cgroup_fs| cgroup_fs.path_of(id));
+        path.unwrap_or(CgroupPath::Unknown)
+    }
+
+    /// Only a runtime knows what is in a container.
+    fn members(&mut self, path: &str) -> Option<CgroupMembers> {
+        let is_host = parse_path(path).is_empty();
+        self.0.as_ref().filter(|_| is_host)?.members(path)
+    }
 }
 
 /// Lower bound of the room for interfaces.

@@ -37,6 +37,10 @@ pub(super) struct Taps {
     taps: Vec<Tap>,
     /// Interfaces that could not be tapped, each reported once.
     refused: HashSet<(u64, u32)>,
+    /// How many interfaces were without taps or had partial ones, at most at any time.
+    missed: Missed,
+    /// Whether namespaces cannot be opened, as the last scan has it.
+    has_unopened: bool,
     /// Why one was refused, as long as no tap has been attached.
     refusal: Option<String>,
     was_attached: bool,
@@ -48,6 +52,19 @@ struct Tap {
     number: u32,
     point: TapPoint,
     state: State,
+    /// Whether programs of other tools come before it.
+    is_partial: bool,
+}
+
+/// How many interfaces packets pass unseen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Missed {
+    /// Those that refused their taps.
+    pub(super) refused: u64,
+    /// Those whose taps do not see all packets.
+    pub(super) partial: u64,
+    /// Whether namespaces, and so pods, could not be opened.
+    pub(super) has_unopened: bool,
 }
 
 enum State {
@@ -97,6 +114,8 @@ impl Taps {
             way,
             taps: Vec::new(),
             refused: HashSet::new(),
+            missed: Missed::default(),
+            has_unopened: false,
             refusal: None,
             was_attached: false,
             have_begun: false,
@@ -142,10 +161,24 @@ impl Taps {
         (self.taps.len(), left)
     }
 
-    /// How many interfaces packets pass unseen: those that still wait for their taps, and
-    /// those that refused them.
-    pub(super) fn unwatched(&self) -> (u64, u64) {
-        (self.attaching().1 as u64, self.refused.len() as u64)
+    /// How many interfaces packets pass unseen by now: those that still wait for their
+    /// taps, and the others.
+    pub(super) fn unwatched(&mut self) -> (u64, Missed) {
+        let partial = self.taps.iter().filter(|tap| tap.is_partial).count();
+        let missed = Missed {
+            refused: self.refused.len() as u64,
+            partial: partial as u64,
+            has_unopened: self.has_unopened,
+        };
+        self.missed.refused = self.missed.refused.max(missed.refused);
+        self.missed.partial = self.missed.partial.max(missed.partial);
+        self.missed.has_unopened |= missed.has_unopened;
+        (self.attaching().1 as u64, missed)
+    }
+
+    /// How many interfaces packets passed unseen, at most at any time.
+    pub(super) fn missed(&self) -> Missed {
+        self.missed
     }
 
     /// Why nothing can be traced, if every interface refused its taps.
@@ -190,7 +223,13 @@ impl Taps {
             cgroups_of,
             names: _,
             unsettled: _,
+            unopened,
         } = scan;
+        if !std::mem::replace(&mut self.has_unopened, unopened) && unopened {
+            let hint = report::too_few_descriptors();
+            let notice = format!("pods are not traced whose namespaces cannot be opened: {hint}");
+            reporter.notices.push(notice);
+        }
         // Sockets behind interfaces without taps are not watched.
         let has_pods = targets.iter().any(|t| t.point.role == Role::Pod);
         let cgroups = if has_pods { cgroups } else { BTreeSet::new() };
@@ -204,6 +243,7 @@ impl Taps {
             self.probe.set_vxlan_ports(&snapshot.vxlan_ports)?;
         }
         sockets::mark_watched(&mut snapshot, &cgroups_of, &self.probe);
+        snapshot.tells_kernel = true;
         reporter.update(&Update::Snapshot(Box::new(snapshot)));
         self.forget_removed(&targets, reporter);
         let known = self.taps.iter().map(Tap::key).zip(0..);
@@ -284,6 +324,7 @@ impl Taps {
             state: State::Attaching {
                 announce: self.have_begun,
             },
+            is_partial: false,
         });
         Ok(())
     }

@@ -27,6 +27,9 @@ pub struct Snapshot {
     pub has_v1_containers: bool,
     /// Whether the sockets of pods are watched.
     pub watches_sockets: bool,
+    /// Whether events tell the kernel's own sockets from others
+    /// ([`podtrace_ebpf::record::CGROUP_KERNEL`]).
+    pub tells_kernel: bool,
 }
 
 /// Times of a snapshot of the nodes, nanoseconds of CLOCK_MONOTONIC.
@@ -94,6 +97,34 @@ pub struct NewCgroup {
     pub ts_ns: u64,
     /// Where it was.
     pub path: CgroupPath,
+    /// The processes in it, if it is no container's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub members: Option<CgroupMembers>,
+}
+
+/// The processes of a cgroup at one time.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct CgroupMembers {
+    /// How many there were.
+    pub count: u64,
+    /// The first of them, [`CgroupMembers::NAMED_MAX`] at most.
+    pub named: Vec<CgroupMember>,
+}
+
+impl CgroupMembers {
+    /// How many are named.
+    pub const NAMED_MAX: usize = 4;
+}
+
+/// A process of a cgroup.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct CgroupMember {
+    /// Its number.
+    pub pid: u32,
+    /// Its name, at most 15 bytes and chosen by itself: not safe for a terminal.
+    pub command: String,
 }
 
 /// The result of looking up a cgroup by its id.

@@ -53,6 +53,9 @@ pub struct TapPoint {
     pub in_pod: bool,
     /// Id of the pod's namespace at the other end of a veth of the node.
     pub leads_to: Option<u64>,
+    /// Name of the interface at that other end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub peer_name: Option<Arc<str>>,
     /// Id of its namespace. Not an open handle, which would keep the namespace of a dead
     /// pod alive.
     #[serde(alias = "netns_cookie")] // Sessions before 2026-12.

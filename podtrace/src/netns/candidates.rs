@@ -1,5 +1,5 @@
 //! Where network namespaces can be found: by name and by process.
-use std::{collections::HashSet, fs, iter, os::unix::fs::MetadataExt as _};
+use std::{collections::HashSet, fs, iter, os::unix::fs::MetadataExt as _, path::PathBuf};
 
 use super::NETNS_DIR;
 
@@ -11,7 +11,7 @@ const NETNS_DIRS: [&str; 3] = [NETNS_DIR, "/var/run/docker/netns", "/proc/1/root
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Candidate {
     /// A path that opens it.
-    pub path: String,
+    pub path: PathBuf,
     /// Its inode, reused after its end.
     pub inode: u64,
 }
@@ -22,9 +22,9 @@ pub struct Candidate {
 pub fn candidates() -> impl Iterator<Item = Candidate> {
     let named = NETNS_DIRS.iter().flat_map(|dir| entries(dir));
     let of_processes = iter::once("/proc").flat_map(entries).filter_map(|path| {
-        let name = path.rsplit('/').next()?;
-        let is_process = name.bytes().all(|byte| byte.is_ascii_digit());
-        is_process.then(|| path + "/ns/net")
+        let name = path.file_name()?.as_encoded_bytes();
+        let is_process = name.iter().all(u8::is_ascii_digit);
+        is_process.then(|| path.join("ns/net"))
     });
     // Not anything else that lies there: opening it may block.
     let own = fs::metadata("/proc/self/ns/net")
@@ -39,11 +39,11 @@ pub fn candidates() -> impl Iterator<Item = Candidate> {
     })
 }
 
-fn entries(dir: &str) -> Vec<String> {
+fn entries(dir: &str) -> Vec<PathBuf> {
     let Ok(entries) = fs::read_dir(dir) else {
         return Vec::new();
     };
     entries
-        .filter_map(|entry| entry.ok()?.path().into_os_string().into_string().ok())
+        .filter_map(|entry| Some(entry.ok()?.path()))
         .collect()
 }

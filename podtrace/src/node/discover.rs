@@ -75,6 +75,8 @@ pub struct Scan {
     pub names: BTreeSet<String>,
     /// Whether something is so new that another scan should follow.
     pub unsettled: bool,
+    /// Whether namespaces cannot be opened for want of descriptors.
+    pub unopened: bool,
 }
 
 impl Scan {
@@ -153,6 +155,7 @@ impl Scanner {
         self.read_processes(!open.is_empty())?;
         let mut scan = Scan {
             unsettled: !tables_are_new || self.spaces.is_unsettled(),
+            unopened: self.spaces.are_unopened,
             ..Scan::default()
         };
         scan.snapshot.subnets.clone_from(&self.subnets);
@@ -224,15 +227,12 @@ impl Scanner {
             if let LinkKind::Vxlan(vxlan) = &link.kind {
                 scan.snapshot.vxlan_ports.push(vxlan.port);
             }
-            let leads_to = self
-                .spaces
-                .known
-                .iter()
-                .find(|(_, known)| known.has_peer_of(number, link))
-                .map(|(id, _)| *id);
+            let mut known = self.spaces.known.iter();
+            let peer = known.find_map(|(id, known)| Some((*id, known.peer_of(number, link)?)));
             let master = link.master_among(links);
             let point = TapPoint {
-                leads_to,
+                leads_to: peer.map(|(id, _)| id),
+                peer_name: peer.map(|(_, peer)| sanitize(&peer.name).into()),
                 is_port: master.is_some_and(|master| master.kind == LinkKind::Bridge),
                 ..point(node, number, link, role)
             };
@@ -354,6 +354,7 @@ fn point(node: &Node, number: usize, link: &Link, role: Role) -> TapPoint {
         node_name: Arc::clone(&node.name),
         in_pod: false,
         leads_to: None,
+        peer_name: None,
         netns_id: node.netns.id,
         ifindex: link.ifindex,
         name: sanitize(&link.name).into(),

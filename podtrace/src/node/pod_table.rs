@@ -1,9 +1,9 @@
 //! Pods named by a table that the user gives (`--pods`).
-use std::{collections::HashMap, path::Path, sync::Arc};
+use std::{collections::HashMap, os::unix::ffi::OsStrExt as _, path::Path, sync::Arc};
 
 use thiserror::Error;
 
-use crate::text::sanitize::sanitize;
+use crate::text::{escape::escape_bytes, sanitize::sanitize};
 
 /// A table of pods by the name of their network namespace.
 #[derive(Clone, Debug, Default)]
@@ -47,9 +47,9 @@ impl PodTable {
 
     /// The pod of the namespace with this name or path.
     #[must_use]
-    pub fn pod(&self, netns: &str) -> Option<&Arc<str>> {
-        let name = Path::new(netns).file_name()?;
-        self.pods.get(name.to_str()?)
+    pub fn pod(&self, netns: &Path) -> Option<&Arc<str>> {
+        let name = netns.file_name()?;
+        self.pods.get(&*escape_bytes(name.as_bytes()))
     }
 }
 
@@ -62,8 +62,9 @@ mod tests {
         let table = PodTable::parse("# lab\nnode1-pod1 default/mypod1\n\n b x/y # more\n").unwrap();
         assert_eq!(table.pods["node1-pod1"].as_ref(), "default/mypod1");
         assert_eq!(table.pods.len(), 2);
-        assert_eq!(table.pod("/run/netns/b").unwrap().as_ref(), "x/y");
-        assert_eq!(table.pod("c"), None);
+        let pod = |path: &str| table.pod(Path::new(path)).map(AsRef::as_ref);
+        assert_eq!(pod("/run/netns/b"), Some("x/y"));
+        assert_eq!(pod("c"), None);
         for bad in ["a", "a b", "a b/c d"] {
             assert_eq!(PodTable::parse(bad).unwrap_err().line, 1);
         }

@@ -164,7 +164,7 @@ pub fn members() -> io::Result<HashMap<u64, Vec<Member>>> {
         let Ok(Some(net)) = read_namespace(&folder, NsKind::Net) else {
             continue;
         };
-        let Ok(text) = fs::read_to_string(folder.join("cgroup")) else {
+        let Ok(text) = read_text(&folder.join("cgroup")) else {
             continue;
         };
         let (cgroup, container) = point(&text);
@@ -218,14 +218,14 @@ pub fn scan() -> io::Result<Scan> {
 /// When it has ended, or may not be read.
 pub fn read(pid: u32) -> io::Result<Process> {
     let folder = PathBuf::from(format!("/proc/{pid}"));
-    let stat = String::from_utf8_lossy(&fs::read(folder.join("stat"))?).into_owned();
+    let stat = read_text(&folder.join("stat"))?;
     let Stat {
         comm,
         parent,
         start_ticks,
     } = parse_stat(&stat).ok_or(io::ErrorKind::InvalidData)?;
     let namespaces = read_namespaces(&folder)?;
-    let text = fs::read_to_string(folder.join("cgroup"))?;
+    let text = read_text(&folder.join("cgroup"))?;
     let (cgroup, container) = point(&text);
     Ok(Process {
         pid,
@@ -236,6 +236,11 @@ pub fn read(pid: u32) -> io::Result<Process> {
         cgroup,
         container,
     })
+}
+
+/// Reads a file whose names may be any bytes.
+fn read_text(path: &Path) -> io::Result<String> {
+    Ok(String::from_utf8_lossy(&fs::read(path)?).into_owned())
 }
 
 fn read_namespaces(process: &Path) -> io::Result<Namespaces> {

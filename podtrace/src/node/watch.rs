@@ -5,11 +5,14 @@ use std::sync::{
 };
 
 use futures_util::StreamExt as _;
-use rtnetlink::{MulticastGroup, new_multicast_connection, sys::AsyncSocket as _};
+use rtnetlink::{MulticastGroup, sys::AsyncSocket as _};
 use tokio::sync::mpsc;
 
 use super::links::LinksError;
-use crate::{clock::monotonic_ns, netns::NetNs};
+use crate::{
+    clock::monotonic_ns,
+    netns::{NetNs, netlink::listen},
+};
 
 /// How many changes there were, and when. Clones share their state.
 #[derive(Clone, Debug, Default)]
@@ -56,7 +59,7 @@ pub fn watch(netns: &NetNs, changes: Changes, tokens: mpsc::Sender<()>) -> Resul
     let (mut connection, handle, mut messages) = netns
         .run(|| {
             let _guard = runtime.enter();
-            new_multicast_connection(&[
+            listen(&[
                 MulticastGroup::Link,
                 MulticastGroup::Ipv4Ifaddr,
                 MulticastGroup::Ipv6Ifaddr,

@@ -1,5 +1,7 @@
 //! Notices to the user beside packets.
-use crate::{model::origin::Origin, pipeline::consumer::Consumer, update::Update, world::World};
+use crate::{
+    model::origin::Origin, pipeline::consumer::Consumer, sink, update::Update, world::World,
+};
 
 /// The notice of an update to the user, if it has one; [`Update::Start`] and
 /// [`Update::Loss`] have forms of their own.
@@ -12,22 +14,30 @@ pub fn in_words(update: &Update) -> Option<String> {
         Update::Attaching {
             left,
             refused,
+            partial,
             since_ns: None,
             ..
-        } => Some(attaching(*left, *refused)),
+        } => Some(attaching(*left, *refused, *partial)),
         _ => None,
     }
 }
 
-/// The notice of how many interfaces still wait for their taps, and how many refused them.
-fn attaching(left: u64, refused: u64) -> String {
-    match (left, refused) {
-        (0, 0) => "every interface is traced now".to_owned(),
-        (0, _) => format!(
-            "every interface is traced now, but {refused} that cannot be: packets pass there unseen"
+/// The notice of how many interfaces still wait for their taps, how many refused them, and
+/// how many are traced in part.
+fn attaching(left: u64, refused: u64, partial: u64) -> String {
+    match (left, refused, partial) {
+        (0, 0, 0) => "every interface is traced now".to_owned(),
+        (0, 0, _) => format!(
+            "every interface is traced now, but {partial} only in part: packets may pass there unseen"
         ),
-        (1, _) => "1 more interface is being attached to; until then packets may pass there unseen"
-            .to_owned(),
+        (0, _, _) => format!(
+            "every interface is traced now, but {} that cannot be: packets pass there unseen",
+            refused + partial
+        ),
+        (1, ..) => {
+            "1 more interface is being attached to; until then packets may pass there unseen"
+                .to_owned()
+        }
         _ => format!(
             "{left} more interfaces are being attached to; until then packets may pass there unseen"
         ),
@@ -53,6 +63,6 @@ impl Consumer for Notices {
     }
 
     fn on_notice(&mut self, text: &str) {
-        eprintln!("podtrace: {text}");
+        sink::tell(text);
     }
 }

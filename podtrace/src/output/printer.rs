@@ -75,7 +75,8 @@ impl Printer {
         }
     }
 
-    fn hand_on(&mut self) {
+    /// Hands on what it has formatted.
+    pub fn hand_on(&mut self) {
         if !self.text.is_empty() {
             let taken = self.sink.take(&self.text);
             self.failure.note(taken);

@@ -194,6 +194,14 @@ impl Render for Text {
                 summary.unreadable
             );
         }
+        let left_out = summary.left_out.total();
+        if left_out > 0 {
+            let _ = write!(
+                out,
+                " · {} of the files left out",
+                counted(left_out, "packet")
+            );
+        }
         let NotShown {
             packets,
             events: _,
@@ -205,7 +213,7 @@ impl Render for Text {
             }
         }
         let equal = if total.is_conserved() { "=" } else { "≠" };
-        let _ = writeln!(
+        let _ = write!(
             out,
             "\nevents: {} seen {equal} {} emitted + {} filtered + {} lost",
             total.seen,
@@ -213,6 +221,10 @@ impl Render for Text {
             total.filtered,
             total.lost()
         );
+        if summary.not_recorded > 0 {
+            let _ = write!(out, " · {} not recorded", summary.not_recorded);
+        }
+        out.push('\n');
         for ((interface, direction), tap) in &summary.taps {
             if tap.lost() > 0 || !tap.is_conserved() {
                 let name = world.tap_points.get(*interface).map_or_else(

@@ -164,6 +164,7 @@ impl Builder {
             });
             open.arrived |= transition == Transition::Arrived;
             open.inconclusive = transition == Transition::Inconclusive;
+            open.optional = transition == Transition::Optional;
             (transition, open.path.hops.len())
         });
         match transition {
@@ -271,6 +272,7 @@ impl Builder {
                 (true, _) => Outcome::Delivered,
                 (false, true) => Outcome::EventsLost,
                 (false, false) if open.inconclusive || is_partial => Outcome::Unknown,
+                (false, false) if open.optional => Outcome::NoReceiver,
                 (false, false) => Outcome::NotSeenFurther,
             };
             self.close(slot, outcome);

@@ -80,11 +80,13 @@ pub fn sending(path: &Path, world: &World) -> Option<SocketOwner> {
         Direction::Ingress => first.cgroup != CGROUP_NONE,
         Direction::Socket | Direction::Unknown => false,
     };
-    shows.then(|| match world.identities.socket_owner(first.cgroup) {
-        SocketOwner::Root | SocketOwner::None if is_the_kernels(&path.packet) => {
-            SocketOwner::Kernel
+    let identities = &world.identities;
+    shows.then(|| {
+        if is_the_kernels(&path.packet) {
+            identities.sender_like_the_kernel(first.cgroup)
+        } else {
+            identities.socket_owner(first.cgroup)
         }
-        owner => owner,
     })
 }
 

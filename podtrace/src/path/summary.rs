@@ -1,6 +1,9 @@
 //! The summary of a session.
 use super::Outcome;
-use crate::model::tap::{TapCount, TapCounts};
+use crate::model::{
+    left_out::LeftOut,
+    tap::{TapCount, TapCounts},
+};
 
 /// The summary of a session, at its end.
 #[derive(Clone, Debug, Default)]
@@ -15,8 +18,12 @@ pub struct Summary {
     pub incomplete: u64,
     /// Events whose frame could not be read at some layer.
     pub unreadable: u64,
+    /// Packets of the files that gave no event.
+    pub left_out: LeftOut,
     /// Nanoseconds from the first tap to the last.
     pub duration_ns: u64,
+    /// Events that the recording under way lacks.
+    pub not_recorded: u64,
 }
 
 impl Summary {

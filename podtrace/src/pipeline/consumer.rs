@@ -73,6 +73,11 @@ pub trait Consumer {
         NotShown::default()
     }
 
+    /// Events that it was to record and did not.
+    fn not_recorded(&self) -> u64 {
+        0
+    }
+
     /// Whether it has failed and takes nothing any more.
     fn has_failed(&self) -> bool {
         false
@@ -170,6 +175,10 @@ impl Consumer for Recorder {
 
     fn on_end(&mut self, summary: &Summary, world: &World) -> Vec<String> {
         self.finish(&summary.taps, summary.duration_ns, world)
+    }
+
+    fn not_recorded(&self) -> u64 {
+        Self::not_recorded(self)
     }
 
     fn is_waiting(&self) -> bool {

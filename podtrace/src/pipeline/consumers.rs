@@ -81,8 +81,13 @@ impl Consumers {
         self.each_with_notices(|consumer| consumer.on_tick(tick, world));
     }
 
-    pub(super) fn end(&mut self, summary: &Summary, world: &World) {
-        self.each_with_notices(|consumer| consumer.on_end(summary, world));
+    /// Ends all of them. A recorder completes the summary for those behind it.
+    pub(super) fn end(&mut self, summary: &mut Summary, world: &World) {
+        self.each_with_notices(|consumer| {
+            let notices = consumer.on_end(summary, world);
+            summary.not_recorded += consumer.not_recorded();
+            notices
+        });
     }
 
     fn each_with_notices(&mut self, mut call: impl FnMut(&mut dyn Consumer) -> Vec<String>) {

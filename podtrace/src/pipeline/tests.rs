@@ -32,6 +32,7 @@ fn point(name: &str, role: Role) -> TapPoint {
         node_name: "worker1".into(),
         in_pod: role == Role::Pod,
         leads_to: None,
+        peer_name: None,
         netns_id: 1,
         ifindex: 2,
         name: name.into(),

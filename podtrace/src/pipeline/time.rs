@@ -97,7 +97,7 @@ impl Pipeline {
         }
         self.summary.duration_ns = duration_ns;
         self.summary.taps.clone_from(&self.taps);
-        self.consumers.end(&self.summary, &self.world);
+        self.consumers.end(&mut self.summary, &self.world);
         &self.summary
     }
 }

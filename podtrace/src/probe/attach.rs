@@ -1,15 +1,13 @@
 //! Attaching the programs to interfaces, and detaching them: one trait, and a file for
 //! each way to do it.
 mod clsact;
+mod order;
+mod spaces;
 mod tcx;
 
-use std::{borrow::Cow, io};
+use std::{borrow::Cow, io, time::Duration};
 
 use aya::programs::SchedClassifier;
-use nix::{
-    net::if_::if_indextoname,
-    sys::socket::{AddressFamily, SockFlag, SockType, socket},
-};
 
 use super::{Probe, ProbeError, error::refused, feature};
 use crate::netns::{NetNs, NetNsError};
@@ -63,8 +61,8 @@ impl Way {
 /// Dropped, it leaves nothing attached that still does something.
 pub trait Attach: Send {
     /// Attaches both programs, first in the chain, to interface number
-    /// `interface`, which has been registered. Whether others' programs come before
-    /// ours all the same.
+    /// `interface`, which has been registered. Returns what comes before ours all the
+    /// same, in words.
     ///
     /// `name` is for errors: an interface may be renamed at any time, and its
     /// index stays.
@@ -78,7 +76,7 @@ pub trait Attach: Send {
         name: &str,
         ifindex: u32,
         interface: u32,
-    ) -> Result<bool, ProbeError>;
+    ) -> Result<Vec<String>, ProbeError>;
 
     /// Detaches both programs from an interface.
     fn detach(&mut self, interface: u32);
@@ -95,12 +93,16 @@ pub trait Attach: Send {
         None
     }
 
-    /// Looks at all that is attached, and attaches again what is not there any more; what
-    /// has changed since that time, by number of the interface.
-    fn check(&mut self, since_ns: u64) -> Vec<(u32, Change)> {
-        let _ = since_ns;
-        Vec::new()
+    /// How often to look at what is attached, beside what [`Self::watch`] tells; none if
+    /// that tells everything.
+    fn check_every(&self) -> Option<Duration> {
+        None
     }
+
+    /// Looks at what is attached, if something may have changed, and attaches again what is
+    /// not there any more; the changes by number of the interface. `since_ns`: since when,
+    /// if [`Self::watch`] has told of a change.
+    fn check(&mut self, since_ns: Option<u64>) -> Vec<(u32, Change)>;
 }
 
 /// Calls something whenever what is attached in a namespace, or in one that it knows by a
@@ -116,8 +118,13 @@ pub type Changed = Box<dyn Fn(u64) -> bool + Send>;
 /// What has become of what was attached to an interface.
 #[derive(Debug)]
 pub enum Change {
-    /// Others' filters come before ours now, and may end the chain there.
-    Behind,
+    /// What comes before ours is not what it was. It may end the chain there.
+    Order {
+        /// Since when, in nanoseconds of CLOCK_MONOTONIC.
+        since_ns: u64,
+        /// What comes before ours now, in words; nothing if ours are first again.
+        before: Vec<String>,
+    },
     /// Another tool had removed ours, which are attached again.
     Restored {
         /// When they were removed, in nanoseconds of CLOCK_MONOTONIC.
@@ -130,20 +137,6 @@ pub enum Change {
         /// Why they are not.
         error: ProbeError,
     },
-}
-
-/// Descriptors that attaching to an interface takes: two links, and one to ask by.
-const DESCRIPTORS: usize = 3;
-
-/// The name of an interface of the calling thread's namespace.
-fn interface_name(ifindex: u32) -> io::Result<String> {
-    // Without a descriptor to ask by, the C library says that there is no such file.
-    let flags = SockFlag::SOCK_CLOEXEC;
-    let room =
-        (0..DESCRIPTORS).map(|_| socket(AddressFamily::Inet, SockType::Datagram, flags, None));
-    drop(room.collect::<Result<Vec<_>, _>>()?);
-    let name = if_indextoname(ifindex)?.into_string();
-    name.map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
 }
 
 /// A loaded program once more.

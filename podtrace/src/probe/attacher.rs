@@ -6,7 +6,7 @@ use std::{
     mem::ManuallyDrop,
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use tokio::sync::mpsc;
@@ -43,8 +43,8 @@ pub enum Report {
     Attached {
         /// Its number.
         interface: u32,
-        /// Whether others' filters come before ours, which may end the chain there.
-        is_behind: bool,
+        /// What comes before ours, in words, and may end the chain there.
+        before: Vec<String>,
     },
     /// Neither is.
     Refused(u32, ProbeError),
@@ -68,6 +68,8 @@ struct Shared {
     jobs: Mutex<Jobs>,
     /// For the thread: there is something to do.
     filled: Condvar,
+    /// How often to look at what is attached, even if nothing tells of a change.
+    check_every: Option<Duration>,
 }
 
 /// What is to be done. Each interface is in it once at most.
@@ -83,6 +85,8 @@ struct Jobs {
     sweep: Sweep,
     /// Since when what is attached may have changed, if it is to be looked at.
     check: Option<u64>,
+    /// When it was looked at.
+    checked: Option<Instant>,
     /// How it is over, and nothing else is to be done.
     over: Option<Over>,
 }
@@ -108,8 +112,8 @@ enum Sweep {
 enum Job {
     Sweep,
     Check {
-        /// What has changed has since then.
-        since_ns: u64,
+        /// Since when something has changed; none if nothing has told of it.
+        since_ns: Option<u64>,
     },
     /// And how often it was tried before.
     Attach(Target, u32),
@@ -130,6 +134,7 @@ impl Attacher {
         let shared = Arc::new(Shared {
             jobs: Mutex::default(),
             filled: Condvar::new(),
+            check_every: hooks.check_every(),
         });
         // As many as there are interfaces, at most.
         let (sender, reports) = mpsc::unbounded_channel();
@@ -259,15 +264,19 @@ impl Shared {
                 jobs.sweep = Sweep::Done;
                 return Some(Job::Sweep);
             }
-            if let Some(since_ns) = jobs.check.take() {
+            let left = self.until_check(&mut jobs);
+            if jobs.check.is_some() || left.is_some_and(|left| left.is_zero()) {
+                jobs.checked = Some(Instant::now());
+                let since_ns = jobs.check.take();
                 return Some(Job::Check { since_ns });
             }
-            if jobs.again.is_empty() {
+            let again = (!jobs.again.is_empty()).then_some(PAUSE);
+            let Some(pause) = again.into_iter().chain(left).min() else {
                 let waited = self.filled.wait(jobs);
                 jobs = waited.unwrap_or_else(PoisonError::into_inner);
                 continue;
-            }
-            let waited = self.filled.wait_timeout(jobs, PAUSE);
+            };
+            let waited = self.filled.wait_timeout(jobs, pause);
             let (after, pause) = waited.unwrap_or_else(PoisonError::into_inner);
             jobs = after;
             if pause.timed_out()
@@ -276,6 +285,13 @@ impl Shared {
                 return Some(Job::Attach(target, tries));
             }
         }
+    }
+
+    /// How long until what is attached is to be looked at; none if something tells.
+    fn until_check(&self, jobs: &mut Jobs) -> Option<Duration> {
+        let every = self.check_every?;
+        let checked = jobs.checked.get_or_insert_with(Instant::now);
+        Some(every.saturating_sub(checked.elapsed()))
     }
 }
 
@@ -292,10 +308,7 @@ fn work(mut hooks: Box<dyn Attach>, shared: &Shared, reports: &mpsc::UnboundedSe
             Job::Attach(target, tries) => {
                 let interface = target.interface;
                 match hooks.attach(&target.netns, &target.name, target.ifindex, interface) {
-                    Ok(is_behind) => Report::Attached {
-                        interface,
-                        is_behind,
-                    },
+                    Ok(before) => Report::Attached { interface, before },
                     Err(error) if error.is_there() && tries < TRIES_MAX => {
                         shared.again(target, tries + 1);
                         continue;

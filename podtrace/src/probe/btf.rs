@@ -124,6 +124,10 @@ impl Btf {
     /// # Errors
     /// When there is no such struct or member, or the types are malformed.
     pub fn offset_of(&self, container: &str, member: &str) -> Result<u32, BtfError> {
+        Ok(self.bits_to(container, member)? / 8)
+    }
+
+    fn bits_to(&self, container: &str, member: &str) -> Result<u32, BtfError> {
         let found = self.named(container, |_, found| match found {
             Type::Struct(found) => Some(found),
             _ => None,
@@ -132,10 +136,19 @@ impl Btf {
             Some(found) => self.bit_offset(&found, member, 0).map_err(BtfError::Read)?,
             None => None,
         };
-        bits.map(|bits| bits / 8).ok_or_else(|| BtfError::NoMember {
+        bits.ok_or_else(|| BtfError::NoMember {
             container: container.into(),
             member: member.into(),
         })
+    }
+
+    /// Where a flag of `struct container` is: the offset of its byte, and its bit there.
+    ///
+    /// # Errors
+    /// When there is no such struct or member, or the types are malformed.
+    pub fn flag(&self, container: &str, member: &str) -> Result<(u32, u32), BtfError> {
+        let bits = self.bits_to(container, member)?;
+        Ok((bits / 8, 1 << (bits % 8)))
     }
 
     fn bit_offset(

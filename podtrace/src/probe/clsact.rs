@@ -70,11 +70,10 @@ impl ClsactError {
 }
 
 /// How filters of ours stand.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Standing {
-    First,
-    /// Others come before them.
-    Behind,
+    /// Among others: which come before them, in words.
+    There(Vec<String>),
     /// One of them, at least, is not there any more.
     Removed,
     /// The interface is not there any more.
@@ -95,8 +94,8 @@ pub(super) struct Attached {
     filters: Vec<Ours>,
     /// Whether podtrace has made the qdisc.
     made: bool,
-    /// Whether others' filters come before ours.
-    pub(super) is_behind: bool,
+    /// What comes before ours, in words.
+    pub(super) before: Vec<String>,
 }
 
 /// A filter of ours.
@@ -121,7 +120,7 @@ pub(super) fn attach(ifindex: u32, stubs: &[Stub<'_>]) -> Result<Attached, Clsac
             ifindex,
             filters: Vec::new(),
             made: false,
-            is_behind: false,
+            before: Vec::new(),
         };
         match attached.add_all(&mut netlink, stubs) {
             Ok(()) => return Ok(attached),
@@ -156,27 +155,29 @@ pub(super) fn detach<'a>(
 /// When the kernel does not tell.
 pub(super) fn standing(attached: &Attached) -> io::Result<Standing> {
     let mut netlink = Netlink::open()?;
-    let mut standing = Standing::First;
+    let mut before = Vec::new();
     for ours in &attached.filters {
         let there = filters(&mut netlink, attached.ifindex, ours.hook)?;
         let Some(position) = there.iter().position(|filter| ours.is(filter)) else {
-            standing = Standing::Removed;
-            break;
+            return Ok(standing_unless_gone(attached, Standing::Removed));
         };
-        let is_before = |(at, other): (usize, &Filter)| {
+        let is_before = |(at, other): &(usize, &Filter)| {
             let is_lower = other.priority < ours.priority;
-            let is_newer = other.priority == ours.priority && at < position;
+            let is_newer = other.priority == ours.priority && *at < position;
             other.is_in_way() && !other.looks_ours() && (is_lower || is_newer)
         };
-        if there.iter().enumerate().any(is_before) {
-            standing = Standing::Behind;
-        }
+        let others = there.iter().enumerate().filter(is_before);
+        before.extend(others.map(|(_, other)| other.in_words(ours.hook)));
     }
-    // The kernel lists nothing for one that is gone.
-    Ok(match if_indextoname(attached.ifindex) {
+    Ok(standing_unless_gone(attached, Standing::There(before)))
+}
+
+/// The kernel lists nothing for an interface that is gone.
+fn standing_unless_gone(attached: &Attached, standing: Standing) -> Standing {
+    match if_indextoname(attached.ifindex) {
         Ok(_) => standing,
         Err(_) => Standing::Gone,
-    })
+    }
 }
 
 impl Attached {
@@ -233,7 +234,10 @@ impl Attached {
         let is_dead = |filter: &Filter| matches!(filter.owner(), Ok(Owner::Dead));
         let (dead, others): (Vec<_>, Vec<_>) = there.into_iter().partition(is_dead);
         let position = Position::among(&others);
-        self.is_behind |= !position.is_first;
+        let is_before = |filter: &&Filter| filter.is_before(position);
+        let before = others.iter().filter(is_before);
+        self.before
+            .extend(before.map(|filter| filter.in_words(hook)));
         let first = std::process::id();
         for number in first..first + HANDLES_MAX {
             let ours = Ours {

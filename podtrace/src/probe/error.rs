@@ -66,6 +66,21 @@ pub enum ProbeError {
         #[source]
         source: MapError,
     },
+    /// There is not enough memory for the rings.
+    #[error(
+        "the kernel has no memory for the rings of {cpus} CPUs, {} KiB in all: take less \
+         (--buffer), or raise the memory limit of podtrace's cgroup",
+        .bytes >> 10
+    )]
+    NoMemory {
+        /// How many rings there are to be.
+        cpus: u32,
+        /// Bytes of all.
+        bytes: u64,
+        /// The kernel's answer, if it was asked.
+        #[source]
+        source: Option<Box<aya::EbpfError>>,
+    },
     /// The rings could not be mapped into memory.
     #[error("failed to map the rings of the CPUs into memory")]
     Rings(#[source] io::Error),

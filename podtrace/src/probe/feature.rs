@@ -1,9 +1,9 @@
 //! What the running kernel can do, tried and not read off its version: distributions
 //! carry features back.
-use aya::programs::{SchedClassifier, TcAttachType};
+use aya::programs::ProgramInfo;
 use podtrace_ebpf::config::{PROGRAM_EGRESS, PROGRAM_INGRESS};
 
-use super::sys::{self, Instruction};
+use super::sys::{self, Instruction, TcxHook};
 
 /// Taps, which let every packet go on.
 const OURS: [&str; 2] = [PROGRAM_INGRESS, PROGRAM_EGRESS];
@@ -44,17 +44,15 @@ pub fn has_atomics() -> bool {
     sys::load(&[ZERO, STORE, EXCHANGE, RESULT, EXIT]).is_ok()
 }
 
-/// Whether another tool has attached programs by TCX to an interface of the calling
-/// thread's namespace: they run before those of clsact.
-pub(super) fn has_tcx_programs(interface: &str) -> bool {
-    [TcAttachType::Ingress, TcAttachType::Egress]
-        .into_iter()
-        .filter_map(|hook| SchedClassifier::query_tcx(interface, hook).ok())
-        .flat_map(|(_, programs)| programs)
-        .any(|program| !OURS.contains(&program.name_as_str().unwrap_or_default()))
+/// Whether a program is a tap, of this podtrace or another.
+pub(super) fn is_ours(program: &ProgramInfo) -> bool {
+    OURS.contains(&program.name_as_str().unwrap_or_default())
 }
+
+/// Every namespace has it, under this number.
+const LOOPBACK: u32 = 1;
 
 /// Whether programs can be attached by TCX.
 pub(super) fn has_tcx() -> bool {
-    SchedClassifier::query_tcx("lo", TcAttachType::Ingress).is_ok()
+    sys::tcx_programs(LOOPBACK, TcxHook::Ingress).is_ok()
 }

@@ -9,7 +9,10 @@ use super::{
     rings::{RING_SMALL, ring_bytes, ring_count},
     table,
 };
-use crate::netns::{Ids, ids};
+use crate::{
+    cgroup::memory::left_in_cgroups,
+    netns::{Ids, ids},
+};
 
 /// A kernel function that makes a program's context its `struct sk_buff`
 /// (since Linux 6.2).
@@ -34,6 +37,10 @@ struct Offsets {
     skb_dev: u32,
     dev_net: u32,
     net_id: u32,
+    skb_sk: u32,
+    sock_state: u32,
+    /// The byte and the bit that tell whether a socket is the kernel's own.
+    sock_kernel: (u32, u32),
 }
 
 impl Offsets {
@@ -45,6 +52,10 @@ impl Offsets {
                 Ids::Cookie => btf.offset_of("net", "net_cookie")?,
                 Ids::Inode => btf.offset_of("net", "ns")? + btf.offset_of("ns_common", "inum")?,
             },
+            skb_sk: btf.offset_of("sk_buff", "sk")?,
+            sock_state: btf.offset_of("sock", "__sk_common")?
+                + btf.offset_of("sock_common", "skc_state")?,
+            sock_kernel: btf.flag("sock", "sk_kern_sock")?,
         })
     }
 }
@@ -97,6 +108,36 @@ impl Fitted {
         self.ring_bytes > RING_SMALL && io_error.raw_os_error() == Some(libc::E2BIG)
     }
 
+    /// The error when there is no memory for the rings.
+    pub(super) fn explain(&self, error: ProbeError) -> ProbeError {
+        match error {
+            ProbeError::Load(error) if is_out_of_memory(&error) => self.no_memory(Some(error)),
+            other => other,
+        }
+    }
+
+    /// Refuses rings that podtrace's cgroup has no memory for: the kernel may end the
+    /// process in place of an answer.
+    pub(super) fn check_memory(&self) -> Result<(), ProbeError> {
+        match left_in_cgroups() {
+            Some(left) if left < self.bytes() => Err(self.no_memory(None)),
+            _ => Ok(()),
+        }
+    }
+
+    fn no_memory(&self, answer: Option<EbpfError>) -> ProbeError {
+        ProbeError::NoMemory {
+            cpus: self.rings,
+            bytes: self.bytes(),
+            source: answer.map(Box::new),
+        }
+    }
+
+    /// Bytes of all rings.
+    fn bytes(&self) -> u64 {
+        u64::from(self.rings) * u64::from(self.ring_bytes)
+    }
+
     /// Loads the object with its maps by a fresh loader; no program is loaded yet.
     ///
     /// # Errors
@@ -125,6 +166,10 @@ impl Fitted {
             (config::GLOBAL_SKB_DEV, self.offsets.skb_dev),
             (config::GLOBAL_DEV_NET, self.offsets.dev_net),
             (config::GLOBAL_NET_ID, self.offsets.net_id),
+            (config::GLOBAL_SKB_SK, self.offsets.skb_sk),
+            (config::GLOBAL_SOCK_STATE, self.offsets.sock_state),
+            (config::GLOBAL_SOCK_KERNEL, self.offsets.sock_kernel.0),
+            (config::GLOBAL_SOCK_KERNEL_BIT, self.offsets.sock_kernel.1),
             (config::GLOBAL_NET_ID_IS_LONG, (ids() == Ids::Cookie).into()),
         ];
         // What it borrows lives longer.
@@ -164,4 +209,13 @@ impl Fitted {
         }
         limits
     }
+}
+
+/// Whether the rings could not be made for want of memory: before Linux 5.11 they count as
+/// locked memory.
+fn is_out_of_memory(error: &EbpfError) -> bool {
+    let EbpfError::MapError(MapError::CreateError { name, io_error }) = error else {
+        return false;
+    };
+    name == config::MAP_RINGS && matches!(io_error.raw_os_error(), Some(libc::ENOMEM | libc::EPERM))
 }

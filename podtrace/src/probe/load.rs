@@ -77,13 +77,15 @@ impl Probe {
         });
         let loader = loader.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         let fitted = fitted?;
-        let (mut ebpf, fitted) = match fitted.load(loader, options) {
+        fitted.check_memory()?;
+        let (loaded, fitted) = match fitted.load(loader, options) {
             Err(ProbeError::Load(error)) if fitted.is_too_large(&error) => {
                 let fitted = fitted.with_small_rings();
-                (fitted.load(EbpfLoader::new(), options)?, fitted)
+                (fitted.load(EbpfLoader::new(), options), fitted)
             }
-            loaded => (loaded?, fitted),
+            loaded => (loaded, fitted),
         };
+        let mut ebpf = loaded.map_err(|error| fitted.explain(error))?;
         load_programs(&mut ebpf)?;
         let limits = fitted.limits();
         let Fitted {

@@ -2,7 +2,7 @@
 mod patch;
 
 use podtrace_ebpf::{
-    config::{CAST_MARK, PROGRAM_EGRESS, PROGRAM_INGRESS, PROGRAM_SOCKET},
+    config::{CAST_MARKS, PROGRAM_EGRESS, PROGRAM_INGRESS, PROGRAM_SOCKET},
     ring::RING_MARK,
 };
 
@@ -56,22 +56,24 @@ pub(super) fn set_values(object: &mut [u8], bytes: u32) -> Result<(), PatchError
     patch.apply(object, |_| encoded([ARRAY, INDEX, bytes]))
 }
 
-/// Makes the taps' calls of [`CAST_MARK`] calls of the kernel function of this type id.
+/// Makes the taps' calls of [`CAST_MARKS`] calls of the kernel function of this type id.
 /// aya knows no calls of kernel functions, which the kernel takes as: opcode, source
 /// register, no offset, type id.
 ///
 /// # Errors
-/// When a tap has not exactly one such call.
+/// When a tap has not exactly one call of each.
 pub(super) fn set_cast(object: &mut [u8], function: u32) -> Result<(), PatchError> {
     let call = |registers, [a, b, c, d]: [u8; 4]| [CALL, registers, 0, 0, a, b, c, d];
-    let marked = exactly(&call(0, CAST_MARK.to_le_bytes()));
-    for tap in TAPS {
-        let patch = Patch {
-            purpose: "call the kernel's cast",
-            within: Within::Program(tap),
-            mark: &marked,
-        };
-        patch.apply(object, |_| call(KFUNC, function.to_le_bytes()).to_vec())?;
+    for mark in CAST_MARKS {
+        let marked = exactly(&call(0, mark.to_le_bytes()));
+        for tap in TAPS {
+            let patch = Patch {
+                purpose: "call the kernel's cast",
+                within: Within::Program(tap),
+                mark: &marked,
+            };
+            patch.apply(object, |_| call(KFUNC, function.to_le_bytes()).to_vec())?;
+        }
     }
     Ok(())
 }
@@ -131,10 +133,16 @@ mod tests {
             return; // AYA_BUILD_SKIP
         }
         set_cast(&mut object, 12345).unwrap();
-        let mark = CAST_MARK.to_le_bytes();
-        let marked = [CALL, 0, 0, 0, mark[0], mark[1], mark[2], mark[3]];
-        let call = [CALL, 0x20, 0, 0, 0x39, 0x30, 0, 0];
-        assert_eq!(changes(&object), [(marked, call); TAPS.len()]);
+        let marked = CAST_MARKS.map(|mark| {
+            let [a, b, c, d] = mark.to_le_bytes();
+            [CALL, 0, 0, 0, a, b, c, d]
+        });
+        let changes = changes(&object);
+        assert_eq!(changes.len(), marked.len() * TAPS.len());
+        for (before, after) in changes {
+            assert!(marked.contains(&before));
+            assert_eq!(after, [CALL, 0x20, 0, 0, 0x39, 0x30, 0, 0]);
+        }
         assert!(set_cast(&mut object, 12345).is_err());
     }
 

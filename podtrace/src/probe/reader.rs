@@ -7,7 +7,6 @@
 //! the reader waits, and the rings fill: then the kernel counts what is lost,
 //! per tap, and nothing needs to be counted twice.
 use std::{
-    collections::HashSet,
     io,
     os::fd::AsFd as _,
     sync::{
@@ -23,22 +22,16 @@ use nix::{
     poll::{PollFd, PollFlags, PollTimeout, poll},
     sys::eventfd::{EfdFlags, EventFd},
 };
-use podtrace_ebpf::record::{Begin, CGROUP_NONE, CGROUP_ROOT};
+use podtrace_ebpf::record::Begin;
 use tokio::sync::mpsc;
 
 use super::{
     batch::Batch,
+    cgroups::{Cgroups, LookUp},
     load::Channel,
     restraint::{Limit, yield_to_others},
 };
-use crate::{
-    clock::monotonic_ns,
-    model::{
-        loss::LostBy,
-        snapshot::{CgroupPath, NewCgroup},
-    },
-    privilege,
-};
+use crate::{clock::monotonic_ns, model::loss::LostBy, privilege};
 
 /// A batch is handed on when it has this many bytes.
 pub(crate) const BATCH_BYTES: usize = 256 << 10;
@@ -53,51 +46,6 @@ const INTERVAL_MS: u8 = 5;
 const IDLE_ROUNDS: u32 = 4;
 /// The longest sleep.
 const SLEEP_MS: u16 = 10_000;
-
-/// Cgroups remembered at most; beyond it all are looked up anew.
-pub(crate) const CGROUPS_MAX: usize = 8192;
-
-/// Finds the path of a cgroup by its id.
-pub type LookUp = Box<dyn FnMut(u64) -> CgroupPath + Send>;
-
-/// The cgroups that records have shown.
-struct Cgroups {
-    look_up: LookUp,
-    seen: HashSet<u64>,
-    /// The last one, as most records show the one before them did.
-    last: u64,
-    new: Vec<NewCgroup>,
-    forgets: bool,
-}
-
-impl Cgroups {
-    fn new(look_up: LookUp) -> Self {
-        Self {
-            look_up,
-            seen: HashSet::new(),
-            last: CGROUP_NONE,
-            new: Vec::new(),
-            forgets: false,
-        }
-    }
-
-    fn note(&mut self, begin: &Begin) {
-        let (ts_ns, id) = (begin.ts_ns, begin.cgroup);
-        if id == self.last || matches!(id, CGROUP_NONE | CGROUP_ROOT) {
-            return;
-        }
-        self.last = id;
-        if self.seen.len() >= CGROUPS_MAX {
-            self.seen.clear();
-            self.new.clear();
-            self.forgets = true;
-        }
-        if self.seen.insert(id) {
-            let path = (self.look_up)(id);
-            self.new.push(NewCgroup { id, ts_ns, path });
-        }
-    }
-}
 
 /// The running reader.
 pub struct RingReader {
@@ -124,7 +72,7 @@ impl RingReader {
     /// When the thread cannot be started.
     pub fn spawn(
         channel: Channel,
-        look_up: LookUp,
+        look_up: Box<dyn LookUp>,
         cpu_limit: Option<u32>,
     ) -> io::Result<(Self, mpsc::Receiver<Batch>)> {
         // What waits in the queue is to be worked off before it shows in the time taken.
@@ -281,48 +229,5 @@ impl Channel {
         // There is never a record, but room to be given back.
         while self.wake.next().is_some() {}
         Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn begin(ts_ns: u64, cgroup: u64) -> Begin {
-        Begin {
-            ts_ns,
-            cgroup,
-            captured: 0,
-        }
-    }
-
-    #[test]
-    fn cgroups_are_looked_up_when_they_are_first_shown() {
-        let look_up = |id: u64| match id {
-            9 => CgroupPath::Gone,
-            _ => CgroupPath::At(format!("/cgroup{id}")),
-        };
-        let mut cgroups = Cgroups::new(Box::new(look_up));
-        let shown = [(1, 7), (2, CGROUP_NONE), (3, 7), (4, 9), (5, CGROUP_ROOT)];
-        for (ts_ns, id) in shown {
-            cgroups.note(&begin(ts_ns, id));
-        }
-        let new: Vec<_> = cgroups
-            .new
-            .iter()
-            .map(|new| (new.id, new.ts_ns, new.path.clone()))
-            .collect();
-        let first = CgroupPath::At("/cgroup7".into());
-        assert_eq!(new, [(7, 1, first), (9, 4, CgroupPath::Gone)]);
-    }
-
-    #[test]
-    fn cgroups_beyond_the_limit_are_shown_anew() {
-        let mut cgroups = Cgroups::new(Box::new(|_| CgroupPath::Unknown));
-        for id in 10..=10 + CGROUPS_MAX as u64 {
-            cgroups.note(&begin(1, id));
-        }
-        assert!(cgroups.forgets && cgroups.seen.len() == 1);
-        assert_eq!(cgroups.new.len(), 1);
     }
 }

@@ -6,8 +6,8 @@ use super::{
     hop::{HopObject, SocketObject, TunnelObject},
     packet::{ClockObject, EventObject, PathObject, RoundTripObject},
     session::{
-        CountObject, CountTapObject, LossObject, LossTapObject, NotShownObject, NoticeObject,
-        StartObject, SummaryObject,
+        CountObject, CountTapObject, LeftOutObject, LossObject, LossTapObject, NotShownObject,
+        NoticeObject, StartObject, SummaryObject,
     },
 };
 
@@ -29,6 +29,7 @@ pub fn objects_text() -> String {
     object::<LossTapObject<'_>>(&mut out);
     object::<CountTapObject<'_>>(&mut out);
     object::<CountObject>(&mut out);
+    object::<LeftOutObject>(&mut out);
     object::<NotShownObject>(&mut out);
     out
 }

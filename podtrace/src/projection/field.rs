@@ -65,8 +65,8 @@ impl Kind {
 /// A single value of a table.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Value<'a> {
-    /// Of [`Kind::Long`] and [`Kind::Time`].
     Long(i64),
+    Time(u64),
     Int(i32),
     Flag(bool),
     Text(Cow<'a, str>),
@@ -165,7 +165,7 @@ cells! {
     String: Text, |text| Value::Text(Cow::Borrowed(text));
     Arc<str>: Text, |text| Value::Text(Cow::Borrowed(text));
     IpAddr: Text, |address| Value::Text(Cow::Owned(address.to_string()));
-    TimeNs: Time, |time| long(time.0);
+    TimeNs: Time, |time| Value::Time(time.0);
     IsoTime: Text, |time| Value::Text(Cow::Owned(time.to_string()));
 }
 

@@ -45,6 +45,16 @@ object! {
         container: Option<Arc<str>>,
         /// cgroup of the process
         cgroup: Option<Arc<str>>,
+        /// systemd unit that the cgroup is named by
+        unit: Option<Arc<str>>,
+        /// user whose slice the cgroup is in
+        user: Option<u32>,
+        /// how many processes the cgroup had, a second before at most; with one it is the owner
+        processes: Option<u64>,
+        /// name of the process, if the cgroup had one
+        command: Option<Arc<str>>,
+        /// its number
+        pid: Option<u32>,
     }
 }
 
@@ -98,6 +108,11 @@ impl From<SocketOwner> for SocketObject {
             pod: None,
             container: None,
             cgroup: None,
+            unit: None,
+            user: None,
+            processes: None,
+            command: None,
+            pid: None,
         };
         match owner {
             SocketOwner::None => bare("none"),
@@ -112,10 +127,18 @@ impl From<SocketOwner> for SocketObject {
                 container: Some(id),
                 ..bare("container")
             },
-            SocketOwner::Process(cgroup) => Self {
-                cgroup: Some(cgroup),
-                ..bare("process")
-            },
+            SocketOwner::Process(process) => {
+                let (pid, command) = process.only().cloned().unzip();
+                Self {
+                    cgroup: Some(Arc::clone(&process.cgroup)),
+                    unit: process.unit.clone(),
+                    user: process.user,
+                    processes: process.processes,
+                    command,
+                    pid,
+                    ..bare("process")
+                }
+            }
             SocketOwner::Gone(_) | SocketOwner::Unknown(_) => bare("unknown"),
         }
     }

@@ -6,6 +6,7 @@ use podtrace_ebpf::record::Direction;
 use super::field::{TimeNs, object};
 use crate::{
     model::{
+        left_out::Count,
         loss::{Loss, TapLoss},
         start::Start,
         tap::TapCount,
@@ -70,6 +71,8 @@ object! {
         incomplete: u64,
         /// how many events had a frame that could not be read
         unreadable: u64,
+        /// packets of the files that gave no event, by reason
+        left_out: Option<Vec<LeftOutObject>>,
         /// nanoseconds from the first tap to the last
         duration_ns: u64,
         /// the counts of all taps together
@@ -78,6 +81,8 @@ object! {
         taps: Vec<CountTapObject<'a>>,
         /// what this output left out because its reader is too slow
         not_shown: Option<NotShownObject>,
+        /// how many events the recording under way lacks, if there are any
+        not_recorded: Option<u64>,
     }
 }
 
@@ -129,6 +134,21 @@ object! {
         undecodable: u64,
         /// events that a recording does not hold, if there are any
         unrecorded: Option<u64>,
+    }
+}
+
+object! {
+    /// Packets of the files that gave no event.
+    LeftOutObject as "left out" {
+        /// `link_type`: podtrace does not decode its link layer; `no_time`: a simple packet
+        /// block, which has none; `no_interface`: the file does not describe its interface
+        reason: &'static str,
+        /// LINKTYPE_ number of the link layer
+        link_type: Option<u32>,
+        /// name of the link layer
+        link_name: Option<&'static str>,
+        /// how many
+        packets: u64,
     }
 }
 
@@ -192,10 +212,15 @@ impl<'a> SummaryObject<'a> {
             outcomes: Outcome::NAMES.into_iter().zip(summary.outcomes).collect(),
             incomplete: summary.incomplete,
             unreadable: summary.unreadable,
+            left_out: (summary.left_out.total() > 0).then(|| {
+                let counts = summary.left_out.counts().into_iter();
+                counts.map(Into::into).collect()
+            }),
             duration_ns: summary.duration_ns,
             total: summary.total().into(),
             taps: taps.collect(),
             not_shown: (!not_shown.is_nothing()).then(|| not_shown.into()),
+            not_recorded: (summary.not_recorded > 0).then_some(summary.not_recorded),
         }
     }
 }
@@ -221,6 +246,23 @@ impl From<TapCount> for CountObject {
             lost_ring: count.lost_ring,
             undecodable: count.undecodable,
             unrecorded: (count.unrecorded > 0).then_some(count.unrecorded),
+        }
+    }
+}
+
+impl From<Count> for LeftOutObject {
+    fn from(count: Count) -> Self {
+        let Count {
+            reason,
+            link_type,
+            link_name,
+            packets,
+        } = count;
+        Self {
+            reason,
+            link_type,
+            link_name,
+            packets,
         }
     }
 }

@@ -1,31 +1,44 @@
 //! Growing sessions: waits for their beginning, and finds the next file.
 use std::{
-    fs,
-    path::PathBuf,
-    sync::atomic::{AtomicBool, Ordering},
-    thread,
+    fs, io,
+    path::{Path, PathBuf},
     time::Duration,
 };
 
-use crate::session::{
-    chain::Chain,
-    input::expand,
-    reader::{Item, Reader, ReaderOptions},
+use crate::{
+    session::{
+        chain::Chain,
+        reader::{Item, Reader, ReaderOptions},
+    },
+    signals::Stop,
 };
 
 /// Pause between two checks of a growing file.
 pub(super) const FOLLOW_PAUSE: Duration = Duration::from_millis(50);
 
 /// Waits until files created just now have content: an empty file does not show its format.
-pub(super) fn wait_until_begun(paths: &[PathBuf], stop: &AtomicBool) {
+pub(super) fn wait_until_begun(paths: &[PathBuf], stop: &Stop) -> io::Result<()> {
+    while paths.iter().any(|path| is_about_to_begin(path)) && !stop.is_set() {
+        stop.sleep(FOLLOW_PAUSE)?;
+    }
+    Ok(())
+}
+
+/// Whether a file is empty so far, or one in the directory that is named like a capture.
+fn is_about_to_begin(path: &Path) -> bool {
     // Whoever reads a file reports that it cannot be read.
-    let files = || paths.iter().filter_map(|path| expand(path).ok()).flatten();
-    let is_empty = |file: PathBuf| {
+    let is_empty = |file: &Path| {
         fs::metadata(file).is_ok_and(|metadata| metadata.is_file() && metadata.len() == 0)
     };
-    while files().any(is_empty) && !stop.load(Ordering::Relaxed) {
-        thread::sleep(FOLLOW_PAUSE);
-    }
+    let is_named_so = |file: &Path| {
+        let name = file.file_name().map(|name| name.to_string_lossy());
+        name.is_some_and(|name| name.contains(".pcap"))
+    };
+    let Ok(entries) = fs::read_dir(path) else {
+        return is_empty(path);
+    };
+    let mut files = entries.filter_map(|entry| Some(entry.ok()?.path()));
+    files.any(|file| is_named_so(&file) && is_empty(&file))
 }
 
 /// The files that continue a session, if they exist by now.
@@ -44,6 +57,7 @@ pub(super) fn newer_files(chain: &Chain) -> Vec<PathBuf> {
     let mut newer: Vec<(u64, PathBuf)> = entries
         .filter_map(|entry| {
             let path = entry.ok()?.path();
+            path.is_file().then_some(())?;
             let mut reader = Reader::open(&path, ReaderOptions::default()).ok()?;
             match reader.next_item() {
                 Ok(Some(Item::Section(other)))

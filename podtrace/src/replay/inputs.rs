@@ -1,4 +1,6 @@
 //! The files that a command reads, grouped by session.
+mod copies;
+
 use std::{
     collections::{BTreeMap, VecDeque},
     ops::Range,
@@ -11,12 +13,14 @@ use crate::{
     packet::key_payload,
     session::{
         chain::Chain,
+        folder,
         format::SectionInfo,
-        input::{InputError, expand},
+        input::{InputError, named},
         reader::{Item, Reader, ReaderOptions},
     },
-    text::sanitize::sanitize,
+    text::{names::list, sanitize::sanitize},
 };
+use copies::{holds_more, is_copy};
 
 /// Standard input.
 const STDIN: &str = "-";
@@ -25,8 +29,7 @@ const STDIN: &str = "-";
 #[derive(Clone, Debug)]
 pub(crate) struct Input {
     files: Vec<PathBuf>,
-    /// The header of its first section; none for other captures and for standard input,
-    /// which cannot be read twice.
+    /// The header of its first section; none for other captures and for streams.
     info: Option<SectionInfo>,
 }
 
@@ -44,8 +47,9 @@ impl Input {
         name.map_or_else(String::new, |name| sanitize(&name.to_string_lossy()))
     }
 
-    pub(crate) fn is_stdin(&self) -> bool {
-        self.files.iter().any(|file| file.as_os_str() == STDIN)
+    /// Whether it can be read only once.
+    pub(crate) fn is_stream(&self) -> bool {
+        self.files.iter().any(|file| is_stream(file))
     }
 
     /// Whether it is a session of podtrace's, as far as that is known.
@@ -68,7 +72,7 @@ impl Input {
         let Some(first) = files.pop_front() else {
             bail!("nothing to read");
         };
-        let reader = Reader::open(&first, options)?;
+        let reader = Reader::open(&first, options.clone())?;
         Ok(if follow {
             Chain::new(reader, options, files)
         } else {
@@ -77,56 +81,127 @@ impl Input {
     }
 }
 
+/// Whether a path is of standard input, a pipe or a device, which cannot be read twice.
+fn is_stream(path: &Path) -> bool {
+    let metadata = || path.metadata().ok();
+    path.as_os_str() == STDIN || metadata().is_some_and(|metadata| !metadata.is_file())
+}
+
+/// The inputs, and what was left out.
+#[derive(Default)]
+pub(crate) struct Inputs {
+    pub(crate) all: Vec<Input>,
+    /// In words.
+    pub(crate) notices: Vec<String>,
+    /// Numbers in `all`, by session.
+    by_session: BTreeMap<String, usize>,
+    /// The sections with which the files of each input begin.
+    sections: Vec<Vec<u64>>,
+    /// Files of other tools' captures, by length.
+    by_len: BTreeMap<u64, Vec<PathBuf>>,
+}
+
 /// Finds the inputs that the paths name; the first is the reference for the clocks.
-pub(crate) fn find(paths: &[PathBuf]) -> anyhow::Result<Vec<Input>> {
-    let mut inputs: Vec<Input> = Vec::new();
-    let mut by_session: BTreeMap<String, usize> = BTreeMap::new();
-    let mut sections: Vec<Vec<u64>> = Vec::new();
-    let mut refused = None;
-    for file in files(paths)? {
-        let info = match look_into(&file) {
-            Ok(info) => info,
-            // One bad file in a directory does not stop the others.
-            Err(error @ InputError::Format { .. }) if !paths.contains(&file) => {
-                refused = Some(error);
-                continue;
-            }
-            Err(error) => return Err(error.into()),
-        };
-        let known = info.as_ref().and_then(|info| by_session.get(&info.session));
-        if let (Some(number), Some(info)) = (known, &info) {
-            let at = sections[*number].partition_point(|section| *section <= info.section);
-            sections[*number].insert(at, info.section);
-            inputs[*number].files.insert(at, file);
-            if at == 0 {
-                inputs[*number].info = Some(info.clone());
-            }
-            continue;
-        }
-        if let Some(info) = &info {
-            by_session.insert(info.session.clone(), inputs.len());
-        }
-        sections.push(vec![info.as_ref().map_or(0, |info| info.section)]);
-        inputs.push(Input {
-            files: vec![file],
-            info,
-        });
+pub(crate) fn find(paths: &[PathBuf]) -> anyhow::Result<Inputs> {
+    let mut inputs = Inputs::default();
+    for file in files(paths, &mut inputs.notices)? {
+        inputs.add(file)?;
     }
-    match refused {
-        Some(error) if inputs.is_empty() => return Err(error.into()),
-        Some(error) => eprintln!("podtrace: left out: {error}"),
-        None => {}
-    }
-    if inputs.len() > 1 && inputs.iter().any(Input::is_stdin) {
-        bail!("standard input (-) cannot be merged with files\nhint: save it to a file first");
+    if inputs.all.len() > 1
+        && let Some(stream) = inputs.all.iter().find(|input| input.is_stream())
+    {
+        let name = stream
+            .files
+            .first()
+            .map_or_else(String::new, |file| named(file));
+        bail!(
+            "{name} cannot be merged with other files: it can be read only once\nhint: save it to a file first"
+        );
     }
     Ok(inputs)
 }
 
-fn files(paths: &[PathBuf]) -> anyhow::Result<Vec<PathBuf>> {
+impl Inputs {
+    /// Adds a file to the session that it is part of, or as an input of its own.
+    fn add(&mut self, file: PathBuf) -> anyhow::Result<()> {
+        let info = look_into(&file)?;
+        let Some(SectionInfo {
+            session, section, ..
+        }) = &info
+        else {
+            return self.add_other(file);
+        };
+        let Some(number) = self.by_session.get(session).copied() else {
+            self.by_session.insert(session.clone(), self.all.len());
+            self.push(file, info);
+            return Ok(());
+        };
+        let (input, sections) = (&mut self.all[number], &mut self.sections[number]);
+        let at = match sections.binary_search(section) {
+            Ok(at) => {
+                // The same recording once more: one of the two may be cut.
+                let known = &mut input.files[at];
+                let copy = if holds_more(&file, known)? {
+                    std::mem::replace(known, file)
+                } else {
+                    file
+                };
+                let known = named(&input.files[at]);
+                self.leave_out(&copy, &known);
+                return Ok(());
+            }
+            Err(at) => at,
+        };
+        sections.insert(at, *section);
+        input.files.insert(at, file);
+        if at == 0 {
+            input.info = info;
+        }
+        Ok(())
+    }
+
+    /// Adds a capture of another tool.
+    fn add_other(&mut self, file: PathBuf) -> anyhow::Result<()> {
+        if !is_stream(&file) {
+            let known = self.by_len.entry(file.metadata()?.len()).or_default();
+            for other in known.iter() {
+                if is_copy(&file, other)? {
+                    let other = named(other);
+                    self.leave_out(&file, &other);
+                    return Ok(());
+                }
+            }
+            known.push(file.clone());
+        }
+        self.push(file, None);
+        Ok(())
+    }
+
+    fn push(&mut self, file: PathBuf, info: Option<SectionInfo>) {
+        self.sections
+            .push(info.iter().map(|info| info.section).collect());
+        self.all.push(Input {
+            files: vec![file],
+            info,
+        });
+    }
+
+    fn leave_out(&mut self, copy: &Path, known: &str) {
+        let copy = named(copy);
+        self.notices
+            .push(format!("{copy} left out: {known} is the same recording"));
+    }
+}
+
+/// The files that the paths name. `notices`: what the directories hold beside them.
+fn files(paths: &[PathBuf], notices: &mut Vec<String>) -> anyhow::Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for path in paths {
-        for file in expand(path)? {
+        let found = folder::find(path)?;
+        if !found.others.is_empty() {
+            notices.push(format!("{}: left out {}", named(path), list(&found.others)));
+        }
+        for file in found.captures {
             if files.contains(&file) {
                 bail!("{} is named twice", sanitize(&file.to_string_lossy()));
             }
@@ -137,7 +212,7 @@ fn files(paths: &[PathBuf]) -> anyhow::Result<Vec<PathBuf>> {
 }
 
 fn look_into(file: &Path) -> Result<Option<SectionInfo>, InputError> {
-    if file.as_os_str() == STDIN {
+    if is_stream(file) {
         return Ok(None);
     }
     let mut reader = Reader::open(file, ReaderOptions::default())?;
@@ -146,13 +221,6 @@ fn look_into(file: &Path) -> Result<Option<SectionInfo>, InputError> {
             Some(Item::Section(info)) => return Ok(Some(info)),
             // The first section may be damaged: a later one in the file serves as well.
             Some(_) if reader.is_damaged() => {}
-            None if !reader.is_capture() => {
-                let is_empty = file.metadata().is_ok_and(|metadata| metadata.len() == 0);
-                return Err(InputError::Format {
-                    path: file.to_owned(),
-                    hint: if is_empty { ": it is empty" } else { "" },
-                });
-            }
             _ => return Ok(None),
         }
     }

@@ -16,7 +16,7 @@ use crate::{
     path::reorder::SLACK_NS,
     pipeline::{OTHERS, Pipeline, TICK_LAG_NS, Unexplained},
     session::{
-        chain::Chain,
+        chain::{Chain, Gap},
         format::{SectionInfo, Tick},
         input::InputError,
         reader::Item,
@@ -226,11 +226,7 @@ impl Merge {
         stream.is_over = true;
         if others {
             pipeline.world_mut().silent.extend(stream.nodes());
-            pipeline.note_loss(LostSpan {
-                from_ns: stream.now_ns,
-                to_ns: stream.now_ns,
-                events: 0,
-            });
+            stream.watches_nothing(stream.now_ns, stream.now_ns, pipeline);
         }
     }
 
@@ -246,12 +242,14 @@ impl Merge {
             return;
         };
         let before_ns = std::mem::replace(&mut stream.known_ns, ns);
-        if stream.chain.take_gap() && stream.has_begun {
-            pipeline.note_loss(LostSpan {
+        match stream.chain.take_gap().filter(|_| stream.has_begun) {
+            Some(Gap::Damage) => pipeline.note_loss(LostSpan {
                 from_ns: before_ns,
                 to_ns: ns,
                 events: 0,
-            });
+            }),
+            Some(Gap::NotRecorded) => stream.watches_nothing(before_ns, ns, pipeline),
+            None => {}
         }
         if !stream.has_begun && matches!(item, Item::Event | Item::Tick(_)) {
             stream.has_begun = true;
@@ -358,6 +356,21 @@ impl Stream {
         if nodes.is_empty() {
             nodes.extend(names);
             self.numbers.set_nodes(0..nodes.len());
+        }
+    }
+
+    /// Notes that it did not record at that time: what was not captured is not lost.
+    fn watches_nothing(&self, from_ns: u64, to_ns: u64, pipeline: &mut Pipeline) {
+        let origin = self.numbers.origin();
+        for (left, ts_ns) in [(1, from_ns), (0, to_ns)] {
+            let update = Update::Attaching {
+                left,
+                refused: 0,
+                partial: 0,
+                since_ns: Some(from_ns),
+                ts_ns,
+            };
+            pipeline.apply(origin, &update);
         }
     }
 

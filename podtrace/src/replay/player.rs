@@ -1,11 +1,8 @@
 //! Plays files through the pipeline.
 use std::{
+    fs::{self, Metadata},
     path::PathBuf,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    thread,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -15,8 +12,10 @@ use super::{
     follow::{FOLLOW_PAUSE, newer_files, wait_until_begun},
     inputs::{self, Input, common_payload, differ_in_sampling},
     prescan::{Prescan, prescan, unread},
+    report::report,
     select::Selection,
     survey::{Links, Survey},
+    wanted::check_interfaces,
 };
 use crate::{
     clock::{nanos, nodes::Clock},
@@ -27,19 +26,20 @@ use crate::{
     replay::{
         merge::{Merge, Step, Stream},
         options::{PlayerOptions, Span},
+        progress::{Progress, ShowLine},
     },
-    session::{chain::Chain, reader::ReaderOptions, recorder::Outline},
+    session::{reader::ReaderOptions, recorder::Outline},
+    signals::Stop,
     text::sanitize::sanitize,
     update::Update,
 };
-
-/// Upper bound of the places of damage reported one by one.
-const DAMAGE_MAX: usize = 20;
 
 /// Plays files through a pipeline.
 pub(crate) struct Player<'a> {
     args: &'a PlayerOptions,
     inputs: Vec<Input>,
+    /// What was left out of the inputs.
+    notices: Vec<String>,
     follow: bool,
     pub(crate) speed: Option<f64>,
     selection: Selection,
@@ -48,8 +48,10 @@ pub(crate) struct Player<'a> {
     /// Whether the packets are recorded again: events hold the captured bytes, and the
     /// interfaces are known before.
     pub(crate) is_recorded: bool,
-    /// Set to end it early.
-    pub(crate) stop: Arc<AtomicBool>,
+    /// Shows the progress, if it is to be shown.
+    pub(crate) show_progress: Option<ShowLine>,
+    /// Ends it early.
+    stop: Stop,
 }
 
 /// What consumers are made for.
@@ -61,11 +63,31 @@ pub(crate) struct Found<'a> {
 }
 
 /// The result of a replay.
+#[derive(Debug, Default)]
 pub(crate) struct Played {
     /// Events lost.
     pub(crate) lost: u64,
     /// Places where a file is damaged.
     pub(crate) damaged: usize,
+    /// Packets that gave no event.
+    pub(crate) left_out: u64,
+    /// Whether it ended before all was read, and was not meant to.
+    pub(crate) is_interrupted: bool,
+}
+
+impl Played {
+    /// Whether everything was read and nothing is missing.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.lost == 0 && self.damaged == 0 && self.left_out == 0
+    }
+
+    /// The result where nothing was read.
+    fn interrupted() -> Self {
+        Self {
+            is_interrupted: true,
+            ..Self::default()
+        }
+    }
 }
 
 impl Player<'_> {
@@ -73,20 +95,24 @@ impl Player<'_> {
     pub(crate) fn new(
         args: &PlayerOptions,
         follow: bool,
-        stop: Arc<AtomicBool>,
+        stop: Stop,
     ) -> anyhow::Result<Player<'_>> {
+        let selection = Selection::of(args)?;
         if follow {
-            wait_until_begun(&args.files, &stop);
+            wait_until_begun(&args.files, &stop)?;
         }
+        let inputs = inputs::find(&args.files)?;
         Ok(Player {
             args,
-            inputs: inputs::find(&args.files)?,
+            inputs: inputs.all,
+            notices: inputs.notices,
             follow,
             speed: None,
-            selection: Selection::of(args),
+            selection,
             vantage: None,
             is_recorded: false,
             stop,
+            show_progress: None,
         })
     }
 
@@ -103,12 +129,26 @@ impl Player<'_> {
             );
         }
         let needs_prescan = (inputs.len() > 1 && !self.follow) || wants_end;
-        if (needs_prescan || self.args.last.is_some()) && inputs.iter().any(Input::is_stdin) {
-            bail!("--last takes a file, not standard input: it is read twice");
+        if (needs_prescan || self.args.last.is_some()) && inputs.iter().any(Input::is_stream) {
+            bail!("--last takes a file, not standard input or a pipe: it is read twice");
         }
+        if self.vantage.is_some() && inputs.iter().any(Input::is_stream) {
+            bail!("--vantage takes a file, not standard input or a pipe: it is read twice");
+        }
+        if !self.follow {
+            check_interfaces(&self.args.interfaces, &inputs, &self.stop)?;
+        }
+        let passes = 1
+            + u64::from(needs_prescan)
+            + u64::from(self.needs_survey(&inputs))
+            + u64::from(matches!(self.args.last, Some(Span::Packets(_))));
+        // One that keeps to the time of its packets has no end to wait for.
+        let show = self.show_progress.take();
+        let show = show.filter(|_| !self.follow && self.speed.is_none());
+        let progress = show.map(|show| Progress::start(size(&inputs, passes), show));
         let offsets = &self.args.clock_offset;
         let prescan = match (needs_prescan, offsets.is_empty()) {
-            (true, _) => Some(prescan(&inputs, offsets)?),
+            (true, _) => Some(prescan(&inputs, offsets, &self.stop)?),
             (false, false) => Some(unread(&inputs, offsets)?),
             (false, true) => None,
         };
@@ -120,6 +160,12 @@ impl Player<'_> {
             }
             _ => 0,
         };
+        // What cannot be read leaves nothing behind.
+        let merge = Merge::new(self.streams(&inputs, prescan.as_ref(), self.is_recorded)?);
+        if self.stop.is_set() {
+            eprintln!("podtrace: interrupted before anything was shown");
+            return Ok(Played::interrupted());
+        }
         let mut pipeline = self.pipeline(&inputs);
         pipeline.show_from(show_from);
         set_clocks(&inputs, prescan.as_ref(), &mut pipeline);
@@ -131,24 +177,26 @@ impl Player<'_> {
             pipeline.add(consumer);
         }
         self.introduce(&inputs, prescan.as_ref(), &mut pipeline);
-        self.play(&inputs, prescan.as_ref(), &mut pipeline)
+        self.play(merge, prescan.as_ref(), &mut pipeline, progress)
+    }
+
+    /// Whether the files are read once before for their interfaces.
+    fn needs_survey(&self, inputs: &[Input]) -> bool {
+        let can_be_read = !inputs.iter().any(Input::is_stream);
+        self.vantage.is_some() || self.is_recorded && can_be_read
     }
 
     /// Finds out beforehand which interfaces there are, where that is needed and possible.
     fn survey(&mut self, inputs: &[Input], prescan: Option<&Prescan>) -> anyhow::Result<Outline> {
-        let is_stdin = inputs.iter().any(Input::is_stdin);
-        if self.vantage.is_some() && is_stdin {
-            bail!("--vantage takes a file, not standard input: it is read twice");
-        }
-        if self.vantage.is_none() && (!self.is_recorded || is_stdin) {
+        if !self.needs_survey(inputs) {
             return Ok(Outline::default());
         }
         let mut pipeline = self.pipeline(inputs);
         let mut merge = Merge::new(self.streams(inputs, prescan, false)?);
         let mut links = Links::default();
-        while !self.stop.load(Ordering::Relaxed) {
-            if merge.step(&mut pipeline, &mut links, false)? == Step::Over {
-                break;
+        while merge.step(&mut pipeline, &mut links, false)? != Step::Over {
+            if self.stop.is_set() {
+                return Ok(Outline::default());
             }
         }
         let survey = Survey::new(&links, pipeline.world());
@@ -165,6 +213,7 @@ impl Player<'_> {
         let first = Player {
             args: self.args,
             inputs: Vec::new(),
+            notices: Vec::new(),
             follow: false,
             speed: None,
             selection: Selection {
@@ -176,9 +225,11 @@ impl Player<'_> {
             },
             vantage: None,
             is_recorded: false,
-            stop: Arc::clone(&self.stop),
+            stop: self.stop.clone(),
+            show_progress: None,
         };
-        first.play(inputs, prescan, &mut pipeline)?;
+        let merge = Merge::new(first.streams(inputs, prescan, false)?);
+        first.play(merge, prescan, &mut pipeline, None)?;
         Ok(pipeline.newest_packet())
     }
 
@@ -205,7 +256,7 @@ impl Player<'_> {
             pipeline.set_partial_view();
         }
         let world = pipeline.world_mut();
-        if !inputs.iter().any(Input::is_stdin) {
+        if !inputs.iter().any(Input::is_stream) {
             let names = inputs.iter().flat_map(Input::nodes);
             world.nodes = names.map(Into::into).collect();
         }
@@ -229,6 +280,9 @@ impl Player<'_> {
             ..Start::default()
         };
         pipeline.apply(&Origin::default(), &Update::Start(start));
+        for notice in &self.notices {
+            pipeline.notice(notice);
+        }
         let Some(prescan) = prescan else { return };
         let names: Vec<_> = nodes.iter().map(|nodes| nodes.join("+")).collect();
         let times = prescan.clocks.iter().zip(&prescan.times).enumerate();
@@ -248,6 +302,7 @@ impl Player<'_> {
         let options = ReaderOptions {
             key_payload: common_payload(inputs),
             keep_captured,
+            stop: self.stop.clone(),
         };
         let numbers = inputs::numbers(inputs);
         let streams = inputs.iter().zip(numbers).enumerate();
@@ -258,24 +313,25 @@ impl Player<'_> {
                     .filter(|_| number > 0)
                     .map(|clock| Arc::clone(&clock.line));
                 let origin = Origin { session, nodes };
-                Ok(Stream::new(input.open(options, self.follow)?, origin, line))
+                let chain = input.open(options.clone(), self.follow)?;
+                Ok(Stream::new(chain, origin, line))
             })
             .collect()
     }
 
     fn play(
         mut self,
-        inputs: &[Input],
+        mut merge: Merge,
         prescan: Option<&Prescan>,
         pipeline: &mut Pipeline,
+        progress: Option<Progress>,
     ) -> anyhow::Result<Played> {
         if let (Some(Span::Time(span)), Some(prescan)) = (self.args.last, prescan) {
             let last_ns = last(prescan);
             self.selection.from_ns = last_ns.saturating_sub(nanos(span));
         }
-        let mut merge = Merge::new(self.streams(inputs, prescan, self.is_recorded)?);
         let mut pace = self.speed.map(Pace::new);
-        while !pipeline.is_done() && !self.stop.load(Ordering::Relaxed) {
+        while !pipeline.is_done() && !self.stop.is_set() {
             match merge.step(pipeline, &mut self.selection, self.follow)? {
                 Step::Over => break,
                 Step::At(ns) => {
@@ -283,25 +339,49 @@ impl Player<'_> {
                         && let Some(pause) = pace.pause(ns)
                     {
                         pipeline.flush()?;
-                        thread::sleep(pause);
+                        self.stop.sleep(pause)?;
                     }
                 }
                 Step::Waiting => {
                     pipeline.flush()?;
                     add_newer(&mut merge);
-                    thread::sleep(FOLLOW_PAUSE);
+                    self.stop.sleep(FOLLOW_PAUSE)?;
                 }
             }
         }
+        // The end has the terminal for itself.
+        drop(progress);
+        // Who follows what grows ends so.
+        let is_interrupted = self.stop.is_set() && !self.follow;
         if let Some(vantage) = self.vantage.filter(|_| !self.selection.has_matched) {
             pipeline.notice(&format!("no packet was seen at {}", sanitize(&vantage)));
         }
+        if is_interrupted {
+            pipeline.notice("interrupted: what follows in the files was not read");
+        } else if let Some(words) = self.selection.missed(pipeline.world()) {
+            pipeline.notice(&words);
+        }
         let duration_ns = merge.finish(pipeline);
-        let damaged = report_damage(&merge, pipeline);
+        let (damaged, left_out) = report(&merge, is_interrupted, pipeline);
         let lost = pipeline.end(duration_ns).total().lost();
         pipeline.close()?;
-        Ok(Played { lost, damaged })
+        Ok(Played {
+            lost,
+            damaged,
+            left_out,
+            is_interrupted,
+        })
     }
+}
+
+/// How many bytes are read of files that are read so often; none where nothing tells the size.
+fn size(inputs: &[Input], passes: u64) -> Option<u64> {
+    let mut files = inputs.iter().flat_map(Input::files);
+    let size = files.try_fold(0_u64, |sum, file| {
+        let metadata = fs::metadata(file).ok().filter(Metadata::is_file)?;
+        Some(sum.saturating_add(metadata.len()))
+    });
+    size.map(|size| size.saturating_mul(passes))
 }
 
 /// The clocks of all sessions but the reference.
@@ -331,51 +411,6 @@ fn add_newer(merge: &mut Merge) {
             stream.chain_mut().add(file);
         }
     }
-}
-
-/// Reports what the files lack.
-fn report_damage(merge: &Merge, pipeline: &mut Pipeline) -> usize {
-    let (mut damaged, mut reported) = (0, 0);
-    for stream in merge.streams() {
-        let chain: &Chain = stream.chain();
-        for (path, damage) in chain.damage().iter().take(DAMAGE_MAX - reported) {
-            reported += 1;
-            let text = format!(
-                "{} is damaged: {}, {} bytes from byte {} on were skipped",
-                path.display(),
-                damage.reason,
-                damage.len,
-                damage.offset
-            );
-            pipeline.notice(&sanitize(&text));
-        }
-        damaged += chain.damaged();
-        let unread = chain.unread();
-        if unread.packets > 0 {
-            pipeline.notice(&format!(
-                "{} packets left out: without a time, of a link layer that is not known, or of an \
-                 interface whose description is damaged",
-                unread.packets
-            ));
-        }
-        if unread.entries > 0 {
-            pipeline.notice(&format!(
-                "{} entries left out: of a newer podtrace",
-                unread.entries
-            ));
-        }
-        if chain.was_broken_off() {
-            let file = chain.path().display().to_string();
-            let file = sanitize(&file);
-            pipeline.notice(&format!(
-                "{file} ends without a closing block: what was lost in its last moments is not known"
-            ));
-        }
-    }
-    if damaged > reported {
-        pipeline.notice(&format!("{} more places are damaged", damaged - reported));
-    }
-    damaged
 }
 
 /// Replays at the original speed.

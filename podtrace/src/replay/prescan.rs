@@ -10,6 +10,7 @@ use crate::{
     clock::nodes::{Clock, Side, Sightings},
     model::tap_point::Role,
     session::reader::{Item, ReaderOptions},
+    signals::Stop,
     update::Update,
 };
 
@@ -31,13 +32,22 @@ pub(super) fn unread(inputs: &[Input], offsets: &[(String, i64)]) -> anyhow::Res
     })
 }
 
-/// Reads all inputs. `offsets`: those that the user gave, by node.
-pub(super) fn prescan(inputs: &[Input], offsets: &[(String, i64)]) -> anyhow::Result<Prescan> {
+/// Reads all inputs, until `stop` is set. `offsets`: those that the user gave, by node.
+pub(super) fn prescan(
+    inputs: &[Input],
+    offsets: &[(String, i64)],
+    stop: &Stop,
+) -> anyhow::Result<Prescan> {
     let given = given(inputs, offsets)?;
     let mut sightings = Sightings::new(inputs.len());
     let mut times = Vec::new();
     for (number, input) in inputs.iter().enumerate() {
-        times.push(note(number, input, common_payload(inputs), &mut sightings)?);
+        let options = ReaderOptions {
+            key_payload: common_payload(inputs),
+            keep_captured: false,
+            stop: stop.clone(),
+        };
+        times.push(note(number, input, options, &mut sightings)?);
     }
     Ok(Prescan {
         clocks: sightings.solve(&given),
@@ -48,13 +58,9 @@ pub(super) fn prescan(inputs: &[Input], offsets: &[(String, i64)]) -> anyhow::Re
 fn note(
     number: usize,
     input: &Input,
-    key_payload: usize,
+    options: ReaderOptions,
     sightings: &mut Sightings,
 ) -> anyhow::Result<Option<(u64, u64)>> {
-    let options = ReaderOptions {
-        key_payload,
-        keep_captured: false,
-    };
     let mut chain = input.open(options, false)?;
     // Packets behind damage count as well.
     chain.end();
@@ -72,12 +78,18 @@ fn note(
                 let (_, last) = times.get_or_insert((event.ts_ns, event.ts_ns));
                 *last = event.ts_ns.max(*last);
                 let side = match event.direction {
-                    _ if !uplinks.contains(&event.interface) => continue,
-                    Direction::Egress => Side::Left,
-                    Direction::Ingress => Side::Entered,
-                    Direction::Socket | Direction::Unknown => continue,
+                    _ if !uplinks.contains(&event.interface) => None,
+                    Direction::Egress => Some(Side::Left),
+                    Direction::Ingress => Some(Side::Entered),
+                    Direction::Socket | Direction::Unknown => None,
                 };
-                sightings.note(number, &event.packet.key(), side, event.ts_ns);
+                match side {
+                    Some(side) => sightings.note(number, &event.packet.key(), side, event.ts_ns),
+                    None if uplinks.is_empty() => {
+                        sightings.note_anywhere(number, &event.packet.key());
+                    }
+                    None => {}
+                }
             }
             _ => {}
         }

@@ -1,6 +1,7 @@
 //! Selects events of the files.
 use std::collections::BTreeSet;
 
+use anyhow::bail;
 use jiff::{SignedDuration, Timestamp, civil::Time, tz::TimeZone};
 use podtrace_ebpf::record::Direction;
 
@@ -15,6 +16,8 @@ use crate::{
         merge::Select,
         options::{Moment, PlayerOptions, Span},
     },
+    text::names::{list, listed},
+    world::World,
 };
 
 /// Selects a part of the time, and some interfaces.
@@ -30,6 +33,12 @@ pub(crate) struct Selection {
     pub(super) has_matched: bool,
     /// Time of the first packet.
     pub(super) begin_ns: Option<u64>,
+    /// Time of the last packet so far, selected or not.
+    pub(super) last_ns: u64,
+    /// Whether a packet was in the selected time.
+    pub(super) is_time_met: bool,
+    /// Whether a packet was selected.
+    pub(super) is_met: bool,
     /// The selected time; known from the first packet on.
     pub(super) from_ns: u64,
     pub(super) until_ns: Option<u64>,
@@ -37,14 +46,25 @@ pub(crate) struct Selection {
 
 impl Selection {
     /// The selection that the options describe.
-    pub(super) fn of(args: &PlayerOptions) -> Self {
-        Self {
+    ///
+    /// # Errors
+    /// When nothing can be in the selected time.
+    pub(super) fn of(args: &PlayerOptions) -> anyhow::Result<Self> {
+        let is_empty = match (args.since, args.until) {
+            (Some(Moment::Utc(since)), Some(Moment::Utc(until))) => since >= until,
+            (Some(Moment::AfterBegin(since)), Some(Moment::AfterBegin(until))) => since >= until,
+            _ => false,
+        };
+        if is_empty {
+            bail!("nothing is both after --since and before --until: --since has to be earlier");
+        }
+        Ok(Self {
             interfaces: args.interfaces.clone(),
             since: args.since,
             until: args.until,
             first: args.first,
             ..Self::default()
-        }
+        })
     }
 
     /// Notes the time of the first packet.
@@ -69,6 +89,49 @@ impl Selection {
         !self.interfaces.is_empty() || self.vantage.is_some()
     }
 
+    /// Why no packet was selected, if there were any.
+    pub(super) fn missed(&self, world: &World) -> Option<String> {
+        let begin_ns = self.begin_ns.filter(|_| !self.is_met)?;
+        if self.is_time_met {
+            return self.missed_interfaces(world);
+        }
+        let has_more = self.is_over(self.last_ns);
+        let (begin, last) = (local(begin_ns), local(self.last_ns));
+        let span = if has_more {
+            format!("the first packet of the recording is of {begin}")
+        } else {
+            format!("the packets of the recording are of {begin} to {last}")
+        };
+        let from = (self.from_ns > 0).then(|| format!(" from {} on", local(self.from_ns)));
+        let until = self.until_ns.map(|ns| format!(" until {}", local(ns)));
+        Some(format!(
+            "no packet is in the time selected,{}{}: {span}",
+            from.unwrap_or_default(),
+            until.unwrap_or_default()
+        ))
+    }
+
+    /// Which interfaces there are in the place of those that saw nothing.
+    fn missed_interfaces(&self, world: &World) -> Option<String> {
+        let first = self.interfaces.first()?;
+        let points =
+            (0..world.tap_points.next_number()).filter_map(|number| world.tap_points.get(number));
+        let names: BTreeSet<_> = points.map(|point| point.name.as_ref()).collect();
+        let is_there = self
+            .interfaces
+            .iter()
+            .any(|name| names.contains(name.as_str()));
+        let others = if is_there {
+            String::new()
+        } else {
+            format!(": there is {}", listed(names, Some(first)))
+        };
+        Some(format!(
+            "no packet was seen at {}{others}",
+            list(&self.interfaces)
+        ))
+    }
+
     /// Whether the event's tap point is selected.
     fn wants_place(&self, event: &Event, point: &TapPoint) -> bool {
         let is_chosen = |name: &String| **name == *point.name;
@@ -91,20 +154,31 @@ impl Select for Selection {
         if self.begin_ns.is_none() {
             self.begin(event.ts_ns);
         }
+        self.last_ns = self.last_ns.max(event.ts_ns);
         let in_time = event.ts_ns >= self.from_ns
             && self.until_ns.is_none_or(|until_ns| event.ts_ns < until_ns);
+        self.is_time_met |= in_time;
         if !in_time || !self.is_part() {
+            self.is_met |= in_time;
             return in_time;
         }
         let point = pipeline.world().tap_points.get(event.interface);
         let wanted = point.is_some_and(|point| self.wants_place(event, point));
         self.has_matched |= wanted;
+        self.is_met |= wanted;
         wanted
     }
 
     fn is_over(&self, ts_ns: u64) -> bool {
         self.until_ns.is_some_and(|until_ns| ts_ns >= until_ns)
     }
+}
+
+/// A time as the clock on the wall shows it.
+fn local(ns: u64) -> String {
+    let time = Timestamp::from_nanosecond(ns.into()).unwrap_or(Timestamp::MAX);
+    let time = time.to_zoned(TimeZone::system());
+    time.strftime("%F %T%.6f").to_string()
 }
 
 /// Nanoseconds since 1970 of a moment in a recording that begins at `begin_ns`.

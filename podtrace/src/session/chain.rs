@@ -1,12 +1,12 @@
 //! Reads the files of one session, one after the other.
 use std::{
-    collections::VecDeque,
+    collections::{HashSet, VecDeque},
     path::{Path, PathBuf},
 };
 
 use super::{
     format::SectionInfo,
-    input::{Damage, InputError},
+    input::{Damage, InputError, count_event},
     reader::{Ahead, Item, Reader, ReaderOptions, Unread},
 };
 use crate::model::{event::Event, tap::TapCounts};
@@ -30,6 +30,12 @@ pub struct Chain {
     section: Option<(SectionInfo, Ending)>,
     /// The section repeats what is known from the one before.
     is_repeating: bool,
+    /// Sessions and numbers of the sections so far.
+    sections: HashSet<(String, u64)>,
+    /// The section was read before.
+    is_read: bool,
+    /// How many sections were read before.
+    repeated: u64,
     counts: SectionCounts,
     damage: Vec<(PathBuf, Damage)>,
     damaged: usize,
@@ -39,9 +45,18 @@ pub struct Chain {
     is_file_over: bool,
     /// Whether the other files have ended as well.
     is_over: bool,
-    /// Something is missing before the next item.
-    gap: bool,
+    /// Why something is missing before the next item, if so.
+    gap: Option<Gap>,
     duration_ns: u64,
+}
+
+/// Why something is missing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Gap {
+    /// The file is damaged.
+    Damage,
+    /// It was not recorded, or its file is not among those being read.
+    NotRecorded,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,13 +88,16 @@ impl Chain {
             next,
             section: None,
             is_repeating: false,
+            sections: HashSet::new(),
+            is_read: false,
+            repeated: 0,
             counts: SectionCounts::default(),
             damage: Vec::new(),
             damaged: 0,
             unread: Unread::default(),
             is_file_over: false,
             is_over: false,
-            gap: false,
+            gap: None,
             duration_ns: 0,
         }
     }
@@ -140,6 +158,9 @@ impl Chain {
                 }
                 continue;
             };
+            if matches!(item, Item::Event) {
+                count_event();
+            }
             if let Some(item) = self.pass(item) {
                 return Ok(Some(item));
             }
@@ -162,7 +183,7 @@ impl Chain {
 
     fn open(&mut self, path: &Path) -> Result<(), InputError> {
         self.unread = self.unread();
-        let reader = Reader::open(path, self.options)?;
+        let reader = Reader::open(path, self.options.clone())?;
         self.source = match &self.source {
             Source::InStep(_) => Source::InStep(Box::new(reader)),
             Source::Ahead(_) => Source::Ahead(Ahead::new(reader)?),
@@ -185,7 +206,7 @@ impl Chain {
         let kept = found.into_iter().take(room);
         self.damage
             .extend(kept.map(|damage| (path.clone(), damage)));
-        self.gap = true;
+        self.gap = Some(Gap::Damage);
         // The repeated items may be all that is left of the section.
         self.is_repeating = false;
     }
@@ -194,9 +215,17 @@ impl Chain {
     fn pass(&mut self, item: Item) -> Option<Item> {
         match item {
             Item::Section(info) => {
+                let id = (info.session.clone(), info.section);
+                self.is_read = !self.sections.insert(id);
+                if self.is_read {
+                    self.repeated += 1;
+                    return None;
+                }
                 self.begin(&info);
                 return Some(Item::Section(info));
             }
+            // It stands in the files twice.
+            _ if self.is_read => return None,
             Item::Update(..) if self.is_repeating => return None,
             Item::Ready => {
                 self.is_repeating = false;
@@ -229,15 +258,17 @@ impl Chain {
             is_next && *ending == Ending::Continues
         });
         self.is_repeating = goes_on;
-        self.gap |= self.section.is_some() && !goes_on;
+        if self.section.is_some() && !goes_on {
+            self.gap.get_or_insert(Gap::NotRecorded);
+        }
         // The next section counts the events of an interrupted one again.
         self.counts.current.clear();
         self.section = Some((info.clone(), Ending::None));
     }
 
-    /// Whether something is missing before the last item.
-    pub fn take_gap(&mut self) -> bool {
-        std::mem::take(&mut self.gap)
+    /// Why something is missing before the last item, if so.
+    pub fn take_gap(&mut self) -> Option<Gap> {
+        self.gap.take()
     }
 
     /// Whether the session has recorded its end.
@@ -271,6 +302,12 @@ impl Chain {
     /// [`Self::next_item`] gives the items behind them.
     pub fn end(&mut self) {
         self.is_over = true;
+    }
+
+    /// How many sections were left out because they were read before.
+    #[must_use]
+    pub fn repeated(&self) -> u64 {
+        self.repeated
     }
 
     /// Whether its files are read to the end.
@@ -315,10 +352,10 @@ impl Chain {
             Source::InStep(reader) => reader.unread(),
             Source::Ahead(ahead) => ahead.unread(),
         };
-        Unread {
-            packets: self.unread.packets + here.packets,
-            entries: self.unread.entries + here.entries,
-        }
+        let mut unread = self.unread.clone();
+        unread.packets.add_all(&here.packets);
+        unread.entries += here.entries;
+        unread
     }
 }
 

@@ -22,6 +22,7 @@ use jiff::Timestamp;
 use thiserror::Error;
 
 mod counts;
+mod earlier;
 mod error;
 mod name;
 mod open;
@@ -35,7 +36,7 @@ mod tests;
 mod trust;
 mod writer;
 
-pub use self::{counts::EventCounts, error::FilesError, status::Report};
+pub use self::{counts::EventCounts, earlier::RecorderId, error::FilesError, status::Report};
 use self::{place::Place, status::Status, writer::Writer};
 use crate::privilege;
 
@@ -75,8 +76,8 @@ pub enum Target {
     Path(PathBuf),
 }
 
-/// Limits of the files of a session; the oldest are deleted first. Files that the session
-/// did not make are never deleted.
+/// Limits of the files of a recorder; the oldest are deleted first. Files that neither this
+/// run nor an earlier one of the same recorder made are never deleted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Keep {
     /// Upper bound of the files, including the one being written.
@@ -109,6 +110,8 @@ pub struct FileOptions {
     pub node: String,
     /// When the session began.
     pub start: Timestamp,
+    /// What files of earlier runs are known by; without it they do not count.
+    pub recorder: Option<RecorderId>,
 }
 
 /// The totals of a closed session.
@@ -151,6 +154,7 @@ pub struct SessionFiles {
     status: Arc<Status>,
     done: Receiver<Closed>,
     target: String,
+    warning: Option<String>,
 }
 
 impl SessionFiles {
@@ -162,7 +166,7 @@ impl SessionFiles {
     pub fn open(options: FileOptions) -> Result<Self, FilesError> {
         check(&options)?;
         let place = Place::find(&options)?;
-        let target = place.to_string();
+        let (target, warning) = (place.to_string(), place.warning());
         let status = Arc::new(Status::default());
         let mut writer = Writer::new(options, place, Arc::clone(&status))?;
         let (chunks, queue) = mpsc::sync_channel(QUEUE);
@@ -182,7 +186,14 @@ impl SessionFiles {
             status,
             done,
             target,
+            warning,
         })
+    }
+
+    /// What other users can do to the files, in words; none if they can do nothing.
+    #[must_use]
+    pub fn warning(&self) -> Option<&str> {
+        self.warning.as_deref()
     }
 
     /// Queues a chunk to be written.
@@ -240,6 +251,7 @@ impl SessionFiles {
             status,
             done,
             target,
+            warning: _,
         } = self;
         drop(chunks);
         done.recv_timeout(patience).map_err(|_still_writing| {

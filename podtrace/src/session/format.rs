@@ -88,6 +88,9 @@ pub struct SectionInfo {
     pub hop_timeout_ns: u64,
     /// The interfaces that were chosen; none for the usual ones.
     pub interfaces: Vec<String>,
+    /// Where a recorder writes that keeps or rotates files: by this, its next run knows them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub recorder: Option<String>,
     /// How many packets the session had before the section.
     pub packets: u64,
     /// How many events were lost before the section.

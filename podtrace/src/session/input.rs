@@ -1,17 +1,32 @@
 //! The bytes of session files: plain or compressed, from files or a pipe.
+mod counted;
 mod frames;
+mod gzip;
+mod plain;
 mod zstd;
 
 use std::{
-    fs::File,
     io::{self, Read},
     path::{Path, PathBuf},
 };
 
 use thiserror::Error;
 
+use crate::{signals::Stop, text::sanitize::sanitize};
+use counted::Counted;
+pub(super) use counted::count_event;
+pub(crate) use counted::{bytes_read, events_read};
 pub use frames::{Endian, Frame, Frames, MAX_BLOCK};
+use gzip::Gunzipped;
+use plain::Plain;
 pub use zstd::Unpacked;
+
+/// How many bytes tell the format of a file.
+pub(super) const MAGIC: usize = 4;
+/// How far a file is read to see whether it is a capture whose first bytes are damaged.
+const FIRST_BYTES: usize = 1 << 20;
+/// How far behind damage something good is looked for.
+pub(super) const LOOK_MAX: u64 = 64 << 20;
 
 /// First bytes of a zstd frame (RFC 8878).
 pub(crate) const ZSTD_MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
@@ -62,8 +77,6 @@ pub trait Source: Read + Send {
     fn finish(&mut self) {}
 }
 
-impl Source for File {}
-impl Source for io::Stdin {}
 #[cfg(test)]
 impl Source for io::Cursor<Vec<u8>> {}
 
@@ -71,7 +84,7 @@ impl Source for io::Cursor<Vec<u8>> {}
 #[derive(Debug, Error)]
 pub enum InputError {
     /// No file, or no permission.
-    #[error("failed to open {path}")]
+    #[error("failed to open {}", named(.path))]
     Open {
         /// The file.
         path: PathBuf,
@@ -79,7 +92,7 @@ pub enum InputError {
         source: io::Error,
     },
     /// Reading failed.
-    #[error("failed to read {path}")]
+    #[error("failed to read {}", named(.path))]
     Read {
         /// The file.
         path: PathBuf,
@@ -87,64 +100,78 @@ pub enum InputError {
         source: io::Error,
     },
     /// The file is not a capture.
-    #[error("{path} is neither pcapng nor pcap{hint}")]
+    #[error("{} is neither pcapng nor pcap{hint}", named(.path))]
     Format {
         /// The file.
         path: PathBuf,
         /// What it is, and what to do.
-        hint: &'static str,
+        hint: String,
     },
     /// A directory without captures.
-    #[error("no capture in {path}: nothing ends in .pcapng, .pcap or these with .zst")]
+    #[error("no capture in {}{hint}", named(.path))]
     Empty {
         /// The directory.
         path: PathBuf,
+        /// What it holds.
+        hint: String,
     },
 }
 
-/// Opens a file, or standard input for `-`; unpacks zstd.
-///
-/// # Errors
-/// When it cannot be opened, or its first bytes are not those of a capture.
-pub fn open(path: &Path) -> Result<(Box<dyn Source>, Vec<u8>), InputError> {
-    let source: Box<dyn Source> = if path.as_os_str() == "-" {
-        Box::new(io::stdin())
+/// A path in words.
+#[must_use]
+pub fn named(path: &Path) -> String {
+    if path.as_os_str() == "-" {
+        "standard input".to_owned()
     } else {
-        let open = |source| InputError::Open {
-            path: path.to_owned(),
-            source,
-        };
-        let file = File::open(path).map_err(open)?;
-        if file.metadata().map_err(open)?.is_dir() {
-            return Err(open(io::ErrorKind::IsADirectory.into()));
-        }
-        Box::new(file)
-    };
-    begin(source, path)
+        sanitize(&path.to_string_lossy())
+    }
 }
 
-/// [`open`] for an open source.
-pub(super) fn begin(
-    mut source: Box<dyn Source>,
-    path: &Path,
-) -> Result<(Box<dyn Source>, Vec<u8>), InputError> {
-    let read = |source| InputError::Read {
+/// An open input.
+pub struct Opened {
+    /// Where the bytes come from, unpacked.
+    pub source: Box<dyn Source>,
+    /// Its first bytes, which are taken from the source: at least [`MAGIC`] unless there are
+    /// fewer.
+    pub first: Vec<u8>,
+    /// Whether it is compressed.
+    pub is_packed: bool,
+}
+
+/// Opens a file, or standard input for `-`; unpacks zstd and gzip. Nothing more comes once
+/// `stop` is set.
+///
+/// # Errors
+/// When it cannot be opened or read.
+pub fn open(path: &Path, stop: &Stop) -> Result<Opened, InputError> {
+    let plain = Plain::open(path, stop).map_err(|source| InputError::Open {
         path: path.to_owned(),
         source,
-    };
-    let first = first_bytes(&mut source).map_err(read)?;
-    if first.starts_with(&GZIP_MAGIC) {
-        return Err(InputError::Format {
-            path: path.to_owned(),
-            hint: ": it is compressed by gzip\nhint: zcat FILE | podtrace replay -",
-        });
+    })?;
+    unpack(Box::new(Counted(plain))).map_err(|source| InputError::Read {
+        path: path.to_owned(),
+        source,
+    })
+}
+
+/// Unpacks what is compressed.
+pub(super) fn unpack(mut source: Box<dyn Source>) -> io::Result<Opened> {
+    let mut first = first_bytes(&mut source)?;
+    let is_zstd = is_zstd(&first);
+    let is_packed = is_zstd || first.starts_with(&GZIP_MAGIC);
+    if is_packed {
+        source = if is_zstd {
+            Box::new(Unpacked::new(source, &first)?)
+        } else {
+            Box::new(Gunzipped::new(source, first))
+        };
+        first = first_bytes(&mut source)?;
     }
-    if !is_zstd(&first) {
-        return Ok((source, first));
-    }
-    let mut source: Box<dyn Source> = Box::new(Unpacked::new(source, &first).map_err(read)?);
-    let first = first_bytes(&mut source).map_err(read)?;
-    Ok((source, first))
+    Ok(Opened {
+        source,
+        first,
+        is_packed,
+    })
 }
 
 fn is_zstd(first: &[u8]) -> bool {
@@ -152,40 +179,24 @@ fn is_zstd(first: &[u8]) -> bool {
     first.starts_with(&ZSTD_MAGIC) || word.is_some_and(|word| word & !0xf == ZSTD_SKIPPABLE)
 }
 
-/// Up to four bytes.
+/// What one read gives, at least [`MAGIC`] bytes unless there are fewer.
 fn first_bytes(source: &mut impl Read) -> io::Result<Vec<u8>> {
-    let mut first = Vec::new();
-    source.take(4).read_to_end(&mut first)?;
+    let mut first = vec![0; FIRST_BYTES];
+    let mut len = 0;
+    while len < MAGIC {
+        match source.read(&mut first[len..]) {
+            Ok(0) => break,
+            Ok(read) => len += read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    first.truncate(len);
     Ok(first)
 }
 
-/// The captures that a path names: the file itself, or those in the directory, in order of
-/// their names.
-///
-/// # Errors
-/// When a directory cannot be read or holds none.
-pub fn expand(path: &Path) -> Result<Vec<PathBuf>, InputError> {
-    if !path.is_dir() {
-        return Ok(vec![path.to_owned()]);
-    }
-    let open = |source| InputError::Open {
-        path: path.to_owned(),
-        source,
-    };
-    let mut found = Vec::new();
-    for entry in path.read_dir().map_err(open)? {
-        let file = entry.map_err(open)?.path();
-        let name = file.file_name().and_then(|name| name.to_str());
-        let name = name.map(|name| name.strip_suffix(".zst").unwrap_or(name));
-        if name.is_some_and(|name| name.ends_with(".pcapng") || name.ends_with(".pcap")) {
-            found.push(file);
-        }
-    }
-    if found.is_empty() {
-        return Err(InputError::Empty {
-            path: path.to_owned(),
-        });
-    }
-    found.sort();
-    Ok(found)
+/// The length of what is behind, as far as it is read to count it.
+pub(super) fn rest(source: &mut impl Read) -> u64 {
+    // What cannot be read does not count.
+    io::copy(&mut source.take(LOOK_MAX), &mut io::sink()).unwrap_or(0)
 }

@@ -4,34 +4,39 @@
 //! hold. Times of all items are nanoseconds since 1970 (UTC) by the clock of the node that
 //! recorded.
 mod ahead;
+mod begin;
 mod blocks;
 mod capture;
 mod items;
 mod options;
 mod packet;
+mod places;
 
 use std::{
     collections::{HashMap, HashSet},
+    io,
     path::{Path, PathBuf},
     sync::Arc,
 };
 
 use super::{
     format::SectionInfo,
-    input::{self, Damage, Frames, InputError, Source},
+    input::{self, Damage, Frames, InputError, Opened},
 };
 use crate::{
-    model::{event::Event, snapshot::Snapshot, tap_point::TapPoint},
+    model::{event::Event, left_out::LeftOut, snapshot::Snapshot, tap_point::TapPoint},
     packet::DecodeOptions,
+    signals::Stop,
     text::sanitize::sanitize,
 };
 pub use ahead::Ahead;
+use begin::Format;
 use capture::Capture;
 pub use items::Item;
 use packet::Interface;
+use places::Places;
 
-/// Packet block, an older kind that is not read, and simple packet block, which
-/// has no time.
+/// Packet block, an older kind, and simple packet block, which has no time.
 const PACKET: u32 = 2;
 const SIMPLE_PACKET: u32 = 3;
 /// Upper bound of a possible block behind damage that the reader examines, in bytes: the
@@ -41,12 +46,14 @@ const REJECT_MAX: u64 = 64 << 10;
 const VXLAN_PORT: u16 = 8472;
 
 /// Options of a reader.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct ReaderOptions {
     /// Payload bytes that go into the packets' keys.
     pub key_payload: usize,
     /// Whether events hold the captured bytes.
     pub keep_captured: bool,
+    /// Ends the reading early.
+    pub stop: Stop,
 }
 
 /// A file being read.
@@ -76,10 +83,15 @@ pub struct Reader {
     interfaces: Vec<Option<Interface>>,
     /// How many interfaces of other tools' captures there were.
     captures: u32,
+    places: Places,
     /// The last snapshots, by session.
     snapshots: Vec<Snapshot>,
-    /// Whether it has recognised anything.
-    has_blocks: bool,
+    /// Whether it has recognised anything, or has begun to.
+    is_capture: bool,
+    /// Whether no more will come.
+    is_over: bool,
+    /// Whether damage was taken.
+    had_damage: bool,
     unread: Unread,
     /// The last event, kept here because it is large to move.
     event: Option<Event>,
@@ -91,11 +103,10 @@ enum Kind {
 }
 
 /// Complete blocks that give no item.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Unread {
-    /// Packets without a time, without an interface, or of a link layer that is
-    /// not known.
-    pub packets: u64,
+    /// Packets, by why they give none.
+    pub packets: LeftOut,
     /// Entries of a newer podtrace.
     pub entries: u64,
 }
@@ -106,23 +117,21 @@ impl Reader {
     /// # Errors
     /// When it cannot be opened or is not a capture.
     pub fn open(path: &Path, options: ReaderOptions) -> Result<Self, InputError> {
-        let (source, first) = input::open(path)?;
-        Self::new(path, source, first, options)
+        Self::new(path, input::open(path, &options.stop)?, options)
     }
 
-    /// `first`: bytes that were taken from the source before.
-    fn new(
-        path: &Path,
-        source: Box<dyn Source>,
-        first: Vec<u8>,
-        options: ReaderOptions,
-    ) -> Result<Self, InputError> {
-        let kind = if Capture::is_one(&first) {
-            let read = |source| InputError::Read {
-                path: path.to_owned(),
-                source,
-            };
-            Kind::Pcap(Capture::new(source, first).map_err(read)?)
+    fn new(path: &Path, opened: Opened, options: ReaderOptions) -> Result<Self, InputError> {
+        let format = begin::format(&opened.first);
+        // What is damaged before the first byte unpacked shows that when it is read.
+        let is_hidden = opened.first.is_empty() && (opened.is_packed || options.stop.is_set());
+        if format.is_none() && !is_hidden {
+            return Err(begin::no_capture(path, &opened));
+        }
+        let Opened { source, first, .. } = opened;
+        let is_capture = format.is_some();
+        let kind = if let Some(Format::Pcap(magic)) = format {
+            let capture = Capture::new(source, first, magic);
+            Kind::Pcap(capture.map_err(|source| read_error(path, source))?)
         } else {
             Kind::Pcapng(Frames::new(source, first))
         };
@@ -136,11 +145,11 @@ impl Reader {
             )
             .into(),
             kind,
-            options,
             decode: DecodeOptions {
                 vxlan_ports: vec![VXLAN_PORT],
                 key_payload: options.key_payload,
             },
+            options,
             section: None,
             epoch_ns: 0,
             plain_header: None,
@@ -151,8 +160,11 @@ impl Reader {
             next: None,
             interfaces: Vec::new(),
             captures: 0,
+            places: Places::default(),
             snapshots: Vec::new(),
-            has_blocks: false,
+            is_capture,
+            is_over: false,
+            had_damage: false,
             unread: Unread::default(),
             event: None,
         })
@@ -172,8 +184,12 @@ impl Reader {
     #[cfg(test)]
     pub(crate) fn of(bytes: Vec<u8>, options: ReaderOptions) -> Result<Self, InputError> {
         let path = Path::new("bytes");
-        let (source, first) = input::begin(Box::new(std::io::Cursor::new(bytes)), path)?;
-        Self::new(path, source, first, options)
+        let opened = input::unpack(Box::new(io::Cursor::new(bytes)));
+        Self::new(
+            path,
+            opened.map_err(|source| read_error(path, source))?,
+            options,
+        )
     }
 
     /// The header of the current section; none in captures of other tools.
@@ -193,37 +209,46 @@ impl Reader {
     /// # Errors
     /// When the file cannot be read.
     pub fn next_item(&mut self) -> Result<Option<Item>, InputError> {
+        if self.places.take_event() {
+            return Ok(Some(Item::Event));
+        }
         loop {
             let more = match &mut self.kind {
                 Kind::Pcapng(_) => self.block(),
                 Kind::Pcap(_) => self.record(),
             };
-            match more {
-                Ok(More::Item(item)) => return Ok(Some(item)),
-                Ok(More::Queued) => {}
-                Ok(More::End) => return Ok(None),
-                Err(source) => {
-                    let path = self.path.clone();
-                    return Err(InputError::Read { path, source });
+            match more.map_err(|source| read_error(&self.path, source))? {
+                More::Item(item) => return Ok(Some(item)),
+                More::Queued => {}
+                More::End if self.holds_nothing() => {
+                    return Err(InputError::Format {
+                        path: self.path.clone(),
+                        hint: ": there is nothing in it".to_owned(),
+                    });
                 }
+                More::End => return Ok(None),
             }
         }
     }
 
+    /// Whether it was read to its end and is neither a capture nor a damaged one.
+    fn holds_nothing(&self) -> bool {
+        self.is_over && !self.is_capture && !self.had_damage && !self.is_damaged()
+    }
+
     /// Notes that the file no longer grows: the rest of it is damage. Call it once there
     /// are no more items; [`Self::next_item`] then gives the items behind the damage.
+    ///
+    /// Where the reading ended early, the rest is not damage but unread.
     pub fn finish(&mut self) {
+        if self.options.stop.is_set() {
+            return;
+        }
+        self.is_over = true;
         match &mut self.kind {
             Kind::Pcapng(frames) => frames.finish(),
             Kind::Pcap(capture) => capture.finish(),
         }
-    }
-
-    /// Whether it has recognised anything so far: if not, the file may not be a capture at
-    /// all.
-    #[must_use]
-    pub fn is_capture(&self) -> bool {
-        self.has_blocks || matches!(self.kind, Kind::Pcap(_))
     }
 
     /// Whether damage was found since it was last taken.
@@ -237,6 +262,7 @@ impl Reader {
 
     /// Takes the damage found since the last call.
     pub fn take_damage(&mut self) -> Vec<Damage> {
+        self.had_damage |= self.is_damaged();
         match &mut self.kind {
             Kind::Pcapng(frames) => frames.take_damage(),
             Kind::Pcap(capture) => capture.take_damage(),
@@ -245,9 +271,14 @@ impl Reader {
 
     /// Blocks that gave no item so far.
     #[must_use]
-    pub fn unread(&self) -> Unread {
-        self.unread
+    pub fn unread(&self) -> &Unread {
+        &self.unread
     }
+}
+
+fn read_error(path: &Path, source: io::Error) -> InputError {
+    let path = path.to_owned();
+    InputError::Read { path, source }
 }
 
 /// The result of reading a block.

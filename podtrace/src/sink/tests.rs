@@ -29,7 +29,7 @@ fn slow() -> (Sink, Sender<()>, Arc<Mutex<Vec<u8>>>) {
         turns,
         written: Arc::clone(&written),
     };
-    (Sink::spawn(slow).unwrap(), turn, written)
+    (Sink::spawn(slow, false).unwrap(), turn, written)
 }
 
 #[test]

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::{EndName, PairCount, PlaceName, SegmentCount, SegmentKey, Stats, ends::PairKey};
 use crate::{
-    model::tap::TapCount,
+    model::{left_out, tap::TapCount},
     packet::Protocol,
     path::{Outcome, summary::Summary},
 };
@@ -24,6 +24,9 @@ pub struct Report {
     pub events: TapCount,
     /// Events whose frame could not be read at some layer.
     pub unreadable: u64,
+    /// Packets of the files that gave no event.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub left_out: Vec<left_out::Count>,
     /// The pairs with most bytes and with most packets.
     pub top: Top,
     /// Sender, receiver and protocol; most packets first.
@@ -110,10 +113,10 @@ pub struct Count {
     pub volume: Volume,
     /// When the first packet was first seen.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub first_ns: Option<i64>,
+    pub first_ns: Option<u64>,
     /// When the last packet was first seen.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub last_ns: Option<i64>,
+    pub last_ns: Option<u64>,
     /// Packets by how their path ended. `not_seen_further` concerns the network (candidates
     /// for a drop), `events_lost` and `given_up` concern podtrace.
     pub outcomes: BTreeMap<&'static str, u64>,
@@ -207,6 +210,7 @@ pub(super) fn report(stats: Stats, summary: &Summary) -> Report {
         total: all.finish(epoch_ns),
         events: summary.total(),
         unreadable: summary.unreadable,
+        left_out: summary.left_out.counts(),
         top: Top {
             by_bytes: top(&pairs, options.top, |volume| volume.bytes),
             by_packets: top(&pairs, options.top, |volume| volume.packets),
@@ -248,7 +252,7 @@ fn top(pairs: &[Pair], count: usize, number: fn(&Volume) -> u64) -> Vec<Talker> 
 
 impl PairCount {
     fn finish(self, epoch_ns: i128) -> Count {
-        let utc = |ns: u64| i64::try_from(epoch_ns + i128::from(ns)).unwrap_or(i64::MAX);
+        let utc = |ns: u64| u64::try_from(epoch_ns + i128::from(ns)).unwrap_or(ns);
         Count {
             volume: self.volume,
             first_ns: self.first_ns.map(utc),

@@ -231,6 +231,7 @@ fn json_is_as_documented() {
           "in_flight": 0,
           "left_for_vtep": 0,
           "left_node": 0,
+          "no_receiver_expected": 0,
           "not_seen_further": 1,
           "unknown": 0
         },
@@ -301,6 +302,7 @@ fn json_is_as_documented() {
             "in_flight": 0,
             "left_for_vtep": 0,
             "left_node": 0,
+            "no_receiver_expected": 0,
             "not_seen_further": 1,
             "unknown": 0
           },

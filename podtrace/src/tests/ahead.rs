@@ -19,7 +19,7 @@ fn given(mut chain: Chain) -> Vec<String> {
                 given.push(format!("{event:?}"));
             }
             let gap = chain.take_gap();
-            given.push(format!("{gap} {} {:?}", in_order(item), chain.unread()));
+            given.push(format!("{gap:?} {} {:?}", in_order(item), chain.unread()));
         }
     }
     given.push(format!("{:?} {:?}", chain.damage(), chain.counts()));

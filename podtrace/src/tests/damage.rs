@@ -86,7 +86,9 @@ fn file_cut_anywhere_gives_all_before() {
     let sample = Sample::new();
     let (all, bounds) = (sample.bytes.len(), sample.blocks.iter());
     let bounds = bounds.flat_map(|(block, _)| block.start.saturating_sub(4)..=block.start + 12);
-    for len in (0..all).step_by(5).chain(bounds) {
+    let lens = (0..all).step_by(5).chain(bounds);
+    // Fewer bytes do not say what the file is.
+    for len in lens.filter(|len| *len >= 4) {
         let given = read(&sample.bytes[..len]);
         let expected = sample.expected(|block| block.end <= len);
         sample.check(&given, &expected, &format!("cut to {len}"));
@@ -114,7 +116,7 @@ fn flipped_bits_take_their_block_only_and_do_not_go_unseen() {
             let expected = sample.expected(|other| other != block);
             let what = format!("bit {bit} of {at} in {block:?} of type {kind:#x}");
             sample.check(&given, &expected, &what);
-            if given.damage.is_empty() && given.unread.packets == 0 {
+            if given.damage.is_empty() && given.unread.packets.total() == 0 {
                 assert_eq!(given.items, sample.items, "{what}");
             }
             for damage in &given.damage {
@@ -219,7 +221,7 @@ fn interfaces_keep_their_numbers_when_one_is_damaged() {
         let expected = sample.expected(|other| other != block);
         assert_eq!(given.events.iter().collect::<Vec<_>>(), expected);
         let lost = (sample.events.len() - expected.len()) as u64;
-        assert_eq!(given.unread.packets, lost);
+        assert_eq!(given.unread.packets.total(), lost);
     }
 }
 
@@ -348,9 +350,11 @@ fn what_comes_later_is_no_damage() {
 #[test]
 fn worst_garbage_is_passed_in_linear_time() {
     let begin = Instant::now();
+    let sample = Sample::new();
+    let header = &sample.bytes[sample.blocks[0].0.clone()];
     for length in [16_u32 << 20, 1 << 20, 4 << 20, 64] {
         let word = [6_u32.to_le_bytes(), length.to_le_bytes()].concat();
-        let given = read(&word.repeat(1 << 20));
+        let given = read(&[header, &word.repeat(1 << 20)].concat());
         assert_eq!((given.events.len(), given.damage.len()), (0, 1));
     }
     let magic = [0x28, 0xb5, 0x2f, 0xfd].repeat(1 << 20);

@@ -66,6 +66,7 @@ pub(super) fn options() -> ReaderOptions {
     ReaderOptions {
         key_payload: key_payload(SNAPLEN),
         keep_captured: true,
+        ..ReaderOptions::default()
     }
 }
 
@@ -172,6 +173,7 @@ impl Tape {
             force: false,
             node: node_name(node),
             start: jiff::Timestamp::UNIX_EPOCH,
+            recorder: None,
         })
         .unwrap();
         let info = SectionInfo {
@@ -250,6 +252,7 @@ impl Tape {
             node_name: node_name(self.node).into(),
             in_pod: netns != 1,
             leads_to,
+            peer_name: None,
             netns_id: netns,
             ifindex: 2,
             name: name.into(),
@@ -342,6 +345,7 @@ impl Tape {
             id: 11 + pod,
             ts_ns: self.now_ns,
             path: path(pod),
+            members: None,
         });
         let update = Update::Cgroups {
             forgets,
@@ -657,7 +661,7 @@ pub(super) fn try_read(bytes: &[u8]) -> Result<Given, InputError> {
         }
     }
     given.damage.extend(reader.take_damage());
-    given.unread = reader.unread();
+    given.unread = reader.unread().clone();
     Ok(given)
 }
 

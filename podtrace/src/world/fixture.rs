@@ -6,7 +6,7 @@ use crate::{
     model::{
         origin::Origin,
         pod::{Container, Pod},
-        snapshot::{CgroupPath, Holder, NamespaceInfo, Snapshot},
+        snapshot::{CgroupPath, Holder, NamespaceInfo, NewCgroup, Snapshot},
         tap_point::{Role, TapPoint},
     },
     packet::{Framing, Mac},
@@ -49,6 +49,7 @@ pub(crate) fn world() -> World {
             node_name: "worker1".into(),
             in_pod: netns != NODE,
             leads_to,
+            peer_name: None,
             netns_id: netns,
             ifindex: 2,
             name: name.into(),
@@ -76,7 +77,12 @@ pub(crate) fn run_containers(world: &mut World) {
         let id = number.repeat(64);
         let sockets = world.identities.sockets();
         let path = CgroupPath::At(format!("/kubepods/pod{number}/{id}"));
-        sockets.learn(cgroup, &path, 0);
+        sockets.learn(&NewCgroup {
+            id: cgroup,
+            ts_ns: 0,
+            path,
+            members: None,
+        });
         pods.push(Pod {
             namespace: "default".into(),
             name: format!("mypod{number}"),

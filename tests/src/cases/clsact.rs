@@ -17,7 +17,7 @@ struct Site(Lab);
 
 const VETH: &str = "veth0101";
 /// What is said where others' filters come first.
-const BEHIND: &str = "has another tool's program before podtrace's";
+const BEHIND: &str = "other tools' programs come before podtrace's";
 
 impl Site {
     fn new() -> Self {

@@ -1,14 +1,18 @@
 //! The lab carries traffic in every scenario and leaves nothing behind.
 
 use std::fs;
+use std::io::{BufRead as _, BufReader};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::process;
-use std::time::Duration;
+use std::process::{self, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use podtrace::lab::traffic::flood::{FloodSpec, udp_flood};
 use podtrace::lab::traffic::{ping, tcp_exchange, udp_exchange};
 use podtrace::lab::{Lab, LabPod, LabSpec};
 use podtrace::netns::NetNs;
+
+use super::tracer::{Process, podtrace};
 
 const TWO_NODES: LabSpec = LabSpec {
     nodes: 2,
@@ -135,4 +139,58 @@ fn leftovers_of_a_dead_process_are_swept() {
     fs::write(&path, "").unwrap();
     assert!(Lab::sweep().unwrap() >= 1);
     assert!(!fs::exists(&path).unwrap());
+}
+
+/// The deadline of a wait.
+const DEADLINE: Duration = Duration::from_secs(20);
+
+/// Waits until a process has so many names, or none.
+fn wait_for_names(pid: u32, are_there: bool) {
+    let prefix = format!("podtrace-{pid}-");
+    let deadline = Instant::now() + DEADLINE;
+    loop {
+        let mut entries = fs::read_dir("/run/netns").unwrap();
+        let there = entries.any(|entry| {
+            let name = entry.unwrap().file_name();
+            name.to_string_lossy().starts_with(&prefix)
+        });
+        if there == are_there {
+            return;
+        }
+        assert!(Instant::now() < deadline, "{pid}: {there}");
+        thread::sleep(Duration::from_millis(1));
+    }
+}
+
+#[test]
+fn nothing_is_left_of_a_lab_whose_maker_is_killed() {
+    let mut command = podtrace();
+    command.arg("lab").stdout(Stdio::piped());
+    let mut process = Process::spawn(&mut command);
+    let lines = BufReader::new(process.stdout.take().unwrap()).lines();
+    let trace = lines
+        .map(Result::unwrap)
+        .find(|line| line.contains("--pods"));
+    let trace = trace.unwrap();
+    let (_, table) = trace.rsplit_once(' ').unwrap();
+    assert!(fs::exists(table).unwrap());
+    wait_for_names(process.id(), true);
+    process.kill().unwrap();
+    process.wait().unwrap();
+    wait_for_names(process.id(), false);
+    // It goes before the names do.
+    assert!(!fs::exists(table).unwrap());
+}
+
+#[test]
+fn nothing_is_left_of_a_demo_that_is_killed() {
+    let mut command = podtrace();
+    command
+        .args(["demo", "--pings", "100"])
+        .stdout(Stdio::null());
+    let mut process = Process::spawn(&mut command);
+    wait_for_names(process.id(), true);
+    process.kill().unwrap();
+    process.wait().unwrap();
+    wait_for_names(process.id(), false);
 }

@@ -149,12 +149,36 @@ fn demo_is_whole_without_what_older_kernels_lack() {
     });
 }
 
-/// All of its pings arrive, and their replies.
+/// All of its pings arrive, and their replies, below their titles; but for the one that meets
+/// a fault, which is named. Nothing else is shown.
 fn check_demo(command: &mut Command) {
     let output = command.output().unwrap();
     assert!(output.status.success(), "{output:?}");
     let stdout = String::from_utf8(output.stdout).unwrap();
     println!("{}", stdout.lines().rev().nth(1).unwrap());
+    let titles: Vec<_> = stdout
+        .lines()
+        .filter_map(|line| match line.split_once("== ") {
+            Some((_, title)) => Some(&title[..2]),
+            None if line.contains(" ICMP") && line.contains(" id 2") => Some("id"),
+            None => None,
+        })
+        .collect();
+    let pings = ["id"; 4];
+    let scenarios = ["1.", "2.", "3.", "3."].map(|title| [&[title][..], &pings].concat());
+    assert_eq!(titles, [&scenarios.concat()[..], &["4.", "id"]].concat());
+    for control in ["  ARP ", "ICMPv6 neighbour", "ICMPv6 router", "MLD"] {
+        assert!(!stdout.contains(control), "{stdout}");
+    }
+    assert!(stdout.contains("not seen further after flannel.1 egress of node1\n"));
+    assert!(
+        stdout.contains("no forwarding entry for 0e:f1:00:00:00:02"),
+        "{stdout}"
+    );
+    assert!(
+        stdout.contains("\n17 packets · 16 delivered · 1 not seen further\n"),
+        "{stdout}"
+    );
     // A path's further lines are indented.
     let paths = stdout.replace("\n ", "\u{b6} ");
     for what in ["echo request id 23", "echo reply id 23"] {

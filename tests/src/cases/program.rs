@@ -60,7 +60,7 @@ impl Bench {
         let netns = lab.nodes[0].pods[0].netns.clone();
         let (mut probe, channel) = Probe::load(&options).unwrap();
         let (reader, batches) =
-            RingReader::spawn(channel, Box::new(|_| CgroupPath::Unknown), None).unwrap();
+            RingReader::spawn(channel, Box::new(|_: u64| CgroupPath::Unknown), None).unwrap();
         probe.register(&netns, LOOPBACK, 7, 14).unwrap();
         let mut hooks = Way::best().open(&mut probe).unwrap();
         hooks.attach(&netns, "lo", LOOPBACK, 7).unwrap();

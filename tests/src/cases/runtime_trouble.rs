@@ -164,7 +164,6 @@ fn useless_socket_costs_a_moment_and_a_message() {
     let dir = tempfile::tempdir().unwrap();
     let at = |name: &str| dir.path().join(name);
     let check = |name: &str, reason| check_useless(node, [&from, &to], &at(name), reason);
-    check("missing.sock", "no socket at ");
     serve(&at("hangs.sock"), b"");
     check("hangs.sock", "did not answer");
     let page = b"HTTP/1.1 400 Bad Request\r\nContent-Length: 5\r\n\r\nrubb\n";
@@ -172,8 +171,29 @@ fn useless_socket_costs_a_moment_and_a_message() {
     check("rubbish.sock", "does not speak CRI");
     serve(&at("noise.sock"), &[0xff; 4096]);
     check("noise.sock", "does not speak CRI");
+}
+
+#[test]
+fn path_without_socket_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name);
     std::fs::write(at("file.sock"), "").unwrap();
-    check("file.sock", "is not a socket");
+    for (name, reason) in [
+        ("missing.sock", "no socket at "),
+        ("file.sock", "is not a socket"),
+    ] {
+        let output = podtrace()
+            .args(["trace", "--cri-socket"])
+            .arg(at(name))
+            .output()
+            .unwrap();
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{error}");
+        assert!(
+            error.contains(reason) && !error.contains("--cri-socket"),
+            "{error}"
+        );
+    }
 }
 
 #[test]

@@ -6,6 +6,7 @@ mod damage;
 mod disk;
 mod export;
 mod follow;
+mod hangup;
 mod kill;
 mod live;
 mod merge;

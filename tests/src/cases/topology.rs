@@ -282,7 +282,8 @@ fn unknown_namespace_and_socket_are_named() {
     let text = String::from_utf8(output.stderr).unwrap();
     assert!(text.contains("no-such-namespace"), "{text}");
     let output = run(&["topology", "--cri-socket", "/no/such.sock"]);
-    assert_eq!(output.status.code(), Some(0));
-    let text = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    let text = String::from_utf8(output.stderr).unwrap();
     assert!(text.contains("no socket at /no/such.sock"), "{text}");
+    assert!(!text.contains("--cri-socket"), "{text}");
 }

@@ -1,12 +1,12 @@
-//! The way from one clock to another: a line in time.
+//! The conversion from one clock to another: a line in time.
 use super::hull::{Point, Slope};
 
-/// Binary digits of a fraction. 2^63 ns have room beside them in an `i128`;
-/// over a day the rounding of a rate makes 0.0001 ns.
+/// Binary digits of a fraction. An `i128` holds 2^63 ns beside them; the rounding of a rate
+/// adds 0.0001 ns in a day.
 const BITS: u32 = 60;
 
-/// What to add to a clock's time: `correction + rate * (time - origin)`, where
-/// both are fractions of [`BITS`] digits.
+/// The correction of a clock's time, `correction + rate * (time - origin)`; both factors are
+/// fractions of [`BITS`] binary digits.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Affine {
     origin: i128,
@@ -22,8 +22,8 @@ impl Affine {
         }
     }
 
-    /// The mean of some lines, each given by its slope and a point; at most
-    /// four, so that the sum fits.
+    /// Returns the mean of at most four lines, each given by its slope and a point. (The sum
+    /// of more could overflow.)
     pub(super) fn mean(lines: &[(Slope, Point)]) -> Self {
         let origin = lines.first().map_or(0, |(_, point)| i128::from(point.x));
         let (mut correction, mut rate) = (0, 0);
@@ -40,8 +40,8 @@ impl Affine {
         }
     }
 
-    /// Rounded to the nearest, so a line that keeps to bounds in whole
-    /// nanoseconds still does when it is evaluated.
+    /// Rounds to the nearest nanosecond, so that a line within bounds in whole nanoseconds
+    /// stays within them when it is evaluated.
     pub(super) fn to_reference(self, ns: i128) -> i128 {
         let fraction = self.correction + self.rate * (ns - self.origin);
         ns + ((fraction + (1 << (BITS - 1))) >> BITS)
@@ -56,13 +56,13 @@ impl Affine {
         self.origin + fraction.div_euclid((1 << BITS) + self.rate)
     }
 
-    /// Ratio of this clock's rate to the reference's, less one.
+    /// The ratio of this clock's rate to the reference's, minus one.
     pub(super) fn drift(self) -> f64 {
         drift(self.rate as f64 / (1_u64 << BITS) as f64)
     }
 }
 
-/// From a correction's slope.
+/// Converts the slope of a correction to a fraction.
 pub(super) fn drift(slope: f64) -> f64 {
     -slope / (1.0 + slope)
 }

@@ -1,30 +1,30 @@
-//! One clock measured against another: the bounds that their packets give.
+//! The measurement of one clock against another: the bounds that their packets set.
 use std::borrow::Cow;
 
 use super::affine::Affine;
 use super::hull::{Hulls, Point, Slope};
 use super::region::{Conflict, Region};
 
-/// So many times contradictory bounds are set aside.
+/// How many times contradictory bounds are removed at most.
 const ROUNDS: usize = 32;
 
-/// What the packets between two clocks say.
+/// What the packets between two clocks prove.
 #[derive(Debug)]
 pub(super) struct Edge<'a> {
-    /// The clock that is known already.
+    /// The session whose clock is known already.
     pub(super) via: usize,
-    /// The packets, but for those set aside.
+    /// The packets without outliers.
     pub(super) kept: Packets<'a>,
-    /// Packets there and back, with those set aside.
+    /// Number of packets there and back, outliers included.
     pub(super) counts: [usize; 2],
-    /// No line is steeper.
+    /// The steepest slope that a clock can have.
     pub(super) limit: Slope,
     pub(super) agreement: Agreement,
     /// The bounds on the correction to the reference clock, if `via` is right.
     pub(super) hulls: Hulls,
 }
 
-/// The packets between two clocks, as `[left, entered]` by the clocks of either.
+/// The packets between two clocks, as `[left, entered]`, each by the clock of its node.
 #[derive(Clone, Debug)]
 pub(super) struct Packets<'a> {
     pub(super) there: Cow<'a, [[u64; 2]]>,
@@ -36,27 +36,27 @@ pub(super) enum Agreement {
     /// Packets went both ways.
     Agreed {
         region: Region,
-        /// Half of what is possible in the middle of the recording.
+        /// Half the range of possible corrections in the middle of the recording.
         half_width_ns: u64,
     },
-    /// Packets went both ways, but no steady clock can have seen them so.
+    /// Packets went both ways, but no clock that runs evenly fits them.
     Contradicted(Conflict),
     /// Packets went one way only.
     OneWay,
 }
 
-/// It came after it left, so the correction is at least so much.
+/// The packet entered after it left: the least possible correction.
 fn lower([left, entered]: [u64; 2], line: Affine) -> Point {
     Point::new(entered, line.to_reference_ns(left))
 }
 
-/// It left before it came, so the correction is at most so much.
+/// The packet left before it entered: the greatest possible correction.
 fn upper([left, entered]: [u64; 2], line: Affine) -> Point {
     Point::new(left, line.to_reference_ns(entered))
 }
 
 impl<'a> Packets<'a> {
-    /// The same as the other end sees them.
+    /// The same packets from the point of view of the other clock.
     pub(super) fn reversed(&'a self) -> Self {
         Self {
             there: Cow::Borrowed(&self.back),
@@ -64,7 +64,7 @@ impl<'a> Packets<'a> {
         }
     }
 
-    /// The bounds that they are, if `line` is that of the clock they come from.
+    /// The bounds that the packets set if `line` is the line of the other clock.
     fn bounds(&self, line: Affine) -> Bounds {
         let above = self.back.iter().map(|&times| upper(times, line));
         let below = self
@@ -84,7 +84,7 @@ impl<'a> Packets<'a> {
         self.bounds(line).hulls()
     }
 
-    /// Forgets those whose bounds were set aside.
+    /// Keeps only the packets whose bounds are in `bounds`.
     fn keep(&mut self, bounds: &Bounds, line: Affine) {
         let Self { there, back } = self;
         there.to_mut().retain(|&times| {
@@ -99,7 +99,8 @@ impl<'a> Packets<'a> {
 }
 
 impl<'a> Edge<'a> {
-    /// Measures a clock against that of `via`, whose line is known.
+    /// Measures a clock against the clock of `via`, whose line is known. None if there are no
+    /// packets.
     pub(super) fn new(
         via: usize,
         line: Affine,
@@ -126,7 +127,7 @@ impl<'a> Edge<'a> {
         })
     }
 
-    /// How many packets were set aside because they contradict the others.
+    /// Number of packets that were removed because they contradict the others.
     pub(super) fn outliers(&self) -> usize {
         let kept = self.kept.there.len() + self.kept.back.len();
         self.counts[0] + self.counts[1] - kept
@@ -136,8 +137,8 @@ impl<'a> Edge<'a> {
         matches!(self.agreement, Agreement::Contradicted(_))
     }
 
-    /// The line in the middle of what is possible. Bounds from clocks other
-    /// than `via` are kept to as well, if they can be.
+    /// The line in the middle of all possible lines. It also satisfies the bounds from clocks
+    /// other than `via` if a line can.
     pub(super) fn line<'b>(&'b self, all: impl Iterator<Item = &'b Self>) -> Option<Affine> {
         if let Agreement::Contradicted(conflict) = &self.agreement {
             return Some(conflict.middle());
@@ -156,7 +157,7 @@ pub(super) fn between(hulls: &Hulls, limit: Slope) -> Option<Affine> {
     }
 }
 
-/// All bounds, sorted; those below are mirrored.
+/// All bounds, sorted; lower bounds are mirrored.
 struct Bounds {
     above: Vec<Point>,
     below: Vec<Point>,
@@ -171,9 +172,9 @@ impl Bounds {
         self.above.len() + self.below.len()
     }
 
-    /// Finds the lines that keep to the bounds. Of two to four that contradict
-    /// each other at least one is wrong: all go, so that what stays is right,
-    /// unless it becomes too many.
+    /// Finds the lines that satisfy the bounds. Among two to four bounds that contradict each
+    /// other at least one is wrong: all of them are removed, so that only right ones stay,
+    /// until too many are gone.
     fn settle(&mut self, limit: Slope) -> Agreement {
         let all = self.len();
         let few = (all / 32).max(4);

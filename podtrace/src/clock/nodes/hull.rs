@@ -1,10 +1,10 @@
-//! The bounds on one clock as points, and the few of them that matter.
+//! The bounds on one clock as points, and the convex hulls of them.
 use std::cmp::Ordering;
 
-/// A bound on a clock's correction: at `x` (that clock's time) the correction
-/// to the reference is at most, or at least, `y`. Nanoseconds.
+/// A bound on a clock's correction: at time `x` of that clock the correction to the reference
+/// is at most, or at least, `y`. Both are in nanoseconds.
 ///
-/// Both fit 63 bits, so that products of two differences fit an `i128`.
+/// Both fit in 63 bits, so that a product of two differences fits in an `i128`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Point {
     pub(super) x: i64,
@@ -12,7 +12,7 @@ pub(super) struct Point {
 }
 
 impl Point {
-    /// The correction that would make the two times one.
+    /// The correction that makes the two times equal.
     pub(super) fn new(own_ns: u64, reference_ns: u64) -> Self {
         let [x, reference] = [own_ns, reference_ns].map(|ns| i64::try_from(ns).unwrap_or(i64::MAX));
         Self {
@@ -21,7 +21,7 @@ impl Point {
         }
     }
 
-    /// Turned upside down, so that what lay above lies below.
+    /// Mirrors the point at the x-axis: an upper bound becomes a lower one.
     pub(super) fn mirrored(self) -> Self {
         Self {
             x: self.x,
@@ -38,7 +38,7 @@ pub(super) struct Slope {
 }
 
 impl Slope {
-    /// Of the line through two points of different `x`.
+    /// The slope of the line through two points of different `x`.
     pub(super) fn between(a: Point, b: Point) -> Self {
         let (a, b) = if a.x < b.x { (a, b) } else { (b, a) };
         Self {
@@ -72,7 +72,7 @@ impl Slope {
         i128::from(point.y) + along.div_euclid(self.run)
     }
 
-    /// As [`Slope::floor_at`], rounded up.
+    /// Like [`Slope::floor_at`], but rounded up.
     pub(super) fn ceil_at(self, point: Point, x: i128) -> i128 {
         -self.negated().floor_at(point.mirrored(), x)
     }
@@ -98,8 +98,8 @@ impl Ord for Slope {
     }
 }
 
-/// The lower convex hull of sorted points, from left to right: a line lies
-/// below all points if it lies below these. Their slopes increase.
+/// The lower convex hull of sorted points, from left to right: a line that lies below these
+/// lies below all points. The slopes between them increase.
 pub(super) fn lower_hull(sorted: &[Point]) -> Vec<Point> {
     let mut hull: Vec<Point> = Vec::new();
     for &point in sorted {
@@ -117,17 +117,17 @@ pub(super) fn lower_hull(sorted: &[Point]) -> Vec<Point> {
     hull
 }
 
-/// The hulls of a clock's bounds: the correction's line runs between them.
+/// The hulls of a clock's bounds: the line of its correction lies between them.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Hulls {
     /// Lower hull of the upper bounds, from packets that left this clock.
     pub(super) above: Vec<Point>,
-    /// Upper hull of the lower bounds, from packets that came to this clock.
+    /// Upper hull of the lower bounds, from packets that entered at this clock.
     pub(super) below: Vec<Point>,
 }
 
 impl Hulls {
-    /// What all of them together leave.
+    /// The hulls of the bounds of all `hulls`.
     pub(super) fn union<'a>(hulls: impl Iterator<Item = &'a Self>) -> Self {
         let (mut above, mut below) = (Vec::new(), Vec::new());
         for hull in hulls {
@@ -139,7 +139,7 @@ impl Hulls {
         Self::of_sorted(&above, &below)
     }
 
-    /// From sorted points; those of `below` are mirrored.
+    /// Builds hulls from sorted points; those of `below` are mirrored.
     pub(super) fn of_sorted(above: &[Point], below: &[Point]) -> Self {
         let mut below = lower_hull(below);
         below.iter_mut().for_each(|point| *point = point.mirrored());
@@ -149,7 +149,7 @@ impl Hulls {
         }
     }
 
-    /// The first and last time of a bound.
+    /// The times of the first and the last bound.
     pub(super) fn range(&self) -> Option<(i64, i64)> {
         let first = [self.above.first(), self.below.first()];
         let last = [self.above.last(), self.below.last()];
@@ -158,8 +158,8 @@ impl Hulls {
         Some((first, last))
     }
 
-    /// Where there are bounds on one side only: the line that touches them in
-    /// the middle of the recording and crosses none, no steeper than `limit`.
+    /// For bounds on one side only: the line no steeper than `limit` that touches them in the
+    /// middle of the recording and crosses none.
     pub(super) fn resting_line(&self, limit: Slope) -> Option<(Slope, Point)> {
         if self.below.is_empty() {
             return resting(&self.above, limit);

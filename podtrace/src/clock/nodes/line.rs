@@ -4,20 +4,20 @@ use std::sync::Arc;
 use super::affine::{Affine, drift, saturate};
 use super::region::Region;
 
-/// How far the truth may be away.
+/// How far a line may be from the truth.
 #[derive(Clone, Debug)]
 pub(super) enum Bounds {
-    /// It is the reference, or the user said so.
+    /// The clock is the reference, or the user gave its offset.
     Exact,
-    /// Nobody knows.
+    /// The offset was not measured.
     Unknown,
-    /// The correction is one of `region`, if `parent` (the clock it was
-    /// measured against) is right.
+    /// The correction is a line of `region` if `parent`, the clock it was measured against,
+    /// is right.
     Within { region: Region, parent: Arc<Line> },
 }
 
-/// A clock in terms of the reference clock: times of one become times of the
-/// other. All times are UTC nanoseconds by the clock in question.
+/// A clock in terms of the reference clock: converts the times of one to times of the other.
+/// All times are UTC nanoseconds by the clock in question.
 #[derive(Clone, Debug)]
 pub struct Line {
     affine: Affine,
@@ -29,20 +29,20 @@ impl Line {
         Self { affine, bounds }
     }
 
-    /// A time of this clock as the reference clock would have said it. Order
-    /// is kept: a later time never becomes an earlier one.
+    /// Converts a time of this clock to a time of the reference clock. The order of times is
+    /// preserved.
     #[must_use]
     pub fn to_reference(&self, ts_ns: u64) -> u64 {
         self.affine.to_reference_ns(ts_ns)
     }
 
-    /// A time of the reference clock as this clock would have said it.
+    /// Converts a time of the reference clock to a time of this clock.
     #[must_use]
     pub fn to_own(&self, ts_ns: u64) -> u64 {
         saturate(self.affine.to_own(ts_ns.into()))
     }
 
-    /// How far this clock is ahead of the reference when it says `ts_ns`.
+    /// How far this clock is ahead of the reference at its time `ts_ns`, in nanoseconds.
     #[must_use]
     pub fn offset_ns(&self, ts_ns: u64) -> i128 {
         i128::from(ts_ns) - self.affine.to_reference(ts_ns.into())
@@ -54,8 +54,8 @@ impl Line {
         self.affine.drift() * 1e6
     }
 
-    /// How wrong [`Line::offset_ns`] can be, as long as both clocks ran evenly:
-    /// a guarantee. None if the clock is not known.
+    /// The greatest possible error of [`Line::offset_ns`], guaranteed if both clocks ran
+    /// evenly. None if the clock is not known.
     #[must_use]
     pub fn uncertainty_ns(&self, ts_ns: u64) -> Option<u64> {
         let (region, parent) = match &self.bounds {
@@ -66,7 +66,7 @@ impl Line {
         let time = i128::from(ts_ns);
         let (least, greatest) = region.at(time);
         let inherited = |ns| parent.uncertainty_ns(parent.to_own(saturate(ns)));
-        // The parent's uncertainty is convex in time, so largest at an end.
+        // The uncertainty of the parent is convex in time, so it is largest at an end.
         let inherited = inherited(time + least)?.max(inherited(time + greatest)?);
         let correction = self.affine.to_reference(time) - time;
         let own = (greatest - correction).max(correction - least);
@@ -74,7 +74,7 @@ impl Line {
         Some(saturate(own + rounding).saturating_add(inherited))
     }
 
-    /// How wrong [`Line::drift_ppm`] can be; none if the clock is not known.
+    /// The greatest possible error of [`Line::drift_ppm`]; None if the clock is not known.
     #[must_use]
     pub fn drift_uncertainty_ppm(&self) -> Option<f64> {
         let (region, parent) = match &self.bounds {
@@ -95,7 +95,7 @@ impl Line {
         self.affine
     }
 
-    /// The same but for the way to the reference clock.
+    /// The same line with another conversion to the reference clock.
     pub(super) fn with(&self, affine: Affine) -> Self {
         Self::new(affine, self.bounds.clone())
     }

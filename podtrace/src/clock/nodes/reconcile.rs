@@ -1,4 +1,4 @@
-//! Clocks that fit those they were measured against, made to fit all others.
+//! Makes clocks that satisfy the bounds of one other clock satisfy those of all.
 use std::borrow::Cow;
 
 use super::affine::Affine;
@@ -6,7 +6,7 @@ use super::edge::{Edge, Packets, between};
 use super::hull::{Hulls, Slope};
 use super::region::Region;
 
-/// So many times each clock may move.
+/// How many times each clock may move.
 const ROUNDS: usize = 64;
 
 /// A clock that may move.
@@ -15,10 +15,12 @@ pub(super) struct Movable {
     pub(super) limit: Slope,
 }
 
-/// Moves `lines` (one for each session) until no packet of `edges` (each with
-/// the session it was for) comes before it leaves. Each line in turn goes to the
-/// middle of what the others leave it, or nearest to that; where some lines
-/// satisfy all bounds, this gets there soon. None if it does not.
+/// Moves `lines` (one for each session) until no packet of `edges` (each with the session
+/// that it measures) enters a node before it left the other.
+///
+/// Each line in turn moves to the middle of what the others allow, or as near to that as
+/// possible. This converges quickly where lines exist that satisfy all bounds. None if it
+/// does not converge.
 pub(super) fn reconcile(
     mut lines: Vec<Affine>,
     movable: &[Movable],
@@ -63,7 +65,7 @@ fn hulls_of(session: usize, lines: &[Affine], edges: &[(usize, Edge)]) -> Hulls 
     Hulls::union(hulls.iter())
 }
 
-/// In whole nanoseconds, as the times will be told.
+/// Whether the line satisfies the bounds in whole nanoseconds, as times are printed.
 fn keeps_to(line: Affine, hulls: &Hulls) -> bool {
     let correction = |x: i64| line.to_reference(x.into()) - i128::from(x);
     let above = hulls

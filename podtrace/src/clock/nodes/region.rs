@@ -1,12 +1,12 @@
-//! All the lines that run between the bounds.
+//! The set of all lines between the bounds.
 //!
-//! A line is a point (slope, height); those between the bounds form a convex
-//! polygon, whose corners, ordered by slope, are lines that touch the hulls.
+//! A line is a point (slope, height). The lines between the bounds form a convex polygon;
+//! its corners, ordered by slope, are lines that touch the hulls.
 use super::affine::Affine;
 use super::hull::{Hulls, Point, Slope};
 
-/// Two parallel lines that touch the hulls: the highest and the lowest of a
-/// slope. In a list, each line also goes through the next one's point.
+/// Two parallel lines that touch the hulls: the highest and the lowest line of a slope. In a
+/// list, each line also goes through the point of the next one.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Corner {
     pub(super) slope: Slope,
@@ -22,7 +22,7 @@ impl Corner {
         room >= needed
     }
 
-    /// The slope at which the two lines become one.
+    /// The corner where the two lines coincide.
     fn closed(&self) -> Self {
         Self {
             slope: Slope::between(self.above, self.below),
@@ -31,23 +31,23 @@ impl Corner {
     }
 }
 
-/// The polygon of lines that keep to all bounds; never empty.
+/// The polygon of the lines that satisfy all bounds; never empty.
 #[derive(Clone, Debug)]
 pub(super) struct Region {
     flattest: Corner,
-    /// The others, slopes increasing: `above.x` never falls, `below.x` never
-    /// rises.
+    /// The other corners by increasing slope: `above.x` never decreases, `below.x` never
+    /// increases.
     steeper: Vec<Corner>,
 }
 
 /// Bounds that no line satisfies.
 #[derive(Clone, Debug)]
 pub(super) struct Conflict {
-    /// Where the least is wanting.
+    /// The corner with the smallest overlap.
     corner: Corner,
-    /// Two to four bounds that already contradict each other, upper ones …
+    /// Two to four bounds that contradict each other: the upper ones …
     pub(super) above: [Point; 2],
-    /// … and lower ones.
+    /// … and the lower ones.
     pub(super) below: [Point; 2],
 }
 
@@ -62,7 +62,7 @@ impl Conflict {
         Affine::mean(&[(slope, above), (slope, below)])
     }
 
-    /// By how much the best line violates a bound, in ns.
+    /// By how much the best line violates a bound, in nanoseconds.
     pub(super) fn worst_ns(&self) -> u64 {
         let Corner {
             slope,
@@ -75,12 +75,12 @@ impl Conflict {
 }
 
 impl Region {
-    /// The lines no steeper than `limit` that keep to the bounds; none if
-    /// there are no bounds on one side.
+    /// Finds the lines no steeper than `limit` that satisfy the bounds. None if one side has
+    /// no bounds.
     pub(super) fn new(hulls: &Hulls, limit: Slope) -> Option<Result<Self, Conflict>> {
         let corners = corners(hulls, limit)?;
-        // The room between the lines grows with the slope as long as the upper
-        // point lies left of the lower one.
+        // The room between the lines grows with the slope while the upper point lies left
+        // of the lower one.
         let peak = corners
             .get(1..)?
             .partition_point(|next| next.above.x < next.below.x);
@@ -109,7 +109,7 @@ impl Region {
         }))
     }
 
-    /// The corner whose upper line is the highest at `x`.
+    /// The corner whose upper line is highest at `x`.
     fn highest(&self, x: i128) -> &Corner {
         let steeper = self
             .steeper
@@ -117,7 +117,7 @@ impl Region {
         self.corner(steeper)
     }
 
-    /// The corner whose lower line is the lowest at `x`.
+    /// The corner whose lower line is lowest at `x`.
     fn lowest(&self, x: i128) -> &Corner {
         let steeper = self
             .steeper
@@ -132,7 +132,7 @@ impl Region {
         steeper.unwrap_or(&self.flattest)
     }
 
-    /// The least and the greatest correction possible at `x`, rounded outward.
+    /// The least and the greatest possible correction at `x`, rounded outward.
     pub(super) fn at(&self, x: i128) -> (i128, i128) {
         let (lowest, highest) = (self.lowest(x), self.highest(x));
         (
@@ -141,14 +141,14 @@ impl Region {
         )
     }
 
-    /// The least and the greatest slope possible.
+    /// The least and the greatest possible slope.
     pub(super) fn slopes(&self) -> (Slope, Slope) {
         let steepest = self.steeper.last().unwrap_or(&self.flattest);
         (self.flattest.slope, steepest.slope)
     }
 
-    /// The mean of the lines that are highest and lowest at two times: one of
-    /// the region, since that is convex.
+    /// The mean of the lines that are highest and lowest at two times. It is in the region
+    /// since the region is convex.
     pub(super) fn middle(&self, (first, last): (i64, i64)) -> Affine {
         let high = |x: i64| (self.highest(x.into()).slope, self.highest(x.into()).above);
         let low = |x: i64| (self.lowest(x.into()).slope, self.lowest(x.into()).below);
@@ -156,8 +156,8 @@ impl Region {
     }
 }
 
-/// The touching lines at each slope where a touched point changes, and at both
-/// limits. Each names the points touched by the slopes just below its own.
+/// The lines that touch the hulls, at each slope where the touched point changes and at both
+/// limits. Each corner names the points that slopes just below its own touch.
 fn corners(hulls: &Hulls, limit: Slope) -> Option<Vec<Corner>> {
     let (mut above, mut below) = (&hulls.above[..], &hulls.below[..]);
     let mut slope = limit.negated();
@@ -178,7 +178,7 @@ fn corners(hulls: &Hulls, limit: Slope) -> Option<Vec<Corner>> {
     }
 }
 
-/// Drops the points that steeper lines than `slope` do not touch.
+/// Drops the points that lines steeper than `slope` do not touch.
 fn advance(above: &mut &[Point], below: &mut &[Point], slope: Slope) {
     while let [_, rest @ ..] = above
         && upper_edge(above).is_some_and(|edge| edge <= slope)

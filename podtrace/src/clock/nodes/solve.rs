@@ -1,4 +1,4 @@
-//! From pairs of clocks to all: a tree of the best measurements.
+//! Combines measurements of pairs of clocks: a tree of the best ones.
 use std::borrow::Cow;
 use std::sync::Arc;
 
@@ -12,23 +12,27 @@ use super::{
     line::{Bounds, Line},
 };
 
-/// Two clocks, each slewed by at most 500 ppm (what the kernel allows NTP), and
-/// the square of that.
+/// Two clocks, each slewed by at most 500 ppm (the kernel's limit for NTP), and the product
+/// of the two.
 const RATE_LIMIT_PPM: i128 = 1001;
 
 impl Sightings {
-    /// Each session's clock in terms of that of the first. `given` are offsets
-    /// that the user knows: so many ns that session's clock is ahead of the
-    /// first one's.
+    /// Computes each session's clock in terms of the first one's. `given` holds the offsets
+    /// that the user knows: by how many nanoseconds a session's clock is ahead of the first.
     ///
-    /// Packets seen to leave one session and to come to another have their times
-    /// in this order after the correction. Not so those set aside as outliers,
-    /// those of [`Basis::Inconsistent`] clocks, and, by less than the stated
-    /// uncertainty, those between sessions that were not measured against each
-    /// other, where no way is found to satisfy them all.
+    /// After the correction a packet enters a session no earlier than it left the other.
+    /// There are three exceptions: outliers, packets of [`Basis::Inconsistent`] clocks, and
+    /// packets between sessions that were not measured against each other where no solution
+    /// satisfies all; the last are wrong by less than the stated uncertainty.
     #[must_use]
     pub fn solve(&self, given: &[Option<i64>]) -> Vec<Clock> {
-        solve(self.sessions(), &self.journeys(), given)
+        let mut clocks = solve(self.sessions(), &self.journeys(), given);
+        for (session, clock) in clocks.iter_mut().enumerate() {
+            if clock.basis == Basis::Unmeasured && self.shares(session) {
+                clock.basis = Basis::WithoutDirections;
+            }
+        }
+        clocks
     }
 }
 
@@ -55,12 +59,12 @@ pub(super) fn solve(sessions: usize, journeys: &Journeys, given: &[Option<i64>])
     tree.placed.into_iter().map(|placed| placed.clock).collect()
 }
 
-/// Each step to the reference adds an error. Rates stay far from standing still.
+/// Each step to the reference adds an error. The cap keeps rates well above zero.
 fn rate_limit(steps: u16) -> Slope {
     Slope::ppm(RATE_LIMIT_PPM * i128::from(steps.min(100)))
 }
 
-/// How good a clock is, best first: in kind, then in width, then in steps.
+/// The quality of a clock, best first: by kind, then by width, then by steps.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 struct Cost {
     kind: Kind,
@@ -81,7 +85,7 @@ struct Tree<'a> {
     journeys: &'a Journeys,
     placed: Vec<Placed>,
     waiting: Vec<Waiting<'a>>,
-    /// Those of the placed, each with the session it was for.
+    /// The edges of the placed sessions, each with its session.
     edges: Vec<(usize, Edge<'a>)>,
 }
 
@@ -119,7 +123,7 @@ impl<'a> Waiting<'a> {
 }
 
 impl Tree<'_> {
-    /// Takes this clock for the session's, and measures the others against it.
+    /// Fixes the clock of a session, and measures the waiting ones against it.
     fn point(&mut self, session: usize, clock: Clock, cost: Cost) {
         if let Some(index) = self.waiting.iter().position(|it| it.session == session) {
             let edges = self.waiting.remove(index).edges;
@@ -144,11 +148,11 @@ impl Tree<'_> {
         });
     }
 
-    /// Makes the clocks fit also those they were not measured against, if that
-    /// is possible. The placed are in the order of their sessions.
+    /// Makes each clock fit also those it was not measured against, if possible. `placed` is
+    /// in the order of sessions.
     fn reconcile(&mut self) {
         self.edges.retain(|(_, edge)| !edge.contradicted());
-        // What was measured against one clock only fits it.
+        // A clock measured against a single other one fits it already.
         if self.edges.windows(2).all(|pair| pair[0].0 != pair[1].0) {
             return;
         }
@@ -169,7 +173,7 @@ impl Tree<'_> {
         }
     }
 
-    /// The best known of those that wait, and its clock.
+    /// The waiting session with the best measurement, and its clock.
     fn best(&self) -> Option<(usize, Clock, Cost)> {
         let waiting = self.waiting.iter().min_by_key(|waiting| waiting.cost())?;
         let clock = waiting.best().and_then(|(_, edge)| {
@@ -186,7 +190,7 @@ impl Tree<'_> {
 }
 
 impl Cost {
-    /// Of what is measured against a clock of this cost.
+    /// The cost of a clock measured by `edge` against a clock of this cost.
     fn and(self, edge: &Edge) -> Self {
         let (kind, half_width_ns) = match edge.agreement {
             Agreement::Agreed { half_width_ns, .. } => (Kind::Known, half_width_ns),
@@ -259,8 +263,8 @@ impl Clock {
     }
 }
 
-/// How far the clock can be ahead at most (packets there) or at least (packets
-/// back), when the packet was seen that says most on it.
+/// How far the clock is ahead at most (packets there) or at least (packets back), at the time
+/// of the packet with the tightest bound.
 fn one_way_bound(hulls: &Hulls, parent: &Line) -> Option<i64> {
     let most = hulls.below.iter().map(|point| (point.y, point.x)).max();
     let least = hulls.above.iter().map(|point| (point.y, point.x)).min();

@@ -69,6 +69,11 @@ impl Clock {
             Basis::Unmeasured => {
                 "unknown: no packet was seen both there and at another node".to_owned()
             }
+            Basis::WithoutDirections => format!(
+                "unknown: packets were seen both there and at another node, but the files do \
+                 not show which way they went; taken as {reference}'s \
+                 (--clock-offset {own}=TIME sets it)"
+            ),
         };
         format!("clock of {own}: {what}")
     }

@@ -1,18 +1,15 @@
 //! `podtrace export`.
 use std::{
-    io::{self, Write},
+    io::{self, IsTerminal as _, Write},
     path::Path as FilePath,
 };
 
 use anyhow::{Context as _, bail};
 
-use super::{player_options, stop_on_signal};
+use super::{code, leaves_terminal, player_options, progress_alone, stop_on_signal};
 use crate::{
     cli::{ExportArgs, ExportFormat},
-    command::{
-        FINE,
-        setup::{command, kernel, session_name},
-    },
+    command::setup::{command, kernel, refuse_terminal, session_name},
     export::{CsvRows, ExportError, ParquetRows, check_parquet},
     output::{json::Json, notices::Notices, printer::Printer},
     path::{Path, summary::Summary},
@@ -26,7 +23,7 @@ use crate::{
         format::{FORMAT, SectionInfo},
         recorder::{Recorder, RecorderOptions},
     },
-    sink::{Named, Writer},
+    sink::{Named, Writer, status},
     text::sanitize::sanitize,
     world::World,
 };
@@ -42,13 +39,27 @@ pub(in crate::command) fn run(args: &ExportArgs) -> anyhow::Result<u8> {
     if args.format == ExportFormat::Parquet {
         check_parquet()?;
     }
+    let is_binary = matches!(args.format, ExportFormat::Pcapng | ExportFormat::Parquet);
+    if is_binary && target(args).is_none() {
+        refuse_terminal()?;
+    }
     // What cannot be read leaves no file behind.
     let options = player_options(&args.input);
     let mut player = Player::new(&options, false, stop_on_signal()?)?;
+    let is_free = target(args).is_some() && status::has_terminal()
+        || !io::stdout().is_terminal() && leaves_terminal();
+    player.show_progress = is_free.then(progress_alone);
     player.vantage.clone_from(&args.vantage);
     player.is_recorded = args.format == ExportFormat::Pcapng;
-    player.run(|found| consumers(args, found))?;
-    Ok(FINE)
+    let mut has_begun = false;
+    let played = player.run(|found| {
+        has_begun = true;
+        consumers(args, found)
+    })?;
+    if let (true, true, Some(path)) = (played.is_interrupted, has_begun, target(args)) {
+        eprintln!("podtrace: {} is partial", sanitize(&path.to_string_lossy()));
+    }
+    Ok(code(&played))
 }
 
 fn consumers(args: &ExportArgs, found: &Found<'_>) -> anyhow::Result<Vec<Box<dyn Consumer>>> {
@@ -120,6 +131,7 @@ fn recorder(args: &ExportArgs, found: &Found<'_>) -> anyhow::Result<Recorder> {
         force: args.how.force,
         node: nodes.join("+"),
         start: jiff::Timestamp::now(),
+        recorder: None,
     })?;
     let infos = || inputs.iter().filter_map(Input::info);
     let info = SectionInfo {

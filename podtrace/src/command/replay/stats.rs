@@ -1,10 +1,10 @@
 //! `podtrace stats`.
 use std::io;
 
-use super::{player_options, stop_on_signal};
+use super::{code, leaves_terminal, player_options, progress_alone, stop_on_signal};
 use crate::{
     cli::{Format, StatsArgs},
-    command::{FINE, print_out, use_color},
+    command::{print_out, use_color},
     output::{notices::Notices, stats::text},
     path::{Path, summary::Summary},
     pipeline::consumer::{Consumer, Failure},
@@ -26,9 +26,10 @@ pub(in crate::command) fn run(args: &StatsArgs) -> anyhow::Result<u8> {
         failure: Failure::default(),
     };
     let options = player_options(&args.input);
-    let player = Player::new(&options, false, stop_on_signal()?)?;
-    player.run(|_| Ok(vec![Box::new(Notices), Box::new(collect)]))?;
-    Ok(FINE)
+    let mut player = Player::new(&options, false, stop_on_signal()?)?;
+    player.show_progress = leaves_terminal().then(progress_alone);
+    let played = player.run(|_| Ok(vec![Box::new(Notices), Box::new(collect)]))?;
+    Ok(code(&played))
 }
 
 /// Adds paths up; prints at the end.

@@ -1,45 +1,36 @@
 //! The topology as it was recorded.
+use std::{collections::BTreeMap, path::PathBuf};
+
 use anyhow::bail;
 
 use crate::{
     cli::{TopologyArgs, TopologyFormat},
     command::{FINE, PROBLEMS, print_out},
     model::topology::RecordedTopology,
-    session::{
-        input::expand,
-        reader::{Item, Reader, ReaderOptions},
-    },
-    text::sanitize::sanitize_lines,
+    replay::inputs::{self, Input},
+    session::reader::{Item, ReaderOptions},
+    text::{names::listed, sanitize::sanitize_lines},
     update::Update,
 };
 
 /// Shows what the files hold: the last of each session's.
 pub(super) fn show(args: &TopologyArgs) -> anyhow::Result<u8> {
-    let mut found: Vec<(String, RecordedTopology)> = Vec::new();
-    for path in &args.files {
-        for file in expand(path)? {
-            let mut reader = Reader::open(&file, ReaderOptions::default())?;
-            while let Some(item) = reader.next_item()? {
-                let Item::Update(_, Update::Topology(topology)) = item else {
-                    continue;
-                };
-                let session = reader.section().map(|info| info.session.clone());
-                let session = session.unwrap_or_default();
-                match found.iter_mut().find(|(other, _)| *other == session) {
-                    Some((_, known)) if known.utc_ns > topology.utc_ns => {}
-                    Some((_, known)) => *known = *topology,
-                    None => found.push((session, *topology)),
-                }
-            }
-        }
+    let mut found = Vec::new();
+    let inputs = inputs::find(&args.files)?;
+    for words in &inputs.notices {
+        eprintln!("podtrace: {words}");
+    }
+    for input in &inputs.all {
+        found.extend(last(input)?);
     }
     if found.is_empty() {
         bail!(
-            "no topology was recorded\nhint: podtrace record and trace -w write it, seconds after their begin"
+            "no topology was recorded in {}\nhint: podtrace record and trace -w write it, seconds after their begin; other tools do not",
+            names(&args.files)
         );
     }
     let mut out = String::new();
-    for (_, topology) in &found {
+    for topology in &found {
         print(&mut out, topology, args.output)?;
     }
     print_out(&out)?;
@@ -50,8 +41,31 @@ pub(super) fn show(args: &TopologyArgs) -> anyhow::Result<u8> {
             .and_then(|list| list.as_array());
         problems.is_some_and(|problems| !problems.is_empty())
     };
-    let broken = args.check && found.iter().any(|(_, topology)| is_broken(topology));
+    let broken = args.check && found.iter().any(is_broken);
     Ok(if broken { PROBLEMS } else { FINE })
+}
+
+fn names(files: &[PathBuf]) -> String {
+    let names: Vec<_> = files.iter().map(|file| file.to_string_lossy()).collect();
+    listed(names.iter().map(AsRef::as_ref), None)
+}
+
+/// The last topology of each session in the files of one.
+fn last(input: &Input) -> anyhow::Result<Vec<RecordedTopology>> {
+    let mut last: BTreeMap<usize, RecordedTopology> = BTreeMap::new();
+    let mut chain = input.open(ReaderOptions::default(), false)?;
+    // What is behind damage counts as well.
+    chain.end();
+    while let Some(item) = chain.next_item()? {
+        let Item::Update(origin, Update::Topology(topology)) = item else {
+            continue;
+        };
+        let known = last.get(&origin.session);
+        if known.is_none_or(|known| known.utc_ns <= topology.utc_ns) {
+            last.insert(origin.session, *topology);
+        }
+    }
+    Ok(last.into_values().collect())
 }
 
 fn print(

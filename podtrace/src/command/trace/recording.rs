@@ -1,18 +1,22 @@
 //! The options of a recording.
+use std::path;
+
 use anyhow::{Context as _, bail};
 
 use crate::{
     cli::{CaptureArgs, FileArgs},
     clock::nanos,
-    command::setup::{command, kernel, session_name},
+    command::setup::{command, kernel, refuse_terminal, session_name},
     live::{recording::Recording, topology::Show},
     node::target::Node,
     output::topology::text,
     session::{
-        files::{FileOptions, Keep, SessionFiles, Target},
+        files::{FileOptions, Keep, RecorderId, SessionFiles, Target},
         format::{FORMAT, SectionInfo},
         recorder::{Outline, RecorderOptions},
     },
+    sink,
+    text::sanitize::sanitize,
 };
 
 /// Creates the first file of a recording, if one is asked for.
@@ -25,10 +29,25 @@ pub(super) fn open(
     let Some(path) = &args.write else {
         return Ok(None);
     };
+    if args.is_stdout() {
+        refuse_terminal()?;
+    }
     if args.keep_size.is_some() && args.rotate_bytes().is_none() {
         bail!("--keep-size takes --rotate-size: a file that does not end is never deleted");
     }
     let names: Vec<_> = nodes.iter().map(|node| node.name.to_string()).collect();
+    let keep = Keep {
+        files: args.keep_files,
+        bytes: args.keep_size,
+        age: args.keep_time,
+    };
+    let recorder = (args.rotates() || keep != Keep::default()).then(|| RecorderId {
+        target: path::absolute(path).map_or_else(
+            |_| String::new(),
+            |path| path.to_string_lossy().into_owned(),
+        ),
+        nodes: names.clone(),
+    });
     let files = SessionFiles::open(FileOptions {
         target: if args.is_stdout() {
             Target::Stdout
@@ -36,17 +55,17 @@ pub(super) fn open(
             Target::Path(path.clone())
         },
         rotates: args.rotates(),
-        keep: Keep {
-            files: args.keep_files,
-            bytes: args.keep_size,
-            age: args.keep_time,
-        },
+        keep,
         max_file_bytes: args.rotate_bytes(),
         zstd: args.how.zstd,
         force: args.how.force,
         node: names.join("+"),
         start: jiff::Timestamp::now(),
+        recorder: recorder.clone(),
     })?;
+    if let Some(warning) = files.warning() {
+        sink::tell(&sanitize(warning));
+    }
     let info = SectionInfo {
         format: FORMAT,
         session: session_name()?,
@@ -59,6 +78,7 @@ pub(super) fn open(
         headers_only: capture.load.headers_only,
         hop_timeout_ns: nanos(capture.hop_timeout),
         interfaces: capture.interfaces.clone(),
+        recorder: recorder.map(|recorder| recorder.target),
         ..SectionInfo::default()
     };
     let options = RecorderOptions {

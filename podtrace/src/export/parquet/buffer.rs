@@ -84,6 +84,10 @@ impl Buffer {
         }
         match (&mut self.values, value) {
             (Values::Long(all), Some(Value::Long(value))) => all.push(value),
+            // A timestamp of Parquet has a sign.
+            (Values::Long(all), Some(Value::Time(ns))) => {
+                all.push(i64::try_from(ns).unwrap_or(i64::MAX));
+            }
             (Values::Int(all), Some(Value::Int(value))) => all.push(value),
             (Values::Flag(all), Some(Value::Flag(value))) => all.push(value),
             (Values::Text(all), Some(Value::Text(value))) => all.push(&value),

@@ -20,13 +20,13 @@ const MAX_DETAIL: usize = 200;
 #[derive(Debug, Error)]
 pub enum CriError {
     /// There is no file at the path.
-    #[error("no socket at {0}: no container runtime listens there; name its socket with --cri-socket", .socket.display())]
+    #[error("no socket at {0}: no container runtime listens there", .socket.display())]
     NoSocket {
         /// The path.
         socket: PathBuf,
     },
     /// The file at the path is not a socket.
-    #[error("{0} is not a socket: name the container runtime's socket with --cri-socket", .socket.display())]
+    #[error("{0} is not a socket: a container runtime listens on one", .socket.display())]
     NotASocket {
         /// The path.
         socket: PathBuf,
@@ -60,7 +60,7 @@ pub enum CriError {
     /// A call was not answered in time.
     #[error(
         "{0} did not answer {call} within {1} s: the container runtime hangs, or this is not one; \
-         look at its log or name another socket with --cri-socket",
+         look at its log",
         .socket.display(), .waited.as_secs_f32()
     )]
     Silent {
@@ -72,7 +72,7 @@ pub enum CriError {
         waited: Duration,
     },
     /// The other side speaks another protocol.
-    #[error("{0} does not speak CRI ({detail}): name the container runtime's socket with --cri-socket", .socket.display())]
+    #[error("{0} does not speak CRI ({detail}): this is not a container runtime's socket", .socket.display())]
     NotCri {
         /// The path.
         socket: PathBuf,

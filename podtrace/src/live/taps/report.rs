@@ -1,4 +1,6 @@
 //! The results of attaching and detaching.
+use nix::sys::resource::{Resource, getrlimit};
+
 use super::{Reporter, State, Tap, Taps, point_key};
 use crate::{
     model::tap_point::TapPoint,
@@ -6,10 +8,6 @@ use crate::{
     text::sanitize::sanitize,
     update::Update,
 };
-
-/// The notice for an interface where other filters come before podtrace's.
-const BEHIND: &str = "has another tool's program before podtrace's: packets that it drops \
-                      or takes over are not seen there";
 
 /// The notice for an interface where another tool has removed podtrace's.
 const RESTORED: &str = "was not traced for a moment: another tool had removed podtrace's tc \
@@ -23,10 +21,7 @@ impl Taps {
         reporter: &mut Reporter<'_>,
     ) -> Result<(), ProbeError> {
         match report {
-            Report::Attached {
-                interface,
-                is_behind,
-            } => {
+            Report::Attached { interface, before } => {
                 if let Some(tap) = self.taps.iter_mut().find(|tap| tap.number == interface)
                     && let State::Attaching { announce } = tap.state
                 {
@@ -35,9 +30,10 @@ impl Taps {
                     if announce {
                         reporter.notice(&tap.point, "is traced now");
                     }
-                    if is_behind {
-                        reporter.notice(&tap.point, BEHIND);
+                    if !before.is_empty() {
+                        reporter.notice(&tap.point, &behind(&before));
                     }
+                    tap.is_partial = !before.is_empty();
                 }
             }
             Report::Changed(number, change) => self.changed(number, change, reporter)?,
@@ -84,7 +80,17 @@ impl Taps {
             return Ok(());
         };
         match change {
-            Change::Behind => reporter.notice(&self.taps[position].point, BEHIND),
+            Change::Order { before, .. } => {
+                let tap = &mut self.taps[position];
+                tap.is_partial = !before.is_empty();
+                let notice = if tap.is_partial {
+                    behind(&before)
+                } else {
+                    "is traced in full again: no other tool's program comes before podtrace's"
+                        .into()
+                };
+                reporter.notice(&tap.point, &notice);
+            }
             Change::Restored { .. } => reporter.notice(&self.taps[position].point, RESTORED),
             Change::Removed { error, .. } => {
                 let tap = self.taps.swap_remove(position);
@@ -108,15 +114,34 @@ impl Taps {
         if !error.is_vanished() {
             self.refused.insert(point_key(point));
             let hint = if error.is_out_of_descriptors() {
-                "; two are taken for each interface: ulimit -n is too low"
+                format!("; {}", too_few_descriptors())
             } else {
-                ""
+                String::new()
             };
             let reason = format!("{}{hint}", in_words(error));
             reporter.notice(point, &format!("is not traced: {reason}"));
             self.refusal.get_or_insert(reason);
         }
     }
+}
+
+/// The notice for an interface where others' programs come before podtrace's.
+fn behind(before: &[String]) -> String {
+    format!(
+        "is traced in part: other tools' programs come before podtrace's ({}), and packets \
+         that end there are not seen",
+        before.join("; ")
+    )
+}
+
+/// What to raise where descriptors run out.
+pub(super) fn too_few_descriptors() -> String {
+    // The soft limit is as high as it can be.
+    let limit = getrlimit(Resource::RLIMIT_NOFILE).map_or(0, |(_, hard)| hard);
+    format!(
+        "podtrace may have {limit} files open, and takes two for each interface: raise the \
+         hard limit (ulimit -Hn; LimitNOFILE= of a service)"
+    )
 }
 
 pub(super) fn in_words(error: ProbeError) -> String {

@@ -2,6 +2,8 @@
 use std::{
     collections::{BTreeSet, HashMap, HashSet},
     fs::File,
+    io,
+    path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -17,7 +19,7 @@ use crate::{
         target::Node,
         uplinks,
     },
-    text::sanitize::sanitize,
+    text::{escape::shown, sanitize::sanitize},
 };
 
 /// How long a new namespace is listed again at each scan: its addresses and processes come
@@ -85,7 +87,7 @@ impl View {
 /// A pod's namespace between two scans. Not an open handle, which would keep it alive.
 pub(super) struct Known {
     pub(super) node: usize,
-    pub(super) path: String,
+    pub(super) path: PathBuf,
     pub(super) inode: u64,
     /// The node's number for it.
     nsid: i32,
@@ -94,9 +96,14 @@ pub(super) struct Known {
 }
 
 impl Known {
-    /// Whether one of its interfaces is the other end of this interface of the node.
+    /// Its interface that is the other end of this interface of the node.
+    pub(super) fn peer_of(&self, node: usize, host: &Link) -> Option<&Link> {
+        self.links.iter().find(|link| self.ties(link, node, host))
+    }
+
+    /// Whether it has one.
     pub(super) fn has_peer_of(&self, node: usize, host: &Link) -> bool {
-        self.links.iter().any(|link| self.ties(link, node, host))
+        self.peer_of(node, host).is_some()
     }
 
     /// Whether the node has the other end of this interface.
@@ -125,7 +132,7 @@ impl Known {
             return format!("pod:{}", sanitize(uid)).into();
         }
         match file_name(&self.path) {
-            Some(name) => sanitize(name).into(),
+            Some(name) => shown(name).into(),
             None => format!("netns:{}", self.inode).into(),
         }
     }
@@ -144,6 +151,8 @@ pub(super) struct Spaces {
     /// Whether any may have changed since all were listed.
     is_stale: bool,
     listed: Option<Instant>,
+    /// Whether some could not be opened at the last search, for want of descriptors.
+    pub(super) are_unopened: bool,
 }
 
 impl Spaces {
@@ -166,7 +175,9 @@ impl Spaces {
             })
             .await;
         }
+        self.are_unopened &= !self.strays.is_empty();
         if self.must_search() {
+            self.are_unopened = false;
             for (number, links) in node_links.iter().enumerate() {
                 self.search(views, number, links, &mut open).await;
             }
@@ -269,15 +280,23 @@ impl Spaces {
         let others: HashSet<_> = nodes.chain(known).collect();
         for candidate in candidates().filter(|candidate| !others.contains(&candidate.inode)) {
             // The namespace vanished, or is not one of a pod: neither is an error.
-            let Ok(file) = File::open(&candidate.path) else {
-                continue;
+            let file = match File::open(&candidate.path) {
+                Ok(file) => file,
+                Err(error) => {
+                    self.are_unopened |= is_out_of_descriptors(&error);
+                    continue;
+                }
             };
             let nsid = views[number].nsid(&file).await;
             let Some(nsid) = nsid.filter(|nsid| missing.contains(nsid)) else {
                 continue;
             };
-            let Some((netns, links)) = enter(file, &candidate.path).await else {
-                continue;
+            let (netns, links) = match enter(file, &candidate.path).await {
+                Ok(entered) => entered,
+                Err(error) => {
+                    self.are_unopened |= has_cause(&error, is_out_of_descriptors);
+                    continue;
+                }
             };
             missing.remove(&nsid);
             let known = Known {
@@ -299,6 +318,9 @@ impl Spaces {
                 return;
             }
         }
+        // Without a descriptor no directory shows any.
+        let own = File::open("/proc/self/ns/net");
+        self.are_unopened |= own.is_err_and(|error| is_out_of_descriptors(&error));
     }
 
     /// Lists some of the namespaces again. One that cannot be listed stays as it was: its
@@ -311,7 +333,7 @@ impl Spaces {
             let Ok(file) = File::open(&known.path) else {
                 continue;
             };
-            if let Some((netns, links)) = enter(file, &known.path).await
+            if let Ok((netns, links)) = enter(file, &known.path).await
                 && netns.id == *id
             {
                 known.links = links;
@@ -322,8 +344,24 @@ impl Spaces {
 }
 
 /// Lists a namespace's interfaces, entering it once.
-async fn enter(file: File, path: &str) -> Option<(NetNs, Vec<Link>)> {
-    let (netns, netlink) = NetNs::from_file_with_netlink(file, path).ok()?;
-    let links = links::list_by(&netlink, path).await.ok()?;
-    Some((netns, links))
+async fn enter(file: File, path: &Path) -> Result<(NetNs, Vec<Link>), LinksError> {
+    let path = shown(path);
+    let (netns, netlink) = NetNs::from_file_with_netlink(file, &path)?;
+    let links = links::list_by(&netlink, &path).await?;
+    Ok((netns, links))
+}
+
+fn is_out_of_descriptors(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE))
+}
+
+fn has_cause(error: &LinksError, is_it: impl Fn(&io::Error) -> bool) -> bool {
+    let mut cause: Option<&dyn std::error::Error> = Some(error);
+    while let Some(error) = cause {
+        if error.downcast_ref::<io::Error>().is_some_and(&is_it) {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
 }

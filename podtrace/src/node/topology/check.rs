@@ -14,6 +14,24 @@ use serde::Serialize;
 use super::{Bridge, Interface, NodeTopology, Topology, Tunnel};
 use crate::packet::is_link_local;
 
+/// What the checks look at.
+pub const LOOKED_AT: [&str; 7] = [
+    "states of interfaces",
+    "MTUs",
+    "addresses",
+    "IP forwarding",
+    "routes",
+    "bridge ports",
+    "neighbour and forwarding entries of VXLAN",
+];
+/// What drops packets and no check looks at.
+pub const NOT_LOOKED_AT: [&str; 4] = [
+    "firewall rules (iptables, nftables, NetworkPolicies)",
+    "Services",
+    "tc and BPF programs of others",
+    "the network between the nodes",
+];
+
 /// The severity of a problem.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]

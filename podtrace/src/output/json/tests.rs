@@ -3,6 +3,7 @@ use podtrace_ebpf::record::{CGROUP_NONE, Direction};
 use super::*;
 use crate::{
     model::{
+        left_out::Reason,
         loss::TapLoss,
         tap::{TapCount, TapCounts},
     },
@@ -47,7 +48,7 @@ fn summary_counts_paths_that_may_lack_hops() {
         ..Summary::default()
     };
     Json::new(0).summary(&mut out, &summary, &NotShown::default(), &world());
-    insta::assert_snapshot!(out, @r#"{"type":"summary","packets":3,"outcomes":{"delivered":0,"events_lost":0,"given_up":0,"in_flight":0,"left_for_vtep":0,"left_node":0,"not_seen_further":0,"unknown":0},"incomplete":2,"unreadable":0,"duration_ns":0,"total":{"seen":0,"emitted":0,"filtered":0,"lost_ring":0,"undecodable":0},"taps":[]}"#);
+    insta::assert_snapshot!(out, @r#"{"type":"summary","packets":3,"outcomes":{"delivered":0,"events_lost":0,"given_up":0,"in_flight":0,"left_for_vtep":0,"left_node":0,"no_receiver_expected":0,"not_seen_further":0,"unknown":0},"incomplete":2,"unreadable":0,"duration_ns":0,"total":{"seen":0,"emitted":0,"filtered":0,"lost_ring":0,"undecodable":0},"taps":[]}"#);
 }
 
 /// A path with a value in every field but those of several nodes' clocks.
@@ -137,13 +138,15 @@ fn objects_of_the_session_are_as_documented() {
         undecodable: 3,
         unrecorded: 3,
     };
-    let summary = Summary {
+    let mut summary = Summary {
         taps: TapCounts::from([
             ((POD1, Direction::Egress), count),
             ((99, Direction::Ingress), TapCount::default()),
         ]),
         ..Summary::default()
     };
+    summary.left_out.add(Reason::LinkType(9), 2);
+    summary.left_out.add(Reason::NoTime, 1);
     let not_shown = NotShown {
         packets: 1,
         events: 2,

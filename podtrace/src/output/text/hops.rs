@@ -1,12 +1,12 @@
 //! The lines below a packet's header: its hops and how it ended.
-use std::{fmt::Write as _, time::Duration};
+use std::{collections::BTreeSet, fmt::Write as _, time::Duration};
 
 use podtrace_ebpf::record::Direction;
 
 use super::Text;
 use crate::{
     clock::nodes::{duration, signed_duration},
-    identity::sockets::SocketOwner,
+    identity::sockets::{HostProcess, SocketOwner},
     model::tap_point::TapPoint,
     output::paint::{BOLD, CYAN, DIM, GREEN, YELLOW},
     path::{
@@ -74,7 +74,7 @@ impl Text {
             Outcome::Unknown => return,
             Outcome::Delivered | Outcome::LeftForVtep(_) | Outcome::LeftNode => GREEN,
             Outcome::NotSeenFurther | Outcome::EventsLost | Outcome::GivenUp => YELLOW,
-            Outcome::InFlight => DIM,
+            Outcome::InFlight | Outcome::NoReceiver => DIM,
         };
         let painter = self.painter();
         out.push_str(INDENT);
@@ -108,6 +108,13 @@ fn outcome_text(out: &mut String, path: &Path, world: &World) {
         Outcome::LeftNode => out.write_str("left the node"),
         Outcome::NotSeenFurther => {
             write!(out, "not seen further after {}", last_place(path, world))
+        }
+        Outcome::NoReceiver => {
+            write!(
+                out,
+                "no receiver expected after {}",
+                last_place(path, world)
+            )
         }
         Outcome::EventsLost => out.write_str("incomplete: events were lost, it may have gone on"),
         Outcome::GivenUp => {
@@ -171,7 +178,7 @@ fn remarks(out: &mut String, ttl: Option<u8>, hop: &Hop) {
 }
 
 /// A socket's owner, as shown at a tap point of `pod`.
-fn owner_text(out: &mut String, owner: &SocketOwner, pod: &str) {
+pub(super) fn owner_text(out: &mut String, owner: &SocketOwner, pod: &str) {
     let _ = match owner {
         SocketOwner::None => out.write_str("no socket"),
         SocketOwner::Kernel => out.write_str("the kernel"),
@@ -179,10 +186,46 @@ fn owner_text(out: &mut String, owner: &SocketOwner, pod: &str) {
         SocketOwner::Container(name) if name.pod.full.as_ref() == pod => out.write_str(&name.name),
         SocketOwner::Container(name) => write!(out, "{name}"),
         SocketOwner::UnnamedContainer(id) => write!(out, "container {}", short_id(id)),
-        SocketOwner::Process(cgroup) => write!(out, "a process in {cgroup}"),
+        SocketOwner::Process(process) => {
+            process_text(out, process);
+            Ok(())
+        }
         SocketOwner::Gone(cgroup) => write!(out, "unknown: cgroup {cgroup} is gone"),
         SocketOwner::Unknown(_) => out.write_str("unknown"),
     };
+}
+
+/// `sshd[812], alone in ssh.service`, `one of 3 in session-3.scope of user 1000: bash, curl`
+/// or `a process in ssh.service`
+fn process_text(out: &mut String, process: &HostProcess) {
+    let place = |out: &mut String| {
+        out.push_str(process.unit.as_deref().unwrap_or(&process.cgroup));
+        if let Some(user) = process.user {
+            let _ = write!(out, " of user {user}");
+        }
+    };
+    if let Some((pid, command)) = process.only() {
+        let _ = write!(out, "{command}[{pid}], alone in ");
+        return place(out);
+    }
+    let Some(many @ 2..) = process.processes else {
+        out.push_str("a process in ");
+        return place(out);
+    };
+    let _ = write!(out, "one of {many} processes in ");
+    place(out);
+    let commands: BTreeSet<_> = process
+        .named
+        .iter()
+        .map(|(_, command)| &**command)
+        .collect();
+    for (number, command) in commands.into_iter().enumerate() {
+        out.push_str(if number == 0 { ": " } else { ", " });
+        out.push_str(command);
+    }
+    if many > process.named.len() as u64 {
+        out.push_str(", …");
+    }
 }
 
 fn delivered(out: &mut String, path: &Path, world: &World) {

@@ -2,7 +2,11 @@ use podtrace_ebpf::record::Direction::{Egress, Ingress, Socket};
 
 use super::*;
 use crate::{
-    model::tap::{TapCount, TapCounts},
+    identity::sockets::{HostProcess, SocketOwner},
+    model::{
+        left_out::{LeftOut, Reason},
+        tap::{TapCount, TapCounts},
+    },
     path::builder::tests::{path, stitch},
     world::fixture::world,
 };
@@ -47,10 +51,12 @@ fn path_and_summary_are_shown() {
     let summary = Summary {
         taps: TapCounts::from([((0, Egress), tap)]),
         packets: 2,
-        outcomes: [1, 0, 0, 1, 0, 0, 0, 0],
+        outcomes: [1, 0, 0, 1, 0, 0, 0, 0, 1],
         incomplete: 1,
         unreadable: 0,
+        left_out: LeftOut::default(),
         duration_ns: 1,
+        not_recorded: 4,
     };
     view.summary(&mut out, &summary, &NotShown::default(), &world);
     insta::assert_snapshot!(out, @r"
@@ -69,8 +75,8 @@ fn path_and_summary_are_shown() {
            +0.0 µs  pod   default/mypod1  eth0  egress   container1
                     not seen further after eth0 egress of default/mypod1
 
-    2 packets · 1 delivered · 1 not seen further · 1 incomplete
-    events: 5 seen = 3 emitted + 0 filtered + 2 lost
+    2 packets · 1 delivered · 1 not seen further · 1 no receiver expected · 1 incomplete
+    events: 5 seen = 3 emitted + 0 filtered + 2 lost · 4 not recorded
       default/mypod1 eth0 egress: 5 seen, 3 emitted, 2 lost (ring full), 0 undecodable
     ");
 }
@@ -126,6 +132,19 @@ fn summary_tells_what_was_not_shown() {
 }
 
 #[test]
+fn summary_counts_what_was_left_out_of_the_files() {
+    let mut summary = Summary::default();
+    summary.left_out.add(Reason::LinkType(9), 2);
+    summary.left_out.add(Reason::NoTime, 1);
+    let mut out = String::new();
+    view(false).summary(&mut out, &summary, &NotShown::default(), &world());
+    insta::assert_snapshot!(out.trim_start(), @r"
+    0 packets · 3 packets of the files left out
+    events: 0 seen = 0 emitted + 0 filtered + 0 lost
+    ");
+}
+
+#[test]
 fn colours_are_only_there_when_asked_for() {
     let mut plain = String::new();
     let mut coloured = String::new();
@@ -133,4 +152,46 @@ fn colours_are_only_there_when_asked_for() {
     view(true).notice(&mut coloured, "x");
     assert_eq!(plain, "-- x\n");
     assert!(coloured.contains('\u{1b}'));
+}
+
+#[test]
+fn processes_of_the_host_are_named_as_far_as_they_are_known() {
+    let process = |processes, commands: &[&str]| HostProcess {
+        cgroup: "/system.slice/ssh.service".into(),
+        unit: Some("ssh.service".into()),
+        user: None,
+        processes,
+        named: (812..)
+            .zip(commands)
+            .map(|(pid, command)| (pid, (*command).into()))
+            .collect(),
+    };
+    let session = HostProcess {
+        unit: Some("session-3.scope".into()),
+        user: Some(1000),
+        ..process(Some(3), &["curl", "bash", "curl"])
+    };
+    let nowhere = HostProcess {
+        cgroup: "/a/b".into(),
+        unit: None,
+        ..process(None, &[])
+    };
+    let mut out = String::new();
+    for process in [
+        process(Some(1), &["sshd"]),
+        process(Some(9), &["a", "b", "c", "d"]),
+        process(Some(0), &[]),
+        session,
+        nowhere,
+    ] {
+        hops::owner_text(&mut out, &SocketOwner::Process(process.into()), "");
+        out.push('\n');
+    }
+    insta::assert_snapshot!(out, @r"
+    sshd[812], alone in ssh.service
+    one of 9 processes in ssh.service: a, b, c, d, …
+    a process in ssh.service
+    one of 3 processes in session-3.scope of user 1000: bash, curl
+    a process in /a/b
+    ");
 }

@@ -15,13 +15,14 @@ use crate::{
         topology::{
             Bridge, Interface, NodeTopology, Problem, Route, Severity, State, Topology, Tunnel,
             TunnelRoute,
+            check::{LOOKED_AT, NOT_LOOKED_AT},
         },
     },
     output::paint::{BOLD, CYAN, DIM, GREEN, PLAIN, Painter, YELLOW},
     packet::is_link_local,
 };
 
-/// Appends the trees of all nodes, then the problems.
+/// Appends the trees of all nodes, then the problems, and what was looked at for them.
 pub fn write(out: &mut String, topology: &Topology, color: bool) {
     let painter = Painter { color };
     for node in &topology.nodes {
@@ -29,10 +30,19 @@ pub fn write(out: &mut String, topology: &Topology, color: bool) {
         view.tree().draw(out, painter);
         out.push('\n');
     }
-    write_problems(out, topology, painter);
+    write_problems(out, topology, color);
+    for (what, things) in [
+        ("looked at", &LOOKED_AT[..]),
+        ("not looked at", &NOT_LOOKED_AT),
+    ] {
+        painter.paint(out, DIM, &format!("{what}: {}", things.join(", ")));
+        out.push('\n');
+    }
 }
 
-fn write_problems(out: &mut String, topology: &Topology, painter: Painter) {
+/// Appends the problems.
+pub fn write_problems(out: &mut String, topology: &Topology, color: bool) {
+    let painter = Painter { color };
     if topology.problems.is_empty() {
         painter.paint(out, GREEN, "no problems found");
         out.push('\n');

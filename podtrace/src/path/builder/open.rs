@@ -29,6 +29,8 @@ pub(super) struct Open {
     pub(super) arrived: bool,
     /// Whether it was last seen where nothing shows how it goes on.
     pub(super) inconclusive: bool,
+    /// Whether nobody misses it if it does not go on.
+    pub(super) optional: bool,
     /// Its key in the index of arrivals.
     pub(super) arrival: Option<u64>,
 }
@@ -44,6 +46,7 @@ impl Open {
             tunnels: 0,
             arrived: false,
             inconclusive: false,
+            optional: false,
             arrival: None,
         }
     }

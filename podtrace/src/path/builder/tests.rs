@@ -7,7 +7,7 @@ use podtrace_ebpf::record::CGROUP_NONE;
 
 use super::*;
 use crate::{
-    model::tap_point::TapPoint,
+    model::tap_point::{Role, TapPoint},
     packet::{Ip, Link, Mac, Network, Packet, Transport, Tunnel},
     world::fixture::{
         CGROUP1, CGROUP2, CNI0, NETNS2, POD1, POD2, UPLINK, VETH1, VETH2, apply_snapshot, mac_of,
@@ -288,6 +288,41 @@ fn packet_goes_up_from_a_port_and_with_a_vlan_tag() {
         let path = finished(&mut builder).remove(0);
         assert_eq!(path.hops.len(), hops, "{vlan:?} {is_port}");
         assert_eq!(path.outcome, Outcome::Delivered);
+    }
+}
+
+/// flannel.1 floods nothing: router solicitations and MLD end there on a healthy node. Who
+/// asks for a neighbour does wait for somebody.
+#[test]
+fn nobody_waits_for_what_a_tunnel_is_told_of_groups() {
+    let mut world = world();
+    let tunnel = world.tap_points.next_number();
+    let point = TapPoint {
+        role: Role::Vxlan,
+        ..world.tap_points.get(CNI0).unwrap().clone()
+    };
+    world.tap_points.set(tunnel, point);
+    let solicited = Transport::Neighbor {
+        advertisement: false,
+        target: "fe80::1".parse().unwrap(),
+        mac: None,
+    };
+    let router = Transport::Icmp { kind: 133, code: 0 };
+    for (to, transport, outcome) in [
+        ("ff02::2", router, Outcome::NoReceiver),
+        ("224.0.0.22", Transport::Other, Outcome::NoReceiver),
+        ("ff02::1:ff00:1", solicited, Outcome::NotSeenFurther),
+        ("ff05::2", Transport::Other, Outcome::NotSeenFurther),
+        ("239.1.2.3", Transport::Other, Outcome::NotSeenFurther),
+    ] {
+        let packet = Packet {
+            transport,
+            ..packet(to)
+        };
+        let mut builder = Builder::new(500_000_000);
+        builder.push(&event(1000, tunnel, Egress, &packet), &world);
+        builder.expire(501_000_000);
+        assert_eq!(finished(&mut builder)[0].outcome, outcome, "{to}");
     }
 }
 

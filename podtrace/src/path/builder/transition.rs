@@ -1,4 +1,6 @@
 //! The meaning of one event for the path of its packet.
+use std::net::IpAddr;
+
 use podtrace_ebpf::record::Direction;
 
 use crate::{
@@ -18,6 +20,8 @@ pub(super) enum Transition {
     Onward,
     /// Nothing here shows how it goes on.
     Inconclusive,
+    /// It may go on; if it does not, nobody misses it.
+    Optional,
     /// It arrived, but copies may arrive elsewhere.
     Arrived,
     /// Its way ends here.
@@ -41,6 +45,7 @@ pub(super) fn transition(
         (Role::Pod | Role::Loopback, Direction::Ingress) => received(&event.packet, world),
         (Role::Uplink, Direction::Egress) => leaving(event, point, world),
         (Role::Capture, _) => Transition::Inconclusive,
+        (Role::Vxlan, Direction::Egress) if is_for_the_link(&event.packet) => Transition::Optional,
         (Role::Veth, _) | (_, Direction::Egress | Direction::Unknown) => Transition::Onward,
         (_, Direction::Ingress) if goes_up(point, &event.packet) => Transition::Onward,
         (_, Direction::Ingress) => arriving(event, point, world),
@@ -71,6 +76,22 @@ fn is_group(packet: &Packet) -> bool {
     packet
         .link
         .is_some_and(|link| link.destination.0[0] & 1 == 1)
+}
+
+/// Whether the packet tells a link's neighbours of groups and routers, which a tunnel has
+/// none of: flannel's knows the other nodes, and floods nothing. Who asks for a neighbour's
+/// address waits for an answer.
+fn is_for_the_link(packet: &Packet) -> bool {
+    let asks = matches!(packet.transport, Transport::Neighbor { .. });
+    !asks && packet.destination().is_some_and(is_group_of_link)
+}
+
+/// Whether an address is of a group on one link only (RFC 5771, RFC 4291).
+fn is_group_of_link(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(v4) => v4.octets().starts_with(&[224, 0, 0]),
+        IpAddr::V6(v6) => v6.is_multicast() && v6.octets()[1] & 0x0f == 2,
+    }
 }
 
 /// Whether a pod's interface accepts the frame: a bridge sends a frame for an unknown MAC

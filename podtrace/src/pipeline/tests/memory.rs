@@ -2,8 +2,13 @@
 use podtrace_ebpf::record::{CGROUP_ROOT, Direction};
 
 use crate::{
-    identity::sockets::Sockets,
-    model::{event::Event, snapshot::NewCgroup, tap::TapCount, tap_point::TapPoint},
+    identity::sockets::{HostProcess, Sockets},
+    model::{
+        event::Event,
+        snapshot::{CgroupMember, CgroupMembers, NewCgroup},
+        tap::TapCount,
+        tap_point::TapPoint,
+    },
     packet::{EchoFlow, Framing, Packet, key_payload},
     path::{
         builder::OPEN_BYTES,
@@ -13,7 +18,10 @@ use crate::{
     pipeline::{
         DECODED_AT_ONCE, Pipeline, name_gate::GATE_BYTES, order::ORDER_BYTES, removed::REMOVED_MAX,
     },
-    probe::reader::{self, CGROUPS_MAX, QUEUE_BATCHES},
+    probe::{
+        cgroups::{CGROUPS_MAX, HOSTS_MAX, Host},
+        reader::{self, QUEUE_BATCHES},
+    },
     session::{files, recorder},
     sink::{LIVE_MAX, MORE_BYTES, NOTICES_MAX},
     world::fixture::world,
@@ -34,6 +42,8 @@ fn all_bounds_together_are_under_64_mib() {
     let reordered = DECODED_AT_ONCE + 3_000_000 / (1_000_000_000 / SLACK_NS as usize);
     // The name of a cgroup of a pod's container has some 160 bytes.
     let name = 16 + 160;
+    // Processes of the host, in place of a container.
+    let members = CgroupMembers::NAMED_MAX * (size_of::<CgroupMember>() + 32);
     let taps = 2 * REMOVED_MAX * size_of::<((u32, Direction), TapCount)>();
     let bounds = [
         (QUEUE_BATCHES + 2) * (reader::BATCH_BYTES + reader::ROOM_BYTES),
@@ -44,8 +54,11 @@ fn all_bounds_together_are_under_64_mib() {
         map(REQUESTS_MAX, size_of::<(EchoFlow, Vec<Seen>)>())
             + 2 * REQUESTS_MAX * size_of::<EchoFlow>()
             + 2 * SEEN_MAX * size_of::<Seen>(),
-        map(CGROUPS_MAX, 8) + map(CGROUPS_MAX, Sockets::ENTRY) + CGROUPS_MAX * 80,
-        map(CGROUPS_MAX, 8 + size_of::<NewCgroup>()) + CGROUPS_MAX * name,
+        map(CGROUPS_MAX, 16) + HOSTS_MAX * (size_of::<Host>() + name + members),
+        map(CGROUPS_MAX, Sockets::ENTRY)
+            + CGROUPS_MAX * 80
+            + HOSTS_MAX * (size_of::<HostProcess>() + name + members),
+        map(CGROUPS_MAX, 8 + size_of::<NewCgroup>()) + CGROUPS_MAX * name + HOSTS_MAX * members,
         2 * recorder::WAITING_MAX
             + (files::QUEUE + 2) * (recorder::CHUNK_BYTES + recorder::ROOM_BYTES),
         // One copy in the pipeline, three in the recorder.

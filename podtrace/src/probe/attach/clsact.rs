@@ -3,9 +3,9 @@ mod check;
 
 use std::{
     collections::{BTreeMap, HashMap},
-    fs::File,
     io,
     os::fd::AsFd as _,
+    time::Duration,
 };
 
 use aya::{
@@ -14,15 +14,20 @@ use aya::{
 };
 use podtrace_ebpf::{config, record::Direction};
 
-use super::{Attach, Change, Watch, classifier, interface_name, operation};
+use super::{
+    Attach, Change, Watch, classifier, operation,
+    order::{EVERY, News, before},
+    spaces::{Space, in_namespaces},
+};
 use crate::{
-    netns::{NetNs, NetNsError, candidates::candidates},
+    netns::NetNs,
     probe::{
         Probe, ProbeError,
         clsact::{self, ClsactError, Stub},
         error::{not_loaded, refused},
         feature,
         load::take,
+        sys::TcxHook,
     },
 };
 
@@ -34,6 +39,8 @@ pub(super) struct Clsact {
     stubbed: Option<ProgramArray<MapData>>,
     /// By number of the interface.
     attached: BTreeMap<u32, Filters>,
+    /// Of TCX programs, which run before filters, where the kernel has them.
+    news: Option<News>,
 }
 
 /// What is attached to an interface.
@@ -43,9 +50,6 @@ struct Filters {
     /// How often another tool had removed them.
     restored: u8,
 }
-
-/// A namespace's inode and id: an open handle would keep it alive.
-type Space = (u64, u64);
 
 impl Clsact {
     /// # Errors
@@ -77,13 +81,12 @@ impl Clsact {
             egress: classifier(probe, config::PROGRAM_STUB_EGRESS)?,
             stubbed: Some(stubbed),
             attached: BTreeMap::new(),
+            news: feature::has_tcx().then(News::new),
         })
     }
 
     /// Attaches both stubs to an interface of the calling thread's namespace.
     fn attach_here(&self, ifindex: u32) -> Result<clsact::Attached, ClsactError> {
-        let name = interface_name(ifindex);
-        let is_behind_tcx = name.is_ok_and(|name| feature::has_tcx_programs(&name));
         let stubs = [
             (&self.egress, Direction::Egress, config::PROGRAM_STUB_EGRESS),
             (
@@ -105,7 +108,7 @@ impl Clsact {
             .collect::<io::Result<_>>()
             .map_err(|source| ClsactError::Refused("open the stubs", source))?;
         let mut attached = clsact::attach(ifindex, &stubs)?;
-        attached.is_behind |= is_behind_tcx;
+        attached.before.extend(before_by_tcx(ifindex));
         Ok(attached)
     }
 }
@@ -117,20 +120,20 @@ impl Attach for Clsact {
         name: &str,
         ifindex: u32,
         interface: u32,
-    ) -> Result<bool, ProbeError> {
+    ) -> Result<Vec<String>, ProbeError> {
         let attached = netns.run(|| self.attach_here(ifindex))?;
         let attached = attached.map_err(|source| ProbeError::Clsact {
             operation: operation(name, netns),
             source,
         })?;
-        let is_behind = attached.is_behind;
+        let before = attached.before.clone();
         let filters = Filters {
             netns: (netns.inode, netns.id),
             attached,
             restored: 0,
         };
         self.attached.insert(interface, filters);
-        Ok(is_behind)
+        Ok(before)
     }
 
     fn detach(&mut self, interface: u32) {
@@ -154,9 +157,24 @@ impl Attach for Clsact {
         Some(clsact::watch)
     }
 
-    fn check(&mut self, since_ns: u64) -> Vec<(u32, Change)> {
-        self.check_all(since_ns)
+    fn check_every(&self) -> Option<Duration> {
+        self.news.as_ref().map(|_| EVERY)
     }
+
+    fn check(&mut self, since_ns: Option<u64>) -> Vec<(u32, Change)> {
+        let due = self.news.as_mut().map(News::due);
+        let since_ns = since_ns.or_else(|| due.filter(|due| due.all).map(|due| due.since_ns));
+        since_ns.map_or_else(Vec::new, |since_ns| self.check_all(since_ns))
+    }
+}
+
+/// TCX programs of other tools at an interface of the calling thread's namespace, in
+/// words: they run before all that is attached by clsact.
+fn before_by_tcx(ifindex: u32) -> impl Iterator<Item = String> {
+    let hooks = [TcxHook::Egress, TcxHook::Ingress];
+    hooks
+        .into_iter()
+        .flat_map(move |hook| before(ifindex, hook, None))
 }
 
 /// Detaches filters, in whatever namespaces they are. Those of one that is gone are gone
@@ -170,34 +188,4 @@ fn detach(all: impl IntoIterator<Item = Filters>) {
     in_namespaces(by_netns, |netns, filters| {
         let _ = netns.run(|| clsact::detach(&filters));
     });
-}
-
-/// Does something with what there is of each namespace. One that cannot be entered is
-/// gone, or will be swept by the next start.
-fn in_namespaces<T>(mut by_netns: HashMap<Space, T>, mut work: impl FnMut(&NetNs, T)) {
-    if by_netns.is_empty() {
-        return;
-    }
-    for candidate in candidates() {
-        if !by_netns.keys().any(|(inode, _)| *inode == candidate.inode) {
-            continue;
-        }
-        let Ok(netns) = open(&candidate.path) else {
-            continue;
-        };
-        if let Some(there) = by_netns.remove(&(netns.inode, netns.id)) {
-            work(&netns, there);
-        }
-        if by_netns.is_empty() {
-            return;
-        }
-    }
-}
-
-fn open(path: &str) -> Result<NetNs, NetNsError> {
-    let file = File::open(path).map_err(|source| NetNsError::Open {
-        path: path.to_owned(),
-        source,
-    })?;
-    NetNs::from_file(file, path)
 }

@@ -1,52 +1,95 @@
 //! Attaching by TCX links.
-use std::collections::BTreeMap;
-
-use aya::programs::{
-    LinkOrder, ProgramError, SchedClassifier, TcAttachType,
-    tc::{SchedClassifierLink, TcAttachOptions},
+use std::{
+    collections::{BTreeMap, HashMap},
+    os::fd::{AsFd as _, OwnedFd},
+    time::Duration,
 };
+
+use aya::programs::{ProgramError, SchedClassifier};
 use podtrace_ebpf::config;
 
-use super::{Attach, classifier, interface_name, operation};
+use super::{
+    Attach, Change, classifier, operation,
+    order::{Due, EVERY, News, before},
+    spaces::{Space, in_namespaces},
+};
 use crate::{
     netns::NetNs,
-    probe::{Probe, ProbeError, error::refused},
+    probe::{
+        Probe, ProbeError,
+        error::refused,
+        sys::{TcxHook, attach_first},
+    },
 };
 
 /// The taps, and their links.
 pub(super) struct Tcx {
-    ingress: SchedClassifier,
-    egress: SchedClassifier,
+    taps: [Tap; 2],
     /// By number of the interface.
-    attached: BTreeMap<u32, Vec<SchedClassifierLink>>,
+    attached: BTreeMap<u32, Attached>,
+    news: News,
+}
+
+/// The program of one direction.
+struct Tap {
+    program: SchedClassifier,
+    id: u32,
+    hook: TcxHook,
+}
+
+/// What is attached to an interface.
+struct Attached {
+    netns: Space,
+    ifindex: u32,
+    /// Detach when they are closed.
+    _links: Vec<OwnedFd>,
+    /// What runs before the taps, in words.
+    before: Vec<String>,
+}
+
+impl Tap {
+    fn open(probe: &mut Probe, name: &'static str, hook: TcxHook) -> Result<Self, ProbeError> {
+        let program = classifier(probe, name)?;
+        let info = program.info();
+        let info = info.map_err(|source| refused(format!("look at program {name}"), source))?;
+        Ok(Self {
+            program,
+            id: info.id(),
+            hook,
+        })
+    }
+
+    /// Attaches to an interface of the calling thread's namespace.
+    fn attach_here(&self, ifindex: u32) -> Result<OwnedFd, ProgramError> {
+        let program = self.program.fd()?.as_fd();
+        Ok(attach_first(program, ifindex, self.hook)?)
+    }
 }
 
 impl Tcx {
     /// # Errors
     /// When the kernel does not hand out the programs once more.
     pub(super) fn open(probe: &mut Probe) -> Result<Self, ProbeError> {
+        // Egress first: a new pod's first packet goes out.
+        let taps = [
+            Tap::open(probe, config::PROGRAM_EGRESS, TcxHook::Egress)?,
+            Tap::open(probe, config::PROGRAM_INGRESS, TcxHook::Ingress)?,
+        ];
         Ok(Self {
-            ingress: classifier(probe, config::PROGRAM_INGRESS)?,
-            egress: classifier(probe, config::PROGRAM_EGRESS)?,
+            taps,
             attached: BTreeMap::new(),
+            news: News::new(),
         })
     }
+}
 
-    /// Attaches both programs to an interface of the calling thread's namespace.
-    fn attach_here(&mut self, ifindex: u32) -> Result<Vec<SchedClassifierLink>, ProgramError> {
-        let name = interface_name(ifindex)?;
-        // One after the other: a new pod's first packet goes out.
-        let programs = [
-            (&mut self.egress, TcAttachType::Egress),
-            (&mut self.ingress, TcAttachType::Ingress),
-        ];
-        let links = programs.into_iter().map(|(program, direction)| {
-            let order = TcAttachOptions::TcxOrder(LinkOrder::first());
-            let link = program.attach_with_options(&name, direction, order)?;
-            program.take_link(link)
-        });
-        links.collect()
+/// What runs before taps at an interface of the calling thread's namespace.
+fn before_all(taps: &[Tap; 2], ifindex: u32) -> Vec<String> {
+    let mut all = Vec::new();
+    for tap in taps {
+        all.extend(before(ifindex, tap.hook, Some(tap.id)));
     }
+    all
 }
 
 impl Attach for Tcx {
@@ -56,12 +99,21 @@ impl Attach for Tcx {
         name: &str,
         ifindex: u32,
         interface: u32,
-    ) -> Result<bool, ProbeError> {
-        let links = netns.run(|| self.attach_here(ifindex))?;
-        let links = links.map_err(|source| refused(operation(name, netns), source))?;
-        self.attached.insert(interface, links);
-        let is_behind = false;
-        Ok(is_behind)
+    ) -> Result<Vec<String>, ProbeError> {
+        let links = netns.run(|| {
+            let links = self.taps.iter().map(|tap| tap.attach_here(ifindex));
+            links.collect::<Result<Vec<_>, _>>()
+        })?;
+        let attached = Attached {
+            netns: (netns.inode, netns.id),
+            ifindex,
+            _links: links.map_err(|source| refused(operation(name, netns), source))?,
+            before: Vec::new(),
+        };
+        self.attached.insert(interface, attached);
+        // These are first now, and no reason to look at all the others.
+        self.news.skip();
+        Ok(Vec::new())
     }
 
     fn detach(&mut self, interface: u32) {
@@ -69,13 +121,41 @@ impl Attach for Tcx {
     }
 
     fn detach_all(&mut self, note: &mut dyn FnMut(u32)) {
-        for (interface, links) in std::mem::take(&mut self.attached) {
-            drop(links);
+        for (interface, attached) in std::mem::take(&mut self.attached) {
+            drop(attached);
             note(interface);
         }
     }
 
     fn ends_with_descriptors(&self) -> bool {
         true
+    }
+
+    fn check_every(&self) -> Option<Duration> {
+        Some(EVERY)
+    }
+
+    fn check(&mut self, _since_ns: Option<u64>) -> Vec<(u32, Change)> {
+        let Due { all, since_ns } = self.news.due();
+        let mut by_netns: HashMap<_, Vec<_>> = HashMap::new();
+        let mut due = self.attached.iter_mut();
+        while let Some((number, attached)) = due.find(|(_, one)| all || !one.before.is_empty()) {
+            let there = by_netns.entry(attached.netns).or_default();
+            there.push((*number, attached));
+        }
+        let (taps, mut changes) = (&self.taps, Vec::new());
+        in_namespaces(by_netns, |netns, there| {
+            // One that cannot be entered is looked at the next time.
+            let _ = netns.run(|| {
+                for (number, attached) in there {
+                    let before = before_all(taps, attached.ifindex);
+                    if before != attached.before {
+                        attached.before.clone_from(&before);
+                        changes.push((number, Change::Order { since_ns, before }));
+                    }
+                }
+            });
+        });
+        changes
     }
 }

@@ -11,7 +11,7 @@ use rtnetlink::{
     packet_route::tc::{TcHandle, TcHeader},
 };
 
-use crate::probe::sys;
+use crate::{probe::sys, text::sanitize::sanitize};
 
 /// How the names of our filters begin.
 pub(super) const NAME: &str = "podtrace/";
@@ -127,6 +127,27 @@ impl Filter {
         self.is_filter() && self.chain == 0
     }
 
+    /// Whether packets come to it before they come to that position.
+    pub(super) fn is_before(&self, position: Position) -> bool {
+        self.is_in_way() && self.priority < position.priority
+    }
+
+    /// `flower filter of priority 1, ingress`
+    pub(super) fn in_words(&self, hook: TcHandle) -> String {
+        let name = match &*self.name {
+            "" => String::new(),
+            name => format!(" {name}"),
+        };
+        let direction = match hook.minor {
+            TcHandle::MIN_EGRESS => "egress",
+            _ => "ingress",
+        };
+        let Self { kind, priority, .. } = self;
+        sanitize(&format!(
+            "{kind} filter{name} of priority {priority}, {direction}"
+        ))
+    }
+
     /// Whether it was made as one of ours is.
     pub(super) fn looks_ours(&self) -> bool {
         self.name.starts_with(NAME) && self.handle & !(MADE | NUMBER) == HANDLE
@@ -173,8 +194,6 @@ fn text(value: &[u8]) -> String {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Position {
     pub(super) priority: u16,
-    /// Whether it is before all others. Else one of them may end the chain before it.
-    pub(super) is_first: bool,
 }
 
 impl Position {
@@ -188,22 +207,14 @@ impl Position {
             there.all(|filter| filter.kind == "bpf" && filter.protocol == ALL_PROTOCOLS)
         };
         match first {
-            None => Self {
-                priority: PRIORITY,
-                is_first: true,
-            },
+            None => Self { priority: PRIORITY },
             // The kernel puts the newest of a priority's programs first.
-            Some(1) if can_join(1) => Self {
-                priority: 1,
-                is_first: true,
-            },
+            Some(1) if can_join(1) => Self { priority: 1 },
             Some(1) => Self {
                 priority: (2..=u16::MAX).find(|at| can_join(*at)).unwrap_or(u16::MAX),
-                is_first: false,
             },
             Some(first) => Self {
                 priority: PRIORITY.min(first - 1),
-                is_first: true,
             },
         }
     }
@@ -228,7 +239,8 @@ mod tests {
     fn position(filters: &[(u16, &str)]) -> (u16, bool) {
         let filters: Vec<_> = filters.iter().map(|(at, kind)| filter(*at, kind)).collect();
         let position = Position::among(&filters);
-        (position.priority, position.is_first)
+        let is_behind = filters.iter().any(|filter| filter.is_before(position));
+        (position.priority, !is_behind)
     }
 
     #[test]
@@ -243,11 +255,19 @@ mod tests {
             chain: 7,
             ..filter(1, "matchall")
         };
-        assert!(Position::among(&[elsewhere]).is_first);
+        assert!(!elsewhere.is_before(Position::among(std::slice::from_ref(&elsewhere))));
         assert_eq!(
             position(&[(1, "matchall"), (2, "u32"), (3, "bpf")]),
             (3, false)
         );
+    }
+
+    #[test]
+    fn filters_are_named_with_their_place() {
+        let mut other = filter(1, "bpf");
+        other.name = "block\u{1b}".into();
+        let words = other.in_words(hook(Direction::Egress));
+        assert_eq!(words, "bpf filter block\u{fffd} of priority 1, egress");
     }
 
     #[test]

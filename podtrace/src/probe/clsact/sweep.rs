@@ -7,7 +7,10 @@ use rtnetlink::packet_route::{
     tc::{TcHeader, TcMessage},
 };
 
-use crate::netns::{NetNs, candidates::candidates};
+use crate::{
+    netns::{NetNs, candidates::candidates},
+    text::escape::shown,
+};
 
 use super::{
     DIRECTIONS,
@@ -40,12 +43,13 @@ pub fn sweep_all() -> Vec<Swept> {
     let mut all = Vec::new();
     for candidate in candidates() {
         let netns = File::open(&candidate.path).ok();
-        let netns = netns.and_then(|file| NetNs::from_file(file, &candidate.path).ok());
+        let path = shown(&candidate.path);
+        let netns = netns.and_then(|file| NetNs::from_file(file, &path).ok());
         let Some(Ok(Ok(mut swept))) = netns.map(|netns| netns.run(sweep)) else {
             continue;
         };
         for swept in &mut swept {
-            swept.netns.clone_from(&candidate.path);
+            swept.netns.clone_from(&path);
         }
         all.extend(swept);
     }

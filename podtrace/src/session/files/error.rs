@@ -36,6 +36,9 @@ pub enum FilesError {
     /// The disk or the owner's share of it is full.
     #[error("no space for {}: free some, or keep less", .0.display())]
     Full(PathBuf, #[source] io::Error),
+    /// The limit of the size of a file is reached.
+    #[error("{} has reached the limit of a file's size: raise it (ulimit -f), or rotate at a smaller size (--rotate-size)", .0.display())]
+    TooLarge(PathBuf, #[source] io::Error),
     /// A FIFO without a reader.
     #[error("nobody reads the FIFO {}: start its reader", .0.display())]
     NoReader(PathBuf),
@@ -103,6 +106,7 @@ impl FilesError {
             io::ErrorKind::PermissionDenied => Self::Permission(path, source),
             io::ErrorKind::ReadOnlyFilesystem => Self::ReadOnly(path, source),
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::Full(path, source),
+            io::ErrorKind::FileTooLarge => Self::TooLarge(path, source),
             io::ErrorKind::BrokenPipe => Self::ReaderGone(path, source),
             _ => Self::System {
                 operation,
@@ -110,6 +114,16 @@ impl FilesError {
                 source,
             },
         }
+    }
+
+    /// A file that may not become larger.
+    pub(super) fn at_limit(path: PathBuf) -> Self {
+        Self::TooLarge(path, io::Error::from_raw_os_error(libc::EFBIG))
+    }
+
+    /// Whether the file may not become larger: another one may.
+    pub(crate) fn is_at_limit(&self) -> bool {
+        matches!(self, Self::TooLarge(..))
     }
 
     /// Whether the disk is full.

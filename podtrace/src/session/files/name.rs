@@ -1,6 +1,7 @@
 //! The names of session files.
 use std::{
     ffi::{OsStr, OsString},
+    os::unix::ffi::OsStrExt as _,
     path::{Path, PathBuf},
 };
 
@@ -94,6 +95,51 @@ impl Names {
     }
 }
 
+impl Names {
+    /// Where files of several runs are; none for a lone file.
+    pub(super) fn directory(&self) -> Option<&Path> {
+        match self {
+            Self::Exactly(_) => None,
+            Self::Numbered { directory, .. } | Self::InDirectory { directory, .. } => {
+                let is_here = directory.as_os_str().is_empty();
+                Some(if is_here { Path::new(".") } else { directory })
+            }
+        }
+    }
+
+    /// Whether a run of the same recorder, at any time, may have chosen the name.
+    pub(super) fn is_one(&self, name: &OsStr) -> bool {
+        let (begin, suffix, is_numbered) = match self {
+            Self::Exactly(_) => return false,
+            Self::Numbered { stem, suffix, .. } => (stem.as_bytes(), suffix.as_bytes(), true),
+            Self::InDirectory { prefix, suffix, .. } => {
+                let node = prefix.rsplit_once('_').map_or("", |(node, _start)| node);
+                (node.as_bytes(), suffix.as_bytes(), false)
+            }
+        };
+        // Another run may have compressed, or not.
+        let plain = |name| <[u8]>::strip_suffix(name, b".zst").unwrap_or(name);
+        let rest = plain(name.as_bytes()).strip_suffix(plain(suffix));
+        let rest = rest.and_then(|name| name.strip_prefix(begin)?.strip_prefix(b"_"));
+        let parts = rest.and_then(|rest| std::str::from_utf8(rest).ok()?.split_once('_'));
+        let is_number = |part: &str| part.len() >= 5 && part.bytes().all(|b| b.is_ascii_digit());
+        parts.is_some_and(|(one, two)| match is_numbered {
+            true => is_number(one) && is_time(two),
+            false => is_time(one) && is_number(two),
+        })
+    }
+}
+
+/// Whether a text is as [`utc`] writes it.
+fn is_time(text: &str) -> bool {
+    let is_it = |(at, byte): (usize, u8)| match at {
+        8 => byte == b'T',
+        15 => byte == b'Z',
+        _ => byte.is_ascii_digit(),
+    };
+    text.len() == 16 && text.bytes().enumerate().all(is_it)
+}
+
 fn utc(time: Timestamp) -> String {
     time.strftime("%Y%m%dT%H%M%SZ").to_string()
 }
@@ -164,6 +210,35 @@ mod tests {
             names.path(100_000, later),
             Path::new("/d/-k8s-worker-1_20261124T120000Z_100000.pcapng.zst")
         );
+    }
+
+    #[test]
+    fn names_of_other_runs_are_recognised() {
+        let numbered = Names::numbered(Path::new("d/a.pcapng"), true);
+        let in_directory = Names::in_directory(Path::new("d"), "n_1", start(), false);
+        for (names, name, is_one) in [
+            (&numbered, "a_00007_20261124T120000Z.pcapng.zst", true),
+            (&numbered, "a_100007_20250101T000000Z.pcapng", true),
+            (&numbered, "a_00007_20261124T120000Z.pcapng.gz", false),
+            (&numbered, "a_7_20261124T120000Z.pcapng", false),
+            (&numbered, "a_00007_20261124T120000.pcapng", false),
+            (&numbered, "a_00007_20261124T120000Z", false),
+            (&numbered, "b_00007_20261124T120000Z.pcapng", false),
+            (&numbered, "a.pcapng", false),
+            (&in_directory, "n_1_20250101T000000Z_00001.pcapng", true),
+            (&in_directory, "n_1_20250101T000000Z_00001.pcapng.zst", true),
+            (&in_directory, "n_2_20250101T000000Z_00001.pcapng", false),
+            (&in_directory, "n_1_20250101T000000Z_0000x.pcapng", false),
+            (&in_directory, "my n_1_20250101T000000Z_00001.pcapng", false),
+        ] {
+            assert_eq!(names.is_one(OsStr::new(name)), is_one, "{name}");
+        }
+        for names in [&numbered, &in_directory] {
+            let own = names.path(3, start());
+            assert!(names.is_one(own.file_name().unwrap()));
+        }
+        let lone = Names::exactly(Path::new("a.pcapng"), false);
+        assert!(!lone.is_one(OsStr::new("a.pcapng")));
     }
 
     proptest! {

@@ -61,6 +61,8 @@ impl OutputFile {
     /// Makes a file.
     pub(super) fn create(path: PathBuf, force: bool) -> Result<Self, FilesError> {
         let file = open::create(&path, force)?;
+        // Shows other runs that it is in use, where the file system has locks.
+        let _ = file.try_lock();
         let metadata = file
             .metadata()
             .map_err(|error| FilesError::system("look at", &path, error))?;

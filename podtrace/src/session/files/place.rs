@@ -8,7 +8,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{FileOptions, FilesError, Target, name::Names, trust::check_directory};
+use super::{
+    FileOptions, FilesError, Target,
+    name::Names,
+    trust::{check_directory, directory, warning},
+};
 
 /// Where a session is written to, as found at its start.
 #[derive(Debug)]
@@ -50,6 +54,24 @@ impl Place {
         } else {
             Names::exactly(path, options.zstd)
         }))
+    }
+}
+
+impl Place {
+    /// What others can do to the files, in words.
+    pub(super) fn warning(&self) -> Option<String> {
+        let Self::Files(names) = self else {
+            return None;
+        };
+        warning(match names {
+            Names::Exactly(path) => directory(path),
+            Names::Numbered { directory: at, .. } | Names::InDirectory { directory: at, .. }
+                if at.as_os_str().is_empty() =>
+            {
+                Path::new(".")
+            }
+            Names::Numbered { directory: at, .. } | Names::InDirectory { directory: at, .. } => at,
+        })
     }
 }
 

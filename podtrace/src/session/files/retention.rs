@@ -1,8 +1,8 @@
-//! The finished files of a session, and their limits.
+//! The finished files of a recorder, of this run and earlier ones, and their limits.
 use std::{
     collections::VecDeque,
     fs,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -16,7 +16,7 @@ use super::{
 /// Files count in whole blocks of a disk when space is needed.
 const BLOCK: u64 = 4096;
 
-/// The finished files of a session, oldest first. Knows only those that it was given.
+/// The finished files, oldest first.
 #[derive(Debug)]
 pub(super) struct OwnFiles {
     keep: Keep,
@@ -35,6 +35,8 @@ pub(super) struct OwnFile {
     pub(super) ended: Instant,
     /// Whether it could not be deleted, which was reported.
     pub(super) is_stuck: bool,
+    /// Whether an earlier run wrote it.
+    pub(super) is_earlier: bool,
 }
 
 impl OwnFiles {
@@ -47,7 +49,7 @@ impl OwnFiles {
         }
     }
 
-    /// How many were deleted.
+    /// How many of this run were deleted.
     pub(super) fn deleted(&self) -> u64 {
         self.deleted
     }
@@ -55,6 +57,24 @@ impl OwnFiles {
     /// Adds a finished file.
     pub(super) fn push(&mut self, file: OwnFile) {
         self.files.push_back(file);
+    }
+
+    /// Whether files are deleted at all.
+    pub(super) fn has_limits(&self) -> bool {
+        self.keep != Keep::default()
+    }
+
+    /// Whether it has the file of that name.
+    pub(super) fn knows(&self, path: &Path) -> bool {
+        self.files.iter().any(|file| file.path == path)
+    }
+
+    /// Adds files of earlier runs.
+    pub(super) fn add_earlier(&mut self, earlier: Vec<OwnFile>) {
+        if !earlier.is_empty() {
+            self.files.extend(earlier);
+            self.files.make_contiguous().sort_by_key(|file| file.ended);
+        }
     }
 
     /// Deletes the oldest until `need` bytes may be written to a file that has `open`
@@ -71,7 +91,7 @@ impl OwnFiles {
     /// Deletes the oldest to free `need` bytes on a full disk; returns whether any was
     /// deleted. Without limits, all files are kept.
     pub(super) fn free(&mut self, need: u64) -> bool {
-        if self.keep == Keep::default() {
+        if !self.has_limits() {
             return false;
         }
         self.refresh();
@@ -157,7 +177,7 @@ impl OwnFiles {
                 }
                 return false;
             }
-            self.deleted += 1;
+            self.deleted += u64::from(!file.is_earlier);
             self.status.report(Report::Deleted {
                 path: file.path.clone(),
                 bytes: file.bytes,

@@ -80,6 +80,7 @@ fn options(target: impl AsRef<Path>) -> FileOptions {
         force: false,
         node: "node".into(),
         start: "2026-11-24T12:00:00Z".parse().unwrap(),
+        recorder: None,
     }
 }
 

@@ -1,16 +1,21 @@
 //! Decides whose names to follow in directories that others can write, such as `/tmp`.
 use std::{
-    env, fs,
+    env,
+    fs::{self, Metadata},
     os::unix::fs::MetadataExt as _,
     path::{Component, Path},
 };
 
-use nix::unistd::Uid;
+use nix::unistd::{Gid, Uid};
 
 use super::FilesError;
 
 /// Write permission of the group and of everybody.
 const OTHERS_WRITE: u32 = 0o022;
+/// Write permission of everybody.
+const EVERYBODY_WRITES: u32 = 0o002;
+/// Only its owner can rename or delete a file in the directory.
+const STICKY: u32 = 0o1000;
 
 /// Refuses a target that another user has put there: the owner of a FIFO can read it.
 ///
@@ -40,6 +45,52 @@ pub(super) fn check_directory(path: &Path) -> Result<(), FilesError> {
     Ok(())
 }
 
+/// What others can do to files in a directory, in words; none if they can do nothing.
+pub(super) fn warning(directory: &Path) -> Option<String> {
+    let directory = directory.canonicalize().ok()?;
+    let (itself, above) = (directory.as_path(), directory.ancestors().skip(1));
+    let shared = |at: &Path| {
+        let found = fs::metadata(at).ok()?;
+        let is_sticky = found.mode() & STICKY != 0;
+        if !is_trusted(found.uid()) {
+            Some(format!(
+                "{} belongs to user {}, who can rename and delete what is recorded",
+                at.display(),
+                found.uid()
+            ))
+        } else if !strangers_write(&found) {
+            None
+        } else if !is_sticky {
+            Some(format!(
+                "others can write to {}: they can rename and delete what is recorded",
+                at.display()
+            ))
+        } else {
+            // They can take the name of a file, but not that of a directory in use.
+            (at == itself).then(|| {
+                format!(
+                    "others can write to {}: they can take the names of files to come",
+                    at.display()
+                )
+            })
+        }
+    };
+    shared(itself).or_else(|| above.into_iter().find_map(shared))
+}
+
+/// Whether users beside those that are trusted can write to a directory.
+fn strangers_write(directory: &Metadata) -> bool {
+    let by_sudo = || env::var("SUDO_GID").ok()?.parse().ok();
+    let group = directory.gid();
+    let is_own = group == 0 || group == Gid::effective().as_raw() || Some(group) == by_sudo();
+    let writers = if is_own {
+        EVERYBODY_WRITES
+    } else {
+        OTHERS_WRITE
+    };
+    directory.mode() & writers != 0
+}
+
 /// The directory that holds the name.
 pub(super) fn directory(path: &Path) -> &Path {
     path.parent()
@@ -56,4 +107,41 @@ fn is_trusted(owner: u32) -> bool {
 /// A directory that cannot be examined may be anybody's.
 fn others_write(directory: &Path) -> bool {
     fs::metadata(directory).map_or(true, |directory| directory.mode() & OTHERS_WRITE != 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::{PermissionsExt as _, chown};
+
+    use super::*;
+
+    #[test]
+    fn directories_of_others_are_told() {
+        let dir = tempfile::tempdir().unwrap();
+        let (outer, inner) = (dir.path().join("outer"), dir.path().join("outer/inner"));
+        fs::create_dir_all(&inner).unwrap();
+        let told = |outer_mode, inner_mode| {
+            for (path, mode) in [(&outer, outer_mode), (&inner, inner_mode)] {
+                fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+            }
+            let told = warning(&inner);
+            told.map(|told| told.replace(&*dir.path().to_string_lossy(), ""))
+        };
+        assert_eq!(told(0o755, 0o700), None);
+        assert_eq!(told(0o1777, 0o755), None);
+        assert_eq!(told(0o755, 0o775), None, "the group is ours");
+        let expected =
+            "others can write to /outer/inner: they can rename and delete what is recorded";
+        assert_eq!(told(0o755, 0o777).as_deref(), Some(expected));
+        let expected = "others can write to /outer/inner: they can take the names of files to come";
+        assert_eq!(told(0o755, 0o1777).as_deref(), Some(expected));
+        let expected = "others can write to /outer: they can rename and delete what is recorded";
+        assert_eq!(told(0o777, 0o755).as_deref(), Some(expected));
+        if Uid::effective().is_root() {
+            chown(&inner, Some(1000), Some(1000)).unwrap();
+            let expected =
+                "/outer/inner belongs to user 1000, who can rename and delete what is recorded";
+            assert_eq!(told(0o755, 0o755).as_deref(), Some(expected));
+        }
+    }
 }

@@ -9,7 +9,7 @@ use std::{
 use jiff::Timestamp;
 
 use super::{
-    Begins, Chunk, Closed, FileOptions, FilesError, Report,
+    Begins, Chunk, Closed, FileOptions, FilesError, RecorderId, Report, earlier,
     name::Names,
     output_file::OutputFile,
     pack::Packer,
@@ -150,7 +150,10 @@ struct Disk {
     rotates: bool,
     /// The room to make when a file is begun, in bytes.
     file_bytes: u64,
+    recorder: Option<RecorderId>,
     output: Option<OutputFile>,
+    /// Whether that may not become larger.
+    is_at_limit: bool,
     own: OwnFiles,
     /// The number of the next file.
     number: u64,
@@ -166,7 +169,9 @@ impl Disk {
             place,
             rotates: options.rotates,
             file_bytes: options.max_file_bytes.unwrap_or(0),
+            recorder: options.recorder.clone(),
             output: None,
+            is_at_limit: false,
             own: OwnFiles::new(options.keep, Arc::clone(&status)),
             number: 1,
             bytes: 0,
@@ -204,7 +209,8 @@ impl Disk {
         } else {
             Err(FilesError::NoRoom(output.path().to_owned()))
         };
-        if written.is_err() {
+        if let Err(error) = &written {
+            self.is_at_limit = error.is_at_limit();
             self.output = self.keep_failed(output);
             return written;
         }
@@ -224,12 +230,17 @@ impl Disk {
     /// The output for the chunk: the same as before, or a new one.
     fn ready(&mut self, begins: Begins, is_retry: bool) -> Result<OutputFile, FilesError> {
         let is_used = self.output.as_ref().is_some_and(|output| output.end() > 0);
-        if begins == Begins::File && self.rotates && is_used {
+        if (begins == Begins::File || self.is_at_limit) && self.rotates && is_used {
             self.end();
         }
         let Some(mut output) = self.output.take() else {
             return self.begin();
         };
+        if self.is_at_limit {
+            let path = output.path().to_owned();
+            self.output = Some(output);
+            return Err(FilesError::at_limit(path));
+        }
         if is_retry {
             match output.mend() {
                 Ok(()) => {}
@@ -265,10 +276,15 @@ impl Disk {
             Place::Stream(path) => return OutputFile::stream(path),
             Place::Files(names) => names,
         };
+        if let Some(recorder) = self.recorder.as_ref().filter(|_| self.own.has_limits()) {
+            let earlier = earlier::find(recorder, names, |path| self.own.knows(path));
+            self.own.add_earlier(earlier);
+        }
         let path = names.path(self.number, start);
         if !self.own.make_room(0, self.file_bytes) {
             return Err(FilesError::NoRoom(path));
         }
+        self.is_at_limit = false;
         OutputFile::create(path, force)
     }
 
@@ -308,6 +324,7 @@ impl Disk {
                 bytes: output.end(),
                 ended: Instant::now(),
                 is_stuck: false,
+                is_earlier: false,
             });
         }
         output.finish();

@@ -4,7 +4,7 @@
 //! impossible, the bytes are damaged up to the next complete block of a known type.
 use std::io;
 
-use super::{Damage, Source};
+use super::{Damage, LOOK_MAX, Source};
 use crate::session::format::{
     BYTE_ORDER, ENHANCED_PACKET, ENTRY_BLOCK, INTERFACE_DESCRIPTION, INTERFACE_STATISTICS,
     NAME_RESOLUTION, SECTION_HEADER,
@@ -18,6 +18,8 @@ const READ_BYTES: usize = 1 << 20;
 const BLOCK_MIN: usize = 12;
 /// The reason for a block that reaches beyond the end of the input.
 const CUT: &str = "cut off within a block";
+/// The reason for damage behind which nothing is read.
+const NO_BLOCK: &str = "no good block within 64 MiB, and the rest was not read";
 /// Simple packet, obsolete packet, custom (to be copied or not), secrets.
 const OTHER_TYPES: [u32; 5] = [3, 2, 0x0bad, 0x4000_0bad, 10];
 
@@ -80,6 +82,10 @@ pub struct Frames {
     /// Where the damage being skipped began, and its reason.
     skipping: Option<(u64, &'static str)>,
     damage: Vec<Damage>,
+    /// Where the last good block ended, and the one before.
+    good: [u64; 2],
+    /// Whether it has looked too far for the next one.
+    has_given_up: bool,
     /// Whether no more bytes will come.
     is_over: bool,
 }
@@ -105,6 +111,8 @@ impl Frames {
             endian: Endian::default(),
             skipping: None,
             damage: Vec::new(),
+            good: [0; 2],
+            has_given_up: false,
             is_over: false,
         }
     }
@@ -116,6 +124,10 @@ impl Frames {
     pub fn next_block(&mut self) -> io::Result<Option<Frame<'_>>> {
         let mut is_at_end = false;
         loop {
+            if self.offset - self.good[0] > LOOK_MAX {
+                self.give_up();
+                return Ok(None);
+            }
             match self.at(self.start) {
                 Found::Block(len) => {
                     self.end_of_damage();
@@ -139,6 +151,7 @@ impl Frames {
         let (start, offset) = (self.start, self.offset);
         self.start += len;
         self.offset += len as u64;
+        self.good = [self.offset, self.good[0]];
         let bytes = &self.buffer[start..start + len];
         Frame {
             offset,
@@ -229,6 +242,20 @@ impl Frames {
         Ok(true)
     }
 
+    /// Ends the reading where nothing good comes any more.
+    fn give_up(&mut self) {
+        if std::mem::replace(&mut self.has_given_up, true) {
+            return;
+        }
+        let from = self.skipping.take().map_or(self.offset, |(from, _)| from);
+        // Not part of the damage before it: the reason is another.
+        self.damage.push(Damage {
+            offset: from,
+            len: self.offset - from,
+            reason: NO_BLOCK,
+        });
+    }
+
     /// Once the input has ended, rejects a block that reaches beyond the end; others may
     /// follow its beginning. False if nothing is left.
     fn give_up_long(&mut self) -> bool {
@@ -272,8 +299,15 @@ impl Frames {
     pub fn reject(&mut self, len: u64, reason: &'static str) {
         self.start = self.start.saturating_sub(usize::try_from(len).unwrap_or(0));
         self.offset = self.offset.saturating_sub(len);
+        self.good[0] = self.good[1];
         self.skipping = Some((self.offset, reason));
         self.skip();
+    }
+
+    /// Notes that the last block is damaged. Call it before reading the next.
+    pub fn pass_over(&mut self, offset: u64, len: u64, reason: &'static str) {
+        self.good[0] = self.good[1];
+        self.damaged(offset, len, reason);
     }
 
     /// Notes damage, also inside a complete block.

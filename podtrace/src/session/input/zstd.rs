@@ -3,10 +3,13 @@ use std::io::{self, Read};
 
 use zstd::stream::raw::{Decoder, InBuffer, Operation as _, OutBuffer};
 
-use super::{Damage, Source, ZSTD_MAGIC};
+use super::{Damage, LOOK_MAX, Source, ZSTD_MAGIC};
 
 /// How much is read at once.
 const READ_BYTES: usize = 256 << 10;
+
+/// The reason for damage behind which nothing is read.
+const NO_FRAME: &str = "no zstd frame within 64 MiB, and the rest was not read";
 
 /// A compressed input.
 pub struct Unpacked {
@@ -23,6 +26,10 @@ pub struct Unpacked {
     is_inside: bool,
     /// Whether the decoder has output that found no room.
     has_more: bool,
+    /// Where it was when the last bytes came out.
+    fruitful: u64,
+    /// Whether it has looked too far for more.
+    has_given_up: bool,
     damage: Vec<Damage>,
 }
 
@@ -42,6 +49,8 @@ impl Unpacked {
             frame: 0,
             is_inside: false,
             has_more: false,
+            fruitful: 0,
+            has_given_up: false,
             damage: Vec::new(),
         })
     }
@@ -90,6 +99,14 @@ impl Unpacked {
         }
     }
 
+    /// Ends the reading where nothing comes out any more.
+    fn give_up(&mut self) {
+        self.has_given_up = true;
+        self.is_inside = false;
+        self.skipping.get_or_insert(self.fruitful);
+        self.note_damage(self.offset, NO_FRAME);
+    }
+
     /// Unpacks the available input; 0 if it needs more.
     fn unpack(&mut self, out: &mut [u8]) -> io::Result<usize> {
         if self.skipping.is_some() && !self.skip() {
@@ -122,20 +139,24 @@ impl Unpacked {
 
 impl Read for Unpacked {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
-        loop {
+        while !self.has_given_up {
             let before = (self.start, self.skipping);
             // The decoder treats a call without input as an error.
             if self.start < self.packed.len() || self.has_more {
                 let written = self.unpack(out)?;
                 if written > 0 || out.is_empty() {
+                    self.fruitful = self.offset;
                     return Ok(written);
                 }
             }
             let is_stuck = before == (self.start, self.skipping);
-            if is_stuck && !self.fill()? {
-                return Ok(0);
+            if self.offset - self.fruitful > LOOK_MAX {
+                self.give_up();
+            } else if is_stuck && !self.fill()? {
+                break;
             }
         }
+        Ok(0)
     }
 }
 

@@ -90,7 +90,7 @@ impl Ahead {
                 Given::Event(_) => return Ok(Some(Item::Event)),
                 Given::Item(item) => return Ok(Some(std::mem::replace(&mut **item, Item::Ready))),
                 Given::Damage(damage) => self.damage.append(damage),
-                Given::Unread(unread) => self.unread = *unread,
+                Given::Unread(unread) => self.unread = std::mem::take(unread),
             }
         }
     }
@@ -110,8 +110,8 @@ impl Ahead {
 
     /// Blocks before the last item that gave no item.
     #[must_use]
-    pub fn unread(&self) -> Unread {
-        self.unread
+    pub fn unread(&self) -> &Unread {
+        &self.unread
     }
 }
 
@@ -146,9 +146,9 @@ fn fill(reader: &mut Reader, unread: &mut Unread) -> (Batch, bool) {
         if reader.is_damaged() {
             batch.push(Given::Damage(reader.take_damage()));
         }
-        if *unread != reader.unread() {
-            *unread = reader.unread();
-            batch.push(Given::Unread(*unread));
+        if unread != reader.unread() {
+            unread.clone_from(reader.unread());
+            batch.push(Given::Unread(unread.clone()));
         }
         match item {
             None => return (Ok(batch), true),

@@ -6,10 +6,10 @@ use bytes::Bytes;
 use super::{
     Kind, More, PACKET, REJECT_MAX, Reader, SIMPLE_PACKET,
     items::{self, Item},
-    packet::{self, Described},
+    packet::{self, Described, LinkType},
 };
 use crate::{
-    model::tap_point::TapPoint,
+    model::{left_out::Reason, tap_point::TapPoint},
     packet::key_payload,
     session::format::{
         ENHANCED_PACKET, ENTRY_BLOCK, Entry, FORMAT, INTERFACE_DESCRIPTION, INTERFACE_STATISTICS,
@@ -18,15 +18,18 @@ use crate::{
     update::Update,
 };
 
+/// Number of the tap point of a pcap file.
+const CAPTURE: u32 = 0;
+
 /// What is read of a block.
 enum Read {
-    /// It is in [`Reader::event`].
-    Event,
+    /// It is in [`Reader::event`]; with the index of its interface, where it says so.
+    Event(Option<u32>),
     Section(Option<SectionInfo>),
     Interface(Described),
     Counts(InterfaceCounts),
     Entry(Entry),
-    UnreadPacket,
+    LeftOut(Reason),
     UnreadEntry,
     Nothing,
 }
@@ -43,21 +46,16 @@ impl Reader {
         let Some(frame) = frames.next_block()? else {
             return Ok(More::End);
         };
-        self.has_blocks = true;
+        self.is_capture = true;
         let keep = self.options.keep_captured;
         let section = self.section.as_ref();
         // Each block of podtrace's own is sealed; a newer one may write others.
         let is_own = section.is_some_and(|info| info.format <= FORMAT);
         let read = match frame.kind {
-            ENHANCED_PACKET => {
-                match packet::event(&frame, &self.interfaces, &self.decode, keep, is_own) {
-                    Ok(Some(event)) => {
-                        self.event = Some(event);
-                        Ok(Read::Event)
-                    }
-                    Ok(None) => Ok(Read::UnreadPacket),
-                    Err(wrong) => Err(wrong),
-                }
+            ENHANCED_PACKET | PACKET => {
+                let (interfaces, event) = (&self.interfaces, &mut self.event);
+                packet::read_event(&frame, interfaces, &self.decode, keep, is_own, event)
+                    .map(|seen| seen.map_or_else(Read::LeftOut, Read::Event))
             }
             SECTION_HEADER => items::section(&frame).map(Read::Section),
             INTERFACE_DESCRIPTION => {
@@ -69,7 +67,7 @@ impl Reader {
             ENTRY_BLOCK => items::entry(&frame, is_own)
                 .map(|entry| entry.map_or(Read::UnreadEntry, Read::Entry)),
             NAME_RESOLUTION => items::names(&frame, is_own).map(|()| Read::Nothing),
-            PACKET | SIMPLE_PACKET => items::other(is_own).map(|()| Read::UnreadPacket),
+            SIMPLE_PACKET => items::other(is_own).map(|()| Read::LeftOut(Reason::NoTime)),
             _ => items::other(is_own || !self.has_header).map(|()| Read::Nothing),
         };
         self.has_header |= frame.kind == SECTION_HEADER;
@@ -88,7 +86,7 @@ impl Reader {
                 Ok(More::Queued)
             }
             Err(wrong) => {
-                frames.damaged(offset, len, wrong);
+                frames.pass_over(offset, len, wrong);
                 self.forget(kind);
                 Ok(More::Queued)
             }
@@ -109,9 +107,10 @@ impl Reader {
     /// `at`: where the block begins, and its length.
     fn take(&mut self, read: Read, at: (u64, u64)) -> More {
         match read {
-            Read::Event => {
+            Read::Event(place) => {
+                let item = self.place(place);
                 let number = self.event.as_ref().map(|event| event.interface);
-                return self.after_its_point(number, Item::Event);
+                return self.after_its_point(number, item);
             }
             Read::Counts(counts) => {
                 return self.after_its_point(Some(counts.number), Item::Counts(counts));
@@ -129,8 +128,9 @@ impl Reader {
                 }
             }
             Read::Interface((index, interface, (number, point))) => {
+                let is_place = !interface.names_places;
                 packet::put(&mut self.interfaces, index, interface);
-                if self.known.contains(&number) {
+                if !is_place || self.known.contains(&number) {
                     return More::Queued;
                 }
                 if index.is_none() {
@@ -139,7 +139,7 @@ impl Reader {
                 // The entry of the tap point follows, unless that is damaged.
                 self.unannounced.insert(number, point);
             }
-            Read::UnreadPacket => self.unread.packets += 1,
+            Read::LeftOut(reason) => self.unread.packets.add(reason, 1),
             Read::UnreadEntry => self.unread.entries += 1,
             Read::Nothing => {}
         }
@@ -202,36 +202,32 @@ impl Reader {
         let Kind::Pcap(capture) = &mut self.kind else {
             return Ok(More::End);
         };
-        if self.captures == 0 {
-            self.captures = 1;
-            let point = packet::captured_at(Arc::clone(&self.name), "capture", 0);
-            return Ok(More::Item(Item::here(Update::TapPoint {
-                number: 0,
-                point,
-            })));
-        }
         let (link, link_number) = (capture.link, capture.link_number);
+        if self.captures == 0 && !link.is_ok_and(LinkType::names_places) {
+            self.captures = 1;
+            return Ok(More::Item(self.captured_at(CAPTURE, "capture", 0)));
+        }
         let Some(captured) = capture.next_packet()? else {
             return Ok(More::End);
         };
-        let Some(link) = link else {
-            self.unread.packets += 1;
-            return Ok(More::Queued);
+        let link = match link {
+            Ok(link) => link,
+            Err(reason) => {
+                self.unread.packets.add(reason, 1);
+                return Ok(More::Queued);
+            }
         };
-        let packet = link.decode(captured.data, captured.wire_len, &self.decode);
+        let decoded = link.decode(captured.data, captured.wire_len, &self.decode);
         let data = if self.options.keep_captured {
             Bytes::copy_from_slice(captured.data)
         } else {
             Bytes::new()
         };
-        let event = packet::bare_event(
-            0,
-            captured.ts_ns,
-            packet,
-            captured.wire_len,
-            (data, link_number),
-        );
+        let place = link.place_of(captured.data);
+        let wire_len = captured.wire_len;
+        let captured_bytes = (data, link_number);
+        let event = packet::bare_event(CAPTURE, captured.ts_ns, decoded, wire_len, captured_bytes);
         self.event = Some(event);
-        Ok(More::Item(Item::Event))
+        Ok(More::Item(self.place(place)))
     }
 }

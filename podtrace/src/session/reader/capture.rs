@@ -1,29 +1,77 @@
 //! pcap, the older format of tcpdump: one link layer, one clock, no names.
-use std::io::{self, Read as _};
-
-use crate::session::input::{Damage, Source};
+use std::io::{self, BufReader, Chain, Cursor, Read as _};
 
 use super::packet::LinkType;
+use crate::{
+    model::left_out::Reason,
+    session::input::{Damage, Endian, Source, rest},
+};
 
-/// Magic numbers: times in microseconds or in nanoseconds.
+/// Magic numbers: times in microseconds or in nanoseconds, and records of a longer header.
 const MICROS: u32 = 0xa1b2_c3d4;
 const NANOS: u32 = 0xa1b2_3c4d;
+const LONG: u32 = 0xa1b2_cd34;
 /// The longest packet that is read, in bytes; others are damage.
 const MAX_PACKET: u32 = 1 << 18;
 /// Magic number, version, time zone, accuracy, snap length and link layer.
 const FILE_HEADER: usize = 24;
 /// Seconds, part of a second, captured and true length.
 const HEADER: usize = 16;
+/// The same, and index of the interface, protocol, type of the packet and padding.
+const LONG_HEADER: usize = 24;
+/// The bits of the file header's last word that say the link layer; the others hold details
+/// of the frames.
+const LINK_BITS: u32 = 0x03ff_ffff;
+/// How much is read at once.
+const READ_BYTES: usize = 256 << 10;
+
+/// What the first bytes of a file say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Magic {
+    is_big: bool,
+    is_nanos: bool,
+    /// Bytes of a record before its packet.
+    header: usize,
+}
+
+impl Magic {
+    /// That of a file with these first bytes, if it is a pcap file.
+    pub(super) fn of(first: &[u8]) -> Option<Self> {
+        let bytes = *first.first_chunk()?;
+        let (little, big) = (u32::from_le_bytes(bytes), u32::from_be_bytes(bytes));
+        let magic = |is_nanos, header| {
+            move |is_big| Self {
+                is_big,
+                is_nanos,
+                header,
+            }
+        };
+        let known = [
+            (MICROS, magic(false, HEADER)),
+            (NANOS, magic(true, HEADER)),
+            (LONG, magic(false, LONG_HEADER)),
+        ];
+        known.into_iter().find_map(|(number, magic)| match number {
+            _ if number == little => Some(magic(false)),
+            _ if number == big => Some(magic(true)),
+            _ => None,
+        })
+    }
+}
+
+/// The first bytes and the others.
+type Whole = Chain<Cursor<Vec<u8>>, Box<dyn Source>>;
 
 /// A pcap file being read.
 pub(super) struct Capture {
-    source: Box<dyn Source>,
-    /// None for an unknown link layer.
-    pub(super) link: Option<LinkType>,
+    source: BufReader<Whole>,
+    magic: Magic,
+    /// The link layer, if it is decoded.
+    pub(super) link: Result<LinkType, Reason>,
     /// Its number.
     pub(super) link_number: u16,
-    big: bool,
-    nanos: bool,
+    /// Whether the lengths of a record stand the other way round.
+    lengths: Lengths,
     /// The record under way.
     bytes: Vec<u8>,
     offset: u64,
@@ -31,6 +79,35 @@ pub(super) struct Capture {
     /// find them by.
     broken: Option<&'static str>,
     damage: Vec<Damage>,
+}
+
+/// Which length of a record comes first; it was not always the captured one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Lengths {
+    CapturedFirst,
+    TrueFirst,
+    /// The smaller one is the captured one.
+    Either,
+}
+
+impl Lengths {
+    /// By the version of the format.
+    fn of(major: u16, minor: u16) -> Self {
+        match (major, minor) {
+            (2, 0..3) | (543, _) => Self::TrueFirst,
+            (2, 3) => Self::Either,
+            _ => Self::CapturedFirst,
+        }
+    }
+
+    /// The captured and the true length.
+    fn sort(self, first: u32, second: u32) -> (u32, u32) {
+        match self {
+            Self::TrueFirst => (second, first),
+            Self::Either if first > second => (second, first),
+            Self::CapturedFirst | Self::Either => (first, second),
+        }
+    }
 }
 
 /// One packet.
@@ -42,45 +119,31 @@ pub(super) struct Captured<'a> {
 }
 
 impl Capture {
-    /// Whether a file with these first bytes is a pcap file.
-    pub(super) fn is_one(first: &[u8]) -> bool {
-        magic(first).is_some()
-    }
-
-    /// `first`: the first four bytes of the source.
-    pub(super) fn new(mut source: Box<dyn Source>, first: Vec<u8>) -> io::Result<Self> {
-        let (big, nanos) = magic(&first).unwrap_or_default();
-        let mut header = first;
-        (&mut source).take(20).read_to_end(&mut header)?;
+    /// `first`: bytes that were taken from the source before.
+    pub(super) fn new(source: Box<dyn Source>, first: Vec<u8>, magic: Magic) -> io::Result<Self> {
+        let source = Cursor::new(first).chain(source);
         let mut capture = Self {
-            source,
-            link: None,
+            source: BufReader::with_capacity(READ_BYTES, source),
+            magic,
+            link: LinkType::of(0),
             link_number: 0,
-            big,
-            nanos,
-            bytes: header,
+            lengths: Lengths::CapturedFirst,
+            bytes: Vec::new(),
             offset: 0,
             broken: None,
             damage: Vec::new(),
         };
-        if capture.bytes.len() < FILE_HEADER {
+        if !capture.fill(FILE_HEADER)? {
             capture.broken = Some("cut off within the file header");
             return Ok(capture);
         }
-        // The other bits hold details of the frames.
-        let link = capture.word(20) & 0x0fff_ffff;
+        let link = capture.word(20) & LINK_BITS;
         capture.link = LinkType::of(link);
         capture.link_number = u16::try_from(link).unwrap_or(u16::MAX);
+        capture.lengths = Lengths::of(capture.half(4), capture.half(6));
         capture.bytes.clear();
         capture.offset = FILE_HEADER as u64;
         Ok(capture)
-    }
-
-    /// Skips the rest of a file that cannot be decoded; returns its length.
-    fn rest(&mut self) -> u64 {
-        // Bytes that cannot be read do not count.
-        let skipped = io::copy(&mut self.source, &mut io::sink()).unwrap_or(0);
-        self.bytes.len() as u64 + skipped
     }
 
     /// Fills the record up to a length; false if the file ends before.
@@ -92,23 +155,37 @@ impl Capture {
         Ok(self.bytes.len() >= len)
     }
 
-    fn word(&self, at: usize) -> u32 {
-        let bytes = self.bytes.get(at..).and_then(|bytes| bytes.first_chunk());
-        let bytes = bytes.copied().unwrap_or_default();
-        if self.big {
-            u32::from_be_bytes(bytes)
+    fn endian(&self) -> Endian {
+        if self.magic.is_big {
+            Endian::Big
         } else {
-            u32::from_le_bytes(bytes)
+            Endian::Little
         }
+    }
+
+    fn half(&self, at: usize) -> u16 {
+        self.endian().u16(&self.bytes, at).unwrap_or(0)
+    }
+
+    fn word(&self, at: usize) -> u32 {
+        self.endian().u32(&self.bytes, at).unwrap_or(0)
+    }
+
+    /// The captured and the true length of the record under way.
+    fn lengths(&self) -> (u32, u32) {
+        self.lengths.sort(self.word(8), self.word(12))
     }
 
     /// Whether the record is complete.
     fn is_whole(&self) -> bool {
-        self.bytes.len() >= HEADER && self.bytes.len() >= HEADER + self.word(8) as usize
+        let header = self.magic.header;
+        let (captured, _) = self.lengths();
+        self.bytes.len() >= header && self.bytes.len() >= header + captured as usize
     }
 
     /// The next packet; none if the file has no more for now.
     pub(super) fn next_packet(&mut self) -> io::Result<Option<Captured<'_>>> {
+        let header = self.magic.header;
         if self.broken.is_some() {
             return Ok(None);
         }
@@ -117,23 +194,23 @@ impl Capture {
             self.offset += self.bytes.len() as u64;
             self.bytes.clear();
         }
-        if !self.fill(HEADER)? {
+        if !self.fill(header)? {
             return Ok(None);
         }
-        let captured = self.word(8);
+        let (captured, wire_len) = self.lengths();
         if captured > MAX_PACKET {
             self.broken = Some("a packet of an impossible length, and all behind it");
             return Ok(None);
         }
-        if !self.fill(HEADER + captured as usize)? {
+        if !self.fill(header + captured as usize)? {
             return Ok(None);
         }
-        let unit = if self.nanos { 1 } else { 1000 };
+        let unit = if self.magic.is_nanos { 1 } else { 1000 };
         let part = u64::from(self.word(4)) * unit;
         Ok(Some(Captured {
             ts_ns: u64::from(self.word(0)) * 1_000_000_000 + part,
-            wire_len: self.word(12),
-            data: &self.bytes[HEADER..],
+            wire_len,
+            data: &self.bytes[header..],
         }))
     }
 
@@ -144,18 +221,18 @@ impl Capture {
         if let Some(reason) = self.broken.take().or(cut) {
             let damage = Damage {
                 offset: self.offset,
-                len: self.rest(),
+                len: self.bytes.len() as u64 + rest(&mut self.source),
                 reason,
             };
             damage.add_to(&mut self.damage);
             self.bytes.clear();
         }
-        self.source.finish();
+        self.source.get_mut().get_mut().1.finish();
         self.note_source();
     }
 
     fn note_source(&mut self) {
-        for damage in self.source.take_damage() {
+        for damage in self.source.get_mut().get_mut().1.take_damage() {
             damage.add_to(&mut self.damage);
         }
     }
@@ -166,17 +243,5 @@ impl Capture {
 
     pub(super) fn take_damage(&mut self) -> Vec<Damage> {
         std::mem::take(&mut self.damage)
-    }
-}
-
-/// Byte order (big) and unit (nanoseconds) of a file with these first bytes.
-fn magic(first: &[u8]) -> Option<(bool, bool)> {
-    let bytes = *first.first_chunk()?;
-    match (u32::from_le_bytes(bytes), u32::from_be_bytes(bytes)) {
-        (MICROS, _) => Some((false, false)),
-        (NANOS, _) => Some((false, true)),
-        (_, MICROS) => Some((true, false)),
-        (_, NANOS) => Some((true, true)),
-        _ => None,
     }
 }

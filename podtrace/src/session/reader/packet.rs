@@ -15,11 +15,14 @@ use super::{
 use crate::{
     model::{
         event::Event,
+        left_out::Reason,
         tap_point::{Role, TapPoint},
     },
     packet::{DecodeOptions, Framing, Packet, link},
     session::{
-        format::{EPB_FLAGS, FLAG_INBOUND, FLAG_OUTBOUND, InterfaceInfo, PacketInfo},
+        format::{
+            ENHANCED_PACKET, EPB_FLAGS, FLAG_INBOUND, FLAG_OUTBOUND, InterfaceInfo, PacketInfo,
+        },
         input::{Endian, Frame},
     },
     text::sanitize::sanitize,
@@ -35,6 +38,8 @@ const EPB_DATA: usize = 28;
 /// First number for tap points of other tools: the same file may also have sections of
 /// podtrace.
 const FOREIGN: u32 = 1 << 31;
+/// In place of the index of an interface that is not told apart; none has it.
+pub(super) const OTHERS: u32 = 0;
 /// Upper bound of the interfaces of a section.
 const INTERFACES_MAX: u32 = 1 << 20;
 
@@ -43,11 +48,13 @@ const INTERFACES_MAX: u32 = 1 << 20;
 pub(super) struct Interface {
     /// Number of its tap point in the session.
     pub(super) number: u32,
-    link: LinkType,
+    link: Result<LinkType, Reason>,
     /// The link layer's number.
     link_number: u16,
     /// Bytes before each packet that podtrace put there.
     added: usize,
+    /// Whether its packets name the interfaces at which they were seen.
+    pub(super) names_places: bool,
     sockets: bool,
     resolution: Resolution,
 }
@@ -64,15 +71,27 @@ pub(super) enum LinkType {
 }
 
 impl LinkType {
-    pub(super) fn of(number: u32) -> Option<Self> {
-        Some(match number {
+    /// The link layer of a LINKTYPE_ number, if it is decoded.
+    pub(super) fn of(number: u32) -> Result<Self, Reason> {
+        Ok(match number {
             1 => Self::Framed(Framing::Ethernet),
             12 | 14 | 101 | 228 | 229 => Self::Framed(Framing::Ip),
             0 | 108 => Self::Loopback,
             113 => Self::Cooked,
             276 => Self::Cooked2,
-            _ => return None,
+            _ => return Err(Reason::LinkType(number)),
         })
+    }
+
+    /// Whether each packet says at which interface it was seen.
+    pub(super) fn names_places(self) -> bool {
+        self == Self::Cooked2
+    }
+
+    /// Index of the interface at which the packet was seen, where the packet says so.
+    pub(super) fn place_of(self, data: &[u8]) -> Option<u32> {
+        let index = || Endian::Big.u32(data, 4).unwrap_or(OTHERS);
+        self.names_places().then(index)
     }
 
     /// The packet, and the direction if the link layer has it.
@@ -128,32 +147,37 @@ fn cooked(
 /// The unit of an interface's times.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Resolution {
-    /// Units per second.
-    per_second: u64,
+    /// Units per second; none if there are too many for a number.
+    per_second: Option<u128>,
     offset_s: i64,
 }
 
 impl Resolution {
     /// `resolution`: as in `if_tsresol`, a power of ten or, with the highest
     /// bit, of two.
-    fn new(resolution: u8, offset_s: i64) -> Option<Self> {
+    fn new(resolution: u8, offset_s: i64) -> Self {
         let exponent = u32::from(resolution & 0x7f);
-        let base: u64 = if resolution & 0x80 == 0 { 10 } else { 2 };
-        let per_second = base.checked_pow(exponent)?;
-        Some(Self {
-            per_second,
+        let base: u128 = if resolution & 0x80 == 0 { 10 } else { 2 };
+        Self {
+            per_second: base.checked_pow(exponent),
             offset_s,
-        })
+        }
     }
 
-    /// Nanoseconds since 1970.
+    /// Nanoseconds since 1970; the first or the last that can be said where it is before or
+    /// after these.
     fn ns(self, units: u64) -> u64 {
-        if self.per_second == 1_000_000_000 && self.offset_s == 0 {
+        const SECOND: u128 = 1_000_000_000;
+        if self.per_second == Some(SECOND) && self.offset_s == 0 {
             return units;
         }
-        let ns = u128::from(units) * 1_000_000_000 / u128::from(self.per_second);
-        let ns = u64::try_from(ns).unwrap_or(u64::MAX);
-        ns.saturating_add_signed(self.offset_s.saturating_mul(1_000_000_000))
+        // So small a unit that all its times are less than a nanosecond.
+        let since = self
+            .per_second
+            .map_or(0, |per_second| u128::from(units) * SECOND / per_second);
+        let offset = i128::from(self.offset_s) * 1_000_000_000;
+        let ns = since.saturating_add_signed(offset);
+        u64::try_from(ns).unwrap_or(u64::MAX)
     }
 }
 
@@ -161,18 +185,18 @@ impl Resolution {
 pub(super) fn put(
     interfaces: &mut Vec<Option<Interface>>,
     index: Option<u32>,
-    interface: Option<Interface>,
+    interface: Interface,
 ) {
     let index = index.map_or(interfaces.len(), |index| index as usize);
     if index >= interfaces.len() {
         interfaces.resize(index + 1, None);
     }
-    interfaces[index] = interface;
+    interfaces[index] = Some(interface);
 }
 
-/// The number in the section if it is recorded, the interface if its packets can be read,
-/// the tap point and its number in the session.
-pub(super) type Described = (Option<u32>, Option<Interface>, (u32, TapPoint));
+/// The number in the section if it is recorded, the interface, the tap point and its number
+/// in the session.
+pub(super) type Described = (Option<u32>, Interface, (u32, TapPoint));
 
 /// An interface description. `node`: the name for the node of an interface that another
 /// tool captured; `captures`: how many of those there were; `is_own`: whether podtrace has
@@ -193,37 +217,45 @@ pub(super) fn interface(
         }
         let (link, link_number, added) = if info.added_header {
             let link = LinkType::Framed(Framing::Ip);
-            (Some(link), link::RAW, ETHERNET_LEN)
+            (Ok(link), link::RAW, ETHERNET_LEN)
         } else {
             (link, link_number, 0)
         };
-        let interface = link.zip(resolution).map(|(link, resolution)| Interface {
+        let interface = Interface {
             number: info.number,
             link,
             link_number,
             added,
+            names_places: false,
             sockets: info.sockets,
             resolution,
-        });
+        };
         return Ok((Some(info.index), interface, (info.number, info.point)));
     }
-    let number = FOREIGN + *captures;
-    *captures += 1;
+    let number = next_number(captures);
     let mut named = options(frame, IDB_OPTIONS).filter(|(code, _)| *code == IF_NAME);
     let name = named.next().map_or_else(
         || format!("if{}", number - FOREIGN),
         |(_, name)| sanitize(&String::from_utf8_lossy(name)),
     );
-    let interface = link.zip(resolution).map(|(link, resolution)| Interface {
+    let interface = Interface {
         number,
         link,
         link_number,
         added: 0,
+        names_places: link.is_ok_and(LinkType::names_places),
         sockets: false,
         resolution,
-    });
+    };
     let point = captured_at(node, &name, number - FOREIGN);
     Ok((None, interface, (number, point)))
+}
+
+/// The number of the next tap point of another tool's capture.
+pub(super) fn next_number(captures: &mut u32) -> u32 {
+    let number = FOREIGN + *captures;
+    *captures += 1;
+    number
 }
 
 /// The tap point of another tool's capture.
@@ -233,6 +265,7 @@ pub(super) fn captured_at(node: Arc<str>, name: &str, number: u32) -> TapPoint {
         node_name: node,
         in_pod: false,
         leads_to: None,
+        peer_name: None,
         netns_id: 0,
         ifindex: number,
         name: name.into(),
@@ -243,7 +276,7 @@ pub(super) fn captured_at(node: Arc<str>, name: &str, number: u32) -> TapPoint {
     }
 }
 
-fn resolution(frame: &Frame<'_>) -> Option<Resolution> {
+fn resolution(frame: &Frame<'_>) -> Resolution {
     let (mut resolution, mut offset) = (6, 0);
     for (code, value) in options(frame, IDB_OPTIONS) {
         match (code, value) {
@@ -262,18 +295,29 @@ fn resolution(frame: &Frame<'_>) -> Option<Resolution> {
     Resolution::new(resolution, offset)
 }
 
-/// An enhanced packet; none if its interface cannot be read. `is_own`: whether
-/// podtrace has written it.
-pub(super) fn event(
+/// What a packet block gives: an event, with the index of the interface where the packet
+/// itself says so, or nothing, and why.
+pub(super) type Seen = Result<Option<u32>, Reason>;
+
+/// Puts the packet of an enhanced block, or of one of the older kind, in `event`, as it is
+/// large to move. `is_own`: whether podtrace has written it.
+pub(super) fn read_event(
     frame: &Frame<'_>,
     interfaces: &[Option<Interface>],
     decode: &DecodeOptions,
     keep: bool,
     is_own: bool,
-) -> Result<Option<Event>, Wrong> {
+    event: &mut Option<Event>,
+) -> Result<Seen, Wrong> {
     const SHORT: Wrong = "a packet block shorter than its packet";
     let field = |at| frame.endian.u32(frame.bytes, at).ok_or(SHORT);
-    let (index, high, low) = (field(8)?, field(12)?, field(16)?);
+    let index = if frame.kind == ENHANCED_PACKET {
+        field(8)?
+    } else {
+        // Two bytes count what was lost before it.
+        frame.endian.u16(frame.bytes, 8).ok_or(SHORT)?.into()
+    };
+    let (high, low) = (field(12)?, field(16)?);
     let (captured, wire_len) = (field(20)? as usize, field(24)?);
     let end = EPB_DATA.saturating_add(captured);
     if end > frame.bytes.len() - 4 {
@@ -298,11 +342,15 @@ pub(super) fn event(
         return Err("a packet block without its checksum");
     }
     let Some(Some(interface)) = interfaces.get(index as usize) else {
-        return Ok(None);
+        return Ok(Err(Reason::NoInterface));
+    };
+    let link = match interface.link {
+        Ok(link) => link,
+        Err(reason) => return Ok(Err(reason)),
     };
     let data = data.get(interface.added..).unwrap_or_default();
     let wire_len = wire_len.saturating_sub(interface.added as u32);
-    let (mut packet, from_link) = interface.link.decode(data, wire_len, decode);
+    let (mut packet, from_link) = link.decode(data, wire_len, decode);
     let direction = match flags {
         _ if interface.sockets => Direction::Socket,
         FLAG_INBOUND => Direction::Ingress,
@@ -313,7 +361,7 @@ pub(super) fn event(
         packet.vlan = Some(tci & 0x0fff);
     }
     let units = u64::from(high) << 32 | u64::from(low);
-    Ok(Some(Event {
+    *event = Some(Event {
         ts_ns: interface.resolution.ns(units),
         interface: interface.number,
         direction,
@@ -328,7 +376,10 @@ pub(super) fn event(
             Bytes::new()
         },
         link: interface.link_number,
-    }))
+    });
+    let place = link.place_of(data);
+    let place = place.filter(|_| interface.names_places);
+    Ok(Ok(place))
 }
 
 /// An event of a capture that has nothing but the packet.

@@ -41,11 +41,9 @@ impl Key {
 pub struct Description {
     pub(super) key: Key,
     pub(super) name: String,
-    /// The pod at the other end of a veth.
-    pub(super) peer: Option<Arc<str>>,
     /// Link layer of the packets as they were captured; none if unknown.
     pub(super) link: Option<u16>,
-    text: String,
+    pub(super) text: String,
     pub(super) point: TapPoint,
 }
 
@@ -63,7 +61,6 @@ impl Description {
         Some(Self {
             key,
             name: name(key, point, world),
-            peer: peer(point, world),
             link: link.or(own),
             text: text(key, point, world),
             point: point.clone(),
@@ -145,31 +142,23 @@ pub(super) fn dotted(pod: &str) -> String {
 }
 
 /// The pod at the other end of a veth, by its best known name.
-pub(super) fn peer(point: &TapPoint, world: &World) -> Option<Arc<str>> {
+fn peer(point: &TapPoint, world: &World) -> Option<Arc<str>> {
     point.leads_to.map(|netns| world.identities.pod(netns))
 }
 
 /// `eth0 of default/mypod1 on worker1`, or `veth12 of worker1, eth0 of default/mypod1`.
-fn text(key: Key, point: &TapPoint, world: &World) -> String {
+pub(super) fn text(key: Key, point: &TapPoint, world: &World) -> String {
     let sockets = if key.sockets { "sockets behind " } else { "" };
     let owner = world.owner_of(point);
     let place = format!("{sockets}{} of {owner}", point.name);
     match (peer(point, world), point.in_pod) {
-        (Some(pod), _) => match interface_of(point.leads_to, world) {
-            Some(interface) => format!("{place}, {interface} of {pod}"),
-            None => format!("{place}, which leads to {pod}"),
+        (Some(pod), _) => match &point.peer_name {
+            Some(peer) => format!("{place}, {peer} of {pod}"),
+            None => format!("{place}, of {pod}"),
         },
         (None, true) => format!("{place} on {}", point.node_name),
         (None, false) => place,
     }
-}
-
-/// The pod's interface at the other end of a veth, if the pod has only one.
-fn interface_of(netns: Option<u64>, world: &World) -> Option<&str> {
-    let points = (0..world.tap_points.next_number()).filter_map(|n| world.tap_points.get(n));
-    let mut ends = points.filter(|point| point.role == Role::Pod && point.pod_netns() == netns);
-    let end = ends.next()?;
-    ends.next().is_none().then_some(&*end.name)
 }
 
 #[cfg(test)]
@@ -184,7 +173,10 @@ mod tests {
 
     #[test]
     fn description_names_the_place_and_the_pod_behind_a_veth() {
-        let world = world();
+        let mut world = world();
+        let mut veth = world.tap_points.get(VETH1).unwrap().clone();
+        veth.peer_name = Some("eth0".into());
+        world.tap_points.set(VETH1, veth);
         for (number, sockets, name, text) in [
             (
                 POD1,
@@ -209,16 +201,5 @@ mod tests {
             let expected = (name.to_owned(), text.to_owned());
             assert_eq!(described(number, sockets, &world), expected);
         }
-    }
-
-    #[test]
-    fn veth_whose_other_end_is_unknown_leads_to_the_pod() {
-        let mut world = world();
-        let point = world.tap_points.get(POD1).unwrap().clone();
-        // Which of the two is the other end?
-        let number = world.tap_points.next_number();
-        world.tap_points.set(number, point);
-        let (_, text) = described(VETH1, false, &world);
-        assert_eq!(text, "veth1 of worker1, which leads to default/mypod1");
     }
 }

@@ -62,8 +62,13 @@ impl Recorder {
                 Report::Failed(error) => {
                     self.break_off();
                     self.failing_ns = Some(self.now_ns);
+                    let again = if error.is_at_limit() {
+                        ""
+                    } else {
+                        " (tried again every second)"
+                    };
                     notices.push(format!(
-                        "recording stopped, tracing goes on: {error} (tried again every second)"
+                        "recording stopped, tracing goes on: {error}{again}"
                     ));
                 }
                 Report::Resumed { path } => {
@@ -154,7 +159,8 @@ impl Recorder {
                         ),
                     };
                     let text = format!(
-                        "recorded {events} events, {} bytes{files}{point}",
+                        "recorded {events} events, {} not recorded, {} bytes{files}{point}",
+                        self.not_recorded(),
                         closed.bytes
                     );
                     (closed.reports, text)

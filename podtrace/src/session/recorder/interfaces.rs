@@ -4,9 +4,7 @@
 //! what they accept: editcap and mergecap of Wireshark 4.0 want one before any other block,
 //! and its reordercap reads no packet of an interface that is described later. All packets
 //! of a file have one link layer, because libpcap stops at a second one.
-use std::sync::Arc;
-
-use super::description::{Description, Key, name, peer};
+use super::description::{Description, Key, name, text};
 use crate::{
     map::Map,
     model::tap_point::TapPoint,
@@ -42,7 +40,7 @@ struct Head {
 struct Known {
     index: u32,
     name: String,
-    peer: Option<Arc<str>>,
+    text: String,
     /// Link layer of the packets as they were captured, if that was known.
     link: Option<u16>,
     conversion: Option<Layer>,
@@ -167,7 +165,7 @@ impl Interfaces {
         let known = Known {
             index,
             name: description.name.clone(),
-            peer: description.peer.clone(),
+            text: description.text.clone(),
             link: description.link,
             conversion: description.conversion(file_link),
             receiver: description.point.mac,
@@ -193,7 +191,7 @@ impl Interfaces {
         self.known.retain(|key, known| {
             let point = world.tap_points.get(key.number);
             let is_same = |point: &TapPoint| {
-                known.name == name(*key, point, world) && known.peer == peer(point, world)
+                known.name == name(*key, point, world) && known.text == text(*key, point, world)
             };
             known.is_fixed || point.is_some_and(is_same)
         });
@@ -214,7 +212,7 @@ impl Interfaces {
             {
                 *description = renewed;
                 known.name.clone_from(&description.name);
-                known.peer.clone_from(&description.peer);
+                known.text.clone_from(&description.text);
             }
             description.write(&mut head.bytes, index, file_link);
         }
@@ -246,7 +244,7 @@ mod tests {
         interfaces.renew_names(&world);
         let head = interfaces.take_head().unwrap();
         let text = String::from_utf8_lossy(&head);
-        assert!(text.contains("renamed of worker1, eth0 of default/mypod1"));
+        assert!(text.contains("renamed of worker1, of default/mypod1"));
         assert!(!text.contains("veth1"));
 
         // Later it is described again, under the next number.

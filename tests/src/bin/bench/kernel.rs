@@ -150,7 +150,7 @@ impl Loaded {
     fn new(case: &Case, netns: &NetNs) -> Result<Self> {
         let (mut probe, channel) = Probe::load(&probe_options())?;
         let (reader, mut batches) =
-            RingReader::spawn(channel, Box::new(|_| CgroupPath::Unknown), None)?;
+            RingReader::spawn(channel, Box::new(|_: u64| CgroupPath::Unknown), None)?;
         probe.register(netns, LOOPBACK, 0, Framing::Ethernet.link_len())?;
         let mut hooks = Way::Tcx.open(&mut probe)?;
         hooks.attach(netns, "lo", LOOPBACK, 0)?;

@@ -8,6 +8,8 @@ use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use podtrace::lab::Lab;
 use tempfile::NamedTempFile;
 
@@ -97,6 +99,18 @@ impl Live {
     /// Interrupts it; how it ended, and its lines.
     pub(super) fn stop(self) -> (ExitStatus, Vec<String>) {
         interrupt(&self.child);
+        self.end()
+    }
+
+    /// SIGHUP.
+    pub(super) fn send_hangup(&self) {
+        let pid = Pid::from_raw(self.child.id().try_into().unwrap());
+        kill(pid, Signal::SIGHUP).unwrap();
+    }
+
+    /// SIGHUP; how it ended, and its lines.
+    pub(super) fn hang_up(self) -> (ExitStatus, Vec<String>) {
+        self.send_hangup();
         self.end()
     }
 

@@ -15,7 +15,7 @@ use super::{
     failure::{ApiFailure, quote},
     way::{Surroundings, Way},
 };
-use crate::text::sanitize::sanitize;
+use crate::text::{names::listed, sanitize::sanitize};
 
 /// The source of the way to a cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -332,11 +332,11 @@ fn check(kubeconfig: &Kubeconfig, path: &str) -> Result<(String, bool), ClusterE
 
 /// As `there is the context a, b`.
 fn known<'a>(what: &str, names: impl Iterator<Item = &'a String>) -> String {
-    let names: Vec<_> = names.take(10).map(|name| sanitize(name)).collect();
+    let names = listed(names.map(String::as_str), None);
     if names.is_empty() {
         format!("there is no {what}")
     } else {
-        format!("there is the {what} {}", names.join(", "))
+        format!("there is the {what} {}", sanitize(&names))
     }
 }
 

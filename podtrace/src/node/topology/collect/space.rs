@@ -1,5 +1,5 @@
 //! A network namespace other than the nodes': a pod's, or one that looks like it.
-use std::net::IpAddr;
+use std::{net::IpAddr, path::Path};
 
 use super::RawNode;
 use crate::{
@@ -9,7 +9,7 @@ use crate::{
         pod_table::PodTable,
         tables::{self, RouteKind},
     },
-    text::sanitize::sanitize,
+    text::{escape::shown, sanitize::sanitize},
 };
 
 /// The data of such a namespace.
@@ -35,7 +35,7 @@ impl Space {
     pub(super) async fn read(
         raw: &RawNode,
         netns: &NetNs,
-        path: &str,
+        path: &Path,
         table: &PodTable,
     ) -> Option<Self> {
         let known = raw
@@ -62,7 +62,7 @@ impl Space {
         Some(Self {
             inode: netns.inode,
             id: netns.id,
-            file: file_name(path).map(sanitize),
+            file: file_name(path).map(shown),
             given: table.pod(path).map(|name| name.to_string()),
             gateways: gateways(netns).await,
             links,

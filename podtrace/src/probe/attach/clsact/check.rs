@@ -4,7 +4,7 @@ use std::{collections::HashMap, mem};
 
 use nix::net::if_::if_indextoname;
 
-use super::{Clsact, Filters, in_namespaces};
+use super::{Clsact, Filters, before_by_tcx, in_namespaces};
 use crate::probe::{
     Change, ProbeError,
     clsact::{self, ClsactError, Standing},
@@ -47,13 +47,10 @@ impl Clsact {
     fn check_here(&self, filters: &mut Filters, netns: &str, since_ns: u64) -> Option<Change> {
         // One that does not answer is looked at when the next one changes.
         match clsact::standing(&filters.attached).ok()? {
-            Standing::First => {
-                filters.attached.is_behind = false;
-                None
-            }
-            Standing::Behind => {
-                let was_behind = mem::replace(&mut filters.attached.is_behind, true);
-                (!was_behind).then_some(Change::Behind)
+            Standing::There(mut before) => {
+                before.extend(before_by_tcx(filters.attached.ifindex()));
+                let known = mem::replace(&mut filters.attached.before, before.clone());
+                (known != before).then_some(Change::Order { since_ns, before })
             }
             Standing::Removed => Some(self.restore_here(filters, netns, since_ns)),
             Standing::Gone => None,

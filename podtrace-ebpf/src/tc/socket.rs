@@ -1,0 +1,77 @@
+//! Whose socket is behind a packet.
+use core::ffi::c_void;
+
+use aya_ebpf::{
+    helpers::{bpf_probe_read_kernel, bpf_skb_cgroup_id},
+    programs::sk_buff::SkBuff,
+};
+use podtrace_ebpf::{
+    config::SOCKET_CAST_MARK,
+    record::{CGROUP_KERNEL, CGROUP_NONE},
+};
+
+use super::maps::{CAN_CAST, SKB_SK, SOCK_KERNEL, SOCK_KERNEL_BIT, SOCK_STATE};
+
+/// States of what is smaller than a socket, and has a listener's or another's cgroup:
+/// `TCP_TIME_WAIT` and `TCP_NEW_SYN_RECV`, linux/tcp_states.h.
+const TIME_WAIT: u8 = 6;
+const NEW_SYN_RECEIVED: u8 = 12;
+
+/// The cgroup of the socket; of one that the kernel has made for itself
+/// [`CGROUP_KERNEL`], as its cgroup is that of the process that happened to run then.
+#[inline(always)]
+pub(crate) fn cgroup(skb: &SkBuff) -> u64 {
+    // SAFETY: the helper takes the context and reads the socket behind it.
+    let cgroup = unsafe { bpf_skb_cgroup_id(skb.skb) };
+    if cgroup == CGROUP_NONE {
+        return cgroup;
+    }
+    let (state, flags) = if CAN_CAST.load() != 0 {
+        look_by_type(skb)
+    } else {
+        look_by_copy(skb)
+    };
+    let is_whole = state != TIME_WAIT && state != NEW_SYN_RECEIVED;
+    if is_whole && u32::from(flags) & SOCK_KERNEL_BIT.load() != 0 {
+        return CGROUP_KERNEL;
+    }
+    cgroup
+}
+
+/// State and flags of the socket, by pointers whose types the verifier knows.
+#[inline(always)]
+fn look_by_type(skb: &SkBuff) -> (u8, u8) {
+    // SAFETY: as for the interface's key, see [`super::place`].
+    unsafe {
+        let cast: unsafe extern "C" fn(*mut c_void) -> *const u8 =
+            core::mem::transmute(SOCKET_CAST_MARK as usize);
+        let skb = cast(skb.skb.cast());
+        let sk = skb
+            .add(SKB_SK.load() as usize)
+            .cast::<*const u8>()
+            .read_volatile();
+        if sk.is_null() {
+            return (0, 0);
+        }
+        let state = sk.add(SOCK_STATE.load() as usize).read_volatile();
+        let flags = sk.add(SOCK_KERNEL.load() as usize).read_volatile();
+        (state, flags)
+    }
+}
+
+/// The same by copying; zero when it cannot be read.
+#[inline(always)]
+fn look_by_copy(skb: &SkBuff) -> (u8, u8) {
+    let skb = skb.skb.cast::<u8>().cast_const();
+    // SAFETY: bpf_probe_read_kernel checks every address; the offsets are those of the
+    // running kernel's BTF.
+    unsafe {
+        let Ok(sk) = bpf_probe_read_kernel(skb.add(SKB_SK.load() as usize).cast::<*const u8>())
+        else {
+            return (0, 0);
+        };
+        let state = bpf_probe_read_kernel(sk.wrapping_add(SOCK_STATE.load() as usize));
+        let flags = bpf_probe_read_kernel(sk.wrapping_add(SOCK_KERNEL.load() as usize));
+        (state.unwrap_or(0), flags.unwrap_or(0))
+    }
+}

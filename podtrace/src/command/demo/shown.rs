@@ -1,0 +1,121 @@
+//! What the demo shows of what it traces: its own pings.
+use std::io;
+
+use tokio::sync::watch;
+
+use crate::{
+    model::origin::Origin,
+    output::printer::Printer,
+    packet::Transport,
+    path::{
+        Path,
+        summary::{NotShown, Summary},
+    },
+    pipeline::consumer::{Consumer, Tick},
+    update::Update,
+    world::World,
+};
+
+/// Identifier of the pings.
+pub(super) const PING: u16 = 23;
+/// Identifier of the pings that do not arrive.
+pub(super) const LOST_PING: u16 = 24;
+
+/// Prints the demo's own packets, or all.
+pub(super) struct Shown {
+    printer: Printer,
+    all: bool,
+    /// How many of the demo's own were printed.
+    own: watch::Sender<u64>,
+    /// What was printed, as far as it differs from what was traced.
+    printed: Summary,
+}
+
+impl Shown {
+    pub(super) fn new(printer: Printer, all: bool) -> Self {
+        Self {
+            printer,
+            all,
+            own: watch::Sender::new(0),
+            printed: Summary::default(),
+        }
+    }
+
+    /// Counts the demo's own packets as they are printed.
+    pub(super) fn own(&self) -> watch::Receiver<u64> {
+        self.own.subscribe()
+    }
+}
+
+fn is_own(path: &Path) -> bool {
+    matches!(
+        path.packet.transport,
+        Transport::Echo {
+            id: PING | LOST_PING,
+            ..
+        }
+    )
+}
+
+impl Consumer for Shown {
+    fn on_update(&mut self, origin: &Origin, update: &Update, world: &World) {
+        self.printer.on_update(origin, update, world);
+    }
+
+    fn on_notice(&mut self, text: &str) {
+        self.printer.on_notice(text);
+    }
+
+    fn on_path(&mut self, path: &Path, world: &World) {
+        let is_own = is_own(path);
+        if !self.all && !is_own {
+            return;
+        }
+        self.printer.on_path(path, world);
+        self.printed.packets += 1;
+        self.printed.incomplete += u64::from(path.incomplete);
+        self.printed.outcomes[path.outcome.index()] += 1;
+        if is_own {
+            // The next title comes behind it.
+            self.printer.hand_on();
+            self.own.send_modify(|own| *own += 1);
+        }
+    }
+
+    fn on_tick(&mut self, tick: &Tick<'_>, world: &World) -> Vec<String> {
+        self.printer.on_tick(tick, world)
+    }
+
+    fn on_end(&mut self, summary: &Summary, world: &World) -> Vec<String> {
+        let others = summary.packets.saturating_sub(self.printed.packets);
+        if others > 0 {
+            let text = format!(
+                "{others} packets more, such as ARP and neighbour discovery, are shown with -v"
+            );
+            self.printer.on_notice(&text);
+        }
+        let printed = Summary {
+            packets: self.printed.packets,
+            incomplete: self.printed.incomplete,
+            outcomes: self.printed.outcomes,
+            ..summary.clone()
+        };
+        self.printer.on_end(&printed, world)
+    }
+
+    fn not_shown(&self) -> NotShown {
+        self.printer.not_shown()
+    }
+
+    fn has_failed(&self) -> bool {
+        self.printer.has_failed()
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.printer.flush()
+    }
+
+    fn close(&mut self) -> io::Result<()> {
+        self.printer.close()
+    }
+}

@@ -1,0 +1,16 @@
+//! Breaks a lab, as networks break.
+
+use super::flannel::VXLAN;
+use super::wire::Wire;
+use super::{LabError, LabNode, on_own_runtime};
+
+/// Takes another node's forwarding entry out of a node's tunnel: what is for that node's pods
+/// ends there.
+pub fn forget_vtep(node: &LabNode, peer: &LabNode) -> Result<(), LabError> {
+    on_own_runtime(async || {
+        let wire = Wire::of(node.netns.clone())?;
+        let link = wire.index(VXLAN).await?;
+        wire.remove_fdb(link, peer.vtep_mac, peer.underlay.into())
+            .await
+    })
+}

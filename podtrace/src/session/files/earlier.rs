@@ -1,0 +1,92 @@
+//! Finds the files of earlier runs of the same recorder: they count towards its limits.
+use std::{
+    fs::{self, File, TryLockError},
+    os::unix::fs::MetadataExt as _,
+    path::Path,
+    time::{Instant, SystemTime},
+};
+
+use nix::unistd::Uid;
+
+use super::{name::Names, output_file::Identity, retention::OwnFile};
+use crate::session::{
+    format::SectionInfo,
+    reader::{Item, Reader, ReaderOptions},
+};
+
+/// What a recorder is known by in its next run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RecorderId {
+    /// Its target, as [`SectionInfo::recorder`] has it.
+    pub target: String,
+    /// Its nodes.
+    pub nodes: Vec<String>,
+}
+
+impl RecorderId {
+    /// Whether a section is of it. A name alone would not do: anybody can choose it.
+    fn has_written(&self, info: &SectionInfo) -> bool {
+        info.recorder.as_ref() == Some(&self.target) && info.nodes == self.nodes
+    }
+}
+
+/// The files in the directory that earlier runs have finished, except for those `known`.
+pub(super) fn find(
+    recorder: &RecorderId,
+    names: &Names,
+    known: impl Fn(&Path) -> bool,
+) -> Vec<OwnFile> {
+    let Some(entries) = names
+        .directory()
+        .and_then(|directory| fs::read_dir(directory).ok())
+    else {
+        return Vec::new();
+    };
+    entries
+        .flatten()
+        .filter(|entry| names.is_one(&entry.file_name()))
+        .map(|entry| {
+            names
+                .directory()
+                .unwrap_or(Path::new(""))
+                .join(entry.file_name())
+        })
+        .filter(|path| !known(path))
+        .filter_map(|path| finished(recorder, &path))
+        .collect()
+}
+
+/// The file, if the recorder has written it and no running podtrace goes on with it.
+fn finished(recorder: &RecorderId, path: &Path) -> Option<OwnFile> {
+    let metadata = fs::symlink_metadata(path).ok()?;
+    if !metadata.is_file() || metadata.uid() != Uid::effective().as_raw() || is_in_use(path) {
+        return None;
+    }
+    let mut reader = Reader::open(path, ReaderOptions::default()).ok()?;
+    let Ok(Some(Item::Section(info))) = reader.next_item() else {
+        return None;
+    };
+    if !recorder.has_written(&info) {
+        return None;
+    }
+    let age = metadata
+        .modified()
+        .ok()
+        .and_then(|time| SystemTime::now().duration_since(time).ok());
+    let now = Instant::now();
+    Some(OwnFile {
+        path: path.to_owned(),
+        identity: Identity::from(&metadata),
+        bytes: metadata.len(),
+        ended: age.and_then(|age| now.checked_sub(age)).unwrap_or(now),
+        is_stuck: false,
+        is_earlier: true,
+    })
+}
+
+/// Whether a running podtrace writes to the file: that holds a lock. Without locks on this
+/// file system nothing shows it.
+fn is_in_use(path: &Path) -> bool {
+    let opened = File::open(path);
+    opened.is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
+}

@@ -1,0 +1,80 @@
+//! The captures that a path names: a file itself, or those in a directory.
+use std::path::{Path, PathBuf};
+
+use super::{
+    input::InputError,
+    reader::{Reader, ReaderOptions},
+};
+use crate::text::names::list;
+
+/// What a path names.
+#[derive(Debug, Default)]
+pub struct Found {
+    /// The captures, in order of their names.
+    pub captures: Vec<PathBuf>,
+    /// What else is in the directory: names, and why these are no captures.
+    pub others: Vec<String>,
+}
+
+/// Finds the captures that a path names; those in a directory by their content.
+///
+/// # Errors
+/// When a directory cannot be read or holds none.
+pub fn find(path: &Path) -> Result<Found, InputError> {
+    let mut found = Found::default();
+    if !path.is_dir() {
+        found.captures.push(path.to_owned());
+        return Ok(found);
+    }
+    for file in files(path)? {
+        match look_at(&file) {
+            None => found.captures.push(file),
+            Some(why) => {
+                let name = file.file_name().unwrap_or_default();
+                found.others.push(format!("{} ({why})", name.display()));
+            }
+        }
+    }
+    if found.captures.is_empty() {
+        return Err(InputError::Empty {
+            path: path.to_owned(),
+            hint: match found.others.as_slice() {
+                [] => ": it is empty".to_owned(),
+                others => format!(": there is {}", list(others)),
+            },
+        });
+    }
+    Ok(found)
+}
+
+/// All that is in a directory, in order of the names.
+fn files(path: &Path) -> Result<Vec<PathBuf>, InputError> {
+    let open = |source| InputError::Open {
+        path: path.to_owned(),
+        source,
+    };
+    let entries = path.read_dir().map_err(open)?;
+    let files = entries.map(|entry| Ok(entry?.path()));
+    let mut files = files.collect::<Result<Vec<_>, _>>().map_err(open)?;
+    files.sort();
+    Ok(files)
+}
+
+/// Why a file is not a capture, if it is none.
+fn look_at(file: &Path) -> Option<String> {
+    match file.metadata() {
+        Ok(metadata) if metadata.is_dir() => return Some("a directory".to_owned()),
+        // Who reads a pipe takes away what is in it.
+        Ok(metadata) if !metadata.is_file() => return Some("not a file".to_owned()),
+        Ok(metadata) if metadata.len() == 0 => return Some("empty".to_owned()),
+        Ok(_) => {}
+        Err(error) => return Some(error.to_string()),
+    }
+    match Reader::open(file, ReaderOptions::default()) {
+        Ok(_) => None,
+        Err(InputError::Open { source, .. } | InputError::Read { source, .. }) => {
+            Some(source.to_string())
+        }
+        Err(_) => Some("no capture".to_owned()),
+    }
+}

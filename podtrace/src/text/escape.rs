@@ -1,0 +1,110 @@
+//! Names as text: what a terminal would act on, and what is not UTF-8, is shown escaped.
+use std::{borrow::Cow, ffi::OsStr, fmt::Write as _, os::unix::ffi::OsStrExt as _};
+
+use super::sanitize::{is_safe, sanitize};
+
+/// How the lines of an error begin that stand below its first.
+const FURTHER_LINES: [&str; 2] = ["hint: ", "verifier: "];
+
+/// Writes control characters, and those that reorder text, as escapes: `\x1b`, `\n`,
+/// `\u{202e}`.
+#[must_use]
+pub fn escape(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        push(&mut out, c);
+    }
+    out
+}
+
+/// The same of an error, whose hints stay on lines of their own.
+#[must_use]
+pub fn escape_error(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for (at, c) in text.char_indices() {
+        let rest = &text[at + c.len_utf8()..];
+        if c == '\n' && FURTHER_LINES.iter().any(|begin| rest.starts_with(begin)) {
+            out.push(c);
+        } else {
+            push(&mut out, c);
+        }
+    }
+    out
+}
+
+fn push(out: &mut String, c: char) {
+    // Writing to a String cannot fail.
+    let _ = match c {
+        _ if is_safe(c) => write!(out, "{c}"),
+        '\n' | '\r' | '\t' => write!(out, "{}", c.escape_default()),
+        '\0'..='\x7f' => write!(out, "\\x{:02x}", u32::from(c)),
+        _ => write!(out, "{}", c.escape_unicode()),
+    };
+}
+
+/// The name with each byte that is not UTF-8 as `\xff`. Other characters stay as they are.
+#[must_use]
+pub fn escape_bytes(name: &[u8]) -> Cow<'_, str> {
+    if let Ok(name) = std::str::from_utf8(name) {
+        return name.into();
+    }
+    let mut escaped = String::with_capacity(4 * name.len());
+    for chunk in name.utf8_chunks() {
+        escaped.push_str(chunk.valid());
+        for byte in chunk.invalid() {
+            // Writing to a string cannot fail.
+            let _ = write!(escaped, "\\x{byte:02x}");
+        }
+    }
+    escaped.into()
+}
+
+/// A name or path of the system, safe for a terminal.
+#[must_use]
+pub fn shown(name: impl AsRef<OsStr>) -> String {
+    sanitize(&escape_bytes(name.as_ref().as_bytes()))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn what_a_terminal_acts_on_is_escaped() {
+        for (text, shown) in [
+            ("pod-1/ü", "pod-1/ü"),
+            ("a\x1b[31mb", "a\\x1b[31mb"),
+            ("a\nb\r\tc\x7f\0", "a\\nb\\r\\tc\\x7f\\x00"),
+            ("\u{202e}\u{9b}31m", "\\u{202e}\\u{9b}31m"),
+        ] {
+            assert_eq!(escape(text), shown);
+            assert_eq!(escape_error(text), shown);
+        }
+    }
+
+    #[test]
+    fn hints_stay_on_their_lines() {
+        let error = "no file a\nb\nhint: there is \x07\nverifier: x";
+        let shown = "no file a\\nb\nhint: there is \\x07\nverifier: x";
+        assert_eq!(escape_error(error), shown);
+    }
+
+    #[test]
+    fn bytes_that_are_no_text_are_escaped_and_stay_apart() {
+        assert_eq!(escape_bytes(b"veth1"), "veth1");
+        assert_eq!(escape_bytes("vethü".as_bytes()), "vethü");
+        assert_eq!(escape_bytes(b"\xffveth\xc3"), "\\xffveth\\xc3");
+        assert_ne!(escape_bytes(b"a\xfe"), escape_bytes(b"a\xff"));
+        assert_eq!(shown(OsStr::from_bytes(b"a\x1b\xff")), "a\u{fffd}\\xff");
+    }
+
+    proptest! {
+        #[test]
+        fn any_name_is_shown(name in prop::collection::vec(any::<u8>(), 0..32)) {
+            let shown = shown(OsStr::from_bytes(&name));
+            prop_assert_eq!(&sanitize(&shown), &shown);
+        }
+    }
+}

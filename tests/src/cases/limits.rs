@@ -1,0 +1,159 @@
+//! Limits of the machine: what does not fit is said, and the rest goes on.
+
+use std::io;
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+use std::{fs, process};
+
+use nix::sys::resource::{Resource, setrlimit};
+use podtrace::lab::traffic::flood::{FloodSpec, udp_flood};
+use podtrace::lab::traffic::ping;
+use podtrace::lab::{Lab, LabSpec};
+use serde_json::Value;
+use tempfile::TempDir;
+
+use super::tracer::{Tracer, podtrace, run, trace_nodes};
+use crate::cri_lab::cgroup::{self, hierarchies};
+
+fn lab(pods: usize) -> Lab {
+    Lab::new(LabSpec {
+        nodes: 1,
+        pods_per_node: pods,
+        ipv6: false,
+    })
+    .unwrap()
+}
+
+/// Has the command run with a limit.
+fn limit(command: &mut Command, resource: Resource, limit: u64) {
+    // SAFETY: one system call, which may be made between fork and exec.
+    unsafe { command.pre_exec(move || setrlimit(resource, limit, limit).map_err(io::Error::from)) };
+}
+
+fn text(value: &Value) -> &str {
+    value["text"].as_str().unwrap_or_default()
+}
+
+#[test]
+fn interfaces_without_descriptors_are_told_of_and_count() {
+    const FILES: u64 = 64;
+    let lab = lab(9);
+    let mut command = podtrace();
+    command.args(["trace", "-o", "json", "--strict", "--duration", "3s"]);
+    let _table = trace_nodes(&mut command, &lab, &[0]);
+    limit(&mut command, Resource::RLIMIT_NOFILE, FILES);
+    let output = command.output().unwrap();
+    let stdout = String::from_utf8(output.stdout).unwrap();
+    let values: Vec<Value> = stdout
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let refused = values.iter().map(text);
+    let refused: Vec<_> = refused
+        .filter(|text| text.contains(" is not traced: "))
+        .collect();
+    assert!(!refused.is_empty(), "{stdout}");
+    for text in &refused {
+        let why = "Too many open files (os error 24); podtrace may have 64 files open";
+        assert!(text.contains(why) && text.contains("ulimit -Hn"), "{text}");
+    }
+    let summed_up = format!("interfaces: {} not traced", refused.len());
+    assert!(
+        values
+            .iter()
+            .any(|value| text(value).starts_with(&summed_up)),
+        "{stdout}"
+    );
+    assert_eq!(output.status.code(), Some(4));
+}
+
+#[test]
+fn recording_stops_at_the_limit_of_a_files_size_and_tracing_goes_on() {
+    let lab = lab(2);
+    let (from, to) = (&lab.nodes[0].pods[0], &lab.nodes[0].pods[1]);
+    let folder = TempDir::new().unwrap();
+    let file = folder.path().join("a.pcapng");
+    let mut command = podtrace();
+    command.args(["trace", "-w"]).arg(&file);
+    let _table = trace_nodes(&mut command, &lab, &[0]);
+    limit(&mut command, Resource::RLIMIT_FSIZE, 1 << 20);
+    let mut tracer = Tracer::spawn(command);
+    let flood = FloodSpec {
+        payload: 64,
+        duration: Duration::from_millis(300),
+    };
+    let service = (to.ipv4, 9000).into();
+    udp_flood(&from.netns, &to.netns, service, flood).unwrap();
+    let is_stopped = |value: &Value| text(value).starts_with("recording stopped, tracing goes on:");
+    let stopped = tracer.wait_for(is_stopped);
+    assert!(
+        text(&stopped).contains("the limit of a file's size"),
+        "{stopped}"
+    );
+    ping(&from.netns, to.ipv4.into(), 77, 1, 56).unwrap();
+    tracer.wait_for(|value| {
+        let what = value["what"].as_str().unwrap_or_default();
+        value["type"] == "path" && what.starts_with("ICMP echo reply id 77 ")
+    });
+    let values = tracer.finish();
+    assert_eq!(values.iter().filter(|value| is_stopped(value)).count(), 1);
+    assert!(fs::metadata(&file).unwrap().len() <= 1 << 20);
+    let replayed = run(&["replay", file.to_str().unwrap()]);
+    assert!(replayed.status.success(), "{replayed:?}");
+}
+
+/// A cgroup that may take so much memory, until it is dropped.
+struct Limited(PathBuf);
+
+impl Limited {
+    /// None where memory has no cgroups of its own.
+    fn new(bytes: u64) -> Option<Self> {
+        let files = ["memory.limit_in_bytes", "memory.max"];
+        let below = format!("podtrace-limits-{}", process::id());
+        hierarchies().unwrap().into_iter().find_map(|hierarchy| {
+            let group = Self(hierarchy.make(Path::new(&below)).ok()?);
+            let limit = files.map(|file| group.0.join(file));
+            let limit = limit.iter().find(|file| file.exists())?;
+            fs::write(limit, bytes.to_string()).ok()?;
+            Some(group)
+        })
+    }
+
+    /// Has the command run in it.
+    fn hold(&self, command: &mut Command) {
+        let processes = self.0.join("cgroup.procs");
+        // SAFETY: the child opens and writes a file, whose path is made already.
+        unsafe { command.pre_exec(move || fs::write(&processes, "0")) };
+    }
+}
+
+impl Drop for Limited {
+    fn drop(&mut self) {
+        cgroup::remove(&self.0).unwrap();
+    }
+}
+
+#[test]
+fn rings_fit_into_a_small_cgroup_and_larger_ones_are_refused_with_a_hint() {
+    let Some(group) = Limited::new(64 << 20) else {
+        println!("skipped: no cgroups of memory");
+        return;
+    };
+    let lab = lab(1);
+    let trace = |options: &[&str]| {
+        let mut command = podtrace();
+        command.args(["trace", "--duration", "100ms"]).args(options);
+        let _table = trace_nodes(&mut command, &lab, &[0]);
+        group.hold(&mut command);
+        command.output().unwrap()
+    };
+    let fits = trace(&[]);
+    assert!(fits.status.success(), "{fits:?}");
+    let refused = trace(&["--buffer", "128"]);
+    let stderr = String::from_utf8(refused.stderr).unwrap();
+    assert!(stderr.contains("no memory for the rings"), "{stderr}");
+    assert!(stderr.contains("--buffer"), "{stderr}");
+    assert_eq!(refused.status.code(), Some(2));
+}

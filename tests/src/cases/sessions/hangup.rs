@@ -1,0 +1,73 @@
+//! SIGHUP: the terminal was closed.
+
+use std::path::Path;
+use std::process::Command;
+
+use podtrace::lab::traffic::ping;
+use podtrace::lab::{Lab, LabSpec};
+use tempfile::TempDir;
+
+use super::live::{Live, tail};
+use crate::cases::tracer::{podtrace, trace_nodes};
+
+/// Runs podtrace by a program that decides what SIGHUP does.
+fn by(program: &[&str], args: &[&str]) -> Command {
+    let mut command = Command::new(program[0]);
+    command.args(&program[1..]);
+    command.arg(podtrace().get_program()).args(args);
+    command
+}
+
+/// As at a terminal, whatever started the test.
+const PLAIN: [&str; 2] = ["env", "--default-signal=HUP"];
+
+fn lab() -> Lab {
+    Lab::new(LabSpec {
+        nodes: 1,
+        pods_per_node: 2,
+        ipv6: false,
+    })
+    .unwrap()
+}
+
+#[test]
+fn trace_ends_with_its_summary() {
+    let lab = lab();
+    let mut command = by(&PLAIN, &["trace", "--duration", "90s", "--color", "never"]);
+    let _table = trace_nodes(&mut command, &lab, &[0]);
+    let (status, lines) = Live::spawn(command).hang_up();
+    assert!(status.success(), "{status}: {}", tail(&lines));
+    let summary = lines.last().unwrap();
+    assert!(summary.starts_with("events: "), "{}", tail(&lines));
+}
+
+#[test]
+fn lab_is_taken_down() {
+    let args = ["lab", "--nodes", "1", "--pods", "1"];
+    let mut live = Live::spawn(by(&PLAIN, &args));
+    live.wait_for(|line| line.starts_with("Ctrl-C"));
+    let (status, lines) = live.hang_up();
+    assert!(status.success(), "{status}");
+    let node = lines.iter().find_map(|line| line.strip_prefix("node "));
+    let name = node.and_then(|node| node.split(' ').next()).unwrap();
+    assert!(name.starts_with("podtrace-"), "{name}");
+    assert!(!Path::new("/run/netns").join(name).exists(), "{name}");
+}
+
+#[test]
+fn recording_under_nohup_goes_on() {
+    let (lab, dir) = (lab(), TempDir::new().unwrap());
+    let file = dir.path().join("a.pcapng");
+    let args = ["trace", "--duration", "90s", "-o", "json", "-w"];
+    let mut command = by(&["nohup"], &args);
+    command.arg(&file);
+    let _table = trace_nodes(&mut command, &lab, &[0]);
+    let mut live = Live::spawn(command);
+    live.send_hangup();
+    let [from, to, ..] = lab.nodes[0].pods.as_slice() else {
+        panic!("two pods");
+    };
+    ping(&from.netns, to.ipv4.into(), 78, 1, 56).unwrap();
+    live.wait_for(|line| line.contains(r#""type":"path""#) && line.contains("id 78 "));
+    live.finish();
+}
