@@ -122,7 +122,6 @@ impl Section {
     }
 
     /// Writes one hop of a packet; false if its interface is not known any more.
-    #[inline]
     pub(super) fn packet(
         &mut self,
         out: &mut Vec<u8>,
