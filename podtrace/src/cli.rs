@@ -54,9 +54,11 @@ pub enum Command {
     ///
     /// Writes every hop of every packet, with the names of pods and containers at that time and
     /// the topology of the node, as standard pcapng: podtrace replay prints the paths, and
-    /// Wireshark, tshark and tcpdump open the file too. With --rotate-size or --rotate-time it is
-    /// a flight recorder: one file follows another, --keep-files, --keep-size and --keep-time
-    /// delete the oldest, and each file can be read alone, even while it is being written.
+    /// Wireshark and tshark show the packets too, with the names of pods on interfaces and in
+    /// comments (addresses with tshark -N n); tcpdump shows them without names. With
+    /// --rotate-size or --rotate-time it is a flight recorder: one file follows another,
+    /// --keep-files, --keep-size and --keep-time delete the oldest, and each file can be read
+    /// alone, even while it is being written.
     #[command(mut_arg("write", |arg| arg.required(true)), after_help = "Examples:
   sudo podtrace record -w session.pcapng
   sudo podtrace record -w /var/log/podtrace/ --rotate-size 100MB --keep-size 2GB --zstd

@@ -8,7 +8,10 @@ mod setup;
 mod topology;
 mod trace;
 
-use std::{io, process::ExitCode};
+use std::{
+    io::{self, Write as _},
+    process::ExitCode,
+};
 
 use anyhow::{Context as _, bail};
 use nix::sys::{
@@ -18,7 +21,7 @@ use nix::sys::{
 
 use crate::{
     cli::{Cli, Color, Command},
-    sink::status::is_dumb,
+    sink::{Named, status::is_dumb},
 };
 
 /// Everything went well.
@@ -87,6 +90,13 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
             .downcast_ref::<io::Error>()
             .is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
     })
+}
+
+/// Prints to standard output.
+fn print_out(text: &str) -> io::Result<()> {
+    let mut stdout = Named::stdout();
+    stdout.write_all(text.as_bytes())?;
+    stdout.flush()
 }
 
 /// Whether to use colours on standard output.

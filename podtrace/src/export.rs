@@ -37,11 +37,11 @@ pub const SCHEMA_VERSION: u32 = 1;
 pub enum ExportError {
     /// The CSV writer failed.
     #[error("failed to write CSV")]
-    Csv(#[from] ::csv::Error),
+    Csv(#[source] ::csv::Error),
     /// The Parquet writer failed.
     #[cfg(feature = "parquet")]
     #[error("failed to write Parquet")]
-    Parquet(#[from] ::parquet::errors::ParquetError),
+    Parquet(#[source] ::parquet::errors::ParquetError),
     /// The Parquet writer was left out of this podtrace.
     #[error(
         "this podtrace is built without Parquet\n\
@@ -49,8 +49,44 @@ pub enum ExportError {
     )]
     NoParquet,
     /// The file could not be written.
-    #[error("failed to write")]
+    #[error(transparent)]
     Io(#[from] io::Error),
+}
+
+/// What the file says is not hidden in what the format says.
+impl From<::csv::Error> for ExportError {
+    fn from(error: ::csv::Error) -> Self {
+        if !error.is_io_error() {
+            return Self::Csv(error);
+        }
+        match error.into_kind() {
+            ::csv::ErrorKind::Io(error) => Self::Io(error),
+            other => Self::Io(io::Error::other(format!("{other:?}"))),
+        }
+    }
+}
+
+#[cfg(feature = "parquet")]
+impl From<::parquet::errors::ParquetError> for ExportError {
+    fn from(error: ::parquet::errors::ParquetError) -> Self {
+        use ::parquet::errors::ParquetError;
+        match error {
+            ParquetError::External(cause) => match cause.downcast() {
+                Ok(error) => Self::Io(*error),
+                Err(cause) => Self::Parquet(ParquetError::External(cause)),
+            },
+            other => Self::Parquet(other),
+        }
+    }
+}
+
+impl From<ExportError> for io::Error {
+    fn from(error: ExportError) -> Self {
+        match error {
+            ExportError::Io(error) => error,
+            other => Self::other(other),
+        }
+    }
 }
 
 /// The columns as a Markdown table.

@@ -7,6 +7,7 @@
 mod decode;
 mod describe;
 mod key;
+pub mod link;
 mod mac;
 mod protocol;
 

@@ -8,6 +8,7 @@ mod prescan;
 mod progress;
 mod report;
 mod select;
+mod survey;
 mod wanted;
 
 pub(crate) use progress::ShowLine;

@@ -3,6 +3,7 @@
 //!
 //! What waits to be written is bounded. A replay waits for room. A live session
 //! never does: it asks how much room there is, and leaves packets out.
+mod named;
 pub(crate) mod status;
 
 use std::{
@@ -22,6 +23,7 @@ use nix::{
 use tokio::sync::Notify;
 
 use crate::privilege;
+pub(crate) use named::Named;
 
 /// Bytes that wait at most when the writer waits for room.
 const WAITING_MAX: usize = 1 << 20;
@@ -134,12 +136,13 @@ impl Sink {
         // No pipe, or no wider one to be had: then it stays as it is.
         let _ = fcntl(io::stdout().as_fd(), FcntlArg::F_SETPIPE_SZ(PIPE_BYTES));
         let was_terminal = io::stdout().is_terminal();
-        Self::spawn(io::stdout(), was_terminal)
+        Self::spawn(Named::stdout(), was_terminal)
     }
 
     /// Writes to standard error: standard output is taken.
     pub(crate) fn stderr() -> io::Result<Self> {
-        Self::spawn(io::stderr(), io::stderr().is_terminal())
+        let is_terminal = io::stderr().is_terminal();
+        Self::spawn(Named::new("standard error", io::stderr()), is_terminal)
     }
 
     /// `is_terminal`: a terminal that hangs up is a reader that leaves.

@@ -4,6 +4,7 @@ mod damage;
 mod docs;
 mod earlier;
 mod fuzz;
+mod layout;
 mod losses;
 mod old;
 mod round_trip;

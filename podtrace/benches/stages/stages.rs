@@ -17,7 +17,7 @@ use podtrace::{
         files::{FileOptions, Keep, SessionFiles, Target},
         format::{FORMAT, SectionInfo},
         reader::{Item, Reader, ReaderOptions},
-        recorder::{Recorder, RecorderOptions},
+        recorder::{Outline, Recorder, RecorderOptions},
     },
     sink::TextSink,
     world::World,
@@ -161,6 +161,7 @@ fn recorder(path: &FilePath) -> Result<Recorder> {
         rotate_bytes: None,
         rotate_ns: None,
         flush_ns: u64::MAX,
+        outline: Outline::ethernet(),
     };
     Ok(Recorder::new(options, files, 0))
 }

@@ -7,7 +7,7 @@ use clap::builder::{OsStringValueParser, TypedValueParser};
 use jiff::SignedDuration;
 
 use crate::{
-    replay::options::{Moment, Span, Vantage},
+    replay::options::{Moment, Span},
     text::escape::{escape, escape_bytes},
 };
 
@@ -183,19 +183,6 @@ pub(super) fn factor(text: &str) -> Result<f64, String> {
         .ok()
         .filter(|factor: &f64| factor.is_finite() && *factor > 0.0)
         .ok_or_else(|| "must be a number above 0, for example 0.5".into())
-}
-
-/// `OWNER/INTERFACE` or `INTERFACE`.
-#[expect(clippy::unnecessary_wraps, reason = "the signature clap asks for")]
-pub(super) fn vantage(text: &str) -> Result<Vantage, String> {
-    let (owner, interface) = match text.rsplit_once('/') {
-        Some((owner, interface)) => (Some(owner.to_owned()), interface),
-        None => (None, text),
-    };
-    Ok(Vantage {
-        owner,
-        interface: interface.to_owned(),
-    })
 }
 
 const ROTATE_MIN: u64 = 100_000;

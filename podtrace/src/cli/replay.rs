@@ -5,9 +5,9 @@ use clap::{Args, ValueEnum};
 
 use super::{
     Color, ViewArgs, WriteArgs,
-    parse::{duration, factor, moment, number, offset, span, vantage},
+    parse::{duration, factor, moment, number, offset, span},
 };
-use crate::replay::options::{Moment, Span, Vantage};
+use crate::replay::options::{Moment, Span};
 
 /// What is read, and which part of it.
 #[derive(Clone, Debug, Args)]
@@ -93,10 +93,10 @@ pub struct ExportArgs {
     /// How it is written.
     #[command(flatten)]
     pub how: WriteArgs,
-    /// Only what one tap point saw, so that no packet is there twice: NODE/veth12,
-    /// NAMESPACE/POD/eth0, or the interface's name alone if it is unique
-    #[arg(long, value_name = "TAP-POINT", value_parser = vantage)]
-    pub vantage: Option<Vantage>,
+    /// Only what one tap point saw, both directions without its sockets, so that no packet is
+    /// there twice: NODE/veth12, NAMESPACE/POD/eth0, or the interface's name alone if it is unique
+    #[arg(long, value_name = "TAP-POINT")]
+    pub vantage: Option<String>,
 }
 
 /// Formats of `export`.

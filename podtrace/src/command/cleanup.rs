@@ -1,9 +1,7 @@
 //! `podtrace cleanup`: removes what podtraces that were killed have left.
-use std::io::{self, Write as _};
-
 use anyhow::{Context as _, bail};
 
-use super::FINE;
+use super::{FINE, print_out};
 use crate::{
     probe::{clsact::sweep_all, support},
     text::sanitize::sanitize,
@@ -15,23 +13,21 @@ pub(super) fn run() -> anyhow::Result<u8> {
     if !missing.is_empty() {
         bail!("missing {}\nhint: run it with sudo", missing.join(", "));
     }
-    let mut stdout = io::stdout().lock();
+    let mut out = String::new();
     let (mut removed, mut alive) = (0, 0);
     for swept in sweep_all() {
         removed += swept.removed;
         alive += swept.alive;
         if swept.removed > 0 {
-            writeln!(stdout, "{}", sanitize(&swept.to_string()))?;
+            out += &format!("{}\n", sanitize(&swept.to_string()));
         }
     }
     if alive > 0 {
-        writeln!(
-            stdout,
-            "{alive} filters of running podtraces are left alone"
-        )?;
+        out += &format!("{alive} filters of running podtraces are left alone\n");
     }
     if removed == 0 {
-        writeln!(stdout, "nothing to clean up")?;
+        out += "nothing to clean up\n";
     }
+    print_out(&out)?;
     Ok(FINE)
 }

@@ -1,12 +1,12 @@
 //! `podtrace lab`: a network to try things on, kept until Ctrl-C.
-use std::io::{self, Write as _};
+use std::io::Write as _;
 
 use anyhow::Context as _;
 use nix::sys::signal::{SigSet, Signal};
 
 use crate::{
     cli::LabArgs,
-    command::FINE,
+    command::{FINE, print_out},
     lab::{Lab, LabSpec, guard},
     signals::is_hangup_ignored,
 };
@@ -32,15 +32,14 @@ pub(super) fn run(args: &LabArgs) -> anyhow::Result<u8> {
         ipv6: true,
     })?;
     table.write_all(lab.pod_table().as_bytes())?;
-    let mut stdout = io::stdout();
+    let mut out = String::new();
     for node in &lab.nodes {
-        writeln!(stdout, "node {:<28} {}", node.netns.name, node.underlay)?;
+        out += &format!("node {:<28} {}\n", node.netns.name, node.underlay);
         for pod in &node.pods {
-            writeln!(
-                stdout,
-                "  pod {:<27} {}  {}  {}",
+            out += &format!(
+                "  pod {:<27} {}  {}  {}\n",
                 pod.netns.name, pod.name, pod.ipv4, pod.ipv6
-            )?;
+            );
         }
     }
     let netns: Vec<_> = lab
@@ -48,12 +47,12 @@ pub(super) fn run(args: &LabArgs) -> anyhow::Result<u8> {
         .iter()
         .map(|node| format!("--netns {}", node.netns.name))
         .collect();
-    writeln!(
-        stdout,
-        "\ntrace it:  podtrace trace {} --pods {}\nping:      ip netns exec NETNS ping ADDRESS\nCtrl-C takes it down",
+    out += &format!(
+        "\ntrace it:  podtrace trace {} --pods {}\nping:      ip netns exec NETNS ping ADDRESS\nCtrl-C takes it down\n",
         netns.join(" "),
         table.path().display()
-    )?;
+    );
+    print_out(&out)?;
     signals.wait().context("failed to wait for a signal")?;
     Ok(FINE)
 }

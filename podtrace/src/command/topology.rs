@@ -1,14 +1,12 @@
 //! `podtrace topology`: look once, print, judge.
 mod recorded;
 
-use std::io::{self, Write as _};
-
 use anyhow::{Context as _, bail};
 
 use super::setup::{nodes, sockets, table};
 use crate::{
     cli::{TopologyArgs, TopologyFormat},
-    command::{FINE, PROBLEMS, use_color},
+    command::{FINE, PROBLEMS, print_out, use_color},
     live::topology::describe,
     node::topology::Topology,
     output::topology::{dot, json, text},
@@ -44,8 +42,6 @@ fn print(topology: &Topology, args: &TopologyArgs) -> anyhow::Result<()> {
         TopologyFormat::Dot => dot::write(&mut out, topology),
         TopologyFormat::Json => out = json(topology)?,
     }
-    let mut stdout = io::stdout().lock();
-    stdout.write_all(out.as_bytes())?;
-    stdout.flush()?;
+    print_out(&out)?;
     Ok(())
 }

@@ -29,6 +29,8 @@ pub struct Event {
     pub vlan_tci: Option<u16>,
     /// The captured bytes if a recording needs them, else empty.
     pub captured: Bytes,
+    /// Link layer of the captured bytes, by its LINKTYPE_ number.
+    pub link: u16,
 }
 
 /// Why a record did not become an event.
@@ -71,6 +73,7 @@ impl Event {
             packet: Packet::unread(),
             vlan_tci: record.vlan_tci,
             captured: Bytes::new(),
+            link: framing.link(),
         };
         let packet = &mut event.packet;
         packet.read_all(record.data, record.wire_len, framing, options);

@@ -149,11 +149,11 @@ impl Consumer for Recorder {
         Events::All
     }
 
-    fn on_update(&mut self, origin: &Origin, update: &Update, _: &World) {
+    fn on_update(&mut self, origin: &Origin, update: &Update, world: &World) {
         // The start of a replay is not part of the session that it replays.
         let is_replay = matches!(update, Update::Start(start) if start.source.is_some());
         if !is_replay {
-            self.update(origin, update);
+            self.update(origin, update, world);
         }
     }
 
@@ -183,5 +183,13 @@ impl Consumer for Recorder {
 
     fn is_waiting(&self) -> bool {
         Self::is_waiting(self)
+    }
+
+    fn has_failed(&self) -> bool {
+        Self::has_failed(self)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.take_failure()
     }
 }

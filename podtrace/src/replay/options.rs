@@ -39,12 +39,3 @@ pub enum Span {
     /// This long.
     Time(Duration),
 }
-
-/// One tap point.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Vantage {
-    /// The node or the pod, if it was named.
-    pub owner: Option<String>,
-    /// The interface.
-    pub interface: String,
-}

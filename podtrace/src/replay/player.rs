@@ -14,6 +14,7 @@ use super::{
     prescan::{Prescan, prescan, unread},
     report::report,
     select::Selection,
+    survey::{Links, Survey},
     wanted::check_interfaces,
 };
 use crate::{
@@ -27,9 +28,9 @@ use crate::{
         options::{PlayerOptions, Span},
         progress::{Progress, ShowLine},
     },
-    session::reader::ReaderOptions,
+    session::{reader::ReaderOptions, recorder::Outline},
     signals::Stop,
-    text::names::listed,
+    text::sanitize::sanitize,
     update::Update,
 };
 
@@ -41,13 +42,24 @@ pub(crate) struct Player<'a> {
     notices: Vec<String>,
     follow: bool,
     pub(crate) speed: Option<f64>,
-    pub(crate) selection: Selection,
-    /// Whether events hold the captured bytes.
-    pub(crate) keep_captured: bool,
+    selection: Selection,
+    /// The one interface whose packets are wanted.
+    pub(crate) vantage: Option<String>,
+    /// Whether the packets are recorded again: events hold the captured bytes, and the
+    /// interfaces are known before.
+    pub(crate) is_recorded: bool,
     /// Shows the progress, if it is to be shown.
     pub(crate) show_progress: Option<ShowLine>,
     /// Ends it early.
     stop: Stop,
+}
+
+/// What consumers are made for.
+pub(crate) struct Found<'a> {
+    /// The files.
+    pub(crate) inputs: &'a [Input],
+    /// What a recording of them begins with, as far as that is known.
+    pub(crate) outline: Outline,
 }
 
 /// The result of a replay.
@@ -97,7 +109,8 @@ impl Player<'_> {
             follow,
             speed: None,
             selection,
-            keep_captured: false,
+            vantage: None,
+            is_recorded: false,
             stop,
             show_progress: None,
         })
@@ -106,7 +119,7 @@ impl Player<'_> {
     /// Plays to consumers, which are made once the inputs are known.
     pub(crate) fn run(
         mut self,
-        consumers: impl FnOnce(&[Input]) -> anyhow::Result<Vec<Box<dyn Consumer>>>,
+        consumers: impl FnOnce(&Found<'_>) -> anyhow::Result<Vec<Box<dyn Consumer>>>,
     ) -> anyhow::Result<Played> {
         let inputs = std::mem::take(&mut self.inputs);
         let wants_end = matches!(self.args.last, Some(Span::Time(_)));
@@ -119,11 +132,15 @@ impl Player<'_> {
         if (needs_prescan || self.args.last.is_some()) && inputs.iter().any(Input::is_stream) {
             bail!("--last takes a file, not standard input or a pipe: it is read twice");
         }
+        if self.vantage.is_some() && inputs.iter().any(Input::is_stream) {
+            bail!("--vantage takes a file, not standard input or a pipe: it is read twice");
+        }
         if !self.follow {
             check_interfaces(&self.args.interfaces, &inputs, &self.stop)?;
         }
         let passes = 1
             + u64::from(needs_prescan)
+            + u64::from(self.needs_survey(&inputs))
             + u64::from(matches!(self.args.last, Some(Span::Packets(_))));
         // One that keeps to the time of its packets has no end to wait for.
         let show = self.show_progress.take();
@@ -135,6 +152,7 @@ impl Player<'_> {
             (false, false) => Some(unread(&inputs, offsets)?),
             (false, true) => None,
         };
+        let outline = self.survey(&inputs, prescan.as_ref())?;
         let show_from = match self.args.last {
             Some(Span::Packets(packets)) => {
                 let all = self.packets(&inputs, prescan.as_ref())?;
@@ -143,7 +161,7 @@ impl Player<'_> {
             _ => 0,
         };
         // What cannot be read leaves nothing behind.
-        let merge = Merge::new(self.streams(&inputs, prescan.as_ref())?);
+        let merge = Merge::new(self.streams(&inputs, prescan.as_ref(), self.is_recorded)?);
         if self.stop.is_set() {
             eprintln!("podtrace: interrupted before anything was shown");
             return Ok(Played::interrupted());
@@ -151,11 +169,42 @@ impl Player<'_> {
         let mut pipeline = self.pipeline(&inputs);
         pipeline.show_from(show_from);
         set_clocks(&inputs, prescan.as_ref(), &mut pipeline);
-        for consumer in consumers(&inputs)? {
+        let found = Found {
+            inputs: &inputs,
+            outline,
+        };
+        for consumer in consumers(&found)? {
             pipeline.add(consumer);
         }
         self.introduce(&inputs, prescan.as_ref(), &mut pipeline);
         self.play(merge, prescan.as_ref(), &mut pipeline, progress)
+    }
+
+    /// Whether the files are read once before for their interfaces.
+    fn needs_survey(&self, inputs: &[Input]) -> bool {
+        let can_be_read = !inputs.iter().any(Input::is_stream);
+        self.vantage.is_some() || self.is_recorded && can_be_read
+    }
+
+    /// Finds out beforehand which interfaces there are, where that is needed and possible.
+    fn survey(&mut self, inputs: &[Input], prescan: Option<&Prescan>) -> anyhow::Result<Outline> {
+        if !self.needs_survey(inputs) {
+            return Ok(Outline::default());
+        }
+        let mut pipeline = self.pipeline(inputs);
+        let mut merge = Merge::new(self.streams(inputs, prescan, false)?);
+        let mut links = Links::default();
+        while merge.step(&mut pipeline, &mut links, false)? != Step::Over {
+            if self.stop.is_set() {
+                return Ok(Outline::default());
+            }
+        }
+        let survey = Survey::new(&links, pipeline.world());
+        if let Some(vantage) = &self.vantage {
+            self.selection.vantage = Some(survey.find(vantage)?);
+        }
+        let selection = &self.selection;
+        Ok(survey.outline(&selection.interfaces, selection.vantage.as_ref()))
     }
 
     /// How many packets there are.
@@ -174,11 +223,12 @@ impl Player<'_> {
                 until: self.selection.until,
                 ..Selection::default()
             },
-            keep_captured: false,
+            vantage: None,
+            is_recorded: false,
             stop: self.stop.clone(),
             show_progress: None,
         };
-        let merge = Merge::new(first.streams(inputs, prescan)?);
+        let merge = Merge::new(first.streams(inputs, prescan, false)?);
         first.play(merge, prescan, &mut pipeline, None)?;
         Ok(pipeline.newest_packet())
     }
@@ -243,10 +293,15 @@ impl Player<'_> {
         }
     }
 
-    fn streams(&self, inputs: &[Input], prescan: Option<&Prescan>) -> anyhow::Result<Vec<Stream>> {
+    fn streams(
+        &self,
+        inputs: &[Input],
+        prescan: Option<&Prescan>,
+        keep_captured: bool,
+    ) -> anyhow::Result<Vec<Stream>> {
         let options = ReaderOptions {
             key_payload: common_payload(inputs),
-            keep_captured: self.keep_captured,
+            keep_captured,
             stop: self.stop.clone(),
         };
         let numbers = inputs::numbers(inputs);
@@ -298,11 +353,8 @@ impl Player<'_> {
         drop(progress);
         // Who follows what grows ends so.
         let is_interrupted = self.stop.is_set() && !self.follow;
-        if let Some(vantage) = self.selection.missed_vantage() {
-            pipeline.notice(&format!(
-                "no packet was seen at {vantage}: {}",
-                tap_points(pipeline, &vantage)
-            ));
+        if let Some(vantage) = self.vantage.filter(|_| !self.selection.has_matched) {
+            pipeline.notice(&format!("no packet was seen at {}", sanitize(&vantage)));
         }
         if is_interrupted {
             pipeline.notice("interrupted: what follows in the files was not read");
@@ -340,18 +392,6 @@ fn set_clocks(inputs: &[Input], prescan: Option<&Prescan>, pipeline: &mut Pipeli
         let clocks = &mut pipeline.world_mut().clocks;
         clocks.extend(nodes.map(|node| (node, (number, Arc::clone(&clock.line)))));
     }
-}
-
-/// Lists the tap points in words, those first that are named most alike.
-fn tap_points(pipeline: &Pipeline, wanted: &str) -> String {
-    let world = pipeline.world();
-    let names = (0..world.tap_points.next_number()).filter_map(|number| {
-        let point = world.tap_points.get(number)?;
-        Some(format!("{}/{}", world.owner_of(point), point.name))
-    });
-    let names: Vec<_> = names.collect();
-    let names = listed(names.iter().map(String::as_str), Some(wanted));
-    format!("there is {names}")
 }
 
 /// Time of the last packet by the reference clock.

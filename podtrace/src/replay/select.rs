@@ -3,19 +3,20 @@ use std::collections::BTreeSet;
 
 use anyhow::bail;
 use jiff::{SignedDuration, Timestamp, civil::Time, tz::TimeZone};
+use podtrace_ebpf::record::Direction;
 
 use crate::{
     clock::nanos,
-    model::{event::Event, tap_point::TapPoint},
+    model::{
+        event::Event,
+        tap_point::{Role, TapPoint},
+    },
     pipeline::Pipeline,
     replay::{
         merge::Select,
-        options::{Moment, PlayerOptions, Span, Vantage},
+        options::{Moment, PlayerOptions, Span},
     },
-    text::{
-        names::{list, listed},
-        sanitize::sanitize,
-    },
+    text::names::{list, listed},
     world::World,
 };
 
@@ -23,7 +24,8 @@ use crate::{
 #[derive(Debug, Default)]
 pub(crate) struct Selection {
     pub(super) interfaces: Vec<String>,
-    pub(crate) vantage: Option<Vantage>,
+    /// The numbers of the one interface; it is without its sockets then.
+    pub(super) vantage: Option<BTreeSet<u32>>,
     pub(super) since: Option<Moment>,
     pub(super) until: Option<Moment>,
     pub(super) first: Option<Span>,
@@ -87,14 +89,6 @@ impl Selection {
         !self.interfaces.is_empty() || self.vantage.is_some()
     }
 
-    /// The requested tap point, if it saw no packet.
-    pub(super) fn missed_vantage(&self) -> Option<String> {
-        let vantage = self.vantage.as_ref().filter(|_| !self.has_matched)?;
-        let owner = vantage.owner.as_ref();
-        let owner = owner.map_or_else(String::new, |owner| format!("{owner}/"));
-        Some(sanitize(&format!("{owner}{}", vantage.interface)))
-    }
-
     /// Why no packet was selected, if there were any.
     pub(super) fn missed(&self, world: &World) -> Option<String> {
         let begin_ns = self.begin_ns.filter(|_| !self.is_met)?;
@@ -138,15 +132,20 @@ impl Selection {
         ))
     }
 
-    fn wants_place(&self, point: &TapPoint, world: &World) -> bool {
+    /// Whether the event's tap point is selected.
+    fn wants_place(&self, event: &Event, point: &TapPoint) -> bool {
         let is_chosen = |name: &String| **name == *point.name;
         let chosen = self.interfaces.is_empty() || self.interfaces.iter().any(is_chosen);
-        chosen
-            && self.vantage.as_ref().is_none_or(|vantage| {
-                let owner = world.owner_of(point);
-                let is_owner = |wanted: &String| **wanted == *owner;
-                *vantage.interface == *point.name && vantage.owner.as_ref().is_none_or(is_owner)
-            })
+        let is_there = |numbers: &BTreeSet<u32>| {
+            // Every packet of a loopback interface is sent there, and received again.
+            let is_twice = match event.direction {
+                Direction::Socket => true,
+                Direction::Egress => point.role == Role::Loopback,
+                Direction::Ingress | Direction::Unknown => false,
+            };
+            numbers.contains(&event.interface) && !is_twice
+        };
+        chosen && self.vantage.as_ref().is_none_or(is_there)
     }
 }
 
@@ -163,9 +162,8 @@ impl Select for Selection {
             self.is_met |= in_time;
             return in_time;
         }
-        let world = pipeline.world();
-        let point = world.tap_points.get(event.interface);
-        let wanted = point.is_some_and(|point| self.wants_place(point, world));
+        let point = pipeline.world().tap_points.get(event.interface);
+        let wanted = point.is_some_and(|point| self.wants_place(event, point));
         self.has_matched |= wanted;
         self.is_met |= wanted;
         wanted

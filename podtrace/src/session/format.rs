@@ -58,11 +58,6 @@ pub const FLAG_INBOUND: u32 = 1;
 /// Direction in `epb_flags`: sent.
 pub const FLAG_OUTBOUND: u32 = 2;
 
-/// Ethernet frames.
-pub const LINKTYPE_ETHERNET: u16 = 1;
-/// IP packets, the version is in the first byte.
-pub const LINKTYPE_RAW: u16 = 101;
-
 /// The data of a section header beside the standard options.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -111,6 +106,9 @@ pub struct InterfaceInfo {
     pub number: u32,
     /// Whether it describes the tap point's sockets.
     pub sockets: bool,
+    /// Whether podtrace put an Ethernet header before each packet, which had none.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub added_header: bool,
     /// The tap point.
     #[serde(rename = "place")]
     pub point: TapPoint,

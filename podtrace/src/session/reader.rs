@@ -13,7 +13,7 @@ mod packet;
 mod places;
 
 use std::{
-    collections::HashSet,
+    collections::{HashMap, HashSet},
     io,
     path::{Path, PathBuf},
     sync::Arc,
@@ -24,7 +24,7 @@ use super::{
     input::{self, Damage, Frames, InputError, Opened},
 };
 use crate::{
-    model::{event::Event, left_out::LeftOut, snapshot::Snapshot},
+    model::{event::Event, left_out::LeftOut, snapshot::Snapshot, tap_point::TapPoint},
     packet::DecodeOptions,
     signals::Stop,
     text::sanitize::sanitize,
@@ -76,6 +76,10 @@ pub struct Reader {
     has_header: bool,
     /// Tap points that were handed out.
     known: HashSet<u32>,
+    /// Those that an interface description has, and no entry so far.
+    unannounced: HashMap<u32, TapPoint>,
+    /// The item behind the last one, if it is read already.
+    next: Option<Item>,
     interfaces: Vec<Option<Interface>>,
     /// How many interfaces of other tools' captures there were.
     captures: u32,
@@ -152,6 +156,8 @@ impl Reader {
             end: 0,
             has_header: false,
             known: HashSet::new(),
+            unannounced: HashMap::new(),
+            next: None,
             interfaces: Vec::new(),
             captures: 0,
             places: Places::default(),

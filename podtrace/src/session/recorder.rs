@@ -5,25 +5,28 @@
 //! each failure a new section begins, which repeats all that is known.
 mod chunks;
 mod counts;
+mod description;
 mod failure;
+mod interfaces;
 mod section;
+mod sections;
 mod state_log;
 
-use std::{collections::VecDeque, path::PathBuf, time::Duration};
+use std::{collections::VecDeque, io, path::PathBuf, time::Duration};
 
 use super::{
-    block,
     files::{Begins, Chunk, SessionFiles},
     format::{Entry, SectionEnd, SectionInfo, Tick},
     progress::SharedProgress,
 };
 use crate::{
-    clock::both_ns,
     model::{event::Event, loss::LostSpan, origin::Origin, tap::TapCounts},
+    packet::link,
     update::Update,
     world::World,
 };
 use counts::RecordedCounts;
+pub use description::{Description, Key};
 use section::Section;
 use state_log::StateLog;
 
@@ -44,6 +47,9 @@ const CLOCK_NS: u64 = 10_000_000_000;
 const STATISTICS_BYTES: u64 = 2_048;
 /// Upper bound of a packet's size beside its captured bytes.
 const PACKET_BYTES: usize = 512;
+/// A file of limited size may have its interfaces described in so many parts of it before
+/// the first packet; those behind are described when packets come.
+const HEAD_SHARE: u64 = 4;
 /// How long the end waits for a disk.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -62,6 +68,31 @@ pub struct RecorderOptions {
     pub rotate_ns: Option<u64>,
     /// Upper bound of the time until recorded data is handed to the files, in nanoseconds.
     pub flush_ns: u64,
+    /// What is known of the interfaces.
+    pub outline: Outline,
+}
+
+/// What is known of a recording's interfaces before it begins.
+#[derive(Clone, Debug, Default)]
+pub struct Outline {
+    /// Link layer of the file, by its LINKTYPE_ number; none for that of the first
+    /// interface. Packets of other layers become Ethernet frames in a file of those.
+    pub link: Option<u16>,
+    /// Interfaces to describe before anything else, by names that stay.
+    pub descriptions: Vec<Description>,
+    /// Whether no others are part of the recording.
+    pub is_part: bool,
+}
+
+impl Outline {
+    /// That of a live session: nothing but that all packets are Ethernet frames.
+    #[must_use]
+    pub fn ethernet() -> Self {
+        Self {
+            link: Some(link::ETHERNET),
+            ..Self::default()
+        }
+    }
 }
 
 /// A recording under way.
@@ -97,8 +128,11 @@ pub struct Recorder {
     reported_ns: u64,
     /// Whether updates were not written, so that a section has to begin.
     is_behind: bool,
-    /// Whether it waits for a disk that is too slow.
+    /// Whether it waits for a disk that is too slow, and fails for good.
     is_patient: bool,
+    has_failed: bool,
+    /// Why, until it is handed out.
+    failure: Option<io::Error>,
     progress: SharedProgress,
 }
 
@@ -131,13 +165,16 @@ impl Recorder {
             reported_ns: 0,
             is_behind: false,
             is_patient: false,
+            has_failed: false,
+            failure: None,
             progress: SharedProgress::default(),
         };
         recorder.begin(Begins::File, &World::default());
         recorder
     }
 
-    /// Waits for a slow disk: the source of the recording is files, which can wait.
+    /// Waits for a slow disk, and fails where nothing can be written: the source of the
+    /// recording is files, which can wait and be read again.
     #[must_use]
     pub fn patient(mut self) -> Self {
         self.is_patient = true;
@@ -145,7 +182,7 @@ impl Recorder {
     }
 
     /// Records an update that `world` has applied.
-    pub fn update(&mut self, origin: &Origin, update: &Update) {
+    pub fn update(&mut self, origin: &Origin, update: &Update, world: &World) {
         let entry = self.state_log.note(origin, update);
         match (update, &entry) {
             // A cluster reports thousands of pods one by one, so their names may come
@@ -164,16 +201,21 @@ impl Recorder {
             _ => self.names_changed = true,
         }
         self.append(&entry);
+        // Until the head is handed on, more interfaces may come for it.
+        if self.section.interfaces.head_len() == 0 {
+            self.hand_on_full(world);
+        }
     }
 
     /// Retires a tap point that was removed long ago: its counts are final.
     pub fn retire(&mut self, number: u32, world: &World) {
         if !self.is_broken_off() {
+            self.close_head(world);
             let counts = self.counts.since(number, true);
             let times = (self.utc(self.file_since_ns), self.utc(self.now_ns));
             let out = &mut self.chunk.bytes;
             self.section.statistics(out, number, &counts, world, times);
-            self.hand_on_full();
+            self.hand_on_full(world);
         }
         self.counts.take_events(&mut self.chunk.events);
         self.counts.retire(number);
@@ -190,13 +232,19 @@ impl Recorder {
             *self.section.dropped.entry(tap).or_default() += 1;
             return;
         }
+        if !self.section.is_introduced {
+            self.introduce(world);
+        }
         self.rotate_if_due(event.captured.len(), world);
         self.take_names(world);
         let utc_ns = self.utc(event.ts_ns);
-        self.section
-            .packet(&mut self.chunk.bytes, event, packet, world, utc_ns);
-        self.counts.recorded(tap);
-        self.hand_on_full();
+        let out = &mut self.chunk.bytes;
+        if self.section.packet(out, event, packet, world, utc_ns) {
+            self.counts.recorded(tap);
+        } else {
+            self.counts.not_recorded(tap, 1);
+        }
+        self.hand_on_full(world);
     }
 
     /// Records how many events were lost between two times.
@@ -212,6 +260,9 @@ impl Recorder {
             *self.section.dropped.entry(tap).or_default() += more;
         }
         let mut notices = self.take_reports();
+        if self.has_failed {
+            return notices;
+        }
         self.show_progress();
         if self.now_ns.saturating_sub(self.reported_ns) >= RETRY_NS {
             notices.extend(self.report_not_recorded());
@@ -221,7 +272,7 @@ impl Recorder {
             if self.now_ns.saturating_sub(since_ns) >= RETRY_NS {
                 self.begin(Begins::Section, world);
                 self.failing_ns = Some(self.now_ns);
-                self.hand_on();
+                self.hand_on(world);
             }
             return notices;
         }
@@ -232,6 +283,7 @@ impl Recorder {
             self.is_behind = false;
             self.begin(Begins::Section, world);
         }
+        self.introduce(world);
         self.rotate_if_due(0, world);
         self.take_names(world);
         let lost = self.lost;
@@ -244,7 +296,7 @@ impl Recorder {
             self.clock();
         }
         if self.now_ns.saturating_sub(self.flushed_ns) >= self.options.flush_ns {
-            self.hand_on();
+            self.hand_on(world);
         }
         self.send_waiting();
         notices
@@ -257,6 +309,20 @@ impl Recorder {
         has_events || !self.waiting.is_empty()
     }
 
+    /// Whether a recording that was to fail has done so.
+    #[must_use]
+    pub fn has_failed(&self) -> bool {
+        self.has_failed
+    }
+
+    /// Hands out why it has failed.
+    ///
+    /// # Errors
+    /// The failure, the first time.
+    pub fn take_failure(&mut self) -> io::Result<()> {
+        self.failure.take().map_or(Ok(()), Err)
+    }
+
     /// Closes the recording; returns notices.
     pub fn finish(&mut self, taps: &TapCounts, duration_ns: u64, world: &World) -> Vec<String> {
         self.counts.take(taps);
@@ -264,6 +330,7 @@ impl Recorder {
         if self.is_broken_off() {
             self.begin(Begins::Section, world);
         }
+        self.introduce(world);
         self.names_changed |= self.cluster_changed;
         self.take_names(world);
         self.describe(world);
@@ -273,128 +340,9 @@ impl Recorder {
             continues: false,
             duration_ns,
         }));
-        self.hand_on();
+        self.hand_on(world);
         notices.extend(self.close());
         self.show_progress();
         notices
-    }
-}
-
-/// Sections.
-impl Recorder {
-    fn utc(&self, ts_ns: u64) -> u64 {
-        ts_ns.saturating_add_signed(self.options.info.epoch_ns)
-    }
-
-    /// Whether nothing is written until a section begins.
-    fn is_broken_off(&self) -> bool {
-        self.failing_ns.is_some() || self.is_behind
-    }
-
-    /// Writes an entry, unless the section is broken off: the next one repeats it.
-    fn append(&mut self, entry: &Entry) {
-        if !self.is_broken_off() {
-            self.write(entry);
-            self.hand_on_full();
-        }
-    }
-
-    fn write(&mut self, entry: &Entry) {
-        block::entry(&mut self.chunk.bytes, entry);
-    }
-
-    /// Begins a section that repeats all that is known.
-    fn begin(&mut self, begins: Begins, world: &World) {
-        let before = std::mem::take(&mut self.section);
-        self.section.dropped = before.dropped;
-        self.chunk.begins = begins;
-        self.options.info.lost = self.lost;
-        let options = &self.options;
-        let out = &mut self.chunk.bytes;
-        Section::header(out, &options.info, &options.kernel, &options.command);
-        self.options.info.section += 1;
-        self.clock();
-        for entry in self.state_log.entries(world, self.now_ns) {
-            self.write(&entry);
-        }
-        self.write(&Entry::Ready);
-        self.names_changed = true;
-        if begins == Begins::File {
-            self.file_bytes = 0;
-            self.file_since_ns = self.now_ns;
-        }
-    }
-
-    /// Begins another file once this one has reached its limit.
-    fn rotate_if_due(&mut self, captured: usize, world: &World) {
-        let interfaces = self.section.interfaces();
-        let next = self.chunk.bytes.len() + captured + PACKET_BYTES;
-        let bytes = self.file_bytes + next as u64 + interfaces * STATISTICS_BYTES;
-        let is_long = |max: u64| self.now_ns.saturating_sub(self.file_since_ns) >= max;
-        let is_due = self.options.rotate_bytes.is_some_and(|max| bytes > max)
-            || self.options.rotate_ns.is_some_and(is_long);
-        // A file without packets does not rotate.
-        if is_due && interfaces > 0 {
-            self.rotate(world);
-        }
-    }
-
-    fn rotate(&mut self, world: &World) {
-        self.statistics(false, world);
-        self.counts.close_section();
-        self.write(&Entry::End(SectionEnd {
-            continues: true,
-            duration_ns: 0,
-        }));
-        self.hand_on();
-        self.begin(Begins::File, world);
-    }
-
-    /// Writes names that have changed since the last packet.
-    fn take_names(&mut self, world: &World) {
-        if std::mem::take(&mut self.names_changed) {
-            self.section.renew_names(world);
-            let out = &mut self.chunk.bytes;
-            self.section.resolve(out, &self.state_log, world);
-        }
-    }
-
-    /// Describes every interface, even those without packets.
-    fn describe(&mut self, world: &World) {
-        for number in self.state_log.tap_points() {
-            let out = &mut self.chunk.bytes;
-            self.section.describe(out, number, world);
-        }
-    }
-
-    fn statistics(&mut self, is_end: bool, world: &World) {
-        self.statistics_ns = self.now_ns;
-        let changed = self.counts.take_changed();
-        let tap_points = if is_end {
-            self.counts.tap_points()
-        } else {
-            changed
-        };
-        let times = (self.utc(self.file_since_ns), self.utc(self.now_ns));
-        for point in tap_points {
-            let counts = self.counts.since(point, is_end);
-            let out = &mut self.chunk.bytes;
-            self.section.statistics(out, point, &counts, world, times);
-        }
-    }
-
-    fn clock(&mut self) {
-        self.clock_ns = self.now_ns;
-        // A replay's clock is UTC already.
-        if self.options.info.epoch_ns == 0 {
-            return;
-        }
-        // A clock that cannot be read leaves nothing to write.
-        if let Ok((monotonic_ns, utc_ns)) = both_ns() {
-            self.write(&Entry::Clock {
-                monotonic_ns,
-                utc_ns,
-            });
-        }
     }
 }

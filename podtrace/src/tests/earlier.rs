@@ -12,7 +12,7 @@ use crate::{
     session::{
         files::{FileOptions, Keep, RecorderId, SessionFiles, Target},
         format::{FORMAT, SectionInfo},
-        recorder::{Recorder, RecorderOptions},
+        recorder::{Outline, Recorder, RecorderOptions},
     },
     world::World,
 };
@@ -58,6 +58,7 @@ impl Run<'_> {
             rotate_bytes: None,
             rotate_ns: None,
             flush_ns: 1,
+            outline: Outline::ethernet(),
         };
         Recorder::new(options, files.unwrap(), 0)
     }

@@ -41,7 +41,7 @@ use crate::{
         format::{FORMAT, SectionInfo},
         input::{Damage, InputError},
         reader::{Item, Reader, ReaderOptions, Unread},
-        recorder::{Recorder, RecorderOptions},
+        recorder::{Outline, Recorder, RecorderOptions},
     },
     sink::TextSink,
     update::Update,
@@ -193,6 +193,7 @@ impl Tape {
             rotate_bytes: how.rotate_bytes,
             rotate_ns: None,
             flush_ns: 10_000_000,
+            outline: Outline::ethernet(),
         };
         let recorder = Recorder::new(options, files, BEGIN_NS);
         let mut pipeline = Pipeline::new(decode_options(), TIMEOUT_NS, None);
@@ -386,6 +387,7 @@ impl Tape {
             packet,
             vlan_tci,
             captured: Bytes::copy_from_slice(frame),
+            link: framing.link(),
         };
         self.count(interface, direction, |counters| counters.seen += 1);
         self.pipeline.take_lost(&self.lost());

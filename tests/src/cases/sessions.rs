@@ -13,6 +13,7 @@ mod merge;
 mod overload;
 mod peers;
 mod planted;
+mod pods;
 mod progress;
 pub(super) mod record;
 mod replay;

@@ -16,14 +16,14 @@ use crate::{
     pipeline::consumer::{Consumer, Failure},
     replay::{
         inputs::{Input, differ_in_sampling},
-        player::Player,
+        player::{Found, Player},
     },
     session::{
         files::{self, FileOptions, Keep, SessionFiles, Target},
         format::{FORMAT, SectionInfo},
         recorder::{Recorder, RecorderOptions},
     },
-    sink::{Writer, status},
+    sink::{Named, Writer, status},
     text::sanitize::sanitize,
     world::World,
 };
@@ -49,12 +49,12 @@ pub(in crate::command) fn run(args: &ExportArgs) -> anyhow::Result<u8> {
     let is_free = target(args).is_some() && status::has_terminal()
         || !io::stdout().is_terminal() && leaves_terminal();
     player.show_progress = is_free.then(progress_alone);
-    player.selection.vantage.clone_from(&args.vantage);
-    player.keep_captured = args.format == ExportFormat::Pcapng;
+    player.vantage.clone_from(&args.vantage);
+    player.is_recorded = args.format == ExportFormat::Pcapng;
     let mut has_begun = false;
-    let played = player.run(|inputs| {
+    let played = player.run(|found| {
         has_begun = true;
-        consumers(args, inputs)
+        consumers(args, found)
     })?;
     if let (true, true, Some(path)) = (played.is_interrupted, has_begun, target(args)) {
         eprintln!("podtrace: {} is partial", sanitize(&path.to_string_lossy()));
@@ -62,9 +62,9 @@ pub(in crate::command) fn run(args: &ExportArgs) -> anyhow::Result<u8> {
     Ok(code(&played))
 }
 
-fn consumers(args: &ExportArgs, inputs: &[Input]) -> anyhow::Result<Vec<Box<dyn Consumer>>> {
+fn consumers(args: &ExportArgs, found: &Found<'_>) -> anyhow::Result<Vec<Box<dyn Consumer>>> {
     let exporter: Box<dyn Consumer> = match args.format {
-        ExportFormat::Pcapng => Box::new(recorder(args, inputs)?),
+        ExportFormat::Pcapng => Box::new(recorder(args, found)?),
         // It has notices among its lines.
         ExportFormat::Json => {
             let sink = Box::new(Writer(writer(args)?));
@@ -90,17 +90,28 @@ fn writer(args: &ExportArgs) -> anyhow::Result<Box<dyn Write + Send>> {
         Some(path) => {
             let file = files::create(path, args.how.force);
             let file = file.with_context(|| format!("failed to create {}", path.display()))?;
-            Box::new(io::BufWriter::new(file))
+            let name = sanitize(&path.to_string_lossy());
+            Box::new(io::BufWriter::new(Named::new(name, file)))
         }
-        None => Box::new(io::BufWriter::new(io::stdout())),
+        None => Box::new(io::BufWriter::new(Named::stdout())),
     })
 }
 
 /// The interfaces that the export is limited to, or was from the begin.
 fn chosen(args: &ExportArgs, inputs: &[Input]) -> Vec<String> {
-    let vantage = args.vantage.iter().map(|vantage| vantage.interface.clone());
-    let given = args.input.interfaces.iter().cloned().chain(vantage);
-    let given: Vec<_> = given.collect();
+    // An interface name has no slash.
+    let vantage = args
+        .vantage
+        .iter()
+        .filter_map(|name| name.rsplit('/').next());
+    let vantage = vantage.map(str::to_owned);
+    let given: Vec<_> = args
+        .input
+        .interfaces
+        .iter()
+        .cloned()
+        .chain(vantage)
+        .collect();
     if !given.is_empty() {
         return given;
     }
@@ -108,7 +119,8 @@ fn chosen(args: &ExportArgs, inputs: &[Input]) -> Vec<String> {
     infos.flat_map(|info| info.interfaces.clone()).collect()
 }
 
-fn recorder(args: &ExportArgs, inputs: &[Input]) -> anyhow::Result<Recorder> {
+fn recorder(args: &ExportArgs, found: &Found<'_>) -> anyhow::Result<Recorder> {
+    let Found { inputs, outline } = found;
     let nodes: Vec<_> = inputs.iter().flat_map(Input::nodes).collect();
     let files = SessionFiles::open(FileOptions {
         target: target(args).map_or(Target::Stdout, |path| Target::Path(path.to_owned())),
@@ -143,6 +155,7 @@ fn recorder(args: &ExportArgs, inputs: &[Input]) -> anyhow::Result<Recorder> {
         rotate_bytes: None,
         rotate_ns: None,
         flush_ns: FLUSH_NS,
+        outline: outline.clone(),
     };
     Ok(Recorder::new(options, files, 0).patient())
 }
@@ -175,7 +188,7 @@ impl Export {
     }
 
     fn note(&mut self, result: Result<(), ExportError>) {
-        self.failure.note(result.map_err(io::Error::other));
+        self.failure.note(result.map_err(Into::into));
     }
 }
 

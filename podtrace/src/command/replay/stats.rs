@@ -1,10 +1,10 @@
 //! `podtrace stats`.
-use std::io::{self, Write as _};
+use std::io;
 
 use super::{code, leaves_terminal, player_options, progress_alone, stop_on_signal};
 use crate::{
     cli::{Format, StatsArgs},
-    command::use_color,
+    command::{print_out, use_color},
     output::{notices::Notices, stats::text},
     path::{Path, summary::Summary},
     pipeline::consumer::{Consumer, Failure},
@@ -68,8 +68,6 @@ impl Collect {
             Format::Text => text(&mut out, report, self.color),
             Format::Json => out = serde_json::to_string_pretty(report)? + "\n",
         }
-        let mut stdout = io::stdout().lock();
-        stdout.write_all(out.as_bytes())?;
-        stdout.flush()
+        print_out(&out)
     }
 }

@@ -1,15 +1,11 @@
 //! The topology as it was recorded.
-use std::{
-    collections::BTreeMap,
-    io::{self, Write as _},
-    path::PathBuf,
-};
+use std::{collections::BTreeMap, path::PathBuf};
 
 use anyhow::bail;
 
 use crate::{
     cli::{TopologyArgs, TopologyFormat},
-    command::{FINE, PROBLEMS},
+    command::{FINE, PROBLEMS, print_out},
     model::topology::RecordedTopology,
     replay::inputs::{self, Input},
     session::reader::{Item, ReaderOptions},
@@ -37,9 +33,7 @@ pub(super) fn show(args: &TopologyArgs) -> anyhow::Result<u8> {
     for topology in &found {
         print(&mut out, topology, args.output)?;
     }
-    let mut stdout = io::stdout().lock();
-    stdout.write_all(out.as_bytes())?;
-    stdout.flush()?;
+    print_out(&out)?;
     let is_broken = |topology: &RecordedTopology| {
         let problems = topology
             .json

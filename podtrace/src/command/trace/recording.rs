@@ -13,7 +13,7 @@ use crate::{
     session::{
         files::{FileOptions, Keep, RecorderId, SessionFiles, Target},
         format::{FORMAT, SectionInfo},
-        recorder::RecorderOptions,
+        recorder::{Outline, RecorderOptions},
     },
     sink,
     text::sanitize::sanitize,
@@ -88,6 +88,7 @@ pub(super) fn open(
         rotate_bytes: args.rotate_bytes(),
         rotate_ns: args.rotate_after().map(nanos),
         flush_ns: nanos(args.flush),
+        outline: Outline::ethernet(),
     };
     let show: Show = |out, topology| text::write(out, topology, false);
     Ok(Some(Recording::new(files, options, show)))

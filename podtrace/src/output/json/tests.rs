@@ -80,6 +80,7 @@ fn event_is_as_documented() {
         packet: packet.clone(),
         vlan_tci: None,
         captured: bytes::Bytes::new(),
+        link: crate::packet::link::ETHERNET,
     }];
     packet.vlan = Some(5);
     packet.transport = SYN_ACK;

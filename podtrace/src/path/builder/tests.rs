@@ -57,6 +57,7 @@ fn event(ts_ns: u64, interface: u32, direction: Direction, packet: &Packet) -> E
         packet: packet.clone(),
         vlan_tci: None,
         captured: bytes::Bytes::new(),
+        link: crate::packet::link::ETHERNET,
     }
 }
 

@@ -105,6 +105,7 @@ fn packets_that_never_arrive_take_no_more_than_their_bound() {
             packet,
             vlan_tci: None,
             captured: bytes::Bytes::new(),
+            link: Framing::Ethernet.link(),
         };
         pipeline.stitch(&event);
         most_open = most_open.max(pipeline.builder.open_bytes());

@@ -23,8 +23,10 @@ pub struct PacketBlock<'a> {
     pub interface: u32,
     /// Nanoseconds since 1970.
     pub utc_ns: u64,
-    /// Length of the packet.
+    /// Length of the packet, its added header included.
     pub wire_len: u32,
+    /// A header added before the captured bytes, or nothing.
+    pub header: &'a [u8],
     /// The captured bytes.
     pub captured: &'a [u8],
     /// `epb_flags`.
@@ -43,12 +45,16 @@ impl PacketBlock<'_> {
     /// Appends the block.
     pub fn write(&self, out: &mut Vec<u8>) {
         let start = out.len();
-        let padding = self.captured.len().wrapping_neg() % 4;
+        let captured = self.header.len() + self.captured.len();
+        let padding = captured.wrapping_neg() % 4;
         let dropcount = self.dropped.map_or(0, |_| DROPCOUNT);
         let fixed = HEAD + FLAGS_AND_ID + dropcount + OURS + TAIL;
-        let len = fixed + self.captured.len() + padding + self.comment.len();
+        let len = fixed + captured + padding + self.comment.len();
         out.reserve(len);
-        out.extend_from_slice(&self.head(len));
+        out.extend_from_slice(&self.head(len, captured));
+        if !self.header.is_empty() {
+            out.extend_from_slice(self.header);
+        }
         out.extend_from_slice(self.captured);
         out.extend_from_slice(&[0; 3][..padding]);
         let mut options = [0; FLAGS_AND_ID];
@@ -75,7 +81,7 @@ impl PacketBlock<'_> {
         out.extend_from_slice(&tail);
     }
 
-    fn head(&self, len: usize) -> [u8; HEAD] {
+    fn head(&self, len: usize, captured: usize) -> [u8; HEAD] {
         let (high, low) = halves(self.utc_ns);
         let fields = [
             ENHANCED_PACKET.to_le_bytes(),
@@ -83,7 +89,7 @@ impl PacketBlock<'_> {
             self.interface.to_le_bytes(),
             high.to_le_bytes(),
             low.to_le_bytes(),
-            word(self.captured.len()),
+            word(captured),
             self.wire_len.to_le_bytes(),
         ];
         let mut head = [0; HEAD];

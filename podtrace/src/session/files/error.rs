@@ -86,6 +86,18 @@ pub enum FilesError {
     Thread(#[source] io::Error),
 }
 
+/// The kind stays that of the kernel's answer where the reader is gone, which is no error
+/// for a program that has nothing else to do.
+impl From<FilesError> for io::Error {
+    fn from(error: FilesError) -> Self {
+        let kind = match &error {
+            FilesError::ReaderGone(..) => io::ErrorKind::BrokenPipe,
+            _ => io::ErrorKind::Other,
+        };
+        Self::new(kind, error)
+    }
+}
+
 impl FilesError {
     /// Turns the kernel's answer to an operation on a file into an error with a remedy.
     pub(super) fn system(operation: &'static str, path: &Path, source: io::Error) -> Self {

@@ -9,7 +9,7 @@ use super::{
     packet::{self, Described, LinkType},
 };
 use crate::{
-    model::left_out::Reason,
+    model::{left_out::Reason, tap_point::TapPoint},
     packet::key_payload,
     session::format::{
         ENHANCED_PACKET, ENTRY_BLOCK, Entry, FORMAT, INTERFACE_DESCRIPTION, INTERFACE_STATISTICS,
@@ -37,6 +37,9 @@ enum Read {
 impl Reader {
     /// Reads one block of a pcapng file.
     pub(super) fn block(&mut self) -> io::Result<More> {
+        if let Some(item) = self.next.take() {
+            return Ok(More::Item(item));
+        }
         let Kind::Pcapng(frames) = &mut self.kind else {
             return Ok(More::End);
         };
@@ -97,14 +100,21 @@ impl Reader {
         }
         if kind == SECTION_HEADER {
             self.interfaces.clear();
+            self.unannounced.clear();
         }
     }
 
     /// `at`: where the block begins, and its length.
     fn take(&mut self, read: Read, at: (u64, u64)) -> More {
         match read {
-            Read::Event(place) => return More::Item(self.place(place)),
-            Read::Counts(counts) => return More::Item(Item::Counts(counts)),
+            Read::Event(place) => {
+                let item = self.place(place);
+                let number = self.event.as_ref().map(|event| event.interface);
+                return self.after_its_point(number, item);
+            }
+            Read::Counts(counts) => {
+                return self.after_its_point(Some(counts.number), Item::Counts(counts));
+            }
             Read::Entry(entry) => return self.entry(entry),
             Read::Section(section) => {
                 self.forget(SECTION_HEADER);
@@ -117,13 +127,17 @@ impl Reader {
                     return More::Item(Item::Section(info));
                 }
             }
-            Read::Interface((index, interface, mut update)) => {
+            Read::Interface((index, interface, (number, point))) => {
                 let is_place = !interface.names_places;
                 packet::put(&mut self.interfaces, index, interface);
-                if is_place && self.is_new_point(&update) {
-                    update.make_safe();
-                    return More::Item(Item::here(update));
+                if !is_place || self.known.contains(&number) {
+                    return More::Queued;
                 }
+                if index.is_none() {
+                    return More::Item(self.point(number, point));
+                }
+                // The entry of the tap point follows, unless that is damaged.
+                self.unannounced.insert(number, point);
             }
             Read::LeftOut(reason) => self.unread.packets.add(reason, 1),
             Read::UnreadEntry => self.unread.entries += 1,
@@ -132,9 +146,24 @@ impl Reader {
         More::Queued
     }
 
-    /// Whether the update is of a tap point that was not handed out yet.
-    fn is_new_point(&mut self, update: &Update) -> bool {
-        matches!(update, Update::TapPoint { number, .. } if self.known.insert(*number))
+    /// An item of a tap point, behind the tap point itself if its entry has not come.
+    fn after_its_point(&mut self, number: Option<u32>, item: Item) -> More {
+        if !self.unannounced.is_empty()
+            && let Some(number) = number
+            && let Some(point) = self.unannounced.remove(&number)
+        {
+            self.next = Some(item);
+            return More::Item(self.point(number, point));
+        }
+        More::Item(item)
+    }
+
+    /// The update of a tap point as its interface description has it.
+    fn point(&mut self, number: u32, point: TapPoint) -> Item {
+        self.known.insert(number);
+        let mut update = Update::TapPoint { number, point };
+        update.make_safe();
+        Item::here(update)
     }
 
     /// Takes over an entry; its times become UTC.
@@ -158,8 +187,9 @@ impl Reader {
         let Some(item) = items::item(entry, self.epoch_ns, &mut self.snapshots) else {
             return More::Queued;
         };
-        if let Item::Update(_, update) = &item {
-            self.is_new_point(update);
+        if let Item::Update(_, Update::TapPoint { number, .. }) = &item {
+            self.known.insert(*number);
+            self.unannounced.remove(number);
         }
         if let Some(ports) = item.vxlan_ports() {
             self.decode.vxlan_ports.clone_from(ports);
@@ -172,7 +202,7 @@ impl Reader {
         let Kind::Pcap(capture) = &mut self.kind else {
             return Ok(More::End);
         };
-        let link = capture.link;
+        let (link, link_number) = (capture.link, capture.link_number);
         if self.captures == 0 && !link.is_ok_and(LinkType::names_places) {
             self.captures = 1;
             return Ok(More::Item(self.captured_at(CAPTURE, "capture", 0)));
@@ -194,7 +224,9 @@ impl Reader {
             Bytes::new()
         };
         let place = link.place_of(captured.data);
-        let event = packet::bare_event(CAPTURE, captured.ts_ns, decoded, captured.wire_len, data);
+        let wire_len = captured.wire_len;
+        let captured_bytes = (data, link_number);
+        let event = packet::bare_event(CAPTURE, captured.ts_ns, decoded, wire_len, captured_bytes);
         self.event = Some(event);
         Ok(More::Item(self.place(place)))
     }

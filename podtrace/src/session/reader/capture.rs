@@ -68,6 +68,8 @@ pub(super) struct Capture {
     magic: Magic,
     /// The link layer, if it is decoded.
     pub(super) link: Result<LinkType, Reason>,
+    /// Its number.
+    pub(super) link_number: u16,
     /// Whether the lengths of a record stand the other way round.
     lengths: Lengths,
     /// The record under way.
@@ -124,6 +126,7 @@ impl Capture {
             source: BufReader::with_capacity(READ_BYTES, source),
             magic,
             link: LinkType::of(0),
+            link_number: 0,
             lengths: Lengths::CapturedFirst,
             bytes: Vec::new(),
             offset: 0,
@@ -134,7 +137,9 @@ impl Capture {
             capture.broken = Some("cut off within the file header");
             return Ok(capture);
         }
-        capture.link = LinkType::of(capture.word(20) & LINK_BITS);
+        let link = capture.word(20) & LINK_BITS;
+        capture.link = LinkType::of(link);
+        capture.link_number = u16::try_from(link).unwrap_or(u16::MAX);
         capture.lengths = Lengths::of(capture.half(4), capture.half(6));
         capture.bytes.clear();
         capture.offset = FILE_HEADER as u64;

@@ -2,7 +2,10 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use podtrace_ebpf::record::{CGROUP_NONE, Direction};
+use podtrace_ebpf::{
+    parse::ETHERNET_LEN,
+    record::{CGROUP_NONE, Direction},
+};
 
 use super::{
     Wrong,
@@ -15,7 +18,7 @@ use crate::{
         left_out::Reason,
         tap_point::{Role, TapPoint},
     },
-    packet::{DecodeOptions, Framing, Packet},
+    packet::{DecodeOptions, Framing, Packet, link},
     session::{
         format::{
             ENHANCED_PACKET, EPB_FLAGS, FLAG_INBOUND, FLAG_OUTBOUND, InterfaceInfo, PacketInfo,
@@ -23,7 +26,6 @@ use crate::{
         input::{Endian, Frame},
     },
     text::sanitize::sanitize,
-    update::Update,
 };
 
 /// Options of an interface description, and where they begin.
@@ -47,6 +49,10 @@ pub(super) struct Interface {
     /// Number of its tap point in the session.
     pub(super) number: u32,
     link: Result<LinkType, Reason>,
+    /// The link layer's number.
+    link_number: u16,
+    /// Bytes before each packet that podtrace put there.
+    added: usize,
     /// Whether its packets name the interfaces at which they were seen.
     pub(super) names_places: bool,
     sockets: bool,
@@ -188,9 +194,9 @@ pub(super) fn put(
     interfaces[index] = Some(interface);
 }
 
-/// The number in the section if it is recorded, the interface, and the update that describes
-/// it.
-pub(super) type Described = (Option<u32>, Interface, Update);
+/// The number in the section if it is recorded, the interface, the tap point and its number
+/// in the session.
+pub(super) type Described = (Option<u32>, Interface, (u32, TapPoint));
 
 /// An interface description. `node`: the name for the node of an interface that another
 /// tool captured; `captures`: how many of those there were; `is_own`: whether podtrace has
@@ -202,26 +208,29 @@ pub(super) fn interface(
     is_own: bool,
 ) -> Result<Described, Wrong> {
     const SHORT: Wrong = "an interface description that is too short";
-    let link = frame.endian.u16(frame.bytes, 8).ok_or(SHORT)?;
-    let link = LinkType::of(link.into());
+    let link_number = frame.endian.u16(frame.bytes, 8).ok_or(SHORT)?;
+    let link = LinkType::of(link_number.into());
     let resolution = resolution(frame);
     if let Some(info) = own_json::<InterfaceInfo>(frame, IDB_OPTIONS, is_own)? {
         if info.index >= INTERFACES_MAX {
             return Err("an interface of an impossible number");
         }
+        let (link, link_number, added) = if info.added_header {
+            let link = LinkType::Framed(Framing::Ip);
+            (Ok(link), link::RAW, ETHERNET_LEN)
+        } else {
+            (link, link_number, 0)
+        };
         let interface = Interface {
             number: info.number,
             link,
+            link_number,
+            added,
             names_places: false,
             sockets: info.sockets,
             resolution,
         };
-        // The tap point comes before, unless that is damaged.
-        let update = Update::TapPoint {
-            number: info.number,
-            point: info.point,
-        };
-        return Ok((Some(info.index), interface, update));
+        return Ok((Some(info.index), interface, (info.number, info.point)));
     }
     let number = next_number(captures);
     let mut named = options(frame, IDB_OPTIONS).filter(|(code, _)| *code == IF_NAME);
@@ -232,15 +241,14 @@ pub(super) fn interface(
     let interface = Interface {
         number,
         link,
+        link_number,
+        added: 0,
         names_places: link.is_ok_and(LinkType::names_places),
         sockets: false,
         resolution,
     };
-    let update = Update::TapPoint {
-        number,
-        point: captured_at(node, &name, number - FOREIGN),
-    };
-    Ok((None, interface, update))
+    let point = captured_at(node, &name, number - FOREIGN);
+    Ok((None, interface, (number, point)))
 }
 
 /// The number of the next tap point of another tool's capture.
@@ -340,6 +348,8 @@ pub(super) fn read_event(
         Ok(link) => link,
         Err(reason) => return Ok(Err(reason)),
     };
+    let data = data.get(interface.added..).unwrap_or_default();
+    let wire_len = wire_len.saturating_sub(interface.added as u32);
     let (mut packet, from_link) = link.decode(data, wire_len, decode);
     let direction = match flags {
         _ if interface.sockets => Direction::Socket,
@@ -365,6 +375,7 @@ pub(super) fn read_event(
         } else {
             Bytes::new()
         },
+        link: interface.link_number,
     });
     let place = link.place_of(data);
     let place = place.filter(|_| interface.names_places);
@@ -377,7 +388,7 @@ pub(super) fn bare_event(
     ts_ns: u64,
     (packet, direction): (Packet, Direction),
     wire_len: u32,
-    captured: Bytes,
+    (captured, link): (Bytes, u16),
 ) -> Event {
     Event {
         ts_ns,
@@ -389,5 +400,6 @@ pub(super) fn bare_event(
         packet,
         vlan_tci: None,
         captured,
+        link,
     }
 }

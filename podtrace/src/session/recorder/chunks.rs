@@ -2,21 +2,22 @@
 use std::time::Instant;
 
 use super::{CHUNK_BYTES, PATIENCE, ROOM_BYTES, Recorder, WAITING_MAX};
-use crate::session::files::Chunk;
+use crate::{session::files::Chunk, world::World};
 
 impl Recorder {
-    pub(super) fn hand_on_full(&mut self) {
+    pub(super) fn hand_on_full(&mut self, world: &World) {
         if self.chunk.bytes.len() >= CHUNK_BYTES {
-            self.hand_on();
+            self.hand_on(world);
         }
     }
 
     /// Hands the chunk on, or keeps it until there is room.
-    pub(super) fn hand_on(&mut self) {
+    pub(super) fn hand_on(&mut self, world: &World) {
         self.flushed_ns = self.now_ns;
-        if self.chunk.bytes.is_empty() {
+        if self.chunk.bytes.is_empty() || self.files.is_none() {
             return;
         }
+        self.close_head(world);
         let Some(files) = &self.files else {
             return;
         };

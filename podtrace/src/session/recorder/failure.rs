@@ -54,6 +54,11 @@ impl Recorder {
                 Report::Opened { path } => self.file = Some(path),
                 Report::Deleted { .. } => {}
                 Report::NotDeleted(error) => notices.push(format!("recording: {error}")),
+                // Nothing goes on that it could be tried again for.
+                Report::Failed(error) if self.is_patient => {
+                    self.has_failed = true;
+                    self.failure.get_or_insert_with(|| error.into());
+                }
                 Report::Failed(error) => {
                     self.break_off();
                     self.failing_ns = Some(self.now_ns);
@@ -167,6 +172,9 @@ impl Recorder {
                 }
             };
         let mut notices = self.take_all(reports);
+        if self.has_failed {
+            return Vec::new();
+        }
         notices.extend(self.report_not_recorded());
         notices.push(sanitize(&closing));
         notices

@@ -12,17 +12,9 @@ use tempfile::TempDir;
 
 use super::live::Live;
 use super::record::{conserved, number, of_type, recorded, replay_json, run};
-use super::tools::{output, tshark, tshark_packets};
+use super::tools::{output, rewritten, tcpdump_packets, tshark, tshark_packets};
 use crate::cases::scenarios::lab;
 use crate::cases::tracer::podtrace;
-
-/// How many packets tcpdump reads.
-fn tcpdump_packets(file: &Path) -> u64 {
-    let args: [&OsStr; 3] = ["--count".as_ref(), "-r".as_ref(), file.as_os_str()];
-    let (text, _) = output("tcpdump", &args);
-    let count = text.strip_suffix(" packets\n");
-    count.and_then(|count| count.parse().ok()).expect(&text)
-}
 
 /// Seconds as text in nanoseconds.
 fn nanoseconds(text: &str) -> u64 {
@@ -62,6 +54,10 @@ pub(super) fn agree(file: &Path) -> Vec<Value> {
     assert_eq!(capinfos(file), (emitted, first, last));
     if file.extension() != Some(OsStr::new("zst")) {
         assert_eq!(tcpdump_packets(file), emitted);
+        assert_eq!(
+            rewritten(file),
+            ["editcap", "mergecap", "reordercap"].map(|tool| (tool, emitted))
+        );
     }
     values
 }

@@ -4,6 +4,8 @@ use std::ffi::OsStr;
 use std::path::Path;
 use std::process::Command;
 
+use tempfile::TempDir;
+
 /// Runs a program that succeeds; its output and what it complains of.
 #[track_caller]
 pub(super) fn output<A: AsRef<OsStr>>(program: &str, args: &[A]) -> (String, String) {
@@ -48,4 +50,31 @@ pub(super) fn tshark(file: &Path, options: &[&str], fields: &[&str]) -> Vec<Vec<
 #[track_caller]
 pub(super) fn tshark_packets(file: &Path) -> u64 {
     tshark(file, &[], &["frame.number"]).len() as u64
+}
+
+/// How many packets tcpdump reads without a complaint.
+#[track_caller]
+pub(super) fn tcpdump_packets(file: &Path) -> u64 {
+    let args: [&OsStr; 3] = ["--count".as_ref(), "-r".as_ref(), file.as_os_str()];
+    let (text, error) = output("tcpdump", &args);
+    assert!(error.starts_with("reading from file"), "{error}");
+    assert_eq!(error.lines().count(), 1, "{error}");
+    let count = text.strip_suffix(" packets\n");
+    count.and_then(|count| count.parse().ok()).expect(&text)
+}
+
+/// How many packets are in what each tool makes of a file.
+#[track_caller]
+pub(super) fn rewritten(file: &Path) -> [(&'static str, u64); 3] {
+    let dir = TempDir::new().unwrap();
+    ["editcap", "mergecap", "reordercap"].map(|tool| {
+        let made = dir.path().join(tool);
+        let (file, made) = (file.as_os_str(), made.as_os_str());
+        let args = match tool {
+            "mergecap" => vec!["-w".as_ref(), made, file],
+            _ => vec![file, made],
+        };
+        output(tool, &args);
+        (tool, tshark_packets(made.as_ref()))
+    })
 }

@@ -1,0 +1,177 @@
+//! Exported pcapng files: their link layers and their interfaces.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, Output},
+};
+
+const RECORDED: &str = concat!(
+    env!("CARGO_MANIFEST_DIR"),
+    "/src/tests/data/before-0.2.pcapng"
+);
+/// The source of the Ethernet headers that podtrace makes.
+const MADE: [u8; 6] = [2, b'p', b'd', b't', 0, 0];
+
+fn export(folder: &Path, options: &[&str], from: &[PathBuf]) -> (Output, PathBuf) {
+    let file = folder.join("exported.pcapng");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_podtrace"));
+    command.args(["export", "--format", "pcapng", "--force", "-w"]);
+    command.arg(&file).args(options).args(from);
+    (command.output().unwrap(), file)
+}
+
+/// The link layers of a file's interfaces, and its packets with the number of theirs.
+fn read(file: &Path) -> (Vec<u16>, Vec<(u32, Vec<u8>)>) {
+    let bytes = fs::read(file).unwrap();
+    let word = |at: usize| u32::from_le_bytes(*bytes[at..].first_chunk().unwrap());
+    let (mut links, mut packets, mut at) = (Vec::new(), Vec::new(), 0);
+    while at < bytes.len() {
+        match word(at) {
+            // All interfaces come before all packets.
+            1 => {
+                assert!(packets.is_empty());
+                links.push(u16::from_le_bytes(*bytes[at + 8..].first_chunk().unwrap()));
+            }
+            6 => {
+                let len = word(at + 20) as usize;
+                packets.push((word(at + 8), bytes[at + 28..at + 28 + len].to_vec()));
+            }
+            _ => {}
+        }
+        at += word(at + 4) as usize;
+    }
+    (links, packets)
+}
+
+/// An IPv4 packet with a UDP datagram.
+fn ipv4() -> Vec<u8> {
+    let mut packet = vec![
+        0x45, 0, 0, 33, 0, 1, 0, 0, 64, 17, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2,
+    ];
+    packet.extend([3, 0xe8, 7, 0xd0, 0, 13, 0, 0]);
+    packet.extend(*b"hello");
+    packet
+}
+
+/// The packet in each link layer.
+fn layers() -> Vec<(u16, Vec<u8>)> {
+    let headers: [(u16, &[u8]); 5] = [
+        (1, &[2, 0, 0, 0, 0, 2, 2, 0, 0, 0, 0, 1, 8, 0]),
+        (101, &[]),
+        (0, &[2, 0, 0, 0]),
+        (113, &[0, 4, 0, 1, 0, 6, 2, 0, 0, 0, 0, 1, 0, 0, 8, 0]),
+        (
+            276,
+            &[8, 0, 0, 0, 0, 0, 0, 2, 0, 1, 4, 6, 2, 0, 0, 0, 0, 1, 0, 0],
+        ),
+    ];
+    let framed = headers.map(|(link, header)| (link, [header, &ipv4()].concat()));
+    framed.to_vec()
+}
+
+/// A pcap file of one packet.
+fn pcap(folder: &Path, link: u16, packet: &[u8]) -> PathBuf {
+    let len = u32::try_from(packet.len()).unwrap();
+    let words = [
+        0xa1b2_c3d4,
+        0x0004_0002,
+        0,
+        0,
+        262_144,
+        link.into(),
+        1_700_000_000,
+        0,
+        len,
+        len,
+    ];
+    let mut bytes: Vec<u8> = words
+        .iter()
+        .flat_map(|word: &u32| word.to_le_bytes())
+        .collect();
+    bytes.extend(packet);
+    let file = folder.join(format!("{link}.pcap"));
+    fs::write(&file, bytes).unwrap();
+    file
+}
+
+#[test]
+fn link_layer_is_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    for (link, packet) in layers() {
+        let file = pcap(folder.path(), link, &packet);
+        let (output, exported) = export(folder.path(), &[], &[file]);
+        assert!(output.status.success(), "{output:?}");
+        let expected = (vec![link], vec![(0, packet)]);
+        assert_eq!(read(&exported), expected);
+        // Also when that is exported again.
+        let again = folder.path().join("again.pcapng");
+        fs::rename(&exported, &again).unwrap();
+        let (_, exported) = export(folder.path(), &[], &[again]);
+        assert_eq!(read(&exported), expected);
+    }
+}
+
+#[test]
+fn several_link_layers_become_ethernet() {
+    let folder = tempfile::tempdir().unwrap();
+    let layers = layers();
+    let files: Vec<_> = layers
+        .iter()
+        .map(|(link, packet)| pcap(folder.path(), *link, packet))
+        .collect();
+    let (_, exported) = export(folder.path(), &[], &files);
+    let (links, packets) = read(&exported);
+    assert_eq!(links, [1; 5]);
+    assert_eq!(packets.len(), 5);
+    for (interface, frame) in &packets {
+        assert_eq!(frame[12..14], [8, 0]);
+        assert_eq!(frame[14..], ipv4());
+        let source: [u8; 6] = *frame[6..].first_chunk().unwrap();
+        // Raw IP and loopback say nothing of a sender.
+        let is_made = matches!(layers[*interface as usize].0, 101 | 0);
+        assert_eq!(source, if is_made { MADE } else { [2, 0, 0, 0, 0, 1] });
+    }
+    // What it holds now is exported as it is.
+    let again = folder.path().join("again.pcapng");
+    fs::rename(&exported, &again).unwrap();
+    let (_, exported) = export(folder.path(), &[], &[again]);
+    assert_eq!(read(&exported), (links, packets));
+}
+
+#[test]
+fn vantage_is_one_interface_or_an_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let recorded = [PathBuf::from(RECORDED)];
+    let options = ["--vantage", "default/mypod1/eth0"];
+    let (output, exported) = export(folder.path(), &options, &recorded);
+    assert!(output.status.success(), "{output:?}");
+    let (links, packets) = read(&exported);
+    assert_eq!((links.len(), packets.len()), (1, 12));
+    for (vantage, message) in [
+        ("eth0", "is the name of 6 interfaces: default/mypod1/eth0, "),
+        (
+            "default/nosuch/eth0",
+            "no interface default/nosuch/eth0 in the files\nhint: there is default/",
+        ),
+        ("nosuch", "no interface nosuch in the files"),
+    ] {
+        fs::remove_file(&exported).ok();
+        let (output, _) = export(folder.path(), &["--vantage", vantage], &recorded);
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{vantage}: {error}");
+        assert!(error.contains(message), "{error}");
+        assert!(!exported.exists(), "{vantage}");
+    }
+}
+
+#[test]
+fn named_interfaces_are_all_of_a_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let recorded = [PathBuf::from(RECORDED)];
+    let (_, exported) = export(folder.path(), &["-i", "cni0"], &recorded);
+    let (links, packets) = read(&exported);
+    assert_eq!(links.len(), 2);
+    assert!(packets.len() > 2);
+}

@@ -1,0 +1,87 @@
+//! What is written when standard output is a closed pipe, or full.
+use std::{
+    fs::OpenOptions,
+    io::Read as _,
+    process::{Command, Stdio},
+};
+
+const RECORDED: &str = concat!(
+    env!("CARGO_MANIFEST_DIR"),
+    "/src/tests/data/before-0.2.pcapng"
+);
+
+/// Every command that writes what it reads from a file.
+const COMMANDS: [&[&str]; 9] = [
+    &["export", "--format", "csv"],
+    &["export", "--format", "json"],
+    &["export", "--format", "pcapng"],
+    &["export", "--format", "parquet"],
+    &["replay"],
+    &["replay", "-o", "json"],
+    &["stats"],
+    &["stats", "-o", "json"],
+    &["topology"],
+];
+
+fn podtrace(args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_podtrace"));
+    command.args(args).arg(RECORDED).stderr(Stdio::piped());
+    command
+}
+
+/// Whether this podtrace can do it: a small build has no Parquet.
+fn can(args: &[&str]) -> bool {
+    cfg!(feature = "parquet") || args.last() != Some(&"parquet")
+}
+
+#[test]
+fn closed_pipe_is_no_error() {
+    for args in COMMANDS.into_iter().filter(|args| can(args)) {
+        // After the first byte, and before it.
+        for is_read in [true, false] {
+            let mut child = podtrace(args).stdout(Stdio::piped()).spawn().unwrap();
+            let mut stdout = child.stdout.take().unwrap();
+            if is_read {
+                stdout.read_exact(&mut [0]).unwrap();
+            }
+            drop(stdout);
+            let output = child.wait_with_output().unwrap();
+            let error = String::from_utf8_lossy(&output.stderr);
+            assert!(output.status.success(), "{args:?}: {error}");
+            assert!(
+                !error.contains("reader") && !error.contains("pipe"),
+                "{args:?}: {error}"
+            );
+            assert!(!error.contains("not recorded"), "{args:?}: {error}");
+        }
+    }
+}
+
+#[test]
+fn full_standard_output_is_named() {
+    for args in COMMANDS.into_iter().filter(|args| can(args)) {
+        let full = OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let output = podtrace(args).stdout(full).output().unwrap();
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{args:?}: {error}");
+        assert!(error.contains("standard output"), "{args:?}: {error}");
+        assert!(
+            error.contains("No space left on device"),
+            "{args:?}: {error}"
+        );
+        assert_eq!(error.lines().count(), 1, "{args:?}: {error}");
+    }
+}
+
+#[test]
+fn file_that_cannot_be_written_is_named() {
+    // A device is written to as it is.
+    for format in ["csv", "json", "pcapng"] {
+        let output = podtrace(&["export", "--format", format, "-w", "/dev/full"])
+            .output()
+            .unwrap();
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{format}: {error}");
+        assert!(error.contains("/dev/full"), "{format}: {error}");
+    }
+}
