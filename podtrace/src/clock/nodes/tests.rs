@@ -146,9 +146,15 @@ fn check_order_within_uncertainty(
     for trip in trips {
         let [left, entered] = corrected(clocks, truth, trip);
         let uncertainty = |node: usize, at| clocks[node].line.uncertainty_ns(truth[node].reads(at));
-        let ends = [uncertainty(trip.from, trip.left), uncertainty(trip.to, trip.entered)];
+        let ends = [
+            uncertainty(trip.from, trip.left),
+            uncertainty(trip.to, trip.entered),
+        ];
         let slack: u64 = ends.into_iter().flatten().sum();
-        prop_assert!(left <= entered + slack, "{trip:?} left {left} entered {entered} ± {slack}");
+        prop_assert!(
+            left <= entered + slack,
+            "{trip:?} left {left} entered {entered} ± {slack}"
+        );
     }
     Ok(())
 }
