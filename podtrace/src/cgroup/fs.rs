@@ -12,6 +12,14 @@ use crate::model::snapshot::{CgroupMember, CgroupMembers, CgroupPath};
 /// `FILEID_KERNFS` (linux/exportfs.h): a handle that is just the node's id.
 const FILEID_KERNFS: i32 = 0xfe;
 
+/// Reads a file of `/proc`. Names of others in it, such as paths of mounts, may be no UTF-8.
+///
+/// # Errors
+/// When it cannot be read.
+pub(super) fn read_lossy(path: &str) -> io::Result<String> {
+    Ok(String::from_utf8_lossy(&fs::read(path)?).into_owned())
+}
+
 /// A mounted cgroup v2 hierarchy.
 #[derive(Debug)]
 pub struct CgroupFs {
@@ -25,7 +33,7 @@ impl CgroupFs {
     /// # Errors
     /// When there is none or it cannot be read.
     pub fn open() -> io::Result<Self> {
-        let mounts = fs::read_to_string("/proc/self/mountinfo")?;
+        let mounts = read_lossy("/proc/self/mountinfo")?;
         let root = mount_point(&mounts)
             .ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "no cgroup2 is mounted"))?;
         let dir = File::open(&root)?;

@@ -4,6 +4,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use super::fs::read_lossy;
+
 /// A hierarchy of cgroups that limits memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Version {
@@ -41,8 +43,8 @@ impl Version {
 /// without a limit.
 #[must_use]
 pub fn left_in_cgroups() -> Option<u64> {
-    let mounts = fs::read_to_string("/proc/self/mountinfo").ok()?;
-    let own = fs::read_to_string("/proc/self/cgroup").ok()?;
+    let mounts = read_lossy("/proc/self/mountinfo").ok()?;
+    let own = read_lossy("/proc/self/cgroup").ok()?;
     let all = directories(&mounts, &own);
     let left = all.iter().flat_map(|(version, top, own)| {
         let above = own.ancestors().take_while(move |one| one.starts_with(top));

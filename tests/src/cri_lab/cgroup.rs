@@ -27,8 +27,10 @@ pub struct Hierarchy {
 
 /// The hierarchies mounted below [`CGROUP_DIR`], as this process sees them.
 pub fn hierarchies() -> io::Result<Vec<Hierarchy>> {
-    let mounts = fs::read_to_string("/proc/self/mountinfo")?;
-    let groups = fs::read_to_string("/proc/self/cgroup")?;
+    // Paths of mounts that others make may be no UTF-8.
+    let read = |path| fs::read(path).map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+    let mounts = read("/proc/self/mountinfo")?;
+    let groups = read("/proc/self/cgroup")?;
     Ok(parse(&mounts, &groups))
 }
 

@@ -38,7 +38,9 @@ impl Traces {
 
     /// Everything that is still there, one line each.
     pub(super) fn left(&self) -> Vec<String> {
-        let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
+        // Paths of mounts that others make may be no UTF-8.
+        let mounts = fs::read("/proc/self/mountinfo").unwrap();
+        let mounts = String::from_utf8_lossy(&mounts);
         let mounts = mounts.lines().filter(|line| line.contains(&self.id));
         let mut left: Vec<_> = mounts.map(|line| format!("mount {line}")).collect();
         let say = |kind, paths: Vec<PathBuf>| {
