@@ -31,3 +31,15 @@ mod tracer;
 mod uplinks;
 mod view;
 mod ways;
+
+use podtrace::lab::{Lab, LabSpec};
+
+/// A node with so many pods, without IPv6.
+fn one_node(pods_per_node: usize) -> Lab {
+    Lab::new(LabSpec {
+        nodes: 1,
+        pods_per_node,
+        ipv6: false,
+    })
+    .unwrap()
+}

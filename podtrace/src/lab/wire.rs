@@ -12,7 +12,7 @@ use rtnetlink::packet_route::address::{AddressAttribute, AddressFlags, AddressMe
 use rtnetlink::packet_route::link::{InfoData, InfoVeth, LinkAttribute, LinkMessage, State};
 use rtnetlink::packet_route::neighbour::NeighbourFlags;
 use rtnetlink::packet_route::route::RouteMessage;
-use rtnetlink::{Handle, LinkUnspec, LinkVeth};
+use rtnetlink::{Handle, LinkUnspec, LinkVeth, NeighbourAddRequest};
 use tokio::time::{Instant, sleep};
 
 use super::LabError;
@@ -137,9 +137,7 @@ impl Wire {
         mac: [u8; 6],
         endpoint: IpAddr,
     ) -> Result<(), LabError> {
-        let request = self.netlink.neighbours().add_bridge(link, &mac);
-        let request = request.destination(endpoint).flags(NeighbourFlags::Own);
-        let added = request.execute().await;
+        let added = self.fdb(link, mac, endpoint).execute().await;
         added.map_err(|e| self.refused("add forwarding entry", &endpoint.to_string(), e))
     }
 
@@ -150,11 +148,14 @@ impl Wire {
         mac: [u8; 6],
         endpoint: IpAddr,
     ) -> Result<(), LabError> {
-        let request = self.netlink.neighbours().add_bridge(link, &mac);
-        let mut request = request.destination(endpoint).flags(NeighbourFlags::Own);
-        let entry = request.message_mut().clone();
+        let entry = self.fdb(link, mac, endpoint).message_mut().clone();
         let removed = self.netlink.neighbours().del(entry).execute().await;
         removed.map_err(|e| self.refused("remove forwarding entry", &endpoint.to_string(), e))
+    }
+
+    fn fdb(&self, link: u32, mac: [u8; 6], endpoint: IpAddr) -> NeighbourAddRequest {
+        let request = self.netlink.neighbours().add_bridge(link, &mac);
+        request.destination(endpoint).flags(NeighbourFlags::Own)
     }
 
     /// Waits until the links carry traffic and no address is tentative.

@@ -26,7 +26,17 @@ struct Run<'a> {
     hours: i64,
 }
 
-impl Run<'_> {
+impl<'a> Run<'a> {
+    fn new(directory: &'a Path, hours: i64) -> Self {
+        Self {
+            directory,
+            target: "/var/log/podtrace/",
+            node: "worker1",
+            zstd: false,
+            hours,
+        }
+    }
+
     fn start(&self, keep: Keep) -> Recorder {
         let nodes = vec![self.node.to_owned()];
         let now: jiff::Timestamp = "2026-11-24T12:00:00Z".parse().unwrap();
@@ -101,13 +111,7 @@ fn name(node: &str, hour: i64) -> String {
 #[test]
 fn files_of_earlier_runs_count_and_go_first() {
     let dir = TempDir::new().unwrap();
-    let run = |hours| Run {
-        directory: dir.path(),
-        target: "/var/log/podtrace/",
-        node: "worker1",
-        zstd: false,
-        hours,
-    };
+    let run = |hours| Run::new(dir.path(), hours);
     for hours in [5, 4, 3, 2] {
         run(hours).end(Keep::default());
     }
@@ -151,13 +155,7 @@ fn files_of_earlier_runs_count_and_go_first() {
 #[test]
 fn files_of_others_are_not_touched() {
     let dir = TempDir::new().unwrap();
-    let run = |hours| Run {
-        directory: dir.path(),
-        target: "/var/log/podtrace/",
-        node: "worker1",
-        zstd: false,
-        hours,
-    };
+    let run = |hours| Run::new(dir.path(), hours);
     // Of another recorder, of another node, of no recorder, and copies under other names.
     Run {
         target: "/elsewhere/",

@@ -6,32 +6,24 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use podtrace::lab::traffic::ping;
-use podtrace::lab::{Lab, LabPod, LabSpec};
+use podtrace::lab::{Lab, LabPod};
 use podtrace::probe::Way;
 use rtnetlink::LinkVeth;
 use serde_json::Value;
 use tempfile::TempDir;
 
 use super::churn::netlink;
+use super::one_node;
 use super::tracer::{ALL_TRACED, Process, Tracer, interrupt, podtrace, run, trace_nodes};
 use super::ways::each_way;
 
 /// The deadline of a wait.
 const DEADLINE: Duration = Duration::from_secs(30);
 
-fn lab(pods: usize) -> Lab {
-    Lab::new(LabSpec {
-        nodes: 1,
-        pods_per_node: pods,
-        ipv6: false,
-    })
-    .unwrap()
-}
-
 #[test]
 fn packets_are_shown_while_new_interfaces_are_attached_to() {
     const PAIRS: usize = 30;
-    let lab = lab(2);
+    let lab = one_node(2);
     let node = &lab.nodes[0];
     let (from, to) = (&node.pods[0], &node.pods[1]);
     let mut tracer = Tracer::start(&lab, &[0], &[]);
@@ -75,7 +67,7 @@ fn packets_are_shown_while_new_interfaces_are_attached_to() {
 
 /// A node with so many pairs of veths beside its pods'.
 fn crowded(pairs: usize) -> Lab {
-    let lab = lab(2);
+    let lab = one_node(2);
     netlink(&lab.nodes[0].netns, async |handle| {
         for number in 0..pairs {
             let pair = LinkVeth::new(&format!("new{number}"), &format!("end{number}"));

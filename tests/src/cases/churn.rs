@@ -3,11 +3,12 @@
 use std::os::fd::{AsFd as _, AsRawFd as _};
 use std::time::Duration;
 
+use podtrace::lab::LabPod;
 use podtrace::lab::traffic::ping;
-use podtrace::lab::{Lab, LabPod, LabSpec};
 use podtrace::netns::NetNs;
 use rtnetlink::{LinkUnspec, LinkVeth};
 
+use super::one_node;
 use super::tracer::Tracer;
 use super::ways::each_way;
 
@@ -50,12 +51,7 @@ fn delete(netns: &NetNs, name: &str) {
 
 #[test]
 fn interface_that_appears_is_traced_and_one_that_vanishes_is_forgotten() {
-    let lab = Lab::new(LabSpec {
-        nodes: 1,
-        pods_per_node: 2,
-        ipv6: false,
-    })
-    .unwrap();
+    let lab = one_node(2);
     let node = &lab.nodes[0];
     let (from, to) = (&node.pods[0], &node.pods[1]);
     let mut tracer = Tracer::start(&lab, &[0], &[]);
@@ -91,12 +87,7 @@ fn interface_that_appears_is_traced_and_one_that_vanishes_is_forgotten() {
 /// podtrace must not keep the namespace of a pod that dies.
 #[test]
 fn pod_that_dies_takes_its_interfaces_along() {
-    let mut lab = Lab::new(LabSpec {
-        nodes: 1,
-        pods_per_node: 2,
-        ipv6: false,
-    })
-    .unwrap();
+    let mut lab = one_node(2);
     let mut tracer = Tracer::start(&lab, &[0], &[]);
     let LabPod { netns, veth, .. } = lab.nodes[0].pods.remove(1);
     let name = std::path::Path::new("/run/netns").join(&netns.name);
@@ -113,12 +104,7 @@ fn pod_that_dies_takes_its_interfaces_along() {
 /// A tap of TCX moves with its interface, which is attached to anew where it is then.
 #[test]
 fn interface_that_moves_into_a_pod_is_traced_there() {
-    let lab = Lab::new(LabSpec {
-        nodes: 1,
-        pods_per_node: 2,
-        ipv6: false,
-    })
-    .unwrap();
+    let lab = one_node(2);
     let node = &lab.nodes[0];
     let pod = &node.pods[0];
     each_way(|way| {

@@ -3,12 +3,13 @@ mod removed;
 mod shared;
 
 use aya::programs::TcAttachType;
+use podtrace::lab::Lab;
 use podtrace::lab::traffic::ping;
-use podtrace::lab::{Lab, LabSpec};
 use podtrace::netns::NetNs;
 use serde_json::Value;
 
 use super::foreign::{Foreign, OK, Spot, dump, has_kind, tc};
+use super::one_node;
 use super::tracer::{Tracer, hops, run};
 use super::ways::each_way;
 
@@ -21,14 +22,7 @@ const BEHIND: &str = "other tools' programs come before podtrace's";
 
 impl Site {
     fn new() -> Self {
-        Self(
-            Lab::new(LabSpec {
-                nodes: 1,
-                pods_per_node: 2,
-                ipv6: false,
-            })
-            .unwrap(),
-        )
+        Self(one_node(2))
     }
 
     fn node(&self) -> &NetNs {

@@ -8,26 +8,18 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use aya::programs::{SchedClassifier, TcAttachType, loaded_programs};
+use podtrace::lab::Lab;
 use podtrace::lab::traffic::ping;
-use podtrace::lab::{Lab, LabSpec};
 use podtrace::netns::NetNs;
 use podtrace::probe::Way;
 
 use super::foreign::dump;
+use super::one_node;
 use super::tracer::{Tracer, run};
 use super::ways::each_way;
 
 /// How long the kernel may take to free a program.
 const DEADLINE: Duration = Duration::from_secs(20);
-
-fn lab() -> Lab {
-    Lab::new(LabSpec {
-        nodes: 1,
-        pods_per_node: 2,
-        ipv6: false,
-    })
-    .unwrap()
-}
 
 /// All interfaces of a lab that are tapped, with their namespaces.
 fn interfaces(lab: &Lab) -> Vec<(&NetNs, &str)> {
@@ -132,7 +124,7 @@ const STUBS: [&str; 2] = ["pt_stub_in", "pt_stub_out"];
 #[test]
 fn kill_leaves_nothing_by_tcx_and_dead_stubs_by_clsact() {
     each_way(|way| {
-        let lab = lab();
+        let lab = one_node(2);
         let before = dumps(&lab);
         let tracer = Tracer::start(&lab, &[0], &["--attach", way]);
         tracer.kill();
@@ -176,7 +168,7 @@ fn kill_leaves_nothing_by_tcx_and_dead_stubs_by_clsact() {
 
 #[test]
 fn next_start_sweeps_other_namespaces_too() {
-    let (lab, other) = (lab(), lab());
+    let (lab, other) = (one_node(2), one_node(2));
     let before = dumps(&lab);
     Tracer::start(&lab, &[0], &["--attach", "clsact"]).kill();
     assert_ne!(dumps(&lab), before);
@@ -197,7 +189,7 @@ fn next_start_sweeps_other_namespaces_too() {
 
 #[test]
 fn cleanup_leaves_a_running_podtrace_alone_and_says_so() {
-    let lab = lab();
+    let lab = one_node(2);
     let before = dumps(&lab);
     let tracer = Tracer::start(&lab, &[0], &["--attach", "clsact"]);
     let during = dumps(&lab);

@@ -10,21 +10,12 @@ use std::{fs, process};
 use nix::sys::resource::{Resource, setrlimit};
 use podtrace::lab::traffic::flood::{FloodSpec, udp_flood};
 use podtrace::lab::traffic::ping;
-use podtrace::lab::{Lab, LabSpec};
 use serde_json::Value;
 use tempfile::TempDir;
 
+use super::one_node;
 use super::tracer::{Tracer, podtrace, run, trace_nodes};
 use crate::cri_lab::cgroup::{self, hierarchies};
-
-fn lab(pods: usize) -> Lab {
-    Lab::new(LabSpec {
-        nodes: 1,
-        pods_per_node: pods,
-        ipv6: false,
-    })
-    .unwrap()
-}
 
 /// Has the command run with a limit.
 fn limit(command: &mut Command, resource: Resource, limit: u64) {
@@ -39,7 +30,7 @@ fn text(value: &Value) -> &str {
 #[test]
 fn interfaces_without_descriptors_are_told_of_and_count() {
     const FILES: u64 = 64;
-    let lab = lab(9);
+    let lab = one_node(9);
     let mut command = podtrace();
     command.args(["trace", "-o", "json", "--strict", "--duration", "3s"]);
     let _table = trace_nodes(&mut command, &lab, &[0]);
@@ -71,7 +62,7 @@ fn interfaces_without_descriptors_are_told_of_and_count() {
 
 #[test]
 fn recording_stops_at_the_limit_of_a_files_size_and_tracing_goes_on() {
-    let lab = lab(2);
+    let lab = one_node(2);
     let (from, to) = (&lab.nodes[0].pods[0], &lab.nodes[0].pods[1]);
     let folder = TempDir::new().unwrap();
     let file = folder.path().join("a.pcapng");
@@ -141,7 +132,7 @@ fn rings_fit_into_a_small_cgroup_and_larger_ones_are_refused_with_a_hint() {
         println!("skipped: no cgroups of memory");
         return;
     };
-    let lab = lab(1);
+    let lab = one_node(1);
     let trace = |options: &[&str]| {
         let mut command = podtrace();
         command.args(["trace", "--duration", "100ms"]).args(options);

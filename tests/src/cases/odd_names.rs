@@ -10,9 +10,9 @@ use std::thread;
 
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, unshare};
-use podtrace::lab::{Lab, LabSpec};
 use podtrace::netns::{NETNS_DIR, NetNs};
 
+use super::one_node;
 use super::tracer::{Tracer, hops};
 use super::ways::each_way;
 
@@ -57,12 +57,7 @@ fn ip(netns: &NetNs, words: &[&[u8]]) {
 #[test]
 fn names_that_are_no_text_are_traced_and_shown_escaped() {
     each_way(|way| {
-        let lab = Lab::new(LabSpec {
-            nodes: 1,
-            pods_per_node: 1,
-            ipv6: false,
-        })
-        .unwrap();
+        let lab = one_node(1);
         let node = &lab.nodes[0];
         let name = [lab.id.as_bytes(), b"-pod\xff"].concat();
         let pod = Named::new(OsStr::from_bytes(&name));

@@ -2,12 +2,13 @@
 //! be lost.
 
 use aya::programs::TcAttachType;
+use podtrace::lab::LabPod;
 use podtrace::lab::traffic::ping;
-use podtrace::lab::{Lab, LabPod, LabSpec};
 use podtrace::probe::Way;
 use serde_json::Value;
 
 use super::foreign::{Foreign, OK, Spot};
+use super::one_node;
 use super::tracer::{Tracer, hops};
 
 fn is_notice(value: &Value, words: &str) -> bool {
@@ -31,12 +32,7 @@ fn program_before_ours_makes_the_tap_a_partial_one_until_it_is_gone() {
         println!("skipped: this kernel has no TCX");
         return;
     }
-    let lab = Lab::new(LabSpec {
-        nodes: 1,
-        pods_per_node: 2,
-        ipv6: false,
-    })
-    .unwrap();
+    let lab = one_node(2);
     let node = &lab.nodes[0];
     let (from, to) = (&node.pods[0], &node.pods[1]);
     let mut tracer = Tracer::start(&lab, &[0], &["--attach", "tcx"]);

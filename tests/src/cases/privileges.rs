@@ -10,10 +10,10 @@ use caps::{CapSet, Capability, CapsHashSet};
 use nix::sys::prctl;
 use nix::unistd::{Gid, Uid, setgid, setuid};
 use podtrace::lab::traffic::ping;
-use podtrace::lab::{Lab, LabSpec};
 use tempfile::TempDir;
 
 use super::load::version;
+use super::one_node;
 use super::tracer::{Tracer, podtrace, trace_nodes};
 
 const NOBODY: u32 = 65_534;
@@ -36,15 +36,6 @@ fn needed() -> Vec<Capability> {
         needed.push(Capability::CAP_SYS_RESOURCE);
     }
     needed
-}
-
-fn lab() -> Lab {
-    Lab::new(LabSpec {
-        nodes: 1,
-        pods_per_node: 2,
-        ipv6: false,
-    })
-    .unwrap()
 }
 
 /// A copy of podtrace where anybody may run it.
@@ -108,7 +99,7 @@ fn each_thread_keeps_what_it_takes_and_nothing_listens() {
         CAP_BPF, CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH, CAP_NET_ADMIN, CAP_SYS_ADMIN,
         CAP_SYS_PTRACE,
     };
-    let lab = lab();
+    let lab = one_node(2);
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("a.pcapng");
     let (from, to) = (&lab.nodes[0].pods[0], &lab.nodes[0].pods[1]);
@@ -196,7 +187,7 @@ fn listening(pid: u32) -> Vec<String> {
 
 #[test]
 fn capabilities_of_the_docs_stand_for_root() {
-    let (lab, folder) = (lab(), for_anybody());
+    let (lab, folder) = (one_node(2), for_anybody());
     let (from, to) = (&lab.nodes[0].pods[0], &lab.nodes[0].pods[1]);
     let mut command = Command::new(folder.path().join("podtrace"));
     command.arg("trace");
@@ -219,7 +210,7 @@ fn capabilities_of_the_docs_stand_for_root() {
 
 #[test]
 fn each_capability_that_is_missing_is_named() {
-    let (lab, folder) = (lab(), for_anybody());
+    let (lab, folder) = (one_node(2), for_anybody());
     for missing in needed() {
         let mut others = needed();
         others.retain(|one| *one != missing);
@@ -239,7 +230,7 @@ fn each_capability_that_is_missing_is_named() {
 
 #[test]
 fn credential_plugin_runs_without_capabilities() {
-    let (lab, folder) = (lab(), tempfile::tempdir().unwrap());
+    let (lab, folder) = (one_node(2), tempfile::tempdir().unwrap());
     let (kubeconfig, out) = (folder.path().join("config"), folder.path().join("status"));
     let part = folder.path().join("part");
     let (part, done) = (part.display(), out.display());

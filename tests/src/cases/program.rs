@@ -1,10 +1,11 @@
 //! The kernel programs, fed crafted frames by `BPF_PROG_TEST_RUN`.
 mod sampling;
 
+use super::one_node;
 use std::time::Duration;
 
 use aya::programs::{SchedClassifier, TestRun as _, TestRunOptions};
-use podtrace::lab::{Lab, LabSpec};
+use podtrace::lab::Lab;
 use podtrace::model::snapshot::CgroupPath;
 use podtrace::netns::NetNs;
 use podtrace::probe::{Attach, Probe, ProbeOptions, Way, feature::Without};
@@ -51,12 +52,7 @@ impl Bench {
     }
 
     fn with(options: ProbeOptions) -> Self {
-        let lab = Lab::new(LabSpec {
-            nodes: 1,
-            pods_per_node: 1,
-            ipv6: false,
-        })
-        .unwrap();
+        let lab = one_node(1);
         let netns = lab.nodes[0].pods[0].netns.clone();
         let (mut probe, channel) = Probe::load(&options).unwrap();
         let (reader, batches) =

@@ -14,6 +14,7 @@ use podtrace::{
 use rtnetlink::LinkVeth;
 
 use super::churn::netlink;
+use super::one_node;
 use crate::newcomer::{Newcomer, tie};
 
 /// How long something may take that is waited for.
@@ -58,12 +59,7 @@ fn all_of_many_pods_are_found_and_one_more() {
 
 #[test]
 fn pods_are_told_by_the_veths_that_tie_them_to_the_node() {
-    let lab = Lab::new(LabSpec {
-        nodes: 1,
-        pods_per_node: 2,
-        ipv6: false,
-    })
-    .unwrap();
+    let lab = one_node(2);
     let (node, runtime) = node_of(&lab);
     let pod = &lab.nodes[0].pods[0].netns;
     let mut scanner = Scanner::new(vec![node.clone()], Vec::new(), PodTable::default());

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 
 use aya::programs::TcAttachType;
-use podtrace::lab::{Lab, LabSpec};
+use podtrace::lab::Lab;
 use podtrace::netns::NetNs;
 use podtrace::probe::Way;
 use serde_json::Value;
@@ -14,6 +14,7 @@ use super::super::tracer::{Tracer, hops};
 use super::super::ways::each_way;
 use super::packets::{datagram_to, last_to};
 use super::wire::{Far, Sender, index, mac};
+use crate::cases::one_node;
 
 const PACKETS: u64 = 5;
 const VERDICTS: [i64; 4] = [UNSPEC, OK, SHOT, REDIRECT];
@@ -68,12 +69,7 @@ struct Site {
 
 impl Site {
     fn new() -> Self {
-        let lab = Lab::new(LabSpec {
-            nodes: 1,
-            pods_per_node: 3,
-            ipv6: false,
-        })
-        .unwrap();
+        let lab = one_node(3);
         // So that the bridge tells of no multicast group: what it sends is counted too.
         let setting = "/proc/sys/net/ipv4/igmp_link_local_mcast_reports";
         let node = &lab.nodes[0].netns;

@@ -5,9 +5,8 @@ use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::super::tracer::{Process, interrupt, podtrace, trace_nodes};
-use super::{
-    cleanup, dumps, lab, pings_are_answered, tcx_programs, wait_for_orphans, wait_for_stubs,
-};
+use super::{cleanup, dumps, pings_are_answered, tcx_programs, wait_for_orphans, wait_for_stubs};
+use crate::cases::one_node;
 use crate::cases::ways::each_way;
 
 /// How podtrace is when its moment begins: it starts, it traces, it ends.
@@ -53,7 +52,7 @@ impl Random {
 fn kill_at_any_moment_leaves_nothing_that_one_cleanup_does_not_remove() {
     let mut random = Random::new();
     each_way(|way| {
-        let lab = lab();
+        let lab = one_node(2);
         let before = dumps(&lab);
         for number in 0..STATES * MOMENTS {
             let mut command = podtrace();

@@ -4,10 +4,10 @@ use std::path::Path;
 use std::process::Command;
 
 use podtrace::lab::traffic::ping;
-use podtrace::lab::{Lab, LabSpec};
 use tempfile::TempDir;
 
 use super::live::{Live, tail};
+use crate::cases::one_node;
 use crate::cases::tracer::{podtrace, trace_nodes};
 
 /// Runs podtrace by a program that decides what SIGHUP does.
@@ -21,18 +21,9 @@ fn by(program: &[&str], args: &[&str]) -> Command {
 /// As at a terminal, whatever started the test.
 const PLAIN: [&str; 2] = ["env", "--default-signal=HUP"];
 
-fn lab() -> Lab {
-    Lab::new(LabSpec {
-        nodes: 1,
-        pods_per_node: 2,
-        ipv6: false,
-    })
-    .unwrap()
-}
-
 #[test]
 fn trace_ends_with_its_summary() {
-    let lab = lab();
+    let lab = one_node(2);
     let mut command = by(&PLAIN, &["trace", "--duration", "90s", "--color", "never"]);
     let _table = trace_nodes(&mut command, &lab, &[0]);
     let (status, lines) = Live::spawn(command).hang_up();
@@ -56,7 +47,7 @@ fn lab_is_taken_down() {
 
 #[test]
 fn recording_under_nohup_goes_on() {
-    let (lab, dir) = (lab(), TempDir::new().unwrap());
+    let (lab, dir) = (one_node(2), TempDir::new().unwrap());
     let file = dir.path().join("a.pcapng");
     let args = ["trace", "--duration", "90s", "-o", "json", "-w"];
     let mut command = by(&["nohup"], &args);

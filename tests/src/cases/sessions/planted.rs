@@ -7,11 +7,12 @@ use std::process::Output;
 
 use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
+use podtrace::lab::Lab;
 use podtrace::lab::traffic::flood::{FloodSpec, udp_flood};
-use podtrace::lab::{Lab, LabSpec};
 use tempfile::TempDir;
 
 use super::record::{names, run};
+use crate::cases::one_node;
 
 const NOBODY: Option<u32> = Some(65_534);
 
@@ -39,15 +40,6 @@ fn link(to: &Path, path: &Path) {
     lchown(path, NOBODY, NOBODY).unwrap();
 }
 
-fn lab() -> Lab {
-    Lab::new(LabSpec {
-        nodes: 1,
-        pods_per_node: 2,
-        ipv6: false,
-    })
-    .unwrap()
-}
-
 fn record(lab: &Lab, options: &[&str]) -> Output {
     let netns = lab.nodes[0].netns.name.as_str();
     run(&[
@@ -66,7 +58,7 @@ fn refused(output: &Output, reason: &str) {
 
 #[test]
 fn at_the_name_of_the_session_they_are_refused() {
-    let (lab, dir) = (lab(), sticky());
+    let (lab, dir) = (one_node(2), sticky());
     let path = |name: &str| dir.path().join(name);
     let victim = victim(dir.path());
     link(&victim, &path("link"));
@@ -100,7 +92,7 @@ fn at_the_name_of_the_session_they_are_refused() {
 
 #[test]
 fn directory_that_is_somebody_elses_link_is_refused() {
-    let (lab, dir, theirs) = (lab(), sticky(), TempDir::new().unwrap());
+    let (lab, dir, theirs) = (one_node(2), sticky(), TempDir::new().unwrap());
     let trap = dir.path().join("recordings");
     link(theirs.path(), &trap);
     for target in [
@@ -119,7 +111,7 @@ fn directory_that_is_somebody_elses_link_is_refused() {
 
 #[test]
 fn at_names_of_files_to_come_they_are_passed_over() {
-    let (lab, dir) = (lab(), sticky());
+    let (lab, dir) = (one_node(2), sticky());
     let victim = victim(dir.path());
     let file = dir.path().join("a.pcapng");
     let netns = lab.nodes[0].netns.name.clone();

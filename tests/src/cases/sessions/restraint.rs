@@ -1,10 +1,10 @@
 //! A storm of events takes no more of the processors than it may.
 
+use crate::cases::one_node;
 use std::fs;
 use std::time::{Duration, Instant};
 
 use podtrace::lab::traffic::flood::{FloodSpec, udp_flood};
-use podtrace::lab::{Lab, LabSpec};
 
 use crate::cases::tracer::Tracer;
 
@@ -39,12 +39,7 @@ fn niceness(pid: u32, thread: &str) -> Option<i64> {
 
 #[test]
 fn flood_takes_no_more_processor_time_than_the_limit() {
-    let lab = Lab::new(LabSpec {
-        nodes: 1,
-        pods_per_node: 2,
-        ipv6: false,
-    })
-    .unwrap();
+    let lab = one_node(2);
     let (from, to) = (&lab.nodes[0].pods[0], &lab.nodes[0].pods[1]);
     let limit = LIMIT.to_string();
     let mut tracer = Tracer::start(&lab, &[0], &["--cpu-limit", &limit, "--buffer", "4"]);
