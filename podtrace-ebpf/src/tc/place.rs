@@ -30,15 +30,10 @@ pub(crate) fn tap_key(skb: &SkBuff) -> TapKey {
 /// calls of a helper cost as much as the rest of a tap's way to its counters.
 #[inline(always)]
 fn cookie_by_type(skb: &SkBuff) -> u64 {
-    // SAFETY: a call of this number is replaced by one of the kernel function
-    // `bpf_cast_to_kern_ctx(void *)`, which returns the `struct sk_buff`; the
-    // verifier knows its type and checks the offsets, and a load that faults
-    // yields zero.
+    // SAFETY: the verifier knows the types of these pointers and checks the offsets, and a
+    // load that faults yields zero.
     unsafe {
-        let cast: unsafe extern "C" fn(*mut c_void) -> *const u8 =
-            core::mem::transmute(CAST_MARK as usize);
-        let skb = cast(skb.skb.cast());
-        let dev = skb
+        let dev = kernel_skb::<CAST_MARK>(skb)
             .add(SKB_DEV.load() as usize)
             .cast::<*const u8>()
             .read_volatile();
@@ -52,6 +47,22 @@ fn cookie_by_type(skb: &SkBuff) -> u64 {
         } else {
             u64::from(id.cast::<u32>().read_volatile())
         }
+    }
+}
+
+/// The kernel's `struct sk_buff`, of a type that the verifier knows.
+///
+/// # Safety
+/// Only where [`CAN_CAST`] is set: a call of the number `MARK`, one of
+/// [`podtrace_ebpf::config::CAST_MARKS`], is one of the kernel function
+/// `bpf_cast_to_kern_ctx(void *)` then.
+#[inline(always)]
+pub(super) unsafe fn kernel_skb<const MARK: u32>(skb: &SkBuff) -> *const u8 {
+    // SAFETY: see above.
+    unsafe {
+        let cast: unsafe extern "C" fn(*mut c_void) -> *const u8 =
+            core::mem::transmute(MARK as usize);
+        cast(skb.skb.cast())
     }
 }
 

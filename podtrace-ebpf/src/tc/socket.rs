@@ -1,6 +1,4 @@
 //! Whose socket is behind a packet.
-use core::ffi::c_void;
-
 use aya_ebpf::{
     helpers::{bpf_probe_read_kernel, bpf_skb_cgroup_id},
     programs::sk_buff::SkBuff,
@@ -11,6 +9,7 @@ use podtrace_ebpf::{
 };
 
 use super::maps::{CAN_CAST, SKB_SK, SOCK_KERNEL, SOCK_KERNEL_BIT, SOCK_STATE};
+use super::place::kernel_skb;
 
 /// States of what is smaller than a socket, and has a listener's or another's cgroup:
 /// `TCP_TIME_WAIT` and `TCP_NEW_SYN_RECV`, linux/tcp_states.h.
@@ -43,10 +42,7 @@ pub(crate) fn cgroup(skb: &SkBuff) -> u64 {
 fn look_by_type(skb: &SkBuff) -> (u8, u8) {
     // SAFETY: as for the interface's key, see [`super::place`].
     unsafe {
-        let cast: unsafe extern "C" fn(*mut c_void) -> *const u8 =
-            core::mem::transmute(SOCKET_CAST_MARK as usize);
-        let skb = cast(skb.skb.cast());
-        let sk = skb
+        let sk = kernel_skb::<SOCKET_CAST_MARK>(skb)
             .add(SKB_SK.load() as usize)
             .cast::<*const u8>()
             .read_volatile();
