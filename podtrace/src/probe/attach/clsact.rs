@@ -1,12 +1,7 @@
 //! Attaching by filters of a clsact qdisc, which call the taps: see [`crate::probe::clsact`].
 mod check;
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    io,
-    os::fd::AsFd as _,
-    time::Duration,
-};
+use std::{collections::BTreeMap, io, os::fd::AsFd as _, time::Duration};
 
 use aya::{
     maps::{MapData, ProgramArray},
@@ -16,7 +11,7 @@ use podtrace_ebpf::{config, record::Direction};
 
 use super::{
     Attach, Change, Watch, classifier, operation,
-    order::{EVERY, News, before},
+    order::{EVERY, News, Programs},
     spaces::{Space, in_namespaces},
 };
 use crate::{
@@ -41,6 +36,7 @@ pub(super) struct Clsact {
     attached: BTreeMap<u32, Filters>,
     /// Of TCX programs, which run before filters, where the kernel has them.
     news: Option<News>,
+    programs: Programs,
 }
 
 /// What is attached to an interface.
@@ -82,11 +78,12 @@ impl Clsact {
             stubbed: Some(stubbed),
             attached: BTreeMap::new(),
             news: feature::has_tcx().then(News::new),
+            programs: Programs::default(),
         })
     }
 
     /// Attaches both stubs to an interface of the calling thread's namespace.
-    fn attach_here(&self, ifindex: u32) -> Result<clsact::Attached, ClsactError> {
+    fn attach_here(&mut self, ifindex: u32) -> Result<clsact::Attached, ClsactError> {
         let stubs = [
             (&self.egress, Direction::Egress, config::PROGRAM_STUB_EGRESS),
             (
@@ -108,8 +105,16 @@ impl Clsact {
             .collect::<io::Result<_>>()
             .map_err(|source| ClsactError::Refused("open the stubs", source))?;
         let mut attached = clsact::attach(ifindex, &stubs)?;
-        attached.before.extend(before_by_tcx(ifindex));
+        attached.before.extend(self.before_by_tcx(ifindex));
         Ok(attached)
+    }
+
+    /// TCX programs of other tools at an interface of the calling thread's namespace, in
+    /// words: they run before all that is attached by clsact.
+    fn before_by_tcx(&mut self, ifindex: u32) -> Vec<String> {
+        let hooks = [TcxHook::Egress, TcxHook::Ingress];
+        let before = hooks.map(|hook| self.programs.before(ifindex, hook, None));
+        before.concat()
     }
 }
 
@@ -168,24 +173,11 @@ impl Attach for Clsact {
     }
 }
 
-/// TCX programs of other tools at an interface of the calling thread's namespace, in
-/// words: they run before all that is attached by clsact.
-fn before_by_tcx(ifindex: u32) -> impl Iterator<Item = String> {
-    let hooks = [TcxHook::Egress, TcxHook::Ingress];
-    hooks
-        .into_iter()
-        .flat_map(move |hook| before(ifindex, hook, None))
-}
-
 /// Detaches filters, in whatever namespaces they are. Those of one that is gone are gone
 /// too.
 fn detach(all: impl IntoIterator<Item = Filters>) {
-    let mut by_netns: HashMap<_, Vec<_>> = HashMap::new();
-    for filters in all {
-        let there = by_netns.entry(filters.netns).or_default();
-        there.push(filters.attached);
-    }
-    in_namespaces(by_netns, |netns, filters| {
-        let _ = netns.run(|| clsact::detach(&filters));
+    let all = all.into_iter().map(|one| (one.netns, one.attached));
+    in_namespaces(all, |_, filters| {
+        let _ = clsact::detach(&filters);
     });
 }

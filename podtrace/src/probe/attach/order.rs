@@ -2,7 +2,10 @@
 //!
 //! The kernel does not tell when it changes. It takes a new program or a new link, as a
 //! rule, and those have numbers that rise: two system calls tell whether to look.
-use std::time::{Duration, Instant};
+use std::{
+    collections::HashMap,
+    time::{Duration, Instant},
+};
 
 use aya::programs::{ProgramInfo, loaded_programs};
 
@@ -76,35 +79,45 @@ fn renewed((program, link): (u32, u32)) -> (u32, u32) {
     )
 }
 
-/// The programs of other tools that run before one, by its number, at an interface of the
-/// calling thread's namespace, in words; all of them if it is not there.
-pub(super) fn before(ifindex: u32, hook: TcxHook, ours: Option<u32>) -> Vec<String> {
-    // An interface that is gone has none.
-    let mut programs = tcx_programs(ifindex, hook).unwrap_or_default();
-    let position = programs.iter().position(|id| Some(*id) == ours);
-    programs.truncate(position.unwrap_or(programs.len()));
-    if programs.is_empty() {
-        return Vec::new();
-    }
-    let loaded = loaded_programs().filter_map(Result::ok);
-    let mut infos: Vec<_> = loaded
-        .filter(|info| programs.contains(&info.id()))
-        .collect();
-    infos.sort_by_key(|info| programs.iter().position(|id| *id == info.id()));
-    let others = infos.iter().filter(|info| !is_ours(info));
-    others.map(|info| in_words(info, hook)).collect()
+/// The kernel's programs in words, as far as they were asked for: numbers are not reused.
+#[derive(Default)]
+pub(super) struct Programs {
+    /// None for ours.
+    known: HashMap<u32, Option<String>>,
 }
 
-/// `TCX program 17 (cil_from_container), ingress`
-fn in_words(program: &ProgramInfo, hook: TcxHook) -> String {
+impl Programs {
+    /// The programs of other tools that run before one, by its number, at an interface of
+    /// the calling thread's namespace, in words; all of them if it is not there.
+    pub(super) fn before(&mut self, ifindex: u32, hook: TcxHook, ours: Option<u32>) -> Vec<String> {
+        // An interface that is gone has none.
+        let mut programs = tcx_programs(ifindex, hook).unwrap_or_default();
+        let position = programs.iter().position(|id| Some(*id) == ours);
+        programs.truncate(position.unwrap_or(programs.len()));
+        if programs.iter().any(|id| !self.known.contains_key(id)) {
+            let loaded = loaded_programs().filter_map(Result::ok);
+            let in_words = |info: &ProgramInfo| (!is_ours(info)).then(|| in_words(info));
+            self.known = loaded.map(|info| (info.id(), in_words(&info))).collect();
+        }
+        let others = programs
+            .iter()
+            .filter_map(|id| self.known.get(id)?.as_ref());
+        let direction = match hook {
+            TcxHook::Ingress => "ingress",
+            TcxHook::Egress => "egress",
+        };
+        others
+            .map(|other| format!("{other}, {direction}"))
+            .collect()
+    }
+}
+
+/// `TCX program 17 (cil_from_container)`
+fn in_words(program: &ProgramInfo) -> String {
     let name = String::from_utf8_lossy(program.name());
     let name = match &*name {
         "" => "no name".to_owned(),
         name => sanitize(name),
     };
-    let direction = match hook {
-        TcxHook::Ingress => "ingress",
-        TcxHook::Egress => "egress",
-    };
-    format!("TCX program {} ({name}), {direction}", program.id())
+    format!("TCX program {} ({name})", program.id())
 }

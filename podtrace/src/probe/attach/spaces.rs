@@ -7,9 +7,16 @@ use crate::netns::{NetNs, candidates::candidates};
 /// A namespace's inode and id.
 pub(super) type Space = (u64, u64);
 
-/// Does something with what there is of each namespace. One that cannot be entered is
-/// gone.
-pub(super) fn in_namespaces<T>(mut by_netns: HashMap<Space, T>, mut work: impl FnMut(&NetNs, T)) {
+/// Does something in each namespace with what there is of it. One that cannot be entered is
+/// gone, or its turn is the next time.
+pub(super) fn in_namespaces<T: Send>(
+    all: impl IntoIterator<Item = (Space, T)>,
+    mut work: impl FnMut(&NetNs, Vec<T>) + Send,
+) {
+    let mut by_netns: HashMap<Space, Vec<T>> = HashMap::new();
+    for (space, one) in all {
+        by_netns.entry(space).or_default().push(one);
+    }
     if by_netns.is_empty() {
         return;
     }
@@ -21,7 +28,7 @@ pub(super) fn in_namespaces<T>(mut by_netns: HashMap<Space, T>, mut work: impl F
             continue;
         };
         if let Some(there) = by_netns.remove(&(netns.inode, netns.id)) {
-            work(&netns, there);
+            let _ = netns.run(|| work(&netns, there));
         }
         if by_netns.is_empty() {
             return;

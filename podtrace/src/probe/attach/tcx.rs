@@ -1,6 +1,6 @@
 //! Attaching by TCX links.
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::BTreeMap,
     os::fd::{AsFd as _, OwnedFd},
     time::Duration,
 };
@@ -10,7 +10,7 @@ use podtrace_ebpf::config;
 
 use super::{
     Attach, Change, classifier, operation,
-    order::{Due, EVERY, News, before},
+    order::{Due, EVERY, News, Programs},
     spaces::{Space, in_namespaces},
 };
 use crate::{
@@ -28,6 +28,7 @@ pub(super) struct Tcx {
     /// By number of the interface.
     attached: BTreeMap<u32, Attached>,
     news: News,
+    programs: Programs,
 }
 
 /// The program of one direction.
@@ -79,15 +80,16 @@ impl Tcx {
             taps,
             attached: BTreeMap::new(),
             news: News::new(),
+            programs: Programs::default(),
         })
     }
 }
 
 /// What runs before taps at an interface of the calling thread's namespace.
-fn before_all(taps: &[Tap; 2], ifindex: u32) -> Vec<String> {
+fn before_all(taps: &[Tap; 2], programs: &mut Programs, ifindex: u32) -> Vec<String> {
     let mut all = Vec::new();
     for tap in taps {
-        all.extend(before(ifindex, tap.hook, Some(tap.id)));
+        all.extend(programs.before(ifindex, tap.hook, Some(tap.id)));
     }
     all
 }
@@ -137,24 +139,18 @@ impl Attach for Tcx {
 
     fn check(&mut self, _since_ns: Option<u64>) -> Vec<(u32, Change)> {
         let Due { all, since_ns } = self.news.due();
-        let mut by_netns: HashMap<_, Vec<_>> = HashMap::new();
-        let mut due = self.attached.iter_mut();
-        while let Some((number, attached)) = due.find(|(_, one)| all || !one.before.is_empty()) {
-            let there = by_netns.entry(attached.netns).or_default();
-            there.push((*number, attached));
-        }
-        let (taps, mut changes) = (&self.taps, Vec::new());
-        in_namespaces(by_netns, |netns, there| {
-            // One that cannot be entered is looked at the next time.
-            let _ = netns.run(|| {
-                for (number, attached) in there {
-                    let before = before_all(taps, attached.ifindex);
-                    if before != attached.before {
-                        attached.before.clone_from(&before);
-                        changes.push((number, Change::Order { since_ns, before }));
-                    }
+        let attached = self.attached.iter_mut();
+        let due = attached.filter(|(_, one)| all || !one.before.is_empty());
+        let due = due.map(|(number, attached)| (attached.netns, (*number, attached)));
+        let (taps, programs, mut changes) = (&self.taps, &mut self.programs, Vec::new());
+        in_namespaces(due, |_, there| {
+            for (number, attached) in there {
+                let before = before_all(taps, programs, attached.ifindex);
+                if before != attached.before {
+                    attached.before.clone_from(&before);
+                    changes.push((number, Change::Order { since_ns, before }));
                 }
-            });
+            }
         });
         changes
     }

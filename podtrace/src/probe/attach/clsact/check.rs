@@ -1,10 +1,10 @@
 //! Whether what we have attached by clsact is still there: other tools may remove it, or
 //! put theirs before it.
-use std::{collections::HashMap, mem};
+use std::mem;
 
 use nix::net::if_::if_indextoname;
 
-use super::{Clsact, Filters, before_by_tcx, in_namespaces};
+use super::{Clsact, Filters, in_namespaces};
 use crate::probe::{
     Change, ProbeError,
     clsact::{self, ClsactError, Standing},
@@ -20,19 +20,14 @@ impl Clsact {
     pub(super) fn check_all(&mut self, since_ns: u64) -> Vec<(u32, Change)> {
         // Apart: to attach again takes the programs.
         let mut all = mem::take(&mut self.attached);
-        let mut by_netns: HashMap<_, Vec<_>> = HashMap::new();
-        for (number, filters) in &mut all {
-            let there = by_netns.entry(filters.netns).or_default();
-            there.push((*number, filters));
-        }
+        let there = all.iter_mut();
+        let there = there.map(|(number, filters)| (filters.netns, (*number, filters)));
         let mut changes = Vec::new();
-        in_namespaces(by_netns, |netns, there| {
-            let _ = netns.run(|| {
-                for (number, filters) in there {
-                    let change = self.check_here(filters, &netns.name, since_ns);
-                    changes.extend(change.map(|change| (number, change)));
-                }
-            });
+        in_namespaces(there, |netns, there| {
+            for (number, filters) in there {
+                let change = self.check_here(filters, &netns.name, since_ns);
+                changes.extend(change.map(|change| (number, change)));
+            }
         });
         for (number, change) in &changes {
             if matches!(change, Change::Removed { .. }) {
@@ -44,11 +39,11 @@ impl Clsact {
     }
 
     /// Looks at an interface of the calling thread's namespace, which has that name.
-    fn check_here(&self, filters: &mut Filters, netns: &str, since_ns: u64) -> Option<Change> {
+    fn check_here(&mut self, filters: &mut Filters, netns: &str, since_ns: u64) -> Option<Change> {
         // One that does not answer is looked at when the next one changes.
         match clsact::standing(&filters.attached).ok()? {
             Standing::There(mut before) => {
-                before.extend(before_by_tcx(filters.attached.ifindex()));
+                before.extend(self.before_by_tcx(filters.attached.ifindex()));
                 let known = mem::replace(&mut filters.attached.before, before.clone());
                 (known != before).then_some(Change::Order { since_ns, before })
             }
@@ -57,7 +52,7 @@ impl Clsact {
         }
     }
 
-    fn restore_here(&self, filters: &mut Filters, netns: &str, since_ns: u64) -> Change {
+    fn restore_here(&mut self, filters: &mut Filters, netns: &str, since_ns: u64) -> Change {
         let ifindex = filters.attached.ifindex();
         let name = if_indextoname(ifindex).unwrap_or_default();
         let _ = clsact::detach([&filters.attached]);
