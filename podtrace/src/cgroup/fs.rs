@@ -1,6 +1,5 @@
 //! The cgroup tree (v2): from a cgroup's id to its path.
 use std::{
-    ffi::OsStr,
     fs::{self, File},
     io,
     os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd},
@@ -16,7 +15,7 @@ const FILEID_KERNFS: i32 = 0xfe;
 ///
 /// # Errors
 /// When it cannot be read.
-pub(super) fn read_lossy(path: &str) -> io::Result<String> {
+pub(crate) fn read_lossy(path: impl AsRef<Path>) -> io::Result<String> {
     Ok(String::from_utf8_lossy(&fs::read(path)?).into_owned())
 }
 
@@ -61,8 +60,8 @@ impl CgroupFs {
     pub fn members(&self, cgroup: &str) -> Option<CgroupMembers> {
         let text = fs::read_to_string(self.directory(cgroup).join("cgroup.procs")).ok()?;
         let named = named(&text).filter_map(|pid| {
-            let command = fs::read(format!("/proc/{pid}/comm")).ok()?;
-            let command = String::from_utf8_lossy(&command).trim_end().to_owned();
+            let command = read_lossy(format!("/proc/{pid}/comm")).ok()?;
+            let command = command.trim_end().to_owned();
             Some(CgroupMember { pid, command })
         });
         Some(CgroupMembers {
@@ -124,25 +123,46 @@ struct Handle {
 /// Where cgroup2 is mounted, by `/proc/self/mountinfo` (proc(5)): the root of
 /// the hierarchy rather than a part of it.
 fn mount_point(mounts: &str) -> Option<PathBuf> {
-    let mut found = None;
-    for line in mounts.lines() {
-        let Some((mount, file_system)) = line.split_once(" - ") else {
-            continue;
-        };
-        if !file_system.starts_with("cgroup2 ") {
-            continue;
-        }
-        let mut fields = mount.split(' ').skip(3);
-        let (Some(root), Some(point)) = (fields.next(), fields.next()) else {
-            continue;
-        };
-        let point = Path::new(OsStr::new(point)).to_owned();
-        if root == "/" {
-            return Some(point);
-        }
-        found.get_or_insert(point);
+    let all = || Mount::all(mounts).filter(|mount| mount.kind == "cgroup2");
+    let whole = all().find(|mount| mount.root == "/");
+    whole
+        .or_else(|| all().next())
+        .map(|mount| mount.point.into())
+}
+
+/// A line of `/proc/self/mountinfo` (proc(5)).
+pub(super) struct Mount<'a> {
+    /// What of the file system is mounted.
+    pub(super) root: &'a str,
+    /// Where.
+    pub(super) point: &'a str,
+    /// Its type.
+    pub(super) kind: &'a str,
+    /// The options of its super block, with commas between them.
+    pub(super) options: &'a str,
+}
+
+impl<'a> Mount<'a> {
+    /// All lines that can be read.
+    pub(super) fn all(text: &'a str) -> impl Iterator<Item = Self> {
+        text.lines().filter_map(Self::parse)
     }
-    found
+
+    fn parse(line: &'a str) -> Option<Self> {
+        let (mount, file_system) = line.split_once(" - ")?;
+        let mut fields = mount.split(' ').skip(3);
+        let (root, point) = (fields.next()?, fields.next()?);
+        let mut fields = file_system.split(' ');
+        let kind = fields.next()?;
+        // Behind the device.
+        let options = fields.nth(1).unwrap_or_default();
+        Some(Self {
+            root,
+            point,
+            kind,
+            options,
+        })
+    }
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::fs::read_lossy;
+use super::fs::{Mount, read_lossy};
 
 /// A hierarchy of cgroups that limits memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,25 +72,20 @@ fn left_in(version: Version, directory: &Path) -> Option<u64> {
 /// The hierarchies with memory: where they are mounted, and the process's directory there.
 /// `mounts` is the text of `/proc/self/mountinfo`, `own` that of `/proc/self/cgroup`.
 fn directories(mounts: &str, own: &str) -> Vec<(Version, PathBuf, PathBuf)> {
-    mounts
-        .lines()
-        .filter_map(|line| {
-            let (mount, file_system) = line.split_once(" - ")?;
-            let mut fields = mount.split(' ').skip(3);
-            let (root, top) = (fields.next()?, Path::new(fields.next()?));
-            let mut file_system = file_system.split(' ');
-            let (kind, options) = (file_system.next()?, file_system.nth(1)?);
-            let (version, path) = match kind {
-                "cgroup2" => (Version::V2, super::unified(own)?),
-                "cgroup" if options.split(',').any(|option| option == "memory") => {
-                    (Version::V1, controller(own, "memory")?)
-                }
-                _ => return None,
-            };
-            let below = Path::new(path).strip_prefix(root).ok()?;
-            Some((version, top.to_owned(), top.join(below)))
-        })
-        .collect()
+    let directory = |mount: Mount<'_>| {
+        let mut options = mount.options.split(',');
+        let (version, path) = match mount.kind {
+            "cgroup2" => (Version::V2, super::unified(own)?),
+            "cgroup" if options.any(|option| option == "memory") => {
+                (Version::V1, controller(own, "memory")?)
+            }
+            _ => return None,
+        };
+        let top = Path::new(mount.point);
+        let below = Path::new(path).strip_prefix(mount.root).ok()?;
+        Some((version, top.to_owned(), top.join(below)))
+    };
+    Mount::all(mounts).filter_map(directory).collect()
 }
 
 /// The path of a v1 controller in the text of `/proc/<pid>/cgroup`.

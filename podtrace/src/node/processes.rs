@@ -10,7 +10,7 @@ use std::{
 
 use serde::{Serialize, Serializer, ser::SerializeMap as _};
 
-use crate::cgroup::{self, CgroupName};
+use crate::cgroup::{self, CgroupName, fs::read_lossy};
 
 /// Processes read in one pass, at most: above the default limit of a machine
 /// with 32 CPUs (`kernel.pid_max`), far above what a node is given to run.
@@ -164,7 +164,7 @@ pub fn members() -> io::Result<HashMap<u64, Vec<Member>>> {
         let Ok(Some(net)) = read_namespace(&folder, NsKind::Net) else {
             continue;
         };
-        let Ok(text) = read_text(&folder.join("cgroup")) else {
+        let Ok(text) = read_lossy(folder.join("cgroup")) else {
             continue;
         };
         let (cgroup, container) = point(&text);
@@ -218,14 +218,14 @@ pub fn scan() -> io::Result<Scan> {
 /// When it has ended, or may not be read.
 pub fn read(pid: u32) -> io::Result<Process> {
     let folder = PathBuf::from(format!("/proc/{pid}"));
-    let stat = read_text(&folder.join("stat"))?;
+    let stat = read_lossy(folder.join("stat"))?;
     let Stat {
         comm,
         parent,
         start_ticks,
     } = parse_stat(&stat).ok_or(io::ErrorKind::InvalidData)?;
     let namespaces = read_namespaces(&folder)?;
-    let text = read_text(&folder.join("cgroup"))?;
+    let text = read_lossy(folder.join("cgroup"))?;
     let (cgroup, container) = point(&text);
     Ok(Process {
         pid,
@@ -236,11 +236,6 @@ pub fn read(pid: u32) -> io::Result<Process> {
         cgroup,
         container,
     })
-}
-
-/// Reads a file whose names may be any bytes.
-fn read_text(path: &Path) -> io::Result<String> {
-    Ok(String::from_utf8_lossy(&fs::read(path)?).into_owned())
 }
 
 fn read_namespaces(process: &Path) -> io::Result<Namespaces> {
