@@ -15,6 +15,7 @@ use crate::{
         pod::Pod,
         snapshot::{NewCgroup, Snapshot},
         start::Start,
+        tap::is_zero,
         tap_point::TapPoint,
         topology::RecordedTopology,
     },
@@ -118,14 +119,6 @@ pub enum Update {
         /// One line, safe for a terminal.
         text: String,
     },
-}
-
-#[expect(
-    clippy::trivially_copy_pass_by_ref,
-    reason = "the signature serde asks for"
-)]
-fn is_zero(number: &u64) -> bool {
-    *number == 0
 }
 
 impl Update {

@@ -137,20 +137,12 @@ impl Sockets {
 
     /// Notes whether the root cgroup of a session's nodes holds containers too.
     pub fn share_root(&mut self, session: usize, shared: bool) {
-        if shared {
-            self.shared_roots.insert(session);
-        } else {
-            self.shared_roots.remove(&session);
-        }
+        set(&mut self.shared_roots, session, shared);
     }
 
     /// Notes whether a session's events tell the kernel's own sockets from others.
     pub fn tell_kernel(&mut self, session: usize, they_do: bool) {
-        if they_do {
-            self.kernel_tellers.insert(session);
-        } else {
-            self.kernel_tellers.remove(&session);
-        }
+        set(&mut self.kernel_tellers, session, they_do);
     }
 
     /// The owner of the socket.
@@ -205,6 +197,15 @@ impl Sockets {
             State::Container(id) if pods.container(id).is_none() => Some(known.since_ns),
             _ => None,
         }
+    }
+}
+
+/// Has the session in the set, or not.
+fn set(sessions: &mut HashSet<usize>, session: usize, is_in: bool) {
+    if is_in {
+        sessions.insert(session);
+    } else {
+        sessions.remove(&session);
     }
 }
 

@@ -16,7 +16,7 @@ pub(super) fn check_names(chosen: &[String], scan: &Scan) -> anyhow::Result<()> 
         bail!(
             "no interface {} on the node or in its pods\nhint: there is {}",
             escape(name),
-            escape(&names)
+            names
         );
     }
     if scan.targets.is_empty() {

@@ -20,16 +20,7 @@ pub trait LookUp: Send {
     fn path_of(&mut self, id: u64) -> CgroupPath;
 
     /// The processes in the cgroup of that path; none if nobody is to know of them.
-    fn members(&mut self, path: &str) -> Option<CgroupMembers> {
-        let _ = path;
-        None
-    }
-}
-
-impl<F: FnMut(u64) -> CgroupPath + Send> LookUp for F {
-    fn path_of(&mut self, id: u64) -> CgroupPath {
-        self(id)
-    }
+    fn members(&mut self, path: &str) -> Option<CgroupMembers>;
 }
 
 /// The cgroups that records have shown.
@@ -134,6 +125,16 @@ impl Cgroups {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    impl<F: FnMut(u64) -> CgroupPath + Send> LookUp for F {
+        fn path_of(&mut self, id: u64) -> CgroupPath {
+            self(id)
+        }
+
+        fn members(&mut self, _: &str) -> Option<CgroupMembers> {
+            None
+        }
+    }
 
     fn begin(ts_ns: u64, cgroup: u64) -> Begin {
         Begin {

@@ -7,10 +7,7 @@ use super::inputs::Input;
 use crate::{
     session::reader::{Item, ReaderOptions},
     signals::Stop,
-    text::{
-        names::{list, listed},
-        sanitize::sanitize,
-    },
+    text::names::{list, listed},
     update::Update,
 };
 
@@ -47,7 +44,7 @@ pub(super) fn check_interfaces(
         [first, ..] if !stop.is_set() => bail!(
             "no interface {} in the files\nhint: there is {}",
             list(&missing),
-            sanitize(&listed(names.iter().map(AsRef::as_ref), Some(first)))
+            listed(names.iter().map(AsRef::as_ref), Some(first))
         ),
         _ => Ok(()),
     }

@@ -1,5 +1,5 @@
 //! What dead podtraces have left.
-use std::{fs::File, io};
+use std::io;
 
 use nix::net::if_::if_indextoname;
 use rtnetlink::packet_route::{
@@ -42,14 +42,12 @@ pub struct Swept {
 pub fn sweep_all() -> Vec<Swept> {
     let mut all = Vec::new();
     for candidate in candidates() {
-        let netns = File::open(&candidate.path).ok();
-        let path = shown(&candidate.path);
-        let netns = netns.and_then(|file| NetNs::from_file(file, &path).ok());
-        let Some(Ok(Ok(mut swept))) = netns.map(|netns| netns.run(sweep)) else {
+        let netns = NetNs::open(&candidate.path);
+        let Ok(Ok(Ok(mut swept))) = netns.map(|netns| netns.run(sweep)) else {
             continue;
         };
         for swept in &mut swept {
-            swept.netns.clone_from(&path);
+            swept.netns = shown(&candidate.path);
         }
         all.extend(swept);
     }

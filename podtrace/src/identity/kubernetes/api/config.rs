@@ -336,7 +336,7 @@ fn known<'a>(what: &str, names: impl Iterator<Item = &'a String>) -> String {
     if names.is_empty() {
         format!("there is no {what}")
     } else {
-        format!("there is the {what} {}", sanitize(&names))
+        format!("there is the {what} {names}")
     }
 }
 
