@@ -23,6 +23,17 @@ pub trait LookUp: Send {
     fn members(&mut self, path: &str) -> Option<CgroupMembers>;
 }
 
+/// A function that finds paths, where nobody is to know of processes.
+impl<F: FnMut(u64) -> CgroupPath + Send> LookUp for F {
+    fn path_of(&mut self, id: u64) -> CgroupPath {
+        self(id)
+    }
+
+    fn members(&mut self, _: &str) -> Option<CgroupMembers> {
+        None
+    }
+}
+
 /// The cgroups that records have shown.
 pub(super) struct Cgroups {
     look_up: Box<dyn LookUp>,
@@ -125,16 +136,6 @@ impl Cgroups {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    impl<F: FnMut(u64) -> CgroupPath + Send> LookUp for F {
-        fn path_of(&mut self, id: u64) -> CgroupPath {
-            self(id)
-        }
-
-        fn members(&mut self, _: &str) -> Option<CgroupMembers> {
-            None
-        }
-    }
 
     fn begin(ts_ns: u64, cgroup: u64) -> Begin {
         Begin {
