@@ -59,6 +59,8 @@ pub enum LinkKind {
     Bridge,
     /// A VXLAN tunnel.
     Vxlan(Vxlan),
+    /// Another tunnel whose packets podtrace opens: their way goes on below it.
+    Tunnel,
     /// A loopback interface.
     Loopback,
     /// A part of the node's own switching, by which no packet leaves the node: a port of
@@ -313,6 +315,16 @@ fn kind(info: &[LinkInfo]) -> LinkKind {
         match item {
             LinkInfo::Kind(InfoKind::Veth) => found = LinkKind::Veth,
             LinkInfo::Kind(InfoKind::Bridge) => found = LinkKind::Bridge,
+            LinkInfo::Kind(
+                InfoKind::Geneve
+                | InfoKind::IpIp
+                | InfoKind::Ip6Tnl
+                | InfoKind::SitTun
+                | InfoKind::GreTun
+                | InfoKind::GreTun6
+                | InfoKind::GreTap
+                | InfoKind::GreTap6,
+            ) => found = LinkKind::Tunnel,
             LinkInfo::Kind(InfoKind::Dummy | InfoKind::Ifb) => found = LinkKind::Internal,
             LinkInfo::Kind(InfoKind::Other(kind)) if kind == "openvswitch" => {
                 found = LinkKind::Internal;

@@ -18,7 +18,9 @@ pub fn uplinks(links: &[Link], routes: &[Route]) -> HashSet<u32> {
     let (routed, gated) = (by_any(routes), by_gateway(routes));
     let leads_out = |link: &&Link| match link.kind {
         _ if link.carries_vxlan(links) => true,
-        LinkKind::Other => routed.contains(&link.ifindex) || is_port(link, links),
+        LinkKind::Other | LinkKind::Tunnel => {
+            routed.contains(&link.ifindex) || is_port(link, links)
+        }
         LinkKind::Veth => link.peer_nsid.is_some() && gated.contains(&link.ifindex),
         _ => false,
     };

@@ -157,7 +157,7 @@ impl Writer<'_> {
                 LinkKind::Loopback => {}
                 LinkKind::Veth if of_pods.contains(&link.ifindex) => {}
                 _ if link.is_uplink => {}
-                LinkKind::Veth | LinkKind::Internal | LinkKind::Other => {
+                LinkKind::Veth | LinkKind::Tunnel | LinkKind::Internal | LinkKind::Other => {
                     node.others.push(self.interface(link, &self.names));
                 }
             }
