@@ -45,6 +45,9 @@ pub const GLOBAL_TAPS_MASK: &str = "TAPS_MASK";
 /// Global `u32`: nonzero when only headers are captured, with
 /// [`KEY_PAYLOAD`] bytes behind them.
 pub const GLOBAL_HEADERS_ONLY: &str = "HEADERS_ONLY";
+/// Global array of [`VXLAN_PORTS_MAX`] `u16`: UDP ports that carry VXLAN whatever
+/// interfaces there are; 0 is none.
+pub const GLOBAL_VXLAN_PORTS: &str = "VXLAN_PORTS";
 /// Global `u32`: nonzero when [`CAST_MARKS`] were replaced.
 pub const GLOBAL_CAN_CAST: &str = "CAN_CAST";
 /// Global `u32`: offset of `dev` in `struct sk_buff`.
@@ -77,7 +80,7 @@ pub const SNAPLEN_MAX: u32 = 9216;
 /// different nodes join.
 pub const KEY_PAYLOAD: u32 = 16;
 
-/// UDP ports that can carry VXLAN, at most.
+/// UDP ports of VXLAN that can be given, and those that interfaces can have, at most.
 pub const VXLAN_PORTS_MAX: usize = 4;
 
 /// Stands in the object for the kernel function `bpf_cast_to_kern_ctx`: a call
@@ -98,7 +101,7 @@ pub struct Control {
     pub active: u32,
     /// Packets whose digest ([`crate::sample::Seen`]) is above it are refused.
     pub sample_max: u32,
-    /// UDP ports that carry VXLAN; 0 is none.
+    /// UDP ports of the VXLAN interfaces; 0 is none.
     pub vxlan_ports: [u16; VXLAN_PORTS_MAX],
 }
 

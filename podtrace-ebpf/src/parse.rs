@@ -2,11 +2,28 @@
 //!
 //! Generic over [`Load`], so that the same source serves byte slices and
 //! packets in the kernel; every loop is bounded.
+mod link;
+mod tunnel;
+
+pub use link::{
+    ETHERNET_LEN, ETHERTYPE_ARP, ETHERTYPE_IPV4, ETHERTYPE_IPV6, ETHERTYPE_PPPOE_DISCOVERY,
+    LinkLayer, Llc, Shim, link,
+};
+pub use tunnel::{
+    Carrier, GENEVE_PORT, Inside, PROTOCOL_GRE, PROTOCOL_IPV4, PROTOCOL_IPV6, TUNNELS_MAX, inside,
+};
+pub(crate) use tunnel::{gre_len, is_inside};
 
 /// Something that bytes can be read from.
 pub trait Load {
     /// `N` bytes at `offset`; none when they reach beyond the end.
     fn load<const N: usize>(&self, offset: usize) -> Option<[u8; N]>;
+
+    /// The same number, of which who checks the program knows nothing any more.
+    #[inline(always)]
+    fn forget(&self, number: usize) -> usize {
+        number
+    }
 }
 
 impl Load for [u8] {
@@ -15,19 +32,6 @@ impl Load for [u8] {
     }
 }
 
-/// EtherType of IPv4.
-pub const ETHERTYPE_IPV4: u16 = 0x0800;
-/// EtherType of ARP.
-pub const ETHERTYPE_ARP: u16 = 0x0806;
-/// EtherType of IPv6.
-pub const ETHERTYPE_IPV6: u16 = 0x86dd;
-/// EtherType of an 802.1Q tag.
-const ETHERTYPE_VLAN: u16 = 0x8100;
-/// EtherType of an 802.1ad tag.
-const ETHERTYPE_SERVICE_VLAN: u16 = 0x88a8;
-/// Length of an Ethernet header without tags.
-pub const ETHERNET_LEN: usize = 14;
-const VLAN_LEN: usize = 4;
 /// IPv6 extension headers followed at most.
 const EXTENSIONS_MAX: usize = 8;
 
@@ -38,17 +42,6 @@ pub enum WalkError {
     TooShort,
     /// A header contradicts itself.
     Malformed,
-}
-
-/// What is behind the Ethernet header and its tags.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct LinkLayer {
-    /// EtherType behind the tags.
-    pub ethertype: u16,
-    /// VLAN id of the innermost tag.
-    pub vlan: Option<u16>,
-    /// Where the next header starts.
-    pub next: usize,
 }
 
 /// What an IP header and its extension headers say.
@@ -71,29 +64,6 @@ pub struct IpLayer {
     pub id: u32,
     /// Identification, offset in bytes, and whether more follow.
     pub fragment: Option<(u32, u16, bool)>,
-}
-
-/// Reads an Ethernet header and up to two VLAN tags.
-///
-/// # Errors
-/// When the frame ends within them.
-pub fn link<L: Load + ?Sized>(frame: &L, start: usize) -> Result<LinkLayer, WalkError> {
-    let mut next = start + ETHERNET_LEN;
-    let mut ethertype = half(frame, start + 12)?;
-    let mut vlan = None;
-    for _ in 0..2 {
-        if !matches!(ethertype, ETHERTYPE_VLAN | ETHERTYPE_SERVICE_VLAN) {
-            break;
-        }
-        vlan = Some(half(frame, next)? & 0x0fff);
-        ethertype = half(frame, next + 2)?;
-        next += VLAN_LEN;
-    }
-    Ok(LinkLayer {
-        ethertype,
-        vlan,
-        next,
-    })
 }
 
 /// Reads an IPv4 or IPv6 header, whichever the version field tells.
@@ -175,21 +145,13 @@ fn extension<L: Load + ?Sized>(frame: &L, layer: &mut IpLayer) -> Result<Option<
     })
 }
 
-/// Length of a VXLAN header (RFC 7348).
-pub const VXLAN_LEN: usize = 8;
-
-/// The network identifier of a VXLAN header; none without the I flag.
-pub fn vxlan_vni<L: Load + ?Sized>(frame: &L, start: usize) -> Option<u32> {
-    let header: [u8; VXLAN_LEN] = frame.load(start)?;
-    let [flags, _, _, _, vni @ .., _] = header;
-    (flags & 0x08 != 0).then(|| u32::from_be_bytes([0, vni[0], vni[1], vni[2]]))
-}
-
+#[inline(always)]
 fn byte<L: Load + ?Sized>(frame: &L, at: usize) -> Result<u8, WalkError> {
     let [byte] = frame.load(at).ok_or(WalkError::TooShort)?;
     Ok(byte)
 }
 
+#[inline(always)]
 fn half<L: Load + ?Sized>(frame: &L, at: usize) -> Result<u16, WalkError> {
     frame
         .load(at)
@@ -202,23 +164,6 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-
-    fn ethernet(ethertype: u16, payload: &[u8]) -> Vec<u8> {
-        let mut frame = vec![0; 12];
-        frame.extend(ethertype.to_be_bytes());
-        frame.extend(payload);
-        frame
-    }
-
-    #[test]
-    fn link_with_two_tags_is_walked() {
-        let frame = ethernet(0x88a8, &[0, 7, 0x81, 0, 0x20, 9, 0x08, 0, 0]);
-        let link = link(frame.as_slice(), 0).unwrap();
-        assert_eq!(
-            (link.ethertype, link.vlan, link.next),
-            (0x0800, Some(9), 22)
-        );
-    }
 
     #[test]
     fn ipv4_options_and_fragments_are_walked() {
@@ -251,12 +196,6 @@ mod tests {
         assert_eq!(ip(packet.as_slice(), 0), Err(WalkError::Malformed));
     }
 
-    #[test]
-    fn vxlan_without_the_flag_is_none() {
-        assert_eq!(vxlan_vni([8, 0, 0, 0, 0, 0, 1, 0].as_slice(), 0), Some(1));
-        assert_eq!(vxlan_vni([0, 0, 0, 0, 0, 0, 1, 0].as_slice(), 0), None);
-    }
-
     proptest! {
         #[test]
         fn walk_of_any_bytes_stays_within_them(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
@@ -264,8 +203,8 @@ mod tests {
             if let Ok(layer) = ip(bytes.as_slice(), 0) {
                 prop_assert!(layer.transport >= 20);
                 prop_assert!(matches!(layer.version, 4 | 6));
+                let _ = inside(bytes.as_slice(), &layer, |_| true);
             }
-            let _ = vxlan_vni(bytes.as_slice(), 0);
         }
     }
 }

@@ -10,8 +10,11 @@
 //! Written for the kernel: words at fixed places, as the verifier likes it.
 
 use crate::{
-    config::{KEY_PAYLOAD, VXLAN_PORTS_MAX},
-    parse::{ETHERNET_LEN, ETHERTYPE_ARP, ETHERTYPE_IPV4, ETHERTYPE_IPV6},
+    config::KEY_PAYLOAD,
+    parse::{
+        self, ETHERTYPE_ARP, ETHERTYPE_IPV4, ETHERTYPE_IPV6, GENEVE_PORT, PROTOCOL_GRE,
+        PROTOCOL_IPV4, PROTOCOL_IPV6, TUNNELS_MAX,
+    },
 };
 
 /// Words of a [`View`]: an IPv6 header and 24 bytes more.
@@ -26,100 +29,204 @@ pub trait View {
     fn word(&self, at: usize) -> u32;
 }
 
-/// A view that is a copy.
-#[repr(C, align(8))]
+/// A view that is a copy, two words in one.
 #[derive(Clone, Copy, Debug)]
-pub struct Copied(pub [u32; VIEW_WORDS]);
+pub struct Copied(pub [u64; VIEW_WORDS / 2]);
 
 impl View for Copied {
     #[inline(always)]
     fn word(&self, at: usize) -> u32 {
-        self.0[at]
+        let [a, b, c, d, e, f, g, h] = self.0[at / 2].to_ne_bytes();
+        u32::from_ne_bytes(if at.is_multiple_of(2) {
+            [a, b, c, d]
+        } else {
+            [e, f, g, h]
+        })
     }
+}
+
+/// A packet whose headers are walked.
+pub trait Frame {
+    /// The EtherType behind the Ethernet header that is there, and where the network header
+    /// is.
+    fn link(&self, at: u32) -> Option<(u16, u32)>;
+
+    /// [`look`] at a view of the bytes from there on. `opens`: whether tunnels are opened.
+    fn look(&self, at: u32, ethertype: u16, opens: bool) -> Look;
+
+    /// The same number, of which the kernel's verifier knows nothing any more: it follows
+    /// what comes behind once, not once for each number.
+    #[inline(always)]
+    fn forget(&self, number: u32) -> u32 {
+        number
+    }
+}
+
+/// What a look depends on beside the packet.
+#[derive(Clone, Copy, Debug)]
+pub struct Lens<P> {
+    /// What the network header is.
+    pub ethertype: u16,
+    /// Whether tunnels are opened.
+    pub opens: bool,
+    /// Whether a UDP port is one of VXLAN.
+    pub is_vxlan: P,
 }
 
 /// What a packet's first bytes tell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Look {
+    /// It is not one of ours to tell apart: it is always taken, whole.
+    Nothing,
+    /// It has none inside.
+    Packet(Seen),
+    /// It is a tunnel's: the packet inside counts.
+    Tunnel(Inner),
+}
+
+/// What is seen of the innermost packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Seen {
-    /// Equal at all hops, spread evenly; not made of a packet with another inside,
-    /// as that one's counts.
+    /// Equal at all hops, spread evenly.
     pub digest: u32,
     /// Bytes from the network header on that are headers, with the payload that
     /// tells equal ones apart; `u32::MAX`: all of it counts as such.
     pub headers: u32,
-    /// The packet inside VXLAN.
-    pub inner: Option<Inner>,
 }
 
 /// A packet inside another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Inner {
-    /// Where its network header is, from the outer one's, in bytes.
+    /// Where it starts, from the outer one's network header, in bytes.
     pub at: u32,
-    /// Its EtherType, just before it, if that is in the view.
-    pub ethertype: Option<u16>,
+    /// Whether it starts with an Ethernet header, not with IP.
+    pub is_ethernet: bool,
 }
 
+const PROTOCOL_HOP_BY_HOP: u32 = 0;
 const PROTOCOL_ICMP: u32 = 1;
 const PROTOCOL_TCP: u32 = 6;
 const PROTOCOL_UDP: u32 = 17;
+const PROTOCOL_ROUTING: u32 = 43;
 const PROTOCOL_FRAGMENT: u32 = 44;
+const PROTOCOL_AUTHENTICATION: u32 = 51;
 const PROTOCOL_ICMPV6: u32 = 58;
+const PROTOCOL_DESTINATION_OPTIONS: u32 = 60;
+/// [`parse`] has them as bytes.
+const IPV4_INSIDE: u32 = PROTOCOL_IPV4 as u32;
+const IPV6_INSIDE: u32 = PROTOCOL_IPV6 as u32;
+const GRE: u32 = PROTOCOL_GRE as u32;
 /// The I flag of a VXLAN header (RFC 7348).
 const VXLAN_FLAG: u32 = 0x08;
-/// Words of UDP and VXLAN headers.
+/// Words of UDP, VXLAN and Geneve headers.
 const UDP_WORDS: usize = 2;
 const VXLAN_WORDS: usize = 2;
+const GENEVE_WORDS: u32 = 2;
+/// Words of an IPv4 header without options, and of an IPv6 header.
+const IPV4_WORDS: usize = 5;
+const IPV6_WORDS: usize = 10;
+/// Where a header may begin: the verifier wants a bound, and the innermost one of two
+/// tunnels with all that fits between their headers begins below it.
+pub const OFFSET_MAX: u32 = 0x3ff;
+/// All of the packet counts as headers.
+const WHOLE: u32 = u32::MAX;
 
-/// Looks at a packet of that EtherType; none when it is not one of ours to tell
-/// apart: it is always taken, whole.
+/// What is seen of the innermost packet, and where its network header is; none when it is
+/// not one of ours to tell apart. `is_ethernet`: the frame starts with an Ethernet header,
+/// not with IP.
+#[inline(always)]
+pub fn innermost<F: Frame>(frame: &F, is_ethernet: bool) -> Option<(u32, Seen)> {
+    let mut network = 0;
+    let mut is_ethernet = is_ethernet;
+    for opened in 0..=TUNNELS_MAX {
+        // Bare IP tells its version itself.
+        let mut ethertype = ETHERTYPE_IPV4;
+        if is_ethernet {
+            (ethertype, network) = frame.link(network)?;
+        }
+        ethertype = frame.forget(ethertype.into()) as u16;
+        network = frame.forget(network) & OFFSET_MAX;
+        match frame.look(network, ethertype, opened < TUNNELS_MAX) {
+            Look::Nothing => return None,
+            Look::Packet(Seen { digest, headers }) => {
+                let headers = frame.forget(headers);
+                return Some((network, Seen { digest, headers }));
+            }
+            Look::Tunnel(inner) => {
+                network = frame.forget(network + inner.at) & OFFSET_MAX;
+                is_ethernet = inner.is_ethernet;
+            }
+        }
+    }
+    None
+}
+
+/// Looks at a packet.
 #[inline(always)]
 #[must_use]
-pub fn look<V: View>(
-    ethertype: u16,
-    view: &V,
-    vxlan_ports: &[u16; VXLAN_PORTS_MAX],
-) -> Option<Seen> {
-    match ethertype {
-        ETHERTYPE_IPV4 => Some(ipv4(view, vxlan_ports)),
-        ETHERTYPE_IPV6 => Some(ipv6(view, vxlan_ports)),
-        ETHERTYPE_ARP => Some(arp(view)),
-        _ => None,
+pub fn look<V: View>(view: &V, lens: &Lens<impl Fn(u16) -> bool>) -> Look {
+    match (lens.ethertype, view.word(0) >> 4 & 0x0f) {
+        (ETHERTYPE_ARP, _) => arp(view),
+        (ETHERTYPE_IPV4 | ETHERTYPE_IPV6, 4) => ipv4(view, lens),
+        (ETHERTYPE_IPV4 | ETHERTYPE_IPV6, 6) => ipv6(view, lens),
+        _ => Look::Nothing,
     }
 }
 
 #[inline(always)]
-fn ipv4<V: View>(view: &V, vxlan_ports: &[u16; VXLAN_PORTS_MAX]) -> Seen {
-    const WORDS: usize = 5;
+fn ipv4<V: View>(view: &V, lens: &Lens<impl Fn(u16) -> bool>) -> Look {
     let header_words = view.word(0) & 0x0f;
     let protocol = view.word(2) >> 8 & 0xff;
     let id = view.word(1) & 0xffff;
-    let fragment = (view.word(1) >> 16) as u16 & 0x3fff_u16.to_be();
+    let fragment = (view.word(1) >> 16) as u16;
+    let is_later = fragment & 0x1fff_u16.to_be() != 0;
+    let is_fragment = is_later || fragment & 0x2000_u16.to_be() != 0;
     // A fragment has no ports; options move them: both go by their number.
-    if fragment != 0 || header_words != WORDS as u32 {
-        return Seen {
-            digest: digest(protocol, [id, 0, 0, 0, 0, 0]),
-            headers: header_words * 4 + KEY_PAYLOAD,
-            inner: None,
-        };
+    let by_number = |headers| packet(digest(protocol, [id, 0, 0, 0, 0, 0]), headers);
+    if is_later {
+        return by_number(header_words * 4 + KEY_PAYLOAD);
     }
-    transport::<WORDS, V>(view, protocol, id, vxlan_ports)
+    if header_words != IPV4_WORDS as u32 {
+        return by_number(WHOLE);
+    }
+    match transport::<IPV4_WORDS, V>(view, protocol, id, lens) {
+        Look::Packet(seen) if is_fragment => by_number(seen.headers),
+        look => look,
+    }
 }
 
 #[inline(always)]
-fn ipv6<V: View>(view: &V, vxlan_ports: &[u16; VXLAN_PORTS_MAX]) -> Seen {
-    const WORDS: usize = 10;
+fn ipv6<V: View>(view: &V, lens: &Lens<impl Fn(u16) -> bool>) -> Look {
     let protocol = view.word(1) >> 16 & 0xff;
-    if protocol == PROTOCOL_FRAGMENT {
-        return Seen {
-            digest: digest(protocol, [view.word(WORDS + 1), 0, 0, 0, 0, 0]),
-            headers: (WORDS as u32 + 2) * 4 + KEY_PAYLOAD,
-            inner: None,
-        };
-    }
     // Flow label: bytes 1 to 3, of the first only the low half.
     let id = view.word(0) & 0xffff_0f00;
-    transport::<WORDS, V>(view, protocol, id, vxlan_ports)
+    match protocol {
+        PROTOCOL_FRAGMENT => {
+            let is_later = (view.word(IPV6_WORDS) >> 16) as u16 & 0xfff8_u16.to_be() != 0;
+            let headers = (IPV6_WORDS as u32 + 2) * 4 + KEY_PAYLOAD;
+            packet(
+                digest(protocol, [view.word(IPV6_WORDS + 1), 0, 0, 0, 0, 0]),
+                if is_later { headers } else { WHOLE },
+            )
+        }
+        // How Linux limits tunnels within tunnels (RFC 2473).
+        PROTOCOL_DESTINATION_OPTIONS
+            if lens.opens
+                && view.word(IPV6_WORDS) & 0xff00 == 0
+                && matches!(view.word(IPV6_WORDS) & 0xff, IPV4_INSIDE | IPV6_INSIDE) =>
+        {
+            Look::Tunnel(Inner {
+                at: (IPV6_WORDS as u32 + 2) * 4,
+                is_ethernet: false,
+            })
+        }
+        _ => transport::<IPV6_WORDS, V>(view, protocol, id, lens),
+    }
+}
+
+#[inline(always)]
+fn packet(digest: u32, headers: u32) -> Look {
+    Look::Packet(Seen { digest, headers })
 }
 
 /// `AT`: word of the transport header.
@@ -128,9 +235,14 @@ fn transport<const AT: usize, V: View>(
     view: &V,
     protocol: u32,
     id: u32,
-    vxlan_ports: &[u16; VXLAN_PORTS_MAX],
-) -> Seen {
+    lens: &Lens<impl Fn(u16) -> bool>,
+) -> Look {
     let at = AT as u32 * 4;
+    if lens.opens
+        && let Some(inner) = inside::<AT, V>(view, protocol, &lens.is_vxlan)
+    {
+        return Look::Tunnel(inner);
+    }
     let payload = [
         view.word(AT + 2),
         view.word(AT + 3),
@@ -138,34 +250,15 @@ fn transport<const AT: usize, V: View>(
         view.word(AT + 5),
     ];
     let [p0, p1, p2, p3] = payload;
-    match protocol {
-        PROTOCOL_TCP => Seen {
-            digest: digest(protocol, [view.word(AT + 1), view.word(AT + 2), 0, 0, 0, 0]),
-            headers: at + (view.word(AT + 3) >> 4 & 0x0f) * 4 + KEY_PAYLOAD,
-            inner: None,
-        },
-        PROTOCOL_UDP => {
-            let port = ((view.word(AT) >> 16) as u16).swap_bytes();
-            let is_vxlan = port != 0
-                && (port == vxlan_ports[0]
-                    || port == vxlan_ports[1]
-                    || port == vxlan_ports[2]
-                    || port == vxlan_ports[3])
-                && p0 & VXLAN_FLAG != 0;
-            let headers = at + UDP_WORDS as u32 * 4 + KEY_PAYLOAD;
-            if is_vxlan {
-                return Seen {
-                    digest: 0,
-                    headers,
-                    inner: Some(inner::<AT, V>(view)),
-                };
-            }
-            Seen {
-                digest: digest(protocol, [id, view.word(AT + 1) & 0xffff, p0, p1, p2, p3]),
-                headers,
-                inner: None,
-            }
-        }
+    let (digest, headers) = match protocol {
+        PROTOCOL_TCP => (
+            digest(protocol, [view.word(AT + 1), view.word(AT + 2), 0, 0, 0, 0]),
+            at + (view.word(AT + 3) >> 4 & 0x0f) * 4 + KEY_PAYLOAD,
+        ),
+        PROTOCOL_UDP => (
+            digest(protocol, [id, view.word(AT + 1) & 0xffff, p0, p1, p2, p3]),
+            at + UDP_WORDS as u32 * 4 + KEY_PAYLOAD,
+        ),
         // An echo request and its reply have the same digest.
         PROTOCOL_ICMP | PROTOCOL_ICMPV6 => {
             let is_echo = matches!(view.word(AT) & 0xff, 0 | 8 | 128 | 129);
@@ -174,42 +267,84 @@ fn transport<const AT: usize, V: View>(
             } else {
                 (id, view.word(AT) & 0xffff, view.word(AT + 1))
             };
-            Seen {
-                digest: digest(protocol, [id ^ kind, sequence, p0, p1, p2, p3]),
-                headers: u32::MAX,
-                inner: None,
-            }
+            let digest = digest(protocol, [id ^ kind, sequence, p0, p1, p2, p3]);
+            (digest, WHOLE)
         }
-        _ => Seen {
-            digest: digest(protocol, [id, view.word(AT), view.word(AT + 1), p0, p1, p2]),
-            headers: at + KEY_PAYLOAD,
-            inner: None,
-        },
-    }
+        _ => (
+            digest(protocol, [id, view.word(AT), view.word(AT + 1), p0, p1, p2]),
+            if AT == IPV6_WORDS && is_extension(protocol) {
+                WHOLE
+            } else {
+                at + KEY_PAYLOAD
+            },
+        ),
+    };
+    packet(digest, headers)
 }
 
-/// `AT`: word of the UDP header.
+/// Whether it is one of IPv6 extension headers, which have others behind them.
 #[inline(always)]
-fn inner<const AT: usize, V: View>(view: &V) -> Inner {
-    let ethernet = AT + UDP_WORDS + VXLAN_WORDS;
-    // Both addresses are before it.
-    let ethertype = ethernet + 3;
-    Inner {
-        at: (ethernet * 4 + ETHERNET_LEN) as u32,
-        ethertype: (ethertype < VIEW_WORDS).then(|| (view.word(ethertype) as u16).swap_bytes()),
+fn is_extension(protocol: u32) -> bool {
+    matches!(
+        protocol,
+        PROTOCOL_HOP_BY_HOP
+            | PROTOCOL_ROUTING
+            | PROTOCOL_AUTHENTICATION
+            | PROTOCOL_DESTINATION_OPTIONS
+    )
+}
+
+/// The packet in a tunnel. `AT`: word of the transport header.
+#[inline(always)]
+fn inside<const AT: usize, V: View>(
+    view: &V,
+    protocol: u32,
+    is_vxlan: impl Fn(u16) -> bool,
+) -> Option<Inner> {
+    let at = AT as u32 * 4;
+    match protocol {
+        PROTOCOL_UDP => {
+            let port = ((view.word(AT) >> 16) as u16).swap_bytes();
+            let header = view.word(AT + UDP_WORDS);
+            if is_vxlan(port) {
+                return (header & VXLAN_FLAG != 0).then_some(Inner {
+                    at: at + (UDP_WORDS + VXLAN_WORDS) as u32 * 4,
+                    is_ethernet: true,
+                });
+            }
+            let has_version_0 = header & 0xc0 == 0;
+            if port != GENEVE_PORT || !has_version_0 {
+                return None;
+            }
+            let option_words = header & 0x3f;
+            Some(Inner {
+                at: at + (UDP_WORDS as u32 + GENEVE_WORDS + option_words) * 4,
+                is_ethernet: parse::is_inside(((header >> 16) as u16).swap_bytes())?,
+            })
+        }
+        GRE => {
+            let header = view.word(AT);
+            let len = parse::gre_len((header as u16).swap_bytes())?;
+            Some(Inner {
+                at: at + len as u32,
+                is_ethernet: parse::is_inside(((header >> 16) as u16).swap_bytes())?,
+            })
+        }
+        IPV4_INSIDE | IPV6_INSIDE => Some(Inner {
+            at,
+            is_ethernet: false,
+        }),
+        _ => None,
     }
 }
 
 /// A request and its reply have the same digest.
 #[inline(always)]
-fn arp<V: View>(view: &V) -> Seen {
+fn arp<V: View>(view: &V) -> Look {
     let sender = view.word(3) >> 16 | view.word(4) << 16;
     let target = view.word(6);
-    Seen {
-        digest: digest(u32::from(ETHERTYPE_ARP), [sender ^ target, 0, 0, 0, 0, 0]),
-        headers: u32::MAX,
-        inner: None,
-    }
+    let digest = digest(u32::from(ETHERTYPE_ARP), [sender ^ target, 0, 0, 0, 0, 0]);
+    packet(digest, WHOLE)
 }
 
 /// Mixes the words so that every bit of the result depends on all of them.

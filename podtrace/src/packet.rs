@@ -10,9 +10,11 @@ mod key;
 pub mod link;
 mod mac;
 mod protocol;
+mod tunnel;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+pub use podtrace_ebpf::parse::{Carrier, Llc, Shim};
 use podtrace_ebpf::{
     config::{KEY_PAYLOAD, SNAPLEN_DEFAULT},
     parse::ETHERNET_LEN,
@@ -22,6 +24,8 @@ use serde::{Deserialize, Serialize};
 pub(crate) use describe::flag_names;
 pub use key::{EchoFlow, PacketKey};
 pub use protocol::Protocol;
+pub(crate) use tunnel::TunnelKind;
+pub use tunnel::{FLANNEL_PORT, Tunnel, VXLAN_PORT, VxlanPorts};
 
 /// How the interface frames its packets (from `ARPHRD_*`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -62,10 +66,12 @@ pub struct Mac(pub [u8; 6]);
 /// One frame, decoded; the fields describe the innermost packet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Packet {
-    /// The VXLAN tunnel around it at this hop, if any.
+    /// The tunnel around it at this hop, if any: of several the outermost.
     pub tunnel: Option<Tunnel>,
     /// 802.1Q/802.1ad VLAN id of the innermost frame, from an inline tag.
     pub vlan: Option<u16>,
+    /// MPLS or PPPoE between the innermost frame's header and the network layer.
+    pub shim: Option<Shim>,
     /// The innermost Ethernet header; none under [`Framing::Ip`].
     pub link: Option<Link>,
     /// The network layer.
@@ -86,7 +92,7 @@ impl Packet {
         match &self.network {
             Network::Ip(ip) => Some(ip.source),
             Network::Arp(arp) => Some(arp.sender.into()),
-            Network::Other | Network::Unreadable => None,
+            Network::Llc(_) | Network::Other | Network::Unreadable => None,
         }
     }
 
@@ -96,20 +102,9 @@ impl Packet {
         match &self.network {
             Network::Ip(ip) => Some(ip.destination),
             Network::Arp(arp) => Some(arp.target.into()),
-            Network::Other | Network::Unreadable => None,
+            Network::Llc(_) | Network::Other | Network::Unreadable => None,
         }
     }
-}
-
-/// The outer headers of a VXLAN packet (RFC 7348).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Tunnel {
-    /// Outer source.
-    pub source: IpAddr,
-    /// Outer destination: the VTEP it goes to.
-    pub destination: IpAddr,
-    /// VXLAN network identifier, 24 bits.
-    pub vni: u32,
 }
 
 /// An Ethernet header.
@@ -119,7 +114,7 @@ pub struct Link {
     pub source: Mac,
     /// Destination address.
     pub destination: Mac,
-    /// EtherType behind any VLAN tags, host order.
+    /// EtherType behind any VLAN tags, MPLS, PPPoE and SNAP, host order.
     pub ethertype: u16,
 }
 
@@ -130,6 +125,8 @@ pub enum Network {
     Ip(Ip),
     /// ARP for IPv4 over Ethernet.
     Arp(Arp),
+    /// A protocol of an 802.3 frame, without an EtherType.
+    Llc(Llc),
     /// A protocol we do not read; its number is in [`Link::ethertype`].
     Other,
     /// Too short or malformed at the link or network layer.

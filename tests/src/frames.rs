@@ -1,5 +1,6 @@
 //! The frames that the kernel programs are fed.
 use podtrace::lab::plan::{VNI, VXLAN_PORT, overlay4, overlay6, underlay4};
+use podtrace_ebpf::parse::{ETHERNET_LEN, GENEVE_PORT, PROTOCOL_GRE, PROTOCOL_IPV4};
 
 const MAC: [u8; 12] = [2, 0, 0, 0, 0, 2, 2, 0, 0, 0, 0, 1];
 const IPV4: u16 = 0x0800;
@@ -12,7 +13,7 @@ const HEADERS: usize = 42;
 #[must_use]
 pub fn datagram(payload: &[u8]) -> Vec<u8> {
     let ends = [overlay4(1, 2), overlay4(1, 3)];
-    ethernet(IPV4, &ipv4_packet(ends, &udp(40_000, 5001, payload)))
+    ethernet(IPV4, &ipv4_packet(ends, UDP, &udp(40_000, 5001, payload)))
 }
 
 /// The same in a frame of so many bytes.
@@ -27,8 +28,48 @@ pub fn in_vxlan(frame: &[u8]) -> Vec<u8> {
     let mut payload = vec![8, 0, 0, 0];
     payload.extend((VNI << 8).to_be_bytes());
     payload.extend(frame);
+    in_ipv4(UDP, &udp(50_000, VXLAN_PORT, &payload))
+}
+
+/// A frame inside Geneve with an option of 8 bytes.
+#[must_use]
+pub fn in_geneve(frame: &[u8]) -> Vec<u8> {
+    let mut payload = vec![2, 0, 0x65, 0x58, 0, 0, 5, 0];
+    payload.extend([1, 2, 3, 1, 0, 0, 0, 9]);
+    payload.extend(frame);
+    in_ipv4(UDP, &udp(50_000, GENEVE_PORT, &payload))
+}
+
+/// A frame's packet inside GRE with a key.
+#[must_use]
+pub fn in_gre(frame: &[u8]) -> Vec<u8> {
+    let header = [0x20, 0, 0x08, 0, 0, 0, 0, 7];
+    in_ipv4(PROTOCOL_GRE, &[&header, &frame[ETHERNET_LEN..]].concat())
+}
+
+/// A frame's packet inside IP.
+#[must_use]
+pub fn in_ipip(frame: &[u8]) -> Vec<u8> {
+    in_ipv4(PROTOCOL_IPV4, &frame[ETHERNET_LEN..])
+}
+
+/// A frame of IPv4 with three VLAN tags.
+#[must_use]
+pub fn tagged(frame: &[u8]) -> Vec<u8> {
+    let tags = [0, 5, 0x81, 0, 0, 6, 0x81, 0, 0, 7, 0x08, 0];
+    ethernet(0x88a8, &[&tags, &frame[ETHERNET_LEN..]].concat())
+}
+
+/// A frame's packet behind two MPLS labels.
+#[must_use]
+pub fn labelled(frame: &[u8]) -> Vec<u8> {
+    let labels = [0, 1, 0, 64, 0, 1, 0x11, 64];
+    ethernet(0x8847, &[&labels, &frame[ETHERNET_LEN..]].concat())
+}
+
+fn in_ipv4(protocol: u8, content: &[u8]) -> Vec<u8> {
     let ends = [underlay4(1), underlay4(2)];
-    ethernet(IPV4, &ipv4_packet(ends, &udp(50_000, VXLAN_PORT, &payload)))
+    ethernet(IPV4, &ipv4_packet(ends, protocol, content))
 }
 
 /// UDP over IPv6 in a frame of 118 bytes.
@@ -61,10 +102,10 @@ fn ethernet(kind: u16, packet: &[u8]) -> Vec<u8> {
     [&MAC[..], &kind.to_be_bytes(), packet].concat()
 }
 
-fn ipv4_packet(ends: [std::net::Ipv4Addr; 2], content: &[u8]) -> Vec<u8> {
+fn ipv4_packet(ends: [std::net::Ipv4Addr; 2], protocol: u8, content: &[u8]) -> Vec<u8> {
     let mut packet = vec![0x45, 0];
     packet.extend(length(20 + content.len()));
-    packet.extend([0, 1, 0x40, 0, 64, UDP, 0, 0]);
+    packet.extend([0, 1, 0x40, 0, 64, protocol, 0, 0]);
     packet.extend(ends.iter().flat_map(|end| end.octets()));
     packet.extend(content);
     packet

@@ -2,17 +2,22 @@ use proptest::prelude::*;
 
 use super::*;
 
-const PORTS: [u16; VXLAN_PORTS_MAX] = [8472, 0, 0, 0];
+const VXLAN_PORT: u16 = 8472;
 
 fn view(packet: &[u8]) -> Copied {
     let mut bytes = [0; VIEW_LEN];
     let len = packet.len().min(VIEW_LEN);
     bytes[..len].copy_from_slice(&packet[..len]);
-    let mut words = [0; VIEW_WORDS];
-    for (word, bytes) in words.iter_mut().zip(bytes.as_chunks().0) {
-        *word = u32::from_ne_bytes(*bytes);
+    let (words, _) = bytes.as_chunks();
+    Copied(std::array::from_fn(|at| u64::from_ne_bytes(words[at])))
+}
+
+fn lens(ethertype: u16) -> Lens<impl Fn(u16) -> bool> {
+    Lens {
+        ethertype,
+        is_vxlan: |port| port == VXLAN_PORT,
+        opens: true,
     }
-    Copied(words)
 }
 
 /// What is different at each hop.
@@ -83,7 +88,17 @@ fn echo(hop: Hop, kind: u8, sequence: u16, payload: &[u8]) -> Vec<u8> {
 }
 
 fn seen(ethertype: u16, packet: &[u8]) -> Seen {
-    look(ethertype, &view(packet), &PORTS).unwrap()
+    match look(&view(packet), &lens(ethertype)) {
+        Look::Packet(seen) => seen,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn inner(ethertype: u16, packet: &[u8]) -> Option<Inner> {
+    match look(&view(packet), &lens(ethertype)) {
+        Look::Tunnel(inner) => Some(inner),
+        _ => None,
+    }
 }
 
 proptest! {
@@ -92,7 +107,7 @@ proptest! {
         ttl: u8, checksum: u16, ends: [u8; 8], ports: [u16; 2],
         id: u16, numbers: [u32; 2], payload in prop::collection::vec(any::<u8>(), 0..60),
     ) {
-        prop_assume!(ports[1] != PORTS[0]);
+        prop_assume!(!matches!(ports[1], VXLAN_PORT | GENEVE_PORT));
         let there = Hop { ttl, checksum, ends, ports };
         for (protocol, transport) in [
             (17, [HOP, there].map(|hop| udp(hop, &payload))),
@@ -110,7 +125,7 @@ proptest! {
 
     #[test]
     fn any_bytes_are_looked_at(ethertype: u16, packet in prop::collection::vec(any::<u8>(), 0..80)) {
-        let _ = look(ethertype, &view(&packet), &PORTS);
+        let _ = look(&view(&packet), &lens(ethertype));
     }
 }
 
@@ -147,37 +162,65 @@ fn arp_request_and_reply_are_taken_together() {
     assert_ne!(message(1, one, other), message(1, one, [10, 244, 1, 4]));
 }
 
+/// Which packet is found in one of that protocol, in IPv4 and in IPv6.
+fn found(protocol: u8, transport: &[u8]) -> [Option<Inner>; 2] {
+    [
+        inner(ETHERTYPE_IPV4, &ipv4(HOP, protocol, 0, transport)),
+        inner(ETHERTYPE_IPV6, &ipv6(HOP, protocol, 0, transport)),
+    ]
+}
+
 #[test]
 fn packet_in_a_tunnel_is_found() {
-    let vxlan = [8, 0, 0, 0, 0, 0, 1, 0];
-    let to = Hop {
-        ports: [50_000, PORTS[0]],
-        ..HOP
+    let both = |at: u32, is_ethernet| {
+        [20, 40].map(|ip_len: u32| {
+            Some(Inner {
+                at: ip_len + at,
+                is_ethernet,
+            })
+        })
     };
-    let ethernet = [&[2; 12][..], &ETHERTYPE_ARP.to_be_bytes()].concat();
-    let outer = udp(to, &[&vxlan[..], &ethernet].concat());
+    let to = |port, begin: [u8; 8]| {
+        let ports = [50_000, port];
+        udp(Hop { ports, ..HOP }, &begin)
+    };
+    let vxlan = [8, 0, 0, 0, 0, 0, 1, 0];
+    assert_eq!(found(17, &to(VXLAN_PORT, vxlan)), both(16, true));
+    assert_eq!(found(17, &to(VXLAN_PORT, [0; 8])), [None; 2]);
+    assert_eq!(found(17, &to(53, vxlan)), [None; 2]);
+    let geneve = |lengths, e0, e1| to(GENEVE_PORT, [lengths, 0, e0, e1, 0, 0, 1, 0]);
+    assert_eq!(found(17, &geneve(0x3f, 0x65, 0x58)), both(16 + 252, true));
+    assert_eq!(found(17, &geneve(0, 0x08, 0)), both(16, false));
+    assert_eq!(found(17, &geneve(0x40, 0x65, 0x58)), [None; 2]);
+    assert_eq!(found(17, &geneve(0, 0x88, 0xcc)), [None; 2]);
+    let gre = |flags, e0, e1| [flags, 0, e0, e1, 0, 0, 0, 0, 0, 0, 0, 0];
+    assert_eq!(found(47, &gre(0, 0x08, 0)), both(4, false));
+    assert_eq!(found(47, &gre(0x30, 0x65, 0x58)), both(12, true));
+    assert_eq!(found(47, &gre(0x40, 0x08, 0)), [None; 2]);
+    for version in [4, 41] {
+        assert_eq!(found(version, &[0; 20]), both(0, false));
+        // Behind the limit of tunnels within tunnels.
+        let limit = [version, 0, 4, 1, 4, 1, 1, 0];
+        let inner = inner(ETHERTYPE_IPV6, &ipv6(HOP, 60, 0, &limit));
+        assert_eq!(inner.unwrap().at, 48);
+    }
+    let closed = Lens {
+        opens: false,
+        ..lens(ETHERTYPE_IPV4)
+    };
+    let look = look(&view(&ipv4(HOP, 4, 0, &[0; 20])), &closed);
+    assert!(matches!(look, Look::Packet(_)));
+}
+
+#[test]
+fn version_of_ip_is_its_own() {
+    let (four, six) = (ipv4(HOP, 17, 1, &[0; 20]), ipv6(HOP, 17, 1, &[0; 20]));
+    assert_eq!(seen(ETHERTYPE_IPV4, &four), seen(ETHERTYPE_IPV6, &four));
+    assert_eq!(seen(ETHERTYPE_IPV4, &six), seen(ETHERTYPE_IPV6, &six));
     assert_eq!(
-        seen(ETHERTYPE_IPV4, &ipv4(to, 17, 0, &outer)).inner,
-        Some(Inner {
-            at: 50,
-            ethertype: Some(ETHERTYPE_ARP),
-        })
+        look(&view(&[0x50; 40]), &lens(ETHERTYPE_IPV4)),
+        Look::Nothing
     );
-    // It is behind the view.
-    assert_eq!(
-        seen(ETHERTYPE_IPV6, &ipv6(to, 17, 0, &outer)).inner,
-        Some(Inner {
-            at: 70,
-            ethertype: None,
-        })
-    );
-    let elsewhere = udp(HOP, &vxlan);
-    assert_eq!(
-        seen(ETHERTYPE_IPV4, &ipv4(HOP, 17, 0, &elsewhere)).inner,
-        None
-    );
-    let no_port = look(ETHERTYPE_IPV4, &view(&ipv4(to, 17, 0, &outer)), &[0; 4]);
-    assert_eq!(no_port.unwrap().inner, None);
 }
 
 #[test]
@@ -188,6 +231,7 @@ fn all_fragments_of_a_datagram_are_taken_together() {
     last[6..8].copy_from_slice(&185u16.to_be_bytes());
     let (first, last) = (seen(ETHERTYPE_IPV4, &first), seen(ETHERTYPE_IPV4, &last));
     assert_eq!(first.digest, last.digest);
+    assert_eq!(first.headers, 20 + 8 + KEY_PAYLOAD);
     assert_eq!(last.headers, 20 + KEY_PAYLOAD);
 }
 
@@ -226,5 +270,5 @@ fn digests_are_spread_evenly() {
 
 #[test]
 fn other_protocols_are_not_ours_to_tell_apart() {
-    assert_eq!(look(0x88cc, &view(&[0; 60]), &PORTS), None);
+    assert_eq!(look(&view(&[0; 60]), &lens(0x88cc)), Look::Nothing);
 }

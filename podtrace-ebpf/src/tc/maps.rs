@@ -6,7 +6,7 @@ use aya_ebpf::{
     maps::{Array, PerCpuArray, ProgramArray, RingBuf},
 };
 use podtrace_ebpf::{
-    config::{Control, SNAPLEN_DEFAULT, TapState},
+    config::{Control, SNAPLEN_DEFAULT, TapState, VXLAN_PORTS_MAX},
     ring::RING_MARK,
 };
 
@@ -41,6 +41,8 @@ pub(crate) static RING_MASK: Global<u32> = Global::new(0);
 pub(crate) static SNAPLEN: Global<u32> = Global::new(SNAPLEN_DEFAULT);
 #[unsafe(no_mangle)]
 pub(crate) static HEADERS_ONLY: Global<u32> = Global::new(0);
+#[unsafe(no_mangle)]
+pub(crate) static VXLAN_PORTS: Global<[u16; VXLAN_PORTS_MAX]> = Global::new([0; VXLAN_PORTS_MAX]);
 #[unsafe(no_mangle)]
 pub(crate) static TAPS_MASK: Global<u32> = Global::new(1023);
 #[unsafe(no_mangle)]

@@ -1,19 +1,18 @@
 //! Whether a packet is wanted, and how much of it.
+use core::mem::MaybeUninit;
+
 use aya_ebpf::programs::sk_buff::SkBuff;
 use podtrace_ebpf::{
-    config::{Control, VXLAN_PORTS_MAX},
+    config::Control,
+    parse::{self, Load},
     record::Direction,
-    sample::{self, Copied, Seen, VIEW_LEN, VIEW_WORDS, View},
+    sample::{self, Copied, Frame, Lens, Look, OFFSET_MAX, VIEW_LEN, View},
 };
 
 use super::{
     copy::copy,
-    maps::{HEADERS_ONLY, SNAPLEN},
+    maps::{HEADERS_ONLY, SNAPLEN, VXLAN_PORTS},
 };
-
-/// Where a network header may begin: the verifier wants a bound, headers before
-/// an inner one end far below it.
-const OFFSET_MAX: u32 = 0xff;
 
 /// How many bytes of the packet to capture; none of one that is not sampled.
 ///
@@ -30,11 +29,8 @@ pub(crate) fn taken(
     if !is_sampled && HEADERS_ONLY.load() == 0 {
         return Some(all);
     }
-    let link_len = match direction {
-        Direction::Socket => 0,
-        _ => link_len,
-    };
-    let Some((network, seen)) = innermost(skb, link_len, control) else {
+    let is_ethernet = link_len != 0 && !matches!(direction, Direction::Socket);
+    let Some((network, seen)) = sample::innermost(&Walked { skb, control }, is_ethernet) else {
         return Some(all);
     };
     if is_sampled && seen.digest > control.sample_max {
@@ -46,37 +42,82 @@ pub(crate) fn taken(
     })
 }
 
-/// What is seen of the packet, or of the one inside its tunnel, and where that
-/// one's network header is.
-#[inline(always)]
-fn innermost(skb: &SkBuff, network: u32, control: &Control) -> Option<(u32, Seen)> {
-    // SAFETY: the verifier checks the access to the context.
-    let ethertype = u16::from_be(unsafe { (*skb.skb).protocol } as u16);
-    let outer = look(skb, network, ethertype, &control.vxlan_ports)?;
-    if let Some(inner) = outer.inner {
-        let network = network + inner.at;
-        let ethertype = match inner.ethertype {
-            Some(ethertype) => ethertype,
-            None => u16::from_be(skb.load((network - 2) as usize).ok()?),
-        };
-        let seen = look(skb, network, ethertype, &[0; VXLAN_PORTS_MAX])?;
-        return Some((network, seen));
-    }
-    Some((network, outer))
+/// The packet, of whose headers the verifier follows each way to the end once: what
+/// came before is forgotten.
+struct Walked<'a> {
+    skb: &'a SkBuff,
+    control: &'a Control,
 }
 
-/// Looks at the packet in place, or at a copy when it is short or in pieces.
-#[inline(always)]
-fn look(
-    skb: &SkBuff,
-    offset: u32,
-    ethertype: u16,
-    vxlan_ports: &[u16; VXLAN_PORTS_MAX],
-) -> Option<Seen> {
-    match InPlace::at(skb, offset) {
-        Some(view) => sample::look(ethertype, &view, vxlan_ports),
-        None => sample::look(ethertype, &copied(skb, offset), vxlan_ports),
+impl Frame for Walked<'_> {
+    #[inline(always)]
+    fn link(&self, at: u32) -> Option<(u16, u32)> {
+        let link = parse::link(self, at as usize).ok()?;
+        Some((link.ethertype, link.next as u32))
     }
+
+    #[inline(always)]
+    fn look(&self, at: u32, ethertype: u16, opens: bool) -> Look {
+        let lens = Lens {
+            ethertype,
+            opens,
+            is_vxlan: |port| is_vxlan(port, self.control),
+        };
+        match in_place(self.skb, at, VIEW_LEN) {
+            Some(place) => sample::look(&InPlace(place as *const Word), &lens),
+            None => sample::look(&copied(self.skb, at), &lens),
+        }
+    }
+
+    #[inline(always)]
+    fn forget(&self, number: u32) -> u32 {
+        // SAFETY: the verifier checks the access to the context.
+        let len = || unsafe { (&raw const (*self.skb.skb).len).read_volatile() };
+        // Nothing, but the verifier does not know that both are the same.
+        number.wrapping_add(len().wrapping_sub(len()))
+    }
+}
+
+impl Load for Walked<'_> {
+    #[inline(always)]
+    fn load<const N: usize>(&self, offset: usize) -> Option<[u8; N]> {
+        self.skb.load(offset).ok()
+    }
+
+    #[inline(always)]
+    fn forget(&self, number: usize) -> usize {
+        Frame::forget(self, number as u32) as usize
+    }
+}
+
+/// Zeros, word by word: a loop over bytes is as long for the verifier as it runs.
+#[inline(always)]
+fn zeros<const WORDS: usize>() -> [u64; WORDS] {
+    let mut words = MaybeUninit::<[u64; WORDS]>::uninit();
+    for at in 0..WORDS {
+        // SAFETY: it is one of the words.
+        unsafe { words.as_mut_ptr().cast::<u64>().add(at).write_volatile(0) };
+    }
+    // SAFETY: all of them were written.
+    unsafe { words.assume_init() }
+}
+
+/// Whether a port is one of those that were given or that interfaces have.
+#[inline(always)]
+fn is_vxlan(port: u16, control: &Control) -> bool {
+    let [g0, g1, g2, g3] = VXLAN_PORTS.load();
+    let [p0, p1, p2, p3] = control.vxlan_ports;
+    let is_one = port == p0 || port == p1 || port == p2 || port == p3;
+    port != 0 && (is_one || port == g0 || port == g1 || port == g2 || port == g3)
+}
+
+/// The address of the byte at that offset, if so many bytes are there in one piece.
+#[inline(always)]
+fn in_place(skb: &SkBuff, offset: u32, len: usize) -> Option<usize> {
+    // SAFETY: the verifier checks the accesses to the context.
+    let (start, end) = unsafe { ((*skb.skb).data as usize, (*skb.skb).data_end as usize) };
+    let at = start + (offset & OFFSET_MAX) as usize;
+    (at + len <= end).then_some(at)
 }
 
 /// The packet's own bytes, [`VIEW_LEN`] of them.
@@ -87,16 +128,6 @@ struct InPlace(*const Word);
 #[repr(C, packed(2))]
 #[derive(Clone, Copy)]
 struct Word(u32);
-
-impl InPlace {
-    #[inline(always)]
-    fn at(skb: &SkBuff, offset: u32) -> Option<Self> {
-        // SAFETY: the verifier checks the accesses to the context.
-        let (start, end) = unsafe { ((*skb.skb).data as usize, (*skb.skb).data_end as usize) };
-        let at = start + (offset & OFFSET_MAX) as usize;
-        (at + VIEW_LEN <= end).then_some(Self(at as *const Word))
-    }
-}
 
 impl View for InPlace {
     #[inline(always)]
@@ -109,7 +140,7 @@ impl View for InPlace {
 /// The packet's first bytes from `offset` on.
 #[inline(always)]
 fn copied(skb: &SkBuff, offset: u32) -> Copied {
-    let mut view = Copied([0; VIEW_WORDS]);
+    let mut view = Copied(zeros());
     let len = skb.len().saturating_sub(offset).min(VIEW_LEN as u32);
     // SAFETY: the view has room. What cannot be read stays zero.
     unsafe { copy::<{ VIEW_LEN as u64 }>(skb, offset, (&raw mut view).cast(), len) };

@@ -213,7 +213,6 @@ fn read(input: &Input) -> Result<Run> {
     record(input, &directory.path().join(FILE))?;
     let options = ReaderOptions {
         key_payload: key_payload(SNAPLEN_DEFAULT),
-        keep_captured: false,
         ..ReaderOptions::default()
     };
     Ok(Box::new(move |events| {

@@ -6,7 +6,7 @@ use podtrace_ebpf::config::{SNAPLEN_DEFAULT, SNAPLEN_MAX, SNAPLEN_MIN};
 
 use super::{
     Color, Format,
-    parse::{count, duration, interface, mebibytes, number, rate, share},
+    parse::{count, duration, interface, mebibytes, number, port, rate, share},
 };
 
 /// What is traced.
@@ -38,6 +38,10 @@ pub struct CaptureArgs {
     /// Report a packet as not seen further when no tap sees it for this long
     #[arg(long, value_name = "TIME", default_value = "500ms", value_parser = duration)]
     pub hop_timeout: std::time::Duration,
+    /// Look for VXLAN at this UDP port too, beside those of the node's VXLAN interfaces
+    /// (repeatable, 4 at most)
+    #[arg(long, value_name = "PORT", value_parser = port)]
+    pub vxlan_port: Vec<u16>,
     /// How much of it is taken.
     #[command(flatten)]
     pub load: LoadArgs,

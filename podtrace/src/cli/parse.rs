@@ -78,6 +78,14 @@ pub(super) fn mebibytes(text: &str) -> Result<u32, String> {
         .ok_or_else(|| "must be a power of two from 1 to 1024 (MiB)".into())
 }
 
+/// A UDP port.
+pub(super) fn port(text: &str) -> Result<u16, String> {
+    text.parse()
+        .ok()
+        .filter(|port: &u16| *port > 0)
+        .ok_or_else(|| "must be a port from 1 to 65535".into())
+}
+
 /// One in so many: `1/10`, or `10`.
 pub(super) fn share(text: &str) -> Result<u32, String> {
     let number = text.strip_prefix("1/").unwrap_or(text);

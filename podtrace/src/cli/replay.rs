@@ -5,7 +5,7 @@ use clap::{Args, ValueEnum};
 
 use super::{
     Color, ViewArgs, WriteArgs,
-    parse::{duration, factor, moment, number, offset, span},
+    parse::{duration, factor, moment, number, offset, port, span},
 };
 use crate::replay::options::{Moment, Span};
 
@@ -39,6 +39,10 @@ pub struct InputArgs {
     /// Report a packet as not seen further when no tap sees it for this long [default: as recorded]
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub hop_timeout: Option<Duration>,
+    /// Look for VXLAN at this UDP port too (repeatable, 4 at most) [default: as recorded; in
+    /// captures of other tools 4789 and 8472]
+    #[arg(long, value_name = "PORT", value_parser = port)]
+    pub vxlan_port: Vec<u16>,
 }
 
 /// Options of `replay`.

@@ -7,7 +7,7 @@ use std::{io, thread};
 use anyhow::Context as _;
 use nix::sys::stat::{SFlag, fstat};
 
-use super::{FINE, INTERRUPTED, LOST};
+use super::{FINE, INTERRUPTED, LOST, setup::vxlan_ports};
 use crate::{
     cli::{Format, InputArgs, ReplayArgs},
     output::{json::Json, printer::Printer, render::Render},
@@ -28,7 +28,7 @@ pub(super) fn run(args: &ReplayArgs) -> anyhow::Result<u8> {
         Format::Json => Box::new(Json::new(0)),
         Format::Text => Box::new(super::setup::text(args.view.color, args.view.numeric, 0)),
     };
-    let options = player_options(&args.input);
+    let options = player_options(&args.input)?;
     let mut player = Player::new(&options, args.follow, stop_on_signal()?)?;
     player.speed = args.speed;
     let sink = Sink::stdout()?;
@@ -72,7 +72,7 @@ fn progress_alone() -> ShowLine {
     })
 }
 
-fn player_options(args: &InputArgs) -> PlayerOptions {
+fn player_options(args: &InputArgs) -> anyhow::Result<PlayerOptions> {
     let InputArgs {
         files,
         interfaces,
@@ -82,8 +82,9 @@ fn player_options(args: &InputArgs) -> PlayerOptions {
         last,
         clock_offset,
         hop_timeout,
+        vxlan_port,
     } = args.clone();
-    PlayerOptions {
+    Ok(PlayerOptions {
         files,
         interfaces,
         since,
@@ -92,7 +93,8 @@ fn player_options(args: &InputArgs) -> PlayerOptions {
         last,
         clock_offset,
         hop_timeout,
-    }
+        vxlan_ports: vxlan_ports(&vxlan_port)?,
+    })
 }
 
 /// Ends with what was read so far when a signal comes; at once at the second.

@@ -8,6 +8,7 @@ use std::{
 
 use anyhow::{Context as _, bail};
 use nix::sys::utsname::uname;
+use podtrace_ebpf::config::VXLAN_PORTS_MAX;
 
 use crate::{
     cli::{Attach, Color, Feature, KernelArgs, NamingArgs},
@@ -17,6 +18,7 @@ use crate::{
     netns::{NetNs, file_name, force_inode_ids},
     node::{pod_table::PodTable, target::Node},
     output::text::{Text, TextOptions},
+    packet::VxlanPorts,
     probe::{Way, feature::Without, support},
     text::{escape::shown, sanitize::sanitize},
 };
@@ -46,6 +48,12 @@ pub(super) fn way(attach: Attach) -> anyhow::Result<Way> {
             "this kernel lacks TCX attachment of TC programs (Linux 6.6 or later)\nhint: --attach clsact works here"
         ),
     }
+}
+
+/// The ports of `--vxlan-port`.
+pub(super) fn vxlan_ports(given: &[u16]) -> anyhow::Result<VxlanPorts> {
+    VxlanPorts::new(given)
+        .with_context(|| format!("--vxlan-port can be given {VXLAN_PORTS_MAX} times at most"))
 }
 
 /// The table of `--pods`.

@@ -10,7 +10,7 @@ use crate::{
     clock::epoch_ns,
     command::{
         FINE, LOST,
-        setup::{check_support, nodes, sockets, table, text, way, without},
+        setup::{check_support, nodes, sockets, table, text, vxlan_ports, way, without},
     },
     identity::kubernetes::{ClusterConfig, ClusterSource},
     live::{
@@ -66,6 +66,7 @@ fn follow(
         duration: capture.duration,
         snaplen: capture.snaplen,
         hop_timeout: capture.hop_timeout,
+        vxlan_ports: vxlan_ports(&capture.vxlan_port)?,
         ring_bytes: match capture.load.buffer {
             Some(mebibytes) => mebibytes << 20,
             None => default_rings(),

@@ -133,7 +133,9 @@ fn row_is_as_documented() {
     socket_cgroup: -
     bytes: 46
     ttl: 64
+    tunnel_kind: vxlan
     tunnel_vni: 1
+    tunnel_key: -
     tunnel_source: 192.168.77.11
     tunnel_destination: 192.168.77.12
     vlan: -

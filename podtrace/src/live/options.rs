@@ -6,6 +6,7 @@ use podtrace_ebpf::config::SNAPLEN_DEFAULT;
 use super::{recording::Recording, sampling::Sampling};
 use crate::{
     node::pod_table::PodTable,
+    packet::VxlanPorts,
     path::HOP_TIMEOUT,
     pipeline::consumer::Consumer,
     probe::{Way, feature::Without},
@@ -30,6 +31,8 @@ pub(crate) struct TraceOptions {
     pub(crate) snaplen: u32,
     /// How long a packet may stay between two hops.
     pub(crate) hop_timeout: Duration,
+    /// UDP ports of VXLAN beside those of interfaces.
+    pub(crate) vxlan_ports: VxlanPorts,
     /// Bytes of all rings together.
     pub(crate) ring_bytes: u32,
     /// Whether only headers are captured, and some bytes behind them.
@@ -62,6 +65,7 @@ impl TraceOptions {
             duration: None,
             snaplen: SNAPLEN_DEFAULT,
             hop_timeout: HOP_TIMEOUT,
+            vxlan_ports: VxlanPorts::default(),
             ring_bytes: RING_BYTES,
             headers_only: false,
             cpu_limit: None,

@@ -25,14 +25,11 @@ use crate::{
         discover::{Scan, Scanner},
         target::Node,
     },
-    packet::{DecodeOptions, key_payload},
+    packet::{DecodeOptions, FLANNEL_PORT, key_payload},
     pipeline::Pipeline,
     probe::{Probe, ProbeError, ProbeOptions, cgroups::LookUp, load::Channel, reader::RingReader},
     signals::Signals,
 };
-
-/// flannel's port, unless a VXLAN interface has another.
-const FLANNEL_PORT: u16 = 8472;
 
 impl Tracer {
     /// Loads the programs and attaches to all interfaces, until a signal comes. None if one
@@ -60,6 +57,7 @@ impl Tracer {
             ring_bytes: options.ring_bytes,
             max_interfaces: INTERFACES_MIN,
             headers_only: options.headers_only,
+            vxlan_ports: options.vxlan_ports,
             diagnostics: options.diagnostics,
             without: options.without,
             bare_bytes: None,
@@ -79,6 +77,7 @@ impl Tracer {
             })?;
         }
         let (mut probe, channel) = loaded;
+        // Unless a VXLAN interface has another.
         probe.set_vxlan_ports(&[FLANNEL_PORT])?;
         let limits = probe.limits().to_vec();
         let diagnostics = options
@@ -91,7 +90,7 @@ impl Tracer {
         let (reader, batches) = RingReader::spawn(channel, look_up, options.cpu_limit)
             .context("failed to start the reader")?;
         let decode = DecodeOptions {
-            vxlan_ports: vec![FLANNEL_PORT],
+            vxlan_ports: options.vxlan_ports.with(&[FLANNEL_PORT]),
             key_payload: key_payload(options.snaplen),
         };
         let timeout_ns = nanos(options.hop_timeout);
@@ -120,7 +119,7 @@ impl Tracer {
         for consumer in outlets.consumers {
             pipeline.add(consumer);
         }
-        let taps = Taps::new(probe, options.way, cgroup_fs)?;
+        let taps = Taps::new(probe, &options, cgroup_fs)?;
         nodes.iter().try_for_each(|node| taps.watch(&node.netns))?;
         let shows_progress = outlets.shows_progress && outlets.sink.has_terminal();
         let mut tracer = Self {

@@ -9,6 +9,7 @@ use std::{
 
 use anyhow::Context as _;
 
+use super::options::TraceOptions;
 use crate::{
     cgroup::fs::CgroupFs,
     model::{
@@ -17,6 +18,7 @@ use crate::{
     },
     netns::NetNs,
     node::{discover::Scan, target::Target},
+    packet::{FLANNEL_PORT, VxlanPorts},
     pipeline::Pipeline,
     probe::{
         Probe, ProbeError, Way,
@@ -33,6 +35,8 @@ pub(super) struct Taps {
     attacher: Attacher,
     sockets: Sockets,
     way: Way,
+    /// UDP ports of VXLAN that were given.
+    vxlan_ports: VxlanPorts,
     /// Interfaces that have taps, or are about to.
     taps: Vec<Tap>,
     /// Interfaces that could not be tapped, each reported once.
@@ -103,15 +107,17 @@ impl Taps {
     /// `cgroup_fs`: none where there is no cgroup v2.
     pub(super) fn new(
         mut probe: Probe,
-        way: Way,
+        options: &TraceOptions,
         cgroup_fs: Option<Arc<CgroupFs>>,
     ) -> anyhow::Result<Self> {
+        let way = options.way;
         let hooks = way.open(&mut probe)?;
         Ok(Self {
             probe,
             attacher: Attacher::spawn(hooks).context("failed to start a thread")?,
             sockets: Sockets::new(cgroup_fs),
             way,
+            vxlan_ports: options.vxlan_ports,
             taps: Vec::new(),
             refused: HashSet::new(),
             missed: Missed::default(),
@@ -241,7 +247,10 @@ impl Taps {
         );
         if !snapshot.vxlan_ports.is_empty() {
             self.probe.set_vxlan_ports(&snapshot.vxlan_ports)?;
+        } else if !self.vxlan_ports.is_empty() {
+            snapshot.vxlan_ports.push(FLANNEL_PORT);
         }
+        snapshot.vxlan_ports = self.vxlan_ports.with(&snapshot.vxlan_ports);
         sockets::mark_watched(&mut snapshot, &cgroups_of, &self.probe);
         snapshot.tells_kernel = true;
         reporter.update(&Update::Snapshot(Box::new(snapshot)));

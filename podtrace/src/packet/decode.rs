@@ -3,7 +3,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use network_types::ip::IpProto;
 use podtrace_ebpf::parse::{
-    self, ETHERTYPE_ARP, ETHERTYPE_IPV4, ETHERTYPE_IPV6, IpLayer, Load as _, VXLAN_LEN,
+    self, ETHERTYPE_ARP, ETHERTYPE_IPV4, ETHERTYPE_IPV6, IpLayer, Load as _, TUNNELS_MAX,
 };
 
 use super::{
@@ -17,8 +17,8 @@ const ICMP_LEN: usize = 8;
 
 impl Packet {
     /// Reads the headers of a frame of which `frame` was captured and which
-    /// was `wire_len` bytes long. Inside VXLAN, the inner packet is read and
-    /// the outer is the tunnel.
+    /// was `wire_len` bytes long. Of a packet in tunnels, the innermost is read, and the
+    /// outermost headers are the tunnel.
     #[must_use]
     pub fn decode(frame: &[u8], wire_len: u32, framing: Framing, options: &DecodeOptions) -> Self {
         let mut packet = Self::unread();
@@ -35,9 +35,14 @@ impl Packet {
         framing: Framing,
         options: &DecodeOptions,
     ) {
-        let transport = self.read(frame, 0, wire_len, framing, options);
-        if let Some(inner) = self.inner(frame, transport, wire_len, options) {
+        let mut ip = self.read(frame, 0, wire_len, framing, options);
+        for _ in 0..TUNNELS_MAX {
+            let Some(outer) = ip else { return };
+            let Some((inner, of_inner)) = self.inner(frame, &outer, wire_len, options) else {
+                return;
+            };
             *self = inner;
+            ip = of_inner;
         }
     }
 
@@ -46,6 +51,7 @@ impl Packet {
         Self {
             tunnel: None,
             vlan: None,
+            shim: None,
             link: None,
             network: Network::Unreadable,
             transport: Transport::None,
@@ -54,7 +60,7 @@ impl Packet {
         }
     }
 
-    /// Reads the headers from `start` on; returns where the transport header starts.
+    /// Reads the headers from `start` on; returns what the IP header says.
     fn read(
         &mut self,
         frame: &[u8],
@@ -62,57 +68,59 @@ impl Packet {
         wire_len: u32,
         framing: Framing,
         options: &DecodeOptions,
-    ) -> usize {
+    ) -> Option<IpLayer> {
         self.length = wire_len.saturating_sub(offset(start));
         // Of a frame that cannot be read, all is payload.
         let all = || hash(frame.get(start..).unwrap_or_default(), options);
-        let mut next = start;
+        let (mut next, mut end) = (start, None);
         let mut ethertype = None;
+        let mut llc = None;
         if framing == Framing::Ethernet {
             let Ok(layer) = parse::link(frame, start) else {
                 self.payload_hash = all();
-                return start;
+                return None;
             };
             self.link = link(frame, start, layer.ethertype);
             self.vlan = layer.vlan;
-            self.length = wire_len.saturating_sub(offset(layer.next));
-            next = layer.next;
+            self.shim = layer.shim;
+            (next, end, llc) = (layer.next, layer.end, layer.llc);
+            self.length = wire_len.saturating_sub(offset(next));
             ethertype = Some(layer.ethertype);
         }
-        match ethertype {
-            Some(ETHERTYPE_ARP) => {
-                self.network = arp(frame, next).map_or(Network::Unreadable, Network::Arp);
-                start
-            }
-            None | Some(ETHERTYPE_IPV4 | ETHERTYPE_IPV6) => {
-                let transport = self.read_ip(frame, next, wire_len, options);
-                if matches!(self.network, Network::Unreadable) {
+        match (ethertype, llc) {
+            (None | Some(ETHERTYPE_IPV4 | ETHERTYPE_IPV6), None) => {
+                let layer = self.read_ip(frame, next, wire_len, options);
+                if layer.is_none() {
                     self.payload_hash = all();
                 }
-                transport
+                return layer;
             }
-            Some(_) => {
-                self.network = Network::Other;
-                self.payload_hash = hash(frame.get(next..).unwrap_or_default(), options);
-                start
+            (Some(ETHERTYPE_ARP), None) => {
+                self.network = arp(frame, next).map_or(Network::Unreadable, Network::Arp);
+            }
+            _ => {
+                self.network = llc.map_or(Network::Other, Network::Llc);
+                // Ethernet pads short frames: some say where they end.
+                let end = end.map_or(frame.len(), |end| {
+                    self.length = self.length.min(offset(end.saturating_sub(next)));
+                    end.min(frame.len())
+                });
+                self.payload_hash = hash(frame.get(next..end).unwrap_or_default(), options);
             }
         }
+        None
     }
 
-    /// Reads IP and transport; returns where the transport header starts.
+    /// Reads IP and transport; returns what the IP header says, if it can be read.
     fn read_ip(
         &mut self,
         frame: &[u8],
         start: usize,
         wire_len: u32,
         options: &DecodeOptions,
-    ) -> usize {
-        let Ok(layer) = parse::ip(frame, start) else {
-            return start;
-        };
-        let Some((source, destination)) = addresses(frame, &layer) else {
-            return start;
-        };
+    ) -> Option<IpLayer> {
+        let layer = parse::ip(frame, start).ok()?;
+        let (source, destination) = addresses(frame, &layer)?;
         let on_wire = wire_len.saturating_sub(offset(start));
         self.length = if layer.length == 0 {
             on_wire
@@ -137,41 +145,40 @@ impl Packet {
             transport(captured, &layer, self.length.saturating_sub(headers));
         self.transport = transport;
         self.payload_hash = hash(captured.get(header_len..).unwrap_or_default(), options);
-        layer.transport
+        Some(layer)
     }
 
-    /// The packet inside, if this is one of VXLAN and enough was captured.
-    /// `transport`: where its transport header starts.
+    /// The packet inside, and what its IP header says, if this is one of a tunnel and enough
+    /// was captured. `outer`: what the IP header of this one says.
     fn inner(
         &self,
         frame: &[u8],
-        transport: usize,
+        outer: &IpLayer,
         wire_len: u32,
         options: &DecodeOptions,
-    ) -> Option<Self> {
-        let (Network::Ip(ip), Transport::Udp { destination, .. }) = (&self.network, self.transport)
-        else {
+    ) -> Option<(Self, Option<IpLayer>)> {
+        let Network::Ip(ip) = &self.network else {
             return None;
         };
         #[expect(clippy::manual_contains, reason = "a call, made for many ports")]
-        let is_vxlan = options.vxlan_ports.iter().any(|port| *port == destination);
-        if !is_vxlan {
-            return None;
-        }
-        let vxlan = transport + UDP_LEN;
-        let vni = parse::vxlan_vni(frame, vxlan)?;
-        let start = vxlan + VXLAN_LEN;
+        let is_vxlan = |port| options.vxlan_ports.iter().any(|known| *known == port);
+        let inside = parse::inside(frame, outer, is_vxlan)?;
+        let framing = if inside.is_ethernet {
+            Framing::Ethernet
+        } else {
+            Framing::Ip
+        };
         let mut inner = Self::unread();
-        inner.read(frame, start, wire_len, Framing::Ethernet, options);
+        let layer = inner.read(frame, inside.start, wire_len, framing, options);
         if inner.network == Network::Unreadable {
             return None;
         }
-        inner.tunnel = Some(Tunnel {
+        inner.tunnel = self.tunnel.or(Some(Tunnel {
             source: ip.source,
             destination: ip.destination,
-            vni,
-        });
-        Some(inner)
+            carrier: inside.carrier,
+        }));
+        Some((inner, layer))
     }
 }
 

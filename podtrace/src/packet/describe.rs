@@ -1,7 +1,9 @@
 //! A packet in words.
 use std::fmt::{self, Display, Write as _};
 
-use super::{Mac, Network, Packet, Transport};
+use podtrace_ebpf::parse::{ETHERTYPE_PPPOE_DISCOVERY, PROTOCOL_GRE, PROTOCOL_IPV4, PROTOCOL_IPV6};
+
+use super::{Llc, Mac, Network, Packet, Shim, Transport};
 use crate::text::write;
 
 impl Display for Mac {
@@ -25,10 +27,8 @@ impl Packet {
                 2 => write!(out, "ARP {} is at {}", arp.sender, arp.sender_mac),
                 other => write!(out, "ARP operation {other}"),
             },
-            Network::Other => {
-                let ethertype = self.link.map_or(0, |link| link.ethertype);
-                write!(out, "ethertype {ethertype:#06x}")
-            }
+            Network::Llc(llc) => describe_llc(out, *llc),
+            Network::Other => self.describe_other(out),
             Network::Unreadable => write!(out, "unreadable frame"),
         };
         if let Network::Ip(ip) = &self.network
@@ -42,6 +42,20 @@ impl Packet {
         }
         if let Some(vlan) = self.vlan {
             let _ = write!(out, " vlan {vlan}");
+        }
+        let _ = match self.shim {
+            Some(Shim::Mpls(label)) => write!(out, " mpls label {label}"),
+            Some(Shim::Pppoe { session, .. }) => write!(out, " pppoe session {session}"),
+            None => Ok(()),
+        };
+    }
+
+    fn describe_other(&self, out: &mut String) -> fmt::Result {
+        let ethertype = self.link.map_or(0, |link| link.ethertype);
+        match (self.shim, ethertype) {
+            (Some(Shim::Pppoe { protocol, .. }), _) => write!(out, "PPP protocol {protocol:#06x}"),
+            (_, ETHERTYPE_PPPOE_DISCOVERY) => out.write_str("PPPoE discovery"),
+            _ => write!(out, "ethertype {ethertype:#06x}"),
         }
     }
 
@@ -110,10 +124,27 @@ impl Packet {
             Transport::Unreadable => write!(out, "IP protocol {protocol}, header cut off"),
             Transport::Other | Transport::None => match protocol {
                 2 => write!(out, "IGMP"),
+                PROTOCOL_IPV4 => write!(out, "IPv4 in IPv{version}"),
+                PROTOCOL_IPV6 => write!(out, "IPv6 in IPv{version}"),
+                PROTOCOL_GRE => write!(out, "GRE"),
                 132 => write!(out, "SCTP"),
                 _ => write!(out, "IP protocol {protocol}"),
             },
         }
+    }
+}
+
+/// The protocols of bridges and switches by name.
+fn describe_llc(out: &mut String, llc: Llc) -> fmt::Result {
+    const CISCO: u32 = 0x0c;
+    match (llc.snap, llc.dsap, llc.ssap) {
+        (None, 0x42, 0x42) => out.write_str("STP"),
+        (Some((CISCO, 0x010b)), ..) => out.write_str("PVST+"),
+        (Some((CISCO, 0x2000)), ..) => out.write_str("CDP"),
+        (Some((organisation, protocol)), ..) => {
+            write!(out, "SNAP {organisation:#08x} protocol {protocol:#06x}")
+        }
+        (None, dsap, ssap) => write!(out, "LLC {dsap:#04x} from {ssap:#04x}"),
     }
 }
 

@@ -119,11 +119,11 @@ impl Packet {
                 length = 0;
                 (arp.operation.into(), arp_ends(arp.sender, arp.target))
             }
-            (Network::Other | Network::Unreadable, Some(link)) => {
+            (Network::Llc(_) | Network::Other | Network::Unreadable, Some(link)) => {
                 let ends = link_ends(link.source, link.destination);
                 (link.ethertype.into(), ends)
             }
-            (Network::Other | Network::Unreadable, None) => (0, NO_ENDS),
+            (Network::Llc(_) | Network::Other | Network::Unreadable, None) => (0, NO_ENDS),
         };
         let pair = |low: u32, high: u32| u64::from(low) | u64::from(high) << 32;
         let [first, second, third] = self.transport.key();

@@ -50,7 +50,7 @@ impl Packet {
                 _ => Protocol::Other,
             },
             Network::Arp(_) => Protocol::Arp,
-            Network::Other | Network::Unreadable => Protocol::Other,
+            Network::Llc(_) | Network::Other | Network::Unreadable => Protocol::Other,
         }
     }
 

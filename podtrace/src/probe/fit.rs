@@ -156,6 +156,7 @@ impl Fitted {
             object::set_plain_atomics(&mut object)?;
         }
         let slots = table::slots(options.max_interfaces);
+        let vxlan_ports = options.vxlan_ports.array();
         let log_level: u8 = if options.diagnostics { 4 } else { 0 };
         let globals = [
             (config::GLOBAL_SNAPLEN, options.snaplen),
@@ -182,6 +183,7 @@ impl Fitted {
         }
         let loaded = loader
             .override_global(aya_log::LEVEL, &log_level, true)
+            .override_global(config::GLOBAL_VXLAN_PORTS, &vxlan_ports, true)
             .map_max_entries(config::MAP_RINGS, self.rings)
             .map_max_entries(config::MAP_TAPS, slots)
             .load(&object);

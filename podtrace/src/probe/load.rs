@@ -19,7 +19,7 @@ use super::{
     sockets::Watched,
     table::TapTable,
 };
-use crate::netns::NetNs;
+use crate::{netns::NetNs, packet::VxlanPorts};
 
 /// How to load.
 #[derive(Clone, Debug)]
@@ -34,6 +34,8 @@ pub struct ProbeOptions {
     /// Whether only headers are captured, with [`config::KEY_PAYLOAD`] bytes
     /// behind them.
     pub headers_only: bool,
+    /// UDP ports of VXLAN beside those of [`Probe::set_vxlan_ports`].
+    pub vxlan_ports: VxlanPorts,
     /// Whether the kernel side's diagnostics are wanted.
     pub diagnostics: bool,
     /// What is not to be used even where the kernel has it.
@@ -168,7 +170,7 @@ impl Probe {
         self.controls.change(|controls| controls.sample_max = max)
     }
 
-    /// Tells which UDP ports carry VXLAN.
+    /// Tells which UDP ports VXLAN interfaces have.
     ///
     /// # Errors
     /// When the kernel refuses.

@@ -4,7 +4,12 @@ use std::{net::IpAddr, sync::Arc};
 use podtrace_ebpf::record::{CGROUP_NONE, Direction};
 
 use super::field::{TimeNs, object};
-use crate::{identity::sockets::SocketOwner, packet::Tunnel, path::Hop, world::World};
+use crate::{
+    identity::sockets::SocketOwner,
+    packet::{Carrier, Tunnel},
+    path::Hop,
+    world::World,
+};
 
 object! {
     /// A tap that saw a packet.
@@ -27,7 +32,7 @@ object! {
         socket: Option<SocketObject>,
         /// length of the frame at the hop
         bytes: u32,
-        /// the VXLAN tunnel that it is in at the hop
+        /// the tunnel that it is in at the hop
         tunnel: Option<TunnelObject>,
         /// TTL or hop limit at the hop
         ttl: Option<u8>,
@@ -59,10 +64,14 @@ object! {
 }
 
 object! {
-    /// The outer headers of a packet in a VXLAN tunnel.
+    /// The outer headers of a packet in a tunnel.
     TunnelObject as "tunnel" {
-        /// VXLAN network identifier
-        vni: u32,
+        /// `vxlan`, `geneve`, `gre`, `ipip`, `6in4`, `4in6` or `6in6`
+        kind: &'static str,
+        /// network identifier of VXLAN or Geneve
+        vni: Option<u32>,
+        /// key of GRE
+        key: Option<u32>,
         /// outer source address
         source: IpAddr,
         /// outer destination address
@@ -93,8 +102,15 @@ impl<'a> HopObject<'a> {
 
 impl From<&Tunnel> for TunnelObject {
     fn from(tunnel: &Tunnel) -> Self {
+        let (vni, key) = match tunnel.carrier {
+            Carrier::Vxlan(vni) | Carrier::Geneve(vni) => (Some(vni), None),
+            Carrier::Gre(key) => (None, key),
+            Carrier::Ip(_) => (None, None),
+        };
         Self {
-            vni: tunnel.vni,
+            kind: tunnel.kind().as_str(),
+            vni,
+            key,
             source: tunnel.source,
             destination: tunnel.destination,
         }

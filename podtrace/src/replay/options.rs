@@ -1,6 +1,8 @@
 //! The selected part of the files.
 use std::{path::PathBuf, time::Duration};
 
+use crate::packet::VxlanPorts;
+
 /// The files to read, and the part of them.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct PlayerOptions {
@@ -17,6 +19,8 @@ pub(crate) struct PlayerOptions {
     pub(crate) clock_offset: Vec<(String, i64)>,
     /// How long a packet may stay between two hops; by default as recorded.
     pub(crate) hop_timeout: Option<Duration>,
+    /// UDP ports of VXLAN, given by the user.
+    pub(crate) vxlan_ports: VxlanPorts,
 }
 
 /// A point in time of a recording.

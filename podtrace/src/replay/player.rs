@@ -148,7 +148,7 @@ impl Player<'_> {
         let progress = show.map(|show| Progress::start(size(&inputs, passes), show));
         let offsets = &self.args.clock_offset;
         let prescan = match (needs_prescan, offsets.is_empty()) {
-            (true, _) => Some(prescan(&inputs, offsets, &self.stop)?),
+            (true, _) => Some(prescan(&inputs, self.args, &self.stop)?),
             (false, false) => Some(unread(&inputs, offsets)?),
             (false, true) => None,
         };
@@ -302,6 +302,7 @@ impl Player<'_> {
         let options = ReaderOptions {
             key_payload: common_payload(inputs),
             keep_captured,
+            vxlan_ports: self.args.vxlan_ports,
             stop: self.stop.clone(),
         };
         let numbers = inputs::numbers(inputs);

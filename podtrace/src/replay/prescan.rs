@@ -5,7 +5,10 @@ use std::collections::HashSet;
 use anyhow::bail;
 use podtrace_ebpf::record::Direction;
 
-use super::inputs::{Input, common_payload};
+use super::{
+    inputs::{Input, common_payload},
+    options::PlayerOptions,
+};
 use crate::{
     clock::nodes::{Clock, Side, Sightings},
     model::tap_point::Role,
@@ -32,19 +35,21 @@ pub(super) fn unread(inputs: &[Input], offsets: &[(String, i64)]) -> anyhow::Res
     })
 }
 
-/// Reads all inputs, until `stop` is set. `offsets`: those that the user gave, by node.
+/// Reads all inputs, until `stop` is set, with the offsets by node and the ports that the
+/// user gave.
 pub(super) fn prescan(
     inputs: &[Input],
-    offsets: &[(String, i64)],
+    args: &PlayerOptions,
     stop: &Stop,
 ) -> anyhow::Result<Prescan> {
-    let given = given(inputs, offsets)?;
+    let given = given(inputs, &args.clock_offset)?;
     let mut sightings = Sightings::new(inputs.len());
     let mut times = Vec::new();
     for (number, input) in inputs.iter().enumerate() {
         let options = ReaderOptions {
             key_payload: common_payload(inputs),
             keep_captured: false,
+            vxlan_ports: args.vxlan_ports,
             stop: stop.clone(),
         };
         times.push(note(number, input, options, &mut sightings)?);

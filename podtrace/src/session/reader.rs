@@ -25,7 +25,7 @@ use super::{
 };
 use crate::{
     model::{event::Event, left_out::LeftOut, snapshot::Snapshot, tap_point::TapPoint},
-    packet::DecodeOptions,
+    packet::{DecodeOptions, FLANNEL_PORT, VXLAN_PORT, VxlanPorts},
     signals::Stop,
     text::sanitize::sanitize,
 };
@@ -42,8 +42,8 @@ const SIMPLE_PACKET: u32 = 3;
 /// Upper bound of a possible block behind damage that the reader examines, in bytes: the
 /// limit bounds the time that many of them take.
 const REJECT_MAX: u64 = 64 << 10;
-/// The default UDP port of VXLAN: flannel's.
-const VXLAN_PORT: u16 = 8472;
+/// UDP ports of VXLAN where no session tells them.
+const VXLAN_PORTS: [u16; 2] = [FLANNEL_PORT, VXLAN_PORT];
 
 /// Options of a reader.
 #[derive(Clone, Debug, Default)]
@@ -52,6 +52,8 @@ pub struct ReaderOptions {
     pub key_payload: usize,
     /// Whether events hold the captured bytes.
     pub keep_captured: bool,
+    /// UDP ports of VXLAN beside those that a session tells.
+    pub vxlan_ports: VxlanPorts,
     /// Ends the reading early.
     pub stop: Stop,
 }
@@ -146,7 +148,7 @@ impl Reader {
             .into(),
             kind,
             decode: DecodeOptions {
-                vxlan_ports: vec![VXLAN_PORT],
+                vxlan_ports: options.vxlan_ports.with(&VXLAN_PORTS),
                 key_payload: options.key_payload,
             },
             options,

@@ -6,6 +6,7 @@ use std::process::Command;
 
 use nix::sys::utsname::uname;
 use podtrace::netns::{Ids, ids};
+use podtrace::packet::{VXLAN_PORT, VxlanPorts};
 use podtrace::probe::feature::has_atomics;
 use podtrace::probe::{Probe, ProbeOptions, Way, feature::Without};
 
@@ -68,6 +69,7 @@ fn every_variant_is_loaded() {
             for (headers_only, diagnostics) in BOTH.into_iter().flat_map(|a| BOTH.map(|b| (a, b))) {
                 let options = ProbeOptions {
                     headers_only,
+                    vxlan_ports: VxlanPorts::new(&[VXLAN_PORT]).unwrap(),
                     diagnostics,
                     without,
                     ..options(snaplen, LARGE)

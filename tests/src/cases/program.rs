@@ -8,6 +8,7 @@ use aya::programs::{SchedClassifier, TestRun as _, TestRunOptions};
 use podtrace::lab::Lab;
 use podtrace::model::snapshot::CgroupPath;
 use podtrace::netns::NetNs;
+use podtrace::packet::VxlanPorts;
 use podtrace::probe::{Attach, Probe, ProbeOptions, Way, feature::Without};
 use podtrace::probe::{batch::Batch, reader::RingReader};
 use podtrace_ebpf::config::{PROGRAM_EGRESS, PROGRAM_INGRESS, TapCounters};
@@ -31,6 +32,7 @@ pub(super) fn options(snaplen: u32, ring_bytes: u32) -> ProbeOptions {
         ring_bytes,
         max_interfaces: 16,
         headers_only: false,
+        vxlan_ports: VxlanPorts::default(),
         diagnostics: false,
         without: Without::default(),
         bare_bytes: None,

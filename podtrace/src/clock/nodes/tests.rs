@@ -102,6 +102,7 @@ fn key(number: u32) -> PacketKey {
     let packet = Packet {
         tunnel: None,
         vlan: None,
+        shim: None,
         link: None,
         network: Network::Ip(Ip {
             source: address,

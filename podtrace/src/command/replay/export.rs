@@ -44,7 +44,7 @@ pub(in crate::command) fn run(args: &ExportArgs) -> anyhow::Result<u8> {
         refuse_terminal()?;
     }
     // What cannot be read leaves no file behind.
-    let options = player_options(&args.input);
+    let options = player_options(&args.input)?;
     let mut player = Player::new(&options, false, stop_on_signal()?)?;
     let is_free = target(args).is_some() && status::has_terminal()
         || !io::stdout().is_terminal() && leaves_terminal();

@@ -25,7 +25,7 @@ pub(in crate::command) fn run(args: &StatsArgs) -> anyhow::Result<u8> {
         color: use_color(args.color),
         failure: Failure::default(),
     };
-    let options = player_options(&args.input);
+    let options = player_options(&args.input)?;
     let mut player = Player::new(&options, false, stop_on_signal()?)?;
     player.show_progress = leaves_terminal().then(progress_alone);
     let played = player.run(|_| Ok(vec![Box::new(Notices), Box::new(collect)]))?;

@@ -9,6 +9,7 @@ use crate::{
     identity::sockets::{HostProcess, SocketOwner},
     model::tap_point::TapPoint,
     output::paint::{BOLD, CYAN, DIM, GREEN, YELLOW},
+    packet::{Carrier, Tunnel, TunnelKind},
     path::{
         Hop, Outcome, Path, RoundTrip,
         clocks::clocks,
@@ -160,8 +161,8 @@ fn delta(out: &mut String, ns: u64) {
 /// The tunnel that the packet is in, and its TTL when that has changed.
 fn remarks(out: &mut String, ttl: Option<u8>, hop: &Hop) {
     if let Some(tunnel) = &hop.tunnel {
-        out.push_str("  VXLAN vni ");
-        write::number(out, tunnel.vni);
+        out.push_str("  ");
+        carrier(out, tunnel);
         out.push(' ');
         write::address(out, tunnel.source);
         out.push_str(" -> ");
@@ -174,6 +175,28 @@ fn remarks(out: &mut String, ttl: Option<u8>, hop: &Hop) {
         write::number(out, before);
         out.push_str(" -> ");
         write::number(out, now);
+    }
+}
+
+/// What carries the packet in a tunnel.
+fn carrier(out: &mut String, tunnel: &Tunnel) {
+    out.push_str(match tunnel.kind() {
+        TunnelKind::Vxlan => "VXLAN",
+        TunnelKind::Geneve => "Geneve",
+        TunnelKind::Gre => "GRE",
+        TunnelKind::Ipip => "IPIP",
+        other => other.as_str(),
+    });
+    match tunnel.carrier {
+        Carrier::Vxlan(vni) | Carrier::Geneve(vni) => {
+            out.push_str(" vni ");
+            write::number(out, vni);
+        }
+        Carrier::Gre(Some(key)) => {
+            out.push_str(" key ");
+            write::number(out, key);
+        }
+        Carrier::Gre(None) | Carrier::Ip(_) => {}
     }
 }
 

@@ -1,6 +1,10 @@
+mod cut;
+mod link;
+mod tunnels;
+
 use proptest::prelude::*;
 
-use super::*;
+use super::{super::Carrier, *};
 
 fn options() -> DecodeOptions {
     DecodeOptions {
@@ -101,7 +105,7 @@ fn frames_are_described() {
 fn key_is_the_same_inside_vxlan_and_after_routing() {
     let plain = decode(&echo());
     let tunnelled = decode(&in_vxlan(&echo()));
-    assert_eq!(tunnelled.tunnel.unwrap().vni, 1);
+    assert_eq!(tunnelled.tunnel.unwrap().carrier, Carrier::Vxlan(1));
     assert_eq!(plain.key(), tunnelled.key());
     let mut routed = echo();
     routed[0] = 6; // destination MAC

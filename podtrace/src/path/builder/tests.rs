@@ -8,7 +8,7 @@ use podtrace_ebpf::record::CGROUP_NONE;
 use super::*;
 use crate::{
     model::tap_point::{Role, TapPoint},
-    packet::{Ip, Link, Mac, Network, Packet, Transport, Tunnel},
+    packet::{Carrier, Ip, Link, Mac, Network, Packet, Transport, Tunnel},
     world::fixture::{
         CGROUP1, CGROUP2, CNI0, NETNS2, POD1, POD2, UPLINK, VETH1, VETH2, apply_snapshot, mac_of,
         world,
@@ -19,6 +19,7 @@ fn packet(destination: &str) -> Packet {
     Packet {
         tunnel: None,
         vlan: None,
+        shim: None,
         link: Some(Link {
             source: Mac([2; 6]),
             destination: mac_of(NETNS2),
@@ -83,7 +84,7 @@ pub(crate) fn path_to_vtep(id: u64) -> Path {
     path.hops[1].tunnel = Some(Box::new(Tunnel {
         source: "192.168.77.11".parse().unwrap(),
         destination: vtep,
-        vni: 1,
+        carrier: Carrier::Vxlan(1),
     }));
     path.outcome = Outcome::LeftForVtep(vtep);
     path.ambiguous = true;
@@ -179,7 +180,7 @@ fn packet_in_a_tunnel_leaves_for_the_vtep_unless_that_node_is_traced() {
     tunnelled.tunnel = Some(Tunnel {
         source: "192.168.77.11".parse().unwrap(),
         destination: vtep,
-        vni: 1,
+        carrier: Carrier::Vxlan(1),
     });
     for traced in [false, true] {
         let mut world = world();
@@ -253,7 +254,7 @@ fn packet_does_not_leave_a_node_after_it_has_come_to_another() {
     tunnelled.tunnel = Some(Tunnel {
         source: "192.168.77.11".parse().unwrap(),
         destination: vtep,
-        vni: 1,
+        carrier: Carrier::Vxlan(1),
     });
     for (hops, paths) in [
         ([(UPLINK, Egress), (there, Ingress)], 1),

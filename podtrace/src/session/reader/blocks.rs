@@ -4,13 +4,13 @@ use std::{io, sync::Arc};
 use bytes::Bytes;
 
 use super::{
-    Kind, More, PACKET, REJECT_MAX, Reader, SIMPLE_PACKET,
+    Kind, More, PACKET, REJECT_MAX, Reader, SIMPLE_PACKET, VXLAN_PORTS,
     items::{self, Item},
     packet::{self, Described, LinkType},
 };
 use crate::{
     model::{left_out::Reason, tap_point::TapPoint},
-    packet::key_payload,
+    packet::{FLANNEL_PORT, key_payload},
     session::format::{
         ENHANCED_PACKET, ENTRY_BLOCK, Entry, FORMAT, INTERFACE_DESCRIPTION, INTERFACE_STATISTICS,
         InterfaceCounts, NAME_RESOLUTION, SECTION_HEADER, SectionInfo,
@@ -120,6 +120,11 @@ impl Reader {
                 self.forget(SECTION_HEADER);
                 self.plain_header = section.is_none().then_some(at);
                 self.section.clone_from(&section);
+                let ports: &[u16] = match section {
+                    Some(_) => &[FLANNEL_PORT],
+                    None => &VXLAN_PORTS,
+                };
+                self.decode.vxlan_ports = self.options.vxlan_ports.with(ports);
                 if let Some(info) = section {
                     self.epoch_ns = info.epoch_ns;
                     let fits = key_payload(info.snaplen);
@@ -192,7 +197,7 @@ impl Reader {
             self.unannounced.remove(number);
         }
         if let Some(ports) = item.vxlan_ports() {
-            self.decode.vxlan_ports.clone_from(ports);
+            self.decode.vxlan_ports = self.options.vxlan_ports.with(ports);
         }
         More::Item(item)
     }

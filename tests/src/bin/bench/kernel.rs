@@ -7,7 +7,7 @@ use podtrace::{
     lab::{Lab, LabSpec, plan::VXLAN_PORT},
     model::snapshot::CgroupPath,
     netns::NetNs,
-    packet::Framing,
+    packet::{Framing, VxlanPorts},
     probe::{Attach, Probe, ProbeOptions, Way, feature::Without, reader::RingReader},
 };
 use podtrace_ebpf::config::{PROGRAM_BARE, PROGRAM_INGRESS, PROGRAM_NOOP, SNAPLEN_DEFAULT};
@@ -71,6 +71,7 @@ pub(crate) fn probe_options() -> ProbeOptions {
         ring_bytes: RING_BYTES,
         max_interfaces: 1024,
         headers_only: false,
+        vxlan_ports: VxlanPorts::default(),
         diagnostics: false,
         without: Without::default(),
         bare_bytes: Some(BARE_BYTES),

@@ -1,14 +1,14 @@
 //! Sampling and headers only, in the kernel.
 use std::collections::BTreeSet;
 
-use podtrace::lab::plan::VXLAN_PORT;
+use podtrace::{lab::plan::VXLAN_PORT, packet::VxlanPorts, probe::ProbeOptions};
 use podtrace_ebpf::{
     config::{KEY_PAYLOAD, PROGRAM_EGRESS, PROGRAM_INGRESS},
     record::{Direction, Record},
 };
 
 use super::Bench;
-use crate::frames::{datagram, in_vxlan};
+use crate::frames::{datagram, in_geneve, in_gre, in_ipip, in_vxlan, ipv6, labelled, tagged};
 
 /// Packets of a run.
 const COUNT: u32 = 400;
@@ -35,41 +35,82 @@ fn arrived(records: &[Vec<u8>], at: Direction, number_at: usize) -> BTreeSet<u32
         .collect()
 }
 
+/// Puts something around a frame.
+type Encapsulate = fn(&[u8]) -> Vec<u8>;
+
+/// What may be around a packet on its way.
+fn encapsulations() -> Vec<Encapsulate> {
+    vec![
+        in_vxlan,
+        in_geneve,
+        in_gre,
+        in_ipip,
+        tagged,
+        labelled,
+        |frame| in_vxlan(&in_ipip(frame)),
+        |frame| in_gre(&in_ipip(frame)),
+    ]
+}
+
 #[test]
 fn the_same_packets_are_taken_inside_and_outside_of_a_tunnel() {
-    let mut bench = Bench::new(160, 1 << 20);
-    bench.probe.set_vxlan_ports(&[VXLAN_PORT]).unwrap();
+    for encapsulate in encapsulations() {
+        let mut bench = Bench::new(200, 1 << 20);
+        bench.probe.set_vxlan_ports(&[VXLAN_PORT]).unwrap();
+        bench.probe.sample(u32::MAX / SHARE).unwrap();
+        for number in 0..COUNT {
+            let frame = numbered(number);
+            bench.run(PROGRAM_INGRESS, &frame, 1);
+            bench.run(PROGRAM_EGRESS, &encapsulate(&frame), 1);
+        }
+        let around = encapsulate(&numbered(0)).len() - numbered(0).len();
+        let (records, [ingress, egress, _]) = bench.finish();
+        let plain = arrived(&records, Direction::Ingress, 42);
+        assert_eq!(plain, arrived(&records, Direction::Egress, 42 + around));
+        let expected = COUNT / SHARE;
+        assert!((plain.len() as u32).abs_diff(expected) < expected / 3);
+        for counters in [ingress, egress] {
+            assert_eq!(counters.seen, u64::from(COUNT));
+            assert_eq!(counters.lost, 0);
+            assert_eq!(counters.filtered, counters.seen - plain.len() as u64);
+        }
+    }
+}
+
+#[test]
+fn ports_of_vxlan_are_given_or_those_of_interfaces() {
+    let mut bench = Bench::with(ProbeOptions {
+        vxlan_ports: VxlanPorts::new(&[1, 2, 3, VXLAN_PORT]).unwrap(),
+        ..super::options(160, 1 << 20)
+    });
+    bench.probe.set_vxlan_ports(&[4789]).unwrap();
     bench.probe.sample(u32::MAX / SHARE).unwrap();
     for number in 0..COUNT {
         let frame = numbered(number);
-        bench.run(PROGRAM_INGRESS, &frame, 1);
-        bench.run(PROGRAM_EGRESS, &in_vxlan(&frame), 1);
+        let mut elsewhere = in_vxlan(&frame);
+        elsewhere[36..38].copy_from_slice(&4789_u16.to_be_bytes());
+        bench.run(PROGRAM_INGRESS, &in_vxlan(&frame), 1);
+        bench.run(PROGRAM_EGRESS, &elsewhere, 1);
     }
-    let (records, [ingress, egress, _]) = bench.finish();
-    let plain = arrived(&records, Direction::Ingress, 42);
-    assert_eq!(plain, arrived(&records, Direction::Egress, 92));
-    let expected = COUNT / SHARE;
-    assert!((plain.len() as u32).abs_diff(expected) < expected / 3);
-    for counters in [ingress, egress] {
-        assert_eq!(counters.seen, u64::from(COUNT));
-        assert_eq!(counters.lost, 0);
-        assert_eq!(counters.filtered, counters.seen - plain.len() as u64);
-    }
+    let (records, _) = bench.finish();
+    let given = arrived(&records, Direction::Ingress, 92);
+    assert_eq!(given, arrived(&records, Direction::Egress, 92));
+    assert!(!given.is_empty());
 }
 
 #[test]
 fn what_cannot_be_told_apart_is_always_taken() {
     let mut bench = Bench::new(160, 1 << 20);
     bench.probe.sample(0).unwrap();
+    // None of them is whole IP.
     let frames = super::frames();
-    for frame in &frames {
+    let ip = [datagram(&[1; 4]), ipv6()];
+    for frame in frames.iter().chain(&ip) {
         bench.run(PROGRAM_INGRESS, frame, 1);
     }
     let (records, [ingress, ..]) = bench.finish();
-    let is_ip = |frame: &&Vec<u8>| matches!(frame[12..14], [0x08, 0] | [0x86, 0xdd]);
-    let ip = frames.iter().filter(is_ip).count();
-    assert_eq!(records.len(), frames.len() - ip);
-    assert_eq!(ingress.filtered, ip as u64);
+    assert_eq!(records.len(), frames.len());
+    assert_eq!(ingress.filtered, ip.len() as u64);
 }
 
 #[test]
@@ -78,11 +119,13 @@ fn headers_only_leaves_out_the_payload() {
     let short = datagram(&[1; 4]);
     let long = datagram(&[1; 90]);
     bench.probe.set_vxlan_ports(&[VXLAN_PORT]).unwrap();
-    let frames = [
-        (short.clone(), short.len()),
-        (long.clone(), 42 + KEY_PAYLOAD as usize),
-        (in_vxlan(&long), 92 + KEY_PAYLOAD as usize),
-    ];
+    let headers = 42 + KEY_PAYLOAD as usize;
+    let mut frames = vec![(short.clone(), short.len()), (long.clone(), headers)];
+    for encapsulate in encapsulations() {
+        let frame = encapsulate(&long);
+        let captured = frame.len() - long.len() + headers;
+        frames.push((frame, captured));
+    }
     for (frame, _) in &frames {
         bench.run(PROGRAM_INGRESS, frame, 1);
     }

@@ -1,0 +1,119 @@
+//! Tunnels: the outer headers, and the UDP ports that tell VXLAN.
+use std::net::IpAddr;
+
+use podtrace_ebpf::{config::VXLAN_PORTS_MAX, parse::Carrier};
+
+/// flannel's UDP port of VXLAN.
+pub const FLANNEL_PORT: u16 = 8472;
+/// The assigned UDP port of VXLAN (RFC 7348).
+pub const VXLAN_PORT: u16 = 4789;
+
+/// The outer headers of a packet in a tunnel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tunnel {
+    /// Outer source.
+    pub source: IpAddr,
+    /// Outer destination: the tunnel's end that it goes to.
+    pub destination: IpAddr,
+    /// What is between the outer and the inner headers.
+    pub carrier: Carrier,
+}
+
+impl Tunnel {
+    /// What kind of tunnel it is.
+    #[must_use]
+    pub fn kind(&self) -> TunnelKind {
+        match (self.carrier, self.source) {
+            (Carrier::Vxlan(_), _) => TunnelKind::Vxlan,
+            (Carrier::Geneve(_), _) => TunnelKind::Geneve,
+            (Carrier::Gre(_), _) => TunnelKind::Gre,
+            (Carrier::Ip(4), IpAddr::V4(_)) => TunnelKind::Ipip,
+            (Carrier::Ip(4), IpAddr::V6(_)) => TunnelKind::FourInSix,
+            (Carrier::Ip(_), IpAddr::V4(_)) => TunnelKind::SixInFour,
+            (Carrier::Ip(_), IpAddr::V6(_)) => TunnelKind::SixInSix,
+        }
+    }
+}
+
+/// The kinds of tunnels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TunnelKind {
+    /// VXLAN (RFC 7348).
+    Vxlan,
+    /// Geneve (RFC 8926).
+    Geneve,
+    /// GRE (RFC 2784).
+    Gre,
+    /// IPv4 in IPv4 (RFC 2003).
+    Ipip,
+    /// IPv6 in IPv4 (RFC 4213).
+    SixInFour,
+    /// IPv4 in IPv6 (RFC 2473).
+    FourInSix,
+    /// IPv6 in IPv6 (RFC 2473).
+    SixInSix,
+}
+
+impl TunnelKind {
+    /// Its name in JSON and in tables.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Vxlan => "vxlan",
+            Self::Geneve => "geneve",
+            Self::Gre => "gre",
+            Self::Ipip => "ipip",
+            Self::SixInFour => "6in4",
+            Self::FourInSix => "4in6",
+            Self::SixInSix => "6in6",
+        }
+    }
+}
+
+/// UDP ports of VXLAN that the user gave, beside those that are known otherwise.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct VxlanPorts([u16; VXLAN_PORTS_MAX]);
+
+impl VxlanPorts {
+    /// None if there are too many.
+    #[must_use]
+    pub fn new(given: &[u16]) -> Option<Self> {
+        let mut ports = [0; VXLAN_PORTS_MAX];
+        ports.get_mut(..given.len())?.copy_from_slice(given);
+        Some(Self(ports))
+    }
+
+    /// As the kernel side has them: 0 is none.
+    pub(crate) fn array(self) -> [u16; VXLAN_PORTS_MAX] {
+        self.0
+    }
+
+    /// Whether none was given.
+    pub(crate) fn is_empty(self) -> bool {
+        self == Self::default()
+    }
+
+    /// The known ports and these.
+    pub(crate) fn with(self, known: &[u16]) -> Vec<u16> {
+        let given = self.0.into_iter().filter(|port| *port != 0);
+        let mut ports = known.to_vec();
+        ports.extend(given);
+        ports.sort_unstable();
+        ports.dedup();
+        ports
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn given_ports_come_beside_the_known() {
+        let given = VxlanPorts::new(&[VXLAN_PORT, FLANNEL_PORT, 500]).unwrap();
+        assert_eq!(given.with(&[FLANNEL_PORT]), [500, VXLAN_PORT, FLANNEL_PORT]);
+        assert_eq!(VxlanPorts::default().with(&[7]), [7]);
+        assert!(VxlanPorts::default().is_empty() && !given.is_empty());
+        assert_eq!(VxlanPorts::new(&[1; VXLAN_PORTS_MAX + 1]), None);
+    }
+}
