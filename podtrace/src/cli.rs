@@ -14,7 +14,7 @@ use parse::number;
 pub use capture::{Attach, CaptureArgs, Feature, KernelArgs, LoadArgs, NamingArgs, ViewArgs};
 pub use files::{FileArgs, WriteArgs};
 pub use mistakes::parse;
-pub use replay::{ExportArgs, ExportFormat, InputArgs, ReplayArgs, StatsArgs};
+pub use replay::{ExportArgs, ExportFormat, InputArgs, ReplayArgs, StatsArgs, StatsFormat};
 
 /// Follow every packet of a Kubernetes node, hop by hop, named by pod.
 #[derive(Debug, Parser)]

@@ -100,7 +100,6 @@ struct Addition {
     retransmitted: bool,
     between_nodes: bool,
     way_ns: Option<u64>,
-    round_trip_ns: Option<u64>,
 }
 
 impl PairCount {
@@ -115,7 +114,6 @@ impl PairCount {
         self.retransmitted += u64::from(path.retransmitted);
         self.between_nodes |= path.between_nodes;
         self.way.extend(path.way_ns);
-        self.round_trip.extend(path.round_trip_ns);
     }
 }
 
@@ -150,11 +148,6 @@ impl Stats {
             retransmitted: self.retransmitted.is_repeated(&path.packet),
             between_nodes: crosses_nodes(path, world),
             way_ns: (is_certain && is_delivered).then(|| path.duration_ns()),
-            round_trip_ns: path
-                .round_trip
-                .as_ref()
-                .filter(|_| is_certain)
-                .map(|trip| trip.total_ns()),
         };
         let (from, to) = ends(path, world);
         let key = PairKey {
@@ -163,6 +156,12 @@ impl Stats {
             protocol: path.packet.protocol(),
         };
         self.all.add(&addition);
+        if let Some(trip) = path.round_trip.as_ref().filter(|_| is_certain) {
+            let ns = Some(trip.total_ns());
+            self.all.round_trip.extend(ns);
+            // The path is the reply's.
+            self.pairs.row(key.reversed()).round_trip.extend(ns);
+        }
         self.pairs.row(key).add(&addition);
         self.add_hops(path, is_certain, world);
     }

@@ -17,6 +17,10 @@ use grid::{Cell, Grid};
 /// Rows of the tables that are not bounded by the number of top talkers.
 const ROWS_MAX: usize = 40;
 
+/// What shows the rows that are left out.
+const MORE_PAIRS: &str = "--top N, or -o json,";
+const MORE_ROWS: &str = "-o json";
+
 /// Appends the whole report. `color`: ANSI colours.
 pub fn text(out: &mut String, report: &Report, color: bool) {
     let painter = Painter { color };
@@ -41,7 +45,8 @@ impl View<'_> {
         let _ = writeln!(self.out, "{text}");
     }
 
-    fn grid(&mut self, title: &str, grid: &Grid, left_out: usize) {
+    /// `shows`: what shows the rows that are left out.
+    fn grid(&mut self, title: &str, grid: &Grid, left_out: usize, shows: &str) {
         if grid.is_empty() {
             return;
         }
@@ -50,7 +55,7 @@ impl View<'_> {
         self.line("");
         grid.render(self.out, self.painter);
         if left_out > 0 {
-            self.line(&format!("  and {left_out} more: see the JSON output"));
+            self.line(&format!("  and {left_out} more: {shows} shows them"));
         }
     }
 
@@ -110,7 +115,7 @@ impl View<'_> {
                 Cell::plain(bytes(talker.volume.bytes)),
             ]);
         }
-        self.grid(title, &grid, report.pairs.len() - talkers.len());
+        self.grid(title, &grid, report.pairs.len() - talkers.len(), MORE_PAIRS);
     }
 
     fn outcomes(&mut self, report: &Report) {
@@ -136,7 +141,8 @@ impl View<'_> {
             let names = ["others", "others", ""].map(Cell::plain);
             grid.row(names.into_iter().chain(fates(others)));
         }
-        self.grid("what became of them", &grid, report.pairs.len() - top);
+        let left_out = report.pairs.len() - top;
+        self.grid("what became of them", &grid, left_out, MORE_PAIRS);
     }
 
     fn latencies(&mut self, report: &Report) {
@@ -144,15 +150,17 @@ impl View<'_> {
         let top = report.top.by_packets.len();
         for pair in report.pairs.iter().take(top) {
             let Count { way, rtt, .. } = &pair.count;
-            for (what, latency) in [("way", way), ("RTT", rtt)] {
+            // A round trip is measured by one clock.
+            let of_way = pair.count.between_nodes;
+            for (what, latency, differ) in [("way", way, of_way), ("RTT", rtt, false)] {
                 if let Some(latency) = latency {
                     let ends = ends(pair).into_iter().chain([Cell::plain(what)]);
-                    let latency = percentiles(latency, pair.count.between_nodes);
+                    let latency = percentiles(latency, differ);
                     grid.row(ends.chain(latency));
                 }
             }
         }
-        self.grid("latencies", &grid, 0);
+        self.grid("latencies", &grid, 0, MORE_PAIRS);
     }
 
     fn segments(&mut self, report: &Report) {
@@ -173,7 +181,7 @@ impl View<'_> {
             grid.row(ends.into_iter().chain(percentiles(others, false)));
         }
         let left_out = report.segments.len().saturating_sub(ROWS_MAX);
-        self.grid("from hop to hop", &grid, left_out);
+        self.grid("from hop to hop", &grid, left_out, MORE_ROWS);
         if report.unmeasured > 0 {
             let packets = counted(report.unmeasured, "packet");
             self.line(&format!("  not measured: {packets} with uncertain hops"));
@@ -197,7 +205,7 @@ impl View<'_> {
             ]);
         }
         let left_out = report.places.len().saturating_sub(ROWS_MAX);
-        self.grid("places", &grid, left_out);
+        self.grid("places", &grid, left_out, MORE_ROWS);
     }
 }
 
@@ -233,17 +241,20 @@ fn fates(count: &Count) -> [Cell; 9] {
 /// `between_nodes`: marked, since the clocks may differ.
 fn percentiles(latency: &Latency, between_nodes: bool) -> [Cell; 5] {
     let mark = if between_nodes { "~" } else { "" };
-    let time = |ns| {
+    let time = |ns: Option<u64>| {
+        let Some(ns) = ns else {
+            return Cell::plain("-");
+        };
         let mut text = mark.to_owned();
         micros(&mut text, ns);
         Cell::plain(text)
     };
     [
         Cell::plain(latency.count),
-        time(latency.p50_ns),
+        time(Some(latency.p50_ns)),
         time(latency.p90_ns),
         time(latency.p99_ns),
-        time(latency.max_ns),
+        time(Some(latency.max_ns)),
     ]
 }
 

@@ -25,6 +25,17 @@ pub(super) struct PairKey {
     pub(super) protocol: Protocol,
 }
 
+impl PairKey {
+    /// The same ends, the other way.
+    pub(super) fn reversed(&self) -> Self {
+        Self {
+            from: self.to.clone(),
+            to: self.from.clone(),
+            protocol: self.protocol,
+        }
+    }
+}
+
 /// One end of a packet's way, by its best known name.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum EndName {

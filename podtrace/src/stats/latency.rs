@@ -9,6 +9,9 @@ const EXACT_MAX: usize = 64;
 const LONGEST_NS: u64 = 100_000_000_000;
 /// Significant digits beyond [`EXACT_MAX`] values.
 const DIGITS: u8 = 2;
+/// So many values it takes before one of them is above the percentile.
+const P90_MIN: u64 = 10;
+const P99_MIN: u64 = 100;
 
 /// Values in nanoseconds.
 #[derive(Default)]
@@ -102,8 +105,8 @@ impl Latencies {
         Some(Latency {
             count,
             p50_ns: p50_ns?,
-            p90_ns: p90_ns?,
-            p99_ns: p99_ns?,
+            p90_ns: p90_ns.filter(|_| count >= P90_MIN),
+            p99_ns: p99_ns.filter(|_| count >= P99_MIN),
             max_ns,
         })
     }
@@ -134,11 +137,22 @@ mod tests {
         let expected = Latency {
             count: 50,
             p50_ns: 25,
-            p90_ns: 45,
-            p99_ns: 50,
+            p90_ns: Some(45),
+            p99_ns: None,
             max_ns: 50,
         };
         assert_eq!(latency, expected);
+    }
+
+    #[test]
+    fn percentiles_take_enough_values() {
+        let has = |count| {
+            let latency = of(1..=count).unwrap();
+            (latency.p90_ns.is_some(), latency.p99_ns.is_some())
+        };
+        assert_eq!([1, 9].map(has), [(false, false); 2]);
+        assert_eq!([10, 99].map(has), [(true, false); 2]);
+        assert_eq!(has(100), (true, true));
     }
 
     #[test]
@@ -153,18 +167,18 @@ mod tests {
     proptest! {
         #[test]
         fn many_values_are_right_to_two_digits(
-            values in prop::collection::vec(1..10_000_000_000_u64, 65..300),
+            values in prop::collection::vec(1..10_000_000_000_u64, 100..300),
         ) {
             let latency = of(values.iter().copied()).unwrap();
             let mut sorted = values;
             sorted.sort_unstable();
             prop_assert_eq!(Some(&latency.max_ns), sorted.last());
-            let shown = [latency.p50_ns, latency.p90_ns, latency.p99_ns];
+            let shown = [Some(latency.p50_ns), latency.p90_ns, latency.p99_ns].map(Option::unwrap);
             for (percent, shown) in [50, 90, 99].into_iter().zip(shown) {
                 let exact = nearest_rank(&sorted, percent).unwrap();
                 prop_assert!(shown.abs_diff(exact) <= exact / 100 + 1, "{shown} {exact}");
             }
-            prop_assert!(latency.p99_ns <= latency.max_ns);
+            prop_assert!(latency.p99_ns.unwrap() <= latency.max_ns);
         }
     }
 }

@@ -124,30 +124,33 @@ pub struct Count {
     pub ambiguous: u64,
     /// Packets that may lack hops.
     pub incomplete: u64,
-    /// TCP segments with payload but without new bytes.
+    /// TCP segments with payload, SYN or FIN but without anything new; no keep-alives.
     pub retransmitted: u64,
-    /// Whether some path has hops on several nodes: its times are as uncertain
+    /// Whether some path has hops on several nodes: its way is as uncertain
     /// as their clocks are against each other.
     pub between_nodes: bool,
     /// From the first hop to the last, of packets that were delivered.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub way: Option<Latency>,
-    /// From an echo request to its reply, where the reply is of this pair.
+    /// From an echo request to its reply, where the request is of this pair.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rtt: Option<Latency>,
 }
 
-/// Percentiles: exact up to 64 values, then to two significant digits.
+/// Percentiles: exact up to 64 values, then to two significant digits; none of so few values
+/// that it would be the largest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Latency {
     /// How many values.
     pub count: u64,
     /// The median.
     pub p50_ns: u64,
-    /// 90 of 100 are not above it.
-    pub p90_ns: u64,
-    /// 99 of 100 are not above it.
-    pub p99_ns: u64,
+    /// 90 of 100 are not above it; none of fewer than 10 values.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub p90_ns: Option<u64>,
+    /// 99 of 100 are not above it; none of fewer than 100 values.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub p99_ns: Option<u64>,
     /// The largest, exact.
     pub max_ns: u64,
 }

@@ -9,8 +9,10 @@ use crate::packet::{Network, Packet, Transport};
 /// Upper bound of the followed flows; segments of others are not judged.
 const FLOWS_MAX: usize = 16_384;
 
-/// The SYN bit of a TCP header's flags (RFC 9293).
+/// Bits of a TCP header's flags (RFC 9293).
+const TCP_FIN: u8 = 0x01;
 const TCP_SYN: u8 = 0x02;
+const TCP_PSH: u8 = 0x08;
 
 /// Addresses and ports of one direction of a connection.
 type Flow = (IpAddr, u16, IpAddr, u16);
@@ -18,16 +20,52 @@ type Flow = (IpAddr, u16, IpAddr, u16);
 /// The progress of each flow.
 #[derive(Default)]
 pub(super) struct Retransmitted {
-    /// The sequence number behind the last byte seen.
-    next: HashMap<Flow, u32>,
-    /// Segments with payload that were not judged.
+    flows: HashMap<Flow, Progress>,
+    /// Segments that were not judged.
     pub(super) unjudged: u64,
 }
 
+/// What was seen of a flow.
+struct Progress {
+    /// The sequence number of the SYN.
+    first: Option<u32>,
+    /// The sequence number behind the last byte, or the FIN.
+    next: u32,
+}
+
+/// What a segment takes of the sequence numbers.
+struct Taken {
+    flags: u8,
+    /// The first one.
+    sequence: u32,
+    payload: u32,
+}
+
+impl Taken {
+    fn has(&self, flag: u8) -> bool {
+        self.flags & flag != 0
+    }
+
+    /// How many: SYN and FIN count as one each.
+    fn len(&self) -> u32 {
+        self.payload + u32::from(self.has(TCP_SYN)) + u32::from(self.has(TCP_FIN))
+    }
+
+    fn end(&self) -> u32 {
+        self.sequence.wrapping_add(self.len())
+    }
+
+    /// Whether it is sent for its answer only: one byte that was sent before, the last one.
+    /// What is sent again to be received has PSH, as the end of what a program wrote.
+    fn is_keep_alive(&self, next: u32) -> bool {
+        self.payload == 1 && self.end() == next && !self.has(TCP_SYN | TCP_FIN | TCP_PSH)
+    }
+}
+
 impl Retransmitted {
-    /// Whether it is a segment with payload but without new bytes. A segment from another
-    /// node may also have been overtaken, and one whose hops did not join to one path comes
-    /// twice.
+    /// Whether it is a segment with payload, SYN or FIN but without anything new, and no
+    /// keep-alive. A segment from another node may also have been overtaken, and one whose
+    /// hops did not join to one path comes twice.
     pub(super) fn is_repeated(&mut self, packet: &Packet) -> bool {
         let (
             Network::Ip(ip),
@@ -43,34 +81,49 @@ impl Retransmitted {
         else {
             return false;
         };
+        let taken = Taken {
+            flags,
+            sequence,
+            payload,
+        };
+        if taken.len() == 0 {
+            return false;
+        }
+        let is_full = self.flows.len() >= FLOWS_MAX;
         let flow = (ip.source, source, ip.destination, destination);
-        if flags & TCP_SYN != 0 {
-            // The flow starts; its ports may have served another before.
-            self.next.remove(&flow);
-            return false;
-        }
-        if payload == 0 {
-            return false;
-        }
-        let end = sequence.wrapping_add(payload);
-        let is_full = self.next.len() >= FLOWS_MAX;
-        match self.next.entry(flow) {
-            Entry::Occupied(mut next) => {
-                // Sequence numbers wrap: behind is less than half of them away.
-                let is_new = end.wrapping_sub(*next.get()).cast_signed() > 0;
-                if is_new {
-                    next.insert(end);
-                }
-                !is_new
-            }
+        match self.flows.entry(flow) {
+            Entry::Occupied(mut progress) => progress.get_mut().is_repeated(&taken),
             Entry::Vacant(_) if is_full => {
                 self.unjudged += 1;
                 false
             }
-            Entry::Vacant(next) => {
-                next.insert(end);
+            Entry::Vacant(progress) => {
+                progress.insert(Progress::begin(&taken));
                 false
             }
         }
+    }
+}
+
+impl Progress {
+    fn begin(taken: &Taken) -> Self {
+        Self {
+            first: taken.has(TCP_SYN).then_some(taken.sequence),
+            next: taken.end(),
+        }
+    }
+
+    fn is_repeated(&mut self, taken: &Taken) -> bool {
+        if taken.has(TCP_SYN) && self.first != Some(taken.sequence) {
+            // The flow starts; its ports have served another before.
+            *self = Self::begin(taken);
+            return false;
+        }
+        // Sequence numbers wrap: behind is less than half of them away.
+        let is_new = taken.end().wrapping_sub(self.next).cast_signed() > 0;
+        if is_new {
+            self.next = taken.end();
+        }
+        !is_new && !taken.is_keep_alive(self.next)
     }
 }

@@ -16,29 +16,32 @@ fn report_is_shown() {
       from            to                    packets   bytes
       default/mypod1  default/mypod2  udp         6   276 B
       default/mypod2  10.244.9.9      icmp        1  9.0 kB
+      10.244.9.9      default/mypod2  icmp        0     0 B
 
     top pairs by bytes
       from            to                    packets   bytes
       default/mypod2  10.244.9.9      icmp        1  9.0 kB
       default/mypod1  default/mypod2  udp         6   276 B
+      10.244.9.9      default/mypod2  icmp        0     0 B
 
     what became of them
       from            to                    delivered  not seen further  events lost  ambiguous  incomplete
       default/mypod1  default/mypod2  udp           4                 1            1          1           1
       default/mypod2  10.244.9.9      icmp          1                 0            0          0           0
+      10.244.9.9      default/mypod2  icmp          0                 0            0          0           0
 
     latencies
-      from            to                         count      p50      p90      p99      max
-      default/mypod1  default/mypod2  udp   way      3   4.0 µs   4.0 µs   4.0 µs   4.0 µs
-      default/mypod2  10.244.9.9      icmp  way      1   4.0 µs   4.0 µs   4.0 µs   4.0 µs
-      default/mypod2  10.244.9.9      icmp  RTT      1  64.2 µs  64.2 µs  64.2 µs  64.2 µs
+      from            to                         count      p50  p90  p99      max
+      default/mypod1  default/mypod2  udp   way      3   4.0 µs    -    -   4.0 µs
+      default/mypod2  10.244.9.9      icmp  way      1   4.0 µs    -    -   4.0 µs
+      10.244.9.9      default/mypod2  icmp  RTT      1  64.2 µs    -    -  64.2 µs
 
     from hop to hop
-      from                         to                           count     p50     p90     p99     max
-      default/mypod1 eth0 egress   worker1 veth1 ingress            5  1.0 µs  1.0 µs  1.0 µs  1.0 µs
-      worker1 veth1 ingress        worker1 veth2 egress             4  1.0 µs  1.0 µs  1.0 µs  1.0 µs
-      worker1 veth2 egress         default/mypod2 eth0 ingress      4  1.0 µs  1.0 µs  1.0 µs  1.0 µs
-      default/mypod2 eth0 ingress  default/mypod2 eth0 socket       4  1.0 µs  1.0 µs  1.0 µs  1.0 µs
+      from                         to                           count     p50  p90  p99     max
+      default/mypod1 eth0 egress   worker1 veth1 ingress            5  1.0 µs    -    -  1.0 µs
+      worker1 veth1 ingress        worker1 veth2 egress             4  1.0 µs    -    -  1.0 µs
+      worker1 veth2 egress         default/mypod2 eth0 ingress      4  1.0 µs    -    -  1.0 µs
+      default/mypod2 eth0 ingress  default/mypod2 eth0 socket       4  1.0 µs    -    -  1.0 µs
       not measured: 2 packets with uncertain hops
 
     places
