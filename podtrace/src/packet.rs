@@ -80,8 +80,8 @@ pub struct Packet {
     pub transport: Transport,
     /// Hash of the first payload bytes (see [`DecodeOptions::key_payload`]).
     pub payload_hash: u32,
-    /// Length in bytes of the innermost packet: the IP total length, or the
-    /// frame without its Ethernet header where there is no IP length.
+    /// Length in bytes of the innermost packet from its network header on: what IP or an
+    /// 802.3 frame says, 28 of ARP, and else all of the frame's rest.
     pub length: u32,
 }
 

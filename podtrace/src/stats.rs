@@ -140,7 +140,7 @@ impl Stats {
         let is_certain = !path.incomplete && !path.ambiguous;
         let is_delivered = path.outcome == Outcome::Delivered && path.hops.len() > 1;
         let addition = Addition {
-            bytes: first.wire_len,
+            bytes: path.packet.length,
             first_ns: first.ts_ns,
             outcome: path.outcome,
             ambiguous: path.ambiguous,
@@ -189,8 +189,8 @@ impl Stats {
                 segment.latencies.extend(Some(ns));
             }
         }
-        for (hop, name) in path.hops.iter().zip(places) {
-            self.places.row(name).add(hop.wire_len);
+        for name in places {
+            self.places.row(name).add(path.packet.length);
         }
     }
 

@@ -79,6 +79,7 @@ pub const COLUMNS: &[Column] = &[
     column!(tunnel.destination),
     column!(headers.vlan),
     column!(path.what),
+    column!(path.length),
     column!(headers.protocol),
     column!(headers.ip_protocol),
     column!(path.source),

@@ -140,6 +140,7 @@ fn row_is_as_documented() {
     tunnel_destination: 192.168.77.12
     vlan: -
     what: TCP 40000 > 80 [SYN ACK] seq 4294967295 ack 7 len 100
+    length: 32
     protocol: udp
     ip_protocol: 17
     source: 10.244.1.2

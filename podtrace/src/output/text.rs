@@ -99,7 +99,7 @@ impl Text {
         path.packet.describe(out);
         painter.off(out, BOLD);
         out.push_str("  ");
-        write::number(out, first.wire_len);
+        write::number(out, path.packet.length);
         out.push_str(" B   ");
         let (sender, receiver) = ends(path, world);
         // Over localhost both have the same address: showing it once is enough.

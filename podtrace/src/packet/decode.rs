@@ -10,6 +10,8 @@ use super::{
     Arp, DecodeOptions, Fragment, Framing, Ip, Link, Mac, Network, Packet, Transport, Tunnel,
 };
 
+/// Length of an ARP packet for IPv4 over Ethernet (RFC 826).
+const ARP_LEN: u32 = 28;
 /// Length of a UDP header (RFC 768).
 const UDP_LEN: usize = 8;
 /// Length of an ICMP or ICMPv6 header.
@@ -97,6 +99,8 @@ impl Packet {
             }
             (Some(ETHERTYPE_ARP), None) => {
                 self.network = arp(frame, next).map_or(Network::Unreadable, Network::Arp);
+                // Ethernet pads it on some ways, and not on others.
+                self.length = self.length.min(ARP_LEN);
             }
             _ => {
                 self.network = llc.map_or(Network::Other, Network::Llc);

@@ -98,7 +98,6 @@ impl Packet {
     /// The packet's key: equal at every hop, inside a tunnel or not.
     #[must_use]
     pub fn key(&self) -> PacketKey {
-        let mut length = self.length;
         let (mut protocol, mut fragment_offset) = (0, 0);
         let (id, ends) = match (&self.network, self.link) {
             (Network::Ip(ip), _) => {
@@ -114,11 +113,7 @@ impl Packet {
                 };
                 (id, ends)
             }
-            (Network::Arp(arp), _) => {
-                // Padding may be added on the way.
-                length = 0;
-                (arp.operation.into(), arp_ends(arp.sender, arp.target))
-            }
+            (Network::Arp(arp), _) => (arp.operation.into(), arp_ends(arp.sender, arp.target)),
             (Network::Llc(_) | Network::Other | Network::Unreadable, Some(link)) => {
                 let ends = link_ends(link.source, link.destination);
                 (link.ethertype.into(), ends)
@@ -129,7 +124,7 @@ impl Packet {
         let [first, second, third] = self.transport.key();
         let mut key = PacketKey([0; 8]);
         key.0[IDENTITY] = pair(id, u32::from(protocol) << 16 | u32::from(fragment_offset));
-        key.0[LENGTH] = pair(length, self.payload_hash);
+        key.0[LENGTH] = pair(self.length, self.payload_hash);
         key.0[TRANSPORT] = pair(first, second);
         key.0[TRANSPORT + 1] = third.into();
         key.set_ends(ends);

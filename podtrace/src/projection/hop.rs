@@ -30,7 +30,7 @@ object! {
         direction: &'static str,
         /// owner of the socket that the packet belongs to at the hop
         socket: Option<SocketObject>,
-        /// length of the frame at the hop
+        /// length of the frame at the hop, with all headers
         bytes: u32,
         /// the tunnel that it is in at the hop
         tunnel: Option<TunnelObject>,

@@ -23,6 +23,8 @@ object! {
         packet: u64,
         /// the packet in words
         what: String,
+        /// length of the packet, from its IP header on: the same at each hop
+        length: u32,
         /// source address
         source: Option<IpAddr>,
         /// destination address
@@ -42,6 +44,8 @@ object! {
         packet: u64,
         /// the packet in words
         what: String,
+        /// length of the packet, from its IP header on: the same at each hop
+        length: u32,
         /// source address
         source: Option<IpAddr>,
         /// pod that sends, `namespace/name`
@@ -112,6 +116,7 @@ impl<'a> EventObject<'a> {
         Self {
             packet,
             what: describe(&event.packet),
+            length: event.packet.length,
             source: event.packet.source(),
             destination: event.packet.destination(),
             vlan: event.packet.vlan,
@@ -131,6 +136,7 @@ impl<'a> PathObject<'a> {
         Self {
             packet: path.id,
             what: describe(&path.packet),
+            length: path.packet.length,
             source: from.address,
             source_pod,
             source_container: from.container,

@@ -60,18 +60,18 @@ fn path_and_summary_are_shown() {
     };
     view.summary(&mut out, &summary, &NotShown::default(), &world);
     insta::assert_snapshot!(out, @r"
-    22:13:20.000001  UDP 5000 > 53 len 4  46 B   default/mypod1[container1] (10.244.1.2) -> default/mypod2[container2] (10.244.1.3)
+    22:13:20.000001  UDP 5000 > 53 len 4  32 B   default/mypod1[container1] (10.244.1.2) -> default/mypod2[container2] (10.244.1.3)
            +0.0 µs  pod   default/mypod1  eth0   egress   container1
            +3.1 µs  node  worker1         veth1  ingress
            +4.0 µs  node  worker1         veth2  egress
           +12.3 ms  pod   default/mypod2  eth0   ingress
           +12.3 ms  pod   default/mypod2  eth0   socket   container2
                     delivered in 12.3 ms
-    22:13:20.020000  UDP 5000 > 53 len 4  46 B   default/mypod1[container1] (10.244.1.2) -> default/mypod2 (10.244.1.3)
+    22:13:20.020000  UDP 5000 > 53 len 4  32 B   default/mypod1[container1] (10.244.1.2) -> default/mypod2 (10.244.1.3)
            +0.0 µs  pod   default/mypod1  eth0  egress   container1
            +5.0 µs  pod   default/mypod2  eth0  ingress
                     delivered in 5.0 µs; no container's socket took it
-    22:13:20.600000  UDP 5000 > 53 len 4  46 B   default/mypod1[container1] (10.244.1.2) -> default/mypod2 (10.244.1.3)
+    22:13:20.600000  UDP 5000 > 53 len 4  32 B   default/mypod1[container1] (10.244.1.2) -> default/mypod2 (10.244.1.3)
            +0.0 µs  pod   default/mypod1  eth0  egress   container1
                     not seen further after eth0 egress of default/mypod1
 

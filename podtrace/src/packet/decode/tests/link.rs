@@ -86,3 +86,24 @@ fn shims_are_named_and_looked_behind() {
         assert_eq!(what(&decode(&ethernet(ethertype, &behind))), expected);
     }
 }
+
+#[test]
+fn padding_is_no_part_of_a_size() {
+    let content = [&[0, 1, 8, 0, 6, 4, 0, 1][..], &[7; 20]].concat();
+    let arp = ethernet(ETHERTYPE_ARP, &content);
+    let tagged = ethernet(0x8100, &[&[0, 5, 0x08, 0x06][..], &content].concat());
+    let stp = ethernet(38, &[&[0x42, 0x42, 3][..], &[0; 35]].concat());
+    for (frame, expected) in [(arp, 28), (tagged, 28), (stp, 38), (echo(), 48)] {
+        let mut padded = frame.clone();
+        padded.resize(64, 0);
+        for frame in [frame, padded] {
+            assert_eq!(decode(&frame).length, expected);
+        }
+    }
+}
+
+#[test]
+fn size_is_the_same_in_a_tunnel() {
+    let frame = echo();
+    assert_eq!(decode(&in_vxlan(&frame)).length, decode(&frame).length);
+}
