@@ -7,8 +7,9 @@ pub const ETHERTYPE_IPV4: u16 = 0x0800;
 pub const ETHERTYPE_ARP: u16 = 0x0806;
 /// EtherType of IPv6.
 pub const ETHERTYPE_IPV6: u16 = 0x86dd;
-/// EtherType of MPLS (RFC 3032).
+/// EtherTypes of MPLS (RFC 3032, RFC 5332).
 const ETHERTYPE_MPLS: u16 = 0x8847;
+const ETHERTYPE_MPLS_UPSTREAM: u16 = 0x8848;
 /// EtherType of PPPoE's discovery stage (RFC 2516).
 pub const ETHERTYPE_PPPOE_DISCOVERY: u16 = 0x8863;
 /// EtherType of PPPoE's session stage.
@@ -106,7 +107,7 @@ pub fn link<L: Load + ?Sized>(frame: &L, start: usize) -> Result<LinkLayer, Walk
     ) {
         layer.tags(frame)?;
         match layer.ethertype {
-            ETHERTYPE_MPLS => layer.mpls(frame)?,
+            ETHERTYPE_MPLS | ETHERTYPE_MPLS_UPSTREAM => layer.mpls(frame)?,
             ETHERTYPE_PPPOE => layer.pppoe(frame)?,
             length if length < ETHERTYPE_MIN => layer.llc(frame, length)?,
             _ => {}

@@ -11,7 +11,7 @@ pub const RAW: u16 = 101;
 /// `pdt` in the middle.
 pub const MADE: Mac = Mac([0x02, b'p', b'd', b't', 0, 0]);
 /// EtherType for local experiments: that of packets that are not IP.
-const NO_IP: u16 = 0x88b5;
+pub(crate) const NO_IP: u16 = 0x88b5;
 /// EtherTypes are this number or more; a smaller one is the length of an 802.3 frame.
 const ETHERTYPE_MIN: u16 = 0x0600;
 
@@ -88,11 +88,11 @@ impl Layer {
             Self::Ip | Self::Loopback => (MADE, of_ip(payload)),
             Self::Cooked => (
                 address(cooked.get(4..)),
-                ethertype(cooked.get(14..), payload),
+                of_cooked(cooked.get(14..), payload),
             ),
             Self::Cooked2 => (
                 address(cooked.get(10..)),
-                ethertype(cooked.get(..2), payload),
+                of_cooked(cooked.get(..2), payload),
             ),
         };
         let mut header = [0; ETHERNET_LEN];
@@ -121,18 +121,18 @@ fn address(field: Option<&[u8]>) -> Mac {
     }
 }
 
-/// The EtherType of a cooked header; frames of IEEE 802.3 have their length instead.
-fn ethertype(field: Option<&[u8]>, payload: &[u8]) -> u16 {
-    let protocol = match field {
-        Some([high, low, ..]) => u16::from_be_bytes([*high, *low]),
-        _ => NO_IP,
-    };
-    match protocol {
+fn of_cooked(field: Option<&[u8]>, payload: &[u8]) -> u16 {
+    let field = field.and_then(<[u8]>::first_chunk);
+    field.map_or(NO_IP, |field| ethertype(*field, payload.len()))
+}
+
+/// The EtherType by the protocol in a cooked header; frames of IEEE 802.3 have their length
+/// instead.
+pub(crate) fn ethertype(protocol: [u8; 2], len: usize) -> u16 {
+    match u16::from_be_bytes(protocol) {
         // LINUX_SLL_P_802_3 and LINUX_SLL_P_802_2.
-        1 | 4 => {
-            u16::try_from(payload.len()).map_or(ETHERTYPE_MIN - 1, |len| len.min(ETHERTYPE_MIN - 1))
-        }
-        ETHERTYPE_MIN.. => protocol,
+        1 | 4 => u16::try_from(len).map_or(ETHERTYPE_MIN - 1, |len| len.min(ETHERTYPE_MIN - 1)),
+        protocol @ ETHERTYPE_MIN.. => protocol,
         _ => NO_IP,
     }
 }

@@ -79,9 +79,15 @@ fn block(kind: u32, body: &[u8]) -> Vec<u8> {
 
 /// A section of pcapng with an interface of that link type and resolution of times.
 pub(crate) fn section(link: u16, resolution: u8) -> Vec<u8> {
+    section_with(link, &[9, 0, 1, 0, resolution, 0, 0, 0])
+}
+
+/// A section of pcapng with an interface of that link type and these options.
+pub(crate) fn section_with(link: u16, options: &[u8]) -> Vec<u8> {
     let header = words(&[0x1a2b_3c4d, 1, u32::MAX, u32::MAX]);
     let mut interface = words(&[link.into(), 0]);
-    interface.extend([9, 0, 1, 0, resolution, 0, 0, 0, 0, 0, 0, 0]);
+    interface.extend(options);
+    interface.extend([0; 4]);
     [block(0x0a0d_0d0a, &header), block(1, &interface)].concat()
 }
 
@@ -92,6 +98,42 @@ pub(crate) fn packet(kind: u32, time: u64, data: &[u8]) -> Vec<u8> {
     let (high, low) = ((time >> 32) as u32, time as u32);
     let head = words(&[interface, high, low, len, len]);
     block(kind, &[head, data.to_vec()].concat())
+}
+
+/// An enhanced packet block with these flags.
+pub(crate) fn flagged_packet(time: u64, data: &[u8], flags: u32) -> Vec<u8> {
+    let len = u32::try_from(data.len()).unwrap();
+    let mut body = words(&[0, (time >> 32) as u32, time as u32, len, len]);
+    body.extend(data);
+    body.resize(body.len().next_multiple_of(4), 0);
+    body.extend(words(&[2 | 4 << 16, flags, 0]));
+    block(6, &body)
+}
+
+/// A packet inside UDP to that port, in an Ethernet frame.
+pub(crate) fn in_udp(port: u16, payload: &[u8]) -> Vec<u8> {
+    let mut udp = 5000_u16.to_be_bytes().to_vec();
+    udp.extend(port.to_be_bytes());
+    udp.extend(u16::try_from(payload.len() + 8).unwrap().to_be_bytes());
+    udp.extend([0, 0]);
+    udp.extend(payload);
+    in_ip(17, &udp)
+}
+
+/// A packet inside another of IPv4, in an Ethernet frame.
+pub(crate) fn in_ip(protocol: u8, payload: &[u8]) -> Vec<u8> {
+    let mut frame = frame(9)[..34].to_vec();
+    let len = u16::try_from(20 + payload.len()).unwrap();
+    frame[16..18].copy_from_slice(&len.to_be_bytes());
+    frame[23] = protocol;
+    frame[26..34].copy_from_slice(&[192, 0, 2, 1, 192, 0, 2, 2]);
+    frame.extend(payload);
+    frame
+}
+
+/// The same behind a header of VXLAN.
+pub(crate) fn in_vxlan(frame: &[u8]) -> Vec<u8> {
+    [&[8, 0, 0, 0, 0, 0, 42, 0], frame].concat()
 }
 
 /// A simple packet block.

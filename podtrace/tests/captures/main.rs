@@ -4,6 +4,7 @@
 mod bytes;
 mod directories;
 mod interrupted;
+mod layers;
 mod selected;
 
 use std::{

@@ -1,7 +1,7 @@
 //! pcap, the older format of tcpdump: one link layer, one clock, no names.
 use std::io::{self, BufReader, Chain, Cursor, Read as _};
 
-use super::packet::LinkType;
+use super::link_type::{LinkType, without_check};
 use crate::{
     model::left_out::Reason,
     session::input::{Damage, Endian, Source, rest},
@@ -22,6 +22,9 @@ const LONG_HEADER: usize = 24;
 /// The bits of the file header's last word that say the link layer; the others hold details
 /// of the frames.
 const LINK_BITS: u32 = 0x03ff_ffff;
+/// The bit that says that the highest four say how many pairs of bytes check each frame.
+const HAS_FCS: u32 = 0x0400_0000;
+const FCS_SHIFT: u32 = 28;
 /// How much is read at once.
 const READ_BYTES: usize = 256 << 10;
 
@@ -70,6 +73,8 @@ pub(super) struct Capture {
     pub(super) link: Result<LinkType, Reason>,
     /// Its number.
     pub(super) link_number: u16,
+    /// Bytes behind each packet that check the frame.
+    fcs: u32,
     /// Whether the lengths of a record stand the other way round.
     lengths: Lengths,
     /// The record under way.
@@ -127,6 +132,7 @@ impl Capture {
             magic,
             link: LinkType::of(0),
             link_number: 0,
+            fcs: 0,
             lengths: Lengths::CapturedFirst,
             bytes: Vec::new(),
             offset: 0,
@@ -137,7 +143,11 @@ impl Capture {
             capture.broken = Some("cut off within the file header");
             return Ok(capture);
         }
-        let link = capture.word(20) & LINK_BITS;
+        let word = capture.word(20);
+        let link = word & LINK_BITS;
+        if word & HAS_FCS != 0 {
+            capture.fcs = (word >> FCS_SHIFT) * 2;
+        }
         capture.link = LinkType::of(link);
         capture.link_number = u16::try_from(link).unwrap_or(u16::MAX);
         capture.lengths = Lengths::of(capture.half(4), capture.half(6));
@@ -207,10 +217,11 @@ impl Capture {
         }
         let unit = if self.magic.is_nanos { 1 } else { 1000 };
         let part = u64::from(self.word(4)) * unit;
+        let (data, wire_len) = without_check(&self.bytes[header..], wire_len, self.fcs);
         Ok(Some(Captured {
             ts_ns: u64::from(self.word(0)) * 1_000_000_000 + part,
             wire_len,
-            data: &self.bytes[header..],
+            data,
         }))
     }
 
