@@ -203,7 +203,7 @@ mod tests {
             if let Ok(layer) = ip(bytes.as_slice(), 0) {
                 prop_assert!(layer.transport >= 20);
                 prop_assert!(matches!(layer.version, 4 | 6));
-                let _ = inside(bytes.as_slice(), &layer, |_| true);
+                let _ = inside(bytes.as_slice(), layer.protocol, layer.transport, |_| true);
             }
         }
     }

@@ -92,8 +92,9 @@ pub struct Llc {
 /// When the frame ends within them.
 #[inline(always)]
 pub fn link<L: Load + ?Sized>(frame: &L, start: usize) -> Result<LinkLayer, WalkError> {
-    let mut layer = LinkLayer {
-        ethertype: half(frame, start + 12)?,
+    let ethertype = half(frame, start + 12)?;
+    let layer = LinkLayer {
+        ethertype,
         vlan: None,
         shim: None,
         llc: None,
@@ -101,22 +102,27 @@ pub fn link<L: Load + ?Sized>(frame: &L, start: usize) -> Result<LinkLayer, Walk
         end: None,
     };
     // Most frames have nothing more.
-    if !matches!(
-        layer.ethertype,
-        ETHERTYPE_IPV4 | ETHERTYPE_IPV6 | ETHERTYPE_ARP
-    ) {
-        layer.tags(frame)?;
-        match layer.ethertype {
-            ETHERTYPE_MPLS | ETHERTYPE_MPLS_UPSTREAM => layer.mpls(frame)?,
-            ETHERTYPE_PPPOE => layer.pppoe(frame)?,
-            length if length < ETHERTYPE_MIN => layer.llc(frame, length)?,
-            _ => {}
-        }
+    match ethertype {
+        ETHERTYPE_IPV4 | ETHERTYPE_IPV6 | ETHERTYPE_ARP => Ok(layer),
+        _ => layer.walk(frame),
     }
-    Ok(layer)
 }
 
 impl LinkLayer {
+    // In the kernel a call would forget the bounds that the verifier has found.
+    #[cfg_attr(target_arch = "bpf", inline(always))]
+    #[cfg_attr(not(target_arch = "bpf"), inline(never))]
+    fn walk<L: Load + ?Sized>(mut self, frame: &L) -> Result<Self, WalkError> {
+        self.tags(frame)?;
+        match self.ethertype {
+            ETHERTYPE_MPLS | ETHERTYPE_MPLS_UPSTREAM => self.mpls(frame)?,
+            ETHERTYPE_PPPOE => self.pppoe(frame)?,
+            length if length < ETHERTYPE_MIN => self.llc(frame, length)?,
+            _ => {}
+        }
+        Ok(self)
+    }
+
     #[inline(always)]
     fn tags<L: Load + ?Sized>(&mut self, frame: &L) -> Result<(), WalkError> {
         for _ in 0..TAGS_MAX {

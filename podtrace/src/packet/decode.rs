@@ -3,7 +3,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use network_types::ip::IpProto;
 use podtrace_ebpf::parse::{
-    self, ETHERTYPE_ARP, ETHERTYPE_IPV4, ETHERTYPE_IPV6, IpLayer, Load as _, TUNNELS_MAX,
+    self, ETHERTYPE_ARP, ETHERTYPE_IPV4, ETHERTYPE_IPV6, Inside, IpLayer, Load as _, TUNNELS_MAX,
 };
 
 use super::{
@@ -37,14 +37,27 @@ impl Packet {
         framing: Framing,
         options: &DecodeOptions,
     ) {
-        let mut ip = self.read(frame, 0, wire_len, framing, options);
+        let mut carried = self.read(frame, 0, wire_len, framing, options);
         for _ in 0..TUNNELS_MAX {
-            let Some(outer) = ip else { return };
-            let Some((inner, of_inner)) = self.inner(frame, &outer, wire_len, options) else {
+            let (Some(inside), Network::Ip(ip)) = (carried, &self.network) else {
                 return;
             };
+            let framing = if inside.is_ethernet {
+                Framing::Ethernet
+            } else {
+                Framing::Ip
+            };
+            let mut inner = Self::unread();
+            carried = inner.read(frame, inside.start, wire_len, framing, options);
+            if inner.network == Network::Unreadable {
+                return;
+            }
+            inner.tunnel = self.tunnel.or(Some(Tunnel {
+                source: ip.source,
+                destination: ip.destination,
+                carrier: inside.carrier,
+            }));
             *self = inner;
-            ip = of_inner;
         }
     }
 
@@ -62,7 +75,7 @@ impl Packet {
         }
     }
 
-    /// Reads the headers from `start` on; returns what the IP header says.
+    /// Reads the headers from `start` on; returns what the packet carries.
     fn read(
         &mut self,
         frame: &[u8],
@@ -70,7 +83,7 @@ impl Packet {
         wire_len: u32,
         framing: Framing,
         options: &DecodeOptions,
-    ) -> Option<IpLayer> {
+    ) -> Option<Inside> {
         self.length = wire_len.saturating_sub(offset(start));
         // Of a frame that cannot be read, all is payload.
         let all = || hash(frame.get(start..).unwrap_or_default(), options);
@@ -89,20 +102,20 @@ impl Packet {
             self.length = wire_len.saturating_sub(offset(next));
             ethertype = Some(layer.ethertype);
         }
-        match (ethertype, llc) {
-            (None | Some(ETHERTYPE_IPV4 | ETHERTYPE_IPV6), None) => {
-                let layer = self.read_ip(frame, next, wire_len, options);
-                if layer.is_none() {
+        match ethertype {
+            None | Some(ETHERTYPE_IPV4 | ETHERTYPE_IPV6) => {
+                let carried = self.read_ip(frame, next, wire_len, options);
+                if matches!(self.network, Network::Unreadable) {
                     self.payload_hash = all();
                 }
-                return layer;
+                return carried;
             }
-            (Some(ETHERTYPE_ARP), None) => {
+            Some(ETHERTYPE_ARP) => {
                 self.network = arp(frame, next).map_or(Network::Unreadable, Network::Arp);
                 // Ethernet pads it on some ways, and not on others.
                 self.length = self.length.min(ARP_LEN);
             }
-            _ => {
+            Some(_) => {
                 self.network = llc.map_or(Network::Other, Network::Llc);
                 // Ethernet pads short frames: some say where they end.
                 let end = end.map_or(frame.len(), |end| {
@@ -115,14 +128,14 @@ impl Packet {
         None
     }
 
-    /// Reads IP and transport; returns what the IP header says, if it can be read.
+    /// Reads IP and transport; returns what the packet carries.
     fn read_ip(
         &mut self,
         frame: &[u8],
         start: usize,
         wire_len: u32,
         options: &DecodeOptions,
-    ) -> Option<IpLayer> {
+    ) -> Option<Inside> {
         let layer = parse::ip(frame, start).ok()?;
         let (source, destination) = addresses(frame, &layer)?;
         let on_wire = wire_len.saturating_sub(offset(start));
@@ -149,40 +162,18 @@ impl Packet {
             transport(captured, &layer, self.length.saturating_sub(headers));
         self.transport = transport;
         self.payload_hash = hash(captured.get(header_len..).unwrap_or_default(), options);
-        Some(layer)
-    }
-
-    /// The packet inside, and what its IP header says, if this is one of a tunnel and enough
-    /// was captured. `outer`: what the IP header of this one says.
-    fn inner(
-        &self,
-        frame: &[u8],
-        outer: &IpLayer,
-        wire_len: u32,
-        options: &DecodeOptions,
-    ) -> Option<(Self, Option<IpLayer>)> {
-        let Network::Ip(ip) = &self.network else {
-            return None;
-        };
-        #[expect(clippy::manual_contains, reason = "a call, made for many ports")]
-        let is_vxlan = |port| options.vxlan_ports.iter().any(|known| *known == port);
-        let inside = parse::inside(frame, outer, is_vxlan)?;
-        let framing = if inside.is_ethernet {
-            Framing::Ethernet
-        } else {
-            Framing::Ip
-        };
-        let mut inner = Self::unread();
-        let layer = inner.read(frame, inside.start, wire_len, framing, options);
-        if inner.network == Network::Unreadable {
+        if transport == Transport::Fragment {
             return None;
         }
-        inner.tunnel = self.tunnel.or(Some(Tunnel {
-            source: ip.source,
-            destination: ip.destination,
-            carrier: inside.carrier,
-        }));
-        Some((inner, layer))
+        let is_vxlan = |port| options.is_vxlan(port);
+        parse::inside(frame, layer.protocol, layer.transport, is_vxlan)
+    }
+}
+
+impl DecodeOptions {
+    #[expect(clippy::manual_contains, reason = "a call, made for many ports")]
+    fn is_vxlan(&self, port: u16) -> bool {
+        self.vxlan_ports.iter().any(|known| *known == port)
     }
 }
 

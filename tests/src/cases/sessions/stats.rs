@@ -72,7 +72,7 @@ fn numbers_agree_with_the_replay() {
             );
             let place = places.entry(key).or_default();
             place.0 += 1;
-            place.1 += number(hop, "bytes");
+            place.1 += number(path, "length");
         }
     }
     let rows = stats["places"].as_array().unwrap();

@@ -126,3 +126,13 @@ fn what_is_no_tunnel_is_described_as_what_it_is() {
         assert_eq!((what(&packet).as_str(), packet.tunnel), (expected, None));
     }
 }
+
+#[test]
+fn only_a_first_fragment_is_opened() {
+    let mut frame = in_ipv4(4, &echo()[14..]);
+    frame[20] = 0x20;
+    assert!(decode(&frame).tunnel.is_some());
+    frame[21] = 3;
+    let later = decode(&frame);
+    assert_eq!((later.tunnel, later.transport), (None, Transport::Fragment));
+}
