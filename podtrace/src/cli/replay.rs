@@ -69,13 +69,22 @@ pub struct StatsArgs {
     pub input: InputArgs,
     /// Output format
     #[arg(short, long, value_name = "FORMAT", default_value = "text")]
-    pub output: super::Format,
+    pub output: StatsFormat,
     /// When to use colours; NO_COLOR turns them off
     #[arg(long, value_name = "WHEN", default_value = "auto")]
     pub color: Color,
     /// Number of top talkers, 1 to 1000
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = number(1..=1000_u16))]
     pub top: u16,
+}
+
+/// Output formats of `stats`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum StatsFormat {
+    /// Tables, for humans
+    Text,
+    /// One JSON document, with all rows
+    Json,
 }
 
 /// Options of `export`.
