@@ -8,6 +8,7 @@ pub mod cli;
 pub mod clock;
 pub mod command;
 pub mod export;
+pub mod field;
 pub mod identity;
 pub mod lab;
 mod live;

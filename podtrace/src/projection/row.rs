@@ -1,10 +1,7 @@
 //! A row of a table: one hop of a path, with the data that all its hops share.
-use super::{
-    field::{IsoTime, object},
-    hop::HopObject,
-    packet::PathObject,
-};
+use super::{hop::HopObject, packet::PathObject};
 use crate::{
+    field::{IsoTime, object},
     model::tap_point::Role,
     packet::{Network, Packet, Transport, flag_names},
     path::Path,
@@ -21,7 +18,7 @@ pub(crate) struct Row<'a> {
 
 object! {
     /// The columns of a hop that JSON does not have.
-    RowCells as "row" {
+    pub(crate) RowCells as "row" {
         /// when the hop saw it, as ISO 8601 in UTC
         time: IsoTime,
         /// number of the hop on the packet's path, from 1
@@ -35,7 +32,7 @@ object! {
 
 object! {
     /// The columns of a packet's headers.
-    HeaderCells as "headers" {
+    pub(crate) HeaderCells as "headers" {
         /// VLAN id at the first hop
         vlan: Option<u16>,
         /// `icmp` (ICMPv6 too), `tcp`, `udp`, `arp` or `other`

@@ -21,7 +21,7 @@ pub(super) const LINES: Lines<'_> = &[
     &["cgroup", "netns"],
     &["clock", "model"],
     &["packet", "sink"],
-    &["backoff", "map", "privilege", "signals", "text"],
+    &["backoff", "field", "map", "privilege", "signals", "text"],
 ];
 
 /// The number of a room's line, 0 for the highest.
