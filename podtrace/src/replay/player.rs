@@ -298,6 +298,38 @@ impl Player<'_> {
             let last_ns = last(prescan);
             self.selection.from_ns = last_ns.saturating_sub(nanos(span));
         }
+        let read = self.read(&mut merge, pipeline);
+        // The end has the terminal for itself.
+        drop(progress);
+        // Who follows what grows ends so.
+        let is_interrupted = self.stop.is_set() && !self.follow;
+        if let Some(vantage) = self.vantage.filter(|_| !self.selection.has_matched) {
+            pipeline.notice(&format!("no packet was seen at {}", sanitize(&vantage)));
+        }
+        if is_interrupted {
+            pipeline.notice("interrupted: what follows in the files was not read");
+        } else if read.is_err() {
+            pipeline.notice("failed: what follows in the files was not read");
+        } else if let Some(words) = self.selection.missed(pipeline.world()) {
+            pipeline.notice(&words);
+        }
+        let is_cut = is_interrupted || read.is_err();
+        let duration_ns = merge.finish(pipeline);
+        let (damaged, left_out) = report(&merge, is_cut, pipeline);
+        let lost = pipeline.end(duration_ns).total().lost();
+        let closed = pipeline.close();
+        read?;
+        closed?;
+        Ok(Played {
+            lost,
+            damaged,
+            left_out,
+            is_interrupted,
+        })
+    }
+
+    /// Reads until the files are over or enough is read.
+    fn read(&mut self, merge: &mut Merge, pipeline: &mut Pipeline) -> anyhow::Result<()> {
         let mut pace = self.speed.map(Pace::new);
         while !pipeline.is_done() && !self.stop.is_set() {
             match merge.step(pipeline, &mut self.selection, self.follow)? {
@@ -312,33 +344,12 @@ impl Player<'_> {
                 }
                 Step::Waiting => {
                     pipeline.flush()?;
-                    add_newer(&mut merge);
+                    add_newer(merge);
                     self.stop.sleep(FOLLOW_PAUSE)?;
                 }
             }
         }
-        // The end has the terminal for itself.
-        drop(progress);
-        // Who follows what grows ends so.
-        let is_interrupted = self.stop.is_set() && !self.follow;
-        if let Some(vantage) = self.vantage.filter(|_| !self.selection.has_matched) {
-            pipeline.notice(&format!("no packet was seen at {}", sanitize(&vantage)));
-        }
-        if is_interrupted {
-            pipeline.notice("interrupted: what follows in the files was not read");
-        } else if let Some(words) = self.selection.missed(pipeline.world()) {
-            pipeline.notice(&words);
-        }
-        let duration_ns = merge.finish(pipeline);
-        let (damaged, left_out) = report(&merge, is_interrupted, pipeline);
-        let lost = pipeline.end(duration_ns).total().lost();
-        pipeline.close()?;
-        Ok(Played {
-            lost,
-            damaged,
-            left_out,
-            is_interrupted,
-        })
+        Ok(())
     }
 }
 
@@ -370,3 +381,6 @@ fn add_newer(merge: &mut Merge) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
