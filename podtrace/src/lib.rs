@@ -3,6 +3,7 @@
 //! One pipeline for live traces, replays and tests:
 //! `source -> decode -> identify -> path -> output`.
 mod backoff;
+mod cause;
 pub mod cgroup;
 pub mod cli;
 pub mod clock;

@@ -21,7 +21,15 @@ pub(super) const LINES: Lines<'_> = &[
     &["cgroup", "netns"],
     &["clock", "model"],
     &["packet", "sink"],
-    &["backoff", "field", "map", "privilege", "signals", "text"],
+    &[
+        "backoff",
+        "cause",
+        "field",
+        "map",
+        "privilege",
+        "signals",
+        "text",
+    ],
 ];
 
 /// The number of a room's line, 0 for the highest.
