@@ -19,7 +19,9 @@ use crate::{
 #[derive(Debug, Error)]
 pub enum ProbeError {
     /// Built with `AYA_BUILD_SKIP`.
-    #[error("this podtrace was built without its kernel programs (AYA_BUILD_SKIP)")]
+    #[error(
+        "this podtrace was built without its kernel programs (AYA_BUILD_SKIP)\nhint: build it without that variable: cargo build --release"
+    )]
     NoObject,
     /// The kernel's types could not be read, or do not have what we look for.
     #[error(transparent)]
