@@ -98,7 +98,7 @@ impl HeaderCells {
             protocol: packet.protocol().as_str(),
             ip_protocol: match &packet.network {
                 Network::Ip(ip) => Some(ip.protocol),
-                _ => None,
+                Network::Arp(_) | Network::Other | Network::Unreadable => None,
             },
             source_port,
             destination_port,
@@ -131,7 +131,12 @@ impl HeaderCells {
                 cells.icmp_id = Some(id);
                 cells.icmp_sequence = Some(sequence);
             }
-            _ => {}
+            Transport::Icmp { .. }
+            | Transport::Neighbor { .. }
+            | Transport::Fragment
+            | Transport::Other
+            | Transport::Unreadable
+            | Transport::None => {}
         }
         cells
     }
@@ -152,7 +157,12 @@ fn icmp(packet: &Packet) -> Option<(u8, u8)> {
         }
         Transport::Neighbor { advertisement, .. } => Some((135 + u8::from(advertisement), 0)),
         Transport::Icmp { kind, code } => Some((kind, code)),
-        _ => None,
+        Transport::Tcp { .. }
+        | Transport::Udp { .. }
+        | Transport::Fragment
+        | Transport::Other
+        | Transport::Unreadable
+        | Transport::None => None,
     }
 }
 
