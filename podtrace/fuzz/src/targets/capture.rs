@@ -10,6 +10,8 @@ use crate::input::MemoryFile;
 
 /// Items that are read at most: a packed file can hold very many.
 const ITEMS_MAX: usize = 100_000;
+/// Bytes of a file for each item, at least.
+const ITEM_BYTES: usize = 6;
 /// What a reader wants to see of a file that grows before it says what it is.
 const HEADER: usize = 24;
 
@@ -19,8 +21,9 @@ pub(crate) fn run(bytes: &[u8]) {
         return;
     };
     assert!(
-        is_packed(bytes) || whole.items.len() <= bytes.len(),
-        "more items than bytes"
+        is_packed(bytes) || whole.items.len() <= bytes.len().div_ceil(ITEM_BYTES),
+        "{} items",
+        whole.items.len()
     );
     if !is_packed(bytes) && !whole.is_damaged && bytes.len() > HEADER {
         let middle = (bytes.len() / 2).max(HEADER);

@@ -1,10 +1,17 @@
-//! The kept inputs: each is read by its target.
+//! The kept inputs, and changed ones: each is read by its target.
+mod mutate;
+
 use std::{
     fs, io,
     path::{Path, PathBuf},
 };
 
 use podtrace_fuzz::TARGETS;
+
+use self::mutate::Mutator;
+
+/// Changed inputs for each target: all together take some seconds.
+const CHANGED: usize = 800;
 
 fn corpus() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus")
@@ -34,6 +41,24 @@ fn every_kept_input_is_read() {
             // A failing test shows it.
             println!("{}", file.display());
             (target.run)(&fs::read(file).unwrap());
+        }
+    }
+}
+
+/// The same ones at every run: `cargo xtask fuzz` looks for more.
+#[test]
+fn changed_inputs_are_read() {
+    for target in TARGETS {
+        let files = list(&corpus().join(target.name)).unwrap();
+        let kept: Vec<_> = files.iter().map(|file| fs::read(file).unwrap()).collect();
+        let last = Path::new(env!("CARGO_TARGET_TMPDIR")).join(target.name);
+        // A failing test leaves the input there.
+        println!("{}", last.display());
+        let mut mutator = Mutator::new(&kept);
+        for _ in 0..CHANGED {
+            let changed = mutator.next();
+            fs::write(&last, &changed).unwrap();
+            (target.run)(&changed);
         }
     }
 }
