@@ -12,8 +12,8 @@ use super::{
 };
 use crate::identity::events::containerd_prompt;
 
-/// Lists the pods as [`super::Runtime::list`] does; `statuses` are those of the sandboxes,
-/// in order.
+/// Lists the pods as [`super::Runtime::list`] does, and counts the sandboxes of the answer;
+/// `statuses` are those of the sandboxes, in order.
 ///
 /// # Errors
 /// When an answer is not of the protocol.
@@ -21,9 +21,10 @@ pub fn list(
     sandboxes: &[u8],
     containers: &[u8],
     statuses: &[&[u8]],
-) -> Result<PodList, DecodeError> {
+) -> Result<(PodList, usize), DecodeError> {
     let sandboxes = ListPodSandboxResponse::decode(sandboxes)?.items;
     let containers = ListContainersResponse::decode(containers)?.containers;
+    let count = sandboxes.len();
     let answer = Answer::new(sandboxes, containers);
     let mut known = HashMap::new();
     for ((id, state), status) in answer.sandboxes().zip(statuses) {
@@ -37,7 +38,7 @@ pub fn list(
         known.insert(id.to_owned(), sandbox);
     }
     let _ = answer.is_in_transition();
-    Ok(answer.into_list(&known, &HashSet::new()))
+    Ok((answer.into_list(&known, &HashSet::new()), count))
 }
 
 /// Whether an event of containerd makes podtrace list the pods again.
