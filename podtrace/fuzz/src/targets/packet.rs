@@ -4,7 +4,7 @@ use std::{
     net::IpAddr,
 };
 
-use podtrace::packet::{DecodeOptions, Framing, Network, Packet};
+use podtrace::packet::{DecodeOptions, Framing, Network, Packet, link::Layer};
 use podtrace_ebpf::{
     config::VXLAN_PORTS_MAX,
     parse,
@@ -14,7 +14,8 @@ use podtrace_ebpf::{
 
 const VXLAN_PORT: u16 = 8472;
 
-/// Decodes the frame in all ways, and once more inside of VXLAN: it is the same packet.
+/// Decodes the frame in all ways, and once more inside of VXLAN and behind a header that
+/// podtrace makes: it is the same packet.
 pub(crate) fn run(bytes: &[u8]) {
     let options = DecodeOptions {
         vxlan_ports: vec![VXLAN_PORT],
@@ -37,6 +38,7 @@ pub(crate) fn run(bytes: &[u8]) {
         assert!(tunnelled.tunnel.is_some(), "{tunnelled:?}");
         assert_eq!(plain.key(), tunnelled.key(), "{plain:?} {tunnelled:?}");
     }
+    behind_made_header(bytes, &options);
     walk(bytes);
     let _ = (Record::begin(bytes), Record::decode(bytes));
 }
@@ -51,6 +53,19 @@ fn look_at(packet: &Packet) {
     packet.key().without_ends().hash(&mut hasher);
     let ends: [Option<IpAddr>; 2] = [packet.source(), packet.destination()];
     let _ = (packet.echo_pair(), ends, hasher.finish());
+}
+
+/// The bytes without a link layer, and as the Ethernet frame that podtrace records of them.
+fn behind_made_header(bytes: &[u8], options: &DecodeOptions) {
+    let bare = Packet::decode(bytes, 0, Framing::Ip, options);
+    for layer in [Layer::Ip, Layer::Loopback, Layer::Cooked, Layer::Cooked2] {
+        let made = layer.ethernet(bytes, None);
+        let frame = [&made.header[..], &bytes[made.len..]].concat();
+        let framed = Packet::decode(&frame, 0, Framing::Ethernet, options);
+        if layer == Layer::Ip && bare.network != Network::Unreadable {
+            assert_eq!(bare.key(), framed.key(), "{bare:?} {framed:?}");
+        }
+    }
 }
 
 /// The kernel's walk, on the host.
