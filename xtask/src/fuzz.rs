@@ -132,8 +132,8 @@ impl Fuzzer {
     /// Adds those that reach code which no kept input reaches.
     fn keep(&self, target: &str) -> Result<()> {
         let mut command = self.command(target)?;
-        // Code reached counts, not how often: that would keep too many.
-        command.args(["-merge=1", "-use_counters=0", "-max_len=4096"]);
+        // Few and short ones: of all, those that together reach the code, however often.
+        command.args(["-set_cover_merge=1", "-use_counters=0", "-max_len=1024"]);
         command.arg(self.corpus.join(target));
         run_command(command.arg(self.found.join("corpus").join(target)))
     }
