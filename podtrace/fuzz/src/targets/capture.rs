@@ -27,7 +27,13 @@ pub(crate) fn run(bytes: &[u8]) {
     );
     if !is_packed(bytes) && !whole.is_damaged && bytes.len() > HEADER {
         let middle = (bytes.len() / 2).max(HEADER);
-        assert_eq!(read(bytes, middle), Some(whole), "read while it grows");
+        let grown = read(bytes, middle);
+        // Without a magic number, a capture is known by its first whole block.
+        let is_known = || read(&bytes[..middle], middle).is_some();
+        assert!(
+            grown.as_ref() == Some(&whole) || !is_known(),
+            "{grown:?} while it grows, else {whole:?}"
+        );
     }
 }
 
