@@ -9,6 +9,8 @@
 //!
 //! Written for the kernel: words at fixed places, as the verifier likes it.
 
+mod memory;
+
 use crate::{
     config::KEY_PAYLOAD,
     parse::{
@@ -16,6 +18,8 @@ use crate::{
         PROTOCOL_IPV4, PROTOCOL_IPV6, TUNNELS_MAX,
     },
 };
+
+pub use memory::InMemory;
 
 /// Words of a [`View`]: an IPv6 header and 24 bytes more.
 pub const VIEW_WORDS: usize = 16;

@@ -2,7 +2,7 @@
 
 use std::{
     path::{Path, PathBuf},
-    process::Stdio,
+    process::{Command, Stdio},
 };
 
 use anyhow::{Context as _, Result, anyhow, bail};
@@ -59,6 +59,22 @@ pub(crate) fn stages(workspace: &Workspace) -> Result<PathBuf> {
     built.find(is_it).context("cargo built no stages")
 }
 
+/// Builds the fuzz targets, with podtrace's own crates instrumented; returns the program.
+pub(crate) fn fuzz(workspace: &Workspace) -> Result<PathBuf> {
+    let name = "podtrace-fuzz";
+    let build = ["build", "--release", "-p", name, "--features", "libfuzzer"];
+    let mut command = workspace.cargo()?;
+    command
+        .args(build)
+        .args(["--config", QUICK, JSON])
+        .env("AYA_BUILD_SKIP", "1")
+        .env(
+            "RUSTC_WORKSPACE_WRAPPER",
+            workspace.root().join("podtrace/fuzz/rustc.sh"),
+        );
+    named(name, executables_of(command)?)
+}
+
 /// The programs that the end-to-end tests run beside podtrace.
 pub(crate) struct LabPrograms {
     /// PID 1 of a node of the CRI lab.
@@ -101,7 +117,11 @@ pub(crate) fn root_tests(workspace: &Workspace) -> Result<PathBuf> {
 
 /// Runs cargo and returns the binary of this name among those it built.
 fn binary(workspace: &Workspace, name: &str, args: &[&str]) -> Result<PathBuf> {
-    executables(workspace, args)?
+    named(name, executables(workspace, args)?)
+}
+
+fn named(name: &str, built: Vec<PathBuf>) -> Result<PathBuf> {
+    built
         .into_iter()
         .find(|path| path.file_name() == Some(name.as_ref()))
         .with_context(|| format!("cargo built no {name} binary"))
@@ -109,8 +129,14 @@ fn binary(workspace: &Workspace, name: &str, args: &[&str]) -> Result<PathBuf> {
 
 fn executables(workspace: &Workspace, args: &[&str]) -> Result<Vec<PathBuf>> {
     let mut command = workspace.cargo()?;
-    command.args(args).stderr(Stdio::inherit());
+    command.args(args);
+    executables_of(command)
+}
+
+/// Runs a command of cargo's that prints [`JSON`].
+fn executables_of(mut command: Command) -> Result<Vec<PathBuf>> {
     let output = command
+        .stderr(Stdio::inherit())
         .output()
         .with_context(|| format!("cannot run {}", show(&command)))?;
     if !output.status.success() {

@@ -1,11 +1,12 @@
 //! podtrace's chores: `cargo xtask setup | demo | test | vmtest | bench |
-//! guard | lint | ci`.
+//! guard | fuzz | lint | ci`.
 
 mod artifact;
 mod bench;
 mod ci;
 mod cmd;
 mod demo;
+mod fuzz;
 mod guard;
 mod lint;
 mod report;
@@ -42,10 +43,13 @@ enum Task {
     Bench(bench::Args),
     /// Count the instructions that each stage takes for an event
     Guard(guard::Args),
+    /// Look for inputs that podtrace cannot stand: captures, packets, answers of the kernel,
+    /// of runtimes and of the Kubernetes API
+    Fuzz(fuzz::Args),
     /// Check the direction of imports and the formatting, and run clippy for the host and the
     /// BPF target
     Lint,
-    /// lint, guard, vmtest --quick, then test
+    /// lint, guard, some fuzzing, vmtest --quick, then test
     Ci,
 }
 
@@ -65,6 +69,7 @@ fn run(cli: &Cli) -> Result<ExitCode> {
         Task::Vmtest(args) => Ok(vmtest::run(&workspace, args)),
         Task::Bench(args) => bench::run(&workspace, args),
         Task::Guard(args) => guard::run(&workspace, args),
+        Task::Fuzz(args) => fuzz::run(&workspace, args),
         Task::Lint => lint::run(&workspace).map(|()| ExitCode::SUCCESS),
         Task::Ci => ci::run(&workspace),
     }

@@ -5,7 +5,7 @@ use clap::{Args, ValueEnum};
 
 use super::{
     Color, ViewArgs, WriteArgs,
-    parse::{duration, factor, moment, number, offset, port, span},
+    parse::{duration, factor, interface, moment, number, offset, port, span},
 };
 use crate::replay::options::{Moment, Span};
 
@@ -17,7 +17,7 @@ pub struct InputArgs {
     #[arg(value_name = "FILE|DIR", required = true)]
     pub files: Vec<PathBuf>,
     /// Only interfaces of this name, on the node and in pods (repeatable)
-    #[arg(short, long = "interface", value_name = "NAME")]
+    #[arg(short, long = "interface", value_name = "NAME", value_parser = interface())]
     pub interfaces: Vec<String>,
     /// Begin at this time: 2026-11-24T12:00:00Z, 12:00:00 (local time on the first day, or after
     /// midnight if the recording begins in the evening), or +10s after the beginning
@@ -88,7 +88,7 @@ pub struct StatsArgs {
 pub enum StatsFormat {
     /// Tables, for humans
     Text,
-    /// One JSON object with all rows of all tables
+    /// One JSON document, with all rows
     Json,
 }
 

@@ -3,8 +3,8 @@ use std::{net::IpAddr, sync::Arc};
 
 use podtrace_ebpf::record::{CGROUP_NONE, Direction};
 
-use super::field::{TimeNs, object};
 use crate::{
+    field::{TimeNs, object},
     identity::sockets::SocketOwner,
     packet::{Carrier, Tunnel},
     path::Hop,
@@ -13,7 +13,7 @@ use crate::{
 
 object! {
     /// A tap that saw a packet.
-    HopObject<'a> as "hop" {
+    pub(crate) HopObject<'a> as "hop" {
         /// when the hop saw it, nanoseconds since 1970 (UTC)
         time_ns: TimeNs,
         /// nanoseconds since the first hop, on a path
@@ -41,7 +41,7 @@ object! {
 
 object! {
     /// The owner of a socket that sends or receives.
-    SocketObject as "socket" {
+    pub(crate) SocketObject as "socket" {
         /// `container`, `kernel`, `process`, `root` (in no cgroup), `none` or `unknown`
         owner: &'static str,
         /// pod of the container, `namespace/name`
@@ -65,7 +65,7 @@ object! {
 
 object! {
     /// The outer headers of a packet in a tunnel.
-    TunnelObject as "tunnel" {
+    pub(crate) TunnelObject as "tunnel" {
         /// `vxlan`, `geneve`, `gre`, `ipip`, `6in4`, `4in6` or `6in6`
         kind: &'static str,
         /// network identifier of VXLAN or Geneve

@@ -1,42 +1,20 @@
 //! Frames of which only headers were captured.
 use podtrace_ebpf::{
     config::SNAPLEN_DEFAULT,
-    parse,
-    sample::{self, Copied, Frame, Lens, Look, VIEW_LEN},
+    sample::{self, InMemory},
 };
 
 use super::*;
-
-/// A frame as the kernel has it: all of it.
-struct Whole<'a>(&'a [u8]);
-
-impl Frame for Whole<'_> {
-    fn link(&self, at: u32) -> Option<(u16, u32)> {
-        let layer = parse::link(self.0, at as usize).ok()?;
-        Some((layer.ethertype, u32::try_from(layer.next).unwrap()))
-    }
-
-    fn look(&self, at: u32, ethertype: u16, opens: bool) -> Look {
-        let rest = self.0.get(at as usize..).unwrap_or_default();
-        let mut bytes = [0; VIEW_LEN];
-        let len = rest.len().min(VIEW_LEN);
-        bytes[..len].copy_from_slice(&rest[..len]);
-        let (words, _) = bytes.as_chunks();
-        let words = std::array::from_fn(|at| u64::from_ne_bytes(words[at]));
-        let lens = Lens {
-            ethertype,
-            opens,
-            is_vxlan: |port| port == 8472,
-        };
-        sample::look(&Copied(words), &lens)
-    }
-}
 
 /// The bytes of a frame that `--headers-only` captures, and those that are captured else.
 fn captured(frame: &[u8], framing: Framing) -> [&[u8]; 2] {
     let all = &frame[..frame.len().min(SNAPLEN_DEFAULT as usize)];
     let is_ethernet = framing == Framing::Ethernet;
-    let seen = sample::innermost(&Whole(frame), is_ethernet);
+    let whole = InMemory {
+        bytes: frame,
+        is_vxlan: |port| port == 8472,
+    };
+    let seen = sample::innermost(&whole, is_ethernet);
     let headers = seen.map_or(u32::MAX, |(network, seen)| {
         network.saturating_add(seen.headers)
     });
