@@ -102,16 +102,27 @@ pub fn link<L: Load + ?Sized>(frame: &L, start: usize) -> Result<LinkLayer, Walk
         end: None,
     };
     // Most frames have nothing more.
-    match ethertype {
-        ETHERTYPE_IPV4 | ETHERTYPE_IPV6 | ETHERTYPE_ARP => Ok(layer),
-        _ => layer.walk(frame),
+    if is_plain(ethertype) {
+        Ok(layer)
+    } else {
+        layer.walk(frame)
     }
 }
 
+/// The EtherType of IP or ARP right behind an Ethernet header: of most frames.
+#[inline]
+pub fn plain<L: Load + ?Sized>(frame: &L, start: usize) -> Option<u16> {
+    let ethertype = half(frame, start + 12).ok()?;
+    is_plain(ethertype).then_some(ethertype)
+}
+
+#[inline(always)]
+fn is_plain(ethertype: u16) -> bool {
+    matches!(ethertype, ETHERTYPE_IPV4 | ETHERTYPE_IPV6 | ETHERTYPE_ARP)
+}
+
 impl LinkLayer {
-    // In the kernel a call would forget the bounds that the verifier has found.
-    #[cfg_attr(target_arch = "bpf", inline(always))]
-    #[cfg_attr(not(target_arch = "bpf"), inline(never))]
+    #[inline(always)]
     fn walk<L: Load + ?Sized>(mut self, frame: &L) -> Result<Self, WalkError> {
         self.tags(frame)?;
         match self.ethertype {

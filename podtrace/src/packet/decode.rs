@@ -3,7 +3,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use network_types::ip::IpProto;
 use podtrace_ebpf::parse::{
-    self, ETHERTYPE_ARP, ETHERTYPE_IPV4, ETHERTYPE_IPV6, Inside, IpLayer, Load as _, TUNNELS_MAX,
+    self, ETHERNET_LEN, ETHERTYPE_ARP, ETHERTYPE_IPV4, ETHERTYPE_IPV6, Inside, IpLayer, Load as _,
+    TUNNELS_MAX,
 };
 
 use super::{
@@ -84,47 +85,61 @@ impl Packet {
         framing: Framing,
         options: &DecodeOptions,
     ) -> Option<Inside> {
-        self.length = wire_len.saturating_sub(offset(start));
-        // Of a frame that cannot be read, all is payload.
-        let all = || hash(frame.get(start..).unwrap_or_default(), options);
-        let (mut next, mut end) = (start, None);
-        let mut ethertype = None;
-        let mut llc = None;
-        if framing == Framing::Ethernet {
-            let Ok(layer) = parse::link(frame, start) else {
-                self.payload_hash = all();
-                return None;
-            };
-            self.link = link(frame, start, layer.ethertype);
-            self.vlan = layer.vlan;
-            self.shim = layer.shim;
-            (next, end, llc) = (layer.next, layer.end, layer.llc);
-            self.length = wire_len.saturating_sub(offset(next));
-            ethertype = Some(layer.ethertype);
-        }
-        match ethertype {
-            None | Some(ETHERTYPE_IPV4 | ETHERTYPE_IPV6) => {
-                let carried = self.read_ip(frame, next, wire_len, options);
-                if matches!(self.network, Network::Unreadable) {
-                    self.payload_hash = all();
+        let (ethertype, next) = match framing {
+            // IP tells its version itself.
+            Framing::Ip => (ETHERTYPE_IPV4, start),
+            Framing::Ethernet => match parse::plain(frame, start) {
+                Some(ethertype) => {
+                    self.link = link(frame, start, ethertype);
+                    (ethertype, start + ETHERNET_LEN)
                 }
-                return carried;
-            }
-            Some(ETHERTYPE_ARP) => {
-                self.network = arp(frame, next).map_or(Network::Unreadable, Network::Arp);
-                // Ethernet pads it on some ways, and not on others.
-                self.length = self.length.min(ARP_LEN);
-            }
-            Some(_) => {
-                self.network = llc.map_or(Network::Other, Network::Llc);
-                // Ethernet pads short frames: some say where they end.
-                let end = end.map_or(frame.len(), |end| {
-                    self.length = self.length.min(offset(end.saturating_sub(next)));
-                    end.min(frame.len())
-                });
-                self.payload_hash = hash(frame.get(next..end).unwrap_or_default(), options);
-            }
+                None => self.read_link(frame, start, wire_len, options)?,
+            },
+        };
+        self.length = wire_len.saturating_sub(offset(next));
+        if ethertype == ETHERTYPE_ARP {
+            self.network = arp(frame, next).map_or(Network::Unreadable, Network::Arp);
+            // Ethernet pads it on some ways, and not on others.
+            self.length = self.length.min(ARP_LEN);
+            return None;
         }
+        let carried = self.read_ip(frame, next, wire_len, options);
+        if matches!(self.network, Network::Unreadable) {
+            self.payload_hash = rest(frame, start, options);
+        }
+        carried
+    }
+
+    /// Reads what is before the network layer where that is more than an Ethernet header;
+    /// returns EtherType and start of IP or ARP, and reads all else.
+    #[inline(never)]
+    fn read_link(
+        &mut self,
+        frame: &[u8],
+        start: usize,
+        wire_len: u32,
+        options: &DecodeOptions,
+    ) -> Option<(u16, usize)> {
+        let Ok(layer) = parse::link(frame, start) else {
+            self.length = wire_len.saturating_sub(offset(start));
+            self.payload_hash = rest(frame, start, options);
+            return None;
+        };
+        self.link = link(frame, start, layer.ethertype);
+        self.vlan = layer.vlan;
+        self.shim = layer.shim;
+        if matches!(
+            layer.ethertype,
+            ETHERTYPE_IPV4 | ETHERTYPE_IPV6 | ETHERTYPE_ARP
+        ) {
+            return Some((layer.ethertype, layer.next));
+        }
+        self.network = layer.llc.map_or(Network::Other, Network::Llc);
+        self.length = wire_len.saturating_sub(offset(layer.next));
+        // Ethernet pads short frames: some say where they end.
+        let end = layer.end.unwrap_or(usize::MAX);
+        self.length = self.length.min(offset(end.saturating_sub(layer.next)));
+        self.payload_hash = rest(&frame[..frame.len().min(end)], layer.next, options);
         None
     }
 
@@ -175,6 +190,11 @@ impl DecodeOptions {
     fn is_vxlan(&self, port: u16) -> bool {
         self.vxlan_ports.iter().any(|known| *known == port)
     }
+}
+
+/// The hash of what cannot be read from `start` on: all of it is payload.
+fn rest(frame: &[u8], start: usize, options: &DecodeOptions) -> u32 {
+    hash(frame.get(start..).unwrap_or_default(), options)
 }
 
 fn offset(bytes: usize) -> u32 {
