@@ -13,7 +13,7 @@ use std::net::IpAddr;
 
 use serde::Serialize;
 
-pub use check::{Problem, Severity, check};
+pub use check::{Checked, Problem, Severity, check};
 pub use collect::{NodeInput, TopologyError, collect};
 pub use sharing::Sharing;
 
@@ -27,6 +27,9 @@ pub struct Topology {
     pub nodes: Vec<NodeTopology>,
     /// The problems, the worst first; see [`check`].
     pub problems: Vec<Problem>,
+    /// What was looked at for them, and what was not.
+    #[serde(flatten)]
+    pub checked: Checked,
 }
 
 /// One node.
