@@ -24,7 +24,7 @@ use crate::{
         recorder::{Recorder, RecorderOptions},
     },
     sink::{Named, Writer, status},
-    text::sanitize::sanitize,
+    text::escape::shown,
     world::World,
 };
 
@@ -57,7 +57,7 @@ pub(in crate::command) fn run(args: &ExportArgs) -> anyhow::Result<u8> {
         consumers(args, found)
     })?;
     if let (true, true, Some(path)) = (played.is_interrupted, has_begun, target(args)) {
-        eprintln!("podtrace: {} is partial", sanitize(&path.to_string_lossy()));
+        eprintln!("podtrace: {} is partial", shown(path));
     }
     Ok(code(&played))
 }
@@ -89,8 +89,8 @@ fn writer(args: &ExportArgs) -> anyhow::Result<Box<dyn Write + Send>> {
     Ok(match target(args) {
         Some(path) => {
             let file = files::create(path, args.how.force);
-            let file = file.with_context(|| format!("failed to create {}", path.display()))?;
-            let name = sanitize(&path.to_string_lossy());
+            let file = file.with_context(|| format!("failed to create {}", shown(path)))?;
+            let name = shown(path);
             Box::new(io::BufWriter::new(Named::new(name, file)))
         }
         None => Box::new(io::BufWriter::new(Named::stdout())),

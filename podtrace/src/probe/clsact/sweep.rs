@@ -1,5 +1,5 @@
 //! What dead podtraces have left.
-use std::io;
+use std::{ffi::OsStr, io, os::unix::ffi::OsStrExt as _};
 
 use nix::net::if_::if_indextoname;
 use rtnetlink::packet_route::{
@@ -80,7 +80,7 @@ pub fn sweep() -> io::Result<Vec<Swept>> {
 /// An interface that goes meanwhile has nothing left.
 fn sweep_interface(netlink: &mut Netlink, ifindex: u32) -> Swept {
     let name = if_indextoname(ifindex).ok();
-    let name = name.map(|name| name.to_string_lossy().into_owned());
+    let name = name.map(|name| shown(OsStr::from_bytes(name.to_bytes())));
     let mut swept = Swept {
         interface: name.unwrap_or_else(|| format!("#{ifindex}")),
         netns: String::new(),

@@ -1,13 +1,16 @@
 //! Whether what we have attached by clsact is still there: other tools may remove it, or
 //! put theirs before it.
-use std::mem;
+use std::{ffi::OsStr, mem, os::unix::ffi::OsStrExt as _};
 
 use nix::net::if_::if_indextoname;
 
 use super::{Clsact, Filters, in_namespaces};
-use crate::probe::{
-    Change, ProbeError,
-    clsact::{self, ClsactError, Standing},
+use crate::{
+    probe::{
+        Change, ProbeError,
+        clsact::{self, ClsactError, Standing},
+    },
+    text::escape::shown,
 };
 
 /// How often filters that others remove are attached again to an interface: whoever does
@@ -55,6 +58,7 @@ impl Clsact {
     fn restore_here(&mut self, filters: &mut Filters, netns: &str, since_ns: u64) -> Change {
         let ifindex = filters.attached.ifindex();
         let name = if_indextoname(ifindex).unwrap_or_default();
+        let name = shown(OsStr::from_bytes(name.to_bytes()));
         let _ = clsact::detach([&filters.attached]);
         let again = if filters.restored == RESTORES_MAX {
             Err(ClsactError::Removed)
@@ -70,7 +74,7 @@ impl Clsact {
             Err(source) => Change::Removed {
                 since_ns,
                 error: ProbeError::Clsact {
-                    operation: format!("stay attached to {} in {netns}", name.to_string_lossy()),
+                    operation: format!("stay attached to {name} in {netns}"),
                     source,
                 },
             },
