@@ -9,6 +9,8 @@ use std::{
 
 use serde::{Serialize, Serializer};
 
+use crate::clock::utc_at;
+
 /// One field of an object.
 pub(crate) struct Field {
     pub(crate) name: &'static str,
@@ -109,7 +111,7 @@ pub(crate) struct TimeNs(pub(crate) u64);
 impl TimeNs {
     /// `epoch_ns`: UTC nanoseconds at CLOCK_MONOTONIC zero.
     pub(crate) fn new(epoch_ns: i128, ts_ns: u64) -> Self {
-        Self(u64::try_from(epoch_ns + i128::from(ts_ns)).unwrap_or(ts_ns))
+        Self(utc_at(epoch_ns, ts_ns))
     }
 }
 

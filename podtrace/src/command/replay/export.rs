@@ -203,13 +203,22 @@ impl Consumer for Export {
     }
 
     fn on_end(&mut self, _: &Summary, _: &World) -> Vec<String> {
+        let mut beyond = 0;
         let finished = match self.rows.take() {
             Some(Rows::Csv(rows)) => rows.finish(),
-            Some(Rows::Parquet(rows)) => rows.finish(),
+            Some(Rows::Parquet(rows)) => {
+                beyond = rows.beyond();
+                rows.finish()
+            }
             None => return Vec::new(),
         };
         self.note(finished.and_then(|mut writer| Ok(writer.flush()?)));
-        Vec::new()
+        let notice = || {
+            format!(
+                "{beyond} times after 2262-04-11 are written as that day's last, as Parquet has none later: csv and json go on to 2554"
+            )
+        };
+        (beyond > 0).then(notice).into_iter().collect()
     }
 
     fn has_failed(&self) -> bool {
