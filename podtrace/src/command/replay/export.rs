@@ -215,7 +215,7 @@ impl Consumer for Export {
         self.note(finished.and_then(|mut writer| Ok(writer.flush()?)));
         let notice = || {
             format!(
-                "{beyond} times after 2262-04-11 are written as that day's last, as Parquet has none later: csv and json go on to 2554"
+                "{beyond} times are written as 2262-04-11T23:47:16Z, the last that Parquet has: csv and json go on to 2554"
             )
         };
         (beyond > 0).then(notice).into_iter().collect()
