@@ -120,6 +120,10 @@ fn prepare_environment(workspace: &Path) -> Result<()> {
     unsafe {
         env::set_var("PATH", path);
         env::set_var("RUSTC_BOOTSTRAP", "1");
+        // The object tells the verifier where its instructions come from, without the paths
+        // of this machine. Unstable, too.
+        env::set_var("CARGO_UNSTABLE_TRIM_PATHS", "true");
+        env::set_var("CARGO_PROFILE_RELEASE_TRIM_PATHS", "all");
         // aya-build turns each "Compiling …" into a warning of ours; what the
         // compiler has to say still arrives.
         env::set_var("CARGO_TERM_QUIET", "true");

@@ -1,8 +1,9 @@
 //! Building something and learning from cargo where it is.
 
 use std::{
+    ffi::OsStr,
     path::{Path, PathBuf},
-    process::Stdio,
+    process::{Command, Stdio},
 };
 
 use anyhow::{Context as _, Result, anyhow, bail};
@@ -27,6 +28,22 @@ pub(crate) fn quick_podtrace(workspace: &Workspace) -> Result<PathBuf> {
     let build = ["build", "--release", "-p", "podtrace", "--bins"];
     let quick = ["--no-default-features", "--config", QUICK, JSON];
     binary(workspace, "podtrace", &[&build[..], &quick].concat())
+}
+
+/// Builds podtrace to be handed to others, with these flags of rustc; returns the binary.
+pub(crate) fn dist(workspace: &Workspace, flags: &OsStr) -> Result<PathBuf> {
+    let mut cargo = workspace.cargo()?;
+    cargo.env("CARGO_ENCODED_RUSTFLAGS", flags);
+    cargo.args([
+        "build",
+        "--profile",
+        "dist",
+        "-p",
+        "podtrace",
+        "--bins",
+        JSON,
+    ]);
+    named(executables_of(&mut cargo)?, "podtrace")
 }
 
 /// Builds the benchmark in release mode, for it floods; returns the binary.
@@ -101,23 +118,31 @@ pub(crate) fn root_tests(workspace: &Workspace) -> Result<PathBuf> {
 
 /// Runs cargo and returns the binary of this name among those it built.
 fn binary(workspace: &Workspace, name: &str, args: &[&str]) -> Result<PathBuf> {
-    executables(workspace, args)?
+    named(executables(workspace, args)?, name)
+}
+
+fn named(executables: Vec<PathBuf>, name: &str) -> Result<PathBuf> {
+    executables
         .into_iter()
         .find(|path| path.file_name() == Some(name.as_ref()))
         .with_context(|| format!("cargo built no {name} binary"))
 }
 
 fn executables(workspace: &Workspace, args: &[&str]) -> Result<Vec<PathBuf>> {
-    let mut command = workspace.cargo()?;
-    command.args(args).stderr(Stdio::inherit());
+    executables_of(workspace.cargo()?.args(args))
+}
+
+/// The executables that a command of cargo builds.
+fn executables_of(command: &mut Command) -> Result<Vec<PathBuf>> {
     let output = command
+        .stderr(Stdio::inherit())
         .output()
-        .with_context(|| format!("cannot run {}", show(&command)))?;
+        .with_context(|| format!("cannot run {}", show(command)))?;
     if !output.status.success() {
-        bail!("{} failed: {}", show(&command), output.status);
+        bail!("{} failed: {}", show(command), output.status);
     }
     let messages = String::from_utf8(output.stdout)
-        .with_context(|| format!("{} did not print UTF-8", show(&command)))?;
+        .with_context(|| format!("{} did not print UTF-8", show(command)))?;
     let paths: Vec<_> = messages.lines().filter_map(executable).collect();
     // A wrong path would show up much later, as somebody else's error.
     if let Some(missing) = paths.iter().find(|path| !path.is_file()) {

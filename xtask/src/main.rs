@@ -1,11 +1,12 @@
 //! podtrace's chores: `cargo xtask setup | demo | test | vmtest | bench |
-//! guard | lint | ci`.
+//! guard | dist | lint | ci`.
 
 mod artifact;
 mod bench;
 mod ci;
 mod cmd;
 mod demo;
+mod dist;
 mod guard;
 mod lint;
 mod report;
@@ -42,6 +43,8 @@ enum Task {
     Bench(bench::Args),
     /// Count the instructions that each stage takes for an event
     Guard(guard::Args),
+    /// Build podtrace to be handed to others: small, and without a path of this machine
+    Dist,
     /// Check the direction of imports and the formatting, and run clippy for the host and the
     /// BPF target
     Lint,
@@ -65,6 +68,7 @@ fn run(cli: &Cli) -> Result<ExitCode> {
         Task::Vmtest(args) => Ok(vmtest::run(&workspace, args)),
         Task::Bench(args) => bench::run(&workspace, args),
         Task::Guard(args) => guard::run(&workspace, args),
+        Task::Dist => dist::run(&workspace).map(|()| ExitCode::SUCCESS),
         Task::Lint => lint::run(&workspace).map(|()| ExitCode::SUCCESS),
         Task::Ci => ci::run(&workspace),
     }
