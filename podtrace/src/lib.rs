@@ -8,11 +8,13 @@
 )]
 
 mod backoff;
+mod cause;
 pub mod cgroup;
 pub mod cli;
 pub mod clock;
 pub mod command;
 pub mod export;
+pub mod field;
 pub mod identity;
 pub mod lab;
 mod live;

@@ -3,12 +3,17 @@ use std::{net::IpAddr, sync::Arc};
 
 use podtrace_ebpf::record::{CGROUP_NONE, Direction};
 
-use super::field::{TimeNs, object};
-use crate::{identity::sockets::SocketOwner, packet::Tunnel, path::Hop, world::World};
+use crate::{
+    field::{TimeNs, object},
+    identity::sockets::SocketOwner,
+    packet::Tunnel,
+    path::Hop,
+    world::World,
+};
 
 object! {
     /// A tap that saw a packet.
-    HopObject<'a> as "hop" {
+    pub(crate) HopObject<'a> as "hop" {
         /// when the hop saw it, nanoseconds since 1970 (UTC)
         time_ns: TimeNs,
         /// nanoseconds since the first hop, on a path
@@ -36,7 +41,7 @@ object! {
 
 object! {
     /// The owner of a socket that sends or receives.
-    SocketObject as "socket" {
+    pub(crate) SocketObject as "socket" {
         /// `container`, `kernel`, `process`, `root` (in no cgroup), `none` or `unknown`
         owner: &'static str,
         /// pod of the container, `namespace/name`
@@ -60,7 +65,7 @@ object! {
 
 object! {
     /// The outer headers of a packet in a VXLAN tunnel.
-    TunnelObject as "tunnel" {
+    pub(crate) TunnelObject as "tunnel" {
         /// VXLAN network identifier
         vni: u32,
         /// outer source address

@@ -11,7 +11,7 @@ use parquet::{
 use super::LAST_NS;
 use crate::{
     export::Column,
-    projection::field::{Kind, Value},
+    field::{Kind, Value},
 };
 
 /// Texts handed to the column writer at once.

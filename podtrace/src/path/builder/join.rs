@@ -1,7 +1,8 @@
 //! Finds the open path that an event continues.
 //!
 //! Each way to find it is a [`Join`] with an index of its own. Another way, such as by a
-//! translated connection, is another file here and another field of [`Joins`].
+//! translated connection, is another file here, another line of `joins!`, and a place in
+//! [`Joins::find`].
 mod arrival;
 mod fragments;
 pub(super) mod index;
@@ -57,46 +58,53 @@ pub(super) trait Join {
     fn ended(&mut self, slot: Slot, open: &Open);
 }
 
-/// All joins.
-#[derive(Default)]
-pub(super) struct Joins {
+/// Defines all joins, by the field that each has.
+macro_rules! joins {
+    ($($join:ident: $type:ty,)+) => {
+        /// All joins.
+        #[derive(Default)]
+        pub(super) struct Joins {
+            $($join: $type,)+
+        }
+
+        impl Joins {
+            /// The number of joins.
+            pub(super) const COUNT: usize = [$(stringify!($join)),+].len();
+
+            /// [`Join::begun`] of the join of this number.
+            pub(super) fn begun(
+                &mut self,
+                number: usize,
+                slot: Slot,
+                open: &mut OpenPaths,
+            ) -> Option<Slot> {
+                let mut others = 0..number;
+                $(if others.next().is_none() {
+                    return self.$join.begun(slot, open);
+                })+
+                None
+            }
+
+            /// [`Join::arrived`] of each.
+            pub(super) fn arrived(&mut self, slot: Slot, interface: u32, open: &mut OpenPaths) {
+                $(self.$join.arrived(slot, interface, open);)+
+            }
+
+            /// [`Join::ended`] of each.
+            pub(super) fn ended(&mut self, slot: Slot, open: &Open) {
+                $(self.$join.ended(slot, open);)+
+            }
+        }
+    };
+}
+
+joins! {
     key: ByKey,
     fragments: ByDatagram,
     arrival: ByArrival,
 }
 
 impl Joins {
-    /// The number of joins.
-    pub(super) const COUNT: usize = 3;
-
-    /// [`Join::begun`] of the join of this number.
-    pub(super) fn begun(
-        &mut self,
-        number: usize,
-        slot: Slot,
-        open: &mut OpenPaths,
-    ) -> Option<Slot> {
-        match number {
-            0 => self.key.begun(slot, open),
-            1 => self.fragments.begun(slot, open),
-            _ => self.arrival.begun(slot, open),
-        }
-    }
-
-    /// [`Join::arrived`] of each.
-    pub(super) fn arrived(&mut self, slot: Slot, interface: u32, open: &mut OpenPaths) {
-        self.key.arrived(slot, interface, open);
-        self.fragments.arrived(slot, interface, open);
-        self.arrival.arrived(slot, interface, open);
-    }
-
-    /// [`Join::ended`] of each.
-    pub(super) fn ended(&mut self, slot: Slot, open: &Open) {
-        self.key.ended(slot, open);
-        self.fragments.ended(slot, open);
-        self.arrival.ended(slot, open);
-    }
-
     /// The paths that the event continues.
     #[inline]
     pub(super) fn find(
