@@ -1,4 +1,6 @@
 //! The state of a node: namespaces, interfaces, addresses, processes.
+#[doc(hidden)]
+pub mod answers;
 pub mod discover;
 pub mod links;
 pub mod pod_table;

@@ -3,7 +3,6 @@ mod ahead;
 mod damage;
 mod docs;
 mod earlier;
-mod fuzz;
 mod layout;
 mod losses;
 mod old;

@@ -43,7 +43,7 @@ pub(crate) fn dist(workspace: &Workspace, flags: &OsStr) -> Result<PathBuf> {
         "--bins",
         JSON,
     ]);
-    named(executables_of(&mut cargo)?, "podtrace")
+    named("podtrace", executables_of(cargo)?)
 }
 
 /// Builds the benchmark in release mode, for it floods; returns the binary.
@@ -74,6 +74,22 @@ pub(crate) fn stages(workspace: &Workspace) -> Result<PathBuf> {
     };
     let mut built = executables(workspace, &args)?.into_iter();
     built.find(is_it).context("cargo built no stages")
+}
+
+/// Builds the fuzz targets, with podtrace's own crates instrumented; returns the program.
+pub(crate) fn fuzz(workspace: &Workspace) -> Result<PathBuf> {
+    let name = "podtrace-fuzz";
+    let build = ["build", "--release", "-p", name, "--features", "libfuzzer"];
+    let mut command = workspace.cargo()?;
+    command
+        .args(build)
+        .args(["--config", QUICK, JSON])
+        .env("AYA_BUILD_SKIP", "1")
+        .env(
+            "RUSTC_WORKSPACE_WRAPPER",
+            workspace.root().join("podtrace/fuzz/rustc.sh"),
+        );
+    named(name, executables_of(command)?)
 }
 
 /// The programs that the end-to-end tests run beside podtrace.
@@ -118,31 +134,33 @@ pub(crate) fn root_tests(workspace: &Workspace) -> Result<PathBuf> {
 
 /// Runs cargo and returns the binary of this name among those it built.
 fn binary(workspace: &Workspace, name: &str, args: &[&str]) -> Result<PathBuf> {
-    named(executables(workspace, args)?, name)
+    named(name, executables(workspace, args)?)
 }
 
-fn named(executables: Vec<PathBuf>, name: &str) -> Result<PathBuf> {
-    executables
+fn named(name: &str, built: Vec<PathBuf>) -> Result<PathBuf> {
+    built
         .into_iter()
         .find(|path| path.file_name() == Some(name.as_ref()))
         .with_context(|| format!("cargo built no {name} binary"))
 }
 
 fn executables(workspace: &Workspace, args: &[&str]) -> Result<Vec<PathBuf>> {
-    executables_of(workspace.cargo()?.args(args))
+    let mut command = workspace.cargo()?;
+    command.args(args);
+    executables_of(command)
 }
 
-/// The executables that a command of cargo builds.
-fn executables_of(command: &mut Command) -> Result<Vec<PathBuf>> {
+/// Runs a command of cargo's that prints [`JSON`].
+fn executables_of(mut command: Command) -> Result<Vec<PathBuf>> {
     let output = command
         .stderr(Stdio::inherit())
         .output()
-        .with_context(|| format!("cannot run {}", show(command)))?;
+        .with_context(|| format!("cannot run {}", show(&command)))?;
     if !output.status.success() {
-        bail!("{} failed: {}", show(command), output.status);
+        bail!("{} failed: {}", show(&command), output.status);
     }
     let messages = String::from_utf8(output.stdout)
-        .with_context(|| format!("{} did not print UTF-8", show(command)))?;
+        .with_context(|| format!("{} did not print UTF-8", show(&command)))?;
     let paths: Vec<_> = messages.lines().filter_map(executable).collect();
     // A wrong path would show up much later, as somebody else's error.
     if let Some(missing) = paths.iter().find(|path| !path.is_file()) {

@@ -7,12 +7,12 @@ use anyhow::{Result, bail};
 use crate::{
     artifact,
     cmd::{Workspace, step},
-    guard, lint,
+    fuzz, guard, lint,
     report::Count,
     setup, test, vmtest,
 };
 
-/// Lints, counts instructions, tries other kernels, and tests; the tests' count is the
+/// Lints, counts instructions, fuzzes a little, tries other kernels, and tests; the tests' count is the
 /// last line.
 pub(crate) fn run(workspace: &Workspace) -> Result<ExitCode> {
     setup::for_all(workspace)?;
@@ -36,11 +36,12 @@ fn before_end_to_end(workspace: &Workspace, total: &mut Count) -> Result<()> {
     })
 }
 
-/// Makes the release builds, and runs them under the guard and on other kernels.
+/// Makes the release builds, and runs them under the guard, the fuzzer, and on other kernels.
 fn optimised(workspace: &Workspace) -> Result<()> {
     step("build podtrace (release)", || artifact::podtrace(workspace))?;
     step("build the stages (release)", || artifact::stages(workspace))?;
     passed("guard", guard::run(workspace, &guard::Args::default())?)?;
+    fuzz::bounded(workspace)?;
     passed("vmtest", vmtest::run(workspace, &vmtest::Args::quick()))
 }
 

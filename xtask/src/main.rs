@@ -1,5 +1,5 @@
 //! podtrace's chores: `cargo xtask setup | demo | test | vmtest | bench |
-//! guard | dist | lint | ci`.
+//! guard | dist | fuzz | lint | ci`.
 
 mod artifact;
 mod bench;
@@ -7,6 +7,7 @@ mod ci;
 mod cmd;
 mod demo;
 mod dist;
+mod fuzz;
 mod guard;
 mod lint;
 mod report;
@@ -45,10 +46,13 @@ enum Task {
     Guard(guard::Args),
     /// Build podtrace to be handed to others: small, and without a path of this machine
     Dist,
+    /// Look for inputs that podtrace cannot stand: captures, packets, answers of the kernel,
+    /// of runtimes and of the Kubernetes API
+    Fuzz(fuzz::Args),
     /// Check the direction of imports and the formatting, and run clippy for the host and the
     /// BPF target
     Lint,
-    /// lint, guard, vmtest --quick, then test
+    /// lint, guard, some fuzzing, vmtest --quick, then test
     Ci,
 }
 
@@ -69,6 +73,7 @@ fn run(cli: &Cli) -> Result<ExitCode> {
         Task::Bench(args) => bench::run(&workspace, args),
         Task::Guard(args) => guard::run(&workspace, args),
         Task::Dist => dist::run(&workspace).map(|()| ExitCode::SUCCESS),
+        Task::Fuzz(args) => fuzz::run(&workspace, args),
         Task::Lint => lint::run(&workspace).map(|()| ExitCode::SUCCESS),
         Task::Ci => ci::run(&workspace),
     }

@@ -44,6 +44,9 @@ const TEST_PACKAGES: &[(&str, &str)] = &[
 /// Debian packages that only the guard uses.
 const GUARD_PACKAGES: &[(&str, &str)] = &[("valgrind", "valgrind")];
 
+/// Debian packages that only the fuzzer is built with.
+const FUZZ_PACKAGES: &[(&str, &str)] = &[("g++", "c++")];
+
 /// Debian packages that only the virtual machines use.
 const VM_PACKAGES: &[(&str, &str)] = &[("xz-utils", "xz"), ("binutils", "strip")];
 
@@ -108,6 +111,16 @@ fn guard() -> Result<()> {
     step("setup of the guard", || packages(GUARD_PACKAGES))
 }
 
+/// [`run`], and what only the fuzzer uses.
+pub(crate) fn for_fuzz(workspace: &Workspace) -> Result<()> {
+    run(workspace)?;
+    fuzz()
+}
+
+fn fuzz() -> Result<()> {
+    step("setup of the fuzzer", || packages(FUZZ_PACKAGES))
+}
+
 /// What only the check for arm64 uses.
 pub(crate) fn for_arm64(workspace: &Workspace) -> Result<()> {
     step("setup of the check for arm64", || {
@@ -140,6 +153,7 @@ pub(crate) fn for_tests(workspace: &Workspace) -> Result<()> {
 pub(crate) fn for_all(workspace: &Workspace) -> Result<()> {
     for_tests(workspace)?;
     guard()?;
+    fuzz()?;
     machines()?;
     for_arm64(workspace)
 }

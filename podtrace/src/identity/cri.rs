@@ -1,4 +1,6 @@
 //! The container runtime of a node, asked over the Container Runtime Interface.
+#[doc(hidden)]
+pub mod answers;
 mod error;
 #[cfg(test)]
 pub(crate) mod fake;

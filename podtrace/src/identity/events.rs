@@ -150,7 +150,7 @@ fn ended(status: &Status) -> End {
 
 /// None for an event without meaning for pods: the exit of a process executed in a
 /// container, as the kubelet's probes do all the time.
-fn containerd_prompt(envelope: Envelope) -> Option<Prompt> {
+pub(super) fn containerd_prompt(envelope: Envelope) -> Option<Prompt> {
     let event = envelope.event.unwrap_or_default().value;
     let event = event.as_slice();
     let id = match envelope.topic.as_str() {

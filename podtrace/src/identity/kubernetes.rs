@@ -6,7 +6,8 @@
 #[cfg(any(test, not(feature = "kubernetes")))]
 mod absent;
 #[cfg(feature = "kubernetes")]
-mod api;
+#[doc(hidden)]
+pub mod api;
 mod state;
 mod way;
 

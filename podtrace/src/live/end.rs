@@ -62,7 +62,7 @@ impl Tracer {
         let named = self.take_last_names();
         let untraced = self.tell_untraced();
         let read = self.reader.join().context("failed to read the rings");
-        // A recording ends in order also where the output failed.
+        // Consumers end in order, whatever has failed.
         let summed_up = sum_up(&mut self.taps, &mut self.pipeline, self.started_ns);
         let summed_up = read
             .and(followed)

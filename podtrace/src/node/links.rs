@@ -241,7 +241,7 @@ pub async fn list_by(handle: &Handle, netns: &str) -> Result<Vec<Link>, LinksErr
 
 /// On a point-to-point interface `IFA_ADDRESS` is the other end, `IFA_LOCAL`
 /// its own.
-fn address(message: &AddressMessage) -> Option<AddressPrefix> {
+pub(super) fn address(message: &AddressMessage) -> Option<AddressPrefix> {
     let find = |local: bool| {
         message.attributes.iter().find_map(|a| match a {
             AddressAttribute::Local(address) if local => Some(*address),
@@ -255,7 +255,7 @@ fn address(message: &AddressMessage) -> Option<AddressPrefix> {
         .map(|address| AddressPrefix { address, len })
 }
 
-fn link(message: LinkMessage, prefixes: Vec<AddressPrefix>) -> Link {
+pub(super) fn link(message: LinkMessage, prefixes: Vec<AddressPrefix>) -> Link {
     let layer = message.header.link_layer_type;
     let mut link = Link {
         ifindex: message.header.index,

@@ -4,7 +4,7 @@
 //! (`10.244.2.0/24 via 10.244.2.0`), a permanent neighbour (`10.244.2.0 -> MAC`) and a
 //! forwarding entry (`MAC -> VTEP`). The VTEP names the remote node; [`remote_subnets`]
 //! follows the three.
-mod read;
+pub(super) mod read;
 
 use std::net::IpAddr;
 

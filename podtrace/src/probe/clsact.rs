@@ -36,6 +36,8 @@ use self::{
     netlink::{Netlink, code},
     qdisc::{delete_qdisc, filters, has_chains, has_qdisc, qdisc, remove_qdisc},
 };
+#[doc(hidden)]
+pub use filter::is_ours;
 pub use sweep::{Swept, sweep, sweep_all};
 pub(super) use watch::watch;
 

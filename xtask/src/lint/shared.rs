@@ -30,11 +30,28 @@ const TESTS: Build<'_> = (
     "cargo xtask bench",
     &["-p", "podtrace-tests", "-e", "normal,build"],
 );
+const FUZZ: Build<'_> = (
+    "cargo xtask fuzz",
+    &[
+        "-p",
+        "podtrace-fuzz",
+        "-e",
+        "normal,build",
+        "--features",
+        "libfuzzer",
+    ],
+);
 
 /// Fails when a build has other features of a crate than one that has more crates.
 pub(super) fn check(workspace: &Workspace) -> Result<()> {
     let mut report = String::new();
-    for (less, more) in [(QUICK, RELEASE), (RELEASE, STAGES), (RELEASE, TESTS)] {
+    let builds = [
+        (QUICK, RELEASE),
+        (RELEASE, STAGES),
+        (RELEASE, TESTS),
+        (RELEASE, FUZZ),
+    ];
+    for (less, more) in builds {
         for line in missing(&crates(workspace, less)?, &crates(workspace, more)?) {
             report += &format!("\n    {line} in {}, but not in {}", less.0, more.0);
         }

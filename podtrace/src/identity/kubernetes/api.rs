@@ -1,4 +1,6 @@
 //! The client of the Kubernetes API.
+#[doc(hidden)]
+pub mod answers;
 mod client;
 mod config;
 mod crypto;

@@ -106,7 +106,7 @@ async fn dump_neighbours(
 }
 
 /// One route for each next hop of the message.
-fn routes_of(message: &RouteMessage) -> Vec<Route> {
+pub(in crate::node) fn routes_of(message: &RouteMessage) -> Vec<Route> {
     let header = &message.header;
     let unspecified = match header.address_family {
         AddressFamily::Inet => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
@@ -177,7 +177,7 @@ fn kind(kind: RouteType) -> RouteKind {
     }
 }
 
-fn neighbour(message: &NeighbourMessage) -> Option<Neighbour> {
+pub(in crate::node) fn neighbour(message: &NeighbourMessage) -> Option<Neighbour> {
     let state = u16::from(message.header.state);
     Some(Neighbour {
         address: destination(message)?,
@@ -192,7 +192,7 @@ fn neighbour(message: &NeighbourMessage) -> Option<Neighbour> {
     })
 }
 
-fn fdb_entry(message: &NeighbourMessage) -> Option<FdbEntry> {
+pub(in crate::node) fn fdb_entry(message: &NeighbourMessage) -> Option<FdbEntry> {
     let master = message.attributes.iter().find_map(|a| match a {
         NeighbourAttribute::Controller(index) => Some(*index),
         _ => None,

@@ -181,6 +181,13 @@ impl Filter {
     }
 }
 
+/// Whether the filter in an answer of the kernel's was made as one of ours is; none if it
+/// cannot be read. For fuzz targets.
+#[must_use]
+pub fn is_ours(message: &[u8]) -> Option<bool> {
+    Filter::parse(message).map(|filter| filter.looks_ours())
+}
+
 fn text(value: &[u8]) -> String {
     let text = value.split(|byte| *byte == 0).next().unwrap_or_default();
     String::from_utf8_lossy(text).into_owned()

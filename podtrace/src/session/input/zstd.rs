@@ -119,10 +119,10 @@ impl Unpacked {
         let mut output = OutBuffer::around(out);
         let result = self.decoder.run(&mut input, &mut output);
         let (used, written) = (input.pos(), output.pos());
-        self.has_more = written == out.len();
         match result {
             Ok(hint) => {
                 self.advance(used);
+                // Of a frame that is over, everything has come out.
                 self.is_inside = hint != 0;
             }
             Err(_) => {
@@ -133,6 +133,7 @@ impl Unpacked {
                 self.is_inside = false;
             }
         }
+        self.has_more = self.is_inside && written == out.len();
         Ok(written)
     }
 }
@@ -172,5 +173,25 @@ impl Source for Unpacked {
             self.skipping = Some(self.frame);
             self.note_damage(end, "cut off within a zstd frame");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn frames_that_end_where_the_room_ends_are_whole() {
+        let frames = [&b"four"[..], b"", b"eightful", b"four"];
+        let packed = frames.map(|frame| zstd::encode_all(frame, 1).unwrap());
+        let source = Box::new(io::Cursor::new(packed.concat()));
+        let mut unpacked = Unpacked::new(source, &[]).unwrap();
+        let (mut out, mut room) = (Vec::new(), [0; 4]);
+        while unpacked.read(&mut room).unwrap() > 0 {
+            out.extend(room);
+        }
+        unpacked.finish();
+        assert_eq!(out, frames.concat());
+        assert_eq!(unpacked.take_damage(), []);
     }
 }

@@ -145,7 +145,10 @@ fn files_that_cannot_be_read_are_named_with_a_hint() {
         &export(&[&path("text"), file]),
         &["text", "exists", "--force"],
     );
-    refuses(&export(&[&path("no/x.csv"), file]), &["no/x.csv"]);
+    refuses(
+        &export(&[&path("no/x.csv"), file]),
+        &["no directory", &path("no")],
+    );
     refuses(&export(&[&path("x.csv"), &path("missing")]), &["missing"]);
     let args = [
         "export",

@@ -118,7 +118,7 @@ struct Follower {
 }
 
 /// Why a round ended early.
-enum Failure {
+pub(super) enum Failure {
     /// Nobody listens any more.
     Closed,
     /// The server no longer has the version: a list is due.
@@ -348,7 +348,7 @@ impl Follower {
     }
 }
 
-fn refusal(status: &Status) -> Failure {
+pub(super) fn refusal(status: &Status) -> Failure {
     if status.code == 410 {
         return Failure::Gone;
     }

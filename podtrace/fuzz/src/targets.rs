@@ -1,0 +1,8 @@
+//! What is fuzzed.
+pub(crate) mod capture;
+pub(crate) mod cri;
+pub(crate) mod kubernetes;
+pub(crate) mod netlink;
+pub(crate) mod packet;
+pub(crate) mod session;
+pub(crate) mod zstd;
