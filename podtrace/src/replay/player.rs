@@ -301,6 +301,11 @@ impl Player<'_> {
         let read = self.read(&mut merge, pipeline);
         // The end has the terminal for itself.
         drop(progress);
+        // Where nothing was read, there is nothing to end in order.
+        let read = match read {
+            Err(error) if pipeline.newest_packet() == 0 => return Err(error),
+            read => read,
+        };
         // Who follows what grows ends so.
         let is_interrupted = self.stop.is_set() && !self.follow;
         if let Some(vantage) = self.vantage.filter(|_| !self.selection.has_matched) {
