@@ -27,14 +27,6 @@ pub fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
-/// UTC in nanoseconds since 1970 at `ts_ns` of CLOCK_MONOTONIC, which was zero at `epoch_ns`;
-/// the first or the last time that can be said, 1970 or 2554, where it is beyond.
-#[must_use]
-pub fn utc_at(epoch_ns: i128, ts_ns: u64) -> u64 {
-    let utc_ns = epoch_ns.saturating_add(ts_ns.into()).max(0);
-    u64::try_from(utc_ns).unwrap_or(u64::MAX)
-}
-
 /// Number of attempts to read both clocks without an interruption.
 const READINGS: u32 = 8;
 /// Two readings at most this far apart, in nanoseconds, were not interrupted.

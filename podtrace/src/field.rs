@@ -9,8 +9,6 @@ use std::{
 
 use serde::{Serialize, Serializer};
 
-use crate::clock::utc_at;
-
 /// One field of an object.
 pub struct Field {
     /// Its name.
@@ -113,9 +111,11 @@ pub(crate) trait Cell {
 pub(crate) struct TimeNs(pub(crate) u64);
 
 impl TimeNs {
-    /// `epoch_ns`: UTC nanoseconds at CLOCK_MONOTONIC zero.
+    /// `epoch_ns`: UTC nanoseconds at CLOCK_MONOTONIC zero. The first or the last time that
+    /// can be said, 1970 or 2554, where it is beyond.
     pub(crate) fn new(epoch_ns: i128, ts_ns: u64) -> Self {
-        Self(utc_at(epoch_ns, ts_ns))
+        let utc_ns = epoch_ns.saturating_add(ts_ns.into()).max(0);
+        Self(u64::try_from(utc_ns).unwrap_or(u64::MAX))
     }
 }
 

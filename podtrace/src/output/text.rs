@@ -9,7 +9,7 @@ use time_of_day::TimeOfDay;
 
 use super::paint::{BOLD, DIM, Painter, YELLOW};
 use crate::{
-    clock::utc_at,
+    field::TimeNs,
     model::start::Start,
     output::render::Render,
     path::{
@@ -88,7 +88,7 @@ impl Text {
         let Some(first) = path.hops.first() else {
             return;
         };
-        let utc_ns = utc_at(self.options.epoch_ns, first.ts_ns).into();
+        let utc_ns = TimeNs::new(self.options.epoch_ns, first.ts_ns).0.into();
         let painter = self.painter();
         painter.on(out, DIM);
         if !self.time_of_day.write(out, utc_ns) {
