@@ -5,13 +5,11 @@ use std::io;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
 use std::{fs, process};
 
 use nix::sys::resource::{Resource, setrlimit};
 use podtrace::lab::Lab;
-use podtrace::lab::traffic::flood::{FloodSpec, udp_flood};
-use podtrace::lab::traffic::ping;
+use podtrace::lab::traffic::{ping, udp_exchange};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -68,7 +66,7 @@ fn recording_stops_at_the_limit_of_a_files_size_and_tracing_goes_on() {
     let folder = TempDir::new().unwrap();
     let file = folder.path().join("a.pcapng");
     let mut tracer = limited_recording(&lab, &[file.as_os_str()]);
-    flood(&lab);
+    fill(&lab);
     tracer.wait_for(is_stopped);
     sees_ping(&lab, &mut tracer);
     let values = tracer.finish();
@@ -86,7 +84,7 @@ fn recording_that_rotates_goes_on_in_another_file_at_the_limit_of_a_files_size()
     let options = [folder.path().as_os_str(), "--rotate-size=1GB".as_ref()];
     let mut tracer = limited_recording(&lab, &options);
     for _ in 0..2 {
-        flood(&lab);
+        fill(&lab);
         tracer.wait_for(is_stopped);
         tracer.wait_for(|value| text(value).starts_with("recording again: "));
     }
@@ -122,14 +120,14 @@ fn limited_recording(lab: &Lab, to: &[&OsStr]) -> Tracer {
     Tracer::spawn(command)
 }
 
-/// Sends much more than a file may hold.
-fn flood(lab: &Lab) {
+/// Sends more than a file may hold: each datagram and its answer are events at several
+/// places.
+fn fill(lab: &Lab) {
+    const DATAGRAMS: usize = 800;
     let (from, to) = (&lab.nodes[0].pods[0], &lab.nodes[0].pods[1]);
-    let flood = FloodSpec {
-        payload: 64,
-        duration: Duration::from_millis(300),
-    };
-    udp_flood(&from.netns, &to.netns, (to.ipv4, 9000).into(), flood).unwrap();
+    let service = (to.ipv4, 9000).into();
+    let sent = udp_exchange(&from.netns, &to.netns, service, DATAGRAMS, &[7; 100]);
+    assert_eq!(sent.unwrap(), DATAGRAMS);
 }
 
 fn is_stopped(value: &Value) -> bool {
