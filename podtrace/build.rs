@@ -3,6 +3,7 @@
 //!
 //! The stable toolchain does this too: `RUSTC_BOOTSTRAP=1` opens
 //! `-Z build-std=core` for this one nested build only.
+#![expect(clippy::disallowed_methods, reason = "cargo takes paths as text")]
 
 use std::{
     env, fs, iter,
@@ -119,6 +120,10 @@ fn prepare_environment(workspace: &Path) -> Result<()> {
     unsafe {
         env::set_var("PATH", path);
         env::set_var("RUSTC_BOOTSTRAP", "1");
+        // The object tells the verifier where its instructions come from, without the paths
+        // of this machine. Unstable, too.
+        env::set_var("CARGO_UNSTABLE_TRIM_PATHS", "true");
+        env::set_var("CARGO_PROFILE_RELEASE_TRIM_PATHS", "all");
         // aya-build turns each "Compiling …" into a warning of ours; what the
         // compiler has to say still arrives.
         env::set_var("CARGO_TERM_QUIET", "true");

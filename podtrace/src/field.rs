@@ -111,9 +111,11 @@ pub(crate) trait Cell {
 pub(crate) struct TimeNs(pub(crate) u64);
 
 impl TimeNs {
-    /// `epoch_ns`: UTC nanoseconds at CLOCK_MONOTONIC zero.
+    /// `epoch_ns`: UTC nanoseconds at CLOCK_MONOTONIC zero. The first or the last time that
+    /// can be said, 1970 or 2554, where it is beyond.
     pub(crate) fn new(epoch_ns: i128, ts_ns: u64) -> Self {
-        Self(u64::try_from(epoch_ns + i128::from(ts_ns)).unwrap_or(ts_ns))
+        let utc_ns = epoch_ns.saturating_add(ts_ns.into()).max(0);
+        Self(u64::try_from(utc_ns).unwrap_or(u64::MAX))
     }
 }
 
@@ -189,6 +191,10 @@ impl<T: Content> Content for Option<T> {
 }
 
 impl Content for &[String] {
+    const TYPE: Type = Type::Texts;
+}
+
+impl Content for &[&str] {
     const TYPE: Type = Type::Texts;
 }
 

@@ -2,6 +2,11 @@
 //!
 //! One pipeline for live traces, replays and tests:
 //! `source -> decode -> identify -> path -> output`.
+#![cfg_attr(
+    test,
+    expect(clippy::disallowed_methods, reason = "a test names its own files")
+)]
+
 mod backoff;
 mod cause;
 pub mod cgroup;

@@ -5,6 +5,7 @@
 //! `PODTRACE_WRITE_DOCS=1 cargo test -p podtrace --test docs` writes it anew. All command
 //! lines are parsed, also those that do not run here, and so are the examples of `--help`.
 #![expect(
+    clippy::disallowed_methods,
     clippy::panic,
     clippy::unwrap_used,
     reason = "a test fails by panicking"

@@ -1,6 +1,7 @@
 //! Building something and learning from cargo where it is.
 
 use std::{
+    ffi::OsStr,
     path::{Path, PathBuf},
     process::{Command, Stdio},
 };
@@ -27,6 +28,22 @@ pub(crate) fn quick_podtrace(workspace: &Workspace) -> Result<PathBuf> {
     let build = ["build", "--release", "-p", "podtrace", "--bins"];
     let quick = ["--no-default-features", "--config", QUICK, JSON];
     binary(workspace, "podtrace", &[&build[..], &quick].concat())
+}
+
+/// Builds podtrace to be handed to others, with these flags of rustc; returns the binary.
+pub(crate) fn dist(workspace: &Workspace, flags: &OsStr) -> Result<PathBuf> {
+    let mut cargo = workspace.cargo()?;
+    cargo.env("CARGO_ENCODED_RUSTFLAGS", flags);
+    cargo.args([
+        "build",
+        "--profile",
+        "dist",
+        "-p",
+        "podtrace",
+        "--bins",
+        JSON,
+    ]);
+    named("podtrace", executables_of(cargo)?)
 }
 
 /// Builds the benchmark in release mode, for it floods; returns the binary.

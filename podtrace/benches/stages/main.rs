@@ -14,6 +14,7 @@ mod world;
 
 use std::{collections::BTreeMap, io};
 
+use anyhow::Context as _;
 use criterion::{Criterion, Throughput};
 use podtrace::{
     output::{
@@ -112,7 +113,7 @@ fn main() -> anyhow::Result<()> {
         return compare::write(dir.as_ref());
     }
     if let Some(stage) = std::env::var_os("PODTRACE_STAGE") {
-        return guard::run(&stage.to_string_lossy());
+        return guard::run(stage.to_str().context("a stage is named in UTF-8")?);
     }
     let mut criterion = Criterion::default().configure_from_args();
     measure(&mut criterion)?;

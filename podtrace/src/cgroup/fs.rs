@@ -2,7 +2,10 @@
 use std::{
     fs::{self, File},
     io,
-    os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd},
+    os::{
+        fd::{AsRawFd as _, FromRawFd as _, OwnedFd},
+        unix::ffi::OsStrExt as _,
+    },
     path::{Path, PathBuf},
 };
 
@@ -72,7 +75,8 @@ impl CgroupFs {
 
     fn path(&self, cgroup: &OwnedFd) -> Option<CgroupPath> {
         let link = fs::read_link(format!("/proc/self/fd/{}", cgroup.as_raw_fd())).ok()?;
-        let path = link.strip_prefix(&self.root).ok()?.to_string_lossy();
+        let path = link.strip_prefix(&self.root).ok()?.as_os_str().as_bytes();
+        let path = String::from_utf8_lossy(path);
         // The directory of a removed cgroup stays open, by this name.
         Some(if path.ends_with(" (deleted)") {
             CgroupPath::Gone

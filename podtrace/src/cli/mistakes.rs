@@ -1,4 +1,6 @@
 //! What is said about a wrong command line.
+use std::{env, ffi::OsString};
+
 use clap::{
     Error, Parser as _,
     builder::StyledStr,
@@ -6,7 +8,7 @@ use clap::{
 };
 
 use super::Cli;
-use crate::text::escape::escape;
+use crate::text::escape::shown;
 
 /// What other tools choose packets by, as an option or as a word. podtrace has options that
 /// are spelled alike and do something else.
@@ -32,27 +34,26 @@ const SELECTORS: [&str; 16] = [
 /// Reads the command line; ends the process where it asks for help or is wrong.
 #[must_use]
 pub fn parse() -> Cli {
-    Cli::try_parse().unwrap_or_else(|error| explained(error).exit())
+    read(env::args_os().collect()).unwrap_or_else(|error| error.exit())
 }
 
 /// Suggests only what was meant, and shows what was given escaped.
-fn explained(mut error: Error) -> Error {
-    if error.kind() == ErrorKind::UnknownArgument {
-        correct_suggestion(&mut error);
-    }
-    let raw: Vec<_> = error
-        .context()
-        .filter_map(|(kind, value)| match value {
-            ContextValue::String(text) if escape(text) != *text => Some((kind, escape(text))),
-            _ => None,
-        })
-        .collect();
-    for (kind, text) in raw {
-        // They repeat it as it is.
-        error.remove(ContextKind::Suggested);
-        error.insert(kind, ContextValue::String(text));
-    }
-    error
+fn read(line: Vec<OsString>) -> Result<Cli, Error> {
+    Cli::try_parse_from(&line).map_err(|mut error| {
+        let escaped: Vec<OsString> = line.iter().map(|word| shown(word).into()).collect();
+        if escaped != line
+            // Escaped, the line is wrong in the same way, unless only its bytes were.
+            && let Err(same) = Cli::try_parse_from(escaped)
+        {
+            error = same;
+            // What it suggests is not what was given.
+            error.remove(ContextKind::Suggested);
+        }
+        if error.kind() == ErrorKind::UnknownArgument {
+            correct_suggestion(&mut error);
+        }
+        error
+    })
 }
 
 /// Leaves out the suggestion of an option that does something else, and of a file whose name
@@ -96,11 +97,15 @@ fn is_meant(given: &str, similar: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::ffi::OsStringExt as _;
+
     use super::*;
 
     fn said(words: &[&str]) -> String {
         let line = ["podtrace"].iter().chain(words);
-        explained(Cli::try_parse_from(line).unwrap_err()).to_string()
+        read(line.map(OsString::from).collect())
+            .unwrap_err()
+            .to_string()
     }
 
     #[test]
@@ -160,6 +165,14 @@ mod tests {
             assert!(text.contains(r"\x1b[31m"), "{text:?}");
             assert!(!text.contains('\u{1b}'), "{text:?}");
         }
+    }
+
+    #[test]
+    fn bytes_that_are_no_text_are_shown_escaped() {
+        let file = OsString::from_vec(b"a\xff.pcapng".to_vec());
+        let line = ["podtrace".into(), file];
+        let text = read(line.to_vec()).unwrap_err().to_string();
+        assert!(text.contains(r"'a\xff.pcapng'"), "{text}");
     }
 
     #[test]

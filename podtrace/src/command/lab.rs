@@ -9,6 +9,7 @@ use crate::{
     command::{FINE, print_out},
     lab::{Lab, LabSpec, guard},
     signals::is_hangup_ignored,
+    text::escape::shown,
 };
 
 /// Runs the command; returns the exit code.
@@ -50,7 +51,7 @@ pub(super) fn run(args: &LabArgs) -> anyhow::Result<u8> {
     out += &format!(
         "\ntrace it:  podtrace trace {} --pods {}\nping:      ip netns exec NETNS ping ADDRESS\nCtrl-C takes it down\n",
         netns.join(" "),
-        table.path().display()
+        shown(table.path())
     );
     print_out(&out)?;
     signals.wait().context("failed to wait for a signal")?;

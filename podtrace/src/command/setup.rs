@@ -62,7 +62,7 @@ pub(super) fn table(file: Option<&Path>) -> anyhow::Result<PodTable> {
         return Ok(PodTable::default());
     };
     let text = fs::read_to_string(path)
-        .with_context(|| format!("failed to read the pod table {}", path.display()))?;
+        .with_context(|| format!("failed to read the pod table {}", shown(path)))?;
     Ok(PodTable::parse(&text)?)
 }
 
@@ -179,8 +179,7 @@ pub(super) fn kernel() -> String {
         |_| "unknown".into(),
         |names| {
             let parts = [names.sysname(), names.release(), names.machine()];
-            let parts = parts.map(|part| part.to_string_lossy().into_owned());
-            sanitize(&parts.join(" "))
+            parts.map(shown).join(" ")
         },
     )
 }
@@ -197,8 +196,8 @@ pub(super) fn refuse_terminal() -> anyhow::Result<()> {
 
 /// The command line.
 pub(super) fn command() -> String {
-    let words = std::env::args_os().map(|word| word.to_string_lossy().into_owned());
-    sanitize(&words.collect::<Vec<_>>().join(" "))
+    let words: Vec<_> = std::env::args_os().map(shown).collect();
+    words.join(" ")
 }
 
 #[cfg(test)]

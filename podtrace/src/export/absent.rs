@@ -47,6 +47,12 @@ impl<W: Write + Send> ParquetRows<W> {
         match self.never {}
     }
 
+    /// Counts nothing: the writer is missing.
+    #[must_use]
+    pub fn beyond(&self) -> u64 {
+        match self.never {}
+    }
+
     /// Ends nothing: the writer is missing.
     ///
     /// # Errors

@@ -26,11 +26,15 @@ use buffer::Buffer;
 /// Rows buffered until their group is written.
 pub const ROWS_PER_GROUP: usize = 65_536;
 
+/// The last time that Parquet has, in nanoseconds since 1970: its timestamps have a sign.
+const LAST_NS: u64 = i64::MAX.cast_unsigned();
+
 /// Writes the hops of paths as Parquet.
 pub struct ParquetRows<W: Write + Send> {
     file: SerializedFileWriter<W>,
     rows: Rows,
     epoch_ns: i128,
+    beyond: u64,
 }
 
 /// Whether this podtrace writes Parquet.
@@ -72,6 +76,7 @@ impl<W: Write + Send> ParquetRows<W> {
             file,
             rows,
             epoch_ns,
+            beyond: 0,
         })
     }
 
@@ -84,14 +89,22 @@ impl<W: Write + Send> ParquetRows<W> {
             file,
             rows: held,
             epoch_ns,
+            beyond,
         } = self;
         rows(path, world, *epoch_ns, |row| {
+            *beyond += u64::from(row.hop.time_ns.0 > LAST_NS);
             held.push(row);
             if held.count >= held.per_group {
                 held.write_group(file)?;
             }
             Ok(())
         })
+    }
+
+    /// How many rows have a time after [`LAST_NS`], and show that instead.
+    #[must_use]
+    pub fn beyond(&self) -> u64 {
+        self.beyond
     }
 
     /// Writes the buffered rows and the footer, and returns the writer.

@@ -278,3 +278,43 @@ fn writer_that_fails_is_told_of() {
     });
     assert!(written.is_err());
 }
+
+/// Times that a format cannot say are its first or its last, and counted.
+#[test]
+fn times_end_where_a_format_ends() {
+    let world = world();
+    let (parquet_last, last) = (i64::MAX.to_string(), u64::MAX.to_string());
+    for (epoch_ns, in_csv, in_parquet, is_beyond) in [
+        (i128::MIN, "0", "0", false),
+        (-1_000_000_000_000_000_000, "0", "0", false),
+        (
+            i128::from(i64::MAX) + 5,
+            "9223372036854775812",
+            &*parquet_last,
+            true,
+        ),
+        (u64::MAX.into(), &*last, &*parquet_last, true),
+        (i128::MAX, &*last, &*parquet_last, true),
+    ] {
+        let mut path = path(1);
+        path.hops.truncate(1);
+        path.hops[0].ts_ns = 0;
+        let mut rows = CsvRows::new(Vec::new(), epoch_ns).unwrap();
+        rows.write(&path, &world).unwrap();
+        let rows = csv_fields(&rows.finish().unwrap());
+        let time = |rows: &[Vec<(String, Option<String>)>]| {
+            let mut fields = rows[0].iter();
+            fields
+                .find(|(name, _)| name == "time_ns")
+                .unwrap()
+                .1
+                .clone()
+        };
+        assert_eq!(time(&rows).as_deref(), Some(in_csv));
+        let mut rows = ParquetRows::new(Vec::new(), epoch_ns).unwrap();
+        rows.write(&path, &world).unwrap();
+        assert_eq!(rows.beyond(), u64::from(is_beyond));
+        let file = SerializedFileReader::new(Bytes::from(rows.finish().unwrap())).unwrap();
+        assert_eq!(time(&parquet_fields(&file)).as_deref(), Some(in_parquet));
+    }
+}

@@ -39,6 +39,7 @@ use tonic::{
 
 pub use self::{error::CriError, pods::PodList};
 use self::{error::printable, pods::Answer, sandbox::Sandbox};
+use crate::text::escape::shown;
 
 /// Where runtimes listen, in the order in which they are tried.
 pub const SOCKETS: &[&str] = &[
@@ -96,7 +97,7 @@ impl About {
 
 impl fmt::Display for About {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let socket = printable(self.socket.display());
+        let socket = shown(&self.socket);
         write!(f, "{} {} at {socket}", self.name, self.version)
     }
 }
@@ -132,7 +133,7 @@ impl Runtime {
             }
         }
         Err(first.unwrap_or_else(|| {
-            let tried: Vec<_> = sockets.map(|path| path.display().to_string()).collect();
+            let tried: Vec<_> = sockets.map(shown).collect();
             CriError::NoRuntime {
                 tried: tried.join(", "),
             }

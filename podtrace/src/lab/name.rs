@@ -11,6 +11,7 @@ use nix::sched::{CloneFlags, unshare};
 use super::LabError;
 use crate::netns::{NETNS_DIR, NetNs};
 use crate::sink;
+use crate::text::escape::shown;
 
 /// What every name of every lab starts with; the process id follows.
 pub(super) const PREFIX: &str = "podtrace-";
@@ -58,7 +59,7 @@ fn remove_all(is_meant: impl Fn(u32) -> bool) -> Result<usize, LabError> {
     let mut swept = 0;
     for entry in entries {
         let entry = entry.map_err(|source| system("list", dir, source))?;
-        let owner = owner(&entry.file_name().to_string_lossy());
+        let owner = owner(&shown(entry.file_name()));
         if owner.is_some_and(&is_meant) {
             swept += usize::from(remove_leftover(&entry.path()));
         }
@@ -87,7 +88,7 @@ fn remove_leftover(path: &Path) -> bool {
 fn say_left(path: &Path, error: &io::Error) {
     sink::tell(&format!(
         "network namespace {} could not be removed: {error}",
-        path.display()
+        shown(path)
     ));
 }
 
@@ -136,7 +137,7 @@ fn remove(path: &Path) -> io::Result<()> {
 fn system(operation: &'static str, path: &Path, source: io::Error) -> LabError {
     LabError::System {
         operation,
-        object: path.display().to_string(),
+        object: shown(path),
         source,
     }
 }

@@ -6,7 +6,7 @@ use tokio::time::Instant;
 use crate::{
     pipeline::Pipeline,
     session::progress::{Progress, SharedProgress},
-    text::{sanitize::sanitize, size::bytes},
+    text::{escape::shown, sanitize::sanitize, size::bytes},
 };
 
 /// How often it is shown.
@@ -37,7 +37,7 @@ impl Status {
             bytes: written,
             file,
         } = progress.get();
-        let file = file.map_or_else(String::new, |path| format!(" · {}", path.display()));
+        let file = file.map_or_else(String::new, |path| format!(" · {}", shown(path)));
         let line = format!(
             "{events} events · {packets} packets · {} written · {lost} lost · {not_recorded} not recorded{file}",
             bytes(written),

@@ -12,7 +12,7 @@ use std::net::IpAddr;
 
 use serde::Serialize;
 
-pub use check::{Problem, Severity, check};
+pub use check::{Checked, Problem, Severity, check};
 pub use collect::{NodeInput, TopologyError, collect};
 pub use sharing::Sharing;
 
@@ -30,6 +30,7 @@ object! {
         nodes: Vec<NodeTopology>,
         /// the problems, the worst first
         problems: Vec<Problem>,
+        then checked: Checked,
     }
 }
 

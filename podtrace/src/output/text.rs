@@ -9,6 +9,7 @@ use time_of_day::TimeOfDay;
 
 use super::paint::{BOLD, DIM, Painter, YELLOW};
 use crate::{
+    field::TimeNs,
     model::start::Start,
     output::render::Render,
     path::{
@@ -87,7 +88,7 @@ impl Text {
         let Some(first) = path.hops.first() else {
             return;
         };
-        let utc_ns = self.options.epoch_ns + i128::from(first.ts_ns);
+        let utc_ns = TimeNs::new(self.options.epoch_ns, first.ts_ns).0.into();
         let painter = self.painter();
         painter.on(out, DIM);
         if !self.time_of_day.write(out, utc_ns) {

@@ -15,8 +15,12 @@ mod sweep;
 mod watch;
 
 use std::{
+    ffi::OsStr,
     io,
-    os::fd::{AsRawFd as _, BorrowedFd},
+    os::{
+        fd::{AsRawFd as _, BorrowedFd},
+        unix::ffi::OsStrExt as _,
+    },
 };
 
 use nix::net::if_::if_indextoname;
@@ -36,6 +40,8 @@ use self::{
 pub use filter::is_ours;
 pub use sweep::{Swept, sweep, sweep_all};
 pub(super) use watch::watch;
+
+use crate::text::escape::shown;
 
 /// Those that clsact has hooks for.
 const DIRECTIONS: [Direction; 2] = [Direction::Egress, Direction::Ingress];
@@ -172,9 +178,9 @@ pub(super) fn standing(attached: &Attached) -> io::Result<Standing> {
 
 /// The kernel lists nothing for an interface that is gone.
 fn standing_unless_gone(attached: &Attached, standing: Standing) -> Standing {
-    match if_indextoname(attached.ifindex) {
-        Ok(_) => standing,
-        Err(_) => Standing::Gone,
+    match name_of(attached.ifindex) {
+        Some(_) => standing,
+        None => Standing::Gone,
     }
 }
 
@@ -339,6 +345,13 @@ fn remove_filter(netlink: &mut Netlink, ifindex: u32, hook: TcHandle, filter: &F
     netlink.remove(ours.message(ifindex, None)).is_ok()
 }
 
+/// The name of an interface of the calling thread's namespace; none if it is gone.
+pub(super) fn name_of(ifindex: u32) -> Option<String> {
+    let name = if_indextoname(ifindex).ok()?;
+    // nix takes libc's refusal, a null pointer, for success with an empty name.
+    (!name.is_empty()).then(|| shown(OsStr::from_bytes(name.to_bytes())))
+}
+
 /// Whether the kernel's answer is that there is no such interface.
 pub(super) fn is_gone(error: &io::Error) -> bool {
     matches!(code(error), Some(libc::ENODEV | libc::ENXIO))
@@ -346,4 +359,37 @@ pub(super) fn is_gone(error: &io::Error) -> bool {
 
 fn refused(what: &'static str) -> impl FnOnce(io::Error) -> ClsactError {
     move |source| ClsactError::Refused(what, source)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// No interface has this index.
+    const GONE: u32 = i32::MAX.cast_unsigned();
+
+    #[test]
+    fn interface_that_is_gone_has_no_name() {
+        assert_eq!(name_of(1).as_deref(), Some("lo"));
+        assert_eq!(name_of(GONE), None);
+    }
+
+    #[test]
+    fn filters_go_with_their_interface_and_were_not_removed() {
+        let stands = |ifindex| {
+            let filters = DIRECTIONS.map(|direction| Ours {
+                hook: hook(direction),
+                priority: 1,
+                handle: handle(true, 1),
+            });
+            standing(&Attached {
+                ifindex,
+                filters: filters.into(),
+                made: true,
+                before: Vec::new(),
+            })
+        };
+        assert_eq!(stands(GONE).unwrap(), Standing::Gone);
+        assert_eq!(stands(1).unwrap(), Standing::Removed);
+    }
 }

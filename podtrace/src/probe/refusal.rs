@@ -5,6 +5,8 @@ use std::{
     path::PathBuf,
 };
 
+use crate::text::escape::shown;
+
 /// A program that the kernel refused. The verifier's log, of a thousand lines and more,
 /// is in a file.
 #[derive(Debug)]
@@ -58,7 +60,7 @@ impl Display for Refusal {
         f.write_str("\nhint: please report it")?;
         match log {
             Log::Empty => {}
-            Log::File(path) => write!(f, " with the verifier's log, {}", path.display())?,
+            Log::File(path) => write!(f, " with the verifier's log, {}", shown(path))?,
             Log::Lost(error) => write!(f, " (the verifier's log could not be written: {error})")?,
         }
         f.write_str("; topology, replay, stats and export work on this kernel")
@@ -87,10 +89,7 @@ fn write(log: &str) -> io::Result<PathBuf> {
 fn kernel() -> String {
     let names = nix::sys::utsname::uname();
     let release = names.as_ref().map(|names| names.release());
-    release.map_or_else(
-        |_| "of unknown release".into(),
-        |release| release.to_string_lossy().into_owned(),
-    )
+    release.map_or_else(|_| "of unknown release".into(), shown)
 }
 
 #[cfg(test)]

@@ -7,6 +7,8 @@ use nix::sys::{
     utsname::uname,
 };
 
+use crate::text::escape::shown;
+
 /// Capabilities that tracing needs: name, number (linux/capability.h).
 const NEEDED: [(&str, u32); 7] = [
     ("CAP_BPF", 39),
@@ -115,7 +117,7 @@ fn too_old_in(release: &str) -> Option<String> {
 }
 
 fn release() -> io::Result<String> {
-    Ok(uname()?.release().to_string_lossy().into_owned())
+    Ok(shown(uname()?.release()))
 }
 
 /// Whether a release is older than that version; one of another form is nobody's proof.

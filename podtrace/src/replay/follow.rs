@@ -11,6 +11,7 @@ use crate::{
         reader::{Item, Reader, ReaderOptions},
     },
     signals::Stop,
+    text::escape::shown,
 };
 
 /// Pause between two checks of a growing file.
@@ -31,7 +32,7 @@ fn is_about_to_begin(path: &Path) -> bool {
         fs::metadata(file).is_ok_and(|metadata| metadata.is_file() && metadata.len() == 0)
     };
     let is_named_so = |file: &Path| {
-        let name = file.file_name().map(|name| name.to_string_lossy());
+        let name = file.file_name().map(shown);
         name.is_some_and(|name| name.contains(".pcap"))
     };
     let Ok(entries) = fs::read_dir(path) else {

@@ -19,7 +19,7 @@ use crate::{
         input::{InputError, named},
         reader::{Item, Reader, ReaderOptions},
     },
-    text::{names::list, sanitize::sanitize},
+    text::{escape::shown, names::list, sanitize::sanitize},
 };
 use copies::{holds_more, is_copy};
 
@@ -45,7 +45,7 @@ impl Input {
 
     fn file_name(&self) -> String {
         let name = self.files.first().and_then(|file| file.file_name());
-        name.map_or_else(String::new, |name| sanitize(&name.to_string_lossy()))
+        name.map_or_else(String::new, shown)
     }
 
     /// Whether it can be read only once.
@@ -204,7 +204,7 @@ fn files(paths: &[PathBuf], notices: &mut Vec<String>) -> anyhow::Result<Vec<Pat
         }
         for file in found.captures {
             if files.contains(&file) {
-                bail!("{} is named twice", sanitize(&file.to_string_lossy()));
+                bail!("{} is named twice", shown(&file));
             }
             files.push(file);
         }

@@ -5,7 +5,7 @@ use super::{
     input::InputError,
     reader::{Reader, ReaderOptions},
 };
-use crate::text::names::list;
+use crate::text::{escape::shown, names::list};
 
 /// What a path names.
 #[derive(Debug, Default)]
@@ -31,7 +31,7 @@ pub fn find(path: &Path) -> Result<Found, InputError> {
             None => found.captures.push(file),
             Some(why) => {
                 let name = file.file_name().unwrap_or_default();
-                found.others.push(format!("{} ({why})", name.display()));
+                found.others.push(format!("{} ({why})", shown(name)));
             }
         }
     }

@@ -12,7 +12,7 @@ use std::{
 
 use thiserror::Error;
 
-use crate::{signals::Stop, text::sanitize::sanitize};
+use crate::{signals::Stop, text::escape::shown};
 use counted::Counted;
 pub(super) use counted::count_event;
 pub(crate) use counted::{bytes_read, events_read};
@@ -123,7 +123,7 @@ pub fn named(path: &Path) -> String {
     if path.as_os_str() == "-" {
         "standard input".to_owned()
     } else {
-        sanitize(&path.to_string_lossy())
+        shown(path)
     }
 }
 

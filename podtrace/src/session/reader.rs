@@ -28,7 +28,7 @@ use crate::{
     model::{event::Event, left_out::LeftOut, snapshot::Snapshot, tap_point::TapPoint},
     packet::{DecodeOptions, FLANNEL_PORT, VXLAN_PORT, VxlanPorts},
     signals::Stop,
-    text::sanitize::sanitize,
+    text::escape::shown,
 };
 pub use ahead::Ahead;
 use begin::Format;
@@ -140,13 +140,7 @@ impl Reader {
         };
         Ok(Self {
             path: path.to_owned(),
-            name: sanitize(
-                &path
-                    .file_name()
-                    .unwrap_or(path.as_os_str())
-                    .to_string_lossy(),
-            )
-            .into(),
+            name: shown(path.file_name().unwrap_or(path.as_os_str())).into(),
             kind,
             decode: DecodeOptions {
                 vxlan_ports: options.vxlan_ports.with(&VXLAN_PORTS),

@@ -1,7 +1,7 @@
 //! Names as text: what a terminal would act on, and what is not UTF-8, is shown escaped.
 use std::{borrow::Cow, ffi::OsStr, fmt::Write as _, os::unix::ffi::OsStrExt as _};
 
-use super::sanitize::{is_safe, sanitize};
+use super::sanitize::is_safe;
 
 /// How the lines of an error begin that stand below its first.
 const FURTHER_LINES: [&str; 2] = ["hint: ", "verifier: "];
@@ -59,10 +59,11 @@ pub fn escape_bytes(name: &[u8]) -> Cow<'_, str> {
     escaped.into()
 }
 
-/// A name or path of the system, safe for a terminal.
+/// A name or path of the system, safe for a terminal: this is how errors and notices name
+/// one. Names that differ are shown apart.
 #[must_use]
 pub fn shown(name: impl AsRef<OsStr>) -> String {
-    sanitize(&escape_bytes(name.as_ref().as_bytes()))
+    escape(&escape_bytes(name.as_ref().as_bytes()))
 }
 
 #[cfg(test)]
@@ -70,6 +71,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::text::sanitize::sanitize;
 
     #[test]
     fn what_a_terminal_acts_on_is_escaped() {
@@ -97,7 +99,7 @@ mod tests {
         assert_eq!(escape_bytes("vethü".as_bytes()), "vethü");
         assert_eq!(escape_bytes(b"\xffveth\xc3"), "\\xffveth\\xc3");
         assert_ne!(escape_bytes(b"a\xfe"), escape_bytes(b"a\xff"));
-        assert_eq!(shown(OsStr::from_bytes(b"a\x1b\xff")), "a\u{fffd}\\xff");
+        assert_eq!(shown(OsStr::from_bytes(b"a\x1b\xff")), "a\\x1b\\xff");
     }
 
     proptest! {
@@ -105,6 +107,7 @@ mod tests {
         fn any_name_is_shown(name in prop::collection::vec(any::<u8>(), 0..32)) {
             let shown = shown(OsStr::from_bytes(&name));
             prop_assert_eq!(&sanitize(&shown), &shown);
+            prop_assert_eq!(&escape_error(&shown), &shown);
         }
     }
 }

@@ -1,15 +1,15 @@
 //! Limits of the machine: what does not fit is said, and the rest goes on.
 
+use std::ffi::OsStr;
 use std::io;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
 use std::{fs, process};
 
 use nix::sys::resource::{Resource, setrlimit};
-use podtrace::lab::traffic::flood::{FloodSpec, udp_flood};
-use podtrace::lab::traffic::ping;
+use podtrace::lab::Lab;
+use podtrace::lab::traffic::{ping, udp_exchange};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -63,36 +63,86 @@ fn interfaces_without_descriptors_are_told_of_and_count() {
 #[test]
 fn recording_stops_at_the_limit_of_a_files_size_and_tracing_goes_on() {
     let lab = one_node(2);
-    let (from, to) = (&lab.nodes[0].pods[0], &lab.nodes[0].pods[1]);
     let folder = TempDir::new().unwrap();
     let file = folder.path().join("a.pcapng");
+    let mut tracer = limited_recording(&lab, &[file.as_os_str()]);
+    fill(&lab);
+    tracer.wait_for(is_stopped);
+    sees_ping(&lab, &mut tracer);
+    let values = tracer.finish();
+    assert_eq!(values.iter().filter(|value| is_stopped(value)).count(), 1);
+    assert!(fs::metadata(&file).unwrap().len() <= FILE_MAX);
+    let replayed = run(&["replay", file.to_str().unwrap()]);
+    assert!(replayed.status.success(), "{replayed:?}");
+}
+
+/// Rotation at a size that the limit does not allow goes on in the next file.
+#[test]
+fn recording_that_rotates_goes_on_in_another_file_at_the_limit_of_a_files_size() {
+    let lab = one_node(2);
+    let folder = TempDir::new().unwrap();
+    let options = [folder.path().as_os_str(), "--rotate-size=1GB".as_ref()];
+    let mut tracer = limited_recording(&lab, &options);
+    for _ in 0..2 {
+        fill(&lab);
+        tracer.wait_for(is_stopped);
+        tracer.wait_for(|value| text(value).starts_with("recording again: "));
+    }
+    sees_ping(&lab, &mut tracer);
+    let values = tracer.finish();
+    let files = fs::read_dir(folder.path()).unwrap();
+    let mut files: Vec<_> = files.map(|file| file.unwrap().path()).collect();
+    files.sort();
+    assert!(files.len() > 2, "{files:?}");
+    for file in &files {
+        assert!(fs::metadata(file).unwrap().len() <= FILE_MAX);
+    }
+    // What could not be written is counted, and all else is there.
+    let folder = folder.path().to_str().unwrap();
+    let replayed = run(&["replay", "-o", "json", folder]);
+    assert!(replayed.status.success(), "{replayed:?}");
+    let shown = String::from_utf8(replayed.stdout).unwrap();
+    assert!(shown.contains("ICMP echo reply id 77 "), "no ping");
+    let total = |summary: &Value| summary["total"]["seen"].as_u64().unwrap();
+    let replayed: Value = serde_json::from_str(shown.lines().last().unwrap()).unwrap();
+    assert_eq!(total(&replayed), total(values.last().unwrap()));
+}
+
+/// The limit of a file's size.
+const FILE_MAX: u64 = 1 << 20;
+
+/// Traces a node and records under that limit; `to`: a path and other options.
+fn limited_recording(lab: &Lab, to: &[&OsStr]) -> Tracer {
     let mut command = podtrace();
-    command.args(["trace", "-w"]).arg(&file);
-    let _table = trace_nodes(&mut command, &lab, &[0]);
-    limit(&mut command, Resource::RLIMIT_FSIZE, 1 << 20);
-    let mut tracer = Tracer::spawn(command);
-    let flood = FloodSpec {
-        payload: 64,
-        duration: Duration::from_millis(300),
-    };
+    command.args(["trace", "-w"]).args(to);
+    let _table = trace_nodes(&mut command, lab, &[0]);
+    limit(&mut command, Resource::RLIMIT_FSIZE, FILE_MAX);
+    Tracer::spawn(command)
+}
+
+/// Sends more than a file may hold: each datagram and its answer are events at several
+/// places.
+fn fill(lab: &Lab) {
+    const DATAGRAMS: usize = 800;
+    let (from, to) = (&lab.nodes[0].pods[0], &lab.nodes[0].pods[1]);
     let service = (to.ipv4, 9000).into();
-    udp_flood(&from.netns, &to.netns, service, flood).unwrap();
-    let is_stopped = |value: &Value| text(value).starts_with("recording stopped, tracing goes on:");
-    let stopped = tracer.wait_for(is_stopped);
-    assert!(
-        text(&stopped).contains("the limit of a file's size"),
-        "{stopped}"
-    );
+    let sent = udp_exchange(&from.netns, &to.netns, service, DATAGRAMS, &[7; 100]);
+    assert_eq!(sent.unwrap(), DATAGRAMS);
+}
+
+fn is_stopped(value: &Value) -> bool {
+    let text = text(value);
+    text.starts_with("recording stopped, tracing goes on:")
+        && text.contains("the limit of a file's size")
+}
+
+fn sees_ping(lab: &Lab, tracer: &mut Tracer) {
+    let (from, to) = (&lab.nodes[0].pods[0], &lab.nodes[0].pods[1]);
     ping(&from.netns, to.ipv4.into(), 77, 1, 56).unwrap();
     tracer.wait_for(|value| {
         let what = value["what"].as_str().unwrap_or_default();
         value["type"] == "path" && what.starts_with("ICMP echo reply id 77 ")
     });
-    let values = tracer.finish();
-    assert_eq!(values.iter().filter(|value| is_stopped(value)).count(), 1);
-    assert!(fs::metadata(&file).unwrap().len() <= 1 << 20);
-    let replayed = run(&["replay", file.to_str().unwrap()]);
-    assert!(replayed.status.success(), "{replayed:?}");
 }
 
 /// A cgroup that may take so much memory, until it is dropped.
@@ -104,6 +154,10 @@ impl Limited {
         let files = ["memory.limit_in_bytes", "memory.max"];
         let below = format!("podtrace-limits-{}", process::id());
         hierarchies().unwrap().into_iter().find_map(|hierarchy| {
+            if hierarchy.is_v2() {
+                // Where it is refused, or done already, the files below tell.
+                let _ = fs::write(hierarchy.own.join("cgroup.subtree_control"), "+memory");
+            }
             let group = Self(hierarchy.make(Path::new(&below)).ok()?);
             let limit = files.map(|file| group.0.join(file));
             let limit = limit.iter().find(|file| file.exists())?;

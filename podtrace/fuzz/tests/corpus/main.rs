@@ -1,4 +1,6 @@
 //! The kept inputs, and changed ones: each is read by its target.
+#![expect(clippy::disallowed_methods, reason = "a test names its own files")]
+
 mod mutate;
 
 use std::{

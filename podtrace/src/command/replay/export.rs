@@ -24,7 +24,7 @@ use crate::{
         recorder::{Recorder, RecorderOptions},
     },
     sink::{Named, Writer, status},
-    text::sanitize::sanitize,
+    text::escape::shown,
     world::World,
 };
 
@@ -57,7 +57,7 @@ pub(in crate::command) fn run(args: &ExportArgs) -> anyhow::Result<u8> {
         consumers(args, found)
     })?;
     if let (true, true, Some(path)) = (played.is_interrupted, has_begun, target(args)) {
-        eprintln!("podtrace: {} is partial", sanitize(&path.to_string_lossy()));
+        eprintln!("podtrace: {} is partial", shown(path));
     }
     Ok(code(&played))
 }
@@ -89,7 +89,7 @@ fn writer(args: &ExportArgs) -> anyhow::Result<Box<dyn Write + Send>> {
     Ok(match target(args) {
         Some(path) => {
             let file = files::create(path, args.how.force)?;
-            let name = sanitize(&path.to_string_lossy());
+            let name = shown(path);
             Box::new(io::BufWriter::new(Named::new(name, file)))
         }
         None => Box::new(io::BufWriter::new(Named::stdout())),
@@ -202,13 +202,22 @@ impl Consumer for Export {
     }
 
     fn on_end(&mut self, _: &Summary, _: &World) -> Vec<String> {
+        let mut beyond = 0;
         let finished = match self.rows.take() {
             Some(Rows::Csv(rows)) => rows.finish(),
-            Some(Rows::Parquet(rows)) => rows.finish(),
+            Some(Rows::Parquet(rows)) => {
+                beyond = rows.beyond();
+                rows.finish()
+            }
             None => return Vec::new(),
         };
         self.note(finished.and_then(|mut writer| Ok(writer.flush()?)));
-        Vec::new()
+        let notice = || {
+            format!(
+                "{beyond} times are written as 2262-04-11T23:47:16Z, the last that Parquet has: csv and json go on to 2554"
+            )
+        };
+        (beyond > 0).then(notice).into_iter().collect()
     }
 
     fn has_failed(&self) -> bool {

@@ -9,7 +9,7 @@ use crate::{
     model::topology::RecordedTopology,
     replay::inputs::{self, Input},
     session::reader::{Item, ReaderOptions},
-    text::{names::listed, sanitize::sanitize_lines},
+    text::{escape::shown, names::listed, sanitize::sanitize_lines},
     update::Update,
 };
 
@@ -46,7 +46,7 @@ pub(super) fn show(args: &TopologyArgs) -> anyhow::Result<u8> {
 }
 
 fn names(files: &[PathBuf]) -> String {
-    let names: Vec<_> = files.iter().map(|file| file.to_string_lossy()).collect();
+    let names: Vec<_> = files.iter().map(shown).collect();
     listed(names.iter().map(AsRef::as_ref), None)
 }
 

@@ -1,5 +1,5 @@
 //! The options of a recording.
-use std::path;
+use std::{os::unix::ffi::OsStrExt as _, path};
 
 use anyhow::{Context as _, bail};
 
@@ -16,7 +16,7 @@ use crate::{
         recorder::{Outline, RecorderOptions},
     },
     sink,
-    text::sanitize::sanitize,
+    text::{escape::escape_bytes, sanitize::sanitize},
 };
 
 /// Creates the first file of a recording, if one is asked for.
@@ -44,7 +44,7 @@ pub(super) fn open(
     let recorder = (args.rotates() || keep != Keep::default()).then(|| RecorderId {
         target: path::absolute(path).map_or_else(
             |_| String::new(),
-            |path| path.to_string_lossy().into_owned(),
+            |path| escape_bytes(path.as_os_str().as_bytes()).into_owned(),
         ),
         nodes: names.clone(),
     });

@@ -8,6 +8,7 @@ use parquet::{
     file::writer::SerializedColumnWriter,
 };
 
+use super::LAST_NS;
 use crate::{
     export::Column,
     field::{Kind, Value},
@@ -84,9 +85,8 @@ impl Buffer {
         }
         match (&mut self.values, value) {
             (Values::Long(all), Some(Value::Long(value))) => all.push(value),
-            // A timestamp of Parquet has a sign.
             (Values::Long(all), Some(Value::Time(ns))) => {
-                all.push(i64::try_from(ns).unwrap_or(i64::MAX));
+                all.push(ns.min(LAST_NS).cast_signed());
             }
             (Values::Int(all), Some(Value::Int(value))) => all.push(value),
             (Values::Flag(all), Some(Value::Flag(value))) => all.push(value),

@@ -10,7 +10,10 @@ use std::{
 use thiserror::Error;
 use tonic::{Code, Status};
 
-use crate::{cause::causes, text::sanitize::sanitize};
+use crate::{
+    cause::causes,
+    text::{escape::shown, sanitize::sanitize},
+};
 
 /// Upper bound of a runtime's own message in characters: enough to show its meaning, short
 /// enough for one line of a terminal.
@@ -20,13 +23,13 @@ const MAX_DETAIL: usize = 200;
 #[derive(Debug, Error)]
 pub enum CriError {
     /// There is no file at the path.
-    #[error("no socket at {0}: no container runtime listens there", .socket.display())]
+    #[error("no socket at {0}: no container runtime listens there", shown(.socket))]
     NoSocket {
         /// The path.
         socket: PathBuf,
     },
     /// The file at the path is not a socket.
-    #[error("{0} is not a socket: a container runtime listens on one", .socket.display())]
+    #[error("{0} is not a socket: a container runtime listens on one", shown(.socket))]
     NotASocket {
         /// The path.
         socket: PathBuf,
@@ -40,19 +43,19 @@ pub enum CriError {
         tried: String,
     },
     /// The socket may not be opened.
-    #[error("permission denied on {0}: run as root", .socket.display())]
+    #[error("permission denied on {0}: run as root", shown(.socket))]
     Permission {
         /// The path.
         socket: PathBuf,
     },
     /// Nobody listens on the socket.
-    #[error("nobody listens on {0}: the container runtime is not running; start it", .socket.display())]
+    #[error("nobody listens on {0}: the container runtime is not running; start it", shown(.socket))]
     Refused {
         /// The path.
         socket: PathBuf,
     },
     /// The socket's queue of connections is full.
-    #[error("{0} accepts no connections: the container runtime hangs; look at its log or restart it", .socket.display())]
+    #[error("{0} accepts no connections: the container runtime hangs; look at its log or restart it", shown(.socket))]
     Busy {
         /// The path.
         socket: PathBuf,
@@ -61,7 +64,7 @@ pub enum CriError {
     #[error(
         "{0} did not answer {call} within {1} s: the container runtime hangs, or this is not one; \
          look at its log",
-        .socket.display(), .waited.as_secs_f32()
+        shown(.socket), .waited.as_secs_f32()
     )]
     Silent {
         /// The path.
@@ -72,7 +75,7 @@ pub enum CriError {
         waited: Duration,
     },
     /// The other side speaks another protocol.
-    #[error("{0} does not speak CRI ({detail}): this is not a container runtime's socket", .socket.display())]
+    #[error("{0} does not speak CRI ({detail}): this is not a container runtime's socket", shown(.socket))]
     NotCri {
         /// The path.
         socket: PathBuf,
@@ -83,7 +86,7 @@ pub enum CriError {
     #[error(
         "{0} offers no CRI v1 ({detail}): enable the CRI plugin \
          (containerd: take \"cri\" out of disabled_plugins) or update the runtime",
-        .socket.display()
+        shown(.socket)
     )]
     NoCri {
         /// The path.
@@ -92,7 +95,7 @@ pub enum CriError {
         detail: String,
     },
     /// The runtime is still starting.
-    #[error("the container runtime at {0} is still starting ({detail}): wait a moment", .socket.display())]
+    #[error("the container runtime at {0} is still starting ({detail}): wait a moment", shown(.socket))]
     Starting {
         /// The path.
         socket: PathBuf,
@@ -100,7 +103,7 @@ pub enum CriError {
         detail: String,
     },
     /// The connection broke.
-    #[error("the container runtime at {0} closed the connection ({detail}): it stopped or was restarted", .socket.display())]
+    #[error("the container runtime at {0} closed the connection ({detail}): it stopped or was restarted", shown(.socket))]
     Closed {
         /// The path.
         socket: PathBuf,
@@ -108,7 +111,7 @@ pub enum CriError {
         detail: String,
     },
     /// The runtime refused a call.
-    #[error("the container runtime at {0} failed {call} ({detail}): look at its log", .socket.display())]
+    #[error("the container runtime at {0} failed {call} ({detail}): look at its log", shown(.socket))]
     Call {
         /// The path.
         socket: PathBuf,
@@ -118,7 +121,7 @@ pub enum CriError {
         detail: String,
     },
     /// The socket cannot be used for another reason.
-    #[error("connect to {0}", .socket.display())]
+    #[error("connect to {0}", shown(.socket))]
     Io {
         /// The path.
         socket: PathBuf,

@@ -17,23 +17,37 @@ use crate::{
     packet::is_link_local,
 };
 
-/// What the checks look at.
-pub const LOOKED_AT: [&str; 7] = [
-    "states of interfaces",
-    "MTUs",
-    "addresses",
-    "IP forwarding",
-    "routes",
-    "bridge ports",
-    "neighbour and forwarding entries of VXLAN",
-];
-/// What drops packets and no check looks at.
-pub const NOT_LOOKED_AT: [&str; 4] = [
-    "firewall rules (iptables, nftables, NetworkPolicies)",
-    "Services",
-    "tc and BPF programs of others",
-    "the network between the nodes",
-];
+object! {
+    /// What the checks look at, so that nobody takes "no problems" for more than it says.
+    pub Checked as "checked" (Clone, Debug, PartialEq, Eq) {
+        /// what the checks look at
+        looked_at: &'static [&'static str],
+        /// what drops packets, and no check looks at
+        not_looked_at: &'static [&'static str],
+    }
+}
+
+impl Default for Checked {
+    fn default() -> Self {
+        Self {
+            looked_at: &[
+                "states of interfaces",
+                "MTUs",
+                "addresses",
+                "IP forwarding",
+                "routes",
+                "bridge ports",
+                "neighbour and forwarding entries of VXLAN",
+            ],
+            not_looked_at: &[
+                "firewall rules (iptables, nftables, NetworkPolicies)",
+                "Services",
+                "tc and BPF programs of others",
+                "the network between the nodes",
+            ],
+        }
+    }
+}
 
 /// The severity of a problem.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]

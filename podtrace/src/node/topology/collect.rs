@@ -89,7 +89,7 @@ pub async fn collect(nodes: Vec<NodeInput>, table: &PodTable) -> Result<Topology
                 ..node::describe(raw, &scan)
             })
             .collect(),
-        problems: Vec::new(),
+        ..Topology::default()
     };
     topology.problems = check(&topology);
     Ok(topology)

@@ -229,6 +229,6 @@ pub(crate) fn healthy() -> Topology {
         vec!["names of pods and containers, images: no container runtime answered".into()];
     Topology {
         nodes: vec![one, two],
-        problems: Vec::new(),
+        ..Topology::default()
     }
 }

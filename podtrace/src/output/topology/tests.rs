@@ -56,3 +56,18 @@ fn document() {
     topology.nodes[0].host_network_pods.clear();
     insta::assert_snapshot!(json(&topology).unwrap());
 }
+
+#[test]
+fn text_and_document_tell_the_same_of_what_was_looked_at() {
+    let document: serde_json::Value = serde_json::from_str(&json(&healthy()).unwrap()).unwrap();
+    let text = text(&healthy(), false);
+    for (key, words) in [
+        ("looked_at", "looked at"),
+        ("not_looked_at", "not looked at"),
+    ] {
+        let things = document[key].as_array().unwrap().iter();
+        let things: Vec<_> = things.map(|thing| thing.as_str().unwrap()).collect();
+        let line = format!("\n{words}: {}\n", things.join(", "));
+        assert!(text.contains(&line), "{line}{text}");
+    }
+}

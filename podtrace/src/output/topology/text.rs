@@ -15,7 +15,6 @@ use crate::{
         topology::{
             Bridge, Interface, NodeTopology, Problem, Route, Severity, State, Topology, Tunnel,
             TunnelRoute,
-            check::{LOOKED_AT, NOT_LOOKED_AT},
         },
     },
     output::paint::{BOLD, CYAN, DIM, GREEN, PLAIN, Painter, YELLOW},
@@ -32,8 +31,8 @@ pub fn write(out: &mut String, topology: &Topology, color: bool) {
     }
     write_problems(out, topology, color);
     for (what, things) in [
-        ("looked at", &LOOKED_AT[..]),
-        ("not looked at", &NOT_LOOKED_AT),
+        ("looked at", topology.checked.looked_at),
+        ("not looked at", topology.checked.not_looked_at),
     ] {
         painter.paint(out, DIM, &format!("{what}: {}", things.join(", ")));
         out.push('\n');

@@ -1,7 +1,6 @@
 //! What dead podtraces have left.
 use std::io;
 
-use nix::net::if_::if_indextoname;
 use rtnetlink::packet_route::{
     RouteNetlinkMessage,
     tc::{TcHeader, TcMessage},
@@ -15,6 +14,7 @@ use crate::{
 use super::{
     DIRECTIONS,
     filter::{Filter, Owner, hook},
+    name_of,
     netlink::Netlink,
     qdisc::{KIND, delete_qdisc, filters, has_chains},
     remove_filter,
@@ -79,10 +79,8 @@ pub fn sweep() -> io::Result<Vec<Swept>> {
 
 /// An interface that goes meanwhile has nothing left.
 fn sweep_interface(netlink: &mut Netlink, ifindex: u32) -> Swept {
-    let name = if_indextoname(ifindex).ok();
-    let name = name.map(|name| name.to_string_lossy().into_owned());
     let mut swept = Swept {
-        interface: name.unwrap_or_else(|| format!("#{ifindex}")),
+        interface: name_of(ifindex).unwrap_or_else(|| format!("#{ifindex}")),
         netns: String::new(),
         removed: 0,
         has_removed_qdisc: false,

@@ -6,59 +6,61 @@ use std::{
 
 use thiserror::Error;
 
+use crate::text::escape::shown;
+
 /// Why a file could not be opened or written.
 #[derive(Debug, Error)]
 pub enum FilesError {
     /// A file of that name is there.
-    #[error("{} exists already: --force replaces it", .0.display())]
+    #[error("{} exists already: --force replaces it", shown(.0))]
     Exists(PathBuf),
     /// The name is a symbolic link.
-    #[error("{} is a symbolic link, which is not followed: name the file itself", .0.display())]
+    #[error("{} is a symbolic link, which is not followed: name the file itself", shown(.0))]
     Symlink(PathBuf),
     /// Another user has made the FIFO, in a directory that anybody can write.
-    #[error("{} belongs to somebody else, who would read what is recorded: choose another name", .0.display())]
+    #[error("{} belongs to somebody else, who would read what is recorded: choose another name", shown(.0))]
     Planted(PathBuf),
     /// The name belongs to something that cannot be written to or replaced.
-    #[error("{} is neither a regular file nor a FIFO or character device: choose another name", .0.display())]
+    #[error("{} is neither a regular file nor a FIFO or character device: choose another name", shown(.0))]
     NotAFile(PathBuf),
     /// A FIFO or device cannot be rotated.
-    #[error("{} is not a regular file and cannot be rotated: leave the rotation away", .0.display())]
+    #[error("{} is not a regular file and cannot be rotated: leave the rotation away", shown(.0))]
     NotRotatable(PathBuf),
     /// The directory is missing.
-    #[error("there is no directory {}: create it first", .0.display())]
+    #[error("there is no directory {}: create it first", shown(.0))]
     NoDirectory(PathBuf),
     /// No permission to write.
-    #[error("no permission to write {}: run as its owner or choose another directory", .0.display())]
+    #[error("no permission to write {}: run as its owner or choose another directory", shown(.0))]
     Permission(PathBuf, #[source] io::Error),
     /// Mounted read-only.
-    #[error("{} is on a read-only file system: choose another directory", .0.display())]
+    #[error("{} is on a read-only file system: choose another directory", shown(.0))]
     ReadOnly(PathBuf, #[source] io::Error),
     /// The disk or the owner's share of it is full.
-    #[error("no space for {}: free some, or keep less", .0.display())]
+    #[error("no space for {}: free some, or keep less", shown(.0))]
     Full(PathBuf, #[source] io::Error),
     /// The limit of the size of a file is reached.
-    #[error("{} has reached the limit of a file's size: raise it (ulimit -f), or rotate at a smaller size (--rotate-size)", .0.display())]
+    #[error("{} has reached the limit of a file's size: raise it (ulimit -f), or rotate at a smaller size (--rotate-size)", shown(.0))]
     TooLarge(PathBuf, #[source] io::Error),
     /// A FIFO without a reader.
-    #[error("nobody reads the FIFO {}: start its reader", .0.display())]
+    #[error("nobody reads the FIFO {}: start its reader", shown(.0))]
     NoReader(PathBuf),
     /// The reader of a FIFO or of the standard output went away.
-    #[error("the reader of {} is gone", .0.display())]
+    #[error("the reader of {} is gone", shown(.0))]
     ReaderGone(PathBuf, #[source] io::Error),
     /// The name no longer leads to the session's file.
-    #[error("{} was removed, renamed or replaced by another", .0.display())]
+    #[error("{} was removed, renamed or replaced by another", shown(.0))]
     Gone(PathBuf),
     /// Another process wrote to the session's file or truncated it.
-    #[error("{} was changed by another", .0.display())]
+    #[error("{} was changed by another", shown(.0))]
     Changed(PathBuf),
     /// All older files are deleted already.
-    #[error("{} would be more than all that is to be kept: rotate at a smaller size, or keep more", .0.display())]
+    #[error("{} would be more than all that is to be kept: rotate at a smaller size, or keep more", shown(.0))]
     NoRoom(PathBuf),
     /// What was kept in memory could not be compressed.
-    #[error("failed to compress for {}", .0.display())]
+    #[error("failed to compress for {}", shown(.0))]
     Compress(PathBuf, #[source] io::Error),
     /// Any other error of the kernel.
-    #[error("failed to {operation} {path}", path = path.display())]
+    #[error("failed to {operation} {path}", path = shown(path))]
     System {
         /// The failed operation.
         operation: &'static str,

@@ -13,6 +13,7 @@ use super::{
     name::Names,
     trust::{check_directory, directory, warning},
 };
+use crate::text::escape::shown;
 
 /// Where a session is written to, as found at its start.
 #[derive(Debug)]
@@ -79,13 +80,13 @@ impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Stdout => f.write_str("standard output"),
-            Self::Stream(path) | Self::Files(Names::Exactly(path)) => path.display().fmt(f),
+            Self::Stream(path) | Self::Files(Names::Exactly(path)) => f.write_str(&shown(path)),
             Self::Files(
                 Names::Numbered { directory, .. } | Names::InDirectory { directory, .. },
             ) if directory.as_os_str().is_empty() => f.write_str("the working directory"),
             Self::Files(
                 Names::Numbered { directory, .. } | Names::InDirectory { directory, .. },
-            ) => directory.display().fmt(f),
+            ) => f.write_str(&shown(directory)),
         }
     }
 }

@@ -9,6 +9,7 @@ use std::{
 use nix::unistd::{Gid, Uid};
 
 use super::FilesError;
+use crate::text::escape::shown;
 
 /// Write permission of the group and of everybody.
 const OTHERS_WRITE: u32 = 0o022;
@@ -55,7 +56,7 @@ pub(super) fn warning(directory: &Path) -> Option<String> {
         if !is_trusted(found.uid()) {
             Some(format!(
                 "{} belongs to user {}, who can rename and delete what is recorded",
-                at.display(),
+                shown(at),
                 found.uid()
             ))
         } else if !strangers_write(&found) {
@@ -63,14 +64,14 @@ pub(super) fn warning(directory: &Path) -> Option<String> {
         } else if !is_sticky {
             Some(format!(
                 "others can write to {}: they can rename and delete what is recorded",
-                at.display()
+                shown(at)
             ))
         } else {
             // They can take the name of a file, but not that of a directory in use.
             (at == itself).then(|| {
                 format!(
                     "others can write to {}: they can take the names of files to come",
-                    at.display()
+                    shown(at)
                 )
             })
         }

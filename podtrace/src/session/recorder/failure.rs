@@ -10,7 +10,7 @@ use crate::{
         files::{Chunk, EventCounts, Report, SessionFiles},
         progress::{Progress, SharedProgress},
     },
-    text::sanitize::sanitize,
+    text::{escape::shown, sanitize::sanitize},
 };
 
 /// Pause between two checks of the queue at the end.
@@ -74,7 +74,7 @@ impl Recorder {
                 Report::Resumed { path } => {
                     self.failing_ns = None;
                     self.is_behind = true;
-                    notices.push(format!("recording again: {}", path.display()));
+                    notices.push(format!("recording again: {}", shown(path)));
                 }
                 Report::NotWritten(events) => self.take_back(&events),
             }
@@ -150,7 +150,7 @@ impl Recorder {
                 Ok(closed) => {
                     let point = closed
                         .last
-                        .map_or_else(String::new, |path| format!(": {}", path.display()));
+                        .map_or_else(String::new, |path| format!(": {}", shown(path)));
                     let files = match closed.files {
                         0 | 1 => String::new(),
                         many => format!(

@@ -15,7 +15,7 @@ use super::{
     failure::{ApiFailure, quote},
     way::{Surroundings, Way},
 };
-use crate::text::{names::listed, sanitize::sanitize};
+use crate::text::{escape::shown, names::listed, sanitize::sanitize};
 
 /// The source of the way to a cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -176,7 +176,7 @@ fn in_cluster() -> Result<ClusterConfig, ClusterError> {
 }
 
 fn from_files(paths: &[PathBuf]) -> Result<ClusterConfig, ClusterError> {
-    let shown = paths.iter().map(|path| shown(path));
+    let shown = paths.iter().map(shown);
     let path = shown.collect::<Vec<_>>().join(":");
     let unusable = |reason: String| ClusterError::Unusable {
         path: path.clone(),
@@ -338,10 +338,6 @@ fn known<'a>(what: &str, names: impl Iterator<Item = &'a String>) -> String {
     } else {
         format!("there is the {what} {names}")
     }
-}
-
-fn shown(path: &Path) -> String {
-    sanitize(&path.to_string_lossy())
 }
 
 #[cfg(test)]

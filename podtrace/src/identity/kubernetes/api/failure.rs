@@ -4,7 +4,7 @@ use std::{error::Error, fmt::Write as _, io, time::Duration};
 use kube::{client::AuthError, core::Status};
 use rustls::CertificateError;
 
-use crate::text::sanitize::sanitize;
+use crate::text::{escape::shown, sanitize::sanitize};
 
 /// Upper bound of a quoted server message, in characters.
 const MAX_QUOTE: usize = 240;
@@ -157,7 +157,7 @@ fn credentials(error: &AuthError) -> String {
             "the credential plugin of the kubeconfig gives no credentials".to_owned()
         }
         AuthError::ReadTokenFile(error, path) => {
-            format!("the token file {} cannot be read: {error}", path.display())
+            format!("the token file {} cannot be read: {error}", shown(path))
         }
         error => format!("the credentials of the kubeconfig cannot be used: {error}"),
     }

@@ -2,8 +2,6 @@
 //! put theirs before it.
 use std::mem;
 
-use nix::net::if_::if_indextoname;
-
 use super::{Clsact, Filters, in_namespaces};
 use crate::probe::{
     Change, ProbeError,
@@ -47,14 +45,20 @@ impl Clsact {
                 let known = mem::replace(&mut filters.attached.before, before.clone());
                 (known != before).then_some(Change::Order { since_ns, before })
             }
-            Standing::Removed => Some(self.restore_here(filters, netns, since_ns)),
+            Standing::Removed => self.restore_here(filters, netns, since_ns),
             Standing::Gone => None,
         }
     }
 
-    fn restore_here(&mut self, filters: &mut Filters, netns: &str, since_ns: u64) -> Change {
+    /// None if the interface vanishes meanwhile: the next scan shows that.
+    fn restore_here(
+        &mut self,
+        filters: &mut Filters,
+        netns: &str,
+        since_ns: u64,
+    ) -> Option<Change> {
         let ifindex = filters.attached.ifindex();
-        let name = if_indextoname(ifindex).unwrap_or_default();
+        let name = clsact::name_of(ifindex)?;
         let _ = clsact::detach([&filters.attached]);
         let again = if filters.restored == RESTORES_MAX {
             Err(ClsactError::Removed)
@@ -65,15 +69,13 @@ impl Clsact {
             Ok(attached) => {
                 filters.attached = attached;
                 filters.restored += 1;
-                Change::Restored { since_ns }
+                Some(Change::Restored { since_ns })
             }
-            Err(source) => Change::Removed {
-                since_ns,
-                error: ProbeError::Clsact {
-                    operation: format!("stay attached to {} in {netns}", name.to_string_lossy()),
-                    source,
-                },
-            },
+            Err(source) => {
+                let operation = format!("stay attached to {name} in {netns}");
+                let error = ProbeError::Clsact { operation, source };
+                (!error.is_vanished()).then_some(Change::Removed { since_ns, error })
+            }
         }
     }
 }
