@@ -299,12 +299,13 @@ impl Player<'_> {
             let last_ns = last(prescan);
             self.selection.from_ns = last_ns.saturating_sub(nanos(span));
         }
-        let read = self.read(&mut merge, pipeline);
+        let mut steps = 0_u64;
+        let read = self.read(&mut merge, pipeline, &mut steps);
         // The end has the terminal for itself.
         drop(progress);
         // Where nothing was read, there is nothing to end in order.
         let read = match read {
-            Err(error) if pipeline.newest_packet() == 0 => return Err(error),
+            Err(error) if steps == 0 => return Err(error),
             read => read,
         };
         // Who follows what grows ends so.
@@ -334,11 +335,18 @@ impl Player<'_> {
         })
     }
 
-    /// Reads until the files are over or enough is read.
-    fn read(&mut self, merge: &mut Merge, pipeline: &mut Pipeline) -> anyhow::Result<()> {
+    /// Reads until the files are over or enough is read; counts the steps that succeed.
+    fn read(
+        &mut self,
+        merge: &mut Merge,
+        pipeline: &mut Pipeline,
+        steps: &mut u64,
+    ) -> anyhow::Result<()> {
         let mut pace = self.speed.map(Pace::new);
         while !pipeline.is_done() && !self.stop.is_set() {
-            match merge.step(pipeline, &mut self.selection, self.follow)? {
+            let step = merge.step(pipeline, &mut self.selection, self.follow)?;
+            *steps += 1;
+            match step {
                 Step::Over => break,
                 Step::At(ns) => {
                     if let Some(pace) = &mut pace
