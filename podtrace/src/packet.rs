@@ -6,6 +6,7 @@
 
 mod decode;
 mod describe;
+mod ends;
 mod key;
 pub mod link;
 mod mac;
@@ -20,6 +21,7 @@ use podtrace_ebpf::{
 use serde::{Deserialize, Serialize};
 
 pub(crate) use describe::flag_names;
+pub use ends::Ends;
 pub use key::{EchoFlow, PacketKey};
 pub use protocol::Protocol;
 

@@ -15,7 +15,7 @@ use podtrace_ebpf::record::Direction;
 
 use crate::{
     model::event::Event,
-    packet::{Network, Packet, Tunnel},
+    packet::{Ends, Network, Packet, Tunnel},
 };
 pub use rtt::RoundTrip;
 
@@ -58,6 +58,31 @@ impl Hop {
             },
             cgroup: event.cgroup,
         }
+    }
+}
+
+/// A change of a packet's ends by address translation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Translation {
+    /// Number of the first hop that shows the new ends.
+    pub hop: usize,
+    /// The ends before.
+    pub before: Ends,
+    /// The ends from that hop on.
+    pub after: Ends,
+}
+
+impl Translation {
+    /// Whether the source has changed.
+    #[must_use]
+    pub fn is_of_source(&self) -> bool {
+        self.before.from() != self.after.from()
+    }
+
+    /// Whether the destination has changed.
+    #[must_use]
+    pub fn is_of_destination(&self) -> bool {
+        self.before.to() != self.after.to()
     }
 }
 
@@ -132,6 +157,8 @@ pub struct Path {
     /// Hops may be missing: events were lost while it was under way, or the
     /// trace ended before more could come.
     pub incomplete: bool,
+    /// What address translation has made of its ends, in order.
+    pub translations: Vec<Translation>,
     /// For an echo reply: the round trip.
     pub round_trip: Option<RoundTrip>,
     /// For an echo reply: the cgroup of the socket that sent the request.
@@ -139,12 +166,28 @@ pub struct Path {
 }
 
 impl Path {
+    /// The ends that its packet has at the last hop.
+    #[must_use]
+    pub fn ends(&self) -> Option<Ends> {
+        let translated = self.translations.last().map(|last| last.after);
+        translated.or_else(|| self.packet.ends())
+    }
+
+    /// The translation that a hop is the first to show.
+    #[must_use]
+    pub fn translation_at(&self, hop: usize) -> Option<&Translation> {
+        self.translations
+            .iter()
+            .find(|translation| translation.hop == hop)
+    }
+
     /// Its size in memory, in bytes.
     pub(crate) fn bytes(&self) -> usize {
         let tunnels = self.hops.iter().filter(|hop| hop.tunnel.is_some());
         let trip = self.round_trip.as_ref();
         size_of::<Self>()
             + self.hops.capacity() * size_of::<Hop>()
+            + self.translations.capacity() * size_of::<Translation>()
             + tunnels.count() * size_of::<Tunnel>()
             + trip.map_or(0, |trip| size_of_val(&trip.at[..]))
     }

@@ -2,7 +2,7 @@
 use super::column::Column;
 use crate::projection::{
     field::Cell as _,
-    hop::{HopObject, SocketObject, TunnelObject},
+    hop::{HopObject, SocketObject, TranslationObject, TunnelObject},
     packet::PathObject,
     row::{HeaderCells, RowCells},
 };
@@ -27,6 +27,11 @@ macro_rules! column {
     };
     (tunnel.$field:ident) => {
         nested!("tunnel_", TunnelObject, $field, |row| row.hop.tunnel)
+    };
+    (translation.$field:ident) => {
+        nested!("translation_", TranslationObject, $field, |row| row
+            .hop
+            .translation)
     };
     (sender.$field:ident) => {
         nested!("sender_", SocketObject, $field, |row| row.path.sender)
@@ -109,4 +114,9 @@ pub const COLUMNS: &[Column] = &[
     column!(path.incomplete),
     column!(path.duration_ns),
     column!(path.rtt_ns),
+    column!(translation.kind),
+    column!(translation.source),
+    column!(translation.source_port),
+    column!(translation.destination),
+    column!(translation.destination_port),
 ];

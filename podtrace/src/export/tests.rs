@@ -170,6 +170,11 @@ fn row_is_as_documented() {
     incomplete: false
     duration_ns: 4000
     rtt_ns: -
+    translation_kind: -
+    translation_source: -
+    translation_source_port: -
+    translation_destination: -
+    translation_destination_port: -
     ");
 }
 

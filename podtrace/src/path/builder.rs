@@ -8,7 +8,7 @@ use std::{collections::BTreeMap, hash::BuildHasher as _, vec::Drain};
 use foldhash::fast::RandomState;
 use podtrace_ebpf::record::Direction;
 
-use super::{Hop, Outcome, Path, losses::Losses, rtt::Requests};
+use super::{Hop, Outcome, Path, Translation, losses::Losses, rtt::Requests};
 use crate::{model::event::Event, world::World};
 use join::{Joined, Joins, Sighting, index::Slot};
 use open::{Open, OpenPaths};
@@ -117,7 +117,6 @@ impl Builder {
 
     /// Adds an event (in order of time) and returns the number of its packet.
     pub fn push(&mut self, event: &Event, world: &World) -> u64 {
-        self.requests.note(event);
         // Computed here, not stored in the event: moving the event would move the key as
         // well.
         let key = event.packet.key();
@@ -129,9 +128,21 @@ impl Builder {
         };
         let slot = match self.joins.find(&seen, &mut self.open, world) {
             Some(Joined::One(slot)) => slot,
+            Some(Joined::Translated(slot)) => {
+                self.translate(slot, &seen, world);
+                slot
+            }
+            Some(Joined::Undecided) => {
+                let slot = self.begin(&seen);
+                if let Some(open) = self.open.get_mut(slot) {
+                    open.path.ambiguous = true;
+                }
+                slot
+            }
             Some(Joined::Each(slots)) => return self.add_to_each(&slots, event, world),
             None => self.begin(&seen),
         };
+        self.requests.note(event);
         let id = self.id(slot);
         self.add_hop(slot, event, world);
         while self.open.bytes() > OPEN_BYTES {
@@ -155,13 +166,20 @@ impl Builder {
 
     fn add_hop(&mut self, slot: Slot, event: &Event, world: &World) {
         let point = world.tap_points.get(event.interface);
+        let content = &self.joins.content;
         let transition = self.open.change(slot, event.ts_ns, |open| {
             if !has_same_owner(&open.path.hops, event) {
                 open.push(Hop::of(event));
             }
-            let transition = point.map_or(Transition::Onward, |point| {
-                transition(event, point, &open.path.packet, world)
-            });
+            let transition =
+                match point.map(|point| transition(event, point, &open.path.packet, world)) {
+                    // Whoever has the destination's address, it is not for them.
+                    Some(arrived) if arrived.is_arrival() && content.goes_on(event, world) => {
+                        Transition::Onward
+                    }
+                    Some(transition) => transition,
+                    None => Transition::Onward,
+                };
             open.arrived |= transition == Transition::Arrived;
             open.inconclusive = transition == Transition::Inconclusive;
             open.optional = transition == Transition::Optional;
@@ -170,9 +188,6 @@ impl Builder {
         match transition {
             Some((Transition::End(outcome), _)) => self.close(slot, outcome),
             Some((_, hops)) if hops > HOPS_MAX => self.give_up(Some(slot)),
-            Some((Transition::Arrived, _)) if event.direction == Direction::Ingress => {
-                self.joins.arrived(slot, event.interface, &mut self.open);
-            }
             _ => {}
         }
     }
@@ -207,17 +222,47 @@ impl Builder {
             outcome: Outcome::InFlight,
             ambiguous: false,
             incomplete: false,
+            translations: Vec::new(),
             round_trip: None,
             asker: None,
         };
         self.next_id += 1;
         let open = Open::new(Box::new(path), seen.key, seen.hash);
         let slot = self.open.add(open);
+        self.index(slot);
+        slot
+    }
+
+    /// Adds an open path to the indices.
+    fn index(&mut self, slot: Slot) {
         for number in 0..Joins::COUNT {
             let oldest = self.joins.begun(number, slot, &mut self.open);
             self.give_up(oldest);
         }
-        slot
+    }
+
+    /// Gives a path the ends of the event: those before were translated.
+    fn translate(&mut self, slot: Slot, seen: &Sighting<'_>, world: &World) {
+        let point = world.tap_points.get(seen.event.interface);
+        let (Some(open), Some(point)) = (self.open.get(slot), point) else {
+            return;
+        };
+        let (Some(before), Some(after)) = (open.path.ends(), seen.event.packet.ends()) else {
+            return;
+        };
+        self.joins.ended(slot, open);
+        self.joins.content.learn(point, before, after);
+        self.open.change(slot, seen.event.ts_ns, |open| {
+            let hop = open.path.hops.len();
+            open.path
+                .translations
+                .push(Translation { hop, before, after });
+            open.rekey(seen.key, seen.hash);
+        });
+        if let Some(open) = self.open.get(slot) {
+            self.requests.alias(&open.path.packet, &seen.event.packet);
+        }
+        self.index(slot);
     }
 
     fn close(&mut self, slot: Slot, outcome: Outcome) {

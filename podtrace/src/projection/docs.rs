@@ -3,7 +3,7 @@ use std::fmt::Write as _;
 
 use super::{
     field::{Field, Kind, Object, Type},
-    hop::{HopObject, SocketObject, TunnelObject},
+    hop::{HopObject, SocketObject, TranslationObject, TunnelObject},
     packet::{ClockObject, EventObject, PathObject, RoundTripObject},
     session::{
         CountObject, CountTapObject, LeftOutObject, LossObject, LossTapObject, NotShownObject,
@@ -24,6 +24,7 @@ pub fn objects_text() -> String {
     object::<HopObject<'_>>(&mut out);
     object::<SocketObject>(&mut out);
     object::<TunnelObject>(&mut out);
+    object::<TranslationObject>(&mut out);
     object::<RoundTripObject<'_>>(&mut out);
     object::<ClockObject>(&mut out);
     object::<LossTapObject<'_>>(&mut out);

@@ -4,7 +4,12 @@ use std::{net::IpAddr, sync::Arc};
 use podtrace_ebpf::record::{CGROUP_NONE, Direction};
 
 use super::field::{TimeNs, object};
-use crate::{identity::sockets::SocketOwner, packet::Tunnel, path::Hop, world::World};
+use crate::{
+    identity::sockets::SocketOwner,
+    packet::Tunnel,
+    path::{Hop, Translation},
+    world::World,
+};
 
 object! {
     /// A tap that saw a packet.
@@ -31,6 +36,8 @@ object! {
         tunnel: Option<TunnelObject>,
         /// TTL or hop limit at the hop
         ttl: Option<u8>,
+        /// the ends that address translation gave the packet before the hop
+        translation: Option<TranslationObject>,
     }
 }
 
@@ -70,9 +77,32 @@ object! {
     }
 }
 
+object! {
+    /// The ends of a packet, after address translation.
+    TranslationObject as "translation" {
+        /// `dnat` if the destination has changed, `snat` if the source has, or `both`
+        kind: &'static str,
+        /// source address
+        source: IpAddr,
+        /// source port of TCP or UDP
+        source_port: Option<u16>,
+        /// destination address
+        destination: IpAddr,
+        /// destination port of TCP or UDP
+        destination_port: Option<u16>,
+    }
+}
+
 impl<'a> HopObject<'a> {
-    /// `first_ns`: when the path's first hop saw the packet.
-    pub(crate) fn new(hop: &Hop, first_ns: Option<u64>, world: &'a World, epoch_ns: i128) -> Self {
+    /// `first_ns`: when the path's first hop saw the packet. `translation`: the one that
+    /// this hop is the first to show.
+    pub(crate) fn new(
+        hop: &Hop,
+        first_ns: Option<u64>,
+        translation: Option<&Translation>,
+        world: &'a World,
+        epoch_ns: i128,
+    ) -> Self {
         let point = world.tap_points.get(hop.interface);
         let has_socket = hop.cgroup != CGROUP_NONE || hop.direction == Direction::Socket;
         Self {
@@ -87,6 +117,25 @@ impl<'a> HopObject<'a> {
             bytes: hop.wire_len,
             tunnel: hop.tunnel.as_deref().map(Into::into),
             ttl: hop.ttl,
+            translation: translation.map(Into::into),
+        }
+    }
+}
+
+impl From<&Translation> for TranslationObject {
+    fn from(translation: &Translation) -> Self {
+        let (source, source_port) = translation.after.from();
+        let (destination, destination_port) = translation.after.to();
+        Self {
+            kind: match (translation.is_of_source(), translation.is_of_destination()) {
+                (true, true) => "both",
+                (true, false) => "snat",
+                (false, _) => "dnat",
+            },
+            source,
+            source_port,
+            destination,
+            destination_port,
         }
     }
 }

@@ -116,7 +116,7 @@ impl<'a> EventObject<'a> {
             destination: event.packet.destination(),
             vlan: event.packet.vlan,
             gso_segments: (event.gso_segments > 0).then_some(event.gso_segments),
-            hop: HopObject::new(&Hop::of(event), None, world, epoch_ns),
+            hop: HopObject::new(&Hop::of(event), None, None, world, epoch_ns),
         }
     }
 }
@@ -127,7 +127,7 @@ impl<'a> PathObject<'a> {
         let (from, to) = ends(path, world);
         let [source_pod, source_node, source_on] = names(&from);
         let [destination_pod, destination_node, destination_on] = names(&to);
-        let hops = path.hops.iter();
+        let hops = path.hops.iter().enumerate();
         Self {
             packet: path.id,
             what: describe(&path.packet),
@@ -151,7 +151,10 @@ impl<'a> PathObject<'a> {
             incomplete: path.incomplete,
             duration_ns: path.duration_ns(),
             hops: hops
-                .map(|hop| HopObject::new(hop, first_ns, world, epoch_ns))
+                .map(|(number, hop)| {
+                    let translation = path.translation_at(number);
+                    HopObject::new(hop, first_ns, translation, world, epoch_ns)
+                })
                 .collect(),
             rtt_ns: path.round_trip.as_ref().map(|trip| trip.total_ns()),
             rtt_at: round_trips(path, world),

@@ -1,5 +1,5 @@
 //! The lines below a packet's header: its hops and how it ended.
-use std::{collections::BTreeSet, fmt::Write as _, time::Duration};
+use std::{collections::BTreeSet, fmt::Write as _, net::IpAddr, time::Duration};
 
 use podtrace_ebpf::record::Direction;
 
@@ -10,7 +10,7 @@ use crate::{
     model::tap_point::TapPoint,
     output::paint::{BOLD, CYAN, DIM, GREEN, YELLOW},
     path::{
-        Hop, Outcome, Path, RoundTrip,
+        Hop, Outcome, Path, RoundTrip, Translation,
         clocks::clocks,
         ends::{is_for_a_socket, node_at, sending, short_id},
     },
@@ -33,7 +33,7 @@ impl Text {
         };
         let mut owners = std::mem::take(&mut self.owners);
         let (mut owner_width, mut name_width) = (0, 0);
-        for (_, point) in tap_points(path, world) {
+        for (_, _, point) in tap_points(path, world) {
             let owner = world.owner_of(point);
             owner_width = owner_width.max(owner.len());
             name_width = name_width.max(point.name.len());
@@ -41,7 +41,7 @@ impl Text {
         }
         let painter = self.painter();
         let mut ttl = first.ttl;
-        for ((number, (hop, point)), owner) in tap_points(path, world).enumerate().zip(&owners) {
+        for ((number, hop, point), owner) in tap_points(path, world).zip(&owners) {
             delta(out, hop.ts_ns.saturating_sub(first.ts_ns));
             out.push_str(if point.in_pod { "  pod   " } else { "  node  " });
             painter.on(out, CYAN);
@@ -52,6 +52,9 @@ impl Text {
             out.push_str("  ");
             write::padded(out, hop.direction.as_str(), DIRECTION_WIDTH);
             remarks(out, ttl, hop);
+            if let Some(translation) = path.translation_at(number) {
+                translation_text(out, translation);
+            }
             ttl = hop.ttl;
             let socket = match hop.direction {
                 Direction::Socket => Some(world.identities.socket_owner(hop.cgroup)),
@@ -132,14 +135,13 @@ fn outcome_text(out: &mut String, path: &Path, world: &World) {
     }
 }
 
-/// The hops whose tap points are known.
+/// The hops whose tap points are known, with their numbers from 0.
 fn tap_points<'a>(
     path: &'a Path,
     world: &'a World,
-) -> impl Iterator<Item = (&'a Hop, &'a TapPoint)> {
-    path.hops
-        .iter()
-        .filter_map(|hop| Some((hop, world.tap_points.get(hop.interface)?)))
+) -> impl Iterator<Item = (usize, &'a Hop, &'a TapPoint)> {
+    let hops = path.hops.iter().enumerate();
+    hops.filter_map(|(number, hop)| Some((number, hop, world.tap_points.get(hop.interface)?)))
 }
 
 /// The time since the first hop, in its column.
@@ -174,6 +176,35 @@ fn remarks(out: &mut String, ttl: Option<u8>, hop: &Hop) {
         write::number(out, before);
         out.push_str(" -> ");
         write::number(out, now);
+    }
+}
+
+/// `  DNAT 10.96.0.10:80 -> 10.244.2.7:8080`
+fn translation_text(out: &mut String, translation: &Translation) {
+    let (before, after) = (&translation.before, &translation.after);
+    let mut change = |name: &str, before, after| {
+        out.push_str(name);
+        end(out, before);
+        out.push_str(" -> ");
+        end(out, after);
+    };
+    if translation.is_of_source() {
+        change("  SNAT ", before.from(), after.from());
+    }
+    if translation.is_of_destination() {
+        change("  DNAT ", before.to(), after.to());
+    }
+}
+
+/// An address, with the port if there is one.
+fn end(out: &mut String, (address, port): (IpAddr, Option<u16>)) {
+    let brackets = address.is_ipv6() && port.is_some();
+    out.push_str(if brackets { "[" } else { "" });
+    write::address(out, address);
+    out.push_str(if brackets { "]" } else { "" });
+    if let Some(port) = port {
+        out.push(':');
+        write::number(out, port);
     }
 }
 

@@ -1,8 +1,8 @@
 //! Finds the open path that an event continues.
 //!
-//! Each way to find it is a [`Join`] with an index of its own. Another way, such as by a
-//! translated connection, is another file here and another field of [`Joins`].
-mod arrival;
+//! Each way to find it is a [`Join`] with an index of its own. Another way is another file
+//! here and another field of [`Joins`].
+mod content;
 mod fragments;
 pub(super) mod index;
 mod key;
@@ -11,7 +11,7 @@ use podtrace_ebpf::record::Direction;
 
 use super::open::{Open, OpenPaths};
 use crate::{model::event::Event, packet::PacketKey, world::World};
-use arrival::ByArrival;
+use content::ByContent;
 use fragments::ByDatagram;
 use index::Slot;
 use key::ByKey;
@@ -35,6 +35,10 @@ pub(super) struct Sighting<'a> {
 pub(super) enum Joined {
     /// One.
     One(Slot),
+    /// One, with other ends: they were translated.
+    Translated(Slot),
+    /// One of several of different flows; nothing shows which.
+    Undecided,
     /// Those of the fragments of one datagram; at least one, the oldest first.
     Each(Vec<Slot>),
 }
@@ -50,9 +54,6 @@ pub(super) trait Join {
         None
     }
 
-    /// Notes that a packet has entered its network namespace by an interface.
-    fn arrived(&mut self, _slot: Slot, _interface: u32, _open: &mut OpenPaths) {}
-
     /// Removes a finished path.
     fn ended(&mut self, slot: Slot, open: &Open);
 }
@@ -62,7 +63,7 @@ pub(super) trait Join {
 pub(super) struct Joins {
     key: ByKey,
     fragments: ByDatagram,
-    arrival: ByArrival,
+    pub(super) content: ByContent,
 }
 
 impl Joins {
@@ -79,22 +80,15 @@ impl Joins {
         match number {
             0 => self.key.begun(slot, open),
             1 => self.fragments.begun(slot, open),
-            _ => self.arrival.begun(slot, open),
+            _ => self.content.begun(slot, open),
         }
-    }
-
-    /// [`Join::arrived`] of each.
-    pub(super) fn arrived(&mut self, slot: Slot, interface: u32, open: &mut OpenPaths) {
-        self.key.arrived(slot, interface, open);
-        self.fragments.arrived(slot, interface, open);
-        self.arrival.arrived(slot, interface, open);
     }
 
     /// [`Join::ended`] of each.
     pub(super) fn ended(&mut self, slot: Slot, open: &Open) {
         self.key.ended(slot, open);
         self.fragments.ended(slot, open);
-        self.arrival.ended(slot, open);
+        self.content.ended(slot, open);
     }
 
     /// The paths that the event continues.
@@ -105,13 +99,15 @@ impl Joins {
         open: &mut OpenPaths,
         world: &World,
     ) -> Option<Joined> {
-        let is_socket = seen.event.direction == Direction::Socket;
-        if !is_socket || self.key.has(seen.hash) {
-            return self.key.find(seen, open, world);
+        if let Some(joined) = self.key.find(seen, open, world) {
+            return Some(joined);
         }
         // A socket may receive a packet in another shape than the interfaces saw.
-        let fragments = self.fragments.find(seen, open, world);
-        fragments.or_else(|| self.arrival.find(seen, open, world))
+        if seen.event.direction == Direction::Socket && !self.key.has(seen.hash) {
+            let fragments = self.fragments.find(seen, open, world);
+            return fragments.or_else(|| self.content.find(seen, open, world));
+        }
+        self.content.find(seen, open, world)
     }
 
     /// How many paths have a key of that hash.

@@ -5,7 +5,7 @@ use super::{
 };
 use crate::{
     packet::{PacketKey, Tunnel},
-    path::{Hop, Path},
+    path::{Hop, Path, Translation},
 };
 
 /// Bytes that an open path takes beside itself: its slot, its links in four lists that may
@@ -31,8 +31,8 @@ pub(super) struct Open {
     pub(super) inconclusive: bool,
     /// Whether nobody misses it if it does not go on.
     pub(super) optional: bool,
-    /// Its key in the index of arrivals.
-    pub(super) arrival: Option<u64>,
+    /// Its key in the index of contents.
+    pub(super) content: Option<u64>,
 }
 
 impl Open {
@@ -47,7 +47,7 @@ impl Open {
             arrived: false,
             inconclusive: false,
             optional: false,
-            arrival: None,
+            content: None,
         }
     }
 
@@ -59,10 +59,19 @@ impl Open {
         self.path.hops.push(hop);
     }
 
+    /// Goes on with another key: its ends were translated. It has not arrived where it was
+    /// for before.
+    pub(super) fn rekey(&mut self, key: PacketKey, hash: u64) {
+        self.key = key;
+        self.hash = hash;
+        self.arrived = false;
+    }
+
     /// Its size in bytes.
     fn bytes(&self) -> usize {
         let hops = self.path.hops.capacity() * size_of::<Hop>();
-        BESIDE + size_of::<Path>() + hops + self.tunnels as usize
+        let translations = self.path.translations.capacity() * size_of::<Translation>();
+        BESIDE + size_of::<Path>() + hops + translations + self.tunnels as usize
     }
 
     /// Whether the packet has not been seen for so long that its way has ended.

@@ -1,5 +1,6 @@
 mod limits;
 mod losses;
+mod translation;
 
 use std::net::IpAddr;
 

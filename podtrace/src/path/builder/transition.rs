@@ -28,6 +28,13 @@ pub(super) enum Transition {
     End(Outcome),
 }
 
+impl Transition {
+    /// Whether the packet has reached who it is for.
+    pub(super) fn is_arrival(self) -> bool {
+        matches!(self, Self::Arrived | Self::End(Outcome::Delivered))
+    }
+}
+
 /// `packet`: the packet as it was first seen.
 pub(super) fn transition(
     event: &Event,
@@ -145,8 +152,14 @@ fn arriving(event: &Event, point: &TapPoint, world: &World) -> Transition {
     let holder = world.identities.holder_at(address, event.ts_ns);
     let ours = holder.is_some_and(|holder| holder.node == point.node && holder.netns.is_none());
     // Nobody forwards a link-local address: a frame for this node is for this node.
-    if ours || is_link_local(address) {
+    if is_link_local(address) {
         received(packet, world)
+    } else if ours {
+        // Unless the address is translated: the node's stands for those behind it.
+        match received(packet, world) {
+            Transition::End(_) if packet.ends().is_some() => Transition::Arrived,
+            transition => transition,
+        }
     } else {
         Transition::Onward
     }
