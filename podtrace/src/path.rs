@@ -61,6 +61,15 @@ impl Hop {
     }
 }
 
+/// What a hop has seen of a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Segments {
+    /// In how many packets.
+    pub packets: u32,
+    /// How many bytes of the payload.
+    pub bytes: u32,
+}
+
 /// A change of a packet's ends by address translation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Translation {
@@ -157,6 +166,14 @@ pub struct Path {
     /// Hops may be missing: events were lost while it was under way, or the
     /// trace ended before more could come.
     pub incomplete: bool,
+    /// How many segments it stands for that an interface splits it into, or 0.
+    pub gso_segments: u16,
+    /// What each hop has seen of it; empty if each has seen it whole.
+    pub segments: Vec<Segments>,
+    /// The packet that it is the rest of: its other segments went on.
+    pub part_of: Option<u64>,
+    /// The packet with bytes of the same stream that was under way when this one was sent.
+    pub copy_of: Option<u64>,
     /// What address translation has made of its ends, in order.
     pub translations: Vec<Translation>,
     /// For an echo reply: the round trip.
@@ -173,6 +190,13 @@ impl Path {
         translated.or_else(|| self.packet.ends())
     }
 
+    /// What a hop has seen of it, if not one whole packet.
+    #[must_use]
+    pub fn segments_at(&self, hop: usize) -> Option<Segments> {
+        let seen = self.segments.get(hop).copied()?;
+        (seen.packets > 1 || seen.bytes < self.packet.payload()).then_some(seen)
+    }
+
     /// The translation that a hop is the first to show.
     #[must_use]
     pub fn translation_at(&self, hop: usize) -> Option<&Translation> {
@@ -187,6 +211,7 @@ impl Path {
         let trip = self.round_trip.as_ref();
         size_of::<Self>()
             + self.hops.capacity() * size_of::<Hop>()
+            + self.segments.capacity() * size_of::<Segments>()
             + self.translations.capacity() * size_of::<Translation>()
             + tunnels.count() * size_of::<Tunnel>()
             + trip.map_or(0, |trip| size_of_val(&trip.at[..]))

@@ -170,6 +170,10 @@ fn row_is_as_documented() {
     incomplete: false
     duration_ns: 4000
     rtt_ns: -
+    segments: -
+    segment_bytes: -
+    part_of: -
+    copy_of: -
     translation_kind: -
     translation_source: -
     translation_source_port: -

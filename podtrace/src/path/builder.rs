@@ -1,17 +1,18 @@
 //! Joins events into paths.
 mod join;
 mod open;
+mod parts;
+mod pieces;
 mod transition;
 
 use std::{collections::BTreeMap, hash::BuildHasher as _, vec::Drain};
 
+use super::{Outcome, Path, Translation, losses::Losses, rtt::Requests};
+use crate::{model::event::Event, packet::Packet, world::World};
 use foldhash::fast::RandomState;
-use podtrace_ebpf::record::Direction;
-
-use super::{Hop, Outcome, Path, Translation, losses::Losses, rtt::Requests};
-use crate::{model::event::Event, world::World};
 use join::{Joined, Joins, Sighting, index::Slot};
 use open::{Open, OpenPaths};
+use parts::Bytes;
 use transition::{Transition, transition};
 
 /// How long hops may follow the arrival of a packet, in nanoseconds: a bridge sends the
@@ -133,18 +134,21 @@ impl Builder {
                 slot
             }
             Some(Joined::Undecided) => {
-                let slot = self.begin(&seen);
+                let slot = self.begin(&seen, event.packet.clone());
                 if let Some(open) = self.open.get_mut(slot) {
                     open.path.ambiguous = true;
                 }
                 slot
             }
             Some(Joined::Each(slots)) => return self.add_to_each(&slots, event, world),
-            None => self.begin(&seen),
+            Some(Joined::Pieces { pieces, left }) => {
+                return self.add_pieces(&seen, pieces, left, world);
+            }
+            None => self.begin(&seen, event.packet.clone()),
         };
         self.requests.note(event);
         let id = self.id(slot);
-        self.add_hop(slot, event, world);
+        self.add_hop(slot, event, None, world);
         while self.open.bytes() > OPEN_BYTES {
             self.give_up(self.open.oldest());
         }
@@ -159,27 +163,27 @@ impl Builder {
     fn add_to_each(&mut self, slots: &[Slot], event: &Event, world: &World) -> u64 {
         let first = slots.first().map_or(0, |slot| self.id(*slot));
         for slot in slots {
-            self.add_hop(*slot, event, world);
+            self.add_hop(*slot, event, None, world);
         }
         first
     }
 
-    fn add_hop(&mut self, slot: Slot, event: &Event, world: &World) {
+    /// Adds a hop to a path, or what a hop has seen. `bytes`: which of the packet's payload
+    /// the event has, if not all.
+    fn add_hop(&mut self, slot: Slot, event: &Event, bytes: Option<Bytes>, world: &World) {
         let point = world.tap_points.get(event.interface);
         let content = &self.joins.content;
         let transition = self.open.change(slot, event.ts_ns, |open| {
-            if !has_same_owner(&open.path.hops, event) {
-                open.push(Hop::of(event));
-            }
-            let transition =
-                match point.map(|point| transition(event, point, &open.path.packet, world)) {
-                    // Whoever has the destination's address, it is not for them.
-                    Some(arrived) if arrived.is_arrival() && content.goes_on(event, world) => {
-                        Transition::Onward
-                    }
-                    Some(transition) => transition,
-                    None => Transition::Onward,
-                };
+            let at = open.add(event, bytes);
+            let meaning = point.map(|point| transition(event, point, &open.path.packet, world));
+            let transition = match meaning {
+                // Whoever has the destination's address, it is not for them.
+                Some(arrived) if arrived.is_arrival() && content.goes_on(event, world) => {
+                    Transition::Onward
+                }
+                Some(transition) => open.unless_in_pieces(at, transition),
+                None => Transition::Onward,
+            };
             open.arrived |= transition == Transition::Arrived;
             open.inconclusive = transition == Transition::Inconclusive;
             open.optional = transition == Transition::Optional;
@@ -213,15 +217,19 @@ impl Builder {
         self.close(slot, outcome);
     }
 
-    /// Begins a path with the event's packet.
-    fn begin(&mut self, seen: &Sighting<'_>) -> Slot {
+    /// Begins a path with the event's packet, or with what is left of it.
+    fn begin(&mut self, seen: &Sighting<'_>, packet: Packet) -> Slot {
         let path = Path {
             id: self.next_id,
-            packet: seen.event.packet.clone(),
+            packet,
             hops: Vec::with_capacity(HOPS),
             outcome: Outcome::InFlight,
             ambiguous: false,
             incomplete: false,
+            gso_segments: seen.event.gso_segments,
+            segments: Vec::new(),
+            part_of: None,
+            copy_of: None,
             translations: Vec::new(),
             round_trip: None,
             asker: None,
@@ -271,6 +279,9 @@ impl Builder {
         };
         self.joins.ended(slot, &open);
         let mut path = open.path;
+        if let Some(parts) = &open.parts {
+            path.segments = parts.segments(path.hops.len());
+        }
         path.outcome = outcome;
         path.incomplete |= self.may_lack(&path);
         if let Some((flow, true)) = path.packet.echo_pair() {
@@ -320,6 +331,7 @@ impl Builder {
                 (false, false) if open.optional => Outcome::NoReceiver,
                 (false, false) => Outcome::NotSeenFurther,
             };
+            let outcome = self.split(slot, outcome);
             self.close(slot, outcome);
         }
         let oldest = self.open.oldest().and_then(|slot| self.open.get(slot));
@@ -358,16 +370,6 @@ impl Builder {
 
 fn first_ns(path: &Path) -> u64 {
     path.hops.first().map_or(0, |first| first.ts_ns)
-}
-
-/// Whether the event is a copy for a socket whose owner has received one already: one hop
-/// stands for all of them.
-fn has_same_owner(hops: &[Hop], event: &Event) -> bool {
-    event.direction == Direction::Socket
-        && hops.iter().any(|hop| {
-            let key = (hop.interface, hop.direction, hop.cgroup);
-            key == (event.interface, event.direction, event.cgroup)
-        })
 }
 
 #[cfg(test)]

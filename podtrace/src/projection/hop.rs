@@ -7,7 +7,7 @@ use super::field::{TimeNs, object};
 use crate::{
     identity::sockets::SocketOwner,
     packet::Tunnel,
-    path::{Hop, Translation},
+    path::{Hop, Path, Translation},
     world::World,
 };
 
@@ -36,6 +36,10 @@ object! {
         tunnel: Option<TunnelObject>,
         /// TTL or hop limit at the hop
         ttl: Option<u8>,
+        /// in how many packets the hop saw it, if they were several or not all came
+        segments: Option<u32>,
+        /// how many bytes of its payload they had
+        segment_bytes: Option<u32>,
         /// the ends that address translation gave the packet before the hop
         translation: Option<TranslationObject>,
     }
@@ -94,20 +98,20 @@ object! {
 }
 
 impl<'a> HopObject<'a> {
-    /// `first_ns`: when the path's first hop saw the packet. `translation`: the one that
-    /// this hop is the first to show.
+    /// `on`: the path that it is a hop of, and its number there from 0.
     pub(crate) fn new(
         hop: &Hop,
-        first_ns: Option<u64>,
-        translation: Option<&Translation>,
+        on: Option<(&Path, usize)>,
         world: &'a World,
         epoch_ns: i128,
     ) -> Self {
         let point = world.tap_points.get(hop.interface);
+        let first = on.and_then(|(path, _)| path.hops.first());
+        let segments = on.and_then(|(path, number)| path.segments_at(number));
         let has_socket = hop.cgroup != CGROUP_NONE || hop.direction == Direction::Socket;
         Self {
             time_ns: TimeNs::new(epoch_ns, hop.ts_ns),
-            delta_ns: first_ns.map(|first| hop.ts_ns.saturating_sub(first)),
+            delta_ns: first.map(|first| hop.ts_ns.saturating_sub(first.ts_ns)),
             node: point.map_or("", |point| point.node_name.as_ref()),
             pod: point.and_then(|point| world.pod_of(point)),
             interface: point.map_or("", |point| point.name.as_ref()),
@@ -117,7 +121,11 @@ impl<'a> HopObject<'a> {
             bytes: hop.wire_len,
             tunnel: hop.tunnel.as_deref().map(Into::into),
             ttl: hop.ttl,
-            translation: translation.map(Into::into),
+            segments: segments.map(|seen| seen.packets),
+            segment_bytes: segments.map(|seen| seen.bytes),
+            translation: on
+                .and_then(|(path, number)| path.translation_at(number))
+                .map(Into::into),
         }
     }
 }

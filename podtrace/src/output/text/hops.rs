@@ -3,14 +3,14 @@ use std::{collections::BTreeSet, fmt::Write as _, net::IpAddr, time::Duration};
 
 use podtrace_ebpf::record::Direction;
 
-use super::Text;
+use super::{Text, counted};
 use crate::{
     clock::nodes::{duration, signed_duration},
     identity::sockets::{HostProcess, SocketOwner},
     model::tap_point::TapPoint,
     output::paint::{BOLD, CYAN, DIM, GREEN, YELLOW},
     path::{
-        Hop, Outcome, Path, RoundTrip, Translation,
+        Hop, Outcome, Path, RoundTrip, Segments, Translation,
         clocks::clocks,
         ends::{is_for_a_socket, node_at, sending, short_id},
     },
@@ -52,6 +52,9 @@ impl Text {
             out.push_str("  ");
             write::padded(out, hop.direction.as_str(), DIRECTION_WIDTH);
             remarks(out, ttl, hop);
+            if let Some(segments) = path.segments_at(number) {
+                segments_text(out, segments, path);
+            }
             if let Some(translation) = path.translation_at(number) {
                 translation_text(out, translation);
             }
@@ -177,6 +180,21 @@ fn remarks(out: &mut String, ttl: Option<u8>, hop: &Hop) {
         out.push_str(" -> ");
         write::number(out, now);
     }
+}
+
+/// `  5 segments`, `  3 of 5 segments` or `  3 segments with 4344 of 7240 B`
+fn segments_text(out: &mut String, seen: Segments, path: &Path) {
+    let (all, payload) = (path.gso_segments, path.packet.payload());
+    let _ = match (seen.bytes < payload, all) {
+        (true, 2..) if seen.packets < all.into() => {
+            write!(out, "  {} of {all} segments", seen.packets)
+        }
+        (true, _) => {
+            let segments = counted(seen.packets.into(), "segment");
+            write!(out, "  {segments} with {} of {payload} B", seen.bytes)
+        }
+        (false, _) => write!(out, "  {} segments", seen.packets),
+    };
 }
 
 /// `  DNAT 10.96.0.10:80 -> 10.244.2.7:8080`

@@ -6,6 +6,9 @@ mod content;
 mod fragments;
 pub(super) mod index;
 mod key;
+pub(super) mod sequence;
+
+use std::ops::Range;
 
 use podtrace_ebpf::record::Direction;
 
@@ -15,6 +18,7 @@ use content::ByContent;
 use fragments::ByDatagram;
 use index::Slot;
 use key::ByKey;
+use sequence::BySequence;
 
 /// Upper bound of the equal packets, or fragments of one datagram, that are followed at the
 /// same time; beyond it the oldest is given up, which keeps every search short.
@@ -31,6 +35,13 @@ pub(super) struct Sighting<'a> {
     pub(super) timeout_ns: u64,
 }
 
+/// The bytes of an event that belong to a path.
+pub(super) struct Piece {
+    pub(super) slot: Slot,
+    /// In the payload of the path's packet.
+    pub(super) bytes: Range<u32>,
+}
+
 /// The paths that an event continues.
 pub(super) enum Joined {
     /// One.
@@ -39,6 +50,12 @@ pub(super) enum Joined {
     Translated(Slot),
     /// One of several of different flows; nothing shows which.
     Undecided,
+    /// Those that its bytes belong to; at least one. What is `left` of its payload belongs to
+    /// none.
+    Pieces {
+        pieces: Vec<Piece>,
+        left: Vec<Range<u32>>,
+    },
     /// Those of the fragments of one datagram; at least one, the oldest first.
     Each(Vec<Slot>),
 }
@@ -63,12 +80,13 @@ pub(super) trait Join {
 pub(super) struct Joins {
     key: ByKey,
     fragments: ByDatagram,
+    sequence: BySequence,
     pub(super) content: ByContent,
 }
 
 impl Joins {
     /// The number of joins.
-    pub(super) const COUNT: usize = 3;
+    pub(super) const COUNT: usize = 4;
 
     /// [`Join::begun`] of the join of this number.
     pub(super) fn begun(
@@ -80,6 +98,7 @@ impl Joins {
         match number {
             0 => self.key.begun(slot, open),
             1 => self.fragments.begun(slot, open),
+            2 => self.sequence.begun(slot, open),
             _ => self.content.begun(slot, open),
         }
     }
@@ -88,6 +107,7 @@ impl Joins {
     pub(super) fn ended(&mut self, slot: Slot, open: &Open) {
         self.key.ended(slot, open);
         self.fragments.ended(slot, open);
+        self.sequence.ended(slot, open);
         self.content.ended(slot, open);
     }
 
@@ -100,6 +120,9 @@ impl Joins {
         world: &World,
     ) -> Option<Joined> {
         if let Some(joined) = self.key.find(seen, open, world) {
+            return Some(joined);
+        }
+        if let Some(joined) = self.sequence.find(seen, open, world) {
             return Some(joined);
         }
         // A socket may receive a packet in another shape than the interfaces saw.

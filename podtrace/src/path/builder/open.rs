@@ -2,8 +2,10 @@
 use super::{
     SETTLE_NS,
     join::index::{Links, List, Slot},
+    parts::{Bytes, Parts},
 };
 use crate::{
+    model::event::Event,
     packet::{PacketKey, Tunnel},
     path::{Hop, Path, Translation},
 };
@@ -31,6 +33,10 @@ pub(super) struct Open {
     pub(super) inconclusive: bool,
     /// Whether nobody misses it if it does not go on.
     pub(super) optional: bool,
+    /// What each hop has seen of it, if some have not seen it whole.
+    pub(super) parts: Option<Box<Parts>>,
+    /// Its key in the index of flows.
+    pub(super) flow: Option<u64>,
     /// Its key in the index of contents.
     pub(super) content: Option<u64>,
 }
@@ -47,6 +53,8 @@ impl Open {
             arrived: false,
             inconclusive: false,
             optional: false,
+            parts: None,
+            flow: None,
             content: None,
         }
     }
@@ -57,6 +65,22 @@ impl Open {
             self.tunnels += size_of::<Tunnel>() as u32;
         }
         self.path.hops.push(hop);
+    }
+
+    /// The number of the hop that the event belongs to, or of the next one.
+    pub(super) fn hop_at(&self, event: &Event) -> usize {
+        let mut hops = self.path.hops.iter();
+        let known = hops
+            .position(|hop| (hop.interface, hop.direction) == (event.interface, event.direction));
+        known.unwrap_or(self.path.hops.len())
+    }
+
+    /// The first of the bytes that a hop has not seen yet.
+    pub(super) fn missing(&self, hop: usize, bytes: Bytes) -> Option<Bytes> {
+        match &self.parts {
+            Some(parts) => parts.missing(hop, bytes),
+            None => (hop == self.path.hops.len()).then_some(bytes),
+        }
     }
 
     /// Goes on with another key: its ends were translated. It has not arrived where it was
@@ -71,7 +95,8 @@ impl Open {
     fn bytes(&self) -> usize {
         let hops = self.path.hops.capacity() * size_of::<Hop>();
         let translations = self.path.translations.capacity() * size_of::<Translation>();
-        BESIDE + size_of::<Path>() + hops + translations + self.tunnels as usize
+        let parts = self.parts.as_ref().map_or(0, |parts| parts.size());
+        BESIDE + size_of::<Path>() + hops + translations + parts + self.tunnels as usize
     }
 
     /// Whether the packet has not been seen for so long that its way has ended.

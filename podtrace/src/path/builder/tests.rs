@@ -1,10 +1,11 @@
 mod limits;
 mod losses;
+mod segments;
 mod translation;
 
 use std::net::IpAddr;
 
-use podtrace_ebpf::record::CGROUP_NONE;
+use podtrace_ebpf::record::{CGROUP_NONE, Direction};
 
 use super::*;
 use crate::{

@@ -136,7 +136,7 @@ fn another_socket<'a>(
 /// Whether the packet can have reached the event's tap on that path: a packet leaves a pod
 /// only if it began there or has entered it. Otherwise it is an equal packet of another
 /// pod, such as an announcement of an address that has changed hands.
-fn can_come_from(path: &Path, event: &Event, world: &World) -> bool {
+pub(super) fn can_come_from(path: &Path, event: &Event, world: &World) -> bool {
     let Some(point) = world.tap_points.get(event.interface) else {
         return true;
     };

@@ -340,7 +340,7 @@ impl Sent {
         }
         let before = ends("10.244.1.2", "10.96.0.10", (1000 + self.flow, 53));
         // Some flows keep one end, others none.
-        let after = if self.flow % 2 == 0 {
+        let after = if self.flow.is_multiple_of(2) {
             ends("10.244.1.2", "10.244.1.3", (1000 + self.flow, 5353))
         } else {
             ends("10.244.1.1", "10.244.1.3", (2000 + self.flow, 5353))
