@@ -100,6 +100,8 @@ impl Translation {
 pub enum Outcome {
     /// It reached a pod, or the node itself.
     Delivered,
+    /// It reached a pod, and no socket of a container there took it.
+    NoSocket,
     /// It left by the uplink in a tunnel to another node.
     LeftForVtep(IpAddr),
     /// It left by the uplink without a tunnel.
@@ -121,8 +123,9 @@ pub enum Outcome {
 
 impl Outcome {
     /// The outcomes in the order of the summary, with their JSON names.
-    pub const NAMES: [&'static str; 9] = [
+    pub const NAMES: [&'static str; 10] = [
         "delivered",
+        "no_socket",
         "left_for_vtep",
         "left_node",
         "not_seen_further",
@@ -138,14 +141,15 @@ impl Outcome {
     pub fn index(self) -> usize {
         match self {
             Self::Delivered => 0,
-            Self::LeftForVtep(_) => 1,
-            Self::LeftNode => 2,
-            Self::NotSeenFurther => 3,
-            Self::EventsLost => 4,
-            Self::GivenUp => 5,
-            Self::InFlight => 6,
-            Self::Unknown => 7,
-            Self::NoReceiver => 8,
+            Self::NoSocket => 1,
+            Self::LeftForVtep(_) => 2,
+            Self::LeftNode => 3,
+            Self::NotSeenFurther => 4,
+            Self::EventsLost => 5,
+            Self::GivenUp => 6,
+            Self::InFlight => 7,
+            Self::Unknown => 8,
+            Self::NoReceiver => 9,
         }
     }
 }

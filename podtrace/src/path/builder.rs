@@ -13,6 +13,7 @@ use foldhash::fast::RandomState;
 use join::{Joined, Joins, Sighting, index::Slot};
 use open::{Open, OpenPaths};
 use parts::Bytes;
+use podtrace_ebpf::record::Direction;
 use transition::{Transition, transition};
 
 /// How long hops may follow the arrival of a packet, in nanoseconds: a bridge sends the
@@ -184,7 +185,9 @@ impl Builder {
                 Some(transition) => open.unless_in_pieces(at, transition),
                 None => Transition::Onward,
             };
-            open.arrived |= transition == Transition::Arrived;
+            open.arrived |= matches!(transition, Transition::Arrived | Transition::AwaitsSocket);
+            open.wants_socket |= transition == Transition::AwaitsSocket;
+            open.wants_socket &= event.direction != Direction::Socket;
             open.inconclusive = transition == Transition::Inconclusive;
             open.optional = transition == Transition::Optional;
             (transition, open.path.hops.len())
@@ -325,6 +328,7 @@ impl Builder {
             let first_ns = first_ns(&open.path);
             open.path.incomplete = self.losses.may_concern(first_ns, now_ns);
             let outcome = match (open.arrived, open.path.incomplete) {
+                (true, false) if open.wants_socket => Outcome::NoSocket,
                 (true, _) => Outcome::Delivered,
                 (false, true) => Outcome::EventsLost,
                 (false, false) if open.inconclusive || is_partial => Outcome::Unknown,

@@ -238,13 +238,3 @@ impl Path {
             .filter(|hop| hop.direction == Direction::Socket)
     }
 }
-
-/// Whether such a packet is for a socket: ARP, neighbour discovery and echo requests are
-/// not.
-#[must_use]
-pub fn is_for_a_socket(packet: &Packet) -> bool {
-    matches!(
-        packet.transport,
-        Transport::Tcp { .. } | Transport::Udp { .. } | Transport::Echo { reply: true, .. }
-    )
-}

@@ -12,7 +12,7 @@ use crate::{
     path::{
         Hop, Outcome, Path, RoundTrip, Segments, Translation,
         clocks::clocks,
-        ends::{is_for_a_socket, node_at, sending, short_id},
+        ends::{node_at, sending, short_id},
     },
     text::write,
     world::World,
@@ -79,7 +79,10 @@ impl Text {
         let style = match path.outcome {
             Outcome::Unknown => return,
             Outcome::Delivered | Outcome::LeftForVtep(_) | Outcome::LeftNode => GREEN,
-            Outcome::NotSeenFurther | Outcome::EventsLost | Outcome::GivenUp => YELLOW,
+            Outcome::NoSocket
+            | Outcome::NotSeenFurther
+            | Outcome::EventsLost
+            | Outcome::GivenUp => YELLOW,
             Outcome::InFlight | Outcome::NoReceiver => DIM,
         };
         let painter = self.painter();
@@ -102,6 +105,13 @@ fn outcome_text(out: &mut String, path: &Path, world: &World) {
     let _ = match path.outcome {
         Outcome::Delivered => {
             delivered(out, path, world);
+            Ok(())
+        }
+        Outcome::NoSocket => {
+            out.push_str("reached ");
+            reached(out, path, world);
+            out.push_str(", no container's socket took it");
+            clock_remarks(out, path, world);
             Ok(())
         }
         Outcome::LeftForVtep(vtep) => {
@@ -287,9 +297,6 @@ fn delivered(out: &mut String, path: &Path, world: &World) {
         out.push_str(" in ");
         micros(out, path.duration_ns());
     }
-    if receivers == 1 && missed_every_socket(path, world) {
-        out.push_str("; no container's socket took it");
-    }
     clock_remarks(out, path, world);
 }
 
@@ -309,17 +316,11 @@ fn clock_remarks(out: &mut String, path: &Path, world: &World) {
     }
 }
 
-/// Whether a packet for a socket reached none although all were watched.
-fn missed_every_socket(path: &Path, world: &World) -> bool {
-    let Some(last) = path.hops.last() else {
-        return false;
-    };
-    let point = world.tap_points.get(last.interface);
-    let netns = point.and_then(|point| point.pod_netns());
-    !path.incomplete
-        && is_for_a_socket(&path.packet)
-        && path.sockets().next().is_none()
-        && netns.is_some_and(|netns| world.identities.was_watched(netns, last.ts_ns))
+/// The pod that the packet has reached.
+fn reached(out: &mut String, path: &Path, world: &World) {
+    let last = path.hops.last();
+    let point = last.and_then(|last| world.tap_points.get(last.interface));
+    out.push_str(&point.map_or_else(|| "the pod".into(), |point| world.owner_of(point)));
 }
 
 fn receivers(path: &Path, world: &World) -> usize {

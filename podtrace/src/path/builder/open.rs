@@ -29,6 +29,8 @@ pub(super) struct Open {
     /// Bytes of its tunnels.
     tunnels: u32,
     pub(super) arrived: bool,
+    /// Whether it arrived where a socket is to take it.
+    pub(super) wants_socket: bool,
     /// Whether it was last seen where nothing shows how it goes on.
     pub(super) inconclusive: bool,
     /// Whether nobody misses it if it does not go on.
@@ -51,6 +53,7 @@ impl Open {
             seen_ns: 0,
             tunnels: 0,
             arrived: false,
+            wants_socket: false,
             inconclusive: false,
             optional: false,
             parts: None,
@@ -89,6 +92,7 @@ impl Open {
         self.key = key;
         self.hash = hash;
         self.arrived = false;
+        self.wants_socket = false;
     }
 
     /// Its size in bytes.

@@ -131,7 +131,7 @@ impl Open {
             return transition;
         };
         let end = match transition {
-            Transition::Arrived => Outcome::Delivered,
+            Transition::Arrived | Transition::AwaitsSocket => Outcome::Delivered,
             Transition::End(outcome) => outcome,
             _ => return transition,
         };
