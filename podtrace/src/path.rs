@@ -61,6 +61,15 @@ impl Hop {
     }
 }
 
+/// A path that ended as not seen further, of a packet that was seen again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LateOf {
+    /// Its number.
+    pub id: u64,
+    /// How many hops it had.
+    pub hops: usize,
+}
+
 /// What a hop has seen of a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Segments {
@@ -178,6 +187,8 @@ pub struct Path {
     pub part_of: Option<u64>,
     /// The packet with bytes of the same stream that was under way when this one was sent.
     pub copy_of: Option<u64>,
+    /// What was said of it before, if it was slow and not lost.
+    pub late_of: Option<LateOf>,
     /// What address translation has made of its ends, in order.
     pub translations: Vec<Translation>,
     /// For an echo reply: the round trip.
@@ -219,6 +230,14 @@ impl Path {
             + self.translations.capacity() * size_of::<Translation>()
             + tunnels.count() * size_of::<Tunnel>()
             + trip.map_or(0, |trip| size_of_val(&trip.at[..]))
+    }
+
+    /// How long the packet was not seen that was said not to be seen further, in nanoseconds.
+    #[must_use]
+    pub fn lateness_ns(&self) -> Option<u64> {
+        let hops = self.late_of?.hops;
+        let (last, next) = (self.hops.get(hops.checked_sub(1)?)?, self.hops.get(hops)?);
+        Some(next.ts_ns.saturating_sub(last.ts_ns))
     }
 
     /// Nanoseconds from the first hop to the last.

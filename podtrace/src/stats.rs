@@ -99,6 +99,8 @@ struct Addition {
     incomplete: bool,
     retransmitted: bool,
     between_nodes: bool,
+    /// Whether its path corrects one before.
+    late: bool,
     way_ns: Option<u64>,
     round_trip_ns: Option<u64>,
 }
@@ -110,6 +112,12 @@ impl PairCount {
         *first_ns = path.first_ns.min(*first_ns);
         self.last_ns = self.last_ns.max(path.first_ns);
         self.outcomes[path.outcome.index()] += 1;
+        if path.late {
+            // It was counted when it was not seen further.
+            let not_seen = &mut self.outcomes[Outcome::NotSeenFurther.index()];
+            *not_seen = not_seen.saturating_sub(1);
+            self.volume.take_back(path.bytes);
+        }
         self.ambiguous += u64::from(path.ambiguous);
         self.incomplete += u64::from(path.incomplete);
         self.retransmitted += u64::from(path.retransmitted);
@@ -147,8 +155,9 @@ impl Stats {
             outcome: path.outcome,
             ambiguous: path.ambiguous,
             incomplete: path.incomplete,
-            retransmitted: self.retransmitted.is_repeated(&path.packet),
+            retransmitted: path.late_of.is_none() && self.retransmitted.is_repeated(&path.packet),
             between_nodes: crosses_nodes(path, world),
+            late: path.late_of.is_some(),
             way_ns: (is_certain && is_delivered).then(|| path.duration_ns()),
             round_trip_ns: path
                 .round_trip
@@ -190,7 +199,8 @@ impl Stats {
                 segment.latencies.extend(Some(ns));
             }
         }
-        for (hop, name) in path.hops.iter().zip(places) {
+        let counted = path.late_of.map_or(0, |before| before.hops);
+        for (hop, name) in path.hops.iter().zip(places).skip(counted) {
             self.places.row(name).add(hop.wire_len);
         }
     }

@@ -118,6 +118,7 @@ pub const COLUMNS: &[Column] = &[
     column!(hop.segment_bytes),
     column!(path.part_of),
     column!(path.copy_of),
+    column!(path.late_of),
     column!(translation.kind),
     column!(translation.source),
     column!(translation.source_port),

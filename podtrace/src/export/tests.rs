@@ -174,6 +174,7 @@ fn row_is_as_documented() {
     segment_bytes: -
     part_of: -
     copy_of: -
+    late_of: -
     translation_kind: -
     translation_source: -
     translation_source_port: -

@@ -1,5 +1,6 @@
 //! Joins events into paths.
 mod join;
+mod late;
 mod open;
 mod parts;
 mod pieces;
@@ -147,13 +148,19 @@ impl Builder {
             }
             None => self.begin(&seen, event.packet.clone()),
         };
+        self.take_up(slot);
         self.requests.note(event);
         let id = self.id(slot);
         self.add_hop(slot, event, None, world);
-        while self.open.bytes() > OPEN_BYTES {
-            self.give_up(self.open.oldest());
-        }
+        self.make_room();
         id
+    }
+
+    /// Keeps the bytes of open paths within bounds.
+    fn make_room(&mut self) {
+        while self.open.bytes() > OPEN_BYTES {
+            self.give_up(self.open.first_late().or_else(|| self.open.oldest()));
+        }
     }
 
     fn id(&self, slot: Slot) -> u64 {
@@ -162,6 +169,9 @@ impl Builder {
 
     /// Adds an event to several paths; returns the number of the first.
     fn add_to_each(&mut self, slots: &[Slot], event: &Event, world: &World) -> u64 {
+        for slot in slots {
+            self.take_up(*slot);
+        }
         let first = slots.first().map_or(0, |slot| self.id(*slot));
         for slot in slots {
             self.add_hop(*slot, event, None, world);
@@ -211,6 +221,9 @@ impl Builder {
         let Some(open) = self.open.get_mut(slot) else {
             return;
         };
+        if open.late {
+            return self.forget(slot);
+        }
         open.path.incomplete = true;
         let outcome = match (open.arrived, open.inconclusive) {
             (true, _) => Outcome::Delivered,
@@ -233,6 +246,7 @@ impl Builder {
             segments: Vec::new(),
             part_of: None,
             copy_of: None,
+            late_of: None,
             translations: Vec::new(),
             round_trip: None,
             asker: None,
@@ -287,11 +301,16 @@ impl Builder {
         }
         path.outcome = outcome;
         path.incomplete |= self.may_lack(&path);
+        self.complete(&mut path);
+        self.finished.push(path);
+    }
+
+    /// Adds to an echo reply what is known of the request.
+    fn complete(&self, path: &mut Path) {
         if let Some((flow, true)) = path.packet.echo_pair() {
             path.round_trip = self.requests.round_trip(&flow, &path.hops);
             path.asker = self.requests.asker(&flow);
         }
-        self.finished.push(path);
     }
 
     /// The id of the oldest path that has not ended.
@@ -317,6 +336,10 @@ impl Builder {
     /// until then have been noted.
     pub fn expire(&mut self, now_ns: u64) {
         for slot in self.open.over(now_ns, self.timeout_ns) {
+            if self.open.get(slot).is_some_and(|open| open.late) {
+                self.forget(slot);
+                continue;
+            }
             let is_partial = self.is_partial
                 || self
                     .open
@@ -335,6 +358,10 @@ impl Builder {
                 (false, false) if open.optional => Outcome::NoReceiver,
                 (false, false) => Outcome::NotSeenFurther,
             };
+            if outcome == Outcome::NotSeenFurther && self.is_whole(slot) {
+                self.report(slot);
+                continue;
+            }
             let outcome = self.split(slot, outcome);
             self.close(slot, outcome);
         }
@@ -347,8 +374,8 @@ impl Builder {
 
     /// Ends everything: the trace is over.
     pub fn finish(&mut self) {
-        while let Some(oldest) = self.open.oldest() {
-            self.cut_short(oldest, Outcome::InFlight);
+        while let Some(slot) = self.open.first_late().or_else(|| self.open.oldest()) {
+            self.cut_short(slot, Outcome::InFlight);
         }
     }
 

@@ -76,6 +76,8 @@ object! {
         part_of: Option<u64>,
         /// the packet with some of the same bytes that was under way when it was sent
         copy_of: Option<u64>,
+        /// the number under which it was said before not to be seen further: it was slow
+        late_of: Option<u64>,
         /// nanoseconds from the first hop to the last
         duration_ns: u64,
         /// the taps that saw it, in order
@@ -154,6 +156,7 @@ impl<'a> PathObject<'a> {
             incomplete: path.incomplete,
             part_of: path.part_of,
             copy_of: path.copy_of,
+            late_of: path.late_of.map(|before| before.id),
             duration_ns: path.duration_ns(),
             hops: hops
                 .map(|(number, hop)| HopObject::new(hop, Some((path, number)), world, epoch_ns))

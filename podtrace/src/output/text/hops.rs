@@ -143,6 +143,11 @@ fn outcome_text(out: &mut String, path: &Path, world: &World) {
         path.outcome,
         Outcome::EventsLost | Outcome::GivenUp | Outcome::InFlight
     );
+    if let Some(ns) = path.lateness_ns() {
+        out.push_str(" (seen again after ");
+        micros(out, ns);
+        out.push_str(": was slow, not lost)");
+    }
     if path.incomplete && !tells_so {
         out.push_str(" (hops may be missing)");
     }

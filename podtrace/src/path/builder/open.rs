@@ -14,6 +14,9 @@ use crate::{
 /// have room for twice as many, and its entries in two tables that may be less than half
 /// full.
 const BESIDE: usize = size_of::<Option<Open>>() + 4 * 4 * size_of::<Slot>() + 2 * 64;
+/// How long a packet that was not seen further is still known, in nanoseconds: the kernel
+/// holds one that waits for a neighbour's address for 3 s, and a queue may be long.
+const LATE_NS: u64 = 10_000_000_000;
 /// Slots added at a time.
 const MORE: usize = 1024;
 
@@ -31,6 +34,8 @@ pub(super) struct Open {
     pub(super) arrived: bool,
     /// Whether it arrived where a socket is to take it.
     pub(super) wants_socket: bool,
+    /// Whether it was said not to be seen further.
+    pub(super) late: bool,
     /// Whether it was last seen where nothing shows how it goes on.
     pub(super) inconclusive: bool,
     /// Whether nobody misses it if it does not go on.
@@ -54,6 +59,7 @@ impl Open {
             tunnels: 0,
             arrived: false,
             wants_socket: false,
+            late: false,
             inconclusive: false,
             optional: false,
             parts: None,
@@ -95,6 +101,14 @@ impl Open {
         self.wants_socket = false;
     }
 
+    fn waits(&self) -> Waits {
+        match (self.late, self.arrived) {
+            (true, _) => Waits::Late,
+            (false, true) => Waits::ForCopies,
+            (false, false) => Waits::ForNextHop,
+        }
+    }
+
     /// Its size in bytes.
     fn bytes(&self) -> usize {
         let hops = self.path.hops.capacity() * size_of::<Hop>();
@@ -105,9 +119,21 @@ impl Open {
 
     /// Whether the packet has not been seen for so long that its way has ended.
     pub(super) fn is_over(&self, now_ns: u64, timeout_ns: u64) -> bool {
-        let patience_ns = if self.arrived { SETTLE_NS } else { timeout_ns };
+        let patience_ns = match self.waits() {
+            Waits::ForNextHop => timeout_ns,
+            Waits::ForCopies => SETTLE_NS,
+            Waits::Late => LATE_NS.max(timeout_ns),
+        };
         now_ns.saturating_sub(self.seen_ns) > patience_ns
     }
+}
+
+/// What an open path waits for: their timeouts differ.
+#[derive(Clone, Copy)]
+enum Waits {
+    ForNextHop,
+    ForCopies,
+    Late,
 }
 
 /// All open paths.
@@ -116,11 +142,13 @@ pub(super) struct OpenPaths {
     slots: Vec<Option<Open>>,
     free: Vec<Slot>,
     ages: Links,
+    /// Those that are not late.
     by_age: List,
+    /// Those that are.
+    late: List,
     seen: Links,
-    /// Those on their way and those that have arrived, by when they were last seen: their
-    /// timeouts differ.
-    by_seen: [List; 2],
+    /// By [`Waits`], each by when they were last seen.
+    by_seen: [List; 3],
     newest_ns: u64,
     bytes: usize,
 }
@@ -148,6 +176,41 @@ impl OpenPaths {
         self.by_age.first()
     }
 
+    /// The path that was late first.
+    pub(super) fn first_late(&self) -> Option<Slot> {
+        self.late.first()
+    }
+
+    /// Keeps a path that was said not to be seen further, in case that it is.
+    pub(super) fn keep_late(&mut self, slot: Slot) {
+        self.set_late(slot, true);
+    }
+
+    /// Takes a late path up again, as the youngest.
+    pub(super) fn take_up(&mut self, slot: Slot) {
+        self.set_late(slot, false);
+    }
+
+    fn set_late(&mut self, slot: Slot, late: bool) {
+        let Some(open) = self.slots.get_mut(slot as usize).and_then(Option::as_mut) else {
+            return;
+        };
+        self.seen
+            .remove(&mut self.by_seen[open.waits() as usize], slot);
+        let lists = [&mut self.by_age, &mut self.late];
+        let [from, to] = if late {
+            lists
+        } else {
+            let [age, late] = lists;
+            [late, age]
+        };
+        self.ages.remove(from, slot);
+        self.ages.push(to, slot);
+        open.late = late;
+        self.seen
+            .push(&mut self.by_seen[open.waits() as usize], slot);
+    }
+
     /// Adds a path that is younger than all others.
     pub(super) fn add(&mut self, open: Open) -> Slot {
         let slot = self.free.pop().unwrap_or_else(|| {
@@ -158,13 +221,13 @@ impl OpenPaths {
             self.slots.push(None);
             Slot::try_from(self.slots.len() - 1).unwrap_or(Slot::MAX)
         });
-        let arrived = usize::from(open.arrived);
+        let waits = open.waits() as usize;
         self.bytes += open.bytes();
         if let Some(free) = self.slots.get_mut(slot as usize) {
             *free = Some(open);
         }
         self.ages.push(&mut self.by_age, slot);
-        self.seen.push(&mut self.by_seen[arrived], slot);
+        self.seen.push(&mut self.by_seen[waits], slot);
         slot
     }
 
@@ -172,9 +235,14 @@ impl OpenPaths {
         let open = self.slots.get_mut(slot as usize)?.take()?;
         self.free.push(slot);
         self.bytes -= open.bytes();
-        self.ages.remove(&mut self.by_age, slot);
-        let list = &mut self.by_seen[usize::from(open.arrived)];
-        self.seen.remove(list, slot);
+        let list = if open.late {
+            &mut self.late
+        } else {
+            &mut self.by_age
+        };
+        self.ages.remove(list, slot);
+        self.seen
+            .remove(&mut self.by_seen[open.waits() as usize], slot);
         Some(open)
     }
 
@@ -188,11 +256,11 @@ impl OpenPaths {
         let open = self.slots.get_mut(slot as usize)?.as_mut()?;
         self.newest_ns = self.newest_ns.max(ts_ns);
         open.seen_ns = self.newest_ns;
-        let before = usize::from(open.arrived);
+        let before = open.waits() as usize;
         self.bytes -= open.bytes();
         let result = change(open);
         self.bytes += open.bytes();
-        let after = usize::from(open.arrived);
+        let after = open.waits() as usize;
         self.seen.remove(&mut self.by_seen[before], slot);
         self.seen.push(&mut self.by_seen[after], slot);
         Some(result)

@@ -4,7 +4,7 @@ use std::ops::Range;
 use podtrace_ebpf::record::Direction;
 
 use super::{
-    Builder, OPEN_BYTES,
+    Builder,
     join::{Piece, Sighting, index::Slot},
     open::Open,
     parts::{Bytes, Parts},
@@ -27,6 +27,9 @@ impl Builder {
         left: Vec<Range<u32>>,
         world: &World,
     ) -> u64 {
+        for piece in &pieces {
+            self.take_up(piece.slot);
+        }
         let first = pieces.first().map_or(0, |piece| self.id(piece.slot));
         for Piece { slot, bytes } in pieces {
             self.add_hop(slot, seen.event, Some(bytes), world);
@@ -35,9 +38,7 @@ impl Builder {
             let slot = self.begin(seen, part(&seen.event.packet, &bytes));
             self.add_hop(slot, seen.event, None, world);
         }
-        while self.open.bytes() > OPEN_BYTES {
-            self.give_up(self.open.oldest());
-        }
+        self.make_room();
         first
     }
 

@@ -103,8 +103,14 @@ impl Join for ByContent {
             Some((self.fit(path, seen, world)?, slot, path.key))
         });
         let fitting: Vec<_> = fitting.collect();
-        let best = fitting.iter().map(|(fit, ..)| *fit).max()?;
-        let mut best = fitting.iter().filter(|(fit, ..)| *fit == best);
+        // What is late is more likely lost than late.
+        let rank = |fit: Fit, slot: Slot| (open.get(slot).is_some_and(|open| !open.late), fit);
+        let fitting: Vec<_> = fitting
+            .into_iter()
+            .map(|(fit, slot, key)| (rank(fit, slot), slot, key))
+            .collect();
+        let best = fitting.iter().map(|(rank, ..)| *rank).max()?;
+        let mut best = fitting.iter().filter(|(rank, ..)| *rank == best);
         let (_, oldest, key) = best.next()?;
         let others: Vec<_> = best.collect();
         if others.is_empty() {
