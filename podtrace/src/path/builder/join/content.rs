@@ -83,11 +83,8 @@ impl ByContent {
             return None;
         }
         let fit = self.known.fit(netns, before, after);
-        let is_sure = match fit {
-            Fit::Confirmed => true,
-            Fit::Possible => has_same_end || tells_apart(&event.packet),
-            Fit::Contradicted => matches!(event.packet.transport, Transport::Tcp { .. }),
-        };
+        // What is known may be old, or the other half of a translation in two steps.
+        let is_sure = fit == Fit::Confirmed || has_same_end || tells_apart(&event.packet);
         is_sure.then_some(fit)
     }
 }
