@@ -14,7 +14,7 @@ use parse::number;
 pub use capture::{Attach, CaptureArgs, Feature, KernelArgs, LoadArgs, NamingArgs, ViewArgs};
 pub use files::{FileArgs, WriteArgs};
 pub use mistakes::parse;
-pub use replay::{ExportArgs, ExportFormat, InputArgs, ReplayArgs, StatsArgs};
+pub use replay::{ExportArgs, ExportFormat, InputArgs, ReplayArgs, StatsArgs, StatsFormat};
 
 /// Follow every packet of a Kubernetes node, hop by hop, named by pod.
 #[derive(Debug, Parser)]
@@ -210,7 +210,7 @@ pub struct LabArgs {
     pub pods: u8,
 }
 
-/// Output formats.
+/// Output formats of packets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Format {
     /// For humans
@@ -239,6 +239,23 @@ mod tests {
     #[test]
     fn definition_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    /// Each command tells of its own JSON.
+    #[test]
+    fn formats_are_described_by_command() {
+        for (command, words) in [
+            ("trace", "One JSON object per line"),
+            ("replay", "One JSON object per line"),
+            ("stats", "One JSON document"),
+            ("topology", "One JSON document"),
+            ("export", "The lines of replay -o json"),
+        ] {
+            let error = Cli::try_parse_from(["podtrace", command, "--help"]).unwrap_err();
+            let help = error.to_string();
+            assert!(help.contains(words), "{command}: {help}");
+            assert!(help.matches("One JSON").count() < 2, "{command}: {help}");
+        }
     }
 
     /// The words that a value out of range is refused with have the limits; so has the help.

@@ -27,7 +27,7 @@ pub use self::absent::{ParquetRows, ROWS_PER_GROUP, check_parquet};
 #[cfg(feature = "parquet")]
 pub use self::parquet::{ParquetRows, ROWS_PER_GROUP, check_parquet};
 pub use self::{column::Column, columns::COLUMNS, csv::CsvRows};
-pub use crate::projection::field::Kind;
+pub use crate::field::Kind;
 
 /// Changes when a column changes its meaning or is removed.
 pub const SCHEMA_VERSION: u32 = 1;

@@ -3,11 +3,13 @@
 //! One pipeline for live traces, replays and tests:
 //! `source -> decode -> identify -> path -> output`.
 mod backoff;
+mod cause;
 pub mod cgroup;
 pub mod cli;
 pub mod clock;
 pub mod command;
 pub mod export;
+pub mod field;
 pub mod identity;
 pub mod lab;
 mod live;

@@ -53,7 +53,7 @@ pub fn force_inode_ids() -> bool {
 #[derive(Debug, Error)]
 pub enum NetNsError {
     /// The file that stands for the namespace cannot be opened or read.
-    #[error("open network namespace {path}")]
+    #[error("failed to open network namespace {path}")]
     Open {
         /// The file.
         path: String,
@@ -61,7 +61,7 @@ pub enum NetNsError {
         source: io::Error,
     },
     /// A thread cannot be started or cannot enter the namespace.
-    #[error("enter network namespace {name}")]
+    #[error("failed to enter network namespace {name}")]
     Enter {
         /// The namespace.
         name: String,
@@ -69,7 +69,7 @@ pub enum NetNsError {
         source: io::Error,
     },
     /// The namespace's id cannot be read.
-    #[error("read the id of network namespace {name}")]
+    #[error("failed to read the id of network namespace {name}")]
     Id {
         /// The namespace.
         name: String,
@@ -77,7 +77,7 @@ pub enum NetNsError {
         source: io::Error,
     },
     /// A netlink connection cannot be opened in the namespace.
-    #[error("open netlink in network namespace {name}")]
+    #[error("failed to open netlink in network namespace {name}")]
     Netlink {
         /// The namespace.
         name: String,
@@ -296,7 +296,7 @@ mod tests {
         let error = NetNs::open("podtrace-no-such-namespace").unwrap_err();
         assert_eq!(
             error.to_string(),
-            "open network namespace /run/netns/podtrace-no-such-namespace"
+            "failed to open network namespace /run/netns/podtrace-no-such-namespace"
         );
     }
 }

@@ -14,6 +14,7 @@ mod mapped;
 mod maps;
 pub mod memory;
 mod object;
+pub mod options;
 pub mod reader;
 mod refusal;
 pub mod restraint;
@@ -26,4 +27,5 @@ mod table;
 
 pub use attach::{Attach, Change, Way};
 pub use error::ProbeError;
-pub use load::{Probe, ProbeOptions};
+pub use load::Probe;
+pub use options::ProbeOptions;

@@ -4,8 +4,6 @@
 //! Each object lists its fields with their meaning once. serde writes them as JSON,
 //! [`export`](crate::export) takes its columns from them, and a test writes the tables in
 //! `docs/json.md` from them.
-pub mod docs;
-pub(crate) mod field;
 pub(crate) mod hop;
 pub(crate) mod packet;
 pub(crate) mod row;

@@ -33,7 +33,7 @@ use crate::{
     world::World,
 };
 use ends::PairKey;
-pub use ends::{EndKind, EndName, PlaceName};
+pub use ends::{EndKind, EndName, EndObject, PlaceName};
 use latency::Latencies;
 pub use report::{Count, Latency, Pair, PlaceCount, Report, Segment, Talker, Top, Volume};
 use retransmission::Retransmitted;

@@ -13,7 +13,7 @@
 use std::{
     env, fs,
     path::{Path, PathBuf},
-    process::Command,
+    process::{Command, Output},
 };
 
 use clap::{CommandFactory as _, Parser as _};
@@ -31,30 +31,42 @@ fn pages() -> Vec<PathBuf> {
     pages
 }
 
-/// Copies the recordings, so that no command leaves a file among them.
+/// Where the recordings are in a clone.
+const RECORDINGS: &str = "podtrace/tests/docs";
+
+/// Copies the recordings, so that no command leaves a file among them: to where they are in a
+/// clone, and to the top.
 fn recordings() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
-    for entry in fs::read_dir(crate_folder().join("tests/docs")).unwrap() {
+    let as_cloned = folder.path().join(RECORDINGS);
+    fs::create_dir_all(&as_cloned).unwrap();
+    for entry in fs::read_dir(crate_folder().join("..").join(RECORDINGS)).unwrap() {
         let entry = entry.unwrap();
-        fs::copy(entry.path(), folder.path().join(entry.file_name())).unwrap();
+        for target in [folder.path(), &as_cloned] {
+            fs::copy(entry.path(), target.join(entry.file_name())).unwrap();
+        }
     }
     folder
 }
 
 /// What a command line prints, with podtrace in the PATH.
 fn output_of(line: &str, folder: &Path) -> String {
+    let output = run(line, folder);
+    String::from_utf8([output.stdout, output.stderr].concat()).unwrap()
+}
+
+fn run(line: &str, folder: &Path) -> Output {
     let podtrace = Path::new(env!("CARGO_BIN_EXE_podtrace"));
     let path = [podtrace.parent().unwrap().to_owned()];
     let others = env::var_os("PATH").unwrap();
     let path = path.into_iter().chain(env::split_paths(&others));
-    let output = Command::new("sh")
+    Command::new("sh")
         .args(["-c", line])
         .env("PATH", env::join_paths(path).unwrap())
         .env("TZ", "UTC")
         .current_dir(folder)
         .output()
-        .unwrap();
-    String::from_utf8([output.stdout, output.stderr].concat()).unwrap()
+        .unwrap()
 }
 
 /// The page with what its commands print.
@@ -121,6 +133,29 @@ fn shell_lines(page: &str) -> impl Iterator<Item = &str> {
         line.strip_prefix("    ")
             .or_else(|| line.strip_prefix("$ "))
     })
+}
+
+/// What the README has a newcomer type works in a clone, in order. What needs root is left
+/// out: it traces the machine.
+#[test]
+fn commands_of_the_readme_work_in_a_clone() {
+    let folder = recordings();
+    for entry in fs::read_dir(folder.path()).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_file() {
+            fs::remove_file(path).unwrap();
+        }
+    }
+    let readme = fs::read_to_string(crate_folder().join("../README.md")).unwrap();
+    let mut count = 0;
+    for line in shell_lines(&readme).filter(|line| line.starts_with("podtrace ")) {
+        let output = run(line, folder.path());
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{line}: {error}");
+        assert!(!output.stdout.is_empty(), "{line}: {error}");
+        count += 1;
+    }
+    assert!(count > 4, "{count} command lines were found");
 }
 
 #[test]

@@ -52,7 +52,9 @@ fn closed_pipe_is_no_error() {
                 !error.contains("reader") && !error.contains("pipe"),
                 "{args:?}: {error}"
             );
-            assert!(!error.contains("not recorded"), "{args:?}: {error}");
+            // What the pipe had room for was recorded before its reader left.
+            let missing = error.replace(", 0 not recorded", "");
+            assert!(!missing.contains("not recorded"), "{args:?}: {error}");
         }
     }
 }

@@ -4,6 +4,7 @@ mod circles;
 mod direction;
 mod paths;
 mod rooms;
+mod scopes;
 mod shared;
 
 use std::env::consts::ARCH;

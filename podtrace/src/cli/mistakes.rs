@@ -8,18 +8,25 @@ use clap::{
 use super::Cli;
 use crate::text::escape::escape;
 
-/// What other tools choose packets by. podtrace has options that are spelled alike and do
-/// something else.
-const SELECTORS: [&str; 9] = [
-    "--container",
-    "--filter",
-    "--host",
-    "--name",
-    "--namespace",
-    "--node",
-    "--pod",
-    "--port",
-    "--proto",
+/// What other tools choose packets by, as an option or as a word. podtrace has options that
+/// are spelled alike and do something else.
+const SELECTORS: [&str; 16] = [
+    "container",
+    "dst",
+    "filter",
+    "host",
+    "icmp",
+    "name",
+    "namespace",
+    "net",
+    "node",
+    "pod",
+    "port",
+    "proto",
+    "src",
+    "tcp",
+    "udp",
+    "vlan",
 ];
 
 /// Reads the command line; ends the process where it asks for help or is wrong.
@@ -48,25 +55,32 @@ fn explained(mut error: Error) -> Error {
     error
 }
 
-/// Replaces the suggestion of an option that does something else.
+/// Leaves out the suggestion of an option that does something else, and of a file whose name
+/// begins with a dash; says what helps instead.
 fn correct_suggestion(error: &mut Error) {
     let text_of = |kind| match error.get(kind) {
         Some(ContextValue::String(text)) => Some(text.clone()),
         _ => None,
     };
-    let Some(given) = text_of(ContextKind::InvalidArg) else {
-        return;
-    };
-    let is_selector = SELECTORS.contains(&given.as_str());
+    let given = text_of(ContextKind::InvalidArg).unwrap_or_default();
     let similar = text_of(ContextKind::SuggestedArg);
-    if !is_selector && similar.is_none_or(|similar| is_meant(&given, &similar)) {
-        return;
+    let name = given.trim_start_matches('-');
+    let tip = if SELECTORS.contains(&name) {
+        Some(
+            "all packets are taken, or those of one interface (-i NAME): \
+             podtrace export --vantage NAMESPACE/POD/eth0 takes a pod's out of a recording",
+        )
+    } else if name.starts_with(|c: char| c.is_ascii_digit()) && name != given {
+        Some("no number and no time may be below 0")
+    } else {
+        None
+    };
+    error.remove(ContextKind::Suggested);
+    if tip.is_some() || similar.is_some_and(|similar| !is_meant(&given, &similar)) {
+        error.remove(ContextKind::SuggestedArg);
+        error.remove(ContextKind::Usage);
     }
-    error.remove(ContextKind::SuggestedArg);
-    error.remove(ContextKind::Usage);
-    if is_selector {
-        let tip = "all packets are taken, or those of one interface (-i NAME): \
-                   podtrace export --vantage NAMESPACE/POD/eth0 takes a pod's out of a recording";
+    if let Some(tip) = tip {
         let tips = vec![StyledStr::from(tip)];
         error.insert(ContextKind::Suggested, ContextValue::StyledStrs(tips));
     }
@@ -102,13 +116,31 @@ mod tests {
         }
         for given in SELECTORS {
             for command in ["trace", "replay", "export", "topology"] {
-                let text = said(&[command, given, "x"]);
+                let text = said(&[command, &format!("--{given}"), "x"]);
                 assert!(!text.contains("similar"), "{text}");
                 assert!(text.contains("--vantage NAMESPACE/POD/eth0"), "{text}");
             }
         }
-        let text = said(&["trace", "--dst", "x"]);
+        let text = said(&["trace", "--dest", "x"]);
         assert!(!text.contains("zstd"), "{text}");
+        let text = said(&["trace", "tcp", "port", "80"]);
+        assert!(text.contains("--vantage NAMESPACE/POD/eth0"), "{text}");
+        let text = said(&["replay", "-w", "x", "y"]);
+        assert!(!text.contains("-- -w"), "{text}");
+    }
+
+    #[test]
+    fn negative_values_are_told_as_such() {
+        for words in [
+            &["trace", "--count", "-1"][..],
+            &["trace", "--duration", "-5s"],
+            &["record", "-w", "x", "-C", "-1"],
+            &["replay", "x", "--first", "-1"],
+            &["replay", "x", "--speed", "-0.5"],
+        ] {
+            let text = said(words);
+            assert!(text.contains("may be below 0"), "{text}");
+        }
     }
 
     #[test]

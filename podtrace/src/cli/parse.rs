@@ -8,7 +8,7 @@ use jiff::SignedDuration;
 
 use crate::{
     replay::options::{Moment, Span},
-    text::escape::{escape, escape_bytes},
+    text::escape::escape_bytes,
 };
 
 /// The longest time that is taken.
@@ -36,38 +36,46 @@ pub(super) fn count(text: &str) -> Result<u64, String> {
     number.ok_or_else(|| "must be a whole number above 0".into())
 }
 
+const TIME: &str = "must be a time: a number with ns, us, ms, s, m or h, as 500ms or 1h30m, or \
+                    a number of seconds";
+const MOMENT: &str = "must be a point in time as 2026-11-24T12:00:00Z, a time of the day as \
+                      12:00:00, or a time after the begin as +10s";
+const SPAN: &str = "must be a number of packets above 0, as 100, or a time with ns, us, ms, s, m \
+                    or h, as 10s or 1h30m";
+const OFFSET: &str = "must be NODE=TIME, a time with ns, us, ms, s, m or h, as worker2=-1.5ms";
+const OUT_OF_BOUNDS: &str = "must be more than nothing and less than a year, for example 10s";
+
 /// A length of time: `500ms`, `10s`, `1h30m`; plain numbers are seconds.
 pub(super) fn duration(text: &str) -> Result<Duration, String> {
-    Duration::try_from(signed_duration(text)?)
-        .ok()
-        .filter(|duration| !duration.is_zero())
-        .ok_or_else(|| OUT_OF_BOUNDS.into())
+    positive(time(text).ok_or(TIME)?)
 }
 
 /// The same with a sign, or nothing.
-fn signed_duration(text: &str) -> Result<SignedDuration, String> {
+fn time(text: &str) -> Option<SignedDuration> {
     let is_plain = text.ends_with(|c: char| c.is_ascii_digit());
-    let duration = if is_plain {
+    let time = if is_plain {
         format!("{text}s").parse()
     } else {
         text.parse::<SignedDuration>()
     };
-    let duration = duration.map_err(|_error| {
-        let text = escape(text);
-        format!("`{text}` is no time: use a number with ns, us, ms, s, m or h, as 500ms or 1h30m")
-    })?;
-    if duration.abs() < TIME_MAX {
-        Ok(duration)
-    } else {
-        Err(OUT_OF_BOUNDS.into())
-    }
+    time.ok()
 }
 
-const OUT_OF_BOUNDS: &str = "must be more than nothing and less than a year, for example 10s";
+fn positive(time: SignedDuration) -> Result<Duration, String> {
+    Duration::try_from(time)
+        .ok()
+        .filter(|duration| !duration.is_zero() && time < TIME_MAX)
+        .ok_or_else(|| OUT_OF_BOUNDS.into())
+}
 
 /// The name of an interface, which may be any bytes, as it is shown.
 pub(super) fn interface() -> impl TypedValueParser<Value = String> {
-    OsStringValueParser::new().map(|name| escape_bytes(name.as_bytes()).into_owned())
+    OsStringValueParser::new().try_map(|name| {
+        let name = escape_bytes(name.as_bytes());
+        (!name.is_empty())
+            .then(|| name.into_owned())
+            .ok_or("must be the name of an interface, as ip link shows it")
+    })
 }
 
 /// A power of two of MiB.
@@ -118,10 +126,9 @@ pub(super) fn size(text: &str) -> Result<u64, String> {
         "GB" => 1_000_000_000,
         "GiB" | "G" => 1 << 30,
         _ => {
-            return Err(format!(
-                "`{}` is no size: use a number with kB, MB, GB, KiB, MiB or GiB, as 100MB",
-                escape(text)
-            ));
+            let accepted = "must be a size: a number with kB, MB, GB, KiB, MiB or GiB, as 100MB, \
+                            or a number of bytes";
+            return Err(accepted.into());
         }
     };
     number
@@ -145,7 +152,7 @@ pub(super) fn rotate_size(text: &str) -> Result<u64, String> {
 /// A point in time: RFC 3339, a time of the day, or `+10s`.
 pub(super) fn moment(text: &str) -> Result<Moment, String> {
     if let Some(after) = text.strip_prefix('+') {
-        return duration(after).map(Moment::AfterBegin);
+        return positive(time(after).ok_or(MOMENT)?).map(Moment::AfterBegin);
     }
     if let Ok(timestamp) = text.parse::<jiff::Timestamp>() {
         return u64::try_from(timestamp.as_nanosecond())
@@ -153,28 +160,25 @@ pub(super) fn moment(text: &str) -> Result<Moment, String> {
             .map_err(|_too_far| "must be from 1970 to 2554".into());
     }
     let time = text.parse::<jiff::civil::Time>();
-    time.map(Moment::OfDay)
-        .map_err(|_no_time| "must be as 2026-11-24T12:00:00Z, 12:00:00 or +10s".into())
+    time.map(Moment::OfDay).map_err(|_no_time| MOMENT.into())
 }
 
 /// A number of packets, or a length of time with its unit.
 pub(super) fn span(text: &str) -> Result<Span, String> {
     if text.chars().all(|c| c.is_ascii_digit()) {
         let packets = text.parse().ok().filter(|packets| *packets > 0);
-        return packets
-            .map(Span::Packets)
-            .ok_or_else(|| "must be a number of packets above 0, or a time such as 10s".into());
+        return packets.map(Span::Packets).ok_or_else(|| SPAN.into());
     }
-    duration(text).map(Span::Time)
+    positive(time(text).ok_or(SPAN)?).map(Span::Time)
 }
 
 /// `NODE=TIME`, the time with a sign: nanoseconds.
 pub(super) fn offset(text: &str) -> Result<(String, i64), String> {
-    let (node, time) = text
-        .rsplit_once('=')
-        .ok_or("must be NODE=TIME, for example worker2=-1.5ms")?;
-    let ns = i64::try_from(signed_duration(time)?.as_nanos());
-    Ok((node.to_owned(), ns.map_err(|_too_long| OUT_OF_BOUNDS)?))
+    let (node, offset) = text.rsplit_once('=').ok_or(OFFSET)?;
+    let offset = time(offset).ok_or(OFFSET)?;
+    let ns = i64::try_from(offset.as_nanos()).ok();
+    let ns = ns.filter(|_| offset.abs() < TIME_MAX);
+    Ok((node.to_owned(), ns.ok_or("must be less than a year")?))
 }
 
 /// How many times as fast.
@@ -234,6 +238,31 @@ mod tests {
             "1y",
         ] {
             assert!(duration(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn what_is_accepted_is_told() {
+        let said = [
+            duration("abc").unwrap_err(),
+            duration("").unwrap_err(),
+            moment("2026-11-24").unwrap_err(),
+            moment("+abc").unwrap_err(),
+            moment("-10s").unwrap_err(),
+            span("abc").unwrap_err(),
+            span("0").unwrap_err(),
+            span("").unwrap_err(),
+            offset("abc").unwrap_err(),
+            offset("node=abc").unwrap_err(),
+            size("abc").unwrap_err(),
+            rotate_size("1XB").unwrap_err(),
+        ];
+        for said in said {
+            let (kind, example) = said.split_once(" as ").unwrap();
+            assert!(
+                kind.starts_with("must be ") && !example.is_empty(),
+                "{said}"
+            );
         }
     }
 

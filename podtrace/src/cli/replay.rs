@@ -5,7 +5,7 @@ use clap::{Args, ValueEnum};
 
 use super::{
     Color, ViewArgs, WriteArgs,
-    parse::{duration, factor, moment, number, offset, span},
+    parse::{duration, factor, interface, moment, number, offset, span},
 };
 use crate::replay::options::{Moment, Span};
 
@@ -17,7 +17,7 @@ pub struct InputArgs {
     #[arg(value_name = "FILE|DIR", required = true)]
     pub files: Vec<PathBuf>,
     /// Only interfaces of this name, on the node and in pods (repeatable)
-    #[arg(short, long = "interface", value_name = "NAME")]
+    #[arg(short, long = "interface", value_name = "NAME", value_parser = interface())]
     pub interfaces: Vec<String>,
     /// Begin at this time: 2026-11-24T12:00:00Z, 12:00:00 (local time on the first day, or after
     /// midnight if the recording begins in the evening), or +10s after the beginning
@@ -69,13 +69,22 @@ pub struct StatsArgs {
     pub input: InputArgs,
     /// Output format
     #[arg(short, long, value_name = "FORMAT", default_value = "text")]
-    pub output: super::Format,
+    pub output: StatsFormat,
     /// When to use colours; NO_COLOR turns them off
     #[arg(long, value_name = "WHEN", default_value = "auto")]
     pub color: Color,
     /// Number of top talkers, 1 to 1000
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = number(1..=1000_u16))]
     pub top: u16,
+}
+
+/// Output formats of `stats`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum StatsFormat {
+    /// Tables, for humans
+    Text,
+    /// One JSON document, with all rows
+    Json,
 }
 
 /// Options of `export`.

@@ -1,7 +1,5 @@
 //! `podtrace cleanup`: removes what podtraces that were killed have left.
-use anyhow::{Context as _, bail};
-
-use super::{FINE, print_out};
+use super::{FINE, print_out, setup::check_capabilities};
 use crate::{
     probe::{clsact::sweep_all, support},
     text::sanitize::sanitize,
@@ -9,10 +7,7 @@ use crate::{
 
 /// Runs the command; returns the exit code.
 pub(super) fn run() -> anyhow::Result<u8> {
-    let missing = support::missing_to_clean().context("failed to read the capabilities")?;
-    if !missing.is_empty() {
-        bail!("missing {}\nhint: run it with sudo", missing.join(", "));
-    }
+    check_capabilities(support::missing_to_clean())?;
     let mut out = String::new();
     let (mut removed, mut alive) = (0, 0);
     for swept in sweep_all() {

@@ -11,11 +11,7 @@ use super::{FINE, INTERRUPTED, LOST};
 use crate::{
     cli::{Format, InputArgs, ReplayArgs},
     output::{json::Json, printer::Printer, render::Render},
-    replay::{
-        ShowLine,
-        options::PlayerOptions,
-        player::{Played, Player},
-    },
+    replay::{ShowLine, options::PlayerOptions, player::Player, report::Played},
     signals::{Signals, Stop},
     sink::{Sink, status},
 };

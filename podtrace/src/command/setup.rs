@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, anyhow, bail};
 use nix::sys::utsname::uname;
 
 use crate::{
@@ -14,7 +14,7 @@ use crate::{
     command::use_color,
     identity::cri::check_socket,
     live::runtimes::Sockets,
-    netns::{NetNs, file_name, force_inode_ids},
+    netns::{NetNs, NetNsError, file_name, force_inode_ids},
     node::{pod_table::PodTable, target::Node},
     output::text::{Text, TextOptions},
     probe::{Way, feature::Without, support},
@@ -80,15 +80,35 @@ pub(super) fn check_support() -> anyhow::Result<()> {
     if let Some(text) = support::too_old().context("failed to read the kernel's release")? {
         bail!(text);
     }
-    let missing = support::missing_capabilities().context("failed to read the capabilities")?;
-    if !missing.is_empty() {
-        bail!("missing {}\nhint: run it with sudo", missing.join(", "));
-    }
+    check_capabilities(support::missing_capabilities())?;
     let missing = support::missing_features();
     if !missing.is_empty() {
-        bail!("this kernel lacks {}", missing.join(", "));
+        bail!(
+            "this kernel lacks {}\nhint: topology, replay, stats and export work on it",
+            missing.join(", ")
+        );
     }
     Ok(())
+}
+
+/// Fails with words about the capabilities that are missing.
+pub(super) fn check_capabilities(missing: io::Result<Vec<&str>>) -> anyhow::Result<()> {
+    let missing = missing.context("failed to read the capabilities")?;
+    let is_root = nix::unistd::Uid::effective().is_root();
+    support::lack_in_words(&missing, is_root).map_or(Ok(()), |words| bail!(words))
+}
+
+fn open_netns(name: &Path) -> anyhow::Result<NetNs> {
+    const HINT: &str = "give a name that ip netns lists, or a path as /proc/PID/ns/net";
+    NetNs::open(name).map_err(|error| match &error {
+        NetNsError::Open { path, source } if source.kind() == io::ErrorKind::NotFound => {
+            anyhow!("there is no network namespace {path}\nhint: {HINT}")
+        }
+        NetNsError::Enter { name, source } if source.kind() == io::ErrorKind::InvalidInput => {
+            anyhow!("{name} is no network namespace\nhint: {HINT}")
+        }
+        _ => error.into(),
+    })
 }
 
 /// `netns`: namespaces of the nodes, none for our own; `names`: what to call
@@ -115,7 +135,7 @@ pub(super) fn nodes(netns: &[PathBuf], names: &[String]) -> anyhow::Result<Vec<N
         .iter()
         .enumerate()
         .map(|(number, name)| {
-            let netns = NetNs::open(name)?;
+            let netns = open_netns(name)?;
             if !known.insert(netns.inode) {
                 bail!("--netns {} is a node that was given already", shown(name));
             }

@@ -1,9 +1,9 @@
 //! `podtrace topology`: look once, print, judge.
 mod recorded;
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 
-use super::setup::{nodes, sockets, table};
+use super::setup::{check_capabilities, nodes, sockets, table};
 use crate::{
     cli::{TopologyArgs, TopologyFormat},
     command::{FINE, PROBLEMS, print_out, use_color},
@@ -18,10 +18,7 @@ pub(super) fn run(args: &TopologyArgs) -> anyhow::Result<u8> {
     if !args.files.is_empty() {
         return recorded::show(args);
     }
-    let missing = support::missing_to_look().context("failed to read the capabilities")?;
-    if !missing.is_empty() {
-        bail!("missing {}\nhint: run it with sudo", missing.join(", "));
-    }
+    check_capabilities(support::missing_to_look())?;
     let nodes = nodes(&args.netns, &args.naming.node_name)?;
     let table = table(args.naming.pods.as_deref())?;
     let sockets = sockets(&args.naming, &nodes)?;

@@ -2,10 +2,8 @@
 use std::borrow::Cow;
 
 use crate::{
-    projection::{
-        field::{Field, Kind, Object, Type, Value},
-        row::Row,
-    },
+    field::{Field, Kind, Object, Type, Value},
+    projection::row::Row,
     text::sanitize::sanitize,
 };
 

@@ -1,10 +1,12 @@
 //! The columns: the fields of the projection in a row, in order.
 use super::column::Column;
-use crate::projection::{
+use crate::{
     field::Cell as _,
-    hop::{HopObject, SocketObject, TranslationObject, TunnelObject},
-    packet::PathObject,
-    row::{HeaderCells, RowCells},
+    projection::{
+        hop::{HopObject, SocketObject, TranslationObject, TunnelObject},
+        packet::PathObject,
+        row::{HeaderCells, RowCells},
+    },
 };
 
 /// A field of the path, of the hop or of what only tables have; of the objects that a

@@ -5,11 +5,9 @@ use csv::Writer;
 
 use super::{COLUMNS, ExportError};
 use crate::{
+    field::Value,
     path::Path,
-    projection::{
-        field::Value,
-        row::{Row, rows},
-    },
+    projection::row::{Row, rows},
     world::World,
 };
 

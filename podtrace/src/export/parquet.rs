@@ -16,11 +16,9 @@ use parquet::{
 
 use super::{COLUMNS, Column, ExportError, SCHEMA_VERSION};
 use crate::{
+    field::Kind,
     path::Path,
-    projection::{
-        field::Kind,
-        row::{Row, rows},
-    },
+    projection::row::{Row, rows},
     world::World,
 };
 use buffer::Buffer;

@@ -20,7 +20,7 @@ use super::{
     cri::{About, CriError, PodList, Runtime, SOCKETS},
     events::{Events, Prompt},
 };
-use crate::backoff::Backoff;
+use crate::{backoff::Backoff, cause::causes};
 
 /// Pause between attempts to reach a runtime that does not exist or does not answer, at
 /// first and at most.
@@ -276,13 +276,8 @@ impl Default for Waits {
 
 /// The error and its causes in one line.
 fn words(error: &CriError) -> String {
-    let mut words = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(error) = cause {
-        words = format!("{words}: {error}");
-        cause = error.source();
-    }
-    words
+    let words: Vec<_> = causes(error).map(ToString::to_string).collect();
+    words.join(": ")
 }
 
 async fn next(events: &mut Option<Events>) -> Prompt {

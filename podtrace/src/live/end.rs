@@ -62,11 +62,13 @@ impl Tracer {
         let named = self.take_last_names();
         let untraced = self.tell_untraced();
         let read = self.reader.join().context("failed to read the rings");
+        // A recording ends in order also where the output failed.
+        let summed_up = sum_up(&mut self.taps, &mut self.pipeline, self.started_ns);
         let summed_up = read
             .and(followed)
             .and(stopped.map(|_| ()).map_err(Into::into))
             .and(named)
-            .and_then(|()| sum_up(&mut self.taps, &mut self.pipeline, self.started_ns));
+            .and(summed_up);
         let flushed = self.pipeline.flush();
         if self.has_closer && self.taps.can_leave() {
             self.taps.leave();

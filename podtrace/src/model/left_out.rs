@@ -1,9 +1,8 @@
 //! Packets of a file that give no event, and why.
 use std::{collections::BTreeMap, fmt};
 
-use serde::Serialize;
-
 use super::link_type::link_type_name;
+use crate::field::object;
 
 /// Why packets of a link type are left out.
 const UNKNOWN: &str = "which podtrace does not decode";
@@ -23,19 +22,19 @@ pub enum Reason {
     OtherLinkType,
 }
 
-/// The packets of one reason, as JSON shows them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub struct Count {
-    /// Name of the reason.
-    pub reason: &'static str,
-    /// LINKTYPE_ number of the link layer.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub link_type: Option<u32>,
-    /// Name of the link layer.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub link_name: Option<&'static str>,
-    /// How many.
-    pub packets: u64,
+object! {
+    /// Packets of the files that gave no event.
+    pub Count as "left out" (Clone, Copy, Debug, PartialEq, Eq) {
+        /// `link_type`: podtrace does not decode its link layer; `no_time`: a simple packet
+        /// block, which has none; `no_interface`: the file does not describe its interface
+        reason: &'static str,
+        /// LINKTYPE_ number of the link layer
+        link_type: Option<u32>,
+        /// name of the link layer
+        link_name: Option<&'static str>,
+        /// how many
+        packets: u64,
+    }
 }
 
 impl Count {
@@ -97,13 +96,12 @@ impl LeftOut {
         self.0.iter().map(|(reason, packets)| (*reason, *packets))
     }
 
-    /// The same as JSON shows it.
+    /// The same as JSON shows it; none without packets.
     #[must_use]
-    pub fn counts(&self) -> Vec<Count> {
+    pub fn counts(&self) -> Option<Vec<Count>> {
         let counts = self.iter();
-        counts
-            .map(|(reason, packets)| Count::new(reason, packets))
-            .collect()
+        let counts = counts.map(|(reason, packets)| Count::new(reason, packets));
+        (self.total() > 0).then(|| counts.collect())
     }
 
     /// All packets.

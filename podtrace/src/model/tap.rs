@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use podtrace_ebpf::{config::Counters, record::Direction};
 use serde::{Deserialize, Serialize};
 
+use crate::field::{Content, Type};
+
 /// Counts by interface number and direction.
 pub type TapCounts = BTreeMap<(u32, Direction), TapCount>;
 
@@ -25,6 +27,11 @@ pub struct TapCount {
     /// the file is damaged.
     #[serde(skip_serializing_if = "is_zero")]
     pub unrecorded: u64,
+}
+
+/// As [`CountObject`](crate::projection::session::CountObject) has it.
+impl Content for TapCount {
+    const TYPE: Type = Type::Object("count");
 }
 
 impl TapCount {

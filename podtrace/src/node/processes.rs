@@ -10,7 +10,10 @@ use std::{
 
 use serde::{Serialize, Serializer, ser::SerializeMap as _};
 
-use crate::cgroup::{self, CgroupName, fs::read_lossy};
+use crate::{
+    cgroup::{self, CgroupName, fs::read_lossy},
+    field::{Content, Type, texts},
+};
 
 /// Processes read in one pass, at most: above the default limit of a machine
 /// with 32 CPUs (`kernel.pid_max`), far above what a node is given to run.
@@ -95,6 +98,12 @@ impl FromIterator<(NsKind, u64)> for Namespaces {
         }
         namespaces
     }
+}
+
+texts!(NsKind);
+
+impl Content for Namespaces {
+    const TYPE: Type = Type::Numbers;
 }
 
 impl Serialize for Namespaces {

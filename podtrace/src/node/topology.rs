@@ -2,8 +2,7 @@
 //!
 //! [`collect`] reads it: interfaces, tables, namespaces, processes and what the container
 //! runtime knows. [`check`] finds its problems. The types here serialise as the output of
-//! `podtrace topology -o json`: strings are safe for a terminal, absent fields are unknown
-//! or none. New fields may come; these keep their meaning.
+//! `podtrace topology -o json`, which `docs/json.md` describes.
 pub mod check;
 mod collect;
 mod containers;
@@ -18,61 +17,65 @@ pub use collect::{NodeInput, TopologyError, collect};
 pub use sharing::Sharing;
 
 use super::{links::AddressPrefix, processes::Namespaces};
-use crate::{cgroup::Runtime, packet::Mac};
+use crate::{
+    cgroup::Runtime,
+    field::{object, texts},
+    packet::Mac,
+};
 
-/// All requested nodes.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Topology {
-    /// The nodes.
-    pub nodes: Vec<NodeTopology>,
-    /// The problems, the worst first; see [`check`].
-    pub problems: Vec<Problem>,
+object! {
+    /// All requested nodes.
+    pub Topology as "topology" (Clone, Debug, Default, PartialEq, Eq) {
+        /// the nodes
+        nodes: Vec<NodeTopology>,
+        /// the problems, the worst first
+        problems: Vec<Problem>,
+    }
 }
 
-/// One node.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct NodeTopology {
-    /// Its name.
-    pub name: String,
-    /// Release of the running kernel.
-    pub kernel: String,
-    /// The container runtime that named the pods.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub runtime: Option<String>,
-    /// The namespaces of the node itself.
-    pub namespaces: Namespaces,
-    /// Whether it forwards packets.
-    pub forwarding: Forwarding,
-    /// The interfaces that carry VXLAN packets; without VXLAN, those of the default routes.
-    pub uplinks: Vec<Interface>,
-    /// VXLAN interfaces: flannel.1.
-    pub tunnels: Vec<Tunnel>,
-    /// Bridges: cni0.
-    pub bridges: Vec<Bridge>,
-    /// Other interfaces, but for loopback and the pods' veths.
-    pub others: Vec<Interface>,
-    /// Routes of all tables but the kernel's `local` one.
-    pub routes: Vec<Route>,
-    /// Pods with a network of their own.
-    pub pods: Vec<Pod>,
-    /// Pods in the node's network namespace.
-    pub host_network_pods: Vec<Pod>,
-    /// Namespaces tied to the node by a veth, without a known pod.
-    pub unnamed: Vec<Pod>,
-    /// What podtrace could not find out, one statement each.
-    pub unknown: Vec<String>,
+object! {
+    /// One node.
+    pub NodeTopology as "node" (Clone, Debug, Default, PartialEq, Eq) {
+        /// its name
+        name: String,
+        /// release of the running kernel
+        kernel: String,
+        /// the container runtime that named the pods
+        runtime: Option<String>,
+        /// inodes of the node's own namespaces, by kind
+        namespaces: Namespaces,
+        /// whether it forwards packets
+        forwarding: Forwarding,
+        /// the interfaces that carry VXLAN packets; without VXLAN, those of the default routes
+        uplinks: Vec<Interface>,
+        /// VXLAN interfaces: flannel.1
+        tunnels: Vec<Tunnel>,
+        /// bridges: cni0
+        bridges: Vec<Bridge>,
+        /// other interfaces, but for loopback and the pods' veths
+        others: Vec<Interface>,
+        /// routes of all tables but the kernel's `local` one
+        routes: Vec<Route>,
+        /// pods with a network of their own
+        pods: Vec<Pod>,
+        /// pods in the node's network namespace
+        host_network_pods: Vec<Pod>,
+        /// namespaces tied to the node by a veth, without a known pod
+        unnamed: Vec<Pod>,
+        /// what podtrace could not find out, one statement each
+        unknown: Vec<String>,
+    }
 }
 
-/// Whether a node forwards packets between interfaces; absent if it cannot be read, for
-/// example on a node without IPv6.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Forwarding {
-    /// `net.ipv4.ip_forward`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub ipv4: Option<bool>,
-    /// `net.ipv6.conf.all.forwarding`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub ipv6: Option<bool>,
+object! {
+    /// Whether a node forwards packets between interfaces; absent if it cannot be read, for
+    /// example on a node without IPv6.
+    pub Forwarding as "forwarding" (Clone, Copy, Debug, Default, PartialEq, Eq) {
+        /// `net.ipv4.ip_forward`
+        ipv4: Option<bool>,
+        /// `net.ipv6.conf.all.forwarding`
+        ipv6: Option<bool>,
+    }
 }
 
 /// Whether an interface can carry packets.
@@ -92,176 +95,162 @@ pub enum State {
     Waiting,
 }
 
-/// One interface.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Interface {
-    /// Its name.
-    pub name: String,
-    /// Its index.
-    pub ifindex: u32,
-    /// Whether it can carry packets.
-    pub state: State,
-    /// Largest packet in bytes, without the Ethernet header.
-    pub mtu: u32,
-    /// Its MAC address.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub mac: Option<Mac>,
-    /// Its addresses, as `10.244.1.1/24`.
-    pub addresses: Vec<AddressPrefix>,
-    /// The bridge that it is a port of.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub bridge: Option<String>,
-    /// Whether IPv4 packets that come in here are forwarded
-    /// (`net.ipv4.conf.<name>.forwarding`); read for bridges and tunnels.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub forwards_ipv4: Option<bool>,
+object! {
+    /// One interface.
+    pub Interface as "interface" (Clone, Debug, Default, PartialEq, Eq) {
+        /// its name
+        name: String,
+        /// its index
+        ifindex: u32,
+        /// whether it can carry packets: `up`, `down`, `no_carrier`, `lower_layer_down` or `waiting`
+        state: State,
+        /// largest packet in bytes, without the Ethernet header
+        mtu: u32,
+        /// its MAC address
+        mac: Option<Mac>,
+        /// its addresses, as `10.244.1.1/24`
+        addresses: Vec<AddressPrefix>,
+        /// the bridge that it is a port of
+        bridge: Option<String>,
+        /// whether IPv4 packets that come in here are forwarded
+        /// (`net.ipv4.conf.<name>.forwarding`); read for bridges and tunnels
+        forwards_ipv4: Option<bool>,
+    }
 }
 
-/// A VXLAN interface.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Tunnel {
-    /// The interface.
-    #[serde(flatten)]
-    pub interface: Interface,
-    /// VXLAN network identifier.
-    pub vni: u32,
-    /// UDP destination port.
-    pub port: u16,
-    /// The node's VTEP.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub local: Option<IpAddr>,
-    /// Name of the interface that carries its packets.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub underlay: Option<String>,
-    /// Whether it learns VTEPs from packets.
-    pub learning: bool,
-    /// The subnets behind it.
-    pub routes: Vec<TunnelRoute>,
-    /// Its forwarding entries.
-    pub fdb: Vec<FdbEntry>,
+object! {
+    /// A VXLAN interface.
+    pub Tunnel as "VXLAN interface" (Clone, Debug, Default, PartialEq, Eq) {
+        first interface: Interface,
+        /// VXLAN network identifier
+        vni: u32,
+        /// UDP destination port
+        port: u16,
+        /// the node's VTEP
+        local: Option<IpAddr>,
+        /// name of the interface that carries its packets
+        underlay: Option<String>,
+        /// whether it learns VTEPs from packets
+        learning: bool,
+        /// the subnets behind it
+        routes: Vec<TunnelRoute>,
+        /// its forwarding entries
+        fdb: Vec<FdbEntry>,
+    }
 }
 
-/// A subnet behind a tunnel: route, neighbour and forwarding entry.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct TunnelRoute {
-    /// The subnet.
-    pub subnet: AddressPrefix,
-    /// The next hop.
-    pub gateway: IpAddr,
-    /// Its MAC address; absent without a neighbour entry.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub mac: Option<Mac>,
-    /// The VTEP of that MAC address; absent without a forwarding entry.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub vtep: Option<IpAddr>,
+object! {
+    /// A subnet behind a tunnel: route, neighbour and forwarding entry.
+    pub TunnelRoute as "VXLAN route" (Clone, Debug, PartialEq, Eq) {
+        /// the subnet
+        subnet: AddressPrefix,
+        /// the next hop
+        gateway: IpAddr,
+        /// its MAC address; absent without a neighbour entry
+        mac: Option<Mac>,
+        /// the VTEP of that MAC address; absent without a forwarding entry
+        vtep: Option<IpAddr>,
+    }
 }
 
-/// A forwarding entry of a tunnel.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct FdbEntry {
-    /// The MAC address.
-    pub mac: Mac,
-    /// The VTEP that frames for it go to.
-    pub vtep: IpAddr,
+object! {
+    /// A forwarding entry of a tunnel.
+    pub FdbEntry as "forwarding entry" (Clone, Debug, PartialEq, Eq) {
+        /// the MAC address
+        mac: Mac,
+        /// the VTEP that frames for it go to
+        vtep: IpAddr,
+    }
 }
 
-/// A bridge.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Bridge {
-    /// The interface.
-    #[serde(flatten)]
-    pub interface: Interface,
-    /// Names of its ports.
-    pub ports: Vec<String>,
+object! {
+    /// A bridge.
+    pub Bridge as "bridge" (Clone, Debug, Default, PartialEq, Eq) {
+        first interface: Interface,
+        /// names of its ports
+        ports: Vec<String>,
+    }
 }
 
-/// A route.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Route {
-    /// The subnet; `0.0.0.0/0` or `::/0` for the default route.
-    pub subnet: AddressPrefix,
-    /// The next hop.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub gateway: Option<IpAddr>,
-    /// Name of the interface.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub interface: Option<String>,
-    /// Number of the routing table; 254 is `main`.
-    pub table: u32,
-    /// Whether packets are refused: blackhole, unreachable, prohibit.
-    pub refused: bool,
+object! {
+    /// A route.
+    pub Route as "route" (Clone, Debug, PartialEq, Eq) {
+        /// the subnet; `0.0.0.0/0` or `::/0` for the default route
+        subnet: AddressPrefix,
+        /// the next hop
+        gateway: Option<IpAddr>,
+        /// name of the interface
+        interface: Option<String>,
+        /// number of the routing table; 254 is `main`
+        table: u32,
+        /// whether packets are refused: blackhole, unreachable, prohibit
+        refused: bool,
+    }
 }
 
-/// A pod, or a namespace that looks like one.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Pod {
-    /// `namespace/name`; if unknown, another name that identifies it.
-    pub name: String,
-    /// UID of the pod object, from the runtime or from cgroup paths.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub uid: Option<String>,
-    /// Inode of its network namespace, as in `net:[4026532281]`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub netns: Option<u64>,
-    /// Its addresses as the runtime has them, else as its interfaces do.
-    pub addresses: Vec<IpAddr>,
-    /// Its interfaces, but for loopback; none for a hostNetwork pod.
-    pub interfaces: Vec<PodInterface>,
-    /// Next hops of its default routes.
-    pub gateways: Vec<IpAddr>,
-    /// Its containers, the sandbox first.
-    pub containers: Vec<Container>,
-    /// Which namespaces the containers share; absent without a process.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub sharing: Option<Sharing>,
+object! {
+    /// A pod, or a namespace that looks like one.
+    pub Pod as "pod" (Clone, Debug, Default, PartialEq, Eq) {
+        /// `namespace/name`; if unknown, another name that identifies it
+        name: String,
+        /// UID of the pod object, from the runtime or from cgroup paths
+        uid: Option<String>,
+        /// inode of its network namespace, as in `net:[4026532281]`
+        netns: Option<u64>,
+        /// its addresses as the runtime has them, else as its interfaces do
+        addresses: Vec<IpAddr>,
+        /// its interfaces, but for loopback; none for a hostNetwork pod
+        interfaces: Vec<PodInterface>,
+        /// next hops of its default routes
+        gateways: Vec<IpAddr>,
+        /// its containers, the sandbox first
+        containers: Vec<Container>,
+        /// which namespaces the containers share; absent without a process
+        sharing: Option<Sharing>,
+    }
 }
 
-/// A pod's interface.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct PodInterface {
-    /// The interface.
-    #[serde(flatten)]
-    pub interface: Interface,
-    /// The node's end, for a veth.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub host: Option<HostEnd>,
+object! {
+    /// A pod's interface.
+    pub PodInterface as "pod interface" (Clone, Debug, Default, PartialEq, Eq) {
+        first interface: Interface,
+        /// the node's end, for a veth
+        host: Option<HostEnd>,
+    }
 }
 
-/// The node's end of a pod's veth pair.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct HostEnd {
-    /// The interface.
-    #[serde(flatten)]
-    pub interface: Interface,
-    /// Whether a route of the node leads to it.
-    pub routed: bool,
+object! {
+    /// The node's end of a pod's veth pair.
+    pub HostEnd as "host end" (Clone, Debug, Default, PartialEq, Eq) {
+        first interface: Interface,
+        /// whether a route of the node leads to it
+        routed: bool,
+    }
 }
 
-/// A container.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Container {
-    /// The runtime's id.
-    pub id: String,
-    /// Its name in the pod, from the runtime.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub name: Option<String>,
-    /// Its image, from the runtime.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub image: Option<String>,
-    /// The kind of runtime that made it, if its cgroup shows it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub made_by: Option<Runtime>,
-    /// Whether it is the sandbox, which holds the pod's namespaces.
-    pub sandbox: bool,
-    /// Its first process as podtrace sees it; absent when none was found.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub pid: Option<u32>,
-    /// That process's name.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub command: Option<String>,
-    /// The namespaces of that process.
-    pub namespaces: Namespaces,
+object! {
+    /// A container.
+    pub Container as "container" (Clone, Debug, Default, PartialEq, Eq) {
+        /// the runtime's id
+        id: String,
+        /// its name in the pod, from the runtime
+        name: Option<String>,
+        /// its image, from the runtime
+        image: Option<String>,
+        /// the kind of runtime that made it, if its cgroup shows it: `containerd`, `cri-o` or `docker`
+        made_by: Option<Runtime>,
+        /// whether it is the sandbox, which holds the pod's namespaces
+        sandbox: bool,
+        /// its first process as podtrace sees it; absent when none was found
+        pid: Option<u32>,
+        /// that process's name
+        command: Option<String>,
+        /// inodes of that process's namespaces, by kind
+        namespaces: Namespaces,
+    }
 }
+
+texts!(AddressPrefix, Mac, Runtime, State);
 
 impl Container {
     /// Twelve digits of the id, as `docker ps` and `crictl ps` show them.

@@ -183,13 +183,13 @@ impl Builder {
     /// the event has, if not all.
     fn add_hop(&mut self, slot: Slot, event: &Event, bytes: Option<Bytes>, world: &World) {
         let point = world.tap_points.get(event.interface);
-        let content = &self.joins.content;
+        let joins = &self.joins;
         let transition = self.open.change(slot, event.ts_ns, |open| {
             let at = open.add(event, bytes);
             let meaning = point.map(|point| transition(event, point, &open.path.packet, world));
             let transition = match meaning {
                 // Whoever has the destination's address, it is not for them.
-                Some(arrived) if arrived.is_arrival() && content.goes_on(event, world) => {
+                Some(arrived) if arrived.is_arrival() && joins.goes_on(event, world) => {
                     Transition::Onward
                 }
                 Some(transition) => open.unless_in_pieces(at, transition),
@@ -276,7 +276,7 @@ impl Builder {
             return;
         };
         self.joins.ended(slot, open);
-        self.joins.content.learn(point, before, after);
+        self.joins.learn(point, before, after);
         self.open.change(slot, seen.event.ts_ns, |open| {
             let hop = open.path.hops.len();
             open.path

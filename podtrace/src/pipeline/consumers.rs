@@ -126,14 +126,84 @@ impl Consumers {
         sum
     }
 
+    /// Flushes all of them, even if one fails; returns the first failure.
     pub(super) fn flush(&mut self) -> io::Result<()> {
-        self.each().try_for_each(|consumer| consumer.flush())
+        let flushed = self.each().map(|consumer| consumer.flush());
+        flushed.fold(Ok(()), Result::and)
     }
 
-    /// Closes all of them, even if one fails.
+    /// Closes all of them, even if one fails; returns the first failure.
     pub(super) fn close(&mut self) -> io::Result<()> {
-        self.each()
-            .map(|consumer| consumer.close())
-            .fold(Ok(()), Result::and)
+        let closed = self.each().map(|consumer| consumer.close());
+        closed.fold(Ok(()), Result::and)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{cell::RefCell, rc::Rc};
+
+    use super::*;
+
+    /// Notes what is called; fails where it can if it has words for it.
+    struct Noting {
+        name: &'static str,
+        failure: Option<&'static str>,
+        calls: Rc<RefCell<Vec<String>>>,
+    }
+
+    impl Noting {
+        fn note(&self, call: &str) -> io::Result<()> {
+            self.calls
+                .borrow_mut()
+                .push(format!("{} {call}", self.name));
+            self.failure
+                .map_or(Ok(()), |words| Err(io::Error::other(words)))
+        }
+    }
+
+    impl Consumer for Noting {
+        fn on_loss(&mut self, _: LostSpan) {
+            let _ = self.note("loss");
+        }
+
+        fn on_end(&mut self, _: &Summary, _: &World) -> Vec<String> {
+            let _ = self.note("end");
+            Vec::new()
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            self.note("flush")
+        }
+
+        fn close(&mut self) -> io::Result<()> {
+            self.note("close")
+        }
+    }
+
+    #[test]
+    fn one_that_fails_keeps_nothing_from_the_others() {
+        let calls = Rc::default();
+        let mut consumers = Consumers::default();
+        for (name, failure) in [
+            ("a", None),
+            ("b", Some("first")),
+            ("c", Some("second")),
+            ("d", None),
+        ] {
+            let calls = Rc::clone(&calls);
+            consumers.add(Box::new(Noting {
+                name,
+                failure,
+                calls,
+            }));
+        }
+        assert_eq!(consumers.flush().unwrap_err().to_string(), "first");
+        assert_eq!(consumers.close().unwrap_err().to_string(), "first");
+        consumers.loss(LostSpan::default());
+        consumers.end(&mut Summary::default(), &World::default());
+        let called = |call| ["a", "b", "c", "d"].map(|name| format!("{name} {call}"));
+        let expected = ["flush", "close", "loss", "end"].map(called).concat();
+        assert_eq!(*calls.borrow(), expected);
     }
 }

@@ -28,7 +28,7 @@ use rtnetlink::packet_route::{
 use thiserror::Error;
 
 use self::{
-    filter::{ALL_PROTOCOLS, Filter, NAME, Owner, Position, handle, hook},
+    filter::{ALL_PROTOCOLS, Filter, NAME, Owner, handle, hook, in_way_before, priority_among},
     netlink::{Netlink, code},
     qdisc::{delete_qdisc, filters, has_chains, has_qdisc, qdisc, remove_qdisc},
 };
@@ -161,13 +161,9 @@ pub(super) fn standing(attached: &Attached) -> io::Result<Standing> {
         let Some(position) = there.iter().position(|filter| ours.is(filter)) else {
             return Ok(standing_unless_gone(attached, Standing::Removed));
         };
-        let is_before = |(at, other): &(usize, &Filter)| {
-            let is_lower = other.priority < ours.priority;
-            let is_newer = other.priority == ours.priority && *at < position;
-            other.is_in_way() && !other.looks_ours() && (is_lower || is_newer)
-        };
-        let others = there.iter().enumerate().filter(is_before);
-        before.extend(others.map(|(_, other)| other.in_words(ours.hook)));
+        // The kernel lists them in the order in which packets come to them.
+        let others = there[..position].iter().filter(|other| other.is_in_way());
+        before.extend(others.map(|other| other.in_words(ours.hook)));
     }
     Ok(standing_unless_gone(attached, Standing::There(before)))
 }
@@ -202,7 +198,7 @@ impl Attached {
     fn begin(&mut self, netlink: &mut Netlink, stub: &Stub<'_>) -> Result<bool, ClsactError> {
         let ours = Ours {
             hook: hook(stub.direction),
-            priority: Position::among(&[]).priority,
+            priority: priority_among(&[]),
             handle: handle(true, std::process::id()),
         };
         let qdisc = RouteNetlinkMessage::NewQueueDiscipline(qdisc(self.ifindex));
@@ -233,16 +229,15 @@ impl Attached {
         self.made |= there.iter().any(Filter::tells_made);
         let is_dead = |filter: &Filter| matches!(filter.owner(), Ok(Owner::Dead));
         let (dead, others): (Vec<_>, Vec<_>) = there.into_iter().partition(is_dead);
-        let position = Position::among(&others);
-        let is_before = |filter: &&Filter| filter.is_before(position);
-        let before = others.iter().filter(is_before);
+        let priority = priority_among(&others);
+        let before = in_way_before(&others, priority);
         self.before
             .extend(before.map(|filter| filter.in_words(hook)));
         let first = std::process::id();
         for number in first..first + HANDLES_MAX {
             let ours = Ours {
                 hook,
-                priority: position.priority,
+                priority,
                 handle: handle(self.made, number),
             };
             match netlink.create(ours.message(self.ifindex, Some(stub))) {

@@ -1,10 +1,7 @@
 //! What can go wrong on the kernel side.
 use std::io;
 
-use aya::{
-    maps::MapError,
-    programs::{ProgramError, tc::TcError},
-};
+use aya::{maps::MapError, programs::ProgramError};
 use thiserror::Error;
 
 use super::{
@@ -13,13 +10,18 @@ use super::{
     object::PatchError,
     refusal::Refusal,
 };
-use crate::netns::NetNsError;
+use crate::{
+    cause::{has_answer, is_out_of_descriptors},
+    netns::NetNsError,
+};
 
 /// Why the kernel side could not be loaded or attached.
 #[derive(Debug, Error)]
 pub enum ProbeError {
     /// Built with `AYA_BUILD_SKIP`.
-    #[error("this podtrace was built without its kernel programs (AYA_BUILD_SKIP)")]
+    #[error(
+        "this podtrace was built without its kernel programs (AYA_BUILD_SKIP)\nhint: build it without that variable: cargo build --release"
+    )]
     NoObject,
     /// The kernel's types could not be read, or do not have what we look for.
     #[error(transparent)]
@@ -105,42 +107,29 @@ impl ProbeError {
     /// Whether the interface was gone when it was to be attached to.
     #[must_use]
     pub fn is_vanished(&self) -> bool {
-        self.has_cause(is_gone)
+        self.has_answer(is_gone)
     }
 
     /// Whether the process has no room for another descriptor.
     #[must_use]
     pub fn is_out_of_descriptors(&self) -> bool {
-        self.has_cause(|error| error.raw_os_error() == Some(libc::EMFILE))
+        self.has_answer(is_out_of_descriptors)
     }
 
     /// Whether a tap of ours is there already: it is detached soon, from an interface that
     /// has moved.
     pub(super) fn is_there(&self) -> bool {
-        self.has_cause(|error| error.raw_os_error() == Some(libc::EEXIST))
+        self.has_answer(|error| error.raw_os_error() == Some(libc::EEXIST))
     }
 
-    fn has_cause(&self, is_it: impl Fn(&io::Error) -> bool) -> bool {
-        let mut cause: Option<&dyn std::error::Error> = Some(self);
-        while let Some(error) = cause {
-            let io = error.downcast_ref::<io::Error>();
-            let io = io.or_else(|| hidden(error.downcast_ref::<Box<ProgramError>>()?));
-            if io.is_some_and(&is_it) {
-                return true;
-            }
-            cause = error.source();
+    fn has_answer(&self, is_it: impl Fn(&io::Error) -> bool) -> bool {
+        // That error does not tell of this cause as its own.
+        if let Self::Program { source, .. } = self
+            && let ProgramError::IOError(error) = &**source
+        {
+            return is_it(error);
         }
-        false
-    }
-}
-
-/// A cause that the error does not tell of as its own.
-fn hidden(error: &ProgramError) -> Option<&io::Error> {
-    match error {
-        ProgramError::IOError(error) | ProgramError::TcError(TcError::IoError(error)) => {
-            Some(error)
-        }
-        _ => None,
+        has_answer(self, is_it)
     }
 }
 
@@ -176,10 +165,15 @@ mod tests {
     #[test]
     fn causes_are_found_wherever_they_are() {
         let os = io::Error::from_raw_os_error;
-        let by_name = refused("attach".into(), TcError::IoError(os(libc::ENODEV)).into());
-        assert!(by_name.is_vanished() && !by_name.is_there());
+        let by_clsact = ProbeError::Clsact {
+            operation: "attach".into(),
+            source: ClsactError::Refused("add a filter", os(libc::ENODEV)),
+        };
+        assert!(by_clsact.is_vanished() && !by_clsact.is_there());
         assert!(refused("attach".into(), os(libc::ENXIO).into()).is_vanished());
-        let full = refused("attach".into(), os(libc::EMFILE).into());
-        assert!(full.is_out_of_descriptors() && !full.is_vanished());
+        for code in [libc::EMFILE, libc::ENFILE] {
+            let full = refused("attach".into(), os(code).into());
+            assert!(full.is_out_of_descriptors() && !full.is_vanished());
+        }
     }
 }

@@ -4,43 +4,20 @@ use std::{collections::BTreeMap, thread};
 use aya::{
     Ebpf, EbpfLoader,
     maps::{Array, Map, MapData, MapError, RingBuf},
-    programs::Program,
+    programs::{Program, cgroup_skb::CgroupSkbLink},
 };
 use podtrace_ebpf::config::{self, TapCounters, TapKey};
 
 use super::{
-    ProbeError,
+    ProbeError, ProbeOptions,
     control::{Controls, ports},
     error::not_loaded,
-    feature::Without,
     fit::Fitted,
     object::TAPS,
     rings::Rings,
-    sockets::Watched,
     table::TapTable,
 };
 use crate::netns::NetNs;
-
-/// How to load.
-#[derive(Clone, Debug)]
-pub struct ProbeOptions {
-    /// Bytes captured of each packet, at most.
-    pub snaplen: u32,
-    /// Bytes of the rings of all CPUs together, about: each has the next smaller
-    /// power of two.
-    pub ring_bytes: u32,
-    /// How many interfaces may have taps at the same time.
-    pub max_interfaces: u32,
-    /// Whether only headers are captured, with [`config::KEY_PAYLOAD`] bytes
-    /// behind them.
-    pub headers_only: bool,
-    /// Whether the kernel side's diagnostics are wanted.
-    pub diagnostics: bool,
-    /// What is not to be used even where the kernel has it.
-    pub without: Without,
-    /// Bytes of the ring buffer of [`config::PROGRAM_BARE`], if it is to run.
-    pub bare_bytes: Option<u32>,
-}
 
 /// Loaded programs and their attachments.
 pub struct Probe {
@@ -49,7 +26,8 @@ pub struct Probe {
     controls: Controls,
     /// By number of the interface.
     registered: BTreeMap<u32, TapKey>,
-    pub(super) cgroups: Watched,
+    /// What watches sockets, by the cgroup's path below the root of the tree.
+    pub(super) cgroups: BTreeMap<String, CgroupSkbLink>,
     /// Last counters of interfaces whose taps are gone, until they are asked for.
     gone: BTreeMap<u32, TapCounters>,
     limits: Vec<String>,
@@ -104,7 +82,7 @@ impl Probe {
             taps,
             controls,
             registered: BTreeMap::new(),
-            cgroups: Watched::new(),
+            cgroups: BTreeMap::new(),
             gone: BTreeMap::new(),
             limits,
         };

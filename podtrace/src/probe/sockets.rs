@@ -1,17 +1,10 @@
 //! Watching the sockets of cgroups.
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    fs::File,
-    path::Path,
-};
+use std::{collections::BTreeSet, fs::File, path::Path};
 
-use aya::programs::{CgroupAttachMode, CgroupSkb, CgroupSkbAttachType, cgroup_skb::CgroupSkbLink};
+use aya::programs::{CgroupAttachMode, CgroupSkb, CgroupSkbAttachType};
 use podtrace_ebpf::config;
 
 use super::{Probe, ProbeError, error::refused};
-
-/// What watches sockets, by the cgroup's path below the root of the tree.
-pub(super) type Watched = BTreeMap<String, CgroupSkbLink>;
 
 impl Probe {
     /// Watches the sockets of a cgroup and of all below it. The cgroup is named

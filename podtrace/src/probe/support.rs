@@ -7,60 +7,75 @@ use nix::sys::{
     utsname::uname,
 };
 
-/// Capabilities that tracing needs: name, number (linux/capability.h), what for.
-const NEEDED: [(&str, u32, &str); 7] = [
-    ("CAP_BPF", 39, "load programs"),
-    ("CAP_PERFMON", 38, "read kernel structures"),
-    ("CAP_NET_ADMIN", 12, "attach to interfaces"),
-    (
-        "CAP_NET_BROADCAST",
-        11,
-        "hear of changes in pods' namespaces",
-    ),
-    ("CAP_SYS_ADMIN", 21, "enter pods' network namespaces"),
-    ("CAP_SYS_PTRACE", 19, "find pods' network namespaces"),
-    ("CAP_DAC_READ_SEARCH", 2, "find a socket's cgroup by its id"),
+/// Capabilities that tracing needs: name, number (linux/capability.h).
+const NEEDED: [(&str, u32); 7] = [
+    ("CAP_BPF", 39),
+    ("CAP_PERFMON", 38),
+    ("CAP_NET_ADMIN", 12),
+    ("CAP_NET_BROADCAST", 11),
+    ("CAP_SYS_ADMIN", 21),
+    ("CAP_SYS_PTRACE", 19),
+    ("CAP_DAC_READ_SEARCH", 2),
 ];
 
 /// Needed beside where maps count as locked memory, of which only root has enough.
-const NEEDED_TO_LOCK: (&str, u32, &str) =
-    ("CAP_SYS_RESOURCE", 24, "lock memory, before Linux 5.11");
+const NEEDED_TO_LOCK: (&str, u32) = ("CAP_SYS_RESOURCE", 24);
 /// The first kernel on which maps do not.
 const COUNTS_MAPS_APART: (u32, u32) = (5, 11);
+/// Those that are so new (Linux 5.8) that container runtimes may not know them.
+const NEW: [&str; 2] = ["CAP_BPF", "CAP_PERFMON"];
 
-/// The needed capabilities that this process lacks, with their purpose.
+/// The needed capabilities that this process lacks.
 ///
 /// # Errors
 /// When `/proc/self/status` cannot be read, or the kernel does not tell its release.
-pub fn missing_capabilities() -> io::Result<Vec<String>> {
+pub fn missing_capabilities() -> io::Result<Vec<&'static str>> {
     let status = fs::read_to_string("/proc/self/status")?;
     let locks = is_before(&release()?, COUNTS_MAPS_APART)
         && getrlimit(Resource::RLIMIT_MEMLOCK)?.0 != RLIM_INFINITY;
     Ok(missing_in(effective(&status).unwrap_or(0), locks))
 }
 
-/// The capabilities that this process lacks to look at the node without
-/// tracing it, with their purpose.
+/// The capabilities that this process lacks to look at the node without tracing it.
 ///
 /// # Errors
 /// When `/proc/self/status` cannot be read.
-pub fn missing_to_look() -> io::Result<Vec<String>> {
+pub fn missing_to_look() -> io::Result<Vec<&'static str>> {
     missing_of(&["CAP_SYS_ADMIN", "CAP_SYS_PTRACE"])
 }
 
-/// The capabilities that this process lacks to remove what dead podtraces have left,
-/// with their purpose.
+/// The capabilities that this process lacks to remove what dead podtraces have left.
 ///
 /// # Errors
 /// When `/proc/self/status` cannot be read.
-pub fn missing_to_clean() -> io::Result<Vec<String>> {
+pub fn missing_to_clean() -> io::Result<Vec<&'static str>> {
     missing_of(&["CAP_NET_ADMIN", "CAP_SYS_ADMIN", "CAP_SYS_PTRACE"])
 }
 
-fn missing_of(names: &[&str]) -> io::Result<Vec<String>> {
+fn missing_of(names: &[&str]) -> io::Result<Vec<&'static str>> {
     let mut missing = missing_capabilities()?;
-    missing.retain(|text| names.iter().any(|name| text.starts_with(name)));
+    missing.retain(|name| names.contains(name));
     Ok(missing)
+}
+
+/// Says which capabilities are missing, in one line, and what to do about it; none if none
+/// is missing.
+#[must_use]
+pub fn lack_in_words(missing: &[&str], is_root: bool) -> Option<String> {
+    if missing.is_empty() {
+        return None;
+    }
+    let hint = if !is_root {
+        "run it with sudo"
+    } else if missing.iter().all(|name| NEW.contains(name)) {
+        "the container runtime is older than these (Linux 5.8): update it, or run podtrace \
+         outside of the container"
+    } else {
+        "the container takes them from root: run it as a privileged one, or add them \
+         (securityContext.capabilities in Kubernetes, --cap-add in Docker)"
+    };
+    let missing = missing.join(", ");
+    Some(format!("missing capabilities: {missing}\nhint: {hint}"))
 }
 
 fn effective(status: &str) -> Option<u64> {
@@ -68,12 +83,12 @@ fn effective(status: &str) -> Option<u64> {
     u64::from_str_radix(line.trim(), 16).ok()
 }
 
-fn missing_in(effective: u64, locks: bool) -> Vec<String> {
+fn missing_in(effective: u64, locks: bool) -> Vec<&'static str> {
     NEEDED
         .iter()
         .chain(locks.then_some(&NEEDED_TO_LOCK))
-        .filter(|(_, number, _)| effective >> number & 1 == 0)
-        .map(|(name, _, purpose)| format!("{name} ({purpose})"))
+        .filter(|(_, number)| effective >> number & 1 == 0)
+        .map(|(name, _)| *name)
         .collect()
 }
 
@@ -135,14 +150,34 @@ mod tests {
 
     #[test]
     fn capabilities_missing_are_named() {
-        assert_eq!(missing_in(u64::MAX, true), Vec::<String>::new());
-        assert_eq!(missing_in(!(1 << 39), true), ["CAP_BPF (load programs)"]);
+        assert_eq!(missing_in(u64::MAX, true), Vec::<&str>::new());
+        assert_eq!(missing_in(!(1 << 39), true), ["CAP_BPF"]);
         assert_eq!(missing_in(0, false).len(), NEEDED.len());
         assert_eq!(missing_in(0, true).len(), NEEDED.len() + 1);
         assert_eq!(
             effective("Name:\tx\nCapEff:\t000001ffffffffff\n"),
             Some(0x1ff_ffff_ffff)
         );
+    }
+
+    #[test]
+    fn what_to_do_about_missing_capabilities_depends_on_who_lacks_them() {
+        assert_eq!(lack_in_words(&[], false), None);
+        let all = missing_in(0, true);
+        for (missing, is_root, hint) in [
+            (&all[..], false, "sudo"),
+            (&all[..], true, "--cap-add"),
+            (&["CAP_SYS_PTRACE"], true, "--cap-add"),
+            (&NEW[..1], false, "sudo"),
+            (&NEW, true, "container runtime is older"),
+        ] {
+            let words = lack_in_words(missing, is_root).unwrap();
+            let [names, what_to_do] = words.lines().collect::<Vec<_>>()[..] else {
+                panic!("{words}");
+            };
+            assert!(missing.iter().all(|name| names.contains(name)), "{words}");
+            assert!(what_to_do.contains(hint), "{words}");
+        }
     }
 
     #[test]

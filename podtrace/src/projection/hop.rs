@@ -3,8 +3,8 @@ use std::{net::IpAddr, sync::Arc};
 
 use podtrace_ebpf::record::{CGROUP_NONE, Direction};
 
-use super::field::{TimeNs, object};
 use crate::{
+    field::{TimeNs, object},
     identity::sockets::SocketOwner,
     packet::Tunnel,
     path::{Hop, Path, Translation},
@@ -13,7 +13,7 @@ use crate::{
 
 object! {
     /// A tap that saw a packet.
-    HopObject<'a> as "hop" {
+    pub(crate) HopObject<'a> as "hop" {
         /// when the hop saw it, nanoseconds since 1970 (UTC)
         time_ns: TimeNs,
         /// nanoseconds since the first hop, on a path
@@ -47,7 +47,7 @@ object! {
 
 object! {
     /// The owner of a socket that sends or receives.
-    SocketObject as "socket" {
+    pub(crate) SocketObject as "socket" {
         /// `container`, `kernel`, `process`, `root` (in no cgroup), `none` or `unknown`
         owner: &'static str,
         /// pod of the container, `namespace/name`
@@ -71,7 +71,7 @@ object! {
 
 object! {
     /// The outer headers of a packet in a VXLAN tunnel.
-    TunnelObject as "tunnel" {
+    pub(crate) TunnelObject as "tunnel" {
         /// VXLAN network identifier
         vni: u32,
         /// outer source address
@@ -83,7 +83,7 @@ object! {
 
 object! {
     /// The ends of a packet, after address translation.
-    TranslationObject as "translation" {
+    pub(crate) TranslationObject as "translation" {
         /// `dnat` if the destination has changed, `snat` if the source has, or `both`
         kind: &'static str,
         /// source address

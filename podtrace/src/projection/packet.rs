@@ -1,11 +1,9 @@
 //! Events and paths.
 use std::{net::IpAddr, sync::Arc};
 
-use super::{
-    field::object,
-    hop::{HopObject, SocketObject},
-};
+use super::hop::{HopObject, SocketObject};
 use crate::{
+    field::object,
     model::event::Event,
     packet::Packet,
     path::{
@@ -18,7 +16,7 @@ use crate::{
 
 object! {
     /// A packet at one tap, as soon as it is seen.
-    EventObject<'a> as "event" {
+    pub(crate) EventObject<'a> as "event" {
         /// number of the packet in this session, from 1
         packet: u64,
         /// the packet in words
@@ -37,7 +35,7 @@ object! {
 
 object! {
     /// The path of a packet, once it has ended.
-    PathObject<'a> as "path" {
+    pub(crate) PathObject<'a> as "path" {
         /// number of the packet in this session, from 1
         packet: u64,
         /// the packet in words
@@ -93,7 +91,7 @@ object! {
 
 object! {
     /// A tap point that saw an echo request and its reply.
-    RoundTripObject<'a> as "round trip" {
+    pub(crate) RoundTripObject<'a> as "round trip" {
         /// interface of the tap point
         interface: &'a str,
         /// nanoseconds from the request to the reply
@@ -103,7 +101,7 @@ object! {
 
 object! {
     /// How the clock of a node was corrected.
-    ClockObject as "clock" {
+    pub(crate) ClockObject as "clock" {
         /// the node
         node: Arc<str>,
         /// how far its clock was ahead, in nanoseconds

@@ -1,10 +1,7 @@
 //! A row of a table: one hop of a path, with the data that all its hops share.
-use super::{
-    field::{IsoTime, object},
-    hop::HopObject,
-    packet::PathObject,
-};
+use super::{hop::HopObject, packet::PathObject};
 use crate::{
+    field::{IsoTime, object},
     model::tap_point::Role,
     packet::{Network, Packet, Transport, flag_names},
     path::Path,
@@ -21,7 +18,7 @@ pub(crate) struct Row<'a> {
 
 object! {
     /// The columns of a hop that JSON does not have.
-    RowCells as "row" {
+    pub(crate) RowCells as "row" {
         /// when the hop saw it, as ISO 8601 in UTC
         time: IsoTime,
         /// number of the hop on the packet's path, from 1
@@ -35,7 +32,7 @@ object! {
 
 object! {
     /// The columns of a packet's headers.
-    HeaderCells as "headers" {
+    pub(crate) HeaderCells as "headers" {
         /// VLAN id at the first hop
         vlan: Option<u16>,
         /// `icmp` (ICMPv6 too), `tcp`, `udp`, `arp` or `other`
@@ -101,7 +98,7 @@ impl HeaderCells {
             protocol: packet.protocol().as_str(),
             ip_protocol: match &packet.network {
                 Network::Ip(ip) => Some(ip.protocol),
-                _ => None,
+                Network::Arp(_) | Network::Other | Network::Unreadable => None,
             },
             source_port,
             destination_port,
@@ -134,7 +131,12 @@ impl HeaderCells {
                 cells.icmp_id = Some(id);
                 cells.icmp_sequence = Some(sequence);
             }
-            _ => {}
+            Transport::Icmp { .. }
+            | Transport::Neighbor { .. }
+            | Transport::Fragment
+            | Transport::Other
+            | Transport::Unreadable
+            | Transport::None => {}
         }
         cells
     }
@@ -155,7 +157,12 @@ fn icmp(packet: &Packet) -> Option<(u8, u8)> {
         }
         Transport::Neighbor { advertisement, .. } => Some((135 + u8::from(advertisement), 0)),
         Transport::Icmp { kind, code } => Some((kind, code)),
-        _ => None,
+        Transport::Tcp { .. }
+        | Transport::Udp { .. }
+        | Transport::Fragment
+        | Transport::Other
+        | Transport::Unreadable
+        | Transport::None => None,
     }
 }
 

@@ -3,10 +3,10 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use podtrace_ebpf::record::Direction;
 
-use super::field::{TimeNs, object};
 use crate::{
+    field::{TimeNs, object},
     model::{
-        left_out::Count,
+        left_out,
         loss::{Loss, TapLoss},
         start::Start,
         tap::TapCount,
@@ -20,7 +20,7 @@ use crate::{
 
 object! {
     /// What is traced or replayed: the first line.
-    StartObject<'a> as "start" {
+    pub(crate) StartObject<'a> as "start" {
         /// names of the nodes
         nodes: &'a [String],
         /// how many interfaces are tapped
@@ -40,7 +40,7 @@ object! {
 
 object! {
     /// Events were lost: at most once a second.
-    LossObject<'a> as "loss" {
+    pub(crate) LossObject<'a> as "loss" {
         /// time of the report, nanoseconds since 1970 (UTC)
         time_ns: TimeNs,
         /// events lost since the last such line
@@ -54,7 +54,7 @@ object! {
 
 object! {
     /// A notice to the user.
-    NoticeObject<'a> as "notice" {
+    pub(crate) NoticeObject<'a> as "notice" {
         /// the text
         text: &'a str,
     }
@@ -62,7 +62,7 @@ object! {
 
 object! {
     /// The summary of the session: the last line.
-    SummaryObject<'a> as "summary" {
+    pub(crate) SummaryObject<'a> as "summary" {
         /// how many packets, that is paths
         packets: u64,
         /// how many of them ended with each outcome
@@ -72,7 +72,7 @@ object! {
         /// how many events had a frame that could not be read
         unreadable: u64,
         /// packets of the files that gave no event, by reason
-        left_out: Option<Vec<LeftOutObject>>,
+        left_out: Option<Vec<left_out::Count>>,
         /// nanoseconds from the first tap to the last
         duration_ns: u64,
         /// the counts of all taps together
@@ -88,7 +88,7 @@ object! {
 
 object! {
     /// An interface in a direction; no names if the interface is not known any more.
-    TapObject<'a> as "tap" {
+    pub(crate) TapObject<'a> as "tap" {
         /// node of the interface
         node: &'a str,
         /// pod of the interface, `namespace/name`
@@ -102,7 +102,7 @@ object! {
 
 object! {
     /// The losses at a tap.
-    LossTapObject<'a> as "tap of a loss" {
+    pub(crate) LossTapObject<'a> as "tap of a loss" {
         first tap: TapObject<'a>,
         /// packets for which their CPU's ring had no room
         lost_ring: u64,
@@ -113,7 +113,7 @@ object! {
 
 object! {
     /// The counts of a tap.
-    CountTapObject<'a> as "tap of a summary" {
+    pub(crate) CountTapObject<'a> as "tap of a summary" {
         first tap: TapObject<'a>,
         then count: CountObject,
     }
@@ -121,7 +121,7 @@ object! {
 
 object! {
     /// Counts: seen = emitted + filtered + lost.
-    CountObject as "count" {
+    pub(crate) CountObject as "count" {
         /// packets that the kernel program ran for
         seen: u64,
         /// packets that became events
@@ -138,23 +138,8 @@ object! {
 }
 
 object! {
-    /// Packets of the files that gave no event.
-    LeftOutObject as "left out" {
-        /// `link_type`: podtrace does not decode its link layer; `no_time`: a simple packet
-        /// block, which has none; `no_interface`: the file does not describe its interface
-        reason: &'static str,
-        /// LINKTYPE_ number of the link layer
-        link_type: Option<u32>,
-        /// name of the link layer
-        link_name: Option<&'static str>,
-        /// how many
-        packets: u64,
-    }
-}
-
-object! {
     /// What was left out of the output.
-    NotShownObject as "not shown" {
+    pub(crate) NotShownObject as "not shown" {
         /// packets, that is `path` lines
         packets: u64,
         /// `event` lines
@@ -212,10 +197,7 @@ impl<'a> SummaryObject<'a> {
             outcomes: Outcome::NAMES.into_iter().zip(summary.outcomes).collect(),
             incomplete: summary.incomplete,
             unreadable: summary.unreadable,
-            left_out: (summary.left_out.total() > 0).then(|| {
-                let counts = summary.left_out.counts().into_iter();
-                counts.map(Into::into).collect()
-            }),
+            left_out: summary.left_out.counts(),
             duration_ns: summary.duration_ns,
             total: summary.total().into(),
             taps: taps.collect(),
@@ -246,23 +228,6 @@ impl From<TapCount> for CountObject {
             lost_ring: count.lost_ring,
             undecodable: count.undecodable,
             unrecorded: (count.unrecorded > 0).then_some(count.unrecorded),
-        }
-    }
-}
-
-impl From<Count> for LeftOutObject {
-    fn from(count: Count) -> Self {
-        let Count {
-            reason,
-            link_type,
-            link_name,
-            packets,
-        } = count;
-        Self {
-            reason,
-            link_type,
-            link_name,
-            packets,
         }
     }
 }

@@ -3,6 +3,7 @@ mod copies;
 
 use std::{
     collections::{BTreeMap, VecDeque},
+    fs::{self, Metadata},
     ops::Range,
     path::{Path, PathBuf},
 };
@@ -254,4 +255,14 @@ pub(crate) fn differ_in_sampling(inputs: &[Input]) -> bool {
         share(pair[0]) != share(pair[1]) || pair.iter().any(|info| info.max_rate.is_some())
     };
     infos.windows(2).any(differ) || infos.iter().any(|info| info.mixed_sampling)
+}
+
+/// How many bytes are read of files that are read so often; none where nothing tells the size.
+pub(super) fn size(inputs: &[Input], passes: u64) -> Option<u64> {
+    let mut files = inputs.iter().flat_map(Input::files);
+    let size = files.try_fold(0_u64, |sum, file| {
+        let metadata = fs::metadata(file).ok().filter(Metadata::is_file)?;
+        Some(sum.saturating_add(metadata.len()))
+    });
+    size.map(|size| size.saturating_mul(passes))
 }

@@ -1,18 +1,14 @@
 //! Plays files through the pipeline.
-use std::{
-    fs::{self, Metadata},
-    path::PathBuf,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{path::PathBuf, sync::Arc};
 
 use anyhow::bail;
 
 use super::{
     follow::{FOLLOW_PAUSE, newer_files, wait_until_begun},
-    inputs::{self, Input, common_payload, differ_in_sampling},
+    inputs::{self, Input, common_payload, differ_in_sampling, size},
+    pace::Pace,
     prescan::{Prescan, prescan, unread},
-    report::report,
+    report::{Played, report},
     select::Selection,
     survey::{Links, Survey},
     wanted::check_interfaces,
@@ -60,34 +56,6 @@ pub(crate) struct Found<'a> {
     pub(crate) inputs: &'a [Input],
     /// What a recording of them begins with, as far as that is known.
     pub(crate) outline: Outline,
-}
-
-/// The result of a replay.
-#[derive(Debug, Default)]
-pub(crate) struct Played {
-    /// Events lost.
-    pub(crate) lost: u64,
-    /// Places where a file is damaged.
-    pub(crate) damaged: usize,
-    /// Packets that gave no event.
-    pub(crate) left_out: u64,
-    /// Whether it ended before all was read, and was not meant to.
-    pub(crate) is_interrupted: bool,
-}
-
-impl Played {
-    /// Whether everything was read and nothing is missing.
-    pub(crate) fn is_whole(&self) -> bool {
-        self.lost == 0 && self.damaged == 0 && self.left_out == 0
-    }
-
-    /// The result where nothing was read.
-    fn interrupted() -> Self {
-        Self {
-            is_interrupted: true,
-            ..Self::default()
-        }
-    }
 }
 
 impl Player<'_> {
@@ -330,6 +298,38 @@ impl Player<'_> {
             let last_ns = last(prescan);
             self.selection.from_ns = last_ns.saturating_sub(nanos(span));
         }
+        let read = self.read(&mut merge, pipeline);
+        // The end has the terminal for itself.
+        drop(progress);
+        // Who follows what grows ends so.
+        let is_interrupted = self.stop.is_set() && !self.follow;
+        if let Some(vantage) = self.vantage.filter(|_| !self.selection.has_matched) {
+            pipeline.notice(&format!("no packet was seen at {}", sanitize(&vantage)));
+        }
+        if is_interrupted {
+            pipeline.notice("interrupted: what follows in the files was not read");
+        } else if read.is_err() {
+            pipeline.notice("failed: what follows in the files was not read");
+        } else if let Some(words) = self.selection.missed(pipeline.world()) {
+            pipeline.notice(&words);
+        }
+        let is_cut = is_interrupted || read.is_err();
+        let duration_ns = merge.finish(pipeline);
+        let (damaged, left_out) = report(&merge, is_cut, pipeline);
+        let lost = pipeline.end(duration_ns).total().lost();
+        let closed = pipeline.close();
+        read?;
+        closed?;
+        Ok(Played {
+            lost,
+            damaged,
+            left_out,
+            is_interrupted,
+        })
+    }
+
+    /// Reads until the files are over or enough is read.
+    fn read(&mut self, merge: &mut Merge, pipeline: &mut Pipeline) -> anyhow::Result<()> {
         let mut pace = self.speed.map(Pace::new);
         while !pipeline.is_done() && !self.stop.is_set() {
             match merge.step(pipeline, &mut self.selection, self.follow)? {
@@ -344,44 +344,13 @@ impl Player<'_> {
                 }
                 Step::Waiting => {
                     pipeline.flush()?;
-                    add_newer(&mut merge);
+                    add_newer(merge);
                     self.stop.sleep(FOLLOW_PAUSE)?;
                 }
             }
         }
-        // The end has the terminal for itself.
-        drop(progress);
-        // Who follows what grows ends so.
-        let is_interrupted = self.stop.is_set() && !self.follow;
-        if let Some(vantage) = self.vantage.filter(|_| !self.selection.has_matched) {
-            pipeline.notice(&format!("no packet was seen at {}", sanitize(&vantage)));
-        }
-        if is_interrupted {
-            pipeline.notice("interrupted: what follows in the files was not read");
-        } else if let Some(words) = self.selection.missed(pipeline.world()) {
-            pipeline.notice(&words);
-        }
-        let duration_ns = merge.finish(pipeline);
-        let (damaged, left_out) = report(&merge, is_interrupted, pipeline);
-        let lost = pipeline.end(duration_ns).total().lost();
-        pipeline.close()?;
-        Ok(Played {
-            lost,
-            damaged,
-            left_out,
-            is_interrupted,
-        })
+        Ok(())
     }
-}
-
-/// How many bytes are read of files that are read so often; none where nothing tells the size.
-fn size(inputs: &[Input], passes: u64) -> Option<u64> {
-    let mut files = inputs.iter().flat_map(Input::files);
-    let size = files.try_fold(0_u64, |sum, file| {
-        let metadata = fs::metadata(file).ok().filter(Metadata::is_file)?;
-        Some(sum.saturating_add(metadata.len()))
-    });
-    size.map(|size| size.saturating_mul(passes))
 }
 
 /// The clocks of all sessions but the reference.
@@ -413,30 +382,5 @@ fn add_newer(merge: &mut Merge) {
     }
 }
 
-/// Replays at the original speed.
-struct Pace {
-    factor: f64,
-    begin: Option<(u64, Instant)>,
-}
-
-impl Pace {
-    fn new(factor: f64) -> Self {
-        Self {
-            factor,
-            begin: None,
-        }
-    }
-
-    /// How long to wait until the event of this time.
-    fn pause(&mut self, ns: u64) -> Option<Duration> {
-        if ns == 0 {
-            return None;
-        }
-        let (first_ns, begin) = *self.begin.get_or_insert((ns, Instant::now()));
-        let since = Duration::from_nanos(ns.saturating_sub(first_ns));
-        let due = begin
-            .checked_add(Duration::try_from_secs_f64(since.as_secs_f64() / self.factor).ok()?)?;
-        let pause = due.saturating_duration_since(Instant::now());
-        (pause >= Duration::from_millis(1)).then_some(pause)
-    }
-}
+#[cfg(test)]
+mod tests;

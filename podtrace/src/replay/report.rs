@@ -1,4 +1,4 @@
-//! What the files lack, in words.
+//! What a replay reports at its end: what the files lack, in words.
 use super::merge::{Merge, Stream};
 use crate::{
     model::left_out::LeftOut,
@@ -9,6 +9,34 @@ use crate::{
 
 /// Upper bound of the places of damage reported one by one.
 const DAMAGE_MAX: usize = 20;
+
+/// The result of a replay.
+#[derive(Debug, Default)]
+pub(crate) struct Played {
+    /// Events lost.
+    pub(crate) lost: u64,
+    /// Places where a file is damaged.
+    pub(crate) damaged: usize,
+    /// Packets that gave no event.
+    pub(crate) left_out: u64,
+    /// Whether it ended before all was read, and was not meant to.
+    pub(crate) is_interrupted: bool,
+}
+
+impl Played {
+    /// Whether everything was read and nothing is missing.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.lost == 0 && self.damaged == 0 && self.left_out == 0
+    }
+
+    /// The result where nothing was read.
+    pub(super) fn interrupted() -> Self {
+        Self {
+            is_interrupted: true,
+            ..Self::default()
+        }
+    }
+}
 
 /// Reports what the files lack. `is_interrupted`: whether they were not read to the end.
 /// Returns at how many places they are damaged, and how many packets gave no event.

@@ -8,6 +8,7 @@ mod begin;
 mod blocks;
 mod capture;
 mod items;
+mod link_type;
 mod options;
 mod packet;
 mod places;

@@ -9,6 +9,7 @@ use podtrace_ebpf::record::Direction;
 use serde::{Serialize, Serializer};
 
 use crate::{
+    field::{Content, Field, Object, Type, object, texts},
     packet::{Mac, Protocol},
     path::{
         Hop,
@@ -94,14 +95,25 @@ impl Display for EndName {
     }
 }
 
+object! {
+    /// One end of a packet's way, by its best known name.
+    pub EndObject as "end" {
+        /// `pod`, `node`, `address` (IP), `mac` or `unknown`
+        kind: EndKind,
+        /// the name: `namespace/name` of a pod, `address on node` where only its node is known
+        name: String,
+    }
+}
+
+texts!(EndKind);
+
+impl Content for EndName {
+    const TYPE: Type = EndObject::TYPE;
+}
+
 impl Serialize for EndName {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        #[derive(Serialize)]
-        struct Named {
-            kind: EndKind,
-            name: String,
-        }
-        let named = Named {
+        let named = EndObject {
             kind: self.kind(),
             name: self.to_string(),
         };
@@ -111,26 +123,56 @@ impl Serialize for EndName {
 
 /// A tap's place, by names: an interface that returns under the same name is the same
 /// place.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct PlaceName {
     /// The node.
     pub node: Arc<str>,
     /// The pod; none on the node itself.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub pod: Option<Arc<str>>,
     /// The interface.
     pub interface: Arc<str>,
-    /// `ingress`, `egress` or `socket`.
-    #[serde(serialize_with = "direction")]
+    /// The direction.
     pub direction: Direction,
 }
 
-#[expect(
-    clippy::trivially_copy_pass_by_ref,
-    reason = "the signature serde asks for"
-)]
-fn direction<S: Serializer>(direction: &Direction, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(direction.as_str())
+object! {
+    /// An interface in a direction, by its names.
+    pub(crate) PlaceObject<'a> as "tap point" {
+        /// the node
+        node: &'a str,
+        /// the pod, `namespace/name`; none on the node itself
+        pod: Option<&'a str>,
+        /// the interface
+        interface: &'a str,
+        /// `ingress`, `egress` or `socket`
+        direction: &'static str,
+    }
+}
+
+impl Object for PlaceName {
+    const NAME: &'static str = PlaceObject::NAME;
+    const DOC: &'static str = PlaceObject::DOC;
+    const OWN: &'static [Field] = PlaceObject::OWN;
+
+    fn fields() -> Vec<&'static Field> {
+        PlaceObject::fields()
+    }
+}
+
+impl Content for PlaceName {
+    const TYPE: Type = PlaceObject::TYPE;
+}
+
+impl Serialize for PlaceName {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let place = PlaceObject {
+            node: &self.node,
+            pod: self.pod.as_deref(),
+            interface: &self.interface,
+            direction: self.direction.as_str(),
+        };
+        place.serialize(serializer)
+    }
 }
 
 impl PlaceName {

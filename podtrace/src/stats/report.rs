@@ -1,86 +1,81 @@
-//! The statistics as they are shown; serialised, they are the JSON output.
-//!
-//! Times are nanoseconds since 1970 (UTC), latencies nanoseconds; fields
-//! without a value are absent. New fields may come; these keep their meaning.
+//! The statistics as they are shown; serialised, they are the JSON output, which
+//! `docs/json.md` describes.
 use std::{cmp::Reverse, collections::BTreeMap};
-
-use serde::Serialize;
 
 use super::{EndName, PairCount, PlaceName, SegmentCount, SegmentKey, Stats, ends::PairKey};
 use crate::{
+    field::{object, texts},
     model::{left_out, tap::TapCount},
     packet::Protocol,
     path::{Outcome, summary::Summary},
 };
 
-/// Statistics of a session.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Report {
-    /// Nanoseconds from the first tap to the last.
-    pub duration_ns: u64,
-    /// All packets together.
-    pub total: Count,
-    /// What the taps saw, and what podtrace lost of it.
-    pub events: TapCount,
-    /// Events whose frame could not be read at some layer.
-    pub unreadable: u64,
-    /// Packets of the files that gave no event.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub left_out: Vec<left_out::Count>,
-    /// The pairs with most bytes and with most packets.
-    pub top: Top,
-    /// Sender, receiver and protocol; most packets first.
-    pub pairs: Vec<Pair>,
-    /// The pairs that have no row of their own.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub other_pairs: Option<Count>,
-    /// From a hop to the next; most values first.
-    pub segments: Vec<Segment>,
-    /// Latencies of segments that have no row of their own.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub other_segments: Option<Latency>,
-    /// Packets whose segments were not measured: hops may be missing, or
-    /// belong to another packet or to a copy.
-    pub unmeasured: u64,
-    /// Interfaces and directions; most packets first.
-    pub places: Vec<PlaceCount>,
-    /// Packets at tap points that have no row of their own.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub other_places: Option<Volume>,
-    /// TCP segments that count as sent once, because there are more flows than the limit.
-    pub unjudged_segments: u64,
+object! {
+    /// Statistics of a session.
+    pub Report as "statistics" (Clone, Debug, PartialEq, Eq) {
+        /// nanoseconds from the first tap to the last
+        duration_ns: u64,
+        /// all packets together
+        total: Count,
+        /// what the taps saw, and what podtrace lost of it
+        events: TapCount,
+        /// events whose frame could not be read at some layer
+        unreadable: u64,
+        /// packets of the files that gave no event
+        left_out: Option<Vec<left_out::Count>>,
+        /// the pairs with most bytes and with most packets
+        top: Top,
+        /// sender, receiver and protocol; most packets first
+        pairs: Vec<Pair>,
+        /// the pairs that have no row of their own
+        other_pairs: Option<Count>,
+        /// from a hop to the next; most values first
+        segments: Vec<Segment>,
+        /// latencies of segments that have no row of their own
+        other_segments: Option<Latency>,
+        /// packets whose segments were not measured: hops may be missing, or belong to another
+        /// packet or to a copy
+        unmeasured: u64,
+        /// interfaces and directions; most packets first
+        places: Vec<PlaceCount>,
+        /// packets at tap points that have no row of their own
+        other_places: Option<Volume>,
+        /// TCP segments that count as sent once, because there are more flows than the limit
+        unjudged_segments: u64,
+    }
 }
 
-/// The top talkers.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Top {
-    /// Most bytes first.
-    pub by_bytes: Vec<Talker>,
-    /// Most packets first.
-    pub by_packets: Vec<Talker>,
+object! {
+    /// The top talkers.
+    pub Top as "top talkers" (Clone, Debug, PartialEq, Eq) {
+        /// most bytes first
+        by_bytes: Vec<Talker>,
+        /// most packets first
+        by_packets: Vec<Talker>,
+    }
 }
 
-/// A pair, and how much it talks.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Talker {
-    /// The sender.
-    pub from: EndName,
-    /// The receiver.
-    pub to: EndName,
-    /// What.
-    pub protocol: Protocol,
-    /// How much, at the first hop.
-    #[serde(flatten)]
-    pub volume: Volume,
+object! {
+    /// A pair, and how much it talks.
+    pub Talker as "talker" (Clone, Debug, PartialEq, Eq) {
+        /// the sender
+        from: EndName,
+        /// the receiver
+        to: EndName,
+        /// `icmp` (ICMPv6 too), `tcp`, `udp`, `arp` or `other`
+        protocol: Protocol,
+        then volume: Volume,
+    }
 }
 
-/// Packets and bytes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Volume {
-    /// Packets.
-    pub packets: u64,
-    /// The lengths of their frames together.
-    pub bytes: u64,
+object! {
+    /// Packets and bytes.
+    pub Volume as "volume" (Clone, Copy, Debug, Default, PartialEq, Eq) {
+        /// packets
+        packets: u64,
+        /// the lengths of their frames together
+        bytes: u64,
+    }
 }
 
 impl Volume {
@@ -97,91 +92,84 @@ impl Volume {
     }
 }
 
-/// A pair of ends, in one direction.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Pair {
-    /// The sender.
-    pub from: EndName,
-    /// The receiver.
-    pub to: EndName,
-    /// What.
-    pub protocol: Protocol,
-    /// Its outcomes.
-    #[serde(flatten)]
-    pub count: Count,
+object! {
+    /// A pair of ends, in one direction.
+    pub Pair as "pair" (Clone, Debug, PartialEq, Eq) {
+        /// the sender
+        from: EndName,
+        /// the receiver
+        to: EndName,
+        /// `icmp` (ICMPv6 too), `tcp`, `udp`, `arp` or `other`
+        protocol: Protocol,
+        then count: Count,
+    }
 }
 
-/// Packets and their outcomes.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Count {
-    /// How much, at the first hop.
-    #[serde(flatten)]
-    pub volume: Volume,
-    /// When the first packet was first seen.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub first_ns: Option<u64>,
-    /// When the last packet was first seen.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub last_ns: Option<u64>,
-    /// Packets by how their path ended. `not_seen_further` concerns the network (candidates
-    /// for a drop), `events_lost` and `given_up` concern podtrace.
-    pub outcomes: BTreeMap<&'static str, u64>,
-    /// Packets with equal ones under way at the same time.
-    pub ambiguous: u64,
-    /// Packets that may lack hops.
-    pub incomplete: u64,
-    /// TCP segments with payload but without new bytes.
-    pub retransmitted: u64,
-    /// Whether some path has hops on several nodes: its times are as uncertain
-    /// as their clocks are against each other.
-    pub between_nodes: bool,
-    /// From the first hop to the last, of packets that were delivered.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub way: Option<Latency>,
-    /// From an echo request to its reply, where the reply is of this pair.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub rtt: Option<Latency>,
+object! {
+    /// Packets and their outcomes.
+    pub Count as "packet counts" (Clone, Debug, PartialEq, Eq) {
+        first volume: Volume,
+        /// when the first packet was first seen, nanoseconds since 1970 (UTC)
+        first_ns: Option<u64>,
+        /// when the last packet was first seen, nanoseconds since 1970 (UTC)
+        last_ns: Option<u64>,
+        /// how many of them ended with each outcome: `not_seen_further` concerns the network
+        /// (candidates for a drop), `events_lost` and `given_up` concern podtrace
+        outcomes: BTreeMap<&'static str, u64>,
+        /// packets with equal ones under way at the same time
+        ambiguous: u64,
+        /// packets that may lack hops
+        incomplete: u64,
+        /// TCP segments with payload but without new bytes
+        retransmitted: u64,
+        /// whether some path has hops on several nodes: its times are as uncertain as their clocks
+        /// are against each other
+        between_nodes: bool,
+        /// from the first hop to the last, of packets that were delivered
+        way: Option<Latency>,
+        /// from an echo request to its reply, where the reply is of this pair
+        rtt: Option<Latency>,
+    }
 }
 
-/// Percentiles: exact up to 64 values, then to two significant digits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub struct Latency {
-    /// How many values.
-    pub count: u64,
-    /// The median.
-    pub p50_ns: u64,
-    /// 90 of 100 are not above it.
-    pub p90_ns: u64,
-    /// 99 of 100 are not above it.
-    pub p99_ns: u64,
-    /// The largest, exact.
-    pub max_ns: u64,
+object! {
+    /// Percentiles: exact up to 64 values, then to two significant digits.
+    pub Latency as "latency" (Clone, Copy, Debug, PartialEq, Eq) {
+        /// how many values
+        count: u64,
+        /// the median, in nanoseconds
+        p50_ns: u64,
+        /// 90 of 100 are not above it
+        p90_ns: u64,
+        /// 99 of 100 are not above it
+        p99_ns: u64,
+        /// the largest, exact
+        max_ns: u64,
+    }
 }
 
-/// From a hop to the next one of the same path.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Segment {
-    /// The hop.
-    pub from: PlaceName,
-    /// The next.
-    pub to: PlaceName,
-    /// Whether they are on two nodes, whose clocks may differ.
-    pub between_nodes: bool,
-    /// How long it took.
-    #[serde(flatten)]
-    pub latency: Latency,
+object! {
+    /// From a hop to the next one of the same path.
+    pub Segment as "segment" (Clone, Debug, PartialEq, Eq) {
+        /// the hop
+        from: PlaceName,
+        /// the next
+        to: PlaceName,
+        /// whether they are on two nodes, whose clocks may differ
+        between_nodes: bool,
+        then latency: Latency,
+    }
 }
 
-/// The packets at a tap point.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct PlaceCount {
-    /// The tap point.
-    #[serde(flatten)]
-    pub place: PlaceName,
-    /// How much.
-    #[serde(flatten)]
-    pub volume: Volume,
+object! {
+    /// The packets at a tap point.
+    pub PlaceCount as "place" (Clone, Debug, PartialEq, Eq) {
+        first place: PlaceName,
+        then volume: Volume,
+    }
 }
+
+texts!(Protocol);
 
 pub(super) fn report(stats: Stats, summary: &Summary) -> Report {
     let Stats {

@@ -11,47 +11,109 @@ use anyhow::{Context as _, Result, bail};
 
 use super::{
     circles::{Arrows, circles},
-    paths::{self, Mention},
+    paths::{self, Name},
     rooms::{Lines, line_of},
+    scopes::Scopes,
 };
 
-/// A source file: its name for display, its module and what it names.
+/// The root of the crate, which holds the rooms.
+const ROOT: &str = "lib.rs";
+/// What `main.rs` calls that root: to it, that is another crate.
+const CRATE: &str = "podtrace";
+
+/// A source file: its name for display, its module and what it depends on.
 struct File {
     name: String,
-    /// Empty for the crate's root.
     module: paths::Path,
-    mentions: Vec<Mention>,
+    needs: Vec<Need>,
+}
+
+/// What a file depends on.
+struct Need {
+    line: usize,
+    /// As it stands there; none for a name that is in scope.
+    path: Option<paths::Path>,
+    /// The modules that it leads to.
+    modules: BTreeSet<paths::Path>,
 }
 
 /// Fails with every import in the directory, `below` the root, that goes up, sideways or
 /// round in a circle.
 pub(super) fn check(root: &Path, below: &str, lines: Lines<'_>) -> Result<()> {
-    let directory = root.join(below);
-    let mut files = Vec::new();
-    for path in sources(&directory)? {
-        let inside = path.strip_prefix(&directory)?;
-        let module = module_of(inside);
-        let name = Path::new(below).join(inside).display().to_string();
-        let source = fs::read_to_string(&path).with_context(|| format!("read {name}"))?;
-        let mentions = paths::mentions(&source, &module).with_context(|| name.clone())?;
-        files.push(File {
-            name,
-            module,
-            mentions,
-        });
-    }
+    let (files, hidden) = files(&root.join(below), below)?;
     let arrows = wrong_arrows(&files, lines);
     let circles = circles_of(&files);
     let unknown = unknown_rooms(&files, lines);
-    if arrows.is_empty() && circles.is_empty() && unknown.is_empty() {
+    if [&arrows, &circles, &hidden, &unknown]
+        .iter()
+        .all(|found| found.is_empty())
+    {
         return Ok(());
     }
     bail!(
         "{} imports in the wrong direction, {} circles\n{}\nhint: the rooms are in xtask/src/lint/rooms.rs",
         arrows.len(),
         circles.len(),
-        [arrows, circles, unknown].concat().join("\n")
+        [arrows, circles, hidden, unknown].concat().join("\n")
     )
+}
+
+/// Reads the files of a directory; returns also what hides a dependency in them.
+fn files(directory: &Path, below: &str) -> Result<(Vec<File>, Vec<String>)> {
+    let mut read = Vec::new();
+    let mut hidden = Vec::new();
+    let mut scopes = Scopes::default();
+    for path in sources(directory)? {
+        let inside = path.strip_prefix(directory)?;
+        let name = Path::new(below).join(inside).display().to_string();
+        let text = fs::read_to_string(&path).with_context(|| format!("read {name}"))?;
+        if inside == Path::new(ROOT) {
+            let item = paths::first_item(&text).with_context(|| name.clone())?;
+            hidden.extend(item.map(|line| {
+                format!("{name}:{line}: the root declares rooms, and holds nothing else")
+            }));
+            continue;
+        }
+        let module = module_of(inside);
+        let source = paths::read(&text, &module).with_context(|| name.clone())?;
+        let forbidden = source.forbidden.iter();
+        hidden.extend(forbidden.map(|(line, why)| format!("{name}:{line}: {why}")));
+        scopes.add_module(module.clone());
+        source
+            .modules
+            .into_iter()
+            .for_each(|inner| scopes.add_module(inner));
+        source
+            .imports
+            .into_iter()
+            .for_each(|import| scopes.add_import(import));
+        read.push((name, module, source.mentions));
+    }
+    let files = read.into_iter().map(|(name, module, mentions)| {
+        let is_main = module == ["main"];
+        let needs = mentions.into_iter().map(|mention| {
+            let name = match mention.name {
+                Name::Relative(path) if is_main && path[0] == CRATE => {
+                    Name::Absolute(path[1..].to_vec())
+                }
+                name => name,
+            };
+            Need {
+                line: mention.line,
+                modules: scopes.resolve(&mention.module, &name),
+                path: match name {
+                    Name::Absolute(path) => Some(path),
+                    Name::Relative(_) => None,
+                },
+            }
+        });
+        File {
+            needs: needs.collect(),
+            name,
+            module,
+        }
+    });
+    Ok((files.collect(), hidden))
 }
 
 /// The Rust files of a directory and below, in order.
@@ -70,32 +132,38 @@ fn sources(directory: &Path) -> Result<Vec<PathBuf>> {
     Ok(found)
 }
 
-/// The module that a file below `src` is. `main.rs` is a crate of its own, which sees what
-/// `lib.rs` has.
+/// The module that a file below `src` is.
 fn module_of(inside: &Path) -> paths::Path {
     let path = inside.with_extension("");
     let parts = path.iter().map(|part| part.to_string_lossy().into_owned());
-    parts
-        .filter(|part| part != "lib" && part != "main")
-        .collect()
+    let mut module: paths::Path = parts.collect();
+    if module.len() > 1 && module.last().is_some_and(|last| last == "mod") {
+        module.pop();
+    }
+    module
 }
 
-/// Every import of another room that is not on a lower line.
+/// Every import of another room that is not on a lower line, once for each line.
 fn wrong_arrows(files: &[File], lines: Lines<'_>) -> Vec<String> {
     let mut wrong = Vec::new();
     for file in files {
-        let Some(room) = file.module.first() else {
-            continue;
-        };
-        // A list of several names from one room is one import.
-        let others: BTreeSet<_> = file
-            .mentions
-            .iter()
-            .map(|mention| (mention.line, mention.path.first()))
-            .filter(|(_, other)| *other != Some(room))
-            .collect();
+        let room = &file.module[0];
+        let mut others = BTreeSet::new();
+        for need in &file.needs {
+            if let Some(path) = &need.path {
+                others.insert((need.line, path.first()));
+            }
+        }
+        // What is in scope was imported: told already, unless it came with other names.
+        let told: BTreeSet<_> = others.iter().map(|(_, other)| *other).collect();
+        for need in &file.needs {
+            let by_other_names = need.modules.iter().filter_map(|module| module.first());
+            let by_other_names = by_other_names.filter(|other| !told.contains(&Some(*other)));
+            others.extend(by_other_names.map(|other| (need.line, Some(other))));
+        }
         for (line, other) in others {
             let rule = match other {
+                Some(other) if other == room => None,
                 Some(other) => broken_rule(room, other, lines),
                 None => Some(format!("{room} must not import all rooms at once")),
             };
@@ -138,24 +206,25 @@ fn unknown_rooms(files: &[File], lines: Lines<'_>) -> Vec<String> {
 fn circles_of(files: &[File]) -> Vec<String> {
     let names: BTreeMap<_, _> = files
         .iter()
-        .filter(|file| !file.module.is_empty())
         .map(|file| (file.module.as_slice(), file.name.as_str()))
         .collect();
     let mut arrows = Arrows::new();
     let mut lines: BTreeMap<(&str, &str), usize> = BTreeMap::new();
     for file in files {
-        for mention in &file.mentions {
-            let path = &mention.path;
-            let mut modules = (1..=path.len()).rev().map(|len| &path[..len]);
-            let Some(module) = modules.find(|path| names.contains_key(path)) else {
-                continue;
-            };
-            if module.starts_with(&file.module) || file.module.starts_with(module) {
-                continue;
+        for need in &file.needs {
+            for path in &need.modules {
+                let mut modules = (1..=path.len()).rev().map(|len| &path[..len]);
+                let Some(module) = modules.find(|path| names.contains_key(path)) else {
+                    continue;
+                };
+                if module.starts_with(&file.module) || file.module.starts_with(module) {
+                    continue;
+                }
+                let (from, to) = (file.name.as_str(), names[module]);
+                arrows.entry(from).or_default().insert(to);
+                let line = lines.entry((from, to)).or_insert(need.line);
+                *line = need.line.min(*line);
             }
-            let (from, to) = (file.name.as_str(), names[module]);
-            arrows.entry(from).or_default().insert(to);
-            lines.entry((from, to)).or_insert(mention.line);
         }
     }
     let told = |circle: Vec<&str>| {
@@ -173,84 +242,4 @@ fn circles_of(files: &[File]) -> Vec<String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::{super::rooms::LINES, *};
-
-    /// What is said of files, given by name and text, of rooms on three lines.
-    fn said(files: &[(&str, &str)]) -> String {
-        let root = tempfile::tempdir().unwrap();
-        let all = [
-            ("lib.rs", "mod high; mod middle; mod beside; mod low;"),
-            ("high.rs", ""),
-            ("middle.rs", ""),
-            ("beside.rs", ""),
-            ("low.rs", ""),
-        ];
-        for (name, text) in all.iter().chain(files) {
-            let path = root.path().join("src").join(name);
-            fs::create_dir_all(path.parent().unwrap()).unwrap();
-            fs::write(path, text).unwrap();
-        }
-        let lines: Lines<'_> = &[&["high"], &["middle", "beside"], &["low"]];
-        let checked = check(root.path(), "src", lines);
-        checked.map_or_else(|error| error.to_string(), |()| String::new())
-    }
-
-    #[test]
-    fn imports_go_down() {
-        let high = "use crate::{low::A, middle::{B, C}};";
-        assert_eq!(said(&[("high.rs", high)]), "");
-        let up = "//! Head.\n\nuse crate::{\n    beside::D,\n    high::A,\n};";
-        let said = said(&[("middle/file.rs", up)]);
-        let expected = "\
-2 imports in the wrong direction, 0 circles
-src/middle/file.rs:4: middle must not import beside: both are on one line
-src/middle/file.rs:5: middle must not import high: it is on a higher line
-";
-        assert!(said.starts_with(expected), "{said}");
-    }
-
-    #[test]
-    fn tests_and_paths_in_code_are_no_exception() {
-        let low = "fn f() { crate::high::g() }\n#[cfg(test)]\nmod tests {\n    use super::super::middle::A;\n}";
-        let said = said(&[("low.rs", low)]);
-        assert!(said.contains("src/low.rs:1: low must not import high"));
-        assert!(said.contains("src/low.rs:4: low must not import middle"));
-    }
-
-    #[test]
-    fn what_hides_an_arrow_is_told() {
-        let said = said(&[
-            ("lib.rs", "pub use high::A;"),
-            ("middle.rs", "use crate::A;"),
-            ("low.rs", "use super::*;"),
-            ("new.rs", "use crate::high::B;"),
-        ]);
-        assert!(said.contains("src/middle.rs:1: middle must not import A: that is no room"));
-        assert!(said.contains("src/low.rs:1: low must not import all rooms at once"));
-        assert!(said.contains("new is on no line of the table"));
-    }
-
-    #[test]
-    fn circles_within_a_room_are_told_but_those_of_parent_and_child() {
-        let files = [
-            ("low.rs", "mod a; mod b;\nuse a::A;\nuse self::b::B;"),
-            ("low/a.rs", "use super::{C, b::B};"),
-            ("low/b.rs", "\nfn f(a: crate::low::a::A) {}"),
-        ];
-        let expected = "\
-0 imports in the wrong direction, 1 circles
-a circle of 2 files:
-  src/low/a.rs:1: imports src/low/b.rs
-  src/low/b.rs:2: imports src/low/a.rs
-";
-        let said = said(&files);
-        assert!(said.starts_with(expected), "{said}");
-    }
-
-    #[test]
-    fn podtrace_keeps_to_it() {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
-        check(root, "podtrace/src", LINES).unwrap();
-    }
-}
+mod tests;

@@ -6,6 +6,7 @@ pub(super) type Lines<'a> = &'a [&'a [&'a str]];
 /// From the highest line to the lowest. A room imports those on lower lines only; below
 /// them all is the lib of podtrace-ebpf.
 pub(super) const LINES: Lines<'_> = &[
+    &["main"],
     &["command", "tests"],
     &["cli"],
     &["export", "output"],
@@ -20,7 +21,15 @@ pub(super) const LINES: Lines<'_> = &[
     &["cgroup", "netns"],
     &["clock", "model"],
     &["packet", "sink"],
-    &["backoff", "map", "privilege", "signals", "text"],
+    &[
+        "backoff",
+        "cause",
+        "field",
+        "map",
+        "privilege",
+        "signals",
+        "text",
+    ],
 ];
 
 /// The number of a room's line, 0 for the highest.

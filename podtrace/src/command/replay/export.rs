@@ -4,7 +4,7 @@ use std::{
     path::Path as FilePath,
 };
 
-use anyhow::{Context as _, bail};
+use anyhow::bail;
 
 use super::{code, leaves_terminal, player_options, progress_alone, stop_on_signal};
 use crate::{
@@ -88,8 +88,7 @@ fn target(args: &ExportArgs) -> Option<&FilePath> {
 fn writer(args: &ExportArgs) -> anyhow::Result<Box<dyn Write + Send>> {
     Ok(match target(args) {
         Some(path) => {
-            let file = files::create(path, args.how.force);
-            let file = file.with_context(|| format!("failed to create {}", path.display()))?;
+            let file = files::create(path, args.how.force)?;
             let name = sanitize(&path.to_string_lossy());
             Box::new(io::BufWriter::new(Named::new(name, file)))
         }

@@ -3,7 +3,7 @@ use std::io;
 
 use super::{code, leaves_terminal, player_options, progress_alone, stop_on_signal};
 use crate::{
-    cli::{Format, StatsArgs},
+    cli::{StatsArgs, StatsFormat},
     command::{print_out, use_color},
     output::{notices::Notices, stats::text},
     path::{Path, summary::Summary},
@@ -35,7 +35,7 @@ pub(in crate::command) fn run(args: &StatsArgs) -> anyhow::Result<u8> {
 /// Adds paths up; prints at the end.
 struct Collect {
     stats: Option<Stats>,
-    format: Format,
+    format: StatsFormat,
     color: bool,
     /// Why printing failed.
     failure: Failure,
@@ -65,8 +65,8 @@ impl Collect {
     fn print(&self, report: &Report) -> io::Result<()> {
         let mut out = String::new();
         match self.format {
-            Format::Text => text(&mut out, report, self.color),
-            Format::Json => out = serde_json::to_string_pretty(report)? + "\n",
+            StatsFormat::Text => text(&mut out, report, self.color),
+            StatsFormat::Json => out = serde_json::to_string_pretty(report)? + "\n",
         }
         print_out(&out)
     }

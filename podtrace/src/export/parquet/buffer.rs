@@ -10,7 +10,7 @@ use parquet::{
 
 use crate::{
     export::Column,
-    projection::field::{Kind, Value},
+    field::{Kind, Value},
 };
 
 /// Texts handed to the column writer at once.

@@ -10,7 +10,7 @@ use std::{
 use thiserror::Error;
 use tonic::{Code, Status};
 
-use crate::text::sanitize::sanitize;
+use crate::{cause::causes, text::sanitize::sanitize};
 
 /// Upper bound of a runtime's own message in characters: enough to show its meaning, short
 /// enough for one line of a terminal.
@@ -187,11 +187,7 @@ fn broke(status: &Status) -> bool {
 
 /// The innermost cause is the most specific: the outer ones are `transport error`.
 fn detail(status: &Status) -> String {
-    let mut innermost = status.source();
-    while let Some(next) = innermost.and_then(|cause| cause.source()) {
-        innermost = Some(next);
-    }
-    match innermost {
+    match causes(status).skip(1).last() {
         Some(cause) => printable(cause),
         None => printable(status.message()),
     }

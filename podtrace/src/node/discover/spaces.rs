@@ -2,7 +2,6 @@
 use std::{
     collections::{BTreeSet, HashMap, HashSet},
     fs::File,
-    io,
     path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, Instant},
@@ -12,6 +11,7 @@ use rtnetlink::Handle;
 
 use super::role::node_role;
 use crate::{
+    cause::{has_answer, is_out_of_descriptors},
     model::tap_point::Role,
     netns::{NetNs, candidates::candidates, file_name},
     node::{
@@ -294,7 +294,7 @@ impl Spaces {
             let (netns, links) = match enter(file, &candidate.path).await {
                 Ok(entered) => entered,
                 Err(error) => {
-                    self.are_unopened |= has_cause(&error, is_out_of_descriptors);
+                    self.are_unopened |= has_answer(&error, is_out_of_descriptors);
                     continue;
                 }
             };
@@ -349,19 +349,4 @@ async fn enter(file: File, path: &Path) -> Result<(NetNs, Vec<Link>), LinksError
     let (netns, netlink) = NetNs::from_file_with_netlink(file, &path)?;
     let links = links::list_by(&netlink, &path).await?;
     Ok((netns, links))
-}
-
-fn is_out_of_descriptors(error: &io::Error) -> bool {
-    matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE))
-}
-
-fn has_cause(error: &LinksError, is_it: impl Fn(&io::Error) -> bool) -> bool {
-    let mut cause: Option<&dyn std::error::Error> = Some(error);
-    while let Some(error) = cause {
-        if error.downcast_ref::<io::Error>().is_some_and(&is_it) {
-            return true;
-        }
-        cause = error.source();
-    }
-    false
 }

@@ -12,7 +12,10 @@ use std::net::IpAddr;
 use serde::Serialize;
 
 use super::{Bridge, Interface, NodeTopology, Topology, Tunnel};
-use crate::packet::is_link_local;
+use crate::{
+    field::{object, texts},
+    packet::is_link_local,
+};
 
 /// What the checks look at.
 pub const LOOKED_AT: [&str; 7] = [
@@ -42,19 +45,22 @@ pub enum Severity {
     Warning,
 }
 
-/// A problem.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Problem {
-    /// Its severity.
-    pub severity: Severity,
-    /// The node it is on.
-    pub node: String,
-    /// Its subject: the name of an interface or a pod, `ip_forward`, `route 10.244.2.0/24`.
-    pub subject: String,
-    /// What is wrong.
-    pub problem: String,
-    /// What to do about it.
-    pub hint: String,
+texts!(Severity);
+
+object! {
+    /// A problem.
+    pub Problem as "problem" (Clone, Debug, PartialEq, Eq) {
+        /// `error`: packets are lost; `warning`: some may be lost or slow
+        severity: Severity,
+        /// the node it is on
+        node: String,
+        /// its subject: the name of an interface or a pod, `ip_forward`, `route 10.244.2.0/24`
+        subject: String,
+        /// what is wrong
+        problem: String,
+        /// what to do about it
+        hint: String,
+    }
 }
 
 /// Finds the problems; the worst first, else in the order of the nodes.

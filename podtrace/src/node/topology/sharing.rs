@@ -1,24 +1,26 @@
 //! The namespaces that the containers of a pod share.
 use std::fmt;
 
-use serde::Serialize;
+use crate::{
+    field::object,
+    node::processes::{Namespaces, NsKind},
+};
 
-use crate::node::processes::{Namespaces, NsKind};
-
-/// The kinds of namespace by how a pod's containers use them; a kind unknown for one of the
-/// containers is in none of the lists.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Sharing {
-    /// How many containers were compared, including the sandbox.
-    pub compared: usize,
-    /// All containers share one, which is the pod's.
-    pub shared: Vec<NsKind>,
-    /// Each container has its own.
-    pub separate: Vec<NsKind>,
-    /// Some containers share one, others do not.
-    pub partly: Vec<NsKind>,
-    /// All containers are in the node's.
-    pub node: Vec<NsKind>,
+object! {
+    /// The kinds of namespace by how a pod's containers use them; a kind unknown for one of the
+    /// containers is in none of the lists.
+    pub Sharing as "sharing" (Clone, Debug, Default, PartialEq, Eq) {
+        /// how many containers were compared, including the sandbox
+        compared: usize,
+        /// all containers share one, which is the pod's
+        shared: Vec<NsKind>,
+        /// each container has its own
+        separate: Vec<NsKind>,
+        /// some containers share one, others do not
+        partly: Vec<NsKind>,
+        /// all containers are in the node's
+        node: Vec<NsKind>,
+    }
 }
 
 impl Sharing {

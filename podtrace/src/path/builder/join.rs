@@ -1,7 +1,7 @@
 //! Finds the open path that an event continues.
 //!
 //! Each way to find it is a [`Join`] with an index of its own. Another way is another file
-//! here and another field of [`Joins`].
+//! here, another line of `joins!`, and a place in [`Joins::find`].
 mod content;
 mod fragments;
 pub(super) mod index;
@@ -13,7 +13,11 @@ use std::ops::Range;
 use podtrace_ebpf::record::Direction;
 
 use super::open::{Open, OpenPaths};
-use crate::{model::event::Event, packet::PacketKey, world::World};
+use crate::{
+    model::{event::Event, tap_point::TapPoint},
+    packet::{Ends, PacketKey},
+    world::World,
+};
 use content::ByContent;
 use fragments::ByDatagram;
 use index::Slot;
@@ -75,42 +79,49 @@ pub(super) trait Join {
     fn ended(&mut self, slot: Slot, open: &Open);
 }
 
-/// All joins.
-#[derive(Default)]
-pub(super) struct Joins {
+/// Defines all joins, by the field that each has.
+macro_rules! joins {
+    ($($join:ident: $type:ty,)+) => {
+        /// All joins.
+        #[derive(Default)]
+        pub(super) struct Joins {
+            $($join: $type,)+
+        }
+
+        impl Joins {
+            /// The number of joins.
+            pub(super) const COUNT: usize = [$(stringify!($join)),+].len();
+
+            /// [`Join::begun`] of the join of this number.
+            pub(super) fn begun(
+                &mut self,
+                number: usize,
+                slot: Slot,
+                open: &mut OpenPaths,
+            ) -> Option<Slot> {
+                let mut others = 0..number;
+                $(if others.next().is_none() {
+                    return self.$join.begun(slot, open);
+                })+
+                None
+            }
+
+            /// [`Join::ended`] of each.
+            pub(super) fn ended(&mut self, slot: Slot, open: &Open) {
+                $(self.$join.ended(slot, open);)+
+            }
+        }
+    };
+}
+
+joins! {
     key: ByKey,
     fragments: ByDatagram,
     sequence: BySequence,
-    pub(super) content: ByContent,
+    content: ByContent,
 }
 
 impl Joins {
-    /// The number of joins.
-    pub(super) const COUNT: usize = 4;
-
-    /// [`Join::begun`] of the join of this number.
-    pub(super) fn begun(
-        &mut self,
-        number: usize,
-        slot: Slot,
-        open: &mut OpenPaths,
-    ) -> Option<Slot> {
-        match number {
-            0 => self.key.begun(slot, open),
-            1 => self.fragments.begun(slot, open),
-            2 => self.sequence.begun(slot, open),
-            _ => self.content.begun(slot, open),
-        }
-    }
-
-    /// [`Join::ended`] of each.
-    pub(super) fn ended(&mut self, slot: Slot, open: &Open) {
-        self.key.ended(slot, open);
-        self.fragments.ended(slot, open);
-        self.sequence.ended(slot, open);
-        self.content.ended(slot, open);
-    }
-
     /// The paths that the event continues.
     #[inline]
     pub(super) fn find(
@@ -131,6 +142,16 @@ impl Joins {
             return fragments.or_else(|| self.content.find(seen, open, world));
         }
         self.content.find(seen, open, world)
+    }
+
+    /// Remembers a translation, at the tap point that shows it.
+    pub(super) fn learn(&mut self, point: &TapPoint, before: Ends, after: Ends) {
+        self.content.learn(point, before, after);
+    }
+
+    /// Whether such packets were translated before where this one has come in, and went on.
+    pub(super) fn goes_on(&self, event: &Event, world: &World) -> bool {
+        self.content.goes_on(event, world)
     }
 
     /// How many paths have a key of that hash.

@@ -122,14 +122,10 @@ impl Filter {
         self.handle != 0
     }
 
-    /// Whether packets come to it before they were in another chain.
+    /// Whether it may keep packets from filters behind it: it is another tool's, and packets
+    /// come to it before they were in another chain.
     pub(super) fn is_in_way(&self) -> bool {
-        self.is_filter() && self.chain == 0
-    }
-
-    /// Whether packets come to it before they come to that position.
-    pub(super) fn is_before(&self, position: Position) -> bool {
-        self.is_in_way() && self.priority < position.priority
+        self.is_filter() && self.chain == 0 && !self.looks_ours()
     }
 
     /// `flower filter of priority 1, ingress`
@@ -190,34 +186,28 @@ fn text(value: &[u8]) -> String {
     String::from_utf8_lossy(text).into_owned()
 }
 
-/// Where ours goes among others.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Position {
-    pub(super) priority: u16,
+/// The priority of ours among others: the first one that takes nobody's place.
+pub(super) fn priority_among(filters: &[Filter]) -> u16 {
+    // Each chain has priorities of its own.
+    let chain = || filters.iter().filter(|filter| filter.chain == 0);
+    let first = chain().map(|filter| filter.priority).min();
+    let can_join = |priority| {
+        let mut there = chain().filter(|filter| filter.priority == priority);
+        there.all(|filter| filter.kind == "bpf" && filter.protocol == ALL_PROTOCOLS)
+    };
+    match first {
+        None => PRIORITY,
+        // The kernel puts the newest of a priority's programs first.
+        Some(1) if can_join(1) => 1,
+        Some(1) => (2..=u16::MAX).find(|at| can_join(*at)).unwrap_or(u16::MAX),
+        Some(first) => PRIORITY.min(first - 1),
+    }
 }
 
-impl Position {
-    /// The first one that takes nobody's place.
-    pub(super) fn among(filters: &[Filter]) -> Self {
-        // Each chain has priorities of its own.
-        let chain = || filters.iter().filter(|filter| filter.chain == 0);
-        let first = chain().map(|filter| filter.priority).min();
-        let can_join = |priority| {
-            let mut there = chain().filter(|filter| filter.priority == priority);
-            there.all(|filter| filter.kind == "bpf" && filter.protocol == ALL_PROTOCOLS)
-        };
-        match first {
-            None => Self { priority: PRIORITY },
-            // The kernel puts the newest of a priority's programs first.
-            Some(1) if can_join(1) => Self { priority: 1 },
-            Some(1) => Self {
-                priority: (2..=u16::MAX).find(|at| can_join(*at)).unwrap_or(u16::MAX),
-            },
-            Some(first) => Self {
-                priority: PRIORITY.min(first - 1),
-            },
-        }
-    }
+/// Those that packets come to before they come to a new one of that priority.
+pub(super) fn in_way_before(filters: &[Filter], priority: u16) -> impl Iterator<Item = &Filter> {
+    let in_way = filters.iter().filter(|filter| filter.is_in_way());
+    in_way.filter(move |filter| filter.priority < priority)
 }
 
 #[cfg(test)]
@@ -238,9 +228,9 @@ mod tests {
 
     fn position(filters: &[(u16, &str)]) -> (u16, bool) {
         let filters: Vec<_> = filters.iter().map(|(at, kind)| filter(*at, kind)).collect();
-        let position = Position::among(&filters);
-        let is_behind = filters.iter().any(|filter| filter.is_before(position));
-        (position.priority, !is_behind)
+        let priority = priority_among(&filters);
+        let is_behind = in_way_before(&filters, priority).next().is_some();
+        (priority, !is_behind)
     }
 
     #[test]
@@ -255,7 +245,7 @@ mod tests {
             chain: 7,
             ..filter(1, "matchall")
         };
-        assert!(!elsewhere.is_before(Position::among(std::slice::from_ref(&elsewhere))));
+        assert!(!elsewhere.is_in_way());
         assert_eq!(
             position(&[(1, "matchall"), (2, "u32"), (3, "bpf")]),
             (3, false)
@@ -276,11 +266,11 @@ mod tests {
         ours.name = format!("{NAME}pt_stub_in");
         assert!(!ours.looks_ours());
         ours.handle = handle(false, 0xffff_1234);
-        assert!(ours.looks_ours() && !ours.tells_made());
+        assert!(ours.looks_ours() && !ours.tells_made() && !ours.is_in_way());
         ours.handle = handle(true, 5);
         assert!(ours.looks_ours() && ours.tells_made());
         ours.name = "cil_from_netdev".into();
-        assert!(!ours.looks_ours() && !ours.tells_made());
+        assert!(!ours.looks_ours() && !ours.tells_made() && ours.is_in_way());
         assert!(matches!(ours.owner(), Ok(Owner::Other)));
     }
 

@@ -6,7 +6,8 @@ use bytes::Bytes;
 use super::{
     Kind, More, PACKET, REJECT_MAX, Reader, SIMPLE_PACKET,
     items::{self, Item},
-    packet::{self, Described, LinkType},
+    link_type::LinkType,
+    packet::{self, Described},
 };
 use crate::{
     model::{left_out::Reason, tap_point::TapPoint},

@@ -1,7 +1,7 @@
 //! pcap, the older format of tcpdump: one link layer, one clock, no names.
 use std::io::{self, BufReader, Chain, Cursor, Read as _};
 
-use super::packet::LinkType;
+use super::link_type::LinkType;
 use crate::{
     model::left_out::Reason,
     session::input::{Damage, Endian, Source, rest},

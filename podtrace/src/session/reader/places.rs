@@ -2,10 +2,7 @@
 //! once (`tcpdump -i any`) say with each packet at which it was seen.
 use std::{collections::HashMap, sync::Arc};
 
-use super::{
-    Item, Reader,
-    packet::{self, OTHERS},
-};
+use super::{Item, Reader, link_type::OTHERS, packet};
 use crate::update::Update;
 
 /// Upper bound of the interfaces told apart; packets of others share a tap point.

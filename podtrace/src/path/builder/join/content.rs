@@ -27,7 +27,7 @@ use known::Known;
 
 /// The paths of packets that translation may change, by their content.
 #[derive(Default)]
-pub(in crate::path::builder) struct ByContent {
+pub(super) struct ByContent {
     hasher: RandomState,
     index: Index<u64>,
     known: Known,
@@ -50,12 +50,12 @@ impl ByContent {
     }
 
     /// Remembers a translation.
-    pub(in crate::path::builder) fn learn(&mut self, point: &TapPoint, before: Ends, after: Ends) {
+    pub(super) fn learn(&mut self, point: &TapPoint, before: Ends, after: Ends) {
         self.known.learn(netns_of(point), before, after);
     }
 
     /// Whether such packets were translated before where this one has come in, and went on.
-    pub(in crate::path::builder) fn goes_on(&self, event: &Event, world: &World) -> bool {
+    pub(super) fn goes_on(&self, event: &Event, world: &World) -> bool {
         if self.known.is_empty() || event.direction != Direction::Ingress {
             return false;
         }

@@ -10,17 +10,20 @@ use std::{
 use serde::{Serialize, Serializer};
 
 /// One field of an object.
-pub(crate) struct Field {
-    pub(crate) name: &'static str,
-    pub(crate) doc: &'static str,
+pub struct Field {
+    /// Its name.
+    pub name: &'static str,
+    /// Its meaning.
+    pub doc: &'static str,
     /// Whether it always has a value.
-    pub(crate) required: bool,
-    pub(crate) type_: Type,
+    pub required: bool,
+    /// Its type.
+    pub type_: Type,
 }
 
 /// The type of a field.
 #[derive(Clone, Copy)]
-pub(crate) enum Type {
+pub enum Type {
     /// One value, which can be a column.
     Value(Kind),
     /// An object by its name.
@@ -73,15 +76,16 @@ pub(crate) enum Value<'a> {
 }
 
 /// An object of the JSON output, or a part of a table's row.
-pub(crate) trait Object {
+pub trait Object {
     /// Its name in the documentation.
     const NAME: &'static str;
     /// What it is.
     const DOC: &'static str;
     /// Its own fields.
     const OWN: &'static [Field];
-    /// All its fields: its own, and those from other objects.
-    const PARTS: &'static [&'static [Field]];
+
+    /// All its fields: its own, and those of the objects that are part of it.
+    fn fields() -> Vec<&'static Field>;
 }
 
 /// The content of a field.
@@ -188,6 +192,28 @@ impl Content for &[String] {
     const TYPE: Type = Type::Texts;
 }
 
+/// Implements [`Content`] for types that are shown as text, and for lists of them.
+macro_rules! texts {
+    ($($type:ty),+ $(,)?) => {$(
+        impl crate::field::Content for $type {
+            const TYPE: crate::field::Type = crate::field::Type::Value(crate::field::Kind::Text);
+        }
+
+        impl crate::field::Content for Vec<$type> {
+            const TYPE: crate::field::Type = crate::field::Type::Texts;
+        }
+    )+};
+}
+pub(crate) use texts;
+
+impl Content for Vec<String> {
+    const TYPE: Type = Type::Texts;
+}
+
+impl Content for Vec<IpAddr> {
+    const TYPE: Type = Type::Texts;
+}
+
 impl Content for BTreeMap<&str, u64> {
     const TYPE: Type = Type::Numbers;
 }
@@ -197,59 +223,65 @@ impl<T: Object> Content for Vec<T> {
     const TYPE: Type = Type::Objects(T::NAME);
 }
 
-/// Defines an object by its fields: its serialisation and its description.
+/// Defines an object by its fields: its serialisation and its description. In parentheses
+/// stand further traits to derive.
 ///
-/// `first name: Other` and `then name: Other` put the own fields of another object before
-/// and behind those of this one.
+/// `first name: Other` and `then name: Other` put the fields of another object before and
+/// behind those of this one.
 macro_rules! object {
     (
         $(#[doc = $about:literal])+
-        $object:ident $(<$life:lifetime>)? as $name:literal {
+        $vis:vis $object:ident $(<$life:lifetime>)? as $name:literal $(($($derive:ident),+))? {
             $( first $first:ident: $before:ty, )?
             $( $(#[doc = $doc:literal])+ $field:ident: $type:ty, )*
             $( then $then:ident: $behind:ty, )?
         }
     ) => {
         $(#[doc = $about])+
-        #[derive(serde::Serialize)]
-        pub(crate) struct $object $(<$life>)? {
+        #[derive(serde::Serialize, $($($derive),+)?)]
+        $vis struct $object $(<$life>)? {
             $(
+                #[doc = "Fields that come before its own."]
                 #[serde(flatten)]
-                pub(crate) $first: $before,
+                $vis $first: $before,
             )?
             $(
                 $(#[doc = $doc])+
-                #[serde(skip_serializing_if = "crate::projection::field::Content::is_absent")]
-                pub(crate) $field: $type,
+                #[serde(skip_serializing_if = "crate::field::Content::is_absent")]
+                $vis $field: $type,
             )*
             $(
+                #[doc = "Fields that come behind its own."]
                 #[serde(flatten)]
-                pub(crate) $then: $behind,
+                $vis $then: $behind,
             )?
         }
 
-        impl $(<$life>)? crate::projection::field::Object for $object $(<$life>)? {
+        impl $(<$life>)? crate::field::Object for $object $(<$life>)? {
             const NAME: &'static str = $name;
-            const DOC: &'static str = concat!($($about),+);
-            const OWN: &'static [crate::projection::field::Field] = &[$(
-                crate::projection::field::Field {
+    const DOC: &'static str = concat!($($about),+);
+            const OWN: &'static [crate::field::Field] = &[$(
+                crate::field::Field {
                     name: stringify!($field),
                     doc: concat!($($doc),+),
-                    required: <$type as crate::projection::field::Content>::REQUIRED,
-                    type_: <$type as crate::projection::field::Content>::TYPE,
+                    required: <$type as crate::field::Content>::REQUIRED,
+                    type_: <$type as crate::field::Content>::TYPE,
                 },
             )*];
-            const PARTS: &'static [&'static [crate::projection::field::Field]] = &[
-                $(<$before as crate::projection::field::Object>::OWN,)?
-                Self::OWN,
-                $(<$behind as crate::projection::field::Object>::OWN,)?
-            ];
+
+            fn fields() -> Vec<&'static crate::field::Field> {
+                let parts: Vec<Vec<&'static crate::field::Field>> = vec![
+                    $(<$before as crate::field::Object>::fields(),)?
+                    Self::OWN.iter().collect(),
+                    $(<$behind as crate::field::Object>::fields(),)?
+                ];
+                parts.concat()
+            }
         }
 
-        impl $(<$life>)? crate::projection::field::Content for $object $(<$life>)? {
-            const TYPE: crate::projection::field::Type =
-                crate::projection::field::Type::Object($name);
+        impl $(<$life>)? crate::field::Content for $object $(<$life>)? {
+            const TYPE: crate::field::Type = crate::field::Type::Object($name);
         }
     };
 }
-pub(super) use object;
+pub(crate) use object;
