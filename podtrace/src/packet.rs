@@ -6,6 +6,7 @@
 
 mod decode;
 mod describe;
+mod ends;
 mod key;
 pub mod link;
 mod mac;
@@ -22,6 +23,7 @@ use podtrace_ebpf::{
 use serde::{Deserialize, Serialize};
 
 pub(crate) use describe::flag_names;
+pub use ends::Ends;
 pub use key::{EchoFlow, PacketKey};
 pub use protocol::Protocol;
 pub(crate) use tunnel::TunnelKind;

@@ -99,6 +99,8 @@ struct Addition {
     incomplete: bool,
     retransmitted: bool,
     between_nodes: bool,
+    /// Whether its path corrects one before.
+    late: bool,
     way_ns: Option<u64>,
 }
 
@@ -109,6 +111,12 @@ impl PairCount {
         *first_ns = path.first_ns.min(*first_ns);
         self.last_ns = self.last_ns.max(path.first_ns);
         self.outcomes[path.outcome.index()] += 1;
+        if path.late {
+            // It was counted when it was not seen further.
+            let not_seen = &mut self.outcomes[Outcome::NotSeenFurther.index()];
+            *not_seen = not_seen.saturating_sub(1);
+            self.volume.take_back(path.bytes);
+        }
         self.ambiguous += u64::from(path.ambiguous);
         self.incomplete += u64::from(path.incomplete);
         self.retransmitted += u64::from(path.retransmitted);
@@ -145,8 +153,9 @@ impl Stats {
             outcome: path.outcome,
             ambiguous: path.ambiguous,
             incomplete: path.incomplete,
-            retransmitted: self.retransmitted.is_repeated(&path.packet),
+            retransmitted: path.late_of.is_none() && self.retransmitted.is_repeated(&path.packet),
             between_nodes: crosses_nodes(path, world),
+            late: path.late_of.is_some(),
             way_ns: (is_certain && is_delivered).then(|| path.duration_ns()),
         };
         let (from, to) = ends(path, world);
@@ -189,7 +198,9 @@ impl Stats {
                 segment.latencies.extend(Some(ns));
             }
         }
-        for name in places {
+        // The first hops of a late path were counted before.
+        let counted = path.late_of.map_or(0, |before| before.hops);
+        for name in places.into_iter().skip(counted) {
             self.places.row(name).add(path.packet.length);
         }
     }

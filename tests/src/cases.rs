@@ -25,6 +25,7 @@ mod runtime_trouble;
 mod scan;
 mod scenarios;
 mod senders;
+mod services;
 mod sessions;
 mod topology;
 mod tracer;

@@ -3,7 +3,7 @@ use super::column::Column;
 use crate::{
     field::Cell as _,
     projection::{
-        hop::{HopObject, SocketObject, TunnelObject},
+        hop::{HopObject, SocketObject, TranslationObject, TunnelObject},
         packet::PathObject,
         row::{HeaderCells, RowCells},
     },
@@ -29,6 +29,11 @@ macro_rules! column {
     };
     (tunnel.$field:ident) => {
         nested!("tunnel_", TunnelObject, $field, |row| row.hop.tunnel)
+    };
+    (translation.$field:ident) => {
+        nested!("translation_", TranslationObject, $field, |row| row
+            .hop
+            .translation)
     };
     (sender.$field:ident) => {
         nested!("sender_", SocketObject, $field, |row| row.path.sender)
@@ -114,4 +119,14 @@ pub const COLUMNS: &[Column] = &[
     column!(path.incomplete),
     column!(path.duration_ns),
     column!(path.rtt_ns),
+    column!(hop.segments),
+    column!(hop.segment_bytes),
+    column!(path.part_of),
+    column!(path.copy_of),
+    column!(path.late_of),
+    column!(translation.kind),
+    column!(translation.source),
+    column!(translation.source_port),
+    column!(translation.destination),
+    column!(translation.destination_port),
 ];

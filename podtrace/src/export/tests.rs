@@ -173,6 +173,16 @@ fn row_is_as_documented() {
     incomplete: false
     duration_ns: 4000
     rtt_ns: -
+    segments: -
+    segment_bytes: -
+    part_of: -
+    copy_of: -
+    late_of: -
+    translation_kind: -
+    translation_source: -
+    translation_source_port: -
+    translation_destination: -
+    translation_destination_port: -
     ");
 }
 

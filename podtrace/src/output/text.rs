@@ -116,6 +116,12 @@ impl Text {
                 self.end(out, &receiver, true);
             }
         }
+        if path.part_of.is_some() {
+            painter.paint(out, YELLOW, "  (of a packet whose other segments went on)");
+        }
+        if path.copy_of.is_some() {
+            painter.paint(out, DIM, "  (retransmission)");
+        }
         if path.ambiguous {
             painter.paint(out, YELLOW, "  (ambiguous: equal packets at once)");
         }

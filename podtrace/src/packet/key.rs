@@ -27,6 +27,10 @@ const IDENTITY: usize = 4;
 const LENGTH: usize = 5;
 const TRANSPORT: usize = 6;
 
+/// The last words of messages of ICMP.
+const ECHO: u64 = 1;
+const ICMP: u64 = 2;
+
 /// The ends in a key: what they are, and their words.
 type Ends = (u64, [u64; IDENTITY]);
 
@@ -76,13 +80,17 @@ pub struct EchoFlow {
 }
 
 impl PacketKey {
-    /// What stays of the key when addresses and ports are translated.
+    /// What stays of the key when addresses and ports are translated, and with them the
+    /// identifier of an echo and what an ICMP error quotes.
     #[must_use]
     pub fn without_ends(mut self) -> Self {
         let protocol = self.0[IDENTITY].to_be_bytes()[1];
         self.set_ends(NO_ENDS);
-        if matches!(protocol, IPPROTO_TCP | IPPROTO_UDP) {
-            self.0[TRANSPORT] &= !u64::from(u32::MAX);
+        match (protocol, self.0[TRANSPORT + 1]) {
+            (IPPROTO_TCP | IPPROTO_UDP, _) => self.0[TRANSPORT] &= !u64::from(u32::MAX),
+            (_, ECHO) => self.0[TRANSPORT] &= !0xffff_0000,
+            (_, ICMP) => self.0[LENGTH] &= u64::from(u32::MAX),
+            _ => {}
         }
         self
     }
@@ -168,8 +176,8 @@ impl Transport {
                 reply,
                 id,
                 sequence,
-            } => [pair(id, sequence), reply.into(), 1],
-            Self::Icmp { kind, code } => [pair(kind.into(), code.into()), 0, 2],
+            } => [pair(id, sequence), reply.into(), ECHO as u32],
+            Self::Icmp { kind, code } => [pair(kind.into(), code.into()), 0, ICMP as u32],
             Self::Neighbor {
                 advertisement,
                 target,

@@ -54,6 +54,15 @@ impl Packet {
         }
     }
 
+    /// Bytes of the payload of TCP and UDP.
+    #[must_use]
+    pub fn payload(&self) -> u32 {
+        match self.transport {
+            Transport::Tcp { payload, .. } | Transport::Udp { payload, .. } => payload,
+            _ => 0,
+        }
+    }
+
     /// Source and destination port, of TCP and UDP.
     #[must_use]
     pub fn ports(&self) -> Option<(u16, u16)> {

@@ -1,17 +1,20 @@
 //! Joins events into paths.
 mod join;
+mod late;
 mod open;
+mod parts;
+mod pieces;
 mod transition;
 
 use std::{collections::BTreeMap, hash::BuildHasher as _, vec::Drain};
 
+use super::{Outcome, Path, Translation, losses::Losses, rtt::Requests};
+use crate::{model::event::Event, packet::Packet, world::World};
 use foldhash::fast::RandomState;
-use podtrace_ebpf::record::Direction;
-
-use super::{Hop, Outcome, Path, losses::Losses, rtt::Requests};
-use crate::{model::event::Event, world::World};
 use join::{Joined, Joins, Sighting, index::Slot};
 use open::{Open, OpenPaths};
+use parts::Bytes;
+use podtrace_ebpf::record::Direction;
 use transition::{Transition, transition};
 
 /// How long hops may follow the arrival of a packet, in nanoseconds: a bridge sends the
@@ -117,7 +120,6 @@ impl Builder {
 
     /// Adds an event (in order of time) and returns the number of its packet.
     pub fn push(&mut self, event: &Event, world: &World) -> u64 {
-        self.requests.note(event);
         // Computed here, not stored in the event: moving the event would move the key as
         // well.
         let key = event.packet.key();
@@ -129,15 +131,36 @@ impl Builder {
         };
         let slot = match self.joins.find(&seen, &mut self.open, world) {
             Some(Joined::One(slot)) => slot,
+            Some(Joined::Translated(slot)) => {
+                self.translate(slot, &seen, world);
+                slot
+            }
+            Some(Joined::Undecided) => {
+                let slot = self.begin(&seen, event.packet.clone());
+                if let Some(open) = self.open.get_mut(slot) {
+                    open.path.ambiguous = true;
+                }
+                slot
+            }
             Some(Joined::Each(slots)) => return self.add_to_each(&slots, event, world),
-            None => self.begin(&seen),
+            Some(Joined::Pieces { pieces, left }) => {
+                return self.add_pieces(&seen, pieces, left, world);
+            }
+            None => self.begin(&seen, event.packet.clone()),
         };
+        self.take_up(slot);
+        self.requests.note(event);
         let id = self.id(slot);
-        self.add_hop(slot, event, world);
-        while self.open.bytes() > OPEN_BYTES {
-            self.give_up(self.open.oldest());
-        }
+        self.add_hop(slot, event, None, world);
+        self.make_room();
         id
+    }
+
+    /// Keeps the bytes of open paths within bounds.
+    fn make_room(&mut self) {
+        while self.open.bytes() > OPEN_BYTES {
+            self.give_up(self.open.first_late().or_else(|| self.open.oldest()));
+        }
     }
 
     fn id(&self, slot: Slot) -> u64 {
@@ -146,23 +169,35 @@ impl Builder {
 
     /// Adds an event to several paths; returns the number of the first.
     fn add_to_each(&mut self, slots: &[Slot], event: &Event, world: &World) -> u64 {
+        for slot in slots {
+            self.take_up(*slot);
+        }
         let first = slots.first().map_or(0, |slot| self.id(*slot));
         for slot in slots {
-            self.add_hop(*slot, event, world);
+            self.add_hop(*slot, event, None, world);
         }
         first
     }
 
-    fn add_hop(&mut self, slot: Slot, event: &Event, world: &World) {
+    /// Adds a hop to a path, or what a hop has seen. `bytes`: which of the packet's payload
+    /// the event has, if not all.
+    fn add_hop(&mut self, slot: Slot, event: &Event, bytes: Option<Bytes>, world: &World) {
         let point = world.tap_points.get(event.interface);
+        let joins = &self.joins;
         let transition = self.open.change(slot, event.ts_ns, |open| {
-            if !has_same_owner(&open.path.hops, event) {
-                open.push(Hop::of(event));
-            }
-            let transition = point.map_or(Transition::Onward, |point| {
-                transition(event, point, &open.path.packet, world)
-            });
-            open.arrived |= transition == Transition::Arrived;
+            let at = open.add(event, bytes);
+            let meaning = point.map(|point| transition(event, point, &open.path.packet, world));
+            let transition = match meaning {
+                // Whoever has the destination's address, it is not for them.
+                Some(arrived) if arrived.is_arrival() && joins.goes_on(event, world) => {
+                    Transition::Onward
+                }
+                Some(transition) => open.unless_in_pieces(at, transition),
+                None => Transition::Onward,
+            };
+            open.arrived |= matches!(transition, Transition::Arrived | Transition::AwaitsSocket);
+            open.wants_socket |= transition == Transition::AwaitsSocket;
+            open.wants_socket &= event.direction != Direction::Socket;
             open.inconclusive = transition == Transition::Inconclusive;
             open.optional = transition == Transition::Optional;
             (transition, open.path.hops.len())
@@ -170,9 +205,6 @@ impl Builder {
         match transition {
             Some((Transition::End(outcome), _)) => self.close(slot, outcome),
             Some((_, hops)) if hops > HOPS_MAX => self.give_up(Some(slot)),
-            Some((Transition::Arrived, _)) if event.direction == Direction::Ingress => {
-                self.joins.arrived(slot, event.interface, &mut self.open);
-            }
             _ => {}
         }
     }
@@ -189,6 +221,9 @@ impl Builder {
         let Some(open) = self.open.get_mut(slot) else {
             return;
         };
+        if open.late {
+            return self.forget(slot);
+        }
         open.path.incomplete = true;
         let outcome = match (open.arrived, open.inconclusive) {
             (true, _) => Outcome::Delivered,
@@ -198,26 +233,61 @@ impl Builder {
         self.close(slot, outcome);
     }
 
-    /// Begins a path with the event's packet.
-    fn begin(&mut self, seen: &Sighting<'_>) -> Slot {
+    /// Begins a path with the event's packet, or with what is left of it.
+    fn begin(&mut self, seen: &Sighting<'_>, packet: Packet) -> Slot {
         let path = Path {
             id: self.next_id,
-            packet: seen.event.packet.clone(),
+            packet,
             hops: Vec::with_capacity(HOPS),
             outcome: Outcome::InFlight,
             ambiguous: false,
             incomplete: false,
+            gso_segments: seen.event.gso_segments,
+            segments: Vec::new(),
+            part_of: None,
+            copy_of: None,
+            late_of: None,
+            translations: Vec::new(),
             round_trip: None,
             asker: None,
         };
         self.next_id += 1;
         let open = Open::new(Box::new(path), seen.key, seen.hash);
         let slot = self.open.add(open);
+        self.index(slot);
+        slot
+    }
+
+    /// Adds an open path to the indices.
+    fn index(&mut self, slot: Slot) {
         for number in 0..Joins::COUNT {
             let oldest = self.joins.begun(number, slot, &mut self.open);
             self.give_up(oldest);
         }
-        slot
+    }
+
+    /// Gives a path the ends of the event: those before were translated.
+    fn translate(&mut self, slot: Slot, seen: &Sighting<'_>, world: &World) {
+        let point = world.tap_points.get(seen.event.interface);
+        let (Some(open), Some(point)) = (self.open.get(slot), point) else {
+            return;
+        };
+        let (Some(before), Some(after)) = (open.path.ends(), seen.event.packet.ends()) else {
+            return;
+        };
+        self.joins.ended(slot, open);
+        self.joins.learn(point, before, after);
+        self.open.change(slot, seen.event.ts_ns, |open| {
+            let hop = open.path.hops.len();
+            open.path
+                .translations
+                .push(Translation { hop, before, after });
+            open.rekey(seen.key, seen.hash);
+        });
+        if let Some(open) = self.open.get(slot) {
+            self.requests.alias(&open.path.packet, &seen.event.packet);
+        }
+        self.index(slot);
     }
 
     fn close(&mut self, slot: Slot, outcome: Outcome) {
@@ -226,13 +296,21 @@ impl Builder {
         };
         self.joins.ended(slot, &open);
         let mut path = open.path;
+        if let Some(parts) = &open.parts {
+            path.segments = parts.segments(path.hops.len());
+        }
         path.outcome = outcome;
         path.incomplete |= self.may_lack(&path);
+        self.complete(&mut path);
+        self.finished.push(path);
+    }
+
+    /// Adds to an echo reply what is known of the request.
+    fn complete(&self, path: &mut Path) {
         if let Some((flow, true)) = path.packet.echo_pair() {
             path.round_trip = self.requests.round_trip(&flow, &path.hops);
             path.asker = self.requests.asker(&flow);
         }
-        self.finished.push(path);
     }
 
     /// The id of the oldest path that has not ended.
@@ -258,6 +336,10 @@ impl Builder {
     /// until then have been noted.
     pub fn expire(&mut self, now_ns: u64) {
         for slot in self.open.over(now_ns, self.timeout_ns) {
+            if self.open.get(slot).is_some_and(|open| open.late) {
+                self.forget(slot);
+                continue;
+            }
             let is_partial = self.is_partial
                 || self
                     .open
@@ -269,12 +351,18 @@ impl Builder {
             let first_ns = first_ns(&open.path);
             open.path.incomplete = self.losses.may_concern(first_ns, now_ns);
             let outcome = match (open.arrived, open.path.incomplete) {
+                (true, false) if open.wants_socket => Outcome::NoSocket,
                 (true, _) => Outcome::Delivered,
                 (false, true) => Outcome::EventsLost,
                 (false, false) if open.inconclusive || is_partial => Outcome::Unknown,
                 (false, false) if open.optional => Outcome::NoReceiver,
                 (false, false) => Outcome::NotSeenFurther,
             };
+            if outcome == Outcome::NotSeenFurther && self.is_whole(slot) {
+                self.report(slot);
+                continue;
+            }
+            let outcome = self.split(slot, outcome);
             self.close(slot, outcome);
         }
         let oldest = self.open.oldest().and_then(|slot| self.open.get(slot));
@@ -286,8 +374,8 @@ impl Builder {
 
     /// Ends everything: the trace is over.
     pub fn finish(&mut self) {
-        while let Some(oldest) = self.open.oldest() {
-            self.cut_short(oldest, Outcome::InFlight);
+        while let Some(slot) = self.open.first_late().or_else(|| self.open.oldest()) {
+            self.cut_short(slot, Outcome::InFlight);
         }
     }
 
@@ -313,16 +401,6 @@ impl Builder {
 
 fn first_ns(path: &Path) -> u64 {
     path.hops.first().map_or(0, |first| first.ts_ns)
-}
-
-/// Whether the event is a copy for a socket whose owner has received one already: one hop
-/// stands for all of them.
-fn has_same_owner(hops: &[Hop], event: &Event) -> bool {
-    event.direction == Direction::Socket
-        && hops.iter().any(|hop| {
-            let key = (hop.interface, hop.direction, hop.cgroup);
-            key == (event.interface, event.direction, event.cgroup)
-        })
 }
 
 #[cfg(test)]

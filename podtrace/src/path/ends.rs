@@ -121,7 +121,9 @@ fn receiver(path: &Path, world: &World) -> End {
                 (_, Direction::Ingress | Direction::Socket) => point.pod_netns(),
                 _ => None,
             });
-    end.who = who(end.address, to, last.ts_ns, world);
+    // Whom a translated packet is for shows at its last hop.
+    let address = path.ends().map(|ends| ends.destination).or(end.address);
+    end.who = who(address, to, last.ts_ns, world);
     set_container(&mut end, receiving(path, world));
     end
 }
@@ -235,14 +237,4 @@ impl Path {
             .iter()
             .filter(|hop| hop.direction == Direction::Socket)
     }
-}
-
-/// Whether such a packet is for a socket: ARP, neighbour discovery and echo requests are
-/// not.
-#[must_use]
-pub fn is_for_a_socket(packet: &Packet) -> bool {
-    matches!(
-        packet.transport,
-        Transport::Tcp { .. } | Transport::Udp { .. } | Transport::Echo { reply: true, .. }
-    )
 }

@@ -3,12 +3,20 @@ use std::collections::VecDeque;
 
 use podtrace_ebpf::record::{CGROUP_NONE, Direction};
 
-use crate::{map::Map, model::event::Event, packet::EchoFlow, path::Hop};
+use crate::{
+    map::Map,
+    model::event::Event,
+    packet::{EchoFlow, Packet},
+    path::Hop,
+};
 
 /// Upper bound of the remembered requests; the oldest is forgotten first.
 pub(crate) const REQUESTS_MAX: usize = 4096;
 /// Upper bound of the remembered tap points of all requests together.
 pub(crate) const SEEN_MAX: usize = 8 * REQUESTS_MAX;
+
+/// Upper bound of what translation may make of one request on its way.
+const TRANSLATED_MAX: usize = 4;
 
 /// A round trip as seen from each interface that saw request and reply.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,11 +37,21 @@ impl RoundTrip {
 /// Interface, direction, time and socket's cgroup of a request.
 pub(crate) type Seen = (u32, Direction, u64, u64);
 
+/// Where and when an echo request was seen.
+#[derive(Debug, Default)]
+struct Request {
+    seen: Vec<Seen>,
+    /// What address translation has made of it.
+    translated: Vec<EchoFlow>,
+}
+
 /// Where and when each echo request was seen.
 #[derive(Debug, Default)]
 pub struct Requests {
-    seen: Map<EchoFlow, Vec<Seen>>,
+    requests: Map<EchoFlow, Request>,
     order: VecDeque<EchoFlow>,
+    /// The requests that translation has made others of.
+    originals: Map<EchoFlow, EchoFlow>,
     /// How many tap points are remembered.
     tap_points: usize,
 }
@@ -48,10 +66,12 @@ impl Requests {
         if event.direction == Direction::Socket {
             return;
         }
-        let tap_points = self.seen.entry(flow).or_insert_with(|| {
+        let flow = self.original(&flow);
+        let request = self.requests.entry(flow).or_insert_with(|| {
             self.order.push_back(flow);
-            Vec::new()
+            Request::default()
         });
+        let tap_points = &mut request.seen;
         // The same tap again means another request with the same numbers.
         if tap_points.iter().any(|(interface, direction, ..)| {
             (*interface, *direction) == (event.interface, event.direction)
@@ -66,23 +86,52 @@ impl Requests {
         }
     }
 
+    /// Notes that one echo request was translated into another.
+    pub fn alias(&mut self, before: &Packet, after: &Packet) {
+        let (Some((before, false)), Some((after, false))) = (before.echo_pair(), after.echo_pair())
+        else {
+            return;
+        };
+        let original = self.original(&before);
+        let Some(request) = self.requests.get_mut(&original) else {
+            return;
+        };
+        if original != after && request.translated.len() < TRANSLATED_MAX {
+            request.translated.push(after);
+            self.originals.insert(after, original);
+        }
+    }
+
+    /// The request as it was sent.
+    fn original(&self, flow: &EchoFlow) -> EchoFlow {
+        self.originals.get(flow).copied().unwrap_or(*flow)
+    }
+
     fn forget_oldest(&mut self) {
         let oldest = self.order.pop_front();
-        let oldest = oldest.and_then(|flow| self.seen.remove(&flow));
-        self.tap_points -= oldest.map_or(0, |tap_points| tap_points.len());
+        let Some(request) = oldest.and_then(|flow| self.requests.remove(&flow)) else {
+            return;
+        };
+        self.tap_points -= request.seen.len();
+        for flow in request.translated {
+            // Another request may have become the same since.
+            if self.originals.get(&flow) == oldest.as_ref() {
+                self.originals.remove(&flow);
+            }
+        }
     }
 
     /// Cgroup of the socket that sent the request, if it was seen.
     #[must_use]
     pub fn asker(&self, flow: &EchoFlow) -> Option<u64> {
-        let (.., cgroup) = self.seen.get(flow)?.first()?;
+        let (.., cgroup) = self.requests.get(&self.original(flow))?.seen.first()?;
         (*cgroup != CGROUP_NONE).then_some(*cgroup)
     }
 
     /// The round trip that a reply completes.
     #[must_use]
     pub fn round_trip(&self, flow: &EchoFlow, reply: &[Hop]) -> Option<RoundTrip> {
-        let seen = self.seen.get(flow)?;
+        let seen = &self.requests.get(&self.original(flow))?.seen;
         let at: Vec<_> = seen
             .iter()
             .enumerate()

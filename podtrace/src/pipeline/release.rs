@@ -5,7 +5,10 @@ use super::{
     name_gate::{Gated, path_waits},
     order::Known,
 };
-use crate::{model::event::Event, path::Path};
+use crate::{
+    model::event::Event,
+    path::{Outcome, Path},
+};
 
 impl Pipeline {
     pub(super) fn show_finished(&mut self) {
@@ -74,6 +77,15 @@ impl Pipeline {
         }
         self.summary.packets += 1;
         self.summary.outcomes[path.outcome.index()] += 1;
+        if path
+            .late_of
+            .is_some_and(|before| before.id >= self.show_from)
+        {
+            // It was counted when it was not seen further.
+            let not_seen = &mut self.summary.outcomes[Outcome::NotSeenFurther.index()];
+            *not_seen = not_seen.saturating_sub(1);
+            self.summary.packets = self.summary.packets.saturating_sub(1);
+        }
         self.summary.incomplete += u64::from(path.incomplete);
         self.consumers.path(path, &self.world);
     }

@@ -7,7 +7,7 @@ use crate::{
     field::{TimeNs, object},
     identity::sockets::SocketOwner,
     packet::{Carrier, Tunnel},
-    path::Hop,
+    path::{Hop, Path, Translation},
     world::World,
 };
 
@@ -36,6 +36,12 @@ object! {
         tunnel: Option<TunnelObject>,
         /// TTL or hop limit at the hop
         ttl: Option<u8>,
+        /// in how many packets the hop saw it, if they were several or not all came
+        segments: Option<u32>,
+        /// how many bytes of its payload they had
+        segment_bytes: Option<u32>,
+        /// the ends that address translation gave the packet before the hop
+        translation: Option<TranslationObject>,
     }
 }
 
@@ -79,14 +85,37 @@ object! {
     }
 }
 
+object! {
+    /// The ends of a packet, after address translation.
+    pub(crate) TranslationObject as "translation" {
+        /// `dnat` if the destination has changed, `snat` if the source has, or `both`
+        kind: &'static str,
+        /// source address
+        source: IpAddr,
+        /// source port of TCP or UDP
+        source_port: Option<u16>,
+        /// destination address
+        destination: IpAddr,
+        /// destination port of TCP or UDP
+        destination_port: Option<u16>,
+    }
+}
+
 impl<'a> HopObject<'a> {
-    /// `first_ns`: when the path's first hop saw the packet.
-    pub(crate) fn new(hop: &Hop, first_ns: Option<u64>, world: &'a World, epoch_ns: i128) -> Self {
+    /// `on`: the path that it is a hop of, and its number there from 0.
+    pub(crate) fn new(
+        hop: &Hop,
+        on: Option<(&Path, usize)>,
+        world: &'a World,
+        epoch_ns: i128,
+    ) -> Self {
         let point = world.tap_points.get(hop.interface);
+        let first = on.and_then(|(path, _)| path.hops.first());
+        let segments = on.and_then(|(path, number)| path.segments_at(number));
         let has_socket = hop.cgroup != CGROUP_NONE || hop.direction == Direction::Socket;
         Self {
             time_ns: TimeNs::new(epoch_ns, hop.ts_ns),
-            delta_ns: first_ns.map(|first| hop.ts_ns.saturating_sub(first)),
+            delta_ns: first.map(|first| hop.ts_ns.saturating_sub(first.ts_ns)),
             node: point.map_or("", |point| point.node_name.as_ref()),
             pod: point.and_then(|point| world.pod_of(point)),
             interface: point.map_or("", |point| point.name.as_ref()),
@@ -96,6 +125,29 @@ impl<'a> HopObject<'a> {
             bytes: hop.wire_len,
             tunnel: hop.tunnel.as_deref().map(Into::into),
             ttl: hop.ttl,
+            segments: segments.map(|seen| seen.packets),
+            segment_bytes: segments.map(|seen| seen.bytes),
+            translation: on
+                .and_then(|(path, number)| path.translation_at(number))
+                .map(Into::into),
+        }
+    }
+}
+
+impl From<&Translation> for TranslationObject {
+    fn from(translation: &Translation) -> Self {
+        let (source, source_port) = translation.after.from();
+        let (destination, destination_port) = translation.after.to();
+        Self {
+            kind: match (translation.is_of_source(), translation.is_of_destination()) {
+                (true, true) => "both",
+                (true, false) => "snat",
+                (false, _) => "dnat",
+            },
+            source,
+            source_port,
+            destination,
+            destination_port,
         }
     }
 }

@@ -74,6 +74,12 @@ object! {
         ambiguous: bool,
         /// whether hops may be missing
         incomplete: bool,
+        /// the packet that it is the rest of, whose other segments went on
+        part_of: Option<u64>,
+        /// the packet with some of the same bytes that was under way when it was sent
+        copy_of: Option<u64>,
+        /// the number under which it was said before not to be seen further: it was slow
+        late_of: Option<u64>,
         /// nanoseconds from the first hop to the last
         duration_ns: u64,
         /// the taps that saw it, in order
@@ -126,11 +132,10 @@ impl<'a> EventObject<'a> {
 
 impl<'a> PathObject<'a> {
     pub(crate) fn new(path: &Path, world: &'a World, epoch_ns: i128) -> Self {
-        let first_ns = path.hops.first().map(|hop| hop.ts_ns);
         let (from, to) = ends(path, world);
         let [source_pod, source_node, source_on] = names(&from);
         let [destination_pod, destination_node, destination_on] = names(&to);
-        let hops = path.hops.iter();
+        let hops = path.hops.iter().enumerate();
         Self {
             packet: path.id,
             what: describe(&path.packet),
@@ -153,9 +158,12 @@ impl<'a> PathObject<'a> {
             },
             ambiguous: path.ambiguous,
             incomplete: path.incomplete,
+            part_of: path.part_of,
+            copy_of: path.copy_of,
+            late_of: path.late_of.map(|before| before.id),
             duration_ns: path.duration_ns(),
             hops: hops
-                .map(|hop| HopObject::new(hop, first_ns, world, epoch_ns))
+                .map(|(number, hop)| HopObject::new(hop, Some((path, number)), world, epoch_ns))
                 .collect(),
             rtt_ns: path.round_trip.as_ref().map(|trip| trip.total_ns()),
             rtt_at: round_trips(path, world),

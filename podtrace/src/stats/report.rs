@@ -84,6 +84,12 @@ impl Volume {
         self.packets += 1;
         self.bytes += u64::from(bytes);
     }
+
+    /// Takes one back that was added before.
+    pub(super) fn take_back(&mut self, bytes: u32) {
+        self.packets = self.packets.saturating_sub(1);
+        self.bytes = self.bytes.saturating_sub(bytes.into());
+    }
 }
 
 object! {

@@ -253,6 +253,7 @@ fn json_is_as_documented() {
           "left_for_vtep": 0,
           "left_node": 0,
           "no_receiver_expected": 0,
+          "no_socket": 0,
           "not_seen_further": 1,
           "unknown": 0
         },
@@ -320,6 +321,7 @@ fn json_is_as_documented() {
             "left_for_vtep": 0,
             "left_node": 0,
             "no_receiver_expected": 0,
+            "no_socket": 0,
             "not_seen_further": 1,
             "unknown": 0
           },

@@ -41,6 +41,7 @@ fn lines() -> Vec<Described> {
         of::<hop::HopObject<'_>>(),
         of::<hop::SocketObject>(),
         of::<hop::TunnelObject>(),
+        of::<hop::TranslationObject>(),
         of::<packet::RoundTripObject<'_>>(),
         of::<packet::ClockObject>(),
         of::<session::LossTapObject<'_>>(),

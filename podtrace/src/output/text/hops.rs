@@ -1,9 +1,9 @@
 //! The lines below a packet's header: its hops and how it ended.
-use std::{collections::BTreeSet, fmt::Write as _, time::Duration};
+use std::{collections::BTreeSet, fmt::Write as _, net::IpAddr, time::Duration};
 
 use podtrace_ebpf::record::Direction;
 
-use super::Text;
+use super::{Text, counted};
 use crate::{
     clock::nodes::{duration, signed_duration},
     identity::sockets::{HostProcess, SocketOwner},
@@ -11,9 +11,9 @@ use crate::{
     output::paint::{BOLD, CYAN, DIM, GREEN, YELLOW},
     packet::{Carrier, Tunnel, TunnelKind},
     path::{
-        Hop, Outcome, Path, RoundTrip,
+        Hop, Outcome, Path, RoundTrip, Segments, Translation,
         clocks::clocks,
-        ends::{is_for_a_socket, node_at, sending, short_id},
+        ends::{node_at, sending, short_id},
     },
     text::write,
     world::World,
@@ -34,7 +34,7 @@ impl Text {
         };
         let mut owners = std::mem::take(&mut self.owners);
         let (mut owner_width, mut name_width) = (0, 0);
-        for (_, point) in tap_points(path, world) {
+        for (_, _, point) in tap_points(path, world) {
             let owner = world.owner_of(point);
             owner_width = owner_width.max(owner.len());
             name_width = name_width.max(point.name.len());
@@ -42,7 +42,7 @@ impl Text {
         }
         let painter = self.painter();
         let mut ttl = first.ttl;
-        for ((number, (hop, point)), owner) in tap_points(path, world).enumerate().zip(&owners) {
+        for ((number, hop, point), owner) in tap_points(path, world).zip(&owners) {
             delta(out, hop.ts_ns.saturating_sub(first.ts_ns));
             out.push_str(if point.in_pod { "  pod   " } else { "  node  " });
             painter.on(out, CYAN);
@@ -53,6 +53,12 @@ impl Text {
             out.push_str("  ");
             write::padded(out, hop.direction.as_str(), DIRECTION_WIDTH);
             remarks(out, ttl, hop);
+            if let Some(segments) = path.segments_at(number) {
+                segments_text(out, segments, path);
+            }
+            if let Some(translation) = path.translation_at(number) {
+                translation_text(out, translation);
+            }
             ttl = hop.ttl;
             let socket = match hop.direction {
                 Direction::Socket => Some(world.identities.socket_owner(hop.cgroup)),
@@ -74,7 +80,10 @@ impl Text {
         let style = match path.outcome {
             Outcome::Unknown => return,
             Outcome::Delivered | Outcome::LeftForVtep(_) | Outcome::LeftNode => GREEN,
-            Outcome::NotSeenFurther | Outcome::EventsLost | Outcome::GivenUp => YELLOW,
+            Outcome::NoSocket
+            | Outcome::NotSeenFurther
+            | Outcome::EventsLost
+            | Outcome::GivenUp => YELLOW,
             Outcome::InFlight | Outcome::NoReceiver => DIM,
         };
         let painter = self.painter();
@@ -97,6 +106,13 @@ fn outcome_text(out: &mut String, path: &Path, world: &World) {
     let _ = match path.outcome {
         Outcome::Delivered => {
             delivered(out, path, world);
+            Ok(())
+        }
+        Outcome::NoSocket => {
+            out.push_str("reached ");
+            reached(out, path, world);
+            out.push_str(", no container's socket took it");
+            clock_remarks(out, path, world);
             Ok(())
         }
         Outcome::LeftForVtep(vtep) => {
@@ -128,19 +144,23 @@ fn outcome_text(out: &mut String, path: &Path, world: &World) {
         path.outcome,
         Outcome::EventsLost | Outcome::GivenUp | Outcome::InFlight
     );
+    if let Some(ns) = path.lateness_ns() {
+        out.push_str(" (seen again after ");
+        micros(out, ns);
+        out.push_str(": was slow, not lost)");
+    }
     if path.incomplete && !tells_so {
         out.push_str(" (hops may be missing)");
     }
 }
 
-/// The hops whose tap points are known.
+/// The hops whose tap points are known, with their numbers from 0.
 fn tap_points<'a>(
     path: &'a Path,
     world: &'a World,
-) -> impl Iterator<Item = (&'a Hop, &'a TapPoint)> {
-    path.hops
-        .iter()
-        .filter_map(|hop| Some((hop, world.tap_points.get(hop.interface)?)))
+) -> impl Iterator<Item = (usize, &'a Hop, &'a TapPoint)> {
+    let hops = path.hops.iter().enumerate();
+    hops.filter_map(|(number, hop)| Some((number, hop, world.tap_points.get(hop.interface)?)))
 }
 
 /// The time since the first hop, in its column.
@@ -197,6 +217,50 @@ fn carrier(out: &mut String, tunnel: &Tunnel) {
             write::number(out, key);
         }
         Carrier::Gre(None) | Carrier::Ip(_) => {}
+    }
+}
+
+/// `  5 segments`, `  3 of 5 segments` or `  3 segments with 4344 of 7240 B`
+fn segments_text(out: &mut String, seen: Segments, path: &Path) {
+    let (all, payload) = (path.gso_segments, path.packet.payload());
+    let _ = match (seen.bytes < payload, all) {
+        (true, 2..) if seen.packets < all.into() => {
+            write!(out, "  {} of {all} segments", seen.packets)
+        }
+        (true, _) => {
+            let segments = counted(seen.packets.into(), "segment");
+            write!(out, "  {segments} with {} of {payload} B", seen.bytes)
+        }
+        (false, _) => write!(out, "  {} segments", seen.packets),
+    };
+}
+
+/// `  DNAT 10.96.0.10:80 -> 10.244.2.7:8080`
+fn translation_text(out: &mut String, translation: &Translation) {
+    let (before, after) = (&translation.before, &translation.after);
+    let mut change = |name: &str, before, after| {
+        out.push_str(name);
+        end(out, before);
+        out.push_str(" -> ");
+        end(out, after);
+    };
+    if translation.is_of_source() {
+        change("  SNAT ", before.from(), after.from());
+    }
+    if translation.is_of_destination() {
+        change("  DNAT ", before.to(), after.to());
+    }
+}
+
+/// An address, with the port if there is one.
+fn end(out: &mut String, (address, port): (IpAddr, Option<u16>)) {
+    let brackets = address.is_ipv6() && port.is_some();
+    out.push_str(if brackets { "[" } else { "" });
+    write::address(out, address);
+    out.push_str(if brackets { "]" } else { "" });
+    if let Some(port) = port {
+        out.push(':');
+        write::number(out, port);
     }
 }
 
@@ -261,9 +325,6 @@ fn delivered(out: &mut String, path: &Path, world: &World) {
         out.push_str(" in ");
         micros(out, path.duration_ns());
     }
-    if receivers == 1 && missed_every_socket(path, world) {
-        out.push_str("; no container's socket took it");
-    }
     clock_remarks(out, path, world);
 }
 
@@ -283,17 +344,11 @@ fn clock_remarks(out: &mut String, path: &Path, world: &World) {
     }
 }
 
-/// Whether a packet for a socket reached none although all were watched.
-fn missed_every_socket(path: &Path, world: &World) -> bool {
-    let Some(last) = path.hops.last() else {
-        return false;
-    };
-    let point = world.tap_points.get(last.interface);
-    let netns = point.and_then(|point| point.pod_netns());
-    !path.incomplete
-        && is_for_a_socket(&path.packet)
-        && path.sockets().next().is_none()
-        && netns.is_some_and(|netns| world.identities.was_watched(netns, last.ts_ns))
+/// The pod that the packet has reached.
+fn reached(out: &mut String, path: &Path, world: &World) {
+    let last = path.hops.last();
+    let point = last.and_then(|last| world.tap_points.get(last.interface));
+    out.push_str(&point.map_or_else(|| "the pod".into(), |point| world.owner_of(point)));
 }
 
 fn receivers(path: &Path, world: &World) -> usize {

@@ -51,7 +51,7 @@ fn path_and_summary_are_shown() {
     let summary = Summary {
         taps: TapCounts::from([((0, Egress), tap)]),
         packets: 2,
-        outcomes: [1, 0, 0, 1, 0, 0, 0, 0, 1],
+        outcomes: [1, 0, 0, 0, 1, 0, 0, 0, 0, 1],
         incomplete: 1,
         unreadable: 0,
         left_out: LeftOut::default(),
@@ -70,7 +70,7 @@ fn path_and_summary_are_shown() {
     22:13:20.020000  UDP 5000 > 53 len 4  32 B   default/mypod1[container1] (10.244.1.2) -> default/mypod2 (10.244.1.3)
            +0.0 µs  pod   default/mypod1  eth0  egress   container1
            +5.0 µs  pod   default/mypod2  eth0  ingress
-                    delivered in 5.0 µs; no container's socket took it
+                    reached default/mypod2, no container's socket took it
     22:13:20.600000  UDP 5000 > 53 len 4  32 B   default/mypod1[container1] (10.244.1.2) -> default/mypod2 (10.244.1.3)
            +0.0 µs  pod   default/mypod1  eth0  egress   container1
                     not seen further after eth0 egress of default/mypod1

@@ -1,21 +1,28 @@
 //! Finds the open path that an event continues.
 //!
-//! Each way to find it is a [`Join`] with an index of its own. Another way, such as by a
-//! translated connection, is another file here, another line of `joins!`, and a place in
-//! [`Joins::find`].
-mod arrival;
+//! Each way to find it is a [`Join`] with an index of its own. Another way is another file
+//! here, another line of `joins!`, and a place in [`Joins::find`].
+mod content;
 mod fragments;
 pub(super) mod index;
 mod key;
+pub(super) mod sequence;
+
+use std::ops::Range;
 
 use podtrace_ebpf::record::Direction;
 
 use super::open::{Open, OpenPaths};
-use crate::{model::event::Event, packet::PacketKey, world::World};
-use arrival::ByArrival;
+use crate::{
+    model::{event::Event, tap_point::TapPoint},
+    packet::{Ends, PacketKey},
+    world::World,
+};
+use content::ByContent;
 use fragments::ByDatagram;
 use index::Slot;
 use key::ByKey;
+use sequence::BySequence;
 
 /// Upper bound of the equal packets, or fragments of one datagram, that are followed at the
 /// same time; beyond it the oldest is given up, which keeps every search short.
@@ -32,10 +39,27 @@ pub(super) struct Sighting<'a> {
     pub(super) timeout_ns: u64,
 }
 
+/// The bytes of an event that belong to a path.
+pub(super) struct Piece {
+    pub(super) slot: Slot,
+    /// In the payload of the path's packet.
+    pub(super) bytes: Range<u32>,
+}
+
 /// The paths that an event continues.
 pub(super) enum Joined {
     /// One.
     One(Slot),
+    /// One, with other ends: they were translated.
+    Translated(Slot),
+    /// One of several of different flows; nothing shows which.
+    Undecided,
+    /// Those that its bytes belong to; at least one. What is `left` of its payload belongs to
+    /// none.
+    Pieces {
+        pieces: Vec<Piece>,
+        left: Vec<Range<u32>>,
+    },
     /// Those of the fragments of one datagram; at least one, the oldest first.
     Each(Vec<Slot>),
 }
@@ -50,9 +74,6 @@ pub(super) trait Join {
     fn begun(&mut self, _slot: Slot, _open: &mut OpenPaths) -> Option<Slot> {
         None
     }
-
-    /// Notes that a packet has entered its network namespace by an interface.
-    fn arrived(&mut self, _slot: Slot, _interface: u32, _open: &mut OpenPaths) {}
 
     /// Removes a finished path.
     fn ended(&mut self, slot: Slot, open: &Open);
@@ -85,11 +106,6 @@ macro_rules! joins {
                 None
             }
 
-            /// [`Join::arrived`] of each.
-            pub(super) fn arrived(&mut self, slot: Slot, interface: u32, open: &mut OpenPaths) {
-                $(self.$join.arrived(slot, interface, open);)+
-            }
-
             /// [`Join::ended`] of each.
             pub(super) fn ended(&mut self, slot: Slot, open: &Open) {
                 $(self.$join.ended(slot, open);)+
@@ -101,7 +117,8 @@ macro_rules! joins {
 joins! {
     key: ByKey,
     fragments: ByDatagram,
-    arrival: ByArrival,
+    sequence: BySequence,
+    content: ByContent,
 }
 
 impl Joins {
@@ -113,13 +130,28 @@ impl Joins {
         open: &mut OpenPaths,
         world: &World,
     ) -> Option<Joined> {
-        let is_socket = seen.event.direction == Direction::Socket;
-        if !is_socket || self.key.has(seen.hash) {
-            return self.key.find(seen, open, world);
+        if let Some(joined) = self.key.find(seen, open, world) {
+            return Some(joined);
+        }
+        if let Some(joined) = self.sequence.find(seen, open, world) {
+            return Some(joined);
         }
         // A socket may receive a packet in another shape than the interfaces saw.
-        let fragments = self.fragments.find(seen, open, world);
-        fragments.or_else(|| self.arrival.find(seen, open, world))
+        if seen.event.direction == Direction::Socket && !self.key.has(seen.hash) {
+            let fragments = self.fragments.find(seen, open, world);
+            return fragments.or_else(|| self.content.find(seen, open, world));
+        }
+        self.content.find(seen, open, world)
+    }
+
+    /// Remembers a translation, at the tap point that shows it.
+    pub(super) fn learn(&mut self, point: &TapPoint, before: Ends, after: Ends) {
+        self.content.learn(point, before, after);
+    }
+
+    /// Whether such packets were translated before where this one has come in, and went on.
+    pub(super) fn goes_on(&self, event: &Event, world: &World) -> bool {
+        self.content.goes_on(event, world)
     }
 
     /// How many paths have a key of that hash.

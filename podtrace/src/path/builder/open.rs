@@ -2,16 +2,21 @@
 use super::{
     SETTLE_NS,
     join::index::{Links, List, Slot},
+    parts::{Bytes, Parts},
 };
 use crate::{
+    model::event::Event,
     packet::{PacketKey, Tunnel},
-    path::{Hop, Path},
+    path::{Hop, Path, Translation},
 };
 
 /// Bytes that an open path takes beside itself: its slot, its links in four lists that may
 /// have room for twice as many, and its entries in two tables that may be less than half
 /// full.
 const BESIDE: usize = size_of::<Option<Open>>() + 4 * 4 * size_of::<Slot>() + 2 * 64;
+/// How long a packet that was not seen further is still known, in nanoseconds: the kernel
+/// holds one that waits for a neighbour's address for 3 s, and a queue may be long.
+const LATE_NS: u64 = 10_000_000_000;
 /// Slots added at a time.
 const MORE: usize = 1024;
 
@@ -27,12 +32,20 @@ pub(super) struct Open {
     /// Bytes of its tunnels.
     tunnels: u32,
     pub(super) arrived: bool,
+    /// Whether it arrived where a socket is to take it.
+    pub(super) wants_socket: bool,
+    /// Whether it was said not to be seen further.
+    pub(super) late: bool,
     /// Whether it was last seen where nothing shows how it goes on.
     pub(super) inconclusive: bool,
     /// Whether nobody misses it if it does not go on.
     pub(super) optional: bool,
-    /// Its key in the index of arrivals.
-    pub(super) arrival: Option<u64>,
+    /// What each hop has seen of it, if some have not seen it whole.
+    pub(super) parts: Option<Box<Parts>>,
+    /// Its key in the index of flows.
+    pub(super) flow: Option<u64>,
+    /// Its key in the index of contents.
+    pub(super) content: Option<u64>,
 }
 
 impl Open {
@@ -45,9 +58,13 @@ impl Open {
             seen_ns: 0,
             tunnels: 0,
             arrived: false,
+            wants_socket: false,
+            late: false,
             inconclusive: false,
             optional: false,
-            arrival: None,
+            parts: None,
+            flow: None,
+            content: None,
         }
     }
 
@@ -59,17 +76,64 @@ impl Open {
         self.path.hops.push(hop);
     }
 
+    /// The number of the hop that the event belongs to, or of the next one.
+    pub(super) fn hop_at(&self, event: &Event) -> usize {
+        let mut hops = self.path.hops.iter();
+        let known = hops
+            .position(|hop| (hop.interface, hop.direction) == (event.interface, event.direction));
+        known.unwrap_or(self.path.hops.len())
+    }
+
+    /// The first of the bytes that a hop has not seen yet.
+    pub(super) fn missing(&self, hop: usize, bytes: Bytes) -> Option<Bytes> {
+        match &self.parts {
+            Some(parts) => parts.missing(hop, bytes),
+            None => (hop == self.path.hops.len()).then_some(bytes),
+        }
+    }
+
+    /// Goes on with another key: its ends were translated. It has not arrived where it was
+    /// for before.
+    pub(super) fn rekey(&mut self, key: PacketKey, hash: u64) {
+        self.key = key;
+        self.hash = hash;
+        self.arrived = false;
+        self.wants_socket = false;
+    }
+
+    fn waits(&self) -> Waits {
+        match (self.late, self.arrived) {
+            (true, _) => Waits::Late,
+            (false, true) => Waits::ForCopies,
+            (false, false) => Waits::ForNextHop,
+        }
+    }
+
     /// Its size in bytes.
     fn bytes(&self) -> usize {
         let hops = self.path.hops.capacity() * size_of::<Hop>();
-        BESIDE + size_of::<Path>() + hops + self.tunnels as usize
+        let translations = self.path.translations.capacity() * size_of::<Translation>();
+        let parts = self.parts.as_ref().map_or(0, |parts| parts.size());
+        BESIDE + size_of::<Path>() + hops + translations + parts + self.tunnels as usize
     }
 
     /// Whether the packet has not been seen for so long that its way has ended.
     pub(super) fn is_over(&self, now_ns: u64, timeout_ns: u64) -> bool {
-        let patience_ns = if self.arrived { SETTLE_NS } else { timeout_ns };
+        let patience_ns = match self.waits() {
+            Waits::ForNextHop => timeout_ns,
+            Waits::ForCopies => SETTLE_NS,
+            Waits::Late => LATE_NS.max(timeout_ns),
+        };
         now_ns.saturating_sub(self.seen_ns) > patience_ns
     }
+}
+
+/// What an open path waits for: their timeouts differ.
+#[derive(Clone, Copy)]
+enum Waits {
+    ForNextHop,
+    ForCopies,
+    Late,
 }
 
 /// All open paths.
@@ -78,11 +142,13 @@ pub(super) struct OpenPaths {
     slots: Vec<Option<Open>>,
     free: Vec<Slot>,
     ages: Links,
+    /// Those that are not late.
     by_age: List,
+    /// Those that are.
+    late: List,
     seen: Links,
-    /// Those on their way and those that have arrived, by when they were last seen: their
-    /// timeouts differ.
-    by_seen: [List; 2],
+    /// By [`Waits`], each by when they were last seen.
+    by_seen: [List; 3],
     newest_ns: u64,
     bytes: usize,
 }
@@ -110,6 +176,41 @@ impl OpenPaths {
         self.by_age.first()
     }
 
+    /// The path that was late first.
+    pub(super) fn first_late(&self) -> Option<Slot> {
+        self.late.first()
+    }
+
+    /// Keeps a path that was said not to be seen further, in case that it is.
+    pub(super) fn keep_late(&mut self, slot: Slot) {
+        self.set_late(slot, true);
+    }
+
+    /// Takes a late path up again, as the youngest.
+    pub(super) fn take_up(&mut self, slot: Slot) {
+        self.set_late(slot, false);
+    }
+
+    fn set_late(&mut self, slot: Slot, late: bool) {
+        let Some(open) = self.slots.get_mut(slot as usize).and_then(Option::as_mut) else {
+            return;
+        };
+        self.seen
+            .remove(&mut self.by_seen[open.waits() as usize], slot);
+        let lists = [&mut self.by_age, &mut self.late];
+        let [from, to] = if late {
+            lists
+        } else {
+            let [age, late] = lists;
+            [late, age]
+        };
+        self.ages.remove(from, slot);
+        self.ages.push(to, slot);
+        open.late = late;
+        self.seen
+            .push(&mut self.by_seen[open.waits() as usize], slot);
+    }
+
     /// Adds a path that is younger than all others.
     pub(super) fn add(&mut self, open: Open) -> Slot {
         let slot = self.free.pop().unwrap_or_else(|| {
@@ -120,13 +221,13 @@ impl OpenPaths {
             self.slots.push(None);
             Slot::try_from(self.slots.len() - 1).unwrap_or(Slot::MAX)
         });
-        let arrived = usize::from(open.arrived);
+        let waits = open.waits() as usize;
         self.bytes += open.bytes();
         if let Some(free) = self.slots.get_mut(slot as usize) {
             *free = Some(open);
         }
         self.ages.push(&mut self.by_age, slot);
-        self.seen.push(&mut self.by_seen[arrived], slot);
+        self.seen.push(&mut self.by_seen[waits], slot);
         slot
     }
 
@@ -134,9 +235,14 @@ impl OpenPaths {
         let open = self.slots.get_mut(slot as usize)?.take()?;
         self.free.push(slot);
         self.bytes -= open.bytes();
-        self.ages.remove(&mut self.by_age, slot);
-        let list = &mut self.by_seen[usize::from(open.arrived)];
-        self.seen.remove(list, slot);
+        let list = if open.late {
+            &mut self.late
+        } else {
+            &mut self.by_age
+        };
+        self.ages.remove(list, slot);
+        self.seen
+            .remove(&mut self.by_seen[open.waits() as usize], slot);
         Some(open)
     }
 
@@ -150,11 +256,11 @@ impl OpenPaths {
         let open = self.slots.get_mut(slot as usize)?.as_mut()?;
         self.newest_ns = self.newest_ns.max(ts_ns);
         open.seen_ns = self.newest_ns;
-        let before = usize::from(open.arrived);
+        let before = open.waits() as usize;
         self.bytes -= open.bytes();
         let result = change(open);
         self.bytes += open.bytes();
-        let after = usize::from(open.arrived);
+        let after = open.waits() as usize;
         self.seen.remove(&mut self.by_seen[before], slot);
         self.seen.push(&mut self.by_seen[after], slot);
         Some(result)

@@ -1,17 +1,20 @@
+mod late;
 mod limits;
 mod losses;
+mod segments;
+mod translation;
 
 use std::net::IpAddr;
 
-use podtrace_ebpf::record::CGROUP_NONE;
+use podtrace_ebpf::record::{CGROUP_NONE, Direction};
 
 use super::*;
 use crate::{
     model::tap_point::{Role, TapPoint},
     packet::{Carrier, Ip, Link, Mac, Network, Packet, Transport, Tunnel},
     world::fixture::{
-        CGROUP1, CGROUP2, CNI0, NETNS2, POD1, POD2, UPLINK, VETH1, VETH2, apply_snapshot, mac_of,
-        world,
+        CGROUP1, CGROUP2, CNI0, NETNS1, NETNS2, POD1, POD2, UPLINK, VETH1, VETH2, apply_snapshot,
+        mac_of, world,
     },
 };
 
@@ -345,23 +348,90 @@ fn packet_that_another_pod_sees_is_delivered_where_it_is_for() {
     let paths = finished(&mut builder);
     assert_eq!(paths[0].outcome, Outcome::NotSeenFurther);
 
-    let hops = [&flooded[..], &[(3000, POD2, Ingress)]].concat();
+    let hops = [&flooded[..], &[(3000, POD2, Ingress), (3001, POD2, Socket)]].concat();
     let mut builder = stitch("10.244.1.3", &hops);
-    builder.expire(SETTLE_NS + 3001);
+    builder.expire(SETTLE_NS + 3002);
     let paths = finished(&mut builder);
-    assert_eq!((paths.len(), paths[0].hops.len()), (1, 3));
+    assert_eq!((paths.len(), paths[0].hops.len()), (1, 4));
     assert_eq!(paths[0].outcome, Outcome::Delivered);
 }
 
 #[test]
-fn packet_that_no_socket_takes_is_delivered_after_a_moment() {
+fn packet_that_no_socket_takes_has_only_reached_the_pod() {
     let mut builder = stitch("10.244.1.3", &TO_POD2[..4]);
     builder.expire(SETTLE_NS + 3000);
     assert!(finished(&mut builder).is_empty());
     builder.expire(SETTLE_NS + 4001);
     let paths = finished(&mut builder);
-    assert_eq!(paths[0].outcome, Outcome::Delivered);
+    assert_eq!(paths[0].outcome, Outcome::NoSocket);
     assert_eq!(paths[0].sockets().count(), 0);
+}
+
+/// A connection that has ended is the kernel's, and so is one that is refused.
+#[test]
+fn packet_for_the_kernel_is_delivered_without_a_socket() {
+    let world = world();
+    for (flags, payload, outcome) in [
+        (0x10, 0, Outcome::Delivered),
+        (0x11, 0, Outcome::Delivered),
+        (0x14, 0, Outcome::Delivered),
+        (0x02, 0, Outcome::NoSocket),
+        (0x18, 9, Outcome::NoSocket),
+    ] {
+        let mut builder = Builder::new(500_000_000);
+        let mut packet = packet("10.244.1.3");
+        packet.transport = Transport::Tcp {
+            source: 1,
+            destination: 2,
+            sequence: 3,
+            acknowledgment: 4,
+            flags,
+            payload,
+        };
+        for (ts_ns, interface, direction) in &TO_POD2[..4] {
+            builder.push(&event(*ts_ns, *interface, *direction, &packet), &world);
+        }
+        builder.expire(SETTLE_NS + 4001);
+        assert_eq!(finished(&mut builder)[0].outcome, outcome, "{flags:#x}");
+    }
+}
+
+/// A question for an address reaches everybody, and is delivered to one.
+#[test]
+fn question_is_delivered_to_the_one_asked() {
+    use crate::packet::Arp;
+
+    let world = world();
+    let unspecified = "0.0.0.0".parse().unwrap();
+    let sender = "10.244.1.2".parse().unwrap();
+    for (sender, target, until, outcome) in [
+        (sender, "10.244.1.3", 4, Outcome::Delivered),
+        (sender, "10.244.1.3", 2, Outcome::NotSeenFurther),
+        (sender, "10.244.1.9", 4, Outcome::NotSeenFurther),
+        (unspecified, "10.244.1.9", 4, Outcome::NoReceiver),
+        (sender, "10.244.1.2", 4, Outcome::Delivered),
+    ] {
+        let mut question = packet("10.244.1.3");
+        question.network = Network::Arp(Arp {
+            operation: 1,
+            sender_mac: Mac([2; 6]),
+            sender,
+            target_mac: Mac([0; 6]),
+            target: target.parse().unwrap(),
+        });
+        question.transport = Transport::None;
+        question.link = question.link.map(|link| Link {
+            destination: Mac([0xff; 6]),
+            ..link
+        });
+        let mut builder = Builder::new(500_000_000);
+        for (ts_ns, interface, direction) in &TO_POD2[..until] {
+            builder.push(&event(*ts_ns, *interface, *direction, &question), &world);
+        }
+        builder.expire(600_000_000);
+        let path = finished(&mut builder).remove(0);
+        assert_eq!(path.outcome, outcome, "{target} {until}");
+    }
 }
 
 #[test]

@@ -13,6 +13,12 @@ use crate::{
     world::World,
 };
 
+/// The operation of an ARP request (RFC 826).
+const ARP_REQUEST: u16 = 1;
+/// Bits of a TCP header's flags (RFC 9293).
+const TCP_SYN: u8 = 0x02;
+const TCP_RST: u8 = 0x04;
+
 /// The meaning of one event for its path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Transition {
@@ -24,8 +30,20 @@ pub(super) enum Transition {
     Optional,
     /// It arrived, but copies may arrive elsewhere.
     Arrived,
+    /// It arrived, and a socket that is watched is to take it.
+    AwaitsSocket,
     /// Its way ends here.
     End(Outcome),
+}
+
+impl Transition {
+    /// Whether the packet has reached who it is for.
+    pub(super) fn is_arrival(self) -> bool {
+        matches!(
+            self,
+            Self::Arrived | Self::AwaitsSocket | Self::End(Outcome::Delivered)
+        )
+    }
 }
 
 /// `packet`: the packet as it was first seen.
@@ -38,11 +56,9 @@ pub(super) fn transition(
     match (point.role, event.direction) {
         (_, Direction::Socket) if has_one_receiver(packet) => Transition::End(Outcome::Delivered),
         (_, Direction::Socket) => Transition::Arrived,
-        (Role::Pod, Direction::Ingress) if is_group(&event.packet) => Transition::Arrived,
-        (Role::Pod, Direction::Ingress) if !is_for(point, &event.packet, world) => {
-            Transition::Onward
-        }
-        (Role::Pod | Role::Loopback, Direction::Ingress) => received(&event.packet, world),
+        (Role::Pod, Direction::Ingress) if is_group(&event.packet) => to_group(event, point, world),
+        (Role::Pod, Direction::Ingress) if !is_for(point, &event.packet) => Transition::Onward,
+        (Role::Pod | Role::Loopback, Direction::Ingress) => received(event, point, world),
         (Role::Uplink, Direction::Egress) => leaving(event, point, world),
         (Role::Capture, _) => Transition::Inconclusive,
         (Role::Vxlan, Direction::Egress) if is_for_the_link(&event.packet) => Transition::Optional,
@@ -62,12 +78,79 @@ pub(super) fn has_one_receiver(packet: &Packet) -> bool {
 }
 
 /// The transition of a packet that reached its network namespace: a socket may follow.
-fn received(packet: &Packet, world: &World) -> Transition {
+fn received(event: &Event, point: &TapPoint, world: &World) -> Transition {
+    let packet = &event.packet;
+    let netns = point.pod_netns();
+    let is_watched = |netns| world.identities.was_watched(netns, event.ts_ns);
+    if netns.is_some_and(is_watched) && is_for_a_socket(packet) {
+        return Transition::AwaitsSocket;
+    }
     let is_ip = matches!(packet.network, Network::Ip(_));
     if !world.watching.is_empty() && is_ip {
         Transition::Arrived
     } else {
         Transition::End(Outcome::Delivered)
+    }
+}
+
+/// Whether such a packet is for a socket, as long as that lives: a connection that has
+/// ended, or a handshake, is the kernel's.
+fn is_for_a_socket(packet: &Packet) -> bool {
+    match packet.transport {
+        Transport::Tcp { flags, payload, .. } => {
+            flags & TCP_RST == 0 && (payload > 0 || flags & TCP_SYN != 0)
+        }
+        Transport::Udp { .. } | Transport::Echo { reply: true, .. } => true,
+        _ => false,
+    }
+}
+
+/// The transition of a frame for a group that a namespace gets: who asks for an address
+/// asks one, and the others look on.
+fn to_group(event: &Event, point: &TapPoint, world: &World) -> Transition {
+    let Some(question) = question(&event.packet) else {
+        return Transition::Arrived;
+    };
+    let holder = world
+        .identities
+        .likely_holder_at(question.about, event.ts_ns);
+    let netns = point.pod_netns();
+    match holder {
+        Some(holder) if (holder.node, holder.netns) == (point.node, netns) => Transition::Arrived,
+        _ if question.is_probe => Transition::Optional,
+        // Not all such addresses are known.
+        None if is_link_local(question.about) => Transition::Arrived,
+        _ => Transition::Onward,
+    }
+}
+
+/// A question for the holder of an address.
+struct Question {
+    about: IpAddr,
+    /// Whether it is asked to learn that nobody has the address (RFC 5227, RFC 4862).
+    is_probe: bool,
+}
+
+fn question(packet: &Packet) -> Option<Question> {
+    match (&packet.network, packet.transport) {
+        (Network::Arp(arp), _) if arp.operation == ARP_REQUEST && arp.sender != arp.target => {
+            Some(Question {
+                about: arp.target.into(),
+                is_probe: arp.sender.is_unspecified(),
+            })
+        }
+        (
+            Network::Ip(ip),
+            Transport::Neighbor {
+                advertisement: false,
+                target,
+                ..
+            },
+        ) => Some(Question {
+            about: target.into(),
+            is_probe: ip.source.is_unspecified(),
+        }),
+        _ => None,
     }
 }
 
@@ -96,13 +179,12 @@ fn is_group_of_link(address: IpAddr) -> bool {
 
 /// Whether a pod's interface accepts the frame: a bridge sends a frame for an unknown MAC
 /// address to all its ports.
-fn is_for(point: &TapPoint, packet: &Packet, world: &World) -> bool {
-    // In a tunnel, the address is the inner frame's.
-    let (Some(mac), Some(link), None) = (point.mac, packet.link, packet.tunnel) else {
-        return true;
-    };
-    let is_of_pod = |address| world.identities.is_of(address, point.netns_id);
-    link.destination == mac || packet.destination().is_some_and(is_of_pod)
+fn is_for(point: &TapPoint, packet: &Packet) -> bool {
+    match (point.mac, packet.link, packet.tunnel) {
+        (Some(mac), Some(link), None) => link.destination == mac,
+        // In a tunnel, the address is the inner frame's.
+        _ => true,
+    }
 }
 
 /// Whether another interface of the node receives the packet next: the bridge
@@ -140,13 +222,19 @@ fn arriving(event: &Event, point: &TapPoint, world: &World) -> Transition {
         return Transition::Onward;
     };
     if is_group(packet) {
-        return Transition::Arrived;
+        return to_group(event, point, world);
     }
     let holder = world.identities.holder_at(address, event.ts_ns);
     let ours = holder.is_some_and(|holder| holder.node == point.node && holder.netns.is_none());
     // Nobody forwards a link-local address: a frame for this node is for this node.
-    if ours || is_link_local(address) {
-        received(packet, world)
+    if is_link_local(address) {
+        received(event, point, world)
+    } else if ours {
+        // Unless the address is translated: the node's stands for those behind it.
+        match received(event, point, world) {
+            Transition::End(_) if packet.ends().is_some() => Transition::Arrived,
+            transition => transition,
+        }
     } else {
         Transition::Onward
     }

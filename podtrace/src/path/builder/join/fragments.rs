@@ -30,25 +30,30 @@ impl Join for ByDatagram {
 
     #[inline]
     fn begun(&mut self, slot: Slot, open: &mut OpenPaths) -> Option<Slot> {
-        let of = fragment_of(&open.get(slot)?.path.packet)?;
+        let of = fragment_of(open.get(slot)?)?;
         let is_full = self.index.push(of, slot) > EQUAL_MAX;
         is_full.then(|| self.index.get(&of).next()).flatten()
     }
 
     #[inline]
     fn ended(&mut self, slot: Slot, open: &Open) {
-        if let Some(of) = fragment_of(&open.path.packet) {
+        if let Some(of) = fragment_of(open) {
             self.index.remove(&of, slot);
         }
     }
 }
 
 /// The datagram that the packet is a fragment of.
-fn fragment_of(packet: &Packet) -> Option<Datagram> {
-    match &packet.network {
-        Network::Ip(ip) if ip.fragment.is_some() => datagram(packet),
-        _ => None,
+fn fragment_of(open: &Open) -> Option<Datagram> {
+    let packet = &open.path.packet;
+    let mut datagram = match &packet.network {
+        Network::Ip(ip) if ip.fragment.is_some() => datagram(packet)?,
+        _ => return None,
+    };
+    if let Some(ends) = open.path.ends() {
+        (datagram.0, datagram.1) = (ends.source, ends.destination);
     }
+    Some(datagram)
 }
 
 fn datagram(packet: &Packet) -> Option<Datagram> {

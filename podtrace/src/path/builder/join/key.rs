@@ -95,7 +95,10 @@ fn choose<'a>(
         |open: &Open| open.key == seen.key && !open.is_over(event.ts_ns, seen.timeout_ns);
     // Most equal packets have passed already, so this check comes first.
     let fits = |(_, open): &(Slot, &Open)| {
-        !has_passed(&open.path, event) && is_meant(open) && can_come_from(&open.path, event, world)
+        !open.late
+            && !has_passed(&open.path, event)
+            && is_meant(open)
+            && can_come_from(&open.path, event, world)
     };
     let is_fresh = |(_, open): &(Slot, &Open)| {
         let last = open.path.hops.last();
@@ -103,6 +106,15 @@ fn choose<'a>(
     };
     let mut fitting = paths.clone().filter(fits);
     let Some(oldest) = fitting.next() else {
+        let late = |(_, open): &(Slot, &Open)| {
+            open.late
+                && !has_passed(&open.path, event)
+                && is_meant(open)
+                && can_come_from(&open.path, event, world)
+        };
+        if let Some((slot, _)) = paths.clone().find(late) {
+            return Some((slot, false));
+        }
         let meant = paths.filter(|(_, open)| is_meant(open));
         return another_socket(meant, event).map(|slot| (slot, false));
     };
@@ -136,7 +148,7 @@ fn another_socket<'a>(
 /// Whether the packet can have reached the event's tap on that path: a packet leaves a pod
 /// only if it began there or has entered it. Otherwise it is an equal packet of another
 /// pod, such as an announcement of an address that has changed hands.
-fn can_come_from(path: &Path, event: &Event, world: &World) -> bool {
+pub(super) fn can_come_from(path: &Path, event: &Event, world: &World) -> bool {
     let Some(point) = world.tap_points.get(event.interface) else {
         return true;
     };
