@@ -1,5 +1,6 @@
 //! The live view: a line per packet, a line per hop, a line for the end.
 mod hops;
+mod remarks;
 mod time_of_day;
 
 use std::{fmt::Write as _, sync::Arc};

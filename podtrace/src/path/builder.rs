@@ -202,6 +202,11 @@ impl Builder {
             open.optional = transition == Transition::Optional;
             (transition, open.path.hops.len())
         });
+        if let Some((Transition::Arrived | Transition::AwaitsSocket, _)) = transition
+            && let Some(open) = self.open.get_mut(slot)
+        {
+            complete(&mut open.path, &self.requests);
+        }
         match transition {
             Some((Transition::End(outcome), _)) => self.close(slot, outcome),
             Some((_, hops)) if hops > HOPS_MAX => self.give_up(Some(slot)),
@@ -301,16 +306,8 @@ impl Builder {
         }
         path.outcome = outcome;
         path.incomplete |= self.may_lack(&path);
-        self.complete(&mut path);
+        complete(&mut path, &self.requests);
         self.finished.push(path);
-    }
-
-    /// Adds to an echo reply what is known of the request.
-    fn complete(&self, path: &mut Path) {
-        if let Some((flow, true)) = path.packet.echo_pair() {
-            path.round_trip = self.requests.round_trip(&flow, &path.hops);
-            path.asker = self.requests.asker(&flow);
-        }
     }
 
     /// The id of the oldest path that has not ended.
@@ -396,6 +393,17 @@ impl Builder {
             [_] => self.finished.pop(),
             _ => None,
         }
+    }
+}
+
+/// Adds to an echo reply what is known of the request, when it arrives: another request may
+/// have the same numbers.
+fn complete(path: &mut Path, requests: &Requests) {
+    if path.round_trip.is_none()
+        && let Some((flow, true)) = path.packet.echo_pair()
+    {
+        path.round_trip = requests.round_trip(&flow, &path.hops);
+        path.asker = requests.asker(&flow);
     }
 }
 

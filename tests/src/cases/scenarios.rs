@@ -184,8 +184,8 @@ fn address_that_nobody_has_is_said_not_to_be_seen_further() {
         value["type"] == "path"
             && value["what"] == format!("ARP who has {nobody} tell {}", from.ipv4)
     });
-    // A broadcast: it arrives at the other pod and at the node, and nobody answers.
-    assert_eq!(path["outcome"], "delivered", "{path}");
+    // The other pod and the node look on: neither was asked.
+    assert_eq!(path["outcome"], "not_seen_further", "{path}");
     tracer.finish();
 }
 

@@ -1,17 +1,19 @@
 //! The lines below a packet's header: its hops and how it ended.
-use std::{collections::BTreeSet, fmt::Write as _, net::IpAddr, time::Duration};
+use std::{collections::BTreeSet, fmt::Write as _, time::Duration};
 
 use podtrace_ebpf::record::Direction;
 
-use super::{Text, counted};
+use super::{
+    Text,
+    remarks::{changes, remarks},
+};
 use crate::{
     clock::nodes::{duration, signed_duration},
     identity::sockets::{HostProcess, SocketOwner},
     model::tap_point::TapPoint,
     output::paint::{BOLD, CYAN, DIM, GREEN, YELLOW},
-    packet::{Carrier, Tunnel, TunnelKind},
     path::{
-        Hop, Outcome, Path, RoundTrip, Segments, Translation,
+        Hop, Outcome, Path, RoundTrip,
         clocks::clocks,
         ends::{node_at, sending, short_id},
     },
@@ -53,12 +55,7 @@ impl Text {
             out.push_str("  ");
             write::padded(out, hop.direction.as_str(), DIRECTION_WIDTH);
             remarks(out, ttl, hop);
-            if let Some(segments) = path.segments_at(number) {
-                segments_text(out, segments, path);
-            }
-            if let Some(translation) = path.translation_at(number) {
-                translation_text(out, translation);
-            }
+            changes(out, path, number);
             ttl = hop.ttl;
             let socket = match hop.direction {
                 Direction::Socket => Some(world.identities.socket_owner(hop.cgroup)),
@@ -176,92 +173,6 @@ fn delta(out: &mut String, ns: u64) {
     micros(&mut text, ns);
     write::spaces(out, DELTA_WIDTH.saturating_sub(text.chars().count()));
     out.push_str(&text);
-}
-
-/// The tunnel that the packet is in, and its TTL when that has changed.
-fn remarks(out: &mut String, ttl: Option<u8>, hop: &Hop) {
-    if let Some(tunnel) = &hop.tunnel {
-        out.push_str("  ");
-        carrier(out, tunnel);
-        out.push(' ');
-        write::address(out, tunnel.source);
-        out.push_str(" -> ");
-        write::address(out, tunnel.destination);
-    }
-    if let (Some(before), Some(now)) = (ttl, hop.ttl)
-        && before != now
-    {
-        out.push_str("  ttl ");
-        write::number(out, before);
-        out.push_str(" -> ");
-        write::number(out, now);
-    }
-}
-
-/// What carries the packet in a tunnel.
-fn carrier(out: &mut String, tunnel: &Tunnel) {
-    out.push_str(match tunnel.kind() {
-        TunnelKind::Vxlan => "VXLAN",
-        TunnelKind::Geneve => "Geneve",
-        TunnelKind::Gre => "GRE",
-        TunnelKind::Ipip => "IPIP",
-        other => other.as_str(),
-    });
-    match tunnel.carrier {
-        Carrier::Vxlan(vni) | Carrier::Geneve(vni) => {
-            out.push_str(" vni ");
-            write::number(out, vni);
-        }
-        Carrier::Gre(Some(key)) => {
-            out.push_str(" key ");
-            write::number(out, key);
-        }
-        Carrier::Gre(None) | Carrier::Ip(_) => {}
-    }
-}
-
-/// `  5 segments`, `  3 of 5 segments` or `  3 segments with 4344 of 7240 B`
-fn segments_text(out: &mut String, seen: Segments, path: &Path) {
-    let (all, payload) = (path.gso_segments, path.packet.payload());
-    let _ = match (seen.bytes < payload, all) {
-        (true, 2..) if seen.packets < all.into() => {
-            write!(out, "  {} of {all} segments", seen.packets)
-        }
-        (true, _) => {
-            let segments = counted(seen.packets.into(), "segment");
-            write!(out, "  {segments} with {} of {payload} B", seen.bytes)
-        }
-        (false, _) => write!(out, "  {} segments", seen.packets),
-    };
-}
-
-/// `  DNAT 10.96.0.10:80 -> 10.244.2.7:8080`
-fn translation_text(out: &mut String, translation: &Translation) {
-    let (before, after) = (&translation.before, &translation.after);
-    let mut change = |name: &str, before, after| {
-        out.push_str(name);
-        end(out, before);
-        out.push_str(" -> ");
-        end(out, after);
-    };
-    if translation.is_of_source() {
-        change("  SNAT ", before.from(), after.from());
-    }
-    if translation.is_of_destination() {
-        change("  DNAT ", before.to(), after.to());
-    }
-}
-
-/// An address, with the port if there is one.
-fn end(out: &mut String, (address, port): (IpAddr, Option<u16>)) {
-    let brackets = address.is_ipv6() && port.is_some();
-    out.push_str(if brackets { "[" } else { "" });
-    write::address(out, address);
-    out.push_str(if brackets { "]" } else { "" });
-    if let Some(port) = port {
-        out.push(':');
-        write::number(out, port);
-    }
 }
 
 /// A socket's owner, as shown at a tap point of `pod`.

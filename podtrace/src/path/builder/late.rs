@@ -1,5 +1,5 @@
 //! Packets that were said not to be seen further, and are: slow is not lost.
-use super::{Builder, join::index::Slot};
+use super::{Builder, complete, join::index::Slot};
 use crate::path::{LateOf, Outcome};
 
 impl Builder {
@@ -16,7 +16,7 @@ impl Builder {
         let mut path = open.path.clone();
         path.outcome = Outcome::NotSeenFurther;
         path.incomplete |= self.may_lack(&path);
-        self.complete(&mut path);
+        complete(&mut path, &self.requests);
         self.finished.push(path);
         self.open.keep_late(slot);
     }

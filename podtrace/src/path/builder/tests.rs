@@ -529,6 +529,37 @@ fn copies_for_several_sockets_are_of_one_path() {
     assert_eq!(owners, [CGROUP2, CGROUP1]);
 }
 
+/// The same numbers again, before it is sure that no copy of the first reply follows.
+#[test]
+fn reply_belongs_to_the_request_before_it() {
+    let world = world();
+    let mut builder = Builder::new(500_000_000);
+    let echo = |reply| {
+        let (id, sequence) = (1, 1);
+        let mut packet = packet(if reply { "10.244.1.1" } else { "10.244.1.3" });
+        packet.transport = Transport::Echo {
+            reply,
+            id,
+            sequence,
+        };
+        if let Network::Ip(ip) = &mut packet.network {
+            ip.source = if reply { "10.244.1.3" } else { "10.244.1.1" }
+                .parse()
+                .unwrap();
+        }
+        packet
+    };
+    for begin_ns in [1000, 2000] {
+        builder.push(&event(begin_ns, CNI0, Egress, &echo(false)), &world);
+        builder.push(&event(begin_ns + 300, CNI0, Ingress, &echo(true)), &world);
+    }
+    builder.expire(SETTLE_NS + 3000);
+    let paths = finished(&mut builder);
+    let replies = paths.iter().filter_map(|path| path.round_trip.as_ref());
+    let times: Vec<_> = replies.map(|trip| trip.total_ns()).collect();
+    assert_eq!(times, [300, 300]);
+}
+
 #[test]
 fn copy_for_another_mac_address_does_not_arrive() {
     let world = world();
