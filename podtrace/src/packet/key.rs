@@ -95,6 +95,13 @@ impl PacketKey {
         self
     }
 
+    /// The ends alone: equal for all packets of one direction of a connection.
+    #[must_use]
+    pub(crate) fn ends(&self) -> [u64; IDENTITY + 1] {
+        let [a, b, c, d, ..] = self.0;
+        [a, b, c, d, self.0[TRANSPORT] & u64::from(u32::MAX)]
+    }
+
     fn set_ends(&mut self, (kind, words): Ends) {
         self.0[..IDENTITY].copy_from_slice(&words);
         let identity = &mut self.0[IDENTITY];

@@ -355,7 +355,7 @@ impl Builder {
                 (false, false) if open.optional => Outcome::NoReceiver,
                 (false, false) => Outcome::NotSeenFurther,
             };
-            if outcome == Outcome::NotSeenFurther && self.is_whole(slot) {
+            if outcome == Outcome::NotSeenFurther && self.may_be_late(slot) {
                 self.report(slot);
                 continue;
             }

@@ -155,7 +155,6 @@ impl Joins {
     }
 
     /// How many paths have a key of that hash.
-    #[cfg(test)]
     pub(super) fn equal(&self, hash: u64) -> usize {
         self.key.equal(hash)
     }

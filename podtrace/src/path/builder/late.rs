@@ -3,9 +3,11 @@ use super::{Builder, complete, join::index::Slot};
 use crate::path::{LateOf, Outcome};
 
 impl Builder {
-    /// Whether each hop of a path has seen its packet whole.
-    pub(super) fn is_whole(&self, slot: Slot) -> bool {
-        self.open.get(slot).is_some_and(|open| open.parts.is_none())
+    /// Whether a packet could be recognised if it went on: it is whole, and no equal one is
+    /// known.
+    pub(super) fn may_be_late(&self, slot: Slot) -> bool {
+        let open = self.open.get(slot);
+        open.is_some_and(|open| open.parts.is_none() && self.joins.equal(open.hash) == 1)
     }
 
     /// Says that a packet was not seen further, and keeps its path in case that it is.

@@ -155,6 +155,11 @@ impl<K: Hash + Eq> Index<K> {
         self.links.iter_back(list)
     }
 
+    /// How many slots have the key.
+    pub(in crate::path::builder) fn len(&self, key: &K) -> usize {
+        self.lists.get(key).map_or(0, |list| list.len())
+    }
+
     pub(in crate::path::builder) fn contains(&self, key: &K) -> bool {
         self.lists.contains_key(key)
     }

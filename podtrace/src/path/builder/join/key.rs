@@ -34,9 +34,8 @@ impl ByKey {
     }
 
     /// How many paths have a key of that hash.
-    #[cfg(test)]
     pub(super) fn equal(&self, hash: u64) -> usize {
-        self.index.get(&hash).count()
+        self.index.len(&hash)
     }
 
     /// Marks all packets with this key as ambiguous: each may be another one. New ones

@@ -1,13 +1,18 @@
 //! Joins TCP segments by the bytes of the stream that they carry: a packet may be split and
 //! its pieces merged, on its way through interfaces that segment and interfaces that gather.
-use std::{collections::VecDeque, hash::BuildHasher as _, iter, ops::Range};
+use std::{
+    collections::VecDeque,
+    hash::{BuildHasher as _, Hasher as _},
+    iter,
+    ops::Range,
+};
 
 use foldhash::fast::RandomState;
 
 use super::{Join, Joined, Piece, Sighting, index::Slot, key::can_come_from};
 use crate::{
     map::Map,
-    packet::{Ends, Packet, Transport},
+    packet::{Packet, PacketKey, Transport},
     path::builder::{
         SETTLE_NS,
         open::{Open, OpenPaths},
@@ -119,15 +124,19 @@ impl Flow {
 }
 
 impl BySequence {
-    fn hash(&self, ends: Ends) -> u64 {
-        self.hasher.hash_one(ends)
+    fn hash(&self, key: &PacketKey) -> u64 {
+        let mut hasher = self.hasher.build_hasher();
+        for word in key.ends() {
+            hasher.write_u64(word);
+        }
+        hasher.finish()
     }
 }
 
 impl Join for BySequence {
     fn find(&self, seen: &Sighting<'_>, open: &mut OpenPaths, world: &World) -> Option<Joined> {
         let (sequence, length) = sequence_of(&seen.event.packet)?;
-        let flow = self.flows.get(&self.hash(seen.event.packet.ends()?))?;
+        let flow = self.flows.get(&self.hash(&seen.key))?;
         let near: Vec<_> = flow.around(sequence, length).take(SEARCH_MAX).collect();
         if near.is_empty() {
             return None;
@@ -157,7 +166,7 @@ impl Join for BySequence {
     fn begun(&mut self, slot: Slot, open: &mut OpenPaths) -> Option<Slot> {
         let path = open.get(slot)?;
         let (start, length) = sequence_of(&path.path.packet)?;
-        let hash = self.hash(path.path.ends()?);
+        let hash = self.hash(&path.key);
         let flow = self.flows.entry(hash).or_default();
         let overlaps = |other: Slot| {
             let other = open.get(other)?;
