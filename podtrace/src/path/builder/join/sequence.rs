@@ -40,12 +40,21 @@ struct Flow {
     segments: VecDeque<Segment>,
     /// Bytes of the longest that it has had.
     longest: u32,
+    /// The number behind the last byte that it has had.
+    end: u32,
 }
 
 #[derive(Clone, Copy)]
 struct Segment {
     start: u32,
+    length: u32,
     slot: Slot,
+}
+
+impl Segment {
+    fn overlaps(&self, start: u32, length: u32) -> bool {
+        start.wrapping_sub(self.start) < self.length || self.start.wrapping_sub(start) < length
+    }
 }
 
 /// Sequence number of a TCP segment's first byte, and the number of its bytes.
@@ -65,8 +74,12 @@ impl Flow {
         sequence.wrapping_sub(base) as i32
     }
 
-    fn add(&mut self, segment: Segment, length: u32) {
-        self.longest = self.longest.max(length);
+    fn add(&mut self, segment: Segment) {
+        self.longest = self.longest.max(segment.length);
+        let end = segment.start.wrapping_add(segment.length);
+        if self.segments.is_empty() || is_behind(end, self.end) {
+            self.end = end;
+        }
         let distance = self.distance(segment.start);
         let is_last = self
             .segments
@@ -103,24 +116,31 @@ impl Flow {
         }
     }
 
-    /// The segments that may have bytes in common with one, in order.
-    fn around(&self, sequence: u32, length: u32) -> impl Iterator<Item = Slot> + '_ {
-        let distance = i64::from(self.distance(sequence));
+    /// The segments that have bytes in common with one, in order.
+    fn around(&self, start: u32, length: u32) -> impl Iterator<Item = Slot> + '_ {
+        let distance = i64::from(self.distance(start));
         let (first, end) = (
             distance - i64::from(self.longest),
             distance + i64::from(length),
         );
         let place = |segment: &Segment| i64::from(self.distance(segment.start));
-        let from = self
-            .segments
-            .partition_point(|segment| place(segment) <= first);
-        let near = self
-            .segments
-            .iter()
-            .skip(from)
-            .take_while(move |segment| place(segment) < end);
-        near.map(|segment| segment.slot)
+        let from = if is_behind(self.end, start) {
+            let before = |segment: &Segment| place(segment) <= first;
+            self.segments.partition_point(before)
+        } else {
+            // New bytes, as most are.
+            self.segments.len()
+        };
+        let near = self.segments.iter().skip(from).take(SEARCH_MAX);
+        near.take_while(move |segment| place(segment) < end)
+            .filter(move |segment| segment.overlaps(start, length))
+            .map(|segment| segment.slot)
     }
+}
+
+/// Whether a sequence number comes behind another.
+fn is_behind(one: u32, other: u32) -> bool {
+    (one.wrapping_sub(other) as i32) > 0
 }
 
 impl BySequence {
@@ -137,7 +157,7 @@ impl Join for BySequence {
     fn find(&self, seen: &Sighting<'_>, open: &mut OpenPaths, world: &World) -> Option<Joined> {
         let (sequence, length) = sequence_of(&seen.event.packet)?;
         let flow = self.flows.get(&self.hash(&seen.key))?;
-        let near: Vec<_> = flow.around(sequence, length).take(SEARCH_MAX).collect();
+        let near: Vec<_> = flow.around(sequence, length).collect();
         if near.is_empty() {
             return None;
         }
@@ -168,19 +188,13 @@ impl Join for BySequence {
         let (start, length) = sequence_of(&path.path.packet)?;
         let hash = self.hash(&path.key);
         let flow = self.flows.entry(hash).or_default();
-        let overlaps = |other: Slot| {
-            let other = open.get(other)?;
-            let (from, other_length) = sequence_of(&other.path.packet)?;
-            let ahead =
-                start.wrapping_sub(from) < other_length || from.wrapping_sub(start) < length;
-            ahead.then_some(other.path.id)
-        };
-        let first = flow
-            .around(start, length)
-            .take(SEARCH_MAX)
-            .filter_map(overlaps)
-            .min();
-        flow.add(Segment { start, slot }, length);
+        let id = |slot: Slot| open.get(slot).map(|open| open.path.id);
+        let first = flow.around(start, length).filter_map(id).min();
+        flow.add(Segment {
+            start,
+            length,
+            slot,
+        });
         let is_full = flow.segments.len() > FLOW_MAX;
         let oldest = is_full.then(|| {
             let age = |segment: &&Segment| open.get(segment.slot).map(|open| open.path.id);
