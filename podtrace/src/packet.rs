@@ -26,6 +26,7 @@ pub(crate) use describe::flag_names;
 pub use ends::Ends;
 pub use key::{EchoFlow, PacketKey};
 pub use protocol::Protocol;
+pub(crate) use protocol::{TCP_FIN, TCP_PSH, TCP_RST, TCP_SYN};
 pub(crate) use tunnel::TunnelKind;
 pub use tunnel::{FLANNEL_PORT, Tunnel, VXLAN_PORT, VxlanPorts};
 

@@ -11,12 +11,9 @@ use super::{Hop, Path};
 use crate::{
     identity::sockets::SocketOwner,
     model::tap_point::Role,
-    packet::{Network, Packet, Transport, is_link_local},
+    packet::{Network, Packet, TCP_RST, Transport, is_link_local},
     world::World,
 };
-
-/// The RST bit of a TCP header's flags (RFC 9293).
-const TCP_RST: u8 = 0x04;
 
 /// One end of a packet's way.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -1,26 +1,15 @@
 //! TCP segments that were sent again.
-use std::{
-    collections::{HashMap, hash_map::Entry},
-    net::IpAddr,
-};
+use std::collections::{HashMap, hash_map::Entry};
 
-use crate::packet::{Network, Packet, Transport};
+use crate::packet::{Ends, Packet, TCP_FIN, TCP_PSH, TCP_SYN, Transport};
 
 /// Upper bound of the followed flows; segments of others are not judged.
 const FLOWS_MAX: usize = 16_384;
 
-/// Bits of a TCP header's flags (RFC 9293).
-const TCP_FIN: u8 = 0x01;
-const TCP_SYN: u8 = 0x02;
-const TCP_PSH: u8 = 0x08;
-
-/// Addresses and ports of one direction of a connection.
-type Flow = (IpAddr, u16, IpAddr, u16);
-
 /// The progress of each flow.
 #[derive(Default)]
 pub(super) struct Retransmitted {
-    flows: HashMap<Flow, Progress>,
+    flows: HashMap<Ends, Progress>,
     /// Segments that were not judged.
     pub(super) unjudged: u64,
 }
@@ -68,16 +57,14 @@ impl Retransmitted {
     /// hops did not join to one path comes twice.
     pub(super) fn is_repeated(&mut self, packet: &Packet) -> bool {
         let (
-            Network::Ip(ip),
+            Some(flow),
             Transport::Tcp {
-                source,
-                destination,
                 sequence,
                 flags,
                 payload,
                 ..
             },
-        ) = (&packet.network, packet.transport)
+        ) = (packet.ends(), packet.transport)
         else {
             return false;
         };
@@ -90,7 +77,6 @@ impl Retransmitted {
             return false;
         }
         let is_full = self.flows.len() >= FLOWS_MAX;
-        let flow = (ip.source, source, ip.destination, destination);
         match self.flows.entry(flow) {
             Entry::Occupied(mut progress) => progress.get_mut().is_repeated(&taken),
             Entry::Vacant(_) if is_full => {

@@ -8,16 +8,13 @@ use crate::{
         event::Event,
         tap_point::{Role, TapPoint},
     },
-    packet::{Network, Packet, Transport, is_link_local},
+    packet::{Network, Packet, TCP_RST, TCP_SYN, Transport, is_link_local},
     path::Outcome,
     world::World,
 };
 
 /// The operation of an ARP request (RFC 826).
 const ARP_REQUEST: u16 = 1;
-/// Bits of a TCP header's flags (RFC 9293).
-const TCP_SYN: u8 = 0x02;
-const TCP_RST: u8 = 0x04;
 
 /// The meaning of one event for its path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
