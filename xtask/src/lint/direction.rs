@@ -78,15 +78,7 @@ fn files(directory: &Path, below: &str) -> Result<(Vec<File>, Vec<String>)> {
         let source = paths::read(&text, &module).with_context(|| name.clone())?;
         let forbidden = source.forbidden.iter();
         hidden.extend(forbidden.map(|(line, why)| format!("{name}:{line}: {why}")));
-        scopes.add_module(module.clone());
-        source
-            .modules
-            .into_iter()
-            .for_each(|inner| scopes.add_module(inner));
-        source
-            .imports
-            .into_iter()
-            .for_each(|import| scopes.add_import(import));
+        scopes.add(module.clone(), source.modules, source.imports);
         read.push((name, module, source.mentions));
     }
     let files = read.into_iter().map(|(name, module, mentions)| {

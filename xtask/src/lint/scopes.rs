@@ -15,11 +15,16 @@ pub(super) struct Scopes {
 }
 
 impl Scopes {
-    pub(super) fn add_module(&mut self, module: Path) {
+    /// Adds a module, those inside of it, and what they import.
+    pub(super) fn add(&mut self, module: Path, inner: Vec<Path>, imports: Vec<Import>) {
         self.modules.insert(module);
+        self.modules.extend(inner);
+        for import in imports {
+            self.add_import(import);
+        }
     }
 
-    pub(super) fn add_import(&mut self, import: Import) {
+    fn add_import(&mut self, import: Import) {
         let Import {
             module,
             alias,
@@ -107,15 +112,7 @@ mod tests {
         let mut scopes = Scopes::default();
         for (module, text) in files {
             let source = paths::read(text, &path(module)).unwrap();
-            scopes.add_module(path(module));
-            source
-                .modules
-                .into_iter()
-                .for_each(|inner| scopes.add_module(inner));
-            source
-                .imports
-                .into_iter()
-                .for_each(|import| scopes.add_import(import));
+            scopes.add(path(module), source.modules, source.imports);
         }
         let found = scopes.resolve(&path(module), &Name::Relative(path(name)));
         found.into_iter().map(|module| module.join("::")).collect()
