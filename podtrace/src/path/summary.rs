@@ -1,5 +1,5 @@
 //! The summary of a session.
-use super::Outcome;
+use super::{Outcome, Path};
 use crate::model::{
     left_out::LeftOut,
     tap::{TapCount, TapCounts},
@@ -27,6 +27,19 @@ pub struct Summary {
 }
 
 impl Summary {
+    /// Counts a path. `corrects`: whether one of the same packet was counted that was not
+    /// seen further.
+    pub fn count(&mut self, path: &Path, corrects: bool) {
+        self.packets += 1;
+        self.outcomes[path.outcome.index()] += 1;
+        self.incomplete += u64::from(path.incomplete);
+        if corrects {
+            self.packets = self.packets.saturating_sub(1);
+            let not_seen = &mut self.outcomes[Outcome::NotSeenFurther.index()];
+            *not_seen = not_seen.saturating_sub(1);
+        }
+    }
+
     /// The sum over all taps.
     #[must_use]
     pub fn total(&self) -> TapCount {

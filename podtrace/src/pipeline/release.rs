@@ -5,10 +5,7 @@ use super::{
     name_gate::{Gated, path_waits},
     order::Known,
 };
-use crate::{
-    model::event::Event,
-    path::{Outcome, Path},
-};
+use crate::{model::event::Event, path::Path};
 
 impl Pipeline {
     pub(super) fn show_finished(&mut self) {
@@ -75,18 +72,9 @@ impl Pipeline {
         if path.id < self.show_from || self.has_shown_all() {
             return;
         }
-        self.summary.packets += 1;
-        self.summary.outcomes[path.outcome.index()] += 1;
-        if path
-            .late_of
-            .is_some_and(|before| before.id >= self.show_from)
-        {
-            // It was counted when it was not seen further.
-            let not_seen = &mut self.summary.outcomes[Outcome::NotSeenFurther.index()];
-            *not_seen = not_seen.saturating_sub(1);
-            self.summary.packets = self.summary.packets.saturating_sub(1);
-        }
-        self.summary.incomplete += u64::from(path.incomplete);
+        let before = path.late_of.map(|before| before.id);
+        let corrects = before.is_some_and(|id| id >= self.show_from);
+        self.summary.count(path, corrects);
         self.consumers.path(path, &self.world);
     }
 }

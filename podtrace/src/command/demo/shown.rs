@@ -72,9 +72,7 @@ impl Consumer for Shown {
             return;
         }
         self.printer.on_path(path, world);
-        self.printed.packets += 1;
-        self.printed.incomplete += u64::from(path.incomplete);
-        self.printed.outcomes[path.outcome.index()] += 1;
+        self.printed.count(path, path.late_of.is_some());
         if is_own {
             // The next title comes behind it.
             self.printer.hand_on();
