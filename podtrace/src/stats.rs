@@ -153,7 +153,7 @@ impl Stats {
             outcome: path.outcome,
             ambiguous: path.ambiguous,
             incomplete: path.incomplete,
-            retransmitted: path.late_of.is_none() && self.retransmitted.is_repeated(&path.packet),
+            retransmitted: is_first(path) && self.retransmitted.is_repeated(&path.packet),
             between_nodes: crosses_nodes(path, world),
             late: path.late_of.is_some(),
             way_ns: (is_certain && is_delivered).then(|| path.duration_ns()),
@@ -210,6 +210,11 @@ impl Stats {
     pub fn finish(self, summary: &Summary) -> Report {
         report::report(self, summary)
     }
+}
+
+/// Whether no path before has shown the same bytes as sent at the same time.
+fn is_first(path: &Path) -> bool {
+    path.late_of.is_none() && path.part_of.is_none()
 }
 
 fn crosses_nodes(path: &Path, world: &World) -> bool {

@@ -4,7 +4,7 @@ use super::*;
 use crate::{
     packet::{Network, Transport},
     path::{
-        RoundTrip,
+        LateOf, RoundTrip,
         builder::tests::{path, stitch},
     },
     world::fixture::world,
@@ -205,6 +205,20 @@ fn segments_sent_again_are_counted() {
             .map(|(sequence, payload, flags)| tcp(*sequence, *payload, *flags))
             .collect();
         assert_eq!(of(&paths, 1).total.retransmitted, expected, "{segments:?}");
+    }
+}
+
+/// Neither what is left behind of a packet nor a packet that was slow was sent again.
+#[test]
+fn segment_that_is_shown_again_was_not_sent_again() {
+    let sent = || tcp(5, 100, 0);
+    let mut rest = tcp(55, 50, 0);
+    rest.part_of = Some(1);
+    let mut late = sent();
+    late.late_of = Some(LateOf { id: 1, hops: 1 });
+    for (again, expected) in [(rest, 0), (late, 0), (sent(), 1)] {
+        let total = of(&[sent(), again], 1).total;
+        assert_eq!(total.retransmitted, expected);
     }
 }
 
