@@ -43,6 +43,12 @@ pub struct Hop {
 }
 
 impl Hop {
+    /// Whether the event is of the hop's tap.
+    #[must_use]
+    pub(crate) fn is_at(&self, event: &Event) -> bool {
+        (self.interface, self.direction) == (event.interface, event.direction)
+    }
+
     /// The hop of an event.
     #[must_use]
     pub fn of(event: &Event) -> Self {
@@ -198,6 +204,12 @@ pub struct Path {
 }
 
 impl Path {
+    /// Whether the event's tap has seen the packet.
+    #[must_use]
+    pub(crate) fn has_passed(&self, event: &Event) -> bool {
+        self.hops.iter().any(|hop| hop.is_at(event))
+    }
+
     /// The ends that its packet has at the last hop.
     #[must_use]
     pub fn ends(&self) -> Option<Ends> {

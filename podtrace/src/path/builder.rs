@@ -8,13 +8,14 @@ mod transition;
 
 use std::{collections::BTreeMap, hash::BuildHasher as _, vec::Drain};
 
+use foldhash::fast::RandomState;
+use podtrace_ebpf::record::Direction;
+
 use super::{Outcome, Path, Translation, losses::Losses, rtt::Requests};
 use crate::{model::event::Event, packet::Packet, world::World};
-use foldhash::fast::RandomState;
 use join::{Joined, Joins, Sighting, index::Slot};
 use open::{Open, OpenPaths};
 use parts::Bytes;
-use podtrace_ebpf::record::Direction;
 use transition::{Transition, transition};
 
 /// How long hops may follow the arrival of a packet, in nanoseconds: a bridge sends the

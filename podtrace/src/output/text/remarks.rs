@@ -1,5 +1,8 @@
 //! What a hop's line says behind its direction.
-use std::{fmt::Write as _, net::IpAddr};
+use std::{
+    fmt::Write as _,
+    net::{IpAddr, SocketAddr},
+};
 
 use super::counted;
 use crate::{
@@ -94,12 +97,10 @@ fn translation_text(out: &mut String, translation: &Translation) {
 
 /// An address, with the port if there is one.
 fn end(out: &mut String, (address, port): (IpAddr, Option<u16>)) {
-    let brackets = address.is_ipv6() && port.is_some();
-    out.push_str(if brackets { "[" } else { "" });
-    write::address(out, address);
-    out.push_str(if brackets { "]" } else { "" });
-    if let Some(port) = port {
-        out.push(':');
-        write::number(out, port);
+    match port {
+        Some(port) => {
+            let _ = write!(out, "{}", SocketAddr::new(address, port));
+        }
+        None => write::address(out, address),
     }
 }

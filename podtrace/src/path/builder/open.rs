@@ -79,8 +79,7 @@ impl Open {
     /// The number of the hop that the event belongs to, or of the next one.
     pub(super) fn hop_at(&self, event: &Event) -> usize {
         let mut hops = self.path.hops.iter();
-        let known = hops
-            .position(|hop| (hop.interface, hop.direction) == (event.interface, event.direction));
+        let known = hops.position(|hop| hop.is_at(event));
         known.unwrap_or(self.path.hops.len())
     }
 
@@ -99,6 +98,12 @@ impl Open {
         self.hash = hash;
         self.arrived = false;
         self.wants_socket = false;
+    }
+
+    /// Whether its packet was seen a moment before the event.
+    pub(super) fn is_fresh(&self, event: &Event) -> bool {
+        let last = self.path.hops.last();
+        last.is_some_and(|last| event.ts_ns.saturating_sub(last.ts_ns) <= SETTLE_NS)
     }
 
     fn waits(&self) -> Waits {

@@ -15,7 +15,10 @@ use super::{
     index::{Index, Slot},
 };
 use crate::{
-    model::{event::Event, tap_point::TapPoint},
+    model::{
+        event::Event,
+        tap_point::{Role, TapPoint},
+    },
     packet::{Ends, Network, Packet, PacketKey, Transport},
     path::{
         Path,
@@ -91,21 +94,18 @@ impl ByContent {
 
 impl Join for ByContent {
     fn find(&self, seen: &Sighting<'_>, open: &mut OpenPaths, world: &World) -> Option<Joined> {
-        if !is_translatable(&seen.event.packet) {
+        let event = seen.event;
+        if !is_translatable(&event.packet) || !shows_translation(event, world) {
             return None;
         }
         let equal = self.index.get(&self.hash(&seen.key)).take(EQUAL_MAX);
         let fitting = equal.filter_map(|slot| {
             let path = open.get(slot)?;
-            Some((self.fit(path, seen, world)?, slot, path.key))
+            // What is late is more likely lost than late.
+            let rank = (!path.late, self.fit(path, seen, world)?);
+            Some((rank, slot, path.key))
         });
         let fitting: Vec<_> = fitting.collect();
-        // What is late is more likely lost than late.
-        let rank = |fit: Fit, slot: Slot| (open.get(slot).is_some_and(|open| !open.late), fit);
-        let fitting: Vec<_> = fitting
-            .into_iter()
-            .map(|(fit, slot, key)| (rank(fit, slot), slot, key))
-            .collect();
         let best = fitting.iter().map(|(rank, ..)| *rank).max()?;
         let mut best = fitting.iter().filter(|(rank, ..)| *rank == best);
         let (_, oldest, key) = best.next()?;
@@ -154,6 +154,18 @@ fn is_translatable(packet: &Packet) -> bool {
     }
 }
 
+/// Whether the event's tap can be the first that shows a translation: what enters a
+/// namespace was not translated there yet, unless a bridge asked the firewall.
+fn shows_translation(event: &Event, world: &World) -> bool {
+    let point = world.tap_points.get(event.interface);
+    let role = point.map(|point| point.role);
+    match event.direction {
+        Direction::Ingress => matches!(role, Some(Role::Bridge | Role::Capture)),
+        Direction::Egress => role != Some(Role::Pod) || event.cgroup == CGROUP_NONE,
+        Direction::Socket | Direction::Unknown => true,
+    }
+}
+
 /// Whether the message quotes a packet (RFC 792, RFC 4443).
 fn is_icmp_error(packet: &Packet, kind: u8) -> bool {
     match &packet.network {
@@ -188,11 +200,7 @@ fn common_netns(path: &Path, seen: &Sighting<'_>, world: &World) -> Option<(usiz
     if netns_of(world.tap_points.get(last.interface)?) != here {
         return None;
     }
-    let has_passed = path
-        .hops
-        .iter()
-        .any(|hop| (hop.interface, hop.direction) == (event.interface, event.direction));
-    (!has_passed).then_some(here)
+    (!path.has_passed(event)).then_some(here)
 }
 
 /// Whether the event may show the path's packet on its way through a namespace, and not

@@ -13,7 +13,6 @@ use crate::{
     path::{
         Hop, Path,
         builder::{
-            SETTLE_NS,
             open::{Open, OpenPaths},
             transition::has_one_receiver,
         },
@@ -95,23 +94,20 @@ fn choose<'a>(
     // Most equal packets have passed already, so this check comes first.
     let fits = |(_, open): &(Slot, &Open)| {
         !open.late
-            && !has_passed(&open.path, event)
+            && !open.path.has_passed(event)
             && is_meant(open)
             && can_come_from(&open.path, event, world)
     };
-    let is_fresh = |(_, open): &(Slot, &Open)| {
-        let last = open.path.hops.last();
-        last.is_some_and(|last| event.ts_ns.saturating_sub(last.ts_ns) <= SETTLE_NS)
-    };
     let mut fitting = paths.clone().filter(fits);
     let Some(oldest) = fitting.next() else {
-        let late = |(_, open): &(Slot, &Open)| {
+        // A late path was alone, so it is the oldest.
+        let late = paths.clone().next().filter(|(_, open)| {
             open.late
-                && !has_passed(&open.path, event)
+                && !open.path.has_passed(event)
                 && is_meant(open)
                 && can_come_from(&open.path, event, world)
-        };
-        if let Some((slot, _)) = paths.clone().find(late) {
+        });
+        if let Some((slot, _)) = late {
             return Some((slot, false));
         }
         let meant = paths.filter(|(_, open)| is_meant(open));
@@ -120,16 +116,11 @@ fn choose<'a>(
     let Some(second) = fitting.next() else {
         return Some((oldest.0, false));
     };
-    let fresh = [oldest, second].into_iter().chain(fitting).find(is_fresh);
+    let fresh = [oldest, second]
+        .into_iter()
+        .chain(fitting)
+        .find(|(_, open)| open.is_fresh(event));
     Some((fresh.unwrap_or(oldest).0, true))
-}
-
-fn is_at(hop: &Hop, event: &Event) -> bool {
-    hop.interface == event.interface && hop.direction == event.direction
-}
-
-fn has_passed(path: &Path, event: &Event) -> bool {
-    path.hops.iter().any(|hop| is_at(hop, event))
 }
 
 /// The newest path whose packet other sockets have received: each socket receives a copy.
@@ -140,7 +131,7 @@ fn another_socket<'a>(
     if event.direction != Direction::Socket || has_one_receiver(&event.packet) {
         return None;
     }
-    let passed = paths.filter(|(_, open)| has_passed(&open.path, event));
+    let passed = paths.filter(|(_, open)| open.path.has_passed(event));
     passed.last().map(|(slot, _)| slot)
 }
 

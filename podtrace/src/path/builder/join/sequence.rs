@@ -13,10 +13,7 @@ use super::{Join, Joined, Piece, Sighting, index::Slot, key::can_come_from};
 use crate::{
     map::Map,
     packet::{Packet, PacketKey, Transport},
-    path::builder::{
-        SETTLE_NS,
-        open::{Open, OpenPaths},
-    },
+    path::builder::open::{Open, OpenPaths},
     world::World,
 };
 
@@ -168,7 +165,7 @@ impl Join for BySequence {
             for slot in &near {
                 let Some(path) = open
                     .get(*slot)
-                    .filter(|open| is_fresh(open, seen) == wants_fresh)
+                    .filter(|open| open.is_fresh(seen.event) == wants_fresh)
                 else {
                     continue;
                 };
@@ -220,12 +217,6 @@ impl Join for BySequence {
             }
         }
     }
-}
-
-/// Whether the path was seen a moment before the event.
-fn is_fresh(open: &Open, seen: &Sighting<'_>) -> bool {
-    let last = open.path.hops.last();
-    last.is_some_and(|last| seen.event.ts_ns.saturating_sub(last.ts_ns) <= SETTLE_NS)
 }
 
 /// Takes from the bytes that are left of an event what belongs to a path there.
