@@ -1,13 +1,10 @@
 //! The API's answers as bytes: for fuzz targets, which have no server.
-use kube::{
-    api::WatchEvent,
-    core::{ObjectList, Status},
-};
+use kube::{api::WatchEvent, core::ObjectList};
 
 use super::{
     ClusterUpdate,
     objects::{Followed, NodeObject, PodObject},
-    watch::{Failure, refusal},
+    watch::{Failure, change, outage},
 };
 
 /// What lists and watched events change, one of them in each line.
@@ -33,23 +30,12 @@ fn listed<K: Followed>(line: &[u8], updates: &mut Vec<ClusterUpdate>) {
 }
 
 fn watched<K: Followed>(line: &[u8], updates: &mut Vec<ClusterUpdate>) {
-    match serde_json::from_slice::<WatchEvent<K>>(line) {
-        Ok(WatchEvent::Added(object) | WatchEvent::Modified(object)) => {
-            updates.extend(object.present());
-        }
-        Ok(WatchEvent::Deleted(object)) => updates.extend(object.removal()),
-        Ok(WatchEvent::Error(status)) => updates.extend(refused::<K>(&status)),
-        Ok(WatchEvent::Bookmark(_)) | Err(_) => {}
-    }
-}
-
-/// The outage that a refusal begins.
-fn refused<K: Followed>(status: &Status) -> Option<ClusterUpdate> {
-    let Failure::Api(failure) = refusal(status) else {
-        return None;
+    let Ok(event) = serde_json::from_slice::<WatchEvent<K>>(line) else {
+        return;
     };
-    Some(ClusterUpdate::Unavailable {
-        resource: K::RESOURCE,
-        reason: failure.reason,
-    })
+    match change(event) {
+        Ok((_version, update)) => updates.extend(update),
+        Err(Failure::Api(failure)) => updates.push(outage::<K>(failure)),
+        Err(Failure::Closed | Failure::Gone) => {}
+    }
 }

@@ -236,18 +236,7 @@ impl Follower {
     }
 
     async fn event<K: Followed>(&mut self, event: WatchEvent<K>) -> Result<(), Failure> {
-        let (version, update) = match event {
-            WatchEvent::Added(object) | WatchEvent::Modified(object) => {
-                let version = object.meta().resource_version.clone();
-                (version, object.present())
-            }
-            WatchEvent::Deleted(object) => {
-                let version = object.meta().resource_version.clone();
-                (version, object.removal())
-            }
-            WatchEvent::Bookmark(bookmark) => (Some(bookmark.metadata.resource_version), None),
-            WatchEvent::Error(status) => return Err(refusal(&status)),
-        };
+        let (version, update) = change(event)?;
         self.send_some(update).await?;
         self.version = None;
         self.version = Some(self.version_of(version)?);
@@ -328,11 +317,7 @@ impl Follower {
             return Ok(());
         }
         self.reported = Some(failure.remedy);
-        let update = ClusterUpdate::Unavailable {
-            resource: K::RESOURCE,
-            reason: failure.reason,
-        };
-        self.send(update).await
+        self.send(outage::<K>(failure)).await
     }
 
     async fn send_some(&self, update: Option<ClusterUpdate>) -> Result<(), Failure> {
@@ -348,7 +333,33 @@ impl Follower {
     }
 }
 
-pub(super) fn refusal(status: &Status) -> Failure {
+/// What an event changes, and the version of the cluster then.
+pub(super) fn change<K: Followed>(
+    event: WatchEvent<K>,
+) -> Result<(Option<String>, Option<ClusterUpdate>), Failure> {
+    Ok(match event {
+        WatchEvent::Added(object) | WatchEvent::Modified(object) => {
+            let version = object.meta().resource_version.clone();
+            (version, object.present())
+        }
+        WatchEvent::Deleted(object) => {
+            let version = object.meta().resource_version.clone();
+            (version, object.removal())
+        }
+        WatchEvent::Bookmark(bookmark) => (Some(bookmark.metadata.resource_version), None),
+        WatchEvent::Error(status) => return Err(refusal(&status)),
+    })
+}
+
+/// The outage that a failure begins.
+pub(super) fn outage<K: Followed>(failure: ApiFailure) -> ClusterUpdate {
+    ClusterUpdate::Unavailable {
+        resource: K::RESOURCE,
+        reason: failure.reason,
+    }
+}
+
+fn refusal(status: &Status) -> Failure {
     if status.code == 410 {
         return Failure::Gone;
     }
