@@ -111,6 +111,9 @@ fn cooked(
 /// A frame of which `data` was captured, without the check sequence behind it, and its
 /// length: what passes an interface has none.
 pub(super) fn without_check(data: &[u8], wire_len: u32, fcs: u32) -> (&[u8], u32) {
+    if fcs == 0 {
+        return (data, wire_len);
+    }
     let wire_len = wire_len.saturating_sub(fcs);
     (&data[..data.len().min(wire_len as usize)], wire_len)
 }

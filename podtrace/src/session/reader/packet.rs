@@ -283,10 +283,7 @@ pub(super) fn read_event(
         0 => interface.fcs,
         fcs => fcs,
     };
-    let (data, wire_len) = match fcs {
-        0 => (data, wire_len),
-        fcs => without_check(data, wire_len, fcs),
-    };
+    let (data, wire_len) = without_check(data, wire_len, fcs);
     let (mut packet, from_link) = link.decode(data, wire_len, decode);
     let direction = match flags & (FLAG_INBOUND | FLAG_OUTBOUND) {
         _ if interface.sockets => Direction::Socket,
