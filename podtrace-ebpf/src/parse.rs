@@ -6,8 +6,8 @@ mod link;
 mod tunnel;
 
 pub use link::{
-    ETHERNET_LEN, ETHERTYPE_ARP, ETHERTYPE_IPV4, ETHERTYPE_IPV6, ETHERTYPE_PPPOE_DISCOVERY,
-    LinkLayer, Llc, Shim, link, plain,
+    ETHERNET_LEN, ETHERTYPE_ARP, ETHERTYPE_IPV4, ETHERTYPE_IPV6, ETHERTYPE_MIN,
+    ETHERTYPE_PPPOE_DISCOVERY, LinkLayer, Llc, Shim, is_plain, link, plain,
 };
 pub use tunnel::{
     Carrier, GENEVE_PORT, Inside, PROTOCOL_GRE, PROTOCOL_IPV4, PROTOCOL_IPV6, TUNNELS_MAX, inside,

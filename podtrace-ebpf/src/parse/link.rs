@@ -21,7 +21,7 @@ const ETHERTYPE_SERVICE_VLAN: u16 = 0x88a8;
 /// EtherType of outer tags before 802.1ad.
 const ETHERTYPE_OLD_SERVICE_VLAN: u16 = 0x9100;
 /// Below it, what is in an EtherType's place is the length of what follows (IEEE 802.3).
-const ETHERTYPE_MIN: u16 = 0x0600;
+pub const ETHERTYPE_MIN: u16 = 0x0600;
 /// Length of an Ethernet header without tags.
 pub const ETHERNET_LEN: usize = 14;
 const VLAN_LEN: usize = 4;
@@ -116,8 +116,9 @@ pub fn plain<L: Load + ?Sized>(frame: &L, start: usize) -> Option<u16> {
     is_plain(ethertype).then_some(ethertype)
 }
 
+/// Whether nothing stands between the link layer and IP or ARP.
 #[inline(always)]
-fn is_plain(ethertype: u16) -> bool {
+pub fn is_plain(ethertype: u16) -> bool {
     matches!(ethertype, ETHERTYPE_IPV4 | ETHERTYPE_IPV6 | ETHERTYPE_ARP)
 }
 

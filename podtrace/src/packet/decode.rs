@@ -3,8 +3,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use network_types::ip::IpProto;
 use podtrace_ebpf::parse::{
-    self, ETHERNET_LEN, ETHERTYPE_ARP, ETHERTYPE_IPV4, ETHERTYPE_IPV6, Inside, IpLayer, Load as _,
-    TUNNELS_MAX,
+    self, ETHERNET_LEN, ETHERTYPE_ARP, ETHERTYPE_IPV4, Inside, IpLayer, Load as _, TUNNELS_MAX,
 };
 
 use super::{
@@ -128,10 +127,7 @@ impl Packet {
         self.link = link(frame, start, layer.ethertype);
         self.vlan = layer.vlan;
         self.shim = layer.shim;
-        if matches!(
-            layer.ethertype,
-            ETHERTYPE_IPV4 | ETHERTYPE_IPV6 | ETHERTYPE_ARP
-        ) {
+        if parse::is_plain(layer.ethertype) {
             return Some((layer.ethertype, layer.next));
         }
         self.network = layer.llc.map_or(Network::Other, Network::Llc);

@@ -1,5 +1,5 @@
 //! Link layers by their LINKTYPE_ numbers, and Ethernet headers for packets without one.
-use podtrace_ebpf::parse::ETHERNET_LEN;
+use podtrace_ebpf::parse::{ETHERNET_LEN, ETHERTYPE_MIN};
 
 use super::{Framing, Mac};
 
@@ -12,8 +12,6 @@ pub const RAW: u16 = 101;
 pub const MADE: Mac = Mac([0x02, b'p', b'd', b't', 0, 0]);
 /// EtherType for local experiments: that of packets that are not IP.
 pub(crate) const NO_IP: u16 = 0x88b5;
-/// EtherTypes are this number or more; a smaller one is the length of an 802.3 frame.
-const ETHERTYPE_MIN: u16 = 0x0600;
 
 impl Framing {
     /// The link layer of packets that are framed like this.

@@ -1,4 +1,6 @@
 //! Packets inside others.
+use podtrace_ebpf::parse::ETHERTYPE_IPV6;
+
 use super::*;
 use crate::packet::TunnelKind;
 
