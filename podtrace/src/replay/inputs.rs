@@ -10,6 +10,7 @@ use std::{
 
 use anyhow::bail;
 
+use super::options::PlayerOptions;
 use crate::{
     packet::key_payload,
     session::{
@@ -19,6 +20,7 @@ use crate::{
         input::{InputError, named},
         reader::{Item, Reader, ReaderOptions},
     },
+    signals::Stop,
     text::{escape::shown, names::list, sanitize::sanitize},
 };
 use copies::{holds_more, is_copy};
@@ -228,10 +230,25 @@ fn look_into(file: &Path) -> Result<Option<SectionInfo>, InputError> {
 }
 
 /// Payload bytes that all inputs have for the packets' keys.
-pub(crate) fn common_payload(inputs: &[Input]) -> usize {
+pub(super) fn common_payload(inputs: &[Input]) -> usize {
     let infos = inputs.iter().filter_map(|input| input.info.as_ref());
     let snaplen = infos.map(|info| info.snaplen).min();
     key_payload(snaplen.unwrap_or(u32::MAX))
+}
+
+/// How all inputs are read.
+pub(super) fn reader_options(
+    inputs: &[Input],
+    args: &PlayerOptions,
+    keep_captured: bool,
+    stop: &Stop,
+) -> ReaderOptions {
+    ReaderOptions {
+        key_payload: common_payload(inputs),
+        keep_captured,
+        vxlan_ports: args.vxlan_ports,
+        stop: stop.clone(),
+    }
 }
 
 /// The numbers of each input's nodes and of its first session.

@@ -24,7 +24,7 @@ use crate::{
         options::{PlayerOptions, Span},
         progress::{Progress, ShowLine},
     },
-    session::{reader::ReaderOptions, recorder::Outline},
+    session::recorder::Outline,
     signals::Stop,
     text::sanitize::sanitize,
     update::Update,
@@ -267,12 +267,7 @@ impl Player<'_> {
         prescan: Option<&Prescan>,
         keep_captured: bool,
     ) -> anyhow::Result<Vec<Stream>> {
-        let options = ReaderOptions {
-            key_payload: common_payload(inputs),
-            keep_captured,
-            vxlan_ports: self.args.vxlan_ports,
-            stop: self.stop.clone(),
-        };
+        let options = inputs::reader_options(inputs, self.args, keep_captured, &self.stop);
         let numbers = inputs::numbers(inputs);
         let streams = inputs.iter().zip(numbers).enumerate();
         streams
@@ -299,13 +294,13 @@ impl Player<'_> {
             let last_ns = last(prescan);
             self.selection.from_ns = last_ns.saturating_sub(nanos(span));
         }
-        let mut steps = 0_u64;
-        let read = self.read(&mut merge, pipeline, &mut steps);
+        let mut has_read = false;
+        let read = self.read(&mut merge, pipeline, &mut has_read);
         // The end has the terminal for itself.
         drop(progress);
         // Where nothing was read, there is nothing to end in order.
         let read = match read {
-            Err(error) if steps == 0 => return Err(error),
+            Err(error) if !has_read => return Err(error),
             read => read,
         };
         // Who follows what grows ends so.
@@ -335,17 +330,18 @@ impl Player<'_> {
         })
     }
 
-    /// Reads until the files are over or enough is read; counts the steps that succeed.
+    /// Reads until the files are over or enough is read; notes when
+    /// something was read.
     fn read(
         &mut self,
         merge: &mut Merge,
         pipeline: &mut Pipeline,
-        steps: &mut u64,
+        has_read: &mut bool,
     ) -> anyhow::Result<()> {
         let mut pace = self.speed.map(Pace::new);
         while !pipeline.is_done() && !self.stop.is_set() {
             let step = merge.step(pipeline, &mut self.selection, self.follow)?;
-            *steps += 1;
+            *has_read = true;
             match step {
                 Step::Over => break,
                 Step::At(ns) => {

@@ -6,7 +6,7 @@ use anyhow::bail;
 use podtrace_ebpf::record::Direction;
 
 use super::{
-    inputs::{Input, common_payload},
+    inputs::{Input, reader_options},
     options::PlayerOptions,
 };
 use crate::{
@@ -45,14 +45,9 @@ pub(super) fn prescan(
     let given = given(inputs, &args.clock_offset)?;
     let mut sightings = Sightings::new(inputs.len());
     let mut times = Vec::new();
+    let options = reader_options(inputs, args, false, stop);
     for (number, input) in inputs.iter().enumerate() {
-        let options = ReaderOptions {
-            key_payload: common_payload(inputs),
-            keep_captured: false,
-            vxlan_ports: args.vxlan_ports,
-            stop: stop.clone(),
-        };
-        times.push(note(number, input, options, &mut sightings)?);
+        times.push(note(number, input, options.clone(), &mut sightings)?);
     }
     Ok(Prescan {
         clocks: sightings.solve(&given),
