@@ -168,9 +168,8 @@ fn copies_are_no_segments() {
 
 #[test]
 fn segments_sent_again_are_counted() {
-    const FIN: u8 = 0x01;
-    const SYN: u8 = 0x02;
-    const PSH: u8 = 0x08;
+    use crate::packet::{TCP_FIN as FIN, TCP_PSH as PSH, TCP_SYN as SYN};
+
     const ACK: u8 = 0x10;
     let start = u32::MAX - 150;
     for (segments, expected) in [
