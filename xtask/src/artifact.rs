@@ -1,4 +1,4 @@
-//! Building something and learning from cargo where it is.
+//! Builds artifacts, and takes their paths from cargo's messages.
 
 use std::{
     ffi::OsStr,
@@ -8,12 +8,12 @@ use std::{
 
 use anyhow::{Context as _, Result, anyhow, bail};
 
-use crate::cmd::{Workspace, show};
+use crate::cmd::{Workspace, run, show};
 
-/// Cargo's messages as JSON on stdout, its diagnostics readable on stderr.
+/// Makes cargo print its messages as JSON on stdout, its diagnostics readable on stderr.
 const JSON: &str = "--message-format=json-render-diagnostics";
 
-/// What the release profile of a quick build has otherwise.
+/// The settings of a quick build that differ from the release profile.
 const QUICK: &str = ".cargo/quick.toml";
 
 /// Builds podtrace in release mode; returns the binary.
@@ -22,15 +22,15 @@ pub(crate) fn podtrace(workspace: &Workspace) -> Result<PathBuf> {
     binary(workspace, "podtrace", &args)
 }
 
-/// Builds podtrace for a first look: without what only other uses need, and sooner at the
-/// price of speed. All other crates are shared with [`podtrace()`]. Returns the binary.
+/// Builds podtrace for a first look: without rarely needed features, and faster at the price
+/// of speed. All other crates are shared with [`podtrace()`]. Returns the binary.
 pub(crate) fn quick_podtrace(workspace: &Workspace) -> Result<PathBuf> {
     let build = ["build", "--release", "-p", "podtrace", "--bins"];
     let quick = ["--no-default-features", "--config", QUICK, JSON];
     binary(workspace, "podtrace", &[&build[..], &quick].concat())
 }
 
-/// Builds podtrace to be handed to others, with these flags of rustc; returns the binary.
+/// Builds podtrace for distribution, with these flags of rustc; returns the binary.
 pub(crate) fn dist(workspace: &Workspace, flags: &OsStr) -> Result<PathBuf> {
     let mut cargo = workspace.cargo()?;
     cargo.env("CARGO_ENCODED_RUSTFLAGS", flags);
@@ -46,7 +46,7 @@ pub(crate) fn dist(workspace: &Workspace, flags: &OsStr) -> Result<PathBuf> {
     named("podtrace", executables_of(cargo)?)
 }
 
-/// Builds the benchmark in release mode, for it floods; returns the binary.
+/// Builds the benchmark in release mode, as it floods; returns the binary.
 pub(crate) fn bench(workspace: &Workspace) -> Result<PathBuf> {
     let build = ["build", "--release", "-p", "podtrace-tests"];
     binary(
@@ -72,7 +72,7 @@ pub(crate) fn stages(workspace: &Workspace) -> Result<PathBuf> {
         let name = path.file_name().and_then(|name| name.to_str());
         name.is_some_and(|name| name.starts_with("stages-"))
     };
-    let mut built = executables(workspace, &args)?.into_iter();
+    let mut built = executables(workspace.cargo()?, &args)?.into_iter();
     built.find(is_it).context("cargo built no stages")
 }
 
@@ -92,11 +92,11 @@ pub(crate) fn fuzz(workspace: &Workspace) -> Result<PathBuf> {
     named(name, executables_of(command)?)
 }
 
-/// The programs that the end-to-end tests run beside podtrace.
+/// The programs that the end-to-end tests run in addition to podtrace.
 pub(crate) struct LabPrograms {
     /// PID 1 of a node of the CRI lab.
     pub(crate) node: PathBuf,
-    /// What runs in its containers.
+    /// The program in its containers.
     pub(crate) peer: PathBuf,
 }
 
@@ -105,7 +105,7 @@ pub(crate) fn lab_programs(workspace: &Workspace) -> Result<LabPrograms> {
     let node = "lab-node";
     let build = ["build", "-p", "podtrace-tests", "--bin", node, JSON];
     Ok(LabPrograms {
-        node: binary(workspace, node, &build)?,
+        node: named(node, executables(workspace.tests_cargo()?, &build)?)?,
         peer: static_binary(workspace, "lab-peer")?,
     })
 }
@@ -115,18 +115,25 @@ pub(crate) fn vm_init(workspace: &Workspace) -> Result<PathBuf> {
     static_binary(workspace, "vm-init")
 }
 
-/// Links a program of the tests for places that have no dynamic loader, nor use
-/// for symbols.
+/// Links a program of the tests statically and without symbols, for places without a dynamic
+/// loader.
 fn static_binary(workspace: &Workspace, name: &str) -> Result<PathBuf> {
     let program = ["rustc", "-p", "podtrace-tests", "--bin", name, JSON];
     let link = ["--", "-Ctarget-feature=+crt-static", "-Cstrip=symbols"];
-    binary(workspace, name, &[&program[..], &link].concat())
+    let built = executables(workspace.tests_cargo()?, &[&program[..], &link].concat())?;
+    named(name, built)
+}
+
+/// Builds all tests, benches and binaries without running them.
+pub(crate) fn all_tests(workspace: &Workspace) -> Result<()> {
+    let mut cargo = workspace.tests_cargo()?;
+    run(cargo.args(["test", "--workspace", "--all-targets", "--no-run"]))
 }
 
 /// Builds the end-to-end tests without running them; returns their binary.
 pub(crate) fn root_tests(workspace: &Workspace) -> Result<PathBuf> {
     let build = ["test", "-p", "podtrace-tests", "--no-run", JSON];
-    let tests = executables(workspace, &build)?;
+    let tests = executables(workspace.tests_cargo()?, &build)?;
     let [tests] = <[_; 1]>::try_from(tests)
         .map_err(|tests| anyhow!("cargo built not one test binary, but {}", tests.len()))?;
     Ok(tests)
@@ -134,7 +141,7 @@ pub(crate) fn root_tests(workspace: &Workspace) -> Result<PathBuf> {
 
 /// Runs cargo and returns the binary of this name among those it built.
 fn binary(workspace: &Workspace, name: &str, args: &[&str]) -> Result<PathBuf> {
-    named(name, executables(workspace, args)?)
+    named(name, executables(workspace.cargo()?, args)?)
 }
 
 fn named(name: &str, built: Vec<PathBuf>) -> Result<PathBuf> {
@@ -144,13 +151,13 @@ fn named(name: &str, built: Vec<PathBuf>) -> Result<PathBuf> {
         .with_context(|| format!("cargo built no {name} binary"))
 }
 
-fn executables(workspace: &Workspace, args: &[&str]) -> Result<Vec<PathBuf>> {
-    let mut command = workspace.cargo()?;
-    command.args(args);
-    executables_of(command)
+/// Runs cargo with these arguments; returns the executables that it built.
+fn executables(mut cargo: Command, args: &[&str]) -> Result<Vec<PathBuf>> {
+    cargo.args(args);
+    executables_of(cargo)
 }
 
-/// Runs a command of cargo's that prints [`JSON`].
+/// Runs a cargo command that prints [`JSON`].
 fn executables_of(mut command: Command) -> Result<Vec<PathBuf>> {
     let output = command
         .stderr(Stdio::inherit())
@@ -162,17 +169,17 @@ fn executables_of(mut command: Command) -> Result<Vec<PathBuf>> {
     let messages = String::from_utf8(output.stdout)
         .with_context(|| format!("{} did not print UTF-8", show(&command)))?;
     let paths: Vec<_> = messages.lines().filter_map(executable).collect();
-    // A wrong path would show up much later, as somebody else's error.
+    // A wrong path would show up much later, as an unrelated error.
     if let Some(missing) = paths.iter().find(|path| !path.is_file()) {
         bail!("cargo named {}, which is not there", missing.display());
     }
     Ok(paths)
 }
 
-/// The path in an artifact message of cargo's, if it made an executable.
+/// The path in cargo's artifact message, if the artifact is an executable.
 ///
-/// One field of one known message does not justify a JSON parser among the
-/// dependencies; a string's escapes are all this has to know.
+/// One field of one known message does not justify a dependency on a JSON parser; this has to
+/// handle only the escapes of a string.
 fn executable(message: &str) -> Option<PathBuf> {
     if !message.starts_with(r#"{"reason":"compiler-artifact""#) {
         return None;

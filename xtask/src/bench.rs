@@ -1,4 +1,4 @@
-//! `cargo xtask bench`: podtrace beside its peers, in one run.
+//! `cargo xtask bench`: measures podtrace and its peers in one run.
 
 use std::process::ExitCode;
 
@@ -10,7 +10,7 @@ use crate::{
     setup,
 };
 
-/// What follows `bench` goes to the benchmark unread.
+/// Arguments after `bench`, passed on to the benchmark.
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// Arguments for the benchmark; --help lists them
@@ -36,7 +36,7 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<ExitCode> {
         ("PODTRACE_LAB_NODE", lab.node.as_os_str()),
         ("PODTRACE_LAB_PEER", lab.peer.as_os_str()),
     ];
-    // What else the machine does is not to be measured.
+    // Other work of the machine must not be measured.
     let mut command = root.command("nice", &vars);
     command.args(["-n", "-15"]).arg(&bench).args(&args.args);
     exit_code(&mut command)

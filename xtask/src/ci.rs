@@ -1,4 +1,4 @@
-//! `cargo xtask ci`: everything a change has to pass.
+//! `cargo xtask ci`: all checks of a change.
 
 use std::{panic, process::ExitCode, thread};
 
@@ -12,10 +12,12 @@ use crate::{
     setup, test, vmtest,
 };
 
-/// Lints, counts instructions, fuzzes a little, tries other kernels, and tests; the tests' count is the
-/// last line.
-pub(crate) fn run(workspace: &Workspace) -> Result<ExitCode> {
-    setup::for_all(workspace)?;
+/// Lints, counts instructions, fuzzes briefly, tries other kernels, and tests; the last line
+/// counts the tests.
+pub(crate) fn run(workspace: Workspace) -> Result<ExitCode> {
+    setup::for_all(&workspace)?;
+    let linter = setup::linter(&workspace)?;
+    let workspace = &workspace.linted_by(linter);
     Ok(test::counted(|total| {
         before_end_to_end(workspace, total)?;
         total.add(test::end_to_end(workspace, &[])?);
@@ -23,8 +25,8 @@ pub(crate) fn run(workspace: &Workspace) -> Result<ExitCode> {
     }))
 }
 
-/// Runs two strands at once: each has long parts that keep one CPU busy, they share no
-/// directory of builds, and neither measures time.
+/// Runs two strands at once: each has long parts that occupy one CPU, they share no target
+/// directory, and neither measures time.
 fn before_end_to_end(workspace: &Workspace, total: &mut Count) -> Result<()> {
     thread::scope(|scope| {
         let optimised = scope.spawn(|| optimised(workspace));
@@ -36,7 +38,8 @@ fn before_end_to_end(workspace: &Workspace, total: &mut Count) -> Result<()> {
     })
 }
 
-/// Makes the release builds, and runs them under the guard, the fuzzer, and on other kernels.
+/// Builds in release mode, and runs the builds under the guard, the fuzzer, and on other
+/// kernels.
 fn optimised(workspace: &Workspace) -> Result<()> {
     step("build podtrace (release)", || artifact::podtrace(workspace))?;
     step("build the stages (release)", || artifact::stages(workspace))?;
@@ -45,13 +48,13 @@ fn optimised(workspace: &Workspace) -> Result<()> {
     passed("vmtest", vmtest::run(workspace, &vmtest::Args::quick()))
 }
 
-/// Lints, runs the unit tests, and builds the end-to-end cases.
+/// Lints, builds all tests, and runs the unit tests.
 fn unoptimised(workspace: &Workspace, total: &mut Count) -> Result<()> {
     lint::run(workspace)?;
-    total.add(test::units(workspace)?);
-    step("build the end-to-end tests", || {
-        artifact::root_tests(workspace)
+    step("clippy and build (tests)", || {
+        artifact::all_tests(workspace)
     })?;
+    total.add(test::units(workspace, test::Seed::Fixed)?);
     Ok(())
 }
 

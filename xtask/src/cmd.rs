@@ -1,4 +1,4 @@
-//! Running commands: in the workspace, as root, with a step's name and time.
+//! Runs commands: in the workspace, as root, with a step's name and time.
 
 use std::{
     env,
@@ -13,13 +13,21 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 
-/// The checkout xtask works in.
+/// The checkout that xtask works in.
 pub(crate) struct Workspace {
     root: PathBuf,
+    /// Compiles the workspace's crates in place of rustc where tests are built.
+    linter: Option<PathBuf>,
 }
 
+/// What `cargo clippy -- -D warnings` hands to the linter, in its own separator.
+const LINTER_ARGS: (&str, &str) = (
+    "CLIPPY_ARGS",
+    "-D__CLIPPY_HACKERY__warnings__CLIPPY_HACKERY__",
+);
+
 impl Workspace {
-    /// Cargo says where xtask's manifest is; the workspace is one above.
+    /// Finds the workspace: one above xtask's manifest, whose path cargo sets.
     pub(crate) fn find() -> Result<Self> {
         let manifest_dir = env::var_os("CARGO_MANIFEST_DIR")
             .map_or_else(|| env!("CARGO_MANIFEST_DIR").into(), PathBuf::from);
@@ -28,7 +36,22 @@ impl Workspace {
             .context("xtask's manifest is not inside a workspace")?;
         Ok(Self {
             root: root.to_path_buf(),
+            linter: None,
         })
+    }
+
+    /// The same, whose tests are compiled by `linter` (clippy-driver), which refuses what
+    /// gives a warning. One build lints and makes the tests then, of one set of dependencies.
+    pub(crate) fn linted_by(self, linter: PathBuf) -> Self {
+        Self {
+            linter: Some(linter),
+            ..self
+        }
+    }
+
+    /// Whether building the tests lints them.
+    pub(crate) fn lints_tests(&self) -> bool {
+        self.linter.is_some()
     }
 
     /// The workspace's root directory.
@@ -46,14 +69,26 @@ impl Workspace {
         let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
         let mut command = Command::new(cargo);
         command.current_dir(&self.root).env("PATH", self.path()?);
-        // What `cargo run` sets for xtask is wrong for another package, and has
-        // build scripts run again that look at it.
+        // The variables that `cargo run` sets for xtask are wrong for another package, and
+        // make build scripts that read them run again.
         let is_xtasks =
             |name: &str| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_");
         for (name, _value) in env::vars_os() {
             if name.to_str().is_some_and(is_xtasks) {
                 command.env_remove(name);
             }
+        }
+        Ok(command)
+    }
+
+    /// The same for what is built with the tests, without optimisation.
+    pub(crate) fn tests_cargo(&self) -> Result<Command> {
+        let mut command = self.cargo()?;
+        if let Some(linter) = &self.linter {
+            let (name, value) = LINTER_ARGS;
+            command
+                .env("RUSTC_WORKSPACE_WRAPPER", linter)
+                .env(name, value);
         }
         Ok(command)
     }
@@ -66,7 +101,7 @@ impl Workspace {
     }
 }
 
-/// How to run something as root.
+/// How to run a command as root.
 #[derive(Clone, Copy)]
 pub(crate) enum Root {
     /// We are root.
@@ -76,7 +111,7 @@ pub(crate) enum Root {
 }
 
 impl Root {
-    /// Finds the way, or says why there is none.
+    /// Finds how, or returns why it is impossible.
     pub(crate) fn find() -> Result<Self, String> {
         let owner = Path::new("/proc/self")
             .metadata()
@@ -105,7 +140,7 @@ impl Root {
         }
     }
 
-    /// `program` as root. `vars` go through `env`, as sudo would drop them.
+    /// Runs `program` as root. `vars` go through `env`, as sudo would drop them.
     pub(crate) fn command(self, program: impl AsRef<OsStr>, vars: &[(&str, &OsStr)]) -> Command {
         match self {
             Self::Already => {
@@ -129,7 +164,7 @@ impl Root {
     }
 }
 
-/// Where `name` is in PATH, or in the system directories a user's PATH may lack.
+/// The path of `name` in PATH, or in the system directories that a user's PATH may lack.
 pub(crate) fn program(name: &str) -> Option<PathBuf> {
     let path = env::var_os("PATH").unwrap_or_default();
     env::split_paths(&path)
@@ -138,7 +173,8 @@ pub(crate) fn program(name: &str) -> Option<PathBuf> {
         .find(|file| file.is_file())
 }
 
-/// Runs to the end, output streamed through; failing is an error that names it.
+/// Runs to the end with the output passed through; a failure is an error that names the
+/// command.
 pub(crate) fn run(command: &mut Command) -> Result<()> {
     let status = command
         .status()
@@ -149,7 +185,7 @@ pub(crate) fn run(command: &mut Command) -> Result<()> {
     Ok(())
 }
 
-/// Runs to the end, output streamed through; its exit code is ours.
+/// Runs to the end with the output passed through; returns the exit code.
 pub(crate) fn exit_code(command: &mut Command) -> Result<ExitCode> {
     let status = command
         .status()
@@ -158,7 +194,7 @@ pub(crate) fn exit_code(command: &mut Command) -> Result<ExitCode> {
     Ok(code.map_or(ExitCode::FAILURE, ExitCode::from))
 }
 
-/// The command as one would type it: the program's name, not its whole path.
+/// The command as one would type it: the program's name instead of its path.
 pub(crate) fn show(command: &Command) -> String {
     let program = Path::new(command.get_program());
     let name = program.file_name().unwrap_or(program.as_os_str());
@@ -169,7 +205,7 @@ pub(crate) fn show(command: &Command) -> String {
         .join(" ")
 }
 
-/// Announces `work` on stderr, and says at its end how long it took.
+/// Announces `work` on stderr, and prints at its end how long it took.
 pub(crate) fn step<T>(name: &str, work: impl FnOnce() -> Result<T>) -> Result<T> {
     eprintln!("==> {name}");
     let start = Instant::now();
@@ -180,4 +216,39 @@ pub(crate) fn step<T>(name: &str, work: impl FnOnce() -> Result<T>) -> Result<T>
         start.elapsed().as_secs_f64()
     );
     result
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, process};
+
+    use super::*;
+    use crate::setup;
+
+    #[test]
+    fn linter_refuses_what_gives_a_warning() {
+        let folder = env::temp_dir().join(format!("podtrace-linter-{}", process::id()));
+        let workspace = Workspace::find().unwrap();
+        let linter = setup::linter(&workspace).unwrap();
+        let compile = |name: &str, source: &str| {
+            let file = folder.join(name);
+            fs::create_dir_all(&folder).unwrap();
+            fs::write(&file, source).unwrap();
+            let (variable, value) = LINTER_ARGS;
+            let mut compiler = Command::new(&linter);
+            compiler.arg("rustc").arg(&file).arg("--crate-type=lib");
+            compiler
+                .arg("--emit=metadata")
+                .arg("--out-dir")
+                .arg(&folder);
+            compiler.env(variable, value).output().unwrap()
+        };
+        let right = compile("right.rs", "pub fn f(x: u8) -> bool { x == 1 }");
+        let wrong = compile("wrong.rs", "pub fn f(x: bool) -> bool { x == true }");
+        fs::remove_dir_all(&folder).unwrap();
+        assert!(right.status.success(), "{right:?}");
+        assert!(!wrong.status.success(), "{wrong:?}");
+        let said = String::from_utf8_lossy(&wrong.stderr).into_owned();
+        assert!(said.contains("clippy::bool_comparison"), "{said}");
+    }
 }

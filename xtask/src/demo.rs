@@ -10,7 +10,7 @@ use crate::{
     setup,
 };
 
-/// What follows `demo` goes to podtrace unread.
+/// Arguments after `demo`, passed on to podtrace.
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// Arguments for `podtrace demo`

@@ -1,8 +1,8 @@
-//! `cargo xtask dist`: podtrace as it is handed to others.
+//! `cargo xtask dist`: builds podtrace for distribution.
 //!
-//! The profile makes it small, which takes minutes. What rustc says of places in the source,
-//! for panics, it says without the paths of this machine: cargo cannot leave them out by
-//! itself yet, and no file of the workspace can name them.
+//! The profile makes it small, which takes minutes. The source paths that rustc stores for
+//! panics do not contain paths of this machine: cargo cannot remove them itself yet, and no
+//! file of the workspace can name them.
 
 use std::{
     env,
@@ -20,15 +20,15 @@ use crate::{
     cmd::{Workspace, show, step},
 };
 
-/// Builds podtrace, and says where it is and how large; fails where a path of this machine is
-/// left in it.
+/// Builds podtrace, and prints its path and size; fails if the binary contains a path of this
+/// machine.
 pub(crate) fn run(workspace: &Workspace) -> Result<()> {
-    let places = Places::find(workspace)?;
+    let machine_paths = MachinePaths::find(workspace)?;
     let binary = step("build podtrace (dist)", || {
-        artifact::dist(workspace, &places.flags())
+        artifact::dist(workspace, &machine_paths.flags())
     })?;
     let bytes = fs::read(&binary).with_context(|| format!("cannot read {}", binary.display()))?;
-    let left = places.left_in(&bytes);
+    let left = machine_paths.left_in(&bytes);
     println!(
         "{}: {:.1} MB ({} bytes), {} paths of this machine",
         binary.display(),
@@ -42,11 +42,11 @@ pub(crate) fn run(workspace: &Workspace) -> Result<()> {
     Ok(())
 }
 
-/// Directories of this machine that the compiler reads source from, and what they are called
-/// instead. One within another comes after it: the last that fits is taken.
-struct Places([(PathBuf, &'static str); 3]);
+/// Directories of this machine that the compiler reads source from, and their replacements. A
+/// directory inside another comes after it: the last match applies.
+struct MachinePaths([(PathBuf, &'static str); 3]);
 
-impl Places {
+impl MachinePaths {
     fn find(workspace: &Workspace) -> Result<Self> {
         let mut rustc = Command::new("rustc");
         rustc
@@ -65,7 +65,7 @@ impl Places {
         ]))
     }
 
-    /// Flags of rustc, as cargo takes them encoded.
+    /// Flags of rustc, in cargo's encoding.
     fn flags(&self) -> OsString {
         let mut flags = OsString::new();
         for (path, instead) in &self.0 {
@@ -79,7 +79,7 @@ impl Places {
         flags
     }
 
-    /// The paths that are in a binary all the same, with what follows each.
+    /// The paths that a binary still contains, with the text after each.
     fn left_in(&self, binary: &[u8]) -> Vec<String> {
         let mut left = Vec::new();
         for (path, _) in &self.0 {
@@ -92,7 +92,7 @@ impl Places {
     }
 }
 
-/// The text at the beginning, as far as it goes or is worth reading.
+/// The text at the begin, up to its end or a maximum.
 fn text_at(bytes: &[u8]) -> String {
     const LEN_MAX: usize = 160;
     let text = bytes.iter().take(LEN_MAX);
@@ -104,8 +104,8 @@ fn text_at(bytes: &[u8]) -> String {
 mod tests {
     use super::*;
 
-    fn places() -> Places {
-        Places([
+    fn machine_paths() -> MachinePaths {
+        MachinePaths([
             ("/home/me/podtrace".into(), "podtrace"),
             ("/home/me/.rustup/x".into(), "rust"),
             ("/home/me/.cargo".into(), "cargo"),
@@ -116,15 +116,15 @@ mod tests {
     fn paths_that_are_left_are_found() {
         let binary = b"\0/home/me/.cargo/registry/a.rs\0/home/you/b.rs/home/me/podtrace/c.rs\x01";
         assert_eq!(
-            places().left_in(binary),
+            machine_paths().left_in(binary),
             ["/home/me/podtrace/c.rs", "/home/me/.cargo/registry/a.rs"]
         );
-        assert!(places().left_in(b"cargo/registry/a.rs").is_empty());
+        assert!(machine_paths().left_in(b"cargo/registry/a.rs").is_empty());
     }
 
     #[test]
-    fn each_place_is_called_something_else() {
-        let flags = places().flags().into_string().unwrap();
+    fn each_machine_path_is_remapped() {
+        let flags = machine_paths().flags().into_string().unwrap();
         let flags: Vec<_> = flags.split('\x1f').collect();
         let cargo = "--remap-path-prefix=/home/me/.cargo=cargo";
         assert_eq!((flags.len(), flags[2]), (3, cargo));

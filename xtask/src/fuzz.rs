@@ -1,4 +1,4 @@
-//! `cargo xtask fuzz`: looks for inputs that podtrace cannot stand.
+//! `cargo xtask fuzz`: searches for inputs that break podtrace.
 
 use std::{
     fs,
@@ -17,12 +17,12 @@ use crate::{
 
 /// The kept inputs, a folder for each target.
 const CORPUS: &str = "podtrace/fuzz/corpus";
-/// Inputs for CI after the kept ones, of each target: some seconds.
+/// Inputs of each target in CI, in addition to the kept ones: some seconds.
 const CI_RUNS: u64 = 5_000;
-/// What ends a target in CI on a slow machine.
+/// Upper bound of a target's time in CI on a slow machine.
 const CI_SECONDS: u64 = 8;
 
-/// What to run, and how long.
+/// The targets to run, and the duration.
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// Run these targets only: the names of the folders in podtrace/fuzz/corpus
@@ -36,7 +36,7 @@ pub(crate) struct Args {
     keep: bool,
 }
 
-/// Looks for new inputs, for a time; what it finds stays in target/fuzz for the next run.
+/// Searches for new inputs for a time; the next run continues from those in target/fuzz.
 pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<ExitCode> {
     let targets = targets(workspace, &args.targets)?;
     let fuzzer = Fuzzer::build(workspace)?;
@@ -44,7 +44,7 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<ExitCode> {
     let limit = format!("-max_total_time={}", share.max(1));
     for target in &targets {
         step(&format!("fuzz {target}"), || {
-            fuzzer.look(target, std::slice::from_ref(&limit))
+            fuzzer.search(target, std::slice::from_ref(&limit))
         })?;
         if args.keep {
             step(&format!("keep inputs of {target}"), || fuzzer.keep(target))?;
@@ -53,7 +53,7 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Tries each target with so many inputs, the same ones at every run.
+/// Tries each target with a fixed number of inputs, which are the same in every run.
 pub(crate) fn bounded(workspace: &Workspace) -> Result<()> {
     let fuzzer = Fuzzer::build(workspace)?;
     let limits = [
@@ -87,11 +87,11 @@ fn targets(workspace: &Workspace, names: &[String]) -> Result<Vec<String>> {
     })
 }
 
-/// The program, and where things are.
+/// The program and its directories.
 struct Fuzzer {
     program: PathBuf,
     corpus: PathBuf,
-    /// What runs leave behind.
+    /// The output of runs.
     found: PathBuf,
 }
 
@@ -105,8 +105,8 @@ impl Fuzzer {
         })
     }
 
-    /// Goes on from the kept inputs and those of earlier runs.
-    fn look(&self, target: &str, limits: &[String]) -> Result<()> {
+    /// Continues from the kept inputs and those of earlier runs.
+    fn search(&self, target: &str, limits: &[String]) -> Result<()> {
         let inputs = self.found.join("corpus").join(target);
         fs::create_dir_all(&inputs)?;
         let mut command = self.command(target)?;
@@ -114,7 +114,7 @@ impl Fuzzer {
         self.run(command.arg(self.corpus.join(target)), target)
     }
 
-    /// Goes on from the kept inputs, and forgets what it finds.
+    /// Continues from the kept inputs, and discards what it finds.
     fn try_some(&self, target: &str, limits: &[String]) -> Result<()> {
         let mut command = self.command(target)?;
         command
@@ -129,10 +129,10 @@ impl Fuzzer {
         self.run(command.arg(scratch).arg(self.corpus.join(target)), target)
     }
 
-    /// Adds those that reach code which no kept input reaches.
+    /// Adds the inputs that reach code which no kept input reaches.
     fn keep(&self, target: &str) -> Result<()> {
         let mut command = self.command(target)?;
-        // Few and short ones: of all, those that together reach the code, however often.
+        // Keeps few and short inputs: a set that together reaches the code, however often.
         command.args(["-set_cover_merge=1", "-use_counters=0", "-max_len=1024"]);
         command.arg(self.corpus.join(target));
         run_command(command.arg(self.found.join("corpus").join(target)))
@@ -152,7 +152,7 @@ impl Fuzzer {
         self.found.join("findings").join(target)
     }
 
-    /// A finding is an error that says what to do with it.
+    /// A finding is an error with the next steps.
     fn run(&self, command: &mut Command, target: &str) -> Result<()> {
         run_command(command).with_context(|| {
             let findings = self.findings(target);

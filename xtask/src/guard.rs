@@ -1,8 +1,8 @@
-//! `cargo xtask guard`: whether a stage takes more instructions than it did.
+//! `cargo xtask guard`: checks whether a stage takes more instructions than before.
 //!
-//! Instructions do not depend on the machine's load, unlike time. A stage is run
-//! over one part and over two parts of a fixed stream: the difference is what one
-//! part takes, without whatever comes before and after.
+//! Instructions do not depend on the machine's load, unlike time. A stage is run over one part
+//! and over two parts of a fixed stream: the difference is the cost of one part, without start
+//! and end.
 
 use std::{
     collections::BTreeMap,
@@ -20,29 +20,32 @@ use crate::{
     setup,
 };
 
-/// The stages, each behind the traffic it is measured with.
-const STAGES: [&str; 10] = [
+/// The stages, each with the traffic that it is measured with.
+const STAGES: [&str; 13] = [
     "mixed/decode",
     "mixed/identify",
-    "mixed/stitch",
+    "mixed/join",
     "mixed/text",
     "mixed/json",
     "mixed/pcapng write",
     "mixed/pcapng read",
     "mixed/pipeline to text",
     "mixed/pipeline to session",
-    "lossy/stitch",
+    "lossy/join",
+    "tcp/join",
+    "service/join",
+    "segments/join",
 ];
 /// The function that runs a stage and nothing else (benches/stages/guard.rs).
 const COUNTED: &str = "*guard::counted*";
 /// Events in a part of the stream (benches/stages/guard.rs).
 const PART: u64 = 9600;
-/// By how much a stage may differ, in percent.
+/// The tolerance of a stage, in percent.
 const MAY_DIFFER: u64 = 20;
-/// What the stages took, in instructions per event.
+/// The recorded instructions of the stages per event.
 const KNOWN: &str = "podtrace/benches/instructions.txt";
 
-/// How to guard.
+/// Options of the guard.
 #[derive(Default, clap::Args)]
 pub(crate) struct Args {
     /// Write down what the stages take now
@@ -50,7 +53,7 @@ pub(crate) struct Args {
     update: bool,
 }
 
-/// Measures every stage; fails when one takes too many instructions.
+/// Measures every stage; fails if one takes too many instructions.
 pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<ExitCode> {
     setup::for_guard(workspace)?;
     let stages = step("build the stages (release)", || artifact::stages(workspace))?;
@@ -75,13 +78,13 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<ExitCode> {
     })
 }
 
-/// Instructions that a stage takes for an event.
+/// Instructions of a stage per event.
 fn per_event(stages: &Path, stage: &str) -> Result<u64> {
     let [one, two] = [1, 2].map(|parts| instructions(stages, stage, parts));
     Ok(two?.saturating_sub(one?) / PART)
 }
 
-/// Instructions of a whole run over so many parts.
+/// Instructions of a whole run over this many parts.
 fn instructions(stages: &Path, stage: &str, parts: u32) -> Result<u64> {
     let mut command = Command::new("valgrind");
     command
@@ -92,20 +95,20 @@ fn instructions(stages: &Path, stage: &str, parts: u32) -> Result<u64> {
     let output = command
         .output()
         .with_context(|| format!("cannot run {}", show(&command)))?;
-    let said = String::from_utf8_lossy(&output.stderr);
+    let stderr = String::from_utf8_lossy(&output.stderr);
     if !output.status.success() {
-        bail!("{} failed: {}\n{said}", show(&command), output.status);
+        bail!("{} failed: {}\n{stderr}", show(&command), output.status);
     }
-    collected(&said).with_context(|| format!("{} counted nothing:\n{said}", show(&command)))
+    collected(&stderr).with_context(|| format!("{} counted nothing:\n{stderr}", show(&command)))
 }
 
-/// The number behind `Collected :`, the last thing that callgrind says.
-fn collected(said: &str) -> Option<u64> {
-    let (_, count) = said.rsplit_once("Collected :")?;
+/// The number after `Collected :`, the last output of callgrind.
+fn collected(stderr: &str) -> Option<u64> {
+    let (_, count) = stderr.rsplit_once("Collected :")?;
     count.split_whitespace().next()?.parse().ok()
 }
 
-/// One stage a line: `mixed/decode = 858`.
+/// One line per stage: `mixed/decode = 858`.
 fn written(measured: &BTreeMap<String, u64>) -> String {
     let mut text =
         String::from("# Instructions per event of each stage, by `cargo xtask guard --update`.\n");
@@ -170,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fifth_more_fails_and_a_fifth_less_is_told() {
+    fn a_fifth_more_fails_and_a_fifth_less_is_reported() {
         let known = counts(&[("a/b", 1000), ("c/d e", 10)]);
         assert_eq!(read(&written(&known)).unwrap(), known);
         for (now, is_fine, says) in [
@@ -193,8 +196,8 @@ mod tests {
 
     #[test]
     fn callgrind_tells_its_count_last() {
-        let said = "==7== Events    : Ir\n==7== Collected : 56966737\n==7== \n";
-        assert_eq!(collected(said), Some(56_966_737));
+        let stderr = "==7== Events    : Ir\n==7== Collected : 56966737\n==7== \n";
+        assert_eq!(collected(stderr), Some(56_966_737));
         assert_eq!(collected("==7== nothing"), None);
     }
 }

@@ -75,6 +75,6 @@ fn run(cli: &Cli) -> Result<ExitCode> {
         Task::Dist => dist::run(&workspace).map(|()| ExitCode::SUCCESS),
         Task::Fuzz(args) => fuzz::run(&workspace, args),
         Task::Lint => lint::run(&workspace).map(|()| ExitCode::SUCCESS),
-        Task::Ci => ci::run(&workspace),
+        Task::Ci => ci::run(workspace),
     }
 }

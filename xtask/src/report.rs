@@ -1,4 +1,4 @@
-//! Reading libtest's output while it passes through, and adding it up.
+//! Reads libtest's output while it passes through, and counts the tests.
 
 use std::{
     fmt,
@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result};
 
 use crate::cmd::show;
 
-/// What the tests came to.
+/// The results of tests.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Count {
     pub(crate) passed: u64,
@@ -46,32 +46,32 @@ impl fmt::Display for Count {
 #[derive(Default)]
 pub(crate) struct Reader {
     count: Count,
-    /// Skipped tests of the binary at hand; its result line comes last.
+    /// Skipped tests of the current binary; its result line comes last.
     skipped: u64,
-    /// Why tests were skipped.
+    /// The reasons for skipping.
     reasons: Vec<String>,
     section: Section,
 }
 
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 enum Section {
-    /// Nothing that may count as a skipped test: the list of tests, a failed
-    /// test's output, or the rest of a skipped test's.
+    /// Output that cannot have a skipped test: the list of tests, a failed test's output, or
+    /// the rest of a skipped test's.
     #[default]
     Other,
-    /// A passed test's output.
+    /// The output of a passed test.
     Output,
     /// The outputs of failed tests.
     Failures,
 }
 
 impl Reader {
-    /// The count of all that was read.
+    /// The count so far.
     pub(crate) fn count(&self) -> Count {
         self.count
     }
 
-    /// Why tests were skipped, in their own words.
+    /// The reasons for skipping, in the tests' own words.
     pub(crate) fn reasons(&self) -> &[String] {
         &self.reasons
     }
@@ -118,10 +118,10 @@ fn field(result: &str, name: &str) -> u64 {
         .unwrap_or(0)
 }
 
-/// Runs a command that prints libtest output: streams it through and counts.
+/// Runs a command that prints libtest output: passes it through and counts.
 ///
-/// A command that fails without a failed test (it did not compile, it was
-/// killed) counts as one failed.
+/// A command that fails without a failed test (a compile error, or a kill) counts as one
+/// failure.
 pub(crate) fn run(command: &mut Command) -> Result<Count> {
     let mut child = command
         .stdout(Stdio::piped())

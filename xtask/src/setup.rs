@@ -1,4 +1,4 @@
-//! `cargo xtask setup`: installs what is missing, and says so.
+//! `cargo xtask setup`: installs missing tools, and reports them.
 
 use std::{
     env,
@@ -11,26 +11,29 @@ use anyhow::{Context as _, Result, bail};
 
 use crate::cmd::{Root, Workspace, program, run as run_command, show, step};
 
-/// The linker of the kernel side, at the version it is tested with.
+/// The linker of the kernel side, in the tested version.
 const BPF_LINKER: (&str, &str) = ("bpf-linker", "0.10.1");
 
-/// Toolchain components, each with a path in the sysroot that proves it.
+/// Toolchain components, each with a path in the sysroot that proves its presence.
 const COMPONENTS: &[(&str, &str)] = &[
     ("rust-src", "lib/rustlib/src/rust/library/core"),
     ("rustfmt", "bin/cargo-fmt"),
     ("clippy", "bin/cargo-clippy"),
 ];
 
-/// Debian packages that podtrace is built with, each with what proves that it is
-/// there: the program it is wanted for, or a file if none is on PATH.
+/// Debian packages required for building, each with a proof of its presence: its program, or a
+/// file if none is on PATH.
 const PACKAGES: &[(&str, &str)] = &[
     ("protobuf-compiler", "protoc"),
     ("libprotobuf-dev", "/usr/include/google/protobuf/any.proto"),
+    // libpcap.a; its folder differs from machine to machine.
+    ("libpcap0.8-dev", "pcap-config"),
 ];
 
-/// Debian packages that end-to-end tests and the benchmark run.
+/// Debian packages that end-to-end tests and the benchmark require.
 const TEST_PACKAGES: &[(&str, &str)] = &[
     ("iproute2", "tc"),
+    ("ethtool", "ethtool"),
     ("tcpdump", "tcpdump"),
     ("tshark", "tshark"),
     ("zstd", "zstd"),
@@ -41,22 +44,22 @@ const TEST_PACKAGES: &[(&str, &str)] = &[
     ("busybox-static", "/var/lib/dpkg/info/busybox-static.list"),
 ];
 
-/// Debian packages that only the guard uses.
+/// Debian packages that only the guard requires.
 const GUARD_PACKAGES: &[(&str, &str)] = &[("valgrind", "valgrind")];
 
-/// Debian packages that only the fuzzer is built with.
+/// Debian packages that only the fuzzer requires.
 const FUZZ_PACKAGES: &[(&str, &str)] = &[("g++", "c++")];
 
-/// Debian packages that only the virtual machines use.
+/// Debian packages that only the virtual machines require.
 const VM_PACKAGES: &[(&str, &str)] = &[("xz-utils", "xz"), ("binutils", "strip")];
 
-/// Debian packages that only the benchmark uses.
+/// Debian packages that only the benchmark requires.
 const BENCH_PACKAGES: &[(&str, &str)] = &[("iperf3", "iperf3")];
 
-/// The target that podtrace is checked for beside the host's.
+/// The target that is checked in addition to the host's.
 pub(crate) const ARM64: &str = "aarch64-unknown-linux-gnu";
 
-/// Debian packages that build its C code.
+/// Debian packages required for its C code.
 const ARM64_PACKAGES: &[(&str, &str)] = &[
     ("gcc-aarch64-linux-gnu", "aarch64-linux-gnu-gcc"),
     (
@@ -65,12 +68,12 @@ const ARM64_PACKAGES: &[(&str, &str)] = &[
     ),
 ];
 
-/// What reads Parquet back in the tests, from PyPI.
+/// Reads Parquet in the tests; from PyPI.
 const PYARROW: &str = "pyarrow==26.0.1";
 
 const CONTAINERD: &str = "containerd";
 
-/// Installs what is not there yet to build podtrace; running it needs no more.
+/// Installs what building podtrace requires; running it requires no more.
 pub(crate) fn run(workspace: &Workspace) -> Result<()> {
     step("setup", || {
         components(workspace)?;
@@ -79,7 +82,7 @@ pub(crate) fn run(workspace: &Workspace) -> Result<()> {
     })
 }
 
-/// [`run`], and the peers that only the benchmark uses.
+/// [`run`], and the peers that only the benchmark requires.
 pub(crate) fn for_bench(workspace: &Workspace) -> Result<()> {
     run(workspace)?;
     step("setup of the benchmark", || {
@@ -88,7 +91,7 @@ pub(crate) fn for_bench(workspace: &Workspace) -> Result<()> {
     })
 }
 
-/// [`run`], and what only the virtual machines use.
+/// [`run`], and what only the virtual machines require.
 pub(crate) fn for_vmtest(workspace: &Workspace) -> Result<()> {
     run(workspace)?;
     machines()
@@ -101,7 +104,7 @@ fn machines() -> Result<()> {
     })
 }
 
-/// [`run`], and what only the guard uses.
+/// [`run`], and what only the guard requires.
 pub(crate) fn for_guard(workspace: &Workspace) -> Result<()> {
     run(workspace)?;
     guard()
@@ -111,7 +114,7 @@ fn guard() -> Result<()> {
     step("setup of the guard", || packages(GUARD_PACKAGES))
 }
 
-/// [`run`], and what only the fuzzer uses.
+/// [`run`], and what only the fuzzer requires.
 pub(crate) fn for_fuzz(workspace: &Workspace) -> Result<()> {
     run(workspace)?;
     fuzz()
@@ -121,7 +124,7 @@ fn fuzz() -> Result<()> {
     step("setup of the fuzzer", || packages(FUZZ_PACKAGES))
 }
 
-/// What only the check for arm64 uses.
+/// Installs what only the check for arm64 requires.
 pub(crate) fn for_arm64(workspace: &Workspace) -> Result<()> {
     step("setup of the check for arm64", || {
         let library = sysroot(workspace)?.join("lib/rustlib").join(ARM64);
@@ -137,7 +140,7 @@ pub(crate) fn for_arm64(workspace: &Workspace) -> Result<()> {
     })
 }
 
-/// [`run`], and what only tests use.
+/// [`run`], and what only tests require.
 pub(crate) fn for_tests(workspace: &Workspace) -> Result<()> {
     run(workspace)?;
     step("setup of the tests", || {
@@ -149,7 +152,7 @@ pub(crate) fn for_tests(workspace: &Workspace) -> Result<()> {
     })
 }
 
-/// All that is checked before a change is taken.
+/// Installs what all checks of a change require.
 pub(crate) fn for_all(workspace: &Workspace) -> Result<()> {
     for_tests(workspace)?;
     guard()?;
@@ -158,7 +161,7 @@ pub(crate) fn for_all(workspace: &Workspace) -> Result<()> {
     for_arm64(workspace)
 }
 
-/// The Python that has pyarrow, if it is there.
+/// The Python that has pyarrow, if it is installed.
 pub(crate) fn python(workspace: &Workspace) -> Option<PathBuf> {
     let python = workspace.tools().join("pyarrow/bin/python");
     let mut import = Command::new(&python);
@@ -211,7 +214,7 @@ fn components(workspace: &Workspace) -> Result<()> {
             );
         }
         installing(component);
-        // In the workspace, where rust-toolchain.toml chooses the toolchain.
+        // In the workspace, where rust-toolchain.toml selects the toolchain.
         let mut rustup = Command::new("rustup");
         rustup
             .current_dir(workspace.root())
@@ -219,6 +222,15 @@ fn components(workspace: &Workspace) -> Result<()> {
         run_command(&mut rustup)?;
     }
     Ok(())
+}
+
+/// What lints while it compiles.
+pub(crate) fn linter(workspace: &Workspace) -> Result<PathBuf> {
+    let driver = sysroot(workspace)?.join("bin").join("clippy-driver");
+    if !driver.is_file() {
+        bail!("clippy has no {}", driver.display());
+    }
+    Ok(driver)
 }
 
 fn sysroot(workspace: &Workspace) -> Result<PathBuf> {
@@ -240,11 +252,11 @@ fn bpf_linker(workspace: &Workspace) -> Result<()> {
     }
     installing(&what);
     let mut install = workspace.cargo()?;
-    // It links one small object, so that optimising it takes longer than it saves.
+    // It links one small object, so optimising it would take longer than it saves.
     install
         .env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "0")
         .env("CARGO_PROFILE_RELEASE_DEBUG", "false");
-    // --force: what may lie there is another version, or not cargo's.
+    // --force: an existing file may be another version, or not cargo's.
     install
         .args(["install", "--locked", "--force", "--root"])
         .arg(&tools)
@@ -252,7 +264,7 @@ fn bpf_linker(workspace: &Workspace) -> Result<()> {
     run_command(&mut install)
 }
 
-/// Whether the program is there and runs: a half-written file does not count.
+/// Whether the program exists and runs: a half-written file does not count.
 fn has_version(program: &Path, expected: &str) -> bool {
     output(Command::new(program).arg("--version"))
         .is_ok_and(|printed| printed.lines().next().map(str::trim) == Some(expected))
@@ -261,7 +273,7 @@ fn has_version(program: &Path, expected: &str) -> bool {
 fn packages(packages: &[(&'static str, &str)]) -> Result<()> {
     let mut missing = Vec::new();
     for &(package, wanted) in packages {
-        // An absolute path replaces every folder of PATH it is joined to.
+        // An absolute path replaces every folder of PATH that it is joined to.
         if program(wanted).is_some() {
             already_there(package);
         } else {
@@ -295,7 +307,7 @@ fn packages(packages: &[(&'static str, &str)]) -> Result<()> {
     Ok(())
 }
 
-/// apt-get that asks nothing, starts no service and waits for another one's lock.
+/// apt-get without questions and service starts, which waits for the lock.
 fn apt_get(root: Root) -> Command {
     let quiet = ("DEBIAN_FRONTEND", OsStr::new("noninteractive"));
     let mut command = root.command("apt-get", &[quiet, offline()]);
@@ -308,7 +320,7 @@ fn offline() -> (&'static str, &'static OsStr) {
     ("SYSTEMD_OFFLINE", OsStr::new("1"))
 }
 
-/// What a command prints on stdout.
+/// The standard output of a command.
 fn output(command: &mut Command) -> Result<String> {
     let output = command
         .output()

@@ -1,4 +1,4 @@
-//! `cargo xtask test`: every test, and one line that says how it went.
+//! `cargo xtask test`: runs every test, and prints one line with the result.
 
 mod cases;
 
@@ -15,27 +15,26 @@ use crate::{
     setup,
 };
 
-/// What to test.
+/// The tests to run.
 #[derive(Default, clap::Args)]
 pub(crate) struct Args {
     /// Run only the end-to-end cases with one of these in their names
     filter: Vec<String>,
 }
 
-/// Runs the tests. Whatever happens, the last line is the count, and the exit
-/// code agrees with it.
+/// Runs the tests. In any case, the last line is the count, and the exit code agrees with it.
 pub(crate) fn run(workspace: &Workspace, args: &Args) -> ExitCode {
     counted(|total| {
         setup::for_tests(workspace)?;
         if args.filter.is_empty() {
-            total.add(units(workspace)?);
+            total.add(units(workspace, Seed::Random)?);
         }
         total.add(end_to_end(workspace, &args.filter)?);
         Ok(())
     })
 }
 
-/// Does `work`, and prints what it counts, with one failure more if it fails itself.
+/// Runs `work` and prints its count, with one more failure if it fails itself.
 pub(crate) fn counted(work: impl FnOnce(&mut Count) -> Result<()>) -> ExitCode {
     let mut total = Count::default();
     if let Err(error) = work(&mut total) {
@@ -50,16 +49,28 @@ pub(crate) fn counted(work: impl FnOnce(&mut Count) -> Result<()>) -> ExitCode {
     }
 }
 
+/// The source of the property tests' inputs.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Seed {
+    /// Other inputs in each run.
+    Random,
+    /// The same inputs in each run: a change passes or fails by what it changes.
+    Fixed,
+}
+
 /// Runs the unit tests.
-pub(crate) fn units(workspace: &Workspace) -> Result<Count> {
-    let mut cargo = workspace.cargo()?;
+pub(crate) fn units(workspace: &Workspace, seed: Seed) -> Result<Count> {
+    let mut cargo = workspace.tests_cargo()?;
+    if seed == Seed::Fixed {
+        cargo.env("PROPTEST_RNG_SEED", "1");
+    }
     cargo
         .args(["test", "--workspace", "--exclude", "podtrace-tests"])
         .arg("--no-fail-fast");
     step("unit tests", || report::run(&mut cargo))
 }
 
-/// Builds the end-to-end cases and what they use, and runs them as root.
+/// Builds the end-to-end cases and their programs, and runs them as root.
 pub(crate) fn end_to_end(workspace: &Workspace, filter: &[String]) -> Result<Count> {
     let podtrace = step("build podtrace (release)", || artifact::podtrace(workspace))?;
     let binary = step("build the end-to-end tests", || {

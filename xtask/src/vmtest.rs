@@ -1,8 +1,8 @@
-//! `cargo xtask vmtest`: podtrace on other kernels than the one it is built on.
+//! `cargo xtask vmtest`: runs podtrace on other kernels than the host's.
 //!
-//! Kernels of Debian are booted in emulated machines, one after another. What a
-//! machine needs is carried in its initramfs: podtrace, the end-to-end tests and
-//! `vm-init` (tests/src/bin/vm_init.rs), which runs them.
+//! Kernels of Debian are booted in emulated machines, one after another. The initramfs of a
+//! machine carries everything that it requires: podtrace, the end-to-end tests and `vm-init`
+//! (tests/src/bin/vm_init.rs), which runs them.
 
 mod apt;
 mod cpio;
@@ -84,7 +84,7 @@ pub(crate) struct Args {
 }
 
 impl Args {
-    /// What CI runs.
+    /// The selection of CI.
     pub(crate) fn quick() -> Self {
         Self {
             quick: true,
@@ -103,8 +103,8 @@ impl Args {
     }
 }
 
-/// Runs the checks, or lists them. Whatever happens to a run, the last line is the
-/// count, and the exit code agrees with it.
+/// Runs the checks, or lists them. In any case, the last line is the count, and the exit code
+/// agrees with it.
 pub(crate) fn run(workspace: &Workspace, args: &Args) -> ExitCode {
     let mut total = Count::default();
     if let Err(error) = all(workspace, args, &mut total) {
@@ -184,7 +184,7 @@ fn run_on(kernels: &[(&Line, Kernel)], suite: &Suite, init: &Path, total: &mut C
     docs
 }
 
-/// The lines of kernels that the arguments name.
+/// The lines of kernels that the arguments select.
 fn chosen(args: &Args) -> Result<Vec<&'static Line>> {
     for name in &args.kernels {
         if !LINES.iter().any(|line| line.name == name) {
@@ -199,8 +199,8 @@ fn chosen(args: &Args) -> Result<Vec<&'static Line>> {
     Ok(LINES.iter().filter(is_chosen).collect())
 }
 
-/// Looks for kernels and says what there is. One that is not there is skipped; in
-/// CI it fails, but for those that Debian archives.
+/// Finds kernels and lists them. A missing one is skipped; in CI it is a failure, except for
+/// those that Debian archives.
 fn find(
     lines: &[&'static Line],
     host: &Host,

@@ -1,11 +1,12 @@
-//! Circles: modules that import each other, be it by way of others.
+//! Circles: modules that import each other, directly or through others.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Who imports whom.
+/// The imports of each module.
 pub(super) type Arrows<'a> = BTreeMap<&'a str, BTreeSet<&'a str>>;
 
-/// The modules of each circle, the largest circle first: each can be reached from each.
+/// The modules of each circle, the largest circle first: each module can be reached from each
+/// other.
 pub(super) fn circles<'a>(arrows: &Arrows<'a>) -> Vec<Vec<&'a str>> {
     let reached: BTreeMap<_, _> = arrows
         .keys()
@@ -30,7 +31,7 @@ pub(super) fn circles<'a>(arrows: &Arrows<'a>) -> Vec<Vec<&'a str>> {
     circles
 }
 
-/// All that a module imports, itself or by way of others.
+/// All modules that a module imports, directly or through others.
 fn reach<'a>(arrows: &Arrows<'a>, from: &str) -> BTreeSet<&'a str> {
     let mut reached = BTreeSet::new();
     let mut next: Vec<&str> = vec![from];
@@ -49,7 +50,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_circle_is_told_once_the_largest_first() {
+    fn each_circle_is_reported_once_the_largest_first() {
         let arrows = [
             ("a", vec!["b", "x"]),
             ("b", vec!["a"]),

@@ -1,5 +1,5 @@
-//! Whether imports go in one direction: down the lines of [`super::rooms`], and never in
-//! a circle.
+//! Checks that imports go in one direction: down the lines of [`super::rooms`], and never in a
+//! circle.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -16,24 +16,24 @@ use super::{
     scopes::Scopes,
 };
 
-/// The root of the crate, which holds the rooms.
+/// The root of the crate, which declares the rooms.
 const ROOT: &str = "lib.rs";
-/// What `main.rs` calls that root: to it, that is another crate.
+/// The name of that root in `main.rs`, which is another crate.
 const CRATE: &str = "podtrace";
 
-/// A source file: its name for display, its module and what it depends on.
+/// A source file: its name for display, its module and its dependencies.
 struct File {
     name: String,
     module: paths::Path,
     needs: Vec<Need>,
 }
 
-/// What a file depends on.
+/// A dependency of a file.
 struct Need {
     line: usize,
-    /// As it stands there; none for a name that is in scope.
+    /// The path in the source; none for a name that is in scope.
     path: Option<paths::Path>,
-    /// The modules that it leads to.
+    /// The modules that it refers to.
     modules: BTreeSet<paths::Path>,
 }
 
@@ -58,7 +58,7 @@ pub(super) fn check(root: &Path, below: &str, lines: Lines<'_>) -> Result<()> {
     )
 }
 
-/// Reads the files of a directory; returns also what hides a dependency in them.
+/// Reads the files of a directory; also returns the code that hides dependencies in them.
 fn files(directory: &Path, below: &str) -> Result<(Vec<File>, Vec<String>)> {
     let mut read = Vec::new();
     let mut hidden = Vec::new();
@@ -124,7 +124,7 @@ fn sources(directory: &Path) -> Result<Vec<PathBuf>> {
     Ok(found)
 }
 
-/// The module that a file below `src` is.
+/// The module of a file below `src`.
 fn module_of(inside: &Path) -> paths::Path {
     let path = inside.with_extension("");
     let parts = path.iter().map(|part| part.to_string_lossy().into_owned());
@@ -146,11 +146,11 @@ fn wrong_arrows(files: &[File], lines: Lines<'_>) -> Vec<String> {
                 others.insert((need.line, path.first()));
             }
         }
-        // What is in scope was imported: told already, unless it came with other names.
-        let told: BTreeSet<_> = others.iter().map(|(_, other)| *other).collect();
+        // What is in scope was imported, so it is reported already unless it came with other names.
+        let named: BTreeSet<_> = others.iter().map(|(_, other)| *other).collect();
         for need in &file.needs {
             let by_other_names = need.modules.iter().filter_map(|module| module.first());
-            let by_other_names = by_other_names.filter(|other| !told.contains(&Some(*other)));
+            let by_other_names = by_other_names.filter(|other| !named.contains(&Some(*other)));
             others.extend(by_other_names.map(|other| (need.line, Some(other))));
         }
         for (line, other) in others {
@@ -165,9 +165,9 @@ fn wrong_arrows(files: &[File], lines: Lines<'_>) -> Vec<String> {
     wrong
 }
 
-/// Why a room must not import another one, if that is so.
+/// The reason why a room must not import another one, if there is one.
 fn broken_rule(room: &str, other: &str, lines: Lines<'_>) -> Option<String> {
-    // A room that has no line is told once, for all that it imports.
+    // A room without a line is reported once, not for each import.
     let own = line_of(lines, room)?;
     let why = match line_of(lines, other) {
         None => "that is no room",
@@ -178,7 +178,7 @@ fn broken_rule(room: &str, other: &str, lines: Lines<'_>) -> Option<String> {
     Some(format!("{room} must not import {other}: {why}"))
 }
 
-/// Rooms without a line, and lines' rooms that are not there.
+/// Rooms without a line, and rooms of lines that do not exist.
 fn unknown_rooms(files: &[File], lines: Lines<'_>) -> Vec<String> {
     let there: BTreeSet<_> = files
         .iter()
@@ -188,13 +188,13 @@ fn unknown_rooms(files: &[File], lines: Lines<'_>) -> Vec<String> {
     let listed: BTreeSet<_> = lines.iter().flat_map(|line| line.iter().copied()).collect();
     let without_line = there.difference(&listed);
     let without_line = without_line.map(|room| format!("{room} is on no line of the table"));
-    let gone = listed.difference(&there);
-    let gone = gone.map(|room| format!("{room} is on a line of the table, and no room"));
-    without_line.chain(gone).collect()
+    let removed = listed.difference(&there);
+    let removed = removed.map(|room| format!("{room} is on a line of the table, and no room"));
+    without_line.chain(removed).collect()
 }
 
-/// The circles of files, each with one import of each file that is in it. What a module
-/// and those inside of it have with each other is their own.
+/// The circles of files, each with one import of each of its files. Imports between a module
+/// and the modules inside it are ignored.
 fn circles_of(files: &[File]) -> Vec<String> {
     let names: BTreeMap<_, _> = files
         .iter()
@@ -219,7 +219,7 @@ fn circles_of(files: &[File]) -> Vec<String> {
             }
         }
     }
-    let told = |circle: Vec<&str>| {
+    let describe = |circle: Vec<&str>| {
         let mut text = format!("a circle of {} files:", circle.len());
         for from in &circle {
             for to in &circle {
@@ -230,7 +230,7 @@ fn circles_of(files: &[File]) -> Vec<String> {
         }
         text
     };
-    circles(&arrows).into_iter().map(told).collect()
+    circles(&arrows).into_iter().map(describe).collect()
 }
 
 #[cfg(test)]

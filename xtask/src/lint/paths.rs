@@ -1,19 +1,19 @@
-//! The names that a source file uses: its paths, its imports, and the modules inside it.
+//! Collects the names in a source file: its paths, its imports, and the modules inside it.
 
 use std::{collections::BTreeMap, mem};
 
 use anyhow::{Context as _, Result};
 use proc_macro2::{Delimiter, Group, Ident, Literal, TokenStream, TokenTree};
 
-/// A module's path from the crate's root, without `crate` itself.
+/// A module's path from the crate's root, without `crate`.
 pub(super) type Path = Vec<String>;
 
-/// A path as it stands in the code.
+/// A path in the code.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Name {
-    /// From the crate's root: it began with `crate`, `super` or `self`.
+    /// From the crate's root: it begins with `crate`, `super` or `self`.
     Absolute(Path),
-    /// From what the module around it has in scope.
+    /// From the scope of the module around it.
     Relative(Path),
 }
 
@@ -27,24 +27,24 @@ pub(super) struct Mention {
     pub(super) name: Name,
 }
 
-/// What a `use` brings into scope.
+/// A name that a `use` brings into scope.
 #[derive(Debug)]
 pub(super) struct Import {
-    /// The module that has it in scope.
+    /// The module with the `use`.
     pub(super) module: Path,
-    /// What it is called there; none for `*`.
+    /// Its name there; none for `*`.
     pub(super) alias: Option<String>,
     pub(super) name: Name,
 }
 
-/// What a source file says about its dependencies.
+/// The dependencies of a source file.
 #[derive(Debug, Default)]
 pub(super) struct Source {
     pub(super) mentions: Vec<Mention>,
     pub(super) imports: Vec<Import>,
     /// The modules that the file holds in braces.
     pub(super) modules: Vec<Path>,
-    /// What would hide a dependency: its line, and what is wrong with it.
+    /// Code that would hide a dependency: its line, and the objection.
     pub(super) forbidden: Vec<(usize, &'static str)>,
 }
 
@@ -88,7 +88,7 @@ pub(super) fn first_item(source: &str) -> Result<Option<usize>> {
 
 #[derive(Default)]
 struct Reader {
-    /// All but the mentions.
+    /// Everything except for the mentions.
     source: Source,
     /// The first line of each name in each module.
     mentions: BTreeMap<(Path, Name), usize>,
@@ -97,7 +97,7 @@ struct Reader {
 impl Reader {
     fn tokens(&mut self, tokens: &[TokenTree], module: &[String]) {
         let mut rest = tokens;
-        // A name behind `::` belongs to a type, or to another crate.
+        // A name after `::` belongs to a type, or to another crate.
         let mut is_behind_colons = false;
         while let Some((first, after)) = rest.split_first() {
             let was_behind_colons = mem::take(&mut is_behind_colons);
@@ -126,7 +126,7 @@ impl Reader {
         }
     }
 
-    /// Notes what brings in code by other means than a path.
+    /// Records code that includes other code by other means than a path.
     fn refuse(&mut self, first: &TokenTree, after: &[TokenTree]) {
         match (first, after) {
             (TokenTree::Ident(word), [TokenTree::Ident(next), ..])
@@ -168,7 +168,7 @@ impl Reader {
         self.source.forbidden.push((line, why));
     }
 
-    /// Reads what is behind `mod`; returns what is left. In a macro the name may be `$name`.
+    /// Reads the tokens after `mod`; returns the rest. In a macro the name may be `$name`.
     fn module<'t>(&mut self, after: &'t [TokenTree], module: &[String]) -> &'t [TokenTree] {
         let named = match after {
             [dollar, named @ ..] if is_punct(dollar, '$') => named,
@@ -183,7 +183,7 @@ impl Reader {
         behind
     }
 
-    /// A text may hold a path, as in `#[serde(with = "crate::text")]`.
+    /// A literal may contain a path, as in `#[serde(with = "crate::text")]`.
     fn literal(&mut self, literal: &Literal, module: &[String]) {
         let text = literal.to_string();
         let text = text.split('"').nth(1).unwrap_or_default();
@@ -201,7 +201,7 @@ impl Reader {
         self.path(&tokens, module, false);
     }
 
-    /// Reads a path, which may end in a list of paths; returns what is behind it.
+    /// Reads a path, which may end in a list of paths; returns the tokens after it.
     fn path<'t>(
         &mut self,
         tokens: &'t [TokenTree],
@@ -266,14 +266,14 @@ impl Name {
 
 /// One path of a tree of paths.
 struct Leaf {
-    /// Where its last segment is.
+    /// The line of its last segment.
     line: usize,
     segments: Vec<String>,
-    /// What a `use` calls it; none for `*`.
+    /// Its name from a `use`; none for `*`.
     alias: Option<String>,
 }
 
-/// Reads a tree of paths with `prefix` before them; returns what is behind it.
+/// Reads a tree of paths with `prefix` before them; returns the tokens after it.
 fn tree<'t>(tokens: &'t [TokenTree], prefix: &[String], leaves: &mut Vec<Leaf>) -> &'t [TokenTree] {
     let mut segments = prefix.to_vec();
     let mut rest = tokens;
@@ -336,7 +336,7 @@ fn is_punct(token: &TokenTree, sign: char) -> bool {
     matches!(token, TokenTree::Punct(punct) if punct.as_char() == sign)
 }
 
-/// What is behind `::`, if that is next.
+/// The tokens after `::`, if that comes next.
 fn after_colons(tokens: &[TokenTree]) -> Option<&[TokenTree]> {
     match tokens {
         [first, second, behind @ ..] if is_punct(first, ':') && is_punct(second, ':') => {

@@ -1,15 +1,15 @@
 //! The rooms of podtrace/src, line by line.
 
-/// Rooms that are on one line, for each line.
+/// For each line, its rooms.
 pub(super) type Lines<'a> = &'a [&'a [&'a str]];
 
-/// From the highest line to the lowest. A room imports those on lower lines only; below
-/// them all is the lib of podtrace-ebpf.
+/// From the highest line to the lowest. A room imports only rooms on lower lines; the lib of
+/// podtrace-ebpf is below all of them.
 pub(super) const LINES: Lines<'_> = &[
     &["main"],
     &["command", "tests"],
     &["cli"],
-    &["export", "output"],
+    &["export", "output", "schema"],
     &["projection", "stats"],
     &["live", "replay"],
     &["pipeline"],
@@ -21,6 +21,7 @@ pub(super) const LINES: Lines<'_> = &[
     &["cgroup", "netns"],
     &["clock", "model"],
     &["packet", "sink"],
+    &["filter"],
     &[
         "backoff",
         "cause",

@@ -1,21 +1,21 @@
-//! What names stand for: modules, found by way of imports and of what others re-export.
+//! Resolves names to modules, through imports and re-exports.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::paths::{Import, Name, Path};
 
-/// The modules of a crate, and what each of them has in scope.
+/// The modules of a crate, and the scope of each.
 #[derive(Default)]
 pub(super) struct Scopes {
     modules: BTreeSet<Path>,
-    /// The imports by their module and the name that they have there.
+    /// The imports by module and name in its scope.
     named: BTreeMap<(Path, String), Vec<Name>>,
-    /// The imports of everything, by their module.
+    /// The imports of everything, by module.
     globs: BTreeMap<Path, Vec<Name>>,
 }
 
 impl Scopes {
-    /// Adds a module, those inside of it, and what they import.
+    /// Adds a module, the modules inside it, and their imports.
     pub(super) fn add(&mut self, module: Path, inner: Vec<Path>, imports: Vec<Import>) {
         self.modules.insert(module);
         self.modules.extend(inner);
@@ -36,8 +36,8 @@ impl Scopes {
         }
     }
 
-    /// The modules that a name in `module` depends on: the one that has what it names, and
-    /// those that re-export it.
+    /// The modules that a name in `module` depends on: the one that defines it, and those that
+    /// re-export it.
     pub(super) fn resolve(&self, module: &[String], name: &Name) -> BTreeSet<Path> {
         let mut search = Search {
             scopes: self,
@@ -51,13 +51,13 @@ impl Scopes {
 
 struct Search<'a> {
     scopes: &'a Scopes,
-    /// The imports that were followed, each once: some import each other.
+    /// The imports followed so far, to follow each once: some import each other.
     followed: BTreeSet<(&'a [String], &'a Name)>,
     found: BTreeSet<Path>,
 }
 
 impl<'a> Search<'a> {
-    /// Follows a name as it stands in `module`, and what is behind it.
+    /// Follows a name in `module`, and the segments behind it.
     fn name(&mut self, module: &[String], name: &Name, behind: &[String]) {
         match name {
             Name::Absolute(path) => self.path(Path::new(), &[path, behind].concat()),
@@ -79,7 +79,7 @@ impl<'a> Search<'a> {
         let Some((first, behind)) = rest.split_first() else {
             return;
         };
-        // A name of its own hides what `*` would bring.
+        // A module's own name hides what `*` would import.
         let scopes = self.scopes;
         let named = (module.clone(), first.clone());
         if let Some(((at, _), names)) = scopes.named.get_key_value(&named) {
@@ -107,7 +107,8 @@ mod tests {
         segments.map(ToOwned::to_owned).collect()
     }
 
-    /// What a name in a module stands for, where `files` are modules and their texts.
+    /// The modules that a name in a module resolves to, where `files` are modules and their
+    /// texts.
     fn resolved(files: &[(&str, &str)], module: &str, name: &str) -> Vec<String> {
         let mut scopes = Scopes::default();
         for (module, text) in files {

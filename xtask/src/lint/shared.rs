@@ -1,6 +1,6 @@
-//! Whether builds with and without podtrace's features, and of its tests, share the crates
-//! that they compile: one feature more or less, and cargo compiles a crate again, and all
-//! that depend on it.
+//! Checks that builds with and without podtrace's features, and of its tests, share their
+//! compiled crates: if one feature differs, cargo compiles a crate again, and all crates that
+//! depend on it.
 
 use std::{collections::BTreeSet, process::Stdio};
 
@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result, bail};
 
 use crate::cmd::{Workspace, show};
 
-/// A build, and how `cargo tree` lists its crates.
+/// A build, and the arguments with which `cargo tree` lists its crates.
 type Build<'a> = (&'a str, &'a [&'a str]);
 
 const QUICK: Build<'_> = (
@@ -42,7 +42,7 @@ const FUZZ: Build<'_> = (
     ],
 );
 
-/// Fails when a build has other features of a crate than one that has more crates.
+/// Fails if a build has a crate with other features than a build with more crates.
 pub(super) fn check(workspace: &Workspace) -> Result<()> {
     let mut report = String::new();
     let builds = [
@@ -78,7 +78,7 @@ fn crates(workspace: &Workspace, (_, args): Build<'_>) -> Result<String> {
     Ok(String::from_utf8(output.stdout)?)
 }
 
-/// The crates in `less` that are not so in `more`, podtrace's own aside.
+/// The crates in `less` that differ in `more`, except for podtrace's own.
 fn missing<'a>(less: &'a str, more: &str) -> BTreeSet<&'a str> {
     let more: BTreeSet<_> = more.lines().collect();
     less.lines()

@@ -1,10 +1,10 @@
-//! The end-to-end cases: those of a file run one after the other in a process of their
-//! own, and several files at once.
+//! The end-to-end cases: those of a file run one after the other in a process of their own,
+//! several files at once.
 //!
-//! A case watches namespaces that it has made itself, and waits for the kernel most of
-//! its time, so that cases hardly disturb each other. A process for each file keeps apart
-//! what belongs to a process: open files, children, names of labs. What is slow to make,
-//! such as a recording, the cases of a file share.
+//! A case watches namespaces that it created, and waits for the kernel most of the time, so
+//! that cases hardly disturb each other. A process for each file separates its open files,
+//! children, and names of labs. The cases of a file share what is slow to make, such as a
+//! recording.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -27,11 +27,11 @@ use crate::{
 
 /// How many files run at once.
 const AT_ONCE: usize = 3;
-/// How long the cases of a file may take, in seconds.
+/// Upper bound of the time of a file's cases, in seconds.
 const LIMIT: &str = "300";
-/// Files whose cases run while nothing else does, and why.
+/// Files whose cases run alone, and why.
 const ALONE: &[&str] = &[
-    // Any podtrace that starts removes the filters that dead ones have left.
+    // Each start of podtrace removes the filters that dead ones have left.
     "cases::killed",
     "cases::killed::moments",
     // They flood both CPUs.
@@ -45,9 +45,9 @@ pub(super) struct Suite<'a> {
     pub(super) binary: &'a Path,
     /// The package's folder, where cargo would run them.
     pub(super) package: &'a Path,
-    /// What the cases find other programs by.
+    /// Variables by which the cases find other programs.
     pub(super) variables: &'a [(&'a str, &'a OsStr)],
-    /// Where the output of each file's cases is kept.
+    /// The directory of the output of each file's cases.
     pub(super) logs: &'a Path,
 }
 
@@ -58,7 +58,7 @@ struct File {
 }
 
 impl Suite<'_> {
-    /// Runs all cases and says of each how it went and how long it took.
+    /// Runs all cases, and prints the result and the time of each.
     pub(super) fn run(&self, cases: Vec<String>) -> Result<Count> {
         fs::create_dir_all(self.logs)
             .with_context(|| format!("cannot make {}", self.logs.display()))?;
@@ -71,7 +71,7 @@ impl Suite<'_> {
         Ok(total)
     }
 
-    /// Runs files, so many at once.
+    /// Runs files, `at_once` at a time.
     fn run_files(&self, files: Vec<File>, at_once: usize) -> Result<Count> {
         let files = Mutex::new(VecDeque::from(files));
         let next = || {
@@ -98,36 +98,42 @@ impl Suite<'_> {
         })
     }
 
-    /// Runs the cases of a file. If they end without a result, one has failed.
+    /// Runs the cases of a file; what they print goes to its log. If they end without a result, one has failed.
     fn run_file(&self, file: &File) -> Result<Count> {
         let mut command = self.command(file);
+        // What programs say meanwhile is of use only where a case fails.
+        let log = self.log(file);
+        let cannot_write = || format!("cannot write {}", log.display());
+        let said = fs::File::create(&log).with_context(cannot_write)?;
         let mut child = command
             .stdout(Stdio::piped())
+            .stderr(said)
             .spawn()
             .with_context(|| format!("cannot run {}", show(&command)))?;
         let stdout = child.stdout.take().context("it has no stdout")?;
         let (mut reader, mut output) = (Reader::default(), String::new());
-        let mut begun = Instant::now();
+        let mut started = Instant::now();
         for line in BufReader::new(stdout).split(b'\n') {
             let line = line.with_context(|| format!("cannot read what {} says", file.name))?;
             let line = String::from_utf8_lossy(&line);
             reader.line(&line);
             if let Some((case, how)) = ended(&line) {
-                println!("{case}: {how} in {:.1} s", begun.elapsed().as_secs_f64());
-                begun = Instant::now();
+                println!("{case}: {how} in {:.1} s", started.elapsed().as_secs_f64());
+                started = Instant::now();
             }
             output.push_str(&line);
             output.push('\n');
         }
         let status = child.wait()?;
-        let log = self.log(file);
-        fs::write(&log, &output).with_context(|| format!("cannot write {}", log.display()))?;
+        let said = fs::read(&log).with_context(|| format!("cannot read {}", log.display()))?;
+        output.push_str(&String::from_utf8_lossy(&said));
+        fs::write(&log, &output).with_context(cannot_write)?;
         for reason in reader.reasons() {
             println!("{}: skipped: {reason}", file.name);
         }
         let mut count = reader.count();
         if !status.success() {
-            // In one piece, although others write too.
+            // In one write, as others write too.
             println!("{output}{}: failed: {status}", file.name);
             count.failed = count.failed.max(1);
         }
@@ -135,7 +141,7 @@ impl Suite<'_> {
     }
 
     fn command(&self, file: &File) -> Command {
-        // As root: who has started it may not end it.
+        // As root: the user who started it may not kill it.
         let mut command = self.root.command("timeout", self.variables);
         command
             .args(["--kill-after=5", LIMIT])
@@ -179,7 +185,7 @@ pub(crate) fn named(mut cases: Vec<String>, parts: &[String]) -> Result<Vec<Stri
     Ok(cases)
 }
 
-/// Cases by their files; those with the most come first, as they take longest.
+/// Cases by their files; the files with most cases come first, as they take longest.
 fn files(cases: Vec<String>) -> Vec<File> {
     let mut files = BTreeMap::<String, Vec<String>>::new();
     for case in cases {
@@ -192,7 +198,7 @@ fn files(cases: Vec<String>) -> Vec<File> {
     files
 }
 
-/// The case and how it went, in `test a::b ... ok`.
+/// The case and its result, in `test a::b ... ok`.
 fn ended(line: &str) -> Option<(&str, &str)> {
     line.strip_prefix("test ")?.split_once(" ... ")
 }
@@ -213,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn ends_of_cases_are_told_from_other_lines() {
+    fn ends_of_cases_are_recognised_among_other_lines() {
         assert_eq!(ended("test a::b ... ok"), Some(("a::b", "ok")));
         assert_eq!(ended("test a ... FAILED"), Some(("a", "FAILED")));
         assert_eq!(ended("test result: ok. 1 passed"), None);

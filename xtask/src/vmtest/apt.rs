@@ -1,8 +1,8 @@
 //! Debian packages of other suites than the host's, fetched and unpacked without
 //! installing anything.
 //!
-//! apt does it, in folders of its own, so that all is checked by signature. The
-//! mirror and the keys are those of the host's own configuration.
+//! apt does it in folders of its own, so that everything is verified by signature. The mirror
+//! and the keys come from the host's configuration.
 
 use std::{
     fs,
@@ -22,7 +22,7 @@ struct Source {
     suite: String,
     /// `Debian`, `Debian-Security`, `Debian Backports`
     label: String,
-    /// The file of apt's that names it.
+    /// The file that names it.
     file: PathBuf,
 }
 
@@ -32,7 +32,7 @@ pub(super) struct Host {
 }
 
 impl Host {
-    /// Asks apt; there are none where there is no apt.
+    /// Asks apt; none without apt.
     pub(super) fn ask() -> Result<Self> {
         if program("apt-get").is_none() {
             return Ok(Self {
@@ -52,7 +52,7 @@ impl Host {
         Ok(Self { sources })
     }
 
-    /// The line for `sources.list` of any suite of Debian.
+    /// The line of `sources.list` for any suite of Debian.
     fn line(&self, suite: &str) -> Result<String> {
         let label = if suite.ends_with("-security") {
             "Debian-Security"
@@ -70,7 +70,7 @@ impl Host {
         Ok(format!("deb {options}{} {suite} main\n", like.uri))
     }
 
-    /// The suites it installs from, without the security updates of any.
+    /// The suites that it installs from, without security updates.
     pub(super) fn suites(&self) -> impl Iterator<Item = &str> {
         let own = |source: &&Source| source.label == "Debian";
         self.sources
@@ -80,7 +80,7 @@ impl Host {
     }
 }
 
-/// A line of `apt-get indextargets`, as [`Host::ask`] formats it.
+/// Parses a line of `apt-get indextargets` in the format of [`Host::ask`].
 fn source(line: &str) -> Option<Source> {
     let mut fields = line.split('|');
     let (uri, suite, label) = (fields.next()?, fields.next()?, fields.next()?);
@@ -94,8 +94,8 @@ fn source(line: &str) -> Option<Source> {
     })
 }
 
-/// The keys that a file of sources names first, in either of apt's formats; none
-/// are named when apt is to use all that it has.
+/// The keys that a file of sources names first, in either of apt's formats; none if apt uses
+/// all keys.
 fn signed_by(sources: &str) -> Option<&str> {
     let lines = sources.lines().filter(|line| !line.starts_with('#'));
     lines
@@ -117,7 +117,7 @@ pub(super) struct Package {
     pub(super) depends: Vec<String>,
 }
 
-/// An apt of some suites.
+/// An apt with its own suites.
 pub(super) struct Apt {
     folder: PathBuf,
 }
@@ -139,7 +139,7 @@ impl Apt {
         Ok(apt)
     }
 
-    /// Every package of the suites.
+    /// All packages of the suites.
     pub(super) fn packages(&self) -> Result<Vec<Package>> {
         let available = output(self.command("apt-cache").arg("dumpavail"))?;
         Ok(available.split("\n\n").filter_map(package).collect())
@@ -156,8 +156,7 @@ impl Apt {
         self.unpack_downloaded(into)
     }
 
-    /// Unpacks a package of a suite and what else it needs that the host does not
-    /// have.
+    /// Unpacks a package of a suite, and its dependencies that the host lacks.
     pub(super) fn unpack_for_host(&self, package: &str, suite: &str, into: &Path) -> Result<()> {
         self.emptied()?;
         let mut install = self.command("apt-get");
@@ -168,7 +167,7 @@ impl Apt {
         self.unpack_downloaded(into)
     }
 
-    /// Where packages are downloaded to.
+    /// The download folder, emptied.
     fn emptied(&self) -> Result<PathBuf> {
         let archives = self.folder.join("archives");
         for file in below(&archives)? {
@@ -197,8 +196,7 @@ impl Apt {
     }
 }
 
-/// The configuration of an apt that leaves what is the host's alone, and needs no
-/// root.
+/// The configuration of an apt that does not touch the host's state, and requires no root.
 fn configuration(folder: &Path) -> String {
     let folder = folder.display();
     format!(
@@ -217,7 +215,7 @@ Debug::NoLocking "true";
     )
 }
 
-/// A stanza of an index.
+/// Parses a stanza of an index.
 fn package(stanza: &str) -> Option<Package> {
     let field = |name: &str| {
         let mut lines = stanza.lines();
@@ -232,7 +230,7 @@ fn package(stanza: &str) -> Option<Package> {
     })
 }
 
-/// What a command prints on stdout.
+/// The standard output of a command.
 fn output(command: &mut Command) -> Result<String> {
     let output = command.stderr(Stdio::inherit()).output();
     let output = output.with_context(|| format!("cannot run {}", show(command)))?;

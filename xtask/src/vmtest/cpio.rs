@@ -1,5 +1,5 @@
-//! The archive that a kernel unpacks at its start: cpio in the newc format.
-//! (kernel: Documentation/driver-api/early-userspace/buffer-format.rst)
+//! The archive that a kernel unpacks when it starts: cpio in the newc format. (kernel:
+//! Documentation/driver-api/early-userspace/buffer-format.rst)
 
 use std::{
     collections::BTreeMap,
@@ -10,10 +10,10 @@ use std::{
 const FOLDER: u32 = 0o040_000;
 const FILE: u32 = 0o100_000;
 const LINK: u32 = 0o120_000;
-/// What headers and contents begin at a multiple of.
+/// The alignment of headers and contents.
 const ALIGNMENT: usize = 4;
 
-/// What an archive holds, by path without the leading slash.
+/// The content of an archive, by path without the leading slash.
 #[derive(Clone, Default)]
 pub(super) struct Archive {
     entries: BTreeMap<PathBuf, Entry>,
@@ -26,12 +26,12 @@ struct Entry {
 }
 
 impl Archive {
-    /// Whether there is something at this path.
+    /// Whether the archive has an entry at this path.
     pub(super) fn contains(&self, path: impl AsRef<Path>) -> bool {
         self.entries.contains_key(relative(path.as_ref()))
     }
 
-    /// Adds a folder, and those it is in.
+    /// Adds a folder and its parents.
     pub(super) fn folder(&mut self, path: impl AsRef<Path>) {
         let folders = relative(path.as_ref()).ancestors();
         for folder in folders.filter(|path| !path.as_os_str().is_empty()) {
@@ -64,7 +64,7 @@ impl Archive {
             .insert(path.to_path_buf(), Entry { mode, content });
     }
 
-    /// Writes it out. What holds a thing goes before the thing.
+    /// Writes the archive, folders before their content.
     pub(super) fn write(&self, mut to: impl Write) -> io::Result<()> {
         for (inode, (path, entry)) in (1..).zip(&self.entries) {
             write_entry(&mut to, inode, path, entry)?;

@@ -1,4 +1,4 @@
-//! The table of kernels in the docs, as the machines have told it.
+//! The table of kernels in the docs, from the machines' output.
 
 use std::{collections::BTreeMap, fmt::Write as _, fs, path::Path};
 
@@ -9,11 +9,11 @@ use super::transcript::Outcome;
 const BEGIN: &str = "<!-- written by cargo xtask vmtest --write -->\n";
 const END: &str = "<!-- end -->\n";
 
-/// Columns of kernels, rows of what was checked and of what they have.
+/// Columns of kernels, rows of checks and of features.
 #[derive(Default)]
 pub(super) struct DocsTable {
     kernels: Vec<String>,
-    /// In the order in which they first came.
+    /// In the order of their first appearance.
     rows: Vec<String>,
     cells: BTreeMap<(String, usize), String>,
 }
@@ -24,7 +24,7 @@ impl DocsTable {
         self.kernels.push(version.to_owned());
     }
 
-    /// Adds how a check ended to the column begun last.
+    /// Adds the outcome of a check to the current column.
     pub(super) fn check(&mut self, title: &str, outcome: &Outcome) {
         let cell = match outcome {
             Outcome::Passed => "yes",
@@ -34,7 +34,7 @@ impl DocsTable {
         self.feature(title, cell);
     }
 
-    /// Adds what a kernel has to the column begun last.
+    /// Adds a feature of a kernel to the current column.
     pub(super) fn feature(&mut self, title: &str, value: &str) {
         let column = self.kernels.len().saturating_sub(1);
         if !self.rows.iter().any(|row| row == title) {
@@ -43,7 +43,7 @@ impl DocsTable {
         self.cells.insert((title.to_owned(), column), value.into());
     }
 
-    /// Puts the table into a file, in the place of the last one.
+    /// Writes the table to a file, in place of the last one.
     pub(super) fn write(&self, file: &Path) -> Result<()> {
         let text = fs::read_to_string(file)?;
         let text = replaced(&text, &self.table());

@@ -25,8 +25,8 @@ pub(super) fn below(folder: &Path) -> Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-/// Makes a folder by `fill`, whole or not at all: it gets its name when it is
-/// complete. One that is there already is left as it is.
+/// Creates a folder with `fill`, completely or not at all: it gets its name at the end. An
+/// existing one is not changed.
 pub(super) fn folder_once(folder: &Path, fill: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
     if folder.is_dir() {
         return Ok(());

@@ -1,5 +1,5 @@
-//! The root file system of a machine: programs of the host with the libraries
-//! they need, in the host's own places.
+//! The root file system of a machine: programs of the host and their libraries, at the same
+//! paths.
 
 use std::{
     fs::{self, File},
@@ -15,10 +15,10 @@ use crate::cmd::{program, run, show};
 
 /// Folders of `/usr` that have another name in `/`.
 const MERGED: [&str; 4] = ["bin", "lib", "lib64", "sbin"];
-/// Where `vm-init` finds what to do.
+/// The path where `vm-init` finds its tasks.
 const TO_DO: &str = "/vm";
 
-/// An initramfs in the making.
+/// An initramfs being made.
 #[derive(Clone)]
 pub(super) struct Image {
     archive: Archive,
@@ -27,7 +27,7 @@ pub(super) struct Image {
 }
 
 impl Image {
-    /// One that boots to `vm-init`, which is linked statically.
+    /// An image that boots to `vm-init`, which is linked statically.
     pub(super) fn new(init: &Path) -> Result<Self> {
         let mut archive = Archive::default();
         for name in MERGED {
@@ -55,8 +55,7 @@ impl Image {
         self.environment.push(format!("{name}={value}"));
     }
 
-    /// Carries a program that cargo built, without its debug information, which is
-    /// most of it.
+    /// Adds a program that cargo built, without its debug information, which is most of it.
     pub(super) fn built(&mut self, file: &Path, to: &str, scratch: &Path) -> Result<()> {
         let stripped = scratch.join("stripped");
         let mut strip = Command::new("strip");
@@ -68,20 +67,20 @@ impl Image {
         Ok(())
     }
 
-    /// Carries a program of the host by its name.
+    /// Adds a program of the host by its name.
     pub(super) fn program(&mut self, name: &str) -> Result<()> {
         let file = program(name).with_context(|| format!("the host has no {name}"))?;
         self.file(&file)
     }
 
-    /// Carries a file of the host to the same place.
+    /// Adds a file of the host at the same path.
     pub(super) fn file(&mut self, file: &Path) -> Result<()> {
         self.libraries(file)?;
         self.archive.file(unmerged(file), read(file)?);
         Ok(())
     }
 
-    /// Carries the libraries of a program, and the loader.
+    /// Adds the libraries of a program, and the loader.
     fn libraries(&mut self, file: &Path) -> Result<()> {
         for library in libraries(file)? {
             let to = unmerged(&library);
@@ -92,7 +91,7 @@ impl Image {
         Ok(())
     }
 
-    /// Has `vm-init` load these modules, in their order.
+    /// Makes `vm-init` load these modules, in order.
     pub(super) fn modules(&mut self, modules: Vec<Module>) {
         let mut list = String::new();
         for Module { name, content } in modules {
@@ -103,7 +102,7 @@ impl Image {
         self.archive.file(format!("{TO_DO}/modules"), list);
     }
 
-    /// Has `vm-init` run these lines, and writes it all to a file.
+    /// Makes `vm-init` run these lines, and writes the image to a file.
     pub(super) fn write(mut self, commands: &[String], to: &Path) -> Result<()> {
         let lines = |lines: &[String]| {
             lines
@@ -139,8 +138,7 @@ fn unmerged(file: &Path) -> PathBuf {
     Path::new("/usr").join(file.strip_prefix("/").unwrap_or(file))
 }
 
-/// The libraries and the loader of a program; none of a static one, nor of what
-/// is no program.
+/// The libraries and the loader of a program; none for a static one or another file.
 fn libraries(file: &Path) -> Result<Vec<PathBuf>> {
     let mut ldd = Command::new("ldd");
     let output = ldd.arg(file).output();

@@ -1,4 +1,4 @@
-//! The kernels of Debian that podtrace is tried on.
+//! The kernels of Debian that podtrace is tested on.
 
 use std::{fmt, path::Path, path::PathBuf};
 
@@ -9,21 +9,21 @@ use super::{
     files::{below, folder_once},
 };
 
-/// A line of kernels of which the newest there is will do.
+/// A line of kernels, of which the newest existing one is used.
 pub(super) struct Line {
-    /// What the command line calls it.
+    /// Its name on the command line.
     pub(super) name: &'static str,
-    /// Where it is; the first suite that has it will do.
+    /// Its suites; the first that has it is used.
     suites: &'static [&'static str],
-    /// Beginnings of its version, the best first.
+    /// Prefixes of its version, the best first.
     versions: &'static [&'static str],
-    /// Whether `--quick` takes it.
+    /// Whether `--quick` includes it.
     pub(super) quick: bool,
-    /// Its suite is archived, and may be gone one day.
+    /// Whether its suite is archived, and may vanish.
     pub(super) may_be_gone: bool,
 }
 
-/// From the oldest that podtrace supports to the newest there is.
+/// From the oldest kernel that podtrace supports to the newest one.
 pub(super) const LINES: &[Line] = &[
     Line {
         name: "5.10",
@@ -84,14 +84,14 @@ impl fmt::Display for Found {
 pub(super) struct Kernel {
     /// The file that qemu boots.
     pub(super) image: PathBuf,
-    /// Where its modules are.
+    /// The folder of its modules.
     pub(super) folder: PathBuf,
     /// For example 6.12.95.
     pub(super) version: String,
 }
 
 impl Line {
-    /// Looks for it in the archive.
+    /// Finds it in the archive.
     pub(super) fn find(&self, host: &Host, cache: &Path) -> Result<Found> {
         let mut why_not = Vec::new();
         for suite in self.suites {
@@ -143,8 +143,8 @@ fn upstream(version: &str) -> &str {
     version.split('-').next().unwrap_or(version)
 }
 
-/// The packages of the newest cloud kernel whose version begins so. A kernel's
-/// modules can leave the archive before its image does: such a one is none.
+/// The packages of the newest cloud kernel with this version prefix. A kernel's modules can
+/// leave the archive before its image does: such a kernel is skipped.
 fn newest(available: &[Package], version: &str) -> Option<Vec<Package>> {
     let whole = |image: &Package| {
         let is_part = |name: &&String| {
@@ -168,11 +168,11 @@ fn newest(available: &[Package], version: &str) -> Option<Vec<Package>> {
 fn abi(package: &Package) -> Option<&str> {
     let abi = package.name.strip_prefix("linux-image-")?;
     let abi = abi.strip_suffix("-cloud-amd64")?;
-    // Not `6.1`, which names no kernel but the newest of a line.
+    // `6.1` names only the newest kernel of a line.
     (numbers(abi).len() > 2).then_some(abi)
 }
 
-/// The numbers in a version, to order it by.
+/// The numbers in a version, for ordering.
 fn numbers(version: &str) -> Vec<u32> {
     let numbers = version.split(|c: char| !c.is_ascii_digit());
     numbers.filter_map(|number| number.parse().ok()).collect()

@@ -12,7 +12,7 @@ use anyhow::{Context as _, Result, bail};
 use super::files::below;
 use crate::cmd::show;
 
-/// What nodes, labs and podtrace use, as far as the kernel has it as a module.
+/// The modules that nodes, labs and podtrace use, if the kernel has them as modules.
 const WANTED: &[&str] = &[
     "veth",
     "bridge",
@@ -60,15 +60,14 @@ const WANTED: &[&str] = &[
     "xt_tcpudp",
 ];
 
-/// A module, as the kernel takes it.
+/// A module, in the kernel's form.
 pub(super) struct Module {
-    /// With underscores, as the kernel calls it.
+    /// With underscores, as in the kernel.
     pub(super) name: String,
     pub(super) content: Vec<u8>,
 }
 
-/// The wanted modules below a folder and those they depend on, each after what
-/// it depends on.
+/// The wanted modules below a folder and their dependencies, each after its own.
 pub(super) fn wanted(folder: &Path) -> Result<Vec<Module>> {
     let files: BTreeMap<_, _> = below(folder)?
         .into_iter()
@@ -92,8 +91,8 @@ struct Closure<'a> {
 }
 
 impl Closure<'_> {
-    /// Adds a module behind its dependencies. What is no module is built in, or
-    /// this kernel has none of it, which is for the tests to find.
+    /// Adds a module after its dependencies. A missing one is built in, or this kernel lacks
+    /// it, which the tests detect.
     fn add(&mut self, name: &str) -> Result<()> {
         let Some(file) = self.files.get(name) else {
             return Ok(());
@@ -136,8 +135,8 @@ fn content(file: &Path) -> Result<Vec<u8>> {
     fs::read(file).with_context(|| format!("cannot read {}", file.display()))
 }
 
-/// The names in the `depends=` of a module's `.modinfo` section, which is made
-/// of strings that end with a zero.
+/// The names in the `depends=` of a module's `.modinfo` section, which consists of strings
+/// that end with a zero.
 fn depends(module: &[u8]) -> Option<Vec<String>> {
     let names = module
         .split(|byte| *byte == 0)

@@ -1,4 +1,4 @@
-//! What to run in the machines.
+//! The checks to run in the machines.
 
 use std::{path::Path, time::Duration};
 
@@ -6,10 +6,9 @@ use anyhow::{Result, bail};
 
 use crate::test::{cases, named};
 
-/// The end-to-end cases that every kernel has to pass, also with `--quick`, and what the
-/// docs call that: all programs load with whatever stands in for what a kernel lacks,
-/// a recording replays in the same words, and nothing that does anything is left when
-/// podtrace is killed.
+/// The end-to-end cases that every kernel has to pass, also with `--quick`, and their titles
+/// in the docs: all programs load, with the substitutes for missing features; a recording
+/// replays with the same output; and no active attachment remains when podtrace is killed.
 const QUICK: &[(&str, &str)] = &[
     (
         "cases::load::what_the_kernel_has_is_used",
@@ -40,26 +39,26 @@ const QUICK: &[(&str, &str)] = &[
         "SIGKILL, cleanup",
     ),
 ];
-/// What the docs call the demo.
+/// The title of the demo in the docs.
 const DEMO: &str = "`podtrace demo`";
-/// Beginnings of cases that mean nothing where every instruction is emulated, and a CPU
-/// stops for milliseconds in the middle of a program.
+/// Prefixes of cases that are meaningless under emulation, where a CPU stops for milliseconds
+/// in the middle of a program.
 const TIMED: &[&str] = &[
     "cases::attaching::paths_from_before_all_is_attached",
     "cases::attaching::signal_while_it_attaches_ends_it_soon",
     "cases::sessions::merge::clocks_that_differ",
     "cases::sessions::merge::traffic_one_way",
 ];
-/// How long a check may take.
+/// Upper bound of the time of a check.
 const LIMIT: Duration = Duration::from_secs(300);
 
-/// Where things are in a machine.
+/// Paths in a machine.
 pub(super) const PODTRACE: &str = "/usr/bin/podtrace";
 pub(super) const TESTS: &str = "/usr/bin/podtrace-tests";
 
 /// A command whose success is checked.
 pub(super) struct Check {
-    /// What the machine calls it.
+    /// Its name in the machine.
     pub(super) name: String,
     words: Vec<String>,
 }
@@ -72,8 +71,8 @@ impl Check {
         }
     }
 
-    /// One test of the end-to-end tests, in a process of its own: one that hangs
-    /// or takes the process down spoils no other.
+    /// One of the end-to-end tests, in a process of its own: if it hangs or crashes, the
+    /// others are not affected.
     fn case(name: &str) -> Self {
         let options = ["--exact", name, "--test-threads=1", "--show-output"];
         Self::command(name, &[&[TESTS][..], &options].concat())
@@ -85,7 +84,7 @@ impl Check {
         format!("{}\t{seconds}\t{}", self.name, self.words.join("\t"))
     }
 
-    /// What the docs call it, if it tells of it.
+    /// Its title in the docs, if they have it.
     pub(super) fn title(&self) -> Option<&'static str> {
         if self.name == "demo" {
             return Some(DEMO);
@@ -94,7 +93,7 @@ impl Check {
         quick.find_map(|(name, title)| (*name == self.name).then_some(*title))
     }
 
-    /// What it is shown with in one row: cases by their module.
+    /// Its row in the table: cases by their module.
     pub(super) fn group(&self) -> &str {
         let mut colons = self.name.match_indices("::");
         let end = colons.nth(1).map(|(at, _colons)| at);
@@ -104,7 +103,7 @@ impl Check {
     }
 }
 
-/// Which checks to run.
+/// The selection of checks.
 pub(super) enum Choice<'a> {
     Quick,
     All,
@@ -118,15 +117,15 @@ impl Choice<'_> {
     }
 }
 
-/// Makes checks of the chosen ones of the tests in a binary.
+/// The selected checks among the tests in a binary.
 pub(super) fn checks(choice: &Choice, tests: &Path) -> Result<Vec<Check>> {
     let cases = cases(tests)?;
     let cases = match choice {
         Choice::Quick => {
             let quick = QUICK.iter().map(|(name, _title)| (*name).to_owned());
             let quick: Vec<_> = quick.collect();
-            if let Some(gone) = quick.iter().find(|name| !cases.contains(name)) {
-                bail!("there is no test {gone}");
+            if let Some(missing) = quick.iter().find(|name| !cases.contains(name)) {
+                bail!("there is no test {missing}");
             }
             quick
         }
@@ -154,9 +153,9 @@ mod tests {
         assert_eq!(check.line(), "demo\t300\t/usr/bin/podtrace\tdemo");
     }
 
-    /// A case that got another name is found at once, and not when a machine has booted.
+    /// A renamed case is detected at once, not after a machine has booted.
     #[test]
-    fn cases_named_here_are_among_the_tests() {
+    fn quick_cases_exist() {
         let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/src");
         let names = QUICK.iter().map(|(name, _title)| *name);
         for name in names.chain(TIMED.iter().copied()) {

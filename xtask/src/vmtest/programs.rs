@@ -1,4 +1,4 @@
-//! What is carried into the machines.
+//! The programs for the machines.
 
 use std::{
     fs,
@@ -16,7 +16,7 @@ use crate::{
 
 /// A program of the host that the quick checks use too.
 const TC: &str = "tc";
-/// Programs of the host that the end-to-end tests use beside podtrace.
+/// Programs of the host that the end-to-end tests use in addition to podtrace.
 const PROGRAMS: &[&str] = &[
     "busybox",
     "capinfos",
@@ -40,10 +40,10 @@ const PROGRAMS: &[&str] = &[
     "unshare",
     "zstd",
 ];
-/// Its network plugins that the tests use.
+/// The network plugins of containerd that the tests use.
 const PLUGINS: &[&str] = &["bridge", "host-local", "loopback"];
 
-/// What is carried into the machines.
+/// The programs for the machines.
 pub(super) struct Programs {
     podtrace: PathBuf,
     /// The end-to-end tests.
@@ -54,7 +54,7 @@ pub(super) struct Programs {
 }
 
 impl Programs {
-    /// Installs what building needs, and builds.
+    /// Installs what building requires, and builds.
     pub(super) fn build(workspace: &Workspace) -> Result<Self> {
         setup::for_vmtest(workspace)?;
         let podtrace = step("build podtrace (release)", || artifact::podtrace(workspace))?;
@@ -73,7 +73,7 @@ impl Programs {
         })
     }
 
-    /// The root file system; with all that the tests may use if it is for `all`.
+    /// The root file system; with everything that the tests may use, if `all` is set.
     pub(super) fn image(&self, all: bool, scratch: &Path) -> Result<Image> {
         fs::create_dir_all(scratch)?;
         let mut image = Image::new(&self.init)?;

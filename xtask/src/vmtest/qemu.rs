@@ -1,4 +1,4 @@
-//! Virtual machines, emulated by qemu: no KVM, which not every machine has.
+//! Virtual machines, emulated by qemu without KVM, which not every machine has.
 
 use std::{
     io::{self, BufRead as _, BufReader},
@@ -22,22 +22,22 @@ const PACKAGE: &str = "qemu-system-x86";
 /// 7.2 corrupts the memory of guests with Linux 6.12.
 const OLDEST: u32 = 8;
 
-/// qemu, with where its libraries and firmware are if not in their usual places.
+/// qemu, and the folder of its libraries and firmware if not in the usual places.
 pub(super) struct Qemu {
     program: PathBuf,
     unpacked: Option<PathBuf>,
 }
 
-/// What to boot, and how.
+/// The machine to boot.
 pub(super) struct Machine<'a> {
     pub(super) kernel: &'a Path,
     pub(super) initramfs: &'a Path,
     /// Further kernel parameters.
     pub(super) parameters: &'a str,
     pub(super) memory_mib: u32,
-    /// When it is ended.
+    /// The time after which it is killed.
     pub(super) limit: Duration,
-    /// The file for what the kernel says.
+    /// The file for the kernel's messages.
     pub(super) console: &'a Path,
 }
 
@@ -46,14 +46,14 @@ pub(super) struct Machine<'a> {
 pub(super) enum Ended {
     /// qemu exited with this code.
     Exit(i32),
-    /// qemu was killed, but not for the time.
+    /// qemu was killed, but not because of the time limit.
     Killed,
-    /// It took too long.
+    /// The time limit was reached.
     TimedOut,
 }
 
 impl Qemu {
-    /// The host's, if it is new enough; else one that was or is now unpacked.
+    /// The host's qemu, if it is new enough; otherwise one that is unpacked, now or earlier.
     pub(super) fn find(host: &Host, cache: &Path) -> Result<Self> {
         if let Some(program) = program(QEMU) {
             let found = Self {
@@ -65,7 +65,7 @@ impl Qemu {
             }
         }
         let suite = host.suites().next().context("the host is no Debian")?;
-        // The libraries that the host has are not among those unpacked.
+        // The unpacked libraries do not include those of the host.
         let folder = cache.join(format!("qemu-for-{suite}"));
         folder_once(&folder, |folder| fetch(host, suite, cache, folder))?;
         Ok(Self {
@@ -74,7 +74,7 @@ impl Qemu {
         })
     }
 
-    /// What it calls itself.
+    /// The version that it prints.
     pub(super) fn version(&self) -> Result<String> {
         let mut command = self.command();
         let output = command.arg("--version").output();
@@ -87,12 +87,12 @@ impl Qemu {
         Ok(text.lines().next().unwrap_or_default().to_owned())
     }
 
-    /// Boots a machine and hands on, line by line, what its second serial port says.
-    pub(super) fn boot(&self, machine: &Machine, mut say: impl FnMut(&str)) -> Result<Ended> {
+    /// Boots a machine and passes on each line of its second serial port.
+    pub(super) fn boot(&self, machine: &Machine, mut on_line: impl FnMut(&str)) -> Result<Ended> {
         let mut command = self.command();
         command.args(machine.arguments());
         command.stdin(Stdio::null()).stdout(Stdio::piped());
-        let begun = Instant::now();
+        let started = Instant::now();
         let mut child = command
             .spawn()
             .with_context(|| format!("cannot run {}", show(&command)))?;
@@ -101,9 +101,9 @@ impl Qemu {
         let reader = thread::spawn(move || read(stdout, |line| sender.send(line).is_ok()));
         let mut timed_out = false;
         loop {
-            let left = machine.limit.saturating_sub(begun.elapsed());
+            let left = machine.limit.saturating_sub(started.elapsed());
             match lines.recv_timeout(left) {
-                Ok(line) => say(&line),
+                Ok(line) => on_line(&line),
                 Err(RecvTimeoutError::Disconnected) => break,
                 Err(RecvTimeoutError::Timeout) => {
                     timed_out = true;
@@ -138,9 +138,9 @@ impl Qemu {
 
 impl Machine<'_> {
     fn arguments(&self) -> Vec<String> {
-        // The kernel talks on the first serial port, the tests on the second. Only
-        // what is worth a warning is said, and a stall is as good as a panic. New
-        // namespaces get no tunl0 from the ipip module, as few nodes have it.
+        // The kernel writes to the first serial port, the tests to the second. Only warnings
+        // are printed, and a stall is a panic. The ipip module adds no tunl0 to new
+        // namespaces, as few nodes have it.
         let parameters = format!(
             "console=ttyS0 quiet loglevel=5 panic=-1 oops=panic \
              sysctl.kernel.panic_on_rcu_stall=1 \
@@ -185,7 +185,7 @@ fn wait(child: &mut Child) -> Result<Ended> {
     Ok(status.code().map_or(Ended::Killed, Ended::Exit))
 }
 
-/// Fetches qemu and what it needs that the host lacks, into a folder.
+/// Fetches qemu, and its dependencies that the host lacks, into a folder.
 fn fetch(host: &Host, suite: &str, cache: &Path, folder: &Path) -> Result<()> {
     let backports = format!("{suite}-backports");
     // Its libraries are in the host's own suites.

@@ -1,4 +1,4 @@
-//! Running commands in a machine, and keeping what it says.
+//! Runs commands in a machine, and keeps the output.
 
 use std::{
     fs::{self, File},
@@ -17,16 +17,16 @@ use super::{
     transcript::{Checked, Transcript},
 };
 
-/// What boots machines.
+/// Boots machines.
 pub(super) struct Runner {
     pub(super) qemu: Qemu,
-    /// Where images and logs go.
+    /// The folder of images and logs.
     pub(super) folder: PathBuf,
 }
 
-/// A machine to be run.
+/// A machine to run.
 pub(super) struct Job<'a> {
-    /// What its logs are called by.
+    /// The name of its logs.
     pub(super) name: &'a str,
     pub(super) kernel: &'a Kernel,
     pub(super) image: Image,
@@ -37,26 +37,25 @@ pub(super) struct Job<'a> {
     pub(super) limit: Duration,
 }
 
-/// What came of it.
+/// The outcome of a run.
 pub(super) struct Report {
     pub(super) transcript: Transcript,
-    /// What went wrong with the machine itself.
-    pub(super) trouble: Option<String>,
+    /// The failure of the machine itself.
+    pub(super) failure: Option<String>,
 }
 
 impl Runner {
-    /// What the commands in a machine print.
+    /// The log of the commands in a machine.
     pub(super) fn log(&self, name: &str) -> PathBuf {
         self.folder.join("logs").join(format!("{name}.log"))
     }
 
-    /// What its kernel says.
+    /// The log of the machine's kernel.
     pub(super) fn console(&self, name: &str) -> PathBuf {
         self.folder.join("logs").join(format!("{name}.console.log"))
     }
 
-    /// Boots a machine, once, and waits for its end. `ended` is called with each
-    /// check when it ends.
+    /// Boots a machine once and waits for its end. Calls `ended` with each check that ends.
     pub(super) fn run(&self, job: Job, mut ended: impl FnMut(&Checked)) -> Result<Report> {
         let Job {
             name, mut image, ..
@@ -75,7 +74,7 @@ impl Runner {
             limit: job.limit,
             console: &console,
         };
-        // Not what an earlier machine said, should this one not even start.
+        // Removes the messages of an earlier machine, in case this one does not even start.
         File::create(&console)?;
         let mut log = File::create(self.log(name))?;
         let mut logged = Ok(());
@@ -90,11 +89,11 @@ impl Runner {
         })?;
         logged.context("cannot write the log")?;
         fs::remove_file(&initramfs)?;
-        let said = fs::read(&console).context("cannot read what the kernel said")?;
-        let trouble = transcript.trouble(end, &String::from_utf8_lossy(&said));
+        let kernel_log = fs::read(&console).context("cannot read what the kernel said")?;
+        let failure = transcript.failure(end, &String::from_utf8_lossy(&kernel_log));
         Ok(Report {
             transcript,
-            trouble,
+            failure,
         })
     }
 }

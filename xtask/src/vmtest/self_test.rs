@@ -1,4 +1,4 @@
-//! Machines that must fail: else passing would mean nothing.
+//! Machines that must fail: otherwise passing would mean nothing.
 
 use std::{panic, path::Path, thread, time::Duration};
 
@@ -14,11 +14,11 @@ use super::{
 
 /// A machine without modules is up in two to four seconds.
 const LIMIT: Duration = Duration::from_secs(60);
-/// How long one that hangs is waited for.
+/// The time limit of a machine that hangs.
 const PATIENCE: Duration = Duration::from_secs(20);
 const MEMORY: u32 = 512;
 
-/// Boots a machine and sees whether it failed as it had to.
+/// Boots a machine and checks that it failed as intended.
 type Test = fn(&Bench) -> Result<()>;
 
 const TESTS: [(&str, Test); 3] = [
@@ -33,8 +33,7 @@ struct Bench<'a> {
     init: &'a Path,
 }
 
-/// Runs them all at once, as they wait most of their time; returns each one's name and
-/// how it went.
+/// Runs all tests at once, as they mostly wait; returns the name and the outcome of each.
 pub(super) fn run(runner: &Runner, kernel: &Kernel, init: &Path) -> Vec<(&'static str, Outcome)> {
     let bench = Bench {
         runner,
@@ -59,7 +58,7 @@ pub(super) fn run(runner: &Runner, kernel: &Kernel, init: &Path) -> Vec<(&'stati
 }
 
 impl Bench<'_> {
-    /// Boots a machine that is called so.
+    /// Boots a machine with that name.
     fn boot(
         &self,
         name: &str,
@@ -89,9 +88,9 @@ fn fails(bench: &Bench) -> Result<()> {
     let outcomes = report.transcript.checked.iter();
     let outcomes: Vec<_> = outcomes.map(|checked| &checked.outcome).collect();
     let expected = Outcome::Failed("exit 1".to_owned());
-    match report.trouble {
+    match report.failure {
         None if outcomes == [&expected] => Ok(()),
-        trouble => bail!("seen as {outcomes:?}, {trouble:?}"),
+        failure => bail!("seen as {outcomes:?}, {failure:?}"),
     }
 }
 
@@ -112,8 +111,8 @@ fn hangs(bench: &Bench) -> Result<()> {
 }
 
 fn expect(report: &Report, expected: &str) -> Result<()> {
-    match &report.trouble {
-        Some(trouble) if trouble.contains(expected) => Ok(()),
-        trouble => bail!("seen as {trouble:?}"),
+    match &report.failure {
+        Some(failure) if failure.contains(expected) => Ok(()),
+        failure => bail!("seen as {failure:?}"),
     }
 }

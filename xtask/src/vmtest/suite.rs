@@ -1,4 +1,4 @@
-//! The checks, on one kernel after the other.
+//! Runs the checks on one kernel after the other.
 
 use std::time::Duration;
 
@@ -15,19 +15,19 @@ use super::{
 };
 use crate::report::Count;
 
-/// How long a machine may take.
+/// The time limit of a machine.
 const QUICK_LIMIT: Duration = Duration::from_secs(300);
-/// How long a machine may take to run more than the quick checks.
+/// The time limit of a machine that runs more than the quick checks.
 const LIMIT: Duration = Duration::from_secs(60 * 60);
 /// Memory of a machine, in MiB.
 const MEMORY: u32 = 1024;
-/// Memory of a machine with all programs that the tests use.
+/// Memory of a machine with all programs of the tests, in MiB.
 const MEMORY_FOR_ALL: u32 = 2048;
 
-/// Lines that are shown of what a failed check printed.
+/// How many lines of a failed check's output are shown.
 const SHOWN: usize = 40;
 
-/// What is run on every kernel.
+/// The checks to run on every kernel.
 pub(super) struct Suite {
     pub(super) runner: Runner,
     pub(super) image: Image,
@@ -36,7 +36,7 @@ pub(super) struct Suite {
 }
 
 impl Suite {
-    /// Boots the kernel and adds what came of it to the tables.
+    /// Boots the kernel and adds the results to the tables.
     pub(super) fn run(
         &self,
         line: &Line,
@@ -74,17 +74,17 @@ impl Suite {
         for (name, value) in report.transcript.features() {
             docs.feature(name, value);
         }
-        if let Some(trouble) = report.trouble {
-            println!("    the machine: FAILED: {trouble}");
+        if let Some(failure) = report.failure {
+            println!("    the machine: FAILED: {failure}");
             let machine = "the machine";
-            add(machine, machine, &Outcome::Failed(trouble));
+            add(machine, machine, &Outcome::Failed(failure));
         }
         println!("    log: {}", self.runner.log(line.name).display());
         Ok(())
     }
 }
 
-/// Says how a check ended, and what one that failed printed.
+/// Prints the outcome of a check, and the output of a failed one.
 fn show(checked: &Checked) {
     let Checked {
         name,

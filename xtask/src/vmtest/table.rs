@@ -1,4 +1,4 @@
-//! What came out, on every kernel beside the others.
+//! The results of all kernels, in one table.
 
 use std::{collections::BTreeMap, fmt};
 
@@ -9,10 +9,10 @@ use crate::report::Count;
 #[derive(Default)]
 pub(super) struct Table {
     kernels: Vec<String>,
-    /// In the order in which they first came.
+    /// In the order of their first appearance.
     rows: Vec<String>,
     cells: BTreeMap<(String, usize), Count>,
-    /// What failed, where and how.
+    /// The failures: where and how.
     failures: Vec<String>,
 }
 
@@ -22,7 +22,7 @@ impl Table {
         self.kernels.push(name.to_owned());
     }
 
-    /// Adds the outcome of a check to a row of the column begun last.
+    /// Adds the outcome of a check to a row of the current column.
     pub(super) fn add(&mut self, row: &str, check: &str, outcome: &Outcome) {
         let column = self.kernels.len().saturating_sub(1);
         if let (Outcome::Failed(_), Some(kernel)) = (outcome, self.kernels.last()) {

@@ -1,18 +1,18 @@
-//! What a machine said, and what that amounts to.
+//! The output of a machine, and its results.
 
 use std::fmt;
 
 use super::qemu::Ended;
 
-/// What begins the lines of `vm-init` among those of the commands.
+/// The prefix of lines of `vm-init`, among those of the commands.
 const INIT: &str = "vm-init: ";
-/// What begins lines that tell what a kernel has.
+/// The prefix of lines with a feature of the kernel.
 const FEATURE: &str = "feature: ";
-/// qemu's exit code when `vm-init` found that all went well.
+/// qemu's exit code if `vm-init` found everything in order.
 const PASSED: i32 = 33;
-/// qemu's exit code when `vm-init` found that something went wrong.
+/// qemu's exit code if `vm-init` found a failure.
 const FAILED: i32 = 39;
-/// What a kernel says when something is wrong with it.
+/// Messages of a kernel that show a fault of it.
 const COMPLAINTS: &[&str] = &[
     "Kernel panic",
     "cut here",
@@ -25,13 +25,13 @@ const COMPLAINTS: &[&str] = &[
     "verifier bug",
 ];
 
-/// How a check went.
+/// The outcome of a check.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Outcome {
     Passed,
-    /// With how it ended.
+    /// The way it ended.
     Failed(String),
-    /// With why.
+    /// The reason.
     Skipped(String),
 }
 
@@ -52,47 +52,47 @@ pub(super) struct Checked {
     pub(super) outcome: Outcome,
     /// `1.2 s`
     pub(super) took: String,
-    /// What it printed.
+    /// Its output.
     pub(super) output: Vec<String>,
 }
 
-/// Reads what comes over the second serial port.
+/// Parses the output of the second serial port.
 #[derive(Default)]
 pub(super) struct Transcript {
     pub(super) checked: Vec<Checked>,
-    /// The check that runs, and its output until now.
+    /// The running check, and its output so far.
     running: Option<(String, Vec<String>)>,
-    /// What vm-init said when it had done everything.
+    /// The final result of vm-init.
     passed: Option<bool>,
-    /// What went wrong with vm-init.
+    /// The error of vm-init.
     error: Option<String>,
 }
 
 impl Transcript {
-    /// Takes a line; returns the check that it ends.
+    /// Parses a line; returns the check that it ends.
     pub(super) fn line(&mut self, line: &str) -> Option<&Checked> {
-        let Some(said) = line.strip_prefix(INIT) else {
+        let Some(message) = line.strip_prefix(INIT) else {
             if let Some((_name, output)) = &mut self.running {
                 output.push(line.to_owned());
             }
             return None;
         };
-        if let Some(name) = said.strip_prefix("begin ") {
+        if let Some(name) = message.strip_prefix("begin ") {
             self.running = Some((name.to_owned(), Vec::new()));
-        } else if let Some(error) = said.strip_prefix("error: ") {
+        } else if let Some(error) = message.strip_prefix("error: ") {
             self.error = Some(error.to_owned());
-        } else if let Some(ended) = said.strip_prefix("end ") {
+        } else if let Some(ended) = message.strip_prefix("end ") {
             let (name, output) = self.running.take()?;
             let ended = ended.strip_prefix(&name)?.strip_prefix(": ")?;
             self.checked.push(checked(name, output, ended));
             return self.checked.last();
-        } else if said == "passed" || said == "failed" {
-            self.passed = Some(said == "passed");
+        } else if message == "passed" || message == "failed" {
+            self.passed = Some(message == "passed");
         }
         None
     }
 
-    /// How a check went; one that did not end failed.
+    /// The outcome of a check; one that did not end has failed.
     pub(super) fn outcome(&self, name: &str) -> Outcome {
         let mut checked = self.checked.iter();
         let found = checked.find(|checked| checked.name == name);
@@ -100,15 +100,14 @@ impl Transcript {
         found.map_or_else(did_not_end, |checked| checked.outcome.clone())
     }
 
-    /// What the checks told of the kernel, as `feature: NAME: VALUE`.
+    /// The features of the kernel that the checks printed, as `feature: NAME: VALUE`.
     pub(super) fn features(&self) -> impl Iterator<Item = (&str, &str)> {
         let lines = self.checked.iter().flat_map(|checked| &checked.output);
         lines.filter_map(|line| line.strip_prefix(FEATURE)?.split_once(": "))
     }
 
-    /// What went wrong with the machine itself, if something did. `console` is
-    /// what its kernel said.
-    pub(super) fn trouble(&self, ended: Ended, console: &str) -> Option<String> {
+    /// The failure of the machine itself, if there is one. `console` is its kernel's output.
+    pub(super) fn failure(&self, ended: Ended, console: &str) -> Option<String> {
         let complaint = console
             .lines()
             .find(|line| COMPLAINTS.iter().any(|complaint| line.contains(complaint)));
@@ -169,7 +168,7 @@ vm-init: end demo: exit 0 in 7.8 s
 vm-init: passed";
 
     #[test]
-    fn check_is_what_lies_between_its_lines() {
+    fn lines_between_begin_and_end_form_a_check() {
         let expected = Checked {
             name: "demo".to_owned(),
             outcome: Outcome::Passed,
@@ -197,7 +196,7 @@ vm-init: passed";
     #[test]
     fn machine_passes_only_with_exit_code_and_word() {
         let well = transcript(WELL);
-        assert_eq!(well.trouble(Ended::Exit(PASSED), ""), None);
+        assert_eq!(well.failure(Ended::Exit(PASSED), ""), None);
         // A panic ends qemu with 0.
         for ended in [
             Ended::Exit(0),
@@ -206,21 +205,21 @@ vm-init: passed";
             Ended::Killed,
             Ended::TimedOut,
         ] {
-            assert!(well.trouble(ended, "").is_some(), "{ended:?}");
+            assert!(well.failure(ended, "").is_some(), "{ended:?}");
         }
         let silent = Transcript::default();
-        assert!(silent.trouble(Ended::Exit(PASSED), "").is_some());
+        assert!(silent.failure(Ended::Exit(PASSED), "").is_some());
         let failed = transcript("vm-init: failed");
-        assert_eq!(failed.trouble(Ended::Exit(FAILED), ""), None);
+        assert_eq!(failed.failure(Ended::Exit(FAILED), ""), None);
         let error = transcript("vm-init: error: load x\nvm-init: failed");
         assert_eq!(
-            error.trouble(Ended::Exit(FAILED), ""),
+            error.failure(Ended::Exit(FAILED), ""),
             Some("load x".to_owned())
         );
     }
 
     #[test]
-    fn kernel_that_complains_is_trouble() {
+    fn kernel_complaint_is_a_failure() {
         let well = transcript(WELL);
         for line in [
             "[ 1.0] ------------[ cut here ]------------",
@@ -228,16 +227,16 @@ vm-init: passed";
             "[ 9.9] watchdog: BUG: soft lockup - CPU#0 stuck for 22s!",
         ] {
             let expected = Some(format!("its kernel said: {line}"));
-            assert_eq!(well.trouble(Ended::Exit(PASSED), line), expected);
+            assert_eq!(well.failure(Ended::Exit(PASSED), line), expected);
         }
         let harmless = "[ 0.1] RETBleed: WARNING: Spectre v2 mitigation leaves CPU vulnerable";
-        assert_eq!(well.trouble(Ended::Exit(PASSED), harmless), None);
+        assert_eq!(well.failure(Ended::Exit(PASSED), harmless), None);
     }
 
     #[test]
     fn machine_that_hangs_is_said_to_hang_where_it_does() {
         let hung = transcript("vm-init: begin cases::lab::a");
         let expected = Some("timed out during cases::lab::a".to_owned());
-        assert_eq!(hung.trouble(Ended::TimedOut, ""), expected);
+        assert_eq!(hung.failure(Ended::TimedOut, ""), expected);
     }
 }

@@ -1,7 +1,7 @@
 use super::{super::rooms::LINES, *};
 
-/// What is said of files, given by name and text, of rooms on three lines.
-fn said(files: &[(&str, &str)]) -> String {
+/// Lints files, given by name and text, of rooms on three lines.
+fn lint(files: &[(&str, &str)]) -> String {
     let root = tempfile::tempdir().unwrap();
     let all = [
         ("lib.rs", "mod high; mod middle; mod beside; mod low;"),
@@ -24,54 +24,54 @@ fn said(files: &[(&str, &str)]) -> String {
 #[test]
 fn imports_go_down() {
     let high = "use crate::{low::A, middle::{B, C}};";
-    assert_eq!(said(&[("high.rs", high)]), "");
+    assert_eq!(lint(&[("high.rs", high)]), "");
     let up = "//! Head.\n\nuse crate::{\n    beside::D,\n    high::A,\n};";
-    let said = said(&[("middle/file.rs", up)]);
+    let errors = lint(&[("middle/file.rs", up)]);
     let expected = "\
 2 imports in the wrong direction, 0 circles
 src/middle/file.rs:4: middle must not import beside: both are on one line
 src/middle/file.rs:5: middle must not import high: it is on a higher line
 ";
-    assert!(said.starts_with(expected), "{said}");
+    assert!(errors.starts_with(expected), "{errors}");
 }
 
 #[test]
 fn tests_and_paths_in_code_are_no_exception() {
     let low = "fn f() { crate::high::g() }\n#[cfg(test)]\nmod tests {\n    use super::super::middle::A;\n}";
-    let said = said(&[("low.rs", low)]);
-    assert!(said.contains("src/low.rs:1: low must not import high"));
-    assert!(said.contains("src/low.rs:4: low must not import middle"));
+    let errors = lint(&[("low.rs", low)]);
+    assert!(errors.contains("src/low.rs:1: low must not import high"));
+    assert!(errors.contains("src/low.rs:4: low must not import middle"));
 }
 
 #[test]
-fn what_hides_an_arrow_is_told() {
-    let said = said(&[
+fn code_that_hides_an_import_is_reported() {
+    let errors = lint(&[
         ("lib.rs", "pub use high::A;"),
         ("middle.rs", "use crate::A;"),
         ("low.rs", "use super::*;"),
         ("new.rs", "use crate::high::B;"),
     ]);
-    assert!(said.contains("src/middle.rs:1: middle must not import A: that is no room"));
-    assert!(said.contains("src/low.rs:1: low must not import all rooms at once"));
-    assert!(said.contains("new is on no line of the table"));
+    assert!(errors.contains("src/middle.rs:1: middle must not import A: that is no room"));
+    assert!(errors.contains("src/low.rs:1: low must not import all rooms at once"));
+    assert!(errors.contains("new is on no line of the table"));
 }
 
 #[test]
-fn other_names_of_the_root_are_no_way_up() {
+fn aliases_of_the_root_do_not_hide_imports() {
     for low in [
         "use crate as root;\nfn f() { root::high::g() }",
         "use {crate as root};\nuse root::high::A;",
         "use super as root;\nmod tests { use super::root::high::A; }",
         "use super::*;\nfn f(_: high::A) {}",
     ] {
-        let said = said(&[("low.rs", low)]);
+        let errors = lint(&[("low.rs", low)]);
         assert!(
-            said.contains("src/low.rs:1: low must not import all rooms at once"),
-            "{said}"
+            errors.contains("src/low.rs:1: low must not import all rooms at once"),
+            "{errors}"
         );
         assert!(
-            said.contains("src/low.rs:2: low must not import high"),
-            "{said}"
+            errors.contains("src/low.rs:2: low must not import high"),
+            "{errors}"
         );
     }
     for low in [
@@ -79,8 +79,8 @@ fn other_names_of_the_root_are_no_way_up() {
         "include!(\"../other.rs\");",
         "#[path = \"high.rs\"] mod a;",
     ] {
-        let said = said(&[("low.rs", low)]);
-        assert!(said.contains("src/low.rs:1: `"), "{said}");
+        let errors = lint(&[("low.rs", low)]);
+        assert!(errors.contains("src/low.rs:1: `"), "{errors}");
     }
 }
 
@@ -94,13 +94,16 @@ fn mod_files_are_the_modules_that_they_are() {
         ("low/b.rs", "use super::a::A;"),
         ("new/mod.rs", ""),
     ];
-    let said = said(&files);
+    let errors = lint(&files);
     assert!(
-        said.contains("src/low/a/mod.rs:1: low must not import high"),
-        "{said}"
+        errors.contains("src/low/a/mod.rs:1: low must not import high"),
+        "{errors}"
     );
-    assert!(said.contains("a circle of 2 files"), "{said}");
-    assert!(said.contains("new is on no line of the table"), "{said}");
+    assert!(errors.contains("a circle of 2 files"), "{errors}");
+    assert!(
+        errors.contains("new is on no line of the table"),
+        "{errors}"
+    );
 }
 
 #[test]
@@ -111,39 +114,39 @@ fn the_root_declares_rooms_alone_and_main_is_above_them() {
         "pub use high::A;",
         "macro_rules! up { () => { crate::high::f() } }",
     ] {
-        let said = said(&[("lib.rs", &format!("{root}{item}"))]);
+        let errors = lint(&[("lib.rs", &format!("{root}{item}"))]);
         assert!(
-            said.contains("src/lib.rs:2: the root declares rooms"),
-            "{said}"
+            errors.contains("src/lib.rs:2: the root declares rooms"),
+            "{errors}"
         );
     }
     let main = [(
         "main.rs",
         "fn main() { podtrace::high::f(); podtrace::low::g() }",
     )];
-    assert_eq!(said(&main), "");
-    let said = said(&[
+    assert_eq!(lint(&main), "");
+    let errors = lint(&[
         ("main.rs", "use podtrace as all;\nuse podtrace::other::A;"),
         ("low.rs", "use crate::main::A;"),
     ]);
     assert!(
-        said.contains("src/main.rs:1: main must not import all rooms at once"),
-        "{said}"
+        errors.contains("src/main.rs:1: main must not import all rooms at once"),
+        "{errors}"
     );
     assert!(
-        said.contains("src/main.rs:2: main must not import other: that is no room"),
-        "{said}"
+        errors.contains("src/main.rs:2: main must not import other: that is no room"),
+        "{errors}"
     );
     assert!(
-        said.contains("src/low.rs:1: low must not import main: it is on a higher line"),
-        "{said}"
+        errors.contains("src/low.rs:1: low must not import main: it is on a higher line"),
+        "{errors}"
     );
 }
 
 #[test]
-fn circles_by_way_of_others_are_told() {
-    let told = |parent: &str, a: &str, b: &str| {
-        said(&[("low.rs", parent), ("low/a.rs", a), ("low/b.rs", b)])
+fn indirect_circles_are_reported() {
+    let report = |parent: &str, a: &str, b: &str| {
+        lint(&[("low.rs", parent), ("low/a.rs", a), ("low/b.rs", b)])
     };
     for (parent, a, b) in [
         (
@@ -172,26 +175,26 @@ fn circles_by_way_of_others_are_told() {
             "#[serde(with = \"super::a\")] struct S;",
         ),
     ] {
-        let said = told(parent, a, b);
-        assert!(said.contains("a circle of 2 files"), "{parent}: {said}");
+        let errors = report(parent, a, b);
+        assert!(errors.contains("a circle of 2 files"), "{parent}: {errors}");
     }
     // What the parent defines itself belongs to no child.
-    let said = told(
+    let errors = report(
         "mod a; pub use b::B; pub struct C;",
         "use super::B;",
         "use super::C;",
     );
-    assert_eq!(said, "");
+    assert_eq!(errors, "");
 }
 
 #[test]
 fn a_module_that_a_macro_names_has_a_parent_more() {
     let low = "macro_rules! of { ($n:ident) => { mod $n { use super::A; } } }";
-    assert_eq!(said(&[("low.rs", low)]), "");
+    assert_eq!(lint(&[("low.rs", low)]), "");
 }
 
 #[test]
-fn circles_within_a_room_are_told_but_those_of_parent_and_child() {
+fn circles_within_a_room_are_reported_except_parent_and_child() {
     let files = [
         ("low.rs", "mod a; mod b;\nuse a::A;\nuse self::b::B;"),
         ("low/a.rs", "use super::{C, b::B};"),
@@ -203,12 +206,12 @@ a circle of 2 files:
   src/low/a.rs:1: imports src/low/b.rs
   src/low/b.rs:2: imports src/low/a.rs
 ";
-    let said = said(&files);
-    assert!(said.starts_with(expected), "{said}");
+    let errors = lint(&files);
+    assert!(errors.starts_with(expected), "{errors}");
 }
 
 #[test]
-fn podtrace_keeps_to_it() {
+fn podtrace_imports_downward_only() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
     check(root, "podtrace/src", LINES).unwrap();
 }

@@ -92,7 +92,7 @@ fn modules_in_a_file_have_a_parent_more() {
 }
 
 #[test]
-fn other_names_of_the_root_are_paths_to_it() {
+fn aliases_of_the_root_resolve_to_it() {
     for text in [
         "use crate as root;",
         "use crate::{self as root};",
@@ -107,7 +107,7 @@ fn other_names_of_the_root_are_paths_to_it() {
 }
 
 #[test]
-fn what_brings_in_code_without_a_path_is_forbidden() {
+fn inclusion_of_code_without_a_path_is_forbidden() {
     for (text, word) in [
         ("extern crate self as me;", "extern crate"),
         ("extern crate alloc;", "extern crate"),
