@@ -15,56 +15,56 @@ pub const PROGRAM_STUB_EGRESS: &str = "pt_stub_out";
 
 /// Does nothing: the floor of every measurement.
 pub const PROGRAM_NOOP: &str = "pt_noop";
-/// Does the least a tap can do: what the taps are measured against.
+/// Does the minimum of a tap: the yardstick of the taps.
 pub const PROGRAM_BARE: &str = "pt_bare";
 
 /// Array of rings of records, one for each CPU: see [`crate::ring`].
 pub const MAP_RINGS: &str = "RINGS";
-/// Array of one `u64`: packets at CPUs that have no ring, as they came after the
-/// start.
+/// Array of one `u64`: packets at CPUs without a ring, which were added after the start.
 pub const MAP_LOST: &str = "LOST";
 /// Kernel ring buffer that never holds a record: committing to it wakes the reader.
 pub const MAP_WAKE: &str = "WAKE";
-/// Kernel ring buffer of what the taps are measured against.
+/// Kernel ring buffer of the yardstick.
 pub const MAP_BARE: &str = "BARE";
 /// Per-CPU array of [`TapState`], a hash table: see [`TapKey::slots`].
 pub const MAP_TAPS: &str = "TAPS";
 /// Array of one [`Control`].
 pub const MAP_CONTROL: &str = "CONTROL";
 
-/// Program array of the taps that the stubs call, by [`crate::record::Direction`]. The
-/// kernel empties it when the last process that holds it ends.
+/// Program array of the taps that the stubs call, by [`crate::record::Direction`]. The kernel
+/// empties it when the last process that holds it ends.
 pub const MAP_STUBBED: &str = "STUBBED";
 
-/// Global `u32`: how many bytes of a packet are captured at most.
+/// Global `u32`: upper bound of the bytes captured of a packet.
 pub const GLOBAL_SNAPLEN: &str = "SNAPLEN";
 /// Global `u32`: bytes of a CPU's ring, a power of two, less one.
 pub const GLOBAL_RING_MASK: &str = "RING_MASK";
 /// Global `u32`: length of [`MAP_TAPS`], a power of two, less one.
 pub const GLOBAL_TAPS_MASK: &str = "TAPS_MASK";
-/// Global `u32`: nonzero when only headers are captured, with
-/// [`KEY_PAYLOAD`] bytes behind them.
+/// Global `u32`: nonzero if only headers are captured, with [`KEY_PAYLOAD`] bytes behind them.
 pub const GLOBAL_HEADERS_ONLY: &str = "HEADERS_ONLY";
-/// Global array of [`VXLAN_PORTS_MAX`] `u16`: UDP ports that carry VXLAN whatever
-/// interfaces there are; 0 is none.
+/// Global array of [`VXLAN_PORTS_MAX`] `u16`: UDP ports of VXLAN, independent of the
+/// interfaces; 0 is none.
 pub const GLOBAL_VXLAN_PORTS: &str = "VXLAN_PORTS";
-/// Global `u32`: nonzero when [`CAST_MARKS`] were replaced.
+/// Global `u32`: nonzero if the block of [`FILTER_MARK`] was replaced.
+pub const GLOBAL_FILTER: &str = "FILTER";
+/// Global `u32`: nonzero if [`CAST_MARKS`] were replaced.
 pub const GLOBAL_CAN_CAST: &str = "CAN_CAST";
 /// Global `u32`: offset of `dev` in `struct sk_buff`.
 pub const GLOBAL_SKB_DEV: &str = "SKB_DEV";
 /// Global `u32`: offset of `nd_net` in `struct net_device`.
 pub const GLOBAL_DEV_NET: &str = "DEV_NET";
-/// Global `u32`: offset in `struct net` of the number that tells namespaces apart.
+/// Global `u32`: offset in `struct net` of the number that identifies namespaces.
 pub const GLOBAL_NET_ID: &str = "NET_ID";
-/// Global `u32`: nonzero when that number has 64 bits, not 32.
+/// Global `u32`: nonzero if that number has 64 bits, not 32.
 pub const GLOBAL_NET_ID_IS_LONG: &str = "NET_ID_IS_LONG";
 /// Global: offset of `sk` in `struct sk_buff`.
 pub const GLOBAL_SKB_SK: &str = "SKB_SK";
 /// Global: offset of the state in `struct sock`, one byte.
 pub const GLOBAL_SOCK_STATE: &str = "SOCK_STATE";
-/// Global: offset of the byte in `struct sock` that tells whose the socket is.
+/// Global: offset of the byte in `struct sock` that marks the kernel's own sockets.
 pub const GLOBAL_SOCK_KERNEL: &str = "SOCK_KERNEL";
-/// Global: the bit of that byte that is set if it is the kernel's own.
+/// Global: the bit of that byte that marks them.
 pub const GLOBAL_SOCK_KERNEL_BIT: &str = "SOCK_KERNEL_BIT";
 
 /// The shortest snap length: an inner IPv6 header and eight bytes more behind
@@ -75,29 +75,37 @@ pub const SNAPLEN_DEFAULT: u32 = 160;
 /// A jumbo frame.
 pub const SNAPLEN_MAX: u32 = 9216;
 
-/// How many payload bytes of each packet go into its key, which tells equal
-/// headers apart: the same number in every session, so that sessions of
-/// different nodes join.
+/// How many payload bytes of each packet go into its key, which distinguishes packets with
+/// equal headers: the same number in every session, so that sessions of different nodes join.
 pub const KEY_PAYLOAD: u32 = 16;
 
-/// UDP ports of VXLAN that can be given, and those that interfaces can have, at most.
+/// Upper bound of the UDP ports of VXLAN that can be given, and of those that interfaces can
+/// have.
 pub const VXLAN_PORTS_MAX: usize = 4;
 
-/// Stands in the object for the kernel function `bpf_cast_to_kern_ctx`: a call
-/// of this number, which no helper has, becomes a call of the function by its
-/// BTF id before the object is loaded.
+/// Stands in the object for the kernel function `bpf_cast_to_kern_ctx`: a call of this number,
+/// which no helper has, becomes a call of the function by its BTF id before the object is
+/// loaded.
 pub const CAST_MARK: u32 = 0x7063_6173;
-/// The same where a packet's socket is looked at: each mark has one place in a program.
+/// The mark where a packet's socket is read: each mark has one place in a program.
 pub const SOCKET_CAST_MARK: u32 = 0x7063_6174;
-/// All of them.
+/// All marks.
 pub const CAST_MARKS: [u32; 2] = [CAST_MARK, SOCKET_CAST_MARK];
 
-/// What user space changes while the taps run. 16 bytes.
+/// Stands in the object for a filter: each tap has a block of [`FILTER_SLOTS`] instructions
+/// that load this number into r0.
+pub const FILTER_MARK: u32 = 0x7066_696c;
+/// Room for a filter, in instructions.
+pub const FILTER_SLOTS: usize = 256;
+/// How many bytes of a packet a filter can read, from its innermost network header on.
+pub const FILTER_WINDOW: usize = 256;
+
+/// The settings that user space changes while the taps run. 16 bytes.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Control {
-    /// Taps do nothing while it is zero, so that all of them begin and end at
-    /// the same moment, however long attaching takes.
+    /// Taps do nothing while it is zero, so that all of them begin and end at the same moment,
+    /// however long attaching takes.
     pub active: u32,
     /// Packets whose digest ([`crate::sample::Seen`]) is above it are refused.
     pub sample_max: u32,
@@ -105,7 +113,7 @@ pub struct Control {
     pub vxlan_ports: [u16; VXLAN_PORTS_MAX],
 }
 
-/// Which interface a packet was seen at. 16 bytes, no padding.
+/// The interface that a packet was seen at. 16 bytes, no padding.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TapKey {
@@ -118,7 +126,7 @@ pub struct TapKey {
     pub zero: u32,
 }
 
-/// Slots that a key can be in.
+/// How many slots a key can be in.
 pub const TAP_SLOTS: u32 = 8;
 
 impl TapKey {
@@ -133,7 +141,7 @@ impl TapKey {
     }
 }
 
-/// What the kernel knows and counts of one interface, per CPU. 96 bytes.
+/// The kernel's state and counts of one interface, per CPU. 96 bytes.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TapState {
@@ -141,9 +149,9 @@ pub struct TapState {
     pub key: TapKey,
     /// Number given to the interface by user space; never reused in a session.
     pub interface: u32,
-    /// Length of its link header in bytes, 0 where packets start with IP.
+    /// Length of its link header in bytes, 0 if packets start with IP.
     pub link_len: u32,
-    /// What was counted.
+    /// The counts.
     pub counters: TapCounters,
 }
 
@@ -156,7 +164,7 @@ pub type TapCounters = [Counters; 3];
 pub struct Counters {
     /// Packets the program ran for.
     pub seen: u64,
-    /// Packets a filter refused.
+    /// Packets that a filter refused.
     pub filtered: u64,
     /// Packets that found no room in their CPU's ring.
     pub lost: u64,

@@ -1,6 +1,6 @@
-//! The kernel programs (built for the BPF target only): one pair of TC
-//! classifiers, attached to every interface that podtrace watches, and one
-//! program for the sockets of the pods' cgroups, which tells who receives.
+//! The kernel programs (built for the BPF target only): one pair of TC classifiers, attached
+//! to every interface that podtrace watches, and one program for the sockets of the pods'
+//! cgroups, which shows the receiver.
 //!
 //! They only observe: the return value is always `TC_ACT_UNSPEC` (numerically
 //! `TCX_NEXT`), or the cgroup hook's "pass"; nothing is written to a packet, and
@@ -34,7 +34,7 @@ mod programs {
         TC_ACT_UNSPEC
     }
 
-    /// Calls the tap as long as podtrace lives: clsact keeps what is attached to it.
+    /// Calls the tap as long as podtrace lives: clsact keeps attached programs.
     #[classifier]
     pub(crate) fn pt_stub_in(ctx: TcContext) -> i32 {
         call(&ctx, Direction::Ingress);
@@ -47,7 +47,7 @@ mod programs {
         TC_ACT_UNSPEC
     }
 
-    /// What a cgroup's program says of a packet that may pass.
+    /// The verdict of a cgroup program on a packet that may pass.
     const PASS: i32 = 1;
 
     #[cgroup_skb(ingress)]
@@ -56,13 +56,13 @@ mod programs {
         PASS
     }
 
-    /// Never attached: the floor that costs are measured from.
+    /// Never attached: the floor of all measured costs.
     #[classifier]
     pub(crate) fn pt_noop(_ctx: TcContext) -> i32 {
         TC_ACT_UNSPEC
     }
 
-    /// Never attached: the least that a tap costs.
+    /// Never attached: the minimal cost of a tap.
     #[classifier]
     pub(crate) fn pt_bare(ctx: TcContext) -> i32 {
         yardstick::bare_tap(&ctx);

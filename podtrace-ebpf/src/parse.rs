@@ -14,12 +14,12 @@ pub use tunnel::{
 };
 pub(crate) use tunnel::{gre_len, is_inside};
 
-/// Something that bytes can be read from.
+/// A source of bytes.
 pub trait Load {
-    /// `N` bytes at `offset`; none when they reach beyond the end.
+    /// `N` bytes at `offset`; none if they reach beyond the end.
     fn load<const N: usize>(&self, offset: usize) -> Option<[u8; N]>;
 
-    /// The same number, of which who checks the program knows nothing any more.
+    /// Hides the value of a number from the verifier.
     #[inline(always)]
     fn forget(&self, number: usize) -> usize {
         number
@@ -32,7 +32,7 @@ impl Load for [u8] {
     }
 }
 
-/// IPv6 extension headers followed at most.
+/// Upper bound of the IPv6 extension headers that are followed.
 const EXTENSIONS_MAX: usize = 8;
 
 /// Why the walk ended early.
@@ -44,7 +44,7 @@ pub enum WalkError {
     Malformed,
 }
 
-/// What an IP header and its extension headers say.
+/// The content of an IP header and its extension headers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct IpLayer {
     /// 4 or 6.
@@ -55,8 +55,8 @@ pub struct IpLayer {
     pub protocol: u8,
     /// Where the transport header starts.
     pub transport: usize,
-    /// Length of the packet by its header, IP header included; 0 when the
-    /// header leaves it open (GSO, jumbograms).
+    /// Length of the packet by its header, IP header included; 0 if the header does not state
+    /// it (GSO, jumbograms).
     pub length: u32,
     /// IPv4 TTL or IPv6 hop limit.
     pub ttl: u8,
@@ -66,7 +66,7 @@ pub struct IpLayer {
     pub fragment: Option<(u32, u16, bool)>,
 }
 
-/// Reads an IPv4 or IPv6 header, whichever the version field tells.
+/// Reads an IPv4 or IPv6 header, according to the version field.
 ///
 /// # Errors
 /// When the frame ends within it or the header is malformed.

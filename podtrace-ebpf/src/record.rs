@@ -1,25 +1,25 @@
 //! A record in a ring: a fixed header, then captured bytes.
 //!
-//! Records of every [`Kind`] begin with a [`RecordHeader`], in which time, cgroup,
-//! length, version and kind have the same places, so that rings are read without
-//! knowing them all. What the other fields mean is each kind's.
+//! Records of every [`Kind`] begin with a [`RecordHeader`], in which time, cgroup, length,
+//! version and kind have fixed positions, so that rings can be read without knowing all kinds.
+//! Each kind defines the other fields.
 use core::mem::offset_of;
 
-/// Layout version, the first thing a reader checks.
+/// Layout version, which a reader checks first.
 pub const VERSION: u8 = 2;
 /// Length of [`RecordHeader`] in bytes.
 pub const HEADER_LEN: usize = 36;
-/// [`RecordHeader::flags`]: `vlan_tci` holds a tag that the kernel had taken out of the frame.
+/// [`RecordHeader::flags`]: `vlan_tci` holds a tag that the kernel removed from the frame.
 pub const FLAG_VLAN: u8 = 1;
 /// [`Record::cgroup`] of a packet that no socket owns.
 pub const CGROUP_NONE: u64 = 0;
 /// [`Record::cgroup`] of a socket in the root cgroup.
 pub const CGROUP_ROOT: u64 = 1;
-/// [`Record::cgroup`] of a socket of the kernel's own, whichever cgroup it was made in: no
+/// [`Record::cgroup`] of the kernel's own sockets, whichever cgroup they were made in: no
 /// cgroup has this id, as the kernel counts them from 1.
 pub const CGROUP_KERNEL: u64 = (1 << 48) - 1;
 
-/// What a record tells of.
+/// The kind of a record.
 #[repr(u8)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Kind {
@@ -39,7 +39,7 @@ impl TryFrom<u8> for Kind {
     }
 }
 
-/// Where a tap is, as seen from its interface.
+/// The direction of a tap, relative to its interface.
 #[repr(u8)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Direction {
@@ -49,12 +49,12 @@ pub enum Direction {
     Egress = 1,
     /// A socket receives the packet that came in by the interface.
     Socket = 2,
-    /// Not told: no tap has it, captures of other tools do.
+    /// Unknown: only captures of other tools have it.
     Unknown = 3,
 }
 
 impl Direction {
-    /// Those of taps, in the order of their numbers.
+    /// The directions of taps, in the order of their numbers.
     pub const ALL: [Self; 3] = [Self::Ingress, Self::Egress, Self::Socket];
 
     /// `ingress`, `egress`, `socket` or `unknown`.
@@ -69,7 +69,7 @@ impl Direction {
     }
 }
 
-/// The fixed part of a record; little-endian as every BPF host we build for, no padding.
+/// The fixed part of a record; little-endian like all supported BPF hosts, without padding.
 #[repr(C, packed(4))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RecordHeader {
@@ -81,7 +81,7 @@ pub struct RecordHeader {
     pub interface: u32,
     /// Length of the packet at this hop, link header included.
     pub wire_len: u32,
-    /// How many bytes of it follow this header.
+    /// How many bytes of the packet follow this header.
     pub captured: u32,
     /// VLAN tag control information, when [`FLAG_VLAN`] is set.
     pub vlan_tci: u16,
@@ -118,9 +118,9 @@ pub enum RecordError {
 pub struct Record<'a> {
     /// Nanoseconds of CLOCK_MONOTONIC.
     pub ts_ns: u64,
-    /// Cgroup id of the socket that the packet belongs to: on its way out the
-    /// sender's, at [`Direction::Socket`] the receiver's. [`CGROUP_NONE`] when
-    /// no socket owns the packet, [`CGROUP_KERNEL`] for the kernel's own sockets.
+    /// Cgroup id of the socket that the packet belongs to: the sender's on its way out, the
+    /// receiver's at [`Direction::Socket`]. [`CGROUP_NONE`] if no socket owns the packet,
+    /// [`CGROUP_KERNEL`] for the kernel's own sockets.
     pub cgroup: u64,
     /// Number of the interface.
     pub interface: u32,
@@ -137,7 +137,7 @@ pub struct Record<'a> {
     pub data: &'a [u8],
 }
 
-/// How a record begins: what it takes to move it on.
+/// The begin of a record, with what moving it requires.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Begin {
     /// [`Record::ts_ns`].
@@ -149,7 +149,7 @@ pub struct Begin {
 }
 
 impl<'a> Record<'a> {
-    /// How a record begins, without a look at the rest.
+    /// The begin of a record, without reading the rest.
     #[must_use]
     pub fn begin(bytes: &[u8]) -> Option<Begin> {
         let header = bytes.first_chunk::<HEADER_LEN>()?;

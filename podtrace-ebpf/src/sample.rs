@@ -1,13 +1,11 @@
-//! What `--sample` and `--headers-only` go by: a look at the first bytes of a
-//! packet.
+//! Inspects the first bytes of a packet, for `--sample` and `--headers-only`.
 //!
-//! The digest is made of what stays the same on a packet's way, through tunnels,
-//! routers and address translation: so the same packets are taken at every tap
-//! of every node. Checksums are left out, offloads change them; addresses and
-//! ports are left out, services change them. Padding behind a short packet is
-//! zero, as drivers write it.
+//! The digest covers the fields that tunnels, routers and address translation leave
+//! unchanged, so that every tap of every node samples the same packets. It omits
+//! checksums, which offloads change, and addresses and ports, which services change.
+//! Padding behind a short packet is zero, as drivers write it.
 //!
-//! Written for the kernel: words at fixed places, as the verifier likes it.
+//! The kernel runs this code: it reads words at fixed offsets, which the verifier accepts.
 
 mod memory;
 
@@ -21,7 +19,7 @@ use crate::{
 
 pub use memory::InMemory;
 
-/// Words of a [`View`]: an IPv6 header and 24 bytes more.
+/// Words of a [`View`]: an IPv6 header and 24 more bytes.
 pub const VIEW_WORDS: usize = 16;
 /// Bytes of a [`View`].
 pub const VIEW_LEN: usize = VIEW_WORDS * 4;
@@ -33,7 +31,7 @@ pub trait View {
     fn word(&self, at: usize) -> u32;
 }
 
-/// A view that is a copy, two words in one.
+/// A view that is a copy, two words in each number.
 #[derive(Clone, Copy, Debug)]
 pub struct Copied(pub [u64; VIEW_WORDS / 2]);
 
@@ -51,50 +49,49 @@ impl View for Copied {
 
 /// A packet whose headers are walked.
 pub trait Frame {
-    /// The EtherType behind the Ethernet header that is there, and where the network header
-    /// is.
+    /// The EtherType and the offset of the network header behind an Ethernet header.
     fn link(&self, at: u32) -> Option<(u16, u32)>;
 
-    /// [`look`] at a view of the bytes from there on. `opens`: whether tunnels are opened.
-    fn look(&self, at: u32, ethertype: u16, opens: bool) -> Look;
+    /// [`inspect`]s the bytes from there on. `opens`: whether tunnels are opened.
+    fn inspect(&self, at: u32, ethertype: u16, opens: bool) -> Inspection;
 
-    /// The same number, of which the kernel's verifier knows nothing any more: it follows
-    /// what comes behind once, not once for each number.
+    /// Hides the value of a number from the kernel's verifier, which then follows the code
+    /// behind once, not once for each value.
     #[inline(always)]
     fn forget(&self, number: u32) -> u32 {
         number
     }
 }
 
-/// What a look depends on beside the packet.
+/// What an inspection depends on, apart from the packet.
 #[derive(Clone, Copy, Debug)]
-pub struct Lens<P> {
-    /// What the network header is.
+pub struct InspectOptions<P> {
+    /// The kind of the network header.
     pub ethertype: u16,
     /// Whether tunnels are opened.
     pub opens: bool,
-    /// Whether a UDP port is one of VXLAN.
+    /// Whether a UDP port is a VXLAN port.
     pub is_vxlan: P,
 }
 
-/// What a packet's first bytes tell.
+/// The result of an inspection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Look {
-    /// It is not one of ours to tell apart: it is always taken, whole.
-    Nothing,
-    /// It has none inside.
+pub enum Inspection {
+    /// The packet is of no known protocol: it is always captured, whole.
+    Unknown,
+    /// There is no other packet inside.
     Packet(Seen),
-    /// It is a tunnel's: the packet inside counts.
+    /// A tunnel: the packet inside counts.
     Tunnel(Inner),
 }
 
-/// What is seen of the innermost packet.
+/// The innermost packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Seen {
     /// Equal at all hops, spread evenly.
     pub digest: u32,
-    /// Bytes from the network header on that are headers, with the payload that
-    /// tells equal ones apart; `u32::MAX`: all of it counts as such.
+    /// Bytes from the network header on that count as headers, with the payload that
+    /// distinguishes packets with equal headers; `u32::MAX`: all bytes.
     pub headers: u32,
 }
 
@@ -129,34 +126,34 @@ const GENEVE_WORDS: u32 = 2;
 /// Words of an IPv4 header without options, and of an IPv6 header.
 const IPV4_WORDS: usize = 5;
 const IPV6_WORDS: usize = 10;
-/// Where a header may begin: the verifier wants a bound, and the innermost one of two
-/// tunnels with all that fits between their headers begins below it.
+/// Upper bound of a header's offset, which the verifier requires: even the header in two
+/// nested tunnels, with everything between their headers, begins below it.
 pub const OFFSET_MAX: u32 = 0x3ff;
 /// All of the packet counts as headers.
 const WHOLE: u32 = u32::MAX;
 
-/// What is seen of the innermost packet, and where its network header is; none when it is
-/// not one of ours to tell apart. `is_ethernet`: the frame starts with an Ethernet header,
+/// The innermost packet, and where its network header is; none if it is of no known
+/// protocol. `is_ethernet`: the frame starts with an Ethernet header,
 /// not with IP.
 #[inline(always)]
 pub fn innermost<F: Frame>(frame: &F, is_ethernet: bool) -> Option<(u32, Seen)> {
     let mut network = 0;
     let mut is_ethernet = is_ethernet;
     for opened in 0..=TUNNELS_MAX {
-        // Bare IP tells its version itself.
+        // A bare IP header states its version.
         let mut ethertype = ETHERTYPE_IPV4;
         if is_ethernet {
             (ethertype, network) = frame.link(network)?;
         }
         ethertype = frame.forget(ethertype.into()) as u16;
         network = frame.forget(network) & OFFSET_MAX;
-        match frame.look(network, ethertype, opened < TUNNELS_MAX) {
-            Look::Nothing => return None,
-            Look::Packet(Seen { digest, headers }) => {
+        match frame.inspect(network, ethertype, opened < TUNNELS_MAX) {
+            Inspection::Unknown => return None,
+            Inspection::Packet(Seen { digest, headers }) => {
                 let headers = frame.forget(headers);
                 return Some((network, Seen { digest, headers }));
             }
-            Look::Tunnel(inner) => {
+            Inspection::Tunnel(inner) => {
                 network = frame.forget(network + inner.at) & OFFSET_MAX;
                 is_ethernet = inner.is_ethernet;
             }
@@ -165,27 +162,27 @@ pub fn innermost<F: Frame>(frame: &F, is_ethernet: bool) -> Option<(u32, Seen)> 
     None
 }
 
-/// Looks at a packet.
+/// Inspects a packet.
 #[inline(always)]
 #[must_use]
-pub fn look<V: View>(view: &V, lens: &Lens<impl Fn(u16) -> bool>) -> Look {
-    match (lens.ethertype, view.word(0) >> 4 & 0x0f) {
+pub fn inspect<V: View>(view: &V, options: &InspectOptions<impl Fn(u16) -> bool>) -> Inspection {
+    match (options.ethertype, view.word(0) >> 4 & 0x0f) {
         (ETHERTYPE_ARP, _) => arp(view),
-        (ETHERTYPE_IPV4 | ETHERTYPE_IPV6, 4) => ipv4(view, lens),
-        (ETHERTYPE_IPV4 | ETHERTYPE_IPV6, 6) => ipv6(view, lens),
-        _ => Look::Nothing,
+        (ETHERTYPE_IPV4 | ETHERTYPE_IPV6, 4) => ipv4(view, options),
+        (ETHERTYPE_IPV4 | ETHERTYPE_IPV6, 6) => ipv6(view, options),
+        _ => Inspection::Unknown,
     }
 }
 
 #[inline(always)]
-fn ipv4<V: View>(view: &V, lens: &Lens<impl Fn(u16) -> bool>) -> Look {
+fn ipv4<V: View>(view: &V, options: &InspectOptions<impl Fn(u16) -> bool>) -> Inspection {
     let header_words = view.word(0) & 0x0f;
     let protocol = view.word(2) >> 8 & 0xff;
     let id = view.word(1) & 0xffff;
     let fragment = (view.word(1) >> 16) as u16;
     let is_later = fragment & 0x1fff_u16.to_be() != 0;
     let is_fragment = is_later || fragment & 0x2000_u16.to_be() != 0;
-    // A fragment has no ports; options move them: both go by their number.
+    // A fragment has no ports, and options move them: the identification serves for both.
     let by_number = |headers| packet(digest(protocol, [id, 0, 0, 0, 0, 0]), headers);
     if is_later {
         return by_number(header_words * 4 + KEY_PAYLOAD);
@@ -193,16 +190,16 @@ fn ipv4<V: View>(view: &V, lens: &Lens<impl Fn(u16) -> bool>) -> Look {
     if header_words != IPV4_WORDS as u32 {
         return by_number(WHOLE);
     }
-    match transport::<IPV4_WORDS, V>(view, protocol, id, lens) {
-        Look::Packet(seen) if is_fragment => by_number(seen.headers),
-        look => look,
+    match transport::<IPV4_WORDS, V>(view, protocol, id, options) {
+        Inspection::Packet(seen) if is_fragment => by_number(seen.headers),
+        other => other,
     }
 }
 
 #[inline(always)]
-fn ipv6<V: View>(view: &V, lens: &Lens<impl Fn(u16) -> bool>) -> Look {
+fn ipv6<V: View>(view: &V, options: &InspectOptions<impl Fn(u16) -> bool>) -> Inspection {
     let protocol = view.word(1) >> 16 & 0xff;
-    // Flow label: bytes 1 to 3, of the first only the low half.
+    // Flow label: bytes 1 to 3, of byte 1 only the low half.
     let id = view.word(0) & 0xffff_0f00;
     match protocol {
         PROTOCOL_FRAGMENT => {
@@ -213,24 +210,24 @@ fn ipv6<V: View>(view: &V, lens: &Lens<impl Fn(u16) -> bool>) -> Look {
                 if is_later { headers } else { WHOLE },
             )
         }
-        // How Linux limits tunnels within tunnels (RFC 2473).
+        // Linux limits nested tunnels by this option (RFC 2473).
         PROTOCOL_DESTINATION_OPTIONS
-            if lens.opens
+            if options.opens
                 && view.word(IPV6_WORDS) & 0xff00 == 0
                 && matches!(view.word(IPV6_WORDS) & 0xff, IPV4_INSIDE | IPV6_INSIDE) =>
         {
-            Look::Tunnel(Inner {
+            Inspection::Tunnel(Inner {
                 at: (IPV6_WORDS as u32 + 2) * 4,
                 is_ethernet: false,
             })
         }
-        _ => transport::<IPV6_WORDS, V>(view, protocol, id, lens),
+        _ => transport::<IPV6_WORDS, V>(view, protocol, id, options),
     }
 }
 
 #[inline(always)]
-fn packet(digest: u32, headers: u32) -> Look {
-    Look::Packet(Seen { digest, headers })
+fn packet(digest: u32, headers: u32) -> Inspection {
+    Inspection::Packet(Seen { digest, headers })
 }
 
 /// `AT`: word of the transport header.
@@ -239,13 +236,13 @@ fn transport<const AT: usize, V: View>(
     view: &V,
     protocol: u32,
     id: u32,
-    lens: &Lens<impl Fn(u16) -> bool>,
-) -> Look {
+    options: &InspectOptions<impl Fn(u16) -> bool>,
+) -> Inspection {
     let at = AT as u32 * 4;
-    if lens.opens
-        && let Some(inner) = inside::<AT, V>(view, protocol, &lens.is_vxlan)
+    if options.opens
+        && let Some(inner) = inside::<AT, V>(view, protocol, &options.is_vxlan)
     {
-        return Look::Tunnel(inner);
+        return Inspection::Tunnel(inner);
     }
     let payload = [
         view.word(AT + 2),
@@ -286,7 +283,7 @@ fn transport<const AT: usize, V: View>(
     packet(digest, headers)
 }
 
-/// Whether it is one of IPv6 extension headers, which have others behind them.
+/// Whether it is an IPv6 extension header, which another header follows.
 #[inline(always)]
 fn is_extension(protocol: u32) -> bool {
     matches!(
@@ -344,7 +341,7 @@ fn inside<const AT: usize, V: View>(
 
 /// A request and its reply have the same digest.
 #[inline(always)]
-fn arp<V: View>(view: &V) -> Look {
+fn arp<V: View>(view: &V) -> Inspection {
     let sender = view.word(3) >> 16 | view.word(4) << 16;
     let target = view.word(6);
     let digest = digest(u32::from(ETHERTYPE_ARP), [sender ^ target, 0, 0, 0, 0, 0]);

@@ -1,10 +1,11 @@
-//! What happens to one packet: find its tap, count it, copy its first bytes.
+//! The work for one packet: find its tap, count it, copy its first bytes.
 mod atomic;
 mod copy;
 mod emit;
+mod filter;
 mod maps;
-mod place;
 mod socket;
+mod tap_key;
 mod view;
 pub(crate) mod yardstick;
 
@@ -18,18 +19,21 @@ use podtrace_ebpf::{
     record::Direction,
 };
 
+/// `linux/if_packet.h`
+const PACKET_LOOPBACK: u32 = 5;
+
 /// Counts the packet at its tap and sends its record to user space.
 #[inline(always)]
 pub(crate) fn observe<C: EbpfContext>(ctx: &C, skb: &SkBuff, direction: Direction) {
     let Some(control) = maps::CONTROL.get(0) else {
         return;
     };
-    if control.active == 0 {
+    if control.active == 0 || (direction == Direction::Ingress && is_loopback_copy(skb)) {
         return;
     }
-    let key = place::tap_key(skb);
+    let key = tap_key::tap_key(skb);
     let Some(state) = find(key) else {
-        // Between attaching and registering a tap, and after forgetting one.
+        // This happens between attaching and registering a tap, and after removing one.
         debug!(
             ctx,
             "packet at an unknown tap: netns cookie {}, ifindex {}", key.netns_cookie, key.ifindex
@@ -41,7 +45,7 @@ pub(crate) fn observe<C: EbpfContext>(ctx: &C, skb: &SkBuff, direction: Directio
     let state = unsafe { &mut *state };
     let counters = &mut state.counters[direction as usize];
     counters.seen += 1;
-    let Some(captured) = view::taken(skb, direction, state.link_len, control) else {
+    let Some(captured) = view::captured_len(skb, direction, state.link_len, control) else {
         counters.filtered += 1;
         return;
     };
@@ -50,7 +54,16 @@ pub(crate) fn observe<C: EbpfContext>(ctx: &C, skb: &SkBuff, direction: Directio
     }
 }
 
-/// Goes on as the tap of that direction, if it is there: then this does not return.
+/// Whether the kernel made this copy of its own broadcast or multicast for its own sockets
+/// (`dev_loopback_xmit`). It enters at the interface without a link header, and is no packet
+/// of the interface: packet sockets ignore it too.
+#[inline(always)]
+fn is_loopback_copy(skb: &SkBuff) -> bool {
+    // SAFETY: the context is valid while the program runs.
+    unsafe { (*skb.skb).pkt_type == PACKET_LOOPBACK }
+}
+
+/// Continues as the tap of that direction, if there is one, and then does not return.
 #[inline(always)]
 pub(crate) fn call(ctx: &TcContext, direction: Direction) {
     // SAFETY: nothing here waits to be dropped.

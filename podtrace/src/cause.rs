@@ -1,4 +1,4 @@
-//! What is behind an error.
+//! The causes of errors.
 use std::{error::Error, io, iter};
 
 /// An error and its causes, the innermost last.

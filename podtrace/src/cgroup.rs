@@ -26,7 +26,7 @@ pub enum Runtime {
     Docker,
 }
 
-/// What a cgroup path tells.
+/// The names in a cgroup path.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize)]
 pub struct CgroupName {
     /// UID of the pod object, with dashes; 32 hexadecimal digits without

@@ -1,6 +1,8 @@
 //! The command line: types and help, no logic.
 mod capture;
 mod files;
+mod filter;
+mod flows;
 mod mistakes;
 mod parse;
 mod replay;
@@ -13,6 +15,8 @@ use parse::number;
 
 pub use capture::{Attach, CaptureArgs, Feature, KernelArgs, LoadArgs, NamingArgs, ViewArgs};
 pub use files::{FileArgs, WriteArgs};
+pub use filter::{FileFilterArgs, LiveFilterArgs, ScopeArgs};
+pub use flows::{FlowsArgs, FlowsFormat, FlowsOrder};
 pub use mistakes::parse;
 pub use replay::{ExportArgs, ExportFormat, InputArgs, ReplayArgs, StatsArgs, StatsFormat};
 
@@ -25,7 +29,7 @@ pub use replay::{ExportArgs, ExportFormat, InputArgs, ReplayArgs, StatsArgs, Sta
 4 events lost (--strict)."
 )]
 pub struct Cli {
-    /// What to do.
+    /// The chosen command.
     #[command(subcommand)]
     pub command: Command,
 }
@@ -45,6 +49,8 @@ pub enum Command {
   sudo podtrace trace                           every packet, with its hops
   sudo podtrace trace --count 10                the first ten
   sudo podtrace trace -i cni0 -i flannel.1      only these interfaces
+  sudo podtrace trace -- ping -c 1 10.244.2.2   while a command runs
+  sudo podtrace trace icmp and host 10.244.2.7  only these packets, as with tcpdump
   sudo podtrace trace -o json | jq .            for other programs
   sudo podtrace trace --kubeconfig admin.conf   name pods and nodes elsewhere too
   sudo podtrace trace --cri-socket /run/k3s/containerd/containerd.sock
@@ -63,6 +69,7 @@ pub enum Command {
   sudo podtrace record -w session.pcapng
   sudo podtrace record -w /var/log/podtrace/ --rotate-size 100MB --keep-size 2GB --zstd
   sudo podtrace record -w x.pcapng -C 100 -W 10   ten files of 100 MB, as with tcpdump
+  sudo podtrace record -w dns.pcapng port 53      only these packets, as with tcpdump
   sudo podtrace trace -w session.pcapng           print too
   podtrace replay session.pcapng")]
     Record(Box<RecordArgs>),
@@ -75,6 +82,7 @@ pub enum Command {
   podtrace replay session.pcapng
   podtrace replay worker1.pcapng worker2.pcapng    one path across both nodes
   podtrace replay --last 30s -o json /var/log/podtrace/ | jq .
+  podtrace replay session.pcapng -- tcp port 80    only these packets, as with tcpdump
   podtrace replay --follow session.pcapng          while it is recorded
   podtrace replay --clock-offset worker2=-1.5ms worker1.pcapng worker2.pcapng
   podtrace replay old.pcap.gz captures/             captures of other tools")]
@@ -82,14 +90,28 @@ pub enum Command {
     /// Summarise recorded sessions: who talks to whom, outcomes, round trips, latency of each hop
     #[command(after_help = "Examples:
   podtrace stats session.pcapng
+  podtrace stats session.pcapng -- host 10.244.2.7
   podtrace stats --top 20 -o json worker1.pcapng worker2.pcapng | jq .pairs")]
     Stats(Box<StatsArgs>),
+    /// Show who talks to whom: a table of flows, live or of recordings
+    ///
+    /// A flow is what two sockets say to each other, both sides of a Service together. On a
+    /// terminal the table is painted anew each second, until Ctrl-C; otherwise it is printed at
+    /// the end. Round trips are those of echo requests, and of TCP segments to their
+    /// acknowledgments.
+    #[command(after_help = "Examples:
+  sudo podtrace flows                          live
+  sudo podtrace flows --sort lost --top 5
+  sudo podtrace flows --duration 10s -o json | jq .
+  podtrace flows -r worker1.pcapng -r worker2.pcapng")]
+    Flows(Box<FlowsArgs>),
     /// Convert recorded sessions, or a part of them, to another format
     #[command(mut_arg("zstd", |arg| arg.help("Compress pcapng with zstd")), after_help = "Examples:
   podtrace export --format parquet -w hops.parquet session.pcapng
   podtrace export --format csv session.pcapng | head
   podtrace export --format pcapng --vantage default/mypod1/eth0 -w pod.pcapng session.pcapng
-  podtrace export --format pcapng --since +10s --first 5s -w part.pcapng session.pcapng")]
+  podtrace export --format pcapng --since +10s --first 5s -w part.pcapng session.pcapng
+  podtrace export --format pcapng -w dns.pcapng session.pcapng -- port 53")]
     Export(Box<ExportArgs>),
     /// Show the node's pod network, and what is broken in it
     ///
@@ -115,16 +137,64 @@ pub enum Command {
     Lab(LabArgs),
     /// Remove what a killed podtrace left behind
     ///
-    /// Only kernels before 6.6, and --attach clsact, leave anything: tc filters that no longer do
-    /// anything. Removes them from all network namespaces, with the clsact qdiscs that podtrace
-    /// created and nobody else uses. Leaves those of running podtraces and of other tools alone.
-    /// trace and record do the same when they start.
+    /// Of traces, only kernels before 6.6, and --attach clsact, leave anything: tc filters that no
+    /// longer do anything. Removes them from all network namespaces, with the clsact qdiscs that
+    /// podtrace created and nobody else uses, and the network namespaces of labs and demos. Leaves
+    /// those of running podtraces and of other tools alone. trace and record do the same with
+    /// filters when they start, lab and demo with namespaces.
     Cleanup,
+    /// Print the JSON Schema of what -o json writes
+    ///
+    /// The fields of each object with their types and meanings, as a JSON Schema (draft 2020-12).
+    #[command(after_help = "Examples:
+  podtrace schema                         a line of trace, replay or export
+  podtrace schema stats > stats.schema.json
+  podtrace schema | jq '.\"$defs\".path.properties | keys'")]
+    Schema {
+        /// Which command's JSON
+        #[arg(value_name = "WHAT", default_value = "lines")]
+        of: SchemaOf,
+    },
+    /// Print the completions of the command line for a shell
+    #[command(after_help = "Examples:
+  podtrace completions bash > /etc/bash_completion.d/podtrace
+  podtrace completions zsh > \"${fpath[1]}/_podtrace\"
+  podtrace completions fish > ~/.config/fish/completions/podtrace.fish")]
+    Completions {
+        /// The shell
+        #[arg(value_name = "SHELL")]
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page of podtrace or of one of its commands
+    #[command(after_help = "Examples:
+  podtrace man | man -l -
+  podtrace man trace > /usr/local/share/man/man1/podtrace-trace.1")]
+    Man {
+        /// The command [default: podtrace itself]
+        #[arg(value_name = "COMMAND")]
+        page: Option<String>,
+    },
+}
+
+/// What `schema` describes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum SchemaOf {
+    /// A line of trace -o json, replay -o json and export --format json
+    Lines,
+    /// The document of stats -o json
+    Stats,
+    /// The document of topology -o json
+    Topology,
+    /// A line of flows -o json
+    Flows,
 }
 
 /// Options of `trace`.
 #[derive(Clone, Debug, Args)]
 pub struct TraceArgs {
+    /// Which packets.
+    #[command(flatten)]
+    pub filter: LiveFilterArgs,
     /// What to trace.
     #[command(flatten)]
     pub capture: CaptureArgs,
@@ -139,6 +209,9 @@ pub struct TraceArgs {
 /// Options of `record`.
 #[derive(Clone, Debug, Args)]
 pub struct RecordArgs {
+    /// Which packets.
+    #[command(flatten)]
+    pub filter: LiveFilterArgs,
     /// What to trace.
     #[command(flatten)]
     pub capture: CaptureArgs,
@@ -191,7 +264,7 @@ pub struct DemoArgs {
     /// MLD
     #[arg(short, long)]
     pub verbose: bool,
-    /// What of the kernel is used.
+    /// Which kernel features are used.
     #[command(flatten)]
     pub kernel: KernelArgs,
     /// When to use colours; NO_COLOR turns them off
@@ -213,10 +286,29 @@ pub struct LabArgs {
 /// Output formats of packets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Format {
-    /// For humans
+    /// For humans: the path of each packet, a line for each hop
     Text,
+    /// One line for each packet
+    Compact,
+    /// One line for each hop, as it happens
+    Events,
     /// One JSON object per line: per event, per path, and a summary
     Json,
+}
+
+/// How times are shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum TimeStyle {
+    /// Time of day
+    Local,
+    /// Time of day in UTC
+    Utc,
+    /// Seconds since the first packet shown
+    Relative,
+    /// Seconds since the packet shown before
+    Delta,
+    /// Seconds since 1970 (UTC)
+    Epoch,
 }
 
 /// When to use colours.
@@ -241,7 +333,34 @@ mod tests {
         Cli::command().debug_assert();
     }
 
-    /// Each command tells of its own JSON.
+    /// The words of an expression come before `--`, a command behind it.
+    #[test]
+    fn expression_and_command_are_told_apart() {
+        for name in ["trace", "record -w x", "flows"] {
+            let line = format!("podtrace {name} icmp and host 10.0.0.1 -- ping -c 1");
+            let cli = Cli::try_parse_from(line.split(' ')).unwrap();
+            let (capture, filter) = match cli.command {
+                Command::Trace(args) => (args.capture, args.filter),
+                Command::Record(args) => (args.capture, args.filter),
+                Command::Flows(args) => (args.capture, args.filter),
+                _ => panic!("{name}"),
+            };
+            assert_eq!(filter.expression, ["icmp", "and", "host", "10.0.0.1"]);
+            assert_eq!(capture.command, ["ping", "-c", "1"]);
+            for rest in [
+                "",
+                " icmp",
+                " icmp and host 10.0.0.1",
+                " -- true",
+                " -c 3 icmp or tcp",
+            ] {
+                let line = format!("podtrace {name}{rest}");
+                assert!(Cli::try_parse_from(line.split(' ')).is_ok(), "{line}");
+            }
+        }
+    }
+
+    /// Each command describes its own JSON.
     #[test]
     fn formats_are_described_by_command() {
         for (command, words) in [
@@ -258,7 +377,7 @@ mod tests {
         }
     }
 
-    /// The words that a value out of range is refused with have the limits; so has the help.
+    /// The help and the error of a value out of range both state the limits.
     #[test]
     fn limits_are_in_the_help() {
         let mut limits = 0;

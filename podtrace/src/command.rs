@@ -1,10 +1,14 @@
 //! The commands, and how errors and exit codes leave them.
+mod about;
 mod cleanup;
 mod demo;
 mod failure;
+mod filter;
+mod flows;
 mod lab;
 mod replay;
 mod setup;
+mod stop;
 mod topology;
 mod trace;
 
@@ -14,9 +18,13 @@ use std::{
 };
 
 use anyhow::{Context as _, bail};
-use nix::sys::{
-    resource::{Resource, getrlimit, setrlimit},
-    signal::{SigHandler, Signal, signal},
+use nix::{
+    errno::Errno,
+    sys::{
+        resource::{Resource, getrlimit, setrlimit},
+        signal::{SigHandler, Signal, signal},
+    },
+    unistd::isatty,
 };
 
 use crate::{
@@ -24,16 +32,16 @@ use crate::{
     sink::{Named, status::is_dumb},
 };
 
-/// Everything went well.
+/// Success.
 const FINE: u8 = 0;
 /// Problems were found and `--check` was given.
 const PROBLEMS: u8 = 1;
-/// Could not do what was asked.
+/// The command failed.
 const ERROR: u8 = 2;
 /// Events were lost and `--strict` was given.
 const LOST: u8 = 4;
 
-/// A signal came before everything was read.
+/// A signal came before all input was read.
 const INTERRUPTED: u8 = 130;
 
 /// Runs a command and returns how it ended.
@@ -43,16 +51,20 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Trace(args) => trace::run(&args),
         Command::Record(args) => trace::record(&args),
         Command::Replay(args) => replay::run(&args),
+        Command::Flows(args) => flows::run(&args),
         Command::Stats(args) => replay::stats(&args),
         Command::Export(args) => replay::export(&args),
         Command::Topology(args) => topology::run(&args),
         Command::Demo(args) => demo::run(&args),
         Command::Lab(args) => lab::run(&args),
         Command::Cleanup => cleanup::run(),
+        Command::Schema { of } => about::schema(of),
+        Command::Completions { shell } => about::completions(shell),
+        Command::Man { page } => about::man(page.as_deref()),
     });
     match result {
         Ok(code) => ExitCode::from(code),
-        Err(error) if is_broken_pipe(&error) => ExitCode::from(FINE),
+        Err(error) if has_reader_left(&error) => ExitCode::from(FINE),
         Err(error) => {
             failure::tell(&error);
             ExitCode::from(ERROR)
@@ -62,7 +74,7 @@ pub fn run(cli: Cli) -> ExitCode {
 
 /// Prepares the process for any command.
 fn prepare() -> anyhow::Result<()> {
-    // A write beyond the limit of a file's size fails, and does not end the process.
+    // A write beyond the limit of a file's size then fails instead of ending the process.
     // SAFETY: no handler runs: the signal is ignored.
     unsafe { signal(Signal::SIGXFSZ, SigHandler::SigIgn) }.context("failed to ignore a signal")?;
     raise_descriptors()
@@ -71,7 +83,7 @@ fn prepare() -> anyhow::Result<()> {
 /// Open files that every command needs.
 const DESCRIPTORS: u64 = 64;
 
-/// Lets as many files be open as the process may have: a tap takes a descriptor for each
+/// Raises the limit of open files as far as the process may: a tap takes a descriptor for each
 /// direction.
 fn raise_descriptors() -> anyhow::Result<()> {
     let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).context("failed to read a limit")?;
@@ -83,13 +95,21 @@ fn raise_descriptors() -> anyhow::Result<()> {
     setrlimit(Resource::RLIMIT_NOFILE, hard, hard).context("failed to raise a limit")
 }
 
-/// Whether the reader of the output has left, which is no error.
-fn is_broken_pipe(error: &anyhow::Error) -> bool {
-    error.chain().any(|cause| {
-        cause
-            .downcast_ref::<io::Error>()
-            .is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+/// Whether the reader of the output has left, which is no error: a pipe was closed, or a
+/// terminal.
+fn has_reader_left(error: &anyhow::Error) -> bool {
+    let causes = error
+        .chain()
+        .filter_map(|cause| cause.downcast_ref::<io::Error>());
+    let mut numbers = causes.map(|error| (error.kind(), error.raw_os_error()));
+    numbers.any(|(kind, number)| {
+        kind == io::ErrorKind::BrokenPipe || number == Some(libc::EIO) && is_hung_up()
     })
+}
+
+/// Whether standard output was a terminal that is closed by now.
+fn is_hung_up() -> bool {
+    isatty(io::stdout()) == Err(Errno::EIO)
 }
 
 /// Prints to standard output.

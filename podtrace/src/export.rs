@@ -53,7 +53,7 @@ pub enum ExportError {
     Io(#[from] io::Error),
 }
 
-/// What the file says is not hidden in what the format says.
+/// Passes on errors of the file as they are, not inside those of the format.
 impl From<::csv::Error> for ExportError {
     fn from(error: ::csv::Error) -> Self {
         if !error.is_io_error() {

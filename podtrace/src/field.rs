@@ -79,7 +79,7 @@ pub(crate) enum Value<'a> {
 pub trait Object {
     /// Its name in the documentation.
     const NAME: &'static str;
-    /// What it is.
+    /// Its description.
     const DOC: &'static str;
     /// Its own fields.
     const OWN: &'static [Field];
@@ -233,14 +233,14 @@ impl<T: Object> Content for Vec<T> {
 /// stand further traits to derive.
 ///
 /// `first name: Other` and `then name: Other` put the fields of another object before and
-/// behind those of this one.
+/// behind those of this one; of several behind it, each in turn.
 macro_rules! object {
     (
         $(#[doc = $about:literal])+
         $vis:vis $object:ident $(<$life:lifetime>)? as $name:literal $(($($derive:ident),+))? {
             $( first $first:ident: $before:ty, )?
             $( $(#[doc = $doc:literal])+ $field:ident: $type:ty, )*
-            $( then $then:ident: $behind:ty, )?
+            $( then $then:ident: $behind:ty, )*
         }
     ) => {
         $(#[doc = $about])+
@@ -260,7 +260,7 @@ macro_rules! object {
                 #[doc = "Fields that come behind its own."]
                 #[serde(flatten)]
                 $vis $then: $behind,
-            )?
+            )*
         }
 
         impl $(<$life>)? crate::field::Object for $object $(<$life>)? {
@@ -279,7 +279,7 @@ macro_rules! object {
                 let parts: Vec<Vec<&'static crate::field::Field>> = vec![
                     $(<$before as crate::field::Object>::fields(),)?
                     Self::OWN.iter().collect(),
-                    $(<$behind as crate::field::Object>::fields(),)?
+                    $(<$behind as crate::field::Object>::fields(),)*
                 ];
                 parts.concat()
             }

@@ -1,6 +1,6 @@
 //! The lab: a flannel network of several nodes in network namespaces.
 //!
-//! Nothing is created in the caller's own namespace but names in `/run/netns`.
+//! It creates nothing in the caller's own namespace except names in `/run/netns`.
 
 mod build;
 pub mod fault;
@@ -8,6 +8,7 @@ mod flannel;
 pub mod guard;
 mod name;
 pub mod plan;
+pub mod service;
 pub mod traffic;
 mod wire;
 
@@ -22,10 +23,11 @@ use thiserror::Error;
 
 use crate::netns::{NetNs, NetNsError};
 use name::NsName;
+pub use name::Swept;
 
 static LABS: AtomicU32 = AtomicU32::new(0);
 
-/// What lab to build.
+/// The size of a lab.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LabSpec {
     /// Number of nodes, 1 to 9.
@@ -36,18 +38,18 @@ pub struct LabSpec {
     pub ipv6: bool,
 }
 
-/// What can go wrong in building or sweeping a lab.
+/// Errors of building or sweeping a lab.
 #[derive(Debug, Error)]
 pub enum LabError {
-    /// More than the addressing scheme holds, or nothing at all.
+    /// More nodes or pods than the addressing scheme holds, or none.
     #[error(
         "build a lab of {nodes} nodes with {pods_per_node} pods each: \
          1 to 9 nodes and at most 250 pods a node are possible"
     )]
     Spec {
-        /// Nodes asked for.
+        /// Requested nodes.
         nodes: usize,
-        /// Pods on each asked for.
+        /// Requested pods on each node.
         pods_per_node: usize,
     },
     /// Only a pair of nodes can be joined by a cable.
@@ -61,7 +63,7 @@ pub enum LabError {
     System {
         /// What was attempted.
         operation: &'static str,
-        /// On what.
+        /// The object of the operation.
         object: String,
         /// Why it failed.
         source: io::Error,
@@ -74,19 +76,19 @@ pub enum LabError {
     Netlink {
         /// What was attempted.
         operation: &'static str,
-        /// On what.
+        /// The object of the request.
         object: String,
-        /// In which namespace.
+        /// The namespace.
         netns: String,
         /// Why it failed.
-        source: Box<rtnetlink::Error>,
+        source: io::Error,
     },
     /// A link or an address was not usable in time.
     #[error("wait for {object} to be ready in {netns}: deadline passed")]
     NotReady {
         /// Link or addresses waited for.
         object: String,
-        /// In which namespace.
+        /// The namespace.
         netns: String,
     },
 }
@@ -94,7 +96,7 @@ pub enum LabError {
 /// A pod of the lab.
 #[derive(Debug, Clone)]
 pub struct LabPod {
-    /// `default/mypodK`, K counting over all nodes from 1.
+    /// `default/mypodK`, where K counts all pods of the lab from 1.
     pub name: String,
     /// The pod's namespace.
     pub netns: NetNs,
@@ -121,7 +123,7 @@ pub struct LabNode {
     pub pods: Vec<LabPod>,
 }
 
-/// A running lab. Dropping it removes everything it made.
+/// A running lab. Dropping it removes everything it created.
 #[derive(Debug)]
 pub struct Lab {
     /// `podtrace-<pid>-<counter>`, the prefix of its namespaces' names.
@@ -133,8 +135,8 @@ pub struct Lab {
 }
 
 impl Lab {
-    /// Sweeps leftovers and builds a lab. May be called from anywhere: it
-    /// works on a thread and a runtime of its own.
+    /// Sweeps leftovers and builds a lab. May be called from anywhere: it runs on a thread and
+    /// a runtime of its own.
     pub fn new(spec: LabSpec) -> Result<Self, LabError> {
         spec.check()?;
         Self::sweep()?;
@@ -148,9 +150,9 @@ impl Lab {
         })
     }
 
-    /// Removes what labs of dead processes left in `/run/netns`; returns how
-    /// many namespaces those were.
-    pub fn sweep() -> Result<usize, LabError> {
+    /// Removes the names that labs of dead processes left in `/run/netns`; reports those
+    /// that it cannot remove.
+    pub fn sweep() -> Result<Swept, LabError> {
         name::sweep()
     }
 
@@ -166,10 +168,9 @@ impl Lab {
     }
 }
 
-/// Makes one or two namespaces that are there already the nodes of a flannel
-/// network, addressed as [`plan`] says: `lo` up, forwarding on, the uplink
-/// `eth0` and `flannel.1` (both only with two nodes). Bridge and pods are left
-/// to a CNI plugin. Nothing of it outlives the namespaces.
+/// Turns one or two existing namespaces into the nodes of a flannel network, addressed as
+/// [`plan`] says: `lo` up, forwarding on, the uplink `eth0` and `flannel.1` (both only with
+/// two nodes). A CNI plugin adds bridge and pods. Nothing outlives the namespaces.
 pub fn join_nodes(nodes: &[NetNs], ipv6: bool) -> Result<(), LabError> {
     if !(1..=2).contains(&nodes.len()) {
         return Err(LabError::Join { nodes: nodes.len() });
@@ -189,7 +190,7 @@ impl LabSpec {
     }
 }
 
-/// Runs a future to its end where the caller's own runtime does not matter.
+/// Runs a future to its end, independent of the caller's runtime.
 fn on_own_runtime<T: Send>(
     work: impl AsyncFnOnce() -> Result<T, LabError> + Send,
 ) -> Result<T, LabError> {

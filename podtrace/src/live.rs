@@ -16,6 +16,8 @@ pub(crate) mod sources;
 mod start;
 mod taps;
 pub(crate) mod topology;
+mod translations;
+pub(crate) mod workload;
 
 use std::{collections::HashSet, time::Duration};
 
@@ -37,7 +39,7 @@ use crate::{
     session::progress::SharedProgress,
     signals::Signals,
     sink::Sink,
-    text::sanitize::sanitize,
+    text::{sanitize::sanitize, system_error::without_numbers},
     update::Update,
 };
 use diagnostics::Diagnostics;
@@ -53,7 +55,7 @@ use taps::{Missed, Reporter, Taps};
 enum Ending {
     /// Everything requested is done.
     Natural,
-    /// A signal came.
+    /// A signal arrived.
     Asked,
 }
 
@@ -64,7 +66,7 @@ struct Unwatched {
     left: u64,
     /// How many refused their taps, or do not show all packets.
     missed: Missed,
-    /// Since when there have been some; none since the session began.
+    /// Since when there have been any; none if since the beginning of the session.
     since_ns: Option<u64>,
 }
 
@@ -119,7 +121,7 @@ impl Tracer {
             attaching: (left > 0).then_some(left),
             pods: pods.len(),
             namespaces: namespaces.len(),
-            attach: Some(self.taps.way().as_str().into()),
+            attach: Some(self.taps.method().as_str().into()),
             source: None,
         };
         self.update(&Update::Start(start));
@@ -128,10 +130,12 @@ impl Tracer {
     /// Applies an update from a source; returns the notices about it.
     fn receive(&mut self, mut update: Update) -> anyhow::Result<Vec<String>> {
         // Names depend on the changes that no scan has shown yet.
-        self.note_changes();
+        self.report_changes();
         match &mut update {
             Update::Notice { text } => return Ok(vec![std::mem::take(text)]),
-            Update::Pods { ts_ns, .. } | Update::Cluster { ts_ns, .. } => *ts_ns = monotonic_ns()?,
+            Update::Pods { ts_ns, .. }
+            | Update::Cluster { ts_ns, .. }
+            | Update::Translations { ts_ns, .. } => *ts_ns = monotonic_ns()?,
             _ => {}
         }
         let before = self.not_kept();
@@ -145,13 +149,13 @@ impl Tracer {
         Ok(full.into_iter().collect())
     }
 
-    /// How many reports of pods and nodes elsewhere found no room.
+    /// How many reports of remote pods, of nodes and of Services exceeded the room.
     fn not_kept(&self) -> u64 {
         self.pipeline.world().identities.not_kept()
     }
 
     fn take_scan(&mut self, scan: Result<Scan, ScanError>) -> anyhow::Result<Vec<String>> {
-        self.note_changes();
+        self.report_changes();
         match scan {
             Ok(scan) => self.apply(scan),
             Err(error) => Ok(vec![not_scanned(error)]),
@@ -159,7 +163,7 @@ impl Tracer {
     }
 
     fn push(&mut self, batch: &Batch) {
-        self.note_changes();
+        self.report_changes();
         self.pipeline.push(&self.origin, batch);
     }
 
@@ -173,8 +177,8 @@ impl Tracer {
         }
     }
 
-    /// Notes changes that netlink has reported and no scan has shown yet.
-    fn note_changes(&mut self) {
+    /// Records changes that netlink has reported and no scan has shown yet.
+    fn report_changes(&mut self) {
         let count = self.sources.changes.count();
         if count != self.changes {
             self.changes = count;
@@ -214,15 +218,15 @@ impl Tracer {
         Ok(notices)
     }
 
-    /// Reports how many interfaces packets pass unseen, if that has changed. `since_ns`:
-    /// since when, if there were none before.
+    /// Reports how many interfaces packets pass unseen, if that has changed. `since_ns`: the
+    /// begin of that, if there were none before.
     fn report_unwatched(&mut self, since_ns: Option<u64>) -> anyhow::Result<()> {
         let (left, missed) = self.taps.unwatched();
         let is_any = left > 0 || missed != Missed::default();
         let since_ns = match self.unwatched {
-            None if !is_any || !self.taps.have_begun() => return Ok(()),
+            None if !is_any || !self.taps.have_started() => return Ok(()),
             None => since_ns,
-            // Nothing to report while they get their taps one after the other.
+            // Nothing to report while interfaces get their taps one after the other.
             Some(reported) if left > 0 && reported.left > 0 && reported.missed == missed => {
                 return Ok(());
             }
@@ -237,10 +241,11 @@ impl Tracer {
             self.unwatched = is_any.then_some(unwatched);
             self.update(&Update::Attaching {
                 left,
-                // At least one of a pod that could not be opened.
+                // A pod that could not be opened counts as at least one.
                 refused: missed.refused + u64::from(missed.has_unopened),
                 partial: missed.partial,
                 since_ns,
+                begun_ns: None,
                 ts_ns: monotonic_ns()?,
             });
         }
@@ -250,13 +255,14 @@ impl Tracer {
     /// Reports that an interface had no taps for a while.
     fn report_gap(&mut self, since_ns: u64) -> anyhow::Result<()> {
         // Otherwise the last report still holds.
-        if self.unwatched.is_none() && self.taps.have_begun() {
+        if self.unwatched.is_none() && self.taps.have_started() {
             for left in [1, 0] {
                 self.update(&Update::Attaching {
                     left,
                     refused: 0,
                     partial: 0,
                     since_ns: Some(since_ns),
+                    begun_ns: None,
                     ts_ns: monotonic_ns()?,
                 });
             }
@@ -279,7 +285,8 @@ impl Tracer {
     }
 
     fn notify(&mut self, notices: Vec<String>) {
-        for text in notices {
+        for notice in notices {
+            let text = without_numbers(&notice);
             self.update(&Update::Notice { text });
         }
     }
@@ -288,20 +295,16 @@ impl Tracer {
         self.pipeline.apply(&self.origin, update);
     }
 
-    /// Follows packets until asked to stop; returns what it did not deliver.
+    /// Follows packets until asked to stop, or until the work is done and its packets have
+    /// arrived; returns what it did not deliver.
     ///
     /// # Errors
-    /// When the kernel side fails, or when nobody reads the output any more.
-    pub(crate) async fn run(self) -> anyhow::Result<Missing> {
-        self.run_during(std::future::pending()).await
-    }
-
-    /// Follows packets until the work is done and its packets have arrived.
+    /// When the kernel side fails, or when the reader of the output ends.
     pub(crate) async fn run_during(
         mut self,
         work: impl Future<Output = ()>,
     ) -> anyhow::Result<Missing> {
-        // A signal may have come while it started.
+        // A signal may have arrived during the start.
         let followed = match self.ending {
             Ending::Natural => self.follow(work).await,
             Ending::Asked => Ok(()),
@@ -315,7 +318,7 @@ impl Tracer {
 fn not_scanned(error: ScanError) -> String {
     let error = anyhow::Error::from(error);
     format!(
-        "interfaces not looked at: {}",
+        "interfaces could not be listed: {}",
         sanitize(&format!("{error:#}"))
     )
 }

@@ -14,3 +14,4 @@ pub mod subnet;
 pub mod tap;
 pub mod tap_point;
 pub mod topology;
+pub mod translation;

@@ -20,21 +20,20 @@ use crate::text::escape::shown;
 /// Where named network namespaces are bind-mounted.
 pub const NETNS_DIR: &str = "/run/netns";
 
-/// What tells network namespaces apart, on this kernel.
+/// The kind of number that identifies network namespaces on this kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ids {
     /// `SO_NETNS_COOKIE`, since Linux 5.14: a number that is never used again.
     Cookie,
-    /// The namespace's inode number, where there is no cookie. A namespace may
-    /// get the number of one that is gone: then late events of the old one's
-    /// pod bear the new pod's name.
+    /// The namespace's inode number, where there is no cookie. A namespace may get the number
+    /// of a removed one: late events of the old one's pod then bear the new pod's name.
     Inode,
 }
 
-/// What is in use, found out once.
+/// The kind in use, determined once.
 static IDS: OnceLock<Ids> = OnceLock::new();
 
-/// What [`NetNs::id`] is on this kernel.
+/// The kind of [`NetNs::id`] on this kernel.
 pub fn ids() -> Ids {
     *IDS.get_or_init(|| match current_cookie() {
         Err(error) if error.raw_os_error() == Some(libc::ENOPROTOOPT) => Ids::Inode,
@@ -49,7 +48,7 @@ pub fn force_inode_ids() -> bool {
     *IDS.get_or_init(|| Ids::Inode) == Ids::Inode
 }
 
-/// What can go wrong with a network namespace.
+/// Failures of operations on a network namespace.
 #[derive(Debug, Error)]
 pub enum NetNsError {
     /// The file that stands for the namespace cannot be opened or read.
@@ -98,7 +97,7 @@ pub struct NetNs {
     file: Arc<File>,
     /// Inode of the namespace, as in `net:[4026531840]`.
     pub inode: u64,
-    /// What tells it apart from others, as [`ids`] says.
+    /// Its id, of the kind that [`ids`] returns.
     pub id: u64,
     /// Name for display.
     pub name: String,
@@ -233,8 +232,8 @@ impl AsFd for NetNs {
     }
 }
 
-/// What a namespace's path calls it: the name of its file. None for
-/// `/proc/<pid>/ns/net`, which says less than the namespace's inode.
+/// The name that a namespace's path gives it: that of its file. None for `/proc/<pid>/ns/net`,
+/// which says less than the namespace's inode.
 #[must_use]
 pub fn file_name(path: &Path) -> Option<&OsStr> {
     path.file_name().filter(|name| *name != "net")

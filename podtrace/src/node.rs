@@ -1,6 +1,7 @@
 //! The state of a node: namespaces, interfaces, addresses, processes.
 #[doc(hidden)]
 pub mod answers;
+pub(crate) mod conntrack;
 pub mod discover;
 pub mod links;
 pub mod pod_table;

@@ -1,4 +1,6 @@
 //! Output formats of paths, events, notices and the summary: one file per format.
+pub mod flows;
+mod grid;
 pub mod json;
 pub mod notices;
 mod paint;

@@ -1,19 +1,27 @@
-//! What a captured frame is: a typed view of its headers, and the key by which
-//! the same packet is known at every hop.
+//! A captured frame as a typed view of its headers, and the key that identifies the same
+//! packet at every hop.
 //!
-//! [`Packet::decode`] never fails and never panics: what cannot be read is
-//! said in the value ([`Network::Unreadable`], [`Transport::Unreadable`]).
+//! [`Packet::decode`] never fails and never panics: the value itself marks what cannot be read
+//! ([`Network::Unreadable`], [`Transport::Unreadable`]).
 
+mod at_tap;
 mod decode;
 mod describe;
+mod dns;
 mod ends;
 mod key;
 pub mod link;
 mod mac;
+mod payload;
 mod protocol;
+mod question;
+mod quote;
 mod tunnel;
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::{
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    sync::Arc,
+};
 
 pub use podtrace_ebpf::parse::{Carrier, Llc, Shim};
 use podtrace_ebpf::{
@@ -22,11 +30,19 @@ use podtrace_ebpf::{
 };
 use serde::{Deserialize, Serialize};
 
+use crate::filter::Filter;
+pub(crate) use at_tap::{AtTap, Beside};
+
 pub(crate) use describe::flag_names;
+pub use dns::Dns;
 pub use ends::Ends;
 pub use key::{EchoFlow, PacketKey};
+pub use payload::Payload;
 pub use protocol::Protocol;
-pub(crate) use protocol::{TCP_FIN, TCP_PSH, TCP_RST, TCP_SYN};
+pub(crate) use protocol::{
+    IPPROTO_TCP, IPPROTO_UDP, TCP_ACK, TCP_FIN, TCP_PSH, TCP_RST, TCP_SYN, asks_to_connect,
+};
+pub use quote::{IcmpError, Quote};
 pub(crate) use tunnel::TunnelKind;
 pub use tunnel::{FLANNEL_PORT, Tunnel, VXLAN_PORT, VxlanPorts};
 
@@ -51,7 +67,7 @@ impl Framing {
     }
 }
 
-/// What `decode` must know of the tap and of the node.
+/// The settings of the tap and the node that `decode` needs.
 #[derive(Clone, Debug)]
 pub struct DecodeOptions {
     /// UDP destination ports that carry VXLAN on this node (flannel: 8472).
@@ -60,6 +76,8 @@ pub struct DecodeOptions {
     /// number at every hop, so no more than the snap length leaves behind the
     /// longest encapsulation.
     pub key_payload: usize,
+    /// What packets have to match.
+    pub filter: Option<Arc<Filter>>,
 }
 
 /// A 48-bit MAC address; displays as `0e:f1:00:00:00:01`.
@@ -69,7 +87,7 @@ pub struct Mac(pub [u8; 6]);
 /// One frame, decoded; the fields describe the innermost packet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Packet {
-    /// The tunnel around it at this hop, if any: of several the outermost.
+    /// The tunnel around it at this hop, if any; of several tunnels, the outermost.
     pub tunnel: Option<Tunnel>,
     /// 802.1Q/802.1ad VLAN id of the innermost frame, from an inline tag.
     pub vlan: Option<u16>,
@@ -83,13 +101,13 @@ pub struct Packet {
     pub transport: Transport,
     /// Hash of the first payload bytes (see [`DecodeOptions::key_payload`]).
     pub payload_hash: u32,
-    /// Length in bytes of the innermost packet from its network header on: what IP or an
-    /// 802.3 frame says, 28 of ARP, and else all of the frame's rest.
+    /// Length in bytes of the innermost packet from its network header on: the length that IP
+    /// or an 802.3 frame states, 28 for ARP, and otherwise the rest of the frame.
     pub length: u32,
 }
 
 impl Packet {
-    /// Whom it is from, at the network layer.
+    /// The sender at the network layer.
     #[must_use]
     pub fn source(&self) -> Option<IpAddr> {
         match &self.network {
@@ -99,7 +117,7 @@ impl Packet {
         }
     }
 
-    /// Whom it is for, at the network layer.
+    /// The receiver at the network layer.
     #[must_use]
     pub fn destination(&self) -> Option<IpAddr> {
         match &self.network {
@@ -107,6 +125,12 @@ impl Packet {
             Network::Arp(arp) => Some(arp.target.into()),
             Network::Llc(_) | Network::Other | Network::Unreadable => None,
         }
+    }
+
+    /// Whether its frame is for a group: broadcast or multicast.
+    #[must_use]
+    pub(crate) fn is_for_group(&self) -> bool {
+        self.link.is_some_and(|link| link.destination.0[0] & 1 == 1)
     }
 }
 
@@ -169,13 +193,13 @@ pub struct Fragment {
 pub struct Arp {
     /// 1 request, 2 reply.
     pub operation: u16,
-    /// Who sends it.
+    /// MAC address of the sender.
     pub sender_mac: Mac,
-    /// Who sends it.
+    /// Address of the sender.
     pub sender: Ipv4Addr,
-    /// Whom it is about; zero in a request.
+    /// MAC address of the target; zero in a request.
     pub target_mac: Mac,
-    /// Whom it is about.
+    /// Address of the target.
     pub target: Ipv4Addr,
 }
 
@@ -202,7 +226,7 @@ pub enum Transport {
     Neighbor {
         /// Advertisement or solicitation.
         advertisement: bool,
-        /// The address it is about.
+        /// The address that is resolved.
         target: Ipv6Addr,
         /// The link-layer address option.
         mac: Option<Mac>,
@@ -249,6 +273,14 @@ pub(crate) fn is_link_local(address: IpAddr) -> bool {
     }
 }
 
+/// Whether an address is of a group: multicast or broadcast.
+pub(crate) fn is_group_address(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(v4) => v4.is_multicast() || v4.is_broadcast(),
+        IpAddr::V6(v6) => v6.is_multicast(),
+    }
+}
+
 /// Whether an address is in the subnet of `prefix` and `len`.
 pub(crate) fn covers(prefix: IpAddr, len: u8, address: IpAddr) -> bool {
     let same = |a: u128, b: u128, width: u32| {
@@ -262,9 +294,9 @@ pub(crate) fn covers(prefix: IpAddr, len: u8, address: IpAddr) -> bool {
     }
 }
 
-/// How many payload bytes of each packet go into its key, for the shortest snap
-/// length of all sessions: none where the longest encapsulation, before an inner
-/// TCP header, does not leave as many.
+/// How many payload bytes of each packet go into its key, for the shortest snap length of all
+/// sessions: none if less than that remains behind the longest encapsulation and an inner TCP
+/// header.
 #[must_use]
 pub fn key_payload(snaplen: u32) -> usize {
     if snaplen < SNAPLEN_DEFAULT {

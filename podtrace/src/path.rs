@@ -1,12 +1,16 @@
-//! From events to paths: the ordered hops of each packet and how it ended.
+//! Turns events into paths: the ordered hops of each packet and the outcome.
 //!
-//! Pure: no clock, no I/O; time is that of the events.
+//! Pure: no clock, no I/O; the only time is the time of the events.
 pub mod builder;
 pub mod clocks;
 pub mod ends;
+pub mod flood;
 pub mod losses;
+mod matching;
+pub mod refusal;
 pub mod reorder;
 pub mod rtt;
+pub mod service;
 pub mod summary;
 
 use std::{net::IpAddr, time::Duration};
@@ -15,11 +19,12 @@ use podtrace_ebpf::record::Direction;
 
 use crate::{
     model::event::Event,
-    packet::{Ends, Network, Packet, Tunnel},
+    packet::{Ends, Network, Packet, Payload, Tunnel},
 };
+use refusal::Refusal;
 pub use rtt::RoundTrip;
 
-/// How long a packet may stay between two hops, where nothing says otherwise.
+/// How long a packet may stay between two hops by default.
 pub const HOP_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// One tap that saw the packet.
@@ -37,16 +42,28 @@ pub struct Hop {
     pub tunnel: Option<Box<Tunnel>>,
     /// TTL or hop limit here, of an IP packet.
     pub ttl: Option<u8>,
+    /// Whether it is a copy for somebody else here: a bridge has sent it to all its ports.
+    pub aside: bool,
     /// Cgroup id of the socket that the packet belongs to here
     /// ([`podtrace_ebpf::record::Record::cgroup`]).
     pub cgroup: u64,
+    /// Whether it matches the filter here; always if there is none.
+    pub matches: bool,
 }
 
 impl Hop {
-    /// Whether the event is of the hop's tap.
+    /// Whether the event comes from the hop's tap.
     #[must_use]
     pub(crate) fn is_at(&self, event: &Event) -> bool {
         (self.interface, self.direction) == (event.interface, event.direction)
+    }
+
+    /// The TTL or hop limit of an IP packet.
+    pub(crate) fn ttl_of(packet: &Packet) -> Option<u8> {
+        match &packet.network {
+            Network::Ip(ip) => Some(ip.ttl),
+            _ => None,
+        }
     }
 
     /// The hop of an event.
@@ -58,31 +75,61 @@ impl Hop {
             direction: event.direction,
             wire_len: event.wire_len,
             tunnel: event.packet.tunnel.map(Box::new),
-            ttl: match &event.packet.network {
-                Network::Ip(ip) => Some(ip.ttl),
-                _ => None,
-            },
+            ttl: Self::ttl_of(&event.packet),
+            aside: false,
             cgroup: event.cgroup,
+            matches: event.matches,
         }
     }
 }
 
-/// A path that ended as not seen further, of a packet that was seen again.
+/// A path that has ended, of a packet that was seen or refused afterwards.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LateOf {
     /// Its number.
     pub id: u64,
     /// How many hops it had.
     pub hops: usize,
+    /// How it ended.
+    pub outcome: Outcome,
 }
 
-/// What a hop has seen of a packet.
+/// The part of a packet that a hop has seen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Segments {
-    /// In how many packets.
+    /// The number of packets that it came in.
     pub packets: u32,
-    /// How many bytes of the payload.
+    /// The number of payload bytes.
     pub bytes: u32,
+}
+
+/// The packet that went on without some of its segments.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PartOf {
+    /// Its number.
+    pub packet: u64,
+    /// How many segments were left behind here, and how many it had in all, if that is known.
+    pub segments: Option<(u16, u16)>,
+}
+
+/// The packet that a fragment is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FragmentOf {
+    /// Its number, which is the first fragment's.
+    pub packet: u64,
+    /// Whether that is in a tunnel, whose outer packet is in fragments.
+    pub in_tunnel: bool,
+    /// Whether neither went on: who reassembles them drops them together.
+    pub is_lost_with_it: bool,
+}
+
+/// A tap that a packet came by again, in the same direction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Circle {
+    /// Number of the first hop there.
+    pub hop: usize,
+    /// How often it came by.
+    pub times: u32,
 }
 
 /// A change of a packet's ends by address translation.
@@ -129,16 +176,23 @@ pub enum Outcome {
     GivenUp,
     /// The trace ended while the packet was under way.
     InFlight,
-    /// Nothing shows how it ended: it was last seen in a plain capture, or only some
-    /// interfaces were watched.
+    /// Nothing shows how it ended: it was last seen in a plain capture, only some interfaces
+    /// were watched, or it was for a node port, which a node translates.
     Unknown,
-    /// A tunnel took it that carries nothing for groups, and nobody behind it waits for it.
+    /// A tunnel that carries no group packets took it, and nobody behind the tunnel waits for
+    /// it.
     NoReceiver,
+    /// An answer says that it goes no further: [`Path::refusal`].
+    Refused,
+    /// It asks for a neighbour's address, and nobody answered.
+    Unanswered,
+    /// It went in a circle until it was not seen any more: [`Path::circle`].
+    Loop,
 }
 
 impl Outcome {
     /// The outcomes in the order of the summary, with their JSON names.
-    pub const NAMES: [&'static str; 10] = [
+    pub const NAMES: [&'static str; 13] = [
         "delivered",
         "no_socket",
         "left_for_vtep",
@@ -149,6 +203,9 @@ impl Outcome {
         "in_flight",
         "unknown",
         "no_receiver_expected",
+        "refused",
+        "loop",
+        "unanswered",
     ];
 
     /// Position in [`Self::NAMES`].
@@ -165,6 +222,9 @@ impl Outcome {
             Self::InFlight => 7,
             Self::Unknown => 8,
             Self::NoReceiver => 9,
+            Self::Refused => 10,
+            Self::Loop => 11,
+            Self::Unanswered => 12,
         }
     }
 }
@@ -183,33 +243,38 @@ pub struct Path {
     /// Equal packets were under way at the same time: a hop may belong to another one.
     pub ambiguous: bool,
     /// Hops may be missing: events were lost while it was under way, or the
-    /// trace ended before more could come.
+    /// trace ended while a next hop was awaited.
     pub incomplete: bool,
     /// How many segments it stands for that an interface splits it into, or 0.
     pub gso_segments: u16,
-    /// What each hop has seen of it; empty if each has seen it whole.
+    /// The part of it that each hop has seen; empty if each has seen it whole.
     pub segments: Vec<Segments>,
-    /// The packet that it is the rest of: its other segments went on.
-    pub part_of: Option<u64>,
+    /// The packet whose segments this path has that were left behind.
+    pub part_of: Option<PartOf>,
+    /// Of a later fragment: the packet that it belongs to.
+    pub fragment_of: Option<FragmentOf>,
     /// The packet with bytes of the same stream that was under way when this one was sent.
     pub copy_of: Option<u64>,
-    /// What was said of it before, if it was slow and not lost.
+    /// The earlier report of it, which this one corrects.
     pub late_of: Option<LateOf>,
-    /// What address translation has made of its ends, in order.
+    /// Where it came again, if it went in a circle. Of the hops from there on, those of two
+    /// rounds are kept.
+    pub circle: Option<Circle>,
+    /// The answer that refuses it. Boxed, as few packets are refused.
+    pub refusal: Option<Box<Refusal>>,
+    /// What its payload says, where it is read.
+    pub payload: Option<Box<Payload>>,
+    /// Of an ICMP error or a reset: the packet that it is about.
+    pub about: Option<u64>,
+    /// The translations of its ends, in order.
     pub translations: Vec<Translation>,
     /// For an echo reply: the round trip.
     pub round_trip: Option<RoundTrip>,
     /// For an echo reply: the cgroup of the socket that sent the request.
-    pub asker: Option<u64>,
+    pub requester: Option<u64>,
 }
 
 impl Path {
-    /// Whether the event's tap has seen the packet.
-    #[must_use]
-    pub(crate) fn has_passed(&self, event: &Event) -> bool {
-        self.hops.iter().any(|hop| hop.is_at(event))
-    }
-
     /// The ends that its packet has at the last hop.
     #[must_use]
     pub fn ends(&self) -> Option<Ends> {
@@ -217,14 +282,24 @@ impl Path {
         translated.or_else(|| self.packet.ends())
     }
 
-    /// What a hop has seen of it, if not one whole packet.
+    /// The round trip of an echo reply, if it is known to be one: the reply is not mistaken for
+    /// another, and is back where the request was first seen, or as far as it is to come.
+    #[must_use]
+    pub fn measured_trip(&self) -> Option<&RoundTrip> {
+        let is_over = !self.incomplete && self.outcome != Outcome::InFlight;
+        self.round_trip
+            .as_ref()
+            .filter(|trip| !self.ambiguous && (trip.is_whole || is_over))
+    }
+
+    /// The part of it that a hop has seen, if not one whole packet.
     #[must_use]
     pub fn segments_at(&self, hop: usize) -> Option<Segments> {
         let seen = self.segments.get(hop).copied()?;
         (seen.packets > 1 || seen.bytes < self.packet.payload()).then_some(seen)
     }
 
-    /// The translation that a hop is the first to show.
+    /// The translation that this hop is the first to show.
     #[must_use]
     pub fn translation_at(&self, hop: usize) -> Option<&Translation> {
         self.translations
@@ -241,10 +316,12 @@ impl Path {
             + self.segments.capacity() * size_of::<Segments>()
             + self.translations.capacity() * size_of::<Translation>()
             + tunnels.count() * size_of::<Tunnel>()
+            + self.refusal.as_deref().map_or(0, size_of_val)
+            + self.payload.as_deref().map_or(0, Payload::bytes)
             + trip.map_or(0, |trip| size_of_val(&trip.at[..]))
     }
 
-    /// How long the packet was not seen that was said not to be seen further, in nanoseconds.
+    /// How long a packet that was reported as not seen further was unseen, in nanoseconds.
     #[must_use]
     pub fn lateness_ns(&self) -> Option<u64> {
         let hops = self.late_of?.hops;
@@ -252,10 +329,17 @@ impl Path {
         Some(next.ts_ns.saturating_sub(last.ts_ns))
     }
 
-    /// Nanoseconds from the first hop to the last.
+    /// When its packet was last seen, in nanoseconds.
+    #[must_use]
+    pub fn last_ns(&self) -> u64 {
+        self.hops.last().map_or(0, |hop| hop.ts_ns)
+    }
+
+    /// Nanoseconds from the first hop to the last, those of copies for others not counted.
     #[must_use]
     pub fn duration_ns(&self) -> u64 {
-        match (self.hops.first(), self.hops.last()) {
+        let last = self.hops.iter().rfind(|hop| !hop.aside);
+        match (self.hops.first(), last) {
             (Some(first), Some(last)) => last.ts_ns.saturating_sub(first.ts_ns),
             _ => 0,
         }

@@ -3,6 +3,7 @@
 //! Everything that grows with traffic has a bound, in bytes where its parts vary in size;
 //! `docs/memory.md` lists them. The pipeline counts or reports what exceeds a bound, and
 //! never waits for room.
+mod chosen;
 pub mod consumer;
 mod consumers;
 mod loss_report;
@@ -11,6 +12,7 @@ mod name_gate;
 mod order;
 mod release;
 mod removed;
+mod shown;
 #[cfg(test)]
 mod tests;
 mod time;
@@ -19,6 +21,7 @@ use std::io;
 
 use podtrace_ebpf::record::{Direction, Record};
 
+use chosen::{Chosen, Fate, LastShown};
 use consumer::{Consumer, Events};
 use consumers::Consumers;
 use loss_report::LossReports;
@@ -32,23 +35,18 @@ use crate::{
     map::Map,
     model::{
         event::{Event, TapPoints},
-        left_out::LeftOut,
         origin::Origin,
         tap::{TapCount, TapCounts},
     },
     packet::{DecodeOptions, Network, Transport},
-    path::{
-        builder::Builder,
-        reorder::Reorder,
-        summary::{NotShown, Summary},
-    },
+    path::{builder::Builder, reorder::Reorder, summary::Summary},
     probe::batch::Batch,
     update::Update,
     world::World,
 };
 
-/// Records of a batch that are decoded before their events go on: a batch has thousands,
-/// and an event is larger than its record.
+/// Records of a batch that are decoded before their events are passed on: a batch has
+/// thousands, and an event is larger than its record.
 pub(crate) const DECODED_AT_ONCE: usize = 512;
 /// Lag of the time given to [`Pipeline::tick`] behind the clock, in nanoseconds: longer
 /// than a record waits for the reader.
@@ -64,6 +62,10 @@ pub struct Pipeline {
     taps: TapCounts,
     /// Empty between calls: events that are not counted in `taps` yet.
     emitted: Map<(u32, Direction), u64>,
+    chosen: Chosen,
+    /// Events that the filter refused here: the kernel's counts do not have them.
+    refused: Map<(u32, Direction), u64>,
+    last_shown: LastShown,
     removed: Removed,
     loss_reports: LossReports,
     unexplained: Unexplained,
@@ -79,6 +81,8 @@ pub struct Pipeline {
     newest_packet: u64,
     /// The time of the newest event that was followed.
     followed_ns: u64,
+    /// Times of the first and the last event of the packets to show.
+    span_ns: Option<(u64, u64)>,
 }
 
 impl Pipeline {
@@ -94,6 +98,9 @@ impl Pipeline {
             consumers: Consumers::default(),
             taps: TapCounts::new(),
             emitted: Map::default(),
+            chosen: Chosen::default(),
+            refused: Map::default(),
+            last_shown: LastShown::default(),
             removed: Removed::default(),
             loss_reports: LossReports::default(),
             unexplained: Unexplained::default(),
@@ -106,6 +113,7 @@ impl Pipeline {
             show_from: 0,
             newest_packet: 0,
             followed_ns: 0,
+            span_ns: None,
         }
     }
 
@@ -147,7 +155,7 @@ impl Pipeline {
                 self.release();
             }
             Update::Snapshot(_) | Update::Pods { .. } | Update::Runtime { .. } => self.release(),
-            Update::Sampling { ts_ns, .. } => self.builder.note_loss(*ts_ns, *ts_ns),
+            Update::Sampling { ts_ns, .. } => self.builder.record_loss(*ts_ns, *ts_ns),
             Update::Attaching {
                 left: 0,
                 refused: 0,
@@ -155,10 +163,18 @@ impl Pipeline {
                 ts_ns,
                 ..
             } => self.builder.end_partial_view(origin.session, *ts_ns),
-            Update::Attaching { since_ns, .. } => {
-                let from_ns = since_ns.unwrap_or_default();
+            Update::Attaching {
+                since_ns, begun_ns, ..
+            } => {
+                let from_ns = since_ns.or(*begun_ns).unwrap_or_default();
                 self.builder.begin_partial_view(origin.session, from_ns);
             }
+            Update::Translations {
+                node,
+                netns,
+                changes,
+                ts_ns,
+            } => self.builder.track((*node, *netns), changes, *ts_ns),
             // Nothing waits for names from the API.
             _ => {}
         }
@@ -200,10 +216,10 @@ impl Pipeline {
                 Err(_) => self.undecodable(bytes),
             }
             if number % DECODED_AT_ONCE == 0 {
-                self.stitch_ready(|reorder| reorder.ready(0));
+                self.join_ready(|reorder| reorder.ready(0));
             }
         }
-        self.stitch_ready(|reorder| reorder.ready(0));
+        self.join_ready(|reorder| reorder.ready(0));
     }
 
     /// Counts a damaged record, at its tap if the record names one.
@@ -218,13 +234,17 @@ impl Pipeline {
     }
 
     /// Joins the next events to paths; `count` says how many are ready.
-    fn stitch_ready(&mut self, count: impl FnOnce(&mut Reorder) -> usize) {
+    fn join_ready(&mut self, count: impl FnOnce(&mut Reorder) -> usize) {
         let mut reorder = std::mem::take(&mut self.reorder);
         let count = count(&mut reorder);
         for event in reorder.first(count) {
+            // A live session shows every packet that the filter lets pass.
             let tap = (event.interface, event.direction);
-            *self.emitted.entry(tap).or_default() += 1;
-            self.follow(event);
+            match self.follow(event) {
+                Fate::Shown => *self.emitted.entry(tap).or_default() += 1,
+                Fate::Filtered => self.refuse(tap),
+                Fate::Waits => {}
+            }
         }
         // One look-up per tap: the tree is slower to search.
         for (tap, events) in self.emitted.drain() {
@@ -234,28 +254,48 @@ impl Pipeline {
         self.reorder = reorder;
     }
 
-    /// Joins the next event, in order of time.
-    pub fn stitch(&mut self, event: &Event) {
-        let tap = self.taps.entry((event.interface, event.direction));
-        tap.or_default().emitted += 1;
-        self.follow(event);
+    /// Joins the next event, in order of time. An event of a packet that is not to be shown is
+    /// filtered.
+    pub fn join(&mut self, event: &Event) {
+        let tap = (event.interface, event.direction);
+        match self.follow(event) {
+            Fate::Shown => self.taps.entry(tap).or_default().emitted += 1,
+            Fate::Filtered => self.refuse(tap),
+            Fate::Waits => {}
+        }
     }
 
-    fn follow(&mut self, event: &Event) {
-        if matches!(event.packet.network, Network::Unreadable)
-            || matches!(event.packet.transport, Transport::Unreadable)
-        {
-            self.summary.unreadable += 1;
-        }
+    /// Joins an event; returns whether it is shown.
+    fn follow(&mut self, event: &Event) -> Fate {
         if event.ts_ns < self.followed_ns {
-            self.builder.note_late(event.ts_ns, self.followed_ns);
+            self.builder.record_late(event.ts_ns, self.followed_ns);
         }
         self.followed_ns = self.followed_ns.max(event.ts_ns);
         let packet = self.builder.push(event, &self.world);
         self.newest_packet = self.newest_packet.max(packet);
+        let fate = if packet >= self.show_from {
+            self.chosen.take(event, packet)
+        } else {
+            Fate::Filtered
+        };
+        self.now_ns = self.now_ns.max(event.ts_ns);
+        match fate {
+            Fate::Shown => self.hand_on(event, packet),
+            Fate::Waits => self.hand_on_decided(self.now_ns),
+            Fate::Filtered => {}
+        }
+        // Otherwise nothing that waits can go on before the next tick.
+        if self.builder.has_finished() {
+            self.show_finished();
+        }
+        fate
+    }
+
+    /// Hands a shown event to the consumers.
+    fn hand_on(&mut self, event: &Event, packet: u64) {
+        self.count_shown(event);
         self.consumers
             .event(Events::All, event, packet, &self.world);
-        self.now_ns = self.now_ns.max(event.ts_ns);
         if self.consumers.take_shown() {
             if event_waits(event, &self.world, self.now_ns) {
                 self.gate(Gated::event(event, packet));
@@ -263,30 +303,33 @@ impl Pipeline {
                 self.show_event(event, packet);
             }
         }
-        // Otherwise nothing that waits can go on before the next tick.
-        if self.builder.has_finished() {
-            self.show_finished();
+    }
+
+    /// Hands on the events of which it is known whether they are shown.
+    fn hand_on_decided(&mut self, now_ns: u64) {
+        while let Some((event, packet, is_shown)) = self.chosen.next(now_ns) {
+            let tap = (event.interface, event.direction);
+            if is_shown {
+                self.taps.entry(tap).or_default().emitted += 1;
+                self.hand_on(&event, packet);
+            } else {
+                self.refuse(tap);
+            }
         }
     }
 
-    /// Whether all requested packets were shown, or a consumer has failed.
-    #[must_use]
-    pub fn is_done(&self) -> bool {
-        self.has_shown_all() || self.consumers.has_failed()
+    /// Counts an event that is not shown.
+    fn refuse(&mut self, tap: (u32, Direction)) {
+        self.taps.entry(tap).or_default().filtered += 1;
+        *self.refused.entry(tap).or_default() += 1;
     }
 
-    /// Whether all requested packets were shown.
-    fn has_shown_all(&self) -> bool {
-        self.count.is_some_and(|count| {
-            let not_shown = self.not_shown().packets;
-            self.summary.packets.saturating_sub(not_shown) >= count
-        })
-    }
-
-    /// What the consumers have left out.
-    #[must_use]
-    pub fn not_shown(&self) -> NotShown {
-        self.consumers.not_shown()
+    fn count_shown(&mut self, event: &Event) {
+        let is_unreadable = matches!(event.packet.network, Network::Unreadable)
+            || matches!(event.packet.transport, Transport::Unreadable);
+        self.summary.unreadable += u64::from(is_unreadable);
+        let (first_ns, last_ns) = self.span_ns.unwrap_or((event.ts_ns, event.ts_ns));
+        self.span_ns = Some((first_ns.min(event.ts_ns), last_ns.max(event.ts_ns)));
     }
 
     /// The time of the newest event so far.
@@ -302,22 +345,8 @@ impl Pipeline {
             || !self.reorder.is_empty()
             || !self.order.is_empty()
             || !self.name_gate.is_empty()
+            || self.chosen.is_waiting()
             || self.consumers.is_waiting()
-    }
-
-    /// Notes that only some of the usual interfaces are watched.
-    pub fn set_partial_view(&mut self) {
-        self.builder.set_partial_view();
-    }
-
-    /// Notes the packets of the files that gave no event.
-    pub fn note_left_out(&mut self, left_out: LeftOut) {
-        self.summary.left_out = left_out;
-    }
-
-    /// Shows only packets from this number on.
-    pub fn show_from(&mut self, packet: u64) {
-        self.show_from = packet;
     }
 
     /// Flushes all consumers.

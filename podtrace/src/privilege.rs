@@ -1,7 +1,7 @@
 //! Giving up privileges.
 //!
-//! Linux keeps capabilities by thread. Each thread of a session keeps what its own work
-//! takes when pods come and go, and no more; nobody can get any back.
+//! Linux keeps capabilities by thread. Each thread of a session keeps only those that its own
+//! work needs when pods come and go; none can be regained.
 mod calls;
 
 use std::{collections::HashSet, io};
@@ -28,11 +28,11 @@ pub const ATTACH: &[Capability] = &[
 /// of bpf(2) takes `CAP_BPF`.
 pub const WATCH: &[Capability] = &[CAP_NET_ADMIN, CAP_BPF];
 /// To find the namespaces of pods by their processes, and look into them.
-pub const LOOK: &[Capability] = &[CAP_SYS_ADMIN, CAP_SYS_PTRACE, CAP_DAC_READ_SEARCH];
+pub const INSPECT: &[Capability] = &[CAP_SYS_ADMIN, CAP_SYS_PTRACE, CAP_DAC_READ_SEARCH];
 /// To find cgroups by their ids, and to read counters.
 pub const READ: &[Capability] = &[CAP_DAC_READ_SEARCH, CAP_BPF];
-/// To begin the next file where root owns nothing, as in the directory of whoever has
-/// called sudo.
+/// To begin the next file in a directory that root does not own, as that of the user who called
+/// sudo.
 pub const RECORD: &[Capability] = &[CAP_DAC_OVERRIDE];
 /// To do what any process may.
 pub const NONE: &[Capability] = &[];
@@ -75,7 +75,7 @@ pub fn keep(needed: &[Capability]) -> Result<(), PrivilegeError> {
         .into_iter()
         .filter(|one| needed.contains(one))
         .collect();
-    // Who is not root may lack the right, and with no_new_privs it changes nothing.
+    // A user other than root may lack the right, and with no_new_privs it changes nothing.
     if caps::has_cap(None, CapSet::Effective, Capability::CAP_SETPCAP)? {
         caps::clear(None, CapSet::Bounding)?;
     }
@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_left_but_what_is_kept() {
+    fn only_kept_capabilities_remain() {
         on_own_thread(|| {
             let permitted = caps::read(None, CapSet::Permitted).unwrap();
             keep(READ).unwrap();

@@ -1,4 +1,4 @@
-//! The kernel side, loaded: programs, taps, counters. Dropping it all detaches everything.
+//! The loaded kernel side: programs, taps, counters. Dropping all of it detaches everything.
 pub mod attach;
 pub mod attacher;
 pub mod batch;
@@ -25,7 +25,7 @@ pub mod support;
 mod sys;
 mod table;
 
-pub use attach::{Attach, Change, Way};
+pub use attach::{Attach, AttachMethod, Change};
 pub use error::ProbeError;
 pub use load::Probe;
 pub use options::ProbeOptions;

@@ -4,6 +4,7 @@
 //! Each object lists its fields with their meaning once. serde writes them as JSON,
 //! [`export`](crate::export) takes its columns from them, and a test writes the tables in
 //! `docs/json.md` from them.
+pub(crate) mod headers;
 pub(crate) mod hop;
 pub(crate) mod packet;
 pub(crate) mod row;

@@ -1,6 +1,7 @@
-//! Replays: files played through the pipeline, those of several sessions as one.
+//! Replays files through the pipeline; those of several sessions as one.
 mod follow;
 pub(crate) mod inputs;
+mod interfaces;
 pub mod merge;
 pub mod options;
 mod pace;
@@ -8,8 +9,8 @@ pub(crate) mod player;
 mod prescan;
 mod progress;
 pub(crate) mod report;
+mod same;
 mod select;
-mod survey;
 mod wanted;
 
 pub(crate) use progress::ShowLine;

@@ -1,7 +1,7 @@
-//! Signals that end what is under way.
+//! Signals that end a command.
 //!
-//! SIGHUP ends it as SIGINT does, unless it was ignored before podtrace started (nohup). What
-//! records goes on without a terminal as well: a service has nobody who hangs up.
+//! SIGHUP ends it as SIGINT does, unless it was ignored before podtrace started (nohup). A
+//! recording also continues without a terminal, as a service has none.
 mod stop;
 
 use std::{fs::OpenOptions, io, mem::MaybeUninit, os::unix::fs::OpenOptionsExt as _, ptr};
@@ -23,7 +23,7 @@ impl Signals {
         Self::of(!is_hangup_ignored())
     }
 
-    /// The same for what goes on where there is no terminal.
+    /// Listens for a command that continues without a terminal.
     pub(crate) fn listen_as_service() -> io::Result<Self> {
         let ends = !is_hangup_ignored() && has_terminal();
         let signals = Self::of(ends)?;

@@ -1,8 +1,7 @@
-//! Standard output, written by a thread of its own: who reads it slowly, or not
-//! at all, holds up nothing else.
+//! Standard output, written by its own thread: a slow or stalled reader delays nothing else.
 //!
-//! What waits to be written is bounded. A replay waits for room. A live session
-//! never does: it asks how much room there is, and leaves packets out.
+//! The buffer is bounded. A replay waits for room in it. A live session never waits: it asks
+//! how much room there is, and leaves packets out.
 mod named;
 pub(crate) mod status;
 
@@ -25,20 +24,20 @@ use tokio::sync::Notify;
 use crate::privilege;
 pub(crate) use named::Named;
 
-/// Bytes that wait at most when the writer waits for room.
+/// Upper bound of the unwritten bytes where the caller waits for room.
 const WAITING_MAX: usize = 1 << 20;
-/// Bytes that packets may fill when nobody waits.
+/// Upper bound of the unwritten bytes of packets where no caller waits.
 pub(crate) const LIVE_MAX: usize = 8 << 20;
-/// How much further than packets notices may fill it, in bytes.
+/// Bytes that notices may take beyond [`LIVE_MAX`].
 pub(crate) const NOTICES_MAX: usize = 1 << 20;
-/// Room that is made at once: not twice as much as there is, which can be long.
+/// Bytes by which the buffer grows: doubling a long buffer would waste memory.
 pub(crate) const MORE_BYTES: usize = 1 << 20;
-/// Bytes written at once: as often it is known how far the reader is.
+/// Bytes written at once. The progress of the reader is known after each piece.
 const PIECE_BYTES: usize = 64 << 10;
-/// Size of a pipe that any user may have.
+/// Pipe size that any user may set.
 const PIPE_BYTES: i32 = 1 << 20;
 
-/// Where text goes.
+/// A destination of text.
 pub trait TextSink: Send {
     /// How many bytes packets may still fill.
     fn room(&self) -> usize {
@@ -51,7 +50,7 @@ pub trait TextSink: Send {
     /// When nothing can be written any more.
     fn take(&mut self, text: &str) -> io::Result<()>;
 
-    /// Writes what was taken.
+    /// Writes the text taken so far.
     ///
     /// # Errors
     /// When it cannot be written.
@@ -59,7 +58,7 @@ pub trait TextSink: Send {
         Ok(())
     }
 
-    /// The same when nothing more will come, and waits until it is done.
+    /// Writes the rest after the last text, and waits until it is written.
     ///
     /// # Errors
     /// When it cannot be written.
@@ -81,7 +80,7 @@ impl<W: Write + Send> TextSink for Writer<W> {
     }
 }
 
-/// Waits for room.
+/// The caller waits for room.
 impl TextSink for Sink {
     fn take(&mut self, text: &str) -> io::Result<()> {
         self.write_all(text.as_bytes())
@@ -92,38 +91,38 @@ impl TextSink for Sink {
     }
 }
 
-/// The end that text is handed to.
+/// Hands text to the thread that writes it.
 pub(crate) struct Sink {
     shared: Arc<Shared>,
     /// Whether standard error is a terminal.
     has_terminal: bool,
-    /// None once its end was waited for.
+    /// None once it was joined.
     thread: Option<JoinHandle<()>>,
 }
 
-/// The same end for a pipeline.
+/// Hands text to the thread without waiting, for the pipeline of a live session.
 struct Handle(Arc<Shared>);
 
 struct Shared {
     state: Mutex<State>,
-    /// For the thread: there is text, or no more will come.
+    /// Wakes the thread: there is text or a status, or no more will come.
     filled: Condvar,
-    /// For who waits for room: there is some, or never will be.
+    /// Wakes callers that wait for room: there is some, or the thread has ended.
     drained: Condvar,
     /// Bytes that are not written yet.
     waiting: AtomicUsize,
     /// The thread has ended.
-    ended: Notify,
+    finished: Notify,
 }
 
 #[derive(Default)]
 struct State {
-    /// What the thread takes next.
+    /// Text that the thread has not taken yet.
     text: Vec<u8>,
     /// The line below all text, on a terminal.
     status: String,
     is_status_new: bool,
-    /// No more will come.
+    /// No more text will come.
     is_closed: bool,
     has_ended: bool,
     /// Why the thread has ended early.
@@ -133,31 +132,31 @@ struct State {
 impl Sink {
     /// Writes to standard output.
     pub(crate) fn stdout() -> io::Result<Self> {
-        // No pipe, or no wider one to be had: then it stays as it is.
+        // Fails where it is no pipe or may not grow; it then stays as it is.
         let _ = fcntl(io::stdout().as_fd(), FcntlArg::F_SETPIPE_SZ(PIPE_BYTES));
         let was_terminal = io::stdout().is_terminal();
         Self::spawn(Named::stdout(), was_terminal)
     }
 
-    /// Writes to standard error: standard output is taken.
+    /// Writes to standard error, where standard output carries the recording.
     pub(crate) fn stderr() -> io::Result<Self> {
         let is_terminal = io::stderr().is_terminal();
         Self::spawn(Named::new("standard error", io::stderr()), is_terminal)
     }
 
-    /// `is_terminal`: a terminal that hangs up is a reader that leaves.
+    /// `is_terminal`: a hang-up counts as a reader that has left.
     fn spawn(out: impl Write + Send + 'static, is_terminal: bool) -> io::Result<Self> {
         let shared = Arc::new(Shared {
             state: Mutex::default(),
             filled: Condvar::new(),
             drained: Condvar::new(),
             waiting: AtomicUsize::new(0),
-            ended: Notify::new(),
+            finished: Notify::new(),
         });
         let thread = thread::Builder::new().name("output".into()).spawn({
             let shared = Arc::clone(&shared);
             move || {
-                // What cannot be given up here is told by the main thread.
+                // The main thread reports privileges that cannot be given up.
                 let _ = privilege::keep(privilege::NONE);
                 let written = shared.write_all(out);
                 shared.end(written.map_err(|error| match error.raw_os_error() {
@@ -178,8 +177,8 @@ impl Sink {
         self.has_terminal
     }
 
-    /// Shows a line below all text, in the place of the one before; none if it
-    /// is empty. On a terminal only, by standard error.
+    /// Replaces the line below all text; an empty one removes it. Shown on standard error, on a
+    /// terminal only.
     pub(crate) fn set_status(&self, status: String) {
         if !self.has_terminal {
             return;
@@ -187,7 +186,7 @@ impl Sink {
         self.shared.set_status(status);
     }
 
-    /// [`Self::set_status`] for somebody else.
+    /// [`Self::set_status`] as a function that outlives this borrow.
     pub(crate) fn status_line(&self) -> Box<dyn Fn(String) + Send> {
         let shared = Arc::clone(&self.shared);
         let has_terminal = self.has_terminal;
@@ -198,26 +197,25 @@ impl Sink {
         })
     }
 
-    /// For a pipeline that does not wait.
+    /// A sink for a pipeline that must not wait.
     pub(crate) fn handle(&self) -> Box<dyn TextSink> {
         Box::new(Handle(Arc::clone(&self.shared)))
     }
 
-    /// No more will come.
+    /// No more text will come.
     pub(crate) fn stop_taking(&self) {
         self.shared.lock().is_closed = true;
         self.shared.filled.notify_one();
     }
 
-    /// Waits until all is written that came before it was closed, or the reader
-    /// is gone.
-    pub(crate) async fn ended(&self) {
+    /// Waits until all text is written after [`Self::stop_taking`], or the reader has left.
+    pub(crate) async fn finished(&self) {
         loop {
-            let ended = self.shared.ended.notified();
+            let finished = self.shared.finished.notified();
             if self.shared.lock().has_ended {
                 return;
             }
-            ended.await;
+            finished.await;
         }
     }
 
@@ -226,7 +224,7 @@ impl Sink {
         self.shared.waiting.load(Ordering::Relaxed)
     }
 
-    /// Waits until all is written.
+    /// Waits until all text is written.
     ///
     /// # Errors
     /// When it could not be written, a broken pipe included.
@@ -241,7 +239,7 @@ impl Sink {
     }
 }
 
-/// Waits for room.
+/// The caller waits for room.
 impl Write for Sink {
     fn write(&mut self, text: &[u8]) -> io::Result<usize> {
         let is_full = |state: &mut State| !state.has_ended && self.waiting() >= WAITING_MAX;
@@ -256,7 +254,7 @@ impl Write for Sink {
         Ok(text.len())
     }
 
-    /// What was handed over is written without waiting for more.
+    /// The thread writes all text without a flush.
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
@@ -267,7 +265,7 @@ impl TextSink for Handle {
         LIVE_MAX.saturating_sub(self.0.waiting.load(Ordering::Relaxed))
     }
 
-    /// Once the reader is gone it goes nowhere.
+    /// Drops the text once the reader has left.
     fn take(&mut self, text: &str) -> io::Result<()> {
         let mut state = self.0.lock();
         if !state.has_ended {
@@ -324,15 +322,15 @@ impl Shared {
             out.write_all(piece)?;
             out.flush()?;
             self.waiting.fetch_sub(piece.len(), Ordering::Relaxed);
-            // Under the lock: who waits for room is not missed.
+            // Notifies under the lock, so that no waiting caller misses it.
             let _state = self.lock();
             self.drained.notify_all();
         }
         Ok(())
     }
 
-    /// Waits for text and takes all of it, or for another status; returns the
-    /// status, none when no more will come.
+    /// Waits for text or a new status. Takes all text and returns the status; none when no more
+    /// will come.
     fn next(&self, text: &mut Vec<u8>) -> Option<String> {
         let is_idle =
             |state: &mut State| state.text.is_empty() && !state.is_status_new && !state.is_closed;
@@ -348,28 +346,28 @@ impl Shared {
         state.has_ended = true;
         state.error = written.err();
         self.drained.notify_all();
-        self.ended.notify_waiters();
+        self.finished.notify_waiters();
     }
 }
 
-/// Says something on standard error, if that is still there.
+/// Prints a message on standard error, if that is still open.
 pub(crate) fn tell(text: &str) {
     let begin = if status::has_terminal() {
         status::CLEAR
     } else {
         ""
     };
-    // Nobody is there to be told when the terminal is gone.
+    // A closed terminal leaves nowhere to report a failure.
     let _ = writeln!(io::stderr(), "{begin}podtrace: {text}");
 }
 
-/// Says something on standard error, if it is taken at once.
+/// Prints a message on standard error, if that does not block.
 pub(crate) fn print_at_once(text: &str) {
     let stderr = io::stderr();
     let mut fds = [PollFd::new(stderr.as_fd(), PollFlags::POLLOUT)];
     let is_ready = poll(&mut fds, PollTimeout::ZERO).is_ok_and(|ready| ready > 0);
     if is_ready {
-        // Nobody is there to be told that nobody is there.
+        // A failure has nowhere to be reported.
         let _ = writeln!(&stderr, "podtrace: {text}");
     }
 }

@@ -1,23 +1,23 @@
-//! Statistics of many paths: who talks with whom, how much, how fast, and with which
-//! outcome.
+//! Statistics of many paths: who sends to whom, how much, how fast, and with which outcome.
 //!
 //! - **Pairs**: sender and receiver, in this direction, and the protocol.
-//! - **Segments**: from one hop to the next on the same path, as seen: a tap point
-//!   without a tap is passed over. Only of paths whose hops are certain: no
-//!   path that is incomplete, ambiguous, or whose packet was copied on its way
-//!   (a bridge floods) is measured; those are counted as `unmeasured`.
+//! - **Segments**: from one hop to the next on the same path, as observed: an interface
+//!   without a tap is skipped. Only paths with certain hops are measured; a path that is
+//!   incomplete, ambiguous, or whose packet was copied on its way (a bridge floods) is counted
+//!   as `unmeasured`.
 //! - **Places**: interface and direction.
 //!
-//! Latencies (way and round trip too) are left out of incomplete and ambiguous
-//! paths. Between two nodes (`between_nodes`) they are as uncertain as the
+//! Latencies are left out of incomplete and ambiguous paths, but for a round trip whose
+//! request and reply one interface saw at their ends: no hop between them changes it. Between two nodes (`between_nodes`) they are as uncertain as the
 //! nodes' clocks are against each other.
 //!
-//! Memory is bounded: 2048 pairs, 2048 segments, 4096 places, 16 384 TCP flows; one more
+//! Memory is bounded: 2048 pairs, 2048 segments, 4096 tap points, 16 384 TCP flows; one more
 //! row sums up all others. A latency takes 8 B a value up to 64 values, then up to 16 KiB:
 //! at most 96 MiB in all when every pair has way and round trip, every table is full, and
 //! the values reach from nanoseconds to a minute; a few MiB where latencies stay below a
 //! millisecond and pairs are some hundreds.
 mod ends;
+pub mod flows;
 mod latency;
 mod report;
 mod retransmission;
@@ -33,9 +33,11 @@ use crate::{
     world::World,
 };
 use ends::PairKey;
-pub use ends::{EndKind, EndName, EndObject, PlaceName};
+pub use ends::{EndKind, EndName, EndObject, TapPointName};
 use latency::Latencies;
-pub use report::{Count, Latency, Pair, PlaceCount, Report, Segment, Talker, Top, Volume};
+pub use report::{
+    Count, Flow, FlowEnd, Latency, Pair, Report, Segment, Talker, TapPointCount, Top, Volume,
+};
 use retransmission::Retransmitted;
 use table::Table;
 
@@ -43,15 +45,15 @@ use table::Table;
 const PAIRS_MAX: usize = 2048;
 /// Upper bound of the segments with a row of their own.
 const SEGMENTS_MAX: usize = 2048;
-/// Upper bound of the places with a row of their own.
-const PLACES_MAX: usize = 4096;
+/// Upper bound of the tap points with a row of their own.
+const TAP_POINTS_MAX: usize = 4096;
 
 /// Options of the statistics.
 #[derive(Clone, Copy, Debug)]
 pub struct StatsOptions {
     /// UTC nanoseconds at CLOCK_MONOTONIC zero.
     pub epoch_ns: i128,
-    /// How many top talkers.
+    /// The number of top talkers.
     pub top: usize,
 }
 
@@ -61,7 +63,7 @@ pub struct Stats {
     all: PairCount,
     pairs: Table<PairKey, PairCount>,
     segments: Table<SegmentKey, SegmentCount>,
-    places: Table<PlaceName, Volume>,
+    tap_points: Table<TapPointName, Volume>,
     retransmitted: Retransmitted,
     unmeasured: u64,
 }
@@ -82,7 +84,7 @@ struct PairCount {
 }
 
 /// A hop and the next one on the same path.
-type SegmentKey = (PlaceName, PlaceName);
+type SegmentKey = (TapPointName, TapPointName);
 
 #[derive(Default)]
 struct SegmentCount {
@@ -90,7 +92,7 @@ struct SegmentCount {
     latencies: Latencies,
 }
 
-/// What one path adds to its pair and to the sum of all.
+/// The contribution of a path to its pair and to the total.
 struct Addition {
     bytes: u32,
     first_ns: u64,
@@ -99,8 +101,8 @@ struct Addition {
     incomplete: bool,
     retransmitted: bool,
     between_nodes: bool,
-    /// Whether its path corrects one before.
-    late: bool,
+    /// The outcome of the earlier path that its path corrects.
+    corrects: Option<Outcome>,
     way_ns: Option<u64>,
 }
 
@@ -111,10 +113,9 @@ impl PairCount {
         *first_ns = path.first_ns.min(*first_ns);
         self.last_ns = self.last_ns.max(path.first_ns);
         self.outcomes[path.outcome.index()] += 1;
-        if path.late {
-            // It was counted when it was not seen further.
-            let not_seen = &mut self.outcomes[Outcome::NotSeenFurther.index()];
-            *not_seen = not_seen.saturating_sub(1);
+        if let Some(outcome) = path.corrects {
+            let before = &mut self.outcomes[outcome.index()];
+            *before = before.saturating_sub(1);
             self.volume.take_back(path.bytes);
         }
         self.ambiguous += u64::from(path.ambiguous);
@@ -134,7 +135,7 @@ impl Stats {
             all: PairCount::default(),
             pairs: Table::new(PAIRS_MAX),
             segments: Table::new(SEGMENTS_MAX),
-            places: Table::new(PLACES_MAX),
+            tap_points: Table::new(TAP_POINTS_MAX),
             retransmitted: Retransmitted::default(),
             unmeasured: 0,
         }
@@ -155,7 +156,7 @@ impl Stats {
             incomplete: path.incomplete,
             retransmitted: is_first(path) && self.retransmitted.is_repeated(&path.packet),
             between_nodes: crosses_nodes(path, world),
-            late: path.late_of.is_some(),
+            corrects: path.late_of.map(|before| before.outcome),
             way_ns: (is_certain && is_delivered).then(|| path.duration_ns()),
         };
         let (from, to) = ends(path, world);
@@ -165,10 +166,10 @@ impl Stats {
             protocol: path.packet.protocol(),
         };
         self.all.add(&addition);
-        if let Some(trip) = path.round_trip.as_ref().filter(|_| is_certain) {
+        if let Some(trip) = path.measured_trip() {
             let ns = Some(trip.total_ns());
             self.all.round_trip.extend(ns);
-            // The path is the reply's.
+            // The path belongs to the reply.
             self.pairs.row(key.reversed()).round_trip.extend(ns);
         }
         self.pairs.row(key).add(&addition);
@@ -176,15 +177,15 @@ impl Stats {
     }
 
     fn add_hops(&mut self, path: &Path, is_certain: bool, world: &World) {
-        let places: Vec<_> = path
+        let tap_points: Vec<_> = path
             .hops
             .iter()
-            .map(|hop| PlaceName::of(hop, world))
+            .map(|hop| TapPointName::of(hop, world))
             .collect();
         let is_measured = is_certain && !is_copied(path, world);
         self.unmeasured += u64::from(!is_measured);
         if is_measured {
-            for (hops, names) in path.hops.windows(2).zip(places.windows(2)) {
+            for (hops, names) in path.hops.windows(2).zip(tap_points.windows(2)) {
                 let ([here, next], [from, to]) = (hops, names) else {
                     continue;
                 };
@@ -198,10 +199,10 @@ impl Stats {
                 segment.latencies.extend(Some(ns));
             }
         }
-        // The first hops of a late path were counted before.
+        // The first hops of a late path are counted already.
         let counted = path.late_of.map_or(0, |before| before.hops);
-        for name in places.into_iter().skip(counted) {
-            self.places.row(name).add(path.packet.length);
+        for name in tap_points.into_iter().skip(counted) {
+            self.tap_points.row(name).add(path.packet.length);
         }
     }
 
@@ -212,27 +213,31 @@ impl Stats {
     }
 }
 
-/// Whether no path before has shown the same bytes as sent at the same time.
+/// Whether no earlier path has shown the same bytes as sent at the same time.
 fn is_first(path: &Path) -> bool {
     path.late_of.is_none() && path.part_of.is_none()
 }
 
 fn crosses_nodes(path: &Path, world: &World) -> bool {
-    let node = |hop: &crate::path::Hop| world.tap_points.get(hop.interface).map(|place| place.node);
+    let node = |hop: &crate::path::Hop| {
+        world
+            .tap_points
+            .get(hop.interface)
+            .map(|tap_point| tap_point.node)
+    };
     path.hops
         .windows(2)
         .any(|hops| matches!(hops, [here, next] if node(here) != node(next)))
 }
 
-/// Whether the packet was copied: then the next hop in time need not be the next on its
-/// way.
+/// Whether the packet was copied: the next hop in time may then belong to another copy.
 fn is_copied(path: &Path, world: &World) -> bool {
     let ways = |role: Role, direction: Direction| {
         path.hops
             .iter()
             .filter(|hop| hop.direction == direction)
             .filter_map(|hop| world.tap_points.get(hop.interface))
-            .filter(|place| place.role == role)
+            .filter(|tap_point| tap_point.role == role)
             .count()
     };
     ways(Role::Veth, Direction::Egress) > 1 || ways(Role::Pod, Direction::Ingress) > 1

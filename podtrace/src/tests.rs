@@ -7,4 +7,8 @@ mod layout;
 mod losses;
 mod old;
 mod round_trip;
+mod runs;
 mod sample;
+mod services;
+mod ties;
+mod tracked;

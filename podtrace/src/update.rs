@@ -18,12 +18,13 @@ use crate::{
         tap::is_zero,
         tap_point::TapPoint,
         topology::RecordedTopology,
+        translation::FlowChanges,
     },
     text::sanitize::sanitize,
 };
 
-/// Stands for the time of an update on its way to a live session, which sets the time when
-/// it receives the update.
+/// Placeholder for the time of an update to a live session, which sets the time when it
+/// receives the update.
 pub const UNTIMED: u64 = 0;
 
 /// One update.
@@ -32,12 +33,12 @@ pub const UNTIMED: u64 = 0;
 pub enum Update {
     /// The session has begun, or a replay has reached its beginning.
     Start(Start),
-    /// An interface has taps, or what is known of it has changed.
+    /// An interface has taps, or its description has changed.
     #[serde(rename = "place")]
     TapPoint {
         /// Number of the interface; numbers are never reused.
         number: u32,
-        /// What it is.
+        /// Its description.
         #[serde(rename = "place")]
         point: TapPoint,
     },
@@ -56,7 +57,7 @@ pub enum Update {
         runtime: usize,
         /// The pods.
         pods: Vec<Pod>,
-        /// When they were reported.
+        /// When that was reported.
         ts_ns: u64,
     },
     /// A runtime answers, or no longer does.
@@ -70,25 +71,36 @@ pub enum Update {
     Cluster {
         /// The update.
         update: ClusterUpdate,
-        /// When they were reported.
+        /// When that was reported.
         ts_ns: u64,
     },
     /// The paths of cgroup ids.
     Cgroups {
-        /// Whether the earlier ones are obsolete.
+        /// Whether the earlier paths are obsolete.
         forgets: bool,
-        /// The new ones.
+        /// The new paths.
         new: Vec<NewCgroup>,
+    },
+    /// The connection tracking of a node has changed, or is known now.
+    Translations {
+        /// Number of the node.
+        node: usize,
+        /// Id of its network namespace.
+        netns: u64,
+        /// The changes.
+        changes: FlowChanges,
+        /// When that was reported.
+        ts_ns: u64,
     },
     /// How many changes of the nodes there have been.
     Changes {
-        /// Their number.
+        /// Number of changes.
         count: u64,
     },
     /// The kernel takes another share of the packets from now on: packets under way at that
     /// time may lack hops.
     Sampling {
-        /// One in so many; 1 is all.
+        /// One packet in `share` is taken; 1 takes all.
         share: u32,
         /// When that began.
         ts_ns: u64,
@@ -103,10 +115,13 @@ pub enum Update {
         /// How many are attached to behind programs of other tools, which may take packets.
         #[serde(default, skip_serializing_if = "is_zero")]
         partial: u64,
-        /// Since when there have been some; none since the session began.
+        /// Since when some have been unwatched; none if since the session began.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         since_ns: Option<u64>,
-        /// Since when the numbers are valid.
+        /// When the session began, if it is one of several.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        begun_ns: Option<u64>,
+        /// When these numbers became valid.
         ts_ns: u64,
     },
     /// Events were lost.
@@ -133,12 +148,17 @@ impl Update {
             }
             Self::Pods { ts_ns, .. }
             | Self::Cluster { ts_ns, .. }
+            | Self::Translations { ts_ns, .. }
             | Self::Loss(Loss { ts_ns, .. })
             | Self::Sampling { ts_ns, .. } => *ts_ns = map(*ts_ns),
             Self::Attaching {
-                since_ns, ts_ns, ..
+                since_ns,
+                begun_ns,
+                ts_ns,
+                ..
             } => {
                 *since_ns = since_ns.map(&map);
+                *begun_ns = begun_ns.map(&map);
                 *ts_ns = map(*ts_ns);
             }
             Self::Cgroups { new, .. } => {

@@ -9,9 +9,16 @@ use std::{
 };
 
 use crate::{
-    clock::nodes::Line,
+    clock::nodes::{Doubts, Line},
     identity::identities::Identities,
-    model::{event::TapPoints, origin::Origin, snapshot::Snapshot, tap_point::TapPoint},
+    map::Map,
+    model::{
+        event::TapPoints,
+        origin::Origin,
+        snapshot::Snapshot,
+        tap_point::{Role, TapPoint},
+    },
+    packet::Mac,
     update::Update,
 };
 
@@ -31,6 +38,11 @@ pub struct World {
     /// The clocks of nodes other than the reference: number of the session and clock, by
     /// node.
     pub clocks: BTreeMap<usize, (usize, Arc<Line>)>,
+    /// The packets that these clocks may confuse.
+    pub doubts: Arc<Doubts>,
+    /// Nodes by the MAC addresses of their interfaces to other nodes; none where several nodes
+    /// share an address.
+    stations: Map<Mac, Option<usize>>,
     /// UTC nanoseconds at zero of the clock of events and updates.
     pub epoch_ns: i128,
 }
@@ -40,6 +52,24 @@ impl World {
     #[must_use]
     pub fn node_name(&self, number: usize) -> Option<Arc<str>> {
         self.nodes.get(number).cloned()
+    }
+
+    /// The traced node that has an interface to other nodes with this MAC address.
+    #[must_use]
+    pub(crate) fn station(&self, mac: Mac) -> Option<usize> {
+        self.stations.get(&mac).copied().flatten()
+    }
+
+    /// Whether `other` is another node than this one, and traced at the moment.
+    #[must_use]
+    pub(crate) fn is_seen_beside(&self, node: usize, other: usize) -> bool {
+        other != node && !self.silent.contains(&other)
+    }
+
+    /// Whether any other node than this one is traced at the moment.
+    #[must_use]
+    pub(crate) fn sees_beside(&self, node: usize) -> bool {
+        (0..self.nodes.len()).any(|other| self.is_seen_beside(node, other))
     }
 
     /// The pod that a tap point is in, by its best known name; none on the node itself.
@@ -58,7 +88,10 @@ impl World {
     /// Applies an update.
     pub fn apply(&mut self, origin: &Origin, update: &Update) {
         match update {
-            Update::TapPoint { number, point } => self.tap_points.set(*number, point.clone()),
+            Update::TapPoint { number, point } => {
+                self.note_station(point);
+                self.tap_points.set(*number, point.clone());
+            }
             Update::Snapshot(snapshot) => self.apply_snapshot(origin, snapshot),
             Update::Pods {
                 runtime,
@@ -84,15 +117,24 @@ impl World {
                     sockets.learn(new);
                 }
             }
-            Update::Changes { count } => self.identities.note_changes(origin.session, *count),
+            Update::Changes { count } => self.identities.record_changes(origin.session, *count),
             Update::Start(_)
             | Update::Removed { .. }
             | Update::Sampling { .. }
             | Update::Attaching { .. }
+            | Update::Translations { .. }
             | Update::Loss(_)
             | Update::Topology(_)
             | Update::Notice { .. } => {}
         }
+    }
+
+    fn note_station(&mut self, point: &TapPoint) {
+        let Some(mac) = point.mac.filter(|_| point.role == Role::Uplink) else {
+            return;
+        };
+        let node = self.stations.entry(mac).or_insert(Some(point.node));
+        *node = node.filter(|node| *node == point.node);
     }
 
     fn apply_snapshot(&mut self, origin: &Origin, snapshot: &Snapshot) {

@@ -19,6 +19,7 @@ use std::{
 
 use clap::{CommandFactory as _, Parser as _};
 use podtrace::cli::Cli;
+use serde_json::Value;
 
 fn crate_folder() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -181,4 +182,85 @@ fn examples_of_the_help_are_podtraces() {
         }
     }
     assert!(count > 20, "{count} examples were found");
+}
+
+/// What is written as JSON is as `podtrace schema` describes it.
+#[test]
+fn json_follows_its_schema() {
+    let folder = recordings();
+    let text = |line: &str| {
+        let output = run(line, folder.path());
+        assert!(output.status.success(), "{line}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    for (schema, command) in [
+        ("lines", "podtrace replay -o json *.pcapng"),
+        ("stats", "podtrace stats -o json *.pcapng"),
+        ("topology", "podtrace topology -o json *.pcapng"),
+        ("flows", "podtrace flows -o json -r ."),
+    ] {
+        let schema: Value =
+            serde_json::from_str(&text(&format!("podtrace schema {schema}"))).unwrap();
+        let documents = text(command);
+        let documents = serde_json::Deserializer::from_str(&documents).into_iter();
+        let mut valid = 0;
+        for document in documents {
+            let document: Value = document.unwrap();
+            let fault = fault(&document, &schema, &schema);
+            assert_eq!(fault, None, "{document}");
+            valid += 1;
+        }
+        assert!(valid > 0, "{command}");
+        let wrong = serde_json::json!({"type": "path", "packet": "one"});
+        assert!(fault(&wrong, &schema, &schema).is_some());
+    }
+}
+
+/// Where a value does not follow a schema, by the keywords that podtrace's schemas have; other
+/// keywords are a fault of the schema.
+fn fault(value: &Value, schema: &Value, document: &Value) -> Option<String> {
+    let keywords = schema.as_object().unwrap().iter();
+    let mut faults = keywords.filter_map(|(keyword, rule)| match keyword.as_str() {
+        "$schema" | "title" | "description" | "$defs" => None,
+        "$ref" => {
+            let name = rule.as_str().unwrap().strip_prefix("#/$defs/").unwrap();
+            fault(value, &document["$defs"][name], document)
+        }
+        "oneOf" => {
+            let fits = |rule: &&Value| fault(value, rule, document).is_none();
+            let number = rule.as_array().unwrap().iter().filter(fits).count();
+            (number != 1).then(|| format!("{number} fit"))
+        }
+        "const" => (value != rule).then(|| format!("{value}")),
+        "type" => {
+            let is_so = match rule.as_str().unwrap() {
+                "object" => value.is_object(),
+                "array" => value.is_array(),
+                "string" => value.is_string(),
+                "boolean" => value.is_boolean(),
+                "integer" => value.is_i64() || value.is_u64(),
+                other => panic!("{other}"),
+            };
+            (!is_so).then(|| format!("{value} is no {rule}"))
+        }
+        "items" => {
+            let items = value.as_array().into_iter().flatten();
+            { items }.find_map(|item| fault(item, rule, document))
+        }
+        "required" => {
+            let names = rule.as_array().unwrap().iter();
+            let is_missing = |name: &&Value| value.get(name.as_str().unwrap()).is_none();
+            { names }.find(is_missing).map(|name| format!("no {name}"))
+        }
+        "properties" => {
+            let rules = rule.as_object().unwrap().iter();
+            { rules }.find_map(|(name, rule)| fault(value.get(name)?, rule, document))
+        }
+        "additionalProperties" => {
+            let values = value.as_object().into_iter().flatten();
+            { values }.find_map(|(_, value)| fault(value, rule, document))
+        }
+        other => panic!("{other}"),
+    });
+    faults.next()
 }

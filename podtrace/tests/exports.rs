@@ -140,6 +140,27 @@ fn several_link_layers_become_ethernet() {
     assert_eq!(read(&exported), (links, packets));
 }
 
+/// libpcap stops at a second interface of type 101.
+#[test]
+fn several_raw_interfaces_become_ethernet() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_, raw) = layers().into_iter().find(|(link, _)| *link == 101).unwrap();
+    let files = ["a", "b"].map(|name| {
+        let folder = folder.path().join(name);
+        fs::create_dir(&folder).unwrap();
+        // Another packet for each: one would be a copy of the other.
+        pcap(&folder, 101, &[&raw[..], name.as_bytes()].concat())
+    });
+    let (output, exported) = export(folder.path(), &[], &files);
+    assert!(output.status.success(), "{output:?}");
+    let (links, packets) = read(&exported);
+    assert_eq!((links, packets.len()), (vec![1; 2], 2));
+    let listed = Command::new("tcpdump").arg("-nr").arg(&exported).output();
+    if let Ok(listed) = listed {
+        assert!(listed.status.success(), "{listed:?}");
+    }
+}
+
 #[test]
 fn vantage_is_one_interface_or_an_error() {
     let folder = tempfile::tempdir().unwrap();
@@ -156,6 +177,7 @@ fn vantage_is_one_interface_or_an_error() {
             "no interface default/nosuch/eth0 in the files\nhint: there is default/",
         ),
         ("nosuch", "no interface nosuch in the files"),
+        ("", "must be a tap point"),
     ] {
         fs::remove_file(&exported).ok();
         let (output, _) = export(folder.path(), &["--vantage", vantage], &recorded);

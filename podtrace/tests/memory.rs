@@ -57,6 +57,7 @@ fn packets_that_never_arrive_fit_into_the_bound() {
     let options = DecodeOptions {
         vxlan_ports: Vec::new(),
         key_payload: 0,
+        filter: None,
     };
     let mut pipeline = Pipeline::new(options, 500_000_000, None);
     let origin = Origin {

@@ -17,7 +17,7 @@ const RECORDED: &str = concat!(
 );
 
 /// What podtrace says on standard error where it is run in a directory.
-fn said(directory: &OsStr, words: &[&OsStr]) -> String {
+fn output_of(directory: &OsStr, words: &[&OsStr]) -> String {
     let mut command = Command::new(env!("CARGO_BIN_EXE_podtrace"));
     let output = command.current_dir(directory).args(words).output().unwrap();
     String::from_utf8(output.stderr).unwrap()
@@ -34,7 +34,7 @@ fn check(directory: &OsStr, words: &str) {
         })
         .collect();
     let words: Vec<_> = words.iter().map(OsString::as_os_str).collect();
-    let text = said(directory, &words);
+    let text = output_of(directory, &words);
     assert!(text.contains(SHOWN), "{words:?}: {text:?}");
     assert!(
         !text.contains(['\u{fffd}', '\u{1b}']),
@@ -44,7 +44,7 @@ fn check(directory: &OsStr, words: &str) {
 
 /// Commands that read, with a name that is not there, and those that write below it.
 #[test]
-fn path_that_is_not_there_is_named_in_full() {
+fn missing_path_is_named_in_full() {
     let directory = tempfile::tempdir().unwrap();
     for words in [
         "NAME",
@@ -62,7 +62,7 @@ fn path_that_is_not_there_is_named_in_full() {
 }
 
 #[test]
-fn path_that_is_something_else_is_named_in_full() {
+fn path_of_wrong_kind_is_named_in_full() {
     let directory = tempfile::tempdir().unwrap();
     fs::write(directory.path().join(OsStr::from_bytes(NAME)), "text").unwrap();
     for words in [

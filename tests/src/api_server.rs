@@ -1,5 +1,5 @@
-//! A small Kubernetes API server: it lists given pods and nodes, and its
-//! watches stay open and silent.
+//! A small Kubernetes API server: it lists given pods, nodes and Services, and its watches stay
+//! open and silent.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -15,7 +15,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 
-/// The longest request that is read.
+/// Upper bound of a request.
 const REQUEST_MAX: usize = 16 << 10;
 
 /// A running server; dropping it ends it.
@@ -25,17 +25,21 @@ pub struct ApiServer {
 }
 
 impl ApiServer {
-    /// Serves these pods and nodes on 127.0.0.1 of the caller's network.
-    pub fn new(pods: Vec<Value>, nodes: Vec<Value>) -> Result<Self> {
+    /// Serves these pods, nodes and Services on 127.0.0.1 of the caller's network.
+    pub fn new(pods: Vec<Value>, nodes: Vec<Value>, services: Vec<Value>) -> Result<Self> {
         let (ca, acceptor) = certificates()?;
         let runtime = tokio::runtime::Runtime::new()?;
         let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0"))?;
         let dir = write_config(&ca, listener.local_addr()?)?;
-        let lists = Arc::new(Lists { pods, nodes });
+        let lists = Arc::new(Lists {
+            pods,
+            nodes,
+            services,
+        });
         runtime.spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 let (acceptor, lists) = (acceptor.clone(), Arc::clone(&lists));
-                // A client that leaves early is its own business.
+                // A client that leaves early is no error.
                 tokio::spawn(async move { lists.answer(acceptor, stream).await.ok() });
             }
         });
@@ -55,6 +59,7 @@ impl ApiServer {
 struct Lists {
     pods: Vec<Value>,
     nodes: Vec<Value>,
+    services: Vec<Value>,
 }
 
 impl Lists {
@@ -69,12 +74,14 @@ impl Lists {
             let head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n\
                         transfer-encoding: chunked\r\n\r\n";
             stream.write_all(head.as_bytes()).await?;
-            // Until the client goes.
+            // Until the client leaves.
             stream.read_u8().await?;
             return Ok(());
         }
         let (kind, items) = if request.starts_with("GET /api/v1/pods") {
             ("PodList", &self.pods)
+        } else if request.starts_with("GET /api/v1/services") {
+            ("ServiceList", &self.services)
         } else {
             ("NodeList", &self.nodes)
         };
@@ -96,7 +103,7 @@ impl Lists {
     }
 }
 
-/// An authority in PEM, and a server's end with a certificate of it.
+/// An authority in PEM, and a server with a certificate of it.
 fn certificates() -> Result<(String, TlsAcceptor)> {
     let mut params = CertificateParams::new(Vec::new())?;
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);

@@ -1,10 +1,13 @@
 //! The cases, one module for each subject.
 
+mod attach_methods;
 mod attaching;
 mod churn;
 mod clsact;
 mod command;
 mod cri_lab;
+mod crossings;
+mod flows;
 mod foreign;
 mod harmless;
 mod host_network;
@@ -20,8 +23,10 @@ mod pod_start;
 mod pods_churn;
 mod privileges;
 mod program;
+mod refused;
+mod roads;
 mod runtime;
-mod runtime_trouble;
+mod runtime_outages;
 mod scan;
 mod scenarios;
 mod senders;
@@ -29,13 +34,17 @@ mod services;
 mod sessions;
 mod topology;
 mod tracer;
+mod unserved;
 mod uplinks;
 mod view;
-mod ways;
+mod workload;
+
+use std::process::Command;
 
 use podtrace::lab::{Lab, LabSpec};
+use podtrace::netns::NetNs;
 
-/// A node with so many pods, without IPv6.
+/// A node with this many pods, without IPv6.
 fn one_node(pods_per_node: usize) -> Lab {
     Lab::new(LabSpec {
         nodes: 1,
@@ -43,4 +52,17 @@ fn one_node(pods_per_node: usize) -> Lab {
         ipv6: false,
     })
     .unwrap()
+}
+
+/// Runs commands in a namespace, one a line.
+fn on(netns: &NetNs, commands: &str) {
+    for command in commands.lines().map(str::trim) {
+        let mut words = command.split_whitespace();
+        let Some(program) = words.next() else {
+            continue;
+        };
+        let run = || Command::new(program).args(words).output();
+        let output = netns.run(run).unwrap().unwrap();
+        assert!(output.status.success(), "{command}: {output:?}");
+    }
 }

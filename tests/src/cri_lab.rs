@@ -1,11 +1,11 @@
-//! The CRI lab: one or two nodes of a cluster on one machine, each with a
-//! containerd of its own, runc, the CNI bridge plugin and flannel.1. Pods are
-//! made over CRI, of images built on the spot.
+//! The CRI lab: one or two nodes of a cluster on one machine, each with its own containerd,
+//! runc, the CNI bridge plugin and flannel.1. Pods are created by CRI, from images built
+//! locally.
 //!
-//! A node is a process tree in namespaces of its own (network, mount, pid,
-//! cgroup, ipc, uts) below `lab-node`, its PID 1. It ends with the lab, and
-//! with the process that made the lab, however that ends; what a killed
-//! process leaves in the file system is swept before the next lab.
+//! A node is a process tree in its own namespaces (network, mount, pid, cgroup, ipc, uts)
+//! below `lab-node`, its PID 1. It ends with the lab and with the process that created the
+//! lab, for whatever reason; the next lab sweeps the files that a killed process leaves
+//! behind.
 
 pub mod cgroup;
 mod client;
@@ -26,12 +26,12 @@ pub use pod::{CriPod, Output, PodSpec};
 
 use home::Home;
 
-/// What lab to build.
+/// The size of a lab.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CriLabSpec {
     /// Number of nodes, 1 or 2. A single node has no uplink and no flannel.1.
     pub nodes: u8,
-    /// Whether pods have an IPv6 address beside the IPv4 one.
+    /// Whether pods have an IPv6 address in addition to the IPv4 one.
     pub ipv6: bool,
 }
 
@@ -40,15 +40,14 @@ pub struct CriLabSpec {
 pub struct CriLab {
     /// `podtrace-cri-<pid>-<counter>`: the name of its directory and cgroups.
     pub id: String,
-    /// The nodes; dropped before what they live in.
+    /// The nodes; dropped before their environment.
     pub nodes: Vec<CriNode>,
     _home: Home,
 }
 
 impl CriLab {
-    /// Sweeps leftovers and starts a lab, as root. When it returns, every
-    /// node's CRI answers and has the images. The error says what the node's
-    /// programs had to say.
+    /// Sweeps leftovers and starts a lab, as root. When it returns, every node's CRI answers
+    /// and has the images. An error includes the output of the node's programs.
     pub fn new(spec: CriLabSpec) -> Result<Self> {
         ensure!(
             (1..=2).contains(&spec.nodes),
@@ -57,7 +56,7 @@ impl CriLab {
         );
         sweep().context("sweep what earlier labs left")?;
         let home = Home::create()?;
-        // In a variable of its own: if a later step fails, the nodes go first.
+        // A separate variable: if a later step fails, the nodes are dropped first.
         let mut nodes = Vec::new();
         for node in 1..=spec.nodes {
             nodes.push(CriNode::spawn(&home, node, spec.ipv6)?);
@@ -82,7 +81,7 @@ impl CriLab {
 }
 
 impl Drop for CriLab {
-    /// All nodes begin to end before the first is waited for.
+    /// All nodes begin to end before any is waited for.
     fn drop(&mut self) {
         for node in &mut self.nodes {
             node.hang_up();
@@ -90,7 +89,7 @@ impl Drop for CriLab {
     }
 }
 
-/// The thread's result; its panic goes on here.
+/// The thread's result; propagates its panic.
 fn join<T>(thread: thread::ScopedJoinHandle<'_, T>) -> T {
     match thread.join() {
         Ok(result) => result,

@@ -1,5 +1,8 @@
-//! The frames that the kernel programs are fed.
-use podtrace::lab::plan::{VNI, VXLAN_PORT, overlay4, overlay6, underlay4};
+//! Frames as input of the kernel programs.
+use podtrace::{
+    lab::plan::{VNI, overlay4, overlay6, underlay4},
+    packet::FLANNEL_PORT,
+};
 use podtrace_ebpf::parse::{ETHERNET_LEN, GENEVE_PORT, PROTOCOL_GRE, PROTOCOL_IPV4};
 
 const MAC: [u8; 12] = [2, 0, 0, 0, 0, 2, 2, 0, 0, 0, 0, 1];
@@ -16,7 +19,7 @@ pub fn datagram(payload: &[u8]) -> Vec<u8> {
     ethernet(IPV4, &ipv4_packet(ends, UDP, &udp(40_000, 5001, payload)))
 }
 
-/// The same in a frame of so many bytes.
+/// The same in a frame of this length.
 #[must_use]
 pub fn ipv4(len: usize) -> Vec<u8> {
     datagram(&vec![7; len.saturating_sub(HEADERS)])
@@ -28,7 +31,7 @@ pub fn in_vxlan(frame: &[u8]) -> Vec<u8> {
     let mut payload = vec![8, 0, 0, 0];
     payload.extend((VNI << 8).to_be_bytes());
     payload.extend(frame);
-    in_ipv4(UDP, &udp(50_000, VXLAN_PORT, &payload))
+    in_ipv4(UDP, &udp(50_000, FLANNEL_PORT, &payload))
 }
 
 /// A frame inside Geneve with an option of 8 bytes.
@@ -85,10 +88,10 @@ pub fn ipv6() -> Vec<u8> {
     ethernet(IPV6, &packet)
 }
 
-/// `struct __sk_buff` of a packet of many segments, as a test run takes it.
+/// `struct __sk_buff` of a packet of many segments, for a test run.
 #[must_use]
 pub fn gso_context(segments: u32, segment_len: u32) -> Vec<u8> {
-    /// Of linux/bpf.h: the struct's size and the fields' offsets.
+    /// From linux/bpf.h: the struct's size and the fields' offsets.
     const SIZE: usize = 192;
     const GSO_SEGS: usize = 164;
     const GSO_SIZE: usize = 176;
@@ -121,7 +124,7 @@ fn udp(from: u16, to: u16, payload: &[u8]) -> Vec<u8> {
     datagram
 }
 
-/// A length field; that of a frame too long for it is full.
+/// A length field; saturates for longer frames.
 fn length(len: usize) -> [u8; 2] {
     u16::try_from(len).unwrap_or(u16::MAX).to_be_bytes()
 }

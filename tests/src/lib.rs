@@ -1,9 +1,10 @@
-//! End-to-end tests, and the lab with a real container runtime they run on.
+//! End-to-end tests, and their lab with a real container runtime.
 
 pub mod api_server;
 pub mod cri_lab;
 pub mod frames;
 pub mod newcomer;
+pub mod wire;
 pub mod yardstick;
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! A pod that comes while a node is watched.
+//! A pod that starts while a node is traced.
 use std::{
     os::fd::{AsFd as _, AsRawFd as _},
     process::{Child, Command, Stdio},
@@ -10,12 +10,12 @@ use anyhow::{Result, ensure};
 use podtrace::netns::NetNs;
 use rtnetlink::{LinkUnspec, LinkVeth};
 
-/// What its end of the veth pair is called.
+/// The name of its end of the veth pair.
 pub const END: &str = "vethend";
-/// How long its process may take to make the namespace.
+/// The deadline for its process to create the namespace.
 const DEADLINE: Duration = Duration::from_secs(20);
 
-/// A namespace without a name: of a process that waits for its input to end.
+/// A namespace without a name, kept by a process that waits for the end of its input.
 pub struct Newcomer {
     process: Child,
     /// The namespace.
@@ -23,10 +23,10 @@ pub struct Newcomer {
 }
 
 impl Newcomer {
-    /// Starts the process; its namespace is there.
+    /// Starts the process, and returns when its namespace exists.
     ///
     /// # Errors
-    /// When it does not make one.
+    /// When it does not create one.
     pub fn new() -> Result<Self> {
         let mut command = Command::new("unshare");
         command.args(["--net", "cat"]).stdin(Stdio::piped());
@@ -53,7 +53,7 @@ impl Drop for Newcomer {
     }
 }
 
-/// Ties a namespace to a node by a veth pair: `host` there, [`END`] in it.
+/// Connects a namespace to a node by a veth pair: `host` there, [`END`] in the namespace.
 ///
 /// # Errors
 /// When the kernel refuses.

@@ -1,4 +1,4 @@
-//! The programs that taps are measured against.
+//! The reference programs for measuring taps.
 use std::{
     sync::mpsc::{RecvTimeoutError, Sender, channel},
     thread::{self, JoinHandle},
@@ -10,20 +10,20 @@ use aya::{maps::RingBuf, programs::SchedClassifier};
 use podtrace::probe::Probe;
 use podtrace_ebpf::config::{MAP_BARE, PROGRAM_BARE, PROGRAM_NOOP};
 
-/// Bytes of the bare tap's ring buffer: more than a turn's records, and as many as
-/// the ring of a CPU should have beside it, as both are written through.
+/// Bytes of the bare tap's ring buffer: more than a turn's records, and as many as the
+/// compared ring of a CPU should have, as both are written through.
 pub const BARE_BYTES: u32 = 16 << 20;
 /// How often the ring buffer is drained: as often as the reader drains ours.
 const INTERVAL: Duration = Duration::from_millis(5);
 
-/// The yardsticks, loaded, with a reader as a tap has one.
+/// The loaded yardsticks, with a reader like a tap's.
 pub struct Yardsticks {
     stop: Option<Sender<()>>,
     reader: Option<JoinHandle<()>>,
 }
 
 impl Yardsticks {
-    /// Loads them, once for a probe that was loaded with [`BARE_BYTES`].
+    /// Loads them, once per probe that was loaded with [`BARE_BYTES`].
     ///
     /// # Errors
     /// When the kernel refuses.
@@ -52,7 +52,7 @@ impl Drop for Yardsticks {
     fn drop(&mut self) {
         drop(self.stop.take());
         if let Some(reader) = self.reader.take() {
-            // It does nothing that could panic.
+            // It cannot panic.
             let _ = reader.join();
         }
     }

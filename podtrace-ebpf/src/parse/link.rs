@@ -1,4 +1,4 @@
-//! The link layer: Ethernet, and what stands between it and the network layer.
+//! The link layer: Ethernet, and the headers between it and the network layer.
 use super::{Load, WalkError, byte, half};
 
 /// EtherType of IPv4.
@@ -20,15 +20,15 @@ const ETHERTYPE_VLAN: u16 = 0x8100;
 const ETHERTYPE_SERVICE_VLAN: u16 = 0x88a8;
 /// EtherType of outer tags before 802.1ad.
 const ETHERTYPE_OLD_SERVICE_VLAN: u16 = 0x9100;
-/// Below it, what is in an EtherType's place is the length of what follows (IEEE 802.3).
+/// A smaller number in place of an EtherType is the length of the content (IEEE 802.3).
 pub const ETHERTYPE_MIN: u16 = 0x0600;
 /// Length of an Ethernet header without tags.
 pub const ETHERNET_LEN: usize = 14;
 const VLAN_LEN: usize = 4;
-/// VLAN tags followed at most.
+/// Upper bound of the VLAN tags that are followed.
 const TAGS_MAX: usize = 3;
 const LABEL_LEN: usize = 4;
-/// MPLS labels followed at most.
+/// Upper bound of the MPLS labels that are followed.
 const LABELS_MAX: usize = 4;
 /// Length of PPPoE's header and of PPP's protocol number.
 const PPPOE_LEN: usize = 8;
@@ -37,31 +37,30 @@ const PPP_IPV4: u16 = 0x0021;
 const PPP_IPV6: u16 = 0x0057;
 /// Length of an LLC header with the SNAP header behind it.
 const SNAP_LEN: usize = 8;
-/// How such an LLC header begins: both SAPs, and "unnumbered information".
+/// The begin of such an LLC header: both SAPs, and "unnumbered information".
 const SNAP: [u8; 3] = [0xaa, 0xaa, 0x03];
 /// Organisations whose SNAP protocols are EtherTypes (RFC 1042, IEEE 802.1H).
 const RFC_1042: [u8; 3] = [0, 0, 0];
 const BRIDGE_TUNNEL: [u8; 3] = [0, 0, 0xf8];
 
-/// What an Ethernet header says, with all that is before the network layer.
+/// The content of an Ethernet header and of all headers before the network layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LinkLayer {
-    /// EtherType of what is at `next`: behind tags, MPLS, PPPoE and SNAP where that is
-    /// known.
+    /// EtherType of the header at `next`: behind tags, MPLS, PPPoE and SNAP if that is known.
     pub ethertype: u16,
     /// VLAN id of the innermost tag.
     pub vlan: Option<u16>,
     /// MPLS or PPPoE.
     pub shim: Option<Shim>,
-    /// The LLC header, where no EtherType stands for it.
+    /// The LLC header, if no EtherType represents it.
     pub llc: Option<Llc>,
     /// Where the next header starts.
     pub next: usize,
-    /// Where the frame's content ends, if the header tells: padding may follow.
+    /// Where the frame's content ends, if the header states it: padding may follow.
     pub end: Option<usize>,
 }
 
-/// What stands between the Ethernet header and the network layer.
+/// A header between the Ethernet header and the network layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shim {
     /// MPLS, by the label on top.
@@ -109,7 +108,7 @@ pub fn link<L: Load + ?Sized>(frame: &L, start: usize) -> Result<LinkLayer, Walk
     }
 }
 
-/// The EtherType of IP or ARP right behind an Ethernet header: of most frames.
+/// The EtherType of IP or ARP directly behind an Ethernet header, as in most frames.
 #[inline]
 pub fn plain<L: Load + ?Sized>(frame: &L, start: usize) -> Option<u16> {
     let ethertype = half(frame, start + 12).ok()?;
@@ -151,7 +150,7 @@ impl LinkLayer {
         Ok(())
     }
 
-    /// Labels do not tell what is behind them: it is IP where it begins as IP does.
+    /// Labels do not state what follows them: it is IP if it begins like IP.
     #[inline(always)]
     fn mpls<L: Load + ?Sized>(&mut self, frame: &L) -> Result<(), WalkError> {
         for _ in 0..LABELS_MAX {
@@ -182,7 +181,7 @@ impl LinkLayer {
             session: u16::from_be_bytes([s0, s1]),
             protocol,
         });
-        // The length is that of the protocol number and what follows.
+        // The length covers the protocol number and the content.
         let length = usize::from(u16::from_be_bytes([l0, l1]));
         self.end = Some(self.next + PPPOE_LEN - 2 + length);
         self.next += PPPOE_LEN;
@@ -238,7 +237,7 @@ mod tests {
         assert_eq!(of(0x9100, 8), (ETHERTYPE_IPV4, Some(3), 18));
         assert_eq!(of(0x8100, 4), (ETHERTYPE_IPV4, Some(3), 22));
         assert_eq!(of(0x88a8, 0), (ETHERTYPE_IPV4, Some(3), 26));
-        // A fourth one is not.
+        // A fourth tag is not followed.
         let four = [&[0, 1, 0x81, 0][..], &behind].concat();
         let layer = walked(0x8100, &four);
         assert_eq!((layer.ethertype, layer.next), (0x9100, 26));
@@ -261,7 +260,7 @@ mod tests {
             let seen = (layer.ethertype, layer.llc, layer.next, layer.end);
             assert_eq!(seen, (ETHERTYPE_ARP, None, 22, Some(50)));
         }
-        // Behind a tag too.
+        // It may follow a tag.
         let layer = walked(0x8100, &[0, 7, 0, 38, 0x42, 0x42, 3]);
         assert_eq!((layer.vlan, layer.llc), (Some(7), Some(stp)));
         assert_eq!(walked(0x0600, &[]).llc, None);

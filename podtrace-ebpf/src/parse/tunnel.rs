@@ -1,8 +1,8 @@
 //! Packets that carry other packets.
 use super::{ETHERTYPE_IPV4, ETHERTYPE_IPV6, Load};
 
-/// Tunnels opened at most, one inside the other: that of a network, and one that a pod has
-/// within.
+/// Upper bound of the nested tunnels that are opened: that of a network, and one that a pod
+/// has within.
 pub const TUNNELS_MAX: usize = 2;
 
 /// UDP port of Geneve (RFC 8926).
@@ -25,14 +25,14 @@ const UDP_LEN: usize = 8;
 const VXLAN_LEN: usize = 8;
 const GENEVE_LEN: usize = 8;
 const GRE_LEN: usize = 4;
-/// Flag of a VXLAN header: there is a network identifier.
+/// Flag of a VXLAN header with a network identifier.
 const VXLAN_VNI: u8 = 0x08;
 /// Flags of GRE: each has a field of 4 bytes.
 const GRE_CHECKSUM: u16 = 0x8000;
 const GRE_KEY: u16 = 0x2000;
 const GRE_SEQUENCE: u16 = 0x1000;
 
-/// How a packet is carried inside another.
+/// The encapsulation of a packet inside another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Carrier {
     /// VXLAN, with its network identifier.
@@ -41,14 +41,14 @@ pub enum Carrier {
     Geneve(u32),
     /// GRE, with its key.
     Gre(Option<u32>),
-    /// IP in IP, the inner one of this version.
+    /// IP in IP; the inner packet has this version.
     Ip(u8),
 }
 
-/// What a packet carries.
+/// The packet inside another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Inside {
-    /// How.
+    /// The encapsulation.
     pub carrier: Carrier,
     /// Where the inner packet starts.
     pub start: usize,
@@ -56,8 +56,8 @@ pub struct Inside {
     pub is_ethernet: bool,
 }
 
-/// The packet that this one carries, if it is a tunnel's: what is at `at` behind its IP
-/// header, by the protocol there. `is_vxlan` tells ports of VXLAN.
+/// The packet that this one carries, if it is a tunnel packet: at `at`, behind its IP header,
+/// by the protocol there. `is_vxlan` recognises ports of VXLAN.
 #[inline]
 pub fn inside<L: Load + ?Sized>(
     frame: &L,
@@ -81,7 +81,7 @@ pub fn inside<L: Load + ?Sized>(
     }
 }
 
-/// A packet without an Ethernet header.
+/// An inner packet without an Ethernet header.
 fn bare(carrier: Carrier, start: usize) -> Inside {
     Inside {
         carrier,
@@ -138,8 +138,8 @@ pub(crate) fn gre_len(flags: u16) -> Option<usize> {
     Some(GRE_LEN + field(GRE_CHECKSUM) + field(GRE_KEY) + field(GRE_SEQUENCE))
 }
 
-/// Whether a frame of that EtherType in a tunnel has an Ethernet header or is IP; none if
-/// it is neither.
+/// Whether a frame of that EtherType in a tunnel has an Ethernet header or is IP; none if it
+/// is neither.
 #[inline(always)]
 pub(crate) fn is_inside(ethertype: u16) -> Option<bool> {
     match ethertype {
@@ -153,7 +153,7 @@ pub(crate) fn is_inside(ethertype: u16) -> Option<bool> {
 mod tests {
     use super::*;
 
-    /// What an IPv4 packet of that protocol carries.
+    /// The inner packet of an IPv4 packet of that protocol.
     fn carried(protocol: u8, payload: &[u8]) -> Option<(Carrier, usize, bool)> {
         let mut packet = vec![0x45, 0, 0, 0, 0, 1, 0, 0, 64, protocol];
         packet.resize(20, 0);

@@ -1,11 +1,11 @@
-//! Packets that are in memory as a whole, as outside of the kernel.
-use super::{Copied, Frame, Lens, Look, VIEW_LEN, look};
+//! Packets that are in memory as a whole, outside of the kernel.
+use super::{Copied, Frame, InspectOptions, Inspection, VIEW_LEN, inspect};
 use crate::parse;
 
-/// A frame in memory. `is_vxlan` tells ports of VXLAN.
+/// A frame in memory. `is_vxlan` recognises ports of VXLAN.
 #[derive(Clone, Copy, Debug)]
 pub struct InMemory<'a, P> {
-    /// All of it.
+    /// The whole frame.
     pub bytes: &'a [u8],
     /// Whether a UDP port carries VXLAN.
     pub is_vxlan: P,
@@ -29,13 +29,13 @@ impl<P: Fn(u16) -> bool> Frame for InMemory<'_, P> {
         Some((layer.ethertype, layer.next as u32))
     }
 
-    fn look(&self, at: u32, ethertype: u16, opens: bool) -> Look {
-        let lens = Lens {
+    fn inspect(&self, at: u32, ethertype: u16, opens: bool) -> Inspection {
+        let options = InspectOptions {
             ethertype,
             opens,
             is_vxlan: &self.is_vxlan,
         };
         let rest = self.bytes.get(at as usize..).unwrap_or_default();
-        look(&Copied::of(rest), &lens)
+        inspect(&Copied::of(rest), &options)
     }
 }

@@ -4,15 +4,15 @@ use super::*;
 
 const VXLAN_PORT: u16 = 8472;
 
-fn lens(ethertype: u16) -> Lens<impl Fn(u16) -> bool> {
-    Lens {
+fn options(ethertype: u16) -> InspectOptions<impl Fn(u16) -> bool> {
+    InspectOptions {
         ethertype,
         is_vxlan: |port| port == VXLAN_PORT,
         opens: true,
     }
 }
 
-/// What is different at each hop.
+/// The fields that differ at each hop.
 #[derive(Clone, Copy, Debug)]
 struct Hop {
     ttl: u8,
@@ -80,15 +80,15 @@ fn echo(hop: Hop, kind: u8, sequence: u16, payload: &[u8]) -> Vec<u8> {
 }
 
 fn seen(ethertype: u16, packet: &[u8]) -> Seen {
-    match look(&Copied::of(packet), &lens(ethertype)) {
-        Look::Packet(seen) => seen,
+    match inspect(&Copied::of(packet), &options(ethertype)) {
+        Inspection::Packet(seen) => seen,
         other => panic!("{other:?}"),
     }
 }
 
 fn inner(ethertype: u16, packet: &[u8]) -> Option<Inner> {
-    match look(&Copied::of(packet), &lens(ethertype)) {
-        Look::Tunnel(inner) => Some(inner),
+    match inspect(&Copied::of(packet), &options(ethertype)) {
+        Inspection::Tunnel(inner) => Some(inner),
         _ => None,
     }
 }
@@ -116,8 +116,8 @@ proptest! {
     }
 
     #[test]
-    fn any_bytes_are_looked_at(ethertype: u16, packet in prop::collection::vec(any::<u8>(), 0..80)) {
-        let _ = look(&Copied::of(&packet), &lens(ethertype));
+    fn any_bytes_can_be_inspected(ethertype: u16, packet in prop::collection::vec(any::<u8>(), 0..80)) {
+        let _ = inspect(&Copied::of(&packet), &options(ethertype));
     }
 }
 
@@ -154,7 +154,7 @@ fn arp_request_and_reply_are_taken_together() {
     assert_ne!(message(1, one, other), message(1, one, [10, 244, 1, 4]));
 }
 
-/// Which packet is found in one of that protocol, in IPv4 and in IPv6.
+/// The packet found in a packet of that protocol, in IPv4 and in IPv6.
 fn found(protocol: u8, transport: &[u8]) -> [Option<Inner>; 2] {
     [
         inner(ETHERTYPE_IPV4, &ipv4(HOP, protocol, 0, transport)),
@@ -191,17 +191,17 @@ fn packet_in_a_tunnel_is_found() {
     assert_eq!(found(47, &gre(0x40, 0x08, 0)), [None; 2]);
     for version in [4, 41] {
         assert_eq!(found(version, &[0; 20]), both(0, false));
-        // Behind the limit of tunnels within tunnels.
+        // Behind the option that limits nested tunnels.
         let limit = [version, 0, 4, 1, 4, 1, 1, 0];
         let inner = inner(ETHERTYPE_IPV6, &ipv6(HOP, 60, 0, &limit));
         assert_eq!(inner.unwrap().at, 48);
     }
-    let closed = Lens {
+    let closed = InspectOptions {
         opens: false,
-        ..lens(ETHERTYPE_IPV4)
+        ..options(ETHERTYPE_IPV4)
     };
-    let look = look(&Copied::of(&ipv4(HOP, 4, 0, &[0; 20])), &closed);
-    assert!(matches!(look, Look::Packet(_)));
+    let inspection = inspect(&Copied::of(&ipv4(HOP, 4, 0, &[0; 20])), &closed);
+    assert!(matches!(inspection, Inspection::Packet(_)));
 }
 
 #[test]
@@ -210,8 +210,8 @@ fn version_of_ip_is_its_own() {
     assert_eq!(seen(ETHERTYPE_IPV4, &four), seen(ETHERTYPE_IPV6, &four));
     assert_eq!(seen(ETHERTYPE_IPV4, &six), seen(ETHERTYPE_IPV6, &six));
     assert_eq!(
-        look(&Copied::of(&[0x50; 40]), &lens(ETHERTYPE_IPV4)),
-        Look::Nothing
+        inspect(&Copied::of(&[0x50; 40]), &options(ETHERTYPE_IPV4)),
+        Inspection::Unknown
     );
 }
 
@@ -239,7 +239,7 @@ fn headers_end_behind_what_tells_packets_apart() {
     assert_eq!(six.headers, 40 + 8 + KEY_PAYLOAD);
 }
 
-/// One in eight of packets that are nearly the same.
+/// One in eight of packets that are nearly equal.
 #[test]
 fn digests_are_spread_evenly() {
     const COUNT: u32 = 80_000;
@@ -261,6 +261,9 @@ fn digests_are_spread_evenly() {
 }
 
 #[test]
-fn other_protocols_are_not_ours_to_tell_apart() {
-    assert_eq!(look(&Copied::of(&[0; 60]), &lens(0x88cc)), Look::Nothing);
+fn other_protocols_have_no_digest() {
+    assert_eq!(
+        inspect(&Copied::of(&[0; 60]), &options(0x88cc)),
+        Inspection::Unknown
+    );
 }

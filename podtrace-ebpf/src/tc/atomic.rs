@@ -1,11 +1,11 @@
 //! Atomic operations that the target has and `core` lacks.
 //!
-//! Linux before 5.12 has none that returns a value: there user space makes plain
-//! instructions of [`take`] and [`publish`] before it loads the object, and what is
-//! said below of such kernels holds.
+//! Linux before 5.12 has none that returns a value: there user space replaces [`take`] and
+//! [`publish`] by plain instructions before it loads the object, and the remarks below about
+//! such kernels apply.
 use core::arch::asm;
 
-/// Counts one more, whoever else counts there.
+/// Counts one more, with any number of concurrent writers.
 ///
 /// # Safety
 /// The pointer is to a map's value.
@@ -15,10 +15,10 @@ pub(super) unsafe fn add_one(at: *mut u64) {
     unsafe { asm!("lock *(u64 *)({0} + 0) += {1}", in(reg) at, in(reg) 1_u64) };
 }
 
-/// Sets a flag; whether it was set before.
+/// Sets a flag; returns whether it was set before.
 ///
-/// Before Linux 5.12 it is a load and a store. That is enough where programs of one
-/// CPU never interrupt one another, as they do only on PREEMPT_RT.
+/// Before Linux 5.12 it is a load and a store. That is enough where programs of one CPU never
+/// interrupt one another, as they do only on PREEMPT_RT.
 ///
 /// # Safety
 /// The pointer is to a map's value.
@@ -36,12 +36,11 @@ pub(super) unsafe fn take(flag: *mut u64) -> bool {
     false
 }
 
-/// Adds to a position that this CPU alone writes, in order with all that is before
-/// and behind it: who sees the new position sees what was written before, and what is
-/// read behind it is read later.
+/// Adds to a position that only this CPU writes, ordered with everything before and after it:
+/// a reader that sees the new position sees all earlier writes, and later reads happen later.
 ///
-/// Before Linux 5.12 it is an addition that returns nothing, which orders as much on
-/// x86 and less on arm64; there Linux 5.18 is needed.
+/// Before Linux 5.12 it is an addition that returns nothing, which orders as strictly on x86
+/// and less on arm64; there Linux 5.18 is required.
 ///
 /// # Safety
 /// The pointer is to a map's value.

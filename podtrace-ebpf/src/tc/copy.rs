@@ -1,16 +1,16 @@
-//! Bytes of the packet, copied.
+//! Copies bytes of the packet.
 use core::{arch::asm, ffi::c_void};
 
 use aya_ebpf::{bindings::__sk_buff, programs::sk_buff::SkBuff};
 
-/// `bpf_skb_load_bytes` with a length of 64 bits: the caller's register is handed
-/// over as it is, with the bounds that the verifier knows of it.
+/// `bpf_skb_load_bytes` with a length of 64 bits: the caller's register is passed unchanged,
+/// with the bounds that the verifier knows of it.
 type LoadBytes = unsafe extern "C" fn(*const __sk_buff, u32, *mut c_void, u64) -> i64;
 /// The helper's number, linux/bpf.h.
 const LOAD_BYTES: usize = 26;
 
-/// Copies `len` bytes of the packet from `offset` on; false when that is none or more
-/// than `MAX`, or the packet has fewer.
+/// Copies `len` bytes of the packet from `offset` on; returns false if `len` is zero or more
+/// than `MAX`, or the packet has fewer bytes.
 ///
 /// # Safety
 /// There is room for `MAX` bytes.
@@ -21,9 +21,9 @@ pub(super) unsafe fn copy<const MAX: u64>(
     to: *mut u8,
     len: u32,
 ) -> bool {
-    // The helper wants a length between 1 and `MAX`. Verifiers before Linux 7.0 learn
-    // nothing from a test for zero, and learn a bound only of the register that was
-    // tested. So one test bounds the length less one, and the length is made of that.
+    // The helper requires a length between 1 and `MAX`. Verifiers before Linux 7.0 learn
+    // nothing from a test for zero, and learn a bound only of the tested register. So one test
+    // bounds the length minus one, from which the length is computed.
     let less_one = opaque(u64::from(len).wrapping_sub(1));
     if less_one >= MAX {
         return false;
@@ -34,7 +34,7 @@ pub(super) unsafe fn copy<const MAX: u64>(
     unsafe { load_bytes(skb.skb, offset, to.cast(), less_one + 1) == 0 }
 }
 
-/// The same number, of which the compiler knows nothing.
+/// Hides the value of a number from the compiler.
 #[inline(always)]
 fn opaque(mut number: u64) -> u64 {
     // SAFETY: no instruction.

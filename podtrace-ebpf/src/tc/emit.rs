@@ -1,4 +1,4 @@
-//! The record of one packet: room in the CPU's ring, copy, publish.
+//! The record of one packet: reserve room in the CPU's ring, copy, publish.
 use aya_ebpf::{
     helpers::{bpf_get_smp_processor_id, bpf_ktime_get_ns},
     programs::sk_buff::SkBuff,
@@ -19,17 +19,17 @@ use super::{
 /// `BPF_RB_FORCE_WAKEUP`.
 const FORCE_WAKEUP: u64 = 2;
 
-/// Sends a record with the first `captured` bytes; false when there is no room.
+/// Sends a record with the first `captured` bytes; returns false if there is no room.
 ///
-/// A ring has one writer: no other program of ours runs on this CPU until this one
-/// returns, as all run with softirqs off. Where a kernel lets one be preempted even
-/// so (PREEMPT_RT), the other finds the ring busy and has lost its packet.
+/// A ring has one writer: no other program of ours runs on this CPU until this one returns, as
+/// all run with softirqs off. If a kernel preempts it nevertheless (PREEMPT_RT), the other
+/// program finds the ring busy and loses its packet.
 #[inline(always)]
 pub(crate) fn emit(skb: &SkBuff, interface: u32, direction: Direction, captured: u32) -> bool {
     // SAFETY: a helper without arguments.
     let cpu = unsafe { bpf_get_smp_processor_id() };
     let Some(ring) = RINGS.get_ptr_mut(cpu) else {
-        // It came after the start.
+        // The CPU was added after the start.
         if let Some(lost) = LOST.get_ptr_mut(0) {
             // SAFETY: array values are always there.
             unsafe { atomic::add_one(lost) };
@@ -56,11 +56,11 @@ pub(crate) fn emit(skb: &SkBuff, interface: u32, direction: Direction, captured:
     }
 }
 
-/// Writes the record and publishes it; how many bytes are in the ring then.
+/// Writes the record and publishes it; returns how many bytes are in the ring then.
 ///
 /// # Safety
-/// The pointer is to this CPU's cursors, behind which is its ring, and nothing else
-/// writes there.
+/// The pointer is to this CPU's cursors, which its ring follows, and nothing else writes
+/// there.
 #[inline(always)]
 unsafe fn write(
     skb: &SkBuff,
@@ -114,7 +114,7 @@ fn header(skb: &SkBuff, interface: u32, direction: Direction, captured: u32) -> 
     }
 }
 
-/// Wakes the reader if it asked for it.
+/// Wakes the reader if it asked for that.
 ///
 /// # Safety
 /// The pointer is to this CPU's cursors.

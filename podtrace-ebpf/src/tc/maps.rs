@@ -1,4 +1,4 @@
-//! Maps and globals; sizes here are defaults, user space sets the real ones.
+//! Maps and globals; sizes here are defaults, which user space replaces.
 use aya_ebpf::{
     Global,
     bindings::BPF_F_MMAPABLE,
@@ -6,11 +6,11 @@ use aya_ebpf::{
     maps::{Array, PerCpuArray, ProgramArray, RingBuf},
 };
 use podtrace_ebpf::{
-    config::{Control, SNAPLEN_DEFAULT, TapState, VXLAN_PORTS_MAX},
+    config::{Control, FILTER_WINDOW, SNAPLEN_DEFAULT, TapState, VXLAN_PORTS_MAX},
     ring::RING_MARK,
 };
 
-/// The least that a kernel ring buffer may have: a page of any size.
+/// The minimum size of a kernel ring buffer: a page of any size.
 const PAGE: u32 = 64 << 10;
 
 #[map]
@@ -35,6 +35,12 @@ pub(crate) static STUBBED: ProgramArray = ProgramArray::with_max_entries(2, 0);
 #[map]
 pub(crate) static CONTROL: Array<Control> = Array::with_max_entries(1, 0);
 
+/// The begin of the packet that the filter looks at.
+#[map]
+pub(crate) static BEGIN: PerCpuArray<[u8; FILTER_WINDOW]> = PerCpuArray::with_max_entries(1, 0);
+
+#[unsafe(no_mangle)]
+pub(crate) static FILTER: Global<u32> = Global::new(0);
 #[unsafe(no_mangle)]
 pub(crate) static RING_MASK: Global<u32> = Global::new(0);
 #[unsafe(no_mangle)]

@@ -1,4 +1,4 @@
-//! Whose socket is behind a packet.
+//! The owner of a packet's socket.
 use aya_ebpf::{
     helpers::{bpf_probe_read_kernel, bpf_skb_cgroup_id},
     programs::sk_buff::SkBuff,
@@ -9,15 +9,15 @@ use podtrace_ebpf::{
 };
 
 use super::maps::{CAN_CAST, SKB_SK, SOCK_KERNEL, SOCK_KERNEL_BIT, SOCK_STATE};
-use super::place::kernel_skb;
+use super::tap_key::kernel_skb;
 
-/// States of what is smaller than a socket, and has a listener's or another's cgroup:
-/// `TCP_TIME_WAIT` and `TCP_NEW_SYN_RECV`, linux/tcp_states.h.
+/// States of objects smaller than a socket, which have the cgroup of a listener or another
+/// socket: `TCP_TIME_WAIT` and `TCP_NEW_SYN_RECV`, linux/tcp_states.h.
 const TIME_WAIT: u8 = 6;
 const NEW_SYN_RECEIVED: u8 = 12;
 
-/// The cgroup of the socket; of one that the kernel has made for itself
-/// [`CGROUP_KERNEL`], as its cgroup is that of the process that happened to run then.
+/// The cgroup of the socket; [`CGROUP_KERNEL`] if the kernel made the socket for itself, as
+/// its cgroup is then that of the process that happened to run.
 #[inline(always)]
 pub(crate) fn cgroup(skb: &SkBuff) -> u64 {
     // SAFETY: the helper takes the context and reads the socket behind it.
@@ -26,9 +26,9 @@ pub(crate) fn cgroup(skb: &SkBuff) -> u64 {
         return cgroup;
     }
     let (state, flags) = if CAN_CAST.load() != 0 {
-        look_by_type(skb)
+        read_by_type(skb)
     } else {
-        look_by_copy(skb)
+        read_by_copy(skb)
     };
     let is_whole = state != TIME_WAIT && state != NEW_SYN_RECEIVED;
     if is_whole && u32::from(flags) & SOCK_KERNEL_BIT.load() != 0 {
@@ -39,7 +39,7 @@ pub(crate) fn cgroup(skb: &SkBuff) -> u64 {
 
 /// State and flags of the socket, by pointers whose types the verifier knows.
 #[inline(always)]
-fn look_by_type(skb: &SkBuff) -> (u8, u8) {
+fn read_by_type(skb: &SkBuff) -> (u8, u8) {
     // SAFETY: as for the interface's key, see [`super::place`].
     unsafe {
         let sk = kernel_skb::<SOCKET_CAST_MARK>(skb)
@@ -55,9 +55,9 @@ fn look_by_type(skb: &SkBuff) -> (u8, u8) {
     }
 }
 
-/// The same by copying; zero when it cannot be read.
+/// The same by copying; zero if it cannot be read.
 #[inline(always)]
-fn look_by_copy(skb: &SkBuff) -> (u8, u8) {
+fn read_by_copy(skb: &SkBuff) -> (u8, u8) {
     let skb = skb.skb.cast::<u8>().cast_const();
     // SAFETY: bpf_probe_read_kernel checks every address; the offsets are those of the
     // running kernel's BTF.

@@ -1,4 +1,4 @@
-//! Whether a packet is wanted, and how much of it.
+//! Decides whether a packet is captured, and how much of it.
 use core::mem::MaybeUninit;
 
 use aya_ebpf::programs::sk_buff::SkBuff;
@@ -6,19 +6,20 @@ use podtrace_ebpf::{
     config::Control,
     parse::{self, Load},
     record::Direction,
-    sample::{self, Copied, Frame, Lens, Look, OFFSET_MAX, VIEW_LEN, View},
+    sample::{self, Copied, Frame, InspectOptions, Inspection, OFFSET_MAX, VIEW_LEN, View},
 };
 
 use super::{
     copy::copy,
-    maps::{HEADERS_ONLY, SNAPLEN, VXLAN_PORTS},
+    filter,
+    maps::{FILTER, HEADERS_ONLY, SNAPLEN, VXLAN_PORTS},
 };
 
-/// How many bytes of the packet to capture; none of one that is not sampled.
+/// How many bytes of the packet to capture; none if it is not sampled.
 ///
-/// Looks at it only if something depends on what is in it.
+/// Reads the packet only if the result depends on its content.
 #[inline(always)]
-pub(crate) fn taken(
+pub(crate) fn captured_len(
     skb: &SkBuff,
     direction: Direction,
     link_len: u32,
@@ -26,7 +27,8 @@ pub(crate) fn taken(
 ) -> Option<u32> {
     let all = skb.len().min(SNAPLEN.load());
     let is_sampled = control.sample_max != u32::MAX;
-    if !is_sampled && HEADERS_ONLY.load() == 0 {
+    let is_filtered = FILTER.load() != 0;
+    if !is_sampled && !is_filtered && HEADERS_ONLY.load() == 0 {
         return Some(all);
     }
     let is_ethernet = link_len != 0 && !matches!(direction, Direction::Socket);
@@ -36,14 +38,17 @@ pub(crate) fn taken(
     if is_sampled && seen.digest > control.sample_max {
         return None;
     }
+    if is_filtered && !filter::may_match(skb, network) {
+        return None;
+    }
     Some(match HEADERS_ONLY.load() {
         0 => all,
         _ => all.min(network.saturating_add(seen.headers)),
     })
 }
 
-/// The packet, of whose headers the verifier follows each way to the end once: what
-/// came before is forgotten.
+/// The packet. The verifier follows each path through its headers to the end once, as it does
+/// not know what came before.
 struct Walked<'a> {
     skb: &'a SkBuff,
     control: &'a Control,
@@ -57,15 +62,15 @@ impl Frame for Walked<'_> {
     }
 
     #[inline(always)]
-    fn look(&self, at: u32, ethertype: u16, opens: bool) -> Look {
-        let lens = Lens {
+    fn inspect(&self, at: u32, ethertype: u16, opens: bool) -> Inspection {
+        let options = InspectOptions {
             ethertype,
             opens,
             is_vxlan: |port| is_vxlan(port, self.control),
         };
         match in_place(self.skb, at, VIEW_LEN) {
-            Some(place) => sample::look(&InPlace(place as *const Word), &lens),
-            None => sample::look(&copied(self.skb, at), &lens),
+            Some(place) => sample::inspect(&InPlace(place as *const Word), &options),
+            None => sample::inspect(&copied(self.skb, at), &options),
         }
     }
 
@@ -73,7 +78,7 @@ impl Frame for Walked<'_> {
     fn forget(&self, number: u32) -> u32 {
         // SAFETY: the verifier checks the access to the context.
         let len = || unsafe { (&raw const (*self.skb.skb).len).read_volatile() };
-        // Nothing, but the verifier does not know that both are the same.
+        // Adds zero, but the verifier does not know that both are equal.
         number.wrapping_add(len().wrapping_sub(len()))
     }
 }
@@ -90,7 +95,7 @@ impl Load for Walked<'_> {
     }
 }
 
-/// Zeros, word by word: a loop over bytes is as long for the verifier as it runs.
+/// Zeros, word by word: the verifier follows each iteration of a loop over bytes.
 #[inline(always)]
 fn zeros<const WORDS: usize>() -> [u64; WORDS] {
     let mut words = MaybeUninit::<[u64; WORDS]>::uninit();
@@ -102,7 +107,7 @@ fn zeros<const WORDS: usize>() -> [u64; WORDS] {
     unsafe { words.assume_init() }
 }
 
-/// Whether a port is one of those that were given or that interfaces have.
+/// Whether a port is one of the given VXLAN ports or of those of interfaces.
 #[inline(always)]
 fn is_vxlan(port: u16, control: &Control) -> bool {
     let [g0, g1, g2, g3] = VXLAN_PORTS.load();
@@ -111,7 +116,7 @@ fn is_vxlan(port: u16, control: &Control) -> bool {
     port != 0 && (is_one || port == g0 || port == g1 || port == g2 || port == g3)
 }
 
-/// The address of the byte at that offset, if so many bytes are there in one piece.
+/// The address of the byte at that offset, if `len` bytes are contiguous there.
 #[inline(always)]
 fn in_place(skb: &SkBuff, offset: u32, len: usize) -> Option<usize> {
     // SAFETY: the verifier checks the accesses to the context.
@@ -123,8 +128,7 @@ fn in_place(skb: &SkBuff, offset: u32, len: usize) -> Option<usize> {
 /// The packet's own bytes, [`VIEW_LEN`] of them.
 struct InPlace(*const Word);
 
-/// Frames are aligned to two bytes, what is behind an Ethernet header is not
-/// aligned to more.
+/// Frames are aligned to two bytes, and so is the content behind an Ethernet header.
 #[repr(C, packed(2))]
 #[derive(Clone, Copy)]
 struct Word(u32);

@@ -1,4 +1,4 @@
-//! What the tap's cost is measured against; loaded by measurements only.
+//! The yardstick of the tap's cost; loaded by measurements only.
 use aya_ebpf::{
     helpers::{bpf_ktime_get_ns, bpf_skb_load_bytes},
     programs::TcContext,
@@ -6,13 +6,13 @@ use aya_ebpf::{
 
 use super::maps::BARE;
 
-/// Bytes that the bare tap copies, and reserves room for.
+/// Bytes that the bare tap copies and reserves room for.
 const COPIED: usize = 96;
 const RESERVED: usize = 128;
 /// `BPF_RB_NO_WAKEUP`.
 const NO_WAKEUP: u64 = 1;
 
-/// The least that a tap can do: time, room, bytes, submit.
+/// The minimum of a tap: time, room, bytes, submit.
 #[inline(always)]
 pub(crate) fn bare_tap(ctx: &TcContext) {
     let Some(mut entry) = BARE.reserve::<[u8; RESERVED]>(0) else {

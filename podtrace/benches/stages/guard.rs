@@ -12,7 +12,7 @@ const PART: usize = 8 * BATCH;
 /// Parts of the stream.
 const PARTS: usize = 2;
 
-/// Runs what `asked` names, as `mixed/stitch/1`. All that is not the stage is the
+/// Runs what `asked` names, as `mixed/join/1`. All that is not the stage is the
 /// same for any number of parts, so the difference is what one part takes.
 pub(crate) fn run(asked: &str) -> Result<()> {
     let mut words = asked.split('/');
@@ -21,6 +21,9 @@ pub(crate) fn run(asked: &str) -> Result<()> {
         Some("lossy") => Traffic::Lossy,
         Some("flood") => Traffic::Flood,
         Some("ping") => Traffic::Ping,
+        Some("tcp") => Traffic::Tcp,
+        Some("service") => Traffic::Service,
+        Some("segments") => Traffic::Segments,
         _ => Traffic::Mixed,
     };
     let stage = STAGES.iter().find(|(known, _)| Some(*known) == name);

@@ -8,6 +8,7 @@
 //! the pipeline makes of them as `stream.text` and `stream.json`.
 mod compare;
 mod guard;
+mod sent;
 mod stages;
 mod stream;
 mod world;
@@ -41,9 +42,8 @@ const EVENTS: usize = 100_000;
 
 fn text() -> Box<dyn Render> {
     let options = TextOptions {
-        color: false,
-        numeric: false,
         epoch_ns: EPOCH_NS,
+        ..TextOptions::default()
     };
     Box::new(Text::new(options, jiff::tz::TimeZone::UTC))
 }
@@ -93,6 +93,8 @@ fn measure(criterion: &mut Criterion) -> anyhow::Result<()> {
         Traffic::Flood,
         Traffic::Lossy,
         Traffic::Tcp,
+        Traffic::Service,
+        Traffic::Segments,
         Traffic::Mixed,
     ] {
         let input = Input::new(traffic, EVENTS);

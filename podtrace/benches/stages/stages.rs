@@ -40,7 +40,7 @@ pub(crate) type Run = Box<dyn FnMut(usize) -> Result<()>>;
 pub(crate) const STAGES: [(&str, Prepare); 9] = [
     ("decode", decode),
     ("identify", identify),
-    ("stitch", stitch_all),
+    ("join", join_all),
     ("text", |input| show(input, text())),
     ("json", |input| show(input, json())),
     ("pcapng write", write),
@@ -75,7 +75,7 @@ fn decode(input: &Input) -> Result<Run> {
 }
 
 /// What a pipeline does with a path's events and paths.
-fn stitch(events: &[Event], world: &World, mut take: impl FnMut(Box<Path>)) {
+fn join(events: &[Event], world: &World, mut take: impl FnMut(Box<Path>)) {
     let mut builder = Builder::new(TIMEOUT_NS);
     for events in events.chunks(BATCH) {
         for event in events {
@@ -90,10 +90,10 @@ fn stitch(events: &[Event], world: &World, mut take: impl FnMut(Box<Path>)) {
     builder.take_finished().for_each(take);
 }
 
-fn stitch_all(input: &Input) -> Result<Run> {
+fn join_all(input: &Input) -> Result<Run> {
     let (all, world) = (input.events.clone(), world::world());
     Ok(Box::new(move |events| {
-        stitch(&all[..events], &world, |path| {
+        join(&all[..events], &world, |path| {
             black_box(path);
         });
         Ok(())
@@ -103,7 +103,7 @@ fn stitch_all(input: &Input) -> Result<Run> {
 /// Paths, and of how many events they are.
 fn paths(input: &Input) -> (Vec<Path>, usize) {
     let mut paths = Vec::new();
-    stitch(&input.events, &world::world(), |path| paths.push(*path));
+    join(&input.events, &world::world(), |path| paths.push(*path));
     (paths, input.events.len())
 }
 

@@ -1,17 +1,18 @@
 //! Records as taps make them: pods of two nodes that ping each other, floods of
 //! equal datagrams on one node, and TCP with payload between the nodes.
-use std::net::Ipv4Addr;
-
 use podtrace::{
     model::event::{Event, TapPoints},
-    packet::{DecodeOptions, key_payload},
+    packet::{DecodeOptions, FLANNEL_PORT, key_payload},
 };
 use podtrace_ebpf::{
     config::SNAPLEN_DEFAULT,
     record::{CGROUP_NONE, CGROUP_ROOT, Direction, Kind, VERSION},
 };
 
-use crate::world::{self, POD_A, POD_B, Tap, UPLINK, VETH_A, VETH_B, VXLAN_PORT};
+use crate::{
+    sent::{Part, Sent, ShowsService, ethernet, ip, on_the_wire, taps},
+    world::{self, POD_A, POD_B, Tap, UPLINK, VETH_A, VETH_B},
+};
 
 /// When the first packet is sent: names have come long before.
 const START_NS: u64 = 10_000_000_000;
@@ -19,6 +20,10 @@ const START_NS: u64 = 10_000_000_000;
 const INTERVAL_NS: u64 = 100_000;
 /// Nanoseconds between two hops.
 const HOP_NS: u64 = 4_000;
+/// Length of a TCP header, with a timestamp.
+const TCP_HEADER: usize = 32;
+/// Segments of a large packet.
+const CUT: usize = 5;
 /// Equal datagrams under way at once.
 const FLOOD: u64 = 16;
 
@@ -34,6 +39,10 @@ pub(crate) enum Traffic {
     Lossy,
     /// Segments with payload and acknowledgments between nodes: 11 hops each.
     Tcp,
+    /// The same to a Service: the client's node translates its address.
+    Service,
+    /// The same in packets of [`CUT`] segments, which the wire cuts.
+    Segments,
     /// All of them in turns.
     Mixed,
 }
@@ -72,8 +81,9 @@ pub(crate) fn records(traffic: Traffic, events: usize) -> Vec<Vec<u8>> {
 /// What the pipeline decodes them with.
 pub(crate) fn options() -> DecodeOptions {
     DecodeOptions {
-        vxlan_ports: vec![VXLAN_PORT],
+        vxlan_ports: vec![FLANNEL_PORT],
         key_payload: key_payload(SNAPLEN_DEFAULT),
+        filter: None,
     }
 }
 
@@ -91,35 +101,22 @@ struct Stream {
     seen: Vec<Seen>,
 }
 
-/// An IP packet under way from a pod of one node.
-struct Sent {
-    ts_ns: u64,
-    /// Node and pod, each 0 or 1.
-    from: (usize, usize),
-    to: (usize, usize),
-    protocol: u8,
-    id: u16,
-    /// From the transport header on.
-    content: Vec<u8>,
-    sender: u64,
-    /// Cgroup of the socket that takes it, if one does.
-    receiver: Option<u64>,
-}
-
 impl Stream {
     fn exchange(&mut self, traffic: Traffic, number: u64) {
         let ts_ns = START_NS + number * INTERVAL_NS;
         match (traffic, number % 4) {
             (Traffic::Ping, _) | (Traffic::Mixed, 0 | 2) => self.ping(ts_ns, number),
             (Traffic::Flood | Traffic::Lossy, _) | (Traffic::Mixed, 1) => self.flood(ts_ns),
-            (Traffic::Tcp | Traffic::Mixed, _) => self.segment(ts_ns, number),
+            (Traffic::Tcp | Traffic::Mixed, _) => self.segment(ts_ns, number, false, 0),
+            (Traffic::Service, _) => self.segment(ts_ns, number, true, 0),
+            (Traffic::Segments, _) => self.segment(ts_ns, number, true, CUT),
         }
     }
 
     fn ping(&mut self, ts_ns: u64, number: u64) {
         let [id, sequence] = [number % 50, number / 50].map(|n| n as u16);
         let pod = usize::from(id % 2);
-        let (asker, asked) = ((0, pod), (1, pod));
+        let (requester, replier) = ((0, pod), (1, pod));
         let content = |kind: u8| {
             let mut bytes = vec![kind, 0, 0x12, 0x34];
             bytes.extend(id.to_be_bytes());
@@ -129,29 +126,31 @@ impl Stream {
         };
         let request = Sent {
             ts_ns,
-            from: asker,
-            to: asked,
+            from: requester,
+            to: replier,
             protocol: 1,
             id: number as u16,
             content: content(8),
-            sender: world::cgroup(asker),
+            sender: world::cgroup(requester),
             receiver: None,
+            shows_service: ShowsService::Nowhere,
+            cut: 0,
         };
         self.cross(&request);
         let reply = Sent {
             ts_ns: ts_ns + 60_000,
-            from: asked,
-            to: asker,
+            from: replier,
+            to: requester,
             content: content(0),
             id: (number as u16).wrapping_mul(7),
             sender: CGROUP_ROOT,
-            receiver: Some(world::cgroup(asker)),
+            receiver: Some(world::cgroup(requester)),
             ..request
         };
         self.cross(&reply);
     }
 
-    fn segment(&mut self, ts_ns: u64, number: u64) {
+    fn segment(&mut self, ts_ns: u64, number: u64, to_service: bool, cut: usize) {
         let segment = |ports: [u16; 2], numbers: [u32; 2], payload: usize| {
             let mut bytes = Vec::new();
             bytes.extend(ports.iter().flat_map(|port| port.to_be_bytes()));
@@ -162,7 +161,8 @@ impl Stream {
             bytes
         };
         let port = 40_000 + (number % 64) as u16;
-        let at = (number / 64) as u32 * 1000;
+        let payload = 1000 * cut.max(1);
+        let at = (number / 64) as u32 * payload as u32;
         let (client, server) = ((1, 0), (0, 1));
         let data = Sent {
             ts_ns,
@@ -170,19 +170,31 @@ impl Stream {
             to: server,
             protocol: 6,
             id: (number as u16).wrapping_mul(3),
-            content: segment([port, 8080], [at, 77], 1000),
+            content: segment([port, 8080], [at, 77], payload),
             sender: world::cgroup(client),
             receiver: Some(world::cgroup(server)),
+            shows_service: if to_service {
+                ShowsService::First
+            } else {
+                ShowsService::Nowhere
+            },
+            cut,
         };
         self.cross(&data);
         let acknowledgment = Sent {
             ts_ns: ts_ns + 60_000,
             from: server,
             to: client,
-            content: segment([8080, port], [77, at + 1000], 0),
+            content: segment([8080, port], [77, at + payload as u32], 0),
             id: (number as u16).wrapping_mul(5),
             sender: data.receiver.unwrap_or(CGROUP_NONE),
             receiver: Some(data.sender),
+            shows_service: if to_service {
+                ShowsService::Last
+            } else {
+                ShowsService::Nowhere
+            },
+            cut: 0,
             ..data
         };
         self.cross(&acknowledgment);
@@ -203,6 +215,8 @@ impl Stream {
                 content,
                 sender: world::cgroup(from),
                 receiver: Some(world::cgroup(to)),
+                shows_service: ShowsService::Nowhere,
+                cut: 0,
             };
             self.local(&sent);
         }
@@ -212,7 +226,7 @@ impl Stream {
         let [veth_from, veth_to] = [sent.from.1, sent.to.1].map(|pod| [VETH_A, VETH_B][pod]);
         let [pod_from, pod_to] = [sent.from.1, sent.to.1].map(|pod| [POD_A, POD_B][pod]);
         let macs = (world::pod_mac(sent.from), world::pod_mac(sent.to));
-        let frame = ethernet(macs, &ip(sent, 64));
+        let frame = ethernet(macs, &ip(sent, 64, Part::First));
         let node = sent.from.0;
         let hops = [
             (pod_from, Direction::Egress, sent.sender),
@@ -228,59 +242,76 @@ impl Stream {
 
     /// From a pod of one node, by VXLAN, to a pod of the other.
     fn cross(&mut self, sent: &Sent) {
-        let [from, to] = [sent.from, sent.to]
-            .map(|(node, pod)| (node, [[POD_A, POD_B][pod], [VETH_A, VETH_B][pod]]));
-        let (first, last) = (sent.from.0, sent.to.0);
+        self.leave(sent);
+        if sent.cut <= 1 {
+            return self.arrive(sent);
+        }
+        let (header, payload) = sent.content.split_at(TCP_HEADER);
+        let size = payload.len().div_ceil(sent.cut);
+        for (number, bytes) in payload.chunks(size).enumerate() {
+            let mut content = [header, bytes].concat();
+            let sequence = &mut content[4..8];
+            let from = u32::from_be_bytes([sequence[0], sequence[1], sequence[2], sequence[3]]);
+            sequence.copy_from_slice(&(from + (number * size) as u32).to_be_bytes());
+            self.arrive(&Sent {
+                ts_ns: sent.ts_ns + 100 * number as u64,
+                id: sent.id + number as u16,
+                content,
+                cut: 0,
+                ..*sent
+            });
+        }
+    }
+
+    /// To the wire.
+    fn leave(&mut self, sent: &Sent) {
+        let node = sent.from.0;
+        let [pod, veth] = taps(sent.from);
         let leaving = ethernet(
             (world::pod_mac(sent.from), world::BRIDGE_MAC),
-            &ip(sent, 64),
+            &ip(sent, 64, Part::First),
         );
-        let routed = ethernet(
-            (world::vtep_mac(first), world::vtep_mac(last)),
-            &ip(sent, 63),
-        );
-        let outer = vxlan(first, last, &routed);
-        let arriving = ethernet((world::BRIDGE_MAC, world::pod_mac(sent.to)), &ip(sent, 62));
-        let hops: [(usize, Tap, Direction, u64, &[u8]); 10] = [
-            (from.0, from.1[0], Direction::Egress, sent.sender, &leaving),
-            (from.0, from.1[1], Direction::Ingress, sent.sender, &leaving),
-            (
-                from.0,
-                world::BRIDGE,
-                Direction::Ingress,
-                CGROUP_NONE,
-                &leaving,
-            ),
-            (
-                from.0,
-                world::VXLAN,
-                Direction::Egress,
-                CGROUP_NONE,
-                &routed,
-            ),
-            (from.0, UPLINK, Direction::Egress, CGROUP_NONE, &outer),
-            (to.0, UPLINK, Direction::Ingress, CGROUP_NONE, &outer),
-            (to.0, world::VXLAN, Direction::Ingress, CGROUP_NONE, &routed),
-            (
-                to.0,
-                world::BRIDGE,
-                Direction::Egress,
-                CGROUP_NONE,
-                &arriving,
-            ),
-            (to.0, to.1[1], Direction::Egress, CGROUP_NONE, &arriving),
-            (to.0, to.1[0], Direction::Ingress, CGROUP_NONE, &arriving),
+        let (routed, outer) = on_the_wire(sent);
+        let hops: [(Tap, Direction, u64, &[u8]); 5] = [
+            (pod, Direction::Egress, sent.sender, &leaving),
+            (veth, Direction::Ingress, sent.sender, &leaving),
+            (world::BRIDGE, Direction::Ingress, CGROUP_NONE, &leaving),
+            (world::VXLAN, Direction::Egress, CGROUP_NONE, &routed),
+            (UPLINK, Direction::Egress, CGROUP_NONE, &outer),
         ];
-        for (n, (node, tap, direction, cgroup, frame)) in hops.into_iter().enumerate() {
+        for (n, (tap, direction, cgroup, frame)) in hops.into_iter().enumerate() {
             self.see(sent, n, world::number(node, tap), direction, cgroup, frame);
         }
-        self.socket(sent, hops.len(), to.1[0], 62);
+    }
+
+    /// From the wire.
+    fn arrive(&mut self, sent: &Sent) {
+        let node = sent.to.0;
+        let [pod, veth] = taps(sent.to);
+        let (routed, outer) = on_the_wire(sent);
+        let arriving = ethernet(
+            (world::BRIDGE_MAC, world::pod_mac(sent.to)),
+            &ip(sent, 62, Part::Last),
+        );
+        let hops: [(Tap, Direction, &[u8]); 5] = [
+            (UPLINK, Direction::Ingress, &outer),
+            (world::VXLAN, Direction::Ingress, &routed),
+            (world::BRIDGE, Direction::Egress, &arriving),
+            (veth, Direction::Egress, &arriving),
+            (pod, Direction::Ingress, &arriving),
+        ];
+        let numbers = 5..5 + hops.len();
+        for (n, (tap, direction, frame)) in numbers.zip(hops) {
+            let interface = world::number(node, tap);
+            self.see(sent, n, interface, direction, CGROUP_NONE, frame);
+        }
+        self.socket(sent, 10, pod, 62);
     }
 
     fn socket(&mut self, sent: &Sent, hop: usize, tap: Tap, ttl: u8) {
         if let Some(receiver) = sent.receiver {
             let interface = world::number(sent.to.0, tap);
-            let packet = ip(sent, ttl);
+            let packet = ip(sent, ttl, Part::Last);
             self.see(sent, hop, interface, Direction::Socket, receiver, &packet);
         }
     }
@@ -302,41 +333,11 @@ impl Stream {
         record.extend(interface.to_le_bytes());
         record.extend((frame.len() as u32).to_le_bytes());
         record.extend((captured.len() as u32).to_le_bytes());
-        // No tag, no segments.
-        record.extend([0; 4]);
+        // No tag.
+        record.extend([0; 2]);
+        record.extend((sent.cut as u16).to_le_bytes());
         record.extend([direction as u8, 0, VERSION, Kind::Tap as u8]);
         record.extend(captured);
         self.seen.push(Seen { ts_ns, hop, record });
     }
-}
-
-fn ethernet((source, destination): ([u8; 6], [u8; 6]), packet: &[u8]) -> Vec<u8> {
-    [&destination[..], &source, &[8, 0], packet].concat()
-}
-
-fn ip(sent: &Sent, ttl: u8) -> Vec<u8> {
-    let ends = [world::pod_address(sent.from), world::pod_address(sent.to)];
-    ip_packet(ends, sent.protocol, sent.id, ttl, &sent.content)
-}
-
-fn ip_packet(ends: [Ipv4Addr; 2], protocol: u8, id: u16, ttl: u8, content: &[u8]) -> Vec<u8> {
-    let mut packet = vec![0x45, 0];
-    packet.extend((20 + content.len() as u16).to_be_bytes());
-    packet.extend(id.to_be_bytes());
-    packet.extend([0x40, 0, ttl, protocol, 0, 0]);
-    packet.extend(ends.iter().flat_map(Ipv4Addr::octets));
-    packet.extend(content);
-    packet
-}
-
-fn vxlan(from: usize, to: usize, frame: &[u8]) -> Vec<u8> {
-    let mut content = Vec::new();
-    content.extend(50_000u16.to_be_bytes());
-    content.extend(VXLAN_PORT.to_be_bytes());
-    content.extend((16 + frame.len() as u16).to_be_bytes());
-    content.extend([0, 0, 8, 0, 0, 0, 0, 0, 1, 0]);
-    content.extend(frame);
-    let ends = [from, to].map(world::node_address);
-    let packet = ip_packet(ends, 17, 0, 64, &content);
-    ethernet((world::uplink_mac(from), world::uplink_mac(to)), &packet)
 }

@@ -17,8 +17,6 @@ use podtrace::{
     world::World,
 };
 
-/// flannel's port.
-pub(crate) const VXLAN_PORT: u16 = 8472;
 /// The MAC address of both bridges.
 pub(crate) const BRIDGE_MAC: [u8; 6] = [2, 0, 0, 0, 0, 9];
 
@@ -77,10 +75,8 @@ pub(crate) fn node_address(node: usize) -> Ipv4Addr {
 
 /// Everything known before the first packet.
 pub(crate) fn world() -> World {
-    let mut world = World {
-        nodes: NODE_NAMES.map(Into::into).into(),
-        ..World::default()
-    };
+    let mut world = World::default();
+    world.nodes = NODE_NAMES.map(Into::into).into();
     for node in [0, 1] {
         add_places(&mut world, node);
     }

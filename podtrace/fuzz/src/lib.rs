@@ -35,6 +35,10 @@ pub const TARGETS: &[Target] = &[
         run: targets::cri::run,
     },
     Target {
+        name: "filter",
+        run: targets::filter::run,
+    },
+    Target {
         name: "kubernetes",
         run: targets::kubernetes::run,
     },

@@ -1,6 +1,7 @@
 //! What is fuzzed.
 pub(crate) mod capture;
 pub(crate) mod cri;
+pub(crate) mod filter;
 pub(crate) mod kubernetes;
 pub(crate) mod netlink;
 pub(crate) mod packet;

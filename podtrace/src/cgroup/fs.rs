@@ -53,7 +53,7 @@ impl CgroupFs {
     pub fn path_of(&self, id: u64) -> CgroupPath {
         match self.open_by_id(id) {
             Ok(cgroup) => self.path(&cgroup).unwrap_or(CgroupPath::Unknown),
-            Err(error) if error.raw_os_error() == Some(libc::ESTALE) => CgroupPath::Gone,
+            Err(error) if error.raw_os_error() == Some(libc::ESTALE) => CgroupPath::Removed,
             Err(_) => CgroupPath::Unknown,
         }
     }
@@ -79,7 +79,7 @@ impl CgroupFs {
         let path = String::from_utf8_lossy(path);
         // The directory of a removed cgroup stays open, by this name.
         Some(if path.ends_with(" (deleted)") {
-            CgroupPath::Gone
+            CgroupPath::Removed
         } else {
             CgroupPath::At(format!("/{path}"))
         })
@@ -136,9 +136,9 @@ fn mount_point(mounts: &str) -> Option<PathBuf> {
 
 /// A line of `/proc/self/mountinfo` (proc(5)).
 pub(super) struct Mount<'a> {
-    /// What of the file system is mounted.
+    /// The directory of the file system that is mounted.
     pub(super) root: &'a str,
-    /// Where.
+    /// The mount point.
     pub(super) point: &'a str,
     /// Its type.
     pub(super) kind: &'a str,
@@ -222,6 +222,6 @@ mod tests {
             return;
         };
         assert_eq!(cgroups.path_of(id), CgroupPath::At(own.into()));
-        assert_eq!(cgroups.path_of(u64::MAX), CgroupPath::Gone);
+        assert_eq!(cgroups.path_of(u64::MAX), CgroupPath::Removed);
     }
 }

@@ -22,7 +22,7 @@ impl Version {
         }
     }
 
-    /// The file with what is taken.
+    /// The file with the memory in use.
     fn usage(self) -> &'static str {
         match self {
             Self::V1 => "memory.usage_in_bytes",
@@ -30,7 +30,7 @@ impl Version {
         }
     }
 
-    /// What of that the kernel takes back when it has to, in `memory.stat`.
+    /// The fields of `memory.stat` with the part of it that the kernel can reclaim.
     fn reclaimable(self) -> [&'static str; 2] {
         match self {
             Self::V1 => ["total_inactive_file ", "total_active_file "],
@@ -39,8 +39,8 @@ impl Version {
     }
 }
 
-/// What the cgroups of this process, and those above them, may still take in bytes; none
-/// without a limit.
+/// Bytes that the cgroups of this process, and those above them, may still use; none without a
+/// limit.
 #[must_use]
 pub fn left_in_cgroups() -> Option<u64> {
     let mounts = read_lossy("/proc/self/mountinfo").ok()?;
@@ -53,7 +53,7 @@ pub fn left_in_cgroups() -> Option<u64> {
     left.min()
 }
 
-/// What one cgroup may still take.
+/// Bytes that one cgroup may still use.
 fn left_in(version: Version, directory: &Path) -> Option<u64> {
     let read = |file: &str| fs::read_to_string(directory.join(file)).ok();
     // `max` is no number.

@@ -156,7 +156,7 @@ fn containers_outside_of_pods_are_read() {
 }
 
 #[test]
-fn other_paths_name_nothing() {
+fn paths_outside_of_pods_name_no_container() {
     for path in [
         "",
         "/",

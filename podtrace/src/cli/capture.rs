@@ -1,15 +1,15 @@
-//! Options of what is traced live and of how it is shown.
-use std::path::PathBuf;
+//! Options of live tracing and of its output.
+use std::{ffi::OsString, path::PathBuf};
 
 use clap::{ArgAction, Args, ValueEnum};
 use podtrace_ebpf::config::{SNAPLEN_DEFAULT, SNAPLEN_MAX, SNAPLEN_MIN};
 
 use super::{
-    Color, Format,
+    Color, Format, TimeStyle,
     parse::{count, duration, interface, mebibytes, number, port, rate, share},
 };
 
-/// What is traced.
+/// Options of live tracing.
 #[derive(Clone, Debug, Args)]
 pub struct CaptureArgs {
     /// Tap only interfaces of this name, on the node and in pods (repeatable)
@@ -42,22 +42,29 @@ pub struct CaptureArgs {
     /// (repeatable, 4 at most)
     #[arg(long, value_name = "PORT", value_parser = port)]
     pub vxlan_port: Vec<u16>,
-    /// How much of it is taken.
+    /// Limits of the load.
     #[command(flatten)]
     pub load: LoadArgs,
-    /// What of the kernel is used.
+    /// Which kernel features are used.
     #[command(flatten)]
     pub kernel: KernelArgs,
     /// Exit with status 4 if events were lost, not recorded or not shown, or if interfaces were
     /// not traced or only in part
     #[arg(long)]
     pub strict: bool,
+    /// Write a line to this file descriptor, 2 to 65535, once packets are traced: 2 is standard error
+    #[arg(long, value_name = "FD", value_parser = number(2..=65_535_u32))]
+    pub ready_fd: Option<u32>,
+    /// Run this command with podtrace's privileges, trace until it ends and its packets have
+    /// arrived, and exit with its status. If the trace ends first, so does the command (SIGTERM)
+    #[arg(last = true, value_name = "COMMAND")]
+    pub command: Vec<OsString>,
     /// Also print diagnostics of the kernel side
     #[arg(short, long, action = ArgAction::Count)]
     pub verbose: u8,
 }
 
-/// What of the kernel is used.
+/// Which kernel features are used.
 #[derive(Clone, Debug, Args)]
 pub struct KernelArgs {
     /// How programs are attached to interfaces
@@ -99,7 +106,7 @@ pub enum Feature {
     Cookie,
 }
 
-/// How much is taken, when it would be too much.
+/// Limits of the load that tracing causes.
 #[derive(Clone, Debug, Args)]
 pub struct LoadArgs {
     /// Total size in MiB, a power of two up to 1024, of the ring buffers between kernel and podtrace, one
@@ -124,7 +131,7 @@ pub struct LoadArgs {
     pub headers_only: bool,
 }
 
-/// How packets are shown.
+/// Options of the output.
 #[derive(Clone, Copy, Debug, Args)]
 pub struct ViewArgs {
     /// Output format
@@ -136,6 +143,12 @@ pub struct ViewArgs {
     /// Print addresses without pod names
     #[arg(short, long)]
     pub numeric: bool,
+    /// How times are shown, in all formats but JSON
+    #[arg(long, value_name = "HOW", default_value = "local")]
+    pub time: TimeStyle,
+    /// Leave out the hops of packets that arrived, or left the node
+    #[arg(long)]
+    pub quiet_hops: bool,
 }
 
 /// Where names come from.

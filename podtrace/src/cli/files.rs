@@ -1,4 +1,4 @@
-//! Options of what is recorded where.
+//! Options of recordings.
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -43,7 +43,8 @@ pub struct FileArgs {
     /// Keep files for this long after their end
     #[arg(long, value_name = "TIME", value_parser = duration, requires = "write", help_heading = "Recording")]
     pub keep_time: Option<Duration>,
-    /// Hand what was recorded to the kernel at least this often: SIGKILL loses no more than that
+    /// Write what was recorded to the file at least this often: when podtrace is killed (SIGKILL),
+    /// no more than that is missing
     #[arg(long, value_name = "TIME", default_value = "1s", value_parser = duration, help_heading = "Recording")]
     pub flush: Duration,
 }
@@ -52,7 +53,8 @@ pub struct FileArgs {
 #[derive(Clone, Copy, Debug, Args)]
 pub struct WriteArgs {
     /// Compress with zstd
-    #[arg(long, requires = "write", help_heading = "Recording")]
+    // The commands ask for --write: export has formats that zstd is not for.
+    #[arg(long, help_heading = "Recording")]
     pub zstd: bool,
     /// Replace an existing file
     #[arg(long, requires = "write", help_heading = "Recording")]
@@ -68,21 +70,21 @@ impl FileArgs {
             .is_some_and(|path| path.as_os_str() == "-")
     }
 
-    /// Bytes of a file at most.
+    /// Upper bound of a file's size in bytes.
     #[must_use]
     pub fn rotate_bytes(&self) -> Option<u64> {
         let megabytes = self.rotate_megabytes.map(|megabytes| megabytes * 1_000_000);
         self.rotate_size.or(megabytes)
     }
 
-    /// Time that a file covers at most.
+    /// Upper bound of the time that a file covers.
     #[must_use]
     pub fn rotate_after(&self) -> Option<Duration> {
         let seconds = self.rotate_seconds.map(Duration::from_secs);
         self.rotate_time.or(seconds)
     }
 
-    /// Whether one file follows another.
+    /// Whether the recording has several files.
     #[must_use]
     pub fn rotates(&self) -> bool {
         self.rotate_bytes().is_some() || self.rotate_after().is_some()

@@ -1,5 +1,10 @@
-//! What is said about a wrong command line.
-use std::{env, ffi::OsString};
+//! Errors of a wrong command line.
+use std::{
+    env,
+    ffi::OsString,
+    io::{self, Write as _},
+    process,
+};
 
 use clap::{
     Error, Parser as _,
@@ -8,10 +13,13 @@ use clap::{
 };
 
 use super::Cli;
-use crate::text::escape::shown;
+use crate::{
+    sink,
+    text::{escape::shown, system_error::without_numbers},
+};
 
-/// What other tools choose packets by, as an option or as a word. podtrace has options that
-/// are spelled alike and do something else.
+/// Options and words that select packets in other tools. podtrace has options that are spelled
+/// alike and do something else.
 const SELECTORS: [&str; 16] = [
     "container",
     "dst",
@@ -34,19 +42,33 @@ const SELECTORS: [&str; 16] = [
 /// Reads the command line; ends the process where it asks for help or is wrong.
 #[must_use]
 pub fn parse() -> Cli {
-    read(env::args_os().collect()).unwrap_or_else(|error| error.exit())
+    read(env::args_os().collect()).unwrap_or_else(|error| leave(&error))
 }
 
-/// Suggests only what was meant, and shows what was given escaped.
+/// Shows what clap has to say, which may be the help, and ends the process.
+fn leave(error: &Error) -> ! {
+    let shown = error.print().and_then(|()| io::stdout().flush());
+    let code = match shown {
+        Err(failed) if !error.use_stderr() && failed.kind() != io::ErrorKind::BrokenPipe => {
+            let reason = without_numbers(&failed.to_string());
+            sink::tell(&format!("failed to write to standard output: {reason}"));
+            2
+        }
+        _ => error.exit_code(),
+    };
+    process::exit(code)
+}
+
+/// Suggests only likely corrections, and shows the given words escaped.
 fn read(line: Vec<OsString>) -> Result<Cli, Error> {
     Cli::try_parse_from(&line).map_err(|mut error| {
         let escaped: Vec<OsString> = line.iter().map(|word| shown(word).into()).collect();
         if escaped != line
-            // Escaped, the line is wrong in the same way, unless only its bytes were.
+            // The escaped line has the same mistake, unless the mistake was in its bytes.
             && let Err(same) = Cli::try_parse_from(escaped)
         {
             error = same;
-            // What it suggests is not what was given.
+            // The suggestion would be about the escaped word.
             error.remove(ContextKind::Suggested);
         }
         if error.kind() == ErrorKind::UnknownArgument {
@@ -56,8 +78,8 @@ fn read(line: Vec<OsString>) -> Result<Cli, Error> {
     })
 }
 
-/// Leaves out the suggestion of an option that does something else, and of a file whose name
-/// begins with a dash; says what helps instead.
+/// Removes the suggestion of an option that does something else, or of a file whose name begins
+/// with a dash; gives a hint that helps instead.
 fn correct_suggestion(error: &mut Error) {
     let text_of = |kind| match error.get(kind) {
         Some(ContextValue::String(text)) => Some(text.clone()),
@@ -68,7 +90,8 @@ fn correct_suggestion(error: &mut Error) {
     let name = given.trim_start_matches('-');
     let tip = if SELECTORS.contains(&name) {
         Some(
-            "all packets are taken, or those of one interface (-i NAME): \
+            "packets are selected by an expression, as with tcpdump: podtrace trace icmp and host \
+             10.0.0.1, podtrace replay FILE -- port 53; those of one interface by -i NAME, and \
              podtrace export --vantage NAMESPACE/POD/eth0 takes a pod's out of a recording",
         )
     } else if name.starts_with(|c: char| c.is_ascii_digit()) && name != given {
@@ -87,10 +110,10 @@ fn correct_suggestion(error: &mut Error) {
     }
 }
 
-/// Whether an option is one of the other's forms, or a slip of the hand away from it.
+/// Whether an option is a form of the other, or a typing error away from it.
 fn is_meant(given: &str, similar: &str) -> bool {
     let slips = strsim::damerau_levenshtein(given, similar);
-    // The dashes are never wrong.
+    // Dashes are not counted, as they are never mistyped.
     let is_slip = slips <= 2 && 3 * slips <= given.trim_start_matches('-').len();
     similar.starts_with(given) || given.starts_with(similar) || is_slip
 }
@@ -101,7 +124,7 @@ mod tests {
 
     use super::*;
 
-    fn said(words: &[&str]) -> String {
+    fn error_text(words: &[&str]) -> String {
         let line = ["podtrace"].iter().chain(words);
         read(line.map(OsString::from).collect())
             .unwrap_err()
@@ -109,33 +132,31 @@ mod tests {
     }
 
     #[test]
-    fn only_what_is_meant_is_suggested() {
+    fn only_similar_options_are_suggested() {
         for (given, similar) in [
             ("--wirte", "--write"),
             ("--kubeconf", "--kubeconfig"),
             ("--interfaces", "--interface"),
-            ("--out", "--output"),
+            ("--outp", "--output"),
         ] {
-            let text = said(&["trace", given, "x"]);
+            let text = error_text(&["trace", given, "x"]);
             assert!(text.contains(&format!("exists: '{similar}'")), "{text}");
         }
         for given in SELECTORS {
             for command in ["trace", "replay", "export", "topology"] {
-                let text = said(&[command, &format!("--{given}"), "x"]);
+                let text = error_text(&[command, &format!("--{given}"), "x"]);
                 assert!(!text.contains("similar"), "{text}");
                 assert!(text.contains("--vantage NAMESPACE/POD/eth0"), "{text}");
             }
         }
-        let text = said(&["trace", "--dest", "x"]);
+        let text = error_text(&["trace", "--dest", "x"]);
         assert!(!text.contains("zstd"), "{text}");
-        let text = said(&["trace", "tcp", "port", "80"]);
-        assert!(text.contains("--vantage NAMESPACE/POD/eth0"), "{text}");
-        let text = said(&["replay", "-w", "x", "y"]);
+        let text = error_text(&["replay", "-w", "x", "y"]);
         assert!(!text.contains("-- -w"), "{text}");
     }
 
     #[test]
-    fn negative_values_are_told_as_such() {
+    fn negative_values_are_reported_as_such() {
         for words in [
             &["trace", "--count", "-1"][..],
             &["trace", "--duration", "-5s"],
@@ -143,13 +164,13 @@ mod tests {
             &["replay", "x", "--first", "-1"],
             &["replay", "x", "--speed", "-0.5"],
         ] {
-            let text = said(words);
+            let text = error_text(words);
             assert!(text.contains("may be below 0"), "{text}");
         }
     }
 
     #[test]
-    fn what_was_given_is_shown_escaped() {
+    fn arguments_are_shown_escaped() {
         let name = "--\u{1b}[31m";
         for words in [
             &["trace", name][..],
@@ -161,7 +182,7 @@ mod tests {
             &["record", "-w", "x", "--keep-size", "1\u{1b}[31m"],
             &["replay", "--since", "\u{1b}[31m", "x"],
         ] {
-            let text = said(words);
+            let text = error_text(words);
             assert!(text.contains(r"\x1b[31m"), "{text:?}");
             assert!(!text.contains('\u{1b}'), "{text:?}");
         }
@@ -186,7 +207,7 @@ mod tests {
             &["demo", "--pings", "-1"],
             &["replay", "--clock-offset", "a", "x"],
         ] {
-            let text = said(words);
+            let text = error_text(words);
             for raw in ["digit", "is not in", "..", "target type", "integral"] {
                 assert!(!text.contains(raw), "{text}");
             }

@@ -11,7 +11,7 @@ use crate::{
     text::escape::escape_bytes,
 };
 
-/// The longest time that is taken.
+/// The longest time that is accepted.
 const TIME_MAX: SignedDuration = SignedDuration::from_hours(365 * 24);
 
 /// A whole number in a range.
@@ -33,7 +33,21 @@ where
 /// A whole number above 0.
 pub(super) fn count(text: &str) -> Result<u64, String> {
     let number = text.parse().ok().filter(|number| *number > 0);
-    number.ok_or_else(|| "must be a whole number above 0".into())
+    number.ok_or_else(|| {
+        let is_too_large = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+        match is_too_large && text.bytes().any(|byte| byte != b'0') {
+            true => format!("must be {} at most", u64::MAX),
+            false => "must be a whole number above 0".into(),
+        }
+    })
+}
+
+/// The name of a tap point.
+pub(super) fn vantage(text: &str) -> Result<String, String> {
+    if text.is_empty() {
+        return Err("must be a tap point: NODE/veth12, NAMESPACE/POD/eth0 or eth0".into());
+    }
+    Ok(text.to_owned())
 }
 
 const TIME: &str = "must be a time: a number with ns, us, ms, s, m or h, as 500ms or 1h30m, or \
@@ -50,7 +64,7 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
     positive(time(text).ok_or(TIME)?)
 }
 
-/// The same with a sign, or nothing.
+/// A length of time with a sign; none if the text is no such.
 fn time(text: &str) -> Option<SignedDuration> {
     let is_plain = text.ends_with(|c: char| c.is_ascii_digit());
     let time = if is_plain {
@@ -94,7 +108,7 @@ pub(super) fn port(text: &str) -> Result<u16, String> {
         .ok_or_else(|| "must be a port from 1 to 65535".into())
 }
 
-/// One in so many: `1/10`, or `10`.
+/// A share of one in N, as `1/10` or `10`: returns N.
 pub(super) fn share(text: &str) -> Result<u32, String> {
     let number = text.strip_prefix("1/").unwrap_or(text);
     number
@@ -104,7 +118,7 @@ pub(super) fn share(text: &str) -> Result<u32, String> {
         .ok_or_else(|| "must be 1/N with N from 1 to 4294967295, for example 1/10".into())
 }
 
-/// So many a second: `20000`, `50k`, `1M`.
+/// A rate per second: `20000`, `50k`, `1M`.
 pub(super) fn rate(text: &str) -> Result<u64, String> {
     let (number, factor) = match text.char_indices().last() {
         Some((at, 'k')) => (&text[..at], 1_000),
@@ -147,7 +161,7 @@ pub(super) fn size(text: &str) -> Result<u64, String> {
         .ok_or_else(|| "must be more than nothing and less than 16 EiB, for example 100MB".into())
 }
 
-/// The size of a file that rotates: room for what each file repeats.
+/// The size at which a file rotates; large enough for the data that each file repeats.
 pub(super) fn rotate_size(text: &str) -> Result<u64, String> {
     size(text).and_then(|bytes| {
         let is_enough = bytes >= ROTATE_MIN;
@@ -189,7 +203,7 @@ pub(super) fn offset(text: &str) -> Result<(String, i64), String> {
     Ok((node.to_owned(), ns.ok_or("must be less than a year")?))
 }
 
-/// How many times as fast.
+/// A speed factor.
 pub(super) fn factor(text: &str) -> Result<f64, String> {
     text.parse()
         .ok()
@@ -250,8 +264,8 @@ mod tests {
     }
 
     #[test]
-    fn what_is_accepted_is_told() {
-        let said = [
+    fn errors_describe_the_accepted_values() {
+        let message = [
             duration("abc").unwrap_err(),
             duration("").unwrap_err(),
             moment("2026-11-24").unwrap_err(),
@@ -265,11 +279,11 @@ mod tests {
             size("abc").unwrap_err(),
             rotate_size("1XB").unwrap_err(),
         ];
-        for said in said {
-            let (kind, example) = said.split_once(" as ").unwrap();
+        for message in message {
+            let (kind, example) = message.split_once(" as ").unwrap();
             assert!(
                 kind.starts_with("must be ") && !example.is_empty(),
-                "{said}"
+                "{message}"
             );
         }
     }

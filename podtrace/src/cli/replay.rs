@@ -1,15 +1,15 @@
-//! Options of what is read from files.
+//! Options of the commands that read files.
 use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, ValueEnum};
 
 use super::{
-    Color, ViewArgs, WriteArgs,
-    parse::{duration, factor, interface, moment, number, offset, port, span},
+    Color, FileFilterArgs, ViewArgs, WriteArgs,
+    parse::{self, duration, factor, interface, moment, number, offset, port, span},
 };
 use crate::replay::options::{Moment, Span};
 
-/// What is read, and which part of it.
+/// The files to read, and which part of them.
 #[derive(Clone, Debug, Args)]
 pub struct InputArgs {
     /// Session files of one node or several; pcap and pcapng files of other tools; directories,
@@ -43,12 +43,15 @@ pub struct InputArgs {
     /// captures of other tools 4789 and 8472]
     #[arg(long, value_name = "PORT", value_parser = port)]
     pub vxlan_port: Vec<u16>,
+    /// Which packets.
+    #[command(flatten)]
+    pub filter: FileFilterArgs,
 }
 
 /// Options of `replay`.
 #[derive(Clone, Debug, Args)]
 pub struct ReplayArgs {
-    /// What is read.
+    /// The files to read.
     #[command(flatten)]
     pub input: InputArgs,
     /// How to show it.
@@ -68,7 +71,7 @@ pub struct ReplayArgs {
 /// Options of `stats`.
 #[derive(Clone, Debug, Args)]
 pub struct StatsArgs {
-    /// What is read.
+    /// The files to read.
     #[command(flatten)]
     pub input: InputArgs,
     /// Output format
@@ -95,7 +98,7 @@ pub enum StatsFormat {
 /// Options of `export`.
 #[derive(Clone, Debug, Args)]
 pub struct ExportArgs {
-    /// What is read.
+    /// The files to read.
     #[command(flatten)]
     pub input: InputArgs,
     /// Format to write
@@ -109,7 +112,7 @@ pub struct ExportArgs {
     pub how: WriteArgs,
     /// Only what one tap point saw, both directions without its sockets, so that no packet is
     /// there twice: NODE/veth12, NAMESPACE/POD/eth0, or the interface's name alone if it is unique
-    #[arg(long, value_name = "TAP-POINT")]
+    #[arg(long, value_name = "TAP-POINT", value_parser = parse::vantage)]
     pub vantage: Option<String>,
 }
 

@@ -3,17 +3,23 @@
 //! A packet leaves one node before it enters the other, so each packet bounds the offset
 //! between the two clocks: packets in one direction from above, packets in the other from
 //! below. CLOCK_MONOTONIC runs evenly, so the offset is a straight line in time that lies
-//! between all these bounds. [`Sightings::solve`] chooses one in the middle; its distance to
+//! between all these bounds. [`Crossings::solve`] chooses one in the middle; its distance to
 //! the outermost lines is its uncertainty, which is a guarantee and not an estimate. The
-//! guarantee assumes that a packet travels for at least 2 ns, that nobody set a clock during
+//! guarantee assumes that a packet travels for at least 3 ns, that nobody set a clock during
 //! the recording, and that no clock is slewed by more than 500 ppm.
+//!
+//! Equal packets guarantee nothing: they may be paired wrongly, as some were not recorded.
+//! Among the possible lines, those that keep equal packets in order are preferred.
+//! [`Crossings::doubts`] lists the packets that the line may confuse.
 mod affine;
+mod crossings;
+mod doubt;
 mod edge;
+mod equal;
 mod hull;
 mod line;
 mod reconcile;
 mod region;
-mod sightings;
 mod solve;
 #[cfg(test)]
 mod tests;
@@ -21,23 +27,25 @@ mod words;
 
 use std::sync::Arc;
 
+pub use crossings::Crossings;
+pub use doubt::Doubts;
+pub use equal::Side;
 pub use line::Line;
-pub use sightings::{Side, Sightings};
 pub use words::{duration, signed_duration};
 
-/// A session's clock, and how it is known.
+/// A session's clock, and the basis of that knowledge.
 #[derive(Clone, Debug)]
 pub struct Clock {
-    /// The way from its time to the reference clock's.
+    /// The conversion from its time to that of the reference clock.
     pub line: Arc<Line>,
-    /// How it is known.
+    /// The basis of the line.
     pub basis: Basis,
 }
 
-/// How a clock is known.
+/// The basis on which a clock is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Basis {
-    /// All others are in terms of this one.
+    /// All other clocks are relative to this one.
     Reference,
     /// The user gave the offset.
     Given,
@@ -46,11 +54,11 @@ pub enum Basis {
         /// Session it was measured against; if that one's clock is not known,
         /// nor is this one.
         via: usize,
-        /// Packets from there.
+        /// Number of packets from `via` to this session.
         there: usize,
-        /// Packets back.
+        /// Number of packets from this session to `via`.
         back: usize,
-        /// How many of them were set aside since they contradict the others.
+        /// How many of these packets were ignored because they contradict the others.
         outliers: usize,
     },
     /// Packets went both ways but contradict each other: a clock was set, or
@@ -59,31 +67,33 @@ pub enum Basis {
     Inconsistent {
         /// Session it was measured against.
         via: usize,
-        /// Packets from there.
+        /// Number of packets from `via` to this session.
         there: usize,
-        /// Packets back.
+        /// Number of packets from this session to `via`.
         back: usize,
-        /// How much earlier than possible some packet comes nevertheless, in ns.
+        /// By how many nanoseconds the worst packet still arrives too early.
         worst_ns: u64,
     },
-    /// Packets went one way only. The line is the one that makes the shortest
-    /// way 0 ns: what can be said is that the clock is not beyond it.
+    /// Packets went one way only. The line gives the fastest packet 1 ns: the clock is not
+    /// beyond this line.
     OneWay {
         /// Session it was measured against.
         via: usize,
-        /// Packets from there; 0 if they went the other way.
+        /// Number of packets from `via` to this session; 0 if they went the other way.
         there: usize,
-        /// Packets back; 0 if they went the other way.
+        /// Number of packets from this session to `via`; 0 if they went the other way.
         back: usize,
-        /// With packets from there the clock is ahead of the reference by so
-        /// many ns at most, with packets back at least. None if the clock of
-        /// `via` is not known.
+        /// How many nanoseconds the clock is ahead of the reference: at most with packets from
+        /// `via`, at least with packets to it. None if the clock of `via` is not known.
         bound_ns: Option<i64>,
     },
-    /// No packet was seen here and elsewhere; the offset is taken to be 0.
+    /// Only packets that equal others were seen both in this session and in another. The line
+    /// is right if they kept their order.
+    Likely,
+    /// No packet was seen both in this session and in another; the offset is assumed to be 0.
     Unmeasured,
-    /// Packets were seen here and elsewhere, but nothing shows which way they went; the
-    /// offset is taken to be 0.
+    /// Packets were seen both in this session and in another, but nothing shows which way they
+    /// went; the offset is assumed to be 0.
     WithoutDirections,
 }
 

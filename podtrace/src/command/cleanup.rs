@@ -1,8 +1,10 @@
-//! `podtrace cleanup`: removes what podtraces that were killed have left.
+//! `podtrace cleanup`: removes what killed podtraces left behind: filters, and the network
+//! namespaces of `lab` and `demo`.
 use super::{FINE, print_out, setup::check_capabilities};
 use crate::{
+    lab::{Lab, Swept},
     probe::{clsact::sweep_all, support},
-    text::sanitize::sanitize,
+    text::{count::counted, sanitize::sanitize},
 };
 
 /// Runs the command; returns the exit code.
@@ -20,7 +22,17 @@ pub(super) fn run() -> anyhow::Result<u8> {
     if alive > 0 {
         out += &format!("{alive} filters of running podtraces are left alone\n");
     }
-    if removed == 0 {
+    // What cannot be removed is reported there.
+    let namespaces = Lab::sweep()?;
+    if namespaces.removed > 0 {
+        let names = counted(namespaces.removed as u64, "network namespace");
+        out += &format!("{names} of an earlier lab or demo removed\n");
+    }
+    if namespaces.left > 0 {
+        let names = counted(namespaces.left as u64, "network namespace");
+        out += &format!("{names} of an earlier lab or demo left in /run/netns\n");
+    }
+    if removed == 0 && namespaces == Swept::default() {
         out += "nothing to clean up\n";
     }
     print_out(&out)?;

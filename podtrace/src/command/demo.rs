@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 
-use super::setup::{check_support, text, way, without};
+use super::setup::{attach_method, check_support, text, without};
 use crate::{
     cli::DemoArgs,
     clock::epoch_ns,
@@ -15,7 +15,7 @@ use crate::{
     live::{Outlets, TraceOptions, Tracer, runtimes::Sockets, sources::SourceOptions},
     node::{pod_table::PodTable, target::Node},
     output::printer::Printer,
-    probe::{Way, feature::Without},
+    probe::{AttachMethod, feature::Without},
     signals::Signals,
     sink::Sink,
 };
@@ -29,20 +29,23 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub(super) fn run(args: &DemoArgs) -> anyhow::Result<u8> {
     check_support()?;
     let without = without(&args.kernel)?;
-    let way = way(args.kernel.attach)?;
+    let attach_method = attach_method(args.kernel.attach)?;
     let _guard = guard::start(None).context("failed to start a process")?;
     tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
         .build()
         .context("failed to start the runtime")?
-        .block_on(demonstrate(args, way, without))?;
+        .block_on(demonstrate(args, attach_method, without))?;
     Ok(FINE)
 }
 
-async fn demonstrate(args: &DemoArgs, way: Way, without: Without) -> anyhow::Result<()> {
-    // Listened to before the lab is there, so that it is taken down whenever
-    // a signal comes.
+async fn demonstrate(
+    args: &DemoArgs,
+    attach_method: AttachMethod,
+    without: Without,
+) -> anyhow::Result<()> {
+    // Listens before the lab exists, so that any signal takes it down.
     let mut signals = Signals::listen()?;
     let lab = Lab::new(LabSpec {
         nodes: 2,
@@ -62,7 +65,7 @@ async fn demonstrate(args: &DemoArgs, way: Way, without: Without) -> anyhow::Res
     let options = TraceOptions {
         table: table.clone(),
         begins_within: PATIENCE,
-        ..TraceOptions::new(way, without, epoch_ns)
+        ..TraceOptions::new(attach_method, without, epoch_ns)
     };
     let sources = SourceOptions {
         sockets: Sockets::None,
@@ -74,7 +77,7 @@ async fn demonstrate(args: &DemoArgs, way: Way, without: Without) -> anyhow::Res
         "lab {}: two nodes, two pods on each, flannel.1 between them\n",
         lab.id
     ))?;
-    let format = Box::new(text(args.color, false, epoch_ns));
+    let format = Box::new(text(args.color, epoch_ns));
     let shown = Shown::new(Printer::new(format, sink.handle()), args.verbose);
     let stage = Stage {
         nodes: nodes.clone(),

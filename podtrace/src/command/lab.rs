@@ -25,7 +25,7 @@ pub(super) fn run(args: &LabArgs) -> anyhow::Result<u8> {
     }
     signals.thread_block().context("failed to block signals")?;
     let mut table = tempfile::NamedTempFile::new().context("failed to make the pod table")?;
-    // It outlives the lab, and finds nothing of it after an end in order.
+    // It outlives the lab, and finds nothing to remove after a regular end.
     let _guard = guard::start(Some(table.path())).context("failed to start a process")?;
     let lab = Lab::new(LabSpec {
         nodes: args.nodes.into(),

@@ -1,29 +1,31 @@
-//! `podtrace replay`, `stats` and `export`: what is read from files.
+//! `podtrace replay`, `stats` and `export`: the commands that read files.
 mod export;
 mod stats;
 
-use std::{io, thread};
+use std::{io, path::PathBuf};
 
-use anyhow::Context as _;
+use anyhow::bail;
 use nix::sys::stat::{SFlag, fstat};
 
-use super::{FINE, INTERRUPTED, LOST, setup::vxlan_ports};
+use super::{
+    FINE, INTERRUPTED, LOST,
+    filter::filter,
+    setup::{format, vxlan_ports},
+    stop::stop_on_signal,
+};
 use crate::{
-    cli::{Format, InputArgs, ReplayArgs},
-    output::{json::Json, printer::Printer, render::Render},
+    cli::{FileFilterArgs, InputArgs, ReplayArgs},
+    output::printer::Printer,
     replay::{ShowLine, options::PlayerOptions, player::Player, report::Played},
-    signals::{Signals, Stop},
     sink::{Sink, status},
+    text::escape::shown,
 };
 pub(super) use export::run as export;
 pub(super) use stats::run as stats;
 
 /// Runs `replay`; returns the exit code.
 pub(super) fn run(args: &ReplayArgs) -> anyhow::Result<u8> {
-    let format: Box<dyn Render> = match args.view.output {
-        Format::Json => Box::new(Json::new(0)),
-        Format::Text => Box::new(super::setup::text(args.view.color, args.view.numeric, 0)),
-    };
+    let format = format(&args.view, 0);
     let options = player_options(&args.input)?;
     let mut player = Player::new(&options, args.follow, stop_on_signal()?)?;
     player.speed = args.speed;
@@ -38,7 +40,7 @@ pub(super) fn run(args: &ReplayArgs) -> anyhow::Result<u8> {
 }
 
 /// The exit code by whether everything was read.
-fn code(played: &Played) -> u8 {
+pub(super) fn code(played: &Played) -> u8 {
     if played.is_interrupted {
         INTERRUPTED
     } else {
@@ -46,9 +48,8 @@ fn code(played: &Played) -> u8 {
     }
 }
 
-/// Whether progress disturbs nobody on the terminal: what reads standard output from a pipe
-/// may be a pager.
-fn leaves_terminal() -> bool {
+/// Whether no other program writes to the terminal: the reader of a pipe may be a pager.
+pub(super) fn leaves_terminal() -> bool {
     let stdout = fstat(io::stdout());
     let is_pipe = stdout.is_ok_and(|stdout| {
         let kind = SFlag::from_bits_truncate(stdout.st_mode) & SFlag::S_IFMT;
@@ -57,8 +58,8 @@ fn leaves_terminal() -> bool {
     status::has_terminal() && !is_pipe
 }
 
-/// Shows progress where nothing else writes to the terminal meanwhile.
-fn progress_alone() -> ShowLine {
+/// Shows progress if nothing else writes to the terminal meanwhile.
+pub(super) fn progress_alone() -> ShowLine {
     Box::new(|line| {
         if line.is_empty() {
             status::clear();
@@ -68,7 +69,30 @@ fn progress_alone() -> ShowLine {
     })
 }
 
+/// Fails where words of an expression stand among the files.
+fn refuse_words(args: &InputArgs) -> anyhow::Result<()> {
+    let is_word = |path: &PathBuf| {
+        let name = path.as_os_str().as_encoded_bytes();
+        !name.iter().any(|byte| matches!(byte, b'/' | b'.')) && !path.exists()
+    };
+    let at = args.files.iter().skip(1).position(is_word);
+    let Some((files, words)) = at.and_then(|at| args.files.split_at_checked(at + 1)) else {
+        return Ok(());
+    };
+    let line = |paths: &[PathBuf]| {
+        let shown: Vec<_> = paths.iter().map(shown).collect();
+        shown.join(" ")
+    };
+    bail!(
+        "there is no file {}\nhint: an expression goes behind --: podtrace replay {} -- {}",
+        line(&words[..1]),
+        line(files),
+        line(words)
+    )
+}
+
 fn player_options(args: &InputArgs) -> anyhow::Result<PlayerOptions> {
+    refuse_words(args)?;
     let InputArgs {
         files,
         interfaces,
@@ -79,6 +103,7 @@ fn player_options(args: &InputArgs) -> anyhow::Result<PlayerOptions> {
         clock_offset,
         hop_timeout,
         vxlan_port,
+        filter: FileFilterArgs { expression, scope },
     } = args.clone();
     Ok(PlayerOptions {
         files,
@@ -90,33 +115,7 @@ fn player_options(args: &InputArgs) -> anyhow::Result<PlayerOptions> {
         clock_offset,
         hop_timeout,
         vxlan_ports: vxlan_ports(&vxlan_port)?,
+        filter: filter(&expression, scope)?,
+        only_matching: scope.only_matching,
     })
-}
-
-/// Ends with what was read so far when a signal comes; at once at the second.
-fn stop_on_signal() -> anyhow::Result<Stop> {
-    let stop = Stop::new().context("failed to prepare for signals")?;
-    let asked = stop.clone();
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .context("failed to start the runtime")?;
-    let mut signals = {
-        let _entered = runtime.enter();
-        Signals::listen()?
-    };
-    thread::Builder::new()
-        .name("signals".into())
-        .spawn(move || {
-            runtime.block_on(async {
-                loop {
-                    signals.next().await;
-                    if asked.set() {
-                        std::process::exit(INTERRUPTED.into());
-                    }
-                }
-            });
-        })
-        .context("failed to start a thread")?;
-    Ok(stop)
 }

@@ -1,4 +1,4 @@
-//! What several commands do with their options before they begin.
+//! Prepares options that several commands share.
 use std::{
     collections::HashSet,
     fs,
@@ -11,20 +11,23 @@ use nix::sys::utsname::uname;
 use podtrace_ebpf::config::VXLAN_PORTS_MAX;
 
 use crate::{
-    cli::{Attach, Color, Feature, KernelArgs, NamingArgs},
+    cli::{Attach, Color, Feature, Format, KernelArgs, NamingArgs, TimeStyle, ViewArgs, WriteArgs},
     command::use_color,
     identity::cri::check_socket,
     live::runtimes::Sockets,
     netns::{NetNs, NetNsError, file_name, force_inode_ids},
     node::{pod_table::PodTable, target::Node},
-    output::text::{Text, TextOptions},
+    output::{
+        json::Json,
+        render::Render,
+        text::{Layout, Text, TextOptions, TimeFormat},
+    },
     packet::VxlanPorts,
-    probe::{Way, feature::Without, support},
+    probe::{AttachMethod, feature::Without, support},
     text::{escape::shown, sanitize::sanitize},
 };
 
-/// What is not to be used of what the kernel has; to be called before anything tells
-/// namespaces apart.
+/// The kernel features that must not be used. Call it before any namespace is opened.
 pub(super) fn without(args: &KernelArgs) -> anyhow::Result<Without> {
     let has = |feature| args.without.contains(&feature);
     if has(Feature::Cookie) && !force_inode_ids() {
@@ -37,17 +40,27 @@ pub(super) fn without(args: &KernelArgs) -> anyhow::Result<Without> {
     })
 }
 
-/// How to attach.
-pub(super) fn way(attach: Attach) -> anyhow::Result<Way> {
-    let best = Way::best();
+/// Chooses how to attach.
+pub(super) fn attach_method(attach: Attach) -> anyhow::Result<AttachMethod> {
+    let best = AttachMethod::best();
     match attach {
         Attach::Auto => Ok(best),
-        Attach::Clsact => Ok(Way::Clsact),
-        Attach::Tcx if best == Way::Tcx => Ok(Way::Tcx),
+        Attach::Clsact => Ok(AttachMethod::Clsact),
+        Attach::Tcx if best == AttachMethod::Tcx => Ok(AttachMethod::Tcx),
         Attach::Tcx => bail!(
             "this kernel lacks TCX attachment of TC programs (Linux 6.6 or later)\nhint: --attach clsact works here"
         ),
     }
+}
+
+/// Refuses to compress what is not written.
+pub(super) fn check_write(how: &WriteArgs, write: Option<&Path>) -> anyhow::Result<()> {
+    if how.zstd && write.is_none() {
+        bail!(
+            "--zstd takes --write: only what is written is compressed\nhint: --write - is standard output"
+        );
+    }
+    Ok(())
 }
 
 /// The ports of `--vxlan-port`.
@@ -61,14 +74,14 @@ pub(super) fn table(file: Option<&Path>) -> anyhow::Result<PodTable> {
     let Some(path) = file else {
         return Ok(PodTable::default());
     };
-    let text = fs::read_to_string(path)
-        .with_context(|| format!("failed to read the pod table {}", shown(path)))?;
-    Ok(PodTable::parse(&text)?)
+    let name = shown(path);
+    let bytes = fs::read(path).with_context(|| format!("failed to read the pod table {name}"))?;
+    let text = PodTable::text(&bytes).with_context(|| name.clone())?;
+    PodTable::parse(text).context(name)
 }
 
-/// Which runtimes to ask; a table of pods adds to what they say. Where none is known, the
-/// table is enough.
-/// Fails where one was asked for that does not exist.
+/// The runtimes to ask; a table of pods adds to their names. Where no runtime is known, the
+/// table is enough. Fails if a requested runtime does not exist.
 pub(super) fn sockets(args: &NamingArgs, nodes: &[Node]) -> anyhow::Result<Sockets> {
     for socket in &args.cri_socket {
         check_socket(socket)?;
@@ -83,7 +96,7 @@ pub(super) fn sockets(args: &NamingArgs, nodes: &[Node]) -> anyhow::Result<Socke
     })
 }
 
-/// Fails with words about what the process or the kernel lacks.
+/// Fails with a description of what the process or the kernel lacks.
 pub(super) fn check_support() -> anyhow::Result<()> {
     if let Some(text) = support::too_old().context("failed to read the kernel's release")? {
         bail!(text);
@@ -99,7 +112,7 @@ pub(super) fn check_support() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Fails with words about the capabilities that are missing.
+/// Fails with a description of the capabilities that are missing.
 pub(super) fn check_capabilities(missing: io::Result<Vec<&str>>) -> anyhow::Result<()> {
     let missing = missing.context("failed to read the capabilities")?;
     let is_root = nix::unistd::Uid::effective().is_root();
@@ -119,8 +132,8 @@ fn open_netns(name: &Path) -> anyhow::Result<NetNs> {
     })
 }
 
-/// `netns`: namespaces of the nodes, none for our own; `names`: what to call
-/// them, otherwise by hostname, or by the name or number of the namespace.
+/// The nodes. `netns`: their namespaces, none for podtrace's own; `names`: their names, by
+/// default the hostname, or the name or number of the namespace.
 pub(super) fn nodes(netns: &[PathBuf], names: &[String]) -> anyhow::Result<Vec<Node>> {
     if names.len() > netns.len().max(1) {
         bail!("more names (--node-name) than nodes (--netns)");
@@ -156,12 +169,37 @@ pub(super) fn nodes(netns: &[PathBuf], names: &[String]) -> anyhow::Result<Vec<N
         .collect()
 }
 
+/// The format that was asked for. `epoch_ns`: UTC nanoseconds at CLOCK_MONOTONIC zero.
+pub(super) fn format(view: &ViewArgs, epoch_ns: i128) -> Box<dyn Render> {
+    let layout = match view.output {
+        Format::Json => return Box::new(Json::new(epoch_ns)),
+        Format::Text if view.quiet_hops => Layout::QuietHops,
+        Format::Text => Layout::Paths,
+        Format::Compact => Layout::Compact,
+        Format::Events => Layout::Events,
+    };
+    let options = TextOptions {
+        color: use_color(view.color),
+        numeric: view.numeric,
+        epoch_ns,
+        layout,
+        time: match view.time {
+            TimeStyle::Local => TimeFormat::Local,
+            TimeStyle::Utc => TimeFormat::Utc,
+            TimeStyle::Relative => TimeFormat::Relative,
+            TimeStyle::Delta => TimeFormat::Delta,
+            TimeStyle::Epoch => TimeFormat::Epoch,
+        },
+    };
+    Box::new(Text::new(options, jiff::tz::TimeZone::system()))
+}
+
 /// The text view with the local time zone.
-pub(super) fn text(color: Color, numeric: bool, epoch_ns: i128) -> Text {
+pub(super) fn text(color: Color, epoch_ns: i128) -> Text {
     let options = TextOptions {
         color: use_color(color),
-        numeric,
         epoch_ns,
+        ..TextOptions::default()
     };
     Text::new(options, jiff::tz::TimeZone::system())
 }

@@ -1,4 +1,4 @@
-//! `podtrace topology`: look once, print, judge.
+//! `podtrace topology`: scan once, print, check.
 mod recorded;
 
 use anyhow::Context as _;
@@ -18,7 +18,7 @@ pub(super) fn run(args: &TopologyArgs) -> anyhow::Result<u8> {
     if !args.files.is_empty() {
         return recorded::show(args);
     }
-    check_capabilities(support::missing_to_look())?;
+    check_capabilities(support::missing_to_inspect())?;
     let nodes = nodes(&args.netns, &args.naming.node_name)?;
     let table = table(args.naming.pods.as_deref())?;
     let sockets = sockets(&args.naming, &nodes)?;

@@ -1,67 +1,97 @@
 //! `podtrace trace`: attach, follow, print.
 mod recording;
 
-use std::{path::Path, time::Duration};
+use std::{ffi::OsString, fs::File, future::pending, io::Write as _, path::Path, time::Duration};
 
 use anyhow::Context as _;
+use tokio::time::sleep;
 
 use crate::{
-    cli::{CaptureArgs, Color, FileArgs, Format, RecordArgs, TraceArgs},
+    cli::{CaptureArgs, Color, FileArgs, LiveFilterArgs, RecordArgs, TraceArgs},
     clock::epoch_ns,
     command::{
         FINE, LOST,
-        setup::{check_support, nodes, sockets, table, text, vxlan_ports, way, without},
+        filter::{filter, refuse_partial},
+        setup::{
+            attach_method, check_support, format, nodes, sockets, table, text, vxlan_ports, without,
+        },
     },
     identity::kubernetes::{ClusterConfig, ClusterSource},
     live::{
-        Missing, Outlets, TraceOptions, Tracer, children::end_children, closer, sampling::Sampling,
+        Missing, Outlets, TraceOptions, Tracer,
+        children::end_children,
+        closer,
+        sampling::Sampling,
         sources::SourceOptions,
+        workload::{Workload, exit_code},
     },
     node::target::Node,
-    output::{json::Json, printer::Printer, quiet::Quiet, render::Render},
+    output::{printer::Printer, quiet::Quiet, render::Render},
+    pipeline::consumer::Consumer,
     privilege,
     probe::{memory::default_rings, restraint::yield_to_others},
-    sink::{self, Sink},
+    sink::{self, Sink, TextSink},
+    text::{escape::shown, system_error::without_numbers},
 };
 
-/// After this time a session begins, whatever is attached to by then.
+/// A session begins after this time, even if interfaces are still to be attached to.
 const BEGIN: Duration = Duration::from_millis(60);
-/// The same where interfaces were chosen: those are what somebody waits for.
+/// The same where the user chose interfaces, and waits for them.
 const BEGIN_CHOSEN: Duration = Duration::from_secs(2);
+/// The same where somebody waits for all of them.
+const BEGIN_WHOLE: Duration = Duration::from_secs(60);
+/// How long a command may take to end once the trace has ended before it.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// A packet's outcome is known this time after [`CaptureArgs::hop_timeout`] at the latest.
+const DECIDED: Duration = Duration::from_millis(100);
 
 /// Runs `trace`; returns the exit code.
 pub(super) fn run(args: &TraceArgs) -> anyhow::Result<u8> {
     let epoch_ns = epoch_ns()?;
-    let format: Box<dyn Render> = match args.view.output {
-        Format::Json => Box::new(Json::new(epoch_ns)),
-        Format::Text => Box::new(text(args.view.color, args.view.numeric, epoch_ns)),
-    };
-    follow(&args.capture, &args.files, format, epoch_ns, false)
+    let show = printer(format(&args.view, epoch_ns));
+    let chosen = (&args.capture, &args.filter);
+    follow(chosen, Some(&args.files), show, epoch_ns, false)
 }
 
 /// Runs `record`; returns the exit code.
 pub(super) fn record(args: &RecordArgs) -> anyhow::Result<u8> {
     let epoch_ns = epoch_ns()?;
-    let format = Box::new(Quiet::new(text(Color::Auto, false, epoch_ns)));
-    follow(&args.capture, &args.files, format, epoch_ns, true)
+    let show = printer(Box::new(Quiet::new(text(Color::Auto, epoch_ns))));
+    let chosen = (&args.capture, &args.filter);
+    follow(chosen, Some(&args.files), show, epoch_ns, true)
 }
 
-fn follow(
-    capture: &CaptureArgs,
-    files: &FileArgs,
-    format: Box<dyn Render>,
+/// Prints what is traced in a format.
+fn printer(format: Box<dyn Render>) -> impl FnOnce(Box<dyn TextSink>) -> Box<dyn Consumer> {
+    |sink| Box::new(Printer::new(format, sink))
+}
+
+/// Traces until the end that the options or the user choose; returns the exit code. `show`:
+/// the consumer that shows what is traced.
+pub(super) fn follow(
+    (capture, chosen): (&CaptureArgs, &LiveFilterArgs),
+    files: Option<&FileArgs>,
+    show: impl FnOnce(Box<dyn TextSink>) -> Box<dyn Consumer>,
     epoch_ns: i128,
     shows_progress: bool,
 ) -> anyhow::Result<u8> {
+    let filter = filter(&chosen.expression, chosen.scope)?;
+    if files.is_some_and(|files| files.write.is_some()) {
+        refuse_partial(chosen.scope)?;
+    }
     check_support()?;
     let has_closer = closer::start();
     let without = without(&capture.kernel)?;
     let nodes = nodes(&capture.netns, &capture.naming.node_name)?;
     let sources = sources(capture, &nodes)?;
+    let mut ready = Ready::open(capture.ready_fd)?;
+    let mut workload = workload(&capture.command)?;
     privilege::begin(sources.cluster.is_some())?;
     let options = TraceOptions {
         interfaces: capture.interfaces.clone(),
         table: table(capture.naming.pods.as_deref())?,
+        filter,
+        only_matching: chosen.scope.only_matching,
         count: capture.count,
         duration: capture.duration,
         snaplen: capture.snaplen,
@@ -75,52 +105,106 @@ fn follow(
         cpu_limit: capture.load.cpu_limit,
         sampling: Sampling::new(capture.load.sample.unwrap_or(1), capture.load.max_rate),
         diagnostics: capture.verbose > 0,
-        begins_within: if capture.interfaces.is_empty() {
-            BEGIN
-        } else {
-            BEGIN_CHOSEN
+        begins_within: match capture {
+            _ if workload.is_some() || ready.is_some() => BEGIN_WHOLE,
+            _ if !capture.interfaces.is_empty() => BEGIN_CHOSEN,
+            _ => BEGIN,
         },
         has_closer,
-        ..TraceOptions::new(way(capture.kernel.attach)?, without, epoch_ns)
+        ..TraceOptions::new(attach_method(capture.kernel.attach)?, without, epoch_ns)
     };
-    let sink = if files.is_stdout() {
+    let sink = if files.is_some_and(FileArgs::is_stdout) {
         Sink::stderr()?
     } else {
         Sink::stdout()?
     };
-    let printer = Printer::new(format, sink.handle());
+    let recording = files.map(|files| recording::open(files, capture, &nodes, epoch_ns));
     let outlets = Outlets {
-        consumers: vec![Box::new(printer)],
+        consumers: vec![show(sink.handle())],
         sink,
-        recording: recording::open(files, capture, &nodes, epoch_ns)?,
+        recording: recording.transpose()?.flatten(),
         shows_progress,
     };
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
-        // Where this is refused it is so in this thread too, which says it.
-        .on_thread_start(|| drop(privilege::keep(privilege::LOOK)))
+        // A refusal concerns this thread too, which reports it.
+        .on_thread_start(|| drop(privilege::keep(privilege::INSPECT)))
         .enable_all()
         .build()
         .context("failed to start the runtime")?;
+    let settles = capture.hop_timeout + DECIDED;
+    let mut ended = None;
     let missing = runtime.block_on(async {
-        match Tracer::start(nodes, sources, options, outlets).await? {
-            Some(tracer) => {
-                privilege::keep(privilege::WATCH)?;
-                yield_to_others();
-                tracer.run().await
+        let Some(tracer) = Tracer::start(nodes, sources, options, outlets).await? else {
+            return Ok(Missing::default());
+        };
+        privilege::keep(privilege::WATCH)?;
+        yield_to_others();
+        let work = async {
+            if let Some(ready) = &mut ready {
+                ready.tell();
             }
-            None => Ok(Missing::default()),
-        }
+            match &mut workload {
+                Some(workload) => {
+                    ended = Some(workload.run().await);
+                    sleep(settles).await;
+                }
+                None => pending().await,
+            }
+        };
+        tracer.run_during(work).await
     });
-    // Not waiting for a credential plugin that hangs.
+    // Does not wait for a credential plugin that hangs.
     end_children();
+    if let (None, Some(workload)) = (&ended, &mut workload) {
+        ended = runtime.block_on(workload.end_within(PATIENCE));
+    }
     runtime.shutdown_background();
     let is_missing = missing?.is_any();
-    Ok(if capture.strict && is_missing {
-        LOST
-    } else {
-        FINE
+    let code = ended.as_ref().map_or(FINE, exit_code);
+    if let (Some(Err(error)), Some(program)) = (&ended, capture.command.first()) {
+        let reason = without_numbers(&error.to_string());
+        sink::tell(&format!("failed to run {}: {reason}", shown(program)));
+    }
+    Ok(match code {
+        FINE if capture.strict && is_missing => LOST,
+        code => code,
     })
+}
+
+/// The command to run, if there is one.
+fn workload(command: &[OsString]) -> anyhow::Result<Option<Workload>> {
+    let Some((program, arguments)) = command.split_first() else {
+        return Ok(None);
+    };
+    let prepared = Workload::prepare(program.clone(), arguments);
+    Ok(Some(prepared.context("failed to start a thread")?))
+}
+
+/// Where to say that packets are traced.
+struct Ready(File);
+
+impl Ready {
+    /// Opens a descriptor that podtrace was started with.
+    fn open(fd: Option<u32>) -> anyhow::Result<Option<Self>> {
+        let Some(fd) = fd else {
+            return Ok(None);
+        };
+        let file = File::options()
+            .append(true)
+            .open(format!("/proc/self/fd/{fd}"));
+        let file = file.with_context(|| {
+            format!("--ready-fd {fd}: podtrace was started without such a file descriptor")
+        })?;
+        Ok(Some(Self(file)))
+    }
+
+    fn tell(&mut self) {
+        if let Err(error) = self.0.write_all(b"ready\n") {
+            let reason = without_numbers(&error.to_string());
+            sink::tell(&format!("--ready-fd: nobody could be told: {reason}"));
+        }
+    }
 }
 
 fn sources(args: &CaptureArgs, nodes: &[Node]) -> anyhow::Result<SourceOptions> {
@@ -130,8 +214,7 @@ fn sources(args: &CaptureArgs, nodes: &[Node]) -> anyhow::Result<SourceOptions> 
     })
 }
 
-/// A cluster that was not asked for by name, and cannot be had, is no reason
-/// not to trace.
+/// A cluster that cannot be used is an error only if the user named it.
 fn cluster(kubeconfig: Option<&Path>) -> anyhow::Result<Option<ClusterConfig>> {
     match ClusterSource::find(kubeconfig) {
         Err(error) if kubeconfig.is_none() => {

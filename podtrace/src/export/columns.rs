@@ -3,14 +3,15 @@ use super::column::Column;
 use crate::{
     field::Cell as _,
     projection::{
+        headers::HeadersObject,
         hop::{HopObject, SocketObject, TranslationObject, TunnelObject},
-        packet::PathObject,
-        row::{HeaderCells, RowCells},
+        packet::{PathObject, RefusalObject},
+        row::RowCells,
     },
 };
 
-/// A field of the path, of the hop or of what only tables have; of the objects that a
-/// path or a hop can have, under a name with that of the object before it.
+/// A column of a field: of the path, of its headers, of the hop, or of the cells that only tables have. Fields
+/// of objects inside a path or a hop have the object's name as prefix.
 macro_rules! column {
     (path.$field:ident) => {
         own!(PathObject<'_>, $field, |row| row.path)
@@ -22,7 +23,7 @@ macro_rules! column {
         own!(RowCells, $field, |row| row.own)
     };
     (headers.$field:ident) => {
-        own!(HeaderCells, $field, |row| row.headers)
+        own!(HeadersObject, $field, |row| row.path.headers)
     };
     (socket.$field:ident) => {
         nested!("socket_", SocketObject, $field, |row| row.hop.socket)
@@ -34,6 +35,9 @@ macro_rules! column {
         nested!("translation_", TranslationObject, $field, |row| row
             .hop
             .translation)
+    };
+    (refusal.$field:ident) => {
+        nested!("refusal_", RefusalObject, $field, |row| row.path.refusal)
     };
     (sender.$field:ident) => {
         nested!("sender_", SocketObject, $field, |row| row.path.sender)
@@ -122,6 +126,7 @@ pub const COLUMNS: &[Column] = &[
     column!(hop.segments),
     column!(hop.segment_bytes),
     column!(path.part_of),
+    column!(path.part_segments),
     column!(path.copy_of),
     column!(path.late_of),
     column!(translation.kind),
@@ -129,4 +134,22 @@ pub const COLUMNS: &[Column] = &[
     column!(translation.source_port),
     column!(translation.destination),
     column!(translation.destination_port),
+    column!(refusal.packet),
+    column!(refusal.reason),
+    column!(refusal.icmp_type),
+    column!(refusal.icmp_code),
+    column!(refusal.mtu),
+    column!(refusal.gateway),
+    column!(refusal.address),
+    column!(refusal.pod),
+    column!(refusal.node),
+    column!(path.about),
+    column!(path.rounds),
+    column!(hop.aside),
+    column!(path.also_seen_by),
+    column!(tunnel.fragment),
+    column!(path.fragment_of),
+    column!(path.lost_with_first),
+    column!(translation.service),
+    column!(translation.service_port),
 ];

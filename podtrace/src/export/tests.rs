@@ -53,7 +53,7 @@ fn csv_fields(file: &[u8]) -> Vec<Vec<(String, Option<String>)>> {
         .collect()
 }
 
-/// The same of a Parquet file.
+/// The fields of a Parquet file by row and name; empty ones are `None`.
 fn parquet_fields(file: &SerializedFileReader<Bytes>) -> Vec<Vec<(String, Option<String>)>> {
     let text = |field: &Field| match field {
         Field::Null => None,
@@ -74,7 +74,7 @@ fn parquet_fields(file: &SerializedFileReader<Bytes>) -> Vec<Vec<(String, Option
     .collect()
 }
 
-/// Packets that have between them a value in every column but the VLAN's.
+/// Packets that together have a value in every column except the VLAN's.
 fn all_kinds() -> Vec<Path> {
     let mut echo = path(2);
     echo.packet.transport = Transport::Echo {
@@ -84,6 +84,7 @@ fn all_kinds() -> Vec<Path> {
     };
     echo.round_trip = Some(RoundTrip {
         at: vec![(0, 64_200)],
+        is_whole: true,
     });
     let mut tcp = path_to_vtep(3);
     tcp.packet.transport = SYN_ACK;
@@ -176,6 +177,7 @@ fn row_is_as_documented() {
     segments: -
     segment_bytes: -
     part_of: -
+    part_segments: -
     copy_of: -
     late_of: -
     translation_kind: -
@@ -183,6 +185,24 @@ fn row_is_as_documented() {
     translation_source_port: -
     translation_destination: -
     translation_destination_port: -
+    refusal_packet: -
+    refusal_reason: -
+    refusal_icmp_type: -
+    refusal_icmp_code: -
+    refusal_mtu: -
+    refusal_gateway: -
+    refusal_address: -
+    refusal_pod: -
+    refusal_node: -
+    about: -
+    rounds: -
+    aside: -
+    also_seen_by: -
+    tunnel_fragment: -
+    fragment_of: -
+    lost_with_first: -
+    translation_service: -
+    translation_service_port: -
     ");
 }
 
@@ -266,7 +286,7 @@ fn hostile_names_are_only_text() {
 }
 
 #[test]
-fn writer_that_fails_is_told_of() {
+fn failing_writer_is_reported() {
     struct Full;
     impl io::Write for Full {
         fn write(&mut self, _: &[u8]) -> io::Result<usize> {
@@ -289,7 +309,7 @@ fn writer_that_fails_is_told_of() {
     assert!(written.is_err());
 }
 
-/// Times that a format cannot say are its first or its last, and counted.
+/// Times beyond the range of a format become its first or last one, and are counted.
 #[test]
 fn times_end_where_a_format_ends() {
     let world = world();

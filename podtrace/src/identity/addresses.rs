@@ -12,7 +12,7 @@ use crate::{
 
 /// How late the kernel may report a change, in nanoseconds: on a busy node its message
 /// waits for its reader.
-const TOLD_LATE_NS: u64 = 500_000_000;
+const REPORT_DELAY_NS: u64 = 500_000_000;
 /// How long an ended claim is remembered for late events, in nanoseconds.
 const REMEMBER_NS: u64 = 60_000_000_000;
 
@@ -59,7 +59,7 @@ impl Addresses {
                 if shown.contains(&(*address, claim.holder)) {
                     claim.until_ns = time.began_ns;
                 } else {
-                    let steady_ns = time.steady_until_ns.saturating_sub(TOLD_LATE_NS);
+                    let steady_ns = time.steady_until_ns.saturating_sub(REPORT_DELAY_NS);
                     claim.until_ns = claim.until_ns.max(steady_ns);
                     claim.removed_ns = Some(time.ended_ns);
                 }
@@ -80,7 +80,7 @@ impl Addresses {
         self.forget(time.ended_ns);
     }
 
-    /// Notes that an address has been held for longer than the snapshots show.
+    /// Records that an address has been held for longer than the snapshots show.
     pub fn is_held_since(&mut self, address: IpAddr, holder: Holder, since_ns: u64) {
         let claims = self.claims.entry(address).or_default().iter_mut();
         for claim in claims.filter(|claim| claim.holder == holder && claim.removed_ns.is_none()) {
@@ -117,6 +117,14 @@ impl Addresses {
             .map(|claim| claim.holder);
         let holder = holders.next()?;
         holders.all(|other| other == holder).then_some(holder)
+    }
+
+    /// Whether this holder has the address at a time, others or not; false if that is
+    /// uncertain.
+    #[must_use]
+    pub fn is_held(&self, address: IpAddr, holder: Holder, ts_ns: u64, is_steady: bool) -> bool {
+        let mut claims = self.claims.get(&address).into_iter().flatten();
+        claims.any(|claim| claim.holder == holder && claim.holds_at(ts_ns, is_steady))
     }
 
     /// Whether anything on the traced nodes has, or had, the address.

@@ -213,7 +213,7 @@ impl Runtime {
     /// Lists the pods. Asks only once for what never changes in a sandbox.
     ///
     /// # Errors
-    /// When the runtime is gone, hangs or refuses.
+    /// When the runtime has ended, hangs or refuses.
     pub async fn list(&mut self) -> Result<PodList, CriError> {
         let (mut pods, mut containers) = (self.client.clone(), self.client.clone());
         let (pods, containers) = future::try_join(

@@ -73,7 +73,7 @@ impl Events {
                 end = cri_events(channel, &sender).await;
             }
             let offered = matches!(end, End::Broken);
-            // This fails only if nobody listens any more.
+            // This fails only once the receiver was dropped.
             let _ = sender.send(Prompt::Ended { offered }).await;
         });
         Self { prompts, task }

@@ -3,10 +3,12 @@
 //! Pure look-ups in the data of the node, the runtime and the API. Only what never changes
 //! hands (namespace id, container id, cgroup id), or an address at the time of the packet,
 //! gives a name.
+mod names;
+mod waits;
+
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     net::IpAddr,
-    sync::Arc,
 };
 
 use crate::{
@@ -21,14 +23,13 @@ use crate::{
 
 use super::{
     addresses::Addresses,
-    kubernetes::{Cluster, ClusterUpdate, RemotePod},
+    kubernetes::{Cluster, ClusterUpdate},
     local_pods::LocalPods,
-    sockets::{SocketOwner, Sockets},
+    sockets::Sockets,
 };
 
-/// How long a new namespace or cgroup waits for its name, in nanoseconds: a runtime reports
-/// it within milliseconds.
-pub const NAME_WAIT_NS: u64 = 1_000_000_000;
+pub use waits::NAME_WAIT_NS;
+
 /// How long a removed namespace is remembered, in nanoseconds.
 const REMEMBER_NS: u64 = 60_000_000_000;
 
@@ -39,6 +40,8 @@ struct Namespace {
     /// Since when [`NamespaceInfo::watched`] holds.
     watched_ns: Option<u64>,
     removed_ns: Option<u64>,
+    /// Whether it has an address.
+    is_addressed: bool,
 }
 
 /// All known identities.
@@ -75,6 +78,8 @@ impl Identities {
     /// Applies a complete snapshot of the session's nodes.
     pub fn apply_snapshot(&mut self, origin: &Origin, snapshot: &Snapshot) {
         let time = snapshot.time;
+        let holders = snapshot.addresses.iter();
+        let addressed: HashSet<u64> = holders.filter_map(|(_, holder)| holder.netns).collect();
         let known = self.namespaces.values_mut();
         for known in known.filter(|known| origin.nodes.contains(&known.info.node)) {
             known.removed_ns.get_or_insert(time.ended_ns);
@@ -89,6 +94,7 @@ impl Identities {
                     first_ns: time.began_ns,
                     watched_ns: None,
                     removed_ns: None,
+                    is_addressed: false,
                 }
             });
             known.watched_ns = match (info.watched, known.watched_ns) {
@@ -96,6 +102,7 @@ impl Identities {
                 (true, since) => since,
                 (false, _) => None,
             };
+            known.is_addressed = addressed.contains(&info.id);
             known.info = info;
             known.removed_ns = None;
         }
@@ -117,19 +124,19 @@ impl Identities {
         self.sockets
             .share_root(origin.session, snapshot.has_v1_containers);
         self.sockets
-            .tell_kernel(origin.session, snapshot.tells_kernel);
+            .set_marks_kernel(origin.session, snapshot.marks_kernel);
         self.changes.entry(origin.session).or_default().shown = time.changes;
-        self.note_steadiness();
+        self.update_steadiness();
     }
 
-    /// Notes how many changes of a session's nodes there have been: changes that no
+    /// Records how many changes of a session's nodes there have been: changes that no
     /// snapshot has shown make addresses uncertain.
-    pub fn note_changes(&mut self, session: usize, count: u64) {
+    pub fn record_changes(&mut self, session: usize, count: u64) {
         self.changes.entry(session).or_default().count = count;
-        self.note_steadiness();
+        self.update_steadiness();
     }
 
-    fn note_steadiness(&mut self) {
+    fn update_steadiness(&mut self) {
         let mut changes = self.changes.values();
         self.is_unsteady = changes.any(|changes| changes.count > changes.shown);
     }
@@ -148,12 +155,12 @@ impl Identities {
         self.pods.set(runtime, pods, now_ns);
     }
 
-    /// Notes that a runtime answers, so that names of the node's pods can come.
+    /// Records that a runtime answers, so that names of the node's pods can come.
     pub fn runtime_answers(&mut self, runtime: usize, node: usize) {
         self.runtimes.insert(runtime, node);
     }
 
-    /// Notes that a runtime no longer answers.
+    /// Records that a runtime no longer answers.
     pub fn runtime_is_lost(&mut self, runtime: usize) {
         self.runtimes.remove(&runtime);
     }
@@ -166,7 +173,7 @@ impl Identities {
             .find_map(|subnets| vtep_of(subnets, address))
     }
 
-    /// How many reports of pods and nodes elsewhere found no room.
+    /// How many reports of pods and nodes elsewhere, and of Services, found no room.
     #[must_use]
     pub fn not_kept(&self) -> u64 {
         self.clusters.values().map(Cluster::not_kept).sum()
@@ -187,71 +194,9 @@ impl Identities {
             .apply(update, now_ns);
     }
 
-    /// The pod on another node that had the address at a time, by the API.
-    #[must_use]
-    pub fn remote_pod(&self, address: IpAddr, ts_ns: u64) -> Option<&Arc<RemotePod>> {
-        // The snapshots of the nodes know their own addresses better; if they are
-        // uncertain, so is the API.
-        if self.addresses.is_known(address) {
-            return None;
-        }
-        let mut clusters = self.clusters.values();
-        clusters.find_map(|cluster| cluster.pod_by_address(address, ts_ns))
-    }
-
-    /// The node that has the address, by the API.
-    #[must_use]
-    pub fn remote_node(&self, address: IpAddr) -> Option<&Arc<str>> {
-        let mut clusters = self.clusters.values();
-        clusters.find_map(|cluster| cluster.node_by_address(address))
-    }
-
-    /// The node whose pods have addresses like this one, by the API.
-    #[must_use]
-    pub fn node_of_range(&self, address: IpAddr) -> Option<&Arc<str>> {
-        let mut clusters = self.clusters.values();
-        clusters.find_map(|cluster| cluster.node_by_pod_range(address))
-    }
-
     /// The cgroups that packets have shown.
     pub fn sockets(&mut self) -> &mut Sockets {
         &mut self.sockets
-    }
-
-    /// The pod that a namespace belongs to, or the best known name for it.
-    #[must_use]
-    pub fn pod(&self, netns: u64) -> Arc<str> {
-        if let Some(pod) = self.known_pod(netns) {
-            return pod;
-        }
-        self.namespaces.get(&netns).map_or_else(
-            || format!("netns-id:{netns}").into(),
-            |known| Arc::clone(&known.info.fallback),
-        )
-    }
-
-    /// The pod that a namespace belongs to, if that is known.
-    #[must_use]
-    pub fn known_pod(&self, netns: u64) -> Option<Arc<str>> {
-        let info = self.namespaces.get(&netns).map(|known| &known.info);
-        if let Some(given) = info.and_then(|info| info.given.as_ref()) {
-            return Some(Arc::clone(given));
-        }
-        let by_uid = || self.pods.by_uid(info?.pod_uid.as_deref()?);
-        let pod = self.pods.by_netns(netns).or_else(by_uid)?;
-        Some(Arc::clone(&pod.full))
-    }
-
-    /// The owner of a socket, by its cgroup.
-    #[must_use]
-    pub fn socket_owner(&self, cgroup: u64) -> SocketOwner {
-        self.sockets.owner(cgroup, &self.pods)
-    }
-
-    /// The owner of a socket that has sent something that the kernel sends too.
-    #[must_use]
-    pub fn sender_like_the_kernel(&self, cgroup: u64) -> SocketOwner {
-        self.sockets.sender_like_the_kernel(cgroup, &self.pods)
     }
 
     /// The holder of an address at a time, if that is certain.
@@ -264,6 +209,22 @@ impl Identities {
     #[must_use]
     pub fn likely_holder_at(&self, address: IpAddr, ts_ns: u64) -> Option<Holder> {
         self.addresses.holder_at(address, ts_ns, true)
+    }
+
+    /// Whether this holder has the address at a time, others or not.
+    #[must_use]
+    pub fn is_held(&self, address: IpAddr, holder: Holder, ts_ns: u64) -> bool {
+        self.addresses
+            .is_held(address, holder, ts_ns, self.is_steady())
+    }
+
+    /// Whether a pod's namespace has, or had, the address, or may have it by now.
+    #[must_use]
+    pub fn may_have(&self, address: IpAddr, netns: u64) -> bool {
+        let known = self.namespaces.get(&netns);
+        self.is_of(address, netns)
+            || !self.is_steady()
+            || known.is_none_or(|known| !known.is_addressed)
     }
 
     /// Whether the next snapshot will show the holder of the address at a time.
@@ -294,44 +255,6 @@ impl Identities {
     pub fn was_watched(&self, netns: u64, ts_ns: u64) -> bool {
         let known = self.namespaces.get(&netns);
         known.is_some_and(|known| known.watched_ns.is_some_and(|since| since <= ts_ns))
-    }
-
-    /// Whether anything new may still receive its name: a quick answer for the many packets
-    /// of a quiet node.
-    #[must_use]
-    pub fn is_waiting(&self, now_ns: u64) -> bool {
-        let newest_ns = self.newest_ns.max(self.sockets.newest_ns());
-        !self.is_steady() || now_ns.saturating_sub(newest_ns) < NAME_WAIT_NS
-    }
-
-    /// Whether the namespace is so new that its addresses may still come.
-    #[must_use]
-    pub fn is_new(&self, netns: u64, now_ns: u64) -> bool {
-        self.namespaces
-            .get(&netns)
-            .is_some_and(|known| now_ns.saturating_sub(known.first_ns) < NAME_WAIT_NS)
-    }
-
-    /// Whether the namespace's name may still come.
-    #[must_use]
-    pub fn awaits_pod(&self, netns: u64, now_ns: u64) -> bool {
-        if self.known_pod(netns).is_some() {
-            return false;
-        }
-        let node = self.namespaces.get(&netns).map(|known| known.info.node);
-        node.is_some_and(|node| self.is_fed(node)) && self.is_new(netns, now_ns)
-    }
-
-    /// Whether the socket owner's name may still come.
-    #[must_use]
-    pub fn awaits_socket(&self, cgroup: u64, now_ns: u64) -> bool {
-        let since = self.sockets.awaited_since(cgroup, &self.pods);
-        !self.runtimes.is_empty()
-            && since.is_some_and(|since| now_ns.saturating_sub(since) < NAME_WAIT_NS)
-    }
-
-    fn is_fed(&self, node: usize) -> bool {
-        self.runtimes.values().any(|served| *served == node)
     }
 }
 
@@ -398,7 +321,7 @@ mod tests {
     }
 
     #[test]
-    fn namespaces_gone_are_known_for_a_while() {
+    fn removed_namespaces_are_remembered_for_a_while() {
         let mut identities = Identities::default();
         apply_snapshot(&mut identities, &[5], 1);
         apply_snapshot(&mut identities, &[], 2);

@@ -1,15 +1,15 @@
-//! Remote pods and nodes, from the Kubernetes API.
+//! Remote pods and nodes, and Services, from the Kubernetes API.
 //!
-//! [`ClusterSource::find`] chooses the cluster, [`watch()`] follows its pods and nodes and
-//! sends changes, [`Cluster`] holds the owners of addresses. Without the feature
+//! [`ClusterSource::find`] chooses the cluster, [`watch()`] follows its pods, nodes and
+//! Services and sends changes, [`Cluster`] holds the owners of addresses. Without the feature
 //! `kubernetes` there is no client, and the first returns an error.
 #[cfg(any(test, not(feature = "kubernetes")))]
 mod absent;
 #[cfg(feature = "kubernetes")]
 #[doc(hidden)]
 pub mod api;
+mod config_source;
 mod state;
-mod way;
 
 use std::{fmt, net::IpAddr};
 
@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 pub use absent::{ClusterConfig, ClusterError, ClusterSource, watch};
 #[cfg(feature = "kubernetes")]
 pub use api::{ClusterConfig, ClusterError, ClusterSource, watch};
-pub use state::{Cluster, RemotePod};
+pub use state::{Cluster, RemotePod, ServicePort};
 
 /// A followed resource; each has a watch of its own, so that one can fail alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,6 +29,13 @@ pub enum Resource {
     Pods,
     /// All nodes of the cluster.
     Nodes,
+    /// All Services of the cluster.
+    Services,
+}
+
+impl Resource {
+    /// All resources.
+    pub const ALL: [Self; 3] = [Self::Pods, Self::Nodes, Self::Services];
 }
 
 impl fmt::Display for Resource {
@@ -36,6 +43,7 @@ impl fmt::Display for Resource {
         f.write_str(match self {
             Self::Pods => "pods",
             Self::Nodes => "nodes",
+            Self::Services => "Services",
         })
     }
 }
@@ -81,6 +89,38 @@ pub struct ClusterNode {
     pub pod_cidrs: Vec<String>,
 }
 
+/// A Service as the API knows it. Strings are as the server gave them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ClusterService {
+    /// UID of the Service object: unlike name and address, never reused.
+    pub uid: String,
+    /// Kubernetes namespace.
+    pub namespace: String,
+    /// Name within the namespace.
+    pub name: String,
+    /// Its cluster addresses, external addresses and addresses of load balancers.
+    pub addresses: Vec<IpAddr>,
+    /// Its ports.
+    pub ports: Vec<ClusterServicePort>,
+    /// When the object was made: nanoseconds since 1970 (UTC), whole seconds.
+    pub created_ns: i64,
+}
+
+/// A port of a Service.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ClusterServicePort {
+    /// Name within the Service; it needs none if it is the only one.
+    pub name: Option<String>,
+    /// IP protocol number.
+    pub protocol: u8,
+    /// The port at the Service's addresses.
+    pub port: u16,
+    /// The port at the addresses of each node.
+    pub node_port: Option<u16>,
+}
+
 /// An update that [`watch()`] sends. For each resource it sends `Restart`, all objects,
 /// `Synced`, then changes; and again from `Restart` whenever changes may have been missed.
 /// A `Restart` may follow another before `Synced`: only the last one counts.
@@ -92,16 +132,25 @@ pub enum ClusterUpdate {
     /// A pod exists, or has changed.
     Pod(ClusterPod),
     /// A pod was deleted.
-    PodGone {
+    #[serde(rename = "pod_gone")]
+    PodDeleted {
         /// UID of the pod object.
         uid: String,
     },
     /// A node exists, or has changed.
     Node(ClusterNode),
     /// A node was deleted.
-    NodeGone {
+    #[serde(rename = "node_gone")]
+    NodeDeleted {
         /// Name of the node.
         name: String,
+    },
+    /// A Service exists, or has changed.
+    Service(ClusterService),
+    /// A Service was deleted.
+    ServiceDeleted {
+        /// UID of the Service object.
+        uid: String,
     },
     /// The list is complete: objects not reported since `Restart` were deleted.
     Synced(Resource),

@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn pods_gone_are_known_for_a_while_and_runtimes_do_not_mix() {
+    fn removed_pods_are_remembered_and_runtimes_do_not_mix() {
         let mut pods = LocalPods::default();
         let address: IpAddr = "10.244.1.2".parse().unwrap();
         let up = Pod {

@@ -25,7 +25,7 @@ use crate::{backoff::Backoff, cause::causes};
 /// Pause between attempts to reach a runtime that does not exist or does not answer, at
 /// first and at most.
 const RETRY: [Duration; 2] = [Duration::from_secs(2), Duration::from_secs(10)];
-/// The same just after its socket has appeared: the runtime binds it before it listens, and
+/// The pause just after its socket has appeared: the runtime binds it before it listens, and
 /// listens before it answers.
 const SETTLE: [Duration; 2] = [Duration::from_millis(50), Duration::from_millis(800)];
 /// How many attempts follow these pauses.
@@ -34,7 +34,7 @@ const SETTLE_TRIES: usize = 5;
 /// a reader that stalls for long misses one.
 const STATES: usize = 64;
 
-/// What to follow.
+/// The runtime to follow.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FollowConfig {
     /// Socket of the runtime; none to try [`SOCKETS`].
@@ -176,12 +176,12 @@ impl Task {
                 // Without events only the socket shows a restart.
                 () = self.sockets.changed() => schedule.prompted(Instant::now(), None),
                 () = sleep_until(schedule.due()) => {
-                    let begun = Instant::now();
+                    let started = Instant::now();
                     let list = match runtime.list().await {
                         Ok(list) => list,
                         Err(error) => return error,
                     };
-                    schedule.listed(begun, Instant::now(), &list, runtime.is_in_transition());
+                    schedule.listed(started, Instant::now(), &list, runtime.is_in_transition());
                     self.publish(list);
                     if std::mem::take(&mut is_first) {
                         self.connected(&runtime);
@@ -227,7 +227,7 @@ impl Task {
 
     fn report_first(&mut self, outcome: Result<(), CriError>) {
         if let Some(first) = self.first.take() {
-            // Nobody may be waiting.
+            // The caller may have stopped waiting.
             let _ = first.send(outcome);
         }
     }
@@ -245,14 +245,14 @@ impl Task {
 /// The waits between attempts to reach a runtime.
 #[derive(Debug)]
 struct Waits {
-    /// Just after its socket has changed.
+    /// The pauses just after its socket has changed.
     settling: Take<Backoff>,
-    /// After those.
+    /// The pauses after those.
     rare: Backoff,
 }
 
 impl Waits {
-    /// The next one.
+    /// The next pause.
     fn next(&mut self) -> Duration {
         let next = self.settling.next().or_else(|| self.rare.next());
         next.unwrap_or(RETRY[1])

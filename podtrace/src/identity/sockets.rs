@@ -30,12 +30,12 @@ pub enum SocketOwner {
     /// A process in no container.
     Process(Arc<HostProcess>),
     /// The cgroup was removed before it could be looked up; its id.
-    Gone(u64),
+    Removed(u64),
     /// The cgroup could not be looked up, or names no owner; its id.
     Unknown(u64),
 }
 
-/// What is known of a process in no container, safe for a terminal.
+/// A process in no container, as far as known; safe for a terminal.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HostProcess {
     /// Its cgroup.
@@ -84,7 +84,7 @@ enum State {
     Process(Arc<HostProcess>),
     /// It is the root of what podtrace sees.
     Root,
-    Gone,
+    Removed,
     /// It could not be looked up.
     Failed,
 }
@@ -97,8 +97,8 @@ pub struct Sockets {
     /// The sessions whose containers have no cgroup v2 of their own, so that their sockets
     /// belong to the root cgroup.
     shared_roots: HashSet<usize>,
-    /// The sessions whose events tell the kernel's own sockets from others.
-    kernel_tellers: HashSet<usize>,
+    /// The sessions whose events mark the kernel's own sockets.
+    marking_sessions: HashSet<usize>,
 }
 
 impl Sockets {
@@ -112,11 +112,11 @@ impl Sockets {
         self.newest_ns
     }
 
-    /// Notes a cgroup, looked up when an event of that time first showed it.
+    /// Records a cgroup, looked up when an event of that time first showed it.
     pub fn learn(&mut self, new: &NewCgroup) {
         let state = match &new.path {
             CgroupPath::Unknown => State::Failed,
-            CgroupPath::Gone => State::Gone,
+            CgroupPath::Removed => State::Removed,
             CgroupPath::At(path) if path == "/" => State::Root,
             CgroupPath::At(path) => match cgroup::parse_path(path).container_id {
                 Some(id) => State::Container(id.into()),
@@ -135,14 +135,14 @@ impl Sockets {
         self.cgroups.retain(|id, _| split_id(*id).0 != session);
     }
 
-    /// Notes whether the root cgroup of a session's nodes holds containers too.
+    /// Records whether the root cgroup of a session's nodes holds containers too.
     pub fn share_root(&mut self, session: usize, shared: bool) {
         set(&mut self.shared_roots, session, shared);
     }
 
-    /// Notes whether a session's events tell the kernel's own sockets from others.
-    pub fn tell_kernel(&mut self, session: usize, they_do: bool) {
-        set(&mut self.kernel_tellers, session, they_do);
+    /// Records whether a session's events mark the kernel's own sockets.
+    pub fn set_marks_kernel(&mut self, session: usize, marks: bool) {
+        set(&mut self.marking_sessions, session, marks);
     }
 
     /// The owner of the socket.
@@ -161,7 +161,7 @@ impl Sockets {
             },
             Some(State::Process(process)) => SocketOwner::Process(Arc::clone(process)),
             Some(State::Root) => self.root(split_id(cgroup).0, cgroup),
-            Some(State::Gone) => SocketOwner::Gone(cgroup),
+            Some(State::Removed) => SocketOwner::Removed(cgroup),
             Some(State::Failed) | None => SocketOwner::Unknown(cgroup),
         }
     }
@@ -175,16 +175,16 @@ impl Sockets {
         }
     }
 
-    /// The owner of a socket that has sent something that the kernel sends too.
+    /// The owner of a socket that has sent a kind of packet that the kernel sends too.
     #[must_use]
     pub fn sender_like_the_kernel(&self, cgroup: u64, pods: &LocalPods) -> SocketOwner {
         let owner = self.owner(cgroup, pods);
-        let can_tell = self.kernel_tellers.contains(&split_id(cgroup).0);
+        let marks_kernel = self.marking_sessions.contains(&split_id(cgroup).0);
         match owner {
             SocketOwner::None => SocketOwner::Kernel,
-            SocketOwner::Root if !can_tell => SocketOwner::Kernel,
+            SocketOwner::Root if !marks_kernel => SocketOwner::Kernel,
             // The kernel's own socket may have been made while that process ran.
-            SocketOwner::Process(_) if !can_tell => SocketOwner::Unknown(cgroup),
+            SocketOwner::Process(_) if !marks_kernel => SocketOwner::Unknown(cgroup),
             owner => owner,
         }
     }
@@ -200,7 +200,7 @@ impl Sockets {
     }
 }
 
-/// Has the session in the set, or not.
+/// Adds the session to the set, or removes it.
 fn set(sessions: &mut HashSet<usize>, session: usize, is_in: bool) {
     if is_in {
         sessions.insert(session);
@@ -248,11 +248,11 @@ mod tests {
     }
 
     #[test]
-    fn processes_and_cgroups_that_are_gone_are_final() {
+    fn ended_processes_and_removed_cgroups_are_final() {
         let (mut sockets, pods) = (Sockets::default(), LocalPods::default());
         let path = CgroupPath::At("/system.slice/sshd.service".into());
         learn(&mut sockets, 8, path, 1);
-        learn(&mut sockets, 9, CgroupPath::Gone, 1);
+        learn(&mut sockets, 9, CgroupPath::Removed, 1);
         learn(&mut sockets, 10, CgroupPath::Unknown, 1);
         let SocketOwner::Process(process) = sockets.owner(8, &pods) else {
             panic!("a process");
@@ -260,7 +260,7 @@ mod tests {
         assert_eq!(process.cgroup.as_ref(), "/system.slice/sshd.service");
         assert_eq!(process.unit.as_deref(), Some("sshd.service"));
         assert_eq!((process.user, process.processes), (None, None));
-        assert_eq!(sockets.owner(9, &pods), SocketOwner::Gone(9));
+        assert_eq!(sockets.owner(9, &pods), SocketOwner::Removed(9));
         assert_eq!(sockets.owner(10, &pods), SocketOwner::Unknown(10));
         assert!([8, 9, 10].map(|id| sockets.awaited_since(id, &pods)) == [None; 3]);
     }
@@ -301,7 +301,7 @@ mod tests {
     }
 
     #[test]
-    fn kernel_is_told_from_the_process_that_made_its_socket() {
+    fn kernel_socket_is_distinguished_from_its_maker() {
         let (mut sockets, pods) = (Sockets::default(), LocalPods::default());
         assert_eq!(sockets.owner(CGROUP_KERNEL, &pods), SocketOwner::Kernel);
         let path = CgroupPath::At("/system.slice/containerd.service".into());
@@ -309,11 +309,11 @@ mod tests {
         let owners = |sockets: &Sockets| {
             [8, CGROUP_ROOT, CGROUP_NONE].map(|id| sockets.sender_like_the_kernel(id, &pods))
         };
-        // A recording of before: the cgroup is that of whoever has made the namespace.
+        // An earlier recording: the cgroup is that of the process that made the namespace.
         let kernel = SocketOwner::Kernel;
         let unknown = SocketOwner::Unknown(8);
         assert_eq!(owners(&sockets), [unknown, kernel.clone(), kernel.clone()]);
-        sockets.tell_kernel(0, true);
+        sockets.set_marks_kernel(0, true);
         let process = sockets.owner(8, &pods);
         assert!(matches!(process, SocketOwner::Process(_)));
         assert_eq!(owners(&sockets), [process, SocketOwner::Root, kernel]);

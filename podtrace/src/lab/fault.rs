@@ -1,11 +1,11 @@
-//! Breaks a lab, as networks break.
+//! Faults that break a lab in the way networks break.
 
 use super::flannel::VXLAN;
 use super::wire::Wire;
 use super::{LabError, LabNode, on_own_runtime};
 
-/// Takes another node's forwarding entry out of a node's tunnel: what is for that node's pods
-/// ends there.
+/// Removes another node's forwarding entry from a node's tunnel: packets for that node's pods
+/// end there.
 pub fn forget_vtep(node: &LabNode, peer: &LabNode) -> Result<(), LabError> {
     on_own_runtime(async || {
         let wire = Wire::of(node.netns.clone())?;

@@ -1,4 +1,4 @@
-//! The nodes' network: the underlay, and what flanneld writes on top of it.
+//! The nodes' network: the underlay, and the configuration that flanneld adds to it.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -7,22 +7,21 @@ use rtnetlink::{LinkVxlan, RouteMessageBuilder};
 
 use super::wire::{Wire, veth};
 use super::{LabError, plan};
-use crate::netns::NetNs;
+use crate::{netns::NetNs, packet::FLANNEL_PORT};
 
 /// The uplink of every node.
 pub(super) const UNDERLAY_LINK: &str = "eth0";
 pub(super) const VXLAN: &str = "flannel.1";
 
-/// A network of so many nodes. A single node has no uplink and no overlay.
+/// A network of that many nodes. A single node has no uplink and no overlay.
 #[derive(Clone, Copy)]
 pub(super) struct Flannel {
     pub(super) nodes: usize,
     pub(super) ipv6: bool,
 }
 
-/// Makes one or two namespaces that are there already the nodes of a network:
-/// forwarding, the underlay and `flannel.1`. Bridge and pods are left to
-/// whoever makes pods.
+/// Turns one or two existing namespaces into the nodes of a network: forwarding, the underlay
+/// and `flannel.1`. The caller adds bridge and pods.
 pub(super) async fn join(nodes: &[NetNs], ipv6: bool) -> Result<(), LabError> {
     let flannel = Flannel {
         nodes: nodes.len(),
@@ -52,7 +51,7 @@ impl Flannel {
         one.add_link(UNDERLAY_LINK, cable).await.map(|_index| ())
     }
 
-    /// Sets a node up whose uplink is there.
+    /// Sets up a node that has its uplink.
     pub(super) async fn node(self, wire: &Wire, node: u8) -> Result<(), LabError> {
         wire.sysctl("ipv4/ip_forward", "1")?;
         if self.ipv6 {
@@ -88,7 +87,7 @@ impl Flannel {
         let vxlan = LinkVxlan::new(VXLAN, plan::VNI)
             .dev(uplink)
             .local(plan::underlay4(node))
-            .port(plan::VXLAN_PORT)
+            .port(FLANNEL_PORT)
             .learning(false)
             .address(plan::vtep_mac(node).to_vec())
             .mtu(plan::OVERLAY_MTU)
@@ -108,7 +107,7 @@ impl Flannel {
         Ok(())
     }
 
-    /// What flanneld writes for another node.
+    /// Adds the configuration for another node, as flanneld does.
     async fn peer(self, wire: &Wire, link: u32, peer: u8) -> Result<(), LabError> {
         let mac = plan::vtep_mac(peer);
         wire.add_fdb(link, mac, plan::underlay4(peer).into())
@@ -126,7 +125,7 @@ impl Flannel {
         Ok(())
     }
 
-    /// Assigns the addresses of the families there are.
+    /// Assigns the addresses of the enabled families.
     pub(super) async fn addresses(
         self,
         wire: &Wire,

@@ -2,12 +2,10 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-/// MTU of everything inside the overlay: 1500 less VXLAN's 50.
+/// MTU inside the overlay: 1500 minus the 50 bytes of VXLAN.
 pub const OVERLAY_MTU: u32 = 1450;
 /// VXLAN network identifier of flannel.
 pub const VNI: u32 = 1;
-/// Flannel's UDP port on Linux.
-pub const VXLAN_PORT: u16 = 8472;
 
 /// `192.168.77.1N`, on a /24.
 pub fn underlay4(node: u8) -> Ipv4Addr {

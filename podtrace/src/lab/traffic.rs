@@ -13,9 +13,9 @@ use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
 use crate::netns::NetNs;
 
-/// How long any one answer may take.
+/// Deadline of a single answer.
 const ANSWER_DEADLINE: Duration = Duration::from_secs(1);
-/// How long a whole TCP exchange may take.
+/// Deadline of a whole TCP exchange.
 const EXCHANGE_DEADLINE: Duration = Duration::from_secs(10);
 const CHUNK: usize = 16 * 1024;
 const ICMP_HEADER: usize = 8;
@@ -109,8 +109,8 @@ fn is_answer(packet: &[u8], request: &[u8]) -> bool {
     icmp.len() >= ICMP_HEADER && icmp[0] == kind && icmp[4..] == request[4..]
 }
 
-/// Opens a connection to `addr` in `server`, sends `bytes` bytes, has them
-/// echoed and closes. Port 0 lets the kernel choose. Returns the bytes echoed.
+/// Opens a connection to `addr` in `server`, sends `bytes` bytes, receives them back and
+/// closes. Port 0 lets the kernel choose. Returns the number of echoed bytes.
 pub fn tcp_exchange(
     client: &NetNs,
     server: &NetNs,
@@ -171,9 +171,9 @@ fn tcp_send(mut stream: TcpStream, bytes: usize) -> io::Result<usize> {
     Ok(echoed)
 }
 
-/// Sends datagrams to `addr` in `server` one after the other and has each
-/// echoed. Port 0 lets the kernel choose. Returns how many were answered,
-/// which is all of them: a missing answer is `TimedOut`.
+/// Sends datagrams to `addr` in `server` one after the other and receives each back. Port 0
+/// lets the kernel choose. Returns the number of answers, which is that of all datagrams: a
+/// missing answer is `TimedOut`.
 pub fn udp_exchange(
     client: &NetNs,
     server: &NetNs,
@@ -181,13 +181,37 @@ pub fn udp_exchange(
     datagrams: usize,
     payload: &[u8],
 ) -> io::Result<usize> {
-    let service = server.run(|| UdpSocket::bind(addr))??;
-    service.set_read_timeout(Some(ANSWER_DEADLINE))?;
-    let socket = client.run(|| UdpSocket::bind(unspecified(addr)))??;
+    let listener = server.run(|| UdpSocket::bind(addr))??;
+    let to = listener.local_addr()?;
+    udp_requests(client, to, &listener, datagrams, payload)
+}
+
+/// The same through another address, which somebody between the two translates.
+pub fn udp_exchange_through(
+    client: &NetNs,
+    to: SocketAddr,
+    server: &NetNs,
+    addr: SocketAddr,
+    datagrams: usize,
+    payload: &[u8],
+) -> io::Result<usize> {
+    let listener = server.run(|| UdpSocket::bind(addr))??;
+    udp_requests(client, to, &listener, datagrams, payload)
+}
+
+fn udp_requests(
+    client: &NetNs,
+    to: SocketAddr,
+    listener: &UdpSocket,
+    datagrams: usize,
+    payload: &[u8],
+) -> io::Result<usize> {
+    listener.set_read_timeout(Some(ANSWER_DEADLINE))?;
+    let socket = client.run(|| UdpSocket::bind(unspecified(to)))??;
     socket.set_read_timeout(Some(ANSWER_DEADLINE))?;
-    socket.connect(service.local_addr()?)?;
+    socket.connect(to)?;
     thread::scope(|scope| {
-        let served = scope.spawn(|| udp_serve(&service, datagrams));
+        let served = scope.spawn(|| udp_serve(listener, datagrams));
         let sent = udp_send(&socket, datagrams, payload);
         let served = join(served);
         sent?;

@@ -16,9 +16,9 @@ use rtnetlink::{Handle, LinkUnspec, LinkVeth, NeighbourAddRequest};
 use tokio::time::{Instant, sleep};
 
 use super::LabError;
-use crate::netns::NetNs;
+use crate::netns::{NetNs, netlink::answer};
 
-/// Missing where the kernel has no IPv6.
+/// Missing if the kernel has no IPv6.
 const IPV6_SETTINGS: &str = "/proc/sys/net/ipv6";
 const READY_DEADLINE: Duration = Duration::from_secs(5);
 const READY_POLL: Duration = Duration::from_millis(2);
@@ -30,7 +30,7 @@ pub(super) struct Wire {
 }
 
 impl Wire {
-    /// Connects to a namespace that is as it should be.
+    /// Connects to a namespace without changing it.
     pub(super) fn of(ns: NetNs) -> Result<Self, LabError> {
         let netlink = ns.netlink()?;
         Ok(Self { ns, netlink })
@@ -43,7 +43,7 @@ impl Wire {
             if ipv6 {
                 wire.sysctl(&format!("ipv6/conf/{scope}/disable_ipv6"), "0")?;
             }
-            // Links have link-local addresses in a lab without IPv6 too.
+            // Even in a lab without IPv6, links have link-local addresses.
             if ipv6 || Path::new(IPV6_SETTINGS).exists() {
                 wire.sysctl(&format!("ipv6/conf/{scope}/accept_dad"), "0")?;
             }
@@ -130,7 +130,7 @@ impl Wire {
         added.map_err(|e| self.refused("add neighbour", &address.to_string(), e))
     }
 
-    /// Tells a VXLAN link behind which endpoint a MAC address is.
+    /// Adds the endpoint behind which a MAC address is to a VXLAN link.
     pub(super) async fn add_fdb(
         &self,
         link: u32,
@@ -141,7 +141,7 @@ impl Wire {
         added.map_err(|e| self.refused("add forwarding entry", &endpoint.to_string(), e))
     }
 
-    /// Makes it forget that.
+    /// Removes that endpoint.
     pub(super) async fn remove_fdb(
         &self,
         link: u32,
@@ -196,12 +196,12 @@ impl Wire {
             operation,
             object: object.to_owned(),
             netns: self.ns.name.clone(),
-            source: Box::new(source),
+            source: answer(source),
         }
     }
 }
 
-/// A veth pair with the peer born in another namespace.
+/// A veth pair whose peer is created in another namespace.
 pub(super) fn veth(name: &str, peer: &str, peer_ns: &NetNs, mtu: Option<u32>) -> LinkMessage {
     let mut near = LinkVeth::new(name, peer);
     let mut far = LinkUnspec::new_with_name(peer).setns_by_fd(peer_ns.as_fd().as_raw_fd());

@@ -6,7 +6,7 @@ use tokio::time::{Instant, Interval, interval_at, sleep_until};
 use super::{Ending, Tracer};
 use crate::{live::taps::Taps, probe::attacher::Report, signals::Signals, sink::Sink};
 
-/// How often the progress is shown; work that takes less shows none.
+/// How often the progress is shown; shorter work shows none.
 const SHOW_EVERY: Duration = Duration::from_secs(1);
 
 /// Shows the progress of long work on a terminal.
@@ -31,9 +31,9 @@ impl Wait {
 }
 
 impl Tracer {
-    /// Waits until all taps are attached, at most for the given time. The interfaces that
-    /// most packets pass come first; the rest follow while packets are shown. False if a
-    /// signal came before.
+    /// Waits until all taps are attached, but at most `within`. The interfaces that most
+    /// packets pass come first; the rest follow while packets are shown. Returns false if a
+    /// signal came first.
     pub(super) async fn attached(&mut self, within: Duration) -> anyhow::Result<bool> {
         let ready = Instant::now() + within;
         while let (_, 1..) = self.taps.attaching() {

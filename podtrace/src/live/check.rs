@@ -6,7 +6,7 @@ use crate::{
     text::{escape::escape, names::listed},
 };
 
-/// Fails unless every chosen name exists; the error lists what there is.
+/// Fails unless every requested name exists; the error lists the existing ones.
 pub(super) fn check_names(chosen: &[String], scan: &Scan) -> anyhow::Result<()> {
     for name in chosen {
         if scan.names.contains(name) {

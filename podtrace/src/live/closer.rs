@@ -73,11 +73,11 @@ fn wait_for_the_end(podtrace: i32) -> ! {
 /// kernel's lock of all network configuration: a starting pod waits for it, and so does the
 /// next podtrace.
 fn close(fd: libc::c_int) {
-    let begun = Instant::now();
+    let started = Instant::now();
     // SAFETY: nobody else uses the descriptors any more.
     let is_closed = unsafe { libc::close(fd) } == 0;
     if is_closed {
-        let took = begun.elapsed();
+        let took = started.elapsed();
         if took > QUICK {
             thread::sleep(took.min(PAUSE_MAX));
         }

@@ -1,4 +1,4 @@
-//! The Kubernetes API, for the names of remote pods and nodes.
+//! The Kubernetes API, for the names of remote pods and nodes, and of Services.
 use std::{iter, time::Duration};
 
 use tokio::{
@@ -11,17 +11,17 @@ use crate::{
     update::{UNTIMED, Update},
 };
 
-/// How long the start waits for the first lists of pods and nodes.
+/// How long the start waits for the first lists.
 const FIRST_LISTS: Duration = Duration::from_secs(3);
 /// Upper bound of the updates that wait to be passed on.
 const QUEUE: usize = 1024;
 
-/// The notice when the first one finds no room.
+/// The notice about the first object that exceeds the room.
 pub(super) const FULL: &str =
-    "more pods and nodes elsewhere than podtrace keeps: some addresses stay unnamed";
+    "more pods, nodes and Services than podtrace keeps: some addresses stay unnamed";
 
-/// Watches pods and nodes: returns those that exist at the start, if that does not take
-/// long, and passes on the rest.
+/// Watches pods, nodes and Services: returns those that exist at the start, if that does not take long,
+/// and passes on later changes.
 pub(super) async fn connect(
     config: Option<ClusterConfig>,
     updates: mpsc::Sender<Update>,
@@ -34,14 +34,14 @@ pub(super) async fn connect(
     watch(config, sender);
     let deadline = Instant::now() + FIRST_LISTS;
     let mut first = Vec::new();
-    let mut answered = [false; 2];
+    let mut answered = [false; Resource::ALL.len()];
     while answered.contains(&false) {
         match timeout_at(deadline, receiver.recv()).await {
             Ok(Some(update)) => {
                 match &update {
                     ClusterUpdate::Synced(resource)
                     | ClusterUpdate::Unavailable { resource, .. } => {
-                        answered[usize::from(*resource == Resource::Nodes)] = true;
+                        answered[*resource as usize] = true;
                     }
                     _ => {}
                 }
@@ -75,12 +75,17 @@ fn updates_of(update: ClusterUpdate) -> impl Iterator<Item = Update> {
 }
 
 fn notice(update: &ClusterUpdate) -> Option<String> {
+    // Others are named by the node itself where it has them.
+    let named = |resource: &Resource| match resource {
+        Resource::Services => resource.to_string(),
+        Resource::Pods | Resource::Nodes => format!("{resource} elsewhere"),
+    };
     match update {
         ClusterUpdate::Unavailable { resource, reason } => {
-            Some(format!("new {resource} elsewhere stay unnamed: {reason}"))
+            Some(format!("new {} stay unnamed: {reason}", named(resource)))
         }
         ClusterUpdate::Available(resource) => {
-            Some(format!("{resource} elsewhere are named by the API again"))
+            Some(format!("{} are named by the API again", named(resource)))
         }
         _ => None,
     }

@@ -12,12 +12,13 @@ use crate::{
     session::progress::SharedProgress,
     signals::Signals,
     sink::{Sink, print_at_once},
+    text::count::counted,
 };
 
 /// How long the end waits for a stalled reader once a signal came.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// What a session did not deliver.
+/// Events and packets that a session did not deliver.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Missing {
     /// Events that were lost.
@@ -26,7 +27,7 @@ pub(crate) struct Missing {
     pub(crate) not_recorded: u64,
     /// Packets, events and notices that were not shown.
     pub(crate) not_shown: u64,
-    /// Bytes of the output that nobody read.
+    /// Bytes of the output that the reader did not read.
     pub(crate) unread: usize,
     /// Interfaces that were not traced, or only in part.
     pub(crate) untraced: u64,
@@ -60,7 +61,7 @@ impl Tracer {
             self.pipeline.push(&self.origin, &batch);
         }
         let named = self.take_last_names();
-        let untraced = self.tell_untraced();
+        let untraced = self.report_untraced();
         let read = self.reader.join().context("failed to read the rings");
         // Consumers end in order, whatever has failed.
         let summed_up = sum_up(&mut self.taps, &mut self.pipeline, self.started_ns);
@@ -89,7 +90,7 @@ impl Tracer {
         })
     }
 
-    /// Applies the names that have come meanwhile; all taps are stopped.
+    /// Applies the names that have arrived meanwhile; all taps are stopped.
     fn take_last_names(&mut self) -> anyhow::Result<()> {
         while let Ok(update) = self.sources.updates.try_recv() {
             let notices = self.receive(update)?;
@@ -97,7 +98,7 @@ impl Tracer {
         }
         let not_kept = self.not_kept();
         if not_kept > 0 {
-            let notice = format!("{not_kept} reports of pods and nodes elsewhere found no room");
+            let notice = format!("{not_kept} reports of pods, nodes and Services found no room");
             self.notify(vec![notice]);
         }
         Ok(())
@@ -105,9 +106,9 @@ impl Tracer {
 }
 
 impl Tracer {
-    /// Tells once more how many interfaces were not traced, or only in part, beside the
-    /// summary; returns how many.
-    fn tell_untraced(&mut self) -> u64 {
+    /// Reports again, beside the summary, how many interfaces were not traced, or only in
+    /// part; returns how many.
+    fn report_untraced(&mut self) -> u64 {
         let left = self.taps.left_of_start() as u64;
         let Missed {
             refused,
@@ -119,12 +120,12 @@ impl Tracer {
             (partial, "traced in part"),
             (left, "not attached to in time"),
         ];
-        let said = counts.into_iter().filter(|(count, _)| *count > 0);
-        let said: Vec<_> = said
+        let parts = counts.into_iter().filter(|(count, _)| *count > 0);
+        let parts: Vec<_> = parts
             .map(|(count, what)| format!("{count} {what}"))
             .collect();
-        if !said.is_empty() {
-            self.notify(vec![format!("interfaces: {}", said.join(", "))]);
+        if !parts.is_empty() {
+            self.notify(vec![format!("interfaces: {}", parts.join(", "))]);
         }
         refused + partial + left + u64::from(has_unopened)
     }
@@ -137,9 +138,9 @@ fn sum_up(taps: &mut Taps, pipeline: &mut Pipeline, started_ns: u64) -> anyhow::
     Ok(pipeline.finish(&counters, duration_ns).total().lost())
 }
 
-/// Waits until the rest of the output is written: a pager may take its time. After a signal
-/// it waits only while the reader makes progress, and not after another signal. Returns how
-/// many bytes nobody read.
+/// Waits until the rest of the output is written: a pager may take its time. After a signal,
+/// it waits only while the reader makes progress, and a second signal ends the wait. Returns
+/// how many bytes were not read.
 async fn wait_for_reader(
     sink: &mut Sink,
     signals: &mut Signals,
@@ -149,7 +150,7 @@ async fn wait_for_reader(
     loop {
         tokio::select! {
             biased;
-            () = sink.ended() => {
+            () = sink.finished() => {
                 sink.finish()?;
                 return Ok(0);
             }
@@ -163,6 +164,7 @@ async fn wait_for_reader(
         }
     }
     let left = sink.waiting();
-    print_at_once(&format!("nobody read the last {left} bytes of the output"));
+    let bytes = counted(left as u64, "byte");
+    print_at_once(&format!("nobody read the last {bytes} of the output"));
     Ok(left)
 }

@@ -10,15 +10,15 @@ use crate::{clock::monotonic_ns, live::progress, pipeline::TICK_LAG_NS, update::
 
 /// How often open paths are checked for timeouts.
 const TICK: Duration = Duration::from_millis(50);
-/// How often the taps' counters are read: each takes a system call. The total of the losses
-/// comes with each batch.
+/// How often the taps' counters are read: each takes a system call. Each batch brings the
+/// total of the losses.
 const COUNT: Duration = Duration::from_millis(250);
-/// How often the counters are read while no packet is under way.
+/// How often the counters are read while no packets arrive.
 const TICK_IDLE: Duration = Duration::from_secs(2);
 
 impl Tracer {
-    /// Follows packets until asked to stop, until there are as many as requested, or until
-    /// nobody reads the output.
+    /// Follows packets until asked to stop, until there are as many as requested, or until the
+    /// reader of the output ends.
     pub(super) async fn follow(&mut self, work: impl Future<Output = ()>) -> anyhow::Result<()> {
         let deadline = self.duration.map(|duration| Instant::now() + duration);
         tokio::pin!(work);
@@ -31,7 +31,7 @@ impl Tracer {
                     self.ending = Ending::Asked;
                     break;
                 }
-                () = self.sink.ended() => break,
+                () = self.sink.finished() => break,
                 () = sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => break,
                 () = &mut work => break,
                 () = sleep_until(next_tick) => self.tick()?,
@@ -93,7 +93,7 @@ impl Tracer {
         if self.counted.elapsed() >= COUNT || self.sampling.has_limit() {
             self.count()?;
         }
-        self.note_changes();
+        self.report_changes();
         self.report_limit();
         self.pipeline.tick(now_ns);
         if self.is_attaching {
@@ -141,7 +141,7 @@ impl Tracer {
     }
 }
 
-/// Packets that were not refused.
+/// Packets that no filter refused: captured, or lost.
 fn taken(counters: &BTreeMap<u32, TapCounters>) -> u64 {
     let counters = counters.values().flatten();
     let taken = counters.map(|tap| tap.seen.saturating_sub(tap.filtered));

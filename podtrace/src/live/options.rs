@@ -1,15 +1,16 @@
 //! Options of the engine, shared by `trace`, `record` and `demo`.
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use podtrace_ebpf::config::SNAPLEN_DEFAULT;
 
 use super::{recording::Recording, sampling::Sampling};
 use crate::{
+    filter::Filter,
     node::pod_table::PodTable,
     packet::VxlanPorts,
     path::HOP_TIMEOUT,
     pipeline::consumer::Consumer,
-    probe::{Way, feature::Without},
+    probe::{AttachMethod, feature::Without},
     sink::Sink,
 };
 
@@ -23,6 +24,10 @@ pub(crate) struct TraceOptions {
     pub(crate) interfaces: Vec<String>,
     /// Pods named by the user.
     pub(crate) table: PodTable,
+    /// What packets have to match.
+    pub(crate) filter: Option<Arc<Filter>>,
+    /// Whether of these only the hops are shown that match.
+    pub(crate) only_matching: bool,
     /// The session ends after this many packets.
     pub(crate) count: Option<u64>,
     /// The session ends after this time.
@@ -31,11 +36,11 @@ pub(crate) struct TraceOptions {
     pub(crate) snaplen: u32,
     /// How long a packet may stay between two hops.
     pub(crate) hop_timeout: Duration,
-    /// UDP ports of VXLAN beside those of interfaces.
+    /// UDP ports of VXLAN in addition to those of interfaces.
     pub(crate) vxlan_ports: VxlanPorts,
     /// Bytes of all rings together.
     pub(crate) ring_bytes: u32,
-    /// Whether only headers are captured, and some bytes behind them.
+    /// Whether only headers are captured, with some bytes behind them.
     pub(crate) headers_only: bool,
     /// Upper bound of its CPU time, in percent of one processor.
     pub(crate) cpu_limit: Option<u32>,
@@ -43,24 +48,26 @@ pub(crate) struct TraceOptions {
     pub(crate) sampling: Sampling,
     /// Whether the kernel side's log is printed.
     pub(crate) diagnostics: bool,
-    /// It begins after this time, however many taps are attached.
+    /// The session begins after this time, however many taps are attached.
     pub(crate) begins_within: Duration,
     /// How programs are attached.
-    pub(crate) way: Way,
+    pub(crate) method: AttachMethod,
     /// Whether another process closes the taps' links.
     pub(crate) has_closer: bool,
-    /// Features of the kernel that it does not use.
+    /// Features of the kernel that are not to be used.
     pub(crate) without: Without,
     /// UTC nanoseconds at CLOCK_MONOTONIC zero.
     pub(crate) epoch_ns: i128,
 }
 
 impl TraceOptions {
-    /// Traces everything at the usual taps, until it is ended.
-    pub(crate) fn new(way: Way, without: Without, epoch_ns: i128) -> Self {
+    /// Traces everything at the usual taps, until the session is ended.
+    pub(crate) fn new(method: AttachMethod, without: Without, epoch_ns: i128) -> Self {
         Self {
             interfaces: Vec::new(),
             table: PodTable::default(),
+            filter: None,
+            only_matching: false,
             count: None,
             duration: None,
             snaplen: SNAPLEN_DEFAULT,
@@ -72,7 +79,7 @@ impl TraceOptions {
             sampling: Sampling::default(),
             diagnostics: false,
             begins_within: Duration::ZERO,
-            way,
+            method,
             has_closer: false,
             without,
             epoch_ns,
@@ -86,7 +93,7 @@ pub(crate) struct Outlets {
     pub(crate) consumers: Vec<Box<dyn Consumer>>,
     /// Receives their text.
     pub(crate) sink: Sink,
-    /// Where to record it.
+    /// The recording, if one is made.
     pub(crate) recording: Option<Recording>,
     /// Whether a terminal shows the progress of the recording.
     pub(crate) shows_progress: bool,

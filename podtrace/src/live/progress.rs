@@ -6,7 +6,7 @@ use tokio::time::Instant;
 use crate::{
     pipeline::Pipeline,
     session::progress::{Progress, SharedProgress},
-    text::{escape::shown, sanitize::sanitize, size::bytes},
+    text::{count::counted, escape::shown, sanitize::sanitize, size::bytes},
 };
 
 /// How often it is shown.
@@ -39,7 +39,9 @@ impl Status {
         } = progress.get();
         let file = file.map_or_else(String::new, |path| format!(" · {}", shown(path)));
         let line = format!(
-            "{events} events · {packets} packets · {} written · {lost} lost · {not_recorded} not recorded{file}",
+            "{} · {} · {} written · {lost} lost · {not_recorded} not recorded{file}",
+            counted(events, "event"),
+            counted(packets, "packet"),
             bytes(written),
         );
         Some(sanitize(&line))

@@ -25,10 +25,10 @@ pub(crate) struct Recording {
 const PATIENCE: Duration = Duration::from_secs(1);
 
 impl Drop for Recording {
-    /// Leaves nothing of a recording that did not begin.
+    /// Removes a recording that did not begin.
     fn drop(&mut self) {
         if let Some(files) = self.files.take() {
-            // Whatever stays is empty; another notice says why nothing is recorded.
+            // An empty file may stay; another notice says why nothing is recorded.
             let _ = files.close(PATIENCE);
         }
     }
@@ -44,7 +44,7 @@ impl Recording {
         }
     }
 
-    /// Begins it.
+    /// Begins the recording.
     pub(crate) fn start(mut self) -> anyhow::Result<Recorder> {
         let now_ns = monotonic_ns()?;
         let files = self.files.take().context("it has begun already")?;

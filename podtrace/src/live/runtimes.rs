@@ -16,7 +16,7 @@ use crate::{
 /// How long the start waits for a runtime's first answer.
 const FIRST_LIST: Duration = Duration::from_secs(3);
 
-/// Which sockets to ask.
+/// The sockets to ask.
 #[derive(Clone, Debug)]
 pub(crate) enum Sockets {
     /// None: names come from elsewhere.
@@ -26,7 +26,7 @@ pub(crate) enum Sockets {
     /// None is known: the usual ones belong to the node that podtrace runs on, which is not
     /// traced.
     Elsewhere,
-    /// These.
+    /// The given ones.
     These(Vec<PathBuf>),
 }
 
@@ -42,7 +42,7 @@ pub(super) struct RuntimeSource {
     pub(super) prompt: mpsc::Sender<()>,
     /// Why its first list failed.
     failed: Option<String>,
-    /// What its last list lacks, in words.
+    /// Describes what its last list lacks.
     left_out: String,
 }
 

@@ -12,6 +12,7 @@ use tokio::{
 use super::{
     cluster,
     runtimes::{self, RuntimeSource, Sockets},
+    translations,
 };
 use crate::{
     identity::kubernetes::ClusterConfig,
@@ -25,20 +26,20 @@ use crate::{
 
 /// Shortest time between two scans.
 const SCAN_PAUSE: Duration = Duration::from_millis(5);
-/// The pause while irrelevant changes go on: this many times the duration of the scan, up
+/// The pause while irrelevant changes continue: this many times the duration of the scan, up
 /// to a maximum.
 const PAUSES: u32 = 4;
 const SCAN_PAUSE_MAX: Duration = Duration::from_millis(500);
-/// How many scans in a row must show nothing new for that.
+/// How many scans in a row must show nothing new before the pause grows.
 const IN_VAIN: u32 = 20;
-/// After this time without a scan the count begins again.
+/// After this time without a scan, the count starts again.
 const QUIET: Duration = Duration::from_secs(1);
-/// When to scan again if something was too new to be settled.
+/// When to scan again if something was too new to be certain.
 const SETTLE: Duration = Duration::from_secs(2);
 /// Upper bound of the updates that wait for the session.
 const QUEUE: usize = 16;
 
-/// Where names come from.
+/// The sources of names.
 pub(crate) struct SourceOptions {
     /// Container runtimes.
     pub(crate) sockets: Sockets,
@@ -53,6 +54,8 @@ pub(super) struct Sources {
     pub(super) updates: mpsc::Receiver<Update>,
     /// Changes of the nodes that scans have shown or will show.
     pub(super) changes: Changes,
+    /// Why the connection tracking of nodes is not read.
+    pub(super) untracked: Vec<String>,
     ask: mpsc::Sender<()>,
     /// Sends the updates of other sources.
     pub(super) sender: mpsc::Sender<Update>,
@@ -74,6 +77,7 @@ impl Sources {
         }
         let counted = scanner.changes();
         let (sender, updates) = mpsc::channel(QUEUE);
+        let untracked = translations::follow(nodes, &sender);
         let (scans_sender, scans_receiver) = mpsc::channel(1);
         let (ask, asked) = mpsc::channel(1);
         let is_unnamed = matches!(options.sockets, Sockets::Elsewhere);
@@ -82,7 +86,7 @@ impl Sources {
             check(&scan)?;
             anyhow::Ok(scan)
         };
-        // A problem of the scan is reported before waiting for anybody.
+        // A failed scan is reported before waiting for other sources.
         let (scan, mut runtimes, cluster) = tokio::try_join!(
             first_scan,
             async { Ok(runtimes::connect(nodes, options.sockets).await) },
@@ -110,6 +114,7 @@ impl Sources {
             scans: scans_receiver,
             updates,
             changes: counted,
+            untracked,
             ask,
             sender,
         };
@@ -135,10 +140,10 @@ struct Pace {
 }
 
 impl Pace {
-    /// How long to wait after a scan that began at `begun` and took `took`.
-    fn pause(&mut self, begun: Instant, took: Duration, is_new: bool) -> Duration {
-        let was_quiet = self.last.is_none_or(|last| begun - last >= QUIET);
-        self.last = Some(begun);
+    /// How long to wait after a scan that began at `started` and took `took`.
+    fn pause(&mut self, started: Instant, took: Duration, is_new: bool) -> Duration {
+        let was_quiet = self.last.is_none_or(|last| started - last >= QUIET);
+        self.last = Some(started);
         if is_new || was_quiet {
             self.in_vain = 0;
         } else {
@@ -171,10 +176,10 @@ impl Scans {
             let Ok(room) = self.scans.reserve().await else {
                 return;
             };
-            let begun = Instant::now();
+            let started = Instant::now();
             let scan = self.scanner.scan().await;
             let is_new = scan.as_ref().is_ok_and(Scan::has_new_targets);
-            let pause = pace.pause(begun, begun.elapsed(), is_new);
+            let pause = pace.pause(started, started.elapsed(), is_new);
             // A failed scan is repeated.
             unsettled = scan.as_ref().map_or(true, |scan| scan.unsettled);
             room.send(scan);
@@ -208,7 +213,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn changes_without_news_are_looked_at_less_often_until_there_is_news_or_quiet() {
+    fn irrelevant_changes_slow_scans_until_a_relevant_one_or_quiet() {
         let mut pace = Pace::default();
         let took = Duration::from_millis(20);
         let mut now = Instant::now();

@@ -9,6 +9,7 @@ use super::{Ending, Outlets, TraceOptions, Tracer};
 use crate::{
     cgroup::{fs::CgroupFs, parse_path},
     clock::{monotonic_ns, nanos},
+    filter::Filter,
     live::{
         check::check_names,
         diagnostics::Diagnostics,
@@ -32,8 +33,8 @@ use crate::{
 };
 
 impl Tracer {
-    /// Loads the programs and attaches to all interfaces, until a signal comes. None if one
-    /// came before.
+    /// Loads the programs and attaches to all interfaces, until a signal arrives. None if one
+    /// arrived before.
     pub(crate) async fn start(
         nodes: Vec<Node>,
         source_options: SourceOptions,
@@ -57,12 +58,13 @@ impl Tracer {
             ring_bytes: options.ring_bytes,
             max_interfaces: INTERFACES_MIN,
             headers_only: options.headers_only,
+            filter: options.filter.as_deref().and_then(Filter::for_kernel),
             vxlan_ports: options.vxlan_ports,
             diagnostics: options.diagnostics,
             without: options.without,
             bare_bytes: None,
         };
-        // Scans and loads at the same time: both take about as long.
+        // Scans and loads at the same time: both take about equally long.
         let loading = load(probe_options.clone())?;
         let (sources, scan, first) = tokio::select! {
             started = Sources::start(&nodes, scanner, source_options, check) => started?,
@@ -77,8 +79,6 @@ impl Tracer {
             })?;
         }
         let (mut probe, channel) = loaded;
-        // Unless a VXLAN interface has another.
-        probe.set_vxlan_ports(&[FLANNEL_PORT])?;
         let limits = probe.limits().to_vec();
         let diagnostics = options
             .diagnostics
@@ -92,9 +92,13 @@ impl Tracer {
         let decode = DecodeOptions {
             vxlan_ports: options.vxlan_ports.with(&[FLANNEL_PORT]),
             key_payload: key_payload(options.snaplen),
+            filter: options.filter.clone(),
         };
         let timeout_ns = nanos(options.hop_timeout);
         let mut pipeline = Pipeline::new(decode, timeout_ns, options.count);
+        if options.filter.is_some() {
+            pipeline.show_matching(options.only_matching);
+        }
         if !options.interfaces.is_empty() {
             pipeline.set_partial_view();
         }
@@ -147,6 +151,9 @@ impl Tracer {
             cpu_limit: options.cpu_limit,
         };
         let mut notices = limits;
+        if options.diagnostics {
+            notices.append(&mut tracer.sources.untracked);
+        }
         notices.extend(tracer.apply(scan)?);
         for update in first {
             notices.extend(tracer.receive(update)?);
@@ -188,7 +195,7 @@ fn load(
     Ok(loaded)
 }
 
-/// Cgroups are looked up where they are mounted, if they are.
+/// Looks up cgroups in the mounted tree, if there is one.
 struct Mounted(Option<Arc<CgroupFs>>);
 
 impl LookUp for Mounted {
@@ -207,7 +214,7 @@ impl LookUp for Mounted {
 /// Lower bound of the room for interfaces.
 const INTERFACES_MIN: u32 = 1024;
 
-/// Room for several times as many interfaces as there are: the map cannot grow.
+/// Room for several times the current number of interfaces: the map cannot grow.
 fn max_interfaces(now: usize) -> u32 {
     u32::try_from(now.saturating_mul(4)).map_or(u32::MAX / 64, |n| n.clamp(INTERFACES_MIN, 65_536))
 }

@@ -21,7 +21,7 @@ use crate::{
     packet::{FLANNEL_PORT, VxlanPorts},
     pipeline::Pipeline,
     probe::{
-        Probe, ProbeError, Way,
+        AttachMethod, Probe, ProbeError,
         attacher::{self, Attacher, Report},
     },
     update::Update,
@@ -34,22 +34,22 @@ pub(super) struct Taps {
     pub(super) probe: Probe,
     attacher: Attacher,
     sockets: Sockets,
-    way: Way,
+    method: AttachMethod,
     /// UDP ports of VXLAN that were given.
     vxlan_ports: VxlanPorts,
     /// Interfaces that have taps, or are about to.
     taps: Vec<Tap>,
     /// Interfaces that could not be tapped, each reported once.
     refused: HashSet<(u64, u32)>,
-    /// How many interfaces were without taps or had partial ones, at most at any time.
+    /// The maximum number of interfaces that were without taps or had partial ones at a time.
     missed: Missed,
-    /// Whether namespaces cannot be opened, as the last scan has it.
+    /// Whether the last scan had namespaces that cannot be opened.
     has_unopened: bool,
-    /// Why one was refused, as long as no tap has been attached.
+    /// The reason of a refusal, as long as no tap has been attached.
     refusal: Option<String>,
     was_attached: bool,
     /// Whether packets are followed; from then on each new tap is announced.
-    have_begun: bool,
+    have_started: bool,
 }
 
 struct Tap {
@@ -63,9 +63,9 @@ struct Tap {
 /// How many interfaces packets pass unseen.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Missed {
-    /// Those that refused their taps.
+    /// Interfaces that refused their taps.
     pub(super) refused: u64,
-    /// Those whose taps do not see all packets.
+    /// Interfaces whose taps do not see all packets.
     pub(super) partial: u64,
     /// Whether namespaces, and so pods, could not be opened.
     pub(super) has_unopened: bool,
@@ -104,19 +104,19 @@ impl Reporter<'_> {
 }
 
 impl Taps {
-    /// `cgroup_fs`: none where there is no cgroup v2.
+    /// `cgroup_fs`: none without cgroup v2.
     pub(super) fn new(
         mut probe: Probe,
         options: &TraceOptions,
         cgroup_fs: Option<Arc<CgroupFs>>,
     ) -> anyhow::Result<Self> {
-        let way = options.way;
-        let hooks = way.open(&mut probe)?;
+        let method = options.method;
+        let hooks = method.open(&mut probe)?;
         Ok(Self {
             probe,
             attacher: Attacher::spawn(hooks).context("failed to start a thread")?,
             sockets: Sockets::new(cgroup_fs),
-            way,
+            method,
             vxlan_ports: options.vxlan_ports,
             taps: Vec::new(),
             refused: HashSet::new(),
@@ -124,16 +124,16 @@ impl Taps {
             has_unopened: false,
             refusal: None,
             was_attached: false,
-            have_begun: false,
+            have_started: false,
         })
     }
 
     /// How programs are attached.
-    pub(super) fn way(&self) -> Way {
-        self.way
+    pub(super) fn method(&self) -> AttachMethod {
+        self.method
     }
 
-    /// Whether taps left behind ([`Self::leave`]) vanish in the end.
+    /// Whether taps left behind ([`Self::leave`]) vanish with the process.
     pub(super) fn can_leave(&self) -> bool {
         self.attacher.can_leave()
     }
@@ -146,12 +146,12 @@ impl Taps {
 
     /// Announces each new tap from now on.
     pub(super) fn begin(&mut self) {
-        self.have_begun = true;
+        self.have_started = true;
     }
 
-    /// Whether they have begun.
-    pub(super) fn have_begun(&self) -> bool {
-        self.have_begun
+    /// Whether packets are followed.
+    pub(super) fn have_started(&self) -> bool {
+        self.have_started
     }
 
     /// The interfaces that have taps.
@@ -160,7 +160,7 @@ impl Taps {
         self.taps.iter().filter(attached).map(|tap| &tap.point)
     }
 
-    /// How many interfaces are to be tapped, and how many of them are not yet.
+    /// How many interfaces are to be tapped, and how many of them are not tapped yet.
     pub(super) fn attaching(&self) -> (usize, usize) {
         let attaching = |tap: &&Tap| matches!(tap.state, State::Attaching { .. });
         let left = self.taps.iter().filter(attaching).count();
@@ -182,12 +182,12 @@ impl Taps {
         (self.attaching().1 as u64, missed)
     }
 
-    /// How many interfaces packets passed unseen, at most at any time.
+    /// The maximum number of interfaces that packets passed unseen at a time.
     pub(super) fn missed(&self) -> Missed {
         self.missed
     }
 
-    /// Why nothing can be traced, if every interface refused its taps.
+    /// The reason why nothing can be traced, if every interface refused its taps.
     pub(super) fn refusal(&self) -> Option<&str> {
         let is_hopeless = self.taps.is_empty() && !self.was_attached;
         self.refusal.as_deref().filter(|_| is_hopeless)
@@ -199,7 +199,7 @@ impl Taps {
         self.taps.iter().filter(is_left).count()
     }
 
-    /// The next report of attaching or detaching; none once all is over.
+    /// The next report of attaching or detaching; none after the last.
     pub(super) async fn report(&mut self) -> Option<Report> {
         self.attacher.report().await
     }
@@ -209,14 +209,14 @@ impl Taps {
         self.attacher.leave();
     }
 
-    /// Begins to detach all taps; returns from how many interfaces.
+    /// Begins to detach all taps; returns the number of interfaces.
     pub(super) fn detach_all(&mut self) -> usize {
         self.attacher.detach_all();
         self.taps.len() - self.attaching().1
     }
 
-    /// Brings taps and names in step with a scan. New interfaces are attached later:
-    /// [`Self::apply_report`] learns of it.
+    /// Brings taps and names in step with a scan. New interfaces are attached later, which
+    /// [`Self::apply_report`] learns.
     pub(super) fn apply(
         &mut self,
         scan: Scan,
@@ -245,14 +245,13 @@ impl Taps {
             &mut self.probe,
             reporter.notices,
         );
-        if !snapshot.vxlan_ports.is_empty() {
-            self.probe.set_vxlan_ports(&snapshot.vxlan_ports)?;
-        } else if !self.vxlan_ports.is_empty() {
+        if snapshot.vxlan_ports.is_empty() {
             snapshot.vxlan_ports.push(FLANNEL_PORT);
         }
+        self.probe.set_vxlan_ports(&snapshot.vxlan_ports)?;
         snapshot.vxlan_ports = self.vxlan_ports.with(&snapshot.vxlan_ports);
         sockets::mark_watched(&mut snapshot, &cgroups_of, &self.probe);
-        snapshot.tells_kernel = true;
+        snapshot.marks_kernel = true;
         reporter.update(&Update::Snapshot(Box::new(snapshot)));
         self.forget_removed(&targets, reporter);
         let known = self.taps.iter().map(Tap::key).zip(0..);
@@ -323,7 +322,7 @@ impl Taps {
             // A new pod's own interface comes first: only there is its name certain from
             // the first packet.
             rank: match point.role {
-                Role::Pod if self.have_begun => 0,
+                Role::Pod if self.have_started => 0,
                 role => 1 + role.rank(),
             },
         });
@@ -331,7 +330,7 @@ impl Taps {
             number,
             point,
             state: State::Attaching {
-                announce: self.have_begun,
+                announce: self.have_started,
             },
             is_partial: false,
         });

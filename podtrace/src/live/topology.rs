@@ -122,7 +122,7 @@ async fn ask(socket: Option<&Path>) -> Result<Answer, CriError> {
 
 impl Answer {
     /// Gives the pods to the node that the runtime serves; returns a reason if that node is
-    /// not in view.
+    /// not traced.
     fn give(self, nodes: &mut [NodeInput]) -> Option<String> {
         let Self { runtime, list } = self;
         let about = runtime.about();

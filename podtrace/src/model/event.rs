@@ -4,7 +4,7 @@ use podtrace_ebpf::record::{Direction, Record, RecordError};
 
 use crate::{
     model::tap_point::TapPoint,
-    packet::{DecodeOptions, Framing, Packet},
+    packet::{Beside, DecodeOptions, Framing, Packet, Payload},
 };
 
 /// One packet seen by one tap.
@@ -25,8 +25,12 @@ pub struct Event {
     pub cgroup: u64,
     /// The packet's headers.
     pub packet: Packet,
+    /// What its payload says. Boxed, as few packets have one that is read.
+    pub payload: Option<Box<Payload>>,
     /// Tag control information of a VLAN tag kept outside of the frame.
     pub vlan_tci: Option<u16>,
+    /// Whether the packet matches the filter here; always if there is none.
+    pub matches: bool,
     /// The captured bytes if a recording needs them, else empty.
     pub captured: Bytes,
     /// Link layer of the captured bytes, by its LINKTYPE_ number.
@@ -71,15 +75,20 @@ impl Event {
             gso_segments: record.gso_segments,
             cgroup: record.cgroup,
             packet: Packet::unread(),
+            payload: None,
             vlan_tci: record.vlan_tci,
+            matches: true,
             captured: Bytes::new(),
             link: framing.link(),
         };
         let packet = &mut event.packet;
-        packet.read_all(record.data, record.wire_len, framing, options);
-        if let (None, None, Some(tci)) = (packet.tunnel, packet.vlan, record.vlan_tci) {
-            packet.vlan = Some(tci & 0x0fff);
-        }
+        let beside = Beside {
+            is_outgoing: record.direction == Direction::Egress,
+            vlan_tci: record.vlan_tci,
+        };
+        let (data, wire_len) = (record.data, record.wire_len);
+        let seen = packet.read_at_tap(data, wire_len, framing, options, beside);
+        (event.matches, event.payload) = (seen.matches, seen.payload);
         Ok(event)
     }
 }
@@ -99,7 +108,7 @@ impl TapPoints {
         u32::try_from(self.tap_points.len()).unwrap_or(u32::MAX)
     }
 
-    /// Adds an interface under [`Self::next_number`], or replaces what is known of one.
+    /// Adds an interface under [`Self::next_number`], or replaces the description of one.
     /// Ignores any other number.
     pub fn set(&mut self, number: u32, point: TapPoint) {
         let is_next = number == self.next_number();

@@ -18,7 +18,7 @@ pub enum Reason {
     NoInterface,
     /// Its link layer, by LINKTYPE_ number, is not decoded.
     LinkType(u32),
-    /// The same; there are too many such link layers to count them apart.
+    /// The link layer is not decoded; there are too many such ones to count them apart.
     OtherLinkType,
 }
 
@@ -96,7 +96,7 @@ impl LeftOut {
         self.0.iter().map(|(reason, packets)| (*reason, *packets))
     }
 
-    /// The same as JSON shows it; none without packets.
+    /// The counts in the form of the JSON output; none without packets.
     #[must_use]
     pub fn counts(&self) -> Option<Vec<Count>> {
         let counts = self.iter();

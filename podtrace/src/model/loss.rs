@@ -28,7 +28,7 @@ pub struct TapLoss {
 }
 
 impl TapLoss {
-    /// Both.
+    /// The sum of both.
     #[must_use]
     pub fn lost(&self) -> u64 {
         self.lost_ring.saturating_add(self.undecodable)
@@ -57,8 +57,17 @@ pub struct LostBy {
     pub until_ns: u64,
     /// No loss after this time is among them.
     pub read_ns: u64,
-    /// How many.
+    /// Number of records.
     pub records: u64,
+}
+
+/// Events that are missing since the session began.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Missing {
+    /// Lost events.
+    pub lost: u64,
+    /// Events that a recording does not hold.
+    pub not_recorded: u64,
 }
 
 /// Events lost between two times, nanoseconds of the clock of the events.
@@ -68,7 +77,7 @@ pub struct LostSpan {
     pub from_ns: u64,
     /// No event was lost after this time.
     pub to_ns: u64,
-    /// How many, 0 where that is not known.
+    /// Number of events, 0 where that is not known.
     pub events: u64,
 }
 

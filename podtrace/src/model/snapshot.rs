@@ -27,18 +27,19 @@ pub struct Snapshot {
     pub has_v1_containers: bool,
     /// Whether the sockets of pods are watched.
     pub watches_sockets: bool,
-    /// Whether events tell the kernel's own sockets from others
+    /// Whether events mark the kernel's own sockets
     /// ([`podtrace_ebpf::record::CGROUP_KERNEL`]).
-    pub tells_kernel: bool,
+    #[serde(rename = "tells_kernel")]
+    pub marks_kernel: bool,
 }
 
 /// Times of a snapshot of the nodes, nanoseconds of CLOCK_MONOTONIC.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct SnapshotTime {
-    /// Before the snapshot.
+    /// When it began.
     pub began_ns: u64,
-    /// After it.
+    /// When it ended.
     pub ended_ns: u64,
     /// The previous snapshot was valid until then: until the first change since, or the
     /// beginning of this one.
@@ -106,14 +107,14 @@ pub struct NewCgroup {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct CgroupMembers {
-    /// How many there were.
+    /// Number of processes.
     pub count: u64,
     /// The first of them, [`CgroupMembers::NAMED_MAX`] at most.
     pub named: Vec<CgroupMember>,
 }
 
 impl CgroupMembers {
-    /// How many are named.
+    /// Upper bound of the named processes.
     pub const NAMED_MAX: usize = 4;
 }
 
@@ -134,7 +135,8 @@ pub enum CgroupPath {
     /// Its path below the root of the tree, such as `/kubepods/…`.
     At(String),
     /// It was removed.
-    Gone,
+    #[serde(rename = "gone")]
+    Removed,
     /// It could not be looked up.
     Unknown,
 }

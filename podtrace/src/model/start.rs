@@ -8,7 +8,7 @@ pub struct Start {
     pub nodes: Vec<String>,
     /// Tapped interfaces.
     pub interfaces: usize,
-    /// How many are still to be tapped; none if all are.
+    /// Number of interfaces that are still to be tapped; none if all are.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub attaching: Option<usize>,
     /// Pods among their owners.

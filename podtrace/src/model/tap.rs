@@ -45,8 +45,13 @@ impl TapCount {
     /// Events that podtrace could not deliver.
     #[must_use]
     pub fn lost(&self) -> u64 {
-        let lost = self.lost_ring.saturating_add(self.undecodable);
-        lost.saturating_add(self.unrecorded)
+        self.lost_ring.saturating_add(self.undecodable)
+    }
+
+    /// Events that were lost, or that a recording does not hold.
+    #[must_use]
+    pub fn missing(&self) -> u64 {
+        self.lost().saturating_add(self.unrecorded)
     }
 
     /// Adds other counts. A file can hold any number, so the sum saturates.
@@ -63,17 +68,35 @@ impl TapCount {
         }
     }
 
-    /// The packets accounted for: emitted + filtered + lost.
+    /// The packets accounted for: emitted + filtered + lost + unrecorded.
     #[must_use]
     pub fn accounted(&self) -> u64 {
         let passed = self.emitted.saturating_add(self.filtered);
-        passed.saturating_add(self.lost())
+        passed.saturating_add(self.missing())
     }
 
-    /// Whether seen = emitted + filtered + lost.
+    /// Whether seen = emitted + filtered + lost + unrecorded.
     #[must_use]
     pub fn is_conserved(&self) -> bool {
         self.seen == self.accounted()
+    }
+
+    /// The sum in words: `9 seen = 5 emitted + 1 filtered + 2 lost + 1 not recorded`, the last
+    /// one only if there are any.
+    #[must_use]
+    pub fn in_words(&self) -> String {
+        let equal = if self.is_conserved() { "=" } else { "≠" };
+        let unrecorded = match self.unrecorded {
+            0 => String::new(),
+            events => format!(" + {events} not recorded"),
+        };
+        format!(
+            "{} seen {equal} {} emitted + {} filtered + {} lost{unrecorded}",
+            self.seen,
+            self.emitted,
+            self.filtered,
+            self.lost()
+        )
     }
 }
 

@@ -13,9 +13,9 @@ pub enum Role {
     Pod,
     /// A loopback interface.
     Loopback,
-    /// The node's end of a pod's veth pair.
+    /// The node's end of a pod's veth or netkit pair.
     Veth,
-    /// A bridge: cni0.
+    /// A bridge, cni0; or a port of a switch through which the node itself is reached.
     Bridge,
     /// A VXLAN tunnel: flannel.1.
     Vxlan,
@@ -68,7 +68,8 @@ pub struct TapPoint {
     pub role: Role,
     /// What its packets start with.
     pub framing: Framing,
-    /// Whether it is a port of a bridge, which receives what comes in by it.
+    /// Whether it is a port of a bridge, switch or bond, which receives the packets that come
+    /// in by it.
     #[serde(default)]
     pub is_port: bool,
     /// Its MAC address, where it has one.
@@ -80,5 +81,11 @@ impl TapPoint {
     #[must_use]
     pub fn pod_netns(&self) -> Option<u64> {
         self.in_pod.then_some(self.netns_id)
+    }
+
+    /// The node and the namespace that it is in: nodes of several sessions may share an id.
+    #[must_use]
+    pub fn netns(&self) -> (usize, u64) {
+        (self.node, self.netns_id)
     }
 }

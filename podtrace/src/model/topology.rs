@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct RecordedTopology {
-    /// When, nanoseconds since 1970 (UTC).
+    /// When that was, nanoseconds since 1970 (UTC).
     pub utc_ns: i64,
     /// As `-o json` has it.
     pub json: serde_json::Value,

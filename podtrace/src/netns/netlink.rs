@@ -49,7 +49,16 @@ pub(crate) fn listen(
     new_multicast_connection_with_socket(groups)
 }
 
-/// A socket that escapes names in what it receives.
+/// The kernel's answer to a request, as other system calls give it.
+pub(crate) fn answer(error: rtnetlink::Error) -> io::Error {
+    match error {
+        rtnetlink::Error::NetlinkError(answer) => answer.to_io(),
+        rtnetlink::Error::RequestFailed => io::ErrorKind::BrokenPipe.into(),
+        _ => io::Error::other("netlink gives an answer that is not one to the question"),
+    }
+}
+
+/// A socket that escapes names in the messages that it receives.
 pub(crate) struct EscapingSocket(TokioSocket);
 
 /// The largest datagram that the kernel sends in a dump.
@@ -237,9 +246,11 @@ fn escaped_name(value: &[u8]) -> Option<Vec<u8>> {
 
 #[cfg(test)]
 mod tests {
+    use std::num::NonZeroI32;
+
     use proptest::prelude::*;
     use rtnetlink::{
-        packet_core::{NetlinkMessage, NetlinkPayload},
+        packet_core::{ErrorMessage, NetlinkHeader, NetlinkMessage, NetlinkPayload},
         packet_route::link::{LinkAttribute, LinkMessage},
     };
 
@@ -301,6 +312,19 @@ mod tests {
             .collect();
         let expected = ["eth0", "veth\\xff\\xfe", "cni0"];
         assert_eq!(names, expected.map(|name| Some(name.to_owned())));
+    }
+
+    #[test]
+    fn refusal_is_that_of_the_system() {
+        let mut message = ErrorMessage::default();
+        message.code = NonZeroI32::new(-libc::ENODEV);
+        let error = answer(rtnetlink::Error::NetlinkError(message));
+        assert_eq!(error.raw_os_error(), Some(libc::ENODEV));
+        let other = answer(rtnetlink::Error::UnexpectedMessage(NetlinkMessage::new(
+            NetlinkHeader::default(),
+            NetlinkPayload::Noop,
+        )));
+        assert!(!other.to_string().contains("Noop"), "{other}");
     }
 
     #[test]

@@ -11,7 +11,7 @@ use super::{
     tables::{self, Tables},
 };
 
-/// Reads messages of rtnetlink, one behind the other, up to the first that cannot be read.
+/// Reads consecutive rtnetlink messages, up to the first that cannot be read.
 #[must_use]
 pub fn parse(bytes: &[u8]) -> (Tables, Vec<Link>) {
     let mut found = Found::default();

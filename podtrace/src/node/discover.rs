@@ -4,6 +4,8 @@
 //! of a veth that belongs to no known namespace. A namespace stays known while one of its
 //! veths exists. The node never reuses an interface index, so a reused inode cannot be
 //! mistaken for its predecessor.
+#[cfg(test)]
+mod networks;
 mod role;
 mod spaces;
 
@@ -19,7 +21,7 @@ use std::{
 use thiserror::Error;
 
 use self::{
-    role::node_role,
+    role::{is_usual, node_role},
     spaces::{Known, Spaces, View},
 };
 use super::{
@@ -27,7 +29,6 @@ use super::{
     processes::{self, Member},
     tables::{self, Tables},
     target::{Node, Target},
-    uplinks::uplinks,
     watch::Changes,
 };
 use crate::{
@@ -75,7 +76,7 @@ pub struct Scan {
     pub names: BTreeSet<String>,
     /// Whether something is so new that another scan should follow.
     pub unsettled: bool,
-    /// Whether namespaces cannot be opened for want of descriptors.
+    /// Whether namespaces could not be opened for lack of descriptors.
     pub unopened: bool,
 }
 
@@ -152,6 +153,9 @@ impl Scanner {
             .spaces
             .update(&self.views, &node_links, is_changed)
             .await;
+        for (number, (view, links)) in self.views.iter().zip(&mut node_links).enumerate() {
+            view.mark_cables(links, |link| self.spaces.leads_to_pod(number, link));
+        }
         self.read_processes(!open.is_empty())?;
         let mut scan = Scan {
             unsettled: !tables_are_new || self.spaces.is_unsettled(),
@@ -208,8 +212,8 @@ impl Scanner {
         self.subnets.clear();
         for (view, links) in self.views.iter_mut().zip(node_links) {
             let tables = tables_of(&view.node, links).await;
-            view.found_uplinks(uplinks(links, &tables.routes));
             self.subnets.push(tables::remote_subnets(&tables, links));
+            view.found_uplinks(links, &tables.routes);
         }
         self.read_tables = Some(Instant::now());
         true
@@ -223,17 +227,16 @@ impl Scanner {
         };
         for link in links {
             let role = node_role(link, links);
-            let usual = link.is_uplink || !matches!(role, Role::Other | Role::Loopback);
+            let usual = is_usual(link, role);
             if let LinkKind::Vxlan(vxlan) = &link.kind {
                 scan.snapshot.vxlan_ports.push(vxlan.port);
             }
             let mut known = self.spaces.known.iter();
             let peer = known.find_map(|(id, known)| Some((*id, known.peer_of(number, link)?)));
-            let master = link.master_among(links);
             let point = TapPoint {
                 leads_to: peer.map(|(id, _)| id),
                 peer_name: peer.map(|(_, peer)| sanitize(&peer.name).into()),
-                is_port: master.is_some_and(|master| master.kind == LinkKind::Bridge),
+                is_port: link.master_among(links).is_some(),
                 ..point(node, number, link, role)
             };
             self.add(scan, link, point, holder, usual, Some(&node.netns));
@@ -265,7 +268,7 @@ impl Scanner {
         for link in &known.links {
             let role = match link.kind {
                 LinkKind::Loopback => Role::Loopback,
-                LinkKind::Veth if known.is_tied(link, node_links) => Role::Pod,
+                _ if known.is_tied(link, node_links) => Role::Pod,
                 _ => Role::Other,
             };
             let point = TapPoint {

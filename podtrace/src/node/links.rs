@@ -1,4 +1,6 @@
 //! The interfaces of one network namespace, by rtnetlink.
+mod relations;
+
 use std::{
     collections::HashMap,
     fmt, io,
@@ -24,7 +26,7 @@ use serde::{Serialize, Serializer};
 use thiserror::Error;
 
 use crate::{
-    netns::{NetNs, NetNsError},
+    netns::{NetNs, NetNsError, netlink::answer},
     packet::{Framing, Mac, covers},
 };
 
@@ -43,7 +45,7 @@ pub enum LinksError {
         netns: String,
         /// The kernel's answer.
         #[source]
-        source: rtnetlink::Error,
+        source: io::Error,
     },
     /// Another netlink failure.
     #[error("netlink in {0}")]
@@ -53,20 +55,21 @@ pub enum LinksError {
 /// The kind of an interface.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LinkKind {
-    /// One end of a veth pair.
+    /// One end of a veth pair, or of a netkit pair.
     Veth,
     /// A bridge.
     Bridge,
     /// A VXLAN tunnel.
     Vxlan(Vxlan),
-    /// Another tunnel whose packets podtrace opens: their way goes on below it.
+    /// Another tunnel that podtrace decodes: its packets continue at the interface below it.
     Tunnel,
     /// A loopback interface.
     Loopback,
-    /// A part of the node's own switching, by which no packet leaves the node: a port of
-    /// Open vSwitch towards the node itself, a dummy, an ifb.
+    /// An internal port of Open vSwitch, or the switch itself.
+    Switch,
+    /// An interface by which no packet leaves the node: a dummy, an ifb, a VRF.
     Internal,
-    /// Anything else, hardware included.
+    /// Any other: hardware, and devices on top of it, such as a bond or a VLAN device.
     Other,
 }
 
@@ -160,40 +163,13 @@ pub struct Link {
     pub up: bool,
     /// Whether it can carry packets.
     pub oper: OperState,
-    /// Index of the bridge, switch or bond that it is a port of.
+    /// Index of the bridge, switch or bond that it is a port of, or of its VRF.
     pub master: Option<u32>,
     /// Packets that it has sent and received.
     pub packets: u64,
     /// Whether packets leave the node by it. The list of interfaces does not show it:
     /// [`super::uplinks`] sets it from the routes.
     pub is_uplink: bool,
-}
-
-impl Link {
-    /// Whether VXLAN packets leave through it, by the interfaces of its
-    /// namespace.
-    #[must_use]
-    pub fn carries_vxlan(&self, all: &[Self]) -> bool {
-        all.iter().any(|other| {
-            matches!(&other.kind, LinkKind::Vxlan(vxlan) if vxlan.underlay == Some(self.ifindex))
-        })
-    }
-
-    /// The bridge, switch or bond that it is a port of, by the interfaces of its namespace.
-    #[must_use]
-    pub fn master_among<'a>(&self, all: &'a [Self]) -> Option<&'a Self> {
-        let master = self.master?;
-        all.iter().find(|other| other.ifindex == master)
-    }
-
-    /// Whether this interface of a pod's namespace is the other end of a veth of the node.
-    /// Indices are unique within a namespace only: the caller compares [`Self::peer_nsid`].
-    #[must_use]
-    pub fn is_peer_of(&self, host: &Self) -> bool {
-        self.kind == LinkKind::Veth
-            && host.peer == Some(self.ifindex)
-            && self.peer == Some(host.ifindex)
-    }
 }
 
 /// Lists the interfaces of a namespace with their addresses.
@@ -204,7 +180,7 @@ pub async fn list(netns: &NetNs) -> Result<Vec<Link>, LinksError> {
     list_by(&netns.netlink()?, &netns.name).await
 }
 
-/// The same through a netlink connection in the namespace that `netns` is the name of.
+/// [`list`] through a netlink connection in the namespace, which `netns` names in errors.
 ///
 /// # Errors
 /// When the connection has ended or the kernel refuses.
@@ -214,7 +190,7 @@ pub async fn list_by(handle: &Handle, netns: &str) -> Result<Vec<Link>, LinksErr
         move |source| LinksError::Dump {
             what,
             netns,
-            source,
+            source: answer(source),
         }
     };
     let messages: Vec<LinkMessage> = handle
@@ -313,7 +289,7 @@ fn kind(info: &[LinkInfo]) -> LinkKind {
     let mut found = LinkKind::Other;
     for item in info {
         match item {
-            LinkInfo::Kind(InfoKind::Veth) => found = LinkKind::Veth,
+            LinkInfo::Kind(InfoKind::Veth | InfoKind::Netkit) => found = LinkKind::Veth,
             LinkInfo::Kind(InfoKind::Bridge) => found = LinkKind::Bridge,
             LinkInfo::Kind(
                 InfoKind::Geneve
@@ -325,9 +301,11 @@ fn kind(info: &[LinkInfo]) -> LinkKind {
                 | InfoKind::GreTap
                 | InfoKind::GreTap6,
             ) => found = LinkKind::Tunnel,
-            LinkInfo::Kind(InfoKind::Dummy | InfoKind::Ifb) => found = LinkKind::Internal,
+            LinkInfo::Kind(InfoKind::Dummy | InfoKind::Ifb | InfoKind::Vrf | InfoKind::Nlmon) => {
+                found = LinkKind::Internal
+            }
             LinkInfo::Kind(InfoKind::Other(kind)) if kind == "openvswitch" => {
-                found = LinkKind::Internal;
+                found = LinkKind::Switch;
             }
             LinkInfo::Kind(InfoKind::Vxlan) => found = LinkKind::Vxlan(Vxlan::default()),
             LinkInfo::Data(InfoData::Vxlan(settings)) => found = LinkKind::Vxlan(vxlan(settings)),
@@ -361,7 +339,7 @@ pub async fn nsid(viewer: &NetNs, other: &NetNs) -> Result<Option<i32>, LinksErr
     nsid_by(&viewer.netlink()?, &viewer.name, other).await
 }
 
-/// The same through a netlink connection in the namespace that `viewer` is the name of;
+/// [`nsid`] through a netlink connection in the namespace, which `viewer` names in errors;
 /// `other` is a file that stands for a network namespace.
 ///
 /// # Errors

@@ -20,6 +20,22 @@ pub struct PodTableError {
 }
 
 impl PodTable {
+    /// The text of a table.
+    ///
+    /// # Errors
+    /// When it is not UTF-8; names the first such line.
+    pub fn text(bytes: &[u8]) -> Result<&str, PodTableError> {
+        std::str::from_utf8(bytes).map_err(|error| {
+            let before = &bytes[..error.valid_up_to()];
+            let line = before.iter().filter(|byte| **byte == b'\n').count();
+            let bad = bytes.split(|byte| *byte == b'\n').nth(line);
+            PodTableError {
+                line: line + 1,
+                text: escape_bytes(bad.unwrap_or_default()).into_owned(),
+            }
+        })
+    }
+
     /// Reads lines of `NETNS NAMESPACE/POD`; `#` starts a comment.
     ///
     /// # Errors
@@ -65,6 +81,9 @@ mod tests {
         let pod = |path: &str| table.pod(Path::new(path)).map(AsRef::as_ref);
         assert_eq!(pod("/run/netns/b"), Some("x/y"));
         assert_eq!(pod("c"), None);
+        let error = PodTable::text(b"a b/c\nd \xff/e\nf").unwrap_err();
+        assert_eq!((error.line, error.text.as_str()), (2, "d \\xff/e"));
+        assert_eq!(PodTable::text("a ü/b".as_bytes()), Ok("a ü/b"));
         for bad in ["a", "a b", "a b/c d"] {
             assert_eq!(PodTable::parse(bad).unwrap_err().line, 1);
         }

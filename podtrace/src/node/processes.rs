@@ -15,8 +15,8 @@ use crate::{
     field::{Content, Type, texts},
 };
 
-/// Processes read in one pass, at most: above the default limit of a machine
-/// with 32 CPUs (`kernel.pid_max`), far above what a node is given to run.
+/// Upper bound of the processes read in one pass: above the default limit of a machine with 32
+/// CPUs (`kernel.pid_max`), and far above what a node runs.
 const MAX_PROCESSES: usize = 65_536;
 
 /// The kinds of namespace that a container may share or have of its own.
@@ -127,8 +127,8 @@ pub struct Process {
     pub parent: u32,
     /// Its name, at most 15 bytes and chosen by itself: not safe for a terminal.
     pub comm: String,
-    /// When it started, in clock ticks since boot: with `pid` it names the
-    /// process for good.
+    /// When it started, in clock ticks since boot: together with `pid` it identifies the
+    /// process uniquely.
     pub start_ticks: u64,
     /// Its namespaces.
     pub namespaces: Namespaces,

@@ -21,14 +21,14 @@ pub const MAIN_TABLE: u32 = 254;
 /// Number of the kernel's table of the node's own addresses.
 pub const LOCAL_TABLE: u32 = 255;
 
-/// What a route does with its packets.
+/// The effect of a route on its packets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum RouteKind {
-    /// Sent on.
+    /// It forwards them.
     Unicast,
-    /// The node's own.
+    /// It delivers them to the node itself.
     Local,
-    /// Refused: blackhole, unreachable or prohibit.
+    /// It refuses them: blackhole, unreachable or prohibit.
     Refused,
     /// Broadcast, multicast and others.
     Other,
@@ -47,7 +47,7 @@ pub struct Route {
     pub ifindex: Option<u32>,
     /// Number of the routing table, [`MAIN_TABLE`] as a rule.
     pub table: u32,
-    /// What it does with packets.
+    /// Its effect on packets.
     pub kind: RouteKind,
     /// Preference among equal prefixes: less is better.
     pub metric: u32,
@@ -62,9 +62,9 @@ pub enum NeighbourState {
     Permanent,
     /// Found by ARP or NDP.
     Known,
-    /// Asked for, not answered yet.
+    /// Requested, not answered yet.
     Incomplete,
-    /// Asked for without an answer.
+    /// Requested without an answer.
     Failed,
 }
 
@@ -117,7 +117,7 @@ pub enum NextHop {
     NoNeighbour,
     /// The neighbour's MAC address has no forwarding entry.
     NoFdb(Mac),
-    /// To this VTEP.
+    /// It leads to this VTEP.
     Vtep(Mac, IpAddr),
 }
 

@@ -12,7 +12,7 @@ pub struct Node {
     pub netns: NetNs,
 }
 
-/// A tap point, with what is needed to attach to it.
+/// A tap point, with the data needed to attach to it.
 #[derive(Clone, Debug)]
 pub struct Target {
     /// The tap point.
@@ -21,6 +21,6 @@ pub struct Target {
     pub netns: Option<NetNs>,
     /// The interface's name as the kernel has it.
     pub device: String,
-    /// How many packets it had sent and received.
+    /// Number of packets that it had sent and received.
     pub packets: u64,
 }

@@ -47,7 +47,7 @@ object! {
         namespaces: Namespaces,
         /// whether it forwards packets
         forwarding: Forwarding,
-        /// the interfaces that carry VXLAN packets; without VXLAN, those of the default routes
+        /// the interfaces by which packets leave the node, and those on top of them, such as a bond
         uplinks: Vec<Interface>,
         /// VXLAN interfaces: flannel.1
         tunnels: Vec<Tunnel>,

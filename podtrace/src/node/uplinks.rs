@@ -7,32 +7,59 @@ use super::{
 };
 use crate::packet::is_link_local;
 
-/// Indices of the interfaces by which packets leave the node, given all of its interfaces
-/// and routes: those that carry its VXLAN packets, hardware and tunnels that routes lead
-/// through, and hardware ports of a bridge or switch.
+/// Indices of the interfaces by which packets leave the node, given all of its interfaces and
+/// routes: those that carry its VXLAN packets, hardware and tunnels that routes lead through or
+/// that have addresses, hardware ports of a bridge or switch, and the interfaces below these:
+/// the ports of a bond, the interface below a VLAN device.
 ///
 /// As a rule, a veth pair leads to a pod. A veth with a route through a gateway is the
-/// cable of a node that is itself a container.
+/// cable of a node that is itself a container; [`mark_cables`] knows others.
 #[must_use]
 pub fn uplinks(links: &[Link], routes: &[Route]) -> HashSet<u32> {
     let (routed, gated) = (by_any(routes), by_gateway(routes));
     let leads_out = |link: &&Link| match link.kind {
         _ if link.carries_vxlan(links) => true,
         LinkKind::Other | LinkKind::Tunnel => {
-            routed.contains(&link.ifindex) || is_port(link, links)
+            routed.contains(&link.ifindex) || link.has_global_address() || is_port(link, links)
         }
         LinkKind::Veth => link.peer_nsid.is_some() && gated.contains(&link.ifindex),
         _ => false,
     };
-    let uplinks = links.iter().filter(leads_out);
-    uplinks.map(|link| link.ifindex).collect()
+    let mut found = HashSet::new();
+    let mut new: Vec<_> = links.iter().filter(leads_out).collect();
+    while let Some(link) = new.pop() {
+        if found.insert(link.ifindex) {
+            let below = link.lower_among(links);
+            new.extend(below.filter(|lower| lower.kind != LinkKind::Bridge));
+        }
+    }
+    found
 }
 
-/// Marks the interfaces with these indices as uplinks.
+/// Marks the interfaces with these indices as uplinks, in addition to those that are marked.
 pub fn mark(links: &mut [Link], uplinks: &HashSet<u32>) {
     for link in links {
-        link.is_uplink = uplinks.contains(&link.ifindex);
+        link.is_uplink |= uplinks.contains(&link.ifindex);
     }
+}
+
+/// Marks as uplinks the veths that no pod is at the other end of, and that look like cables:
+/// those with a subnet, and ports of a bridge that leads to the next router, as those of
+/// [`by_gateway`] do.
+pub fn mark_cables(links: &mut [Link], gated: &HashSet<u32>, leads_to_pod: impl Fn(&Link) -> bool) {
+    let leads_out = |link: &Link| {
+        let master = link.master_among(links);
+        master.is_some_and(|master| gated.contains(&master.ifindex))
+    };
+    let is_cable = |link: &&Link| {
+        link.kind == LinkKind::Veth
+            && link.peer_nsid.is_some()
+            && (link.is_in_a_subnet() || leads_out(link))
+            && !leads_to_pod(link)
+    };
+    let cables = links.iter().filter(is_cable);
+    let cables = cables.map(|link| link.ifindex).collect();
+    mark(links, &cables);
 }
 
 /// Indices of the interfaces of all routes that leave the node.
@@ -40,8 +67,9 @@ fn by_any(routes: &[Route]) -> HashSet<u32> {
     outward(routes).filter_map(|route| route.ifindex).collect()
 }
 
-/// The same of routes to the next router, and of default routes.
-fn by_gateway(routes: &[Route]) -> HashSet<u32> {
+/// Indices of the interfaces of routes to the next router, and of default routes.
+#[must_use]
+pub fn by_gateway(routes: &[Route]) -> HashSet<u32> {
     outward(routes)
         .filter(|route| route.gateway.is_some() || route.len == 0)
         .filter_map(|route| route.ifindex)
@@ -59,7 +87,7 @@ fn outward(routes: &[Route]) -> impl Iterator<Item = &Route> {
 
 fn is_port(link: &Link, links: &[Link]) -> bool {
     let master = link.master_among(links);
-    master.is_some_and(|master| matches!(master.kind, LinkKind::Bridge | LinkKind::Internal))
+    master.is_some_and(|master| matches!(master.kind, LinkKind::Bridge | LinkKind::Switch))
 }
 
 #[cfg(test)]
@@ -92,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn hardware_with_a_route_is_one_without_any_tunnel() {
+    fn hardware_with_a_route_is_an_uplink_without_tunnels() {
         let links = [
             link(1, LinkKind::Loopback),
             link(2, LinkKind::Other),
@@ -112,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn carrier_of_vxlan_is_one_beside_others() {
+    fn vxlan_carrier_is_an_uplink_among_others() {
         let vxlan = LinkKind::Vxlan(Vxlan {
             underlay: Some(2),
             ..Vxlan::default()
@@ -130,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn veth_is_one_if_it_leads_to_a_router_elsewhere() {
+    fn veth_to_a_remote_router_is_an_uplink() {
         let mut cable = link(2, LinkKind::Veth);
         cable.peer_nsid = Some(0);
         let mut of_pod = link(3, LinkKind::Veth);
@@ -146,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn hardware_in_a_bridge_is_one_and_in_a_bond_is_not() {
+    fn bridged_hardware_is_an_uplink_and_so_is_a_bond_with_its_ports() {
         let below = |ifindex, master| Link {
             master: Some(master),
             ..link(ifindex, LinkKind::Other)
@@ -156,13 +184,13 @@ mod tests {
             below(3, 6),
             below(4, 7),
             link(5, LinkKind::Bridge),
-            link(6, LinkKind::Internal),
+            link(6, LinkKind::Switch),
             link(7, LinkKind::Other),
         ];
         let routes = [
             route("192.0.2.0", 24, None, 5),
             route("::", 0, Some("fe80::1"), 7),
         ];
-        assert_eq!(found(&links, &routes), [2, 3, 7]);
+        assert_eq!(found(&links, &routes), [2, 3, 4, 7]);
     }
 }

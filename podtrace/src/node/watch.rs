@@ -14,7 +14,7 @@ use crate::{
     netns::{NetNs, netlink::listen},
 };
 
-/// How many changes there were, and when. Clones share their state.
+/// Number and time of changes. Clones share their state.
 #[derive(Clone, Debug, Default)]
 pub struct Changes {
     count: Arc<AtomicU64>,
@@ -29,7 +29,7 @@ impl Changes {
         self.count.load(Ordering::Acquire)
     }
 
-    fn note(&self, now_ns: u64) {
+    fn record(&self, now_ns: u64) {
         let _ = self
             .first_ns
             .compare_exchange(0, now_ns, Ordering::AcqRel, Ordering::Relaxed);
@@ -39,8 +39,7 @@ impl Changes {
     /// Takes the changes for a scan: how many there were, and when the first came that no
     /// scan had covered.
     pub(super) fn take(&self) -> (u64, Option<u64>) {
-        // The order matters: a change that comes in between counts for the next scan as
-        // well.
+        // The order matters: a change that comes in between counts for the next scan too.
         let count = self.count();
         let first_ns = self.first_ns.swap(0, Ordering::AcqRel);
         (count, (first_ns != 0).then_some(first_ns))
@@ -80,7 +79,7 @@ pub fn watch(netns: &NetNs, changes: Changes, tokens: mpsc::Sender<()>) -> Resul
         let _handle = handle;
         while messages.next().await.is_some() {
             if let Ok(now_ns) = monotonic_ns() {
-                changes.note(now_ns);
+                changes.record(now_ns);
             }
             if let Err(mpsc::error::TrySendError::Closed(())) = tokens.try_send(()) {
                 return;

@@ -6,19 +6,46 @@ use crate::{
 /// The notice of an update to the user, if it has one; [`Update::Start`] and
 /// [`Update::Loss`] have forms of their own.
 #[must_use]
-pub fn in_words(update: &Update) -> Option<String> {
+pub fn in_words(origin: &Origin, update: &Update, world: &World) -> Option<String> {
     match update {
         Update::Notice { text } => Some(text.clone()),
-        Update::Sampling { share: 1, .. } => Some("all packets are traced".to_owned()),
-        Update::Sampling { share, .. } => Some(format!("1 in {share} packets is traced")),
+        Update::Sampling { share, .. } => Some(on_nodes(origin, world, &sampling(*share))),
         Update::Attaching {
             left,
             refused,
             partial,
             since_ns: None,
             ..
-        } => Some(attaching(*left, *refused, *partial)),
+        } => {
+            let words = attaching(*left, *refused, *partial);
+            Some(on_nodes(origin, world, &words))
+        }
         _ => None,
+    }
+}
+
+/// [`in_words`], and a loss in words too, for output that has no form of its own for it.
+pub(super) fn with_losses(origin: &Origin, update: &Update, world: &World) -> Option<String> {
+    match update {
+        Update::Loss(loss) => Some(world.loss_in_words(loss)),
+        _ => in_words(origin, update, world),
+    }
+}
+
+/// What is so at some of several nodes, with their names.
+fn on_nodes(origin: &Origin, world: &World, words: &str) -> String {
+    let names = world.nodes.get(origin.nodes.clone()).unwrap_or_default();
+    if names.is_empty() || names.len() == world.nodes.len() {
+        words.to_owned()
+    } else {
+        format!("{}: {words}", names.join("+"))
+    }
+}
+
+fn sampling(share: u32) -> String {
+    match share {
+        1 => "all packets are traced".to_owned(),
+        _ => format!("1 in {share} packets is traced"),
     }
 }
 
@@ -49,16 +76,13 @@ fn attaching(left: u64, refused: u64, partial: u64) -> String {
 pub struct Notices;
 
 impl Consumer for Notices {
-    fn on_update(&mut self, _: &Origin, update: &Update, world: &World) {
-        match update {
-            Update::Loss(loss) => self.on_notice(&world.loss_in_words(loss)),
-            // Paths that it affects count as incomplete.
-            Update::Attaching { .. } => {}
-            _ => {
-                if let Some(words) = in_words(update) {
-                    self.on_notice(&words);
-                }
-            }
+    fn on_update(&mut self, origin: &Origin, update: &Update, world: &World) {
+        // Paths that it affects count as incomplete.
+        if matches!(update, Update::Attaching { .. }) {
+            return;
+        }
+        if let Some(words) = with_losses(origin, update, world) {
+            self.on_notice(&words);
         }
     }
 

@@ -11,6 +11,7 @@ use crate::{
     },
     pipeline::consumer::{Consumer, Events, Failure, Tick},
     sink::{NOTICES_MAX, TextSink},
+    text::count::counted,
     update::Update,
     world::World,
 };
@@ -53,7 +54,8 @@ impl Printer {
         if more > 0 && now_ns.saturating_sub(reported_ns) >= REPORT_NS && self.has_room() {
             self.reported = (self.not_shown.packets, now_ns);
             self.on_notice(&format!(
-                "{more} packets not shown: the output is not read fast enough"
+                "{} not shown: the output is not read fast enough",
+                counted(more, "packet")
             ));
         }
     }
@@ -75,11 +77,11 @@ impl Printer {
         }
     }
 
-    /// Hands on what it has formatted.
+    /// Hands the formatted text on.
     pub fn hand_on(&mut self) {
         if !self.text.is_empty() {
             let taken = self.sink.take(&self.text);
-            self.failure.note(taken);
+            self.failure.record(taken);
             self.text.clear();
         }
     }
@@ -94,12 +96,12 @@ impl Consumer for Printer {
         }
     }
 
-    fn on_update(&mut self, _: &Origin, update: &Update, world: &World) {
+    fn on_update(&mut self, origin: &Origin, update: &Update, world: &World) {
         match update {
             Update::Start(start) => self.format.start(&mut self.text, start),
             Update::Loss(loss) => self.add_notice(|format, text| format.loss(text, loss, world)),
             _ => {
-                if let Some(words) = in_words(update) {
+                if let Some(words) = in_words(origin, update, world) {
                     self.on_notice(&words);
                 }
             }
@@ -153,14 +155,14 @@ impl Consumer for Printer {
     fn flush(&mut self) -> io::Result<()> {
         self.hand_on();
         let flushed = self.sink.flush();
-        self.failure.note(flushed);
+        self.failure.record(flushed);
         self.failure.take()
     }
 
     fn close(&mut self) -> io::Result<()> {
         self.hand_on();
         let closed = self.sink.close();
-        self.failure.note(closed);
+        self.failure.record(closed);
         self.failure.take()
     }
 }

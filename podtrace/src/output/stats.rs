@@ -1,23 +1,21 @@
 //! The statistics as text: aligned tables.
-mod grid;
-
 use std::fmt::Write as _;
 
 use super::{
+    grid::{self, Cell, Grid},
     paint::{BOLD, CYAN, GREEN, Painter, YELLOW},
-    text::{counted, micros},
+    text::micros,
 };
 use crate::{
     path::Outcome,
-    stats::{Count, Latency, Pair, PlaceName, Report, Segment, Talker},
-    text::size::bytes,
+    stats::{Count, Latency, Pair, Report, Segment, Talker, TapPointName},
+    text::{count::counted, size::bytes},
 };
-use grid::{Cell, Grid};
 
 /// Rows of the tables that are not bounded by the number of top talkers.
 const ROWS_MAX: usize = 40;
 
-/// What shows the rows that are left out.
+/// The options that show the rows that are left out.
 const MORE_PAIRS: &str = "--top N, or -o json,";
 const MORE_ROWS: &str = "-o json";
 
@@ -45,7 +43,7 @@ impl View<'_> {
         let _ = writeln!(self.out, "{text}");
     }
 
-    /// `shows`: what shows the rows that are left out.
+    /// `shows`: the options that show the rows that are left out.
     fn grid(&mut self, title: &str, grid: &Grid, left_out: usize, shows: &str) {
         if grid.is_empty() {
             return;
@@ -84,23 +82,19 @@ impl View<'_> {
             (*ambiguous, "ambiguous"),
             (*incomplete, "incomplete"),
             (*retransmitted, "retransmitted"),
-            (report.unreadable, "events with unreadable headers"),
         ] {
             if count > 0 {
                 let _ = write!(line, " · {count} {what}");
             }
         }
+        if report.unreadable > 0 {
+            let events = counted(report.unreadable, "event");
+            let _ = write!(line, " · {events} with unreadable headers");
+        }
         self.line(&line);
         let events = report.events;
         if events.seen > 0 {
-            let equal = if events.is_conserved() { "=" } else { "≠" };
-            self.line(&format!(
-                "events: {} seen {equal} {} emitted + {} filtered + {} lost",
-                events.seen,
-                events.emitted,
-                events.filtered,
-                events.lost()
-            ));
+            self.line(&format!("events: {}", events.in_words()));
         }
     }
 
@@ -219,7 +213,7 @@ fn ends(pair: &Pair) -> [Cell; 3] {
     ]
 }
 
-/// How the paths ended, and how certain that is.
+/// The outcomes of the paths, and their certainty.
 fn fates(count: &Count) -> [Cell; 9] {
     let of = |names: &[&str]| -> u64 {
         let counts = names.iter().filter_map(|name| count.outcomes.get(name));
@@ -259,7 +253,7 @@ fn percentiles(latency: &Latency, between_nodes: bool) -> [Cell; 5] {
 }
 
 /// `default/mypod1 eth0 egress`
-fn place(place: &PlaceName) -> Cell {
+fn place(place: &TapPointName) -> Cell {
     let name = format!("{} {}", grid::shorten(place.owner()), place.interface);
     Cell::painted(format!("{name} {}", place.direction.as_str()), CYAN)
 }

@@ -1,29 +1,34 @@
 //! The live view: a line per packet, a line per hop, a line for the end.
+mod event;
 mod hops;
+mod outcome;
 mod remarks;
-mod time_of_day;
+mod times;
 
 use std::{fmt::Write as _, sync::Arc};
 
 pub(super) use hops::micros;
-use time_of_day::TimeOfDay;
+use remarks::{left_behind, message, quoted};
+pub use times::TimeFormat;
+use times::Times;
 
 use super::paint::{BOLD, DIM, Painter, YELLOW};
 use crate::{
     field::TimeNs,
-    model::start::Start,
+    model::{event::Event, start::Start},
     output::render::Render,
+    packet::Payload,
     path::{
         Outcome, Path,
         ends::{End, Who, ends},
         summary::{NotShown, Summary},
     },
-    text::write,
+    text::{count::counted, write},
     world::World,
 };
 
 /// Options of the text view.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct TextOptions {
     /// ANSI colours.
     pub color: bool,
@@ -31,12 +36,30 @@ pub struct TextOptions {
     pub numeric: bool,
     /// UTC nanoseconds at CLOCK_MONOTONIC zero.
     pub epoch_ns: i128,
+    /// What is shown of a packet.
+    pub layout: Layout,
+    /// How times are shown.
+    pub time: TimeFormat,
+}
+
+/// What is shown of a packet.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Layout {
+    /// Its path: a line for it, one for each hop and one for the outcome.
+    #[default]
+    Paths,
+    /// The same, without the hops of what arrived or left.
+    QuietHops,
+    /// One line for its path.
+    Compact,
+    /// One line for each hop, as it happens.
+    Events,
 }
 
 /// The text view.
 pub struct Text {
     options: TextOptions,
-    time_of_day: TimeOfDay,
+    times: Times,
     /// The owners of the hops' tap points; kept to reuse its memory.
     owners: Vec<Arc<str>>,
 }
@@ -47,7 +70,7 @@ impl Text {
     pub fn new(options: TextOptions, zone: jiff::tz::TimeZone) -> Self {
         Self {
             options,
-            time_of_day: TimeOfDay::new(zone),
+            times: Times::new(options.time, zone),
             owners: Vec::new(),
         }
     }
@@ -89,13 +112,8 @@ impl Text {
         let Some(first) = path.hops.first() else {
             return;
         };
-        let utc_ns = TimeNs::new(self.options.epoch_ns, first.ts_ns).0.into();
         let painter = self.painter();
-        painter.on(out, DIM);
-        if !self.time_of_day.write(out, utc_ns) {
-            let _ = write!(out, "{} ns", first.ts_ns);
-        }
-        painter.off(out, DIM);
+        self.time(out, first.ts_ns);
         out.push_str("  ");
         painter.on(out, BOLD);
         path.packet.describe(out);
@@ -117,28 +135,83 @@ impl Text {
                 self.end(out, &receiver, true);
             }
         }
-        if path.part_of.is_some() {
-            painter.paint(out, YELLOW, "  (of a packet whose other segments went on)");
+        if let Some(of) = path.part_of {
+            painter.on(out, YELLOW);
+            left_behind(out, of);
+            painter.off(out, YELLOW);
+        }
+        if let Some(of) = path.fragment_of {
+            painter.paint(
+                out,
+                DIM,
+                match of.in_tunnel {
+                    true => "  (later fragment of a tunnel's packet)",
+                    false => "  (later fragment of a packet)",
+                },
+            );
         }
         if path.copy_of.is_some() {
             painter.paint(out, DIM, "  (retransmission)");
         }
+        match path.payload.as_deref() {
+            Some(Payload::Quote(quote)) => quoted(out, quote),
+            Some(Payload::Dns(dns)) => message(out, dns),
+            None => {}
+        }
         if path.ambiguous {
             painter.paint(out, YELLOW, "  (ambiguous: equal packets at once)");
+        }
+    }
+
+    /// Appends a time, in its colour.
+    fn time(&mut self, out: &mut String, ts_ns: u64) {
+        let utc_ns = TimeNs::new(self.options.epoch_ns, ts_ns).0.into();
+        let painter = self.painter();
+        painter.on(out, DIM);
+        if !self.times.write(out, utc_ns) {
+            let _ = write!(out, "{ts_ns} ns");
+        }
+        painter.off(out, DIM);
+    }
+
+    /// The whole path in one line.
+    fn compact(&mut self, out: &mut String, path: &Path, world: &World) {
+        self.header(out, path, world);
+        out.push_str("  ");
+        out.push_str(&counted(path.hops.len() as u64, "hop"));
+        if path.outcome != Outcome::Unknown {
+            out.push_str("  ");
+            self.painted_outcome(out, path, world);
+        }
+        if let Some(round_trip) = path.measured_trip() {
+            out.push_str("  RTT ");
+            micros(out, round_trip.total_ns());
         }
         out.push('\n');
     }
 }
 
-/// `1 pod`, `2 pods`
-pub(super) fn counted(count: u64, noun: &str) -> String {
-    let plural = if count == 1 { "" } else { "s" };
-    format!("{count} {noun}{plural}")
+/// Whether a packet arrived, or left.
+fn has_gone_on(outcome: Outcome) -> bool {
+    matches!(
+        outcome,
+        Outcome::Delivered | Outcome::LeftForVtep(_) | Outcome::LeftNode
+    )
 }
 
 impl Render for Text {
     fn shows_paths(&self) -> bool {
-        true
+        self.options.layout != Layout::Events
+    }
+
+    fn shows_events(&self) -> bool {
+        self.options.layout == Layout::Events
+    }
+
+    fn event(&mut self, out: &mut String, event: &Event, packet: u64, world: &World) {
+        if self.shows_events() {
+            self.event_line(out, event, packet, world);
+        }
     }
 
     fn start(&mut self, out: &mut String, info: &Start) {
@@ -168,8 +241,16 @@ impl Render for Text {
     }
 
     fn path(&mut self, out: &mut String, path: &Path, world: &World) {
+        match self.options.layout {
+            Layout::Events => return,
+            Layout::Compact => return self.compact(out, path, world),
+            Layout::Paths | Layout::QuietHops => {}
+        }
         self.header(out, path, world);
-        self.hops(out, path, world);
+        out.push('\n');
+        if self.options.layout == Layout::Paths || !has_gone_on(path.outcome) {
+            self.hops(out, path, world);
+        }
         self.outcome(out, path, world);
     }
 
@@ -196,11 +277,8 @@ impl Render for Text {
             let _ = write!(out, " · {} incomplete", summary.incomplete);
         }
         if summary.unreadable > 0 {
-            let _ = write!(
-                out,
-                " · {} events with unreadable headers",
-                summary.unreadable
-            );
+            let events = counted(summary.unreadable, "event");
+            let _ = write!(out, " · {events} with unreadable headers");
         }
         let left_out = summary.left_out.total();
         if left_out > 0 {
@@ -220,34 +298,35 @@ impl Render for Text {
                 let _ = write!(out, " · {} not shown", counted(count, noun));
             }
         }
-        let equal = if total.is_conserved() { "=" } else { "≠" };
-        let _ = write!(
-            out,
-            "\nevents: {} seen {equal} {} emitted + {} filtered + {} lost",
-            total.seen,
-            total.emitted,
-            total.filtered,
-            total.lost()
-        );
+        let _ = write!(out, "\nevents: {}", total.in_words());
         if summary.not_recorded > 0 {
             let _ = write!(out, " · {} not recorded", summary.not_recorded);
         }
         out.push('\n');
         for ((interface, direction), tap) in &summary.taps {
-            if tap.lost() > 0 || !tap.is_conserved() {
+            if tap.missing() > 0 || !tap.is_conserved() {
                 let name = world.tap_points.get(*interface).map_or_else(
                     || "all others".to_owned(),
                     |point| format!("{} {}", world.owner_of(point), point.name),
                 );
-                let _ = writeln!(
+                let _ = write!(
                     out,
-                    "  {name} {}: {} seen, {} emitted, {} lost (ring full), {} undecodable",
+                    "  {name} {}: {} seen, {} emitted",
                     direction.as_str(),
                     tap.seen,
-                    tap.emitted,
-                    tap.lost_ring,
-                    tap.undecodable
+                    tap.emitted
                 );
+                for (count, what) in [
+                    (tap.filtered, "filtered"),
+                    (tap.lost_ring, "lost (ring full)"),
+                    (tap.undecodable, "undecodable"),
+                    (tap.unrecorded, "not recorded"),
+                ] {
+                    if count > 0 {
+                        let _ = write!(out, ", {count} {what}");
+                    }
+                }
+                out.push('\n');
             }
         }
     }

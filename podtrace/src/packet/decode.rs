@@ -1,4 +1,4 @@
-//! From captured bytes to a [`Packet`].
+//! Decodes captured bytes into a [`Packet`].
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use network_types::ip::IpProto;
@@ -13,14 +13,23 @@ use super::{
 /// Length of an ARP packet for IPv4 over Ethernet (RFC 826).
 const ARP_LEN: u32 = 28;
 /// Length of a UDP header (RFC 768).
-const UDP_LEN: usize = 8;
+pub(super) const UDP_LEN: usize = 8;
 /// Length of an ICMP or ICMPv6 header.
-const ICMP_LEN: usize = 8;
+pub(super) const ICMP_LEN: usize = 8;
+
+/// Where parts of a packet are in its frame, in bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Places {
+    /// The transport header, of a packet in tunnels that of the innermost.
+    pub(crate) transport: usize,
+    /// The innermost frame of a packet in a tunnel, and what it begins with.
+    pub(crate) inner: Option<(usize, Framing)>,
+}
 
 impl Packet {
-    /// Reads the headers of a frame of which `frame` was captured and which
-    /// was `wire_len` bytes long. Of a packet in tunnels, the innermost is read, and the
-    /// outermost headers are the tunnel.
+    /// Reads the headers of a frame from `frame`, its captured bytes; the frame was `wire_len`
+    /// bytes long. Of nested packets, it reads the innermost; `tunnel` has the outermost
+    /// headers.
     #[must_use]
     pub fn decode(frame: &[u8], wire_len: u32, framing: Framing, options: &DecodeOptions) -> Self {
         let mut packet = Self::unread();
@@ -28,19 +37,19 @@ impl Packet {
         packet
     }
 
-    /// [`Self::decode`] in the place where the packet stays, as it is large to be moved:
-    /// `self` is unread.
+    /// [`Self::decode`] in place, as a packet is large to move. `self` must be unread.
     pub(crate) fn read_all(
         &mut self,
         frame: &[u8],
         wire_len: u32,
         framing: Framing,
         options: &DecodeOptions,
-    ) {
-        let mut carried = self.read(frame, 0, wire_len, framing, options);
+    ) -> Places {
+        let mut places = Places::default();
+        let mut carried = self.read(frame, 0, wire_len, framing, options, &mut places.transport);
         for _ in 0..TUNNELS_MAX {
             let (Some(inside), Network::Ip(ip)) = (carried, &self.network) else {
-                return;
+                return places;
             };
             let framing = if inside.is_ethernet {
                 Framing::Ethernet
@@ -48,20 +57,27 @@ impl Packet {
                 Framing::Ip
             };
             let mut inner = Self::unread();
-            carried = inner.read(frame, inside.start, wire_len, framing, options);
+            let mut start = 0;
+            carried = inner.read(frame, inside.start, wire_len, framing, options, &mut start);
             if inner.network == Network::Unreadable {
-                return;
+                return places;
             }
+            places = Places {
+                transport: start,
+                inner: Some((inside.start, framing)),
+            };
             inner.tunnel = self.tunnel.or(Some(Tunnel {
                 source: ip.source,
                 destination: ip.destination,
                 carrier: inside.carrier,
+                fragment: ip.fragment.map(|fragment| fragment.id),
             }));
             *self = inner;
         }
+        places
     }
 
-    /// Nothing is known yet.
+    /// A packet before anything of it is read.
     pub(crate) fn unread() -> Self {
         Self {
             tunnel: None,
@@ -75,7 +91,8 @@ impl Packet {
         }
     }
 
-    /// Reads the headers from `start` on; returns what the packet carries.
+    /// Reads the headers from `start` on; returns what the packet carries, and sets where its
+    /// transport header begins.
     fn read(
         &mut self,
         frame: &[u8],
@@ -83,9 +100,10 @@ impl Packet {
         wire_len: u32,
         framing: Framing,
         options: &DecodeOptions,
+        transport: &mut usize,
     ) -> Option<Inside> {
         let (ethertype, next) = match framing {
-            // IP tells its version itself.
+            // The IP header states its version.
             Framing::Ip => (ETHERTYPE_IPV4, start),
             Framing::Ethernet => match parse::plain(frame, start) {
                 Some(ethertype) => {
@@ -98,19 +116,19 @@ impl Packet {
         self.length = wire_len.saturating_sub(offset(next));
         if ethertype == ETHERTYPE_ARP {
             self.network = arp(frame, next).map_or(Network::Unreadable, Network::Arp);
-            // Ethernet pads it on some ways, and not on others.
+            // Ethernet pads it on some links only.
             self.length = self.length.min(ARP_LEN);
             return None;
         }
-        let carried = self.read_ip(frame, next, wire_len, options);
+        let carried = self.read_ip(frame, next, wire_len, options, transport);
         if matches!(self.network, Network::Unreadable) {
             self.payload_hash = rest(frame, start, options);
         }
         carried
     }
 
-    /// Reads what is before the network layer where that is more than an Ethernet header;
-    /// returns EtherType and start of IP or ARP, and reads all else.
+    /// Reads a link layer that is more than an Ethernet header. Returns EtherType and start of
+    /// IP or ARP, and reads everything else itself.
     #[inline(never)]
     fn read_link(
         &mut self,
@@ -132,7 +150,7 @@ impl Packet {
         }
         self.network = layer.llc.map_or(Network::Other, Network::Llc);
         self.length = wire_len.saturating_sub(offset(layer.next));
-        // Ethernet pads short frames: some say where they end.
+        // Ethernet pads short frames: some link layers state where they end.
         let end = layer.end.unwrap_or(usize::MAX);
         self.length = self.length.min(offset(end.saturating_sub(layer.next)));
         self.payload_hash = rest(&frame[..frame.len().min(end)], layer.next, options);
@@ -146,8 +164,10 @@ impl Packet {
         start: usize,
         wire_len: u32,
         options: &DecodeOptions,
+        transport_start: &mut usize,
     ) -> Option<Inside> {
         let layer = parse::ip(frame, start).ok()?;
+        *transport_start = layer.transport;
         let (source, destination) = addresses(frame, &layer)?;
         let on_wire = wire_len.saturating_sub(offset(start));
         self.length = if layer.length == 0 {
@@ -188,7 +208,7 @@ impl DecodeOptions {
     }
 }
 
-/// The hash of what cannot be read from `start` on: all of it is payload.
+/// The hash of the bytes from `start` on, which cannot be read and count as payload.
 fn rest(frame: &[u8], start: usize, options: &DecodeOptions) -> u32 {
     hash(frame.get(start..).unwrap_or_default(), options)
 }
@@ -247,7 +267,7 @@ fn arp(frame: &[u8], at: usize) -> Option<Arp> {
     })
 }
 
-/// The transport header and its length; `length` is that of header and payload.
+/// The transport header and its length; `length` is the length of header and payload.
 fn transport(bytes: &[u8], layer: &IpLayer, length: u32) -> (Transport, usize) {
     if layer.fragment.is_some_and(|(_, offset, _)| offset != 0) {
         return (Transport::Fragment, 0);
@@ -318,8 +338,8 @@ fn udp(bytes: &[u8], length: u32) -> Option<(Transport, usize)> {
     Some((udp, UDP_LEN))
 }
 
-/// A hash of the first bytes; 0 when there are none. Eight bytes at a time: a
-/// packet has it taken at every hop.
+/// A hash of the first bytes; 0 if there are none. It takes eight bytes at a time, as it runs
+/// for every event.
 fn hash(payload: &[u8], options: &DecodeOptions) -> u32 {
     let bytes = &payload[..payload.len().min(options.key_payload)];
     if bytes.is_empty() {

@@ -1,9 +1,12 @@
 //! A packet in words.
-use std::fmt::{self, Display, Write as _};
+use std::{
+    borrow::Cow,
+    fmt::{self, Display, Write as _},
+};
 
 use podtrace_ebpf::parse::{ETHERTYPE_PPPOE_DISCOVERY, PROTOCOL_GRE, PROTOCOL_IPV4, PROTOCOL_IPV6};
 
-use super::{Llc, Mac, Network, Packet, Shim, Transport};
+use super::{Llc, Mac, Network, Packet, Shim, Transport, quote::icmp_error_name};
 use crate::text::write;
 
 impl Display for Mac {
@@ -168,22 +171,17 @@ pub(crate) fn flag_names(out: &mut String, flags: u8) {
 }
 
 /// Names of ICMP (RFC 792) and ICMPv6 (RFC 4443, 4861) messages.
-fn icmp_name(version: &str, kind: u8, code: u8) -> Option<&'static str> {
-    Some(match (version, kind, code) {
-        ("4", 3, 0) => "destination unreachable (network)",
-        ("4", 3, 1) => "destination unreachable (host)",
-        ("4", 3, 2) => "destination unreachable (protocol)",
-        ("4", 3, 3) => "destination unreachable (port)",
-        ("4", 3, 4) => "destination unreachable (fragmentation needed)",
-        ("4", 5, _) => "redirect",
-        ("4", 11, _) | ("6", 3, _) => "time exceeded",
-        ("6", 1, 0) => "destination unreachable (no route)",
-        ("6", 1, 4) => "destination unreachable (port)",
-        ("6", 1, 3) => "destination unreachable (address)",
-        ("6", 2, _) => "packet too big",
-        ("6", 133, _) => "router solicitation",
-        ("6", 134, _) => "router advertisement",
-        ("6", 143, _) => "multicast listener report",
-        _ => return None,
+fn icmp_name(version: &str, kind: u8, code: u8) -> Option<Cow<'static, str>> {
+    Some(match (version, kind) {
+        ("4", 3) | ("6", 1) => {
+            let why = icmp_error_name(version == "4", kind, code)?;
+            let why = why.strip_suffix(" unreachable").unwrap_or(why);
+            format!("destination unreachable ({why})").into()
+        }
+        ("4", 11) | ("6", 3) => "time exceeded".into(),
+        ("6", 133) => "router solicitation".into(),
+        ("6", 134) => "router advertisement".into(),
+        ("6", 143) => "multicast listener report".into(),
+        _ => icmp_error_name(version == "4", kind, code)?.into(),
     })
 }

@@ -1,10 +1,12 @@
-//! The ends of a packet: what address translation changes.
+//! The ends of a packet, which address translation changes.
 use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
 
 use super::{Network, Packet};
 
 /// Addresses and ports of an IP packet.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Ends {
     /// Source address.
     pub source: IpAddr,
@@ -15,7 +17,7 @@ pub struct Ends {
 }
 
 impl Ends {
-    /// The ends of an answer.
+    /// The ends of a reply.
     #[must_use]
     pub fn reversed(self) -> Self {
         Self {
@@ -39,7 +41,7 @@ impl Ends {
 }
 
 impl Packet {
-    /// Its ends, of an IP packet.
+    /// The ends of an IP packet.
     #[must_use]
     pub fn ends(&self) -> Option<Ends> {
         let Network::Ip(ip) = &self.network else {

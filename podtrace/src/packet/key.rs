@@ -1,19 +1,26 @@
-//! What a packet is recognised by at every hop.
+//! The key that identifies a packet at every hop.
 use std::{
     hash::{Hash, Hasher},
     net::{IpAddr, Ipv4Addr},
 };
 
-use super::{Mac, Network, Packet, Transport};
+use super::{IPPROTO_TCP, IPPROTO_UDP, Mac, Network, Packet, Transport, asks_to_connect};
 
-/// Everything of a packet that stays the same on its way: no MAC addresses,
-/// TTL, checksums, tags or outer headers. In words, as it is hashed and
-/// compared several times per event.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// The parts of a packet that no hop changes: it has no MAC addresses, TTL, checksums, tags or
+/// outer headers. It consists of words, as it is hashed and compared several times per event.
+#[derive(Clone, Copy, Debug, Eq)]
 pub struct PacketKey([u64; 8]);
 
-/// Word by word: for as many bytes in one piece the hasher has a loop, which takes
-/// longer.
+/// Compares without a branch for each word, nor a call for one slice of bytes.
+impl PartialEq for PacketKey {
+    #[inline]
+    fn eq(&self, other: &Self) -> bool {
+        let words = self.0.iter().zip(&other.0);
+        words.fold(0, |differ, (one, other)| differ | (one ^ other)) == 0
+    }
+}
+
+/// Hashes word by word: for one slice of bytes the hasher runs a loop, which takes longer.
 impl Hash for PacketKey {
     fn hash<H: Hasher>(&self, state: &mut H) {
         for word in self.0 {
@@ -22,17 +29,20 @@ impl Hash for PacketKey {
     }
 }
 
-/// Words of a key: those before it are the ends.
+/// Words of a key that identify the packet; the words before them are its ends.
 const IDENTITY: usize = 4;
 const LENGTH: usize = 5;
 const TRANSPORT: usize = 6;
 
-/// The last words of messages of ICMP.
+/// The last words of ICMP messages.
 const ECHO: u64 = 1;
 const ICMP: u64 = 2;
 
-/// The ends in a key: what they are, and their words.
+/// The ends in a key: their kind and their words.
 type Ends = (u64, [u64; IDENTITY]);
+
+/// The kind of ends of IPv6.
+const IPV6: u64 = 4;
 
 const NO_ENDS: Ends = (0, [0; IDENTITY]);
 
@@ -43,21 +53,30 @@ fn ipv4_ends(from: Ipv4Addr, to: Ipv4Addr) -> Ends {
 fn ipv6_ends(from: u128, to: u128) -> Ends {
     let halves = |address: u128| [(address >> 64) as u64, address as u64];
     let ([a, b], [c, d]) = (halves(from), halves(to));
-    (4, [a, b, c, d])
+    (IPV6, [a, b, c, d])
+}
+
+#[inline]
+fn ip_ends(from: IpAddr, to: IpAddr) -> Ends {
+    match (from, to) {
+        (IpAddr::V4(from), IpAddr::V4(to)) => ipv4_ends(from, to),
+        (from, to) => ipv6_ends(bits(from), bits(to)),
+    }
+}
+
+fn ports_word(from: u16, to: u16) -> u32 {
+    u32::from(from) << 16 | u32::from(to)
 }
 
 fn arp_ends(from: Ipv4Addr, to: Ipv4Addr) -> Ends {
     (2, ipv4_ends(from, to).1)
 }
 
-/// Nothing above the link layer can be read, so the MAC addresses count.
+/// The ends of a frame that cannot be read above the link layer: its MAC addresses.
 fn link_ends(from: Mac, to: Mac) -> Ends {
     let mac = |Mac([a, b, c, d, e, f])| u64::from_be_bytes([0, 0, a, b, c, d, e, f]);
     (3, [mac(from), mac(to), 0, 0])
 }
-
-const IPPROTO_TCP: u8 = 6;
-const IPPROTO_UDP: u8 = 17;
 
 fn bits(address: IpAddr) -> u128 {
     match address {
@@ -69,9 +88,9 @@ fn bits(address: IpAddr) -> u128 {
 /// An echo request and its reply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct EchoFlow {
-    /// Who asks.
+    /// The sender of the request.
     pub requester: IpAddr,
-    /// Who is asked.
+    /// The receiver of the request.
     pub responder: IpAddr,
     /// Identifier.
     pub id: u16,
@@ -80,11 +99,11 @@ pub struct EchoFlow {
 }
 
 impl PacketKey {
-    /// What stays of the key when addresses and ports are translated, and with them the
-    /// identifier of an echo and what an ICMP error quotes.
+    /// The key without the parts that address translation changes: addresses, ports, the
+    /// identifier of an echo, and the packet that an ICMP error quotes.
     #[must_use]
     pub fn without_ends(mut self) -> Self {
-        let protocol = self.0[IDENTITY].to_be_bytes()[1];
+        let protocol = self.protocol();
         self.set_ends(NO_ENDS);
         match (protocol, self.0[TRANSPORT + 1]) {
             (IPPROTO_TCP | IPPROTO_UDP, _) => self.0[TRANSPORT] &= !u64::from(u32::MAX),
@@ -98,14 +117,91 @@ impl PacketKey {
     /// The ends alone: equal for all packets of one direction of a connection.
     #[must_use]
     pub(crate) fn ends(&self) -> [u64; IDENTITY + 1] {
-        let [a, b, c, d, ..] = self.0;
+        let [a, b, c, d] = self.words();
         [a, b, c, d, self.0[TRANSPORT] & u64::from(u32::MAX)]
+    }
+
+    /// The ends of an answer.
+    #[must_use]
+    pub(crate) fn reversed_ends(&self) -> [u64; IDENTITY + 1] {
+        let [a, b, c, d, ports] = self.ends();
+        let ports = u64::from((ports as u32).rotate_left(16));
+        match self.kind() {
+            IPV6 => [c, d, a, b, ports],
+            _ => [b, a, c, d, ports],
+        }
+    }
+
+    /// The key of a TCP or UDP packet with the ends of another's.
+    #[must_use]
+    pub(crate) fn with_ends_of(mut self, other: &Self) -> Self {
+        self.set_ends((other.kind(), other.words()));
+        let ports = u64::from(u32::MAX);
+        self.0[TRANSPORT] = self.0[TRANSPORT] & !ports | other.0[TRANSPORT] & ports;
+        self
+    }
+
+    fn words(&self) -> [u64; IDENTITY] {
+        let [a, b, c, d, ..] = self.0;
+        [a, b, c, d]
+    }
+
+    /// What an ICMP error shows of the key that quotes the packet: neither its payload nor
+    /// acknowledgment and flags of TCP.
+    #[must_use]
+    pub(crate) fn quoted(mut self) -> Self {
+        self.0[LENGTH] &= u64::from(u32::MAX);
+        self.0[TRANSPORT + 1] = 0;
+        self
+    }
+
+    /// A number that the packet keeps when its ends are translated, and when it is quoted.
+    #[must_use]
+    #[inline]
+    pub(crate) fn tag(&self) -> u32 {
+        let transport = self.0[TRANSPORT];
+        if self.protocol() == IPPROTO_TCP {
+            // The sequence number, which a reset tells too.
+            return (transport >> 32) as u32;
+        }
+        let (id, length) = (self.0[IDENTITY] as u32, self.0[LENGTH] as u32);
+        // That of an echo. Its identifier may be translated.
+        let number = match self.protocol() {
+            IPPROTO_UDP => 0,
+            _ => transport as u32 & 0xffff,
+        };
+        id ^ length.rotate_left(16) ^ number
+    }
+
+    /// Whether the packet asks for a TCP connection.
+    #[must_use]
+    pub(crate) fn is_syn(&self) -> bool {
+        let [flags, ..] = (self.0[TRANSPORT + 1] as u32).to_be_bytes();
+        self.protocol() == IPPROTO_TCP && asks_to_connect(flags)
+    }
+
+    fn protocol(&self) -> u8 {
+        self.0[IDENTITY].to_be_bytes()[1]
+    }
+
+    fn kind(&self) -> u64 {
+        self.0[IDENTITY] >> 56
     }
 
     fn set_ends(&mut self, (kind, words): Ends) {
         self.0[..IDENTITY].copy_from_slice(&words);
         let identity = &mut self.0[IDENTITY];
         *identity = *identity << 8 >> 8 | kind << 56;
+    }
+}
+
+impl super::Ends {
+    /// The same words as [`PacketKey::ends`] of a TCP or UDP packet.
+    #[must_use]
+    pub(crate) fn words(&self) -> [u64; IDENTITY + 1] {
+        let (_, [a, b, c, d]) = ip_ends(self.source, self.destination);
+        let ports = self.ports.map_or(0, |(from, to)| ports_word(from, to));
+        [a, b, c, d, ports.into()]
     }
 }
 
@@ -122,11 +218,7 @@ impl Packet {
                     fragment_offset = fragment.offset;
                     id ^= fragment.id;
                 }
-                let ends = match (ip.source, ip.destination) {
-                    (IpAddr::V4(from), IpAddr::V4(to)) => ipv4_ends(from, to),
-                    (from, to) => ipv6_ends(bits(from), bits(to)),
-                };
-                (id, ends)
+                (id, ip_ends(ip.source, ip.destination))
             }
             (Network::Arp(arp), _) => (arp.operation.into(), arp_ends(arp.sender, arp.target)),
             (Network::Llc(_) | Network::Other | Network::Unreadable, Some(link)) => {
@@ -146,7 +238,7 @@ impl Packet {
         key
     }
 
-    /// For an echo message: which exchange, and whether it is the reply.
+    /// The echo exchange of an echo message, and whether it is the reply.
     #[must_use]
     pub fn echo_pair(&self) -> Option<(EchoFlow, bool)> {
         let (
@@ -201,7 +293,7 @@ impl Transport {
                 flags,
                 payload: _,
             } => [
-                pair(source, destination),
+                ports_word(source, destination),
                 sequence,
                 acknowledgment ^ u32::from(flags).rotate_right(8),
             ],
@@ -209,7 +301,7 @@ impl Transport {
                 source,
                 destination,
                 payload,
-            } => [pair(source, destination), payload, 4],
+            } => [ports_word(source, destination), payload, 4],
             Self::Fragment | Self::Other | Self::Unreadable | Self::None => [0, 0, 0],
         }
     }

@@ -7,14 +7,14 @@ use super::{Framing, Mac};
 pub const ETHERNET: u16 = 1;
 /// IP packets; the version is in the first byte.
 pub const RAW: u16 = 101;
-/// Source address of the Ethernet headers that podtrace makes: locally administered, with
-/// `pdt` in the middle.
+/// Source address of the Ethernet headers that podtrace adds: locally administered, with `pdt`
+/// in the middle.
 pub const MADE: Mac = Mac([0x02, b'p', b'd', b't', 0, 0]);
-/// EtherType for local experiments: that of packets that are not IP.
+/// EtherType for local experiments, used for packets that are not IP.
 pub(crate) const NO_IP: u16 = 0x88b5;
 
 impl Framing {
-    /// The link layer of packets that are framed like this.
+    /// The link layer of packets with this framing.
     #[must_use]
     pub fn link(self) -> u16 {
         match self {
@@ -33,11 +33,11 @@ pub enum Layer {
     Loopback,
     /// Linux "cooked" capture: an EtherType and one address.
     Cooked,
-    /// The same, version 2.
+    /// Linux "cooked" capture, version 2.
     Cooked2,
 }
 
-/// An Ethernet header in the place of another.
+/// An Ethernet header that replaces another link header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Replaced {
     /// The header.
@@ -47,7 +47,7 @@ pub struct Replaced {
 }
 
 impl Layer {
-    /// The layer of that number; none for Ethernet and for those that stay as they are.
+    /// The layer of that number; none for Ethernet and for layers that stay as they are.
     #[must_use]
     pub fn of(link: u16) -> Option<Self> {
         match link {
@@ -59,8 +59,8 @@ impl Layer {
         }
     }
 
-    /// Whether nothing in the Ethernet header comes from the packet, so that it can be left
-    /// out again.
+    /// Whether the Ethernet header holds nothing of the packet, so that it can be removed
+    /// again.
     #[must_use]
     pub fn is_bare(self) -> bool {
         matches!(self, Self::Ip | Self::Loopback)
@@ -101,7 +101,7 @@ impl Layer {
     }
 }
 
-/// The EtherType of a packet that begins with an IP header.
+/// The EtherType of a packet that starts with an IP header.
 fn of_ip(packet: &[u8]) -> u16 {
     match packet.first().map(|byte| byte >> 4) {
         Some(4) => 0x0800,
@@ -110,8 +110,8 @@ fn of_ip(packet: &[u8]) -> u16 {
     }
 }
 
-/// The sender's address in a cooked header, behind its length, of which both versions have
-/// the lower byte here.
+/// The sender's address in a cooked header. Its length precedes it; both versions have the
+/// lower byte of the length here.
 fn address(field: Option<&[u8]>) -> Mac {
     match field {
         Some([_, 6, a, b, c, d, e, f, ..]) => Mac([*a, *b, *c, *d, *e, *f]),
@@ -124,7 +124,7 @@ fn of_cooked(field: Option<&[u8]>, payload: &[u8]) -> u16 {
     field.map_or(NO_IP, |field| ethertype(*field, payload.len()))
 }
 
-/// The EtherType by the protocol in a cooked header; frames of IEEE 802.3 have their length
+/// The EtherType for the protocol in a cooked header; IEEE 802.3 frames have their length
 /// instead.
 pub(crate) fn ethertype(protocol: [u8; 2], len: usize) -> u16 {
     match u16::from_be_bytes(protocol) {

@@ -1,4 +1,4 @@
-//! MAC addresses as JSON has them: the text they are shown as.
+//! MAC addresses in JSON, as the text in which they are shown.
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
 use super::Mac;

@@ -4,8 +4,8 @@ use serde::Serialize;
 use super::{Network, Packet, Transport};
 
 const IPPROTO_ICMP: u8 = 1;
-const IPPROTO_TCP: u8 = 6;
-const IPPROTO_UDP: u8 = 17;
+pub(crate) const IPPROTO_TCP: u8 = 6;
+pub(crate) const IPPROTO_UDP: u8 = 17;
 const IPPROTO_ICMPV6: u8 = 58;
 
 /// Bits of a TCP header's flags (RFC 9293).
@@ -13,8 +13,14 @@ pub(crate) const TCP_FIN: u8 = 0x01;
 pub(crate) const TCP_SYN: u8 = 0x02;
 pub(crate) const TCP_RST: u8 = 0x04;
 pub(crate) const TCP_PSH: u8 = 0x08;
+pub(crate) const TCP_ACK: u8 = 0x10;
 
-/// The protocols that are told apart where packets are counted.
+/// Whether a TCP packet with these flags asks for a connection.
+pub(crate) fn asks_to_connect(flags: u8) -> bool {
+    flags & (TCP_SYN | TCP_ACK) == TCP_SYN
+}
+
+/// The protocols that packet counts distinguish.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Protocol {
@@ -26,7 +32,7 @@ pub enum Protocol {
     Udp,
     /// ARP.
     Arp,
-    /// All the rest, and what cannot be read.
+    /// All other protocols, and packets that cannot be read.
     Other,
 }
 
@@ -45,6 +51,15 @@ impl Protocol {
 }
 
 impl Packet {
+    /// The protocol number of an IP packet.
+    #[must_use]
+    pub fn ip_protocol(&self) -> Option<u8> {
+        match &self.network {
+            Network::Ip(ip) => Some(ip.protocol),
+            Network::Arp(_) | Network::Llc(_) | Network::Other | Network::Unreadable => None,
+        }
+    }
+
     /// The class of the packet's protocol; a fragment's is that of its datagram.
     #[must_use]
     pub fn protocol(&self) -> Protocol {
@@ -66,6 +81,15 @@ impl Packet {
         match self.transport {
             Transport::Tcp { payload, .. } | Transport::Udp { payload, .. } => payload,
             _ => 0,
+        }
+    }
+
+    /// The identification of an IPv4 packet.
+    #[must_use]
+    pub(crate) fn ipv4_id(&self) -> Option<u16> {
+        match &self.network {
+            Network::Ip(ip) if ip.source.is_ipv4() => Some(ip.id as u16),
+            _ => None,
         }
     }
 

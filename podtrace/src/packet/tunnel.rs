@@ -1,4 +1,4 @@
-//! Tunnels: the outer headers, and the UDP ports that tell VXLAN.
+//! Tunnels: the outer headers, and the UDP ports that identify VXLAN.
 use std::net::IpAddr;
 
 use podtrace_ebpf::{config::VXLAN_PORTS_MAX, parse::Carrier};
@@ -13,14 +13,16 @@ pub const VXLAN_PORT: u16 = 4789;
 pub struct Tunnel {
     /// Outer source.
     pub source: IpAddr,
-    /// Outer destination: the tunnel's end that it goes to.
+    /// Outer destination: the far end of the tunnel.
     pub destination: IpAddr,
-    /// What is between the outer and the inner headers.
+    /// The headers between the outer and the inner packet.
     pub carrier: Carrier,
+    /// Identification of the outer packet if this is its first fragment.
+    pub fragment: Option<u32>,
 }
 
 impl Tunnel {
-    /// What kind of tunnel it is.
+    /// The kind of the tunnel.
     #[must_use]
     pub fn kind(&self) -> TunnelKind {
         match (self.carrier, self.source) {
@@ -70,7 +72,7 @@ impl TunnelKind {
     }
 }
 
-/// UDP ports of VXLAN that the user gave, beside those that are known otherwise.
+/// UDP ports of VXLAN given by the user, in addition to those known otherwise.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct VxlanPorts([u16; VXLAN_PORTS_MAX]);
 
@@ -83,14 +85,9 @@ impl VxlanPorts {
         Some(Self(ports))
     }
 
-    /// As the kernel side has them: 0 is none.
+    /// The form of the kernel side: 0 stands for no port.
     pub(crate) fn array(self) -> [u16; VXLAN_PORTS_MAX] {
         self.0
-    }
-
-    /// Whether none was given.
-    pub(crate) fn is_empty(self) -> bool {
-        self == Self::default()
     }
 
     /// The known ports and these.
@@ -113,7 +110,6 @@ mod tests {
         let given = VxlanPorts::new(&[VXLAN_PORT, FLANNEL_PORT, 500]).unwrap();
         assert_eq!(given.with(&[FLANNEL_PORT]), [500, VXLAN_PORT, FLANNEL_PORT]);
         assert_eq!(VxlanPorts::default().with(&[7]), [7]);
-        assert!(VxlanPorts::default().is_empty() && !given.is_empty());
         assert_eq!(VxlanPorts::new(&[1; VXLAN_PORTS_MAX + 1]), None);
     }
 }

@@ -1,9 +1,15 @@
 //! Joins events into paths.
+mod circle;
+mod ending;
+mod fragments;
 mod join;
 mod late;
 mod open;
 mod parts;
 mod pieces;
+mod questions;
+mod recent;
+mod refused;
 mod transition;
 
 use std::{collections::BTreeMap, hash::BuildHasher as _, vec::Drain};
@@ -11,25 +17,38 @@ use std::{collections::BTreeMap, hash::BuildHasher as _, vec::Drain};
 use foldhash::fast::RandomState;
 use podtrace_ebpf::record::Direction;
 
+#[cfg(test)]
+pub(crate) use join::{TRANSLATION_BYTES, TRANSLATIONS_MAX};
+#[cfg(test)]
+pub(crate) use refused::KNOWN_BYTES;
+
 use super::{Outcome, Path, Translation, losses::Losses, rtt::Requests};
-use crate::{model::event::Event, packet::Packet, world::World};
-use join::{Joined, Joins, Sighting, index::Slot};
+use crate::{
+    model::{event::Event, tap_point::Role, translation::FlowChanges},
+    packet::{Packet, PacketKey},
+    world::World,
+};
+use fragments::Fragments;
+use join::{Joined, Joins, Observation, index::Slot};
 use open::{Open, OpenPaths};
 use parts::Bytes;
+use questions::Answers;
+use recent::Begun;
+use refused::Refusals;
 use transition::{Transition, transition};
 
 /// How long hops may follow the arrival of a packet, in nanoseconds: a bridge sends the
 /// copies of a broadcast, and the kernel looks for the receiving sockets, at once.
 const SETTLE_NS: u64 = 20_000_000;
-/// Upper bound of the bytes of open paths; beyond it the oldest is given up.
-pub(crate) const OPEN_BYTES: usize = 14 << 20;
+/// Upper bound of the bytes of open paths; beyond it the oldest path is given up.
+pub(crate) const OPEN_BYTES: usize = 13 << 20;
 /// Upper bound of the hops of a path; beyond it the path is given up: copies of a broadcast
 /// go to each interface of a node.
 const HOPS_MAX: usize = 4096;
 /// Initial room for hops in a path: from pod to socket on one node.
 const HOPS: usize = 5;
 
-/// Paths under way.
+/// Joins events into paths.
 pub struct Builder {
     timeout_ns: u64,
     /// Whether only some of the usual interfaces are watched.
@@ -45,6 +64,9 @@ pub struct Builder {
     joins: Joins,
     requests: Requests,
     losses: Losses,
+    refusals: Refusals,
+    answers: Answers,
+    fragments: Fragments,
     #[expect(clippy::vec_box, reason = "a path is not moved while it waits")]
     finished: Vec<Box<Path>>,
 }
@@ -64,35 +86,38 @@ impl Builder {
             joins: Joins::default(),
             requests: Requests::default(),
             losses: Losses::default(),
+            refusals: Refusals::default(),
+            answers: Answers::default(),
+            fragments: Fragments::default(),
             finished: Vec::new(),
         }
     }
 
-    /// Notes that only some of the usual interfaces are watched: a packet not seen again
+    /// Records that only some of the usual interfaces are watched: a packet not seen again
     /// may have gone on.
     pub fn set_partial_view(&mut self) {
         self.is_partial = true;
     }
 
-    /// Notes that a session watches only some of the interfaces from then on, in
+    /// Records that a session watches only some of the interfaces from then on, in
     /// nanoseconds.
     pub fn begin_partial_view(&mut self, session: usize, from_ns: u64) {
         let known = self.partial_from.entry(session).or_insert(from_ns);
         *known = from_ns.min(*known);
     }
 
-    /// Notes that a session watches all interfaces from then on, in nanoseconds.
+    /// Records that a session watches all interfaces from then on, in nanoseconds.
     pub fn end_partial_view(&mut self, session: usize, from_ns: u64) {
         if let Some(begin_ns) = self.partial_from.remove(&session) {
-            self.partial_before.note(begin_ns, from_ns);
+            self.partial_before.record(begin_ns, from_ns);
         }
     }
 
-    /// Notes an event that came too late to be put in order of time, for example because a
+    /// Records an event that came too late to be put in order of time, for example because a
     /// hypervisor stopped a CPU in the middle of a program: nothing shows for sure which
     /// packet it belongs to. Both times in nanoseconds, on the clock of the events.
-    pub fn note_late(&mut self, from_ns: u64, to_ns: u64) {
-        self.partial_before.note(from_ns, to_ns);
+    pub fn record_late(&mut self, from_ns: u64, to_ns: u64) {
+        self.partial_before.record(from_ns, to_ns);
     }
 
     /// Whether a packet under way at that time may have passed unwatched interfaces.
@@ -102,10 +127,23 @@ impl Builder {
         is_now || self.partial_before.overlap(first_ns, last_ns)
     }
 
-    /// Notes that some or all events of that time were lost. Both in nanoseconds, on the
+    /// Takes over what the connection tracking of a node's namespace knows of translations.
+    pub fn track(&mut self, netns: (usize, u64), changes: &FlowChanges, ts_ns: u64) {
+        self.joins.track(netns, changes, ts_ns);
+    }
+
+    /// Whether a packet seen at that time may have passed taps unseen before.
+    fn may_skip_taps(&self, ts_ns: u64) -> bool {
+        let first_ns = ts_ns.saturating_sub(self.timeout_ns);
+        self.is_partial
+            || self.may_pass_unseen(first_ns, ts_ns)
+            || self.losses.may_concern(first_ns, ts_ns)
+    }
+
+    /// Records that some or all events of that time were lost. Both in nanoseconds, on the
     /// clock of the events.
-    pub fn note_loss(&mut self, from_ns: u64, to_ns: u64) {
-        self.losses.note(from_ns, to_ns);
+    pub fn record_loss(&mut self, from_ns: u64, to_ns: u64) {
+        self.losses.record(from_ns, to_ns);
     }
 
     /// Whether hops of a finished path may be missing, as far as losses and unwatched
@@ -124,33 +162,38 @@ impl Builder {
         // Computed here, not stored in the event: moving the event would move the key as
         // well.
         let key = event.packet.key();
-        let seen = Sighting {
+        let seen = Observation {
             event,
             hash: self.hasher.hash_one(key),
             key,
             timeout_ns: self.timeout_ns,
+            may_skip_taps: !world.clocks.is_empty() && self.may_skip_taps(event.ts_ns),
         };
-        let slot = match self.joins.find(&seen, &mut self.open, world) {
+        let slot = match self.find(&seen, world) {
             Some(Joined::One(slot)) => slot,
+            Some(Joined::Again(slot)) if !self.may_be_equal(slot, event) => {
+                return self.come_again(slot, event, world);
+            }
             Some(Joined::Translated(slot)) => {
-                self.translate(slot, &seen, world);
+                self.translate(slot, &seen, key, world);
                 slot
             }
             Some(Joined::Undecided) => {
-                let slot = self.begin(&seen, event.packet.clone());
+                let slot = self.begin(&seen, event.packet.clone(), world);
                 if let Some(open) = self.open.get_mut(slot) {
                     open.path.ambiguous = true;
                 }
                 slot
             }
             Some(Joined::Each(slots)) => return self.add_to_each(&slots, event, world),
+            Some(Joined::Piece(piece)) => return self.add_piece(&seen, piece, world),
             Some(Joined::Pieces { pieces, left }) => {
                 return self.add_pieces(&seen, pieces, left, world);
             }
-            None => self.begin(&seen, event.packet.clone()),
+            Some(Joined::Again(_)) | None => self.begin(&seen, event.packet.clone(), world),
         };
         self.take_up(slot);
-        self.requests.note(event);
+        self.requests.record(event);
         let id = self.id(slot);
         self.add_hop(slot, event, None, world);
         self.make_room();
@@ -180,27 +223,41 @@ impl Builder {
         first
     }
 
-    /// Adds a hop to a path, or what a hop has seen. `bytes`: which of the packet's payload
+    /// Adds a hop to a path, or bytes to a hop. `bytes`: the part of the packet's payload that
     /// the event has, if not all.
     fn add_hop(&mut self, slot: Slot, event: &Event, bytes: Option<Bytes>, world: &World) {
         let point = world.tap_points.get(event.interface);
+        self.joins.taken(event, world);
         let joins = &self.joins;
+        let is_doubtful = point.is_some_and(|point| point.role == Role::Uplink)
+            && world.doubts.contains(|| event.packet.key());
         let transition = self.open.change(slot, event.ts_ns, |open| {
             let at = open.add(event, bytes);
             let meaning = point.map(|point| transition(event, point, &open.path.packet, world));
             let transition = match meaning {
-                // Whoever has the destination's address, it is not for them.
+                // The packet is not for the holder of its destination address.
                 Some(arrived) if arrived.is_arrival() && joins.goes_on(event, world) => {
                     Transition::Onward
                 }
+                Some(Transition::End(Outcome::Delivered)) if open.is_flooded => Transition::Arrived,
                 Some(transition) => open.unless_in_pieces(at, transition),
                 None => Transition::Onward,
             };
+            match transition {
+                Transition::ToPort => open.note_port(),
+                Transition::Aside => open.set_aside(at),
+                _ => {}
+            }
             open.arrived |= matches!(transition, Transition::Arrived | Transition::AwaitsSocket);
             open.wants_socket |= transition == Transition::AwaitsSocket;
             open.wants_socket &= event.direction != Direction::Socket;
-            open.inconclusive = transition == Transition::Inconclusive;
-            open.optional = transition == Transition::Optional;
+            // Equal packets that the clocks do not tell apart: it may be any of them.
+            open.path.ambiguous |= is_doubtful;
+            open.inconclusive = transition == Transition::Inconclusive || is_doubtful;
+            open.optional = match transition {
+                Transition::Optional(outcome) => Some(outcome),
+                _ => None,
+            };
             (transition, open.path.hops.len())
         });
         if let Some((Transition::Arrived | Transition::AwaitsSocket, _)) = transition
@@ -208,6 +265,7 @@ impl Builder {
         {
             complete(&mut open.path, &self.requests);
         }
+        self.note_outer_fragment(slot, event);
         match transition {
             Some((Transition::End(outcome), _)) => self.close(slot, outcome),
             Some((_, hops)) if hops > HOPS_MAX => self.give_up(Some(slot)),
@@ -215,32 +273,8 @@ impl Builder {
         }
     }
 
-    /// Gives a path up to make room.
-    fn give_up(&mut self, slot: Option<Slot>) {
-        if let Some(slot) = slot {
-            self.cut_short(slot, Outcome::GivenUp);
-        }
-    }
-
-    /// Ends a path that may have more hops to come.
-    fn cut_short(&mut self, slot: Slot, otherwise: Outcome) {
-        let Some(open) = self.open.get_mut(slot) else {
-            return;
-        };
-        if open.late {
-            return self.forget(slot);
-        }
-        open.path.incomplete = true;
-        let outcome = match (open.arrived, open.inconclusive) {
-            (true, _) => Outcome::Delivered,
-            (false, true) => Outcome::Unknown,
-            (false, false) => otherwise,
-        };
-        self.close(slot, outcome);
-    }
-
     /// Begins a path with the event's packet, or with what is left of it.
-    fn begin(&mut self, seen: &Sighting<'_>, packet: Packet) -> Slot {
+    fn begin(&mut self, seen: &Observation<'_>, packet: Packet, world: &World) -> Slot {
         let path = Path {
             id: self.next_id,
             packet,
@@ -251,29 +285,40 @@ impl Builder {
             gso_segments: seen.event.gso_segments,
             segments: Vec::new(),
             part_of: None,
+            fragment_of: None,
             copy_of: None,
             late_of: None,
+            circle: None,
+            refusal: None,
+            payload: seen.event.payload.clone(),
+            about: None,
             translations: Vec::new(),
             round_trip: None,
-            asker: None,
+            requester: None,
         };
+        let id = self.next_id;
         self.next_id += 1;
         let open = Open::new(Box::new(path), seen.key, seen.hash);
         let slot = self.open.add(open);
         self.index(slot);
+        let key = seen.key;
+        self.refusals.begun.push(Begun { key, id, slot });
+        self.note_answer(slot, seen.event, world);
         slot
     }
 
     /// Adds an open path to the indices.
     fn index(&mut self, slot: Slot) {
         for number in 0..Joins::COUNT {
-            let oldest = self.joins.begun(number, slot, &mut self.open);
+            let oldest = self.joins.insert(number, slot, &mut self.open);
             self.give_up(oldest);
         }
     }
 
-    /// Gives a path the ends of the event: those before were translated.
-    fn translate(&mut self, slot: Slot, seen: &Sighting<'_>, world: &World) {
+    /// Changes a path's ends to those of the event, after a translation. `key`: the key of the
+    /// path's packet with these ends.
+    #[cold]
+    fn translate(&mut self, slot: Slot, seen: &Observation<'_>, key: PacketKey, world: &World) {
         let point = world.tap_points.get(seen.event.interface);
         let (Some(open), Some(point)) = (self.open.get(slot), point) else {
             return;
@@ -281,34 +326,21 @@ impl Builder {
         let (Some(before), Some(after)) = (open.path.ends(), seen.event.packet.ends()) else {
             return;
         };
-        self.joins.ended(slot, open);
-        self.joins.learn(point, before, after);
+        self.joins.remove(slot, open);
+        self.joins.learn(seen.event, point, before, after);
+        let hash = self.hasher.hash_one(key);
         self.open.change(slot, seen.event.ts_ns, |open| {
             let hop = open.path.hops.len();
             open.path
                 .translations
                 .push(Translation { hop, before, after });
-            open.rekey(seen.key, seen.hash);
+            open.rekey(key, hash);
         });
         if let Some(open) = self.open.get(slot) {
             self.requests.alias(&open.path.packet, &seen.event.packet);
         }
         self.index(slot);
-    }
-
-    fn close(&mut self, slot: Slot, outcome: Outcome) {
-        let Some(open) = self.open.remove(slot) else {
-            return;
-        };
-        self.joins.ended(slot, &open);
-        let mut path = open.path;
-        if let Some(parts) = &open.parts {
-            path.segments = parts.segments(path.hops.len());
-        }
-        path.outcome = outcome;
-        path.incomplete |= self.may_lack(&path);
-        complete(&mut path, &self.requests);
-        self.finished.push(path);
+        self.note_answer(slot, seen.event, world);
     }
 
     /// The id of the oldest path that has not ended.
@@ -330,53 +362,6 @@ impl Builder {
         !self.open.is_empty()
     }
 
-    /// Ends the paths whose packets were last seen too long before `now_ns`. All losses
-    /// until then have been noted.
-    pub fn expire(&mut self, now_ns: u64) {
-        for slot in self.open.over(now_ns, self.timeout_ns) {
-            if self.open.get(slot).is_some_and(|open| open.late) {
-                self.forget(slot);
-                continue;
-            }
-            let is_partial = self.is_partial
-                || self
-                    .open
-                    .get(slot)
-                    .is_some_and(|open| self.may_pass_unseen(first_ns(&open.path), now_ns));
-            let Some(open) = self.open.get_mut(slot) else {
-                continue;
-            };
-            let first_ns = first_ns(&open.path);
-            open.path.incomplete = self.losses.may_concern(first_ns, now_ns);
-            let outcome = match (open.arrived, open.path.incomplete) {
-                (true, false) if open.wants_socket => Outcome::NoSocket,
-                (true, _) => Outcome::Delivered,
-                (false, true) => Outcome::EventsLost,
-                (false, false) if open.inconclusive || is_partial => Outcome::Unknown,
-                (false, false) if open.optional => Outcome::NoReceiver,
-                (false, false) => Outcome::NotSeenFurther,
-            };
-            if outcome == Outcome::NotSeenFurther && self.may_be_late(slot) {
-                self.report(slot);
-                continue;
-            }
-            let outcome = self.split(slot, outcome);
-            self.close(slot, outcome);
-        }
-        let oldest = self.open.oldest().and_then(|slot| self.open.get(slot));
-        let oldest = oldest.and_then(|open| open.path.hops.first());
-        let oldest_ns = oldest.map_or(u64::MAX, |hop| hop.ts_ns);
-        self.losses.forget(oldest_ns, now_ns);
-        self.partial_before.forget(oldest_ns, now_ns);
-    }
-
-    /// Ends everything: the trace is over.
-    pub fn finish(&mut self) {
-        while let Some(slot) = self.open.first_late().or_else(|| self.open.oldest()) {
-            self.cut_short(slot, Outcome::InFlight);
-        }
-    }
-
     /// Whether finished paths are ready to be taken.
     #[must_use]
     pub fn has_finished(&self) -> bool {
@@ -384,6 +369,7 @@ impl Builder {
     }
 
     /// Takes the paths that have ended since the last call.
+    #[inline]
     pub fn take_finished(&mut self) -> Drain<'_, Box<Path>> {
         self.finished.drain(..)
     }
@@ -404,7 +390,7 @@ fn complete(path: &mut Path, requests: &Requests) {
         && let Some((flow, true)) = path.packet.echo_pair()
     {
         path.round_trip = requests.round_trip(&flow, &path.hops);
-        path.asker = requests.asker(&flow);
+        path.requester = requests.requester(&flow);
     }
 }
 

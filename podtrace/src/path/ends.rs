@@ -1,4 +1,4 @@
-//! Who sent a packet and who it is for.
+//! The sender and the receiver of a packet.
 //!
 //! The tap point decides first: a packet that leaves by a pod's eth0 with one of the pod's
 //! addresses is the pod's. Otherwise the owner of the address at that time decides. Only
@@ -7,15 +7,15 @@ use std::{net::IpAddr, sync::Arc};
 
 use podtrace_ebpf::record::{CGROUP_NONE, Direction};
 
-use super::{Hop, Path};
+use super::{Hop, Path, refusal::Refusal};
 use crate::{
     identity::sockets::SocketOwner,
     model::tap_point::Role,
-    packet::{Network, Packet, TCP_RST, Transport, is_link_local},
+    packet::{Network, Packet, TCP_RST, Transport, is_group_address, is_link_local},
     world::World,
 };
 
-/// One end of a packet's way.
+/// One end of a packet's path.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct End {
     /// Its address, of an IP packet or an ARP message.
@@ -66,8 +66,8 @@ fn sender(path: &Path, world: &World) -> End {
     end
 }
 
-/// The owner of the socket that sent the packet; none when the packet was
-/// first seen where its socket does not show.
+/// The owner of the socket that sent the packet; none if the packet was first seen where its
+/// socket is unknown.
 #[must_use]
 pub fn sending(path: &Path, world: &World) -> Option<SocketOwner> {
     let first = path.hops.first()?;
@@ -85,6 +85,28 @@ pub fn sending(path: &Path, world: &World) -> Option<SocketOwner> {
             identities.socket_owner(first.cgroup)
         }
     })
+}
+
+/// The end that refused a packet. A node may refuse in a pod's name, so the tap decides first.
+#[must_use]
+pub fn refuser(refusal: &Refusal, world: &World) -> End {
+    let from = refusal.at.and_then(|(interface, direction)| {
+        let point = world.tap_points.get(interface)?;
+        let pod = |netns| Who::Pod(world.identities.pod(netns));
+        match (point.role, direction) {
+            (Role::Veth, Direction::Ingress) => point.leads_to.map(pod),
+            (_, Direction::Egress) => Some(match point.pod_netns() {
+                Some(netns) => pod(netns),
+                None => Who::Node(Arc::clone(&point.node_name)),
+            }),
+            _ => None,
+        }
+    });
+    End {
+        address: Some(refusal.by),
+        who: from.unwrap_or_else(|| who(Some(refusal.by), None, refusal.ts_ns, world)),
+        container: None,
+    }
 }
 
 /// Whether the packet is of a kind that the kernel sends on its own.
@@ -106,7 +128,7 @@ fn receiver(path: &Path, world: &World) -> End {
     let Some(last) = path.hops.last() else {
         return end;
     };
-    if end.address.is_some_and(is_group) {
+    if end.address.is_some_and(is_group_address) {
         return end;
     }
     let to =
@@ -118,16 +140,16 @@ fn receiver(path: &Path, world: &World) -> End {
                 (_, Direction::Ingress | Direction::Socket) => point.pod_netns(),
                 _ => None,
             });
-    // Whom a translated packet is for shows at its last hop.
+    // The last hop shows the receiver of a translated packet.
     let address = path.ends().map(|ends| ends.destination).or(end.address);
     end.who = who(address, to, last.ts_ns, world);
     set_container(&mut end, receiving(path, world));
     end
 }
 
-/// The owners of the sockets that the packet is for. Raw sockets receive copies of all ICMP
+/// The owners of the sockets that receive the packet. Raw sockets receive copies of all ICMP
 /// messages of their namespace; still, a request is for the kernel, and a reply is for the
-/// socket that asked.
+/// socket that sent the request.
 fn receiving<'a>(path: &'a Path, world: &'a World) -> impl Iterator<Item = SocketOwner> + 'a {
     let (is_for_sockets, is_reply) = match path.packet.transport {
         Transport::Tcp { .. } | Transport::Udp { .. } | Transport::Fragment => (true, false),
@@ -135,7 +157,7 @@ fn receiving<'a>(path: &'a Path, world: &'a World) -> impl Iterator<Item = Socke
         _ => (false, false),
     };
     path.sockets()
-        .filter(move |hop| is_for_sockets && (!is_reply || path.asker == Some(hop.cgroup)))
+        .filter(move |hop| is_for_sockets && (!is_reply || path.requester == Some(hop.cgroup)))
         .map(|hop| world.identities.socket_owner(hop.cgroup))
 }
 
@@ -218,13 +240,6 @@ pub fn node_at(address: IpAddr, ts_ns: u64, world: &World) -> Option<Arc<str>> {
 /// Addresses that every namespace has or may use.
 fn is_anybodys(address: IpAddr) -> bool {
     address.is_loopback() || address.is_unspecified() || is_link_local(address)
-}
-
-fn is_group(address: IpAddr) -> bool {
-    match address {
-        IpAddr::V4(v4) => v4.is_multicast() || v4.is_broadcast(),
-        IpAddr::V6(v6) => v6.is_multicast(),
-    }
 }
 
 impl Path {

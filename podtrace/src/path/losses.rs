@@ -1,10 +1,10 @@
-//! Times of lost events: packets under way then may lack hops.
+//! Times of lost events: packets under way at such a time may lack hops.
 
 /// How long a packet may have been under way before its first observed hop, in nanoseconds:
 /// longer than it takes from one tap to the next.
 const LEAD_NS: u64 = 20_000_000;
-/// How long a loss is remembered beside what is under way, in nanoseconds: longer
-/// than a path waits to be shown.
+/// How long a loss is kept after the packets under way, in nanoseconds: longer than a path
+/// waits to be shown.
 const KEPT_NS: u64 = 1_000_000_000;
 /// Upper bound of the separate stretches of time; beyond it the two oldest become one,
 /// including the time between them.
@@ -18,9 +18,9 @@ pub struct Losses {
 }
 
 impl Losses {
-    /// Notes that some or all events of that time were lost. Both in nanoseconds, on the
-    /// clock of the events.
-    pub fn note(&mut self, from_ns: u64, to_ns: u64) {
+    /// Records that some or all events of a span were lost, in nanoseconds on the clock of the
+    /// events.
+    pub fn record(&mut self, from_ns: u64, to_ns: u64) {
         let (mut from_ns, mut to_ns) = (from_ns, to_ns.max(from_ns));
         let begin = self.stretches.partition_point(|(_, to)| *to < from_ns);
         let end = self.stretches.partition_point(|(from, _)| *from <= to_ns);
@@ -45,7 +45,7 @@ impl Losses {
         self.overlap(first_ns.saturating_sub(LEAD_NS), last_ns)
     }
 
-    /// Whether one of the stretches covers part of that time.
+    /// Whether one of the stretches overlaps the span.
     #[must_use]
     pub fn overlap(&self, first_ns: u64, last_ns: u64) -> bool {
         let next = self.stretches.partition_point(|(_, to)| *to < first_ns);
@@ -70,7 +70,7 @@ mod tests {
     use super::*;
 
     proptest! {
-        /// Against all that was noted, one by one.
+        /// Compares with a search through all recorded stretches.
         #[test]
         fn any_stretch_that_overlaps_concerns(
             noted in prop::collection::vec((0u64..200, 0u64..30), 0..30),
@@ -79,7 +79,7 @@ mod tests {
         ) {
             let (ms, mut losses) = (1_000_000, Losses::default());
             for (from, length) in &noted {
-                losses.note(from * ms, (from + length) * ms);
+                losses.record(from * ms, (from + length) * ms);
             }
             let expected = noted.iter().any(|(from, lost)| {
                 *from <= first + length && (from + lost) * ms >= (first * ms).saturating_sub(LEAD_NS)
@@ -94,7 +94,7 @@ mod tests {
     fn what_is_remembered_is_bounded_and_forgotten() {
         let mut losses = Losses::default();
         for at in 0..10_000 {
-            losses.note(at * 10, at * 10);
+            losses.record(at * 10, at * 10);
         }
         assert_eq!(losses.stretches.len(), STRETCHES_MAX);
         assert!(losses.may_concern(LEAD_NS + 5, LEAD_NS + 6));

@@ -47,7 +47,7 @@ impl Reorder {
             .partition_point(|event| event.ts_ns <= horizon_ns)
     }
 
-    /// The same if nothing at all will come.
+    /// The number of events if nothing more will come.
     pub fn all(&mut self) -> usize {
         self.sort();
         self.waiting.len()

@@ -15,7 +15,7 @@ pub(crate) const REQUESTS_MAX: usize = 4096;
 /// Upper bound of the remembered tap points of all requests together.
 pub(crate) const SEEN_MAX: usize = 8 * REQUESTS_MAX;
 
-/// Upper bound of what translation may make of one request on its way.
+/// Upper bound of the translations of one request.
 const TRANSLATED_MAX: usize = 4;
 
 /// A round trip as seen from each interface that saw request and reply.
@@ -24,6 +24,9 @@ pub struct RoundTrip {
     /// Interface number and nanoseconds from request to reply there, in the
     /// order in which the request passed.
     pub at: Vec<(u32, u64)>,
+    /// Whether the interface that first saw the request is among them: what is lost or not
+    /// awaited on the way changes nothing about its time.
+    pub is_whole: bool,
 }
 
 impl RoundTrip {
@@ -41,7 +44,7 @@ pub(crate) type Seen = (u32, Direction, u64, u64);
 #[derive(Debug, Default)]
 struct Request {
     seen: Vec<Seen>,
-    /// What address translation has made of it.
+    /// The flows that address translation made of it.
     translated: Vec<EchoFlow>,
 }
 
@@ -50,7 +53,7 @@ struct Request {
 pub struct Requests {
     requests: Map<EchoFlow, Request>,
     order: VecDeque<EchoFlow>,
-    /// The requests that translation has made others of.
+    /// The original of each translated request.
     originals: Map<EchoFlow, EchoFlow>,
     /// How many tap points are remembered.
     tap_points: usize,
@@ -58,15 +61,18 @@ pub struct Requests {
 
 impl Requests {
     /// Remembers an event if it is an echo request.
-    pub fn note(&mut self, event: &Event) {
-        let Some((flow, false)) = event.packet.echo_pair() else {
-            return;
-        };
+    #[inline]
+    pub fn record(&mut self, event: &Event) {
         // A copy for a raw socket is no tap point on the way.
-        if event.direction == Direction::Socket {
-            return;
+        if let Some((flow, false)) = event.packet.echo_pair()
+            && event.direction != Direction::Socket
+        {
+            self.add(&flow, event);
         }
-        let flow = self.original(&flow);
+    }
+
+    fn add(&mut self, flow: &EchoFlow, event: &Event) {
+        let flow = self.original(flow);
         let request = self.requests.entry(flow).or_insert_with(|| {
             self.order.push_back(flow);
             Request::default()
@@ -86,7 +92,7 @@ impl Requests {
         }
     }
 
-    /// Notes that one echo request was translated into another.
+    /// Records that one echo request was translated into another.
     pub fn alias(&mut self, before: &Packet, after: &Packet) {
         let (Some((before, false)), Some((after, false))) = (before.echo_pair(), after.echo_pair())
         else {
@@ -114,7 +120,7 @@ impl Requests {
         };
         self.tap_points -= request.seen.len();
         for flow in request.translated {
-            // Another request may have become the same since.
+            // Another request may have the same flow since.
             if self.originals.get(&flow) == oldest.as_ref() {
                 self.originals.remove(&flow);
             }
@@ -123,7 +129,7 @@ impl Requests {
 
     /// Cgroup of the socket that sent the request, if it was seen.
     #[must_use]
-    pub fn asker(&self, flow: &EchoFlow) -> Option<u64> {
+    pub fn requester(&self, flow: &EchoFlow) -> Option<u64> {
         let (.., cgroup) = self.requests.get(&self.original(flow))?.seen.first()?;
         (*cgroup != CGROUP_NONE).then_some(*cgroup)
     }
@@ -143,6 +149,8 @@ impl Requests {
                 Some((*interface, hop.ts_ns.checked_sub(*sent)?))
             })
             .collect();
-        (!at.is_empty()).then_some(RoundTrip { at })
+        let (first, ..) = at.first()?;
+        let is_whole = seen.first().is_some_and(|(sender, ..)| sender == first);
+        Some(RoundTrip { at, is_whole })
     }
 }

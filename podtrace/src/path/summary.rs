@@ -12,7 +12,7 @@ pub struct Summary {
     pub taps: TapCounts,
     /// Packets, that is paths.
     pub packets: u64,
-    /// Paths by [`Outcome::NAMES`].
+    /// Paths by outcome, in the order of [`Outcome::NAMES`].
     pub outcomes: [u64; Outcome::NAMES.len()],
     /// Paths that may lack hops.
     pub incomplete: u64,
@@ -22,21 +22,21 @@ pub struct Summary {
     pub left_out: LeftOut,
     /// Nanoseconds from the first tap to the last.
     pub duration_ns: u64,
-    /// Events that the recording under way lacks.
+    /// Events missing in the recording.
     pub not_recorded: u64,
 }
 
 impl Summary {
-    /// Counts a path. `corrects`: whether one of the same packet was counted that was not
-    /// seen further.
-    pub fn count(&mut self, path: &Path, corrects: bool) {
+    /// Counts a path. `corrects`: the outcome of an earlier path of the same packet that was
+    /// counted.
+    pub fn count(&mut self, path: &Path, corrects: Option<Outcome>) {
         self.packets += 1;
         self.outcomes[path.outcome.index()] += 1;
         self.incomplete += u64::from(path.incomplete);
-        if corrects {
+        if let Some(outcome) = corrects {
             self.packets = self.packets.saturating_sub(1);
-            let not_seen = &mut self.outcomes[Outcome::NotSeenFurther.index()];
-            *not_seen = not_seen.saturating_sub(1);
+            let before = &mut self.outcomes[outcome.index()];
+            *before = before.saturating_sub(1);
         }
     }
 
@@ -51,7 +51,7 @@ impl Summary {
     }
 }
 
-/// What a live output left out because its reader is too slow.
+/// Items that a live output left out because its reader is too slow.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct NotShown {
     /// Packets, that is paths.
@@ -63,13 +63,13 @@ pub struct NotShown {
 }
 
 impl NotShown {
-    /// All of it.
+    /// The sum of all kinds.
     #[must_use]
     pub fn total(&self) -> u64 {
         self.packets + self.events + self.notices
     }
 
-    /// Whether all was shown.
+    /// Whether everything was shown.
     #[must_use]
     pub fn is_nothing(&self) -> bool {
         *self == Self::default()

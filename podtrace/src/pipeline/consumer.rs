@@ -5,7 +5,12 @@
 use std::io;
 
 use crate::{
-    model::{event::Event, loss::LostSpan, origin::Origin, tap::TapCounts},
+    model::{
+        event::Event,
+        loss::{LostSpan, Missing},
+        origin::Origin,
+        tap::TapCounts,
+    },
     path::{
         Path,
         summary::{NotShown, Summary},
@@ -15,7 +20,7 @@ use crate::{
     world::World,
 };
 
-/// Which events a consumer takes.
+/// The events that a consumer takes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Events {
     /// None.
@@ -23,7 +28,7 @@ pub enum Events {
     None,
     /// Every event, with its captured bytes, as soon as its packet is known.
     All,
-    /// Those of the packets that are shown, once names have come.
+    /// The events of shown packets, once their names are known.
     Shown,
 }
 
@@ -68,12 +73,12 @@ pub trait Consumer {
         false
     }
 
-    /// What it left out.
+    /// Items that it left out.
     fn not_shown(&self) -> NotShown {
         NotShown::default()
     }
 
-    /// Events that it was to record and did not.
+    /// Events that it should have recorded and did not.
     fn not_recorded(&self) -> u64 {
         0
     }
@@ -83,7 +88,7 @@ pub trait Consumer {
         false
     }
 
-    /// Writes out what it has buffered.
+    /// Writes its buffer.
     ///
     /// # Errors
     /// Its failure.
@@ -105,9 +110,9 @@ pub trait Consumer {
 pub struct Tick<'a> {
     /// The time, in nanoseconds of the clock of the events.
     pub now_ns: u64,
-    /// How many events were lost since the session began.
-    pub lost: u64,
-    /// The counts by now.
+    /// How many events are missing since the session began.
+    pub missing: Missing,
+    /// The counts so far.
     pub taps: &'a TapCounts,
 }
 
@@ -120,7 +125,7 @@ pub struct Failure {
 
 impl Failure {
     /// Keeps a failure, if it is one and the first.
-    pub fn note(&mut self, result: io::Result<()>) {
+    pub fn record(&mut self, result: io::Result<()>) {
         if let Err(error) = result
             && !self.has_failed
         {
@@ -129,13 +134,13 @@ impl Failure {
         }
     }
 
-    /// Whether there has been one.
+    /// Whether there was a failure.
     #[must_use]
     pub fn has_failed(&self) -> bool {
         self.has_failed
     }
 
-    /// Hands it out.
+    /// Hands out the failure.
     ///
     /// # Errors
     /// The failure, the first time.
@@ -170,7 +175,7 @@ impl Consumer for Recorder {
     }
 
     fn on_tick(&mut self, tick: &Tick<'_>, world: &World) -> Vec<String> {
-        self.tick(tick.now_ns, tick.lost, tick.taps, world)
+        self.tick(tick.now_ns, tick.missing, tick.taps, world)
     }
 
     fn on_end(&mut self, summary: &Summary, world: &World) -> Vec<String> {

@@ -12,7 +12,7 @@ use crate::{
     world::World,
 };
 
-/// The consumers: each receives the notices of those before it.
+/// The consumers: each receives the notices of the consumers before it.
 #[derive(Default)]
 pub(super) struct Consumers {
     /// Each with the events that it takes.
@@ -54,7 +54,7 @@ impl Consumers {
         self.each().for_each(|consumer| consumer.on_notice(text));
     }
 
-    /// Hands an event to those that take it at this point.
+    /// Hands an event to the consumers that take it at this point.
     pub(super) fn event(&mut self, point: Events, event: &Event, packet: u64, world: &World) {
         for (events, consumer) in &mut self.all {
             if *events == point {
@@ -81,7 +81,7 @@ impl Consumers {
         self.each_with_notices(|consumer| consumer.on_tick(tick, world));
     }
 
-    /// Ends all of them. A recorder completes the summary for those behind it.
+    /// Ends all consumers. A recorder completes the summary for those behind it.
     pub(super) fn end(&mut self, summary: &mut Summary, world: &World) {
         self.each_with_notices(|consumer| {
             let notices = consumer.on_end(summary, world);
@@ -110,7 +110,7 @@ impl Consumers {
         self.all.iter().any(|(_, consumer)| consumer.has_failed())
     }
 
-    /// What all of them left out.
+    /// Items that the consumers left out.
     pub(super) fn not_shown(&self) -> NotShown {
         let mut sum = NotShown::default();
         for (_, consumer) in &self.all {
@@ -145,15 +145,15 @@ mod tests {
 
     use super::*;
 
-    /// Notes what is called; fails where it can if it has words for it.
-    struct Noting {
+    /// Records the calls; fails in those that can fail, if it has a message.
+    struct CallLog {
         name: &'static str,
         failure: Option<&'static str>,
         calls: Rc<RefCell<Vec<String>>>,
     }
 
-    impl Noting {
-        fn note(&self, call: &str) -> io::Result<()> {
+    impl CallLog {
+        fn record(&self, call: &str) -> io::Result<()> {
             self.calls
                 .borrow_mut()
                 .push(format!("{} {call}", self.name));
@@ -162,27 +162,27 @@ mod tests {
         }
     }
 
-    impl Consumer for Noting {
+    impl Consumer for CallLog {
         fn on_loss(&mut self, _: LostSpan) {
-            let _ = self.note("loss");
+            let _ = self.record("loss");
         }
 
         fn on_end(&mut self, _: &Summary, _: &World) -> Vec<String> {
-            let _ = self.note("end");
+            let _ = self.record("end");
             Vec::new()
         }
 
         fn flush(&mut self) -> io::Result<()> {
-            self.note("flush")
+            self.record("flush")
         }
 
         fn close(&mut self) -> io::Result<()> {
-            self.note("close")
+            self.record("close")
         }
     }
 
     #[test]
-    fn one_that_fails_keeps_nothing_from_the_others() {
+    fn failing_consumer_does_not_affect_the_others() {
         let calls = Rc::default();
         let mut consumers = Consumers::default();
         for (name, failure) in [
@@ -192,7 +192,7 @@ mod tests {
             ("d", None),
         ] {
             let calls = Rc::clone(&calls);
-            consumers.add(Box::new(Noting {
+            consumers.add(Box::new(CallLog {
                 name,
                 failure,
                 calls,

@@ -1,20 +1,25 @@
-//! How many of the lost events are explained.
+//! The number of lost events whose time is unknown.
 use crate::{
     model::loss::{LostBy, LostSpan},
     path::reorder::SLACK_NS,
 };
 
-/// Counted losses, some of which are known more exactly.
+/// Counted losses, of which some have a known time.
 #[derive(Debug, Default)]
 pub struct Unexplained {
     /// Events known to be lost, by time or by count.
     known: u64,
-    /// All are counted until this time, in nanoseconds.
+    /// All losses are counted until this time, in nanoseconds.
     counted_ns: u64,
 }
 
 impl Unexplained {
-    /// Notes that the time of these losses is known from elsewhere.
+    /// Records that nothing was lost before that time, in nanoseconds.
+    pub fn begin(&mut self, ts_ns: u64) {
+        self.counted_ns = self.counted_ns.max(ts_ns);
+    }
+
+    /// Records that another source knows the time of these losses.
     pub fn explain(&mut self, events: u64) {
         self.known = self.known.saturating_add(events);
     }
@@ -25,9 +30,9 @@ impl Unexplained {
         self.known
     }
 
-    /// Takes over a count of losses; returns those not explained yet.
+    /// Takes over a count of losses; returns those of unknown time.
     pub fn count(&mut self, lost: &LostBy) -> Option<LostSpan> {
-        // A program takes the time before it counts.
+        // A program reads the clock before it counts.
         let since_ns = self.counted_ns.saturating_sub(SLACK_NS);
         self.counted_ns = self.counted_ns.max(lost.until_ns);
         let events = lost.records.checked_sub(self.known);

@@ -11,27 +11,27 @@ use crate::path::Path;
 /// for a socket or for the copies of a broadcast, and for the losses of other sessions of a
 /// merge; a live session knows its losses sooner.
 const WAIT_NS: u64 = 100_000_000;
-/// Upper bound of the bytes of waiting paths; beyond it the oldest goes on.
+/// Upper bound of the bytes of waiting paths; beyond it the oldest path is released.
 pub(super) const ORDER_BYTES: usize = 4 << 20;
 
 /// Paths that have ended and wait.
 #[derive(Default)]
 pub(super) struct Order {
     /// By id, hence by age.
-    ended: BTreeMap<u64, Ended>,
+    finished: BTreeMap<u64, Finished>,
     bytes: usize,
 }
 
-struct Ended {
+struct Finished {
     path: Box<Path>,
     /// When its packet was last seen.
     last_ns: u64,
-    /// When it was found to have ended.
+    /// When it ended.
     at_ns: u64,
     bytes: usize,
 }
 
-/// What no path needs to wait for any longer.
+/// The state that decides which paths are released.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Known {
     /// Id of the oldest path that has not ended.
@@ -49,7 +49,7 @@ impl Known {
 
 impl Order {
     pub(super) fn is_empty(&self) -> bool {
-        self.ended.is_empty()
+        self.finished.is_empty()
     }
 
     /// Bytes of all waiting paths.
@@ -58,47 +58,42 @@ impl Order {
         self.bytes
     }
 
-    /// Whether a path that ended alone just now may go on at once, as most do.
+    /// Whether a path that just ended can be released at once, as most can.
     pub(super) fn may_pass(&self, path: &Path, known: Known) -> bool {
-        let first = self.ended.first_key_value();
+        let first = self.finished.first_key_value();
         first.is_none_or(|(first, _)| path.id < *first)
             && known.is_next(path.id)
-            && last_ns(path) <= known.settled_ns
+            && path.last_ns() <= known.settled_ns
     }
 
     /// Adds a path that has ended.
     pub(super) fn push(&mut self, path: Box<Path>, now_ns: u64) {
-        let bytes = size_of::<(u64, Ended)>() + path.bytes();
+        let bytes = size_of::<(u64, Finished)>() + path.bytes();
         self.bytes += bytes;
         let id = path.id;
-        let ended = Ended {
-            last_ns: last_ns(&path),
+        let finished = Finished {
+            last_ns: path.last_ns(),
             path,
             at_ns: now_ns,
             bytes,
         };
-        self.ended.insert(id, ended);
+        self.finished.insert(id, finished);
     }
 
     /// Takes the oldest path if it need not wait any longer.
     pub(super) fn pop(&mut self, known: Known) -> Option<Box<Path>> {
-        let first = self.ended.first_entry()?;
-        let Ended { last_ns, at_ns, .. } = first.get();
+        let first = self.finished.first_entry()?;
+        let Finished { last_ns, at_ns, .. } = first.get();
         let is_next = known.is_next(*first.key());
         let is_settled = *last_ns <= known.settled_ns;
         let is_late = known.now_ns.saturating_sub(*at_ns) >= WAIT_NS;
         if !(is_next && is_settled || is_late || self.bytes > ORDER_BYTES) {
             return None;
         }
-        let Ended { path, bytes, .. } = first.remove();
+        let Finished { path, bytes, .. } = first.remove();
         self.bytes -= bytes;
         Some(path)
     }
-}
-
-/// When its packet was last seen.
-fn last_ns(path: &Path) -> u64 {
-    path.hops.last().map_or(0, |hop| hop.ts_ns)
 }
 
 #[cfg(test)]
@@ -168,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn what_waits_is_bounded_in_bytes() {
+    fn waiting_items_are_bounded_in_bytes() {
         let mut order = Order::default();
         let mut left = 0;
         for id in 1..100_000 {

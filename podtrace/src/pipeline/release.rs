@@ -1,11 +1,14 @@
-//! Decides what is shown when, and what waits.
+//! Decides which paths and events are shown, and which wait for names.
 use super::{
     Pipeline,
     consumer::Events,
     name_gate::{Gated, path_waits},
     order::Known,
 };
-use crate::{model::event::Event, path::Path};
+use crate::{
+    model::event::Event,
+    path::{LateOf, Path},
+};
 
 impl Pipeline {
     pub(super) fn show_finished(&mut self) {
@@ -15,12 +18,21 @@ impl Pipeline {
             now_ns: self.now_ns,
         };
         match self.builder.take_only_finished() {
-            Some(path) if self.order.may_pass(&path, known) => self.show_next(path),
-            Some(path) => self.order.push(path, known.now_ns),
-            None => {
-                for path in self.builder.take_finished() {
+            Some(path) => {
+                self.chosen.decide(&path);
+                self.hand_on_decided(known.now_ns);
+                if self.order.may_pass(&path, known) {
+                    self.show_next(path);
+                } else {
                     self.order.push(path, known.now_ns);
                 }
+            }
+            None => {
+                for path in self.builder.take_finished() {
+                    self.chosen.decide(&path);
+                    self.order.push(path, known.now_ns);
+                }
+                self.hand_on_decided(known.now_ns);
             }
         }
         while let Some(path) = self.order.pop(known) {
@@ -37,7 +49,7 @@ impl Pipeline {
         if path_waits(&path, &self.world, self.now_ns) {
             self.gate(Gated::Path(path));
         } else {
-            self.show_path(&path);
+            self.show_path(path);
         }
     }
 
@@ -57,7 +69,7 @@ impl Pipeline {
     pub(super) fn show_gated(&mut self, item: Gated) {
         match item {
             Gated::Event(event, packet) => self.show_event(&event, packet),
-            Gated::Path(path) => self.show_path(&path),
+            Gated::Path(path) => self.show_path(path),
         }
     }
 
@@ -68,13 +80,39 @@ impl Pipeline {
         }
     }
 
-    fn show_path(&mut self, path: &Path) {
+    fn show_path(&mut self, mut path: Box<Path>) {
         if path.id < self.show_from || self.has_shown_all() {
             return;
         }
-        let before = path.late_of.map(|before| before.id);
-        let corrects = before.is_some_and(|id| id >= self.show_from);
-        self.summary.count(path, corrects);
-        self.consumers.path(path, &self.world);
+        self.builder.amend(&mut path, &self.world);
+        if self.chosen.is_part() {
+            return self.show_chosen(path);
+        }
+        let before = path.late_of.filter(|before| before.id >= self.show_from);
+        let corrects = before.map(|before| before.outcome);
+        self.summary.count(&path, corrects);
+        self.consumers.path(&path, &self.world);
+        self.builder.keep(path);
+    }
+
+    /// Shows a path, or what of it matches the filter, if anything does.
+    fn show_chosen(&mut self, mut path: Box<Path>) {
+        if path.matches() {
+            let before = path.late_of;
+            // An earlier report was shown if its hops matched.
+            let was_shown = |before: &LateOf| {
+                before.id >= self.show_from
+                    && path.hops.iter().take(before.hops).any(|hop| hop.matches)
+            };
+            path.late_of = before.filter(was_shown);
+            let narrowed = self.chosen.narrowed(&path);
+            let shown = narrowed.as_ref().unwrap_or(&path);
+            let corrects = shown.late_of.map(|before| before.outcome);
+            self.summary.count(shown, corrects);
+            self.last_shown.push(shown.id);
+            self.consumers.path(shown, &self.world);
+            path.late_of = before;
+        }
+        self.builder.keep(path);
     }
 }

@@ -8,8 +8,8 @@ use crate::model::tap::TapCounts;
 
 /// Upper bound of the removed interfaces that keep their names and counts.
 pub(super) const REMOVED_MAX: usize = 1024;
-/// The number that counts all retired interfaces together, and what belongs to no
-/// interface.
+/// The number under which all retired interfaces are counted, with everything that belongs to
+/// no interface.
 pub const OTHERS: u32 = u32::MAX;
 
 /// The latest removed interfaces, in order.

@@ -1,4 +1,4 @@
-//! A pipeline bounds what it keeps and counts what it cannot read, whatever comes.
+//! A pipeline bounds its memory and counts what it cannot read, for any input.
 mod churn;
 mod kinds;
 mod memory;
@@ -9,7 +9,8 @@ use crate::{
         origin::Origin,
         tap_point::{Role, TapPoint},
     },
-    packet::{DecodeOptions, Framing},
+    packet::DecodeOptions,
+    world::fixture::tap_point,
 };
 
 /// A pipeline without consumers, and the origin of its updates.
@@ -17,6 +18,7 @@ fn pipeline() -> (Pipeline, Origin) {
     let options = DecodeOptions {
         vxlan_ports: Vec::new(),
         key_payload: 0,
+        filter: None,
     };
     let origin = Origin {
         session: 0,
@@ -27,18 +29,5 @@ fn pipeline() -> (Pipeline, Origin) {
 }
 
 fn point(name: &str, role: Role) -> TapPoint {
-    TapPoint {
-        node: 0,
-        node_name: "worker1".into(),
-        in_pod: role == Role::Pod,
-        leads_to: None,
-        peer_name: None,
-        netns_id: 1,
-        ifindex: 2,
-        name: name.into(),
-        role,
-        framing: Framing::Ethernet,
-        is_port: false,
-        mac: None,
-    }
+    tap_point(name, 1, None, role)
 }

@@ -1,4 +1,4 @@
-//! The passing of time, and the end.
+//! The passing of time, and the end of the session.
 use std::collections::BTreeMap;
 
 use podtrace_ebpf::{config::TapCounters, record::Direction};
@@ -6,7 +6,7 @@ use podtrace_ebpf::{config::TapCounters, record::Direction};
 use super::{Pipeline, consumer::Tick};
 use crate::{
     model::{
-        loss::{LostBy, LostSpan},
+        loss::{LostBy, LostSpan, Missing},
         origin::Origin,
     },
     path::{reorder::Reorder, summary::Summary},
@@ -17,24 +17,28 @@ impl Pipeline {
     /// Advances the time to `now_ns`, which is [`super::TICK_LAG_NS`] ago: all records
     /// until then have come, unless the reader is behind.
     pub fn tick(&mut self, now_ns: u64) {
-        self.stitch_ready(|reorder| reorder.ready(now_ns));
+        self.join_ready(|reorder| reorder.ready(now_ns));
         // Loss reports come before the tick, as in a recording.
         if let Some(loss) = self.loss_reports.take_due(now_ns, &self.taps) {
             self.apply(&Origin::default(), &Update::Loss(loss));
         }
-        self.advance(now_ns, self.unexplained.known());
+        let missing = Missing {
+            lost: self.unexplained.known(),
+            not_recorded: 0,
+        };
+        self.advance(now_ns, missing);
     }
 
-    /// Advances the time to `now_ns`, until which all events were pushed. `lost`: events
-    /// lost since the beginning.
-    pub fn advance(&mut self, now_ns: u64, lost: u64) {
+    /// Advances the time to `now_ns`, until which all events were pushed. `missing`: events
+    /// missing since the beginning.
+    pub fn advance(&mut self, now_ns: u64, missing: Missing) {
         self.builder.expire(now_ns);
         self.now_ns = self.now_ns.max(now_ns);
         self.show_finished();
         self.release();
         let tick = Tick {
             now_ns,
-            lost,
+            missing,
             taps: &self.taps,
         };
         self.consumers.tick(&tick, &self.world);
@@ -43,24 +47,24 @@ impl Pipeline {
     /// Takes over the count of losses until a time.
     pub fn take_lost(&mut self, lost: &LostBy) {
         if let Some(lost) = self.unexplained.count(lost) {
-            self.note_loss(lost);
+            self.record_loss(lost);
         }
         self.settle(lost.until_ns);
     }
 
-    /// Notes that all losses until `settled_ns` are known. A path waits until its losses
+    /// Records that all losses until `settled_ns` are known. A path waits until its losses
     /// are known.
     pub fn settle(&mut self, settled_ns: u64) {
         self.settled_ns = self.settled_ns.max(settled_ns);
     }
 
-    /// Notes lost events: packets under way at that time may lack hops.
+    /// Records lost events: packets under way at that time may lack hops.
     ///
-    /// Call it before [`Self::settle`] settles that time. What [`Self::take_lost`] counts
-    /// beyond the noted losses was lost since its last call.
-    pub fn note_loss(&mut self, lost: LostSpan) {
+    /// Call it before [`Self::settle`] settles that time. [`Self::take_lost`] attributes all
+    /// losses beyond the recorded ones to the time since its last call.
+    pub fn record_loss(&mut self, lost: LostSpan) {
         self.unexplained.explain(lost.events);
-        self.builder.note_loss(lost.from_ns, lost.to_ns);
+        self.builder.record_loss(lost.from_ns, lost.to_ns);
         self.consumers.loss(lost);
     }
 
@@ -75,23 +79,33 @@ impl Pipeline {
             for (direction, counters) in Direction::ALL.into_iter().zip(counters) {
                 let tap = self.taps.entry((*interface, direction)).or_default();
                 tap.set_kernel(*counters);
+                let refused = self.refused.get(&(*interface, direction));
+                tap.filtered += refused.copied().unwrap_or(0);
             }
         }
     }
 
     /// Ends every path and writes the summary, given the final counters.
     pub fn finish(&mut self, counters: &BTreeMap<u32, TapCounters>, duration_ns: u64) -> &Summary {
-        self.stitch_ready(Reorder::all);
+        self.join_ready(Reorder::all);
+        self.end_paths();
         self.count(counters);
         self.end(duration_ns)
     }
 
-    /// Ends every path and writes the summary.
-    pub fn end(&mut self, duration_ns: u64) -> &Summary {
+    /// Ends every path: then it is known of all events whether they are shown, and the counts
+    /// add up.
+    pub fn end_paths(&mut self) {
         self.builder.finish();
         // No path is open any more, so none waits for an older one or for losses.
         self.settled_ns = u64::MAX;
         self.show_finished();
+        self.hand_on_decided(u64::MAX);
+    }
+
+    /// Ends every path and writes the summary.
+    pub fn end(&mut self, duration_ns: u64) -> &Summary {
+        self.end_paths();
         for item in self.name_gate.take_all() {
             self.show_gated(item);
         }

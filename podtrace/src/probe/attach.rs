@@ -1,5 +1,5 @@
-//! Attaching the programs to interfaces, and detaching them: one trait, and a file for
-//! each way to do it.
+//! Attaches the programs to interfaces and detaches them: one trait, and a file for each
+//! method.
 mod clsact;
 mod order;
 mod spaces;
@@ -14,16 +14,16 @@ use crate::netns::{NetNs, NetNsError};
 
 /// How programs are attached to interfaces.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Way {
+pub enum AttachMethod {
     /// TCX links, which end with the process (Linux 6.6).
     Tcx,
     /// Filters of a clsact qdisc: see [`super::clsact`].
     Clsact,
 }
 
-impl Way {
-    /// The best that the kernel has. TCX: making a clsact qdisc, and removing it, has
-    /// the kernel drop what the interface sends at that moment.
+impl AttachMethod {
+    /// The best method of this kernel. TCX is better: while a clsact qdisc is added or
+    /// removed, the kernel drops what the interface sends.
     #[must_use]
     pub fn best() -> Self {
         if feature::has_tcx() {
@@ -42,12 +42,11 @@ impl Way {
         }
     }
 
-    /// Takes the loaded programs to attach them in this way; they are attached to
-    /// nothing yet.
+    /// Takes the loaded programs to attach them by this method, and attaches nothing yet.
     ///
     /// # Errors
-    /// When the kernel does not hand out the programs once more, or refuses what is
-    /// attached in their place.
+    /// When the kernel refuses to open the programs once more, or refuses the programs
+    /// that are attached in their place.
     pub fn open(self, probe: &mut Probe) -> Result<Box<dyn Attach>, ProbeError> {
         Ok(match self {
             Self::Tcx => Box::new(tcx::Tcx::open(probe)?),
@@ -56,13 +55,13 @@ impl Way {
     }
 }
 
-/// A way to attach the programs, with what it has attached, apart from the rest of the
-/// probe: the kernel takes some 10 ms for each TCX link, and another 10 ms to detach it.
-/// Dropped, it leaves nothing attached that still does something.
+/// An attach method with its attachments, apart from the rest of the probe: the kernel takes
+/// some 10 ms for each TCX link, and another 10 ms to detach it. Dropping it leaves no active
+/// attachment.
 pub trait Attach: Send {
     /// Attaches both programs, first in the chain, to interface number
-    /// `interface`, which has been registered. Returns what comes before ours all the
-    /// same, in words.
+    /// `interface`, which has been registered. Returns, in words, the programs that
+    /// nevertheless come before ours.
     ///
     /// `name` is for errors: an interface may be renamed at any time, and its
     /// index stays.
@@ -81,65 +80,64 @@ pub trait Attach: Send {
     /// Detaches both programs from an interface.
     fn detach(&mut self, interface: u32);
 
-    /// Detaches from all interfaces; `note` is told of each.
-    fn detach_all(&mut self, note: &mut dyn FnMut(u32));
+    /// Detaches from all interfaces and calls `on_detached` with the number of each.
+    fn detach_all(&mut self, on_detached: &mut dyn FnMut(u32));
 
     /// Whether the kernel detaches everything once its descriptors are closed.
     fn ends_with_descriptors(&self) -> bool;
 
-    /// How to be told of what other tools do to what is attached; none if they can do
-    /// nothing.
+    /// Reports what other tools do to the attached programs; none if they can do nothing.
     fn watch(&self) -> Option<Watch> {
         None
     }
 
-    /// How often to look at what is attached, beside what [`Self::watch`] tells; none if
-    /// that tells everything.
+    /// How often to check the attached programs, in addition to the reports of
+    /// [`Self::watch`]; none if it reports everything.
     fn check_every(&self) -> Option<Duration> {
         None
     }
 
-    /// Looks at what is attached, if something may have changed, and attaches again what is
-    /// not there any more; the changes by number of the interface. `since_ns`: since when,
-    /// if [`Self::watch`] has told of a change.
+    /// Checks the attached programs, if something may have changed, and attaches missing
+    /// ones again. Returns the changes by interface number. `since_ns` is the time of the
+    /// change, if [`Self::watch`] has reported one.
     fn check(&mut self, since_ns: Option<u64>) -> Vec<(u32, Change)>;
 }
 
-/// Calls something whenever what is attached in a namespace, or in one that it knows by a
-/// number, may have changed, until that returns false. What it is given is when, in
-/// nanoseconds of CLOCK_MONOTONIC.
+/// Calls a function with the time, in nanoseconds of CLOCK_MONOTONIC, whenever the programs
+/// attached in a namespace, or in one that it knows by a number, may have changed; ends when
+/// the function returns false.
 ///
-/// Fails when the namespace cannot be entered or the kernel does not tell.
+/// Fails when the namespace cannot be entered or the kernel sends no notifications.
 pub type Watch = fn(&NetNs, Changed) -> Result<io::Result<()>, NetNsError>;
 
-/// What [`Watch`] calls.
+/// The function that [`Watch`] calls.
 pub type Changed = Box<dyn Fn(u64) -> bool + Send>;
 
-/// What has become of what was attached to an interface.
+/// A change of the programs attached to an interface, made by another tool.
 #[derive(Debug)]
 pub enum Change {
-    /// What comes before ours is not what it was. It may end the chain there.
+    /// The programs before ours have changed. One of them may end the chain.
     Order {
-        /// Since when, in nanoseconds of CLOCK_MONOTONIC.
+        /// The time of the change, in nanoseconds of CLOCK_MONOTONIC.
         since_ns: u64,
-        /// What comes before ours now, in words; nothing if ours are first again.
+        /// The programs before ours now, in words; empty if ours are first again.
         before: Vec<String>,
     },
-    /// Another tool had removed ours, which are attached again.
+    /// Another tool removed ours; they are attached again.
     Restored {
         /// When they were removed, in nanoseconds of CLOCK_MONOTONIC.
         since_ns: u64,
     },
-    /// Another tool has removed ours, which are not attached any more.
+    /// Another tool removed ours; they could not be attached again.
     Removed {
         /// When, in nanoseconds of CLOCK_MONOTONIC.
         since_ns: u64,
-        /// Why they are not.
+        /// Why not.
         error: ProbeError,
     },
 }
 
-/// A loaded program once more.
+/// Opens a loaded program once more.
 fn classifier(probe: &mut Probe, name: &'static str) -> Result<SchedClassifier, ProbeError> {
     let program: &mut SchedClassifier = probe.program(name)?;
     program
@@ -148,7 +146,7 @@ fn classifier(probe: &mut Probe, name: &'static str) -> Result<SchedClassifier, 
         .map_err(|source| refused(format!("open program {name}"), source))
 }
 
-/// What is tried, for errors.
+/// The attempted operation, for errors.
 fn operation(name: &str, netns: &NetNs) -> String {
     format!("attach to {name} in {}", netns.name)
 }

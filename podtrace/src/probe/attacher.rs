@@ -1,5 +1,5 @@
-//! Attaching and detaching on a thread of its own: each takes the kernel some
-//! 10 ms, and nothing else is to wait for it.
+//! Attaches and detaches on a thread of its own: each takes the kernel some 10 ms, and nothing
+//! else should wait for it.
 use std::{
     collections::{BTreeMap, VecDeque},
     io,
@@ -26,37 +26,37 @@ use crate::{
 pub struct Target {
     /// Its number.
     pub interface: u32,
-    /// Its namespace, to be let go when it is done.
+    /// Its namespace, which is closed afterwards.
     pub netns: NetNs,
     /// Its name, for errors.
     pub name: String,
     /// Its index there.
     pub ifindex: u32,
-    /// Those with lower ones go first, then those that were given first.
+    /// Lower ranks go first, and within a rank those that were requested first.
     pub rank: u8,
 }
 
-/// What was done.
+/// A finished step.
 #[derive(Debug)]
 pub enum Report {
-    /// Both programs are attached to interface number so.
+    /// Both programs are attached to this interface.
     Attached {
         /// Its number.
         interface: u32,
-        /// What comes before ours, in words, and may end the chain there.
+        /// The programs before ours, in words; one of them may end the chain.
         before: Vec<String>,
     },
-    /// Neither is.
+    /// Neither program could be attached to this interface.
     Refused(u32, ProbeError),
-    /// Neither is any more.
+    /// Neither program is attached to this interface any more.
     Detached(u32),
-    /// What is attached to interface number so has changed.
+    /// The programs attached to this interface have changed.
     Changed(u32, Change),
-    /// What dead podtraces had left was removed.
+    /// The leftovers of dead podtraces were removed.
     Swept(Vec<Swept>),
 }
 
-/// The caller's end. Dropped, it detaches from everything.
+/// The caller's end. Dropping it detaches everything.
 pub struct Attacher {
     shared: Arc<Shared>,
     reports: mpsc::UnboundedReceiver<Report>,
@@ -66,41 +66,41 @@ pub struct Attacher {
 
 struct Shared {
     jobs: Mutex<Jobs>,
-    /// For the thread: there is something to do.
+    /// Signals a new job to the thread.
     filled: Condvar,
-    /// How often to look at what is attached, even if nothing tells of a change.
+    /// How often to check the attachments, even without a report of a change.
     check_every: Option<Duration>,
 }
 
-/// What is to be done. Each interface is in it once at most.
+/// The jobs. Each interface is in them at most once.
 #[derive(Default)]
 struct Jobs {
-    /// By rank, and by how many were given before.
+    /// By rank, then by the order of the requests.
     attach: BTreeMap<(u8, u64), Target>,
     given: u64,
     detach: VecDeque<u32>,
-    /// Those that have a tap still, and how often they were tried: interfaces that have
-    /// moved from one namespace to another take it along.
+    /// Interfaces that still have a tap, with the number of tries: an interface that moved
+    /// from one namespace to another takes its tap along.
     again: VecDeque<(Target, u32)>,
     sweep: Sweep,
-    /// Since when what is attached may have changed, if it is to be looked at.
+    /// Since when the attachments may have changed, if they have to be checked.
     check: Option<u64>,
-    /// When it was looked at.
+    /// When they were last checked.
     checked: Option<Instant>,
-    /// How it is over, and nothing else is to be done.
+    /// How the attacher ends, after which nothing else is done.
     over: Option<Over>,
 }
 
-/// What becomes of what is attached.
+/// The fate of the attachments at the end.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Over {
     Detach,
-    /// Whoever shares our descriptors closes them.
+    /// They end when the last descriptor is closed, in whichever process.
     Leave,
 }
 
-/// Whether to look for what dead podtraces have left: once, when all that is there at the
-/// start is attached to.
+/// Whether to search for leftovers of dead podtraces: once, after the interfaces present at
+/// the start have their taps.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 enum Sweep {
     #[default]
@@ -112,17 +112,17 @@ enum Sweep {
 enum Job {
     Sweep,
     Check {
-        /// Since when something has changed; none if nothing has told of it.
+        /// The time of the change; none if none was reported.
         since_ns: Option<u64>,
     },
-    /// And how often it was tried before.
+    /// With the number of earlier tries.
     Attach(Target, u32),
     Detach(u32),
 }
 
-/// How often it is tried to attach to an interface that has a tap still.
+/// How often attaching to an interface that still has a tap is tried.
 const TRIES_MAX: u32 = 40;
-/// After how long it is tried once more.
+/// The pause between two tries.
 const PAUSE: Duration = Duration::from_millis(50);
 
 impl Attacher {
@@ -136,14 +136,14 @@ impl Attacher {
             filled: Condvar::new(),
             check_every: hooks.check_every(),
         });
-        // As many as there are interfaces, at most.
+        // At most as many reports as there are interfaces.
         let (sender, reports) = mpsc::unbounded_channel();
         let jobs = Arc::clone(&shared);
         let (watch, ends_with_descriptors) = (hooks.watch(), hooks.ends_with_descriptors());
         thread::Builder::new()
             .name("attacher".into())
             .spawn(move || {
-                // What cannot be given up here is told by the main thread.
+                // The main thread reports capabilities that cannot be dropped.
                 let _ = privilege::keep(privilege::ATTACH);
                 work(hooks, &jobs, &sender);
             })?;
@@ -155,7 +155,7 @@ impl Attacher {
         })
     }
 
-    /// Attaches soon. The interface is not to be given twice.
+    /// Requests to attach. An interface must not be given twice.
     pub fn attach(&self, target: Target) {
         let mut jobs = self.shared.lock();
         jobs.given += 1;
@@ -167,7 +167,7 @@ impl Attacher {
         self.shared.filled.notify_one();
     }
 
-    /// Detaches soon, or does not attach first.
+    /// Requests to detach, or not to attach first.
     pub fn detach(&self, interface: u32) {
         let mut jobs = self.shared.lock();
         jobs.attach
@@ -178,11 +178,10 @@ impl Attacher {
         self.shared.filled.notify_one();
     }
 
-    /// Sees to it that what is attached in a node's namespaces stays attached, whatever
-    /// other tools do.
+    /// Keeps the attachments in a node's namespaces, whatever other tools do.
     ///
     /// # Errors
-    /// When the namespace cannot be entered or the kernel does not tell what they do.
+    /// When the namespace cannot be entered or the kernel sends no notifications.
     pub fn watch(&self, netns: &NetNs) -> Result<io::Result<()>, NetNsError> {
         let Some(watch) = self.watch else {
             return Ok(Ok(()));
@@ -200,13 +199,13 @@ impl Attacher {
         watch(netns, Box::new(changed))
     }
 
-    /// Whether [`Self::leave`] detaches from everything in the end.
+    /// Whether [`Self::leave`] detaches everything in the end.
     #[must_use]
     pub fn can_leave(&self) -> bool {
         self.ends_with_descriptors
     }
 
-    /// Begins to detach from everything; what was to be attached to is left.
+    /// Begins to detach everything; pending interfaces are not attached to.
     pub fn detach_all(&self) {
         self.end(Over::Detach);
     }
@@ -221,7 +220,7 @@ impl Attacher {
         self.shared.filled.notify_one();
     }
 
-    /// What was done next; none once all is detached.
+    /// The next report; none once everything is detached.
     pub async fn report(&mut self) -> Option<Report> {
         self.reports.recv().await
     }
@@ -238,7 +237,7 @@ impl Shared {
         self.jobs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Attaches later on, unless it is to be detached from by now.
+    /// Retries attaching later, unless detaching is requested by then.
     fn again(&self, target: Target, tries: u32) {
         let mut jobs = self.lock();
         if !jobs.detach.contains(&target.interface) {
@@ -246,14 +245,14 @@ impl Shared {
         }
     }
 
-    /// Waits for the next job; none when it is over.
+    /// Waits for the next job; none at the end.
     fn next(&self) -> Option<Job> {
         let mut jobs = self.lock();
         loop {
             if jobs.over.is_some() {
                 return None;
             }
-            // Packets pass by what is not attached to, not by what is still.
+            // Attaching goes before detaching: an interface without taps misses packets.
             if let Some((_, target)) = jobs.attach.pop_first() {
                 return Some(Job::Attach(target, 0));
             }
@@ -287,7 +286,7 @@ impl Shared {
         }
     }
 
-    /// How long until what is attached is to be looked at; none if something tells.
+    /// The time until the next check; none if changes are reported.
     fn until_check(&self, jobs: &mut Jobs) -> Option<Duration> {
         let every = self.check_every?;
         let checked = jobs.checked.get_or_insert_with(Instant::now);
@@ -295,7 +294,7 @@ impl Shared {
     }
 }
 
-/// The thread's work. Nobody has to hear of it: then it is over soon.
+/// The thread's work. It ends soon after the receiver of the reports is dropped.
 fn work(mut hooks: Box<dyn Attach>, shared: &Shared, reports: &mpsc::UnboundedSender<Report>) {
     while let Some(job) = shared.next() {
         let report = match job {

@@ -1,24 +1,23 @@
-//! What the reader hands on.
+//! The batches of records that the reader hands on.
 use bytes::{BufMut as _, Bytes, BytesMut};
 use podtrace_ebpf::record::{HEADER_LEN, Record};
 
 use crate::model::{loss::LostBy, snapshot::NewCgroup};
 
-/// Records in order of time, each in the room that it had in its ring.
+/// Records in order of time, each padded as in its ring.
 #[derive(Clone, Debug)]
 pub struct Batch {
     bytes: Bytes,
     /// Cgroups that its records are the first to show.
     pub cgroups: Vec<NewCgroup>,
-    /// Whether the cgroups of the earlier batches are to be forgotten: they are
-    /// shown again.
+    /// Whether the cgroups of the earlier batches are obsolete: they are sent again.
     pub forgets_cgroups: bool,
-    /// What was lost, as far as it was known before the records were read.
+    /// The losses that were known before the records were read.
     pub lost: Option<LostBy>,
 }
 
 impl Batch {
-    /// A batch of the records in these bytes; the rest is nothing.
+    /// A batch of the records in these bytes.
     pub(super) fn new(bytes: Bytes) -> Self {
         Self {
             bytes,
@@ -28,8 +27,7 @@ impl Batch {
         }
     }
 
-    /// A batch of these records, which show no new cgroup, and beside which none was
-    /// lost.
+    /// A batch of these records, without new cgroups and losses.
     pub fn of<'a>(records: impl IntoIterator<Item = &'a [u8]>) -> Self {
         let mut bytes = BytesMut::new();
         let mut until_ns = 0;
@@ -62,7 +60,7 @@ impl Batch {
         })
     }
 
-    /// The captured bytes in one of its records.
+    /// The captured bytes of one of its records.
     #[must_use]
     pub fn captured(&self, record: &[u8]) -> Bytes {
         let captured = record.get(HEADER_LEN..);

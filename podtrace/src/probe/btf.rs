@@ -1,7 +1,7 @@
 //! The running kernel's types, from its BTF (`/sys/kernel/btf/vmlinux`).
 //!
-//! Rust programs carry no CO-RE relocations, so the few offsets that the
-//! kernel side needs are looked up here and passed as globals.
+//! Rust programs carry no CO-RE relocations, so the few offsets that the kernel side needs are
+//! looked up here and passed as globals.
 use std::{
     collections::BTreeMap,
     fs::{self, File},
@@ -14,21 +14,21 @@ use btf_rs::{Backend, BtfType, Error, Type};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use thiserror::Error;
 
-/// Where the running kernel shows its own.
+/// The path of the running kernel's BTF.
 pub const BTF_PATH: &str = "/sys/kernel/btf/vmlinux";
 
-/// Why something is not known of the kernel's types.
+/// Why a type of the kernel is unknown.
 #[derive(Debug, Error)]
 pub enum BtfError {
-    /// There are none, or they are not BTF.
+    /// The BTF is missing or malformed.
     #[error("failed to read {BTF_PATH}")]
     Read(#[source] Error),
     /// The kernel has no such struct or member.
     #[error("kernel BTF has no member {member} in struct {container}")]
     NoMember {
-        /// The struct asked for.
+        /// The requested struct.
         container: String,
-        /// The member asked for.
+        /// The requested member.
         member: String,
     },
     /// The kernel has no such enum.
@@ -36,8 +36,8 @@ pub enum BtfError {
     NoEnum(String),
 }
 
-/// The kernel's types. It has more than a hundred thousand, of which a handful is asked
-/// for: they are read where they stand, when they are asked for.
+/// The kernel's types. There are more than a hundred thousand, of which a handful is needed:
+/// they are read in place, on request.
 pub struct Btf(btf_rs::Btf);
 
 /// The names of an enum's values.
@@ -45,7 +45,7 @@ pub struct Btf(btf_rs::Btf);
 pub struct Enumeration {
     /// In the order of their declaration.
     variants: Vec<(String, i64)>,
-    /// By value: their positions.
+    /// Positions by value.
     by_value: BTreeMap<i64, usize>,
 }
 
@@ -74,7 +74,7 @@ impl Enumeration {
 }
 
 impl Btf {
-    /// The running kernel's.
+    /// Reads the types of the running kernel.
     ///
     /// # Errors
     /// When it has none, or they cannot be read.
@@ -85,7 +85,7 @@ impl Btf {
     fn open(path: &Path) -> Result<Self, Error> {
         let map = |path: &Path| btf_rs::Btf::from_file_with_backend(path, Backend::Mmap);
         let btf = match map(path) {
-            // Before Linux 6.16 a process cannot map the kernel's: it maps a copy.
+            // Before Linux 6.16 the kernel's BTF cannot be mapped; a copy can.
             Err(Error::IO(error)) if error.raw_os_error() == Some(libc::ENODEV) => {
                 let copy = copied(path)?;
                 map(format!("/proc/self/fd/{}", copy.as_raw_fd()).as_ref())?
@@ -95,7 +95,7 @@ impl Btf {
         Ok(Self(btf))
     }
 
-    /// The types of this name that are of the kind wanted.
+    /// The types of this name that are of the requested kind.
     fn named<T>(
         &self,
         name: &str,
@@ -109,7 +109,7 @@ impl Btf {
         Ok(None)
     }
 
-    /// Type id of a function; none when the kernel has no such one.
+    /// Type id of a function; none if the kernel has no such function.
     ///
     /// # Errors
     /// When the types are malformed.
@@ -118,10 +118,11 @@ impl Btf {
         self.named(name, is_function).map_err(BtfError::Read)
     }
 
-    /// Offset in bytes of `member` in `struct container`, looked for in
-    /// anonymous structs and unions too.
+    /// Offset in bytes of `member` in `struct container`, including members of anonymous
+    /// structs and unions.
     ///
     /// # Errors
+    /// When there is no such struct or member, or the types are malformed.
     /// When there is no such struct or member, or the types are malformed.
     pub fn offset_of(&self, container: &str, member: &str) -> Result<u32, BtfError> {
         Ok(self.bits_to(container, member)? / 8)
@@ -142,7 +143,8 @@ impl Btf {
         })
     }
 
-    /// Where a flag of `struct container` is: the offset of its byte, and its bit there.
+    /// The position of a flag of `struct container`: the offset of its byte, and its bit
+    /// there.
     ///
     /// # Errors
     /// When there is no such struct or member, or the types are malformed.
@@ -157,7 +159,7 @@ impl Btf {
         wanted: &str,
         depth: u32,
     ) -> Result<Option<u32>, Error> {
-        // Deeper nesting than the kernel has: a loop in damaged BTF.
+        // Deeper nesting than the kernel's means a loop in damaged BTF.
         if depth > 16 {
             return Ok(None);
         }
@@ -213,7 +215,7 @@ impl Btf {
             .collect()
     }
 
-    /// Empty for what has no name.
+    /// Empty for a type without a name.
     fn name(&self, of: &dyn BtfType) -> Result<String, Error> {
         match of.get_name_offset() {
             Some(0) | None => Ok(String::new()),
@@ -222,7 +224,7 @@ impl Btf {
     }
 }
 
-/// What is in a file, in one of memory only.
+/// Copies a file to a file in memory.
 fn copied(path: &Path) -> io::Result<File> {
     let mut copy = File::from(memfd_create("btf", MFdFlags::MFD_CLOEXEC)?);
     copy.write_all(&fs::read(path)?)?;
@@ -235,7 +237,7 @@ mod tests {
 
     const STRINGS: &[u8] = b"\0a\0first\0x\0y\0reason\0NONE\0BAD\0wide\0";
 
-    /// Where a name is in the strings.
+    /// The offset of a name in the strings.
     fn name(wanted: &str) -> u32 {
         let wanted = format!("\0{wanted}\0");
         let mut places = STRINGS.windows(wanted.len());
@@ -294,14 +296,14 @@ mod tests {
     }
 
     #[test]
-    fn function_is_told_from_a_struct_of_its_name() {
+    fn function_is_distinguished_from_a_struct_of_its_name() {
         let btf = open(&blob(&types())).unwrap();
         assert_eq!(btf.function("a").unwrap(), Some(4));
         assert_eq!(btf.function("reason").unwrap(), None);
     }
 
     #[test]
-    fn values_have_names_and_names_values() {
+    fn enum_values_and_names_map_both_ways() {
         let btf = open(&blob(&types())).unwrap();
         let reasons = btf.enumeration("reason").unwrap();
         assert_eq!(reasons.name(2), Some("NONE"));

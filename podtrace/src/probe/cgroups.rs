@@ -1,29 +1,29 @@
-//! The cgroups that records show, looked up as soon as one shows them: a container that
-//! dies right after its first packets takes its cgroup along.
+//! The cgroups that records show. They are looked up at once: a container that dies right
+//! after its first packets takes its cgroup along.
 use std::collections::HashMap;
 
 use podtrace_ebpf::record::{Begin, CGROUP_KERNEL, CGROUP_NONE, CGROUP_ROOT};
 
 use crate::model::snapshot::{CgroupMembers, CgroupPath, NewCgroup};
 
-/// Cgroups remembered at most; beyond it all are looked up anew.
+/// Upper bound of the remembered cgroups; beyond it all are looked up again.
 pub(crate) const CGROUPS_MAX: usize = 8192;
-/// How many of them are remembered with their processes.
+/// Upper bound of those that are remembered with their processes.
 pub(crate) const HOSTS_MAX: usize = 1024;
 
-/// For how long the processes of a cgroup are not looked up again, in nanoseconds.
+/// How long the processes of a cgroup are not looked up again, in nanoseconds.
 const MEMBERS_NS: u64 = 1_000_000_000;
 
 /// Finds the path of a cgroup by its id.
 pub trait LookUp: Send {
-    /// Its path.
+    /// The path of a cgroup.
     fn path_of(&mut self, id: u64) -> CgroupPath;
 
-    /// The processes in the cgroup of that path; none if nobody is to know of them.
+    /// The processes in the cgroup of that path; none if they are not wanted.
     fn members(&mut self, path: &str) -> Option<CgroupMembers>;
 }
 
-/// A function that finds paths, where nobody is to know of processes.
+/// A function that finds paths, without processes.
 impl<F: FnMut(u64) -> CgroupPath + Send> LookUp for F {
     fn path_of(&mut self, id: u64) -> CgroupPath {
         self(id)
@@ -34,28 +34,28 @@ impl<F: FnMut(u64) -> CgroupPath + Send> LookUp for F {
     }
 }
 
-/// The cgroups that records have shown.
+/// The cgroups that records have shown so far.
 pub(super) struct Cgroups {
     look_up: Box<dyn LookUp>,
-    /// With those of them whose processes are known.
+    /// The cgroups, with their processes if these are known.
     seen: HashMap<u64, Option<Box<Host>>>,
-    /// How many of those there are.
+    /// How many of them have known processes.
     hosts: usize,
-    /// The last one, as most records show the one before them did.
+    /// The last cgroup, as most records show the same one as the record before.
     last: u64,
-    /// When that is to be looked up again.
+    /// When that cgroup is looked up again.
     due_ns: u64,
-    /// Those that were looked up since they were taken.
+    /// The cgroups looked up since they were last taken.
     pub(super) new: Vec<NewCgroup>,
-    /// Whether all that were taken before are obsolete.
+    /// Whether all cgroups taken before are obsolete.
     pub(super) forgets: bool,
 }
 
-/// A cgroup whose processes are known, and come and go.
+/// A cgroup whose processes are known and can change.
 pub(crate) struct Host {
     path: String,
     members: CgroupMembers,
-    /// When they are to be looked up again.
+    /// When they are looked up again.
     due_ns: u64,
 }
 
@@ -72,7 +72,7 @@ impl Cgroups {
         }
     }
 
-    pub(super) fn note(&mut self, begin: &Begin) {
+    pub(super) fn record(&mut self, begin: &Begin) {
         let (ts_ns, id) = (begin.ts_ns, begin.cgroup);
         let is_last = id == self.last && ts_ns < self.due_ns;
         if is_last || matches!(id, CGROUP_NONE | CGROUP_ROOT | CGROUP_KERNEL) {
@@ -100,7 +100,7 @@ impl Cgroups {
         };
     }
 
-    /// Looks up a cgroup for the first time; returns when it is to be done again.
+    /// Looks up a cgroup for the first time; returns when it is looked up again.
     fn look_up(&mut self, id: u64, ts_ns: u64) -> u64 {
         let path = self.look_up.path_of(id);
         let host = match &path {
@@ -111,7 +111,7 @@ impl Cgroups {
                     due_ns: ts_ns.saturating_add(MEMBERS_NS),
                 })
             }),
-            CgroupPath::Gone | CgroupPath::Unknown => None,
+            CgroupPath::Removed | CgroupPath::Unknown => None,
         };
         let has_room = self.hosts < HOSTS_MAX || host.is_none();
         if self.seen.len() >= CGROUPS_MAX || !has_room {
@@ -148,25 +148,25 @@ mod tests {
     #[test]
     fn cgroups_are_looked_up_when_they_are_first_shown() {
         let look_up = |id: u64| match id {
-            9 => CgroupPath::Gone,
+            9 => CgroupPath::Removed,
             _ => CgroupPath::At(format!("/cgroup{id}")),
         };
         let mut cgroups = Cgroups::new(Box::new(look_up));
         let shown = [(1, 7), (2, CGROUP_NONE), (3, 7), (4, 9), (5, CGROUP_ROOT)];
         for (ts_ns, id) in shown {
-            cgroups.note(&begin(ts_ns, id));
+            cgroups.record(&begin(ts_ns, id));
         }
-        cgroups.note(&begin(6, CGROUP_KERNEL));
+        cgroups.record(&begin(6, CGROUP_KERNEL));
         let new: Vec<_> = cgroups
             .new
             .iter()
             .map(|new| (new.id, new.ts_ns, new.path.clone()))
             .collect();
         let first = CgroupPath::At("/cgroup7".into());
-        assert_eq!(new, [(7, 1, first), (9, 4, CgroupPath::Gone)]);
+        assert_eq!(new, [(7, 1, first), (9, 4, CgroupPath::Removed)]);
     }
 
-    /// A service with one process more each time that it is looked at.
+    /// A service that has one process more at each look-up.
     struct Service(u64);
 
     impl LookUp for Service {
@@ -187,7 +187,7 @@ mod tests {
     fn processes_are_looked_up_again_after_a_while() {
         let mut cgroups = Cgroups::new(Box::new(Service(0)));
         for ts_ns in [5, 6, MEMBERS_NS, 5 + MEMBERS_NS, 6 + MEMBERS_NS] {
-            cgroups.note(&begin(ts_ns, 7));
+            cgroups.record(&begin(ts_ns, 7));
         }
         let new = cgroups.new.iter();
         let counts = new.map(|new| (new.ts_ns, new.members.as_ref().unwrap().count));
@@ -198,7 +198,7 @@ mod tests {
     fn hosts_beyond_their_limit_are_shown_anew() {
         let mut cgroups = Cgroups::new(Box::new(Service(0)));
         for id in 10..=10 + HOSTS_MAX as u64 {
-            cgroups.note(&begin(1, id));
+            cgroups.record(&begin(1, id));
         }
         assert!(cgroups.forgets && cgroups.seen.len() == 1);
     }
@@ -207,7 +207,7 @@ mod tests {
     fn cgroups_beyond_the_limit_are_shown_anew() {
         let mut cgroups = Cgroups::new(Box::new(|_: u64| CgroupPath::Unknown));
         for id in 10..=10 + CGROUPS_MAX as u64 {
-            cgroups.note(&begin(1, id));
+            cgroups.record(&begin(1, id));
         }
         assert!(cgroups.forgets && cgroups.seen.len() == 1);
         assert_eq!(cgroups.new.len(), 1);

@@ -1,13 +1,13 @@
-//! Attaching by clsact, where there is no TCX.
+//! Attaching by clsact, for kernels without TCX.
 //!
-//! The kernel keeps a filter of clsact when the process that made it dies. So what is
-//! attached is a stub, which calls the tap through an array of programs that only we
-//! hold: the kernel empties it when our last descriptor of it is closed, however we
-//! end, and what is left does nothing. It is known by its name and handle, and removed
-//! at the next start or by `podtrace cleanup`.
+//! The kernel keeps a filter of clsact when the process that added it dies. So we attach a
+//! stub, which calls the tap through an array of programs. Only we hold that array: the kernel
+//! empties it when our last descriptor of it is closed, for whatever reason, and the stub then
+//! does nothing. The stub is recognised by its name and handle, and removed at the next start
+//! or by `podtrace cleanup`.
 //!
-//! Nothing of others is touched: a qdisc is removed only if podtrace has made it and
-//! nobody else's filter is there.
+//! Nothing of other tools is touched: a qdisc is removed only if podtrace added it and it has
+//! no filter of another tool.
 mod filter;
 mod netlink;
 mod qdisc;
@@ -43,29 +43,29 @@ pub(super) use watch::watch;
 
 use crate::text::escape::shown;
 
-/// Those that clsact has hooks for.
+/// The directions that clsact has hooks for.
 const DIRECTIONS: [Direction; 2] = [Direction::Egress, Direction::Ingress];
-/// Handles that are tried until one is free.
+/// How many handles are tried to find a free one.
 const HANDLES_MAX: u32 = 64;
-/// How often it is tried to attach once more.
+/// How often attaching is retried.
 const TRIES_MAX: u32 = 3;
 
-/// Why an interface could not be attached to.
+/// Why attaching to an interface failed.
 #[derive(Debug, Error)]
 pub enum ClsactError {
     /// The kernel refused something.
     #[error("failed to {0}")]
     Refused(&'static str, #[source] io::Error),
-    /// What is in clsact's place is not replaced.
+    /// Another qdisc is in clsact's place, and is not replaced.
     #[error("it has a qdisc {0} in the place of clsact, which is left alone")]
     Foreign(String),
-    /// Another tool does not let ours be.
+    /// Another tool keeps removing our filters.
     #[error("another tool has removed podtrace's tc filters again and again")]
     Removed,
 }
 
 impl ClsactError {
-    /// Whether the qdisc has gone or come while something was done in it.
+    /// Whether the error comes from a qdisc that was added or removed meanwhile.
     fn is_of_moment(&self) -> bool {
         let Self::Refused(_, error) = self else {
             return false;
@@ -77,15 +77,15 @@ impl ClsactError {
     }
 }
 
-/// How filters of ours stand.
+/// The state of our filters at an interface.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Standing {
-    /// Among others: which come before them, in words.
-    There(Vec<String>),
-    /// One of them, at least, is not there any more.
+pub(super) enum FilterState {
+    /// They are attached; the filters that come before them, in words.
+    Attached(Vec<String>),
+    /// At least one of them was removed.
     Removed,
-    /// The interface is not there any more.
-    Gone,
+    /// The interface was removed.
+    NoInterface,
 }
 
 /// A stub to attach.
@@ -95,14 +95,14 @@ pub(super) struct Stub<'a> {
     pub(super) name: &'static str,
 }
 
-/// What is attached to an interface.
+/// Our filters at an interface.
 #[derive(Clone, Debug)]
 pub(super) struct Attached {
     ifindex: u32,
     filters: Vec<Ours>,
-    /// Whether podtrace has made the qdisc.
+    /// Whether podtrace added the qdisc.
     made: bool,
-    /// What comes before ours, in words.
+    /// The filters before ours, in words.
     pub(super) before: Vec<String>,
 }
 
@@ -114,11 +114,11 @@ struct Ours {
     handle: u32,
 }
 
-/// Attaches stubs to an interface of the calling thread's namespace in this order, or
-/// none of them.
+/// Attaches stubs to an interface of the calling thread's namespace in this order, or none of
+/// them.
 ///
 /// # Errors
-/// When the interface is gone, has another qdisc in the place of clsact, or the kernel
+/// When the interface was removed, has another qdisc in the place of clsact, or the kernel
 /// refuses.
 pub(super) fn attach(ifindex: u32, stubs: &[Stub<'_>]) -> Result<Attached, ClsactError> {
     let mut netlink = Netlink::open().map_err(refused("open netlink"))?;
@@ -134,7 +134,7 @@ pub(super) fn attach(ifindex: u32, stubs: &[Stub<'_>]) -> Result<Attached, Clsac
             Ok(()) => return Ok(attached),
             Err(error) => {
                 attached.remove(&mut netlink);
-                // Another podtrace may have ended meanwhile, and taken its qdisc along.
+                // Another podtrace may have ended meanwhile and removed its qdisc.
                 if tries.next().is_none() || !error.is_of_moment() {
                     return Err(error);
                 }
@@ -143,10 +143,10 @@ pub(super) fn attach(ifindex: u32, stubs: &[Stub<'_>]) -> Result<Attached, Clsac
     }
 }
 
-/// Detaches from interfaces of the calling thread's namespace, as far as they are there.
+/// Detaches existing filters from interfaces of the calling thread's namespace.
 ///
 /// # Errors
-/// When netlink cannot be had.
+/// When there is no netlink socket.
 pub(super) fn detach<'a>(
     attached: impl IntoIterator<Item = &'a Attached>,
 ) -> Result<(), ClsactError> {
@@ -157,30 +157,33 @@ pub(super) fn detach<'a>(
     Ok(())
 }
 
-/// How filters of ours stand at an interface of the calling thread's namespace.
+/// The state of our filters at an interface of the calling thread's namespace.
 ///
 /// # Errors
-/// When the kernel does not tell.
-pub(super) fn standing(attached: &Attached) -> io::Result<Standing> {
+/// When the kernel does not answer.
+pub(super) fn state(attached: &Attached) -> io::Result<FilterState> {
     let mut netlink = Netlink::open()?;
     let mut before = Vec::new();
     for ours in &attached.filters {
         let there = filters(&mut netlink, attached.ifindex, ours.hook)?;
         let Some(position) = there.iter().position(|filter| ours.is(filter)) else {
-            return Ok(standing_unless_gone(attached, Standing::Removed));
+            return Ok(unless_interface_removed(attached, FilterState::Removed));
         };
-        // The kernel lists them in the order in which packets come to them.
+        // The kernel lists them in the order in which packets reach them.
         let others = there[..position].iter().filter(|other| other.is_in_way());
         before.extend(others.map(|other| other.in_words(ours.hook)));
     }
-    Ok(standing_unless_gone(attached, Standing::There(before)))
+    Ok(unless_interface_removed(
+        attached,
+        FilterState::Attached(before),
+    ))
 }
 
-/// The kernel lists nothing for an interface that is gone.
-fn standing_unless_gone(attached: &Attached, standing: Standing) -> Standing {
+/// The kernel lists nothing for an interface that was removed.
+fn unless_interface_removed(attached: &Attached, state: FilterState) -> FilterState {
     match name_of(attached.ifindex) {
-        Some(_) => standing,
-        None => Standing::Gone,
+        Some(_) => state,
+        None => FilterState::NoInterface,
     }
 }
 
@@ -201,8 +204,8 @@ impl Attached {
         stubs.iter().try_for_each(|stub| self.add(netlink, stub))
     }
 
-    /// Makes the qdisc with the first filter in it, which tells that podtrace has made it:
-    /// at no moment is it there without. False if another has made one meanwhile.
+    /// Adds the qdisc together with its first filter, which marks podtrace as its maker: the
+    /// qdisc never exists without that. Returns false if another process added one meanwhile.
     fn begin(&mut self, netlink: &mut Netlink, stub: &Stub<'_>) -> Result<bool, ClsactError> {
         let ours = Ours {
             hook: hook(stub.direction),
@@ -222,7 +225,7 @@ impl Attached {
             (Ok(()), Ok(())) => Ok(true),
             (Ok(()), Err(error)) => Err(refused("add a filter")(error)),
             (Err(error), _) if code(&error) == Some(libc::EEXIST) => {
-                // What was added tells what is not so.
+                // An added filter would wrongly mark the qdisc as ours.
                 self.remove(netlink);
                 self.filters.clear();
                 Ok(false)
@@ -234,7 +237,7 @@ impl Attached {
     fn add(&mut self, netlink: &mut Netlink, stub: &Stub<'_>) -> Result<(), ClsactError> {
         let hook = hook(stub.direction);
         let there = filters(netlink, self.ifindex, hook).map_err(refused("list filters"))?;
-        self.made |= there.iter().any(Filter::tells_made);
+        self.made |= there.iter().any(Filter::marks_own_qdisc);
         let is_dead = |filter: &Filter| matches!(filter.owner(), Ok(Owner::Dead));
         let (dead, others): (Vec<_>, Vec<_>) = there.into_iter().partition(is_dead);
         let priority = priority_among(&others);
@@ -251,7 +254,7 @@ impl Attached {
             match netlink.create(ours.message(self.ifindex, Some(stub))) {
                 Ok(()) => {
                     self.filters.push(ours);
-                    // Last: at no moment is there none that tells who has made the qdisc.
+                    // Comes last, so that a filter always marks the maker of the qdisc.
                     for filter in &dead {
                         remove_filter(netlink, self.ifindex, hook, filter);
                     }
@@ -264,11 +267,10 @@ impl Attached {
         Err(refused("add a filter")(io::ErrorKind::AlreadyExists.into()))
     }
 
-    /// What is gone already, with its interface or by somebody else, is no error; and
-    /// what the kernel refuses to remove does nothing once we have ended.
+    /// A filter that was removed already, with its interface or by another tool, is no error;
+    /// one that the kernel refuses to remove does nothing once we have ended.
     fn remove(&self, netlink: &mut Netlink) {
-        // With the qdisc its filters go: it is never there without one that tells whose
-        // it is.
+        // The qdisc goes with its filters: it never exists without one that marks its maker.
         if self.made && self.is_alone(netlink) && delete_qdisc(netlink, self.ifindex) {
             return;
         }
@@ -281,8 +283,8 @@ impl Attached {
         }
     }
 
-    /// Whether there are filters of ours, and nobody else's. Without ours the qdisc may be
-    /// another's by now.
+    /// Whether there are only filters of ours. Without any, the qdisc may belong to another
+    /// process by now.
     fn is_alone(&self, netlink: &mut Netlink) -> bool {
         let mut are_there = false;
         let are_others_there = DIRECTIONS.iter().any(|direction| {
@@ -301,17 +303,17 @@ impl Attached {
 }
 
 impl Ours {
-    /// Whether that one of its hook is it.
+    /// Whether a filter of its hook is this one.
     fn is(self, filter: &Filter) -> bool {
-        (self.priority, self.handle) == (filter.priority, filter.handle) && filter.looks_ours()
+        (self.priority, self.handle) == (filter.priority, filter.handle) && filter.is_ours()
     }
 
-    /// Whether that one of its hook holds it together with others of its priority.
+    /// Whether a filter of its hook is the entry for all filters of its priority.
     fn holds(self, filter: &Filter) -> bool {
         self.priority == filter.priority && !filter.is_filter()
     }
 
-    /// The request to add it with that stub, or to remove it.
+    /// The request to add the filter with that stub, or to remove it.
     fn message(self, ifindex: u32, stub: Option<&Stub<'_>>) -> RouteNetlinkMessage {
         let header = TcHeader {
             index: ifindex.cast_signed(),
@@ -335,7 +337,7 @@ impl Ours {
     }
 }
 
-/// Removes a filter of podtrace's; whether it was there.
+/// Removes a filter of podtrace; returns whether it existed.
 fn remove_filter(netlink: &mut Netlink, ifindex: u32, hook: TcHandle, filter: &Filter) -> bool {
     let ours = Ours {
         hook,
@@ -345,15 +347,15 @@ fn remove_filter(netlink: &mut Netlink, ifindex: u32, hook: TcHandle, filter: &F
     netlink.remove(ours.message(ifindex, None)).is_ok()
 }
 
-/// The name of an interface of the calling thread's namespace; none if it is gone.
+/// The name of an interface of the calling thread's namespace; none if it was removed.
 pub(super) fn name_of(ifindex: u32) -> Option<String> {
     let name = if_indextoname(ifindex).ok()?;
-    // nix takes libc's refusal, a null pointer, for success with an empty name.
+    // nix takes libc's failure, a null pointer, for success with an empty name.
     (!name.is_empty()).then(|| shown(OsStr::from_bytes(name.to_bytes())))
 }
 
-/// Whether the kernel's answer is that there is no such interface.
-pub(super) fn is_gone(error: &io::Error) -> bool {
+/// Whether the kernel answered that there is no such interface.
+pub(super) fn is_missing_interface(error: &io::Error) -> bool {
     matches!(code(error), Some(libc::ENODEV | libc::ENXIO))
 }
 
@@ -366,12 +368,12 @@ mod tests {
     use super::*;
 
     /// No interface has this index.
-    const GONE: u32 = i32::MAX.cast_unsigned();
+    const NO_SUCH_INDEX: u32 = i32::MAX.cast_unsigned();
 
     #[test]
-    fn interface_that_is_gone_has_no_name() {
+    fn removed_interface_has_no_name() {
         assert_eq!(name_of(1).as_deref(), Some("lo"));
-        assert_eq!(name_of(GONE), None);
+        assert_eq!(name_of(NO_SUCH_INDEX), None);
     }
 
     #[test]
@@ -382,14 +384,14 @@ mod tests {
                 priority: 1,
                 handle: handle(true, 1),
             });
-            standing(&Attached {
+            state(&Attached {
                 ifindex,
                 filters: filters.into(),
                 made: true,
                 before: Vec::new(),
             })
         };
-        assert_eq!(stands(GONE).unwrap(), Standing::Gone);
-        assert_eq!(stands(1).unwrap(), Standing::Removed);
+        assert_eq!(stands(NO_SUCH_INDEX).unwrap(), FilterState::NoInterface);
+        assert_eq!(stands(1).unwrap(), FilterState::Removed);
     }
 }

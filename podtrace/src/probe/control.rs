@@ -1,4 +1,4 @@
-//! What is changed while the taps run.
+//! Settings that change while the taps run.
 use aya::maps::{Array, MapData};
 use podtrace_ebpf::config::{Control, VXLAN_PORTS_MAX};
 
@@ -11,7 +11,7 @@ pub(super) struct Controls {
 }
 
 impl Controls {
-    /// Nothing runs yet; all packets are wanted.
+    /// Nothing runs yet; all packets are captured.
     pub(super) fn new(map: Array<MapData, Controlled>) -> Self {
         let now = Control {
             sample_max: u32::MAX,
@@ -20,7 +20,7 @@ impl Controls {
         Self { map, now }
     }
 
-    /// Changes them, if they are not so already.
+    /// Applies a change, if it makes a difference.
     ///
     /// # Errors
     /// When the kernel refuses.
@@ -40,7 +40,7 @@ impl Controls {
     }
 }
 
-/// The ports as the kernel side has them; those beyond its room are left out.
+/// The ports in the form of the kernel side; ports beyond its room are left out.
 pub(super) fn ports(of: &[u16]) -> [u16; VXLAN_PORTS_MAX] {
     let mut ports = [0; VXLAN_PORTS_MAX];
     for (port, of) in ports.iter_mut().zip(of) {

@@ -1,4 +1,4 @@
-//! What can go wrong on the kernel side.
+//! Errors of the kernel side.
 use std::io;
 
 use aya::{maps::MapError, programs::ProgramError};
@@ -6,7 +6,7 @@ use thiserror::Error;
 
 use super::{
     btf::BtfError,
-    clsact::{ClsactError, is_gone},
+    clsact::{ClsactError, is_missing_interface},
     object::PatchError,
     refusal::Refusal,
 };
@@ -23,10 +23,10 @@ pub enum ProbeError {
         "this podtrace was built without its kernel programs (AYA_BUILD_SKIP)\nhint: build it without that variable: cargo build --release"
     )]
     NoObject,
-    /// The kernel's types could not be read, or do not have what we look for.
+    /// The kernel's types could not be read, or lack a required member.
     #[error(transparent)]
     Btf(#[from] BtfError),
-    /// The object could not be fitted to the kernel: a build mistake.
+    /// The object could not be adapted to the kernel: a build mistake.
     #[error(transparent)]
     Patch(#[from] PatchError),
     /// The object was refused.
@@ -44,7 +44,7 @@ pub enum ProbeError {
     /// A program could not be attached.
     #[error("failed to {operation}")]
     Program {
-        /// What was tried, with its object.
+        /// The attempted operation, with its object.
         operation: String,
         /// The kernel's answer.
         #[source]
@@ -53,7 +53,7 @@ pub enum ProbeError {
     /// Stubs could not be attached by clsact.
     #[error("failed to {operation}")]
     Clsact {
-        /// What was tried, with its object.
+        /// The attempted operation, with its object.
         operation: String,
         /// Why.
         #[source]
@@ -62,7 +62,7 @@ pub enum ProbeError {
     /// A map operation failed.
     #[error("failed to {operation}")]
     Map {
-        /// What was tried.
+        /// The attempted operation.
         operation: String,
         /// The kernel's answer.
         #[source]
@@ -75,9 +75,9 @@ pub enum ProbeError {
         .bytes >> 10
     )]
     NoMemory {
-        /// How many rings there are to be.
+        /// The number of rings.
         cpus: u32,
-        /// Bytes of all.
+        /// Bytes of all rings.
         bytes: u64,
         /// The kernel's answer, if it was asked.
         #[source]
@@ -104,10 +104,10 @@ pub enum ProbeError {
 }
 
 impl ProbeError {
-    /// Whether the interface was gone when it was to be attached to.
+    /// Whether the interface vanished before it was attached to.
     #[must_use]
     pub fn is_vanished(&self) -> bool {
-        self.has_answer(is_gone)
+        self.has_answer(is_missing_interface)
     }
 
     /// Whether the process has no room for another descriptor.
@@ -116,14 +116,14 @@ impl ProbeError {
         self.has_answer(is_out_of_descriptors)
     }
 
-    /// Whether a tap of ours is there already: it is detached soon, from an interface that
-    /// has moved.
+    /// Whether a tap of ours is still attached: it is about to be detached, from an interface
+    /// that has moved.
     pub(super) fn is_there(&self) -> bool {
         self.has_answer(|error| error.raw_os_error() == Some(libc::EEXIST))
     }
 
     fn has_answer(&self, is_it: impl Fn(&io::Error) -> bool) -> bool {
-        // That error does not tell of this cause as its own.
+        // That error does not return this cause as its source.
         if let Self::Program { source, .. } = self
             && let ProgramError::IOError(error) = &**source
         {
@@ -133,7 +133,7 @@ impl ProbeError {
     }
 }
 
-/// Why a program could not be loaded.
+/// The error for a program that could not be loaded.
 pub(super) fn not_loaded(name: &'static str, error: ProgramError) -> ProbeError {
     match error {
         ProgramError::LoadError {

@@ -1,15 +1,14 @@
-//! What the running kernel can do, tried and not read off its version: distributions
-//! carry features back.
+//! Features of the running kernel, probed and not derived from its version: distributions
+//! backport features.
 use aya::programs::ProgramInfo;
 use podtrace_ebpf::config::{PROGRAM_EGRESS, PROGRAM_INGRESS};
 
 use super::sys::{self, Instruction, TcxHook};
 
-/// Taps, which let every packet go on.
+/// The taps, which let every packet pass.
 const OURS: [&str; 2] = [PROGRAM_INGRESS, PROGRAM_EGRESS];
 
-/// What is not to be used even where the kernel has it, so that what stands in for it
-/// is tested.
+/// Features not to be used even if the kernel has them, so that their substitutes are tested.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Without {
     /// Atomic operations that return a value (Linux 5.12).
@@ -44,12 +43,12 @@ pub fn has_atomics() -> bool {
     sys::load(&[ZERO, STORE, EXCHANGE, RESULT, EXIT]).is_ok()
 }
 
-/// Whether a program is a tap, of this podtrace or another.
+/// Whether a program is a tap of this podtrace or another.
 pub(super) fn is_ours(program: &ProgramInfo) -> bool {
     OURS.contains(&program.name_as_str().unwrap_or_default())
 }
 
-/// Every namespace has it, under this number.
+/// The loopback interface has this index in every namespace.
 const LOOPBACK: u32 = 1;
 
 /// Whether programs can be attached by TCX.

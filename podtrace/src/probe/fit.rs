@@ -1,4 +1,4 @@
-//! The embedded object, fitted to the running kernel and to what is asked for.
+//! Adapts the embedded object to the running kernel and to the options.
 use aya::{Ebpf, EbpfError, EbpfLoader, maps::MapError};
 use podtrace_ebpf::{config, ring::value_len};
 
@@ -14,17 +14,16 @@ use crate::{
     netns::{Ids, ids},
 };
 
-/// A kernel function that makes a program's context its `struct sk_buff`
-/// (since Linux 6.2).
+/// A kernel function that casts a program's context to its `struct sk_buff` (since Linux 6.2).
 const CAST: &str = "bpf_cast_to_kern_ctx";
 
-/// What depends on the kernel.
+/// The settings that depend on the kernel.
 pub(super) struct Fitted {
-    /// How many rings there are.
+    /// The number of rings.
     pub(super) rings: u32,
-    /// Bytes of each.
+    /// Bytes of each ring.
     pub(super) ring_bytes: u32,
-    /// Bytes that each should have.
+    /// Bytes that each ring should have.
     ring_bytes_wanted: u32,
     offsets: Offsets,
     /// BTF id of [`CAST`].
@@ -32,14 +31,14 @@ pub(super) struct Fitted {
     has_atomics: bool,
 }
 
-/// Where the kernel side finds a packet's interface, in bytes.
+/// The offsets by which the kernel side finds a packet's interface, in bytes.
 struct Offsets {
     skb_dev: u32,
     dev_net: u32,
     net_id: u32,
     skb_sk: u32,
     sock_state: u32,
-    /// The byte and the bit that tell whether a socket is the kernel's own.
+    /// The byte and the bit that mark a socket of the kernel itself.
     sock_kernel: (u32, u32),
 }
 
@@ -61,10 +60,10 @@ impl Offsets {
 }
 
 impl Fitted {
-    /// Asks the kernel.
+    /// Queries the kernel.
     ///
     /// # Errors
-    /// When its types or its CPUs cannot be read, or it lacks what nothing stands in for.
+    /// When its types or its CPUs cannot be read, or it lacks a feature without a substitute.
     pub(super) fn find(options: &ProbeOptions) -> Result<Self, ProbeError> {
         if object::OBJECT.is_empty() {
             return Err(ProbeError::NoObject);
@@ -92,7 +91,7 @@ impl Fitted {
         })
     }
 
-    /// The same with rings that kernels before 5.16 take.
+    /// The same with rings of a size that kernels before 5.16 accept.
     pub(super) fn with_small_rings(self) -> Self {
         Self {
             ring_bytes: self.ring_bytes.min(RING_SMALL),
@@ -100,7 +99,7 @@ impl Fitted {
         }
     }
 
-    /// Whether the object was refused for the size of its rings.
+    /// Whether the object was refused because of the size of its rings.
     pub(super) fn is_too_large(&self, error: &EbpfError) -> bool {
         let EbpfError::MapError(MapError::CreateError { io_error, .. }) = error else {
             return false;
@@ -108,7 +107,7 @@ impl Fitted {
         self.ring_bytes > RING_SMALL && io_error.raw_os_error() == Some(libc::E2BIG)
     }
 
-    /// The error when there is no memory for the rings.
+    /// The error with its cause, if there is no memory for the rings.
     pub(super) fn explain(&self, error: ProbeError) -> ProbeError {
         match error {
             ProbeError::Load(error) if is_out_of_memory(&error) => self.no_memory(Some(error)),
@@ -116,8 +115,8 @@ impl Fitted {
         }
     }
 
-    /// Refuses rings that podtrace's cgroup has no memory for: the kernel may end the
-    /// process in place of an answer.
+    /// Refuses rings that podtrace's cgroup has no memory for: otherwise the kernel may kill
+    /// the process.
     pub(super) fn check_memory(&self) -> Result<(), ProbeError> {
         match left_in_cgroups() {
             Some(left) if left < self.bytes() => Err(self.no_memory(None)),
@@ -155,12 +154,16 @@ impl Fitted {
         if !self.has_atomics {
             object::set_plain_atomics(&mut object)?;
         }
+        if let Some(filter) = &options.filter {
+            object::set_filter(&mut object, filter)?;
+        }
         let slots = table::slots(options.max_interfaces);
         let vxlan_ports = options.vxlan_ports.array();
         let log_level: u8 = if options.diagnostics { 4 } else { 0 };
         let globals = [
             (config::GLOBAL_SNAPLEN, options.snaplen),
             (config::GLOBAL_HEADERS_ONLY, options.headers_only.into()),
+            (config::GLOBAL_FILTER, options.filter.is_some().into()),
             (config::GLOBAL_RING_MASK, self.ring_bytes - 1),
             (config::GLOBAL_TAPS_MASK, slots - 1),
             (config::GLOBAL_CAN_CAST, self.cast.is_some().into()),
@@ -173,7 +176,7 @@ impl Fitted {
             (config::GLOBAL_SOCK_KERNEL_BIT, self.offsets.sock_kernel.1),
             (config::GLOBAL_NET_ID_IS_LONG, (ids() == Ids::Cookie).into()),
         ];
-        // What it borrows lives longer.
+        // The borrowed values live longer.
         let mut loader = loader;
         if let Some(bytes) = options.bare_bytes {
             loader.map_max_entries(config::MAP_BARE, bytes);
@@ -190,7 +193,7 @@ impl Fitted {
         Ok(loaded?)
     }
 
-    /// What this kernel lacks and what that costs, in words.
+    /// The features that this kernel lacks, and the consequences, in words.
     pub(super) fn limits(&self) -> Vec<String> {
         let mut limits = Vec::new();
         if self.ring_bytes < self.ring_bytes_wanted {
@@ -213,8 +216,7 @@ impl Fitted {
     }
 }
 
-/// Whether the rings could not be made for want of memory: before Linux 5.11 they count as
-/// locked memory.
+/// Whether memory for the rings was lacking: before Linux 5.11 they count as locked memory.
 fn is_out_of_memory(error: &EbpfError) -> bool {
     let EbpfError::MapError(MapError::CreateError { name, io_error }) = error else {
         return false;

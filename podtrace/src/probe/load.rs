@@ -1,4 +1,4 @@
-//! Loading the embedded object, registering taps, reading counters.
+//! Loads the embedded object, registers taps, reads counters.
 use std::{collections::BTreeMap, thread};
 
 use aya::{
@@ -24,16 +24,16 @@ pub struct Probe {
     ebpf: Ebpf,
     taps: TapTable,
     controls: Controls,
-    /// By number of the interface.
+    /// By interface number.
     registered: BTreeMap<u32, TapKey>,
-    /// What watches sockets, by the cgroup's path below the root of the tree.
+    /// The programs that watch sockets, by the cgroup's path below the root of the tree.
     pub(super) cgroups: BTreeMap<String, CgroupSkbLink>,
-    /// Last counters of interfaces whose taps are gone, until they are asked for.
-    gone: BTreeMap<u32, TapCounters>,
+    /// Last counters of interfaces whose taps were removed, until the next read.
+    removed: BTreeMap<u32, TapCounters>,
     limits: Vec<String>,
 }
 
-/// The reader's ends: the rings, and what wakes it.
+/// The reader's ends: the rings, and the wake-up.
 pub struct Channel {
     pub(super) rings: Rings,
     pub(super) wake: RingBuf<MapData>,
@@ -47,7 +47,7 @@ impl Probe {
     /// # Errors
     /// When the kernel's types cannot be read or the kernel refuses the object.
     pub fn load(options: &ProbeOptions) -> Result<(Self, Channel), ProbeError> {
-        // Both read the kernel's types, which takes as long as the rest.
+        // Both read the kernel's types, which takes as long as everything else.
         let (loader, fitted) = thread::scope(|scope| {
             let loader = scope.spawn(EbpfLoader::new);
             let fitted = Fitted::find(options);
@@ -83,15 +83,15 @@ impl Probe {
             controls,
             registered: BTreeMap::new(),
             cgroups: BTreeMap::new(),
-            gone: BTreeMap::new(),
+            removed: BTreeMap::new(),
             limits,
         };
         Ok((probe, channel))
     }
 
-    /// Makes an interface known before it is attached to: from then on it is
-    /// counted. `interface` is the number its records will carry, `link_len` the
-    /// length of its link header in bytes.
+    /// Registers an interface before it is attached to: from then on its packets are counted.
+    /// `interface` is the number in its records, `link_len` the length of its link header in
+    /// bytes.
     ///
     /// # Errors
     /// When there is no room for another.
@@ -112,9 +112,8 @@ impl Probe {
         Ok(())
     }
 
-    /// Forgets an interface that nothing is attached to any more. What it has
-    /// seen stays counted: it may have vanished when only one of its directions
-    /// was attached to.
+    /// Removes an interface without attachments. Its counts are kept: it may have vanished
+    /// when only one of its directions was attached to.
     ///
     /// # Errors
     /// When the map cannot be read.
@@ -124,12 +123,12 @@ impl Probe {
         };
         let counters = self.taps.remove(&key)?;
         if counters.iter().any(|one| one.seen > 0) {
-            self.gone.insert(interface, counters);
+            self.removed.insert(interface, counters);
         }
         Ok(())
     }
 
-    /// Lets the taps begin, those that are attached later too.
+    /// Starts the taps, including those attached later.
     ///
     /// # Errors
     /// When the kernel refuses.
@@ -137,8 +136,8 @@ impl Probe {
         self.controls.change(|controls| controls.active = 1)
     }
 
-    /// Takes only packets whose digest ([`podtrace_ebpf::sample`]) is at most
-    /// `max`: all with `u32::MAX`. The others are counted as filtered.
+    /// Captures only packets whose digest ([`podtrace_ebpf::sample`]) is at most `max`: all
+    /// with `u32::MAX`. The others are counted as filtered.
     ///
     /// # Errors
     /// When the kernel refuses.
@@ -146,7 +145,7 @@ impl Probe {
         self.controls.change(|controls| controls.sample_max = max)
     }
 
-    /// Tells which UDP ports VXLAN interfaces have.
+    /// Sets the UDP ports of VXLAN interfaces.
     ///
     /// # Errors
     /// When the kernel refuses.
@@ -155,9 +154,8 @@ impl Probe {
             .change(|controls| controls.vxlan_ports = ports(of))
     }
 
-    /// Stops all taps at once, and waits for programs that run at this moment:
-    /// then no more records come, and the counters are final. False if there is
-    /// no way to wait but to detach.
+    /// Stops all taps at once, and waits for programs that are running: then no more records
+    /// come, and the counters are final. Returns false if only detaching ensures that.
     ///
     /// # Errors
     /// When the kernel refuses.
@@ -167,20 +165,20 @@ impl Probe {
         Ok(wait_for_programs())
     }
 
-    /// Counters of every interface that has taps, by its number, and for the
-    /// last time of those that have none any more.
+    /// Counters of every interface that has taps, by its number, and for the last time of
+    /// those without taps.
     ///
     /// # Errors
     /// When the map cannot be read.
     pub fn counters(&mut self) -> Result<BTreeMap<u32, TapCounters>, ProbeError> {
-        let mut all = std::mem::take(&mut self.gone);
+        let mut all = std::mem::take(&mut self.removed);
         for (interface, key) in &self.registered {
             all.insert(*interface, self.taps.counters(key)?);
         }
         Ok(all)
     }
 
-    /// What this kernel lacks and what that costs, in words.
+    /// The features that this kernel lacks, and the consequences, in words.
     #[must_use]
     pub fn limits(&self) -> &[String] {
         &self.limits
@@ -199,7 +197,7 @@ impl Probe {
     }
 }
 
-/// Loads the taps, at the same time: the verifier takes some 10 ms for each.
+/// Loads the taps in parallel: the verifier takes some 10 ms for each.
 fn load_programs(ebpf: &mut Ebpf) -> Result<(), ProbeError> {
     thread::scope(|scope| {
         let mut loading = Vec::new();
@@ -234,9 +232,9 @@ where
         .ok_or(ProbeError::Missing(name))
 }
 
-/// Waits until no program runs that has begun before. Programs run within
-/// sections of RCU, and the kernel waits for those of all CPUs; where some CPUs
-/// have no tick (nohz_full) it does not offer to.
+/// Waits until all programs that are running have ended. Programs run inside RCU sections, and
+/// the kernel waits for those of all CPUs; if some CPUs have no tick (nohz_full), it offers no
+/// such wait.
 fn wait_for_programs() -> bool {
     let (no_flags, any_cpu) = (0, 0);
     // SAFETY: the call takes numbers only and changes nothing of the process.

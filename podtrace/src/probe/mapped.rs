@@ -1,4 +1,4 @@
-//! A BPF map in the process's memory.
+//! A BPF map that is mapped into the process's memory.
 use std::{io, num::NonZeroUsize, os::fd::AsFd, ptr::NonNull};
 
 use nix::{
@@ -6,7 +6,7 @@ use nix::{
     sys::mman::{MapFlags, ProtFlags, mmap, munmap},
 };
 
-/// A mapped map, unmapped when dropped.
+/// A mapping of a map, unmapped when dropped.
 pub(super) struct Mapped {
     begin: NonNull<c_void>,
     bytes: NonZeroUsize,
@@ -16,10 +16,10 @@ pub(super) struct Mapped {
 unsafe impl Send for Mapped {}
 
 impl Mapped {
-    /// Maps the first bytes of what is behind the descriptor.
+    /// Maps the first bytes of the map.
     ///
     /// # Errors
-    /// When the kernel refuses, as it does when there are not as many.
+    /// When the kernel refuses, for example because the map is shorter.
     pub(super) fn new(map: impl AsFd, bytes: usize) -> io::Result<Self> {
         let bytes = NonZeroUsize::new(bytes).ok_or(io::ErrorKind::InvalidInput)?;
         let access = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
@@ -28,7 +28,7 @@ impl Mapped {
         Ok(Self { begin, bytes })
     }
 
-    /// Where the element of a number begins, if all of it is mapped.
+    /// The begin of the element of that number, if all of it is mapped.
     pub(super) fn element(&self, number: usize, bytes: usize) -> Option<NonNull<u8>> {
         let begin = number.checked_mul(bytes)?;
         let end = begin.checked_add(bytes)?;
@@ -39,8 +39,8 @@ impl Mapped {
 
 impl Drop for Mapped {
     fn drop(&mut self) {
-        // SAFETY: it was mapped as such, and who points into it is gone.
-        // It cannot fail for a whole mapping.
+        // SAFETY: it was mapped as such, and no pointer into it is left.
+        // Cannot fail for a whole mapping.
         let _ = unsafe { munmap(self.begin, self.bytes.get()) };
     }
 }

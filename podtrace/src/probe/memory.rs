@@ -1,23 +1,23 @@
-//! How large the rings are when nobody says.
+//! The default size of the rings.
 use std::fs;
 
 use super::rings::ring_count;
 use crate::cgroup::memory::left_in_cgroups;
 
-/// The rings take this part of the memory that is free.
+/// The rings take one in this many parts of the free memory.
 const PART: u64 = 256;
-/// The least and the most that they take together, in bytes.
+/// Lower and upper bound of all rings together, in bytes.
 const RINGS_MIN: u64 = 4 << 20;
 const RINGS_MAX: u64 = 64 << 20;
-/// What the ring of each CPU has at least, whatever they take together then: some
-/// milliseconds of the most packets that a CPU can handle.
+/// Lower bound of each CPU's ring, whatever the sum: some milliseconds of the highest packet
+/// rate of a CPU.
 const RING_MIN: u64 = 256 << 10;
 
-/// Of what a cgroup may still take, the rings take no more than this part.
+/// The rings take at most one in this many parts of the memory that a cgroup has left.
 const PART_OF_CGROUP: u64 = 4;
 
-/// Bytes of all rings together, by the memory that the node and our cgroups have left:
-/// the kernel takes all of it at once and charges it to us.
+/// Bytes of all rings together, by the memory left to the node and to our cgroups: the kernel
+/// allocates all of it at once and charges it to us.
 #[must_use]
 pub fn default_rings() -> u32 {
     let cpus = u64::from(ring_count().unwrap_or(1));

@@ -1,22 +1,24 @@
-//! The embedded object, fitted to the running kernel: a copy of it is changed.
+//! The embedded object; a copy of it is adapted to the running kernel.
 mod patch;
 
 use podtrace_ebpf::{
-    config::{CAST_MARKS, PROGRAM_EGRESS, PROGRAM_INGRESS, PROGRAM_SOCKET},
+    config::{
+        CAST_MARKS, FILTER_MARK, FILTER_SLOTS, PROGRAM_EGRESS, PROGRAM_INGRESS, PROGRAM_SOCKET,
+    },
     ring::RING_MARK,
 };
 
 pub(super) use patch::PatchError;
 use patch::{Patch, Within, exactly};
 
-/// What the build has made of the kernel side; empty with `AYA_BUILD_SKIP`.
+/// The compiled kernel side; empty with `AYA_BUILD_SKIP`.
 pub(super) static OBJECT: &[u8] =
     aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/podtrace-ebpf"));
 
-/// The taps: what is changed of one is changed of all.
+/// The taps: a change applies to all of them.
 pub(super) const TAPS: [&str; 3] = [PROGRAM_INGRESS, PROGRAM_EGRESS, PROGRAM_SOCKET];
 
-/// Where an instruction has its registers, the source in the upper half of the byte.
+/// The byte of an instruction with its registers, the source in the upper half.
 const REGISTERS: usize = 1;
 /// `BPF_CALL | BPF_JMP`, linux/bpf.h.
 const CALL: u8 = 0x85;
@@ -31,18 +33,18 @@ const FETCH_ADD: u8 = 0x01;
 /// `BPF_LDX | BPF_MEM | BPF_DW`.
 const LOAD: u8 = 0x79;
 
-/// Where aya looks for definitions of maps.
+/// The section in which aya finds definitions of maps.
 const MAPS: &str = "maps";
-/// How a map's definition begins, `struct bpf_map_def` of libbpf: type, length of a
-/// key, length of a value.
+/// The begin of a map's definition, `struct bpf_map_def` of libbpf: type, length of a key,
+/// length of a value.
 type Definition = [u32; 3];
 /// `BPF_MAP_TYPE_ARRAY`, linux/bpf.h.
 const ARRAY: u32 = 2;
 /// An array's keys are indices of 32 bits.
 const INDEX: u32 = 4;
 
-/// Makes values of so many bytes those of the array whose values have [`RING_MARK`]:
-/// aya takes other numbers of elements, but no other length.
+/// Sets the length of a value in the array whose values have [`RING_MARK`]: aya can set the
+/// number of elements, but not their length.
 ///
 /// # Errors
 /// When there is not exactly one such array.
@@ -56,12 +58,12 @@ pub(super) fn set_values(object: &mut [u8], bytes: u32) -> Result<(), PatchError
     patch.apply(object, |_| encoded([ARRAY, INDEX, bytes]))
 }
 
-/// Makes the taps' calls of [`CAST_MARKS`] calls of the kernel function of this type id.
-/// aya knows no calls of kernel functions, which the kernel takes as: opcode, source
+/// Turns the taps' calls of [`CAST_MARKS`] into calls of the kernel function with this type
+/// id. aya does not support calls of kernel functions. The kernel expects: opcode, source
 /// register, no offset, type id.
 ///
 /// # Errors
-/// When a tap has not exactly one call of each.
+/// When a tap does not have exactly one call of each.
 pub(super) fn set_cast(object: &mut [u8], function: u32) -> Result<(), PatchError> {
     let call = |registers, [a, b, c, d]: [u8; 4]| [CALL, registers, 0, 0, a, b, c, d];
     for mark in CAST_MARKS {
@@ -78,12 +80,12 @@ pub(super) fn set_cast(object: &mut [u8], function: u32) -> Result<(), PatchErro
     Ok(())
 }
 
-/// Makes plain instructions of the taps' atomic operations that return a value: an
-/// exchange becomes a load, and an addition returns nothing. See `tc::atomic` of the
-/// kernel side for what that means.
+/// Replaces the taps' atomic operations that return a value by plain instructions: an exchange
+/// becomes a load, and an addition returns nothing. `tc::atomic` of the kernel side describes
+/// the consequences.
 ///
 /// # Errors
-/// When a tap has not exactly one of each.
+/// When a tap does not have exactly one of each.
 pub(super) fn set_plain_atomics(object: &mut [u8]) -> Result<(), PatchError> {
     let any_registers = |operation: [u8; 8]| {
         let mut mark = operation.map(Some);
@@ -100,7 +102,8 @@ pub(super) fn set_plain_atomics(object: &mut [u8]) -> Result<(), PatchError> {
             mark: &exchange,
         };
         load.apply(object, |place| {
-            // The address comes from the destination, what is loaded goes to the source.
+            // The address is in the destination register, the loaded value goes to the source
+            // register.
             vec![LOAD, place[REGISTERS].rotate_left(4), 0, 0, 0, 0, 0, 0]
         })?;
         let add = Patch {
@@ -115,11 +118,44 @@ pub(super) fn set_plain_atomics(object: &mut [u8]) -> Result<(), PatchError> {
     Ok(())
 }
 
+/// `BPF_ALU64 | BPF_MOV | BPF_K`.
+const SET: u8 = 0xb7;
+/// `BPF_JMP | BPF_JEQ | BPF_K`.
+const IF_EQUAL: u8 = 0x15;
+/// r5, which a filter leaves to what comes behind it.
+const SPARE: u8 = 5;
+
+/// Puts a filter in its place in all taps: a block that control leaves at its end. What is left
+/// of the room is behind a branch that is always taken: the verifier refuses instructions
+/// that no jump leads to, and passes over those that a known number excludes.
+///
+/// # Errors
+/// When a tap does not have exactly one place, or the filter does not fit.
+pub(super) fn set_filter(object: &mut [u8], block: &[[u8; 8]]) -> Result<(), PatchError> {
+    let [a, b, c, d] = FILTER_MARK.to_le_bytes();
+    let mark = exactly(&[SET, 0, 0, 0, a, b, c, d].repeat(FILTER_SLOTS));
+    let mut code = block.to_vec();
+    if let Some(rest) = FILTER_SLOTS.checked_sub(block.len() + 2) {
+        let [low, high] = (rest as u16).to_le_bytes();
+        code.push([SET, SPARE, 0, 0, 0, 0, 0, 0]);
+        code.push([IF_EQUAL, SPARE, low, high, 0, 0, 0, 0]);
+    }
+    for tap in TAPS {
+        let patch = Patch {
+            purpose: "filter",
+            within: Within::Program(tap),
+            mark: &mark,
+        };
+        patch.apply(object, |_| code.concat())?;
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// The instructions that differ, before and after.
+    /// The changed instructions, before and after.
     fn changes(object: &[u8]) -> Vec<([u8; 8], [u8; 8])> {
         let pairs = OBJECT.as_chunks().0.iter().zip(object.as_chunks().0);
         let pairs = pairs.map(|(before, after)| (*before, *after));
@@ -164,6 +200,24 @@ mod tests {
             assert_eq!(after, plain);
         }
         assert!(set_plain_atomics(&mut object).is_err());
+    }
+
+    #[test]
+    fn filter_takes_the_place_of_its_mark() {
+        let mut object = OBJECT.to_vec();
+        if object.is_empty() {
+            return; // AYA_BUILD_SKIP
+        }
+        let block = [[SET, 0, 0, 0, 1, 0, 0, 0]; 3];
+        set_filter(&mut object, &block).unwrap();
+        assert_eq!(changes(&object).len(), FILTER_SLOTS * TAPS.len());
+        assert!(set_filter(&mut object, &block).is_err());
+        // All of the room, and one more.
+        for (len, fits) in [(FILTER_SLOTS, true), (FILTER_SLOTS + 1, false)] {
+            let block = vec![[SET, 0, 0, 0, 1, 0, 0, 0]; len];
+            let set = set_filter(&mut OBJECT.to_vec(), &block);
+            assert_eq!(set.is_ok(), fits);
+        }
     }
 
     #[test]

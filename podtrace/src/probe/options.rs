@@ -1,26 +1,28 @@
-//! How the programs are loaded.
+//! Options for loading the programs.
 use super::feature::Without;
-use crate::packet::VxlanPorts;
+use crate::{filter::Block, packet::VxlanPorts};
 
-/// How to load.
+/// Options for loading.
 #[derive(Clone, Debug)]
 pub struct ProbeOptions {
-    /// Bytes captured of each packet, at most.
+    /// Upper bound of the bytes captured of each packet.
     pub snaplen: u32,
-    /// Bytes of the rings of all CPUs together, about: each has the next smaller
-    /// power of two.
+    /// Approximate bytes of all rings together: the size of each is rounded down to a power of
+    /// two.
     pub ring_bytes: u32,
-    /// How many interfaces may have taps at the same time.
+    /// Upper bound of the interfaces with taps at the same time.
     pub max_interfaces: u32,
     /// Whether only headers are captured, with [`podtrace_ebpf::config::KEY_PAYLOAD`] bytes
     /// behind them.
     pub headers_only: bool,
-    /// UDP ports of VXLAN beside those of interfaces.
+    /// What a packet must match by its innermost network header, as a block of instructions.
+    pub filter: Option<Block>,
+    /// UDP ports of VXLAN in addition to those of interfaces.
     pub vxlan_ports: VxlanPorts,
-    /// Whether the kernel side's diagnostics are wanted.
+    /// Whether the kernel side's log is enabled.
     pub diagnostics: bool,
-    /// What is not to be used even where the kernel has it.
+    /// Features not to be used even if the kernel has them.
     pub without: Without,
-    /// Bytes of the ring buffer of [`podtrace_ebpf::config::PROGRAM_BARE`], if it is to run.
+    /// Bytes of the ring buffer of [`podtrace_ebpf::config::PROGRAM_BARE`], if it is loaded.
     pub bare_bytes: Option<u32>,
 }

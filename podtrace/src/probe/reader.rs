@@ -1,11 +1,10 @@
-//! The reader: a thread that moves records from the CPUs' rings into batches, in
-//! order of time.
+//! The reader: a thread that moves records from the CPUs' rings into batches, in order of
+//! time.
 //!
-//! It decodes nothing but looks the sockets' cgroups up as soon as a record
-//! shows them: a container that dies right after its first packets takes its
-//! cgroup along. When the consumer is behind, the bounded queue fills,
-//! the reader waits, and the rings fill: then the kernel counts what is lost,
-//! per tap, and nothing needs to be counted twice.
+//! It decodes nothing, but looks up the sockets' cgroups at once: a container that dies right
+//! after its first packets takes its cgroup along. If the consumer is behind, the bounded
+//! queue fills, the reader waits, and the rings fill: then the kernel counts the lost packets
+//! per tap, so that nothing has to be counted twice.
 use std::{
     io,
     os::fd::AsFd as _,
@@ -33,16 +32,16 @@ use super::{
 };
 use crate::{clock::monotonic_ns, model::loss::LostBy, privilege};
 
-/// A batch is handed on when it has this many bytes.
+/// A batch of this many bytes is handed on.
 pub(crate) const BATCH_BYTES: usize = 256 << 10;
-/// What a batch may have beyond that.
+/// Additional room of a batch.
 pub(crate) const ROOM_BYTES: usize = 16 << 10;
-/// Batches waiting for the consumer, at most: the cgroups in them were looked up in
-/// time.
+/// Upper bound of the batches that wait for the consumer; their cgroups were looked up
+/// already.
 pub const QUEUE_BATCHES: usize = 24;
-/// Pause between two looks at the rings while packets flow.
+/// Pause between two reads of the rings while packets flow.
 const INTERVAL_MS: u8 = 5;
-/// Looks without a record until the reader asks to be woken and sleeps.
+/// Reads without a record before the reader sleeps until it is woken.
 const IDLE_ROUNDS: u32 = 4;
 /// The longest sleep.
 const SLEEP_MS: u16 = 10_000;
@@ -53,20 +52,20 @@ pub struct RingReader {
     thread: thread::JoinHandle<io::Result<()>>,
 }
 
-/// Tells the thread to end, also while it sleeps.
+/// Tells the thread to end, even while it sleeps.
 struct Stop {
     asked: AtomicBool,
     wake: EventFd,
-    /// Whether the reader has waited for its share of the processors.
+    /// Whether the reader has waited for its share of the CPU time.
     has_paused: AtomicBool,
-    /// Whether it has waited since it last took all there was.
+    /// Whether it has waited since it last emptied the rings.
     is_behind: AtomicBool,
 }
 
 impl RingReader {
-    /// Starts the thread; batches arrive at the receiver until it is stopped.
-    /// `look_up` is to answer fast. `cpu_limit`: percent of one processor that the
-    /// process takes at most; beyond it the reader waits, and the rings lose.
+    /// Starts the thread; batches arrive at the receiver until it is stopped. `look_up` must
+    /// be fast. `cpu_limit`: upper bound of the process's CPU time in percent of one
+    /// processor; beyond it the reader waits, and the rings lose records.
     ///
     /// # Errors
     /// When the thread cannot be started.
@@ -75,7 +74,8 @@ impl RingReader {
         look_up: Box<dyn LookUp>,
         cpu_limit: Option<u32>,
     ) -> io::Result<(Self, mpsc::Receiver<Batch>)> {
-        // What waits in the queue is to be worked off before it shows in the time taken.
+        // The queue is short, as its batches show in the CPU time only when they are
+        // processed.
         let queue = cpu_limit.map_or(QUEUE_BATCHES, |_| 1);
         let (sender, receiver) = mpsc::channel(queue);
         let stop = Arc::new(Stop {
@@ -96,20 +96,20 @@ impl RingReader {
         Ok((Self { stop, thread }, receiver))
     }
 
-    /// Asks the thread to drain what is left and end; the receiver then closes.
+    /// Tells the thread to drain the rings and end; the receiver then closes.
     pub fn stop(&self) {
         self.stop.asked.store(true, Ordering::Release);
-        // It can only fail when it is full, and then it wakes the thread too.
+        // It can only fail if the counter is full, which wakes the thread too.
         let _ = self.stop.wake.write(1);
     }
 
-    /// Whether it has waited, since it was asked last, for its share of the processors.
+    /// Whether it has waited for its share of the CPU time since the last call.
     pub fn has_paused(&self) -> bool {
         self.stop.has_paused.swap(false, Ordering::Relaxed)
     }
 
-    /// Whether records wait in the rings since it waited for its share of the processors:
-    /// then time has passed only as far as the records tell that were handed on.
+    /// Whether records wait in the rings because it waited for its share of the CPU time: then
+    /// time has passed only up to the last record handed on.
     pub fn is_behind(&self) -> bool {
         self.stop.is_behind.load(Ordering::Acquire)
     }
@@ -117,7 +117,7 @@ impl RingReader {
     /// Waits for the end of a stopped reader whose receiver has closed.
     ///
     /// # Errors
-    /// What made it end early.
+    /// The error that ended it early.
     pub fn join(self) -> io::Result<()> {
         self.thread
             .join()
@@ -135,10 +135,10 @@ fn read(
     let mut idle = 0;
     let mut bytes = BytesMut::new();
     loop {
-        // Read before looking, so that what came before the stop is seen.
+        // Read before the rings, so that everything before the stop is read.
         let stopping = stop.asked.load(Ordering::Acquire);
         let until_ns = if stopping { u64::MAX } else { monotonic_ns()? };
-        channel.rings.look(until_ns)?;
+        channel.rings.refresh(until_ns)?;
         let mut lost = Some(LostBy {
             until_ns,
             records: channel.lost()?,
@@ -147,9 +147,9 @@ fn read(
         let mut is_idle = true;
         let mut has_waited = false;
         loop {
-            let note = |begin: &Begin| cgroups.note(begin);
-            channel.rings.take(&mut bytes, BATCH_BYTES, note)?;
-            // The last look tells of losses even if it has no record.
+            let on_begin = |begin: &Begin| cgroups.record(begin);
+            channel.rings.take(&mut bytes, BATCH_BYTES, on_begin)?;
+            // The last batch reports losses even if it has no record.
             if bytes.is_empty() && !(stopping && lost.is_some()) {
                 break;
             }
@@ -180,8 +180,8 @@ fn read(
 }
 
 impl Stop {
-    /// Waits until the process has its share of the processors again, or is to stop;
-    /// whether it had to.
+    /// Waits until the process has its share of the CPU time again, or is told to stop;
+    /// returns whether it waited.
     fn pause_within(&self, limit: &mut Limit) -> io::Result<bool> {
         let mut has_waited = false;
         while !self.asked.load(Ordering::Acquire)
@@ -201,9 +201,9 @@ impl Stop {
     }
 }
 
-/// What was taken.
+/// Takes the batch.
 fn batch(bytes: &mut BytesMut, cgroups: &mut Cgroups) -> Batch {
-    // Room for the record that fills it: growing would double it.
+    // Reserves room for the record that fills it: growing would double the buffer.
     let next = BytesMut::with_capacity(BATCH_BYTES + ROOM_BYTES);
     let mut batch = Batch::new(std::mem::replace(bytes, next).freeze());
     batch.cgroups = std::mem::take(&mut cgroups.new);
@@ -212,13 +212,13 @@ fn batch(bytes: &mut BytesMut, cgroups: &mut Cgroups) -> Batch {
 }
 
 impl Channel {
-    /// How many packets found no room by now.
+    /// The number of packets lost so far.
     fn lost(&self) -> io::Result<u64> {
         let without_ring = self.lost.get(&0, 0).map_err(io::Error::other)?;
         Ok(self.rings.lost() + without_ring)
     }
 
-    /// Waits until the kernel side wakes the reader, or a stop is asked for.
+    /// Waits until the kernel side or a stop wakes the reader.
     fn wait(&mut self, timeout: PollTimeout, stop: &EventFd) -> io::Result<()> {
         let wake = PollFd::new(self.wake.as_fd(), PollFlags::POLLIN);
         let mut fds = [wake, PollFd::new(stop.as_fd(), PollFlags::POLLIN)];
@@ -226,7 +226,7 @@ impl Channel {
             Ok(_) | Err(Errno::EINTR) => {}
             Err(errno) => return Err(errno.into()),
         }
-        // There is never a record, but room to be given back.
+        // There is never a record, only room to be freed.
         while self.wake.next().is_some() {}
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! A program that the kernel refused, told in three lines.
+//! A program that the kernel refused, described in three lines.
 use std::{
     fmt::{self, Display, Formatter},
     io::{self, Write as _},
@@ -7,19 +7,19 @@ use std::{
 
 use crate::text::escape::shown;
 
-/// A program that the kernel refused. The verifier's log, of a thousand lines and more,
-/// is in a file.
+/// A program that the kernel refused. A file has the verifier's log, which has a thousand
+/// lines or more.
 #[derive(Debug)]
 pub struct Refusal {
     program: &'static str,
     kernel: String,
     answer: io::Error,
-    /// What the verifier said last.
+    /// The verifier's last message.
     verdict: String,
     log: Log,
 }
 
-/// Where the verifier's log is.
+/// The place of the verifier's log.
 #[derive(Debug)]
 enum Log {
     Empty,
@@ -28,7 +28,7 @@ enum Log {
 }
 
 impl Refusal {
-    /// Writes the log to a file that only we can read.
+    /// Writes the log to a private file.
     pub(super) fn new(program: &'static str, answer: io::Error, log: String) -> Self {
         Self {
             program,
@@ -67,7 +67,7 @@ impl Display for Refusal {
     }
 }
 
-/// The last thing that the verifier said before its statistics.
+/// The verifier's last message before its statistics.
 fn verdict(log: &str) -> &str {
     let is_statistics = |line: &&str| {
         line.is_empty() || line.starts_with("processed ") || line.starts_with("verification time")
@@ -97,7 +97,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn refusal_is_told_in_three_lines() {
+    fn refusal_takes_three_lines() {
         let log = "0: (bf) r6 = r1\nR4 invalid zero-sized read: u64=[0,63]\n\
                    processed 12 insns (limit 1000000) max_states_per_insn 0\n\n";
         let refusal = Refusal::new("pt_ingress", io::ErrorKind::InvalidInput.into(), log.into());
@@ -106,14 +106,17 @@ mod tests {
         };
         assert_eq!(std::fs::read_to_string(path).unwrap(), log);
         std::fs::remove_file(path).unwrap();
-        let told = refusal.to_string();
-        assert_eq!(told.lines().count(), 3, "{told}");
-        assert!(told.contains(" refuses the program pt_ingress: "), "{told}");
+        let message = refusal.to_string();
+        assert_eq!(message.lines().count(), 3, "{message}");
         assert!(
-            told.contains("\nverifier: R4 invalid zero-sized read"),
-            "{told}"
+            message.contains(" refuses the program pt_ingress: "),
+            "{message}"
         );
-        assert!(told.contains(&path.display().to_string()), "{told}");
+        assert!(
+            message.contains("\nverifier: R4 invalid zero-sized read"),
+            "{message}"
+        );
+        assert!(message.contains(&path.display().to_string()), "{message}");
     }
 
     #[test]
@@ -123,8 +126,8 @@ mod tests {
             io::ErrorKind::InvalidInput.into(),
             String::new(),
         );
-        let told = refusal.to_string();
-        assert_eq!(told.lines().count(), 2, "{told}");
+        let message = refusal.to_string();
+        assert_eq!(message.lines().count(), 2, "{message}");
         assert!(matches!(refusal.log, Log::Empty));
     }
 }

@@ -1,26 +1,26 @@
-//! Taking no more of the processors than others can spare.
+//! Takes no more CPU time than others can spare.
 //!
-//! An observer yields: while its reader waits, the rings fill, and the kernel counts
-//! what it loses, so that nothing is left unsaid.
+//! An observer yields: while its reader waits, the rings fill, and the kernel counts the lost
+//! packets, so that they are reported.
 use std::{io, time::Duration};
 
 use nix::time::{ClockId, clock_gettime};
 
-/// Added to the niceness of the threads that follow packets.
+/// Added to the niceness of the threads that process packets.
 const NICENESS: i32 = 10;
-/// What may be taken at once after a time of rest: so much at the limit.
+/// The time at the limit that may be used at once after a rest.
 const BURST: Duration = Duration::from_millis(100);
-/// The longest pause at a time; another may follow.
+/// Upper bound of one pause; another may follow.
 const PAUSE_MAX: Duration = Duration::from_millis(200);
 
-/// Makes the calling thread, and those that it starts from now on, yield to others.
+/// Makes the calling thread, and all threads that it starts later, yield to others.
 pub fn yield_to_others() {
     // SAFETY: it takes a number only, and changes the calling thread alone.
-    // It never fails to make a thread nicer.
+    // A thread may always raise its niceness.
     unsafe { libc::nice(NICENESS) };
 }
 
-/// Bounds the processor time of the whole process over the time that passes.
+/// Limits the CPU time of the whole process relative to the elapsed time.
 #[derive(Clone, Debug)]
 pub(super) struct Limit {
     /// Of one processor.
@@ -28,17 +28,17 @@ pub(super) struct Limit {
     budget: Budget,
 }
 
-/// What may be taken yet: the bucket of a token bucket, which may be in debt.
+/// A token bucket of CPU time, which may be in debt.
 #[derive(Clone, Debug)]
 struct Budget {
     left: f64,
-    /// When it was reckoned, and what was used until then.
+    /// The time of the last update, and the CPU time used until then.
     at: Duration,
     used: Duration,
 }
 
 impl Limit {
-    /// `percent` of one processor, from now on.
+    /// Limits to `percent` of one processor from now on.
     ///
     /// # Errors
     /// When a clock cannot be read.
@@ -54,7 +54,7 @@ impl Limit {
         })
     }
 
-    /// How long to wait before more may be taken; none at all, as a rule.
+    /// The time to wait before more may be used; usually none.
     ///
     /// # Errors
     /// When a clock cannot be read.
@@ -98,18 +98,18 @@ mod tests {
     }
 
     #[test]
-    fn what_was_taken_too_much_is_waited_for() {
+    fn excess_cpu_time_is_paid_back_by_pauses() {
         let mut budget = budget();
         assert_eq!(budget.pause(0.5, 10 * MS, 5 * MS), None);
         let pause = budget.pause(0.5, 20 * MS, 20 * MS).unwrap();
         assert!(pause.abs_diff(20 * MS) < MS, "{pause:?}");
         assert_eq!(budget.pause(0.5, 41 * MS, 20 * MS), None);
-        // A long debt is paid in parts.
+        // A long debt is repaid in parts.
         assert_eq!(budget.pause(0.5, 50 * MS, 9000 * MS), Some(PAUSE_MAX));
     }
 
     #[test]
-    fn rest_is_saved_up_for_a_short_burst_only() {
+    fn unused_share_allows_a_short_burst_only() {
         let mut budget = budget();
         assert_eq!(budget.pause(0.2, 10_000 * MS, Duration::ZERO), None);
         assert_eq!(budget.pause(0.2, 10_000 * MS, 19 * MS), None);
@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn over_time_the_share_is_kept() {
+    fn long_term_share_stays_within_the_limit() {
         let (mut budget, mut at, mut used) = (budget(), Duration::ZERO, Duration::ZERO);
         for turn in 0..2000 {
             (at, used) = (at + 2 * MS, used + (turn % 3) * MS);

@@ -13,17 +13,17 @@ use podtrace_ebpf::{
     ring::{Consumer, Cursors, Producer, RECORD_MAX},
 };
 
-/// One CPU's ring, and how far it was read.
+/// One CPU's ring, and the reader's position.
 pub(super) struct Ring {
-    /// The ring is behind them.
+    /// The ring follows them.
     cursors: NonNull<Cursors>,
     /// Bytes of the ring, a power of two.
     bytes: u32,
     /// Position of the next record.
     next: u64,
-    /// Position behind what was copied, and given back.
+    /// Position behind the records that were copied, whose room is free again.
     copied: u64,
-    /// Position behind the last record that was there at the last look.
+    /// Position behind the last record at the last refresh.
     end: u64,
 }
 
@@ -44,32 +44,32 @@ impl Ring {
         }
     }
 
-    /// Looks how far it is written by now.
-    pub(super) fn look(&mut self) {
+    /// Reads how far the ring is written by now.
+    pub(super) fn refresh(&mut self) {
         self.end = self.written();
     }
 
-    /// Whether all that is written by now was read.
+    /// Whether everything written by now was read.
     pub(super) fn is_empty(&self) -> bool {
         self.written() == self.next
     }
 
-    /// How many packets found no room.
+    /// The number of packets that were lost.
     pub(super) fn lost(&self) -> u64 {
         let at = offset_of!(Cursors, producer) + offset_of!(Producer, lost);
         self.cursor(at).load(Ordering::Relaxed)
     }
 
-    /// Has the kernel side wake the reader once there are more bytes than these.
+    /// Makes the kernel side wake the reader once more than this many bytes wait.
     pub(super) fn wake_above(&self, bytes: u64) {
         let at = offset_of!(Cursors, consumer) + offset_of!(Consumer, wake_above);
         self.cursor(at).store(bytes, Ordering::Relaxed);
     }
 
-    /// How the next record begins that was there at the last look.
+    /// The begin of the next record, if it was written by the last refresh.
     ///
     /// # Errors
-    /// When what is there is no record.
+    /// When the bytes are no record.
     pub(super) fn peek(&self) -> io::Result<Option<Begin>> {
         let left = self.end.wrapping_sub(self.next);
         if left == 0 {
@@ -77,12 +77,12 @@ impl Ring {
         }
         match Record::begin(self.bytes_at(self.next, left)) {
             Some(begin) if u64::from(begin.room()) <= left => Ok(Some(begin)),
-            _ => Err(io::Error::other("what is in the ring is no record")),
+            _ => Err(io::Error::other("the ring holds an invalid record")),
         }
     }
 
-    /// Goes on behind the next record, which begins so; it is copied with those behind
-    /// it, or now, when they stand elsewhere.
+    /// Advances behind the next record, which begins with `begin`. It is copied together with
+    /// the following records, or at once if these are not adjacent.
     pub(super) fn advance(&mut self, begin: Begin, to: &mut BytesMut) {
         self.next = self.next.wrapping_add(u64::from(begin.room()));
         if self.offset(self.next) < self.offset(self.copied) {
@@ -95,7 +95,7 @@ impl Ring {
         self.next.wrapping_sub(self.copied) as usize
     }
 
-    /// Copies the records up to the next one, and gives their room back.
+    /// Copies the records before the next one, and frees their room.
     pub(super) fn copy(&mut self, to: &mut BytesMut) {
         let len = self.next.wrapping_sub(self.copied);
         to.put_slice(self.bytes_at(self.copied, len));
@@ -113,7 +113,7 @@ impl Ring {
         (position & u64::from(self.bytes - 1)) as usize
     }
 
-    /// At most so many bytes from a position on that was not given back.
+    /// Up to this many bytes from a position whose room is not free yet.
     fn bytes_at(&self, position: u64, len: u64) -> &[u8] {
         let offset = self.offset(position);
         let rest = (self.bytes + RECORD_MAX) as usize - offset;

@@ -1,4 +1,4 @@
-//! The rings of all CPUs, read in order of time.
+//! Reads the rings of all CPUs in order of time.
 use std::{
     cmp::Reverse,
     collections::BinaryHeap,
@@ -16,28 +16,27 @@ use podtrace_ebpf::{
 
 use super::{mapped::Mapped, ring::Ring};
 
-/// How many rings it takes for each CPU to have one under its number. One that
-/// comes later has none: what it sees is counted as lost.
+/// The number of rings with which each CPU has one under its number. A CPU that is added later
+/// has none: its packets are counted as lost.
 ///
 /// # Errors
-/// When the CPUs cannot be read, with what was to be read.
+/// When the CPUs cannot be read, with the file.
 pub(super) fn ring_count() -> Result<u32, (&'static str, io::Error)> {
     Ok(online_cpus()?.into_iter().max().unwrap_or(0) + 1)
 }
 
-/// How many bytes each of so many rings has, when all have so many together: a power
-/// of two.
+/// The bytes of each of `rings` rings that have `all` bytes together: a power of two.
 #[must_use]
 pub(super) fn ring_bytes(all: u32, rings: u32) -> u32 {
     let each = (all / rings.max(1)).clamp(RING_MIN, RING_MAX);
     1 << each.ilog2()
 }
 
-/// The largest ring that fits into 4 MiB with what is around it: kernels before 5.16
-/// take no longer values.
+/// The largest ring that fits into 4 MiB with its cursors: kernels before 5.16 accept no
+/// longer values.
 pub(super) const RING_SMALL: u32 = 2 << 20;
 
-/// Bytes at which a ring is read at the latest, however large it is.
+/// Upper bound of the bytes at which a ring is read, however large it is.
 const WATERMARK_MAX: u64 = 1 << 20;
 
 /// The rings of all CPUs.
@@ -45,15 +44,15 @@ pub(super) struct Rings {
     rings: Vec<Ring>,
     /// Time of the next record of each ring, and its number.
     nexts: BinaryHeap<Reverse<(u64, usize)>>,
-    /// Later ones are left for the next look.
+    /// Later records are left for the next refresh.
     until_ns: u64,
-    /// Bytes in a ring at which it is time to read it.
+    /// The bytes in a ring that wake the reader.
     watermark: u64,
     _map: Mapped,
 }
 
 impl Rings {
-    /// Maps the map of so many rings of so many bytes. Nothing else may read them.
+    /// Maps a map of `count` rings of `bytes` bytes. Nothing else may read them.
     ///
     /// # Errors
     /// When the kernel refuses.
@@ -74,17 +73,17 @@ impl Rings {
         })
     }
 
-    /// Looks what there is by now. Of that, [`Self::take`] takes what was made until
-    /// `until_ns`, a time before the look: then all of that time is here, but for what
-    /// a program was writing at that moment.
+    /// Reads how far the rings are written by now. [`Self::take`] then takes the records
+    /// made until `until_ns`, a time before this call: all of them are here, except one
+    /// that a program was writing at that moment.
     ///
     /// # Errors
     /// When a ring holds something else than records.
-    pub(super) fn look(&mut self, until_ns: u64) -> io::Result<()> {
+    pub(super) fn refresh(&mut self, until_ns: u64) -> io::Result<()> {
         self.until_ns = until_ns;
         self.nexts.clear();
         for (cpu, ring) in self.rings.iter_mut().enumerate() {
-            ring.look();
+            ring.refresh();
             if let Some(begin) = ring.peek()? {
                 self.nexts.push(Reverse((begin.ts_ns, cpu)));
             }
@@ -92,16 +91,16 @@ impl Rings {
         Ok(())
     }
 
-    /// Moves records to `to`, the oldest first, until it has `limit` bytes or nothing
-    /// is left; `note` gets how each begins.
+    /// Moves records to `to`, the oldest first, until it has `limit` bytes or nothing is left;
+    /// calls `on_begin` with the begin of each.
     ///
     /// # Errors
-    /// When a ring holds something else than records.
+    /// When a ring holds something other than records.
     pub(super) fn take(
         &mut self,
         to: &mut BytesMut,
         limit: usize,
-        mut note: impl FnMut(&Begin),
+        mut on_begin: impl FnMut(&Begin),
     ) -> io::Result<()> {
         while to.len() < limit
             && let Some(Reverse((oldest_ns, cpu))) = self.nexts.pop()
@@ -115,7 +114,7 @@ impl Rings {
                     self.nexts.push(Reverse((begin.ts_ns, cpu)));
                     break;
                 }
-                note(&begin);
+                on_begin(&begin);
                 ring.advance(begin, to);
             }
             ring.copy(to);
@@ -123,27 +122,27 @@ impl Rings {
         Ok(())
     }
 
-    /// Whether nothing is left by now.
+    /// Whether all rings are empty now.
     pub(super) fn are_empty(&self) -> bool {
         self.rings.iter().all(Ring::is_empty)
     }
 
-    /// How many packets have found no room by now.
+    /// The number of packets lost so far.
     pub(super) fn lost(&self) -> u64 {
         self.rings.iter().map(Ring::lost).sum()
     }
 
-    /// Has the kernel side wake the reader as soon as a ring has a record.
-    /// Whether none has one yet: else nothing may come that wakes.
+    /// Makes the kernel side wake the reader as soon as a ring has a record. Returns false if
+    /// one has a record already, as then nothing may wake it.
     pub(super) fn wake_at_once(&self) -> bool {
         self.rings.iter().for_each(|ring| ring.wake_above(0));
-        // Either we see the record, or its program, which exchanges the position
-        // before it looks, sees this.
+        // Either we see the record, or its program, which updates the position before it reads
+        // this, sees this.
         fence(Ordering::SeqCst);
         self.are_empty()
     }
 
-    /// Has the kernel side wake the reader when a ring fills.
+    /// Makes the kernel side wake the reader when a ring fills.
     pub(super) fn wake_when_filled(&self) {
         let wake = |ring: &Ring| ring.wake_above(self.watermark);
         self.rings.iter().for_each(wake);

@@ -1,4 +1,4 @@
-//! Watching the sockets of cgroups.
+//! Watches the sockets of cgroups.
 use std::{collections::BTreeSet, fs::File, path::Path};
 
 use aya::programs::{CgroupAttachMode, CgroupSkb, CgroupSkbAttachType};
@@ -7,17 +7,17 @@ use podtrace_ebpf::config;
 use super::{Probe, ProbeError, error::refused};
 
 impl Probe {
-    /// Watches the sockets of a cgroup and of all below it. The cgroup is named
-    /// by its path below the root of the tree, `directory` is where that is.
+    /// Watches the sockets of a cgroup and of all cgroups below it. `cgroup` is its path below
+    /// the root of the tree, `directory` its directory.
     ///
     /// # Errors
-    /// When the cgroup is gone or the kernel refuses.
+    /// When the cgroup was removed or the kernel refuses.
     pub fn attach_cgroup(&mut self, cgroup: &str, directory: &Path) -> Result<(), ProbeError> {
         let operation = || format!("watch the sockets of cgroup {cgroup}");
         let directory = File::open(directory)
             .map_err(|source| ProbeError::Cgroup(cgroup.to_owned(), source))?;
         let program: &mut CgroupSkb = self.program(config::PROGRAM_SOCKET)?;
-        // A link always shares the hook with others, and takes no flag to say so.
+        // A link always shares the hook with others, without a flag.
         let mode = CgroupAttachMode::Single;
         let link = program
             .attach(directory, CgroupSkbAttachType::Ingress, mode)
@@ -32,7 +32,7 @@ impl Probe {
         self.cgroups.keys().map(String::as_str)
     }
 
-    /// Lets go of the cgroups that are not among these.
+    /// Stops watching all cgroups except for these.
     pub fn retain_cgroups(&mut self, there: &BTreeSet<String>) {
         self.cgroups.retain(|cgroup, _| there.contains(cgroup));
     }

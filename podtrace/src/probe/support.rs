@@ -1,4 +1,4 @@
-//! What podtrace needs of the process and the kernel, and what of it is missing.
+//! The requirements of podtrace on the process and the kernel, and which of them are missing.
 use std::{fs, io};
 
 use aya::{maps::MapType, sys::is_map_supported};
@@ -9,7 +9,7 @@ use nix::sys::{
 
 use crate::text::escape::shown;
 
-/// Capabilities that tracing needs: name, number (linux/capability.h).
+/// Capabilities required for tracing: name, number (linux/capability.h).
 const NEEDED: [(&str, u32); 7] = [
     ("CAP_BPF", 39),
     ("CAP_PERFMON", 38),
@@ -20,17 +20,17 @@ const NEEDED: [(&str, u32); 7] = [
     ("CAP_DAC_READ_SEARCH", 2),
 ];
 
-/// Needed beside where maps count as locked memory, of which only root has enough.
+/// Required in addition if maps count as locked memory, which only root has enough of.
 const NEEDED_TO_LOCK: (&str, u32) = ("CAP_SYS_RESOURCE", 24);
-/// The first kernel on which maps do not.
+/// The first kernel that does not count maps as locked memory.
 const COUNTS_MAPS_APART: (u32, u32) = (5, 11);
-/// Those that are so new (Linux 5.8) that container runtimes may not know them.
+/// Capabilities so new (Linux 5.8) that container runtimes may not know them.
 const NEW: [&str; 2] = ["CAP_BPF", "CAP_PERFMON"];
 
-/// The needed capabilities that this process lacks.
+/// The required capabilities that this process lacks.
 ///
 /// # Errors
-/// When `/proc/self/status` cannot be read, or the kernel does not tell its release.
+/// When `/proc/self/status` cannot be read, or the kernel does not state its release.
 pub fn missing_capabilities() -> io::Result<Vec<&'static str>> {
     let status = fs::read_to_string("/proc/self/status")?;
     let locks = is_before(&release()?, COUNTS_MAPS_APART)
@@ -38,15 +38,15 @@ pub fn missing_capabilities() -> io::Result<Vec<&'static str>> {
     Ok(missing_in(effective(&status).unwrap_or(0), locks))
 }
 
-/// The capabilities that this process lacks to look at the node without tracing it.
+/// The capabilities that this process lacks to inspect the node without tracing it.
 ///
 /// # Errors
 /// When `/proc/self/status` cannot be read.
-pub fn missing_to_look() -> io::Result<Vec<&'static str>> {
+pub fn missing_to_inspect() -> io::Result<Vec<&'static str>> {
     missing_of(&["CAP_SYS_ADMIN", "CAP_SYS_PTRACE"])
 }
 
-/// The capabilities that this process lacks to remove what dead podtraces have left.
+/// The capabilities that this process lacks to remove leftovers of dead podtraces.
 ///
 /// # Errors
 /// When `/proc/self/status` cannot be read.
@@ -60,8 +60,7 @@ fn missing_of(names: &[&str]) -> io::Result<Vec<&'static str>> {
     Ok(missing)
 }
 
-/// Says which capabilities are missing, in one line, and what to do about it; none if none
-/// is missing.
+/// Names the missing capabilities in one line, with a remedy; none if none is missing.
 #[must_use]
 pub fn lack_in_words(missing: &[&str], is_root: bool) -> Option<String> {
     if missing.is_empty() {
@@ -94,14 +93,14 @@ fn missing_in(effective: u64, locks: bool) -> Vec<&'static str> {
         .collect()
 }
 
-/// The oldest kernel that packets are traced on.
+/// The oldest kernel that podtrace traces on.
 const OLDEST: (u32, u32) = (5, 10);
 
-/// What there is to say where the kernel is too old to trace on. From
-/// [`OLDEST`] on features are probed: distributions bring them to older kernels.
+/// A message if the kernel is too old. From [`OLDEST`] on, features are probed: distributions
+/// backport them.
 ///
 /// # Errors
-/// When the kernel does not tell its release.
+/// When the kernel does not state its release.
 pub fn too_old() -> io::Result<Option<String>> {
     Ok(too_old_in(&release()?))
 }
@@ -120,14 +119,14 @@ fn release() -> io::Result<String> {
     Ok(shown(uname()?.release()))
 }
 
-/// Whether a release is older than that version; one of another form is nobody's proof.
+/// Whether a release is older than that version; false for a release of unknown form.
 fn is_before(release: &str, version: (u32, u32)) -> bool {
     let mut numbers = release.split(|c: char| !c.is_ascii_digit());
     let mut number = || numbers.next()?.parse::<u32>().ok();
     matches!((number(), number()), (Some(major), Some(minor)) if (major, minor) < version)
 }
 
-/// What this kernel lacks, in words; empty when podtrace can run.
+/// The features that this kernel lacks, in words; empty if podtrace can run.
 #[must_use]
 pub fn missing_features() -> Vec<String> {
     let ring = is_map_supported(MapType::RingBuf).unwrap_or(false);
@@ -183,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn kernels_too_old_are_told_by_their_release() {
+    fn old_kernels_are_recognised_by_their_release() {
         let old = too_old_in("4.19.0-27-amd64").unwrap();
         assert!(old.starts_with("Linux 4.19.0-27-amd64 is too old"), "{old}");
         assert!(too_old_in("5.9-rc1").is_some() && too_old_in("3.10.0-1160.el7").is_some());

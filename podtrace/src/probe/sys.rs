@@ -19,12 +19,12 @@ const LINK_NEXT: libc::c_long = 31;
 /// `BPF_PROG_TYPE_SCHED_CLS`.
 const SCHED_CLS: u32 = 3;
 
-/// `BPF_F_BEFORE`: with no other program named, before all of them.
+/// `BPF_F_BEFORE`: before all others, if no other program is given.
 const BEFORE: u32 = 1 << 3;
-/// `BPF_MPROG_MAX`: as many programs as an interface has at most in one direction.
+/// `BPF_MPROG_MAX`: upper bound of an interface's programs in one direction.
 const PROGRAMS_MAX: usize = 64;
 
-/// Where TCX programs of an interface run.
+/// The hooks of TCX programs at an interface.
 #[repr(u32)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum TcxHook {
@@ -34,7 +34,7 @@ pub(super) enum TcxHook {
     Egress = 47,
 }
 
-/// What the kernel numbers, one number after the other.
+/// Objects that the kernel numbers in order.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Numbered {
     Programs,
@@ -44,8 +44,8 @@ pub(super) enum Numbered {
 /// One instruction, as it stands in memory.
 pub(super) type Instruction = [u8; 8];
 
-/// `union bpf_attr` of `BPF_PROG_LOAD`, its first fields; the kernel takes the others
-/// to be zero.
+/// `union bpf_attr` of `BPF_PROG_LOAD`, its first fields; the kernel takes the missing ones as
+/// zero.
 #[repr(C)]
 #[derive(Default)]
 struct Load {
@@ -101,7 +101,7 @@ struct Query {
     revision: u64,
 }
 
-/// `union bpf_attr` of the commands that go from one number to the next.
+/// `union bpf_attr` of the commands that iterate over numbers.
 #[repr(C)]
 #[derive(Default)]
 struct Next {
@@ -166,10 +166,10 @@ pub(super) fn tcx_programs(ifindex: u32, hook: TcxHook) -> io::Result<Vec<u32>> 
     Ok(programs)
 }
 
-/// The highest number given so far, from a number on that was given.
+/// The highest number assigned so far; the search starts at `known`.
 ///
 /// # Errors
-/// When the kernel does not tell.
+/// When the kernel does not answer.
 pub(super) fn newest(what: Numbered, known: u32) -> io::Result<u32> {
     let command = match what {
         Numbered::Programs => PROG_NEXT,
@@ -190,7 +190,7 @@ pub(super) fn newest(what: Numbered, known: u32) -> io::Result<u32> {
     }
 }
 
-/// Whether an array of programs has one under this index.
+/// Whether an array of programs has a program at this index.
 ///
 /// # Errors
 /// When it is no such array, or the kernel refuses.
@@ -210,7 +210,7 @@ pub(super) fn has_program(array: impl AsFd, index: u32) -> io::Result<bool> {
     }
 }
 
-/// A descriptor's number, as attributes have it.
+/// A descriptor's number, in the form of attributes.
 fn number_of(descriptor: impl AsFd) -> io::Result<u32> {
     u32::try_from(descriptor.as_fd().as_raw_fd()).map_err(io::Error::other)
 }

@@ -1,5 +1,4 @@
-//! The taps that the kernel side knows: a hash table in a per-CPU array
-//! ([`TapKey::slots`]).
+//! The taps known to the kernel side: a hash table in a per-CPU array ([`TapKey::slots`]).
 use std::collections::HashMap;
 
 use aya::{
@@ -10,14 +9,14 @@ use podtrace_ebpf::config::{TapCounters, TapKey, TapState};
 
 use super::{ProbeError, maps::State};
 
-/// Slots at least: two taps of one key's slots are rare among few taps.
+/// Lower bound of the slots: with few taps, collisions are rare.
 const SLOTS_MIN: u32 = 1024;
-/// Slots at most: 96 bytes each, for each CPU.
+/// Upper bound of the slots: each takes 96 bytes for each CPU.
 const SLOTS_MAX: u32 = 1 << 18;
 
-/// The table's slots, for so many interfaces at the same time.
+/// The number of slots for this many interfaces at the same time.
 pub(super) fn slots(interfaces: u32) -> u32 {
-    // A quarter full, one key in 65 536 finds all its slots taken.
+    // In a table that is a quarter full, one key in 65 536 finds all its slots taken.
     let slots = interfaces.saturating_mul(4).clamp(SLOTS_MIN, SLOTS_MAX);
     slots.next_power_of_two()
 }
@@ -40,10 +39,10 @@ impl TapTable {
         }
     }
 
-    /// Adds an interface that has no taps yet.
+    /// Adds an interface without counts.
     ///
     /// # Errors
-    /// When no slot is left for it, or the kernel refuses.
+    /// When no slot is free for it, or the kernel refuses.
     pub(super) fn insert(
         &mut self,
         key: TapKey,
@@ -67,7 +66,7 @@ impl TapTable {
         Ok(())
     }
 
-    /// Forgets an interface whose taps are gone; what they had counted.
+    /// Removes an interface without taps; returns its counts.
     ///
     /// # Errors
     /// When the map cannot be read or written.
@@ -81,7 +80,7 @@ impl TapTable {
         Ok(counters)
     }
 
-    /// What an interface's taps have counted.
+    /// The counts of an interface's taps.
     ///
     /// # Errors
     /// When the map cannot be read.
@@ -137,7 +136,7 @@ mod tests {
     }
 
     proptest! {
-        /// As many keys as the table is made for all find a slot.
+        /// All keys find a slot, up to the number that the table is made for.
         #[test]
         fn keys_find_free_slots(cookie in 1u64..1 << 20, count in 1u32..500) {
             let mask = slots(count) - 1;

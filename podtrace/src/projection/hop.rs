@@ -7,7 +7,7 @@ use crate::{
     field::{TimeNs, object},
     identity::sockets::SocketOwner,
     packet::{Carrier, Tunnel},
-    path::{Hop, Path, Translation},
+    path::{Hop, Path, Translation, service::service_of},
     world::World,
 };
 
@@ -40,6 +40,8 @@ object! {
         segments: Option<u32>,
         /// how many bytes of its payload they had
         segment_bytes: Option<u32>,
+        /// whether it is a copy for somebody else, which a bridge has sent to all its ports
+        aside: Option<bool>,
         /// the ends that address translation gave the packet before the hop
         translation: Option<TranslationObject>,
     }
@@ -82,6 +84,8 @@ object! {
         source: IpAddr,
         /// outer destination address
         destination: IpAddr,
+        /// identification of the outer packet, if this is its first fragment
+        fragment: Option<u32>,
     }
 }
 
@@ -98,6 +102,10 @@ object! {
         destination: IpAddr,
         /// destination port of TCP or UDP
         destination_port: Option<u16>,
+        /// port of the Service that it is for or answers, `namespace/name:port`, by the API
+        service: Option<Arc<str>>,
+        /// name of that port
+        service_port: Option<Arc<str>>,
     }
 }
 
@@ -127,15 +135,18 @@ impl<'a> HopObject<'a> {
             ttl: hop.ttl,
             segments: segments.map(|seen| seen.packets),
             segment_bytes: segments.map(|seen| seen.bytes),
-            translation: on
-                .and_then(|(path, number)| path.translation_at(number))
-                .map(Into::into),
+            aside: hop.aside.then_some(true),
+            translation: on.and_then(|(path, number)| {
+                let translation = path.translation_at(number)?;
+                Some(TranslationObject::new(translation, path, world))
+            }),
         }
     }
 }
 
-impl From<&Translation> for TranslationObject {
-    fn from(translation: &Translation) -> Self {
+impl TranslationObject {
+    fn new(translation: &Translation, path: &Path, world: &World) -> Self {
+        let service = service_of(path, translation, world).map(|service| service.port);
         let (source, source_port) = translation.after.from();
         let (destination, destination_port) = translation.after.to();
         Self {
@@ -148,6 +159,8 @@ impl From<&Translation> for TranslationObject {
             source_port,
             destination,
             destination_port,
+            service: service.map(|port| Arc::clone(&port.name)),
+            service_port: service.and_then(|port| port.port_name.clone()),
         }
     }
 }
@@ -165,6 +178,7 @@ impl From<&Tunnel> for TunnelObject {
             key,
             source: tunnel.source,
             destination: tunnel.destination,
+            fragment: tunnel.fragment,
         }
     }
 }
@@ -207,7 +221,7 @@ impl From<SocketOwner> for SocketObject {
                     ..bare("process")
                 }
             }
-            SocketOwner::Gone(_) | SocketOwner::Unknown(_) => bare("unknown"),
+            SocketOwner::Removed(_) | SocketOwner::Unknown(_) => bare("unknown"),
         }
     }
 }

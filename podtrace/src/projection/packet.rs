@@ -1,15 +1,20 @@
 //! Events and paths.
 use std::{net::IpAddr, sync::Arc};
 
-use super::hop::{HopObject, SocketObject};
+use super::{
+    headers::{DnsObject, HeadersObject},
+    hop::{HopObject, SocketObject},
+};
 use crate::{
     field::object,
     model::event::Event,
-    packet::Packet,
+    packet::{IcmpError, Packet},
     path::{
-        Hop, Outcome, Path,
+        Hop, Outcome, Path, RoundTrip,
         clocks::{ClockNote, clocks},
-        ends::{End, Who, ends, sending},
+        ends::{End, Who, ends, refuser, sending},
+        flood::Copies,
+        refusal::{Reason, Refusal},
     },
     world::World,
 };
@@ -27,10 +32,11 @@ object! {
         source: Option<IpAddr>,
         /// destination address
         destination: Option<IpAddr>,
-        /// VLAN id
-        vlan: Option<u16>,
         /// how many segments a packet stands for that the network card splits
         gso_segments: Option<u16>,
+        /// the message of DNS or mDNS that it carries
+        dns: Option<DnsObject>,
+        then headers: HeadersObject,
         then hop: HopObject<'a>,
     }
 }
@@ -74,22 +80,65 @@ object! {
         ambiguous: bool,
         /// whether hops may be missing
         incomplete: bool,
-        /// the packet that it is the rest of, whose other segments went on
+        /// the packet that it is a part of, and that went on without it
         part_of: Option<u64>,
+        /// how many segments of that packet it is, if that is known
+        part_segments: Option<u16>,
+        /// of a later fragment: the packet that it belongs to, of one in a tunnel the inner one
+        fragment_of: Option<u64>,
+        /// whether neither it nor the first fragment went on
+        lost_with_first: Option<bool>,
         /// the packet with some of the same bytes that was under way when it was sent
         copy_of: Option<u64>,
-        /// the number under which it was said before not to be seen further: it was slow
+        /// the number under which its path was shown before, and is corrected: it was slow, or
+        /// it was refused later
         late_of: Option<u64>,
-        /// nanoseconds from the first hop to the last
+        /// at how many ports of bridges copies for others were seen, or more than are told
+        also_seen_by: Option<usize>,
+        /// how often it came by the same tap in the same direction, if it went in a circle
+        rounds: Option<u32>,
+        /// the answer that refuses it, or that advises another way
+        refusal: Option<RefusalObject>,
+        /// of an ICMP error that quotes a packet, or a reset that answers a SYN: that packet
+        about: Option<u64>,
+        /// nanoseconds from the first hop to the last that is not a copy for somebody else
         duration_ns: u64,
         /// the taps that saw it, in order
         hops: Vec<HopObject<'a>>,
-        /// of an echo reply: nanoseconds since the request, at the first tap point that saw both
+        /// of an echo reply that is not ambiguous and is back at the sender, or as far as it is to
+        /// come: nanoseconds since the request, at the first tap point that saw both
         rtt_ns: Option<u64>,
-        /// the same for each tap point that saw both
+        /// of any echo reply: the same for each tap point that saw both
         rtt_at: Option<Vec<RoundTripObject<'a>>>,
         /// the clocks of its times, if there are several
         clocks: Option<Vec<ClockObject>>,
+        /// the message of DNS or mDNS that it carries
+        dns: Option<DnsObject>,
+        then headers: HeadersObject,
+    }
+}
+
+object! {
+    /// An answer that refuses a packet: an ICMP error, or a TCP reset.
+    pub(crate) RefusalObject as "refusal" {
+        /// number of the packet that says so
+        packet: u64,
+        /// what it says, in words: `connection refused` of a reset
+        reason: String,
+        /// type of an ICMP or ICMPv6 error
+        icmp_type: Option<u8>,
+        /// its code
+        icmp_code: Option<u8>,
+        /// how large a packet may be, if the error tells
+        mtu: Option<u32>,
+        /// the router that a redirect names
+        gateway: Option<IpAddr>,
+        /// address that it comes from
+        address: IpAddr,
+        /// pod that sends it, `namespace/name`
+        pod: Option<Arc<str>>,
+        /// node that sends it
+        node: Option<Arc<str>>,
     }
 }
 
@@ -123,8 +172,9 @@ impl<'a> EventObject<'a> {
             length: event.packet.length,
             source: event.packet.source(),
             destination: event.packet.destination(),
-            vlan: event.packet.vlan,
             gso_segments: (event.gso_segments > 0).then_some(event.gso_segments),
+            dns: DnsObject::of(event.payload.as_deref()),
+            headers: HeadersObject::of(&event.packet),
             hop: HopObject::new(&Hop::of(event), None, world, epoch_ns),
         }
     }
@@ -136,6 +186,7 @@ impl<'a> PathObject<'a> {
         let [source_pod, source_node, source_on] = names(&from);
         let [destination_pod, destination_node, destination_on] = names(&to);
         let hops = path.hops.iter().enumerate();
+        let copies = Copies::of(path, world);
         Self {
             packet: path.id,
             what: describe(&path.packet),
@@ -158,18 +209,57 @@ impl<'a> PathObject<'a> {
             },
             ambiguous: path.ambiguous,
             incomplete: path.incomplete,
-            part_of: path.part_of,
+            part_of: path.part_of.map(|of| of.packet),
+            part_segments: path.part_of.and_then(|of| Some(of.segments?.0)),
+            fragment_of: path.fragment_of.map(|of| of.packet),
+            lost_with_first: lost_with_first(path),
             copy_of: path.copy_of,
             late_of: path.late_of.map(|before| before.id),
+            also_seen_by: (copies.ports > 0).then_some(copies.ports),
+            rounds: path.circle.map(|circle| circle.times),
+            refusal: path
+                .refusal
+                .as_deref()
+                .map(|refusal| RefusalObject::new(refusal, world)),
+            about: path.about,
             duration_ns: path.duration_ns(),
             hops: hops
                 .map(|(number, hop)| HopObject::new(hop, Some((path, number)), world, epoch_ns))
                 .collect(),
-            rtt_ns: path.round_trip.as_ref().map(|trip| trip.total_ns()),
+            rtt_ns: path.measured_trip().map(RoundTrip::total_ns),
             rtt_at: round_trips(path, world),
             clocks: some(clocks(path, world).into_iter().map(Into::into).collect()),
+            dns: DnsObject::of(path.payload.as_deref()),
+            headers: HeadersObject::of(&path.packet),
         }
     }
+}
+
+impl RefusalObject {
+    fn new(refusal: &Refusal, world: &World) -> Self {
+        let error = match refusal.reason {
+            Reason::Icmp(error) => Some(error),
+            Reason::Reset => None,
+        };
+        let [pod, node, _] = names(&refuser(refusal, world));
+        Self {
+            packet: refusal.packet,
+            reason: refusal.reason.to_string(),
+            icmp_type: error.map(|error| error.kind),
+            icmp_code: error.map(|error| error.code),
+            mtu: error.and_then(IcmpError::mtu),
+            gateway: error.and_then(IcmpError::gateway).map(Into::into),
+            address: refusal.by,
+            pod,
+            node,
+        }
+    }
+}
+
+/// Only of what is a later fragment that was lost.
+fn lost_with_first(path: &Path) -> Option<bool> {
+    path.fragment_of
+        .and_then(|of| of.is_lost_with_it.then_some(true))
 }
 
 fn round_trips<'a>(path: &Path, world: &'a World) -> Option<Vec<RoundTripObject<'a>>> {

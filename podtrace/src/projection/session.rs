@@ -120,7 +120,7 @@ object! {
 }
 
 object! {
-    /// Counts: seen = emitted + filtered + lost.
+    /// Counts: seen = emitted + filtered + lost_ring + undecodable + unrecorded.
     pub(crate) CountObject as "count" {
         /// packets that the kernel program ran for
         seen: u64,
@@ -138,7 +138,7 @@ object! {
 }
 
 object! {
-    /// What was left out of the output.
+    /// Items that were left out of the output.
     pub(crate) NotShownObject as "not shown" {
         /// packets, that is `path` lines
         packets: u64,

@@ -1,4 +1,4 @@
-//! Growing sessions: waits for their beginning, and finds the next file.
+//! Growing sessions: waits for their begin, and finds the next file.
 use std::{
     fs, io,
     path::{Path, PathBuf},
@@ -18,16 +18,16 @@ use crate::{
 pub(super) const FOLLOW_PAUSE: Duration = Duration::from_millis(50);
 
 /// Waits until files created just now have content: an empty file does not show its format.
-pub(super) fn wait_until_begun(paths: &[PathBuf], stop: &Stop) -> io::Result<()> {
+pub(super) fn wait_until_started(paths: &[PathBuf], stop: &Stop) -> io::Result<()> {
     while paths.iter().any(|path| is_about_to_begin(path)) && !stop.is_set() {
         stop.sleep(FOLLOW_PAUSE)?;
     }
     Ok(())
 }
 
-/// Whether a file is empty so far, or one in the directory that is named like a capture.
+/// Whether a file is still empty, or is such a file in the directory with a capture's name.
 fn is_about_to_begin(path: &Path) -> bool {
-    // Whoever reads a file reports that it cannot be read.
+    // The reader reports files that cannot be read.
     let is_empty = |file: &Path| {
         fs::metadata(file).is_ok_and(|metadata| metadata.is_file() && metadata.len() == 0)
     };

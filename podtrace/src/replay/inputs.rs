@@ -1,32 +1,38 @@
 //! The files that a command reads, grouped by session.
 mod copies;
+mod kin;
+mod made;
+mod names;
 
 use std::{
     collections::{BTreeMap, VecDeque},
     fs::{self, Metadata},
     ops::Range,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use anyhow::bail;
 
 use super::options::PlayerOptions;
 use crate::{
+    clock::nanos,
     packet::key_payload,
+    path::HOP_TIMEOUT,
     session::{
         chain::Chain,
         folder,
         format::SectionInfo,
-        input::{InputError, named},
+        input::{InputError, is_stream, named},
         reader::{Item, Reader, ReaderOptions},
     },
     signals::Stop,
     text::{escape::shown, names::list, sanitize::sanitize},
 };
 use copies::{holds_more, is_copy};
-
-/// Standard input.
-const STDIN: &str = "-";
+use kin::Kin;
+pub(crate) use kin::link;
+use names::distinguish;
 
 /// The files of one session, in order, or one capture of another tool.
 #[derive(Clone, Debug)]
@@ -34,6 +40,12 @@ pub(crate) struct Input {
     files: Vec<PathBuf>,
     /// The header of its first section; none for other captures and for streams.
     info: Option<SectionInfo>,
+    /// The name of a capture of another tool that shares its file's name with another one.
+    name: Option<Arc<str>>,
+    /// The times of its first and last packet or tick, by its own clock; none before it was read,
+    /// and without any.
+    pub(super) span: Option<(u64, u64)>,
+    kin: Kin,
 }
 
 impl Input {
@@ -41,7 +53,11 @@ impl Input {
     pub(crate) fn nodes(&self) -> Vec<String> {
         match &self.info {
             Some(info) => info.nodes.iter().map(|name| sanitize(name)).collect(),
-            None => vec![self.file_name()],
+            None => vec![
+                self.name
+                    .as_ref()
+                    .map_or_else(|| self.file_name(), ToString::to_string),
+            ],
         }
     }
 
@@ -55,7 +71,7 @@ impl Input {
         self.files.iter().any(|file| is_stream(file))
     }
 
-    /// Whether it is a session of podtrace's, as far as that is known.
+    /// The header of a session of podtrace, if it is known to be one.
     pub(crate) fn info(&self) -> Option<&SectionInfo> {
         self.info.as_ref()
     }
@@ -70,7 +86,8 @@ impl Input {
     }
 
     /// Opens it from the beginning. `follow`: it may still grow.
-    pub(crate) fn open(&self, options: ReaderOptions, follow: bool) -> anyhow::Result<Chain> {
+    pub(crate) fn open(&self, mut options: ReaderOptions, follow: bool) -> anyhow::Result<Chain> {
+        options.name.clone_from(&self.name);
         let mut files: VecDeque<_> = self.files.iter().cloned().collect();
         let Some(first) = files.pop_front() else {
             bail!("nothing to read");
@@ -84,13 +101,7 @@ impl Input {
     }
 }
 
-/// Whether a path is of standard input, a pipe or a device, which cannot be read twice.
-fn is_stream(path: &Path) -> bool {
-    let metadata = || path.metadata().ok();
-    path.as_os_str() == STDIN || metadata().is_some_and(|metadata| !metadata.is_file())
-}
-
-/// The inputs, and what was left out.
+/// The inputs, and notices about what was left out.
 #[derive(Default)]
 pub(crate) struct Inputs {
     pub(crate) all: Vec<Input>,
@@ -110,13 +121,12 @@ pub(crate) fn find(paths: &[PathBuf]) -> anyhow::Result<Inputs> {
     for file in files(paths, &mut inputs.notices)? {
         inputs.add(file)?;
     }
+    inputs.leave_out_made()?;
+    distinguish(&mut inputs.all);
     if inputs.all.len() > 1
         && let Some(stream) = inputs.all.iter().find(|input| input.is_stream())
     {
-        let name = stream
-            .files
-            .first()
-            .map_or_else(String::new, |file| named(file));
+        let name = stream.name();
         bail!(
             "{name} cannot be merged with other files: it can be read only once\nhint: save it to a file first"
         );
@@ -127,7 +137,7 @@ pub(crate) fn find(paths: &[PathBuf]) -> anyhow::Result<Inputs> {
 impl Inputs {
     /// Adds a file to the session that it is part of, or as an input of its own.
     fn add(&mut self, file: PathBuf) -> anyhow::Result<()> {
-        let info = look_into(&file)?;
+        let info = section_info(&file)?;
         let Some(SectionInfo {
             session, section, ..
         }) = &info
@@ -142,7 +152,7 @@ impl Inputs {
         let (input, sections) = (&mut self.all[number], &mut self.sections[number]);
         let at = match sections.binary_search(section) {
             Ok(at) => {
-                // The same recording once more: one of the two may be cut.
+                // A second copy of the recording: one of the two may be cut.
                 let known = &mut input.files[at];
                 let copy = if holds_more(&file, known)? {
                     std::mem::replace(known, file)
@@ -186,6 +196,9 @@ impl Inputs {
         self.all.push(Input {
             files: vec![file],
             info,
+            name: None,
+            span: None,
+            kin: Kin::default(),
         });
     }
 
@@ -196,7 +209,7 @@ impl Inputs {
     }
 }
 
-/// The files that the paths name. `notices`: what the directories hold beside them.
+/// The files that the paths name. `notices`: the other files of the directories.
 fn files(paths: &[PathBuf], notices: &mut Vec<String>) -> anyhow::Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for path in paths {
@@ -214,7 +227,7 @@ fn files(paths: &[PathBuf], notices: &mut Vec<String>) -> anyhow::Result<Vec<Pat
     Ok(files)
 }
 
-fn look_into(file: &Path) -> Result<Option<SectionInfo>, InputError> {
+fn section_info(file: &Path) -> Result<Option<SectionInfo>, InputError> {
     if is_stream(file) {
         return Ok(None);
     }
@@ -222,21 +235,30 @@ fn look_into(file: &Path) -> Result<Option<SectionInfo>, InputError> {
     loop {
         match reader.next_item()? {
             Some(Item::Section(info)) => return Ok(Some(info)),
-            // The first section may be damaged: a later one in the file serves as well.
+            // The first section may be damaged: a later section of the file serves as well.
             Some(_) if reader.is_damaged() => {}
             _ => return Ok(None),
         }
     }
 }
 
-/// Payload bytes that all inputs have for the packets' keys.
+/// Payload bytes that the packets' keys of all inputs can include.
 pub(super) fn common_payload(inputs: &[Input]) -> usize {
     let infos = inputs.iter().filter_map(|input| input.info.as_ref());
     let snaplen = infos.map(|info| info.snaplen).min();
     key_payload(snaplen.unwrap_or(u32::MAX))
 }
 
-/// How all inputs are read.
+/// How long a packet may stay between two hops, in nanoseconds: as given, or as recorded.
+pub(super) fn hop_timeout_ns(inputs: &[Input], args: &PlayerOptions) -> u64 {
+    let infos = inputs.iter().filter_map(Input::info);
+    let recorded = infos.map(|info| info.hop_timeout_ns).max();
+    let given = args.hop_timeout.map(nanos);
+    let timeout_ns = given.or(recorded.filter(|ns| *ns > 0));
+    timeout_ns.unwrap_or(nanos(HOP_TIMEOUT))
+}
+
+/// The options for reading all inputs.
 pub(super) fn reader_options(
     inputs: &[Input],
     args: &PlayerOptions,
@@ -247,6 +269,8 @@ pub(super) fn reader_options(
         key_payload: common_payload(inputs),
         keep_captured,
         vxlan_ports: args.vxlan_ports,
+        filter: args.filter.clone(),
+        name: None,
         stop: stop.clone(),
     }
 }
@@ -254,14 +278,36 @@ pub(super) fn reader_options(
 /// The numbers of each input's nodes and of its first session.
 pub(crate) fn numbers(inputs: &[Input]) -> Vec<(usize, Range<usize>)> {
     let (mut session, mut node) = (0, 0);
-    let next = |input: &Input| {
-        let nodes = node..node + input.nodes().len();
-        let first = session;
-        node = nodes.end;
-        session += input.sessions();
-        (first, nodes)
-    };
-    inputs.iter().map(next).collect()
+    let mut all: Vec<(usize, Range<usize>)> = Vec::new();
+    for (number, input) in inputs.iter().enumerate() {
+        let of_kernel = all.get(input.first(number)).cloned();
+        all.push(of_kernel.unwrap_or_else(|| {
+            let own = (session, node..node + input.nodes().len());
+            node = own.1.end;
+            session += input.sessions();
+            own
+        }));
+    }
+    all
+}
+
+/// The number of each input's kernel, from 0.
+pub(super) fn kernels(inputs: &[Input]) -> Vec<usize> {
+    let mut all: Vec<usize> = Vec::new();
+    let mut count = 0;
+    for (number, input) in inputs.iter().enumerate() {
+        let known = all.get(input.first(number)).copied();
+        all.push(known.unwrap_or_else(|| {
+            count += 1;
+            count - 1
+        }));
+    }
+    all
+}
+
+/// An input of each kernel.
+pub(crate) fn firsts(inputs: &[Input]) -> impl Iterator<Item = &Input> + Clone {
+    inputs.iter().filter(|input| input.is_first())
 }
 
 /// Whether sampling may have skipped a packet at one node that another node traced.
@@ -274,7 +320,7 @@ pub(crate) fn differ_in_sampling(inputs: &[Input]) -> bool {
     infos.windows(2).any(differ) || infos.iter().any(|info| info.mixed_sampling)
 }
 
-/// How many bytes are read of files that are read so often; none where nothing tells the size.
+/// Bytes to read in this many passes over the files; none if the size is unknown.
 pub(super) fn size(inputs: &[Input], passes: u64) -> Option<u64> {
     let mut files = inputs.iter().flat_map(Input::files);
     let size = files.try_fold(0_u64, |sum, file| {

@@ -1,62 +1,27 @@
 //! Merges the sessions of several nodes into one stream, in order of corrected time.
 mod numbers;
-
-use std::{collections::BTreeSet, ops::Range, sync::Arc};
-
-use podtrace_ebpf::record::Direction;
+mod stream;
 
 use crate::{
-    clock::nodes::Line,
     model::{
         event::Event,
-        loss::{LostBy, LostSpan},
-        origin::Origin,
-        tap::{TapCount, TapCounts},
+        loss::{LostSpan, Missing},
     },
-    path::reorder::SLACK_NS,
-    pipeline::{OTHERS, Pipeline, TICK_LAG_NS, Unexplained},
-    session::{
-        chain::{Chain, Gap},
-        format::{SectionInfo, Tick},
-        input::InputError,
-        reader::Item,
-    },
-    text::sanitize::sanitize,
-    update::Update,
+    pipeline::{OTHERS, Pipeline},
+    session::{chain::Gap, input::InputError, reader::Item},
 };
-use numbers::Numbers;
+use stream::Place;
+pub use stream::Stream;
 
 /// How much later than its last event the time of a stream without ticks advances, in
 /// nanoseconds.
 const TICK_NS: u64 = 50_000_000;
 
-/// One session of several.
-pub struct Stream {
-    chain: Chain,
-    line: Option<Arc<Line>>,
-    numbers: Numbers,
-    /// The next item, and its time by the reference clock.
-    next: Option<(Item, u64)>,
-    /// Time of the last event or tick.
-    now_ns: u64,
-    ticked_ns: u64,
-    /// The time of the last item handed on.
-    known_ns: u64,
-    lost: u64,
-    unexplained: Unexplained,
-    has_begun: bool,
-    /// Whether its own ticks advance its time.
-    has_ticks: bool,
-    is_over: bool,
-    /// Events that the selection left out.
-    filtered: TapCounts,
-}
-
 /// Selects events.
 pub trait Select {
     /// Whether the event is selected.
     fn wants(&mut self, event: &Event, pipeline: &Pipeline) -> bool;
-    /// Whether nothing later is selected.
+    /// Whether nothing after that time is selected.
     fn is_over(&self, ts_ns: u64) -> bool;
 }
 
@@ -78,86 +43,14 @@ pub struct Merge {
     last_ns: u64,
 }
 
-impl Stream {
-    /// `origin`: its numbers among the merged sessions and nodes; `line`: its
-    /// clock, none for the reference.
-    #[must_use]
-    pub fn new(chain: Chain, origin: Origin, line: Option<Arc<Line>>) -> Self {
-        Self {
-            chain,
-            line,
-            numbers: Numbers::new(origin),
-            next: None,
-            now_ns: 0,
-            ticked_ns: 0,
-            known_ns: 0,
-            lost: 0,
-            unexplained: Unexplained::default(),
-            has_begun: false,
-            has_ticks: false,
-            is_over: false,
-            filtered: TapCounts::new(),
-        }
-    }
-
-    /// The session's files.
-    #[must_use]
-    pub fn chain(&self) -> &Chain {
-        &self.chain
-    }
-
-    /// The session's files, to add more.
-    pub fn chain_mut(&mut self) -> &mut Chain {
-        &mut self.chain
-    }
-
-    /// The numbers of its nodes.
-    #[must_use]
-    pub fn nodes(&self) -> Range<usize> {
-        self.numbers.origin().nodes.clone()
-    }
-
-    /// Reads the next item unless it is read already; false if there is none.
-    fn peek(&mut self) -> Result<bool, InputError> {
-        if self.next.is_some() {
-            return Ok(true);
-        }
-        let Some(mut item) = self.chain.next_item()? else {
-            return Ok(false);
-        };
-        let line = self.line.as_deref();
-        let corrected = |ns: u64| line.map_or(ns, |line| line.to_reference(ns));
-        let own_ns = match &mut item {
-            Item::Event => self.chain.event().map_or(0, |event| {
-                event.ts_ns = corrected(event.ts_ns);
-                event.ts_ns
-            }),
-            Item::Tick(tick) => {
-                tick.now_ns = corrected(tick.now_ns);
-                // Events older by the slack may follow.
-                tick.now_ns.saturating_sub(SLACK_NS)
-            }
-            Item::Update(_, update) => {
-                update.map_times(corrected);
-                0
-            }
-            Item::Loss(lost) => {
-                lost.map_times(corrected);
-                0
-            }
-            _ => 0,
-        };
-        // What comes later in the file happened later.
-        self.now_ns = self.now_ns.max(own_ns);
-        self.next = Some((item, self.now_ns));
-        Ok(true)
-    }
-}
-
 impl Merge {
     /// Merges sessions; the first is the reference.
     #[must_use]
-    pub fn new(streams: Vec<Stream>) -> Self {
+    pub fn new(mut streams: Vec<Stream>) -> Self {
+        let is_merged = streams.len() > 1;
+        for stream in &mut streams {
+            stream.is_merged = is_merged;
+        }
         Self {
             streams,
             first_ns: None,
@@ -176,6 +69,15 @@ impl Merge {
         &mut self.streams
     }
 
+    /// Whether the next item is not read yet.
+    pub fn would_wait(&mut self) -> bool {
+        let mut streams = self.streams.iter_mut();
+        streams.any(|stream| {
+            let is_due = stream.next.is_none() && !stream.is_over && !stream.is_held;
+            is_due && stream.chain.would_wait()
+        })
+    }
+
     /// Hands on the next item. `follow`: a session without more items may still grow.
     ///
     /// # Errors
@@ -186,22 +88,21 @@ impl Merge {
         select: &mut dyn Select,
         follow: bool,
     ) -> Result<Step, InputError> {
-        let mut earliest: Option<(u64, usize)> = None;
+        let mut earliest: Option<(Place, usize)> = None;
         for number in 0..self.streams.len() {
+            self.release(number);
             let stream = &mut self.streams[number];
-            if stream.is_over {
+            if stream.is_over || stream.is_held {
                 continue;
             }
             let may_go_on = follow && !stream.chain.has_ended();
-            let mut has_next = stream.peek()?;
-            if !has_next && !may_go_on {
+            if !stream.peek()? && !may_go_on {
                 stream.chain.end();
-                has_next = stream.peek()?;
+                stream.peek()?;
             }
-            if has_next {
-                let ns = stream.next.as_ref().map_or(0, |(_, ns)| *ns);
-                if earliest.is_none_or(|(other, _)| ns < other) {
-                    earliest = Some((ns, number));
+            if let Some((_, place)) = &stream.next {
+                if earliest.is_none_or(|(other, _)| *place < other) {
+                    earliest = Some((*place, number));
                 }
             } else if may_go_on {
                 return Ok(Step::Waiting);
@@ -209,8 +110,14 @@ impl Merge {
                 self.end_of(number, pipeline);
             }
         }
-        let Some((ns, number)) = earliest else {
-            return Ok(Step::Over);
+        let Some((Place { ns, .. }, number)) = earliest else {
+            // Those that they waited for may have ended only now.
+            let is_held = self.streams.iter().any(|stream| stream.is_held);
+            return if is_held {
+                self.step(pipeline, select, follow)
+            } else {
+                Ok(Step::Over)
+            };
         };
         if select.is_over(ns) {
             return Ok(Step::Over);
@@ -219,14 +126,32 @@ impl Merge {
         Ok(Step::At(ns))
     }
 
-    /// Ends a session: packets on their way to its nodes are not seen there.
+    /// Lets a session begin once those that it continues have ended.
+    fn release(&mut self, number: usize) {
+        let stream = &self.streams[number];
+        let before = || stream.after.iter().map(|number| &self.streams[*number]);
+        if stream.is_held && before().all(|stream| stream.is_over) {
+            let end_ns = before().map(|stream| stream.now_ns).max();
+            self.streams[number].go_on(end_ns.unwrap_or_default());
+        }
+    }
+
+    /// Ends a session: its nodes no longer show packets that reach them, unless another session
+    /// of theirs goes on.
     fn end_of(&mut self, number: usize, pipeline: &mut Pipeline) {
-        let others = self.streams.len() > 1;
-        let stream = &mut self.streams[number];
-        stream.is_over = true;
-        if others {
-            pipeline.world_mut().silent.extend(stream.nodes());
-            stream.watches_nothing(stream.now_ns, stream.now_ns, pipeline);
+        self.streams[number].is_over = true;
+        let stream = &self.streams[number];
+        let goes_on =
+            |other: &Stream| other.has_started && !other.is_over && other.nodes() == stream.nodes();
+        if !stream.is_merged || self.streams.iter().any(goes_on) {
+            return;
+        }
+        pipeline.world_mut().silent.extend(stream.nodes());
+        // A capture of another tool never shows where a packet ends.
+        if stream.chain.is_own() {
+            // What was seen last was seen whole.
+            let end_ns = stream.now_ns.saturating_add(1);
+            stream.watches_nothing(end_ns, end_ns, pipeline);
         }
     }
 
@@ -242,8 +167,8 @@ impl Merge {
             return;
         };
         let before_ns = std::mem::replace(&mut stream.known_ns, ns);
-        match stream.chain.take_gap().filter(|_| stream.has_begun) {
-            Some(Gap::Damage) => pipeline.note_loss(LostSpan {
+        match stream.chain.take_gap().filter(|_| stream.has_started) {
+            Some(Gap::Damage) => pipeline.record_loss(LostSpan {
                 from_ns: before_ns,
                 to_ns: ns,
                 events: 0,
@@ -251,8 +176,8 @@ impl Merge {
             Some(Gap::NotRecorded) => stream.watches_nothing(before_ns, ns, pipeline),
             None => {}
         }
-        if !stream.has_begun && matches!(item, Item::Event | Item::Tick(_)) {
-            stream.has_begun = true;
+        if !stream.has_started && matches!(item, Item::Event | Item::Tick(_)) {
+            stream.has_started = true;
             for node in stream.nodes() {
                 pipeline.world_mut().silent.remove(&node);
             }
@@ -260,48 +185,44 @@ impl Merge {
         match item {
             Item::Event => self.event(number, pipeline, select),
             Item::Update(origin, update) => stream.update(&origin, update, pipeline),
-            Item::Tick(Tick { now_ns, lost }) => {
-                stream.lost = lost;
-                stream.has_ticks = true;
-                stream.ticked_ns = now_ns;
-                let counted_ns = now_ns.saturating_add(TICK_LAG_NS);
-                // For example events that the recording lacks.
-                let lost = stream.unexplained.count(&LostBy {
-                    until_ns: counted_ns,
-                    read_ns: counted_ns,
-                    records: lost,
-                });
-                if let Some(lost) = lost {
-                    pipeline.note_loss(lost);
-                }
+            Item::Tick(tick) => {
+                stream.tick(&tick, pipeline);
                 pipeline.settle(self.settled_ns());
-                pipeline.advance(now_ns, self.lost());
+                pipeline.advance(tick.now_ns, self.missing());
             }
             Item::Loss(lost) => {
                 stream.unexplained.explain(lost.events);
-                pipeline.note_loss(lost);
+                pipeline.record_loss(lost);
+            }
+            Item::NotRecorded(missed) => {
+                stream.unrecorded.explain(missed.events);
+                stream.watches_nothing(missed.from_ns, missed.to_ns, pipeline);
             }
             Item::Section(info) => stream.begin(&info, pipeline),
             Item::Ready | Item::Counts(_) | Item::End(_) => {}
         }
     }
 
-    fn lost(&self) -> u64 {
-        let lost = self.streams.iter().map(|stream| stream.lost);
-        lost.fold(0, u64::saturating_add)
+    fn missing(&self) -> Missing {
+        let all = self.streams.iter().map(|stream| stream.missing);
+        all.fold(Missing::default(), |sum, more| Missing {
+            lost: sum.lost.saturating_add(more.lost),
+            not_recorded: sum.not_recorded.saturating_add(more.not_recorded),
+        })
     }
 
-    /// Until when the losses of all sessions are known: a session reports its losses before
-    /// later items. Captures of other tools never do.
+    /// The time until which the losses of all sessions are known: a session reports its losses
+    /// before later items. Captures of other tools never report any.
     fn settled_ns(&self) -> u64 {
-        let reports = |stream: &&Stream| !stream.is_over && stream.chain.is_own();
+        let reports =
+            |stream: &&Stream| !stream.is_over && !stream.is_held && stream.chain.is_own();
         let settled = self.streams.iter().filter(reports);
         let settled = settled.map(|stream| stream.known_ns);
         settled.min().unwrap_or(u64::MAX)
     }
 
     fn event(&mut self, number: usize, pipeline: &mut Pipeline, select: &mut dyn Select) {
-        let lost = self.lost();
+        let missing = self.missing();
         pipeline.settle(self.settled_ns());
         let stream = &mut self.streams[number];
         let Some(event) = stream.chain.event() else {
@@ -317,12 +238,12 @@ impl Merge {
         let is_due = event.ts_ns.saturating_sub(stream.ticked_ns) >= TICK_NS;
         if !stream.has_ticks && is_due {
             stream.ticked_ns = event.ts_ns;
-            pipeline.advance(event.ts_ns, lost);
+            pipeline.advance(event.ts_ns, missing);
         }
         self.first_ns.get_or_insert(event.ts_ns);
         self.last_ns = self.last_ns.max(event.ts_ns);
         if select.wants(event, pipeline) {
-            pipeline.stitch(event);
+            pipeline.join(event);
         } else {
             let tap = (event.interface, event.direction);
             stream.filtered.entry(tap).or_default().filtered += 1;
@@ -340,84 +261,6 @@ impl Merge {
         match self.streams.len() {
             1 => durations.max().filter(|ns| *ns > 0).unwrap_or(seen),
             _ => seen,
-        }
-    }
-}
-
-impl Stream {
-    /// Begins a section: the first one holds the earlier losses, and the nodes of a session
-    /// whose header was not read before.
-    fn begin(&mut self, info: &SectionInfo, pipeline: &mut Pipeline) {
-        if !self.has_begun {
-            self.unexplained.explain(info.lost);
-        }
-        let names = info.nodes.iter().map(|name| sanitize(name).into());
-        let nodes = &mut pipeline.world_mut().nodes;
-        if nodes.is_empty() {
-            nodes.extend(names);
-            self.numbers.set_nodes(0..nodes.len());
-        }
-    }
-
-    /// Notes that it did not record at that time: what was not captured is not lost.
-    fn watches_nothing(&self, from_ns: u64, to_ns: u64, pipeline: &mut Pipeline) {
-        let origin = self.numbers.origin();
-        for (left, ts_ns) in [(1, from_ns), (0, to_ns)] {
-            let update = Update::Attaching {
-                left,
-                refused: 0,
-                partial: 0,
-                since_ns: Some(from_ns),
-                ts_ns,
-            };
-            pipeline.apply(origin, &update);
-        }
-    }
-
-    fn update(&mut self, origin: &Origin, mut update: Update, pipeline: &mut Pipeline) {
-        let next = pipeline.world().tap_points.next_number();
-        // The replay has announced its own start already.
-        let is_start = matches!(update, Update::Start(_));
-        if !is_start && self.numbers.update(&mut update, next) {
-            let origin = self.numbers.origin_of(origin);
-            pipeline.apply(&origin, &update);
-        }
-    }
-
-    /// Adds the session's own counts to those of its items, so that each tap adds up.
-    fn count(&self, pipeline: &mut Pipeline) {
-        let (taps, tap_points) = pipeline.taps_mut();
-        let shown = |number: u32| tap_points.get(number).map_or(OTHERS, |_| number);
-        let is_counted = !self.chain.counts().is_empty();
-        let all: BTreeSet<_> = self.numbers.tap_points().map(shown).collect();
-        for (tap, count) in self.chain.counts() {
-            if let Some(number) = self.numbers.point(tap.0) {
-                let sum = taps.entry((shown(number), tap.1)).or_default();
-                sum.add(&TapCount {
-                    emitted: 0,
-                    ..*count
-                });
-            }
-        }
-        for (tap, count) in &self.filtered {
-            let sum = taps.entry((shown(tap.0), tap.1)).or_default();
-            sum.filtered = sum.filtered.saturating_add(count.filtered);
-        }
-        for number in all {
-            // Taps that saw nothing have no counts of their own.
-            for direction in Direction::ALL.into_iter().filter(|_| is_counted) {
-                taps.entry((number, direction)).or_default();
-            }
-            for (_, sum) in
-                taps.range_mut((number, Direction::Ingress)..=(number, Direction::Unknown))
-            {
-                let accounted = sum.accounted();
-                // An interrupted session has counted too little, and a damaged file lacks
-                // some of the counts.
-                sum.seen = sum.seen.max(accounted);
-                let missing = sum.seen - accounted;
-                sum.unrecorded = sum.unrecorded.saturating_add(missing);
-            }
         }
     }
 }

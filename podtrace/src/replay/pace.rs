@@ -15,7 +15,7 @@ impl Pace {
         }
     }
 
-    /// How long to wait until the event of this time.
+    /// The time to wait for an event.
     pub(super) fn pause(&mut self, ns: u64) -> Option<Duration> {
         if ns == 0 {
             return None;

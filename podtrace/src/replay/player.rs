@@ -1,23 +1,23 @@
-//! Plays files through the pipeline.
+//! Replays files through the pipeline.
+mod advance;
+
 use std::{path::PathBuf, sync::Arc};
 
 use anyhow::bail;
 
 use super::{
-    follow::{FOLLOW_PAUSE, newer_files, wait_until_begun},
-    inputs::{self, Input, common_payload, differ_in_sampling, size},
+    follow::{FOLLOW_PAUSE, newer_files, wait_until_started},
+    inputs::{self, Input, common_payload, differ_in_sampling, hop_timeout_ns, size},
     pace::Pace,
-    prescan::{Prescan, prescan, unread},
-    report::{Played, report},
+    prescan::{Prescan, unread},
+    report::{Played, report, undecoded},
     select::Selection,
-    survey::{Links, Survey},
     wanted::check_interfaces,
 };
 use crate::{
-    clock::{nanos, nodes::Clock},
+    clock::nanos,
     model::{origin::Origin, start::Start},
     packet::DecodeOptions,
-    path::HOP_TIMEOUT,
     pipeline::{Pipeline, consumer::Consumer},
     replay::{
         merge::{Merge, Step, Stream},
@@ -26,35 +26,37 @@ use crate::{
     },
     session::recorder::Outline,
     signals::Stop,
-    text::sanitize::sanitize,
+    text::{count::counted, sanitize::sanitize},
     update::Update,
 };
 
-/// Plays files through a pipeline.
+/// Replays files through a pipeline.
 pub(crate) struct Player<'a> {
     args: &'a PlayerOptions,
     inputs: Vec<Input>,
-    /// What was left out of the inputs.
+    /// Notices of the data that was left out of the inputs.
     notices: Vec<String>,
     follow: bool,
+    /// Whether the files may grow: a stream ends where it ends.
+    may_grow: bool,
     pub(crate) speed: Option<f64>,
     selection: Selection,
-    /// The one interface whose packets are wanted.
+    /// The only interface whose packets are selected.
     pub(crate) vantage: Option<String>,
-    /// Whether the packets are recorded again: events hold the captured bytes, and the
-    /// interfaces are known before.
+    /// Whether the packets are recorded again: then events hold the captured bytes, and the
+    /// interfaces are known in advance.
     pub(crate) is_recorded: bool,
-    /// Shows the progress, if it is to be shown.
+    /// Shows the progress, if requested.
     pub(crate) show_progress: Option<ShowLine>,
-    /// Ends it early.
+    /// Ends the replay early.
     stop: Stop,
 }
 
-/// What consumers are made for.
+/// The files that consumers are made for.
 pub(crate) struct Found<'a> {
     /// The files.
     pub(crate) inputs: &'a [Input],
-    /// What a recording of them begins with, as far as that is known.
+    /// The outline of a recording of them, as far as it is known.
     pub(crate) outline: Outline,
 }
 
@@ -67,11 +69,13 @@ impl Player<'_> {
     ) -> anyhow::Result<Player<'_>> {
         let selection = Selection::of(args)?;
         if follow {
-            wait_until_begun(&args.files, &stop)?;
+            wait_until_started(&args.files, &stop)?;
         }
         let inputs = inputs::find(&args.files)?;
+        let may_grow = follow && !inputs.all.iter().any(Input::is_stream);
         Ok(Player {
             args,
+            may_grow,
             inputs: inputs.all,
             notices: inputs.notices,
             follow,
@@ -84,12 +88,12 @@ impl Player<'_> {
         })
     }
 
-    /// Plays to consumers, which are made once the inputs are known.
+    /// Replays to consumers, which are made once the inputs are known.
     pub(crate) fn run(
         mut self,
         consumers: impl FnOnce(&Found<'_>) -> anyhow::Result<Vec<Box<dyn Consumer>>>,
     ) -> anyhow::Result<Played> {
-        let inputs = std::mem::take(&mut self.inputs);
+        let mut inputs = std::mem::take(&mut self.inputs);
         let wants_end = matches!(self.args.last, Some(Span::Time(_)));
         if self.follow && inputs.len() > 1 && self.args.clock_offset.is_empty() {
             eprintln!(
@@ -108,35 +112,31 @@ impl Player<'_> {
         }
         let passes = 1
             + u64::from(needs_prescan)
-            + u64::from(self.needs_survey(&inputs))
+            + u64::from(self.needs_outline(&inputs))
             + u64::from(matches!(self.args.last, Some(Span::Packets(_))));
-        // One that keeps to the time of its packets has no end to wait for.
+        // A replay at the original speed shows no progress.
         let show = self.show_progress.take();
         let show = show.filter(|_| !self.follow && self.speed.is_none());
         let progress = show.map(|show| Progress::start(size(&inputs, passes), show));
         let offsets = &self.args.clock_offset;
         let prescan = match (needs_prescan, offsets.is_empty()) {
-            (true, _) => Some(prescan(&inputs, self.args, &self.stop)?),
+            (true, _) => Some(self.prescan(&mut inputs)?),
             (false, false) => Some(unread(&inputs, offsets)?),
             (false, true) => None,
         };
-        let outline = self.survey(&inputs, prescan.as_ref())?;
+        let outline = self.outline(&inputs, prescan.as_ref())?;
         let show_from = match self.args.last {
-            Some(Span::Packets(packets)) => {
-                let all = self.packets(&inputs, prescan.as_ref())?;
-                (all + 1).saturating_sub(packets)
-            }
+            Some(Span::Packets(packets)) => self.last(&inputs, prescan.as_ref(), packets)?,
             _ => 0,
         };
-        // What cannot be read leaves nothing behind.
+        // An input that cannot be read must leave no output behind.
         let merge = Merge::new(self.streams(&inputs, prescan.as_ref(), self.is_recorded)?);
         if self.stop.is_set() {
             eprintln!("podtrace: interrupted before anything was shown");
             return Ok(Played::interrupted());
         }
-        let mut pipeline = self.pipeline(&inputs);
+        let mut pipeline = self.pipeline(&inputs, prescan.as_ref());
         pipeline.show_from(show_from);
-        set_clocks(&inputs, prescan.as_ref(), &mut pipeline);
         let found = Found {
             inputs: &inputs,
             outline,
@@ -148,74 +148,21 @@ impl Player<'_> {
         self.play(merge, prescan.as_ref(), &mut pipeline, progress)
     }
 
-    /// Whether the files are read once before for their interfaces.
-    fn needs_survey(&self, inputs: &[Input]) -> bool {
-        let can_be_read = !inputs.iter().any(Input::is_stream);
-        self.vantage.is_some() || self.is_recorded && can_be_read
-    }
-
-    /// Finds out beforehand which interfaces there are, where that is needed and possible.
-    fn survey(&mut self, inputs: &[Input], prescan: Option<&Prescan>) -> anyhow::Result<Outline> {
-        if !self.needs_survey(inputs) {
-            return Ok(Outline::default());
-        }
-        let mut pipeline = self.pipeline(inputs);
-        let mut merge = Merge::new(self.streams(inputs, prescan, false)?);
-        let mut links = Links::default();
-        while merge.step(&mut pipeline, &mut links, false)? != Step::Over {
-            if self.stop.is_set() {
-                return Ok(Outline::default());
-            }
-        }
-        let survey = Survey::new(&links, pipeline.world());
-        if let Some(vantage) = &self.vantage {
-            self.selection.vantage = Some(survey.find(vantage)?);
-        }
-        let selection = &self.selection;
-        Ok(survey.outline(&selection.interfaces, selection.vantage.as_ref()))
-    }
-
-    /// How many packets there are.
-    fn packets(&self, inputs: &[Input], prescan: Option<&Prescan>) -> anyhow::Result<u64> {
-        let mut pipeline = self.pipeline(inputs);
-        let first = Player {
-            args: self.args,
-            inputs: Vec::new(),
-            notices: Vec::new(),
-            follow: false,
-            speed: None,
-            selection: Selection {
-                interfaces: self.selection.interfaces.clone(),
-                vantage: self.selection.vantage.clone(),
-                since: self.selection.since,
-                until: self.selection.until,
-                ..Selection::default()
-            },
-            vantage: None,
-            is_recorded: false,
-            stop: self.stop.clone(),
-            show_progress: None,
-        };
-        let merge = Merge::new(first.streams(inputs, prescan, false)?);
-        first.play(merge, prescan, &mut pipeline, None)?;
-        Ok(pipeline.newest_packet())
-    }
-
-    fn pipeline(&self, inputs: &[Input]) -> Pipeline {
-        let infos = inputs.iter().filter_map(Input::info);
-        let recorded = infos.map(|info| info.hop_timeout_ns).max();
-        let given = self.args.hop_timeout.map(nanos);
-        let timeout_ns = given.or(recorded.filter(|ns| *ns > 0));
+    fn pipeline(&self, inputs: &[Input], prescan: Option<&Prescan>) -> Pipeline {
         let decode = DecodeOptions {
             vxlan_ports: Vec::new(),
             key_payload: common_payload(inputs),
+            filter: None,
         };
         let count = match self.args.first {
             Some(Span::Packets(packets)) => Some(packets),
             _ => None,
         };
-        let timeout_ns = timeout_ns.unwrap_or(nanos(HOP_TIMEOUT));
+        let timeout_ns = hop_timeout_ns(inputs, self.args);
         let mut pipeline = Pipeline::new(decode, timeout_ns, count);
+        if self.args.filter.is_some() {
+            pipeline.show_matching(self.args.only_matching);
+        }
         let is_part = |input: &Input| {
             let info = input.info();
             info.is_some_and(|info| !info.interfaces.is_empty())
@@ -225,23 +172,21 @@ impl Player<'_> {
         }
         let world = pipeline.world_mut();
         if !inputs.iter().any(Input::is_stream) {
-            let names = inputs.iter().flat_map(Input::nodes);
+            let names = inputs::firsts(inputs).flat_map(Input::nodes);
             world.nodes = names.map(Into::into).collect();
         }
         if inputs.len() > 1 {
             world.silent = (0..world.nodes.len()).collect();
         }
+        set_clocks(inputs, prescan, &mut pipeline);
         pipeline
     }
 
-    /// Announces what is replayed, and by which clocks.
+    /// Announces the files, and the clocks.
     fn introduce(&self, inputs: &[Input], prescan: Option<&Prescan>, pipeline: &mut Pipeline) {
-        let nodes: Vec<_> = inputs.iter().map(Input::nodes).collect();
+        let nodes: Vec<_> = inputs::firsts(inputs).map(Input::nodes).collect();
         let files: usize = inputs.iter().map(|input| input.files().len()).sum();
-        let source = match files {
-            1 => "1 file".to_owned(),
-            _ => format!("{files} files"),
-        };
+        let source = counted(files as u64, "file");
         let start = Start {
             nodes: nodes.iter().flatten().cloned().collect(),
             source: Some(source),
@@ -253,10 +198,8 @@ impl Player<'_> {
         }
         let Some(prescan) = prescan else { return };
         let names: Vec<_> = nodes.iter().map(|nodes| nodes.join("+")).collect();
-        let times = prescan.clocks.iter().zip(&prescan.times).enumerate();
-        for (number, (clock, times)) in times.skip(1) {
-            let middle_ns = times.map_or(0, |(first, last)| first + (last - first) / 2);
-            let text = clock.describe(number, &names, middle_ns);
+        for (kernel, clock) in prescan.clocks.iter().enumerate().skip(1) {
+            let text = clock.describe(kernel, &names, prescan.middle_ns(kernel));
             pipeline.notice(&text);
         }
     }
@@ -272,13 +215,11 @@ impl Player<'_> {
         let streams = inputs.iter().zip(numbers).enumerate();
         streams
             .map(|(number, (input, (session, nodes)))| {
-                let clock = prescan.and_then(|prescan| prescan.clocks.get(number));
-                let line = clock
-                    .filter(|_| number > 0)
-                    .map(|clock| Arc::clone(&clock.line));
+                let line = prescan.and_then(|prescan| prescan.line(number));
                 let origin = Origin { session, nodes };
-                let chain = input.open(options.clone(), self.follow)?;
-                Ok(Stream::new(chain, origin, line))
+                let chain = input.open(options.clone(), self.may_grow)?;
+                let stream = Stream::new(chain, origin, line);
+                Ok(stream.continuing(input.after().to_vec(), input.shift_ns()))
             })
             .collect()
     }
@@ -296,17 +237,22 @@ impl Player<'_> {
         }
         let mut has_read = false;
         let read = self.read(&mut merge, pipeline, &mut has_read);
-        // The end has the terminal for itself.
+        // The end may use the terminal.
         drop(progress);
-        // Where nothing was read, there is nothing to end in order.
+        // Without any read item, the pipeline is not ended.
         let read = match read {
             Err(error) if !has_read => return Err(error),
             read => read,
         };
-        // Who follows what grows ends so.
+        // A signal is the usual end of following.
         let is_interrupted = self.stop.is_set() && !self.follow;
         if let Some(vantage) = self.vantage.filter(|_| !self.selection.has_matched) {
-            pipeline.notice(&format!("no packet was seen at {}", sanitize(&vantage)));
+            let mut words = format!("no packet was seen at {}", sanitize(&vantage));
+            // Their interfaces are not known.
+            if let Some(left_out) = undecoded(&merge) {
+                words += &format!("; perhaps its packets were left out: {left_out}");
+            }
+            pipeline.notice(&words);
         }
         if is_interrupted {
             pipeline.notice("interrupted: what follows in the files was not read");
@@ -316,22 +262,25 @@ impl Player<'_> {
             pipeline.notice(&words);
         }
         let is_cut = is_interrupted || read.is_err();
-        let duration_ns = merge.finish(pipeline);
-        let (damaged, left_out) = report(&merge, is_cut, pipeline);
-        let lost = pipeline.end(duration_ns).total().lost();
+        pipeline.end_paths();
+        let recorded_ns = merge.finish(pipeline);
+        let duration_ns = match self.args.limits_time() {
+            true => pipeline.shown_ns(),
+            false => recorded_ns,
+        };
+        let reported = report(&merge, is_cut, pipeline);
+        let missing = pipeline.end(duration_ns).total().missing();
         let closed = pipeline.close();
         read?;
         closed?;
         Ok(Played {
-            lost,
-            damaged,
-            left_out,
+            missing,
             is_interrupted,
+            ..reported
         })
     }
 
-    /// Reads until the files are over or enough is read; notes when
-    /// something was read.
+    /// Reads until the files end or enough is read; sets `has_read` once anything was read.
     fn read(
         &mut self,
         merge: &mut Merge,
@@ -340,7 +289,10 @@ impl Player<'_> {
     ) -> anyhow::Result<()> {
         let mut pace = self.speed.map(Pace::new);
         while !pipeline.is_done() && !self.stop.is_set() {
-            let step = merge.step(pipeline, &mut self.selection, self.follow)?;
+            if *has_read && merge.would_wait() {
+                pipeline.flush()?;
+            }
+            let step = merge.step(pipeline, &mut self.selection, self.may_grow)?;
             *has_read = true;
             match step {
                 Step::Over => break,
@@ -363,22 +315,28 @@ impl Player<'_> {
     }
 }
 
-/// The clocks of all sessions but the reference.
+/// Sets the clocks of all sessions except for the reference, and the packets left in doubt.
 fn set_clocks(inputs: &[Input], prescan: Option<&Prescan>, pipeline: &mut Pipeline) {
-    let clocks = prescan.map_or(&[][..], |prescan| &prescan.clocks);
-    let numbers = inputs::numbers(inputs).into_iter().zip(clocks).enumerate();
-    for (number, ((_, nodes), clock)) in numbers.skip(1) {
-        let clocks = &mut pipeline.world_mut().clocks;
-        clocks.extend(nodes.map(|node| (node, (number, Arc::clone(&clock.line)))));
+    let Some(prescan) = prescan else { return };
+    let world = pipeline.world_mut();
+    for (number, (_, nodes)) in inputs::numbers(inputs).into_iter().enumerate() {
+        if let Some(line) = prescan.line(number) {
+            let kernel = prescan.kernels[number];
+            let line = |node| (node, (kernel, Arc::clone(&line)));
+            world.clocks.extend(nodes.map(line));
+        }
     }
+    world.doubts = Arc::clone(&prescan.doubts);
 }
 
 /// Time of the last packet by the reference clock.
 fn last(prescan: &Prescan) -> u64 {
-    let corrected = |(clock, times): (&Clock, &Option<(u64, u64)>)| {
-        times.map(|(_, last)| clock.line.to_reference(last))
+    let corrected = |(number, times): (usize, &Option<(u64, u64)>)| {
+        let (_, last) = (*times)?;
+        let line = prescan.line(number);
+        Some(line.map_or(last, |line| line.to_reference(last)))
     };
-    let all = prescan.clocks.iter().zip(&prescan.times);
+    let all = prescan.times.iter().enumerate();
     all.filter_map(corrected).max().unwrap_or(0)
 }
 

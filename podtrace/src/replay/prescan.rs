@@ -1,82 +1,171 @@
 //! A first pass over the files: compares the clocks of the nodes, and finds the last
 //! packet.
-use std::collections::HashSet;
+use std::{collections::HashSet, sync::Arc};
 
 use anyhow::bail;
 use podtrace_ebpf::record::Direction;
 
 use super::{
-    inputs::{Input, reader_options},
+    inputs::{Input, firsts, hop_timeout_ns, kernels, reader_options},
     options::PlayerOptions,
+    same::{Copy, Sightings},
 };
 use crate::{
-    clock::nodes::{Clock, Side, Sightings},
+    clock::nodes::{Clock, Crossings, Doubts, Line, Side},
     model::tap_point::Role,
     session::reader::{Item, ReaderOptions},
     signals::Stop,
+    text::names::list,
     update::Update,
 };
 
 /// The results of the first pass.
 pub(super) struct Prescan {
-    /// The clock of each input.
+    /// The number of each input's kernel.
+    pub(super) kernels: Vec<usize>,
+    /// The clock of each kernel.
     pub(super) clocks: Vec<Clock>,
-    /// Time of the first and of the last packet of each input, by its own clock; none
+    /// The packets that these clocks may tell apart wrongly.
+    pub(super) doubts: Arc<Doubts>,
+    /// Time of the first and of the last packet of each input, by the clock of its kernel; none
     /// without packets.
     pub(super) times: Vec<Option<(u64, u64)>>,
+    /// Inputs whose packets others have.
+    pub(super) copies: Vec<Copy>,
+    /// Time of the first and of the last packet or tick of each input, by its own clock.
+    pub(super) spans: Vec<Option<(u64, u64)>>,
+}
+
+impl Prescan {
+    /// The clock of an input; none for the reference.
+    pub(super) fn line(&self, number: usize) -> Option<Arc<Line>> {
+        let kernel = *self.kernels.get(number)?;
+        let clock = self.clocks.get(kernel).filter(|_| kernel > 0)?;
+        Some(Arc::clone(&clock.line))
+    }
+
+    /// The middle of a kernel's packets, by its own clock; 0 without packets.
+    pub(super) fn middle_ns(&self, kernel: usize) -> u64 {
+        let all = self.kernels.iter().zip(&self.times);
+        let all = all.filter(|(of, _)| **of == kernel);
+        let mut span = None;
+        for (first, last) in all.filter_map(|(_, times)| *times) {
+            widen(&mut span, first);
+            widen(&mut span, last);
+        }
+        span.map_or(0, |(first, last)| first + (last - first) / 2)
+    }
 }
 
 /// The result for inputs that still grow: only the offsets given by the user. `offsets`: by
 /// node.
 pub(super) fn unread(inputs: &[Input], offsets: &[(String, i64)]) -> anyhow::Result<Prescan> {
     Ok(Prescan {
-        clocks: Sightings::new(inputs.len()).solve(&given(inputs, offsets)?),
+        kernels: kernels(inputs),
+        clocks: Crossings::new(firsts(inputs).count()).solve(&given(inputs, offsets)?),
+        doubts: Arc::default(),
         times: vec![None; inputs.len()],
+        copies: Vec::new(),
+        spans: vec![None; inputs.len()],
     })
 }
 
-/// Reads all inputs, until `stop` is set, with the offsets by node and the ports that the
-/// user gave.
+/// Reads all inputs, until `stop` is set, with the offsets by node and the ports given by the
+/// user.
 pub(super) fn prescan(
     inputs: &[Input],
     args: &PlayerOptions,
     stop: &Stop,
 ) -> anyhow::Result<Prescan> {
     let given = given(inputs, &args.clock_offset)?;
-    let mut sightings = Sightings::new(inputs.len());
-    let mut times = Vec::new();
+    let mut found = Found {
+        crossings: Crossings::new(firsts(inputs).count()),
+        sightings: Sightings::new(inputs),
+    };
+    let (mut times, mut spans) = (Vec::new(), Vec::new());
     let options = reader_options(inputs, args, false, stop);
+    let kernels = kernels(inputs);
     for (number, input) in inputs.iter().enumerate() {
-        times.push(note(number, input, options.clone(), &mut sightings)?);
+        let who = (number, kernels[number]);
+        let Times { packets, all } = scan(who, input, options.clone(), &mut found)?;
+        times.push(packets);
+        spans.push(all);
     }
+    let Found {
+        crossings,
+        sightings,
+    } = found;
+    let clocks = crossings.solve(&given);
     Ok(Prescan {
-        clocks: sightings.solve(&given),
+        doubts: Arc::new(crossings.doubts(&clocks, hop_timeout_ns(inputs, args))),
+        kernels,
+        clocks,
         times,
+        copies: sightings.copies(),
+        spans,
     })
 }
 
-fn note(
-    number: usize,
+/// What the pass collects of all inputs.
+struct Found {
+    crossings: Crossings,
+    sightings: Sightings,
+}
+
+/// The first and the last time of an input, in nanoseconds.
+#[derive(Default)]
+struct Times {
+    /// Of its packets, by the clock of its kernel.
+    packets: Option<(u64, u64)>,
+    /// Of packets and ticks, by its own clock.
+    all: Option<(u64, u64)>,
+}
+
+impl Times {
+    fn tick(&mut self, ts_ns: u64) {
+        widen(&mut self.all, ts_ns);
+    }
+}
+
+fn widen(span: &mut Option<(u64, u64)>, ts_ns: u64) {
+    let (first, last) = span.get_or_insert((ts_ns, ts_ns));
+    *first = ts_ns.min(*first);
+    *last = ts_ns.max(*last);
+}
+
+/// Reads an input. `who`: its number, and that of its kernel.
+fn scan(
+    (number, kernel): (usize, usize),
     input: &Input,
     options: ReaderOptions,
-    sightings: &mut Sightings,
-) -> anyhow::Result<Option<(u64, u64)>> {
+    found: &mut Found,
+) -> anyhow::Result<Times> {
+    let Found {
+        crossings,
+        sightings,
+    } = found;
+    sightings.begin();
     let mut chain = input.open(options, false)?;
     // Packets behind damage count as well.
     chain.end();
     let mut uplinks = HashSet::new();
-    let mut times: Option<(u64, u64)> = None;
+    let mut times = Times::default();
     while let Some(item) = chain.next_item()? {
         match item {
-            Item::Update(_, Update::TapPoint { number, point }) if point.role == Role::Uplink => {
-                uplinks.insert(number);
+            Item::Update(_, Update::TapPoint { number, point }) => {
+                sightings.place(number, &point);
+                if point.role == Role::Uplink {
+                    uplinks.insert(number);
+                }
             }
             Item::Event => {
                 let Some(event) = chain.event() else {
                     continue;
                 };
-                let (_, last) = times.get_or_insert((event.ts_ns, event.ts_ns));
-                *last = event.ts_ns.max(*last);
+                sightings.see(number, event);
+                times.tick(event.ts_ns);
+                let ts_ns = event.ts_ns.saturating_add_signed(input.shift_ns());
+                widen(&mut times.packets, ts_ns);
                 let side = match event.direction {
                     _ if !uplinks.contains(&event.interface) => None,
                     Direction::Egress => Some(Side::Left),
@@ -84,32 +173,44 @@ fn note(
                     Direction::Socket | Direction::Unknown => None,
                 };
                 match side {
-                    Some(side) => sightings.note(number, &event.packet.key(), side, event.ts_ns),
+                    Some(side) => crossings.record(kernel, &event.packet.key(), side, ts_ns),
                     None if uplinks.is_empty() => {
-                        sightings.note_anywhere(number, &event.packet.key());
+                        crossings.record_anywhere(kernel, &event.packet.key());
                     }
                     None => {}
                 }
             }
+            Item::Tick(tick) => times.tick(tick.now_ns),
             _ => {}
         }
     }
+    sightings.leave_out(number, chain.unread().packets.total());
     Ok(times)
 }
 
 /// The offset of each input, if one was given.
 fn given(inputs: &[Input], offsets: &[(String, i64)]) -> anyhow::Result<Vec<Option<i64>>> {
-    let mut given = vec![None; inputs.len()];
+    let mut given = vec![None; firsts(inputs).count()];
     for (node, offset_ns) in offsets {
-        let is_it = |input: &Input| input.nodes().contains(node);
-        let Some(number) = inputs.iter().position(is_it) else {
-            let nodes: Vec<_> = inputs.iter().flat_map(Input::nodes).collect();
-            bail!(
-                "--clock-offset: no file is of node {node}\nhint: there is {}",
-                nodes.join(", ")
-            );
-        };
-        given[number] = Some(*offset_ns);
+        let of_node = |(_, input): &(usize, &Input)| input.nodes().contains(node);
+        let found: Vec<_> = firsts(inputs).enumerate().filter(of_node).collect();
+        match found[..] {
+            [(number, _)] => given[number] = Some(*offset_ns),
+            [] => {
+                let nodes: Vec<_> = firsts(inputs).flat_map(Input::nodes).collect();
+                bail!(
+                    "--clock-offset: no file is of node {node}\nhint: there is {}",
+                    nodes.join(", ")
+                );
+            }
+            _ => {
+                let names: Vec<_> = found.iter().map(|(_, input)| input.name()).collect();
+                bail!(
+                    "--clock-offset: {} are of node {node}, by different clocks\nhint: leave out all but one of them",
+                    list(&names)
+                );
+            }
+        }
     }
     Ok(given)
 }

@@ -1,4 +1,4 @@
-//! How far the reading of files is, in one line on a terminal.
+//! The progress of reading files, in one line on a terminal.
 use std::{
     sync::mpsc::{RecvTimeoutError, Sender, channel},
     thread::{self, JoinHandle},
@@ -7,18 +7,18 @@ use std::{
 
 use crate::{
     session::input::{bytes_read, events_read},
-    text::size::bytes,
+    text::{count::counted, size::bytes},
 };
 
-/// How often the line is shown; sooner, nobody waits for it.
+/// How often the line is shown; shorter work shows none.
 const EVERY: Duration = Duration::from_secs(1);
 
-/// Shows a line in the place of the one before, or none if it is empty.
+/// Replaces the last line by this one, or clears it if this one is empty.
 pub(crate) type ShowLine = Box<dyn Fn(String) + Send>;
 
 /// Shows the progress until it is dropped.
 pub(super) struct Progress {
-    /// Hangs up to end the thread.
+    /// Dropped to end the thread.
     end: Option<Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
@@ -52,13 +52,13 @@ impl Drop for Progress {
     fn drop(&mut self) {
         drop(self.end.take());
         if let Some(thread) = self.thread.take() {
-            // It shows lines; there is nothing to do when it has panicked.
+            // The thread only shows lines, so a panic in it has no consequence.
             let _ = thread.join();
         }
     }
 }
 
-/// Where it began.
+/// The counts at the start.
 struct Began {
     bytes: u64,
     events: u64,
@@ -76,7 +76,7 @@ impl Began {
 fn line(read: u64, total: Option<u64>, events: u64, elapsed: Duration) -> String {
     let rate = (read as f64 / elapsed.as_secs_f64().max(0.001)) as u64;
     let (of, left) = match total {
-        // A file that has grown meanwhile.
+        // The file may have grown meanwhile.
         Some(total) if total > 0 && read <= total => {
             let percent = u128::from(read) * 100 / u128::from(total);
             let of = format!(" of {} ({percent} %)", bytes(total));
@@ -86,8 +86,9 @@ fn line(read: u64, total: Option<u64>, events: u64, elapsed: Duration) -> String
         _ => Default::default(),
     };
     format!(
-        "{}{of} · {events} events · {}/s{left}",
+        "{}{of} · {} · {}/s{left}",
         bytes(read),
+        counted(events, "event"),
         bytes(rate)
     )
 }

@@ -1,10 +1,10 @@
-//! What a replay reports at its end: what the files lack, in words.
+//! Reports, at the end of a replay, what the files lack.
 use super::merge::{Merge, Stream};
 use crate::{
-    model::left_out::LeftOut,
+    model::left_out::{LeftOut, Reason},
     pipeline::Pipeline,
     session::{chain::Chain, input::named},
-    text::sanitize::sanitize,
+    text::{count::counted, sanitize::sanitize},
 };
 
 /// Upper bound of the places of damage reported one by one.
@@ -13,23 +13,25 @@ const DAMAGE_MAX: usize = 20;
 /// The result of a replay.
 #[derive(Debug, Default)]
 pub(crate) struct Played {
-    /// Events lost.
-    pub(crate) lost: u64,
+    /// Events lost or not recorded.
+    pub(crate) missing: u64,
     /// Places where a file is damaged.
     pub(crate) damaged: usize,
     /// Packets that gave no event.
     pub(crate) left_out: u64,
-    /// Whether it ended before all was read, and was not meant to.
+    /// Recordings without an end: what they lost last is not known.
+    pub(crate) broken_off: usize,
+    /// Whether it ended before everything was read, without that being requested.
     pub(crate) is_interrupted: bool,
 }
 
 impl Played {
     /// Whether everything was read and nothing is missing.
     pub(crate) fn is_whole(&self) -> bool {
-        self.lost == 0 && self.damaged == 0 && self.left_out == 0
+        self.missing == 0 && self.damaged == 0 && self.left_out == 0 && self.broken_off == 0
     }
 
-    /// The result where nothing was read.
+    /// The result if nothing was read.
     pub(super) fn interrupted() -> Self {
         Self {
             is_interrupted: true,
@@ -38,56 +40,77 @@ impl Played {
     }
 }
 
+/// The packets of link layers that are not decoded, in words.
+pub(super) fn undecoded(merge: &Merge) -> Option<String> {
+    let mut left_out = LeftOut::default();
+    for stream in merge.streams() {
+        left_out.add_all(&stream.chain().unread().packets);
+    }
+    let of_link = |(reason, packets): (Reason, u64)| match reason {
+        Reason::LinkType(_) | Reason::OtherLinkType => {
+            Some(format!("{} {reason}", counted(packets, "packet")))
+        }
+        Reason::NoTime | Reason::NoInterface => None,
+    };
+    let words: Vec<_> = left_out.iter().filter_map(of_link).collect();
+    (!words.is_empty()).then(|| words.join(", "))
+}
+
 /// Reports what the files lack. `is_interrupted`: whether they were not read to the end.
-/// Returns at how many places they are damaged, and how many packets gave no event.
-pub(super) fn report(merge: &Merge, is_interrupted: bool, pipeline: &mut Pipeline) -> (usize, u64) {
+pub(super) fn report(merge: &Merge, is_interrupted: bool, pipeline: &mut Pipeline) -> Played {
     let chains = || merge.streams().iter().map(Stream::chain);
     let damaged = report_damage(chains(), pipeline);
     let mut left_out = LeftOut::default();
+    let mut broken_off = 0;
     for chain in chains() {
         let unread = chain.unread();
         let file = named(chain.path());
         for (reason, packets) in unread.packets.iter() {
-            let s = if packets == 1 { "" } else { "s" };
-            pipeline.notice(&format!("{file}: {packets} packet{s} left out: {reason}"));
+            let packets = counted(packets, "packet");
+            pipeline.notice(&format!("{file}: {packets} left out: {reason}"));
         }
         left_out.add_all(&unread.packets);
         if unread.entries > 0 {
             pipeline.notice(&format!(
-                "{} entries left out: of a newer podtrace",
-                unread.entries
+                "{} left out: of a newer podtrace",
+                counted(unread.entries, "entry")
             ));
         }
         let repeated = chain.repeated();
         if repeated > 0 {
-            let s = if repeated == 1 { "" } else { "s" };
-            pipeline.notice(&format!(
-                "{file}: {repeated} section{s} left out: read before"
-            ));
+            let sections = counted(repeated, "section");
+            pipeline.notice(&format!("{file}: {sections} left out: read before"));
         }
         if chain.was_broken_off() && !is_interrupted {
+            broken_off += 1;
             pipeline.notice(&format!(
                 "{file} ends without a closing block: what was lost in its last moments is not known"
             ));
         }
     }
     let total = left_out.total();
-    pipeline.note_left_out(left_out);
-    (damaged, total)
+    pipeline.record_left_out(left_out);
+    Played {
+        damaged,
+        left_out: total,
+        broken_off,
+        ..Played::default()
+    }
 }
 
-/// Reports the damage; returns at how many places.
+/// Reports the damage; returns the number of damaged places.
 fn report_damage<'a>(chains: impl Iterator<Item = &'a Chain>, pipeline: &mut Pipeline) -> usize {
     let (mut damaged, mut reported) = (0, 0);
     for chain in chains {
         for (path, damage) in chain.damage().iter().take(DAMAGE_MAX - reported) {
             reported += 1;
             let text = format!(
-                "{} is damaged: {}, {} bytes from byte {} on were skipped",
+                "{} is damaged: {}, {} from byte {} on {} skipped",
                 named(path),
                 damage.reason,
-                damage.len,
-                damage.offset
+                counted(damage.len, "byte"),
+                damage.offset,
+                if damage.len == 1 { "was" } else { "were" }
             );
             pipeline.notice(&sanitize(&text));
         }

@@ -20,11 +20,11 @@ use crate::{
     world::World,
 };
 
-/// Selects a part of the time, and some interfaces.
+/// Selects a time span and interfaces.
 #[derive(Debug, Default)]
 pub(crate) struct Selection {
     pub(super) interfaces: Vec<String>,
-    /// The numbers of the one interface; it is without its sockets then.
+    /// The numbers of the only selected interface, without its sockets.
     pub(super) vantage: Option<BTreeSet<u32>>,
     pub(super) since: Option<Moment>,
     pub(super) until: Option<Moment>,
@@ -67,7 +67,7 @@ impl Selection {
         })
     }
 
-    /// Notes the time of the first packet.
+    /// Records the time of the first packet.
     fn begin(&mut self, ts_ns: u64) {
         self.begin_ns = Some(ts_ns);
         if let Some(since) = self.since {
@@ -76,7 +76,7 @@ impl Selection {
         let until = self.until.map(|until| absolute(until, ts_ns));
         let first = match self.first {
             Some(Span::Time(span)) => {
-                // A span of the selected time.
+                // The span within the selected time.
                 Some(self.from_ns.max(ts_ns).saturating_add(nanos(span)))
             }
             _ => None,
@@ -89,7 +89,7 @@ impl Selection {
         !self.interfaces.is_empty() || self.vantage.is_some()
     }
 
-    /// Why no packet was selected, if there were any.
+    /// The reason why no packet was selected, if there were any.
     pub(super) fn missed(&self, world: &World) -> Option<String> {
         let begin_ns = self.begin_ns.filter(|_| !self.is_met)?;
         if self.is_time_met {
@@ -111,7 +111,7 @@ impl Selection {
         ))
     }
 
-    /// Which interfaces there are in the place of those that saw nothing.
+    /// The existing interfaces, if the selected ones had no packets.
     fn missed_interfaces(&self, world: &World) -> Option<String> {
         let first = self.interfaces.first()?;
         let points =
@@ -133,11 +133,11 @@ impl Selection {
     }
 
     /// Whether the event's tap point is selected.
-    fn wants_place(&self, event: &Event, point: &TapPoint) -> bool {
+    fn wants_tap_point(&self, event: &Event, point: &TapPoint) -> bool {
         let is_chosen = |name: &String| **name == *point.name;
         let chosen = self.interfaces.is_empty() || self.interfaces.iter().any(is_chosen);
         let is_there = |numbers: &BTreeSet<u32>| {
-            // Every packet of a loopback interface is sent there, and received again.
+            // Every packet of a loopback interface is sent there and received again.
             let is_twice = match event.direction {
                 Direction::Socket => true,
                 Direction::Egress => point.role == Role::Loopback,
@@ -163,7 +163,7 @@ impl Select for Selection {
             return in_time;
         }
         let point = pipeline.world().tap_points.get(event.interface);
-        let wanted = point.is_some_and(|point| self.wants_place(event, point));
+        let wanted = point.is_some_and(|point| self.wants_tap_point(event, point));
         self.has_matched |= wanted;
         self.is_met |= wanted;
         wanted
@@ -174,7 +174,7 @@ impl Select for Selection {
     }
 }
 
-/// A time as the clock on the wall shows it.
+/// A time as local time of day.
 fn local(ns: u64) -> String {
     let time = Timestamp::from_nanosecond(ns.into()).unwrap_or(Timestamp::MAX);
     let time = time.to_zoned(TimeZone::system());
@@ -190,8 +190,8 @@ fn absolute(moment: Moment, begin_ns: u64) -> u64 {
     }
 }
 
-/// A time of the day in a recording that begins at `begin_ns`: on that day, or on the next
-/// one if it would be more than half a day before the beginning.
+/// A time of day in a recording that begins at `begin_ns`: on that day, or on the next one if
+/// it would be more than half a day before the begin.
 fn of_day(time: Time, begin_ns: u64) -> u64 {
     let begin = Timestamp::from_nanosecond(begin_ns.into()).unwrap_or(Timestamp::MAX);
     let begin = begin.to_zoned(TimeZone::system());
@@ -230,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn earlier_end_counts() {
+    fn earlier_end_limits_the_selection() {
         let mut selection = Selection {
             until: Some(Moment::Utc(7_000_000_000)),
             first: Some(Span::Time(Duration::from_secs(5))),

@@ -11,8 +11,8 @@ use crate::{
     update::Update,
 };
 
-/// Fails unless the files have interfaces of all these names; reads no further than to the
-/// last of them. What can be read only once is not read here.
+/// Fails unless the files have interfaces of all these names; stops reading at the last of
+/// them. Does not read an input that can be read only once.
 pub(super) fn check_interfaces(
     wanted: &[String],
     inputs: &[Input],

@@ -12,8 +12,7 @@ use super::format::{ENTERPRISE, ENTRY_BLOCK, ENTRY_MAGIC, Entry, MAGIC_JSON, OPT
 /// Longest value of an option.
 const OPTION_MAX: usize = u16::MAX as usize;
 
-/// One block under way, appended to a buffer. The length fields are filled in
-/// by [`Self::end`].
+/// A block being written to a buffer. [`Self::end`] fills in its length fields.
 pub struct Block<'a> {
     out: &'a mut Vec<u8>,
     start: usize,
@@ -28,7 +27,7 @@ impl<'a> Block<'a> {
         Self { out, start }
     }
 
-    /// Appends bytes as they are.
+    /// Appends bytes unchanged.
     pub fn bytes(&mut self, bytes: &[u8]) -> &mut Self {
         self.out.extend_from_slice(bytes);
         self

@@ -1,4 +1,4 @@
-//! Reads the files of one session, one after the other.
+//! Reads the files of one session in order.
 use std::{
     collections::{HashSet, VecDeque},
     path::{Path, PathBuf},
@@ -11,10 +11,10 @@ use super::{
 };
 use crate::model::{event::Event, tap::TapCounts};
 
-/// Places of damage that are kept; the others are counted.
+/// Upper bound of the kept places of damage; the others are counted.
 const DAMAGE_MAX: usize = 1000;
 
-/// A file being read, on this thread or ahead on another.
+/// A file being read: on this thread, or ahead on another.
 enum Source {
     InStep(Box<Reader>),
     Ahead(Ahead),
@@ -28,11 +28,11 @@ pub struct Chain {
     next: VecDeque<PathBuf>,
     /// The last section, and how it ended.
     section: Option<(SectionInfo, Ending)>,
-    /// The section repeats what is known from the one before.
+    /// Whether the section repeats the content of the section before it.
     is_repeating: bool,
     /// Sessions and numbers of the sections so far.
     sections: HashSet<(String, u64)>,
-    /// The section was read before.
+    /// Whether the section was read before.
     is_read: bool,
     /// How many sections were read before.
     repeated: u64,
@@ -43,9 +43,9 @@ pub struct Chain {
     unread: Unread,
     /// Whether the file being read has ended.
     is_file_over: bool,
-    /// Whether the other files have ended as well.
+    /// Whether the other files have ended too.
     is_over: bool,
-    /// Why something is missing before the next item, if so.
+    /// Why something before the next item is missing, if so.
     gap: Option<Gap>,
     duration_ns: u64,
 }
@@ -55,13 +55,13 @@ pub struct Chain {
 pub enum Gap {
     /// The file is damaged.
     Damage,
-    /// It was not recorded, or its file is not among those being read.
+    /// It was not recorded, or its file is not among the given ones.
     NotRecorded,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Ending {
-    /// It is under way, or was interrupted.
+    /// The section is being read, or was interrupted.
     None,
     Continues,
     Last,
@@ -102,7 +102,7 @@ impl Chain {
         }
     }
 
-    /// The same for files that do not grow: each is read ahead, on a thread of its own.
+    /// As [`Self::new`], for files that do not grow: another thread reads each ahead.
     ///
     /// # Errors
     /// When no thread can be started.
@@ -124,7 +124,7 @@ impl Chain {
         }
     }
 
-    /// Whether a section of podtrace's is being read.
+    /// Whether the section being read is podtrace's.
     #[must_use]
     pub fn is_own(&self) -> bool {
         self.section.is_some()
@@ -135,6 +135,14 @@ impl Chain {
         match &mut self.source {
             Source::InStep(reader) => reader.event(),
             Source::Ahead(ahead) => ahead.event(),
+        }
+    }
+
+    /// Whether the next item is not read yet.
+    pub fn would_wait(&mut self) -> bool {
+        match &mut self.source {
+            Source::InStep(_) => false,
+            Source::Ahead(ahead) => ahead.would_wait(),
         }
     }
 
@@ -167,8 +175,8 @@ impl Chain {
         }
     }
 
-    /// Tells the reader that no more will come, once that is so: it may then give items
-    /// behind damage.
+    /// Tells the reader that no more bytes will come, once that is certain: it may then return
+    /// items behind damage.
     fn end_file(&mut self) -> bool {
         let ends_now = !self.is_file_over && (self.is_over || !self.next.is_empty());
         if ends_now {
@@ -207,11 +215,11 @@ impl Chain {
         self.damage
             .extend(kept.map(|damage| (path.clone(), damage)));
         self.gap = Some(Gap::Damage);
-        // The repeated items may be all that is left of the section.
+        // The section may have no more than the repeated items.
         self.is_repeating = false;
     }
 
-    /// Passes an item on unless it repeats what is known.
+    /// Passes an item on, unless it repeats an earlier one.
     fn pass(&mut self, item: Item) -> Option<Item> {
         match item {
             Item::Section(info) => {
@@ -224,7 +232,7 @@ impl Chain {
                 self.begin(&info);
                 return Some(Item::Section(info));
             }
-            // It stands in the files twice.
+            // The files have it twice.
             _ if self.is_read => return None,
             Item::Update(..) if self.is_repeating => return None,
             Item::Ready => {
@@ -266,7 +274,7 @@ impl Chain {
         self.section = Some((info.clone(), Ending::None));
     }
 
-    /// Why something is missing before the last item, if so.
+    /// Why something before the last item is missing, if so.
     pub fn take_gap(&mut self) -> Option<Gap> {
         self.gap.take()
     }
@@ -293,30 +301,30 @@ impl Chain {
         self.is_over() && matches!(self.section, Some((_, Ending::None)))
     }
 
-    /// Adds a file to read.
+    /// Adds a file to be read.
     pub fn add(&mut self, path: PathBuf) {
         self.next.push_back(path);
     }
 
-    /// Notes that its files no longer grow: incomplete blocks are damage, and
+    /// Records that its files no longer grow: incomplete blocks are damage, and
     /// [`Self::next_item`] gives the items behind them.
     pub fn end(&mut self) {
         self.is_over = true;
     }
 
-    /// How many sections were left out because they were read before.
+    /// How many sections were skipped because they were read before.
     #[must_use]
     pub fn repeated(&self) -> u64 {
         self.repeated
     }
 
-    /// Whether its files are read to the end.
+    /// Whether its files were read to the end.
     #[must_use]
     pub fn is_over(&self) -> bool {
         self.is_over && self.is_file_over && self.next.is_empty()
     }
 
-    /// Ends the reading: the counts so far are final.
+    /// Ends the reading, which makes the counts final.
     pub fn finish(&mut self) {
         self.counts.close();
     }
@@ -327,13 +335,13 @@ impl Chain {
         &self.counts.whole
     }
 
-    /// Nanoseconds from beginning to end, if the session says so.
+    /// Nanoseconds from beginning to end, if the session states it.
     #[must_use]
     pub fn duration_ns(&self) -> u64 {
         self.duration_ns
     }
 
-    /// At how many places something could not be read.
+    /// The number of places that could not be read.
     #[must_use]
     pub fn damaged(&self) -> usize {
         self.damaged

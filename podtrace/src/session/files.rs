@@ -2,7 +2,7 @@
 //!
 //! A thread of its own names, begins, compresses and deletes files. The encoder hands it
 //! chunks through a bounded queue and never waits for a disk. This module does not know the
-//! contents of a chunk, only where a reader could begin.
+//! contents of a chunk, only where a reader can begin.
 //!
 //! The thread hands each chunk to the kernel by write(2) at once and flushes nothing
 //! (fsync): written data outlives the end of podtrace, even by SIGKILL, but not a power cut
@@ -22,13 +22,13 @@ use jiff::Timestamp;
 use thiserror::Error;
 
 mod counts;
+mod destination;
 mod earlier;
 mod error;
 mod name;
 mod open;
 mod output_file;
 mod pack;
-mod place;
 mod retention;
 mod status;
 #[cfg(test)]
@@ -37,8 +37,8 @@ mod trust;
 mod writer;
 
 pub use self::{counts::EventCounts, earlier::RecorderId, error::FilesError, status::Report};
-use self::{place::Place, status::Status, writer::Writer};
-use crate::privilege;
+use self::{destination::Destination, status::Status, writer::Writer};
+use crate::{privilege, text::count::counted};
 
 /// How many chunks may wait; one more is being written.
 pub const QUEUE: usize = 16;
@@ -48,16 +48,16 @@ pub const QUEUE: usize = 16;
 pub struct Chunk {
     /// The blocks, uncompressed. [`SessionFiles::buffer`] gives an empty buffer to fill.
     pub bytes: Vec<u8>,
-    /// What begins with it.
+    /// The section or file that begins with the chunk.
     pub begins: Begins,
     /// The events in it.
     pub events: EventCounts,
 }
 
-/// What begins with a chunk.
+/// The section or file that begins with a chunk.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Begins {
-    /// Nothing: it goes on with the section before it.
+    /// Nothing: it continues the section before it.
     #[default]
     Nothing,
     /// A section that can be read without what is before it.
@@ -93,13 +93,13 @@ pub struct Keep {
 pub struct FileOptions {
     /// The target.
     pub target: Target,
-    /// Whether [`Begins::File`] begins a new file. A lone file is named exactly as
-    /// the target says, those that rotate are numbered.
+    /// Whether [`Begins::File`] begins a new file. A single file has exactly the name of the
+    /// target, rotated files are numbered.
     pub rotates: bool,
     /// Limits of the written files.
     pub keep: Keep,
-    /// How large a file may become, uncompressed, in bytes: this much room is made before a
-    /// file is begun. Required with [`Keep::bytes`].
+    /// Upper bound of a file, uncompressed, in bytes: this much room is made before a file is
+    /// begun. Required with [`Keep::bytes`].
     pub max_file_bytes: Option<u64>,
     /// Compress with zstd: each chunk becomes a frame of its own, so that a
     /// file can be read up to where it was cut.
@@ -110,7 +110,7 @@ pub struct FileOptions {
     pub node: String,
     /// When the session began.
     pub start: Timestamp,
-    /// What files of earlier runs are known by; without it they do not count.
+    /// Identifies the files of earlier runs; without it they do not count.
     pub recorder: Option<RecorderId>,
 }
 
@@ -125,15 +125,15 @@ pub struct Closed {
     pub deleted: u64,
     /// The file written last.
     pub last: Option<PathBuf>,
-    /// Reports that had not been taken yet.
+    /// Reports not taken yet.
     pub reports: Vec<Report>,
 }
 
 /// Why some queued chunks did not reach the file.
 #[derive(Debug, Error)]
 #[error(
-    "{target} did not take the last {} events within {patience:?}: is the disk hung?", 
-    not_written.total()
+    "{target} did not take the last {} within {patience:?}: is the disk hung?",
+    counted(not_written.total(), "event")
 )]
 pub struct CloseError {
     /// The target.
@@ -142,11 +142,11 @@ pub struct CloseError {
     pub patience: Duration,
     /// The events queued or being written. A hung write may still finish one chunk of them.
     pub not_written: EventCounts,
-    /// Reports that had not been taken yet.
+    /// Reports not taken yet.
     pub reports: Vec<Report>,
 }
 
-/// The caller's end: hands chunks over and never waits. If it is dropped without
+/// The caller's end: it hands over chunks and never waits. If it is dropped without
 /// [`SessionFiles::close`], queued chunks are still written as long as the process lives.
 #[derive(Debug)]
 pub struct SessionFiles {
@@ -165,20 +165,20 @@ impl SessionFiles {
     /// nobody reads yet is no error: see [`Report::Failed`].
     pub fn open(options: FileOptions) -> Result<Self, FilesError> {
         check(&options)?;
-        let place = Place::find(&options)?;
-        let (target, warning) = (place.to_string(), place.warning());
+        let destination = Destination::find(&options)?;
+        let (target, warning) = (destination.to_string(), destination.warning());
         let status = Arc::new(Status::default());
-        let mut writer = Writer::new(options, place, Arc::clone(&status))?;
+        let mut writer = Writer::new(options, destination, Arc::clone(&status))?;
         let (chunks, queue) = mpsc::sync_channel(QUEUE);
-        let (say_done, done) = mpsc::sync_channel(1);
+        let (done_sender, done) = mpsc::sync_channel(1);
         thread::Builder::new()
             .name("session-files".into())
             .spawn(move || {
-                // The thread only makes files; whoever started it reports what it keeps.
+                // The thread only creates files; its starter reports capabilities that stay.
                 let _ = privilege::keep(privilege::RECORD);
                 take_chunks(&mut writer, &queue);
-                // Nobody waits for it if the caller has given up.
-                let _ = say_done.send(writer.close());
+                // The receiver is gone if the caller has given up.
+                let _ = done_sender.send(writer.close());
             })
             .map_err(FilesError::Thread)?;
         Ok(Self {
@@ -190,7 +190,7 @@ impl SessionFiles {
         })
     }
 
-    /// What other users can do to the files, in words; none if they can do nothing.
+    /// Describes what other users can do to the files; none if nothing.
     #[must_use]
     pub fn warning(&self) -> Option<&str> {
         self.warning.as_deref()
@@ -210,13 +210,13 @@ impl SessionFiles {
         })
     }
 
-    /// Whether the queue has room for a chunk. It stays so until one is sent.
+    /// Whether the queue has room for a chunk. The room remains until a chunk is sent.
     #[must_use]
     pub fn has_room(&self) -> bool {
         self.status.waiting() < QUEUE
     }
 
-    /// How many bytes were written so far, including those of deleted files.
+    /// Bytes written so far, including those of deleted files.
     #[must_use]
     pub fn written(&self) -> u64 {
         self.status.written()
@@ -235,16 +235,16 @@ impl SessionFiles {
         self.status.is_failing()
     }
 
-    /// What happened since the last call. Cheap if nothing did.
+    /// The reports since the last call. Cheap if there are none.
     #[must_use]
     pub fn reports(&self) -> Vec<Report> {
         self.status.reports()
     }
 
-    /// Writes what is queued and ends the file.
+    /// Writes the queued chunks and ends the file.
     ///
     /// # Errors
-    /// When that takes longer than `patience`; the thread then runs on alone.
+    /// When that takes longer than `patience`; the thread then continues alone.
     pub fn close(self, patience: Duration) -> Result<Closed, CloseError> {
         let Self {
             chunks,
@@ -266,14 +266,14 @@ impl SessionFiles {
     }
 }
 
-/// Opens one file for writing under the rules of session files: it is private, and nothing
-/// that belongs to another user is written to. A FIFO or device is used as it is; an
-/// existing regular file is replaced with `force` only.
+/// Opens one file for writing under the rules of session files: it is private, and nothing of
+/// another user is written to. A FIFO or device is used as it is; an existing regular file is
+/// replaced with `force` only.
 ///
 /// # Errors
 /// When the name exists, or the file cannot be created.
 pub fn create(path: &Path, force: bool) -> Result<File, FilesError> {
-    if place::is_stream(path) {
+    if destination::is_stream(path) {
         open::open_stream(path)
     } else {
         open::create(path, force)

@@ -1,4 +1,4 @@
-//! The captures that a path names: a file itself, or those in a directory.
+//! The captures that a path names: a file, or the captures in a directory.
 use std::path::{Path, PathBuf};
 
 use super::{
@@ -7,16 +7,16 @@ use super::{
 };
 use crate::text::{escape::shown, names::list};
 
-/// What a path names.
+/// The captures that a path names.
 #[derive(Debug, Default)]
 pub struct Found {
     /// The captures, in order of their names.
     pub captures: Vec<PathBuf>,
-    /// What else is in the directory: names, and why these are no captures.
+    /// The other files of the directory: their names, and why they are no captures.
     pub others: Vec<String>,
 }
 
-/// Finds the captures that a path names; those in a directory by their content.
+/// Finds the captures that a path names; in a directory it recognises them by content.
 ///
 /// # Errors
 /// When a directory cannot be read or holds none.
@@ -27,7 +27,7 @@ pub fn find(path: &Path) -> Result<Found, InputError> {
         return Ok(found);
     }
     for file in files(path)? {
-        match look_at(&file) {
+        match inspect(&file) {
             None => found.captures.push(file),
             Some(why) => {
                 let name = file.file_name().unwrap_or_default();
@@ -47,7 +47,7 @@ pub fn find(path: &Path) -> Result<Found, InputError> {
     Ok(found)
 }
 
-/// All that is in a directory, in order of the names.
+/// All entries of a directory, in order of their names.
 fn files(path: &Path) -> Result<Vec<PathBuf>, InputError> {
     let open = |source| InputError::Open {
         path: path.to_owned(),
@@ -60,11 +60,11 @@ fn files(path: &Path) -> Result<Vec<PathBuf>, InputError> {
     Ok(files)
 }
 
-/// Why a file is not a capture, if it is none.
-fn look_at(file: &Path) -> Option<String> {
+/// The reason why a file is no capture, if it is none.
+fn inspect(file: &Path) -> Option<String> {
     match file.metadata() {
         Ok(metadata) if metadata.is_dir() => return Some("a directory".to_owned()),
-        // Who reads a pipe takes away what is in it.
+        // Reading a pipe would consume its contents.
         Ok(metadata) if !metadata.is_file() => return Some("not a file".to_owned()),
         Ok(metadata) if metadata.len() == 0 => return Some("empty".to_owned()),
         Ok(_) => {}
@@ -72,6 +72,7 @@ fn look_at(file: &Path) -> Option<String> {
     }
     match Reader::open(file, ReaderOptions::default()) {
         Ok(_) => None,
+        Err(InputError::Permission { .. }) => Some("no permission to read".to_owned()),
         Err(InputError::Open { source, .. } | InputError::Read { source, .. }) => {
             Some(source.to_string())
         }

@@ -6,8 +6,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     model::{
-        direction::direction_named, loss::LostSpan, origin::Origin, snapshot::SnapshotTime,
-        tap::TapCount, tap_point::TapPoint, topology::RecordedTopology,
+        direction::direction_named,
+        loss::LostSpan,
+        origin::Origin,
+        snapshot::SnapshotTime,
+        tap::{TapCount, is_zero},
+        tap_point::TapPoint,
+        topology::RecordedTopology,
     },
     update::Update,
 };
@@ -58,7 +63,7 @@ pub const FLAG_INBOUND: u32 = 1;
 /// Direction in `epb_flags`: sent.
 pub const FLAG_OUTBOUND: u32 = 2;
 
-/// The data of a section header beside the standard options.
+/// The data of a section header in addition to the standard options.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct SectionInfo {
@@ -68,7 +73,7 @@ pub struct SectionInfo {
     pub session: String,
     /// Number of the section in the session, from 0.
     pub section: u64,
-    /// How many sessions were merged into this one, itself included.
+    /// How many sessions were merged into this one, including itself.
     pub sessions: usize,
     /// Names of the nodes, by number.
     pub nodes: Vec<String>,
@@ -86,18 +91,75 @@ pub struct SectionInfo {
     pub headers_only: bool,
     /// How long a packet may stay between two hops.
     pub hop_timeout_ns: u64,
-    /// The interfaces that were chosen; none for the usual ones.
+    /// The requested interfaces; empty for the usual ones.
     pub interfaces: Vec<String>,
-    /// Where a recorder writes that keeps or rotates files: by this, its next run knows them.
+    /// UDP ports of VXLAN in addition to the usual one and to those of the snapshots.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub vxlan_ports: Vec<u16>,
+    /// The target of a recorder that keeps or rotates files, by which its next run recognises
+    /// them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub recorder: Option<String>,
-    /// How many packets the session had before the section.
+    /// The sessions that this one was made of; none if it was recorded live.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    pub made_of: Box<[SourceSession]>,
+    /// Packets of the session before the section.
     pub packets: u64,
-    /// How many events were lost before the section.
+    /// Events lost or not recorded before the section.
     pub lost: u64,
+    /// How many of these were not recorded.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub not_recorded: u64,
 }
 
-/// The data of an interface description beside the standard options.
+/// How the name of a source begins that is a capture of another tool; its length and a hash of
+/// its bytes follow, or a random name if it was a stream.
+pub const CAPTURE: &str = "capture:";
+
+/// A session that another one was made of.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct SourceSession {
+    /// Its name.
+    pub session: String,
+    /// The sessions recorded live that it was made of, if it was not itself.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub live: Vec<String>,
+    /// UTC nanoseconds at zero of its nodes' clock; 0 if unknown or if they have several.
+    #[serde(skip_serializing_if = "is_unknown")]
+    pub boot_ns: i64,
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde passes a reference"
+)]
+fn is_unknown(ns: &i64) -> bool {
+    *ns == 0
+}
+
+impl SectionInfo {
+    /// Whether captures of other tools are among what this one was made of.
+    #[must_use]
+    pub fn holds_captures(&self) -> bool {
+        self.live().iter().any(|name| name.starts_with(CAPTURE))
+    }
+
+    /// The sessions recorded live that this one holds.
+    #[must_use]
+    pub fn live(&self) -> Vec<String> {
+        if self.made_of.is_empty() {
+            return vec![self.session.clone()];
+        }
+        let of = |source: &SourceSession| match &source.live[..] {
+            [] => vec![source.session.clone()],
+            live => live.to_vec(),
+        };
+        self.made_of.iter().flat_map(of).collect()
+    }
+}
+
+/// The data of an interface description in addition to the standard options.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct InterfaceInfo {
     /// Number of the description in its section: shows whether an earlier one is missing.
@@ -106,7 +168,7 @@ pub struct InterfaceInfo {
     pub number: u32,
     /// Whether it describes the tap point's sockets.
     pub sockets: bool,
-    /// Whether podtrace put an Ethernet header before each packet, which had none.
+    /// Whether podtrace added an Ethernet header to each packet.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub added_header: bool,
     /// The tap point.
@@ -141,18 +203,18 @@ pub enum Entry {
     /// An update of one of several merged sessions.
     #[serde(rename = "news_of")]
     UpdateOf {
-        /// Which.
+        /// The session.
         origin: Origin,
-        /// What.
+        /// The update.
         #[serde(rename = "news")]
         update: Update,
     },
-    /// A snapshot that shows the same as the one before, at another time.
+    /// A snapshot with the same content as the one before, at another time.
     #[serde(rename = "look_again")]
     SnapshotAgain {
         /// The origin of the snapshot.
         origin: Origin,
-        /// When.
+        /// The time.
         time: SnapshotTime,
     },
     /// The end of what the section repeats from earlier ones.
@@ -161,6 +223,8 @@ pub enum Entry {
     Tick(Tick),
     /// Events were lost; [`Entry::Tick`] counts them too.
     Loss(LostSpan),
+    /// Events before the next one were not recorded; [`Entry::Tick`] counts them too.
+    NotRecorded(LostSpan),
     /// The readings of both clocks at one moment.
     Clock {
         /// CLOCK_MONOTONIC.
@@ -168,7 +232,7 @@ pub enum Entry {
         /// UTC.
         utc_ns: i64,
     },
-    /// What `podtrace topology` showed.
+    /// The output of `podtrace topology`.
     Topology(Box<RecordedTopology>),
     /// The section is complete.
     End(SectionEnd),
@@ -179,11 +243,14 @@ pub enum Entry {
 pub struct Tick {
     /// The time.
     pub now_ns: u64,
-    /// Events lost since the session began.
+    /// Events lost or not recorded since the session began.
     pub lost: u64,
+    /// How many of these were not recorded.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub not_recorded: u64,
 }
 
-/// How a section ends.
+/// The end of a section.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SectionEnd {
     /// Whether the session continues in another section.
@@ -192,14 +259,14 @@ pub struct SectionEnd {
     pub duration_ns: u64,
 }
 
-/// The data of a packet block beside the standard options; 16 bytes.
+/// The data of a packet block in addition to the standard options; 16 bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PacketInfo {
     /// Cgroup id of the socket, as in the kernel's record.
     pub cgroup: u64,
     /// Segments of a GSO packet, else 0.
     pub gso_segments: u16,
-    /// A VLAN tag that the kernel had removed from the frame.
+    /// A VLAN tag that the kernel removed from the frame.
     pub vlan_tci: Option<u16>,
 }
 
@@ -219,7 +286,7 @@ impl PacketInfo {
         bytes
     }
 
-    /// The reverse of [`Self::to_bytes`].
+    /// Decodes what [`Self::to_bytes`] encodes.
     #[must_use]
     pub fn from_bytes(bytes: &[u8; Self::LEN]) -> Self {
         let [

@@ -16,22 +16,23 @@ use crate::{signals::Stop, text::escape::shown};
 use counted::Counted;
 pub(super) use counted::count_event;
 pub(crate) use counted::{bytes_read, events_read};
+pub(super) use frames::is_known;
 pub use frames::{Endian, Frame, Frames, MAX_BLOCK};
 use gzip::Gunzipped;
 use plain::Plain;
 pub use zstd::Unpacked;
 
-/// How many bytes tell the format of a file.
+/// How many bytes identify the format of a file.
 pub(super) const MAGIC: usize = 4;
-/// How far a file is read to see whether it is a capture whose first bytes are damaged.
+/// How far a file is searched to decide whether it is a capture with damaged first bytes.
 const FIRST_BYTES: usize = 1 << 20;
-/// How far behind damage something good is looked for.
-pub(super) const LOOK_MAX: u64 = 64 << 20;
+/// How far behind damage the search for intact data goes.
+pub(super) const SEARCH_MAX: u64 = 64 << 20;
 
 /// First bytes of a zstd frame (RFC 8878).
 pub(crate) const ZSTD_MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
-/// First bytes of a zstd frame without data, which pzstd writes first; the lowest half byte
-/// can have any value.
+/// First bytes of a zstd frame without data, as pzstd writes at the begin; the lowest half
+/// byte can have any value.
 const ZSTD_SKIPPABLE: u32 = 0x184d_2a50;
 /// First bytes of a gzip file (RFC 1952).
 const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
@@ -44,7 +45,7 @@ pub struct Damage {
     pub offset: u64,
     /// How many bytes were skipped.
     pub len: u64,
-    /// What is wrong.
+    /// Why they were skipped.
     pub reason: &'static str,
 }
 
@@ -73,7 +74,7 @@ pub trait Source: Read + Send {
         Vec::new()
     }
 
-    /// Notes that no more bytes will come: incomplete data is damage.
+    /// Records that no more bytes will come: incomplete data is damage.
     fn finish(&mut self) {}
 }
 
@@ -91,6 +92,15 @@ pub enum InputError {
         /// Why.
         source: io::Error,
     },
+    /// Not readable for this user, as recordings are for their owner only.
+    #[error(
+        "no permission to read {}\nhint: its owner, often root, may: use sudo, or let the owner change that (chmod, chown)",
+        named(.path)
+    )]
+    Permission {
+        /// The file.
+        path: PathBuf,
+    },
     /// Reading failed.
     #[error("failed to read {}", named(.path))]
     Read {
@@ -104,7 +114,7 @@ pub enum InputError {
     Format {
         /// The file.
         path: PathBuf,
-        /// What it is, and what to do.
+        /// The actual format, and what to do.
         hint: String,
     },
     /// A directory without captures.
@@ -112,12 +122,12 @@ pub enum InputError {
     Empty {
         /// The directory.
         path: PathBuf,
-        /// What it holds.
+        /// Describes its content.
         hint: String,
     },
 }
 
-/// A path in words.
+/// Describes a path.
 #[must_use]
 pub fn named(path: &Path) -> String {
     if path.as_os_str() == "-" {
@@ -131,22 +141,27 @@ pub fn named(path: &Path) -> String {
 pub struct Opened {
     /// Where the bytes come from, unpacked.
     pub source: Box<dyn Source>,
-    /// Its first bytes, which are taken from the source: at least [`MAGIC`] unless there are
-    /// fewer.
+    /// Its first bytes, which are taken from the source: at least [`MAGIC`], unless the input
+    /// is shorter.
     pub first: Vec<u8>,
     /// Whether it is compressed.
     pub is_packed: bool,
 }
 
-/// Opens a file, or standard input for `-`; unpacks zstd and gzip. Nothing more comes once
+/// Opens a file, or standard input for `-`; decompresses zstd and gzip. The input ends once
 /// `stop` is set.
 ///
 /// # Errors
 /// When it cannot be opened or read.
 pub fn open(path: &Path, stop: &Stop) -> Result<Opened, InputError> {
-    let plain = Plain::open(path, stop).map_err(|source| InputError::Open {
-        path: path.to_owned(),
-        source,
+    let plain = Plain::open(path, stop).map_err(|source| match source.kind() {
+        io::ErrorKind::PermissionDenied => InputError::Permission {
+            path: path.to_owned(),
+        },
+        _ => InputError::Open {
+            path: path.to_owned(),
+            source,
+        },
     })?;
     unpack(Box::new(Counted(plain))).map_err(|source| InputError::Read {
         path: path.to_owned(),
@@ -154,7 +169,14 @@ pub fn open(path: &Path, stop: &Stop) -> Result<Opened, InputError> {
     })
 }
 
-/// Unpacks what is compressed.
+/// Whether a path is of standard input, a pipe or a device: it cannot be read twice, and the
+/// next bytes may be long in coming.
+pub(crate) fn is_stream(path: &Path) -> bool {
+    let metadata = || path.metadata().ok();
+    path.as_os_str() == "-" || metadata().is_some_and(|metadata| !metadata.is_file())
+}
+
+/// Decompresses the source, if it is compressed.
 pub(super) fn unpack(mut source: Box<dyn Source>) -> io::Result<Opened> {
     let mut first = first_bytes(&mut source)?;
     let is_zstd = is_zstd(&first);
@@ -179,7 +201,7 @@ fn is_zstd(first: &[u8]) -> bool {
     first.starts_with(&ZSTD_MAGIC) || word.is_some_and(|word| word & !0xf == ZSTD_SKIPPABLE)
 }
 
-/// What one read gives, at least [`MAGIC`] bytes unless there are fewer.
+/// The bytes of one read, at least [`MAGIC`] unless the input is shorter.
 fn first_bytes(source: &mut impl Read) -> io::Result<Vec<u8>> {
     let mut first = vec![0; FIRST_BYTES];
     let mut len = 0;
@@ -195,8 +217,8 @@ fn first_bytes(source: &mut impl Read) -> io::Result<Vec<u8>> {
     Ok(first)
 }
 
-/// The length of what is behind, as far as it is read to count it.
+/// The length of the rest, as far as it is read for counting.
 pub(super) fn rest(source: &mut impl Read) -> u64 {
-    // What cannot be read does not count.
-    io::copy(&mut source.take(LOOK_MAX), &mut io::sink()).unwrap_or(0)
+    // Unreadable bytes do not count.
+    io::copy(&mut source.take(SEARCH_MAX), &mut io::sink()).unwrap_or(0)
 }

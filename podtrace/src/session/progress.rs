@@ -7,13 +7,13 @@ use std::{
 /// The progress of a recording.
 #[derive(Clone, Debug, Default)]
 pub struct Progress {
-    /// Events recorded, or about to be.
+    /// Events recorded, or queued for that.
     pub events: u64,
     /// Events not recorded.
     pub not_recorded: u64,
-    /// Bytes written, to all its files.
+    /// Bytes written to all of its files.
     pub bytes: u64,
-    /// The file under way.
+    /// The file being written.
     pub file: Option<PathBuf>,
 }
 

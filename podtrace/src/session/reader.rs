@@ -1,8 +1,7 @@
-//! Reads a file as items in order: events, updates and counts.
+//! Reads a file as a sequence of items: events, updates and counts.
 //!
-//! It reads podtrace's own sessions in full, and from captures of other tools whatever they
-//! hold. Times of all items are nanoseconds since 1970 (UTC) by the clock of the node that
-//! recorded.
+//! It reads podtrace's own sessions in full, and all that captures of other tools contain.
+//! Times of all items are nanoseconds since 1970 (UTC) by the clock of the recording node.
 mod ahead;
 mod begin;
 mod blocks;
@@ -11,7 +10,7 @@ mod items;
 mod link_type;
 mod options;
 mod packet;
-mod places;
+mod packet_interfaces;
 
 use std::{
     collections::{HashMap, HashSet},
@@ -25,6 +24,7 @@ use super::{
     input::{self, Damage, Frames, InputError, Opened},
 };
 use crate::{
+    filter::Filter,
     model::{event::Event, left_out::LeftOut, snapshot::Snapshot, tap_point::TapPoint},
     packet::{DecodeOptions, FLANNEL_PORT, VXLAN_PORT, VxlanPorts},
     signals::Stop,
@@ -35,7 +35,8 @@ use begin::Format;
 use capture::Capture;
 pub use items::Item;
 use packet::Interface;
-use places::Places;
+use packet_interfaces::PacketInterfaces;
+pub use packet_interfaces::UNNAMED;
 
 /// Packet block, an older kind, and simple packet block, which has no time.
 const PACKET: u32 = 2;
@@ -43,8 +44,8 @@ const SIMPLE_PACKET: u32 = 3;
 /// Upper bound of a possible block behind damage that the reader examines, in bytes: the
 /// limit bounds the time that many of them take.
 const REJECT_MAX: u64 = 64 << 10;
-/// UDP ports of VXLAN where no session tells them.
-const VXLAN_PORTS: [u16; 2] = [FLANNEL_PORT, VXLAN_PORT];
+/// UDP ports of VXLAN if no session states them.
+pub(crate) const VXLAN_PORTS: [u16; 2] = [FLANNEL_PORT, VXLAN_PORT];
 
 /// Options of a reader.
 #[derive(Clone, Debug, Default)]
@@ -53,8 +54,12 @@ pub struct ReaderOptions {
     pub key_payload: usize,
     /// Whether events hold the captured bytes.
     pub keep_captured: bool,
-    /// UDP ports of VXLAN beside those that a session tells.
+    /// UDP ports of VXLAN in addition to those stated by a session.
     pub vxlan_ports: VxlanPorts,
+    /// What packets have to match.
+    pub filter: Option<Arc<Filter>>,
+    /// What stands in for the name of a capture's node; by default the file's name.
+    pub name: Option<Arc<str>>,
     /// Ends the reading early.
     pub stop: Stop,
 }
@@ -62,7 +67,7 @@ pub struct ReaderOptions {
 /// A file being read.
 pub struct Reader {
     path: PathBuf,
-    /// The file's name, in place of a node's.
+    /// What stands in for the name of a capture's node.
     name: Arc<str>,
     kind: Kind,
     options: ReaderOptions,
@@ -77,21 +82,21 @@ pub struct Reader {
     end: u64,
     /// Whether a section has begun.
     has_header: bool,
-    /// Tap points that were handed out.
+    /// Tap points that were returned.
     known: HashSet<u32>,
-    /// Those that an interface description has, and no entry so far.
+    /// Tap points with an interface description, whose entry has not come yet.
     unannounced: HashMap<u32, TapPoint>,
-    /// The item behind the last one, if it is read already.
+    /// The item after the last one, if it is read already.
     next: Option<Item>,
     interfaces: Vec<Option<Interface>>,
     /// How many interfaces of other tools' captures there were.
     captures: u32,
-    places: Places,
+    packet_interfaces: PacketInterfaces,
     /// The last snapshots, by session.
     snapshots: Vec<Snapshot>,
-    /// Whether it has recognised anything, or has begun to.
+    /// Whether anything was recognised, or the begin of it.
     is_capture: bool,
-    /// Whether no more will come.
+    /// Whether no more bytes will come.
     is_over: bool,
     /// Whether damage was taken.
     had_damage: bool,
@@ -108,7 +113,7 @@ enum Kind {
 /// Complete blocks that give no item.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Unread {
-    /// Packets, by why they give none.
+    /// Packets by the reason why they give no item.
     pub packets: LeftOut,
     /// Entries of a newer podtrace.
     pub entries: u64,
@@ -125,7 +130,7 @@ impl Reader {
 
     fn new(path: &Path, opened: Opened, options: ReaderOptions) -> Result<Self, InputError> {
         let format = begin::format(&opened.first);
-        // What is damaged before the first byte unpacked shows that when it is read.
+        // Damage before the first decompressed byte shows when it is read.
         let is_hidden = opened.first.is_empty() && (opened.is_packed || options.stop.is_set());
         if format.is_none() && !is_hidden {
             return Err(begin::no_capture(path, &opened));
@@ -140,11 +145,15 @@ impl Reader {
         };
         Ok(Self {
             path: path.to_owned(),
-            name: shown(path.file_name().unwrap_or(path.as_os_str())).into(),
+            name: options
+                .name
+                .clone()
+                .unwrap_or_else(|| shown(path.file_name().unwrap_or(path.as_os_str())).into()),
             kind,
             decode: DecodeOptions {
                 vxlan_ports: options.vxlan_ports.with(&VXLAN_PORTS),
                 key_payload: options.key_payload,
+                filter: options.filter.clone(),
             },
             options,
             section: None,
@@ -157,7 +166,7 @@ impl Reader {
             next: None,
             interfaces: Vec::new(),
             captures: 0,
-            places: Places::default(),
+            packet_interfaces: PacketInterfaces::default(),
             snapshots: Vec::new(),
             is_capture,
             is_over: false,
@@ -177,7 +186,7 @@ impl Reader {
         self.event.take()
     }
 
-    /// Reads bytes as if they were a file.
+    /// Reads bytes as a file.
     #[cfg(test)]
     pub(crate) fn of(bytes: Vec<u8>, options: ReaderOptions) -> Result<Self, InputError> {
         let path = Path::new("bytes");
@@ -206,7 +215,7 @@ impl Reader {
     /// # Errors
     /// When the file cannot be read.
     pub fn next_item(&mut self) -> Result<Option<Item>, InputError> {
-        if self.places.take_event() {
+        if self.packet_interfaces.take_event() {
             return Ok(Some(Item::Event));
         }
         loop {
@@ -228,15 +237,15 @@ impl Reader {
         }
     }
 
-    /// Whether it was read to its end and is neither a capture nor a damaged one.
+    /// Whether the file was read to its end and is neither a capture nor a damaged one.
     fn holds_nothing(&self) -> bool {
         self.is_over && !self.is_capture && !self.had_damage && !self.is_damaged()
     }
 
-    /// Notes that the file no longer grows: the rest of it is damage. Call it once there
+    /// Records that the file no longer grows: the rest of it is damage. Call it once there
     /// are no more items; [`Self::next_item`] then gives the items behind the damage.
     ///
-    /// Where the reading ended early, the rest is not damage but unread.
+    /// If the reading ended early, the rest is not damage but unread.
     pub fn finish(&mut self) {
         if self.options.stop.is_set() {
             return;
@@ -279,6 +288,10 @@ fn read_error(path: &Path, source: io::Error) -> InputError {
 }
 
 /// The result of reading a block.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "it is returned at once and never stored"
+)]
 enum More {
     Item(Item),
     /// Nothing yet.
@@ -286,5 +299,5 @@ enum More {
     End,
 }
 
-/// What is wrong with a complete block.
+/// The fault of a complete block.
 type Wrong = &'static str;

@@ -1,8 +1,8 @@
 //! Records the updates and events of a pipeline as a session.
 //!
 //! It encodes on the pipeline's thread and never waits: another thread writes the files,
-//! behind a bounded queue. Events without room there count, by tap, as not recorded. After
-//! each failure a new section begins, which repeats all that is known.
+//! behind a bounded queue. Events without room in it are counted by tap as not recorded. After
+//! each failure a new section begins, which repeats the whole state.
 mod chunks;
 mod counts;
 mod description;
@@ -20,19 +20,24 @@ use super::{
     progress::SharedProgress,
 };
 use crate::{
-    model::{event::Event, loss::LostSpan, origin::Origin, tap::TapCounts},
+    model::{
+        event::Event,
+        loss::{LostSpan, Missing},
+        origin::Origin,
+        tap::TapCounts,
+    },
     packet::link,
     update::Update,
     world::World,
 };
 use counts::RecordedCounts;
-pub use description::{Description, Key};
+pub use description::{Description, Key, SOCKETS};
 use section::Section;
 use state_log::StateLog;
 
-/// A chunk is handed on when it has this many bytes.
+/// A chunk of this many bytes is handed on.
 pub(crate) const CHUNK_BYTES: usize = 256 << 10;
-/// Room beyond that for the block that fills the chunk.
+/// Additional room for the block that fills the chunk.
 pub(crate) const ROOM_BYTES: usize = 16 << 10;
 /// Upper bound of the bytes that wait here while the queue of the files is full; beyond it
 /// events are not recorded.
@@ -41,14 +46,14 @@ pub(crate) const WAITING_MAX: usize = 2 << 20;
 const RETRY_NS: u64 = 1_000_000_000;
 /// How often statistics are written while something changes, in nanoseconds.
 const STATISTICS_NS: u64 = 1_000_000_000;
-/// How often both clocks are written down, in nanoseconds.
+/// How often both clocks are written, in nanoseconds.
 const CLOCK_NS: u64 = 10_000_000_000;
 /// Upper bound of the statistics of one tap point at the end of a section, in bytes.
 const STATISTICS_BYTES: u64 = 2_048;
-/// Upper bound of a packet's size beside its captured bytes.
+/// Upper bound of a packet's size in addition to its captured bytes.
 const PACKET_BYTES: usize = 512;
-/// A file of limited size may have its interfaces described in so many parts of it before
-/// the first packet; those behind are described when packets come.
+/// Before the first packet, interface descriptions may take one in this many parts of a file
+/// of limited size; the remaining interfaces are described when packets come.
 const HEAD_SHARE: u64 = 4;
 /// How long the end waits for a disk.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -68,24 +73,24 @@ pub struct RecorderOptions {
     pub rotate_ns: Option<u64>,
     /// Upper bound of the time until recorded data is handed to the files, in nanoseconds.
     pub flush_ns: u64,
-    /// What is known of the interfaces.
+    /// The interfaces known in advance.
     pub outline: Outline,
 }
 
-/// What is known of a recording's interfaces before it begins.
+/// The known interfaces of a recording before it begins.
 #[derive(Clone, Debug, Default)]
 pub struct Outline {
     /// Link layer of the file, by its LINKTYPE_ number; none for that of the first
     /// interface. Packets of other layers become Ethernet frames in a file of those.
     pub link: Option<u16>,
-    /// Interfaces to describe before anything else, by names that stay.
+    /// Interfaces to describe before anything else, by fixed names.
     pub descriptions: Vec<Description>,
-    /// Whether no others are part of the recording.
+    /// Whether the recording has no other interfaces.
     pub is_part: bool,
 }
 
 impl Outline {
-    /// That of a live session: nothing but that all packets are Ethernet frames.
+    /// The outline of a live session: all packets are Ethernet frames.
     #[must_use]
     pub fn ethernet() -> Self {
         Self {
@@ -95,7 +100,7 @@ impl Outline {
     }
 }
 
-/// A recording under way.
+/// A session being recorded.
 pub struct Recorder {
     options: RecorderOptions,
     /// None once it is closed.
@@ -103,14 +108,14 @@ pub struct Recorder {
     state_log: StateLog,
     section: Section,
     counts: RecordedCounts,
-    /// The file under way, once something was written to it.
+    /// The file being written, once it has content.
     file: Option<PathBuf>,
     /// The chunk being filled.
     chunk: Chunk,
     /// Chunks that the queue has no room for yet.
     waiting: VecDeque<Chunk>,
     waiting_bytes: usize,
-    /// Bytes of the file under way, before compression.
+    /// Bytes of the file being written, before compression.
     file_bytes: u64,
     file_since_ns: u64,
     /// Time of the last event or tick.
@@ -118,20 +123,22 @@ pub struct Recorder {
     flushed_ns: u64,
     statistics_ns: u64,
     clock_ns: u64,
-    /// Since when writing fails, or when it was last tried again.
+    /// Since when writing fails, or when it was last retried.
     failing_ns: Option<u64>,
     names_changed: bool,
     /// Whether the API has reported names since names were last written.
     cluster_changed: bool,
-    lost: u64,
+    missing: Missing,
     reported_not_recorded: u64,
     reported_ns: u64,
+    /// Events that were not recorded since the last written one.
+    missed: Option<LostSpan>,
     /// Whether updates were not written, so that a section has to begin.
     is_behind: bool,
-    /// Whether it waits for a disk that is too slow, and fails for good.
+    /// Whether it waits for a slow disk, and fails for good.
     is_patient: bool,
     has_failed: bool,
-    /// Why, until it is handed out.
+    /// The failure, until it is handed out.
     failure: Option<io::Error>,
     progress: SharedProgress,
 }
@@ -159,10 +166,11 @@ impl Recorder {
             failing_ns: None,
             names_changed: false,
             cluster_changed: false,
-            lost: 0,
+            missing: Missing::default(),
             files: Some(files),
             reported_not_recorded: 0,
             reported_ns: 0,
+            missed: None,
             is_behind: false,
             is_patient: false,
             has_failed: false,
@@ -173,8 +181,8 @@ impl Recorder {
         recorder
     }
 
-    /// Waits for a slow disk, and fails where nothing can be written: the source of the
-    /// recording is files, which can wait and be read again.
+    /// Makes it wait for a slow disk, and fail if nothing can be written: the recording is
+    /// made from files, which can wait and be read again.
     #[must_use]
     pub fn patient(mut self) -> Self {
         self.is_patient = true;
@@ -183,9 +191,9 @@ impl Recorder {
 
     /// Records an update that `world` has applied.
     pub fn update(&mut self, origin: &Origin, update: &Update, world: &World) {
-        let entry = self.state_log.note(origin, update);
+        let entry = self.state_log.record(origin, update);
         match (update, &entry) {
-            // A cluster reports thousands of pods one by one, so their names may come
+            // A cluster reports thousands of pods one by one, so their names are written
             // later.
             (Update::Cluster { .. }, _) => self.cluster_changed = true,
             (
@@ -201,7 +209,7 @@ impl Recorder {
             _ => self.names_changed = true,
         }
         self.append(&entry);
-        // Until the head is handed on, more interfaces may come for it.
+        // Until the head is handed on, it can take more interfaces.
         if self.section.interfaces.head_len() == 0 {
             self.hand_on_full(world);
         }
@@ -228,10 +236,11 @@ impl Recorder {
         self.options.info.packets = self.options.info.packets.max(packet);
         let tap = (event.interface, event.direction);
         if self.is_broken_off() || self.waiting_bytes > WAITING_MAX {
-            self.counts.not_recorded(tap, 1);
             *self.section.dropped.entry(tap).or_default() += 1;
+            self.miss(tap, 1);
             return;
         }
+        self.write_missed();
         if !self.section.is_introduced {
             self.introduce(world);
         }
@@ -242,7 +251,7 @@ impl Recorder {
         if self.section.packet(out, event, packet, world, utc_ns) {
             self.counts.recorded(tap);
         } else {
-            self.counts.not_recorded(tap, 1);
+            self.miss(tap, 1);
         }
         self.hand_on_full(world);
     }
@@ -252,9 +261,15 @@ impl Recorder {
         self.append(&Entry::Loss(lost));
     }
 
-    /// Advances the time; returns notices. `lost`: events lost before they reached the
+    /// Advances the time; returns notices. `missing`: events that did not reach the
     /// recorder; `taps`: all counts.
-    pub fn tick(&mut self, now_ns: u64, lost: u64, taps: &TapCounts, world: &World) -> Vec<String> {
+    pub fn tick(
+        &mut self,
+        now_ns: u64,
+        missing: Missing,
+        taps: &TapCounts,
+        world: &World,
+    ) -> Vec<String> {
         self.now_ns = self.now_ns.max(now_ns);
         for (tap, more) in self.counts.take(taps) {
             *self.section.dropped.entry(tap).or_default() += more;
@@ -267,7 +282,10 @@ impl Recorder {
         if self.now_ns.saturating_sub(self.reported_ns) >= RETRY_NS {
             notices.extend(self.report_not_recorded());
         }
-        self.lost = lost + self.counts.not_recorded_in_all();
+        self.missing = Missing {
+            lost: missing.lost,
+            not_recorded: missing.not_recorded + self.counts.not_recorded_in_all(),
+        };
         if let Some(since_ns) = self.failing_ns {
             if self.now_ns.saturating_sub(since_ns) >= RETRY_NS {
                 self.begin(Begins::Section, world);
@@ -286,8 +304,13 @@ impl Recorder {
         self.introduce(world);
         self.rotate_if_due(0, world);
         self.take_names(world);
-        let lost = self.lost;
-        self.write(&Entry::Tick(Tick { now_ns, lost }));
+        let (lost, not_recorded) = self.recorded_missing();
+        self.write_missed();
+        self.write(&Entry::Tick(Tick {
+            now_ns,
+            lost,
+            not_recorded,
+        }));
         if self.now_ns.saturating_sub(self.statistics_ns) >= STATISTICS_NS {
             self.names_changed |= std::mem::take(&mut self.cluster_changed);
             self.statistics(false, world);
@@ -309,13 +332,13 @@ impl Recorder {
         has_events || !self.waiting.is_empty()
     }
 
-    /// Whether a recording that was to fail has done so.
+    /// Whether a patient recording has failed.
     #[must_use]
     pub fn has_failed(&self) -> bool {
         self.has_failed
     }
 
-    /// Hands out why it has failed.
+    /// Hands out the failure.
     ///
     /// # Errors
     /// The failure, the first time.
@@ -336,6 +359,7 @@ impl Recorder {
         self.describe(world);
         self.statistics(true, world);
         self.clock();
+        self.write_missed();
         self.write(&Entry::End(SectionEnd {
             continues: false,
             duration_ns,

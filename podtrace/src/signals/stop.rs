@@ -1,4 +1,4 @@
-//! A request to end early. It also wakes who waits for input.
+//! A request to end early. It also wakes a reader that waits for input.
 use std::{
     io,
     os::fd::{AsFd as _, BorrowedFd},
@@ -15,7 +15,8 @@ use nix::{
     sys::eventfd::{EfdFlags, EventFd},
 };
 
-/// A request to end early, shared by who asks and who ends. The default is never asked.
+/// A request to end early, shared by the requester and the receiver. The default is never
+/// requested.
 #[derive(Clone, Debug, Default)]
 pub struct Stop(Option<Arc<Request>>);
 
@@ -124,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn default_is_never_asked() {
+    fn default_stop_is_never_set() {
         let stop = Stop::default();
         assert!(!stop.set());
         assert!(!stop.is_set());

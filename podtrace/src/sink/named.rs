@@ -1,9 +1,9 @@
-//! Errors that name what could not be written.
+//! Write errors that name the destination.
 use std::io::{self, Write};
 
 use thiserror::Error;
 
-/// Why something could not be written.
+/// A failed write.
 #[derive(Debug, Error)]
 #[error("failed to write to {to}")]
 struct NotWritten {
@@ -11,7 +11,7 @@ struct NotWritten {
     source: io::Error,
 }
 
-/// A writer whose errors say where it writes to. They keep their kind.
+/// A writer whose errors name its destination. They keep their kind.
 pub(crate) struct Named<W> {
     to: String,
     out: W,
@@ -24,7 +24,7 @@ impl<W> Named<W> {
 
     fn name<T>(&self, result: io::Result<T>) -> io::Result<T> {
         result.map_err(|source| match source.kind() {
-            // Who calls tries again.
+            // The caller retries.
             io::ErrorKind::Interrupted => source,
             kind => {
                 let to = self.to.clone();
@@ -35,7 +35,6 @@ impl<W> Named<W> {
 }
 
 impl Named<io::Stdout> {
-    /// Standard output.
     pub(crate) fn stdout() -> Self {
         Self::new("standard output", io::stdout())
     }

@@ -1,4 +1,4 @@
-//! A line below all text, which another replaces: on a terminal, by standard error.
+//! A replaceable line below all text, on standard error if that is a terminal.
 use std::{
     env,
     io::{self, IsTerminal as _, Write as _},
@@ -7,9 +7,9 @@ use std::{
 use terminal_size::{Width, terminal_size_of};
 use unicode_width::UnicodeWidthChar as _;
 
-/// Begin of the line, with nothing on it.
+/// Moves to the begin of the line and clears it.
 pub(super) const CLEAR: &str = "\r\x1b[K";
-/// Stands for what is cut.
+/// Marks a line that was cut.
 const CUT: char = '…';
 
 /// Whether standard error is a terminal on which a line can be replaced.
@@ -17,7 +17,7 @@ pub(crate) fn has_terminal() -> bool {
     io::stderr().is_terminal() && !is_dumb()
 }
 
-/// Whether the terminal takes text only.
+/// Whether the terminal understands no control sequences.
 pub(crate) fn is_dumb() -> bool {
     env::var_os("TERM").is_some_and(|term| term == "dumb")
 }
@@ -40,13 +40,13 @@ pub(crate) fn clear() {
 }
 
 fn write(text: impl AsRef<str>) {
-    // A terminal that is gone needs none.
+    // A closed terminal needs no status.
     let _ = io::stderr().write_all(text.as_ref().as_bytes());
 }
 
-/// As much of a line as fits into that many columns: a line that is too long would wrap.
+/// Cuts a line to a number of columns: a longer one would wrap.
 fn cut(line: &str, columns: usize) -> String {
-    // Behind each character: where it ends in the line, and on the screen.
+    // The byte offset and the column behind each character.
     let ends = line.char_indices().scan(0, |column, (at, c)| {
         *column += c.width().unwrap_or(0);
         Some((at + c.len_utf8(), *column))

@@ -2,7 +2,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 
 use super::*;
 
-/// Takes a piece each time it is let.
+/// Takes one piece for each turn it is given.
 struct Slow {
     turns: Receiver<()>,
     written: Arc<Mutex<Vec<u8>>>,
@@ -40,7 +40,7 @@ fn live_text_is_taken_without_waiting_and_the_room_is_known() {
     let text = "x".repeat(LIVE_MAX / 2);
     handle.take(&text).unwrap();
     assert_eq!(handle.room(), LIVE_MAX / 2);
-    // The summary comes however much there is.
+    // The summary is taken even without room.
     handle.take(&text).unwrap();
     handle.take("end").unwrap();
     assert_eq!(handle.room(), 0);
@@ -55,14 +55,14 @@ fn live_text_is_taken_without_waiting_and_the_room_is_known() {
 }
 
 #[test]
-fn reader_that_is_gone_ends_it_with_the_reason() {
+fn missing_reader_ends_the_sink_with_the_reason() {
     let (mut sink, turn, _) = slow();
     let mut handle = sink.handle();
     drop(turn);
     handle.take("a").unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread();
     let runtime = { runtime }.build().unwrap();
-    runtime.block_on(sink.ended());
+    runtime.block_on(sink.finished());
     handle.take("b").unwrap();
     let error = sink.finish().unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::BrokenPipe);
@@ -71,7 +71,7 @@ fn reader_that_is_gone_ends_it_with_the_reason() {
 }
 
 #[test]
-fn who_may_wait_waits_for_room() {
+fn waiting_writer_gets_room() {
     let (mut sink, turn, written) = slow();
     let text = vec![b'x'; WAITING_MAX];
     sink.write_all(&text).unwrap();

@@ -27,7 +27,7 @@ pub(super) struct PairKey {
 }
 
 impl PairKey {
-    /// The same ends, the other way.
+    /// The same ends in the other direction.
     pub(super) fn reversed(&self) -> Self {
         Self {
             from: self.to.clone(),
@@ -37,7 +37,7 @@ impl PairKey {
     }
 }
 
-/// One end of a packet's way, by its best known name.
+/// One end of a packet's path, by its best known name.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum EndName {
     /// A pod, by `namespace/pod`.
@@ -79,6 +79,11 @@ impl EndName {
             (_, Some(address)) => Self::Address(address),
             (_, None) => mac.map_or(Self::Unknown, Self::Mac),
         }
+    }
+
+    /// Whether more than an address is known.
+    pub(crate) fn is_named(&self) -> bool {
+        matches!(self, Self::Pod(_) | Self::Node(_))
     }
 
     /// Its kind.
@@ -132,10 +137,10 @@ impl Serialize for EndName {
     }
 }
 
-/// A tap's place, by names: an interface that returns under the same name is the same
-/// place.
+/// A tap point by names: an interface that returns under the same name is the same
+/// tap point.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct PlaceName {
+pub struct TapPointName {
     /// The node.
     pub node: Arc<str>,
     /// The pod; none on the node itself.
@@ -148,7 +153,7 @@ pub struct PlaceName {
 
 object! {
     /// An interface in a direction, by its names.
-    pub(crate) PlaceObject<'a> as "tap point" {
+    pub(crate) TapPointObject<'a> as "tap point" {
         /// the node
         node: &'a str,
         /// the pod, `namespace/name`; none on the node itself
@@ -160,45 +165,45 @@ object! {
     }
 }
 
-impl Object for PlaceName {
-    const NAME: &'static str = PlaceObject::NAME;
-    const DOC: &'static str = PlaceObject::DOC;
-    const OWN: &'static [Field] = PlaceObject::OWN;
+impl Object for TapPointName {
+    const NAME: &'static str = TapPointObject::NAME;
+    const DOC: &'static str = TapPointObject::DOC;
+    const OWN: &'static [Field] = TapPointObject::OWN;
 
     fn fields() -> Vec<&'static Field> {
-        PlaceObject::fields()
+        TapPointObject::fields()
     }
 }
 
-impl Content for PlaceName {
-    const TYPE: Type = PlaceObject::TYPE;
+impl Content for TapPointName {
+    const TYPE: Type = TapPointObject::TYPE;
 }
 
-impl Serialize for PlaceName {
+impl Serialize for TapPointName {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let place = PlaceObject {
+        let tap_point = TapPointObject {
             node: &self.node,
             pod: self.pod.as_deref(),
             interface: &self.interface,
             direction: self.direction.as_str(),
         };
-        place.serialize(serializer)
+        tap_point.serialize(serializer)
     }
 }
 
-impl PlaceName {
+impl TapPointName {
     pub(super) fn of(hop: &Hop, world: &World) -> Self {
-        let place = world.tap_points.get(hop.interface);
+        let tap_point = world.tap_points.get(hop.interface);
         let unknown = || Arc::from("");
         Self {
-            node: place.map_or_else(unknown, |place| Arc::clone(&place.node_name)),
-            pod: place.and_then(|place| world.pod_of(place)),
-            interface: place.map_or_else(unknown, |place| Arc::clone(&place.name)),
+            node: tap_point.map_or_else(unknown, |tap_point| Arc::clone(&tap_point.node_name)),
+            pod: tap_point.and_then(|tap_point| world.pod_of(tap_point)),
+            interface: tap_point.map_or_else(unknown, |tap_point| Arc::clone(&tap_point.name)),
             direction: hop.direction,
         }
     }
 
-    /// The pod or node it is in.
+    /// The pod or node that it belongs to.
     #[must_use]
     pub fn owner(&self) -> &str {
         self.pod.as_ref().unwrap_or(&self.node)

@@ -9,7 +9,7 @@ const EXACT_MAX: usize = 64;
 const LONGEST_NS: u64 = 100_000_000_000;
 /// Significant digits beyond [`EXACT_MAX`] values.
 const DIGITS: u8 = 2;
-/// So many values it takes before one of them is above the percentile.
+/// The number of values that the 90th percentile requires.
 const P90_MIN: u64 = 10;
 const P99_MIN: u64 = 100;
 
@@ -23,7 +23,7 @@ pub(super) struct Latencies {
 
 enum Values {
     Exact(Vec<u64>),
-    /// As large as its largest value needs.
+    /// Sized for its largest value.
     Many(Box<Histogram<u32>>),
 }
 
@@ -67,7 +67,7 @@ impl Values {
     }
 }
 
-/// Replaces the histogram by a larger one. One that resizes itself may take twice the
+/// Replaces the histogram by a larger one. A histogram that resizes itself may take twice the
 /// memory.
 fn grow(histogram: &mut Box<Histogram<u32>>, longest: u64) {
     if let Some(mut larger) = histogram_to(longest)
@@ -77,8 +77,8 @@ fn grow(histogram: &mut Box<Histogram<u32>>, longest: u64) {
     }
 }
 
-/// Has room for values up to `longest`, and none for much more. None never
-/// happens: the bounds are in order and there are so many digits.
+/// A histogram with room for values up to `longest`, and little more. It is always created, as
+/// the bounds are in order and the digits are valid.
 fn histogram_to(longest: u64) -> Option<Box<Histogram<u32>>> {
     let high = longest.max(2).next_power_of_two();
     Histogram::new_with_bounds(1, high, DIGITS)
@@ -87,15 +87,12 @@ fn histogram_to(longest: u64) -> Option<Box<Histogram<u32>>> {
 }
 
 impl Latencies {
-    /// None without values.
-    pub(super) fn finish(self) -> Option<Latency> {
-        let Self {
-            count,
-            max_ns,
-            values,
-        } = self;
-        let [p50_ns, p90_ns, p99_ns] = match values {
-            Values::Exact(mut values) => {
+    /// The percentiles so far; none without values.
+    pub(super) fn summary(&self) -> Option<Latency> {
+        let (count, max_ns) = (self.count, self.max_ns);
+        let [p50_ns, p90_ns, p99_ns] = match &self.values {
+            Values::Exact(values) => {
+                let mut values = values.clone();
                 values.sort_unstable();
                 [50, 90, 99].map(|percent| nearest_rank(&values, percent))
             }
@@ -127,7 +124,7 @@ mod tests {
     fn of(values: impl IntoIterator<Item = u64>) -> Option<Latency> {
         let mut latencies = Latencies::default();
         latencies.extend(values);
-        latencies.finish()
+        latencies.summary()
     }
 
     #[test]

@@ -1,8 +1,8 @@
-//! The statistics as they are shown; serialised, they are the JSON output, which
+//! The statistics in their output form; serialised, they are the JSON output, which
 //! `docs/json.md` describes.
-use std::{cmp::Reverse, collections::BTreeMap};
+use std::{cmp::Reverse, collections::BTreeMap, net::IpAddr, sync::Arc};
 
-use super::{EndName, PairCount, PlaceName, SegmentCount, SegmentKey, Stats, ends::PairKey};
+use super::{EndName, PairCount, SegmentCount, SegmentKey, Stats, TapPointName, ends::PairKey};
 use crate::{
     field::{object, texts},
     model::{left_out, tap::TapCount},
@@ -37,7 +37,7 @@ object! {
         /// packet or to a copy
         unmeasured: u64,
         /// interfaces and directions; most packets first
-        places: Vec<PlaceCount>,
+        places: Vec<TapPointCount>,
         /// packets at tap points that have no row of their own
         other_places: Option<Volume>,
         /// TCP segments that count as sent once, because there are more flows than the limit
@@ -85,7 +85,7 @@ impl Volume {
         self.bytes += u64::from(bytes);
     }
 
-    /// Takes one back that was added before.
+    /// Removes a packet that was added before.
     pub(super) fn take_back(&mut self, bytes: u32) {
         self.packets = self.packets.saturating_sub(1);
         self.bytes = self.bytes.saturating_sub(bytes.into());
@@ -133,6 +133,51 @@ object! {
 }
 
 object! {
+    /// What two sockets say to each other.
+    pub Flow as "flow" (Clone, Debug, PartialEq, Eq) {
+        /// `tcp`, `udp`, `icmp`, `icmpv6`, another name or the protocol's number
+        protocol: String,
+        /// the end that asks
+        client: FlowEnd,
+        /// the end that is asked, by the address that the client uses
+        server: FlowEnd,
+        /// the Service that the client asks, `namespace/name:port`, by the API
+        service: Option<Arc<str>>,
+        /// from the client
+        sent: Volume,
+        /// to the client
+        answered: Volume,
+        /// from an echo request to its reply, or from a TCP segment to its acknowledgment, where
+        /// the first was seen first
+        rtt: Option<Latency>,
+        /// TCP segments with payload, SYN or FIN but without anything new; no keep-alives
+        retransmitted: u64,
+        /// packets not seen further, without a socket that took them, or in a loop
+        lost: u64,
+        /// packets that an answer refuses
+        refused: u64,
+        /// packets whose outcome is not known because podtrace lost events or gave them up
+        unknown: u64,
+        /// when the first packet was first seen, nanoseconds since 1970 (UTC)
+        first_ns: u64,
+        /// when the last packet was first seen, nanoseconds since 1970 (UTC)
+        last_ns: u64,
+    }
+}
+
+object! {
+    /// An end of a flow.
+    pub FlowEnd as "flow end" (Clone, Debug, PartialEq, Eq) {
+        /// its best known name
+        name: EndName,
+        /// its address
+        address: IpAddr,
+        /// its port of TCP or UDP
+        port: Option<u16>,
+    }
+}
+
+object! {
     /// Percentiles: exact up to 64 values, then to two significant digits; none of so few
     /// values that it would be the largest.
     pub Latency as "latency" (Clone, Copy, Debug, PartialEq, Eq) {
@@ -153,9 +198,9 @@ object! {
     /// From a hop to the next one of the same path.
     pub Segment as "segment" (Clone, Debug, PartialEq, Eq) {
         /// the hop
-        from: PlaceName,
+        from: TapPointName,
         /// the next
-        to: PlaceName,
+        to: TapPointName,
         /// whether they are on two nodes, whose clocks may differ
         between_nodes: bool,
         then latency: Latency,
@@ -164,8 +209,8 @@ object! {
 
 object! {
     /// The packets at a tap point.
-    pub PlaceCount as "place" (Clone, Debug, PartialEq, Eq) {
-        first place: PlaceName,
+    pub TapPointCount as "place" (Clone, Debug, PartialEq, Eq) {
+        first place: TapPointName,
         then volume: Volume,
     }
 }
@@ -178,7 +223,7 @@ pub(super) fn report(stats: Stats, summary: &Summary) -> Report {
         all,
         pairs,
         segments,
-        places,
+        tap_points,
         retransmitted,
         unmeasured,
     } = stats;
@@ -192,12 +237,12 @@ pub(super) fn report(stats: Stats, summary: &Summary) -> Report {
         let key = |segment: &Segment| Reverse(segment.latency.count);
         (key(a), &a.from, &a.to).cmp(&(key(b), &b.from, &b.to))
     });
-    let (rows, other_places) = places.into_parts();
+    let (rows, other_places) = tap_points.into_parts();
     let mut places: Vec<_> = rows
-        .map(|(place, volume)| PlaceCount { place, volume })
+        .map(|(place, volume)| TapPointCount { place, volume })
         .collect();
     places.sort_by(|a, b| {
-        let key = |place: &PlaceCount| Reverse(place.volume.packets);
+        let key = |place: &TapPointCount| Reverse(place.volume.packets);
         (key(a), &a.place).cmp(&(key(b), &b.place))
     });
     Report {
@@ -213,7 +258,7 @@ pub(super) fn report(stats: Stats, summary: &Summary) -> Report {
         pairs,
         other_pairs: other_pairs.map(|count| count.finish(epoch_ns)),
         segments,
-        other_segments: other_segments.and_then(|count| count.latencies.finish()),
+        other_segments: other_segments.and_then(|count| count.latencies.summary()),
         unmeasured,
         places,
         other_places,
@@ -257,8 +302,8 @@ impl PairCount {
             incomplete: self.incomplete,
             retransmitted: self.retransmitted,
             between_nodes: self.between_nodes,
-            way: self.way.finish(),
-            rtt: self.round_trip.finish(),
+            way: self.way.summary(),
+            rtt: self.round_trip.summary(),
         }
     }
 }
@@ -277,6 +322,6 @@ fn segment(((from, to), count): (SegmentKey, SegmentCount)) -> Option<Segment> {
         from,
         to,
         between_nodes: count.between_nodes,
-        latency: count.latencies.finish()?,
+        latency: count.latencies.summary()?,
     })
 }

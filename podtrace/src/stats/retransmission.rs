@@ -1,9 +1,9 @@
-//! TCP segments that were sent again.
+//! Retransmitted TCP segments.
 use std::collections::{HashMap, hash_map::Entry};
 
 use crate::packet::{Ends, Packet, TCP_FIN, TCP_PSH, TCP_SYN, Transport};
 
-/// Upper bound of the followed flows; segments of others are not judged.
+/// Upper bound of the flows that are followed; segments of further flows are not judged.
 const FLOWS_MAX: usize = 16_384;
 
 /// The progress of each flow.
@@ -14,7 +14,7 @@ pub(super) struct Retransmitted {
     pub(super) unjudged: u64,
 }
 
-/// What was seen of a flow.
+/// The observed progress of a flow.
 struct Progress {
     /// The sequence number of the SYN.
     first: Option<u32>,
@@ -22,30 +22,48 @@ struct Progress {
     next: u32,
 }
 
-/// What a segment takes of the sequence numbers.
-struct Taken {
+/// The sequence numbers that a segment takes.
+pub(super) struct Taken {
     flags: u8,
-    /// The first one.
+    /// The first sequence number.
     sequence: u32,
     payload: u32,
 }
 
 impl Taken {
+    /// Those of a TCP segment.
+    pub(super) fn of(packet: &Packet) -> Option<Self> {
+        match packet.transport {
+            Transport::Tcp {
+                sequence,
+                flags,
+                payload,
+                ..
+            } => Some(Self {
+                flags,
+                sequence,
+                payload,
+            }),
+            _ => None,
+        }
+    }
+
     fn has(&self, flag: u8) -> bool {
         self.flags & flag != 0
     }
 
-    /// How many: SYN and FIN count as one each.
-    fn len(&self) -> u32 {
+    /// How many sequence numbers: SYN and FIN take one each.
+    pub(super) fn len(&self) -> u32 {
         self.payload + u32::from(self.has(TCP_SYN)) + u32::from(self.has(TCP_FIN))
     }
 
-    fn end(&self) -> u32 {
+    /// The number that acknowledges all of it.
+    pub(super) fn end(&self) -> u32 {
         self.sequence.wrapping_add(self.len())
     }
 
-    /// Whether it is sent for its answer only: one byte that was sent before, the last one.
-    /// What is sent again to be received has PSH, as the end of what a program wrote.
+    /// Whether it is a keep-alive, sent for its answer only: the last byte once more, without
+    /// PSH. A retransmission has PSH, as the end of what a program wrote.
     fn is_keep_alive(&self, next: u32) -> bool {
         self.payload == 1 && self.end() == next && !self.has(TCP_SYN | TCP_FIN | TCP_PSH)
     }
@@ -54,24 +72,10 @@ impl Taken {
 impl Retransmitted {
     /// Whether it is a segment with payload, SYN or FIN but without anything new, and no
     /// keep-alive. A segment from another node may also have been overtaken, and one whose
-    /// hops did not join to one path comes twice.
+    /// hops did not join to one path is seen twice.
     pub(super) fn is_repeated(&mut self, packet: &Packet) -> bool {
-        let (
-            Some(flow),
-            Transport::Tcp {
-                sequence,
-                flags,
-                payload,
-                ..
-            },
-        ) = (packet.ends(), packet.transport)
-        else {
+        let (Some(flow), Some(taken)) = (packet.ends(), Taken::of(packet)) else {
             return false;
-        };
-        let taken = Taken {
-            flags,
-            sequence,
-            payload,
         };
         if taken.len() == 0 {
             return false;
@@ -101,11 +105,12 @@ impl Progress {
 
     fn is_repeated(&mut self, taken: &Taken) -> bool {
         if taken.has(TCP_SYN) && self.first != Some(taken.sequence) {
-            // The flow starts; its ports have served another before.
+            // A new flow starts with the ports of an earlier one.
             *self = Self::begin(taken);
             return false;
         }
-        // Sequence numbers wrap: behind is less than half of them away.
+        // Sequence numbers wrap: a number is behind another if it is less than half of their
+        // range away.
         let is_new = taken.end().wrapping_sub(self.next).cast_signed() > 0;
         if is_new {
             self.next = taken.end();

@@ -26,7 +26,7 @@ impl<K: Eq + Hash, V: Default> Table<K, V> {
         }
     }
 
-    /// All rows in no order, and the one for the others.
+    /// All rows in any order, and the shared row.
     pub(super) fn into_parts(self) -> (impl Iterator<Item = (K, V)>, Option<V>) {
         (self.rows.into_iter(), self.others)
     }
@@ -37,7 +37,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_does_not_fit_is_added_up() {
+    fn excess_rows_are_added_up() {
         let mut table = Table::new(2);
         for key in [1, 2, 3, 1, 4] {
             *table.row(key) += 1;

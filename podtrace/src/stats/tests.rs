@@ -1,3 +1,5 @@
+mod resent;
+
 use podtrace_ebpf::record::Direction::{Ingress, Socket};
 
 use super::*;
@@ -5,7 +7,7 @@ use crate::{
     packet::{Network, Transport},
     path::{
         LateOf, RoundTrip,
-        builder::tests::{path, stitch},
+        builder::tests::{join_hops, path},
     },
     world::fixture::world,
 };
@@ -31,8 +33,8 @@ fn of(paths: &[Path], top: usize) -> Report {
     stats.finish(&summary)
 }
 
-/// Paths of all kinds: some that arrive, one that does not, one uncertain one, and replies
-/// to a ping.
+/// Paths of all kinds: some that arrive, one that does not, an uncertain one, and replies to a
+/// ping.
 pub(crate) fn report() -> Report {
     let mut paths: Vec<_> = (1..=3).map(path).collect();
     let mut unseen = path(4);
@@ -59,10 +61,11 @@ pub(crate) fn report() -> Report {
         other => other,
     };
     reply.packet.length = 9000;
-    // In a tunnel its frames are longer, which no size depends on.
+    // In a tunnel its frames are longer, which must not change any size.
     reply.hops.iter_mut().for_each(|hop| hop.wire_len = 9064);
     reply.round_trip = Some(RoundTrip {
         at: vec![(0, 64_200)],
+        is_whole: true,
     });
     paths.extend([unseen, lost, ambiguous, reply]);
     of(&paths, 10)
@@ -72,19 +75,6 @@ impl Path {
     fn transport(&mut self, transport: Transport) {
         self.packet.transport = transport;
     }
-}
-
-fn tcp(sequence: u32, payload: u32, flags: u8) -> Path {
-    let mut path = path(1);
-    path.transport(Transport::Tcp {
-        source: 40_000,
-        destination: 80,
-        sequence,
-        acknowledgment: 7,
-        flags,
-        payload,
-    });
-    path
 }
 
 #[test]
@@ -116,11 +106,42 @@ fn pairs_are_counted_by_direction_and_protocol() {
     assert_eq!(udp.count.outcomes["events_lost"], 1);
     assert_eq!((udp.count.ambiguous, udp.count.incomplete), (1, 1));
     assert_eq!(udp.count.first_ns, Some(1_700_000_000_000_001_000));
-    // The round trip is that of the pair that asked.
+    // The round trip belongs to the pair of the request.
     assert_eq!((icmp.count.rtt, pings.count.first_ns), (None, None));
     assert_eq!(pings.count.rtt.unwrap().p50_ns, 64_200);
     assert_eq!(report.top.by_packets[0].from, udp.from);
     assert_eq!(report.top.by_bytes[0].from, icmp.from);
+}
+
+/// Two times at one interface measure a round trip, whatever lies between them; which
+/// of several equal replies it was has to be known.
+#[test]
+fn round_trip_counts_if_both_its_ends_were_seen() {
+    let count = |change: fn(&mut Path, &mut RoundTrip)| {
+        let (mut reply, mut trip) = (
+            path(1),
+            RoundTrip {
+                at: vec![(0, 64_200)],
+                is_whole: true,
+            },
+        );
+        change(&mut reply, &mut trip);
+        reply.round_trip = Some(trip);
+        let rtt = of(&[reply], 1).total.rtt;
+        rtt.map_or(0, |rtt| rtt.count)
+    };
+    assert_eq!(count(|_, _| {}), 1);
+    assert_eq!(count(|reply, _| reply.incomplete = true), 1);
+    assert_eq!(count(|_, trip| trip.is_whole = false), 1);
+    assert_eq!(count(|reply, _| reply.ambiguous = true), 0);
+    let is_part = |reply: &mut Path, trip: &mut RoundTrip| {
+        (reply.incomplete, trip.is_whole) = (true, false);
+    };
+    assert_eq!(count(is_part), 0);
+    let is_under_way = |reply: &mut Path, trip: &mut RoundTrip| {
+        (reply.outcome, trip.is_whole) = (Outcome::InFlight, false);
+    };
+    assert_eq!(count(is_under_way), 0);
 }
 
 #[test]
@@ -131,7 +152,7 @@ fn only_certain_hops_are_measured() {
         .iter()
         .map(|segment| {
             let name =
-                |place: &PlaceName| format!("{}.{}", place.interface, place.direction.as_str());
+                |place: &TapPointName| format!("{}.{}", place.interface, place.direction.as_str());
             let name = format!("{}>{}", name(&segment.from), name(&segment.to));
             (name, segment.latency.count, segment.latency.max_ns)
         })
@@ -150,7 +171,7 @@ fn only_certain_hops_are_measured() {
 #[test]
 fn copies_are_no_segments() {
     let flooded = [(1000, 4, Ingress), (2000, 0, Ingress), (3000, 3, Ingress)];
-    let mut builder = stitch("10.244.1.3", &flooded);
+    let mut builder = join_hops("10.244.1.3", &flooded);
     builder.expire(1_000_000_000);
     let paths: Vec<_> = builder.take_finished().map(|path| *path).collect();
     let report = of(&paths, 1);
@@ -164,61 +185,6 @@ fn copies_are_no_segments() {
     let is_from_socket = |segment: &Segment| segment.from.direction == Socket;
     assert_eq!(report.segments.len(), 4);
     assert!(!report.segments.iter().any(is_from_socket));
-}
-
-#[test]
-fn segments_sent_again_are_counted() {
-    use crate::packet::{TCP_FIN as FIN, TCP_PSH as PSH, TCP_SYN as SYN};
-
-    const ACK: u8 = 0x10;
-    let start = u32::MAX - 150;
-    for (segments, expected) in [
-        (&[(start, 100, 0), (start + 100, 100, 0)][..], 0),
-        (
-            &[(start, 100, 0), (start + 100, 100, 0), (start, 100, 0)],
-            1,
-        ),
-        // Nothing new without payload, and some of it new.
-        (
-            &[(start, 100, 0), (start + 100, 0, 0), (start + 50, 100, 0)],
-            0,
-        ),
-        // Another connection with the same ports.
-        (&[(start, 100, 0), (5, 0, SYN), (6, 10, 0), (6, 10, 0)], 1),
-        // SYN and FIN count as a byte each.
-        (&[(5, 0, SYN), (5, 0, SYN), (5, 0, SYN), (6, 10, ACK)], 2),
-        (&[(5, 0, SYN | ACK), (5, 0, SYN | ACK), (900, 0, SYN)], 1),
-        (&[(5, 9, ACK), (14, 0, FIN | ACK), (14, 0, FIN | ACK)], 1),
-        (&[(5, 9, FIN | ACK), (5, 9, FIN | ACK), (14, 0, FIN)], 2),
-        (&[(5, 9, ACK), (5, 9, FIN | ACK)], 0),
-        // Keep-alives, with the last byte and without, and a last byte sent again.
-        (
-            &[(5, 5, PSH | ACK), (9, 1, ACK), (9, 1, ACK), (9, 0, ACK)],
-            0,
-        ),
-        (&[(9, 1, PSH | ACK), (9, 1, PSH | ACK)], 1),
-        (&[(5, 5, ACK), (6, 1, ACK)], 1),
-    ] {
-        let paths: Vec<_> = segments
-            .iter()
-            .map(|(sequence, payload, flags)| tcp(*sequence, *payload, *flags))
-            .collect();
-        assert_eq!(of(&paths, 1).total.retransmitted, expected, "{segments:?}");
-    }
-}
-
-/// Neither what is left behind of a packet nor a packet that was slow was sent again.
-#[test]
-fn segment_that_is_shown_again_was_not_sent_again() {
-    let sent = || tcp(5, 100, 0);
-    let mut rest = tcp(55, 50, 0);
-    rest.part_of = Some(1);
-    let mut late = sent();
-    late.late_of = Some(LateOf { id: 1, hops: 1 });
-    for (again, expected) in [(rest, 0), (late, 0), (sent(), 1)] {
-        let total = of(&[sent(), again], 1).total;
-        assert_eq!(total.retransmitted, expected);
-    }
 }
 
 #[test]
@@ -265,9 +231,12 @@ fn json_is_as_documented() {
           "in_flight": 0,
           "left_for_vtep": 0,
           "left_node": 0,
+          "loop": 0,
           "no_receiver_expected": 0,
           "no_socket": 0,
           "not_seen_further": 1,
+          "refused": 0,
+          "unanswered": 0,
           "unknown": 0
         },
         "ambiguous": 1,
@@ -333,9 +302,12 @@ fn json_is_as_documented() {
             "in_flight": 0,
             "left_for_vtep": 0,
             "left_node": 0,
+            "loop": 0,
             "no_receiver_expected": 0,
             "no_socket": 0,
             "not_seen_further": 1,
+            "refused": 0,
+            "unanswered": 0,
             "unknown": 0
           },
           "ambiguous": 1,

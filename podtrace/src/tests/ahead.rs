@@ -1,4 +1,4 @@
-//! What is read ahead is what is read in step.
+//! Reading ahead gives the same items as reading in step.
 use std::collections::VecDeque;
 
 use super::sample::*;
@@ -28,7 +28,7 @@ fn given(mut chain: Chain) -> Vec<String> {
 }
 
 #[test]
-fn whatever_is_damaged_it_is_the_same() {
+fn damaged_files_read_alike_ahead_and_in_place() {
     let recorded = small(How::default());
     let whole = recorded.bytes();
     let directory = tempfile::TempDir::new().unwrap();

@@ -1,4 +1,4 @@
-//! What is damaged is told, and all else is read.
+//! Damage is reported, and all else is read.
 use std::{
     ops::Range,
     time::{Duration, Instant},
@@ -10,7 +10,7 @@ use crate::session::{
     input::Damage,
 };
 
-/// A session's bytes, its blocks, and what is read of each.
+/// A session's bytes, its blocks, and the items of each.
 struct Sample {
     bytes: Vec<u8>,
     blocks: Vec<(Range<usize>, u32)>,
@@ -155,7 +155,7 @@ fn ranges_zeroed_removed_doubled_or_filled_take_their_blocks_only() {
             2 => {
                 let copy = bytes[range.clone()].to_vec();
                 bytes.splice(range.end..range.end, copy);
-                // What was copied may be whole: it is read twice.
+                // The copied part may be whole, and is then read twice.
                 range.end..range.end
             }
             3 => {
@@ -311,7 +311,7 @@ fn zstd_frames_that_are_whole_are_read() {
 
 /// A file that is being written: nothing is damaged until it is over.
 #[test]
-fn what_comes_later_is_no_damage() {
+fn bytes_that_arrive_late_are_not_damage() {
     use crate::session::input::{Source, Unpacked};
     use std::io::Read;
 
@@ -348,7 +348,7 @@ fn what_comes_later_is_no_damage() {
 }
 
 #[test]
-fn worst_garbage_is_passed_in_linear_time() {
+fn worst_garbage_is_skipped_in_linear_time() {
     let begin = Instant::now();
     let sample = Sample::new();
     let header = &sample.bytes[sample.blocks[0].0.clone()];

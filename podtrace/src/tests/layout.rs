@@ -1,4 +1,4 @@
-//! What other tools want of a file: interfaces directly behind the section header, and one
+//! The layout that other tools require: interfaces directly behind the section header, and one
 //! link layer for all packets.
 use std::{collections::BTreeSet, ops::Range};
 
@@ -41,7 +41,7 @@ fn each_file_begins_with_its_interfaces() {
     for rotate_bytes in [None, Some(20_000)] {
         let files = session(How {
             rotate_bytes,
-            zstd: false,
+            ..How::default()
         });
         assert_eq!(files.len() > 1, rotate_bytes.is_some());
         for bytes in files {
@@ -66,7 +66,7 @@ fn each_file_begins_with_its_interfaces() {
 fn limited_file_begins_with_some_of_its_interfaces() {
     let files = session(How {
         rotate_bytes: Some(6_000),
-        zstd: false,
+        ..How::default()
     });
     for bytes in files {
         let kinds: Vec<_> = blocks(&bytes).iter().map(|(kind, _)| *kind).collect();
@@ -104,7 +104,7 @@ fn every_packet_is_an_ethernet_frame() {
     assert_eq!(sockets.count(), 20);
 }
 
-/// What the sockets received is read as it was, without the header.
+/// Packets of sockets are read without the made header.
 #[test]
 fn made_header_is_left_out_again() {
     let directory = tempfile::TempDir::new().unwrap();

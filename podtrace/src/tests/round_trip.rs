@@ -2,7 +2,7 @@
 use podtrace_ebpf::record::{CGROUP_NONE, CGROUP_ROOT, Direction};
 use proptest::{collection::vec, prelude::*};
 
-use super::sample::*;
+use super::{sample::*, services::dns, tracked::flows};
 use crate::{
     identity::kubernetes::{ClusterUpdate, Resource},
     model::tap_point::Role,
@@ -13,7 +13,7 @@ use crate::{
 /// Does what a number stands for.
 fn act(tape: &mut Tape, action: u8, number: u16) {
     let (plain, word) = ((None, 0), u64::from(number));
-    match action % 18 {
+    match action % 19 {
         0..=3 => tape.ping(number % 4, usize::from(number % 6)),
         4 => {
             let frame = frame(pod_address(1, 0), pod_address(2, 0), number, mac(1));
@@ -60,13 +60,21 @@ fn act(tape: &mut Tape, action: u8, number: u16) {
         15 => tape.update(&Update::Notice {
             text: format!("notice {number}"),
         }),
-        16 => tape.cluster(match number % 5 {
+        16 => tape.cluster(match number % 7 {
             0 => ClusterUpdate::Restart(Resource::Pods),
             1 => ClusterUpdate::Synced(Resource::Pods),
-            2 => ClusterUpdate::PodGone {
+            2 => ClusterUpdate::PodDeleted {
                 uid: "uid-elsewhere".into(),
             },
+            3 => ClusterUpdate::Service(dns()),
+            4 => ClusterUpdate::ServiceDeleted { uid: dns().uid },
             _ => ClusterUpdate::Pod(cluster_pod("elsewhere", "10.244.2.2")),
+        }),
+        17 => tape.update(&Update::Translations {
+            node: 0,
+            netns: 1,
+            changes: flows(number),
+            ts_ns: tape.now_ns,
         }),
         _ => tape.update(&Update::Runtime {
             runtime: 0,
@@ -127,16 +135,16 @@ proptest! {
         actions in vec((any::<u8>(), any::<u16>()), 0..60),
         zstd in any::<bool>(),
     ) {
-        check(&actions, How { rotate_bytes: None, zstd });
+        check(&actions, How { zstd, ..How::default() });
     }
 
     #[test]
-    fn chain_of_files_shows_it_too(
+    fn rotated_files_replay_as_the_live_session(
         actions in vec((any::<u8>(), any::<u16>()), 0..60),
         size in 3_000_u64..20_000,
         zstd in any::<bool>(),
     ) {
-        check(&actions, How { rotate_bytes: Some(size), zstd });
+        check(&actions, How { rotate_bytes: Some(size), zstd, ..How::default() });
     }
 }
 
@@ -149,7 +157,7 @@ fn many_packets_of_many_files_are_the_same() {
         &actions,
         How {
             rotate_bytes: Some(30_000),
-            zstd: false,
+            ..How::default()
         },
     );
 }

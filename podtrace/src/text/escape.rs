@@ -1,9 +1,9 @@
-//! Names as text: what a terminal would act on, and what is not UTF-8, is shown escaped.
+//! Shows names with escapes for control characters and for bytes that are not UTF-8.
 use std::{borrow::Cow, ffi::OsStr, fmt::Write as _, os::unix::ffi::OsStrExt as _};
 
 use super::sanitize::is_safe;
 
-/// How the lines of an error begin that stand below its first.
+/// How the further lines of an error begin.
 const FURTHER_LINES: [&str; 2] = ["hint: ", "verifier: "];
 
 /// Writes control characters, and those that reorder text, as escapes: `\x1b`, `\n`,
@@ -17,7 +17,7 @@ pub fn escape(text: &str) -> String {
     out
 }
 
-/// The same of an error, whose hints stay on lines of their own.
+/// Escapes an error, but keeps its hints on lines of their own.
 #[must_use]
 pub fn escape_error(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
@@ -42,15 +42,18 @@ fn push(out: &mut String, c: char) {
     };
 }
 
-/// The name with each byte that is not UTF-8 as `\xff`. Other characters stay as they are.
+/// Writes each byte that is not UTF-8 as an escape, `\xff`, and escapes what [`escape`] does.
+/// Other characters stay as they are.
 #[must_use]
 pub fn escape_bytes(name: &[u8]) -> Cow<'_, str> {
-    if let Ok(name) = std::str::from_utf8(name) {
+    if let Ok(name) = std::str::from_utf8(name)
+        && name.chars().all(is_safe)
+    {
         return name.into();
     }
     let mut escaped = String::with_capacity(4 * name.len());
     for chunk in name.utf8_chunks() {
-        escaped.push_str(chunk.valid());
+        chunk.valid().chars().for_each(|c| push(&mut escaped, c));
         for byte in chunk.invalid() {
             // Writing to a string cannot fail.
             let _ = write!(escaped, "\\x{byte:02x}");
@@ -59,11 +62,11 @@ pub fn escape_bytes(name: &[u8]) -> Cow<'_, str> {
     escaped.into()
 }
 
-/// A name or path of the system, safe for a terminal: this is how errors and notices name
-/// one. Names that differ are shown apart.
+/// A name or path, safe for a terminal, as errors and notices show it. Different names look
+/// different.
 #[must_use]
 pub fn shown(name: impl AsRef<OsStr>) -> String {
-    escape(&escape_bytes(name.as_ref().as_bytes()))
+    escape_bytes(name.as_ref().as_bytes()).into_owned()
 }
 
 #[cfg(test)]
@@ -98,6 +101,7 @@ mod tests {
         assert_eq!(escape_bytes(b"veth1"), "veth1");
         assert_eq!(escape_bytes("vethü".as_bytes()), "vethü");
         assert_eq!(escape_bytes(b"\xffveth\xc3"), "\\xffveth\\xc3");
+        assert_eq!(escape_bytes(b"veth\x1b["), "veth\\x1b[");
         assert_ne!(escape_bytes(b"a\xfe"), escape_bytes(b"a\xff"));
         assert_eq!(shown(OsStr::from_bytes(b"a\x1b\xff")), "a\\x1b\\xff");
     }

@@ -4,7 +4,7 @@ use super::sanitize::sanitize;
 /// Upper bound of the names in a list.
 const NAMES_MAX: usize = 10;
 
-/// Names in a list, safe for a terminal; of many, how many more there are: `a, b and 12 more`.
+/// Lists names, safe for a terminal, and counts those beyond the bound: `a, b and 12 more`.
 #[must_use]
 pub fn list<N: AsRef<str>>(names: &[N]) -> String {
     let shown = names.iter().take(NAMES_MAX);

@@ -8,7 +8,7 @@ pub fn sanitize(text: &str) -> String {
         .collect()
 }
 
-/// The same of a text of several lines, which stay so.
+/// Sanitizes a text of several lines, and keeps its line breaks.
 #[must_use]
 pub fn sanitize_lines(text: &str) -> String {
     text.chars()

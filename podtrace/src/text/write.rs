@@ -1,5 +1,5 @@
-//! Numbers and addresses written straight into the output: a line has a dozen
-//! of them, and the formatting machinery takes longer than all the rest.
+//! Writes numbers and addresses without the formatting machinery: a line has a dozen of them,
+//! and it would take longer than all the rest.
 use std::{fmt::Write as _, net::IpAddr};
 
 /// Appends a number.
@@ -45,8 +45,8 @@ pub(crate) fn padded(out: &mut String, text: &str, width: usize) {
     spaces(out, width.saturating_sub(width_of(text)));
 }
 
-/// How many characters a text has. Most are ASCII and short, for which to count
-/// takes longer than to look.
+/// Number of characters of a text. Most texts are short and ASCII, and to check that is quicker
+/// than to count.
 pub(crate) fn width_of(text: &str) -> usize {
     if text.is_ascii() {
         text.len()

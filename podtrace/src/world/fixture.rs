@@ -30,6 +30,24 @@ pub(crate) const NETNS2: u64 = 3;
 pub(crate) const CGROUP1: u64 = 11;
 pub(crate) const CGROUP2: u64 = 12;
 
+/// An interface of the first node, or of a pod there.
+pub(crate) fn tap_point(name: &str, netns: u64, leads_to: Option<u64>, role: Role) -> TapPoint {
+    TapPoint {
+        node: 0,
+        node_name: "worker1".into(),
+        in_pod: role == Role::Pod,
+        leads_to,
+        peer_name: None,
+        netns_id: netns,
+        ifindex: 2,
+        name: name.into(),
+        role,
+        framing: Framing::Ethernet,
+        is_port: false,
+        mac: None,
+    }
+}
+
 pub(crate) fn world() -> World {
     let mut world = World {
         nodes: vec!["worker1".into(), "worker2".into()],
@@ -45,18 +63,9 @@ pub(crate) fn world() -> World {
     ] {
         let number = world.tap_points.next_number();
         let point = TapPoint {
-            node: 0,
-            node_name: "worker1".into(),
-            in_pod: netns != NODE,
-            leads_to,
-            peer_name: None,
-            netns_id: netns,
-            ifindex: 2,
-            name: name.into(),
-            role,
-            framing: Framing::Ethernet,
-            is_port: false,
+            is_port: role == Role::Veth,
             mac: Some(mac_of(netns)),
+            ..tap_point(name, netns, leads_to, role)
         };
         world.tap_points.set(number, point);
     }

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use super::World;
 use crate::{
     model::loss::{Loss, TapLoss, sum},
-    text::sanitize::sanitize,
+    text::{count::counted, sanitize::sanitize},
 };
 
 /// Upper bound of the taps named in one line.
@@ -20,7 +20,7 @@ impl World {
             all if all == loss.lost() => "their records could not be read".to_owned(),
             some => format!("a CPU's ring was full, and {some} records could not be read"),
         };
-        let mut words = format!("{} events lost, {why}: ", loss.lost());
+        let mut words = format!("{} lost, {why}: ", counted(loss.lost(), "event"));
         let (named, others) = loss.taps.split_at(loss.taps.len().min(TAPS_NAMED));
         for (number, tap) in named.iter().enumerate() {
             let comma = if number > 0 { ", " } else { "" };

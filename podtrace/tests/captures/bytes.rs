@@ -70,7 +70,7 @@ pub(crate) fn pings(sequences: std::ops::Range<u16>) -> Vec<(u32, Vec<u8>)> {
     pings.collect()
 }
 
-fn block(kind: u32, body: &[u8]) -> Vec<u8> {
+pub(crate) fn block(kind: u32, body: &[u8]) -> Vec<u8> {
     let mut body = body.to_vec();
     body.resize(body.len().next_multiple_of(4), 0);
     let len = u32::try_from(body.len() + 12).unwrap();

@@ -51,11 +51,11 @@ fn start(mut command: Command, bytes: &[u8]) -> (Child, ChildStdin) {
 
 /// Sends one signal; what was said until it ended.
 #[track_caller]
-fn interrupt(mut process: Child, signal: Signal) -> Said {
+fn interrupt(mut process: Child, signal: Signal) -> RunOutput {
     let pid = Pid::from_raw(process.id().try_into().unwrap());
     kill(pid, signal).unwrap();
     until(|| process.try_wait().unwrap());
-    Said::of(process.wait_with_output().unwrap())
+    RunOutput::of(process.wait_with_output().unwrap())
 }
 
 #[test]
@@ -66,20 +66,21 @@ fn silent_input_is_left_at_the_first_signal() {
         for (args, is_file) in [
             (&["replay", "-"][..], false),
             (&["stats", "-"], false),
+            (&["topology", "-"], false),
             (&["replay", "pipe"], false),
             (&["export", "--format", "csv", "-w", "out", "-"], true),
         ] {
             let (process, _input) = start(files.command(args), b"");
-            let said = interrupt(process, signal);
-            assert_eq!(said.code, Some(130), "{args:?} {said:?}");
-            assert!(said.err.contains("interrupted"), "{said:?}");
+            let output = interrupt(process, signal);
+            assert_eq!(output.code, Some(130), "{args:?} {output:?}");
+            assert!(output.stderr.contains("interrupted"), "{output:?}");
             assert!(!is_file || !files.path("out").exists());
         }
     }
 }
 
 #[test]
-fn what_there_is_is_shown_and_called_partial() {
+fn interrupted_output_is_shown_and_called_partial() {
     let files = Files::new();
     // Enough for the first lines to be shown.
     let capture = pcap(1, &pings(0..3000));
@@ -90,9 +91,9 @@ fn what_there_is_is_shown_and_called_partial() {
         assert!(out.read_line(&mut lines).unwrap() > 0, "{lines}");
     }
     let rest = thread::spawn(move || out.lines().map_while(Result::ok).collect::<Vec<_>>());
-    let said = interrupt(process, Signal::SIGINT);
+    let output = interrupt(process, Signal::SIGINT);
     let rest = rest.join().unwrap();
-    assert_eq!(said.code, Some(130), "{said:?}");
+    assert_eq!(output.code, Some(130), "{output:?}");
     let notice = "-- interrupted: what follows in the files was not read";
     assert!(rest.iter().any(|line| line == notice), "{rest:?}");
     assert!(
@@ -113,9 +114,9 @@ fn partial_export_is_named() {
         let args = ["export", "--format", format, "-w", "out", "-"];
         let (process, _input) = start(files.command(&args), &pcap(1, &pings(0..3000)));
         until(|| out.exists().then_some(()));
-        let said = interrupt(process, Signal::SIGTERM);
-        assert_eq!(said.code, Some(130), "{said:?}");
-        assert!(said.err.contains("out is partial"), "{said:?}");
+        let output = interrupt(process, Signal::SIGTERM);
+        assert_eq!(output.code, Some(130), "{output:?}");
+        assert!(output.stderr.contains("out is partial"), "{output:?}");
         fs::remove_file(out).unwrap();
     }
 }

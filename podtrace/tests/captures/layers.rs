@@ -1,6 +1,6 @@
 //! What is around a packet: check sequences, 802.3, tunnels.
 use super::{
-    Files, Said,
+    Files, RunOutput,
     bytes::{
         begin_us, cooked, flagged_packet, frame, in_ip, in_udp, in_vxlan, packet, pcap, ping,
         section, section_with,
@@ -39,8 +39,8 @@ fn check_sequence_is_no_part_of_a_frame() {
 }
 
 /// The first line of each packet of a capture.
-fn shown(said: &Said) -> Vec<&str> {
-    let lines = said.out.lines().filter(|line| line.contains(" B   "));
+fn shown(output: &RunOutput) -> Vec<&str> {
+    let lines = output.stdout.lines().filter(|line| line.contains(" B   "));
     lines.map(|line| line.split_once("  ").unwrap().1).collect()
 }
 
@@ -54,11 +54,11 @@ fn cooked_802_3_is_read() {
     };
     let packets = [(0, of(4, &stp)), (1, of(0x0c, &stp))];
     let files = Files::new();
-    let said = files
+    let output = files
         .add("any", &pcap(276, &packets))
         .run(&["replay", "any"]);
-    let [bridge, bus] = shown(&said)[..] else {
-        panic!("{said:?}");
+    let [bridge, bus] = shown(&output)[..] else {
+        panic!("{output:?}");
     };
     assert!(bridge.starts_with("STP  38 B"), "{bridge}");
     assert!(bus.starts_with("ethertype 0x000c  38 B"), "{bus}");
@@ -72,8 +72,8 @@ fn ports_of_vxlan_are_the_usual_and_those_given() {
         files.add(&port.to_string(), &pcap(1, &[(0, tunnelled)]));
     }
     let is_ping = |arguments: &[&str]| {
-        let said = files.run(&[&["replay", "-n"], arguments].concat());
-        shown(&said)[0].starts_with("ICMP echo request id 7 seq 1  44 B   10.0.0.1 -> 10.0.0.2")
+        let output = files.run(&[&["replay", "-n"], arguments].concat());
+        shown(&output)[0].starts_with("ICMP echo request id 7 seq 1  44 B   10.0.0.1 -> 10.0.0.2")
     };
     assert!(is_ping(&["4789"]) && is_ping(&["8472"]) && !is_ping(&["9999"]));
     let given = ["--vxlan-port", "9999", "--vxlan-port", "10000"];
@@ -82,8 +82,37 @@ fn ports_of_vxlan_are_the_usual_and_those_given() {
     }
 }
 
+/// An export is read as the file that it was made of.
 #[test]
-fn tunnels_in_tunnels_and_cut_ones_are_said() {
+fn exports_keep_the_ports_of_vxlan() {
+    let files = Files::new();
+    let export = |from: &[&str]| {
+        let to = ["export", "--format", "pcapng", "--force", "-w", "exported"];
+        let output = files.run(&[&to[..], from].concat());
+        assert_eq!(output.code, Some(0), "{output:?}");
+    };
+    let is_ping = || {
+        let output = files.run(&["replay", "-n", "exported"]);
+        shown(&output)[0].starts_with("ICMP echo request id 7 seq 1  44 B")
+    };
+    for (port, options) in [
+        ("4789", &[][..]),
+        ("8472", &[]),
+        ("9999", &["--vxlan-port", "9999"]),
+    ] {
+        let tunnelled = in_udp(port.parse().unwrap(), &in_vxlan(&frame(1)));
+        files.add(port, &pcap(1, &[(0, tunnelled)]));
+        export(&[options, &[port]].concat());
+        assert!(is_ping(), "{port}");
+        // And the export of the export.
+        std::fs::rename(files.path("exported"), files.path("first")).unwrap();
+        export(&["first"]);
+        assert!(is_ping(), "{port}");
+    }
+}
+
+#[test]
+fn nested_and_truncated_tunnels_are_shown() {
     let ipip = in_ip(4, &ping(1));
     let nested = in_udp(4789, &in_vxlan(&ipip));
     let files = Files::new();
@@ -92,9 +121,12 @@ fn tunnels_in_tunnels_and_cut_ones_are_said() {
         ("cut", &ipip[..40], "IPv4 in IPv4  64 B"),
         ("cut-in-vxlan", &nested[..60], "UDP 5000 > 4789 len 86"),
     ] {
-        let said = files
+        let output = files
             .add(name, &pcap(1, &[(0, frame.to_vec())]))
             .run(&["replay", name]);
-        assert!(shown(&said)[0].starts_with(expected), "{name}: {said:?}");
+        assert!(
+            shown(&output)[0].starts_with(expected),
+            "{name}: {output:?}"
+        );
     }
 }

@@ -1,111 +1,24 @@
-//! What the program says of captures of other tools, and of files that are none.
+//! Captures of other tools, and files that are no captures, read by the program.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod bytes;
 mod directories;
 mod interrupted;
 mod layers;
+mod parts;
+mod run;
 mod selected;
+mod stream;
 
-use std::{
-    fs::{self, File},
-    io::Write as _,
-    path::PathBuf,
-    process::{Command, Output, Stdio},
-};
+use std::{fs::File, io::Write as _, process::Stdio};
 
 use bytes::{begin_us, cooked, frame, packet, pcap, ping, pings, records, section, simple_packet};
 use flate2::{Compression, write::GzEncoder};
+use run::{Files, RunOutput, counts, notices, of_type};
 use serde_json::Value;
-use tempfile::TempDir;
-
-/// A directory of captures.
-struct Files(TempDir);
-
-impl Files {
-    fn new() -> Self {
-        Self(TempDir::new().unwrap())
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
-    }
-
-    fn add(&self, name: &str, bytes: &[u8]) -> &Self {
-        fs::write(self.path(name), bytes).unwrap();
-        self
-    }
-
-    fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_podtrace"));
-        let command_line = command.args(args).current_dir(self.0.path());
-        command_line.env("TZ", "UTC").stdin(Stdio::null());
-        command
-    }
-
-    fn run(&self, args: &[&str]) -> Said {
-        Said::of(self.command(args).output().unwrap())
-    }
-
-    /// The lines of JSON of a replay that goes well.
-    fn json(&self, args: &[&str]) -> Vec<Value> {
-        let said = self.run(&[&["replay", "-o", "json"], args].concat());
-        assert_eq!(said.code, Some(0), "{}", said.err);
-        let lines = said.out.lines();
-        lines
-            .map(|line| serde_json::from_str(line).unwrap())
-            .collect()
-    }
-}
-
-/// What a command has printed, and its exit code.
-#[derive(Debug)]
-struct Said {
-    out: String,
-    err: String,
-    code: Option<i32>,
-}
-
-impl Said {
-    fn of(output: Output) -> Self {
-        Self {
-            out: String::from_utf8(output.stdout).unwrap(),
-            err: String::from_utf8(output.stderr).unwrap(),
-            code: output.status.code(),
-        }
-    }
-
-    #[track_caller]
-    fn refuses(&self, words: &str) {
-        assert_eq!(self.code, Some(2), "{self:?}");
-        assert!(self.out.is_empty() && self.err.contains(words), "{self:?}");
-    }
-}
-
-/// The objects of a type.
-fn of_type<'a>(lines: &'a [Value], name: &str) -> Vec<&'a Value> {
-    lines.iter().filter(|line| line["type"] == name).collect()
-}
-
-fn notices(lines: &[Value]) -> Vec<&str> {
-    let notices = of_type(lines, "notice").into_iter();
-    notices
-        .map(|notice| notice["text"].as_str().unwrap())
-        .collect()
-}
-
-/// What the summary counts: packets, and events.
-fn counts(lines: &[Value]) -> (u64, u64) {
-    let summary = of_type(lines, "summary")[0];
-    let number = |value: &Value| value.as_u64().unwrap();
-    (
-        number(&summary["packets"]),
-        number(&summary["total"]["seen"]),
-    )
-}
 
 #[test]
-fn what_was_never_captured_is_not_lost() {
+fn uncaptured_packets_are_not_lost() {
     let files = Files::new();
     files
         .add("a", &pcap(1, &pings(0..5)))
@@ -119,8 +32,8 @@ fn what_was_never_captured_is_not_lost() {
 
 #[test]
 fn packet_at_several_interfaces_of_any_is_one_packet() {
-    let road = [(0, 7, 0), (3, 5, 0), (9, 2, 4)];
-    let packets = road.map(|(micros, ifindex, kind)| (micros, cooked(1, ifindex, kind)));
+    let hops = [(0, 7, 0), (3, 5, 0), (9, 2, 4)];
+    let packets = hops.map(|(micros, ifindex, kind)| (micros, cooked(1, ifindex, kind)));
     let mut blocks = section(276, 6);
     for (micros, data) in &packets {
         blocks.extend(packet(6, begin_us() + u64::from(*micros), data));
@@ -144,6 +57,33 @@ fn packet_at_several_interfaces_of_any_is_one_packet() {
         assert!(hops.eq(expected), "{path}");
         assert_eq!(path["ambiguous"], false);
     }
+}
+
+/// Text, JSON and statistics have the same round trips, also where no outcome is known.
+#[test]
+fn round_trips_are_the_same_everywhere() {
+    let mut packets = Vec::new();
+    for (micros, request) in pings(0..5) {
+        let mut reply = request.clone();
+        reply[34] = 0;
+        reply[26..30].copy_from_slice(&request[30..34]);
+        reply[30..34].copy_from_slice(&request[26..30]);
+        packets.extend([(micros, request), (micros + 700, reply)]);
+    }
+    let files = Files::new();
+    files.add("pings", &pcap(1, &packets));
+    let text = files.run(&["replay", "pings"]).stdout;
+    let lines = files.json(&["pings"]);
+    let paths = of_type(&lines, "path").into_iter();
+    let in_json = paths.filter(|path| path["rtt_ns"].is_u64()).count();
+    let stats = files.run(&["stats", "-o", "json", "pings"]);
+    let stats: Value = serde_json::from_str(&stats.stdout).unwrap();
+    assert_eq!(in_json, 5);
+    assert_eq!(text.matches("RTT 700.0 µs").count(), 5, "{text}");
+    assert_eq!(stats["total"]["rtt"]["count"], 5, "{stats}");
+    // Nothing is known of what became of these.
+    let stats = files.run(&["stats", "pings"]).stdout;
+    assert!(!stats.contains("what became of them"), "{stats}");
 }
 
 #[test]
@@ -210,11 +150,14 @@ fn packets_that_give_no_event_are_counted_by_reason() {
         let summary = of_type(&lines, "summary")[0];
         assert_eq!(summary["left_out"].to_string(), json);
         let stats = files.run(&["stats", "-o", "json", name]);
-        let stats: Value = serde_json::from_str(&stats.out).unwrap();
+        let stats: Value = serde_json::from_str(&stats.stdout).unwrap();
         assert_eq!(stats["left_out"].to_string(), json);
         let strict = files.run(&["replay", "--strict", name]);
         assert_eq!(strict.code, Some(4), "{strict:?}");
-        assert!(strict.out.contains("of the files left out"), "{strict:?}");
+        assert!(
+            strict.stdout.contains("of the files left out"),
+            "{strict:?}"
+        );
     }
 }
 
@@ -247,15 +190,18 @@ fn capture_cut_in_its_beginning_is_damaged() {
     let files = Files::new();
     for len in [4, 8, 11, 12, 20, 27] {
         files.add("cut", &section(1, 6)[..len]);
-        let said = files.run(&["replay", "--strict", "cut"]);
-        assert_eq!(said.code, Some(4), "{said:?}");
-        assert!(said.out.contains("cut off within a block"), "{said:?}");
+        let output = files.run(&["replay", "--strict", "cut"]);
+        assert_eq!(output.code, Some(4), "{output:?}");
+        assert!(
+            output.stdout.contains("cut off within a block"),
+            "{output:?}"
+        );
     }
     files.add("cut", &pcap(1, &[])[..20]);
-    let said = files.run(&["replay", "cut"]);
+    let output = files.run(&["replay", "cut"]);
     assert!(
-        said.out.contains("cut off within the file header"),
-        "{said:?}"
+        output.stdout.contains("cut off within the file header"),
+        "{output:?}"
     );
 }
 
@@ -302,7 +248,7 @@ fn other_forms_of_captures_are_read() {
 }
 
 #[test]
-fn times_that_cannot_be_said_are_the_last_one_everywhere() {
+fn times_out_of_range_become_the_last_one_in_all_formats() {
     let mut blocks = section(1, 6);
     for time in [u64::MAX / 1000 + 5, u64::MAX - 9] {
         blocks.extend(packet(6, time, &frame(1)));
@@ -314,10 +260,10 @@ fn times_that_cannot_be_said_are_the_last_one_everywhere() {
     for path in of_type(&lines, "path") {
         assert_eq!(path["hops"][0]["time_ns"].to_string(), last);
     }
-    let csv = files.run(&["export", "--format", "csv", "far"]).out;
+    let csv = files.run(&["export", "--format", "csv", "far"]).stdout;
     assert_eq!(csv.matches(&format!(",{last},")).count(), 2, "{csv}");
     let stats: Value =
-        serde_json::from_str(&files.run(&["stats", "-o", "json", "far"]).out).unwrap();
+        serde_json::from_str(&files.run(&["stats", "-o", "json", "far"]).stdout).unwrap();
     assert_eq!(stats["total"]["last_ns"].to_string(), last);
     // The finest units that a description can name.
     for resolution in [0x7f, 0xff, 38, 20] {
@@ -330,8 +276,9 @@ fn times_that_cannot_be_said_are_the_last_one_everywhere() {
 }
 
 #[test]
-fn what_is_no_capture_is_refused_by_its_first_bytes() {
+fn other_files_are_refused_by_their_first_bytes() {
     let files = Files::new();
+    let held = [section(1, 6), packet(6, begin_us(), &frame(1))].concat();
     let mut zeros = zstd::Encoder::new(Vec::new(), 1).unwrap();
     for _ in 0..64 {
         zeros.write_all(&[0; 1 << 20]).unwrap();
@@ -340,6 +287,8 @@ fn what_is_no_capture_is_refused_by_its_first_bytes() {
         .add("zeros.zst", &zeros.finish().unwrap())
         .add("empty", b"")
         .add("short", b"\n\r\r")
+        .add("program", &[b"\x7fELF", &[1; 4092][..], &held].concat())
+        .add("message", &[b"Subject: a capture\n\n", &held[..]].concat())
         .add("text", b"\n\r\r\nwhich is how a section of pcapng begins");
     files
         .run(&["replay", "/dev/zero"])
@@ -354,6 +303,11 @@ fn what_is_no_capture_is_refused_by_its_first_bytes() {
     files
         .run(&["stats", "text"])
         .refuses("text is neither pcapng nor pcap");
+    for name in ["program", "message"] {
+        files
+            .run(&["replay", name])
+            .refuses("is neither pcapng nor pcap");
+    }
     files
         .run(&["replay", "-"])
         .refuses("standard input is neither pcapng nor pcap: it is empty");
@@ -384,8 +338,11 @@ fn search_behind_damage_is_bounded() {
     std::io::copy(&mut File::open(files.path("begin")).unwrap(), &mut input).unwrap();
     // It leaves before this ends, which it never does.
     let _ = std::io::copy(&mut File::open("/dev/zero").unwrap(), &mut input);
-    let said = Said::of(replay.wait_with_output().unwrap());
-    assert_eq!(said.code, Some(0));
-    assert!(said.out.contains("no good block within 64 MiB"), "{said:?}");
-    assert!(said.out.contains(r#""packets":1"#), "{said:?}");
+    let output = RunOutput::of(replay.wait_with_output().unwrap());
+    assert_eq!(output.code, Some(0));
+    assert!(
+        output.stdout.contains("no good block within 64 MiB"),
+        "{output:?}"
+    );
+    assert!(output.stdout.contains(r#""packets":1"#), "{output:?}");
 }

@@ -2,6 +2,7 @@
 use std::{fs::File, process::Stdio};
 
 use super::*;
+use crate::bytes::block;
 
 /// Five packets, of 2023-11-14 22:13:20 to 22:13:24.
 fn five() -> Files {
@@ -14,8 +15,8 @@ fn five() -> Files {
 fn unknown_interface_is_an_error_and_leaves_no_file() {
     let files = five();
     for command in ["replay", "stats"] {
-        let said = files.run(&[command, "-i", "captur", "five"]);
-        said.refuses("no interface captur in the files\nhint: there is capture");
+        let output = files.run(&[command, "-i", "captur", "five"]);
+        output.refuses("no interface captur in the files\nhint: there is capture");
     }
     let args = [
         "export", "--format", "csv", "-i", "nosuch", "-w", "out", "five",
@@ -25,16 +26,17 @@ fn unknown_interface_is_an_error_and_leaves_no_file() {
     // Standard input cannot be read before it is shown.
     let mut command = files.command(&["replay", "-i", "nosuch", "-"]);
     let input = File::open(files.path("five")).unwrap();
-    let said = Said::of(command.stdin(Stdio::from(input)).output().unwrap());
+    let output = RunOutput::of(command.stdin(Stdio::from(input)).output().unwrap());
     assert!(
-        said.out
+        output
+            .stdout
             .contains("no packet was seen at nosuch: there is capture"),
-        "{said:?}"
+        "{output:?}"
     );
 }
 
 #[test]
-fn time_without_packets_is_told_with_that_of_the_recording() {
+fn time_without_packets_is_reported_with_the_recorded_span() {
     let files = five();
     let span = "the packets of the recording are of 2023-11-14 22:13:20.000000 to 2023-11-14 22:13:24.000000";
     for (args, words) in [
@@ -67,7 +69,92 @@ fn time_that_ends_before_it_begins_is_refused() {
         ("+5s", "+5s"),
         ("2023-11-15T00:00:00Z", "2023-11-14T00:00:00Z"),
     ] {
-        let said = files.run(&["replay", "--since", since, "--until", until, "five"]);
-        said.refuses("--since");
+        let output = files.run(&["replay", "--since", since, "--until", until, "five"]);
+        output.refuses("--since");
     }
+}
+
+/// What nobody can read, and a number that is too large, are named.
+#[test]
+fn refusals_say_what_would_do() {
+    let files = five();
+    let largest = u64::MAX.to_string();
+    for first in ["99999999999999999999", &format!("{largest}0")] {
+        files
+            .run(&["trace", "-c", first])
+            .refuses(&format!("must be {largest} at most"));
+    }
+    files
+        .run(&["trace", "-c", "0"])
+        .refuses("must be a whole number above 0");
+    let full = File::options().write(true).open("/dev/full").unwrap();
+    let mut command = files.command(&["--help"]);
+    let output = RunOutput::of(command.stdout(Stdio::from(full)).output().unwrap());
+    output.refuses("failed to write to standard output: No space left on device\n");
+    let export = ["export", "--format", "csv", "--zstd"];
+    files
+        .run(&[&export[..], &["a"]].concat())
+        .refuses("--zstd is for pcapng");
+    files
+        .run(&["export", "--format", "pcapng", "--zstd", "a"])
+        .refuses("--zstd takes --write");
+}
+
+/// An interface whose packets are left out is not called idle.
+#[test]
+fn vantage_of_undecoded_packets_says_so() {
+    let files = Files::new();
+    let mut interface = vec![9, 0, 0, 0, 0, 0, 0, 0];
+    interface.extend([2, 0, 4, 0]);
+    interface.extend(b"ppp0");
+    interface.extend([0; 4]);
+    let header = &section(1, 6)[..28];
+    let bytes = [
+        header,
+        &block(1, &interface),
+        &packet(6, begin_us(), &[0xff; 8]),
+    ]
+    .concat();
+    files.add("named", &bytes);
+    let arguments = ["export", "--format", "csv", "--vantage", "ppp0", "named"];
+    let output = files.run(&arguments);
+    let said = "no packet was seen at ppp0; perhaps its packets were left out: 1 packet of link type PPP (9)";
+    assert!(output.stderr.contains(said), "{output:?}");
+}
+
+/// An interface's name is shown with its control characters escaped.
+#[test]
+fn names_of_interfaces_are_escaped() {
+    let files = Files::new();
+    let name = [&[2, 0, 5, 0][..], b"a\x1b[31", &[0; 3], &[0; 4]].concat();
+    let begin = [0x0a0d_0d0a_u32, 28, 0x1a2b_3c4d, 1, u32::MAX, u32::MAX, 28];
+    let mut bytes: Vec<u8> = begin.iter().flat_map(|word| word.to_le_bytes()).collect();
+    let mut interface = vec![1, 0, 0, 0, 0, 0, 0, 0];
+    interface.extend(&name);
+    bytes.extend(block(1, &interface));
+    bytes.extend(packet(6, 0, &frame(1)));
+    files.add("named", &bytes);
+    let lines = files.json(&["named"]);
+    let hop = &of_type(&lines, "path")[0]["hops"][0];
+    assert_eq!(hop["interface"], "a\\x1b[31");
+}
+
+#[test]
+fn packets_before_the_last_ones_count_as_filtered_and_are_not_exported() {
+    let files = five();
+    let lines = files.json(&["--last", "2", "five"]);
+    assert_eq!(of_type(&lines, "event").len(), 2);
+    let summary = of_type(&lines, "summary")[0];
+    let total = &summary["total"];
+    let counts = ["seen", "emitted", "filtered"].map(|name| total[name].as_u64().unwrap());
+    assert_eq!(counts, [5, 2, 3]);
+    assert_eq!(summary["duration_ns"], 1_000_000_000);
+    let args = [
+        "export", "--format", "pcapng", "--last", "2", "-w", "last", "five",
+    ];
+    assert_eq!(files.run(&args).code, Some(0));
+    let lines = files.json(&["last"]);
+    assert_eq!(of_type(&lines, "event").len(), 2);
+    // The last two of one per second.
+    assert_eq!(of_type(&lines, "summary")[0]["duration_ns"], 1_000_000_000);
 }

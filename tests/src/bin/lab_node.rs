@@ -1,15 +1,15 @@
 //! A node of the CRI lab.
 //!
-//! `lab-node run NAME DIR CGROUP` takes namespaces of its own and starts PID 1
-//! of the node in them and in the cgroup, which is below its own. PID 1 obeys lines on its standard input (`start` and `kill` containerd) and
-//! answers each on standard output. It ends when the input does, and with it
-//! every process of the node.
+//! `lab-node run NAME DIR CGROUP` creates namespaces, and starts the node's PID 1 in them and
+//! in the cgroup, which is below its own. PID 1 executes lines of its standard input (`start`
+//! and `kill` containerd) and answers each on standard output. When the input ends, PID 1
+//! ends, and with it every process of the node.
 //!
 //! `lab-node enter PID CGROUP PROGRAM ARGS…` runs a program in a node. SIGINT
 //! and SIGTERM go to the program, and it does not outlive this process.
 //!
-//! `lab-node hold` runs a lab of one node with one pod, prints its id, and
-//! keeps it until standard input ends.
+//! `lab-node hold` runs a lab of one node with one pod, prints its id, and keeps it until
+//! standard input ends.
 
 use std::env;
 use std::ffi::{OsStr, OsString};
@@ -59,7 +59,7 @@ fn run(args: &[OsString]) -> Result<ExitCode> {
     }
 }
 
-/// Makes the node's namespaces and waits for its PID 1.
+/// Creates the node's namespaces and waits for its PID 1.
 fn run_node(args: &[OsString]) -> Result<ExitCode> {
     unshare(
         CloneFlags::CLONE_NEWNET
@@ -77,15 +77,15 @@ fn run_node(args: &[OsString]) -> Result<ExitCode> {
     Ok(code(init.wait()?))
 }
 
-/// Makes the node's group the root of what the node sees. Its processes go a
-/// step down in v2.
+/// Makes the node's group the root that the node sees. In v2, its processes move one level
+/// down.
 fn root_cgroup(hierarchies: &[Hierarchy], group: &Path) -> Result<()> {
     enter_cgroups(hierarchies, group)?;
     unshare(CloneFlags::CLONE_NEWCGROUP).context("make the node's cgroup namespace")?;
     for hierarchy in hierarchies.iter().filter(|found| found.is_v2()) {
         let leaf = own_group(hierarchy, group);
         enter_cgroups(slice::from_ref(hierarchy), &leaf)?;
-        // From above: a group has only controllers that the one above lets it have.
+        // From the top: a group has only the controllers that its parent delegates.
         let groups: Vec<_> = group.ancestors().collect();
         for group in groups.into_iter().rev() {
             delegate(&hierarchy.own.join(group));
@@ -94,7 +94,7 @@ fn root_cgroup(hierarchies: &[Hierarchy], group: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Where a node's own processes are, given the node's group.
+/// The group of a node's own processes, given the node's group.
 fn own_group(hierarchy: &Hierarchy, group: &Path) -> PathBuf {
     if hierarchy.is_v2() {
         group.join(LEAF)
@@ -113,8 +113,8 @@ fn enter_cgroups(hierarchies: &[Hierarchy], group: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Lets the groups below have every controller there is, as far as no process is in
-/// it. In a hybrid hierarchy there is none; elsewhere what is missing is runc's to complain about.
+/// Delegates every controller to the groups below, if the group has no processes. A hybrid
+/// hierarchy has none; elsewhere, runc reports what is missing.
 fn delegate(group: &Path) {
     let there = fs::read_to_string(group.join("cgroup.controllers")).unwrap_or_default();
     for controller in there.split_whitespace() {
@@ -123,10 +123,10 @@ fn delegate(group: &Path) {
     }
 }
 
-/// PID 1: mounts, then does what it is told.
+/// PID 1: mounts, then executes its input.
 fn init(name: &OsStr, dir: &Path, group: &Path) -> Result<ExitCode> {
     prctl::set_pdeathsig(Signal::SIGKILL)?;
-    // The machine's layout is the node's, and is seen only from outside.
+    // The hierarchies are the machine's, and are visible only from outside.
     let hierarchies = cgroup::hierarchies().context("look for cgroup hierarchies")?;
     root_cgroup(&hierarchies, group)?;
     mounts(&hierarchies, dir)?;
@@ -163,10 +163,10 @@ fn mounts(hierarchies: &[Hierarchy], dir: &Path) -> Result<()> {
         mount_hierarchy(hierarchy)?;
     }
     mount_new("bpf", Path::new("/sys/fs/bpf"), "")?;
-    // Of the runtime and of the CNI library, at paths that cannot be changed.
+    // For the runtime and the CNI library, at fixed paths.
     mount_new("tmpfs", Path::new("/run"), "mode=755")?;
     mount_new("tmpfs", Path::new("/var/lib/cni"), "mode=755")?;
-    // Images and containers: in memory they come and go faster.
+    // Images and containers are faster in memory.
     mount_new("tmpfs", &dir.join("root"), "mode=755")
 }
 
@@ -195,7 +195,7 @@ struct Containerd {
     running: Arc<Running>,
 }
 
-/// Its process id while it runs, and who waits for its end.
+/// Its process id while it runs, and the signal of its end.
 #[derive(Default)]
 struct Running {
     pid: Mutex<Option<Pid>>,
@@ -213,7 +213,7 @@ impl Containerd {
     fn start(&self) -> Result<()> {
         let log = self.dir.join("containerd.log");
         let log = File::options().create(true).append(true).open(log)?;
-        // Held over the start: nobody reaps it before its id is known.
+        // Locked during the start: nobody reaps it before its id is known.
         let mut pid = self.running.lock();
         if pid.is_some() {
             bail!("containerd runs already");
@@ -233,7 +233,7 @@ impl Containerd {
         Ok(())
     }
 
-    /// Kills the daemon alone and waits until it is gone.
+    /// Kills only the daemon, and waits until it has ended.
     fn kill(&self) -> Result<()> {
         let mut pid = self.running.lock();
         kill(pid.context("containerd does not run")?, Signal::SIGKILL)?;
@@ -250,8 +250,8 @@ impl Running {
         self.pid.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Reaps whoever ends, until there is nobody left: every process of the
-    /// node descends from a child of PID 1.
+    /// Reaps all processes until none is left: every process of the node descends from a child
+    /// of PID 1.
     fn reap(&self) {
         while let Ok(status) = wait() {
             let mut pid = self.lock();
@@ -270,7 +270,7 @@ fn enter(node: &OsStr, group: &Path, program: &[OsString]) -> Result<ExitCode> {
         let group = own_group(hierarchy, group);
         enter_cgroups(slice::from_ref(hierarchy), &group)?;
     }
-    // Mount last: it changes what /proc and every other path mean.
+    // Mount comes last: it changes the meaning of /proc and all other paths.
     let kinds = ["cgroup", "ipc", "uts", "net", "pid", "mnt"];
     let namespaces = kinds.map(|kind| {
         let path = Path::new("/proc").join(node).join("ns").join(kind);
@@ -281,7 +281,7 @@ fn enter(node: &OsStr, group: &Path, program: &[OsString]) -> Result<ExitCode> {
         setns(namespace?, CloneFlags::empty()).context("enter the node")?;
     }
     env::set_current_dir(dir)?;
-    // Before the child can say anything; it lets them through again itself.
+    // Blocked before the child can send a signal; the child unblocks them itself.
     let signals = forwarded();
     signals.thread_block()?;
     let mut child = Command::new(program_itself)
@@ -296,7 +296,7 @@ fn forwarded() -> SigSet {
     signals.into_iter().collect()
 }
 
-/// Passes signals on until the child ends.
+/// Forwards signals until the child ends.
 fn forward(signals: &SigSet, child: &mut Child) -> Result<ExitStatus> {
     let pid = Pid::from_raw(i32::try_from(child.id())?);
     loop {
@@ -310,7 +310,7 @@ fn forward(signals: &SigSet, child: &mut Child) -> Result<ExitStatus> {
     }
 }
 
-/// Becomes another program that dies with its parent.
+/// Executes another program, which dies with its parent.
 fn exec(program: &OsStr, args: &[OsString]) -> Result<ExitCode> {
     prctl::set_pdeathsig(Signal::SIGKILL)?;
     forwarded().thread_unblock()?;
@@ -337,7 +337,7 @@ fn answer(line: &str) -> Result<()> {
     Ok(stdout.flush()?)
 }
 
-/// As a shell would have it: 128 and the signal's number if it was killed.
+/// As in a shell: 128 plus the signal's number if it was killed.
 fn code(status: ExitStatus) -> ExitCode {
     let number = status.code().or(status.signal().map(|signal| 128 + signal));
     let number = number.and_then(|number| u8::try_from(number).ok());

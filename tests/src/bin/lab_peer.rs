@@ -1,7 +1,7 @@
 //! Traffic inside the containers of the CRI lab: echo services and their
 //! clients, over IPv4 and IPv6. Every wait of a client has a deadline.
 //!
-//! The image has nothing but this and busybox, which has no UDP client.
+//! The image has only this and busybox, which has no UDP client.
 
 use std::env;
 use std::io::{self, Read, Write};
@@ -22,7 +22,7 @@ const USAGE: &str = "usage: lab-peer
     tcp HOST PORT COUNT BYTES  have COUNT messages of BYTES echoed, over one connection
     udp HOST PORT COUNT BYTES  have COUNT datagrams of BYTES echoed";
 
-/// How long a client waits for one connection, message or answer.
+/// How long a client waits for a connection, message or answer.
 const DEADLINE: Duration = Duration::from_secs(5);
 const CHUNK: usize = 64 * 1024;
 
@@ -67,15 +67,15 @@ fn parse<T: std::str::FromStr>(word: &str) -> io::Result<T> {
     })
 }
 
-/// Binds to every address of both families, or of IPv4 where there is no IPv6.
+/// Binds to every address of both families, or of IPv4 if there is no IPv6.
 fn bind<T>(port: &str, bind: impl Fn(SocketAddr) -> io::Result<T>) -> io::Result<T> {
     let port = parse(port)?;
     bind((Ipv6Addr::UNSPECIFIED, port).into())
         .or_else(|_no_ipv6| bind((Ipv4Addr::UNSPECIFIED, port).into()))
 }
 
-/// Hands a bound socket to another process of this program and leaves it
-/// there: whoever runs this knows that the service answers once it returns.
+/// Passes a bound socket to another process of this program, which keeps running: the service
+/// answers once this returns.
 fn start(service: &str, socket: OwnedFd) -> io::Result<()> {
     Command::new(env::current_exe()?)
         .arg(service)
@@ -111,7 +111,7 @@ fn tcp_echo(mut stream: TcpStream) -> io::Result<()> {
 fn udp_serve(socket: &UdpSocket) -> io::Result<()> {
     let mut buffer = vec![0; CHUNK];
     loop {
-        // An ICMP error of an earlier answer is not the service's end.
+        // An ICMP error about an earlier answer must not end the service.
         if let Ok((length, peer)) = socket.recv_from(&mut buffer) {
             let _ = socket.send_to(&buffer[..length], peer);
         }
@@ -162,7 +162,7 @@ fn udp(to: SocketAddr, count: usize, bytes: usize) -> io::Result<()> {
     Ok(())
 }
 
-/// The client's address is how its packets are told from others.
+/// The client's address identifies its packets.
 fn print_addresses(from: SocketAddr, to: SocketAddr) -> io::Result<()> {
     writeln!(io::stdout(), "{from} -> {to}")
 }

@@ -1,15 +1,15 @@
 //! PID 1 of a virtual machine of `cargo xtask vmtest`.
 //!
-//! It mounts what a node has, loads modules, runs commands one after another and
-//! ends the machine. `/vm` of the initramfs holds what to do, as lines:
+//! It mounts the file systems of a node, loads modules, runs commands one after another and
+//! ends the machine. `/vm` of the initramfs holds the tasks, as lines:
 //!
 //! - `modules`: paths of kernel modules, in the order to load them in
 //! - `environment`: `NAME=VALUE` for every command
 //! - `commands`: `NAME`, the seconds it may take, the program and its arguments,
 //!   with tabs between
 //!
-//! What the commands print goes to the second serial port, between lines that
-//! begin with `vm-init: `; the first one is the kernel's alone.
+//! The commands' output goes to the second serial port, between lines that begin with
+//! `vm-init: `; only the kernel uses the first port.
 
 use std::ffi::CString;
 use std::fs::{self, File, OpenOptions};
@@ -29,18 +29,18 @@ use nix::sys::termios::tcdrain;
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{Pid, chroot, sethostname};
 
-/// Where the commands' output goes.
+/// The device of the commands' output.
 const OUTPUT: &str = "/dev/ttyS1";
 /// The port of qemu's isa-debug-exit: with `v` written to it, qemu exits with
 /// `2 * v + 1`.
 const EXIT_PORT: u16 = 0xf4;
-/// Makes qemu exit with 33; qemu itself and a kernel that panics never do.
+/// Makes qemu exit with 33, which neither qemu itself nor a kernel panic does.
 const PASSED: u32 = 16;
 /// Makes qemu exit with 39.
 const FAILED: u32 = 19;
 const NAP: Duration = Duration::from_millis(10);
 
-/// File systems: what, its type, where.
+/// File systems: source, type, target.
 const MOUNTS: &[(&str, &str, &str)] = &[
     ("devtmpfs", "devtmpfs", "/dev"),
     ("proc", "proc", "/proc"),
@@ -89,8 +89,8 @@ fn run() -> Result<bool> {
     Ok(passed)
 }
 
-/// Puts a mount of the initramfs over it: nobody can pivot_root away from the
-/// first mount of all, as container runtimes do.
+/// Covers the root with another mount of the initramfs: container runtimes use pivot_root,
+/// which fails on the first mount.
 fn root() -> Result<()> {
     fs::create_dir_all("/root")?;
     let nothing = None::<&str>;
@@ -117,7 +117,7 @@ fn load(module: &str) -> Result<()> {
     }
 }
 
-/// Runs a line of `/vm/commands` and says how it ended; returns whether well.
+/// Runs a line of `/vm/commands` and prints the outcome; returns whether it succeeded.
 fn command(line: &str, environment: &[String]) -> Result<bool> {
     let words: Vec<&str> = line.split('\t').collect();
     let [name, seconds, program, arguments @ ..] = words.as_slice() else {
@@ -126,7 +126,7 @@ fn command(line: &str, environment: &[String]) -> Result<bool> {
     let limit = Duration::from_secs(seconds.parse()?);
     report(&format!("begin {name}"));
     let mut output = OpenOptions::new().write(true).open(OUTPUT)?;
-    let begun = Instant::now();
+    let started = Instant::now();
     let variables = environment.iter().filter_map(|line| line.split_once('='));
     let child = Command::new(program)
         .args(arguments)
@@ -138,20 +138,20 @@ fn command(line: &str, environment: &[String]) -> Result<bool> {
         .process_group(0)
         .spawn();
     let ended = match child {
-        Ok(child) => wait(Pid::from_raw(i32::try_from(child.id())?), begun + limit)?,
+        Ok(child) => wait(Pid::from_raw(i32::try_from(child.id())?), started + limit)?,
         Err(error) => format!("cannot run {program}: {error}"),
     };
-    let took = begun.elapsed().as_secs_f64();
+    let took = started.elapsed().as_secs_f64();
     if ended != "exit 0" {
-        // It may have ended within a line.
+        // Its output may end within a line.
         let _ = output.write_all(b"\n");
     }
     report(&format!("end {name}: {ended} in {took:.1} s"));
     Ok(ended == "exit 0")
 }
 
-/// Waits for the leader of a process group, and for whoever else has become a
-/// child of PID 1; returns how the leader ended.
+/// Waits for the leader of a process group, and reaps all other children of PID 1; returns how
+/// the leader ended.
 fn wait(leader: Pid, deadline: Instant) -> Result<String> {
     loop {
         match waitpid(None, Some(WaitPidFlag::WNOHANG))? {
@@ -170,15 +170,14 @@ fn wait(leader: Pid, deadline: Instant) -> Result<String> {
     }
 }
 
-/// Prints a line for `cargo xtask vmtest`. A port that cannot be written to
-/// leaves nobody to tell.
+/// Prints a line for `cargo xtask vmtest`. Nobody can be told if the port fails.
 fn report(text: &str) {
     let write = |mut to: File| to.write_all(format!("vm-init: {text}\n").as_bytes());
     let _ = OpenOptions::new().append(true).open(OUTPUT).and_then(write);
 }
 
-/// Ends the machine. If even that fails PID 1 exits and the kernel panics, which
-/// is no success either; but it must not while qemu makes up its mind to exit.
+/// Ends the machine. If that fails, PID 1 exits and the kernel panics, which is no success
+/// either; but it must not exit before qemu does.
 fn leave(value: u32) {
     drain();
     // SAFETY: ioperm takes numbers only.
@@ -195,7 +194,7 @@ fn leave(value: u32) {
     }
 }
 
-/// Waits until the serial port has sent everything, and qemu has taken it.
+/// Waits until the serial port has sent everything and qemu has received it.
 fn drain() {
     if let Ok(port) = OpenOptions::new().write(true).open(OUTPUT) {
         let _ = tcdrain(port);

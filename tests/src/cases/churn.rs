@@ -1,4 +1,4 @@
-//! Interfaces that come and go while podtrace traces.
+//! Interfaces that are added and removed during a trace.
 
 use std::os::fd::{AsFd as _, AsRawFd as _};
 use std::time::Duration;
@@ -8,9 +8,9 @@ use podtrace::lab::traffic::ping;
 use podtrace::netns::NetNs;
 use rtnetlink::{LinkUnspec, LinkVeth};
 
+use super::attach_methods::each_attach_method;
 use super::one_node;
 use super::tracer::Tracer;
-use super::ways::each_way;
 
 /// Runs netlink requests in a namespace.
 pub(super) fn netlink<T>(netns: &NetNs, work: impl AsyncFnOnce(rtnetlink::Handle) -> T) -> T {
@@ -29,7 +29,7 @@ fn add_pair(netns: &NetNs, one: &str, other: &str) {
     });
 }
 
-/// Does something with an interface, by its index.
+/// Runs a request for an interface, by its index.
 fn with_link<T>(
     netns: &NetNs,
     name: &str,
@@ -101,19 +101,19 @@ fn pod_that_dies_takes_its_interfaces_along() {
     tracer.finish();
 }
 
-/// A tap of TCX moves with its interface, which is attached to anew where it is then.
+/// A TCX tap moves with its interface, which is attached again in its new namespace.
 #[test]
 fn interface_that_moves_into_a_pod_is_traced_there() {
     let lab = one_node(2);
     let node = &lab.nodes[0];
     let pod = &node.pods[0];
-    each_way(|way| {
-        let mut tracer = Tracer::start(&lab, &[0], &["--attach", way]);
+    each_attach_method(|method| {
+        let mut tracer = Tracer::start(&lab, &[0], &["--attach", method]);
         for number in 0..10 {
             let (here, moves) = (format!("host{number}"), format!("moves{number}"));
             add_pair(&node.netns, &here, &moves);
             with_link(&node.netns, &moves, async |handle, ifindex| {
-                // Sooner or later after it has begun to be attached to.
+                // Sooner or later after attaching to it has begun.
                 tokio::time::sleep(Duration::from_millis(7 * number)).await;
                 let to = LinkUnspec::new_with_index(ifindex);
                 let to = to.setns_by_fd(pod.netns.as_fd().as_raw_fd()).build();

@@ -8,16 +8,16 @@ use podtrace::lab::traffic::ping;
 use podtrace::netns::NetNs;
 use serde_json::Value;
 
+use super::attach_methods::each_attach_method;
 use super::foreign::{Foreign, OK, Spot, dump, has_kind, tc};
 use super::one_node;
 use super::tracer::{Tracer, hops, run};
-use super::ways::each_way;
 
-/// A node with two pods, and the interface of one that it is about.
+/// A node with two pods; one pod's interface is the object of the test.
 struct Site(Lab);
 
 const VETH: &str = "veth0101";
-/// What is said where others' filters come first.
+/// The notice if other tools' filters come first.
 const BEHIND: &str = "other tools' programs come before podtrace's";
 
 impl Site {
@@ -37,8 +37,8 @@ impl Site {
         dump(self.node(), VETH)
     }
 
-    fn trace(&self, way: &str, options: &[&str]) -> Tracer {
-        let all = [&["--attach", way], options].concat();
+    fn trace(&self, method: &str, options: &[&str]) -> Tracer {
+        let all = [&["--attach", method], options].concat();
         Tracer::start(&self.0, &[0], &all)
     }
 
@@ -68,7 +68,7 @@ fn notices(values: &[Value]) -> Vec<&str> {
     notices.filter_map(|value| value["text"].as_str()).collect()
 }
 
-/// What of a dump was there before, in its order.
+/// The part of a dump that existed before, in its order.
 fn kept(dump: &str, before: &str) -> Vec<Value> {
     let all = objects(dump);
     let before = objects(before);
@@ -83,8 +83,8 @@ fn objects(dump: &str) -> Vec<Value> {
 
 /// Traces an interface with these filters at both hooks.
 fn check_filters(filters: &[&str], is_behind: bool) {
-    each_way(|way| {
-        println!("{way} {filters:?}");
+    each_attach_method(|method| {
+        println!("{method} {filters:?}");
         let site = Site::new();
         site.tc(&format!("qdisc add dev {VETH} clsact"));
         for filter in filters {
@@ -93,14 +93,14 @@ fn check_filters(filters: &[&str], is_behind: bool) {
             }
         }
         let before = site.dump();
-        let mut tracer = site.trace(way, &[]);
+        let mut tracer = site.trace(method, &[]);
         let during = site.dump();
         assert_eq!(kept(&during, &before), objects(&before));
-        assert_eq!(during.contains("podtrace/"), way == "clsact", "{during}");
+        assert_eq!(during.contains("podtrace/"), method == "clsact", "{during}");
         assert!(site.sees_pings(&mut tracer, 5));
         let values = tracer.finish();
         let behind = notices(&values).iter().any(|text| text.contains(BEHIND));
-        assert_eq!(behind, is_behind && way == "clsact");
+        assert_eq!(behind, is_behind && method == "clsact");
         assert_eq!(site.dump(), before);
     });
 }
@@ -138,13 +138,13 @@ fn filter_of_another_kind_at_the_first_priority_stays_before() {
 
 /// It ends the chain for all packets, so that a filter behind it sees none.
 #[test]
-fn filter_that_matches_all_is_told_of() {
+fn filter_that_matches_all_is_reported() {
     let site = Site::new();
     if !has_kind(site.node(), VETH, "matchall", "classid 1:1") {
         println!("skipped: there is no matchall");
         return;
     }
-    each_way(|way| {
+    each_attach_method(|method| {
         let site = Site::new();
         site.tc(&format!("qdisc add dev {VETH} clsact"));
         for hook in ["ingress", "egress"] {
@@ -153,18 +153,18 @@ fn filter_that_matches_all_is_told_of() {
             ));
         }
         let before = site.dump();
-        let mut tracer = site.trace(way, &[]);
-        assert_eq!(site.sees_pings(&mut tracer, 6), way == "tcx");
+        let mut tracer = site.trace(method, &[]);
+        assert_eq!(site.sees_pings(&mut tracer, 6), method == "tcx");
         let values = tracer.finish();
         let behind = notices(&values).iter().any(|text| text.contains(BEHIND));
-        assert_eq!(behind, way == "clsact");
+        assert_eq!(behind, method == "clsact");
         assert_eq!(site.dump(), before);
     });
 }
 
 #[test]
 fn programs_at_the_first_priority_come_behind() {
-    each_way(|way| {
+    each_attach_method(|method| {
         let site = Site::new();
         let mut programs = [Foreign::new(), Foreign::new()];
         let hooks = [TcAttachType::Ingress, TcAttachType::Egress];
@@ -173,10 +173,10 @@ fn programs_at_the_first_priority_come_behind() {
             .zip(hooks)
             .map(|(program, hook)| program.attach(site.node(), VETH, hook, Spot::Clsact(1)))
             .collect();
-        // Nothing behind them sees a packet.
+        // No program behind them sees a packet.
         programs.iter().for_each(|program| program.set(OK, 0));
         let before = site.dump();
-        let mut tracer = site.trace(way, &[]);
+        let mut tracer = site.trace(method, &[]);
         assert_eq!(kept(&site.dump(), &before), objects(&before));
         assert!(site.sees_pings(&mut tracer, 7));
         assert!(programs.iter().all(|program| program.count() > 0));
@@ -187,26 +187,26 @@ fn programs_at_the_first_priority_come_behind() {
 }
 
 #[test]
-fn qdisc_of_another_kind_is_left_alone_and_told_of() {
-    each_way(|way| {
+fn qdisc_of_another_kind_is_kept_and_reported() {
+    each_attach_method(|method| {
         let site = Site::new();
         site.tc(&format!("qdisc add dev {VETH} ingress"));
         site.tc(&format!("filter add dev {VETH} ingress prio 1 {U32}"));
         let before = site.dump();
-        let mut tracer = site.trace(way, &[]);
+        let mut tracer = site.trace(method, &[]);
         assert_eq!(site.dump(), before);
-        assert_eq!(site.sees_pings(&mut tracer, 8), way == "tcx");
+        assert_eq!(site.sees_pings(&mut tracer, 8), method == "tcx");
         let values = tracer.finish();
         let refused = notices(&values)
             .into_iter()
             .find(|text| text.contains("is not traced"));
-        match (way, refused) {
+        match (method, refused) {
             ("tcx", None) => {}
             ("clsact", Some(text)) => {
                 let words = "it has a qdisc ingress in the place of clsact, which is left alone";
                 assert!(text.starts_with(VETH) && text.ends_with(words), "{text}");
             }
-            (_, refused) => panic!("{way}: {refused:?}"),
+            (_, refused) => panic!("{method}: {refused:?}"),
         }
         assert_eq!(site.dump(), before);
     });
@@ -224,7 +224,7 @@ fn nothing_that_can_be_traced_is_an_error() {
     assert_eq!(output.status.code(), Some(2));
 }
 
-/// It is a part of what is watched from then on: what passes there is not lost.
+/// The interface counts as unwatched from then on: packets there are not reported as lost.
 #[test]
 fn packets_through_an_interface_that_is_refused_are_not_said_to_be_lost() {
     let site = Site::new();
@@ -252,7 +252,7 @@ fn chain_of_another_tool_stays_with_its_qdisc() {
         "filter add dev {VETH} ingress prio 1 chain 7 {U32}"
     ));
     let values = tracer.finish();
-    // Packets do not come to other chains by themselves.
+    // Packets do not enter other chains by themselves.
     assert!(!notices(&values).iter().any(|text| text.contains(BEHIND)));
     let chains = tc(site.node(), &format!("chain show dev {VETH} ingress"));
     assert!(
@@ -264,11 +264,11 @@ fn chain_of_another_tool_stays_with_its_qdisc() {
 
 #[test]
 fn qdisc_that_was_there_before_stays() {
-    each_way(|way| {
+    each_attach_method(|method| {
         let site = Site::new();
         site.tc(&format!("qdisc add dev {VETH} clsact"));
         let before = site.dump();
-        let mut tracer = site.trace(way, &[]);
+        let mut tracer = site.trace(method, &[]);
         assert!(site.sees_pings(&mut tracer, 9));
         tracer.finish();
         assert_eq!(site.dump(), before);
@@ -277,11 +277,11 @@ fn qdisc_that_was_there_before_stays() {
 
 #[test]
 fn qdisc_that_another_tool_uses_meanwhile_stays_with_its_filter() {
-    each_way(|way| {
+    each_attach_method(|method| {
         let site = Site::new();
         let before = site.dump();
-        let mut tracer = site.trace(way, &[]);
-        if way == "tcx" {
+        let mut tracer = site.trace(method, &[]);
+        if method == "tcx" {
             site.tc(&format!("qdisc add dev {VETH} clsact"));
         }
         site.tc(&format!("filter add dev {VETH} egress prio 5 {U32}"));

@@ -1,4 +1,4 @@
-//! What the command says when it cannot do what it is asked.
+//! Error messages of the command.
 
 use std::os::unix::process::CommandExt as _;
 use std::process::Stdio;
@@ -41,7 +41,7 @@ fn unknown_namespace_is_named() {
 
 #[test]
 fn without_root_the_missing_capabilities_are_named() {
-    // A copy where an ordinary user may run it.
+    // A copy that an ordinary user may run.
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("podtrace");
     std::fs::copy(podtrace().get_program(), &path).unwrap();
@@ -140,14 +140,14 @@ fn credential_plugin_that_hangs_ends_with_it() {
     assert!(output.status.success(), "{error}");
     let pid = std::fs::read_to_string(&pid).unwrap();
     let pid: u32 = pid.trim().parse().unwrap();
-    // It may be on its way: the signal is sent, and nobody waits for it.
-    let begun = Instant::now();
+    // It may still be under way: the signal is sent, and nobody waits for it.
+    let started = Instant::now();
     let lives = || {
         let status = std::fs::read_to_string(format!("/proc/{pid}/status"));
         status.is_ok_and(|status| !status.contains("State:\tZ"))
     };
     while lives() {
-        assert!(begun.elapsed() < DEADLINE, "{pid}");
+        assert!(started.elapsed() < DEADLINE, "{pid}");
         thread::sleep(Duration::from_millis(5));
     }
 }

@@ -1,5 +1,5 @@
-//! The CRI lab: real pods on real nodes, every scenario carries traffic, and
-//! nothing is left behind.
+//! The CRI lab: real pods on real nodes; every scenario carries traffic, and nothing is left
+//! behind.
 
 mod left;
 
@@ -32,7 +32,7 @@ fn named(name: &str) -> PodSpec<'_> {
     }
 }
 
-/// The standard output of a program that has to succeed.
+/// The standard output of a program that must succeed.
 fn run(pod: &CriPod, container: &str, command: &[&str]) -> String {
     let output = pod.exec(container, command).unwrap();
     assert_eq!(output.code, 0, "{command:?} in {}: {output:?}", pod.name);
@@ -71,7 +71,7 @@ fn signal(child: &Child, signal: Signal) {
 #[test]
 fn every_scenario_carries_traffic() {
     let lab = CriLab::new(TWO_NODES).unwrap();
-    // The exercise's: two containers of one pod, two pods of one node, two nodes.
+    // The scenarios of the exercise: two containers of a pod, two pods of a node, two nodes.
     let my_pod = lab.nodes[0].run_pod(&PodSpec::default()).unwrap();
     let near = lab.nodes[0].run_pod(&named("mypod1")).unwrap();
     let far = lab.nodes[1].run_pod(&named("mypod2")).unwrap();
@@ -156,7 +156,7 @@ fn pods_live_on_without_containerd() {
     run(&two, "container1", &["true"]);
     let three = node.run_pod(&named("mypod3")).unwrap();
     assert!(!three.addresses.contains(&two.addresses[0]));
-    // Removing frees the name.
+    // The removal frees the name.
     two.stop_and_remove().unwrap();
     node.run_pod(&named("mypod2")).unwrap();
 }
@@ -213,7 +213,7 @@ fn commands_of_a_node_run_in_it() {
         stdout.read_line(&mut String::new()).unwrap();
         signal(&child, stop);
         assert_eq!(child.wait().unwrap().code(), code);
-        // Ends when the program has ended too.
+        // It ends when the program has ended.
         stdout.read_to_end(&mut Vec::new()).unwrap();
     }
 }
@@ -226,7 +226,7 @@ fn a_lab_leaves_nothing() {
     serve(&other);
     let traces = Traces::of(&lab.id);
     assert!(traces.netns_ids.contains(&pod.netns_id.unwrap()));
-    // One PID 1, containerd, shim, pause and two containers a node at least.
+    // At least PID 1, containerd, and a shim, a pause and two containers for each node.
     assert!(traces.n_processes >= 12, "{traces:?}");
     assert!(traces.left().len() > traces.n_processes, "blind");
     drop(lab);
@@ -261,11 +261,11 @@ fn nothing_survives_a_killed_test_and_the_rest_is_swept() {
     assert!(traces.n_processes >= 6, "{traces:?}");
     holder.kill().unwrap();
     holder.wait().unwrap();
-    // By themselves, long before anybody sweeps.
+    // They end by themselves, long before any sweep.
     left::wait_until("the processes of a killed test's lab are gone", || {
         traces.processes().is_empty()
     });
-    // Its own drop never ran. Another test process may be at it already.
+    // Its own drop never ran. Another test process may already sweep.
     sweep().unwrap();
     left::wait_until("the killed test's lab is swept", || {
         traces.left().is_empty()

@@ -12,13 +12,13 @@ use nix::libc;
 use nix::sys::resource::{RLIM_INFINITY, Resource, setrlimit};
 use podtrace::netns::NetNs;
 
-/// Verdicts of linux/pkt_cls.h: on to the next program, or the end of the chain.
+/// Verdicts of linux/pkt_cls.h: continue with the next program, or end the chain.
 pub(super) const UNSPEC: i64 = -1;
 pub(super) const OK: i64 = 0;
 pub(super) const SHOT: i64 = 2;
 pub(super) const REDIRECT: i64 = 7;
 
-/// Commands of bpf(2) and what they take, linux/bpf.h.
+/// Commands of bpf(2) and their attributes, linux/bpf.h.
 const MAP_CREATE: libc::c_long = 0;
 const MAP_LOOKUP: libc::c_long = 1;
 const MAP_UPDATE: libc::c_long = 2;
@@ -28,8 +28,8 @@ const SCHED_CLS: u32 = 3;
 /// Bytes of `union bpf_attr` that are given; the others are zero.
 const ATTRIBUTES: usize = 72;
 
-/// A program of another tool. It counts the IPv4 packets that it sees, and has its way
-/// with them; all others it leaves to the next one.
+/// A program of another tool. It counts the IPv4 packets that it sees, and returns a given
+/// verdict for them; it leaves all others to the next program.
 pub(super) struct Foreign {
     program: SchedClassifier,
     map: OwnedFd,
@@ -41,12 +41,12 @@ pub(super) struct Foreign {
 struct Shared {
     count: u64,
     verdict: i64,
-    /// Where to, when it redirects.
+    /// The target of a redirect.
     ifindex: u32,
     flags: u32,
 }
 
-/// Where its program goes.
+/// The place where the program is attached.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Spot {
     TcxFirst,
@@ -55,7 +55,7 @@ pub(super) enum Spot {
     Clsact(u16),
 }
 
-/// A program's place, until it is dropped.
+/// An attached program, until it is dropped.
 pub(super) struct Link {
     netns: NetNs,
     link: Option<SchedClassifierLink>,
@@ -63,24 +63,24 @@ pub(super) struct Link {
 
 impl Drop for Link {
     fn drop(&mut self) {
-        // A filter is looked for in the namespace of the thread.
+        // Filters are looked up in the thread's namespace.
         let link = self.link.take();
         let _ = self.netns.run(|| drop(link));
     }
 }
 
 impl Foreign {
-    /// Loads a program that passes everything on.
+    /// Loads a program that passes everything.
     pub(super) fn new() -> Self {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
-        // Kernels before 5.11 count programs and maps as locked memory; on others it may
-        // be refused.
+        // Kernels before 5.11 count programs and maps as locked memory; on others this may be
+        // refused.
         let _ = setrlimit(Resource::RLIMIT_MEMLOCK, RLIM_INFINITY, RLIM_INFINITY);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let name = format!("f{:x}_{number:x}", std::process::id());
         let map = create_map();
         let _program = load(&name, &map);
-        // aya has no call to load instructions, but takes what is loaded.
+        // aya has no call to load instructions, but accepts loaded programs.
         let info = loaded_programs()
             .map(Result::unwrap)
             .find(|info| info.name() == name.as_bytes())
@@ -93,8 +93,8 @@ impl Foreign {
         foreign
     }
 
-    /// What it does from now on, to packets counted from zero; `ifindex` is where it
-    /// redirects to.
+    /// Sets its verdict from now on, and resets its count; `ifindex` is the target of a
+    /// redirect.
     pub(super) fn set(&self, verdict: i64, ifindex: u32) {
         let mut value = Shared {
             verdict,
@@ -104,7 +104,7 @@ impl Foreign {
         self.access(MAP_UPDATE, &mut value);
     }
 
-    /// How many packets it has seen since.
+    /// The number of packets since then.
     pub(super) fn count(&self) -> u64 {
         let mut value = Shared::default();
         self.access(MAP_LOOKUP, &mut value);
@@ -141,7 +141,7 @@ impl Foreign {
         let program = &mut self.program;
         let attach = || {
             if matches!(spot, Spot::Clsact(_)) {
-                // It may be there.
+                // It may exist.
                 let _ = qdisc_add_clsact(interface);
             }
             let link = program.attach_with_options(interface, direction, options)?;
@@ -154,7 +154,7 @@ impl Foreign {
     }
 }
 
-/// Runs `tc` in a namespace; what it says.
+/// Runs `tc` in a namespace; returns its output.
 #[track_caller]
 pub(super) fn tc(netns: &NetNs, args: &str) -> String {
     let output = netns.run(|| Command::new("tc").args(args.split(' ')).output());
@@ -164,7 +164,7 @@ pub(super) fn tc(netns: &NetNs, args: &str) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// Whether the kernel has a kind of classifier; it is said if not.
+/// Whether the kernel has a kind of classifier; prints a message if not.
 pub(super) fn has_kind(netns: &NetNs, interface: &str, kind: &str, options: &str) -> bool {
     tc(netns, &format!("qdisc add dev {interface} clsact"));
     let args = format!("filter add dev {interface} ingress prio 1 {kind} {options}");
@@ -177,10 +177,10 @@ pub(super) fn has_kind(netns: &NetNs, interface: &str, kind: &str, options: &str
     is_there
 }
 
-/// All that traffic control has at an interface, in its own words.
+/// All traffic control at an interface, as `tc` prints it.
 pub(super) fn dump(netns: &NetNs, interface: &str) -> String {
     let qdiscs = tc(netns, &format!("-j qdisc show dev {interface}"));
-    // There are none without a qdisc that holds them.
+    // There are none without a qdisc.
     let filters = ["ingress", "egress"].map(|hook| {
         if qdiscs.contains("clsact") || qdiscs.contains("\"ingress\"") && hook == "ingress" {
             tc(netns, &format!("-j filter show dev {interface} {hook}"))
@@ -204,7 +204,7 @@ fn create_map() -> OwnedFd {
     unsafe { OwnedFd::from_raw_fd(fd) }
 }
 
-/// Counts and decides, as the map says.
+/// Counts and decides according to the map.
 fn load(name: &str, map: &OwnedFd) -> OwnedFd {
     // Operation, registers (source, destination), offset, immediate.
     let code = |op: u8, registers: u8, offset: i16, immediate: i32| {

@@ -10,17 +10,18 @@ use podtrace::lab::traffic::ping;
 use podtrace::lab::{Lab, LabSpec};
 use podtrace::netns::NetNs;
 
+use super::attach_methods::each_attach_method;
 use super::tracer::Tracer;
-use super::ways::each_way;
 use packets::{from_pod, raw};
-use wire::{Far, Frame, Sender, mac};
+pub(super) use wire::mac;
+use wire::{Far, Frame, Sender};
 
-/// What arrives at the far ends of a fixed sequence of packets: at a pod of the same
-/// node, over the bridge, and at one of another node, routed and through VXLAN.
+/// The packets of a fixed sequence that arrive at a pod of the same node, over the bridge, and
+/// at a pod of another node, routed and through VXLAN.
 fn arrivals(lab: &Lab) -> [Vec<Frame>; 2] {
     let (one, two) = (&lab.nodes[0], &lab.nodes[1]);
     let (from, near, far) = (&one.pods[0], &one.pods[1], &two.pods[0]);
-    // So that no address is looked up later.
+    // Resolves the addresses in advance.
     for to in [near, far] {
         ping(&from.netns, to.ipv4.into(), 1, 1, 56).unwrap();
     }
@@ -37,7 +38,7 @@ fn arrivals(lab: &Lab) -> [Vec<Frame>; 2] {
     [bridged, routed.until_the_last()]
 }
 
-/// Keeps netfilter from bridged packets: it drops those whose IP header is wrong.
+/// Disables netfilter for bridged packets: it drops those with a wrong IP header.
 fn bridge_all(netns: &NetNs) {
     let dir = Path::new("/proc/sys/net/bridge");
     netns
@@ -52,7 +53,7 @@ fn bridge_all(netns: &NetNs) {
 }
 
 #[test]
-fn traced_packets_are_those_that_were_not_traced() {
+fn tracing_changes_no_packet() {
     let lab = Lab::new(LabSpec {
         nodes: 2,
         pods_per_node: 2,
@@ -63,13 +64,13 @@ fn traced_packets_are_those_that_were_not_traced() {
     let [bridged, routed] = arrivals(&lab);
     println!("{} bridged, {} routed arrive", bridged.len(), routed.len());
     assert!(bridged.len() > 30 && routed.len() > 5);
-    // What is compared does not change by itself.
+    // The compared packets do not change by themselves.
     assert_eq!(arrivals(&lab), [&*bridged, &*routed]);
-    each_way(|way| {
+    each_attach_method(|method| {
         let whole: &[&str] = &["--snaplen", "9216"];
         for options in [&[], whole, &["--headers-only"]] {
-            println!("{way} {options:?}");
-            let options = [&["--attach", way], options].concat();
+            println!("{method} {options:?}");
+            let options = [&["--attach", method], options].concat();
             let tracer = Tracer::start(&lab, &[0, 1], &options);
             assert_eq!(arrivals(&lab), [&*bridged, &*routed]);
             let values = tracer.finish();

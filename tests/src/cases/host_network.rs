@@ -1,5 +1,4 @@
-//! A pod on the node's network shares the node's address: it is named by its
-//! sockets, and nobody else by it.
+//! A pod on the node's network shares the node's address: it is named only by its sockets.
 
 use std::process::Command;
 
@@ -44,7 +43,7 @@ fn only_its_own_sockets_make_traffic_of_a_pod_on_the_nodes_network() {
     let server = node.run_pod(&PodSpec::default()).unwrap();
     server.serve_tcp("container2", 8080).unwrap();
     let host = server.ipv4().unwrap().to_string();
-    // Its raw socket gets a copy of every reply that the node gets.
+    // Its raw socket receives a copy of every reply to the node.
     let on_node = PodSpec {
         name: "on-node",
         containers: &["main"],
@@ -54,7 +53,7 @@ fn only_its_own_sockets_make_traffic_of_a_pod_on_the_nodes_network() {
     };
     let on_node = node.run_pod(&on_node).unwrap();
     let mut tracer = Tracer::on(node, &[]);
-    // Its pings are seen, and so its cgroup is watched.
+    // Once its pings are seen, its cgroup is watched.
     tracer.wait_for(|value| {
         value["type"] == "path"
             && text(value, "what").starts_with("ICMP echo reply")

@@ -1,4 +1,4 @@
-//! True names in every scenario, from a real runtime: pods, containers, nodes.
+//! Correct names in every scenario, from a real runtime: pods, containers, nodes.
 
 use serde_json::{Value, json};
 
@@ -24,7 +24,7 @@ fn text(value: &Value, field: &str) -> String {
     value[field].as_str().unwrap_or("-").to_owned()
 }
 
-/// `pod[container] -> pod[container]`, and who sent it.
+/// `pod[container] -> pod[container]`, and the sender.
 fn who(path: &Value) -> (String, String) {
     let end = |side: &str| {
         let pod = text(path, &format!("{side}_pod"));
@@ -38,7 +38,7 @@ fn who(path: &Value) -> (String, String) {
 const V4_V6: [&str; 2] = ["127.0.0.1", "::1"];
 
 #[test]
-fn containers_of_one_pod_over_localhost_are_told_apart() {
+fn containers_of_one_pod_over_localhost_are_distinguished() {
     let lab = CriLab::new(CriLabSpec {
         nodes: 1,
         ipv6: true,
@@ -98,8 +98,8 @@ fn containers_of_one_pod_over_localhost_are_told_apart() {
     }
 }
 
-/// Hops of the packets from mypod1 on the first node to mypod2, as
-/// `owner/interface direction`; `V` stands for a veth, whose name is made up.
+/// Hops of the packets from mypod1 on the first node to mypod2, as `owner/interface
+/// direction`; `V` stands for a veth, which has a generated name.
 fn hops_in_short(path: &Value) -> Vec<String> {
     let is_veth = |interface: &Value| interface.as_str().unwrap().starts_with("veth");
     let interfaces = path["hops"].as_array().unwrap().iter();
@@ -168,7 +168,7 @@ fn check_talk(values: &[Value], from: &CriPod, to: &CriPod, expected: &[&str]) {
             let (ends, sender) = who(path);
             if what.contains("echo request") {
                 assert_eq!(ends, "mypod1[container1] -> mypod2[-]", "{path}");
-                // The kernel answers: no socket takes a request.
+                // The kernel answers: no socket receives a request.
                 assert_eq!(
                     hops_in_short(path),
                     expected[..expected.len() - 1],
@@ -234,7 +234,7 @@ fn pods_on_two_nodes_are_named_on_both_ends() {
     check_talk(&tracer.finish(), &from, &to, &TWO_NODES);
 }
 
-/// Without the API a remote pod is on the node that FDB and routes tell of.
+/// Without the API, FDB and routes show the node of a remote pod.
 #[test]
 fn pod_elsewhere_is_placed_on_its_node() {
     let lab = CriLab::new(CriLabSpec {
@@ -258,8 +258,8 @@ fn pod_elsewhere_is_placed_on_its_node() {
     assert_eq!(request["destination_on"], lab.nodes[1].underlay.to_string());
 }
 
-/// The API names the pod elsewhere, and its node; never a hostNetwork pod by
-/// the address of its node.
+/// The API names a remote pod and its node, but never a hostNetwork pod by the address of its
+/// node.
 #[test]
 fn pod_elsewhere_is_named_by_the_api() {
     let lab = CriLab::new(CriLabSpec {
@@ -287,7 +287,7 @@ fn pod_elsewhere_is_named_by_the_api() {
         "status": {"addresses": [{"type": "InternalIP", "address": vtep}]},
     });
     let pods = vec![pod("mypod2", &address, false), pod("proxy", &vtep, true)];
-    let api = ApiServer::new(pods, vec![node]).unwrap();
+    let api = ApiServer::new(pods, vec![node], Vec::new()).unwrap();
     let mut command = podtrace();
     command.args(["trace", "--netns", &lab.nodes[0].netns.name, "--cri-socket"]);
     command.arg(&lab.nodes[0].socket);

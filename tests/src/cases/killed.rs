@@ -1,5 +1,5 @@
-//! What SIGKILL leaves: nothing by TCX, and by clsact filters that do nothing and that
-//! the next podtrace removes.
+//! The leftovers of SIGKILL: nothing with TCX, and inactive filters with clsact, which the
+//! next podtrace removes.
 mod moments;
 
 use std::collections::BTreeSet;
@@ -11,17 +11,17 @@ use aya::programs::{SchedClassifier, TcAttachType, loaded_programs};
 use podtrace::lab::Lab;
 use podtrace::lab::traffic::ping;
 use podtrace::netns::NetNs;
-use podtrace::probe::Way;
+use podtrace::probe::AttachMethod;
 
+use super::attach_methods::each_attach_method;
 use super::foreign::dump;
 use super::one_node;
 use super::tracer::{Tracer, run};
-use super::ways::each_way;
 
 /// How long the kernel may take to free a program.
 const DEADLINE: Duration = Duration::from_secs(20);
 
-/// All interfaces of a lab that are tapped, with their namespaces.
+/// All tapped interfaces of a lab, with their namespaces.
 fn interfaces(lab: &Lab) -> Vec<(&NetNs, &str)> {
     let node = &lab.nodes[0];
     let mut all = vec![(&node.netns, "cni0")];
@@ -41,7 +41,7 @@ fn dumps(lab: &Lab) -> Vec<String> {
         .collect()
 }
 
-/// How many programs are attached by TCX.
+/// The number of programs attached by TCX.
 fn tcx_programs(lab: &Lab) -> usize {
     let count = |(netns, interface): (&NetNs, &str)| {
         let hooks = [TcAttachType::Ingress, TcAttachType::Egress];
@@ -81,12 +81,12 @@ fn open_programs() -> BTreeSet<u32> {
     ids.collect()
 }
 
-/// Waits until the kernel has freed what nobody holds, but for these that are attached.
+/// Waits until the kernel has freed all orphans except for these, which are attached.
 fn wait_for_orphans(expected: &[&str]) {
     wait_until_orphans(|orphans| orphans.iter().eq(expected.iter().copied()));
 }
 
-/// The same, but for stubs, if any are attached.
+/// As [`wait_for_orphans`], except for stubs, if any are attached.
 fn wait_for_stubs() {
     wait_until_orphans(|orphans| orphans.iter().all(|name| STUBS.contains(&&**name)));
 }
@@ -103,13 +103,13 @@ fn wait_until_orphans(are_as_expected: impl Fn(&BTreeSet<String>) -> bool) {
     }
 }
 
-/// What `podtrace cleanup` says of a lab, by line.
+/// The output of `podtrace cleanup` about a lab, by line.
 fn cleanup(lab: &Lab) -> Vec<String> {
     let output = run(&["cleanup"]);
     assert!(output.status.success(), "{output:?}");
     let stdout = String::from_utf8(output.stdout).unwrap();
     assert!(!stdout.is_empty());
-    // What is elsewhere is of other labs.
+    // The other lines are about other labs.
     let lines = stdout.lines().filter(|line| line.contains(&lab.id));
     lines.map(str::to_owned).collect()
 }
@@ -123,21 +123,21 @@ const STUBS: [&str; 2] = ["pt_stub_in", "pt_stub_out"];
 
 #[test]
 fn kill_leaves_nothing_by_tcx_and_dead_stubs_by_clsact() {
-    each_way(|way| {
+    each_attach_method(|method| {
         let lab = one_node(2);
         let before = dumps(&lab);
-        let tracer = Tracer::start(&lab, &[0], &["--attach", way]);
+        let tracer = Tracer::start(&lab, &[0], &["--attach", method]);
         tracer.kill();
         pings_are_answered(&lab);
-        if way == Way::best().as_str() {
-            let left = if way == "tcx" {
+        if method == AttachMethod::best().as_str() {
+            let left = if method == "tcx" {
                 "nothing"
             } else {
                 "dead stubs"
             };
             println!("feature: after SIGKILL: {left}");
         }
-        if way == "tcx" {
+        if method == "tcx" {
             assert_eq!(tcx_programs(&lab), 0);
             wait_for_orphans(&[]);
             assert_eq!(dumps(&lab), before);
@@ -172,11 +172,11 @@ fn next_start_sweeps_other_namespaces_too() {
     let before = dumps(&lab);
     Tracer::start(&lab, &[0], &["--attach", "clsact"]).kill();
     assert_ne!(dumps(&lab), before);
-    each_way(|way| {
+    each_attach_method(|method| {
         if dumps(&lab) == before {
             Tracer::start(&lab, &[0], &["--attach", "clsact"]).kill();
         }
-        let mut tracer = Tracer::start(&other, &[0], &["--attach", way]);
+        let mut tracer = Tracer::start(&other, &[0], &["--attach", method]);
         let tap_points = interfaces(&lab).len();
         tracer.wait_until_all(tap_points, |value| {
             let text = value["text"].as_str().unwrap_or_default();

@@ -137,14 +137,14 @@ fn leftovers_of_a_dead_process_are_swept() {
     let path = format!("/run/netns/podtrace-{}-0-node1", child.id());
     fs::create_dir_all("/run/netns").unwrap();
     fs::write(&path, "").unwrap();
-    assert!(Lab::sweep().unwrap() >= 1);
+    assert!(Lab::sweep().unwrap().removed >= 1);
     assert!(!fs::exists(&path).unwrap());
 }
 
 /// The deadline of a wait.
 const DEADLINE: Duration = Duration::from_secs(20);
 
-/// Waits until a process has so many names, or none.
+/// Waits until a process has names, or none.
 fn wait_for_names(pid: u32, are_there: bool) {
     let prefix = format!("podtrace-{pid}-");
     let deadline = Instant::now() + DEADLINE;
@@ -178,7 +178,7 @@ fn nothing_is_left_of_a_lab_whose_maker_is_killed() {
     process.kill().unwrap();
     process.wait().unwrap();
     wait_for_names(process.id(), false);
-    // It goes before the names do.
+    // The table is removed before the names.
     assert!(!fs::exists(table).unwrap());
 }
 

@@ -1,4 +1,4 @@
-//! Limits of the machine: what does not fit is said, and the rest goes on.
+//! Limits of the machine: excess is reported, and everything else continues.
 
 use std::ffi::OsStr;
 use std::io;
@@ -17,7 +17,7 @@ use super::one_node;
 use super::tracer::{Tracer, podtrace, run, trace_nodes};
 use crate::cri_lab::cgroup::{self, hierarchies};
 
-/// Has the command run with a limit.
+/// Makes the command run with a limit.
 fn limit(command: &mut Command, resource: Resource, limit: u64) {
     // SAFETY: one system call, which may be made between fork and exec.
     unsafe { command.pre_exec(move || setrlimit(resource, limit, limit).map_err(io::Error::from)) };
@@ -28,7 +28,7 @@ fn text(value: &Value) -> &str {
 }
 
 #[test]
-fn interfaces_without_descriptors_are_told_of_and_count() {
+fn interfaces_without_descriptors_are_reported_and_counted() {
     const FILES: u64 = 64;
     let lab = one_node(9);
     let mut command = podtrace();
@@ -47,7 +47,7 @@ fn interfaces_without_descriptors_are_told_of_and_count() {
         .collect();
     assert!(!refused.is_empty(), "{stdout}");
     for text in &refused {
-        let why = "Too many open files (os error 24); podtrace may have 64 files open";
+        let why = "Too many open files; podtrace may have 64 files open";
         assert!(text.contains(why) && text.contains("ulimit -Hn"), "{text}");
     }
     let summed_up = format!("interfaces: {} not traced", refused.len());
@@ -76,7 +76,7 @@ fn recording_stops_at_the_limit_of_a_files_size_and_tracing_goes_on() {
     assert!(replayed.status.success(), "{replayed:?}");
 }
 
-/// Rotation at a size that the limit does not allow goes on in the next file.
+/// Rotation at a size above the limit continues in the next file.
 #[test]
 fn recording_that_rotates_goes_on_in_another_file_at_the_limit_of_a_files_size() {
     let lab = one_node(2);
@@ -97,7 +97,7 @@ fn recording_that_rotates_goes_on_in_another_file_at_the_limit_of_a_files_size()
     for file in &files {
         assert!(fs::metadata(file).unwrap().len() <= FILE_MAX);
     }
-    // What could not be written is counted, and all else is there.
+    // The lost events are counted, and all others are there.
     let folder = folder.path().to_str().unwrap();
     let replayed = run(&["replay", "-o", "json", folder]);
     assert!(replayed.status.success(), "{replayed:?}");
@@ -120,8 +120,8 @@ fn limited_recording(lab: &Lab, to: &[&OsStr]) -> Tracer {
     Tracer::spawn(command)
 }
 
-/// Sends more than a file may hold: each datagram and its answer are events at several
-/// places.
+/// Sends more than a file may hold: each datagram and its reply are events at several tap
+/// points.
 fn fill(lab: &Lab) {
     const DATAGRAMS: usize = 800;
     let (from, to) = (&lab.nodes[0].pods[0], &lab.nodes[0].pods[1]);
@@ -145,17 +145,17 @@ fn sees_ping(lab: &Lab, tracer: &mut Tracer) {
     });
 }
 
-/// A cgroup that may take so much memory, until it is dropped.
+/// A cgroup with a memory limit, until it is dropped.
 struct Limited(PathBuf);
 
 impl Limited {
-    /// None where memory has no cgroups of its own.
+    /// None without memory cgroups.
     fn new(bytes: u64) -> Option<Self> {
         let files = ["memory.limit_in_bytes", "memory.max"];
         let below = format!("podtrace-limits-{}", process::id());
         hierarchies().unwrap().into_iter().find_map(|hierarchy| {
             if hierarchy.is_v2() {
-                // Where it is refused, or done already, the files below tell.
+                // If this is refused or already done, the files below show it.
                 let _ = fs::write(hierarchy.own.join("cgroup.subtree_control"), "+memory");
             }
             let group = Self(hierarchy.make(Path::new(&below)).ok()?);
@@ -166,7 +166,7 @@ impl Limited {
         })
     }
 
-    /// Has the command run in it.
+    /// Makes the command run in it.
     fn hold(&self, command: &mut Command) {
         let processes = self.0.join("cgroup.procs");
         // SAFETY: the child opens and writes a file, whose path is made already.

@@ -1,18 +1,18 @@
-//! Every variant of the kernel programs is taken by the kernel that runs, and counts
-//! each packet.
+//! The running kernel accepts every variant of the kernel programs, and each variant counts
+//! every packet.
 
-use std::fs;
 use std::process::Command;
+use std::{env, fs};
 
 use nix::sys::utsname::uname;
 use podtrace::netns::{Ids, ids};
 use podtrace::packet::{VXLAN_PORT, VxlanPorts};
 use podtrace::probe::feature::has_atomics;
-use podtrace::probe::{Probe, ProbeOptions, Way, feature::Without};
+use podtrace::probe::{AttachMethod, Probe, ProbeOptions, feature::Without};
 
-use super::program::{check_frames, options};
+use super::attach_methods::each_attach_method;
+use super::program::{check_frames, filter::long, options};
 use super::tracer::podtrace;
-use super::ways::each_way;
 
 const BOTH: [bool; 2] = [false, true];
 
@@ -22,7 +22,7 @@ const NOTHING: Without = Without {
     large_values: false,
 };
 
-/// What is done without, by name.
+/// The omitted features, by name.
 fn fall_backs() -> [(&'static str, Without); 5] {
     [
         ("nothing", NOTHING),
@@ -58,8 +58,8 @@ fn fall_backs() -> [(&'static str, Without); 5] {
     ]
 }
 
-/// Bytes of all rings, so many that kernels before 5.16 take smaller ones on a machine
-/// with fewer than 32 CPUs.
+/// Bytes of all rings, enough to make kernels before 5.16 use smaller rings on a machine with
+/// fewer than 32 CPUs.
 const LARGE: u32 = 64 << 20;
 
 #[test]
@@ -69,18 +69,21 @@ fn every_variant_is_loaded() {
             for (headers_only, diagnostics) in BOTH.into_iter().flat_map(|a| BOTH.map(|b| (a, b))) {
                 let options = ProbeOptions {
                     headers_only,
+                    // Where it makes the largest program, and where it is alone.
+                    filter: (headers_only == diagnostics).then(long).flatten(),
                     vxlan_ports: VxlanPorts::new(&[VXLAN_PORT]).unwrap(),
                     diagnostics,
                     without,
                     ..options(snaplen, LARGE)
                 };
                 let (mut probe, _channel) = Probe::load(&options).unwrap();
-                for way in [Way::Tcx, Way::Clsact] {
-                    way.open(&mut probe).unwrap();
+                for method in [AttachMethod::Tcx, AttachMethod::Clsact] {
+                    method.open(&mut probe).unwrap();
                 }
                 println!(
                     "loaded: without {name}, snap length {snaplen}, headers only \
-                     {headers_only}, diagnostics {diagnostics}"
+                     {headers_only}, diagnostics {diagnostics}, a filter: {}",
+                    options.filter.is_some()
                 );
             }
         }
@@ -98,7 +101,7 @@ fn every_fall_back_counts_each_packet() {
     }
 }
 
-/// The kernel's, for example (6, 12).
+/// The kernel's version, for example (6, 12).
 pub(super) fn version() -> (u32, u32) {
     let release = uname().unwrap().release().to_string_lossy().into_owned();
     let numbers = release.split(['.', '-']);
@@ -106,10 +109,10 @@ pub(super) fn version() -> (u32, u32) {
     (numbers.next().unwrap(), numbers.next().unwrap())
 }
 
-/// What the docs tell of a kernel is printed as `feature: NAME: VALUE`.
+/// Prints the features of the docs' table of kernels, as `feature: NAME: VALUE`.
 #[test]
 fn what_the_kernel_has_is_used() {
-    // Distributions may carry it back.
+    // Distributions may backport it.
     let is_there = |what: &str, is_there: bool, since: (u32, u32)| {
         assert!(is_there || version() < since, "{what}");
         is_there
@@ -117,7 +120,7 @@ fn what_the_kernel_has_is_used() {
     let feature = |name: &str, value: &str| println!("feature: {name}: {value}");
     let either = |is_first: bool, first, second| if is_first { first } else { second };
 
-    let tcx = is_there("TCX", Way::best() == Way::Tcx, (6, 6));
+    let tcx = is_there("TCX", AttachMethod::best() == AttachMethod::Tcx, (6, 6));
     feature("attached by", either(tcx, "TCX", "clsact"));
     let (probe, _channel) = Probe::load(&options(160, LARGE)).unwrap();
     let mut limits = probe.limits().iter();
@@ -139,10 +142,10 @@ fn what_the_kernel_has_is_used() {
 
 #[test]
 fn demo_is_whole_without_what_older_kernels_lack() {
-    each_way(|way| {
+    each_attach_method(|method| {
         for without in ["", "atomics,cast,large-values,cookie"] {
             let mut command = podtrace();
-            command.args(["demo", "--color", "never", "--attach", way]);
+            command.args(["demo", "--color", "never", "--attach", method]);
             if !without.is_empty() {
                 command.args(["--without", without]);
             }
@@ -151,8 +154,8 @@ fn demo_is_whole_without_what_older_kernels_lack() {
     });
 }
 
-/// All of its pings arrive, and their replies, below their titles; but for the one that meets
-/// a fault, which is named. Nothing else is shown.
+/// All pings, the request and their replies arrive, below their titles, except for one ping
+/// that meets a fault, which is named. Nothing else is shown.
 fn check_demo(command: &mut Command) {
     let output = command.output().unwrap();
     assert!(output.status.success(), "{output:?}");
@@ -163,12 +166,25 @@ fn check_demo(command: &mut Command) {
         .filter_map(|line| match line.split_once("== ") {
             Some((_, title)) => Some(&title[..2]),
             None if line.contains(" ICMP") && line.contains(" id 2") => Some("id"),
+            None if line.contains(" UDP ") => Some("UDP"),
             None => None,
         })
         .collect();
     let pings = ["id"; 4];
     let scenarios = ["1.", "2.", "3.", "3."].map(|title| [&[title][..], &pings].concat());
-    assert_eq!(titles, [&scenarios.concat()[..], &["4.", "id"]].concat());
+    // A virtual machine has no program that sets rules.
+    let has_rules = ["nft", "iptables"].map(is_installed).contains(&true);
+    let (service, packets): (&[_], _) = match has_rules {
+        true => (&["4.", "UDP", "UDP"], "19 packets · 18 delivered"),
+        false => (&["4."], "17 packets · 16 delivered"),
+    };
+    let fault = ["5.", "id"];
+    assert_eq!(titles, [&scenarios.concat()[..], service, &fault].concat());
+    let left_out = "left out: neither nft nor iptables is installed\n";
+    assert_eq!(stdout.contains(left_out), !has_rules, "{stdout}");
+    for way in ["DNAT 10.96.0.10:53 -> ", "SNAT 10.244.2.2:5353 -> "] {
+        assert_eq!(stdout.contains(way), has_rules, "{stdout}");
+    }
     for control in ["  ARP ", "ICMPv6 neighbour", "ICMPv6 router", "MLD"] {
         assert!(!stdout.contains(control), "{stdout}");
     }
@@ -178,10 +194,10 @@ fn check_demo(command: &mut Command) {
         "{stdout}"
     );
     assert!(
-        stdout.contains("\n17 packets · 16 delivered · 1 not seen further\n"),
+        stdout.contains(&format!("\n{packets} · 1 not seen further\n")),
         "{stdout}"
     );
-    // A path's further lines are indented.
+    // The further lines of a path are indented.
     let paths = stdout.replace("\n ", "\u{b6} ");
     for what in ["echo request id 23", "echo reply id 23"] {
         let pings: Vec<_> = paths.lines().filter(|path| path.contains(what)).collect();
@@ -194,4 +210,9 @@ fn check_demo(command: &mut Command) {
             assert!(!path.contains("incomplete"), "{path}");
         }
     }
+}
+
+fn is_installed(program: &str) -> bool {
+    let path = env::var_os("PATH").unwrap_or_default();
+    env::split_paths(&path).any(|folder| folder.join(program).exists())
 }

@@ -1,4 +1,4 @@
-//! Interfaces and namespaces whose names are no text are traced like others.
+//! Interfaces and namespaces whose names are not text are traced like others.
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
@@ -12,9 +12,9 @@ use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, unshare};
 use podtrace::netns::{NETNS_DIR, NetNs};
 
+use super::attach_methods::each_attach_method;
 use super::one_node;
 use super::tracer::{Tracer, hops};
-use super::ways::each_way;
 
 /// A namespace with a name of its own, until it is dropped.
 struct Named {
@@ -47,7 +47,7 @@ impl Drop for Named {
     }
 }
 
-/// Runs `ip` in a namespace, with words that may be any bytes.
+/// Runs `ip` in a namespace, with arguments of any bytes.
 fn ip(netns: &NetNs, words: &[&[u8]]) {
     let words: Vec<_> = words.iter().map(|word| OsStr::from_bytes(word)).collect();
     let status = netns.run(|| Command::new("ip").args(&words).status());
@@ -56,7 +56,7 @@ fn ip(netns: &NetNs, words: &[&[u8]]) {
 
 #[test]
 fn names_that_are_no_text_are_traced_and_shown_escaped() {
-    each_way(|way| {
+    each_attach_method(|method| {
         let lab = one_node(1);
         let node = &lab.nodes[0];
         let name = [lab.id.as_bytes(), b"-pod\xff"].concat();
@@ -68,7 +68,7 @@ fn names_that_are_no_text_are_traced_and_shown_escaped() {
                 b"link", b"add", veth, b"type", b"veth", b"peer", b"name", b"end",
             ],
         );
-        // Its other end by a process in the namespace.
+        // Moves its other end by the id of a process in the namespace.
         let mut holder = pod
             .netns
             .run(|| Command::new("sleep").arg("60").spawn())
@@ -96,7 +96,7 @@ fn names_that_are_no_text_are_traced_and_shown_escaped() {
             &[b"addr", b"add", b"10.244.1.77/24", b"dev", b"eth0"],
         );
         ip(&pod.netns, &[b"link", b"set", b"eth0", b"up"]);
-        let tracer = Tracer::start(&lab, &[0], &["--attach", way]);
+        let tracer = Tracer::start(&lab, &[0], &["--attach", method]);
         let sent = pod.netns.run(|| {
             let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).unwrap();
             socket.send_to(b"x", (node.pods[0].ipv4, 9))

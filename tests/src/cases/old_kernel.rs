@@ -1,5 +1,5 @@
-//! What needs no BPF runs on any kernel: here on one that refuses what came
-//! after Linux 4.19, as far as system calls tell.
+//! Commands without BPF run on any kernel: here on one that refuses the system calls added
+//! after Linux 4.19.
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
@@ -17,9 +17,9 @@ use seccompiler::{
 use super::sessions::record::recorded;
 use super::tracer::podtrace;
 
-/// The first number that all architectures share; Linux 4.19 has none of them.
+/// The first number that all architectures share; Linux 4.19 has none of these calls.
 const FIRST_SHARED: i64 = 424;
-/// Beyond the newest number by far.
+/// Far beyond the newest number.
 const LAST: i64 = 600;
 
 /// Answers these calls with an error.
@@ -30,7 +30,7 @@ fn refuse(calls: BTreeMap<i64, Vec<SeccompRule>>, errno: i32) -> BpfProgram {
     filter.try_into().unwrap()
 }
 
-/// Makes a command see a kernel that is as old as 4.19.
+/// Makes a command see a kernel as old as 4.19.
 fn on_old_kernel(command: &mut Command) -> &mut Command {
     let calls = (FIRST_SHARED..LAST).map(|call| (call, Vec::new()));
     let new_calls = refuse(calls.collect(), libc::ENOSYS);
@@ -44,7 +44,7 @@ fn on_old_kernel(command: &mut Command) -> &mut Command {
     let option = BTreeMap::from([(libc::SYS_getsockopt, vec![rule])]);
     let cookie = refuse(option, libc::ENOPROTOOPT);
     let apply = move || {
-        // Its release reads 2.6 then.
+        // Its release then reads 2.6.
         personality::set(personality::get()? | Persona::UNAME26)?;
         for filter in [&cookie, &new_calls] {
             seccompiler::apply_filter(filter).map_err(|_error| std::io::Error::last_os_error())?;

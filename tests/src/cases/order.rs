@@ -1,10 +1,10 @@
-//! Programs that other tools put before ours are named, and what they hide is not said to
-//! be lost.
+//! Programs that other tools put before ours are named, and packets that they hide are not
+//! reported as lost.
 
 use aya::programs::TcAttachType;
 use podtrace::lab::LabPod;
 use podtrace::lab::traffic::ping;
-use podtrace::probe::Way;
+use podtrace::probe::AttachMethod;
 use serde_json::Value;
 
 use super::foreign::{Foreign, OK, Spot};
@@ -16,7 +16,7 @@ fn is_notice(value: &Value, words: &str) -> bool {
     text.starts_with("veth0102 of ") && text.contains(words)
 }
 
-/// The path of an echo request that is sent now.
+/// Sends an echo request and returns its path.
 fn request(tracer: &mut Tracer, from: &LabPod, to: &LabPod, id: u16) -> Value {
     ping(&from.netns, to.ipv4.into(), id, 1, 56).unwrap();
     let what = format!("ICMP echo request id {id} ");
@@ -27,8 +27,8 @@ fn request(tracer: &mut Tracer, from: &LabPod, to: &LabPod, id: u16) -> Value {
 }
 
 #[test]
-fn program_before_ours_makes_the_tap_a_partial_one_until_it_is_gone() {
-    if Way::best() != Way::Tcx {
+fn program_before_ours_makes_the_tap_partial_until_removed() {
+    if AttachMethod::best() != AttachMethod::Tcx {
         println!("skipped: this kernel has no TCX");
         return;
     }
@@ -54,6 +54,6 @@ fn program_before_ours_makes_the_tap_a_partial_one_until_it_is_gone() {
     let whole = request(&mut tracer, from, to, 52);
     assert!(hops(&whole).contains(&there), "{whole}");
     let values = tracer.finish();
-    let told = |value: &Value| value["text"] == "interfaces: 1 traced in part";
-    assert!(values.iter().any(told));
+    let is_partial = |value: &Value| value["text"] == "interfaces: 1 traced in part";
+    assert!(values.iter().any(is_partial));
 }

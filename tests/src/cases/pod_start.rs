@@ -1,5 +1,4 @@
-//! A pod that starts while podtrace traces: its first packet has its name, and
-//! that soon.
+//! A pod that starts during a trace: its first packet has its name, without delay.
 
 use std::thread;
 use std::time::Duration;
@@ -10,8 +9,8 @@ use super::pods_churn::now_ns;
 use super::tracer::{Tracer, paths};
 use crate::cri_lab::{CriLab, CriLabSpec, PodSpec};
 
-/// How long after its first packet a pod's name may come; a busy machine needs
-/// a good part of it.
+/// How long after its first packet a pod's name may come; a busy machine takes a good part of
+/// that.
 const NAMED_WITHIN: Duration = Duration::from_secs(2);
 const PODS: usize = 5;
 
@@ -89,8 +88,8 @@ fn first_packet_of_a_pod_that_starts_has_its_name() {
         assert_eq!(first["destination_pod"], "default/target");
         assert_eq!(first["outcome"], "delivered");
     }
-    // Attaching takes the kernel some 30 ms on a pod's eth0; where others keep
-    // the machine busy, a container may be faster.
+    // Attaching to a pod's eth0 takes the kernel some 30 ms; on a busy machine, a container
+    // may be faster.
     eprintln!("{from_the_first} of {PODS} seen from their first packet on");
     assert!(from_the_first > PODS / 2, "{from_the_first} of {PODS}");
 }

@@ -1,6 +1,5 @@
-//! Pods that come and go while podtrace traces, and whose addresses come back
-//! with other pods at once. What is true is known by packet: every pod pings
-//! with a size of its own.
+//! Pods that come and go during a trace, and whose addresses are reused at once. The truth is
+//! known by packet: every pod pings with a size of its own.
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
@@ -16,7 +15,7 @@ use crate::cri_lab::{CriLab, CriLabSpec, CriNode, CriPod, PodSpec};
 
 /// Ethernet, IPv4 and ICMP headers.
 const HEADERS: u64 = 14 + 20 + 8;
-/// What the first pod pings with.
+/// The size of the first pod's pings.
 const FIRST_SIZE: u64 = 100;
 
 fn one_node() -> CriLab {
@@ -40,13 +39,13 @@ fn file_name(path: &str) -> &str {
     path.rsplit('/').next().unwrap()
 }
 
-/// A pod's time on earth, nanoseconds since 1970: it had its address within.
+/// A pod's lifetime, in nanoseconds since 1970: it had its address within.
 struct Life {
     pod: String,
-    /// What it may be called before its runtime tells of it.
+    /// The names it may have before its runtime reports it.
     also: [String; 2],
     address: String,
-    /// Before the order to run it.
+    /// Before the request to run it.
     from_ns: u64,
     /// After its end.
     until_ns: u64,
@@ -58,7 +57,7 @@ impl Life {
     }
 }
 
-/// All pods that there were.
+/// All pods of the test.
 #[derive(Default)]
 struct Lives(Vec<Life>);
 
@@ -80,7 +79,7 @@ impl Lives {
         self.0.iter().find(|life| life.is_called(pod))
     }
 
-    /// Whatever name the path gives: the pod had the address then.
+    /// Whatever name the path has: that pod had the address then.
     #[track_caller]
     fn check(&self, path: &Value) {
         for side in ["source", "destination"] {
@@ -126,7 +125,7 @@ impl Share {
     }
 }
 
-/// The pings of pods, each known by its size.
+/// The pings of pods, identified by their sizes.
 #[derive(Default, Debug)]
 struct Pings {
     /// Those seen at the pod's own eth0.
@@ -136,7 +135,7 @@ struct Pings {
 }
 
 impl Pings {
-    /// `owners`: the pod that pings with a size.
+    /// `owners`: the pod that pings with each size.
     fn check(&mut self, path: &Value, owners: &BTreeMap<u64, &Life>) {
         let what = text(path, "what");
         let hops = path["hops"].as_array().unwrap();
@@ -171,7 +170,7 @@ impl Pings {
     }
 }
 
-/// Pods of this lab have one container and need little time.
+/// Pods of this lab have one container and start fast.
 fn spec<'a>(name: &'a str, command: Option<&'a [&'a str]>) -> PodSpec<'a> {
     PodSpec {
         name,
@@ -184,7 +183,7 @@ fn spec<'a>(name: &'a str, command: Option<&'a [&'a str]>) -> PodSpec<'a> {
 const PODS: usize = 30;
 const THREADS: usize = 3;
 
-/// A pod's whole life: it pings as soon as it lives, and until it dies.
+/// A pod's whole life: it pings from its start to its end.
 fn live(node: &CriNode, name: &str, size: u64, target: Ipv4Addr, lives: &Mutex<Lives>) {
     let (size, target) = (size.to_string(), target.to_string());
     let ping = format!("ping -q -i 0.01 -c 2000 -s {size} {target}");
@@ -200,7 +199,7 @@ fn live(node: &CriNode, name: &str, size: u64, target: Ipv4Addr, lives: &Mutex<L
     pod.stop_and_remove().unwrap();
 }
 
-/// Pings the addresses that go from pod to pod, each with a size of its own.
+/// Pings the addresses that move from pod to pod, each with a size of its own.
 fn prober(node: &CriNode, first: u8, last: u8) -> CriPod {
     let pings = format!(
         "for n in $(seq {first} {last}); do \
@@ -220,7 +219,7 @@ fn pods_come_and_go_and_no_packet_gets_a_wrong_name() {
     let from_ns = now_ns();
     let target = node.run_pod(&spec("target", None)).unwrap();
     let prober = prober(node, 4, 3 + THREADS as u8);
-    // As many addresses as pods at a time: each comes back with the next pod.
+    // As many addresses as pods at a time: each is reused by the next pod.
     node.limit_addresses(3 + THREADS as u8).unwrap();
     for pod in [&target, &prober] {
         lives.push(pod, from_ns, u64::MAX);
@@ -267,8 +266,7 @@ fn pods_come_and_go_and_no_packet_gets_a_wrong_name() {
     assert_eq!(pings.at_eth0.named, pings.at_eth0.all);
 }
 
-/// Starts a pod that pings while it lives; returns when it does, and when the
-/// order for it was given.
+/// Starts a pod that pings while it lives; returns when it does, with the time of the request.
 fn pinging(node: &CriNode, name: &str, size: u64, target: Ipv4Addr) -> (CriPod, u64) {
     let ping = format!("ping -q -i 0.002 -s {size} {target}");
     let from_ns = now_ns();
@@ -296,8 +294,8 @@ fn address_that_changes_hands_keeps_the_names_apart() {
     lives.push(&prober, 0, u64::MAX);
     let to = target.ipv4().unwrap();
     let mut tracer = Tracer::on(node, &[]);
-    // The same size, so that the packets of all are as equal as can be; they
-    // are told apart by their time.
+    // All have the same size, so that the packets are as equal as possible; time distinguishes
+    // them.
     let size = FIRST_SIZE;
     for name in ["first", "second", "third"] {
         let (pod, from_ns) = pinging(node, name, size, to);

@@ -1,4 +1,4 @@
-//! podtrace runs with the capabilities that it names, and keeps few of them.
+//! podtrace runs with the capabilities of its docs, and keeps few of them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -18,7 +18,7 @@ use super::tracer::{Tracer, podtrace, trace_nodes};
 
 const NOBODY: u32 = 65_534;
 
-/// What the docs say it takes in place of root.
+/// The capabilities required by the docs in place of root.
 const NEEDED: [Capability; 7] = [
     Capability::CAP_BPF,
     Capability::CAP_PERFMON,
@@ -29,7 +29,7 @@ const NEEDED: [Capability; 7] = [
     Capability::CAP_DAC_READ_SEARCH,
 ];
 
-/// The same on the kernel that runs.
+/// The same on the running kernel.
 fn needed() -> Vec<Capability> {
     let mut needed = NEEDED.to_vec();
     if version() < (5, 11) {
@@ -38,7 +38,7 @@ fn needed() -> Vec<Capability> {
     needed
 }
 
-/// A copy of podtrace where anybody may run it.
+/// A copy of podtrace that anybody may run.
 fn for_anybody() -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("podtrace");
@@ -49,7 +49,7 @@ fn for_anybody() -> TempDir {
     folder
 }
 
-/// Has the command run by nobody, with these capabilities.
+/// Makes nobody run the command, with these capabilities.
 fn with_only(command: &mut Command, capabilities: &[Capability]) {
     let kept: CapsHashSet = capabilities.iter().copied().collect();
     let become_nobody = move || {
@@ -71,11 +71,11 @@ fn with_only(command: &mut Command, capabilities: &[Capability]) {
     unsafe { command.pre_exec(become_nobody) };
 }
 
-/// Of each thread by its name, what its status says under this key.
+/// The value of a key in the status of each thread, by its name.
 fn of_threads(pid: u32, key: &str) -> BTreeMap<String, BTreeSet<String>> {
     let mut found = BTreeMap::<_, BTreeSet<_>>::new();
     for thread in fs::read_dir(format!("/proc/{pid}/task")).unwrap() {
-        // A thread that looks into a namespace may have ended.
+        // A thread that enters a namespace may have ended.
         let Ok(status) = fs::read_to_string(thread.unwrap().path().join("status")) else {
             continue;
         };
@@ -94,7 +94,7 @@ fn mask(capabilities: &[Capability]) -> String {
 }
 
 #[test]
-fn each_thread_keeps_what_it_takes_and_nothing_listens() {
+fn threads_keep_only_needed_capabilities_and_no_socket_listens() {
     use Capability::{
         CAP_BPF, CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH, CAP_NET_ADMIN, CAP_SYS_ADMIN,
         CAP_SYS_PTRACE,
@@ -104,7 +104,7 @@ fn each_thread_keeps_what_it_takes_and_nothing_listens() {
     let file = folder.path().join("a.pcapng");
     let (from, to) = (&lab.nodes[0].pods[0], &lab.nodes[0].pods[1]);
     let mut tracer = Tracer::start(&lab, &[0], &["-w", file.to_str().unwrap()]);
-    // It follows packets when the start is over.
+    // It follows packets once the start is over.
     ping(&from.netns, to.ipv4.into(), 40, 1, 56).unwrap();
     tracer.wait_for(|value| value["type"] == "path");
     let pid = tracer.pid();
@@ -121,7 +121,7 @@ fn each_thread_keeps_what_it_takes_and_nothing_listens() {
     let kept: BTreeMap<_, _> = kept.into();
     for set in ["CapEff:", "CapPrm:"] {
         let mut threads = of_threads(pid, set);
-        // Those that enter a namespace for a moment have what their starters have.
+        // Threads that briefly enter a namespace have their starters' capabilities.
         let entering = threads.remove("netns").unwrap_or_default();
         assert!(
             entering
@@ -150,7 +150,7 @@ fn each_thread_keeps_what_it_takes_and_nothing_listens() {
     tracer.finish();
 }
 
-/// Sockets of a process that wait for others, by the tables of its namespace.
+/// Listening sockets of a process, by the tables of its namespace.
 fn listening(pid: u32) -> Vec<String> {
     let fds = fs::read_dir(format!("/proc/{pid}/fd")).unwrap();
     let own: BTreeSet<String> = fds
@@ -166,7 +166,7 @@ fn listening(pid: u32) -> Vec<String> {
         .collect();
     assert!(!own.is_empty());
     let mut found = Vec::new();
-    // Where the state and the inode are, and what says that it listens or can be sent to.
+    // The columns of state and inode, and the state of a socket that listens or receives.
     for (table, state, inode, listens) in [
         ("tcp", 3, 9, "0A"),
         ("tcp6", 3, 9, "0A"),
@@ -195,7 +195,7 @@ fn capabilities_of_the_docs_stand_for_root() {
     fs::set_permissions(table.path(), fs::Permissions::from_mode(0o644)).unwrap();
     with_only(&mut command, &needed());
     let mut tracer = Tracer::spawn(command);
-    // Packets are shown before all interfaces are attached to.
+    // Packets are shown before all interfaces have taps.
     let mut is_followed = || {
         ping(&from.netns, to.ipv4.into(), 41, 1, 56).unwrap();
         let path = tracer.wait_for(|value| {

@@ -1,4 +1,5 @@
-//! The kernel programs, fed crafted frames by `BPF_PROG_TEST_RUN`.
+//! The kernel programs, with crafted frames and `BPF_PROG_TEST_RUN`.
+pub(super) mod filter;
 mod sampling;
 
 use super::one_node;
@@ -9,7 +10,7 @@ use podtrace::lab::Lab;
 use podtrace::model::snapshot::CgroupPath;
 use podtrace::netns::NetNs;
 use podtrace::packet::VxlanPorts;
-use podtrace::probe::{Attach, Probe, ProbeOptions, Way, feature::Without};
+use podtrace::probe::{Attach, AttachMethod, Probe, ProbeOptions, feature::Without};
 use podtrace::probe::{batch::Batch, reader::RingReader};
 use podtrace_ebpf::config::{PROGRAM_EGRESS, PROGRAM_INGRESS, TapCounters};
 use podtrace_ebpf::record::{Direction, Record};
@@ -32,6 +33,7 @@ pub(super) fn options(snaplen: u32, ring_bytes: u32) -> ProbeOptions {
         ring_bytes,
         max_interfaces: 16,
         headers_only: false,
+        filter: None,
         vxlan_ports: VxlanPorts::default(),
         diagnostics: false,
         without: Without::default(),
@@ -40,8 +42,8 @@ pub(super) fn options(snaplen: u32, ring_bytes: u32) -> ProbeOptions {
 }
 
 impl Bench {
-    /// The programs attached to the loopback interface of a fresh namespace,
-    /// which is where test runs happen.
+    /// Attaches the programs to the loopback interface of a fresh namespace, which test runs
+    /// use.
     fn new(snaplen: u32, ring_bytes: u32) -> Self {
         Self::with(options(snaplen, ring_bytes))
     }
@@ -60,7 +62,7 @@ impl Bench {
         let (reader, batches) =
             RingReader::spawn(channel, Box::new(|_: u64| CgroupPath::Unknown), None).unwrap();
         probe.register(&netns, LOOPBACK, 7, 14).unwrap();
-        let mut hooks = Way::best().open(&mut probe).unwrap();
+        let mut hooks = AttachMethod::best().open(&mut probe).unwrap();
         hooks.attach(&netns, "lo", LOOPBACK, 7).unwrap();
         probe.start().unwrap();
         Self {
@@ -73,7 +75,7 @@ impl Bench {
         }
     }
 
-    /// Runs a program on a frame; returns what one run took.
+    /// Runs a program on a frame; returns the time of one run.
     fn run(&mut self, program: &str, frame: &[u8], repeat: u32) -> Duration {
         let program: &mut SchedClassifier = self
             .probe
@@ -94,7 +96,7 @@ impl Bench {
         result.duration
     }
 
-    /// What arrived in user space, and what the kernel counted.
+    /// The records in user space, and the kernel's counts.
     fn finish(mut self) -> (Vec<Vec<u8>>, TapCounters) {
         assert!(self.probe.stop().unwrap());
         self.reader.stop();
@@ -107,8 +109,8 @@ impl Bench {
     }
 }
 
-/// Frames of every awkward kind. The kernel refuses test runs with frames that
-/// end within the Ethernet or IP header; the header walk's own tests have those.
+/// Frames of every unusual kind. The kernel refuses test runs with frames that end within the
+/// Ethernet or IP header; the header walk's own tests have those.
 fn frames() -> Vec<Vec<u8>> {
     let ethernet = |ethertype: u16, len: usize| {
         let mut frame = vec![0u8; 12];

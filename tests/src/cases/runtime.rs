@@ -1,5 +1,5 @@
-//! The pods of a real container runtime: true names, kept current while pods
-//! come and go and while the runtime itself is away.
+//! The pods of a real container runtime: correct names, kept current while pods come and go
+//! and while the runtime is down.
 use std::{
     fs,
     net::IpAddr,
@@ -34,8 +34,8 @@ fn named(name: &str) -> PodSpec<'_> {
     }
 }
 
-/// A follower of a node's runtime, without prompts from outside: whatever it
-/// learns, the runtime's events told.
+/// A follower of a node's runtime without prompts from outside: it learns only from the
+/// runtime's events.
 struct Watched {
     runtime: tokio::runtime::Runtime,
     follower: Follower,
@@ -61,7 +61,7 @@ impl Watched {
         }
     }
 
-    /// The moment at which the list shows something, and the list.
+    /// The moment at which the list first satisfies a condition, and the list.
     fn when(
         &self,
         shows: impl FnMut(&PodList) -> bool + Send + 'static,
@@ -181,7 +181,7 @@ fn pods_come_and_go_by_the_runtimes_events() {
     let node = &lab.nodes[0];
     let watched = Watched::new(node);
     for name in ["a", "b", "c", "d", "e"] {
-        let begun = Instant::now();
+        let requested = Instant::now();
         let named_at =
             watched.when(move |list| find(list, name).is_some_and(|pod| pod.netns_id.is_some()));
         let running_at = watched.when(move |list| runs(list, name));
@@ -192,7 +192,7 @@ fn pods_come_and_go_by_the_runtimes_events() {
         eprintln!(
             "{name}: named {:?} after the order, {:?} before it is up; \
              listed as running {:?} after StartContainer",
-            named_at - begun,
+            named_at - requested,
             started.saturating_duration_since(named_at),
             running_at.saturating_duration_since(started),
         );
@@ -203,12 +203,12 @@ fn pods_come_and_go_by_the_runtimes_events() {
         });
         pod.stop().unwrap();
         let (_, list) = watched.get(stopped_at);
-        // What is never reused stays known of a pod that is down.
+        // The id, which is never reused, stays known for a pod that is down.
         assert_eq!(find(&list, name).unwrap().netns_id, pod.netns_id);
         assert!(!holds(pod.netns_inode.unwrap()));
-        let gone_at = watched.when(move |list| find(list, name).is_none());
+        let removed_at = watched.when(move |list| find(list, name).is_none());
         pod.stop_and_remove().unwrap();
-        watched.get(gone_at);
+        watched.get(removed_at);
     }
 }
 

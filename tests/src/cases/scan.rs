@@ -1,4 +1,4 @@
-//! What is found of a node and its pods.
+//! The results of scanning a node and its pods.
 
 use std::time::{Duration, Instant};
 
@@ -17,7 +17,7 @@ use super::churn::netlink;
 use super::one_node;
 use crate::newcomer::{Newcomer, tie};
 
-/// How long something may take that is waited for.
+/// The deadline of a wait.
 const DEADLINE: Duration = Duration::from_secs(20);
 
 fn pods_of(scan: &Scan) -> usize {
@@ -58,14 +58,14 @@ fn all_of_many_pods_are_found_and_one_more() {
 }
 
 #[test]
-fn pods_are_told_by_the_veths_that_tie_them_to_the_node() {
+fn pods_are_recognised_by_their_veths() {
     let lab = one_node(2);
     let (node, runtime) = node_of(&lab);
     let pod = &lab.nodes[0].pods[0].netns;
     let mut scanner = Scanner::new(vec![node.clone()], Vec::new(), PodTable::default());
     let mut scan = || runtime.block_on(scanner.scan()).unwrap();
     assert_eq!(pods_of(&scan()), 2);
-    // A pair within a pod, as of a container engine in a container.
+    // A pair inside a pod, as of a container engine in a container.
     netlink(pod, async |handle| {
         let pair = LinkVeth::new("inner0", "inner1").build();
         handle.link().add(pair).execute().await.unwrap();
@@ -93,7 +93,7 @@ fn pods_are_told_by_the_veths_that_tie_them_to_the_node() {
         .find(|target| target.device == "vethsecond")
         .and_then(|target| target.point.leads_to);
     assert_eq!(leads_to, Some(pod.id));
-    // One that has no name, and goes again.
+    // A namespace without a name, which is removed again.
     let newcomer = Newcomer::new().unwrap();
     tie(&node.netns, "vethnew", &newcomer.netns).unwrap();
     assert_eq!(pods_of(&scan()), 4);

@@ -174,7 +174,7 @@ fn parallel_flows_are_not_mixed_up() {
 }
 
 #[test]
-fn address_that_nobody_has_is_said_not_to_be_seen_further() {
+fn question_for_an_address_that_nobody_has_is_unanswered() {
     let lab = lab();
     let from = &lab.nodes[0].pods[0];
     let mut tracer = Tracer::start(&lab, &[0], &["--hop-timeout", "100ms"]);
@@ -184,8 +184,8 @@ fn address_that_nobody_has_is_said_not_to_be_seen_further() {
         value["type"] == "path"
             && value["what"] == format!("ARP who has {nobody} tell {}", from.ipv4)
     });
-    // The other pod and the node look on: neither was asked.
-    assert_eq!(path["outcome"], "not_seen_further", "{path}");
+    // The other pod and the node ignore it: the request was not for them.
+    assert_eq!(path["outcome"], "unanswered", "{path}");
     tracer.finish();
 }
 
@@ -236,7 +236,7 @@ fn fragments_are_followed_each() {
     }
 }
 
-/// tcpdump, which knows nothing of us, counts the same packets at the same place.
+/// tcpdump, independent of podtrace, counts the same packets at the same interface.
 #[test]
 fn tcpdump_counts_the_same_packets() {
     let lab = lab();

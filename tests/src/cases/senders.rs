@@ -1,6 +1,7 @@
-//! Who sends what is no container's: the kernel, or a process of the host.
+//! Packets that no container sends: the sender is the kernel, or a process of the host.
 
 use std::fs;
+use std::net::{IpAddr, Ipv4Addr, UdpSocket};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
@@ -8,11 +9,13 @@ use std::process::{Child, Command};
 use podtrace::lab::{Lab, LabPod, LabSpec};
 use podtrace::netns::NetNs;
 use serde_json::Value;
+use socket2::SockRef;
 
-use super::tracer::Tracer;
+use super::scenarios::lab;
+use super::tracer::{Tracer, is_path};
 use crate::cri_lab::cgroup::{self, Hierarchy, hierarchies};
 
-/// Groups of cgroup v2, named as systemd does, until they are dropped.
+/// Groups of cgroup v2, named as by systemd, until they are dropped.
 struct Slices {
     hierarchy: Hierarchy,
     top: PathBuf,
@@ -34,7 +37,7 @@ impl Slices {
 
 impl Drop for Slices {
     fn drop(&mut self) {
-        // Those inside first.
+        // Inner groups first.
         let mut groups = vec![self.hierarchy.own.join(&self.top)];
         let mut at = 0;
         while let Some(group) = groups.get(at) {
@@ -49,21 +52,16 @@ impl Drop for Slices {
     }
 }
 
-/// Moves a process into a group; 0 is the calling one.
+/// Moves a process into a group; 0 is the calling process.
 fn enter(group: &Path, pid: u32) {
     fs::write(group.join("cgroup.procs"), pid.to_string()).unwrap();
-}
-
-fn is_path(value: &Value, what: &str) -> bool {
-    let begins = |packet: &str| packet.starts_with(what);
-    value["type"] == "path" && value["what"].as_str().is_some_and(begins)
 }
 
 fn is_of(value: &Value, pod: &LabPod) -> bool {
     value["hops"][0]["pod"] == pod.name.as_str()
 }
 
-/// Has the kernel look for routers and report its groups, as for a new interface.
+/// Makes the kernel solicit routers and report its groups, as for a new interface.
 fn renew_ipv6(netns: &NetNs) {
     let setting = "/proc/sys/net/ipv6/conf/eth0/disable_ipv6";
     for value in ["1", "0"] {
@@ -73,14 +71,14 @@ fn renew_ipv6(netns: &NetNs) {
 
 const PORT: &str = "9009";
 
-/// `lab-peer` with these words.
+/// `lab-peer` with these arguments.
 fn peer(words: &[&str]) -> Command {
     let mut command = Command::new(std::env::var_os("PODTRACE_LAB_PEER").unwrap());
     command.args(words);
     command
 }
 
-/// A service that answers datagrams, by a process in this group.
+/// A service that answers datagrams, in a process of this group.
 fn serve_from(group: &Path, netns: &NetNs) -> Child {
     let mut command = peer(&["udp-serve", PORT]);
     let processes = group.join("cgroup.procs");
@@ -89,7 +87,7 @@ fn serve_from(group: &Path, netns: &NetNs) -> Child {
     netns.run(|| command.spawn()).unwrap().unwrap()
 }
 
-/// Asks it until it answers: the kernel refuses while nobody listens.
+/// Sends requests until it answers: the kernel refuses them until it listens.
 fn ask(netns: &NetNs, of: &LabPod) {
     let address = of.ipv4.to_string();
     let ask = || peer(&["udp", &address, PORT, "1", "8"]).status();
@@ -98,12 +96,12 @@ fn ask(netns: &NetNs, of: &LabPod) {
 }
 
 #[test]
-fn kernel_and_processes_of_the_host_are_told_apart() {
+fn kernel_and_host_processes_are_distinguished() {
     let Some(slices) = Slices::new() else {
         println!("skipped: no cgroup v2");
         return;
     };
-    // The kernel's sockets of a namespace are of the group of whoever makes it.
+    // The kernel's sockets of a namespace belong to the group of the process that created it.
     let maker = slices.make("system.slice/maker.service");
     let session = slices.make("user.slice/user-1000.slice/session-3.scope");
     enter(&maker, 0);
@@ -116,7 +114,7 @@ fn kernel_and_processes_of_the_host_are_told_apart() {
     enter(&slices.hierarchy.own, 0);
     let (from, to) = (&lab.nodes[0].pods[0], &lab.nodes[0].pods[1]);
     let mut tracer = Tracer::start(&lab, &[0], &[]);
-    // Nobody listens yet, which the kernel says.
+    // Nobody listens yet, which the kernel reports.
     let mut refused = peer(&["udp", &from.ipv4.to_string(), PORT, "1", "8"]);
     let refused = to.netns.run(|| refused.status());
     assert!(!refused.unwrap().unwrap().success());
@@ -146,4 +144,40 @@ fn kernel_and_processes_of_the_host_are_told_apart() {
         .iter()
         .find(|value| is_path(value, "ICMP destination unreachable") && is_of(value, from));
     assert_eq!(refused.unwrap()["sender"]["owner"], "kernel");
+}
+
+/// The kernel copies what it sends to many for its own sockets. Such a copy enters at the
+/// interface without a link header, and is no packet of it.
+#[test]
+fn copies_for_own_sockets_are_no_packets() {
+    let lab = lab();
+    let pod = &lab.nodes[0].pods[0];
+    let group: IpAddr = Ipv4Addr::new(239, 1, 2, 4).into();
+    let broadcast: IpAddr = Ipv4Addr::new(10, 244, 1, 255).into();
+    let tracer = Tracer::start(&lab, &[0], &[]);
+    let send = || {
+        let socket = UdpSocket::bind((pod.ipv4, 0))?;
+        socket.join_multicast_v4(&Ipv4Addr::new(239, 1, 2, 4), &pod.ipv4)?;
+        SockRef::from(&socket).set_multicast_if_v4(&pod.ipv4)?;
+        socket.set_broadcast(true)?;
+        for to in [group, broadcast] {
+            socket.send_to(b"to all", (to, 7001))?;
+        }
+        std::io::Result::Ok(())
+    };
+    pod.netns.run(send).unwrap().unwrap();
+    let values = tracer.finish();
+    let paths: Vec<_> = values.iter().filter(|v| v["type"] == "path").collect();
+    for to in [group, broadcast] {
+        let is_to = |path: &&&Value| path["destination"] == to.to_string();
+        let sent = paths.iter().filter(is_to).count();
+        assert!(sent > 0, "{values:?}");
+    }
+    for path in paths {
+        let what = path["what"].as_str().unwrap();
+        let is_known = ["UDP", "IGMP", "ARP", "ICMPv6"]
+            .iter()
+            .any(|p| what.starts_with(p));
+        assert!(is_known, "{path}");
+    }
 }

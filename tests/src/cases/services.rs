@@ -1,32 +1,28 @@
-//! A healthy request to a Service is seen whole: through the node's address translation, in
-//! both directions.
+//! A healthy request to a Service is seen as a whole: through the node's address translation,
+//! in both directions.
 
+mod segments;
+
+use std::fs;
 use std::io::{Read as _, Write as _};
-use std::net::{IpAddr, Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
-use std::process::Command;
+use std::net::{IpAddr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use podtrace::lab::traffic::ping;
-use podtrace::lab::{Lab, LabNode};
+use podtrace::lab::LabNode;
+use podtrace::lab::traffic::{ping, udp_exchange_through};
 use podtrace::netns::NetNs;
-use serde_json::Value;
+use serde_json::{Value, json};
 use socket2::SockRef;
 
+use super::on;
 use super::scenarios::lab;
-use super::tracer::{Tracer, hops};
+use super::tracer::{Tracer, hops, paths_of};
+use crate::api_server::ApiServer;
 
 const SERVICE: &str = "10.96.0.10";
 const SERVICE6: &str = "fd00:10:96::10";
 const TIMEOUT: Duration = Duration::from_secs(5);
-
-/// Runs a command in a node's namespace.
-fn on(node: &LabNode, command: &[&str]) {
-    let (program, arguments) = command.split_first().unwrap();
-    let run = || Command::new(program).args(arguments).output();
-    let output = node.netns.run(run).unwrap().unwrap();
-    assert!(output.status.success(), "{command:?}: {output:?}");
-}
 
 fn iptables(to: IpAddr) -> &'static str {
     if to.is_ipv4() {
@@ -36,24 +32,27 @@ fn iptables(to: IpAddr) -> &'static str {
     }
 }
 
-/// Has a node translate a Service's address to a backend's, as kube-proxy does.
+/// Makes a node translate a Service's address to a backend's, as kube-proxy does.
 fn serve(node: &LabNode, protocol: &str, service: SocketAddr, backend: SocketAddr) {
-    let (to, port) = (service.ip().to_string(), service.port().to_string());
-    let (translation, backend) = (iptables(service.ip()), backend.to_string());
-    let chain = ["-w", "-t", "nat", "-A", "PREROUTING"];
-    let what = ["-p", protocol, "-d", &to, "--dport", &port];
-    let target = ["-j", "DNAT", "--to-destination", &backend];
-    on(node, &[&[translation][..], &chain, &what, &target].concat());
+    let (to, port) = (service.ip(), service.port());
+    let what = format!("PREROUTING -p {protocol} -d {to} --dport {port}");
+    let program = iptables(to);
+    on(
+        &node.netns,
+        &format!("{program} -w -t nat -A {what} -j DNAT --to-destination {backend}"),
+    );
 }
 
-/// Has a node send what it translates from an address of its own.
+/// Makes a node send translated packets from an address of its own.
 fn masquerade(node: &LabNode, to: IpAddr) {
-    let chain = ["-w", "-t", "nat", "-A", "POSTROUTING"];
-    let what = ["-d", &to.to_string(), "-j", "MASQUERADE"];
-    on(node, &[&[iptables(to)][..], &chain, &what].concat());
+    let program = iptables(to);
+    on(
+        &node.netns,
+        &format!("{program} -w -t nat -A POSTROUTING -d {to} -j MASQUERADE"),
+    );
 }
 
-/// A server's answer to a request of `bytes` bytes is its echo.
+/// A request of `bytes` bytes, which the server echoes.
 fn tcp_request(client: &NetNs, to: SocketAddr, server: &NetNs, at: SocketAddr, bytes: usize) {
     let listener = server.run(|| TcpListener::bind(at)).unwrap().unwrap();
     SockRef::from(&listener)
@@ -80,34 +79,13 @@ fn tcp_request(client: &NetNs, to: SocketAddr, server: &NetNs, at: SocketAddr, b
     });
 }
 
-/// Datagrams that are all alike, each with its answer.
+/// Equal datagrams, each with its answer.
 fn udp_requests(client: &NetNs, to: SocketAddr, server: &NetNs, at: SocketAddr, count: usize) {
-    let any = if to.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
-    let server = server.run(|| UdpSocket::bind(at)).unwrap().unwrap();
-    let client = client.run(|| UdpSocket::bind(any)).unwrap().unwrap();
-    for socket in [&client, &server] {
-        socket.set_read_timeout(Some(TIMEOUT)).unwrap();
-    }
-    client.connect(to).unwrap();
-    let mut buffer = [0; 64];
-    for _ in 0..count {
-        client.send(b"the same").unwrap();
-        let (length, from) = server.recv_from(&mut buffer).unwrap();
-        server.send_to(&buffer[..length], from).unwrap();
-        client.recv(&mut buffer).unwrap();
-    }
+    udp_exchange_through(client, to, server, at, count, b"the same").unwrap();
 }
 
-/// The paths of a protocol.
-fn of<'a>(values: &'a [Value], protocol: &'a str) -> Vec<&'a Value> {
-    let is_it = |value: &&Value| {
-        value["type"] == "path" && value["what"].as_str().unwrap().starts_with(protocol)
-    };
-    values.iter().filter(is_it).collect()
-}
-
-/// What was translated on a path: its source, its destination, or both. A node whose
-/// bridge asks its firewall translates the destination before the source.
+/// The translated ends of a path: source, destination, or both. A node whose bridge calls its
+/// firewall translates the destination before the source.
 fn translated(path: &Value) -> (bool, bool) {
     let hops = path["hops"].as_array().unwrap().iter();
     let kinds = hops.filter_map(|hop| hop["translation"]["kind"].as_str());
@@ -116,10 +94,10 @@ fn translated(path: &Value) -> (bool, bool) {
     })
 }
 
-/// Every packet is delivered to a pod, and was translated.
+/// Every packet was translated and delivered to a pod.
 #[track_caller]
 fn check(values: &[Value], protocol: &str, at_least: usize, is_both: bool) {
-    let paths = of(values, protocol);
+    let paths = paths_of(values, protocol);
     assert!(paths.len() >= at_least, "{} paths", paths.len());
     for path in paths {
         assert_eq!(path["outcome"], "delivered", "{path}");
@@ -148,7 +126,17 @@ fn service_across_nodes() {
         serve(node, "tcp", address(service, 80), (backend, 8080).into());
         serve(node, "udp", address(service, 53), (backend, 5353).into());
     }
-    let tracer = Tracer::start(&lab, &[0, 1], &[]);
+    let web = json!({
+        "metadata": {"uid": "s1", "namespace": "default", "name": "web"},
+        "spec": {"clusterIPs": [SERVICE, SERVICE6], "ports": [
+            {"name": "http", "port": 80}, {"name": "dns", "protocol": "UDP", "port": 53},
+        ]},
+        "status": {"loadBalancer": {}},
+    });
+    let api = ApiServer::new(Vec::new(), Vec::new(), vec![web]).unwrap();
+    let config = api.kubeconfig();
+    let options = ["--kubeconfig", config.to_str().unwrap()];
+    let tracer = Tracer::start(&lab, &[0, 1], &options);
     for (service, backend) in ends {
         let (to, at) = (address(service, 80), (backend, 8080).into());
         tcp_request(&client.netns, to, &server.netns, at, 1000);
@@ -158,7 +146,19 @@ fn service_across_nodes() {
     let values = tracer.finish();
     check(&values, "TCP", 2 * 9, false);
     check(&values, "UDP", 2 * 10, false);
-    let syn = of(&values, "TCP")
+    // Requests and answers name the Service.
+    for (protocol, name, port) in [
+        ("TCP", "default/web:80", "http"),
+        ("UDP", "default/web:53", "dns"),
+    ] {
+        for path in paths_of(&values, protocol) {
+            let mut hops = path["hops"].as_array().unwrap().iter();
+            let translation = hops.find_map(|hop| hop.get("translation")).unwrap();
+            assert_eq!(translation["service"], name, "{path}");
+            assert_eq!(translation["service_port"], port, "{path}");
+        }
+    }
+    let syn = paths_of(&values, "TCP")
         .into_iter()
         .find(|path| path["destination"] == SERVICE)
         .unwrap();
@@ -169,7 +169,8 @@ fn service_across_nodes() {
     assert_eq!(translation["destination_port"], 8080);
 }
 
-/// The node masquerades what it sends back to where it came from, even to the client itself.
+/// The node masquerades packets that return to where they came from, even to the client
+/// itself.
 #[test]
 fn service_on_one_node_and_hairpin() {
     let lab = lab();
@@ -182,17 +183,8 @@ fn service_on_one_node_and_hairpin() {
     }
     for pod in &node.pods {
         masquerade(node, pod.ipv4.into());
-        let port = [
-            "link",
-            "set",
-            "dev",
-            &pod.veth,
-            "type",
-            "bridge_slave",
-            "hairpin",
-            "on",
-        ];
-        on(node, &[&["ip"][..], &port].concat());
+        let hairpin = format!("ip link set dev {} type bridge_slave hairpin on", pod.veth);
+        on(&node.netns, &hairpin);
     }
     let tracer = Tracer::start(&lab, &[0], &[]);
     for (number, server) in node.pods.iter().enumerate() {
@@ -207,7 +199,7 @@ fn service_on_one_node_and_hairpin() {
     check(&values, "UDP", 2 * 10, true);
 }
 
-/// From another node to a port of this one.
+/// From another node to a port of this node.
 #[test]
 fn node_port() {
     let lab = lab();
@@ -222,7 +214,7 @@ fn node_port() {
     let at = (server.ipv4, 8080).into();
     tcp_request(&other.netns, port, &server.netns, at, 1000);
     let values = tracer.finish();
-    let paths = of(&values, "TCP");
+    let paths = paths_of(&values, "TCP");
     assert!(paths.len() >= 9);
     for path in paths {
         assert_eq!(path["outcome"], "delivered", "{path}");
@@ -240,7 +232,7 @@ fn masqueraded_ping() {
         let tracer = Tracer::start(&lab, nodes, &[]);
         ping(&client.netns, to, 77, 3, 56).unwrap();
         let values = tracer.finish();
-        let paths = of(&values, "ICMP echo");
+        let paths = paths_of(&values, "ICMP echo");
         assert_eq!(paths.len(), 6);
         for path in paths {
             let is_reply = path["what"].as_str().unwrap().contains("reply");
@@ -257,25 +249,41 @@ fn masqueraded_ping() {
     }
 }
 
-/// A wire that takes no large packets, as every wire: the uplinks segment what they send.
+/// The flows that the node translates, from before the trace and during it, are in a recording.
 #[test]
-fn transfer_over_a_wire_that_segments() {
-    let lab: Lab = lab();
-    for node in &lab.nodes {
-        let no_large = ["link", "set", "dev", "eth0", "gso_max_segs", "1"];
-        on(node, &[&["ip"][..], &no_large].concat());
+fn connection_tracking_is_recorded() {
+    let lab = lab();
+    let node = &lab.nodes[0];
+    let [client, server] = &node.pods[..2] else {
+        panic!("two pods");
+    };
+    let at = |port| SocketAddr::new(server.ipv4.into(), port);
+    for port in [53, 54] {
+        serve(node, "udp", address(SERVICE, port), at(5300 + port));
     }
-    let (client, server) = (&lab.nodes[0].pods[0], &lab.nodes[1].pods[0]);
-    let tracer = Tracer::start(&lab, &[0, 1], &[]);
-    let at = SocketAddr::new(server.ipv4.into(), 8080);
-    tcp_request(&client.netns, at, &server.netns, at, 1 << 20);
-    let values = tracer.finish();
-    let paths = of(&values, "TCP");
-    let mut in_segments = 0;
-    for path in &paths {
-        assert_eq!(path["outcome"], "delivered", "{path}");
-        let hops = path["hops"].as_array().unwrap();
-        in_segments += usize::from(hops.iter().any(|hop| hop.get("segments").is_some()));
+    let ask = |port| {
+        let (to, at) = (address(SERVICE, port), at(5300 + port));
+        udp_requests(&client.netns, to, &server.netns, at, 1);
+    };
+    ask(53);
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("s.pcapng");
+    let options = ["--flush", "50ms", "-w", file.to_str().unwrap()];
+    let tracer = Tracer::start(&lab, &[0], &options);
+    ask(54);
+    let is_tracked = |text: &str, port: u16| {
+        let flow = format!("{port}]}},\"after\":{{");
+        text.contains("\"type\":\"translations\"") && text.contains(&flow)
+    };
+    let deadline = Instant::now() + 2 * TIMEOUT;
+    while Instant::now() < deadline {
+        let text = fs::read(&file).unwrap();
+        let text = String::from_utf8_lossy(&text);
+        if is_tracked(&text, 53) && is_tracked(&text, 54) {
+            tracer.finish();
+            return;
+        }
+        thread::sleep(Duration::from_millis(10));
     }
-    assert!(in_segments > 10, "{in_segments} of {}", paths.len());
+    panic!("the node's translations are not recorded");
 }

@@ -1,5 +1,4 @@
-//! Recorded sessions: recorded by real taps, read back by podtrace and by
-//! others.
+//! Recorded sessions: recorded by real taps, and read by podtrace and by other tools.
 
 mod blocks;
 mod damage;

@@ -1,4 +1,4 @@
-//! The topology of a healthy lab, and of labs that were broken on purpose.
+//! The topology of a healthy lab, and of labs with faults.
 
 mod cri;
 
@@ -17,8 +17,8 @@ use serde_json::Value;
 use super::scenarios::lab;
 use super::tracer::{podtrace, run};
 
-/// `podtrace topology` of the lab's nodes, whose pods are named; the exit
-/// status and the output.
+/// `podtrace topology` of the lab's nodes, with names for the pods; returns the exit status
+/// and the output.
 fn topology(lab: &Lab, options: &[&str]) -> (i32, String) {
     let mut table = tempfile::NamedTempFile::new().unwrap();
     table.write_all(lab.pod_table().as_bytes()).unwrap();
@@ -75,7 +75,7 @@ fn set_mtu(netns: &NetNs, name: &str, mtu: u32) {
     });
 }
 
-/// Deletes what a node has in a family of neighbours on an interface.
+/// Deletes a node's neighbours of a family on an interface.
 fn delete_neighbours(netns: &NetNs, name: &str, family: AddressFamily) {
     change(netns, name, async |handle, link| {
         let request = handle.neighbours().get().set_address_family(family);
@@ -158,7 +158,7 @@ fn graph_is_valid_for_graphviz() {
     let lab = lab();
     let (_, text) = topology(&lab, &["-o", "dot"]);
     assert!(text.starts_with("graph podtrace {") && text.ends_with("}\n"));
-    // Where Graphviz is installed it has the last word.
+    // If Graphviz is installed, it parses the output.
     let dot = std::process::Command::new("dot")
         .arg("-Tsvg")
         .stdin(Stdio::piped())

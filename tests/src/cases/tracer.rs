@@ -26,8 +26,8 @@ pub(super) fn podtrace() -> Command {
     Command::new(std::env::var_os("PODTRACE_BIN").expect("PODTRACE_BIN names the podtrace binary"))
 }
 
-/// Has podtrace trace nodes of a lab, and name its pods by a table that is to
-/// be kept until it has been read.
+/// Makes podtrace trace nodes of a lab, and name its pods by a table, which has to be kept
+/// until it has been read.
 pub(super) fn trace_nodes(command: &mut Command, lab: &Lab, nodes: &[usize]) -> NamedTempFile {
     let mut table = NamedTempFile::new().unwrap();
     table.write_all(lab.pod_table().as_bytes()).unwrap();
@@ -38,25 +38,25 @@ pub(super) fn trace_nodes(command: &mut Command, lab: &Lab, nodes: &[usize]) -> 
     table
 }
 
-/// A process that a failed test does not leave behind, nor what it has started.
+/// A process that a failed test does not leave behind, including its children.
 pub(super) struct Process(Child);
 
 impl Process {
     pub(super) fn spawn(command: &mut Command) -> Self {
-        // What it leaves behind is of its group, and becomes our child.
+        // Orphans are in its group, and become our children.
         set_child_subreaper(true).unwrap();
         Self(command.process_group(0).spawn().unwrap())
     }
 
-    /// Waits for its end, and then for those that it has left behind: podtrace leaves
-    /// its links to another process.
+    /// Waits for its end, and then for its orphans: podtrace leaves its links to another
+    /// process.
     pub(super) fn wait(&mut self) -> io::Result<ExitStatus> {
         let status = self.0.wait()?;
         self.wait_for_the_rest()?;
         Ok(status)
     }
 
-    /// Waits for what it has left behind, when it has ended itself.
+    /// Waits for its orphans after it has ended.
     pub(super) fn wait_for_the_rest(&self) -> io::Result<()> {
         let deadline = Instant::now() + DEADLINE;
         while self.has_left_any()? {
@@ -68,7 +68,7 @@ impl Process {
         Ok(())
     }
 
-    /// Reads the first line that it writes to us.
+    /// Reads the first line of its output.
     pub(super) fn wait_for_its_first_line(&mut self) {
         let stdout = self.0.stdout.as_mut().unwrap();
         let mut byte = [0];
@@ -77,7 +77,7 @@ impl Process {
         }
     }
 
-    /// Whether a process that it has started lives, when it has ended itself.
+    /// Whether a process that it has started still runs after it has ended.
     pub(super) fn has_left_any(&self) -> io::Result<bool> {
         let group = Pid::from_raw(-pid(&self.0).as_raw());
         let flags = WaitPidFlag::WNOHANG | WaitPidFlag::__WALL;
@@ -91,12 +91,11 @@ impl Process {
         }
     }
 
-    /// Its output goes to us, and what it says on standard error to a terminal,
-    /// which is returned.
+    /// Pipes its output to us, and its standard error to a terminal, which is returned.
     pub(super) fn on_terminal(mut command: Command) -> (Self, File) {
         let pty = openpty(None, None).unwrap();
         command.stdout(Stdio::piped()).stderr(pty.slave);
-        // The command goes, else the terminal would not end with the process.
+        // The command is dropped, as the terminal would otherwise not end with the process.
         (Self::spawn(&mut command), File::from(pty.master))
     }
 }
@@ -126,20 +125,20 @@ impl Drop for Process {
 /// A `podtrace trace -o json` that is ready.
 pub(super) struct Tracer {
     child: Process,
-    /// Read as they come: podtrace never waits for the test.
+    /// Read by a thread: podtrace never waits for the test.
     lines: Receiver<String>,
-    /// What was read while waiting.
+    /// The values read while waiting.
     passed: Vec<Value>,
     _table: Option<NamedTempFile>,
 }
 
 /// The deadline of every wait for its output.
 const DEADLINE: Duration = Duration::from_secs(30);
-/// How long it lives at most.
+/// Upper bound of its lifetime.
 const DURATION: [&str; 2] = ["--duration", "90s"];
 
 impl Tracer {
-    /// Traces the given nodes of a lab and returns when all taps are there.
+    /// Traces the given nodes of a lab and returns when all taps are attached.
     pub(super) fn start(lab: &Lab, nodes: &[usize], options: &[&str]) -> Self {
         let mut command = podtrace();
         command.arg("trace");
@@ -150,7 +149,7 @@ impl Tracer {
         tracer
     }
 
-    /// Traces a node as people do: on it.
+    /// Traces a node from within, as users do.
     pub(super) fn on(node: &CriNode, options: &[&str]) -> Self {
         let mut command = node.command(podtrace().get_program()).unwrap();
         command.args(["trace", "--cri-socket"]).arg(&node.socket);
@@ -170,7 +169,7 @@ impl Tracer {
         Self::spawn(command)
     }
 
-    /// Runs `podtrace trace …` and returns when all taps are there.
+    /// Runs `podtrace trace …` and returns when all taps are attached.
     pub(super) fn spawn(mut command: Command) -> Self {
         command.args(["-o", "json"]).args(DURATION);
         let mut tracer = Self::begin(&mut command);
@@ -181,8 +180,8 @@ impl Tracer {
         tracer
     }
 
-    /// Runs it with `-o json` and returns when it shows packets, of whatever is attached
-    /// to by then.
+    /// Runs it with `-o json` and returns when it shows packets of the interfaces attached so
+    /// far.
     pub(super) fn begin(command: &mut Command) -> Self {
         let mut child = Process::spawn(command.stdout(Stdio::piped()));
         let lines = lines(child.stdout.take().unwrap());
@@ -196,14 +195,13 @@ impl Tracer {
         tracer
     }
 
-    /// Whether something was still to be attached to when it began.
+    /// Whether interfaces still waited for their taps when it began.
     pub(super) fn is_attaching(&self) -> bool {
         let mut starts = self.passed.iter().filter(|value| value["type"] == "start");
         starts.any(|start| start.get("attaching").is_some())
     }
 
-    /// Reads lines until one fits; panics at the end of the output and after
-    /// some time.
+    /// Reads values until one matches; panics at the end of the output and after a deadline.
     #[track_caller]
     pub(super) fn wait_for(&mut self, fits: impl Fn(&Value) -> bool) -> Value {
         let deadline = Instant::now() + DEADLINE;
@@ -224,7 +222,7 @@ impl Tracer {
         }
     }
 
-    /// Reads lines until so many of all have fitted; all so far.
+    /// Reads values until this many have matched; returns all so far.
     pub(super) fn wait_until_all(
         &mut self,
         count: usize,
@@ -236,25 +234,23 @@ impl Tracer {
         &self.passed
     }
 
-    /// The number of its process.
+    /// Its process id.
     pub(super) fn pid(&self) -> u32 {
         self.child.id()
     }
 
-    /// SIGKILL, and nothing else is running then.
+    /// Sends SIGKILL; nothing of it runs afterwards.
     pub(super) fn kill(mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
 
-    /// Interrupts it and returns all that it had to say; conservation is
-    /// checked, in total and per tap.
+    /// Interrupts it and returns all its output; checks conservation, in total and per tap.
     pub(super) fn finish(self) -> Vec<Value> {
         self.finish_and(|| {})
     }
 
-    /// The same; some work is done when it has said all and what it has attached is
-    /// still to be detached.
+    /// As [`Self::finish`]; does some work after its last output, while it still detaches.
     pub(super) fn finish_and(mut self, work: impl FnOnce()) -> Vec<Value> {
         interrupt(&self.child);
         let mut values = std::mem::take(&mut self.passed);
@@ -281,7 +277,7 @@ impl Tracer {
     }
 }
 
-/// What Ctrl-C does.
+/// Sends SIGINT, as Ctrl-C does.
 pub(super) fn interrupt(child: &Child) {
     kill(pid(child), Signal::SIGINT).unwrap();
 }
@@ -303,7 +299,18 @@ fn lines(from: ChildStdout) -> Receiver<String> {
     lines
 }
 
-/// Paths whose description starts so, between these addresses.
+/// Whether it is a path whose description starts with this text.
+pub(super) fn is_path(value: &Value, what: &str) -> bool {
+    let begins = |packet: &str| packet.starts_with(what);
+    value["type"] == "path" && value["what"].as_str().is_some_and(begins)
+}
+
+/// Paths whose description starts with this text.
+pub(super) fn paths_of<'a>(values: &'a [Value], what: &str) -> Vec<&'a Value> {
+    values.iter().filter(|value| is_path(value, what)).collect()
+}
+
+/// Paths whose description starts with this text, between these addresses.
 pub(super) fn paths<'a>(
     values: &'a [Value],
     what: &'a str,
@@ -311,10 +318,7 @@ pub(super) fn paths<'a>(
     destination: &'a str,
 ) -> impl Iterator<Item = &'a Value> {
     values.iter().filter(move |value| {
-        value["type"] == "path"
-            && value["what"].as_str().unwrap().starts_with(what)
-            && value["source"] == source
-            && value["destination"] == destination
+        is_path(value, what) && value["source"] == source && value["destination"] == destination
     })
 }
 

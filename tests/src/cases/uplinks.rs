@@ -1,4 +1,4 @@
-//! What leaves a node is seen to leave, whatever its network is made of.
+//! Packets that leave a node are reported as such, whatever its network consists of.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::os::fd::{AsFd as _, AsRawFd as _};
@@ -11,9 +11,10 @@ use rtnetlink::{Handle, LinkUnspec, LinkVeth, LinkVlan, RouteMessageBuilder};
 use serde_json::Value;
 
 use super::churn::netlink;
-use super::tracer::{Tracer, hops, paths, run};
+use super::on;
+use super::tracer::{Tracer, hops, is_path, paths, run};
 
-fn lab(pods_per_node: usize) -> Lab {
+pub(super) fn lab(pods_per_node: usize) -> Lab {
     Lab::new(LabSpec {
         nodes: 2,
         pods_per_node,
@@ -33,7 +34,7 @@ async fn set_up(handle: &Handle, index: u32) {
     handle.link().set(up).execute().await.unwrap();
 }
 
-/// A route through an interface; to everywhere with the length 0.
+/// A route through an interface; the default route if the length is 0.
 async fn add_route(handle: &Handle, to: (Ipv4Addr, u8), gateway: Ipv4Addr, through: u32) {
     let route = RouteMessageBuilder::<Ipv4Addr>::new()
         .destination_prefix(to.0, to.1)
@@ -46,12 +47,12 @@ async fn add_route(handle: &Handle, to: (Ipv4Addr, u8), gateway: Ipv4Addr, throu
 const EVERYWHERE: (Ipv4Addr, u8) = (Ipv4Addr::UNSPECIFIED, 0);
 
 /// The address of a node, by its number from 0, on another wire than the lab's.
-fn second(node: u8) -> Ipv4Addr {
+pub(super) fn second(node: u8) -> Ipv4Addr {
     Ipv4Addr::new(172, 30, 0, 11 + node)
 }
 
-/// Takes the nodes' VXLAN interfaces away.
-fn remove_vxlan(lab: &Lab) {
+/// Removes the nodes' VXLAN interfaces.
+pub(super) fn remove_vxlan(lab: &Lab) {
     for node in &lab.nodes {
         netlink(&node.netns, async |handle| {
             let vxlan = index(node, "flannel.1").await;
@@ -60,8 +61,8 @@ fn remove_vxlan(lab: &Lab) {
     }
 }
 
-/// Joins the nodes by another cable, named `eth1` at both ends.
-fn second_cable(lab: &Lab) {
+/// Connects the nodes by another cable, named `eth1` at both ends.
+pub(super) fn second_cable(lab: &Lab) {
     let (one, two) = (&lab.nodes[0], &lab.nodes[1]);
     netlink(&one.netns, async |handle| {
         let far = LinkUnspec::new_with_name("eth1").setns_by_fd(two.netns.as_fd().as_raw_fd());
@@ -170,14 +171,18 @@ fn second_uplink_beside_that_of_vxlan_is_traced() {
         add_route(&handle, EVERYWHERE, second(1), uplink).await;
     });
     let tracer = Tracer::start(&lab, &[0], &[]);
-    // Nobody is there, and the other node does not route back.
+    // There is no such host, and the other node does not route back.
     ping(&node.pods[0].netns, far.into(), 6, 1, 56).unwrap_err();
     let (from, far) = (node.pods[0].ipv4.to_string(), far.to_string());
     let values = tracer.finish();
     let request = paths(&values, "ICMP echo request", &from, &far).next();
     let request = request.unwrap();
     assert_eq!(hops(request).last().unwrap(), "1/eth1 egress");
-    assert_eq!(request["outcome"], "left_node");
+    assert_eq!(request["outcome"], "refused");
+    assert_eq!(
+        request["refusal"]["reason"], "network unreachable",
+        "{request}"
+    );
 }
 
 #[test]
@@ -186,8 +191,15 @@ fn uplink_is_traced_once_it_has_a_route() {
     remove_vxlan(&lab);
     let node = &lab.nodes[0];
     second_cable(&lab);
+    // A veth without a subnet and a route to a router is tapped as a veth, and stays tapped.
+    let (own, router) = (second(0), second(1));
+    let without_subnet = format!(
+        "ip addr del {own}/24 dev eth1
+         ip addr add {own}/32 dev eth1
+         ip route add {router} dev eth1"
+    );
+    on(&node.netns, &without_subnet);
     let mut tracer = Tracer::start(&lab, &[0], &[]);
-    // A veth without a route to a router is tapped as one, and stays tapped.
     netlink(&node.netns, async |handle| {
         let uplink = index(node, "eth1").await;
         add_route(&handle, EVERYWHERE, second(1), uplink).await;
@@ -195,10 +207,7 @@ fn uplink_is_traced_once_it_has_a_route() {
     let mut left = || {
         let far = Ipv4Addr::new(8, 8, 8, 8);
         ping(&node.pods[0].netns, far.into(), 7, 1, 56).unwrap_err();
-        let path = tracer.wait_for(|value| {
-            let what = value["what"].as_str().unwrap_or_default();
-            value["type"] == "path" && what.starts_with("ICMP echo request id 7 ")
-        });
+        let path = tracer.wait_for(|value| is_path(value, "ICMP echo request id 7 "));
         path["outcome"] == "left_node"
     };
     // The routes are read again within two seconds.
@@ -207,7 +216,7 @@ fn uplink_is_traced_once_it_has_a_route() {
 }
 
 #[test]
-fn vlan_device_and_the_uplink_below_it_are_one_way_out() {
+fn vlan_device_and_its_uplink_form_one_path() {
     let lab = lab(0);
     remove_vxlan(&lab);
     for (number, node) in (0..).zip(&lab.nodes) {
@@ -225,8 +234,14 @@ fn vlan_device_and_the_uplink_below_it_are_one_way_out() {
             .await;
             Ok::<(), rtnetlink::Error>(())
         });
-        if added.is_err() {
-            println!("skipped: this kernel makes no VLAN device: {added:?}");
+        if let Err(error) = added {
+            let rtnetlink::Error::NetlinkError(refusal) = error else {
+                panic!("{error}");
+            };
+            println!(
+                "skipped: this kernel makes no VLAN device: {}",
+                refusal.to_io()
+            );
             return;
         }
     }

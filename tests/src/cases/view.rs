@@ -1,4 +1,4 @@
-//! What people see: the text of each scenario, from the CRI lab.
+//! The text output of each scenario, from the CRI lab.
 
 use std::io::{BufRead as _, BufReader};
 use std::process::Stdio;
@@ -7,7 +7,7 @@ use crate::cri_lab::{CriLab, CriLabSpec, CriPod, PodSpec};
 
 use super::tracer::{ALL_TRACED, interrupt, podtrace};
 
-/// Traces what `work` does until a line with `last` has come; the text.
+/// Traces `work` until a line with `last` has come; returns the text.
 fn traced(lab: &CriLab, last: &str, work: impl FnOnce()) -> String {
     let mut command = podtrace();
     command.args(["trace", "--color", "never", "--duration", "20s"]);
@@ -62,7 +62,7 @@ fn check(text: &str, expected: &[&str]) {
 }
 
 #[test]
-fn container_to_container_reads_so() {
+fn text_of_container_to_container() {
     let lab = lab(1);
     let pod = run(&lab, 0, "my-pod");
     pod.serve_udp("container2", 8080).unwrap();
@@ -81,8 +81,8 @@ fn container_to_container_reads_so() {
     );
 }
 
-/// One ping from mypod1 to mypod2 on this node; the text has these parts, and
-/// names mypod2 by its address.
+/// One ping from mypod1 to mypod2 on this node; the text has these parts, and names mypod2 by
+/// its address.
 #[track_caller]
 fn check_ping(nodes: u8, to: usize, expected: &[&str]) {
     let lab = lab(nodes);
@@ -97,7 +97,7 @@ fn check_ping(nodes: u8, to: usize, expected: &[&str]) {
 }
 
 #[test]
-fn ping_on_one_node_reads_so() {
+fn text_of_a_ping_on_one_node() {
     check_ping(
         1,
         0,
@@ -111,7 +111,7 @@ fn ping_on_one_node_reads_so() {
 }
 
 #[test]
-fn ping_across_nodes_reads_so() {
+fn text_of_a_ping_across_nodes() {
     check_ping(
         2,
         1,

@@ -1,6 +1,5 @@
-//! Control groups: every hierarchy of the machine, be it v1, v2 or hybrid, and
-//! where this process is in each. A lab's groups are below the process's own:
-//! nothing leaves the limits it was given.
+//! Control groups: every hierarchy of the machine, v1, v2 or hybrid, and the position of this
+//! process in each. A lab's groups are below the process's own, and so within its limits.
 
 use std::fs;
 use std::io;
@@ -8,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// Where hierarchies are looked for; what is mounted elsewhere no runtime uses.
+/// Where hierarchies are mounted; runtimes use no others.
 pub const CGROUP_DIR: &str = "/sys/fs/cgroup";
 
 const REMOVE_DEADLINE: Duration = Duration::from_secs(5);
@@ -19,7 +18,7 @@ const REMOVE_POLL: Duration = Duration::from_millis(5);
 pub struct Hierarchy {
     /// As in `/proc/self/cgroup`: `cpu,cpuacct`, `name=systemd`; empty for v2.
     pub controllers: String,
-    /// Where it is mounted.
+    /// Its mount point.
     pub mount: PathBuf,
     /// The directory of this process's own group.
     pub own: PathBuf,
@@ -27,7 +26,7 @@ pub struct Hierarchy {
 
 /// The hierarchies mounted below [`CGROUP_DIR`], as this process sees them.
 pub fn hierarchies() -> io::Result<Vec<Hierarchy>> {
-    // Paths of mounts that others make may be no UTF-8.
+    // Other mounts' paths may not be UTF-8.
     let read = |path| fs::read(path).map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
     let mounts = read("/proc/self/mountinfo")?;
     let groups = read("/proc/self/cgroup")?;
@@ -54,7 +53,7 @@ fn parse(mountinfo: &str, groups: &str) -> Vec<Hierarchy> {
         .collect()
 }
 
-/// What a line of mountinfo says of a mounted hierarchy.
+/// A mounted hierarchy in a line of mountinfo.
 struct Mount<'a> {
     root: &'a str,
     point: &'a str,
@@ -90,13 +89,13 @@ impl<'a> Mount<'a> {
 }
 
 impl Hierarchy {
-    /// Whether this is the one of cgroup v2.
+    /// Whether this is the hierarchy of cgroup v2.
     #[must_use]
     pub fn is_v2(&self) -> bool {
         self.controllers.is_empty()
     }
 
-    /// The group of this path below the process's own, made with all above it.
+    /// Creates the group of this path below the process's own, with its parents.
     pub fn make(&self, below: &Path) -> io::Result<PathBuf> {
         let mut group = self.own.clone();
         for part in below {
@@ -115,7 +114,7 @@ impl Hierarchy {
         fs::write(self.make(below)?.join("cgroup.procs"), "0")
     }
 
-    /// A cpuset takes no process before it has processors and memory.
+    /// A cpuset accepts no process before it has processors and memory.
     fn prepare(&self, parent: &Path, group: &Path) -> io::Result<()> {
         if self.controllers.split(',').any(|name| name == "cpuset") {
             for file in ["cpuset.cpus", "cpuset.mems"] {
@@ -126,20 +125,20 @@ impl Hierarchy {
     }
 }
 
-/// Kills what is in a group and removes it with all below it. A group that is
-/// not there is fine.
+/// Kills the processes of a group and removes it with all groups below. A missing group is no
+/// error.
 pub fn remove(group: &Path) -> io::Result<()> {
     if !group.exists() {
         return Ok(());
     }
-    // Of v2 only, where every process of a lab is too.
+    // Only v2 has it; every process of a lab is in v2 too.
     let kill = group.join("cgroup.kill");
     if kill.exists() {
         fs::write(kill, "1")?;
     }
     let deadline = Instant::now() + REMOVE_DEADLINE;
     loop {
-        // Busy while a process that was killed is on its way out.
+        // Busy until killed processes have exited.
         match remove_once(group) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
             Err(error) if Instant::now() >= deadline => return Err(error),

@@ -15,15 +15,15 @@ use tokio::runtime::{Builder, Runtime};
 use tonic::transport::{Channel, Endpoint, Uri};
 use tonic::{Response, Status};
 
-/// How long a call may take, beside what it waits for itself.
+/// Upper bound of a call's time, in addition to its own waits.
 const CALL_DEADLINE: Duration = Duration::from_secs(20);
 const READY_DEADLINE: Duration = Duration::from_secs(20);
 const READY_POLL: Duration = Duration::from_millis(10);
-/// What containerd returns of an exec's output at most.
+/// Upper bound of an exec's output that containerd returns.
 const MAX_ANSWER: usize = 16 * 1024 * 1024;
 
-/// A connection to a node's runtime. It is opened when it is used, and again
-/// after the runtime went away.
+/// A connection to a node's runtime. It is opened on use, and reopened after an outage of the
+/// runtime.
 #[derive(Debug)]
 pub(super) struct Cri {
     runtime: Runtime,
@@ -42,7 +42,7 @@ impl Cri {
         let socket = socket.to_owned();
         let connector = tower::service_fn(move |_: Uri| connect(socket.clone()));
         let entered = runtime.enter();
-        // The address is not used, but has to be one.
+        // The address is required but not used.
         let channel =
             Endpoint::from_static("http://localhost").connect_with_connector_lazy(connector);
         drop(entered);
@@ -54,7 +54,7 @@ impl Cri {
         })
     }
 
-    /// One call, named `what` in an error.
+    /// Makes a call, named `what` in errors.
     pub(super) fn call<T, F>(
         &self,
         what: &str,
@@ -66,7 +66,7 @@ impl Cri {
         self.call_within(CALL_DEADLINE, what, call)
     }
 
-    /// One call that may take longer.
+    /// Makes a call that may take longer.
     pub(super) fn call_within<T, F>(
         &self,
         deadline: Duration,

@@ -1,6 +1,6 @@
-//! What a lab has outside its processes: a directory, and cgroups named like
-//! it. The directory is made first and removed last, and lists the cgroups:
-//! so whatever is left of a lab is found.
+//! The state of a lab outside its processes: a directory, and cgroups with its name. The
+//! directory is created first and removed last, and lists the cgroups: so all leftovers of a
+//! lab are found.
 
 use std::env;
 use std::fs::{self, DirBuilder};
@@ -14,7 +14,7 @@ use anyhow::{Context as _, Result};
 
 use super::cgroup;
 
-/// What the name of every lab starts with; the owner's process id follows.
+/// The prefix of every lab's name; the owner's process id follows.
 const PREFIX: &str = "podtrace-cri-";
 const CGROUPS: &str = "cgroups";
 
@@ -45,8 +45,8 @@ impl Home {
             let id = format!("{PREFIX}{}-{counter}", process::id());
             let dir = env::temp_dir().join(&id);
             match DirBuilder::new().mode(0o700).create(&dir) {
-                // Left by an earlier process of the same id: not ours to sweep
-                // as long as we live, but in nobody's way.
+                // A leftover of an earlier process with this id: it cannot be swept while we
+                // live, and does no harm.
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
                 made => return made.map(|()| Self { id, dir }),
             }
@@ -62,8 +62,8 @@ impl Drop for Home {
     }
 }
 
-/// Removes what labs of dead processes left; returns how many labs those were.
-/// One that resists is said and left.
+/// Removes the leftovers of dead processes' labs; returns how many labs there were. Reports a
+/// lab that cannot be removed.
 pub fn sweep() -> Result<usize> {
     let mut swept = 0;
     for entry in fs::read_dir(env::temp_dir())? {
@@ -91,14 +91,14 @@ fn remove(dir: &Path) -> Result<()> {
         cgroup::remove(&group).with_context(|| format!("remove cgroup {}", group.display()))?;
     }
     match fs::remove_dir_all(dir) {
-        // Somebody else swept at the same time.
+        // Another process swept at the same time.
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         removed => removed.with_context(|| format!("remove {}", dir.display())),
     }
 }
 
-/// The cgroups a lab's directory lists. Directories in a folder that everybody
-/// may write to are believed only if they are our own.
+/// The cgroups listed in a lab's directory. In a folder that everybody may write to, only our
+/// own directories are trusted.
 fn listed_cgroups(dir: &Path) -> io::Result<Vec<PathBuf>> {
     let (list, ours) = (dir.join(CGROUPS), fs::metadata("/proc/self")?.uid());
     let metadata = match fs::symlink_metadata(dir) {

@@ -14,17 +14,17 @@ use tar::{Builder, EntryType, Header};
 pub(super) const PAUSE: &str = "podtrace.test/pause:1";
 /// The containers' image: busybox and `lab-peer`.
 pub(super) const BOX: &str = "podtrace.test/box:1";
-/// Where `lab-peer` is in both.
+/// The path of `lab-peer` in both.
 pub(super) const PEER: &str = "/lab-peer";
 
 const BUSYBOX: &str = "/bin/busybox";
-/// The names busybox has in the box.
+/// The names of busybox in the box image.
 const APPLETS: &[&str] = &[
     "cat", "echo", "false", "grep", "hostname", "id", "ip", "kill", "ls", "nc", "ping", "ps", "sh",
     "sleep", "test", "true", "wget",
 ];
 
-/// Writes the archive. It is built once in a process.
+/// Writes the archive. It is built once per process.
 pub(super) fn write(to: &Path) -> Result<()> {
     static ARCHIVE: OnceLock<Result<Vec<u8>, String>> = OnceLock::new();
     let archive = ARCHIVE.get_or_init(|| archive().map_err(|error| format!("{error:#}")));
@@ -59,14 +59,14 @@ fn read_static(path: impl AsRef<Path>) -> Result<Vec<u8>> {
     Ok(program)
 }
 
-/// Whether an ELF file asks for a dynamic loader, by the loader's name: enough
-/// for a message that helps.
+/// Whether an ELF file requires a dynamic loader, judged by the loader's name: good enough for
+/// an error message.
 fn has_interpreter(elf: &[u8]) -> bool {
     let head = elf.get(..4096).unwrap_or(elf);
     head.windows(7).any(|bytes| bytes == b"/ld-lin")
 }
 
-/// A layer in the making.
+/// A layer being built.
 struct Layer(Builder<Vec<u8>>);
 
 impl Layer {
@@ -96,7 +96,7 @@ impl Layer {
     }
 }
 
-/// Images of one layer each as `docker save` would write them.
+/// Images of one layer each, in the format of `docker save`.
 fn bundle(images: &[(&str, Vec<u8>)]) -> Result<Vec<u8>> {
     let mut archive = Builder::new(Vec::new());
     let mut manifest = Vec::new();
@@ -134,7 +134,7 @@ fn header(kind: EntryType, mode: u32, size: u64) -> Header {
     header
 }
 
-/// As Go spells it.
+/// The machine's architecture in Go's spelling.
 fn architecture() -> &'static str {
     match std::env::consts::ARCH {
         "x86_64" => "amd64",

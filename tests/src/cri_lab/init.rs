@@ -1,5 +1,5 @@
-//! The test's end of a node's `lab-node`: PID 1 of the node, told what to do
-//! over its standard input. It ends when that closes, so it cannot outlive us.
+//! The test's end of a node's `lab-node`: PID 1 of the node, which executes the lines of its
+//! standard input. It ends when that closes, so it cannot outlive us.
 
 use std::ffi::OsString;
 use std::fs::{self, File};
@@ -13,12 +13,12 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow, bail};
 
-/// How long the node may take over one thing it is told.
+/// The deadline of each answer of the node.
 const ANSWER_DEADLINE: Duration = Duration::from_secs(10);
-/// How long it may take to end.
+/// The deadline of the node's end.
 const END_DEADLINE: Duration = Duration::from_secs(10);
 const END_POLL: Duration = Duration::from_millis(2);
-/// How much of a log is told.
+/// How many lines of a log an error shows.
 const TAIL: usize = 20;
 
 /// A program of this package, by the variable that names it.
@@ -30,7 +30,7 @@ pub(super) fn program(variable: &str, name: &str) -> Result<OsString> {
     })
 }
 
-/// A running node, ended when dropped.
+/// A running node, which ends when this is dropped.
 #[derive(Debug)]
 pub(super) struct Init {
     /// Waits outside the node's pid namespace for the node's PID 1.
@@ -41,7 +41,7 @@ pub(super) struct Init {
     pub(super) pid: u32,
 }
 
-/// One command at a time, each with its answer.
+/// One command at a time, with its answer.
 #[derive(Debug)]
 struct Talk {
     commands: Option<ChildStdin>,
@@ -49,8 +49,8 @@ struct Talk {
 }
 
 impl Init {
-    /// Starts a node called `name`; its namespaces are there. `dir` holds its files, `cgroup` is the path of
-    /// its group below our own.
+    /// Starts a node called `name`, and returns when its namespaces exist. `dir` holds its
+    /// files, `cgroup` is the path of its group below our own.
     pub(super) fn start(name: &str, dir: &Path, cgroup: &Path) -> Result<Self> {
         let program = program("PODTRACE_LAB_NODE", "lab-node")?;
         let mut child = Command::new(&program)
@@ -76,7 +76,7 @@ impl Init {
         Ok(init)
     }
 
-    /// Has the node do something and waits until it is done.
+    /// Makes the node execute a command and waits for its end.
     pub(super) fn request(&self, command: &str, done: &str) -> Result<()> {
         self.ask(|talk| {
             let mut commands = talk.commands.as_ref().context("the node was hung up")?;
@@ -91,7 +91,7 @@ impl Init {
         work(&talk).map_err(|error| self.explain(error))
     }
 
-    /// Adds what the node's programs said last.
+    /// Adds the last output of the node's programs.
     pub(super) fn explain(&self, error: anyhow::Error) -> anyhow::Error {
         let mut text = format!("node in {}", self.dir.display());
         for log in ["init.log", "containerd.log"] {
@@ -105,7 +105,7 @@ impl Init {
         error.context(text)
     }
 
-    /// Lets the node end; it is not waited for.
+    /// Tells the node to end, and does not wait for that.
     pub(super) fn hang_up(&mut self) {
         let talk = self.talk.get_mut();
         talk.unwrap_or_else(PoisonError::into_inner).commands = None;
@@ -135,7 +135,7 @@ impl Drop for Init {
 }
 
 impl Talk {
-    /// The rest of an answer that begins so.
+    /// The rest of an answer that begins with `expected`.
     fn answer(&self, expected: &str) -> Result<String> {
         let answer = self.answers.recv_timeout(ANSWER_DEADLINE);
         let answer = answer.context("no answer")?;

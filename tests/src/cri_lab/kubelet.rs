@@ -1,4 +1,4 @@
-//! What the kubelet would ask the runtime for.
+//! The requests of a kubelet to the runtime.
 
 use std::collections::HashMap;
 use std::process;
@@ -13,7 +13,7 @@ use k8s_cri::v1::{
 use super::images::BOX;
 use super::pod::PodSpec;
 
-/// The sandbox, with the labels and the cgroup the kubelet gives a burstable pod.
+/// The sandbox, with the labels and the cgroup that the kubelet gives a burstable pod.
 pub(super) fn sandbox(spec: &PodSpec<'_>) -> PodSandboxConfig {
     let uid = spec.uid.map_or_else(fresh_uid, str::to_owned);
     let mut labels = identity_labels(spec, &uid);
@@ -23,7 +23,7 @@ pub(super) fn sandbox(spec: &PodSpec<'_>) -> PodSandboxConfig {
             .map(|(k, v)| ((*k).to_owned(), (*v).to_owned())),
     );
     PodSandboxConfig {
-        // The runtime refuses to set the node's own.
+        // The runtime does not allow a hostname on the node's network.
         hostname: if spec.host_network { "" } else { spec.name }.to_owned(),
         labels,
         annotations: HashMap::from([pair("kubernetes.io/config.source", "api")]),
@@ -45,7 +45,7 @@ pub(super) fn sandbox(spec: &PodSpec<'_>) -> PodSandboxConfig {
     }
 }
 
-/// A container of it.
+/// A container of the pod.
 pub(super) fn container(
     spec: &PodSpec<'_>,
     sandbox: &PodSandboxConfig,
@@ -81,7 +81,7 @@ pub(super) fn container(
     }
 }
 
-/// Network and ipc are the pod's, a pid namespace is each container's.
+/// Network and ipc are the pod's, each container has its own pid namespace.
 fn namespaces(spec: &PodSpec<'_>) -> NamespaceOption {
     let network = if spec.host_network {
         NamespaceMode::Node
@@ -96,7 +96,7 @@ fn namespaces(spec: &PodSpec<'_>) -> NamespaceOption {
     }
 }
 
-/// What the kubelet says of the pod on sandbox and containers alike.
+/// The labels that the kubelet gives sandbox and containers alike.
 fn identity_labels(spec: &PodSpec<'_>, uid: &str) -> HashMap<String, String> {
     HashMap::from([
         pair("io.kubernetes.pod.name", spec.name),
@@ -109,7 +109,7 @@ fn pair(key: &str, value: &str) -> (String, String) {
     (key.to_owned(), value.to_owned())
 }
 
-/// Words as the messages have them.
+/// Owned strings, as messages require.
 pub(super) fn strings(words: &[&str]) -> Vec<String> {
     words.iter().map(|word| (*word).to_owned()).collect()
 }

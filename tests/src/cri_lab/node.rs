@@ -20,10 +20,10 @@ use super::images::PAUSE;
 use super::init::{Init, program};
 use super::pod::{CriPod, PodSpec};
 
-/// Where the distribution's package puts the CNI plugins.
+/// The directory of the distribution's CNI plugins.
 const CNI_PLUGINS: &str = "/usr/lib/cni";
 
-/// The pods' network in CNI's books.
+/// The name of the pods' network in CNI.
 const NETWORK: &str = "cbr0";
 
 /// A node of the lab, ended when dropped.
@@ -33,19 +33,19 @@ pub struct CriNode {
     number: u8,
     /// `node1`, `node2`; its hostname too.
     pub name: String,
-    /// The node's own network namespace. Its name is a path that anything
-    /// outside the node can open.
+    /// The node's own network namespace. Its name is a path that can be opened from outside
+    /// the node.
     pub netns: NetNs,
     /// Its address on the underlay, the VXLAN endpoint.
     pub underlay: Ipv4Addr,
     /// Containerd's socket, of CRI and of its own API; usable from anywhere.
     pub socket: PathBuf,
-    /// The node's PID 1, as the test sees it: the way into its namespaces.
+    /// The node's PID 1, as the test sees it: it gives access to its namespaces.
     pub pid: u32,
-    /// The node's group in the cgroup v2 hierarchy, as the test sees it: the
-    /// root of what the node sees. Pods are in `kubepods` below.
+    /// The node's group in the cgroup v2 hierarchy, as the test sees it: the node sees it as
+    /// the root. Pods are in `kubepods` below.
     pub cgroup: PathBuf,
-    /// The same below the test's own group in every hierarchy.
+    /// The node's group below the test's own, in every hierarchy.
     group: PathBuf,
     cri: Arc<Cri>,
 }
@@ -110,8 +110,8 @@ impl CriNode {
             .map_err(|error| self.init.explain(error))
     }
 
-    /// Leaves the node's pods only the IPv4 addresses up to the one that ends
-    /// in `last`: one that is given back comes back with the next pod.
+    /// Limits the node's pods to the IPv4 addresses up to the one that ends in `last`: the
+    /// next pod reuses a free one.
     pub fn limit_addresses(&self, last: u8) -> Result<()> {
         let dir = self
             .socket
@@ -126,14 +126,12 @@ impl CriNode {
         Ok(())
     }
 
-    /// Kills containerd and nothing else: pods live on. Returns when it is
-    /// gone.
+    /// Kills only containerd: pods live on. Returns when it has ended.
     pub fn kill_containerd(&self) -> Result<()> {
         self.init.request("kill", "killed")
     }
 
-    /// Starts containerd after it was killed, on the state it left. Returns
-    /// when its CRI answers.
+    /// Starts containerd after a kill, with its former state. Returns when its CRI answers.
     pub fn start_containerd(&self) -> Result<()> {
         self.init.request("start", "started")?;
         self.wait_ready()
@@ -146,9 +144,8 @@ impl CriNode {
         Ok(u32::try_from(peer.pid())?)
     }
 
-    /// A command that runs a program as a process of the node: in all its
-    /// namespaces and cgroups. The working directory stays. SIGINT and SIGTERM
-    /// sent to it reach the program.
+    /// A command that runs a program as a process of the node: in all its namespaces and
+    /// cgroups, in the same working directory. It forwards SIGINT and SIGTERM to the program.
     pub fn command(&self, name: impl AsRef<std::ffi::OsStr>) -> Result<Command> {
         let mut command = Command::new(program("PODTRACE_LAB_NODE", "lab-node")?);
         command.arg("enter").arg(self.pid.to_string());
@@ -161,7 +158,7 @@ impl CriNode {
     }
 }
 
-/// Writes the files a node's programs read.
+/// Writes the configuration of a node's programs.
 fn configure(dir: &Path, number: u8, ipv6: bool) -> Result<()> {
     let cni = dir.join("cni");
     fs::create_dir_all(&cni)?;
@@ -170,8 +167,8 @@ fn configure(dir: &Path, number: u8, ipv6: bool) -> Result<()> {
     Ok(fs::write(cni.join("10-flannel.conflist"), network)?)
 }
 
-/// What is not said is as the distribution has it. AppArmor and the score the
-/// kernel's out-of-memory killer goes by need more than a lab may have.
+/// Everything else has the distribution's defaults. AppArmor and adjusting the score of the
+/// out-of-memory killer require more than a lab may have.
 fn containerd_config(dir: &Path) -> String {
     let dir = dir.display();
     format!(
@@ -203,7 +200,7 @@ disabled_plugins = [
     )
 }
 
-/// As flannel's CNI plugin would delegate.
+/// As flannel's CNI plugin delegates.
 fn cni_network(dir: &Path, number: u8, ipv6: bool) -> Value {
     let mut ranges = vec![json!([{ "subnet": format!("{}/24", plan::overlay4(number, 0)) }])];
     if ipv6 {

@@ -1,4 +1,4 @@
-//! Pods made over CRI.
+//! Pods created by CRI.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -22,12 +22,12 @@ use super::client::Cri;
 use super::images::PEER;
 use super::kubelet;
 
-/// How long a program in a container may run if nothing else is said.
+/// The default deadline of a program in a container.
 const EXEC_DEADLINE: Duration = Duration::from_secs(20);
-/// What an exec's call may take beyond its program.
+/// The additional time of an exec's call.
 const EXEC_SLACK: Duration = Duration::from_secs(5);
 
-/// What pod to run.
+/// The pod to run.
 #[derive(Debug, Clone, Copy)]
 pub struct PodSpec<'a> {
     /// Kubernetes namespace.
@@ -40,9 +40,9 @@ pub struct PodSpec<'a> {
     pub containers: &'a [&'a str],
     /// Whether it lives in the node's network namespace.
     pub host_network: bool,
-    /// UID of the pod object; one of its own if none is given.
+    /// UID of the pod object; a fresh one by default.
     pub uid: Option<&'a str>,
-    /// What every container runs; to wait for ever if nothing is given.
+    /// The command of every container; by default it waits for ever.
     pub command: Option<&'a [&'a str]>,
 }
 
@@ -61,7 +61,7 @@ impl Default for PodSpec<'_> {
     }
 }
 
-/// A pod that was run. It goes with the lab if it is not removed before.
+/// A running pod. It is removed with the lab at the latest.
 #[derive(Debug, Clone)]
 pub struct CriPod {
     /// Kubernetes namespace.
@@ -72,11 +72,11 @@ pub struct CriPod {
     pub uid: String,
     /// The runtime's id of the sandbox.
     pub sandbox_id: String,
-    /// Addresses as the runtime tells them; none with the node's network.
+    /// Addresses as reported by the runtime; none with the node's network.
     pub addresses: Vec<IpAddr>,
     /// Ids of the containers, by name.
     pub containers: BTreeMap<String, String>,
-    /// The pod's cgroup below the node's, as the kubelet spells it.
+    /// The pod's cgroup below the node's, in the kubelet's spelling.
     pub cgroup_parent: String,
     /// Path of its network namespace in the node; none with the node's network.
     pub netns_path: Option<String>,
@@ -88,14 +88,14 @@ pub struct CriPod {
     cri: Arc<Cri>,
 }
 
-/// What a program in a container came to.
+/// The result of a program in a container.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Output {
     /// Exit code.
     pub code: i32,
-    /// What it wrote to standard output.
+    /// Its standard output.
     pub stdout: String,
-    /// What it wrote to standard error.
+    /// Its standard error.
     pub stderr: String,
 }
 
@@ -131,7 +131,7 @@ impl CriPod {
         Ok(pod)
     }
 
-    /// Fills in what only the runtime knows.
+    /// Sets the fields that only the runtime knows.
     fn learn(&mut self) -> Result<()> {
         let request = PodSandboxStatusRequest {
             pod_sandbox_id: self.sandbox_id.clone(),
@@ -183,12 +183,12 @@ impl CriPod {
         Ok(created.container_id)
     }
 
-    /// Opens the pod's network namespace, and so keeps it alive.
+    /// Opens the pod's network namespace, which keeps it alive.
     pub fn netns(&self) -> Result<NetNs> {
         let root = File::open(format!("/proc/{}/root", self.node_pid))?;
         let path = self.netns_path.as_deref();
         let path = path.context("a pod with the node's network has none of its own")?;
-        // The path is one of the node's mount namespace, links included.
+        // The path and its links belong to the node's mount namespace.
         let how = OpenHow::new()
             .flags(OFlag::O_RDONLY | OFlag::O_CLOEXEC)
             .resolve(ResolveFlag::RESOLVE_IN_ROOT);
@@ -222,14 +222,14 @@ impl CriPod {
         found.with_context(|| format!("{} has no IPv6 address", self.full_name()))
     }
 
-    /// Runs a program in a container to its end, at most 20 s. Several may run
-    /// at once, from threads.
+    /// Runs a program in a container to its end, for at most 20 s. Threads may run several at
+    /// once.
     pub fn exec(&self, container: &str, command: &[&str]) -> Result<Output> {
         self.exec_within(container, command, EXEC_DEADLINE)
     }
 
-    /// Runs a program in a container to its end, for so long at most (whole
-    /// seconds): it is then killed, which is an error.
+    /// Runs a program in a container to its end, for at most this time (in whole seconds):
+    /// then it is killed, which is an error.
     pub fn exec_within(
         &self,
         container: &str,
@@ -256,8 +256,8 @@ impl CriPod {
         })
     }
 
-    /// Starts a TCP echo service on all addresses of the pod; it listens when
-    /// this returns, and lives as long as the container.
+    /// Starts a TCP echo service on all addresses of the pod; it listens when this returns,
+    /// and lives as long as the container.
     pub fn serve_tcp(&self, container: &str, port: u16) -> Result<()> {
         self.serve(container, "tcp-start", port)
     }
@@ -273,7 +273,7 @@ impl CriPod {
         Ok(())
     }
 
-    /// Ends the pod and all its containers, and removes them.
+    /// Stops the pod and all its containers, and removes them.
     pub fn stop_and_remove(self) -> Result<()> {
         self.stop()?;
         let request = RemovePodSandboxRequest {
@@ -285,7 +285,7 @@ impl CriPod {
         Ok(())
     }
 
-    /// Ends the pod; the runtime still knows it.
+    /// Stops the pod; the runtime still knows it.
     pub fn stop(&self) -> Result<()> {
         let request = StopPodSandboxRequest {
             pod_sandbox_id: self.sandbox_id.clone(),

@@ -51,9 +51,9 @@ enum Brief {
     Other(Discriminant<Item>),
 }
 
-/// Reads the file, of which `begun` bytes are there at first.
-fn read(bytes: &[u8], begun: usize) -> Option<Given> {
-    let (first, rest) = bytes.split_at(begun);
+/// Reads the file, of which `first_len` bytes are there at first.
+fn read(bytes: &[u8], first_len: usize) -> Option<Given> {
+    let (first, rest) = bytes.split_at(first_len);
     let mut file = MemoryFile::new(first).ok()?;
     let options = ReaderOptions {
         key_payload: 16,

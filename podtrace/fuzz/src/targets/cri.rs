@@ -9,8 +9,8 @@ pub(crate) fn run(bytes: &[u8]) {
     if let [sandboxes, containers, statuses @ ..] = &parts[..]
         && let Ok((list, count)) = answers::list(sandboxes, containers, statuses)
     {
-        let told = list.pods.len() + list.cut_pods + list.unreadable;
-        assert!(told >= count, "{told} of {count} sandboxes");
+        let counted = list.pods.len() + list.cut_pods + list.unreadable;
+        assert!(counted >= count, "{counted} of {count} sandboxes");
         let ordered = list.pods.is_sorted_by_key(|pod| {
             let (namespace, name) = (pod.namespace.clone(), pod.name.clone());
             (namespace, name, pod.created_ns)

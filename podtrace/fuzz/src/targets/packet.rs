@@ -4,21 +4,22 @@ use std::{
     net::IpAddr,
 };
 
-use podtrace::packet::{DecodeOptions, Framing, Network, Packet, link::Layer};
+use podtrace::packet::{
+    DecodeOptions, FLANNEL_PORT, Framing, Network, Packet, Payload, link::Layer,
+};
 use podtrace_ebpf::{
     parse,
     record::Record,
     sample::{self, InMemory},
 };
 
-const VXLAN_PORT: u16 = 8472;
-
 /// Decodes the frame in all ways, and once more inside of VXLAN and behind a header that
 /// podtrace makes: it is the same packet.
 pub(crate) fn run(bytes: &[u8]) {
     let options = DecodeOptions {
-        vxlan_ports: vec![VXLAN_PORT],
+        vxlan_ports: vec![FLANNEL_PORT],
         key_payload: 16,
+        filter: None,
     };
     let len = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
     for (framing, wire_len) in [
@@ -26,10 +27,14 @@ pub(crate) fn run(bytes: &[u8]) {
         (Framing::Ethernet, 0),
         (Framing::Ethernet, u32::MAX),
     ] {
-        look_at(&Packet::decode(bytes, wire_len, framing, &options));
+        let (packet, payload) = Packet::decode_with_payload(bytes, wire_len, framing, &options);
+        exercise(&packet);
+        if let Some(quote) = payload.as_deref().and_then(Payload::quote) {
+            exercise(&quote.packet);
+        }
     }
     let plain = Packet::decode(bytes, len, Framing::Ethernet, &options);
-    look_at(&plain);
+    exercise(&plain);
     let outer = in_vxlan(bytes);
     let outer_len = u32::try_from(outer.len()).unwrap_or(u32::MAX);
     let tunnelled = Packet::decode(&outer, outer_len, Framing::Ethernet, &options);
@@ -43,7 +48,7 @@ pub(crate) fn run(bytes: &[u8]) {
 }
 
 /// Takes all that there is of a packet.
-fn look_at(packet: &Packet) {
+fn exercise(packet: &Packet) {
     let mut text = String::new();
     packet.describe(&mut text);
     assert!(!text.is_empty() && !text.contains(char::is_control));
@@ -71,7 +76,7 @@ fn behind_made_header(bytes: &[u8], options: &DecodeOptions) {
 fn walk(bytes: &[u8]) {
     let frame = InMemory {
         bytes,
-        is_vxlan: |port| port == VXLAN_PORT,
+        is_vxlan: |port| port == FLANNEL_PORT,
     };
     let _ = sample::innermost(&frame, true);
     let _ = sample::innermost(&frame, false);
@@ -91,7 +96,7 @@ fn in_vxlan(inner: &[u8]) -> Vec<u8> {
     frame.extend(len(36));
     frame.extend([0, 0, 0, 0, 64, 17, 0, 0, 192, 168, 77, 11, 192, 168, 77, 12]);
     frame.extend([0x30, 0]);
-    frame.extend(VXLAN_PORT.to_be_bytes());
+    frame.extend(FLANNEL_PORT.to_be_bytes());
     frame.extend(len(16));
     frame.extend([0, 0, 8, 0, 0, 0, 0, 0, 1, 0]);
     frame.extend(inner);

@@ -46,6 +46,7 @@ pub(crate) fn run(bytes: &[u8]) {
     };
     let options = ReaderOptions {
         key_payload: KEY_PAYLOAD,
+        filter: None,
         keep_captured: true,
         ..ReaderOptions::default()
     };
@@ -56,17 +57,11 @@ pub(crate) fn run(bytes: &[u8]) {
     let decode = DecodeOptions {
         vxlan_ports: Vec::new(),
         key_payload: KEY_PAYLOAD,
+        filter: None,
     };
     let mut pipeline = Pipeline::new(decode, HOP_TIMEOUT_NS, None);
     pipeline.world_mut().nodes = nodes.iter().map(|name| name.as_str().into()).collect();
-    let text = Text::new(
-        TextOptions {
-            color: false,
-            numeric: false,
-            epoch_ns: 0,
-        },
-        TimeZone::UTC,
-    );
+    let text = Text::new(TextOptions::default(), TimeZone::UTC);
     pipeline.add(Box::new(Printer::new(Box::new(text), Box::new(Shown))));
     let json = Box::new(Json::new(0));
     pipeline.add(Box::new(Printer::new(json, Box::new(Parsed))));

@@ -22,21 +22,22 @@ impl Affine {
         }
     }
 
-    /// Returns the mean of at most four lines, each given by its slope and a point. (The sum
-    /// of more could overflow.)
+    /// Returns the mean of lines, each given by its slope and a point.
     pub(super) fn mean(lines: &[(Slope, Point)]) -> Self {
         let origin = lines.first().map_or(0, |(_, point)| i128::from(point.x));
+        let count = (lines.len() as i128).max(1);
         let (mut correction, mut rate) = (0, 0);
         for (slope, point) in lines {
             let slope = slope.fixed(BITS);
-            rate += slope;
-            correction += (i128::from(point.y) << BITS) + slope * (origin - i128::from(point.x));
+            let here = (i128::from(point.y) << BITS) + slope * (origin - i128::from(point.x));
+            // Adds shares, as a sum could overflow.
+            rate += slope.div_euclid(count);
+            correction += here.div_euclid(count);
         }
-        let count = (lines.len() as i128).max(1);
         Self {
             origin,
-            correction: correction.div_euclid(count),
-            rate: rate.div_euclid(count),
+            correction,
+            rate,
         }
     }
 

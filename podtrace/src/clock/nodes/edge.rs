@@ -8,20 +8,22 @@ use super::region::{Conflict, Region};
 /// How many times contradictory bounds are removed at most.
 const ROUNDS: usize = 32;
 
-/// What the packets between two clocks prove.
+/// The bounds that the packets between two clocks prove.
 #[derive(Debug)]
 pub(super) struct Edge<'a> {
     /// The session whose clock is known already.
     pub(super) via: usize,
     /// The packets without outliers.
     pub(super) kept: Packets<'a>,
-    /// Number of packets there and back, outliers included.
+    /// Number of packets from `via` and to it, outliers included.
     pub(super) counts: [usize; 2],
     /// The steepest slope that a clock can have.
     pub(super) limit: Slope,
     pub(super) agreement: Agreement,
     /// The bounds on the correction to the reference clock, if `via` is right.
     pub(super) hulls: Hulls,
+    /// The bounds that the equal packets of each key set, if they are paired rightly.
+    likely: Vec<Hulls>,
 }
 
 /// The packets between two clocks, as `[left, entered]`, each by the clock of its node.
@@ -43,19 +45,33 @@ pub(super) enum Agreement {
     Contradicted(Conflict),
     /// Packets went one way only.
     OneWay,
+    /// Only packets that equal others went.
+    Likely,
 }
+
+/// The least time that a packet is under way by the corrected clocks, in nanoseconds: an
+/// arrival is later than its departure. A packet that takes 3 ns satisfies this: rounding two
+/// readings to whole nanoseconds costs 1 ns and the drift meanwhile.
+const LEAST_NS: u64 = 1;
 
 /// The packet entered after it left: the least possible correction.
 fn lower([left, entered]: [u64; 2], line: Affine) -> Point {
-    Point::new(entered, line.to_reference_ns(left))
+    Point::new(entered, line.to_reference_ns(left).saturating_add(LEAST_NS))
 }
 
 /// The packet left before it entered: the greatest possible correction.
 fn upper([left, entered]: [u64; 2], line: Affine) -> Point {
-    Point::new(left, line.to_reference_ns(entered))
+    Point::new(left, line.to_reference_ns(entered).saturating_sub(LEAST_NS))
 }
 
 impl<'a> Packets<'a> {
+    pub(super) fn new(there: &'a [[u64; 2]], back: &'a [[u64; 2]]) -> Self {
+        Self {
+            there: Cow::Borrowed(there),
+            back: Cow::Borrowed(back),
+        }
+    }
+
     /// The same packets from the point of view of the other clock.
     pub(super) fn reversed(&'a self) -> Self {
         Self {
@@ -100,20 +116,23 @@ impl<'a> Packets<'a> {
 
 impl<'a> Edge<'a> {
     /// Measures a clock against the clock of `via`, whose line is known. None if there are no
-    /// packets.
+    /// packets. `likely`: the packets that are paired rightly only if those of their key are.
     pub(super) fn new(
         via: usize,
         line: Affine,
         limit: Slope,
         mut packets: Packets<'a>,
+        likely: impl Iterator<Item = Packets<'a>>,
     ) -> Option<Self> {
         let counts = [packets.there.len(), packets.back.len()];
+        let likely: Vec<Hulls> = likely.map(|packets| packets.hulls(line)).collect();
         let mut bounds = packets.bounds(line);
         let all = bounds.len();
-        if all == 0 {
-            return None;
-        }
-        let agreement = bounds.settle(limit);
+        let agreement = match (all, likely.is_empty()) {
+            (0, true) => return None,
+            (0, false) => Agreement::Likely,
+            _ => bounds.settle(limit),
+        };
         if bounds.len() < all {
             packets.keep(&bounds, line);
         }
@@ -124,6 +143,7 @@ impl<'a> Edge<'a> {
             limit,
             agreement,
             hulls: bounds.hulls(),
+            likely,
         })
     }
 
@@ -138,20 +158,38 @@ impl<'a> Edge<'a> {
     }
 
     /// The line in the middle of all possible lines. It also satisfies the bounds from clocks
-    /// other than `via` if a line can.
-    pub(super) fn line<'b>(&'b self, all: impl Iterator<Item = &'b Self>) -> Option<Affine> {
+    /// other than `via`, and then the likely ones, if a line can.
+    pub(super) fn line<'b>(
+        &'b self,
+        all: impl Iterator<Item = &'b Self> + Clone,
+    ) -> Option<Affine> {
         if let Agreement::Contradicted(conflict) = &self.agreement {
             return Some(conflict.middle());
         }
         let sound = all.filter(|edge| !edge.contradicted());
-        let joint = Hulls::union(sound.map(|edge| &edge.hulls));
-        between(&joint, self.limit).or_else(|| between(&self.hulls, self.limit))
+        let joint = Hulls::union(sound.clone().map(|edge| &edge.hulls));
+        let mut hulls = if contradict(&joint, self.limit) {
+            self.hulls.clone()
+        } else {
+            joint
+        };
+        for likely in sound.flat_map(|edge| &edge.likely) {
+            let more = Hulls::union([&hulls, likely].into_iter());
+            if !contradict(&more, self.limit) {
+                hulls = more;
+            }
+        }
+        between(&hulls, self.limit)
     }
+}
+
+fn contradict(hulls: &Hulls, limit: Slope) -> bool {
+    matches!(Region::new(hulls, limit), Some(Err(_)))
 }
 
 pub(super) fn between(hulls: &Hulls, limit: Slope) -> Option<Affine> {
     match Region::new(hulls, limit) {
-        Some(Ok(region)) => Some(region.middle(hulls.range()?)),
+        Some(Ok(region)) => Some(region.middle()),
         Some(Err(_)) => None,
         None => Some(Affine::mean(&[hulls.resting_line(limit)?])),
     }
@@ -172,9 +210,9 @@ impl Bounds {
         self.above.len() + self.below.len()
     }
 
-    /// Finds the lines that satisfy the bounds. Among two to four bounds that contradict each
-    /// other at least one is wrong: all of them are removed, so that only right ones stay,
-    /// until too many are gone.
+    /// Finds the lines that satisfy the bounds. Of two to four bounds that contradict each
+    /// other at least one is wrong: all of them are removed, until the rest agree or too many
+    /// were removed.
     fn settle(&mut self, limit: Slope) -> Agreement {
         let all = self.len();
         let few = (all / 32).max(4);

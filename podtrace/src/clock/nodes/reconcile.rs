@@ -15,8 +15,8 @@ pub(super) struct Movable {
     pub(super) limit: Slope,
 }
 
-/// Moves `lines` (one for each session) until no packet of `edges` (each with the session
-/// that it measures) enters a node before it left the other.
+/// Moves `lines` (one for each session) until no packet of `edges` (each with the session that
+/// it measures) enters a node before or when it left the other.
 ///
 /// Each line in turn moves to the middle of what the others allow, or as near to that as
 /// possible. This converges quickly where lines exist that satisfy all bounds. None if it

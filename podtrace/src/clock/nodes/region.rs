@@ -147,12 +147,13 @@ impl Region {
         (self.flattest.slope, steepest.slope)
     }
 
-    /// The mean of the lines that are highest and lowest at two times. It is in the region
-    /// since the region is convex.
-    pub(super) fn middle(&self, (first, last): (i64, i64)) -> Affine {
-        let high = |x: i64| (self.highest(x.into()).slope, self.highest(x.into()).above);
-        let low = |x: i64| (self.lowest(x.into()).slope, self.lowest(x.into()).below);
-        Affine::mean(&[high(first), low(first), high(last), low(last)])
+    /// The mean of the lines at all corners. It is in the region, since the region is convex,
+    /// and touches no bound unless all lines do.
+    pub(super) fn middle(&self) -> Affine {
+        let corners = [&self.flattest].into_iter().chain(&self.steeper);
+        let lines =
+            corners.flat_map(|corner| [(corner.slope, corner.above), (corner.slope, corner.below)]);
+        Affine::mean(&lines.collect::<Vec<_>>())
     }
 }
 

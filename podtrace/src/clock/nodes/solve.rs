@@ -1,11 +1,11 @@
 //! Combines measurements of pairs of clocks: a tree of the best ones.
-use std::borrow::Cow;
 use std::sync::Arc;
 
+use super::crossings::{Crossings, Journeys};
 use super::edge::{Agreement, Edge, Packets};
+use super::equal::Pairs;
 use super::hull::{Hulls, Slope};
 use super::reconcile::{Movable, reconcile};
-use super::sightings::{Journeys, Sightings};
 use super::{Basis, Clock};
 use super::{
     affine::Affine,
@@ -16,17 +16,17 @@ use super::{
 /// of the two.
 const RATE_LIMIT_PPM: i128 = 1001;
 
-impl Sightings {
+impl Crossings {
     /// Computes each session's clock in terms of the first one's. `given` holds the offsets
     /// that the user knows: by how many nanoseconds a session's clock is ahead of the first.
     ///
-    /// After the correction a packet enters a session no earlier than it left the other.
+    /// After the correction a packet enters a session later than it left the other.
     /// There are three exceptions: outliers, packets of [`Basis::Inconsistent`] clocks, and
     /// packets between sessions that were not measured against each other where no solution
     /// satisfies all; the last are wrong by less than the stated uncertainty.
     #[must_use]
     pub fn solve(&self, given: &[Option<i64>]) -> Vec<Clock> {
-        let mut clocks = solve(self.sessions(), &self.journeys(), given);
+        let mut clocks = solve(self.sessions(), &self.journeys(), &self.pairs(), given);
         for (session, clock) in clocks.iter_mut().enumerate() {
             if clock.basis == Basis::Unmeasured && self.shares(session) {
                 clock.basis = Basis::WithoutDirections;
@@ -36,9 +36,15 @@ impl Sightings {
     }
 }
 
-pub(super) fn solve(sessions: usize, journeys: &Journeys, given: &[Option<i64>]) -> Vec<Clock> {
+pub(super) fn solve(
+    sessions: usize,
+    journeys: &Journeys,
+    pairs: &Pairs,
+    given: &[Option<i64>],
+) -> Vec<Clock> {
     let mut tree = Tree {
         journeys,
+        pairs,
         placed: Vec::new(),
         waiting: (0..sessions).map(Waiting::new).collect(),
         edges: Vec::new(),
@@ -78,11 +84,13 @@ enum Kind {
     Known,
     Contradicted,
     OneWay,
+    Likely,
     Unmeasured,
 }
 
 struct Tree<'a> {
     journeys: &'a Journeys,
+    pairs: &'a Pairs,
     placed: Vec<Placed>,
     waiting: Vec<Waiting<'a>>,
     /// The edges of the placed sessions, each with its session.
@@ -131,13 +139,14 @@ impl Tree<'_> {
                 .extend(edges.into_iter().map(|(_, edge)| (session, edge)));
         }
         let journeys = |ends| self.journeys.get(&ends).map_or(&[][..], Vec::as_slice);
+        let pairs = |ends| self.pairs.get(&ends).into_iter().flatten();
         for waiting in &mut self.waiting {
-            let packets = Packets {
-                there: Cow::Borrowed(journeys((session, waiting.session))),
-                back: Cow::Borrowed(journeys((waiting.session, session))),
-            };
+            let (there, back) = ((session, waiting.session), (waiting.session, session));
+            let packets = Packets::new(journeys(there), journeys(back));
+            let likely = pairs(there).map(|there| Packets::new(there, &[]));
+            let likely = likely.chain(pairs(back).map(|back| Packets::new(&[], back)));
             let limit = rate_limit(cost.steps.saturating_add(1));
-            if let Some(edge) = Edge::new(session, clock.line.affine(), limit, packets) {
+            if let Some(edge) = Edge::new(session, clock.line.affine(), limit, packets, likely) {
                 waiting.edges.push((cost.and(&edge), edge));
             }
         }
@@ -196,6 +205,7 @@ impl Cost {
             Agreement::Agreed { half_width_ns, .. } => (Kind::Known, half_width_ns),
             Agreement::Contradicted(_) => (Kind::Contradicted, 0),
             Agreement::OneWay => (Kind::OneWay, 0),
+            Agreement::Likely => (Kind::Likely, 0),
         };
         Self {
             kind: self.kind.max(kind),
@@ -255,6 +265,7 @@ impl Clock {
                 back,
                 bound_ns: one_way_bound(&edge.hulls, parent),
             },
+            Agreement::Likely => Basis::Likely,
         };
         Self {
             line: Arc::new(Line::new(affine, bounds)),

@@ -1,9 +1,10 @@
-//! What is said of a clock to people.
+//! Describes clocks for people.
 use super::{Basis, Clock};
+use crate::text::count::counted;
 
 impl Clock {
-    /// One line on the clock of `session` when it says `ts_ns`, as
-    /// `clock of b: 184.2 µs ahead of a's, ± 12.0 µs, drift +3.1 ± 0.4 ppm, …`.
+    /// Describes the clock of `session` at its time `ts_ns` in one line, as `clock of b: 184.2
+    /// µs ahead of a's, ± 12.0 µs, drift +3.1 ± 0.4 ppm, …`.
     /// The names, one for each session, must be safe for a terminal already.
     #[must_use]
     pub fn describe<N: AsRef<str>>(&self, session: usize, names: &[N], ts_ns: u64) -> String {
@@ -13,7 +14,9 @@ impl Clock {
         let what = match self.basis {
             Basis::Reference => "the reference".to_owned(),
             Basis::Given => format!("{} {reference}'s, as given", offset()),
-            Basis::Measured { via, .. } | Basis::OneWay { via, .. } if self.hangs_loose() => {
+            Basis::Measured { via, .. } | Basis::OneWay { via, .. }
+                if self.is_without_reference() =>
+            {
                 let via = name(via);
                 format!("unknown: measured only against that of {via}, which is unknown")
             }
@@ -66,6 +69,11 @@ impl Clock {
                 });
                 format!("unknown: packets went only from {from} to {to}{bound}")
             }
+            Basis::Likely => format!(
+                "unknown: only packets that have equals were seen both there and at another \
+                 node; taken as {} {reference}'s, as if they had kept their order",
+                offset()
+            ),
             Basis::Unmeasured => {
                 "unknown: no packet was seen both there and at another node".to_owned()
             }
@@ -79,7 +87,7 @@ impl Clock {
     }
 
     /// Whether it was measured against a clock that is not known.
-    fn hangs_loose(&self) -> bool {
+    fn is_without_reference(&self) -> bool {
         match self.basis {
             Basis::Measured { .. } => !self.is_known(),
             Basis::OneWay { bound_ns, .. } => bound_ns.is_none(),
@@ -92,7 +100,8 @@ impl Clock {
         format!(
             "± {}, drift {:+.1} ± {:.1} ppm",
             duration(uncertainty.into()),
-            self.line.drift_ppm(),
+            // Without the sign of a zero.
+            (self.line.drift_ppm() * 10.0).round() / 10.0 + 0.0,
             // Rounded up, as it is a bound.
             (self.line.drift_uncertainty_ppm().unwrap_or(f64::INFINITY) * 10.0).ceil() / 10.0,
         )
@@ -100,8 +109,7 @@ impl Clock {
 }
 
 fn packets(count: usize) -> String {
-    let s = if count == 1 { "" } else { "s" };
-    format!("{count} packet{s}")
+    counted(count as u64, "packet")
 }
 
 fn offset(ns: i128) -> String {
@@ -126,7 +134,7 @@ pub fn signed_duration(ns: i128) -> String {
     format!("{sign}{}", duration(ns.unsigned_abs()))
 }
 
-/// In units of a size that people read.
+/// A duration in the unit that keeps it short.
 #[must_use]
 pub fn duration(ns: u128) -> String {
     const MINUTE: u128 = 60_000_000_000;
@@ -164,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn limits_turn_with_the_sign() {
+    fn bounds_are_worded_by_their_sign() {
         assert_eq!(limit(3000, true), "at most 3.0 µs ahead of");
         assert_eq!(limit(-3000, true), "at least 3.0 µs behind");
         assert_eq!(limit(3000, false), "at least 3.0 µs ahead of");

@@ -1,11 +1,15 @@
-//! What happens in the demo's lab, one after the other.
-use std::{net::IpAddr, time::Duration};
+//! The scenarios of the demo, in order.
+use std::{
+    io,
+    net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4},
+    time::Duration,
+};
 
 use tokio::{sync::watch, time::timeout};
 
-use super::shown::{LOST_PING, PING};
+use super::shown::{BACKEND_PORT, LOST_PING, PING, SERVICE_PORT};
 use crate::{
-    lab::{Lab, LabNode, LabPod, fault::forget_vtep, traffic},
+    lab::{Lab, LabNode, LabPod, fault::forget_vtep, service::serve, traffic},
     live::{runtimes::Sockets, topology::describe},
     node::{pod_table::PodTable, target::Node},
     output::topology::text,
@@ -17,6 +21,8 @@ use crate::{
 const PATIENCE: Duration = Duration::from_secs(3);
 /// Payload of each ping in bytes, as ping's own default.
 const PING_PAYLOAD: usize = 56;
+/// Address and port of the Service.
+const SERVICE: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(10, 96, 0, 10), SERVICE_PORT);
 
 /// The stage: what the scenarios act on, and where their titles go.
 pub(super) struct Stage {
@@ -48,8 +54,8 @@ impl Stage {
         };
         for (title, to) in [
             (
-                "1. container to container in one pod, over localhost",
-                std::net::Ipv4Addr::LOCALHOST.into(),
+                "1. within a pod, over localhost",
+                Ipv4Addr::LOCALHOST.into(),
             ),
             ("2. pod to pod on one node", near.ipv4.into()),
             ("3. pod to pod across nodes", far.ipv4.into()),
@@ -58,7 +64,8 @@ impl Stage {
             let from = from.clone();
             self.answered(Scenario { title, from, to }).await;
         }
-        let title = "4. a fault, node1 has lost the forwarding entry of node2";
+        self.served(from, far, first).await;
+        let title = "5. a fault, node1 has lost the forwarding entry of node2";
         let (from, to) = (from.clone(), far.ipv4.into());
         self.lost(Scenario { title, from, to }, first, second).await;
     }
@@ -69,18 +76,39 @@ impl Stage {
         // A request and its reply.
         let packets = 2 * u64::from(pings);
         if let Err(error) = self.ping(scenario, PING, pings, packets).await {
-            self.say(&format!("ping failed: {error}"));
+            self.print_line(&format!("ping failed: {error}"));
         }
     }
 
-    /// The same where nothing arrives; then what `podtrace topology` says of it.
+    /// A pod asks a Service, whose backend is on the other node.
+    async fn served(&mut self, from: &LabPod, to: &LabPod, node: &LabNode) {
+        let backend = SocketAddrV4::new(to.ipv4, BACKEND_PORT);
+        let name = &from.name;
+        self.print_line(&format!(
+            "\n== 4. a Service, {SERVICE} is {backend} by a rule of node1: {name} asks it"
+        ));
+        if let Err(error) = serve(node, SERVICE, backend) {
+            return self.print_line(&format!("left out: {error}"));
+        }
+        let (client, server) = (from.netns.clone(), to.netns.clone());
+        let asked = self.until_printed(2, move || {
+            let (to, addr) = (SocketAddr::V4(SERVICE), SocketAddr::V4(backend));
+            traffic::udp_exchange_through(&client, to, &server, addr, 1, b"a question")
+        });
+        if let Err(error) = asked.await {
+            self.print_line(&format!("the request failed: {error}"));
+        }
+    }
+
+    /// Plays a scenario in which nothing arrives, then shows the problems that `podtrace
+    /// topology` finds.
     async fn lost(&mut self, scenario: Scenario, node: &LabNode, peer: &LabNode) {
         if let Err(error) = forget_vtep(node, peer) {
-            return self.say(&format!("the fault failed: {error}"));
+            return self.print_line(&format!("the fault failed: {error}"));
         }
         self.title(&scenario);
         if self.ping(scenario, LOST_PING, 1, 1).await.is_ok() {
-            self.say("it was answered all the same");
+            self.print_line("it was answered all the same");
         }
         let found = describe(self.nodes.clone(), Sockets::None, &self.table).await;
         match found {
@@ -89,7 +117,7 @@ impl Stage {
                 text::write_problems(&mut out, &topology, self.color);
                 self.print(&out);
             }
-            Err(error) => self.say(&format!("topology failed: {error}")),
+            Err(error) => self.print_line(&format!("topology failed: {error}")),
         }
     }
 
@@ -100,33 +128,43 @@ impl Stage {
         id: u16,
         pings: u16,
         packets: u64,
-    ) -> std::io::Result<()> {
-        let wanted = *self.printed.borrow() + packets;
+    ) -> io::Result<()> {
         let Scenario { from, to, .. } = scenario;
-        let pinged = tokio::task::spawn_blocking(move || {
+        self.until_printed(packets, move || {
             traffic::ping(&from.netns, to, id, pings, PING_PAYLOAD)
-        });
-        let answered = pinged.await.map_err(std::io::Error::other)?;
-        // Not for ever: a packet may have been lost.
+        })
+        .await
+    }
+
+    /// Makes traffic, and waits until this many of its packets are printed.
+    async fn until_printed<T: Send + 'static>(
+        &mut self,
+        packets: u64,
+        traffic: impl FnOnce() -> io::Result<T> + Send + 'static,
+    ) -> io::Result<()> {
+        let wanted = *self.printed.borrow() + packets;
+        let made = tokio::task::spawn_blocking(traffic).await;
+        let made = made.map_err(io::Error::other)?;
+        // Waits for a limited time, as a packet may have been lost.
         let _ = timeout(
             PATIENCE,
             self.printed.wait_for(|printed| *printed >= wanted),
         )
         .await;
-        answered.map(|_round_trips| ())
+        made.map(|_answers| ())
     }
 
     fn title(&mut self, scenario: &Scenario) {
         let Scenario { title, from, to } = scenario;
-        self.say(&format!("\n== {title}: {} pings {to}", from.name));
+        self.print_line(&format!("\n== {title}: {} pings {to}", from.name));
     }
 
-    fn say(&mut self, line: &str) {
+    fn print_line(&mut self, line: &str) {
         self.print(&format!("{line}\n"));
     }
 
     fn print(&mut self, text: &str) {
-        // Who reads the packets reads this; that nobody does is told there.
+        // Packets go to the same reader; the printer reports it if the reader has left.
         let _ = self.out.take(text);
     }
 }

@@ -1,4 +1,4 @@
-//! What the demo shows of what it traces: its own pings.
+//! Selects the packets that the demo shows: its own pings and requests.
 use std::io;
 
 use tokio::sync::watch;
@@ -12,6 +12,7 @@ use crate::{
         summary::{NotShown, Summary},
     },
     pipeline::consumer::{Consumer, Tick},
+    text::count::counted,
     update::Update,
     world::World,
 };
@@ -21,13 +22,18 @@ pub(super) const PING: u16 = 23;
 /// Identifier of the pings that do not arrive.
 pub(super) const LOST_PING: u16 = 24;
 
+/// Port of the Service.
+pub(super) const SERVICE_PORT: u16 = 53;
+/// Port of its backend.
+pub(super) const BACKEND_PORT: u16 = 5353;
+
 /// Prints the demo's own packets, or all.
 pub(super) struct Shown {
     printer: Printer,
     all: bool,
     /// How many of the demo's own were printed.
     own: watch::Sender<u64>,
-    /// What was printed, as far as it differs from what was traced.
+    /// The counts of the printed packets, where they differ from those of the traced ones.
     printed: Summary,
 }
 
@@ -48,13 +54,17 @@ impl Shown {
 }
 
 fn is_own(path: &Path) -> bool {
-    matches!(
-        path.packet.transport,
-        Transport::Echo {
-            id: PING | LOST_PING,
+    match path.packet.transport {
+        Transport::Echo { id, .. } => matches!(id, PING | LOST_PING),
+        Transport::Udp {
+            source,
+            destination,
             ..
-        }
-    )
+        } => [source, destination]
+            .iter()
+            .any(|port| matches!(*port, SERVICE_PORT | BACKEND_PORT)),
+        _ => false,
+    }
 }
 
 impl Consumer for Shown {
@@ -72,9 +82,10 @@ impl Consumer for Shown {
             return;
         }
         self.printer.on_path(path, world);
-        self.printed.count(path, path.late_of.is_some());
+        self.printed
+            .count(path, path.late_of.map(|before| before.outcome));
         if is_own {
-            // The next title comes behind it.
+            // So that the next title comes after it.
             self.printer.hand_on();
             self.own.send_modify(|own| *own += 1);
         }
@@ -87,9 +98,9 @@ impl Consumer for Shown {
     fn on_end(&mut self, summary: &Summary, world: &World) -> Vec<String> {
         let others = summary.packets.saturating_sub(self.printed.packets);
         if others > 0 {
-            let text = format!(
-                "{others} packets more, such as ARP and neighbour discovery, are shown with -v"
-            );
+            let more = counted(others, "more packet");
+            let verb = if others == 1 { "is" } else { "are" };
+            let text = format!("{more}, such as ARP and neighbour discovery, {verb} shown with -v");
             self.printer.on_notice(&text);
         }
         let printed = Summary {

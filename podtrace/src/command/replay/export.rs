@@ -6,21 +6,27 @@ use std::{
 
 use anyhow::bail;
 
-use super::{code, leaves_terminal, player_options, progress_alone, stop_on_signal};
+use super::{code, leaves_terminal, player_options, progress_alone};
 use crate::{
     cli::{ExportArgs, ExportFormat},
-    command::setup::{command, kernel, refuse_terminal, session_name},
+    command::{
+        filter::refuse_partial,
+        setup::{check_write, command, kernel, refuse_terminal, session_name, vxlan_ports},
+        stop::stop_on_signal,
+    },
     export::{CsvRows, ExportError, ParquetRows, check_parquet},
     output::{json::Json, notices::Notices, printer::Printer},
+    packet::VxlanPorts,
     path::{Path, summary::Summary},
     pipeline::consumer::{Consumer, Failure},
     replay::{
-        inputs::{Input, differ_in_sampling},
+        inputs::{Input, differ_in_sampling, firsts},
         player::{Found, Player},
     },
     session::{
         files::{self, FileOptions, Keep, SessionFiles, Target},
-        format::{FORMAT, SectionInfo},
+        format::{CAPTURE, FORMAT, SectionInfo, SourceSession},
+        reader::VXLAN_PORTS,
         recorder::{Recorder, RecorderOptions},
     },
     sink::{Named, Writer, status},
@@ -28,13 +34,17 @@ use crate::{
     world::World,
 };
 
-/// How much is given to the kernel at once, in nanoseconds of the recording.
+/// Time between two writes to the kernel, in nanoseconds of the recording.
 const FLUSH_NS: u64 = 1_000_000_000;
 
 /// Runs the command; returns the exit code.
 pub(in crate::command) fn run(args: &ExportArgs) -> anyhow::Result<u8> {
     if args.how.zstd && args.format != ExportFormat::Pcapng {
         bail!("--zstd is for pcapng; parquet is compressed anyway, others take a pipe to zstd");
+    }
+    check_write(&args.how, args.write.as_deref())?;
+    if args.format == ExportFormat::Pcapng {
+        refuse_partial(args.input.filter.scope)?;
     }
     if args.format == ExportFormat::Parquet {
         check_parquet()?;
@@ -43,7 +53,7 @@ pub(in crate::command) fn run(args: &ExportArgs) -> anyhow::Result<u8> {
     if is_binary && target(args).is_none() {
         refuse_terminal()?;
     }
-    // What cannot be read leaves no file behind.
+    // Opens the input first: an unreadable one leaves no file behind.
     let options = player_options(&args.input)?;
     let mut player = Player::new(&options, false, stop_on_signal()?)?;
     let is_free = target(args).is_some() && status::has_terminal()
@@ -51,21 +61,25 @@ pub(in crate::command) fn run(args: &ExportArgs) -> anyhow::Result<u8> {
     player.show_progress = is_free.then(progress_alone);
     player.vantage.clone_from(&args.vantage);
     player.is_recorded = args.format == ExportFormat::Pcapng;
-    let mut has_begun = false;
+    let mut has_started = false;
     let played = player.run(|found| {
-        has_begun = true;
-        consumers(args, found)
-    })?;
-    if let (true, true, Some(path)) = (played.is_interrupted, has_begun, target(args)) {
+        let made = consumers(args, found)?;
+        has_started = true;
+        Ok(made)
+    });
+    let is_cut = !played.as_ref().is_ok_and(|played| !played.is_interrupted);
+    if let (true, true, Some(path)) = (is_cut, has_started, target(args))
+        && path.exists()
+    {
         eprintln!("podtrace: {} is partial", shown(path));
     }
-    Ok(code(&played))
+    Ok(code(&played?))
 }
 
 fn consumers(args: &ExportArgs, found: &Found<'_>) -> anyhow::Result<Vec<Box<dyn Consumer>>> {
     let exporter: Box<dyn Consumer> = match args.format {
         ExportFormat::Pcapng => Box::new(recorder(args, found)?),
-        // It has notices among its lines.
+        // JSON has lines for notices.
         ExportFormat::Json => {
             let sink = Box::new(Writer(writer(args)?));
             let printer = Printer::new(Box::new(Json::new(0)), sink);
@@ -96,7 +110,7 @@ fn writer(args: &ExportArgs) -> anyhow::Result<Box<dyn Write + Send>> {
     })
 }
 
-/// The interfaces that the export is limited to, or was from the begin.
+/// The interfaces that the export is limited to, or else the recordings.
 fn chosen(args: &ExportArgs, inputs: &[Input]) -> Vec<String> {
     // An interface name has no slash.
     let vantage = args
@@ -118,9 +132,34 @@ fn chosen(args: &ExportArgs, inputs: &[Input]) -> Vec<String> {
     infos.flat_map(|info| info.interfaces.clone()).collect()
 }
 
+/// The sessions of the inputs.
+fn made_of(inputs: &[Input]) -> anyhow::Result<Box<[SourceSession]>> {
+    let source = |input: &Input| {
+        let info = input.info().filter(|info| !info.made_of.is_empty());
+        Ok(SourceSession {
+            session: match input.session()? {
+                Some(name) => name,
+                None => format!("{CAPTURE}{}", session_name()?),
+            },
+            live: info.map(SectionInfo::live).unwrap_or_default(),
+            boot_ns: input.boot_ns().unwrap_or_default(),
+        })
+    };
+    inputs.iter().map(source).collect()
+}
+
+/// The UDP ports on which VXLAN is decoded in the inputs, apart from those of their snapshots.
+fn tunnels(inputs: &[Input], given: VxlanPorts) -> Vec<u16> {
+    let of = |input: &Input| match input.info() {
+        Some(info) => info.vxlan_ports.clone(),
+        None => VXLAN_PORTS.to_vec(),
+    };
+    given.with(&inputs.iter().flat_map(of).collect::<Vec<_>>())
+}
+
 fn recorder(args: &ExportArgs, found: &Found<'_>) -> anyhow::Result<Recorder> {
     let Found { inputs, outline } = found;
-    let nodes: Vec<_> = inputs.iter().flat_map(Input::nodes).collect();
+    let nodes: Vec<_> = firsts(inputs).flat_map(Input::nodes).collect();
     let files = SessionFiles::open(FileOptions {
         target: target(args).map_or(Target::Stdout, |path| Target::Path(path.to_owned())),
         rotates: false,
@@ -136,7 +175,7 @@ fn recorder(args: &ExportArgs, found: &Found<'_>) -> anyhow::Result<Recorder> {
     let info = SectionInfo {
         format: FORMAT,
         session: session_name()?,
-        sessions: inputs.iter().map(Input::sessions).sum(),
+        sessions: firsts(inputs).map(Input::sessions).sum(),
         nodes,
         snaplen: infos().map(|info| info.snaplen).min().unwrap_or(u32::MAX),
         sample: infos().map(|info| info.sample).max().unwrap_or(0),
@@ -145,6 +184,8 @@ fn recorder(args: &ExportArgs, found: &Found<'_>) -> anyhow::Result<Recorder> {
         headers_only: infos().any(|info| info.headers_only),
         hop_timeout_ns: infos().map(|info| info.hop_timeout_ns).max().unwrap_or(0),
         interfaces: chosen(args, inputs),
+        vxlan_ports: tunnels(inputs, vxlan_ports(&args.input.vxlan_port)?),
+        made_of: made_of(inputs)?,
         ..SectionInfo::default()
     };
     let options = RecorderOptions {
@@ -186,8 +227,8 @@ impl Export {
         }
     }
 
-    fn note(&mut self, result: Result<(), ExportError>) {
-        self.failure.note(result.map_err(Into::into));
+    fn record(&mut self, result: Result<(), ExportError>) {
+        self.failure.record(result.map_err(Into::into));
     }
 }
 
@@ -198,7 +239,7 @@ impl Consumer for Export {
             Some(Rows::Parquet(rows)) => rows.write(path, world),
             None => Ok(()),
         };
-        self.note(written);
+        self.record(written);
     }
 
     fn on_end(&mut self, _: &Summary, _: &World) -> Vec<String> {
@@ -211,7 +252,7 @@ impl Consumer for Export {
             }
             None => return Vec::new(),
         };
-        self.note(finished.and_then(|mut writer| Ok(writer.flush()?)));
+        self.record(finished.and_then(|mut writer| Ok(writer.flush()?)));
         let notice = || {
             format!(
                 "{beyond} times are written as 2262-04-11T23:47:16Z, the last that Parquet has: csv and json go on to 2554"

@@ -1,10 +1,10 @@
 //! `podtrace stats`.
 use std::io;
 
-use super::{code, leaves_terminal, player_options, progress_alone, stop_on_signal};
+use super::{code, leaves_terminal, player_options, progress_alone};
 use crate::{
     cli::{StatsArgs, StatsFormat},
-    command::{print_out, use_color},
+    command::{print_out, stop::stop_on_signal, use_color},
     output::{notices::Notices, stats::text},
     path::{Path, summary::Summary},
     pipeline::consumer::{Consumer, Failure},
@@ -32,7 +32,7 @@ pub(in crate::command) fn run(args: &StatsArgs) -> anyhow::Result<u8> {
     Ok(code(&played))
 }
 
-/// Adds paths up; prints at the end.
+/// Collects statistics, and prints them at the end.
 struct Collect {
     stats: Option<Stats>,
     format: StatsFormat,
@@ -51,7 +51,7 @@ impl Consumer for Collect {
     fn on_end(&mut self, summary: &Summary, _: &World) -> Vec<String> {
         if let Some(stats) = self.stats.take() {
             let printed = self.print(&stats.finish(summary));
-            self.failure.note(printed);
+            self.failure.record(printed);
         }
         Vec::new()
     }

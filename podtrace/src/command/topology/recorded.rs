@@ -5,23 +5,29 @@ use anyhow::bail;
 
 use crate::{
     cli::{TopologyArgs, TopologyFormat},
-    command::{FINE, PROBLEMS, print_out},
+    command::{FINE, INTERRUPTED, PROBLEMS, print_out, stop::stop_on_signal},
     model::topology::RecordedTopology,
     replay::inputs::{self, Input},
     session::reader::{Item, ReaderOptions},
+    signals::Stop,
     text::{escape::shown, names::listed, sanitize::sanitize_lines},
     update::Update,
 };
 
-/// Shows what the files hold: the last of each session's.
+/// Shows the last topology of each session in the files.
 pub(super) fn show(args: &TopologyArgs) -> anyhow::Result<u8> {
     let mut found = Vec::new();
     let inputs = inputs::find(&args.files)?;
     for words in &inputs.notices {
         eprintln!("podtrace: {words}");
     }
+    let stop = stop_on_signal()?;
     for input in &inputs.all {
-        found.extend(last(input)?);
+        found.extend(last(input, &stop)?);
+    }
+    if stop.is_set() {
+        eprintln!("podtrace: interrupted before anything was shown");
+        return Ok(INTERRUPTED);
     }
     if found.is_empty() {
         bail!(
@@ -51,10 +57,14 @@ fn names(files: &[PathBuf]) -> String {
 }
 
 /// The last topology of each session in the files of one.
-fn last(input: &Input) -> anyhow::Result<Vec<RecordedTopology>> {
+fn last(input: &Input, stop: &Stop) -> anyhow::Result<Vec<RecordedTopology>> {
     let mut last: BTreeMap<usize, RecordedTopology> = BTreeMap::new();
-    let mut chain = input.open(ReaderOptions::default(), false)?;
-    // What is behind damage counts as well.
+    let options = ReaderOptions {
+        stop: stop.clone(),
+        ..ReaderOptions::default()
+    };
+    let mut chain = input.open(options, false)?;
+    // Entries after damage count as well.
     chain.end();
     while let Some(item) = chain.next_item()? {
         let Item::Update(origin, Update::Topology(topology)) = item else {

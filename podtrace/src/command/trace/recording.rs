@@ -6,7 +6,7 @@ use anyhow::{Context as _, bail};
 use crate::{
     cli::{CaptureArgs, FileArgs},
     clock::nanos,
-    command::setup::{command, kernel, refuse_terminal, session_name},
+    command::setup::{check_write, command, kernel, refuse_terminal, session_name},
     live::{recording::Recording, topology::Show},
     node::target::Node,
     output::topology::text,
@@ -26,6 +26,7 @@ pub(super) fn open(
     nodes: &[Node],
     epoch_ns: i128,
 ) -> anyhow::Result<Option<Recording>> {
+    check_write(&args.how, args.write.as_deref())?;
     let Some(path) = &args.write else {
         return Ok(None);
     };

@@ -39,7 +39,7 @@ pub enum CriError {
         "no container runtime found: none of {tried} exists; name its socket with --cri-socket"
     )]
     NoRuntime {
-        /// The paths looked at.
+        /// The paths tried.
         tried: String,
     },
     /// The socket may not be opened.
@@ -107,7 +107,7 @@ pub enum CriError {
     Closed {
         /// The path.
         socket: PathBuf,
-        /// What was seen.
+        /// How it broke.
         detail: String,
     },
     /// The runtime refused a call.
@@ -137,7 +137,7 @@ pub enum CriError {
 }
 
 impl CriError {
-    /// From a failed look at, or connection to, the socket.
+    /// Converts a failure to inspect the socket or to connect to it.
     pub(super) fn from_io(socket: &Path, source: io::Error) -> Self {
         let socket = socket.to_owned();
         match source.kind() {
@@ -149,7 +149,7 @@ impl CriError {
         }
     }
 
-    /// From the status of a call on a connection that has worked before.
+    /// Converts the status of a call on a connection that has worked before.
     pub(super) fn from_status(socket: &Path, call: &'static str, status: &Status) -> Self {
         let detail = detail(status);
         let socket = socket.to_owned();
@@ -168,8 +168,8 @@ impl CriError {
         }
     }
 
-    /// From the status of the first call: here a transport that breaks means
-    /// that the other side speaks something else.
+    /// Converts the status of the first call: a broken transport then means that the other side
+    /// speaks another protocol.
     pub(super) fn from_first_status(socket: &Path, call: &'static str, status: &Status) -> Self {
         let foreign = status.message().contains("grpc-status header missing")
             || status.code() == Code::Internal;
@@ -196,7 +196,7 @@ fn detail(status: &Status) -> String {
     }
 }
 
-/// Makes the text of others fit for one line.
+/// Makes external text printable in one line.
 pub(super) fn printable(words: impl Display) -> String {
     let words = sanitize(&words.to_string());
     match words.char_indices().nth(MAX_DETAIL) {
@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn statuses_are_told_apart() {
+    fn statuses_are_distinguished() {
         let path = Path::new("/s");
         let of = |status: Status| CriError::from_status(path, "ListPodSandbox", &status);
         assert!(matches!(

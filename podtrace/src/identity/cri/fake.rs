@@ -27,7 +27,7 @@ use tonic::{
 
 type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<Response<T>, Status>> + Send + 'a>>;
 
-/// What the fake answers with.
+/// The answers of the fake.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Script {
     pub(crate) sandboxes: Vec<PodSandbox>,
@@ -51,7 +51,7 @@ pub(crate) struct Script {
 #[derive(Debug)]
 pub(crate) struct Fake {
     pub(crate) script: Arc<Mutex<Script>>,
-    /// Of its own, so that its connections end with it.
+    /// Its own tokio runtime, so that its connections end with it.
     runtime: Option<Runtime>,
 }
 
@@ -92,7 +92,7 @@ impl Fake {
         }
     }
 
-    /// What was asked so far, and what is answered.
+    /// The requests so far, and the answers.
     pub(crate) fn script(&self) -> std::sync::MutexGuard<'_, Script> {
         self.script.lock().unwrap()
     }

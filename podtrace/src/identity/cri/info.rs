@@ -19,7 +19,7 @@ pub(super) struct Info {
 pub(super) enum Network {
     /// Nothing.
     #[default]
-    Unsaid,
+    Unknown,
     /// The specification lists namespaces, and no network namespace is among
     /// them: the sandbox lives in the one of the node.
     Node,
@@ -49,7 +49,7 @@ fn network(info: &Value) -> Network {
         return Network::Closed;
     }
     let Some(namespaces) = info["runtimeSpec"]["linux"]["namespaces"].as_array() else {
-        return Network::Unsaid;
+        return Network::Unknown;
     };
     match namespaces.iter().find(|ns| ns["type"] == "network") {
         Some(ns) => Network::Own(text(&ns["path"])),
@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn a_closed_namespace_is_not_looked_at() {
+    fn closed_namespace_is_not_inspected() {
         let info = Info::parse(
             r#"{"netNamespaceClosed":true,"runtimeSpec":{"linux":{"namespaces":[{"type":"network","path":"/n"}]}}}"#,
         )

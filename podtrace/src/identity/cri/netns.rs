@@ -41,7 +41,7 @@ pub(super) struct Mark {
 /// to enter it, so do not call it in an async context.
 pub(super) fn mark(runtime: Option<u32>, path: &str) -> io::Result<Mark> {
     let file = open(runtime, Path::new(path))?;
-    // What a namespace was mounted on stays behind as an empty file.
+    // The mount point of a removed namespace stays behind as an empty file.
     if fstatfs(&file)?.filesystem_type() != NSFS_MAGIC {
         return Err(io::ErrorKind::InvalidInput.into());
     }
@@ -63,8 +63,8 @@ fn open(runtime: Option<u32>, path: &Path) -> io::Result<File> {
         let root = PathBuf::from(format!("/proc/{pid}/root"));
         Some((File::open(&root).ok()?, root))
     });
-    // With the runtime's own root at hand, a path that is not there is not
-    // looked up in ours: it could be another namespace of the same name.
+    // Where the runtime's root is accessible, a path that is missing there is not looked up in
+    // podtrace's own root: it could be another namespace of the same name.
     let Some((directory, root)) = root else {
         return open_plainly(path);
     };
@@ -86,7 +86,8 @@ fn open(runtime: Option<u32>, path: &Path) -> io::Result<File> {
     }
 }
 
-/// The same as [`openat2`] by steps: what is renamed meanwhile can mislead it.
+/// Resolves a path step by step where [`openat2`] is missing: a concurrent rename can mislead
+/// it.
 fn open_below(root: &Path, path: &Path) -> io::Result<File> {
     if path.starts_with("/proc") {
         return open_plainly(&root.join(path.strip_prefix("/").unwrap_or(path)));
@@ -182,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_network_namespace_is_refused_at_once() {
+    fn other_files_are_refused_as_network_namespaces() {
         let me = Some(process::id());
         assert!(mark(me, &format!("/proc/{}/ns/uts", process::id())).is_err());
         let dir = tempfile::tempdir().unwrap();

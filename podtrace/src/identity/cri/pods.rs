@@ -1,4 +1,4 @@
-//! Puts what the runtime lists together: sandboxes and containers to pods.
+//! Combines the listed sandboxes and containers to pods.
 use std::collections::{HashMap, HashSet};
 
 use k8s_cri::v1::{Container as CriContainer, ContainerState, PodSandbox, PodSandboxState};
@@ -15,9 +15,8 @@ pub(super) const MAX_CONTAINERS: usize = 4 * MAX_PODS;
 /// The pods of a node at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PodList {
-    /// The pods, ordered by namespace, name and age. Those whose sandbox is
-    /// down are among them, with `ready` unset; a pod whose sandbox was made
-    /// anew is there once for each.
+    /// The pods, ordered by namespace, name and age. Pods whose sandbox is down are included,
+    /// with `ready` unset; a pod whose sandbox was recreated appears once for each.
     pub pods: Vec<Pod>,
     /// Pods left out because there are too many.
     pub cut_pods: usize,
@@ -28,7 +27,7 @@ pub struct PodList {
 }
 
 impl PodList {
-    /// What the list lacks, in words; empty if it is complete.
+    /// Describes what the list lacks; empty if it is complete.
     #[must_use]
     pub fn left_out(&self) -> Vec<String> {
         [
@@ -84,7 +83,7 @@ impl Answer {
         })
     }
 
-    /// Puts the pods together. Sandboxes in `vanished` are left out.
+    /// Builds the list of pods. Sandboxes in `vanished` are left out.
     pub(super) fn into_list(
         self,
         known: &HashMap<String, Sandbox>,
@@ -115,7 +114,7 @@ fn order(pod: &Pod) -> (&str, &str, i64, &str) {
     (&pod.namespace, &pod.name, pod.created_ns, &pod.sandbox_id)
 }
 
-/// Returns how many were left out.
+/// Keeps the first item of each id; returns how many were left out.
 fn keep_named<T>(items: &mut Vec<T>, id: impl Fn(&T) -> &String) -> usize {
     let before = items.len();
     let mut seen = HashSet::new();
@@ -277,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn what_will_change_soon_is_a_transition() {
+    fn unfinished_containers_are_in_transition() {
         let made = container("x", "s1", ContainerState::ContainerCreated, 0);
         let early = container("y", "none", ContainerState::ContainerRunning, 0);
         for container in [made, early] {

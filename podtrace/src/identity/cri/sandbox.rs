@@ -37,7 +37,7 @@ pub(super) struct Sandbox {
 }
 
 impl Sandbox {
-    /// Notes its listed state; returns whether to request its status (again), and counts
+    /// Records its listed state; returns whether to request its status (again), and counts
     /// that request.
     pub(super) fn turn(&mut self, state: i32) -> bool {
         if self.state != Some(state) {
@@ -80,7 +80,7 @@ impl Sandbox {
         self.cgroup_parent = info.cgroup_parent.or(self.cgroup_parent.take());
         let status = answer.status.as_ref();
         let up = self.is_up();
-        self.host_network = says_node(status) || info.network == Network::Node;
+        self.host_network = is_host_network(status) || info.network == Network::Node;
         if let Network::Own(path) = info.network {
             self.netns_path = path.or(self.netns_path.take());
         }
@@ -133,7 +133,7 @@ impl Sandbox {
     }
 }
 
-fn says_node(status: Option<&PodSandboxStatus>) -> bool {
+fn is_host_network(status: Option<&PodSandboxStatus>) -> bool {
     status
         .and_then(|status| status.linux.as_ref()?.namespaces.as_ref()?.options.as_ref())
         .is_some_and(|options| options.network == NamespaceMode::Node as i32)
@@ -243,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_runtime_never_tells_is_asked_for_a_few_times() {
+    fn status_without_the_expected_fields_is_requested_a_few_times() {
         let mut sandbox = Sandbox::default();
         let mut tries = 0;
         while sandbox.turn(READY) {

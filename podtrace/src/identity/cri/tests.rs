@@ -1,4 +1,4 @@
-//! The ways in which a runtime fails, and what is asked of one that answers.
+//! Failures of a runtime, and the requests to one that answers.
 use std::{
     collections::HashMap,
     fs,
@@ -21,7 +21,7 @@ use super::{
     *,
 };
 
-fn place() -> (TempDir, PathBuf) {
+fn socket_in_tempdir() -> (TempDir, PathBuf) {
     let dir = tempfile::tempdir().unwrap();
     let socket = dir.path().join("cri.sock");
     (dir, socket)
@@ -72,8 +72,8 @@ fn status(ip: &str, info: &str) -> PodSandboxStatusResponse {
 }
 
 #[tokio::test]
-async fn nothing_there_and_something_else_there() {
-    let (dir, socket) = place();
+async fn missing_socket_and_other_file_are_distinguished() {
+    let (dir, socket) = socket_in_tempdir();
     assert!(matches!(failure(&socket).await, CriError::NoSocket { .. }));
     fs::write(&socket, "").unwrap();
     assert!(matches!(
@@ -88,7 +88,7 @@ async fn nothing_there_and_something_else_there() {
 
 #[tokio::test]
 async fn a_stale_socket_says_that_the_runtime_is_not_running() {
-    let (_dir, socket) = place();
+    let (_dir, socket) = socket_in_tempdir();
     drop(UnixListener::bind(&socket).unwrap());
     let error = failure(&socket).await;
     assert!(matches!(error, CriError::Refused { .. }));
@@ -97,7 +97,7 @@ async fn a_stale_socket_says_that_the_runtime_is_not_running() {
 
 #[tokio::test]
 async fn no_permission_says_to_run_as_root() {
-    let (_dir, socket) = place();
+    let (_dir, socket) = socket_in_tempdir();
     let _listener = UnixListener::bind(&socket).unwrap();
     fs::set_permissions(&socket, fs::Permissions::from_mode(0o000)).unwrap();
     // Root is permitted everything.
@@ -110,17 +110,17 @@ async fn no_permission_says_to_run_as_root() {
 }
 
 #[tokio::test]
-async fn one_that_hangs_is_given_up() {
-    let (_dir, socket) = place();
+async fn hanging_runtime_times_out() {
+    let (_dir, socket) = socket_in_tempdir();
     answering(&socket, b"");
-    let begun = Instant::now();
+    let started = Instant::now();
     assert!(matches!(failure(&socket).await, CriError::Silent { .. }));
-    assert!(begun.elapsed() < CONNECT_TIMEOUT + Duration::from_secs(1));
+    assert!(started.elapsed() < CONNECT_TIMEOUT + Duration::from_secs(1));
 }
 
 #[tokio::test]
-async fn a_full_queue_is_one_that_hangs() {
-    let (_dir, socket) = place();
+async fn full_accept_queue_counts_as_hanging() {
+    let (_dir, socket) = socket_in_tempdir();
     let listener =
         socket2::Socket::new(socket2::Domain::UNIX, socket2::Type::STREAM, None).unwrap();
     listener
@@ -138,7 +138,7 @@ async fn rubbish_is_no_runtime() {
         &[0xff; 64],
         &[0; 64],
     ] {
-        let (_dir, socket) = place();
+        let (_dir, socket) = socket_in_tempdir();
         answering(&socket, bytes);
         let error = failure(&socket).await;
         assert!(matches!(error, CriError::NotCri { .. }), "{error}");
@@ -147,7 +147,7 @@ async fn rubbish_is_no_runtime() {
 
 #[tokio::test]
 async fn a_server_without_the_service_says_how_to_enable_it() {
-    let (_dir, socket) = place();
+    let (_dir, socket) = socket_in_tempdir();
     let _fake = Fake::listen_without_cri(&socket);
     let error = failure(&socket).await;
     assert!(matches!(error, CriError::NoCri { .. }), "{error}");
@@ -156,7 +156,7 @@ async fn a_server_without_the_service_says_how_to_enable_it() {
 
 #[tokio::test]
 async fn a_runtime_tells_about_itself() {
-    let (_dir, socket) = place();
+    let (_dir, socket) = socket_in_tempdir();
     let _fake = Fake::listen(&socket, Script::default());
     let runtime = Runtime::connect(&socket).await.unwrap();
     let about = runtime.about();
@@ -168,16 +168,16 @@ async fn a_runtime_tells_about_itself() {
 
 #[tokio::test]
 async fn the_first_that_answers_is_taken() {
-    let (dir, socket) = place();
+    let (dir, socket) = socket_in_tempdir();
     let (stale, hanging) = (dir.path().join("a"), dir.path().join("b"));
     drop(UnixListener::bind(&stale).unwrap());
     let _fake = Fake::listen(&socket, Script::default());
     answering(&hanging, b"");
     let all = [stale.as_path(), &socket, &hanging];
-    let begun = Instant::now();
+    let started = Instant::now();
     let runtime = Runtime::find_among(all.into_iter()).await.unwrap();
     assert_eq!(runtime.about().socket, socket);
-    assert!(begun.elapsed() < CONNECT_TIMEOUT);
+    assert!(started.elapsed() < CONNECT_TIMEOUT);
     let error = Runtime::find_among([stale.as_path()].into_iter()).await;
     assert!(matches!(error, Err(CriError::Refused { .. })));
     let none = [dir.path().join("c")];
@@ -185,9 +185,9 @@ async fn the_first_that_answers_is_taken() {
     assert!(matches!(error, Err(CriError::NoRuntime { .. })));
 }
 
-/// What a runtime with this script lists at first.
+/// The first list of a runtime with this script.
 async fn listed(script: Script) -> Result<PodList, CriError> {
-    let (_dir, socket) = place();
+    let (_dir, socket) = socket_in_tempdir();
     let _fake = Fake::listen(&socket, script);
     Runtime::connect(&socket).await?.list().await
 }
@@ -208,7 +208,7 @@ async fn garbage_in_a_status_leaves_fields_empty() {
 
 #[tokio::test]
 async fn details_are_asked_for_once_and_again_on_a_change() {
-    let (_dir, socket) = place();
+    let (_dir, socket) = socket_in_tempdir();
     let netns = format!("/proc/{}/task/{0}/ns/net", std::process::id());
     let info = format!(
         r#"{{"runtimeSpec":{{"linux":{{"namespaces":[{{"type":"network","path":"{netns}"}}]}}}}}}"#
@@ -261,7 +261,7 @@ async fn a_list_beyond_all_bounds_is_refused() {
 
 #[tokio::test]
 async fn a_list_that_hangs_and_one_that_breaks() {
-    let (_dir, socket) = place();
+    let (_dir, socket) = socket_in_tempdir();
     let fake = Fake::listen(&socket, Script::default());
     let mut runtime = Runtime::connect(&socket).await.unwrap();
     fake.script().refusal = Some(Status::unavailable("server is not initialized yet"));

@@ -15,14 +15,14 @@ use tokio::sync::mpsc;
 
 use super::{
     ClusterUpdate,
-    way::{Surroundings, Way},
+    config_source::{ConfigSource, Environment},
 };
 
-/// The source of the way to a cluster, which is unusable here.
+/// The source of a cluster's configuration, which is unusable here.
 #[derive(Clone, Copy, Debug)]
 pub enum ClusterSource {}
 
-/// The way to a cluster: there is none.
+/// The configuration of a cluster: there is none.
 #[derive(Clone, Copy, Debug)]
 pub enum ClusterConfig {}
 
@@ -38,18 +38,18 @@ pub enum ClusterError {
 }
 
 impl ClusterSource {
-    /// Finds no way to a cluster; none if nothing names one.
+    /// Finds no configuration; none if nothing names a cluster.
     ///
     /// # Errors
     /// When a file, the variable `KUBECONFIG` or a service account names a cluster.
     pub fn find(kubeconfig: Option<&Path>) -> Result<Option<ClusterConfig>, ClusterError> {
-        refuse(Surroundings::of_process().way(kubeconfig))
+        refuse(Environment::of_process().config_source(kubeconfig))
     }
 }
 
-/// Any way leads to the error.
-fn refuse(way: Option<Way>) -> Result<Option<ClusterConfig>, ClusterError> {
-    way.map_or(Ok(None), |_| Err(ClusterError::NotBuilt))
+/// Refuses any source.
+fn refuse(source: Option<ConfigSource>) -> Result<Option<ClusterConfig>, ClusterError> {
+    source.map_or(Ok(None), |_| Err(ClusterError::NotBuilt))
 }
 
 impl fmt::Display for ClusterConfig {
@@ -58,7 +58,7 @@ impl fmt::Display for ClusterConfig {
     }
 }
 
-/// Follows nothing: there is no way to a cluster.
+/// Follows nothing: there is no configuration.
 pub fn watch(config: ClusterConfig, _: mpsc::Sender<ClusterUpdate>) {
     match config {}
 }
@@ -75,7 +75,7 @@ mod tests {
             "this podtrace is built without the Kubernetes API\n\
              hint: build it with the feature kubernetes, as a plain cargo build --release does"
         );
-        assert!(refuse(Some(Way::InCluster)).is_err());
+        assert!(refuse(Some(ConfigSource::InCluster)).is_err());
         assert!(refuse(None).unwrap().is_none());
     }
 }

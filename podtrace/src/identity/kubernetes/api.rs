@@ -14,4 +14,7 @@ mod tests;
 pub use config::{ClusterConfig, ClusterError, ClusterSource};
 pub use watch::watch;
 
-use super::{ClusterNode, ClusterPod, ClusterUpdate, Resource, way};
+use super::{
+    ClusterNode, ClusterPod, ClusterService, ClusterServicePort, ClusterUpdate, Resource,
+    config_source,
+};

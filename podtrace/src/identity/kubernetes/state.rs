@@ -1,27 +1,26 @@
 //! The owners of addresses in the cluster, now and a moment ago.
+mod claims;
+mod lists;
 mod nodes;
+mod services;
 
-use std::{
-    collections::{HashMap, VecDeque},
-    net::IpAddr,
-    sync::Arc,
+use std::{collections::HashMap, net::IpAddr, sync::Arc};
+
+use self::{
+    claims::{Claim, Claims},
+    lists::{List, Lists},
+    nodes::Nodes,
+    services::{Frontend, Services},
 };
-
-use self::nodes::Nodes;
 use super::{ClusterPod, ClusterUpdate, Resource};
 use crate::text::sanitize::sanitize;
+pub use services::ServicePort;
 
-/// How long a deleted pod is remembered for late packets.
-const REMEMBER_NS: u64 = 60_000_000_000;
-
-/// How long a pod keeps its name while nobody would report its end.
+/// How long a pod keeps its name in an outage, which hides its end.
 const GRACE_NS: u64 = 60_000_000_000;
 
 /// Upper bound of the pods kept.
 const MAX_PODS: usize = 200_000;
-
-/// Upper bound of the remembered ends of claims.
-const MAX_ENDED: usize = 100_000;
 
 /// A pod as shown.
 #[derive(Debug, PartialEq, Eq)]
@@ -36,19 +35,17 @@ pub struct RemotePod {
     pub created_ns: i64,
 }
 
-/// The cluster's pods and nodes by address. All times but creation times are
+/// The cluster's pods, nodes and Services by address. All times but creation times are
 /// nanoseconds of `CLOCK_MONOTONIC`.
 #[derive(Debug)]
 pub struct Cluster {
     epoch_ns: i128,
     /// Pods that hold an address now, by UID.
     pods: HashMap<Arc<str>, Holder>,
-    claims: HashMap<IpAddr, Vec<Claim>>,
-    /// Claims that have ended, the first to end first.
-    ended: VecDeque<(u64, IpAddr)>,
+    claims: Claims<IpAddr, Owner>,
     nodes: Nodes,
-    pods_list: List,
-    nodes_list: List,
+    services: Services,
+    lists: Lists,
     max_pods: usize,
     not_kept: u64,
 }
@@ -59,34 +56,16 @@ struct Holder {
     pod: Arc<RemotePod>,
     addresses: Vec<IpAddr>,
     /// When it was last reported, and in or after which list.
-    told_ns: u64,
+    reported_ns: u64,
     round: u64,
 }
 
-/// A pod's claim to an address, from a time on.
+/// A pod that claims an address.
 #[derive(Debug)]
-struct Claim {
+struct Owner {
     pod: Arc<RemotePod>,
-    from_ns: u64,
-    /// When it ended; none while it holds.
-    until_ns: Option<u64>,
     /// Whether the pod is being deleted: it then yields to one that is not.
     yields: bool,
-}
-
-/// The state of the lists of one resource.
-#[derive(Debug, Default)]
-struct List {
-    round: u64,
-    began_ns: u64,
-    outage: Option<Outage>,
-}
-
-/// An outage of a resource.
-#[derive(Debug)]
-struct Outage {
-    since_ns: u64,
-    reason: String,
 }
 
 impl Cluster {
@@ -96,11 +75,10 @@ impl Cluster {
         Self {
             epoch_ns,
             pods: HashMap::new(),
-            claims: HashMap::new(),
-            ended: VecDeque::new(),
+            claims: Claims::default(),
             nodes: Nodes::default(),
-            pods_list: List::default(),
-            nodes_list: List::default(),
+            services: Services::default(),
+            lists: Lists::default(),
             max_pods: MAX_PODS,
             not_kept: 0,
         }
@@ -109,25 +87,28 @@ impl Cluster {
     /// Applies an update of [`watch`](super::watch()) at `now_ns`. Times must not go
     /// backwards.
     pub fn apply(&mut self, update: ClusterUpdate, now_ns: u64) {
-        self.forget(now_ns);
+        self.claims.forget(now_ns);
+        self.services.forget(now_ns);
         match update {
-            ClusterUpdate::Restart(resource) => {
-                let list = self.list_mut(resource);
-                list.round += 1;
-                list.began_ns = now_ns;
-            }
+            ClusterUpdate::Restart(resource) => self.lists.of_mut(resource).restart(now_ns),
             ClusterUpdate::Pod(pod) => self.pod(&pod, now_ns),
-            ClusterUpdate::PodGone { uid } => self.pod_removed(&uid, now_ns),
-            ClusterUpdate::Node(node) => self.nodes.insert(&node, self.nodes_list.round),
-            ClusterUpdate::NodeGone { name } => self.nodes.remove(&sanitize(&name)),
+            ClusterUpdate::PodDeleted { uid } => self.pod_removed(&uid, now_ns),
+            ClusterUpdate::Node(node) => {
+                let round = self.lists.of(Resource::Nodes).round;
+                self.nodes.insert(&node, round);
+            }
+            ClusterUpdate::NodeDeleted { name } => self.nodes.remove(&sanitize(&name)),
+            ClusterUpdate::Service(service) => {
+                let from_ns = self.since(service.created_ns, now_ns);
+                let round = self.lists.of(Resource::Services).round;
+                self.services.insert(service, from_ns, now_ns, round);
+            }
+            ClusterUpdate::ServiceDeleted { uid } => self.services.remove(&uid, now_ns),
             ClusterUpdate::Synced(resource) => self.complete(resource),
             ClusterUpdate::Unavailable { resource, reason } => {
-                let outage = &mut self.list_mut(resource).outage;
-                // A repeated report belongs to the same outage.
-                let since_ns = outage.as_ref().map_or(now_ns, |outage| outage.since_ns);
-                *outage = Some(Outage { since_ns, reason });
+                self.lists.of_mut(resource).begin_outage(reason, now_ns);
             }
-            ClusterUpdate::Available(resource) => self.list_mut(resource).outage = None,
+            ClusterUpdate::Available(resource) => self.lists.of_mut(resource).outage = None,
         }
     }
 
@@ -135,19 +116,18 @@ impl Cluster {
     /// if no pod is known to have had it, or two: an address that has just
     /// changed hands has no owner for as long as either may have had it.
     ///
-    /// In an outage a pod gives its name for 60 s more, counted from
-    /// `Unavailable` or, if that is later, from when it was last told of, as
-    /// by a list that can be had while the watch cannot. `Available` brings
-    /// the names back: the watch went on where it had broken off. Not seen is
-    /// a connection that died without a word, until that is noticed (300 s):
-    /// a pod deleted meanwhile gives its name until then.
+    /// In an outage a pod keeps its name for 60 s, counted from `Unavailable` or from its last
+    /// report, if that is later: a list may succeed while the watch fails. `Available` restores
+    /// the names, as the watch has continued where it broke off. A silently broken connection
+    /// is noticed only after up to 300 s: a pod deleted meanwhile keeps its name until then.
     #[must_use]
     pub fn pod_by_address(&self, address: IpAddr, at_ns: u64) -> Option<&Arc<RemotePod>> {
-        let claims = self.claims.get(&address)?;
-        let mut holders = claims.iter().filter(|claim| claim.held_at(at_ns));
+        let claims = self.claims.to(&address);
+        let mut holders = claims.filter(|claim| claim.held_at(at_ns));
         let first = holders.next()?;
-        let alone = holders.all(|claim| claim.pod.uid == first.pod.uid);
-        (alone && !self.is_doubtful(first, at_ns)).then_some(&first.pod)
+        let pod = &first.of.pod;
+        let alone = holders.all(|claim| claim.of.pod.uid == pod.uid);
+        (alone && !self.is_doubtful(first, at_ns)).then_some(pod)
     }
 
     /// The name (safe to print) of the node that has an address; none if no
@@ -164,22 +144,38 @@ impl Cluster {
         self.nodes.by_pod_range(address)
     }
 
+    /// The port of a Service, by the port that clients used at a time: at an address, or
+    /// without one at each node. None if no Service or two had it. In an outage Services keep
+    /// their names.
+    #[must_use]
+    pub fn service_at(
+        &self,
+        protocol: u8,
+        address: Option<IpAddr>,
+        port: u16,
+        at_ns: u64,
+    ) -> Option<&Arc<ServicePort>> {
+        let frontend = Frontend {
+            protocol,
+            address,
+            port,
+        };
+        self.services.at(&frontend, at_ns)
+    }
+
     /// Why a resource cannot be followed at the moment: its known state may be old. None
     /// while all is well.
     #[must_use]
     pub fn unavailable(&self, resource: Resource) -> Option<&str> {
-        let list = match resource {
-            Resource::Pods => &self.pods_list,
-            Resource::Nodes => &self.nodes_list,
-        };
-        list.outage.as_ref().map(|outage| outage.reason.as_str())
+        let outage = self.lists.of(resource).outage.as_ref();
+        outage.map(|outage| outage.reason.as_str())
     }
 
-    /// How many reports of pods and nodes found no room: their addresses have
-    /// no name.
+    /// How many reports of pods, nodes and Services found no room: their addresses
+    /// have no name.
     #[must_use]
     pub fn not_kept(&self) -> u64 {
-        self.not_kept + self.nodes.not_kept()
+        self.not_kept + self.nodes.not_kept() + self.services.not_kept()
     }
 
     fn pod(&mut self, pod: &ClusterPod, now_ns: u64) {
@@ -191,7 +187,8 @@ impl Cluster {
             for address in lost {
                 self.end(&pod.uid, address, now_ns);
             }
-            // It had another address before: this one cannot be as old as it.
+            // The pod had another address before, so it cannot have had this one from its
+            // start.
             for address in gained {
                 self.begin(pod, address, now_ns, now_ns);
             }
@@ -205,57 +202,59 @@ impl Cluster {
             self.mark(pod, *address, now_ns);
         }
         if let Some(holder) = self.pods.get_mut(pod.uid.as_str()) {
-            holder.told_ns = now_ns;
-            holder.round = self.pods_list.round;
+            holder.reported_ns = now_ns;
+            holder.round = self.lists.of(Resource::Pods).round;
         }
     }
 
     /// Whether a claim that is not known to have ended may have, at a time.
-    fn is_doubtful(&self, claim: &Claim, at_ns: u64) -> bool {
-        let holder = self.pods.get(&claim.pod.uid);
-        claim.until_ns.is_none() && holder.is_some_and(|holder| at_ns >= self.certain_until(holder))
+    fn is_doubtful(&self, claim: &Claim<Owner>, at_ns: u64) -> bool {
+        let holder = self.pods.get(&claim.of.pod.uid);
+        claim.is_live() && holder.is_some_and(|holder| at_ns >= self.certain_until(holder))
     }
 
-    /// Until when the known state of a pod holds for certain, or nearly so.
+    /// Until when the known state of a pod is certain, or nearly so.
     fn certain_until(&self, holder: &Holder) -> u64 {
-        self.pods_list.outage.as_ref().map_or(u64::MAX, |outage| {
-            let known_ns = outage.since_ns.max(holder.told_ns);
-            known_ns.saturating_add(GRACE_NS)
-        })
+        self.lists
+            .of(Resource::Pods)
+            .outage
+            .as_ref()
+            .map_or(u64::MAX, |outage| {
+                let known_ns = outage.since_ns.max(holder.reported_ns);
+                known_ns.saturating_add(GRACE_NS)
+            })
     }
 
     /// The time before which a pod cannot have sent anything.
     fn earliest(&self, pod: &ClusterPod, now_ns: u64) -> u64 {
-        let utc_ns = pod.started_ns.unwrap_or(pod.created_ns);
+        self.since(pod.started_ns.unwrap_or(pod.created_ns), now_ns)
+    }
+
+    /// A time of the API on the clock of `now_ns`, and not later than that.
+    fn since(&self, utc_ns: i64, now_ns: u64) -> u64 {
         let from_ns = (i128::from(utc_ns) - self.epoch_ns).max(0);
-        // A clock ahead of ours must not hide the pod.
+        // A clock ahead of ours must not hide the object.
         u64::try_from(from_ns).map_or(now_ns, |from_ns| from_ns.min(now_ns))
     }
 
     fn begin(&mut self, pod: &ClusterPod, address: IpAddr, from_ns: u64, now_ns: u64) {
-        let rival = self.claims.get(&address).is_some_and(|claims| {
-            let mut live = claims.iter().filter(|claim| claim.until_ns.is_none());
-            live.any(|claim| !claim.yields)
-        });
-        if pod.deleted && rival {
+        let is_rival = |claim: &Claim<Owner>| claim.is_live() && !claim.of.yields;
+        let has_rival = self.claims.to(&address).any(is_rival);
+        if pod.deleted && has_rival {
             return;
         }
         let Some(holder) = self.holder(pod, now_ns) else {
             return;
         };
         holder.addresses.push(address);
-        let claim = Claim {
+        let owner = Owner {
             pod: Arc::clone(&holder.pod),
-            from_ns: from_ns.min(now_ns),
-            until_ns: None,
             yields: pod.deleted,
         };
-        // The address nearly always has this claim only.
-        let claims = self.claims.entry(address);
-        claims.or_insert_with(|| Vec::with_capacity(1)).push(claim);
+        self.claims.begin(address, owner, from_ns.min(now_ns));
     }
 
-    /// The place of a pod that has, or gets, an address; none if all are taken.
+    /// The entry of a pod that has or gets an address; none if there is no room.
     fn holder(&mut self, pod: &ClusterPod, now_ns: u64) -> Option<&mut Holder> {
         if !self.pods.contains_key(pod.uid.as_str()) {
             if self.pods.len() >= self.max_pods {
@@ -265,8 +264,8 @@ impl Cluster {
             let holder = Holder {
                 pod: Arc::new(self.shown(pod)),
                 addresses: Vec::with_capacity(pod.addresses.len()),
-                told_ns: now_ns,
-                round: self.pods_list.round,
+                reported_ns: now_ns,
+                round: self.lists.of(Resource::Pods).round,
             };
             self.pods.insert(Arc::clone(&holder.pod.uid), holder);
         }
@@ -284,26 +283,21 @@ impl Cluster {
         }
     }
 
-    /// Notes whether a pod is being deleted, and ends claims that yield: a
+    /// Records whether a pod is being deleted, and ends claims that yield: a
     /// pod that is being deleted has lost an address that another one has.
     fn mark(&mut self, pod: &ClusterPod, address: IpAddr, now_ns: u64) {
-        let Some(claims) = self.claims.get_mut(&address) else {
-            return;
-        };
-        let mut live: Vec<_> = claims
-            .iter_mut()
-            .filter(|claim| claim.until_ns.is_none())
-            .collect();
-        for claim in &mut live {
-            if *claim.pod.uid == pod.uid {
-                claim.yields = pod.deleted;
+        let live = self.claims.live_mut(&address);
+        let mut live: Vec<_> = live.map(|claim| &mut claim.of).collect();
+        for owner in &mut live {
+            if *owner.pod.uid == pod.uid {
+                owner.yields = pod.deleted;
             }
         }
-        if live.iter().all(|claim| claim.yields) {
+        if live.iter().all(|owner| owner.yields) {
             return;
         }
-        let yielding = live.iter().filter(|claim| claim.yields);
-        let uids: Vec<_> = yielding.map(|claim| Arc::clone(&claim.pod.uid)).collect();
+        let yielding = live.iter().filter(|owner| owner.yields);
+        let uids: Vec<_> = yielding.map(|owner| Arc::clone(&owner.pod.uid)).collect();
         for uid in uids {
             self.end(&uid, address, now_ns);
         }
@@ -320,15 +314,12 @@ impl Cluster {
 
     /// Ends a pod's claim to an address; a pod without claims is removed. The end of a
     /// claim in an outage is reported late, so the claim ends when it became doubtful.
-    fn end(&mut self, uid: &str, address: IpAddr, told_ns: u64) {
+    fn end(&mut self, uid: &str, address: IpAddr, reported_ns: u64) {
         let holder = self.pods.get(uid);
         let certain_ns = holder.map_or(u64::MAX, |holder| self.certain_until(holder));
-        let at_ns = told_ns.min(certain_ns);
-        let claims = self.claims.get_mut(&address).into_iter().flatten();
-        for claim in claims.filter(|claim| claim.until_ns.is_none() && *claim.pod.uid == *uid) {
-            claim.until_ns = Some(at_ns);
-            self.ended.push_back((at_ns, address));
-        }
+        let at_ns = reported_ns.min(certain_ns);
+        self.claims
+            .end(address, at_ns, |owner| *owner.pod.uid == *uid);
         if let Some(holder) = self.pods.get_mut(uid) {
             holder.addresses.retain(|other| *other != address);
             if holder.addresses.is_empty() {
@@ -339,12 +330,13 @@ impl Cluster {
 
     /// Objects missing from the list were deleted when the list began.
     fn complete(&mut self, resource: Resource) {
+        let List {
+            round, began_ns, ..
+        } = *self.lists.of(resource);
         match resource {
-            Resource::Nodes => self.nodes.retain_round(self.nodes_list.round),
+            Resource::Nodes => self.nodes.retain_round(round),
+            Resource::Services => self.services.retain_round(round, began_ns),
             Resource::Pods => {
-                let List {
-                    round, began_ns, ..
-                } = self.pods_list;
                 let missing = self.pods.iter().filter(|(_, holder)| holder.round != round);
                 let missing: Vec<_> = missing.map(|(uid, _)| Arc::clone(uid)).collect();
                 for uid in missing {
@@ -352,35 +344,6 @@ impl Cluster {
                 }
             }
         }
-    }
-
-    /// Drops claims that ended too long ago, or too many of them.
-    fn forget(&mut self, now_ns: u64) {
-        while let Some((at_ns, address)) = self.ended.front().copied() {
-            if self.ended.len() <= MAX_ENDED && at_ns + REMEMBER_NS > now_ns {
-                return;
-            }
-            self.ended.pop_front();
-            if let Some(claims) = self.claims.get_mut(&address) {
-                claims.retain(|claim| claim.until_ns.is_none_or(|until_ns| until_ns > at_ns));
-                if claims.is_empty() {
-                    self.claims.remove(&address);
-                }
-            }
-        }
-    }
-
-    fn list_mut(&mut self, resource: Resource) -> &mut List {
-        match resource {
-            Resource::Pods => &mut self.pods_list,
-            Resource::Nodes => &mut self.nodes_list,
-        }
-    }
-}
-
-impl Claim {
-    fn held_at(&self, at_ns: u64) -> bool {
-        self.from_ns <= at_ns && self.until_ns.is_none_or(|until_ns| at_ns < until_ns)
     }
 }
 

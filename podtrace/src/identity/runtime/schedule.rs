@@ -19,7 +19,7 @@ const TRAIL: [Duration; 3] = [
 const ALWAYS: usize = 1;
 /// Time between lists if nothing happens and the runtime reports changes.
 const CALM_WITH_EVENTS: Duration = Duration::from_secs(60);
-/// The same if it does not.
+/// Time between lists if nothing happens and the runtime does not report changes.
 const CALM_WITHOUT_EVENTS: Duration = Duration::from_secs(10);
 /// Upper bound of the ids to look for in the next lists.
 const MAX_AWAITED: usize = 1024;
@@ -55,7 +55,7 @@ impl Schedule {
         self.due
     }
 
-    /// Notes a change; the id is one that a list should show.
+    /// Records a change; the id is one that a list should show.
     pub(super) fn prompted(&mut self, now: Instant, id: Option<String>) {
         if let Some(id) = id
             && self.awaited.len() < MAX_AWAITED
@@ -66,19 +66,19 @@ impl Schedule {
         self.due = self.due.min(now.max(self.not_before));
     }
 
-    /// A list was made, begun at `begun`; `in_transition` if it shows something
+    /// A list was made, begun at `started`; `in_transition` if it shows something
     /// that is just changing.
     pub(super) fn listed(
         &mut self,
-        begun: Instant,
+        started: Instant,
         now: Instant,
         list: &PodList,
         in_transition: bool,
     ) {
         self.meet(list);
         let in_transition = in_transition || !self.awaited.is_empty();
-        // However long a list takes, half of the time is the runtime's own.
-        self.not_before = now + MIN_GAP.max(now - begun);
+        // Lists take at most half of the runtime's time, however long each takes.
+        self.not_before = now + MIN_GAP.max(now - started);
         while self.step < TRAIL.len() && !(in_transition || self.is_always(self.step)) {
             self.step += 1;
         }
@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_awaited_is_looked_for_more_often() {
+    fn awaited_changes_are_polled_more_often() {
         let mut now = Instant::now();
         let mut schedule = Schedule::new(now);
         schedule.prompted(now, Some("abc".to_owned()));
@@ -165,7 +165,7 @@ mod tests {
             waits(&mut schedule, &mut now, &list, false),
             [20, 100, 1000, 60_000]
         );
-        // It did not come: it is given up.
+        // It did not come, and is no longer awaited.
         schedule.prompted(now, None);
         assert_eq!(waits(&mut schedule, &mut now, &list, false), [100, 60_000]);
         schedule.prompted(now, Some("abc".to_owned()));
@@ -190,7 +190,7 @@ mod tests {
             assert_eq!(schedule.due(), start + millis(25));
             now += millis(1);
         }
-        // Long lists leave the runtime as long again.
+        // Long lists are followed by a pause of the same length.
         schedule.listed(start, start + millis(300), &PodList::default(), false);
         schedule.prompted(start + millis(301), None);
         assert_eq!(schedule.due(), start + millis(600));

@@ -102,7 +102,7 @@ mod tests {
     const DEADLINE: Duration = Duration::from_secs(5);
 
     #[tokio::test]
-    async fn a_socket_that_appears_or_goes_is_told() {
+    async fn added_and_removed_sockets_are_reported() {
         let dir = tempfile::tempdir().unwrap();
         let socket = dir.path().join("s.sock");
         let watch = SocketWatch::new(vec![socket.clone()]);
@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn other_files_are_not_told() {
+    async fn other_files_are_not_reported() {
         let dir = tempfile::tempdir().unwrap();
         let watch = SocketWatch::new(vec![dir.path().join("s.sock")]);
         fs::write(dir.path().join("other"), "").unwrap();

@@ -9,7 +9,7 @@ use crate::identity::cri::fake::{Fake, Script};
 
 const DEADLINE: Duration = Duration::from_secs(10);
 
-fn place() -> (TempDir, PathBuf) {
+fn socket_in_tempdir() -> (TempDir, PathBuf) {
     let dir = tempfile::tempdir().unwrap();
     let socket = dir.path().join("cri.sock");
     (dir, socket)
@@ -30,7 +30,7 @@ fn pod(name: &str) -> PodSandbox {
             name: name.to_owned(),
             ..PodSandboxMetadata::default()
         }),
-        // Down: nothing more is asked for.
+        // A sandbox that is down needs no further requests.
         state: 1,
         ..PodSandbox::default()
     }
@@ -61,7 +61,7 @@ async fn shown(follower: &mut Follower, names: &[&str]) {
 
 #[tokio::test]
 async fn the_first_list_is_ready_and_a_prompt_makes_the_next() {
-    let (_dir, socket) = place();
+    let (_dir, socket) = socket_in_tempdir();
     let fake = Fake::listen(&socket, script(&["a"]));
     let (mut follower, prompt) = start(&socket);
     follower.ready(DEADLINE).await.unwrap();
@@ -71,15 +71,15 @@ async fn the_first_list_is_ready_and_a_prompt_makes_the_next() {
         RuntimeState::Connected(_)
     ));
     fake.script().sandboxes.push(pod("b"));
-    let begun = Instant::now();
+    let started = Instant::now();
     prompt.send(()).await.unwrap();
     shown(&mut follower, &["a", "b"]).await;
-    assert!(begun.elapsed() < Duration::from_secs(2));
+    assert!(started.elapsed() < Duration::from_secs(2));
 }
 
 #[tokio::test]
 async fn a_restart_is_said_once_and_ends_with_a_fresh_list() {
-    let (_dir, socket) = place();
+    let (_dir, socket) = socket_in_tempdir();
     let fake = Fake::listen(&socket, script(&["a"]));
     let (mut follower, prompt) = start(&socket);
     follower.ready(DEADLINE).await.unwrap();
@@ -93,7 +93,7 @@ async fn a_restart_is_said_once_and_ends_with_a_fresh_list() {
     shown(&mut follower, &["a"]).await;
     fs::remove_file(&socket).unwrap();
     let _fake = Fake::listen(&socket, script(&["b"]));
-    let begun = Instant::now();
+    let started = Instant::now();
     // The next state is the return: no second loss.
     assert!(matches!(
         state(&mut follower).await,
@@ -101,12 +101,12 @@ async fn a_restart_is_said_once_and_ends_with_a_fresh_list() {
     ));
     shown(&mut follower, &["b"]).await;
     // The directory reports it, not the clock.
-    assert!(begun.elapsed() < RETRY[0]);
+    assert!(started.elapsed() < RETRY[0]);
 }
 
 #[tokio::test]
 async fn no_runtime_is_said_and_waited_for() {
-    let (_dir, socket) = place();
+    let (_dir, socket) = socket_in_tempdir();
     let (mut follower, _prompt) = start(&socket);
     let error = follower.ready(DEADLINE).await.unwrap_err();
     assert!(matches!(error, CriError::NoSocket { .. }));
@@ -119,8 +119,8 @@ async fn no_runtime_is_said_and_waited_for() {
 }
 
 #[tokio::test]
-async fn one_that_hangs_is_lost_and_asked_rarely() {
-    let (_dir, socket) = place();
+async fn hanging_runtime_is_lost_and_retried_rarely() {
+    let (_dir, socket) = socket_in_tempdir();
     let fake = Fake::listen(&socket, script(&["a"]));
     let (mut follower, prompt) = start(&socket);
     follower.ready(DEADLINE).await.unwrap();
@@ -142,7 +142,7 @@ async fn one_that_hangs_is_lost_and_asked_rarely() {
 
 #[tokio::test]
 async fn a_caller_does_not_wait_longer_than_it_wants() {
-    let (_dir, socket) = place();
+    let (_dir, socket) = socket_in_tempdir();
     let mut hanging = script(&[]);
     hanging.hangs = true;
     let _fake = Fake::listen(&socket, hanging);

@@ -43,8 +43,7 @@ impl Taps {
                 reporter.notices.extend(removed);
             }
             Report::Refused(number, error) => {
-                // An interface removed meanwhile is being detached, which has a report of
-                // its own.
+                // An interface removed meanwhile is being detached, which has its own report.
                 let is_it = |tap: &Tap| {
                     tap.number == number && matches!(tap.state, State::Attaching { .. })
                 };
@@ -67,7 +66,8 @@ impl Taps {
         Ok(())
     }
 
-    /// Another tool has changed what comes before a tap, or removed it.
+    /// Applies a change of the programs before a tap, or the removal of a tap, by another
+    /// tool.
     fn changed(
         &mut self,
         number: u32,
@@ -101,7 +101,7 @@ impl Taps {
         Ok(())
     }
 
-    /// Notes that an interface cannot be tapped, and reports it once.
+    /// Records that an interface cannot be tapped, and reports it once.
     pub(super) fn refuse(
         &mut self,
         number: u32,
@@ -134,9 +134,9 @@ fn behind(before: &[String]) -> String {
     )
 }
 
-/// What to raise where descriptors run out.
+/// The limit to raise if descriptors run out.
 pub(super) fn too_few_descriptors() -> String {
-    // The soft limit is as high as it can be.
+    // The soft limit is already at its maximum.
     let limit = getrlimit(Resource::RLIMIT_NOFILE).map_or(0, |(_, hard)| hard);
     format!(
         "podtrace may have {limit} files open, and takes two for each interface: raise the \

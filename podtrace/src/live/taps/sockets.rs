@@ -12,17 +12,17 @@ pub(super) struct Sockets {
     cgroup_fs: Option<Arc<CgroupFs>>,
     /// Cgroups that could not be watched, each reported once.
     refused: HashSet<String>,
-    /// Whether the user knows that sockets do not show containers here.
-    said_v1: bool,
+    /// Whether the notice that sockets do not show containers here was given.
+    reported_v1: bool,
 }
 
 impl Sockets {
-    /// `cgroup_fs`: none where there is no cgroup v2.
+    /// `cgroup_fs`: none without cgroup v2.
     pub(super) fn new(cgroup_fs: Option<Arc<CgroupFs>>) -> Self {
         Self {
             cgroup_fs,
             refused: HashSet::new(),
-            said_v1: false,
+            reported_v1: false,
         }
     }
 
@@ -39,8 +39,8 @@ impl Sockets {
         for cgroup in &cgroups {
             self.watch_one(cgroup, probe, notices);
         }
-        if has_v1_containers && !self.said_v1 {
-            self.said_v1 = true;
+        if has_v1_containers && !self.reported_v1 {
+            self.reported_v1 = true;
             let notice =
                 "containers that send and receive unknown: they have no cgroup v2 of their own";
             notices.push(notice.into());
@@ -79,8 +79,8 @@ pub(super) fn mark_watched(
     snapshot.watches_sockets = probe.cgroups().next().is_some();
 }
 
-/// Those that are not inside another one: a watch on both would see the lower one's sockets
-/// twice.
+/// The cgroups that are not inside another one: a watch on both would see the lower one's
+/// sockets twice.
 fn uppermost(cgroups: &BTreeSet<String>) -> BTreeSet<String> {
     let is_below = |cgroup: &String| {
         let mut others = cgroups.iter();

@@ -2,7 +2,6 @@
 use crate::{
     model::tap_point::Role,
     node::links::{Link, LinkKind},
-    packet::Framing,
 };
 
 /// The role of an interface of the node, given all of them.
@@ -16,15 +15,19 @@ pub(super) fn node_role(link: &Link, all: &[Link]) -> Role {
         LinkKind::Bridge => Role::Bridge,
         LinkKind::Vxlan(_) => Role::Vxlan,
         LinkKind::Loopback => Role::Loopback,
-        LinkKind::Internal | LinkKind::Other => Role::Other,
+        LinkKind::Switch if link.has_global_address() => Role::Bridge,
+        LinkKind::Switch | LinkKind::Internal | LinkKind::Other => Role::Other,
     }
 }
 
+/// Whether an interface of the node is tapped if the user chooses none.
+pub(super) fn is_usual(link: &Link, role: Role) -> bool {
+    link.is_uplink || !matches!(role, Role::Other | Role::Loopback)
+}
+
 fn is_above_uplink(link: &Link, all: &[Link]) -> bool {
-    let mut below = all.iter().filter(|other| Some(other.ifindex) == link.peer);
-    link.framing == Framing::Ethernet
-        && link.peer_nsid.is_none()
-        && below.any(|other| other.is_uplink)
+    let mut below = link.lower_among(all);
+    below.any(|lower| lower.is_uplink || lower.kind == LinkKind::Bridge)
 }
 
 #[cfg(test)]
@@ -33,7 +36,7 @@ mod tests {
     use crate::node::links::fixture::link;
 
     #[test]
-    fn what_leaves_by_a_tunnel_goes_on_below_it() {
+    fn packet_into_a_tunnel_continues_on_the_carrier() {
         let uplink = |ifindex, kind| Link {
             is_uplink: true,
             ..link(ifindex, kind)

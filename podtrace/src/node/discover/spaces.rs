@@ -15,7 +15,8 @@ use crate::{
     model::tap_point::Role,
     netns::{NetNs, candidates::candidates, file_name},
     node::{
-        links::{self, Link, LinksError},
+        links::{self, Link, LinkKind, LinksError},
+        tables::Route,
         target::Node,
         uplinks,
     },
@@ -36,8 +37,10 @@ pub(super) struct View {
     pub(super) node: Node,
     netlink: Option<Handle>,
     /// Indices of the interfaces by which packets leave it. An uplink stays one: its routes
-    /// go and come back with its carrier.
+    /// disappear and return with its carrier.
     uplinks: HashSet<u32>,
+    /// Indices of the interfaces that lead to the next router.
+    gated: HashSet<u32>,
 }
 
 impl View {
@@ -46,12 +49,19 @@ impl View {
             node,
             netlink: None,
             uplinks: HashSet::new(),
+            gated: HashSet::new(),
         }
     }
 
-    /// Adds the interfaces by which packets leave it now.
-    pub(super) fn found_uplinks(&mut self, uplinks: HashSet<u32>) {
-        self.uplinks.extend(uplinks);
+    /// Adds the interfaces by which packets now leave it.
+    pub(super) fn found_uplinks(&mut self, links: &[Link], routes: &[Route]) {
+        self.uplinks.extend(uplinks::uplinks(links, routes));
+        self.gated = uplinks::by_gateway(routes);
+    }
+
+    /// Marks as uplinks the veths that lead out of it, for they lead to no pod.
+    pub(super) fn mark_cables(&self, links: &mut [Link], leads_to_pod: impl Fn(&Link) -> bool) {
+        uplinks::mark_cables(links, &self.gated, leads_to_pod);
     }
 
     /// Marks its uplinks, and forgets removed ones.
@@ -106,18 +116,32 @@ impl Known {
         self.peer_of(node, host).is_some()
     }
 
-    /// Whether the node has the other end of this interface.
+    /// Whether the node has the other end of this interface, or the interface below it.
     pub(super) fn is_tied(&self, link: &Link, node_links: &[Link]) -> bool {
-        node_links
-            .iter()
-            .any(|host| self.ties(link, self.node, host))
+        let mut hosts = node_links.iter();
+        match link.kind {
+            LinkKind::Veth => hosts.any(|host| self.ties(link, self.node, host)),
+            LinkKind::Other => {
+                link.peer_nsid.is_some()
+                    && link.peer_nsid == self.number_of_node(node_links)
+                    && hosts.any(|host| link.peer == Some(host.ifindex))
+            }
+            _ => false,
+        }
+    }
+
+    /// Its own number for the node's namespace, as its veths have it.
+    fn number_of_node(&self, node_links: &[Link]) -> Option<i32> {
+        let ends = self.links.iter().filter(|link| link.kind == LinkKind::Veth);
+        let mut tied = ends.filter(|link| self.is_tied(link, node_links));
+        tied.next()?.peer_nsid
     }
 
     fn ties(&self, link: &Link, node: usize, host: &Link) -> bool {
         self.node == node && host.peer_nsid == Some(self.nsid) && link.is_peer_of(host)
     }
 
-    /// Whether it was first seen before that.
+    /// Whether it was first seen before `than`.
     pub(super) fn is_older(&self, than: Instant) -> bool {
         self.first <= than
     }
@@ -151,7 +175,7 @@ pub(super) struct Spaces {
     /// Whether any may have changed since all were listed.
     is_stale: bool,
     listed: Option<Instant>,
-    /// Whether some could not be opened at the last search, for want of descriptors.
+    /// Whether some could not be opened at the last search for lack of descriptors.
     pub(super) are_unopened: bool,
 }
 
@@ -167,7 +191,7 @@ impl Spaces {
     ) -> Open {
         let mut open = Open::new();
         self.drop_removed(node_links);
-        self.note_strays(node_links);
+        self.update_strays(node_links);
         for (number, links) in node_links.iter().enumerate() {
             let missing = self.missing(number, links);
             self.list_again(&mut open, |known| {
@@ -182,7 +206,7 @@ impl Spaces {
                 self.search(views, number, links, &mut open).await;
             }
             self.searched = Some(Instant::now());
-            self.note_strays(node_links);
+            self.update_strays(node_links);
         }
         self.is_stale |= is_changed;
         let has_paused = self
@@ -196,6 +220,12 @@ impl Spaces {
             self.listed = Some(Instant::now());
         }
         open
+    }
+
+    /// Whether the other end of a node's interface is in a known namespace.
+    pub(super) fn leads_to_pod(&self, node: usize, host: &Link) -> bool {
+        let mut known = self.known.values();
+        known.any(|known| known.has_peer_of(node, host))
     }
 
     /// Whether something is so new that it may be incomplete.
@@ -224,12 +254,9 @@ impl Spaces {
     ) -> impl Iterator<Item = (&'a Link, i32)> {
         links
             .iter()
-            // Excludes the uplink: a veth pair joins the nodes of a lab.
+            // Uplinks have another role: a veth may also be the cable of a node.
             .filter(|host| node_role(host, links) == Role::Veth)
-            .filter(move |host| {
-                let mut known = self.known.values();
-                !known.any(|known| known.has_peer_of(number, host))
-            })
+            .filter(move |host| !self.leads_to_pod(number, host))
             .filter_map(|host| Some((host, host.peer_nsid?)))
     }
 
@@ -239,7 +266,7 @@ impl Spaces {
             .collect()
     }
 
-    fn note_strays(&mut self, node_links: &[Vec<Link>]) {
+    fn update_strays(&mut self, node_links: &[Vec<Link>]) {
         let now = Instant::now();
         let mut strays = HashMap::new();
         for (number, links) in node_links.iter().enumerate() {
@@ -318,7 +345,7 @@ impl Spaces {
                 return;
             }
         }
-        // Without a descriptor no directory shows any.
+        // Without a free descriptor no directory lists any namespace.
         let own = File::open("/proc/self/ns/net");
         self.are_unopened |= own.is_err_and(|error| is_out_of_descriptors(&error));
     }

@@ -1,5 +1,8 @@
 //! Reads the tables by rtnetlink.
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::{
+    io,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+};
 
 use futures_util::TryStreamExt as _;
 use rtnetlink::{
@@ -14,7 +17,7 @@ use thiserror::Error;
 
 use super::{FdbEntry, Neighbour, NeighbourState, Route, RouteKind, Tables};
 use crate::{
-    netns::{NetNs, NetNsError},
+    netns::{NetNs, NetNsError, netlink::answer},
     packet::Mac,
 };
 
@@ -38,7 +41,7 @@ pub enum TablesError {
         netns: String,
         /// The kernel's answer.
         #[source]
-        source: rtnetlink::Error,
+        source: io::Error,
     },
 }
 
@@ -84,7 +87,7 @@ fn error(netns: &NetNs, what: &'static str) -> impl FnOnce(rtnetlink::Error) -> 
     move |source| TablesError::Dump {
         what,
         netns,
-        source,
+        source: answer(source),
     }
 }
 

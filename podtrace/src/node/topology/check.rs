@@ -20,17 +20,17 @@ use crate::{
 object! {
     /// What the checks look at, so that nobody takes "no problems" for more than it says.
     pub Checked as "checked" (Clone, Debug, PartialEq, Eq) {
-        /// what the checks look at
-        looked_at: &'static [&'static str],
-        /// what drops packets, and no check looks at
-        not_looked_at: &'static [&'static str],
+        /// what the checks look at; recordings of podtrace 0.1 may not say it
+        looked_at: Option<&'static [&'static str]>,
+        /// what drops packets, and no check looks at; recordings of podtrace 0.1 may not say it
+        not_looked_at: Option<&'static [&'static str]>,
     }
 }
 
 impl Default for Checked {
     fn default() -> Self {
         Self {
-            looked_at: &[
+            looked_at: Some(&[
                 "states of interfaces",
                 "MTUs",
                 "addresses",
@@ -38,13 +38,13 @@ impl Default for Checked {
                 "routes",
                 "bridge ports",
                 "neighbour and forwarding entries of VXLAN",
-            ],
-            not_looked_at: &[
+            ]),
+            not_looked_at: Some(&[
                 "firewall rules (iptables, nftables, NetworkPolicies)",
                 "Services",
                 "tc and BPF programs of others",
                 "the network between the nodes",
-            ],
+            ]),
         }
     }
 }
@@ -98,7 +98,7 @@ pub fn check(topology: &Topology) -> Vec<Problem> {
     found.problems
 }
 
-/// The problems so far, and the node being checked.
+/// The problems found so far, and the node being checked.
 #[derive(Default)]
 struct Found {
     node: String,

@@ -21,7 +21,7 @@ use crate::{
 };
 use space::Space;
 
-/// A node to describe, with what is known of it beforehand.
+/// A node to describe, with the data that is known beforehand.
 #[derive(Clone, Debug)]
 pub struct NodeInput {
     /// Its name.
@@ -32,7 +32,7 @@ pub struct NodeInput {
     pub runtime: Option<String>,
     /// The pods of this node.
     pub pods: Vec<pod::Pod>,
-    /// What is unknown, one statement each.
+    /// What podtrace could not find out, one statement each.
     pub unknown: Vec<String>,
 }
 
@@ -58,6 +58,14 @@ struct RawNode {
     spaces: Vec<Space>,
 }
 
+impl RawNode {
+    /// Indices of the node's ends of its pods' veths.
+    fn ends_of_pods(&self) -> HashSet<u32> {
+        let ties = self.spaces.iter().flat_map(|space| &space.ties);
+        ties.map(|(_, host)| *host).collect()
+    }
+}
+
 /// Reads the nodes and every namespace that is a pod's or tied to them by a veth, and
 /// checks them. `table` names namespaces without a runtime.
 ///
@@ -81,6 +89,13 @@ pub async fn collect(nodes: Vec<NodeInput>, table: &PodTable) -> Result<Topology
         });
     }
     find_spaces(&mut raw_nodes, table).await;
+    for raw in &mut raw_nodes {
+        let of_pods = raw.ends_of_pods();
+        let gated = uplinks::by_gateway(&raw.tables.routes);
+        uplinks::mark_cables(&mut raw.links, &gated, |host| {
+            of_pods.contains(&host.ifindex)
+        });
+    }
     let mut topology = Topology {
         nodes: raw_nodes
             .into_iter()
@@ -120,7 +135,7 @@ fn kernel_release() -> String {
     release.trim().to_owned()
 }
 
-/// What the scan of the processes lacks.
+/// Describes what the scan of the processes lacks.
 fn missing(scan: &Scan) -> Vec<String> {
     let mut missing = Vec::new();
     match scan.denied {

@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn three_of_which_two_share() {
+    fn kinds_shared_by_two_of_three_are_shared_by_some() {
         let with_pid = |pid| ns([(NsKind::Net, 1), (NsKind::Pid, pid), (NsKind::User, 3)]);
         let expected = "pid shared by some; net, user the node's";
         check(&[with_pid(7), with_pid(7), with_pid(8)], expected);

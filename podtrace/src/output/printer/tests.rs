@@ -4,9 +4,12 @@ use std::sync::{
 };
 
 use super::*;
-use crate::{model::tap::TapCounts, path::builder::tests::path};
+use crate::{
+    model::{loss::Missing, tap::TapCounts},
+    path::builder::tests::path,
+};
 
-/// Shows a line for each thing.
+/// Shows a line for each item.
 struct Lines;
 
 impl Render for Lines {
@@ -31,7 +34,7 @@ impl Render for Lines {
     }
 }
 
-/// A sink of some room.
+/// A sink with limited room.
 #[derive(Clone, Default)]
 struct Cup {
     room: Arc<AtomicUsize>,
@@ -73,7 +76,7 @@ fn tick(printer: &mut Printer, now_ns: u64) {
     let taps = TapCounts::new();
     let tick = Tick {
         now_ns,
-        lost: 0,
+        missing: Missing::default(),
         taps: &taps,
     };
     printer.on_tick(&tick, &World::default());
@@ -127,13 +130,13 @@ impl Render for NoPackets {
 }
 
 #[test]
-fn what_shows_no_packets_lacks_none() {
+fn format_without_packets_counts_none_as_not_shown() {
     let (mut printer, _cup) = printer(NoPackets);
     packet(&mut printer, 1);
     assert!(printer.not_shown().is_nothing());
 }
 
-/// A sink that nobody reads any more.
+/// A sink whose reader has left.
 struct Broken;
 
 impl TextSink for Broken {
@@ -143,7 +146,7 @@ impl TextSink for Broken {
 }
 
 #[test]
-fn first_failure_is_told_once_and_lasts() {
+fn first_failure_is_reported_once_and_lasts() {
     let mut printer = Printer::new(Box::new(Lines), Box::new(Broken));
     printer.on_notice("one");
     assert!(!printer.has_failed());

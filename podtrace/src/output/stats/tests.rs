@@ -10,7 +10,7 @@ fn view(color: bool) -> String {
 #[test]
 fn report_is_shown() {
     insta::assert_snapshot!(view(false), @r"
-    7 packets, 9.1 kB in 1.5 s · 5 delivered · 1 not seen further · 1 events lost · 1 ambiguous · 1 incomplete
+    7 packets, 9.2 kB in 1.5 s · 5 delivered · 1 not seen further · 1 events lost · 1 ambiguous · 1 incomplete
 
     top pairs by packets
       from            to                    packets   bytes
@@ -46,8 +46,8 @@ fn report_is_shown() {
 
     places
       place                        packets   bytes
-      worker1 veth1 ingress              7  9.1 kB
-      default/mypod1 eth0 egress         7  9.1 kB
+      worker1 veth1 ingress              7  9.2 kB
+      default/mypod1 eth0 egress         7  9.2 kB
       worker1 veth2 egress               5  9.1 kB
       default/mypod2 eth0 ingress        5  9.1 kB
       default/mypod2 eth0 socket         5  9.1 kB

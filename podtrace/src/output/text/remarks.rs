@@ -1,14 +1,14 @@
-//! What a hop's line says behind its direction.
+//! The remarks of a hop's line, after its direction.
 use std::{
     fmt::Write as _,
     net::{IpAddr, SocketAddr},
 };
 
-use super::counted;
 use crate::{
-    packet::{Carrier, Tunnel, TunnelKind},
-    path::{Hop, Path, Segments, Translation},
-    text::write,
+    packet::{Carrier, Dns, Quote, Tunnel, TunnelKind},
+    path::{Hop, PartOf, Path, Segments, Translation, refusal::Reason, service::service_of},
+    text::{count::counted, write},
+    world::World,
 };
 
 /// The tunnel that the packet is in, and its TTL when that has changed.
@@ -20,6 +20,9 @@ pub(super) fn remarks(out: &mut String, ttl: Option<u8>, hop: &Hop) {
         write::address(out, tunnel.source);
         out.push_str(" -> ");
         write::address(out, tunnel.destination);
+        if tunnel.fragment.is_some() {
+            out.push_str(" in fragments");
+        }
     }
     if let (Some(before), Some(now)) = (ttl, hop.ttl)
         && before != now
@@ -31,7 +34,7 @@ pub(super) fn remarks(out: &mut String, ttl: Option<u8>, hop: &Hop) {
     }
 }
 
-/// What carries the packet in a tunnel.
+/// The outer packet of a tunnel.
 fn carrier(out: &mut String, tunnel: &Tunnel) {
     out.push_str(match tunnel.kind() {
         TunnelKind::Vxlan => "VXLAN",
@@ -53,13 +56,13 @@ fn carrier(out: &mut String, tunnel: &Tunnel) {
     }
 }
 
-/// What the way to a hop has made of the packet: segments, and other ends.
-pub(super) fn changes(out: &mut String, path: &Path, hop: usize) {
+/// The changes of the packet on its way to a hop: segments, and translated ends.
+pub(super) fn changes(out: &mut String, path: &Path, hop: usize, world: &World) {
     if let Some(segments) = path.segments_at(hop) {
         segments_text(out, segments, path);
     }
     if let Some(translation) = path.translation_at(hop) {
-        translation_text(out, translation);
+        translation_text(out, translation, path, world);
     }
 }
 
@@ -78,20 +81,75 @@ fn segments_text(out: &mut String, seen: Segments, path: &Path) {
     };
 }
 
-/// `  DNAT 10.96.0.10:80 -> 10.244.2.7:8080`
-fn translation_text(out: &mut String, translation: &Translation) {
+/// `  (2 of 5 segments of a packet, which went on without them)`
+pub(super) fn left_behind(out: &mut String, of: PartOf) {
+    let _ = match of.segments {
+        Some((1, all)) => write!(
+            out,
+            "  (1 of {all} segments of a packet, which went on without it)"
+        ),
+        Some((lost, all)) => write!(
+            out,
+            "  ({lost} of {all} segments of a packet, which went on without them)"
+        ),
+        None => write!(out, "  (a part of a packet, which went on without it)"),
+    };
+}
+
+/// `  DNAT 10.96.0.10:80 (default/web:80) -> 10.244.2.7:8080`
+fn translation_text(out: &mut String, translation: &Translation, path: &Path, world: &World) {
     let (before, after) = (&translation.before, &translation.after);
-    let mut change = |name: &str, before, after| {
-        out.push_str(name);
-        end(out, before);
-        out.push_str(" -> ");
-        end(out, after);
+    let service = service_of(path, translation, world);
+    let name_if = |out: &mut String, answers: bool| {
+        if let Some(service) = service.filter(|service| service.answers == answers) {
+            let _ = write!(out, " ({})", service.port.name);
+        }
     };
     if translation.is_of_source() {
-        change("  SNAT ", before.from(), after.from());
+        out.push_str("  SNAT ");
+        end(out, before.from());
+        out.push_str(" -> ");
+        end(out, after.from());
+        name_if(out, true);
     }
     if translation.is_of_destination() {
-        change("  DNAT ", before.to(), after.to());
+        out.push_str("  DNAT ");
+        end(out, before.to());
+        name_if(out, false);
+        out.push_str(" -> ");
+        end(out, after.to());
+    }
+}
+
+/// `  (about 10.244.1.2:5000 -> 10.244.2.7:53)`
+pub(super) fn quoted(out: &mut String, quote: &Quote) {
+    if let Some(ends) = quote.packet.ends() {
+        out.push_str("  (about ");
+        end(out, ends.from());
+        out.push_str(" -> ");
+        end(out, ends.to());
+        out.push(')');
+    }
+}
+
+/// `  (DNS query A web.default.svc)`
+pub(super) fn message(out: &mut String, dns: &Dns) {
+    out.push_str("  (");
+    dns.describe(out);
+    out.push(')');
+}
+
+/// The reason of a refusal: `connection refused`, `fragmentation needed, MTU 1450`
+pub(super) fn reason(out: &mut String, reason: Reason) {
+    let _ = write!(out, "{reason}");
+    let Reason::Icmp(error) = reason else {
+        return;
+    };
+    if let Some(mtu) = error.mtu() {
+        let _ = write!(out, ", MTU {mtu}");
+    }
+    if let Some(gateway) = error.gateway() {
+        let _ = write!(out, " to {gateway}");
     }
 }
 

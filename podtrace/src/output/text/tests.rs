@@ -1,4 +1,6 @@
-use podtrace_ebpf::record::Direction::{Egress, Ingress, Socket};
+mod refused;
+
+use podtrace_ebpf::record::Direction::{self, Egress, Ingress, Socket};
 
 use super::*;
 use crate::{
@@ -7,39 +9,44 @@ use crate::{
         left_out::{LeftOut, Reason},
         tap::{TapCount, TapCounts},
     },
-    path::builder::tests::{path, stitch},
+    path::{
+        PartOf,
+        builder::tests::{event, join_hops, packet, path},
+    },
     world::fixture::world,
 };
 
 fn view(color: bool) -> Text {
     let options = TextOptions {
         color,
-        numeric: false,
         epoch_ns: 1_700_000_000_000_000_000,
+        ..TextOptions::default()
     };
     Text::new(options, jiff::tz::TimeZone::UTC)
+}
+
+/// The paths of a packet that arrives, of some more hops, and of one that does not arrive.
+fn paths(more: &[(u64, u32, Direction)]) -> Vec<Path> {
+    let arrives = [
+        (1_000, 0, Egress),
+        (4_100, 1, Ingress),
+        (5_000, 2, Egress),
+        (12_345_678, 3, Ingress),
+        (12_346_678, 3, Socket),
+    ];
+    let hops = [&arrives, more, &[(600_000_000, 0, Egress)]].concat();
+    let mut builder = join_hops("10.244.1.3", &hops);
+    builder.expire(2_000_000_000);
+    builder.take_finished().map(|path| *path).collect()
 }
 
 #[test]
 fn path_and_summary_are_shown() {
     let world = world();
-    let mut builder = stitch(
-        "10.244.1.3",
-        &[
-            (1_000, 0, Egress),
-            (4_100, 1, Ingress),
-            (5_000, 2, Egress),
-            (12_345_678, 3, Ingress),
-            (12_346_678, 3, Socket),
-            (20_000_000, 0, Egress),
-            (20_005_000, 3, Ingress),
-            (600_000_000, 0, Egress),
-        ],
-    );
-    builder.expire(2_000_000_000);
+    let more = [(20_000_000, 0, Egress), (20_005_000, 3, Ingress)];
     let mut out = String::new();
     let mut view = view(false);
-    for path in builder.take_finished() {
+    for path in paths(&more) {
         view.path(&mut out, &path, &world);
     }
     let tap = TapCount {
@@ -51,7 +58,7 @@ fn path_and_summary_are_shown() {
     let summary = Summary {
         taps: TapCounts::from([((0, Egress), tap)]),
         packets: 2,
-        outcomes: [1, 0, 0, 0, 1, 0, 0, 0, 0, 1],
+        outcomes: [1, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0, 0, 0],
         incomplete: 1,
         unreadable: 0,
         left_out: LeftOut::default(),
@@ -77,7 +84,46 @@ fn path_and_summary_are_shown() {
 
     2 packets · 1 delivered · 1 not seen further · 1 no receiver expected · 1 incomplete
     events: 5 seen = 3 emitted + 0 filtered + 2 lost · 4 not recorded
-      default/mypod1 eth0 egress: 5 seen, 3 emitted, 2 lost (ring full), 0 undecodable
+      default/mypod1 eth0 egress: 5 seen, 3 emitted, 2 lost (ring full)
+    ");
+}
+
+/// The same packets in other layouts.
+#[test]
+fn layouts_show_more_or_less() {
+    let world = world();
+    let paths = paths(&[]);
+    let shown = |layout| {
+        let options = TextOptions {
+            epoch_ns: 1_700_000_000_000_000_000,
+            layout,
+            time: TimeFormat::Relative,
+            ..TextOptions::default()
+        };
+        let mut text = Text::new(options, jiff::tz::TimeZone::UTC);
+        let mut out = String::new();
+        let packet = packet("10.244.1.3");
+        text.event(&mut out, &event(1_000, 0, Egress, &packet), 7, &world);
+        text.event(&mut out, &event(4_100, 1, Ingress, &packet), 7, &world);
+        for path in &paths {
+            text.path(&mut out, path, &world);
+        }
+        out
+    };
+    insta::assert_snapshot!(shown(Layout::QuietHops), @r"
+    +0.000000  UDP 5000 > 53 len 4  32 B   default/mypod1[container1] (10.244.1.2) -> default/mypod2[container2] (10.244.1.3)
+                    delivered in 12.3 ms
+    +0.599999  UDP 5000 > 53 len 4  32 B   default/mypod1[container1] (10.244.1.2) -> default/mypod2 (10.244.1.3)
+           +0.0 µs  pod   default/mypod1  eth0  egress   container1
+                    not seen further after eth0 egress of default/mypod1
+    ");
+    insta::assert_snapshot!(shown(Layout::Compact), @r"
+    +0.000000  UDP 5000 > 53 len 4  32 B   default/mypod1[container1] (10.244.1.2) -> default/mypod2[container2] (10.244.1.3)  5 hops  delivered in 12.3 ms
+    +0.599999  UDP 5000 > 53 len 4  32 B   default/mypod1[container1] (10.244.1.2) -> default/mypod2 (10.244.1.3)  1 hop  not seen further after eth0 egress of default/mypod1
+    ");
+    insta::assert_snapshot!(shown(Layout::Events), @r"
+    +0.000000  #7  default/mypod1 eth0 egress  UDP 5000 > 53 len 4  10.244.1.2 -> 10.244.1.3
+    +0.000003  #7  worker1 veth1 ingress  UDP 5000 > 53 len 4  10.244.1.2 -> 10.244.1.3
     ");
 }
 
@@ -193,5 +239,26 @@ fn processes_of_the_host_are_named_as_far_as_they_are_known() {
     a process in ssh.service
     one of 3 processes in session-3.scope of user 1000: bash, curl
     a process in /a/b
+    ");
+}
+
+#[test]
+fn segments_that_were_left_behind_are_counted() {
+    let shown = |segments| {
+        let mut out = String::new();
+        left_behind(
+            &mut out,
+            PartOf {
+                packet: 7,
+                segments,
+            },
+        );
+        out
+    };
+    let texts = [Some((3, 5)), Some((1, 5)), None].map(shown);
+    insta::assert_snapshot!(texts.join("\n"), @r"
+      (3 of 5 segments of a packet, which went on without them)
+      (1 of 5 segments of a packet, which went on without it)
+      (a part of a packet, which went on without it)
     ");
 }

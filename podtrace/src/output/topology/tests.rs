@@ -58,7 +58,7 @@ fn document() {
 }
 
 #[test]
-fn text_and_document_tell_the_same_of_what_was_looked_at() {
+fn text_and_document_agree_on_what_was_checked() {
     let document: serde_json::Value = serde_json::from_str(&json(&healthy()).unwrap()).unwrap();
     let text = text(&healthy(), false);
     for (key, words) in [

@@ -19,9 +19,10 @@ use crate::{
     },
     output::paint::{BOLD, CYAN, DIM, GREEN, PLAIN, Painter, YELLOW},
     packet::is_link_local,
+    text::count::counted,
 };
 
-/// Appends the trees of all nodes, then the problems, and what was looked at for them.
+/// Appends the trees of all nodes, then the problems and the scope of the checks.
 pub fn write(out: &mut String, topology: &Topology, color: bool) {
     let painter = Painter { color };
     for node in &topology.nodes {
@@ -34,7 +35,11 @@ pub fn write(out: &mut String, topology: &Topology, color: bool) {
         ("looked at", topology.checked.looked_at),
         ("not looked at", topology.checked.not_looked_at),
     ] {
-        painter.paint(out, DIM, &format!("{what}: {}", things.join(", ")));
+        painter.paint(
+            out,
+            DIM,
+            &format!("{what}: {}", things.unwrap_or_default().join(", ")),
+        );
         out.push('\n');
     }
 }
@@ -47,12 +52,8 @@ pub fn write_problems(out: &mut String, topology: &Topology, color: bool) {
         out.push('\n');
         return;
     }
-    let plural = if topology.problems.len() == 1 {
-        ""
-    } else {
-        "s"
-    };
-    let _ = writeln!(out, "{} problem{plural}", topology.problems.len());
+    let problems = counted(topology.problems.len() as u64, "problem");
+    let _ = writeln!(out, "{problems}");
     for problem in &topology.problems {
         let Problem {
             severity,
@@ -118,7 +119,7 @@ impl View<'_> {
                 "pods in the node's network namespace",
                 &node.host_network_pods,
             ),
-            ("namespaces of which no pod is known", &node.unnamed),
+            ("namespaces without a known pod", &node.unnamed),
         ] {
             if !pods.is_empty() {
                 let rows = pods.iter().map(|pod| self.pod(pod));

@@ -106,7 +106,7 @@ impl Row {
     }
 }
 
-/// How a severity looks.
+/// The style and the sign of a severity.
 pub(super) fn sign(severity: Severity) -> (Style, &'static str) {
     match severity {
         Severity::Error => (RED, "✗ error"),

@@ -1,21 +1,33 @@
 mod cut;
+mod dns;
 mod link;
+mod quote;
 mod tunnels;
 
 use proptest::prelude::*;
 
-use super::{super::Carrier, *};
+use super::{
+    super::{Carrier, Payload},
+    *,
+};
 
 fn options() -> DecodeOptions {
     DecodeOptions {
         vxlan_ports: vec![8472],
         key_payload: 16,
+        filter: None,
     }
 }
 
 fn decode(frame: &[u8]) -> Packet {
     let len = u32::try_from(frame.len()).unwrap();
     Packet::decode(frame, len, Framing::Ethernet, &options())
+}
+
+/// What the payload of a frame says.
+fn payload(frame: &[u8]) -> Option<Box<Payload>> {
+    let len = u32::try_from(frame.len()).unwrap();
+    Packet::decode_with_payload(frame, len, Framing::Ethernet, &options()).1
 }
 
 fn ethernet(ethertype: u16, payload: &[u8]) -> Vec<u8> {

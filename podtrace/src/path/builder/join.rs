@@ -1,11 +1,15 @@
 //! Finds the open path that an event continues.
 //!
-//! Each way to find it is a [`Join`] with an index of its own. Another way is another file
-//! here, another line of `joins!`, and a place in [`Joins::find`].
+//! Each [`Join`] finds it by an index of its own. A new join is a file here, a line of
+//! `joins!`, and a place in [`Joins::find`].
 mod content;
+mod crossing;
+mod datagrams;
+pub(super) mod flow;
 mod fragments;
 pub(super) mod index;
 mod key;
+mod known;
 pub(super) mod sequence;
 
 use std::ops::Range;
@@ -14,22 +18,31 @@ use podtrace_ebpf::record::Direction;
 
 use super::open::{Open, OpenPaths};
 use crate::{
-    model::{event::Event, tap_point::TapPoint},
+    model::{event::Event, tap_point::TapPoint, translation::FlowChanges},
     packet::{Ends, PacketKey},
     world::World,
 };
 use content::ByContent;
-use fragments::ByDatagram;
+use datagrams::ByDatagrams;
+use fragments::ByFragment;
 use index::Slot;
 use key::ByKey;
+pub(super) use key::is_in;
+#[cfg(test)]
+pub(crate) use known::{BYTES as TRANSLATION_BYTES, KNOWN_MAX as TRANSLATIONS_MAX};
+use known::{Known, Scope};
 use sequence::BySequence;
 
 /// Upper bound of the equal packets, or fragments of one datagram, that are followed at the
 /// same time; beyond it the oldest is given up, which keeps every search short.
 pub(super) const EQUAL_MAX: usize = 64;
+/// Upper bound of the equal packets among which a slow one is looked for: each event of a
+/// flood would be compared with all that were lost in 10 s. As new ones follow the others, a
+/// late one stands among so many oldest.
+pub(super) const LATE_EQUAL_MAX: usize = 16;
 
 /// An event, with what the joins need to find its path.
-pub(super) struct Sighting<'a> {
+pub(super) struct Observation<'a> {
     pub(super) event: &'a Event,
     /// The key of its packet.
     pub(super) key: PacketKey,
@@ -37,6 +50,8 @@ pub(super) struct Sighting<'a> {
     pub(super) hash: u64,
     /// How long a packet may stay between two hops, in nanoseconds.
     pub(super) timeout_ns: u64,
+    /// Whether its packet may have passed taps unseen.
+    pub(super) may_skip_taps: bool,
 }
 
 /// The bytes of an event that belong to a path.
@@ -44,16 +59,22 @@ pub(super) struct Piece {
     pub(super) slot: Slot,
     /// In the payload of the path's packet.
     pub(super) bytes: Range<u32>,
+    /// Whether the ends of the path's packet were translated to those of the event.
+    pub(super) is_translated: bool,
 }
 
 /// The paths that an event continues.
 pub(super) enum Joined {
     /// One.
     One(Slot),
+    /// One that has passed the tap before, in the same direction: it goes in a circle.
+    Again(Slot),
     /// One, with other ends: they were translated.
     Translated(Slot),
     /// One of several of different flows; nothing shows which.
     Undecided,
+    /// One that all its bytes belong to.
+    Piece(Piece),
     /// Those that its bytes belong to; at least one. What is `left` of its payload belongs to
     /// none.
     Pieces {
@@ -65,18 +86,22 @@ pub(super) enum Joined {
 }
 
 /// A way to find the open path that an event continues.
-pub(super) trait Join {
+trait Join {
     /// The paths that the event continues, if this way finds any. Marks them as ambiguous
     /// if the event may belong to each of them.
-    fn find(&self, seen: &Sighting<'_>, open: &mut OpenPaths, world: &World) -> Option<Joined>;
+    fn find(
+        &self,
+        seen: &Observation<'_>,
+        open: &mut OpenPaths,
+        world: &World,
+        known: &Known,
+    ) -> Option<Joined>;
 
     /// Adds a new path; returns the one to give up for it.
-    fn begun(&mut self, _slot: Slot, _open: &mut OpenPaths) -> Option<Slot> {
-        None
-    }
+    fn insert(&mut self, slot: Slot, open: &mut OpenPaths, known: &Known) -> Option<Slot>;
 
     /// Removes a finished path.
-    fn ended(&mut self, slot: Slot, open: &Open);
+    fn remove(&mut self, slot: Slot, open: &Open);
 }
 
 /// Defines all joins, by the field that each has.
@@ -85,6 +110,8 @@ macro_rules! joins {
         /// All joins.
         #[derive(Default)]
         pub(super) struct Joins {
+            /// The translations of flows.
+            known: Known,
             $($join: $type,)+
         }
 
@@ -92,8 +119,8 @@ macro_rules! joins {
             /// The number of joins.
             pub(super) const COUNT: usize = [$(stringify!($join)),+].len();
 
-            /// [`Join::begun`] of the join of this number.
-            pub(super) fn begun(
+            /// [`Join::insert`] of the join of this number.
+            pub(super) fn insert(
                 &mut self,
                 number: usize,
                 slot: Slot,
@@ -101,14 +128,14 @@ macro_rules! joins {
             ) -> Option<Slot> {
                 let mut others = 0..number;
                 $(if others.next().is_none() {
-                    return self.$join.begun(slot, open);
+                    return self.$join.insert(slot, open, &self.known);
                 })+
                 None
             }
 
-            /// [`Join::ended`] of each.
-            pub(super) fn ended(&mut self, slot: Slot, open: &Open) {
-                $(self.$join.ended(slot, open);)+
+            /// [`Join::remove`] of each.
+            pub(super) fn remove(&mut self, slot: Slot, open: &Open) {
+                $(self.$join.remove(slot, open);)+
             }
         }
     };
@@ -116,8 +143,9 @@ macro_rules! joins {
 
 joins! {
     key: ByKey,
-    fragments: ByDatagram,
+    fragments: ByFragment,
     sequence: BySequence,
+    datagrams: ByDatagrams,
     content: ByContent,
 }
 
@@ -126,36 +154,97 @@ impl Joins {
     #[inline]
     pub(super) fn find(
         &self,
-        seen: &Sighting<'_>,
+        seen: &Observation<'_>,
         open: &mut OpenPaths,
         world: &World,
     ) -> Option<Joined> {
-        if let Some(joined) = self.key.find(seen, open, world) {
+        if let Some(joined) = self.key.find(seen, open, world, &self.known) {
             return Some(joined);
         }
-        if let Some(joined) = self.sequence.find(seen, open, world) {
+        if seen.event.direction == Direction::Socket {
+            return self.find_at_socket(seen, open, world);
+        }
+        let translated = self.content.find(seen, open, world, &self.known);
+        // A whole packet with other ends is not made of the bytes of others.
+        if matches!(translated, Some(Joined::Translated(_))) {
+            return translated;
+        }
+        if let Some(slot) = self.key.circling(seen, open, world) {
+            return Some(Joined::Again(slot));
+        }
+        self.in_pieces(seen, open, world).or(translated)
+    }
+
+    /// The same where no path has the key and waits for the socket: it may receive a packet
+    /// in another shape than the interfaces saw.
+    fn find_at_socket(
+        &self,
+        seen: &Observation<'_>,
+        open: &mut OpenPaths,
+        world: &World,
+    ) -> Option<Joined> {
+        if let Some(joined) = self.in_pieces(seen, open, world) {
             return Some(joined);
         }
-        // A socket may receive a packet in another shape than the interfaces saw.
-        if seen.event.direction == Direction::Socket && !self.key.has(seen.hash) {
-            let fragments = self.fragments.find(seen, open, world);
-            return fragments.or_else(|| self.content.find(seen, open, world));
-        }
-        self.content.find(seen, open, world)
+        let fragments = if self.key.has(seen.hash) {
+            None
+        } else {
+            self.fragments.find(seen, open, world, &self.known)
+        };
+        fragments.or_else(|| self.content.find(seen, open, world, &self.known))
+    }
+
+    /// The paths of packets that the event is a part of.
+    fn in_pieces(
+        &self,
+        seen: &Observation<'_>,
+        open: &mut OpenPaths,
+        world: &World,
+    ) -> Option<Joined> {
+        let segments = self.sequence.find(seen, open, world, &self.known);
+        segments.or_else(|| self.datagrams.find(seen, open, world, &self.known))
     }
 
     /// Remembers a translation, at the tap point that shows it.
-    pub(super) fn learn(&mut self, point: &TapPoint, before: Ends, after: Ends) {
-        self.content.learn(point, before, after);
+    pub(super) fn learn(&mut self, event: &Event, point: &TapPoint, before: Ends, after: Ends) {
+        if let Some(scope) = Scope::of(point.netns(), &event.packet) {
+            let (before, after) = (self.known.flow(&before), self.known.flow(&after));
+            self.known.learn(scope, before, after, event.ts_ns);
+        }
     }
 
-    /// Whether such packets were translated before where this one has come in, and went on.
+    /// Takes over what the connection tracking of a namespace knows.
+    pub(super) fn track(&mut self, netns: (usize, u64), changes: &FlowChanges, ts_ns: u64) {
+        for flow in &changes.gone {
+            self.known.untrack(netns, flow);
+        }
+        for flow in &changes.new {
+            self.known.track(netns, flow, ts_ns);
+        }
+    }
+
+    /// Records that a socket has taken a packet as it is, if the event says so.
+    #[inline]
+    pub(super) fn taken(&mut self, event: &Event, world: &World) {
+        if event.direction == Direction::Socket && !self.known.is_empty() {
+            self.known.refute(event, world);
+        }
+    }
+
+    /// Whether packets with these ends were translated before in this namespace, and went on.
     pub(super) fn goes_on(&self, event: &Event, world: &World) -> bool {
-        self.content.goes_on(event, world)
+        event.direction == Direction::Ingress
+            && !self.known.is_empty()
+            && self.known.went_on(event, world)
     }
 
     /// How many paths have a key of that hash.
     pub(super) fn equal(&self, hash: u64) -> usize {
         self.key.equal(hash)
+    }
+
+    /// Marks packets that nothing tells apart from that of a path, of which none has gone on.
+    pub(super) fn mark_indistinguishable(&self, slot: Slot, open: &mut OpenPaths) {
+        self.key.mark_indistinguishable(slot, open);
     }
 }

@@ -1,46 +1,117 @@
-//! Packets that were said not to be seen further, and are: slow is not lost.
-use super::{Builder, complete, join::index::Slot};
-use crate::path::{LateOf, Outcome};
+//! Packets that were reported as not seen further, but were only slow.
+use super::{
+    Begun, Builder, complete,
+    join::{Joined, LATE_EQUAL_MAX, Observation, index::Slot},
+};
+use crate::{
+    path::{LateOf, Outcome},
+    world::World,
+};
 
 impl Builder {
-    /// Whether a packet could be recognised if it went on: it is whole, and no equal one is
-    /// known.
-    pub(super) fn may_be_late(&self, slot: Slot) -> bool {
-        let open = self.open.get(slot);
-        open.is_some_and(|open| open.parts.is_none() && self.joins.equal(open.hash) == 1)
+    /// The paths that the event continues. Those whose time was over before the event end
+    /// first, as they would have at a tick before it.
+    #[inline]
+    pub(super) fn find(&mut self, seen: &Observation<'_>, world: &World) -> Option<Joined> {
+        let joined = self.joins.find(seen, &mut self.open, world)?;
+        match self.first_overdue(&joined, seen.event.ts_ns) {
+            Some(overdue) => self.find_after(overdue, seen, world),
+            None => Some(joined),
+        }
     }
 
-    /// Says that a packet was not seen further, and keeps its path in case that it is.
-    pub(super) fn report(&mut self, slot: Slot) {
+    /// The same once an overdue path has ended.
+    #[cold]
+    fn find_after(
+        &mut self,
+        mut overdue: Slot,
+        seen: &Observation<'_>,
+        world: &World,
+    ) -> Option<Joined> {
+        loop {
+            self.expire_each([overdue], seen.event.ts_ns);
+            let joined = self.joins.find(seen, &mut self.open, world)?;
+            match self.first_overdue(&joined, seen.event.ts_ns) {
+                Some(next) => overdue = next,
+                None => return Some(joined),
+            }
+        }
+    }
+
+    /// The first of these paths whose time is over, but which has not ended.
+    #[inline]
+    fn first_overdue(&self, joined: &Joined, now_ns: u64) -> Option<Slot> {
+        let is_overdue = |slot: &Slot| {
+            let open = self.open.get(*slot);
+            open.is_some_and(|open| open.is_overdue(now_ns, self.timeout_ns))
+        };
+        match joined {
+            Joined::One(slot) | Joined::Translated(slot) => Some(*slot).filter(is_overdue),
+            Joined::Piece(piece) => Some(piece.slot).filter(is_overdue),
+            Joined::Pieces { pieces, .. } => pieces.iter().map(|piece| piece.slot).find(is_overdue),
+            Joined::Each(slots) => slots.iter().copied().find(is_overdue),
+            Joined::Again(_) | Joined::Undecided => None,
+        }
+    }
+
+    /// Whether a packet could be recognised if it went on: it is whole, and one of few that are
+    /// equal.
+    pub(super) fn may_be_late(&self, slot: Slot) -> bool {
+        let open = self.open.get(slot);
+        open.is_some_and(|open| {
+            open.parts.is_none() && self.joins.equal(open.hash) <= LATE_EQUAL_MAX
+        })
+    }
+
+    /// Reports how a packet ended, and keeps its path in case the packet is seen again.
+    pub(super) fn report(&mut self, slot: Slot, outcome: Outcome) {
+        let hash = self.open.get(slot).map(|open| open.hash);
+        if hash.is_some_and(|hash| self.joins.equal(hash) > 1) {
+            self.joins.mark_indistinguishable(slot, &mut self.open);
+        }
         let Some(open) = self.open.get(slot) else {
             return;
         };
         let mut path = open.path.clone();
-        path.outcome = Outcome::NotSeenFurther;
+        path.outcome = outcome;
         path.incomplete |= self.may_lack(&path);
         complete(&mut path, &self.requests);
+        let (key, id) = (open.key, path.id);
         self.finished.push(path);
+        self.refusals.late.push(Begun { key, id, slot });
         self.open.keep_late(slot);
     }
 
-    /// Takes a late path up again, as a path of its own that corrects the one before.
+    /// Resumes a path if it is late.
+    #[inline]
     pub(super) fn take_up(&mut self, slot: Slot) {
-        let Some(open) = self.open.get_mut(slot).filter(|open| open.late) else {
+        if self.open.get(slot).is_some_and(|open| open.late) {
+            self.take_up_late(slot);
+        }
+    }
+
+    /// Resumes a late path, as a path of its own that corrects the earlier one.
+    #[cold]
+    fn take_up_late(&mut self, slot: Slot) {
+        let Some(open) = self.open.get_mut(slot) else {
             return;
         };
         open.path.late_of = Some(LateOf {
             id: open.path.id,
             hops: open.path.hops.len(),
+            outcome: Outcome::NotSeenFurther,
         });
-        open.path.id = self.next_id;
+        let (key, id) = (open.key, self.next_id);
+        open.path.id = id;
         self.next_id += 1;
+        self.refusals.begun.push(Begun { key, id, slot });
         self.open.take_up(slot);
     }
 
-    /// Ends a late path: all was said.
+    /// Ends a late path, which was reported already.
     pub(super) fn forget(&mut self, slot: Slot) {
         if let Some(open) = self.open.remove(slot) {
-            self.joins.ended(slot, &open);
+            self.joins.remove(slot, &open);
         }
     }
 }

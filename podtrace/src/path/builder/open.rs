@@ -1,24 +1,31 @@
 //! The open paths, ordered by age and by when they were last seen.
+use podtrace_ebpf::record::Direction;
+
 use super::{
     SETTLE_NS,
-    join::index::{Links, List, Slot},
+    join::{
+        flow::Flow,
+        index::{Links, List, Slot},
+    },
     parts::{Bytes, Parts},
 };
 use crate::{
     model::event::Event,
-    packet::{PacketKey, Tunnel},
-    path::{Hop, Path, Translation},
+    packet::{PacketKey, Payload, Tunnel},
+    path::{Hop, Outcome, Path, Translation},
 };
 
-/// Bytes that an open path takes beside itself: its slot, its links in four lists that may
-/// have room for twice as many, and its entries in two tables that may be less than half
-/// full.
+/// Memory of an open path in addition to the path itself: its slot, its links in four lists
+/// that may have room for twice as many, and its entries in two tables that may be less than
+/// half full.
 const BESIDE: usize = size_of::<Option<Open>>() + 4 * 4 * size_of::<Slot>() + 2 * 64;
-/// How long a packet that was not seen further is still known, in nanoseconds: the kernel
-/// holds one that waits for a neighbour's address for 3 s, and a queue may be long.
+/// How long a packet that was not seen further is remembered, in nanoseconds: the kernel holds
+/// a packet that waits for a neighbour's address for 3 s, and a queue may be long.
 const LATE_NS: u64 = 10_000_000_000;
 /// Slots added at a time.
 const MORE: usize = 1024;
+/// Hops that a path without room gets room for, if it has few: from node to node.
+const MORE_HOPS: usize = 6;
 
 /// An open path.
 pub(super) struct Open {
@@ -31,19 +38,29 @@ pub(super) struct Open {
     seen_ns: u64,
     /// Bytes of its tunnels.
     tunnels: u32,
+    /// Its size in bytes when it was changed last.
+    size: usize,
+    /// A bit for each tap that has seen it: several taps share a bit.
+    taps: u64,
     pub(super) arrived: bool,
-    /// Whether it arrived where a socket is to take it.
+    /// Whether it arrived where a socket is to receive it.
     pub(super) wants_socket: bool,
-    /// Whether it was said not to be seen further.
+    /// Whether it was reported as not seen further.
     pub(super) late: bool,
-    /// Whether it was last seen where nothing shows how it goes on.
+    /// Whether its last hop does not show how it continues.
     pub(super) inconclusive: bool,
-    /// Whether nobody misses it if it does not go on.
-    pub(super) optional: bool,
-    /// What each hop has seen of it, if some have not seen it whole.
+    /// Whether it and all older paths with its key were marked as ambiguous together.
+    pub(super) has_equals: bool,
+    /// How it has ended if it does not continue, and is not missed.
+    pub(super) optional: Option<Outcome>,
+    /// Whether it went to a port of a bridge.
+    is_at_port: bool,
+    /// Whether it went to several.
+    pub(super) is_flooded: bool,
+    /// The part of it that each hop has seen, if some have not seen it whole.
     pub(super) parts: Option<Box<Parts>>,
     /// Its key in the index of flows.
-    pub(super) flow: Option<u64>,
+    pub(super) flow: Option<Flow>,
     /// Its key in the index of contents.
     pub(super) content: Option<u64>,
 }
@@ -57,11 +74,16 @@ impl Open {
             hash,
             seen_ns: 0,
             tunnels: 0,
+            size: 0,
+            taps: 0,
             arrived: false,
             wants_socket: false,
             late: false,
             inconclusive: false,
-            optional: false,
+            has_equals: false,
+            optional: None,
+            is_at_port: false,
+            is_flooded: false,
             parts: None,
             flow: None,
             content: None,
@@ -73,14 +95,47 @@ impl Open {
         if hop.tunnel.is_some() {
             self.tunnels += size_of::<Tunnel>() as u32;
         }
-        self.path.hops.push(hop);
+        self.taps |= bit_of(hop.interface, hop.direction);
+        let hops = &mut self.path.hops;
+        if hops.len() == hops.capacity() {
+            hops.reserve_exact(MORE_HOPS.max(hops.len() / 2));
+        }
+        hops.push(hop);
+    }
+
+    /// Notes that it goes to a port of a bridge. Its segments all go to one.
+    pub(super) fn note_port(&mut self) {
+        self.is_flooded = self.is_at_port && self.parts.is_none();
+        self.is_at_port = true;
+    }
+
+    /// Marks a hop as belonging to a copy for another receiver.
+    pub(super) fn set_aside(&mut self, hop: usize) {
+        if let Some(hop) = self.path.hops.get_mut(hop) {
+            hop.aside = true;
+        }
     }
 
     /// The number of the hop that the event belongs to, or of the next one.
+    #[inline]
     pub(super) fn hop_at(&self, event: &Event) -> usize {
-        let mut hops = self.path.hops.iter();
-        let known = hops.position(|hop| hop.is_at(event));
-        known.unwrap_or(self.path.hops.len())
+        self.last_at(event).unwrap_or(self.path.hops.len())
+    }
+
+    /// Whether the event's tap has seen the packet.
+    #[inline]
+    pub(super) fn has_passed(&self, event: &Event) -> bool {
+        self.last_at(event).is_some()
+    }
+
+    /// The number of the last hop at the event's tap. Most packets have passed it a moment
+    /// ago, or not at all.
+    #[inline]
+    fn last_at(&self, event: &Event) -> Option<usize> {
+        if self.taps & bit_of(event.interface, event.direction) == 0 {
+            return None;
+        }
+        self.path.hops.iter().rposition(|hop| hop.is_at(event))
     }
 
     /// The first of the bytes that a hop has not seen yet.
@@ -91,13 +146,20 @@ impl Open {
         }
     }
 
-    /// Goes on with another key: its ends were translated. It has not arrived where it was
-    /// for before.
+    /// Changes the key after a translation of its ends. An arrival at the former destination
+    /// no longer counts.
     pub(super) fn rekey(&mut self, key: PacketKey, hash: u64) {
         self.key = key;
         self.hash = hash;
+        self.has_equals = false;
         self.arrived = false;
         self.wants_socket = false;
+    }
+
+    /// That it has left the node it was last seen at, if nothing waits for it elsewhere.
+    pub(super) fn left(&self) -> Option<Outcome> {
+        let is_left = |outcome: &Outcome| *outcome == Outcome::LeftNode && !self.arrived;
+        self.optional.filter(is_left)
     }
 
     /// Whether its packet was seen a moment before the event.
@@ -115,25 +177,64 @@ impl Open {
     }
 
     /// Its size in bytes.
-    fn bytes(&self) -> usize {
+    fn measure(&self) -> usize {
         let hops = self.path.hops.capacity() * size_of::<Hop>();
         let translations = self.path.translations.capacity() * size_of::<Translation>();
         let parts = self.parts.as_ref().map_or(0, |parts| parts.size());
-        BESIDE + size_of::<Path>() + hops + translations + parts + self.tunnels as usize
+        let refusal = self.path.refusal.as_deref().map_or(0, size_of_val);
+        let payload = self.path.payload.as_deref().map_or(0, Payload::bytes);
+        BESIDE
+            + refusal
+            + payload
+            + size_of::<Path>()
+            + hops
+            + translations
+            + parts
+            + self.tunnels as usize
     }
 
-    /// Whether the packet has not been seen for so long that its way has ended.
+    /// Whether the packet has not been seen for so long that its path ends.
     pub(super) fn is_over(&self, now_ns: u64, timeout_ns: u64) -> bool {
         let patience_ns = match self.waits() {
             Waits::ForNextHop => timeout_ns,
             Waits::ForCopies => SETTLE_NS,
             Waits::Late => LATE_NS.max(timeout_ns),
         };
-        now_ns.saturating_sub(self.seen_ns) > patience_ns
+        self.silent_ns(now_ns) > patience_ns
+    }
+
+    /// How long its packet has not been seen, in nanoseconds.
+    fn silent_ns(&self, now_ns: u64) -> u64 {
+        now_ns.saturating_sub(self.seen_ns)
+    }
+
+    /// Whether its time is over, but it was not ended yet: its packet is reported as not seen
+    /// further, if nothing else is known of it.
+    pub(super) fn is_overdue(&self, now_ns: u64, timeout_ns: u64) -> bool {
+        matches!(self.waits(), Waits::ForNextHop) && self.is_over(now_ns, timeout_ns)
+    }
+
+    /// Whether its packet, if it goes on now, was slow.
+    pub(super) fn is_slow(&self, now_ns: u64, timeout_ns: u64) -> bool {
+        (self.late || self.is_overdue(now_ns, timeout_ns)) && self.may_go_on(now_ns, timeout_ns)
+    }
+
+    /// Whether its packet may still go on, even if slowly.
+    pub(super) fn may_go_on(&self, now_ns: u64, timeout_ns: u64) -> bool {
+        match self.waits() {
+            Waits::ForCopies => !self.is_over(now_ns, timeout_ns),
+            Waits::ForNextHop | Waits::Late => self.silent_ns(now_ns) <= LATE_NS.max(timeout_ns),
+        }
     }
 }
 
-/// What an open path waits for: their timeouts differ.
+/// The bit of a tap in [`Open::taps`].
+#[inline]
+fn bit_of(interface: u32, direction: Direction) -> u64 {
+    1 << ((interface << 2 | direction as u32) % u64::BITS)
+}
+
+/// The event that an open path waits for: their timeouts differ.
 #[derive(Clone, Copy)]
 enum Waits {
     ForNextHop,
@@ -147,12 +248,12 @@ pub(super) struct OpenPaths {
     slots: Vec<Option<Open>>,
     free: Vec<Slot>,
     ages: Links,
-    /// Those that are not late.
+    /// Paths that are not late.
     by_age: List,
-    /// Those that are.
+    /// Late paths.
     late: List,
     seen: Links,
-    /// By [`Waits`], each by when they were last seen.
+    /// One list for each of [`Waits`], ordered by when their packets were last seen.
     by_seen: [List; 3],
     newest_ns: u64,
     bytes: usize,
@@ -186,12 +287,12 @@ impl OpenPaths {
         self.late.first()
     }
 
-    /// Keeps a path that was said not to be seen further, in case that it is.
+    /// Keeps a path that was reported as not seen further, in case its packet is seen.
     pub(super) fn keep_late(&mut self, slot: Slot) {
         self.set_late(slot, true);
     }
 
-    /// Takes a late path up again, as the youngest.
+    /// Resumes a late path, as the youngest.
     pub(super) fn take_up(&mut self, slot: Slot) {
         self.set_late(slot, false);
     }
@@ -217,17 +318,18 @@ impl OpenPaths {
     }
 
     /// Adds a path that is younger than all others.
-    pub(super) fn add(&mut self, open: Open) -> Slot {
+    pub(super) fn add(&mut self, mut open: Open) -> Slot {
         let slot = self.free.pop().unwrap_or_else(|| {
             if self.slots.len() == self.slots.capacity() {
-                // Does not double the room: slots are large.
+                // Avoids doubling the room: slots are large.
                 self.slots.reserve_exact(MORE);
             }
             self.slots.push(None);
             Slot::try_from(self.slots.len() - 1).unwrap_or(Slot::MAX)
         });
         let waits = open.waits() as usize;
-        self.bytes += open.bytes();
+        open.size = open.measure();
+        self.bytes += open.size;
         if let Some(free) = self.slots.get_mut(slot as usize) {
             *free = Some(open);
         }
@@ -239,7 +341,7 @@ impl OpenPaths {
     pub(super) fn remove(&mut self, slot: Slot) -> Option<Open> {
         let open = self.slots.get_mut(slot as usize)?.take()?;
         self.free.push(slot);
-        self.bytes -= open.bytes();
+        self.bytes -= open.size;
         let list = if open.late {
             &mut self.late
         } else {
@@ -262,13 +364,24 @@ impl OpenPaths {
         self.newest_ns = self.newest_ns.max(ts_ns);
         open.seen_ns = self.newest_ns;
         let before = open.waits() as usize;
-        self.bytes -= open.bytes();
+        self.bytes -= open.size;
         let result = change(open);
-        self.bytes += open.bytes();
+        open.size = open.measure();
+        self.bytes += open.size;
         let after = open.waits() as usize;
-        self.seen.remove(&mut self.by_seen[before], slot);
-        self.seen.push(&mut self.by_seen[after], slot);
+        if after != before || !self.by_seen[after].ends_with(slot) {
+            self.seen.remove(&mut self.by_seen[before], slot);
+            self.seen.push(&mut self.by_seen[after], slot);
+        }
         Some(result)
+    }
+
+    /// Whether any path [`Open::is_slow`].
+    pub(super) fn has_slow(&self, now_ns: u64, timeout_ns: u64) -> bool {
+        let silent = self.by_seen[Waits::ForNextHop as usize].first();
+        let longest_silent = silent.and_then(|slot| self.get(slot));
+        self.late.first().is_some()
+            || longest_silent.is_some_and(|open| open.is_overdue(now_ns, timeout_ns))
     }
 
     /// The paths whose packets were last seen too long ago, oldest path first.

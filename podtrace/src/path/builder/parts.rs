@@ -1,60 +1,75 @@
-//! What of a packet each hop has seen: segmentation splits a packet, and the pieces go on,
-//! are merged again, or are lost, each by itself.
-use std::{iter, ops::Range};
+//! The part of a packet that each hop has seen: segmentation splits a packet, and its pieces
+//! continue, are merged again, or are lost, each by itself.
+use std::ops::Range;
+
+use smallvec::{SmallVec, smallvec};
 
 use crate::path::{Outcome, Segments};
 
-/// Upper bound of the gaps in what a hop has seen: no network reorders so much.
+/// Upper bound of the gaps in the bytes that a hop has seen: no network reorders more.
 const RANGES_MAX: usize = 64;
+/// Hops that may follow those of a packet before there has to be more room: from one wire to a
+/// socket.
+const MORE_HOPS: usize = 6;
 
 /// Bytes of a packet's payload, as offsets from its first.
 pub(super) type Bytes = Range<u32>;
 
-/// What each hop of a path has seen of the packet.
+/// The part of a packet that each hop of its path has seen.
 pub(super) struct Parts {
     /// Bytes of the packet's payload.
     pub(super) length: u32,
     at: Vec<Seen>,
+    /// Bytes of each segment but the last, which may be shorter; 0 if it is not known.
+    size: u32,
+    /// How many ranges there is room for outside of `at`.
+    room: usize,
     /// The number of the hop where pieces have ended, and how.
     pub(super) end: Option<(usize, Outcome)>,
 }
 
-/// What one hop has seen.
+/// The part that one hop has seen.
 #[derive(Clone, Default)]
 struct Seen {
-    /// In order, and apart from each other.
-    ranges: Vec<Bytes>,
+    /// In order, and apart from each other. Most come in order, so there is one.
+    ranges: SmallVec<[Bytes; 2]>,
     /// How many packets they came in.
     packets: u32,
 }
 
 impl Parts {
-    /// A packet that was seen whole at so many hops.
+    /// A packet that `hops` hops have seen whole.
     pub(super) fn new(length: u32, hops: usize) -> Self {
-        let mut parts = Self {
+        let mut at = Vec::with_capacity(hops + MORE_HOPS);
+        at.resize(hops, Seen::one(0..length));
+        Self {
             length,
-            at: Vec::new(),
+            at,
+            size: 0,
+            room: 0,
             end: None,
-        };
-        for hop in 0..hops {
-            parts.cover(hop, 0..length);
         }
-        parts
     }
 
-    /// Notes that a hop, known or the next, has seen a packet with these bytes.
+    /// Records that a hop, known or the next, has seen a packet with these bytes.
     pub(super) fn cover(&mut self, hop: usize, bytes: Bytes) {
-        if self.at.len() <= hop {
-            self.at.resize(hop + 1, Seen::default());
-        }
-        if let Some(seen) = self.at.get_mut(hop) {
-            seen.add(bytes);
+        match self.at.get_mut(hop) {
+            Some(seen) => {
+                self.room -= seen.room();
+                seen.add(bytes);
+                self.room += seen.room();
+            }
+            None => {
+                self.at.resize(hop, Seen::default());
+                self.at.push(Seen::one(bytes));
+            }
         }
     }
 
     /// Whether a hop has seen all bytes.
     pub(super) fn is_whole(&self, hop: usize) -> bool {
-        self.bytes(hop) == self.length
+        let ranges = self.at.get(hop).map(|seen| &seen.ranges[..]);
+        matches!(ranges, Some([only]) if *only == (0..self.length))
     }
 
     /// How many bytes a hop has seen.
@@ -67,7 +82,7 @@ impl Parts {
             .sum()
     }
 
-    /// What so many hops have seen.
+    /// The parts that the first `hops` hops have seen.
     pub(super) fn segments(&self, hops: usize) -> Vec<Segments> {
         let seen = |hop: usize| Segments {
             packets: self.at.get(hop).map_or(0, |seen| seen.packets),
@@ -76,8 +91,8 @@ impl Parts {
         (0..hops).map(seen).collect()
     }
 
-    /// The first of the bytes that a hop has not seen yet; none if it has, or if it has seen
-    /// too many pieces to take another.
+    /// The first range of these bytes that a hop has not seen yet; none if it has seen all, or
+    /// too many pieces to add another.
     pub(super) fn missing(&self, hop: usize, bytes: Bytes) -> Option<Bytes> {
         let Some(seen) = self.at.get(hop) else {
             return Some(bytes);
@@ -95,6 +110,52 @@ impl Parts {
         (start < bytes.end).then_some(start..bytes.end)
     }
 
+    /// The bytes that a hop has not seen, those apart that did not come equally far.
+    pub(super) fn lost(&self, hop: usize) -> Vec<Bytes> {
+        let (mut lost, mut start) = (Vec::new(), 0);
+        while let Some(missing) = self.missing(hop, start..self.length) {
+            start = missing.end;
+            let ranges = self.at.iter().flat_map(|seen| &seen.ranges);
+            let mut edges: Vec<_> = ranges
+                .flat_map(|range| [range.start, range.end])
+                .filter(|edge| (missing.start + 1..missing.end).contains(edge))
+                .chain([missing.start, missing.end])
+                .collect();
+            edges.sort_unstable();
+            edges.dedup();
+            lost.extend(edges.windows(2).map(|pair| pair[0]..pair[1]));
+        }
+        lost
+    }
+
+    /// Learns how large the segments are from a packet of so many of them with these bytes.
+    /// `all`: how many there are.
+    #[inline]
+    pub(super) fn learn_size(&mut self, bytes: &Bytes, segments: u32, all: u32) {
+        if self.size == 0 && all > 1 {
+            self.size = self.size_by(bytes, segments, all).unwrap_or_default();
+        }
+    }
+
+    fn size_by(&self, bytes: &Bytes, segments: u32, all: u32) -> Option<u32> {
+        // The last may be shorter, but those before it are whole.
+        let (length, count) = if bytes.end < self.length {
+            (bytes.end - bytes.start, segments)
+        } else {
+            (bytes.start, all.checked_sub(segments)?)
+        };
+        let size = length.checked_div(count)?;
+        let is_it = size * count == length && size > 0 && self.length.div_ceil(size) == all;
+        is_it.then_some(size)
+    }
+
+    /// How many whole segments these bytes are, if that is known.
+    pub(super) fn segments_in(&self, bytes: &Bytes) -> Option<u32> {
+        let is_edge = |at: u32| at == self.length || at.checked_rem(self.size) == Some(0);
+        let is_known = self.size > 0 && is_edge(bytes.start) && is_edge(bytes.end);
+        is_known.then(|| (bytes.end - bytes.start).div_ceil(self.size))
+    }
+
     /// Whether a hop has seen any of these bytes.
     pub(super) fn has_seen(&self, hop: usize, bytes: &Bytes) -> bool {
         let ranges = self.at.get(hop).map(|seen| seen.ranges.iter());
@@ -106,14 +167,44 @@ impl Parts {
 
     /// Its size in bytes.
     pub(super) fn size(&self) -> usize {
-        let ranges: usize = self.at.iter().map(|seen| seen.ranges.capacity()).sum();
-        size_of::<Self>() + self.at.capacity() * size_of::<Seen>() + ranges * size_of::<Bytes>()
+        size_of::<Self>() + self.at.capacity() * size_of::<Seen>() + self.room * size_of::<Bytes>()
     }
 }
 
 impl Seen {
+    /// One packet with these bytes.
+    fn one(bytes: Bytes) -> Self {
+        Self {
+            ranges: smallvec![bytes],
+            packets: 1,
+        }
+    }
+
+    /// How many ranges there is room for outside of itself.
+    #[inline]
+    fn room(&self) -> usize {
+        match self.ranges.spilled() {
+            true => self.ranges.capacity(),
+            false => 0,
+        }
+    }
+
+    #[inline]
     fn add(&mut self, bytes: Bytes) {
         self.packets += 1;
+        // Most come in order.
+        match self.ranges.last_mut() {
+            None => self.ranges.push(bytes),
+            Some(last) if (last.start..=last.end).contains(&bytes.start) => {
+                last.end = last.end.max(bytes.end);
+            }
+            _ => self.insert(bytes),
+        }
+    }
+
+    /// Adds bytes anywhere.
+    #[cold]
+    fn insert(&mut self, bytes: Bytes) {
         let after = self.ranges.partition_point(|range| range.end < bytes.start);
         let touched = self.ranges[after..]
             .iter()
@@ -126,8 +217,8 @@ impl Seen {
         let end = touched
             .last()
             .map_or(bytes.end, |last| last.end.max(bytes.end));
-        self.ranges
-            .splice(after..after + count, iter::once(start..end));
+        self.ranges.drain(after..after + count);
+        self.ranges.insert(after, start..end);
     }
 }
 
@@ -140,7 +231,7 @@ mod tests {
     proptest! {
         /// Compares with a flag for each byte.
         #[test]
-        fn ranges_are_as_flags(pieces in prop::collection::vec((0u32..50, 1u32..10), 0..40)) {
+        fn ranges_match_a_flag_per_byte(pieces in prop::collection::vec((0u32..50, 1u32..10), 0..40)) {
             let mut parts = Parts::new(60, 1);
             let mut flags = [false; 60];
             for (start, len) in pieces {

@@ -1,11 +1,11 @@
-//! Paths of packets that go on in pieces.
+//! Paths of packets that continue in pieces.
 use std::ops::Range;
 
 use podtrace_ebpf::record::Direction;
 
 use super::{
     Builder,
-    join::{Piece, Sighting, index::Slot},
+    join::{Observation, Piece, index::Slot},
     open::Open,
     parts::{Bytes, Parts},
     transition::Transition,
@@ -13,16 +13,34 @@ use super::{
 use crate::{
     model::event::Event,
     packet::{Packet, Transport},
-    path::{Hop, Outcome, Path},
+    path::{Hop, Outcome, PartOf, Path, Translation},
     world::World,
 };
 
 impl Builder {
-    /// Adds an event to the paths that its bytes belong to, and begins paths with those that
-    /// belong to none; returns the number of the first.
+    /// Adds an event to the path that its bytes belong to; returns the path's number.
+    pub(super) fn add_piece(&mut self, seen: &Observation<'_>, piece: Piece, world: &World) -> u64 {
+        self.take_up(piece.slot);
+        let id = self.id(piece.slot);
+        self.add_bytes(seen, piece, world);
+        self.make_room();
+        id
+    }
+
+    fn add_bytes(&mut self, seen: &Observation<'_>, piece: Piece, world: &World) {
+        if piece.is_translated
+            && let Some(key) = self.open.get(piece.slot).map(|open| open.key)
+        {
+            self.translate(piece.slot, seen, key.with_ends_of(&seen.key), world);
+        }
+        self.add_hop(piece.slot, seen.event, Some(piece.bytes), world);
+    }
+
+    /// Adds an event to the paths that its bytes belong to, and begins paths with the bytes
+    /// that belong to none; returns the number of the first path.
     pub(super) fn add_pieces(
         &mut self,
-        seen: &Sighting<'_>,
+        seen: &Observation<'_>,
         pieces: Vec<Piece>,
         left: Vec<Range<u32>>,
         world: &World,
@@ -31,19 +49,19 @@ impl Builder {
             self.take_up(piece.slot);
         }
         let first = pieces.first().map_or(0, |piece| self.id(piece.slot));
-        for Piece { slot, bytes } in pieces {
-            self.add_hop(slot, seen.event, Some(bytes), world);
+        for piece in pieces {
+            self.add_bytes(seen, piece, world);
         }
         for bytes in left {
-            let slot = self.begin(seen, part(&seen.event.packet, &bytes));
+            let slot = self.begin(seen, part(&seen.event.packet, &bytes), world);
             self.add_hop(slot, seen.event, None, world);
         }
         self.make_room();
         first
     }
 
-    /// Ends what did not go on with the other pieces of a packet, as a packet of its own;
-    /// returns the outcome of those. `outcome`: of what did not go on.
+    /// Splits off the bytes that did not continue with the others into paths of their own,
+    /// which end with `outcome`; returns the outcome of the rest.
     pub(super) fn split(&mut self, slot: Slot, outcome: Outcome) -> Outcome {
         let Some(open) = self.open.get(slot) else {
             return outcome;
@@ -55,13 +73,11 @@ impl Builder {
         else {
             return outcome;
         };
-        let mut rests = Vec::new();
-        let mut start = 0;
-        while let Some(missing) = parts.missing(at, start..parts.length) {
-            start = missing.end;
-            rests.push(rest(&open.path, parts, &missing, outcome));
-        }
-        for mut path in rests {
+        let lost = parts.lost(at);
+        let rests = lost
+            .iter()
+            .map(|bytes| rest(&open.path, parts, bytes, outcome));
+        for mut path in rests.collect::<Vec<_>>() {
             path.id = self.next_id;
             self.next_id += 1;
             path.incomplete |= self.may_lack(&path);
@@ -71,38 +87,62 @@ impl Builder {
     }
 }
 
-/// The path of bytes that the others left behind.
+/// A path of bytes that the others left behind.
 fn rest(whole: &Path, parts: &Parts, bytes: &Bytes, outcome: Outcome) -> Path {
-    let hops = whole.hops.iter().enumerate();
-    let hops = hops.filter(|(number, _)| parts.has_seen(*number, bytes));
+    let numbers = 0..whole.hops.len();
+    let kept: Vec<_> = numbers.filter(|hop| parts.has_seen(*hop, bytes)).collect();
+    let hops = kept.iter().filter_map(|hop| whole.hops.get(*hop));
+    let translations = whole.translations.iter().filter_map(|translation| {
+        let hop = kept.iter().position(|hop| *hop == translation.hop)?;
+        Some(Translation {
+            hop,
+            ..*translation
+        })
+    });
     Path {
         packet: part(&whole.packet, bytes),
-        hops: hops.map(|(_, hop)| hop.clone()).collect(),
+        hops: hops.cloned().collect(),
+        translations: translations.collect(),
         outcome,
         gso_segments: 0,
         segments: Vec::new(),
-        part_of: Some(whole.id),
+        part_of: Some(PartOf {
+            packet: whole.id,
+            segments: lost_of(whole, parts, bytes),
+        }),
         ..whole.clone()
     }
+}
+
+/// How many segments these bytes are, and how many the packet has.
+fn lost_of(whole: &Path, parts: &Parts, bytes: &Bytes) -> Option<(u16, u16)> {
+    let lost = parts.segments_in(bytes)?.try_into().ok()?;
+    Some((lost, whole.gso_segments))
 }
 
 /// A packet with some of the bytes of another's payload.
 fn part(packet: &Packet, bytes: &Range<u32>) -> Packet {
     let mut part = packet.clone();
-    if let Transport::Tcp {
-        sequence, payload, ..
-    } = &mut part.transport
-    {
-        let len = bytes.end - bytes.start;
-        part.length = part.length.saturating_sub(*payload - len.min(*payload));
-        *sequence = sequence.wrapping_add(bytes.start);
-        *payload = len;
+    let len = bytes.end - bytes.start;
+    part.length = part
+        .length
+        .saturating_sub(packet.payload().saturating_sub(len));
+    match &mut part.transport {
+        Transport::Tcp {
+            sequence, payload, ..
+        } => {
+            *sequence = sequence.wrapping_add(bytes.start);
+            *payload = len;
+        }
+        Transport::Udp { payload, .. } => *payload = len,
+        _ => {}
     }
     part
 }
 
 impl Open {
-    /// Adds a hop, or what a hop has seen; returns its number.
+    /// Adds a hop, or bytes to a hop; returns the hop's number.
+    #[inline]
     pub(super) fn add(&mut self, event: &Event, bytes: Option<Bytes>) -> usize {
         let hops = self.path.hops.len();
         let at = match (&bytes, &self.parts) {
@@ -113,6 +153,9 @@ impl Open {
         if at == hops {
             self.push(Hop::of(event));
         }
+        if bytes.is_none() && self.parts.is_none() {
+            return at;
+        }
         let length = self.path.packet.payload();
         let whole = 0..length;
         let bytes = bytes.unwrap_or_else(|| whole.clone());
@@ -120,13 +163,14 @@ impl Open {
             self.parts = Some(Box::new(Parts::new(length, hops)));
         }
         if let Some(parts) = &mut self.parts {
+            let (own, all) = (event.gso_segments.max(1), self.path.gso_segments);
+            parts.learn_size(&bytes, own.into(), all.into());
             parts.cover(at, bytes);
         }
         at
     }
 
-    /// What an event means where only a part of the packet has come so far: an end waits for
-    /// the rest.
+    /// The transition if only a part of the packet has come so far: an end waits for the rest.
     pub(super) fn unless_in_pieces(&mut self, at: usize, transition: Transition) -> Transition {
         let Some(parts) = &mut self.parts else {
             return transition;

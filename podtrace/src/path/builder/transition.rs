@@ -1,40 +1,45 @@
 //! The meaning of one event for the path of its packet.
-use std::net::IpAddr;
+use std::{net::IpAddr, ops::RangeInclusive};
 
 use podtrace_ebpf::record::Direction;
 
 use crate::{
     model::{
         event::Event,
+        snapshot::Holder,
         tap_point::{Role, TapPoint},
     },
-    packet::{Network, Packet, TCP_RST, TCP_SYN, Transport, is_link_local},
+    packet::{
+        Network, Packet, TCP_RST, TCP_SYN, Transport, asks_to_connect, is_group_address,
+        is_link_local,
+    },
     path::Outcome,
     world::World,
 };
 
-/// The operation of an ARP request (RFC 826).
-const ARP_REQUEST: u16 = 1;
-
 /// The meaning of one event for its path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Transition {
-    /// The packet goes on.
+    /// The packet continues.
     Onward,
-    /// Nothing here shows how it goes on.
+    /// It goes to a port of a bridge.
+    ToPort,
+    /// A copy of it has reached another receiver.
+    Aside,
+    /// This event does not show how the packet continues.
     Inconclusive,
-    /// It may go on; if it does not, nobody misses it.
-    Optional,
+    /// The packet may continue; if it does not, it has ended like this and is not missed.
+    Optional(Outcome),
     /// It arrived, but copies may arrive elsewhere.
     Arrived,
-    /// It arrived, and a socket that is watched is to take it.
+    /// It arrived, and a watched socket is about to receive it.
     AwaitsSocket,
-    /// Its way ends here.
+    /// Its path ends here.
     End(Outcome),
 }
 
 impl Transition {
-    /// Whether the packet has reached who it is for.
+    /// Whether the packet has reached its receiver.
     pub(super) fn is_arrival(self) -> bool {
         matches!(
             self,
@@ -43,7 +48,7 @@ impl Transition {
     }
 }
 
-/// `packet`: the packet as it was first seen.
+/// `packet`: the packet as it was first observed.
 pub(super) fn transition(
     event: &Event,
     point: &TapPoint,
@@ -53,13 +58,22 @@ pub(super) fn transition(
     match (point.role, event.direction) {
         (_, Direction::Socket) if has_one_receiver(packet) => Transition::End(Outcome::Delivered),
         (_, Direction::Socket) => Transition::Arrived,
-        (Role::Pod, Direction::Ingress) if is_group(&event.packet) => to_group(event, point, world),
-        (Role::Pod, Direction::Ingress) if !is_for(point, &event.packet) => Transition::Onward,
-        (Role::Pod | Role::Loopback, Direction::Ingress) => received(event, point, world),
+        (Role::Pod, Direction::Ingress) if event.packet.is_for_group() => {
+            to_group(event, point, world)
+        }
+        (Role::Pod, Direction::Ingress) if !is_for(point, &event.packet) => Transition::Aside,
+        (Role::Pod, Direction::Ingress) => entering(event, point, world),
+        (Role::Loopback, Direction::Ingress) => received(event, point, world),
         (Role::Uplink, Direction::Egress) => leaving(event, point, world),
         (Role::Capture, _) => Transition::Inconclusive,
-        (Role::Vxlan, Direction::Egress) if is_for_the_link(&event.packet) => Transition::Optional,
-        (Role::Veth, _) | (_, Direction::Egress | Direction::Unknown) => Transition::Onward,
+        (Role::Vxlan, Direction::Egress) if is_for_the_link(&event.packet) => {
+            Transition::Optional(Outcome::NoReceiver)
+        }
+        (Role::Veth, Direction::Egress) => Transition::ToPort,
+        (_, Direction::Egress | Direction::Unknown) => Transition::Onward,
+        (_, Direction::Ingress) if is_control(&event.packet) => {
+            Transition::Optional(Outcome::NoReceiver)
+        }
         (_, Direction::Ingress) if goes_up(point, &event.packet) => Transition::Onward,
         (_, Direction::Ingress) => arriving(event, point, world),
     }
@@ -69,8 +83,33 @@ pub(super) fn transition(
 pub(super) fn has_one_receiver(packet: &Packet) -> bool {
     match packet.transport {
         Transport::Tcp { .. } => true,
-        Transport::Udp { .. } => !is_group(packet),
+        Transport::Udp { .. } => !packet.is_for_group(),
         _ => false,
+    }
+}
+
+/// The transition of a packet that a pod's interface accepts: the pod may be a router.
+fn entering(event: &Event, point: &TapPoint, world: &World) -> Transition {
+    let packet = &event.packet;
+    let (Network::Ip(_), None, Some(address), Some(netns)) = (
+        &packet.network,
+        packet.tunnel,
+        packet.destination(),
+        point.pod_netns(),
+    ) else {
+        return received(event, point, world);
+    };
+    let identities = &world.identities;
+    let holder = identities.likely_holder_at(address, event.ts_ns);
+    let is_own = holder.is_some_and(|holder| holder.netns == Some(netns))
+        || is_group_address(address)
+        || is_link_local(address)
+        || address.is_loopback()
+        || identities.may_have(address, netns);
+    match holder {
+        _ if is_own => received(event, point, world),
+        Some(_) => Transition::Onward,
+        None => Transition::Inconclusive,
     }
 }
 
@@ -83,15 +122,16 @@ fn received(event: &Event, point: &TapPoint, world: &World) -> Transition {
         return Transition::AwaitsSocket;
     }
     let is_ip = matches!(packet.network, Network::Ip(_));
-    if !world.watching.is_empty() && is_ip {
+    // A reset may follow a SYN.
+    if !world.watching.is_empty() && is_ip || is_syn(packet) {
         Transition::Arrived
     } else {
         Transition::End(Outcome::Delivered)
     }
 }
 
-/// Whether such a packet is for a socket, as long as that lives: a connection that has
-/// ended, or a handshake, is the kernel's.
+/// Whether a socket receives such a packet while the socket exists: the kernel handles
+/// handshakes and packets of closed connections.
 fn is_for_a_socket(packet: &Packet) -> bool {
     match packet.transport {
         Transport::Tcp { flags, payload, .. } => {
@@ -102,10 +142,29 @@ fn is_for_a_socket(packet: &Packet) -> bool {
     }
 }
 
-/// The transition of a frame for a group that a namespace gets: who asks for an address
-/// asks one, and the others look on.
+/// The ports at which nodes offer Services, by Kubernetes' default.
+const NODE_PORTS: RangeInclusive<u16> = 30_000..=32_767;
+
+/// Whether the node may translate the destination of the packet, and then drop it: that it
+/// reached the node tells nothing.
+fn is_for_a_node_port(packet: &Packet) -> bool {
+    match packet.transport {
+        Transport::Tcp { destination, .. } | Transport::Udp { destination, .. } => {
+            NODE_PORTS.contains(&destination)
+        }
+        _ => false,
+    }
+}
+
+/// Whether the packet asks for a TCP connection.
+fn is_syn(packet: &Packet) -> bool {
+    matches!(packet.transport, Transport::Tcp { flags, .. } if asks_to_connect(flags))
+}
+
+/// The transition of a group frame that a namespace receives: a neighbour request is for the
+/// holder of the address, all others ignore it.
 fn to_group(event: &Event, point: &TapPoint, world: &World) -> Transition {
-    let Some(question) = question(&event.packet) else {
+    let Some(question) = event.packet.question() else {
         return Transition::Arrived;
     };
     let holder = world
@@ -114,59 +173,27 @@ fn to_group(event: &Event, point: &TapPoint, world: &World) -> Transition {
     let netns = point.pod_netns();
     match holder {
         Some(holder) if (holder.node, holder.netns) == (point.node, netns) => Transition::Arrived,
-        _ if question.is_probe => Transition::Optional,
-        // Not all such addresses are known.
+        // Only the node is at the other end of a veth: it answers for others, or nobody does.
+        _ if point.role == Role::Veth => Transition::Arrived,
+        _ if question.is_probe => Transition::Optional(Outcome::NoReceiver),
+        // Not all link-local addresses are known.
         None if is_link_local(question.about) => Transition::Arrived,
-        _ => Transition::Onward,
+        Some(holder) if holder.node == point.node => Transition::Aside,
+        // It is asked on a network that has others than this node.
+        _ if point.role == Role::Uplink => Transition::Optional(Outcome::NoReceiver),
+        _ => Transition::Aside,
     }
 }
 
-/// A question for the holder of an address.
-struct Question {
-    about: IpAddr,
-    /// Whether it is asked to learn that nobody has the address (RFC 5227, RFC 4862).
-    is_probe: bool,
-}
-
-fn question(packet: &Packet) -> Option<Question> {
-    match (&packet.network, packet.transport) {
-        (Network::Arp(arp), _) if arp.operation == ARP_REQUEST && arp.sender != arp.target => {
-            Some(Question {
-                about: arp.target.into(),
-                is_probe: arp.sender.is_unspecified(),
-            })
-        }
-        (
-            Network::Ip(ip),
-            Transport::Neighbor {
-                advertisement: false,
-                target,
-                ..
-            },
-        ) => Some(Question {
-            about: target.into(),
-            is_probe: ip.source.is_unspecified(),
-        }),
-        _ => None,
-    }
-}
-
-/// Whether the frame is for a group: broadcast or multicast.
-fn is_group(packet: &Packet) -> bool {
-    packet
-        .link
-        .is_some_and(|link| link.destination.0[0] & 1 == 1)
-}
-
-/// Whether the packet tells a link's neighbours of groups and routers, which a tunnel has
-/// none of: flannel's knows the other nodes, and floods nothing. Who asks for a neighbour's
-/// address waits for an answer.
+/// Whether the packet is about groups and routers of a link. A tunnel has none: flannel's
+/// knows the other nodes and floods nothing. A request for a neighbour's address waits for a
+/// reply, though.
 fn is_for_the_link(packet: &Packet) -> bool {
     let asks = matches!(packet.transport, Transport::Neighbor { .. });
     !asks && packet.destination().is_some_and(is_group_of_link)
 }
 
-/// Whether an address is of a group on one link only (RFC 5771, RFC 4291).
+/// Whether the address is a group address of one link (RFC 5771, RFC 4291).
 fn is_group_of_link(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(v4) => v4.octets().starts_with(&[224, 0, 0]),
@@ -174,18 +201,25 @@ fn is_group_of_link(address: IpAddr) -> bool {
     }
 }
 
-/// Whether a pod's interface accepts the frame: a bridge sends a frame for an unknown MAC
+/// Whether the frame is for the device at the other end of the cable, such as a switch
+/// (IEEE 802.1D): LLDP, LACP, STP. No bridge passes it on.
+fn is_control(packet: &Packet) -> bool {
+    let to = packet.link.map(|link| link.destination.0);
+    to.is_some_and(|to| to[..5] == [0x01, 0x80, 0xc2, 0, 0] && to[5] < 0x10)
+}
+
+/// Whether an interface accepts the frame: a bridge sends a frame for an unknown MAC
 /// address to all its ports.
 fn is_for(point: &TapPoint, packet: &Packet) -> bool {
     match (point.mac, packet.link, packet.tunnel) {
         (Some(mac), Some(link), None) => link.destination == mac,
-        // In a tunnel, the address is the inner frame's.
+        // In a tunnel, the address is that of the inner frame.
         _ => true,
     }
 }
 
-/// Whether another interface of the node receives the packet next: the bridge
-/// that this one is a port of, or the VLAN's. The tag 0 is only a priority.
+/// Whether another interface of the node receives the packet next: the bridge or bond of this
+/// port, or the interface of the VLAN. Tag 0 is only a priority.
 fn goes_up(point: &TapPoint, packet: &Packet) -> bool {
     point.is_port || packet.vlan.is_some_and(|vlan| vlan != 0)
 }
@@ -201,11 +235,17 @@ fn leaving(event: &Event, point: &TapPoint, world: &World) -> Transition {
         ),
         None => (packet.destination(), Outcome::LeftNode),
     };
-    let traced = next
-        .and_then(|address| world.identities.likely_holder_at(address, event.ts_ns))
-        .is_some_and(|holder| holder.node != point.node && !world.silent.contains(&holder.node));
-    if traced {
+    let holder = next.and_then(|next| world.identities.likely_holder_at(next, event.ts_ns));
+    let has_station = || {
+        let frame = packet.link.filter(|_| packet.tunnel.is_none());
+        let station = frame.and_then(|frame| world.station(frame.destination));
+        station.is_some_and(|node| world.is_seen_beside(point.node, node))
+    };
+    let has_holder = holder.is_some_and(|holder| world.is_seen_beside(point.node, holder.node));
+    if has_holder || has_station() {
         Transition::Onward
+    } else if packet.tunnel.is_none() && packet.is_for_group() && world.sees_beside(point.node) {
+        Transition::Optional(outcome)
     } else {
         Transition::End(outcome)
     }
@@ -215,20 +255,37 @@ fn leaving(event: &Event, point: &TapPoint, world: &World) -> Transition {
 fn arriving(event: &Event, point: &TapPoint, world: &World) -> Transition {
     let packet = &event.packet;
     // A packet still in its tunnel is not at its inner destination.
-    let (None, Some(address)) = (packet.tunnel, packet.destination()) else {
+    if packet.tunnel.is_some() {
         return Transition::Onward;
+    }
+    let Some(address) = packet.destination() else {
+        return Transition::Inconclusive;
     };
-    if is_group(packet) {
+    if packet.is_for_group() {
         return to_group(event, point, world);
     }
-    let holder = world.identities.holder_at(address, event.ts_ns);
-    let ours = holder.is_some_and(|holder| holder.node == point.node && holder.netns.is_none());
-    // Nobody forwards a link-local address: a frame for this node is for this node.
+    let node = Holder {
+        node: point.node,
+        netns: None,
+    };
+    let ours = world.identities.is_held(address, node, event.ts_ns) || is_link_local(address);
+    match (point.role, is_for(point, packet)) {
+        // Nobody accepts it: only the node is behind a veth.
+        (Role::Veth, false) => return Transition::Onward,
+        // It is for a neighbour, or for an interface on top of this one.
+        (Role::Uplink, false) => return Transition::Inconclusive,
+        (Role::Bridge, false) if ours => return Transition::Inconclusive,
+        _ => {}
+    }
+    // Link-local packets are not forwarded: a frame for this node is for this node.
     if is_link_local(address) {
         received(event, point, world)
     } else if ours {
-        // Unless the address is translated: the node's stands for those behind it.
+        // Unless the address is translated: the node's address stands for those behind it.
         match received(event, point, world) {
+            Transition::End(_) | Transition::Arrived if is_for_a_node_port(packet) => {
+                Transition::Optional(Outcome::Unknown)
+            }
             Transition::End(_) if packet.ends().is_some() => Transition::Arrived,
             transition => transition,
         }

@@ -27,7 +27,7 @@ fn counted() -> TapCounters {
 }
 
 #[test]
-fn interfaces_that_are_gone_for_long_leave_sums_only() {
+fn retired_interfaces_leave_sums_only() {
     let (mut pipeline, origin) = pipeline();
     let there = pipeline.world().tap_points.next_number();
     let uplink = point("eth0", Role::Uplink);

@@ -1,4 +1,4 @@
-//! The bounds of all that grows with traffic: the table of `docs/memory.md`.
+//! The bounds of everything that grows with traffic: the table of `docs/memory.md`.
 use podtrace_ebpf::record::{CGROUP_ROOT, Direction};
 
 use crate::{
@@ -11,7 +11,7 @@ use crate::{
     },
     packet::{EchoFlow, Framing, Packet, key_payload},
     path::{
-        builder::OPEN_BYTES,
+        builder::{KNOWN_BYTES, OPEN_BYTES, TRANSLATION_BYTES, TRANSLATIONS_MAX},
         reorder::SLACK_NS,
         rtt::{REQUESTS_MAX, SEEN_MAX, Seen},
     },
@@ -28,8 +28,8 @@ use crate::{
 };
 
 const MIB: usize = 1 << 20;
-/// What the process takes before the first packet, generously: its code, its
-/// threads' stacks, and what it knows of a node with some hundred pods.
+/// The process before the first packet, with some margin: its code, its threads' stacks, and
+/// the state of a node with some hundred pods.
 const PROCESS: usize = 17 * MIB;
 /// A hash map with this many entries of that size may be less than half full.
 fn map(entries: usize, size: usize) -> usize {
@@ -38,7 +38,7 @@ fn map(entries: usize, size: usize) -> usize {
 
 #[test]
 fn all_bounds_together_are_under_64_mib() {
-    // Of a node that sees three million packets a second.
+    // On a node that sees three million packets a second.
     let reordered = DECODED_AT_ONCE + 3_000_000 / (1_000_000_000 / SLACK_NS as usize);
     // The name of a cgroup of a pod's container has some 160 bytes.
     let name = 16 + 160;
@@ -49,6 +49,7 @@ fn all_bounds_together_are_under_64_mib() {
         (QUEUE_BATCHES + 2) * (reader::BATCH_BYTES + reader::ROOM_BYTES),
         2 * reordered * size_of::<Event>(),
         OPEN_BYTES,
+        KNOWN_BYTES,
         ORDER_BYTES,
         GATE_BYTES,
         map(REQUESTS_MAX, size_of::<(EchoFlow, Vec<Seen>)>())
@@ -66,7 +67,10 @@ fn all_bounds_together_are_under_64_mib() {
     ];
     let sum: usize = bounds.iter().sum();
     assert!(PROCESS + sum < 64 * MIB, "{bounds:?} {sum}");
-    // What the thread writes, in part written, and what has come since then.
+    // Translations of as many flows as are remembered, and their order of age.
+    let translated = map(TRANSLATIONS_MAX, TRANSLATION_BYTES) + 2 * TRANSLATIONS_MAX * 16;
+    assert!(translated < 16 * MIB, "{translated}");
+    // The output that the thread is writing, and the output added since.
     let unread = 2 * (LIVE_MAX + NOTICES_MAX + MORE_BYTES);
     assert!(PROCESS + sum + unread < 84 * MIB, "{sum} {unread}");
 }
@@ -82,12 +86,13 @@ fn request(number: u32) -> Vec<u8> {
     frame
 }
 
-/// Packets that all differ and never arrive, faster than their age ends them.
+/// Different packets that never arrive, faster than their timeout ends them.
 #[test]
 fn packets_that_never_arrive_take_no_more_than_their_bound() {
     let options = crate::packet::DecodeOptions {
         vxlan_ports: vec![8472],
         key_payload: key_payload(u32::MAX),
+        filter: None,
     };
     let mut pipeline = Pipeline::new(options.clone(), 500_000_000, None);
     *pipeline.world_mut() = world();
@@ -103,11 +108,13 @@ fn packets_that_never_arrive_take_no_more_than_their_bound() {
             gso_segments: 0,
             cgroup: CGROUP_ROOT,
             packet,
+            payload: None,
             vlan_tci: None,
+            matches: true,
             captured: bytes::Bytes::new(),
             link: Framing::Ethernet.link(),
         };
-        pipeline.stitch(&event);
+        pipeline.join(&event);
         most_open = most_open.max(pipeline.builder.open_bytes());
         most_ordered = most_ordered.max(pipeline.order.bytes());
     }

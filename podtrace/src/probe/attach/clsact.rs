@@ -1,4 +1,4 @@
-//! Attaching by filters of a clsact qdisc, which call the taps: see [`crate::probe::clsact`].
+//! Attaches by filters of a clsact qdisc, which call the taps: see [`crate::probe::clsact`].
 mod check;
 
 use std::{collections::BTreeMap, io, os::fd::AsFd as _, time::Duration};
@@ -11,7 +11,7 @@ use podtrace_ebpf::{config, record::Direction};
 
 use super::{
     Attach, Change, Watch, classifier, operation,
-    order::{EVERY, News, Programs},
+    order::{ChangeDetector, EVERY, Programs},
     spaces::{Space, in_namespaces},
 };
 use crate::{
@@ -26,33 +26,33 @@ use crate::{
     },
 };
 
-/// The stubs, and their filters. Those stay when it is dropped, and do nothing then.
+/// The stubs and their filters. The filters stay when this is dropped, and then do nothing.
 pub(super) struct Clsact {
     ingress: SchedClassifier,
     egress: SchedClassifier,
-    /// The taps, which the stubs call as long as this is held.
+    /// The taps, which the stubs call as long as this is open.
     stubbed: Option<ProgramArray<MapData>>,
-    /// By number of the interface.
+    /// By interface number.
     attached: BTreeMap<u32, Filters>,
-    /// Of TCX programs, which run before filters, where the kernel has them.
-    news: Option<News>,
+    /// For TCX programs, which run before filters, if the kernel has them.
+    change_detector: Option<ChangeDetector>,
     programs: Programs,
 }
 
-/// What is attached to an interface.
+/// The filters attached to an interface.
 struct Filters {
     netns: Space,
     attached: clsact::Attached,
-    /// How often another tool had removed them.
+    /// How often they were attached again after another tool removed them.
     restored: u8,
 }
 
 impl Clsact {
     /// # Errors
-    /// When the kernel does not hand out the programs once more, or refuses the stubs.
+    /// When the kernel refuses to open the programs once more, or refuses the stubs.
     pub(super) fn open(probe: &mut Probe) -> Result<Self, ProbeError> {
         let mut stubbed: ProgramArray<MapData> = take(probe.object(), config::MAP_STUBBED)?;
-        // Before any stub is attached: one without a tap is known as dead.
+        // The taps come before any stub: a stub without a tap counts as dead.
         for (direction, name) in [
             (Direction::Ingress, config::PROGRAM_INGRESS),
             (Direction::Egress, config::PROGRAM_EGRESS),
@@ -77,7 +77,7 @@ impl Clsact {
             egress: classifier(probe, config::PROGRAM_STUB_EGRESS)?,
             stubbed: Some(stubbed),
             attached: BTreeMap::new(),
-            news: feature::has_tcx().then(News::new),
+            change_detector: feature::has_tcx().then(ChangeDetector::new),
             programs: Programs::default(),
         })
     }
@@ -110,7 +110,7 @@ impl Clsact {
     }
 
     /// TCX programs of other tools at an interface of the calling thread's namespace, in
-    /// words: they run before all that is attached by clsact.
+    /// words: they run before all filters of clsact.
     fn before_by_tcx(&mut self, ifindex: u32) -> Vec<String> {
         let hooks = [TcxHook::Egress, TcxHook::Ingress];
         let before = hooks.map(|hook| self.programs.before(ifindex, hook, None));
@@ -145,13 +145,13 @@ impl Attach for Clsact {
         detach(self.attached.remove(&interface));
     }
 
-    fn detach_all(&mut self, note: &mut dyn FnMut(u32)) {
-        // The taps go at once, and the filters that called them one after the other.
+    fn detach_all(&mut self, on_detached: &mut dyn FnMut(u32)) {
+        // The taps go at once, then the filters that called them one by one.
         self.stubbed = None;
         let (numbers, filters): (Vec<_>, Vec<_>) =
             std::mem::take(&mut self.attached).into_iter().unzip();
         detach(filters);
-        numbers.into_iter().for_each(note);
+        numbers.into_iter().for_each(on_detached);
     }
 
     fn ends_with_descriptors(&self) -> bool {
@@ -163,18 +163,17 @@ impl Attach for Clsact {
     }
 
     fn check_every(&self) -> Option<Duration> {
-        self.news.as_ref().map(|_| EVERY)
+        self.change_detector.as_ref().map(|_| EVERY)
     }
 
     fn check(&mut self, since_ns: Option<u64>) -> Vec<(u32, Change)> {
-        let due = self.news.as_mut().map(News::due);
+        let due = self.change_detector.as_mut().map(ChangeDetector::due);
         let since_ns = since_ns.or_else(|| due.filter(|due| due.all).map(|due| due.since_ns));
         since_ns.map_or_else(Vec::new, |since_ns| self.check_all(since_ns))
     }
 }
 
-/// Detaches filters, in whatever namespaces they are. Those of one that is gone are gone
-/// too.
+/// Detaches filters in any namespace. The filters of a removed namespace are removed too.
 fn detach(all: impl IntoIterator<Item = Filters>) {
     let all = all.into_iter().map(|one| (one.netns, one.attached));
     in_namespaces(all, |_, filters| {

@@ -1,7 +1,7 @@
-//! The order of TCX programs at an interface: what runs before ours may end the chain.
+//! The order of TCX programs at an interface: a program before ours may end the chain.
 //!
-//! The kernel does not tell when it changes. It takes a new program or a new link, as a
-//! rule, and those have numbers that rise: two system calls tell whether to look.
+//! The kernel sends no notification when the order changes. As a rule, a change takes a new
+//! program or a new link, and their numbers rise: two system calls detect that.
 use std::{
     collections::HashMap,
     time::{Duration, Instant},
@@ -18,31 +18,31 @@ use crate::{
     text::sanitize::sanitize,
 };
 
-/// How often to ask whether the kernel has new programs or links.
+/// How often to ask the kernel for new programs or links.
 pub(super) const EVERY: Duration = Duration::from_secs(1);
-/// How often to look even so: a program can be attached twice, or detached.
+/// How often to check all interfaces anyway: a program can be attached twice, or detached.
 const ALL_EVERY: Duration = Duration::from_secs(30);
 
-/// Whether the order may have changed since it was looked at.
-pub(super) struct News {
+/// Detects whether the order may have changed since the last check.
+pub(super) struct ChangeDetector {
     /// The newest program and link of the kernel.
     newest: (u32, u32),
-    /// When every interface was looked at.
+    /// When all interfaces were checked.
     all: Instant,
-    /// When it was asked, in nanoseconds of CLOCK_MONOTONIC.
+    /// When the kernel was asked, in nanoseconds of CLOCK_MONOTONIC.
     asked_ns: u64,
 }
 
-/// What to look at.
+/// The interfaces to check.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Due {
-    /// Every interface, or only those where others come first.
+    /// All interfaces, or only those where other programs come first.
     pub(super) all: bool,
-    /// A change has come since then, in nanoseconds of CLOCK_MONOTONIC.
+    /// The change came after this time, in nanoseconds of CLOCK_MONOTONIC.
     pub(super) since_ns: u64,
 }
 
-impl News {
+impl ChangeDetector {
     pub(super) fn new() -> Self {
         Self {
             newest: renewed((0, 0)),
@@ -51,12 +51,12 @@ impl News {
         }
     }
 
-    /// Takes what there is as known.
+    /// Marks the current programs and links as known.
     pub(super) fn skip(&mut self) {
         self.newest = renewed(self.newest);
     }
 
-    /// Asks.
+    /// Asks the kernel what has to be checked.
     pub(super) fn due(&mut self) -> Due {
         let before = self.newest;
         self.skip();
@@ -70,7 +70,7 @@ impl News {
     }
 }
 
-/// The newest program and link by now. If the kernel does not tell, what is known stays.
+/// The newest program and link. What the kernel does not answer stays as known.
 fn renewed((program, link): (u32, u32)) -> (u32, u32) {
     let newest = |what, known| newest(what, known).unwrap_or(known);
     (
@@ -79,18 +79,18 @@ fn renewed((program, link): (u32, u32)) -> (u32, u32) {
     )
 }
 
-/// The kernel's programs in words, as far as they were asked for: numbers are not reused.
+/// The kernel's programs in words, as far as they were needed: numbers are not reused.
 #[derive(Default)]
 pub(super) struct Programs {
-    /// None for ours.
+    /// None for our programs.
     known: HashMap<u32, Option<String>>,
 }
 
 impl Programs {
-    /// The programs of other tools that run before one, by its number, at an interface of
-    /// the calling thread's namespace, in words; all of them if it is not there.
+    /// The programs of other tools that run before one, given by number, at an interface of
+    /// the calling thread's namespace, in words; all of them if that one is missing.
     pub(super) fn before(&mut self, ifindex: u32, hook: TcxHook, ours: Option<u32>) -> Vec<String> {
-        // An interface that is gone has none.
+        // A removed interface has none.
         let mut programs = tcx_programs(ifindex, hook).unwrap_or_default();
         let position = programs.iter().position(|id| Some(*id) == ours);
         programs.truncate(position.unwrap_or(programs.len()));

@@ -1,5 +1,4 @@
-//! Network namespaces in which something is attached, found again: an open handle would
-//! keep them alive.
+//! Finds the network namespaces with attachments again: an open handle would keep them alive.
 use std::collections::HashMap;
 
 use crate::netns::{NetNs, candidates::candidates};
@@ -7,8 +6,8 @@ use crate::netns::{NetNs, candidates::candidates};
 /// A namespace's inode and id.
 pub(super) type Space = (u64, u64);
 
-/// Does something in each namespace with what there is of it. One that cannot be entered is
-/// gone, or its turn is the next time.
+/// Runs a function in each namespace with the items that belong to it. A namespace that cannot
+/// be entered was removed, or is tried the next time.
 pub(super) fn in_namespaces<T: Send>(
     all: impl IntoIterator<Item = (Space, T)>,
     mut work: impl FnMut(&NetNs, Vec<T>) + Send,

@@ -1,4 +1,4 @@
-//! Attaching by TCX links.
+//! Attaches by TCX links.
 use std::{
     collections::BTreeMap,
     os::fd::{AsFd as _, OwnedFd},
@@ -10,7 +10,7 @@ use podtrace_ebpf::config;
 
 use super::{
     Attach, Change, classifier, operation,
-    order::{Due, EVERY, News, Programs},
+    order::{ChangeDetector, Due, EVERY, Programs},
     spaces::{Space, in_namespaces},
 };
 use crate::{
@@ -25,9 +25,9 @@ use crate::{
 /// The taps, and their links.
 pub(super) struct Tcx {
     taps: [Tap; 2],
-    /// By number of the interface.
+    /// By interface number.
     attached: BTreeMap<u32, Attached>,
-    news: News,
+    change_detector: ChangeDetector,
     programs: Programs,
 }
 
@@ -38,13 +38,13 @@ struct Tap {
     hook: TcxHook,
 }
 
-/// What is attached to an interface.
+/// The links attached to an interface.
 struct Attached {
     netns: Space,
     ifindex: u32,
-    /// Detach when they are closed.
+    /// Closing them detaches the programs.
     _links: Vec<OwnedFd>,
-    /// What runs before the taps, in words.
+    /// The programs before the taps, in words.
     before: Vec<String>,
 }
 
@@ -52,7 +52,7 @@ impl Tap {
     fn open(probe: &mut Probe, name: &'static str, hook: TcxHook) -> Result<Self, ProbeError> {
         let program = classifier(probe, name)?;
         let info = program.info();
-        let info = info.map_err(|source| refused(format!("look at program {name}"), source))?;
+        let info = info.map_err(|source| refused(format!("inspect program {name}"), source))?;
         Ok(Self {
             program,
             id: info.id(),
@@ -69,9 +69,9 @@ impl Tap {
 
 impl Tcx {
     /// # Errors
-    /// When the kernel does not hand out the programs once more.
+    /// When the kernel refuses to open the programs once more.
     pub(super) fn open(probe: &mut Probe) -> Result<Self, ProbeError> {
-        // Egress first: a new pod's first packet goes out.
+        // Egress first: a new pod's first packet is outbound.
         let taps = [
             Tap::open(probe, config::PROGRAM_EGRESS, TcxHook::Egress)?,
             Tap::open(probe, config::PROGRAM_INGRESS, TcxHook::Ingress)?,
@@ -79,13 +79,13 @@ impl Tcx {
         Ok(Self {
             taps,
             attached: BTreeMap::new(),
-            news: News::new(),
+            change_detector: ChangeDetector::new(),
             programs: Programs::default(),
         })
     }
 }
 
-/// What runs before taps at an interface of the calling thread's namespace.
+/// The programs before the taps at an interface of the calling thread's namespace.
 fn before_all(taps: &[Tap; 2], programs: &mut Programs, ifindex: u32) -> Vec<String> {
     let mut all = Vec::new();
     for tap in taps {
@@ -113,8 +113,8 @@ impl Attach for Tcx {
             before: Vec::new(),
         };
         self.attached.insert(interface, attached);
-        // These are first now, and no reason to look at all the others.
-        self.news.skip();
+        // The new links are first, and no reason to check all the others.
+        self.change_detector.skip();
         Ok(Vec::new())
     }
 
@@ -122,10 +122,10 @@ impl Attach for Tcx {
         self.attached.remove(&interface);
     }
 
-    fn detach_all(&mut self, note: &mut dyn FnMut(u32)) {
+    fn detach_all(&mut self, on_detached: &mut dyn FnMut(u32)) {
         for (interface, attached) in std::mem::take(&mut self.attached) {
             drop(attached);
-            note(interface);
+            on_detached(interface);
         }
     }
 
@@ -138,7 +138,7 @@ impl Attach for Tcx {
     }
 
     fn check(&mut self, _since_ns: Option<u64>) -> Vec<(u32, Change)> {
-        let Due { all, since_ns } = self.news.due();
+        let Due { all, since_ns } = self.change_detector.due();
         let attached = self.attached.iter_mut();
         let due = attached.filter(|(_, one)| all || !one.before.is_empty());
         let due = due.map(|(number, attached)| (attached.netns, (*number, attached)));

@@ -1,4 +1,4 @@
-//! Filters of a clsact qdisc: what is there, what of it is ours, where ours goes.
+//! Filters of a clsact qdisc: which exist, which are ours, and where ours go.
 use std::io;
 
 use aya::{
@@ -13,16 +13,16 @@ use rtnetlink::{
 
 use crate::{probe::sys, text::sanitize::sanitize};
 
-/// How the names of our filters begin.
+/// The prefix of our filters' names.
 pub(super) const NAME: &str = "podtrace/";
-/// How our handles begin.
+/// The prefix of our handles.
 const HANDLE: u32 = 0x7074_0000;
-/// In our handles: podtrace has made the qdisc.
+/// In our handles: podtrace added the qdisc.
 const MADE: u32 = 0x8000;
-/// In our handles: something to tell them apart.
+/// In our handles: a number that distinguishes them.
 const NUMBER: u32 = 0x7fff;
-/// Our place where there is nobody before: a number that nobody else is likely to use,
-/// as another kind of filter could not have it then.
+/// Our priority if no other filter comes first: another tool is unlikely to use it, which
+/// matters as a priority has one kind of filter only.
 const PRIORITY: u16 = 73;
 /// `ETH_P_ALL`, linux/if_ether.h, in network byte order.
 pub(super) const ALL_PROTOCOLS: u16 = 0x0003_u16.to_be();
@@ -36,7 +36,7 @@ const TCA_BPF_ID: u16 = 11;
 /// Length of `struct tcmsg`.
 const HEADER_LEN: usize = 20;
 
-/// Where filters of a direction are.
+/// The hook of a direction.
 pub(super) fn hook(direction: Direction) -> TcHandle {
     TcHandle {
         major: TcHandle::CLSACT.major,
@@ -47,19 +47,19 @@ pub(super) fn hook(direction: Direction) -> TcHandle {
     }
 }
 
-/// A handle for one of ours.
+/// A handle for a filter of ours.
 pub(super) fn handle(made: bool, number: u32) -> u32 {
     HANDLE | if made { MADE } else { 0 } | number & NUMBER
 }
 
-/// A filter that is there.
+/// An existing filter.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Filter {
-    /// Those with lower ones come first.
+    /// Lower priorities come first.
     pub(super) priority: u16,
-    /// Which packets, in network byte order.
+    /// The protocol of its packets, in network byte order.
     pub(super) protocol: u16,
-    /// Zero for what holds the filters of a priority together.
+    /// Zero for the entry that stands for all filters of a priority.
     pub(super) handle: u32,
     /// Packets begin in chain 0, where ours are.
     pub(super) chain: u32,
@@ -70,18 +70,18 @@ pub(super) struct Filter {
     program: u32,
 }
 
-/// Whose a filter is.
+/// The owner of a filter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Owner {
-    /// A podtrace's that runs.
+    /// A running podtrace.
     Alive,
-    /// One's that is gone.
+    /// A podtrace that has ended.
     Dead,
     Other,
 }
 
 impl Filter {
-    /// Reads one from the kernel's answer; attributes that are not known are passed over.
+    /// Parses a filter in the kernel's answer; skips unknown attributes.
     pub(super) fn parse(message: &[u8]) -> Option<Self> {
         let header = TcHeader::parse(message).ok()?;
         let mut filter = Self {
@@ -117,15 +117,15 @@ impl Filter {
         }
     }
 
-    /// Whether it is one and not what holds those of a priority together.
+    /// Whether it is a filter, not the entry of a priority.
     pub(super) fn is_filter(&self) -> bool {
         self.handle != 0
     }
 
-    /// Whether it may keep packets from filters behind it: it is another tool's, and packets
-    /// come to it before they were in another chain.
+    /// Whether it may keep packets from the filters behind it: another tool's, in the chain
+    /// where packets begin.
     pub(super) fn is_in_way(&self) -> bool {
-        self.is_filter() && self.chain == 0 && !self.looks_ours()
+        self.is_filter() && self.chain == 0 && !self.is_ours()
     }
 
     /// `flower filter of priority 1, ingress`
@@ -144,22 +144,22 @@ impl Filter {
         ))
     }
 
-    /// Whether it was made as one of ours is.
-    pub(super) fn looks_ours(&self) -> bool {
+    /// Whether its name and handle are those of a filter of ours.
+    pub(super) fn is_ours(&self) -> bool {
         self.name.starts_with(NAME) && self.handle & !(MADE | NUMBER) == HANDLE
     }
 
-    /// Whether it tells that podtrace has made the qdisc.
-    pub(super) fn tells_made(&self) -> bool {
-        self.looks_ours() && self.handle & MADE != 0
+    /// Whether it marks the qdisc as made by podtrace.
+    pub(super) fn marks_own_qdisc(&self) -> bool {
+        self.is_ours() && self.handle & MADE != 0
     }
 
-    /// Whose it is.
+    /// The owner of the filter.
     ///
     /// # Errors
-    /// When the kernel does not tell.
+    /// When the kernel does not answer.
     pub(super) fn owner(&self) -> io::Result<Owner> {
-        if !self.looks_ours() {
+        if !self.is_ours() {
             return Ok(Owner::Other);
         }
         for program in loaded_programs() {
@@ -181,11 +181,11 @@ impl Filter {
     }
 }
 
-/// Whether the filter in an answer of the kernel's was made as one of ours is; none if it
-/// cannot be read. For fuzz targets.
+/// Whether the filter in an answer of the kernel has the name and handle of ours; none if it
+/// cannot be parsed. For fuzz targets.
 #[must_use]
 pub fn is_ours(message: &[u8]) -> Option<bool> {
-    Filter::parse(message).map(|filter| filter.looks_ours())
+    Filter::parse(message).map(|filter| filter.is_ours())
 }
 
 fn text(value: &[u8]) -> String {
@@ -193,7 +193,7 @@ fn text(value: &[u8]) -> String {
     String::from_utf8_lossy(text).into_owned()
 }
 
-/// The priority of ours among others: the first one that takes nobody's place.
+/// The priority of ours among other filters: the first one that displaces none.
 pub(super) fn priority_among(filters: &[Filter]) -> u16 {
     // Each chain has priorities of its own.
     let chain = || filters.iter().filter(|filter| filter.chain == 0);
@@ -211,7 +211,7 @@ pub(super) fn priority_among(filters: &[Filter]) -> u16 {
     }
 }
 
-/// Those that packets come to before they come to a new one of that priority.
+/// The filters that packets reach before a new one of that priority.
 pub(super) fn in_way_before(filters: &[Filter], priority: u16) -> impl Iterator<Item = &Filter> {
     let in_way = filters.iter().filter(|filter| filter.is_in_way());
     in_way.filter(move |filter| filter.priority < priority)
@@ -271,13 +271,13 @@ mod tests {
     fn ours_are_known_by_name_and_handle() {
         let mut ours = filter(73, "bpf");
         ours.name = format!("{NAME}pt_stub_in");
-        assert!(!ours.looks_ours());
+        assert!(!ours.is_ours());
         ours.handle = handle(false, 0xffff_1234);
-        assert!(ours.looks_ours() && !ours.tells_made() && !ours.is_in_way());
+        assert!(ours.is_ours() && !ours.marks_own_qdisc() && !ours.is_in_way());
         ours.handle = handle(true, 5);
-        assert!(ours.looks_ours() && ours.tells_made());
+        assert!(ours.is_ours() && ours.marks_own_qdisc());
         ours.name = "cil_from_netdev".into();
-        assert!(!ours.looks_ours() && !ours.tells_made() && ours.is_in_way());
+        assert!(!ours.is_ours() && !ours.marks_own_qdisc() && ours.is_in_way());
         assert!(matches!(ours.owner(), Ok(Owner::Other)));
     }
 

@@ -1,4 +1,4 @@
-//! Requests of traffic control to the kernel, answered before they return.
+//! Requests of traffic control to the kernel; each call waits for the answer.
 use std::io;
 
 use rtnetlink::{
@@ -10,14 +10,14 @@ use rtnetlink::{
     sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE},
 };
 
-/// Types of messages that are no requests, linux/netlink.h.
+/// Types of messages that are not requests, linux/netlink.h.
 const NLMSG_ERROR: u16 = 2;
 const NLMSG_DONE: u16 = 3;
-/// `NLMSGERR_ATTR_MSG`: the kernel's own words.
+/// `NLMSGERR_ATTR_MSG`: the kernel's message.
 const ERROR_TEXT: u16 = 1;
-/// Where attributes begin behind an error's number and the header it is about.
+/// The offset of the attributes: they follow the error number and the header of the request.
 const ERROR_ATTRIBUTES: usize = 20;
-/// A dump during which something changed is not whole: so often it is asked for again.
+/// How often a dump is requested again: it is incomplete if something changed meanwhile.
 const DUMPS_MAX: usize = 8;
 
 /// A connection in the network namespace of the thread that opened it.
@@ -26,9 +26,9 @@ pub(super) struct Netlink {
     sequence: u32,
 }
 
-/// What an answer is.
+/// A parsed answer.
 enum Answer {
-    /// A part of a dump, or what was asked for, without the header.
+    /// A part of a dump, or the requested object, without the header.
     Part(Vec<u8>),
     Done,
 }
@@ -40,7 +40,7 @@ impl Netlink {
         let mut socket = Socket::new(NETLINK_ROUTE)?;
         socket.bind_auto()?;
         socket.connect(&SocketAddr::new(0, 0))?;
-        // Errors in words, without the request that they are about.
+        // Asks for messages with errors, without a copy of the request.
         socket.set_ext_ack(true)?;
         socket.set_cap_ack(true)?;
         Ok(Self {
@@ -49,16 +49,16 @@ impl Netlink {
         })
     }
 
-    /// Makes what is not there yet.
+    /// Adds an object.
     ///
     /// # Errors
-    /// When the kernel refuses; EEXIST when it is there.
+    /// When the kernel refuses; EEXIST if the object exists.
     pub(super) fn create(&mut self, message: RouteNetlinkMessage) -> io::Result<()> {
         self.change(message, NLM_F_CREATE | NLM_F_EXCL)
     }
 
-    /// Makes things one after the other in one call of the kernel, which SIGKILL does not
-    /// cut in two; the answer to each.
+    /// Adds objects in order by one system call, which SIGKILL cannot interrupt half-way;
+    /// returns the answer to each.
     ///
     /// # Errors
     /// When the kernel does not answer.
@@ -77,18 +77,18 @@ impl Netlink {
         Ok(sequences.map(|sequence| self.parts(sequence).map(|_| ())))
     }
 
-    /// Removes something.
+    /// Removes an object.
     ///
     /// # Errors
-    /// When the kernel refuses; ENOENT or EINVAL when it is not there.
+    /// When the kernel refuses; ENOENT or EINVAL if there is no such object.
     pub(super) fn remove(&mut self, message: RouteNetlinkMessage) -> io::Result<()> {
         self.change(message, 0)
     }
 
-    /// What there is of a kind, each without its header.
+    /// Lists all objects of a kind, without their headers.
     ///
     /// # Errors
-    /// When the kernel refuses, or things change faster than they can be listed.
+    /// When the kernel refuses, or the objects change faster than they can be listed.
     pub(super) fn dump(
         &mut self,
         message: impl Fn(TcMessage) -> RouteNetlinkMessage,
@@ -103,12 +103,12 @@ impl Netlink {
         Err(io::Error::other("a list was never whole: it kept changing"))
     }
 
-    /// Asks for one thing.
+    /// Requests one object.
     ///
     /// # Errors
     /// When the kernel refuses.
     pub(super) fn get(&mut self, message: RouteNetlinkMessage) -> io::Result<Option<Vec<u8>>> {
-        // Without an echo the kernel tells only who listens to changes.
+        // Without an echo, the kernel sends the object only to those who listen to changes.
         self.send(message, NLM_F_ACK | NLM_F_ECHO)?;
         Ok(self
             .parts(self.sequence)?
@@ -136,7 +136,7 @@ impl Netlink {
         bytes
     }
 
-    /// The answer to the request of that number; none if it is not whole.
+    /// The answer to the request of that number; none if it is incomplete.
     fn parts(&mut self, sequence: u32) -> io::Result<Option<Vec<Vec<u8>>>> {
         let mut parts = Vec::new();
         let mut is_whole = true;
@@ -170,7 +170,7 @@ fn answer(message: &NetlinkBuffer<&[u8]>) -> io::Result<Answer> {
     }
 }
 
-/// The kernel's answer, in its own words if it has any.
+/// The kernel's answer, with its message if there is one.
 fn refusal(code: i32, payload: &[u8]) -> io::Error {
     let error = io::Error::from_raw_os_error(code);
     let attributes = payload.get(ERROR_ATTRIBUTES..).unwrap_or_default();
@@ -184,7 +184,7 @@ fn refusal(code: i32, payload: &[u8]) -> io::Error {
     }
 }
 
-/// An error with the kernel's words about it.
+/// An error with the kernel's message.
 #[derive(Debug, thiserror::Error)]
 #[error("{text}")]
 struct Refused {
@@ -199,7 +199,7 @@ impl Refused {
     }
 }
 
-/// The error number of a request that failed, however it is told.
+/// The error number of a failed request, in either form.
 pub(super) fn code(error: &io::Error) -> Option<i32> {
     let refused = error.get_ref().and_then(|inner| inner.downcast_ref());
     let source = refused.map_or(error, |refused: &Refused| &refused.source);

@@ -1,4 +1,4 @@
-//! The clsact qdisc of an interface, and what is in it.
+//! The clsact qdisc of an interface, and its content.
 use std::io;
 
 use rtnetlink::packet_route::{
@@ -18,16 +18,16 @@ pub(super) const KIND: &str = "clsact";
 /// Whether there is a clsact qdisc.
 ///
 /// # Errors
-/// When another is in its place, or the kernel does not tell.
+/// When another qdisc is in its place, or the kernel does not answer.
 pub(super) fn has_qdisc(netlink: &mut Netlink, ifindex: u32) -> Result<bool, ClsactError> {
-    // The kernel refuses to tell of one of another kind than is asked for.
+    // The kernel rejects a request that names another kind than the existing one.
     let mut question = qdisc(ifindex);
     question.attributes.clear();
     let there = match netlink.get(RouteNetlinkMessage::GetQueueDiscipline(question)) {
         Ok(there) => there.and_then(|there| Filter::parse(&there)),
-        // None at all, or the one that stands for none.
+        // There is none, or only the default.
         Err(error) if matches!(code(&error), Some(libc::ENOENT | libc::EINVAL)) => None,
-        Err(error) => return Err(refused("look at a qdisc")(error)),
+        Err(error) => return Err(refused("inspect a qdisc")(error)),
     };
     match there.map(|there| there.kind) {
         Some(kind) if kind != KIND => Err(ClsactError::Foreign(kind)),
@@ -35,7 +35,7 @@ pub(super) fn has_qdisc(netlink: &mut Netlink, ifindex: u32) -> Result<bool, Cls
     }
 }
 
-/// Removes the qdisc if nothing is in it any more.
+/// Removes the qdisc if it is empty.
 pub(super) fn remove_qdisc(netlink: &mut Netlink, ifindex: u32) -> bool {
     let is_empty = DIRECTIONS.iter().all(|direction| {
         let hook = hook(*direction);
@@ -45,13 +45,13 @@ pub(super) fn remove_qdisc(netlink: &mut Netlink, ifindex: u32) -> bool {
     is_empty && delete_qdisc(netlink, ifindex)
 }
 
-/// Removes the qdisc with all that is in it.
+/// Removes the qdisc with its content.
 pub(super) fn delete_qdisc(netlink: &mut Netlink, ifindex: u32) -> bool {
     let request = RouteNetlinkMessage::DelQueueDiscipline(qdisc(ifindex));
     netlink.remove(request).is_ok()
 }
 
-/// The clsact qdisc of an interface, as requests name it.
+/// The clsact qdisc of an interface, as in requests.
 pub(super) fn qdisc(ifindex: u32) -> TcMessage {
     let header = TcHeader {
         index: ifindex.cast_signed(),
@@ -65,7 +65,7 @@ pub(super) fn qdisc(ifindex: u32) -> TcMessage {
     TcMessage::from_parts(header, vec![TcAttribute::Kind(KIND.into())])
 }
 
-/// The filters at a hook, and what holds them together.
+/// The filters at a hook, and the entries of their priorities.
 pub(super) fn filters(
     netlink: &mut Netlink,
     ifindex: u32,
@@ -79,11 +79,11 @@ pub(super) fn filters(
         .collect())
 }
 
-/// Whether another tool has made chains of filters at a hook, which may be empty.
+/// Whether another tool has added chains at a hook, which may be empty.
 pub(super) fn has_chains(netlink: &mut Netlink, ifindex: u32, hook: TcHandle) -> bool {
     let question = question(ifindex, hook);
     let there = netlink.dump(RouteNetlinkMessage::GetTrafficChain, &question);
-    // A chain is told of like a filter.
+    // The kernel lists a chain in the form of a filter.
     there.is_ok_and(|there| {
         let mut chains = there.iter().filter_map(|chain| Filter::parse(chain));
         chains.any(|chain| chain.chain != 0)

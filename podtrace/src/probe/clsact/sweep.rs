@@ -1,4 +1,4 @@
-//! What dead podtraces have left.
+//! Removes the leftovers of dead podtraces.
 use std::io;
 
 use rtnetlink::packet_route::{
@@ -8,7 +8,7 @@ use rtnetlink::packet_route::{
 
 use crate::{
     netns::{NetNs, candidates::candidates},
-    text::escape::shown,
+    text::{count::counted, escape::shown},
 };
 
 use super::{
@@ -20,12 +20,12 @@ use super::{
     remove_filter,
 };
 
-/// What was found at an interface.
+/// The leftovers found at an interface.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Swept {
-    /// Its name, or its index if it is gone.
+    /// Its name, or its index if it was removed.
     pub interface: String,
-    /// Its namespace's path; empty for the one that was looked at by itself.
+    /// The path of its namespace; empty for the caller's.
     pub netns: String,
     /// How many dead filters of podtrace were removed.
     pub removed: usize,
@@ -35,9 +35,9 @@ pub struct Swept {
     pub alive: usize,
 }
 
-/// Removes what dead podtraces have left in every network namespace that has a name or a
-/// process; tells of interfaces where there was something of a podtrace's. A namespace
-/// that cannot be looked at, as it has just ended, is passed over.
+/// Removes the leftovers of dead podtraces in every network namespace that has a name or a
+/// process; returns the interfaces that had filters of a podtrace. Skips a namespace that
+/// cannot be entered, as it has just ended.
 #[must_use]
 pub fn sweep_all() -> Vec<Swept> {
     let mut all = Vec::new();
@@ -54,8 +54,8 @@ pub fn sweep_all() -> Vec<Swept> {
     all
 }
 
-/// Removes what dead podtraces have left at the interfaces of the calling thread's
-/// namespace; tells of interfaces where there was something of a podtrace's.
+/// Removes the leftovers of dead podtraces at the interfaces of the calling thread's
+/// namespace; returns the interfaces that had filters of a podtrace.
 ///
 /// # Errors
 /// When the kernel does not list its qdiscs.
@@ -64,7 +64,7 @@ pub fn sweep() -> io::Result<Vec<Swept>> {
     let question = TcMessage::from_parts(TcHeader::default(), Vec::new());
     let qdiscs = netlink.dump(RouteNetlinkMessage::GetQueueDiscipline, &question)?;
     let interfaces = qdiscs.iter().filter_map(|qdisc| {
-        // A qdisc is told of like a filter.
+        // The kernel lists a qdisc in the form of a filter.
         let kind = Filter::parse(qdisc)?.kind;
         let index = TcHeader::parse(qdisc).ok()?.index;
         (kind == KIND).then(|| index.cast_unsigned())
@@ -77,7 +77,7 @@ pub fn sweep() -> io::Result<Vec<Swept>> {
         .collect())
 }
 
-/// An interface that goes meanwhile has nothing left.
+/// An interface that is removed meanwhile has no leftovers.
 fn sweep_interface(netlink: &mut Netlink, ifindex: u32) -> Swept {
     let mut swept = Swept {
         interface: name_of(ifindex).unwrap_or_else(|| format!("#{ifindex}")),
@@ -94,7 +94,7 @@ fn sweep_interface(netlink: &mut Netlink, ifindex: u32) -> Swept {
             is_all_dead = false;
             continue;
         };
-        made |= there.iter().any(Filter::tells_made);
+        made |= there.iter().any(Filter::marks_own_qdisc);
         is_all_dead &= !has_chains(netlink, ifindex, hook);
         for filter in there.iter().filter(|filter| filter.is_filter()) {
             match filter.owner() {
@@ -105,7 +105,7 @@ fn sweep_interface(netlink: &mut Netlink, ifindex: u32) -> Swept {
         }
     }
     is_all_dead &= swept.alive == 0;
-    // With the qdisc its filters go: it is never there without one that tells whose it is.
+    // The qdisc goes with its filters: it never exists without one that marks its maker.
     if made && is_all_dead && !dead.is_empty() && delete_qdisc(netlink, ifindex) {
         swept.removed = dead.len();
         swept.has_removed_qdisc = true;
@@ -118,7 +118,7 @@ fn sweep_interface(netlink: &mut Netlink, ifindex: u32) -> Swept {
 }
 
 impl std::fmt::Display for Swept {
-    /// In words, without what is left alone.
+    /// In words, without the filters that are left alone.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self {
             interface,
@@ -127,8 +127,7 @@ impl std::fmt::Display for Swept {
             has_removed_qdisc,
             alive: _,
         } = self;
-        let plural = if *removed == 1 { "" } else { "s" };
-        write!(f, "{removed} dead tc filter{plural}")?;
+        f.write_str(&counted(*removed as u64, "dead tc filter"))?;
         if *has_removed_qdisc {
             f.write_str(" and the clsact qdisc")?;
         }

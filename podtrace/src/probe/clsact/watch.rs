@@ -1,4 +1,4 @@
-//! Tells when filters or qdiscs change.
+//! Reports changes of filters and qdiscs.
 use std::{future::poll_fn, io, time::Duration};
 
 use futures_util::FutureExt as _;
@@ -12,14 +12,15 @@ use crate::{
 
 /// `RTNLGRP_TC`, linux/rtnetlink.h.
 const GROUP: u32 = 4;
-/// Changes within so long are told of together.
+/// Changes within this time are reported together.
 const PAUSE: Duration = Duration::from_millis(200);
 
-/// Calls `changed` after filters or qdiscs have changed, by whomever, in the namespace or
-/// in one that it knows by a number, until that returns false. What it is given is when
-/// the first of those changes was told of, in nanoseconds of CLOCK_MONOTONIC.
+/// Calls `changed` with the time of the first report, in nanoseconds of CLOCK_MONOTONIC, after
+/// filters or qdiscs have changed in the namespace, or in one that it knows by a number, until
+/// `changed` returns false.
 ///
 /// # Errors
+/// When the namespace cannot be entered or netlink refuses.
 /// When the namespace cannot be entered or netlink refuses.
 pub(in crate::probe) fn watch(
     netns: &NetNs,
@@ -38,7 +39,7 @@ pub(in crate::probe) fn watch(
     Ok(socket.map(|socket| drop(runtime.spawn(tell(socket, changed)))))
 }
 
-/// What a datagram tells does not matter, nor that there was no room for it.
+/// The content of a datagram does not matter, nor whether it was dropped for lack of room.
 async fn tell(socket: TokioSocket, changed: impl Fn(u64) -> bool) {
     let datagram = || poll_fn(|context| socket.poll_recv_from_full(context));
     loop {

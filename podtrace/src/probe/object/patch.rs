@@ -1,8 +1,7 @@
 //! A change of the kernel object's code or data before it is loaded.
 //!
-//! aya sets globals and numbers of elements. Whatever else depends on the kernel or on
-//! what is asked for has a mark in its place, which nothing else looks like, and is put
-//! there by a [`Patch`].
+//! aya sets globals and numbers of elements. Anything else that depends on the kernel or on
+//! options has a unique mark in the object, which a [`Patch`] replaces.
 use std::{fmt, ops::Range};
 
 use ::object::{File, Object as _, ObjectSection as _, ObjectSymbol as _};
@@ -12,45 +11,45 @@ use thiserror::Error;
 const INSTRUCTION: usize = 8;
 /// `BPF_JMP | BPF_JA` to the next instruction, linux/bpf.h.
 const NO_OPERATION: [u8; INSTRUCTION] = [0x05, 0, 0, 0, 0, 0, 0, 0];
-/// Data is made of numbers of 32 bits.
+/// Data consists of 32-bit numbers.
 const NUMBER: usize = size_of::<u32>();
 
-/// Why an object was not changed. Each tells what the change is for.
+/// Why an object was not changed, with the purpose of the change.
 #[derive(Debug, Error)]
 pub enum PatchError {
     /// The mark is not in exactly one place.
     #[error("the kernel object has {found} places in {within} to {purpose}, not one")]
     Places {
-        /// What the change is for.
+        /// The purpose of the change.
         purpose: &'static str,
-        /// Where they were looked for.
+        /// The searched part.
         within: String,
-        /// How many there are.
+        /// The number of places found.
         found: usize,
     },
-    /// What should be put there does not fit.
+    /// The replacement does not fit.
     #[error("{len} bytes to {purpose} do not fit into the {room} of their place in {within}")]
     Length {
-        /// What the change is for.
+        /// The purpose of the change.
         purpose: &'static str,
-        /// Where the place is.
+        /// The part with the place.
         within: String,
-        /// Bytes that should be put there.
+        /// Bytes of the replacement.
         len: usize,
         /// Bytes of the place.
         room: usize,
     },
-    /// There is no such program or section, or this is no object.
+    /// The object lacks the program or section, or is no object.
     #[error("the kernel object has no {within}, which is changed to {purpose}")]
     Missing {
-        /// What the change is for.
+        /// The purpose of the change.
         purpose: &'static str,
-        /// What it lacks.
+        /// The missing part.
         within: String,
     },
 }
 
-/// The part of an object that has the place.
+/// The searched part of an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::probe) enum Within {
     /// Code, by the program's name.
@@ -59,26 +58,27 @@ pub(in crate::probe) enum Within {
     Section(&'static str),
 }
 
-/// A change in one place, which is known by a mark.
+/// A change in a single place, which a mark identifies.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::probe) struct Patch<'a> {
-    /// For errors, what it is for: "to do something".
+    /// Its purpose, for errors: "to do something".
     pub(in crate::probe) purpose: &'static str,
     pub(in crate::probe) within: Within,
-    /// What is in the place before; none for any byte.
+    /// The bytes to be replaced; none for any byte.
     pub(in crate::probe) mark: &'a [Option<u8>],
 }
 
-/// A mark of just these bytes.
+/// A mark of exactly these bytes.
 pub(in crate::probe) fn exactly(bytes: &[u8]) -> Vec<Option<u8>> {
     bytes.iter().copied().map(Some).collect()
 }
 
 impl Patch<'_> {
-    /// Puts what `replacement` makes of the marked bytes in their place: data of the same
-    /// length, or whole instructions. If these are fewer, the rest does nothing.
+    /// Replaces the marked bytes by `replacement` of them: data of the same length, or whole
+    /// instructions. If these are fewer, the rest becomes no-operations.
     ///
     /// # Errors
+    /// When there is not exactly one place, or the replacement does not fit.
     /// When there is not exactly one place, or the replacement does not fit.
     pub(in crate::probe) fn apply(
         &self,
@@ -140,7 +140,7 @@ impl Patch<'_> {
 }
 
 impl Within {
-    /// Where it is in the object's bytes.
+    /// Its range in the object's bytes.
     fn find(self, object: &[u8]) -> Option<Range<usize>> {
         let file = File::parse(object).ok()?;
         let (begin, len) = match self {
@@ -148,7 +148,8 @@ impl Within {
             Self::Program(name) => {
                 let program = file.symbol_by_name(name)?;
                 let section = file.section_by_index(program.section_index()?).ok()?;
-                // In an object that is not linked, a symbol's address is within its section.
+                // In an object that is not linked, a symbol's address is relative to its
+                // section.
                 let begin = section.file_range()?.0.checked_add(program.address())?;
                 (begin, program.size())
             }
@@ -157,7 +158,7 @@ impl Within {
         Some(begin..begin.checked_add(usize::try_from(len).ok()?)?)
     }
 
-    /// Places begin at multiples of it, in bytes.
+    /// The alignment of places, in bytes.
     fn unit(self) -> usize {
         match self {
             Self::Program(_) => INSTRUCTION,
@@ -165,7 +166,7 @@ impl Within {
         }
     }
 
-    /// Whether so many bytes can be put in so many bytes' place.
+    /// Whether a replacement of `len` bytes fits into `room` bytes.
     fn takes(self, len: usize, room: usize) -> bool {
         match self {
             Self::Program(_) => len <= room && len.is_multiple_of(INSTRUCTION),
@@ -191,7 +192,7 @@ mod tests {
     const OTHER: [u8; 8] = [0x85, 0, 0, 0, 1, 2, 3, 5];
     const NEW: [u8; 8] = [0xb7, 0, 0, 0, 7, 0, 0, 0];
 
-    /// The code after the replacement of the marks by these bytes.
+    /// The code after the marks are replaced by these bytes.
     fn patched(code: &[[u8; 8]], marks: usize, new: &[u8]) -> Result<Vec<u8>, String> {
         let mark = exactly(&MARK.repeat(marks));
         let patch = Patch {
@@ -215,12 +216,12 @@ mod tests {
     #[test]
     fn none_and_two_places_are_refused() {
         let none = patched(&[OTHER, OTHER], 1, &NEW);
-        let told = "the kernel object has 0 places in program tap to filter, not one";
-        assert_eq!(none, Err(told.into()));
+        let expected = "the kernel object has 0 places in program tap to filter, not one";
+        assert_eq!(none, Err(expected.into()));
         let two = patched(&[MARK, OTHER, MARK], 1, &NEW);
-        let told = "the kernel object has 2 places in program tap to filter, not one";
-        assert_eq!(two, Err(told.into()));
-        // Two marks in a row are in three in two places.
+        let expected = "the kernel object has 2 places in program tap to filter, not one";
+        assert_eq!(two, Err(expected.into()));
+        // Three marks in a row contain two marks in two places.
         assert!(patched(&[MARK; 3], 2, &NEW).is_err());
         assert!(patched(&[], 1, &NEW).is_err());
     }
@@ -239,9 +240,9 @@ mod tests {
         let filled = [&OTHER[..], &NEW, &rest, &OTHER].concat();
         assert_eq!(patched(&code, 3, &NEW), Ok(filled));
         assert!(patched(&code, 3, &[]).is_ok());
-        let told = "32 bytes to filter do not fit into the 24 of their place in program tap";
-        assert_eq!(patched(&code, 3, &NEW.repeat(4)), Err(told.into()));
-        // Not whole instructions.
+        let expected = "32 bytes to filter do not fit into the 24 of their place in program tap";
+        assert_eq!(patched(&code, 3, &NEW.repeat(4)), Err(expected.into()));
+        // Not a whole number of instructions.
         assert!(patched(&code, 3, &NEW[..7]).is_err());
     }
 
@@ -263,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_that_may_be_any_are_handed_to_the_replacement() {
+    fn wildcard_bytes_are_passed_to_the_replacement() {
         let patch = Patch {
             purpose: "turn around",
             within: Within::Program("tap"),
@@ -276,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_object_has_no_place() {
+    fn bytes_that_are_no_object_are_refused() {
         let patch = Patch {
             purpose: "filter",
             within: Within::Program("tap"),

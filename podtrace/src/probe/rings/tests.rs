@@ -1,4 +1,4 @@
-//! Rings in a file instead of a map, written to as the kernel side writes.
+//! Rings in a file instead of a map, written in the way of the kernel side.
 use std::{
     fs::File,
     os::{fd::AsFd as _, unix::fs::FileExt as _},
@@ -52,7 +52,7 @@ impl Writer {
         self.file.write_all_at(&number.to_ne_bytes(), at).unwrap();
     }
 
-    /// Writes a record if there is room; whether there was.
+    /// Writes a record if there is room; returns whether there was.
     fn write(&mut self, cpu: usize, ts_ns: u64, captured: u32) -> bool {
         let value = Self::value(cpu);
         let read = self.number(value + 64);
@@ -74,7 +74,7 @@ impl Writer {
     }
 }
 
-/// A record whose captured bytes tell its time.
+/// A record whose captured bytes hold its time.
 fn record(ts_ns: u64, captured: u32) -> Vec<u8> {
     let mut bytes = Vec::new();
     bytes.extend(ts_ns.to_le_bytes());
@@ -86,7 +86,8 @@ fn record(ts_ns: u64, captured: u32) -> Vec<u8> {
     bytes
 }
 
-/// Takes all in batches of so many bytes; the times of the records, which are whole.
+/// Takes all records in batches of `limit` bytes, checks that they are complete, and returns
+/// their times.
 fn take(rings: &mut Rings, limit: usize) -> Vec<u64> {
     let mut times = Vec::new();
     loop {
@@ -107,8 +108,7 @@ fn take(rings: &mut Rings, limit: usize) -> Vec<u64> {
 }
 
 proptest! {
-    /// Whatever is written, what found room is read once, in order of time, and the
-    /// rest is counted.
+    /// Each record that found room is read once, in order of time, and all others are counted.
     #[test]
     fn records_come_out_in_order_of_time(
         turns in prop::collection::vec(
@@ -126,7 +126,7 @@ proptest! {
                     false => lost += 1,
                 }
             }
-            rings.look(u64::MAX).unwrap();
+            rings.refresh(u64::MAX).unwrap();
             prop_assert_eq!(take(&mut rings, limit), std::mem::take(&mut expected));
             prop_assert!(rings.are_empty());
             prop_assert_eq!(rings.lost(), lost);
@@ -135,18 +135,18 @@ proptest! {
 }
 
 #[test]
-fn what_is_later_than_the_look_is_left_for_the_next() {
+fn records_after_the_refresh_are_left_for_the_next() {
     let (mut writer, mut rings) = Writer::new();
     for (cpu, ts_ns) in [(0, 10), (0, 30), (1, 20), (2, 40)] {
         assert!(writer.write(cpu, ts_ns, 5));
     }
-    rings.look(20).unwrap();
+    rings.refresh(20).unwrap();
     assert!(writer.write(1, 25, 5));
     assert_eq!(take(&mut rings, 100_000), [10, 20]);
     assert!(!rings.are_empty() && !rings.wake_at_once());
-    rings.look(30).unwrap();
+    rings.refresh(30).unwrap();
     assert_eq!(take(&mut rings, 1), [25, 30]);
-    rings.look(u64::MAX).unwrap();
+    rings.refresh(u64::MAX).unwrap();
     assert_eq!(take(&mut rings, 1), [40]);
     assert!(rings.wake_at_once());
 }
@@ -157,7 +157,7 @@ fn damaged_ring_is_an_error() {
     assert!(writer.write(1, 10, 5));
     let captured = Writer::value(1) + size_of::<Cursors>() as u64 + HEADER_LEN as u64 - 12;
     writer.file.write_all_at(&[9, 9], captured).unwrap();
-    assert!(rings.look(u64::MAX).is_err());
+    assert!(rings.refresh(u64::MAX).is_err());
 }
 
 #[test]

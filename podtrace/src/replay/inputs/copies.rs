@@ -1,4 +1,4 @@
-//! Tells copies of one file from other files.
+//! Distinguishes copies of a file from other files.
 use std::{
     fs::File,
     io::{self, Read as _},
@@ -10,15 +10,15 @@ use crate::{
     signals::Stop,
 };
 
-/// How much is compared at once.
+/// Bytes compared at once.
 const PART_BYTES: u64 = 64 << 10;
 
-/// Whether a file has more bytes than another, both unpacked.
+/// Whether a file has more bytes than another, both decompressed.
 pub(super) fn holds_more(one: &Path, other: &Path) -> Result<bool, InputError> {
     Ok(len(one)? > len(other)?)
 }
 
-/// How many bytes a file has, unpacked.
+/// The length of a file, decompressed.
 fn len(path: &Path) -> Result<u64, InputError> {
     let read = |source| InputError::Read {
         path: path.to_owned(),
@@ -30,6 +30,28 @@ fn len(path: &Path) -> Result<u64, InputError> {
     }
     let rest = io::copy(&mut opened.source, &mut io::sink()).map_err(read)?;
     Ok(opened.first.len() as u64 + rest)
+}
+
+/// The length of a file and a hash of its bytes (FNV-1a, 64 bits), both decompressed, in words.
+pub(super) fn fingerprint(path: &Path) -> Result<String, InputError> {
+    let read = |source| InputError::Read {
+        path: path.to_owned(),
+        source,
+    };
+    let opened = open(path, &Stop::default())?;
+    let mut source = io::Cursor::new(opened.first).chain(opened.source);
+    let (mut len, mut hash) = (0_u64, 0xcbf2_9ce4_8422_2325_u64);
+    let mut part = vec![0; PART_BYTES as usize];
+    loop {
+        let count = source.read(&mut part).map_err(read)?;
+        if count == 0 {
+            return Ok(format!("{len}-{hash:016x}"));
+        }
+        len += count as u64;
+        for byte in &part[..count] {
+            hash = (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+        }
+    }
 }
 
 /// Whether two files have the same bytes.

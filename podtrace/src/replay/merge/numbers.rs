@@ -1,4 +1,4 @@
-//! The numbers and ids of one session among those of several.
+//! Maps the numbers of one session to unique numbers among all sessions.
 use std::{collections::HashMap, ops::Range};
 
 use crate::{
@@ -7,18 +7,18 @@ use crate::{
     update::Update,
 };
 
-/// Upper bound of the runtimes of a session, which keeps their numbers apart.
+/// Upper bound of the runtimes of a session, which keeps their numbers distinct.
 const RUNTIMES: usize = 1000;
 
 /// Renumbers the items of a session.
 pub(super) struct Numbers {
     origin: Origin,
-    /// Numbers of tap points, by that in the session.
+    /// Numbers of tap points by their numbers in the session.
     tap_points: HashMap<u32, u32>,
 }
 
 impl Numbers {
-    /// `origin`: the number of the session, or of its first, and of its nodes.
+    /// `origin`: the numbers of the session, or of the first merged one, and of its nodes.
     pub(super) fn new(origin: Origin) -> Self {
         Self {
             origin,
@@ -34,15 +34,15 @@ impl Numbers {
         self.origin.nodes = nodes;
     }
 
-    /// The number of a node, by that in the session. A file can name any: it
-    /// stays one of the session's.
+    /// The number of a node, by its number in the session. A file can contain any number: the
+    /// result is one of the session's.
     fn node(&self, number: usize) -> usize {
         let nodes = &self.origin.nodes;
         let last = nodes.end.saturating_sub(1).max(nodes.start);
         nodes.start.saturating_add(number).min(last)
     }
 
-    /// The origin here of an update of one of the file's sessions.
+    /// The origin of an update of one of the file's sessions.
     pub(super) fn origin_of(&self, recorded: &Origin) -> Origin {
         let Range { start, end } = self.origin.nodes;
         let nodes = if recorded.nodes.is_empty() {
@@ -57,13 +57,13 @@ impl Numbers {
         }
     }
 
-    /// The number of a runtime, by that in the session.
+    /// The number of a runtime, by its number in the session.
     fn runtime(&self, number: usize) -> usize {
         let first = self.origin.session.saturating_mul(RUNTIMES);
         first.saturating_add(number)
     }
 
-    /// The number of a tap point, by that in the session.
+    /// The number of a tap point, by its number in the session.
     pub(super) fn point(&self, number: u32) -> Option<u32> {
         self.tap_points.get(&number).copied()
     }
@@ -73,7 +73,7 @@ impl Numbers {
         self.tap_points.values().copied()
     }
 
-    /// Renumbers an event; false if its tap point was never recorded.
+    /// Renumbers an event; returns false if its tap point was never recorded.
     pub(super) fn event(&self, event: &mut Event) -> bool {
         let Some(number) = self.point(event.interface) else {
             return false;
@@ -83,8 +83,8 @@ impl Numbers {
         true
     }
 
-    /// Renumbers an update; `next`: the number for a new tap point. False if it names a tap
-    /// point that was never recorded.
+    /// Renumbers an update; `next`: the number for a new tap point. Returns false if the
+    /// update names a tap point that was never recorded.
     pub(super) fn update(&mut self, update: &mut Update, next: u32) -> bool {
         let id = |id: u64| self.origin.global_id(id);
         let renumber = |holder: &mut Holder| {
@@ -127,6 +127,10 @@ impl Numbers {
             Update::Runtime { runtime, node } => {
                 *runtime = self.runtime(*runtime);
                 *node = node.map(|node| self.node(node));
+            }
+            Update::Translations { node, netns, .. } => {
+                *node = self.node(*node);
+                *netns = id(*netns);
             }
             Update::Cgroups { new, .. } => {
                 for new in new {

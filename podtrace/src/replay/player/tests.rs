@@ -3,7 +3,7 @@ use std::{cell::RefCell, io, path::Path, rc::Rc};
 use super::*;
 use crate::{path::summary::Summary, world::World};
 
-/// Cannot write what it has buffered.
+/// A consumer that cannot write its buffer.
 struct Full;
 
 impl Consumer for Full {
@@ -12,10 +12,10 @@ impl Consumer for Full {
     }
 }
 
-/// Notes its end.
-struct Noting(Rc<RefCell<Vec<&'static str>>>);
+/// A consumer that records its end.
+struct EndLog(Rc<RefCell<Vec<&'static str>>>);
 
-impl Consumer for Noting {
+impl Consumer for EndLog {
     fn on_end(&mut self, _: &Summary, _: &World) -> Vec<String> {
         self.0.borrow_mut().push("end");
         Vec::new()
@@ -28,7 +28,7 @@ impl Consumer for Noting {
 }
 
 #[test]
-fn one_consumer_that_fails_lets_the_others_end_in_order() {
+fn failing_consumer_lets_the_others_end_in_order() {
     let options = PlayerOptions {
         files: vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/docs/worker1.pcapng")],
         ..PlayerOptions::default()
@@ -36,7 +36,7 @@ fn one_consumer_that_fails_lets_the_others_end_in_order() {
     let mut player = Player::new(&options, false, Stop::default()).unwrap();
     player.speed = Some(100.0);
     let calls = Rc::default();
-    let noting = Noting(Rc::clone(&calls));
+    let noting = EndLog(Rc::clone(&calls));
     let played = player.run(|_| Ok(vec![Box::new(Full), Box::new(noting)]));
     assert_eq!(played.unwrap_err().to_string(), "full");
     assert_eq!(*calls.borrow(), ["end", "close"]);

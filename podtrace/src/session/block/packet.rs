@@ -1,5 +1,4 @@
-//! Enhanced packet blocks. There is one for every event, so this code builds them by hand,
-//! from as few parts as possible.
+//! Enhanced packet blocks, one for each event: built by hand, from as few parts as possible.
 use super::{crc32, halves, len16};
 use crate::session::format::{
     ENHANCED_PACKET, ENTERPRISE, EPB_DROPCOUNT, EPB_FLAGS, EPB_PACKETID, MAGIC_PACKET, OPT_CUSTOM,

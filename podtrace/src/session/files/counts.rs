@@ -1,9 +1,9 @@
-//! Events counted by interface and direction.
+//! Counts of events by interface and direction.
 use std::collections::BTreeMap;
 
 use podtrace_ebpf::record::Direction;
 
-/// How many events of each interface and direction.
+/// The number of events of each interface and direction.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct EventCounts(BTreeMap<(u32, Direction), u64>);
 
@@ -39,19 +39,19 @@ impl EventCounts {
             .map(|(&(interface, direction), &events)| (interface, direction, events))
     }
 
-    /// All of them together.
+    /// The sum of all counts.
     #[must_use]
     pub fn total(&self) -> u64 {
         self.0.values().sum()
     }
 
-    /// Whether there are none.
+    /// Whether all counts are zero.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Forgets all, to count anew.
+    /// Resets all counts.
     pub fn clear(&mut self) {
         self.0.clear();
     }

@@ -14,23 +14,23 @@ use crate::session::{
     reader::{Item, Reader, ReaderOptions},
 };
 
-/// What a recorder is known by in its next run.
+/// The identity of a recorder, which its next run shares.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RecorderId {
-    /// Its target, as [`SectionInfo::recorder`] has it.
+    /// Its target, as in [`SectionInfo::recorder`].
     pub target: String,
     /// Its nodes.
     pub nodes: Vec<String>,
 }
 
 impl RecorderId {
-    /// Whether a section is of it. A name alone would not do: anybody can choose it.
+    /// Whether it wrote the section. A name alone would not do: anybody can choose it.
     fn has_written(&self, info: &SectionInfo) -> bool {
         info.recorder.as_ref() == Some(&self.target) && info.nodes == self.nodes
     }
 }
 
-/// The files in the directory that earlier runs have finished, except for those `known`.
+/// The files of the directory that earlier runs have finished, except for the `known` ones.
 pub(super) fn find(
     recorder: &RecorderId,
     names: &Names,
@@ -56,7 +56,7 @@ pub(super) fn find(
         .collect()
 }
 
-/// The file, if the recorder has written it and no running podtrace goes on with it.
+/// The file, if the recorder has written it and no running podtrace writes to it.
 fn finished(recorder: &RecorderId, path: &Path) -> Option<OwnFile> {
     let metadata = fs::symlink_metadata(path).ok()?;
     if !metadata.is_file() || metadata.uid() != Uid::effective().as_raw() || is_in_use(path) {
@@ -78,14 +78,14 @@ fn finished(recorder: &RecorderId, path: &Path) -> Option<OwnFile> {
         path: path.to_owned(),
         identity: Identity::from(&metadata),
         bytes: metadata.len(),
-        ended: age.and_then(|age| now.checked_sub(age)).unwrap_or(now),
+        ended_at: age.and_then(|age| now.checked_sub(age)).unwrap_or(now),
         is_stuck: false,
         is_earlier: true,
     })
 }
 
-/// Whether a running podtrace writes to the file: that holds a lock. Without locks on this
-/// file system nothing shows it.
+/// Whether a running podtrace writes to the file, and so holds a lock on it. On a file system
+/// without locks, this is unknown.
 fn is_in_use(path: &Path) -> bool {
     let opened = File::open(path);
     opened.is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))

@@ -1,4 +1,4 @@
-//! What can go wrong with session files.
+//! Errors of session files.
 use std::{
     io,
     path::{Path, PathBuf},
@@ -11,13 +11,13 @@ use crate::text::escape::shown;
 /// Why a file could not be opened or written.
 #[derive(Debug, Error)]
 pub enum FilesError {
-    /// A file of that name is there.
+    /// A file of that name exists.
     #[error("{} exists already: --force replaces it", shown(.0))]
     Exists(PathBuf),
     /// The name is a symbolic link.
     #[error("{} is a symbolic link, which is not followed: name the file itself", shown(.0))]
     Symlink(PathBuf),
-    /// Another user has made the FIFO, in a directory that anybody can write.
+    /// Another user created the FIFO, in a directory that anybody can write.
     #[error("{} belongs to somebody else, who would read what is recorded: choose another name", shown(.0))]
     Planted(PathBuf),
     /// The name belongs to something that cannot be written to or replaced.
@@ -35,7 +35,7 @@ pub enum FilesError {
     /// Mounted read-only.
     #[error("{} is on a read-only file system: choose another directory", shown(.0))]
     ReadOnly(PathBuf, #[source] io::Error),
-    /// The disk or the owner's share of it is full.
+    /// The disk or the user's quota is full.
     #[error("no space for {}: free some, or keep less", shown(.0))]
     Full(PathBuf, #[source] io::Error),
     /// The limit of the size of a file is reached.
@@ -49,14 +49,14 @@ pub enum FilesError {
     ReaderGone(PathBuf, #[source] io::Error),
     /// The name no longer leads to the session's file.
     #[error("{} was removed, renamed or replaced by another", shown(.0))]
-    Gone(PathBuf),
+    Moved(PathBuf),
     /// Another process wrote to the session's file or truncated it.
     #[error("{} was changed by another", shown(.0))]
     Changed(PathBuf),
     /// All older files are deleted already.
     #[error("{} would be more than all that is to be kept: rotate at a smaller size, or keep more", shown(.0))]
     NoRoom(PathBuf),
-    /// What was kept in memory could not be compressed.
+    /// Data kept in memory could not be compressed.
     #[error("failed to compress for {}", shown(.0))]
     Compress(PathBuf, #[source] io::Error),
     /// Any other error of the kernel.
@@ -88,8 +88,8 @@ pub enum FilesError {
     Thread(#[source] io::Error),
 }
 
-/// The kind stays that of the kernel's answer where the reader is gone, which is no error
-/// for a program that has nothing else to do.
+/// Keeps the kernel's error kind if the reader ended, which is no error for a program with no
+/// other task.
 impl From<FilesError> for io::Error {
     fn from(error: FilesError) -> Self {
         let kind = match &error {
@@ -123,7 +123,7 @@ impl FilesError {
         Self::TooLarge(path, io::Error::from_raw_os_error(libc::EFBIG))
     }
 
-    /// Whether the file may not become larger: another one may.
+    /// Whether the file has reached its limit; another file may be written.
     pub(crate) fn is_at_limit(&self) -> bool {
         matches!(self, Self::TooLarge(..))
     }

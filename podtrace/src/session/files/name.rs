@@ -13,7 +13,7 @@ const NODE_MAX: usize = 200;
 /// The naming scheme of a session's files.
 #[derive(Debug)]
 pub(super) enum Names {
-    /// The only one.
+    /// A single file.
     Exactly(PathBuf),
     /// `stem_00001_20261124T120000Z.pcapng`: by number, then start of the file.
     Numbered {
@@ -31,7 +31,7 @@ pub(super) enum Names {
 }
 
 impl Names {
-    /// For a file of exactly that name; `.zst` is added if compressed.
+    /// The scheme of a file of exactly that name; `.zst` is added if compressed.
     pub(super) fn exactly(path: &Path, zstd: bool) -> Self {
         let mut name = path.as_os_str().to_owned();
         if zstd && path.extension() != Some(OsStr::new("zst")) {
@@ -40,7 +40,7 @@ impl Names {
         Self::Exactly(name.into())
     }
 
-    /// For files numbered before their extension.
+    /// The scheme of files numbered before their extension.
     pub(super) fn numbered(path: &Path, zstd: bool) -> Self {
         let is_zst = path.extension() == Some(OsStr::new("zst"));
         let inner = if is_zst {
@@ -63,7 +63,7 @@ impl Names {
         }
     }
 
-    /// For files of a node in a directory.
+    /// The scheme of a node's files in a directory.
     pub(super) fn in_directory(path: &Path, node: &str, start: Timestamp, zstd: bool) -> Self {
         Self::InDirectory {
             directory: path.to_owned(),
@@ -96,7 +96,7 @@ impl Names {
 }
 
 impl Names {
-    /// Where files of several runs are; none for a lone file.
+    /// The directory that holds the files of several runs; none for a single file.
     pub(super) fn directory(&self) -> Option<&Path> {
         match self {
             Self::Exactly(_) => None,
@@ -107,7 +107,7 @@ impl Names {
         }
     }
 
-    /// Whether a run of the same recorder, at any time, may have chosen the name.
+    /// Whether a run of the same recorder may ever have chosen the name.
     pub(super) fn is_one(&self, name: &OsStr) -> bool {
         let (begin, suffix, is_numbered) = match self {
             Self::Exactly(_) => return false,
@@ -117,7 +117,7 @@ impl Names {
                 (node.as_bytes(), suffix.as_bytes(), false)
             }
         };
-        // Another run may have compressed, or not.
+        // Another run may have compressed its files, or not.
         let plain = |name| <[u8]>::strip_suffix(name, b".zst").unwrap_or(name);
         let rest = plain(name.as_bytes()).strip_suffix(plain(suffix));
         let rest = rest.and_then(|name| name.strip_prefix(begin)?.strip_prefix(b"_"));
@@ -130,7 +130,7 @@ impl Names {
     }
 }
 
-/// Whether a text is as [`utc`] writes it.
+/// Whether a text has the form that [`utc`] writes.
 fn is_time(text: &str) -> bool {
     let is_it = |(at, byte): (usize, u8)| match at {
         8 => byte == b'T',
@@ -144,7 +144,7 @@ fn utc(time: Timestamp) -> String {
     time.strftime("%Y%m%dT%H%M%SZ").to_string()
 }
 
-/// A node's name as part of a file's: without `/`, and not hidden.
+/// A node's name as part of a file name: without `/`, and not hidden.
 fn plain(node: &str) -> String {
     let plain: String = node
         .chars()

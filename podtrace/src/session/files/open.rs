@@ -1,4 +1,4 @@
-//! Opens files without ever writing to those of another user.
+//! Opens files without ever writing to a file of another user.
 use std::{
     fs::{self, File, OpenOptions},
     io,
@@ -35,7 +35,10 @@ pub(super) fn create(path: &Path, force: bool) -> Result<File, FilesError> {
     .map_err(|error| match error.kind() {
         // Another process took the name meanwhile.
         io::ErrorKind::AlreadyExists => FilesError::Exists(path.to_owned()),
-        io::ErrorKind::NotFound => FilesError::NoDirectory(directory(path).to_owned()),
+        // Where files cannot be created, as in /proc, the kernel says the same.
+        io::ErrorKind::NotFound if !directory(path).is_dir() => {
+            FilesError::NoDirectory(directory(path).to_owned())
+        }
         _ => FilesError::system("create", path, error),
     })
 }
@@ -43,9 +46,10 @@ pub(super) fn create(path: &Path, force: bool) -> Result<File, FilesError> {
 /// Opens a FIFO or character device.
 ///
 /// # Errors
-/// When it is neither any more, may be a trap of another user, or nobody reads the FIFO.
+/// When it is neither any more, may be a trap of another user, or the FIFO has no reader.
 pub(super) fn open_stream(path: &Path) -> Result<File, FilesError> {
-    // Does not wait for a FIFO of another user; once open, it may be another one.
+    // Checked before opening, which could wait for a FIFO of another user; the opened one is
+    // checked too.
     if let Ok(found) = fs::symlink_metadata(path) {
         check_owner(path, found.uid())?;
     }
@@ -61,7 +65,7 @@ pub(super) fn open_stream(path: &Path) -> Result<File, FilesError> {
         })?;
     let metadata = file
         .metadata()
-        .map_err(|error| FilesError::system("look at", path, error))?;
+        .map_err(|error| FilesError::system("inspect", path, error))?;
     check_owner(path, metadata.uid())?;
     let kind = metadata.file_type();
     if !kind.is_fifo() && !kind.is_char_device() {
@@ -81,12 +85,12 @@ fn create_new(path: &Path) -> io::Result<File> {
         .open(path)
 }
 
-/// Removes a regular file if `force` is set, and nothing else.
+/// Removes a regular file, and only with `force`.
 fn make_way(path: &Path, force: bool) -> Result<(), FilesError> {
     let kind = match fs::symlink_metadata(path) {
         Ok(metadata) => metadata.file_type(),
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(FilesError::system("look at", path, error)),
+        Err(error) => return Err(FilesError::system("inspect", path, error)),
     };
     if kind.is_symlink() {
         return Err(FilesError::Symlink(path.to_owned()));

@@ -10,7 +10,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::{FilesError, open};
 
-/// The identity of a file, whatever its name.
+/// The identity of a file, independent of its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Identity {
     device: u64,
@@ -27,7 +27,7 @@ impl From<&Metadata> for Identity {
 }
 
 impl Identity {
-    /// The metadata of the file of that name, if it is this one; does not follow links.
+    /// The metadata of the file of that name, if it is this file; does not follow links.
     pub(super) fn at(self, path: &Path) -> Option<Metadata> {
         fs::symlink_metadata(path)
             .ok()
@@ -35,7 +35,7 @@ impl Identity {
     }
 }
 
-/// The open output. It always ends after a complete chunk, whatever happens.
+/// The open output. It always ends after a complete chunk, even after an error.
 #[derive(Debug)]
 pub(super) struct OutputFile {
     file: File,
@@ -43,13 +43,13 @@ pub(super) struct OutputFile {
     kind: Kind,
     /// The bytes written.
     end: u64,
-    /// Whether a part of a chunk may follow the end.
+    /// Whether part of a chunk may follow the end.
     torn: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
-    /// A file that the session made.
+    /// A file that the session created.
     Own(Identity),
     /// A file given as the standard output.
     Given,
@@ -58,14 +58,14 @@ enum Kind {
 }
 
 impl OutputFile {
-    /// Makes a file.
+    /// Creates a file.
     pub(super) fn create(path: PathBuf, force: bool) -> Result<Self, FilesError> {
         let file = open::create(&path, force)?;
-        // Shows other runs that it is in use, where the file system has locks.
+        // A lock shows other runs that the file is in use, if the file system has locks.
         let _ = file.try_lock();
         let metadata = file
             .metadata()
-            .map_err(|error| FilesError::system("look at", &path, error))?;
+            .map_err(|error| FilesError::system("inspect", &path, error))?;
         Ok(Self::new(file, path, Kind::Own(Identity::from(&metadata))))
     }
 
@@ -89,7 +89,7 @@ impl OutputFile {
     pub(super) fn given(file: File, path: &Path) -> Result<Self, FilesError> {
         let metadata = file
             .metadata()
-            .map_err(|error| FilesError::system("look at", path, error))?;
+            .map_err(|error| FilesError::system("inspect", path, error))?;
         let kind = if metadata.is_file() {
             Kind::Given
         } else {
@@ -117,7 +117,7 @@ impl OutputFile {
         self.end
     }
 
-    /// The identity of the file, if the session made it.
+    /// The identity of the file, if the session created it.
     pub(super) fn own(&self) -> Option<Identity> {
         match self.kind {
             Kind::Own(identity) => Some(identity),
@@ -140,7 +140,7 @@ impl OutputFile {
             Some(0) => self.end = 0,
             Some(len) if len < self.end => return Err(FilesError::Changed(self.path.clone())),
             Some(_) => {}
-            // A file with an unknown end keeps the part of a chunk for good.
+            // A file with an unknown end keeps the partial chunk for good.
             None if self.torn => return Err(FilesError::Changed(self.path.clone())),
             None => return Ok(()),
         }
@@ -164,7 +164,7 @@ impl OutputFile {
         Ok(())
     }
 
-    /// Ends it, without the part of a chunk that an error may have left.
+    /// Ends it, and removes a partial chunk that an error may have left.
     pub(super) fn finish(mut self) {
         if self.torn {
             // This is the last attempt.
@@ -186,7 +186,7 @@ impl OutputFile {
         }
     }
 
-    /// Removes the part of a chunk that was written before an error.
+    /// Removes the partial chunk that was written before an error.
     fn take_back(&mut self, written: usize) {
         let cut = match self.kind {
             Kind::Own(_) => self.cut(self.end),
@@ -213,7 +213,7 @@ impl OutputFile {
         };
         match identity.at(&self.path) {
             Some(metadata) => Ok(Some(metadata.len())),
-            None => Err(FilesError::Gone(self.path.clone())),
+            None => Err(FilesError::Moved(self.path.clone())),
         }
     }
 }

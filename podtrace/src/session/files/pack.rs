@@ -9,7 +9,7 @@ use zstd::{
 /// zstd's level. The default, 3, makes captures 3 % smaller for a quarter more time.
 const LEVEL: i32 = 1;
 
-/// Turns each chunk into the bytes to write.
+/// Converts each chunk into the bytes to write.
 pub(super) struct Packer(Option<Zstd>);
 
 struct Zstd {
@@ -18,7 +18,7 @@ struct Zstd {
 }
 
 impl Packer {
-    /// Writes chunks as they are, or compressed.
+    /// Keeps chunks as they are, or compresses them.
     ///
     /// # Errors
     /// When zstd lacks memory.
@@ -34,8 +34,8 @@ impl Packer {
         })))
     }
 
-    /// The bytes of a chunk to be written: if compressed, a frame of its own with
-    /// its size and a checksum.
+    /// The bytes of a chunk to be written: if compressed, a frame of its own with its size and
+    /// a checksum.
     pub(super) fn pack<'a>(&'a mut self, bytes: &'a [u8]) -> io::Result<&'a [u8]> {
         let Some(Zstd { compressor, frame }) = &mut self.0 else {
             return Ok(bytes);

@@ -13,7 +13,7 @@ use super::{
     status::{Report, Status},
 };
 
-/// Files count in whole blocks of a disk when space is needed.
+/// Disk space is counted in blocks of this size.
 const BLOCK: u64 = 4096;
 
 /// The finished files, oldest first.
@@ -32,8 +32,8 @@ pub(super) struct OwnFile {
     pub(super) identity: Identity,
     /// Its size on disk.
     pub(super) bytes: u64,
-    pub(super) ended: Instant,
-    /// Whether it could not be deleted, which was reported.
+    pub(super) ended_at: Instant,
+    /// Whether it could not be deleted, as was reported.
     pub(super) is_stuck: bool,
     /// Whether an earlier run wrote it.
     pub(super) is_earlier: bool,
@@ -49,7 +49,7 @@ impl OwnFiles {
         }
     }
 
-    /// How many of this run were deleted.
+    /// How many files of this run were deleted.
     pub(super) fn deleted(&self) -> u64 {
         self.deleted
     }
@@ -73,11 +73,13 @@ impl OwnFiles {
     pub(super) fn add_earlier(&mut self, earlier: Vec<OwnFile>) {
         if !earlier.is_empty() {
             self.files.extend(earlier);
-            self.files.make_contiguous().sort_by_key(|file| file.ended);
+            self.files
+                .make_contiguous()
+                .sort_by_key(|file| file.ended_at);
         }
     }
 
-    /// Deletes the oldest until `need` bytes may be written to a file that has `open`
+    /// Deletes the oldest files until `need` bytes may be written to a file that has `open`
     /// bytes; returns whether they may.
     pub(super) fn make_room(&mut self, open: u64, need: u64) -> bool {
         if self.has_room(open, need) {
@@ -88,7 +90,7 @@ impl OwnFiles {
         self.has_room(open, need)
     }
 
-    /// Deletes the oldest to free `need` bytes on a full disk; returns whether any was
+    /// Deletes the oldest files to free `need` bytes on a full disk; returns whether any was
     /// deleted. Without limits, all files are kept.
     pub(super) fn free(&mut self, need: u64) -> bool {
         if !self.has_limits() {
@@ -99,10 +101,10 @@ impl OwnFiles {
         self.delete_while(|_files, freed| freed < need) > 0
     }
 
-    /// Deletes those that are too old.
+    /// Deletes the files that are too old.
     pub(super) fn expire(&mut self, now: Instant) {
         let Some(age) = self.keep.age else { return };
-        let is_old = |file: &OwnFile| now.saturating_duration_since(file.ended) >= age;
+        let is_old = |file: &OwnFile| now.saturating_duration_since(file.ended_at) >= age;
         // Usually this checks the first file only.
         let old = self.files.iter().take_while(|file| is_old(file)).count();
         let mut tried = 0;
@@ -113,11 +115,11 @@ impl OwnFiles {
         }
     }
 
-    /// How long until a file is too old.
+    /// The time until a file is too old.
     pub(super) fn next_expiry(&self, now: Instant) -> Option<Duration> {
         let age = self.keep.age?;
         let oldest = self.files.iter().find(|file| !file.is_stuck)?;
-        Some(age.saturating_sub(now.saturating_duration_since(oldest.ended)))
+        Some(age.saturating_sub(now.saturating_duration_since(oldest.ended_at)))
     }
 
     fn has_room(&self, open: u64, need: u64) -> bool {
@@ -145,8 +147,8 @@ impl OwnFiles {
         });
     }
 
-    /// Deletes the oldest as long as necessary; returns how many bytes that freed, in whole
-    /// blocks.
+    /// Deletes the oldest files as long as necessary; returns how many bytes that freed, in
+    /// whole blocks.
     fn delete_while(&mut self, go_on: impl Fn(&Self, u64) -> bool) -> u64 {
         let (mut freed, mut tried) = (0, 0);
         while go_on(self, freed)
@@ -162,7 +164,7 @@ impl OwnFiles {
         freed
     }
 
-    /// Deletes one; returns whether it was deleted.
+    /// Deletes a file; returns whether it was deleted.
     fn delete(&mut self, at: usize) -> bool {
         let Some(file) = self.files.get_mut(at) else {
             return false;

@@ -1,4 +1,4 @@
-//! The state that the thread and its caller share besides the queue.
+//! The state that the thread and its caller share, apart from the queue.
 use std::{
     mem,
     path::PathBuf,
@@ -10,7 +10,7 @@ use std::{
 
 use super::{EventCounts, FilesError, QUEUE};
 
-/// Buffers larger than this, grown for a long update, are not kept.
+/// Buffers larger than this, which a long update needed, are not kept.
 const SPARE_BYTES: usize = 512 << 10;
 
 /// An event of the files.
@@ -33,9 +33,9 @@ pub enum Report {
     /// Nothing is written until a chunk that begins a section succeeds. Reported again only
     /// if the reason changes.
     Failed(FilesError),
-    /// Writing goes on.
+    /// Writing has resumed.
     Resumed {
-        /// In which file.
+        /// The file.
         path: PathBuf,
     },
     /// Events not written since the last such report.
@@ -117,15 +117,15 @@ impl Status {
         self.lock().is_abandoned
     }
 
-    /// The events of a chunk are no longer pending.
+    /// Removes the events of a chunk from the pending ones.
     pub(super) fn handled(&self, events: &EventCounts) {
         self.lock().pending.remove_all(events);
     }
 
-    /// The events of a chunk will never be written.
+    /// Counts the events of a chunk that will never be written.
     pub(super) fn not_written(&self, events: &EventCounts) {
         let mut shared = self.lock();
-        // The caller has counted them when it gave up.
+        // The caller counted them when it gave up.
         if shared.is_abandoned || events.is_empty() {
             return;
         }

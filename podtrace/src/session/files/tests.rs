@@ -1,4 +1,4 @@
-//! Files as they are on disk after chunks of all kinds.
+//! Files on disk after chunks of all kinds.
 use std::{
     fs::{self, File, OpenOptions},
     io::Read as _,
@@ -18,7 +18,7 @@ mod zstd;
 
 const KEY: (u32, Direction) = (7, Direction::Egress);
 
-/// The thread's side without its thread: a chunk is done when `send` returns.
+/// The thread's side without a thread: a chunk is processed when `send` returns.
 struct Recorder {
     writer: Writer,
     status: Arc<Status>,
@@ -27,8 +27,8 @@ struct Recorder {
 impl Recorder {
     fn open(options: FileOptions) -> Self {
         let status = Arc::new(Status::default());
-        let place = Place::find(&options).unwrap();
-        let writer = Writer::new(options, place, Arc::clone(&status)).unwrap();
+        let destination = Destination::find(&options).unwrap();
+        let writer = Writer::new(options, destination, Arc::clone(&status)).unwrap();
         Self { writer, status }
     }
 
@@ -127,7 +127,7 @@ fn a_lone_file_has_all_chunks_and_is_private() {
 }
 
 #[test]
-fn what_is_there_is_not_touched_unless_forced() {
+fn existing_file_is_kept_unless_forced() {
     let dir = TempDir::new().unwrap();
     let at = |name: &str| dir.path().join(name);
     fs::write(at("file"), "theirs").unwrap();
@@ -280,7 +280,7 @@ fn a_hung_disk_is_not_waited_for() {
     let back = loop {
         match files.try_send(chunk(Begins::Section, &large, 3)) {
             Ok(()) => sent += 1,
-            // The thread may not have taken the first yet.
+            // The thread may not have taken the first chunk yet.
             Err(_) if sent <= QUEUE => thread::yield_now(),
             Err(back) => break back,
         }
@@ -288,9 +288,9 @@ fn a_hung_disk_is_not_waited_for() {
     assert_eq!(sent, QUEUE + 1);
     assert!(!files.has_room());
     assert_eq!((back.bytes.len(), back.events.total()), (1 << 20, 3));
-    let begun = Instant::now();
+    let started = Instant::now();
     let error = files.close(Duration::from_millis(20)).unwrap_err();
-    assert!(begun.elapsed() < Duration::from_secs(10));
+    assert!(started.elapsed() < Duration::from_secs(10));
     assert_eq!(error.not_written.total(), 3 * sent as u64);
     assert!(error.to_string().contains("the last 51 events"), "{error}");
     // Its thread ends.
@@ -337,7 +337,7 @@ fn a_file_that_lost_its_name_is_made_anew() {
         recorder.reports(),
         [
             "opened a",
-            "failed: Gone",
+            "failed: Moved",
             "not written: 2",
             "failed: NoDirectory",
             "not written: 12"
@@ -349,14 +349,14 @@ fn a_file_that_lost_its_name_is_made_anew() {
     assert_eq!(recorder.reports(), ["opened a", "resumed a"]);
     assert_eq!(fs::read(&path).unwrap(), b"ef");
 
-    // The file is renamed, and another takes its name: the next section notices and is not
-    // written.
+    // The file is renamed, and another file takes its name: the next section detects that and
+    // is not written.
     fs::rename(&path, inner.join("kept")).unwrap();
     fs::write(&path, "theirs").unwrap();
     recorder.send(Begins::Section, b"g", 1);
     assert_eq!(
         recorder.reports(),
-        ["failed: Gone", "failed: Exists", "not written: 1"]
+        ["failed: Moved", "failed: Exists", "not written: 1"]
     );
     fs::remove_file(&path).unwrap();
     recorder.send(Begins::Section, b"h", 1);
@@ -366,7 +366,7 @@ fn a_file_that_lost_its_name_is_made_anew() {
 }
 
 #[test]
-fn a_file_that_another_changed_is_not_gone_on_with_in_the_middle() {
+fn file_changed_by_another_is_not_continued() {
     let dir = TempDir::new().unwrap();
     let path = dir.path().join("a");
     let mut recorder = Recorder::open(options(&path));

@@ -1,4 +1,4 @@
-//! Decides whose names to follow in directories that others can write, such as `/tmp`.
+//! Decides whose names are trusted in directories that others can write, such as `/tmp`.
 use std::{
     env,
     fs::{self, Metadata},
@@ -13,7 +13,7 @@ use crate::text::escape::shown;
 
 /// Write permission of the group and of everybody.
 const OTHERS_WRITE: u32 = 0o022;
-/// Write permission of everybody.
+/// Write permission of all users.
 const EVERYBODY_WRITES: u32 = 0o002;
 /// Only its owner can rename or delete a file in the directory.
 const STICKY: u32 = 0o1000;
@@ -30,8 +30,8 @@ pub(super) fn check_owner(path: &Path, owner: u32) -> Result<(), FilesError> {
     Ok(())
 }
 
-/// Refuses a directory that is another user's link in a directory that others can write: it
-/// leads wherever they want.
+/// Refuses a directory that is another user's link in a directory that others can write: the
+/// link can lead anywhere.
 ///
 /// # Errors
 /// When it is such a link.
@@ -46,7 +46,7 @@ pub(super) fn check_directory(path: &Path) -> Result<(), FilesError> {
     Ok(())
 }
 
-/// What others can do to files in a directory, in words; none if they can do nothing.
+/// Describes what other users can do to files in a directory; none if nothing.
 pub(super) fn warning(directory: &Path) -> Option<String> {
     let directory = directory.canonicalize().ok()?;
     let (itself, above) = (directory.as_path(), directory.ancestors().skip(1));
@@ -79,7 +79,7 @@ pub(super) fn warning(directory: &Path) -> Option<String> {
     shared(itself).or_else(|| above.into_iter().find_map(shared))
 }
 
-/// Whether users beside those that are trusted can write to a directory.
+/// Whether untrusted users can write to a directory.
 fn strangers_write(directory: &Metadata) -> bool {
     let by_sudo = || env::var("SUDO_GID").ok()?.parse().ok();
     let group = directory.gid();
@@ -99,7 +99,7 @@ pub(super) fn directory(path: &Path) -> &Path {
         .unwrap_or(Path::new(Component::CurDir.as_os_str()))
 }
 
-/// Trusts the user of podtrace, root, and the user who runs it by sudo.
+/// Whether an owner is trusted: the user of podtrace, root, and the user who runs it by sudo.
 fn is_trusted(owner: u32) -> bool {
     let by_sudo = || env::var("SUDO_UID").ok()?.parse().ok();
     owner == 0 || owner == Uid::effective().as_raw() || Some(owner) == by_sudo()
@@ -117,32 +117,32 @@ mod tests {
     use super::*;
 
     #[test]
-    fn directories_of_others_are_told() {
+    fn directories_of_other_users_are_reported() {
         let dir = tempfile::tempdir().unwrap();
         let (outer, inner) = (dir.path().join("outer"), dir.path().join("outer/inner"));
         fs::create_dir_all(&inner).unwrap();
-        let told = |outer_mode, inner_mode| {
+        let check = |outer_mode, inner_mode| {
             for (path, mode) in [(&outer, outer_mode), (&inner, inner_mode)] {
                 fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
             }
-            let told = warning(&inner);
-            told.map(|told| told.replace(&*dir.path().to_string_lossy(), ""))
+            let warning = warning(&inner);
+            warning.map(|text| text.replace(&*dir.path().to_string_lossy(), ""))
         };
-        assert_eq!(told(0o755, 0o700), None);
-        assert_eq!(told(0o1777, 0o755), None);
-        assert_eq!(told(0o755, 0o775), None, "the group is ours");
+        assert_eq!(check(0o755, 0o700), None);
+        assert_eq!(check(0o1777, 0o755), None);
+        assert_eq!(check(0o755, 0o775), None, "the group is ours");
         let expected =
             "others can write to /outer/inner: they can rename and delete what is recorded";
-        assert_eq!(told(0o755, 0o777).as_deref(), Some(expected));
+        assert_eq!(check(0o755, 0o777).as_deref(), Some(expected));
         let expected = "others can write to /outer/inner: they can take the names of files to come";
-        assert_eq!(told(0o755, 0o1777).as_deref(), Some(expected));
+        assert_eq!(check(0o755, 0o1777).as_deref(), Some(expected));
         let expected = "others can write to /outer: they can rename and delete what is recorded";
-        assert_eq!(told(0o777, 0o755).as_deref(), Some(expected));
+        assert_eq!(check(0o777, 0o755).as_deref(), Some(expected));
         if Uid::effective().is_root() {
             chown(&inner, Some(1000), Some(1000)).unwrap();
             let expected =
                 "/outer/inner belongs to user 1000, who can rename and delete what is recorded";
-            assert_eq!(told(0o755, 0o755).as_deref(), Some(expected));
+            assert_eq!(check(0o755, 0o755).as_deref(), Some(expected));
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The thread's side: writes chunks to files, counts failures and tries again.
+//! The thread's side: writes chunks to files, counts failures and retries.
 use std::{
     fs,
     path::PathBuf,
@@ -9,11 +9,12 @@ use std::{
 use jiff::Timestamp;
 
 use super::{
-    Begins, Chunk, Closed, FileOptions, FilesError, RecorderId, Report, earlier,
+    Begins, Chunk, Closed, FileOptions, FilesError, RecorderId, Report,
+    destination::Destination,
+    earlier,
     name::Names,
     output_file::OutputFile,
     pack::Packer,
-    place::Place,
     retention::{OwnFile, OwnFiles},
     status::Status,
 };
@@ -38,14 +39,14 @@ impl Writer {
     /// one.
     pub(super) fn new(
         options: FileOptions,
-        place: Place,
+        destination: Destination,
         status: Arc<Status>,
     ) -> Result<Self, FilesError> {
         let packer = Packer::new(options.zstd)
-            .map_err(|source| FilesError::Compress(place.to_string().into(), source))?;
+            .map_err(|source| FilesError::Compress(destination.to_string().into(), source))?;
         let mut writer = Self {
             packer,
-            disk: Disk::new(&options, place, Arc::clone(&status)),
+            disk: Disk::new(&options, destination, Arc::clone(&status)),
             failing: None,
             status,
         };
@@ -60,7 +61,7 @@ impl Writer {
     /// Writes a chunk, or counts its events.
     pub(super) fn take(&mut self, chunk: Chunk) {
         self.status.taken();
-        // The caller has counted it when it gave up.
+        // The caller counted its events when it gave up.
         if self.status.is_abandoned() {
             return;
         }
@@ -83,7 +84,7 @@ impl Writer {
         self.disk.own.expire(now);
     }
 
-    /// How long until a file is too old.
+    /// The time until a file is too old.
     pub(super) fn next_expiry(&self, now: Instant) -> Option<Duration> {
         self.disk.own.next_expiry(now)
     }
@@ -109,7 +110,7 @@ impl Writer {
         let put = match self.packer.pack(&chunk.bytes) {
             Ok(bytes) => self.disk.put(chunk.begins, bytes, is_retry),
             Err(source) => Err(FilesError::Compress(
-                self.disk.place.to_string().into(),
+                self.disk.destination.to_string().into(),
                 source,
             )),
         };
@@ -146,13 +147,13 @@ impl Writer {
 
 /// The files, written and ended.
 struct Disk {
-    place: Place,
+    destination: Destination,
     rotates: bool,
     /// The room to make when a file is begun, in bytes.
     file_bytes: u64,
     recorder: Option<RecorderId>,
     output: Option<OutputFile>,
-    /// Whether that may not become larger.
+    /// Whether the open file has reached its limit.
     is_at_limit: bool,
     own: OwnFiles,
     /// The number of the next file.
@@ -164,9 +165,9 @@ struct Disk {
 }
 
 impl Disk {
-    fn new(options: &FileOptions, place: Place, status: Arc<Status>) -> Self {
+    fn new(options: &FileOptions, destination: Destination, status: Arc<Status>) -> Self {
         Self {
-            place,
+            destination,
             rotates: options.rotates,
             file_bytes: options.max_file_bytes.unwrap_or(0),
             recorder: options.recorder.clone(),
@@ -181,10 +182,10 @@ impl Disk {
         }
     }
 
-    /// Checks that the file is unchanged. A file that lost its name is abandoned.
+    /// Checks that the file is unchanged. A file that lost its name is given up.
     fn check(&mut self) -> Result<(), FilesError> {
         let checked = self.output.as_ref().map_or(Ok(()), OutputFile::check);
-        if let Err(FilesError::Gone(_)) = checked {
+        if let Err(FilesError::Moved(_)) = checked {
             self.output = None;
         }
         checked
@@ -244,7 +245,7 @@ impl Disk {
         if is_retry {
             match output.mend() {
                 Ok(()) => {}
-                Err(FilesError::Gone(_)) => return self.begin(),
+                Err(FilesError::Moved(_)) => return self.begin(),
                 Err(error) => {
                     self.output = Some(output);
                     return Err(error);
@@ -254,7 +255,7 @@ impl Disk {
         Ok(output)
     }
 
-    /// Opens the next file. Skips names that are taken, whatever they belong to.
+    /// Opens the next file, skipping names that are taken.
     fn begin(&mut self) -> Result<OutputFile, FilesError> {
         let last = self.number + TAKEN_NAMES;
         loop {
@@ -264,17 +265,17 @@ impl Disk {
                 {
                     self.number += 1
                 }
-                begun => return begun,
+                started => return started,
             }
         }
     }
 
     /// Opens the output once there is room for a whole file.
     fn create(&mut self, start: Timestamp, force: bool) -> Result<OutputFile, FilesError> {
-        let names = match &self.place {
-            Place::Stdout => return OutputFile::stdout(),
-            Place::Stream(path) => return OutputFile::stream(path),
-            Place::Files(names) => names,
+        let names = match &self.destination {
+            Destination::Stdout => return OutputFile::stdout(),
+            Destination::Stream(path) => return OutputFile::stream(path),
+            Destination::Files(names) => names,
         };
         if let Some(recorder) = self.recorder.as_ref().filter(|_| self.own.has_limits()) {
             let earlier = earlier::find(recorder, names, |path| self.own.knows(path));
@@ -289,21 +290,21 @@ impl Disk {
     }
 
     fn is_numbered(&self) -> bool {
-        !matches!(self.place, Place::Files(Names::Exactly(_)))
+        !matches!(self.destination, Destination::Files(Names::Exactly(_)))
     }
 
-    /// Decides about a file that could not be written: an empty one is removed, and a FIFO
-    /// is reopened for its next reader.
+    /// Handles a file that could not be written: an empty one is removed, and a FIFO is
+    /// reopened for its next reader.
     fn keep_failed(&self, output: OutputFile) -> Option<OutputFile> {
-        match (output.own(), &self.place) {
+        match (output.own(), &self.destination) {
             (Some(identity), _) if output.end() == 0 => {
                 if identity.at(output.path()).is_some() {
-                    // If it stays, the next file has another number.
+                    // If it remains, the next file has another number.
                     let _ = fs::remove_file(output.path());
                 }
                 None
             }
-            (None, Place::Stream(_)) => None,
+            (None, Destination::Stream(_)) => None,
             _ => Some(output),
         }
     }
@@ -322,7 +323,7 @@ impl Disk {
                 path: output.path().to_owned(),
                 identity,
                 bytes: output.end(),
-                ended: Instant::now(),
+                ended_at: Instant::now(),
                 is_stuck: false,
                 is_earlier: false,
             });

@@ -1,4 +1,4 @@
-//! Counts what is read, for the whole process: a command reads one set of files.
+//! Counts the input of the whole process: a command reads one set of files.
 use std::{
     io::{self, Read},
     sync::atomic::{AtomicU64, Ordering},
@@ -9,22 +9,22 @@ use super::Source;
 static BYTES: AtomicU64 = AtomicU64::new(0);
 static EVENTS: AtomicU64 = AtomicU64::new(0);
 
-/// How many bytes were read from inputs so far, as they are on disk.
+/// Bytes read from inputs so far, before decompression.
 pub(crate) fn bytes_read() -> u64 {
     BYTES.load(Ordering::Relaxed)
 }
 
-/// How many events were read from inputs so far.
+/// Events read from inputs so far.
 pub(crate) fn events_read() -> u64 {
     EVENTS.load(Ordering::Relaxed)
 }
 
-/// Notes one more event. Only the thread that takes them calls it.
+/// Counts one more event. Only the consuming thread may call it.
 pub(in crate::session) fn count_event() {
     EVENTS.store(events_read() + 1, Ordering::Relaxed);
 }
 
-/// A source whose bytes count.
+/// A source whose bytes are counted.
 pub(super) struct Counted<R>(pub(super) R);
 
 impl<R: Read> Read for Counted<R> {

@@ -4,7 +4,7 @@
 //! impossible, the bytes are damaged up to the next complete block of a known type.
 use std::io;
 
-use super::{Damage, LOOK_MAX, Source};
+use super::{Damage, SEARCH_MAX, Source};
 use crate::session::format::{
     BYTE_ORDER, ENHANCED_PACKET, ENTRY_BLOCK, INTERFACE_DESCRIPTION, INTERFACE_STATISTICS,
     NAME_RESOLUTION, SECTION_HEADER,
@@ -12,15 +12,15 @@ use crate::session::format::{
 
 /// The longest block that is read, in bytes; others are damage.
 pub const MAX_BLOCK: usize = 16 << 20;
-/// How much is read at once.
+/// Bytes of one read.
 const READ_BYTES: usize = 1 << 20;
 /// Type and lengths.
 const BLOCK_MIN: usize = 12;
 /// The reason for a block that reaches beyond the end of the input.
 const CUT: &str = "cut off within a block";
-/// The reason for damage behind which nothing is read.
+/// The reason for damage after which nothing is read.
 const NO_BLOCK: &str = "no good block within 64 MiB, and the rest was not read";
-/// Simple packet, obsolete packet, custom (to be copied or not), secrets.
+/// Simple packet, obsolete packet, custom (copyable or not), secrets.
 const OTHER_TYPES: [u32; 5] = [3, 2, 0x0bad, 0x4000_0bad, 10];
 
 /// The byte order of a section.
@@ -84,13 +84,13 @@ pub struct Frames {
     damage: Vec<Damage>,
     /// Where the last good block ended, and the one before.
     good: [u64; 2],
-    /// Whether it has looked too far for the next one.
+    /// Whether the search for the next one was given up.
     has_given_up: bool,
     /// Whether no more bytes will come.
     is_over: bool,
 }
 
-/// What begins at an offset.
+/// The result of examining an offset.
 enum Found {
     Block(usize),
     /// This many bytes are needed to decide.
@@ -99,7 +99,7 @@ enum Found {
 }
 
 impl Frames {
-    /// `first`: bytes that were taken from the source before.
+    /// `first`: bytes already taken from the source.
     #[must_use]
     pub fn new(source: Box<dyn Source>, first: Vec<u8>) -> Self {
         Self {
@@ -124,7 +124,7 @@ impl Frames {
     pub fn next_block(&mut self) -> io::Result<Option<Frame<'_>>> {
         let mut is_at_end = false;
         loop {
-            if self.offset - self.good[0] > LOOK_MAX {
+            if self.offset - self.good[0] > SEARCH_MAX {
                 self.give_up();
                 return Ok(None);
             }
@@ -161,7 +161,7 @@ impl Frames {
         }
     }
 
-    /// Examines an offset of the buffer; learns the byte order of sections.
+    /// Examines an offset of the buffer; takes the byte order from sections.
     fn at(&mut self, at: usize) -> Found {
         let Some(bytes) = self
             .buffer
@@ -197,7 +197,7 @@ impl Frames {
         Found::Block(len)
     }
 
-    /// Goes on to the next byte where a block of a known type may begin.
+    /// Skips to the next byte where a block of a known type may begin.
     fn skip(&mut self) {
         let rest = &self.buffer[self.start..];
         let little = self.endian == Endian::Little;
@@ -220,7 +220,7 @@ impl Frames {
 
     /// Reads until the buffer has `len` bytes; false at the end of the input.
     fn fill(&mut self, len: usize) -> io::Result<bool> {
-        // Not for every block: the rest can be long.
+        // Moves the rest, which can be long, only now and then.
         if self.start >= READ_BYTES || self.start == self.buffer.len() {
             self.buffer.drain(..self.start);
             self.start = 0;
@@ -242,13 +242,13 @@ impl Frames {
         Ok(true)
     }
 
-    /// Ends the reading where nothing good comes any more.
+    /// Ends the reading, as nothing intact follows.
     fn give_up(&mut self) {
         if std::mem::replace(&mut self.has_given_up, true) {
             return;
         }
         let from = self.skipping.take().map_or(self.offset, |(from, _)| from);
-        // Not part of the damage before it: the reason is another.
+        // Separate from the damage before it, as the reason differs.
         self.damage.push(Damage {
             offset: from,
             len: self.offset - from,
@@ -256,14 +256,14 @@ impl Frames {
         });
     }
 
-    /// Once the input has ended, rejects a block that reaches beyond the end; others may
-    /// follow its beginning. False if nothing is left.
+    /// Once the input has ended, rejects a block that reaches beyond the end; other blocks may
+    /// follow its begin. Returns false if nothing is left.
     fn give_up_long(&mut self) -> bool {
         if !self.is_over {
             return false;
         }
         if self.start == self.buffer.len() {
-            self.note_damage();
+            self.record_damage();
             return false;
         }
         self.skipping.get_or_insert((self.offset, CUT));
@@ -278,10 +278,10 @@ impl Frames {
         {
             *reason = "a block of a wrong length";
         }
-        self.note_damage();
+        self.record_damage();
     }
 
-    fn note_damage(&mut self) {
+    fn record_damage(&mut self) {
         if let Some((offset, reason)) = self.skipping.take() {
             let len = self.offset - offset;
             self.damaged(offset, len, reason);
@@ -294,7 +294,7 @@ impl Frames {
         !matches!(self.at(self.start), Found::Nothing(_))
     }
 
-    /// Rejects the last block, which only looked like one among damage. Call it before
+    /// Rejects the last block, which was mistaken for one inside damage. Call it before
     /// reading the next.
     pub fn reject(&mut self, len: u64, reason: &'static str) {
         self.start = self.start.saturating_sub(usize::try_from(len).unwrap_or(0));
@@ -304,13 +304,13 @@ impl Frames {
         self.skip();
     }
 
-    /// Notes that the last block is damaged. Call it before reading the next.
+    /// Records that the last block is damaged. Call it before reading the next.
     pub fn pass_over(&mut self, offset: u64, len: u64, reason: &'static str) {
         self.good[0] = self.good[1];
         self.damaged(offset, len, reason);
     }
 
-    /// Notes damage, also inside a complete block.
+    /// Records damage, also inside a complete block.
     pub fn damaged(&mut self, offset: u64, len: u64, reason: &'static str) {
         let damage = Damage {
             offset,
@@ -331,7 +331,7 @@ impl Frames {
         std::mem::take(&mut self.damage)
     }
 
-    /// Notes that the input has ended: the rest is damage, or the beginning of a truncated
+    /// Records that the input has ended: the rest is damage, or the beginning of a truncated
     /// block. Call it once there are no more blocks; [`Self::next_block`] then gives the
     /// blocks behind the damage, if any.
     pub fn finish(&mut self) {

@@ -1,4 +1,4 @@
-//! Unpacks gzip. What follows damage cannot be unpacked.
+//! Decompresses gzip. Data behind damage is lost.
 use std::io::{self, BufReader, Chain, Cursor, Read};
 
 use flate2::bufread::MultiGzDecoder;
@@ -29,7 +29,7 @@ pub(super) struct Gunzipped {
 }
 
 impl Gunzipped {
-    /// `first`: bytes that were taken from the source before.
+    /// `first`: bytes already taken from the source.
     pub(super) fn new(source: Box<dyn Source>, first: Vec<u8>) -> Self {
         let source = Cursor::new(first).chain(source);
         let source = Counted { source, bytes: 0 };
@@ -46,7 +46,7 @@ impl Gunzipped {
         reader.get_ref().bytes - reader.buffer().len() as u64
     }
 
-    /// Notes that it cannot be unpacked from here on.
+    /// Records that the rest cannot be decompressed.
     fn break_off(&mut self) {
         self.is_broken = true;
         let offset = self.offset();

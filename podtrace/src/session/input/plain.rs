@@ -1,4 +1,4 @@
-//! A file, device, pipe or standard input that is left once asked.
+//! A file, device, pipe or standard input, whose reading ends on request.
 use std::{
     fs::{File, OpenOptions},
     io::{self, Read},
@@ -21,7 +21,7 @@ impl Plain {
         let file = if path.as_os_str() == "-" {
             io::stdin().as_fd().try_clone_to_owned()?.into()
         } else {
-            // Opening a FIFO does not wait for who writes to it; reading does.
+            // Opening a FIFO does not wait for a writer; reading does.
             let mut options = OpenOptions::new();
             let options = options.read(true).custom_flags(libc::O_NONBLOCK);
             let file = options.open(path)?;
@@ -36,11 +36,11 @@ impl Plain {
 }
 
 impl Read for Plain {
-    /// Once asked to end, nothing more comes.
+    /// The input ends once `stop` is set.
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
         while self.stop.wait_for(self.file.as_fd())? {
             match self.file.read(out) {
-                // Another process has taken what was there.
+                // Another process has consumed the bytes.
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 result => return result,
             }

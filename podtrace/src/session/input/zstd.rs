@@ -1,14 +1,14 @@
-//! Unpacks zstd frame by frame: a damaged frame does not affect the rest.
+//! Decompresses zstd frame by frame: a damaged frame does not affect the rest.
 use std::io::{self, Read};
 
 use zstd::stream::raw::{Decoder, InBuffer, Operation as _, OutBuffer};
 
-use super::{Damage, LOOK_MAX, Source, ZSTD_MAGIC};
+use super::{Damage, SEARCH_MAX, Source, ZSTD_MAGIC};
 
-/// How much is read at once.
+/// Bytes of one read.
 const READ_BYTES: usize = 256 << 10;
 
-/// The reason for damage behind which nothing is read.
+/// The reason for damage after which nothing is read.
 const NO_FRAME: &str = "no zstd frame within 64 MiB, and the rest was not read";
 
 /// A compressed input.
@@ -24,20 +24,20 @@ pub struct Unpacked {
     /// Where the frame under way began.
     frame: u64,
     is_inside: bool,
-    /// Whether the decoder has output that found no room.
+    /// Whether the decoder has more output than found room.
     has_more: bool,
-    /// Where it was when the last bytes came out.
+    /// The offset at the last output.
     fruitful: u64,
-    /// Whether it has looked too far for more.
+    /// Whether the search for more was given up.
     has_given_up: bool,
     damage: Vec<Damage>,
 }
 
 impl Unpacked {
-    /// `first`: bytes that were taken from the source before.
+    /// `first`: bytes already taken from the source.
     ///
     /// # Errors
-    /// When memory for a decoder is lacking.
+    /// When there is no memory for a decoder.
     pub fn new(source: Box<dyn Source>, first: &[u8]) -> io::Result<Self> {
         Ok(Self {
             source,
@@ -72,7 +72,7 @@ impl Unpacked {
         self.offset += bytes as u64;
     }
 
-    /// Goes on to the next frame; false if that needs more input.
+    /// Skips to the next frame; returns false if that needs more input.
     fn skip(&mut self) -> bool {
         let rest = &self.packed[self.start..];
         let magic = rest
@@ -82,13 +82,13 @@ impl Unpacked {
         let skipped = magic.unwrap_or(rest.len().saturating_sub(keep));
         self.advance(skipped);
         if magic.is_some() {
-            self.note_damage(self.offset, "a damaged zstd frame");
+            self.record_damage(self.offset, "a damaged zstd frame");
         }
         magic.is_some()
     }
 
-    /// Notes what is being skipped, if something is.
-    fn note_damage(&mut self, end: u64, reason: &'static str) {
+    /// Records the skipped bytes as damage, if there are any.
+    fn record_damage(&mut self, end: u64, reason: &'static str) {
         if let Some(offset) = self.skipping.take() {
             let damage = Damage {
                 offset,
@@ -99,15 +99,15 @@ impl Unpacked {
         }
     }
 
-    /// Ends the reading where nothing comes out any more.
+    /// Ends the reading, as no more output comes.
     fn give_up(&mut self) {
         self.has_given_up = true;
         self.is_inside = false;
         self.skipping.get_or_insert(self.fruitful);
-        self.note_damage(self.offset, NO_FRAME);
+        self.record_damage(self.offset, NO_FRAME);
     }
 
-    /// Unpacks the available input; 0 if it needs more.
+    /// Decompresses the available input; returns 0 if it needs more.
     fn unpack(&mut self, out: &mut [u8]) -> io::Result<usize> {
         if self.skipping.is_some() && !self.skip() {
             return Ok(0);
@@ -122,12 +122,12 @@ impl Unpacked {
         match result {
             Ok(hint) => {
                 self.advance(used);
-                // Of a frame that is over, everything has come out.
+                // A complete frame has no more output.
                 self.is_inside = hint != 0;
             }
             Err(_) => {
                 self.skipping = Some(self.frame);
-                // Steps over the magic number of the damaged frame itself.
+                // Skips the magic number of the damaged frame itself.
                 self.advance(1.min(self.packed.len() - self.start));
                 self.decoder.reinit()?;
                 self.is_inside = false;
@@ -151,7 +151,7 @@ impl Read for Unpacked {
                 }
             }
             let is_stuck = before == (self.start, self.skipping);
-            if self.offset - self.fruitful > LOOK_MAX {
+            if self.offset - self.fruitful > SEARCH_MAX {
                 self.give_up();
             } else if is_stuck && !self.fill()? {
                 break;
@@ -168,10 +168,10 @@ impl Source for Unpacked {
 
     fn finish(&mut self) {
         let end = self.offset + (self.packed.len() - self.start) as u64;
-        self.note_damage(end, "a damaged zstd frame");
+        self.record_damage(end, "a damaged zstd frame");
         if std::mem::take(&mut self.is_inside) {
             self.skipping = Some(self.frame);
-            self.note_damage(end, "cut off within a zstd frame");
+            self.record_damage(end, "cut off within a zstd frame");
         }
     }
 }

@@ -3,22 +3,25 @@
 //! reader.
 use std::{
     path::{Path, PathBuf},
-    sync::mpsc::{Receiver, SyncSender, sync_channel},
+    sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel},
     thread,
 };
 
 use super::{Item, Reader, Unread};
 use crate::{
     model::event::Event,
-    session::input::{Damage, InputError},
+    session::input::{Damage, InputError, is_stream},
 };
 
-/// Items handed over at a time.
+/// Items of a file handed over at a time.
 const BATCH: usize = 1024;
-/// Upper bound of the waiting batches.
+/// Upper bound of the waiting batches of a file.
 const QUEUE: usize = 8;
+/// Upper bound of the waiting items of a stream, which come one by one: the next may take long.
+const STREAM_QUEUE: usize = BATCH * QUEUE;
 
 /// One result of the reader.
+#[expect(clippy::large_enum_variant, reason = "nearly all are events")]
 enum Given {
     Event(Event),
     Item(Box<Item>),
@@ -33,6 +36,8 @@ type Batch = Result<Vec<Given>, InputError>;
 pub struct Ahead {
     path: PathBuf,
     batches: Receiver<Batch>,
+    /// The next batch, if it was received already.
+    next: Option<Batch>,
     batch: Vec<Given>,
     /// How many items of the batch were taken.
     taken: usize,
@@ -47,15 +52,21 @@ impl Ahead {
     /// When no thread can be started.
     pub fn new(reader: Reader) -> Result<Self, InputError> {
         let path = reader.path().to_owned();
-        let (sender, batches) = sync_channel(QUEUE);
+        let (batch, queue) = if is_stream(&path) {
+            (1, STREAM_QUEUE)
+        } else {
+            (BATCH, QUEUE)
+        };
+        let (sender, batches) = sync_channel(queue);
         let thread = thread::Builder::new().name("reader".into());
-        let spawned = thread.spawn(move || read(reader, &sender));
+        let spawned = thread.spawn(move || read(reader, batch, &sender));
         if let Err(source) = spawned {
             return Err(InputError::Read { path, source });
         }
         Ok(Self {
             path,
             batches,
+            next: None,
             batch: Vec::new(),
             taken: 0,
             damage: Vec::new(),
@@ -69,6 +80,18 @@ impl Ahead {
         &self.path
     }
 
+    /// Whether the next item is not read yet.
+    pub fn would_wait(&mut self) -> bool {
+        if self.taken < self.batch.len() || self.next.is_some() {
+            return false;
+        }
+        match self.batches.try_recv() {
+            Ok(batch) => self.next = Some(batch),
+            Err(error) => return error == TryRecvError::Empty,
+        }
+        false
+    }
+
     /// [`Reader::next_item`] and, at the end of the file, the items that [`Reader::finish`]
     /// adds.
     ///
@@ -77,8 +100,9 @@ impl Ahead {
     pub fn next_item(&mut self) -> Result<Option<Item>, InputError> {
         loop {
             let Some(given) = self.batch.get_mut(self.taken) else {
+                let next = self.next.take().map_or_else(|| self.batches.recv(), Ok);
                 // Once the thread has ended, everything is read.
-                let Ok(batch) = self.batches.recv() else {
+                let Ok(batch) = next else {
                     return Ok(None);
                 };
                 self.batch = batch?;
@@ -115,15 +139,15 @@ impl Ahead {
     }
 }
 
-/// Reads all batches; ends early once nobody takes them any more.
-fn read(mut reader: Reader, sender: &SyncSender<Batch>) {
+/// Reads all batches; ends early if the receiver is dropped.
+fn read(mut reader: Reader, size: usize, sender: &SyncSender<Batch>) {
     let mut unread = Unread::default();
     for is_over in [false, true] {
         if is_over {
             reader.finish();
         }
         loop {
-            let (batch, is_last) = fill(&mut reader, &mut unread);
+            let (batch, is_last) = fill(&mut reader, size, &mut unread);
             let is_over = is_last || batch.is_err();
             if sender.send(batch).is_err() {
                 return;
@@ -136,9 +160,9 @@ fn read(mut reader: Reader, sender: &SyncSender<Batch>) {
 }
 
 /// The next batch, and whether it is the last.
-fn fill(reader: &mut Reader, unread: &mut Unread) -> (Batch, bool) {
-    let mut batch = Vec::with_capacity(BATCH + 2);
-    while batch.len() < BATCH {
+fn fill(reader: &mut Reader, size: usize, unread: &mut Unread) -> (Batch, bool) {
+    let mut batch = Vec::with_capacity(size + 2);
+    while batch.len() < size {
         let item = match reader.next_item() {
             Ok(item) => item,
             Err(error) => return (Err(error), true),

@@ -4,14 +4,14 @@ use std::{io, sync::Arc};
 use bytes::Bytes;
 
 use super::{
-    Kind, More, PACKET, REJECT_MAX, Reader, SIMPLE_PACKET, VXLAN_PORTS,
+    Kind, More, PACKET, REJECT_MAX, Reader, SIMPLE_PACKET, UNNAMED, VXLAN_PORTS,
     items::{self, Item},
     link_type::LinkType,
     packet::{self, Described},
 };
 use crate::{
     model::{left_out::Reason, tap_point::TapPoint},
-    packet::{FLANNEL_PORT, key_payload},
+    packet::{Beside, FLANNEL_PORT, key_payload},
     session::format::{
         ENHANCED_PACKET, ENTRY_BLOCK, Entry, FORMAT, INTERFACE_DESCRIPTION, INTERFACE_STATISTICS,
         InterfaceCounts, NAME_RESOLUTION, SECTION_HEADER, SectionInfo,
@@ -22,9 +22,9 @@ use crate::{
 /// Number of the tap point of a pcap file.
 const CAPTURE: u32 = 0;
 
-/// What is read of a block.
+/// The content of a block.
 enum Read {
-    /// It is in [`Reader::event`]; with the index of its interface, where it says so.
+    /// The event is in [`Reader::event`]; with the index of its interface, if it states one.
     Event(Option<u32>),
     Section(Option<SectionInfo>),
     Interface(Described),
@@ -50,7 +50,7 @@ impl Reader {
         self.is_capture = true;
         let keep = self.options.keep_captured;
         let section = self.section.as_ref();
-        // Each block of podtrace's own is sealed; a newer one may write others.
+        // Each block of podtrace is sealed; a newer podtrace may write other blocks.
         let is_own = section.is_some_and(|info| info.format <= FORMAT);
         let read = match frame.kind {
             ENHANCED_PACKET | PACKET => {
@@ -75,7 +75,7 @@ impl Reader {
         let (kind, offset, len) = (frame.kind, frame.offset, frame.bytes.len() as u64);
         let is_behind_damage = offset != self.end;
         if is_behind_damage {
-            // A snapshot may have been among what was skipped.
+            // The skipped bytes may have held a snapshot.
             self.snapshots.clear();
         }
         self.end = offset + len;
@@ -94,7 +94,7 @@ impl Reader {
         }
     }
 
-    /// What is not known any more when a block of that type is damaged.
+    /// Discards the state that a damaged block of that type may have changed.
     fn forget(&mut self, kind: u32) {
         if matches!(kind, SECTION_HEADER | ENTRY_BLOCK) {
             self.snapshots.clear();
@@ -105,11 +105,11 @@ impl Reader {
         }
     }
 
-    /// `at`: where the block begins, and its length.
+    /// `at`: the offset and the length of the block.
     fn take(&mut self, read: Read, at: (u64, u64)) -> More {
         match read {
-            Read::Event(place) => {
-                let item = self.place(place);
+            Read::Event(ifindex) => {
+                let item = self.locate(ifindex);
                 let number = self.event.as_ref().map(|event| event.interface);
                 return self.after_its_point(number, item);
             }
@@ -121,11 +121,7 @@ impl Reader {
                 self.forget(SECTION_HEADER);
                 self.plain_header = section.is_none().then_some(at);
                 self.section.clone_from(&section);
-                let ports: &[u16] = match section {
-                    Some(_) => &[FLANNEL_PORT],
-                    None => &VXLAN_PORTS,
-                };
-                self.decode.vxlan_ports = self.options.vxlan_ports.with(ports);
+                self.open_tunnels(&[]);
                 if let Some(info) = section {
                     self.epoch_ns = info.epoch_ns;
                     let fits = key_payload(info.snaplen);
@@ -134,9 +130,9 @@ impl Reader {
                 }
             }
             Read::Interface((index, interface, (number, point))) => {
-                let is_place = !interface.names_places;
+                let has_tap_point = !interface.names_interfaces;
                 packet::put(&mut self.interfaces, index, interface);
-                if !is_place || self.known.contains(&number) {
+                if !has_tap_point || self.known.contains(&number) {
                     return More::Queued;
                 }
                 if index.is_none() {
@@ -152,7 +148,7 @@ impl Reader {
         More::Queued
     }
 
-    /// An item of a tap point, behind the tap point itself if its entry has not come.
+    /// An item of a tap point, after the tap point itself if its entry has not come.
     fn after_its_point(&mut self, number: Option<u32>, item: Item) -> More {
         if !self.unannounced.is_empty()
             && let Some(number) = number
@@ -164,7 +160,7 @@ impl Reader {
         More::Item(item)
     }
 
-    /// The update of a tap point as its interface description has it.
+    /// The update of a tap point by its interface description.
     fn point(&mut self, number: u32, point: TapPoint) -> Item {
         self.known.insert(number);
         let mut update = Update::TapPoint { number, point };
@@ -172,7 +168,7 @@ impl Reader {
         Item::here(update)
     }
 
-    /// Takes over an entry; its times become UTC.
+    /// Applies an entry; its times become UTC.
     fn entry(&mut self, entry: Entry) -> More {
         if let (Kind::Pcapng(frames), Some((offset, len))) =
             (&mut self.kind, self.plain_header.take())
@@ -187,7 +183,7 @@ impl Reader {
             },
         ) = (&self.section, &entry)
         {
-            // As good as what the damaged header said.
+            // Replaces the time of a damaged header.
             self.epoch_ns = utc_ns.saturating_sub_unsigned(*monotonic_ns);
         }
         let Some(item) = items::item(entry, self.epoch_ns, &mut self.snapshots) else {
@@ -197,10 +193,25 @@ impl Reader {
             self.known.insert(*number);
             self.unannounced.remove(number);
         }
-        if let Some(ports) = item.vxlan_ports() {
-            self.decode.vxlan_ports = self.options.vxlan_ports.with(ports);
+        if let Item::Update(_, Update::Snapshot(snapshot)) = &item {
+            self.open_tunnels(&snapshot.vxlan_ports);
         }
         More::Item(item)
+    }
+
+    /// Decodes VXLAN on the ports that the section states, and those of the snapshots of all its
+    /// sessions, or else the usual ones. `new`: the ports of a new snapshot.
+    fn open_tunnels(&mut self, new: &[u16]) {
+        let known = self.snapshots.iter().flat_map(|known| &known.vxlan_ports);
+        let mut ports: Vec<_> = known.chain(new).copied().collect();
+        match &self.section {
+            Some(_) if ports.is_empty() => ports.push(FLANNEL_PORT),
+            None if ports.is_empty() => ports.extend(VXLAN_PORTS),
+            _ => {}
+        }
+        let stated = self.section.iter().flat_map(|info| &info.vxlan_ports);
+        ports.extend(stated);
+        self.decode.vxlan_ports = self.options.vxlan_ports.with(&ports);
     }
 
     /// Reads one packet of a pcap file.
@@ -209,9 +220,9 @@ impl Reader {
             return Ok(More::End);
         };
         let (link, link_number) = (capture.link, capture.link_number);
-        if self.captures == 0 && !link.is_ok_and(LinkType::names_places) {
+        if self.captures == 0 && !link.is_ok_and(LinkType::names_interfaces) {
             self.captures = 1;
-            return Ok(More::Item(self.captured_at(CAPTURE, "capture", 0)));
+            return Ok(More::Item(self.captured_at(CAPTURE, UNNAMED, 0)));
         }
         let Some(captured) = capture.next_packet()? else {
             return Ok(More::End);
@@ -223,17 +234,55 @@ impl Reader {
                 return Ok(More::Queued);
             }
         };
-        let decoded = link.decode(captured.data, captured.wire_len, &self.decode);
+        let decoded = link.decode(
+            captured.data,
+            captured.wire_len,
+            &self.decode,
+            Beside::default(),
+        );
         let data = if self.options.keep_captured {
             Bytes::copy_from_slice(captured.data)
         } else {
             Bytes::new()
         };
-        let place = link.place_of(captured.data);
+        let ifindex = link.interface_of(captured.data);
         let wire_len = captured.wire_len;
         let captured_bytes = (data, link_number);
         let event = packet::bare_event(CAPTURE, captured.ts_ns, decoded, wire_len, captured_bytes);
         self.event = Some(event);
-        Ok(More::Item(self.place(place)))
+        Ok(More::Item(self.locate(ifindex)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::ReaderOptions, *};
+    use crate::model::{origin::Origin, snapshot::Snapshot};
+
+    #[test]
+    fn tunnels_of_all_merged_sessions_are_decoded() {
+        let header = [SECTION_HEADER.to_le_bytes(), 28_u32.to_le_bytes()].concat();
+        let mut reader = Reader::of(header, ReaderOptions::default()).unwrap();
+        reader.take(
+            Read::Section(Some(SectionInfo {
+                vxlan_ports: vec![9999],
+                ..SectionInfo::default()
+            })),
+            (0, 28),
+        );
+        assert_eq!(reader.decode.vxlan_ports, [FLANNEL_PORT, 9999]);
+        for (session, port) in [(0, 4789), (1, 7000), (0, 5000)] {
+            let origin = Origin {
+                session,
+                nodes: session..session + 1,
+            };
+            let snapshot = Snapshot {
+                vxlan_ports: vec![port],
+                ..Snapshot::default()
+            };
+            let update = Update::Snapshot(Box::new(snapshot));
+            reader.entry(Entry::UpdateOf { origin, update });
+        }
+        assert_eq!(reader.decode.vxlan_ports, [5000, 7000, 9999]);
     }
 }

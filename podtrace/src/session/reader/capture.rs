@@ -7,7 +7,7 @@ use crate::{
     session::input::{Damage, Endian, Source, rest},
 };
 
-/// Magic numbers: times in microseconds or in nanoseconds, and records of a longer header.
+/// Magic numbers: times in microseconds or in nanoseconds, and records with a longer header.
 const MICROS: u32 = 0xa1b2_c3d4;
 const NANOS: u32 = 0xa1b2_3c4d;
 const LONG: u32 = 0xa1b2_cd34;
@@ -17,18 +17,19 @@ const MAX_PACKET: u32 = 1 << 18;
 const FILE_HEADER: usize = 24;
 /// Seconds, part of a second, captured and true length.
 const HEADER: usize = 16;
-/// The same, and index of the interface, protocol, type of the packet and padding.
+/// In addition: index of the interface, protocol, type of the packet and padding.
 const LONG_HEADER: usize = 24;
-/// The bits of the file header's last word that say the link layer; the others hold details
+/// The bits of the file header's last word that hold the link layer; the others hold details
 /// of the frames.
 const LINK_BITS: u32 = 0x03ff_ffff;
-/// The bit that says that the highest four say how many pairs of bytes check each frame.
+/// If this bit is set, the highest four bits count the pairs of bytes in each frame's check
+/// sequence.
 const HAS_FCS: u32 = 0x0400_0000;
 const FCS_SHIFT: u32 = 28;
-/// How much is read at once.
+/// Bytes of one read.
 const READ_BYTES: usize = 256 << 10;
 
-/// What the first bytes of a file say.
+/// The content of a file's first bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Magic {
     is_big: bool,
@@ -38,7 +39,7 @@ pub(super) struct Magic {
 }
 
 impl Magic {
-    /// That of a file with these first bytes, if it is a pcap file.
+    /// Recognises a pcap file by its first bytes.
     pub(super) fn of(first: &[u8]) -> Option<Self> {
         let bytes = *first.first_chunk()?;
         let (little, big) = (u32::from_le_bytes(bytes), u32::from_be_bytes(bytes));
@@ -73,15 +74,14 @@ pub(super) struct Capture {
     pub(super) link: Result<LinkType, Reason>,
     /// Its number.
     pub(super) link_number: u16,
-    /// Bytes behind each packet that check the frame.
+    /// Length of the check sequence behind each packet.
     fcs: u32,
-    /// Whether the lengths of a record stand the other way round.
+    /// The order of a record's two lengths.
     lengths: Lengths,
-    /// The record under way.
+    /// The record being read.
     bytes: Vec<u8>,
     offset: u64,
-    /// What is wrong, if anything. Nothing behind it can be read: records have no marks to
-    /// find them by.
+    /// The fault, if there is one. The rest cannot be read: no marks show where records begin.
     broken: Option<&'static str>,
     damage: Vec<Damage>,
 }
@@ -96,7 +96,7 @@ enum Lengths {
 }
 
 impl Lengths {
-    /// By the version of the format.
+    /// The order by the version of the format.
     fn of(major: u16, minor: u16) -> Self {
         match (major, minor) {
             (2, 0..3) | (543, _) => Self::TrueFirst,
@@ -105,7 +105,7 @@ impl Lengths {
         }
     }
 
-    /// The captured and the true length.
+    /// Returns the captured and the true length.
     fn sort(self, first: u32, second: u32) -> (u32, u32) {
         match self {
             Self::TrueFirst => (second, first),
@@ -124,7 +124,7 @@ pub(super) struct Captured<'a> {
 }
 
 impl Capture {
-    /// `first`: bytes that were taken from the source before.
+    /// `first`: bytes already taken from the source.
     pub(super) fn new(source: Box<dyn Source>, first: Vec<u8>, magic: Magic) -> io::Result<Self> {
         let source = Cursor::new(first).chain(source);
         let mut capture = Self {
@@ -156,12 +156,12 @@ impl Capture {
         Ok(capture)
     }
 
-    /// Fills the record up to a length; false if the file ends before.
+    /// Reads the record up to a length; returns false if the file ends before.
     fn fill(&mut self, len: usize) -> io::Result<bool> {
         let missing = len.saturating_sub(self.bytes.len());
         let mut part = (&mut self.source).take(missing as u64);
         part.read_to_end(&mut self.bytes)?;
-        self.note_source();
+        self.collect_source_damage();
         Ok(self.bytes.len() >= len)
     }
 
@@ -181,7 +181,7 @@ impl Capture {
         self.endian().u32(&self.bytes, at).unwrap_or(0)
     }
 
-    /// The captured and the true length of the record under way.
+    /// The captured and the true length of the record being read.
     fn lengths(&self) -> (u32, u32) {
         self.lengths.sort(self.word(8), self.word(12))
     }
@@ -200,7 +200,7 @@ impl Capture {
             return Ok(None);
         }
         if self.is_whole() {
-            // The last one was given out.
+            // The caller has the last record.
             self.offset += self.bytes.len() as u64;
             self.bytes.clear();
         }
@@ -225,7 +225,7 @@ impl Capture {
         }))
     }
 
-    /// Notes that the file has ended.
+    /// Records that the file has ended.
     pub(super) fn finish(&mut self) {
         let is_cut = !self.bytes.is_empty() && !self.is_whole();
         let cut = is_cut.then_some("cut off within a packet");
@@ -239,10 +239,10 @@ impl Capture {
             self.bytes.clear();
         }
         self.source.get_mut().get_mut().1.finish();
-        self.note_source();
+        self.collect_source_damage();
     }
 
-    fn note_source(&mut self) {
+    fn collect_source_damage(&mut self) {
         for damage in self.source.get_mut().get_mut().1.take_damage() {
             damage.add_to(&mut self.damage);
         }

@@ -1,4 +1,4 @@
-//! The items of a file, except for interfaces.
+//! The items of a file, apart from interfaces.
 use serde::de::DeserializeOwned;
 
 use super::{
@@ -25,11 +25,13 @@ pub enum Item {
     Ready,
     /// A packet at one tap point: [`super::Reader::event`].
     Event,
-    /// All events until this time have come, except for lost ones.
+    /// All events until this time have come, except for the lost ones.
     Tick(Tick),
     /// Events were lost.
     Loss(LostSpan),
-    /// The counts since the section began, or since the last complete one.
+    /// Events were not recorded.
+    NotRecorded(LostSpan),
+    /// The counts since the section began, or since the last complete section.
     Counts(InterfaceCounts),
     /// The section is complete.
     End(SectionEnd),
@@ -39,16 +41,6 @@ impl Item {
     /// An update of a file that holds one session.
     pub(super) fn here(update: Update) -> Self {
         Self::Update(Origin::default(), update)
-    }
-
-    /// The UDP ports that carry VXLAN from now on, if the item has them.
-    pub(super) fn vxlan_ports(&self) -> Option<&Vec<u16>> {
-        match self {
-            Self::Update(_, Update::Snapshot(snapshot)) if !snapshot.vxlan_ports.is_empty() => {
-                Some(&snapshot.vxlan_ports)
-            }
-            _ => None,
-        }
     }
 }
 
@@ -114,7 +106,7 @@ pub(super) fn names(frame: &Frame<'_>, is_own: bool) -> Result<(), Wrong> {
     own_json::<()>(frame, options_at, true).map(|_| ())
 }
 
-/// A block of another type, which podtrace does not write.
+/// A block of a type that podtrace does not write.
 pub(super) fn other(is_own: bool) -> Result<(), Wrong> {
     if is_own {
         Err("a block of a type that is not podtrace's")
@@ -144,7 +136,7 @@ pub(super) fn entry(frame: &Frame<'_>, is_own: bool) -> Result<Option<Entry>, Wr
     Ok(serde_json::from_slice(json.ok_or(CHECKSUM)?).ok())
 }
 
-/// The item of an entry, with its times in UTC. `snapshots`: the last ones.
+/// The item of an entry, with its times in UTC. `snapshots`: the last snapshots.
 pub(super) fn item(entry: Entry, epoch_ns: i64, snapshots: &mut Vec<Snapshot>) -> Option<Item> {
     let utc = |ns: u64| ns.saturating_add_signed(epoch_ns);
     let update_item = |origin: Origin, mut update: Update, snapshots: &mut Vec<Snapshot>| {
@@ -174,13 +166,17 @@ pub(super) fn item(entry: Entry, epoch_ns: i64, snapshots: &mut Vec<Snapshot>) -
             Some(Item::Update(origin, Update::Snapshot(Box::new(snapshot))))
         }
         Entry::Ready => Some(Item::Ready),
-        Entry::Tick(Tick { now_ns, lost }) => Some(Item::Tick(Tick {
-            now_ns: utc(now_ns),
-            lost,
+        Entry::Tick(tick) => Some(Item::Tick(Tick {
+            now_ns: utc(tick.now_ns),
+            ..tick
         })),
         Entry::Loss(mut lost) => {
             lost.map_times(utc);
             Some(Item::Loss(lost))
+        }
+        Entry::NotRecorded(mut missed) => {
+            missed.map_times(utc);
+            Some(Item::NotRecorded(missed))
         }
         Entry::Clock { .. } => None,
         Entry::Topology(topology) => Some(Item::here(Update::Topology(topology))),

@@ -1,16 +1,16 @@
-//! How other tools' captures frame packets.
+//! The framing of packets in other tools' captures.
 use podtrace_ebpf::{parse::ETHERNET_LEN, record::Direction};
 
 use crate::{
     model::left_out::Reason,
-    packet::{DecodeOptions, Framing, Packet, link},
+    packet::{AtTap, Beside, DecodeOptions, Framing, Packet, link},
     session::input::Endian,
 };
 
-/// In place of the index of an interface that is not told apart; none has it.
+/// Stands in for the index of an undistinguished interface; no interface has it.
 pub(super) const OTHERS: u32 = 0;
 
-/// How an interface frames packets, by its LINKTYPE_ number.
+/// The framing of an interface, by its LINKTYPE_ number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum LinkType {
     Framed(Framing),
@@ -34,35 +34,59 @@ impl LinkType {
         })
     }
 
-    /// Whether each packet says at which interface it was seen.
-    pub(super) fn names_places(self) -> bool {
+    /// Whether each packet stores the interface that it was seen at.
+    pub(super) fn names_interfaces(self) -> bool {
         self == Self::Cooked2
     }
 
-    /// Index of the interface at which the packet was seen, where the packet says so.
-    pub(super) fn place_of(self, data: &[u8]) -> Option<u32> {
+    /// Index of the interface that the packet was seen at, if the packet stores it.
+    pub(super) fn interface_of(self, data: &[u8]) -> Option<u32> {
         let index = || Endian::Big.u32(data, 4).unwrap_or(OTHERS);
-        self.names_places().then(index)
+        self.names_interfaces().then(index)
     }
 
-    /// The packet, and the direction if the link layer has it.
+    /// Bytes of a header that is none of [`Framing`]'s.
+    fn header_len(self) -> usize {
+        match self {
+            Self::Framed(_) => 0,
+            Self::Loopback => 4,
+            Self::Cooked => 16,
+            Self::Cooked2 => 20,
+        }
+    }
+
+    /// The packet, its direction if the link layer has it, and what else the tap shows.
     pub(super) fn decode(
         self,
         data: &[u8],
         wire_len: u32,
         options: &DecodeOptions,
-    ) -> (Packet, Direction) {
-        let shorter = |by: u32| wire_len.saturating_sub(by);
-        let framed = match self {
-            Self::Framed(framing) => Packet::decode(data, wire_len, framing, options),
+        beside: Beside,
+    ) -> Decoded {
+        let (data, wire_len, framing) = match self {
+            Self::Framed(framing) => (data, wire_len, framing),
             Self::Loopback => {
-                let data = data.get(4..).unwrap_or_default();
-                Packet::decode(data, shorter(4), Framing::Ip, options)
+                let data = data.get(self.header_len()..).unwrap_or_default();
+                let wire_len = wire_len.saturating_sub(self.header_len() as u32);
+                (data, wire_len, Framing::Ip)
             }
-            Self::Cooked | Self::Cooked2 => return cooked(self, data, wire_len, options),
+            Self::Cooked | Self::Cooked2 => return cooked(self, data, wire_len, options, beside),
         };
-        (framed, Direction::Unknown)
+        let mut packet = Packet::unread();
+        let seen = packet.read_at_tap(data, wire_len, framing, options, beside);
+        Decoded {
+            packet,
+            direction: Direction::Unknown,
+            seen,
+        }
     }
+}
+
+/// What a frame says.
+pub(super) struct Decoded {
+    pub(super) packet: Packet,
+    pub(super) direction: Direction,
+    pub(super) seen: AtTap,
 }
 
 /// A cooked header has the type of the packet, one address and the EtherType.
@@ -71,14 +95,16 @@ fn cooked(
     data: &[u8],
     wire_len: u32,
     options: &DecodeOptions,
-) -> (Packet, Direction) {
+    beside: Beside,
+) -> Decoded {
     let big = Endian::Big;
-    let (kind, address, ethertype, len) = if link == LinkType::Cooked {
+    let len = link.header_len();
+    let (kind, address, ethertype) = if link == LinkType::Cooked {
         let ethertype = data.get(14..).and_then(|rest| rest.first_chunk().copied());
-        (big.u16(data, 0), data.get(6..12), ethertype, 16)
+        (big.u16(data, 0), data.get(6..12), ethertype)
     } else {
         let kind = data.get(10).map(|kind| u16::from(*kind));
-        (kind, data.get(12..18), data.first_chunk().copied(), 20)
+        (kind, data.get(12..18), data.first_chunk().copied())
     };
     let direction = match kind {
         Some(4) => Direction::Egress,
@@ -98,18 +124,27 @@ fn cooked(
         frame.extend_from_slice(part.unwrap_or_default());
     }
     let wire_len = content_len.saturating_add(ETHERNET_LEN as u32);
-    let mut packet = Packet::decode(&frame, wire_len, Framing::Ethernet, options);
+    let beside = Beside {
+        is_outgoing: beside.is_outgoing || direction == Direction::Egress,
+        ..beside
+    };
+    let mut packet = Packet::unread();
+    let seen = packet.read_at_tap(&frame, wire_len, Framing::Ethernet, options, beside);
     if let (Some(link), Some(ethertype)) = (&mut packet.link, ethertype)
         && link.ethertype == link::NO_IP
     {
-        // A number that no Ethernet frame can have.
+        // No Ethernet frame can have this EtherType.
         link.ethertype = u16::from_be_bytes(ethertype);
     }
-    (packet, direction)
+    Decoded {
+        packet,
+        direction,
+        seen,
+    }
 }
 
-/// A frame of which `data` was captured, without the check sequence behind it, and its
-/// length: what passes an interface has none.
+/// Removes the check sequence behind a frame of which `data` was captured, and its length:
+/// frames at interfaces have none.
 pub(super) fn without_check(data: &[u8], wire_len: u32, fcs: u32) -> (&[u8], u32) {
     if fcs == 0 {
         return (data, wire_len);

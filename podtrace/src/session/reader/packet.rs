@@ -10,7 +10,7 @@ use podtrace_ebpf::{
 use super::{
     Wrong,
     items::own_json,
-    link_type::{LinkType, without_check},
+    link_type::{Decoded, LinkType, without_check},
     options::{options, ours},
 };
 use crate::{
@@ -19,14 +19,14 @@ use crate::{
         left_out::Reason,
         tap_point::{Role, TapPoint},
     },
-    packet::{DecodeOptions, Framing, Packet, link},
+    packet::{Beside, DecodeOptions, Framing, link},
     session::{
         format::{
             ENHANCED_PACKET, EPB_FLAGS, FLAG_INBOUND, FLAG_OUTBOUND, InterfaceInfo, PacketInfo,
         },
         input::{Endian, Frame},
     },
-    text::sanitize::sanitize,
+    text::escape::escape_bytes,
 };
 
 /// Options of an interface description, and where they begin.
@@ -35,13 +35,13 @@ const IF_TSRESOL: u16 = 9;
 const IF_FCSLEN: u16 = 13;
 const IF_TSOFFSET: u16 = 14;
 const IDB_OPTIONS: usize = 16;
-/// Where the length of the check sequence is in the flags of a packet, if it is there.
+/// The bit offset of the check sequence's length in the flags of a packet.
 const FCS_SHIFT: u32 = 5;
 const FCS_MASK: u32 = 0xf;
 /// Where the data of an enhanced packet begins.
 const EPB_DATA: usize = 28;
-/// First number for tap points of other tools: the same file may also have sections of
-/// podtrace.
+/// First number for tap points of other tools: the same file may also have podtrace's
+/// sections.
 const FOREIGN: u32 = 1 << 31;
 /// Upper bound of the interfaces of a section.
 const INTERFACES_MAX: u32 = 1 << 20;
@@ -54,12 +54,12 @@ pub(super) struct Interface {
     link: Result<LinkType, Reason>,
     /// The link layer's number.
     link_number: u16,
-    /// Bytes before each packet that podtrace put there.
+    /// Bytes of the header that podtrace added before each packet.
     added: usize,
-    /// Bytes behind each packet that check the frame.
+    /// Length of the check sequence behind each packet.
     fcs: u32,
-    /// Whether its packets name the interfaces at which they were seen.
-    pub(super) names_places: bool,
+    /// Whether its packets state the interface that they were seen at.
+    pub(super) names_interfaces: bool,
     sockets: bool,
     resolution: Resolution,
 }
@@ -84,14 +84,13 @@ impl Resolution {
         }
     }
 
-    /// Nanoseconds since 1970; the first or the last that can be said where it is before or
-    /// after these.
+    /// Nanoseconds since 1970, limited to the representable range.
     fn ns(self, units: u64) -> u64 {
         const SECOND: u128 = 1_000_000_000;
         if self.per_second == Some(SECOND) && self.offset_s == 0 {
             return units;
         }
-        // So small a unit that all its times are less than a nanosecond.
+        // All times of so small a unit are less than a nanosecond.
         let since = self
             .per_second
             .map_or(0, |per_second| u128::from(units) * SECOND / per_second);
@@ -118,9 +117,9 @@ pub(super) fn put(
 /// in the session.
 pub(super) type Described = (Option<u32>, Interface, (u32, TapPoint));
 
-/// An interface description. `node`: the name for the node of an interface that another
-/// tool captured; `captures`: how many of those there were; `is_own`: whether podtrace has
-/// written the section.
+/// Reads an interface description. `node`: the node's name for an interface that another tool
+/// captured; `captures`: the number of those so far; `is_own`: whether podtrace wrote the
+/// section.
 pub(super) fn interface(
     frame: &Frame<'_>,
     node: Arc<str>,
@@ -147,7 +146,7 @@ pub(super) fn interface(
             link_number,
             added,
             fcs: 0,
-            names_places: false,
+            names_interfaces: false,
             sockets: info.sockets,
             resolution,
         };
@@ -157,7 +156,7 @@ pub(super) fn interface(
     let mut named = options(frame, IDB_OPTIONS).filter(|(code, _)| *code == IF_NAME);
     let name = named.next().map_or_else(
         || format!("if{}", number - FOREIGN),
-        |(_, name)| sanitize(&String::from_utf8_lossy(name)),
+        |(_, name)| escape_bytes(name).into_owned(),
     );
     let interface = Interface {
         number,
@@ -165,7 +164,7 @@ pub(super) fn interface(
         link_number,
         added: 0,
         fcs: check_len(frame),
-        names_places: link.is_ok_and(LinkType::names_places),
+        names_interfaces: link.is_ok_and(LinkType::names_interfaces),
         sockets: false,
         resolution,
     };
@@ -224,12 +223,12 @@ fn resolution(frame: &Frame<'_>) -> Resolution {
     Resolution::new(resolution, offset)
 }
 
-/// What a packet block gives: an event, with the index of the interface where the packet
-/// itself says so, or nothing, and why.
+/// The result of a packet block: an event, with the index of the interface if the packet
+/// itself states it, or the reason why there is none.
 pub(super) type Seen = Result<Option<u32>, Reason>;
 
-/// Puts the packet of an enhanced block, or of one of the older kind, in `event`, as it is
-/// large to move. `is_own`: whether podtrace has written it.
+/// Writes the packet of an enhanced block, or of a block of the older kind, to `event`, as it
+/// is large to move. `is_own`: whether podtrace wrote it.
 pub(super) fn read_event(
     frame: &Frame<'_>,
     interfaces: &[Option<Interface>],
@@ -243,7 +242,7 @@ pub(super) fn read_event(
     let index = if frame.kind == ENHANCED_PACKET {
         field(8)?
     } else {
-        // Two bytes count what was lost before it.
+        // Two bytes count the packets lost before it.
         frame.endian.u16(frame.bytes, 8).ok_or(SHORT)?.into()
     };
     let (high, low) = (field(12)?, field(16)?);
@@ -284,16 +283,18 @@ pub(super) fn read_event(
         fcs => fcs,
     };
     let (data, wire_len) = without_check(data, wire_len, fcs);
-    let (mut packet, from_link) = link.decode(data, wire_len, decode);
-    let direction = match flags & (FLAG_INBOUND | FLAG_OUTBOUND) {
-        _ if interface.sockets => Direction::Socket,
-        FLAG_INBOUND => Direction::Ingress,
-        FLAG_OUTBOUND => Direction::Egress,
-        _ => from_link,
+    let given = match flags & (FLAG_INBOUND | FLAG_OUTBOUND) {
+        _ if interface.sockets => Some(Direction::Socket),
+        FLAG_INBOUND => Some(Direction::Ingress),
+        FLAG_OUTBOUND => Some(Direction::Egress),
+        _ => None,
     };
-    if let (None, None, Some(tci)) = (packet.tunnel, packet.vlan, info.vlan_tci) {
-        packet.vlan = Some(tci & 0x0fff);
-    }
+    let beside = Beside {
+        is_outgoing: given == Some(Direction::Egress),
+        vlan_tci: info.vlan_tci,
+    };
+    let decoded = link.decode(data, wire_len, decode, beside);
+    let direction = given.unwrap_or(decoded.direction);
     let units = u64::from(high) << 32 | u64::from(low);
     *event = Some(Event {
         ts_ns: interface.resolution.ns(units),
@@ -302,8 +303,10 @@ pub(super) fn read_event(
         wire_len,
         gso_segments: info.gso_segments,
         cgroup: info.cgroup,
-        packet,
+        packet: decoded.packet,
+        payload: decoded.seen.payload,
         vlan_tci: info.vlan_tci,
+        matches: decoded.seen.matches,
         captured: if keep {
             Bytes::copy_from_slice(data)
         } else {
@@ -311,28 +314,30 @@ pub(super) fn read_event(
         },
         link: interface.link_number,
     });
-    let place = link.place_of(data);
-    let place = place.filter(|_| interface.names_places);
-    Ok(Ok(place))
+    let ifindex = link.interface_of(data);
+    let ifindex = ifindex.filter(|_| interface.names_interfaces);
+    Ok(Ok(ifindex))
 }
 
-/// An event of a capture that has nothing but the packet.
+/// An event of a capture with nothing but the packet.
 pub(super) fn bare_event(
     number: u32,
     ts_ns: u64,
-    (packet, direction): (Packet, Direction),
+    decoded: Decoded,
     wire_len: u32,
     (captured, link): (Bytes, u16),
 ) -> Event {
     Event {
         ts_ns,
         interface: number,
-        direction,
+        direction: decoded.direction,
         wire_len,
         gso_segments: 0,
         cgroup: CGROUP_NONE,
-        packet,
+        packet: decoded.packet,
+        payload: decoded.seen.payload,
         vlan_tci: None,
+        matches: decoded.seen.matches,
         captured,
         link,
     }

@@ -25,7 +25,7 @@ impl Recorder {
             bytes: files.buffer(),
             ..Chunk::default()
         };
-        // Room for the packet that fills it: growing would double it.
+        // Reserves room for the packet that fills it: growing would double the buffer.
         next.bytes.reserve(CHUNK_BYTES + ROOM_BYTES);
         let chunk = self.take_chunk(next);
         self.file_bytes += chunk.bytes.len() as u64;
@@ -41,7 +41,7 @@ impl Recorder {
         }
     }
 
-    /// Takes the chunk with its events counted, and puts `next` in its place.
+    /// Takes the chunk with its events counted, and replaces it by `next`.
     pub(super) fn take_chunk(&mut self, next: Chunk) -> Chunk {
         let mut chunk = std::mem::replace(&mut self.chunk, next);
         self.counts.take_events(&mut chunk.events);

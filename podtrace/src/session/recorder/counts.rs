@@ -1,4 +1,4 @@
-//! The counts in a recording: per section, so that each adds up.
+//! The counts of a recording by section, so that each section adds up.
 use std::collections::BTreeSet;
 
 use podtrace_ebpf::record::Direction;
@@ -11,21 +11,21 @@ use crate::{
 
 type Tap = (u32, Direction);
 
-/// All counts, and those of them reported in earlier sections.
+/// All counts, and the part of them reported in earlier sections.
 #[derive(Default)]
 pub(super) struct RecordedCounts {
     /// All counts upstream of the recording, since the session began.
     taken: TapCounts,
     /// Events written and not written since the session began.
     written: Map<Tap, Written>,
-    /// Taps that have events in the chunk under way.
+    /// Taps that have events in the current chunk.
     in_chunk: Vec<Tap>,
     /// Counts reported in complete sections.
     reported: TapCounts,
     /// Tap points whose other counts have changed since they were last written.
     changed: BTreeSet<u32>,
     not_recorded: u64,
-    /// Events written, at all tap points there have been.
+    /// Events written, at all tap points so far.
     recorded: u64,
 }
 
@@ -33,14 +33,14 @@ pub(super) struct RecordedCounts {
 #[derive(Default)]
 struct Written {
     count: TapCount,
-    /// How many are in the chunk under way.
+    /// Events in the current chunk.
     in_chunk: u64,
     /// Whether it has changed since it was last written.
     has_changed: bool,
 }
 
 impl RecordedCounts {
-    /// Counts an event written to the chunk under way.
+    /// Counts an event written to the current chunk.
     pub(super) fn recorded(&mut self, tap: Tap) {
         let written = self.written.entry(tap).or_default();
         written.count.emitted += 1;
@@ -52,12 +52,12 @@ impl RecordedCounts {
         written.in_chunk += 1;
     }
 
-    /// Whether the chunk under way has events.
+    /// Whether the current chunk has events.
     pub(super) fn has_events(&self) -> bool {
         !self.in_chunk.is_empty()
     }
 
-    /// Moves the events of the chunk under way to `events`.
+    /// Moves the events of the current chunk to `events`.
     pub(super) fn take_events(&mut self, events: &mut EventCounts) {
         for tap in self.in_chunk.drain(..) {
             if let Some(written) = self.written.get_mut(&tap) {
@@ -94,7 +94,7 @@ impl RecordedCounts {
         self.recorded
     }
 
-    /// Retires a tap point, which has no events in the chunk under way.
+    /// Retires a tap point, which has no events in the current chunk.
     pub(super) fn retire(&mut self, point: u32) {
         for tap in Direction::ALL.map(|direction| (point, direction)) {
             self.taken.remove(&tap);
@@ -104,7 +104,7 @@ impl RecordedCounts {
         self.changed.remove(&point);
     }
 
-    /// Takes over the counts; returns by how much the losses of each tap have grown.
+    /// Takes over the counts; returns how many more events of each tap are missing.
     pub(super) fn take(&mut self, taps: &TapCounts) -> Vec<(Tap, u64)> {
         let mut grown = Vec::new();
         for (tap, count) in taps {
@@ -112,7 +112,7 @@ impl RecordedCounts {
             if known == count {
                 continue;
             }
-            let more = count.lost().saturating_sub(known.lost());
+            let more = count.missing().saturating_sub(known.missing());
             if more > 0 {
                 grown.push((*tap, more));
             }
@@ -140,8 +140,8 @@ impl RecordedCounts {
     }
 
     /// The counts of a tap point since the last complete section. At the end, `seen` is the
-    /// kernel's count; before, events are still under way, so only accounted packets count
-    /// as seen.
+    /// kernel's count; before that, events are still under way, so only accounted packets
+    /// count as seen.
     pub(super) fn since(&self, point: u32, is_end: bool) -> TapCounts {
         let taps = Direction::ALL.map(|direction| (point, direction));
         let counts = taps.into_iter().map(|tap| (tap, self.of(tap, is_end)));
@@ -170,12 +170,12 @@ impl RecordedCounts {
         count
     }
 
-    /// Notes that the section is broken off: the next one reports everything again.
+    /// Records that the section is broken off: the next one reports everything again.
     pub(super) fn report_again(&mut self) {
         self.changed = self.tap_points();
     }
 
-    /// Notes that the section is complete: the next one counts from here.
+    /// Records that the section is complete: the next one counts from here.
     pub(super) fn close_section(&mut self) {
         for point in self.tap_points() {
             for (tap, count) in self.since(point, false) {
@@ -209,7 +209,7 @@ mod tests {
         }
         counts.not_recorded(TAP, 1);
         let first = counts.since(3, false)[&TAP];
-        assert_eq!((first.seen, first.emitted, first.lost()), (8, 5, 3));
+        assert_eq!((first.seen, first.emitted, first.missing()), (8, 5, 3));
         assert!(first.is_conserved());
         counts.close_section();
         assert_eq!(counts.take(&kernel(14, 3)), [(TAP, 1)]);
@@ -217,7 +217,7 @@ mod tests {
             counts.recorded(TAP);
         }
         let last = counts.since(3, true)[&TAP];
-        assert_eq!((last.seen, last.emitted, last.lost()), (6, 5, 1));
+        assert_eq!((last.seen, last.emitted, last.missing()), (6, 5, 1));
         assert!(last.is_conserved());
     }
 

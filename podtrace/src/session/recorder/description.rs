@@ -1,4 +1,4 @@
-//! What a file says of an interface.
+//! The description of an interface in a file.
 use std::sync::Arc;
 
 use podtrace_ebpf::record::Direction;
@@ -15,6 +15,9 @@ use crate::{
     },
     world::World,
 };
+
+/// What stands behind the name of an interface whose sockets are meant.
+pub const SOCKETS: &str = " (sockets)";
 
 /// A tap point, or the sockets behind it: each is an interface of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -36,7 +39,7 @@ impl Key {
     }
 }
 
-/// What a file says of an interface.
+/// The description of an interface in a file.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Description {
     pub(super) key: Key,
@@ -48,8 +51,8 @@ pub struct Description {
 }
 
 impl Description {
-    /// The description by the present names. `link`: the link layer of its packets, where
-    /// that is known. None if the tap point is not known.
+    /// The description by the present names. `link`: the link layer of its packets, if known.
+    /// None if the tap point is unknown.
     #[must_use]
     pub fn of(key: Key, link: Option<u16>, world: &World) -> Option<Self> {
         let point = world.tap_points.get(key.number)?;
@@ -67,10 +70,21 @@ impl Description {
         })
     }
 
-    /// The link layer that a file has if all its interfaces are like this one: Ethernet,
-    /// unless another tool captured the packets.
+    /// The link layer of a file whose interfaces are all like this one: Ethernet, unless
+    /// another tool captured the packets. A second interface of type RAW stops libpcap, which
+    /// compares its number with another one that it has made of the first
+    /// (`add_interface` of its sf-pcapng.c), so these become Ethernet too.
     #[must_use]
     pub fn file_link(&self) -> Option<u16> {
+        match self.only_link() {
+            Some(link::RAW) => Some(link::ETHERNET),
+            link => link,
+        }
+    }
+
+    /// The link layer of a file that has no other interface.
+    #[must_use]
+    pub fn only_link(&self) -> Option<u16> {
         if is_own(&self.point) {
             Some(link::ETHERNET)
         } else {
@@ -78,8 +92,14 @@ impl Description {
         }
     }
 
-    /// How its packets become Ethernet frames in a file of that link layer; none if they
-    /// stay as they are.
+    /// Whether other tools show the interface by this name.
+    #[must_use]
+    pub fn is_named(&self, name: &str) -> bool {
+        self.name == name
+    }
+
+    /// How its packets become Ethernet frames in a file of that link layer; none if they stay
+    /// as they are.
     pub(super) fn conversion(&self, file_link: u16) -> Option<Layer> {
         let is_converted = file_link == link::ETHERNET;
         self.link.filter(|_| is_converted).and_then(Layer::of)
@@ -116,7 +136,7 @@ impl Description {
     }
 }
 
-/// Whether podtrace's taps captured the packets, and not another tool.
+/// Whether podtrace's taps captured the packets, not another tool.
 fn is_own(point: &TapPoint) -> bool {
     point.role != Role::Capture
 }
@@ -129,7 +149,7 @@ pub(super) fn name(key: Key, point: &TapPoint, world: &World) -> String {
     } else {
         owner.to_string()
     };
-    let sockets = if key.sockets { " (sockets)" } else { "" };
+    let sockets = if key.sockets { SOCKETS } else { "" };
     format!("{owner}/{}{sockets}", point.name)
 }
 

@@ -4,13 +4,17 @@ use std::{
     time::{Duration, Instant},
 };
 
+use podtrace_ebpf::record::Direction;
+
 use super::{PATIENCE, Recorder};
 use crate::{
+    model::loss::LostSpan,
     session::{
-        files::{Chunk, EventCounts, Report, SessionFiles},
+        files::{Chunk, Closed, EventCounts, Report, SessionFiles},
+        format::Entry,
         progress::{Progress, SharedProgress},
     },
-    text::{escape::shown, sanitize::sanitize},
+    text::{count::counted, escape::shown, sanitize::sanitize},
 };
 
 /// Pause between two checks of the queue at the end.
@@ -54,7 +58,7 @@ impl Recorder {
                 Report::Opened { path } => self.file = Some(path),
                 Report::Deleted { .. } => {}
                 Report::NotDeleted(error) => notices.push(format!("recording: {error}")),
-                // Nothing goes on that it could be tried again for.
+                // A patient recording has nothing to retry for.
                 Report::Failed(error) if self.is_patient => {
                     self.has_failed = true;
                     self.failure.get_or_insert_with(|| error.into());
@@ -100,7 +104,32 @@ impl Recorder {
         for (interface, direction, events) in events.iter() {
             let tap = (interface, direction);
             self.counts.take_back(tap, events);
+            self.note_missed(events);
             *self.section.dropped.entry(tap).or_default() += events;
+        }
+    }
+
+    /// Counts events of now that are not recorded.
+    pub(super) fn miss(&mut self, tap: (u32, Direction), events: u64) {
+        self.counts.not_recorded(tap, events);
+        self.note_missed(events);
+    }
+
+    fn note_missed(&mut self, events: u64) {
+        let now_ns = self.now_ns;
+        let missed = self.missed.get_or_insert(LostSpan {
+            from_ns: now_ns,
+            to_ns: now_ns,
+            events: 0,
+        });
+        missed.to_ns = now_ns;
+        missed.events += events;
+    }
+
+    /// Writes when events were not recorded, before anything that came later.
+    pub(super) fn write_missed(&mut self) {
+        if let Some(missed) = self.missed.take() {
+            self.write(&Entry::NotRecorded(missed));
         }
     }
 
@@ -117,7 +146,7 @@ impl Recorder {
         } else {
             "the disk is too slow, or was full"
         };
-        (more > 0).then(|| format!("{more} events not recorded: {reason}"))
+        (more > 0).then(|| format!("{} not recorded: {reason}", counted(more, "event")))
     }
 
     /// Gives a slow disk time to take the waiting chunks.
@@ -136,7 +165,6 @@ impl Recorder {
     pub(super) fn close(&mut self) -> Vec<String> {
         let deadline = Instant::now() + PATIENCE;
         self.wait_for_room(deadline);
-        let events = self.counts.recorded_in_all();
         let Some(files) = self.files.take() else {
             return Vec::new();
         };
@@ -145,38 +173,44 @@ impl Recorder {
             waiting.add_all(&chunk.events);
         }
         self.take_back(&waiting);
-        let (reports, closing) =
-            match files.close(deadline.saturating_duration_since(Instant::now())) {
-                Ok(closed) => {
-                    let point = closed
-                        .last
-                        .map_or_else(String::new, |path| format!(": {}", shown(path)));
-                    let files = match closed.files {
-                        0 | 1 => String::new(),
-                        many => format!(
-                            " in {many} files ({} of them deleted again)",
-                            closed.deleted
-                        ),
-                    };
-                    let text = format!(
-                        "recorded {events} events, {} not recorded, {} bytes{files}{point}",
-                        self.not_recorded(),
-                        closed.bytes
-                    );
-                    (closed.reports, text)
-                }
-                Err(error) => {
-                    self.take_back(&error.not_written);
-                    let text = error.to_string();
-                    (error.reports, text)
-                }
-            };
+        let mut closed = files.close(deadline.saturating_duration_since(Instant::now()));
+        let reports = match &mut closed {
+            Ok(closed) => std::mem::take(&mut closed.reports),
+            Err(error) => {
+                self.take_back(&error.not_written);
+                std::mem::take(&mut error.reports)
+            }
+        };
         let mut notices = self.take_all(reports);
         if self.has_failed {
             return Vec::new();
         }
         notices.extend(self.report_not_recorded());
+        let closing = match closed {
+            Ok(closed) => self.totals(&closed),
+            Err(error) => error.to_string(),
+        };
         notices.push(sanitize(&closing));
         notices
+    }
+
+    /// The totals of the recording in words, once all reports are processed: only then it is
+    /// known what the files hold.
+    fn totals(&self, closed: &Closed) -> String {
+        let path = closed.last.as_ref();
+        let path = path.map_or_else(String::new, |path| format!(": {}", shown(path)));
+        let files = match closed.files {
+            0 | 1 => String::new(),
+            many => format!(
+                " in {many} files ({} of them deleted again)",
+                closed.deleted
+            ),
+        };
+        format!(
+            "recorded {}, {} not recorded, {}{files}{path}",
+            counted(self.counts.recorded_in_all(), "event"),
+            self.not_recorded(),
+            counted(closed.bytes, "byte")
+        )
     }
 }

@@ -1,9 +1,9 @@
 //! The interface descriptions of a section.
 //!
-//! As many as possible stand directly behind the section header, because tools differ in
-//! what they accept: editcap and mergecap of Wireshark 4.0 want one before any other block,
-//! and its reordercap reads no packet of an interface that is described later. All packets
-//! of a file have one link layer, because libpcap stops at a second one.
+//! As many as possible directly follow the section header, because tools differ in what they
+//! accept: editcap and mergecap of Wireshark 4.0 require one before any other block, and its
+//! reordercap reads no packet of an interface that is described later. All packets of a file
+//! have one link layer, because libpcap stops at a second one.
 use super::description::{Description, Key, name, text};
 use crate::{
     map::Map,
@@ -24,9 +24,9 @@ pub(super) struct Interfaces {
     link: Option<u16>,
     described: u32,
     known: Map<Key, Known>,
-    /// How many have packets or counts.
+    /// How many of them have packets or counts.
     used: u64,
-    /// Whether no more are described for counts alone.
+    /// Whether no more interfaces are described for counts alone.
     is_closed: bool,
 }
 
@@ -46,11 +46,11 @@ struct Known {
     conversion: Option<Layer>,
     receiver: Option<Mac>,
     is_used: bool,
-    /// Its name stays, whatever the world calls it.
+    /// Whether its name is fixed, whatever the present name is.
     is_fixed: bool,
 }
 
-/// What packets of an interface need.
+/// The data that writing an interface's packets requires.
 #[derive(Clone, Copy)]
 pub(super) struct Interface {
     /// Number of its description in the section.
@@ -62,8 +62,8 @@ pub(super) struct Interface {
 }
 
 impl Interfaces {
-    /// Those of a section with that header. `link`: link layer of the file, none for that
-    /// of the first interface.
+    /// The interfaces of a section with that header. `link`: link layer of the file; none for
+    /// that of the first interface.
     pub(super) fn new(header: Vec<u8>, link: Option<u16>) -> Self {
         Self {
             head: Some(Head {
@@ -81,7 +81,7 @@ impl Interfaces {
         self.used
     }
 
-    /// Length of what was not taken by [`Self::take_head`] yet.
+    /// Length of the head until [`Self::take_head`] takes it.
     pub(super) fn head_len(&self) -> usize {
         self.head.as_ref().map_or(0, |head| head.bytes.len())
     }
@@ -91,7 +91,7 @@ impl Interfaces {
         self.head.take().map(|head| head.bytes)
     }
 
-    /// Describes no more for counts alone.
+    /// Stops describing interfaces for counts alone.
     pub(super) fn close(&mut self) {
         self.is_closed = true;
     }
@@ -106,7 +106,7 @@ impl Interfaces {
         self.link
     }
 
-    /// Describes an interface unless it is described already, or is not known.
+    /// Describes an interface, unless it is described already or unknown.
     pub(super) fn describe(&mut self, out: &mut Vec<u8>, key: Key, world: &World) {
         if !self.is_closed
             && !self.known.contains_key(&key)
@@ -116,7 +116,7 @@ impl Interfaces {
         }
     }
 
-    /// [`Self::describe`] in the head, where the link layer is known without packets.
+    /// [`Self::describe`] in the head, if the link layer is known without packets.
     pub(super) fn introduce(&mut self, key: Key, world: &World) {
         let description = Description::of(key, None, world);
         if let Some(description) = description.filter(|new| new.link.is_some())
@@ -126,13 +126,13 @@ impl Interfaces {
         }
     }
 
-    /// Describes an interface by a name that stays.
+    /// Describes an interface by a fixed name.
     pub(super) fn fix(&mut self, description: Description) {
         self.add(&mut Vec::new(), description, true);
     }
 
-    /// The interface, which is described if it or its name is new, for packets or counts.
-    /// `link`: the link layer of its packets. None if its tap point is not known.
+    /// The interface, for packets or counts; describes it if it or its name is new. `link`:
+    /// the link layer of its packets. None if its tap point is unknown.
     pub(super) fn usable(
         &mut self,
         out: &mut Vec<u8>,
@@ -247,7 +247,7 @@ mod tests {
         assert!(text.contains("renamed of worker1, of default/mypod1"));
         assert!(!text.contains("veth1"));
 
-        // Later it is described again, under the next number.
+        // Later the interface is described again, under the next number.
         point.name = "veth9".into();
         world.tap_points.set(VETH1, point);
         interfaces.renew_names(&world);

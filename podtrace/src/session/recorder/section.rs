@@ -1,4 +1,4 @@
-//! The section under way: the interfaces and names that it has described.
+//! The current section: the interfaces and names that it has described.
 use std::{
     collections::{BTreeMap, hash_map::Entry},
     net::IpAddr,
@@ -35,18 +35,18 @@ const COMMON_MAX: usize = 4096;
 const RECORD_IPV4: u16 = 1;
 const RECORD_IPV6: u16 = 2;
 
-/// What a section has described so far.
+/// The items that a section has described so far.
 #[derive(Default)]
 pub(super) struct Section {
     pub(super) interfaces: Interfaces,
     /// Names written, by address.
     names: BTreeMap<IpAddr, String>,
-    /// What all packets of an interface and of a cgroup have in common: computed once for
-    /// each combination.
+    /// The common part of all packets of an interface and a cgroup: computed once for each
+    /// combination.
     common: Map<(Key, u64), Common>,
     /// Events lost since the last written one, by tap.
     pub(super) dropped: Map<(u32, Direction), u64>,
-    /// Whether the interfaces that are known at its begin are described.
+    /// Whether the interfaces known at its begin are described.
     pub(super) is_introduced: bool,
 }
 
@@ -81,7 +81,7 @@ impl Section {
     }
 
     /// Writes the names of addresses that are new.
-    pub(super) fn resolve(&mut self, out: &mut Vec<u8>, ledger: &StateLog, world: &World) {
+    pub(super) fn resolve(&mut self, out: &mut Vec<u8>, state_log: &StateLog, world: &World) {
         let mut records = Vec::new();
         let held = world.identities.held_addresses();
         let held = held.filter(|(address, ..)| !address.is_loopback());
@@ -92,7 +92,7 @@ impl Section {
             };
             Some((address, name))
         });
-        let elsewhere = ledger.cluster_pods().flat_map(|pod| {
+        let elsewhere = state_log.cluster_pods().flat_map(|pod| {
             let name = sanitize(&format!("{}.{}", pod.name, pod.namespace));
             pod.addresses
                 .iter()
@@ -121,7 +121,7 @@ impl Section {
         block.seal_json(&());
     }
 
-    /// Writes one hop of a packet; false if its interface is not known any more.
+    /// Writes one hop of a packet; returns false if its interface is no longer known.
     pub(super) fn packet(
         &mut self,
         out: &mut Vec<u8>,
@@ -222,7 +222,7 @@ impl Section {
             }
             for (code, value) in [
                 (4, sum(|count| count.seen)),
-                (5, sum(TapCount::lost)),
+                (5, sum(TapCount::missing)),
                 (6, sum(|count| count.seen - count.filtered.min(count.seen))),
                 (7, sum(|count| count.lost_ring)),
                 (8, sum(|count| count.emitted)),
@@ -245,7 +245,7 @@ fn header(info: &SectionInfo, (kernel, command): (&str, &str)) -> Vec<u8> {
     let mut out = Vec::new();
     let mut block = Block::begin(&mut out, SECTION_HEADER);
     block.u32(BYTE_ORDER).u16(1).u16(0);
-    // The length of a section under way is unknown.
+    // The length of an unfinished section is unknown.
     block.bytes(&[0xff; 8]);
     let nodes = info.nodes.join(", ");
     let comment = format!("node {nodes}, by `{command}`");

@@ -1,9 +1,10 @@
-//! Begins and ends sections, and writes what they repeat.
+//! Begins and ends sections, and writes their repeated state.
 use super::{
     HEAD_SHARE, Key, PACKET_BYTES, Recorder, RecorderOptions, STATISTICS_BYTES, section::Section,
 };
 use crate::{
     clock::both_ns,
+    model::loss::Missing,
     session::{
         block,
         files::Begins,
@@ -33,10 +34,18 @@ impl Recorder {
         block::entry(&mut self.chunk.bytes, entry);
     }
 
-    /// Begins a section that repeats all that is known.
+    /// The events lost or not recorded so far, and how many of them were not recorded.
+    pub(super) fn recorded_missing(&self) -> (u64, u64) {
+        let Missing { lost, not_recorded } = self.missing;
+        (lost.saturating_add(not_recorded), not_recorded)
+    }
+
+    /// Begins a section that repeats the whole state.
     pub(super) fn begin(&mut self, begins: Begins, world: &World) {
         self.chunk.begins = begins;
-        self.options.info.lost = self.lost;
+        let (lost, not_recorded) = self.recorded_missing();
+        self.options.info.lost = lost;
+        self.options.info.not_recorded = not_recorded;
         let RecorderOptions {
             info,
             kernel,
@@ -44,7 +53,7 @@ impl Recorder {
             outline,
             ..
         } = &self.options;
-        // All of a file has one link layer.
+        // All packets of a file have one link layer.
         let link = outline.link.or(self.section.interfaces.link());
         let section = Section::begin(info, (kernel, command), link);
         let before = std::mem::replace(&mut self.section, section);
@@ -70,8 +79,8 @@ impl Recorder {
         self.introduce(world);
     }
 
-    /// Describes the interfaces that there are, once there are some: before the first
-    /// packet, so that they stand at the begin of the section.
+    /// Describes the known interfaces, once there are any: before the first packet, so that
+    /// they stand at the begin of the section.
     pub(super) fn introduce(&mut self, world: &World) {
         if self.section.is_introduced || !self.options.outline.descriptions.is_empty() {
             return;
@@ -105,7 +114,7 @@ impl Recorder {
         }
     }
 
-    /// Begins another file once this one has reached its limit.
+    /// Begins another file if this one has reached its limit.
     pub(super) fn rotate_if_due(&mut self, captured: usize, world: &World) {
         if self.options.rotate_bytes.is_none() && self.options.rotate_ns.is_none() {
             return;
@@ -177,7 +186,7 @@ impl Recorder {
         if self.options.info.epoch_ns == 0 {
             return;
         }
-        // A clock that cannot be read leaves nothing to write.
+        // Without the clocks there is nothing to write.
         if let Ok((monotonic_ns, utc_ns)) = both_ns() {
             self.write(&Entry::Clock {
                 monotonic_ns,
@@ -187,7 +196,7 @@ impl Recorder {
     }
 }
 
-/// Whether a tap point may have sockets behind it that are watched.
+/// Whether a tap point may have watched sockets behind it.
 fn has_sockets(number: u32, world: &World) -> bool {
     let is_end = world
         .tap_points

@@ -2,7 +2,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use crate::{
-    identity::kubernetes::{ClusterNode, ClusterPod, ClusterUpdate, Resource},
+    identity::kubernetes::{ClusterNode, ClusterPod, ClusterService, ClusterUpdate, Resource},
     model::{
         origin::{Origin, split_id},
         pod::Pod,
@@ -18,7 +18,7 @@ use crate::{
 /// Upper bound of the cgroups in one entry, so that it fits a block.
 const CGROUPS_AT_ONCE: usize = 4096;
 
-/// The updates that still hold.
+/// The updates that are still valid.
 #[derive(Default)]
 pub(super) struct StateLog {
     /// Whether it holds several sessions.
@@ -44,6 +44,7 @@ struct Cluster {
     origin: Origin,
     pods: BTreeMap<String, ClusterPod>,
     nodes: BTreeMap<String, ClusterNode>,
+    services: BTreeMap<String, ClusterService>,
     synced: Vec<Resource>,
     ts_ns: u64,
 }
@@ -66,8 +67,8 @@ impl StateLog {
         }
     }
 
-    /// Notes an update; returns the entry that a recording needs for it.
-    pub(super) fn note(&mut self, origin: &Origin, update: &Update) -> Entry {
+    /// Records an update; returns the entry that a recording needs for it.
+    pub(super) fn record(&mut self, origin: &Origin, update: &Update) -> Entry {
         match update {
             Update::Start(start) => self.start = Some(start.clone()),
             Update::TapPoint { number, .. } => {
@@ -76,7 +77,7 @@ impl StateLog {
             Update::Removed { number } => {
                 self.tap_points.remove(number);
             }
-            Update::Snapshot(snapshot) => return self.note_snapshot(origin, snapshot),
+            Update::Snapshot(snapshot) => return self.record_snapshot(origin, snapshot),
             Update::Pods {
                 runtime,
                 pods,
@@ -92,7 +93,7 @@ impl StateLog {
                 let cluster = self.clusters.entry(origin.session).or_default();
                 cluster.origin = origin.clone();
                 cluster.ts_ns = *ts_ns;
-                cluster.note(update);
+                cluster.apply(update);
             }
             Update::Cgroups { forgets, new } => {
                 if *forgets {
@@ -114,12 +115,16 @@ impl StateLog {
                 self.topology = Some(topology.clone());
                 return Entry::Topology(topology.clone());
             }
-            Update::Sampling { .. } | Update::Loss(_) | Update::Notice { .. } => {}
+            // Too many to be repeated in each file: they only decide between equal packets.
+            Update::Translations { .. }
+            | Update::Sampling { .. }
+            | Update::Loss(_)
+            | Update::Notice { .. } => {}
         }
         self.entry(origin.clone(), update.clone())
     }
 
-    fn note_snapshot(&mut self, origin: &Origin, snapshot: &Snapshot) -> Entry {
+    fn record_snapshot(&mut self, origin: &Origin, snapshot: &Snapshot) -> Entry {
         let known = self.snapshots.get_mut(&origin.session);
         if let Some((_, known)) = known {
             let time = std::mem::replace(&mut known.time, snapshot.time);
@@ -140,7 +145,7 @@ impl StateLog {
         self.tap_points.iter().copied()
     }
 
-    /// Addresses and names of pods elsewhere, by the Kubernetes API.
+    /// Addresses and names of remote pods, by the Kubernetes API.
     pub(super) fn cluster_pods(&self) -> impl Iterator<Item = &ClusterPod> {
         let pods = self
             .clusters
@@ -149,8 +154,8 @@ impl StateLog {
         pods.filter(|pod| pod.phase_running)
     }
 
-    /// Everything that a section begins with, in a valid order. `ts_ns`: the time of the
-    /// last event before it.
+    /// The entries at the begin of a section, in a valid order. `ts_ns`: the time of the last
+    /// event before it.
     pub(super) fn entries(&self, world: &World, ts_ns: u64) -> Vec<Entry> {
         let mut entries = Vec::new();
         entries.extend(self.topology.clone().map(Entry::Topology));
@@ -201,7 +206,7 @@ impl StateLog {
     }
 }
 
-/// The snapshot as it holds from `ts_ns` on: everything in it existed before.
+/// The snapshot as valid from `ts_ns` on: everything in it existed before.
 fn backdated(snapshot: &Snapshot, world: &World, ts_ns: u64) -> Snapshot {
     let time = SnapshotTime {
         ended_ns: snapshot.time.ended_ns.min(ts_ns),
@@ -221,7 +226,7 @@ fn backdated(snapshot: &Snapshot, world: &World, ts_ns: u64) -> Snapshot {
 }
 
 impl Cluster {
-    fn note(&mut self, update: &ClusterUpdate) {
+    fn apply(&mut self, update: &ClusterUpdate) {
         match update {
             ClusterUpdate::Restart(resource) => {
                 // The API reports everything again.
@@ -229,19 +234,26 @@ impl Cluster {
                 match resource {
                     Resource::Pods => self.pods.clear(),
                     Resource::Nodes => self.nodes.clear(),
+                    Resource::Services => self.services.clear(),
                 }
             }
             ClusterUpdate::Pod(pod) => {
                 self.pods.insert(pod.uid.clone(), pod.clone());
             }
-            ClusterUpdate::PodGone { uid } => {
+            ClusterUpdate::PodDeleted { uid } => {
                 self.pods.remove(uid);
             }
             ClusterUpdate::Node(node) => {
                 self.nodes.insert(node.name.clone(), node.clone());
             }
-            ClusterUpdate::NodeGone { name } => {
+            ClusterUpdate::NodeDeleted { name } => {
                 self.nodes.remove(name);
+            }
+            ClusterUpdate::Service(service) => {
+                self.services.insert(service.uid.clone(), service.clone());
+            }
+            ClusterUpdate::ServiceDeleted { uid } => {
+                self.services.remove(uid);
             }
             ClusterUpdate::Synced(resource) => self.synced.push(*resource),
             ClusterUpdate::Unavailable { .. } | ClusterUpdate::Available(_) => {}
@@ -252,9 +264,12 @@ impl Cluster {
         let mut updates = Vec::new();
         let pods = self.pods.values().cloned().map(ClusterUpdate::Pod);
         let nodes = self.nodes.values().cloned().map(ClusterUpdate::Node);
+        let services = self.services.values().cloned();
+        let services = services.map(ClusterUpdate::Service);
         for (resource, known) in [
             (Resource::Nodes, nodes.collect::<Vec<_>>()),
             (Resource::Pods, pods.collect()),
+            (Resource::Services, services.collect()),
         ] {
             updates.push(ClusterUpdate::Restart(resource));
             updates.extend(known);

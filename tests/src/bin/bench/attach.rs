@@ -1,4 +1,4 @@
-//! Attaching to many interfaces, and what the kernel takes for it at least.
+//! Attaching to many interfaces, compared with the kernel's minimum.
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
@@ -11,7 +11,7 @@ use podtrace::{
     lab::{Lab, LabSpec},
     netns::NetNs,
     packet::Framing,
-    probe::{Probe, Way},
+    probe::{AttachMethod, Probe},
 };
 use podtrace_ebpf::config::PROGRAM_NOOP;
 use rtnetlink::LinkVeth;
@@ -23,9 +23,9 @@ use crate::{
     running::{self, timed},
 };
 
-/// Interfaces of the comparison with the kernel's least.
+/// Interfaces of the comparison with the kernel's minimum.
 const RAW: usize = 20;
-/// No further turn is begun after that long.
+/// No turn begins after this time.
 const ENOUGH: Duration = Duration::from_secs(20);
 const MS: f64 = 1000.0;
 const HOOKS: [TcAttachType; 2] = [TcAttachType::Egress, TcAttachType::Ingress];
@@ -37,7 +37,7 @@ struct Times {
     detach: f64,
 }
 
-/// Probes on 1, 50 and 500 interfaces, and lone programs on some.
+/// Measures probes on 1, 50 and 500 interfaces, and a lone program on some.
 pub(crate) fn measure(effort: &Effort) -> Result<Measured> {
     let counts: &[usize] = effort.pick(&[1, 50, 500], &[1, 50]);
     let mut rows = Vec::new();
@@ -46,19 +46,19 @@ pub(crate) fn measure(effort: &Effort) -> Result<Measured> {
         eprintln!("   {count} interfaces");
         let lab = lab()?;
         let netns = veths(&lab, *count)?;
-        for way in [Way::Tcx, Way::Clsact] {
+        for method in [AttachMethod::Tcx, AttachMethod::Clsact] {
             let mut turns = Vec::new();
             let begin = Instant::now();
             while turns.is_empty() || turns.len() < effort.rounds && begin.elapsed() < ENOUGH {
                 running::check()?;
-                turns.push(probe(&netns, *count, way)?);
+                turns.push(probe(&netns, *count, method)?);
             }
             let attach = Row::new(
-                format!("{}: attach to {count}", way.as_str()),
+                format!("{}: attach to {count}", method.as_str()),
                 turns.iter().map(|turn| MS * turn.attach),
             );
             let detach = Row::new(
-                format!("{}: detach from {count}", way.as_str()),
+                format!("{}: detach from {count}", method.as_str()),
                 turns.iter().map(|turn| MS * turn.detach),
             );
             if *count == 500 {
@@ -105,7 +105,7 @@ fn name(number: usize) -> String {
     format!("bench{number}")
 }
 
-/// A namespace of the lab, with so many pairs of veths in it.
+/// A namespace of the lab with that many pairs of veths.
 fn veths(lab: &Lab, count: usize) -> Result<NetNs> {
     let node = lab.nodes.first().context("the lab has no node")?;
     let netns = node.netns.clone();
@@ -124,14 +124,14 @@ fn veths(lab: &Lab, count: usize) -> Result<NetNs> {
     Ok(netns)
 }
 
-/// A probe on all of them.
-fn probe(netns: &NetNs, count: usize, way: Way) -> Result<Times> {
+/// A probe on all of its interfaces.
+fn probe(netns: &NetNs, count: usize, method: AttachMethod) -> Result<Times> {
     let indices = netns.run(|| {
         let index = |number| if_nametoindex(name(number).as_str());
         (0..count).map(index).collect::<Result<Vec<_>, _>>()
     })??;
     let (mut probe, _channel) = Probe::load(&probe_options())?;
-    let mut hooks = way.open(&mut probe)?;
+    let mut hooks = method.open(&mut probe)?;
     let ((), attach) = timed(|| {
         for (number, index) in indices.iter().enumerate() {
             let interface = u32::try_from(number)?;

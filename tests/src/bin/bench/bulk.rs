@@ -1,4 +1,4 @@
-//! Throughput of TCP while something looks, by iperf3.
+//! Throughput of TCP under observation, by iperf3.
 use std::{
     io::{BufRead as _, BufReader, Read as _},
     process::{Command, Stdio},
@@ -17,7 +17,7 @@ use crate::{
 
 const TOOLS: [Tool; 3] = [Tool::None, Tool::RecordHeaders, Tool::Tcpdump];
 
-/// Throughput by tool, for each route; the tools look at both nodes.
+/// Throughput by tool, for each route; the tools observe both nodes.
 pub(crate) fn measure(site: &Site, effort: &Effort) -> Result<Measured> {
     let mut measured = Measured::default();
     for route in site.routes()? {
@@ -49,7 +49,7 @@ fn turn(site: &Site, route: Route<'_>, tool: Tool) -> Result<f64> {
     Ok(throughput)
 }
 
-/// One second of TCP; what arrives, in Gbit/s.
+/// One second of TCP; returns the received Gbit/s.
 fn iperf(route: Route<'_>) -> Result<f64> {
     let mut serve = Command::new("iperf3");
     serve.args(["--server", "--one-off", "--forceflush"]);

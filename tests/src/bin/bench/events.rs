@@ -1,5 +1,5 @@
-//! Nanoseconds of each event in the kernel while a flood is recorded, by the
-//! kernel's own statistics of BPF programs.
+//! Kernel time of each event while a flood is recorded, in nanoseconds, by the kernel's
+//! statistics of BPF programs.
 use std::{collections::BTreeMap, fs, slice, time::Duration};
 
 use anyhow::{Context as _, Result};
@@ -18,7 +18,7 @@ use crate::{
     tool::{Observer, Tool},
 };
 
-/// The programs, with the unit of what each takes.
+/// The programs, with the unit of their cost.
 const PROGRAMS: [(&str, &str); 3] = [
     (PROGRAM_INGRESS, "ns ingress"),
     (PROGRAM_EGRESS, "ns egress"),
@@ -28,7 +28,7 @@ const PROGRAMS: [(&str, &str); 3] = [
 /// Runs and nanoseconds, by program.
 type Runs = BTreeMap<String, (u64, f64)>;
 
-/// What an event costs on both routes.
+/// The cost of an event on both routes.
 pub(crate) fn measure(site: &Site, effort: &Effort) -> Result<Measured> {
     let routes = site.routes()?;
     let duration = effort.pick(Duration::from_secs(1), Duration::from_millis(300));
@@ -47,7 +47,7 @@ pub(crate) fn measure(site: &Site, effort: &Effort) -> Result<Measured> {
                 (*count > 0).then(|| ns / *count as f64)
             });
             let each: Vec<_> = each.collect();
-            // No socket of the lab is in a cgroup that podtrace watches.
+            // No socket of the lab is in a watched cgroup.
             if !each.is_empty() {
                 row = row.beside(unit, each);
             }
@@ -67,7 +67,7 @@ fn turn(site: &Site, route: Route<'_>, duration: Duration) -> Result<Runs> {
     let node = slice::from_ref(route.node);
     let observer = Observer::start(Tool::Record, site, &site.lab, node, &[])?;
     let observer = observer.context("nothing observes")?;
-    // On as long as this lives.
+    // Enabled until it is dropped.
     let statistics = enable_stats(Stats::RunTime)?;
     let before = runs(observer.pid())?;
     flood(
@@ -88,8 +88,7 @@ fn turn(site: &Site, route: Route<'_>, duration: Duration) -> Result<Runs> {
     Ok(runs)
 }
 
-/// What the programs that a process holds have run so far. Others of the same
-/// names may be loaded.
+/// The runs so far of a process's programs. Others with the same names may be loaded.
 fn runs(pid: u32) -> Result<Runs> {
     let ids = program_ids(pid)?;
     let mut runs = Runs::new();

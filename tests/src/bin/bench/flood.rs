@@ -1,4 +1,4 @@
-//! Floods of datagrams: how many are delivered while something looks.
+//! Floods of datagrams: how many are delivered under observation.
 use std::{slice, time::Duration};
 
 use anyhow::Result;
@@ -13,7 +13,7 @@ use crate::{
 
 /// Port of the receiver.
 const PORT: u16 = 5001;
-/// Bytes of payload, small and as large as fits the overlay.
+/// Payload lengths: small, and as large as fits the overlay.
 const PAYLOADS: [usize; 2] = [64, 1400];
 const TOOLS: [Tool; 5] = [
     Tool::None,
@@ -23,7 +23,7 @@ const TOOLS: [Tool; 5] = [
     Tool::Dumpcap,
 ];
 
-/// A flood and what was seen of it.
+/// A flood, and what the tool saw of it.
 struct Turn {
     tool: Tool,
     flood: Flood,

@@ -1,4 +1,4 @@
-//! What podtrace takes while nothing happens.
+//! The cost of podtrace while nothing happens.
 use std::{
     fs,
     process::{Command, Stdio},
@@ -17,10 +17,10 @@ use crate::{
     site::Site,
 };
 
-/// No podtrace lives longer, whatever becomes of the benchmark.
+/// Limits the life of podtrace, whatever happens to the benchmark.
 const LIFETIME: [&str; 2] = ["--duration", "10m"];
 
-/// How often and how long it is watched; the first times still see new interfaces and
+/// The number and length of the measurements; the first ones still see new interfaces and
 /// their packets.
 #[derive(Clone, Copy)]
 struct Windows {
@@ -28,7 +28,7 @@ struct Windows {
     length: Duration,
 }
 
-/// A trace of many pods that are silent, of the lab and of containerd.
+/// A trace of many silent pods, in the lab and in containerd.
 pub(crate) fn measure(site: &Site, effort: &Effort) -> Result<Measured> {
     let pods = effort.pick(100, 20);
     let windows = Windows {
@@ -99,7 +99,7 @@ fn of_containerd(site: &Site, pods: usize, windows: Windows) -> Result<Vec<Spent
     windows.watch(&mut command)
 }
 
-/// CPU time and wake-ups of a process, since its start or a second.
+/// CPU time and wake-ups of a process, since its start or per second.
 #[derive(Clone, Copy)]
 struct Spent {
     cpu_ms: f64,
@@ -107,7 +107,7 @@ struct Spent {
 }
 
 impl Windows {
-    /// What a podtrace takes a second, in each window.
+    /// The cost of a podtrace per second, in each window.
     fn watch(self, command: &mut Command) -> Result<Vec<Spent>> {
         let running = Running::spawn(command.args(LIFETIME).stdout(Stdio::null()))?;
         running.wait_until_interruptible()?;

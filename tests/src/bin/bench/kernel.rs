@@ -1,14 +1,15 @@
-//! Nanoseconds that a packet takes in the kernel, by `BPF_PROG_TEST_RUN`.
+//! Kernel time of a packet in nanoseconds, by `BPF_PROG_TEST_RUN`.
 use std::thread::{self, JoinHandle};
 
 use anyhow::{Context as _, Result, anyhow};
 use aya::programs::{SchedClassifier, TestRun as _, TestRunOptions};
 use podtrace::{
-    lab::{Lab, LabSpec, plan::VXLAN_PORT},
+    filter::{Expression, Filter, Scope},
+    lab::{Lab, LabSpec},
     model::snapshot::CgroupPath,
     netns::NetNs,
-    packet::{Framing, VxlanPorts},
-    probe::{Attach, Probe, ProbeOptions, Way, feature::Without, reader::RingReader},
+    packet::{FLANNEL_PORT, Framing, VxlanPorts},
+    probe::{Attach, AttachMethod, Probe, ProbeOptions, feature::Without, reader::RingReader},
 };
 use podtrace_ebpf::config::{PROGRAM_BARE, PROGRAM_INGRESS, PROGRAM_NOOP, SNAPLEN_DEFAULT};
 use podtrace_tests::{
@@ -21,56 +22,73 @@ use crate::{
     report::{Bound, Goal, Group, Measured, Row, Stat, in_turns},
 };
 
-/// Test runs happen at this interface.
+/// Test runs use this interface.
 const LOOPBACK: u32 = 1;
-/// A turn takes milliseconds: many of them cost little.
+/// Additional turns, which are cheap: one takes milliseconds.
 const ROUNDS_MORE: usize = 3;
-/// Records of one turn on each of two CPUs, and more than that.
+/// Room for the records of one turn on each of two CPUs, and more.
 const RING_BYTES: u32 = 2 * BARE_BYTES;
 /// The largest GSO packet of IPv4.
 const GSO_MAX: usize = 65_536;
 /// Payload of a segment of such a packet in the overlay.
 const SEGMENT: u32 = 1398;
 
-/// A program and what it is fed.
+/// A program and its input.
 struct Case {
     name: &'static str,
     program: &'static str,
     frame: fn() -> Vec<u8>,
     is_gso: bool,
-    /// Whether no packet is wanted.
-    is_refused: bool,
+    /// What refuses all packets.
+    refused_by: Option<Refusal>,
 }
+
+/// What refuses a packet.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Refusal {
+    /// `--sample`
+    Sampling,
+    /// What the kernel decides of [`EXPRESSION`].
+    Expression,
+}
+
+/// An expression of ten terms, which the packets do not match.
+const EXPRESSION: &str = "tcp and (host 10.0.0.1 or host 10.0.0.2 or host 10.0.0.3 or \
+                          host 10.0.0.4 or host 10.0.0.5) and not port 22 and not port 53 and \
+                          not port 80 and not port 443";
 
 const OURS: Case = Case {
     name: "ours, 98 B",
     program: PROGRAM_INGRESS,
     frame: || frames::ipv4(98),
     is_gso: false,
-    is_refused: false,
+    refused_by: None,
 };
 
-/// The first two are what the others are compared with, the third is the goal's.
+/// The first two are the references, the third belongs to the goal.
 #[rustfmt::skip]
-const CASES: [Case; 9] = [
+const CASES: [Case; 11] = [
     Case { name: "no-op", program: PROGRAM_NOOP, ..OURS },
     Case { name: "bare tap, 98 B", program: PROGRAM_BARE, ..OURS },
     OURS,
-    Case { name: "refused, 98 B", is_refused: true, ..OURS },
-    Case { name: "refused, VXLAN, 148 B", frame: || frames::in_vxlan(&frames::ipv4(98)), is_refused: true, ..OURS },
+    Case { name: "refused, 98 B", refused_by: Some(Refusal::Sampling), ..OURS },
+    Case { name: "refused, VXLAN, 148 B", frame: || frames::in_vxlan(&frames::ipv4(98)), refused_by: Some(Refusal::Sampling), ..OURS },
+    Case { name: "refused by an expression, 98 B", refused_by: Some(Refusal::Expression), ..OURS },
+    Case { name: "refused by an expression, VXLAN, 148 B", frame: || frames::in_vxlan(&frames::ipv4(98)), refused_by: Some(Refusal::Expression), ..OURS },
     Case { name: "ours, 1514 B", frame: || frames::ipv4(1514), ..OURS },
     Case { name: "ours, VXLAN, 148 B", frame: || frames::in_vxlan(&frames::ipv4(98)), ..OURS },
     Case { name: "ours, IPv6, 118 B", frame: frames::ipv6, ..OURS },
     Case { name: "ours, GSO", frame: || frames::ipv4(GSO_MAX), is_gso: true, ..OURS },
 ];
 
-/// Options that what the benchmark loads has in common.
+/// The common options of all loaded programs.
 pub(crate) fn probe_options() -> ProbeOptions {
     ProbeOptions {
         snaplen: SNAPLEN_DEFAULT,
         ring_bytes: RING_BYTES,
         max_interfaces: 1024,
         headers_only: false,
+        filter: None,
         vxlan_ports: VxlanPorts::default(),
         diagnostics: false,
         without: Without::default(),
@@ -78,7 +96,7 @@ pub(crate) fn probe_options() -> ProbeOptions {
     }
 }
 
-/// Every case, in turns.
+/// Measures every case, in turns.
 pub(crate) fn measure(effort: &Effort) -> Result<Measured> {
     let runs = effort.pick(20_000, 5_000);
     let lab = Lab::new(LabSpec {
@@ -116,7 +134,12 @@ pub(crate) fn measure(effort: &Effort) -> Result<Measured> {
         "x",
         over_noop(2).over(&over_noop(1)),
     ));
-    for (row, what) in [(3, "refused packet"), (4, "packet refused in a tunnel")] {
+    for (row, what) in [
+        (3, "refused packet"),
+        (4, "packet refused in a tunnel"),
+        (5, "packet refused by an expression of ten terms"),
+        (6, "the same in a tunnel"),
+    ] {
         measured.goals.push(Goal::new(
             format!("kernel, {what} over a bare tap, both over no-op"),
             Bound::AtMost(0.5),
@@ -132,7 +155,7 @@ pub(crate) fn measure(effort: &Effort) -> Result<Measured> {
     Ok(measured)
 }
 
-/// A loaded program with a frame for it.
+/// A loaded program and its frame.
 struct Loaded {
     name: String,
     program: &'static str,
@@ -146,17 +169,30 @@ struct Loaded {
 }
 
 impl Loaded {
-    /// The programs attached to the loopback interface of the namespace, so
-    /// that they know the packets of test runs.
+    /// Attaches the programs to the loopback interface of the namespace, whose packets test
+    /// runs use.
     fn new(case: &Case, netns: &NetNs) -> Result<Self> {
-        let (mut probe, channel) = Probe::load(&probe_options())?;
+        let filter = Filter {
+            expression: Expression::compile(EXPRESSION)?,
+            scope: Scope::Both,
+        };
+        let options = ProbeOptions {
+            filter: match case.refused_by {
+                Some(Refusal::Expression) => filter.for_kernel(),
+                _ => None,
+            },
+            ..probe_options()
+        };
+        let (mut probe, channel) = Probe::load(&options)?;
         let (reader, mut batches) =
             RingReader::spawn(channel, Box::new(|_: u64| CgroupPath::Unknown), None)?;
         probe.register(netns, LOOPBACK, 0, Framing::Ethernet.link_len())?;
-        let mut hooks = Way::Tcx.open(&mut probe)?;
+        let mut hooks = AttachMethod::Tcx.open(&mut probe)?;
         hooks.attach(netns, "lo", LOOPBACK, 0)?;
-        if case.is_refused {
-            probe.set_vxlan_ports(&[VXLAN_PORT])?;
+        if case.refused_by.is_some() {
+            probe.set_vxlan_ports(&[FLANNEL_PORT])?;
+        }
+        if case.refused_by == Some(Refusal::Sampling) {
             probe.sample(0)?;
         }
         probe.start()?;
@@ -180,8 +216,8 @@ impl Loaded {
         Ok(loaded)
     }
 
-    /// A packet of as many segments as its full length has, and of as many
-    /// bytes as test runs take.
+    /// Turns it into a packet with as many segments as its full length has, and with as many
+    /// bytes as test runs accept.
     fn shrink(&mut self, netns: &NetNs) -> Result<()> {
         let whole = self.frame.clone();
         let segments = (whole.len() as u32).div_ceil(SEGMENT);
@@ -205,8 +241,8 @@ impl Loaded {
         Ok(program.context("no such program")?.try_into()?)
     }
 
-    /// Has the reader awake: only our own program wakes it, and the others' runs
-    /// are not to have it easier.
+    /// Keeps the reader awake: only our own program wakes it, and the other programs' runs
+    /// must not be cheaper for that.
     fn wake(&mut self, netns: &NetNs) -> Result<()> {
         self.test_run(PROGRAM_INGRESS, netns, 1).map(|_ns| ())
     }
@@ -230,7 +266,7 @@ impl Loaded {
         Ok(result??.duration.as_nanos() as f64)
     }
 
-    /// Detaches; says so when the ring was too small for the turns.
+    /// Detaches; returns a note if the ring was too small for the turns.
     fn finish(mut self) -> Result<Option<String>> {
         self.probe.stop()?;
         self.reader.stop();

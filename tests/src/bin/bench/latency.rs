@@ -1,4 +1,4 @@
-//! Round trips of pings while something looks.
+//! Round trips of pings under observation.
 use anyhow::Result;
 use podtrace::lab::traffic::ping;
 
@@ -10,7 +10,7 @@ use crate::{
 };
 
 const TOOLS: [Tool; 4] = [Tool::None, Tool::Trace, Tool::Record, Tool::Tcpdump];
-/// Bytes of payload, as ping sends.
+/// Bytes of payload, as in ping.
 const PAYLOAD: usize = 56;
 
 /// p50 and p99 in microseconds.
@@ -19,7 +19,7 @@ struct RoundTrips {
     p99: f64,
 }
 
-/// Round trips by tool, for each route; the tools look at both nodes.
+/// Round trips by tool, for each route; the tools observe both nodes.
 pub(crate) fn measure(site: &Site, effort: &Effort) -> Result<Measured> {
     let count = effort.pick(3000, 500);
     let mut measured = Measured::default();

@@ -1,9 +1,9 @@
-//! `cargo xtask bench`: what podtrace costs, beside what others take for the
-//! same, and what of its goals it meets.
+//! `cargo xtask bench`: compares the cost of podtrace with that of its peers, and checks its
+//! goals.
 //!
-//! Everything is compared within one run, in turns (A B C A B C …), and told
-//! as ratios within a turn: absolute numbers are those of this machine today.
-//! The traffic stays in namespaces that the benchmark makes and removes.
+//! Everything is compared within one run, in turns (A B C A B C …), as ratios within a turn:
+//! absolute numbers depend on the machine and the day. The traffic stays in namespaces that
+//! the benchmark creates and removes.
 mod attach;
 mod bulk;
 mod events;
@@ -87,7 +87,7 @@ enum Part {
     Attach,
 }
 
-/// How much is measured.
+/// The extent of the measurements.
 struct Effort {
     rounds: usize,
     quick: bool,
@@ -112,7 +112,7 @@ impl Effort {
         }
     }
 
-    /// One number for a full run, another for a quick one.
+    /// One of two numbers, for a full or a quick run.
     fn pick<T>(&self, full: T, quick: T) -> T {
         if self.quick { quick } else { full }
     }

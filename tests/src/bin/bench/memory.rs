@@ -1,4 +1,4 @@
-//! The most memory that podtrace takes, beside its ring.
+//! The peak memory of podtrace, without its rings.
 use std::{
     process::{Command, Stdio},
     slice,
@@ -20,7 +20,7 @@ use crate::{
 
 const MIB: f64 = (1 << 20) as f64;
 
-/// A live record and a live trace under a flood, and the replay of a long session.
+/// A live record and a live trace during a flood, and the replay of a long session.
 pub(crate) fn measure(site: &Site, effort: &Effort) -> Result<Measured> {
     let duration = effort.pick(Duration::from_secs(3), Duration::from_millis(500));
     let live = [Tool::Record, Tool::Trace];
@@ -71,7 +71,7 @@ fn observe(site: &Site, tool: Tool, duration: Duration) -> Result<Observed> {
         .finish_watching_memory()
 }
 
-/// Events of a session, and the most memory that its replay has.
+/// The events of a session, and the peak memory of its replay.
 fn replay(site: &Site, events: u32) -> Result<(u64, u64)> {
     let session = site.file("many.pcapng");
     let events = record_session(site, events, &session)?;

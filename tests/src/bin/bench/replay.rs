@@ -1,4 +1,4 @@
-//! Reading a session, beside those who read the same file.
+//! Reading a session, compared with peers that read the same file.
 use std::{
     io::copy,
     path::Path,
@@ -16,9 +16,9 @@ use crate::{
     tool::{Observer, Tool},
 };
 
-/// Pings of one call: their sequence numbers have 16 bits.
+/// Pings of one call: sequence numbers have 16 bits.
 const PINGS_EACH: u32 = 10_000;
-/// Taps that see a ping and its answer across nodes.
+/// Taps that see a ping and its reply across nodes.
 const EVENTS_EACH: u32 = 20;
 
 /// Wall time of programs that read a session of pings.
@@ -62,8 +62,8 @@ pub(crate) fn measure(site: &Site, effort: &Effort) -> Result<Measured> {
     })
 }
 
-/// Records pings across the nodes until there are so many events; returns how
-/// many there are.
+/// Records pings across the nodes until there are this many events; returns how many there
+/// are.
 pub(crate) fn record_session(site: &Site, events: u32, session: &Path) -> Result<u64> {
     let route = site.across()?;
     let nodes = &site.lab.nodes;
@@ -85,7 +85,7 @@ pub(crate) fn record_session(site: &Site, events: u32, session: &Path) -> Result
     Ok(observed.captured)
 }
 
-/// Seconds until all that it prints is read.
+/// Seconds until all output is read.
 fn read(command: &[&str; 3]) -> Result<f64> {
     let [program, args @ ..] = command;
     let mut command = Command::new(program);

@@ -1,4 +1,4 @@
-//! What was measured: rows with their spread, in groups, and the goals.
+//! The results: rows with their spread, in groups, and the goals.
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
@@ -26,8 +26,8 @@ impl Stat {
         self.0.iter().copied().fold(f64::NEG_INFINITY, f64::max)
     }
 
-    /// Turn by turn, as a multiple of another quantity: what else the machine
-    /// does changes from round to round, and less within one.
+    /// The multiple of another quantity, turn by turn: the machine's other load differs
+    /// between rounds, and less within one.
     pub(crate) fn over(&self, other: &Self) -> Self {
         let both = self.0.iter().zip(&other.0);
         Self(both.map(|(value, other)| value / other).collect())
@@ -38,13 +38,13 @@ impl Stat {
     }
 }
 
-/// One of the things compared.
+/// One of the compared things.
 #[derive(Debug)]
 pub(crate) struct Row {
     pub(crate) name: String,
-    /// What is compared, in the group's unit.
+    /// The compared quantity, in the group's unit.
     pub(crate) stat: Stat,
-    /// What was measured beside it, by unit.
+    /// Additional quantities, by unit.
     pub(crate) beside: Vec<(&'static str, Stat)>,
 }
 
@@ -68,18 +68,18 @@ impl Row {
     }
 }
 
-/// Things that were measured in the same way.
+/// Things measured in the same way.
 #[derive(Debug)]
 pub(crate) struct Group {
     pub(crate) title: String,
     pub(crate) unit: &'static str,
     pub(crate) rows: Vec<Row>,
-    /// Whether they do the same work, and are compared with the first of them.
+    /// Whether they do the same work, and are compared with the first one.
     pub(crate) compares: bool,
 }
 
 impl Group {
-    /// Things compared with the first of them.
+    /// Things compared with the first one.
     pub(crate) fn compared(
         title: impl Into<String>,
         unit: &'static str,
@@ -93,7 +93,7 @@ impl Group {
         }
     }
 
-    /// Things that each stand alone.
+    /// Things that are not compared.
     pub(crate) fn listed(
         title: impl Into<String>,
         unit: &'static str,
@@ -105,7 +105,7 @@ impl Group {
         }
     }
 
-    /// A row as a multiple of the first.
+    /// A row as a multiple of the first row.
     pub(crate) fn ratio(&self, row: &Row) -> Stat {
         let first = self.rows.first().unwrap_or(row);
         row.stat.over(&first.stat)
@@ -129,7 +129,7 @@ impl Group {
     }
 }
 
-/// How a number meets a goal.
+/// The condition of a goal.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Bound {
     AtMost(f64),
@@ -137,7 +137,7 @@ pub(crate) enum Bound {
 }
 
 impl Bound {
-    /// In which sense, and the limit.
+    /// The relation in words, and the limit.
     pub(crate) fn in_words(self) -> (&'static str, f64) {
         match self {
             Self::AtMost(most) => ("at most", most),
@@ -146,7 +146,7 @@ impl Bound {
     }
 }
 
-/// A goal of the design and the number that was measured.
+/// A goal of the design, and the measured number.
 #[derive(Debug)]
 pub(crate) struct Goal {
     pub(crate) what: String,
@@ -190,16 +190,16 @@ impl Goal {
     }
 }
 
-/// What one part has measured.
+/// The results of one part.
 #[derive(Debug, Default)]
 pub(crate) struct Measured {
     pub(crate) groups: Vec<Group>,
     pub(crate) goals: Vec<Goal>,
-    /// What one has to know to read the numbers.
+    /// Remarks for reading the numbers.
     pub(crate) notes: Vec<String>,
 }
 
-/// Where and what was measured.
+/// The circumstances of the measurement.
 #[derive(Serialize)]
 pub(crate) struct Facts {
     pub(crate) version: String,
@@ -228,7 +228,7 @@ impl Facts {
     }
 }
 
-/// Everything.
+/// The whole report.
 pub(crate) struct Report {
     pub(crate) facts: Facts,
     pub(crate) parts: Vec<(String, Duration, Measured)>,
@@ -268,8 +268,7 @@ impl Report {
     }
 }
 
-/// Measures each of the variants in every round; returns what was measured
-/// of each.
+/// Measures each variant in every round; returns the results of each.
 pub(crate) fn in_turns<V, T>(
     rounds: usize,
     variants: &[V],

@@ -1,7 +1,7 @@
-//! Child processes that do not outlive the benchmark, and its own early end.
+//! Child processes that do not outlive the benchmark, and the benchmark's own early end.
 //!
-//! Ctrl-C kills the children, so that whoever waits for one goes on, and is an
-//! error at the next [`check`]: everything made goes as it does after any error.
+//! Ctrl-C kills the children, which ends the waits for them, and makes the next [`check`]
+//! fail: the benchmark then cleans up as after any error.
 use std::{
     collections::BTreeSet,
     fs,
@@ -27,7 +27,7 @@ use nix::{
 use podtrace::netns::NetNs;
 use tokio::signal::unix::{SignalKind, signal};
 
-/// How often a process is looked at.
+/// How often a process is checked.
 const POLL: Duration = Duration::from_millis(5);
 /// How long a process may take to handle its signals.
 const INTERRUPTIBLE: Duration = Duration::from_secs(1);
@@ -36,7 +36,7 @@ static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 /// The process groups of all children.
 static GROUPS: Mutex<BTreeSet<i32>> = Mutex::new(BTreeSet::new());
 
-/// From now on, SIGINT and SIGTERM end the benchmark in order.
+/// Makes SIGINT and SIGTERM end the benchmark in order from now on.
 pub(crate) fn watch_signals() -> Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -57,7 +57,7 @@ pub(crate) fn watch_signals() -> Result<()> {
             eprintln!("interrupted: cleaning up");
             INTERRUPTED.store(true, Ordering::SeqCst);
             for group in groups().iter() {
-                // One that has just ended needs no killing.
+                // A child that just ended needs no kill.
                 let _ = killpg(Pid::from_raw(*group), Signal::SIGKILL);
             }
         }
@@ -68,7 +68,7 @@ pub(crate) fn watch_signals() -> Result<()> {
     Ok(())
 }
 
-/// Fails when the benchmark was interrupted.
+/// Fails if the benchmark was interrupted.
 pub(crate) fn check() -> Result<()> {
     if INTERRUPTED.load(Ordering::SeqCst) {
         bail!("interrupted");
@@ -87,7 +87,7 @@ pub(crate) struct Running {
     name: String,
 }
 
-/// What a child has taken.
+/// The cost of a child.
 pub(crate) struct Ended {
     /// Processor seconds, of user and system.
     pub(crate) processor: f64,
@@ -103,7 +103,7 @@ impl Running {
         let group = Pid::from_raw(i32::try_from(child.id())?);
         groups().insert(group.as_raw());
         let running = Self { child, group, name };
-        // One that was started after the others were killed goes at once.
+        // A child started after the others were killed ends at once.
         check()?;
         Ok(running)
     }
@@ -121,7 +121,7 @@ impl Running {
         self.child.id()
     }
 
-    /// Waits until SIGINT does not just kill it, for a second at most.
+    /// Waits, for a second at most, until it handles SIGINT.
     pub(crate) fn wait_until_interruptible(&self) -> Result<()> {
         let bit = 1 << (Signal::SIGINT as i32 - 1);
         let deadline = Instant::now() + INTERRUPTIBLE;
@@ -134,13 +134,13 @@ impl Running {
         Ok(())
     }
 
-    /// Asks it to end, as Ctrl-C does.
+    /// Sends SIGINT, as Ctrl-C does.
     pub(crate) fn interrupt(&self) -> Result<()> {
         killpg(self.group, Signal::SIGINT)
             .with_context(|| format!("cannot interrupt {}", self.name))
     }
 
-    /// Waits for its end; failing is an error.
+    /// Waits for its end; a failed exit is an error.
     pub(crate) fn wait(mut self) -> Result<Ended> {
         let before = processor_seconds()?;
         let status = self.child.wait()?;
@@ -154,7 +154,7 @@ impl Running {
         })
     }
 
-    /// The same, and the most memory that it had, in bytes.
+    /// As [`Self::wait`]; also returns its peak memory in bytes.
     pub(crate) fn wait_watching_memory(self) -> Result<(Ended, u64)> {
         let mut peak = 0;
         while !has_ended(self.pid()) {
@@ -173,7 +173,7 @@ impl Running {
 impl Drop for Running {
     fn drop(&mut self) {
         if groups().remove(&self.group.as_raw()) {
-            // There is nothing to be done about one that cannot be killed.
+            // Nothing can be done about one that cannot be killed.
             let _ = killpg(self.group, Signal::SIGKILL);
             let _ = self.child.wait();
         }
@@ -187,23 +187,23 @@ fn caught_signals(pid: u32) -> Option<u64> {
     u64::from_str_radix(caught?.trim(), 16).ok()
 }
 
-/// Whether only its exit status is left of a child.
+/// Whether a child has ended and only its exit status is left.
 fn has_ended(pid: u32) -> bool {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat"));
-    // The state follows the name, which may hold anything.
+    // The state follows the name, which may contain anything.
     stat.map_or(true, |stat| {
         stat.rsplit_once(") ")
             .is_none_or(|(_, state)| state.starts_with('Z'))
     })
 }
 
-/// The most memory that a process had so far, in bytes.
+/// The peak memory of a process so far, in bytes.
 pub(crate) fn peak_memory(pid: u32) -> Option<u64> {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
     status.lines().find_map(|line| kib(line, "VmHWM:"))
 }
 
-/// What is resident of the BPF maps that a process has mapped, in bytes: the rings.
+/// The resident part of a process's mapped BPF maps, in bytes: the rings.
 pub(crate) fn ring_memory(pid: u32) -> Result<u64> {
     let maps = fs::read_to_string(format!("/proc/{pid}/smaps"))?;
     let mut is_map = false;
@@ -228,15 +228,14 @@ fn kib(line: &str, key: &str) -> Option<u64> {
     value.parse::<u64>().ok().map(|kib| kib * 1024)
 }
 
-/// The time that some work takes, in seconds.
+/// The duration of some work, in seconds.
 pub(crate) fn timed<T>(work: impl FnOnce() -> Result<T>) -> Result<(T, f64)> {
     let begin = Instant::now();
     let result = work()?;
     Ok((result, begin.elapsed().as_secs_f64()))
 }
 
-/// Processor time of all children that were waited for: the benchmark waits
-/// for one at a time.
+/// CPU time of all children that were waited for: the benchmark waits for one at a time.
 fn processor_seconds() -> Result<f64> {
     let usage = getrusage(UsageWho::RUSAGE_CHILDREN)?;
     let seconds = |time: TimeVal| time.tv_sec() as f64 + time.tv_usec() as f64 / 1e6;

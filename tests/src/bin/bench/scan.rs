@@ -1,5 +1,5 @@
-//! What it takes to scan a node, by the number of its pods, and how soon the
-//! interfaces of a new pod have taps.
+//! The cost of scanning a node, by the number of its pods, and the time until the interfaces
+//! of a new pod have taps.
 use std::{
     thread,
     time::{Duration, Instant},
@@ -29,13 +29,13 @@ use crate::{
 };
 
 const MS: f64 = 1000.0;
-/// How long something may take that is waited for.
+/// The deadline of a wait.
 const DEADLINE: Duration = Duration::from_secs(60);
-/// How long it takes until nothing may have changed: that often it is looked at.
+/// The time without changes after which scans are repeated no more.
 const SETTLE: Duration = Duration::from_millis(500);
 const HOOKS: [TcAttachType; 2] = [TcAttachType::Ingress, TcAttachType::Egress];
 
-/// Looks at nodes of different sizes, and new pods on a large one that is traced.
+/// Scans nodes of different sizes, and starts pods on a large traced one.
 pub(crate) fn measure(site: &Site, effort: &Effort) -> Result<Measured> {
     let sizes: &[usize] = effort.pick(&[1, 100, 250], &[1, 20]);
     let mut rows = Vec::new();
@@ -64,7 +64,7 @@ fn node(lab: &Lab) -> Result<&LabNode> {
     lab.nodes.first().context("the lab has no node")
 }
 
-/// Looks at a node with so many pods: they find all of them.
+/// Scans a node with that many pods, and checks that it finds all of them.
 fn scans(pods: usize) -> Result<[Row; 4]> {
     let lab = lab(pods)?;
     let netns = node(&lab)?.netns.clone();
@@ -94,13 +94,13 @@ fn scans(pods: usize) -> Result<[Row; 4]> {
     ])
 }
 
-/// What a scan saw, and the milliseconds that it took.
+/// The result of a scan, and its milliseconds.
 fn timed(runtime: &Runtime, scanner: &mut Scanner) -> Result<(Scan, f64)> {
     let (scan, seconds) = running::timed(|| Ok(runtime.block_on(scanner.scan())?))?;
     Ok((scan, MS * seconds))
 }
 
-/// The milliseconds of the last of the scans that it takes until nothing is young.
+/// The milliseconds of the last scan, once nothing is new.
 fn settled(runtime: &Runtime, scanner: &mut Scanner) -> Result<f64> {
     let start = Instant::now();
     loop {
@@ -118,7 +118,7 @@ fn pods_of(scan: &Scan) -> usize {
     pods.filter(|target| target.point.role == Role::Pod).count()
 }
 
-/// How long the ends of a new pod's veth pair are without taps, beside other pods.
+/// How long the ends of a new pod's veth pair are without taps, among other pods.
 fn new_pods(site: &Site, others: usize, rounds: usize) -> Result<Group> {
     eprintln!("   new pods beside {others}");
     let lab = lab(others)?;
@@ -130,7 +130,7 @@ fn new_pods(site: &Site, others: usize, rounds: usize) -> Result<Group> {
         wait_for_taps(&pod.netns, "eth0")?;
         wait_for_taps(&pod.netns, "lo")?;
     }
-    // They stay: one that goes takes the kernel's time from the next one.
+    // They stay: removing one takes kernel time from the next.
     let mut newcomers = Vec::new();
     let (mut tied, mut host, mut pod) = (Vec::new(), Vec::new(), Vec::new());
     for round in 0..rounds {

@@ -1,24 +1,24 @@
-//! Where most of the parts are measured: a lab of two nodes with two pods each.
+//! The place of most measurements: a lab of two nodes with two pods each.
 use std::path::PathBuf;
 
 use anyhow::{Context as _, Result};
 use podtrace::lab::{Lab, LabNode, LabPod, LabSpec};
 use tempfile::TempDir;
 
-/// The lab, the podtrace that is measured, and a place for files.
+/// The lab, the measured podtrace, and a directory for files.
 pub(crate) struct Site {
     pub(crate) podtrace: PathBuf,
     pub(crate) lab: Lab,
     directory: TempDir,
 }
 
-/// Two pods and how packets get from one to the other.
+/// Two pods, and the route between them.
 #[derive(Clone, Copy)]
 pub(crate) struct Route<'a> {
     pub(crate) name: &'static str,
     pub(crate) from: &'a LabPod,
     pub(crate) to: &'a LabPod,
-    /// The node of the sender: what is measured runs there.
+    /// The node of the sender, where the measured tool runs.
     pub(crate) node: &'a LabNode,
 }
 
@@ -35,7 +35,7 @@ impl Site {
         })
     }
 
-    /// A file of the benchmark's own, gone with the site.
+    /// A file of the benchmark, which is removed with the site.
     pub(crate) fn file(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
     }

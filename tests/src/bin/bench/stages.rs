@@ -1,4 +1,4 @@
-//! The stages from record to output, by the suite that measures them alone.
+//! The stages from record to output, by the suite that measures each alone.
 use std::{
     fs,
     path::Path,
@@ -15,12 +15,12 @@ use crate::{
     site::Site,
 };
 
-/// The traffic of the suite that has something of everything.
+/// The traffic of the suite that contains all kinds of packets.
 const TRAFFIC: &str = "mixed";
-/// The stages in the order of the pipeline, as the suite names them.
+/// The stages in the order of the pipeline, by their names in the suite.
 const STAGES: [&str; 8] = [
     "decode",
-    "stitch",
+    "join",
     "identify",
     "text",
     "json",
@@ -29,7 +29,7 @@ const STAGES: [&str; 8] = [
     "pipeline to text",
 ];
 
-/// Events that one core takes through each stage.
+/// Events that one core processes in each stage.
 pub(crate) fn measure(site: &Site, effort: &Effort) -> Result<Measured> {
     let suite = std::env::var_os("STAGES_BIN")
         .context("STAGES_BIN does not name the suite that measures the stages")?;
@@ -59,7 +59,7 @@ pub(crate) fn measure(site: &Site, effort: &Effort) -> Result<Measured> {
     })
 }
 
-/// Events per second in each sample that the suite took of a stage.
+/// Events per second in each of the suite's samples of a stage.
 fn rates(directory: &Path) -> Result<Vec<f64>> {
     let read = |file: &str| -> Result<Value> {
         let path = directory.join("new").join(file);

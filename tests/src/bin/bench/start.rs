@@ -1,4 +1,4 @@
-//! How long it takes until a tool is ready, and until it has ended.
+//! The time until a tool is ready, and until it has ended.
 use anyhow::{Context as _, Result};
 use podtrace::lab::{Lab, LabSpec, traffic::ping};
 

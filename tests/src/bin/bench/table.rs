@@ -1,4 +1,4 @@
-//! The report for people.
+//! The report as a table.
 use crate::report::{Facts, Goal, Group, Measured, Report, Stat};
 
 /// Prints every group and, at the end, the goals.
@@ -81,7 +81,7 @@ fn spread(stat: &Stat) -> String {
     format!("({} … {})", number(stat.least()), number(stat.most()))
 }
 
-/// Three digits that matter, and thousands and millions by letter.
+/// Three significant digits, with a letter for thousands and millions.
 fn number(value: f64) -> String {
     let (value, letter) = match value.abs() {
         size if size >= 1e7 => (value / 1e6, "M"),

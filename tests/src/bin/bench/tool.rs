@@ -1,4 +1,4 @@
-//! The programs that look at packets while something is measured.
+//! The programs that observe packets during a measurement.
 use std::{
     fs,
     io::{BufRead, BufReader, Read},
@@ -16,21 +16,21 @@ use crate::{
     site::Site,
 };
 
-/// Of what a program says last, at least so much is kept.
+/// The bytes kept of a program's last output.
 const TAIL: usize = 64 << 10;
-/// No podtrace lives longer, whatever becomes of the benchmark.
+/// Limits the life of podtrace, whatever happens to the benchmark.
 const LIFETIME: [&str; 2] = ["--duration", "10m"];
 
-/// One of them.
+/// A tool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Tool {
-    /// Nothing looks.
+    /// No observation.
     None,
     /// `podtrace record -w FILE`.
     Record,
     /// `podtrace record --headers-only -w FILE`.
     RecordHeaders,
-    /// `podtrace trace`, its text thrown away.
+    /// `podtrace trace`, with its output discarded.
     Trace,
     /// `tcpdump -i any -s 96 -w FILE`.
     Tcpdump,
@@ -55,7 +55,7 @@ impl Tool {
         matches!(self, Self::Record | Self::RecordHeaders | Self::Trace)
     }
 
-    /// Arguments of podtrace for what is not about places.
+    /// The arguments of podtrace, except for nodes and interfaces.
     fn podtrace_args(self) -> &'static [&'static str] {
         match self {
             Self::RecordHeaders => &["record", "--headers-only"],
@@ -64,7 +64,7 @@ impl Tool {
         }
     }
 
-    /// What it says when it is ready.
+    /// Its output when it is ready.
     fn ready(self) -> &'static str {
         match self {
             Self::Tcpdump => "listening on",
@@ -74,32 +74,32 @@ impl Tool {
     }
 }
 
-/// A tool at work.
+/// A running tool.
 pub(crate) struct Observer {
     tool: Tool,
     running: Running,
-    /// The end of what it says, at its end.
+    /// The end of its output, once it has ended.
     tail: JoinHandle<String>,
     file: Option<PathBuf>,
     /// Seconds from its start until it was ready.
     pub(crate) start_s: f64,
 }
 
-/// What a tool tells and took.
+/// The results and the cost of a tool.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Observed {
-    /// Packets at all the places where it looks, as far as it can tell.
+    /// Packets at all points that it observes, as far as it reports them.
     pub(crate) seen: u64,
-    /// Those of them that it has.
+    /// The captured ones of these packets.
     pub(crate) captured: u64,
-    /// Those that it says it lost.
+    /// The packets that it reports as lost.
     pub(crate) lost: u64,
-    /// Whether seen is captured and lost, by its own account.
+    /// Whether its counts of captured and lost packets add up to those seen.
     pub(crate) accounts: bool,
     pub(crate) processor_s: f64,
-    /// The most memory it had beside the rings, in bytes; podtrace only.
+    /// Its peak memory without the rings, in bytes; podtrace only.
     pub(crate) memory: u64,
-    /// From Ctrl-C to its end.
+    /// The time from Ctrl-C to its end.
     pub(crate) end_s: f64,
 }
 
@@ -111,7 +111,7 @@ impl Observed {
 }
 
 impl Observer {
-    /// Starts the tool at these nodes of a lab; back when it is ready. None for
+    /// Starts the tool at these nodes of a lab, and returns when it is ready. None for
     /// [`Tool::None`].
     pub(crate) fn start(
         tool: Tool,
@@ -148,7 +148,7 @@ impl Observer {
         let mut stream = BufReader::with_capacity(1 << 20, stream);
         wait_until_ready(tool, &mut stream)?;
         let start_s = begin.elapsed().as_secs_f64();
-        // Some say that they are ready before they are ready to be interrupted.
+        // Some report that they are ready before they handle signals.
         running.wait_until_interruptible()?;
         Ok(Some(Self {
             tool,
@@ -171,12 +171,12 @@ impl Observer {
         self.running.pid()
     }
 
-    /// Interrupts it and hears what it has to say.
+    /// Interrupts it, and returns its results.
     pub(crate) fn finish(self) -> Result<Observed> {
         self.finish_by(|running| Ok((running.wait()?, 0)))
     }
 
-    /// The same, and what it wrote is kept under another name.
+    /// As [`Self::finish`], and keeps its output under another name.
     pub(crate) fn finish_keeping(mut self, path: &Path) -> Result<Observed> {
         let file = self.file.take().context("nothing is written")?;
         let observed = self.finish()?;
@@ -184,7 +184,7 @@ impl Observer {
         Ok(observed)
     }
 
-    /// The same, with the memory that it had.
+    /// As [`Self::finish`], with its memory.
     pub(crate) fn finish_watching_memory(self) -> Result<Observed> {
         let ring = ring_memory(self.pid())?;
         let mut observed = self.finish_by(Running::wait_watching_memory)?;
@@ -232,7 +232,7 @@ fn peer(tool: Tool) -> Command {
         command.arg("-q");
     } else {
         command = Command::new("tcpdump");
-        // Not to lose root, and with it the file.
+        // Keeps tcpdump from giving up root, and with it the file.
         command.args(["-Z", "root"]);
     }
     command.args(["-i", "any", "-s", "96"]);
@@ -253,7 +253,7 @@ fn wait_until_ready(tool: Tool, stream: &mut impl BufRead) -> Result<()> {
     }
 }
 
-/// Reads all and keeps the end.
+/// Reads everything, and keeps the end.
 fn tail(mut stream: impl Read) -> String {
     let mut chunk = vec![0; 1 << 20];
     let mut kept = Vec::new();
@@ -268,7 +268,7 @@ fn tail(mut stream: impl Read) -> String {
     String::from_utf8_lossy(&kept).into_owned()
 }
 
-/// What a tool says at its end.
+/// Parses a tool's output at its end.
 fn parse(tool: Tool, text: &str) -> Option<Observed> {
     let line = |word: &str| text.lines().rev().find(|line| line.contains(word));
     let observed = match tool {
@@ -303,7 +303,7 @@ fn parse(tool: Tool, text: &str) -> Option<Observed> {
     })
 }
 
-/// The number that a text begins with.
+/// The number at the begin of a text.
 fn leading(text: &str) -> Option<u64> {
     let text = text.trim_start();
     let end = text.find(|c: char| !c.is_ascii_digit());

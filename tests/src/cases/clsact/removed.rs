@@ -1,4 +1,4 @@
-//! What other tools do to our filters while packets are traced.
+//! Other tools change our filters during a trace.
 
 use serde_json::Value;
 
@@ -36,11 +36,11 @@ fn filters_that_are_removed_are_attached_again_a_few_times() {
     assert_eq!(site.dump(), before);
 }
 
-/// The last hop of what passes meanwhile is not seen, and it arrives all the same.
+/// The last hop of such packets is not seen, and yet they arrive.
 #[test]
 fn packets_that_pass_meanwhile_are_not_said_to_be_lost() {
     let site = Site::new();
-    // Much longer than it takes until the removal is found.
+    // Much longer than the detection of the removal.
     let mut tracer = site.trace("clsact", &["--hop-timeout", "2s"]);
     let to = site.0.nodes[0].pods[1].netns.clone();
     tc(&to, "qdisc del dev eth0 clsact");
@@ -106,7 +106,7 @@ fn qdisc_that_another_tool_has_made_in_the_place_of_ours_stays() {
 }
 
 #[test]
-fn filter_that_comes_before_ours_later_is_told_of() {
+fn later_filter_before_ours_is_reported() {
     let site = Site::new();
     let mut tracer = trace(&site);
     site.tc(&format!("filter add dev {VETH} ingress prio 80 {U32}"));

@@ -7,22 +7,22 @@ use nix::mount::{MntFlags, umount2};
 use podtrace::lab::LabPod;
 use serde_json::Value;
 
+use super::super::attach_methods::each_attach_method;
 use super::super::churn::netlink;
-use super::super::ways::each_way;
 use super::{Site, VETH};
 use crate::cases::tracer::Tracer;
 
-/// Two podtraces, started in this order; the first to end is given by number.
-fn check_two(ways: [&str; 2], first_to_end: usize) {
-    println!("{ways:?}, number {first_to_end} ends first");
+/// Two podtraces, started in this order; `first_to_end` is the number of the first to end.
+fn check_two(methods: [&str; 2], first_to_end: usize) {
+    println!("{methods:?}, number {first_to_end} ends first");
     let site = Site::new();
     let before = site.dump();
-    let mut tracers = ways.map(|way| Some(site.trace(way, &[])));
+    let mut tracers = methods.map(|method| Some(site.trace(method, &[])));
     for (tracer, id) in tracers.iter_mut().flatten().zip(20..) {
         assert!(site.sees_pings(tracer, id));
     }
     tracers[first_to_end].take().unwrap().finish();
-    let last = ways[1 - first_to_end];
+    let last = methods[1 - first_to_end];
     let during = site.dump();
     assert_eq!(during.contains("podtrace/"), last == "clsact", "{during}");
     let mut tracer = tracers.into_iter().flatten().next().unwrap();
@@ -33,10 +33,10 @@ fn check_two(ways: [&str; 2], first_to_end: usize) {
 
 #[test]
 fn last_of_two_podtraces_removes_what_the_first_has_made() {
-    each_way(|way| {
-        check_two([way, way], 0);
-        check_two([way, way], 1);
-        if way == "tcx" {
+    each_attach_method(|method| {
+        check_two([method, method], 0);
+        check_two([method, method], 1);
+        if method == "tcx" {
             check_two(["tcx", "clsact"], 0);
             check_two(["clsact", "tcx"], 0);
         }
@@ -52,9 +52,9 @@ fn wait_until_gone(tracer: &mut Tracer, interface: &str) {
 
 #[test]
 fn interface_that_vanishes_takes_its_taps_along() {
-    each_way(|way| {
+    each_attach_method(|method| {
         let site = Site::new();
-        let mut tracer = site.trace(way, &[]);
+        let mut tracer = site.trace(method, &[]);
         assert!(site.sees_pings(&mut tracer, 30));
         netlink(site.node(), async |handle| {
             let links = podtrace::node::links::list(site.node()).await.unwrap();
@@ -75,9 +75,9 @@ fn interface_that_vanishes_takes_its_taps_along() {
 
 #[test]
 fn namespace_that_vanishes_is_not_kept() {
-    each_way(|way| {
+    each_attach_method(|method| {
         let mut site = Site::new();
-        let mut tracer = site.trace(way, &[]);
+        let mut tracer = site.trace(method, &[]);
         assert!(site.sees_pings(&mut tracer, 31));
         let LabPod { netns, veth, .. } = site.0.nodes[0].pods.remove(1);
         let name = Path::new("/run/netns").join(&netns.name);

@@ -1,4 +1,4 @@
-//! What a lab leaves behind, wherever that might be.
+//! Finds everything that a lab leaves behind.
 
 use std::collections::BTreeSet;
 use std::env;
@@ -11,7 +11,7 @@ use podtrace::netns::{NETNS_DIR, NetNs};
 
 use crate::cri_lab::cgroup::CGROUP_DIR;
 
-/// By what a lab is recognised.
+/// The traces by which a lab is recognised.
 #[derive(Debug)]
 pub(super) struct Traces {
     id: String,
@@ -22,7 +22,7 @@ pub(super) struct Traces {
 }
 
 impl Traces {
-    /// Of a running lab.
+    /// The traces of a running lab.
     pub(super) fn of(id: &str) -> Self {
         let mut traces = Self {
             id: id.to_owned(),
@@ -36,28 +36,28 @@ impl Traces {
         traces
     }
 
-    /// Everything that is still there, one line each.
+    /// Everything that still exists, one line each.
     pub(super) fn left(&self) -> Vec<String> {
-        // Paths of mounts that others make may be no UTF-8.
+        // Other mounts' paths may not be UTF-8.
         let mounts = fs::read("/proc/self/mountinfo").unwrap();
         let mounts = String::from_utf8_lossy(&mounts);
         let mounts = mounts.lines().filter(|line| line.contains(&self.id));
         let mut left: Vec<_> = mounts.map(|line| format!("mount {line}")).collect();
-        let say = |kind, paths: Vec<PathBuf>| {
+        let describe = |kind, paths: Vec<PathBuf>| {
             let lines = paths.into_iter();
             lines.map(move |path| format!("{kind} {}", path.display()))
         };
-        left.extend(say("process", self.processes()));
-        left.extend(say("network namespace", self.namespaces()));
-        left.extend(say("cgroup", self.below(Path::new(CGROUP_DIR), 4)));
-        left.extend(say("file", self.below(&env::temp_dir(), 0)));
-        left.extend(say("file", self.below(Path::new("/run"), 1)));
-        left.extend(say("file", self.below(Path::new("/var/lib"), 1)));
+        left.extend(describe("process", self.processes()));
+        left.extend(describe("network namespace", self.namespaces()));
+        left.extend(describe("cgroup", self.below(Path::new(CGROUP_DIR), 4)));
+        left.extend(describe("file", self.below(&env::temp_dir(), 0)));
+        left.extend(describe("file", self.below(Path::new("/run"), 1)));
+        left.extend(describe("file", self.below(Path::new("/var/lib"), 1)));
         left
     }
 
-    /// The folders of its processes in `/proc`: those in its cgroups, and
-    /// those told to work in its directory.
+    /// The folders of its processes in `/proc`: those in its cgroups, and those with its
+    /// directory in their arguments.
     pub(super) fn processes(&self) -> Vec<PathBuf> {
         let ours = |process: &PathBuf| {
             ["cgroup", "cmdline"].iter().any(|file| {
@@ -68,7 +68,7 @@ impl Traces {
         numbered("/proc").into_iter().filter(ours).collect()
     }
 
-    /// Whatever holds one of its network namespaces.
+    /// Everything that holds one of its network namespaces.
     fn namespaces(&self) -> Vec<PathBuf> {
         let processes = numbered("/proc")
             .into_iter()
@@ -84,7 +84,7 @@ impl Traces {
             .collect()
     }
 
-    /// What is named after the lab in a folder and so many levels below.
+    /// The entries named after the lab in a folder, up to `levels` levels below.
     fn below(&self, dir: &Path, levels: u32) -> Vec<PathBuf> {
         let mut found = Vec::new();
         for path in entries(dir) {
@@ -98,7 +98,7 @@ impl Traces {
     }
 }
 
-/// Waits until something is so; ten seconds are enough for anything.
+/// Waits for a condition, at most ten seconds.
 pub(super) fn wait_until(what: &str, is_so: impl Fn() -> bool) {
     let deadline = Instant::now() + Duration::from_secs(10);
     while !is_so() {
@@ -107,7 +107,7 @@ pub(super) fn wait_until(what: &str, is_so: impl Fn() -> bool) {
     }
 }
 
-/// None for what went while it was looked at.
+/// None for an entry that vanished meanwhile.
 fn netns_id(path: PathBuf) -> Option<u64> {
     NetNs::open(path).ok().map(|netns| netns.id)
 }

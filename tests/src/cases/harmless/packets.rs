@@ -1,15 +1,14 @@
-//! Packets of many kinds, good and bad.
+//! Packets of many kinds, valid and invalid.
 
 use std::net::Ipv4Addr;
 
 use crate::frames;
 
-/// Our MAC address, by which the packets are known where they are bridged.
+/// Our MAC address, which identifies bridged packets.
 const OURS: [u8; 6] = [2, 0, 0, 0, 0xfe, 1];
-/// What the last packet of a sequence ends with.
+/// The end of a sequence's last packet.
 pub(super) const LAST: &[u8] = b"the last packet of all of them";
-/// What the payload of those begins with that are routed: there is no MAC to know
-/// them by.
+/// The begin of routed packets' payload, which identifies them instead of a MAC address.
 const MARK: &[u8] = b"podtrace-harmless";
 
 const IPV4: [u8; 2] = [8, 0];
@@ -17,7 +16,7 @@ const IPV6: [u8; 2] = [0x86, 0xdd];
 const TCP: u8 = 6;
 const UDP: u8 = 17;
 
-/// One to send.
+/// A packet to send.
 #[derive(Debug)]
 pub(super) struct Packet {
     /// `struct virtio_net_hdr`.
@@ -31,10 +30,10 @@ impl Packet {
         Self { offload, bytes }
     }
 
-    /// TCP whose checksum is left to the device, and with a segment size its cutting.
+    /// TCP with checksum offload, and with a segment size also segmentation offload.
     fn offloaded(bytes: Vec<u8>, segment: Option<u16>) -> Self {
-        // Flag NEEDS_CSUM, type TCPV4; header length, segment size, where the checksum
-        // begins, and where in it it goes (linux/virtio_net.h).
+        // Flag NEEDS_CSUM, type TCPV4; header length, segment size, begin and offset of the
+        // checksum (linux/virtio_net.h).
         let mut offload = [1, 0, 54, 0, 0, 0, 34, 0, 16, 0];
         if let Some(segment) = segment {
             offload[1] = 1;
@@ -43,16 +42,16 @@ impl Packet {
         Self { offload, bytes }
     }
 
-    /// Whether a packet that arrived is one of these.
+    /// Whether a received packet is one of these.
     pub(super) fn is_ours(bytes: &[u8]) -> bool {
         bytes.get(6..12) == Some(&OURS[..]) || bytes.windows(MARK.len()).any(|part| part == MARK)
     }
 }
 
-/// To a pod of the same node; nothing on the way looks behind the Ethernet header.
+/// For a pod of the same node; nothing on the way reads beyond the Ethernet header.
 pub(super) fn raw(to: [u8; 6]) -> Vec<Packet> {
     let mut frames: Vec<Vec<u8>> = Vec::new();
-    // Sizes around the limits of what is captured.
+    // Sizes around the limits of the capture.
     for len in [42, 43, 60, 64, 98, 131, 132, 159, 160, 161, 512, 1463, 1464] {
         frames.push(frames::ipv4(len));
     }
@@ -82,7 +81,7 @@ pub(super) fn raw(to: [u8; 6]) -> Vec<Packet> {
     // LLC: the protocol is a length.
     frames.push(ethernet([0, 38], &[0x42; 46]));
     frames.push(ethernet([0, 3], &[0xe0, 0xe0, 3]));
-    // Hardly anything behind the header.
+    // Hardly any byte behind the header.
     for len in 0..3 {
         frames.push(ethernet(IPV4, &[0x45; 3][..len]));
         frames.push(ethernet(IPV6, &[0x60; 3][..len]));
@@ -90,7 +89,7 @@ pub(super) fn raw(to: [u8; 6]) -> Vec<Packet> {
     for frame in &mut frames {
         address(frame, to);
     }
-    // To all, and to some.
+    // Broadcast and multicast.
     for to in [[0xff; 6], [1, 0, 0x5e, 0, 0, 77], [0x33, 0x33, 0, 0, 0, 77]] {
         for mut frame in [ethernet([8, 6], &arp()), frames::ipv4(98), frames::ipv6()] {
             address(&mut frame, to);
@@ -123,15 +122,15 @@ pub(super) fn datagram_to(to: [u8; 6], port: u16) -> Packet {
     Packet::plain(frame)
 }
 
-/// What comes last: no IP, so that no program stops it.
+/// The last packet: it is not IP, so that no program stops it.
 pub(super) fn last_to(to: [u8; 6]) -> Packet {
     let mut frame = ethernet([0x88, 0xb5], LAST);
     address(&mut frame, to);
     Packet::plain(frame)
 }
 
-/// Through the node's gateway to a pod elsewhere: only IPv4 that may arrive and some
-/// that may not.
+/// Through the node's gateway to a pod elsewhere: only IPv4, some packets of which may not
+/// arrive.
 pub(super) fn from_pod(gateway: [u8; 6], from: Ipv4Addr, to: Ipv4Addr) -> Vec<Packet> {
     let packet = |ttl: u8, flags: u16, content: &[u8]| {
         let content = [MARK, content].concat();
@@ -150,7 +149,7 @@ pub(super) fn from_pod(gateway: [u8; 6], from: Ipv4Addr, to: Ipv4Addr) -> Vec<Pa
         packet(64, 9 + 9, &[6; 30]),
         packet(255, 0x4000, &[7; 1390]),
     ];
-    // A wrong sum of the IP header is not routed, one of UDP is.
+    // A packet with a wrong IP checksum is not routed, one with a wrong UDP checksum is.
     let mut wrong = packet(64, 0, &[8; 50]);
     wrong[24] ^= 0xff;
     frames.push(wrong);
@@ -167,7 +166,7 @@ pub(super) fn from_pod(gateway: [u8; 6], from: Ipv4Addr, to: Ipv4Addr) -> Vec<Pa
     packets
 }
 
-/// With these addresses, and sums that are right.
+/// Sets these addresses and correct checksums.
 fn routed(mut packet: Vec<u8>, gateway: [u8; 6], from: Ipv4Addr, to: Ipv4Addr) -> Vec<u8> {
     packet[12..16].copy_from_slice(&from.octets());
     packet[16..20].copy_from_slice(&to.octets());
@@ -255,7 +254,7 @@ fn arp() -> Vec<u8> {
     packet
 }
 
-/// First, middle and last; and one that repeats what came.
+/// First, middle and last, and a repeated one.
 fn fragments() -> Vec<Vec<u8>> {
     let fragment = |flags: u16| {
         let mut packet = ipv4(UDP, &udp(&[flags as u8; 56]));
@@ -268,7 +267,7 @@ fn fragments() -> Vec<Vec<u8>> {
         .into()
 }
 
-/// Sums, lengths and versions that are wrong.
+/// Wrong checksums, lengths and versions.
 fn broken_ipv4() -> Vec<Vec<u8>> {
     let good = || ipv4(UDP, &udp(&[0x33; 60]));
     let change = |at: usize, value: u8| {
@@ -286,7 +285,7 @@ fn broken_ipv4() -> Vec<Vec<u8>> {
         change(2, 0xff),
         change(3, 10),
     ];
-    // Longer than it says, and shorter.
+    // Longer and shorter than the header states.
     all.push(ethernet(IPV4, &[good(), vec![0; 17]].concat()));
     all.push(ethernet(IPV4, &good()[..25]));
     all
@@ -305,8 +304,8 @@ fn tagged() -> Vec<Vec<u8>> {
     ]
 }
 
-/// IPv6 with hop-by-hop and destination options, a routing and a fragment header, an
-/// unknown one, and a chain that is cut.
+/// IPv6 with hop-by-hop and destination options, a routing and a fragment header, an unknown
+/// one, and a truncated chain.
 fn with_extensions() -> Vec<Vec<u8>> {
     let packet = |first: u8, content: &[u8]| {
         let length = u16::try_from(content.len()).unwrap();

@@ -1,4 +1,4 @@
-//! Other programs before and after ours see every packet, and what they decide holds.
+//! Other programs before and after ours see every packet, and their verdicts hold.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -6,12 +6,12 @@ use std::fs;
 use aya::programs::TcAttachType;
 use podtrace::lab::Lab;
 use podtrace::netns::NetNs;
-use podtrace::probe::Way;
+use podtrace::probe::AttachMethod;
 use serde_json::Value;
 
+use super::super::attach_methods::each_attach_method;
 use super::super::foreign::{Foreign, OK, REDIRECT, SHOT, Spot, UNSPEC};
 use super::super::tracer::{Tracer, hops};
-use super::super::ways::each_way;
 use super::packets::{datagram_to, last_to};
 use super::wire::{Far, Sender, index, mac};
 use crate::cases::one_node;
@@ -19,11 +19,11 @@ use crate::cases::one_node;
 const PACKETS: u64 = 5;
 const VERDICTS: [i64; 4] = [UNSPEC, OK, SHOT, REDIRECT];
 
-/// Where another program is, and whether ours comes before it.
+/// The place of another program, and whether ours comes before it.
 #[derive(Clone, Copy, Debug)]
 struct Neighbour {
     spot: Spot,
-    /// Whether it is there when podtrace starts.
+    /// Whether it was attached before podtrace started.
     was_before: bool,
     ours_is_first: bool,
 }
@@ -33,20 +33,20 @@ fn is_behind(value: &Value) -> bool {
     text.contains("other tools' programs come before podtrace's")
 }
 
-fn neighbours(way: &str) -> Vec<Neighbour> {
+fn neighbours(method: &str) -> Vec<Neighbour> {
     let one = |spot, was_before, ours_is_first| Neighbour {
         spot,
         was_before,
         ours_is_first,
     };
-    let ours_is_tcx = way == "tcx";
+    let ours_is_tcx = method == "tcx";
     let mut all = vec![
         one(Spot::Clsact(1), true, true),
         one(Spot::Clsact(100), true, true),
         one(Spot::Clsact(1), false, ours_is_tcx),
         one(Spot::Clsact(100), false, true),
     ];
-    if Way::best() == Way::Tcx {
+    if AttachMethod::best() == AttachMethod::Tcx {
         // TCX programs come before filters of clsact.
         all.extend([
             one(Spot::TcxFirst, true, ours_is_tcx),
@@ -58,19 +58,19 @@ fn neighbours(way: &str) -> Vec<Neighbour> {
     all
 }
 
-/// A node with three pods: packets go from the first to the second, or to the third
-/// when they are redirected.
+/// A node with three pods: packets go from the first to the second, or to the third if they
+/// are redirected.
 struct Site {
     lab: Lab,
     sender: Sender,
-    /// Makes the packets of each turn other ones.
+    /// Makes the packets of each turn unique.
     turn: u16,
 }
 
 impl Site {
     fn new() -> Self {
         let lab = one_node(3);
-        // So that the bridge tells of no multicast group: what it sends is counted too.
+        // Keeps the bridge from sending multicast reports, which would be counted.
         let setting = "/proc/sys/net/ipv4/igmp_link_local_mcast_reports";
         let node = &lab.nodes[0].netns;
         node.run(|| fs::write(setting, "0")).unwrap().unwrap();
@@ -83,8 +83,8 @@ impl Site {
         &self.lab.nodes[0].netns
     }
 
-    /// Sends packets past a program with a verdict; all is as it should be there.
-    /// Whether ours is to have seen them, by their port.
+    /// Sends packets past a program with a verdict and checks the result there. Returns their
+    /// port, by which the caller checks whether ours has seen them.
     fn check(&mut self, program: &Foreign, verdict: i64) -> u16 {
         self.turn += 1;
         let port = 7000 + self.turn;
@@ -128,16 +128,16 @@ fn other_programs_see_every_packet_and_their_verdicts_hold() {
         ("veth0101", TcAttachType::Ingress, "1/veth0101 ingress"),
         ("veth0102", TcAttachType::Egress, "1/veth0102 egress"),
     ];
-    each_way(|way| {
+    each_attach_method(|method| {
         let mut site = Site::new();
-        for neighbour in neighbours(way) {
+        for neighbour in neighbours(method) {
             for (interface, hook, point) in hooks {
-                println!("{way}, {neighbour:?}, {point}");
+                println!("{method}, {neighbour:?}, {point}");
                 let mut program = Foreign::new();
                 let node = site.node().clone();
                 let mut attach = || program.attach(&node, interface, hook, neighbour.spot);
                 let before = neighbour.was_before.then(&mut attach);
-                let only = ["--attach", way, "-i", interface];
+                let only = ["--attach", method, "-i", interface];
                 let mut tracer = Tracer::start(&site.lab, &[0], &only);
                 let link = before.unwrap_or_else(attach);
                 let ports = VERDICTS.map(|verdict| site.check(&program, verdict));

@@ -1,4 +1,4 @@
-//! Packets sent and captured as they are, with what the kernel knows of them.
+//! Sends and captures raw packets, with the kernel's metadata.
 
 use std::io;
 use std::mem::MaybeUninit;
@@ -16,17 +16,17 @@ use super::packets::{LAST, Packet};
 const PACKET_VNET_HDR: libc::c_int = 15;
 /// Length of `struct virtio_net_hdr`, which comes before each packet.
 const VNET_HDR: usize = 10;
-/// How long the last packet may take.
+/// The deadline of the last packet.
 const DEADLINE: Duration = Duration::from_secs(10);
 const BUFFER: libc::c_int = 16 << 20;
 const MAX: usize = VNET_HDR + (64 << 10) + 64;
 
-/// A packet as it arrived.
+/// A received packet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Frame {
-    /// Segments, and what of the checksums is to be done.
+    /// Segments, and pending checksums.
     offload: [u8; VNET_HDR],
-    /// The VLAN tag that the kernel took off: control information and protocol.
+    /// The VLAN tag that the kernel removed: control information and protocol.
     vlan: Option<(u16, u16)>,
     bytes: Vec<u8>,
 }
@@ -39,7 +39,7 @@ impl Sender {
         Self(socket(netns, interface, 0))
     }
 
-    /// From one CPU always, so that packets keep their order.
+    /// Always from the same CPU, so that packets keep their order.
     pub(super) fn send(&self, packet: &Packet) {
         let mut here = CpuSet::new();
         here.set(0).unwrap();
@@ -56,7 +56,7 @@ impl Sender {
     }
 }
 
-/// Captures what arrives at an interface.
+/// Captures the packets that arrive at an interface.
 pub(super) struct Far(OwnedFd);
 
 impl Far {
@@ -64,7 +64,7 @@ impl Far {
         Self(socket(netns, interface, libc::ETH_P_ALL))
     }
 
-    /// All of ours that arrive, up to the last one of a sequence.
+    /// All of our packets that arrive, up to the last one of a sequence.
     pub(super) fn until_the_last(self) -> Vec<Frame> {
         let mut frames = Vec::new();
         loop {
@@ -77,10 +77,10 @@ impl Far {
         }
     }
 
-    /// The next packet; none if it is not one of ours.
+    /// The next packet; none if it is not ours.
     fn receive(&self) -> io::Result<Option<Frame>> {
         let mut buffer = vec![0_u8; MAX];
-        // Aligned as control messages are.
+        // With the alignment of control messages.
         let mut control = [0_u64; 16];
         let mut from = MaybeUninit::<libc::sockaddr_ll>::zeroed();
         let mut part = libc::iovec {
@@ -113,7 +113,7 @@ impl Far {
     }
 }
 
-/// The tag that came beside a packet.
+/// The tag in a packet's control message.
 fn vlan(message: &libc::msghdr) -> Option<(u16, u16)> {
     /// `PACKET_AUXDATA` and `TP_STATUS_VLAN_VALID`, linux/if_packet.h.
     const AUXDATA: libc::c_int = 8;
@@ -131,7 +131,7 @@ fn vlan(message: &libc::msghdr) -> Option<(u16, u16)> {
     (status & HAS_VLAN != 0).then(|| (number(16), number(18)))
 }
 
-/// A packet socket at an interface; it receives what is of the protocol, nothing with 0.
+/// A packet socket at an interface for a protocol; with 0 it receives nothing.
 fn socket(netns: &NetNs, interface: &str, protocol: libc::c_int) -> OwnedFd {
     let ifindex = index(netns, interface);
     let protocol = (protocol as u16).to_be();
@@ -190,7 +190,7 @@ pub(super) fn index(netns: &NetNs, interface: &str) -> u32 {
 }
 
 /// An interface's MAC address.
-pub(super) fn mac(netns: &NetNs, interface: &str) -> [u8; 6] {
+pub(in crate::cases) fn mac(netns: &NetNs, interface: &str) -> [u8; 6] {
     let found = netns.run(|| {
         let all = nix::ifaddrs::getifaddrs().unwrap();
         all.filter(|one| one.interface_name == interface)

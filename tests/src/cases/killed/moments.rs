@@ -1,4 +1,4 @@
-//! SIGKILL at any moment: while it starts, while it is attached, while it ends.
+//! SIGKILL at any moment: during the start, the trace, and the end.
 
 use std::process::Stdio;
 use std::thread;
@@ -6,21 +6,21 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::super::tracer::{Process, interrupt, podtrace, trace_nodes};
 use super::{cleanup, dumps, pings_are_answered, tcx_programs, wait_for_orphans, wait_for_stubs};
+use crate::cases::attach_methods::each_attach_method;
 use crate::cases::one_node;
-use crate::cases::ways::each_way;
 
-/// How podtrace is when its moment begins: it starts, it traces, it ends.
+/// The states in which podtrace is killed: start, trace, end.
 const STATES: u64 = 3;
-/// In each of them it is killed so often, at moments spread over the span.
+/// The number of kills in each state, at moments spread over the span.
 const MOMENTS: u64 = 12;
-/// Longer than a start takes until its taps begin, and than an end.
+/// Longer than a start until its taps are active, and than an end.
 const SPAN_US: u64 = 120_000;
 
 /// Numbers from a seed (Steele and others, SplitMix64).
 struct Random(u64);
 
 impl Random {
-    /// From `PODTRACE_SEED`, else from the time; it is said.
+    /// From `PODTRACE_SEED`, or from the time; prints the seed.
     fn new() -> Self {
         let seed = match std::env::var("PODTRACE_SEED") {
             Ok(seed) => seed.parse().unwrap(),
@@ -40,8 +40,8 @@ impl Random {
         (mixed ^ (mixed >> 31)) % limit
     }
 
-    /// Some time passes, within this part of the span: this is the moment, and not a
-    /// wait for something.
+    /// Sleeps for a time within this part of the span: the moment of the kill, not a wait for
+    /// something.
     fn moment(&mut self, part: u64) {
         let length = SPAN_US / MOMENTS;
         thread::sleep(Duration::from_micros(part * length + self.below(length)));
@@ -51,12 +51,20 @@ impl Random {
 #[test]
 fn kill_at_any_moment_leaves_nothing_that_one_cleanup_does_not_remove() {
     let mut random = Random::new();
-    each_way(|way| {
+    each_attach_method(|method| {
         let lab = one_node(2);
         let before = dumps(&lab);
         for number in 0..STATES * MOMENTS {
             let mut command = podtrace();
-            command.args(["trace", "-o", "json", "--attach", way, "--duration", "30s"]);
+            command.args([
+                "trace",
+                "-o",
+                "json",
+                "--attach",
+                method,
+                "--duration",
+                "30s",
+            ]);
             command.args(["-i", "veth0101", "-i", "eth0"]);
             let _table = trace_nodes(&mut command, &lab, &[0]);
             let mut process = Process::spawn(command.stdout(Stdio::piped()).stderr(Stdio::null()));
@@ -70,13 +78,13 @@ fn kill_at_any_moment_leaves_nothing_that_one_cleanup_does_not_remove() {
             random.moment(number / STATES);
             process.kill().unwrap();
             process.wait().unwrap();
-            if way == "tcx" {
+            if method == "tcx" {
                 assert_eq!(tcx_programs(&lab), 0, "start {number}");
             }
         }
         pings_are_answered(&lab);
-        if way == "clsact" {
-            // Taps die at once, and what called them waits to be swept.
+        if method == "clsact" {
+            // The taps are freed at once; their stubs wait to be swept.
             wait_for_stubs();
             println!("{:#?}", cleanup(&lab));
         }

@@ -1,7 +1,10 @@
 //! Sampling and headers only, in the kernel.
 use std::collections::BTreeSet;
 
-use podtrace::{lab::plan::VXLAN_PORT, packet::VxlanPorts, probe::ProbeOptions};
+use podtrace::{
+    packet::{FLANNEL_PORT, VxlanPorts},
+    probe::ProbeOptions,
+};
 use podtrace_ebpf::{
     config::{KEY_PAYLOAD, PROGRAM_EGRESS, PROGRAM_INGRESS},
     record::{Direction, Record},
@@ -12,7 +15,7 @@ use crate::frames::{datagram, in_geneve, in_gre, in_ipip, in_vxlan, ipv6, labell
 
 /// Packets of a run.
 const COUNT: u32 = 400;
-/// One in so many is taken.
+/// One in this many is sampled.
 const SHARE: u32 = 4;
 
 /// A frame whose payload begins with the number.
@@ -35,11 +38,11 @@ fn arrived(records: &[Vec<u8>], at: Direction, number_at: usize) -> BTreeSet<u32
         .collect()
 }
 
-/// Puts something around a frame.
-type Encapsulate = fn(&[u8]) -> Vec<u8>;
+/// Encapsulates a frame.
+pub(super) type Encapsulate = fn(&[u8]) -> Vec<u8>;
 
-/// What may be around a packet on its way.
-fn encapsulations() -> Vec<Encapsulate> {
+/// The encapsulations that a packet may have on its way.
+pub(super) fn encapsulations() -> Vec<Encapsulate> {
     vec![
         in_vxlan,
         in_geneve,
@@ -56,7 +59,7 @@ fn encapsulations() -> Vec<Encapsulate> {
 fn the_same_packets_are_taken_inside_and_outside_of_a_tunnel() {
     for encapsulate in encapsulations() {
         let mut bench = Bench::new(200, 1 << 20);
-        bench.probe.set_vxlan_ports(&[VXLAN_PORT]).unwrap();
+        bench.probe.set_vxlan_ports(&[FLANNEL_PORT]).unwrap();
         bench.probe.sample(u32::MAX / SHARE).unwrap();
         for number in 0..COUNT {
             let frame = numbered(number);
@@ -80,7 +83,7 @@ fn the_same_packets_are_taken_inside_and_outside_of_a_tunnel() {
 #[test]
 fn ports_of_vxlan_are_given_or_those_of_interfaces() {
     let mut bench = Bench::with(ProbeOptions {
-        vxlan_ports: VxlanPorts::new(&[1, 2, 3, VXLAN_PORT]).unwrap(),
+        vxlan_ports: VxlanPorts::new(&[1, 2, 3, FLANNEL_PORT]).unwrap(),
         ..super::options(160, 1 << 20)
     });
     bench.probe.set_vxlan_ports(&[4789]).unwrap();
@@ -99,7 +102,7 @@ fn ports_of_vxlan_are_given_or_those_of_interfaces() {
 }
 
 #[test]
-fn what_cannot_be_told_apart_is_always_taken() {
+fn packets_of_unknown_protocols_are_always_captured() {
     let mut bench = Bench::new(160, 1 << 20);
     bench.probe.sample(0).unwrap();
     // None of them is whole IP.
@@ -118,7 +121,7 @@ fn headers_only_leaves_out_the_payload() {
     let mut bench = Bench::with_headers_only();
     let short = datagram(&[1; 4]);
     let long = datagram(&[1; 90]);
-    bench.probe.set_vxlan_ports(&[VXLAN_PORT]).unwrap();
+    bench.probe.set_vxlan_ports(&[FLANNEL_PORT]).unwrap();
     let headers = 42 + KEY_PAYLOAD as usize;
     let mut frames = vec![(short.clone(), short.len()), (long.clone(), headers)];
     for encapsulate in encapsulations() {

@@ -8,9 +8,9 @@ use podtrace::session::format::{
     SectionInfo,
 };
 
-/// One block.
+/// A block and its position.
 #[derive(Clone, Debug)]
-pub(super) struct TapPoint {
+pub(super) struct BlockRange {
     pub(super) kind: u32,
     pub(super) range: Range<usize>,
 }
@@ -19,14 +19,14 @@ fn word(bytes: &[u8], at: usize) -> u32 {
     u32::from_le_bytes(bytes[at..at + 4].try_into().unwrap())
 }
 
-/// Where the blocks of a whole file are.
-pub(super) fn blocks(bytes: &[u8]) -> Vec<TapPoint> {
+/// The positions of the blocks of an intact file.
+pub(super) fn blocks(bytes: &[u8]) -> Vec<BlockRange> {
     let mut blocks = Vec::new();
     let mut at = 0;
     while at < bytes.len() {
         let len = word(bytes, at + 4) as usize;
         assert_eq!(word(bytes, at + len - 4) as usize, len);
-        blocks.push(TapPoint {
+        blocks.push(BlockRange {
             kind: word(bytes, at),
             range: at..at + len,
         });
@@ -35,27 +35,27 @@ pub(super) fn blocks(bytes: &[u8]) -> Vec<TapPoint> {
     blocks
 }
 
-/// Those that hold a packet.
-pub(super) fn packets(blocks: &[TapPoint]) -> impl Iterator<Item = &TapPoint> {
+/// The blocks with a packet.
+pub(super) fn packets(blocks: &[BlockRange]) -> impl Iterator<Item = &BlockRange> {
     blocks.iter().filter(|block| block.kind == ENHANCED_PACKET)
 }
 
-/// What the first section says of itself.
+/// The header of the first section.
 pub(super) fn info(bytes: &[u8]) -> SectionInfo {
     serde_json::from_slice(section_json(&bytes[blocks(bytes)[0].range.clone()]).1).unwrap()
 }
 
-/// Where the custom option of a section header begins, and its JSON.
+/// The offset of the custom option of a section header, and its JSON.
 fn section_json(block: &[u8]) -> (usize, &[u8]) {
     let at = block.windows(4).position(|window| window == MAGIC_JSON);
-    // Before it: code, length and enterprise number; behind it the checksum.
+    // Code, length and enterprise number precede it; the checksum follows.
     let at = at.unwrap();
     let len = usize::from(u16::from_le_bytes([block[at - 6], block[at - 5]]));
     (at - 8, &block[at + 4..at - 4 + len - 4])
 }
 
-/// A copy of a recording by another clock: `offset_ns` ahead, and from the first
-/// packet on faster by `drift_ppm`.
+/// A copy of a recording by another clock: `offset_ns` ahead, and faster by `drift_ppm` from
+/// the first packet on.
 pub(super) fn by_another_clock(bytes: &[u8], offset_ns: i64, drift_ppm: f64) -> Vec<u8> {
     let blocks = blocks(bytes);
     let first = packets(&blocks).next().unwrap();
@@ -65,12 +65,12 @@ pub(super) fn by_another_clock(bytes: &[u8], offset_ns: i64, drift_ppm: f64) -> 
         let since = utc as i64 - begin as i64;
         (utc as i64 + (since as f64 * drift_ppm / 1e6).round() as i64) as u64
     };
-    // Of CLOCK_MONOTONIC, which the JSON has.
+    // The JSON has times of CLOCK_MONOTONIC.
     let monotonic = |ns: u64| (drifted(ns.wrapping_add_signed(epoch)) as i64 - epoch) as u64;
     let mut out = Vec::new();
-    for point in blocks {
-        let block = &bytes[point.range];
-        match point.kind {
+    for BlockRange { kind, range } in blocks {
+        let block = &bytes[range];
+        match kind {
             SECTION_HEADER => {
                 let (at, json) = section_json(block);
                 let mut info: SectionInfo = serde_json::from_slice(json).unwrap();
@@ -86,7 +86,7 @@ pub(super) fn by_another_clock(bytes: &[u8], offset_ns: i64, drift_ppm: f64) -> 
                 let (high, low) = block::halves(ns);
                 new[12..16].copy_from_slice(&high.to_le_bytes());
                 new[16..20].copy_from_slice(&low.to_le_bytes());
-                // The checksum stands before the end of the options.
+                // The checksum precedes the end of the options.
                 let at = new.len() - 12;
                 let sum = checksum(&new[..at]);
                 assert_eq!(word(block, at), checksum(&block[..at]));
@@ -103,7 +103,7 @@ pub(super) fn by_another_clock(bytes: &[u8], offset_ns: i64, drift_ppm: f64) -> 
                     }
                     Entry::SnapshotAgain { time, .. } => time.map_times(monotonic),
                     Entry::Tick(tick) => tick.now_ns = monotonic(tick.now_ns),
-                    Entry::Loss(lost) => lost.map_times(monotonic),
+                    Entry::Loss(span) | Entry::NotRecorded(span) => span.map_times(monotonic),
                     Entry::Clock {
                         monotonic_ns,
                         utc_ns,

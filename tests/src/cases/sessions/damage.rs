@@ -1,4 +1,4 @@
-//! Damaged files are read as far as they are whole.
+//! The intact parts of damaged files are read.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -13,16 +13,16 @@ use podtrace::session::format::{
 use serde_json::Value;
 use tempfile::NamedTempFile;
 
-use super::blocks::{TapPoint, blocks, packets};
+use super::blocks::{BlockRange, blocks, packets};
 use super::record::{conserved, lines, notices, number, of_type, parse, recorded, run};
 
-/// A recording to be damaged; all cases damage the same one.
+/// A recording to be damaged, which all cases share.
 static WHOLE: LazyLock<Whole> = LazyLock::new(whole);
 
 struct Whole {
     bytes: Vec<u8>,
-    blocks: Vec<TapPoint>,
-    /// What tells its events apart, in the order of their blocks.
+    blocks: Vec<BlockRange>,
+    /// The identities of its events, in the order of their blocks.
     events: Vec<(u64, String)>,
 }
 
@@ -42,7 +42,7 @@ fn whole() -> Whole {
     }
 }
 
-/// What a replay shows; none if nothing in the file is recognised.
+/// The output of a replay; none if nothing in the file is recognised.
 #[track_caller]
 fn read(file: &Path) -> Option<Vec<Value>> {
     let output = run(&["replay", "-o", "json", file.to_str().unwrap()]);
@@ -67,7 +67,7 @@ fn events(values: &[Value]) -> Vec<(u64, String)> {
 }
 
 impl Whole {
-    /// What a replay of a damaged copy shows.
+    /// The output of a replay of a damaged copy.
     #[track_caller]
     fn read(&self, bytes: &[u8]) -> Option<Vec<Value>> {
         let mut file = NamedTempFile::new().unwrap();
@@ -75,39 +75,39 @@ impl Whole {
         read(file.path())
     }
 
-    /// All but some events are shown; `gone`: bytes that are damaged.
+    /// All events except for those in the `damaged` bytes are shown.
     #[track_caller]
     fn shows_the_rest(&self, values: &[Value], damaged: &Range<usize>) {
         let shown: BTreeSet<_> = events(values).into_iter().collect();
         let intact = packets(&self.blocks).zip(&self.events);
         let missing = intact
-            .filter(|(point, _)| {
-                point.range.end <= damaged.start || point.range.start >= damaged.end
+            .filter(|(block, _)| {
+                block.range.end <= damaged.start || block.range.start >= damaged.end
             })
             .filter(|(_, event)| !shown.contains(event));
         assert_eq!(missing.count(), 0, "{damaged:?}: {:?}", notices(values));
     }
 
-    fn block_at(&self, at: usize) -> &TapPoint {
+    fn block_at(&self, at: usize) -> &BlockRange {
         let mut blocks = self.blocks.iter();
-        blocks.find(|point| point.range.contains(&at)).unwrap()
+        blocks.find(|block| block.range.contains(&at)).unwrap()
     }
 }
 
 /// The bytes that notices report as damaged.
 fn damaged(values: &[Value]) -> Vec<Range<usize>> {
     let ranges = notices(values).into_iter().filter_map(|text| {
-        let (_, point) = text.split_once(" is damaged: ")?;
-        let (_, point) = point.rsplit_once(", ")?;
-        let (len, point) = point.split_once(" bytes from byte ")?;
-        let (offset, _) = point.split_once(" on were skipped")?;
+        let (_, block) = text.split_once(" is damaged: ")?;
+        let (_, block) = block.rsplit_once(", ")?;
+        let (len, block) = block.split_once(" bytes from byte ")?;
+        let (offset, _) = block.split_once(" on were skipped")?;
         let (len, offset): (usize, usize) = (len.parse().unwrap(), offset.parse().unwrap());
         Some(offset..offset + len)
     });
     ranges.collect()
 }
 
-/// So many numbers below a limit, always the same ones.
+/// `count` numbers below a limit, the same in every run.
 fn spread(count: usize, limit: usize) -> impl Iterator<Item = usize> {
     (0..count).map(move |i| (i * 2_654_435_761 + 12_345) % limit)
 }
@@ -116,7 +116,7 @@ fn spread(count: usize, limit: usize) -> impl Iterator<Item = usize> {
 fn cut_files_lose_what_was_cut() {
     let whole = &*WHOLE;
     let len = whole.bytes.len();
-    let ends = whole.blocks.iter().map(|point| point.range.end);
+    let ends = whole.blocks.iter().map(|block| block.range.end);
     let at_ends = ends.step_by(whole.blocks.len() / 10);
     for at in spread(40, len).chain(at_ends).chain([1, 11, 27, len - 1]) {
         let Some(values) = whole.read(&whole.bytes[..at]) else {
@@ -124,7 +124,7 @@ fn cut_files_lose_what_was_cut() {
             continue;
         };
         whole.shows_the_rest(&values, &(at..len));
-        let is_whole = whole.blocks.iter().any(|point| point.range.end == at);
+        let is_whole = whole.blocks.iter().any(|block| block.range.end == at);
         let ranges = damaged(&values);
         assert_eq!(ranges.is_empty(), is_whole, "{at}: {:?}", notices(&values));
         if !is_whole {
@@ -132,11 +132,11 @@ fn cut_files_lose_what_was_cut() {
             assert_eq!(ranges.len(), 1, "{at}: {:?}", notices(&values));
             assert_eq!(ranges[0], begin..at, "{at}");
         }
-        let is_noted = |text: &&str| text.contains("ends without a closing block");
-        // Without a section header nothing says that a closing block is to come.
+        let mentions_it = |text: &&str| text.contains("ends without a closing block");
+        // Without a section header, no closing block is expected.
         let has_header = at >= whole.blocks[0].range.end;
-        let is_told = notices(&values).iter().any(is_noted);
-        assert_eq!(is_told, has_header && at < len, "{at}");
+        let is_reported = notices(&values).iter().any(mentions_it);
+        assert_eq!(is_reported, has_header && at < len, "{at}");
     }
 }
 
@@ -145,26 +145,27 @@ fn flipped_bits_cost_their_block() {
     let whole = &*WHOLE;
     let (mut noticed, mut flips) = (0, 0);
     for at in spread(100, whole.bytes.len()) {
-        let point = whole.block_at(at);
-        if point.kind == SECTION_HEADER || point.kind == INTERFACE_DESCRIPTION {
+        let block = whole.block_at(at);
+        if block.kind == SECTION_HEADER || block.kind == INTERFACE_DESCRIPTION {
             continue;
         }
         let mut bytes = whole.bytes.clone();
         bytes[at] ^= 1 << (at % 8);
         let values = whole.read(&bytes).expect("most is whole");
-        whole.shows_the_rest(&values, &point.range);
+        whole.shows_the_rest(&values, &block.range);
         let damaged = damaged(&values);
         assert!(damaged.len() <= 1, "{at}: {:?}", notices(&values));
         let is_there = damaged.iter().all(|range| range.contains(&at));
         assert!(is_there, "{at}: {:?}", notices(&values));
         flips += 1;
-        // What no reader looks at may go unnoticed: padding, the end of options.
+        // Damage in bytes that no reader uses may go unnoticed: padding, the end of options.
         noticed += damaged.len();
-        // Of another type it may be anybody's block: it is missing in the counts.
-        let body = point.range.start + 4..point.range.end - 12;
-        if point.kind == ENHANCED_PACKET && body.contains(&at) {
+        // With another type, the block may be of any tool: only the counts show that it is
+        // missing.
+        let body = block.range.start + 4..block.range.end - 12;
+        if block.kind == ENHANCED_PACKET && body.contains(&at) {
             assert_eq!(damaged.len(), 1, "{at}");
-            assert_eq!(damaged[0], point.range, "{at}");
+            assert_eq!(damaged[0], block.range, "{at}");
         }
     }
     println!("{flips} flips, {noticed} noticed");
@@ -180,30 +181,30 @@ fn damaged_headers_cost_what_they_describe_at_most() {
     let described = whole
         .blocks
         .iter()
-        .filter(|point| [SECTION_HEADER, INTERFACE_DESCRIPTION].contains(&point.kind));
+        .filter(|block| [SECTION_HEADER, INTERFACE_DESCRIPTION].contains(&block.kind));
     let described: Vec<_> = described.collect();
-    for (number, point) in described.iter().enumerate() {
-        let at = point.range.start + (number * 7 + 8) % (point.range.len() - 16);
+    for (number, block) in described.iter().enumerate() {
+        let at = block.range.start + (number * 7 + 8) % (block.range.len() - 16);
         let mut bytes = whole.bytes.clone();
         bytes[at] ^= 0x10;
         let values = whole.read(&bytes).expect("blocks are there");
         assert_eq!(damaged(&values).len(), 1, "{at}: {:?}", notices(&values));
-        // Packets of one interface, or without what the section said.
+        // Packets of one interface, or without the state of the section.
         let shown = events(&values).len();
         println!(
             "{:x} at {at}: {shown} of {}",
-            point.kind,
+            block.kind,
             whole.events.len()
         );
         assert!(
             shown > whole.events.len() / 3,
             "{:x} at {at}: {shown}",
-            point.kind
+            block.kind
         );
     }
 }
 
-/// Where what is told of interfaces is lost, their descriptions serve.
+/// If the entries of interfaces are lost, their descriptions serve.
 #[test]
 fn damaged_entries_cost_no_packet() {
     let whole = &*WHOLE;
@@ -211,9 +212,9 @@ fn damaged_entries_cost_no_packet() {
     let entries = whole
         .blocks
         .iter()
-        .filter(|point| point.kind == ENTRY_BLOCK);
-    for point in entries {
-        bytes[point.range.start + 24] ^= 1;
+        .filter(|block| block.kind == ENTRY_BLOCK);
+    for block in entries {
+        bytes[block.range.start + 24] ^= 1;
     }
     let values = whole.read(&bytes).expect("packets are there");
     assert!(events(&values).len() == whole.events.len());
@@ -229,20 +230,20 @@ fn holes_cost_what_was_in_them() {
     let defined = whole
         .blocks
         .iter()
-        .filter(|point| point.kind == INTERFACE_DESCRIPTION);
-    let last_defined = defined.map(|point| point.range.end).max().unwrap();
+        .filter(|block| block.kind == INTERFACE_DESCRIPTION);
+    let last_defined = defined.map(|block| block.range.end).max().unwrap();
     println!("interfaces are described until {last_defined} of {len}, packets begin at {first}");
     for (number, at) in spread(20, len - 4_000).enumerate() {
         let cut = at..at + 1 + number * 197;
-        let touches = whole.blocks.iter().any(|point| {
-            point.kind != ENHANCED_PACKET
-                && point.range.start < cut.end
-                && cut.start < point.range.end
-                && point.range.start < last_defined
+        let touches = whole.blocks.iter().any(|block| {
+            block.kind != ENHANCED_PACKET
+                && block.range.start < cut.end
+                && cut.start < block.range.end
+                && block.range.start < last_defined
         });
         let bytes = [&whole.bytes[..cut.start], &whole.bytes[cut.end..]].concat();
         let values = whole.read(&bytes).expect("most is whole");
-        let is_cut = |at: usize| !whole.blocks.iter().any(|point| point.range.start == at);
+        let is_cut = |at: usize| !whole.blocks.iter().any(|block| block.range.start == at);
         if is_cut(cut.start) || is_cut(cut.end) {
             assert_eq!(damaged(&values).len(), 1, "{cut:?}: {:?}", notices(&values));
         }
@@ -253,16 +254,12 @@ fn holes_cost_what_was_in_them() {
 }
 
 #[test]
-fn garbage_before_the_begin_is_skipped() {
+fn file_that_begins_with_garbage_is_no_capture() {
     let whole = &*WHOLE;
     for len in [1, 3, 4, 7, 64, 1_001, 70_000] {
         let garbage: Vec<u8> = (0..len).map(|i| (i * 7 % 251) as u8 | 0x80).collect();
         let bytes = [&garbage, &whole.bytes[..]].concat();
-        let values = whole.read(&bytes).expect("all is there");
-        let ranges = damaged(&values);
-        assert_eq!(ranges.len(), 1, "{:?}", notices(&values));
-        assert_eq!(ranges[0], 0..len);
-        assert!(events(&values) == whole.events, "{len}");
+        assert!(whole.read(&bytes).is_none(), "{len}");
     }
 }
 
@@ -286,7 +283,7 @@ fn compressed_files_lose_damaged_frames_only() {
     let all = events(&read(&recorded.file).unwrap()).len();
     let file = recorded.dir.path().join("damaged.pcapng.zst");
     for at in spread(20, whole.len() - 200) {
-        // Not the first frame, which has the begin of the section.
+        // Not in the first frame, which has the begin of the section.
         let at = at + 200;
         let mut bytes = whole.clone();
         bytes[at] ^= 4;

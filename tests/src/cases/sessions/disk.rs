@@ -1,4 +1,4 @@
-//! Tracing outlives its disk, and the recording says what it lacks.
+//! Tracing outlives its disk, and the recording states what it lacks.
 
 use std::fs;
 use std::path::Path;
@@ -18,8 +18,7 @@ use super::peers::agree;
 use super::record::{conserved, notices, number, of_type, parse, replay_json, run};
 use crate::cases::scenarios::lab;
 
-/// Runs with a directory on a small disk of its own, which is gone with the
-/// thread.
+/// Runs with a directory on a small disk of its own, which is removed with the thread.
 fn on_disk(options: &str, work: impl FnOnce(&Path) + Send) {
     let dir = TempDir::new().unwrap();
     let path = dir.path();
@@ -40,7 +39,7 @@ fn on_disk(options: &str, work: impl FnOnce(&Path) + Send) {
     assert!(fs::read_dir(path).unwrap().next().is_none());
 }
 
-/// Pings on a node while something is done.
+/// Pings on a node during some work.
 fn pinged<T>(lab: &Lab, work: impl FnOnce() -> T) -> T {
     let pods = &lab.nodes[0].pods;
     let over = AtomicBool::new(false);
@@ -48,11 +47,11 @@ fn pinged<T>(lab: &Lab, work: impl FnOnce() -> T) -> T {
         scope.spawn(|| {
             while !over.load(Ordering::Relaxed) {
                 ping(&pods[0].netns, pods[1].ipv4.into(), 9, 5, 56).unwrap();
-                // Only that there is not too much to read.
+                // Only limits the output.
                 thread::sleep(Duration::from_millis(2));
             }
         });
-        // Ends the thread also when the work panics.
+        // Ends the thread even if the work panics.
         let _over = Over(&over);
         work()
     })
@@ -66,9 +65,8 @@ impl Drop for Over<'_> {
     }
 }
 
-/// Records until the disk is in trouble, goes on, mends it, and goes on.
-/// `notice`: what is said of the trouble.
-fn check(dir: &Path, trouble: impl FnOnce(), notice: &str, mend: impl FnOnce()) {
+/// Breaks the disk during a recording, checks the notice, and repairs the disk.
+fn check(dir: &Path, break_disk: impl FnOnce(), notice: &str, repair: impl FnOnce()) {
     let lab = lab();
     let file = dir.join("sessions/a.pcapng");
     fs::create_dir(dir.join("sessions")).unwrap();
@@ -78,23 +76,23 @@ fn check(dir: &Path, trouble: impl FnOnce(), notice: &str, mend: impl FnOnce()) 
     let has = |line: &str, text: &str| line.contains(r#""type":"notice""#) && line.contains(text);
     pinged(&lab, || {
         live.wait_for(|line| line.contains(r#""type":"path""#));
-        trouble();
+        break_disk();
         let line = live.wait_for(|line| has(line, "recording stopped, tracing goes on"));
         assert!(line.contains(notice), "{line}");
-        // Live output goes on.
+        // Live output continues.
         for _ in 0..100 {
             live.wait_for(|line| line.contains(r#""type":"path""#));
         }
         live.wait_for(|line| has(line, "events not recorded: the recording has stopped"));
-        mend();
+        repair();
         live.wait_for(|line| has(line, "recording again"));
     });
     let pods = &lab.nodes[0].pods;
-    // A tick later it has begun again: what comes then is in the file.
+    // A tick later it has started again: later events are in the file.
     let args = ["replay", file.to_str().unwrap()];
-    let begun = Instant::now();
+    let started = Instant::now();
     while !String::from_utf8_lossy(&run(&args).stdout).contains("id 76 ") {
-        assert!(begun.elapsed() < Duration::from_secs(20));
+        assert!(started.elapsed() < Duration::from_secs(20));
         ping(&pods[0].netns, pods[1].ipv4.into(), 76, 1, 56).unwrap();
     }
     ping(&pods[0].netns, pods[1].ipv4.into(), 77, 3, 56).unwrap();
@@ -112,7 +110,7 @@ fn check(dir: &Path, trouble: impl FnOnce(), notice: &str, mend: impl FnOnce()) 
     assert!(not_recorded > 0, "{:?}", notices(&shown));
     assert_eq!(status.code(), Some(4), "{:?}", notices(&shown));
 
-    // What was written reads whole, and says what it lacks.
+    // The written part is intact, and states what it lacks.
     let values = replay_json(&[&file]);
     let total = conserved(&values);
     let all = of_type(&shown, "event").count() as u64;
@@ -132,17 +130,29 @@ fn check(dir: &Path, trouble: impl FnOnce(), notice: &str, mend: impl FnOnce()) 
     assert!(late.clone().count() == 6, "{}", late.count());
     let is_delivered = |path: &Value| path["outcome"] == "delivered";
     assert!(of_type(&values, "path").filter(is_late).all(is_delivered));
+    // What came after the gap lacks nothing.
+    let is_whole = |path: &Value| path["incomplete"] == false;
+    assert!(of_type(&values, "path").filter(is_late).all(is_whole));
     if file_was_kept(notice) {
         assert_eq!(all, read + not_recorded, "{total}");
         assert_eq!(number(total, "unrecorded"), not_recorded, "{total}");
         assert_eq!(number(total, "seen"), all);
+        // The kernel has lost none of them.
+        let text = run(&["replay", file.to_str().unwrap()]).stdout;
+        let text = String::from_utf8(text).unwrap();
+        let sum = format!("{read} emitted + 0 filtered + 0 lost + {not_recorded} not recorded");
+        assert!(text.contains(&sum), "{}", text.lines().last().unwrap());
+        let news = text
+            .lines()
+            .filter(|line| line.contains("every interface is traced"));
+        assert!(news.count() <= 1);
         let args = ["replay", "--strict", file.to_str().unwrap()];
         assert_eq!(run(&args).status.code(), Some(4));
     }
     agree(&file);
 }
 
-/// A file that was removed takes along what it had.
+/// A removed file is lost with its content.
 fn file_was_kept(notice: &str) -> bool {
     notice.contains("no space")
 }

@@ -1,4 +1,4 @@
-//! What is exported is what was recorded.
+//! An export has exactly the recorded data.
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
@@ -83,7 +83,7 @@ fn rows_are_the_hops_of_the_replay() {
     let mut rows = table.lines();
     let header: Vec<_> = rows.next().unwrap().split(',').collect();
     let column = |name: &str| header.iter().position(|column| *column == name).unwrap();
-    // The first columns hold no text that is quoted.
+    // The first columns have no quoted text.
     let numbers = ["packet", "hop", "time_ns"].map(column);
     let first: Vec<_> = rows
         .clone()
@@ -167,7 +167,7 @@ fn one_place_has_each_packet_once() {
     let tcp = rows.iter().filter(|row| !row[2].is_empty());
     assert!(tcp.clone().count() > 20);
     assert_eq!(tcp.filter(|row| !row[0].is_empty()).count(), 0);
-    // All places together have it several times.
+    // All interfaces together have it several times.
     let rows = tshark(&recorded.file, &[], &again);
     assert!(rows.iter().any(|row| !row[0].is_empty()));
 }

@@ -1,4 +1,4 @@
-//! A recording is shown while it goes on.
+//! A recording is shown while it continues.
 
 use podtrace::lab::traffic::{ping, udp_exchange};
 use tempfile::TempDir;
@@ -8,7 +8,7 @@ use super::record::replay;
 use crate::cases::scenarios::lab;
 use crate::cases::tracer::podtrace;
 
-/// Records to a place with more options, follows it, and compares.
+/// Records to a target with more options, follows it, and compares.
 fn check(name: &str, options: &[&str], files: usize) {
     let lab = lab();
     let dir = TempDir::new().unwrap();

@@ -10,7 +10,7 @@ use super::live::{Live, tail};
 use crate::cases::one_node;
 use crate::cases::tracer::{podtrace, trace_nodes};
 
-/// Runs podtrace by a program that decides what SIGHUP does.
+/// Runs podtrace by a program that sets the action of SIGHUP.
 fn by(program: &[&str], args: &[&str]) -> Command {
     let mut command = Command::new(program[0]);
     command.args(&program[1..]);
@@ -18,7 +18,7 @@ fn by(program: &[&str], args: &[&str]) -> Command {
     command
 }
 
-/// As at a terminal, whatever started the test.
+/// As at a terminal, independent of what started the test.
 const PLAIN: [&str; 2] = ["env", "--default-signal=HUP"];
 
 #[test]

@@ -1,4 +1,4 @@
-//! SIGKILL costs the last flush interval at most.
+//! SIGKILL loses at most the last flush interval.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,15 +15,15 @@ use super::peers::agree;
 use super::record::{notices, number, of_type, parse, replay_json, run};
 use crate::cases::scenarios::lab;
 
-/// What a recording lacks at most, in nanoseconds: five flush intervals of 100 ms, as a
-/// machine may be busy, and half of one if the option did nothing.
+/// Upper bound of what a recording may lack, in nanoseconds: five flush intervals of 100 ms,
+/// as a machine may be busy, and half of the interval without the option.
 const LACKS: u64 = 500_000_000;
-/// How long it is recorded.
+/// The duration of the recording.
 const SPAN: u64 = 1_500_000_000;
 /// The deadline of a wait.
 const DEADLINE: Duration = Duration::from_secs(30);
 
-/// What tells an event from all others.
+/// The identity of an event.
 fn identity(event: &Value) -> (u64, u64, String, String) {
     (
         number(event, "time_ns"),
@@ -33,7 +33,7 @@ fn identity(event: &Value) -> (u64, u64, String, String) {
     )
 }
 
-/// Kills a recording under traffic; what is in the file is all but its end.
+/// Kills a recording under traffic; the file has everything except for the end.
 fn check(zstd: bool) {
     let lab = lab();
     let dir = TempDir::new().unwrap();
@@ -53,7 +53,7 @@ fn check(zstd: bool) {
         scope.spawn(|| {
             while !stop.load(Ordering::Relaxed) {
                 ping(&from.netns, to.ipv4.into(), 9, 2, 56).unwrap();
-                // Only that there are not too many.
+                // Only limits their number.
                 thread::sleep(Duration::from_millis(1));
             }
         });
@@ -101,7 +101,7 @@ fn check(zstd: bool) {
     export_to(&recovered, "pcapng", &[], &[&file]);
     let read = agree(&recovered);
     assert_eq!(of_type(&read, "event").count(), recorded.len());
-    // Of more than a few frames of zstd tshark 4.0 makes garbage.
+    // tshark 4.0 reads garbage from more than a few frames of zstd.
     if !zstd && damage.count() == 0 {
         agree(&file);
     }

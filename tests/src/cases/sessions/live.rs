@@ -1,4 +1,4 @@
-//! A podtrace that runs beside the test, and its output as it comes.
+//! A podtrace that runs beside the test, and its output so far.
 
 use std::ffi::OsStr;
 use std::fmt::Debug;
@@ -18,11 +18,11 @@ use crate::cases::tracer::{ALL_TRACED, Process, interrupt, podtrace, trace_nodes
 /// The deadline of every wait for its output.
 const DEADLINE: Duration = Duration::from_secs(30);
 
-/// A process whose first line has come, and all its taps are there if it has any.
+/// A process that has printed its first line, and has all its taps if it traces.
 pub(super) struct Live {
     child: Process,
     lines: Receiver<String>,
-    /// What was read while waiting.
+    /// The output read while waiting.
     passed: Vec<String>,
     _table: Option<NamedTempFile>,
 }
@@ -41,8 +41,8 @@ impl Live {
         live
     }
 
-    /// Runs a command until its first line, and until all is attached to if it says
-    /// that something is not.
+    /// Runs a command until its first line, and until all interfaces have taps if it reports
+    /// that some have not.
     pub(super) fn spawn(mut command: Command) -> Self {
         let mut child = Process::spawn(command.stdout(Stdio::piped()));
         let stdout = BufReader::new(child.stdout.take().unwrap());
@@ -68,8 +68,8 @@ impl Live {
         live
     }
 
-    /// Reads until a line fits, and returns it; panics at the end of the
-    /// output and after some time.
+    /// Reads until a line matches, and returns it; panics at the end of the output and after a
+    /// deadline.
     pub(super) fn wait_for(&mut self, fits: impl Fn(&str) -> bool) -> String {
         let deadline = Instant::now() + DEADLINE;
         loop {
@@ -88,7 +88,7 @@ impl Live {
         }
     }
 
-    /// Interrupts it; its lines.
+    /// Interrupts it; returns its lines.
     pub(super) fn finish(self) -> Vec<String> {
         interrupt(&self.child);
         let (status, lines) = self.end();
@@ -96,25 +96,25 @@ impl Live {
         lines
     }
 
-    /// Interrupts it; how it ended, and its lines.
+    /// Interrupts it; returns its status and its lines.
     pub(super) fn stop(self) -> (ExitStatus, Vec<String>) {
         interrupt(&self.child);
         self.end()
     }
 
-    /// SIGHUP.
+    /// Sends SIGHUP.
     pub(super) fn send_hangup(&self) {
         let pid = Pid::from_raw(self.child.id().try_into().unwrap());
         kill(pid, Signal::SIGHUP).unwrap();
     }
 
-    /// SIGHUP; how it ended, and its lines.
+    /// Sends SIGHUP; returns its status and its lines.
     pub(super) fn hang_up(self) -> (ExitStatus, Vec<String>) {
         self.send_hangup();
         self.end()
     }
 
-    /// SIGKILL; its lines.
+    /// Sends SIGKILL; returns its lines.
     pub(super) fn kill(mut self) -> Vec<String> {
         self.child.kill().unwrap();
         self.end().1

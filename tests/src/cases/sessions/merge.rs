@@ -1,4 +1,4 @@
-//! Two nodes, each with a recording of its own, become one stream again.
+//! The recordings of two nodes are merged into one stream.
 
 use std::fs;
 use std::net::UdpSocket;
@@ -46,7 +46,7 @@ fn across(lab: &Lab) {
     }
 }
 
-/// What the paths are, without times and numbers.
+/// The paths in short, without times and numbers.
 fn in_short(values: &[Value]) -> Vec<(String, String, Vec<String>)> {
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let paths = of_type(values, "path");
@@ -57,7 +57,7 @@ fn in_short(values: &[Value]) -> Vec<(String, String, Vec<String>)> {
     paths
 }
 
-/// No packet is anywhere before it was where it came from.
+/// No packet is at a hop before it left the one before.
 #[track_caller]
 fn in_order(values: &[Value]) {
     for path in of_type(values, "path") {
@@ -66,7 +66,8 @@ fn in_order(values: &[Value]) {
         assert!(deltas.is_sorted(), "{path}");
         let times: Vec<_> = hops.iter().map(|hop| number(hop, "time_ns")).collect();
         assert!(times.is_sorted(), "{path}");
-        // The underlay's cable joins the uplinks: left here, then entered there.
+        // The underlay's cable connects the uplinks: a packet leaves by one, then enters by
+        // the other.
         let at = |direction: &str| {
             hops.iter().position(|hop| {
                 hop["interface"] == "eth0" && hop["pod"].is_null() && hop["direction"] == direction
@@ -124,7 +125,7 @@ fn measured(line: &str) -> [f64; 4] {
     ]
 }
 
-/// How far the clock of the second file is ahead, in the middle of it.
+/// How far the clock of the second file is ahead in the middle of the file.
 fn truth(one: &[u8], two: &[u8], drift_ppm: f64) -> f64 {
     let tap_points = blocks(two);
     let times: Vec<_> = packets(&tap_points)
@@ -134,7 +135,7 @@ fn truth(one: &[u8], two: &[u8], drift_ppm: f64) -> f64 {
     let offset = info(two).epoch_ns - info(one).epoch_ns;
     let begin = times[0];
     let middle = first + (last - first) / 2;
-    // What has passed by that clock is longer than what has passed.
+    // By that clock, more time has passed than in reality.
     let since = middle as f64 - begin as f64;
     offset as f64 + since - since / (1.0 + drift_ppm / 1e6)
 }
@@ -189,8 +190,8 @@ fn clocks_that_differ_and_drift_change_no_path() {
         println!("{offset_ns} ns, {drift_ppm} ppm: {line}");
         let [offset, uncertainty, drift, around] = measured(&line);
         let truth = truth(&first, &copy, drift_ppm);
-        // Of hours no more than microseconds are printed.
-        let printed = if offset.abs() >= 1e9 { 1_000.0 } else { 100.0 };
+        // Milliseconds and more are printed with a resolution of microseconds.
+        let printed = if offset.abs() >= 1e6 { 1_000.0 } else { 100.0 };
         let off = (offset - truth).abs();
         assert!(off <= uncertainty + printed, "{line}: it is {truth}");
         assert!((drift - drift_ppm).abs() <= around + 0.1, "{line}");
@@ -216,7 +217,7 @@ fn merged_export_has_the_same_paths() {
     assert_eq!(emitted(&again), emitted(&merged));
 }
 
-/// Datagrams that nobody answers.
+/// Datagrams without answers.
 fn one_way(lab: &Lab) {
     let (from, to) = (&lab.nodes[0].pods[0], &lab.nodes[1].pods[0]);
     let bind = |pod: &podtrace::lab::LabPod, port: u16| {
@@ -233,7 +234,7 @@ fn one_way(lab: &Lab) {
     }
 }
 
-/// Nodes report their multicast groups by IPv6 whenever they like, both ways.
+/// Over IPv6, nodes report their multicast groups at any time, in both directions.
 fn without_ipv6(netns: &NetNs) {
     let setting = "/proc/sys/net/ipv6/conf/all/disable_ipv6";
     if fs::exists(setting).unwrap() {
@@ -253,7 +254,7 @@ fn traffic_one_way_leaves_the_clock_unknown_and_said_so() {
         without_ipv6(&node.netns);
     }
     let dir = TempDir::new().unwrap();
-    // Neighbours are known then.
+    // Resolves the neighbours in advance.
     let to = lab.nodes[1].pods[0].ipv4.into();
     ping(&lab.nodes[0].pods[0].netns, to, 1, 1, 8).unwrap();
     let files = both_recorded(&lab, dir.path(), || one_way(&lab));
@@ -273,7 +274,7 @@ fn traffic_one_way_leaves_the_clock_unknown_and_said_so() {
         assert_eq!(hops(path).len(), 10, "{path}");
     }
 
-    // Who knows better may say so: a clock 3 ms ahead, as it is then.
+    // The user can give the offset of a clock that is 3 ms ahead.
     let ahead = by_another_clock(&fs::read(&files[1]).unwrap(), 3_000_000, 0.0);
     fs::write(&files[1], ahead).unwrap();
     let mut args = vec!["replay", "-o", "json", "--clock-offset", "node2=3ms"];

@@ -40,7 +40,7 @@ fn capinfos(file: &Path) -> (u64, u64, u64) {
     (packets, nanoseconds(first), nanoseconds(last))
 }
 
-/// All peers read a file as podtrace does; what podtrace reads.
+/// All peers read a file as podtrace does; returns podtrace's output.
 #[track_caller]
 pub(super) fn agree(file: &Path) -> Vec<Value> {
     let values = replay_json(&[file]);
@@ -67,7 +67,7 @@ fn plain_files_agree_and_name_pods() {
     let recorded = recorded("a.pcapng", &["-o", "json"]);
     let values = agree(&recorded.file);
 
-    // The same packets, in the same order, at places of the same names.
+    // The same packets, in the same order, at interfaces of the same names.
     let rows = tshark(
         &recorded.file,
         &["-N", "n"],
@@ -106,7 +106,7 @@ fn plain_files_agree_and_name_pods() {
         assert_eq!(flags, direction, "{row:?}");
     }
 
-    // One id over all hops of a packet, as podtrace numbers it.
+    // One id over all hops of a packet, with podtrace's numbers.
     let mut ids: BTreeMap<&str, u64> = BTreeMap::new();
     for (row, event) in rows.iter().zip(&events) {
         let id = ids
@@ -131,7 +131,7 @@ fn plain_files_agree_and_name_pods() {
 fn compressed_files_agree() {
     let recorded = recorded("a.pcapng.zst", &["--zstd"]);
     let values = agree(&recorded.file);
-    // What zstd unpacks is the plain file.
+    // Decompressed, it is the plain file.
     let plain = recorded.dir.path().join("plain.pcapng");
     let args: [&OsStr; 5] = [
         "-q".as_ref(),
@@ -175,7 +175,7 @@ fn standard_output_is_a_recording_and_nothing_else() {
     let (file, table) = (dir.path().join("a.pcapng"), dir.path().join("pods"));
     std::fs::write(&table, lab.pod_table()).unwrap();
     let mut command = Command::new("sh");
-    // What is said is read, what is recorded goes to the file.
+    // Messages are read, the recording goes to the file.
     command.args(["-c", r#"exec "$@" 2>&1 >"$FILE""#, "sh"]);
     command.arg(podtrace().get_program()).env("FILE", &file);
     command.args(["record", "-w", "-", "--duration", "90s", "--pods"]);

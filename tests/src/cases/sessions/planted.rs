@@ -1,4 +1,4 @@
-//! Traps of somebody else, where anybody may make files, catch nothing.
+//! Another user's traps, in a directory that anybody can write, catch nothing.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown, lchown, symlink};
@@ -16,7 +16,7 @@ use crate::cases::one_node;
 
 const NOBODY: Option<u32> = Some(65_534);
 
-/// A directory as `/tmp` is.
+/// A directory like `/tmp`.
 fn sticky() -> TempDir {
     let dir = TempDir::new().unwrap();
     fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o1777)).unwrap();
@@ -57,7 +57,7 @@ fn refused(output: &Output, reason: &str) {
 }
 
 #[test]
-fn at_the_name_of_the_session_they_are_refused() {
+fn traps_at_the_session_name_are_refused() {
     let (lab, dir) = (one_node(2), sticky());
     let path = |name: &str| dir.path().join(name);
     let victim = victim(dir.path());
@@ -79,7 +79,7 @@ fn at_the_name_of_the_session_they_are_refused() {
         let output = record(&lab, &["--force", "-w", target.to_str().unwrap()]);
         assert_eq!(output.status.code(), Some(2), "{name}");
     }
-    // Replaced, it is a file of its own, and what it was is as before.
+    // Replaced, it is a file of its own, and its former target is unchanged.
     let hard = path("hard");
     let output = record(&lab, &["--force", "-w", hard.to_str().unwrap()]);
     assert!(output.status.success(), "{output:?}");
@@ -102,7 +102,7 @@ fn directory_that_is_somebody_elses_link_is_refused() {
         refused(&record(&lab, &["-w", &target]), "symbolic link");
     }
     assert_eq!(names(theirs.path()), Vec::<PathBuf>::new());
-    // One's own leads where one wants.
+    // One's own link may lead anywhere.
     lchown(&trap, Some(0), Some(0)).unwrap();
     let output = record(&lab, &["-w", &format!("{}/a", trap.display())]);
     assert!(output.status.success(), "{output:?}");
@@ -110,13 +110,13 @@ fn directory_that_is_somebody_elses_link_is_refused() {
 }
 
 #[test]
-fn at_names_of_files_to_come_they_are_passed_over() {
+fn traps_at_names_of_later_files_are_skipped() {
     let (lab, dir) = (one_node(2), sticky());
     let victim = victim(dir.path());
     let file = dir.path().join("a.pcapng");
     let netns = lab.nodes[0].netns.name.clone();
     let now = jiff::Timestamp::now();
-    // The names hold number and time: traps for every second of the run.
+    // The names have number and time: traps for every second of the run.
     for second in 0..30 {
         let at = now + jiff::SignedDuration::from_secs(second);
         let at = at.strftime("%Y%m%dT%H%M%SZ");

@@ -1,4 +1,4 @@
-//! Sessions of real pods, whose containers' sockets are seen too, in other tools.
+//! Sessions of real pods, including their containers' sockets, in other tools.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -13,7 +13,7 @@ use super::tools::{output, rewritten, tcpdump_packets, tshark, tshark_packets};
 use crate::cases::tracer::Tracer;
 use crate::cri_lab::{CriLab, CriLabSpec, CriNode, CriPod, PodSpec};
 
-/// The source of the Ethernet headers that podtrace makes.
+/// The source of the Ethernet headers that podtrace adds.
 const MADE: &str = "02:70:64:74:00:00";
 
 fn run(node: &CriNode, name: &str) -> CriPod {
@@ -27,7 +27,7 @@ fn run(node: &CriNode, name: &str) -> CriPod {
     pod
 }
 
-/// Within the pod, and to another one.
+/// Within the pod, and to another pod.
 fn talk(from: &CriPod, to: &CriPod) {
     for host in ["127.0.0.1", &to.ipv4().unwrap().to_string()] {
         for command in [
@@ -41,7 +41,7 @@ fn talk(from: &CriPod, to: &CriPod) {
     }
 }
 
-/// Two pods on two nodes talk; a third one starts meanwhile, if it is to.
+/// Two pods on two nodes talk; if requested, a third one starts meanwhile.
 fn recorded(dir: &Path, grows: bool) -> PathBuf {
     let file = dir.join("s.pcapng");
     let lab = CriLab::new(CriLabSpec {
@@ -74,13 +74,13 @@ fn session_of_pods_reads_to_the_end_in_every_tool() {
     let values = agree(&file);
     let sockets = at_sockets(&values);
     assert!(sockets > 20, "{sockets}");
-    // Also as it is piped.
+    // The same through a pipe.
     let piped = r#"tshark -r - -T fields -e frame.number <"$0" | wc -l"#;
     let (count, _) = output("sh", &["-c".as_ref(), piped.as_ref(), file.as_os_str()]);
     let events = of_type(&values, "event").count();
     assert_eq!(count.trim(), events.to_string());
 
-    // What podtrace made of the packets at sockets can be told from the rest.
+    // Packets at sockets can be distinguished by podtrace's header.
     let fields = ["frame.interface_name", "eth.src", "frame.comment"];
     let rows = tshark(&file, &[], &fields);
     let made: Vec<_> = rows.iter().filter(|row| row[1] == MADE).collect();
@@ -113,8 +113,8 @@ fn session_of_pods_reads_to_the_end_in_every_tool() {
     assert!(again.iter().all(|row| row[0].is_empty()));
 }
 
-/// Interfaces that come while it is recorded are described behind the packets before;
-/// an export has all of them at its begin.
+/// Interfaces added during a recording are described after earlier packets; an export has all
+/// of them at its begin.
 #[test]
 fn session_with_a_new_pod_reads_to_the_end_once_exported() {
     let dir = TempDir::new().unwrap();

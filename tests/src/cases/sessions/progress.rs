@@ -1,4 +1,4 @@
-//! How far a recording is, as a terminal shows it.
+//! The progress of a recording, on a terminal.
 
 use std::io::Read as _;
 
@@ -27,7 +27,7 @@ fn terminal_shows_how_far_a_recording_is_and_nothing_at_its_end() {
         bytes.extend(&buffer[..read]);
     }
     interrupt(&child);
-    // At its end the terminal has none that writes.
+    // At the end no process writes to the terminal.
     while let Ok(read) = terminal.read(&mut buffer)
         && read > 0
     {

@@ -1,4 +1,4 @@
-//! Recordings to be read, and what podtrace makes of them.
+//! Recordings to be read, and podtrace's replays of them.
 
 use std::ffi::{OsStr, OsString};
 use std::fs;
@@ -16,11 +16,11 @@ use super::live::{Live, tail};
 use crate::cases::scenarios::lab;
 use crate::cases::tracer::{is_attach_progress, podtrace};
 
-/// What was shown live, and the file it was recorded to.
+/// The live output, and the file of the recording.
 pub(in crate::cases) struct Recorded {
     pub(super) lines: Vec<String>,
     pub(in crate::cases) file: PathBuf,
-    /// The file is in it.
+    /// The directory of the file.
     pub(super) dir: TempDir,
 }
 
@@ -29,7 +29,7 @@ pub(in crate::cases) fn recorded(name: &str, options: &[&str]) -> Recorded {
     recorded_during(name, options, traffic)
 }
 
-/// The same during some work.
+/// As [`recorded`], during some work.
 pub(super) fn recorded_during(name: &str, options: &[&str], work: impl FnOnce(&Lab)) -> Recorded {
     let lab = lab();
     let dir = TempDir::new().unwrap();
@@ -42,8 +42,7 @@ pub(super) fn recorded_during(name: &str, options: &[&str], work: impl FnOnce(&L
     Recorded { lines, file, dir }
 }
 
-/// From mypod1 to each end there is: over localhost, on the node, to the other
-/// node.
+/// From mypod1 to each kind of end: over localhost, on the node, to the other node.
 pub(super) fn scenarios(lab: &Lab) -> Vec<(&LabPod, &LabPod, IpAddr)> {
     let one = &lab.nodes[0].pods[0];
     let mut scenarios = vec![
@@ -57,12 +56,12 @@ pub(super) fn scenarios(lab: &Lab) -> Vec<(&LabPod, &LabPod, IpAddr)> {
     scenarios
 }
 
-/// Pings, UDP and TCP, with the ARP and ND they take, in every scenario.
+/// Pings, UDP and TCP, with the required ARP and ND, in every scenario.
 pub(super) fn traffic(lab: &Lab) {
     try_traffic(lab).unwrap();
 }
 
-/// The same, until something does not arrive: a kernel without TCX drops packets when a
+/// As [`traffic`], until a packet does not arrive: a kernel without TCX drops packets when a
 /// session ends.
 pub(super) fn try_traffic(lab: &Lab) -> io::Result<()> {
     for (from, to, address) in scenarios(lab) {
@@ -80,7 +79,7 @@ pub(super) fn run<A: AsRef<OsStr>>(args: &[A]) -> Output {
     podtrace().args(args).output().unwrap()
 }
 
-/// Runs podtrace, which succeeds and complains of nothing; its output.
+/// Runs podtrace, which succeeds without complaints; returns its output.
 #[track_caller]
 pub(super) fn succeeds<A: AsRef<OsStr>>(args: &[A]) -> String {
     let output = run(args);
@@ -90,7 +89,7 @@ pub(super) fn succeeds<A: AsRef<OsStr>>(args: &[A]) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// `podtrace replay` of the files in this format; its lines.
+/// `podtrace replay` of the files in this format; returns its lines.
 #[track_caller]
 pub(super) fn replay<A: AsRef<OsStr>>(format: &str, files: &[A]) -> Vec<String> {
     let mut args: Vec<OsString> = ["replay", "-o", format].map(OsString::from).to_vec();
@@ -98,7 +97,7 @@ pub(super) fn replay<A: AsRef<OsStr>>(format: &str, files: &[A]) -> Vec<String> 
     lines(&succeeds(&args))
 }
 
-/// Its JSON.
+/// The same as JSON.
 #[track_caller]
 pub(super) fn replay_json<A: AsRef<OsStr>>(files: &[A]) -> Vec<Value> {
     let values = parse(&replay("json", files));
@@ -116,7 +115,7 @@ pub(super) fn parse(lines: &[String]) -> Vec<Value> {
     values.collect()
 }
 
-/// Those of a type.
+/// The values of a type.
 pub(super) fn of_type<'a>(
     values: &'a [Value],
     name: &'a str,
@@ -139,7 +138,7 @@ pub(super) fn number(value: &Value, field: &str) -> u64 {
     number.unwrap_or_else(|| panic!("{field} in {value}"))
 }
 
-/// Every tap adds up: seen = emitted + filtered + lost. The total.
+/// Every tap adds up: seen = emitted + filtered + lost. Returns the total.
 #[track_caller]
 pub(super) fn conserved(values: &[Value]) -> &Value {
     let summary = values.last().unwrap();
@@ -157,7 +156,7 @@ pub(super) fn conserved(values: &[Value]) -> &Value {
     &summary["total"]
 }
 
-/// What is in a directory, by name.
+/// The content of a directory, by name.
 pub(super) fn names(dir: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(dir).unwrap();
     let mut names: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();

@@ -1,4 +1,4 @@
-//! A replay shows what was shown live, to the letter.
+//! A replay shows exactly the live output.
 
 use std::fs::File;
 use std::process::Stdio;
@@ -9,8 +9,7 @@ use super::record::{
 };
 use crate::cases::tracer::podtrace;
 
-/// Without the first line, which says that it is a replay, and the one on the
-/// recording itself.
+/// Without the first line, which announces a replay, and the one about the recording.
 fn shown(lines: &[String]) -> Vec<&String> {
     let is_own =
         |line: &&String| line.starts_with("-- recorded ") || line.contains(r#""text":"recorded "#);
@@ -64,7 +63,7 @@ fn json_of_every_scenario_is_the_same_also_compressed() {
 }
 
 #[test]
-fn first_packets_are_those_that_count_showed() {
+fn count_shows_the_first_packets_of_the_recording() {
     // It ends while packets are on their way.
     let options = ["--count", "40", "-o", "json"];
     let recorded = recorded_during("a.pcapng", &options, |lab| drop(try_traffic(lab)));
@@ -80,7 +79,7 @@ fn first_packets_are_those_that_count_showed() {
     let args = args.map(AsRef::as_ref).into_iter();
     let args: Vec<&std::ffi::OsStr> = args.chain([recorded.file.as_os_str()]).collect();
     assert_eq!(paths(&lines(&succeeds(&args))), shown);
-    // All events were recorded, also those behind what was shown.
+    // All events were recorded, also those after the shown ones.
     let all = parse(&replay("json", &[&recorded.file]));
     let total = super::record::conserved(&all);
     assert!(super::record::number(total, "lost_ring") == 0, "{total}");
@@ -102,7 +101,7 @@ fn parts_of_a_recording_are_parts_of_its_output() {
     };
     let last = part(&["--last", "9"]);
     let last: Vec<_> = super::record::of_type(&last, "path").collect();
-    // By number: a packet that is missed is told later than younger ones.
+    // By number: a missing packet is reported later than younger ones.
     let number = |path: &serde_json::Value| super::record::number(path, "packet");
     let newest = paths.iter().map(|path| number(path)).max().unwrap();
     let mut expected = paths.clone();

@@ -1,4 +1,4 @@
-//! A storm of events takes no more of the processors than it may.
+//! A storm of events takes no more CPU time than allowed.
 
 use crate::cases::one_node;
 use std::fs;
@@ -15,7 +15,7 @@ const FLOOD: FloodSpec = FloodSpec {
     duration: Duration::from_secs(2),
 };
 
-/// The processor time that a process has taken, in clock ticks of 10 ms.
+/// The CPU time of a process, in clock ticks of 10 ms.
 fn ticks(pid: u32) -> u64 {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
     let (_, behind_name) = stat.rsplit_once(')').unwrap();
@@ -47,22 +47,22 @@ fn flood_takes_no_more_processor_time_than_the_limit() {
     for (thread, expected) in [("podtrace", 10), ("ring-reader", 10), ("attacher", 0)] {
         assert_eq!(niceness(pid, thread), Some(expected), "{thread}");
     }
-    let (begun, before) = (Instant::now(), ticks(pid));
+    let (started, before) = (Instant::now(), ticks(pid));
     let flood = udp_flood(&from.netns, &to.netns, (to.ipv4, 5353).into(), FLOOD).unwrap();
     let taken = Duration::from_millis(10 * (ticks(pid) - before));
-    let share = taken.as_secs_f64() / begun.elapsed().as_secs_f64();
+    let share = taken.as_secs_f64() / started.elapsed().as_secs_f64();
     println!(
         "{:.1} % of one processor during {} datagrams",
         share * 100.0,
         flood.sent
     );
-    // The queue and what is to be written are worked off while the reader waits.
+    // The queue and the unwritten data are processed while the reader waits.
     assert!(share < 2.5 * f64::from(LIMIT) / 100.0, "{share}");
     tracer.wait_for(|value| {
         let text = value["text"].as_str().unwrap_or_default();
         text.starts_with("--cpu-limit 10 holds podtrace back")
     });
-    // Conservation is checked there.
+    // This checks conservation.
     let values = tracer.finish();
     let total = &values.last().unwrap()["total"];
     assert!(total["lost_ring"].as_u64().unwrap() > 0, "{total}");

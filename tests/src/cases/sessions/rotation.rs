@@ -1,4 +1,4 @@
-//! Rotation holds to its bounds, and each file reads alone.
+//! Rotation keeps its bounds, and each file can be read alone.
 
 use std::fs;
 use std::net::UdpSocket;
@@ -16,7 +16,7 @@ use super::peers::agree;
 use super::record::{conserved, names, notices, number, of_type, replay_json};
 use crate::cases::scenarios::lab;
 
-/// When another file begins, and what is kept.
+/// The limits of a file, and of all files.
 const LIMITS: [&str; 6] = [
     "--rotate-size",
     "200kB",
@@ -26,8 +26,7 @@ const LIMITS: [&str; 6] = [
     "4",
 ];
 
-/// The files and bytes in a directory at one moment: none if files came or
-/// went meanwhile.
+/// The files and bytes in a directory at one moment; none if files came or went meanwhile.
 fn usage(dir: &Path) -> Option<(usize, u64)> {
     let before = names(dir);
     let sizes = before
@@ -37,7 +36,8 @@ fn usage(dir: &Path) -> Option<(usize, u64)> {
     (names(dir) == before).then_some((before.len(), bytes))
 }
 
-/// The most files and bytes in a directory, and how often it was read, while work is done.
+/// The peak number of files and bytes in a directory, and how often it was read, during some
+/// work.
 fn watched(dir: &Path, work: impl FnOnce()) -> (usize, u64, u64) {
     let over = AtomicBool::new(false);
     thread::scope(|scope| {
@@ -65,14 +65,14 @@ fn flood(lab: &Lab, datagrams: usize) {
     assert_eq!(sent.unwrap(), datagrams);
 }
 
-/// The paths of the flood and its echo: the kernels of the lab tell of their
-/// multicast groups whenever they like, to no pod.
+/// The paths of the flood and its echo: the lab's kernels may report their multicast groups at
+/// any time, but to no pod.
 fn paths_of_flood(values: &[Value]) -> impl Iterator<Item = &Value> + Clone {
     let is_of_flood = |path: &&Value| path["what"].as_str().unwrap().starts_with("UDP ");
     of_type(values, "path").filter(is_of_flood)
 }
 
-/// Floods a recording into a directory; its files.
+/// Floods a recording into a directory; returns its files.
 fn rotated(dir: &Path, options: &[&str], datagrams: usize) -> Vec<PathBuf> {
     let lab = lab();
     let mut args = vec!["record", "--strict", "-w", dir.to_str().unwrap()];
@@ -94,7 +94,7 @@ fn rotated(dir: &Path, options: &[&str], datagrams: usize) -> Vec<PathBuf> {
     let files = names(dir);
     assert_eq!(files.len(), 4);
     for file in &files {
-        // Before compression no file is longer than asked for.
+        // Before compression no file is longer than its limit.
         assert!(fs::metadata(file).unwrap().len() <= 200_000);
     }
     files
@@ -109,10 +109,10 @@ fn flood_stays_within_what_is_to_be_kept() {
         let values = agree(file);
         let total = conserved(&values);
         events += number(total, "emitted");
-        // Named by what the file alone says.
+        // The file alone provides the names.
         let mut paths = paths_of_flood(&values);
         let count = paths.clone().count();
-        // The last file has what is left.
+        // The last file has the rest.
         let is_last = Some(file) == files.last();
         assert!(count > 10 || is_last, "{count} in {}", file.display());
         let ends = ["default/mypod1", "default/mypod2"];
@@ -126,8 +126,7 @@ fn flood_stays_within_what_is_to_be_kept() {
     let values = replay_json(&[dir.path()]);
     assert_eq!(number(conserved(&values), "emitted"), events);
     assert_eq!(notices(&values), [""; 0]);
-    // Files that are gone may have had the begin of what was under way; else
-    // all is whole.
+    // Deleted files may have had the begin of packets under way; all others are complete.
     let broken = paths_of_flood(&values).filter(|path| {
         path["outcome"] != "delivered" || path["hops"].as_array().unwrap().len() != 4
     });
@@ -137,7 +136,7 @@ fn flood_stays_within_what_is_to_be_kept() {
     assert!(broken.is_empty() || broken[0] == number(first, "packet"));
 }
 
-/// Sent as fast as can be, to nobody who answers: more than is recorded, perhaps.
+/// A flood at full speed without answers: possibly more than can be recorded.
 #[test]
 fn flood_without_pause_stays_within_what_is_to_be_kept() {
     let lab = lab();
@@ -168,7 +167,7 @@ fn flood_without_pause_stays_within_what_is_to_be_kept() {
     }
     let values = replay_json(&[dir.path()]);
     conserved(&values);
-    // Events may be lost on a slow machine, files may not be damaged.
+    // A slow machine may lose events, but must not damage files.
     let notices = notices(&values);
     assert!(
         !notices.iter().any(|text| text.contains("damaged")),
@@ -190,7 +189,7 @@ fn compressed_files_stay_within_what_is_to_be_kept() {
 }
 
 #[test]
-fn nothing_is_missing_between_the_files_when_all_are_kept() {
+fn kept_files_have_no_gaps() {
     let lab = lab();
     let dir = TempDir::new().unwrap();
     let mut args = vec!["trace", "-o", "json", "-w", dir.path().to_str().unwrap()];

@@ -1,4 +1,4 @@
-//! Less than all: `--sample`, `--max-rate`, `--headers-only`.
+//! Parts of the packets: `--sample`, `--max-rate`, `--headers-only`.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,7 +15,7 @@ use crate::cases::scenarios::{TWO_NODES, lab};
 use crate::cases::tracer::{Tracer, hops, paths, run};
 
 const PINGS: u16 = 200;
-/// One in so many.
+/// One in this many.
 const SHARE: usize = 4;
 
 /// The sequence numbers of echo messages.
@@ -63,12 +63,12 @@ fn sampled_packets_have_all_their_hops_and_their_replies() {
 }
 
 #[test]
-fn nodes_that_sample_differently_accuse_nobody() {
+fn different_sampling_is_not_reported_as_loss() {
     let lab = lab();
     let dir = tempfile::tempdir().unwrap();
     let files = ["one", "two"].map(|name| dir.path().join(format!("{name}.pcapng")));
     let [one, two] = files.each_ref().map(|file| file.to_str().unwrap());
-    // Shorter than the traffic, so that packets are given up while it lasts.
+    // Shorter than the traffic, so that packets are given up during it.
     let timeout = ["record", "--hop-timeout", "20ms"];
     let record = |node, args: &[&str]| Live::on(&lab, &[node], &[&timeout, args].concat());
     let lives = [

@@ -1,5 +1,5 @@
-//! A reader of the output that stalls: packets go on being traced and recorded,
-//! and what was not shown is counted.
+//! A stalled reader of the output: packets are still traced and recorded, and packets not
+//! shown are counted.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _};
@@ -16,17 +16,16 @@ use super::record::{conserved, lines, notices, number, of_type, parse, replay_js
 use crate::cases::scenarios::lab;
 use crate::cases::tracer::{ALL_TRACED, Process, interrupt, podtrace, trace_nodes};
 
-/// Pings: their events take several times what waits to be shown at most.
+/// Pings: their events take several times the output that may wait.
 const PINGS: u16 = 3000;
-/// What most of them take in a recording, in bytes: when it has so many, no more
-/// was shown for long.
+/// The bytes of most of them in a recording: when it has as many, nothing was shown for long.
 const RECORDED: u64 = 3_000_000;
-/// How long a reader that takes nothing is waited for, and some more.
+/// How long a stalled reader is waited for, with some margin.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// The deadline of every other wait.
 const DEADLINE: Duration = Duration::from_secs(60);
 
-/// podtrace, its output read until it has tapped everything.
+/// A podtrace whose output is read until it has tapped everything.
 struct Stalled {
     child: Process,
     stdout: BufReader<ChildStdout>,
@@ -62,14 +61,14 @@ impl Stalled {
         }
     }
 
-    /// Waits until it has ended; how, and what it said on standard error.
+    /// Waits until it has ended; returns its status and standard error.
     fn end(&mut self, patience: Duration) -> (ExitStatus, String) {
-        let begun = Instant::now();
+        let started = Instant::now();
         let status = loop {
             if let Some(status) = self.child.try_wait().unwrap() {
                 break status;
             }
-            assert!(begun.elapsed() < patience, "it does not end");
+            assert!(started.elapsed() < patience, "it does not end");
             thread::sleep(Duration::from_millis(5));
         };
         let mut error = String::new();
@@ -84,9 +83,9 @@ fn flood(lab: &Lab, file: &Path) {
     let pods = &lab.nodes[0].pods;
     let answered = ping(&pods[0].netns, pods[1].ipv4.into(), 9, PINGS, 56).unwrap();
     assert_eq!(answered.len(), usize::from(PINGS));
-    let begun = Instant::now();
+    let started = Instant::now();
     while fs::metadata(file).unwrap().len() < RECORDED {
-        assert!(begun.elapsed() < DEADLINE, "it is not recorded");
+        assert!(started.elapsed() < DEADLINE, "it is not recorded");
         thread::sleep(Duration::from_millis(5));
     }
 }
@@ -126,10 +125,10 @@ fn pager_may_take_its_time_until_a_signal_comes() {
     let file = dir.path().join("a.pcapng");
     let mut stalled = Stalled::on(&lab, &file, "6s");
     flood(&lab, &file);
-    // The recording is closed before the reader is waited for.
-    let begun = Instant::now();
+    // The recording is closed before the wait for the reader.
+    let started = Instant::now();
     while !is_closed(&file) {
-        assert!(begun.elapsed() < DEADLINE, "it does not end by itself");
+        assert!(started.elapsed() < DEADLINE, "it does not end by itself");
     }
     has_all(&file);
     assert!(stalled.child.try_wait().unwrap().is_none());
@@ -138,7 +137,7 @@ fn pager_may_take_its_time_until_a_signal_comes() {
     assert_eq!(status.code(), Some(4), "{error}");
 }
 
-/// Whether a recording was ended.
+/// Whether a recording has its end.
 fn is_closed(file: &Path) -> bool {
     let output = podtrace().arg("replay").arg(file).output().unwrap();
     !String::from_utf8_lossy(&output.stdout).contains("ends without a closing block")
@@ -150,7 +149,7 @@ fn packets_that_a_slow_reader_did_not_get_are_counted() {
     let file = dir.path().join("a.pcapng");
     let mut stalled = Stalled::on(&lab, &file, "90s");
     flood(&lab, &file);
-    // It reads again.
+    // The reader resumes.
     let mut text = stalled.first.clone();
     let mut line = String::new();
     while !line.contains("packets not shown: the output is not read fast enough") {
@@ -184,7 +183,7 @@ fn packets_that_a_slow_reader_did_not_get_are_counted() {
         .filter_map(|text| text.split_once(" packets not shown"))
         .map(|(packets, _)| packets.parse::<u64>().unwrap())
         .sum();
-    // What was left out in the last second is in the summary alone.
+    // Packets left out in the last second are in the summary alone.
     let all = number(not_shown, "packets");
     assert!(0 < reported && reported <= all, "{reported} of {all}");
     has_all(&file);

@@ -1,4 +1,4 @@
-//! Statistics count what a replay shows.
+//! Statistics count the packets that a replay shows.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use super::record::{number, of_type, recorded, replay_json, succeeds};
 
 type Pairs = BTreeMap<(String, String), (u64, BTreeMap<String, u64>)>;
 
-/// Who it is, by the first of these that is known.
+/// The name of an end, by the first of these fields that it has.
 fn name(value: &Value, fields: &[&str]) -> String {
     let mut known = fields.iter().filter_map(|field| value[*field].as_str());
     known.next().unwrap_or_default().to_owned()
@@ -61,7 +61,7 @@ fn numbers_agree_with_the_replay() {
     }
     assert_eq!(counted.len(), expected.len());
 
-    // Packets and bytes by place.
+    // Packets and bytes by tap point.
     let mut places: BTreeMap<(String, String, String), (u64, u64)> = BTreeMap::new();
     for path in of_type(&values, "path") {
         for hop in path["hops"].as_array().unwrap() {

@@ -6,7 +6,7 @@ use std::process::Command;
 
 use tempfile::TempDir;
 
-/// Runs a program that succeeds; its output and what it complains of.
+/// Runs a program that succeeds; returns its output and its complaints.
 #[track_caller]
 pub(super) fn output<A: AsRef<OsStr>>(program: &str, args: &[A]) -> (String, String) {
     let mut command = Command::new(program);
@@ -24,8 +24,7 @@ pub(super) fn output<A: AsRef<OsStr>>(program: &str, args: &[A]) -> (String, Str
     (String::from_utf8(output.stdout).unwrap(), error)
 }
 
-/// The fields of every packet that tshark reads, by packet; it complains of
-/// nothing.
+/// The fields of every packet, as tshark reads them without complaints.
 #[track_caller]
 pub(super) fn tshark(file: &Path, options: &[&str], fields: &[&str]) -> Vec<Vec<String>> {
     let mut args: Vec<&OsStr> = vec!["-r".as_ref(), file.as_os_str()];
@@ -46,13 +45,13 @@ pub(super) fn tshark(file: &Path, options: &[&str], fields: &[&str]) -> Vec<Vec<
     rows.collect()
 }
 
-/// How many packets tshark reads without a complaint.
+/// How many packets tshark reads without complaints.
 #[track_caller]
 pub(super) fn tshark_packets(file: &Path) -> u64 {
     tshark(file, &[], &["frame.number"]).len() as u64
 }
 
-/// How many packets tcpdump reads without a complaint.
+/// How many packets tcpdump reads without complaints.
 #[track_caller]
 pub(super) fn tcpdump_packets(file: &Path) -> u64 {
     let args: [&OsStr; 3] = ["--count".as_ref(), "-r".as_ref(), file.as_os_str()];
@@ -63,7 +62,7 @@ pub(super) fn tcpdump_packets(file: &Path) -> u64 {
     count.and_then(|count| count.parse().ok()).expect(&text)
 }
 
-/// How many packets are in what each tool makes of a file.
+/// How many packets remain after each tool has rewritten a file.
 #[track_caller]
 pub(super) fn rewritten(file: &Path) -> [(&'static str, u64); 3] {
     let dir = TempDir::new().unwrap();

@@ -1,4 +1,4 @@
-//! What is said of files that cannot be written or read.
+//! Errors for files that cannot be written or read.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use super::record::{names, recorded, run};
 use crate::cases::tracer::podtrace;
 
-/// It failed with one line that says why, perhaps a hint, and no output.
+/// It failed with one line for the reason, perhaps a hint, and no output.
 #[track_caller]
 fn refuses(output: &Output, expected: &[&str]) {
     let error = String::from_utf8_lossy(&output.stderr);
@@ -28,7 +28,7 @@ fn refuses(output: &Output, expected: &[&str]) {
         1,
         "{error}"
     );
-    // clap's errors tell more.
+    // clap's errors have more lines.
     if lines[0].starts_with("podtrace: ") {
         let hints = &lines[1..];
         assert!(hints.len() <= 1, "{error}");
@@ -78,7 +78,7 @@ fn files_that_cannot_be_recorded_to_are_refused_and_left_alone() {
         &record(&["-w", &path("a"), "--rotate-size", "1"]),
         &["at least 100kB"],
     );
-    // Not even a file that was begun.
+    // Not even the begin of a file.
     for wrong in [["-i", "no-such-link"], ["--netns", "no-such-namespace"]] {
         let args = ["-w", &path("a"), wrong[0], wrong[1]];
         refuses(&record(&args), &[wrong[1]]);
@@ -101,7 +101,7 @@ fn files_that_cannot_be_read_are_named_with_a_hint() {
     )
     .unwrap();
     fs::write(path("empty"), "").unwrap();
-    // Two words that gzip has packed.
+    // Two bytes compressed by gzip.
     fs::write(path("packed"), b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff\x01\x0a\x00\xf5\xffno capture\x0d\x09\x9a@\x0a\x00\x00\x00").unwrap();
     fs::create_dir(path("nothing")).unwrap();
     let before = names(dir);
@@ -172,7 +172,7 @@ fn files_that_cannot_be_read_are_named_with_a_hint() {
     assert_eq!(names(dir), before);
 }
 
-/// As somebody else, with a copy of podtrace that may be run.
+/// As another user, with a copy of podtrace that may be executed.
 fn as_nobody(dir: &Path, args: &[&str]) -> Output {
     let program = dir.join("podtrace");
     if !program.exists() {
@@ -195,7 +195,7 @@ fn recordings_are_private_and_replay_needs_no_privileges() {
     let open = dir.path().join("open.pcapng");
     fs::copy(&recorded.file, &open).unwrap();
     let output = as_nobody(dir.path(), &["replay", open.to_str().unwrap()]);
-    refuses(&output, &["open.pcapng", "ermission denied"]);
+    refuses(&output, &["open.pcapng", "no permission to read", "sudo"]);
     fs::set_permissions(&open, fs::Permissions::from_mode(0o644)).unwrap();
     let output = as_nobody(dir.path(), &["replay", open.to_str().unwrap()]);
     assert!(output.status.success(), "{output:?}");

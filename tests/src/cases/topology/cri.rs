@@ -12,8 +12,7 @@ const TWO_NODES: CriLabSpec = CriLabSpec {
     ipv6: true,
 };
 
-/// `podtrace topology -o json` of the lab's nodes, with or without asking
-/// their runtimes.
+/// `podtrace topology -o json` of the lab's nodes, with or without their runtimes.
 fn document(lab: &CriLab, with_runtime: bool) -> Value {
     let mut command = podtrace();
     command.args(["topology", "-o", "json"]);
@@ -43,14 +42,14 @@ fn named<'a>(list: &'a Value, name: &str) -> &'a Value {
         .unwrap_or_else(|| panic!("no {name} in {list:#}"))
 }
 
-/// The namespace of a container's process, by the kernel's own word.
+/// The namespace of a container's process, according to the kernel.
 fn inode(container: &Value, kind: &str) -> u64 {
     let path = format!("/proc/{}/ns/{kind}", container["pid"]);
     std::os::unix::fs::MetadataExt::ino(&fs::metadata(path).unwrap())
 }
 
-/// The exercise: two containers of one pod have the same net, ipc and uts
-/// namespace, and different pid and mnt namespaces.
+/// The exercise: two containers of one pod share the net, ipc and uts namespaces, and have
+/// different pid and mnt namespaces.
 #[test]
 fn containers_of_a_pod_share_net_ipc_and_uts() {
     let lab = CriLab::new(TWO_NODES).unwrap();

@@ -1,4 +1,4 @@
-//! What holds for all clocks and packets.
+//! Properties of all clocks and packets.
 use proptest::prelude::*;
 
 use super::*;
@@ -12,7 +12,7 @@ fn any_clock() -> impl Strategy<Value = True> {
 }
 
 prop_compose! {
-    /// From one to so many packets, few ones as often as many.
+    /// From 1 to 2^`bits` packets; few are as likely as many.
     fn any_count(bits: u32)(bits in 0..bits, seed in any::<u32>()) -> usize {
         ((1 << bits) + seed % (1 << bits)) as usize
     }
@@ -41,8 +41,8 @@ proptest! {
     ) {
         let truth = [True::default(), own];
         let mut random = Random(seed);
-        let mut trips_all = trips(&mut random, (0, 1), there, length, least_there + 1);
-        trips_all.extend(trips(&mut random, (1, 0), back, length, least_back + 1));
+        let mut trips_all = trips(&mut random, (0, 1), there, length, least_there + 2);
+        trips_all.extend(trips(&mut random, (1, 0), back, length, least_back + 2));
         let clocks = solve(2, &journeys(&truth, &trips_all), &[]);
         let expected = Basis::Measured { via: 0, there, back, outliers: 0 };
         prop_assert_eq!(clocks[1].basis, expected);
@@ -103,7 +103,7 @@ proptest! {
         };
         let (measured, others): (Vec<Trip>, Vec<Trip>) = trips.iter().partition(|trip| is_measured(trip));
         check_order(&clocks, &truth, &measured)?;
-        // Where no lines are found that satisfy all, these are off by less than what is stated.
+        // Where no lines satisfy all bounds, these are off by less than the stated uncertainty.
         check_order_within_uncertainty(&clocks, &truth, &others)?;
         for (clock, own) in clocks.iter().zip(truth).skip(1) {
             let sound = matches!(clock.basis, Basis::Measured { outliers: 0, .. });

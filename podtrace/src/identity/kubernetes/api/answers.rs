@@ -3,7 +3,7 @@ use kube::{api::WatchEvent, core::ObjectList};
 
 use super::{
     ClusterUpdate,
-    objects::{Followed, NodeObject, PodObject},
+    objects::{Followed, NodeObject, PodObject, ServiceObject},
     watch::{Failure, change, outage},
 };
 
@@ -14,8 +14,10 @@ pub fn updates(lines: &[u8]) -> Vec<ClusterUpdate> {
     for line in lines.split(|byte| *byte == b'\n') {
         listed::<PodObject>(line, &mut updates);
         listed::<NodeObject>(line, &mut updates);
+        listed::<ServiceObject>(line, &mut updates);
         watched::<PodObject>(line, &mut updates);
         watched::<NodeObject>(line, &mut updates);
+        watched::<ServiceObject>(line, &mut updates);
     }
     updates
 }

@@ -41,11 +41,9 @@ impl SharedClient {
         self.config.server()
     }
 
-    /// The latest client. It is made anew if its credentials have expired, or
-    /// if it is no later than the one that is `of_no_use` (by number; 0 if
-    /// none is): so that of all who find it so only the first makes another.
-    /// The others wait for that, and what came of it, be it a failure, is
-    /// theirs too.
+    /// The latest client. It is replaced if its credentials have expired, or if its number is
+    /// at most `of_no_use` (0 for none). Only the first caller makes a new client; concurrent
+    /// callers wait for it and share the result, even a failure.
     pub(super) async fn get(&self, of_no_use: u64) -> Made {
         let mut latest = self.latest.lock().await;
         if let Some(made) = latest.as_ref()
@@ -62,9 +60,8 @@ impl SharedClient {
         made
     }
 
-    /// Makes a client. That reads files and may run a credential plugin, which
-    /// takes as long as it takes: it is done on a thread of its own, which
-    /// neither holds up the runtime nor its end.
+    /// Makes a client on a thread of its own: this reads files and may run a credential plugin
+    /// for any length of time, which must delay neither the runtime nor its shutdown.
     async fn make(&self) -> Result<Client, ApiFailure> {
         let (sender, made) = oneshot::channel();
         let config = self.config.client_config();
@@ -73,7 +70,7 @@ impl SharedClient {
             // A credential plugin inherits no capabilities.
             let _ = privilege::keep(privilege::NONE);
             let _guard = runtime.enter();
-            // The receiver may be gone.
+            // The receiver may have been dropped.
             let _ = sender.send(build(config));
         };
         // If no thread can be started, the work and its sender are dropped.

@@ -12,12 +12,12 @@ use kube::{
 use thiserror::Error;
 
 use super::{
+    config_source::{ConfigSource, Environment},
     failure::{ApiFailure, quote},
-    way::{Surroundings, Way},
 };
 use crate::text::{escape::shown, names::listed, sanitize::sanitize};
 
-/// The source of the way to a cluster.
+/// The source of a cluster's configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ClusterSource {
     /// The context of this name (safe to print) of a kubeconfig.
@@ -26,7 +26,7 @@ pub enum ClusterSource {
     InCluster,
 }
 
-/// The way to a cluster. Holds secrets: printing it shows none.
+/// The configuration of a cluster. Holds secrets: printing it shows none.
 #[derive(Clone)]
 pub struct ClusterConfig {
     source: ClusterSource,
@@ -104,18 +104,18 @@ pub enum ClusterError {
 }
 
 impl ClusterSource {
-    /// The way to the cluster: through the file that was asked for; else
-    /// through the files of the variable `KUBECONFIG` (merged as kubectl does,
-    /// missing ones skipped while one is there); else with the service account
-    /// of the pod that podtrace runs in, where there is one. `~/.kube/config`
-    /// is not used unasked. None if nothing says where a cluster is.
+    /// Reads the configuration from the requested file; else from the files of
+    /// the variable `KUBECONFIG` (merged as kubectl does, missing ones skipped
+    /// while one exists); else from the service account of the pod that podtrace
+    /// runs in, if it has one. `~/.kube/config` is used only on request. None if
+    /// nothing names a cluster.
     ///
     /// Nothing is sent yet and no program is run. A kubeconfig may name a
     /// credential plugin (`exec`, or `auth-provider` with `cmd-path`): as with
     /// kubectl it is run when the first request is made and whenever its
     /// credentials have expired, as the user podtrace runs as, often root. Its
     /// errors and questions go to the terminal unless its `interactiveMode` is
-    /// `Never`. It is run for pods and nodes together, but again if it gives a
+    /// `Never`. It is run for all resources together, but again if it gives a
     /// certificate (kube asks for its parts one by one), or if it hangs while
     /// it renews a token. Nothing ends it: it may outlive podtrace. Give only
     /// kubeconfigs that you trust.
@@ -126,7 +126,7 @@ impl ClusterSource {
     /// When the file or variable leads to no cluster, or certificates, keys or
     /// tokens that it names cannot be read.
     pub fn find(kubeconfig: Option<&Path>) -> Result<Option<ClusterConfig>, ClusterError> {
-        follow(Surroundings::of_process().way(kubeconfig))
+        resolve(Environment::of_process().config_source(kubeconfig))
     }
 }
 
@@ -159,10 +159,10 @@ impl fmt::Debug for ClusterConfig {
     }
 }
 
-fn follow(way: Option<Way>) -> Result<Option<ClusterConfig>, ClusterError> {
-    match way {
-        Some(Way::Files(paths)) => from_files(&paths).map(Some),
-        Some(Way::InCluster) => in_cluster().map(Some),
+fn resolve(source: Option<ConfigSource>) -> Result<Option<ClusterConfig>, ClusterError> {
+    match source {
+        Some(ConfigSource::Files(paths)) => from_files(&paths).map(Some),
+        Some(ConfigSource::InCluster) => in_cluster().map(Some),
         None => Ok(None),
     }
 }

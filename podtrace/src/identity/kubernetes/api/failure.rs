@@ -12,7 +12,7 @@ const MAX_QUOTE: usize = 240;
 /// The longest time a server may ask for before the next request.
 const MAX_RETRY_AFTER: Duration = Duration::from_mins(5);
 
-/// What can end a failure.
+/// The remedy of a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Remedy {
     /// Time: the failure passes, or the server comes back.
@@ -24,7 +24,7 @@ pub(super) enum Remedy {
 /// Why a request failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct ApiFailure {
-    /// What can end it.
+    /// Its remedy.
     pub(super) remedy: Remedy,
     /// In one line, safe to print.
     pub(super) reason: String,
@@ -61,7 +61,7 @@ impl ApiFailure {
             kube::Error::Api(status) => Self::of_status(status),
             kube::Error::Auth(error) => Self::of_credentials(error),
             kube::Error::SerdeError(error) => Self::passing(&format!(
-                "{server} sends what is not of the Kubernetes API: {error}"
+                "{server} does not speak the Kubernetes API: {error}"
             )),
             kube::Error::InferKubeconfig(error) => Self {
                 stale_credentials: true,
@@ -86,7 +86,7 @@ impl ApiFailure {
             },
             403 => Self::lasting(&format!(
                 "not permitted (403): a ClusterRole must allow the verbs list and watch \
-                 on pods and nodes; the server says: {message}"
+                 on pods, nodes and services; the server says: {message}"
             )),
             code => Self {
                 unknown_version: matches!(code, 400 | 504),
@@ -107,7 +107,7 @@ impl ApiFailure {
     }
 
     fn of_connection(error: &kube::Error, server: &str) -> Self {
-        // Those that were to be renewed for this request.
+        // Credentials that were to be renewed for this request.
         if let Some(error) = find::<AuthError>(error) {
             return Self::of_credentials(error);
         }
@@ -126,7 +126,7 @@ impl ApiFailure {
     }
 }
 
-/// Text of others in one line, safe to print, and not too long.
+/// Quotes external text in one line, safe to print and of bounded length.
 pub(super) fn quote(text: &str) -> String {
     let mut line = String::new();
     for word in text.split_whitespace() {
@@ -215,7 +215,7 @@ fn innermost(error: &(dyn Error + 'static)) -> String {
 }
 
 fn cause<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'static)> {
-    // An io::Error that wraps another one passes it over as its source.
+    // The source of an io::Error that wraps another one skips the wrapped one.
     if let Some(inner) = error
         .downcast_ref::<io::Error>()
         .and_then(io::Error::get_ref)
@@ -240,8 +240,8 @@ mod tests {
         assert_eq!(refused.remedy, Remedy::Act);
         assert_eq!(
             refused.reason,
-            "not permitted (403): a ClusterRole must allow the verbs list and watch on pods \
-             and nodes; the server says: pods is forbidden: User \"x\u{fffd}\""
+            "not permitted (403): a ClusterRole must allow the verbs list and watch on pods, \
+             nodes and services; the server says: pods is forbidden: User \"x\u{fffd}\""
         );
         assert!(ApiFailure::of_status(&status(401)).stale_credentials);
         let busy = ApiFailure::of_status(&status(503));

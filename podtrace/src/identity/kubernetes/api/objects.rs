@@ -1,4 +1,6 @@
 //! The parts of the API's objects that are read; the rest is never kept.
+mod service;
+
 use std::{fmt::Debug, net::IpAddr};
 
 use k8s_openapi::{
@@ -8,7 +10,7 @@ use k8s_openapi::{
 use kube::core::{ApiResource, Object};
 use serde::{Deserialize, de::DeserializeOwned};
 
-use super::{ClusterNode, ClusterPod, ClusterUpdate, Resource};
+use super::{ClusterNode, ClusterPod, ClusterService, ClusterServicePort, ClusterUpdate, Resource};
 
 /// Upper bound of a name in Kubernetes; a longer one is invalid.
 const MAX_NAME: usize = 253;
@@ -26,6 +28,8 @@ const FLANNEL_PUBLIC_IPS: [&str; 2] = [
 pub(super) type PodObject = Object<PodSpec, PodStatus>;
 /// The parts of a node that are read.
 pub(super) type NodeObject = Object<NodeSpec, NodeStatus>;
+/// The parts of a Service that are read.
+pub(super) type ServiceObject = Object<service::Spec, service::Status>;
 
 /// An object that can be followed.
 pub(super) trait Followed:
@@ -57,7 +61,7 @@ impl Followed for PodObject {
 
     fn removal(self) -> Option<ClusterUpdate> {
         let uid = name(self.metadata.uid)?;
-        Some(ClusterUpdate::PodGone { uid })
+        Some(ClusterUpdate::PodDeleted { uid })
     }
 }
 
@@ -74,7 +78,24 @@ impl Followed for NodeObject {
 
     fn removal(self) -> Option<ClusterUpdate> {
         let name = name(self.metadata.name)?;
-        Some(ClusterUpdate::NodeGone { name })
+        Some(ClusterUpdate::NodeDeleted { name })
+    }
+}
+
+impl Followed for ServiceObject {
+    const RESOURCE: Resource = Resource::Services;
+
+    fn api_resource() -> ApiResource {
+        ApiResource::erase::<v1::Service>(&())
+    }
+
+    fn present(self) -> Option<ClusterUpdate> {
+        service::cluster_service(self).map(ClusterUpdate::Service)
+    }
+
+    fn removal(self) -> Option<ClusterUpdate> {
+        let uid = name(self.metadata.uid)?;
+        Some(ClusterUpdate::ServiceDeleted { uid })
     }
 }
 
@@ -163,7 +184,7 @@ fn cluster_pod(object: PodObject) -> Option<ClusterPod> {
 fn pod_addresses(status: PodStatus) -> Vec<IpAddr> {
     let listed = status.pod_ips.unwrap_or_default();
     let all = listed.into_iter().filter_map(|listed| listed.ip);
-    distinct(all.chain(status.pod_ip))
+    distinct(all.chain(status.pod_ip), MAX_ADDRESSES)
 }
 
 fn cluster_node(object: NodeObject) -> Option<ClusterNode> {
@@ -184,15 +205,16 @@ fn cluster_node(object: NodeObject) -> Option<ClusterNode> {
     pod_cidrs.truncate(MAX_ADDRESSES);
     Some(ClusterNode {
         name: name(object.metadata.name)?,
-        addresses: distinct(own.chain(tunnel)),
+        addresses: distinct(own.chain(tunnel), MAX_ADDRESSES),
         pod_cidrs,
     })
 }
 
-fn distinct(texts: impl Iterator<Item = String>) -> Vec<IpAddr> {
+/// The distinct addresses among these texts, `max` at most.
+fn distinct(texts: impl Iterator<Item = String>, max: usize) -> Vec<IpAddr> {
     let mut addresses = Vec::new();
     for address in texts.filter_map(|text| text.parse().ok()) {
-        if addresses.len() < MAX_ADDRESSES && !addresses.contains(&address) {
+        if addresses.len() < max && !addresses.contains(&address) {
             addresses.push(address);
         }
     }
@@ -275,7 +297,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_no_true_name_is_no_object() {
+    fn objects_without_valid_names_are_ignored() {
         for metadata in [
             json!({"uid": "u1", "namespace": "default"}),
             json!({"namespace": "default", "name": "a"}),

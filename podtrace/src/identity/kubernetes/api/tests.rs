@@ -10,13 +10,13 @@ use tokio::{sync::mpsc, time::timeout};
 
 use self::server::{Authority, DEADLINE, Server, TOKEN, Watch};
 use super::{
-    ClusterNode, ClusterPod, ClusterUpdate, Resource,
+    ClusterNode, ClusterPod, ClusterService, ClusterServicePort, ClusterUpdate, Resource,
     config::ClusterConfig,
     watch::{Pace, watch_at},
 };
 use crate::identity::kubernetes::Cluster;
 
-/// A follower without patience.
+/// A pace with short delays.
 const PACE: Pace = Pace {
     deadline: DEADLINE,
     first_delay: Duration::from_millis(50),
@@ -78,8 +78,9 @@ fn resource_of(update: &ClusterUpdate) -> Resource {
         | ClusterUpdate::Synced(resource)
         | ClusterUpdate::Available(resource)
         | ClusterUpdate::Unavailable { resource, .. } => *resource,
-        ClusterUpdate::Pod(_) | ClusterUpdate::PodGone { .. } => Resource::Pods,
-        ClusterUpdate::Node(_) | ClusterUpdate::NodeGone { .. } => Resource::Nodes,
+        ClusterUpdate::Pod(_) | ClusterUpdate::PodDeleted { .. } => Resource::Pods,
+        ClusterUpdate::Service(_) | ClusterUpdate::ServiceDeleted { .. } => Resource::Services,
+        ClusterUpdate::Node(_) | ClusterUpdate::NodeDeleted { .. } => Resource::Nodes,
     }
 }
 
@@ -122,7 +123,7 @@ fn present(name: &str) -> ClusterUpdate {
 }
 
 fn removed(name: &str) -> ClusterUpdate {
-    ClusterUpdate::PodGone {
+    ClusterUpdate::PodDeleted {
         uid: format!("uid-{name}"),
     }
 }
@@ -201,12 +202,67 @@ async fn nodes_are_followed_beside_pods() {
         ClusterUpdate::Restart(Resource::Nodes),
         ClusterUpdate::Node(worker2),
         ClusterUpdate::Synced(Resource::Nodes),
-        ClusterUpdate::NodeGone {
+        ClusterUpdate::NodeDeleted {
             name: "worker2".into(),
         },
     ] {
         assert_eq!(updates.next(Resource::Nodes).await, expected);
     }
+}
+
+#[tokio::test]
+async fn services_are_followed_where_that_is_permitted() {
+    let (mut server, mut updates) = started(PACE).await;
+    let message = "services is forbidden: User \"lab\" cannot list resource \"services\"";
+    for _ in 0..2 {
+        server.services.list().await.refuse(403, message).await;
+    }
+    let reason = updates.outage(Resource::Services).await;
+    assert!(reason.contains("pods, nodes and services"), "{reason}");
+    // Pods are followed without nodes.
+    let list = server.pods.list().await;
+    list.answer("10", "", vec![pod("a", "9")]).await;
+    updates.pods(&[restart(), present("a"), synced()]).await;
+
+    let web = |version: &str| {
+        json!({
+            "metadata": {"uid": "s1", "namespace": "default", "name": "web",
+                "resourceVersion": version},
+            "spec": {"clusterIPs": ["10.96.0.10"], "ports": [{"port": 80, "nodePort": 30080}]},
+            "status": {"loadBalancer": {}},
+        })
+    };
+    let list = server.services.list().await;
+    list.answer("7", "", vec![web("6")]).await;
+    let mut watch = server.services.watch("7").await.open().await;
+    watch.event("DELETED", web("8")).await;
+    let service = ClusterService {
+        uid: "s1".into(),
+        namespace: "default".into(),
+        name: "web".into(),
+        addresses: vec!["10.96.0.10".parse().unwrap()],
+        ports: vec![ClusterServicePort {
+            name: None,
+            protocol: 6,
+            port: 80,
+            node_port: Some(30080),
+        }],
+        created_ns: 0,
+    };
+    for expected in [
+        ClusterUpdate::Restart(Resource::Services),
+        ClusterUpdate::Service(service),
+        ClusterUpdate::Synced(Resource::Services),
+    ] {
+        assert_eq!(updates.next(Resource::Services).await, expected);
+    }
+    // The outage is over after a time without a failure, whatever comes meanwhile.
+    let next = [
+        updates.next(Resource::Services).await,
+        updates.next(Resource::Services).await,
+    ];
+    assert!(next.contains(&ClusterUpdate::ServiceDeleted { uid: "s1".into() }));
+    assert!(next.contains(&ClusterUpdate::Available(Resource::Services)));
 }
 
 #[tokio::test]
@@ -232,7 +288,7 @@ async fn a_watch_that_ends_goes_on_from_the_last_version() {
 }
 
 #[tokio::test]
-async fn a_version_that_is_gone_is_listed_anew() {
+async fn expired_version_leads_to_a_new_list() {
     // As an event.
     let (mut server, mut updates, mut watch) = watched(PACE).await;
     watch.event("ERROR", server::status(410, "too old")).await;

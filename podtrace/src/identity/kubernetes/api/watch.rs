@@ -1,11 +1,10 @@
-//! Follows the pods and nodes of a cluster: lists them, then watches changes, and resumes
+//! Follows the pods, nodes and Services of a cluster: lists them, then watches changes, and resumes
 //! where the watch breaks off.
 //!
-//! kube's own watcher is not used: it takes an HTTP 410 for a passing error
-//! and asks for the same version for ever, goes on after a line that it could
-//! not read (which may have been a deletion), has no deadline for a list,
-//! reopens at once a watch that is closed at once, and does not tell when a
-//! watch is open again.
+//! kube's own watcher is not used: it takes an HTTP 410 for a passing error and requests the
+//! same version forever, continues after a line that it could not read (which may have been a
+//! deletion), has no deadline for a list, reopens at once a watch that is closed at once, and
+//! does not report when a watch is open again.
 use std::{future::Future, io, pin::pin, time::Duration};
 
 use futures_util::{Stream, StreamExt as _};
@@ -23,7 +22,7 @@ use super::{
     ClusterConfig, ClusterUpdate,
     client::SharedClient,
     failure::{ApiFailure, Remedy},
-    objects::{Followed, NodeObject, PodObject},
+    objects::{Followed, NodeObject, PodObject, ServiceObject},
 };
 use crate::backoff::{Backoff, with_jitter};
 
@@ -64,12 +63,11 @@ impl Pace {
     }
 }
 
-/// Follows the pods and nodes of a cluster and sends what there is and what
-/// changes (in what order says [`ClusterUpdate`]), with one task for either.
-/// Both tasks end when the receiver is dropped, and wait while the channel is
-/// full; they hold one page of a list at most. A failure is never the end:
-/// the server is tried again after 2 s, then more rarely, down to once in 30 s.
-/// A connection that dies without a word is noticed after 300 s at most.
+/// Follows the pods, nodes and Services of a cluster, with one task for each, and sends the
+/// existing objects and their changes in the order that [`ClusterUpdate`] describes. The tasks
+/// end when the receiver is dropped, and wait while the channel is full; they hold one page of
+/// a list at most. A failure does not end them: they try again after 2 s, then less often, at
+/// least once in 30 s. They notice a silently broken connection after 300 s at most.
 ///
 /// Must be called within a tokio runtime.
 pub fn watch(config: ClusterConfig, updates: mpsc::Sender<ClusterUpdate>) {
@@ -79,7 +77,8 @@ pub fn watch(config: ClusterConfig, updates: mpsc::Sender<ClusterUpdate>) {
 pub(super) fn watch_at(config: ClusterConfig, updates: mpsc::Sender<ClusterUpdate>, pace: Pace) {
     let client = SharedClient::new(config);
     spawn::<PodObject>(client.clone(), updates.clone(), pace);
-    spawn::<NodeObject>(client, updates, pace);
+    spawn::<NodeObject>(client.clone(), updates.clone(), pace);
+    spawn::<ServiceObject>(client, updates, pace);
 }
 
 fn spawn<K: Followed>(client: SharedClient, updates: mpsc::Sender<ClusterUpdate>, pace: Pace) {
@@ -112,14 +111,14 @@ struct Follower {
     of_no_use: u64,
     /// The version of the cluster up to which everything was sent; none if a list is due.
     version: Option<String>,
-    /// What the reported outage needs; none while there is none.
+    /// The remedy of the reported outage; none without an outage.
     reported: Option<Remedy>,
     backoff: Backoff,
 }
 
 /// Why a round ended early.
 pub(super) enum Failure {
-    /// Nobody listens any more.
+    /// The receiver was dropped.
     Closed,
     /// The server no longer has the version: a list is due.
     Gone,
@@ -131,9 +130,9 @@ impl Follower {
     async fn run<K: Followed>(mut self) {
         loop {
             let began = Instant::now();
-            let ended = self.round::<K>().await;
+            let result = self.round::<K>().await;
             let delay = with_jitter(self.backoff.next().unwrap_or(self.pace.last_delay));
-            match ended {
+            match result {
                 Ok(()) => sleep_until(began + delay).await,
                 Err(Failure::Closed) => return,
                 Err(Failure::Gone) => {
@@ -163,7 +162,7 @@ impl Follower {
         let params = WatchParams::default().timeout(WATCH_SECONDS);
         let opened = self.answer(api.watch(&params, &version)).await;
         let events = opened.inspect_err(|failure| {
-            // After a restore the server may wait for this version for ever.
+            // After a restore the server may wait for this version forever.
             if let Failure::Api(failure) = failure
                 && failure.unknown_version
             {
@@ -200,8 +199,8 @@ impl Follower {
         &mut self,
         mut events: impl Stream<Item = kube::Result<WatchEvent<K>>> + Unpin,
     ) -> Result<(), Failure> {
-        // Not before: it may be closed, or turn out rubbish, at once; and what
-        // happened in an outage comes first.
+        // Not earlier: the watch may be closed at once or send invalid data, and changes during
+        // an outage come first.
         let mut settles = Some(Instant::now() + self.pace.first_delay);
         loop {
             let until = settles.unwrap_or_else(|| Instant::now() + self.pace.silence);
@@ -243,14 +242,14 @@ impl Follower {
         Ok(())
     }
 
-    /// The shared client; reports if it takes long.
+    /// The shared client; reports an outage if it takes long.
     async fn client<K: Followed>(&mut self) -> Result<Client, Failure> {
         let shared = self.client.clone();
         let mut made = pin!(shared.get(self.of_no_use));
         let made = match timeout(self.pace.deadline, &mut made).await {
             Ok(made) => made,
             Err(_) => {
-                // Not given up: each try would run the plugin once more.
+                // Waits on: each retry would run the plugin once more.
                 let reason = "the credential plugin of the kubeconfig does not end";
                 self.report::<K>(ApiFailure::passing(reason)).await?;
                 made.await
@@ -297,7 +296,7 @@ impl Follower {
         Failure::Api(ApiFailure::passing(&reason))
     }
 
-    /// Notes that the resource is followed.
+    /// Records that the resource is followed.
     async fn settle<K: Followed>(&mut self) -> Result<(), Failure> {
         self.backoff = self.pace.backoff();
         if self.reported.take().is_some() {

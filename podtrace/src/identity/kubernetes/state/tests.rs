@@ -1,6 +1,7 @@
-//! Addresses that are taken, left, shared and reused.
+//! Addresses that pods take, release, share and reuse.
 use super::{
     super::{ClusterNode, ClusterPod, ClusterUpdate, Resource},
+    claims::MAX_RELEASED,
     *,
 };
 
@@ -41,7 +42,7 @@ impl Check {
     }
 
     fn removed(&mut self, uid: &str, second: u64) -> &mut Self {
-        self.apply(ClusterUpdate::PodGone { uid: uid.into() }, second)
+        self.apply(ClusterUpdate::PodDeleted { uid: uid.into() }, second)
     }
 
     fn apply(&mut self, update: ClusterUpdate, second: u64) -> &mut Self {
@@ -49,7 +50,7 @@ impl Check {
         self
     }
 
-    /// Who has 10.244.2.7 at each second.
+    /// Checks the owner of 10.244.2.7 at each second.
     #[track_caller]
     fn owner(&self, expected: &[(u64, Option<&str>)]) {
         for (second, uid) in expected {
@@ -97,7 +98,7 @@ fn a_pod_from_before_the_boot_or_the_future_is_known() {
 }
 
 #[test]
-fn a_pod_that_is_gone_is_known_for_a_minute() {
+fn deleted_pod_is_remembered_for_a_minute() {
     let mut check = Check::new();
     check
         .pod(pod("a", "10.244.2.7", 100), 105)
@@ -108,12 +109,12 @@ fn a_pod_that_is_gone_is_known_for_a_minute() {
     check.owner(&[(109, Some("a"))]);
     check.apply(ClusterUpdate::Available(Resource::Nodes), 170);
     check.owner(&[(109, None)]);
-    assert!(check.0.claims.is_empty() && check.0.ended.is_empty());
+    assert!(check.0.claims.by_key.is_empty() && check.0.claims.released.is_empty());
 }
 
 #[test]
 fn a_reused_address_passes_on_and_has_no_owner_in_between() {
-    // Gone first, then taken.
+    // Released first, then taken.
     let mut check = Check::new();
     check
         .pod(pod("a", "10.244.2.7", 100), 105)
@@ -148,11 +149,11 @@ fn a_pod_that_is_being_deleted_yields_to_one_that_is_not() {
     check.owner(&[(106, Some("a")), (110, Some("a"))]);
     check.pod(pod("b", "10.244.2.7", 108), 110);
     check.owner(&[(107, Some("a")), (109, None), (110, Some("b"))]);
-    // Its last words do not bring it back.
+    // Its last reports do not bring it back.
     check.pod(dying(), 111).removed("a", 112);
     check.owner(&[(111, Some("b")), (113, Some("b"))]);
 
-    // It is said to be dying only after the other came.
+    // Its deletion is reported only after the other came.
     let mut check = Check::new();
     check.pod(pod("a", "10.244.2.7", 100), 105);
     check
@@ -201,7 +202,7 @@ fn a_pod_that_changes_its_address_leaves_the_old_one() {
 }
 
 #[test]
-fn what_a_list_does_not_have_was_gone_when_it_began() {
+fn objects_missing_in_a_list_were_deleted_when_it_began() {
     let restart = || ClusterUpdate::Restart(Resource::Pods);
     let synced = || ClusterUpdate::Synced(Resource::Pods);
     let mut check = Check::new();
@@ -210,7 +211,7 @@ fn what_a_list_does_not_have_was_gone_when_it_began() {
     check.pod(pod("b", "10.244.2.8", 50), 101);
     check.apply(synced(), 102);
 
-    // A list that breaks off takes nothing away; the next one does.
+    // A list that breaks off removes nothing; the next one does.
     check
         .apply(restart(), 110)
         .pod(pod("a", "10.244.2.7", 50), 111);
@@ -241,15 +242,15 @@ fn pods_beyond_the_cap_are_counted_and_find_room_later() {
 #[test]
 fn what_is_remembered_is_bounded() {
     let mut check = Check::new();
-    for n in 0..MAX_ENDED as u64 + 10 {
+    for n in 0..MAX_RELEASED as u64 + 10 {
         let uid = n.to_string();
         let last = u32::try_from(n).unwrap();
         let address = IpAddr::V4((0x0a00_0000 + last).into());
         check.pod(pod(&uid, &address.to_string(), 100), 105);
         check.removed(&uid, 106);
     }
-    assert!(check.0.ended.len() <= MAX_ENDED + 1);
-    assert!(check.0.claims.len() <= MAX_ENDED + 1);
+    assert!(check.0.claims.released.len() <= MAX_RELEASED + 1);
+    assert!(check.0.claims.by_key.len() <= MAX_RELEASED + 1);
 }
 
 #[test]
@@ -297,7 +298,7 @@ fn nodes_are_found_by_their_addresses_and_ranges() {
     assert_eq!(by_address(&check, "192.168.56.11"), None);
     assert_eq!(by_address(&check, "192.168.56.12"), None);
     check.apply(
-        ClusterUpdate::NodeGone {
+        ClusterUpdate::NodeDeleted {
             name: "w1\n".into(),
         },
         3,
@@ -330,7 +331,7 @@ fn unavailable(resource: Resource) -> ClusterUpdate {
 #[test]
 fn a_pod_gives_no_name_in_a_long_outage() {
     let mut check = outage();
-    // Said again: the same outage.
+    // A repeated report: the same outage.
     check.apply(unavailable(Resource::Pods), 250);
     check.owner(&[(105, Some("a")), (259, Some("a")), (260, None)]);
     check.owner(&[(3800, None)]);
@@ -353,14 +354,14 @@ fn a_watch_that_goes_on_brings_the_names_back() {
 
 #[test]
 fn a_pod_that_was_deleted_in_an_outage_names_nothing_of_it() {
-    // As a watch that goes on tells it, before the outage is said to be over.
+    // The continued watch reports it before the end of the outage.
     let mut check = outage();
     check.removed("a", 3799);
     check.pod(pod("b", "10.244.2.7", 3000), 3799);
     check.apply(ClusterUpdate::Available(Resource::Pods), 3800);
     check.owner(&[(260, None), (2999, None), (3000, Some("b"))]);
 
-    // As a list tells it.
+    // A list reports it.
     let mut check = outage();
     check.apply(ClusterUpdate::Restart(Resource::Pods), 3798);
     check.pod(pod("b", "10.244.2.7", 3000), 3799);
@@ -368,7 +369,7 @@ fn a_pod_that_was_deleted_in_an_outage_names_nothing_of_it() {
     check.apply(ClusterUpdate::Synced(Resource::Pods), 3800);
     check.owner(&[(260, None), (2999, None), (3000, Some("b"))]);
 
-    // One that ends in time is known to have had its address until then.
+    // A pod whose end is reported in time had its address until then.
     let mut check = outage();
     check.removed("a", 230);
     check.owner(&[(229, Some("a")), (230, None)]);

@@ -37,7 +37,7 @@ pub(super) fn check(node: &NodeTopology, found: &mut Found) {
     }
 }
 
-/// The node's switch sets those of its interfaces, which decide.
+/// The node's setting sets those of its interfaces, which decide.
 fn check_ipv4_forwarding(node: &NodeTopology, found: &mut Found) {
     let off: Vec<&Interface> = forwarders(node)
         .filter(|interface| interface.forwards_ipv4 == Some(false))

@@ -154,7 +154,7 @@ fn check_runtime_addresses(pod: &Pod, found: &mut Found) {
             found.error(
                 &pod.name,
                 format!("{address}, its address for the runtime, is on none of its interfaces"),
-                "delete the pod, so that it is made anew".to_owned(),
+                "delete the pod, so that it is recreated".to_owned(),
             );
         }
     }

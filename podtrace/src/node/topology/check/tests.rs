@@ -80,7 +80,7 @@ fn docker_beside_flannel_is_no_problem() {
     });
 }
 
-/// Calico and ptp: a route to each veth, a next hop that nobody has.
+/// Calico and ptp: a route to each veth, and a next hop without an owner.
 #[test]
 fn routed_pods_are_no_problem() {
     check_none(|topology| {

@@ -1,8 +1,5 @@
 //! Builds the model of one node from its data.
-use std::{
-    collections::{HashMap, HashSet},
-    fs,
-};
+use std::{collections::HashMap, fs};
 
 use super::{RawNode, missing};
 use crate::{
@@ -141,12 +138,7 @@ impl Writer<'_> {
 
     fn interfaces(&self, node: &mut NodeTopology) {
         let links = &self.raw.links;
-        let of_pods: HashSet<u32> = self
-            .raw
-            .spaces
-            .iter()
-            .flat_map(|space| space.ties.iter().map(|(_, host)| *host))
-            .collect();
+        let of_pods = self.raw.ends_of_pods();
         for link in links {
             if link.is_uplink {
                 node.uplinks.push(self.interface(link, &self.names));
@@ -157,7 +149,11 @@ impl Writer<'_> {
                 LinkKind::Loopback => {}
                 LinkKind::Veth if of_pods.contains(&link.ifindex) => {}
                 _ if link.is_uplink => {}
-                LinkKind::Veth | LinkKind::Tunnel | LinkKind::Internal | LinkKind::Other => {
+                LinkKind::Veth
+                | LinkKind::Tunnel
+                | LinkKind::Switch
+                | LinkKind::Internal
+                | LinkKind::Other => {
                     node.others.push(self.interface(link, &self.names));
                 }
             }

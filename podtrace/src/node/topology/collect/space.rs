@@ -70,7 +70,7 @@ impl Space {
         })
     }
 
-    /// What to call it without a pod's name.
+    /// Its name without a known pod.
     pub(super) fn fallback(&self, uid: Option<&str>) -> String {
         match (uid, &self.file) {
             (Some(uid), _) => format!("pod:{}", sanitize(uid)),

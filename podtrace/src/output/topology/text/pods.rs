@@ -1,4 +1,4 @@
-//! Pods, their interfaces, their containers and what these share.
+//! Pods, their interfaces, their containers and the namespaces that these share.
 use super::{super::tree::Row, View, addresses, state, state_style};
 use crate::{
     node::{

@@ -1,4 +1,4 @@
-//! Frames of which only headers were captured.
+//! Frames whose headers alone were captured.
 use podtrace_ebpf::{
     config::SNAPLEN_DEFAULT,
     sample::{self, InMemory},
@@ -6,7 +6,7 @@ use podtrace_ebpf::{
 
 use super::*;
 
-/// The bytes of a frame that `--headers-only` captures, and those that are captured else.
+/// The bytes of a frame that `--headers-only` captures, and those captured without it.
 fn captured(frame: &[u8], framing: Framing) -> [&[u8]; 2] {
     let all = &frame[..frame.len().min(SNAPLEN_DEFAULT as usize)];
     let is_ethernet = framing == Framing::Ethernet;
@@ -26,8 +26,8 @@ fn read(bytes: &[u8], frame: &[u8], framing: Framing) -> Packet {
     Packet::decode(bytes, len, framing, &options())
 }
 
-/// Headers that frames are made of, one behind the other: EtherTypes and IP protocols lead
-/// to the next by chance and by mutation.
+/// Parts of frames, to be concatenated: EtherTypes and IP protocols lead to the next header by
+/// chance and by mutation.
 fn piece() -> impl Strategy<Value = Vec<u8>> {
     let protocol = || prop::sample::select(vec![0, 1, 4, 6, 17, 41, 43, 44, 47, 51, 58, 60, 132]);
     prop_oneof![

@@ -1,4 +1,4 @@
-//! What stands between Ethernet and the network layer.
+//! The layers between Ethernet and the network layer.
 use super::*;
 use crate::packet::Protocol;
 

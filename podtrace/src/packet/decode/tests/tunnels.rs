@@ -1,4 +1,4 @@
-//! Packets inside others.
+//! Packets in tunnels.
 use podtrace_ebpf::parse::ETHERTYPE_IPV6;
 
 use super::*;
@@ -95,7 +95,7 @@ fn packet_in_any_tunnel_is_the_same_packet() {
     }
 }
 
-/// A pod may have a tunnel of its own within the network's.
+/// A pod may have a tunnel of its own inside the network's tunnel.
 #[test]
 fn tunnel_in_a_tunnel_is_opened_and_a_third_is_not() {
     let packet = &echo()[14..];
@@ -109,7 +109,7 @@ fn tunnel_in_a_tunnel_is_opened_and_a_third_is_not() {
 }
 
 #[test]
-fn what_is_no_tunnel_is_described_as_what_it_is() {
+fn packets_that_are_no_tunnels_are_described_as_they_are() {
     for (frame, expected) in [
         (in_ipv4(4, &[0; 20]), "IPv4 in IPv4"),
         (in_ipv4(41, b"short"), "IPv6 in IPv4"),

@@ -2,8 +2,9 @@
 use std::net::IpAddr;
 
 use super::{
-    EQUAL_MAX, Join, Joined, Sighting,
+    EQUAL_MAX, Join, Joined, Observation,
     index::{Index, Slot},
+    known::Known,
 };
 use crate::{
     packet::{Network, Packet},
@@ -17,26 +18,32 @@ type Datagram = (IpAddr, IpAddr, u8, u32);
 
 /// The paths of fragments.
 #[derive(Default)]
-pub(super) struct ByDatagram {
+pub(super) struct ByFragment {
     index: Index<Datagram>,
 }
 
-impl Join for ByDatagram {
+impl Join for ByFragment {
     /// The paths of all fragments of the datagram that a socket receives whole.
-    fn find(&self, seen: &Sighting<'_>, _: &mut OpenPaths, _: &World) -> Option<Joined> {
+    fn find(
+        &self,
+        seen: &Observation<'_>,
+        _: &mut OpenPaths,
+        _: &World,
+        _: &Known,
+    ) -> Option<Joined> {
         let slots: Vec<_> = self.index.get(&datagram(&seen.event.packet)?).collect();
         (!slots.is_empty()).then_some(Joined::Each(slots))
     }
 
     #[inline]
-    fn begun(&mut self, slot: Slot, open: &mut OpenPaths) -> Option<Slot> {
+    fn insert(&mut self, slot: Slot, open: &mut OpenPaths, _: &Known) -> Option<Slot> {
         let of = fragment_of(open.get(slot)?)?;
         let is_full = self.index.push(of, slot) > EQUAL_MAX;
         is_full.then(|| self.index.get(&of).next()).flatten()
     }
 
     #[inline]
-    fn ended(&mut self, slot: Slot, open: &Open) {
+    fn remove(&mut self, slot: Slot, open: &Open) {
         if let Some(of) = fragment_of(open) {
             self.index.remove(&of, slot);
         }

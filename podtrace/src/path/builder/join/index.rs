@@ -1,7 +1,12 @@
 //! Linked lists of slots: membership needs no allocation, and removal no search.
-use std::hash::Hash;
+use std::{
+    collections::HashMap,
+    hash::{BuildHasher, Hash},
+};
 
-use crate::map::Map;
+use foldhash::fast::RandomState;
+
+use crate::map::Hashed;
 
 /// Number of an item.
 pub(in crate::path::builder) type Slot = u32;
@@ -33,6 +38,11 @@ impl List {
 
     pub(in crate::path::builder) fn first(self) -> Option<Slot> {
         some(self.first)
+    }
+
+    /// Whether a slot is the last one.
+    pub(in crate::path::builder) fn ends_with(self, slot: Slot) -> bool {
+        self.last == slot
     }
 }
 
@@ -109,21 +119,24 @@ impl Links {
 
 /// Lists by key; a list that becomes empty is removed.
 #[derive(Debug)]
-pub(in crate::path::builder) struct Index<K> {
-    lists: Map<K, List>,
+pub(in crate::path::builder) struct Index<K, S = RandomState> {
+    lists: HashMap<K, List, S>,
     links: Links,
 }
 
-impl<K> Default for Index<K> {
+/// Lists by a hash.
+pub(in crate::path::builder) type HashedIndex<K> = Index<K, Hashed>;
+
+impl<K, S: Default> Default for Index<K, S> {
     fn default() -> Self {
         Self {
-            lists: Map::default(),
+            lists: HashMap::default(),
             links: Links::default(),
         }
     }
 }
 
-impl<K: Hash + Eq> Index<K> {
+impl<K: Hash + Eq, S: BuildHasher> Index<K, S> {
     /// Adds a slot; returns how many have the key now.
     pub(in crate::path::builder) fn push(&mut self, key: K, slot: Slot) -> usize {
         let list = self.lists.entry(key).or_default();
@@ -155,9 +168,29 @@ impl<K: Hash + Eq> Index<K> {
         self.links.iter_back(list)
     }
 
+    /// The oldest slot with the key.
+    pub(in crate::path::builder) fn first(&self, key: &K) -> Option<Slot> {
+        self.lists.get(key)?.first()
+    }
+
+    /// The next slot with the key of this one.
+    pub(in crate::path::builder) fn after(&self, slot: Slot) -> Option<Slot> {
+        self.links.after(slot)
+    }
+
+    /// The slot with the key, if it is the only one.
+    pub(in crate::path::builder) fn only(&self, key: &K) -> Option<Slot> {
+        let list = self.lists.get(key).filter(|list| list.len() == 1)?;
+        list.first()
+    }
+
     /// How many slots have the key.
     pub(in crate::path::builder) fn len(&self, key: &K) -> usize {
         self.lists.get(key).map_or(0, |list| list.len())
+    }
+
+    pub(in crate::path::builder) fn is_empty(&self) -> bool {
+        self.lists.is_empty()
     }
 
     pub(in crate::path::builder) fn contains(&self, key: &K) -> bool {
@@ -174,7 +207,7 @@ mod tests {
     proptest! {
         /// Compares with a plain Vec.
         #[test]
-        fn list_is_as_a_vec(steps in prop::collection::vec(0u32..12, 0..60)) {
+        fn list_matches_a_vec(steps in prop::collection::vec(0u32..12, 0..60)) {
             let (mut links, mut list, mut model) = (Links::default(), List::default(), Vec::new());
             for slot in steps {
                 if let Some(known) = model.iter().position(|other| *other == slot) {
@@ -193,7 +226,7 @@ mod tests {
 
     #[test]
     fn index_keeps_no_empty_list() {
-        let mut index = Index::default();
+        let mut index = Index::<_>::default();
         for slot in [3, 1, 2] {
             index.push("a", slot);
         }

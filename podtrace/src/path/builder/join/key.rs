@@ -1,15 +1,16 @@
 //! Joins by the key that a packet has at every interface.
-use podtrace_ebpf::record::Direction;
+use std::iter;
+
+use podtrace_ebpf::record::{CGROUP_NONE, Direction};
 
 use super::{
-    EQUAL_MAX, Join, Joined, Sighting,
-    index::{Index, Slot},
+    EQUAL_MAX, Join, Joined, LATE_EQUAL_MAX, Observation,
+    crossing::may_cross,
+    index::{HashedIndex, Slot},
+    known::Known,
 };
 use crate::{
-    model::{
-        event::Event,
-        tap_point::{Role, TapPoint},
-    },
+    model::tap_point::{Role, TapPoint},
     path::{
         Hop, Path,
         builder::{
@@ -23,7 +24,7 @@ use crate::{
 /// The open paths, by the hash of their key.
 #[derive(Default)]
 pub(super) struct ByKey {
-    index: Index<u64>,
+    index: HashedIndex<u64>,
 }
 
 impl ByKey {
@@ -37,12 +38,43 @@ impl ByKey {
         self.index.len(&hash)
     }
 
+    /// The path whose packet the tap sees again, unless equal ones are under way.
+    pub(super) fn circling(
+        &self,
+        seen: &Observation<'_>,
+        open: &OpenPaths,
+        world: &World,
+    ) -> Option<Slot> {
+        let slot = self.index.only(&seen.hash)?;
+        open.get(slot)
+            .is_some_and(|open| circles(open, seen, world))
+            .then_some(slot)
+    }
+
+    /// Marks all packets that are equal to that of a path as ambiguous if one of them waits
+    /// where it does, and was not reported either: nothing shows which of them goes on.
+    pub(super) fn mark_indistinguishable(&self, slot: Slot, open: &mut OpenPaths) {
+        let Some(path) = open.get(slot) else {
+            return;
+        };
+        let is_like = |other: &Open| {
+            !other.late && !other.arrived && other.key == path.key && is_at_one_place(other, path)
+        };
+        let mut others = self.index.get(&path.hash).filter(|other| *other != slot);
+        if others.any(|other| open.get(other).is_some_and(is_like)) {
+            self.mark_ambiguous(path.hash, open);
+        }
+    }
+
     /// Marks all packets with this key as ambiguous: each may be another one. New ones
-    /// follow the marked ones, so the search stops at the first marked one.
+    /// follow the marked ones, so the search stops at the first that was marked here.
     fn mark_ambiguous(&self, hash: u64, open: &mut OpenPaths) {
         for slot in self.index.newest_first(&hash) {
             match open.get_mut(slot) {
-                Some(open) if !open.path.ambiguous => open.path.ambiguous = true,
+                Some(open) if !open.has_equals => {
+                    open.has_equals = true;
+                    open.path.ambiguous = true;
+                }
                 _ => break,
             }
         }
@@ -51,10 +83,21 @@ impl ByKey {
 
 impl Join for ByKey {
     #[inline]
-    fn find(&self, seen: &Sighting<'_>, open: &mut OpenPaths, world: &World) -> Option<Joined> {
-        let paths = self.index.get(&seen.hash);
-        let paths = paths.filter_map(|slot| Some((slot, open.get(slot)?)));
-        let (chosen, is_one_of_several) = choose(paths, seen, world)?;
+    fn find(
+        &self,
+        seen: &Observation<'_>,
+        open: &mut OpenPaths,
+        world: &World,
+        _: &Known,
+    ) -> Option<Joined> {
+        let equal = Equal {
+            index: &self.index,
+            oldest: self.index.first(&seen.hash)?,
+            open,
+            seen,
+            world,
+        };
+        let (chosen, is_one_of_several) = equal.choose()?;
         if is_one_of_several {
             self.mark_ambiguous(seen.hash, open);
         }
@@ -62,83 +105,191 @@ impl Join for ByKey {
     }
 
     #[inline]
-    fn begun(&mut self, slot: Slot, open: &mut OpenPaths) -> Option<Slot> {
+    fn insert(&mut self, slot: Slot, open: &mut OpenPaths, _: &Known) -> Option<Slot> {
         let hash = open.get(slot)?.hash;
         if self.index.push(hash, slot) <= EQUAL_MAX {
             return None;
         }
-        // Events of the oldest will be taken for those of another.
+        let is_late = |other: &Slot| open.get(*other).is_some_and(|open| open.late);
+        let mut oldest = self.index.get(&hash).take(LATE_EQUAL_MAX);
+        if let Some(late) = oldest.find(is_late) {
+            return Some(late);
+        }
+        // Events of the oldest path will be assigned to others.
         self.mark_ambiguous(hash, open);
         self.index.get(&hash).next()
     }
 
     #[inline]
-    fn ended(&mut self, slot: Slot, open: &Open) {
+    fn remove(&mut self, slot: Slot, open: &Open) {
         self.index.remove(&open.hash, slot);
     }
 }
 
-/// Chooses the path that the event continues, among those that may have its key, in order
-/// of age; and whether others are possible.
-///
-/// Equal packets arrive in the order in which they left, so it is the oldest. But a path
-/// that was silent for long is more likely lost than late if another was just seen.
-fn choose<'a>(
-    paths: impl Iterator<Item = (Slot, &'a Open)> + Clone,
-    seen: &Sighting<'_>,
-    world: &World,
-) -> Option<(Slot, bool)> {
-    let event = seen.event;
-    let is_meant =
-        |open: &Open| open.key == seen.key && !open.is_over(event.ts_ns, seen.timeout_ns);
-    // Most equal packets have passed already, so this check comes first.
-    let fits = |(_, open): &(Slot, &Open)| {
-        !open.late
-            && !open.path.has_passed(event)
-            && is_meant(open)
-            && can_come_from(&open.path, event, world)
-    };
-    let mut fitting = paths.clone().filter(fits);
-    let Some(oldest) = fitting.next() else {
-        // A late path was alone, so it is the oldest.
-        let late = paths.clone().next().filter(|(_, open)| {
-            open.late
-                && !open.path.has_passed(event)
-                && is_meant(open)
-                && can_come_from(&open.path, event, world)
-        });
-        if let Some((slot, _)) = late {
-            return Some((slot, false));
-        }
-        let meant = paths.filter(|(_, open)| is_meant(open));
-        return another_socket(meant, event).map(|slot| (slot, false));
-    };
-    let Some(second) = fitting.next() else {
-        return Some((oldest.0, false));
-    };
-    let fresh = [oldest, second]
-        .into_iter()
-        .chain(fitting)
-        .find(|(_, open)| open.is_fresh(event));
-    Some((fresh.unwrap_or(oldest).0, true))
+/// The open paths that may have the key of an event, in order of age.
+struct Equal<'a> {
+    index: &'a HashedIndex<u64>,
+    oldest: Slot,
+    open: &'a OpenPaths,
+    seen: &'a Observation<'a>,
+    world: &'a World,
 }
 
-/// The newest path whose packet other sockets have received: each socket receives a copy.
-fn another_socket<'a>(
-    paths: impl Iterator<Item = (Slot, &'a Open)>,
-    event: &Event,
-) -> Option<Slot> {
-    if event.direction != Direction::Socket || has_one_receiver(&event.packet) {
-        return None;
+impl<'a> Equal<'a> {
+    /// Chooses the path that the event continues; and whether others are possible.
+    ///
+    /// Equal packets arrive in the order in which they left, so it is the oldest. But a path
+    /// that was silent for long is more likely lost than late if another was just seen.
+    fn choose(&self) -> Option<(Slot, bool)> {
+        let event = self.seen.event;
+        let Some(oldest) = self.next_fitting(Some(self.oldest)) else {
+            let slow = self.has_slow().then(|| choose_slow(self.slow())).flatten();
+            return slow.or_else(|| Some((self.another_socket()?, false)));
+        };
+        let after = |(slot, _): &(Slot, &Open)| self.next_fitting(self.index.after(*slot));
+        let Some(second) = after(&oldest) else {
+            let is_like = |(_, other): (Slot, &Open)| is_at_one_place(other, oldest.1);
+            let others = !oldest.1.is_fresh(event) && self.has_slow() && self.slow().any(is_like);
+            return Some((oldest.0, others));
+        };
+        let mut fitting = iter::once(oldest).chain(iter::successors(Some(second), after));
+        let fresh = fitting.find(|(_, open)| open.is_fresh(event));
+        Some((fresh.unwrap_or(oldest).0, true))
     }
-    let passed = paths.filter(|(_, open)| open.path.has_passed(event));
-    passed.last().map(|(slot, _)| slot)
+
+    /// The first path from this slot on that the event continues if no older one does.
+    #[inline(never)]
+    fn next_fitting(&self, mut from: Option<Slot>) -> Option<(Slot, &'a Open)> {
+        while let Some(slot) = from {
+            // Most equal packets have passed already, so this check comes first.
+            if let Some(open) = self.open.get(slot)
+                && !open.has_passed(self.seen.event)
+                && !open.late
+                && self.is_meant(open)
+            {
+                return Some((slot, open));
+            }
+            from = self.index.after(slot);
+        }
+        None
+    }
+
+    fn is_meant(&self, open: &Open) -> bool {
+        let Observation { event, key, .. } = self.seen;
+        open.key == *key && !open.is_over(event.ts_ns, self.seen.timeout_ns) && self.can_come(open)
+    }
+
+    fn can_come(&self, open: &Open) -> bool {
+        can_come_from(&open.path, self.seen, self.world)
+    }
+
+    /// Whether any path is slow. Mostly none is, and a flood need not be searched for one.
+    fn has_slow(&self) -> bool {
+        let Observation {
+            event, timeout_ns, ..
+        } = self.seen;
+        self.open.has_slow(event.ts_ns, *timeout_ns)
+    }
+
+    fn all(&self) -> impl Iterator<Item = (Slot, &'a Open)> + Clone {
+        let slots = iter::successors(Some(self.oldest), |slot| self.index.after(*slot));
+        slots.filter_map(|slot| Some((slot, self.open.get(slot)?)))
+    }
+
+    /// Those of packets that are slow if they go on now.
+    fn slow(&self) -> impl Iterator<Item = (Slot, &'a Open)> + Clone {
+        let Observation {
+            event,
+            key,
+            timeout_ns,
+            ..
+        } = self.seen;
+        self.all().filter(|(_, open)| {
+            open.key == *key
+                && !open.has_passed(event)
+                && open.is_slow(event.ts_ns, *timeout_ns)
+                && self.can_come(open)
+        })
+    }
+
+    /// The newest path whose packet other sockets have received: each socket receives a copy.
+    fn another_socket(&self) -> Option<Slot> {
+        let event = self.seen.event;
+        if event.direction != Direction::Socket || has_one_receiver(&event.packet) {
+            return None;
+        }
+        let passed = self
+            .all()
+            .filter(|(_, open)| self.is_meant(open) && open.has_passed(event));
+        passed.last().map(|(slot, _)| slot)
+    }
+}
+
+/// Whether the event's tap sees the path's packet again: a router has sent it back, with a
+/// lower TTL, or bridges send it round. An equal packet that is new shows where it begins.
+fn circles(open: &Open, seen: &Observation<'_>, world: &World) -> bool {
+    let (event, hops) = (seen.event, &open.path.hops);
+    let is_known = !open.late || open.path.circle.is_some();
+    if open.key != seen.key || !is_known || open.is_over(event.ts_ns, seen.timeout_ns) {
+        return false;
+    }
+    let (Some(before), Some(first), Some(last)) = (
+        hops.iter().rfind(|hop| hop.is_at(event)),
+        hops.first(),
+        hops.last(),
+    ) else {
+        return false;
+    };
+    let is_tap = matches!(event.direction, Direction::Ingress | Direction::Egress);
+    let point = world.tap_points.get(event.interface);
+    let Some(point) = point.filter(|point| is_tap && point.role != Role::Capture) else {
+        return false;
+    };
+    let is_first = first.is_at(event);
+    if is_first && (point.in_pod || event.cgroup != CGROUP_NONE) {
+        return false;
+    }
+    let ttl = Hop::ttl_of(&event.packet);
+    if ttl < before.ttl {
+        return ttl <= last.ttl && !open.arrived;
+    }
+    let node = |hop: &Hop| world.tap_points.get(hop.interface).map(|point| point.node);
+    let is_here = || hops.iter().all(|hop| node(hop) == Some(point.node));
+    let may_go_on = !open.arrived || event.packet.is_for_group();
+    ttl == before.ttl
+        && !is_first
+        && may_go_on
+        && is_here()
+        && can_come_from(&open.path, seen, world)
+}
+
+/// Chooses the path that a slow packet continues, and whether others are possible: the oldest
+/// of those that came furthest, as another would have to be seen there first.
+fn choose_slow<'a>(slow: impl Iterator<Item = (Slot, &'a Open)> + Clone) -> Option<(Slot, bool)> {
+    let hops = slow.clone().map(|(_, open)| open.path.hops.len()).max()?;
+    let mut furthest = slow.filter(|(_, open)| open.path.hops.len() == hops);
+    let (oldest, _) = furthest.next()?;
+    Some((oldest, furthest.next().is_some()))
+}
+
+/// Whether two packets were seen last by the same tap.
+fn is_at_one_place(one: &Open, other: &Open) -> bool {
+    let place = |open: &Open| {
+        let last = open.path.hops.last();
+        last.map(|hop| (hop.interface, hop.direction))
+    };
+    place(one) == place(other)
 }
 
 /// Whether the packet can have reached the event's tap on that path: a packet leaves a pod
 /// only if it began there or has entered it. Otherwise it is an equal packet of another
-/// pod, such as an announcement of an address that has changed hands.
-pub(super) fn can_come_from(path: &Path, event: &Event, world: &World) -> bool {
+/// pod, such as an announcement of an address that has changed hands. Nor does it cross to
+/// another clock anywhere but at an uplink.
+pub(super) fn can_come_from(path: &Path, seen: &Observation<'_>, world: &World) -> bool {
+    if !may_cross(path, seen, world) {
+        return false;
+    }
+    let event = seen.event;
     let Some(point) = world.tap_points.get(event.interface) else {
         return true;
     };
@@ -164,7 +315,7 @@ pub(super) fn can_come_from(path: &Path, event: &Event, world: &World) -> bool {
 }
 
 /// Whether the hop is in a pod's namespace, or enters it.
-fn is_in(hop: &Hop, netns: u64, world: &World) -> bool {
+pub(in crate::path::builder) fn is_in(hop: &Hop, netns: u64, world: &World) -> bool {
     let enters =
         |point: &TapPoint| hop.direction == Direction::Egress && point.leads_to == Some(netns);
     let point = world.tap_points.get(hop.interface);

@@ -1,57 +1,57 @@
-//! Joins TCP segments by the bytes of the stream that they carry: a packet may be split and
-//! its pieces merged, on its way through interfaces that segment and interfaces that gather.
-use std::{
-    collections::VecDeque,
-    hash::{BuildHasher as _, Hasher as _},
-    iter,
-    ops::Range,
+//! Joins TCP segments by the bytes of the stream that they carry: on its way, a packet may be
+//! split by one interface and its pieces merged by another, before its ends are translated and
+//! behind.
+mod segments;
+
+use std::{iter, ops::Range};
+
+use super::{
+    Join, Joined, Observation, Piece,
+    content::{common_netns, may_be_forwarded, shows_translation},
+    flow::Flow,
+    index::Slot,
+    key::can_come_from,
+    known::{Known, Scope},
 };
-
-use foldhash::fast::RandomState;
-
-use super::{Join, Joined, Piece, Sighting, index::Slot, key::can_come_from};
 use crate::{
-    map::Map,
-    packet::{Packet, PacketKey, Transport},
-    path::builder::open::{Open, OpenPaths},
+    map::HashedMap,
+    model::event::Event,
+    packet::{Packet, Transport},
+    path::{
+        Path,
+        builder::open::{Open, OpenPaths},
+    },
     world::World,
 };
+use segments::{Segment, Segments, around};
 
 /// Upper bound of the paths of one flow that are followed at the same time; beyond it the
 /// oldest is given up, which keeps every search and every insertion short.
 pub(in crate::path::builder) const FLOW_MAX: usize = 4096;
-/// Upper bound of the paths that one segment is compared with.
-const SEARCH_MAX: usize = 256;
 
 /// The paths of TCP segments with a payload.
 #[derive(Default)]
 pub(super) struct BySequence {
-    hasher: RandomState,
-    flows: Map<u64, Flow>,
+    flows: HashedMap<Flow, Segments>,
 }
 
-/// The open paths of one direction of a connection.
-#[derive(Default)]
-struct Flow {
-    /// Ordered by their sequence numbers; those with the same by age.
-    segments: VecDeque<Segment>,
-    /// Bytes of the longest that it has had.
-    longest: u32,
-    /// The number behind the last byte that it has had.
-    end: u32,
-}
-
-#[derive(Clone, Copy)]
-struct Segment {
-    start: u32,
-    length: u32,
+/// A path that some bytes of an event may belong to.
+struct Candidate {
     slot: Slot,
+    rank: Rank,
+    /// Whether its ends were translated to those of the event.
+    is_translated: bool,
 }
 
-impl Segment {
-    fn overlaps(&self, start: u32, length: u32) -> bool {
-        start.wrapping_sub(self.start) < self.length || self.start.wrapping_sub(start) < length
-    }
+/// How unlikely a candidate is, compared field by field.
+#[derive(Default, PartialEq, Eq, PartialOrd, Ord)]
+struct Rank {
+    /// Its numbers are not those of the event: one of them was sent again.
+    has_other_id: bool,
+    /// The tap has seen bytes of it that come behind: what is missing was lost before.
+    is_overtaken: bool,
+    /// A path that was silent for long is more likely lost than late.
+    is_stale: bool,
 }
 
 /// Sequence number of a TCP segment's first byte, and the number of its bytes.
@@ -64,169 +64,218 @@ fn sequence_of(packet: &Packet) -> Option<(u32, u32)> {
     }
 }
 
-impl Flow {
-    /// How far a sequence number is behind the first segment's, below it if negative.
-    fn distance(&self, sequence: u32) -> i32 {
-        let base = self.segments.front().map_or(sequence, |first| first.start);
-        sequence.wrapping_sub(base) as i32
-    }
-
-    fn add(&mut self, segment: Segment) {
-        self.longest = self.longest.max(segment.length);
-        let end = segment.start.wrapping_add(segment.length);
-        if self.segments.is_empty() || is_behind(end, self.end) {
-            self.end = end;
-        }
-        let distance = self.distance(segment.start);
-        let is_last = self
-            .segments
-            .back()
-            .is_none_or(|last| self.distance(last.start) <= distance);
-        if is_last {
-            self.segments.push_back(segment);
-        } else {
-            let at = self
-                .segments
-                .partition_point(|other| self.distance(other.start) <= distance);
-            self.segments.insert(at, segment);
-        }
-    }
-
-    fn remove(&mut self, slot: Slot, start: u32) {
-        let distance = self.distance(start);
-        let from = self
-            .segments
-            .partition_point(|other| self.distance(other.start) < distance);
-        let is_it = |segment: &Segment| segment.slot == slot;
-        let near = self
-            .segments
-            .iter()
-            .skip(from)
-            .take_while(|segment| segment.start == start)
-            .position(is_it);
-        // Numbers more than half of their range apart have no order.
-        let at = near
-            .map(|at| from + at)
-            .or_else(|| self.segments.iter().position(is_it));
-        if let Some(at) = at {
-            self.segments.remove(at);
-        }
-    }
-
-    /// The segments that have bytes in common with one, in order.
-    fn around(&self, start: u32, length: u32) -> impl Iterator<Item = Slot> + '_ {
-        let distance = i64::from(self.distance(start));
-        let (first, end) = (
-            distance - i64::from(self.longest),
-            distance + i64::from(length),
-        );
-        let place = |segment: &Segment| i64::from(self.distance(segment.start));
-        let from = if is_behind(self.end, start) {
-            let before = |segment: &Segment| place(segment) <= first;
-            self.segments.partition_point(before)
-        } else {
-            // New bytes, as most are.
-            self.segments.len()
-        };
-        let near = self.segments.iter().skip(from).take(SEARCH_MAX);
-        near.take_while(move |segment| place(segment) < end)
-            .filter(move |segment| segment.overlaps(start, length))
-            .map(|segment| segment.slot)
-    }
-}
-
-/// Whether a sequence number comes behind another.
-fn is_behind(one: u32, other: u32) -> bool {
-    (one.wrapping_sub(other) as i32) > 0
-}
-
 impl BySequence {
-    fn hash(&self, key: &PacketKey) -> u64 {
-        let mut hasher = self.hasher.build_hasher();
-        for word in key.ends() {
-            hasher.write_u64(word);
-        }
-        hasher.finish()
+    /// The open paths of a flow that have bytes in common with an event.
+    fn near<'a>(
+        &'a self,
+        flow: Flow,
+        event: &'a Event,
+        open: &'a OpenPaths,
+    ) -> impl Iterator<Item = (Slot, &'a Open)> {
+        let (start, length) = sequence_of(&event.packet).unwrap_or_default();
+        let slots = around(self.flows.get(&flow), start, length);
+        slots.filter_map(|slot| Some((slot, open.get(slot)?)))
+    }
+
+    /// The paths that the event's bytes may belong to, whose packets have its ends.
+    fn untranslated<'a>(
+        &'a self,
+        seen: &'a Observation<'_>,
+        open: &'a OpenPaths,
+        world: &'a World,
+        known: &Known,
+    ) -> impl Iterator<Item = Candidate> {
+        self.near(known.flow_of(&seen.key), seen.event, open)
+            .filter(|(_, path)| {
+                path.may_go_on(seen.event.ts_ns, seen.timeout_ns)
+                    && can_come_from(&path.path, seen, world)
+            })
+            .map(|(slot, path)| Candidate {
+                slot,
+                rank: rank(path, seen.event),
+                is_translated: false,
+            })
+    }
+
+    /// Adds those whose packets get its ends here, or had them when this tap saw other pieces
+    /// of them, by a translation that is known.
+    #[cold]
+    fn add_translated(
+        &self,
+        candidates: &mut Vec<Candidate>,
+        seen: &Observation<'_>,
+        open: &OpenPaths,
+        world: &World,
+        known: &Known,
+    ) {
+        let event = seen.event;
+        let point = world.tap_points.get(event.interface);
+        let scope = point.and_then(|point| Scope::of(point.netns(), &event.packet));
+        let Some(scope) = scope else {
+            return;
+        };
+        let flow = known.flow_of(&seen.key);
+        let is_timely = |open: &Open| open.may_go_on(event.ts_ns, seen.timeout_ns);
+        let may_become = shows_translation(event, world);
+        let becomes = |open: &Open| {
+            may_become && common_netns(open, seen, world).is_some() && may_be_forwarded(open, seen)
+        };
+        let was = |open: &Open| was_seen_before_translation(&open.path, event);
+        let mut add = |flows: Vec<Flow>, is_translated, fits: &dyn Fn(&Open) -> bool| {
+            for other in flows {
+                let near = self.near(other, event, open);
+                let fitting = near.filter(|(_, open)| is_timely(open) && fits(open));
+                candidates.extend(fitting.map(|(slot, open)| Candidate {
+                    slot,
+                    rank: rank(open, event),
+                    is_translated,
+                }));
+            }
+        };
+        add(known.origins(scope, flow, event.ts_ns), true, &becomes);
+        add(known.targets(scope, flow, event.ts_ns), false, &was);
     }
 }
 
 impl Join for BySequence {
-    fn find(&self, seen: &Sighting<'_>, open: &mut OpenPaths, world: &World) -> Option<Joined> {
+    fn find(
+        &self,
+        seen: &Observation<'_>,
+        open: &mut OpenPaths,
+        world: &World,
+        known: &Known,
+    ) -> Option<Joined> {
         let (sequence, length) = sequence_of(&seen.event.packet)?;
-        let flow = self.flows.get(&self.hash(&seen.key))?;
-        let near: Vec<_> = flow.around(sequence, length).collect();
-        if near.is_empty() {
-            return None;
+        let mut candidates = {
+            let mut own = self.untranslated(seen, open, world, known);
+            let (first, second) = (own.next(), own.next());
+            if let (Some(only), None) = (&first, &second)
+                && let Some(joined) = all_of(only, seen.event, open)
+            {
+                return Some(joined);
+            }
+            first.into_iter().chain(second).chain(own).collect()
+        };
+        if !known.is_empty() {
+            self.add_translated(&mut candidates, seen, open, world, known);
         }
+        candidates.sort_by(|one, other| one.rank.cmp(&other.rank));
         let mut left: Vec<_> = iter::once(0..length).collect();
         let mut pieces = Vec::new();
-        // A path that was silent for long is more likely lost than late.
-        for wants_fresh in [true, false] {
-            for slot in &near {
-                let Some(path) = open
-                    .get(*slot)
-                    .filter(|open| open.is_fresh(seen.event) == wants_fresh)
-                else {
-                    continue;
-                };
-                if path.is_over(seen.event.ts_ns, seen.timeout_ns)
-                    || !can_come_from(&path.path, seen.event, world)
-                {
-                    continue;
-                }
-                take(path, *slot, sequence, &mut left, &mut pieces, seen);
+        for candidate in candidates {
+            if let Some(path) = open.get(candidate.slot) {
+                take(path, &candidate, sequence, &mut left, &mut pieces, seen);
             }
         }
         (!pieces.is_empty()).then_some(Joined::Pieces { pieces, left })
     }
 
-    fn begun(&mut self, slot: Slot, open: &mut OpenPaths) -> Option<Slot> {
+    fn insert(&mut self, slot: Slot, open: &mut OpenPaths, known: &Known) -> Option<Slot> {
         let path = open.get(slot)?;
         let (start, length) = sequence_of(&path.path.packet)?;
-        let hash = self.hash(&path.key);
-        let flow = self.flows.entry(hash).or_default();
+        let (flow, own) = (known.flow_of(&path.key), path.path.id);
+        let segments = self.flows.entry(flow).or_default();
         let id = |slot: Slot| open.get(slot).map(|open| open.path.id);
-        let first = flow.around(start, length).filter_map(id).min();
-        flow.add(Segment {
+        let earlier = around(Some(segments), start, length).filter_map(id);
+        let first = earlier.filter(|id| *id < own).min();
+        segments.add(Segment {
             start,
             length,
             slot,
         });
-        let is_full = flow.segments.len() > FLOW_MAX;
+        let is_full = segments.len() > FLOW_MAX;
         let oldest = is_full.then(|| {
-            let age = |segment: &&Segment| open.get(segment.slot).map(|open| open.path.id);
-            flow.segments
-                .iter()
-                .min_by_key(age)
-                .map(|segment| segment.slot)
+            let slots = segments.iter().map(|segment| segment.slot);
+            slots.min_by_key(|slot| id(*slot))
         });
         let path = open.get_mut(slot)?;
-        path.flow = Some(hash);
+        path.flow = Some(flow);
         path.path.copy_of = path.path.copy_of.or(first);
         oldest.flatten()
     }
 
-    fn ended(&mut self, slot: Slot, open: &Open) {
-        let (Some(hash), Some((start, _))) = (open.flow, sequence_of(&open.path.packet)) else {
+    fn remove(&mut self, slot: Slot, open: &Open) {
+        let (Some(flow), Some((start, _))) = (open.flow, sequence_of(&open.path.packet)) else {
             return;
         };
-        if let Some(flow) = self.flows.get_mut(&hash) {
-            flow.remove(slot, start);
-            if flow.segments.is_empty() {
-                self.flows.remove(&hash);
+        if let Some(segments) = self.flows.get_mut(&flow) {
+            segments.remove(slot, start);
+            if segments.is_empty() {
+                self.flows.remove(&flow);
             }
         }
     }
 }
 
-/// Takes from the bytes that are left of an event what belongs to a path there.
+/// Whether the event's tap has seen other pieces of the packet before a translation, with the
+/// ends that the event has.
+fn was_seen_before_translation(path: &Path, event: &Event) -> bool {
+    let hop = path.hops.iter().position(|hop| hop.is_at(event));
+    let later = hop.and_then(|hop| {
+        let mut translations = path.translations.iter();
+        translations.find(|translation| translation.hop > hop)
+    });
+    later.is_some_and(|translation| event.packet.ends() == Some(translation.before))
+}
+
+/// Where the event's first byte is in the payload of the path's packet.
+fn offset_in(path: &Path, event: &Event) -> Option<i64> {
+    let ((start, _), (sequence, _)) = sequence_of(&path.packet).zip(sequence_of(&event.packet))?;
+    Some((sequence.wrapping_sub(start) as i32).into())
+}
+
+fn rank(open: &Open, event: &Event) -> Rank {
+    let offset = offset_in(&open.path, event).unwrap_or_default();
+    let behind = offset.clamp(0, u32::MAX.into()) as u32..u32::MAX;
+    let parts = open.parts.as_ref();
+    Rank {
+        has_other_id: !may_have_id(&open.path, event, offset),
+        is_overtaken: parts.is_some_and(|parts| parts.has_seen(open.hop_at(event), &behind)),
+        is_stale: !open.is_fresh(event),
+    }
+}
+
+/// Whether the IPv4 identifications agree with one packet being a part of the other: each
+/// segment has the next number, or all have the same (RFC 6864 lets both).
+fn may_have_id(path: &Path, event: &Event, offset: i64) -> bool {
+    let ids = path.packet.ipv4_id().zip(event.packet.ipv4_id());
+    let Some((whole, part)) = ids else {
+        return true;
+    };
+    let (distance, later, segments) = if offset >= 0 {
+        (part.wrapping_sub(whole), &event.packet, event.gso_segments)
+    } else {
+        (whole.wrapping_sub(part), &path.packet, path.gso_segments)
+    };
+    let size = later.payload().div_ceil(u32::from(segments).max(1));
+    let before = offset.unsigned_abs().div_ceil(u64::from(size).max(1));
+    distance == 0 || u64::from(distance) <= before
+}
+
+/// The event as a piece of the only candidate, if nothing speaks against it. Most pieces are
+/// like this.
+fn all_of(candidate: &Candidate, event: &Event, open: &OpenPaths) -> Option<Joined> {
+    let path = open.get(candidate.slot)?;
+    let start = u32::try_from(offset_in(&path.path, event)?).ok()?;
+    let bytes = start..start.checked_add(event.packet.payload())?;
+    let is_clear = candidate.rank == Rank::default()
+        && bytes.end <= path.path.packet.payload()
+        && path.missing(path.hop_at(event), bytes.clone()) == Some(bytes.clone());
+    is_clear.then_some(Joined::Piece(Piece {
+        slot: candidate.slot,
+        bytes,
+        is_translated: candidate.is_translated,
+    }))
+}
+
+/// Takes the bytes that belong to the path out of the remaining bytes of the event.
 fn take(
     open: &Open,
-    slot: Slot,
+    candidate: &Candidate,
     sequence: u32,
     left: &mut Vec<Range<u32>>,
     pieces: &mut Vec<Piece>,
-    seen: &Sighting<'_>,
+    seen: &Observation<'_>,
 ) {
     let Some((start, length)) = sequence_of(&open.path.packet) else {
         return;
@@ -248,7 +297,11 @@ fn take(
                 .into_iter()
                 .filter(|range| !range.is_empty()),
         );
-        pieces.push(Piece { slot, bytes: own });
+        pieces.push(Piece {
+            slot: candidate.slot,
+            bytes: own,
+            is_translated: candidate.is_translated,
+        });
     }
     *left = rest;
 }

@@ -1,11 +1,14 @@
-//! Paths go on through address translation.
-use proptest::prelude::*;
+//! Paths continue through address translation.
+mod model;
 
 use super::*;
-use crate::packet::Ends;
+use crate::{
+    model::translation::{FlowChanges, TranslatedFlow},
+    packet::Ends,
+};
 
 /// A packet with other ends.
-fn with_ends(packet: &Packet, ends: Ends) -> Packet {
+pub(super) fn with_ends(packet: &Packet, ends: Ends) -> Packet {
     let mut packet = packet.clone();
     if let Network::Ip(ip) = &mut packet.network {
         (ip.source, ip.destination) = (ends.source, ends.destination);
@@ -29,7 +32,7 @@ fn with_ends(packet: &Packet, ends: Ends) -> Packet {
     packet
 }
 
-fn ends(source: &str, destination: &str, ports: (u16, u16)) -> Ends {
+pub(super) fn ends(source: &str, destination: &str, ports: (u16, u16)) -> Ends {
     Ends {
         source: source.parse().unwrap(),
         destination: destination.parse().unwrap(),
@@ -53,7 +56,7 @@ fn syn() -> Packet {
     packet
 }
 
-/// The tap points before and behind a node's translation.
+/// The tap points before and after a node's translation.
 const BEFORE: [(u32, Direction); 3] = [(POD1, Egress), (VETH1, Ingress), (CNI0, Ingress)];
 const BEHIND: [(u32, Direction); 4] = [
     (CNI0, Egress),
@@ -138,8 +141,8 @@ fn service_request_and_its_answer_are_a_path_each() {
     assert!(!paths[0].translations[0].is_of_source());
 }
 
-/// The address of the node stands for the pod's: what comes back for it goes on, and has a
-/// round trip from where the request began.
+/// The node's address stands for the pod's: replies to it continue to the pod, and their round
+/// trip begins where the request began.
 #[test]
 fn masqueraded_ping_comes_back() {
     let mut world = world();
@@ -189,8 +192,8 @@ fn masqueraded_ping_comes_back() {
     }
 }
 
-/// A packet that comes for the node's address and is dropped before it is translated back
-/// is not delivered.
+/// A reply to the node's address that is dropped before it is translated back is not
+/// delivered.
 #[test]
 fn answer_to_a_masqueraded_packet_is_not_for_the_node() {
     let mut world = world();
@@ -207,6 +210,10 @@ fn answer_to_a_masqueraded_packet_is_not_for_the_node() {
     if let Transport::Tcp { sequence, .. } = &mut answer.transport {
         *sequence = 1;
     }
+    answer.link = answer.link.map(|link| Link {
+        destination: mac_of(NODE),
+        ..link
+    });
     push(&mut builder, &world, &answer, 3000, &[(UPLINK, Ingress)]);
     builder.expire(600_000_000);
     let outcomes: Vec<_> = finished(&mut builder)
@@ -216,7 +223,56 @@ fn answer_to_a_masqueraded_packet_is_not_for_the_node() {
     assert_eq!(outcomes, [Outcome::LeftNode, Outcome::NotSeenFurther]);
 }
 
-/// A pod that asks a Service and is its own backend: both ends are translated.
+/// A flow's ports are used again by another one: the packets are for the node then, whether the
+/// translation is too long ago or a socket of the node has taken one meanwhile.
+#[test]
+fn ports_of_an_earlier_translation_are_not_translated_for_ever() {
+    const SECOND: u64 = 1_000_000_000;
+    for (after_ns, by_socket, outcome) in [
+        (SECOND, false, Outcome::NotSeenFurther),
+        (119 * SECOND, false, Outcome::NotSeenFurther),
+        (121 * SECOND, false, Outcome::Delivered),
+        (2 * SECOND, true, Outcome::Delivered),
+    ] {
+        let mut world = world();
+        apply_snapshot(&mut world, &[]);
+        let mut builder = Builder::new(500_000_000);
+        let request = syn();
+        let mut outside = request.ends().unwrap();
+        outside.source = "10.244.1.1".parse().unwrap();
+        push(&mut builder, &world, &request, 1000, &BEFORE);
+        let translated = with_ends(&request, outside);
+        push(&mut builder, &world, &translated, 2000, &[(UPLINK, Egress)]);
+        let to_node = |number: u32| {
+            let mut packet = with_ends(&request, outside.reversed());
+            if let Transport::Tcp { sequence, .. } = &mut packet.transport {
+                *sequence = number;
+            }
+            packet.link = packet.link.map(|link| Link {
+                destination: mac_of(NODE),
+                ..link
+            });
+            packet
+        };
+        if by_socket {
+            let at = [(UPLINK, Ingress), (UPLINK, Socket)];
+            push(&mut builder, &world, &to_node(1), SECOND, &at);
+            builder.expire(2 * SECOND - 1);
+        }
+        push(
+            &mut builder,
+            &world,
+            &to_node(2),
+            after_ns,
+            &[(UPLINK, Ingress)],
+        );
+        builder.expire(after_ns + SECOND);
+        let last = finished(&mut builder).pop().unwrap();
+        assert_eq!(last.outcome, outcome, "{after_ns} {by_socket}");
+    }
+}
+
+/// A pod that is its own backend of a Service: both ends are translated.
 #[test]
 fn hairpin_is_one_path() {
     let world = world();
@@ -232,9 +288,10 @@ fn hairpin_is_one_path() {
     assert!(translation.is_of_source() && translation.is_of_destination());
 }
 
-/// What a process of the node sends after it has read the same is a packet of its own.
+/// A packet that a process of the node sends after it read the same content is a packet of its
+/// own.
 #[test]
-fn relay_is_no_translation() {
+fn relayed_packet_is_no_translation() {
     let world = world();
     let relayed = with_ends(
         &packet("10.96.0.10"),
@@ -255,8 +312,8 @@ fn relay_is_no_translation() {
     }
 }
 
-/// Which of two equal datagrams of different flows goes on is not known before one of them
-/// was seen to be translated.
+/// Two equal datagrams of different flows: which of them continues is unknown until one was
+/// seen to be translated.
 #[test]
 fn equal_datagrams_of_two_flows_stay_apart_until_their_translations_are_known() {
     let world = world();
@@ -283,115 +340,60 @@ fn equal_datagrams_of_two_flows_stay_apart_until_their_translations_are_known() 
     send(3000, new_other, &BEHIND);
     let apart = send(4000, new_one, &BEHIND);
     assert!(apart.iter().all(|id| *id > 2));
-    // Each alone.
+    // Each datagram alone.
     let ms = 1_000_000;
     for (from_ns, before, after) in [(700 * ms, one, new_one), (1400 * ms, other, new_other)] {
         let first = send(from_ns, before, &BEFORE);
         assert_eq!(send(from_ns + 10, after, &BEHIND), [first[0]; 4]);
     }
-    // Both again.
+    // Both datagrams again.
     let first = send(2100 * ms, one, &BEFORE);
     let second = send(2101 * ms, other, &BEFORE);
     assert_eq!(send(2102 * ms, new_other, &BEHIND), [second[0]; 4]);
     assert_eq!(send(2103 * ms, new_one, &BEHIND), [first[0]; 4]);
 }
 
-/// One packet of the model.
-#[derive(Clone, Debug)]
-struct Sent {
-    flow: u16,
-    /// What its content is made of.
-    content: u32,
-    kind: u8,
-    start: u64,
-    /// How many of its tap points it passes.
-    passes: usize,
-}
-
-fn sent() -> impl Strategy<Value = Sent> {
-    (0u16..6, 0u32..8, 0u8..3, 0u64..40, 2usize..=7).prop_map(
-        |(flow, content, kind, start, passes)| Sent {
-            flow,
-            content,
-            kind,
-            start,
-            passes,
-        },
-    )
-}
-
-impl Sent {
-    fn packets(&self) -> [Packet; 2] {
-        let mut packet = packet("10.96.0.10");
-        packet.payload_hash = if self.kind == 1 { 0 } else { 1 + self.content };
-        if self.kind == 2 {
-            packet.transport = Transport::Tcp {
-                source: 0,
-                destination: 0,
-                sequence: self.content,
-                acknowledgment: 0,
-                flags: 0x10,
-                payload: 4,
-            };
-            if let Network::Ip(ip) = &mut packet.network {
-                ip.protocol = 6;
-            }
-        }
-        let before = ends("10.244.1.2", "10.96.0.10", (1000 + self.flow, 53));
-        // Some flows keep one end, others none.
-        let after = if self.flow.is_multiple_of(2) {
-            ends("10.244.1.2", "10.244.1.3", (1000 + self.flow, 5353))
-        } else {
-            ends("10.244.1.1", "10.244.1.3", (2000 + self.flow, 5353))
-        };
-        [with_ends(&packet, before), with_ends(&packet, after)]
-    }
-
-    /// What decides for content: all but the flow.
-    fn content(&self) -> (u8, u32) {
-        (self.kind, if self.kind == 1 { 0 } else { self.content })
-    }
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(400))]
-
-    /// No two flows are joined, and a packet is in one piece if its content is its own.
-    #[test]
-    fn content_decides_or_nothing_does(packets in prop::collection::vec(sent(), 1..24)) {
-        let world = world();
-        let mut events = Vec::new();
-        for (number, sent) in packets.iter().enumerate() {
-            let [before, after] = sent.packets();
-            let taps = BEFORE.map(|tap| (tap, &before)).into_iter().map(|(tap, packet)| (tap, packet.clone()))
-                .chain(BEHIND.map(|tap| (tap, after.clone())));
-            for (hop, ((interface, direction), packet)) in taps.enumerate().take(sent.passes) {
-                let ts_ns = 1 + sent.start * 4 + hop as u64 * 16 + number as u64 % 4;
-                events.push((ts_ns, number, event(ts_ns, interface, direction, &packet)));
-            }
-        }
-        events.sort_by_key(|(ts_ns, number, _)| (*ts_ns, *number));
+/// The node's connection tracking tells which of two equal datagrams of different flows goes
+/// on, from their first packets on; and nothing of a flow that it has forgotten.
+#[test]
+fn equal_datagrams_are_distinguished_by_what_the_node_tracks() {
+    let world = world();
+    let flows: Vec<_> = [(1, "10.96.0.10"), (2, "10.96.0.20")]
+        .map(|(port, service)| TranslatedFlow {
+            protocol: 17,
+            before: ends("10.244.1.2", service, (port, 53)),
+            after: ends("10.244.1.1", "10.244.1.3", (port + 100, 53)),
+        })
+        .into();
+    let datagram = packet("10.96.0.10");
+    let is_known_by = |tracked: &[(usize, u64, bool)]| {
         let mut builder = Builder::new(500_000_000);
-        let mut ids = vec![Vec::new(); packets.len()];
-        for (_, number, event) in &events {
-            ids[*number].push(builder.push(event, &world));
-        }
-        builder.finish();
-        let ambiguous: BTreeMap<u64, bool> =
-            finished(&mut builder).iter().map(|path| (path.id, path.ambiguous)).collect();
-        for (number, sent) in packets.iter().enumerate() {
-            let is_own = packets.iter().enumerate().all(|(other, packet)| {
-                other == number || packet.content() != sent.content()
-            });
-            if is_own && sent.kind != 1 {
-                prop_assert!(ids[number].windows(2).all(|pair| pair[0] == pair[1]), "{sent:?} in pieces");
-                prop_assert!(!ambiguous[&ids[number][0]]);
+        for (node, netns, is_gone) in tracked {
+            let mut changes = FlowChanges {
+                new: flows.clone(),
+                gone: Vec::new(),
+            };
+            if *is_gone {
+                std::mem::swap(&mut changes.new, &mut changes.gone);
             }
-            for (other, packet) in packets.iter().enumerate().skip(number + 1) {
-                let is_shared = ids[number].iter().any(|id| ids[other].contains(id));
-                prop_assert!(!is_shared || packet.flow == sent.flow || ids[number].iter().any(|id| ambiguous[id]),
-                    "{sent:?} and {packet:?} are one path");
-            }
+            builder.track((*node, *netns), &changes, 500);
         }
-    }
+        let mut send = |from_ns: u64, flow: Ends, at: &[(u32, Direction)]| {
+            let packet = with_ends(&datagram, flow);
+            push(&mut builder, &world, &packet, from_ns, at)[0]
+        };
+        let first = send(1000, flows[0].before, &BEFORE);
+        let second = send(2000, flows[1].before, &BEFORE);
+        let behind = [
+            send(3000, flows[1].after, &BEHIND),
+            send(4000, flows[0].after, &BEHIND),
+        ];
+        assert!(behind == [second, first] || behind.iter().all(|id| *id > second));
+        behind == [second, first]
+    };
+    assert!(!is_known_by(&[]));
+    assert!(is_known_by(&[(0, NODE, false)]));
+    assert!(!is_known_by(&[(0, NODE, false), (0, NODE, true)]));
+    // Another node's, or a pod's own.
+    assert!(!is_known_by(&[(1, NODE, false), (0, NETNS1, false)]));
 }

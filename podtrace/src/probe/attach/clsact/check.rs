@@ -1,22 +1,22 @@
-//! Whether what we have attached by clsact is still there: other tools may remove it, or
-//! put theirs before it.
+//! Checks whether our filters are still attached: other tools may remove them, or add filters
+//! before them.
 use std::mem;
 
 use super::{Clsact, Filters, in_namespaces};
 use crate::probe::{
     Change, ProbeError,
-    clsact::{self, ClsactError, Standing},
+    clsact::{self, ClsactError, FilterState},
 };
 
-/// How often filters that others remove are attached again to an interface: whoever does
-/// it more often means it.
+/// How often removed filters are attached again to an interface: a tool that removes them more
+/// often does so on purpose.
 const RESTORES_MAX: u8 = 3;
 
 impl Clsact {
-    /// Looks at all that is attached, and attaches again what is not there any more; what
-    /// has changed since that time, by number of the interface.
+    /// Checks all attachments and restores missing ones. Returns the changes since that time,
+    /// by interface number.
     pub(super) fn check_all(&mut self, since_ns: u64) -> Vec<(u32, Change)> {
-        // Apart: to attach again takes the programs.
+        // Taken out, as restoring needs the programs.
         let mut all = mem::take(&mut self.attached);
         let there = all.iter_mut();
         let there = there.map(|(number, filters)| (filters.netns, (*number, filters)));
@@ -36,17 +36,17 @@ impl Clsact {
         changes
     }
 
-    /// Looks at an interface of the calling thread's namespace, which has that name.
+    /// Checks an interface of the calling thread's namespace, which has that name.
     fn check_here(&mut self, filters: &mut Filters, netns: &str, since_ns: u64) -> Option<Change> {
-        // One that does not answer is looked at when the next one changes.
-        match clsact::standing(&filters.attached).ok()? {
-            Standing::There(mut before) => {
+        // If there is no answer, the next change leads to the next check.
+        match clsact::state(&filters.attached).ok()? {
+            FilterState::Attached(mut before) => {
                 before.extend(self.before_by_tcx(filters.attached.ifindex()));
                 let known = mem::replace(&mut filters.attached.before, before.clone());
                 (known != before).then_some(Change::Order { since_ns, before })
             }
-            Standing::Removed => self.restore_here(filters, netns, since_ns),
-            Standing::Gone => None,
+            FilterState::Removed => self.restore_here(filters, netns, since_ns),
+            FilterState::NoInterface => None,
         }
     }
 

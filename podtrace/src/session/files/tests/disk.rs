@@ -10,7 +10,7 @@ use nix::{
 use super::{super::output_file::OutputFile, *};
 
 const SIZE: u64 = 1 << 20;
-/// No multiple of a page: a full disk takes a part.
+/// Not a multiple of a page, so that a full disk takes part of a chunk.
 const CHUNK: usize = 100_001;
 
 /// Runs with a directory on a disk of its own.
@@ -88,10 +88,10 @@ fn a_full_disk_takes_whole_chunks_and_goes_on_when_there_is_space() {
 }
 
 fn wait_for(files: &SessionFiles, done: impl Fn(&[Report]) -> bool) -> Vec<Report> {
-    let begun = Instant::now();
+    let started = Instant::now();
     let mut reports = Vec::new();
     while !done(&reports) {
-        assert!(begun.elapsed() < Duration::from_secs(60), "{reports:?}");
+        assert!(started.elapsed() < Duration::from_secs(60), "{reports:?}");
         reports.extend(files.reports());
         thread::yield_now();
     }
@@ -143,7 +143,7 @@ fn without_anything_to_keep_nothing_is_deleted() {
         for i in 0..30_u8 {
             recorder.send(Begins::File, &vec![i; CHUNK], 1);
         }
-        // A file that could not be begun leaves nothing behind.
+        // A file that could not be begun must not remain.
         let files = names(dir);
         assert_eq!(files.len(), SIZE as usize / CHUNK);
         for name in files {

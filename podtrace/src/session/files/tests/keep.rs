@@ -1,4 +1,4 @@
-//! Which files are kept and which are deleted.
+//! Kept and deleted files.
 use proptest::prelude::*;
 
 use super::*;
@@ -9,7 +9,7 @@ const THEIRS: [&str; 2] = ["a", "node_20261124T120000Z_00000.pcapng"];
 struct Case {
     keep: Keep,
     zstd: bool,
-    /// Whether the caller keeps to the size that it gave.
+    /// Whether the caller keeps to the stated size.
     is_exact: bool,
     chunks: Vec<(Begins, usize)>,
 }
@@ -41,7 +41,7 @@ fn cases() -> impl Strategy<Value = Case> {
         })
 }
 
-/// Our files in order, with what is in them.
+/// Our files in order, with their contents.
 fn ours(directory: &Path) -> Vec<Vec<u8>> {
     names(directory)
         .iter()
@@ -83,7 +83,7 @@ proptest! {
             let total: usize = ours.iter().map(Vec::len).sum();
             prop_assert!(case.keep.bytes.is_none_or(|most| total as u64 <= most));
             prop_assert!(case.keep.files.is_none_or(|most| ours.len() as u64 <= most));
-            // The newest is left, complete.
+            // The newest file remains, complete.
             let kept = ours.concat();
             let kept = if case.zstd { ::zstd::stream::decode_all(&*kept).unwrap() } else { kept };
             prop_assert!(written.ends_with(&kept));
@@ -127,7 +127,7 @@ fn files_go_when_they_are_too_old() {
     recorder.writer.expire(now);
     assert_eq!(ours(dir.path()), [b"a", b"b"]);
     recorder.writer.expire(now + wait);
-    // The one being written stays, however old.
+    // The file being written remains, however old.
     recorder.writer.expire(now + 10 * age);
     assert_eq!(ours(dir.path()), [b"b"]);
     assert_eq!(recorder.writer.next_expiry(now), None);
@@ -148,13 +148,13 @@ fn old_files_go_also_while_nothing_comes() {
     for bytes in [b"a", b"b"] {
         files.try_send(chunk(Begins::File, bytes, 1)).unwrap();
     }
-    let begun = Instant::now();
+    let started = Instant::now();
     let mut reports = Vec::new();
     while !reports
         .iter()
         .any(|report| matches!(report, Report::Deleted { .. }))
     {
-        assert!(begun.elapsed() < Duration::from_secs(60), "{reports:?}");
+        assert!(started.elapsed() < Duration::from_secs(60), "{reports:?}");
         reports.extend(files.reports());
         thread::yield_now();
     }

@@ -1,7 +1,7 @@
 //! Compressed files, whole, cut and damaged.
 use super::*;
 
-/// A compressed file of some chunks, and where each ends in it.
+/// A compressed file of some chunks, and the end of each in it.
 fn recorded() -> (Vec<Vec<u8>>, Vec<u8>, Vec<usize>) {
     let dir = TempDir::new().unwrap();
     let mut recorder = Recorder::open(FileOptions {

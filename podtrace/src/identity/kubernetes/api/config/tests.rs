@@ -3,8 +3,8 @@ use std::{env, error::Error as _, fs};
 
 use super::*;
 
-/// A kubeconfig with one context, cluster and user; `cluster` and `user` are
-/// further lines of theirs.
+/// A kubeconfig with one context, cluster and user; `cluster` and `user` are further lines of
+/// these entries.
 fn kubeconfig(cluster: &str, user: &str) -> String {
     format!(
         "apiVersion: v1
@@ -36,7 +36,7 @@ fn write(text: &str) -> (tempfile::TempDir, PathBuf) {
 
 fn find_file(text: &str) -> Result<ClusterConfig, String> {
     let (dir, path) = write(text);
-    let found = follow(nothing().way(Some(&path))).map(Option::unwrap);
+    let found = resolve(nothing().config_source(Some(&path))).map(Option::unwrap);
     found.map_err(|error| {
         // Whoever prints a chain of causes would print it twice.
         assert!(error.source().is_none());
@@ -45,8 +45,8 @@ fn find_file(text: &str) -> Result<ClusterConfig, String> {
     })
 }
 
-fn nothing() -> Surroundings {
-    Surroundings::default()
+fn nothing() -> Environment {
+    Environment::default()
 }
 
 #[track_caller]
@@ -67,7 +67,7 @@ fn a_file_gives_server_and_context_and_shows_no_secret() {
 #[test]
 fn a_missing_file_or_folder_is_an_error() {
     for (path, says) in [("/no/such/file", "No such file"), ("/", "Is a directory")] {
-        let error = follow(nothing().way(Some(Path::new(path)))).unwrap_err();
+        let error = resolve(nothing().config_source(Some(Path::new(path)))).unwrap_err();
         assert!(error.source().is_none());
         let error = error.to_string();
         assert!(
@@ -79,7 +79,7 @@ fn a_missing_file_or_folder_is_an_error() {
 }
 
 #[test]
-fn what_is_no_kubeconfig_is_told_by_its_place() {
+fn invalid_kubeconfig_is_reported_with_its_position() {
     refused(
         "current-context: [s3cr3t\nclusters: {{",
         "config is not a kubeconfig (line 1, column 18)\nhint: is it the file that kubectl uses?",
@@ -178,7 +178,9 @@ fn a_plugin_is_not_run_to_find_the_cluster() {
         format!("#!/bin/sh\ntouch {}", mark.display()),
     )
     .unwrap();
-    follow(nothing().way(Some(&path))).unwrap().unwrap();
+    resolve(nothing().config_source(Some(&path)))
+        .unwrap()
+        .unwrap();
     assert!(!mark.exists());
 }
 
@@ -192,11 +194,11 @@ fn the_variable_may_name_several_files_and_missing_ones() {
             .replace("10.0.0.1", "10.0.0.2"),
     );
     let find = |paths: &[&Path]| {
-        let surroundings = Surroundings {
+        let environment = Environment {
             kubeconfig: Some(env::join_paths(paths).unwrap()),
             in_cluster: false,
         };
-        follow(surroundings.way(None))
+        resolve(environment.config_source(None))
     };
     let config = find(&[Path::new("/no/such"), &other, &whole])
         .unwrap()
@@ -213,14 +215,16 @@ fn the_variable_may_name_several_files_and_missing_ones() {
 }
 
 #[test]
-fn without_a_word_there_is_no_cluster() {
-    assert!(follow(nothing().way(None)).unwrap().is_none());
-    let surroundings = Surroundings {
+fn no_config_source_means_no_cluster() {
+    assert!(resolve(nothing().config_source(None)).unwrap().is_none());
+    let environment = Environment {
         kubeconfig: None,
         in_cluster: true,
     };
     // No service account is mounted where tests run.
-    let error = follow(surroundings.way(None)).unwrap_err().to_string();
+    let error = resolve(environment.config_source(None))
+        .unwrap_err()
+        .to_string();
     assert!(
         error.starts_with("the service account of this pod cannot be used: "),
         "{error}"

@@ -1,4 +1,4 @@
-//! Servers that refuse, hang, talk rubbish or are not there.
+//! Servers that refuse, hang, send invalid data or do not exist.
 use std::time::Instant;
 
 use super::{
@@ -29,7 +29,7 @@ async fn permission_that_is_missing_for_nodes_does_not_stop_pods() {
         reason,
         format!(
             "not permitted (403): a ClusterRole must allow the verbs list and watch \
-             on pods and nodes; the server says: {message}"
+             on pods, nodes and services; the server says: {message}"
         )
     );
     let list = server.pods.list().await;
@@ -79,7 +79,7 @@ async fn a_watch_that_is_refused_keeps_the_list() {
     assert!(reason.ends_with("the server says: no watch"), "{reason}");
     let mut watch = server.pods.watch("10").await.open().await;
     watch.event("DELETED", pod("a", "11")).await;
-    // What was missed comes before the end of the outage.
+    // Missed changes come before the end of the outage.
     updates.pods(&[removed("a"), available()]).await;
 }
 
@@ -98,10 +98,7 @@ async fn a_line_that_cannot_be_read_leads_to_a_new_list() {
     let (mut server, mut updates, mut watch) = watched(PACE).await;
     watch.text("{\"type\": \"DELETED\", rubbish}\n").await;
     let reason = updates.outage(Resource::Pods).await;
-    let expected = format!(
-        "{} sends what is not of the Kubernetes API: ",
-        server.address
-    );
+    let expected = format!("{} does not speak the Kubernetes API: ", server.address);
     assert!(reason.starts_with(&expected), "{reason}");
     recovers(&mut server, &mut updates).await;
 }
@@ -119,10 +116,10 @@ async fn bytes_that_are_no_text_lead_to_a_new_list() {
 }
 
 #[tokio::test]
-async fn answers_that_are_no_lists_are_told() {
+async fn answers_that_are_no_lists_are_reported() {
     for (body, says) in [
-        ("<html>", "not of the Kubernetes API"),
-        ("{\"items\": 1}", "not of the Kubernetes API"),
+        ("<html>", "does not speak the Kubernetes API"),
+        ("{\"items\": 1}", "does not speak the Kubernetes API"),
         (
             "{\"metadata\": {}, \"items\": []}",
             "an object without a version",
@@ -204,7 +201,7 @@ async fn a_server_of_another_authority_is_not_trusted() {
 }
 
 #[tokio::test]
-async fn a_wrong_token_is_told_and_not_shown() {
+async fn wrong_token_is_reported_but_not_shown() {
     let authority = Authority::new();
     let server = authority.serve();
     let config = authority.config(server.address, "{token: wr0ng}");

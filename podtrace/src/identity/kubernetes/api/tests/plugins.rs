@@ -1,4 +1,4 @@
-//! Credential plugins: how often they run, and what is reported of them.
+//! Credential plugins: how often they run, and the reports about them.
 use std::{fs, path::PathBuf};
 
 use nix::{sys::stat::Mode, unistd::mkfifo};
@@ -14,7 +14,7 @@ const FAILED: &str =
 struct Plugin(tempfile::TempDir);
 
 impl Plugin {
-    /// A plugin that goes by a shell script.
+    /// A plugin that runs a shell script.
     fn new(script: &str) -> Self {
         let plugin = Self(tempfile::tempdir().unwrap());
         let folder = plugin.0.path().display();
@@ -27,7 +27,7 @@ impl Plugin {
         self.0.path().join(name)
     }
 
-    /// What the kubeconfig says of the user.
+    /// The user's entry in the kubeconfig.
     fn user(&self) -> String {
         format!(
             "{{exec: {{apiVersion: client.authentication.k8s.io/v1, interactiveMode: Never, \
@@ -66,7 +66,7 @@ async fn a_plugin_runs_once_for_pods_and_nodes() {
 }
 
 #[tokio::test]
-async fn a_plugin_that_does_not_end_is_told_twice_and_run_once() {
+async fn hanging_plugin_is_reported_twice_and_run_once() {
     let authority = Authority::new();
     let mut server = authority.serve();
     let plugin = Plugin::new(&format!(
@@ -120,7 +120,7 @@ async fn a_token_that_is_refused_is_asked_for_again_once() {
 }
 
 #[tokio::test]
-async fn a_plugin_that_fails_is_told_for_either() {
+async fn failing_plugin_is_reported_for_pods_and_nodes() {
     let authority = Authority::new();
     let server = authority.serve();
     let plugin = Plugin::new("echo wr0ng; exit 3");
@@ -131,7 +131,7 @@ async fn a_plugin_that_fails_is_told_for_either() {
 }
 
 #[tokio::test]
-async fn a_token_that_cannot_be_renewed_is_told_and_not_shown() {
+async fn token_renewal_failure_is_reported_without_the_token() {
     let authority = Authority::new();
     let server = authority.serve();
     let expired = token(TOKEN, ", expirationTimestamp: \"2026-01-01T00:00:00Z\"");
@@ -145,7 +145,7 @@ async fn a_token_that_cannot_be_renewed_is_told_and_not_shown() {
 }
 
 #[tokio::test]
-async fn of_all_who_find_a_client_of_no_use_one_makes_another() {
+async fn failed_client_is_replaced_once() {
     let authority = Authority::new();
     let server = authority.serve();
     let plugin = Plugin::new("exit 3");
@@ -162,7 +162,7 @@ async fn of_all_who_find_a_client_of_no_use_one_makes_another() {
         }
         assert_eq!(plugin.runs() as u64, number);
     }
-    // One that comes late takes what there is.
+    // A later caller takes the existing client.
     assert_eq!(shared.get(1).await.number, 3);
     assert_eq!(plugin.runs(), 3);
 }

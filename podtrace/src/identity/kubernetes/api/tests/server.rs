@@ -23,13 +23,13 @@ use super::super::{
     crypto::install_crypto,
 };
 
-/// The most that a test waits for one thing.
+/// Upper bound of each wait of a test.
 pub(super) const DEADLINE: Duration = Duration::from_secs(20);
 
 /// The token that the server asks for.
 pub(super) const TOKEN: &str = "s3cr3t";
 
-/// A certificate authority, and a server's certificate of it.
+/// A certificate authority, and a server certificate that it signed.
 pub(super) struct Authority {
     ca_pem: String,
     acceptor: TlsAcceptor,
@@ -39,6 +39,7 @@ pub(super) struct Authority {
 pub(super) struct Server {
     pub(super) pods: Requests,
     pub(super) nodes: Requests,
+    pub(super) services: Requests,
     pub(super) address: SocketAddr,
     accepting: JoinHandle<()>,
 }
@@ -76,8 +77,8 @@ impl Authority {
         Self { ca_pem, acceptor }
     }
 
-    /// A config for a server at an address, through a kubeconfig; `user` is
-    /// what it says of the user, as YAML in one line.
+    /// The configuration for a server at an address, read from a kubeconfig; `user` is its
+    /// entry of the user, as YAML in one line.
     pub(super) fn config(&self, address: SocketAddr, user: &str) -> ClusterConfig {
         let dir = tempfile::tempdir().unwrap();
         let path = |name: &str| -> PathBuf { dir.path().join(name) };
@@ -101,29 +102,32 @@ users: [{{name: lab, user: {user}}}]
         self.serve_at(bound())
     }
 
-    /// Starts a server at an address that was taken before.
+    /// Starts a server on a bound socket.
     pub(super) fn serve_at(&self, socket: TcpSocket) -> Server {
         let address = socket.local_addr().unwrap();
         let listener = socket.listen(16).unwrap();
         let (pods, pod_requests) = mpsc::channel(16);
         let (nodes, node_requests) = mpsc::channel(16);
+        let (services, service_requests) = mpsc::channel(16);
+        let queues = [
+            ("/api/v1/pods?", pods),
+            ("/api/v1/nodes?", nodes),
+            ("/api/v1/services?", services),
+        ];
         let acceptor = self.acceptor.clone();
         let accepting = tokio::spawn(async move {
             loop {
                 let (stream, _) = listener.accept().await.unwrap();
-                let (acceptor, pods, nodes) = (acceptor.clone(), pods.clone(), nodes.clone());
+                let (acceptor, queues) = (acceptor.clone(), queues.clone());
                 tokio::spawn(async move {
-                    // A client that does not trust the server leaves here.
+                    // A client that does not trust the server disconnects here.
                     let Ok(stream) = acceptor.accept(stream).await else {
                         return;
                     };
                     if let Some(request) = Request::read(stream).await {
-                        let queue = if request.target.starts_with("/api/v1/pods?") {
-                            pods
-                        } else {
-                            assert!(request.target.starts_with("/api/v1/nodes?"));
-                            nodes
-                        };
+                        let mut queues = queues.into_iter();
+                        let queue = queues.find(|(path, _)| request.target.starts_with(path));
+                        let (_, queue) = queue.expect("another resource");
                         // The test may be over.
                         let _ = queue.send(request).await;
                     }
@@ -133,6 +137,7 @@ users: [{{name: lab, user: {user}}}]
         Server {
             pods: Requests(pod_requests),
             nodes: Requests(node_requests),
+            services: Requests(service_requests),
             address,
             accepting,
         }
@@ -271,7 +276,7 @@ pub(super) fn bound() -> TcpSocket {
     socket
 }
 
-/// What the API says of a failure.
+/// A failure as the API describes it.
 pub(super) fn status(code: u16, message: &str) -> Value {
     json!({
         "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",

@@ -1,0 +1,73 @@
+//! `podtrace flows`.
+use std::io::{self, IsTerminal as _};
+
+use super::{
+    filter::filter,
+    replay::{code, leaves_terminal, progress_alone},
+    setup::{text, vxlan_ports},
+    stop::stop_on_signal,
+    trace::follow,
+    use_color,
+};
+use crate::{
+    cli::{FlowsArgs, FlowsFormat, FlowsOrder},
+    clock::epoch_ns,
+    output::flows::{FlowOptions, FlowTable},
+    pipeline::consumer::Consumer,
+    replay::{options::PlayerOptions, player::Player},
+    sink::{Sink, TextSink, status::is_dumb},
+    stats::flows::Order,
+};
+
+/// Runs the command; returns the exit code.
+pub(super) fn run(args: &FlowsArgs) -> anyhow::Result<u8> {
+    if !args.read.is_empty() {
+        return replay(args);
+    }
+    let epoch_ns = epoch_ns()?;
+    let is_live = args.output == FlowsFormat::Text && io::stdout().is_terminal() && !is_dumb();
+    let options = options(args, is_live, epoch_ns);
+    let show = |sink| table(args, options, sink);
+    follow((&args.capture, &args.filter), None, show, epoch_ns, false)
+}
+
+/// Shows the flows of recordings.
+fn replay(args: &FlowsArgs) -> anyhow::Result<u8> {
+    let options = options(args, false, 0);
+    let player_options = PlayerOptions {
+        files: args.read.clone(),
+        interfaces: args.capture.interfaces.clone(),
+        vxlan_ports: vxlan_ports(&args.capture.vxlan_port)?,
+        filter: filter(&args.filter.expression, args.filter.scope)?,
+        only_matching: args.filter.scope.only_matching,
+        ..PlayerOptions::default()
+    };
+    let mut player = Player::new(&player_options, false, stop_on_signal()?)?;
+    player.show_progress = leaves_terminal().then(progress_alone);
+    let sink = Box::new(Sink::stdout()?);
+    let played = player.run(|_| Ok(vec![table(args, options, sink)]))?;
+    Ok(code(&played))
+}
+
+fn table(args: &FlowsArgs, options: FlowOptions, sink: Box<dyn TextSink>) -> Box<dyn Consumer> {
+    let text = text(args.color, options.epoch_ns);
+    Box::new(FlowTable::new(options, text, sink))
+}
+
+fn options(args: &FlowsArgs, is_live: bool, epoch_ns: i128) -> FlowOptions {
+    FlowOptions {
+        order: match args.sort {
+            FlowsOrder::Packets => Order::Packets,
+            FlowsOrder::Bytes => Order::Bytes,
+            FlowsOrder::Rtt => Order::RoundTrip,
+            FlowsOrder::Retransmitted => Order::Retransmitted,
+            FlowsOrder::Lost => Order::Lost,
+            FlowsOrder::Last => Order::Last,
+        },
+        top: args.top.and_then(|top| usize::try_from(top).ok()),
+        json: args.output == FlowsFormat::Json,
+        color: use_color(args.color),
+        is_live,
+        epoch_ns,
+    }
+}

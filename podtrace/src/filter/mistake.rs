@@ -1,0 +1,275 @@
+//! What is wrong with an expression, where, and what was expected there.
+//!
+//! libpcap says only what is wrong, in a message. Its parser reads from left to right, so the
+//! place is found by parts of the expression: a part is sound as long as something can be
+//! written behind it.
+use std::{
+    fmt,
+    ops::Range,
+    time::{Duration, Instant},
+};
+
+use thiserror::Error;
+
+use super::{
+    ETHERNET,
+    classic::ProgramError,
+    libpcap,
+    words::{closers, words},
+};
+use crate::text::escape::escape;
+
+/// How long the place is looked for: names of hosts are looked up again each time.
+const SEARCH_MAX: Duration = Duration::from_secs(2);
+
+/// What libpcap says of terms that contradict each other.
+const REJECTS_ALL: &str = "expression rejects all packets";
+
+/// What can follow a part of an expression, and how that is called.
+const CONTINUATIONS: [(&[&str], &str); 6] = [
+    (&[" and icmp"], "and, or"),
+    (&[" icmp"], "a term such as icmp, port 53 or host 10.0.0.1"),
+    (&[" 10.0.0.1", " fe80::1"], "an address or a name"),
+    (
+        &[" port 80", " host 10.0.0.1", " proto 6"],
+        "a word such as port, host, net or proto",
+    ),
+    (&[" 80", " 1", " 1]"], "a number"),
+    (&[" = 1"], "a comparison such as = 1 or & 1 != 0"),
+];
+
+/// A mistake in an expression.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub struct Mistake {
+    text: String,
+    /// In bytes of the text; empty at its end.
+    place: Option<Range<usize>>,
+    what: String,
+    expected: Vec<&'static str>,
+}
+
+impl Mistake {
+    /// Where it is, in bytes of the expression; empty if something is missing there.
+    #[must_use]
+    pub fn place(&self) -> Option<Range<usize>> {
+        self.place.clone()
+    }
+
+    /// What could have stood there.
+    #[must_use]
+    pub fn expected(&self) -> &[&'static str] {
+        &self.expected
+    }
+}
+
+impl fmt::Display for Mistake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}\n  {}", self.what, escape(&self.text))?;
+        if let Some(Range { start, end }) = self.place.clone() {
+            let width = |range: Range<usize>| {
+                let part = self.text.get(range).unwrap_or_default();
+                escape(part).chars().count()
+            };
+            let carets = "^".repeat(width(start..end).max(1));
+            write!(f, "\n  {}{carets}", " ".repeat(width(0..start)))?;
+        }
+        if !self.expected.is_empty() {
+            write!(f, "\n  expected: {}", self.expected.join(", "))?;
+        }
+        Ok(())
+    }
+}
+
+/// The mistake that libpcap's message is about.
+pub(super) fn find(text: &str, message: &str) -> Mistake {
+    let search = Search {
+        text,
+        words: words(text),
+        until: Instant::now() + SEARCH_MAX,
+    };
+    if is_syntax(message) {
+        return search.syntax();
+    }
+    let place = match message {
+        REJECTS_ALL => None,
+        _ => search.first_with(message),
+    };
+    Mistake {
+        text: text.to_owned(),
+        place,
+        what: in_plain_words(message),
+        expected: Vec::new(),
+    }
+}
+
+/// The mistake of an expression that libpcap takes, and a tap cannot answer.
+pub(super) fn of_program(text: &str, error: ProgramError) -> Mistake {
+    let place = words(text)
+        .into_iter()
+        .find(|word| text.get(word.clone()) == Some("ifindex"));
+    Mistake {
+        text: text.to_owned(),
+        what: match place {
+            Some(_) => "podtrace selects interfaces by --interface NAME, not by ifindex".into(),
+            None => error.to_string(),
+        },
+        place,
+        expected: Vec::new(),
+    }
+}
+
+fn is_syntax(message: &str) -> bool {
+    message.contains("syntax error")
+}
+
+/// Some of libpcap's messages say little without its source.
+fn in_plain_words(message: &str) -> String {
+    match message {
+        REJECTS_ALL => "no packet can match: the terms contradict each other".into(),
+        "netmask not known, so 'ip broadcast' not supported" => {
+            "ip broadcast needs the network's mask, which differs from tap to tap: \
+             use ether broadcast, or host with the broadcast address"
+                .into()
+        }
+        other => escape(other),
+    }
+}
+
+struct Search<'a> {
+    text: &'a str,
+    words: Vec<Range<usize>>,
+    until: Instant,
+}
+
+impl Search<'_> {
+    /// What libpcap says against a text; none if nothing, or if time is up.
+    fn message(&self, text: &str) -> Option<String> {
+        if Instant::now() > self.until {
+            return None;
+        }
+        libpcap::compile(text, ETHERNET).err()
+    }
+
+    /// The begin of the text with so many words.
+    fn part(&self, words: usize) -> &str {
+        let end = words
+            .checked_sub(1)
+            .and_then(|last| self.words.get(last))
+            .map_or(0, |word| word.end);
+        self.text.get(..end).unwrap_or_default()
+    }
+
+    /// The word at which the message first appears.
+    fn first_with(&self, message: &str) -> Option<Range<usize>> {
+        let all = 1..=self.words.len();
+        let count = all
+            .into_iter()
+            .find(|count| self.message(self.part(*count)).as_deref() == Some(message))?;
+        let last = self.words.get(count - 1)?.clone();
+        // libpcap quotes what it cannot take, which may be more than the last word.
+        let quoted = message.split(['\'', '"']).nth(1);
+        let part = self.part(count);
+        let quoted = quoted
+            .filter(|quoted| !quoted.is_empty())
+            .and_then(|quoted| {
+                let start = part.rfind(quoted)?;
+                Some(start..start + quoted.len())
+            });
+        let is_named = |word: &&Range<usize>| {
+            let word = self.text.get((*word).clone()).unwrap_or_default();
+            message.split(' ').any(|part| part == word)
+        };
+        let named = || self.words[..count].iter().rev().find(is_named).cloned();
+        let closes = self.text.get(last.clone()) == Some("]");
+        let before = || self.words.get(count.checked_sub(2)?).cloned();
+        quoted
+            .or_else(named)
+            .or_else(|| before().filter(|_| closes))
+            .or(Some(last))
+    }
+
+    fn syntax(&self) -> Mistake {
+        let mistake = |place, what: &str, expected| Mistake {
+            text: self.text.to_owned(),
+            place,
+            what: what.to_owned(),
+            expected,
+        };
+        let bad = (0..self.words.len()).find(|before| !self.is_sound(self.part(before + 1)));
+        if Instant::now() > self.until {
+            let what = "the expression has a syntax error; looking for its place took too long, \
+                        as names of hosts are looked up";
+            return mistake(None, what, Vec::new());
+        }
+        match bad {
+            Some(before) => {
+                let word = self.words.get(before).cloned();
+                let is_word = word
+                    .clone()
+                    .and_then(|word| self.text.get(word))
+                    .is_some_and(|word| word.starts_with(char::is_alphanumeric));
+                let what = match is_word {
+                    true => "this word cannot stand here, or is none that libpcap knows",
+                    false => "this cannot stand here",
+                };
+                mistake(word, what, self.expected(self.part(before)))
+            }
+            None => {
+                let end = self.part(self.words.len()).len();
+                let what = "the expression ends too early";
+                mistake(Some(end..end), what, self.expected(self.text))
+            }
+        }
+    }
+
+    /// Whether something can be written behind a part, so that libpcap's parser takes all of
+    /// it; what the words mean is another question.
+    fn is_sound(&self, part: &str) -> bool {
+        let mut ends = vec![""];
+        ends.extend(CONTINUATIONS.iter().flat_map(|(ends, _)| *ends));
+        ends.iter().any(|end| {
+            self.completed(part, end).any(|text| {
+                self.message(&text)
+                    .is_none_or(|message| !is_syntax(&message))
+            })
+        })
+    }
+
+    /// What can follow a part.
+    fn expected(&self, part: &str) -> Vec<&'static str> {
+        let takes = |end: &str| {
+            let mut texts = self.completed(part, end);
+            texts.any(|text| {
+                let message = self.message(&text);
+                message.is_none_or(|message| message == REJECTS_ALL)
+            })
+        };
+        let mut expected: Vec<&'static str> = Vec::new();
+        for (ends, name) in CONTINUATIONS {
+            if ends.iter().any(|end| takes(end)) {
+                expected.push(name);
+            }
+        }
+        match closers(part).chars().next() {
+            Some(')') if takes(")") => expected.push(")"),
+            Some(']') => expected.push("]"),
+            _ => {}
+        }
+        expected
+    }
+
+    /// Texts that begin with a part and an end of it, with all brackets closed, and with a
+    /// comparison where arithmetic needs one.
+    fn completed(&self, part: &str, end: &str) -> impl Iterator<Item = String> {
+        let begin = format!("{part}{end}");
+        let closers = closers(&begin);
+        let inner = closers.find(']').map_or(0, |at| at + 1);
+        let (brackets, rest) = closers.split_at(inner);
+        [
+            format!("{begin}{closers}"),
+            format!("{begin}{closers} = 1"),
+            format!("{begin}{brackets} = 1{rest}"),
+        ]
+        .into_iter()
+    }
+}

@@ -1,0 +1,62 @@
+//! What is said of wrong expressions.
+use super::Expression;
+
+/// Each with the part of it that is marked, and a word of what is expected there.
+#[test]
+fn mistakes_are_marked() {
+    for (text, marked, expected) in [
+        ("foo", Some("foo"), "a term"),
+        ("icmp and", Some(""), "a term"),
+        ("tcp or ", Some(""), "a term"),
+        ("host", Some(""), "an address"),
+        ("host and icmp", Some("and"), "an address"),
+        ("tcp foo 80", Some("foo"), "and, or"),
+        ("tcp prot 80 and icmp", Some("prot"), "proto"),
+        ("tcp port", Some(""), "a number"),
+        ("icmp)", Some(")"), "and, or"),
+        ("(icmp", Some(""), ")"),
+        ("() icmp", Some(")"), "a term"),
+        ("port 80 81", Some("81"), "and, or"),
+        ("tcp[tcpflags] & tcp-foo != 0", Some("tcp-foo"), "a number"),
+        ("ip[0", Some(""), "]"),
+        ("ip[0] & = 3", Some("="), "a number"),
+        ("tcp[13]", Some(""), "a comparison"),
+        ("icmp and @", Some("@"), "a term"),
+        ("tcp dst port 80 or ( udp and port 53", Some(""), ")"),
+        ("tcp port 99999 and icmp", Some("99999"), ""),
+        ("icmp or tcp port blah", Some("blah"), ""),
+        ("net 10.0.0.0/33 or icmp", Some("33"), ""),
+        ("net 10.0.0.1/8", Some("10.0.0.1/8"), ""),
+        ("host 300.1.1.1 or icmp", Some("300.1.1.1"), ""),
+        ("icmp port 5", Some("port"), ""),
+        ("ip6 host 1.2.3.4", Some("ip6"), ""),
+        ("icmp and vlan 5000", Some("5000"), ""),
+        ("icmp and ip proto blah", Some("blah"), ""),
+        ("icmp and ifindex 3", Some("ifindex"), ""),
+        ("tcp and udp", None, ""),
+        ("icmp or ip broadcast", Some("ip broadcast"), ""),
+    ] {
+        let mistake = Expression::compile(text).unwrap_err();
+        let place = mistake.place();
+        let found = place.clone().map(|place| &text[place]);
+        assert_eq!(found, marked, "{text}: {mistake}");
+        let names = mistake.expected().join("; ");
+        assert!(names.contains(expected), "{text}: {mistake}");
+        if marked == Some("") {
+            assert_eq!(place.unwrap().start, text.trim_end().len(), "{text}");
+        }
+    }
+}
+
+#[test]
+fn mistake_is_shown_with_a_caret() {
+    let mistake = Expression::compile("icmp and hots 10.0.0.1").unwrap_err();
+    insta::assert_snapshot!(mistake.to_string());
+}
+
+#[test]
+fn control_characters_are_escaped() {
+    let mistake = Expression::compile("icmp \u{1b}[31m").unwrap_err();
+    let shown = mistake.to_string();
+    assert!(!shown.contains('\u{1b}'), "{shown}");
+}

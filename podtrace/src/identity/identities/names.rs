@@ -1,0 +1,98 @@
+//! Names of addresses, namespaces and sockets.
+use std::{net::IpAddr, sync::Arc};
+
+use super::Identities;
+use crate::identity::{
+    kubernetes::{RemotePod, ServicePort},
+    sockets::SocketOwner,
+};
+
+impl Identities {
+    /// The pod on another node that had the address at a time, by the API.
+    #[must_use]
+    pub fn remote_pod(&self, address: IpAddr, ts_ns: u64) -> Option<&Arc<RemotePod>> {
+        // The snapshots of the nodes know their own addresses better; if they are
+        // uncertain, so is the API.
+        if self.addresses.is_known(address) {
+            return None;
+        }
+        let mut clusters = self.clusters.values();
+        clusters.find_map(|cluster| cluster.pod_by_address(address, ts_ns))
+    }
+
+    /// The node that has the address, by the API.
+    #[must_use]
+    pub fn remote_node(&self, address: IpAddr) -> Option<&Arc<str>> {
+        let mut clusters = self.clusters.values();
+        clusters.find_map(|cluster| cluster.node_by_address(address))
+    }
+
+    /// The node whose pods have addresses like this one, by the API.
+    #[must_use]
+    pub fn node_of_range(&self, address: IpAddr) -> Option<&Arc<str>> {
+        let mut clusters = self.clusters.values();
+        clusters.find_map(|cluster| cluster.node_by_pod_range(address))
+    }
+
+    /// The port of a Service that clients reached at an address and a port at a time, by the
+    /// API: at the Service's own addresses, or as a node port.
+    #[must_use]
+    pub fn service_at(
+        &self,
+        protocol: u8,
+        address: IpAddr,
+        port: u16,
+        ts_ns: u64,
+    ) -> Option<&Arc<ServicePort>> {
+        let find = |address| {
+            let mut clusters = self.clusters.values();
+            clusters.find_map(|cluster| cluster.service_at(protocol, address, port, ts_ns))
+        };
+        find(Some(address)).or_else(|| find(None).filter(|_| self.is_of_node(address, ts_ns)))
+    }
+
+    /// Whether a node has the address at a time.
+    fn is_of_node(&self, address: IpAddr, ts_ns: u64) -> bool {
+        address.is_loopback()
+            || match self.likely_holder_at(address, ts_ns) {
+                Some(holder) => holder.netns.is_none(),
+                None => self.remote_node(address).is_some(),
+            }
+    }
+
+    /// The pod that a namespace belongs to, or the best known name for it.
+    #[must_use]
+    pub fn pod(&self, netns: u64) -> Arc<str> {
+        if let Some(pod) = self.known_pod(netns) {
+            return pod;
+        }
+        self.namespaces.get(&netns).map_or_else(
+            || format!("netns-id:{netns}").into(),
+            |known| Arc::clone(&known.info.fallback),
+        )
+    }
+
+    /// The pod that a namespace belongs to, if that is known.
+    #[must_use]
+    pub fn known_pod(&self, netns: u64) -> Option<Arc<str>> {
+        let info = self.namespaces.get(&netns).map(|known| &known.info);
+        if let Some(given) = info.and_then(|info| info.given.as_ref()) {
+            return Some(Arc::clone(given));
+        }
+        let by_uid = || self.pods.by_uid(info?.pod_uid.as_deref()?);
+        let pod = self.pods.by_netns(netns).or_else(by_uid)?;
+        Some(Arc::clone(&pod.full))
+    }
+
+    /// The owner of a socket, by its cgroup.
+    #[must_use]
+    pub fn socket_owner(&self, cgroup: u64) -> SocketOwner {
+        self.sockets.owner(cgroup, &self.pods)
+    }
+
+    /// The owner of a socket that has sent a kind of packet that the kernel sends too.
+    #[must_use]
+    pub fn sender_like_the_kernel(&self, cgroup: u64) -> SocketOwner {
+        self.sockets.sender_like_the_kernel(cgroup, &self.pods)
+    }
+}

@@ -1,0 +1,118 @@
+//! A command that runs while its packets are traced.
+use std::{
+    ffi::OsString,
+    io,
+    os::unix::process::ExitStatusExt as _,
+    process::{Command, ExitStatus},
+    sync::mpsc,
+    thread,
+    time::Duration,
+};
+
+use tokio::{sync::oneshot, time::timeout};
+
+/// What shells return for a program that is not there, and for one that cannot be run (POSIX).
+const NOT_FOUND: u8 = 127;
+const NOT_RUNNABLE: u8 = 126;
+/// What shells add to the number of the signal that ended a program.
+const SIGNALLED: i32 = 128;
+
+/// A command to run, on a thread that keeps the privileges that podtrace started with, so that
+/// the command has them too.
+pub(crate) struct Workload {
+    start: mpsc::Sender<()>,
+    ended: oneshot::Receiver<io::Result<ExitStatus>>,
+    is_started: bool,
+}
+
+impl Workload {
+    /// Prepares to run a program with its arguments. Call it before privileges are given up.
+    ///
+    /// # Errors
+    /// When no thread can be started.
+    pub(crate) fn prepare(program: OsString, arguments: &[OsString]) -> io::Result<Self> {
+        let mut command = Command::new(program);
+        command.args(arguments);
+        let (start, started) = mpsc::channel();
+        let (sender, ended) = oneshot::channel();
+        thread::Builder::new()
+            .name("workload".into())
+            .spawn(move || {
+                // Nobody starts it if the trace ends first.
+                if started.recv().is_ok() {
+                    drop(sender.send(command.status()));
+                }
+            })?;
+        Ok(Self {
+            start,
+            ended,
+            is_started: false,
+        })
+    }
+
+    /// Runs the command to its end.
+    ///
+    /// # Errors
+    /// When it cannot be run.
+    pub(crate) async fn run(&mut self) -> io::Result<ExitStatus> {
+        // The thread waits for it.
+        let _ = self.start.send(());
+        self.is_started = true;
+        self.end().await
+    }
+
+    /// How the command ended; none if it was never started, or takes longer.
+    pub(crate) async fn end_within(&mut self, limit: Duration) -> Option<io::Result<ExitStatus>> {
+        if !self.is_started {
+            return None;
+        }
+        timeout(limit, self.end()).await.ok()
+    }
+
+    async fn end(&mut self) -> io::Result<ExitStatus> {
+        let ended = (&mut self.ended).await;
+        ended.unwrap_or_else(|_| Err(io::Error::other("its thread ended")))
+    }
+}
+
+/// The exit code that stands for how a command ended, as in a shell.
+pub(crate) fn exit_code(ended: &io::Result<ExitStatus>) -> u8 {
+    match ended {
+        Ok(status) => {
+            let signalled = status.signal().map(|signal| SIGNALLED + signal);
+            let code = status.code().or(signalled).unwrap_or_default();
+            u8::try_from(code).unwrap_or(u8::MAX)
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => NOT_FOUND,
+        Err(_) => NOT_RUNNABLE,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn code_of(command: &[&str]) -> u8 {
+        let (program, arguments) = command.split_first().unwrap();
+        let arguments: Vec<_> = arguments.iter().map(OsString::from).collect();
+        let mut workload = Workload::prepare(program.into(), &arguments).unwrap();
+        exit_code(&workload.run().await)
+    }
+
+    #[tokio::test]
+    async fn exit_codes_are_those_of_a_shell() {
+        assert_eq!(code_of(&["true"]).await, 0);
+        assert_eq!(code_of(&["sh", "-c", "exit 7"]).await, 7);
+        assert_eq!(code_of(&["sh", "-c", "kill -TERM $$"]).await, 143);
+        assert_eq!(code_of(&["/nonexistent/program"]).await, NOT_FOUND);
+        assert_eq!(code_of(&["/"]).await, NOT_RUNNABLE);
+    }
+
+    #[test]
+    fn nothing_runs_that_is_not_started() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("file");
+        drop(Workload::prepare("touch".into(), &[file.clone().into()]).unwrap());
+        assert!(!file.exists());
+    }
+}

@@ -1,0 +1,59 @@
+//! One line for each hop, as it happens.
+use super::{
+    Text,
+    remarks::{message, remarks},
+};
+use crate::{
+    model::event::Event,
+    output::paint::{BOLD, CYAN, DIM},
+    packet::Payload,
+    path::Hop,
+    text::write,
+    world::World,
+};
+
+impl Text {
+    /// `20:18:42.324298  #7  worker1 veth0101 ingress  ICMP echo request …  10.244.1.2 -> …`
+    pub(super) fn event_line(
+        &mut self,
+        out: &mut String,
+        event: &Event,
+        packet: u64,
+        world: &World,
+    ) {
+        let Some(point) = world.tap_points.get(event.interface) else {
+            return;
+        };
+        let painter = self.painter();
+        self.time(out, event.ts_ns);
+        out.push_str("  ");
+        painter.on(out, DIM);
+        out.push('#');
+        write::number(out, packet);
+        painter.off(out, DIM);
+        out.push_str("  ");
+        painter.paint(out, CYAN, &world.owner_of(point));
+        out.push(' ');
+        out.push_str(&point.name);
+        out.push(' ');
+        out.push_str(event.direction.as_str());
+        out.push_str("  ");
+        painter.on(out, BOLD);
+        event.packet.describe(out);
+        painter.off(out, BOLD);
+        if let (Some(source), Some(destination)) =
+            (event.packet.source(), event.packet.destination())
+        {
+            out.push_str("  ");
+            write::address(out, source);
+            out.push_str(" -> ");
+            write::address(out, destination);
+        }
+        if let Some(dns) = event.payload.as_deref().and_then(Payload::dns) {
+            message(out, dns);
+        }
+        let hop = Hop::of(event);
+        remarks(out, hop.ttl, &hop);
+        out.push('\n');
+    }
+}

@@ -1,0 +1,305 @@
+//! The lines below the hops: how the packet ended, and its round trip.
+use std::fmt::Write as _;
+
+use podtrace_ebpf::record::Direction;
+
+use super::{Text, hops::INDENT, micros, remarks::reason};
+use crate::{
+    clock::nodes::{duration, signed_duration},
+    output::paint::{BOLD, DIM, GREEN, YELLOW},
+    path::{
+        Hop, Outcome, Path, RoundTrip,
+        clocks::clocks,
+        ends::{End, Who, node_at, refuser},
+        flood::Copies,
+        refusal::Reason,
+    },
+    world::World,
+};
+
+impl Text {
+    pub(super) fn outcome(&self, out: &mut String, path: &Path, world: &World) {
+        if path.outcome != Outcome::Unknown {
+            out.push_str(INDENT);
+            self.painted_outcome(out, path, world);
+            out.push('\n');
+        }
+        // Also where the outcome is unknown: another tool's capture tells as much.
+        if let Some(round_trip) = path.measured_trip() {
+            let painter = self.painter();
+            out.push_str(INDENT);
+            painter.on(out, BOLD);
+            round_trip_text(out, round_trip, world);
+            painter.off(out, BOLD);
+            out.push('\n');
+        }
+    }
+
+    /// The outcome in words, in its colour.
+    pub(super) fn painted_outcome(&self, out: &mut String, path: &Path, world: &World) {
+        let style = match path.outcome {
+            Outcome::Delivered | Outcome::LeftForVtep(_) | Outcome::LeftNode => GREEN,
+            Outcome::NoSocket
+            | Outcome::Refused
+            | Outcome::Loop
+            | Outcome::Unanswered
+            | Outcome::NotSeenFurther
+            | Outcome::EventsLost
+            | Outcome::GivenUp => YELLOW,
+            Outcome::InFlight | Outcome::NoReceiver | Outcome::Unknown => DIM,
+        };
+        let painter = self.painter();
+        painter.on(out, style);
+        self.outcome_text(out, path, world);
+        painter.off(out, style);
+    }
+
+    fn outcome_text(&self, out: &mut String, path: &Path, world: &World) {
+        let _ = match path.outcome {
+            Outcome::Delivered => {
+                delivered(out, path, world);
+                Ok(())
+            }
+            Outcome::NoSocket => {
+                out.push_str("reached ");
+                reached(out, path, world);
+                out.push_str(", no container's socket took it");
+                clock_remarks(out, path, world);
+                Ok(())
+            }
+            Outcome::LeftForVtep(vtep) => {
+                let last_ns = path.last_ns();
+                match node_at(vtep, last_ns, world) {
+                    Some(node) => write!(out, "left the node for {node} ({vtep})"),
+                    None => write!(out, "left the node for VTEP {vtep}"),
+                }
+            }
+            Outcome::LeftNode => out.write_str("left the node"),
+            Outcome::NotSeenFurther => {
+                write!(out, "not seen further after {}", last_place(path, world))
+            }
+            Outcome::NoReceiver => {
+                write!(
+                    out,
+                    "no receiver expected after {}",
+                    last_place(path, world)
+                )
+            }
+            Outcome::EventsLost => {
+                out.write_str("incomplete: events were lost, it may have gone on")
+            }
+            Outcome::GivenUp => {
+                out.write_str("given up, it may have gone on: too many packets under way at once")
+            }
+            Outcome::InFlight => out.write_str("still under way when the trace ended"),
+            Outcome::Refused => {
+                self.refused(out, path, world);
+                Ok(())
+            }
+            Outcome::Unanswered => {
+                unanswered(out, path, world);
+                Ok(())
+            }
+            Outcome::Loop => {
+                out.push_str("loop: ");
+                came_by(out, path, world);
+                Ok(())
+            }
+            Outcome::Unknown => Ok(()),
+        };
+        if path.outcome != Outcome::Loop && path.circle.is_some() {
+            out.push_str(", ");
+            came_by(out, path, world);
+        }
+        let tells_so = matches!(
+            path.outcome,
+            Outcome::EventsLost | Outcome::GivenUp | Outcome::InFlight
+        );
+        if path.outcome != Outcome::Refused && path.refusal.is_some() {
+            out.push_str(", ");
+            self.refused(out, path, world);
+        }
+        if path.fragment_of.is_some_and(|of| of.is_lost_with_it) {
+            out.push_str(" (with the first fragment)");
+        }
+        if let Some(ns) = path.lateness_ns() {
+            out.push_str(" (seen again after ");
+            micros(out, ns);
+            out.push_str(": was slow, not lost)");
+        }
+        if path.incomplete && !tells_so {
+            out.push_str(" (hops may be missing)");
+        }
+    }
+
+    /// `refused by worker1 (10.244.1.1) after cni0 ingress: fragmentation needed, MTU 1450`
+    fn refused(&self, out: &mut String, path: &Path, world: &World) {
+        let Some(refusal) = &path.refusal else {
+            return;
+        };
+        let by = refuser(refusal, world);
+        let is_reset = refusal.reason == Reason::Reset;
+        out.push_str(if refusal.reason.is_refusal() {
+            "refused by "
+        } else {
+            "reported by "
+        });
+        self.end(out, &by, !is_reset);
+        if path.outcome == Outcome::Refused {
+            place(out, path, &by, world);
+        }
+        out.push_str(": ");
+        reason(out, refusal.reason);
+        if path.outcome == Outcome::Refused && path.late_of.is_some() {
+            let last_ns = path.last_ns();
+            out.push_str(" (after ");
+            micros(out, refusal.ts_ns.saturating_sub(last_ns));
+            out.push_str(", corrects what was shown before)");
+        }
+    }
+}
+
+fn delivered(out: &mut String, path: &Path, world: &World) {
+    let receivers = receivers(path, world);
+    out.push_str("delivered");
+    if receivers > 1 {
+        let _ = write!(out, " to {receivers} pods");
+    }
+    if path.hops.len() > 1 {
+        out.push_str(" in ");
+        micros(out, path.duration_ns());
+    }
+    clock_remarks(out, path, world);
+}
+
+/// The corrections of the nodes' clocks for the path.
+fn clock_remarks(out: &mut String, path: &Path, world: &World) {
+    for note in clocks(path, world) {
+        let _ = match note.uncertainty_ns {
+            Some(uncertainty_ns) => write!(
+                out,
+                " (clock of {} {} ± {})",
+                note.node,
+                signed_duration(note.offset_ns),
+                duration(uncertainty_ns.into())
+            ),
+            None => write!(out, " (clock of {} unknown)", note.node),
+        };
+    }
+}
+
+/// The pod that the packet reached.
+fn reached(out: &mut String, path: &Path, world: &World) {
+    let last = path.hops.last();
+    let point = last.and_then(|last| world.tap_points.get(last.interface));
+    out.push_str(&point.map_or_else(|| "the pod".into(), |point| world.owner_of(point)));
+}
+
+fn receivers(path: &Path, world: &World) -> usize {
+    path.hops
+        .iter()
+        .filter(|hop| {
+            hop.direction == Direction::Ingress
+                && !hop.aside
+                && world
+                    .tap_points
+                    .get(hop.interface)
+                    .is_some_and(|point| point.in_pod)
+        })
+        .count()
+}
+
+/// `nobody answered: default/web, who has 10.244.2.7, was not seen to be asked`
+fn unanswered(out: &mut String, path: &Path, world: &World) {
+    out.push_str("nobody answered: ");
+    let Some(question) = path.packet.question() else {
+        return;
+    };
+    let (about, last_ns) = (question.about, path.last_ns());
+    let holder = world.identities.likely_holder_at(about, last_ns);
+    let name = holder.and_then(|holder| match holder.netns {
+        Some(netns) => Some(world.identities.pod(netns)),
+        None => world.node_name(holder.node),
+    });
+    let _ = match name {
+        Some(name) => write!(out, "{name}, who has {about}, was not seen to be asked"),
+        None => write!(out, "nobody is known to have {about}"),
+    };
+}
+
+/// `came by veth0101 ingress of worker1 31 times`
+fn came_by(out: &mut String, path: &Path, world: &World) {
+    let Some(circle) = path.circle else {
+        return;
+    };
+    let tap = path.hops.get(circle.hop).and_then(|hop| tap(hop, world));
+    if let Some(tap) = tap {
+        let _ = write!(out, "came by {tap} {} times", circle.times);
+    }
+}
+
+/// `veth0101 ingress of worker1`
+fn tap(hop: &Hop, world: &World) -> Option<String> {
+    let point = world.tap_points.get(hop.interface)?;
+    let (direction, owner) = (hop.direction.as_str(), world.owner_of(point));
+    Some(format!("{} {direction} of {owner}", point.name))
+}
+
+/// Where the packet was seen last, unless that is in the pod that refused it.
+fn place(out: &mut String, path: &Path, by: &End, world: &World) {
+    let last = path.hops.last();
+    let Some((hop, point)) = last.and_then(|hop| Some((hop, world.tap_points.get(hop.interface)?)))
+    else {
+        return;
+    };
+    let owner = world.owner_of(point);
+    let is_there = match &by.who {
+        Who::Pod(name) | Who::Node(name) => *name == owner,
+        Who::On(_) | Who::Unknown => false,
+    };
+    if is_there && point.in_pod {
+        return;
+    }
+    let _ = write!(out, " after {} {}", point.name, hop.direction.as_str());
+    if !is_there {
+        let _ = write!(out, " of {owner}");
+    }
+}
+
+fn last_place(path: &Path, world: &World) -> String {
+    // Hops of copies for others do not count.
+    let copies = Copies::of(path, world);
+    let mut hops = path.hops.iter().enumerate();
+    hops.rfind(|(number, hop)| !hop.aside && !copies.has(*number))
+        .or_else(|| path.hops.iter().enumerate().next_back())
+        .and_then(|(_, hop)| tap(hop, world))
+        .unwrap_or_default()
+}
+
+/// `RTT 64.2 µs: eth0~veth1 3.1 µs, veth1~cni0 2.0 µs, beyond cni0 59.1 µs`
+fn round_trip_text(out: &mut String, round_trip: &RoundTrip, world: &World) {
+    let name = |interface: u32| {
+        world
+            .tap_points
+            .get(interface)
+            .map_or("?", |point| point.name.as_ref())
+    };
+    out.push_str("RTT ");
+    micros(out, round_trip.total_ns());
+    for (n, pair) in round_trip.at.windows(2).enumerate() {
+        if let [(here, here_ns), (next, next_ns)] = pair {
+            out.push_str(if n == 0 { ": " } else { ", " });
+            out.push_str(name(*here));
+            out.push('~');
+            out.push_str(name(*next));
+            out.push(' ');
+            micros(out, here_ns.saturating_sub(*next_ns));
+        }
+    }
+    if let (true, Some((last, rest))) = (round_trip.at.len() > 1, round_trip.at.last()) {
+        out.push_str(", beyond ");
+        out.push_str(name(*last));
+        out.push(' ');
+        micros(out, *rest);
+    }
+}

@@ -1,0 +1,80 @@
+//! Refused packets.
+use super::*;
+use crate::{
+    packet::IcmpError,
+    path::{
+        LateOf,
+        Outcome::{Delivered, LeftNode, Refused},
+        refusal::{Reason, Refusal},
+    },
+    world::fixture::{CNI0, POD2, UPLINK, VETH2},
+};
+
+/// The text names who refused a packet, where the packet was, and why.
+#[test]
+fn refused_packet_says_by_whom_and_why() {
+    let world = world();
+    let icmp = |kind, code, value| {
+        Reason::Icmp(IcmpError {
+            is_v4: true,
+            kind,
+            code,
+            value,
+        })
+    };
+    let mut out = String::new();
+    let at_bridge = (CNI0, Egress);
+    let refused = |(hops, by, at, reason): (usize, &str, _, _), ts_ns| {
+        let mut path = path(1);
+        path.hops.truncate(hops);
+        path.outcome = Refused;
+        path.refusal = Some(Box::new(Refusal {
+            packet: 2,
+            by: by.parse().unwrap(),
+            at: Some(at),
+            ts_ns,
+            reason,
+            hops,
+        }));
+        path
+    };
+    for (said, outcome) in [
+        ((2, "10.244.1.1", at_bridge, icmp(3, 4, 1450)), Refused),
+        ((2, "10.244.1.3", at_bridge, Reason::Reset), Refused),
+        (
+            (2, "198.51.100.7", (UPLINK, Ingress), icmp(11, 0, 0)),
+            Refused,
+        ),
+        ((4, "10.244.1.3", (POD2, Egress), icmp(3, 3, 0)), Refused),
+        (
+            (4, "10.244.1.3", (VETH2, Ingress), Reason::Reset),
+            Delivered,
+        ),
+        ((2, "10.244.1.1", at_bridge, icmp(3, 99, 0)), Refused),
+        (
+            (2, "10.244.1.1", at_bridge, icmp(5, 1, 0x0a00_0001)),
+            LeftNode,
+        ),
+    ] {
+        let mut path = refused(said, 1);
+        path.outcome = outcome;
+        view(false).outcome(&mut out, &path, &world);
+    }
+    let mut late = refused((2, "10.244.1.1", at_bridge, icmp(3, 1, 0)), 3_000_002_000);
+    late.late_of = Some(LateOf {
+        id: 1,
+        hops: 2,
+        outcome: Outcome::NotSeenFurther,
+    });
+    view(false).outcome(&mut out, &late, &world);
+    insta::assert_snapshot!(out, @r"
+                    refused by worker1 (10.244.1.1) after veth1 ingress: fragmentation needed, MTU 1450
+                    refused by worker1 after veth1 ingress: connection refused
+                    refused by 198.51.100.7 after veth1 ingress of worker1: TTL exceeded
+                    refused by default/mypod2 (10.244.1.3): port unreachable
+                    delivered in 3.0 µs, refused by default/mypod2: connection refused
+                    refused by worker1 (10.244.1.1) after veth1 ingress: ICMP type 3 code 99
+                    left the node, reported by worker1 (10.244.1.1): redirect to 10.0.0.1
+                    refused by worker1 (10.244.1.1) after veth1 ingress: host unreachable (after 3000.0 ms, corrects what was shown before)
+    ");
+}

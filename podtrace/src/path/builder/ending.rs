@@ -1,0 +1,112 @@
+//! How paths end.
+use super::{Builder, complete, first_ns, join::index::Slot, refused::unless_known};
+use crate::path::Outcome;
+
+impl Builder {
+    /// Ends the paths whose packets were last seen too long before `now_ns`. All losses until
+    /// then have to be recorded.
+    pub fn expire(&mut self, now_ns: u64) {
+        let over = self.open.over(now_ns, self.timeout_ns);
+        self.expire_each(over, now_ns);
+        let oldest = self.open.oldest().and_then(|slot| self.open.get(slot));
+        let oldest = oldest.and_then(|open| open.path.hops.first());
+        let oldest_ns = oldest.map_or(u64::MAX, |hop| hop.ts_ns);
+        self.losses.forget(oldest_ns, now_ns);
+        self.partial_before.forget(oldest_ns, now_ns);
+    }
+
+    /// Ends these paths, whose packets were last seen too long before `now_ns`.
+    pub(super) fn expire_each(&mut self, over: impl IntoIterator<Item = Slot>, now_ns: u64) {
+        for slot in over {
+            if self.open.get(slot).is_some_and(|open| open.late) {
+                self.forget(slot);
+                continue;
+            }
+            let is_partial = self.is_partial
+                || self
+                    .open
+                    .get(slot)
+                    .is_some_and(|open| self.may_pass_unseen(first_ns(&open.path), now_ns));
+            let Some(open) = self.open.get_mut(slot) else {
+                continue;
+            };
+            let first_ns = first_ns(&open.path);
+            open.path.incomplete = self.losses.may_concern(first_ns, now_ns);
+            let outcome = match (open.arrived, open.path.incomplete) {
+                _ if open.left().is_some() => Outcome::LeftNode,
+                (true, false) if open.wants_socket => Outcome::NoSocket,
+                (true, true) if open.wants_socket => Outcome::EventsLost,
+                (true, _) => Outcome::Delivered,
+                (false, true) => Outcome::EventsLost,
+                (false, false) if open.inconclusive || is_partial => Outcome::Unknown,
+                (false, false) => match open.optional {
+                    Some(outcome) => outcome,
+                    None => self.answers.outcome(&open.path),
+                },
+            };
+            let outcome = unless_known(&open.path, outcome);
+            self.fragments.note_end(&mut open.path, outcome);
+            if outcome == Outcome::NotSeenFurther && self.may_be_late(slot) {
+                self.report(slot, outcome);
+                continue;
+            }
+            let outcome = self.split(slot, outcome);
+            self.close(slot, outcome);
+        }
+    }
+
+    /// Ends all paths at the end of the trace.
+    pub fn finish(&mut self) {
+        while let Some(slot) = self.open.first_late().or_else(|| self.open.oldest()) {
+            self.cut_short(slot, Outcome::InFlight);
+        }
+    }
+
+    /// Gives a path up to make room.
+    pub(super) fn give_up(&mut self, slot: Option<Slot>) {
+        if let Some(slot) = slot {
+            self.cut_short(slot, Outcome::GivenUp);
+        }
+    }
+
+    /// Ends a path that may have more hops to come.
+    pub(super) fn cut_short(&mut self, slot: Slot, otherwise: Outcome) {
+        let Some(open) = self.open.get_mut(slot) else {
+            return;
+        };
+        if open.late {
+            return self.forget(slot);
+        }
+        let outcome = match (open.arrived, open.inconclusive) {
+            (true, _) if !open.wants_socket => Outcome::Delivered,
+            // It is under way no more, but no socket has taken it yet.
+            (true, _) if otherwise == Outcome::InFlight => Outcome::Unknown,
+            (false, true) => Outcome::Unknown,
+            _ => open.left().unwrap_or(otherwise),
+        };
+        let outcome = unless_known(&open.path, outcome);
+        // The end of the trace takes no hop from a packet that has arrived, left or been
+        // answered, nor from one of a capture that shows no end of any packet.
+        let is_undecided = matches!(outcome, Outcome::InFlight | Outcome::Unknown);
+        open.path.incomplete |= otherwise == Outcome::GivenUp || is_undecided && !open.inconclusive;
+        self.close(slot, outcome);
+    }
+
+    pub(super) fn close(&mut self, slot: Slot, outcome: Outcome) {
+        let Some(open) = self.open.remove(slot) else {
+            return;
+        };
+        self.joins.remove(slot, &open);
+        let mut path = open.path;
+        if let Some(parts) = &open.parts {
+            path.segments = parts.segments(path.hops.len());
+        }
+        if path.refusal.is_some() && (open.parts.is_some() || !path.is_refused()) {
+            path.forget_refusal(outcome);
+        }
+        path.outcome = outcome;
+        path.incomplete |= self.may_lack(&path);
+        complete(&mut path, &self.requests);
+        self.finished.push(path);
+    }
+}

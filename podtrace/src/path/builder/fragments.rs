@@ -1,0 +1,153 @@
+//! The fragments of a packet: each is a packet of its own on its way, and belongs to the first.
+use std::{collections::VecDeque, net::IpAddr};
+
+use super::{Builder, join::index::Slot};
+use crate::{
+    model::event::Event,
+    packet::{Network, Packet},
+    path::{FragmentOf, Outcome, Path},
+};
+
+/// Upper bound of the first fragments that are known, and of the others that came before theirs;
+/// the oldest is forgotten first.
+const KNOWN_MAX: usize = 256;
+/// How long a fragment waits for the others, in nanoseconds (RFC 1122: 60 s at least, Linux: 30).
+const WAIT_NS: u64 = 60_000_000_000;
+
+/// Source, destination and identification, which all fragments share.
+type Whole = (IpAddr, IpAddr, u32);
+
+/// The state of fragmented packets.
+#[derive(Default)]
+pub(super) struct Fragments {
+    firsts: VecDeque<First>,
+    /// Those that came before the first.
+    others: VecDeque<(Whole, Slot, u64)>,
+}
+
+/// A packet that the first fragment shows.
+struct First {
+    whole: Whole,
+    id: u64,
+    ts_ns: u64,
+    in_tunnel: bool,
+    is_lost: bool,
+}
+
+impl First {
+    fn link(&self) -> FragmentOf {
+        FragmentOf {
+            packet: self.id,
+            in_tunnel: self.in_tunnel,
+            is_lost_with_it: false,
+        }
+    }
+}
+
+/// The whole that the packet is a fragment of, and its offset there.
+fn fragment(packet: &Packet) -> Option<(Whole, u16)> {
+    let Network::Ip(ip) = &packet.network else {
+        return None;
+    };
+    let fragment = ip.fragment?;
+    Some(((ip.source, ip.destination, fragment.id), fragment.offset))
+}
+
+impl Builder {
+    /// Notes a fragment that is seen for the first time.
+    #[inline(never)]
+    pub(super) fn note_fragment(&mut self, slot: Slot, event: &Event) {
+        match fragment(&event.packet) {
+            Some((whole, 0)) => self.note_first(whole, slot, event.ts_ns, false),
+            Some((whole, _)) => self.note_other(whole, slot, event.ts_ns),
+            None => {}
+        }
+    }
+
+    /// Notes a packet in a tunnel whose outer packet is a first fragment.
+    #[inline]
+    pub(super) fn note_outer_fragment(&mut self, slot: Slot, event: &Event) {
+        if let Some(tunnel) = &event.packet.tunnel
+            && let Some(id) = tunnel.fragment
+        {
+            let whole = (tunnel.source, tunnel.destination, id);
+            self.note_first(whole, slot, event.ts_ns, true);
+        }
+    }
+
+    fn note_first(&mut self, whole: Whole, slot: Slot, ts_ns: u64, in_tunnel: bool) {
+        let first = First {
+            whole,
+            id: self.id(slot),
+            ts_ns,
+            in_tunnel,
+            is_lost: false,
+        };
+        let Fragments { firsts, others } = &mut self.fragments;
+        if firsts
+            .iter()
+            .rev()
+            .any(|known| (known.whole, known.id) == (whole, first.id))
+        {
+            return;
+        }
+        others.retain(|(other, slot, id)| {
+            let is_its = *other == whole;
+            if is_its
+                && let Some(open) = self.open.get_mut(*slot)
+                && open.path.id == *id
+            {
+                open.path.fragment_of = Some(first.link());
+            }
+            !is_its
+        });
+        if firsts.len() >= KNOWN_MAX {
+            firsts.pop_front();
+        }
+        firsts.push_back(first);
+    }
+
+    fn note_other(&mut self, whole: Whole, slot: Slot, ts_ns: u64) {
+        let id = self.id(slot);
+        let Fragments { firsts, others } = &mut self.fragments;
+        let mut known = firsts.iter().rev();
+        let first = known
+            .find(|first| first.whole == whole && ts_ns.saturating_sub(first.ts_ns) <= WAIT_NS);
+        let Some(first) = first else {
+            if others.len() >= KNOWN_MAX {
+                others.pop_front();
+            }
+            return others.push_back((whole, slot, id));
+        };
+        if let Some(open) = self.open.get_mut(slot) {
+            open.path.fragment_of = Some(first.link());
+        }
+    }
+}
+
+impl Fragments {
+    /// Notes that a path was lost; says so on one whose first fragment was lost before.
+    pub(super) fn note_end(&mut self, path: &mut Path, outcome: Outcome) {
+        if matches!(
+            outcome,
+            Outcome::Delivered | Outcome::LeftNode | Outcome::LeftForVtep(_)
+        ) {
+            return;
+        }
+        if let Some(link) = &mut path.fragment_of {
+            let first = self
+                .firsts
+                .iter()
+                .rev()
+                .find(|first| first.id == link.packet);
+            link.is_lost_with_it = first.is_some_and(|first| first.is_lost);
+        } else if let Some(first) = self
+            .firsts
+            .iter_mut()
+            .rev()
+            .find(|first| first.id == path.id)
+        {
+            first.is_lost = true;
+        }
+    }
+}

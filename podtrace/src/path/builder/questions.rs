@@ -1,0 +1,44 @@
+//! Questions for a neighbour's address without an answer.
+use std::{collections::VecDeque, net::IpAddr};
+
+use crate::{
+    model::event::Event,
+    path::{Outcome, Path},
+};
+
+/// Upper bound of the answers that are known; the oldest is forgotten first.
+const ANSWERS_MAX: usize = 1024;
+
+/// The newest answers: when, about which address, and to whom.
+#[derive(Default)]
+pub(super) struct Answers(VecDeque<(u64, IpAddr, IpAddr)>);
+
+impl Answers {
+    /// Notes an answer that is seen for the first time.
+    #[inline(never)]
+    pub(super) fn note(&mut self, event: &Event) {
+        if let Some((about, to)) = event.packet.answers() {
+            if self.0.len() >= ANSWERS_MAX {
+                self.0.pop_front();
+            }
+            self.0.push_back((event.ts_ns, about, to));
+        }
+    }
+
+    /// How a path ends whose packet was not seen where it is for: a question that was answered
+    /// has reached somebody who knows.
+    pub(super) fn outcome(&self, path: &Path) -> Outcome {
+        let Some(question) = path.packet.question() else {
+            return Outcome::NotSeenFurther;
+        };
+        let asked_ns = path.hops.first().map_or(0, |hop| hop.ts_ns);
+        let is_answered = self.0.iter().any(|(ts_ns, about, to)| {
+            *ts_ns >= asked_ns && (*about, *to) == (question.about, question.by)
+        });
+        if is_answered {
+            Outcome::Delivered
+        } else {
+            Outcome::Unanswered
+        }
+    }
+}

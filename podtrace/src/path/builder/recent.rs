@@ -1,0 +1,89 @@
+//! The packets that began lately, as far as an answer shows them that refuses one.
+use super::join::index::Slot;
+use crate::packet::PacketKey;
+
+/// Upper bound of the packets that one answer is compared with.
+const SEARCH_MAX: usize = 64;
+
+/// A packet, at its first hop.
+#[derive(Clone, Copy)]
+pub(super) struct Begun {
+    pub(super) key: PacketKey,
+    pub(super) id: u64,
+    pub(super) slot: Slot,
+}
+
+/// The newest packets, `MAX` at most; the oldest is forgotten first. To add one takes the same
+/// time always; to find one takes a look at each one's tag, and only when an answer comes.
+#[derive(Default)]
+pub(super) struct Recent<const MAX: usize> {
+    /// [`PacketKey::tag`] of each, apart from the rest so that a search is quick.
+    tags: Vec<u32>,
+    begun: Vec<Begun>,
+    next: usize,
+}
+
+impl<const MAX: usize> Recent<MAX> {
+    /// Upper bound of its bytes.
+    #[cfg(test)]
+    pub(super) const BYTES: usize = MAX * (size_of::<u32>() + size_of::<Begun>());
+
+    #[inline]
+    pub(super) fn push(&mut self, begun: Begun) {
+        let tag = begun.key.tag();
+        let at = self.next % MAX;
+        self.next = at + 1;
+        match (self.tags.get_mut(at), self.begun.get_mut(at)) {
+            (Some(old_tag), Some(old)) => (*old_tag, *old) = (tag, begun),
+            _ => {
+                self.tags.push(tag);
+                self.begun.push(begun);
+            }
+        }
+    }
+
+    /// The packets with a tag, the newest first.
+    pub(super) fn find(&self, tag: u32) -> impl Iterator<Item = &Begun> {
+        let (newer, older) = self.tags.split_at(self.next);
+        let newer = newer.iter().enumerate();
+        let older = older.iter().enumerate();
+        let is_it = move |(_, other): &(usize, &u32)| **other == tag;
+        let newer = newer.rev().filter(is_it).map(|(at, _)| at);
+        let older = older.rev().filter(is_it).map(|(at, _)| self.next + at);
+        let found = newer.chain(older).take(SEARCH_MAX);
+        found.filter_map(|at| self.begun.get(at))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{packet::Transport, path::builder::tests::path};
+
+    const MAX: usize = 8192;
+
+    #[test]
+    fn newest_are_known_and_found_newest_first() {
+        let mut packet = path(1).packet;
+        let mut recent = Recent::<MAX>::default();
+        for id in 0..MAX as u64 + 10 {
+            // Four of each length.
+            packet.length = (id / 4) as u32;
+            packet.transport = Transport::Other;
+            let key = packet.key();
+            recent.push(Begun { key, id, slot: 0 });
+        }
+        assert_eq!(recent.begun.len(), MAX);
+        let find = |length: u32| {
+            let mut packet = packet.clone();
+            packet.length = length;
+            let found = recent.find(packet.key().tag()).map(|begun| begun.id);
+            found.collect::<Vec<_>>()
+        };
+        assert!(find(0).is_empty() && find(1).is_empty());
+        assert_eq!(find(2), [11, 10]);
+        assert_eq!(find(3), [15, 14, 13, 12]);
+        let newest = MAX as u32 / 4 + 2;
+        assert_eq!(find(newest), [8201, 8200]);
+    }
+}

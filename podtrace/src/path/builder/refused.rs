@@ -1,0 +1,320 @@
+//! Packets that an answer refuses: an error of ICMP that quotes them, or a reset.
+//!
+//! Whoever answers may lie. An answer counts only if it comes from where its packet went, and
+//! only for a packet that goes no further: what arrives was not refused on its way.
+use std::collections::VecDeque;
+
+use podtrace_ebpf::record::Direction;
+
+use super::{
+    Builder,
+    join::{index::Slot, is_in},
+    open::Open,
+    recent::{Begun, Recent},
+};
+use crate::{
+    model::{event::Event, tap_point::Role},
+    packet::{Network, PacketKey, Payload, TCP_ACK, TCP_RST, Transport},
+    path::{
+        LateOf, Outcome, Path,
+        refusal::{Reason, Refusal},
+    },
+    world::World,
+};
+
+/// Upper bound of the packets that are known from their first hop.
+const BEGUN_MAX: usize = 8192;
+/// Upper bound of the packets that were reported as not seen further.
+const LATE_MAX: usize = 4096;
+/// Upper bound of the paths that have left the node, and are still known when an answer comes.
+const LEFT_MAX: usize = 512;
+/// Upper bound of the hops of such a path.
+const LEFT_HOPS_MAX: usize = 16;
+/// Upper bound of the bytes of all that is known.
+#[cfg(test)]
+pub(crate) const KNOWN_BYTES: usize = Recent::<BEGUN_MAX>::BYTES
+    + Recent::<LATE_MAX>::BYTES
+    + LEFT_MAX * (size_of::<Path>() + LEFT_HOPS_MAX * size_of::<crate::path::Hop>());
+/// Upper bound of the answers to packets whose paths have ended and were not shown yet.
+const PENDING_MAX: usize = 64;
+/// How long such an answer is kept, in nanoseconds: longer than a path waits to be shown.
+const PENDING_NS: u64 = 2_000_000_000;
+
+/// The state of packets that may be refused.
+#[derive(Default)]
+pub(super) struct Refusals {
+    /// All that began.
+    pub(super) begun: Recent<BEGUN_MAX>,
+    /// Packets that were reported as not seen further.
+    pub(super) late: Recent<LATE_MAX>,
+    /// Those that have left and were shown, the oldest first.
+    left: VecDeque<(u64, Option<Box<Path>>)>,
+    /// Answers to those that were not, by the number of the refused packet.
+    pending: VecDeque<(u64, Refusal, Tap)>,
+}
+
+/// A tap.
+type Tap = (u32, Direction);
+
+/// The packet that an answer refuses.
+enum Refused {
+    /// Its path is open.
+    Open(Slot),
+    /// Its path has ended.
+    Ended(u64),
+}
+
+/// Identifies the refused packet.
+enum Sought {
+    /// The part of its key in a quote.
+    Quoted(PacketKey),
+    /// It is the SYN with these ends.
+    Syn([u64; 5]),
+}
+
+impl Sought {
+    /// The packet that an answer refuses, with its tag and the reason.
+    fn by(answer: &Event) -> Option<(Self, u32, Reason)> {
+        let packet = &answer.packet;
+        if let Some(quote) = answer.payload.as_deref().and_then(Payload::quote) {
+            let is_for_sender = packet.destination() == quote.packet.source();
+            let key = quote.packet.key().quoted();
+            let reason = Reason::Icmp(quote.error);
+            return is_for_sender.then(|| (Self::Quoted(key), key.tag(), reason));
+        }
+        match packet.transport {
+            // The answer of a host without the connection, as a SYN acknowledges nothing (RFC
+            // 9293).
+            Transport::Tcp {
+                sequence: 0,
+                acknowledgment,
+                flags,
+                payload: 0,
+                ..
+            } if flags & (TCP_RST | TCP_ACK) == TCP_RST | TCP_ACK => {
+                let ends = packet.key().reversed_ends();
+                let tag = acknowledgment.wrapping_sub(1);
+                Some((Self::Syn(ends), tag, Reason::Reset))
+            }
+            _ => None,
+        }
+    }
+
+    fn is(&self, key: &PacketKey) -> bool {
+        match self {
+            Self::Quoted(quoted) => key.quoted() == *quoted,
+            Self::Syn(ends) => key.is_syn() && key.ends() == *ends,
+        }
+    }
+}
+
+impl Builder {
+    /// Looks for the packet that a packet refuses which is seen for the first time, or for
+    /// the first time with these ends.
+    #[inline]
+    pub(super) fn note_answer(&mut self, answer: Slot, event: &Event, world: &World) {
+        let is_reset = match event.packet.transport {
+            Transport::Tcp { flags, .. } => flags & TCP_RST != 0,
+            _ => false,
+        };
+        if is_reset
+            || event
+                .payload
+                .as_deref()
+                .is_some_and(|it| it.quote().is_some())
+        {
+            self.note_refusal(answer, event, world);
+        } else if matches!(&event.packet.network, Network::Ip(ip) if ip.fragment.is_some()) {
+            self.note_fragment(answer, event);
+        } else if matches!(
+            event.packet.transport,
+            Transport::None | Transport::Neighbor { .. }
+        ) {
+            self.answers.note(event);
+        }
+    }
+
+    #[inline(never)]
+    fn note_refusal(&mut self, answer: Slot, event: &Event, world: &World) {
+        let known = self
+            .open
+            .get(answer)
+            .map(|open| (open.path.id, open.path.about));
+        let (Some((packet, None)), Some(by)) = (known, event.packet.source()) else {
+            return;
+        };
+        let Some((sought, tag, reason)) = Sought::by(event) else {
+            return;
+        };
+        let tap = (event.interface, event.direction);
+        let is_sure = !self.is_partial && !self.may_pass_unseen(event.ts_ns, event.ts_ns);
+        let refusal = Refusal {
+            packet,
+            by,
+            at: is_sure.then_some(tap),
+            ts_ns: event.ts_ns,
+            reason,
+            hops: 0,
+        };
+        let about = match self.refused(&sought, tag, tap, world) {
+            Some(Refused::Open(slot)) if slot != answer => self.refuse(slot, refusal),
+            Some(Refused::Ended(id)) => {
+                self.refuse_ended(id, refusal, tap, world);
+                Some(id)
+            }
+            _ => None,
+        };
+        if let Some(open) = self.open.get_mut(answer) {
+            open.path.about = about;
+        }
+    }
+
+    /// The packet that is sought: the newest, and one under way first.
+    fn refused(&self, sought: &Sought, tag: u32, tap: Tap, world: &World) -> Option<Refused> {
+        let mut ended = None;
+        let Refusals { begun, late, .. } = &self.refusals;
+        for Begun { key, id, slot } in begun.find(tag).chain(late.find(tag)) {
+            match self.open.get(*slot).filter(|open| open.path.id == *id) {
+                Some(open)
+                    if (sought.is(key) || sought.is(&open.key))
+                        && open.path.refusal.is_none()
+                        && is_from_there(open, tap, world) =>
+                {
+                    return Some(Refused::Open(*slot));
+                }
+                None if sought.is(key) => ended = ended.or(Some(*id)),
+                _ => {}
+            }
+        }
+        ended.map(Refused::Ended)
+    }
+
+    /// Notes that an open path is refused; returns its number.
+    fn refuse(&mut self, slot: Slot, refusal: Refusal) -> Option<u64> {
+        self.take_up(slot);
+        self.open.change(slot, refusal.ts_ns, |open| {
+            let hops = open.path.hops.len();
+            open.path.refusal = Some(Box::new(Refusal { hops, ..refusal }));
+            open.path.id
+        })
+    }
+
+    /// Corrects the outcome of a packet that had left, or sets it before it is shown.
+    fn refuse_ended(&mut self, id: u64, refusal: Refusal, tap: Tap, world: &World) {
+        if !refusal.reason.is_refusal() {
+            return;
+        }
+        let Refusals { left, pending, .. } = &mut self.refusals;
+        let Some((_, known)) = left.iter_mut().rev().find(|(other, _)| *other == id) else {
+            if pending.len() >= PENDING_MAX {
+                pending.pop_front();
+            }
+            pending.push_back((id, refusal, tap));
+            return;
+        };
+        if let Some(mut path) = known.take_if(|path| comes_from(path, tap, world)) {
+            path.late_of = Some(LateOf {
+                id,
+                hops: path.hops.len(),
+                outcome: path.outcome,
+            });
+            path.id = self.next_id;
+            self.next_id += 1;
+            set(&mut path, refusal);
+            self.finished.push(path);
+        }
+    }
+
+    /// Adds to a path that is about to be shown the answer that has refused it since it ended.
+    #[inline]
+    pub fn amend(&mut self, path: &mut Path, world: &World) {
+        if !self.refusals.pending.is_empty() {
+            self.refusals.amend(path, world);
+        }
+    }
+
+    /// Takes a path that was shown: an answer may still come.
+    #[inline]
+    pub fn keep(&mut self, path: Box<Path>) {
+        if has_left(&path) && path.hops.len() <= LEFT_HOPS_MAX {
+            let left = &mut self.refusals.left;
+            if left.len() >= LEFT_MAX {
+                left.pop_front();
+            }
+            left.push_back((path.id, Some(path)));
+        }
+    }
+}
+
+impl Refusals {
+    fn amend(&mut self, path: &mut Path, world: &World) {
+        let now_ns = path.last_ns();
+        self.pending
+            .retain(|(_, refusal, _)| now_ns.saturating_sub(refusal.ts_ns) <= PENDING_NS);
+        let at = self.pending.iter().position(|(id, ..)| *id == path.id);
+        if let Some((_, refusal, tap)) = at.and_then(|at| self.pending.remove(at))
+            && comes_from(path, tap, world)
+        {
+            if has_left(path) {
+                set(path, refusal);
+            } else if path.outcome == Outcome::Delivered && path.refusal.is_none() {
+                // It stays delivered: its receiver did not want it.
+                let hops = path.hops.len();
+                path.refusal = Some(Box::new(Refusal { hops, ..refusal }));
+            }
+        }
+    }
+}
+
+/// How a path ends that would end so if no more were known: that its packet went in a circle,
+/// or that it was refused. What was delivered stays so.
+pub(super) fn unless_known(path: &Path, outcome: Outcome) -> Outcome {
+    match outcome {
+        Outcome::Delivered | Outcome::LeftForVtep(_) | Outcome::LeftNode => outcome,
+        _ if path.circle.is_some() => Outcome::Loop,
+        _ if path.is_refused() => Outcome::Refused,
+        _ => outcome,
+    }
+}
+
+fn set(path: &mut Path, refusal: Refusal) {
+    let hops = path.hops.len();
+    path.refusal = Some(Box::new(Refusal { hops, ..refusal }));
+    path.outcome = Outcome::Refused;
+}
+
+fn has_left(path: &Path) -> bool {
+    matches!(path.outcome, Outcome::LeftNode | Outcome::LeftForVtep(_))
+}
+
+/// Whether an answer that this tap has seen first may come from where an open path's packet
+/// is: from the receiver, if it has arrived.
+fn is_from_there(open: &Open, tap: Tap, world: &World) -> bool {
+    let is_sent_here = world.tap_points.get(tap.0).is_some_and(|point| {
+        tap.1 == Direction::Egress || point.role == Role::Veth && point.leads_to.is_some()
+    });
+    (!open.arrived || is_sent_here) && comes_from(&open.path, tap, world)
+}
+
+/// Whether an answer that this tap has seen first may come from where the path's packet went.
+fn comes_from(path: &Path, (interface, direction): Tap, world: &World) -> bool {
+    let Some((point, hop)) = world.tap_points.get(interface).zip(path.hops.last()) else {
+        return false;
+    };
+    let last = world.tap_points.get(hop.interface);
+    match (point.role, direction) {
+        (Role::Capture, _) => last.is_some_and(|last| last.role == Role::Capture),
+        (Role::Veth, Direction::Ingress) if point.leads_to.is_some() => {
+            point.leads_to.is_some_and(|netns| is_in(hop, netns, world))
+        }
+        (_, Direction::Egress) if point.in_pod => is_in(hop, point.netns_id, world),
+        // The node itself has sent it.
+        (_, Direction::Egress) => last.is_some_and(|last| last.netns() == point.netns()),
+        // It came in from where the packet went out.
+        (_, Direction::Ingress) => path.hops.iter().any(|hop| {
+            let at = world.tap_points.get(hop.interface);
+            hop.direction == Direction::Egress && at.is_some_and(|at| at.netns() == point.netns())
+        }),
+        (_, Direction::Socket | Direction::Unknown) => false,
+    }
+}

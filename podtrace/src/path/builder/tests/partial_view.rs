@@ -1,0 +1,78 @@
+//! Packets that disappear while not everything is seen.
+use super::*;
+
+#[test]
+fn absent_packet_is_not_missing_in_a_partial_view() {
+    let mut builder = join_hops("10.244.1.3", &TO_POD2[..2]);
+    builder.set_partial_view();
+    builder.expire(600_000_000);
+    assert_eq!(finished(&mut builder)[0].outcome, Outcome::Unknown);
+}
+
+#[test]
+fn absent_packet_is_not_missing_while_attaching() {
+    const MS: u64 = 1_000_000;
+    for (from_ns, until_ns, outcome, incomplete) in [
+        (0, None, Outcome::Unknown, true),
+        (0, Some(MS), Outcome::Unknown, true),
+        (400 * MS, None, Outcome::Unknown, false),
+        (400 * MS, Some(500 * MS), Outcome::Unknown, false),
+        (700 * MS, None, Outcome::NotSeenFurther, false),
+        (700 * MS, Some(900 * MS), Outcome::NotSeenFurther, false),
+    ] {
+        let mut builder = join_hops("10.244.1.3", &TO_POD2[..2]);
+        builder.begin_partial_view(7, from_ns);
+        if let Some(until_ns) = until_ns {
+            builder.end_partial_view(7, until_ns);
+        }
+        builder.expire(600 * MS);
+        let path = finished(&mut builder).remove(0);
+        assert_eq!((path.outcome, path.incomplete), (outcome, incomplete));
+    }
+}
+
+#[test]
+fn absent_packet_is_not_missing_if_events_came_too_late() {
+    let begin_ns = TO_POD2[0].0;
+    let mut builder = join_hops("10.244.1.3", &TO_POD2[..2]);
+    builder.record_late(begin_ns, begin_ns + 2_000_000);
+    builder.expire(600_000_000);
+    let path = finished(&mut builder).remove(0);
+    assert_eq!((path.outcome, path.incomplete), (Outcome::Unknown, true));
+}
+
+#[test]
+fn packet_under_way_at_the_end_is_in_flight() {
+    let mut builder = join_hops("10.244.1.3", &TO_POD2[..3]);
+    builder.finish();
+    assert_eq!(finished(&mut builder)[0].outcome, Outcome::InFlight);
+}
+
+/// No interface of another tool's capture shows where a packet ends, at its end no less than
+/// before.
+#[test]
+fn end_of_a_capture_makes_nothing_incomplete() {
+    let mut world = world();
+    let mut point = world.tap_points.get(CNI0).unwrap().clone();
+    point.role = Role::Capture;
+    world.tap_points.set(CNI0, point);
+    let mut builder = Builder::new(TIMEOUT_NS);
+    for (ts_ns, reply) in [(1_000, false), (64_000, true)] {
+        let mut packet = packet("10.244.1.3");
+        packet.transport = Transport::Echo {
+            reply,
+            id: 1,
+            sequence: 1,
+        };
+        if let (true, Network::Ip(ip)) = (reply, &mut packet.network) {
+            std::mem::swap(&mut ip.source, &mut ip.destination);
+        }
+        builder.push(&event(ts_ns, CNI0, Direction::Unknown, &packet), &world);
+    }
+    builder.finish();
+    let paths = finished(&mut builder);
+    let ends = paths.iter().map(|path| (path.outcome, path.incomplete));
+    assert_eq!(ends.collect::<Vec<_>>(), [(Outcome::Unknown, false); 2]);
+    let trip = paths[1].round_trip.as_ref().unwrap();
+    assert_eq!((trip.total_ns(), trip.is_whole), (63_000, true));
+}

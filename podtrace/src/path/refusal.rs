@@ -1,0 +1,77 @@
+//! Answers that refuse a packet: errors of ICMP that quote it, and resets of TCP.
+use std::{
+    fmt::{self, Display},
+    net::IpAddr,
+};
+
+use podtrace_ebpf::record::Direction;
+
+use super::{Outcome, Path};
+use crate::packet::IcmpError;
+
+/// The answer which says that a packet goes no further.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// Number of the packet that says so.
+    pub packet: u64,
+    /// Its source address.
+    pub by: IpAddr,
+    /// The tap that saw it first, if that tells who sent it.
+    pub at: Option<(u32, Direction)>,
+    /// When that was, in nanoseconds.
+    pub ts_ns: u64,
+    /// Its reason.
+    pub reason: Reason,
+    /// How many hops the refused packet had by then.
+    pub hops: usize,
+}
+
+/// The reason that an answer gives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// An error of ICMP or ICMPv6.
+    Icmp(IcmpError),
+    /// A reset of TCP, the answer to a SYN.
+    Reset,
+}
+
+impl Reason {
+    /// Whether the packet goes no further: a redirect only advises.
+    #[must_use]
+    pub fn is_refusal(self) -> bool {
+        match self {
+            Self::Icmp(error) => error.is_refusal(),
+            Self::Reset => true,
+        }
+    }
+}
+
+impl Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Reset => f.write_str("connection refused"),
+            Self::Icmp(error) => match error.name() {
+                Some(name) => f.write_str(name),
+                None => write!(f, "ICMP type {} code {}", error.kind, error.code),
+            },
+        }
+    }
+}
+
+impl Path {
+    /// Forgets an answer that its further way has contradicted. `outcome`: its own.
+    pub(super) fn forget_refusal(&mut self, outcome: Outcome) {
+        let is_refusal = |refusal: &Refusal| refusal.reason.is_refusal();
+        if matches!(outcome, Outcome::Refused | Outcome::Loop) {
+            return;
+        }
+        self.refusal.take_if(|refusal| is_refusal(refusal));
+    }
+
+    /// Whether it was refused where it was seen last.
+    pub(super) fn is_refused(&self) -> bool {
+        let refusal = self.refusal.as_deref();
+        refusal
+            .is_some_and(|refusal| refusal.reason.is_refusal() && refusal.hops == self.hops.len())
+    }
+}

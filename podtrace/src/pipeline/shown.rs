@@ -1,0 +1,70 @@
+//! Which packets a pipeline shows, and how many it has shown.
+use super::{
+    Pipeline,
+    chosen::{self, Chosen},
+};
+use crate::{model::left_out::LeftOut, path::summary::NotShown};
+
+impl Pipeline {
+    /// Records that only some of the usual interfaces are watched.
+    pub fn set_partial_view(&mut self) {
+        self.builder.set_partial_view();
+    }
+
+    /// Records the packets of the files that gave no event.
+    pub fn record_left_out(&mut self, left_out: LeftOut) {
+        self.summary.left_out = left_out;
+    }
+
+    /// Shows only packets that match the filter of the events; of these only the hops that
+    /// match, if only those are asked for.
+    pub fn show_matching(&mut self, only_hops: bool) {
+        self.chosen = match only_hops {
+            true => Chosen::Hops,
+            false => Chosen::Matching(chosen::Undecided::default()),
+        };
+    }
+
+    /// Remembers the numbers of the last packets shown, so many of them; only with a filter.
+    pub fn remember_last(&mut self, packets: u64) {
+        self.last_shown.packets = packets;
+    }
+
+    /// The first of the remembered numbers.
+    #[must_use]
+    pub fn first_of_last(&self) -> Option<u64> {
+        self.last_shown.first()
+    }
+
+    /// Shows only packets from this number on.
+    pub fn show_from(&mut self, packet: u64) {
+        self.show_from = packet;
+    }
+
+    /// Nanoseconds from the first event of the packets to show to the last.
+    #[must_use]
+    pub fn shown_ns(&self) -> u64 {
+        self.span_ns
+            .map_or(0, |(first_ns, last_ns)| last_ns - first_ns)
+    }
+
+    /// Whether all requested packets were shown, or a consumer has failed.
+    #[must_use]
+    pub fn is_done(&self) -> bool {
+        self.has_shown_all() || self.consumers.has_failed()
+    }
+
+    /// Whether all requested packets were shown.
+    pub(super) fn has_shown_all(&self) -> bool {
+        self.count.is_some_and(|count| {
+            let not_shown = self.not_shown().packets;
+            self.summary.packets.saturating_sub(not_shown) >= count
+        })
+    }
+
+    /// Items that the consumers left out.
+    #[must_use]
+    pub fn not_shown(&self) -> NotShown {
+        self.consumers.not_shown()
+    }
+}

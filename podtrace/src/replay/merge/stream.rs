@@ -1,0 +1,323 @@
+//! One of the merged sessions.
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::Range,
+    sync::Arc,
+};
+
+use podtrace_ebpf::record::Direction;
+
+use super::numbers::Numbers;
+use crate::{
+    clock::nodes::Line,
+    model::{
+        loss::{LostBy, Missing},
+        origin::Origin,
+        tap::{TapCount, TapCounts},
+    },
+    path::reorder::SLACK_NS,
+    pipeline::{OTHERS, Pipeline, TICK_LAG_NS, Unexplained},
+    session::{
+        chain::Chain,
+        format::{SectionInfo, Tick},
+        input::InputError,
+        reader::Item,
+    },
+    text::sanitize::sanitize,
+    update::Update,
+};
+
+/// One session of several.
+pub struct Stream {
+    pub(super) chain: Chain,
+    pub(super) line: Option<Arc<Line>>,
+    pub(super) numbers: Numbers,
+    /// The next item, and its place in the order.
+    pub(super) next: Option<(Item, Place)>,
+    /// Time of the last event or tick.
+    pub(super) now_ns: u64,
+    pub(super) ticked_ns: u64,
+    /// The time of the last item handed on.
+    pub(super) known_ns: u64,
+    pub(super) missing: Missing,
+    /// Lost events of unknown time.
+    pub(super) unexplained: Unexplained,
+    /// The same of events that were not recorded.
+    pub(super) unrecorded: Unexplained,
+    /// The interfaces without a tap, by number of the session: to come, refused, partial.
+    untapped: BTreeMap<usize, (u64, u64, u64)>,
+    /// The streams that it continues, and whether these have not all ended yet.
+    pub(super) after: Vec<usize>,
+    pub(super) is_held: bool,
+    /// What makes its times those of the streams that it continues.
+    shift_ns: i64,
+    /// Whether there are others.
+    pub(super) is_merged: bool,
+    pub(super) has_started: bool,
+    /// Time of its first event or tick.
+    first_ns: Option<u64>,
+    /// Whether its own ticks advance its time.
+    pub(super) has_ticks: bool,
+    pub(super) is_over: bool,
+    /// Events that the selection left out.
+    pub(super) filtered: TapCounts,
+}
+
+/// The place of an item among those of other sessions.
+///
+/// A packet that leaves a node comes before one that enters another node at the same time: they
+/// may be the same packet.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Place {
+    /// Time by the reference clock.
+    pub(super) ns: u64,
+    pub(super) is_arrival: bool,
+}
+
+impl Stream {
+    /// `origin`: its numbers among the merged sessions and nodes; `line`: its
+    /// clock, none for the reference.
+    #[must_use]
+    pub fn new(chain: Chain, origin: Origin, line: Option<Arc<Line>>) -> Self {
+        Self {
+            chain,
+            line,
+            numbers: Numbers::new(origin),
+            next: None,
+            now_ns: 0,
+            ticked_ns: 0,
+            known_ns: 0,
+            missing: Missing::default(),
+            unexplained: Unexplained::default(),
+            unrecorded: Unexplained::default(),
+            untapped: BTreeMap::new(),
+            after: Vec::new(),
+            is_held: false,
+            shift_ns: 0,
+            is_merged: false,
+            has_started: false,
+            first_ns: None,
+            has_ticks: false,
+            is_over: false,
+            filtered: TapCounts::new(),
+        }
+    }
+
+    /// Continues the streams of these numbers, which are of the same nodes: it begins when they
+    /// have ended. `shift_ns`: what makes its times those of their clock, in nanoseconds.
+    #[must_use]
+    pub fn continuing(mut self, after: Vec<usize>, shift_ns: i64) -> Self {
+        self.is_held = !after.is_empty();
+        self.after = after;
+        self.shift_ns = shift_ns;
+        self
+    }
+
+    /// Begins a stream that continues others, which ended at that time by the reference clock.
+    pub(super) fn go_on(&mut self, end_ns: u64) {
+        self.is_held = false;
+        self.now_ns = end_ns;
+        self.known_ns = end_ns;
+        self.unexplained.begin(end_ns);
+        self.unrecorded.begin(end_ns);
+    }
+
+    /// The session's files.
+    #[must_use]
+    pub fn chain(&self) -> &Chain {
+        &self.chain
+    }
+
+    /// The session's files, to add more.
+    pub fn chain_mut(&mut self) -> &mut Chain {
+        &mut self.chain
+    }
+
+    /// The numbers of its nodes.
+    #[must_use]
+    pub fn nodes(&self) -> Range<usize> {
+        self.numbers.origin().nodes.clone()
+    }
+
+    /// Reads the next item unless it is read already; returns false if there is none.
+    pub(super) fn peek(&mut self) -> Result<bool, InputError> {
+        if self.next.is_some() {
+            return Ok(true);
+        }
+        let Some(mut item) = self.chain.next_item()? else {
+            return Ok(false);
+        };
+        let line = self.line.as_deref();
+        let shift_ns = self.shift_ns;
+        let corrected = |ns: u64| {
+            let ns = ns.saturating_add_signed(shift_ns);
+            line.map_or(ns, |line| line.to_reference(ns))
+        };
+        let mut is_arrival = false;
+        let own_ns = match &mut item {
+            Item::Event => self.chain.event().map_or(0, |event| {
+                event.ts_ns = corrected(event.ts_ns);
+                is_arrival = event.direction == Direction::Ingress;
+                event.ts_ns
+            }),
+            Item::Tick(tick) => {
+                tick.now_ns = corrected(tick.now_ns);
+                // Events older by the slack may follow.
+                tick.now_ns.saturating_sub(SLACK_NS)
+            }
+            Item::Update(_, update) => {
+                update.map_times(corrected);
+                0
+            }
+            Item::Loss(span) | Item::NotRecorded(span) => {
+                span.map_times(corrected);
+                0
+            }
+            _ => 0,
+        };
+        if matches!(item, Item::Event | Item::Tick(_)) {
+            self.first_ns.get_or_insert(own_ns);
+        }
+        // Items later in the file happened later.
+        self.now_ns = self.now_ns.max(own_ns);
+        let ns = self.now_ns;
+        self.next = Some((item, Place { ns, is_arrival }));
+        Ok(true)
+    }
+
+    /// Begins a section: the first one states the earlier losses, and the nodes of a session
+    /// whose header was not read before.
+    pub(super) fn begin(&mut self, info: &SectionInfo, pipeline: &mut Pipeline) {
+        if !self.has_started {
+            let lost = info.lost.saturating_sub(info.not_recorded);
+            self.unexplained.explain(lost);
+            self.unrecorded.explain(info.not_recorded);
+        }
+        let names = info.nodes.iter().map(|name| sanitize(name).into());
+        let nodes = &mut pipeline.world_mut().nodes;
+        if nodes.is_empty() {
+            nodes.extend(names);
+            self.numbers.set_nodes(0..nodes.len());
+        }
+    }
+
+    /// Takes over the time, and what is missing until then.
+    pub(super) fn tick(&mut self, tick: &Tick, pipeline: &mut Pipeline) {
+        let Tick {
+            now_ns,
+            lost,
+            not_recorded,
+        } = *tick;
+        self.missing = Missing {
+            lost: lost.saturating_sub(not_recorded),
+            not_recorded,
+        };
+        self.has_ticks = true;
+        self.ticked_ns = now_ns;
+        let counted_ns = now_ns.saturating_add(TICK_LAG_NS);
+        let by = |records| LostBy {
+            until_ns: counted_ns,
+            read_ns: counted_ns,
+            records,
+        };
+        if let Some(lost) = self.unexplained.count(&by(self.missing.lost)) {
+            self.unexplained.explain(lost.events);
+            pipeline.record_loss(lost);
+        }
+        if let Some(missed) = self.unrecorded.count(&by(not_recorded)) {
+            self.unrecorded.explain(missed.events);
+            self.watches_nothing(missed.from_ns, missed.to_ns, pipeline);
+        }
+    }
+
+    /// Records that the session did not record at that time: packets not captured are not
+    /// lost.
+    pub(super) fn watches_nothing(&self, from_ns: u64, to_ns: u64, pipeline: &mut Pipeline) {
+        let origin = self.numbers.origin();
+        let known = self.untapped.get(&origin.session);
+        let after = known.copied().unwrap_or_default();
+        for ((left, refused, partial), ts_ns) in [((1, 0, 0), from_ns), (after, to_ns)] {
+            let update = Update::Attaching {
+                left,
+                refused,
+                partial,
+                since_ns: Some(from_ns),
+                begun_ns: None,
+                ts_ns,
+            };
+            pipeline.apply(origin, &update);
+        }
+    }
+
+    pub(super) fn update(&mut self, origin: &Origin, mut update: Update, pipeline: &mut Pipeline) {
+        let next = pipeline.world().tap_points.next_number();
+        // The replay has announced its own start already.
+        let is_start = matches!(update, Update::Start(_));
+        if !is_start && self.numbers.update(&mut update, next) {
+            let origin = self.numbers.origin_of(origin);
+            self.note_untapped(&origin, &mut update);
+            pipeline.apply(&origin, &update);
+        }
+    }
+
+    /// Notes the interfaces without a tap. What a section repeats is no news.
+    fn note_untapped(&mut self, origin: &Origin, update: &mut Update) {
+        if let Update::Attaching {
+            left,
+            refused,
+            partial,
+            since_ns,
+            begun_ns,
+            ts_ns,
+        } = update
+        {
+            let now = (*left, *refused, *partial);
+            let known = self.untapped.insert(origin.session, now);
+            if known == Some(now) {
+                since_ns.get_or_insert(*ts_ns);
+            } else if known.is_none() && self.is_merged {
+                // Before it began, it left nothing out.
+                let first_ns = self.first_ns.unwrap_or(*ts_ns);
+                begun_ns.get_or_insert(first_ns.min(*ts_ns));
+            }
+        }
+    }
+
+    /// Adds the session's own counts to those of its items, so that the counts of each tap add
+    /// up.
+    pub(super) fn count(&self, pipeline: &mut Pipeline) {
+        let (taps, tap_points) = pipeline.taps_mut();
+        let shown = |number: u32| tap_points.get(number).map_or(OTHERS, |_| number);
+        let is_counted = !self.chain.counts().is_empty();
+        let all: BTreeSet<_> = self.numbers.tap_points().map(shown).collect();
+        for (tap, count) in self.chain.counts() {
+            if let Some(number) = self.numbers.point(tap.0) {
+                let sum = taps.entry((shown(number), tap.1)).or_default();
+                sum.add(&TapCount {
+                    emitted: 0,
+                    ..*count
+                });
+            }
+        }
+        for (tap, count) in &self.filtered {
+            let sum = taps.entry((shown(tap.0), tap.1)).or_default();
+            sum.filtered = sum.filtered.saturating_add(count.filtered);
+        }
+        for number in all {
+            // Taps without packets have no counts of their own.
+            for direction in Direction::ALL.into_iter().filter(|_| is_counted) {
+                taps.entry((number, direction)).or_default();
+            }
+            for (_, sum) in
+                taps.range_mut((number, Direction::Ingress)..=(number, Direction::Unknown))
+            {
+                let accounted = sum.accounted();
+                // An interrupted session has counted too little, and a damaged file lacks some
+                // of the counts.
+                sum.seen = sum.seen.max(accounted);
+                let missing = sum.seen - accounted;
+                sum.unrecorded = sum.unrecorded.saturating_add(missing);
+            }
+        }
+    }
+}

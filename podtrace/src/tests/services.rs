@@ -1,0 +1,151 @@
+//! Translations name the Services that they stand for: in each output, live and in a replay,
+//! also of a later file alone.
+use std::net::IpAddr;
+
+use podtrace_ebpf::record::{CGROUP_NONE, Direction};
+use serde_json::Value;
+
+use super::sample::*;
+use crate::identity::kubernetes::{ClusterService, ClusterServicePort, ClusterUpdate, Resource};
+
+const SERVICE: &str = "10.96.0.10";
+const SERVICE_PORT: u16 = 5300;
+const NODE_PORT: u16 = 30053;
+
+pub(super) fn dns() -> ClusterService {
+    ClusterService {
+        uid: "uid-dns".into(),
+        namespace: "kube-system".into(),
+        name: "dns".into(),
+        addresses: vec![SERVICE.parse().unwrap()],
+        ports: vec![ClusterServicePort {
+            name: Some("dns-udp".into()),
+            protocol: 17,
+            port: SERVICE_PORT,
+            node_port: Some(NODE_PORT),
+        }],
+        created_ns: 0,
+    }
+}
+
+/// A packet between these ends.
+pub(super) fn packet(from: (IpAddr, u16), to: (IpAddr, u16), id: u16, receiver: u64) -> Vec<u8> {
+    let mut frame = frame(from.0, to.0, id, mac(receiver));
+    frame[34..36].copy_from_slice(&from.1.to_be_bytes());
+    frame[36..38].copy_from_slice(&to.1.to_be_bytes());
+    frame
+}
+
+/// A request of the first pod to the second one, as this destination, and the answer.
+fn ask(tape: &mut Tape, id: u16, to: (IpAddr, u16)) {
+    use Direction::{Egress, Ingress, Socket};
+    let client = (pod_address(1, 0), 5000);
+    let server = (pod_address(1, 1), 53);
+    let ways = [
+        (
+            [POD1, VETH1, BRIDGE, BRIDGE, VETH2, POD2],
+            [11, 12],
+            3,
+            id,
+            [(client, to), (client, server)],
+        ),
+        (
+            [POD2, VETH2, BRIDGE, BRIDGE, VETH1, POD1],
+            [12, 11],
+            2,
+            id + 1000,
+            [(server, client), (to, client)],
+        ),
+    ];
+    for (interfaces, [sender, receiver], netns, id, ends) in ways {
+        let frames = ends.map(|(from, to)| packet(from, to, id, netns));
+        let directions = [Egress, Ingress, Ingress, Egress, Egress, Ingress];
+        for (hop, (interface, direction)) in interfaces.into_iter().zip(directions).enumerate() {
+            let cgroup = if hop == 0 { sender } else { CGROUP_NONE };
+            tape.event(interface, direction, &frames[hop / 3], cgroup, (None, 0));
+        }
+        tape.event(interfaces[5], Socket, &frames[1][14..], receiver, (None, 0));
+        tape.tick(30_000_000);
+    }
+}
+
+fn record(how: How, output: Box<dyn crate::output::render::Render>) -> Recorded {
+    let mut tape = Tape::new(1, how, output);
+    let service: IpAddr = SERVICE.parse().unwrap();
+    ask(&mut tape, 1, (service, SERVICE_PORT));
+    tape.cluster(ClusterUpdate::Restart(Resource::Services));
+    tape.cluster(ClusterUpdate::Service(dns()));
+    tape.cluster(ClusterUpdate::Synced(Resource::Services));
+    tape.tick(1_000_000_000);
+    for number in 0..20 {
+        ask(&mut tape, 2 + number, (service, SERVICE_PORT));
+    }
+    ask(&mut tape, 30, (uplink_address(1), NODE_PORT));
+    // Another protocol or port is not the Service's.
+    ask(&mut tape, 40, (service, 53));
+    ask(&mut tape, 50, (pod_address(2, 0), NODE_PORT));
+    tape.tick(1_000_000_000);
+    tape.finish()
+}
+
+#[test]
+fn hops_name_the_service_where_the_api_tells_it() {
+    let recorded = record(How::default(), text());
+    let lines = recorded.text.lines().filter(|line| line.contains("NAT"));
+    let mut seen: Vec<_> = lines
+        .map(|line| line.split("egress  ").last().unwrap())
+        .collect();
+    seen.dedup();
+    let count = seen.iter().filter(|line| line.contains("dns")).count();
+    assert_eq!(count, 2 * 20 + 2, "{seen:#?}");
+    let last = &seen[seen.len() - 8..];
+    insta::assert_snapshot!(last.join("\n"), @"
+    DNAT 10.96.0.10:5300 (kube-system/dns:5300) -> 10.244.1.3:53
+    SNAT 10.244.1.3:53 -> 10.96.0.10:5300 (kube-system/dns:5300)
+    DNAT 192.168.77.11:30053 (kube-system/dns:5300) -> 10.244.1.3:53
+    SNAT 10.244.1.3:53 -> 192.168.77.11:30053 (kube-system/dns:5300)
+    DNAT 10.96.0.10:53 -> 10.244.1.3:53
+    SNAT 10.244.1.3:53 -> 10.96.0.10:53
+    DNAT 10.244.2.2:30053 -> 10.244.1.3:53
+    SNAT 10.244.1.3:53 -> 10.244.2.2:30053
+    ");
+}
+
+#[test]
+fn replay_names_the_same_services() {
+    for rotate_bytes in [None, Some(20_000)] {
+        let how = How {
+            rotate_bytes,
+            ..How::default()
+        };
+        for (live, again) in outputs(EPOCH_NS).into_iter().zip(outputs(0)) {
+            let recorded = record(how, live);
+            let replayed = replay(&recorded.files, &["worker1"], again);
+            assert_eq!(replayed.damage, []);
+            assert_eq!(replayed.text, recorded.text);
+        }
+    }
+    let how = How {
+        rotate_bytes: Some(20_000),
+        ..How::default()
+    };
+    let recorded = record(how, text());
+    assert!(recorded.files.len() > 2);
+    let mut named = 0;
+    // Each later file begins with the Services.
+    for file in &recorded.files[1..] {
+        let [_, json] = outputs(0);
+        let alone = replay(std::slice::from_ref(file), &["worker1"], json);
+        let lines = alone.text.lines();
+        let values = lines.map(|line| serde_json::from_str::<Value>(line).unwrap());
+        let hops = values.filter_map(|value| value["hops"].as_array().cloned());
+        for hop in hops.flatten() {
+            let translation = &hop["translation"];
+            named += usize::from(
+                translation["service"] == "kube-system/dns:5300"
+                    && translation["service_port"] == "dns-udp",
+            );
+        }
+    }
+    assert!(named > 10, "{named}");
+}

@@ -1,0 +1,193 @@
+//! pcap-filter expressions on recordings.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::{
+    path::Path,
+    process::{Command, Output},
+};
+
+use serde_json::Value;
+
+const FILES: [&str; 2] = ["worker1.pcapng", "worker2.pcapng"];
+
+fn podtrace(words: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_podtrace"))
+        .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/docs"))
+        .args(words)
+        .output()
+        .unwrap()
+}
+
+/// What a replay prints as JSON: all lines.
+fn replay(options: &[&str], expression: &str) -> Vec<Value> {
+    let mut words = vec!["replay", "-o", "json"];
+    words.extend(options);
+    words.extend(FILES);
+    words.extend(["--", expression]);
+    let output = podtrace(&words);
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{expression}: {error}");
+    let text = String::from_utf8(output.stdout).unwrap();
+    let lines = text.lines().map(serde_json::from_str);
+    lines.collect::<Result<_, _>>().unwrap()
+}
+
+fn of_type<'a>(lines: &'a [Value], kind: &str) -> Vec<&'a Value> {
+    lines.iter().filter(|line| line["type"] == kind).collect()
+}
+
+/// Seen, emitted and filtered; they add up at each tap.
+fn counts(lines: &[Value]) -> (u64, u64, u64) {
+    let summary = of_type(lines, "summary");
+    let summary = summary.first().unwrap();
+    let of = |count: &Value| {
+        let [seen, emitted, filtered] =
+            ["seen", "emitted", "filtered"].map(|name| count[name].as_u64().unwrap());
+        assert_eq!(seen, emitted + filtered, "{count}");
+        (seen, emitted, filtered)
+    };
+    for tap in summary["taps"].as_array().unwrap() {
+        of(tap);
+    }
+    of(&summary["total"])
+}
+
+/// Each path without its number and its link to others.
+fn packets(lines: &[Value]) -> Vec<u64> {
+    let paths = of_type(lines, "path").into_iter();
+    paths.map(|path| path["packet"].as_u64().unwrap()).collect()
+}
+
+#[test]
+fn packets_are_shown_with_all_their_hops() {
+    let all = replay(&[], "");
+    for expression in [
+        "icmp",
+        "not icmp",
+        "arp",
+        "udp port 8472",
+        "host 10.244.1.2 and tcp port 80",
+        "dst host 10.244.2.3",
+        "tcp[tcpflags] & tcp-syn != 0",
+        "outbound and icmp",
+        "len > 100",
+    ] {
+        let some = replay(&[], expression);
+        let (numbers, events) = (packets(&some), of_type(&some, "event"));
+        assert!(!numbers.is_empty() && numbers.len() < packets(&all).len());
+        // What is shown is what a replay without the expression shows of the same packets.
+        for kind in ["path", "event"] {
+            let of_all = of_type(&all, kind).into_iter();
+            let expected: Vec<_> = of_all
+                .filter(|line| numbers.contains(&line["packet"].as_u64().unwrap()))
+                .collect();
+            assert_eq!(of_type(&some, kind), expected, "{expression}");
+        }
+        let (seen, emitted, _) = counts(&some);
+        assert_eq!(seen, counts(&all).0);
+        assert_eq!(emitted, events.len() as u64, "{expression}");
+    }
+}
+
+#[test]
+fn only_hops_that_match_are_shown_where_they_are_asked_for() {
+    let events = |options: &[&str], expression: &str| {
+        let lines = replay(options, expression);
+        let (seen, emitted, _) = counts(&lines);
+        let hops: usize = of_type(&lines, "path")
+            .iter()
+            .map(|path| path["hops"].as_array().unwrap().len())
+            .sum();
+        assert_eq!(hops as u64, emitted, "{options:?} {expression}");
+        (seen, emitted)
+    };
+    for scope in ["--outer", "--inner"] {
+        for (one, other) in [("icmp", "not icmp"), ("tcp", "not tcp"), ("arp", "not arp")] {
+            let (seen, yes) = events(&["--only-matching", scope], one);
+            let (_, no) = events(&["--only-matching", scope], other);
+            assert!(yes > 0 && no > 0);
+            assert_eq!(seen, yes + no, "{scope} {one}");
+        }
+    }
+    // In VXLAN, the outer frame is UDP and the inner one is not.
+    let (_, vxlan) = events(&["--only-matching"], "udp port 8472");
+    assert!(vxlan > 0);
+    assert_eq!(
+        events(&["--only-matching", "--inner"], "udp port 8472").1,
+        0
+    );
+    let (_, both) = events(&["--only-matching"], "icmp");
+    let (_, outer) = events(&["--only-matching", "--outer"], "icmp");
+    assert!(both > outer);
+}
+
+#[test]
+fn first_and_last_count_what_matches() {
+    let all = packets(&replay(&[], "icmp"));
+    for count in [1, 3, 100] {
+        let text = count.to_string();
+        let first = packets(&replay(&["--first", &text], "icmp"));
+        assert_eq!(first, all[..count.min(all.len())]);
+        let last = packets(&replay(&["--last", &text], "icmp"));
+        assert_eq!(last, all[all.len().saturating_sub(count)..]);
+    }
+    assert!(packets(&replay(&["--last", "3"], "vlan")).is_empty());
+}
+
+#[test]
+fn export_has_the_same_packets() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("icmp.pcapng");
+    let file = file.to_str().unwrap();
+    let words = ["export", "--format", "pcapng", "-w", file];
+    let output = podtrace(&[&words[..], &FILES, &["--", "icmp"]].concat());
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{error}");
+    let exported = podtrace(&["replay", "-o", "json", file]);
+    let text = String::from_utf8(exported.stdout).unwrap();
+    let lines: Vec<Value> = text
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let filtered = replay(&[], "icmp");
+    assert_eq!(packets(&lines).len(), packets(&filtered).len());
+    assert_eq!(
+        of_type(&lines, "event").len(),
+        of_type(&filtered, "event").len()
+    );
+    assert_eq!(counts(&lines), counts(&filtered));
+
+    let partial = podtrace(&[&words[..], &["--only-matching"], &FILES, &["--", "tcp"]].concat());
+    let error = String::from_utf8_lossy(&partial.stderr);
+    assert_eq!(partial.status.code(), Some(2), "{error}");
+    assert!(error.contains("--only-matching leaves hops out"), "{error}");
+}
+
+#[test]
+fn mistakes_are_explained() {
+    for (words, expected) in [
+        (
+            &["replay", "worker1.pcapng", "--", "icmp", "and", "hots", "x"][..],
+            "podtrace: this word cannot stand here, or is none that libpcap knows\n  \
+             icmp and hots x\n           ^^^^\n  expected: ",
+        ),
+        (
+            &["replay", "worker1.pcapng", "icmp", "and", "arp"],
+            "podtrace: there is no file icmp\n\
+             hint: an expression goes behind --: podtrace replay worker1.pcapng -- icmp and arp",
+        ),
+        (
+            &["stats", "--inner", "worker1.pcapng"],
+            "podtrace: --inner says how an expression is applied, and there is none",
+        ),
+        (
+            &["trace", "tcp", "port", "99999"],
+            "podtrace: illegal port number 99999 > 65535\n  tcp port 99999\n           ^^^^^",
+        ),
+    ] {
+        let output = podtrace(words);
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{words:?}: {error}");
+        assert!(error.starts_with(expected), "{error}");
+    }
+}
