@@ -1,5 +1,7 @@
 //! Names and layouts of the maps and globals that user space sets.
 
+use crate::sample::VIEW_LEN;
+
 /// Program attached to ingress hooks (the kernel keeps 15 characters of a name).
 pub const PROGRAM_INGRESS: &str = "pt_ingress";
 /// Program attached to egress hooks.
@@ -97,8 +99,9 @@ pub const CAST_MARKS: [u32; 2] = [CAST_MARK, SOCKET_CAST_MARK];
 pub const FILTER_MARK: u32 = 0x7066_696c;
 /// Room for a filter, in instructions.
 pub const FILTER_SLOTS: usize = 256;
-/// How many bytes of a packet a filter can read, from its innermost network header on.
-pub const FILTER_WINDOW: usize = 256;
+/// How many bytes of a packet a filter can read, from its innermost network header on: those
+/// that the walk to it has read.
+pub const FILTER_WINDOW: usize = VIEW_LEN;
 
 /// The settings that user space changes while the taps run. 16 bytes.
 #[repr(C)]

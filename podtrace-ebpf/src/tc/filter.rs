@@ -4,29 +4,27 @@ use core::arch::asm;
 use aya_ebpf::programs::sk_buff::SkBuff;
 use podtrace_ebpf::config::{FILTER_MARK, FILTER_SLOTS, FILTER_WINDOW};
 
-use super::{copy::copy, maps::BEGIN};
+use super::view::{self, in_place};
 
 /// Whether the packet may match the filter, by its innermost network header, which is at
 /// `network`. What is not IP always may.
 #[inline(always)]
 pub(super) fn may_match(skb: &SkBuff, network: u32) -> bool {
-    let Some(begin) = BEGIN.get_ptr_mut(0) else {
-        return true;
-    };
-    let begin = begin.cast::<u8>();
     let length = skb.len().saturating_sub(network);
-    let loaded = length.min(FILTER_WINDOW as u32);
-    // SAFETY: the value has room, and this CPU alone uses it.
-    let first = unsafe {
-        if !copy::<{ FILTER_WINDOW as u64 }>(skb, network, begin, loaded) {
-            return true;
+    let copied;
+    let (begin, loaded) = match in_place(skb, network, FILTER_WINDOW) {
+        Some(place) => (place as *const u8, FILTER_WINDOW as u32),
+        None => {
+            copied = view::copied(skb, network);
+            (copied.0.as_ptr().cast(), length.min(FILTER_WINDOW as u32))
         }
-        begin.read_volatile()
     };
+    // SAFETY: so many bytes are there, as the verifier checks.
+    let first = unsafe { begin.read_volatile() };
     if !matches!(first >> 4, 4 | 6) {
         return true;
     }
-    // SAFETY: see below.
+    // SAFETY: as above.
     unsafe { run(begin, loaded, length) != 0 }
 }
 

@@ -4,7 +4,7 @@ use core::mem::MaybeUninit;
 use aya_ebpf::programs::sk_buff::SkBuff;
 use podtrace_ebpf::{
     config::Control,
-    parse::{self, Load},
+    parse::{self, ETHERNET_LEN, Load},
     record::Direction,
     sample::{self, Copied, Frame, InspectOptions, Inspection, OFFSET_MAX, VIEW_LEN, View},
 };
@@ -57,6 +57,9 @@ struct Walked<'a> {
 impl Frame for Walked<'_> {
     #[inline(always)]
     fn link(&self, at: u32) -> Option<(u16, u32)> {
+        if let Some(ethertype) = plain_in_place(self.skb, at) {
+            return Some((ethertype, at + ETHERNET_LEN as u32));
+        }
         let link = parse::link(self, at as usize).ok()?;
         Some((link.ethertype, link.next as u32))
     }
@@ -118,11 +121,20 @@ fn is_vxlan(port: u16, control: &Control) -> bool {
 
 /// The address of the byte at that offset, if `len` bytes are contiguous there.
 #[inline(always)]
-fn in_place(skb: &SkBuff, offset: u32, len: usize) -> Option<usize> {
+pub(super) fn in_place(skb: &SkBuff, offset: u32, len: usize) -> Option<usize> {
     // SAFETY: the verifier checks the accesses to the context.
     let (start, end) = unsafe { ((*skb.skb).data as usize, (*skb.skb).data_end as usize) };
     let at = start + (offset & OFFSET_MAX) as usize;
     (at + len <= end).then_some(at)
+}
+
+/// The EtherType of IP or ARP directly behind an Ethernet header that is contiguous.
+#[inline(always)]
+fn plain_in_place(skb: &SkBuff, at: u32) -> Option<u16> {
+    let place = in_place(skb, at, ETHERNET_LEN)? as *const Half;
+    // SAFETY: the header is there, as the verifier checks.
+    let ethertype = u16::from_be(unsafe { (*place.add(6)).0 });
+    parse::is_plain(ethertype).then_some(ethertype)
 }
 
 /// The packet's own bytes, [`VIEW_LEN`] of them.
@@ -132,6 +144,10 @@ struct InPlace(*const Word);
 #[repr(C, packed(2))]
 #[derive(Clone, Copy)]
 struct Word(u32);
+
+#[repr(C, packed(2))]
+#[derive(Clone, Copy)]
+struct Half(u16);
 
 impl View for InPlace {
     #[inline(always)]
@@ -143,7 +159,7 @@ impl View for InPlace {
 
 /// The packet's first bytes from `offset` on.
 #[inline(always)]
-fn copied(skb: &SkBuff, offset: u32) -> Copied {
+pub(super) fn copied(skb: &SkBuff, offset: u32) -> Copied {
     let mut view = Copied(zeros());
     let len = skb.len().saturating_sub(offset).min(VIEW_LEN as u32);
     // SAFETY: the view has room. What cannot be read stays zero.
