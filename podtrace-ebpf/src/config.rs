@@ -48,7 +48,8 @@ pub const GLOBAL_HEADERS_ONLY: &str = "HEADERS_ONLY";
 /// Global array of [`VXLAN_PORTS_MAX`] `u16`: UDP ports of VXLAN, independent of the
 /// interfaces; 0 is none.
 pub const GLOBAL_VXLAN_PORTS: &str = "VXLAN_PORTS";
-/// Global `u32`: nonzero if the block of [`FILTER_MARK`] was replaced.
+/// Global `u32`: nonzero if the block of [`FILTER_MARK`] was replaced, [`FILTER_IN_PLACE`] or
+/// [`FILTER_COPIES`].
 pub const GLOBAL_FILTER: &str = "FILTER";
 /// Global `u32`: nonzero if [`CAST_MARKS`] were replaced.
 pub const GLOBAL_CAN_CAST: &str = "CAN_CAST";
@@ -97,6 +98,10 @@ pub const CAST_MARKS: [u32; 2] = [CAST_MARK, SOCKET_CAST_MARK];
 /// Stands in the object for a filter: each tap has a block of [`FILTER_SLOTS`] instructions
 /// that load this number into r0.
 pub const FILTER_MARK: u32 = 0x7066_696c;
+/// A filter that reads at fixed offsets, which the verifier allows in the packet itself.
+pub const FILTER_IN_PLACE: u32 = 1;
+/// A filter that reads at offsets that the packet tells, which needs a copy.
+pub const FILTER_COPIES: u32 = 2;
 /// Room for a filter, in instructions.
 pub const FILTER_SLOTS: usize = 256;
 /// How many bytes of a packet a filter can read, from its innermost network header on: those

@@ -12,10 +12,9 @@ mod words;
 
 pub use classic::Frame;
 use classic::Program;
-pub use kernel::Block;
 pub use mistake::Mistake;
 pub use scope::{Filter, Scope, Seen};
-pub use translate::{Beyond, INSTRUCTION, TranslateError, WINDOW};
+pub use translate::{Beyond, Block, INSTRUCTION, TranslateError, WINDOW};
 use words::words;
 
 /// `DLT_EN10MB` and `DLT_RAW`, pcap/dlt.h.
@@ -77,11 +76,7 @@ impl Expression {
     ///
     /// # Errors
     /// When a kernel cannot run it.
-    pub fn translate(
-        &self,
-        begin: Begin,
-        beyond: Beyond,
-    ) -> Result<Option<Vec<[u8; INSTRUCTION]>>, TranslateError> {
+    pub fn translate(&self, begin: Begin, beyond: Beyond) -> Result<Option<Block>, TranslateError> {
         let program = self.program(begin);
         program
             .map(|program| translate::translate(program, beyond))

@@ -2,22 +2,29 @@
 use core::arch::asm;
 
 use aya_ebpf::programs::sk_buff::SkBuff;
-use podtrace_ebpf::config::{FILTER_MARK, FILTER_SLOTS, FILTER_WINDOW};
+use podtrace_ebpf::config::{FILTER_IN_PLACE, FILTER_MARK, FILTER_SLOTS, FILTER_WINDOW};
 
-use super::view::{self, in_place};
+use super::{
+    copy::copy,
+    maps::{BEGIN, FILTER},
+    view::in_place,
+};
 
 /// Whether the packet may match the filter, by its innermost network header, which is at
 /// `network`. What is not IP always may.
 #[inline(always)]
 pub(super) fn may_match(skb: &SkBuff, network: u32) -> bool {
     let length = skb.len().saturating_sub(network);
-    let copied;
-    let (begin, loaded) = match in_place(skb, network, FILTER_WINDOW) {
+    let place = match FILTER.load() {
+        FILTER_IN_PLACE => in_place(skb, network, FILTER_WINDOW),
+        _ => None,
+    };
+    let (begin, loaded) = match place {
         Some(place) => (place as *const u8, FILTER_WINDOW as u32),
-        None => {
-            copied = view::copied(skb, network);
-            (copied.0.as_ptr().cast(), length.min(FILTER_WINDOW as u32))
-        }
+        None => match copied(skb, network, length.min(FILTER_WINDOW as u32)) {
+            Some(copied) => copied,
+            None => return true,
+        },
     };
     // SAFETY: so many bytes are there, as the verifier checks.
     let first = unsafe { begin.read_volatile() };
@@ -26,6 +33,15 @@ pub(super) fn may_match(skb: &SkBuff, network: u32) -> bool {
     }
     // SAFETY: as above.
     unsafe { run(begin, loaded, length) != 0 }
+}
+
+/// The packet's first `len` bytes from `network` on, copied, and how many they are.
+#[inline(always)]
+fn copied(skb: &SkBuff, network: u32, len: u32) -> Option<(*const u8, u32)> {
+    let begin = BEGIN.get_ptr_mut(0)?.cast::<u8>();
+    // SAFETY: the value has room, and this CPU alone uses it.
+    let is_copied = unsafe { copy::<{ FILTER_WINDOW as u64 }>(skb, network, begin, len) };
+    is_copied.then_some((begin.cast_const(), len))
 }
 
 /// Runs the block on so many bytes of a packet of that length; returns its verdict.

@@ -6,7 +6,7 @@ use aya_ebpf::{
     maps::{Array, PerCpuArray, ProgramArray, RingBuf},
 };
 use podtrace_ebpf::{
-    config::{Control, SNAPLEN_DEFAULT, TapState, VXLAN_PORTS_MAX},
+    config::{Control, FILTER_WINDOW, SNAPLEN_DEFAULT, TapState, VXLAN_PORTS_MAX},
     ring::RING_MARK,
 };
 
@@ -34,6 +34,11 @@ pub(crate) static STUBBED: ProgramArray = ProgramArray::with_max_entries(2, 0);
 
 #[map]
 pub(crate) static CONTROL: Array<Control> = Array::with_max_entries(1, 0);
+
+/// The begin of a packet that the filter cannot read in place. It is not on the stack, where
+/// the verifier refuses reads at odd offsets.
+#[map]
+pub(crate) static BEGIN: PerCpuArray<[u8; FILTER_WINDOW]> = PerCpuArray::with_max_entries(1, 0);
 
 #[unsafe(no_mangle)]
 pub(crate) static FILTER: Global<u32> = Global::new(0);

@@ -159,7 +159,7 @@ impl View for InPlace {
 
 /// The packet's first bytes from `offset` on.
 #[inline(always)]
-pub(super) fn copied(skb: &SkBuff, offset: u32) -> Copied {
+fn copied(skb: &SkBuff, offset: u32) -> Copied {
     let mut view = Copied(zeros());
     let len = skb.len().saturating_sub(offset).min(VIEW_LEN as u32);
     // SAFETY: the view has room. What cannot be read stays zero.

@@ -9,10 +9,7 @@ use std::ops::Range;
 
 use podtrace_ebpf::config::FILTER_SLOTS;
 
-use super::{Begin, Beyond, Expression, Filter, INSTRUCTION, Scope, words};
-
-/// A block of eBPF: see [`super::translate`].
-pub type Block = Vec<[u8; INSTRUCTION]>;
+use super::{Begin, Beyond, Block, Expression, Filter, Scope, words};
 
 /// Protocols that no outer header of a tunnel has.
 const INNERMOST: [&str; 5] = ["icmp", "icmp6", "igmp", "sctp", "tcp"];
@@ -33,7 +30,7 @@ impl Filter {
         let needed = protocols.of(&words(text))?;
         let relaxed = Expression::compile(&format!("{} or {ALWAYS}", needed.join(" or "))).ok()?;
         let block = relaxed.translate(Begin::Ip, Beyond::Unknown).ok()??;
-        (block.len() <= FILTER_SLOTS).then_some(block)
+        (block.code.len() <= FILTER_SLOTS).then_some(block)
     }
 }
 
@@ -166,7 +163,8 @@ mod tests {
             scope: Scope::Inner,
         };
         let all = "icmp or icmp6 or igmp or sctp or tcp or udp";
-        assert!(filter(all).for_kernel().is_some());
+        let block = filter(all).for_kernel().unwrap();
+        assert!(!block.is_indexed);
         assert!(filter("port 53").for_kernel().is_none());
     }
 }

@@ -32,8 +32,8 @@ impl Compiled {
         let program = Program::new(&classic).unwrap();
         let block = |beyond| {
             let block = translate(&program, beyond).unwrap();
-            assert_reachable(&block, text);
-            runnable(&block)
+            assert_reachable(&block.code, text);
+            runnable(&block.code)
         };
         Some(Self {
             text,
@@ -189,8 +189,8 @@ proptest! {
         classic.push(Instruction { code: 0x16, yes: 0, no: 0, constant: 0 });
         let program = Program::new(&classic).unwrap();
         let block = translate(&program, Beyond::NoMatch).unwrap();
-        assert_reachable(&block, "any program");
-        let no_match = runnable(&block);
+        assert_reachable(&block.code, "any program");
+        let no_match = runnable(&block.code);
         let length = u32::try_from(bytes.len()).unwrap();
         let loaded = &bytes[..bytes.len().min(WINDOW as usize)];
         let expected = program.matches(Frame { bytes: loaded, length, is_outgoing: false });

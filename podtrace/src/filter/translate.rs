@@ -41,6 +41,15 @@ pub enum Beyond {
     Unknown,
 }
 
+/// A program as a block of eBPF.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Block {
+    /// Its instructions.
+    pub code: Vec<[u8; INSTRUCTION]>,
+    /// Whether it reads at offsets that the packet tells.
+    pub is_indexed: bool,
+}
+
 /// Why there is no translation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum TranslateError {
@@ -56,10 +65,7 @@ pub enum TranslateError {
 ///
 /// # Errors
 /// When it has a loop, or is too long.
-pub(super) fn translate(
-    program: &Program,
-    beyond: Beyond,
-) -> Result<Vec<[u8; INSTRUCTION]>, TranslateError> {
+pub(super) fn translate(program: &Program, beyond: Beyond) -> Result<Block, TranslateError> {
     let operations = program.operations();
     let reached = reached(operations)?;
     let mut translation = Translation::default();
@@ -71,7 +77,12 @@ pub(super) fn translate(
             translation.operation(*operation, at + 1);
         }
     }
-    translation.finish(&begins, beyond)
+    let is_indexed =
+        |operation: &Operation| matches!(operation, Operation::Load { indexed: true, .. });
+    Ok(Block {
+        code: translation.finish(&begins, beyond)?,
+        is_indexed: operations.iter().any(is_indexed),
+    })
 }
 
 /// Whether an operation can be reached: verifiers refuse what cannot.

@@ -155,15 +155,20 @@ impl Fitted {
             object::set_plain_atomics(&mut object)?;
         }
         if let Some(filter) = &options.filter {
-            object::set_filter(&mut object, filter)?;
+            object::set_filter(&mut object, &filter.code)?;
         }
+        let filter_kind = match &options.filter {
+            None => 0,
+            Some(filter) if filter.is_indexed => config::FILTER_COPIES,
+            Some(_) => config::FILTER_IN_PLACE,
+        };
         let slots = table::slots(options.max_interfaces);
         let vxlan_ports = options.vxlan_ports.array();
         let log_level: u8 = if options.diagnostics { 4 } else { 0 };
         let globals = [
             (config::GLOBAL_SNAPLEN, options.snaplen),
             (config::GLOBAL_HEADERS_ONLY, options.headers_only.into()),
-            (config::GLOBAL_FILTER, options.filter.is_some().into()),
+            (config::GLOBAL_FILTER, filter_kind),
             (config::GLOBAL_RING_MASK, self.ring_bytes - 1),
             (config::GLOBAL_TAPS_MASK, slots - 1),
             (config::GLOBAL_CAN_CAST, self.cast.is_some().into()),

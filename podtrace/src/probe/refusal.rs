@@ -70,7 +70,8 @@ impl Display for Refusal {
 /// The verifier's last message before its statistics.
 fn verdict(log: &str) -> &str {
     let is_statistics = |line: &&str| {
-        line.is_empty() || line.starts_with("processed ") || line.starts_with("verification time")
+        let begins = ["processed ", "verification time", "stack depth"];
+        line.is_empty() || begins.iter().any(|begin| line.starts_with(begin))
     };
     let mut lines = log.lines().rev().map(str::trim);
     lines.find(|line| !is_statistics(line)).unwrap_or_default()
@@ -99,6 +100,7 @@ mod tests {
     #[test]
     fn refusal_takes_three_lines() {
         let log = "0: (bf) r6 = r1\nR4 invalid zero-sized read: u64=[0,63]\n\
+                   verification time 12 usec\nstack depth 216+0\n\
                    processed 12 insns (limit 1000000) max_states_per_insn 0\n\n";
         let refusal = Refusal::new("pt_ingress", io::ErrorKind::InvalidInput.into(), log.into());
         let Log::File(path) = &refusal.log else {

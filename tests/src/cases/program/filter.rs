@@ -17,7 +17,13 @@ const LONG: &str = "udp and (port 1 or port 2 or port 3 or portrange 4000-65535)
 fn whole(text: &str) -> Option<Block> {
     let expression = Expression::compile(text).unwrap();
     let block = expression.translate(Begin::Ip, Beyond::Unknown).unwrap();
-    block.inspect(|block| assert!(block.len() <= FILTER_SLOTS, "{text}: {}", block.len()))
+    block.inspect(|block| {
+        assert!(
+            block.code.len() <= FILTER_SLOTS,
+            "{text}: {}",
+            block.code.len()
+        )
+    })
 }
 
 /// A filter that takes nearly all of the room.
@@ -36,45 +42,57 @@ fn decided(text: &str) -> Option<Block> {
 
 #[test]
 fn innermost_packet_decides_in_all_tunnels() {
-    let frame = datagram(&[1; 64]);
+    // The filter copies the short one whole, and reads the begin of the long one in place.
+    let frames = [datagram(&[1; 20]), datagram(&[1; 64])];
     for (text, filter, passes) in [
-        ("udp", decided("udp and port 7"), true),
-        ("tcp", decided("tcp port 80"), false),
-        ("tcp or udp", decided("tcp or udp"), true),
-        ("sctp", decided("sctp"), false),
-        ("udp port 1", whole("udp port 1"), false),
-        ("not udp", whole("not udp"), false),
-        ("not tcp", whole("not tcp"), true),
-        ("a read behind the packet", whole("udp[200] = 1"), false),
-        ("a read behind the window", whole("udp[1000] = 1"), false),
-        (LONG, long(), true),
+        ("udp", decided("udp and port 7"), [true; 2]),
+        ("tcp", decided("tcp port 80"), [false; 2]),
+        ("tcp or udp", decided("tcp or udp"), [true; 2]),
+        ("sctp", decided("sctp"), [false; 2]),
+        ("udp port 1", whole("udp port 1"), [false; 2]),
+        ("not udp", whole("not udp"), [false; 2]),
+        ("not tcp", whole("not tcp"), [true; 2]),
+        (
+            "behind the short packet",
+            whole("udp[40] = 1"),
+            [false, true],
+        ),
+        ("behind both packets", whole("udp[1000] = 1"), [false, true]),
+        (LONG, long(), [true; 2]),
     ] {
         assert!(filter.is_some(), "{text}");
-        let mut bench = Bench::with(ProbeOptions {
-            filter,
-            ..options(160, 1 << 20)
-        });
-        bench.probe.set_vxlan_ports(&[FLANNEL_PORT]).unwrap();
-        let mut frames = vec![frame.clone()];
-        frames.extend(
-            encapsulations()
-                .iter()
-                .map(|encapsulate| encapsulate(&frame)),
-        );
-        for frame in &frames {
-            bench.run(PROGRAM_INGRESS, frame, 1);
-            bench.run(PROGRAM_EGRESS, frame, 1);
+        for (frame, passes) in frames.iter().zip(passes) {
+            assert_decision(text, filter.clone(), frame, passes);
         }
-        let (records, [ingress, egress, _]) = bench.finish();
-        let count = frames.len() as u64;
-        for counters in [ingress, egress] {
-            assert_eq!((counters.seen, counters.lost), (count, 0), "{text}");
-            let expected = if passes { 0 } else { count };
-            assert_eq!(counters.filtered, expected, "{text}");
-        }
-        let expected = if passes { 2 * frames.len() } else { 0 };
-        assert_eq!(records.len(), expected, "{text}");
     }
+}
+
+/// Runs the taps on the frame as it is and in all tunnels.
+fn assert_decision(text: &str, filter: Option<Block>, frame: &[u8], passes: bool) {
+    let mut bench = Bench::with(ProbeOptions {
+        filter,
+        ..options(160, 1 << 20)
+    });
+    bench.probe.set_vxlan_ports(&[FLANNEL_PORT]).unwrap();
+    let mut frames = vec![frame.to_vec()];
+    frames.extend(
+        encapsulations()
+            .iter()
+            .map(|encapsulate| encapsulate(frame)),
+    );
+    for frame in &frames {
+        bench.run(PROGRAM_INGRESS, frame, 1);
+        bench.run(PROGRAM_EGRESS, frame, 1);
+    }
+    let (records, [ingress, egress, _]) = bench.finish();
+    let count = frames.len() as u64;
+    for counters in [ingress, egress] {
+        assert_eq!((counters.seen, counters.lost), (count, 0), "{text}");
+        let expected = if passes { 0 } else { count };
+        assert_eq!(counters.filtered, expected, "{text}");
+    }
+    let expected = if passes { 2 * frames.len() } else { 0 };
+    assert_eq!(records.len(), expected, "{text}");
 }
 
 #[test]
