@@ -52,6 +52,7 @@ pub enum Command {
   sudo podtrace trace -- ping -c 1 10.244.2.2   while a command runs
   sudo podtrace trace icmp and host 10.244.2.7  only these packets, as with tcpdump
   sudo podtrace trace -o json | jq .            for other programs
+  sudo podtrace trace -o pcapng | wireshark -k -i -
   sudo podtrace trace --kubeconfig admin.conf   name pods and nodes elsewhere too
   sudo podtrace trace --cri-socket /run/k3s/containerd/containerd.sock
   sudo podtrace trace --netns a --netns b       two nodes in namespaces of one machine")]
@@ -294,6 +295,8 @@ pub enum Format {
     Events,
     /// One JSON object per line: per event, per path, and a summary
     Json,
+    /// A recording, for a pipe: podtrace trace -o pcapng | wireshark -k -i -
+    Pcapng,
 }
 
 /// How times are shown.

@@ -19,6 +19,7 @@ use crate::{
     node::{pod_table::PodTable, target::Node},
     output::{
         json::Json,
+        quiet::Quiet,
         render::Render,
         text::{Layout, Text, TextOptions, TimeFormat},
     },
@@ -173,6 +174,8 @@ pub(super) fn nodes(netns: &[PathBuf], names: &[String]) -> anyhow::Result<Vec<N
 pub(super) fn format(view: &ViewArgs, epoch_ns: i128) -> Box<dyn Render> {
     let layout = match view.output {
         Format::Json => return Box::new(Json::new(epoch_ns)),
+        // Packets go to standard output, this to standard error.
+        Format::Pcapng => return Box::new(Quiet::new(text(view.color, epoch_ns))),
         Format::Text if view.quiet_hops => Layout::QuietHops,
         Format::Text => Layout::Paths,
         Format::Compact => Layout::Compact,

@@ -3,11 +3,11 @@ mod recording;
 
 use std::{ffi::OsString, fs::File, future::pending, io::Write as _, path::Path, time::Duration};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use tokio::time::sleep;
 
 use crate::{
-    cli::{CaptureArgs, Color, FileArgs, LiveFilterArgs, RecordArgs, TraceArgs},
+    cli::{CaptureArgs, Color, FileArgs, Format, LiveFilterArgs, RecordArgs, TraceArgs},
     clock::epoch_ns,
     command::{
         FINE, LOST,
@@ -42,6 +42,8 @@ const BEGIN_CHOSEN: Duration = Duration::from_secs(2);
 const BEGIN_WHOLE: Duration = Duration::from_secs(60);
 /// How long a command may take to end once the trace has ended before it.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// A recording is handed to the reader of a pipe at least this often.
+const PIPED_FLUSH: Duration = Duration::from_millis(100);
 /// A packet's outcome is known this time after [`CaptureArgs::hop_timeout`] at the latest.
 const DECIDED: Duration = Duration::from_millis(100);
 
@@ -50,7 +52,27 @@ pub(super) fn run(args: &TraceArgs) -> anyhow::Result<u8> {
     let epoch_ns = epoch_ns()?;
     let show = printer(format(&args.view, epoch_ns));
     let chosen = (&args.capture, &args.filter);
-    follow(chosen, Some(&args.files), show, epoch_ns, false)
+    let is_piped = args.view.output == Format::Pcapng;
+    let files = match is_piped {
+        true => piped(&args.files)?,
+        false => args.files.clone(),
+    };
+    follow(chosen, Some(&files), show, epoch_ns, is_piped)
+}
+
+/// The recording of `-o pcapng`, whose reader shows packets as they come.
+fn piped(files: &FileArgs) -> anyhow::Result<FileArgs> {
+    if files.write.is_some() {
+        bail!(
+            "-o pcapng records to standard output, and -w to a file\nhint: give one of them: \
+             podtrace record -w FILE"
+        );
+    }
+    Ok(FileArgs {
+        write: Some("-".into()),
+        flush: files.flush.min(PIPED_FLUSH),
+        ..files.clone()
+    })
 }
 
 /// Runs `record`; returns the exit code.
