@@ -3,6 +3,7 @@ mod capture;
 mod files;
 mod filter;
 mod flows;
+mod habits;
 mod mistakes;
 mod parse;
 mod replay;
@@ -17,6 +18,7 @@ pub use capture::{Attach, CaptureArgs, Feature, KernelArgs, LoadArgs, NamingArgs
 pub use files::{FileArgs, WriteArgs};
 pub use filter::{FileFilterArgs, LiveFilterArgs, ScopeArgs};
 pub use flows::{FlowsArgs, FlowsFormat, FlowsOrder};
+pub use habits::{Flow, HabitArgs, ListArgs, TimeStyle};
 pub use mistakes::parse;
 pub use replay::{ExportArgs, ExportFormat, InputArgs, ReplayArgs, StatsArgs, StatsFormat};
 
@@ -205,6 +207,9 @@ pub struct TraceArgs {
     /// Where to record it.
     #[command(flatten)]
     pub files: FileArgs,
+    /// What there is.
+    #[command(flatten)]
+    pub list: ListArgs,
 }
 
 /// Options of `record`.
@@ -297,21 +302,6 @@ pub enum Format {
     Json,
     /// A recording, for a pipe: podtrace trace -o pcapng | wireshark -k -i -
     Pcapng,
-}
-
-/// How times are shown.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum TimeStyle {
-    /// Time of day
-    Local,
-    /// Time of day in UTC
-    Utc,
-    /// Seconds since the first packet shown
-    Relative,
-    /// Seconds since the packet shown before
-    Delta,
-    /// Seconds since 1970 (UTC)
-    Epoch,
 }
 
 /// When to use colours.

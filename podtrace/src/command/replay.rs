@@ -16,6 +16,7 @@ use super::{
 use crate::{
     cli::{FileFilterArgs, Format, InputArgs, ReplayArgs},
     output::printer::Printer,
+    pipeline::consumer::Consumer as _,
     replay::{ShowLine, options::PlayerOptions, player::Player, report::Played},
     sink::{Sink, status},
     text::escape::shown,
@@ -41,7 +42,8 @@ pub(super) fn run(args: &ReplayArgs) -> anyhow::Result<u8> {
     } else {
         let sink = Sink::stdout()?;
         player.show_progress = leaves_terminal().then(|| sink.status_line());
-        let printer = Printer::new(format(&args.view, 0), Box::new(sink));
+        let printer = Printer::new(format(&args.view, 0)?, Box::new(sink));
+        player.shows_bytes = printer.takes_bytes();
         player.run(|_| Ok(vec![Box::new(printer)]))?
     };
     Ok(match code(&played) {

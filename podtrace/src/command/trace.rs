@@ -1,4 +1,5 @@
 //! `podtrace trace`: attach, follow, print.
+mod interfaces;
 mod recording;
 
 use std::{ffi::OsString, fs::File, future::pending, io::Write as _, path::Path, time::Duration};
@@ -42,15 +43,16 @@ const BEGIN_CHOSEN: Duration = Duration::from_secs(2);
 const BEGIN_WHOLE: Duration = Duration::from_secs(60);
 /// How long a command may take to end once the trace has ended before it.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// A recording is handed to the reader of a pipe at least this often.
-const PIPED_FLUSH: Duration = Duration::from_millis(100);
 /// A packet's outcome is known this time after [`CaptureArgs::hop_timeout`] at the latest.
 const DECIDED: Duration = Duration::from_millis(100);
 
 /// Runs `trace`; returns the exit code.
 pub(super) fn run(args: &TraceArgs) -> anyhow::Result<u8> {
+    if args.list.list_interfaces {
+        return interfaces::list(&args.capture);
+    }
     let epoch_ns = epoch_ns()?;
-    let show = printer(format(&args.view, epoch_ns));
+    let show = printer(format(&args.view, epoch_ns)?);
     let chosen = (&args.capture, &args.filter);
     let is_piped = args.view.output == Format::Pcapng;
     let files = match is_piped {
@@ -70,7 +72,7 @@ fn piped(files: &FileArgs) -> anyhow::Result<FileArgs> {
     }
     Ok(FileArgs {
         write: Some("-".into()),
-        flush: files.flush.min(PIPED_FLUSH),
+        packet_buffered: true,
         ..files.clone()
     })
 }
@@ -110,7 +112,7 @@ pub(super) fn follow(
     let mut workload = workload(&capture.command)?;
     privilege::begin(sources.cluster.is_some())?;
     let options = TraceOptions {
-        interfaces: capture.interfaces.clone(),
+        interfaces: capture.chosen().to_vec(),
         table: table(capture.naming.pods.as_deref())?,
         filter,
         only_matching: chosen.scope.only_matching,
@@ -129,7 +131,7 @@ pub(super) fn follow(
         diagnostics: capture.verbose > 0,
         begins_within: match capture {
             _ if workload.is_some() || ready.is_some() => BEGIN_WHOLE,
-            _ if !capture.interfaces.is_empty() => BEGIN_CHOSEN,
+            _ if !capture.chosen().is_empty() => BEGIN_CHOSEN,
             _ => BEGIN,
         },
         has_closer,
