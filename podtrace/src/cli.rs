@@ -1,5 +1,6 @@
 //! The command line: types and help, no logic.
 mod capture;
+mod config;
 mod files;
 mod filter;
 mod flows;
@@ -31,6 +32,9 @@ pub use replay::{ExportArgs, ExportFormat, InputArgs, ReplayArgs, StatsArgs, Sta
 4 events lost (--strict)."
 )]
 pub struct Cli {
+    /// Take no defaults from configuration files
+    #[arg(long, global = true)]
+    pub no_config: bool,
     /// The chosen command.
     #[command(subcommand)]
     pub command: Command,

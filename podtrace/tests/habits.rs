@@ -1,7 +1,8 @@
-//! What tcpdump's letters show of recordings.
+//! What tcpdump's letters show of recordings, and defaults from a file.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::{
+    fs,
     path::Path,
     process::{Command, Output},
 };
@@ -163,4 +164,66 @@ fn what_text_alone_has_is_refused_elsewhere() {
             );
         }
     }
+}
+
+#[test]
+fn defaults_come_from_a_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("config.toml");
+    let run = |words: &[&str]| {
+        let mut command = podtrace();
+        command.env("PODTRACE_CONFIG", &file).args(words);
+        command.output().unwrap()
+    };
+    fs::write(
+        &file,
+        "[replay]\noutput = \"compact\"\nfirst = 1\n[all]\nnumeric = true\n",
+    )
+    .unwrap();
+    let shown = text(&run(&["replay", "worker1.pcapng"]));
+    assert!(
+        shown.contains("\n1 packet ·") && shown.contains("  delivered in"),
+        "{shown}"
+    );
+    assert!(!shown.contains("default/client"), "{shown}");
+    let shown = text(&run(&["replay", "-c", "2", "-o", "json", "worker1.pcapng"]));
+    assert!(
+        shown.contains("{\"type\":\"path\"") && shown.contains("\"packets\":2"),
+        "{shown}"
+    );
+    let shown = text(&run(&["--no-config", "replay", "worker1.pcapng"]));
+    assert!(
+        shown.contains("default/client") && !shown.contains("\n1 packet "),
+        "{shown}"
+    );
+    for (config, words) in [
+        (
+            "[replay]\nfrist = 1\n",
+            ["line 2: [replay] has no option frist", "first"],
+        ),
+        (
+            "[replay]\nfirst = \"\\u001b[31m\"\n",
+            ["line 2: [replay] first: ", r"\x1b[31m is wrong"],
+        ),
+        ("first = 1\n", ["line 1: ", "[all]"]),
+    ] {
+        fs::write(&file, config).unwrap();
+        let output = run(&["replay", "worker1.pcapng"]);
+        let error = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{error}");
+        for words in words.iter().chain(&[&"config.toml"]) {
+            assert!(
+                error.contains(*words) && !error.contains('\u{1b}'),
+                "{words}: {error}"
+            );
+        }
+        // What is wrong is not read where it is not asked for.
+        text(&run(&["replay", "--no-config", "worker1.pcapng"]));
+    }
+    fs::remove_file(&file).unwrap();
+    let error = String::from_utf8(run(&["replay", "worker1.pcapng"]).stderr).unwrap();
+    assert!(
+        error.contains("failed to read") && error.contains("--no-config"),
+        "{error}"
+    );
 }

@@ -14,10 +14,13 @@ use clap::{
     error::{ContextKind, ContextValue, ErrorKind},
 };
 
-use super::Cli;
+use super::{Cli, config::with_defaults};
 use crate::{
     sink,
-    text::{escape::shown, system_error::without_numbers},
+    text::{
+        escape::{escape_error, shown},
+        system_error::without_numbers,
+    },
 };
 
 /// Options and words that select packets in other tools. podtrace has options that are spelled
@@ -41,6 +44,9 @@ const SELECTORS: [&str; 16] = [
     "vlan",
 ];
 
+/// The exit status of a wrong configuration file.
+const ERROR: i32 = 2;
+
 const SELECT: &str = "packets are selected by an expression, as with tcpdump: podtrace trace icmp and host \
      10.0.0.1, podtrace replay FILE -- port 53; those of one interface by -i NAME, and \
      podtrace export --vantage NAMESPACE/POD/eth0 takes a pod's out of a recording";
@@ -48,7 +54,11 @@ const SELECT: &str = "packets are selected by an expression, as with tcpdump: po
 /// Reads the command line; ends the process where it asks for help or is wrong.
 #[must_use]
 pub fn parse() -> Cli {
-    read(env::args_os().collect()).unwrap_or_else(|error| leave(&error))
+    let line = with_defaults(env::args_os().collect()).unwrap_or_else(|words| {
+        sink::tell(&escape_error(&words));
+        process::exit(ERROR)
+    });
+    read(line).unwrap_or_else(|error| leave(&error))
 }
 
 /// Shows what clap has to say, which may be the help, and ends the process.
