@@ -1,8 +1,10 @@
 //! The command line: types and help, no logic.
 mod capture;
+mod config;
 mod files;
 mod filter;
 mod flows;
+mod habits;
 mod mistakes;
 mod parse;
 mod replay;
@@ -17,6 +19,7 @@ pub use capture::{Attach, CaptureArgs, Feature, KernelArgs, LoadArgs, NamingArgs
 pub use files::{FileArgs, WriteArgs};
 pub use filter::{FileFilterArgs, LiveFilterArgs, ScopeArgs};
 pub use flows::{FlowsArgs, FlowsFormat, FlowsOrder};
+pub use habits::{Flow, HabitArgs, ListArgs, TimeStyle};
 pub use mistakes::parse;
 pub use replay::{ExportArgs, ExportFormat, InputArgs, ReplayArgs, StatsArgs, StatsFormat};
 
@@ -29,6 +32,9 @@ pub use replay::{ExportArgs, ExportFormat, InputArgs, ReplayArgs, StatsArgs, Sta
 4 events lost (--strict)."
 )]
 pub struct Cli {
+    /// Take no defaults from configuration files
+    #[arg(long, global = true)]
+    pub no_config: bool,
     /// The chosen command.
     #[command(subcommand)]
     pub command: Command,
@@ -52,6 +58,7 @@ pub enum Command {
   sudo podtrace trace -- ping -c 1 10.244.2.2   while a command runs
   sudo podtrace trace icmp and host 10.244.2.7  only these packets, as with tcpdump
   sudo podtrace trace -o json | jq .            for other programs
+  sudo podtrace trace -o pcapng | wireshark -k -i -
   sudo podtrace trace --kubeconfig admin.conf   name pods and nodes elsewhere too
   sudo podtrace trace --cri-socket /run/k3s/containerd/containerd.sock
   sudo podtrace trace --netns a --netns b       two nodes in namespaces of one machine")]
@@ -204,6 +211,9 @@ pub struct TraceArgs {
     /// Where to record it.
     #[command(flatten)]
     pub files: FileArgs,
+    /// What there is.
+    #[command(flatten)]
+    pub list: ListArgs,
 }
 
 /// Options of `record`.
@@ -294,21 +304,8 @@ pub enum Format {
     Events,
     /// One JSON object per line: per event, per path, and a summary
     Json,
-}
-
-/// How times are shown.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum TimeStyle {
-    /// Time of day
-    Local,
-    /// Time of day in UTC
-    Utc,
-    /// Seconds since the first packet shown
-    Relative,
-    /// Seconds since the packet shown before
-    Delta,
-    /// Seconds since 1970 (UTC)
-    Epoch,
+    /// A recording, for a pipe: podtrace trace -o pcapng | wireshark -k -i -
+    Pcapng,
 }
 
 /// When to use colours.

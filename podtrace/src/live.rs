@@ -1,6 +1,6 @@
 //! A live session: keeps taps in step with the interfaces and turns records into output.
 mod attach;
-mod check;
+pub(crate) mod check;
 pub(crate) mod children;
 pub(crate) mod closer;
 mod cluster;

@@ -3,6 +3,7 @@
 //! Plain types that depend on no room above.
 pub mod direction;
 pub mod event;
+pub mod frame;
 pub mod left_out;
 pub mod link_type;
 pub mod loss;

@@ -1,6 +1,7 @@
 //! Output formats of paths, events, notices and the summary: one file per format.
 pub mod flows;
 mod grid;
+pub mod interfaces;
 pub mod json;
 pub mod notices;
 mod paint;

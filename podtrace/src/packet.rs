@@ -33,6 +33,7 @@ use serde::{Deserialize, Serialize};
 use crate::filter::Filter;
 pub(crate) use at_tap::{AtTap, Beside};
 
+pub use describe::TcpWords;
 pub(crate) use describe::flag_names;
 pub use dns::Dns;
 pub use ends::Ends;

@@ -18,7 +18,7 @@ use std::{net::IpAddr, time::Duration};
 use podtrace_ebpf::record::Direction;
 
 use crate::{
-    model::event::Event,
+    model::{event::Event, frame::Frame},
     packet::{Ends, Network, Packet, Payload, Tunnel},
 };
 use refusal::Refusal;
@@ -264,6 +264,8 @@ pub struct Path {
     pub refusal: Option<Box<Refusal>>,
     /// What its payload says, where it is read.
     pub payload: Option<Box<Payload>>,
+    /// Its bytes at the first hop, if somebody shows them.
+    pub frame: Option<Box<Frame>>,
     /// Of an ICMP error or a reset: the packet that it is about.
     pub about: Option<u64>,
     /// The translations of its ends, in order.
@@ -318,6 +320,7 @@ impl Path {
             + tunnels.count() * size_of::<Tunnel>()
             + self.refusal.as_deref().map_or(0, size_of_val)
             + self.payload.as_deref().map_or(0, Payload::bytes)
+            + self.frame.as_deref().map_or(0, Frame::bytes)
             + trip.map_or(0, |trip| size_of_val(&trip.at[..]))
     }
 

@@ -121,6 +121,7 @@ impl Pipeline {
     /// consumers before it.
     pub fn add(&mut self, consumer: Box<dyn Consumer>) {
         self.consumers.add(consumer);
+        self.builder.keeps_frames = self.consumers.show_bytes();
     }
 
     /// The state of the network.
@@ -208,7 +209,7 @@ impl Pipeline {
         for (number, bytes) in (1..).zip(batch.records()) {
             match Event::decode(bytes, &self.world.tap_points, &self.options) {
                 Ok(mut event) => {
-                    if self.consumers.take_all() {
+                    if self.consumers.take_bytes() {
                         event.captured = batch.captured(bytes);
                     }
                     self.reorder.push(event);
@@ -298,7 +299,7 @@ impl Pipeline {
             .event(Events::All, event, packet, &self.world);
         if self.consumers.take_shown() {
             if event_waits(event, &self.world, self.now_ns) {
-                self.gate(Gated::event(event, packet));
+                self.gate(Gated::event(event, packet, self.consumers.show_bytes()));
             } else {
                 self.show_event(event, packet);
             }

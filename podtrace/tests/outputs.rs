@@ -1,6 +1,6 @@
 //! What is written when standard output is a closed pipe, or full.
 use std::{
-    fs::OpenOptions,
+    fs::{self, OpenOptions},
     io::Read as _,
     process::{Command, Stdio},
 };
@@ -11,13 +11,14 @@ const RECORDED: &str = concat!(
 );
 
 /// Every command that writes what it reads from a file.
-const COMMANDS: [&[&str]; 9] = [
+const COMMANDS: [&[&str]; 10] = [
     &["export", "--format", "csv"],
     &["export", "--format", "json"],
     &["export", "--format", "pcapng"],
     &["export", "--format", "parquet"],
     &["replay"],
     &["replay", "-o", "json"],
+    &["replay", "-o", "pcapng"],
     &["stats"],
     &["stats", "-o", "json"],
     &["topology"],
@@ -85,5 +86,64 @@ fn file_that_cannot_be_written_is_named() {
         let error = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(2), "{format}: {error}");
         assert!(error.contains("/dev/full"), "{format}: {error}");
+    }
+}
+
+#[test]
+fn recording_on_standard_output_is_whole() {
+    let tshark = |pcapng: &[u8]| {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("piped.pcapng");
+        fs::write(&file, pcapng).unwrap();
+        let input = fs::File::open(&file).unwrap();
+        let mut tshark = Command::new("tshark");
+        tshark.args(["-n", "-r", "-"]).stdin(input);
+        tshark.output().ok().map(|output| {
+            let error = String::from_utf8_lossy(&output.stderr);
+            assert!(output.status.success(), "{error}");
+            String::from_utf8_lossy(&output.stdout).lines().count()
+        })
+    };
+    let run = |args: &[&str]| {
+        let output = podtrace(args).output().unwrap();
+        assert!(output.status.success(), "{args:?}");
+        output.stdout
+    };
+    let piped = run(&["replay", "-o", "pcapng"]);
+    let events = run(&["replay", "-o", "events"]);
+    let events = String::from_utf8_lossy(&events);
+    let events = events.lines().filter(|line| line.contains("  #")).count();
+    assert!(events > 0);
+    match tshark(&piped) {
+        Some(packets) => assert_eq!(packets, events),
+        None => eprintln!("there is no tshark: its part is skipped"),
+    }
+}
+
+#[test]
+fn recording_on_standard_output_is_refused_where_it_would_lie() {
+    for (args, words) in [
+        (
+            &["trace", "-o", "pcapng", "-w", "x.pcapng"][..],
+            "podtrace record -w FILE",
+        ),
+        (
+            &[
+                "replay",
+                "-o",
+                "pcapng",
+                "--only-matching",
+                RECORDED,
+                "--",
+                "icmp",
+            ],
+            "--only-matching leaves hops out",
+        ),
+    ] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_podtrace"));
+        let output = command.args(args).output().unwrap();
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{args:?}: {error}");
+        assert!(output.stdout.is_empty() && error.contains(words), "{error}");
     }
 }

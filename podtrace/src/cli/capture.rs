@@ -2,17 +2,17 @@
 use std::{ffi::OsString, path::PathBuf};
 
 use clap::{ArgAction, Args, ValueEnum};
-use podtrace_ebpf::config::{SNAPLEN_DEFAULT, SNAPLEN_MAX, SNAPLEN_MIN};
+use podtrace_ebpf::config::SNAPLEN_DEFAULT;
 
 use super::{
-    Color, Format, TimeStyle,
-    parse::{count, duration, interface, mebibytes, number, port, rate, share},
+    Color, Format, HabitArgs, TimeStyle,
+    parse::{count, duration, interface, mebibytes, number, port, rate, share, snaplen},
 };
 
 /// Options of live tracing.
 #[derive(Clone, Debug, Args)]
 pub struct CaptureArgs {
-    /// Tap only interfaces of this name, on the node and in pods (repeatable)
+    /// Tap only interfaces of this name, on the node and in pods (repeatable) [default: any]
     #[arg(short, long = "interface", value_name = "NAME", value_parser = interface())]
     pub interfaces: Vec<String>,
     /// Stop after this many packets
@@ -31,9 +31,9 @@ pub struct CaptureArgs {
     /// service account]
     #[arg(long, value_name = "FILE", help_heading = "Names")]
     pub kubeconfig: Option<PathBuf>,
-    /// Capture at most this many bytes of each packet, 132 to 9216
-    #[arg(long, value_name = "BYTES", default_value_t = SNAPLEN_DEFAULT,
-          value_parser = number(SNAPLEN_MIN..=SNAPLEN_MAX))]
+    /// Capture at most this many bytes of each packet, 132 to 9216, or 0 for 9216
+    #[arg(short, long, visible_alias = "snapshot-length", value_name = "BYTES",
+          default_value_t = SNAPLEN_DEFAULT, value_parser = snaplen)]
     pub snaplen: u32,
     /// Report a packet as not seen further when no tap sees it for this long
     #[arg(long, value_name = "TIME", default_value = "500ms", value_parser = duration)]
@@ -62,6 +62,17 @@ pub struct CaptureArgs {
     /// Also print diagnostics of the kernel side
     #[arg(short, long, action = ArgAction::Count)]
     pub verbose: u8,
+}
+
+impl CaptureArgs {
+    /// The interfaces to tap; none for the usual ones, which tcpdump calls `any`.
+    #[must_use]
+    pub fn chosen(&self) -> &[String] {
+        match self.interfaces.iter().any(|name| name == "any") {
+            true => &[],
+            false => &self.interfaces,
+        }
+    }
 }
 
 /// Which kernel features are used.
@@ -141,7 +152,7 @@ pub struct ViewArgs {
     #[arg(long, value_name = "WHEN", default_value = "auto")]
     pub color: Color,
     /// Print addresses without pod names
-    #[arg(short, long)]
+    #[arg(short, long, overrides_with = "numeric")]
     pub numeric: bool,
     /// How times are shown, in all formats but JSON
     #[arg(long, value_name = "HOW", default_value = "local")]
@@ -149,6 +160,9 @@ pub struct ViewArgs {
     /// Leave out the hops of packets that arrived, or left the node
     #[arg(long)]
     pub quiet_hops: bool,
+    /// What is shown of packets.
+    #[command(flatten)]
+    pub habits: HabitArgs,
 }
 
 /// Where names come from.

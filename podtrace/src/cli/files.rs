@@ -6,6 +6,9 @@ use clap::Args;
 
 use super::parse::{count, duration, number, rotate_size, size};
 
+/// A recording whose reader waits for it is written at least this often.
+const AT_ONCE: Duration = Duration::from_millis(100);
+
 /// Where a session is recorded.
 #[derive(Clone, Debug, Args)]
 pub struct FileArgs {
@@ -47,6 +50,13 @@ pub struct FileArgs {
     /// no more than that is missing
     #[arg(long, value_name = "TIME", default_value = "1s", value_parser = duration, help_heading = "Recording")]
     pub flush: Duration,
+    /// --flush 100ms: as soon as a packet is known, as with tcpdump
+    #[arg(
+        short = 'U',
+        overrides_with = "packet_buffered",
+        help_heading = "Recording"
+    )]
+    pub packet_buffered: bool,
 }
 
 /// How files are written.
@@ -68,6 +78,15 @@ impl FileArgs {
         self.write
             .as_deref()
             .is_some_and(|path| path.as_os_str() == "-")
+    }
+
+    /// How often what was recorded is written at least.
+    #[must_use]
+    pub fn flush_after(&self) -> Duration {
+        match self.packet_buffered {
+            true => self.flush.min(AT_ONCE),
+            false => self.flush,
+        }
     }
 
     /// Upper bound of a file's size in bytes.

@@ -1,6 +1,8 @@
 //! Which packets are shown: tcpdump's expressions.
 use clap::Args;
 
+use super::Flow;
+
 /// How an expression is applied.
 #[derive(Clone, Copy, Debug, Default, Args)]
 pub struct ScopeArgs {
@@ -10,6 +12,15 @@ pub struct ScopeArgs {
     /// The expression is about the innermost headers of what is in tunnels
     #[arg(long, help_heading = "Filter")]
     pub inner: bool,
+    /// Only packets that an interface sees in this direction: those of the expression that are
+    /// also inbound, or outbound
+    #[arg(
+        short = 'Q',
+        long,
+        value_name = "in|out|inout",
+        help_heading = "Filter"
+    )]
+    pub direction: Option<Flow>,
     /// Show only the hops that match, not all those of a packet that matches at one
     #[arg(long, help_heading = "Filter")]
     pub only_matching: bool,

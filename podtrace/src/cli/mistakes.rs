@@ -1,4 +1,6 @@
 //! Errors of a wrong command line.
+mod tcpdump;
+
 use std::{
     env,
     ffi::OsString,
@@ -7,15 +9,18 @@ use std::{
 };
 
 use clap::{
-    Error, Parser as _,
+    CommandFactory as _, Error, Parser as _,
     builder::StyledStr,
     error::{ContextKind, ContextValue, ErrorKind},
 };
 
-use super::Cli;
+use super::{Cli, config::with_defaults};
 use crate::{
     sink,
-    text::{escape::shown, system_error::without_numbers},
+    text::{
+        escape::{escape_error, shown},
+        system_error::without_numbers,
+    },
 };
 
 /// Options and words that select packets in other tools. podtrace has options that are spelled
@@ -39,10 +44,21 @@ const SELECTORS: [&str; 16] = [
     "vlan",
 ];
 
+/// The exit status of a wrong configuration file.
+const ERROR: i32 = 2;
+
+const SELECT: &str = "packets are selected by an expression, as with tcpdump: podtrace trace icmp and host \
+     10.0.0.1, podtrace replay FILE -- port 53; those of one interface by -i NAME, and \
+     podtrace export --vantage NAMESPACE/POD/eth0 takes a pod's out of a recording";
+
 /// Reads the command line; ends the process where it asks for help or is wrong.
 #[must_use]
 pub fn parse() -> Cli {
-    read(env::args_os().collect()).unwrap_or_else(|error| leave(&error))
+    let line = with_defaults(env::args_os().collect()).unwrap_or_else(|words| {
+        sink::tell(&escape_error(&words));
+        process::exit(ERROR)
+    });
+    read(line).unwrap_or_else(|error| leave(&error))
 }
 
 /// Shows what clap has to say, which may be the help, and ends the process.
@@ -72,15 +88,23 @@ fn read(line: Vec<OsString>) -> Result<Cli, Error> {
             error.remove(ContextKind::Suggested);
         }
         if error.kind() == ErrorKind::UnknownArgument {
-            correct_suggestion(&mut error);
+            correct_suggestion(&mut error, command(&line));
         }
         error
     })
 }
 
+/// The command of a line; nothing if there is none.
+fn command(line: &[OsString]) -> &str {
+    let mut words = line.iter().skip(1).filter_map(|word| word.to_str());
+    words
+        .find(|word| !word.starts_with('-'))
+        .unwrap_or_default()
+}
+
 /// Removes the suggestion of an option that does something else, or of a file whose name begins
 /// with a dash; gives a hint that helps instead.
-fn correct_suggestion(error: &mut Error) {
+fn correct_suggestion(error: &mut Error, command: &str) {
     let text_of = |kind| match error.get(kind) {
         Some(ContextValue::String(text)) => Some(text.clone()),
         _ => None,
@@ -89,15 +113,13 @@ fn correct_suggestion(error: &mut Error) {
     let similar = text_of(ContextKind::SuggestedArg);
     let name = given.trim_start_matches('-');
     let tip = if SELECTORS.contains(&name) {
-        Some(
-            "packets are selected by an expression, as with tcpdump: podtrace trace icmp and host \
-             10.0.0.1, podtrace replay FILE -- port 53; those of one interface by -i NAME, and \
-             podtrace export --vantage NAMESPACE/POD/eth0 takes a pod's out of a recording",
-        )
+        Some(SELECT.to_owned())
     } else if name.starts_with(|c: char| c.is_ascii_digit()) && name != given {
-        Some("no number and no time may be below 0")
+        Some("no number and no time may be below 0".to_owned())
+    } else if name.chars().count() == 1 && Cli::command().find_subcommand(command).is_none() {
+        Some("a command comes first: podtrace trace -i cni0 icmp".to_owned())
     } else {
-        None
+        tcpdump::instead(&given, command)
     };
     error.remove(ContextKind::Suggested);
     if tip.is_some() || similar.is_some_and(|similar| !is_meant(&given, &similar)) {
@@ -124,7 +146,7 @@ mod tests {
 
     use super::*;
 
-    fn error_text(words: &[&str]) -> String {
+    pub(super) fn error_text(words: &[&str]) -> String {
         let line = ["podtrace"].iter().chain(words);
         read(line.map(OsString::from).collect())
             .unwrap_err()
@@ -153,6 +175,15 @@ mod tests {
         assert!(!text.contains("zstd"), "{text}");
         let text = error_text(&["replay", "-w", "x", "y"]);
         assert!(!text.contains("-- -w"), "{text}");
+    }
+
+    #[test]
+    fn command_comes_first() {
+        for words in [&["-i", "eth0", "icmp"][..], &["-nr", "x"], &["-x"]] {
+            let text = error_text(words);
+            assert!(text.contains("podtrace trace -i cni0 icmp"), "{text}");
+        }
+        assert!(error_text(&["--verison"]).contains("'--version'"));
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::{
 
 use clap::builder::{OsStringValueParser, TypedValueParser};
 use jiff::SignedDuration;
+use podtrace_ebpf::config::{SNAPLEN_MAX, SNAPLEN_MIN};
 
 use crate::{
     replay::options::{Moment, Span},
@@ -40,6 +41,15 @@ pub(super) fn count(text: &str) -> Result<u64, String> {
             false => "must be a whole number above 0".into(),
         }
     })
+}
+
+/// How many bytes of a packet are captured; 0 for as many as can be.
+pub(super) fn snaplen(text: &str) -> Result<u32, String> {
+    if text == "0" {
+        return Ok(SNAPLEN_MAX);
+    }
+    let number = number(SNAPLEN_MIN..=SNAPLEN_MAX)(text);
+    number.map_err(|words| format!("{words}, or 0 for {SNAPLEN_MAX}"))
 }
 
 /// The name of a tap point.

@@ -27,7 +27,7 @@ pub struct InputArgs {
     #[arg(long, value_name = "TIME", value_parser = moment, allow_hyphen_values = true)]
     pub until: Option<Moment>,
     /// Only the first packets, for example 100, or the first stretch of time, for example 10s
-    #[arg(long, value_name = "N|TIME", value_parser = span)]
+    #[arg(short = 'c', long, value_name = "N|TIME", value_parser = span)]
     pub first: Option<Span>,
     /// Only the last packets, or the last stretch of time
     #[arg(long, value_name = "N|TIME", value_parser = span, conflicts_with = "first")]

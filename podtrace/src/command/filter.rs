@@ -4,14 +4,24 @@ use std::sync::Arc;
 use anyhow::bail;
 
 use crate::{
-    cli::ScopeArgs,
+    cli::{Flow, ScopeArgs},
     filter::{Expression, Filter, Scope},
 };
 
-/// Compiles the words of an expression; none if there are no words.
+/// Compiles the words of an expression; none if there are no words and no direction.
 pub(super) fn filter(words: &[String], args: ScopeArgs) -> anyhow::Result<Option<Arc<Filter>>> {
     let text = words.join(" ");
-    if text.trim().is_empty() {
+    let text = text.trim();
+    let text = match (direction(args), text) {
+        (None, text) => text.to_owned(),
+        (Some(direction), "") => direction.to_owned(),
+        (Some(direction), text) => {
+            // A mistake is shown in what was given.
+            Expression::compile(text)?;
+            format!("({text}) and {direction}")
+        }
+    };
+    if text.is_empty() {
         let needless = [
             (args.outer, "--outer"),
             (args.inner, "--inner"),
@@ -29,6 +39,15 @@ pub(super) fn filter(words: &[String], args: ScopeArgs) -> anyhow::Result<Option
         _ => Scope::Both,
     };
     Ok(Some(Arc::new(Filter { expression, scope })))
+}
+
+/// The direction of `--direction` as a term.
+fn direction(args: ScopeArgs) -> Option<&'static str> {
+    match args.direction? {
+        Flow::In => Some("inbound"),
+        Flow::Out => Some("outbound"),
+        Flow::Inout => None,
+    }
 }
 
 /// Refuses to record only some hops of packets.

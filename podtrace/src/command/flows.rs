@@ -36,7 +36,7 @@ fn replay(args: &FlowsArgs) -> anyhow::Result<u8> {
     let options = options(args, false, 0);
     let player_options = PlayerOptions {
         files: args.read.clone(),
-        interfaces: args.capture.interfaces.clone(),
+        interfaces: args.capture.chosen().to_vec(),
         vxlan_ports: vxlan_ports(&args.capture.vxlan_port)?,
         filter: filter(&args.filter.expression, args.filter.scope)?,
         only_matching: args.filter.scope.only_matching,

@@ -9,30 +9,43 @@ use nix::sys::stat::{SFlag, fstat};
 
 use super::{
     FINE, INTERRUPTED, LOST,
-    filter::filter,
-    setup::{format, vxlan_ports},
+    filter::{filter, refuse_partial},
+    setup::{format, refuse_terminal, vxlan_ports},
     stop::stop_on_signal,
 };
 use crate::{
-    cli::{FileFilterArgs, InputArgs, ReplayArgs},
+    cli::{FileFilterArgs, Format, InputArgs, ReplayArgs},
     output::printer::Printer,
+    pipeline::consumer::Consumer as _,
     replay::{ShowLine, options::PlayerOptions, player::Player, report::Played},
     sink::{Sink, status},
     text::escape::shown,
 };
+use export::piped;
 pub(super) use export::run as export;
 pub(super) use stats::run as stats;
 
 /// Runs `replay`; returns the exit code.
 pub(super) fn run(args: &ReplayArgs) -> anyhow::Result<u8> {
-    let format = format(&args.view, 0);
+    let is_piped = args.view.output == Format::Pcapng;
+    if is_piped {
+        refuse_partial(args.input.filter.scope)?;
+        refuse_terminal()?;
+    }
     let options = player_options(&args.input)?;
     let mut player = Player::new(&options, args.follow, stop_on_signal()?)?;
     player.speed = args.speed;
-    let sink = Sink::stdout()?;
-    player.show_progress = leaves_terminal().then(|| sink.status_line());
-    let printer = Printer::new(format, Box::new(sink));
-    let played = player.run(|_| Ok(vec![Box::new(printer)]))?;
+    let played = if is_piped {
+        player.is_recorded = true;
+        player.show_progress = leaves_terminal().then(progress_alone);
+        player.run(|found| piped(args, found))?
+    } else {
+        let sink = Sink::stdout()?;
+        player.show_progress = leaves_terminal().then(|| sink.status_line());
+        let printer = Printer::new(format(&args.view, 0)?, Box::new(sink));
+        player.shows_bytes = printer.takes_bytes();
+        player.run(|_| Ok(vec![Box::new(printer)]))?
+    };
     Ok(match code(&played) {
         FINE if args.strict && !played.is_whole() => LOST,
         code => code,

@@ -11,7 +11,10 @@ use nix::sys::utsname::uname;
 use podtrace_ebpf::config::VXLAN_PORTS_MAX;
 
 use crate::{
-    cli::{Attach, Color, Feature, Format, KernelArgs, NamingArgs, TimeStyle, ViewArgs, WriteArgs},
+    cli::{
+        Attach, Color, Feature, Format, HabitArgs, KernelArgs, NamingArgs, TimeStyle, ViewArgs,
+        WriteArgs,
+    },
     command::use_color,
     identity::cri::check_socket,
     live::runtimes::Sockets,
@@ -19,8 +22,9 @@ use crate::{
     node::{pod_table::PodTable, target::Node},
     output::{
         json::Json,
+        quiet::Quiet,
         render::Render,
-        text::{Layout, Text, TextOptions, TimeFormat},
+        text::{Bytes, Layout, TcpNumbers, Text, TextOptions, TimeFormat},
     },
     packet::VxlanPorts,
     probe::{AttachMethod, feature::Without, support},
@@ -170,9 +174,19 @@ pub(super) fn nodes(netns: &[PathBuf], names: &[String]) -> anyhow::Result<Vec<N
 }
 
 /// The format that was asked for. `epoch_ns`: UTC nanoseconds at CLOCK_MONOTONIC zero.
-pub(super) fn format(view: &ViewArgs, epoch_ns: i128) -> Box<dyn Render> {
+pub(super) fn format(view: &ViewArgs, epoch_ns: i128) -> anyhow::Result<Box<dyn Render>> {
+    let habits = &view.habits;
+    let is_text = !matches!(view.output, Format::Json | Format::Pcapng);
+    if let (false, Some(flag)) = (is_text, habits.of_text()) {
+        bail!(
+            "{flag} is for text, as with -o text or -o events: -o json and -o pcapng lack nothing"
+        );
+    }
     let layout = match view.output {
-        Format::Json => return Box::new(Json::new(epoch_ns)),
+        Format::Json => return Ok(Box::new(Json::new(epoch_ns))),
+        // Packets go to standard output, this to standard error.
+        Format::Pcapng => return Ok(Box::new(Quiet::new(text(view.color, epoch_ns)))),
+        Format::Text if habits.quiet => Layout::Compact,
         Format::Text if view.quiet_hops => Layout::QuietHops,
         Format::Text => Layout::Paths,
         Format::Compact => Layout::Compact,
@@ -183,15 +197,34 @@ pub(super) fn format(view: &ViewArgs, epoch_ns: i128) -> Box<dyn Render> {
         numeric: view.numeric,
         epoch_ns,
         layout,
-        time: match view.time {
+        time: match habits.time().unwrap_or(view.time) {
             TimeStyle::Local => TimeFormat::Local,
             TimeStyle::Utc => TimeFormat::Utc,
+            TimeStyle::Date => TimeFormat::Date,
             TimeStyle::Relative => TimeFormat::Relative,
             TimeStyle::Delta => TimeFormat::Delta,
             TimeStyle::Epoch => TimeFormat::Epoch,
+            TimeStyle::None => TimeFormat::None,
+        },
+        bytes: bytes(habits),
+        tcp: match (habits.quiet, habits.absolute_seq) {
+            (true, _) => TcpNumbers::None,
+            (false, true) => TcpNumbers::Absolute,
+            (false, false) => TcpNumbers::Relative,
         },
     };
-    Box::new(Text::new(options, jiff::tz::TimeZone::system()))
+    Ok(Box::new(Text::new(options, jiff::tz::TimeZone::system())))
+}
+
+/// What is shown of bytes.
+fn bytes(habits: &HabitArgs) -> Bytes {
+    let (hex, ascii) = habits.bytes();
+    Bytes {
+        hex,
+        ascii,
+        from_link: habits.with_link_header(),
+        link_level: habits.link_level,
+    }
 }
 
 /// The text view with the local time zone.

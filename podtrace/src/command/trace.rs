@@ -1,13 +1,14 @@
 //! `podtrace trace`: attach, follow, print.
+mod interfaces;
 mod recording;
 
 use std::{ffi::OsString, fs::File, future::pending, io::Write as _, path::Path, time::Duration};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use tokio::time::sleep;
 
 use crate::{
-    cli::{CaptureArgs, Color, FileArgs, LiveFilterArgs, RecordArgs, TraceArgs},
+    cli::{CaptureArgs, Color, FileArgs, Format, LiveFilterArgs, RecordArgs, TraceArgs},
     clock::epoch_ns,
     command::{
         FINE, LOST,
@@ -47,10 +48,33 @@ const DECIDED: Duration = Duration::from_millis(100);
 
 /// Runs `trace`; returns the exit code.
 pub(super) fn run(args: &TraceArgs) -> anyhow::Result<u8> {
+    if args.list.list_interfaces {
+        return interfaces::list(&args.capture);
+    }
     let epoch_ns = epoch_ns()?;
-    let show = printer(format(&args.view, epoch_ns));
+    let show = printer(format(&args.view, epoch_ns)?);
     let chosen = (&args.capture, &args.filter);
-    follow(chosen, Some(&args.files), show, epoch_ns, false)
+    let is_piped = args.view.output == Format::Pcapng;
+    let files = match is_piped {
+        true => piped(&args.files)?,
+        false => args.files.clone(),
+    };
+    follow(chosen, Some(&files), show, epoch_ns, is_piped)
+}
+
+/// The recording of `-o pcapng`, whose reader shows packets as they come.
+fn piped(files: &FileArgs) -> anyhow::Result<FileArgs> {
+    if files.write.is_some() {
+        bail!(
+            "-o pcapng records to standard output, and -w to a file\nhint: give one of them: \
+             podtrace record -w FILE"
+        );
+    }
+    Ok(FileArgs {
+        write: Some("-".into()),
+        packet_buffered: true,
+        ..files.clone()
+    })
 }
 
 /// Runs `record`; returns the exit code.
@@ -88,7 +112,7 @@ pub(super) fn follow(
     let mut workload = workload(&capture.command)?;
     privilege::begin(sources.cluster.is_some())?;
     let options = TraceOptions {
-        interfaces: capture.interfaces.clone(),
+        interfaces: capture.chosen().to_vec(),
         table: table(capture.naming.pods.as_deref())?,
         filter,
         only_matching: chosen.scope.only_matching,
@@ -107,7 +131,7 @@ pub(super) fn follow(
         diagnostics: capture.verbose > 0,
         begins_within: match capture {
             _ if workload.is_some() || ready.is_some() => BEGIN_WHOLE,
-            _ if !capture.interfaces.is_empty() => BEGIN_CHOSEN,
+            _ if !capture.chosen().is_empty() => BEGIN_CHOSEN,
             _ => BEGIN,
         },
         has_closer,

@@ -7,7 +7,7 @@ use crate::{
 };
 
 /// Fails unless every requested name exists; the error lists the existing ones.
-pub(super) fn check_names(chosen: &[String], scan: &Scan) -> anyhow::Result<()> {
+pub(crate) fn check_names(chosen: &[String], scan: &Scan) -> anyhow::Result<()> {
     for name in chosen {
         if scan.names.contains(name) {
             continue;

@@ -9,7 +9,7 @@ use super::runtimes::Sockets;
 use crate::{
     clock::utc_ns,
     identity::cri::{CriError, PodList, Runtime},
-    model::topology::RecordedTopology,
+    model::{pod::Pod, topology::RecordedTopology},
     node::{
         pod_table::PodTable,
         target::Node,
@@ -67,6 +67,12 @@ pub(crate) async fn describe(
 ) -> Result<Topology, TopologyError> {
     let inputs = inputs(nodes, sockets).await;
     collect(inputs, table).await
+}
+
+/// The pods of the nodes' container runtimes.
+pub(crate) async fn pods(nodes: Vec<Node>, sockets: Sockets) -> Vec<Pod> {
+    let inputs = inputs(nodes, sockets).await;
+    inputs.into_iter().flat_map(|input| input.pods).collect()
 }
 
 /// The nodes with the pods of their container runtimes.

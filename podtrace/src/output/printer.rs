@@ -96,6 +96,10 @@ impl Consumer for Printer {
         }
     }
 
+    fn takes_bytes(&self) -> bool {
+        self.format.shows_bytes()
+    }
+
     fn on_update(&mut self, origin: &Origin, update: &Update, world: &World) {
         match update {
             Update::Start(start) => self.format.start(&mut self.text, start),

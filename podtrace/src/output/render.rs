@@ -19,6 +19,10 @@ pub trait Render {
     fn shows_paths(&self) -> bool {
         false
     }
+    /// Whether it shows captured bytes.
+    fn shows_bytes(&self) -> bool {
+        false
+    }
     /// Before the first event.
     fn start(&mut self, _out: &mut String, _info: &Start) {}
     /// One event of packet number `packet`.

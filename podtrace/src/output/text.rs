@@ -1,14 +1,19 @@
 //! The live view: a line per packet, a line per hop, a line for the end.
+mod bytes;
 mod event;
 mod hops;
 mod outcome;
 mod remarks;
+mod sequences;
 mod times;
 
 use std::{fmt::Write as _, sync::Arc};
 
+pub use bytes::Bytes;
 pub(super) use hops::micros;
 use remarks::{left_behind, message, quoted};
+use sequences::Sequences;
+pub use sequences::TcpNumbers;
 pub use times::TimeFormat;
 use times::Times;
 
@@ -40,6 +45,10 @@ pub struct TextOptions {
     pub layout: Layout,
     /// How times are shown.
     pub time: TimeFormat,
+    /// What is shown of bytes and the link layer.
+    pub bytes: Bytes,
+    /// How TCP's numbers are shown.
+    pub tcp: TcpNumbers,
 }
 
 /// What is shown of a packet.
@@ -60,6 +69,7 @@ pub enum Layout {
 pub struct Text {
     options: TextOptions,
     times: Times,
+    sequences: Sequences,
     /// The owners of the hops' tap points; kept to reuse its memory.
     owners: Vec<Arc<str>>,
 }
@@ -71,6 +81,7 @@ impl Text {
         Self {
             options,
             times: Times::new(options.time, zone),
+            sequences: Sequences::default(),
             owners: Vec::new(),
         }
     }
@@ -114,9 +125,11 @@ impl Text {
         };
         let painter = self.painter();
         self.time(out, first.ts_ns);
-        out.push_str("  ");
+        if let Some(frame) = &path.frame {
+            self.link_level(out, frame);
+        }
         painter.on(out, BOLD);
-        path.packet.describe(out);
+        self.words(out, &path.packet, path.ends());
         painter.off(out, BOLD);
         out.push_str("  ");
         write::number(out, path.packet.length);
@@ -163,8 +176,11 @@ impl Text {
         }
     }
 
-    /// Appends a time, in its colour.
+    /// Appends a time, in its colour, and the gap behind it.
     fn time(&mut self, out: &mut String, ts_ns: u64) {
+        if self.options.time == TimeFormat::None {
+            return;
+        }
         let utc_ns = TimeNs::new(self.options.epoch_ns, ts_ns).0.into();
         let painter = self.painter();
         painter.on(out, DIM);
@@ -172,6 +188,7 @@ impl Text {
             let _ = write!(out, "{ts_ns} ns");
         }
         painter.off(out, DIM);
+        out.push_str("  ");
     }
 
     /// The whole path in one line.
@@ -188,6 +205,7 @@ impl Text {
             micros(out, round_trip.total_ns());
         }
         out.push('\n');
+        self.frame(out, path);
     }
 }
 
@@ -206,6 +224,10 @@ impl Render for Text {
 
     fn shows_events(&self) -> bool {
         self.options.layout == Layout::Events
+    }
+
+    fn shows_bytes(&self) -> bool {
+        self.options.bytes.any()
     }
 
     fn event(&mut self, out: &mut String, event: &Event, packet: u64, world: &World) {
@@ -248,6 +270,7 @@ impl Render for Text {
         }
         self.header(out, path, world);
         out.push('\n');
+        self.frame(out, path);
         if self.options.layout == Layout::Paths || !has_gone_on(path.outcome) {
             self.hops(out, path, world);
         }

@@ -6,7 +6,7 @@ use std::{
 
 use podtrace_ebpf::parse::{ETHERTYPE_PPPOE_DISCOVERY, PROTOCOL_GRE, PROTOCOL_IPV4, PROTOCOL_IPV6};
 
-use super::{Llc, Mac, Network, Packet, Shim, Transport, quote::icmp_error_name};
+use super::{Llc, Mac, Network, Packet, Shim, TCP_ACK, Transport, quote::icmp_error_name};
 use crate::text::write;
 
 impl Display for Mac {
@@ -16,14 +16,30 @@ impl Display for Mac {
     }
 }
 
+/// How much is said of TCP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TcpWords {
+    /// Flags and the numbers of the header.
+    Whole,
+    /// Flags and numbers, counted from these: the sequence number, and what is acknowledged.
+    From(u32, u32),
+    /// Ports and the length.
+    Short,
+}
+
 impl Packet {
     /// Appends what the packet is, without its addresses.
     pub fn describe(&self, out: &mut String) {
+        self.describe_as(out, TcpWords::Whole);
+    }
+
+    /// [`Self::describe`], with so much of TCP.
+    pub fn describe_as(&self, out: &mut String, words: TcpWords) {
         // Writing to a String cannot fail.
         let _ = match &self.network {
             Network::Ip(ip) => {
                 let version = if ip.source.is_ipv4() { "4" } else { "6" };
-                self.describe_transport(out, ip.protocol, version)
+                self.describe_transport(out, ip.protocol, version, words)
             }
             Network::Arp(arp) => match arp.operation {
                 1 => write!(out, "ARP who has {} tell {}", arp.target, arp.sender),
@@ -62,7 +78,13 @@ impl Packet {
         }
     }
 
-    fn describe_transport(&self, out: &mut String, protocol: u8, version: &str) -> fmt::Result {
+    fn describe_transport(
+        &self,
+        out: &mut String,
+        protocol: u8,
+        version: &str,
+        words: TcpWords,
+    ) -> fmt::Result {
         let icmp = if version == "6" { "ICMPv6" } else { "ICMP" };
         match self.transport {
             Transport::Echo {
@@ -103,12 +125,7 @@ impl Packet {
                 payload,
             } => {
                 ports(out, "TCP ", source, destination);
-                out.push_str(" [");
-                flag_names(out, flags);
-                out.push_str("] seq ");
-                write::number(out, sequence);
-                out.push_str(" ack ");
-                write::number(out, acknowledgment);
+                tcp_numbers(out, (sequence, acknowledgment), flags, payload, words);
                 out.push_str(" len ");
                 write::number(out, payload);
                 Ok(())
@@ -156,6 +173,35 @@ fn ports(out: &mut String, protocol: &str, source: u16, destination: u16) {
     write::number(out, source);
     out.push_str(" > ");
     write::number(out, destination);
+}
+
+/// Flags and numbers of TCP: `[PSH ACK] seq 1:30 ack 1`
+fn tcp_numbers(
+    out: &mut String,
+    (sequence, acknowledgment): (u32, u32),
+    flags: u8,
+    payload: u32,
+    words: TcpWords,
+) {
+    let (from, acknowledged_from) = match words {
+        TcpWords::Short => return,
+        TcpWords::Whole => (0, 0),
+        TcpWords::From(sequence, acknowledgment) => (sequence, acknowledgment),
+    };
+    let is_whole = words == TcpWords::Whole;
+    out.push_str(" [");
+    flag_names(out, flags);
+    out.push_str("] seq ");
+    let begin = sequence.wrapping_sub(from);
+    write::number(out, begin);
+    if payload > 0 && !is_whole {
+        out.push(':');
+        write::number(out, begin.wrapping_add(payload));
+    }
+    if flags & TCP_ACK != 0 || is_whole {
+        out.push_str(" ack ");
+        write::number(out, acknowledgment.wrapping_sub(acknowledged_from));
+    }
 }
 
 /// The names of the set TCP flags, from the low bit up.

@@ -67,7 +67,8 @@ impl Layer {
     }
 
     /// The length of its header.
-    fn len(self) -> usize {
+    #[must_use]
+    pub fn len(self) -> usize {
         match self {
             Self::Ip => 0,
             Self::Loopback => 4,

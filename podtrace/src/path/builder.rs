@@ -24,7 +24,7 @@ pub(crate) use refused::KNOWN_BYTES;
 
 use super::{Outcome, Path, Translation, losses::Losses, rtt::Requests};
 use crate::{
-    model::{event::Event, tap_point::Role, translation::FlowChanges},
+    model::{event::Event, frame::Frame, tap_point::Role, translation::FlowChanges},
     packet::{Packet, PacketKey},
     world::World,
 };
@@ -51,6 +51,8 @@ const HOPS: usize = 5;
 /// Joins events into paths.
 pub struct Builder {
     timeout_ns: u64,
+    /// Whether paths keep the bytes of their first hop.
+    pub(crate) keeps_frames: bool,
     /// Whether only some of the usual interfaces are watched.
     is_partial: bool,
     /// Since when a session has had a partial view, in nanoseconds.
@@ -77,6 +79,7 @@ impl Builder {
     pub fn new(timeout_ns: u64) -> Self {
         Self {
             timeout_ns,
+            keeps_frames: false,
             is_partial: false,
             partial_from: BTreeMap::new(),
             partial_before: Losses::default(),
@@ -291,6 +294,7 @@ impl Builder {
             circle: None,
             refusal: None,
             payload: seen.event.payload.clone(),
+            frame: self.keeps_frames.then(|| Box::new(Frame::kept(seen.event))),
             about: None,
             translations: Vec::new(),
             round_trip: None,

@@ -26,7 +26,7 @@ pub enum Events {
     /// None.
     #[default]
     None,
-    /// Every event, with its captured bytes, as soon as its packet is known.
+    /// Every event, as soon as its packet is known.
     All,
     /// The events of shown packets, once their names are known.
     Shown,
@@ -38,6 +38,12 @@ pub trait Consumer {
     /// The events it takes.
     fn events(&self) -> Events {
         Events::None
+    }
+
+    /// Whether it takes the captured bytes of packets: those of the events that it takes, and of
+    /// paths those of the first hop.
+    fn takes_bytes(&self) -> bool {
+        false
     }
 
     /// The session received an update, which `world` holds already.
@@ -152,6 +158,10 @@ impl Failure {
 impl Consumer for Recorder {
     fn events(&self) -> Events {
         Events::All
+    }
+
+    fn takes_bytes(&self) -> bool {
+        true
     }
 
     fn on_update(&mut self, origin: &Origin, update: &Update, world: &World) {

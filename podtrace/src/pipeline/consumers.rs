@@ -17,8 +17,10 @@ use crate::{
 pub(super) struct Consumers {
     /// Each with the events that it takes.
     all: Vec<(Events, Box<dyn Consumer>)>,
-    /// Whether one takes every event.
-    take_all: bool,
+    /// Whether one takes the captured bytes.
+    take_bytes: bool,
+    /// Whether one takes those of what is shown.
+    show_bytes: bool,
     /// Whether one takes the events that are shown.
     take_shown: bool,
 }
@@ -26,14 +28,20 @@ pub(super) struct Consumers {
 impl Consumers {
     pub(super) fn add(&mut self, consumer: Box<dyn Consumer>) {
         let events = consumer.events();
-        self.take_all |= events == Events::All;
+        self.take_bytes |= consumer.takes_bytes();
+        self.show_bytes |= consumer.takes_bytes() && events != Events::All;
         self.take_shown |= events == Events::Shown;
         self.all.push((events, consumer));
     }
 
-    /// Whether one takes every event.
-    pub(super) fn take_all(&self) -> bool {
-        self.take_all
+    /// Whether one takes the captured bytes.
+    pub(super) fn take_bytes(&self) -> bool {
+        self.take_bytes
+    }
+
+    /// Whether one takes the captured bytes of what is shown.
+    pub(super) fn show_bytes(&self) -> bool {
+        self.show_bytes
     }
 
     /// Whether one takes the events that are shown.

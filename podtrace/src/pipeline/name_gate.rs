@@ -22,17 +22,20 @@ pub(super) const GATE_BYTES: usize = 2 << 20;
 
 /// An item that can wait.
 pub(super) enum Gated {
-    /// An event without the captured bytes, with the number of its packet.
+    /// An event, with the number of its packet.
     Event(Box<Event>, u64),
     /// A path that has ended.
     Path(Box<Path>),
 }
 
 impl Gated {
-    /// An event to show, without its captured bytes, which would keep their whole batch in
-    /// memory.
-    pub(super) fn event(event: &Event, packet: u64) -> Self {
-        let captured = Bytes::new();
+    /// An event to show. Its captured bytes are left out, or copied: they would keep their whole
+    /// batch in memory.
+    pub(super) fn event(event: &Event, packet: u64, with_bytes: bool) -> Self {
+        let captured = match with_bytes {
+            true => Bytes::copy_from_slice(&event.captured),
+            false => Bytes::new(),
+        };
         let event = Event {
             captured,
             ..event.clone()
@@ -44,7 +47,7 @@ impl Gated {
         // A deque may be twice as long as needed.
         2 * size_of::<Self>()
             + match self {
-                Self::Event(event, _) => size_of_val(&**event),
+                Self::Event(event, _) => size_of_val(&**event) + event.captured.len(),
                 Self::Path(path) => path.bytes(),
             }
     }

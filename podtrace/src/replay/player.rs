@@ -46,6 +46,8 @@ pub(crate) struct Player<'a> {
     /// Whether the packets are recorded again: then events hold the captured bytes, and the
     /// interfaces are known in advance.
     pub(crate) is_recorded: bool,
+    /// Whether the captured bytes are shown.
+    pub(crate) shows_bytes: bool,
     /// Shows the progress, if requested.
     pub(crate) show_progress: Option<ShowLine>,
     /// Ends the replay early.
@@ -83,6 +85,7 @@ impl Player<'_> {
             selection,
             vantage: None,
             is_recorded: false,
+            shows_bytes: false,
             stop,
             show_progress: None,
         })
@@ -130,7 +133,8 @@ impl Player<'_> {
             _ => 0,
         };
         // An input that cannot be read must leave no output behind.
-        let merge = Merge::new(self.streams(&inputs, prescan.as_ref(), self.is_recorded)?);
+        let keeps_bytes = self.is_recorded || self.shows_bytes;
+        let merge = Merge::new(self.streams(&inputs, prescan.as_ref(), keeps_bytes)?);
         if self.stop.is_set() {
             eprintln!("podtrace: interrupted before anything was shown");
             return Ok(Played::interrupted());

@@ -36,6 +36,7 @@ mod tests;
 mod trust;
 mod writer;
 
+pub(crate) use self::trust::is_trusted;
 pub use self::{counts::EventCounts, earlier::RecorderId, error::FilesError, status::Report};
 use self::{destination::Destination, status::Status, writer::Writer};
 use crate::{privilege, text::count::counted};

@@ -8,7 +8,7 @@ use anyhow::bail;
 
 use super::{code, leaves_terminal, player_options, progress_alone};
 use crate::{
-    cli::{ExportArgs, ExportFormat},
+    cli::{ExportArgs, ExportFormat, ReplayArgs, WriteArgs},
     command::{
         filter::refuse_partial,
         setup::{check_write, command, kernel, refuse_terminal, session_name, vxlan_ports},
@@ -36,6 +36,8 @@ use crate::{
 
 /// Time between two writes to the kernel, in nanoseconds of the recording.
 const FLUSH_NS: u64 = 1_000_000_000;
+/// The same where somebody may watch.
+const PIPED_FLUSH_NS: u64 = 100_000_000;
 
 /// Runs the command; returns the exit code.
 pub(in crate::command) fn run(args: &ExportArgs) -> anyhow::Result<u8> {
@@ -76,9 +78,28 @@ pub(in crate::command) fn run(args: &ExportArgs) -> anyhow::Result<u8> {
     Ok(code(&played?))
 }
 
+/// The consumers of `replay -o pcapng`.
+pub(super) fn piped(
+    args: &ReplayArgs,
+    found: &Found<'_>,
+) -> anyhow::Result<Vec<Box<dyn Consumer>>> {
+    let export = ExportArgs {
+        input: args.input.clone(),
+        format: ExportFormat::Pcapng,
+        write: None,
+        how: WriteArgs {
+            zstd: false,
+            force: false,
+        },
+        vantage: None,
+    };
+    let recorder = recorder(&export, found, PIPED_FLUSH_NS)?;
+    Ok(vec![Box::new(recorder), Box::new(Notices)])
+}
+
 fn consumers(args: &ExportArgs, found: &Found<'_>) -> anyhow::Result<Vec<Box<dyn Consumer>>> {
     let exporter: Box<dyn Consumer> = match args.format {
-        ExportFormat::Pcapng => Box::new(recorder(args, found)?),
+        ExportFormat::Pcapng => Box::new(recorder(args, found, FLUSH_NS)?),
         // JSON has lines for notices.
         ExportFormat::Json => {
             let sink = Box::new(Writer(writer(args)?));
@@ -157,7 +178,7 @@ fn tunnels(inputs: &[Input], given: VxlanPorts) -> Vec<u16> {
     given.with(&inputs.iter().flat_map(of).collect::<Vec<_>>())
 }
 
-fn recorder(args: &ExportArgs, found: &Found<'_>) -> anyhow::Result<Recorder> {
+fn recorder(args: &ExportArgs, found: &Found<'_>, flush_ns: u64) -> anyhow::Result<Recorder> {
     let Found { inputs, outline } = found;
     let nodes: Vec<_> = firsts(inputs).flat_map(Input::nodes).collect();
     let files = SessionFiles::open(FileOptions {
@@ -194,7 +215,7 @@ fn recorder(args: &ExportArgs, found: &Found<'_>) -> anyhow::Result<Recorder> {
         command: command(),
         rotate_bytes: None,
         rotate_ns: None,
-        flush_ns: FLUSH_NS,
+        flush_ns,
         outline: outline.clone(),
     };
     Ok(Recorder::new(options, files, 0).patient())

@@ -78,7 +78,7 @@ pub(super) fn open(
         max_rate: capture.load.max_rate,
         headers_only: capture.load.headers_only,
         hop_timeout_ns: nanos(capture.hop_timeout),
-        interfaces: capture.interfaces.clone(),
+        interfaces: capture.chosen().to_vec(),
         recorder: recorder.map(|recorder| recorder.target),
         ..SectionInfo::default()
     };
@@ -88,7 +88,7 @@ pub(super) fn open(
         command: command(),
         rotate_bytes: args.rotate_bytes(),
         rotate_ns: args.rotate_after().map(nanos),
-        flush_ns: nanos(args.flush),
+        flush_ns: nanos(args.flush_after()),
         outline: Outline::ethernet(),
     };
     let show: Show = |out, topology| text::write(out, topology, false);

@@ -4,7 +4,7 @@ use super::{
     remarks::{message, remarks},
 };
 use crate::{
-    model::event::Event,
+    model::{event::Event, frame::Frame},
     output::paint::{BOLD, CYAN, DIM},
     packet::Payload,
     path::Hop,
@@ -25,8 +25,8 @@ impl Text {
             return;
         };
         let painter = self.painter();
+        let frame = self.options.bytes.any().then(|| Frame::of(event));
         self.time(out, event.ts_ns);
-        out.push_str("  ");
         painter.on(out, DIM);
         out.push('#');
         write::number(out, packet);
@@ -38,8 +38,11 @@ impl Text {
         out.push(' ');
         out.push_str(event.direction.as_str());
         out.push_str("  ");
+        if let Some(frame) = &frame {
+            self.link_level(out, frame);
+        }
         painter.on(out, BOLD);
-        event.packet.describe(out);
+        self.words(out, &event.packet, None);
         painter.off(out, BOLD);
         if let (Some(source), Some(destination)) =
             (event.packet.source(), event.packet.destination())
@@ -55,5 +58,8 @@ impl Text {
         let hop = Hop::of(event);
         remarks(out, hop.ttl, &hop);
         out.push('\n');
+        if let Some(frame) = &frame {
+            self.bytes(out, frame);
+        }
     }
 }

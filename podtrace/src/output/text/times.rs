@@ -19,6 +19,10 @@ pub enum TimeFormat {
     Delta,
     /// Seconds since 1970 (UTC): `1763929122.324298`
     Epoch,
+    /// `2026-11-24 20:18:42.324298`, in the local time zone.
+    Date,
+    /// Nothing.
+    None,
 }
 
 /// Writes times. The time of day is computed again only when the second changes.
@@ -48,7 +52,7 @@ impl Times {
     /// Appends a time in nanoseconds since 1970 (UTC); false when it is beyond all calendars.
     pub(super) fn write(&mut self, out: &mut String, utc_ns: i128) -> bool {
         match self.format {
-            TimeFormat::Local => self.time_of_day(out, utc_ns),
+            TimeFormat::Local | TimeFormat::Date => self.time_of_day(out, utc_ns),
             TimeFormat::Utc => {
                 let is_written = self.time_of_day(out, utc_ns);
                 if is_written {
@@ -70,17 +74,22 @@ impl Times {
                 seconds(out, utc_ns);
                 true
             }
+            TimeFormat::None => true,
         }
     }
 
     fn time_of_day(&mut self, out: &mut String, utc_ns: i128) -> bool {
         let second = utc_ns.div_euclid(SECOND_NS);
         if self.last.as_ref().is_none_or(|(last, _)| *last != second) {
+            let calendar = match self.format {
+                TimeFormat::Date => "%Y-%m-%d %H:%M:%S",
+                _ => "%H:%M:%S",
+            };
             self.last = Timestamp::from_nanosecond(second * SECOND_NS)
                 .ok()
                 .map(|time| {
                     let time = time.to_zoned(self.zone.clone());
-                    (second, time.strftime("%H:%M:%S").to_string().into())
+                    (second, time.strftime(calendar).to_string().into())
                 });
         }
         let Some((_, text)) = &self.last else {
@@ -158,6 +167,15 @@ mod tests {
             written(TimeFormat::Utc),
             ["22:13:20.000001Z", "22:13:21.500001Z", "22:13:21.250001Z"]
         );
+        assert_eq!(
+            written(TimeFormat::Date),
+            [
+                "2023-11-14 22:13:20.000001",
+                "2023-11-14 22:13:21.500001",
+                "2023-11-14 22:13:21.250001"
+            ]
+        );
+        assert_eq!(written(TimeFormat::None), [""; 3]);
         assert_eq!(
             written(TimeFormat::Relative),
             ["+0.000000", "+1.500000", "+1.250000"]

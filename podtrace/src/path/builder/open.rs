@@ -10,7 +10,7 @@ use super::{
     parts::{Bytes, Parts},
 };
 use crate::{
-    model::event::Event,
+    model::{event::Event, frame::Frame},
     packet::{PacketKey, Payload, Tunnel},
     path::{Hop, Outcome, Path, Translation},
 };
@@ -183,8 +183,10 @@ impl Open {
         let parts = self.parts.as_ref().map_or(0, |parts| parts.size());
         let refusal = self.path.refusal.as_deref().map_or(0, size_of_val);
         let payload = self.path.payload.as_deref().map_or(0, Payload::bytes);
+        let frame = self.path.frame.as_deref().map_or(0, Frame::bytes);
         BESIDE
             + refusal
+            + frame
             + payload
             + size_of::<Path>()
             + hops

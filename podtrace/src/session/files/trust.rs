@@ -100,7 +100,7 @@ pub(super) fn directory(path: &Path) -> &Path {
 }
 
 /// Whether an owner is trusted: the user of podtrace, root, and the user who runs it by sudo.
-fn is_trusted(owner: u32) -> bool {
+pub(crate) fn is_trusted(owner: u32) -> bool {
     let by_sudo = || env::var("SUDO_UID").ok()?.parse().ok();
     owner == 0 || owner == Uid::effective().as_raw() || Some(owner) == by_sudo()
 }

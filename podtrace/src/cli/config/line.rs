@@ -1,0 +1,169 @@
+//! Puts defaults into a command line.
+use std::ffi::OsString;
+
+use clap::{ArgMatches, Command, CommandFactory as _, error::ErrorKind, parser::ValueSource};
+
+use super::{Setting, file::read_all, option, settings};
+use crate::cli::Cli;
+
+/// The command line with the defaults of the configuration files, or what is wrong in these.
+pub(in crate::cli) fn with_defaults(line: Vec<OsString>) -> Result<Vec<OsString>, String> {
+    let podtrace = Cli::command().ignore_errors(true);
+    // Such a line fails by itself.
+    let Ok(given) = podtrace.try_get_matches_from(&line) else {
+        return Ok(line);
+    };
+    if given.get_flag("no_config") || given.subcommand_name().is_none() {
+        return Ok(line);
+    }
+    let mut all = Vec::new();
+    for (name, text) in read_all()? {
+        all.extend(settings(&name, &text)?);
+    }
+    Ok(insert(line, &given, all))
+}
+
+/// Puts settings in front of the command's own options. These come first: what a setting
+/// contradicts or lacks on this line leaves the setting out.
+fn insert(line: Vec<OsString>, given: &ArgMatches, settings: Vec<Setting>) -> Vec<OsString> {
+    let podtrace = Cli::command();
+    let Some((name, given)) = given.subcommand() else {
+        return line;
+    };
+    let at = line.iter().position(|word| word == name);
+    let (Some(at), Some(command)) = (at, podtrace.find_subcommand(name)) else {
+        return line;
+    };
+    let (head, tail) = line.split_at(at + 1);
+    let with = |settings: &[&Setting]| -> Vec<OsString> {
+        let words = settings.iter().flat_map(|setting| &setting.words);
+        let words = words.map(OsString::from);
+        head.iter()
+            .cloned()
+            .chain(words)
+            .chain(tail.iter().cloned())
+            .collect()
+    };
+    let mistake = |settings: &[&Setting]| {
+        let read = Cli::command().try_get_matches_from(with(settings));
+        read.err().map(|error| error.kind())
+    };
+    let mut rest = effective(&settings, command);
+    rest.retain(|setting| !is_given(command, &setting.key, given));
+    if mistake(&rest).is_none() {
+        return with(&rest);
+    }
+    let lacks_something = mistake(&[]) == Some(ErrorKind::MissingRequiredArgument);
+    let mut kept = Vec::new();
+    // One setting may need another.
+    for _ in 0..rest.len() {
+        rest.retain(|setting| {
+            kept.push(*setting);
+            let fits = match mistake(&kept) {
+                Some(ErrorKind::ArgumentConflict) => false,
+                Some(ErrorKind::MissingRequiredArgument) => lacks_something,
+                _ => true,
+            };
+            if !fits {
+                kept.pop();
+            }
+            !fits
+        });
+    }
+    with(&kept)
+}
+
+/// The settings of a command: of several for an option, the last.
+fn effective<'a>(settings: &'a [Setting], command: &Command) -> Vec<&'a Setting> {
+    let mut found: Vec<&Setting> = Vec::new();
+    for setting in settings.iter().filter(|setting| setting.is_for(command)) {
+        found.retain(|earlier| earlier.key != setting.key);
+        found.push(setting);
+    }
+    found
+}
+
+/// Whether the line has the option.
+fn is_given(command: &Command, key: &str, given: &ArgMatches) -> bool {
+    option(command, key).is_some_and(|option| {
+        let id = option.get_id().as_str();
+        given.value_source(id) == Some(ValueSource::CommandLine)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The line that a file and a line make, without the first word.
+    fn line(file: &str, words: &str) -> String {
+        let words = ["podtrace"].into_iter().chain(words.split(' '));
+        let line: Vec<OsString> = words.map(Into::into).collect();
+        let podtrace = Cli::command().ignore_errors(true);
+        let given = podtrace.try_get_matches_from(&line).unwrap();
+        let made = insert(line, &given, settings("f", file).unwrap());
+        let made: Vec<_> = made
+            .iter()
+            .skip(1)
+            .map(|word| word.to_str().unwrap())
+            .collect();
+        made.join(" ")
+    }
+
+    #[test]
+    fn command_line_comes_first() {
+        let file = "[all]\ninterface = [\"cni0\", \"eth0\"]\nnumeric = true\n
+                    [trace]\noutput = \"compact\"\ncount = 5\ntime = \"utc\"\n
+                    [stats]\ntop = 3\n";
+        for (given, made) in [
+            (
+                "trace",
+                "trace --interface=cni0 --interface=eth0 --numeric --output=compact --count=5 --time=utc",
+            ),
+            (
+                "trace -i lo -c 1 -o json -n -t icmp",
+                "trace -i lo -c 1 -o json -n -t icmp",
+            ),
+            (
+                "stats x",
+                "stats --interface=cni0 --interface=eth0 --top=3 x",
+            ),
+            ("cleanup", "cleanup"),
+            (
+                "--no-config replay x",
+                "--no-config replay --interface=cni0 --interface=eth0 --numeric x",
+            ),
+        ] {
+            assert_eq!(line(file, given), made);
+        }
+    }
+
+    #[test]
+    fn command_s_table_comes_before_the_one_for_all() {
+        let file = "[all]\nstrict = true\nsnaplen = 200\n[trace]\nstrict = false\nsnaplen = 300\n";
+        assert_eq!(line(file, "trace"), "trace --snaplen=300");
+        assert_eq!(line(file, "flows"), "flows --strict --snaplen=200");
+    }
+
+    #[test]
+    fn setting_that_does_not_go_with_the_line_is_left_out() {
+        let file = "[record]\nrotate-size = \"1MB\"\nzstd = true\nwrite = \"x/\"\n
+                    [trace]\nrotate-size = \"1MB\"\nouter = true\n
+                    [replay]\nlast = \"10s\"\n";
+        assert_eq!(
+            line(file, "record"),
+            "record --rotate-size=1MB --zstd --write=x/"
+        );
+        // Nothing is written, so nothing rotates.
+        assert_eq!(line(file, "trace icmp"), "trace --outer icmp");
+        assert_eq!(line(file, "trace --inner icmp"), "trace --inner icmp");
+        assert_eq!(
+            line(file, "trace -w y"),
+            "trace --rotate-size=1MB --outer -w y"
+        );
+        assert_eq!(line(file, "replay -c 5 x"), "replay -c 5 x");
+        assert_eq!(line(file, "replay --first 5 x"), "replay --first 5 x");
+        // What is wrong by itself stays so.
+        assert_eq!(line(file, "replay"), "replay --last=10s");
+    }
+}
