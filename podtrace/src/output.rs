@@ -10,3 +10,5 @@ pub mod render;
 pub mod stats;
 pub mod text;
 pub mod topology;
+pub mod width;
+mod wrap;

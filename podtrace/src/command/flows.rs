@@ -7,7 +7,7 @@ use super::{
     setup::{text, vxlan_ports},
     stop::stop_on_signal,
     trace::follow,
-    use_color,
+    use_color, width,
 };
 use crate::{
     cli::{FlowsArgs, FlowsFormat, FlowsOrder},
@@ -67,6 +67,7 @@ fn options(args: &FlowsArgs, is_live: bool, epoch_ns: i128) -> FlowOptions {
         top: args.top.and_then(|top| usize::try_from(top).ok()),
         json: args.output == FlowsFormat::Json,
         color: use_color(args.color),
+        width: width(),
         is_live,
         epoch_ns,
     }

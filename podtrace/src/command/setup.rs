@@ -12,7 +12,7 @@ use podtrace_ebpf::config::VXLAN_PORTS_MAX;
 
 use crate::{
     cli::{Attach, Color, Feature, Format, KernelArgs, NamingArgs, TimeStyle, ViewArgs, WriteArgs},
-    command::use_color,
+    command::{use_color, width},
     identity::cri::check_socket,
     live::runtimes::Sockets,
     netns::{NetNs, NetNsError, file_name, force_inode_ids},
@@ -190,6 +190,7 @@ pub(super) fn format(view: &ViewArgs, epoch_ns: i128) -> Box<dyn Render> {
             TimeStyle::Delta => TimeFormat::Delta,
             TimeStyle::Epoch => TimeFormat::Epoch,
         },
+        width: width(),
     };
     Box::new(Text::new(options, jiff::tz::TimeZone::system()))
 }
@@ -199,6 +200,7 @@ pub(super) fn text(color: Color, epoch_ns: i128) -> Text {
     let options = TextOptions {
         color: use_color(color),
         epoch_ns,
+        width: width(),
         ..TextOptions::default()
     };
     Text::new(options, jiff::tz::TimeZone::system())

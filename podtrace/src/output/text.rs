@@ -12,7 +12,11 @@ use remarks::{left_behind, message, quoted};
 pub use times::TimeFormat;
 use times::Times;
 
-use super::paint::{BOLD, DIM, Painter, YELLOW};
+use super::{
+    paint::{BOLD, DIM, Painter, YELLOW},
+    width::Width,
+    wrap::wrap,
+};
 use crate::{
     field::TimeNs,
     model::{event::Event, start::Start},
@@ -40,6 +44,8 @@ pub struct TextOptions {
     pub layout: Layout,
     /// How times are shown.
     pub time: TimeFormat,
+    /// How wide lines may be.
+    pub width: Width,
 }
 
 /// What is shown of a packet.
@@ -62,7 +68,18 @@ pub struct Text {
     times: Times,
     /// The owners of the hops' tap points; kept to reuse its memory.
     owners: Vec<Arc<str>>,
+    /// How many columns lines may have.
+    columns: Option<usize>,
 }
+
+/// Where the text of a packet's first line goes on: behind its time.
+const HEADER_INDENT: &str = "                 ";
+/// Where that of a hop does.
+const HOP_INDENT: &str = "                        ";
+/// Where that of an outcome does.
+const OUTCOME_INDENT: &str = "                  ";
+/// Where that of other lines does.
+const FURTHER: &str = "  ";
 
 impl Text {
     /// Times are shown in `zone`.
@@ -72,7 +89,22 @@ impl Text {
             options,
             times: Times::new(options.time, zone),
             owners: Vec::new(),
+            columns: options.width.columns(),
         }
+    }
+
+    /// Begins to append to `out`. A terminal may have another width since the last text was
+    /// handed on.
+    fn begin(&mut self, out: &str) -> usize {
+        if out.is_empty() {
+            self.columns = self.options.width.columns();
+        }
+        out.len()
+    }
+
+    /// Breaks lines that are too wide, from a byte on.
+    fn wrap(&self, out: &mut String, from: usize, indent: &str) {
+        wrap(out, from, self.columns, indent);
     }
 
     fn painter(&self) -> Painter {
@@ -210,15 +242,18 @@ impl Render for Text {
 
     fn event(&mut self, out: &mut String, event: &Event, packet: u64, world: &World) {
         if self.shows_events() {
+            let begin = self.begin(out);
             self.event_line(out, event, packet, world);
+            self.wrap(out, begin, HEADER_INDENT);
         }
     }
 
     fn start(&mut self, out: &mut String, info: &Start) {
+        let begin = self.begin(out);
         if let Some(source) = &info.source {
             let nodes = info.nodes.join(", ");
             let _ = writeln!(out, "podtrace replay of {nodes} · {source}");
-            return;
+            return self.wrap(out, begin, FURTHER);
         }
         let attach = info.attach.as_ref().map(|attach| format!(" · {attach}"));
         let interfaces = match info.attaching {
@@ -238,25 +273,37 @@ impl Render for Text {
             counted(info.namespaces as u64, "network namespace"),
             attach.unwrap_or_default()
         );
+        self.wrap(out, begin, FURTHER);
     }
 
     fn path(&mut self, out: &mut String, path: &Path, world: &World) {
+        let begin = self.begin(out);
         match self.options.layout {
             Layout::Events => return,
-            Layout::Compact => return self.compact(out, path, world),
+            Layout::Compact => {
+                self.compact(out, path, world);
+                return self.wrap(out, begin, HEADER_INDENT);
+            }
             Layout::Paths | Layout::QuietHops => {}
         }
         self.header(out, path, world);
         out.push('\n');
+        self.wrap(out, begin, HEADER_INDENT);
         if self.options.layout == Layout::Paths || !has_gone_on(path.outcome) {
+            let begin = out.len();
             self.hops(out, path, world);
+            self.wrap(out, begin, HOP_INDENT);
         }
+        let begin = out.len();
         self.outcome(out, path, world);
+        self.wrap(out, begin, OUTCOME_INDENT);
     }
 
     fn notice(&mut self, out: &mut String, text: &str) {
+        let begin = self.begin(out);
         self.painter().paint(out, DIM, &format!("-- {text}"));
         out.push('\n');
+        self.wrap(out, begin, "   ");
     }
 
     fn summary(
@@ -266,6 +313,7 @@ impl Render for Text {
         not_shown: &NotShown,
         world: &World,
     ) {
+        let begin = self.begin(out);
         let total = summary.total();
         let _ = write!(out, "\n{}", counted(summary.packets, "packet"));
         for (name, count) in Outcome::NAMES.iter().zip(summary.outcomes) {
@@ -329,6 +377,7 @@ impl Render for Text {
                 out.push('\n');
             }
         }
+        self.wrap(out, begin, FURTHER);
     }
 }
 

@@ -25,6 +25,8 @@ pub(super) const INDENT: &str = "                ";
 /// Characters of the columns of times and of directions.
 const DELTA_WIDTH: usize = 14;
 const DIRECTION_WIDTH: usize = 7;
+/// Where the names of pods and nodes begin.
+const OWNER_COLUMN: usize = DELTA_WIDTH + 8;
 /// Times from this on are shown in milliseconds.
 const MILLIS_NS: u64 = 10_000_000;
 
@@ -39,9 +41,14 @@ impl Text {
         let shown = || tap_points(path, world).filter(|(number, ..)| !copies.has(*number));
         for (_, _, point) in shown() {
             let owner = world.owner_of(point);
-            owner_width = owner_width.max(owner.len());
-            name_width = name_width.max(point.name.len());
+            owner_width = owner_width.max(write::width_of(&owner));
+            name_width = name_width.max(write::width_of(&point.name));
             owners.push(owner);
+        }
+        if let Some(columns) = self.columns {
+            // Only long names have to go beyond their column then.
+            let others = OWNER_COLUMN + 2 + name_width + 2 + DIRECTION_WIDTH;
+            owner_width = owner_width.min(columns.saturating_sub(others));
         }
         let painter = self.painter();
         let mut ttl = first.ttl;
@@ -101,7 +108,7 @@ fn delta(out: &mut String, ns: u64) {
     }
     let mut text = String::from("+");
     micros(&mut text, ns);
-    write::spaces(out, DELTA_WIDTH.saturating_sub(text.chars().count()));
+    write::spaces(out, DELTA_WIDTH.saturating_sub(write::width_of(&text)));
     out.push_str(&text);
 }
 

@@ -9,6 +9,7 @@ use crate::{
         left_out::{LeftOut, Reason},
         tap::{TapCount, TapCounts},
     },
+    output::wrap::width_of,
     path::{
         PartOf,
         builder::tests::{event, join_hops, packet, path},
@@ -125,6 +126,45 @@ fn layouts_show_more_or_less() {
     +0.000000  #7  default/mypod1 eth0 egress  UDP 5000 > 53 len 4  10.244.1.2 -> 10.244.1.3
     +0.000003  #7  worker1 veth1 ingress  UDP 5000 > 53 len 4  10.244.1.2 -> 10.244.1.3
     ");
+}
+
+/// On terminals, lines break at words, and hops stay in columns.
+#[test]
+fn lines_fit_the_terminal() {
+    let world = world();
+    let paths = paths(&[]);
+    let shown = |width, layout| {
+        let options = TextOptions {
+            epoch_ns: 1_700_000_000_000_000_000,
+            width: Width::Columns(width),
+            layout,
+            ..TextOptions::default()
+        };
+        let mut text = Text::new(options, jiff::tz::TimeZone::UTC);
+        let mut out = String::new();
+        let begin = Start {
+            nodes: vec!["worker1".into()],
+            interfaces: 214,
+            pods: 71,
+            namespaces: 72,
+            attach: Some("attached by TCX".into()),
+            attaching: Some(12),
+            source: None,
+        };
+        text.start(&mut out, &begin);
+        for path in &paths {
+            text.path(&mut out, path, &world);
+        }
+        text.notice(&mut out, &"a notice of many words ".repeat(6));
+        text.summary(&mut out, &Summary::default(), &NotShown::default(), &world);
+        out
+    };
+    for width in [60, 80, 120, 200] {
+        let out = [Layout::Paths, Layout::Compact].map(|layout| shown(width, layout));
+        let lines = || out.iter().flat_map(|text| text.lines());
+        assert!(lines().all(|line| width_of(line) <= width));
+        insta::assert_snapshot!(format!("lines_fit_{width}"), out.join("\n"));
+    }
 }
 
 #[test]

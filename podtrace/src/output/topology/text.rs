@@ -17,20 +17,25 @@ use crate::{
             TunnelRoute,
         },
     },
-    output::paint::{BOLD, CYAN, DIM, GREEN, PLAIN, Painter, YELLOW},
+    output::{
+        paint::{BOLD, CYAN, DIM, GREEN, PLAIN, Painter, YELLOW},
+        width::Width,
+        wrap::wrap_tree,
+    },
     packet::is_link_local,
     text::count::counted,
 };
 
 /// Appends the trees of all nodes, then the problems and the scope of the checks.
-pub fn write(out: &mut String, topology: &Topology, color: bool) {
+pub fn write(out: &mut String, topology: &Topology, color: bool, width: Width) {
+    let begin = out.len();
     let painter = Painter { color };
     for node in &topology.nodes {
         let view = View { topology, node };
         view.tree().draw(out, painter);
         out.push('\n');
     }
-    write_problems(out, topology, color);
+    list_problems(out, topology, color);
     for (what, things) in [
         ("looked at", topology.checked.looked_at),
         ("not looked at", topology.checked.not_looked_at),
@@ -42,10 +47,24 @@ pub fn write(out: &mut String, topology: &Topology, color: bool) {
         );
         out.push('\n');
     }
+    wrap_tree(out, begin, width.columns());
+}
+
+/// A tree that was made for any width.
+#[must_use]
+pub fn fitted(mut tree: String, width: Width) -> String {
+    wrap_tree(&mut tree, 0, width.columns());
+    tree
 }
 
 /// Appends the problems.
-pub fn write_problems(out: &mut String, topology: &Topology, color: bool) {
+pub fn write_problems(out: &mut String, topology: &Topology, color: bool, width: Width) {
+    let begin = out.len();
+    list_problems(out, topology, color);
+    wrap_tree(out, begin, width.columns());
+}
+
+fn list_problems(out: &mut String, topology: &Topology, color: bool) {
     let painter = Painter { color };
     if topology.problems.is_empty() {
         painter.paint(out, GREEN, "no problems found");
