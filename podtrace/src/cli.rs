@@ -1,5 +1,6 @@
 //! The command line: types and help, no logic.
 mod capture;
+mod detail;
 mod files;
 mod filter;
 mod flows;
@@ -14,6 +15,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use parse::number;
 
 pub use capture::{Attach, CaptureArgs, Feature, KernelArgs, LoadArgs, NamingArgs, ViewArgs};
+pub use detail::DetailArgs;
 pub use files::{FileArgs, WriteArgs};
 pub use filter::{FileFilterArgs, LiveFilterArgs, ScopeArgs};
 pub use flows::{FlowsArgs, FlowsFormat, FlowsOrder};

@@ -169,8 +169,9 @@ pub(super) fn nodes(netns: &[PathBuf], names: &[String]) -> anyhow::Result<Vec<N
         .collect()
 }
 
-/// The format that was asked for. `epoch_ns`: UTC nanoseconds at CLOCK_MONOTONIC zero.
-pub(super) fn format(view: &ViewArgs, epoch_ns: i128) -> Box<dyn Render> {
+/// The format that was asked for. `unfolds`: with all copies of a flood; `epoch_ns`: UTC
+/// nanoseconds at CLOCK_MONOTONIC zero.
+pub(super) fn format(view: &ViewArgs, unfolds: bool, epoch_ns: i128) -> Box<dyn Render> {
     let layout = match view.output {
         Format::Json => return Box::new(Json::new(epoch_ns)),
         Format::Text if view.quiet_hops => Layout::QuietHops,
@@ -191,6 +192,7 @@ pub(super) fn format(view: &ViewArgs, epoch_ns: i128) -> Box<dyn Render> {
             TimeStyle::Epoch => TimeFormat::Epoch,
         },
         width: width(),
+        unfolds,
     };
     Box::new(Text::new(options, jiff::tz::TimeZone::system()))
 }

@@ -48,7 +48,7 @@ const DECIDED: Duration = Duration::from_millis(100);
 /// Runs `trace`; returns the exit code.
 pub(super) fn run(args: &TraceArgs) -> anyhow::Result<u8> {
     let epoch_ns = epoch_ns()?;
-    let show = printer(format(&args.view, epoch_ns));
+    let show = printer(format(&args.view, args.capture.verbose > 0, epoch_ns));
     let chosen = (&args.capture, &args.filter);
     follow(chosen, Some(&args.files), show, epoch_ns, false)
 }

@@ -2,6 +2,7 @@
 mod event;
 mod hops;
 mod outcome;
+mod places;
 mod remarks;
 mod times;
 
@@ -46,6 +47,8 @@ pub struct TextOptions {
     pub time: TimeFormat,
     /// How wide lines may be.
     pub width: Width,
+    /// Whether each copy that a bridge sends to its ports is shown.
+    pub unfolds: bool,
 }
 
 /// What is shown of a packet.

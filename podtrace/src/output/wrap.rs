@@ -196,8 +196,7 @@ mod tests {
         let mut tree =
             String::from("node aa bb cc dd ee ff\n│  ├─ gg hh ii jj kk\n│  └─ ll mm nn oo\n");
         wrap_tree(&mut tree, 0, Some(18));
-        let shown =
-            "node aa bb cc dd\n  ee ff\n│  ├─ gg hh ii jj\n│  │     kk\n│  └─ ll mm nn oo\n";
+        let shown = "node aa bb cc dd\n  ee ff\n│  ├─ gg hh ii jj\n│  │    kk\n│  └─ ll mm nn oo\n";
         assert_eq!(tree, shown);
     }
 

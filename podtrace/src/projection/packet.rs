@@ -93,7 +93,8 @@ object! {
         /// the number under which its path was shown before, and is corrected: it was slow, or
         /// it was refused later
         late_of: Option<u64>,
-        /// at how many ports of bridges copies for others were seen, or more than are told
+        /// at how many ports of bridges copies for others were seen, or all copies if they have more
+        /// than four receivers
         also_seen_by: Option<usize>,
         /// how often it came by the same tap in the same direction, if it went in a circle
         rounds: Option<u32>,
@@ -145,6 +146,10 @@ object! {
 object! {
     /// A tap point that saw an echo request and its reply.
     pub(crate) RoundTripObject<'a> as "round trip" {
+        /// node of the tap point
+        node: &'a str,
+        /// pod of the tap point, `namespace/name`
+        pod: Option<Arc<str>>,
         /// interface of the tap point
         interface: &'a str,
         /// nanoseconds from the request to the reply
@@ -215,7 +220,7 @@ impl<'a> PathObject<'a> {
             lost_with_first: lost_with_first(path),
             copy_of: path.copy_of,
             late_of: path.late_of.map(|before| before.id),
-            also_seen_by: (copies.ports > 0).then_some(copies.ports),
+            also_seen_by: (copies.count() > 0).then(|| copies.count()),
             rounds: path.circle.map(|circle| circle.times),
             refusal: path
                 .refusal
@@ -267,6 +272,8 @@ fn round_trips<'a>(path: &Path, world: &'a World) -> Option<Vec<RoundTripObject<
     let at = at.map(|(interface, ns)| {
         let point = world.tap_points.get(*interface);
         RoundTripObject {
+            node: point.map_or("", |point| point.node_name.as_ref()),
+            pod: point.and_then(|point| world.pod_of(point)),
             interface: point.map_or("", |point| point.name.as_ref()),
             ns: *ns,
         }

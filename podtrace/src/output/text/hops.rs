@@ -27,6 +27,8 @@ const DELTA_WIDTH: usize = 14;
 const DIRECTION_WIDTH: usize = 7;
 /// Where the names of pods and nodes begin.
 const OWNER_COLUMN: usize = DELTA_WIDTH + 8;
+/// Of more ports that got a copy, so many are named.
+const PORTS_NAMED: usize = 2;
 /// Times from this on are shown in milliseconds.
 const MILLIS_NS: u64 = 10_000_000;
 
@@ -37,7 +39,11 @@ impl Text {
         };
         let mut owners = std::mem::take(&mut self.owners);
         let (mut owner_width, mut name_width) = (0, 0);
-        let copies = Copies::of(path, world);
+        let copies = if self.options.unfolds {
+            Copies::default()
+        } else {
+            Copies::of(path, world)
+        };
         let shown = || tap_points(path, world).filter(|(number, ..)| !copies.has(*number));
         for (_, _, point) in shown() {
             let owner = world.owner_of(point);
@@ -77,10 +83,11 @@ impl Text {
             out.truncate(out.trim_end_matches(' ').len());
             out.push('\n');
         }
-        if copies.ports > 0 {
+        if copies.count() > 0 {
             out.push_str(INDENT);
-            let text = format!("also seen by {}", counted(copies.ports as u64, "port"));
-            painter.paint(out, DIM, &text);
+            painter.on(out, DIM);
+            also_seen(out, &copies, path, world);
+            painter.off(out, DIM);
             out.push('\n');
         }
         owners.clear();
@@ -95,6 +102,28 @@ fn tap_points<'a>(
 ) -> impl Iterator<Item = (usize, &'a Hop, &'a TapPoint)> {
     let hops = path.hops.iter().enumerate();
     hops.filter_map(|(number, hop)| Some((number, hop, world.tap_points.get(hop.interface)?)))
+}
+
+/// `also seen at 8 ports of cni0 (default/a, default/b, 6 more)`
+fn also_seen(out: &mut String, copies: &Copies, path: &Path, world: &World) {
+    let count = copies.count();
+    let _ = write!(out, "also seen at {}", counted(count as u64, "port"));
+    if let Some(bridge) = Copies::bridge(path, world) {
+        let _ = write!(out, " of {bridge}");
+    }
+    let named = if count > PORTS_NAMED + 1 {
+        PORTS_NAMED
+    } else {
+        count
+    };
+    for (number, name) in copies.behind(world).take(named).enumerate() {
+        out.push_str(if number == 0 { " (" } else { ", " });
+        out.push_str(&name);
+    }
+    if count > named {
+        let _ = write!(out, ", {} more", count - named);
+    }
+    out.push(')');
 }
 
 /// The time since the first hop, in its column.

@@ -3,7 +3,7 @@ use std::fmt::Write as _;
 
 use podtrace_ebpf::record::Direction;
 
-use super::{Text, hops::INDENT, micros, remarks::reason};
+use super::{Text, hops::INDENT, micros, places::names, remarks::reason};
 use crate::{
     clock::nodes::{duration, signed_duration},
     output::paint::{BOLD, DIM, GREEN, YELLOW},
@@ -276,30 +276,25 @@ fn last_place(path: &Path, world: &World) -> String {
         .unwrap_or_default()
 }
 
-/// `RTT 64.2 µs: eth0~veth1 3.1 µs, veth1~cni0 2.0 µs, beyond cni0 59.1 µs`
+/// `RTT 64.2 µs: mypod1/eth0~veth1 3.1 µs, veth1~cni0 2.0 µs, beyond cni0 59.1 µs`
 fn round_trip_text(out: &mut String, round_trip: &RoundTrip, world: &World) {
-    let name = |interface: u32| {
-        world
-            .tap_points
-            .get(interface)
-            .map_or("?", |point| point.name.as_ref())
-    };
+    let points = round_trip.at.iter();
+    let points: Vec<_> = points
+        .map(|(interface, _)| world.tap_points.get(*interface))
+        .collect();
+    let names = names(&points, world);
     out.push_str("RTT ");
     micros(out, round_trip.total_ns());
-    for (n, pair) in round_trip.at.windows(2).enumerate() {
-        if let [(here, here_ns), (next, next_ns)] = pair {
+    let pairs = round_trip.at.windows(2).zip(names.windows(2));
+    for (n, pair) in pairs.enumerate() {
+        if let ([(_, here_ns), (_, next_ns)], [here, next]) = pair {
             out.push_str(if n == 0 { ": " } else { ", " });
-            out.push_str(name(*here));
-            out.push('~');
-            out.push_str(name(*next));
-            out.push(' ');
+            let _ = write!(out, "{here}~{next} ");
             micros(out, here_ns.saturating_sub(*next_ns));
         }
     }
-    if let (true, Some((last, rest))) = (round_trip.at.len() > 1, round_trip.at.last()) {
-        out.push_str(", beyond ");
-        out.push_str(name(*last));
-        out.push(' ');
+    if let ([_, .., (_, rest)], Some(last)) = (&round_trip.at[..], names.last()) {
+        let _ = write!(out, ", beyond {last} ");
         micros(out, *rest);
     }
 }

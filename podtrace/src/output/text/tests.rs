@@ -11,10 +11,10 @@ use crate::{
     },
     output::wrap::width_of,
     path::{
-        PartOf,
-        builder::tests::{event, join_hops, packet, path},
+        PartOf, RoundTrip,
+        builder::tests::{event, flood, join_hops, packet, path},
     },
-    world::fixture::world,
+    world::fixture::{POD1, POD2, VETH1, world},
 };
 
 fn view(color: bool) -> Text {
@@ -126,6 +126,42 @@ fn layouts_show_more_or_less() {
     +0.000000  #7  default/mypod1 eth0 egress  UDP 5000 > 53 len 4  10.244.1.2 -> 10.244.1.3
     +0.000003  #7  worker1 veth1 ingress  UDP 5000 > 53 len 4  10.244.1.2 -> 10.244.1.3
     ");
+}
+
+/// Copies for many are counted, or shown one by one.
+#[test]
+fn floods_are_folded() {
+    let (paths, world) = flood::broadcast();
+    let shown = |unfolds| {
+        let options = TextOptions {
+            epoch_ns: 1_700_000_000_000_000_000,
+            unfolds,
+            ..TextOptions::default()
+        };
+        let mut text = Text::new(options, jiff::tz::TimeZone::UTC);
+        let mut out = String::new();
+        text.path(&mut out, &paths[0], &world);
+        out
+    };
+    insta::assert_snapshot!(shown(false));
+    let unfolded = shown(true);
+    assert_eq!(unfolded.lines().count(), 1 + paths[0].hops.len() + 1);
+    assert!(!unfolded.contains("also seen"));
+}
+
+#[test]
+fn round_trip_names_both_places_of_each_part() {
+    let trip = RoundTrip {
+        at: vec![(POD1, 64_200), (VETH1, 61_100), (POD2, 9_000)],
+        is_whole: true,
+    };
+    let path = Path {
+        round_trip: Some(trip),
+        ..path(1)
+    };
+    let mut out = String::new();
+    view(false).outcome(&mut out, &path, &world());
+    insta::assert_snapshot!(out, @"");
 }
 
 /// On terminals, lines break at words, and hops stay in columns.
