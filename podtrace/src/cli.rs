@@ -1,5 +1,6 @@
 //! The command line: types and help, no logic.
 mod capture;
+mod control;
 mod detail;
 mod files;
 mod filter;
@@ -15,6 +16,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use parse::number;
 
 pub use capture::{Attach, CaptureArgs, Feature, KernelArgs, LoadArgs, NamingArgs, ViewArgs};
+pub use control::ControlArgs;
 pub use detail::DetailArgs;
 pub use files::{FileArgs, WriteArgs};
 pub use filter::{FileFilterArgs, LiveFilterArgs, ScopeArgs};

@@ -5,6 +5,7 @@
 //! ([`Network::Unreadable`], [`Transport::Unreadable`]).
 
 mod at_tap;
+mod control;
 mod decode;
 mod describe;
 mod dns;

@@ -1,6 +1,8 @@
 //! Which packets are shown: tcpdump's expressions.
 use clap::Args;
 
+use super::ControlArgs;
+
 /// How an expression is applied.
 #[derive(Clone, Copy, Debug, Default, Args)]
 pub struct ScopeArgs {
@@ -26,6 +28,9 @@ pub struct LiveFilterArgs {
     /// How it is applied.
     #[command(flatten)]
     pub scope: ScopeArgs,
+    /// Whether control traffic is shown.
+    #[command(flatten)]
+    pub control: ControlArgs,
 }
 
 /// The expression of the commands that read files, behind `--`.
@@ -38,4 +43,7 @@ pub struct FileFilterArgs {
     /// How it is applied.
     #[command(flatten)]
     pub scope: ScopeArgs,
+    /// Whether control traffic is shown.
+    #[command(flatten)]
+    pub control: ControlArgs,
 }

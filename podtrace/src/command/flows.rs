@@ -40,6 +40,7 @@ fn replay(args: &FlowsArgs) -> anyhow::Result<u8> {
         vxlan_ports: vxlan_ports(&args.capture.vxlan_port)?,
         filter: filter(&args.filter.expression, args.filter.scope)?,
         only_matching: args.filter.scope.only_matching,
+        no_control: args.filter.control.no_control,
         ..PlayerOptions::default()
     };
     let mut player = Player::new(&player_options, false, stop_on_signal()?)?;

@@ -92,6 +92,7 @@ pub(super) fn follow(
         table: table(capture.naming.pods.as_deref())?,
         filter,
         only_matching: chosen.scope.only_matching,
+        no_control: chosen.control.no_control,
         count: capture.count,
         duration: capture.duration,
         snaplen: capture.snaplen,
