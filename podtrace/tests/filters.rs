@@ -144,6 +144,19 @@ fn is_control(line: &Value) -> bool {
 }
 
 #[test]
+fn first_lines_of_http_are_fields() {
+    let lines = replay(&[], "tcp port 80");
+    for kind in ["path", "event"] {
+        let of_kind = of_type(&lines, kind);
+        let read: Vec<_> = of_kind.iter().map(|line| &line["http"]).collect();
+        let count = |key: &str, value: Value| read.iter().filter(|http| http[key] == value).count();
+        let (requests, responses) = (count("method", "GET".into()), count("status", 200.into()));
+        assert!(requests > 0 && responses > 0, "{kind}");
+        assert_eq!(count("host", "web".into()), requests);
+    }
+}
+
+#[test]
 fn control_traffic_is_filtered_if_asked_for() {
     for expression in ["", "icmp6 or icmp", "not arp"] {
         let all = replay(&[], expression);

@@ -190,7 +190,7 @@ impl Text {
         }
         match path.payload.as_deref() {
             Some(Payload::Quote(quote)) => quoted(out, quote),
-            Some(Payload::Dns(dns)) => message(out, dns),
+            Some(payload) => message(out, payload),
             None => {}
         }
         if path.ambiguous {

@@ -2,7 +2,7 @@
 use std::{net::IpAddr, sync::Arc};
 
 use super::{
-    headers::{DnsObject, HeadersObject},
+    headers::{DnsObject, HeadersObject, HttpObject},
     hop::{HopObject, SocketObject},
 };
 use crate::{
@@ -36,6 +36,8 @@ object! {
         gso_segments: Option<u16>,
         /// the message of DNS or mDNS that it carries
         dns: Option<DnsObject>,
+        /// the first line of a message of HTTP/1 that it carries
+        http: Option<HttpObject>,
         then headers: HeadersObject,
         then hop: HopObject<'a>,
     }
@@ -115,6 +117,8 @@ object! {
         clocks: Option<Vec<ClockObject>>,
         /// the message of DNS or mDNS that it carries
         dns: Option<DnsObject>,
+        /// the first line of a message of HTTP/1 that it carries
+        http: Option<HttpObject>,
         then headers: HeadersObject,
     }
 }
@@ -179,6 +183,7 @@ impl<'a> EventObject<'a> {
             destination: event.packet.destination(),
             gso_segments: (event.gso_segments > 0).then_some(event.gso_segments),
             dns: DnsObject::of(event.payload.as_deref()),
+            http: HttpObject::of(event.payload.as_deref()),
             headers: HeadersObject::of(&event.packet),
             hop: HopObject::new(&Hop::of(event), None, world, epoch_ns),
         }
@@ -235,6 +240,7 @@ impl<'a> PathObject<'a> {
             rtt_at: round_trips(path, world),
             clocks: some(clocks(path, world).into_iter().map(Into::into).collect()),
             dns: DnsObject::of(path.payload.as_deref()),
+            http: HttpObject::of(path.payload.as_deref()),
             headers: HeadersObject::of(&path.packet),
         }
     }

@@ -6,7 +6,6 @@ use super::{
 use crate::{
     model::event::Event,
     output::paint::{BOLD, CYAN, DIM},
-    packet::Payload,
     path::Hop,
     text::write,
     world::World,
@@ -49,8 +48,8 @@ impl Text {
             out.push_str(" -> ");
             write::address(out, destination);
         }
-        if let Some(dns) = event.payload.as_deref().and_then(Payload::dns) {
-            message(out, dns);
+        if let Some(payload) = event.payload.as_deref() {
+            message(out, payload);
         }
         let hop = Hop::of(event);
         remarks(out, hop.ttl, &hop);

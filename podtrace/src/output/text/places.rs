@@ -52,11 +52,11 @@ mod tests {
                 ..bridge
             },
         );
-        let names = |interfaces: &[u32]| {
+        let joined = |interfaces: &[u32]| {
             let points = interfaces
                 .iter()
                 .map(|number| world.tap_points.get(*number));
-            super::names(&points.collect::<Vec<_>>(), &world).join(" ")
+            names(&points.collect::<Vec<_>>(), &world).join(" ")
         };
         for (interfaces, shown) in [
             (&[POD1, VETH1, CNI0][..], "mypod1/eth0 veth1 cni0"),
@@ -67,7 +67,7 @@ mod tests {
             (&[POD1, POD1], "default/mypod1/eth0 default/mypod1/eth0"),
             (&[POD1, 99], "mypod1/eth0 ?"),
         ] {
-            assert_eq!(names(interfaces), shown);
+            assert_eq!(joined(interfaces), shown);
         }
     }
 }
