@@ -7,7 +7,7 @@ use terminal_size::{Height, terminal_size_of};
 use super::{
     grid::{Cell, Grid},
     notices::with_losses,
-    paint::{Painter, RED, YELLOW},
+    paint::{LOSS, Painter, YELLOW},
     render::Render as _,
     text::{Text, micros},
     width::Width,
@@ -217,7 +217,7 @@ fn row(flow: &Flow, now_ns: u64) -> [Cell; 13] {
         time(flow.rtt.map(|rtt| rtt.p50_ns)),
         time(flow.rtt.and_then(|rtt| rtt.p99_ns)),
         Cell::count(flow.retransmitted, YELLOW),
-        Cell::count(flow.lost, RED),
+        Cell::count(flow.lost, LOSS),
         Cell::count(flow.refused, YELLOW),
         Cell::count(flow.unknown, YELLOW),
         Cell::plain(format!("{:.1} s ago", silent.as_secs_f64())),

@@ -5,7 +5,7 @@ use anstyle::Style;
 
 use crate::{
     output::{
-        paint::{DIM, PLAIN, Painter},
+        paint::{DIM, NUMBER, PLAIN, Painter},
         width::Width,
         wrap::wrap,
     },
@@ -235,7 +235,8 @@ impl Grid {
         if !is_text {
             write::spaces(out, padding);
         }
-        painter.paint(out, cell.style, &text);
+        let is_number = !is_text && cell.style == PLAIN && text != "0" && text != "-";
+        painter.paint(out, if is_number { NUMBER } else { cell.style }, &text);
         if is_text {
             write::spaces(out, padding);
         }

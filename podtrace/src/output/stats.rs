@@ -3,7 +3,7 @@ use std::fmt::Write as _;
 
 use super::{
     grid::{self, Cell, Grid},
-    paint::{BOLD, CYAN, GREEN, Painter, YELLOW},
+    paint::{BOLD, GREEN, LOSS, NODE, POD, Painter, YELLOW},
     text::micros,
     width::Width,
     wrap::wrap,
@@ -232,8 +232,8 @@ fn fates(count: &Count) -> [Cell; 9] {
     [
         Cell::count(of(&["delivered"]), GREEN),
         Cell::count(of(&["left_for_vtep", "left_node"]), GREEN),
-        Cell::count(of(&["not_seen_further"]), YELLOW),
-        Cell::count(of(&["events_lost"]), YELLOW),
+        Cell::count(of(&["not_seen_further"]), LOSS),
+        Cell::count(of(&["events_lost"]), LOSS),
         Cell::count(of(&["given_up"]), YELLOW),
         Cell::plain(of(&["in_flight"])),
         Cell::plain(count.ambiguous),
@@ -266,7 +266,8 @@ fn percentiles(latency: &Latency, between_nodes: bool) -> [Cell; 5] {
 fn place(place: &TapPointName) -> Cell {
     let owner = grid::shorten(place.owner(), grid::NAME_WIDTH);
     let name = format!("{owner} {}", place.interface);
-    Cell::painted(&format!("{name} {}", place.direction.as_str()), CYAN)
+    let style = if place.pod.is_some() { POD } else { NODE };
+    Cell::painted(&format!("{name} {}", place.direction.as_str()), style)
 }
 
 #[cfg(test)]

@@ -4,9 +4,12 @@ mod hops;
 mod outcome;
 mod places;
 mod remarks;
+mod summary;
 mod times;
 
 use std::{fmt::Write as _, sync::Arc};
+
+use anstyle::Style;
 
 pub(super) use hops::micros;
 use remarks::{left_behind, message, quoted};
@@ -14,13 +17,13 @@ pub use times::TimeFormat;
 use times::Times;
 
 use super::{
-    paint::{BOLD, DIM, Painter, YELLOW},
+    paint::{BOLD, DIM, LOSS, NODE, NUMBER, PLAIN, POD, Painter, YELLOW},
     width::Width,
     wrap::wrap,
 };
 use crate::{
     field::TimeNs,
-    model::{event::Event, start::Start},
+    model::{event::Event, loss::Loss, start::Start},
     output::render::Render,
     packet::Payload,
     path::{
@@ -116,20 +119,23 @@ impl Text {
         }
     }
 
-    /// `default/mypod1[container1] (10.244.1.2)`, or as much of it as is known.
-    fn end(&self, out: &mut String, end: &End, with_address: bool) {
+    /// `default/mypod1[container1] (10.244.1.2)`, or as much of it as is known, amid a text of a
+    /// style.
+    fn end(&self, out: &mut String, end: &End, with_address: bool, style: Style) {
         let Some(address) = end.address else {
             return;
         };
+        let painter = self.painter();
         match &end.who {
             _ if self.options.numeric => return write::address(out, address),
             Who::Unknown => return write::address(out, address),
             Who::On(node) => {
                 write::address(out, address);
                 out.push_str(" on ");
-                return out.push_str(node);
+                return painter.within(out, style, NODE, node);
             }
-            Who::Pod(name) | Who::Node(name) => out.push_str(name),
+            Who::Pod(name) => painter.within(out, style, POD, name),
+            Who::Node(name) => painter.within(out, style, NODE, name),
         }
         if let Some(container) = &end.container {
             out.push('[');
@@ -165,9 +171,9 @@ impl Text {
             }
             (None, None, None) => {}
             _ => {
-                self.end(out, &sender, !is_local);
+                self.end(out, &sender, !is_local, PLAIN);
                 out.push_str(" -> ");
-                self.end(out, &receiver, true);
+                self.end(out, &receiver, true, PLAIN);
             }
         }
         if let Some(of) = path.part_of {
@@ -198,6 +204,14 @@ impl Text {
         }
     }
 
+    /// Appends a line that is no packet's.
+    fn remark(&mut self, out: &mut String, text: &str, style: Style) {
+        let begin = self.begin(out);
+        self.painter().paint(out, style, &format!("-- {text}"));
+        out.push('\n');
+        self.wrap(out, begin, "   ");
+    }
+
     /// Appends a time, in its colour.
     fn time(&mut self, out: &mut String, ts_ns: u64) {
         let utc_ns = TimeNs::new(self.options.epoch_ns, ts_ns).0.into();
@@ -220,7 +234,10 @@ impl Text {
         }
         if let Some(round_trip) = path.measured_trip() {
             out.push_str("  RTT ");
+            let painter = self.painter();
+            painter.on(out, NUMBER);
             micros(out, round_trip.total_ns());
+            painter.off(out, NUMBER);
         }
         out.push('\n');
     }
@@ -303,10 +320,11 @@ impl Render for Text {
     }
 
     fn notice(&mut self, out: &mut String, text: &str) {
-        let begin = self.begin(out);
-        self.painter().paint(out, DIM, &format!("-- {text}"));
-        out.push('\n');
-        self.wrap(out, begin, "   ");
+        self.remark(out, text, DIM);
+    }
+
+    fn loss(&mut self, out: &mut String, loss: &Loss, world: &World) {
+        self.remark(out, &world.loss_in_words(loss), LOSS);
     }
 
     fn summary(
@@ -317,69 +335,7 @@ impl Render for Text {
         world: &World,
     ) {
         let begin = self.begin(out);
-        let total = summary.total();
-        let _ = write!(out, "\n{}", counted(summary.packets, "packet"));
-        for (name, count) in Outcome::NAMES.iter().zip(summary.outcomes) {
-            if count > 0 {
-                let _ = write!(out, " · {count} {}", name.replace('_', " "));
-            }
-        }
-        if summary.incomplete > 0 {
-            let _ = write!(out, " · {} incomplete", summary.incomplete);
-        }
-        if summary.unreadable > 0 {
-            let events = counted(summary.unreadable, "event");
-            let _ = write!(out, " · {events} with unreadable headers");
-        }
-        let left_out = summary.left_out.total();
-        if left_out > 0 {
-            let _ = write!(
-                out,
-                " · {} of the files left out",
-                counted(left_out, "packet")
-            );
-        }
-        let NotShown {
-            packets,
-            events: _,
-            notices,
-        } = *not_shown;
-        for (count, noun) in [(packets, "packet"), (notices, "notice")] {
-            if count > 0 {
-                let _ = write!(out, " · {} not shown", counted(count, noun));
-            }
-        }
-        let _ = write!(out, "\nevents: {}", total.in_words());
-        if summary.not_recorded > 0 {
-            let _ = write!(out, " · {} not recorded", summary.not_recorded);
-        }
-        out.push('\n');
-        for ((interface, direction), tap) in &summary.taps {
-            if tap.missing() > 0 || !tap.is_conserved() {
-                let name = world.tap_points.get(*interface).map_or_else(
-                    || "all others".to_owned(),
-                    |point| format!("{} {}", world.owner_of(point), point.name),
-                );
-                let _ = write!(
-                    out,
-                    "  {name} {}: {} seen, {} emitted",
-                    direction.as_str(),
-                    tap.seen,
-                    tap.emitted
-                );
-                for (count, what) in [
-                    (tap.filtered, "filtered"),
-                    (tap.lost_ring, "lost (ring full)"),
-                    (tap.undecodable, "undecodable"),
-                    (tap.unrecorded, "not recorded"),
-                ] {
-                    if count > 0 {
-                        let _ = write!(out, ", {count} {what}");
-                    }
-                }
-                out.push('\n');
-            }
-        }
+        self.summary_lines(out, summary, not_shown, world);
         self.wrap(out, begin, FURTHER);
     }
 }

@@ -1,5 +1,8 @@
 use super::*;
-use crate::{output::wrap::width_of, stats::tests::report};
+use crate::{
+    output::{paint::stripped, wrap::width_of},
+    stats::tests::report,
+};
 
 fn view(color: bool) -> String {
     let mut out = String::new();
@@ -68,6 +71,7 @@ fn tables_fit_the_terminal() {
 fn colours_are_only_there_when_asked_for() {
     assert!(!view(false).contains('\u{1b}'));
     assert!(view(true).contains('\u{1b}'));
+    assert_eq!(stripped(&view(true)), view(false));
 }
 
 #[test]

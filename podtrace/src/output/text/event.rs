@@ -1,11 +1,12 @@
 //! One line for each hop, as it happens.
 use super::{
     Text,
+    hops::style_of,
     remarks::{message, remarks},
 };
 use crate::{
     model::event::Event,
-    output::paint::{BOLD, CYAN, DIM},
+    output::paint::{BOLD, DIM},
     path::Hop,
     text::write,
     world::World,
@@ -31,7 +32,7 @@ impl Text {
         write::number(out, packet);
         painter.off(out, DIM);
         out.push_str("  ");
-        painter.paint(out, CYAN, &world.owner_of(point));
+        painter.paint(out, style_of(point), &world.owner_of(point));
         out.push(' ');
         out.push_str(&point.name);
         out.push(' ');

@@ -1,6 +1,7 @@
 //! The lines below a packet's header: its hops.
 use std::{collections::BTreeSet, fmt::Write as _, time::Duration};
 
+use anstyle::Style;
 use podtrace_ebpf::record::Direction;
 
 use super::{
@@ -10,7 +11,7 @@ use super::{
 use crate::{
     identity::sockets::{HostProcess, SocketOwner},
     model::tap_point::TapPoint,
-    output::paint::{CYAN, DIM},
+    output::paint::{DIM, NODE, NUMBER, POD},
     path::{
         Hop, Path,
         ends::{sending, short_id},
@@ -59,11 +60,14 @@ impl Text {
         let painter = self.painter();
         let mut ttl = first.ttl;
         for ((number, hop, point), owner) in shown().zip(&owners) {
+            painter.on(out, NUMBER);
             delta(out, hop.ts_ns.saturating_sub(first.ts_ns));
+            painter.off(out, NUMBER);
             out.push_str(if point.in_pod { "  pod   " } else { "  node  " });
-            painter.on(out, CYAN);
+            let style = style_of(point);
+            painter.on(out, style);
             write::padded(out, owner, owner_width);
-            painter.off(out, CYAN);
+            painter.off(out, style);
             out.push_str("  ");
             write::padded(out, &point.name, name_width);
             out.push_str("  ");
@@ -93,6 +97,11 @@ impl Text {
         owners.clear();
         self.owners = owners;
     }
+}
+
+/// The style of names at a tap point.
+pub(super) fn style_of(point: &TapPoint) -> Style {
+    if point.in_pod { POD } else { NODE }
 }
 
 /// The hops whose tap points are known, with their numbers from 0.

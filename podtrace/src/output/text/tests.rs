@@ -9,7 +9,10 @@ use crate::{
         left_out::{LeftOut, Reason},
         tap::{TapCount, TapCounts},
     },
-    output::wrap::width_of,
+    output::{
+        paint::{GREEN, stripped},
+        wrap::width_of,
+    },
     path::{
         PartOf, RoundTrip,
         builder::tests::{event, flood, join_hops, packet, path},
@@ -274,6 +277,55 @@ fn colours_are_only_there_when_asked_for() {
     view(true).notice(&mut coloured, "x");
     assert_eq!(plain, "-- x\n");
     assert!(coloured.contains('\u{1b}'));
+}
+
+/// Also where lines break.
+#[test]
+fn colours_change_no_text() {
+    let world = world();
+    let shown = |color| {
+        let options = TextOptions {
+            color,
+            width: Width::Columns(60),
+            ..TextOptions::default()
+        };
+        let mut text = Text::new(options, jiff::tz::TimeZone::UTC);
+        let mut out = String::new();
+        for path in paths(&[(20_000_000, 0, Egress)]) {
+            text.path(&mut out, &path, &world);
+            text.compact(&mut out, &path, &world);
+        }
+        let trip = RoundTrip {
+            at: vec![(POD1, 64_200), (VETH1, 61_100)],
+            is_whole: true,
+        };
+        let reply = Path {
+            round_trip: Some(trip),
+            ..path(1)
+        };
+        text.path(&mut out, &reply, &world);
+        let packet = packet("10.244.1.3");
+        text.event_line(&mut out, &event(1_000, 0, Egress, &packet), 7, &world);
+        let tap = TapCount {
+            seen: 5,
+            emitted: 3,
+            lost_ring: 2,
+            ..TapCount::default()
+        };
+        let summary = Summary {
+            taps: TapCounts::from([((0, Egress), tap)]),
+            outcomes: [1; 13],
+            not_recorded: 4,
+            ..Summary::default()
+        };
+        text.summary(&mut out, &summary, &NotShown::default(), &world);
+        out
+    };
+    let coloured = shown(true);
+    assert_eq!(stripped(&coloured), shown(false));
+    for style in [POD, NODE, LOSS, NUMBER, GREEN] {
+        assert!(coloured.contains(&style.to_string()), "{style:?}");
+    }
 }
 
 #[test]

@@ -18,7 +18,7 @@ use crate::{
         },
     },
     output::{
-        paint::{BOLD, CYAN, DIM, GREEN, PLAIN, Painter, YELLOW},
+        paint::{BOLD, DIM, GREEN, NODE, PLAIN, POD, Painter, YELLOW},
         width::Width,
         wrap::wrap_tree,
     },
@@ -174,7 +174,7 @@ impl View<'_> {
     fn interface(&self, kind: &str, interface: &Interface) -> Row {
         Row::new("interface")
             .cell(PLAIN, kind)
-            .cell(CYAN, &interface.name)
+            .cell(NODE, &interface.name)
             .cell(state_style(interface.state), state(interface.state))
             .cell(PLAIN, format!("MTU {}", interface.mtu))
             .cell(PLAIN, addresses(interface))
@@ -213,7 +213,7 @@ impl View<'_> {
             .cell(PLAIN, format!("via {}", route.gateway))
             .cell(PLAIN, format!("-> {mac}"));
         let row = match (route.mac, route.vtep) {
-            (_, Some(vtep)) => row.cell(CYAN, format!("-> VTEP {vtep}{}", self.owner(vtep))),
+            (_, Some(vtep)) => row.cell(NODE, format!("-> VTEP {vtep}{}", self.owner(vtep))),
             (Some(_), None) => row.cell(PLAIN, "-> no forwarding entry"),
             (None, None) => row,
         };
@@ -234,7 +234,7 @@ impl View<'_> {
             });
             Row::new("port")
                 .cell(PLAIN, format!("port {port}"))
-                .cell(CYAN, pod.map_or("", |pod| pod.name.as_str()))
+                .cell(POD, pod.map_or("", |pod| pod.name.as_str()))
                 .mark(self.mark(port))
         });
         self.interface("bridge", &bridge.interface).children(ports)
@@ -276,7 +276,7 @@ fn route(route: &Route) -> Row {
     Row::new("route")
         .cell(PLAIN, subnet)
         .cell(PLAIN, gateway)
-        .cell(CYAN, route.interface.as_deref().unwrap_or(refused))
+        .cell(NODE, route.interface.as_deref().unwrap_or(refused))
         .cell(DIM, table)
 }
 
