@@ -25,7 +25,7 @@ pub(super) use stats::run as stats;
 
 /// Runs `replay`; returns the exit code.
 pub(super) fn run(args: &ReplayArgs) -> anyhow::Result<u8> {
-    let format = format(&args.view, args.detail.verbose > 0, 0);
+    let format = format(&args.view, args.detail.verbose > 0, None, 0);
     let options = player_options(&args.input)?;
     let mut player = Player::new(&options, args.follow, stop_on_signal()?)?;
     player.speed = args.speed;

@@ -169,9 +169,14 @@ pub(super) fn nodes(netns: &[PathBuf], names: &[String]) -> anyhow::Result<Vec<N
         .collect()
 }
 
-/// The format that was asked for. `unfolds`: with all copies of a flood; `epoch_ns`: UTC
-/// nanoseconds at CLOCK_MONOTONIC zero.
-pub(super) fn format(view: &ViewArgs, unfolds: bool, epoch_ns: i128) -> Box<dyn Render> {
+/// The format that was asked for. `unfolds`: with all copies of a flood; `now`: the clock, live;
+/// `epoch_ns`: UTC nanoseconds at CLOCK_MONOTONIC zero.
+pub(super) fn format(
+    view: &ViewArgs,
+    unfolds: bool,
+    now: Option<fn() -> u64>,
+    epoch_ns: i128,
+) -> Box<dyn Render> {
     let layout = match view.output {
         Format::Json => return Box::new(Json::new(epoch_ns)),
         Format::Text if view.quiet_hops => Layout::QuietHops,
@@ -193,6 +198,7 @@ pub(super) fn format(view: &ViewArgs, unfolds: bool, epoch_ns: i128) -> Box<dyn 
         },
         width: width(),
         unfolds,
+        now,
     };
     Box::new(Text::new(options, jiff::tz::TimeZone::system()))
 }

@@ -8,7 +8,7 @@ use tokio::time::sleep;
 
 use crate::{
     cli::{CaptureArgs, Color, FileArgs, LiveFilterArgs, RecordArgs, TraceArgs},
-    clock::epoch_ns,
+    clock::{epoch_ns, monotonic_ns},
     command::{
         FINE, LOST,
         filter::{filter, refuse_partial},
@@ -48,7 +48,9 @@ const DECIDED: Duration = Duration::from_millis(100);
 /// Runs `trace`; returns the exit code.
 pub(super) fn run(args: &TraceArgs) -> anyhow::Result<u8> {
     let epoch_ns = epoch_ns()?;
-    let show = printer(format(&args.view, args.capture.verbose > 0, epoch_ns));
+    let now: fn() -> u64 = || monotonic_ns().unwrap_or_default();
+    let unfolds = args.capture.verbose > 0;
+    let show = printer(format(&args.view, unfolds, Some(now), epoch_ns));
     let chosen = (&args.capture, &args.filter);
     follow(chosen, Some(&args.files), show, epoch_ns, false)
 }

@@ -7,7 +7,7 @@ mod remarks;
 mod summary;
 mod times;
 
-use std::{fmt::Write as _, sync::Arc};
+use std::{fmt::Write as _, sync::Arc, time::Duration};
 
 use anstyle::Style;
 
@@ -52,6 +52,9 @@ pub struct TextOptions {
     pub width: Width,
     /// Whether each copy that a bridge sends to its ports is shown.
     pub unfolds: bool,
+    /// The clock of a live trace: CLOCK_MONOTONIC in nanoseconds. It tells how long ago a packet was
+    /// sent that is shown behind later ones.
+    pub now: Option<fn() -> u64>,
 }
 
 /// What is shown of a packet.
@@ -76,8 +79,12 @@ pub struct Text {
     owners: Vec<Arc<str>>,
     /// How many columns lines may have.
     columns: Option<usize>,
+    /// When the newest packet shown was first seen.
+    newest_ns: u64,
 }
 
+/// A packet is marked that is shown so long after it was sent, and behind later ones.
+const LATE_NS: u64 = 100_000_000;
 /// Where the text of a packet's first line goes on: behind its time.
 const HEADER_INDENT: &str = "                 ";
 /// Where that of a hop does.
@@ -96,6 +103,7 @@ impl Text {
             times: Times::new(options.time, zone),
             owners: Vec::new(),
             columns: options.width.columns(),
+            newest_ns: 0,
         }
     }
 
@@ -202,6 +210,24 @@ impl Text {
         if path.ambiguous {
             painter.paint(out, YELLOW, "  (ambiguous: equal packets at once)");
         }
+        self.lateness(out, first.ts_ns);
+    }
+
+    /// Appends how long ago a packet was sent, if it is shown late in a live trace, and later ones
+    /// were shown already.
+    fn lateness(&mut self, out: &mut String, sent_ns: u64) {
+        let Some(now) = self.options.now else {
+            return;
+        };
+        if sent_ns < self.newest_ns {
+            let ago_ns = now().saturating_sub(sent_ns);
+            if ago_ns >= LATE_NS {
+                let seconds = Duration::from_nanos(ago_ns).as_secs_f64();
+                let text = format!("  (sent {seconds:.2} s ago)");
+                self.painter().paint(out, YELLOW, &text);
+            }
+        }
+        self.newest_ns = self.newest_ns.max(sent_ns);
     }
 
     /// Appends a line that is no packet's.

@@ -131,6 +131,34 @@ fn layouts_show_more_or_less() {
     ");
 }
 
+/// Only live, and only behind later ones.
+#[test]
+fn late_packets_are_marked() {
+    let world = world();
+    let shown = |now: Option<fn() -> u64>| {
+        let options = TextOptions {
+            now,
+            layout: Layout::Compact,
+            ..TextOptions::default()
+        };
+        let mut text = Text::new(options, jiff::tz::TimeZone::UTC);
+        let mut out = String::new();
+        for sent_ns in [1_000_000_000, 1_400_000_000, 1_050_000_000, 1_390_000_000] {
+            let mut path = path(1);
+            path.hops[0].ts_ns = sent_ns;
+            text.path(&mut out, &path, &world);
+        }
+        let lines = out.lines().map(|line| {
+            let (_, ago) = line.split_once("(sent ")?;
+            Some(ago.split_once(')')?.0.to_owned())
+        });
+        lines.collect::<Vec<_>>()
+    };
+    assert_eq!(shown(None), [None, None, None, None]);
+    let ago = Some("0.35 s ago".to_owned());
+    assert_eq!(shown(Some(|| 1_400_000_000)), [None, None, ago, None]);
+}
+
 /// Copies for many are counted, or shown one by one.
 #[test]
 fn floods_are_folded() {
