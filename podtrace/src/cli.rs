@@ -1,6 +1,8 @@
 //! The command line: types and help, no logic.
 mod capture;
 mod config;
+mod control;
+mod detail;
 mod files;
 mod filter;
 mod flows;
@@ -16,6 +18,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use parse::number;
 
 pub use capture::{Attach, CaptureArgs, Feature, KernelArgs, LoadArgs, NamingArgs, ViewArgs};
+pub use control::ControlArgs;
+pub use detail::DetailArgs;
 pub use files::{FileArgs, WriteArgs};
 pub use filter::{FileFilterArgs, LiveFilterArgs, ScopeArgs};
 pub use flows::{FlowsArgs, FlowsFormat, FlowsOrder};

@@ -29,6 +29,7 @@ use nix::{
 
 use crate::{
     cli::{Cli, Color, Command},
+    output::width::Width,
     sink::{Named, status::is_dumb},
 };
 
@@ -117,6 +118,16 @@ fn print_out(text: &str) -> io::Result<()> {
     let mut stdout = Named::stdout();
     stdout.write_all(text.as_bytes())?;
     stdout.flush()
+}
+
+/// How wide standard output is.
+fn width() -> Width {
+    use std::io::IsTerminal as _;
+    if io::stdout().is_terminal() {
+        Width::Terminal
+    } else {
+        Width::Any
+    }
 }
 
 /// Whether to use colours on standard output.

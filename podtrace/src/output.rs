@@ -11,3 +11,5 @@ pub mod render;
 pub mod stats;
 pub mod text;
 pub mod topology;
+pub mod width;
+mod wrap;

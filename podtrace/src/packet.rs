@@ -5,10 +5,12 @@
 //! ([`Network::Unreadable`], [`Transport::Unreadable`]).
 
 mod at_tap;
+mod control;
 mod decode;
 mod describe;
 mod dns;
 mod ends;
+mod http;
 mod key;
 pub mod link;
 mod mac;
@@ -37,6 +39,7 @@ pub use describe::TcpWords;
 pub(crate) use describe::flag_names;
 pub use dns::Dns;
 pub use ends::Ends;
+pub use http::Http;
 pub use key::{EchoFlow, PacketKey};
 pub use payload::Payload;
 pub use protocol::Protocol;

@@ -63,6 +63,7 @@ pub struct Pipeline {
     /// Empty between calls: events that are not counted in `taps` yet.
     emitted: Map<(u32, Direction), u64>,
     chosen: Chosen,
+    filters_control: bool,
     /// Events that the filter refused here: the kernel's counts do not have them.
     refused: Map<(u32, Direction), u64>,
     last_shown: LastShown,
@@ -99,6 +100,7 @@ impl Pipeline {
             taps: TapCounts::new(),
             emitted: Map::default(),
             chosen: Chosen::default(),
+            filters_control: false,
             refused: Map::default(),
             last_shown: LastShown::default(),
             removed: Removed::default(),
@@ -274,10 +276,10 @@ impl Pipeline {
         self.followed_ns = self.followed_ns.max(event.ts_ns);
         let packet = self.builder.push(event, &self.world);
         self.newest_packet = self.newest_packet.max(packet);
-        let fate = if packet >= self.show_from {
-            self.chosen.take(event, packet)
-        } else {
+        let fate = if packet < self.show_from || self.is_filtered(&event.packet) {
             Fate::Filtered
+        } else {
+            self.chosen.take(event, packet)
         };
         self.now_ns = self.now_ns.max(event.ts_ns);
         match fate {

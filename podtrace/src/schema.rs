@@ -37,6 +37,7 @@ pub(crate) fn lines() -> Vec<Described> {
         of::<session::SummaryObject<'_>>(),
         of::<hop::HopObject<'_>>(),
         of::<headers::DnsObject>(),
+        of::<headers::HttpObject>(),
         of::<hop::SocketObject>(),
         of::<hop::TunnelObject>(),
         of::<hop::TranslationObject>(),

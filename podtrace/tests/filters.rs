@@ -134,6 +134,48 @@ fn first_and_last_count_what_matches() {
     assert!(packets(&replay(&["--last", "3"], "vlan")).is_empty());
 }
 
+/// Whether a line is of what networks send for themselves; the recordings have no other kinds.
+fn is_control(line: &Value) -> bool {
+    let what = line["what"].as_str().unwrap();
+    what.starts_with("ARP ")
+        || ["solicitation", "advertisement", "multicast listener"]
+            .iter()
+            .any(|word| what.starts_with("ICMPv6") && what.contains(word))
+}
+
+#[test]
+fn first_lines_of_http_are_fields() {
+    let lines = replay(&[], "tcp port 80");
+    for kind in ["path", "event"] {
+        let of_kind = of_type(&lines, kind);
+        let read: Vec<_> = of_kind.iter().map(|line| &line["http"]).collect();
+        let count = |key: &str, value: Value| read.iter().filter(|http| http[key] == value).count();
+        let (requests, responses) = (count("method", "GET".into()), count("status", 200.into()));
+        assert!(requests > 0 && responses > 0, "{kind}");
+        assert_eq!(count("host", "web".into()), requests);
+    }
+}
+
+#[test]
+fn control_traffic_is_filtered_if_asked_for() {
+    for expression in ["", "icmp6 or icmp", "not arp"] {
+        let all = replay(&[], expression);
+        let some = replay(&["--no-control"], expression);
+        for kind in ["path", "event"] {
+            let of_all = of_type(&all, kind).into_iter();
+            let expected: Vec<_> = of_all.filter(|line| !is_control(line)).collect();
+            assert!(!expected.is_empty() && expected.len() < of_type(&all, kind).len());
+            assert_eq!(of_type(&some, kind), expected, "{expression}");
+        }
+        let (seen, emitted, _) = counts(&some);
+        assert_eq!(seen, counts(&all).0);
+        assert_eq!(emitted, of_type(&some, "event").len() as u64);
+        let last = replay(&["--no-control", "--last", "3"], expression);
+        let numbers = packets(&some);
+        assert_eq!(packets(&last), numbers[numbers.len() - 3..]);
+    }
+}
+
 #[test]
 fn export_has_the_same_packets() {
     let folder = tempfile::tempdir().unwrap();

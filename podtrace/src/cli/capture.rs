@@ -59,7 +59,8 @@ pub struct CaptureArgs {
     /// arrived, and exit with its status. If the trace ends first, so does the command (SIGTERM)
     #[arg(last = true, value_name = "COMMAND")]
     pub command: Vec<OsString>,
-    /// Also print diagnostics of the kernel side
+    /// Also print each copy of a packet that a bridge sends to many ports, and diagnostics of the
+    /// kernel side
     #[arg(short, long, action = ArgAction::Count)]
     pub verbose: u8,
 }

@@ -1,7 +1,7 @@
 //! Which packets are shown: tcpdump's expressions.
 use clap::Args;
 
-use super::Flow;
+use super::{ControlArgs, Flow};
 
 /// How an expression is applied.
 #[derive(Clone, Copy, Debug, Default, Args)]
@@ -37,6 +37,9 @@ pub struct LiveFilterArgs {
     /// How it is applied.
     #[command(flatten)]
     pub scope: ScopeArgs,
+    /// Whether control traffic is shown.
+    #[command(flatten)]
+    pub control: ControlArgs,
 }
 
 /// The expression of the commands that read files, behind `--`.
@@ -49,4 +52,7 @@ pub struct FileFilterArgs {
     /// How it is applied.
     #[command(flatten)]
     pub scope: ScopeArgs,
+    /// Whether control traffic is shown.
+    #[command(flatten)]
+    pub control: ControlArgs,
 }

@@ -4,7 +4,7 @@ use std::{path::PathBuf, time::Duration};
 use clap::{Args, ValueEnum};
 
 use super::{
-    Color, FileFilterArgs, ViewArgs, WriteArgs,
+    Color, DetailArgs, FileFilterArgs, ViewArgs, WriteArgs,
     parse::{self, duration, factor, interface, moment, number, offset, port, span},
 };
 use crate::replay::options::{Moment, Span};
@@ -57,6 +57,9 @@ pub struct ReplayArgs {
     /// How to show it.
     #[command(flatten)]
     pub view: ViewArgs,
+    /// How much of it to show.
+    #[command(flatten)]
+    pub detail: DetailArgs,
     /// Speed relative to the recording, for example 1 or 0.5 [default: as fast as possible]
     #[arg(long, value_name = "FACTOR", value_parser = factor)]
     pub speed: Option<f64>,

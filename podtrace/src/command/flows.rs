@@ -7,7 +7,7 @@ use super::{
     setup::{text, vxlan_ports},
     stop::stop_on_signal,
     trace::follow,
-    use_color,
+    use_color, width,
 };
 use crate::{
     cli::{FlowsArgs, FlowsFormat, FlowsOrder},
@@ -40,6 +40,7 @@ fn replay(args: &FlowsArgs) -> anyhow::Result<u8> {
         vxlan_ports: vxlan_ports(&args.capture.vxlan_port)?,
         filter: filter(&args.filter.expression, args.filter.scope)?,
         only_matching: args.filter.scope.only_matching,
+        no_control: args.filter.control.no_control,
         ..PlayerOptions::default()
     };
     let mut player = Player::new(&player_options, false, stop_on_signal()?)?;
@@ -67,6 +68,7 @@ fn options(args: &FlowsArgs, is_live: bool, epoch_ns: i128) -> FlowOptions {
         top: args.top.and_then(|top| usize::try_from(top).ok()),
         json: args.output == FlowsFormat::Json,
         color: use_color(args.color),
+        width: width(),
         is_live,
         epoch_ns,
     }

@@ -40,9 +40,10 @@ pub(super) fn run(args: &ReplayArgs) -> anyhow::Result<u8> {
         player.show_progress = leaves_terminal().then(progress_alone);
         player.run(|found| piped(args, found))?
     } else {
+        let format = format(&args.view, args.detail.verbose > 0, None, 0)?;
         let sink = Sink::stdout()?;
         player.show_progress = leaves_terminal().then(|| sink.status_line());
-        let printer = Printer::new(format(&args.view, 0)?, Box::new(sink));
+        let printer = Printer::new(format, Box::new(sink));
         player.shows_bytes = printer.takes_bytes();
         player.run(|_| Ok(vec![Box::new(printer)]))?
     };
@@ -116,7 +117,12 @@ fn player_options(args: &InputArgs) -> anyhow::Result<PlayerOptions> {
         clock_offset,
         hop_timeout,
         vxlan_port,
-        filter: FileFilterArgs { expression, scope },
+        filter:
+            FileFilterArgs {
+                expression,
+                scope,
+                control,
+            },
     } = args.clone();
     Ok(PlayerOptions {
         files,
@@ -130,5 +136,6 @@ fn player_options(args: &InputArgs) -> anyhow::Result<PlayerOptions> {
         vxlan_ports: vxlan_ports(&vxlan_port)?,
         filter: filter(&expression, scope)?,
         only_matching: scope.only_matching,
+        no_control: control.no_control,
     })
 }

@@ -15,7 +15,7 @@ use crate::{
         Attach, Color, Feature, Format, HabitArgs, KernelArgs, NamingArgs, TimeStyle, ViewArgs,
         WriteArgs,
     },
-    command::use_color,
+    command::{use_color, width},
     identity::cri::check_socket,
     live::runtimes::Sockets,
     netns::{NetNs, NetNsError, file_name, force_inode_ids},
@@ -173,8 +173,14 @@ pub(super) fn nodes(netns: &[PathBuf], names: &[String]) -> anyhow::Result<Vec<N
         .collect()
 }
 
-/// The format that was asked for. `epoch_ns`: UTC nanoseconds at CLOCK_MONOTONIC zero.
-pub(super) fn format(view: &ViewArgs, epoch_ns: i128) -> anyhow::Result<Box<dyn Render>> {
+/// The format that was asked for. `unfolds`: with all copies of a flood; `now`: the clock, live;
+/// `epoch_ns`: UTC nanoseconds at CLOCK_MONOTONIC zero.
+pub(super) fn format(
+    view: &ViewArgs,
+    unfolds: bool,
+    now: Option<fn() -> u64>,
+    epoch_ns: i128,
+) -> anyhow::Result<Box<dyn Render>> {
     let habits = &view.habits;
     let is_text = !matches!(view.output, Format::Json | Format::Pcapng);
     if let (false, Some(flag)) = (is_text, habits.of_text()) {
@@ -212,6 +218,9 @@ pub(super) fn format(view: &ViewArgs, epoch_ns: i128) -> anyhow::Result<Box<dyn 
             (false, true) => TcpNumbers::Absolute,
             (false, false) => TcpNumbers::Relative,
         },
+        width: width(),
+        unfolds,
+        now,
     };
     Ok(Box::new(Text::new(options, jiff::tz::TimeZone::system())))
 }
@@ -232,6 +241,7 @@ pub(super) fn text(color: Color, epoch_ns: i128) -> Text {
     let options = TextOptions {
         color: use_color(color),
         epoch_ns,
+        width: width(),
         ..TextOptions::default()
     };
     Text::new(options, jiff::tz::TimeZone::system())

@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use super::setup::{check_capabilities, nodes, sockets, table};
 use crate::{
     cli::{TopologyArgs, TopologyFormat},
-    command::{FINE, PROBLEMS, print_out, use_color},
+    command::{FINE, PROBLEMS, print_out, use_color, width},
     live::topology::describe,
     node::topology::Topology,
     output::topology::{dot, json, text},
@@ -35,7 +35,9 @@ pub(super) fn run(args: &TopologyArgs) -> anyhow::Result<u8> {
 fn print(topology: &Topology, args: &TopologyArgs) -> anyhow::Result<()> {
     let mut out = String::new();
     match args.output {
-        TopologyFormat::Text => text::write(&mut out, topology, use_color(args.color)),
+        TopologyFormat::Text => {
+            text::write(&mut out, topology, use_color(args.color), width());
+        }
         TopologyFormat::Dot => dot::write(&mut out, topology),
         TopologyFormat::Json => out = json(topology)?,
     }

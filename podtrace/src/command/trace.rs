@@ -9,7 +9,7 @@ use tokio::time::sleep;
 
 use crate::{
     cli::{CaptureArgs, Color, FileArgs, Format, LiveFilterArgs, RecordArgs, TraceArgs},
-    clock::epoch_ns,
+    clock::{epoch_ns, monotonic_ns},
     command::{
         FINE, LOST,
         filter::{filter, refuse_partial},
@@ -52,7 +52,9 @@ pub(super) fn run(args: &TraceArgs) -> anyhow::Result<u8> {
         return interfaces::list(&args.capture);
     }
     let epoch_ns = epoch_ns()?;
-    let show = printer(format(&args.view, epoch_ns)?);
+    let now: fn() -> u64 = || monotonic_ns().unwrap_or_default();
+    let unfolds = args.capture.verbose > 0;
+    let show = printer(format(&args.view, unfolds, Some(now), epoch_ns)?);
     let chosen = (&args.capture, &args.filter);
     let is_piped = args.view.output == Format::Pcapng;
     let files = match is_piped {
@@ -116,6 +118,7 @@ pub(super) fn follow(
         table: table(capture.naming.pods.as_deref())?,
         filter,
         only_matching: chosen.scope.only_matching,
+        no_control: chosen.control.no_control,
         count: capture.count,
         duration: capture.duration,
         snaplen: capture.snaplen,

@@ -28,6 +28,8 @@ pub(crate) struct TraceOptions {
     pub(crate) filter: Option<Arc<Filter>>,
     /// Whether of these only the hops are shown that match.
     pub(crate) only_matching: bool,
+    /// Whether control traffic is filtered.
+    pub(crate) no_control: bool,
     /// The session ends after this many packets.
     pub(crate) count: Option<u64>,
     /// The session ends after this time.
@@ -68,6 +70,7 @@ impl TraceOptions {
             table: PodTable::default(),
             filter: None,
             only_matching: false,
+            no_control: false,
             count: None,
             duration: None,
             snaplen: SNAPLEN_DEFAULT,

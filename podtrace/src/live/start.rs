@@ -99,6 +99,9 @@ impl Tracer {
         if options.filter.is_some() {
             pipeline.show_matching(options.only_matching);
         }
+        if options.no_control {
+            pipeline.filter_control();
+        }
         if !options.interfaces.is_empty() {
             pipeline.set_partial_view();
         }

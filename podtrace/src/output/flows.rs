@@ -7,9 +7,11 @@ use terminal_size::{Height, terminal_size_of};
 use super::{
     grid::{Cell, Grid},
     notices::with_losses,
-    paint::{Painter, RED, YELLOW},
+    paint::{LOSS, Painter, YELLOW},
     render::Render as _,
     text::{Text, micros},
+    width::Width,
+    wrap::wrap,
 };
 use crate::{
     model::origin::Origin,
@@ -30,8 +32,18 @@ use crate::{
 
 /// How often a terminal shows new numbers, in nanoseconds.
 const PAINT_NS: u64 = 1_000_000_000;
-/// Lines of a terminal that the table leaves to its head, to notices and to the prompt.
-const OTHER_LINES: usize = 6;
+/// Lines of a terminal that are no flows: the head, the titles and the prompt.
+const OTHER_LINES: usize = 4;
+/// The columns that are left out first on a narrow terminal.
+const LEAST: [&str; 7] = [
+    "p99",
+    "unknown",
+    "refused",
+    "last seen",
+    "retransmitted",
+    "bytes",
+    "RTT p50",
+];
 /// How many flows are shown at the end, unless a number is given.
 const TOP: usize = 20;
 /// Notices that stay below the table.
@@ -54,6 +66,8 @@ pub struct FlowOptions {
     pub json: bool,
     /// ANSI colours.
     pub color: bool,
+    /// How wide lines may be.
+    pub width: Width,
     /// Whether a terminal is painted anew each second.
     pub is_live: bool,
     /// UTC nanoseconds at zero of the events' clock.
@@ -95,16 +109,27 @@ impl FlowTable {
     /// Paints the terminal. `now_ns`: by the events' clock.
     fn paint(&mut self, now_ns: u64) {
         let lines = terminal_size_of(io::stdout()).map(|(_, Height(lines))| usize::from(lines));
-        let room = lines.unwrap_or(24).saturating_sub(OTHER_LINES).max(1);
-        let mut table = String::new();
-        self.table(
-            &mut table,
-            self.options.top.map_or(room, |top| top.min(room)),
-            now_ns,
-        );
+        let lines = lines.unwrap_or(24);
+        let mut notices = String::new();
         for notice in &self.notices {
-            self.text.notice(&mut table, notice);
+            self.text.notice(&mut notices, notice);
         }
+        let others = OTHER_LINES + notices.lines().count();
+        let mut room = lines.saturating_sub(others).max(1);
+        let mut table = String::new();
+        // A line below the table says what has no room: it takes that of flows.
+        for _ in 0..2 {
+            table.clear();
+            let top = self.options.top.map_or(room, |top| top.min(room));
+            self.table(&mut table, top, now_ns);
+            let beyond =
+                (table.lines().count() + notices.lines().count() + 1).saturating_sub(lines);
+            if beyond == 0 {
+                break;
+            }
+            room = room.saturating_sub(beyond).max(1);
+        }
+        table.push_str(&notices);
         let mut out = String::from(BEGIN);
         for line in table.lines() {
             out.push_str(line);
@@ -115,6 +140,7 @@ impl FlowTable {
     }
 
     fn table(&self, out: &mut String, top: usize, now_ns: u64) {
+        let begin = out.len();
         let (count, forgotten) = self.flows.count();
         let flows = self.flows.top(self.options.order, top, 0);
         out.push_str(&counted(count as u64, "flow"));
@@ -131,6 +157,7 @@ impl FlowTable {
             );
         }
         out.push_str("\n\n");
+        wrap(out, begin, self.options.width.columns(), "  ");
         let mut grid = Grid::new(
             &["", "client", "server", "service"],
             &[
@@ -144,14 +171,15 @@ impl FlowTable {
                 "unknown",
                 "last seen",
             ],
-        );
+        )
+        .least(&LEAST);
         for flow in &flows {
             grid.row(row(flow, now_ns));
         }
         let painter = Painter {
             color: self.options.color,
         };
-        grid.render(out, painter);
+        grid.render(out, painter, self.options.width);
     }
 
     fn json(&self) -> serde_json::Result<String> {
@@ -189,7 +217,7 @@ fn row(flow: &Flow, now_ns: u64) -> [Cell; 13] {
         time(flow.rtt.map(|rtt| rtt.p50_ns)),
         time(flow.rtt.and_then(|rtt| rtt.p99_ns)),
         Cell::count(flow.retransmitted, YELLOW),
-        Cell::count(flow.lost, RED),
+        Cell::count(flow.lost, LOSS),
         Cell::count(flow.refused, YELLOW),
         Cell::count(flow.unknown, YELLOW),
         Cell::plain(format!("{:.1} s ago", silent.as_secs_f64())),

@@ -1,7 +1,8 @@
 //! The interfaces that can be tapped, as a table.
 use super::{
     grid::{Cell, Grid},
-    paint::{CYAN, Painter},
+    paint::{POD, Painter},
+    width::Width,
 };
 use crate::{
     model::tap_point::{Role, TapPoint},
@@ -14,16 +15,17 @@ pub fn text<'a>(
     points: impl IntoIterator<Item = &'a TapPoint>,
     world: &World,
     color: bool,
+    width: Width,
 ) {
     let mut grid = Grid::new(&["interface", "of", "role"], &[]);
     for point in points {
         grid.row([
             Cell::name(&point.name),
-            Cell::painted(world.owner_of(point).to_string(), CYAN),
+            Cell::painted(&world.owner_of(point).to_string(), POD),
             Cell::plain(role(point, world)),
         ]);
     }
-    grid.render(out, Painter { color });
+    grid.render(out, Painter { color }, width);
 }
 
 /// What an interface is for.

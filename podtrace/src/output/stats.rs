@@ -3,8 +3,10 @@ use std::fmt::Write as _;
 
 use super::{
     grid::{self, Cell, Grid},
-    paint::{BOLD, CYAN, GREEN, Painter, YELLOW},
+    paint::{BOLD, GREEN, LOSS, NODE, POD, Painter, YELLOW},
     text::micros,
+    width::Width,
+    wrap::wrap,
 };
 use crate::{
     path::Outcome,
@@ -20,9 +22,13 @@ const MORE_PAIRS: &str = "--top N, or -o json,";
 const MORE_ROWS: &str = "-o json";
 
 /// Appends the whole report. `color`: ANSI colours.
-pub fn text(out: &mut String, report: &Report, color: bool) {
+pub fn text(out: &mut String, report: &Report, color: bool, width: Width) {
     let painter = Painter { color };
-    let mut view = View { out, painter };
+    let mut view = View {
+        out,
+        painter,
+        width,
+    };
     view.head(report);
     view.top("top pairs by packets", &report.top.by_packets, report);
     view.top("top pairs by bytes", &report.top.by_bytes, report);
@@ -35,12 +41,15 @@ pub fn text(out: &mut String, report: &Report, color: bool) {
 struct View<'a> {
     out: &'a mut String,
     painter: Painter,
+    width: Width,
 }
 
 impl View<'_> {
     // Writing to a String cannot fail.
     fn line(&mut self, text: &str) {
+        let begin = self.out.len();
         let _ = writeln!(self.out, "{text}");
+        wrap(self.out, begin, self.width.columns(), "  ");
     }
 
     /// `shows`: the options that show the rows that are left out.
@@ -51,7 +60,7 @@ impl View<'_> {
         self.line("");
         self.painter.paint(self.out, BOLD, title);
         self.line("");
-        grid.render(self.out, self.painter);
+        grid.render(self.out, self.painter, self.width);
         if left_out > 0 {
             self.line(&format!("  and {left_out} more: {shows} shows them"));
         }
@@ -140,7 +149,7 @@ impl View<'_> {
     }
 
     fn latencies(&mut self, report: &Report) {
-        let mut grid = Grid::new(&["from", "to", "", ""], &LATENCY);
+        let mut grid = Grid::new(&["from", "to", "", ""], &LATENCY).least(&LATENCY_LEAST);
         let top = report.top.by_packets.len();
         for pair in report.pairs.iter().take(top) {
             let Count { way, rtt, .. } = &pair.count;
@@ -158,7 +167,7 @@ impl View<'_> {
     }
 
     fn segments(&mut self, report: &Report) {
-        let mut grid = Grid::new(&["from", "to"], &LATENCY);
+        let mut grid = Grid::new(&["from", "to"], &LATENCY).least(&LATENCY_LEAST);
         let segments = report.segments.iter().take(ROWS_MAX);
         for Segment {
             from,
@@ -204,6 +213,7 @@ impl View<'_> {
 }
 
 const LATENCY: [&str; 5] = ["count", "p50", "p90", "p99", "max"];
+const LATENCY_LEAST: [&str; 2] = ["p90", "count"];
 
 fn ends(pair: &Pair) -> [Cell; 3] {
     [
@@ -222,8 +232,8 @@ fn fates(count: &Count) -> [Cell; 9] {
     [
         Cell::count(of(&["delivered"]), GREEN),
         Cell::count(of(&["left_for_vtep", "left_node"]), GREEN),
-        Cell::count(of(&["not_seen_further"]), YELLOW),
-        Cell::count(of(&["events_lost"]), YELLOW),
+        Cell::count(of(&["not_seen_further"]), LOSS),
+        Cell::count(of(&["events_lost"]), LOSS),
         Cell::count(of(&["given_up"]), YELLOW),
         Cell::plain(of(&["in_flight"])),
         Cell::plain(count.ambiguous),
@@ -254,8 +264,10 @@ fn percentiles(latency: &Latency, between_nodes: bool) -> [Cell; 5] {
 
 /// `default/mypod1 eth0 egress`
 fn place(place: &TapPointName) -> Cell {
-    let name = format!("{} {}", grid::shorten(place.owner()), place.interface);
-    Cell::painted(format!("{name} {}", place.direction.as_str()), CYAN)
+    let owner = grid::shorten(place.owner(), grid::NAME_WIDTH);
+    let name = format!("{owner} {}", place.interface);
+    let style = if place.pod.is_some() { POD } else { NODE };
+    Cell::painted(&format!("{name} {}", place.direction.as_str()), style)
 }
 
 #[cfg(test)]

@@ -3,11 +3,15 @@ mod bytes;
 mod event;
 mod hops;
 mod outcome;
+mod places;
 mod remarks;
 mod sequences;
+mod summary;
 mod times;
 
-use std::{fmt::Write as _, sync::Arc};
+use std::{fmt::Write as _, sync::Arc, time::Duration};
+
+use anstyle::Style;
 
 pub use bytes::Bytes;
 pub(super) use hops::micros;
@@ -17,10 +21,14 @@ pub use sequences::TcpNumbers;
 pub use times::TimeFormat;
 use times::Times;
 
-use super::paint::{BOLD, DIM, Painter, YELLOW};
+use super::{
+    paint::{BOLD, DIM, LOSS, NODE, NUMBER, PLAIN, POD, Painter, YELLOW},
+    width::Width,
+    wrap::wrap,
+};
 use crate::{
     field::TimeNs,
-    model::{event::Event, start::Start},
+    model::{event::Event, loss::Loss, start::Start},
     output::render::Render,
     packet::Payload,
     path::{
@@ -49,6 +57,13 @@ pub struct TextOptions {
     pub bytes: Bytes,
     /// How TCP's numbers are shown.
     pub tcp: TcpNumbers,
+    /// How wide lines may be.
+    pub width: Width,
+    /// Whether each copy that a bridge sends to its ports is shown.
+    pub unfolds: bool,
+    /// The clock of a live trace: CLOCK_MONOTONIC in nanoseconds. It tells how long ago a packet was
+    /// sent that is shown behind later ones.
+    pub now: Option<fn() -> u64>,
 }
 
 /// What is shown of a packet.
@@ -72,7 +87,22 @@ pub struct Text {
     sequences: Sequences,
     /// The owners of the hops' tap points; kept to reuse its memory.
     owners: Vec<Arc<str>>,
+    /// How many columns lines may have.
+    columns: Option<usize>,
+    /// When the newest packet shown was first seen.
+    newest_ns: u64,
 }
+
+/// A packet is marked that is shown so long after it was sent, and behind later ones.
+const LATE_NS: u64 = 100_000_000;
+/// Where the text of a packet's first line goes on: behind its time.
+const HEADER_INDENT: &str = "                 ";
+/// Where that of a hop does.
+const HOP_INDENT: &str = "                        ";
+/// Where that of an outcome does.
+const OUTCOME_INDENT: &str = "                  ";
+/// Where that of other lines does.
+const FURTHER: &str = "  ";
 
 impl Text {
     /// Times are shown in `zone`.
@@ -83,7 +113,23 @@ impl Text {
             times: Times::new(options.time, zone),
             sequences: Sequences::default(),
             owners: Vec::new(),
+            columns: options.width.columns(),
+            newest_ns: 0,
         }
+    }
+
+    /// Begins to append to `out`. A terminal may have another width since the last text was
+    /// handed on.
+    fn begin(&mut self, out: &str) -> usize {
+        if out.is_empty() {
+            self.columns = self.options.width.columns();
+        }
+        out.len()
+    }
+
+    /// Breaks lines that are too wide, from a byte on.
+    fn wrap(&self, out: &mut String, from: usize, indent: &str) {
+        wrap(out, from, self.columns, indent);
     }
 
     fn painter(&self) -> Painter {
@@ -92,20 +138,23 @@ impl Text {
         }
     }
 
-    /// `default/mypod1[container1] (10.244.1.2)`, or as much of it as is known.
-    fn end(&self, out: &mut String, end: &End, with_address: bool) {
+    /// `default/mypod1[container1] (10.244.1.2)`, or as much of it as is known, amid a text of a
+    /// style.
+    fn end(&self, out: &mut String, end: &End, with_address: bool, style: Style) {
         let Some(address) = end.address else {
             return;
         };
+        let painter = self.painter();
         match &end.who {
             _ if self.options.numeric => return write::address(out, address),
             Who::Unknown => return write::address(out, address),
             Who::On(node) => {
                 write::address(out, address);
                 out.push_str(" on ");
-                return out.push_str(node);
+                return painter.within(out, style, NODE, node);
             }
-            Who::Pod(name) | Who::Node(name) => out.push_str(name),
+            Who::Pod(name) => painter.within(out, style, POD, name),
+            Who::Node(name) => painter.within(out, style, NODE, name),
         }
         if let Some(container) = &end.container {
             out.push('[');
@@ -143,9 +192,9 @@ impl Text {
             }
             (None, None, None) => {}
             _ => {
-                self.end(out, &sender, !is_local);
+                self.end(out, &sender, !is_local, PLAIN);
                 out.push_str(" -> ");
-                self.end(out, &receiver, true);
+                self.end(out, &receiver, true, PLAIN);
             }
         }
         if let Some(of) = path.part_of {
@@ -168,12 +217,38 @@ impl Text {
         }
         match path.payload.as_deref() {
             Some(Payload::Quote(quote)) => quoted(out, quote),
-            Some(Payload::Dns(dns)) => message(out, dns),
+            Some(payload) => message(out, payload),
             None => {}
         }
         if path.ambiguous {
             painter.paint(out, YELLOW, "  (ambiguous: equal packets at once)");
         }
+        self.lateness(out, first.ts_ns);
+    }
+
+    /// Appends how long ago a packet was sent, if it is shown late in a live trace, and later ones
+    /// were shown already.
+    fn lateness(&mut self, out: &mut String, sent_ns: u64) {
+        let Some(now) = self.options.now else {
+            return;
+        };
+        if sent_ns < self.newest_ns {
+            let ago_ns = now().saturating_sub(sent_ns);
+            if ago_ns >= LATE_NS {
+                let seconds = Duration::from_nanos(ago_ns).as_secs_f64();
+                let text = format!("  (sent {seconds:.2} s ago)");
+                self.painter().paint(out, YELLOW, &text);
+            }
+        }
+        self.newest_ns = self.newest_ns.max(sent_ns);
+    }
+
+    /// Appends a line that is no packet's.
+    fn remark(&mut self, out: &mut String, text: &str, style: Style) {
+        let begin = self.begin(out);
+        self.painter().paint(out, style, &format!("-- {text}"));
+        out.push('\n');
+        self.wrap(out, begin, "   ");
     }
 
     /// Appends a time, in its colour, and the gap behind it.
@@ -202,7 +277,10 @@ impl Text {
         }
         if let Some(round_trip) = path.measured_trip() {
             out.push_str("  RTT ");
+            let painter = self.painter();
+            painter.on(out, NUMBER);
             micros(out, round_trip.total_ns());
+            painter.off(out, NUMBER);
         }
         out.push('\n');
         self.frame(out, path);
@@ -232,15 +310,18 @@ impl Render for Text {
 
     fn event(&mut self, out: &mut String, event: &Event, packet: u64, world: &World) {
         if self.shows_events() {
+            let begin = self.begin(out);
             self.event_line(out, event, packet, world);
+            self.wrap(out, begin, HEADER_INDENT);
         }
     }
 
     fn start(&mut self, out: &mut String, info: &Start) {
+        let begin = self.begin(out);
         if let Some(source) = &info.source {
             let nodes = info.nodes.join(", ");
             let _ = writeln!(out, "podtrace replay of {nodes} · {source}");
-            return;
+            return self.wrap(out, begin, FURTHER);
         }
         let attach = info.attach.as_ref().map(|attach| format!(" · {attach}"));
         let interfaces = match info.attaching {
@@ -260,26 +341,39 @@ impl Render for Text {
             counted(info.namespaces as u64, "network namespace"),
             attach.unwrap_or_default()
         );
+        self.wrap(out, begin, FURTHER);
     }
 
     fn path(&mut self, out: &mut String, path: &Path, world: &World) {
+        let begin = self.begin(out);
         match self.options.layout {
             Layout::Events => return,
-            Layout::Compact => return self.compact(out, path, world),
+            Layout::Compact => {
+                self.compact(out, path, world);
+                return self.wrap(out, begin, HEADER_INDENT);
+            }
             Layout::Paths | Layout::QuietHops => {}
         }
         self.header(out, path, world);
         out.push('\n');
+        self.wrap(out, begin, HEADER_INDENT);
         self.frame(out, path);
         if self.options.layout == Layout::Paths || !has_gone_on(path.outcome) {
+            let begin = out.len();
             self.hops(out, path, world);
+            self.wrap(out, begin, HOP_INDENT);
         }
+        let begin = out.len();
         self.outcome(out, path, world);
+        self.wrap(out, begin, OUTCOME_INDENT);
     }
 
     fn notice(&mut self, out: &mut String, text: &str) {
-        self.painter().paint(out, DIM, &format!("-- {text}"));
-        out.push('\n');
+        self.remark(out, text, DIM);
+    }
+
+    fn loss(&mut self, out: &mut String, loss: &Loss, world: &World) {
+        self.remark(out, &world.loss_in_words(loss), LOSS);
     }
 
     fn summary(
@@ -289,69 +383,9 @@ impl Render for Text {
         not_shown: &NotShown,
         world: &World,
     ) {
-        let total = summary.total();
-        let _ = write!(out, "\n{}", counted(summary.packets, "packet"));
-        for (name, count) in Outcome::NAMES.iter().zip(summary.outcomes) {
-            if count > 0 {
-                let _ = write!(out, " · {count} {}", name.replace('_', " "));
-            }
-        }
-        if summary.incomplete > 0 {
-            let _ = write!(out, " · {} incomplete", summary.incomplete);
-        }
-        if summary.unreadable > 0 {
-            let events = counted(summary.unreadable, "event");
-            let _ = write!(out, " · {events} with unreadable headers");
-        }
-        let left_out = summary.left_out.total();
-        if left_out > 0 {
-            let _ = write!(
-                out,
-                " · {} of the files left out",
-                counted(left_out, "packet")
-            );
-        }
-        let NotShown {
-            packets,
-            events: _,
-            notices,
-        } = *not_shown;
-        for (count, noun) in [(packets, "packet"), (notices, "notice")] {
-            if count > 0 {
-                let _ = write!(out, " · {} not shown", counted(count, noun));
-            }
-        }
-        let _ = write!(out, "\nevents: {}", total.in_words());
-        if summary.not_recorded > 0 {
-            let _ = write!(out, " · {} not recorded", summary.not_recorded);
-        }
-        out.push('\n');
-        for ((interface, direction), tap) in &summary.taps {
-            if tap.missing() > 0 || !tap.is_conserved() {
-                let name = world.tap_points.get(*interface).map_or_else(
-                    || "all others".to_owned(),
-                    |point| format!("{} {}", world.owner_of(point), point.name),
-                );
-                let _ = write!(
-                    out,
-                    "  {name} {}: {} seen, {} emitted",
-                    direction.as_str(),
-                    tap.seen,
-                    tap.emitted
-                );
-                for (count, what) in [
-                    (tap.filtered, "filtered"),
-                    (tap.lost_ring, "lost (ring full)"),
-                    (tap.undecodable, "undecodable"),
-                    (tap.unrecorded, "not recorded"),
-                ] {
-                    if count > 0 {
-                        let _ = write!(out, ", {count} {what}");
-                    }
-                }
-                out.push('\n');
-            }
-        }
+        let begin = self.begin(out);
+        self.summary_lines(out, summary, not_shown, world);
+        self.wrap(out, begin, FURTHER);
     }
 }
 

@@ -1,9 +1,9 @@
-//! Questions and answers of DNS (RFC 1035) and mDNS (RFC 6762) over UDP.
+//! Questions and answers of DNS (RFC 1035, over TCP RFC 7766) and mDNS (RFC 6762).
 use std::{borrow::Cow, fmt::Write as _};
 
 use podtrace_ebpf::parse::Load as _;
 
-/// UDP ports of DNS and mDNS.
+/// Ports of DNS and mDNS.
 const PORTS: [u16; 2] = [53, 5353];
 /// Length of a message's header.
 const HEADER_LEN: usize = 12;
@@ -65,6 +65,17 @@ impl Dns {
             name,
             kind,
         })
+    }
+
+    /// Reads the content of a TCP segment, as far as it was captured: the length of a message, then
+    /// the message. None if another part of a stream is there.
+    pub(super) fn read_segment(content: &[u8]) -> Option<Self> {
+        let (length, message) = content.split_first_chunk()?;
+        let length = usize::from(u16::from_be_bytes(*length));
+        let message = &message[..message.len().min(length)];
+        // Only one question is in use; other bytes may look like more.
+        let questions: [u8; 2] = message.load(4)?;
+        (questions == [0, 1]).then(|| Self::read(message))?
     }
 
     /// Bytes that it takes beyond its own size.
@@ -274,6 +285,29 @@ mod tests {
         let mut pointer = message(0, 0, &[b"web"], 1);
         pointer[HEADER_LEN] = 0xc0;
         assert_eq!(words(&pointer), None);
+    }
+
+    #[test]
+    fn segments_begin_with_a_length() {
+        let message = message(0x8180, 1, &[b"web"], 1);
+        let length = u16::try_from(message.len()).unwrap();
+        let read = |length: u16, message: &[u8]| {
+            let segment = [&length.to_be_bytes()[..], message].concat();
+            let mut out = String::new();
+            Dns::read_segment(&segment)?.describe(&mut out);
+            Some(out)
+        };
+        let expected = Some("DNS response A web, 1 answer".to_owned());
+        assert_eq!(read(length, &message), expected);
+        // Another message follows, or only a part was captured.
+        assert_eq!(read(length, &[&message[..], b"\0\x20"].concat()), expected);
+        assert_eq!(
+            read(length, &message[..14]),
+            Some("DNS response w…, 1 answer".to_owned())
+        );
+        assert_eq!(read(3, &message), None);
+        assert_eq!(read(length, &message[2..]), None);
+        assert_eq!(Dns::read_segment(&[0]), None);
     }
 
     proptest! {

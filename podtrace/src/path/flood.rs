@@ -1,13 +1,17 @@
 //! Copies of a packet that a bridge sends to several ports: those for others are side
 //! branches of its path.
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use podtrace_ebpf::record::Direction;
 
 use super::{Hop, Path};
 use crate::{model::tap_point::Role, world::World};
 
-/// Upper bound of the ports that are shown one by one if a packet is for all of them.
+/// Upper bound of the ports that are shown one by one if a packet is for all of them; of more,
+/// none is.
 const PORTS_SHOWN: usize = 4;
 
 /// The port that a hop is at: the namespace behind it, or its interface if that is not known.
@@ -18,13 +22,13 @@ type Port = (bool, u64);
 pub struct Copies {
     /// Of each hop, whether it is; empty if none is.
     hops: Vec<bool>,
-    /// At how many ports.
-    pub ports: usize,
+    /// The ports that they were sent to, in the order in which they were.
+    ports: Vec<Port>,
 }
 
 impl Copies {
     /// The copies on a path. Those that have reached their receiver are not among them, unless
-    /// there are too many receivers.
+    /// there are many receivers.
     #[must_use]
     pub fn of(path: &Path, world: &World) -> Self {
         let is_for_many = path.packet.is_for_group() && path.hops.len() > 2 * PORTS_SHOWN;
@@ -36,10 +40,45 @@ impl Copies {
         let hops = ports
             .iter()
             .map(|port| port.is_some_and(|port| aside.contains(&port)));
-        Self {
-            hops: hops.collect(),
-            ports: aside.len(),
+        let hops: Vec<_> = hops.collect();
+        let mut by_time = Vec::with_capacity(aside.len());
+        for port in ports.into_iter().flatten() {
+            if aside.contains(&port) && !by_time.contains(&port) {
+                by_time.push(port);
+            }
         }
+        Self {
+            hops,
+            ports: by_time,
+        }
+    }
+
+    /// At how many ports they were seen.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.ports.len()
+    }
+
+    /// What is behind the ports: the pods, or the interfaces where no pod is known.
+    pub fn behind<'a>(&'a self, world: &'a World) -> impl Iterator<Item = Arc<str>> + 'a {
+        self.ports.iter().filter_map(|(is_namespace, id)| {
+            if *is_namespace {
+                return Some(world.identities.pod(*id));
+            }
+            let point = world.tap_points.get(u32::try_from(*id).ok()?)?;
+            Some(Arc::clone(&point.name))
+        })
+    }
+
+    /// The bridge that has sent them, if only one was seen.
+    #[must_use]
+    pub fn bridge<'a>(path: &Path, world: &'a World) -> Option<&'a str> {
+        let points = path.hops.iter();
+        let points = points.filter_map(|hop| world.tap_points.get(hop.interface));
+        let mut bridges = points.filter(|point| point.role == Role::Bridge);
+        let first = bridges.next()?;
+        let is_only = bridges.all(|other| (other.node, &other.name) == (first.node, &first.name));
+        is_only.then_some(&*first.name)
     }
 
     /// Whether a hop is of a copy.
@@ -69,11 +108,9 @@ fn aside(path: &Path, ports: &[Option<Port>]) -> BTreeSet<Port> {
     }
     let is_taken = !shown.is_empty();
     let has_bystanders = takes.values().any(|taken| *taken == Some(false));
-    shown.truncate(if shown.len() > PORTS_SHOWN {
-        PORTS_SHOWN - 1
-    } else {
-        PORTS_SHOWN
-    });
+    if shown.len() > PORTS_SHOWN {
+        shown.clear();
+    }
     let is_aside = |(port, taken): &(Port, Option<bool>)| match taken {
         Some(false) => true,
         Some(true) => !shown.contains(port),

@@ -85,7 +85,7 @@ impl Pipeline {
             return;
         }
         self.builder.amend(&mut path, &self.world);
-        if self.chosen.is_part() {
+        if self.shows_part() {
             return self.show_chosen(path);
         }
         let before = path.late_of.filter(|before| before.id >= self.show_from);
@@ -95,9 +95,9 @@ impl Pipeline {
         self.builder.keep(path);
     }
 
-    /// Shows a path, or what of it matches the filter, if anything does.
+    /// Shows a path, or what of it is asked for, if anything is.
     fn show_chosen(&mut self, mut path: Box<Path>) {
-        if path.matches() {
+        if path.matches() && !self.is_filtered(&path.packet) {
             let before = path.late_of;
             // An earlier report was shown if its hops matched.
             let was_shown = |before: &LateOf| {

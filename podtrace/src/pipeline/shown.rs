@@ -3,7 +3,7 @@ use super::{
     Pipeline,
     chosen::{self, Chosen},
 };
-use crate::{model::left_out::LeftOut, path::summary::NotShown};
+use crate::{model::left_out::LeftOut, packet::Packet, path::summary::NotShown};
 
 impl Pipeline {
     /// Records that only some of the usual interfaces are watched.
@@ -23,6 +23,22 @@ impl Pipeline {
             true => Chosen::Hops,
             false => Chosen::Matching(chosen::Undecided::default()),
         };
+    }
+
+    /// Filters control traffic.
+    pub fn filter_control(&mut self) {
+        self.filters_control = true;
+    }
+
+    /// Whether it is control traffic that is filtered.
+    pub(super) fn is_filtered(&self, packet: &Packet) -> bool {
+        self.filters_control && packet.is_control()
+    }
+
+    /// Whether only some packets are shown, or some of their hops.
+    #[must_use]
+    pub fn shows_part(&self) -> bool {
+        self.filters_control || self.chosen.is_part()
     }
 
     /// Remembers the numbers of the last packets shown, so many of them; only with a filter.

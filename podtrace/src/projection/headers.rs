@@ -3,7 +3,7 @@ use std::borrow::Cow;
 
 use crate::{
     field::object,
-    packet::{Network, Packet, Payload, Transport, flag_names},
+    packet::{Http, Network, Packet, Payload, Transport, flag_names},
 };
 
 object! {
@@ -56,6 +56,52 @@ object! {
         answers: Option<u16>,
         /// whether it says that it is cut
         truncated: Option<bool>,
+    }
+}
+
+object! {
+    /// The first line of a message of HTTP/1, where a TCP segment begins with it.
+    pub(crate) HttpObject as "http" {
+        /// method of a request
+        method: Option<String>,
+        /// target of a request; it ends with `…` where its rest was not captured
+        target: Option<String>,
+        /// the `Host` field of a request, if it was captured
+        host: Option<String>,
+        /// status of a response
+        status: Option<u16>,
+        /// the words behind the status
+        reason: Option<String>,
+    }
+}
+
+impl HttpObject {
+    /// The first line that a packet's payload is, if it is one.
+    pub(crate) fn of(payload: Option<&Payload>) -> Option<Self> {
+        let none = Self {
+            method: None,
+            target: None,
+            host: None,
+            status: None,
+            reason: None,
+        };
+        Some(match payload.and_then(Payload::http)? {
+            Http::Request {
+                method,
+                target,
+                host,
+            } => Self {
+                method: Some(method.as_ref().to_owned()),
+                target: Some(target.as_ref().to_owned()),
+                host: host.as_deref().map(str::to_owned),
+                ..none
+            },
+            Http::Response { status, reason } => Self {
+                status: Some(*status),
+                reason: Some(reason.as_ref().to_owned()),
+                ..none
+            },
+        })
     }
 }
 

@@ -2,7 +2,7 @@
 use std::{net::IpAddr, sync::Arc};
 
 use super::{
-    headers::{DnsObject, HeadersObject},
+    headers::{DnsObject, HeadersObject, HttpObject},
     hop::{HopObject, SocketObject},
 };
 use crate::{
@@ -36,6 +36,8 @@ object! {
         gso_segments: Option<u16>,
         /// the message of DNS or mDNS that it carries
         dns: Option<DnsObject>,
+        /// the first line of a message of HTTP/1 that it carries
+        http: Option<HttpObject>,
         then headers: HeadersObject,
         then hop: HopObject<'a>,
     }
@@ -93,7 +95,8 @@ object! {
         /// the number under which its path was shown before, and is corrected: it was slow, or
         /// it was refused later
         late_of: Option<u64>,
-        /// at how many ports of bridges copies for others were seen, or more than are told
+        /// at how many ports of bridges copies for others were seen, or all copies if they have more
+        /// than four receivers
         also_seen_by: Option<usize>,
         /// how often it came by the same tap in the same direction, if it went in a circle
         rounds: Option<u32>,
@@ -114,6 +117,8 @@ object! {
         clocks: Option<Vec<ClockObject>>,
         /// the message of DNS or mDNS that it carries
         dns: Option<DnsObject>,
+        /// the first line of a message of HTTP/1 that it carries
+        http: Option<HttpObject>,
         then headers: HeadersObject,
     }
 }
@@ -145,6 +150,10 @@ object! {
 object! {
     /// A tap point that saw an echo request and its reply.
     pub(crate) RoundTripObject<'a> as "round trip" {
+        /// node of the tap point
+        node: &'a str,
+        /// pod of the tap point, `namespace/name`
+        pod: Option<Arc<str>>,
         /// interface of the tap point
         interface: &'a str,
         /// nanoseconds from the request to the reply
@@ -174,6 +183,7 @@ impl<'a> EventObject<'a> {
             destination: event.packet.destination(),
             gso_segments: (event.gso_segments > 0).then_some(event.gso_segments),
             dns: DnsObject::of(event.payload.as_deref()),
+            http: HttpObject::of(event.payload.as_deref()),
             headers: HeadersObject::of(&event.packet),
             hop: HopObject::new(&Hop::of(event), None, world, epoch_ns),
         }
@@ -215,7 +225,7 @@ impl<'a> PathObject<'a> {
             lost_with_first: lost_with_first(path),
             copy_of: path.copy_of,
             late_of: path.late_of.map(|before| before.id),
-            also_seen_by: (copies.ports > 0).then_some(copies.ports),
+            also_seen_by: (copies.count() > 0).then(|| copies.count()),
             rounds: path.circle.map(|circle| circle.times),
             refusal: path
                 .refusal
@@ -230,6 +240,7 @@ impl<'a> PathObject<'a> {
             rtt_at: round_trips(path, world),
             clocks: some(clocks(path, world).into_iter().map(Into::into).collect()),
             dns: DnsObject::of(path.payload.as_deref()),
+            http: HttpObject::of(path.payload.as_deref()),
             headers: HeadersObject::of(&path.packet),
         }
     }
@@ -267,6 +278,8 @@ fn round_trips<'a>(path: &Path, world: &'a World) -> Option<Vec<RoundTripObject<
     let at = at.map(|(interface, ns)| {
         let point = world.tap_points.get(*interface);
         RoundTripObject {
+            node: point.map_or("", |point| point.node_name.as_ref()),
+            pod: point.and_then(|point| world.pod_of(point)),
             interface: point.map_or("", |point| point.name.as_ref()),
             ns: *ns,
         }

@@ -24,6 +24,8 @@ pub(crate) struct PlayerOptions {
     pub(crate) filter: Option<Arc<Filter>>,
     /// Whether of these only the hops are shown that match.
     pub(crate) only_matching: bool,
+    /// Whether control traffic is filtered.
+    pub(crate) no_control: bool,
 }
 
 impl PlayerOptions {

@@ -167,6 +167,9 @@ impl Player<'_> {
         if self.args.filter.is_some() {
             pipeline.show_matching(self.args.only_matching);
         }
+        if self.args.no_control {
+            pipeline.filter_control();
+        }
         let is_part = |input: &Input| {
             let info = input.info();
             info.is_some_and(|info| !info.interfaces.is_empty())

@@ -2,6 +2,8 @@
 //! and it would take longer than all the rest.
 use std::{fmt::Write as _, net::IpAddr};
 
+use unicode_width::UnicodeWidthStr as _;
+
 /// Appends a number.
 pub(crate) fn number(out: &mut String, number: impl itoa::Integer) {
     out.push_str(itoa::Buffer::new().format(number));
@@ -39,19 +41,19 @@ pub(crate) fn spaces(out: &mut String, count: usize) {
     }
 }
 
-/// Appends a text and spaces up to a width in characters.
+/// Appends a text and spaces up to a width in columns.
 pub(crate) fn padded(out: &mut String, text: &str, width: usize) {
     out.push_str(text);
     spaces(out, width.saturating_sub(width_of(text)));
 }
 
-/// Number of characters of a text. Most texts are short and ASCII, and to check that is quicker
-/// than to count.
+/// The columns that a text takes on a terminal. Most texts are short and ASCII, and to check that
+/// is quicker than to count.
 pub(crate) fn width_of(text: &str) -> usize {
     if text.is_ascii() {
         text.len()
     } else {
-        text.chars().count()
+        text.width()
     }
 }
 
@@ -66,6 +68,7 @@ mod tests {
             address(&mut out, text.parse().unwrap());
             assert_eq!(out, text);
         }
+        assert_eq!(width_of("容器"), 4);
         for (text, width) in [("pod-ü", 9), ("pod", 2), ("", 100)] {
             let mut out = String::new();
             padded(&mut out, text, width);

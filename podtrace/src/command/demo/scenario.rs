@@ -9,6 +9,7 @@ use tokio::{sync::watch, time::timeout};
 
 use super::shown::{BACKEND_PORT, LOST_PING, PING, SERVICE_PORT};
 use crate::{
+    command::width,
     lab::{Lab, LabNode, LabPod, fault::forget_vtep, service::serve, traffic},
     live::{runtimes::Sockets, topology::describe},
     node::{pod_table::PodTable, target::Node},
@@ -114,7 +115,7 @@ impl Stage {
         match found {
             Ok(topology) => {
                 let mut out = "\nwhat podtrace topology says of it: ".to_owned();
-                text::write_problems(&mut out, &topology, self.color);
+                text::write_problems(&mut out, &topology, self.color, width());
                 self.print(&out);
             }
             Err(error) => self.print_line(&format!("topology failed: {error}")),

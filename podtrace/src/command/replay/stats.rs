@@ -4,7 +4,7 @@ use std::io;
 use super::{code, leaves_terminal, player_options, progress_alone};
 use crate::{
     cli::{StatsArgs, StatsFormat},
-    command::{print_out, stop::stop_on_signal, use_color},
+    command::{print_out, stop::stop_on_signal, use_color, width},
     output::{notices::Notices, stats::text},
     path::{Path, summary::Summary},
     pipeline::consumer::{Consumer, Failure},
@@ -65,7 +65,7 @@ impl Collect {
     fn print(&self, report: &Report) -> io::Result<()> {
         let mut out = String::new();
         match self.format {
-            StatsFormat::Text => text(&mut out, report, self.color),
+            StatsFormat::Text => text(&mut out, report, self.color, width()),
             StatsFormat::Json => out = serde_json::to_string_pretty(report)? + "\n",
         }
         print_out(&out)

@@ -5,8 +5,9 @@ use anyhow::bail;
 
 use crate::{
     cli::{TopologyArgs, TopologyFormat},
-    command::{FINE, INTERRUPTED, PROBLEMS, print_out, stop::stop_on_signal},
+    command::{FINE, INTERRUPTED, PROBLEMS, print_out, stop::stop_on_signal, width},
     model::topology::RecordedTopology,
+    output::topology::text,
     replay::inputs::{self, Input},
     session::reader::{Item, ReaderOptions},
     signals::Stop,
@@ -86,7 +87,8 @@ fn print(
     match format {
         TopologyFormat::Text => {
             let time = jiff::Timestamp::from_nanosecond(topology.utc_ns.into())?;
-            *out += &format!("as of {time:.0}\n{}", sanitize_lines(&topology.text));
+            let recorded = sanitize_lines(&topology.text);
+            *out += &format!("as of {time:.0}\n{}", text::fitted(recorded, width()));
         }
         TopologyFormat::Json => {
             *out += &serde_json::to_string_pretty(&topology.json)?;

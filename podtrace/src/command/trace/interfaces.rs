@@ -7,7 +7,7 @@ use crate::{
     command::{
         FINE, print_out,
         setup::{check_capabilities, nodes, sockets, table},
-        use_color,
+        use_color, width,
     },
     live::{check::check_names, topology::pods},
     model::origin::Origin,
@@ -57,7 +57,7 @@ pub(super) fn list(args: &CaptureArgs) -> anyhow::Result<u8> {
         .collect();
     points.sort_by_key(|point| (point.node, point.in_pod, point.role.rank()));
     let mut out = String::new();
-    text(&mut out, &points, &world, use_color(Color::Auto));
+    text(&mut out, &points, &world, use_color(Color::Auto), width());
     print_out(&out)?;
     Ok(FINE)
 }

@@ -9,7 +9,7 @@ use crate::{
     command::setup::{check_write, command, kernel, refuse_terminal, session_name},
     live::{recording::Recording, topology::Show},
     node::target::Node,
-    output::topology::text,
+    output::{topology::text, width::Width},
     session::{
         files::{FileOptions, Keep, RecorderId, SessionFiles, Target},
         format::{FORMAT, SectionInfo},
@@ -91,6 +91,6 @@ pub(super) fn open(
         flush_ns: nanos(args.flush_after()),
         outline: Outline::ethernet(),
     };
-    let show: Show = |out, topology| text::write(out, topology, false);
+    let show: Show = |out, topology| text::write(out, topology, false, Width::Any);
     Ok(Some(Recording::new(files, options, show)))
 }

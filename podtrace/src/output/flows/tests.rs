@@ -26,6 +26,7 @@ fn table(json: bool, is_live: bool) -> (FlowTable, Kept) {
         top: None,
         json,
         color: false,
+        width: Width::Any,
         is_live,
         epoch_ns: 1_700_000_000_000_000_000,
     };

@@ -1,9 +1,12 @@
 use super::*;
-use crate::stats::tests::report;
+use crate::{
+    output::{paint::stripped, wrap::width_of},
+    stats::tests::report,
+};
 
 fn view(color: bool) -> String {
     let mut out = String::new();
-    text(&mut out, &report(), color);
+    text(&mut out, &report(), color, Width::Any);
     out
 }
 
@@ -55,17 +58,28 @@ fn report_is_shown() {
 }
 
 #[test]
+fn tables_fit_the_terminal() {
+    for width in [60, 80, 120, 200] {
+        let mut out = String::new();
+        text(&mut out, &report(), false, Width::Columns(width));
+        assert!(out.lines().all(|line| width_of(line) <= width), "{out}");
+        insta::assert_snapshot!(format!("tables_fit_{width}"), out);
+    }
+}
+
+#[test]
 fn colours_are_only_there_when_asked_for() {
     assert!(!view(false).contains('\u{1b}'));
     assert!(view(true).contains('\u{1b}'));
+    assert_eq!(stripped(&view(true)), view(false));
 }
 
 #[test]
 fn long_names_keep_begin_and_end() {
     let short = "default/web";
-    assert_eq!(grid::shorten(short), short);
+    assert_eq!(grid::shorten(short, 40), short);
     let name = format!("default/{}-x7k2p", "é".repeat(60));
-    let shortened = grid::shorten(&name);
+    let shortened = grid::shorten(&name, 40);
     assert_eq!(shortened.chars().count(), 40);
     assert!(shortened.starts_with("default/é") && shortened.ends_with("-x7k2p"));
 }

@@ -1,12 +1,12 @@
 //! One line for each hop, as it happens.
 use super::{
     Text,
+    hops::style_of,
     remarks::{message, remarks},
 };
 use crate::{
     model::{event::Event, frame::Frame},
-    output::paint::{BOLD, CYAN, DIM},
-    packet::Payload,
+    output::paint::{BOLD, DIM},
     path::Hop,
     text::write,
     world::World,
@@ -32,7 +32,7 @@ impl Text {
         write::number(out, packet);
         painter.off(out, DIM);
         out.push_str("  ");
-        painter.paint(out, CYAN, &world.owner_of(point));
+        painter.paint(out, style_of(point), &world.owner_of(point));
         out.push(' ');
         out.push_str(&point.name);
         out.push(' ');
@@ -52,8 +52,8 @@ impl Text {
             out.push_str(" -> ");
             write::address(out, destination);
         }
-        if let Some(dns) = event.payload.as_deref().and_then(Payload::dns) {
-            message(out, dns);
+        if let Some(payload) = event.payload.as_deref() {
+            message(out, payload);
         }
         let hop = Hop::of(event);
         remarks(out, hop.ttl, &hop);

@@ -1,6 +1,7 @@
 //! The lines below a packet's header: its hops.
 use std::{collections::BTreeSet, fmt::Write as _, time::Duration};
 
+use anstyle::Style;
 use podtrace_ebpf::record::Direction;
 
 use super::{
@@ -10,7 +11,7 @@ use super::{
 use crate::{
     identity::sockets::{HostProcess, SocketOwner},
     model::tap_point::TapPoint,
-    output::paint::{CYAN, DIM},
+    output::paint::{DIM, NODE, NUMBER, POD},
     path::{
         Hop, Path,
         ends::{sending, short_id},
@@ -25,6 +26,10 @@ pub(super) const INDENT: &str = "                ";
 /// Characters of the columns of times and of directions.
 const DELTA_WIDTH: usize = 14;
 const DIRECTION_WIDTH: usize = 7;
+/// Where the names of pods and nodes begin.
+const OWNER_COLUMN: usize = DELTA_WIDTH + 8;
+/// Of more ports that got a copy, so many are named.
+const PORTS_NAMED: usize = 2;
 /// Times from this on are shown in milliseconds.
 const MILLIS_NS: u64 = 10_000_000;
 
@@ -35,22 +40,34 @@ impl Text {
         };
         let mut owners = std::mem::take(&mut self.owners);
         let (mut owner_width, mut name_width) = (0, 0);
-        let copies = Copies::of(path, world);
+        let copies = if self.options.unfolds {
+            Copies::default()
+        } else {
+            Copies::of(path, world)
+        };
         let shown = || tap_points(path, world).filter(|(number, ..)| !copies.has(*number));
         for (_, _, point) in shown() {
             let owner = world.owner_of(point);
-            owner_width = owner_width.max(owner.len());
-            name_width = name_width.max(point.name.len());
+            owner_width = owner_width.max(write::width_of(&owner));
+            name_width = name_width.max(write::width_of(&point.name));
             owners.push(owner);
+        }
+        if let Some(columns) = self.columns {
+            // Only long names have to go beyond their column then.
+            let others = OWNER_COLUMN + 2 + name_width + 2 + DIRECTION_WIDTH;
+            owner_width = owner_width.min(columns.saturating_sub(others));
         }
         let painter = self.painter();
         let mut ttl = first.ttl;
         for ((number, hop, point), owner) in shown().zip(&owners) {
+            painter.on(out, NUMBER);
             delta(out, hop.ts_ns.saturating_sub(first.ts_ns));
+            painter.off(out, NUMBER);
             out.push_str(if point.in_pod { "  pod   " } else { "  node  " });
-            painter.on(out, CYAN);
+            let style = style_of(point);
+            painter.on(out, style);
             write::padded(out, owner, owner_width);
-            painter.off(out, CYAN);
+            painter.off(out, style);
             out.push_str("  ");
             write::padded(out, &point.name, name_width);
             out.push_str("  ");
@@ -70,15 +87,21 @@ impl Text {
             out.truncate(out.trim_end_matches(' ').len());
             out.push('\n');
         }
-        if copies.ports > 0 {
+        if copies.count() > 0 {
             out.push_str(INDENT);
-            let text = format!("also seen by {}", counted(copies.ports as u64, "port"));
-            painter.paint(out, DIM, &text);
+            painter.on(out, DIM);
+            also_seen(out, &copies, path, world);
+            painter.off(out, DIM);
             out.push('\n');
         }
         owners.clear();
         self.owners = owners;
     }
+}
+
+/// The style of names at a tap point.
+pub(super) fn style_of(point: &TapPoint) -> Style {
+    if point.in_pod { POD } else { NODE }
 }
 
 /// The hops whose tap points are known, with their numbers from 0.
@@ -88,6 +111,28 @@ fn tap_points<'a>(
 ) -> impl Iterator<Item = (usize, &'a Hop, &'a TapPoint)> {
     let hops = path.hops.iter().enumerate();
     hops.filter_map(|(number, hop)| Some((number, hop, world.tap_points.get(hop.interface)?)))
+}
+
+/// `also seen at 8 ports of cni0 (default/a, default/b, 6 more)`
+fn also_seen(out: &mut String, copies: &Copies, path: &Path, world: &World) {
+    let count = copies.count();
+    let _ = write!(out, "also seen at {}", counted(count as u64, "port"));
+    if let Some(bridge) = Copies::bridge(path, world) {
+        let _ = write!(out, " of {bridge}");
+    }
+    let named = if count > PORTS_NAMED + 1 {
+        PORTS_NAMED
+    } else {
+        count
+    };
+    for (number, name) in copies.behind(world).take(named).enumerate() {
+        out.push_str(if number == 0 { " (" } else { ", " });
+        out.push_str(&name);
+    }
+    if count > named {
+        let _ = write!(out, ", {} more", count - named);
+    }
+    out.push(')');
 }
 
 /// The time since the first hop, in its column.
@@ -101,7 +146,7 @@ fn delta(out: &mut String, ns: u64) {
     }
     let mut text = String::from("+");
     micros(&mut text, ns);
-    write::spaces(out, DELTA_WIDTH.saturating_sub(text.chars().count()));
+    write::spaces(out, DELTA_WIDTH.saturating_sub(write::width_of(&text)));
     out.push_str(&text);
 }
 

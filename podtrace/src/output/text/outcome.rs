@@ -1,12 +1,13 @@
 //! The lines below the hops: how the packet ended, and its round trip.
 use std::fmt::Write as _;
 
+use anstyle::Style;
 use podtrace_ebpf::record::Direction;
 
-use super::{Text, hops::INDENT, micros, remarks::reason};
+use super::{Text, hops::INDENT, micros, places::names, remarks::reason};
 use crate::{
     clock::nodes::{duration, signed_duration},
-    output::paint::{BOLD, DIM, GREEN, YELLOW},
+    output::paint::{BOLD, DIM, GREEN, LOSS, NUMBER, Painter, YELLOW},
     path::{
         Hop, Outcome, Path, RoundTrip,
         clocks::clocks,
@@ -29,7 +30,7 @@ impl Text {
             let painter = self.painter();
             out.push_str(INDENT);
             painter.on(out, BOLD);
-            round_trip_text(out, round_trip, world);
+            round_trip_text(out, round_trip, world, painter);
             painter.off(out, BOLD);
             out.push('\n');
         }
@@ -37,17 +38,7 @@ impl Text {
 
     /// The outcome in words, in its colour.
     pub(super) fn painted_outcome(&self, out: &mut String, path: &Path, world: &World) {
-        let style = match path.outcome {
-            Outcome::Delivered | Outcome::LeftForVtep(_) | Outcome::LeftNode => GREEN,
-            Outcome::NoSocket
-            | Outcome::Refused
-            | Outcome::Loop
-            | Outcome::Unanswered
-            | Outcome::NotSeenFurther
-            | Outcome::EventsLost
-            | Outcome::GivenUp => YELLOW,
-            Outcome::InFlight | Outcome::NoReceiver | Outcome::Unknown => DIM,
-        };
+        let style = style_of(path.outcome);
         let painter = self.painter();
         painter.on(out, style);
         self.outcome_text(out, path, world);
@@ -144,7 +135,7 @@ impl Text {
         } else {
             "reported by "
         });
-        self.end(out, &by, !is_reset);
+        self.end(out, &by, !is_reset, style_of(path.outcome));
         if path.outcome == Outcome::Refused {
             place(out, path, &by, world);
         }
@@ -156,6 +147,16 @@ impl Text {
             micros(out, refusal.ts_ns.saturating_sub(last_ns));
             out.push_str(", corrects what was shown before)");
         }
+    }
+}
+
+/// The style of an outcome.
+fn style_of(outcome: Outcome) -> Style {
+    match outcome {
+        Outcome::Delivered | Outcome::LeftForVtep(_) | Outcome::LeftNode => GREEN,
+        Outcome::Loop | Outcome::NotSeenFurther | Outcome::EventsLost => LOSS,
+        Outcome::NoSocket | Outcome::Refused | Outcome::Unanswered | Outcome::GivenUp => YELLOW,
+        Outcome::InFlight | Outcome::NoReceiver | Outcome::Unknown => DIM,
     }
 }
 
@@ -276,30 +277,31 @@ fn last_place(path: &Path, world: &World) -> String {
         .unwrap_or_default()
 }
 
-/// `RTT 64.2 µs: eth0~veth1 3.1 µs, veth1~cni0 2.0 µs, beyond cni0 59.1 µs`
-fn round_trip_text(out: &mut String, round_trip: &RoundTrip, world: &World) {
-    let name = |interface: u32| {
-        world
-            .tap_points
-            .get(interface)
-            .map_or("?", |point| point.name.as_ref())
+/// `RTT 64.2 µs: mypod1/eth0~veth1 3.1 µs, veth1~cni0 2.0 µs, beyond cni0 59.1 µs`, amid a bold
+/// text.
+fn round_trip_text(out: &mut String, round_trip: &RoundTrip, world: &World, painter: Painter) {
+    let points = round_trip.at.iter();
+    let points: Vec<_> = points
+        .map(|(interface, _)| world.tap_points.get(*interface))
+        .collect();
+    let names = names(&points, world);
+    let time = |out: &mut String, ns: u64| {
+        let mut text = String::new();
+        micros(&mut text, ns);
+        painter.within(out, BOLD, NUMBER, &text);
     };
     out.push_str("RTT ");
-    micros(out, round_trip.total_ns());
-    for (n, pair) in round_trip.at.windows(2).enumerate() {
-        if let [(here, here_ns), (next, next_ns)] = pair {
+    time(out, round_trip.total_ns());
+    let pairs = round_trip.at.windows(2).zip(names.windows(2));
+    for (n, pair) in pairs.enumerate() {
+        if let ([(_, here_ns), (_, next_ns)], [here, next]) = pair {
             out.push_str(if n == 0 { ": " } else { ", " });
-            out.push_str(name(*here));
-            out.push('~');
-            out.push_str(name(*next));
-            out.push(' ');
-            micros(out, here_ns.saturating_sub(*next_ns));
+            let _ = write!(out, "{here}~{next} ");
+            time(out, here_ns.saturating_sub(*next_ns));
         }
     }
-    if let (true, Some((last, rest))) = (round_trip.at.len() > 1, round_trip.at.last()) {
-        out.push_str(", beyond ");
-        out.push_str(name(*last));
-        out.push(' ');
-        micros(out, *rest);
+    if let ([_, .., (_, rest)], Some(last)) = (&round_trip.at[..], names.last()) {
+        let _ = write!(out, ", beyond {last} ");
+        time(out, *rest);
     }
 }

@@ -5,7 +5,7 @@ use std::{
 };
 
 use crate::{
-    packet::{Carrier, Dns, Quote, Tunnel, TunnelKind},
+    packet::{Carrier, Payload, Quote, Tunnel, TunnelKind},
     path::{Hop, PartOf, Path, Segments, Translation, refusal::Reason, service::service_of},
     text::{count::counted, write},
     world::World,
@@ -132,10 +132,17 @@ pub(super) fn quoted(out: &mut String, quote: &Quote) {
     }
 }
 
-/// `  (DNS query A web.default.svc)`
-pub(super) fn message(out: &mut String, dns: &Dns) {
+/// `  (DNS query A web.default.svc)`, `  (HTTP GET /index.html web.default)`
+pub(super) fn message(out: &mut String, payload: &Payload) {
+    if matches!(payload, Payload::Quote(_)) {
+        return;
+    }
     out.push_str("  (");
-    dns.describe(out);
+    match payload {
+        Payload::Quote(_) => {}
+        Payload::Dns(dns) => dns.describe(out),
+        Payload::Http(http) => http.describe(out),
+    }
     out.push(')');
 }
 

@@ -9,11 +9,15 @@ use crate::{
         left_out::{LeftOut, Reason},
         tap::{TapCount, TapCounts},
     },
-    path::{
-        PartOf,
-        builder::tests::{event, join_hops, packet, path},
+    output::{
+        paint::{GREEN, stripped},
+        wrap::width_of,
     },
-    world::fixture::world,
+    path::{
+        PartOf, RoundTrip,
+        builder::tests::{event, flood, join_hops, packet, path},
+    },
+    world::fixture::{POD1, POD2, VETH1, world},
 };
 
 fn view(color: bool) -> Text {
@@ -127,6 +131,109 @@ fn layouts_show_more_or_less() {
     ");
 }
 
+/// Only live, and only behind later ones.
+#[test]
+fn late_packets_are_marked() {
+    let world = world();
+    let shown = |now: Option<fn() -> u64>| {
+        let options = TextOptions {
+            now,
+            layout: Layout::Compact,
+            ..TextOptions::default()
+        };
+        let mut text = Text::new(options, jiff::tz::TimeZone::UTC);
+        let mut out = String::new();
+        for sent_ns in [1_000_000_000, 1_400_000_000, 1_050_000_000, 1_390_000_000] {
+            let mut path = path(1);
+            path.hops[0].ts_ns = sent_ns;
+            text.path(&mut out, &path, &world);
+        }
+        let lines = out.lines().map(|line| {
+            let (_, ago) = line.split_once("(sent ")?;
+            Some(ago.split_once(')')?.0.to_owned())
+        });
+        lines.collect::<Vec<_>>()
+    };
+    assert_eq!(shown(None), [None, None, None, None]);
+    let ago = Some("0.35 s ago".to_owned());
+    assert_eq!(shown(Some(|| 1_400_000_000)), [None, None, ago, None]);
+}
+
+/// Copies for many are counted, or shown one by one.
+#[test]
+fn floods_are_folded() {
+    let (paths, world) = flood::broadcast();
+    let shown = |unfolds| {
+        let options = TextOptions {
+            epoch_ns: 1_700_000_000_000_000_000,
+            unfolds,
+            ..TextOptions::default()
+        };
+        let mut text = Text::new(options, jiff::tz::TimeZone::UTC);
+        let mut out = String::new();
+        text.path(&mut out, &paths[0], &world);
+        out
+    };
+    insta::assert_snapshot!(shown(false));
+    let unfolded = shown(true);
+    assert_eq!(unfolded.lines().count(), 1 + paths[0].hops.len() + 1);
+    assert!(!unfolded.contains("also seen"));
+}
+
+#[test]
+fn round_trip_names_both_places_of_each_part() {
+    let trip = RoundTrip {
+        at: vec![(POD1, 64_200), (VETH1, 61_100), (POD2, 9_000)],
+        is_whole: true,
+    };
+    let path = Path {
+        round_trip: Some(trip),
+        ..path(1)
+    };
+    let mut out = String::new();
+    view(false).outcome(&mut out, &path, &world());
+    insta::assert_snapshot!(out, @"");
+}
+
+/// On terminals, lines break at words, and hops stay in columns.
+#[test]
+fn lines_fit_the_terminal() {
+    let world = world();
+    let paths = paths(&[]);
+    let shown = |width, layout| {
+        let options = TextOptions {
+            epoch_ns: 1_700_000_000_000_000_000,
+            width: Width::Columns(width),
+            layout,
+            ..TextOptions::default()
+        };
+        let mut text = Text::new(options, jiff::tz::TimeZone::UTC);
+        let mut out = String::new();
+        let begin = Start {
+            nodes: vec!["worker1".into()],
+            interfaces: 214,
+            pods: 71,
+            namespaces: 72,
+            attach: Some("attached by TCX".into()),
+            attaching: Some(12),
+            source: None,
+        };
+        text.start(&mut out, &begin);
+        for path in &paths {
+            text.path(&mut out, path, &world);
+        }
+        text.notice(&mut out, &"a notice of many words ".repeat(6));
+        text.summary(&mut out, &Summary::default(), &NotShown::default(), &world);
+        out
+    };
+    for width in [60, 80, 120, 200] {
+        let out = [Layout::Paths, Layout::Compact].map(|layout| shown(width, layout));
+        let lines = || out.iter().flat_map(|text| text.lines());
+        assert!(lines().all(|line| width_of(line) <= width));
+        insta::assert_snapshot!(format!("lines_fit_{width}"), out.join("\n"));
+    }
+}
+
 #[test]
 fn path_that_may_lack_hops_says_so() {
     let world = world();
@@ -198,6 +305,55 @@ fn colours_are_only_there_when_asked_for() {
     view(true).notice(&mut coloured, "x");
     assert_eq!(plain, "-- x\n");
     assert!(coloured.contains('\u{1b}'));
+}
+
+/// Also where lines break.
+#[test]
+fn colours_change_no_text() {
+    let world = world();
+    let shown = |color| {
+        let options = TextOptions {
+            color,
+            width: Width::Columns(60),
+            ..TextOptions::default()
+        };
+        let mut text = Text::new(options, jiff::tz::TimeZone::UTC);
+        let mut out = String::new();
+        for path in paths(&[(20_000_000, 0, Egress)]) {
+            text.path(&mut out, &path, &world);
+            text.compact(&mut out, &path, &world);
+        }
+        let trip = RoundTrip {
+            at: vec![(POD1, 64_200), (VETH1, 61_100)],
+            is_whole: true,
+        };
+        let reply = Path {
+            round_trip: Some(trip),
+            ..path(1)
+        };
+        text.path(&mut out, &reply, &world);
+        let packet = packet("10.244.1.3");
+        text.event_line(&mut out, &event(1_000, 0, Egress, &packet), 7, &world);
+        let tap = TapCount {
+            seen: 5,
+            emitted: 3,
+            lost_ring: 2,
+            ..TapCount::default()
+        };
+        let summary = Summary {
+            taps: TapCounts::from([((0, Egress), tap)]),
+            outcomes: [1; 13],
+            not_recorded: 4,
+            ..Summary::default()
+        };
+        text.summary(&mut out, &summary, &NotShown::default(), &world);
+        out
+    };
+    let coloured = shown(true);
+    assert_eq!(stripped(&coloured), shown(false));
+    for style in [POD, NODE, LOSS, NUMBER, GREEN] {
+        assert!(coloured.contains(&style.to_string()), "{style:?}");
+    }
 }
 
 #[test]

@@ -1,5 +1,8 @@
 use super::*;
-use crate::node::topology::{check, fixture::healthy};
+use crate::{
+    node::topology::{check, fixture::healthy},
+    output::{width::Width, wrap::width_of},
+};
 
 /// The healthy network with one error and one warning.
 fn broken() -> Topology {
@@ -13,7 +16,7 @@ fn broken() -> Topology {
 
 fn text(topology: &Topology, color: bool) -> String {
     let mut out = String::new();
-    text::write(&mut out, topology, color);
+    text::write(&mut out, topology, color, Width::Any);
     out
 }
 
@@ -27,6 +30,16 @@ fn problems_are_marked_and_listed() {
     let text = text(&broken(), false);
     insta::assert_snapshot!(text);
     assert!(text.lines().all(|line| line.trim_end() == line));
+}
+
+#[test]
+fn tree_fits_the_terminal() {
+    for width in [60, 80, 120, 200] {
+        let mut out = String::new();
+        text::write(&mut out, &broken(), false, Width::Columns(width));
+        assert!(out.lines().all(|line| width_of(line) <= width), "{out}");
+        insta::assert_snapshot!(format!("tree_fits_{width}"), out);
+    }
 }
 
 #[test]

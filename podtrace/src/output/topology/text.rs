@@ -17,20 +17,25 @@ use crate::{
             TunnelRoute,
         },
     },
-    output::paint::{BOLD, CYAN, DIM, GREEN, PLAIN, Painter, YELLOW},
+    output::{
+        paint::{BOLD, DIM, GREEN, NODE, PLAIN, POD, Painter, YELLOW},
+        width::Width,
+        wrap::wrap_tree,
+    },
     packet::is_link_local,
     text::count::counted,
 };
 
 /// Appends the trees of all nodes, then the problems and the scope of the checks.
-pub fn write(out: &mut String, topology: &Topology, color: bool) {
+pub fn write(out: &mut String, topology: &Topology, color: bool, width: Width) {
+    let begin = out.len();
     let painter = Painter { color };
     for node in &topology.nodes {
         let view = View { topology, node };
         view.tree().draw(out, painter);
         out.push('\n');
     }
-    write_problems(out, topology, color);
+    list_problems(out, topology, color);
     for (what, things) in [
         ("looked at", topology.checked.looked_at),
         ("not looked at", topology.checked.not_looked_at),
@@ -42,10 +47,24 @@ pub fn write(out: &mut String, topology: &Topology, color: bool) {
         );
         out.push('\n');
     }
+    wrap_tree(out, begin, width.columns());
+}
+
+/// A tree that was made for any width.
+#[must_use]
+pub fn fitted(mut tree: String, width: Width) -> String {
+    wrap_tree(&mut tree, 0, width.columns());
+    tree
 }
 
 /// Appends the problems.
-pub fn write_problems(out: &mut String, topology: &Topology, color: bool) {
+pub fn write_problems(out: &mut String, topology: &Topology, color: bool, width: Width) {
+    let begin = out.len();
+    list_problems(out, topology, color);
+    wrap_tree(out, begin, width.columns());
+}
+
+fn list_problems(out: &mut String, topology: &Topology, color: bool) {
     let painter = Painter { color };
     if topology.problems.is_empty() {
         painter.paint(out, GREEN, "no problems found");
@@ -155,7 +174,7 @@ impl View<'_> {
     fn interface(&self, kind: &str, interface: &Interface) -> Row {
         Row::new("interface")
             .cell(PLAIN, kind)
-            .cell(CYAN, &interface.name)
+            .cell(NODE, &interface.name)
             .cell(state_style(interface.state), state(interface.state))
             .cell(PLAIN, format!("MTU {}", interface.mtu))
             .cell(PLAIN, addresses(interface))
@@ -194,7 +213,7 @@ impl View<'_> {
             .cell(PLAIN, format!("via {}", route.gateway))
             .cell(PLAIN, format!("-> {mac}"));
         let row = match (route.mac, route.vtep) {
-            (_, Some(vtep)) => row.cell(CYAN, format!("-> VTEP {vtep}{}", self.owner(vtep))),
+            (_, Some(vtep)) => row.cell(NODE, format!("-> VTEP {vtep}{}", self.owner(vtep))),
             (Some(_), None) => row.cell(PLAIN, "-> no forwarding entry"),
             (None, None) => row,
         };
@@ -215,7 +234,7 @@ impl View<'_> {
             });
             Row::new("port")
                 .cell(PLAIN, format!("port {port}"))
-                .cell(CYAN, pod.map_or("", |pod| pod.name.as_str()))
+                .cell(POD, pod.map_or("", |pod| pod.name.as_str()))
                 .mark(self.mark(port))
         });
         self.interface("bridge", &bridge.interface).children(ports)
@@ -257,7 +276,7 @@ fn route(route: &Route) -> Row {
     Row::new("route")
         .cell(PLAIN, subnet)
         .cell(PLAIN, gateway)
-        .cell(CYAN, route.interface.as_deref().unwrap_or(refused))
+        .cell(NODE, route.interface.as_deref().unwrap_or(refused))
         .cell(DIM, table)
 }
 

@@ -6,6 +6,7 @@ use anstyle::Style;
 use crate::{
     node::topology::Severity,
     output::paint::{DIM, Painter, RED, YELLOW},
+    text::write::width_of,
 };
 
 /// One line of the tree and its children.
@@ -78,7 +79,7 @@ impl Row {
             let padded = row.cells.len().saturating_sub(1);
             widths.resize(widths.len().max(padded), 0);
             for (width, (_, text)) in widths.iter_mut().zip(&row.cells).take(padded) {
-                *width = (*width).max(text.chars().count());
+                *width = (*width).max(width_of(text));
             }
         }
         widths
@@ -91,7 +92,7 @@ impl Row {
             if last.is_none_or(|last| number >= last) {
                 break;
             }
-            let length = text.chars().count();
+            let length = width_of(text);
             let width = widths.get(number).copied().unwrap_or(length);
             // An empty column takes no room.
             let gap = if width == 0 { 0 } else { 2 };

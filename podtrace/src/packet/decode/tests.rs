@@ -1,5 +1,6 @@
 mod cut;
 mod dns;
+mod http;
 mod link;
 mod quote;
 mod tunnels;

@@ -2,7 +2,7 @@ mod arrival;
 mod circle;
 mod datagrams;
 mod equal;
-mod flood;
+pub(crate) mod flood;
 mod fragments;
 mod late;
 mod limits;

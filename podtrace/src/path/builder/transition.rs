@@ -71,7 +71,7 @@ pub(super) fn transition(
         }
         (Role::Veth, Direction::Egress) => Transition::ToPort,
         (_, Direction::Egress | Direction::Unknown) => Transition::Onward,
-        (_, Direction::Ingress) if is_control(&event.packet) => {
+        (_, Direction::Ingress) if event.packet.ends_at_cable() => {
             Transition::Optional(Outcome::NoReceiver)
         }
         (_, Direction::Ingress) if goes_up(point, &event.packet) => Transition::Onward,
@@ -199,13 +199,6 @@ fn is_group_of_link(address: IpAddr) -> bool {
         IpAddr::V4(v4) => v4.octets().starts_with(&[224, 0, 0]),
         IpAddr::V6(v6) => v6.is_multicast() && v6.octets()[1] & 0x0f == 2,
     }
-}
-
-/// Whether the frame is for the device at the other end of the cable, such as a switch
-/// (IEEE 802.1D): LLDP, LACP, STP. No bridge passes it on.
-fn is_control(packet: &Packet) -> bool {
-    let to = packet.link.map(|link| link.destination.0);
-    to.is_some_and(|to| to[..5] == [0x01, 0x80, 0xc2, 0, 0] && to[5] < 0x10)
 }
 
 /// Whether an interface accepts the frame: a bridge sends a frame for an unknown MAC

@@ -95,10 +95,10 @@ impl Player<'_> {
         let merge = Merge::new(first.streams(inputs, prescan, false)?);
         first.play(merge, prescan, &mut pipeline, None)?;
         let all = pipeline.newest_packet();
-        Ok(match (&self.args.filter, pipeline.first_of_last()) {
-            (None, _) => (all + 1).saturating_sub(packets),
-            (Some(_), Some(first)) => first,
-            (Some(_), None) => all + 1,
+        Ok(match (pipeline.shows_part(), pipeline.first_of_last()) {
+            (false, _) => (all + 1).saturating_sub(packets),
+            (true, Some(first)) => first,
+            (true, None) => all + 1,
         })
     }
 }

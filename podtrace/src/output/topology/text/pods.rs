@@ -5,7 +5,7 @@ use crate::{
         processes::{Namespaces, NsKind},
         topology::{Container, Pod, PodInterface, Sharing},
     },
-    output::paint::{BOLD, CYAN, DIM, PLAIN},
+    output::paint::{BOLD, DIM, PLAIN, POD},
 };
 
 pub(super) const NET: NsKind = NsKind::Net;
@@ -21,7 +21,7 @@ impl View<'_> {
             .as_ref()
             .filter(|uid| !pod.name.contains(uid.as_str()));
         let mut row = Row::new("pod")
-            .cell(CYAN, &pod.name)
+            .cell(POD, &pod.name)
             .cell(PLAIN, addresses.join(", "))
             .cell(PLAIN, netns)
             .cell(

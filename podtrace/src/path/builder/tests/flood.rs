@@ -65,7 +65,7 @@ fn copies_of_an_unknown_unicast_are_side_branches() {
     assert_eq!(path.outcome, Outcome::Delivered);
     assert_eq!(path.hops.len(), 2 + 2 + 1 + 2 * PORTS as usize);
     assert_eq!(told(path, &world), [POD1, VETH1, VETH2, POD2, POD2]);
-    assert_eq!(Copies::of(path, &world).ports, PORTS as usize);
+    assert_eq!(Copies::of(path, &world).count(), PORTS as usize);
 }
 
 /// Who gets only copies is not the receiver.
@@ -73,7 +73,7 @@ fn copies_of_an_unknown_unicast_are_side_branches() {
 fn flooded_packet_that_does_not_reach_its_receiver_is_not_delivered() {
     let (paths, world) = flood(&packet("10.244.1.3"), false, false);
     assert_eq!(paths[0].outcome, Outcome::NotSeenFurther);
-    assert_eq!(Copies::of(&paths[0], &world).ports, PORTS as usize);
+    assert_eq!(Copies::of(&paths[0], &world).count(), PORTS as usize);
 }
 
 fn for_group(mut packet: Packet) -> Packet {
@@ -84,16 +84,25 @@ fn for_group(mut packet: Packet) -> Packet {
     packet
 }
 
+/// A broadcast of the first pod, which all others get.
+pub(crate) fn broadcast() -> (Vec<Path>, World) {
+    flood(&for_group(packet("10.244.1.255")), true, false)
+}
+
 #[test]
-fn of_many_receivers_some_are_told() {
-    let (paths, world) = flood(&for_group(packet("10.244.1.255")), true, false);
+fn many_receivers_are_counted() {
+    let (paths, world) = broadcast();
     assert_eq!((paths.len(), paths[0].outcome), (1, Outcome::Delivered));
     assert!(paths[0].hops.iter().all(|hop| !hop.aside));
-    assert_eq!(Copies::of(&paths[0], &world).ports, PORTS as usize + 1 - 3);
+    let copies = Copies::of(&paths[0], &world);
+    assert_eq!(copies.count(), PORTS as usize + 1);
+    assert_eq!(told(&paths[0], &world), [POD1, VETH1]);
+    let behind: Vec<_> = copies.behind(&world).collect();
     assert_eq!(
-        told(&paths[0], &world)[..4],
-        [POD1, VETH1, VETH2, VETH2 + 4]
+        (&*behind[0], &*behind[1]),
+        ("default/mypod2", "netns-id:100")
     );
+    assert_eq!(behind.len(), copies.count());
 }
 
 fn question(target: &str) -> Packet {
