@@ -56,6 +56,7 @@ fn bytes_are_those_that_tshark_shows() {
     };
     let of_tshark: String = String::from_utf8_lossy(&output.stdout)
         .lines()
+        .filter(|line| line.get(4..6) == Some("  ") && line.starts_with("00"))
         .filter_map(|line| line.get(6..53))
         .flat_map(str::split_whitespace)
         .collect();
@@ -211,9 +212,9 @@ fn defaults_come_from_a_file() {
         let output = run(&["replay", "worker1.pcapng"]);
         let error = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(2), "{error}");
-        for words in words.iter().chain(&[&"config.toml"]) {
+        for words in words.into_iter().chain(["config.toml"]) {
             assert!(
-                error.contains(*words) && !error.contains('\u{1b}'),
+                error.contains(words) && !error.contains('\u{1b}'),
                 "{words}: {error}"
             );
         }
