@@ -126,7 +126,7 @@ fn numbers_count_from_the_syn() {
     assert!(quiet.contains("TCP 52592 > 80 len 29") && !quiet.contains("seq"));
     assert_eq!(quiet.matches("TCP").count(), words.len());
     // JSON has them as they are.
-    assert!(replay("-o json", "tcp").contains("\"seq\":4139666191"));
+    assert!(replay("-o json", "tcp").contains("\"tcp_sequence\":4139666191"));
 }
 
 #[test]

@@ -27,6 +27,7 @@ pub(super) use stats::run as stats;
 
 /// Runs `replay`; returns the exit code.
 pub(super) fn run(args: &ReplayArgs) -> anyhow::Result<u8> {
+    let format = format(&args.view, 0)?;
     let is_piped = args.view.output == Format::Pcapng;
     if is_piped {
         refuse_partial(args.input.filter.scope)?;
@@ -42,7 +43,7 @@ pub(super) fn run(args: &ReplayArgs) -> anyhow::Result<u8> {
     } else {
         let sink = Sink::stdout()?;
         player.show_progress = leaves_terminal().then(|| sink.status_line());
-        let printer = Printer::new(format(&args.view, 0)?, Box::new(sink));
+        let printer = Printer::new(format, Box::new(sink));
         player.shows_bytes = printer.takes_bytes();
         player.run(|_| Ok(vec![Box::new(printer)]))?
     };
