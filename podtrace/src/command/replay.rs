@@ -27,6 +27,7 @@ pub(super) use stats::run as stats;
 
 /// Runs `replay`; returns the exit code.
 pub(super) fn run(args: &ReplayArgs) -> anyhow::Result<u8> {
+    let format = format(&args.view, 0)?;
     let is_piped = args.view.output == Format::Pcapng;
     if is_piped {
         refuse_partial(args.input.filter.scope)?;

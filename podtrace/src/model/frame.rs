@@ -78,7 +78,7 @@ impl Frame {
     pub fn network(&self) -> &[u8] {
         let len = match self.link {
             link::ETHERNET => ETHERNET_LEN + self.tags() * VLAN_LEN,
-            other => link::Layer::of(other).map_or(0, link::Layer::len),
+            other => link::Layer::of(other).map_or(0, link::Layer::header_len),
         };
         self.captured.get(len..).unwrap_or_default()
     }

@@ -68,7 +68,7 @@ impl Layer {
 
     /// The length of its header.
     #[must_use]
-    pub fn len(self) -> usize {
+    pub fn header_len(self) -> usize {
         match self {
             Self::Ip => 0,
             Self::Loopback => 4,
@@ -81,7 +81,7 @@ impl Layer {
     /// interface.
     #[must_use]
     pub fn ethernet(self, packet: &[u8], receiver: Option<Mac>) -> Replaced {
-        let len = self.len().min(packet.len());
+        let len = self.header_len().min(packet.len());
         let (cooked, payload) = packet.split_at(len);
         let (source, ethertype) = match self {
             Self::Ip | Self::Loopback => (MADE, of_ip(payload)),
