@@ -1,7 +1,14 @@
 //! `podtrace trace`: attach, follow, print.
 mod recording;
 
-use std::{ffi::OsString, fs::File, future::pending, io::Write as _, path::Path, time::Duration};
+use std::{
+    ffi::OsString,
+    fs::File,
+    future::pending,
+    io::{self, IsTerminal as _, Write as _},
+    path::Path,
+    time::Duration,
+};
 
 use anyhow::Context as _;
 use tokio::time::sleep;
@@ -18,7 +25,7 @@ use crate::{
     },
     identity::kubernetes::{ClusterConfig, ClusterSource},
     live::{
-        Missing, Outlets, TraceOptions, Tracer,
+        Foot, Missing, Outlets, TraceOptions, Tracer,
         children::end_children,
         closer,
         sampling::Sampling,
@@ -52,7 +59,9 @@ pub(super) fn run(args: &TraceArgs) -> anyhow::Result<u8> {
     let unfolds = args.capture.verbose > 0;
     let show = printer(format(&args.view, unfolds, Some(now), epoch_ns));
     let chosen = (&args.capture, &args.filter);
-    follow(chosen, Some(&args.files), show, epoch_ns, false)
+    // Elsewhere it would stand between the lines of another program.
+    let foot = io::stdout().is_terminal().then_some(Foot::Rates);
+    follow(chosen, Some(&args.files), show, epoch_ns, foot)
 }
 
 /// Runs `record`; returns the exit code.
@@ -60,7 +69,8 @@ pub(super) fn record(args: &RecordArgs) -> anyhow::Result<u8> {
     let epoch_ns = epoch_ns()?;
     let show = printer(Box::new(Quiet::new(text(Color::Auto, epoch_ns))));
     let chosen = (&args.capture, &args.filter);
-    follow(chosen, Some(&args.files), show, epoch_ns, true)
+    let foot = Some(Foot::Recording);
+    follow(chosen, Some(&args.files), show, epoch_ns, foot)
 }
 
 /// Prints what is traced in a format.
@@ -75,7 +85,7 @@ pub(super) fn follow(
     files: Option<&FileArgs>,
     show: impl FnOnce(Box<dyn TextSink>) -> Box<dyn Consumer>,
     epoch_ns: i128,
-    shows_progress: bool,
+    foot: Option<Foot>,
 ) -> anyhow::Result<u8> {
     let filter = filter(&chosen.expression, chosen.scope)?;
     if files.is_some_and(|files| files.write.is_some()) {
@@ -126,7 +136,7 @@ pub(super) fn follow(
         consumers: vec![show(sink.handle())],
         sink,
         recording: recording.transpose()?.flatten(),
-        shows_progress,
+        foot,
     };
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
