@@ -45,6 +45,7 @@ use crate::{
 use diagnostics::Diagnostics;
 pub(crate) use end::Missing;
 pub(crate) use options::{Outlets, TraceOptions};
+pub(crate) use progress::Foot;
 use progress::Status;
 use sampling::Sampling;
 use sources::Sources;

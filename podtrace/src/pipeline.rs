@@ -374,6 +374,14 @@ impl Pipeline {
         self.newest_packet
     }
 
+    /// The counts of all taps so far.
+    #[must_use]
+    pub fn total(&self) -> TapCount {
+        let mut total = TapCount::default();
+        self.taps.values().for_each(|tap| total.add(tap));
+        total
+    }
+
     /// How many events were lost so far.
     #[must_use]
     pub fn lost(&self) -> u64 {

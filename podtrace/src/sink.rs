@@ -13,6 +13,7 @@ use std::{
         atomic::{AtomicUsize, Ordering},
     },
     thread::{self, JoinHandle},
+    time::{Duration, Instant},
 };
 
 use nix::{
@@ -34,6 +35,8 @@ pub(crate) const NOTICES_MAX: usize = 1 << 20;
 pub(crate) const MORE_BYTES: usize = 1 << 20;
 /// Bytes written at once. The progress of the reader is known after each piece.
 const PIECE_BYTES: usize = 64 << 10;
+/// A status is shown again no sooner after text: it would flicker.
+const STATUS_PAUSE: Duration = Duration::from_millis(250);
 /// Pipe size that any user may set.
 const PIPE_BYTES: i32 = 1 << 20;
 
@@ -122,6 +125,8 @@ struct State {
     /// The line below all text, on a terminal.
     status: String,
     is_status_new: bool,
+    /// The status was not shown again after text.
+    is_status_hidden: bool,
     /// No more text will come.
     is_closed: bool,
     has_ended: bool,
@@ -282,7 +287,7 @@ impl Shared {
 
     fn set_status(&self, status: String) {
         let mut state = self.lock();
-        state.is_status_new |= state.status != status;
+        state.is_status_new |= state.status != status || state.is_status_hidden;
         state.status = status;
         self.filled.notify_one();
     }
@@ -298,20 +303,25 @@ impl Shared {
 
     /// The thread's work.
     fn write_all(&self, mut out: impl Write) -> io::Result<()> {
-        let (mut text, mut line) = (Vec::new(), String::new());
-        while let Some(new_line) = self.next(&mut text) {
-            if !line.is_empty() {
+        let mut text = Vec::new();
+        // Whether the status is seen now, and when it was shown last.
+        let (mut seen, mut shown) = (false, None::<Instant>);
+        while let Some(line) = self.next(&mut text) {
+            if seen {
                 status::clear();
             }
             self.write_text(&mut out, &text)?;
             text.clear();
             text.shrink_to(MORE_BYTES);
-            line = new_line;
-            if !line.is_empty() {
+            let is_due = shown.is_none_or(|shown| shown.elapsed() >= STATUS_PAUSE);
+            seen = is_due && !line.is_empty();
+            if seen {
                 status::show(&line);
+                shown = Some(Instant::now());
             }
+            self.lock().is_status_hidden = !seen && !line.is_empty();
         }
-        if !line.is_empty() {
+        if seen {
             status::clear();
         }
         Ok(())

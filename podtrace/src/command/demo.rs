@@ -91,7 +91,7 @@ async fn demonstrate(
         consumers: vec![Box::new(shown)],
         sink,
         recording: None,
-        shows_progress: false,
+        foot: None,
     };
     let Some(tracer) = Tracer::start(nodes, sources, options, outlets).await? else {
         return Ok(());

@@ -28,7 +28,7 @@ pub(super) fn run(args: &FlowsArgs) -> anyhow::Result<u8> {
     let is_live = args.output == FlowsFormat::Text && io::stdout().is_terminal() && !is_dumb();
     let options = options(args, is_live, epoch_ns);
     let show = |sink| table(args, options, sink);
-    follow((&args.capture, &args.filter), None, show, epoch_ns, false)
+    follow((&args.capture, &args.filter), None, show, epoch_ns, None)
 }
 
 /// Shows the flows of recordings.

@@ -2,7 +2,14 @@
 mod interfaces;
 mod recording;
 
-use std::{ffi::OsString, fs::File, future::pending, io::Write as _, path::Path, time::Duration};
+use std::{
+    ffi::OsString,
+    fs::File,
+    future::pending,
+    io::{self, IsTerminal as _, Write as _},
+    path::Path,
+    time::Duration,
+};
 
 use anyhow::{Context as _, bail};
 use tokio::time::sleep;
@@ -19,7 +26,7 @@ use crate::{
     },
     identity::kubernetes::{ClusterConfig, ClusterSource},
     live::{
-        Missing, Outlets, TraceOptions, Tracer,
+        Foot, Missing, Outlets, TraceOptions, Tracer,
         children::end_children,
         closer,
         sampling::Sampling,
@@ -61,7 +68,13 @@ pub(super) fn run(args: &TraceArgs) -> anyhow::Result<u8> {
         true => piped(&args.files)?,
         false => args.files.clone(),
     };
-    follow(chosen, Some(&files), show, epoch_ns, is_piped)
+    let foot = if is_piped {
+        Some(Foot::Recording)
+    } else {
+        // Elsewhere it would stand between the lines of another program.
+        io::stdout().is_terminal().then_some(Foot::Rates)
+    };
+    follow(chosen, Some(&files), show, epoch_ns, foot)
 }
 
 /// The recording of `-o pcapng`, whose reader shows packets as they come.
@@ -84,7 +97,8 @@ pub(super) fn record(args: &RecordArgs) -> anyhow::Result<u8> {
     let epoch_ns = epoch_ns()?;
     let show = printer(Box::new(Quiet::new(text(Color::Auto, epoch_ns))));
     let chosen = (&args.capture, &args.filter);
-    follow(chosen, Some(&args.files), show, epoch_ns, true)
+    let foot = Some(Foot::Recording);
+    follow(chosen, Some(&args.files), show, epoch_ns, foot)
 }
 
 /// Prints what is traced in a format.
@@ -99,7 +113,7 @@ pub(super) fn follow(
     files: Option<&FileArgs>,
     show: impl FnOnce(Box<dyn TextSink>) -> Box<dyn Consumer>,
     epoch_ns: i128,
-    shows_progress: bool,
+    foot: Option<Foot>,
 ) -> anyhow::Result<u8> {
     let filter = filter(&chosen.expression, chosen.scope)?;
     if files.is_some_and(|files| files.write.is_some()) {
@@ -150,7 +164,7 @@ pub(super) fn follow(
         consumers: vec![show(sink.handle())],
         sink,
         recording: recording.transpose()?.flatten(),
-        shows_progress,
+        foot,
     };
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)

@@ -5,8 +5,8 @@ use anyhow::bail;
 use podtrace_ebpf::config::TapCounters;
 use tokio::time::{Instant, sleep_until};
 
-use super::{Ending, Tracer};
-use crate::{clock::monotonic_ns, live::progress, pipeline::TICK_LAG_NS, update::Update};
+use super::{Ending, Tracer, progress::Status};
+use crate::{clock::monotonic_ns, pipeline::TICK_LAG_NS, update::Update};
 
 /// How often open paths are checked for timeouts.
 const TICK: Duration = Duration::from_millis(50);
@@ -67,11 +67,7 @@ impl Tracer {
     fn next_tick(&self) -> Instant {
         let is_idle =
             !self.pipeline.is_waiting() && self.diagnostics.is_none() && !self.is_attaching;
-        let idle = if self.status.is_some() {
-            progress::EVERY
-        } else {
-            TICK_IDLE
-        };
+        let idle = self.status.as_ref().map_or(TICK_IDLE, Status::every);
         self.ticked + if is_idle { idle } else { TICK }
     }
 
@@ -98,9 +94,8 @@ impl Tracer {
         self.pipeline.tick(now_ns);
         if self.is_attaching {
             self.show_attaching();
-        }
-        if let (Some(status), Some(progress)) = (&mut self.status, &self.progress)
-            && let Some(line) = status.due(progress, &self.pipeline)
+        } else if let Some(status) = &mut self.status
+            && let Some(line) = status.due(self.progress.as_ref(), &self.pipeline)
         {
             self.sink.set_status(line);
         }

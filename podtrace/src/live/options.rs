@@ -3,7 +3,7 @@ use std::{sync::Arc, time::Duration};
 
 use podtrace_ebpf::config::SNAPLEN_DEFAULT;
 
-use super::{recording::Recording, sampling::Sampling};
+use super::{progress::Foot, recording::Recording, sampling::Sampling};
 use crate::{
     filter::Filter,
     node::pod_table::PodTable,
@@ -98,6 +98,6 @@ pub(crate) struct Outlets {
     pub(crate) sink: Sink,
     /// The recording, if one is made.
     pub(crate) recording: Option<Recording>,
-    /// Whether a terminal shows the progress of the recording.
-    pub(crate) shows_progress: bool,
+    /// What the line below all text tells, if there is one and standard error is a terminal.
+    pub(crate) foot: Option<Foot>,
 }

@@ -128,7 +128,7 @@ impl Tracer {
         }
         let taps = Taps::new(probe, &options, cgroup_fs)?;
         nodes.iter().try_for_each(|node| taps.watch(&node.netns))?;
-        let shows_progress = outlets.shows_progress && outlets.sink.has_terminal();
+        let foot = outlets.foot.filter(|_| outlets.sink.has_terminal());
         let mut tracer = Self {
             duration: options.duration,
             taps,
@@ -138,7 +138,7 @@ impl Tracer {
             sampling: options.sampling,
             pipeline,
             sink: outlets.sink,
-            status: shows_progress.then(Status::new),
+            status: foot.map(Status::new),
             progress: recording_progress,
             signals,
             ending: Ending::Natural,

@@ -1,5 +1,5 @@
 //! Request and status lines of HTTP/1 (RFC 9112), where a TCP segment begins with one.
-use crate::text::escape::escape_bytes;
+use crate::text::{escape::escape_bytes, write};
 
 /// What the version of a message begins with.
 const VERSION: &[u8] = b"HTTP/1.";
@@ -85,7 +85,7 @@ impl Http {
                 }
             }
             Self::Response { status, reason } => {
-                out.push_str(&status.to_string());
+                write::number(out, *status);
                 if !reason.is_empty() {
                     out.push(' ');
                     out.push_str(reason);
