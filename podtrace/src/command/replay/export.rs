@@ -53,6 +53,7 @@ pub(in crate::command) fn run(args: &ExportArgs) -> anyhow::Result<u8> {
     if is_binary && target(args).is_none() {
         refuse_terminal()?;
     }
+    check_target(args)?;
     // Opens the input first: an unreadable one leaves no file behind.
     let options = player_options(&args.input)?;
     let mut player = Player::new(&options, false, stop_on_signal()?)?;
@@ -97,6 +98,24 @@ fn consumers(args: &ExportArgs, found: &Found<'_>) -> anyhow::Result<Vec<Box<dyn
 /// The file to write; none for standard output.
 fn target(args: &ExportArgs) -> Option<&FilePath> {
     args.write.as_deref().filter(|path| path.as_os_str() != "-")
+}
+
+/// Refuses a directory, unless the file gets a name of its own.
+fn check_target(args: &ExportArgs) -> anyhow::Result<()> {
+    let name = match args.format {
+        ExportFormat::Pcapng => return Ok(()),
+        ExportFormat::Json => "packets.json",
+        ExportFormat::Csv => "packets.csv",
+        ExportFormat::Parquet => "packets.parquet",
+    };
+    if let Some(path) = target(args).filter(|path| path.is_dir()) {
+        bail!(
+            "--write {} is a directory\nhint: name a file in it, for example --write {}",
+            shown(path),
+            shown(path.join(name))
+        );
+    }
+    Ok(())
 }
 
 fn writer(args: &ExportArgs) -> anyhow::Result<Box<dyn Write + Send>> {
