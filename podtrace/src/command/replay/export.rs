@@ -177,7 +177,11 @@ fn tunnels(inputs: &[Input], given: VxlanPorts) -> Vec<u16> {
 }
 
 fn recorder(args: &ExportArgs, found: &Found<'_>) -> anyhow::Result<Recorder> {
-    let Found { inputs, outline } = found;
+    let Found {
+        inputs,
+        outline,
+        clocks,
+    } = found;
     let nodes: Vec<_> = firsts(inputs).flat_map(Input::nodes).collect();
     let files = SessionFiles::open(FileOptions {
         target: target(args).map_or(Target::Stdout, |path| Target::Path(path.to_owned())),
@@ -205,6 +209,7 @@ fn recorder(args: &ExportArgs, found: &Found<'_>) -> anyhow::Result<Recorder> {
         interfaces: chosen(args, inputs),
         vxlan_ports: tunnels(inputs, vxlan_ports(&args.input.vxlan_port)?),
         made_of: made_of(inputs)?,
+        clocks: clocks.clone(),
         ..SectionInfo::default()
     };
     let options = RecorderOptions {

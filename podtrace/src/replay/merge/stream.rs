@@ -201,6 +201,10 @@ impl Stream {
         if nodes.is_empty() {
             nodes.extend(names);
             self.numbers.set_nodes(0..nodes.len());
+            pipeline.world_mut().state_clocks(&info.clocks, 1);
+            for clock in &info.clocks {
+                pipeline.notice(&clock.in_words());
+            }
         }
     }
 
