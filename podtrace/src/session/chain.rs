@@ -242,6 +242,8 @@ impl Chain {
                 self.is_repeating = false;
                 return None;
             }
+            // Without its header, nothing tells which interfaces and packets it was to have.
+            Item::Tick(_) => self.has_gap |= self.section.is_none(),
             Item::Counts(counts) => {
                 self.counts.current.extend(counts.taps());
                 return None;
