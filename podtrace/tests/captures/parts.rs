@@ -268,7 +268,7 @@ fn export_of_several_nodes_keeps_its_clocks() {
         }
     }
     let text = files.run(&["replay", "both"]).stdout;
-    let input = fs::File::open(files.path("both")).unwrap();
+    let input = File::open(files.path("both")).unwrap();
     let mut command = files.command(&["replay", "-"]);
     let piped = RunOutput::of(command.stdin(Stdio::from(input)).output().unwrap()).stdout;
     for text in [text, piped] {
