@@ -12,6 +12,7 @@ pub mod reorder;
 pub mod rtt;
 pub mod service;
 pub mod summary;
+mod views;
 
 use std::{net::IpAddr, time::Duration};
 

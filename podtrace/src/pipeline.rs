@@ -167,10 +167,19 @@ impl Pipeline {
                 ..
             } => self.builder.end_partial_view(origin.session, *ts_ns),
             Update::Attaching {
-                since_ns, begun_ns, ..
+                left,
+                since_ns,
+                begun_ns,
+                ts_ns,
+                ..
             } => {
-                let from_ns = since_ns.or(*begun_ns).unwrap_or_default();
-                self.builder.begin_partial_view(origin.session, from_ns);
+                let (session, from_ns) = (origin.session, since_ns.or(*begun_ns));
+                let is_blind = *left > 0;
+                if !is_blind {
+                    self.builder.end_blind_view(session, *ts_ns);
+                }
+                let from_ns = from_ns.unwrap_or_default();
+                self.builder.begin_partial_view(session, from_ns, is_blind);
             }
             Update::Translations {
                 node,

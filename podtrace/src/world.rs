@@ -9,7 +9,7 @@ use std::{
 };
 
 use crate::{
-    clock::nodes::{Doubts, Line},
+    clock::nodes::{CorrectedClock, Doubts, Line},
     identity::identities::Identities,
     map::Map,
     model::{
@@ -48,6 +48,16 @@ pub struct World {
 }
 
 impl World {
+    /// Takes over the clocks by which a file's times were corrected. `first`: the number of the
+    /// first one, as in [`Self::clocks`].
+    pub fn state_clocks(&mut self, clocks: &[CorrectedClock], first: usize) {
+        for (number, clock) in (first..).zip(clocks) {
+            let line = Arc::new(clock.line());
+            let line = |node: &usize| (*node, (number, Arc::clone(&line)));
+            self.clocks.extend(clock.nodes.iter().map(line));
+        }
+    }
+
     /// The name of a traced node.
     #[must_use]
     pub fn node_name(&self, number: usize) -> Option<Arc<str>> {

@@ -161,6 +161,58 @@ fn several_raw_interfaces_become_ethernet() {
     }
 }
 
+/// A recording without interfaces, and one whose packets cannot be read: other tools open what
+/// is made of them, and podtrace sees no interface in it.
+#[test]
+fn files_without_interfaces_can_be_opened() {
+    let folder = tempfile::tempdir().unwrap();
+    let header: [u32; 7] = [0x0a0d_0d0a, 28, 0x1a2b_3c4d, 1, u32::MAX, u32::MAX, 28];
+    let empty = folder.path().join("empty");
+    fs::write(&empty, header.map(u32::to_le_bytes).concat()).unwrap();
+    let (output, exported) = export(folder.path(), &[], &[empty]);
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!(read(&exported), (vec![1], Vec::new()));
+    let podtrace = Command::new(env!("CARGO_BIN_EXE_podtrace"))
+        .args(["replay", "--strict", "-o", "json"])
+        .arg(&exported)
+        .output()
+        .unwrap();
+    assert!(podtrace.status.success(), "{podtrace:?}");
+    for tool in [&["tcpdump", "-nr"][..], &["tshark", "-r"], &["capinfos"]] {
+        let opened = Command::new(tool[0])
+            .args(&tool[1..])
+            .arg(&exported)
+            .output();
+        if let Ok(opened) = opened {
+            assert!(opened.status.success(), "{opened:?}");
+        }
+    }
+}
+
+#[test]
+fn rows_go_to_a_file() {
+    let folder = tempfile::tempdir().unwrap();
+    for format in ["csv", "json"] {
+        let output = Command::new(env!("CARGO_BIN_EXE_podtrace"))
+            .args(["export", "--format", format, "-w", "out", RECORDED])
+            .current_dir(folder.path())
+            .output();
+        assert!(output.unwrap().status.success());
+        fs::rename(folder.path().join("out"), folder.path().join(format)).unwrap();
+        let output = Command::new(env!("CARGO_BIN_EXE_podtrace"))
+            .args(["export", "--format", format, "-w", ".", RECORDED])
+            .current_dir(folder.path())
+            .output()
+            .unwrap();
+        assert_eq!(output.status.code(), Some(2), "{output:?}");
+        let words = format!(
+            "--write . is a directory\nhint: name a file in it, for example --write ./packets.{format}"
+        );
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert!(error.contains(&words), "{error}");
+    }
+}
+
 #[test]
 fn vantage_is_one_interface_or_an_error() {
     let folder = tempfile::tempdir().unwrap();

@@ -12,6 +12,7 @@
 //! Among the possible lines, those that keep equal packets in order are preferred.
 //! [`Crossings::doubts`] lists the packets that the line may confuse.
 mod affine;
+mod corrected;
 mod crossings;
 mod doubt;
 mod edge;
@@ -27,6 +28,7 @@ mod words;
 
 use std::sync::Arc;
 
+pub use corrected::CorrectedClock;
 pub use crossings::Crossings;
 pub use doubt::Doubts;
 pub use equal::Side;

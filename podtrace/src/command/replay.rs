@@ -27,7 +27,7 @@ pub(super) use stats::run as stats;
 
 /// Runs `replay`; returns the exit code.
 pub(super) fn run(args: &ReplayArgs) -> anyhow::Result<u8> {
-    let format = format(&args.view, 0)?;
+    let format = format(&args.view, args.detail.verbose > 0, None, 0)?;
     let is_piped = args.view.output == Format::Pcapng;
     if is_piped {
         refuse_partial(args.input.filter.scope)?;
@@ -41,7 +41,6 @@ pub(super) fn run(args: &ReplayArgs) -> anyhow::Result<u8> {
         player.show_progress = leaves_terminal().then(progress_alone);
         player.run(|found| piped(args, found))?
     } else {
-        let format = format(&args.view, args.detail.verbose > 0, None, 0)?;
         let sink = Sink::stdout()?;
         player.show_progress = leaves_terminal().then(|| sink.status_line());
         let printer = Printer::new(format, Box::new(sink));

@@ -271,7 +271,7 @@ impl Text {
         self.header(out, path, world);
         out.push_str("  ");
         out.push_str(&counted(path.hops.len() as u64, "hop"));
-        if path.outcome != Outcome::Unknown {
+        if outcome::has_words(path) {
             out.push_str("  ");
             self.painted_outcome(out, path, world);
         }

@@ -4,6 +4,7 @@ mod ending;
 mod fragments;
 mod join;
 mod late;
+mod missing;
 mod open;
 mod parts;
 mod pieces;
@@ -12,7 +13,7 @@ mod recent;
 mod refused;
 mod transition;
 
-use std::{collections::BTreeMap, hash::BuildHasher as _, vec::Drain};
+use std::{hash::BuildHasher as _, vec::Drain};
 
 use foldhash::fast::RandomState;
 use podtrace_ebpf::record::Direction;
@@ -22,7 +23,7 @@ pub(crate) use join::{TRANSLATION_BYTES, TRANSLATIONS_MAX};
 #[cfg(test)]
 pub(crate) use refused::KNOWN_BYTES;
 
-use super::{Outcome, Path, Translation, losses::Losses, rtt::Requests};
+use super::{Outcome, Path, Translation, losses::Losses, rtt::Requests, views::Views};
 use crate::{
     model::{event::Event, frame::Frame, tap_point::Role, translation::FlowChanges},
     packet::{Packet, PacketKey},
@@ -55,10 +56,10 @@ pub struct Builder {
     pub(crate) keeps_frames: bool,
     /// Whether only some of the usual interfaces are watched.
     is_partial: bool,
-    /// Since when a session has had a partial view, in nanoseconds.
-    partial_from: BTreeMap<usize, u64>,
-    /// Earlier times with a partial view.
-    partial_before: Losses,
+    /// When interfaces were unwatched.
+    partial: Views,
+    /// When sockets may have been unwatched too.
+    blind: Views,
     next_id: u64,
     open: OpenPaths,
     /// Hashes the packets' keys.
@@ -81,8 +82,8 @@ impl Builder {
             timeout_ns,
             keeps_frames: false,
             is_partial: false,
-            partial_from: BTreeMap::new(),
-            partial_before: Losses::default(),
+            partial: Views::default(),
+            blind: Views::default(),
             next_id: 1,
             open: OpenPaths::default(),
             hasher: RandomState::default(),
@@ -96,68 +97,9 @@ impl Builder {
         }
     }
 
-    /// Records that only some of the usual interfaces are watched: a packet not seen again
-    /// may have gone on.
-    pub fn set_partial_view(&mut self) {
-        self.is_partial = true;
-    }
-
-    /// Records that a session watches only some of the interfaces from then on, in
-    /// nanoseconds.
-    pub fn begin_partial_view(&mut self, session: usize, from_ns: u64) {
-        let known = self.partial_from.entry(session).or_insert(from_ns);
-        *known = from_ns.min(*known);
-    }
-
-    /// Records that a session watches all interfaces from then on, in nanoseconds.
-    pub fn end_partial_view(&mut self, session: usize, from_ns: u64) {
-        if let Some(begin_ns) = self.partial_from.remove(&session) {
-            self.partial_before.record(begin_ns, from_ns);
-        }
-    }
-
-    /// Records an event that came too late to be put in order of time, for example because a
-    /// hypervisor stopped a CPU in the middle of a program: nothing shows for sure which
-    /// packet it belongs to. Both times in nanoseconds, on the clock of the events.
-    pub fn record_late(&mut self, from_ns: u64, to_ns: u64) {
-        self.partial_before.record(from_ns, to_ns);
-    }
-
-    /// Whether a packet under way at that time may have passed unwatched interfaces.
-    fn may_pass_unseen(&self, first_ns: u64, last_ns: u64) -> bool {
-        let mut begins = self.partial_from.values();
-        let is_now = begins.any(|begin_ns| *begin_ns <= last_ns);
-        is_now || self.partial_before.overlap(first_ns, last_ns)
-    }
-
     /// Takes over what the connection tracking of a node's namespace knows of translations.
     pub fn track(&mut self, netns: (usize, u64), changes: &FlowChanges, ts_ns: u64) {
         self.joins.track(netns, changes, ts_ns);
-    }
-
-    /// Whether a packet seen at that time may have passed taps unseen before.
-    fn may_skip_taps(&self, ts_ns: u64) -> bool {
-        let first_ns = ts_ns.saturating_sub(self.timeout_ns);
-        self.is_partial
-            || self.may_pass_unseen(first_ns, ts_ns)
-            || self.losses.may_concern(first_ns, ts_ns)
-    }
-
-    /// Records that some or all events of that time were lost. Both in nanoseconds, on the
-    /// clock of the events.
-    pub fn record_loss(&mut self, from_ns: u64, to_ns: u64) {
-        self.losses.record(from_ns, to_ns);
-    }
-
-    /// Whether hops of a finished path may be missing, as far as losses and unwatched
-    /// interfaces are known by now.
-    #[must_use]
-    pub fn may_lack(&self, path: &Path) -> bool {
-        let (first, last) = (path.hops.first(), path.hops.last());
-        first.zip(last).is_some_and(|(first, last)| {
-            self.losses.may_concern(first.ts_ns, last.ts_ns)
-                || self.may_pass_unseen(first.ts_ns, last.ts_ns)
-        })
     }
 
     /// Adds an event (in order of time) and returns the number of its packet.

@@ -2,7 +2,7 @@
 
 /// How long a packet may have been under way before its first observed hop, in nanoseconds:
 /// longer than it takes from one tap to the next.
-const LEAD_NS: u64 = 20_000_000;
+pub const LEAD_NS: u64 = 20_000_000;
 /// How long a loss is kept after the packets under way, in nanoseconds: longer than a path
 /// waits to be shown.
 const KEPT_NS: u64 = 1_000_000_000;

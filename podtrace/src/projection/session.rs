@@ -132,7 +132,8 @@ object! {
         lost_ring: u64,
         /// records that could not be read
         undecodable: u64,
-        /// events that a recording does not hold, if there are any
+        /// events that a recording does not hold, or holds where its file is damaged or lacks the
+        /// interface, if there are any
         unrecorded: Option<u64>,
     }
 }

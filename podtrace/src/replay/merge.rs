@@ -3,12 +3,10 @@ mod numbers;
 mod stream;
 
 use crate::{
-    model::{
-        event::Event,
-        loss::{LostSpan, Missing},
-    },
+    model::{event::Event, loss::Missing},
+    path::losses::LEAD_NS,
     pipeline::{OTHERS, Pipeline},
-    session::{chain::Gap, input::InputError, reader::Item},
+    session::{input::InputError, reader::Item},
 };
 use stream::Place;
 pub use stream::Stream;
@@ -167,16 +165,16 @@ impl Merge {
             return;
         };
         let before_ns = std::mem::replace(&mut stream.known_ns, ns);
-        match stream.chain.take_gap().filter(|_| stream.has_started) {
-            Some(Gap::Damage) => pipeline.record_loss(LostSpan {
-                from_ns: before_ns,
-                to_ns: ns,
-                events: 0,
-            }),
-            Some(Gap::NotRecorded) => stream.watches_nothing(before_ns, ns, pipeline),
-            None => {}
+        if stream.chain.take_gap() {
+            stream.gap_ns.get_or_insert(before_ns);
         }
-        if !stream.has_started && matches!(item, Item::Event | Item::Tick(_)) {
+        let has_time = matches!(item, Item::Event | Item::Tick(_));
+        if has_time && let Some(from_ns) = stream.gap_ns.take() {
+            let from_ns = if stream.has_started { from_ns } else { ns };
+            // What is seen next may have been under way.
+            stream.watches_nothing(from_ns, ns.saturating_add(LEAD_NS), pipeline);
+        }
+        if !stream.has_started && has_time {
             stream.has_started = true;
             for node in stream.nodes() {
                 pipeline.world_mut().silent.remove(&node);
@@ -240,9 +238,14 @@ impl Merge {
             stream.ticked_ns = event.ts_ns;
             pipeline.advance(event.ts_ns, missing);
         }
+        let is_wanted = select.wants(event, pipeline);
+        // Only the first event can be: it tells where the selection ends.
+        if !is_wanted && select.is_over(event.ts_ns) {
+            return;
+        }
         self.first_ns.get_or_insert(event.ts_ns);
         self.last_ns = self.last_ns.max(event.ts_ns);
-        if select.wants(event, pipeline) {
+        if is_wanted {
             pipeline.join(event);
         } else {
             let tap = (event.interface, event.direction);

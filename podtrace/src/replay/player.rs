@@ -1,7 +1,8 @@
 //! Replays files through the pipeline.
 mod advance;
+mod clocks;
 
-use std::{path::PathBuf, sync::Arc};
+use std::path::PathBuf;
 
 use anyhow::bail;
 
@@ -15,7 +16,7 @@ use super::{
     wanted::check_interfaces,
 };
 use crate::{
-    clock::nanos,
+    clock::{nanos, nodes::CorrectedClock},
     model::{origin::Origin, start::Start},
     packet::DecodeOptions,
     pipeline::{Pipeline, consumer::Consumer},
@@ -60,6 +61,8 @@ pub(crate) struct Found<'a> {
     pub(crate) inputs: &'a [Input],
     /// The outline of a recording of them, as far as it is known.
     pub(crate) outline: Outline,
+    /// How the clocks of their nodes are corrected.
+    pub(crate) clocks: Vec<CorrectedClock>,
 }
 
 impl Player<'_> {
@@ -144,6 +147,7 @@ impl Player<'_> {
         let found = Found {
             inputs: &inputs,
             outline,
+            clocks: clocks::corrected(&inputs, prescan.as_ref()),
         };
         for consumer in consumers(&found)? {
             pipeline.add(consumer);
@@ -185,7 +189,7 @@ impl Player<'_> {
         if inputs.len() > 1 {
             world.silent = (0..world.nodes.len()).collect();
         }
-        set_clocks(inputs, prescan, &mut pipeline);
+        clocks::set(inputs, prescan, pipeline.world_mut());
         pipeline
     }
 
@@ -203,11 +207,8 @@ impl Player<'_> {
         for notice in &self.notices {
             pipeline.notice(notice);
         }
-        let Some(prescan) = prescan else { return };
-        let names: Vec<_> = nodes.iter().map(|nodes| nodes.join("+")).collect();
-        for (kernel, clock) in prescan.clocks.iter().enumerate().skip(1) {
-            let text = clock.describe(kernel, &names, prescan.middle_ns(kernel));
-            pipeline.notice(&text);
+        for words in clocks::in_words(inputs, prescan) {
+            pipeline.notice(&words);
         }
     }
 
@@ -320,20 +321,6 @@ impl Player<'_> {
         }
         Ok(())
     }
-}
-
-/// Sets the clocks of all sessions except for the reference, and the packets left in doubt.
-fn set_clocks(inputs: &[Input], prescan: Option<&Prescan>, pipeline: &mut Pipeline) {
-    let Some(prescan) = prescan else { return };
-    let world = pipeline.world_mut();
-    for (number, (_, nodes)) in inputs::numbers(inputs).into_iter().enumerate() {
-        if let Some(line) = prescan.line(number) {
-            let kernel = prescan.kernels[number];
-            let line = |node| (node, (kernel, Arc::clone(&line)));
-            world.clocks.extend(nodes.map(line));
-        }
-    }
-    world.doubts = Arc::clone(&prescan.doubts);
 }
 
 /// Time of the last packet by the reference clock.

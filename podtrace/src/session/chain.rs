@@ -45,18 +45,12 @@ pub struct Chain {
     is_file_over: bool,
     /// Whether the other files have ended too.
     is_over: bool,
-    /// Why something before the next item is missing, if so.
-    gap: Option<Gap>,
+    /// Packets of the file being read that gave no event until the last item.
+    left_out: u64,
+    /// Whether something before the next item is missing: it was damaged, left out or not
+    /// recorded, or its file is not among the given ones.
+    has_gap: bool,
     duration_ns: u64,
-}
-
-/// Why something is missing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Gap {
-    /// The file is damaged.
-    Damage,
-    /// It was not recorded, or its file is not among the given ones.
-    NotRecorded,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,7 +91,8 @@ impl Chain {
             unread: Unread::default(),
             is_file_over: false,
             is_over: false,
-            gap: None,
+            left_out: 0,
+            has_gap: false,
             duration_ns: 0,
         }
     }
@@ -157,6 +152,7 @@ impl Chain {
                 Source::Ahead(ahead) => ahead.next_item()?,
             };
             self.take_damage();
+            self.note_left_out();
             let Some(item) = item else {
                 if !self.end_file() {
                     let Some(next) = self.next.pop_front() else {
@@ -197,7 +193,14 @@ impl Chain {
             Source::Ahead(_) => Source::Ahead(Ahead::new(reader)?),
         };
         self.is_file_over = false;
+        self.left_out = 0;
         Ok(())
+    }
+
+    fn note_left_out(&mut self) {
+        let packets = self.unread_here().packets.total();
+        self.has_gap |= packets > self.left_out;
+        self.left_out = packets;
     }
 
     fn take_damage(&mut self) {
@@ -214,7 +217,7 @@ impl Chain {
         let kept = found.into_iter().take(room);
         self.damage
             .extend(kept.map(|damage| (path.clone(), damage)));
-        self.gap = Some(Gap::Damage);
+        self.has_gap = true;
         // The section may have no more than the repeated items.
         self.is_repeating = false;
     }
@@ -239,6 +242,8 @@ impl Chain {
                 self.is_repeating = false;
                 return None;
             }
+            // Without its header, nothing tells which interfaces and packets it was to have.
+            Item::Tick(_) => self.has_gap |= self.section.is_none(),
             Item::Counts(counts) => {
                 self.counts.current.extend(counts.taps());
                 return None;
@@ -266,17 +271,15 @@ impl Chain {
             is_next && *ending == Ending::Continues
         });
         self.is_repeating = goes_on;
-        if self.section.is_some() && !goes_on {
-            self.gap.get_or_insert(Gap::NotRecorded);
-        }
+        self.has_gap |= self.section.is_some() && !goes_on;
         // The next section counts the events of an interrupted one again.
         self.counts.current.clear();
         self.section = Some((info.clone(), Ending::None));
     }
 
-    /// Why something before the last item is missing, if so.
-    pub fn take_gap(&mut self) -> Option<Gap> {
-        self.gap.take()
+    /// Whether something before the last item is missing, as far as that was not taken before.
+    pub fn take_gap(&mut self) -> bool {
+        std::mem::take(&mut self.has_gap)
     }
 
     /// Whether the session has recorded its end.
@@ -356,14 +359,19 @@ impl Chain {
     /// Blocks that gave no item.
     #[must_use]
     pub fn unread(&self) -> Unread {
-        let here = match &self.source {
-            Source::InStep(reader) => reader.unread(),
-            Source::Ahead(ahead) => ahead.unread(),
-        };
+        let here = self.unread_here();
         let mut unread = self.unread.clone();
         unread.packets.add_all(&here.packets);
         unread.entries += here.entries;
         unread
+    }
+
+    /// Blocks of the file being read that gave no item.
+    fn unread_here(&self) -> &Unread {
+        match &self.source {
+            Source::InStep(reader) => reader.unread(),
+            Source::Ahead(ahead) => ahead.unread(),
+        }
     }
 }
 

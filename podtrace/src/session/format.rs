@@ -5,6 +5,7 @@ use podtrace_ebpf::record::Direction;
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    clock::nodes::CorrectedClock,
     model::{
         direction::direction_named,
         loss::LostSpan,
@@ -103,6 +104,10 @@ pub struct SectionInfo {
     /// The sessions that this one was made of; none if it was recorded live.
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     pub made_of: Box<[SourceSession]>,
+    /// How the clocks of its nodes were corrected, but for that of the first: its times are those
+    /// of one clock.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub clocks: Vec<CorrectedClock>,
     /// Packets of the session before the section.
     pub packets: u64,
     /// Events lost or not recorded before the section.

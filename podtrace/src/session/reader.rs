@@ -89,6 +89,9 @@ pub struct Reader {
     /// The item after the last one, if it is read already.
     next: Option<Item>,
     interfaces: Vec<Option<Interface>>,
+    /// Whether another tool's interfaces are numbered in the order of their descriptions: none
+    /// of the section is missing.
+    are_numbered: bool,
     /// How many interfaces of other tools' captures there were.
     captures: u32,
     packet_interfaces: PacketInterfaces,
@@ -165,6 +168,7 @@ impl Reader {
             unannounced: HashMap::new(),
             next: None,
             interfaces: Vec::new(),
+            are_numbered: true,
             captures: 0,
             packet_interfaces: PacketInterfaces::default(),
             snapshots: Vec::new(),

@@ -358,6 +358,8 @@ impl Recorder {
         self.take_names(world);
         self.describe(world);
         self.statistics(true, world);
+        let out = &mut self.chunk.bytes;
+        self.section.interfaces.stand_in(out);
         self.clock();
         self.write_missed();
         self.write(&Entry::End(SectionEnd {

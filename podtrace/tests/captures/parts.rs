@@ -226,3 +226,52 @@ fn recording_without_its_end_is_not_whole() {
         assert_eq!(is_said, code != 0, "{}", output.stdout);
     }
 }
+
+/// An export of several nodes has corrected times: it says by how much, as the replay of its
+/// sources does.
+#[test]
+fn export_of_several_nodes_keeps_its_clocks() {
+    let recordings = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/docs");
+    let files = Files::new();
+    for number in [1, 2] {
+        let name = format!("{number}.pcapng");
+        let bytes = fs::read(recordings.join(format!("worker{number}.pcapng"))).unwrap();
+        files.add(&name, &bytes);
+    }
+    let export = |from: &[&str], to: &str| {
+        let args = [&["export", "--format", "pcapng", "-w", to], from].concat();
+        assert_eq!(files.run(&args).code, Some(0));
+    };
+    export(&["1.pcapng", "2.pcapng"], "both");
+    export(&["both"], "again");
+    let clocks = |lines: &[Value]| -> Vec<Value> {
+        let paths = of_type(lines, "path").into_iter();
+        paths.map(|path| path["clocks"].clone()).collect()
+    };
+    let expected = files.json(&["1.pcapng", "2.pcapng"]);
+    let noted = clocks(&expected);
+    assert!(noted.iter().any(|clock| !clock.is_null()));
+    let number = |clock: &Value, name: &str| clock[0][name].as_f64().unwrap_or_default();
+    for name in ["both", "again"] {
+        let lines = files.json(&[name]);
+        assert_eq!(ends(&lines), ends(&expected));
+        let said = notices(&lines).into_iter();
+        let said = said.filter(|text| text.starts_with("corrected clock of worker2: "));
+        assert_eq!(said.count(), 1, "{:?}", notices(&lines));
+        for (one, other) in noted.iter().zip(&clocks(&lines)) {
+            assert_eq!(one[0]["node"], other[0]["node"]);
+            let [offset, uncertainty] =
+                ["offset_ns", "uncertainty_ns"].map(|name| number(other, name) - number(one, name));
+            assert!(offset.abs() <= 3.0, "{one} {other}");
+            // Never less than it was.
+            assert!((-3.0..2000.0).contains(&uncertainty), "{one} {other}");
+        }
+    }
+    let text = files.run(&["replay", "both"]).stdout;
+    let input = File::open(files.path("both")).unwrap();
+    let mut command = files.command(&["replay", "-"]);
+    let piped = RunOutput::of(command.stdin(Stdio::from(input)).output().unwrap()).stdout;
+    for text in [text, piped] {
+        assert!(text.contains(" (clock of worker2 "), "{text}");
+    }
+}

@@ -5,6 +5,9 @@ use super::hull::{Point, Slope};
 /// adds 0.0001 ns in a day.
 const BITS: u32 = 60;
 
+/// Upper bound of a stated rate: a hundredth.
+const MAX_RATE: i128 = (1 << BITS) / 100;
+
 /// The correction of a clock's time, `correction + rate * (time - origin)`; both factors are
 /// fractions of [`BITS`] binary digits.
 #[derive(Clone, Copy, Debug, Default)]
@@ -19,6 +22,19 @@ impl Affine {
         Self {
             correction: i128::from(correction_ns) << BITS,
             ..Self::default()
+        }
+    }
+
+    /// The line through two points, each a time of this clock and its correction; a constant if
+    /// no clock runs like this.
+    pub(super) fn through([first, last]: [(u64, i64); 2]) -> Self {
+        let run = i128::from(last.0) - i128::from(first.0);
+        let rise = (i128::from(last.1) - i128::from(first.1)) << BITS;
+        let rate = rise.checked_div(run).unwrap_or_default();
+        Self {
+            origin: first.0.into(),
+            correction: i128::from(first.1) << BITS,
+            rate: if rate.abs() < MAX_RATE { rate } else { 0 },
         }
     }
 

@@ -11,6 +11,9 @@ pub(super) enum Bounds {
     Exact,
     /// The offset was not measured.
     Unknown,
+    /// A file states them for some times of this clock; between two of them they are not greater
+    /// than on a straight line, as they are convex in time.
+    Stated(Vec<(u64, u64)>),
     /// The correction is a line of `region` if `parent`, the clock it was measured against,
     /// is right.
     Within { region: Region, parent: Arc<Line> },
@@ -61,6 +64,7 @@ impl Line {
         let (region, parent) = match &self.bounds {
             Bounds::Exact => return Some(0),
             Bounds::Unknown => return None,
+            Bounds::Stated(points) => return Some(between(points, ts_ns)),
             Bounds::Within { region, parent } => (region, parent),
         };
         let time = i128::from(ts_ns);
@@ -80,6 +84,11 @@ impl Line {
         let (region, parent) = match &self.bounds {
             Bounds::Exact => return Some(0.0),
             Bounds::Unknown => return None,
+            Bounds::Stated(points) => {
+                let (first, last) = points.first().zip(points.last())?;
+                let wrong = first.1 as f64 + last.1 as f64;
+                return Some(wrong * 1e6 / (last.0.abs_diff(first.0).max(1)) as f64);
+            }
             Bounds::Within { region, parent } => (region, parent),
         };
         let (least, greatest) = region.slopes();
@@ -103,4 +112,23 @@ impl Line {
     pub(super) fn is_known(&self) -> bool {
         !matches!(self.bounds, Bounds::Unknown)
     }
+}
+
+/// The value at a time on the lines between points in order of time; beyond them the greatest of
+/// theirs.
+fn between(points: &[(u64, u64)], ts_ns: u64) -> u64 {
+    let next = points.partition_point(|(at_ns, _)| *at_ns <= ts_ns);
+    let before = next.checked_sub(1).and_then(|number| points.get(number));
+    let greatest = || points.iter().map(|(_, value)| *value).max();
+    let value = match (before, points.get(next)) {
+        (Some((at_ns, value)), _) if *at_ns == ts_ns => Some(*value),
+        (Some((from_ns, from)), Some((to_ns, to))) if (*from_ns..*to_ns).contains(&ts_ns) => {
+            let (run, at) = (u128::from(to_ns - from_ns), u128::from(ts_ns - from_ns));
+            let share = |value: u64, at: u128| u128::from(value) * at;
+            let sum = share(*to, at).saturating_add(share(*from, run - at));
+            u64::try_from(sum.div_ceil(run)).ok()
+        }
+        _ => greatest(),
+    };
+    value.unwrap_or(u64::MAX)
 }

@@ -55,6 +55,7 @@ pub(in crate::command) fn run(args: &ExportArgs) -> anyhow::Result<u8> {
     if is_binary && target(args).is_none() {
         refuse_terminal()?;
     }
+    check_target(args)?;
     // Opens the input first: an unreadable one leaves no file behind.
     let options = player_options(&args.input)?;
     let mut player = Player::new(&options, false, stop_on_signal()?)?;
@@ -120,6 +121,24 @@ fn target(args: &ExportArgs) -> Option<&FilePath> {
     args.write.as_deref().filter(|path| path.as_os_str() != "-")
 }
 
+/// Refuses a directory, unless the file gets a name of its own.
+fn check_target(args: &ExportArgs) -> anyhow::Result<()> {
+    let name = match args.format {
+        ExportFormat::Pcapng => return Ok(()),
+        ExportFormat::Json => "packets.json",
+        ExportFormat::Csv => "packets.csv",
+        ExportFormat::Parquet => "packets.parquet",
+    };
+    if let Some(path) = target(args).filter(|path| path.is_dir()) {
+        bail!(
+            "--write {} is a directory\nhint: name a file in it, for example --write {}",
+            shown(path),
+            shown(path.join(name))
+        );
+    }
+    Ok(())
+}
+
 fn writer(args: &ExportArgs) -> anyhow::Result<Box<dyn Write + Send>> {
     Ok(match target(args) {
         Some(path) => {
@@ -179,7 +198,11 @@ fn tunnels(inputs: &[Input], given: VxlanPorts) -> Vec<u16> {
 }
 
 fn recorder(args: &ExportArgs, found: &Found<'_>, flush_ns: u64) -> anyhow::Result<Recorder> {
-    let Found { inputs, outline } = found;
+    let Found {
+        inputs,
+        outline,
+        clocks,
+    } = found;
     let nodes: Vec<_> = firsts(inputs).flat_map(Input::nodes).collect();
     let files = SessionFiles::open(FileOptions {
         target: target(args).map_or(Target::Stdout, |path| Target::Path(path.to_owned())),
@@ -207,6 +230,7 @@ fn recorder(args: &ExportArgs, found: &Found<'_>, flush_ns: u64) -> anyhow::Resu
         interfaces: chosen(args, inputs),
         vxlan_ports: tunnels(inputs, vxlan_ports(&args.input.vxlan_port)?),
         made_of: made_of(inputs)?,
+        clocks: clocks.clone(),
         ..SectionInfo::default()
     };
     let options = RecorderOptions {

@@ -20,7 +20,7 @@ use crate::{
 
 impl Text {
     pub(super) fn outcome(&self, out: &mut String, path: &Path, world: &World) {
-        if path.outcome != Outcome::Unknown {
+        if has_words(path) {
             out.push_str(INDENT);
             self.painted_outcome(out, path, world);
             out.push('\n');
@@ -96,6 +96,7 @@ impl Text {
                 came_by(out, path, world);
                 Ok(())
             }
+            Outcome::Unknown if path.incomplete => out.write_str("unknown: hops may be missing"),
             Outcome::Unknown => Ok(()),
         };
         if path.outcome != Outcome::Loop && path.circle.is_some() {
@@ -104,7 +105,7 @@ impl Text {
         }
         let tells_so = matches!(
             path.outcome,
-            Outcome::EventsLost | Outcome::GivenUp | Outcome::InFlight
+            Outcome::EventsLost | Outcome::GivenUp | Outcome::InFlight | Outcome::Unknown
         );
         if path.outcome != Outcome::Refused && path.refusal.is_some() {
             out.push_str(", ");
@@ -158,6 +159,11 @@ fn style_of(outcome: Outcome) -> Style {
         Outcome::NoSocket | Outcome::Refused | Outcome::Unanswered | Outcome::GivenUp => YELLOW,
         Outcome::InFlight | Outcome::NoReceiver | Outcome::Unknown => DIM,
     }
+}
+
+/// Whether there is anything to say of how it ended.
+pub(super) fn has_words(path: &Path) -> bool {
+    path.outcome != Outcome::Unknown || path.incomplete
 }
 
 fn delivered(out: &mut String, path: &Path, world: &World) {

@@ -264,6 +264,7 @@ fn path_that_may_lack_hops_says_so() {
                     incomplete: events were lost, it may have gone on
                     given up, it may have gone on: too many packets under way at once
                     still under way when the trace ended
+                    unknown: hops may be missing
     ");
 }
 

@@ -12,7 +12,8 @@ impl Builder {
         let oldest = oldest.and_then(|open| open.path.hops.first());
         let oldest_ns = oldest.map_or(u64::MAX, |hop| hop.ts_ns);
         self.losses.forget(oldest_ns, now_ns);
-        self.partial_before.forget(oldest_ns, now_ns);
+        self.partial.forget(oldest_ns, now_ns);
+        self.blind.forget(oldest_ns, now_ns);
     }
 
     /// Ends these paths, whose packets were last seen too long before `now_ns`.
@@ -22,18 +23,19 @@ impl Builder {
                 self.forget(slot);
                 continue;
             }
-            let is_partial = self.is_partial
-                || self
-                    .open
-                    .get(slot)
-                    .is_some_and(|open| self.may_pass_unseen(first_ns(&open.path), now_ns));
+            let Some(first_ns) = self.open.get(slot).map(|open| first_ns(&open.path)) else {
+                continue;
+            };
+            let may_pass_unseen = self.may_pass_unseen(first_ns, now_ns);
+            let is_partial = self.is_partial || may_pass_unseen;
+            let is_blind = self.blind.overlap(first_ns, now_ns);
             let Some(open) = self.open.get_mut(slot) else {
                 continue;
             };
-            let first_ns = first_ns(&open.path);
             open.path.incomplete = self.losses.may_concern(first_ns, now_ns);
             let outcome = match (open.arrived, open.path.incomplete) {
                 _ if open.left().is_some() => Outcome::LeftNode,
+                (true, false) if open.wants_socket && is_blind => Outcome::Unknown,
                 (true, false) if open.wants_socket => Outcome::NoSocket,
                 (true, true) if open.wants_socket => Outcome::EventsLost,
                 (true, _) => Outcome::Delivered,
@@ -45,6 +47,8 @@ impl Builder {
                 },
             };
             let outcome = unless_known(&open.path, outcome);
+            let is_undecided = outcome == Outcome::Unknown && !open.inconclusive;
+            open.path.incomplete |= is_undecided && may_pass_unseen;
             self.fragments.note_end(&mut open.path, outcome);
             if outcome == Outcome::NotSeenFurther && self.may_be_late(slot) {
                 self.report(slot, outcome);

@@ -39,6 +39,8 @@ pub struct Stream {
     pub(super) ticked_ns: u64,
     /// The time of the last item handed on.
     pub(super) known_ns: u64,
+    /// Since when something is missing: until the next event or tick.
+    pub(super) gap_ns: Option<u64>,
     pub(super) missing: Missing,
     /// Lost events of unknown time.
     pub(super) unexplained: Unexplained,
@@ -87,6 +89,7 @@ impl Stream {
             now_ns: 0,
             ticked_ns: 0,
             known_ns: 0,
+            gap_ns: None,
             missing: Missing::default(),
             unexplained: Unexplained::default(),
             unrecorded: Unexplained::default(),
@@ -198,6 +201,10 @@ impl Stream {
         if nodes.is_empty() {
             nodes.extend(names);
             self.numbers.set_nodes(0..nodes.len());
+            pipeline.world_mut().state_clocks(&info.clocks, 1);
+            for clock in &info.clocks {
+                pipeline.notice(&clock.in_words());
+            }
         }
     }
 
@@ -230,8 +237,8 @@ impl Stream {
         }
     }
 
-    /// Records that the session did not record at that time: packets not captured are not
-    /// lost.
+    /// Records that the session's packets of that time are not all there: what was not captured,
+    /// is damaged or left out is not lost.
     pub(super) fn watches_nothing(&self, from_ns: u64, to_ns: u64, pipeline: &mut Pipeline) {
         let origin = self.numbers.origin();
         let known = self.untapped.get(&origin.session);

@@ -61,7 +61,8 @@ impl Reader {
             SECTION_HEADER => items::section(&frame).map(Read::Section),
             INTERFACE_DESCRIPTION => {
                 let node = Arc::clone(&self.name);
-                packet::interface(&frame, node, &mut self.captures, is_own).map(Read::Interface)
+                packet::interface(&frame, node, &mut self.captures, is_own)
+                    .map(|described| described.map_or(Read::Nothing, Read::Interface))
             }
             INTERFACE_STATISTICS => items::statistics(&frame, is_own)
                 .map(|counts| counts.map_or(Read::Nothing, Read::Counts)),
@@ -75,8 +76,9 @@ impl Reader {
         let (kind, offset, len) = (frame.kind, frame.offset, frame.bytes.len() as u64);
         let is_behind_damage = offset != self.end;
         if is_behind_damage {
-            // The skipped bytes may have held a snapshot.
+            // The skipped bytes may have held a snapshot, or an interface.
             self.snapshots.clear();
+            self.are_numbered &= !self.has_header;
         }
         self.end = offset + len;
         match read {
@@ -89,6 +91,9 @@ impl Reader {
             Err(wrong) => {
                 frames.pass_over(offset, len, wrong);
                 self.forget(kind);
+                if kind == INTERFACE_DESCRIPTION && !is_own {
+                    packet::put(&mut self.interfaces, None, None);
+                }
                 Ok(More::Queued)
             }
         }
@@ -101,6 +106,7 @@ impl Reader {
         }
         if kind == SECTION_HEADER {
             self.interfaces.clear();
+            self.are_numbered = true;
             self.unannounced.clear();
         }
     }
@@ -131,7 +137,12 @@ impl Reader {
             }
             Read::Interface((index, interface, (number, point))) => {
                 let has_tap_point = !interface.names_interfaces;
-                packet::put(&mut self.interfaces, index, interface);
+                if index.is_some() || self.are_numbered {
+                    packet::put(&mut self.interfaces, index, Some(interface));
+                } else {
+                    // Its number is not known, nor whether it is of another section.
+                    self.interfaces.clear();
+                }
                 if !has_tap_point || self.known.contains(&number) {
                     return More::Queued;
                 }

@@ -100,24 +100,24 @@ impl Resolution {
     }
 }
 
-/// Puts an interface at its number; missing ones before it were damaged.
+/// Puts an interface at its number, or behind the others; missing ones before it were damaged.
 pub(super) fn put(
     interfaces: &mut Vec<Option<Interface>>,
     index: Option<u32>,
-    interface: Interface,
+    interface: Option<Interface>,
 ) {
     let index = index.map_or(interfaces.len(), |index| index as usize);
     if index >= interfaces.len() {
         interfaces.resize(index + 1, None);
     }
-    interfaces[index] = Some(interface);
+    interfaces[index] = interface;
 }
 
 /// The number in the section if it is recorded, the interface, the tap point and its number
 /// in the session.
 pub(super) type Described = (Option<u32>, Interface, (u32, TapPoint));
 
-/// Reads an interface description. `node`: the node's name for an interface that another tool
+/// Reads an interface description; none if it stands for no interface. `node`: the node's name for an interface that another tool
 /// captured; `captures`: the number of those so far; `is_own`: whether podtrace wrote the
 /// section.
 pub(super) fn interface(
@@ -125,12 +125,19 @@ pub(super) fn interface(
     node: Arc<str>,
     captures: &mut u32,
     is_own: bool,
-) -> Result<Described, Wrong> {
+) -> Result<Option<Described>, Wrong> {
     const SHORT: Wrong = "an interface description that is too short";
+    // Its options, and its length again.
+    if frame.bytes.len() < IDB_OPTIONS + 4 {
+        return Err(SHORT);
+    }
     let link_number = frame.endian.u16(frame.bytes, 8).ok_or(SHORT)?;
     let link = LinkType::of(link_number.into());
     let resolution = resolution(frame);
-    if let Some(info) = own_json::<InterfaceInfo>(frame, IDB_OPTIONS, is_own)? {
+    if let Some(info) = own_json::<Option<InterfaceInfo>>(frame, IDB_OPTIONS, is_own)? {
+        let Some(info) = info else {
+            return Ok(None);
+        };
         if info.index >= INTERFACES_MAX {
             return Err("an interface of an impossible number");
         }
@@ -150,7 +157,8 @@ pub(super) fn interface(
             sockets: info.sockets,
             resolution,
         };
-        return Ok((Some(info.index), interface, (info.number, info.point)));
+        let point = (info.number, info.point);
+        return Ok(Some((Some(info.index), interface, point)));
     }
     let number = next_number(captures);
     let mut named = options(frame, IDB_OPTIONS).filter(|(code, _)| *code == IF_NAME);
@@ -169,7 +177,7 @@ pub(super) fn interface(
         resolution,
     };
     let point = captured_at(node, &name, number - FOREIGN);
-    Ok((None, interface, (number, point)))
+    Ok(Some((None, interface, (number, point))))
 }
 
 /// The number of the next tap point of another tool's capture.

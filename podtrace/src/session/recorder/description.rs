@@ -136,6 +136,17 @@ impl Description {
     }
 }
 
+/// Describes an interface that stands for none: libpcap opens no file without any. Only podtrace
+/// knows it by its JSON.
+pub(super) fn write_none(out: &mut Vec<u8>, file_link: u16) {
+    let mut block = Block::begin(out, INTERFACE_DESCRIPTION);
+    block.u16(file_link).u16(0).u32(0);
+    block.option(2, b"none");
+    block.option(3, b"no interface was traced");
+    block.option(9, &[9]);
+    block.seal_json(&None::<InterfaceInfo>);
+}
+
 /// Whether podtrace's taps captured the packets, not another tool.
 fn is_own(point: &TapPoint) -> bool {
     point.role != Role::Capture

@@ -4,7 +4,7 @@
 //! accept: editcap and mergecap of Wireshark 4.0 require one before any other block, and its
 //! reordercap reads no packet of an interface that is described later. All packets of a file
 //! have one link layer, because libpcap stops at a second one.
-use super::description::{Description, Key, name, text};
+use super::description::{Description, Key, name, text, write_none};
 use crate::{
     map::Map,
     model::tap_point::TapPoint,
@@ -123,6 +123,15 @@ impl Interfaces {
             && !self.known.contains_key(&key)
         {
             self.add(&mut Vec::new(), description, false);
+        }
+    }
+
+    /// Describes one that stands for none, if there are none.
+    pub(super) fn stand_in(&mut self, out: &mut Vec<u8>) {
+        if self.described == 0 {
+            let out = self.head.as_mut().map_or(out, |head| &mut head.bytes);
+            write_none(out, self.link.unwrap_or(link::ETHERNET));
+            self.described = 1;
         }
     }
 

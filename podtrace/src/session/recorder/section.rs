@@ -248,7 +248,10 @@ fn header(info: &SectionInfo, (kernel, command): (&str, &str)) -> Vec<u8> {
     // The length of an unfinished section is unknown.
     block.bytes(&[0xff; 8]);
     let nodes = info.nodes.join(", ");
-    let comment = format!("node {nodes}, by `{command}`");
+    let mut comment = format!("node {nodes}, by `{command}`");
+    for clock in &info.clocks {
+        comment += &format!("; {}", clock.in_words());
+    }
     block.option(3, kernel.as_bytes());
     block.option(
         4,

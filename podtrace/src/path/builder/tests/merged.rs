@@ -3,6 +3,8 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 
+use std::collections::BTreeMap;
+
 use super::*;
 use crate::clock::nodes::{Basis, Clock, Crossings, Side};
 

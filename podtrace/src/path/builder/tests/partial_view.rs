@@ -15,19 +15,39 @@ fn absent_packet_is_not_missing_while_attaching() {
     for (from_ns, until_ns, outcome, incomplete) in [
         (0, None, Outcome::Unknown, true),
         (0, Some(MS), Outcome::Unknown, true),
-        (400 * MS, None, Outcome::Unknown, false),
-        (400 * MS, Some(500 * MS), Outcome::Unknown, false),
+        (400 * MS, None, Outcome::Unknown, true),
+        (400 * MS, Some(500 * MS), Outcome::Unknown, true),
         (700 * MS, None, Outcome::NotSeenFurther, false),
         (700 * MS, Some(900 * MS), Outcome::NotSeenFurther, false),
     ] {
         let mut builder = join_hops("10.244.1.3", &TO_POD2[..2]);
-        builder.begin_partial_view(7, from_ns);
+        builder.begin_partial_view(7, from_ns, false);
         if let Some(until_ns) = until_ns {
             builder.end_partial_view(7, until_ns);
         }
         builder.expire(600 * MS);
         let path = finished(&mut builder).remove(0);
         assert_eq!((path.outcome, path.incomplete), (outcome, incomplete));
+    }
+}
+
+/// Its socket may not have been watched.
+#[test]
+fn packet_that_arrived_is_refused_by_no_socket_in_a_blind_view() {
+    const MS: u64 = 1_000_000;
+    for (is_blind, until_ns, outcome) in [
+        (true, None, Outcome::Unknown),
+        (true, Some(MS), Outcome::Unknown),
+        (false, None, Outcome::NoSocket),
+    ] {
+        let mut builder = join_hops("10.244.1.3", &TO_POD2[..4]);
+        builder.begin_partial_view(7, 0, is_blind);
+        if let Some(until_ns) = until_ns {
+            builder.end_blind_view(7, until_ns);
+        }
+        builder.expire(600 * MS);
+        let path = finished(&mut builder).remove(0);
+        assert_eq!((path.outcome, path.incomplete), (outcome, true));
     }
 }
 

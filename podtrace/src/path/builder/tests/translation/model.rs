@@ -1,6 +1,8 @@
 //! Any packets of translated flows, some of them equal.
 use proptest::prelude::*;
 
+use std::collections::BTreeMap;
+
 use super::*;
 
 /// One packet of the model.

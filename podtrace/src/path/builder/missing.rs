@@ -1,0 +1,68 @@
+//! What the builder knows of hops that it may lack.
+use super::Builder;
+use crate::path::Path;
+
+impl Builder {
+    /// Records that only some of the usual interfaces are watched: a packet not seen again
+    /// may have gone on.
+    pub fn set_partial_view(&mut self) {
+        self.is_partial = true;
+    }
+
+    /// Records that a session watches only some of the interfaces from then on, in
+    /// nanoseconds. `is_blind`: and its sockets, as far as is known.
+    pub fn begin_partial_view(&mut self, session: usize, from_ns: u64, is_blind: bool) {
+        self.partial.begin(session, from_ns);
+        if is_blind {
+            self.blind.begin(session, from_ns);
+        }
+    }
+
+    /// Records that a session watches all interfaces from then on, in nanoseconds.
+    pub fn end_partial_view(&mut self, session: usize, from_ns: u64) {
+        self.partial.end(session, from_ns);
+        self.end_blind_view(session, from_ns);
+    }
+
+    /// Records that a session watches all sockets from then on, in nanoseconds.
+    pub fn end_blind_view(&mut self, session: usize, from_ns: u64) {
+        self.blind.end(session, from_ns);
+    }
+
+    /// Records an event that came too late to be put in order of time, for example because a
+    /// hypervisor stopped a CPU in the middle of a program: nothing shows for sure which
+    /// packet it belongs to. Both times in nanoseconds, on the clock of the events.
+    pub fn record_late(&mut self, from_ns: u64, to_ns: u64) {
+        self.partial.record(from_ns, to_ns);
+    }
+
+    /// Whether a packet under way at that time may have passed unwatched interfaces.
+    pub(super) fn may_pass_unseen(&self, first_ns: u64, last_ns: u64) -> bool {
+        self.partial.overlap(first_ns, last_ns)
+    }
+
+    /// Whether a packet seen at that time may have passed taps unseen before.
+    pub(super) fn may_skip_taps(&self, ts_ns: u64) -> bool {
+        let first_ns = ts_ns.saturating_sub(self.timeout_ns);
+        self.is_partial
+            || self.may_pass_unseen(first_ns, ts_ns)
+            || self.losses.may_concern(first_ns, ts_ns)
+    }
+
+    /// Records that some or all events of that time were lost. Both in nanoseconds, on the
+    /// clock of the events.
+    pub fn record_loss(&mut self, from_ns: u64, to_ns: u64) {
+        self.losses.record(from_ns, to_ns);
+    }
+
+    /// Whether hops of a finished path may be missing, as far as losses and unwatched
+    /// interfaces are known by now.
+    #[must_use]
+    pub fn may_lack(&self, path: &Path) -> bool {
+        let (first, last) = (path.hops.first(), path.hops.last());
+        first.zip(last).is_some_and(|(first, last)| {
+            self.losses.may_concern(first.ts_ns, last.ts_ns)
+                || self.may_pass_unseen(first.ts_ns, last.ts_ns)
+        })
+    }
+}
