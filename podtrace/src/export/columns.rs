@@ -140,6 +140,8 @@ pub const COLUMNS: &[Column] = &[
     column!(refusal.icmp_code),
     column!(refusal.mtu),
     column!(refusal.gateway),
+    column!(refusal.tunnel),
+    column!(refusal.tunnel_port),
     column!(refusal.address),
     column!(refusal.pod),
     column!(refusal.node),

@@ -17,6 +17,8 @@ pub struct Tunnel {
     pub destination: IpAddr,
     /// The headers between the outer and the inner packet.
     pub carrier: Carrier,
+    /// IPv4 identification of the outer packet, or its IPv6 flow label.
+    pub id: u32,
     /// Identification of the outer packet if this is its first fragment.
     pub fragment: Option<u32>,
 }
@@ -57,6 +59,18 @@ pub enum TunnelKind {
 }
 
 impl TunnelKind {
+    /// Its name in text.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Vxlan => "VXLAN",
+            Self::Geneve => "Geneve",
+            Self::Gre => "GRE",
+            Self::Ipip => "IPIP",
+            Self::SixInFour | Self::FourInSix | Self::SixInSix => self.as_str(),
+        }
+    }
+
     /// Its name in JSON and in tables.
     #[must_use]
     pub fn as_str(self) -> &'static str {

@@ -1,4 +1,5 @@
 //! Joins events into paths.
+mod carried;
 mod circle;
 mod ending;
 mod fragments;
@@ -33,7 +34,6 @@ use join::{Joined, Joins, Observation, index::Slot};
 use open::{Open, OpenPaths};
 use parts::Bytes;
 use questions::Answers;
-use recent::Begun;
 use refused::Refusals;
 use transition::{Transition, transition};
 
@@ -266,6 +266,7 @@ impl Builder {
             complete(&mut open.path, &self.requests);
         }
         self.note_outer_fragment(slot, event);
+        self.note_carried(slot, event);
         match transition {
             Some((Transition::End(outcome), _)) => self.close(slot, outcome),
             Some((_, hops)) if hops > HOPS_MAX => self.give_up(Some(slot)),
@@ -302,7 +303,7 @@ impl Builder {
         let slot = self.open.add(open);
         self.index(slot);
         let key = seen.key;
-        self.refusals.begun.push(Begun { key, id, slot });
+        self.note_begun(key, slot, id);
         self.note_answer(slot, seen.event, world);
         slot
     }

@@ -149,7 +149,7 @@ impl Text {
             place(out, path, &by, world);
         }
         out.push_str(": ");
-        reason(out, refusal.reason);
+        reason(out, refusal);
         if path.outcome == Outcome::Refused && path.late_of.is_some() {
             let last_ns = path.last_ns();
             out.push_str(" (after ");

@@ -5,8 +5,12 @@ use std::{
 };
 
 use crate::{
-    packet::{Carrier, Dns, Quote, Tunnel, TunnelKind},
-    path::{Hop, PartOf, Path, Segments, Translation, refusal::Reason, service::service_of},
+    packet::{Carrier, Dns, Quote, Tunnel},
+    path::{
+        Hop, PartOf, Path, Segments, Translation,
+        refusal::{Reason, Refusal},
+        service::service_of,
+    },
     text::{count::counted, write},
     world::World,
 };
@@ -36,13 +40,7 @@ pub(super) fn remarks(out: &mut String, ttl: Option<u8>, hop: &Hop) {
 
 /// The outer packet of a tunnel.
 fn carrier(out: &mut String, tunnel: &Tunnel) {
-    out.push_str(match tunnel.kind() {
-        TunnelKind::Vxlan => "VXLAN",
-        TunnelKind::Geneve => "Geneve",
-        TunnelKind::Gre => "GRE",
-        TunnelKind::Ipip => "IPIP",
-        other => other.as_str(),
-    });
+    out.push_str(tunnel.kind().name());
     match tunnel.carrier {
         Carrier::Vxlan(vni) | Carrier::Geneve(vni) => {
             out.push_str(" vni ");
@@ -139,17 +137,25 @@ pub(super) fn message(out: &mut String, dns: &Dns) {
     out.push(')');
 }
 
-/// The reason of a refusal: `connection refused`, `fragmentation needed, MTU 1450`
-pub(super) fn reason(out: &mut String, reason: Reason) {
+/// The reason of a refusal: `connection refused`, `fragmentation needed, MTU 1450`,
+/// `port unreachable (VXLAN 8472)` of a packet in a tunnel
+pub(super) fn reason(out: &mut String, refusal: &Refusal) {
+    let reason = refusal.reason;
     let _ = write!(out, "{reason}");
-    let Reason::Icmp(error) = reason else {
-        return;
-    };
-    if let Some(mtu) = error.mtu() {
-        let _ = write!(out, ", MTU {mtu}");
+    if let Reason::Icmp(error) = reason {
+        if let Some(mtu) = error.mtu() {
+            let _ = write!(out, ", MTU {mtu}");
+        }
+        if let Some(gateway) = error.gateway() {
+            let _ = write!(out, " to {gateway}");
+        }
     }
-    if let Some(gateway) = error.gateway() {
-        let _ = write!(out, " to {gateway}");
+    if let Some(carried) = refusal.carried {
+        let _ = write!(out, " ({}", carried.by.name());
+        if let Some(port) = carried.port {
+            let _ = write!(out, " {port}");
+        }
+        out.push(')');
     }
 }
 

@@ -109,6 +109,11 @@ impl Open {
         self.is_at_port = true;
     }
 
+    /// Whether no hop before the last one is in a tunnel, but that one is.
+    pub(super) fn is_first_in_tunnel(&self) -> bool {
+        self.tunnels as usize == size_of::<Tunnel>()
+    }
+
     /// Marks a hop as belonging to a copy for another receiver.
     pub(super) fn set_aside(&mut self, hop: usize) {
         if let Some(hop) = self.path.hops.get_mut(hop) {

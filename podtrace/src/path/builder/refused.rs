@@ -8,16 +8,17 @@ use podtrace_ebpf::record::Direction;
 
 use super::{
     Builder,
+    carried::{CARRIED_MAX, Carried},
     join::{index::Slot, is_in},
     open::Open,
     recent::{Begun, Recent},
 };
 use crate::{
     model::{event::Event, tap_point::Role},
-    packet::{Network, PacketKey, Payload, TCP_ACK, TCP_RST, Transport},
+    packet::{Network, PacketKey, Payload, Quote, TCP_ACK, TCP_RST, Transport},
     path::{
         LateOf, Outcome, Path,
-        refusal::{Reason, Refusal},
+        refusal::{self, Reason, Refusal},
     },
     world::World,
 };
@@ -32,8 +33,9 @@ const LEFT_MAX: usize = 512;
 const LEFT_HOPS_MAX: usize = 16;
 /// Upper bound of the bytes of all that is known.
 #[cfg(test)]
-pub(crate) const KNOWN_BYTES: usize = Recent::<BEGUN_MAX>::BYTES
-    + Recent::<LATE_MAX>::BYTES
+pub(crate) const KNOWN_BYTES: usize = Recent::<Begun, BEGUN_MAX>::BYTES
+    + Recent::<Begun, LATE_MAX>::BYTES
+    + Recent::<Carried, CARRIED_MAX>::BYTES
     + LEFT_MAX * (size_of::<Path>() + LEFT_HOPS_MAX * size_of::<crate::path::Hop>());
 /// Upper bound of the answers to packets whose paths have ended and were not shown yet.
 const PENDING_MAX: usize = 64;
@@ -44,9 +46,11 @@ const PENDING_NS: u64 = 2_000_000_000;
 #[derive(Default)]
 pub(super) struct Refusals {
     /// All that began.
-    pub(super) begun: Recent<BEGUN_MAX>,
+    pub(super) begun: Recent<Begun, BEGUN_MAX>,
     /// Packets that were reported as not seen further.
-    pub(super) late: Recent<LATE_MAX>,
+    pub(super) late: Recent<Begun, LATE_MAX>,
+    /// Those in tunnels.
+    pub(super) carried: Recent<Carried, CARRIED_MAX>,
     /// Those that have left and were shown, the oldest first.
     left: VecDeque<(u64, Option<Box<Path>>)>,
     /// Answers to those that were not, by the number of the refused packet.
@@ -76,8 +80,8 @@ impl Sought {
     /// The packet that an answer refuses, with its tag and the reason.
     fn by(answer: &Event) -> Option<(Self, u32, Reason)> {
         let packet = &answer.packet;
-        if let Some(quote) = answer.payload.as_deref().and_then(Payload::quote) {
-            let is_for_sender = packet.destination() == quote.packet.source();
+        if let Some(quote) = quote_of(answer) {
+            let is_for_sender = packet.destination() == quote.sender();
             let key = quote.packet.key().quoted();
             let reason = Reason::Icmp(quote.error);
             return is_for_sender.then(|| (Self::Quoted(key), key.tag(), reason));
@@ -108,7 +112,27 @@ impl Sought {
     }
 }
 
+fn quote_of(answer: &Event) -> Option<&Quote> {
+    answer.payload.as_deref().and_then(Payload::quote)
+}
+
+/// The tunnel whose packet a quote shows, with the one inside.
+fn carried(quote: &Quote) -> Option<refusal::Carried> {
+    let tunnel = quote.packet.tunnel?;
+    Some(refusal::Carried {
+        by: tunnel.kind(),
+        port: quote.port,
+    })
+}
+
 impl Builder {
+    /// Notes that a packet has begun, or goes on after it was given a number anew.
+    #[inline]
+    pub(super) fn note_begun(&mut self, key: PacketKey, slot: Slot, id: u64) {
+        let begun = Begun { key, id, slot };
+        self.refusals.begun.push(key.tag(), begun);
+    }
+
     /// Looks for the packet that a packet refuses which is seen for the first time, or for
     /// the first time with these ends.
     #[inline]
@@ -117,12 +141,7 @@ impl Builder {
             Transport::Tcp { flags, .. } => flags & TCP_RST != 0,
             _ => false,
         };
-        if is_reset
-            || event
-                .payload
-                .as_deref()
-                .is_some_and(|it| it.quote().is_some())
-        {
+        if is_reset || quote_of(event).is_some() {
             self.note_refusal(answer, event, world);
         } else if matches!(&event.packet.network, Network::Ip(ip) if ip.fragment.is_some()) {
             self.note_fragment(answer, event);
@@ -148,15 +167,21 @@ impl Builder {
         };
         let tap = (event.interface, event.direction);
         let is_sure = !self.is_partial && !self.may_pass_unseen(event.ts_ns, event.ts_ns);
-        let refusal = Refusal {
+        let mut refusal = Refusal {
             packet,
             by,
             at: is_sure.then_some(tap),
             ts_ns: event.ts_ns,
             reason,
+            carried: quote_of(event).and_then(carried),
             hops: 0,
         };
-        let about = match self.refused(&sought, tag, tap, world) {
+        let refused = self.refused(&sought, tag, tap, world).or_else(|| {
+            let (refused, carried) = self.refused_in_tunnel(event, answer, world)?;
+            refusal.carried = Some(carried);
+            Some(refused)
+        });
+        let about = match refused {
             Some(Refused::Open(slot)) if slot != answer => self.refuse(slot, refusal),
             Some(Refused::Ended(id)) => {
                 self.refuse_ended(id, refusal, tap, world);
@@ -187,6 +212,37 @@ impl Builder {
             }
         }
         ended.map(Refused::Ended)
+    }
+
+    /// The packet in a tunnel of which an answer quotes the outer headers alone. If these are
+    /// equal for several packets, the answer is ambiguous, and refuses none of them.
+    fn refused_in_tunnel(
+        &mut self,
+        event: &Event,
+        answer: Slot,
+        world: &World,
+    ) -> Option<(Refused, refusal::Carried)> {
+        let quote = quote_of(event)?;
+        let mut known = self.refusals.carried.quoted(quote);
+        let found = known.next()?;
+        if known.any(|other| other.id != found.id) {
+            self.open.get_mut(answer)?.path.ambiguous = true;
+            return None;
+        }
+        let tap = (event.interface, event.direction);
+        let open = self.open.get(found.slot);
+        let refused = match open.filter(|open| open.path.id == found.id) {
+            Some(open) => {
+                let is_it = open.path.refusal.is_none() && is_from_there(open, tap, world);
+                is_it.then_some(Refused::Open(found.slot))?
+            }
+            None => Refused::Ended(found.id),
+        };
+        let carried = refusal::Carried {
+            by: found.by,
+            port: quote.port,
+        };
+        Some((refused, carried))
     }
 
     /// Notes that an open path is refused; returns its number.

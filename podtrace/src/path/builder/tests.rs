@@ -107,6 +107,7 @@ pub(crate) fn path_to_vtep(id: u64) -> Path {
         source: "192.168.77.11".parse().unwrap(),
         destination: vtep,
         carrier: Carrier::Vxlan(1),
+        id: 0,
         fragment: None,
     }));
     path.outcome = Outcome::LeftForVtep(vtep);

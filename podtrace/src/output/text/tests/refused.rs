@@ -34,6 +34,7 @@ fn refused_packet_says_by_whom_and_why() {
             at: Some(at),
             ts_ns,
             reason,
+            carried: None,
             hops,
         }));
         path
