@@ -150,7 +150,8 @@ impl Text {
         }
         out.push_str(": ");
         reason(out, refusal);
-        if path.outcome == Outcome::Refused && path.late_of.is_some() {
+        let is_slow = path.outcome != Outcome::Refused && path.lateness_ns().is_some();
+        if path.late_of.is_some() && !is_slow {
             let last_ns = path.last_ns();
             out.push_str(" (after ");
             micros(out, refusal.ts_ns.saturating_sub(last_ns));

@@ -1,10 +1,10 @@
 //! The packets of tunnels, as far as an answer shows them that quotes little of what they carry.
 use std::net::IpAddr;
 
-use super::{Builder, join::index::Slot, recent::Recent};
+use super::{Builder, join::index::Slot, open::Open, recent::Recent};
 use crate::{
     model::event::Event,
-    packet::{Framing, Network, Quote, TunnelKind, link},
+    packet::{Framing, Network, Quote, Tunnel, TunnelKind, link},
 };
 
 /// Upper bound of the tunnels' packets that are known.
@@ -73,7 +73,9 @@ impl Builder {
     }
 
     fn add_carried(&mut self, slot: Slot, event: &Event) {
-        let open = self.open.get(slot).filter(|open| open.is_first_in_tunnel());
+        // At its first hop in a tunnel.
+        let is_first = |open: &&Open| open.tunnels as usize == size_of::<Tunnel>();
+        let open = self.open.get(slot).filter(is_first);
         if let Some((open, (outer, by))) = open.zip(Outer::of(event)) {
             let id = open.path.id;
             let carried = Carried {

@@ -112,7 +112,7 @@ impl Builder {
     /// Ends a late path, which was reported already.
     pub(super) fn forget(&mut self, slot: Slot) {
         if let Some(open) = self.open.remove(slot) {
-            self.joins.remove(slot, &open);
+            self.joins.end(slot, &open);
         }
     }
 }

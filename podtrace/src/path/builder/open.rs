@@ -37,7 +37,7 @@ pub(super) struct Open {
     /// one event to the next, even if an event comes late.
     seen_ns: u64,
     /// Bytes of its tunnels.
-    tunnels: u32,
+    pub(super) tunnels: u32,
     /// Its size in bytes when it was changed last.
     size: usize,
     /// A bit for each tap that has seen it: several taps share a bit.
@@ -107,11 +107,6 @@ impl Open {
     pub(super) fn note_port(&mut self) {
         self.is_flooded = self.is_at_port && self.parts.is_none();
         self.is_at_port = true;
-    }
-
-    /// Whether no hop before the last one is in a tunnel, but that one is.
-    pub(super) fn is_first_in_tunnel(&self) -> bool {
-        self.tunnels as usize == size_of::<Tunnel>()
     }
 
     /// Marks a hop as belonging to a copy for another receiver.

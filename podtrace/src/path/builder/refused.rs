@@ -2,13 +2,12 @@
 //!
 //! Whoever answers may lie. An answer counts only if it comes from where its packet went, and
 //! only for a packet that goes no further: what arrives was not refused on its way.
-use std::collections::VecDeque;
-
 use podtrace_ebpf::record::Direction;
 
 use super::{
     Builder,
     carried::{CARRIED_MAX, Carried},
+    ended::Ended,
     join::{index::Slot, is_in},
     open::Open,
     recent::{Begun, Recent},
@@ -17,7 +16,7 @@ use crate::{
     model::{event::Event, tap_point::Role},
     packet::{Network, PacketKey, Payload, Quote, TCP_ACK, TCP_RST, Transport},
     path::{
-        LateOf, Outcome, Path,
+        Outcome, Path,
         refusal::{self, Reason, Refusal},
     },
     world::World,
@@ -27,20 +26,12 @@ use crate::{
 const BEGUN_MAX: usize = 8192;
 /// Upper bound of the packets that were reported as not seen further.
 const LATE_MAX: usize = 4096;
-/// Upper bound of the paths that have left the node, and are still known when an answer comes.
-const LEFT_MAX: usize = 512;
-/// Upper bound of the hops of such a path.
-const LEFT_HOPS_MAX: usize = 16;
 /// Upper bound of the bytes of all that is known.
 #[cfg(test)]
 pub(crate) const KNOWN_BYTES: usize = Recent::<Begun, BEGUN_MAX>::BYTES
     + Recent::<Begun, LATE_MAX>::BYTES
     + Recent::<Carried, CARRIED_MAX>::BYTES
-    + LEFT_MAX * (size_of::<Path>() + LEFT_HOPS_MAX * size_of::<crate::path::Hop>());
-/// Upper bound of the answers to packets whose paths have ended and were not shown yet.
-const PENDING_MAX: usize = 64;
-/// How long such an answer is kept, in nanoseconds: longer than a path waits to be shown.
-const PENDING_NS: u64 = 2_000_000_000;
+    + super::ended::BYTES;
 
 /// The state of packets that may be refused.
 #[derive(Default)]
@@ -51,14 +42,12 @@ pub(super) struct Refusals {
     pub(super) late: Recent<Begun, LATE_MAX>,
     /// Those in tunnels.
     pub(super) carried: Recent<Carried, CARRIED_MAX>,
-    /// Those that have left and were shown, the oldest first.
-    left: VecDeque<(u64, Option<Box<Path>>)>,
-    /// Answers to those that were not, by the number of the refused packet.
-    pending: VecDeque<(u64, Refusal, Tap)>,
+    /// Those whose paths have ended.
+    pub(super) ended: Ended,
 }
 
 /// A tap.
-type Tap = (u32, Direction);
+pub(super) type Tap = (u32, Direction);
 
 /// The packet that an answer refuses.
 enum Refused {
@@ -254,72 +243,6 @@ impl Builder {
             open.path.id
         })
     }
-
-    /// Corrects the outcome of a packet that had left, or sets it before it is shown.
-    fn refuse_ended(&mut self, id: u64, refusal: Refusal, tap: Tap, world: &World) {
-        if !refusal.reason.is_refusal() {
-            return;
-        }
-        let Refusals { left, pending, .. } = &mut self.refusals;
-        let Some((_, known)) = left.iter_mut().rev().find(|(other, _)| *other == id) else {
-            if pending.len() >= PENDING_MAX {
-                pending.pop_front();
-            }
-            pending.push_back((id, refusal, tap));
-            return;
-        };
-        if let Some(mut path) = known.take_if(|path| comes_from(path, tap, world)) {
-            path.late_of = Some(LateOf {
-                id,
-                hops: path.hops.len(),
-                outcome: path.outcome,
-            });
-            path.id = self.next_id;
-            self.next_id += 1;
-            set(&mut path, refusal);
-            self.finished.push(path);
-        }
-    }
-
-    /// Adds to a path that is about to be shown the answer that has refused it since it ended.
-    #[inline]
-    pub fn amend(&mut self, path: &mut Path, world: &World) {
-        if !self.refusals.pending.is_empty() {
-            self.refusals.amend(path, world);
-        }
-    }
-
-    /// Takes a path that was shown: an answer may still come.
-    #[inline]
-    pub fn keep(&mut self, path: Box<Path>) {
-        if has_left(&path) && path.hops.len() <= LEFT_HOPS_MAX {
-            let left = &mut self.refusals.left;
-            if left.len() >= LEFT_MAX {
-                left.pop_front();
-            }
-            left.push_back((path.id, Some(path)));
-        }
-    }
-}
-
-impl Refusals {
-    fn amend(&mut self, path: &mut Path, world: &World) {
-        let now_ns = path.last_ns();
-        self.pending
-            .retain(|(_, refusal, _)| now_ns.saturating_sub(refusal.ts_ns) <= PENDING_NS);
-        let at = self.pending.iter().position(|(id, ..)| *id == path.id);
-        if let Some((_, refusal, tap)) = at.and_then(|at| self.pending.remove(at))
-            && comes_from(path, tap, world)
-        {
-            if has_left(path) {
-                set(path, refusal);
-            } else if path.outcome == Outcome::Delivered && path.refusal.is_none() {
-                // It stays delivered: its receiver did not want it.
-                let hops = path.hops.len();
-                path.refusal = Some(Box::new(Refusal { hops, ..refusal }));
-            }
-        }
-    }
 }
 
 /// How a path ends that would end so if no more were known: that its packet went in a circle,
@@ -333,16 +256,6 @@ pub(super) fn unless_known(path: &Path, outcome: Outcome) -> Outcome {
     }
 }
 
-fn set(path: &mut Path, refusal: Refusal) {
-    let hops = path.hops.len();
-    path.refusal = Some(Box::new(Refusal { hops, ..refusal }));
-    path.outcome = Outcome::Refused;
-}
-
-fn has_left(path: &Path) -> bool {
-    matches!(path.outcome, Outcome::LeftNode | Outcome::LeftForVtep(_))
-}
-
 /// Whether an answer that this tap has seen first may come from where an open path's packet
 /// is: from the receiver, if it has arrived.
 fn is_from_there(open: &Open, tap: Tap, world: &World) -> bool {
@@ -353,7 +266,7 @@ fn is_from_there(open: &Open, tap: Tap, world: &World) -> bool {
 }
 
 /// Whether an answer that this tap has seen first may come from where the path's packet went.
-fn comes_from(path: &Path, (interface, direction): Tap, world: &World) -> bool {
+pub(super) fn comes_from(path: &Path, (interface, direction): Tap, world: &World) -> bool {
     let Some((point, hop)) = world.tap_points.get(interface).zip(path.hops.last()) else {
         return false;
     };

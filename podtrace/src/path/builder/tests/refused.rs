@@ -1,4 +1,5 @@
 //! Answers that refuse a packet.
+mod arrived;
 mod model;
 mod resets;
 mod tunnels;

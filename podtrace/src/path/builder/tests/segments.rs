@@ -1,4 +1,5 @@
 //! Paths continue through segmentation and reassembly.
+mod resent;
 mod translated;
 
 use proptest::prelude::*;
