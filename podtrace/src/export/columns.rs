@@ -140,8 +140,6 @@ pub const COLUMNS: &[Column] = &[
     column!(refusal.icmp_code),
     column!(refusal.mtu),
     column!(refusal.gateway),
-    column!(refusal.tunnel),
-    column!(refusal.tunnel_port),
     column!(refusal.address),
     column!(refusal.pod),
     column!(refusal.node),
@@ -154,4 +152,6 @@ pub const COLUMNS: &[Column] = &[
     column!(path.lost_with_first),
     column!(translation.service),
     column!(translation.service_port),
+    column!(refusal.tunnel),
+    column!(refusal.tunnel_port),
 ];
