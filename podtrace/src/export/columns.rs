@@ -154,4 +154,5 @@ pub const COLUMNS: &[Column] = &[
     column!(translation.service_port),
     column!(refusal.tunnel),
     column!(refusal.tunnel_port),
+    column!(hop.wire_segments),
 ];

@@ -205,6 +205,7 @@ fn row_is_as_documented() {
     translation_service_port: -
     refusal_tunnel: -
     refusal_tunnel_port: -
+    wire_segments: -
     ");
 }
 

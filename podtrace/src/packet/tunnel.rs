@@ -1,7 +1,12 @@
 //! Tunnels: the outer headers, and the UDP ports that identify VXLAN.
 use std::net::IpAddr;
 
-use podtrace_ebpf::{config::VXLAN_PORTS_MAX, parse::Carrier};
+use podtrace_ebpf::{
+    config::VXLAN_PORTS_MAX,
+    parse::{Carrier, PROTOCOL_GRE},
+};
+
+use super::IPPROTO_UDP;
 
 /// flannel's UDP port of VXLAN.
 pub const FLANNEL_PORT: u16 = 8472;
@@ -24,6 +29,15 @@ pub struct Tunnel {
 }
 
 impl Tunnel {
+    /// The IP protocol of the outer packet.
+    pub(crate) fn protocol(&self) -> u8 {
+        match self.carrier {
+            Carrier::Vxlan(_) | Carrier::Geneve(_) => IPPROTO_UDP,
+            Carrier::Gre(_) => PROTOCOL_GRE,
+            Carrier::Ip(protocol) => protocol,
+        }
+    }
+
     /// The kind of the tunnel.
     #[must_use]
     pub fn kind(&self) -> TunnelKind {

@@ -64,19 +64,25 @@ pub(super) fn changes(out: &mut String, path: &Path, hop: usize, world: &World) 
     }
 }
 
-/// `  5 segments`, `  3 of 5 segments` or `  3 segments with 4344 of 7240 B`
+/// `  5 segments`, `  3 of 5 segments`, `  5 segments in 2 packets`, or, where nothing tells how
+/// large a segment is, `  2 packets` or `  2 packets with 4344 of 7240 B`
 fn segments_text(out: &mut String, seen: Segments, path: &Path) {
     let (all, payload) = (path.gso_segments, path.packet.payload());
-    let _ = match (seen.bytes < payload, all) {
-        (true, 2..) if seen.packets < all.into() => {
-            write!(out, "  {} of {all} segments", seen.packets)
-        }
-        (true, _) => {
-            let segments = counted(seen.packets.into(), "segment");
-            write!(out, "  {segments} with {} of {payload} B", seen.bytes)
-        }
-        (false, _) => write!(out, "  {} segments", seen.packets),
+    let packets = counted(seen.packets.into(), "packet");
+    let is_whole = seen.bytes >= payload;
+    out.push_str("  ");
+    let _ = match seen.segments {
+        None if is_whole => out.write_str(&packets),
+        None => write!(out, "{packets} with {} of {payload} B", seen.bytes),
+        Some(segments) if is_whole => write!(out, "{segments} segments"),
+        Some(segments) => write!(out, "{segments} of {all} segments"),
     };
+    if seen
+        .segments
+        .is_some_and(|segments| segments != seen.packets)
+    {
+        let _ = write!(out, " in {packets}");
+    }
 }
 
 /// `  (2 of 5 segments of a packet, which went on without them)`

@@ -13,6 +13,7 @@ pub(super) const CARRIED_MAX: usize = 1024;
 /// The outer headers of a packet in a tunnel.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) struct Outer {
+    protocol: u8,
     source: IpAddr,
     destination: IpAddr,
     id: u32,
@@ -37,6 +38,7 @@ impl Outer {
             _ => 0,
         };
         let outer = Self {
+            protocol: tunnel.protocol(),
             source: tunnel.source,
             destination: tunnel.destination,
             id: tunnel.id,
@@ -49,6 +51,7 @@ impl Outer {
     fn quoted(quote: &Quote) -> Option<Self> {
         match &quote.packet.network {
             Network::Ip(ip) if quote.packet.tunnel.is_none() => Some(Self {
+                protocol: ip.protocol,
                 source: ip.source,
                 destination: ip.destination,
                 id: ip.id,

@@ -219,11 +219,15 @@ impl Builder {
             return None;
         }
         let tap = (event.interface, event.direction);
-        let open = self.open.get(found.slot);
-        let refused = match open.filter(|open| open.path.id == found.id) {
+        // One that was slow has another number since.
+        let is_it = |open: &&Open| {
+            let before = open.path.late_of.map(|before| before.id);
+            open.path.id == found.id || before == Some(found.id)
+        };
+        let refused = match self.open.get(found.slot).filter(is_it) {
             Some(open) => {
-                let is_it = open.path.refusal.is_none() && is_from_there(open, tap, world);
-                is_it.then_some(Refused::Open(found.slot))?
+                let may_be = open.path.refusal.is_none() && is_from_there(open, tap, world);
+                may_be.then_some(Refused::Open(found.slot))?
             }
             None => Refused::Ended(found.id),
         };

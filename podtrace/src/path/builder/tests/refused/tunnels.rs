@@ -1,4 +1,6 @@
 //! Errors about the packets of a tunnel refuse what these carry.
+use proptest::prelude::*;
+
 use super::*;
 use crate::{
     packet::{DecodeOptions, Framing, TunnelKind},
@@ -208,4 +210,96 @@ fn error_in_a_tunnel_is_about_the_inner_packet() {
     let refusal = paths[0].refusal.as_deref().unwrap();
     assert_eq!(refusal.by, IpAddr::from([10, 244, 2, 2]));
     assert_eq!(refusal.carried, None);
+}
+
+/// A packet of the model, and how an error quotes it, if one does.
+#[derive(Clone, Debug)]
+struct Sent {
+    number: u16,
+    outer_id: u16,
+    longer: bool,
+    kind: TunnelKind,
+    quoted: Option<bool>,
+}
+
+fn sent() -> impl Strategy<Value = Sent> {
+    let kind = prop_oneof![
+        Just(TunnelKind::Vxlan),
+        Just(TunnelKind::Gre),
+        Just(TunnelKind::Ipip)
+    ];
+    let quoted = prop::option::of(any::<bool>());
+    (0u16..8, 0u16..8, any::<bool>(), kind, quoted).prop_map(
+        |(number, outer_id, longer, kind, quoted)| Sent {
+            number,
+            outer_id,
+            longer,
+            kind,
+            quoted,
+        },
+    )
+}
+
+impl Sent {
+    fn inner(&self) -> Vec<u8> {
+        let question = udp((5000, 53), &[7; 30][..if self.longer { 30 } else { 29 }]);
+        let ends = [[10, 244, 1, 2], [10, 244, 2, 2]];
+        ipv4(17, self.number, ends, &question)
+    }
+
+    fn outer(&self) -> Vec<u8> {
+        outer(self.kind, self.outer_id, &self.inner())
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+
+    /// Errors come once all have left. One refuses a packet that it quotes, or none, and a packet
+    /// that is unlike all others is refused if it is quoted, however shortly.
+    #[test]
+    fn error_refuses_the_packet_in_the_tunnel_that_it_quotes(
+        packets in prop::collection::vec(sent(), 1..12),
+    ) {
+        let (world, mut builder) = (world(), Builder::new(TIMEOUT_NS));
+        for (number, packet) in (1u64..).zip(&packets) {
+            let ts_ns = 1000 * number;
+            let id = send(&mut builder, &world, ts_ns, &packet.inner(), &packet.outer());
+            prop_assert_eq!(id, number);
+        }
+        let mut quoted = Vec::new();
+        for (number, packet) in packets.iter().enumerate() {
+            if let Some(is_short) = packet.quoted {
+                let carrier = packet.outer();
+                let length = if is_short { 28 } else { carrier.len() };
+                let event = seen(100_000 + number as u64, (UPLINK, Ingress), &error(&carrier, length));
+                quoted.push((builder.push(&event, &world), number, is_short));
+            }
+        }
+        let paths = shown(&mut builder, &world);
+        let is_like = |one: &Sent, other: &Sent, is_short| match is_short {
+            // The IP header decides.
+            true => one.outer()[..20] == other.outer()[..20],
+            false => one.inner() == other.inner(),
+        };
+        for (answer, number, is_short) in quoted {
+            let packet = &packets[number];
+            let answer = paths.iter().find(|path| path.id == answer).unwrap();
+            let about = answer.about.map(|id| &packets[id as usize - 1]);
+            prop_assert!(about.is_none_or(|about| is_like(about, packet, is_short)));
+            let alike = packets.iter().filter(|other| is_like(other, packet, is_short)).count();
+            if alike == 1 {
+                prop_assert_eq!(answer.about, Some(number as u64 + 1));
+                prop_assert_eq!(paths[number].outcome, Outcome::Refused);
+            } else if is_short {
+                prop_assert!(answer.about.is_none() && answer.ambiguous);
+            }
+        }
+        for (number, packet) in packets.iter().enumerate() {
+            let is_quoted = packets.iter().any(|other| {
+                other.quoted.is_some_and(|is_short| is_like(packet, other, is_short))
+            });
+            prop_assert!(is_quoted || paths[number].refusal.is_none());
+        }
+    }
 }
