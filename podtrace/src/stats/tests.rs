@@ -371,7 +371,7 @@ fn corrected_path_is_measured_once() {
         hops: 2,
         outcome: Outcome::NotSeenFurther,
     });
-    let once = of(&[first.clone()], 10);
+    let once = of(std::slice::from_ref(&first), 10);
     let counts = |report: &Report| {
         let segments = report.segments.iter().map(|segment| segment.latency.count);
         (
