@@ -100,6 +100,8 @@ pub struct LateOf {
 pub struct Segments {
     /// The number of packets that it came in.
     pub packets: u32,
+    /// How many of the packet's segments they were, if that is known: several may come in one.
+    pub segments: Option<u32>,
     /// The number of payload bytes.
     pub bytes: u32,
 }

@@ -157,7 +157,7 @@ impl Stats {
             retransmitted: is_first(path) && self.retransmitted.is_repeated(&path.packet),
             between_nodes: crosses_nodes(path, world),
             corrects: path.late_of.map(|before| before.outcome),
-            way_ns: (is_certain && is_delivered).then(|| path.duration_ns()),
+            way_ns: (is_certain && is_delivered && !is_known(path)).then(|| path.duration_ns()),
         };
         let (from, to) = ends(path, world);
         let key = PairKey {
@@ -166,7 +166,7 @@ impl Stats {
             protocol: path.packet.protocol(),
         };
         self.all.add(&addition);
-        if let Some(trip) = path.measured_trip() {
+        if let Some(trip) = path.measured_trip().filter(|_| !is_known(path)) {
             let ns = Some(trip.total_ns());
             self.all.round_trip.extend(ns);
             // The path belongs to the reply.
@@ -183,9 +183,12 @@ impl Stats {
             .map(|hop| TapPointName::of(hop, world))
             .collect();
         let is_measured = is_certain && !is_copied(path, world);
-        self.unmeasured += u64::from(!is_measured);
+        // The first hops of a late path are counted already.
+        let counted = path.late_of.map_or(0, |before| before.hops);
+        self.unmeasured += u64::from(!is_measured && !is_known(path));
         if is_measured {
-            for (hops, names) in path.hops.windows(2).zip(tap_points.windows(2)) {
+            let pairs = path.hops.windows(2).zip(tap_points.windows(2));
+            for (hops, names) in pairs.skip(counted.saturating_sub(1)) {
                 let ([here, next], [from, to]) = (hops, names) else {
                     continue;
                 };
@@ -199,8 +202,6 @@ impl Stats {
                 segment.latencies.extend(Some(ns));
             }
         }
-        // The first hops of a late path are counted already.
-        let counted = path.late_of.map_or(0, |before| before.hops);
         for name in tap_points.into_iter().skip(counted) {
             self.tap_points.row(name).add(path.packet.length);
         }
@@ -216,6 +217,12 @@ impl Stats {
 /// Whether no earlier path has shown the same bytes as sent at the same time.
 fn is_first(path: &Path) -> bool {
     path.late_of.is_none() && path.part_of.is_none()
+}
+
+/// Whether an earlier path has shown all its hops.
+fn is_known(path: &Path) -> bool {
+    path.late_of
+        .is_some_and(|before| before.hops >= path.hops.len())
 }
 
 fn crosses_nodes(path: &Path, world: &World) -> bool {

@@ -152,4 +152,7 @@ pub const COLUMNS: &[Column] = &[
     column!(path.lost_with_first),
     column!(translation.service),
     column!(translation.service_port),
+    column!(refusal.tunnel),
+    column!(refusal.tunnel_port),
+    column!(hop.wire_segments),
 ];

@@ -203,6 +203,9 @@ fn row_is_as_documented() {
     lost_with_first: -
     translation_service: -
     translation_service_port: -
+    refusal_tunnel: -
+    refusal_tunnel_port: -
+    wire_segments: -
     ");
 }
 

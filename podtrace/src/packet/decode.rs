@@ -70,11 +70,19 @@ impl Packet {
                 source: ip.source,
                 destination: ip.destination,
                 carrier: inside.carrier,
+                id: ip.id,
                 fragment: ip.fragment.map(|fragment| fragment.id),
             }));
             *self = inner;
         }
         places
+    }
+
+    /// Reads the headers of an IP packet alone, not those of what it carries.
+    pub(super) fn read_outermost(bytes: &[u8], options: &DecodeOptions) -> Self {
+        let mut packet = Self::unread();
+        packet.read(bytes, 0, offset(bytes.len()), Framing::Ip, options, &mut 0);
+        packet
     }
 
     /// A packet before anything of it is read.

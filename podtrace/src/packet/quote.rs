@@ -2,7 +2,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use network_types::ip::IpProto;
-use podtrace_ebpf::parse::Load as _;
+use podtrace_ebpf::parse::{self, Load as _};
 
 use super::{DecodeOptions, Framing, Network, Packet, Transport, decode::ICMP_LEN};
 
@@ -24,8 +24,11 @@ pub struct IcmpError {
 pub struct Quote {
     /// The content of the error.
     pub error: IcmpError,
-    /// The headers of the packet, of TCP at least ports and sequence number.
+    /// The headers of the packet, of TCP at least ports and sequence number. Of one in tunnels
+    /// that is quoted too shortly to be recognised, those of the outermost.
     pub packet: Packet,
+    /// The UDP port that the outermost packet is for.
+    pub port: Option<u16>,
 }
 
 impl Packet {
@@ -132,12 +135,22 @@ impl Quote {
             code,
             value: u32::from_be_bytes(message.load(ICMP_LEN - 4)?),
         };
-        let packet = quoted(message.get(ICMP_LEN..)?, options)?;
-        Some(Self { error, packet })
+        let bytes = message.get(ICMP_LEN..)?;
+        Some(Self {
+            error,
+            packet: quoted(bytes, options)?,
+            port: udp_port(bytes),
+        })
+    }
+
+    /// The sender of the packet, of one in tunnels that of the outermost: the error is for it.
+    pub(crate) fn sender(&self) -> Option<IpAddr> {
+        let tunnel = self.packet.tunnel.map(|tunnel| tunnel.source);
+        tunnel.or_else(|| self.packet.source())
     }
 }
 
-/// Reads a quoted packet: of one in tunnels the innermost that was quoted.
+/// Reads a quoted packet: of one in tunnels the innermost if that can be recognised.
 fn quoted(bytes: &[u8], options: &DecodeOptions) -> Option<Packet> {
     let length = u32::try_from(bytes.len()).ok()?;
     let mut packet = Packet::unread();
@@ -148,9 +161,21 @@ fn quoted(bytes: &[u8], options: &DecodeOptions) -> Option<Packet> {
         return None;
     }
     if packet.transport == Transport::Unreadable {
-        packet.transport = first_bytes(bytes.get(start..)?, &packet)?;
+        match first_bytes(bytes.get(start..).unwrap_or_default(), &packet) {
+            Some(transport) => packet.transport = transport,
+            None if packet.tunnel.is_some() => return Some(Packet::read_outermost(bytes, options)),
+            None => return None,
+        }
     }
     Some(packet)
+}
+
+/// The port that a UDP packet is for.
+fn udp_port(bytes: &[u8]) -> Option<u16> {
+    let layer = parse::ip(bytes, 0).ok()?;
+    let is_udp = layer.protocol == IpProto::Udp as u8;
+    let port = is_udp.then(|| bytes.load(layer.transport + 2))?;
+    port.map(u16::from_be_bytes)
 }
 
 /// Decodes the first bytes of a TCP header.

@@ -1,7 +1,12 @@
 //! Tunnels: the outer headers, and the UDP ports that identify VXLAN.
 use std::net::IpAddr;
 
-use podtrace_ebpf::{config::VXLAN_PORTS_MAX, parse::Carrier};
+use podtrace_ebpf::{
+    config::VXLAN_PORTS_MAX,
+    parse::{Carrier, PROTOCOL_GRE},
+};
+
+use super::IPPROTO_UDP;
 
 /// flannel's UDP port of VXLAN.
 pub const FLANNEL_PORT: u16 = 8472;
@@ -17,11 +22,22 @@ pub struct Tunnel {
     pub destination: IpAddr,
     /// The headers between the outer and the inner packet.
     pub carrier: Carrier,
+    /// IPv4 identification of the outer packet, or its IPv6 flow label.
+    pub id: u32,
     /// Identification of the outer packet if this is its first fragment.
     pub fragment: Option<u32>,
 }
 
 impl Tunnel {
+    /// The IP protocol of the outer packet.
+    pub(crate) fn protocol(&self) -> u8 {
+        match self.carrier {
+            Carrier::Vxlan(_) | Carrier::Geneve(_) => IPPROTO_UDP,
+            Carrier::Gre(_) => PROTOCOL_GRE,
+            Carrier::Ip(protocol) => protocol,
+        }
+    }
+
     /// The kind of the tunnel.
     #[must_use]
     pub fn kind(&self) -> TunnelKind {
@@ -57,6 +73,18 @@ pub enum TunnelKind {
 }
 
 impl TunnelKind {
+    /// Its name in text.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Vxlan => "VXLAN",
+            Self::Geneve => "Geneve",
+            Self::Gre => "GRE",
+            Self::Ipip => "IPIP",
+            Self::SixInFour | Self::FourInSix | Self::SixInSix => self.as_str(),
+        }
+    }
+
     /// Its name in JSON and in tables.
     #[must_use]
     pub fn as_str(self) -> &'static str {

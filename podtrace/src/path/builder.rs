@@ -1,5 +1,8 @@
 //! Joins events into paths.
+mod begin;
+mod carried;
 mod circle;
+mod ended;
 mod ending;
 mod fragments;
 mod join;
@@ -19,22 +22,20 @@ use foldhash::fast::RandomState;
 use podtrace_ebpf::record::Direction;
 
 #[cfg(test)]
-pub(crate) use join::{TRANSLATION_BYTES, TRANSLATIONS_MAX};
+pub(crate) use join::{ENDED_BYTES, ENDED_FLOW, ENDED_MAX, TRANSLATION_BYTES, TRANSLATIONS_MAX};
 #[cfg(test)]
 pub(crate) use refused::KNOWN_BYTES;
 
-use super::{Outcome, Path, Translation, losses::Losses, rtt::Requests, views::Views};
+use super::{Outcome, Path, losses::Losses, rtt::Requests, views::Views};
 use crate::{
-    model::{event::Event, frame::Frame, tap_point::Role, translation::FlowChanges},
-    packet::{Packet, PacketKey},
+    model::{event::Event, tap_point::Role, translation::FlowChanges},
     world::World,
 };
 use fragments::Fragments;
 use join::{Joined, Joins, Observation, index::Slot};
-use open::{Open, OpenPaths};
+use open::OpenPaths;
 use parts::Bytes;
 use questions::Answers;
-use recent::Begun;
 use refused::Refusals;
 use transition::{Transition, transition};
 
@@ -42,12 +43,10 @@ use transition::{Transition, transition};
 /// copies of a broadcast, and the kernel looks for the receiving sockets, at once.
 const SETTLE_NS: u64 = 20_000_000;
 /// Upper bound of the bytes of open paths; beyond it the oldest path is given up.
-pub(crate) const OPEN_BYTES: usize = 13 << 20;
+pub(crate) const OPEN_BYTES: usize = 25 << 19;
 /// Upper bound of the hops of a path; beyond it the path is given up: copies of a broadcast
 /// go to each interface of a node.
 const HOPS_MAX: usize = 4096;
-/// Initial room for hops in a path: from pod to socket on one node.
-const HOPS: usize = 5;
 
 /// Joins events into paths.
 pub struct Builder {
@@ -211,82 +210,12 @@ impl Builder {
             complete(&mut open.path, &self.requests);
         }
         self.note_outer_fragment(slot, event);
+        self.note_carried(slot, event);
         match transition {
             Some((Transition::End(outcome), _)) => self.close(slot, outcome),
             Some((_, hops)) if hops > HOPS_MAX => self.give_up(Some(slot)),
             _ => {}
         }
-    }
-
-    /// Begins a path with the event's packet, or with what is left of it.
-    fn begin(&mut self, seen: &Observation<'_>, packet: Packet, world: &World) -> Slot {
-        let path = Path {
-            id: self.next_id,
-            packet,
-            hops: Vec::with_capacity(HOPS),
-            outcome: Outcome::InFlight,
-            ambiguous: false,
-            incomplete: false,
-            gso_segments: seen.event.gso_segments,
-            segments: Vec::new(),
-            part_of: None,
-            fragment_of: None,
-            copy_of: None,
-            late_of: None,
-            circle: None,
-            refusal: None,
-            payload: seen.event.payload.clone(),
-            frame: self.keeps_frames.then(|| Box::new(Frame::kept(seen.event))),
-            about: None,
-            translations: Vec::new(),
-            round_trip: None,
-            requester: None,
-        };
-        let id = self.next_id;
-        self.next_id += 1;
-        let open = Open::new(Box::new(path), seen.key, seen.hash);
-        let slot = self.open.add(open);
-        self.index(slot);
-        let key = seen.key;
-        self.refusals.begun.push(Begun { key, id, slot });
-        self.note_answer(slot, seen.event, world);
-        slot
-    }
-
-    /// Adds an open path to the indices.
-    fn index(&mut self, slot: Slot) {
-        for number in 0..Joins::COUNT {
-            let oldest = self.joins.insert(number, slot, &mut self.open);
-            self.give_up(oldest);
-        }
-    }
-
-    /// Changes a path's ends to those of the event, after a translation. `key`: the key of the
-    /// path's packet with these ends.
-    #[cold]
-    fn translate(&mut self, slot: Slot, seen: &Observation<'_>, key: PacketKey, world: &World) {
-        let point = world.tap_points.get(seen.event.interface);
-        let (Some(open), Some(point)) = (self.open.get(slot), point) else {
-            return;
-        };
-        let (Some(before), Some(after)) = (open.path.ends(), seen.event.packet.ends()) else {
-            return;
-        };
-        self.joins.remove(slot, open);
-        self.joins.learn(seen.event, point, before, after);
-        let hash = self.hasher.hash_one(key);
-        self.open.change(slot, seen.event.ts_ns, |open| {
-            let hop = open.path.hops.len();
-            open.path
-                .translations
-                .push(Translation { hop, before, after });
-            open.rekey(key, hash);
-        });
-        if let Some(open) = self.open.get(slot) {
-            self.requests.alias(&open.path.packet, &seen.event.packet);
-        }
-        self.index(slot);
-        self.note_answer(slot, seen.event, world);
     }
 
     /// The id of the oldest path that has not ended.

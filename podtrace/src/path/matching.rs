@@ -53,7 +53,11 @@ mod tests {
             })
             .collect();
         path.segments = (0..5)
-            .map(|packets| Segments { packets, bytes: 0 })
+            .map(|packets| Segments {
+                packets,
+                segments: None,
+                bytes: 0,
+            })
             .collect();
         path.translations = [1, 2, 4]
             .map(|hop| Translation {

@@ -7,7 +7,7 @@ use std::{
 use podtrace_ebpf::record::Direction;
 
 use super::{Outcome, Path};
-use crate::packet::IcmpError;
+use crate::packet::{IcmpError, TunnelKind};
 
 /// The answer which says that a packet goes no further.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,8 +22,19 @@ pub struct Refusal {
     pub ts_ns: u64,
     /// Its reason.
     pub reason: Reason,
+    /// The tunnel, if the answer is about the packet that carries the refused one.
+    pub carried: Option<Carried>,
     /// How many hops the refused packet had by then.
     pub hops: usize,
+}
+
+/// The tunnel that an answer is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Carried {
+    /// Its kind.
+    pub by: TunnelKind,
+    /// The UDP port of its packets.
+    pub port: Option<u16>,
 }
 
 /// The reason that an answer gives.

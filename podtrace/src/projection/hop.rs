@@ -38,6 +38,8 @@ object! {
         ttl: Option<u8>,
         /// in how many packets the hop saw it, if they were several or not all came
         segments: Option<u32>,
+        /// how many of its segments they were, if that is known: several may come in one packet
+        wire_segments: Option<u32>,
         /// how many bytes of its payload they had
         segment_bytes: Option<u32>,
         /// whether it is a copy for somebody else, which a bridge has sent to all its ports
@@ -134,6 +136,7 @@ impl<'a> HopObject<'a> {
             tunnel: hop.tunnel.as_deref().map(Into::into),
             ttl: hop.ttl,
             segments: segments.map(|seen| seen.packets),
+            wire_segments: segments.and_then(|seen| seen.segments),
             segment_bytes: segments.map(|seen| seen.bytes),
             aside: hop.aside.then_some(true),
             translation: on.and_then(|(path, number)| {

@@ -138,6 +138,10 @@ object! {
         mtu: Option<u32>,
         /// the router that a redirect names
         gateway: Option<IpAddr>,
+        /// the kind of the tunnel, if the answer is about the packet that carries this one
+        tunnel: Option<&'static str>,
+        /// UDP port of that tunnel
+        tunnel_port: Option<u16>,
         /// address that it comes from
         address: IpAddr,
         /// pod that sends it, `namespace/name`
@@ -260,6 +264,8 @@ impl RefusalObject {
             icmp_code: error.map(|error| error.code),
             mtu: error.and_then(IcmpError::mtu),
             gateway: error.and_then(IcmpError::gateway).map(Into::into),
+            tunnel: refusal.carried.map(|carried| carried.by.as_str()),
+            tunnel_port: refusal.carried.and_then(|carried| carried.port),
             address: refusal.by,
             pod,
             node,

@@ -354,3 +354,34 @@ fn json_is_as_documented() {
     }
     "#);
 }
+
+/// What an answer corrects later has the same hops, which were counted and measured already.
+#[test]
+fn corrected_path_is_measured_once() {
+    let first = path(1);
+    let mut again = path(2);
+    again.late_of = Some(LateOf {
+        id: 1,
+        hops: again.hops.len(),
+        outcome: Outcome::Delivered,
+    });
+    let mut slow = path(3);
+    slow.late_of = Some(LateOf {
+        id: 1,
+        hops: 2,
+        outcome: Outcome::NotSeenFurther,
+    });
+    let once = of(std::slice::from_ref(&first), 10);
+    let counts = |report: &Report| {
+        let segments = report.segments.iter().map(|segment| segment.latency.count);
+        (
+            report.total.way.unwrap().count,
+            segments.collect::<Vec<_>>(),
+        )
+    };
+    assert_eq!(counts(&of(&[first.clone(), again], 10)), counts(&once));
+    let mut lost = first;
+    lost.hops.truncate(2);
+    lost.outcome = Outcome::NotSeenFurther;
+    assert_eq!(counts(&of(&[lost, slow], 10)), counts(&once));
+}

@@ -108,11 +108,20 @@ pub(crate) fn run_containers(world: &mut World) {
 
 /// Applies a snapshot of the node, with these addresses of the second node.
 pub(crate) fn apply_snapshot(world: &mut World, second: &[IpAddr]) {
+    apply(world, second, true);
+}
+
+/// Applies a snapshot by which no sockets are watched.
+pub(crate) fn leave_sockets(world: &mut World) {
+    apply(world, &[], false);
+}
+
+fn apply(world: &mut World, second: &[IpAddr], watched: bool) {
     let namespaces = [(NETNS1, "default/mypod1"), (NETNS2, "default/mypod2")];
     let namespaces = namespaces.map(|(id, pod)| NamespaceInfo {
         id,
         given: Some(pod.into()),
-        watched: true,
+        watched,
         ..NamespaceInfo::default()
     });
     let first = [
@@ -130,7 +139,7 @@ pub(crate) fn apply_snapshot(world: &mut World, second: &[IpAddr]) {
     let snapshot = Snapshot {
         namespaces: namespaces.into(),
         addresses,
-        watches_sockets: true,
+        watches_sockets: watched,
         ..Snapshot::default()
     };
     let origin = Origin {

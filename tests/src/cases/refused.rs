@@ -3,6 +3,7 @@
 use std::net::{IpAddr, SocketAddr, TcpStream, UdpSocket};
 use std::time::Duration;
 
+use podtrace::lab::traffic::ping;
 use podtrace::netns::NetNs;
 use serde_json::Value;
 
@@ -115,4 +116,24 @@ fn connection_is_refused() {
             assert_ne!(path["outcome"], "not_seen_further", "{path}");
         }
     }
+}
+
+/// A node without a tunnel refuses the packet that carries another: that one goes no further.
+#[test]
+fn node_refuses_a_packet_in_a_tunnel() {
+    let lab = lab();
+    let (node, other) = (&lab.nodes[0], &lab.nodes[1]);
+    let (client, server) = (&node.pods[0], &other.pods[0]);
+    on(&other.netns, "ip link del flannel.1");
+    let tracer = Tracer::start(&lab, &[0], &[]);
+    ping(&client.netns, server.ipv4.into(), 78, 1, 56).unwrap_err();
+    let values = tracer.finish();
+    let paths = paths_of(&values, "ICMP echo");
+    let path = paths.iter().find(|path| path["outcome"] == "refused");
+    let path = path.unwrap_or_else(|| panic!("{paths:?}"));
+    let refusal = &path["refusal"];
+    assert_eq!(refusal["reason"], "port unreachable", "{path}");
+    assert_eq!(refusal["tunnel"], "vxlan", "{path}");
+    assert_eq!(refusal["tunnel_port"], 8472, "{path}");
+    assert_eq!(refusal["address"], other.underlay.to_string(), "{path}");
 }

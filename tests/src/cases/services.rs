@@ -1,6 +1,7 @@
 //! A healthy request to a Service is seen as a whole: through the node's address translation,
 //! in both directions.
 
+mod rules;
 mod segments;
 
 use std::fs;
@@ -34,9 +35,19 @@ fn iptables(to: IpAddr) -> &'static str {
 
 /// Makes a node translate a Service's address to a backend's, as kube-proxy does.
 fn serve(node: &LabNode, protocol: &str, service: SocketAddr, backend: SocketAddr) {
+    serve_by(iptables(service.ip()), node, protocol, service, backend);
+}
+
+/// The same by one of the programs of that name.
+fn serve_by(
+    program: &str,
+    node: &LabNode,
+    protocol: &str,
+    service: SocketAddr,
+    backend: SocketAddr,
+) {
     let (to, port) = (service.ip(), service.port());
     let what = format!("PREROUTING -p {protocol} -d {to} --dport {port}");
-    let program = iptables(to);
     on(
         &node.netns,
         &format!("{program} -w -t nat -A {what} -j DNAT --to-destination {backend}"),
@@ -45,7 +56,11 @@ fn serve(node: &LabNode, protocol: &str, service: SocketAddr, backend: SocketAdd
 
 /// Makes a node send translated packets from an address of its own.
 fn masquerade(node: &LabNode, to: IpAddr) {
-    let program = iptables(to);
+    masquerade_by(iptables(to), node, to);
+}
+
+/// The same by one of the programs of that name.
+fn masquerade_by(program: &str, node: &LabNode, to: IpAddr) {
     on(
         &node.netns,
         &format!("{program} -w -t nat -A POSTROUTING -d {to} -j MASQUERADE"),

@@ -141,8 +141,9 @@ impl Text {
             place(out, path, &by, world);
         }
         out.push_str(": ");
-        reason(out, refusal.reason);
-        if path.outcome == Outcome::Refused && path.late_of.is_some() {
+        reason(out, refusal);
+        let is_slow = path.outcome != Outcome::Refused && path.lateness_ns().is_some();
+        if path.late_of.is_some() && !is_slow {
             let last_ns = path.last_ns();
             out.push_str(" (after ");
             micros(out, refusal.ts_ns.saturating_sub(last_ns));

@@ -5,8 +5,12 @@ use std::{
 };
 
 use crate::{
-    packet::{Carrier, Payload, Quote, Tunnel, TunnelKind},
-    path::{Hop, PartOf, Path, Segments, Translation, refusal::Reason, service::service_of},
+    packet::{Carrier, Payload, Quote, Tunnel},
+    path::{
+        Hop, PartOf, Path, Segments, Translation,
+        refusal::{Reason, Refusal},
+        service::service_of,
+    },
     text::{count::counted, write},
     world::World,
 };
@@ -36,13 +40,7 @@ pub(super) fn remarks(out: &mut String, ttl: Option<u8>, hop: &Hop) {
 
 /// The outer packet of a tunnel.
 fn carrier(out: &mut String, tunnel: &Tunnel) {
-    out.push_str(match tunnel.kind() {
-        TunnelKind::Vxlan => "VXLAN",
-        TunnelKind::Geneve => "Geneve",
-        TunnelKind::Gre => "GRE",
-        TunnelKind::Ipip => "IPIP",
-        other => other.as_str(),
-    });
+    out.push_str(tunnel.kind().name());
     match tunnel.carrier {
         Carrier::Vxlan(vni) | Carrier::Geneve(vni) => {
             out.push_str(" vni ");
@@ -66,19 +64,25 @@ pub(super) fn changes(out: &mut String, path: &Path, hop: usize, world: &World) 
     }
 }
 
-/// `  5 segments`, `  3 of 5 segments` or `  3 segments with 4344 of 7240 B`
+/// `  5 segments`, `  3 of 5 segments`, `  5 segments in 2 packets`, or, where nothing tells how
+/// large a segment is, `  2 packets` or `  2 packets with 4344 of 7240 B`
 fn segments_text(out: &mut String, seen: Segments, path: &Path) {
     let (all, payload) = (path.gso_segments, path.packet.payload());
-    let _ = match (seen.bytes < payload, all) {
-        (true, 2..) if seen.packets < all.into() => {
-            write!(out, "  {} of {all} segments", seen.packets)
-        }
-        (true, _) => {
-            let segments = counted(seen.packets.into(), "segment");
-            write!(out, "  {segments} with {} of {payload} B", seen.bytes)
-        }
-        (false, _) => write!(out, "  {} segments", seen.packets),
+    let packets = counted(seen.packets.into(), "packet");
+    let is_whole = seen.bytes >= payload;
+    out.push_str("  ");
+    let _ = match seen.segments {
+        None if is_whole => out.write_str(&packets),
+        None => write!(out, "{packets} with {} of {payload} B", seen.bytes),
+        Some(segments) if is_whole => write!(out, "{segments} segments"),
+        Some(segments) => write!(out, "{segments} of {all} segments"),
     };
+    if seen
+        .segments
+        .is_some_and(|segments| segments != seen.packets)
+    {
+        let _ = write!(out, " in {packets}");
+    }
 }
 
 /// `  (2 of 5 segments of a packet, which went on without them)`
@@ -146,17 +150,25 @@ pub(super) fn message(out: &mut String, payload: &Payload) {
     out.push(')');
 }
 
-/// The reason of a refusal: `connection refused`, `fragmentation needed, MTU 1450`
-pub(super) fn reason(out: &mut String, reason: Reason) {
+/// The reason of a refusal: `connection refused`, `fragmentation needed, MTU 1450`,
+/// `port unreachable (VXLAN 8472)` of a packet in a tunnel
+pub(super) fn reason(out: &mut String, refusal: &Refusal) {
+    let reason = refusal.reason;
     let _ = write!(out, "{reason}");
-    let Reason::Icmp(error) = reason else {
-        return;
-    };
-    if let Some(mtu) = error.mtu() {
-        let _ = write!(out, ", MTU {mtu}");
+    if let Reason::Icmp(error) = reason {
+        if let Some(mtu) = error.mtu() {
+            let _ = write!(out, ", MTU {mtu}");
+        }
+        if let Some(gateway) = error.gateway() {
+            let _ = write!(out, " to {gateway}");
+        }
     }
-    if let Some(gateway) = error.gateway() {
-        let _ = write!(out, " to {gateway}");
+    if let Some(carried) = refusal.carried {
+        let _ = write!(out, " ({}", carried.by.name());
+        if let Some(port) = carried.port {
+            let _ = write!(out, " {port}");
+        }
+        out.push(')');
     }
 }
 

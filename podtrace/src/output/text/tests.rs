@@ -14,7 +14,7 @@ use crate::{
         wrap::width_of,
     },
     path::{
-        PartOf, RoundTrip,
+        PartOf, RoundTrip, Segments,
         builder::tests::{event, flood, join_hops, packet, path},
     },
     world::fixture::{POD1, POD2, VETH1, world},
@@ -398,6 +398,41 @@ fn processes_of_the_host_are_named_as_far_as_they_are_known() {
     a process in ssh.service
     one of 3 processes in session-3.scope of user 1000: bash, curl
     a process in /a/b
+    ");
+}
+
+#[test]
+fn segments_are_counted_apart_from_their_packets() {
+    let (world, mut out) = (world(), String::new());
+    let mut path = path(1);
+    path.gso_segments = 5;
+    path.segments = [
+        (5, Some(5), 4),
+        (2, Some(5), 4),
+        (3, Some(3), 3),
+        (2, Some(3), 3),
+        (1, Some(1), 1),
+        (2, None, 4),
+        (1, None, 3),
+    ]
+    .map(|(packets, segments, bytes)| Segments {
+        packets,
+        segments,
+        bytes,
+    })
+    .to_vec();
+    for hop in 0..path.segments.len() {
+        remarks::changes(&mut out, &path, hop, &world);
+        out.push('\n');
+    }
+    insta::assert_snapshot!(out, @r"
+      5 segments
+      5 segments in 2 packets
+      3 of 5 segments
+      3 of 5 segments in 2 packets
+      1 of 5 segments
+      2 packets
+      1 packet with 3 of 4 B
     ");
 }
 

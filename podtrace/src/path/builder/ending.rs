@@ -100,7 +100,7 @@ impl Builder {
         let Some(open) = self.open.remove(slot) else {
             return;
         };
-        self.joins.remove(slot, &open);
+        self.joins.end(slot, &open);
         let mut path = open.path;
         if let Some(parts) = &open.parts {
             path.segments = parts.segments(path.hops.len());

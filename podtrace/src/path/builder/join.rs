@@ -32,6 +32,8 @@ pub(super) use key::is_in;
 pub(crate) use known::{BYTES as TRANSLATION_BYTES, KNOWN_MAX as TRANSLATIONS_MAX};
 use known::{Known, Scope};
 use sequence::BySequence;
+#[cfg(test)]
+pub(crate) use sequence::{ENDED_BYTES, ENDED_FLOW, ENDED_MAX};
 
 /// Upper bound of the equal packets, or fragments of one datagram, that are followed at the
 /// same time; beyond it the oldest is given up, which keeps every search short.
@@ -236,6 +238,20 @@ impl Joins {
         event.direction == Direction::Ingress
             && !self.known.is_empty()
             && self.known.went_on(event, world)
+    }
+
+    /// Removes a path that has ended.
+    pub(super) fn end(&mut self, slot: Slot, open: &Open) {
+        self.remove(slot, open);
+        self.sequence.note_end(open, &self.known);
+    }
+
+    /// Links a path that begins with the event to the one that it is a copy of, if that has ended.
+    #[inline]
+    pub(super) fn link(&self, slot: Slot, event: &Event, open: &mut OpenPaths) {
+        if let Some(open) = open.get_mut(slot) {
+            self.sequence.link(open, event);
+        }
     }
 
     /// How many paths have a key of that hash.

@@ -1,7 +1,8 @@
 //! Packets that were reported as not seen further, but were only slow.
 use super::{
-    Begun, Builder, complete,
+    Builder, complete,
     join::{Joined, LATE_EQUAL_MAX, Observation, index::Slot},
+    recent::Begun,
 };
 use crate::{
     path::{LateOf, Outcome},
@@ -78,7 +79,7 @@ impl Builder {
         complete(&mut path, &self.requests);
         let (key, id) = (open.key, path.id);
         self.finished.push(path);
-        self.refusals.late.push(Begun { key, id, slot });
+        self.refusals.late.push(key.tag(), Begun { key, id, slot });
         self.open.keep_late(slot);
     }
 
@@ -104,14 +105,14 @@ impl Builder {
         let (key, id) = (open.key, self.next_id);
         open.path.id = id;
         self.next_id += 1;
-        self.refusals.begun.push(Begun { key, id, slot });
+        self.note_begun(key, slot, id);
         self.open.take_up(slot);
     }
 
     /// Ends a late path, which was reported already.
     pub(super) fn forget(&mut self, slot: Slot) {
         if let Some(open) = self.open.remove(slot) {
-            self.joins.remove(slot, &open);
+            self.joins.end(slot, &open);
         }
     }
 }

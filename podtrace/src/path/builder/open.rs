@@ -37,7 +37,7 @@ pub(super) struct Open {
     /// one event to the next, even if an event comes late.
     seen_ns: u64,
     /// Bytes of its tunnels.
-    tunnels: u32,
+    pub(super) tunnels: u32,
     /// Its size in bytes when it was changed last.
     size: usize,
     /// A bit for each tap that has seen it: several taps share a bit.

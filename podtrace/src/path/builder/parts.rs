@@ -86,9 +86,17 @@ impl Parts {
     pub(super) fn segments(&self, hops: usize) -> Vec<Segments> {
         let seen = |hop: usize| Segments {
             packets: self.at.get(hop).map_or(0, |seen| seen.packets),
+            segments: self.segments_at(hop),
             bytes: self.bytes(hop),
         };
         (0..hops).map(seen).collect()
+    }
+
+    /// How many segments a hop has seen, if that is known, whatever packets they came in.
+    fn segments_at(&self, hop: usize) -> Option<u32> {
+        let ranges = self.at.get(hop).map(|seen| seen.ranges.iter());
+        let ranges = ranges.into_iter().flatten();
+        ranges.map(|range| self.segments_in(range)).sum()
     }
 
     /// The first range of these bytes that a hop has not seen yet; none if it has seen all, or

@@ -15,35 +15,43 @@ pub(super) struct Begun {
 
 /// The newest packets, `MAX` at most; the oldest is forgotten first. To add one takes the same
 /// time always; to find one takes a look at each one's tag, and only when an answer comes.
-#[derive(Default)]
-pub(super) struct Recent<const MAX: usize> {
-    /// [`PacketKey::tag`] of each, apart from the rest so that a search is quick.
+pub(super) struct Recent<T, const MAX: usize> {
+    /// The tag of each, apart from the rest so that a search is quick.
     tags: Vec<u32>,
-    begun: Vec<Begun>,
+    packets: Vec<T>,
     next: usize,
 }
 
-impl<const MAX: usize> Recent<MAX> {
+impl<T, const MAX: usize> Default for Recent<T, MAX> {
+    fn default() -> Self {
+        Self {
+            tags: Vec::new(),
+            packets: Vec::new(),
+            next: 0,
+        }
+    }
+}
+
+impl<T, const MAX: usize> Recent<T, MAX> {
     /// Upper bound of its bytes.
     #[cfg(test)]
-    pub(super) const BYTES: usize = MAX * (size_of::<u32>() + size_of::<Begun>());
+    pub(super) const BYTES: usize = MAX * (size_of::<u32>() + size_of::<T>());
 
     #[inline]
-    pub(super) fn push(&mut self, begun: Begun) {
-        let tag = begun.key.tag();
+    pub(super) fn push(&mut self, tag: u32, packet: T) {
         let at = self.next % MAX;
         self.next = at + 1;
-        match (self.tags.get_mut(at), self.begun.get_mut(at)) {
-            (Some(old_tag), Some(old)) => (*old_tag, *old) = (tag, begun),
+        match (self.tags.get_mut(at), self.packets.get_mut(at)) {
+            (Some(old_tag), Some(old)) => (*old_tag, *old) = (tag, packet),
             _ => {
                 self.tags.push(tag);
-                self.begun.push(begun);
+                self.packets.push(packet);
             }
         }
     }
 
     /// The packets with a tag, the newest first.
-    pub(super) fn find(&self, tag: u32) -> impl Iterator<Item = &Begun> {
+    pub(super) fn find(&self, tag: u32) -> impl Iterator<Item = &T> {
         let (newer, older) = self.tags.split_at(self.next);
         let newer = newer.iter().enumerate();
         let older = older.iter().enumerate();
@@ -51,7 +59,7 @@ impl<const MAX: usize> Recent<MAX> {
         let newer = newer.rev().filter(is_it).map(|(at, _)| at);
         let older = older.rev().filter(is_it).map(|(at, _)| self.next + at);
         let found = newer.chain(older).take(SEARCH_MAX);
-        found.filter_map(|at| self.begun.get(at))
+        found.filter_map(|at| self.packets.get(at))
     }
 }
 
@@ -65,15 +73,15 @@ mod tests {
     #[test]
     fn newest_are_known_and_found_newest_first() {
         let mut packet = path(1).packet;
-        let mut recent = Recent::<MAX>::default();
+        let mut recent = Recent::<Begun, MAX>::default();
         for id in 0..MAX as u64 + 10 {
             // Four of each length.
             packet.length = (id / 4) as u32;
             packet.transport = Transport::Other;
             let key = packet.key();
-            recent.push(Begun { key, id, slot: 0 });
+            recent.push(key.tag(), Begun { key, id, slot: 0 });
         }
-        assert_eq!(recent.begun.len(), MAX);
+        assert_eq!(recent.packets.len(), MAX);
         let find = |length: u32| {
             let mut packet = packet.clone();
             packet.length = length;

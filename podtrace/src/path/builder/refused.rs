@@ -2,22 +2,22 @@
 //!
 //! Whoever answers may lie. An answer counts only if it comes from where its packet went, and
 //! only for a packet that goes no further: what arrives was not refused on its way.
-use std::collections::VecDeque;
-
 use podtrace_ebpf::record::Direction;
 
 use super::{
     Builder,
+    carried::{CARRIED_MAX, Carried},
+    ended::Ended,
     join::{index::Slot, is_in},
     open::Open,
     recent::{Begun, Recent},
 };
 use crate::{
     model::{event::Event, tap_point::Role},
-    packet::{Network, PacketKey, Payload, TCP_ACK, TCP_RST, Transport},
+    packet::{Network, PacketKey, Payload, Quote, TCP_ACK, TCP_RST, Transport},
     path::{
-        LateOf, Outcome, Path,
-        refusal::{Reason, Refusal},
+        Outcome, Path,
+        refusal::{self, Reason, Refusal},
     },
     world::World,
 };
@@ -26,35 +26,28 @@ use crate::{
 const BEGUN_MAX: usize = 8192;
 /// Upper bound of the packets that were reported as not seen further.
 const LATE_MAX: usize = 4096;
-/// Upper bound of the paths that have left the node, and are still known when an answer comes.
-const LEFT_MAX: usize = 512;
-/// Upper bound of the hops of such a path.
-const LEFT_HOPS_MAX: usize = 16;
 /// Upper bound of the bytes of all that is known.
 #[cfg(test)]
-pub(crate) const KNOWN_BYTES: usize = Recent::<BEGUN_MAX>::BYTES
-    + Recent::<LATE_MAX>::BYTES
-    + LEFT_MAX * (size_of::<Path>() + LEFT_HOPS_MAX * size_of::<crate::path::Hop>());
-/// Upper bound of the answers to packets whose paths have ended and were not shown yet.
-const PENDING_MAX: usize = 64;
-/// How long such an answer is kept, in nanoseconds: longer than a path waits to be shown.
-const PENDING_NS: u64 = 2_000_000_000;
+pub(crate) const KNOWN_BYTES: usize = Recent::<Begun, BEGUN_MAX>::BYTES
+    + Recent::<Begun, LATE_MAX>::BYTES
+    + Recent::<Carried, CARRIED_MAX>::BYTES
+    + super::ended::BYTES;
 
 /// The state of packets that may be refused.
 #[derive(Default)]
 pub(super) struct Refusals {
     /// All that began.
-    pub(super) begun: Recent<BEGUN_MAX>,
+    pub(super) begun: Recent<Begun, BEGUN_MAX>,
     /// Packets that were reported as not seen further.
-    pub(super) late: Recent<LATE_MAX>,
-    /// Those that have left and were shown, the oldest first.
-    left: VecDeque<(u64, Option<Box<Path>>)>,
-    /// Answers to those that were not, by the number of the refused packet.
-    pending: VecDeque<(u64, Refusal, Tap)>,
+    pub(super) late: Recent<Begun, LATE_MAX>,
+    /// Those in tunnels.
+    pub(super) carried: Recent<Carried, CARRIED_MAX>,
+    /// Those whose paths have ended.
+    pub(super) ended: Ended,
 }
 
 /// A tap.
-type Tap = (u32, Direction);
+pub(super) type Tap = (u32, Direction);
 
 /// The packet that an answer refuses.
 enum Refused {
@@ -76,8 +69,8 @@ impl Sought {
     /// The packet that an answer refuses, with its tag and the reason.
     fn by(answer: &Event) -> Option<(Self, u32, Reason)> {
         let packet = &answer.packet;
-        if let Some(quote) = answer.payload.as_deref().and_then(Payload::quote) {
-            let is_for_sender = packet.destination() == quote.packet.source();
+        if let Some(quote) = quote_of(answer) {
+            let is_for_sender = packet.destination() == quote.sender();
             let key = quote.packet.key().quoted();
             let reason = Reason::Icmp(quote.error);
             return is_for_sender.then(|| (Self::Quoted(key), key.tag(), reason));
@@ -108,7 +101,27 @@ impl Sought {
     }
 }
 
+fn quote_of(answer: &Event) -> Option<&Quote> {
+    answer.payload.as_deref().and_then(Payload::quote)
+}
+
+/// The tunnel whose packet a quote shows, with the one inside.
+fn carried(quote: &Quote) -> Option<refusal::Carried> {
+    let tunnel = quote.packet.tunnel?;
+    Some(refusal::Carried {
+        by: tunnel.kind(),
+        port: quote.port,
+    })
+}
+
 impl Builder {
+    /// Notes that a packet has begun, or goes on after it was given a number anew.
+    #[inline]
+    pub(super) fn note_begun(&mut self, key: PacketKey, slot: Slot, id: u64) {
+        let begun = Begun { key, id, slot };
+        self.refusals.begun.push(key.tag(), begun);
+    }
+
     /// Looks for the packet that a packet refuses which is seen for the first time, or for
     /// the first time with these ends.
     #[inline]
@@ -117,12 +130,7 @@ impl Builder {
             Transport::Tcp { flags, .. } => flags & TCP_RST != 0,
             _ => false,
         };
-        if is_reset
-            || event
-                .payload
-                .as_deref()
-                .is_some_and(|it| it.quote().is_some())
-        {
+        if is_reset || quote_of(event).is_some() {
             self.note_refusal(answer, event, world);
         } else if matches!(&event.packet.network, Network::Ip(ip) if ip.fragment.is_some()) {
             self.note_fragment(answer, event);
@@ -148,15 +156,21 @@ impl Builder {
         };
         let tap = (event.interface, event.direction);
         let is_sure = !self.is_partial && !self.may_pass_unseen(event.ts_ns, event.ts_ns);
-        let refusal = Refusal {
+        let mut refusal = Refusal {
             packet,
             by,
             at: is_sure.then_some(tap),
             ts_ns: event.ts_ns,
             reason,
+            carried: quote_of(event).and_then(carried),
             hops: 0,
         };
-        let about = match self.refused(&sought, tag, tap, world) {
+        let refused = self.refused(&sought, tag, tap, world).or_else(|| {
+            let (refused, carried) = self.refused_in_tunnel(event, answer, world)?;
+            refusal.carried = Some(carried);
+            Some(refused)
+        });
+        let about = match refused {
             Some(Refused::Open(slot)) if slot != answer => self.refuse(slot, refusal),
             Some(Refused::Ended(id)) => {
                 self.refuse_ended(id, refusal, tap, world);
@@ -189,6 +203,41 @@ impl Builder {
         ended.map(Refused::Ended)
     }
 
+    /// The packet in a tunnel of which an answer quotes the outer headers alone. If these are
+    /// equal for several packets, the answer is ambiguous, and refuses none of them.
+    fn refused_in_tunnel(
+        &mut self,
+        event: &Event,
+        answer: Slot,
+        world: &World,
+    ) -> Option<(Refused, refusal::Carried)> {
+        let quote = quote_of(event)?;
+        let mut known = self.refusals.carried.quoted(quote);
+        let found = known.next()?;
+        if known.any(|other| other.id != found.id) {
+            self.open.get_mut(answer)?.path.ambiguous = true;
+            return None;
+        }
+        let tap = (event.interface, event.direction);
+        // One that was slow has another number since.
+        let is_it = |open: &&Open| {
+            let before = open.path.late_of.map(|before| before.id);
+            open.path.id == found.id || before == Some(found.id)
+        };
+        let refused = match self.open.get(found.slot).filter(is_it) {
+            Some(open) => {
+                let may_be = open.path.refusal.is_none() && is_from_there(open, tap, world);
+                may_be.then_some(Refused::Open(found.slot))?
+            }
+            None => Refused::Ended(found.id),
+        };
+        let carried = refusal::Carried {
+            by: found.by,
+            port: quote.port,
+        };
+        Some((refused, carried))
+    }
+
     /// Notes that an open path is refused; returns its number.
     fn refuse(&mut self, slot: Slot, refusal: Refusal) -> Option<u64> {
         self.take_up(slot);
@@ -197,72 +246,6 @@ impl Builder {
             open.path.refusal = Some(Box::new(Refusal { hops, ..refusal }));
             open.path.id
         })
-    }
-
-    /// Corrects the outcome of a packet that had left, or sets it before it is shown.
-    fn refuse_ended(&mut self, id: u64, refusal: Refusal, tap: Tap, world: &World) {
-        if !refusal.reason.is_refusal() {
-            return;
-        }
-        let Refusals { left, pending, .. } = &mut self.refusals;
-        let Some((_, known)) = left.iter_mut().rev().find(|(other, _)| *other == id) else {
-            if pending.len() >= PENDING_MAX {
-                pending.pop_front();
-            }
-            pending.push_back((id, refusal, tap));
-            return;
-        };
-        if let Some(mut path) = known.take_if(|path| comes_from(path, tap, world)) {
-            path.late_of = Some(LateOf {
-                id,
-                hops: path.hops.len(),
-                outcome: path.outcome,
-            });
-            path.id = self.next_id;
-            self.next_id += 1;
-            set(&mut path, refusal);
-            self.finished.push(path);
-        }
-    }
-
-    /// Adds to a path that is about to be shown the answer that has refused it since it ended.
-    #[inline]
-    pub fn amend(&mut self, path: &mut Path, world: &World) {
-        if !self.refusals.pending.is_empty() {
-            self.refusals.amend(path, world);
-        }
-    }
-
-    /// Takes a path that was shown: an answer may still come.
-    #[inline]
-    pub fn keep(&mut self, path: Box<Path>) {
-        if has_left(&path) && path.hops.len() <= LEFT_HOPS_MAX {
-            let left = &mut self.refusals.left;
-            if left.len() >= LEFT_MAX {
-                left.pop_front();
-            }
-            left.push_back((path.id, Some(path)));
-        }
-    }
-}
-
-impl Refusals {
-    fn amend(&mut self, path: &mut Path, world: &World) {
-        let now_ns = path.last_ns();
-        self.pending
-            .retain(|(_, refusal, _)| now_ns.saturating_sub(refusal.ts_ns) <= PENDING_NS);
-        let at = self.pending.iter().position(|(id, ..)| *id == path.id);
-        if let Some((_, refusal, tap)) = at.and_then(|at| self.pending.remove(at))
-            && comes_from(path, tap, world)
-        {
-            if has_left(path) {
-                set(path, refusal);
-            } else if path.outcome == Outcome::Delivered && path.refusal.is_none() {
-                // It stays delivered: its receiver did not want it.
-                let hops = path.hops.len();
-                path.refusal = Some(Box::new(Refusal { hops, ..refusal }));
-            }
-        }
     }
 }
 
@@ -277,16 +260,6 @@ pub(super) fn unless_known(path: &Path, outcome: Outcome) -> Outcome {
     }
 }
 
-fn set(path: &mut Path, refusal: Refusal) {
-    let hops = path.hops.len();
-    path.refusal = Some(Box::new(Refusal { hops, ..refusal }));
-    path.outcome = Outcome::Refused;
-}
-
-fn has_left(path: &Path) -> bool {
-    matches!(path.outcome, Outcome::LeftNode | Outcome::LeftForVtep(_))
-}
-
 /// Whether an answer that this tap has seen first may come from where an open path's packet
 /// is: from the receiver, if it has arrived.
 fn is_from_there(open: &Open, tap: Tap, world: &World) -> bool {
@@ -297,7 +270,7 @@ fn is_from_there(open: &Open, tap: Tap, world: &World) -> bool {
 }
 
 /// Whether an answer that this tap has seen first may come from where the path's packet went.
-fn comes_from(path: &Path, (interface, direction): Tap, world: &World) -> bool {
+pub(super) fn comes_from(path: &Path, (interface, direction): Tap, world: &World) -> bool {
     let Some((point, hop)) = world.tap_points.get(interface).zip(path.hops.last()) else {
         return false;
     };

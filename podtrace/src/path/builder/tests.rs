@@ -23,6 +23,7 @@ use super::*;
 use crate::{
     model::tap_point::{Role, TapPoint},
     packet::{Carrier, Ip, Link, Mac, Network, Packet, Transport, Tunnel},
+    path::Translation,
     world::fixture::{
         CGROUP1, CGROUP2, CNI0, NETNS1, NETNS2, NODE, POD1, POD2, UPLINK, VETH1, VETH2,
         apply_snapshot, mac_of, tap_point, world,
@@ -107,6 +108,7 @@ pub(crate) fn path_to_vtep(id: u64) -> Path {
         source: "192.168.77.11".parse().unwrap(),
         destination: vtep,
         carrier: Carrier::Vxlan(1),
+        id: 0,
         fragment: None,
     }));
     path.outcome = Outcome::LeftForVtep(vtep);

@@ -1,11 +1,11 @@
 //! Refused packets.
 use super::*;
 use crate::{
-    packet::IcmpError,
+    packet::{IcmpError, TunnelKind},
     path::{
         LateOf,
         Outcome::{Delivered, LeftNode, Refused},
-        refusal::{Reason, Refusal},
+        refusal::{Carried, Reason, Refusal},
     },
     world::fixture::{CNI0, POD2, UPLINK, VETH2},
 };
@@ -34,6 +34,7 @@ fn refused_packet_says_by_whom_and_why() {
             at: Some(at),
             ts_ns,
             reason,
+            carried: None,
             hops,
         }));
         path
@@ -67,6 +68,17 @@ fn refused_packet_says_by_whom_and_why() {
         outcome: Outcome::NotSeenFurther,
     });
     view(false).outcome(&mut out, &late, &world);
+    late.outcome = Delivered;
+    view(false).outcome(&mut out, &late, &world);
+    for (by, port) in [(TunnelKind::Vxlan, Some(8472)), (TunnelKind::Ipip, None)] {
+        let (kind, code) = port.map_or((3, 2), |_| (3, 3));
+        let mut path = refused(
+            (3, "192.168.77.12", (UPLINK, Ingress), icmp(kind, code, 0)),
+            1,
+        );
+        path.refusal.as_mut().unwrap().carried = Some(Carried { by, port });
+        view(false).outcome(&mut out, &path, &world);
+    }
     insta::assert_snapshot!(out, @r"
                     refused by worker1 (10.244.1.1) after veth1 ingress: fragmentation needed, MTU 1450
                     refused by worker1 after veth1 ingress: connection refused
@@ -76,5 +88,8 @@ fn refused_packet_says_by_whom_and_why() {
                     refused by worker1 (10.244.1.1) after veth1 ingress: ICMP type 3 code 99
                     left the node, reported by worker1 (10.244.1.1): redirect to 10.0.0.1
                     refused by worker1 (10.244.1.1) after veth1 ingress: host unreachable (after 3000.0 ms, corrects what was shown before)
+                    delivered in 1.0 µs, refused by worker1 (10.244.1.1): host unreachable (after 3000.0 ms, corrects what was shown before)
+                    refused by 192.168.77.12 after veth2 egress of worker1: port unreachable (VXLAN 8472)
+                    refused by 192.168.77.12 after veth2 egress of worker1: protocol unreachable (IPIP)
     ");
 }

@@ -1,6 +1,7 @@
 //! Joins TCP segments by the bytes of the stream that they carry: on its way, a packet may be
 //! split by one interface and its pieces merged by another, before its ends are translated and
 //! behind.
+mod ended;
 mod segments;
 
 use std::{iter, ops::Range};
@@ -23,6 +24,9 @@ use crate::{
     },
     world::World,
 };
+use ended::EndedSegments;
+#[cfg(test)]
+pub(crate) use ended::{ENDED_BYTES, ENDED_FLOW, ENDED_MAX};
 use segments::{Segment, Segments, around};
 
 /// Upper bound of the paths of one flow that are followed at the same time; beyond it the
@@ -33,6 +37,7 @@ pub(in crate::path::builder) const FLOW_MAX: usize = 4096;
 #[derive(Default)]
 pub(super) struct BySequence {
     flows: HashedMap<Flow, Segments>,
+    ended: EndedSegments,
 }
 
 /// A path that some bytes of an event may belong to.
@@ -65,6 +70,31 @@ fn sequence_of(packet: &Packet) -> Option<(u32, u32)> {
 }
 
 impl BySequence {
+    /// Remembers a path that has ended, in case its bytes are sent again.
+    #[inline]
+    pub(super) fn note_end(&mut self, open: &Open, known: &Known) {
+        let path = &open.path;
+        let Some(flow) = open.flow else {
+            return;
+        };
+        let flow = match path.packet.ends().filter(|_| !path.translations.is_empty()) {
+            Some(first) => known.flow(&first),
+            None => flow,
+        };
+        self.ended.add(path, flow);
+    }
+
+    /// Links a path that begins with the event to an ended one with some of the same bytes.
+    #[inline]
+    pub(super) fn link(&self, open: &mut Open, event: &Event) {
+        let Some(flow) = open.flow else {
+            return;
+        };
+        let path = &mut open.path;
+        let first = self.ended.first_of(&path.packet, flow, event);
+        path.copy_of = path.copy_of.into_iter().chain(first).min();
+    }
+
     /// The open paths of a flow that have bytes in common with an event.
     fn near<'a>(
         &'a self,

@@ -32,6 +32,7 @@ fn packet_in_a_tunnel_leaves_for_the_vtep_unless_that_node_is_traced() {
         source: "192.168.77.11".parse().unwrap(),
         destination: vtep,
         carrier: Carrier::Vxlan(1),
+        id: 0,
         fragment: None,
     });
     for traced in [false, true] {
@@ -67,6 +68,7 @@ fn packet_does_not_leave_a_node_after_it_has_come_to_another() {
         source: "192.168.77.11".parse().unwrap(),
         destination: vtep,
         carrier: Carrier::Vxlan(1),
+        id: 0,
         fragment: None,
     });
     for (hops, paths) in [

@@ -79,6 +79,7 @@ fn rest_of_a_tunnels_packet_belongs_to_the_inner_packet() {
         source: "192.168.77.11".parse().unwrap(),
         destination: "192.168.77.12".parse().unwrap(),
         carrier: Carrier::Vxlan(1),
+        id: 0,
         fragment: Some(9),
     });
     builder.push(&event(2, UPLINK, Egress, &inner), &world);

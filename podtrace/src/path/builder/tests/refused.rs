@@ -1,6 +1,8 @@
 //! Answers that refuse a packet.
+mod arrived;
 mod model;
 mod resets;
+mod tunnels;
 
 use std::net::Ipv4Addr;
 
@@ -76,6 +78,7 @@ fn error(from: &str, error: IcmpError, about: &Packet) -> Message {
     let quote = Some(Box::new(Quote {
         error,
         packet: quoted,
+        port: None,
     }));
     Message { packet, quote }
 }
@@ -163,6 +166,7 @@ fn error_belongs_to_the_packet_that_it_quotes() {
         at: Some((CNI0, Egress)),
         ts_ns: 2000,
         reason: Reason::Icmp(TOO_BIG),
+        carried: None,
         hops: 3,
     };
     assert_eq!(paths[0].refusal.as_deref(), Some(&refusal));

@@ -1,4 +1,7 @@
 //! Paths continue through segmentation and reassembly.
+mod counted;
+mod many;
+mod resent;
 mod translated;
 
 use proptest::prelude::*;
@@ -188,6 +191,7 @@ fn lost_segment_is_reported_as_lost() {
     );
     let at_pod = Segments {
         packets: 4,
+        segments: None,
         bytes: 4000,
     };
     assert_eq!(whole.segments[3], at_pod);
