@@ -6,6 +6,7 @@ mod flows;
 mod mistakes;
 mod parse;
 mod replay;
+mod select;
 
 use std::path::PathBuf;
 
@@ -18,6 +19,7 @@ pub use files::{FileArgs, WriteArgs};
 pub use filter::{FileFilterArgs, LiveFilterArgs, ScopeArgs};
 pub use flows::{FlowsArgs, FlowsFormat, FlowsOrder};
 pub use mistakes::parse;
+pub use select::SelectArgs;
 pub use replay::{ExportArgs, ExportFormat, InputArgs, ReplayArgs, StatsArgs, StatsFormat};
 
 /// Follow every packet of a Kubernetes node, hop by hop, named by pod.

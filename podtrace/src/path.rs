@@ -208,6 +208,12 @@ impl Outcome {
         "unanswered",
     ];
 
+    /// Its JSON name.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        Self::NAMES[self.index()]
+    }
+
     /// Position in [`Self::NAMES`].
     #[must_use]
     pub fn index(self) -> usize {

@@ -63,6 +63,8 @@ pub struct Pipeline {
     /// Empty between calls: events that are not counted in `taps` yet.
     emitted: Map<(u32, Direction), u64>,
     chosen: Chosen,
+    /// Whether events are being handed on of which it is known whether they are shown.
+    hands_on: bool,
     /// Events that the filter refused here: the kernel's counts do not have them.
     refused: Map<(u32, Direction), u64>,
     last_shown: LastShown,
@@ -99,6 +101,7 @@ impl Pipeline {
             taps: TapCounts::new(),
             emitted: Map::default(),
             chosen: Chosen::default(),
+            hands_on: false,
             refused: Map::default(),
             last_shown: LastShown::default(),
             removed: Removed::default(),
@@ -307,6 +310,11 @@ impl Pipeline {
 
     /// Hands on the events of which it is known whether they are shown.
     fn hand_on_decided(&mut self, now_ns: u64) {
+        // An event that finds no room at the gate lets a path pass, which decides on more: the
+        // loop that is running takes these, too.
+        if std::mem::replace(&mut self.hands_on, true) {
+            return;
+        }
         while let Some((event, packet, is_shown)) = self.chosen.next(now_ns) {
             let tap = (event.interface, event.direction);
             if is_shown {
@@ -316,6 +324,7 @@ impl Pipeline {
                 self.refuse(tap);
             }
         }
+        self.hands_on = false;
     }
 
     /// Counts an event that is not shown.

@@ -1,5 +1,7 @@
-//! Which packets are shown: tcpdump's expressions.
+//! Which packets are shown: tcpdump's expressions, and selectors.
 use clap::Args;
+
+use super::SelectArgs;
 
 /// How an expression is applied.
 #[derive(Clone, Copy, Debug, Default, Args)]
@@ -26,6 +28,9 @@ pub struct LiveFilterArgs {
     /// How it is applied.
     #[command(flatten)]
     pub scope: ScopeArgs,
+    /// Selectors.
+    #[command(flatten)]
+    pub select: SelectArgs,
 }
 
 /// The expression of the commands that read files, behind `--`.
@@ -38,4 +43,7 @@ pub struct FileFilterArgs {
     /// How it is applied.
     #[command(flatten)]
     pub scope: ScopeArgs,
+    /// Selectors.
+    #[command(flatten)]
+    pub select: SelectArgs,
 }

@@ -91,8 +91,9 @@ fn correct_suggestion(error: &mut Error) {
     let tip = if SELECTORS.contains(&name) {
         Some(
             "packets are selected by an expression, as with tcpdump: podtrace trace icmp and host \
-             10.0.0.1, podtrace replay FILE -- port 53; those of one interface by -i NAME, and \
-             podtrace export --vantage NAMESPACE/POD/eth0 takes a pod's out of a recording",
+             10.0.0.1, podtrace replay FILE -- port 53; or by a selector of trace, record, flows, \
+             replay, stats and export: --pod, --ip, --port, --protocol and others; those of one \
+             interface by -i NAME",
         )
     } else if name.starts_with(|c: char| c.is_ascii_digit()) && name != given {
         Some("no number and no time may be below 0")
@@ -144,9 +145,13 @@ mod tests {
         }
         for given in SELECTORS {
             for command in ["trace", "replay", "export", "topology"] {
+                let is_option = ["container", "namespace", "node", "pod", "port"].contains(&given);
+                if is_option && command != "topology" {
+                    continue;
+                }
                 let text = error_text(&[command, &format!("--{given}"), "x"]);
                 assert!(!text.contains("similar"), "{text}");
-                assert!(text.contains("--vantage NAMESPACE/POD/eth0"), "{text}");
+                assert!(text.contains("--pod, --ip, --port"), "{text}");
             }
         }
         let text = error_text(&["trace", "--dest", "x"]);

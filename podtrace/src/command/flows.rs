@@ -1,5 +1,8 @@
 //! `podtrace flows`.
-use std::io::{self, IsTerminal as _};
+use std::{
+    io::{self, IsTerminal as _},
+    sync::Arc,
+};
 
 use super::{
     filter::filter,
@@ -40,6 +43,7 @@ fn replay(args: &FlowsArgs) -> anyhow::Result<u8> {
         vxlan_ports: vxlan_ports(&args.capture.vxlan_port)?,
         filter: filter(&args.filter.expression, args.filter.scope)?,
         only_matching: args.filter.scope.only_matching,
+        selector: args.filter.select.selector.clone().map(Arc::new),
         ..PlayerOptions::default()
     };
     let mut player = Player::new(&player_options, false, stop_on_signal()?)?;

@@ -2,7 +2,7 @@
 mod export;
 mod stats;
 
-use std::{io, path::PathBuf};
+use std::{io, path::PathBuf, sync::Arc};
 
 use anyhow::bail;
 use nix::sys::stat::{SFlag, fstat};
@@ -103,7 +103,12 @@ fn player_options(args: &InputArgs) -> anyhow::Result<PlayerOptions> {
         clock_offset,
         hop_timeout,
         vxlan_port,
-        filter: FileFilterArgs { expression, scope },
+        filter:
+            FileFilterArgs {
+                expression,
+                scope,
+                select,
+            },
     } = args.clone();
     Ok(PlayerOptions {
         files,
@@ -117,5 +122,6 @@ fn player_options(args: &InputArgs) -> anyhow::Result<PlayerOptions> {
         vxlan_ports: vxlan_ports(&vxlan_port)?,
         filter: filter(&expression, scope)?,
         only_matching: scope.only_matching,
+        selector: select.selector.map(Arc::new),
     })
 }

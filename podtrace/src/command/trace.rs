@@ -1,7 +1,9 @@
 //! `podtrace trace`: attach, follow, print.
 mod recording;
 
-use std::{ffi::OsString, fs::File, future::pending, io::Write as _, path::Path, time::Duration};
+use std::{
+    ffi::OsString, fs::File, future::pending, io::Write as _, path::Path, sync::Arc, time::Duration,
+};
 
 use anyhow::Context as _;
 use tokio::time::sleep;
@@ -92,6 +94,7 @@ pub(super) fn follow(
         table: table(capture.naming.pods.as_deref())?,
         filter,
         only_matching: chosen.scope.only_matching,
+        selector: chosen.select.selector.clone().map(Arc::new),
         count: capture.count,
         duration: capture.duration,
         snaplen: capture.snaplen,

@@ -11,6 +11,7 @@ use crate::{
     path::HOP_TIMEOUT,
     pipeline::consumer::Consumer,
     probe::{AttachMethod, feature::Without},
+    select::Selector,
     sink::Sink,
 };
 
@@ -28,6 +29,8 @@ pub(crate) struct TraceOptions {
     pub(crate) filter: Option<Arc<Filter>>,
     /// Whether of these only the hops are shown that match.
     pub(crate) only_matching: bool,
+    /// Which packets are shown beside that.
+    pub(crate) selector: Option<Arc<Selector>>,
     /// The session ends after this many packets.
     pub(crate) count: Option<u64>,
     /// The session ends after this time.
@@ -68,6 +71,7 @@ impl TraceOptions {
             table: PodTable::default(),
             filter: None,
             only_matching: false,
+            selector: None,
             count: None,
             duration: None,
             snaplen: SNAPLEN_DEFAULT,

@@ -99,6 +99,9 @@ impl Tracer {
         if options.filter.is_some() {
             pipeline.show_matching(options.only_matching);
         }
+        if let Some(selector) = &options.selector {
+            pipeline.show_selected(Arc::clone(selector));
+        }
         if !options.interfaces.is_empty() {
             pipeline.set_partial_view();
         }

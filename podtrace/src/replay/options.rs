@@ -1,7 +1,7 @@
 //! The selection of files and parts of them.
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
-use crate::{filter::Filter, packet::VxlanPorts};
+use crate::{filter::Filter, packet::VxlanPorts, select::Selector};
 
 /// The files to read, and the part of them.
 #[derive(Clone, Debug, Default)]
@@ -24,6 +24,8 @@ pub(crate) struct PlayerOptions {
     pub(crate) filter: Option<Arc<Filter>>,
     /// Whether of these only the hops are shown that match.
     pub(crate) only_matching: bool,
+    /// Which packets are shown beside that.
+    pub(crate) selector: Option<Arc<Selector>>,
 }
 
 impl PlayerOptions {

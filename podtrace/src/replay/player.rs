@@ -12,7 +12,7 @@ use super::{
     prescan::{Prescan, unread},
     report::{Played, report, undecoded},
     select::Selection,
-    wanted::check_interfaces,
+    wanted::{check_interfaces, check_names},
 };
 use crate::{
     clock::nanos,
@@ -109,6 +109,9 @@ impl Player<'_> {
         }
         if !self.follow {
             check_interfaces(&self.args.interfaces, &inputs, &self.stop)?;
+            if let Some(selector) = &self.args.selector {
+                check_names(selector, &inputs, &self.stop)?;
+            }
         }
         let passes = 1
             + u64::from(needs_prescan)
@@ -162,6 +165,9 @@ impl Player<'_> {
         let mut pipeline = Pipeline::new(decode, timeout_ns, count);
         if self.args.filter.is_some() {
             pipeline.show_matching(self.args.only_matching);
+        }
+        if let Some(selector) = &self.args.selector {
+            pipeline.show_selected(Arc::clone(selector));
         }
         let is_part = |input: &Input| {
             let info = input.info();

@@ -94,10 +94,11 @@ impl Player<'_> {
         let merge = Merge::new(first.streams(inputs, prescan, false)?);
         first.play(merge, prescan, &mut pipeline, None)?;
         let all = pipeline.newest_packet();
-        Ok(match (&self.args.filter, pipeline.first_of_last()) {
-            (None, _) => (all + 1).saturating_sub(packets),
-            (Some(_), Some(first)) => first,
-            (Some(_), None) => all + 1,
+        let is_part = self.args.filter.is_some() || self.args.selector.is_some();
+        Ok(match pipeline.first_of_last() {
+            _ if !is_part => (all + 1).saturating_sub(packets),
+            Some(first) => first,
+            None => all + 1,
         })
     }
 }
