@@ -6,7 +6,6 @@ mod flows;
 mod mistakes;
 mod parse;
 mod replay;
-mod select;
 
 use std::path::PathBuf;
 
@@ -16,10 +15,9 @@ use parse::number;
 
 pub use capture::{Attach, CaptureArgs, Feature, KernelArgs, LoadArgs, NamingArgs, ViewArgs};
 pub use files::{FileArgs, WriteArgs};
-pub use filter::{FileFilterArgs, LiveFilterArgs, ScopeArgs};
+pub use filter::{FileFilterArgs, LiveFilterArgs, ScopeArgs, SelectArgs};
 pub use flows::{FlowsArgs, FlowsFormat, FlowsOrder};
 pub use mistakes::parse;
-pub use select::SelectArgs;
 pub use replay::{ExportArgs, ExportFormat, InputArgs, ReplayArgs, StatsArgs, StatsFormat};
 
 /// Follow every packet of a Kubernetes node, hop by hop, named by pod.

@@ -5,6 +5,7 @@ pub mod labels;
 mod name;
 pub mod protocol;
 pub mod register;
+mod scope;
 mod seen;
 mod term;
 #[cfg(test)]

@@ -8,13 +8,15 @@ use super::{
     Color, Format, TimeStyle,
     parse::{count, duration, interface, mebibytes, number, port, rate, share},
 };
+use crate::model::tap_name::TapName;
 
 /// Options of live tracing.
 #[derive(Clone, Debug, Args)]
 pub struct CaptureArgs {
-    /// Tap only interfaces of this name, on the node and in pods (repeatable)
+    /// Tap only interfaces of this name, on the node and in pods: cni0, 'veth*', default/web/eth0,
+    /// worker1/eth0 (repeatable)
     #[arg(short, long = "interface", value_name = "NAME", value_parser = interface())]
-    pub interfaces: Vec<String>,
+    pub interfaces: Vec<TapName>,
     /// Stop after this many packets
     #[arg(short, long, value_name = "N", value_parser = count)]
     pub count: Option<u64>,

@@ -1,7 +1,9 @@
 //! Which packets are shown: tcpdump's expressions, and selectors.
+mod select;
+
 use clap::Args;
 
-use super::SelectArgs;
+pub use select::SelectArgs;
 
 /// How an expression is applied.
 #[derive(Clone, Copy, Debug, Default, Args)]
@@ -31,6 +33,10 @@ pub struct LiveFilterArgs {
     /// Selectors.
     #[command(flatten)]
     pub select: SelectArgs,
+    /// Wait for pods, namespaces, containers, Services and nodes of selectors that do not exist
+    /// yet, instead of refusing their names
+    #[arg(long, help_heading = "Selectors")]
+    pub wait: bool,
 }
 
 /// The expression of the commands that read files, behind `--`.

@@ -5,7 +5,7 @@ use std::{
     ffi::OsString, fs::File, future::pending, io::Write as _, path::Path, sync::Arc, time::Duration,
 };
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use tokio::time::sleep;
 
 use crate::{
@@ -38,7 +38,7 @@ use crate::{
 
 /// A session begins after this time, even if interfaces are still to be attached to.
 const BEGIN: Duration = Duration::from_millis(60);
-/// The same where the user chose interfaces, and waits for them.
+/// The same where the user chose interfaces or packets, and waits for them.
 const BEGIN_CHOSEN: Duration = Duration::from_secs(2);
 /// The same where somebody waits for all of them.
 const BEGIN_WHOLE: Duration = Duration::from_secs(60);
@@ -78,6 +78,9 @@ pub(super) fn follow(
     shows_progress: bool,
 ) -> anyhow::Result<u8> {
     let filter = filter(&chosen.expression, chosen.scope)?;
+    if chosen.wait && chosen.select.selector.is_none() {
+        bail!("--wait waits for the names of selectors, and there is none: --wait --pod web");
+    }
     if files.is_some_and(|files| files.write.is_some()) {
         refuse_partial(chosen.scope)?;
     }
@@ -95,6 +98,7 @@ pub(super) fn follow(
         filter,
         only_matching: chosen.scope.only_matching,
         selector: chosen.select.selector.clone().map(Arc::new),
+        waits: chosen.wait,
         count: capture.count,
         duration: capture.duration,
         snaplen: capture.snaplen,
@@ -110,7 +114,7 @@ pub(super) fn follow(
         diagnostics: capture.verbose > 0,
         begins_within: match capture {
             _ if workload.is_some() || ready.is_some() => BEGIN_WHOLE,
-            _ if !capture.interfaces.is_empty() => BEGIN_CHOSEN,
+            _ if !capture.interfaces.is_empty() || chosen.select.selector.is_some() => BEGIN_CHOSEN,
             _ => BEGIN,
         },
         has_closer,

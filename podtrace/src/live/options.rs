@@ -6,6 +6,7 @@ use podtrace_ebpf::config::SNAPLEN_DEFAULT;
 use super::{recording::Recording, sampling::Sampling};
 use crate::{
     filter::Filter,
+    model::tap_name::TapName,
     node::pod_table::PodTable,
     packet::VxlanPorts,
     path::HOP_TIMEOUT,
@@ -22,7 +23,7 @@ const RING_BYTES: u32 = 8 << 20;
 #[derive(Clone, Debug)]
 pub(crate) struct TraceOptions {
     /// The interfaces to tap; none for the usual ones.
-    pub(crate) interfaces: Vec<String>,
+    pub(crate) interfaces: Vec<TapName>,
     /// Pods named by the user.
     pub(crate) table: PodTable,
     /// What packets have to match.
@@ -31,6 +32,8 @@ pub(crate) struct TraceOptions {
     pub(crate) only_matching: bool,
     /// Which packets are shown beside that.
     pub(crate) selector: Option<Arc<Selector>>,
+    /// Whether names that it asks for may come later.
+    pub(crate) waits: bool,
     /// The session ends after this many packets.
     pub(crate) count: Option<u64>,
     /// The session ends after this time.
@@ -72,6 +75,7 @@ impl TraceOptions {
             filter: None,
             only_matching: false,
             selector: None,
+            waits: false,
             count: None,
             duration: None,
             snaplen: SNAPLEN_DEFAULT,

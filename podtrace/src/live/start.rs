@@ -5,13 +5,13 @@ use anyhow::Context as _;
 use aya_log::EbpfLogger;
 use tokio::{sync::oneshot, time::Instant};
 
-use super::{Ending, Outlets, TraceOptions, Tracer};
+use super::{Ending, Outlets, TraceOptions, Tracer, names::Awaited};
 use crate::{
     cgroup::{fs::CgroupFs, parse_path},
     clock::{monotonic_ns, nanos},
     filter::Filter,
     live::{
-        check::check_names,
+        check::{check_names, check_owners},
         diagnostics::Diagnostics,
         progress::Status,
         sources::{SourceOptions, Sources},
@@ -70,6 +70,8 @@ impl Tracer {
             started = Sources::start(&nodes, scanner, source_options, check) => started?,
             () = signals.next() => return Ok(None),
         };
+        let selector = options.selector.as_deref();
+        let (awaited, waiting) = Awaited::new(selector, options.waits, &nodes, &scan, &first)?;
         let mut loaded = loading.await.context("failed to load the programs")??;
         let max_interfaces = max_interfaces(scan.targets.len());
         if max_interfaces > INTERFACES_MIN {
@@ -137,6 +139,7 @@ impl Tracer {
             sources,
             sampling: options.sampling,
             pipeline,
+            awaited,
             sink: outlets.sink,
             status: shows_progress.then(Status::new),
             progress: recording_progress,
@@ -157,10 +160,15 @@ impl Tracer {
         if options.diagnostics {
             notices.append(&mut tracer.sources.untracked);
         }
-        notices.extend(tracer.apply(scan)?);
+        // Which interfaces are needed depends on the names.
+        let mut named = Vec::new();
         for update in first {
-            notices.extend(tracer.receive(update)?);
+            named.extend(tracer.receive(update)?);
         }
+        notices.extend(tracer.apply(scan)?);
+        check_owners(&options.interfaces, tracer.pipeline.world())?;
+        notices.append(&mut named);
+        notices.extend(waiting);
         if tracer.attached(options.begins_within).await? {
             tracer.begin()?;
         }

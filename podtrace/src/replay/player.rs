@@ -12,7 +12,7 @@ use super::{
     prescan::{Prescan, unread},
     report::{Played, report, undecoded},
     select::Selection,
-    wanted::{check_interfaces, check_names},
+    wanted::{Unfound, check_interfaces, check_names},
 };
 use crate::{
     clock::nanos,
@@ -24,6 +24,7 @@ use crate::{
         options::{PlayerOptions, Span},
         progress::{Progress, ShowLine},
     },
+    select::register::Register,
     session::recorder::Outline,
     signals::Stop,
     text::{count::counted, sanitize::sanitize},
@@ -144,6 +145,11 @@ impl Player<'_> {
             inputs: &inputs,
             outline,
         };
+        if let Some(selector) = &self.args.selector
+            && (self.follow || inputs.iter().any(Input::is_stream))
+        {
+            pipeline.add(Box::new(Unfound(Register::new(selector))));
+        }
         for consumer in consumers(&found)? {
             pipeline.add(consumer);
         }

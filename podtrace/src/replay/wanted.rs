@@ -1,45 +1,62 @@
 //! Checks that the files have what is asked for by name.
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, io, sync::Arc};
 
 use anyhow::bail;
 
-use super::inputs::Input;
+use super::{inputs::Input, select::is_chosen};
 use crate::{
+    model::{origin::Origin, tap_name::TapName},
+    pipeline::consumer::Consumer,
     select::{Selector, register::Register},
     session::reader::{Item, ReaderOptions},
     signals::Stop,
     text::names::{list, listed},
     update::Update,
+    world::World,
 };
 
 /// Fails unless the files have interfaces of all these names; stops reading at the last of
 /// them. Does not read an input that can be read only once.
 pub(super) fn check_interfaces(
-    wanted: &[String],
+    wanted: &[TapName],
     inputs: &[Input],
     stop: &Stop,
 ) -> anyhow::Result<()> {
-    let mut names = BTreeSet::new();
-    let is_found = |names: &BTreeSet<_>| wanted.iter().all(|name| names.contains(name.as_str()));
-    if is_found(&names) || inputs.iter().any(Input::is_stream) {
+    if wanted.is_empty() || inputs.iter().any(Input::is_stream) {
         return Ok(());
     }
-    read_updates(inputs, stop, |update| {
-        if let Update::TapPoint { point, .. } = update {
-            names.insert(point.name);
+    let mut missing: Vec<_> = wanted.iter().collect();
+    let mut names = BTreeSet::new();
+    for input in inputs {
+        let mut world = World::default();
+        let mut look = |world: &World| {
+            for number in 0..world.tap_points.next_number() {
+                if let Some(point) = world.tap_points.get(number) {
+                    names.insert(Arc::clone(&point.name));
+                    missing.retain(|name| !is_chosen(std::slice::from_ref(*name), point, world));
+                }
+            }
+            missing.is_empty()
+        };
+        read_updates(input, stop, |origin, update| {
+            world.apply(origin, &update);
+            // The name of a pod may come later than its interface.
+            matches!(update, Update::TapPoint { .. }) && look(&world)
+        })?;
+        if look(&world) {
+            return Ok(());
         }
-        is_found(&names)
-    })?;
-    let missing = wanted.iter().filter(|name| !names.contains(name.as_str()));
-    let missing: Vec<_> = missing.collect();
-    match missing.as_slice() {
-        [first, ..] if !stop.is_set() => bail!(
-            "no interface {} in the files\nhint: there is {}",
-            list(&missing),
-            listed(names.iter().map(AsRef::as_ref), Some(first))
-        ),
-        _ => Ok(()),
     }
+    if stop.is_set() {
+        return Ok(());
+    }
+    let given: Vec<_> = missing.iter().map(ToString::to_string).collect();
+    let first = given.first().map(String::as_str);
+    bail!(
+        "no interface {} in the files\nhint: there is {}",
+        list(&given),
+        listed(names.iter().map(AsRef::as_ref), first)
+    )
 }
 
 /// Fails unless the files have all that a selector asks for by name. Does not read an input that
@@ -56,10 +73,12 @@ pub(super) fn check_names(
     if register.is_complete() || inputs.iter().any(Input::is_stream) {
         return Ok(());
     }
-    read_updates(inputs, stop, |update| {
-        register.learn(&update);
-        register.is_complete()
-    })?;
+    for input in inputs {
+        read_updates(input, stop, |_, update| {
+            register.learn(&update);
+            register.is_complete()
+        })?;
+    }
     match (register.missing(), register.hint()) {
         (Some(missing), Some(hint)) if !stop.is_set() => {
             bail!("no {missing} in the files\nhint: {hint}")
@@ -68,26 +87,42 @@ pub(super) fn check_names(
     }
 }
 
-/// Reads the updates of the files until one is the last that is needed.
+/// Reads the updates of an input until one is the last that is needed.
 fn read_updates(
-    inputs: &[Input],
+    input: &Input,
     stop: &Stop,
-    mut is_enough: impl FnMut(Update) -> bool,
+    mut is_enough: impl FnMut(&Origin, Update) -> bool,
 ) -> anyhow::Result<()> {
-    for input in inputs {
-        let options = ReaderOptions {
-            stop: stop.clone(),
-            ..ReaderOptions::default()
-        };
-        let mut chain = input.open(options, true)?;
-        chain.end();
-        while let Some(item) = chain.next_item()? {
-            if let Item::Update(_, update) = item
-                && is_enough(update)
-            {
-                return Ok(());
-            }
+    let options = ReaderOptions {
+        stop: stop.clone(),
+        ..ReaderOptions::default()
+    };
+    let mut chain = input.open(options, true)?;
+    chain.end();
+    while let Some(item) = chain.next_item()? {
+        if let Item::Update(origin, update) = item
+            && is_enough(&origin, update)
+        {
+            break;
         }
     }
     Ok(())
+}
+
+/// Names that were not found in what can be read only once: an error at the end.
+pub(super) struct Unfound(pub(super) Register);
+
+impl Consumer for Unfound {
+    fn on_update(&mut self, _: &Origin, update: &Update, _: &World) {
+        self.0.learn(update);
+    }
+
+    fn close(&mut self) -> io::Result<()> {
+        match (self.0.missing(), self.0.hint()) {
+            (Some(missing), Some(hint)) => Err(io::Error::other(format!(
+                "no {missing} in what was read\nhint: {hint}"
+            ))),
+            _ => Ok(()),
+        }
+    }
 }

@@ -100,7 +100,10 @@ fn need(text: &str) -> Result<Need, NoLabels> {
     };
     let values = values.trim_end().strip_suffix(')').ok_or(NoLabels)?;
     let values = values.split(',').map(value).collect::<Result<_, _>>()?;
-    let (name, sign) = name.trim_end().rsplit_once(char::is_whitespace).ok_or(NoLabels)?;
+    let (name, sign) = name
+        .trim_end()
+        .rsplit_once(char::is_whitespace)
+        .ok_or(NoLabels)?;
     match sign {
         "in" => key(name, of(values, true)),
         "notin" => key(name, of(values, false)),
@@ -178,8 +181,23 @@ mod tests {
     #[test]
     fn mistakes_are_refused() {
         for text in [
-            "", ",", "app=web,", "a b", "=web", "app=a=b", "app in", "app in (a", "app in a)",
-            "app in ((a))", "app like (a)", "in (a)", "(a)", "!app=web", "ä=b", "app>1", "a in (b) c",
+            "",
+            ",",
+            "app=web,",
+            "a b",
+            "=web",
+            "app=a=b",
+            "app in",
+            "app in (a",
+            "app in a)",
+            "app in ((a))",
+            "app like (a)",
+            "in (a)",
+            "(a)",
+            "!app=web",
+            "ä=b",
+            "app>1",
+            "a in (b) c",
         ] {
             assert_eq!(text.parse::<Labels>(), Err(NoLabels), "{text}");
         }

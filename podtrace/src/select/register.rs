@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{FullName, Peer, Selector, Term, labels::Labels};
 use crate::{
     identity::kubernetes::ClusterUpdate,
-    model::pod::Pod,
+    model::{pod::Pod, snapshot::Snapshot},
     text::{
         escape::escape,
         glob::Glob,
@@ -79,12 +79,15 @@ impl Register {
         (!words.is_empty()).then(|| list(&words))
     }
 
-    /// The names of that kind that there are, those like the first missing one first.
+    /// The names of its kind that there are, those like the first missing one first.
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         let first = self.sought.first()?;
         let Some(known) = self.known.get(&first.kind) else {
-            return Some(format!("there is no {} with a name", first.kind.as_str()));
+            return Some(match first.kind {
+                Kind::Labels => "no pod with labels is known".to_owned(),
+                kind => format!("no {} is known", kind.as_str()),
+            });
         };
         let is_part = matches!(&first.wanted, Wanted::Full(name) if !name.has_namespace());
         let distance = |name: &str| {
@@ -102,16 +105,12 @@ impl Register {
     pub fn learn(&mut self, update: &Update) {
         match update {
             Update::Pods { pods, .. } => pods.iter().for_each(|pod| self.learn_pod(pod)),
-            Update::Snapshot(snapshot) => {
-                for space in &snapshot.namespaces {
-                    if let Some(given) = &space.given {
-                        self.learn_full(given);
-                    }
-                }
-            }
+            Update::Snapshot(snapshot) => self.learn_snapshot(snapshot),
             Update::TapPoint { point, .. } => self.learn_name(Kind::Node, &point.node_name),
             Update::Cluster { update, .. } => match update {
-                ClusterUpdate::Pod(pod) => self.learn_full(&format!("{}/{}", pod.namespace, pod.name)),
+                ClusterUpdate::Pod(pod) => {
+                    self.learn_full(&format!("{}/{}", pod.namespace, pod.name))
+                }
                 ClusterUpdate::Node(node) => self.learn_name(Kind::Node, &node.name),
                 ClusterUpdate::Service(service) => {
                     let name = format!("{}/{}", service.namespace, service.name);
@@ -121,6 +120,15 @@ impl Register {
             },
             _ => {}
         }
+    }
+
+    /// Takes over the names of pods that were given in a table.
+    pub fn learn_snapshot(&mut self, snapshot: &Snapshot) {
+        let given = snapshot
+            .namespaces
+            .iter()
+            .filter_map(|space| space.given.as_ref());
+        given.for_each(|name| self.learn_full(name));
     }
 
     /// Takes over the name of a node.

@@ -60,15 +60,19 @@ impl Term {
                 sends(seen, one) && receives(seen, other)
                     || sends(seen, other) && receives(seen, one)
             }
-            Self::Namespace(wanted) => {
-                has_pod(&|pod| pod.split_once('/').is_some_and(|(of, _)| wanted.matches(of)))
-            }
-            Self::Labels(wanted) => {
-                has_pod(&|pod| seen.labels(pod).is_some_and(|labels| wanted.match_all(labels)))
-            }
+            Self::Namespace(wanted) => has_pod(&|pod| {
+                pod.split_once('/')
+                    .is_some_and(|(of, _)| wanted.matches(of))
+            }),
+            Self::Labels(wanted) => has_pod(&|pod| {
+                seen.labels(pod)
+                    .is_some_and(|labels| wanted.match_all(labels))
+            }),
             Self::Container(wanted) => {
                 let (from, to) = seen.ends();
-                let mut names = [from, to].into_iter().filter_map(|end| end.container.as_ref());
+                let mut names = [from, to]
+                    .into_iter()
+                    .filter_map(|end| end.container.as_ref());
                 names.any(|name| wanted.matches(name))
             }
             Self::Service(name) => seen.services().iter().any(|service| name.matches(service)),

@@ -133,7 +133,11 @@ fn outcomes_have_the_names_of_the_summary() {
     let mut path = path();
     path.outcome = Outcome::NotSeenFurther;
     assert!(is_met(&Term::Outcome("not_seen_further"), &path));
-    assert!(path.hops.iter().any(|hop| hop.direction == Direction::Socket));
+    assert!(
+        path.hops
+            .iter()
+            .any(|hop| hop.direction == Direction::Socket)
+    );
 }
 
 #[test]
@@ -174,8 +178,11 @@ fn names_that_nothing_has_are_told_with_near_ones() {
     ]);
     let mut register = Register::new(&selector.unwrap());
     let missing = register.missing().unwrap();
-    assert_eq!(missing, "pod web1, pod default/*, container c, Service shop/web");
-    assert_eq!(register.hint().unwrap(), "there is no pod with a name");
+    assert_eq!(
+        missing,
+        "pod web1, pod default/*, container c, Service shop/web"
+    );
+    assert_eq!(register.hint().unwrap(), "no pod is known");
     let names = ["web2", "a\u{1b}", "client"];
     let pods = names.map(|name| Pod {
         namespace: "default".into(),
@@ -193,7 +200,10 @@ fn names_that_nothing_has_are_told_with_near_ones() {
     });
     assert_eq!(register.missing().unwrap(), "pod web1, Service shop/web");
     let hint = register.hint().unwrap();
-    assert_eq!(hint, "there is default/web2, default/a\u{fffd}, default/client");
+    assert_eq!(
+        hint,
+        "there is default/web2, default/a\u{fffd}, default/client"
+    );
     assert!(!register.is_complete());
 }
 

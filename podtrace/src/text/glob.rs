@@ -1,5 +1,5 @@
 //! Patterns of names, as a shell has them: `*` is any text, `?` any character.
-use std::fmt;
+use std::{fmt, str::FromStr};
 
 /// A pattern; one without `*` and `?` is a name.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -46,6 +46,62 @@ impl Glob {
 impl fmt::Display for Glob {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
+    }
+}
+
+/// The name of a pod or Service, with or without its namespace, as a pattern.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FullName {
+    namespace: Option<Glob>,
+    name: Glob,
+}
+
+impl FullName {
+    /// Whether `namespace/name` fits. A name that has no namespace fits a pattern without one.
+    #[must_use]
+    pub fn matches(&self, full: &str) -> bool {
+        match (&self.namespace, full.split_once('/')) {
+            (Some(namespace), Some((of, name))) => namespace.matches(of) && self.name.matches(name),
+            (Some(_), None) => false,
+            (None, split) => self.name.matches(split.map_or(full, |(_, name)| name)),
+        }
+    }
+
+    /// Whether it has a namespace.
+    #[must_use]
+    pub fn has_namespace(&self) -> bool {
+        self.namespace.is_some()
+    }
+}
+
+/// The text has more than one slash, or nothing beside one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NotAName;
+
+impl FromStr for FullName {
+    type Err = NotAName;
+
+    fn from_str(text: &str) -> Result<Self, NotAName> {
+        let (namespace, name) = match text.split_once('/') {
+            Some((namespace, name)) => (Some(namespace), name),
+            None => (None, text),
+        };
+        if name.is_empty() || name.contains('/') || namespace == Some("") {
+            return Err(NotAName);
+        }
+        Ok(Self {
+            namespace: namespace.map(Glob::new),
+            name: Glob::new(name),
+        })
+    }
+}
+
+impl fmt::Display for FullName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(namespace) = &self.namespace {
+            write!(f, "{namespace}/")?;
+        }
+        write!(f, "{}", self.name)
     }
 }
 

@@ -1,11 +1,11 @@
 //! Selectors: options that ask for packets by pod, address, outcome and more.
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, Error, FromArgMatches, error::ErrorKind};
 
-use super::parse::duration;
 use crate::{
+    cli::parse::{duration, port},
     clock::nanos,
     path::Outcome,
-    select::{Selector, Term, protocol},
+    select::{FullName, Peer, Selector, Term, protocol},
     text::glob::Glob,
 };
 
@@ -58,7 +58,9 @@ const FLAGS: [Flag; 13] = [
         short: Some('N'),
         value: "NS",
         help: "Only packets of pods in this Kubernetes namespace, in either direction",
-        parse: |text| glob(text, "must be a namespace, as default or 'kube-*'").map(Term::Namespace),
+        parse: |text| {
+            glob(text, "must be a namespace, as default or 'kube-*'").map(Term::Namespace)
+        },
     },
     Flag {
         name: "selector",
@@ -112,7 +114,7 @@ const FLAGS: [Flag; 13] = [
         value: "N",
         help: "Only packets from or to this port of TCP or UDP, before or behind address \
                translation",
-        parse: |text| super::parse::port(text).map(Term::Port),
+        parse: |text| port(text).map(Term::Port),
     },
     Flag {
         name: "protocol",
@@ -148,17 +150,19 @@ const FLAGS: [Flag; 13] = [
     },
 ];
 
-fn name(text: &str) -> Result<crate::select::FullName, String> {
+fn name(text: &str) -> Result<FullName, String> {
     let name = text.parse().ok();
     name.ok_or_else(|| "must be a pod, as default/web, web, 'web-*' or 'kube-system/*'".into())
 }
 
 fn glob(text: &str, expected: &str) -> Result<Glob, String> {
     let is_name = !text.is_empty() && !text.contains('/');
-    is_name.then(|| Glob::new(text)).ok_or_else(|| expected.into())
+    is_name
+        .then(|| Glob::new(text))
+        .ok_or_else(|| expected.into())
 }
 
-fn peer(text: &str) -> Result<crate::select::Peer, String> {
+fn peer(text: &str) -> Result<Peer, String> {
     let peer = text.parse().ok();
     peer.ok_or_else(|| {
         "must be two pods or addresses, as --between default/client 'web-*' or --between \
@@ -246,7 +250,9 @@ impl FromArgMatches for SelectArgs {
         terms.sort_by_key(|(place, _)| *place);
         let nots = matches.indices_of(NOT).into_iter().flatten();
         let negated = negated(&terms, nots)?;
-        let terms = terms.into_iter().map(|(place, term)| (negated.contains(&place), term));
+        let terms = terms
+            .into_iter()
+            .map(|(place, term)| (negated.contains(&place), term));
         Ok(Self {
             selector: Selector::new(terms),
         })
@@ -268,7 +274,11 @@ fn negated(
         let mut places = terms.iter().map(|(place, _)| *place);
         match places.find(|place| *place > not) {
             Some(place) if !negated.contains(&place) => negated.push(place),
-            Some(_) => return Err(mistake("--not stands twice before one selector: leave both out")),
+            Some(_) => {
+                return Err(mistake(
+                    "--not stands twice before one selector: leave both out",
+                ));
+            }
             None => {
                 return Err(mistake(
                     "--not negates the selector behind it, and there is none: --not --pod \
@@ -308,8 +318,14 @@ mod tests {
             ("", vec![]),
             ("--pod a", vec![(false, pod("a"))]),
             ("--not --pod a", vec![(true, pod("a"))]),
-            ("--not --pod=a --pod b", vec![(true, pod("a")), (false, pod("b"))]),
-            ("--pod a --not --pod b", vec![(false, pod("a")), (true, pod("b"))]),
+            (
+                "--not --pod=a --pod b",
+                vec![(true, pod("a")), (false, pod("b"))],
+            ),
+            (
+                "--pod a --not --pod b",
+                vec![(false, pod("a")), (true, pod("b"))],
+            ),
             (
                 "--not --port 53 --not --pod b --pod c",
                 vec![(true, Term::Port(53)), (true, pod("b")), (false, pod("c"))],
@@ -341,7 +357,12 @@ mod tests {
             ("--pod /web", "--pod", "/web", "default/web"),
             ("--from-pod x/", "--from-pod", "x/", "default/web"),
             ("--to-pod /", "--to-pod", "/", "default/web"),
-            ("--between a b/c/d", "--between", "b/c/d", "--between default/client"),
+            (
+                "--between a b/c/d",
+                "--between",
+                "b/c/d",
+                "--between default/client",
+            ),
             ("-N a/b", "--namespace", "a/b", "kube-*"),
             ("-l app=", "", "", ""),
             ("-l =x", "--selector", "=x", "app=web"),
