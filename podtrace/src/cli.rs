@@ -47,7 +47,7 @@ pub enum Command {
     /// prints a summary.
     #[command(after_help = "Examples:
   sudo podtrace trace                           every packet, with its hops
-  sudo podtrace trace --count 10                the first ten
+  sudo podtrace trace --pod default/web -c 10   the first ten that a pod sends or receives
   sudo podtrace trace -i cni0 -i flannel.1      only these interfaces
   sudo podtrace trace -- ping -c 1 10.244.2.2   while a command runs
   sudo podtrace trace icmp and host 10.244.2.7  only these packets, as with tcpdump

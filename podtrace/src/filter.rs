@@ -12,7 +12,7 @@ mod words;
 
 pub use classic::Frame;
 use classic::Program;
-pub use kernel::Block;
+pub use kernel::{Block, of_protocols};
 pub use mistake::Mistake;
 pub use scope::{Filter, Scope, Seen};
 pub use translate::{Beyond, INSTRUCTION, TranslateError, WINDOW};

@@ -2,7 +2,7 @@
 use anyhow::{anyhow, bail};
 
 use crate::{
-    model::tap_name::TapName,
+    model::{tap_name::TapName, tap_point::TapPoint},
     node::discover::Scan,
     text::{escape::escape, names::listed},
     world::World,
@@ -25,11 +25,16 @@ pub(super) fn check_names(chosen: &[TapName], scan: &Scan) -> anyhow::Result<()>
 }
 
 /// Fails unless every name means an interface, now that the pods have names.
-pub(super) fn check_owners(chosen: &[TapName], world: &World) -> anyhow::Result<()> {
-    let points = || (0..world.tap_points.next_number()).filter_map(|at| world.tap_points.get(at));
+pub(super) fn check_owners(
+    chosen: &[TapName],
+    found: &[TapPoint],
+    world: &World,
+) -> anyhow::Result<()> {
     for name in chosen {
-        if !points().any(|point| name.fits(&point.name, || world.owner_of(point))) {
-            let names = points().map(|point| format!("{}/{}", world.owner_of(point), point.name));
+        let is_meant = |point: &TapPoint| name.fits(&point.name, || world.owner_of(point));
+        if !found.iter().any(is_meant) {
+            let full = |point: &TapPoint| format!("{}/{}", world.owner_of(point), point.name);
+            let names = found.iter().map(full);
             let names: Vec<_> = names.collect();
             return Err(missing(name, names.iter().map(String::as_str)));
         }

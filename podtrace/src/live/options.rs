@@ -5,7 +5,7 @@ use podtrace_ebpf::config::SNAPLEN_DEFAULT;
 
 use super::{recording::Recording, sampling::Sampling};
 use crate::{
-    filter::Filter,
+    filter::{Block, Filter, of_protocols},
     model::tap_name::TapName,
     node::pod_table::PodTable,
     packet::VxlanPorts,
@@ -67,6 +67,13 @@ pub(crate) struct TraceOptions {
 }
 
 impl TraceOptions {
+    /// What the kernel can decide of the packets that are asked for.
+    pub(super) fn kernel_filter(&self) -> Option<Block> {
+        let by_expression = self.filter.as_deref().and_then(Filter::for_kernel);
+        let selector = self.selector.as_deref();
+        by_expression.or_else(|| of_protocols(&selector?.protocols()?))
+    }
+
     /// Traces everything at the usual taps, until the session is ended.
     pub(crate) fn new(method: AttachMethod, without: Without, epoch_ns: i128) -> Self {
         Self {

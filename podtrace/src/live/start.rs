@@ -9,7 +9,6 @@ use super::{Ending, Outlets, TraceOptions, Tracer, names::Awaited};
 use crate::{
     cgroup::{fs::CgroupFs, parse_path},
     clock::{monotonic_ns, nanos},
-    filter::Filter,
     live::{
         check::{check_names, check_owners},
         diagnostics::Diagnostics,
@@ -58,7 +57,7 @@ impl Tracer {
             ring_bytes: options.ring_bytes,
             max_interfaces: INTERFACES_MIN,
             headers_only: options.headers_only,
-            filter: options.filter.as_deref().and_then(Filter::for_kernel),
+            filter: options.kernel_filter(),
             vxlan_ports: options.vxlan_ports,
             diagnostics: options.diagnostics,
             without: options.without,
@@ -165,8 +164,9 @@ impl Tracer {
         for update in first {
             named.extend(tracer.receive(update)?);
         }
+        let found: Vec<_> = scan.targets.iter().map(|target| target.point.clone()).collect();
         notices.extend(tracer.apply(scan)?);
-        check_owners(&options.interfaces, tracer.pipeline.world())?;
+        check_owners(&options.interfaces, &found, tracer.pipeline.world())?;
         notices.append(&mut named);
         notices.extend(waiting);
         if tracer.attached(options.begins_within).await? {

@@ -290,7 +290,10 @@ impl Taps {
         let present: HashSet<_> = targets.iter().map(|t| point_key(&t.point)).collect();
         self.refused.retain(|key| present.contains(key));
         for tap in &mut self.taps {
-            if present.contains(&tap.key()) {
+            let is_there = present.contains(&tap.key());
+            // A pod may get the name of another one than those that were chosen.
+            let need = self.needs.of(&tap.point, reporter.pipeline.world());
+            if is_there && need != Need::Never {
                 continue;
             }
             match &mut tap.state {
@@ -298,7 +301,11 @@ impl Taps {
                 state => {
                     self.attacher.detach(tap.number);
                     if matches!(state, State::Attached) {
-                        reporter.notice(&tap.point, "is gone");
+                        let what = match is_there {
+                            true => "was not chosen, and is not traced any more",
+                            false => "is gone",
+                        };
+                        reporter.notice(&tap.point, what);
                     }
                     *state = State::Detaching { next: None };
                     reporter.update(&Update::Removed { number: tap.number });

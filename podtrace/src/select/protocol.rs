@@ -50,6 +50,22 @@ impl FromStr for Protocol {
 }
 
 impl Protocol {
+    /// The names that libpcap has for it; none if it has no such. What is not IP needs none: the
+    /// kernel passes over IP packets only.
+    pub(super) fn in_kernel(self) -> Option<&'static [&'static str]> {
+        match self {
+            Self::Arp => Some(&[]),
+            Self::Named("icmp", _) => Some(&["icmp", "icmp6"]),
+            Self::Named("icmp6", _) => Some(&["icmp6"]),
+            Self::Named("igmp", _) => Some(&["igmp"]),
+            Self::Named("tcp", _) => Some(&["tcp"]),
+            Self::Named("udp", _) => Some(&["udp"]),
+            Self::Named("sctp", _) => Some(&["sctp"]),
+            Self::Named("esp", _) => Some(&["esp"]),
+            Self::Named(..) | Self::Number(_) => None,
+        }
+    }
+
     /// Whether a packet has it.
     #[must_use]
     pub fn is_of(self, packet: &Packet) -> bool {

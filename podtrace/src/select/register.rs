@@ -141,7 +141,9 @@ impl Register {
         for container in &pod.containers {
             self.learn_name(Kind::Container, &container.name);
         }
-        for (key, value) in &pod.labels {
+        // The runtime's own are no labels of the pod object.
+        let own = |key: &String| key.starts_with("io.kubernetes.");
+        for (key, value) in pod.labels.iter().filter(|(key, _)| !own(key)) {
             self.keep(Kind::Labels, &format!("{key}={value}"));
         }
         self.sought.retain(|sought| match &sought.wanted {

@@ -1,4 +1,5 @@
-//! The pods that a selector asks for: their interfaces are the first to be attached to.
+//! What a selector asks for in advance: pods, whose interfaces are the first to be attached to,
+//! and protocols, by which the kernel passes over other packets.
 use std::collections::BTreeMap;
 
 use super::{FullName, Peer, Selector, Term};
@@ -28,6 +29,22 @@ impl Selector {
         })
     }
 
+    /// The protocols of which each packet that it asks for has one, as libpcap names them; none
+    /// if it may have another.
+    #[must_use]
+    pub fn protocols(&self) -> Option<Vec<&'static str>> {
+        self.groups
+            .iter()
+            .filter(|group| !group.is_negated)
+            .find_map(|group| {
+                let names = group.terms.iter().map(|term| match term {
+                    Term::Protocol(protocol) => protocol.in_kernel(),
+                    _ => None,
+                });
+                Some(names.collect::<Option<Vec<_>>>()?.concat())
+            })
+    }
+
     /// The terms that describe pods and are not negated.
     fn pods(&self) -> impl Iterator<Item = &Term> {
         let is_of_pods = |term: &Term| match term {
@@ -51,6 +68,7 @@ impl Selector {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::select::protocol::Protocol;
 
     #[test]
     fn pods_are_those_of_terms_that_have_to_be_met() {
@@ -96,5 +114,32 @@ mod tests {
         let selector = Selector::new([(false, labels)]).unwrap();
         let known = [("app".to_owned(), "web".to_owned())].into();
         assert!(selector.is_for_pod("a/x", Some(&known)) && !selector.is_for_pod("a/x", None));
+    }
+
+    #[test]
+    fn protocols_are_those_that_a_packet_needs() {
+        let protocol = |text: &str| Term::Protocol(text.parse::<Protocol>().unwrap());
+        for (terms, expected) in [
+            (vec![(false, protocol("tcp"))], Some(vec!["tcp"])),
+            (
+                vec![
+                    (false, protocol("icmp")),
+                    (false, protocol("udp")),
+                    (false, Term::Port(53)),
+                ],
+                Some(vec!["icmp", "icmp6", "udp"]),
+            ),
+            // ARP passes anyway.
+            (vec![(false, protocol("arp"))], Some(vec![])),
+            (
+                vec![(false, protocol("tcp")), (false, protocol("47"))],
+                None,
+            ),
+            (vec![(true, protocol("tcp"))], None),
+            (vec![(false, Term::Port(53))], None),
+        ] {
+            let selector = Selector::new(terms.clone()).unwrap();
+            assert_eq!(selector.protocols(), expected, "{terms:?}");
+        }
     }
 }
