@@ -164,7 +164,11 @@ impl Tracer {
         for update in first {
             named.extend(tracer.receive(update)?);
         }
-        let found: Vec<_> = scan.targets.iter().map(|target| target.point.clone()).collect();
+        let found: Vec<_> = scan
+            .targets
+            .iter()
+            .map(|target| target.point.clone())
+            .collect();
         notices.extend(tracer.apply(scan)?);
         check_owners(&options.interfaces, &found, tracer.pipeline.world())?;
         notices.append(&mut named);
