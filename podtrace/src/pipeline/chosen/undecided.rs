@@ -16,6 +16,8 @@ const WAIT_NS: u64 = 10_000_000_000;
 pub(super) struct Undecided {
     events: VecDeque<(Box<Event>, u64)>,
     bytes: usize,
+    /// Of these, the bytes of events that are not shown.
+    refused_bytes: usize,
     packets: Map<u64, Packet>,
 }
 
@@ -23,6 +25,7 @@ pub(super) struct Undecided {
 #[derive(Clone, Copy, Debug, Default)]
 struct Packet {
     waiting: usize,
+    bytes: usize,
     /// Whether it is shown, once that is known.
     verdict: Option<bool>,
 }
@@ -34,23 +37,36 @@ impl Undecided {
 
     /// `is_shown`: whether it is known that the packet is shown.
     pub(super) fn push(&mut self, event: &Event, packet: u64, is_shown: bool) {
-        let known = self.packets.entry(packet).or_default();
-        known.waiting += 1;
-        if is_shown {
-            known.verdict = Some(true);
-        }
         // The captured bytes are copied: they would keep their whole batch in memory.
         let event = Event {
             captured: Bytes::copy_from_slice(&event.captured),
             ..event.clone()
         };
-        self.bytes += bytes(&event);
+        let bytes = bytes(&event);
+        let known = self.packets.entry(packet).or_default();
+        if is_shown && known.verdict == Some(false) {
+            self.refused_bytes -= known.bytes;
+        }
+        if is_shown {
+            known.verdict = Some(true);
+        }
+        if known.verdict == Some(false) {
+            self.refused_bytes += bytes;
+        }
+        known.waiting += 1;
+        known.bytes += bytes;
+        self.bytes += bytes;
         self.events.push_back((Box::new(event), packet));
     }
 
     pub(super) fn decide(&mut self, packet: u64, is_shown: bool) {
-        if let Some(known) = self.packets.get_mut(&packet) {
-            known.verdict = Some(is_shown || known.verdict == Some(true));
+        if let Some(known) = self.packets.get_mut(&packet)
+            && known.verdict.is_none()
+        {
+            known.verdict = Some(is_shown);
+            if !is_shown {
+                self.refused_bytes += known.bytes;
+            }
         }
     }
 
@@ -58,20 +74,45 @@ impl Undecided {
     /// shown. `now_ns`: the newest time known.
     pub(super) fn next(&mut self, now_ns: u64) -> Option<(Box<Event>, u64, bool)> {
         let (event, packet) = self.events.front()?;
-        let verdict = self.packets.get(packet).and_then(|known| known.verdict);
+        let mut verdict = self.verdict(*packet);
         let is_late = now_ns.saturating_sub(event.ts_ns) >= WAIT_NS;
-        if verdict.is_none() && !is_late && self.bytes <= CHOSEN_BYTES {
-            return None;
+        if verdict.is_none() && !is_late {
+            if self.bytes <= CHOSEN_BYTES {
+                return None;
+            }
+            if self.refused_bytes > self.bytes / 2 {
+                self.let_refused_go_first();
+                verdict = Some(false);
+            }
         }
         let (event, packet) = self.events.pop_front()?;
-        self.bytes -= bytes(&event);
+        let bytes = bytes(&event);
+        self.bytes -= bytes;
+        if verdict == Some(false) {
+            self.refused_bytes -= bytes;
+        }
         if let Some(known) = self.packets.get_mut(&packet) {
             known.waiting -= 1;
+            known.bytes -= bytes;
             if known.waiting == 0 {
                 self.packets.remove(&packet);
             }
         }
         Some((event, packet, verdict.unwrap_or(true)))
+    }
+
+    fn verdict(&self, packet: u64) -> Option<bool> {
+        self.packets.get(&packet)?.verdict
+    }
+
+    /// Makes room: events that are not shown are only counted, in any order.
+    fn let_refused_go_first(&mut self) {
+        let events = std::mem::take(&mut self.events);
+        let (mut refused, others): (VecDeque<_>, VecDeque<_>) = events
+            .into_iter()
+            .partition(|(_, packet)| self.verdict(*packet) == Some(false));
+        refused.extend(others);
+        self.events = refused;
     }
 }
 
@@ -133,6 +174,30 @@ mod tests {
         undecided.push(&event(9), 10, false);
         assert!(next(&mut undecided, 9 + WAIT_NS - 1).is_empty());
         assert_eq!(next(&mut undecided, 9 + WAIT_NS), [(9, 10, true)]);
+    }
+
+    #[test]
+    fn refused_events_make_room_for_those_that_wait() {
+        let mut undecided = Undecided::default();
+        undecided.push(&event(1), 7, false);
+        let (mut shown, mut refused) = (0, 0);
+        for packet in 8..100_000 {
+            undecided.push(&event(2), packet, false);
+            undecided.decide(packet, packet % 100 == 0);
+            for (.., is_shown) in next(&mut undecided, 3) {
+                shown += u64::from(is_shown);
+                refused += u64::from(!is_shown);
+            }
+            assert!(undecided.bytes <= CHOSEN_BYTES);
+        }
+        // The first packet is still not known, and holds up what is shown.
+        assert!(shown == 0 && refused > 80_000, "{shown} {refused}");
+        undecided.decide(7, true);
+        let rest = next(&mut undecided, 3);
+        assert_eq!(rest[0], (1, 7, true));
+        assert_eq!(rest.iter().filter(|(.., is_shown)| *is_shown).count(), 1000);
+        assert!(undecided.packets.is_empty());
+        assert_eq!((undecided.bytes, undecided.refused_bytes), (0, 0));
     }
 
     #[test]
