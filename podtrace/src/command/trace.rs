@@ -32,13 +32,14 @@ use crate::{
     pipeline::consumer::Consumer,
     privilege,
     probe::{memory::default_rings, restraint::yield_to_others},
+    select::Selector,
     sink::{self, Sink, TextSink},
     text::{escape::shown, system_error::without_numbers},
 };
 
 /// A session begins after this time, even if interfaces are still to be attached to.
 const BEGIN: Duration = Duration::from_millis(60);
-/// The same where the user chose interfaces or packets, and waits for them.
+/// The same where the user chose interfaces or pods, and waits for them.
 const BEGIN_CHOSEN: Duration = Duration::from_secs(2);
 /// The same where somebody waits for all of them.
 const BEGIN_WHOLE: Duration = Duration::from_secs(60);
@@ -92,6 +93,11 @@ pub(super) fn follow(
     let mut ready = Ready::open(capture.ready_fd)?;
     let mut workload = workload(&capture.command)?;
     privilege::begin(sources.cluster.is_some())?;
+    let is_for_pods = chosen
+        .select
+        .selector
+        .as_ref()
+        .is_some_and(Selector::is_for_pods);
     let options = TraceOptions {
         interfaces: capture.interfaces.clone(),
         table: table(capture.naming.pods.as_deref())?,
@@ -114,7 +120,7 @@ pub(super) fn follow(
         diagnostics: capture.verbose > 0,
         begins_within: match capture {
             _ if workload.is_some() || ready.is_some() => BEGIN_WHOLE,
-            _ if !capture.interfaces.is_empty() || chosen.select.selector.is_some() => BEGIN_CHOSEN,
+            _ if !capture.interfaces.is_empty() || is_for_pods => BEGIN_CHOSEN,
             _ => BEGIN,
         },
         has_closer,

@@ -62,11 +62,13 @@ impl Needs {
             let netns = point.pod_netns();
             netns.is_some_and(|netns| world.identities.known_pod(netns).is_none())
         };
-        self.chosen.is_empty()
-            || self.chosen.iter().any(|name| {
-                name.fits(&point.name, || world.owner_of(point))
-                    || name.fits_device(&point.name) && has_no_name()
-            })
+        let may_be = |name: &TapName| {
+            let is_of_node = || name.fits(&point.name, || &point.node_name);
+            name.fits_device(&point.name) && has_no_name() && !is_of_node()
+        };
+        let is_meant = |name: &TapName| name.fits(&point.name, || world.owner_of(point));
+        let mut chosen = self.chosen.iter();
+        self.chosen.is_empty() || chosen.any(|name| is_meant(name) || may_be(name))
     }
 }
 
