@@ -21,7 +21,7 @@ pub use capture::{Attach, CaptureArgs, Feature, KernelArgs, LoadArgs, NamingArgs
 pub use control::ControlArgs;
 pub use detail::DetailArgs;
 pub use files::{FileArgs, WriteArgs};
-pub use filter::{FileFilterArgs, LiveFilterArgs, ScopeArgs};
+pub use filter::{FileFilterArgs, LiveFilterArgs, ScopeArgs, SelectArgs};
 pub use flows::{FlowsArgs, FlowsFormat, FlowsOrder};
 pub use habits::{Flow, HabitArgs, ListArgs, TimeStyle};
 pub use mistakes::parse;
@@ -57,7 +57,7 @@ pub enum Command {
     /// prints a summary.
     #[command(after_help = "Examples:
   sudo podtrace trace                           every packet, with its hops
-  sudo podtrace trace --count 10                the first ten
+  sudo podtrace trace --pod default/web -c 10   the first ten that a pod sends or receives
   sudo podtrace trace -i cni0 -i flannel.1      only these interfaces
   sudo podtrace trace -- ping -c 1 10.244.2.2   while a command runs
   sudo podtrace trace icmp and host 10.244.2.7  only these packets, as with tcpdump

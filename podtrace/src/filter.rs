@@ -12,6 +12,7 @@ mod words;
 
 pub use classic::Frame;
 use classic::Program;
+pub use kernel::of_protocols;
 pub use mistake::Mistake;
 pub use scope::{Filter, Scope, Seen};
 pub use translate::{Beyond, Block, INSTRUCTION, TranslateError, WINDOW};

@@ -7,6 +7,7 @@ mod cluster;
 mod diagnostics;
 mod end;
 mod follow;
+mod names;
 mod options;
 mod progress;
 pub(crate) mod recording;
@@ -44,6 +45,7 @@ use crate::{
 };
 use diagnostics::Diagnostics;
 pub(crate) use end::Missing;
+use names::Awaited;
 pub(crate) use options::{Outlets, TraceOptions};
 pub(crate) use progress::Foot;
 use progress::Status;
@@ -80,6 +82,8 @@ pub(crate) struct Tracer {
     sources: Sources,
     sampling: Sampling,
     pipeline: Pipeline,
+    /// Names that a selector asks for.
+    awaited: Awaited,
     /// Receives the text output.
     sink: Sink,
     /// Progress of the recording.
@@ -147,7 +151,10 @@ impl Tracer {
         }
         let is_full = before == 0 && self.not_kept() > 0;
         let full = is_full.then(|| cluster::FULL.to_owned());
-        Ok(full.into_iter().collect())
+        Ok(full
+            .into_iter()
+            .chain(self.awaited.learn(&update))
+            .collect())
     }
 
     /// How many reports of remote pods, of nodes and of Services exceeded the room.
@@ -190,7 +197,9 @@ impl Tracer {
     /// Brings taps and names in step with a scan; returns the notices about it.
     fn apply(&mut self, scan: Scan) -> anyhow::Result<Vec<String>> {
         let since_ns = scan.snapshot.time.steady_until_ns;
-        let notices = self.change_taps(|taps, reporter| taps.apply(scan, reporter))?;
+        let found = self.awaited.learn_snapshot(&scan.snapshot);
+        let mut notices = self.change_taps(|taps, reporter| taps.apply(scan, reporter))?;
+        notices.extend(found);
         self.report_unwatched(Some(since_ns))?;
         Ok(notices)
     }

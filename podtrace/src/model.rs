@@ -13,6 +13,7 @@ pub mod snapshot;
 pub mod start;
 pub mod subnet;
 pub mod tap;
+pub mod tap_name;
 pub mod tap_point;
 pub mod topology;
 pub mod translation;

@@ -211,6 +211,12 @@ impl Outcome {
         "unanswered",
     ];
 
+    /// Its JSON name.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        Self::NAMES[self.index()]
+    }
+
     /// Position in [`Self::NAMES`].
     #[must_use]
     pub fn index(self) -> usize {

@@ -64,6 +64,8 @@ pub struct Pipeline {
     emitted: Map<(u32, Direction), u64>,
     chosen: Chosen,
     filters_control: bool,
+    /// Whether events are being handed on of which it is known whether they are shown.
+    hands_on: bool,
     /// Events that the filter refused here: the kernel's counts do not have them.
     refused: Map<(u32, Direction), u64>,
     last_shown: LastShown,
@@ -101,6 +103,7 @@ impl Pipeline {
             emitted: Map::default(),
             chosen: Chosen::default(),
             filters_control: false,
+            hands_on: false,
             refused: Map::default(),
             last_shown: LastShown::default(),
             removed: Removed::default(),
@@ -319,6 +322,11 @@ impl Pipeline {
 
     /// Hands on the events of which it is known whether they are shown.
     fn hand_on_decided(&mut self, now_ns: u64) {
+        // An event that finds no room at the gate lets a path pass, which decides on more: the
+        // loop that is running takes these, too.
+        if std::mem::replace(&mut self.hands_on, true) {
+            return;
+        }
         while let Some((event, packet, is_shown)) = self.chosen.next(now_ns) {
             let tap = (event.interface, event.direction);
             if is_shown {
@@ -328,6 +336,7 @@ impl Pipeline {
                 self.refuse(tap);
             }
         }
+        self.hands_on = false;
     }
 
     /// Counts an event that is not shown.

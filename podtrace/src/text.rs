@@ -1,6 +1,7 @@
-//! Small helpers for text: what is safe for a terminal, lists of names, numbers, sizes.
+//! Small helpers for text: what is safe for a terminal, names and their patterns, numbers, sizes.
 pub(crate) mod count;
 pub mod escape;
+pub mod glob;
 pub mod names;
 pub mod sanitize;
 pub(crate) mod size;

@@ -29,6 +29,7 @@ mod runtime;
 mod runtime_outages;
 mod scan;
 mod scenarios;
+mod selectors;
 mod senders;
 mod services;
 mod sessions;

@@ -8,13 +8,15 @@ use super::{
     Color, Format, HabitArgs, TimeStyle,
     parse::{count, duration, interface, mebibytes, number, port, rate, share, snaplen},
 };
+use crate::model::tap_name::TapName;
 
 /// Options of live tracing.
 #[derive(Clone, Debug, Args)]
 pub struct CaptureArgs {
-    /// Tap only interfaces of this name, on the node and in pods (repeatable) [default: any]
+    /// Tap only interfaces of this name, on the node and in pods: cni0, 'veth*', default/web/eth0,
+    /// worker1/eth0 (repeatable) [default: any]
     #[arg(short, long = "interface", value_name = "NAME", value_parser = interface())]
-    pub interfaces: Vec<String>,
+    pub interfaces: Vec<TapName>,
     /// Stop after this many packets
     #[arg(short, long, value_name = "N", value_parser = count)]
     pub count: Option<u64>,
@@ -68,8 +70,8 @@ pub struct CaptureArgs {
 impl CaptureArgs {
     /// The interfaces to tap; none for the usual ones, which tcpdump calls `any`.
     #[must_use]
-    pub fn chosen(&self) -> &[String] {
-        match self.interfaces.iter().any(|name| name == "any") {
+    pub fn chosen(&self) -> &[TapName] {
+        match self.interfaces.iter().any(TapName::is_any) {
             true => &[],
             false => &self.interfaces,
         }

@@ -1,5 +1,9 @@
-//! Which packets are shown: tcpdump's expressions.
+//! Which packets are shown: tcpdump's expressions, and selectors.
+mod select;
+
 use clap::Args;
+
+pub use select::SelectArgs;
 
 use super::{ControlArgs, Flow};
 
@@ -40,6 +44,13 @@ pub struct LiveFilterArgs {
     /// Whether control traffic is shown.
     #[command(flatten)]
     pub control: ControlArgs,
+    /// Selectors.
+    #[command(flatten)]
+    pub select: SelectArgs,
+    /// Wait for pods, namespaces, containers, Services and nodes of selectors that do not exist
+    /// yet, instead of refusing their names
+    #[arg(long, help_heading = "Selectors")]
+    pub wait: bool,
 }
 
 /// The expression of the commands that read files, behind `--`.
@@ -55,4 +66,7 @@ pub struct FileFilterArgs {
     /// Whether control traffic is shown.
     #[command(flatten)]
     pub control: ControlArgs,
+    /// Selectors.
+    #[command(flatten)]
+    pub select: SelectArgs,
 }

@@ -18,7 +18,7 @@ pub struct FlowsArgs {
     /// (repeatable)
     #[arg(short, long, value_name = "FILE|DIR",
           conflicts_with_all = ["count", "duration", "netns", "cri_socket", "pods", "node_name",
-                                "kubeconfig", "command", "ready_fd"])]
+                                "kubeconfig", "command", "ready_fd", "wait"])]
     pub read: Vec<PathBuf>,
     /// Output format
     #[arg(short, long, value_name = "FORMAT", default_value = "text")]

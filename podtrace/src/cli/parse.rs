@@ -8,6 +8,7 @@ use jiff::SignedDuration;
 use podtrace_ebpf::config::{SNAPLEN_MAX, SNAPLEN_MIN};
 
 use crate::{
+    model::tap_name::TapName,
     replay::options::{Moment, Span},
     text::escape::escape_bytes,
 };
@@ -92,13 +93,11 @@ fn positive(time: SignedDuration) -> Result<Duration, String> {
         .ok_or_else(|| OUT_OF_BOUNDS.into())
 }
 
-/// The name of an interface, which may be any bytes, as it is shown.
-pub(super) fn interface() -> impl TypedValueParser<Value = String> {
+/// The name of an interface, which may be any bytes, as it is shown, or a pattern.
+pub(super) fn interface() -> impl TypedValueParser<Value = TapName> {
     OsStringValueParser::new().try_map(|name| {
-        let name = escape_bytes(name.as_bytes());
-        (!name.is_empty())
-            .then(|| name.into_owned())
-            .ok_or("must be the name of an interface, as ip link shows it")
+        let name = escape_bytes(name.as_bytes()).parse().ok();
+        name.ok_or("must be an interface as ip link shows it, as cni0, 'veth*' or default/web/eth0")
     })
 }
 

@@ -7,7 +7,10 @@ use super::{
     Color, DetailArgs, FileFilterArgs, ViewArgs, WriteArgs,
     parse::{self, duration, factor, interface, moment, number, offset, port, span},
 };
-use crate::replay::options::{Moment, Span};
+use crate::{
+    model::tap_name::TapName,
+    replay::options::{Moment, Span},
+};
 
 /// The files to read, and which part of them.
 #[derive(Clone, Debug, Args)]
@@ -16,9 +19,10 @@ pub struct InputArgs {
     /// of which all captures are read; - for standard input. May be compressed by zstd or gzip
     #[arg(value_name = "FILE|DIR", required = true)]
     pub files: Vec<PathBuf>,
-    /// Only interfaces of this name, on the node and in pods (repeatable)
+    /// Only interfaces of this name, on the node and in pods: cni0, 'veth*', default/web/eth0,
+    /// worker1/eth0 (repeatable)
     #[arg(short, long = "interface", value_name = "NAME", value_parser = interface())]
-    pub interfaces: Vec<String>,
+    pub interfaces: Vec<TapName>,
     /// Begin at this time: 2026-11-24T12:00:00Z, 12:00:00 (local time on the first day, or after
     /// midnight if the recording begins in the evening), or +10s after the beginning
     #[arg(long, value_name = "TIME", value_parser = moment, allow_hyphen_values = true)]

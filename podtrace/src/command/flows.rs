@@ -1,5 +1,8 @@
 //! `podtrace flows`.
-use std::io::{self, IsTerminal as _};
+use std::{
+    io::{self, IsTerminal as _},
+    sync::Arc,
+};
 
 use super::{
     filter::filter,
@@ -41,6 +44,7 @@ fn replay(args: &FlowsArgs) -> anyhow::Result<u8> {
         filter: filter(&args.filter.expression, args.filter.scope)?,
         only_matching: args.filter.scope.only_matching,
         no_control: args.filter.control.no_control,
+        selector: args.filter.select.selector.clone().map(Arc::new),
         ..PlayerOptions::default()
     };
     let mut player = Player::new(&player_options, false, stop_on_signal()?)?;

@@ -2,7 +2,7 @@
 mod export;
 mod stats;
 
-use std::{io, path::PathBuf};
+use std::{io, path::PathBuf, sync::Arc};
 
 use anyhow::bail;
 use nix::sys::stat::{SFlag, fstat};
@@ -122,6 +122,7 @@ fn player_options(args: &InputArgs) -> anyhow::Result<PlayerOptions> {
                 expression,
                 scope,
                 control,
+                select,
             },
     } = args.clone();
     Ok(PlayerOptions {
@@ -137,5 +138,6 @@ fn player_options(args: &InputArgs) -> anyhow::Result<PlayerOptions> {
         filter: filter(&expression, scope)?,
         only_matching: scope.only_matching,
         no_control: control.no_control,
+        selector: select.selector.map(Arc::new),
     })
 }

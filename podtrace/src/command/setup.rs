@@ -18,6 +18,7 @@ use crate::{
     command::{use_color, width},
     identity::cri::check_socket,
     live::runtimes::Sockets,
+    model::tap_name::TapName,
     netns::{NetNs, NetNsError, file_name, force_inode_ids},
     node::{pod_table::PodTable, target::Node},
     output::{
@@ -273,6 +274,11 @@ pub(super) fn refuse_terminal() -> anyhow::Result<()> {
         );
     }
     Ok(())
+}
+
+/// The names of interfaces, as they were given.
+pub(super) fn names_of(interfaces: &[TapName]) -> Vec<String> {
+    interfaces.iter().map(ToString::to_string).collect()
 }
 
 /// The command line.

@@ -8,6 +8,7 @@ use std::{
     future::pending,
     io::{self, IsTerminal as _, Write as _},
     path::Path,
+    sync::Arc,
     time::Duration,
 };
 
@@ -38,13 +39,14 @@ use crate::{
     pipeline::consumer::Consumer,
     privilege,
     probe::{memory::default_rings, restraint::yield_to_others},
+    select::Selector,
     sink::{self, Sink, TextSink},
     text::{escape::shown, system_error::without_numbers},
 };
 
 /// A session begins after this time, even if interfaces are still to be attached to.
 const BEGIN: Duration = Duration::from_millis(60);
-/// The same where the user chose interfaces, and waits for them.
+/// The same where the user chose interfaces or pods, and waits for them.
 const BEGIN_CHOSEN: Duration = Duration::from_secs(2);
 /// The same where somebody waits for all of them.
 const BEGIN_WHOLE: Duration = Duration::from_secs(60);
@@ -116,6 +118,9 @@ pub(super) fn follow(
     foot: Option<Foot>,
 ) -> anyhow::Result<u8> {
     let filter = filter(&chosen.expression, chosen.scope)?;
+    if chosen.wait && chosen.select.selector.is_none() {
+        bail!("--wait waits for the names of selectors, and there is none: --wait --pod web");
+    }
     if files.is_some_and(|files| files.write.is_some()) {
         refuse_partial(chosen.scope)?;
     }
@@ -127,12 +132,19 @@ pub(super) fn follow(
     let mut ready = Ready::open(capture.ready_fd)?;
     let mut workload = workload(&capture.command)?;
     privilege::begin(sources.cluster.is_some())?;
+    let is_for_pods = chosen
+        .select
+        .selector
+        .as_ref()
+        .is_some_and(Selector::is_for_pods);
     let options = TraceOptions {
         interfaces: capture.chosen().to_vec(),
         table: table(capture.naming.pods.as_deref())?,
         filter,
         only_matching: chosen.scope.only_matching,
         no_control: chosen.control.no_control,
+        selector: chosen.select.selector.clone().map(Arc::new),
+        waits: chosen.wait,
         count: capture.count,
         duration: capture.duration,
         snaplen: capture.snaplen,
@@ -148,7 +160,7 @@ pub(super) fn follow(
         diagnostics: capture.verbose > 0,
         begins_within: match capture {
             _ if workload.is_some() || ready.is_some() => BEGIN_WHOLE,
-            _ if !capture.chosen().is_empty() => BEGIN_CHOSEN,
+            _ if !capture.chosen().is_empty() || is_for_pods => BEGIN_CHOSEN,
             _ => BEGIN,
         },
         has_closer,

@@ -15,6 +15,9 @@ use super::{Begin, Beyond, Block, Expression, Filter, Scope, words};
 const INNERMOST: [&str; 5] = ["icmp", "icmp6", "igmp", "sctp", "tcp"];
 /// What VXLAN and Geneve are carried by.
 const OUTER: &str = "udp";
+/// Extension headers of IPv6: hop-by-hop options, routing, fragment, authentication, destination
+/// options.
+const EXTENSIONS: [u8; 5] = [0, 43, 44, 51, 60];
 /// What always passes.
 const ALWAYS: &str = "icmp or icmp6";
 
@@ -28,10 +31,25 @@ impl Filter {
             scope: self.scope,
         };
         let needed = protocols.of(&words(text))?;
-        let relaxed = Expression::compile(&format!("{} or {ALWAYS}", needed.join(" or "))).ok()?;
-        let block = relaxed.translate(Begin::Ip, Beyond::Unknown).ok()??;
-        (block.code.len() <= FILTER_SLOTS).then_some(block)
+        block(&needed.join(" or "))
     }
+}
+
+/// What a packet must match by its innermost network header to be of one of these protocols, as
+/// libpcap names them; none if a kernel cannot decide that. Behind extension headers of IPv6 it
+/// may be of any.
+#[must_use]
+pub fn of_protocols(names: &[&str]) -> Option<Block> {
+    let extended = EXTENSIONS.map(|number| format!("ip6[6] = {number}"));
+    let names = names.iter().map(|name| (*name).to_owned());
+    let terms: Vec<_> = names.chain(extended).collect();
+    block(&terms.join(" or "))
+}
+
+fn block(needed: &str) -> Option<Block> {
+    let relaxed = Expression::compile(&format!("{needed} or {ALWAYS}")).ok()?;
+    let block = relaxed.translate(Begin::Ip, Beyond::Unknown).ok()??;
+    (block.code.len() <= FILTER_SLOTS).then_some(block)
 }
 
 /// Finds the protocols of which an expression needs one.
@@ -166,5 +184,7 @@ mod tests {
         let block = filter(all).for_kernel().unwrap();
         assert!(!block.is_indexed);
         assert!(filter("port 53").for_kernel().is_none());
+        let all: Vec<_> = all.split(" or ").chain(["esp", "ah"]).collect();
+        assert!(of_protocols(&all).is_some() && of_protocols(&[]).is_some());
     }
 }

@@ -1,5 +1,5 @@
 //! The pods and containers of the traced nodes, including those just removed.
-use std::{fmt, net::IpAddr, sync::Arc};
+use std::{collections::BTreeMap, fmt, net::IpAddr, sync::Arc};
 
 use crate::{map::Map, model::pod::Pod, text::sanitize::sanitize};
 
@@ -15,6 +15,8 @@ pub struct PodName {
     pub uid: Arc<str>,
     /// Its addresses; those it had if it is down.
     pub addresses: Vec<IpAddr>,
+    /// The labels of the pod object, as the runtime has them.
+    pub labels: BTreeMap<String, String>,
 }
 
 /// A container's names, safe for a terminal.
@@ -46,6 +48,8 @@ struct Known<T> {
 pub struct LocalPods {
     by_netns: Map<u64, Known<Arc<PodName>>>,
     by_uid: Map<String, Known<Arc<PodName>>>,
+    /// The newest of each name.
+    by_name: Map<Arc<str>, Known<Arc<PodName>>>,
     containers: Map<String, Known<ContainerName>>,
 }
 
@@ -55,6 +59,7 @@ impl LocalPods {
     pub fn set(&mut self, runtime: usize, pods: &[Pod], now_ns: u64) {
         mark_removed(&mut self.by_netns, runtime, now_ns);
         mark_removed(&mut self.by_uid, runtime, now_ns);
+        mark_removed(&mut self.by_name, runtime, now_ns);
         mark_removed(&mut self.containers, runtime, now_ns);
         for pod in pods {
             let had = pod.netns_id.and_then(|id| self.by_netns(id));
@@ -65,6 +70,7 @@ impl LocalPods {
                     Some(had) if pod.addresses.is_empty() => had.addresses.clone(),
                     _ => pod.addresses.clone(),
                 },
+                labels: pod.labels.clone(),
             });
             if let Some(id) = pod.netns_id {
                 insert(&mut self.by_netns, runtime, id, Arc::clone(&name));
@@ -73,6 +79,13 @@ impl LocalPods {
                 &mut self.by_uid,
                 runtime,
                 pod.uid.clone(),
+                Arc::clone(&name),
+            );
+            // A runtime lists pods of one name by age.
+            insert(
+                &mut self.by_name,
+                runtime,
+                Arc::clone(&name.full),
                 Arc::clone(&name),
             );
             let sandbox = [(pod.sandbox_id.as_str(), "sandbox")].into_iter();
@@ -89,6 +102,7 @@ impl LocalPods {
         }
         forget(&mut self.by_netns, now_ns);
         forget(&mut self.by_uid, now_ns);
+        forget(&mut self.by_name, now_ns);
         forget(&mut self.containers, now_ns);
     }
 
@@ -102,6 +116,12 @@ impl LocalPods {
     #[must_use]
     pub fn by_uid(&self, uid: &str) -> Option<&Arc<PodName>> {
         self.by_uid.get(uid).map(|known| &known.value)
+    }
+
+    /// The pod of this name, `namespace/name`; the newest of several.
+    #[must_use]
+    pub fn by_name(&self, name: &str) -> Option<&Arc<PodName>> {
+        self.by_name.get(name).map(|known| &known.value)
     }
 
     /// The container with this id, which may be a pod's sandbox.

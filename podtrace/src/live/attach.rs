@@ -31,12 +31,13 @@ impl Wait {
 }
 
 impl Tracer {
-    /// Waits until all taps are attached, but at most `within`. The interfaces that most
-    /// packets pass come first; the rest follow while packets are shown. Returns false if a
+    /// Waits until all taps are attached that are needed for the packets that are asked for, but
+    /// at most `within`. The interfaces that most packets pass come first; the rest follow while
+    /// packets are shown. Returns false if a
     /// signal came first.
     pub(super) async fn attached(&mut self, within: Duration) -> anyhow::Result<bool> {
         let ready = Instant::now() + within;
-        while let (_, 1..) = self.taps.attaching() {
+        while self.taps.awaits_needed() {
             tokio::select! {
                 biased;
                 () = self.signals.next() => {

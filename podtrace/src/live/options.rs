@@ -5,12 +5,14 @@ use podtrace_ebpf::config::SNAPLEN_DEFAULT;
 
 use super::{progress::Foot, recording::Recording, sampling::Sampling};
 use crate::{
-    filter::Filter,
+    filter::{Block, Filter, of_protocols},
+    model::tap_name::TapName,
     node::pod_table::PodTable,
     packet::VxlanPorts,
     path::HOP_TIMEOUT,
     pipeline::consumer::Consumer,
     probe::{AttachMethod, feature::Without},
+    select::Selector,
     sink::Sink,
 };
 
@@ -21,7 +23,7 @@ const RING_BYTES: u32 = 8 << 20;
 #[derive(Clone, Debug)]
 pub(crate) struct TraceOptions {
     /// The interfaces to tap; none for the usual ones.
-    pub(crate) interfaces: Vec<String>,
+    pub(crate) interfaces: Vec<TapName>,
     /// Pods named by the user.
     pub(crate) table: PodTable,
     /// What packets have to match.
@@ -30,6 +32,10 @@ pub(crate) struct TraceOptions {
     pub(crate) only_matching: bool,
     /// Whether control traffic is filtered.
     pub(crate) no_control: bool,
+    /// Which packets are shown beside that.
+    pub(crate) selector: Option<Arc<Selector>>,
+    /// Whether names that it asks for may come later.
+    pub(crate) waits: bool,
     /// The session ends after this many packets.
     pub(crate) count: Option<u64>,
     /// The session ends after this time.
@@ -63,6 +69,13 @@ pub(crate) struct TraceOptions {
 }
 
 impl TraceOptions {
+    /// What the kernel can decide of the packets that are asked for.
+    pub(super) fn kernel_filter(&self) -> Option<Block> {
+        let by_expression = self.filter.as_deref().and_then(Filter::for_kernel);
+        let selector = self.selector.as_deref();
+        by_expression.or_else(|| of_protocols(&selector?.protocols()?))
+    }
+
     /// Traces everything at the usual taps, until the session is ended.
     pub(crate) fn new(method: AttachMethod, without: Without, epoch_ns: i128) -> Self {
         Self {
@@ -71,6 +84,8 @@ impl TraceOptions {
             filter: None,
             only_matching: false,
             no_control: false,
+            selector: None,
+            waits: false,
             count: None,
             duration: None,
             snaplen: SNAPLEN_DEFAULT,

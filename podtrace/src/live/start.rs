@@ -5,13 +5,12 @@ use anyhow::Context as _;
 use aya_log::EbpfLogger;
 use tokio::{sync::oneshot, time::Instant};
 
-use super::{Ending, Outlets, TraceOptions, Tracer};
+use super::{Ending, Outlets, TraceOptions, Tracer, names::Awaited};
 use crate::{
     cgroup::{fs::CgroupFs, parse_path},
     clock::{monotonic_ns, nanos},
-    filter::Filter,
     live::{
-        check::check_names,
+        check::{check_names, check_owners},
         diagnostics::Diagnostics,
         progress::Status,
         sources::{SourceOptions, Sources},
@@ -58,7 +57,7 @@ impl Tracer {
             ring_bytes: options.ring_bytes,
             max_interfaces: INTERFACES_MIN,
             headers_only: options.headers_only,
-            filter: options.filter.as_deref().and_then(Filter::for_kernel),
+            filter: options.kernel_filter(),
             vxlan_ports: options.vxlan_ports,
             diagnostics: options.diagnostics,
             without: options.without,
@@ -70,6 +69,8 @@ impl Tracer {
             started = Sources::start(&nodes, scanner, source_options, check) => started?,
             () = signals.next() => return Ok(None),
         };
+        let selector = options.selector.as_deref();
+        let (awaited, waiting) = Awaited::new(selector, options.waits, &nodes, &scan, &first)?;
         let mut loaded = loading.await.context("failed to load the programs")??;
         let max_interfaces = max_interfaces(scan.targets.len());
         if max_interfaces > INTERFACES_MIN {
@@ -101,6 +102,9 @@ impl Tracer {
         }
         if options.no_control {
             pipeline.filter_control();
+        }
+        if let Some(selector) = &options.selector {
+            pipeline.show_selected(Arc::clone(selector));
         }
         if !options.interfaces.is_empty() {
             pipeline.set_partial_view();
@@ -137,6 +141,7 @@ impl Tracer {
             sources,
             sampling: options.sampling,
             pipeline,
+            awaited,
             sink: outlets.sink,
             status: foot.map(Status::new),
             progress: recording_progress,
@@ -157,10 +162,20 @@ impl Tracer {
         if options.diagnostics {
             notices.append(&mut tracer.sources.untracked);
         }
-        notices.extend(tracer.apply(scan)?);
+        // Which interfaces are needed depends on the names.
+        let mut named = Vec::new();
         for update in first {
-            notices.extend(tracer.receive(update)?);
+            named.extend(tracer.receive(update)?);
         }
+        let found: Vec<_> = scan
+            .targets
+            .iter()
+            .map(|target| target.point.clone())
+            .collect();
+        notices.extend(tracer.apply(scan)?);
+        check_owners(&options.interfaces, &found, tracer.pipeline.world())?;
+        notices.append(&mut named);
+        notices.extend(waiting);
         if tracer.attached(options.begins_within).await? {
             tracer.begin()?;
         }

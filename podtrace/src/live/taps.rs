@@ -1,4 +1,5 @@
 //! Keeps the taps in step with the scans of the nodes.
+mod need;
 mod report;
 mod sockets;
 
@@ -27,7 +28,11 @@ use crate::{
     update::Update,
     world::World,
 };
+use need::{Need, Needs};
 use sockets::Sockets;
+
+/// The rank of interfaces that are needed less than all others.
+const LATER: u8 = 16;
 
 /// The taps, and the interfaces that refused theirs.
 pub(super) struct Taps {
@@ -35,6 +40,7 @@ pub(super) struct Taps {
     attacher: Attacher,
     sockets: Sockets,
     method: AttachMethod,
+    needs: Needs,
     /// UDP ports of VXLAN that were given.
     vxlan_ports: VxlanPorts,
     /// Interfaces that have taps, or are about to.
@@ -56,6 +62,7 @@ struct Tap {
     number: u32,
     point: TapPoint,
     state: State,
+    need: Need,
     /// Whether programs of other tools come before it.
     is_partial: bool,
 }
@@ -117,6 +124,7 @@ impl Taps {
             attacher: Attacher::spawn(hooks).context("failed to start a thread")?,
             sockets: Sockets::new(cgroup_fs),
             method,
+            needs: Needs::new(&options.interfaces, options.selector.as_ref()),
             vxlan_ports: options.vxlan_ports,
             taps: Vec::new(),
             refused: HashSet::new(),
@@ -165,6 +173,13 @@ impl Taps {
         let attaching = |tap: &&Tap| matches!(tap.state, State::Attaching { .. });
         let left = self.taps.iter().filter(attaching).count();
         (self.taps.len(), left)
+    }
+
+    /// Whether a needed interface is not tapped yet.
+    pub(super) fn awaits_needed(&self) -> bool {
+        let is_awaited = |tap: &Tap| matches!(tap.state, State::Attaching { .. });
+        let mut needed = self.taps.iter().filter(|tap| tap.need == Need::First);
+        needed.any(is_awaited)
     }
 
     /// How many interfaces packets pass unseen by now: those that still wait for their
@@ -275,7 +290,10 @@ impl Taps {
         let present: HashSet<_> = targets.iter().map(|t| point_key(&t.point)).collect();
         self.refused.retain(|key| present.contains(key));
         for tap in &mut self.taps {
-            if present.contains(&tap.key()) {
+            let is_there = present.contains(&tap.key());
+            // A pod may get the name of another one than those that were chosen.
+            let need = self.needs.of(&tap.point, reporter.pipeline.world());
+            if is_there && need != Need::Never {
                 continue;
             }
             match &mut tap.state {
@@ -283,7 +301,11 @@ impl Taps {
                 state => {
                     self.attacher.detach(tap.number);
                     if matches!(state, State::Attached) {
-                        reporter.notice(&tap.point, "is gone");
+                        let what = match is_there {
+                            true => "was not chosen, and is not traced any more",
+                            false => "is gone",
+                        };
+                        reporter.notice(&tap.point, what);
                     }
                     *state = State::Detaching { next: None };
                     reporter.update(&Update::Removed { number: tap.number });
@@ -300,6 +322,10 @@ impl Taps {
             device,
             packets: _,
         } = target;
+        let need = self.needs.of(&point, reporter.pipeline.world());
+        if need == Need::Never {
+            return Ok(());
+        }
         // If an earlier scan gave the namespace, the interface was refused then.
         let Some(netns) = netns.filter(|_| !self.refused.contains(&point_key(&point))) else {
             return Ok(());
@@ -323,7 +349,8 @@ impl Taps {
             // the first packet.
             rank: match point.role {
                 Role::Pod if self.have_started => 0,
-                role => 1 + role.rank(),
+                role if need == Need::First => 1 + role.rank(),
+                role => LATER + role.rank(),
             },
         });
         self.taps.push(Tap {
@@ -332,6 +359,7 @@ impl Taps {
             state: State::Attaching {
                 announce: self.have_started,
             },
+            need,
             is_partial: false,
         });
         Ok(())

@@ -37,6 +37,7 @@ use crate::{
     model::{
         snapshot::{Holder, NamespaceInfo, Snapshot, SnapshotTime},
         subnet::RemoteSubnet,
+        tap_name::TapName,
         tap_point::{Role, TapPoint},
     },
     netns::NetNs,
@@ -91,8 +92,9 @@ impl Scan {
 /// Scans nodes repeatedly.
 pub struct Scanner {
     views: Vec<View>,
-    /// Names of the interfaces to tap; empty for the usual ones.
-    chosen: Vec<String>,
+    /// Patterns of the interfaces to tap; empty for the usual ones. Whose they are is not known
+    /// here.
+    chosen: Vec<TapName>,
     table: PodTable,
     spaces: Spaces,
     /// The processes of containers, by the inodes of their namespaces.
@@ -106,9 +108,9 @@ pub struct Scanner {
 }
 
 impl Scanner {
-    /// `chosen`: names of the interfaces to tap; empty for the usual ones.
+    /// `chosen`: patterns of the interfaces to tap; empty for the usual ones.
     #[must_use]
-    pub fn new(nodes: Vec<Node>, chosen: Vec<String>, table: PodTable) -> Self {
+    pub fn new(nodes: Vec<Node>, chosen: Vec<TapName>, table: PodTable) -> Self {
         Self {
             views: nodes.into_iter().map(View::new).collect(),
             chosen,
@@ -323,7 +325,8 @@ impl Scanner {
         let wanted = if self.chosen.is_empty() {
             usual
         } else {
-            self.chosen.contains(&link.name)
+            let mut chosen = self.chosen.iter();
+            chosen.any(|name| name.fits_device(&link.name))
         };
         if wanted {
             scan.targets.push(Target {

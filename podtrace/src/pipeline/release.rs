@@ -5,10 +5,7 @@ use super::{
     name_gate::{Gated, path_waits},
     order::Known,
 };
-use crate::{
-    model::event::Event,
-    path::{LateOf, Path},
-};
+use crate::{model::event::Event, path::Path};
 
 impl Pipeline {
     pub(super) fn show_finished(&mut self) {
@@ -19,7 +16,7 @@ impl Pipeline {
         };
         match self.builder.take_only_finished() {
             Some(path) => {
-                self.chosen.decide(&path);
+                self.chosen.end(&path);
                 self.hand_on_decided(known.now_ns);
                 if self.order.may_pass(&path, known) {
                     self.show_next(path);
@@ -29,7 +26,7 @@ impl Pipeline {
             }
             None => {
                 for path in self.builder.take_finished() {
-                    self.chosen.decide(&path);
+                    self.chosen.end(&path);
                     self.order.push(path, known.now_ns);
                 }
                 self.hand_on_decided(known.now_ns);
@@ -81,12 +78,22 @@ impl Pipeline {
     }
 
     fn show_path(&mut self, mut path: Box<Path>) {
-        if path.id < self.show_from || self.has_shown_all() {
+        // The events of earlier packets were refused as they came.
+        if path.id < self.show_from {
             return;
         }
         self.builder.amend(&mut path, &self.world);
         if self.shows_part() {
-            return self.show_chosen(path);
+            let is_chosen =
+                !self.is_filtered(&path.packet) && self.chosen.judge(&path, &self.world);
+            self.hand_on_decided(self.now_ns);
+            if !self.has_shown_all() {
+                self.show_chosen(path, is_chosen);
+            }
+            return;
+        }
+        if self.has_shown_all() {
+            return;
         }
         let before = path.late_of.filter(|before| before.id >= self.show_from);
         let corrects = before.map(|before| before.outcome);
@@ -95,16 +102,12 @@ impl Pipeline {
         self.builder.keep(path);
     }
 
-    /// Shows a path, or what of it is asked for, if anything is.
-    fn show_chosen(&mut self, mut path: Box<Path>) {
-        if path.matches() && !self.is_filtered(&path.packet) {
+    /// Shows a path if it is chosen, or what of it matches the expression.
+    fn show_chosen(&mut self, mut path: Box<Path>, is_chosen: bool) {
+        if is_chosen {
             let before = path.late_of;
-            // An earlier report was shown if its hops matched.
-            let was_shown = |before: &LateOf| {
-                before.id >= self.show_from
-                    && path.hops.iter().take(before.hops).any(|hop| hop.matches)
-            };
-            path.late_of = before.filter(was_shown);
+            let corrects_shown = self.chosen.corrects_shown(&path);
+            path.late_of = before.filter(|before| corrects_shown && before.id >= self.show_from);
             let narrowed = self.chosen.narrowed(&path);
             let shown = narrowed.as_ref().unwrap_or(&path);
             let corrects = shown.late_of.map(|before| before.outcome);

@@ -1,9 +1,8 @@
 //! Which packets a pipeline shows, and how many it has shown.
-use super::{
-    Pipeline,
-    chosen::{self, Chosen},
-};
-use crate::{model::left_out::LeftOut, packet::Packet, path::summary::NotShown};
+use std::sync::Arc;
+
+use super::{Pipeline, chosen::Scope};
+use crate::{model::left_out::LeftOut, packet::Packet, path::summary::NotShown, select::Selector};
 
 impl Pipeline {
     /// Records that only some of the usual interfaces are watched.
@@ -19,10 +18,10 @@ impl Pipeline {
     /// Shows only packets that match the filter of the events; of these only the hops that
     /// match, if only those are asked for.
     pub fn show_matching(&mut self, only_hops: bool) {
-        self.chosen = match only_hops {
-            true => Chosen::Hops,
-            false => Chosen::Matching(chosen::Undecided::default()),
-        };
+        self.chosen.expression = Some(match only_hops {
+            true => Scope::Hops,
+            false => Scope::Packets,
+        });
     }
 
     /// Filters control traffic.
@@ -35,13 +34,19 @@ impl Pipeline {
         self.filters_control && packet.is_control()
     }
 
+    /// Shows only packets that a selector asks for.
+    pub fn show_selected(&mut self, selector: Arc<Selector>) {
+        self.chosen.selector = Some(selector);
+    }
+
     /// Whether only some packets are shown, or some of their hops.
     #[must_use]
     pub fn shows_part(&self) -> bool {
         self.filters_control || self.chosen.is_part()
     }
 
-    /// Remembers the numbers of the last packets shown, so many of them; only with a filter.
+    /// Remembers the numbers of the last packets shown, so many of them; only where some
+    /// are asked for.
     pub fn remember_last(&mut self, packets: u64) {
         self.last_shown.packets = packets;
     }

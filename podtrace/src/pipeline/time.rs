@@ -100,6 +100,10 @@ impl Pipeline {
         // No path is open any more, so none waits for an older one or for losses.
         self.settled_ns = u64::MAX;
         self.show_finished();
+        // A selector decides when the names are known: there is nothing to wait for any more.
+        for item in self.name_gate.take_all() {
+            self.show_gated(item);
+        }
         self.hand_on_decided(u64::MAX);
     }
 

@@ -216,7 +216,7 @@ impl<'a> PathObject<'a> {
             destination_container: to.container,
             destination_node,
             destination_on,
-            outcome: Outcome::NAMES[path.outcome.index()],
+            outcome: path.outcome.name(),
             vtep: match path.outcome {
                 Outcome::LeftForVtep(vtep) => Some(vtep),
                 _ => None,

@@ -5,7 +5,7 @@ use anyhow::bail;
 
 use super::merge::Select;
 use crate::{
-    model::event::Event,
+    model::{event::Event, tap_name::TapName},
     packet::link,
     pipeline::Pipeline,
     session::recorder::{Description, Key, Outline},
@@ -41,6 +41,13 @@ struct RecordedInterface {
     name: String,
     description: Description,
     sockets: Option<Description>,
+}
+
+impl RecordedInterface {
+    fn is_meant(&self, name: &TapName) -> bool {
+        let owner = || self.name.rsplit_once('/').map_or("", |(owner, _)| owner);
+        name.fits(&self.device, owner)
+    }
 }
 
 impl Interfaces {
@@ -103,11 +110,11 @@ impl Interfaces {
     /// `vantage`: the numbers of a single interface, without its sockets.
     pub(super) fn outline(
         &self,
-        interfaces: &[String],
+        interfaces: &[TapName],
         vantage: Option<&BTreeSet<u32>>,
     ) -> Outline {
         let is_selected = |interface: &&RecordedInterface| {
-            (interfaces.is_empty() || interfaces.contains(&interface.device))
+            (interfaces.is_empty() || interfaces.iter().any(|name| interface.is_meant(name)))
                 && vantage.is_none_or(|numbers| numbers.contains(&interface.number))
         };
         let selected = self.interfaces.iter().filter(is_selected);
@@ -177,7 +184,7 @@ mod tests {
         let interfaces = interfaces();
         let all = interfaces.outline(&[], None);
         assert_eq!((all.descriptions.len(), all.is_part), (7, false));
-        let named = interfaces.outline(&["eth0".to_owned()], None);
+        let named = interfaces.outline(&["eth0".parse().unwrap()], None);
         assert_eq!((named.descriptions.len(), named.is_part), (4, true));
         let numbers = interfaces.find("default/mypod1/eth0").unwrap();
         let one = interfaces.outline(&[], Some(&numbers));

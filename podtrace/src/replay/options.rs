@@ -1,15 +1,15 @@
 //! The selection of files and parts of them.
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
-use crate::{filter::Filter, packet::VxlanPorts};
+use crate::{filter::Filter, model::tap_name::TapName, packet::VxlanPorts, select::Selector};
 
 /// The files to read, and the part of them.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct PlayerOptions {
     /// Files, directories, or standard input.
     pub(crate) files: Vec<PathBuf>,
-    /// Names of the interfaces; none for all.
-    pub(crate) interfaces: Vec<String>,
+    /// Patterns of the interfaces; none for all.
+    pub(crate) interfaces: Vec<TapName>,
     pub(crate) since: Option<Moment>,
     pub(crate) until: Option<Moment>,
     pub(crate) first: Option<Span>,
@@ -26,6 +26,8 @@ pub(crate) struct PlayerOptions {
     pub(crate) only_matching: bool,
     /// Whether control traffic is filtered.
     pub(crate) no_control: bool,
+    /// Which packets are shown beside that.
+    pub(crate) selector: Option<Arc<Selector>>,
 }
 
 impl PlayerOptions {

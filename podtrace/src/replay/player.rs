@@ -2,7 +2,7 @@
 mod advance;
 mod clocks;
 
-use std::path::PathBuf;
+use std::{path::PathBuf, sync::Arc};
 
 use anyhow::bail;
 
@@ -13,7 +13,7 @@ use super::{
     prescan::{Prescan, unread},
     report::{Played, report, undecoded},
     select::Selection,
-    wanted::check_interfaces,
+    wanted::{Unfound, check_interfaces, check_names},
 };
 use crate::{
     clock::{nanos, nodes::CorrectedClock},
@@ -25,6 +25,7 @@ use crate::{
         options::{PlayerOptions, Span},
         progress::{Progress, ShowLine},
     },
+    select::register::Register,
     session::recorder::Outline,
     signals::Stop,
     text::{count::counted, sanitize::sanitize},
@@ -115,6 +116,9 @@ impl Player<'_> {
         }
         if !self.follow {
             check_interfaces(&self.args.interfaces, &inputs, &self.stop)?;
+            if let Some(selector) = &self.args.selector {
+                check_names(selector, &inputs, &self.stop)?;
+            }
         }
         let passes = 1
             + u64::from(needs_prescan)
@@ -149,6 +153,11 @@ impl Player<'_> {
             outline,
             clocks: clocks::corrected(&inputs, prescan.as_ref()),
         };
+        if let Some(selector) = &self.args.selector
+            && (self.follow || inputs.iter().any(Input::is_stream))
+        {
+            pipeline.add(Box::new(Unfound(Register::new(selector))));
+        }
         for consumer in consumers(&found)? {
             pipeline.add(consumer);
         }
@@ -173,6 +182,9 @@ impl Player<'_> {
         }
         if self.args.no_control {
             pipeline.filter_control();
+        }
+        if let Some(selector) = &self.args.selector {
+            pipeline.show_selected(Arc::clone(selector));
         }
         let is_part = |input: &Input| {
             let info = input.info();

@@ -9,6 +9,7 @@ use crate::{
     clock::nanos,
     model::{
         event::Event,
+        tap_name::TapName,
         tap_point::{Role, TapPoint},
     },
     pipeline::Pipeline,
@@ -23,7 +24,7 @@ use crate::{
 /// Selects a time span and interfaces.
 #[derive(Debug, Default)]
 pub(crate) struct Selection {
-    pub(super) interfaces: Vec<String>,
+    pub(super) interfaces: Vec<TapName>,
     /// The numbers of the only selected interface, without its sockets.
     pub(super) vantage: Option<BTreeSet<u32>>,
     pub(super) since: Option<Moment>,
@@ -116,26 +117,21 @@ impl Selection {
         let first = self.interfaces.first()?;
         let points =
             (0..world.tap_points.next_number()).filter_map(|number| world.tap_points.get(number));
-        let names: BTreeSet<_> = points.map(|point| point.name.as_ref()).collect();
-        let is_there = self
-            .interfaces
-            .iter()
-            .any(|name| names.contains(name.as_str()));
-        let others = if is_there {
+        let points: Vec<_> = points.collect();
+        let mut fitting = points.iter();
+        let others = if fitting.any(|point| is_chosen(&self.interfaces, point, world)) {
             String::new()
         } else {
-            format!(": there is {}", listed(names, Some(first)))
+            let names = points.iter().map(|point| &*point.name);
+            format!(": there is {}", listed(names, Some(&first.to_string())))
         };
-        Some(format!(
-            "no packet was seen at {}{others}",
-            list(&self.interfaces)
-        ))
+        let given: Vec<_> = self.interfaces.iter().map(ToString::to_string).collect();
+        Some(format!("no packet was seen at {}{others}", list(&given)))
     }
 
     /// Whether the event's tap point is selected.
-    fn wants_tap_point(&self, event: &Event, point: &TapPoint) -> bool {
-        let is_chosen = |name: &String| **name == *point.name;
-        let chosen = self.interfaces.is_empty() || self.interfaces.iter().any(is_chosen);
+    fn wants_tap_point(&self, event: &Event, point: &TapPoint, world: &World) -> bool {
+        let chosen = self.interfaces.is_empty() || is_chosen(&self.interfaces, point, world);
         let is_there = |numbers: &BTreeSet<u32>| {
             // Every packet of a loopback interface is sent there and received again.
             let is_twice = match event.direction {
@@ -162,8 +158,9 @@ impl Select for Selection {
             self.is_met |= in_time;
             return in_time;
         }
-        let point = pipeline.world().tap_points.get(event.interface);
-        let wanted = point.is_some_and(|point| self.wants_tap_point(event, point));
+        let world = pipeline.world();
+        let point = world.tap_points.get(event.interface);
+        let wanted = point.is_some_and(|point| self.wants_tap_point(event, point, world));
         self.has_matched |= wanted;
         self.is_met |= wanted;
         wanted
@@ -172,6 +169,12 @@ impl Select for Selection {
     fn is_over(&self, ts_ns: u64) -> bool {
         self.until_ns.is_some_and(|until_ns| ts_ns >= until_ns)
     }
+}
+
+/// Whether one of the names means an interface.
+pub(super) fn is_chosen(names: &[TapName], point: &TapPoint, world: &World) -> bool {
+    let mut names = names.iter();
+    names.any(|name| name.fits(&point.name, || world.owner_of(point)))
 }
 
 /// A time as local time of day.

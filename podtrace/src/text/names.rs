@@ -20,8 +20,17 @@ pub fn list<N: AsRef<str>>(names: &[N]) -> String {
 /// alphabetical order.
 #[must_use]
 pub fn listed<'a>(names: impl IntoIterator<Item = &'a str>, wanted: Option<&str>) -> String {
-    let distance =
-        |name: &str| wanted.map_or(0, |wanted| strsim::damerau_levenshtein(wanted, name));
+    listed_by(names, |name| {
+        wanted.map_or(0, |wanted| strsim::damerau_levenshtein(wanted, name))
+    })
+}
+
+/// The same with the least distance first.
+#[must_use]
+pub fn listed_by<'a>(
+    names: impl IntoIterator<Item = &'a str>,
+    distance: impl Fn(&str) -> usize,
+) -> String {
     let names = names.into_iter().map(|name| (distance(name), name));
     let mut names: Vec<_> = names.collect();
     names.sort_unstable();

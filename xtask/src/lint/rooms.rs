@@ -13,6 +13,7 @@ pub(super) const LINES: Lines<'_> = &[
     &["projection", "stats"],
     &["live", "replay"],
     &["pipeline"],
+    &["select"],
     &["path"],
     &["session"],
     &["world"],

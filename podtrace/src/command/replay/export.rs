@@ -11,7 +11,9 @@ use crate::{
     cli::{ExportArgs, ExportFormat, ReplayArgs, WriteArgs},
     command::{
         filter::refuse_partial,
-        setup::{check_write, command, kernel, refuse_terminal, session_name, vxlan_ports},
+        setup::{
+            check_write, command, kernel, names_of, refuse_terminal, session_name, vxlan_ports,
+        },
         stop::stop_on_signal,
     },
     export::{CsvRows, ExportError, ParquetRows, check_parquet},
@@ -158,13 +160,8 @@ fn chosen(args: &ExportArgs, inputs: &[Input]) -> Vec<String> {
         .iter()
         .filter_map(|name| name.rsplit('/').next());
     let vantage = vantage.map(str::to_owned);
-    let given: Vec<_> = args
-        .input
-        .interfaces
-        .iter()
-        .cloned()
-        .chain(vantage)
-        .collect();
+    let given = names_of(&args.input.interfaces).into_iter();
+    let given: Vec<_> = given.chain(vantage).collect();
     if !given.is_empty() {
         return given;
     }

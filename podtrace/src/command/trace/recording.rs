@@ -6,7 +6,7 @@ use anyhow::{Context as _, bail};
 use crate::{
     cli::{CaptureArgs, FileArgs},
     clock::nanos,
-    command::setup::{check_write, command, kernel, refuse_terminal, session_name},
+    command::setup::{check_write, command, kernel, names_of, refuse_terminal, session_name},
     live::{recording::Recording, topology::Show},
     node::target::Node,
     output::{topology::text, width::Width},
@@ -78,7 +78,7 @@ pub(super) fn open(
         max_rate: capture.load.max_rate,
         headers_only: capture.load.headers_only,
         hop_timeout_ns: nanos(capture.hop_timeout),
-        interfaces: capture.chosen().to_vec(),
+        interfaces: names_of(capture.chosen()),
         recorder: recorder.map(|recorder| recorder.target),
         ..SectionInfo::default()
     };

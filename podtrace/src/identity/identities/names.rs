@@ -1,5 +1,5 @@
 //! Names of addresses, namespaces and sockets.
-use std::{net::IpAddr, sync::Arc};
+use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
 
 use super::Identities;
 use crate::identity::{
@@ -82,6 +82,12 @@ impl Identities {
         let by_uid = || self.pods.by_uid(info?.pod_uid.as_deref()?);
         let pod = self.pods.by_netns(netns).or_else(by_uid)?;
         Some(Arc::clone(&pod.full))
+    }
+
+    /// The labels of a pod by its name, as its runtime has them.
+    #[must_use]
+    pub fn labels(&self, pod: &str) -> Option<&BTreeMap<String, String>> {
+        self.pods.by_name(pod).map(|pod| &pod.labels)
     }
 
     /// The owner of a socket, by its cgroup.

@@ -1,0 +1,214 @@
+//! Events of packets of which it is not known yet whether they are shown.
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+
+use crate::{map::Map, model::event::Event, packet::Payload};
+
+/// Upper bound of the bytes of waiting events; beyond it the oldest goes on as if it were shown.
+const CHOSEN_BYTES: usize = 4 << 20;
+/// The longest wait, in nanoseconds: longer than a packet is waited for. A packet that goes on
+/// and on has its events shown before it is known.
+const WAIT_NS: u64 = 10_000_000_000;
+
+/// Events in order of time, and what is known of their packets.
+#[derive(Default)]
+pub(super) struct Undecided {
+    events: VecDeque<(Box<Event>, u64)>,
+    bytes: usize,
+    /// Of these, the bytes of events that are not shown.
+    refused_bytes: usize,
+    packets: Map<u64, Packet>,
+}
+
+/// A packet with events that wait.
+#[derive(Clone, Copy, Debug, Default)]
+struct Packet {
+    waiting: usize,
+    bytes: usize,
+    /// Whether it is shown, once that is known.
+    verdict: Option<bool>,
+}
+
+impl Undecided {
+    pub(super) fn is_empty(&self) -> bool {
+        self.events.is_empty()
+    }
+
+    /// `is_shown`: whether it is known that the packet is shown.
+    pub(super) fn push(&mut self, event: &Event, packet: u64, is_shown: bool) {
+        // The captured bytes are copied: they would keep their whole batch in memory.
+        let event = Event {
+            captured: Bytes::copy_from_slice(&event.captured),
+            ..event.clone()
+        };
+        let bytes = bytes(&event);
+        let known = self.packets.entry(packet).or_default();
+        if is_shown && known.verdict == Some(false) {
+            self.refused_bytes -= known.bytes;
+        }
+        if is_shown {
+            known.verdict = Some(true);
+        }
+        if known.verdict == Some(false) {
+            self.refused_bytes += bytes;
+        }
+        known.waiting += 1;
+        known.bytes += bytes;
+        self.bytes += bytes;
+        self.events.push_back((Box::new(event), packet));
+    }
+
+    pub(super) fn decide(&mut self, packet: u64, is_shown: bool) {
+        if let Some(known) = self.packets.get_mut(&packet)
+            && known.verdict.is_none()
+        {
+            known.verdict = Some(is_shown);
+            if !is_shown {
+                self.refused_bytes += known.bytes;
+            }
+        }
+    }
+
+    /// The next event that need not wait any longer: the event, its packet, and whether it is
+    /// shown. `now_ns`: the newest time known.
+    pub(super) fn next(&mut self, now_ns: u64) -> Option<(Box<Event>, u64, bool)> {
+        let (event, packet) = self.events.front()?;
+        let mut verdict = self.verdict(*packet);
+        let is_late = now_ns.saturating_sub(event.ts_ns) >= WAIT_NS;
+        if verdict.is_none() && !is_late {
+            if self.bytes <= CHOSEN_BYTES {
+                return None;
+            }
+            if self.refused_bytes > self.bytes / 2 {
+                self.let_refused_go_first();
+                verdict = Some(false);
+            }
+        }
+        let (event, packet) = self.events.pop_front()?;
+        let bytes = bytes(&event);
+        self.bytes -= bytes;
+        if verdict == Some(false) {
+            self.refused_bytes -= bytes;
+        }
+        if let Some(known) = self.packets.get_mut(&packet) {
+            known.waiting -= 1;
+            known.bytes -= bytes;
+            if known.waiting == 0 {
+                self.packets.remove(&packet);
+            }
+        }
+        Some((event, packet, verdict.unwrap_or(true)))
+    }
+
+    fn verdict(&self, packet: u64) -> Option<bool> {
+        self.packets.get(&packet)?.verdict
+    }
+
+    /// Makes room: events that are not shown are only counted, in any order.
+    fn let_refused_go_first(&mut self) {
+        let events = std::mem::take(&mut self.events);
+        let (mut refused, others): (VecDeque<_>, VecDeque<_>) = events
+            .into_iter()
+            .partition(|(_, packet)| self.verdict(*packet) == Some(false));
+        refused.extend(others);
+        self.events = refused;
+    }
+}
+
+/// What a waiting event takes, with its packet's entry.
+fn bytes(event: &Event) -> usize {
+    let entry = 2 * size_of::<(Box<Event>, u64)>() + 4 * size_of::<(u64, Packet)>();
+    let payload = event.payload.as_deref().map_or(0, Payload::bytes);
+    entry + size_of::<Event>() + event.captured.len() + payload
+}
+
+#[cfg(test)]
+mod tests {
+    use podtrace_ebpf::record::Direction;
+
+    use super::*;
+    use crate::packet::Packet;
+
+    fn event(ts_ns: u64) -> Event {
+        Event {
+            ts_ns,
+            interface: 0,
+            direction: Direction::Ingress,
+            wire_len: 0,
+            gso_segments: 0,
+            cgroup: 0,
+            packet: Packet::unread(),
+            payload: None,
+            vlan_tci: None,
+            matches: true,
+            captured: Bytes::from(vec![0; 100]),
+            link: 1,
+        }
+    }
+
+    fn next(undecided: &mut Undecided, now_ns: u64) -> Vec<(u64, u64, bool)> {
+        std::iter::from_fn(|| undecided.next(now_ns))
+            .map(|(event, packet, is_shown)| (event.ts_ns, packet, is_shown))
+            .collect()
+    }
+
+    #[test]
+    fn events_wait_in_order_until_their_packets_are_known() {
+        let mut undecided = Undecided::default();
+        undecided.push(&event(1), 7, false);
+        undecided.push(&event(2), 8, true);
+        assert!(next(&mut undecided, 3).is_empty());
+        // The later hop of the first packet matches, and so do its events before and after.
+        undecided.push(&event(4), 7, true);
+        undecided.push(&event(5), 7, false);
+        let all = [(1, 7, true), (2, 8, true), (4, 7, true), (5, 7, true)];
+        assert_eq!(next(&mut undecided, 5), all);
+        undecided.push(&event(6), 7, false);
+        undecided.push(&event(7), 9, false);
+        undecided.decide(9, false);
+        assert!(next(&mut undecided, 8).is_empty());
+        undecided.decide(7, true);
+        assert_eq!(next(&mut undecided, 8), [(6, 7, true), (7, 9, false)]);
+        assert!(undecided.packets.is_empty() && undecided.bytes == 0);
+        undecided.push(&event(9), 10, false);
+        assert!(next(&mut undecided, 9 + WAIT_NS - 1).is_empty());
+        assert_eq!(next(&mut undecided, 9 + WAIT_NS), [(9, 10, true)]);
+    }
+
+    #[test]
+    fn refused_events_make_room_for_those_that_wait() {
+        let mut undecided = Undecided::default();
+        undecided.push(&event(1), 7, false);
+        let (mut shown, mut refused) = (0, 0);
+        for packet in 8..100_000 {
+            undecided.push(&event(2), packet, false);
+            undecided.decide(packet, packet % 100 == 0);
+            for (.., is_shown) in next(&mut undecided, 3) {
+                shown += u64::from(is_shown);
+                refused += u64::from(!is_shown);
+            }
+            assert!(undecided.bytes <= CHOSEN_BYTES);
+        }
+        // The first packet is still not known, and holds up what is shown.
+        assert!(shown == 0 && refused > 80_000, "{shown} {refused}");
+        undecided.decide(7, true);
+        let rest = next(&mut undecided, 3);
+        assert_eq!(rest[0], (1, 7, true));
+        assert_eq!(rest.iter().filter(|(.., is_shown)| *is_shown).count(), 1000);
+        assert!(undecided.packets.is_empty());
+        assert_eq!((undecided.bytes, undecided.refused_bytes), (0, 0));
+    }
+
+    #[test]
+    fn waiting_events_are_bounded_in_bytes() {
+        let mut undecided = Undecided::default();
+        let mut shown = 0;
+        for packet in 0..100_000 {
+            undecided.push(&event(0), packet, false);
+            shown += next(&mut undecided, 0).len();
+            assert!(undecided.bytes <= CHOSEN_BYTES);
+        }
+        assert!(shown > 0);
+    }
+}

@@ -1,0 +1,108 @@
+//! What can be asked of a packet.
+use super::{Cidr, FullName, Peer, labels::Labels, protocol::Protocol, seen::Seen};
+use crate::{
+    path::ends::{End, Who},
+    text::glob::Glob,
+};
+
+/// One thing that is asked of a packet.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Term {
+    /// A pod sends or receives it, or it passes the pod's interfaces.
+    Pod(FullName),
+    /// A pod sends it.
+    FromPod(FullName),
+    /// A pod receives it.
+    ToPod(FullName),
+    /// One sends and the other receives it, in either direction.
+    Between(Peer, Peer),
+    /// As [`Term::Pod`], of any pod of a namespace.
+    Namespace(Glob),
+    /// As [`Term::Pod`], of any pod with these labels.
+    Labels(Labels),
+    /// A container sends or receives it.
+    Container(Glob),
+    /// It is for a Service or answers from it.
+    Service(FullName),
+    /// It has such an address, before or behind address translation.
+    Ip(Cidr),
+    /// It has this port, before or behind address translation.
+    Port(u16),
+    /// It is of this protocol.
+    Protocol(Protocol),
+    /// It was seen at a node, or comes from there or goes there.
+    Node(Glob),
+    /// It ended so, by its name in [`Outcome::NAMES`](crate::path::Outcome::NAMES).
+    Outcome(&'static str),
+    /// From its first hop to its last it took so many nanoseconds at least.
+    MinLatency(u64),
+}
+
+impl Term {
+    /// A rank by how much is to be looked up.
+    pub(super) fn cost(&self) -> u8 {
+        match self {
+            Self::Protocol(_) | Self::Outcome(_) | Self::MinLatency(_) => 0,
+            Self::Port(_) | Self::Ip(_) => 1,
+            Self::Service(_) | Self::Node(_) => 3,
+            _ => 2,
+        }
+    }
+
+    pub(super) fn matches(&self, seen: &Seen<'_>) -> bool {
+        let path = seen.path;
+        let has_pod = |fits: &dyn Fn(&str) -> bool| seen.pods().iter().any(|pod| fits(pod));
+        match self {
+            Self::Pod(name) => has_pod(&|pod| name.matches(pod)),
+            Self::FromPod(name) => is_pod(&seen.ends().0, name),
+            Self::ToPod(name) => is_pod(&seen.ends().1, name),
+            Self::Between(one, other) => {
+                sends(seen, one) && receives(seen, other)
+                    || sends(seen, other) && receives(seen, one)
+            }
+            Self::Namespace(wanted) => has_pod(&|pod| {
+                pod.split_once('/')
+                    .is_some_and(|(of, _)| wanted.matches(of))
+            }),
+            Self::Labels(wanted) => has_pod(&|pod| {
+                seen.labels(pod)
+                    .is_some_and(|labels| wanted.match_all(labels))
+            }),
+            Self::Container(wanted) => {
+                let (from, to) = seen.ends();
+                let mut names = [from, to]
+                    .into_iter()
+                    .filter_map(|end| end.container.as_ref());
+                names.any(|name| wanted.matches(name))
+            }
+            Self::Service(name) => seen.services().iter().any(|service| name.matches(service)),
+            Self::Ip(range) => {
+                let mut all = seen.sources().chain(seen.destinations());
+                all.any(|address| range.covers(address))
+            }
+            Self::Port(wanted) => seen.ports().any(|port| port == *wanted),
+            Self::Protocol(wanted) => wanted.is_of(&path.packet),
+            Self::Node(wanted) => seen.nodes().any(|node| wanted.matches(node)),
+            Self::Outcome(wanted) => path.outcome.name() == *wanted,
+            Self::MinLatency(least_ns) => path.duration_ns() >= *least_ns,
+        }
+    }
+}
+
+fn is_pod(end: &End, wanted: &FullName) -> bool {
+    matches!(&end.who, Who::Pod(name) if wanted.matches(name))
+}
+
+fn sends(seen: &Seen<'_>, peer: &Peer) -> bool {
+    match peer {
+        Peer::Pod(name) => is_pod(&seen.ends().0, name),
+        Peer::Address(range) => seen.sources().any(|address| range.covers(address)),
+    }
+}
+
+fn receives(seen: &Seen<'_>, peer: &Peer) -> bool {
+    match peer {
+        Peer::Pod(name) => is_pod(&seen.ends().1, name),
+        Peer::Address(range) => seen.destinations().any(|address| range.covers(address)),
+    }
+}
