@@ -48,8 +48,9 @@ const SELECTORS: [&str; 16] = [
 const ERROR: i32 = 2;
 
 const SELECT: &str = "packets are selected by an expression, as with tcpdump: podtrace trace icmp and host \
-     10.0.0.1, podtrace replay FILE -- port 53; those of one interface by -i NAME, and \
-     podtrace export --vantage NAMESPACE/POD/eth0 takes a pod's out of a recording";
+     10.0.0.1, podtrace replay FILE -- port 53; or by a selector of trace, record, flows, replay, \
+     stats and export: --pod, --ip, --port, --protocol and others; those of one interface by \
+     -i NAME";
 
 /// Reads the command line; ends the process where it asks for help or is wrong.
 #[must_use]

@@ -111,7 +111,7 @@ const HABITS: &[Habit] = &[
     ),
     habit(
         &["-v", "-vv", "-vvv"],
-        FILES,
+        &["stats", "export"],
         "all that is known of a packet is in JSON",
         "podtrace replay -o json FILE",
     ),
