@@ -21,7 +21,7 @@ pub fn text<'a>(
     for point in points {
         grid.row([
             Cell::name(&point.name),
-            Cell::painted(&world.owner_of(point).to_string(), POD),
+            Cell::painted(&world.owner_of(point), POD),
             Cell::plain(role(point, world)),
         ]);
     }
