@@ -104,7 +104,7 @@ fn numbers_count_from_the_syn() {
     let shown = replay("-o compact -t", "tcp");
     let words: Vec<_> = shown
         .lines()
-        .filter_map(|line| Some(line.split_once("] ")?.1.split("  ").next()?))
+        .filter_map(|line| line.split_once("] ")?.1.split("  ").next())
         .collect();
     assert_eq!(
         words,
