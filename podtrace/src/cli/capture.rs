@@ -5,7 +5,7 @@ use clap::{ArgAction, Args, ValueEnum};
 use podtrace_ebpf::config::{SNAPLEN_DEFAULT, SNAPLEN_MAX, SNAPLEN_MIN};
 
 use super::{
-    Color, Format, TimeStyle,
+    Color, Format, ScreenArgs, TimeStyle,
     parse::{count, duration, interface, mebibytes, number, port, rate, share},
 };
 
@@ -149,6 +149,9 @@ pub struct ViewArgs {
     /// Leave out the hops of packets that arrived, or left the node
     #[arg(long)]
     pub quiet_hops: bool,
+    /// Whether there is a screen.
+    #[command(flatten)]
+    pub screen: ScreenArgs,
 }
 
 /// Where names come from.

@@ -10,6 +10,7 @@ use nix::sys::stat::{SFlag, fstat};
 use super::{
     FINE, INTERRUPTED, LOST,
     filter::filter,
+    screen,
     setup::{format, vxlan_ports},
     stop::stop_on_signal,
 };
@@ -25,6 +26,9 @@ pub(super) use stats::run as stats;
 
 /// Runs `replay`; returns the exit code.
 pub(super) fn run(args: &ReplayArgs) -> anyhow::Result<u8> {
+    if args.view.screen.tui {
+        return screen::replay(args);
+    }
     let format = format(&args.view, 0);
     let options = player_options(&args.input)?;
     let mut player = Player::new(&options, args.follow, stop_on_signal()?)?;
@@ -33,10 +37,15 @@ pub(super) fn run(args: &ReplayArgs) -> anyhow::Result<u8> {
     player.show_progress = leaves_terminal().then(|| sink.status_line());
     let printer = Printer::new(format, Box::new(sink));
     let played = player.run(|_| Ok(vec![Box::new(printer)]))?;
-    Ok(match code(&played) {
+    Ok(exit_code(args, &played))
+}
+
+/// The exit code of a replay.
+pub(super) fn exit_code(args: &ReplayArgs, played: &Played) -> u8 {
+    match code(played) {
         FINE if args.strict && !played.is_whole() => LOST,
         code => code,
-    })
+    }
 }
 
 /// The exit code by whether everything was read.
@@ -91,7 +100,7 @@ fn refuse_words(args: &InputArgs) -> anyhow::Result<()> {
     )
 }
 
-fn player_options(args: &InputArgs) -> anyhow::Result<PlayerOptions> {
+pub(super) fn player_options(args: &InputArgs) -> anyhow::Result<PlayerOptions> {
     refuse_words(args)?;
     let InputArgs {
         files,

@@ -183,15 +183,20 @@ pub(super) fn format(view: &ViewArgs, epoch_ns: i128) -> Box<dyn Render> {
         numeric: view.numeric,
         epoch_ns,
         layout,
-        time: match view.time {
-            TimeStyle::Local => TimeFormat::Local,
-            TimeStyle::Utc => TimeFormat::Utc,
-            TimeStyle::Relative => TimeFormat::Relative,
-            TimeStyle::Delta => TimeFormat::Delta,
-            TimeStyle::Epoch => TimeFormat::Epoch,
-        },
+        time: time_format(view.time),
     };
     Box::new(Text::new(options, jiff::tz::TimeZone::system()))
+}
+
+/// How times are shown.
+pub(super) fn time_format(style: TimeStyle) -> TimeFormat {
+    match style {
+        TimeStyle::Local => TimeFormat::Local,
+        TimeStyle::Utc => TimeFormat::Utc,
+        TimeStyle::Relative => TimeFormat::Relative,
+        TimeStyle::Delta => TimeFormat::Delta,
+        TimeStyle::Epoch => TimeFormat::Epoch,
+    }
 }
 
 /// The text view with the local time zone.

@@ -1,10 +1,10 @@
 //! `podtrace trace`: attach, follow, print.
 mod recording;
 
-use std::{ffi::OsString, fs::File, future::pending, io::Write as _, path::Path, time::Duration};
+use std::{ffi::OsString, fs::File, io::Write as _, path::Path, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
-use tokio::time::sleep;
+use tokio::{sync::Notify, time::sleep};
 
 use crate::{
     cli::{CaptureArgs, Color, FileArgs, LiveFilterArgs, RecordArgs, TraceArgs},
@@ -12,6 +12,7 @@ use crate::{
     command::{
         FINE, LOST,
         filter::{filter, refuse_partial},
+        screen,
         setup::{
             attach_method, check_support, format, nodes, sockets, table, text, vxlan_ports, without,
         },
@@ -47,34 +48,70 @@ const DECIDED: Duration = Duration::from_millis(100);
 
 /// Runs `trace`; returns the exit code.
 pub(super) fn run(args: &TraceArgs) -> anyhow::Result<u8> {
+    if args.view.screen.tui {
+        return screen::trace(args);
+    }
     let epoch_ns = epoch_ns()?;
-    let show = printer(format(&args.view, epoch_ns));
+    let watch = Watch::new(printer(format(&args.view, epoch_ns)), epoch_ns);
     let chosen = (&args.capture, &args.filter);
-    follow(chosen, Some(&args.files), show, epoch_ns, false)
+    follow(chosen, Some(&args.files), watch)
 }
 
 /// Runs `record`; returns the exit code.
 pub(super) fn record(args: &RecordArgs) -> anyhow::Result<u8> {
     let epoch_ns = epoch_ns()?;
     let show = printer(Box::new(Quiet::new(text(Color::Auto, epoch_ns))));
+    let watch = Watch {
+        shows_progress: true,
+        ..Watch::new(show, epoch_ns)
+    };
     let chosen = (&args.capture, &args.filter);
-    follow(chosen, Some(&args.files), show, epoch_ns, true)
+    follow(chosen, Some(&args.files), watch)
 }
 
 /// Prints what is traced in a format.
-fn printer(format: Box<dyn Render>) -> impl FnOnce(Box<dyn TextSink>) -> Box<dyn Consumer> {
-    |sink| Box::new(Printer::new(format, sink))
+fn printer(
+    format: Box<dyn Render>,
+) -> impl FnOnce(Box<dyn TextSink>) -> anyhow::Result<Box<dyn Consumer>> {
+    |sink| Ok(Box::new(Printer::new(format, sink)))
 }
 
-/// Traces until the end that the options or the user choose; returns the exit code. `show`:
-/// the consumer that shows what is traced.
+/// How a trace is watched.
+pub(super) struct Watch<S> {
+    /// Makes the consumer that shows what is traced.
+    pub(super) show: S,
+    /// UTC nanoseconds at CLOCK_MONOTONIC zero.
+    pub(super) epoch_ns: i128,
+    /// Whether a terminal shows the progress of the recording.
+    pub(super) shows_progress: bool,
+    /// Notified to end the trace.
+    pub(super) quit: Arc<Notify>,
+}
+
+impl<S> Watch<S> {
+    /// Nobody but the user's signals ends it early.
+    pub(super) fn new(show: S, epoch_ns: i128) -> Self {
+        Self {
+            show,
+            epoch_ns,
+            shows_progress: false,
+            quit: Arc::default(),
+        }
+    }
+}
+
+/// Traces until the end that the options or the user choose; returns the exit code.
 pub(super) fn follow(
     (capture, chosen): (&CaptureArgs, &LiveFilterArgs),
     files: Option<&FileArgs>,
-    show: impl FnOnce(Box<dyn TextSink>) -> Box<dyn Consumer>,
-    epoch_ns: i128,
-    shows_progress: bool,
+    watch: Watch<impl FnOnce(Box<dyn TextSink>) -> anyhow::Result<Box<dyn Consumer>>>,
 ) -> anyhow::Result<u8> {
+    let Watch {
+        show,
+        epoch_ns,
+        shows_progress,
+        quit,
+    } = watch;
     let filter = filter(&chosen.expression, chosen.scope)?;
     if files.is_some_and(|files| files.write.is_some()) {
         refuse_partial(chosen.scope)?;
@@ -120,7 +157,7 @@ pub(super) fn follow(
     };
     let recording = files.map(|files| recording::open(files, capture, &nodes, epoch_ns));
     let outlets = Outlets {
-        consumers: vec![show(sink.handle())],
+        consumers: vec![show(sink.handle())?],
         sink,
         recording: recording.transpose()?.flatten(),
         shows_progress,
@@ -149,7 +186,7 @@ pub(super) fn follow(
                     ended = Some(workload.run().await);
                     sleep(settles).await;
                 }
-                None => pending().await,
+                None => quit.notified().await,
             }
         };
         tracer.run_during(work).await

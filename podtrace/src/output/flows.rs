@@ -131,27 +131,7 @@ impl FlowTable {
             );
         }
         out.push_str("\n\n");
-        let mut grid = Grid::new(
-            &["", "client", "server", "service"],
-            &[
-                "packets",
-                "bytes",
-                "RTT p50",
-                "p99",
-                "retransmitted",
-                "lost",
-                "refused",
-                "unknown",
-                "last seen",
-            ],
-        );
-        for flow in &flows {
-            grid.row(row(flow, now_ns));
-        }
-        let painter = Painter {
-            color: self.options.color,
-        };
-        grid.render(out, painter);
+        rows(out, &flows, now_ns, self.options.color);
     }
 
     fn json(&self) -> serde_json::Result<String> {
@@ -166,6 +146,28 @@ impl FlowTable {
         }
         Ok(out)
     }
+}
+
+/// A table of flows, with a line of titles. `now_ns`: by the clock of their times.
+pub(crate) fn rows(out: &mut String, flows: &[Flow], now_ns: u64, color: bool) {
+    let mut grid = Grid::new(
+        &["", "client", "server", "service"],
+        &[
+            "packets",
+            "bytes",
+            "RTT p50",
+            "p99",
+            "retransmitted",
+            "lost",
+            "refused",
+            "unknown",
+            "last seen",
+        ],
+    );
+    for flow in flows {
+        grid.row(row(flow, now_ns));
+    }
+    grid.render(out, Painter { color });
 }
 
 /// The cells of a flow. Its times are by the clock of `now_ns`.

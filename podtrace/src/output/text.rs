@@ -7,7 +7,8 @@ mod times;
 
 use std::{fmt::Write as _, sync::Arc};
 
-pub(super) use hops::micros;
+pub(crate) use hops::{copies_text, micros, shown_hops};
+pub(crate) use outcome::outcome_style;
 use remarks::{left_behind, message, quoted};
 pub use times::TimeFormat;
 use times::Times;
@@ -108,7 +109,8 @@ impl Text {
         }
     }
 
-    fn header(&mut self, out: &mut String, path: &Path, world: &World) {
+    /// The packet's line: when it was first seen, what it is, whose it is and for whom.
+    pub(crate) fn header(&mut self, out: &mut String, path: &Path, world: &World) {
         let Some(first) = path.hops.first() else {
             return;
         };
@@ -121,20 +123,7 @@ impl Text {
         out.push_str("  ");
         write::number(out, path.packet.length);
         out.push_str(" B   ");
-        let (sender, receiver) = ends(path, world);
-        // Over localhost both have the same address: showing it once is enough.
-        let is_local = sender.address.is_some_and(|address| address.is_loopback());
-        match (sender.address, receiver.address, path.packet.link) {
-            (None, None, Some(link)) => {
-                let _ = write!(out, "{} -> {}", link.source, link.destination);
-            }
-            (None, None, None) => {}
-            _ => {
-                self.end(out, &sender, !is_local);
-                out.push_str(" -> ");
-                self.end(out, &receiver, true);
-            }
-        }
+        self.ends(out, path, true, world);
         if let Some(of) = path.part_of {
             painter.on(out, YELLOW);
             left_behind(out, of);
@@ -163,8 +152,26 @@ impl Text {
         }
     }
 
+    /// `default/mypod1 (10.244.1.2) -> default/mypod2 (10.244.1.3)`, or the stations of a frame.
+    pub(crate) fn ends(&self, out: &mut String, path: &Path, with_addresses: bool, world: &World) {
+        let (sender, receiver) = ends(path, world);
+        // Over localhost both have the same address: showing it once is enough.
+        let is_local = sender.address.is_some_and(|address| address.is_loopback());
+        match (sender.address, receiver.address, path.packet.link) {
+            (None, None, Some(link)) => {
+                let _ = write!(out, "{} -> {}", link.source, link.destination);
+            }
+            (None, None, None) => {}
+            _ => {
+                self.end(out, &sender, with_addresses && !is_local);
+                out.push_str(" -> ");
+                self.end(out, &receiver, with_addresses);
+            }
+        }
+    }
+
     /// Appends a time, in its colour.
-    fn time(&mut self, out: &mut String, ts_ns: u64) {
+    pub(crate) fn time(&mut self, out: &mut String, ts_ns: u64) {
         let utc_ns = TimeNs::new(self.options.epoch_ns, ts_ns).0.into();
         let painter = self.painter();
         painter.on(out, DIM);

@@ -26,6 +26,7 @@ use crate::{
     },
     session::recorder::Outline,
     signals::Stop,
+    sink,
     text::{count::counted, sanitize::sanitize},
     update::Update,
 };
@@ -46,6 +47,8 @@ pub(crate) struct Player<'a> {
     /// Whether the packets are recorded again: then events hold the captured bytes, and the
     /// interfaces are known in advance.
     pub(crate) is_recorded: bool,
+    /// Whether events hold the captured bytes for another reason.
+    pub(crate) keep_captured: bool,
     /// Shows the progress, if requested.
     pub(crate) show_progress: Option<ShowLine>,
     /// Ends the replay early.
@@ -83,6 +86,7 @@ impl Player<'_> {
             selection,
             vantage: None,
             is_recorded: false,
+            keep_captured: false,
             stop,
             show_progress: None,
         })
@@ -96,9 +100,7 @@ impl Player<'_> {
         let mut inputs = std::mem::take(&mut self.inputs);
         let wants_end = matches!(self.args.last, Some(Span::Time(_)));
         if self.follow && inputs.len() > 1 && self.args.clock_offset.is_empty() {
-            eprintln!(
-                "podtrace: the clocks of growing files are taken as they are (--clock-offset)"
-            );
+            sink::tell("the clocks of growing files are taken as they are (--clock-offset)");
         }
         let needs_prescan = (inputs.len() > 1 && !self.follow) || wants_end;
         if (needs_prescan || self.args.last.is_some()) && inputs.iter().any(Input::is_stream) {
@@ -130,9 +132,10 @@ impl Player<'_> {
             _ => 0,
         };
         // An input that cannot be read must leave no output behind.
-        let merge = Merge::new(self.streams(&inputs, prescan.as_ref(), self.is_recorded)?);
+        let keep_captured = self.is_recorded || self.keep_captured;
+        let merge = Merge::new(self.streams(&inputs, prescan.as_ref(), keep_captured)?);
         if self.stop.is_set() {
-            eprintln!("podtrace: interrupted before anything was shown");
+            sink::tell("interrupted before anything was shown");
             return Ok(Played::interrupted());
         }
         let mut pipeline = self.pipeline(&inputs, prescan.as_ref());

@@ -36,7 +36,7 @@ impl Text {
         let mut owners = std::mem::take(&mut self.owners);
         let (mut owner_width, mut name_width) = (0, 0);
         let copies = Copies::of(path, world);
-        let shown = || tap_points(path, world).filter(|(number, ..)| !copies.has(*number));
+        let shown = || shown_hops(path, &copies, world);
         for (_, _, point) in shown() {
             let owner = world.owner_of(point);
             owner_width = owner_width.max(owner.len());
@@ -55,39 +55,59 @@ impl Text {
             write::padded(out, &point.name, name_width);
             out.push_str("  ");
             write::padded(out, hop.direction.as_str(), DIRECTION_WIDTH);
-            remarks(out, ttl, hop);
-            changes(out, path, number, world);
+            self.hop_words(out, path, (number, hop), ttl, owner, world);
             ttl = hop.ttl;
-            let socket = match hop.direction {
-                Direction::Socket => Some(world.identities.socket_owner(hop.cgroup)),
-                _ if number == 0 => sending(path, world),
-                _ => None,
-            };
-            if let Some(socket) = socket {
-                out.push_str("  ");
-                owner_text(out, &socket, owner);
-            }
             out.truncate(out.trim_end_matches(' ').len());
             out.push('\n');
         }
         if copies.ports > 0 {
             out.push_str(INDENT);
-            let text = format!("also seen by {}", counted(copies.ports as u64, "port"));
-            painter.paint(out, DIM, &text);
+            painter.paint(out, DIM, &copies_text(&copies));
             out.push('\n');
         }
         owners.clear();
         self.owners = owners;
     }
+
+    /// What is remarkable of a hop: each part begins with two spaces. `ttl`: that of the hop
+    /// before; `owner`: whose the tap point is.
+    pub(crate) fn hop_words(
+        &self,
+        out: &mut String,
+        path: &Path,
+        (number, hop): (usize, &Hop),
+        ttl: Option<u8>,
+        owner: &str,
+        world: &World,
+    ) {
+        remarks(out, ttl, hop);
+        changes(out, path, number, world);
+        let socket = match hop.direction {
+            Direction::Socket => Some(world.identities.socket_owner(hop.cgroup)),
+            _ if number == 0 => sending(path, world),
+            _ => None,
+        };
+        if let Some(socket) = socket {
+            out.push_str("  ");
+            owner_text(out, &socket, owner);
+        }
+    }
 }
 
-/// The hops whose tap points are known, with their numbers from 0.
-fn tap_points<'a>(
+/// The hops that are shown one by one and whose tap points are known, with their numbers from 0.
+pub(crate) fn shown_hops<'a>(
     path: &'a Path,
+    copies: &'a Copies,
     world: &'a World,
 ) -> impl Iterator<Item = (usize, &'a Hop, &'a TapPoint)> {
     let hops = path.hops.iter().enumerate();
-    hops.filter_map(|(number, hop)| Some((number, hop, world.tap_points.get(hop.interface)?)))
+    let shown = hops.filter(|(number, _)| !copies.has(*number));
+    shown.filter_map(|(number, hop)| Some((number, hop, world.tap_points.get(hop.interface)?)))
+}
+
+/// What stands for the hops that are not shown one by one.
+pub(crate) fn copies_text(copies: &Copies) -> String {
+    format!("also seen by {}", counted(copies.ports as u64, "port"))
 }
 
 /// The time since the first hop, in its column.

@@ -1,6 +1,7 @@
 //! The lines below the hops: how the packet ended, and its round trip.
 use std::fmt::Write as _;
 
+use anstyle::Style;
 use podtrace_ebpf::record::Direction;
 
 use super::{Text, hops::INDENT, micros, remarks::reason};
@@ -18,16 +19,22 @@ use crate::{
 };
 
 impl Text {
+    /// How it ended, and its round trip: a line for each.
     pub(super) fn outcome(&self, out: &mut String, path: &Path, world: &World) {
+        self.outcome_lines(out, INDENT, path, world);
+    }
+
+    /// [`Self::outcome`] with something else before each line.
+    pub(crate) fn outcome_lines(&self, out: &mut String, indent: &str, path: &Path, world: &World) {
         if path.outcome != Outcome::Unknown {
-            out.push_str(INDENT);
+            out.push_str(indent);
             self.painted_outcome(out, path, world);
             out.push('\n');
         }
         // Also where the outcome is unknown: another tool's capture tells as much.
         if let Some(round_trip) = path.measured_trip() {
             let painter = self.painter();
-            out.push_str(INDENT);
+            out.push_str(indent);
             painter.on(out, BOLD);
             round_trip_text(out, round_trip, world);
             painter.off(out, BOLD);
@@ -37,17 +44,7 @@ impl Text {
 
     /// The outcome in words, in its colour.
     pub(super) fn painted_outcome(&self, out: &mut String, path: &Path, world: &World) {
-        let style = match path.outcome {
-            Outcome::Delivered | Outcome::LeftForVtep(_) | Outcome::LeftNode => GREEN,
-            Outcome::NoSocket
-            | Outcome::Refused
-            | Outcome::Loop
-            | Outcome::Unanswered
-            | Outcome::NotSeenFurther
-            | Outcome::EventsLost
-            | Outcome::GivenUp => YELLOW,
-            Outcome::InFlight | Outcome::NoReceiver | Outcome::Unknown => DIM,
-        };
+        let style = outcome_style(path.outcome);
         let painter = self.painter();
         painter.on(out, style);
         self.outcome_text(out, path, world);
@@ -156,6 +153,21 @@ impl Text {
             micros(out, refusal.ts_ns.saturating_sub(last_ns));
             out.push_str(", corrects what was shown before)");
         }
+    }
+}
+
+/// The colour of an outcome.
+pub(crate) fn outcome_style(outcome: Outcome) -> Style {
+    match outcome {
+        Outcome::Delivered | Outcome::LeftForVtep(_) | Outcome::LeftNode => GREEN,
+        Outcome::NoSocket
+        | Outcome::Refused
+        | Outcome::Loop
+        | Outcome::Unanswered
+        | Outcome::NotSeenFurther
+        | Outcome::EventsLost
+        | Outcome::GivenUp => YELLOW,
+        Outcome::InFlight | Outcome::NoReceiver | Outcome::Unknown => DIM,
     }
 }
 

@@ -88,6 +88,7 @@ impl Player<'_> {
             },
             vantage: None,
             is_recorded: false,
+            keep_captured: false,
             stop: self.stop.clone(),
             show_progress: None,
         };
