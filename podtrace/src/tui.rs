@@ -41,3 +41,5 @@ pub(crate) use options::{Limits, Options, ScreenError, Words};
 pub(crate) use screen::Screen;
 #[cfg(feature = "tui")]
 pub(crate) use terminal::leave;
+#[cfg(all(test, feature = "tui"))]
+pub(crate) use view::tests::picture;

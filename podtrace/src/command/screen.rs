@@ -37,6 +37,7 @@ pub(super) fn trace(args: &TraceArgs) -> anyhow::Result<u8> {
         epoch_ns,
         shows_progress: false,
         quit,
+        stays: true,
     };
     let chosen = (&args.capture, &args.filter);
     let code = follow(chosen, Some(&args.files), watch)?;
@@ -52,7 +53,13 @@ pub(super) fn replay(args: &ReplayArgs) -> anyhow::Result<u8> {
              write it to a file first: podtrace replay --tui FILE"
         );
     }
-    let options = options("replay", &args.view, 0, Limits::REPLAY, &args.input.vxlan_port)?;
+    let options = options(
+        "replay",
+        &args.view,
+        0,
+        Limits::REPLAY,
+        &args.input.vxlan_port,
+    )?;
     let mut screen = Screen::new(options)?;
     let stop = stop_on_signal()?;
     let player_options = player_options(&args.input)?;

@@ -86,6 +86,8 @@ pub(super) struct Watch<S> {
     pub(super) shows_progress: bool,
     /// Notified to end the trace.
     pub(super) quit: Arc<Notify>,
+    /// Whether the process goes on once the trace has ended by itself.
+    pub(super) stays: bool,
 }
 
 impl<S> Watch<S> {
@@ -96,6 +98,7 @@ impl<S> Watch<S> {
             epoch_ns,
             shows_progress: false,
             quit: Arc::default(),
+            stays: false,
         }
     }
 }
@@ -111,13 +114,16 @@ pub(super) fn follow(
         epoch_ns,
         shows_progress,
         quit,
+        stays,
     } = watch;
     let filter = filter(&chosen.expression, chosen.scope)?;
     if files.is_some_and(|files| files.write.is_some()) {
         refuse_partial(chosen.scope)?;
     }
     check_support()?;
-    let has_closer = closer::start();
+    // Taps that the closer is to detach stay until the process ends.
+    let ends_before = stays && (capture.count.is_some() || capture.duration.is_some());
+    let has_closer = !ends_before && closer::start();
     let without = without(&capture.kernel)?;
     let nodes = nodes(&capture.netns, &capture.naming.node_name)?;
     let sources = sources(capture, &nodes)?;

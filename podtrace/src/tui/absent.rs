@@ -21,7 +21,11 @@ impl Screen {
     }
 
     /// Opens nothing: the screen is missing.
-    pub(crate) fn open(&mut self, _: Stop, _: Box<dyn Fn() + Send>) -> io::Result<Box<dyn Consumer>> {
+    pub(crate) fn open(
+        &mut self,
+        _: Stop,
+        _: Box<dyn Fn() + Send>,
+    ) -> io::Result<Box<dyn Consumer>> {
         match self.never {}
     }
 

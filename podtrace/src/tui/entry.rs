@@ -54,9 +54,7 @@ pub(super) struct HopEntry {
 impl Entry {
     /// Its size in memory, in bytes.
     pub(super) fn bytes(&self) -> usize {
-        let texts = [
-            &self.time, &self.what, &self.ends, &self.head, &self.tail,
-        ];
+        let texts = [&self.time, &self.what, &self.ends, &self.head, &self.tail];
         let texts: usize = texts.iter().map(|text| text.len()).sum();
         let words: usize = self.hops.iter().map(|hop| hop.words.len()).sum();
         size_of::<Self>() + texts + words + size_of_val(&*self.hops)

@@ -32,7 +32,8 @@ struct Frame {
     bytes: Box<[u8]>,
     wire_len: u32,
     framing: Framing,
-    is_outgoing: bool,
+    /// Whether hops have seen it come in, and go out.
+    ways: [bool; 2],
     vlan_tci: Option<u16>,
     looks: Looks,
 }
@@ -75,8 +76,13 @@ impl Headers {
             ends: event.packet.ends(),
             tunnel: event.packet.tunnel,
         };
+        let way = usize::from(event.direction == Direction::Egress);
         let frames = self.frames.entry(packet).or_default();
-        if frames.iter().any(|frame| frame.looks == looks) || frames.len() >= FRAMES_MAX {
+        if let Some(frame) = frames.iter_mut().find(|frame| frame.looks == looks) {
+            frame.ways[way] = true;
+            return;
+        }
+        if frames.len() >= FRAMES_MAX {
             return;
         }
         let is_new = frames.is_empty();
@@ -85,7 +91,7 @@ impl Headers {
             bytes: event.captured[..length].into(),
             wire_len: event.wire_len,
             framing,
-            is_outgoing: event.direction == Direction::Egress,
+            ways: std::array::from_fn(|n| n == way),
             vlan_tci: event.vlan_tci,
             looks,
         });
@@ -112,7 +118,11 @@ impl Headers {
     /// Whether a packet matches at one of its hops; none if its headers are not there.
     pub(super) fn matches(&self, packet: u64, filter: &Arc<Filter>) -> Option<bool> {
         let frames = self.frames.get(&packet)?;
-        Some(frames.iter().any(|frame| frame.matches(filter, &self.ports)))
+        Some(
+            frames
+                .iter()
+                .any(|frame| frame.matches(filter, &self.ports)),
+        )
     }
 }
 
@@ -134,14 +144,21 @@ impl Frame {
             key_payload: 0,
             filter: Some(Arc::clone(filter)),
         };
-        let beside = Beside {
-            is_outgoing: self.is_outgoing,
-            vlan_tci: self.vlan_tci,
-        };
         let mut packet = Packet::unread();
-        let seen =
-            packet.read_at_tap(&self.bytes, self.wire_len, self.framing, &options, beside);
-        seen.matches
+        [false, true]
+            .into_iter()
+            .zip(self.ways)
+            .any(|(is_outgoing, was_seen)| {
+                let beside = Beside {
+                    is_outgoing,
+                    vlan_tci: self.vlan_tci,
+                };
+                let (bytes, wire_len, framing) = (&self.bytes, self.wire_len, self.framing);
+                was_seen
+                    && packet
+                        .read_at_tap(bytes, wire_len, framing, &options, beside)
+                        .matches
+            })
     }
 }
 

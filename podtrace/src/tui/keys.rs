@@ -24,12 +24,15 @@ pub(super) enum Ask {
 /// The keys, for people.
 pub(super) const HELP: &[(&str, &str)] = &[
     ("up down  j k", "move by one; PgUp PgDn by a page"),
-    ("Home End  g G", "the oldest; the newest, and follow what comes"),
+    (
+        "Home End  g G",
+        "the oldest; the newest, and follow what comes",
+    ),
     ("Space  p", "pause: what comes waits"),
     ("Enter", "the road alone, or the list again"),
     ("J K", "scroll the road"),
     ("f  Tab", "packets or flows"),
-    ("s", "flows: by another column"),
+    ("s  left right", "flows: another order; the columns beside"),
     ("/", "show what matches a pcap-filter expression"),
     ("t", "go to a time: 12:00:00, +10s, 2026-11-24T12:00:00Z"),
     ("Esc", "take the filter back"),
@@ -38,6 +41,9 @@ pub(super) const HELP: &[(&str, &str)] = &[
     ("Ctrl-Z", "suspend; fg continues"),
     ("q  Ctrl-C", "quit: the summary follows"),
 ];
+
+/// Columns by which the flows move sideways.
+const SIDEWAYS: usize = 10;
 
 /// Changes the choices by a key.
 pub(super) fn press(key: KeyEvent, state: &mut State, store: &Store, flows: usize) -> Ask {
@@ -61,7 +67,10 @@ pub(super) fn press(key: KeyEvent, state: &mut State, store: &Store, flows: usiz
             Ask::Nothing
         }
         Mode::Filter(input) => match typed(key, input) {
-            Typed::Changed => Ask::Filter(input.text()),
+            Typed::Changed => {
+                state.expression = input.text();
+                Ask::Filter(input.text())
+            }
             Typed::Moved => Ask::Nothing,
             Typed::Done => {
                 state.mode = Mode::Browse;
@@ -69,7 +78,7 @@ pub(super) fn press(key: KeyEvent, state: &mut State, store: &Store, flows: usiz
             }
             Typed::Left => {
                 state.mode = Mode::Browse;
-                Ask::Filter(String::new())
+                show_all(state)
             }
         },
         Mode::Time(input) => match typed(key, input) {
@@ -112,11 +121,12 @@ fn browse(key: KeyEvent, state: &mut State, store: &Store, flows: usize) -> Ask 
                 List::Flows => List::Paths,
             };
         }
+        KeyCode::Left => state.left = state.left.saturating_sub(SIDEWAYS),
+        KeyCode::Right => state.left = state.left.saturating_add(SIDEWAYS),
         KeyCode::Char('s') if state.list == List::Flows => state.next_order(),
         KeyCode::Char('/') => {
             state.list = List::Paths;
-            let text = store.filter().map(|filter| filter.expression.text());
-            state.mode = Mode::Filter(Input::new(text.unwrap_or_default()));
+            state.mode = Mode::Filter(Input::new(&state.expression));
         }
         KeyCode::Char('t') => {
             state.list = List::Paths;
@@ -125,10 +135,15 @@ fn browse(key: KeyEvent, state: &mut State, store: &Store, flows: usize) -> Ask 
         KeyCode::Char('n') => state.mode = Mode::Notices,
         KeyCode::Char('?' | 'h') => state.mode = Mode::Help,
         KeyCode::Esc if state.is_road_only => state.is_road_only = false,
-        KeyCode::Esc => return Ask::Filter(String::new()),
+        KeyCode::Esc => return show_all(state),
         _ => {}
     }
     Ask::Nothing
+}
+
+fn show_all(state: &mut State) -> Ask {
+    state.expression.clear();
+    Ask::Filter(String::new())
 }
 
 fn step(key: KeyEvent) -> Option<Move> {

@@ -95,6 +95,12 @@ fn line(characters: &[Painted]) -> Line<'static> {
     Line::from_iter(spans)
 }
 
+/// A painted line from a column on.
+pub(super) fn from_column(text: &str, column: usize) -> Line<'static> {
+    let all = characters(text);
+    line(all.get(column..).unwrap_or_default())
+}
+
 /// A painted text on lines of a width, wrapped at words; later lines of each are indented.
 pub(super) fn wrapped(text: &str, width: usize, indent: usize) -> Vec<Line<'static>> {
     let mut lines = Vec::new();
@@ -152,7 +158,10 @@ mod tests {
     fn colours_stay_and_other_escapes_go() {
         let text = "\x1b[36mpod\x1b[0m a\x1b]0;x\x07b \x1b[2Jc";
         let safe = safe(text.to_owned());
-        assert_eq!(safe, "\x1b[36mpod\x1b[0m a\u{fffd}]0;x\u{fffd}b \u{fffd}[2Jc");
+        assert_eq!(
+            safe,
+            "\x1b[36mpod\x1b[0m a\u{fffd}]0;x\u{fffd}b \u{fffd}[2Jc"
+        );
         let lines = wrapped("\x1b[36mpod\x1b[0m a", 80, 0);
         assert_eq!(lines[0].spans[0].style.fg, Some(Color::Cyan));
         assert_eq!(lines[0].spans[1].style, Style::new());

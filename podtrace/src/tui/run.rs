@@ -18,12 +18,7 @@ use super::{
     terminal,
     view::{self, Facts, Rates},
 };
-use crate::{
-    filter::Mistake,
-    replay::options::Moment,
-    signals::Stop,
-    stats::Flow,
-};
+use crate::{filter::Mistake, replay::options::Moment, signals::Stop, stats::Flow};
 
 /// How often new data are drawn at most.
 const DRAW: Duration = Duration::from_millis(100);
@@ -154,6 +149,11 @@ impl Runner {
             self.facts.of.clone_from(&inbox.of);
             self.facts.progress.clone_from(&inbox.progress);
             self.facts.has_ended = inbox.has_ended;
+            self.facts.waiting = if self.state.is_paused {
+                inbox.waiting()
+            } else {
+                0
+            };
         }
         self.facts.counts = counts;
         let (at, last) = self.counted;
@@ -228,9 +228,8 @@ impl Runner {
                 self.state.row = 0;
                 self.state.choose(number, &self.store);
                 let is_older = number == 0 && self.store.dropped() > 0;
-                self.state.message = is_older.then(|| {
-                    "what is older was dropped: --since begins there".to_owned()
-                });
+                self.state.message =
+                    is_older.then(|| "what is older was dropped: --since begins there".to_owned());
             }
             None => {
                 let words = view::local(last_ns);

@@ -6,13 +6,8 @@ use std::{
 };
 
 use super::{
-    Options, ScreenError,
-    consumer::Feeder,
-    entry::Writer,
-    run::Runner,
-    shared::Shared,
-    terminal::leave,
-    view::Facts,
+    Options, ScreenError, consumer::Feeder, entry::Writer, run::Runner, shared::Shared,
+    terminal::leave, view::Facts,
 };
 use crate::{
     pipeline::consumer::Consumer,

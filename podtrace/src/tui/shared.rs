@@ -157,6 +157,11 @@ impl Shared {
 }
 
 impl Inbox {
+    /// How many paths wait.
+    pub(super) fn waiting(&self) -> usize {
+        self.entries.len()
+    }
+
     fn waits_for_room(&self, bytes: usize, limit: usize) -> bool {
         let is_full = self.bytes + bytes > limit && !self.entries.is_empty();
         is_full && !self.is_closed && !self.is_abandoned

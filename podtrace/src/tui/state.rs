@@ -45,6 +45,10 @@ pub(super) struct State {
     pub(super) row: usize,
     /// The chosen flow.
     pub(super) flow: usize,
+    /// The expression that was typed last, whatever came of it.
+    pub(super) expression: String,
+    /// Columns of the flows to the left of the window.
+    pub(super) left: usize,
     /// What is wrong with the last input, or what came of it.
     pub(super) message: Option<String>,
     /// Lines of the list in the window, known once it was drawn.
@@ -64,6 +68,8 @@ impl Default for State {
             road_top: 0,
             row: usize::MAX,
             flow: 0,
+            expression: String::new(),
+            left: 0,
             message: None,
             page: 1,
         }
@@ -121,14 +127,15 @@ impl State {
             Move::First => (0, 0),
             Move::Last => (last, usize::MAX),
         };
-        self.row = row;
-        self.choose(to.min(last), store);
-        self.follows = match step {
+        // The newest is left only by a move away from it.
+        let follows = match step {
             Move::Last => true,
-            // The newest is left only by a move away from it.
             Move::By(by) | Move::Pages(by) => by > 0 && to >= last && self.follows,
             Move::First => false,
         };
+        self.row = row;
+        self.choose(to.min(last), store);
+        self.follows = follows;
     }
 
     /// Chooses the path of a number.

@@ -204,4 +204,4 @@ impl Chosen {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -43,6 +43,8 @@ pub(super) struct Facts {
     pub(super) of: String,
     pub(super) progress: String,
     pub(super) has_ended: bool,
+    /// Paths that wait while it is paused.
+    pub(super) waiting: usize,
     pub(super) color: bool,
     pub(super) counts: Counts,
     pub(super) rates: Rates,
@@ -198,7 +200,11 @@ fn ruled(buffer: &mut Buffer, area: Rect, title: &str) {
 
 /// A colour, if there are any.
 fn coloured(color: bool, of: Color) -> Style {
-    if color { Style::new().fg(of) } else { Style::new() }
+    if color {
+        Style::new().fg(of)
+    } else {
+        Style::new()
+    }
 }
 
 /// A time in nanoseconds since 1970 (UTC) as local time.

@@ -11,7 +11,7 @@ use crate::{
     output::flows::rows,
     text::count::counted,
     tui::{
-        paint::{safe, wrapped},
+        paint::{from_column, safe},
         state::State,
     },
 };
@@ -30,18 +30,32 @@ pub(super) fn draw(buffer: &mut Buffer, area: Rect, model: &Model<'_>, state: &m
     if model.facts.flows_forgotten > 0 {
         head += &format!(", {} forgotten", model.facts.flows_forgotten);
     }
-    head += &format!(", by {}: s for others, f for packets", state.order.in_words());
+    head += &format!(
+        ", by {}: s for others, f for packets",
+        state.order.in_words()
+    );
     put(buffer, area, 0, &Line::styled(head, DIM));
     let mut text = String::new();
-    rows(&mut text, shown, model.facts.flows_now_ns, model.facts.color);
+    rows(
+        &mut text,
+        shown,
+        model.facts.flows_now_ns,
+        model.facts.color,
+    );
     let text = safe(text);
+    let longest = text.lines().map(|line| line.chars().count()).max();
+    state.left = state
+        .left
+        .min(longest.unwrap_or(0).saturating_sub(area.width.into()));
     for (row, line) in (1..area.height).zip(text.lines()) {
-        for line in wrapped(line, usize::MAX, 0) {
-            put(buffer, area, row, &line);
-        }
+        put(buffer, area, row, &from_column(line, state.left));
         if usize::from(row - 1) == state.flow - top + 1 {
             let y = area.y + row;
-            let line = Rect { y, height: 1, ..area };
+            let line = Rect {
+                y,
+                height: 1,
+                ..area
+            };
             buffer.set_style(line, Style::new().add_modifier(Modifier::REVERSED));
         }
     }

@@ -34,12 +34,13 @@ pub(super) fn title(buffer: &mut Buffer, area: Rect, model: &Model<'_>, state: &
         List::Paths => format!("{} of {shown}", state.number(model.store) + 1),
     };
     let how = match (state.is_paused, state.follows, model.facts.has_ended) {
-        (true, ..) => "paused",
-        (_, _, true) => "ended",
-        (_, true, _) if state.list == List::Paths => "following",
-        _ => "",
+        (true, ..) if model.facts.waiting > 0 => format!("paused, {} wait", model.facts.waiting),
+        (true, ..) => "paused".to_owned(),
+        (_, _, true) => "ended".to_owned(),
+        (_, true, _) if state.list == List::Paths => "following".to_owned(),
+        _ => String::new(),
     };
-    let right = [place.as_str(), how].join("  ");
+    let right = [place, how].join("  ");
     let right = format!(" {}  ? help ", right.trim());
     let left = usize::from(area.width).saturating_sub(width(&right));
     let line = fit(&format!(" podtrace {of}"), left) + &right;
@@ -95,9 +96,8 @@ fn mistake(buffer: &mut Buffer, area: Rect, model: &Model<'_>, from: usize) {
     };
     let style = coloured(model.facts.color, Color::Red);
     if let Some(place) = mistake.place() {
-        let columns = |range: std::ops::Range<usize>| {
-            width(mistake.text().get(range).unwrap_or_default())
-        };
+        let columns =
+            |range: std::ops::Range<usize>| width(mistake.text().get(range).unwrap_or_default());
         let before = (1 + columns(0..place.start)).saturating_sub(from);
         let carets = "^".repeat(columns(place).max(1));
         let line = format!("{}{carets}", " ".repeat(before));
@@ -118,6 +118,10 @@ fn mistake(buffer: &mut Buffer, area: Rect, model: &Model<'_>, from: usize) {
 fn said(model: &Model<'_>, state: &State) -> Line<'static> {
     if let Some(message) = &state.message {
         return Line::raw(message.clone());
+    }
+    if let Some(mistake) = model.mistake {
+        let words = escape(mistake.what());
+        return Line::raw(format!("not applied: {words} (/ goes on, Esc shows all)"));
     }
     if let Some(filter) = model.store.filter() {
         let (shown, kept) = (model.store.len(), model.store.kept());

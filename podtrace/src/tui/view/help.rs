@@ -17,7 +17,11 @@ use crate::tui::{
 /// The keys, in a box.
 pub(super) fn keys(buffer: &mut Buffer, area: Rect) {
     let keys = HELP.iter().map(|(key, _)| width(key)).max().unwrap_or(0);
-    let words = HELP.iter().map(|(_, words)| width(words)).max().unwrap_or(0);
+    let words = HELP
+        .iter()
+        .map(|(_, words)| width(words))
+        .max()
+        .unwrap_or(0);
     let wanted = u16::try_from(keys + words + 6).unwrap_or(u16::MAX);
     let lines = u16::try_from(HELP.len() + 2).unwrap_or(u16::MAX);
     let (wide, high) = (wanted.min(area.width), lines.min(area.height));
@@ -33,7 +37,9 @@ pub(super) fn keys(buffer: &mut Buffer, area: Rect) {
     block.render(outer, buffer);
     // Where not all fit, the last ones, to leave, come first.
     let missing = HELP.len().saturating_sub(inner.height.into());
-    let shown = HELP.iter().take(HELP.len() - missing - usize::from(missing > 0));
+    let shown = HELP
+        .iter()
+        .take(HELP.len() - missing - usize::from(missing > 0));
     for (row, (key, words)) in (0..).zip(shown) {
         let gap = keys - width(key);
         let line = Line::from_iter([

@@ -64,16 +64,18 @@ struct Columns {
 impl Columns {
     fn of<'a>(area: Rect, entries: impl Iterator<Item = &'a Entry>) -> Self {
         let total = usize::from(area.width);
-        let (mut time, mut what) = (0, 0);
+        let (mut time, mut what, mut ends) = (0, 0, 0);
         for entry in entries {
             time = time.max(width(&entry.time));
             what = what.max(width(&entry.what));
+            ends = ends.max(width(&entry.ends));
         }
         let has_words = total >= WORDS_FROM;
         let words = if has_words { 4 + OUTCOME + DURATION } else { 0 };
         // Two columns for the mark, and two between columns.
         let rest = total.saturating_sub(2 + time + 2 + 2 + words);
-        let what = what.min(rest * 2 / 5);
+        // The ends get three fifths of it, if they need as much.
+        let what = what.min(rest.saturating_sub(ends.min(rest * 3 / 5)));
         Self {
             time,
             what,
@@ -86,7 +88,10 @@ impl Columns {
         let style = style_of(outcome_style(entry.outcome), color);
         let mut spans = vec![
             Span::styled(format!("{} ", mark(entry.outcome)), style),
-            Span::styled(fit(&entry.time, self.time), if color { DIM } else { Style::new() }),
+            Span::styled(
+                fit(&entry.time, self.time),
+                if color { DIM } else { Style::new() },
+            ),
             Span::raw("  "),
             Span::raw(fit(&entry.what, self.what)),
             Span::raw("  "),

@@ -22,7 +22,9 @@ const DELTA: usize = 10;
 const LEG: usize = 9;
 /// Bars of a leg, where it has a line of its own and where not.
 const BARS: usize = 24;
-const BARS_TIGHT: usize = 8;
+const BARS_TIGHT: usize = 6;
+/// On fewer columns, there are no bars beside a hop.
+const BARS_FROM: usize = 72;
 /// Columns of names at most.
 const OWNER_MAX: usize = 40;
 const NAME_MAX: usize = 15;
@@ -67,6 +69,8 @@ struct Road<'a> {
     color: bool,
     /// Whether legs have lines of their own.
     is_wide: bool,
+    /// Bars of a leg beside a hop.
+    bars: usize,
     owner: usize,
     name: usize,
 }
@@ -84,6 +88,7 @@ impl<'a> Road<'a> {
             width: total,
             color,
             is_wide,
+            bars: if total < BARS_FROM { 0 } else { BARS_TIGHT },
             owner: widest(|hop| &hop.owner, OWNER_MAX.min(total / 4)),
             name: widest(|hop| &hop.name, NAME_MAX),
         }
@@ -104,12 +109,7 @@ impl<'a> Road<'a> {
     }
 
     /// `+3.1 µs  ○ worker1  veth0101  ingress`, and what is remarkable.
-    fn hop_lines(
-        &self,
-        lines: &mut Vec<Line<'static>>,
-        before: Option<&HopEntry>,
-        hop: &HopEntry,
-    ) {
+    fn hop_lines(&self, lines: &mut Vec<Line<'static>>, before: Option<&HopEntry>, hop: &HopEntry) {
         let first_ns = self.entry.hops.first().map_or(0, |first| first.ts_ns);
         let mut spans = vec![Span::raw(time(
             "+",
@@ -117,7 +117,7 @@ impl<'a> Road<'a> {
             DELTA,
         ))];
         if !self.is_wide {
-            spans.extend(self.leg(before, hop, BARS_TIGHT));
+            spans.extend(self.leg(before, hop, self.bars));
         }
         let is_same = before.is_some_and(|before| before.owner == hop.owner);
         let owner = if is_same { "" } else { &hop.owner };
@@ -145,7 +145,10 @@ impl<'a> Road<'a> {
         // On lines of their own, beside the rail.
         let column = self.rail() + 4;
         for more in wrapped(&hop.words, self.width.saturating_sub(column), 0) {
-            let mut spans = vec![Span::raw(" ".repeat(self.rail())), Span::styled("│   ", DIM)];
+            let mut spans = vec![
+                Span::raw(" ".repeat(self.rail())),
+                Span::styled("│   ", DIM),
+            ];
             spans.extend(more.spans);
             lines.push(Line::from_iter(spans));
         }
@@ -153,7 +156,11 @@ impl<'a> Road<'a> {
 
     /// The column of the rail.
     fn rail(&self) -> usize {
-        let leg = if self.is_wide { 0 } else { 2 + LEG + 1 + BARS_TIGHT };
+        let leg = if self.is_wide {
+            0
+        } else {
+            2 + LEG + 1 + self.bars
+        };
         DELTA + leg + 2
     }
 
