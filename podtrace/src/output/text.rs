@@ -7,7 +7,10 @@ mod times;
 
 use std::{fmt::Write as _, sync::Arc};
 
-pub(crate) use hops::{copies_text, micros, shown_hops};
+pub(crate) use hops::micros;
+#[cfg(feature = "tui")]
+pub(crate) use hops::{copies_text, shown_hops};
+#[cfg(feature = "tui")]
 pub(crate) use outcome::outcome_style;
 use remarks::{left_behind, message, quoted};
 pub use times::TimeFormat;

@@ -12,11 +12,13 @@ fn kept() -> MutexGuard<'static, Option<Vec<String>>> {
 }
 
 /// From now on, messages are kept, and no status is shown.
+#[cfg_attr(not(feature = "tui"), expect(dead_code, reason = "there is no screen"))]
 pub(crate) fn open() {
     kept().get_or_insert_default();
 }
 
 /// Ends that; returns the messages.
+#[cfg_attr(not(feature = "tui"), expect(dead_code, reason = "there is no screen"))]
 pub(crate) fn close() -> Vec<String> {
     kept().take().unwrap_or_default()
 }

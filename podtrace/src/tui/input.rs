@@ -68,12 +68,12 @@ impl Input {
         }
     }
 
-    pub(super) fn to_begin(&mut self) {
+    pub(super) fn home(&mut self) {
         self.behind.insert_str(0, &self.before);
         self.before.clear();
     }
 
-    pub(super) fn to_end(&mut self) {
+    pub(super) fn end(&mut self) {
         self.before.push_str(&self.behind);
         self.behind.clear();
     }
@@ -88,14 +88,14 @@ mod tests {
         let mut input = Input::new("icmp host");
         input.remove_word_before();
         assert_eq!((input.text().as_str(), input.column()), ("icmp ", 5));
-        input.to_begin();
+        input.home();
         input.insert('n');
         input.insert('\x1b');
         input.right();
         input.remove_behind();
         assert_eq!((input.text().as_str(), input.column()), ("nimp ", 2));
         input.left();
-        input.to_end();
+        input.end();
         input.remove_before();
         assert_eq!(input.text(), "nimp");
         input.remove_all_before();

@@ -173,10 +173,10 @@ fn typed(key: KeyEvent, input: &mut Input) -> Typed {
         KeyCode::Esc => return Typed::Left,
         KeyCode::Left => input.left(),
         KeyCode::Right => input.right(),
-        KeyCode::Home => input.to_begin(),
-        KeyCode::End => input.to_end(),
-        KeyCode::Char('a') if with_control => input.to_begin(),
-        KeyCode::Char('e') if with_control => input.to_end(),
+        KeyCode::Home => input.home(),
+        KeyCode::End => input.end(),
+        KeyCode::Char('a') if with_control => input.home(),
+        KeyCode::Char('e') if with_control => input.end(),
         _ => {
             match key.code {
                 KeyCode::Char('u') if with_control => input.remove_all_before(),

@@ -30,7 +30,7 @@ use crate::{filter::Mistake, stats::Flow};
 /// The smallest terminal that all of it fits on.
 const WIDTH_MIN: u16 = 60;
 const HEIGHT_MIN: u16 = 15;
-/// From this height on, the legs of the road have lines of their own if all of it fits.
+/// The list takes two of so many parts of what is between title and foot.
 const ROAD_SHARE: u16 = 5;
 
 pub(super) const DIM: Style = Style::new().add_modifier(Modifier::DIM);
