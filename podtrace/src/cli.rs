@@ -10,6 +10,7 @@ mod habits;
 mod mistakes;
 mod parse;
 mod replay;
+mod screen;
 
 use std::path::PathBuf;
 
@@ -25,7 +26,9 @@ pub use filter::{FileFilterArgs, LiveFilterArgs, ScopeArgs, SelectArgs};
 pub use flows::{FlowsArgs, FlowsFormat, FlowsOrder};
 pub use habits::{Flow, HabitArgs, ListArgs, TimeStyle};
 pub use mistakes::parse;
+pub(crate) use parse::moment;
 pub use replay::{ExportArgs, ExportFormat, InputArgs, ReplayArgs, StatsArgs, StatsFormat};
+pub use screen::ScreenArgs;
 
 /// Follow every packet of a Kubernetes node, hop by hop, named by pod.
 #[derive(Debug, Parser)]
@@ -55,9 +58,10 @@ pub enum Command {
     /// containers by the container runtime, and pods elsewhere by the Kubernetes API
     /// if there is a kubeconfig. Changes nothing on the node. Ctrl-C stops it and
     /// prints a summary.
-    #[command(after_help = "Examples:
+    #[command(mut_arg("tui", |arg| arg.conflicts_with_all(["command", "ready_fd", "verbose"])), after_help = "Examples:
   sudo podtrace trace                           every packet, with its hops
   sudo podtrace trace --pod default/web -c 10   the first ten that a pod sends or receives
+  sudo podtrace trace --tui                     on a screen, to look around
   sudo podtrace trace -i cni0 -i flannel.1      only these interfaces
   sudo podtrace trace -- ping -c 1 10.244.2.2   while a command runs
   sudo podtrace trace icmp and host 10.244.2.7  only these packets, as with tcpdump
@@ -95,6 +99,7 @@ pub enum Command {
   podtrace replay --last 30s -o json /var/log/podtrace/ | jq .
   podtrace replay session.pcapng -- tcp port 80    only these packets, as with tcpdump
   podtrace replay --follow session.pcapng          while it is recorded
+  podtrace replay --tui session.pcapng             on a screen, to look around
   podtrace replay --clock-offset worker2=-1.5ms worker1.pcapng worker2.pcapng
   podtrace replay old.pcap.gz captures/             captures of other tools")]
     Replay(Box<ReplayArgs>),

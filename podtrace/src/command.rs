@@ -7,6 +7,7 @@ mod filter;
 mod flows;
 mod lab;
 mod replay;
+mod screen;
 mod setup;
 mod stop;
 mod topology;

@@ -40,5 +40,6 @@ pub mod stats;
 #[cfg(test)]
 mod tests;
 pub mod text;
+mod tui;
 pub mod update;
 pub mod world;

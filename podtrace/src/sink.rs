@@ -3,6 +3,7 @@
 //! The buffer is bounded. A replay waits for room in it. A live session never waits: it asks
 //! how much room there is, and leaves packets out.
 mod named;
+pub(crate) mod screen;
 pub(crate) mod status;
 
 use std::{
@@ -362,6 +363,9 @@ impl Shared {
 
 /// Prints a message on standard error, if that is still open.
 pub(crate) fn tell(text: &str) {
+    if screen::keep(text) {
+        return;
+    }
     let begin = if status::has_terminal() {
         status::CLEAR
     } else {
@@ -373,6 +377,9 @@ pub(crate) fn tell(text: &str) {
 
 /// Prints a message on standard error, if that does not block.
 pub(crate) fn print_at_once(text: &str) {
+    if screen::keep(text) {
+        return;
+    }
     let stderr = io::stderr();
     let mut fds = [PollFd::new(stderr.as_fd(), PollFlags::POLLOUT)];
     let is_ready = poll(&mut fds, PollTimeout::ZERO).is_ok_and(|ready| ready > 0);

@@ -5,7 +5,7 @@ use clap::{ArgAction, Args, ValueEnum};
 use podtrace_ebpf::config::SNAPLEN_DEFAULT;
 
 use super::{
-    Color, Format, HabitArgs, TimeStyle,
+    Color, Format, HabitArgs, ScreenArgs, TimeStyle,
     parse::{count, duration, interface, mebibytes, number, port, rate, share, snaplen},
 };
 use crate::model::tap_name::TapName;
@@ -166,6 +166,9 @@ pub struct ViewArgs {
     /// What is shown of packets.
     #[command(flatten)]
     pub habits: HabitArgs,
+    /// Whether there is a screen.
+    #[command(flatten)]
+    pub screen: ScreenArgs,
 }
 
 /// Where names come from.

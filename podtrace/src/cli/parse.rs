@@ -181,7 +181,7 @@ pub(super) fn rotate_size(text: &str) -> Result<u64, String> {
 }
 
 /// A point in time: RFC 3339, a time of the day, or `+10s`.
-pub(super) fn moment(text: &str) -> Result<Moment, String> {
+pub(crate) fn moment(text: &str) -> Result<Moment, String> {
     if let Some(after) = text.strip_prefix('+') {
         return positive(time(after).ok_or(MOMENT)?).map(Moment::AfterBegin);
     }

@@ -9,7 +9,7 @@ use super::{
     replay::{code, leaves_terminal, progress_alone},
     setup::{text, vxlan_ports},
     stop::stop_on_signal,
-    trace::follow,
+    trace::{Watch, follow},
     use_color, width,
 };
 use crate::{
@@ -30,8 +30,8 @@ pub(super) fn run(args: &FlowsArgs) -> anyhow::Result<u8> {
     let epoch_ns = epoch_ns()?;
     let is_live = args.output == FlowsFormat::Text && io::stdout().is_terminal() && !is_dumb();
     let options = options(args, is_live, epoch_ns);
-    let show = |sink| table(args, options, sink);
-    follow((&args.capture, &args.filter), None, show, epoch_ns, None)
+    let watch = Watch::new(|sink| Ok(table(args, options, sink)), epoch_ns);
+    follow((&args.capture, &args.filter), None, watch)
 }
 
 /// Shows the flows of recordings.

@@ -10,6 +10,7 @@ use nix::sys::stat::{SFlag, fstat};
 use super::{
     FINE, INTERRUPTED, LOST,
     filter::{filter, refuse_partial},
+    screen,
     setup::{format, refuse_terminal, vxlan_ports},
     stop::stop_on_signal,
 };
@@ -27,6 +28,9 @@ pub(super) use stats::run as stats;
 
 /// Runs `replay`; returns the exit code.
 pub(super) fn run(args: &ReplayArgs) -> anyhow::Result<u8> {
+    if args.view.screen.tui {
+        return screen::replay(args);
+    }
     let format = format(&args.view, args.detail.verbose > 0, None, 0)?;
     let is_piped = args.view.output == Format::Pcapng;
     if is_piped {
@@ -47,10 +51,15 @@ pub(super) fn run(args: &ReplayArgs) -> anyhow::Result<u8> {
         player.shows_bytes = printer.takes_bytes();
         player.run(|_| Ok(vec![Box::new(printer)]))?
     };
-    Ok(match code(&played) {
+    Ok(exit_code(args, &played))
+}
+
+/// The exit code of a replay.
+pub(super) fn exit_code(args: &ReplayArgs, played: &Played) -> u8 {
+    match code(played) {
         FINE if args.strict && !played.is_whole() => LOST,
         code => code,
-    })
+    }
 }
 
 /// The exit code by whether everything was read.
@@ -105,7 +114,7 @@ fn refuse_words(args: &InputArgs) -> anyhow::Result<()> {
     )
 }
 
-fn player_options(args: &InputArgs) -> anyhow::Result<PlayerOptions> {
+pub(super) fn player_options(args: &InputArgs) -> anyhow::Result<PlayerOptions> {
     refuse_words(args)?;
     let InputArgs {
         files,

@@ -204,15 +204,7 @@ pub(super) fn format(
         numeric: view.numeric,
         epoch_ns,
         layout,
-        time: match habits.time().unwrap_or(view.time) {
-            TimeStyle::Local => TimeFormat::Local,
-            TimeStyle::Utc => TimeFormat::Utc,
-            TimeStyle::Date => TimeFormat::Date,
-            TimeStyle::Relative => TimeFormat::Relative,
-            TimeStyle::Delta => TimeFormat::Delta,
-            TimeStyle::Epoch => TimeFormat::Epoch,
-            TimeStyle::None => TimeFormat::None,
-        },
+        time: time_format(habits.time().unwrap_or(view.time)),
         bytes: bytes(habits),
         tcp: match (habits.quiet, habits.absolute_seq) {
             (true, _) => TcpNumbers::None,
@@ -234,6 +226,19 @@ fn bytes(habits: &HabitArgs) -> Bytes {
         ascii,
         from_link: habits.with_link_header(),
         link_level: habits.link_level,
+    }
+}
+
+/// How times are shown.
+pub(super) fn time_format(style: TimeStyle) -> TimeFormat {
+    match style {
+        TimeStyle::Local => TimeFormat::Local,
+        TimeStyle::Utc => TimeFormat::Utc,
+        TimeStyle::Date => TimeFormat::Date,
+        TimeStyle::Relative => TimeFormat::Relative,
+        TimeStyle::Delta => TimeFormat::Delta,
+        TimeStyle::Epoch => TimeFormat::Epoch,
+        TimeStyle::None => TimeFormat::None,
     }
 }
 

@@ -4,10 +4,22 @@ use std::{process, thread};
 use anyhow::Context as _;
 
 use super::INTERRUPTED;
-use crate::signals::{Signals, Stop};
+use crate::{
+    privilege,
+    signals::{Signals, Stop},
+    tui::leave,
+};
 
 /// A signal ends the command with the data read so far, a second one at once.
 pub(super) fn stop_on_signal() -> anyhow::Result<Stop> {
+    on_signals(|| {
+        leave();
+        process::exit(INTERRUPTED.into());
+    })
+}
+
+/// What a signal asks to end. `again`: what further ones do.
+pub(super) fn on_signals(again: impl Fn() + Send + 'static) -> anyhow::Result<Stop> {
     let stop = Stop::new().context("failed to prepare for signals")?;
     let asked = stop.clone();
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -21,11 +33,13 @@ pub(super) fn stop_on_signal() -> anyhow::Result<Stop> {
     thread::Builder::new()
         .name("signals".into())
         .spawn(move || {
+            // It needs none; the main thread reports those that cannot be given up.
+            let _ = privilege::keep(privilege::NONE);
             runtime.block_on(async {
                 loop {
                     signals.next().await;
                     if asked.set() {
-                        process::exit(INTERRUPTED.into());
+                        again();
                     }
                 }
             });

@@ -5,7 +5,6 @@ mod recording;
 use std::{
     ffi::OsString,
     fs::File,
-    future::pending,
     io::{self, IsTerminal as _, Write as _},
     path::Path,
     sync::Arc,
@@ -13,7 +12,7 @@ use std::{
 };
 
 use anyhow::{Context as _, bail};
-use tokio::time::sleep;
+use tokio::{sync::Notify, time::sleep};
 
 use crate::{
     cli::{CaptureArgs, Color, FileArgs, Format, LiveFilterArgs, RecordArgs, TraceArgs},
@@ -21,6 +20,7 @@ use crate::{
     command::{
         FINE, LOST,
         filter::{filter, refuse_partial},
+        screen,
         setup::{
             attach_method, check_support, format, nodes, sockets, table, text, vxlan_ports, without,
         },
@@ -60,6 +60,9 @@ pub(super) fn run(args: &TraceArgs) -> anyhow::Result<u8> {
     if args.list.list_interfaces {
         return interfaces::list(&args.capture);
     }
+    if args.view.screen.tui {
+        return screen::trace(args);
+    }
     let epoch_ns = epoch_ns()?;
     let now: fn() -> u64 = || monotonic_ns().unwrap_or_default();
     let unfolds = args.capture.verbose > 0;
@@ -76,7 +79,11 @@ pub(super) fn run(args: &TraceArgs) -> anyhow::Result<u8> {
         // Elsewhere it would stand between the lines of another program.
         io::stdout().is_terminal().then_some(Foot::Rates)
     };
-    follow(chosen, Some(&files), show, epoch_ns, foot)
+    let watch = Watch {
+        foot,
+        ..Watch::new(show, epoch_ns)
+    };
+    follow(chosen, Some(&files), watch)
 }
 
 /// The recording of `-o pcapng`, whose reader shows packets as they come.
@@ -98,25 +105,61 @@ fn piped(files: &FileArgs) -> anyhow::Result<FileArgs> {
 pub(super) fn record(args: &RecordArgs) -> anyhow::Result<u8> {
     let epoch_ns = epoch_ns()?;
     let show = printer(Box::new(Quiet::new(text(Color::Auto, epoch_ns))));
+    let watch = Watch {
+        foot: Some(Foot::Recording),
+        ..Watch::new(show, epoch_ns)
+    };
     let chosen = (&args.capture, &args.filter);
-    let foot = Some(Foot::Recording);
-    follow(chosen, Some(&args.files), show, epoch_ns, foot)
+    follow(chosen, Some(&args.files), watch)
 }
 
 /// Prints what is traced in a format.
-fn printer(format: Box<dyn Render>) -> impl FnOnce(Box<dyn TextSink>) -> Box<dyn Consumer> {
-    |sink| Box::new(Printer::new(format, sink))
+fn printer(
+    format: Box<dyn Render>,
+) -> impl FnOnce(Box<dyn TextSink>) -> anyhow::Result<Box<dyn Consumer>> {
+    |sink| Ok(Box::new(Printer::new(format, sink)))
 }
 
-/// Traces until the end that the options or the user choose; returns the exit code. `show`:
-/// the consumer that shows what is traced.
+/// How a trace is watched.
+pub(super) struct Watch<S> {
+    /// Makes the consumer that shows what is traced.
+    pub(super) show: S,
+    /// UTC nanoseconds at CLOCK_MONOTONIC zero.
+    pub(super) epoch_ns: i128,
+    /// The line that a terminal shows below the packets.
+    pub(super) foot: Option<Foot>,
+    /// Notified to end the trace.
+    pub(super) quit: Arc<Notify>,
+    /// Whether the process goes on once the trace has ended by itself.
+    pub(super) stays: bool,
+}
+
+impl<S> Watch<S> {
+    /// Nobody but the user's signals ends it early.
+    pub(super) fn new(show: S, epoch_ns: i128) -> Self {
+        Self {
+            show,
+            epoch_ns,
+            foot: None,
+            quit: Arc::default(),
+            stays: false,
+        }
+    }
+}
+
+/// Traces until the end that the options or the user choose; returns the exit code.
 pub(super) fn follow(
     (capture, chosen): (&CaptureArgs, &LiveFilterArgs),
     files: Option<&FileArgs>,
-    show: impl FnOnce(Box<dyn TextSink>) -> Box<dyn Consumer>,
-    epoch_ns: i128,
-    foot: Option<Foot>,
+    watch: Watch<impl FnOnce(Box<dyn TextSink>) -> anyhow::Result<Box<dyn Consumer>>>,
 ) -> anyhow::Result<u8> {
+    let Watch {
+        show,
+        epoch_ns,
+        foot,
+        quit,
+        stays,
+    } = watch;
     let filter = filter(&chosen.expression, chosen.scope)?;
     if chosen.wait && chosen.select.selector.is_none() {
         bail!("--wait waits for the names of selectors, and there is none: --wait --pod web");
@@ -125,7 +168,9 @@ pub(super) fn follow(
         refuse_partial(chosen.scope)?;
     }
     check_support()?;
-    let has_closer = closer::start();
+    // Taps that the closer is to detach stay until the process ends.
+    let ends_before = stays && (capture.count.is_some() || capture.duration.is_some());
+    let has_closer = !ends_before && closer::start();
     let without = without(&capture.kernel)?;
     let nodes = nodes(&capture.netns, &capture.naming.node_name)?;
     let sources = sources(capture, &nodes)?;
@@ -173,7 +218,7 @@ pub(super) fn follow(
     };
     let recording = files.map(|files| recording::open(files, capture, &nodes, epoch_ns));
     let outlets = Outlets {
-        consumers: vec![show(sink.handle())],
+        consumers: vec![show(sink.handle())?],
         sink,
         recording: recording.transpose()?.flatten(),
         foot,
@@ -202,7 +247,7 @@ pub(super) fn follow(
                     ended = Some(workload.run().await);
                     sleep(settles).await;
                 }
-                None => pending().await,
+                None => quit.notified().await,
             }
         };
         tracer.run_during(work).await

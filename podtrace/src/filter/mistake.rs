@@ -49,6 +49,18 @@ pub struct Mistake {
 }
 
 impl Mistake {
+    /// The expression.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// What is wrong.
+    #[must_use]
+    pub fn what(&self) -> &str {
+        &self.what
+    }
+
     /// Where it is, in bytes of the expression; empty if something is missing there.
     #[must_use]
     pub fn place(&self) -> Option<Range<usize>> {

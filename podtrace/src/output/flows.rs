@@ -158,28 +158,7 @@ impl FlowTable {
         }
         out.push_str("\n\n");
         wrap(out, begin, self.options.width.columns(), "  ");
-        let mut grid = Grid::new(
-            &["", "client", "server", "service"],
-            &[
-                "packets",
-                "bytes",
-                "RTT p50",
-                "p99",
-                "retransmitted",
-                "lost",
-                "refused",
-                "unknown",
-                "last seen",
-            ],
-        )
-        .least(&LEAST);
-        for flow in &flows {
-            grid.row(row(flow, now_ns));
-        }
-        let painter = Painter {
-            color: self.options.color,
-        };
-        grid.render(out, painter, self.options.width);
+        rows(out, &flows, now_ns, self.options.color, self.options.width);
     }
 
     fn json(&self) -> serde_json::Result<String> {
@@ -194,6 +173,29 @@ impl FlowTable {
         }
         Ok(out)
     }
+}
+
+/// A table of flows, with a line of titles. `now_ns`: by the clock of their times.
+pub(crate) fn rows(out: &mut String, flows: &[Flow], now_ns: u64, color: bool, width: Width) {
+    let mut grid = Grid::new(
+        &["", "client", "server", "service"],
+        &[
+            "packets",
+            "bytes",
+            "RTT p50",
+            "p99",
+            "retransmitted",
+            "lost",
+            "refused",
+            "unknown",
+            "last seen",
+        ],
+    )
+    .least(&LEAST);
+    for flow in flows {
+        grid.row(row(flow, now_ns));
+    }
+    grid.render(out, Painter { color }, width);
 }
 
 /// The cells of a flow. Its times are by the clock of `now_ns`.

@@ -25,7 +25,7 @@ pub fn in_words(origin: &Origin, update: &Update, world: &World) -> Option<Strin
 }
 
 /// [`in_words`], and a loss in words too, for output that has no form of its own for it.
-pub(super) fn with_losses(origin: &Origin, update: &Update, world: &World) -> Option<String> {
+pub(crate) fn with_losses(origin: &Origin, update: &Update, world: &World) -> Option<String> {
     match update {
         Update::Loss(loss) => Some(world.loss_in_words(loss)),
         _ => in_words(origin, update, world),

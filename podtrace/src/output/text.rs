@@ -14,7 +14,11 @@ use std::{fmt::Write as _, sync::Arc, time::Duration};
 use anstyle::Style;
 
 pub use bytes::Bytes;
-pub(super) use hops::micros;
+pub(crate) use hops::micros;
+#[cfg(feature = "tui")]
+pub(crate) use hops::{copies_text, shown_hops};
+#[cfg(feature = "tui")]
+pub(crate) use outcome::outcome_style;
 use remarks::{left_behind, message, quoted};
 use sequences::Sequences;
 pub use sequences::TcpNumbers;
@@ -168,7 +172,8 @@ impl Text {
         }
     }
 
-    fn header(&mut self, out: &mut String, path: &Path, world: &World) {
+    /// The packet's line: when it was first seen, what it is, whose it is and for whom.
+    pub(crate) fn header(&mut self, out: &mut String, path: &Path, world: &World) {
         let Some(first) = path.hops.first() else {
             return;
         };
@@ -183,20 +188,7 @@ impl Text {
         out.push_str("  ");
         write::number(out, path.packet.length);
         out.push_str(" B   ");
-        let (sender, receiver) = ends(path, world);
-        // Over localhost both have the same address: showing it once is enough.
-        let is_local = sender.address.is_some_and(|address| address.is_loopback());
-        match (sender.address, receiver.address, path.packet.link) {
-            (None, None, Some(link)) => {
-                let _ = write!(out, "{} -> {}", link.source, link.destination);
-            }
-            (None, None, None) => {}
-            _ => {
-                self.end(out, &sender, !is_local, PLAIN);
-                out.push_str(" -> ");
-                self.end(out, &receiver, true, PLAIN);
-            }
-        }
+        self.ends(out, path, true, world);
         if let Some(of) = path.part_of {
             painter.on(out, YELLOW);
             left_behind(out, of);
@@ -226,6 +218,24 @@ impl Text {
         self.lateness(out, first.ts_ns);
     }
 
+    /// `default/mypod1 (10.244.1.2) -> default/mypod2 (10.244.1.3)`, or the stations of a frame.
+    pub(crate) fn ends(&self, out: &mut String, path: &Path, with_addresses: bool, world: &World) {
+        let (sender, receiver) = ends(path, world);
+        // Over localhost both have the same address: showing it once is enough.
+        let is_local = sender.address.is_some_and(|address| address.is_loopback());
+        match (sender.address, receiver.address, path.packet.link) {
+            (None, None, Some(link)) => {
+                let _ = write!(out, "{} -> {}", link.source, link.destination);
+            }
+            (None, None, None) => {}
+            _ => {
+                self.end(out, &sender, with_addresses && !is_local, PLAIN);
+                out.push_str(" -> ");
+                self.end(out, &receiver, with_addresses, PLAIN);
+            }
+        }
+    }
+
     /// Appends how long ago a packet was sent, if it is shown late in a live trace, and later ones
     /// were shown already.
     fn lateness(&mut self, out: &mut String, sent_ns: u64) {
@@ -252,7 +262,7 @@ impl Text {
     }
 
     /// Appends a time, in its colour, and the gap behind it.
-    fn time(&mut self, out: &mut String, ts_ns: u64) {
+    pub(crate) fn time(&mut self, out: &mut String, ts_ns: u64) {
         if self.options.time == TimeFormat::None {
             return;
         }

@@ -1,7 +1,11 @@
 //! The selection of files and parts of them.
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
-use crate::{filter::Filter, model::tap_name::TapName, packet::VxlanPorts, select::Selector};
+use jiff::{SignedDuration, Timestamp, civil::Time, tz::TimeZone};
+
+use crate::{
+    clock::nanos, filter::Filter, model::tap_name::TapName, packet::VxlanPorts, select::Selector,
+};
 
 /// The files to read, and the part of them.
 #[derive(Clone, Debug, Default)]
@@ -45,9 +49,39 @@ pub enum Moment {
     Utc(u64),
     /// A local time of day, on the day of the first packet, or on the next day if it is more
     /// than half a day before that packet.
-    OfDay(jiff::civil::Time),
+    OfDay(Time),
     /// A time after the first packet.
     AfterBegin(Duration),
+}
+
+impl Moment {
+    /// Nanoseconds since 1970 of the moment, in a recording that begins at `begin_ns`.
+    pub(crate) fn absolute_ns(self, begin_ns: u64) -> u64 {
+        match self {
+            Self::Utc(ns) => ns,
+            Self::AfterBegin(after) => begin_ns.saturating_add(nanos(after)),
+            Self::OfDay(time) => of_day(time, begin_ns),
+        }
+    }
+}
+
+/// A time of day in a recording that begins at `begin_ns`: on that day, or on the next one if
+/// it would be more than half a day before the begin.
+fn of_day(time: Time, begin_ns: u64) -> u64 {
+    let begin = Timestamp::from_nanosecond(begin_ns.into()).unwrap_or(Timestamp::MAX);
+    let begin = begin.to_zoned(TimeZone::system());
+    let day = begin.date();
+    let is_next = begin.time().duration_since(time) > SignedDuration::from_hours(12);
+    let day = if is_next {
+        day.tomorrow().unwrap_or(day)
+    } else {
+        day
+    };
+    let moment = day.to_datetime(time).to_zoned(TimeZone::system());
+    let ns = moment.map(|moment| moment.timestamp().as_nanosecond());
+    ns.ok()
+        .and_then(|ns| u64::try_from(ns).ok())
+        .unwrap_or(u64::MAX)
 }
 
 /// A part of a recording.

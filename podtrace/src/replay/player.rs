@@ -28,6 +28,7 @@ use crate::{
     select::register::Register,
     session::recorder::Outline,
     signals::Stop,
+    sink,
     text::{count::counted, sanitize::sanitize},
     update::Update,
 };
@@ -103,9 +104,7 @@ impl Player<'_> {
         let mut inputs = std::mem::take(&mut self.inputs);
         let wants_end = matches!(self.args.last, Some(Span::Time(_)));
         if self.follow && inputs.len() > 1 && self.args.clock_offset.is_empty() {
-            eprintln!(
-                "podtrace: the clocks of growing files are taken as they are (--clock-offset)"
-            );
+            sink::tell("the clocks of growing files are taken as they are (--clock-offset)");
         }
         let needs_prescan = (inputs.len() > 1 && !self.follow) || wants_end;
         if (needs_prescan || self.args.last.is_some()) && inputs.iter().any(Input::is_stream) {
@@ -143,7 +142,7 @@ impl Player<'_> {
         let keeps_bytes = self.is_recorded || self.shows_bytes;
         let merge = Merge::new(self.streams(&inputs, prescan.as_ref(), keeps_bytes)?);
         if self.stop.is_set() {
-            eprintln!("podtrace: interrupted before anything was shown");
+            sink::tell("interrupted before anything was shown");
             return Ok(Played::interrupted());
         }
         let mut pipeline = self.pipeline(&inputs, prescan.as_ref());

@@ -2,7 +2,7 @@
 use std::collections::BTreeSet;
 
 use anyhow::bail;
-use jiff::{SignedDuration, Timestamp, civil::Time, tz::TimeZone};
+use jiff::{Timestamp, tz::TimeZone};
 use podtrace_ebpf::record::Direction;
 
 use crate::{
@@ -72,9 +72,9 @@ impl Selection {
     fn begin(&mut self, ts_ns: u64) {
         self.begin_ns = Some(ts_ns);
         if let Some(since) = self.since {
-            self.from_ns = self.from_ns.max(absolute(since, ts_ns));
+            self.from_ns = self.from_ns.max(since.absolute_ns(ts_ns));
         }
-        let until = self.until.map(|until| absolute(until, ts_ns));
+        let until = self.until.map(|until| until.absolute_ns(ts_ns));
         let first = match self.first {
             Some(Span::Time(span)) => {
                 // The span within the selected time.
@@ -182,34 +182,6 @@ fn local(ns: u64) -> String {
     let time = Timestamp::from_nanosecond(ns.into()).unwrap_or(Timestamp::MAX);
     let time = time.to_zoned(TimeZone::system());
     time.strftime("%F %T%.6f").to_string()
-}
-
-/// Nanoseconds since 1970 of a moment in a recording that begins at `begin_ns`.
-fn absolute(moment: Moment, begin_ns: u64) -> u64 {
-    match moment {
-        Moment::Utc(ns) => ns,
-        Moment::AfterBegin(after) => begin_ns.saturating_add(nanos(after)),
-        Moment::OfDay(time) => of_day(time, begin_ns),
-    }
-}
-
-/// A time of day in a recording that begins at `begin_ns`: on that day, or on the next one if
-/// it would be more than half a day before the begin.
-fn of_day(time: Time, begin_ns: u64) -> u64 {
-    let begin = Timestamp::from_nanosecond(begin_ns.into()).unwrap_or(Timestamp::MAX);
-    let begin = begin.to_zoned(TimeZone::system());
-    let day = begin.date();
-    let is_next = begin.time().duration_since(time) > SignedDuration::from_hours(12);
-    let day = if is_next {
-        day.tomorrow().unwrap_or(day)
-    } else {
-        day
-    };
-    let moment = day.to_datetime(time).to_zoned(TimeZone::system());
-    let ns = moment.map(|moment| moment.timestamp().as_nanosecond());
-    ns.ok()
-        .and_then(|ns| u64::try_from(ns).ok())
-        .unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

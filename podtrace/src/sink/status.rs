@@ -7,6 +7,8 @@ use std::{
 use terminal_size::{Width, terminal_size_of};
 use unicode_width::UnicodeWidthChar as _;
 
+use super::screen;
+
 /// Moves to the begin of the line and clears it.
 pub(super) const CLEAR: &str = "\r\x1b[K";
 /// Marks a line that was cut.
@@ -40,6 +42,9 @@ pub(crate) fn clear() {
 }
 
 fn write(text: impl AsRef<str>) {
+    if screen::is_open() {
+        return;
+    }
     // A closed terminal needs no status.
     let _ = io::stderr().write_all(text.as_ref().as_bytes());
 }

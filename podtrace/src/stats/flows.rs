@@ -70,6 +70,21 @@ pub enum Order {
     Last,
 }
 
+impl Order {
+    /// What the order is by.
+    #[must_use]
+    pub fn in_words(self) -> &'static str {
+        match self {
+            Self::Packets => "packets",
+            Self::Bytes => "bytes",
+            Self::RoundTrip => "round trip",
+            Self::Retransmitted => "retransmissions",
+            Self::Lost => "losses",
+            Self::Last => "last packet",
+        }
+    }
+}
+
 /// A flow's counts.
 struct Counts {
     keys: Vec<FlowKey>,

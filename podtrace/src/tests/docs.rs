@@ -5,6 +5,8 @@ use std::{collections::BTreeSet, env, fmt::Write as _, fs, path::Path};
 
 use serde_json::{Value, json};
 
+#[cfg(feature = "tui")]
+use crate::tui::picture;
 use crate::{
     export::schema_text,
     field::{Kind, Type},
@@ -74,6 +76,24 @@ fn docs_have_the_fields_of_the_code() {
         assert!(
             written == current,
             "docs/json.md is out of date: PODTRACE_WRITE_DOCS=1 writes it anew"
+        );
+    }
+}
+
+/// The picture of the screen is what is drawn.
+#[cfg(feature = "tui")]
+#[test]
+fn usage_shows_the_screen() {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/usage.md");
+    let written = fs::read_to_string(&file).unwrap();
+    let block = format!("```\n{}\n```", picture(80, 24));
+    let current = replace(&written, "screen", &block);
+    if env::var_os("PODTRACE_WRITE_DOCS").is_some() {
+        fs::write(&file, current).unwrap();
+    } else {
+        assert!(
+            written == current,
+            "docs/usage.md is out of date: PODTRACE_WRITE_DOCS=1 writes it anew"
         );
     }
 }

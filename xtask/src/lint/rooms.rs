@@ -9,6 +9,7 @@ pub(super) const LINES: Lines<'_> = &[
     &["main"],
     &["command", "tests"],
     &["cli"],
+    &["tui"],
     &["export", "output", "schema"],
     &["projection", "stats"],
     &["live", "replay"],

@@ -45,7 +45,7 @@ impl Text {
         } else {
             Copies::of(path, world)
         };
-        let shown = || tap_points(path, world).filter(|(number, ..)| !copies.has(*number));
+        let shown = || shown_hops(path, &copies, world);
         for (_, _, point) in shown() {
             let owner = world.owner_of(point);
             owner_width = owner_width.max(write::width_of(&owner));
@@ -72,30 +72,42 @@ impl Text {
             write::padded(out, &point.name, name_width);
             out.push_str("  ");
             write::padded(out, hop.direction.as_str(), DIRECTION_WIDTH);
-            remarks(out, ttl, hop);
-            changes(out, path, number, world);
+            self.hop_words(out, path, (number, hop), ttl, owner, world);
             ttl = hop.ttl;
-            let socket = match hop.direction {
-                Direction::Socket => Some(world.identities.socket_owner(hop.cgroup)),
-                _ if number == 0 => sending(path, world),
-                _ => None,
-            };
-            if let Some(socket) = socket {
-                out.push_str("  ");
-                owner_text(out, &socket, owner);
-            }
             out.truncate(out.trim_end_matches(' ').len());
             out.push('\n');
         }
         if copies.count() > 0 {
             out.push_str(INDENT);
-            painter.on(out, DIM);
-            also_seen(out, &copies, path, world);
-            painter.off(out, DIM);
+            painter.paint(out, DIM, &copies_text(&copies, path, world));
             out.push('\n');
         }
         owners.clear();
         self.owners = owners;
+    }
+
+    /// What is remarkable of a hop: each part begins with two spaces. `ttl`: that of the hop
+    /// before; `owner`: whose the tap point is.
+    pub(crate) fn hop_words(
+        &self,
+        out: &mut String,
+        path: &Path,
+        (number, hop): (usize, &Hop),
+        ttl: Option<u8>,
+        owner: &str,
+        world: &World,
+    ) {
+        remarks(out, ttl, hop);
+        changes(out, path, number, world);
+        let socket = match hop.direction {
+            Direction::Socket => Some(world.identities.socket_owner(hop.cgroup)),
+            _ if number == 0 => sending(path, world),
+            _ => None,
+        };
+        if let Some(socket) = socket {
+            out.push_str("  ");
+            owner_text(out, &socket, owner);
+        }
     }
 }
 
@@ -104,19 +116,21 @@ pub(super) fn style_of(point: &TapPoint) -> Style {
     if point.in_pod { POD } else { NODE }
 }
 
-/// The hops whose tap points are known, with their numbers from 0.
-fn tap_points<'a>(
+/// The hops that are shown one by one and whose tap points are known, with their numbers from 0.
+pub(crate) fn shown_hops<'a>(
     path: &'a Path,
+    copies: &'a Copies,
     world: &'a World,
 ) -> impl Iterator<Item = (usize, &'a Hop, &'a TapPoint)> {
     let hops = path.hops.iter().enumerate();
-    hops.filter_map(|(number, hop)| Some((number, hop, world.tap_points.get(hop.interface)?)))
+    let shown = hops.filter(|(number, _)| !copies.has(*number));
+    shown.filter_map(|(number, hop)| Some((number, hop, world.tap_points.get(hop.interface)?)))
 }
 
 /// `also seen at 8 ports of cni0 (default/a, default/b, 6 more)`
-fn also_seen(out: &mut String, copies: &Copies, path: &Path, world: &World) {
+pub(crate) fn copies_text(copies: &Copies, path: &Path, world: &World) -> String {
     let count = copies.count();
-    let _ = write!(out, "also seen at {}", counted(count as u64, "port"));
+    let mut out = format!("also seen at {}", counted(count as u64, "port"));
     if let Some(bridge) = Copies::bridge(path, world) {
         let _ = write!(out, " of {bridge}");
     }
@@ -133,6 +147,7 @@ fn also_seen(out: &mut String, copies: &Copies, path: &Path, world: &World) {
         let _ = write!(out, ", {} more", count - named);
     }
     out.push(')');
+    out
 }
 
 /// The time since the first hop, in its column.

@@ -19,16 +19,22 @@ use crate::{
 };
 
 impl Text {
+    /// How it ended, and its round trip: a line for each.
     pub(super) fn outcome(&self, out: &mut String, path: &Path, world: &World) {
+        self.outcome_lines(out, INDENT, path, world);
+    }
+
+    /// [`Self::outcome`] with something else before each line.
+    pub(crate) fn outcome_lines(&self, out: &mut String, indent: &str, path: &Path, world: &World) {
         if has_words(path) {
-            out.push_str(INDENT);
+            out.push_str(indent);
             self.painted_outcome(out, path, world);
             out.push('\n');
         }
         // Also where the outcome is unknown: another tool's capture tells as much.
         if let Some(round_trip) = path.measured_trip() {
             let painter = self.painter();
-            out.push_str(INDENT);
+            out.push_str(indent);
             painter.on(out, BOLD);
             round_trip_text(out, round_trip, world, painter);
             painter.off(out, BOLD);
@@ -38,7 +44,7 @@ impl Text {
 
     /// The outcome in words, in its colour.
     pub(super) fn painted_outcome(&self, out: &mut String, path: &Path, world: &World) {
-        let style = style_of(path.outcome);
+        let style = outcome_style(path.outcome);
         let painter = self.painter();
         painter.on(out, style);
         self.outcome_text(out, path, world);
@@ -136,7 +142,7 @@ impl Text {
         } else {
             "reported by "
         });
-        self.end(out, &by, !is_reset, style_of(path.outcome));
+        self.end(out, &by, !is_reset, outcome_style(path.outcome));
         if path.outcome == Outcome::Refused {
             place(out, path, &by, world);
         }
@@ -153,7 +159,7 @@ impl Text {
 }
 
 /// The style of an outcome.
-fn style_of(outcome: Outcome) -> Style {
+pub(crate) fn outcome_style(outcome: Outcome) -> Style {
     match outcome {
         Outcome::Delivered | Outcome::LeftForVtep(_) | Outcome::LeftNode => GREEN,
         Outcome::Loop | Outcome::NotSeenFurther | Outcome::EventsLost => LOSS,

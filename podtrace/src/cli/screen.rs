@@ -1,0 +1,11 @@
+//! Options of the screen.
+use clap::Args;
+
+/// Whether there is a screen.
+#[derive(Clone, Copy, Debug, Default, Args)]
+pub struct ScreenArgs {
+    /// Show a screen instead: a list of packets that follows, scrolls and is filtered as one types,
+    /// the road of the chosen packet with the time of each leg, and the flows. ? lists the keys
+    #[arg(long, conflicts_with_all = ["output", "quiet_hops"])]
+    pub tui: bool,
+}

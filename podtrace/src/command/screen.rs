@@ -1,0 +1,111 @@
+//! `--tui`: trace and replay on a screen.
+use std::{io::Write as _, sync::Arc};
+
+use anyhow::{Context as _, bail};
+use tokio::sync::Notify;
+
+use super::{
+    replay::{exit_code, player_options, progress_alone},
+    setup::{time_format, vxlan_ports},
+    stop::{on_signals, stop_on_signal},
+    trace::{Watch, follow},
+    use_color,
+};
+use crate::{
+    cli::{ReplayArgs, TraceArgs, ViewArgs, moment},
+    clock::epoch_ns,
+    replay::player::Player,
+    sink::Named,
+    tui::{Limits, Options, Screen, Words},
+};
+
+/// Traces on a screen; returns the exit code.
+pub(super) fn trace(args: &TraceArgs) -> anyhow::Result<u8> {
+    let epoch_ns = epoch_ns()?;
+    let ports = &args.capture.vxlan_port;
+    let options = options("trace", &args.view, epoch_ns, Limits::LIVE, ports)?;
+    let mut screen = Screen::new(options)?;
+    let quit = Arc::new(Notify::new());
+    let asked = Arc::clone(&quit);
+    let watch = Watch {
+        show: |_| {
+            // The tracer listens too: it ends by itself.
+            let stop = on_signals(|| {})?;
+            let opened = screen.open(stop, Box::new(move || asked.notify_one()));
+            opened.context("failed to open the screen")
+        },
+        epoch_ns,
+        foot: None,
+        quit,
+        stays: true,
+    };
+    let chosen = (&args.capture, &args.filter);
+    let code = follow(chosen, Some(&args.files), watch)?;
+    print(&screen.wait()?)?;
+    Ok(code)
+}
+
+/// Replays on a screen; returns the exit code.
+pub(super) fn replay(args: &ReplayArgs) -> anyhow::Result<u8> {
+    if args.input.files.iter().any(|file| file.as_os_str() == "-") {
+        bail!(
+            "--tui takes its keys from standard input, so no capture can come from there\nhint: \
+             write it to a file first: podtrace replay --tui FILE"
+        );
+    }
+    let options = options(
+        "replay",
+        &args.view,
+        0,
+        Limits::REPLAY,
+        &args.input.vxlan_port,
+    )?;
+    let mut screen = Screen::new(options)?;
+    let stop = stop_on_signal()?;
+    let player_options = player_options(&args.input)?;
+    let mut player = Player::new(&player_options, args.follow, stop.clone())?;
+    player.speed = args.speed;
+    player.shows_bytes = true;
+    let (before, on_screen) = (progress_alone(), screen.progress());
+    player.show_progress = Some(Box::new(move |line| {
+        before(line.clone());
+        on_screen(line);
+    }));
+    let played = player.run(|_| {
+        let quit = stop.clone();
+        let quit = Box::new(move || {
+            quit.set();
+        });
+        let opened = screen.open(stop, quit);
+        Ok(vec![opened.context("failed to open the screen")?])
+    })?;
+    print(&screen.wait()?)?;
+    Ok(exit_code(args, &played))
+}
+
+fn options(
+    of: &'static str,
+    view: &ViewArgs,
+    epoch_ns: i128,
+    limits: Limits,
+    ports: &[u16],
+) -> anyhow::Result<Options> {
+    Ok(Options {
+        of,
+        words: Words {
+            color: use_color(view.color),
+            numeric: view.numeric,
+            time: time_format(view.time),
+            epoch_ns,
+        },
+        limits,
+        vxlan_ports: vxlan_ports(ports).map(|_| ports.to_vec())?,
+        moment,
+    })
+}
+
+fn print(text: &str) -> anyhow::Result<()> {
+    let mut out = Named::stdout();
+    out.write_all(text.as_bytes())?;
+    Ok(out.flush()?)
+}

@@ -1,0 +1,119 @@
+//! The consumer that feeds the screen.
+use std::sync::{Arc, atomic::Ordering};
+
+use super::{
+    entry::Writer,
+    shared::{Counts, Shared, lock},
+};
+use crate::{
+    model::{event::Event, origin::Origin, tap::TapCount},
+    output::{notices::with_losses, render::Render as _},
+    path::{
+        Path,
+        summary::{NotShown, Summary},
+    },
+    pipeline::consumer::{Consumer, Events, Tick},
+    text::sanitize::sanitize,
+    update::Update,
+    world::World,
+};
+
+/// How often the taps' counts are summed up, in nanoseconds.
+const COUNT_NS: u64 = 250_000_000;
+
+/// Hands paths in words to the screen.
+pub(super) struct Feeder {
+    shared: Arc<Shared>,
+    writer: Writer,
+    counted_ns: u64,
+}
+
+impl Feeder {
+    pub(super) fn new(shared: Arc<Shared>, writer: Writer) -> Self {
+        Self {
+            shared,
+            writer,
+            counted_ns: 0,
+        }
+    }
+
+    fn count<'a>(&self, taps: impl Iterator<Item = &'a TapCount>) {
+        let mut total = TapCount::default();
+        taps.for_each(|tap| total.add(tap));
+        let mut inbox = self.shared.inbox();
+        inbox.counts = Counts {
+            filtered: total.filtered,
+            lost: total.missing(),
+            ..inbox.counts
+        };
+    }
+}
+
+impl Consumer for Feeder {
+    fn events(&self) -> Events {
+        Events::All
+    }
+
+    fn on_update(&mut self, origin: &Origin, update: &Update, world: &World) {
+        match update {
+            Update::Start(start) => {
+                let mut line = String::new();
+                self.writer.text().start(&mut line, start);
+                let line = line.strip_prefix("podtrace ").unwrap_or(&line);
+                let line = line.strip_suffix(" · Ctrl-C to stop\n").unwrap_or(line);
+                self.shared.inbox().of = sanitize(line.trim_end());
+            }
+            Update::Snapshot(snapshot) if !snapshot.vxlan_ports.is_empty() => {
+                lock(&self.shared.headers).learn_ports(&snapshot.vxlan_ports);
+            }
+            _ => {}
+        }
+        if let Some(words) = with_losses(origin, update, world) {
+            self.on_notice(&words);
+        }
+    }
+
+    fn on_notice(&mut self, text: &str) {
+        self.shared.notice(sanitize(text));
+    }
+
+    fn on_event(&mut self, event: &Event, packet: u64, _: &World) {
+        self.shared.events.fetch_add(1, Ordering::Relaxed);
+        lock(&self.shared.headers).take(event, packet);
+    }
+
+    fn on_path(&mut self, path: &Path, world: &World) {
+        lock(&self.shared.flows).add(path, world);
+        if let Some(entry) = self.writer.entry(path, world) {
+            self.shared.push(entry);
+        }
+    }
+
+    fn on_tick(&mut self, tick: &Tick<'_>, _: &World) -> Vec<String> {
+        if tick.now_ns.saturating_sub(self.counted_ns) >= COUNT_NS {
+            self.counted_ns = tick.now_ns;
+            self.count(tick.taps.values());
+        }
+        Vec::new()
+    }
+
+    fn on_end(&mut self, summary: &Summary, world: &World) -> Vec<String> {
+        self.count(summary.taps.values());
+        let mut text = String::new();
+        let not_shown = self.not_shown();
+        self.writer
+            .text()
+            .summary(&mut text, summary, &not_shown, world);
+        let mut inbox = self.shared.inbox();
+        inbox.summary = text;
+        inbox.has_ended = true;
+        Vec::new()
+    }
+
+    fn not_shown(&self) -> NotShown {
+        NotShown {
+            packets: self.shared.not_shown(),
+            ..NotShown::default()
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! What the screen keeps of a path: its words, made while the names are at hand.
+use std::sync::Arc;
+
+use podtrace_ebpf::record::Direction;
+
+use super::{Words, paint};
+use crate::{
+    field::TimeNs,
+    output::text::{Text, TextOptions, copies_text, shown_hops},
+    path::{Outcome, Path, flood::Copies},
+    world::World,
+};
+
+/// An interface and a direction.
+pub(super) type Tap = (u32, Direction);
+
+/// A path in words.
+#[derive(Clone, Debug)]
+pub(super) struct Entry {
+    /// Number of its packet.
+    pub(super) id: u64,
+    /// When it was first seen, in nanoseconds since 1970 (UTC).
+    pub(super) utc_ns: u64,
+    /// The same for people.
+    pub(super) time: Box<str>,
+    /// What the packet is.
+    pub(super) what: Box<str>,
+    /// Its sender and its receiver.
+    pub(super) ends: Box<str>,
+    pub(super) outcome: Outcome,
+    /// Nanoseconds from the first hop to the last.
+    pub(super) duration_ns: u64,
+    /// The line that the text view begins with, painted.
+    pub(super) head: Box<str>,
+    pub(super) hops: Box<[HopEntry]>,
+    /// What the text view ends with, painted.
+    pub(super) tail: Box<str>,
+}
+
+/// A hop in words.
+#[derive(Clone, Debug)]
+pub(super) struct HopEntry {
+    pub(super) ts_ns: u64,
+    pub(super) tap: Tap,
+    /// The pod or the node.
+    pub(super) owner: Arc<str>,
+    /// The interface.
+    pub(super) name: Arc<str>,
+    pub(super) in_pod: bool,
+    /// What is remarkable.
+    pub(super) words: Box<str>,
+}
+
+impl Entry {
+    /// Its size in memory, in bytes.
+    pub(super) fn bytes(&self) -> usize {
+        let texts = [&self.time, &self.what, &self.ends, &self.head, &self.tail];
+        let texts: usize = texts.iter().map(|text| text.len()).sum();
+        let words: usize = self.hops.iter().map(|hop| hop.words.len()).sum();
+        size_of::<Self>() + texts + words + size_of_val(&*self.hops)
+    }
+
+    /// The times from each hop to the next.
+    pub(super) fn legs(&self) -> impl Iterator<Item = ((Tap, Tap), u64)> {
+        self.hops.windows(2).filter_map(|pair| match pair {
+            [from, to] => Some(((from.tap, to.tap), to.ts_ns.saturating_sub(from.ts_ns))),
+            _ => None,
+        })
+    }
+}
+
+/// Makes entries.
+pub(super) struct Writer {
+    /// For the list, which paints by itself.
+    plain: Text,
+    /// For what is shown as in the text view.
+    painted: Text,
+    epoch_ns: i128,
+}
+
+impl Writer {
+    pub(super) fn new(words: Words, zone: &jiff::tz::TimeZone) -> Self {
+        let text = |color| {
+            let options = TextOptions {
+                color,
+                numeric: words.numeric,
+                epoch_ns: words.epoch_ns,
+                time: words.time,
+                ..TextOptions::default()
+            };
+            Text::new(options, zone.clone())
+        };
+        Self {
+            plain: text(false),
+            painted: text(words.color),
+            epoch_ns: words.epoch_ns,
+        }
+    }
+
+    /// The text view, for what is no path.
+    pub(super) fn text(&mut self) -> &mut Text {
+        &mut self.plain
+    }
+
+    /// The path in words; none if it has no hop.
+    pub(super) fn entry(&mut self, path: &Path, world: &World) -> Option<Entry> {
+        let first = path.hops.first()?;
+        let text = |write: &mut dyn FnMut(&mut String)| {
+            let mut out = String::new();
+            write(&mut out);
+            paint::safe(out).into_boxed_str()
+        };
+        let copies = Copies::of(path, world);
+        let head = text(&mut |out| self.painted.header(out, path, world));
+        let tail = text(&mut |out| {
+            if copies.count() > 0 {
+                out.push_str(&copies_text(&copies, path, world));
+                out.push('\n');
+            }
+            self.painted.outcome_lines(out, "", path, world);
+        });
+        Some(Entry {
+            id: path.id,
+            utc_ns: TimeNs::new(self.epoch_ns, first.ts_ns).0,
+            time: text(&mut |out| self.plain.time(out, first.ts_ns)),
+            what: text(&mut |out| path.packet.describe(out)),
+            ends: text(&mut |out| self.plain.ends(out, path, false, world)),
+            outcome: path.outcome,
+            duration_ns: path.duration_ns(),
+            head,
+            hops: self.hops(path, &copies, world),
+            tail,
+        })
+    }
+
+    fn hops(&self, path: &Path, copies: &Copies, world: &World) -> Box<[HopEntry]> {
+        let mut ttl = path.hops.first().and_then(|first| first.ttl);
+        let hops = shown_hops(path, copies, world).map(|(number, hop, point)| {
+            let owner = world.owner_of(point);
+            let mut words = String::new();
+            self.plain
+                .hop_words(&mut words, path, (number, hop), ttl, &owner, world);
+            ttl = hop.ttl;
+            HopEntry {
+                ts_ns: hop.ts_ns,
+                tap: (hop.interface, hop.direction),
+                owner,
+                name: Arc::clone(&point.name),
+                in_pod: point.in_pod,
+                words: paint::safe(words).trim().into(),
+            }
+        });
+        hops.collect()
+    }
+}

@@ -1,0 +1,256 @@
+//! The thread of the screen: takes what came, draws, and listens to keys.
+use std::{
+    collections::VecDeque,
+    io,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use ratatui::crossterm::event::{self, Event};
+
+use super::{
+    Limits,
+    filter::{Compiled, Compiler},
+    keys::{Ask, press},
+    shared::{Counts, NOTICES_MAX, Shared, Taken, lock},
+    state::{List, State},
+    store::Store,
+    terminal,
+    view::{self, Facts, Rates},
+};
+use crate::{filter::Mistake, replay::options::Moment, signals::Stop, stats::Flow};
+
+/// How often new data are drawn at most.
+const DRAW: Duration = Duration::from_millis(100);
+/// How often it is looked for what came: a replay that waits for room goes on.
+const LOOK: Duration = Duration::from_millis(20);
+/// How often rates are computed, and flows are counted.
+const SECOND: Duration = Duration::from_secs(1);
+
+/// What the thread works with.
+pub(super) struct Runner {
+    shared: Arc<Shared>,
+    stop: Stop,
+    moment: fn(&str) -> Result<Moment, String>,
+    store: Store,
+    state: State,
+    compiler: Compiler,
+    mistake: Option<Mistake>,
+    notices: VecDeque<String>,
+    flows: Flows,
+    facts: Facts,
+    counted: (Instant, Counts),
+}
+
+/// The flows as they are shown.
+#[derive(Default)]
+struct Flows {
+    rows: Vec<Flow>,
+    listed: Option<Instant>,
+}
+
+impl Runner {
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        limits: Limits,
+        stop: Stop,
+        facts: Facts,
+        moment: fn(&str) -> Result<Moment, String>,
+    ) -> io::Result<Self> {
+        Ok(Self {
+            shared,
+            stop,
+            moment,
+            store: Store::new(limits.list_bytes),
+            state: State::default(),
+            compiler: Compiler::start()?,
+            mistake: None,
+            notices: VecDeque::new(),
+            flows: Flows::default(),
+            facts,
+            counted: (Instant::now(), Counts::default()),
+        })
+    }
+
+    /// Runs until the user quits, or the screen is to go; returns the last notices.
+    pub(super) fn run(mut self) -> io::Result<Vec<String>> {
+        let mut screen = terminal::enter(self.facts.color)?;
+        let mut drawn: Option<Instant> = None;
+        let mut is_new = true;
+        while self.goes_on() {
+            is_new |= self.take();
+            let is_due = drawn.is_none_or(|drawn| drawn.elapsed() >= DRAW);
+            if is_new && is_due {
+                self.draw(&mut screen)?;
+                drawn = Some(Instant::now());
+                is_new = false;
+            }
+            let mut wait = self.pause(is_new);
+            while event::poll(wait)? {
+                match event::read()? {
+                    Event::Key(key) => match self.press(key) {
+                        Ask::Quit => return Ok(self.end()),
+                        Ask::Suspend => terminal::suspend(&mut screen)?,
+                        _ => {}
+                    },
+                    Event::Resize(..) => {}
+                    _ => continue,
+                }
+                (is_new, drawn, wait) = (true, None, Duration::ZERO);
+            }
+        }
+        Ok(self.end())
+    }
+
+    fn goes_on(&self) -> bool {
+        terminal::is_taken() && !self.stop.is_set() && !self.shared.inbox().is_abandoned
+    }
+
+    fn end(self) -> Vec<String> {
+        self.notices.into()
+    }
+
+    /// How long keys are waited for.
+    fn pause(&self, is_new: bool) -> Duration {
+        let is_busy = is_new || self.compiler.is_awaited() || !self.facts.has_ended;
+        if is_busy { LOOK } else { DRAW }
+    }
+
+    /// Takes what came; returns whether there is anything new to be drawn.
+    fn take(&mut self) -> bool {
+        let mut is_new = false;
+        if let Some(compiled) = self.compiler.result() {
+            self.apply(compiled);
+            is_new = true;
+        }
+        if !self.state.is_paused {
+            let Taken { entries, notices } = self.shared.take();
+            is_new |= !entries.is_empty() || !notices.is_empty();
+            for entry in entries {
+                self.store.push(entry);
+            }
+            for notice in notices {
+                if self.notices.len() >= NOTICES_MAX {
+                    self.notices.pop_front();
+                }
+                self.notices.push_back(notice);
+            }
+        }
+        is_new |= self.store.choose(&self.shared.headers);
+        is_new | self.count()
+    }
+
+    /// Brings counts and rates up to date.
+    fn count(&mut self) -> bool {
+        let before = self.facts.clone();
+        let counts = self.shared.counts();
+        {
+            let inbox = self.shared.inbox();
+            self.facts.of.clone_from(&inbox.of);
+            self.facts.progress.clone_from(&inbox.progress);
+            self.facts.has_ended = inbox.has_ended;
+            self.facts.waiting = if self.state.is_paused {
+                inbox.waiting()
+            } else {
+                0
+            };
+        }
+        self.facts.counts = counts;
+        let (at, last) = self.counted;
+        let elapsed = at.elapsed();
+        if elapsed >= SECOND {
+            self.facts.rates = Rates::between(last, counts, elapsed);
+            self.counted = (Instant::now(), counts);
+        }
+        self.list_flows();
+        self.facts != before
+    }
+
+    fn list_flows(&mut self) {
+        let is_due = self
+            .flows
+            .listed
+            .is_none_or(|listed| listed.elapsed() >= SECOND);
+        if self.state.list != List::Flows || self.state.is_paused || !is_due {
+            return;
+        }
+        let flows = lock(&self.shared.flows);
+        self.facts.flows_forgotten = flows.count().1;
+        self.facts.flows_now_ns = flows.newest_ns();
+        self.flows.rows = flows.top(self.state.order, usize::MAX, 0);
+        self.flows.listed = Some(Instant::now());
+    }
+
+    fn apply(&mut self, compiled: Compiled) {
+        match compiled {
+            Ok(filter) => {
+                self.mistake = None;
+                self.store.set_filter(filter);
+            }
+            Err(mistake) => self.mistake = Some(mistake),
+        }
+    }
+
+    fn press(&mut self, key: event::KeyEvent) -> Ask {
+        let (list, order) = (self.state.list, self.state.order);
+        let ask = press(key, &mut self.state, &self.store, self.flows.rows.len());
+        if (list, order) != (self.state.list, self.state.order) {
+            self.flows.listed = None;
+        }
+        match &ask {
+            Ask::Filter(text) if text.is_empty() => {
+                self.compiler.ask(String::new());
+                self.apply(Ok(None));
+            }
+            Ask::Filter(text) => self.compiler.ask(text.clone()),
+            Ask::Jump(text) => self.jump(text),
+            Ask::Nothing | Ask::Quit | Ask::Suspend => {}
+        }
+        ask
+    }
+
+    /// Goes to the first packet of a time.
+    fn jump(&mut self, text: &str) {
+        let Some((begin_ns, last_ns)) = self.store.span() else {
+            return;
+        };
+        let begin_ns = self.facts.begin_ns.unwrap_or(begin_ns);
+        let moment = match (self.moment)(text) {
+            Ok(moment) => moment,
+            Err(words) => {
+                self.state.message = Some(words);
+                return;
+            }
+        };
+        let at_ns = moment.absolute_ns(begin_ns);
+        match self.store.at(at_ns) {
+            Some(number) => {
+                self.state.row = 0;
+                self.state.choose(number, &self.store);
+                let is_older = number == 0 && self.store.dropped() > 0;
+                self.state.message =
+                    is_older.then(|| "what is older was dropped: --since begins there".to_owned());
+            }
+            None => {
+                let words = view::local(last_ns);
+                self.state.message = Some(format!("the last packet is of {words}"));
+            }
+        }
+    }
+
+    fn draw(&mut self, screen: &mut terminal::Screen) -> io::Result<()> {
+        if self.facts.begin_ns.is_none() && self.store.dropped() == 0 {
+            self.facts.begin_ns = self.store.span().map(|(begin_ns, _)| begin_ns);
+        }
+        self.state.settle(&self.store);
+        let model = view::Model {
+            store: &self.store,
+            facts: &self.facts,
+            mistake: self.mistake.as_ref(),
+            notices: &self.notices,
+            flows: &self.flows.rows,
+        };
+        screen.draw(|frame| view::draw(frame, &model, &mut self.state))?;
+        Ok(())
+    }
+}

@@ -1,0 +1,128 @@
+use std::sync::Mutex;
+
+use bytes::Bytes;
+use podtrace_ebpf::record::Direction::Egress;
+
+use super::*;
+use crate::{
+    model::event::Event,
+    path::{
+        Outcome,
+        builder::tests::{event, packet},
+    },
+    tui::filter::compile,
+};
+
+/// A path that begins so many nanoseconds after 1970.
+pub(in crate::tui) fn entry(id: u64) -> Entry {
+    Entry {
+        id,
+        utc_ns: id,
+        time: id.to_string().into(),
+        what: "UDP".into(),
+        ends: "a -> b".into(),
+        outcome: Outcome::Delivered,
+        duration_ns: 0,
+        head: "UDP".into(),
+        hops: Box::default(),
+        tail: Box::default(),
+    }
+}
+
+pub(in crate::tui) fn store(entries: u64) -> Store {
+    let mut store = Store::new(1 << 20);
+    (0..entries).for_each(|id| store.push(entry(id)));
+    store
+}
+
+fn shown(store: &Store) -> Vec<u64> {
+    let shown = (0..store.len()).map(|number| store.shown(number).unwrap().id);
+    shown.collect()
+}
+
+#[test]
+fn oldest_are_dropped_and_counted() {
+    let size = entry(0).bytes();
+    let mut store = Store::new(3 * size + size / 2);
+    for id in 0..9 {
+        store.push(entry(id));
+        assert!(store.bytes <= store.limit);
+    }
+    assert_eq!(shown(&store), [6, 7, 8]);
+    assert_eq!((store.dropped(), store.kept()), (6, 3));
+    // Places stay what they are.
+    assert_eq!((store.place(0), store.number(7)), (Some(6), 1));
+    assert!(store.get(5).is_none());
+    let newest_first: Vec<_> = store.until(7).map(|entry| entry.id).collect();
+    assert_eq!(newest_first, [7, 6]);
+    assert_eq!((store.at(8), store.at(9)), (Some(2), None));
+    // One that is larger than all the room is shown alone.
+    let large = Entry {
+        head: "x".repeat(4 * size).into(),
+        ..entry(9)
+    };
+    store.push(large);
+    assert_eq!(shown(&store), [9]);
+}
+
+/// An Ethernet frame with UDP to a port.
+fn frame(port: u16) -> Event {
+    let mut bytes = vec![2; 12];
+    bytes.extend([8, 0, 0x45, 0, 0, 32, 0, 0, 0, 0, 64, 17, 0, 0]);
+    bytes.extend([10, 244, 1, 2, 10, 244, 1, 3, 0x13, 0x88]);
+    bytes.extend(port.to_be_bytes());
+    bytes.extend([0, 12, 0, 0, 1, 2, 3, 4]);
+    Event {
+        captured: Bytes::from(bytes),
+        ..event(1, 0, Egress, &packet("10.244.1.3"))
+    }
+}
+
+#[test]
+fn filter_looks_at_kept_headers() {
+    let mut store = store(4);
+    let headers = Mutex::new(Headers::new(1 << 20, &[]));
+    for (id, port) in [(0, 53), (1, 80), (2, 53)] {
+        lock(&headers).take(&frame(port), id);
+    }
+    store.set_filter(compile("udp dst port 53").unwrap());
+    assert!(store.choose(&headers));
+    // Of the last one nothing is known yet.
+    assert_eq!((shown(&store), store.unknown()), (vec![0, 2, 3], 1));
+    assert_eq!((store.place(1), store.number(1)), (Some(2), 1));
+    lock(&headers).take(&frame(80), 3);
+    store.choose(&headers);
+    assert_eq!((shown(&store), store.unknown()), (vec![0, 2], 0));
+    store.push(entry(4));
+    lock(&headers).take(&frame(53), 4);
+    assert!(store.choose(&headers));
+    assert_eq!(shown(&store), [0, 2, 4]);
+    store.set_filter(None);
+    assert_eq!(store.len(), 5);
+}
+
+#[test]
+fn filtered_paths_are_dropped_too() {
+    let size = entry(0).bytes();
+    let mut store = Store::new(3 * size);
+    let headers = Mutex::new(Headers::new(1 << 20, &[]));
+    store.set_filter(compile("udp").unwrap());
+    for id in 0..9 {
+        lock(&headers).take(&frame(53), id);
+        store.push(entry(id));
+        store.choose(&headers);
+    }
+    assert_eq!(shown(&store), [6, 7, 8]);
+}
+
+#[test]
+fn headers_are_bounded_and_oldest_go_first() {
+    let mut headers = Headers::new(100_000, &[]);
+    let filter = compile("udp").unwrap().unwrap();
+    for id in 0..10_000 {
+        headers.take(&frame(53), id);
+        headers.take(&frame(53), id);
+    }
+    assert_eq!(headers.matches(9_999, &filter), Some(true));
+    assert_eq!(headers.matches(0, &filter), None);
+}
