@@ -95,7 +95,7 @@ fn options(
         words: Words {
             color: use_color(view.color),
             numeric: view.numeric,
-            time: time_format(view.time),
+            time: time_format(view.habits.time().unwrap_or(view.time)),
             epoch_ns,
         },
         limits,

@@ -108,7 +108,7 @@ impl Writer {
         let text = |write: &mut dyn FnMut(&mut String)| {
             let mut out = String::new();
             write(&mut out);
-            paint::safe(out).into_boxed_str()
+            paint::safe(out).trim_end_matches(' ').into()
         };
         let copies = Copies::of(path, world);
         let head = text(&mut |out| self.painted.header(out, path, world));
