@@ -50,8 +50,10 @@ const INTERRUPTED: u8 = 130;
 #[must_use]
 pub fn run(cli: Cli) -> ExitCode {
     let result = prepare().and_then(|()| match cli.command {
+        Command::Trace(args) if args.view.screen.tui => screen::trace(&args),
         Command::Trace(args) => trace::run(&args),
         Command::Record(args) => trace::record(&args),
+        Command::Replay(args) if args.view.screen.tui => screen::replay(&args),
         Command::Replay(args) => replay::run(&args),
         Command::Flows(args) => flows::run(&args),
         Command::Stats(args) => replay::stats(&args),

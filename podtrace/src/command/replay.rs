@@ -10,7 +10,6 @@ use nix::sys::stat::{SFlag, fstat};
 use super::{
     FINE, INTERRUPTED, LOST,
     filter::{filter, refuse_partial},
-    screen,
     setup::{format, refuse_terminal, vxlan_ports},
     stop::stop_on_signal,
 };
@@ -28,9 +27,6 @@ pub(super) use stats::run as stats;
 
 /// Runs `replay`; returns the exit code.
 pub(super) fn run(args: &ReplayArgs) -> anyhow::Result<u8> {
-    if args.view.screen.tui {
-        return screen::replay(args);
-    }
     let format = format(&args.view, args.detail.verbose > 0, None, 0)?;
     let is_piped = args.view.output == Format::Pcapng;
     if is_piped {

@@ -20,7 +20,6 @@ use crate::{
     command::{
         FINE, LOST,
         filter::{filter, refuse_partial},
-        screen,
         setup::{
             attach_method, check_support, format, nodes, sockets, table, text, vxlan_ports, without,
         },
@@ -59,9 +58,6 @@ const DECIDED: Duration = Duration::from_millis(100);
 pub(super) fn run(args: &TraceArgs) -> anyhow::Result<u8> {
     if args.list.list_interfaces {
         return interfaces::list(&args.capture);
-    }
-    if args.view.screen.tui {
-        return screen::trace(args);
     }
     let epoch_ns = epoch_ns()?;
     let now: fn() -> u64 = || monotonic_ns().unwrap_or_default();

@@ -1,4 +1,5 @@
 //! Joins events into paths.
+mod answerer;
 mod begin;
 mod carried;
 mod circle;

