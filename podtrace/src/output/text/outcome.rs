@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use anstyle::Style;
 use podtrace_ebpf::record::Direction;
 
-use super::{Text, hops::INDENT, micros, places::names, remarks::reason};
+use super::{Text, hops::INDENT, micros, places::Places, remarks::reason};
 use crate::{
     clock::nodes::{duration, signed_duration},
     output::paint::{BOLD, DIM, GREEN, LOSS, NUMBER, Painter, YELLOW},
@@ -294,27 +294,32 @@ fn last_place(path: &Path, world: &World) -> String {
 /// text.
 fn round_trip_text(out: &mut String, round_trip: &RoundTrip, world: &World, painter: Painter) {
     let points = round_trip.at.iter();
-    let points: Vec<_> = points
-        .map(|(interface, _)| world.tap_points.get(*interface))
-        .collect();
-    let names = names(&points, world);
-    let time = |out: &mut String, ns: u64| {
-        let mut text = String::new();
+    let places = Places::new(
+        points.map(|(interface, _)| world.tap_points.get(*interface)),
+        world,
+    );
+    let mut text = String::new();
+    let mut time = |out: &mut String, ns: u64| {
+        text.clear();
         micros(&mut text, ns);
         painter.within(out, BOLD, NUMBER, &text);
     };
     out.push_str("RTT ");
     time(out, round_trip.total_ns());
-    let pairs = round_trip.at.windows(2).zip(names.windows(2));
-    for (n, pair) in pairs.enumerate() {
-        if let ([(_, here_ns), (_, next_ns)], [here, next]) = pair {
-            out.push_str(if n == 0 { ": " } else { ", " });
-            let _ = write!(out, "{here}~{next} ");
+    for (number, pair) in round_trip.at.windows(2).enumerate() {
+        if let [(_, here_ns), (_, next_ns)] = pair {
+            out.push_str(if number == 0 { ": " } else { ", " });
+            places.write(out, number);
+            out.push('~');
+            places.write(out, number + 1);
+            out.push(' ');
             time(out, here_ns.saturating_sub(*next_ns));
         }
     }
-    if let ([_, .., (_, rest)], Some(last)) = (&round_trip.at[..], names.last()) {
-        let _ = write!(out, ", beyond {last} ");
+    if let [_, .., (_, rest)] = &round_trip.at[..] {
+        out.push_str(", beyond ");
+        places.write(out, places.count() - 1);
+        out.push(' ');
         time(out, *rest);
     }
 }

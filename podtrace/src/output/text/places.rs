@@ -1,36 +1,74 @@
 //! Names of interfaces that stand beside each other.
+use std::sync::Arc;
+
+use smallvec::SmallVec;
+
 use crate::{model::tap_point::TapPoint, world::World};
 
-/// The names of interfaces, as short as they tell them apart: `mypod1/eth0`, `cni0`,
-/// `worker1/eth0`.
-pub(super) fn names(points: &[Option<&TapPoint>], world: &World) -> Vec<String> {
-    let is_unique = |point: &TapPoint| {
-        let named = points
-            .iter()
-            .flatten()
-            .filter(|other| other.name == point.name);
-        named.count() == 1
-    };
-    let named = |point: &TapPoint, is_whole: bool| {
-        let owner = world.owner_of(point);
-        let short = owner.rsplit('/').next().unwrap_or_default();
-        match (is_whole, point.in_pod) {
-            (false, true) => format!("{short}/{}", point.name),
-            (false, false) if is_unique(point) => point.name.to_string(),
-            _ => format!("{owner}/{}", point.name),
+/// Interfaces whose names stand beside each other.
+pub(super) struct Places<'a>(SmallVec<[Option<Place<'a>>; 8]>);
+
+struct Place<'a> {
+    point: &'a TapPoint,
+    owner: Arc<str>,
+}
+
+impl<'a> Places<'a> {
+    /// None for interfaces that are not known.
+    pub(super) fn new(points: impl Iterator<Item = Option<&'a TapPoint>>, world: &World) -> Self {
+        let place = |point| Place {
+            point,
+            owner: world.owner_of(point),
+        };
+        Self(points.map(|point| point.map(place)).collect())
+    }
+
+    /// How many they are.
+    pub(super) fn count(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Appends the name of one, as short as it tells them apart: `mypod1/eth0`, `cni0`,
+    /// `worker1/eth0`.
+    pub(super) fn write(&self, out: &mut String, number: usize) {
+        let Some(place) = self.0.get(number).and_then(Option::as_ref) else {
+            return out.push('?');
+        };
+        if !self.is_only(place) {
+            let is_shared = self.known().filter(|other| other.is_like(place)).count() > 1;
+            out.push_str(if is_shared {
+                &place.owner
+            } else {
+                place.short_owner()
+            });
+            out.push('/');
         }
-    };
-    let short: Vec<_> = points
-        .iter()
-        .map(|point| point.map_or_else(|| "?".to_owned(), |point| named(point, false)))
-        .collect();
-    let names = points.iter().zip(&short).map(|(point, name)| match point {
-        Some(point) if short.iter().filter(|other| *other == name).count() > 1 => {
-            named(point, true)
-        }
-        _ => name.clone(),
-    });
-    names.collect()
+        out.push_str(&place.point.name);
+    }
+
+    fn known(&self) -> impl Iterator<Item = &Place<'a>> {
+        self.0.iter().flatten()
+    }
+
+    /// Whether it is the node's, and no other has its name.
+    fn is_only(&self, place: &Place<'_>) -> bool {
+        let named = || {
+            self.known()
+                .filter(|other| other.point.name == place.point.name)
+        };
+        !place.point.in_pod && named().count() == 1
+    }
+}
+
+impl Place<'_> {
+    /// A pod without its namespace, or a node.
+    fn short_owner(&self) -> &str {
+        self.owner.rsplit('/').next().unwrap_or_default()
+    }
+
+    fn is_like(&self, other: &Place<'_>) -> bool {
+        self.point.name == other.point.name && self.short_owner() == other.short_owner()
+    }
 }
 
 #[cfg(test)]
@@ -56,7 +94,13 @@ mod tests {
             let points = interfaces
                 .iter()
                 .map(|number| world.tap_points.get(*number));
-            names(&points.collect::<Vec<_>>(), &world).join(" ")
+            let places = Places::new(points, &world);
+            let mut out = String::new();
+            for number in 0..places.count() {
+                out.push_str(if number == 0 { "" } else { " " });
+                places.write(&mut out, number);
+            }
+            out
         };
         for (interfaces, shown) in [
             (&[POD1, VETH1, CNI0][..], "mypod1/eth0 veth1 cni0"),
