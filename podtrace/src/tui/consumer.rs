@@ -54,6 +54,11 @@ impl Consumer for Feeder {
         Events::All
     }
 
+    /// A typed expression looks at them.
+    fn takes_bytes(&self) -> bool {
+        true
+    }
+
     fn on_update(&mut self, origin: &Origin, update: &Update, world: &World) {
         match update {
             Update::Start(start) => {
