@@ -99,8 +99,12 @@ fn damaged(values: &[Value]) -> Vec<Range<usize>> {
     let ranges = notices(values).into_iter().filter_map(|text| {
         let (_, block) = text.split_once(" is damaged: ")?;
         let (_, block) = block.rsplit_once(", ")?;
-        let (len, block) = block.split_once(" bytes from byte ")?;
-        let (offset, _) = block.split_once(" on were skipped")?;
+        let (len, block) = block.split_once(" from byte ")?;
+        // `1 byte … was skipped`
+        let len = len
+            .strip_suffix(" byte")
+            .or_else(|| len.strip_suffix(" bytes"))?;
+        let (offset, _) = block.split_once(" on w")?;
         let (len, offset): (usize, usize) = (len.parse().unwrap(), offset.parse().unwrap());
         Some(offset..offset + len)
     });

@@ -180,8 +180,15 @@ fn packets_that_a_slow_reader_did_not_get_are_counted() {
     );
     let reported: u64 = notices(&values)
         .iter()
-        .filter_map(|text| text.split_once(" packets not shown"))
-        .map(|(packets, _)| packets.parse::<u64>().unwrap())
+        .filter_map(|text| text.split_once(" not shown"))
+        .filter_map(|(packets, _)| {
+            packets
+                .strip_suffix('s')
+                .unwrap_or(packets)
+                .strip_suffix(" packet")?
+                .parse::<u64>()
+                .ok()
+        })
         .sum();
     // Packets left out in the last second are in the summary alone.
     let all = number(not_shown, "packets");
