@@ -11,16 +11,39 @@ pub(super) struct Places<'a>(SmallVec<[Option<Place<'a>>; 8]>);
 struct Place<'a> {
     point: &'a TapPoint,
     owner: Arc<str>,
+    /// Where the name of a pod begins, behind its namespace.
+    short: usize,
+    owner_shown: Shown,
+}
+
+/// How much of its owner's name an interface needs.
+#[derive(Clone, Copy)]
+enum Shown {
+    Nothing,
+    Short,
+    Whole,
 }
 
 impl<'a> Places<'a> {
     /// None for interfaces that are not known.
     pub(super) fn new(points: impl Iterator<Item = Option<&'a TapPoint>>, world: &World) -> Self {
-        let place = |point| Place {
-            point,
-            owner: world.owner_of(point),
+        let place = |point: &'a TapPoint| {
+            let owner = world.owner_of(point);
+            Place {
+                point,
+                short: owner.rfind('/').map_or(0, |slash| slash + 1),
+                owner,
+                owner_shown: Shown::Nothing,
+            }
         };
-        Self(points.map(|point| point.map(place)).collect())
+        let mut places = Self(points.map(|point| point.map(place)).collect());
+        for number in 0..places.count() {
+            let needed = places.needed(number);
+            if let Some(place) = places.0.get_mut(number).and_then(Option::as_mut) {
+                place.owner_shown = needed;
+            }
+        }
+        places
     }
 
     /// How many they are.
@@ -31,43 +54,54 @@ impl<'a> Places<'a> {
     /// Appends the name of one, as short as it tells them apart: `mypod1/eth0`, `cni0`,
     /// `worker1/eth0`.
     pub(super) fn write(&self, out: &mut String, number: usize) {
-        let Some(place) = self.0.get(number).and_then(Option::as_ref) else {
+        let Some(place) = self.get(number) else {
             return out.push('?');
         };
-        if !self.is_only(place) {
-            let is_shared = self.known().filter(|other| other.is_like(place)).count() > 1;
-            out.push_str(if is_shared {
-                &place.owner
-            } else {
-                place.short_owner()
-            });
+        match place.owner_shown {
+            Shown::Nothing => {}
+            Shown::Short => out.push_str(place.short_owner()),
+            Shown::Whole => out.push_str(&place.owner),
+        }
+        if !matches!(place.owner_shown, Shown::Nothing) {
             out.push('/');
         }
         out.push_str(&place.point.name);
     }
 
-    fn known(&self) -> impl Iterator<Item = &Place<'a>> {
-        self.0.iter().flatten()
+    fn get(&self, number: usize) -> Option<&Place<'a>> {
+        self.0.get(number).and_then(Option::as_ref)
     }
 
-    /// Whether it is the node's, and no other has its name.
-    fn is_only(&self, place: &Place<'_>) -> bool {
-        let named = || {
-            self.known()
-                .filter(|other| other.point.name == place.point.name)
+    /// How much of the owner's name tells one from all others.
+    fn needed(&self, number: usize) -> Shown {
+        let Some(place) = self.get(number) else {
+            return Shown::Nothing;
         };
-        !place.point.in_pod && named().count() == 1
+        let mut is_only = true;
+        for (_, other) in self.0.iter().enumerate().filter(|(n, _)| *n != number) {
+            let Some(other) = other
+                .as_ref()
+                .filter(|other| other.point.name == place.point.name)
+            else {
+                continue;
+            };
+            if other.short_owner() == place.short_owner() {
+                return Shown::Whole;
+            }
+            is_only = false;
+        }
+        if is_only && !place.point.in_pod {
+            Shown::Nothing
+        } else {
+            Shown::Short
+        }
     }
 }
 
 impl Place<'_> {
     /// A pod without its namespace, or a node.
     fn short_owner(&self) -> &str {
-        self.owner.rsplit('/').next().unwrap_or_default()
-    }
-
-    fn is_like(&self, other: &Place<'_>) -> bool {
-        self.point.name == other.point.name && self.short_owner() == other.short_owner()
+        self.owner.get(self.short..).unwrap_or_default()
     }
 }
 
