@@ -1,10 +1,11 @@
 //! `--tui`: trace and replay on a screen.
-use std::{io::Write as _, sync::Arc};
+use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
 use tokio::sync::Notify;
 
 use super::{
+    print_out,
     replay::{exit_code, player_options, progress_alone},
     setup::{time_format, vxlan_ports},
     stop::{on_signals, stop_on_signal},
@@ -15,7 +16,6 @@ use crate::{
     cli::{ReplayArgs, TraceArgs, ViewArgs, moment},
     clock::epoch_ns,
     replay::player::Player,
-    sink::Named,
     tui::{Limits, Options, Screen, Words},
 };
 
@@ -41,7 +41,7 @@ pub(super) fn trace(args: &TraceArgs) -> anyhow::Result<u8> {
     };
     let chosen = (&args.capture, &args.filter);
     let code = follow(chosen, Some(&args.files), watch)?;
-    print(&screen.wait()?)?;
+    print_out(&screen.wait()?)?;
     Ok(code)
 }
 
@@ -79,7 +79,7 @@ pub(super) fn replay(args: &ReplayArgs) -> anyhow::Result<u8> {
         let opened = screen.open(stop, quit);
         Ok(vec![opened.context("failed to open the screen")?])
     })?;
-    print(&screen.wait()?)?;
+    print_out(&screen.wait()?)?;
     Ok(exit_code(args, &played))
 }
 
@@ -102,10 +102,4 @@ fn options(
         vxlan_ports: vxlan_ports(ports).map(|_| ports.to_vec())?,
         moment,
     })
-}
-
-fn print(text: &str) -> anyhow::Result<()> {
-    let mut out = Named::stdout();
-    out.write_all(text.as_bytes())?;
-    Ok(out.flush()?)
 }
