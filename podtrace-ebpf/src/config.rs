@@ -10,6 +10,9 @@ pub const PROGRAM_EGRESS: &str = "pt_egress";
 /// Attached to the ingress hook of the cgroups that hold pods.
 pub const PROGRAM_SOCKET: &str = "pt_socket";
 
+/// Attached to the tracepoint of dropped packets.
+pub const PROGRAM_DROP: &str = "pt_drop";
+
 /// Attached by clsact in place of [`PROGRAM_INGRESS`], which it calls.
 pub const PROGRAM_STUB_INGRESS: &str = "pt_stub_in";
 /// Attached by clsact in place of [`PROGRAM_EGRESS`], which it calls.
@@ -32,6 +35,11 @@ pub const MAP_BARE: &str = "BARE";
 pub const MAP_TAPS: &str = "TAPS";
 /// Array of one [`Control`].
 pub const MAP_CONTROL: &str = "CONTROL";
+
+/// Kernel ring buffer of [`crate::dropped::DropRecord`].
+pub const MAP_DROPS: &str = "DROPS";
+/// Per-CPU array of [`crate::dropped::DropCount`], by reason.
+pub const MAP_DROP_COUNTS: &str = "DROP_COUNTS";
 
 /// Program array of the taps that the stubs call, by [`crate::record::Direction`]. The kernel
 /// empties it when the last process that holds it ends.
@@ -69,6 +77,25 @@ pub const GLOBAL_SOCK_STATE: &str = "SOCK_STATE";
 pub const GLOBAL_SOCK_KERNEL: &str = "SOCK_KERNEL";
 /// Global: the bit of that byte that marks them.
 pub const GLOBAL_SOCK_KERNEL_BIT: &str = "SOCK_KERNEL_BIT";
+
+/// Global `u32`: nonzero if the tracepoint of dropped packets tells a reason.
+pub const GLOBAL_HAS_REASON: &str = "HAS_REASON";
+/// Globals `u32`: offsets of members in `struct sk_buff`, `len` first.
+pub const GLOBAL_SKB_LEN: &str = "SKB_LEN";
+/// `skb_iif`.
+pub const GLOBAL_SKB_IIF: &str = "SKB_IIF";
+/// `protocol`.
+pub const GLOBAL_SKB_PROTOCOL: &str = "SKB_PROTOCOL";
+/// `network_header`.
+pub const GLOBAL_SKB_NETWORK: &str = "SKB_NETWORK";
+/// `tail`.
+pub const GLOBAL_SKB_TAIL: &str = "SKB_TAIL";
+/// `head`.
+pub const GLOBAL_SKB_HEAD: &str = "SKB_HEAD";
+/// `data`.
+pub const GLOBAL_SKB_DATA: &str = "SKB_DATA";
+/// Global `u32`: offset of `ifindex` in `struct net_device`.
+pub const GLOBAL_DEV_IFINDEX: &str = "DEV_IFINDEX";
 
 /// The shortest snap length: an inner IPv6 header and eight bytes more behind
 /// Ethernet, IPv6, UDP and VXLAN headers and an inner Ethernet header.

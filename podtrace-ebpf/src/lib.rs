@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 pub mod config;
+pub mod dropped;
 pub mod parse;
 pub mod record;
 pub mod ring;

@@ -1,6 +1,6 @@
 //! The kernel programs (built for the BPF target only): one pair of TC classifiers, attached
-//! to every interface that podtrace watches, and one program for the sockets of the pods'
-//! cgroups, which shows the receiver.
+//! to every interface that podtrace watches, one program for the sockets of the pods' cgroups,
+//! which shows the receiver, and one for the packets that the kernel drops.
 //!
 //! They only observe: the return value is always `TC_ACT_UNSPEC` (numerically
 //! `TCX_NEXT`), or the cgroup hook's "pass"; nothing is written to a packet, and
@@ -9,18 +9,25 @@
 #![cfg_attr(target_arch = "bpf", no_std, no_main, feature(asm_experimental_arch))]
 
 #[cfg(target_arch = "bpf")]
+mod kernel;
+#[cfg(target_arch = "bpf")]
+mod kfree;
+#[cfg(target_arch = "bpf")]
 mod tc;
 
 #[cfg(target_arch = "bpf")]
 mod programs {
     use aya_ebpf::{
         bindings::TC_ACT_UNSPEC,
-        macros::{cgroup_skb, classifier},
-        programs::{SkBuffContext, TcContext},
+        macros::{cgroup_skb, classifier, raw_tracepoint},
+        programs::{RawTracePointContext, SkBuffContext, TcContext},
     };
     use podtrace_ebpf::record::Direction;
 
-    use crate::tc::{call, observe, yardstick};
+    use crate::{
+        kfree::dropped,
+        tc::{call, observe, yardstick},
+    };
 
     #[classifier]
     pub(crate) fn pt_ingress(ctx: TcContext) -> i32 {
@@ -54,6 +61,12 @@ mod programs {
     pub(crate) fn pt_socket(ctx: SkBuffContext) -> i32 {
         observe(&ctx, &ctx.skb, Direction::Socket);
         PASS
+    }
+
+    #[raw_tracepoint]
+    pub(crate) fn pt_drop(ctx: RawTracePointContext) -> i32 {
+        dropped(&ctx);
+        0
     }
 
     /// Never attached: the floor of all measured costs.

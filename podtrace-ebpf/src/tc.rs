@@ -3,7 +3,7 @@ mod atomic;
 mod copy;
 mod emit;
 mod filter;
-mod maps;
+pub(crate) mod maps;
 mod socket;
 mod tap_key;
 mod view;

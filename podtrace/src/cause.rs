@@ -8,6 +8,12 @@ pub(crate) fn causes<'a>(
     iter::successors(Some(error), |error| (*error).source())
 }
 
+/// An error with its causes, in words.
+pub(crate) fn chain(error: &(dyn Error + 'static)) -> String {
+    let words: Vec<_> = causes(error).map(ToString::to_string).collect();
+    words.join(": ")
+}
+
 /// Whether one of the causes is such an answer of the system.
 pub(crate) fn has_answer(
     error: &(dyn Error + 'static),

@@ -5,6 +5,7 @@ pub(crate) mod children;
 pub(crate) mod closer;
 mod cluster;
 mod diagnostics;
+mod dropped;
 mod end;
 mod follow;
 mod names;
@@ -44,6 +45,7 @@ use crate::{
     update::Update,
 };
 use diagnostics::Diagnostics;
+use dropped::DropFeed;
 pub(crate) use end::Missing;
 use names::Awaited;
 pub(crate) use options::{Outlets, TraceOptions};
@@ -79,6 +81,7 @@ pub(crate) struct Tracer {
     taps: Taps,
     reader: RingReader,
     batches: mpsc::Receiver<Batch>,
+    dropped: DropFeed,
     sources: Sources,
     sampling: Sampling,
     pipeline: Pipeline,

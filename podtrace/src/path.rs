@@ -3,6 +3,7 @@
 //! Pure: no clock, no I/O; the only time is the time of the events.
 pub mod builder;
 pub mod clocks;
+pub mod dropped;
 pub mod ends;
 pub mod flood;
 pub mod losses;
@@ -22,6 +23,7 @@ use crate::{
     model::{event::Event, frame::Frame},
     packet::{Ends, Network, Packet, Payload, Tunnel},
 };
+use dropped::Dropped;
 use refusal::Refusal;
 pub use rtt::RoundTrip;
 
@@ -191,11 +193,13 @@ pub enum Outcome {
     Unanswered,
     /// It went in a circle until it was not seen any more: [`Path::circle`].
     Loop,
+    /// The kernel says that it has dropped it: [`Path::dropped`].
+    Dropped,
 }
 
 impl Outcome {
     /// The outcomes in the order of the summary, with their JSON names.
-    pub const NAMES: [&'static str; 13] = [
+    pub const NAMES: [&'static str; 14] = [
         "delivered",
         "no_socket",
         "left_for_vtep",
@@ -209,6 +213,7 @@ impl Outcome {
         "refused",
         "loop",
         "unanswered",
+        "dropped",
     ];
 
     /// Its JSON name.
@@ -234,6 +239,7 @@ impl Outcome {
             Self::Refused => 10,
             Self::Loop => 11,
             Self::Unanswered => 12,
+            Self::Dropped => 13,
         }
     }
 }
@@ -271,6 +277,8 @@ pub struct Path {
     pub circle: Option<Circle>,
     /// The answer that refuses it. Boxed, as few packets are refused.
     pub refusal: Option<Box<Refusal>>,
+    /// What a kernel says that has dropped it. Boxed, as few packets are dropped.
+    pub dropped: Option<Box<Dropped>>,
     /// What its payload says, where it is read.
     pub payload: Option<Box<Payload>>,
     /// Its bytes at the first hop, if somebody shows them.
@@ -328,6 +336,7 @@ impl Path {
             + self.translations.capacity() * size_of::<Translation>()
             + tunnels.count() * size_of::<Tunnel>()
             + self.refusal.as_deref().map_or(0, size_of_val)
+            + self.dropped.as_deref().map_or(0, Dropped::bytes)
             + self.payload.as_deref().map_or(0, Payload::bytes)
             + self.frame.as_deref().map_or(0, Frame::bytes)
             + trip.map_or(0, |trip| size_of_val(&trip.at[..]))

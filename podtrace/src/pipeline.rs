@@ -190,6 +190,12 @@ impl Pipeline {
                 changes,
                 ts_ns,
             } => self.builder.track((*node, *netns), changes, *ts_ns),
+            Update::Drops { drops } => {
+                for drop in drops {
+                    let packet = drop.packet(&self.options);
+                    self.builder.drop_packet(drop, &packet);
+                }
+            }
             // Nothing waits for names from the API.
             _ => {}
         }

@@ -6,6 +6,7 @@ pub mod btf;
 pub mod cgroups;
 pub mod clsact;
 mod control;
+pub mod drops;
 pub mod error;
 pub mod feature;
 mod fit;

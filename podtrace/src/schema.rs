@@ -43,6 +43,7 @@ pub(crate) fn lines() -> Vec<Described> {
         of::<hop::TranslationObject>(),
         of::<packet::RoundTripObject<'_>>(),
         of::<packet::RefusalObject>(),
+        of::<packet::DropObject>(),
         of::<packet::ClockObject>(),
         of::<session::LossTapObject<'_>>(),
         of::<session::CountTapObject<'_>>(),

@@ -2,6 +2,7 @@
 pub(crate) mod count;
 pub mod escape;
 pub mod glob;
+pub mod hexadecimal;
 pub mod names;
 pub mod sanitize;
 pub(crate) mod size;

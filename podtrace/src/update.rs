@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     identity::kubernetes::ClusterUpdate,
     model::{
+        drop::KernelDrop,
         loss::Loss,
         pod::Pod,
         snapshot::{NewCgroup, Snapshot},
@@ -92,6 +93,11 @@ pub enum Update {
         /// When that was reported.
         ts_ns: u64,
     },
+    /// A kernel has dropped packets.
+    Drops {
+        /// The packets, in about the order of their times.
+        drops: Vec<KernelDrop>,
+    },
     /// How many changes of the nodes there have been.
     Changes {
         /// Number of changes.
@@ -166,6 +172,11 @@ impl Update {
                     new.ts_ns = map(new.ts_ns);
                 }
             }
+            Self::Drops { drops } => {
+                for drop in drops {
+                    drop.ts_ns = map(drop.ts_ns);
+                }
+            }
             Self::Start(_)
             | Self::TapPoint { .. }
             | Self::Removed { .. }
@@ -194,6 +205,7 @@ impl Update {
                     info.given.as_mut().map(clean);
                 }
             }
+            Self::Drops { drops } => drops.iter_mut().for_each(KernelDrop::make_safe),
             Self::Notice { text } => *text = sanitize(text),
             _ => {}
         }

@@ -133,6 +133,7 @@ impl World {
             | Update::Sampling { .. }
             | Update::Attaching { .. }
             | Update::Translations { .. }
+            | Update::Drops { .. }
             | Update::Loss(_)
             | Update::Topology(_)
             | Update::Notice { .. } => {}

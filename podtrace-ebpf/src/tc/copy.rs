@@ -1,7 +1,9 @@
 //! Copies bytes of the packet.
-use core::{arch::asm, ffi::c_void};
+use core::ffi::c_void;
 
 use aya_ebpf::{bindings::__sk_buff, programs::sk_buff::SkBuff};
+
+use crate::kernel::opaque;
 
 /// `bpf_skb_load_bytes` with a length of 64 bits: the caller's register is passed unchanged,
 /// with the bounds that the verifier knows of it.
@@ -32,12 +34,4 @@ pub(super) unsafe fn copy<const MAX: u64>(
     let load_bytes: LoadBytes = unsafe { core::mem::transmute(LOAD_BYTES) };
     // SAFETY: there is room.
     unsafe { load_bytes(skb.skb, offset, to.cast(), less_one + 1) == 0 }
-}
-
-/// Hides the value of a number from the compiler.
-#[inline(always)]
-fn opaque(mut number: u64) -> u64 {
-    // SAFETY: no instruction.
-    unsafe { asm!("/* {0} */", inout(reg) number, options(nomem, nostack, preserves_flags)) };
-    number
 }

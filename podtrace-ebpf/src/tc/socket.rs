@@ -1,8 +1,5 @@
 //! The owner of a packet's socket.
-use aya_ebpf::{
-    helpers::{bpf_probe_read_kernel, bpf_skb_cgroup_id},
-    programs::sk_buff::SkBuff,
-};
+use aya_ebpf::{helpers::bpf_skb_cgroup_id, programs::sk_buff::SkBuff};
 use podtrace_ebpf::{
     config::SOCKET_CAST_MARK,
     record::{CGROUP_KERNEL, CGROUP_NONE},
@@ -10,6 +7,7 @@ use podtrace_ebpf::{
 
 use super::maps::{CAN_CAST, SKB_SK, SOCK_KERNEL, SOCK_KERNEL_BIT, SOCK_STATE};
 use super::tap_key::kernel_skb;
+use crate::kernel;
 
 /// States of objects smaller than a socket, which have the cgroup of a listener or another
 /// socket: `TCP_TIME_WAIT` and `TCP_NEW_SYN_RECV`, linux/tcp_states.h.
@@ -59,15 +57,9 @@ fn read_by_type(skb: &SkBuff) -> (u8, u8) {
 #[inline(always)]
 fn read_by_copy(skb: &SkBuff) -> (u8, u8) {
     let skb = skb.skb.cast::<u8>().cast_const();
-    // SAFETY: bpf_probe_read_kernel checks every address; the offsets are those of the
-    // running kernel's BTF.
-    unsafe {
-        let Ok(sk) = bpf_probe_read_kernel(skb.add(SKB_SK.load() as usize).cast::<*const u8>())
-        else {
-            return (0, 0);
-        };
-        let state = bpf_probe_read_kernel(sk.wrapping_add(SOCK_STATE.load() as usize));
-        let flags = bpf_probe_read_kernel(sk.wrapping_add(SOCK_KERNEL.load() as usize));
-        (state.unwrap_or(0), flags.unwrap_or(0))
-    }
+    let Some(sk) = kernel::read::<*const u8>(skb, &SKB_SK) else {
+        return (0, 0);
+    };
+    let member = |offset| kernel::read(sk, offset).unwrap_or(0);
+    (member(&SOCK_STATE), member(&SOCK_KERNEL))
 }

@@ -1,10 +1,11 @@
 //! The key of the tap that sees a packet: network namespace and interface.
 use core::ffi::c_void;
 
-use aya_ebpf::{helpers::bpf_probe_read_kernel, programs::sk_buff::SkBuff};
+use aya_ebpf::programs::sk_buff::SkBuff;
 use podtrace_ebpf::config::{CAST_MARK, TapKey};
 
 use super::maps::{CAN_CAST, DEV_NET, NET_ID, NET_ID_IS_LONG, SKB_DEV};
+use crate::kernel;
 
 /// The interface's key: `skb->dev->nd_net.net->net_cookie` and the index. If user space cannot
 /// ask for the cookie, `ns.inum` stands in for it.
@@ -70,22 +71,5 @@ pub(super) unsafe fn kernel_skb<const MARK: u32>(skb: &SkBuff) -> *const u8 {
 #[inline(always)]
 fn cookie_by_copy(skb: &SkBuff) -> u64 {
     let skb = skb.skb.cast::<u8>().cast_const();
-    // SAFETY: bpf_probe_read_kernel checks every address; the offsets are
-    // those of the running kernel's BTF.
-    unsafe {
-        let Ok(dev) = bpf_probe_read_kernel(skb.add(SKB_DEV.load() as usize).cast::<*const u8>())
-        else {
-            return 0;
-        };
-        let Ok(net) = bpf_probe_read_kernel(dev.add(DEV_NET.load() as usize).cast::<*const u8>())
-        else {
-            return 0;
-        };
-        let id = net.add(NET_ID.load() as usize);
-        if NET_ID_IS_LONG.load() != 0 {
-            bpf_probe_read_kernel(id.cast::<u64>()).unwrap_or(0)
-        } else {
-            u64::from(bpf_probe_read_kernel(id.cast::<u32>()).unwrap_or(0))
-        }
-    }
+    kernel::read(skb, &SKB_DEV).map_or(0, kernel::netns_of)
 }

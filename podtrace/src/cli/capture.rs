@@ -143,6 +143,9 @@ pub struct LoadArgs {
     /// equal headers apart
     #[arg(long, help_heading = "Load")]
     pub headers_only: bool,
+    /// Do not ask the kernel which packets it drops, and why
+    #[arg(long, help_heading = "Load")]
+    pub no_drops: bool,
 }
 
 /// Options of the output.

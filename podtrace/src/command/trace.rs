@@ -196,6 +196,7 @@ pub(super) fn follow(
             None => default_rings(),
         },
         headers_only: capture.load.headers_only,
+        drops: !capture.load.no_drops,
         cpu_limit: capture.load.cpu_limit,
         sampling: Sampling::new(capture.load.sample.unwrap_or(1), capture.load.max_rate),
         diagnostics: capture.verbose > 0,

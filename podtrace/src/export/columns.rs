@@ -5,7 +5,7 @@ use crate::{
     projection::{
         headers::HeadersObject,
         hop::{HopObject, SocketObject, TranslationObject, TunnelObject},
-        packet::{PathObject, RefusalObject},
+        packet::{DropObject, PathObject, RefusalObject},
         row::RowCells,
     },
 };
@@ -38,6 +38,9 @@ macro_rules! column {
     };
     (refusal.$field:ident) => {
         nested!("refusal_", RefusalObject, $field, |row| row.path.refusal)
+    };
+    (dropped.$field:ident) => {
+        nested!("drop_", DropObject, $field, |row| row.path.dropped)
     };
     (sender.$field:ident) => {
         nested!("sender_", SocketObject, $field, |row| row.path.sender)
@@ -155,4 +158,9 @@ pub const COLUMNS: &[Column] = &[
     column!(refusal.tunnel),
     column!(refusal.tunnel_port),
     column!(hop.wire_segments),
+    column!(dropped.reason),
+    column!(dropped.function),
+    column!(dropped.device),
+    column!(dropped.pod),
+    column!(dropped.node),
 ];

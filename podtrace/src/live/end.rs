@@ -13,6 +13,7 @@ use crate::{
     signals::Signals,
     sink::{Sink, print_at_once},
     text::count::counted,
+    update::Update,
 };
 
 /// How long the end waits for a stalled reader once a signal came.
@@ -59,6 +60,10 @@ impl Tracer {
         self.reader.stop();
         while let Some(batch) = self.batches.recv().await {
             self.pipeline.push(&self.origin, &batch);
+        }
+        self.dropped.stop();
+        while let Some(drops) = self.dropped.next().await {
+            self.update(&Update::Drops { drops });
         }
         let named = self.take_last_names();
         let untraced = self.report_untraced();

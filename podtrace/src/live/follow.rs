@@ -40,6 +40,10 @@ impl Tracer {
                     let notices = self.receive(update)?;
                     self.notify(notices);
                 }
+                Some(drops) = self.dropped.next() => {
+                    self.catch_up();
+                    self.update(&Update::Drops { drops });
+                }
                 Some(report) = self.taps.report() => {
                     self.catch_up();
                     let notices = self.take_report(report)?;

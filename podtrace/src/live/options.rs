@@ -50,6 +50,8 @@ pub(crate) struct TraceOptions {
     pub(crate) ring_bytes: u32,
     /// Whether only headers are captured, with some bytes behind them.
     pub(crate) headers_only: bool,
+    /// Whether the kernel tells which packets it drops.
+    pub(crate) drops: bool,
     /// Upper bound of its CPU time, in percent of one processor.
     pub(crate) cpu_limit: Option<u32>,
     /// The share of the packets that is traced.
@@ -93,6 +95,7 @@ impl TraceOptions {
             vxlan_ports: VxlanPorts::default(),
             ring_bytes: RING_BYTES,
             headers_only: false,
+            drops: true,
             cpu_limit: None,
             sampling: Sampling::default(),
             diagnostics: false,

@@ -12,6 +12,7 @@ use crate::{
     live::{
         check::{check_names, check_owners},
         diagnostics::Diagnostics,
+        dropped::DropFeed,
         progress::Status,
         sources::{SourceOptions, Sources},
         taps::Taps,
@@ -58,6 +59,7 @@ impl Tracer {
             max_interfaces: INTERFACES_MIN,
             headers_only: options.headers_only,
             filter: options.kernel_filter(),
+            drops: options.drops,
             vxlan_ports: options.vxlan_ports,
             diagnostics: options.diagnostics,
             without: options.without,
@@ -90,6 +92,7 @@ impl Tracer {
         let look_up = Box::new(Mounted(cgroup_fs.clone()));
         let (reader, batches) = RingReader::spawn(channel, look_up, options.cpu_limit)
             .context("failed to start the reader")?;
+        let dropped = DropFeed::start(probe.take_drops())?;
         let decode = DecodeOptions {
             vxlan_ports: options.vxlan_ports.with(&[FLANNEL_PORT]),
             key_payload: key_payload(options.snaplen),
@@ -138,6 +141,7 @@ impl Tracer {
             taps,
             reader,
             batches,
+            dropped,
             sources,
             sampling: options.sampling,
             pipeline,

@@ -126,6 +126,11 @@ impl TapPoints {
         }
     }
 
+    /// The interfaces that were not retired.
+    pub fn iter(&self) -> impl Iterator<Item = &TapPoint> {
+        self.tap_points.iter().flatten().map(AsRef::as_ref)
+    }
+
     /// The interface of that number, unless it was retired.
     #[must_use]
     pub fn get(&self, number: u32) -> Option<&TapPoint> {

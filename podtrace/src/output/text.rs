@@ -1,5 +1,6 @@
 //! The live view: a line per packet, a line per hop, a line for the end.
 mod bytes;
+mod dropped;
 mod event;
 mod hops;
 mod outcome;

@@ -3,6 +3,7 @@ mod answerer;
 mod begin;
 mod carried;
 mod circle;
+mod dropped;
 mod ended;
 mod ending;
 mod fragments;
@@ -32,6 +33,7 @@ use crate::{
     model::{event::Event, tap_point::Role, translation::FlowChanges},
     world::World,
 };
+use dropped::Drops;
 use fragments::Fragments;
 use join::{Joined, Joins, Observation, index::Slot};
 use open::OpenPaths;
@@ -70,6 +72,7 @@ pub struct Builder {
     refusals: Refusals,
     answers: Answers,
     fragments: Fragments,
+    drops: Drops,
     #[expect(clippy::vec_box, reason = "a path is not moved while it waits")]
     finished: Vec<Box<Path>>,
 }
@@ -93,6 +96,7 @@ impl Builder {
             refusals: Refusals::default(),
             answers: Answers::default(),
             fragments: Fragments::default(),
+            drops: Drops::default(),
             finished: Vec::new(),
         }
     }

@@ -32,6 +32,7 @@ impl Pipeline {
     /// Advances the time to `now_ns`, until which all events were pushed. `missing`: events
     /// missing since the beginning.
     pub fn advance(&mut self, now_ns: u64, missing: Missing) {
+        self.builder.join_drops(now_ns, &self.world);
         self.builder.expire(now_ns);
         self.now_ns = self.now_ns.max(now_ns);
         self.show_finished();
@@ -96,6 +97,7 @@ impl Pipeline {
     /// Ends every path: then it is known of all events whether they are shown, and the counts
     /// add up.
     pub fn end_paths(&mut self) {
+        self.builder.join_drops(u64::MAX, &self.world);
         self.builder.finish();
         // No path is open any more, so none waits for an older one or for losses.
         self.settled_ns = u64::MAX;

@@ -118,11 +118,37 @@ impl Btf {
         self.named(name, is_function).map_err(BtfError::Read)
     }
 
+    /// The number of arguments of the function that `typedef name` points to; none if there is
+    /// no such type.
+    ///
+    /// # Errors
+    /// When the types are malformed.
+    pub fn arguments_of(&self, name: &str) -> Result<Option<usize>, BtfError> {
+        let found = self.named(name, |_, found| match found {
+            Type::Typedef(found) => Some(found),
+            _ => None,
+        });
+        let Some(found) = found.map_err(BtfError::Read)? else {
+            return Ok(None);
+        };
+        let pointer = self
+            .0
+            .resolve_chained_type(&found)
+            .map_err(BtfError::Read)?;
+        let Type::Ptr(pointer) = pointer else {
+            return Ok(None);
+        };
+        let function = self.0.resolve_chained_type(&pointer);
+        Ok(match function.map_err(BtfError::Read)? {
+            Type::FuncProto(function) => Some(function.parameters.len()),
+            _ => None,
+        })
+    }
+
     /// Offset in bytes of `member` in `struct container`, including members of anonymous
     /// structs and unions.
     ///
     /// # Errors
-    /// When there is no such struct or member, or the types are malformed.
     /// When there is no such struct or member, or the types are malformed.
     pub fn offset_of(&self, container: &str, member: &str) -> Result<u32, BtfError> {
         Ok(self.bits_to(container, member)? / 8)

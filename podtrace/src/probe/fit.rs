@@ -5,6 +5,7 @@ use podtrace_ebpf::{config, ring::value_len};
 use super::{
     ProbeError, ProbeOptions,
     btf::{Btf, BtfError},
+    drops::Layout,
     feature, object,
     rings::{RING_SMALL, ring_bytes, ring_count},
     table,
@@ -26,6 +27,8 @@ pub(super) struct Fitted {
     /// Bytes that each ring should have.
     ring_bytes_wanted: u32,
     offsets: Offsets,
+    /// What the program of dropped packets needs, if it is wanted.
+    drops: Option<Result<Layout, BtfError>>,
     /// BTF id of [`CAST`].
     cast: Option<u32>,
     has_atomics: bool,
@@ -81,6 +84,7 @@ impl Fitted {
             ring_bytes: wanted,
             ring_bytes_wanted: wanted,
             offsets: Offsets::find(&btf)?,
+            drops: options.drops.then(|| Layout::find(&btf)),
             cast: btf.function(CAST)?.filter(|_| !without.cast),
             has_atomics,
         };
@@ -186,7 +190,8 @@ impl Fitted {
         if let Some(bytes) = options.bare_bytes {
             loader.map_max_entries(config::MAP_BARE, bytes);
         }
-        for (name, value) in &globals {
+        let of_drops = self.drops.iter().flatten().flat_map(Layout::globals);
+        for (name, value) in globals.iter().chain(of_drops) {
             loader.override_global(name, value, true);
         }
         let loaded = loader
@@ -196,6 +201,11 @@ impl Fitted {
             .map_max_entries(config::MAP_TAPS, slots)
             .load(&object);
         Ok(loaded?)
+    }
+
+    /// Takes whether dropped packets can be told; none if nobody wants to know.
+    pub(super) fn take_drops(&mut self) -> Option<Result<(), BtfError>> {
+        self.drops.take().map(|layout| layout.map(drop))
     }
 
     /// The features that this kernel lacks, and the consequences, in words.

@@ -11,13 +11,14 @@ use podtrace_ebpf::config::{self, TapCounters, TapKey};
 use super::{
     ProbeError, ProbeOptions,
     control::{Controls, ports},
+    drops::Drops,
     error::not_loaded,
     fit::Fitted,
     object::TAPS,
     rings::Rings,
     table::TapTable,
 };
-use crate::netns::NetNs;
+use crate::{cause::chain, netns::NetNs};
 
 /// Loaded programs and their attachments.
 pub struct Probe {
@@ -31,6 +32,7 @@ pub struct Probe {
     /// Last counters of interfaces whose taps were removed, until the next read.
     removed: BTreeMap<u32, TapCounters>,
     limits: Vec<String>,
+    drops: Option<Drops>,
 }
 
 /// The reader's ends: the rings, and the wake-up.
@@ -56,7 +58,7 @@ impl Probe {
         let loader = loader.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         let fitted = fitted?;
         fitted.check_memory()?;
-        let (loaded, fitted) = match fitted.load(loader, options) {
+        let (loaded, mut fitted) = match fitted.load(loader, options) {
             Err(ProbeError::Load(error)) if fitted.is_too_large(&error) => {
                 let fitted = fitted.with_small_rings();
                 (fitted.load(EbpfLoader::new(), options), fitted)
@@ -65,7 +67,17 @@ impl Probe {
         };
         let mut ebpf = loaded.map_err(|error| fitted.explain(error))?;
         load_programs(&mut ebpf)?;
-        let limits = fitted.limits();
+        let mut limits = fitted.limits();
+        let drops = match attach_drops(&mut ebpf, &mut fitted) {
+            Ok(drops) => drops,
+            Err(error) => {
+                limits.push(format!(
+                    "packets that the kernel drops are not told: {}",
+                    chain(&error)
+                ));
+                None
+            }
+        };
         let Fitted {
             rings, ring_bytes, ..
         } = fitted;
@@ -85,6 +97,7 @@ impl Probe {
             cgroups: BTreeMap::new(),
             removed: BTreeMap::new(),
             limits,
+            drops,
         };
         Ok((probe, channel))
     }
@@ -184,6 +197,11 @@ impl Probe {
         &self.limits
     }
 
+    /// Takes the source of the packets that the kernel drops, if it is wanted and there is one.
+    pub fn take_drops(&mut self) -> Option<Drops> {
+        self.drops.take()
+    }
+
     pub(super) fn program<'a, P>(&'a mut self, name: &'static str) -> Result<&'a mut P, ProbeError>
     where
         &'a mut P: TryFrom<&'a mut Program>,
@@ -194,6 +212,17 @@ impl Probe {
     /// The loaded object, for test runs of its programs and for its log.
     pub fn object(&mut self) -> &mut Ebpf {
         &mut self.ebpf
+    }
+}
+
+/// The source of dropped packets, if it is wanted.
+fn attach_drops(ebpf: &mut Ebpf, fitted: &mut Fitted) -> Result<Option<Drops>, ProbeError> {
+    match fitted.take_drops() {
+        None => Ok(None),
+        Some(layout) => {
+            layout?;
+            Drops::attach(ebpf).map(Some)
+        }
     }
 }
 

@@ -17,6 +17,8 @@ pub struct ProbeOptions {
     pub headers_only: bool,
     /// What a packet must match by its innermost network header, as a block of instructions.
     pub filter: Option<Block>,
+    /// Whether the packets that the kernel drops are told.
+    pub drops: bool,
     /// UDP ports of VXLAN in addition to those of interfaces.
     pub vxlan_ports: VxlanPorts,
     /// Whether the kernel side's log is enabled.

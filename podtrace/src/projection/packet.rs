@@ -6,12 +6,13 @@ use super::{
     hop::{HopObject, SocketObject},
 };
 use crate::{
-    field::object,
-    model::event::Event,
+    field::{TimeNs, object},
+    model::{drop::KernelDrop, event::Event},
     packet::{IcmpError, Packet},
     path::{
         Hop, Outcome, Path, RoundTrip,
         clocks::{ClockNote, clocks},
+        dropped::Dropped,
         ends::{End, Who, ends, refuser, sending},
         flood::Copies,
         refusal::{Reason, Refusal},
@@ -102,6 +103,8 @@ object! {
         rounds: Option<u32>,
         /// the answer that refuses it, or that advises another way
         refusal: Option<RefusalObject>,
+        /// what a kernel says that has dropped it
+        dropped: Option<DropObject>,
         /// of an ICMP error that quotes a packet, or a reset that answers a SYN: that packet
         about: Option<u64>,
         /// nanoseconds from the first hop to the last that is not a copy for somebody else
@@ -148,6 +151,24 @@ object! {
         pod: Option<Arc<str>>,
         /// node that sends it
         node: Option<Arc<str>>,
+    }
+}
+
+object! {
+    /// What a kernel says of a packet that it has dropped.
+    pub(crate) DropObject as "drop" {
+        /// its reason as the kernel names it, without `SKB_DROP_REASON_`: `NETFILTER_DROP`
+        reason: Option<String>,
+        /// the function that dropped it
+        function: Option<String>,
+        /// the device that the packet was at, which may be the next one on its way already
+        device: Option<Arc<str>>,
+        /// pod of that device, `namespace/name`
+        pod: Option<Arc<str>>,
+        /// node of that device
+        node: Option<Arc<str>>,
+        /// when that was, in nanoseconds since 1970 (UTC)
+        time_ns: TimeNs,
     }
 }
 
@@ -235,6 +256,10 @@ impl<'a> PathObject<'a> {
                 .refusal
                 .as_deref()
                 .map(|refusal| RefusalObject::new(refusal, world)),
+            dropped: path
+                .dropped
+                .as_deref()
+                .map(|dropped| DropObject::new(dropped, world, epoch_ns)),
             about: path.about,
             duration_ns: path.duration_ns(),
             hops: hops
@@ -269,6 +294,26 @@ impl RefusalObject {
             address: refusal.by,
             pod,
             node,
+        }
+    }
+}
+
+impl DropObject {
+    fn new(dropped: &Dropped, world: &World, epoch_ns: i128) -> Self {
+        let device = dropped.device(world);
+        let KernelDrop {
+            reason,
+            function,
+            ts_ns,
+            ..
+        } = &dropped.by;
+        Self {
+            reason: reason.clone(),
+            function: function.clone(),
+            device: device.map(|device| Arc::clone(&device.name)),
+            pod: device.and_then(|device| world.pod_of(device)),
+            node: device.map(|device| Arc::clone(&device.node_name)),
+            time_ns: TimeNs::new(epoch_ns, *ts_ns),
         }
     }
 }

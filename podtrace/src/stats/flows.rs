@@ -294,7 +294,12 @@ impl Counts {
     }
 
     fn lost(&self) -> u64 {
-        self.count_of(&[Outcome::NotSeenFurther, Outcome::NoSocket, Outcome::Loop])
+        self.count_of(&[
+            Outcome::NotSeenFurther,
+            Outcome::Dropped,
+            Outcome::NoSocket,
+            Outcome::Loop,
+        ])
     }
 
     /// The number that an order compares.

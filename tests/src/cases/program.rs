@@ -1,4 +1,5 @@
 //! The kernel programs, with crafted frames and `BPF_PROG_TEST_RUN`.
+mod drops;
 pub(super) mod filter;
 mod sampling;
 
@@ -34,6 +35,7 @@ pub(super) fn options(snaplen: u32, ring_bytes: u32) -> ProbeOptions {
         max_interfaces: 16,
         headers_only: false,
         filter: None,
+        drops: false,
         vxlan_ports: VxlanPorts::default(),
         diagnostics: false,
         without: Without::default(),

@@ -27,6 +27,10 @@ const QUICK: &[(&str, &str)] = &[
         "frames of every length",
     ),
     (
+        "cases::program::drops::dropped_packet_is_told_with_its_headers_and_why",
+        "dropped packets",
+    ),
+    (
         "cases::program::sampling::headers_only_leaves_out_the_payload",
         "headers only",
     ),

@@ -4,7 +4,14 @@ use std::fmt::Write as _;
 use anstyle::Style;
 use podtrace_ebpf::record::Direction;
 
-use super::{Text, hops::INDENT, micros, places::Places, remarks::reason};
+use super::{
+    Text,
+    dropped::{self, dropped},
+    hops::INDENT,
+    micros,
+    places::Places,
+    remarks::reason,
+};
 use crate::{
     clock::nodes::{duration, signed_duration},
     output::paint::{BOLD, DIM, GREEN, LOSS, NUMBER, Painter, YELLOW},
@@ -75,6 +82,10 @@ impl Text {
             Outcome::NotSeenFurther => {
                 write!(out, "not seen further after {}", last_place(path, world))
             }
+            Outcome::Dropped => {
+                dropped(out, path, &last_place(path, world), world);
+                Ok(())
+            }
             Outcome::NoReceiver => {
                 write!(
                     out,
@@ -116,6 +127,13 @@ impl Text {
         if path.outcome != Outcome::Refused && path.refusal.is_some() {
             out.push_str(", ");
             self.refused(out, path, world);
+        }
+        if path.outcome == Outcome::Refused
+            && let Some(dropped) = &path.dropped
+        {
+            out.push_str(" (dropped: ");
+            dropped::reason(out, path, dropped, world);
+            out.push(')');
         }
         if path.fragment_of.is_some_and(|of| of.is_lost_with_it) {
             out.push_str(" (with the first fragment)");
@@ -162,7 +180,7 @@ impl Text {
 pub(crate) fn outcome_style(outcome: Outcome) -> Style {
     match outcome {
         Outcome::Delivered | Outcome::LeftForVtep(_) | Outcome::LeftNode => GREEN,
-        Outcome::Loop | Outcome::NotSeenFurther | Outcome::EventsLost => LOSS,
+        Outcome::Dropped | Outcome::Loop | Outcome::NotSeenFurther | Outcome::EventsLost => LOSS,
         Outcome::NoSocket | Outcome::Refused | Outcome::Unanswered | Outcome::GivenUp => YELLOW,
         Outcome::InFlight | Outcome::NoReceiver | Outcome::Unknown => DIM,
     }

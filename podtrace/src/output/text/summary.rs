@@ -16,7 +16,12 @@ use crate::{
 };
 
 /// Outcomes of packets that the network, or podtrace, has lost.
-const LOSSES: [Outcome; 3] = [Outcome::NotSeenFurther, Outcome::EventsLost, Outcome::Loop];
+const LOSSES: [Outcome; 4] = [
+    Outcome::NotSeenFurther,
+    Outcome::Dropped,
+    Outcome::EventsLost,
+    Outcome::Loop,
+];
 
 impl Text {
     pub(super) fn summary_lines(

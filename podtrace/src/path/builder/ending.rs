@@ -108,6 +108,7 @@ impl Builder {
         if path.refusal.is_some() && (open.parts.is_some() || !path.is_refused()) {
             path.forget_refusal(outcome);
         }
+        path.forget_drop(outcome);
         path.outcome = outcome;
         path.incomplete |= self.may_lack(&path);
         complete(&mut path, &self.requests);

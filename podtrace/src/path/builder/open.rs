@@ -12,7 +12,7 @@ use super::{
 use crate::{
     model::{event::Event, frame::Frame},
     packet::{PacketKey, Payload, Tunnel},
-    path::{Hop, Outcome, Path, Translation},
+    path::{Hop, Outcome, Path, Translation, dropped::Dropped},
 };
 
 /// Memory of an open path in addition to the path itself: its slot, its links in four lists
@@ -182,10 +182,12 @@ impl Open {
         let translations = self.path.translations.capacity() * size_of::<Translation>();
         let parts = self.parts.as_ref().map_or(0, |parts| parts.size());
         let refusal = self.path.refusal.as_deref().map_or(0, size_of_val);
+        let dropped = self.path.dropped.as_deref().map_or(0, Dropped::bytes);
         let payload = self.path.payload.as_deref().map_or(0, Payload::bytes);
         let frame = self.path.frame.as_deref().map_or(0, Frame::bytes);
         BESIDE
             + refusal
+            + dropped
             + frame
             + payload
             + size_of::<Path>()

@@ -8,6 +8,7 @@ use super::{
     Builder,
     answerer::{Tap, comes_from},
     carried::{CARRIED_MAX, Carried},
+    dropped::unless_dropped,
     ended::Ended,
     join::index::Slot,
     open::Open,
@@ -248,13 +249,13 @@ impl Builder {
 }
 
 /// How a path ends that would end so if no more were known: that its packet went in a circle,
-/// or that it was refused. What was delivered stays so.
+/// that it was refused, or that a kernel has dropped it. What was delivered stays so.
 pub(super) fn unless_known(path: &Path, outcome: Outcome) -> Outcome {
     match outcome {
         Outcome::Delivered | Outcome::LeftForVtep(_) | Outcome::LeftNode => outcome,
         _ if path.circle.is_some() => Outcome::Loop,
         _ if path.is_refused() => Outcome::Refused,
-        _ => outcome,
+        _ => unless_dropped(path.is_dropped(), outcome),
     }
 }
 

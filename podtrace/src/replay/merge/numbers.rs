@@ -132,6 +132,11 @@ impl Numbers {
                 *node = self.node(*node);
                 *netns = id(*netns);
             }
+            Update::Drops { drops } => {
+                for drop in drops {
+                    drop.netns = id(drop.netns);
+                }
+            }
             Update::Cgroups { new, .. } => {
                 for new in new {
                     new.id = id(new.id);

@@ -117,6 +117,7 @@ impl StateLog {
             }
             // Too many to be repeated in each file: they only decide between equal packets.
             Update::Translations { .. }
+            | Update::Drops { .. }
             | Update::Sampling { .. }
             | Update::Loss(_)
             | Update::Notice { .. } => {}

@@ -116,7 +116,7 @@ pub(super) fn mark(outcome: Outcome) -> char {
     match outcome {
         Outcome::Delivered => '✓',
         Outcome::LeftForVtep(_) | Outcome::LeftNode => '→',
-        Outcome::NotSeenFurther | Outcome::NoSocket => '✗',
+        Outcome::NotSeenFurther | Outcome::Dropped | Outcome::NoSocket => '✗',
         Outcome::Refused => '!',
         Outcome::Loop => '∞',
         Outcome::Unanswered => '?',

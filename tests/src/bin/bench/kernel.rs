@@ -89,6 +89,7 @@ pub(crate) fn probe_options() -> ProbeOptions {
         max_interfaces: 1024,
         headers_only: false,
         filter: None,
+        drops: false,
         vxlan_ports: VxlanPorts::default(),
         diagnostics: false,
         without: Without::default(),

@@ -1,0 +1,35 @@
+//! Receives the packets that the kernel drops.
+use anyhow::Context as _;
+use tokio::sync::mpsc;
+
+use crate::{
+    model::drop::KernelDrop,
+    probe::drops::{DropReader, Drops},
+};
+
+/// The packets that the kernel drops; none if nobody wants to know, or the kernel does not tell.
+pub(super) struct DropFeed(Option<(DropReader, mpsc::Receiver<Vec<KernelDrop>>)>);
+
+impl DropFeed {
+    /// Starts to read.
+    ///
+    /// # Errors
+    /// When the reader cannot be started.
+    pub(super) fn start(drops: Option<Drops>) -> anyhow::Result<Self> {
+        let reader = drops.map(DropReader::spawn).transpose();
+        Ok(Self(reader.context("failed to start the reader of drops")?))
+    }
+
+    /// The next packets; none once all were read after a stop, or if there is no source.
+    pub(super) async fn next(&mut self) -> Option<Vec<KernelDrop>> {
+        let (_, received) = self.0.as_mut()?;
+        received.recv().await
+    }
+
+    /// Ends once everything was read.
+    pub(super) fn stop(&self) {
+        if let Some((reader, _)) = &self.0 {
+            reader.stop();
+        }
+    }
+}

@@ -1,0 +1,56 @@
+//! Packets that a kernel dropped, as it tells them.
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    packet::{DecodeOptions, Framing, Packet},
+    text::{hexadecimal, sanitize::sanitize},
+};
+
+/// Upper bound of the bytes kept of a dropped packet: enough for VXLAN over IPv6 and the
+/// headers inside.
+pub const DROP_BYTES: usize = 128;
+
+/// A packet that a kernel dropped.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct KernelDrop {
+    /// Nanoseconds, on the clock of the events.
+    pub ts_ns: u64,
+    /// The reason as the kernel names it, without the common prefix: `NETFILTER_DROP`; none
+    /// where it names none (before Linux 5.17).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// The kernel's function that dropped it, if symbols can be read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub function: Option<String>,
+    /// Id of the namespace of its device; 0 if it has no device.
+    pub netns: u64,
+    /// Index of its device in that namespace; 0 if it has none. It may be the next one on its
+    /// way already.
+    pub ifindex: u32,
+    /// Index of the device that it came in by; 0 if it did not.
+    pub came_by: u32,
+    /// EtherType of its bytes.
+    pub ethertype: u16,
+    /// Its length in bytes, from its network header on.
+    pub wire_len: u32,
+    /// Its first bytes from there on, [`DROP_BYTES`] at most.
+    #[serde(with = "hexadecimal")]
+    pub bytes: Vec<u8>,
+}
+
+impl KernelDrop {
+    /// The packet, as far as its bytes show it.
+    #[must_use]
+    pub fn packet(&self, options: &DecodeOptions) -> Packet {
+        Packet::decode(&self.bytes, self.wire_len, Framing::Ip, options)
+    }
+
+    /// Sanitizes the names, as a file can hold anything.
+    pub fn make_safe(&mut self) {
+        for name in [&mut self.reason, &mut self.function].into_iter().flatten() {
+            *name = sanitize(name);
+        }
+        self.bytes.truncate(DROP_BYTES);
+    }
+}

@@ -1,0 +1,136 @@
+//! Joins what a kernel says of dropped packets to their paths.
+//!
+//! A packet was dropped only if its path ends there: kernels drop copies of healthy packets,
+//! too. What is said waits until all events of its time were joined.
+use std::collections::VecDeque;
+
+use super::{Builder, join::index::Slot, open::Open, recent::Begun};
+use crate::{
+    model::drop::KernelDrop,
+    packet::{Network, Packet, PacketKey, is_group_address},
+    path::{Outcome, dropped::Dropped},
+    world::World,
+};
+
+/// Upper bound of the dropped packets that wait; beyond it the oldest is forgotten.
+pub(crate) const WAITING_MAX: usize = 4096;
+
+/// Dropped packets whose paths are still to be found.
+#[derive(Default)]
+pub(super) struct Drops(VecDeque<Waiting>);
+
+struct Waiting {
+    drop: Box<KernelDrop>,
+    key: PacketKey,
+}
+
+/// How well a path fits a dropped packet, the best last.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Fit {
+    /// It has other ends: they were translated since it was seen.
+    Translated,
+    /// It has the same ends.
+    Equal,
+}
+
+impl Builder {
+    /// Takes over that a kernel has dropped a packet.
+    pub fn drop_packet(&mut self, drop: &KernelDrop, packet: &Packet) {
+        // Of what goes to many, and of questions that are asked of all, copies are dropped.
+        let is_for_one = matches!(packet.network, Network::Ip(_))
+            && !packet.destination().is_some_and(is_group_address);
+        if !is_for_one {
+            return;
+        }
+        let waiting = &mut self.drops.0;
+        if waiting.len() >= WAITING_MAX {
+            waiting.pop_front();
+        }
+        waiting.push_back(Waiting {
+            drop: Box::new(KernelDrop {
+                bytes: Vec::new(),
+                ..drop.clone()
+            }),
+            key: packet.key(),
+        });
+    }
+
+    /// Joins what was dropped until `now_ns` to its paths; all events until then were joined.
+    #[inline]
+    pub fn join_drops(&mut self, now_ns: u64, world: &World) {
+        while let Some(next) = self.drops.0.front()
+            && next.drop.ts_ns <= now_ns
+            && let Some(Waiting { drop, key }) = self.drops.0.pop_front()
+        {
+            self.join_drop(*drop, key, world);
+        }
+    }
+
+    fn join_drop(&mut self, drop: KernelDrop, key: PacketKey, world: &World) {
+        let Some(slot) = self.dropped(&drop, &key, world) else {
+            return;
+        };
+        self.take_up(slot);
+        self.open.change(slot, drop.ts_ns, |open| {
+            let hops = open.path.hops.len();
+            open.path.dropped = Some(Box::new(Dropped { by: drop, hops }));
+        });
+    }
+
+    /// The path of a dropped packet: of those that fit best, the one seen last. Among packets
+    /// that were translated to other ends, only one that no other is like.
+    fn dropped(&self, drop: &KernelDrop, key: &PacketKey, world: &World) -> Option<Slot> {
+        let known = &self.refusals;
+        let begun = known
+            .begun
+            .find(key.tag())
+            .chain(known.late.find(key.tag()));
+        let mut best: Option<(Fit, u64, Slot)> = None;
+        let mut is_only = true;
+        for Begun { id, slot, .. } in begun {
+            let Some(open) = self.open.get(*slot).filter(|open| open.path.id == *id) else {
+                continue;
+            };
+            let Some(fit) = fits(open, drop, key, world) else {
+                continue;
+            };
+            let found = (fit, open.path.last_ns(), *slot);
+            is_only = best.is_none_or(|(other, _, at)| other != fit || at == *slot);
+            best = best.max(Some(found));
+        }
+        let (fit, _, slot) = best?;
+        (fit == Fit::Equal || is_only).then_some(slot)
+    }
+}
+
+/// How well an open path fits a dropped packet; none if it cannot be its own.
+fn fits(open: &Open, drop: &KernelDrop, key: &PacketKey, world: &World) -> Option<Fit> {
+    let last = open.path.hops.last()?;
+    let point = world.tap_points.get(last.interface)?;
+    if last.ts_ns > drop.ts_ns || open.path.dropped.is_some() {
+        return None;
+    }
+    if open.key.quoted() == key.quoted() {
+        return Some(Fit::Equal);
+    }
+    let is_here = drop.netns == point.netns_id;
+    let like = |key: &PacketKey| key.without_ends().quoted();
+    (is_here && like(&open.key) == like(key)).then_some(Fit::Translated)
+}
+
+/// How a path ends that would end so if its kernel had not said that it dropped the packet.
+pub(super) fn unless_dropped(is_dropped: bool, outcome: Outcome) -> Outcome {
+    match outcome {
+        Outcome::NotSeenFurther
+        | Outcome::NoSocket
+        | Outcome::EventsLost
+        | Outcome::Unknown
+        | Outcome::GivenUp
+        | Outcome::InFlight
+            if is_dropped =>
+        {
+            Outcome::Dropped
+        }
+        _ => outcome,
+    }
+}

@@ -1,0 +1,52 @@
+//! Packets that a kernel says it has dropped.
+use super::{Outcome, Path};
+use crate::{
+    model::{drop::KernelDrop, tap_point::TapPoint},
+    world::World,
+};
+
+/// What a kernel says of a packet that it has dropped.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Dropped {
+    /// Its words, without the packet's bytes.
+    pub by: KernelDrop,
+    /// How many hops the packet had by then.
+    pub hops: usize,
+}
+
+impl Dropped {
+    /// Its size in memory, in bytes.
+    pub(crate) fn bytes(&self) -> usize {
+        let names = [&self.by.reason, &self.by.function];
+        let names = names.into_iter().flatten().map(String::capacity);
+        size_of::<Self>() + names.sum::<usize>()
+    }
+
+    /// The device that the packet was at, if it is known. It may be the next one on its way
+    /// already.
+    #[must_use]
+    pub fn device<'a>(&self, world: &'a World) -> Option<&'a TapPoint> {
+        let KernelDrop { netns, ifindex, .. } = self.by;
+        world
+            .tap_points
+            .iter()
+            .find(|point| (point.netns_id, point.ifindex) == (netns, ifindex))
+    }
+}
+
+impl Path {
+    /// Whether a kernel has dropped it where it was seen last.
+    pub(super) fn is_dropped(&self) -> bool {
+        let dropped = self.dropped.as_deref();
+        dropped.is_some_and(|dropped| dropped.hops == self.hops.len())
+    }
+
+    /// Forgets a drop that its further way has contradicted: that was of a copy. `outcome`: its
+    /// own.
+    pub(super) fn forget_drop(&mut self, outcome: Outcome) {
+        let is_it = self.is_dropped() && matches!(outcome, Outcome::Dropped | Outcome::Refused);
+        if !is_it {
+            self.dropped = None;
+        }
+    }
+}

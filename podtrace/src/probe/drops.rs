@@ -1,0 +1,177 @@
+//! The packets that the kernel drops, as its tracepoint `kfree_skb` tells them.
+mod reader;
+mod symbols;
+
+use std::collections::BTreeMap;
+
+use aya::{
+    Ebpf,
+    maps::{MapData, PerCpuArray, RingBuf},
+    programs::RawTracePoint,
+};
+use podtrace_ebpf::{
+    config,
+    dropped::{DROP_REASONS, Dropped},
+};
+
+use super::{
+    ProbeError,
+    btf::{Btf, BtfError, Enumeration},
+    error::not_loaded,
+    load::take,
+};
+use crate::model::drop::{DROP_BYTES, KernelDrop};
+pub use reader::DropReader;
+use symbols::Symbols;
+
+/// The tracepoint, and its type in the kernel's BTF.
+const TRACEPOINT: &str = "kfree_skb";
+const TRACEPOINT_TYPE: &str = "btf_trace_kfree_skb";
+/// Its arguments up to the reason, with the one that the kernel adds: before Linux 5.17 there
+/// are the packet and the caller only.
+const WITH_REASON: usize = 4;
+/// The kernel's list of reasons, and what all their names begin with.
+const REASONS: &str = "skb_drop_reason";
+const REASON_PREFIX: &str = "SKB_DROP_REASON_";
+
+/// Where the program finds what it tells of a packet, in the structs of the running kernel.
+pub(super) struct Layout {
+    globals: [(&'static str, u32); 9],
+}
+
+impl Layout {
+    pub(super) fn find(btf: &Btf) -> Result<Self, BtfError> {
+        let args = btf.arguments_of(TRACEPOINT_TYPE)?;
+        let has_reason = args.is_some_and(|args| args >= WITH_REASON);
+        let skb = |member| btf.offset_of("sk_buff", member);
+        Ok(Self {
+            globals: [
+                (config::GLOBAL_HAS_REASON, has_reason.into()),
+                (config::GLOBAL_SKB_LEN, skb("len")?),
+                (config::GLOBAL_SKB_IIF, skb("skb_iif")?),
+                (config::GLOBAL_SKB_PROTOCOL, skb("protocol")?),
+                (config::GLOBAL_SKB_NETWORK, skb("network_header")?),
+                (config::GLOBAL_SKB_TAIL, skb("tail")?),
+                (config::GLOBAL_SKB_HEAD, skb("head")?),
+                (config::GLOBAL_SKB_DATA, skb("data")?),
+                (
+                    config::GLOBAL_DEV_IFINDEX,
+                    btf.offset_of("net_device", "ifindex")?,
+                ),
+            ],
+        })
+    }
+
+    /// The values of the program's globals, by their names.
+    pub(super) fn globals(&self) -> &[(&'static str, u32)] {
+        &self.globals
+    }
+}
+
+/// The packets that the kernel drops, while the taps are started.
+pub struct Drops {
+    ring: RingBuf<MapData>,
+    counts: PerCpuArray<MapData, [u64; 3]>,
+    reasons: Enumeration,
+    symbols: Symbols,
+}
+
+impl Drops {
+    /// Loads the program and attaches it, for as long as the object lives.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub(super) fn attach(ebpf: &mut Ebpf) -> Result<Self, ProbeError> {
+        let missing = || ProbeError::Missing(config::PROGRAM_DROP);
+        let program = ebpf.program_mut(config::PROGRAM_DROP).ok_or_else(missing)?;
+        let program: &mut RawTracePoint = program.try_into().map_err(|_| missing())?;
+        program
+            .load()
+            .and_then(|()| program.attach(TRACEPOINT).map(drop))
+            .map_err(|source| not_loaded(config::PROGRAM_DROP, source))?;
+        Ok(Self {
+            ring: take(ebpf, config::MAP_DROPS)?,
+            counts: take(ebpf, config::MAP_DROP_COUNTS)?,
+            // Kernels before 5.17 have none.
+            reasons: Btf::of_kernel()?.enumeration(REASONS).unwrap_or_default(),
+            symbols: Symbols::open(),
+        })
+    }
+
+    /// The next dropped packet; none if all were taken.
+    fn next(&mut self) -> Option<KernelDrop> {
+        loop {
+            let item = self.ring.next()?;
+            let Some(dropped) = Dropped::decode(&item) else {
+                continue;
+            };
+            let reason = dropped.reason.map(|number| reason(&self.reasons, number));
+            let function = self.symbols.name(dropped.location);
+            if is_healthy(reason.as_deref(), function) {
+                continue;
+            }
+            let bytes = dropped.data;
+            return Some(KernelDrop {
+                ts_ns: dropped.ts_ns,
+                reason,
+                function: function.map(str::to_owned),
+                netns: dropped.netns,
+                ifindex: dropped.ifindex,
+                came_by: dropped.came_by,
+                ethertype: dropped.ethertype,
+                wire_len: dropped.wire_len,
+                bytes: bytes[..bytes.len().min(DROP_BYTES)].to_vec(),
+            });
+        }
+    }
+
+    /// How many packets were dropped for each reason, and how many of them are told by no
+    /// record.
+    ///
+    /// # Errors
+    /// When the map cannot be read.
+    pub fn counts(&self) -> Result<BTreeMap<String, (u64, u64)>, ProbeError> {
+        let mut all = BTreeMap::new();
+        for number in 0..DROP_REASONS {
+            let counts = self.counts.get(&number, 0);
+            let counts = counts.map_err(|source| ProbeError::Map {
+                operation: format!("read map {}", config::MAP_DROP_COUNTS),
+                source,
+            })?;
+            let sum = |at: usize| counts.iter().map(|of_cpu| of_cpu[at]).sum::<u64>();
+            if sum(0) > 0 {
+                all.insert(reason(&self.reasons, number), (sum(0), sum(1)));
+            }
+        }
+        Ok(all)
+    }
+}
+
+/// The name of a reason, or its number where the kernel's list lacks it: modules have reasons
+/// of their own.
+fn reason(reasons: &Enumeration, number: u32) -> String {
+    match reasons.name(number.into()) {
+        Some(name) => name.strip_prefix(REASON_PREFIX).unwrap_or(name).to_owned(),
+        None => format!("reason {number:#x}"),
+    }
+}
+
+/// Whether a packet is dropped so after it did what it was for: the kernel frees an echo reply
+/// like this once raw sockets have copies of it.
+fn is_healthy(reason: Option<&str>, function: Option<&str>) -> bool {
+    let is_echo = function.is_some_and(|name| name.starts_with("ping_") || name == "icmp_rcv");
+    is_echo && reason.is_none_or(|reason| matches!(reason, "NO_SOCKET" | "NOT_SPECIFIED"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn echo_replies_are_freed_and_not_lost() {
+        assert!(is_healthy(Some("NO_SOCKET"), Some("ping_rcv")));
+        assert!(!is_healthy(Some("NO_SOCKET"), Some("__udp4_lib_rcv")));
+        assert!(!is_healthy(Some("NETFILTER_DROP"), Some("icmp_rcv")));
+        assert!(!is_healthy(None, None));
+    }
+}
