@@ -206,6 +206,11 @@ fn row_is_as_documented() {
     refusal_tunnel: -
     refusal_tunnel_port: -
     wire_segments: -
+    drop_reason: -
+    drop_function: -
+    drop_device: -
+    drop_pod: -
+    drop_node: -
     ");
 }
 

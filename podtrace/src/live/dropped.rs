@@ -5,6 +5,7 @@ use tokio::sync::mpsc;
 use crate::{
     model::drop::KernelDrop,
     probe::drops::{DropReader, Drops},
+    text::count::counted,
 };
 
 /// The packets that the kernel drops; none if nobody wants to know, or the kernel does not tell.
@@ -24,6 +25,28 @@ impl DropFeed {
     pub(super) async fn next(&mut self) -> Option<Vec<KernelDrop>> {
         let (_, received) = self.0.as_mut()?;
         received.recv().await
+    }
+
+    /// How many packets the kernel dropped beyond those that it has told of one by one, in a line
+    /// for each reason; everything was read.
+    ///
+    /// # Errors
+    /// When the reader has ended early.
+    pub(super) fn untold(&mut self) -> anyhow::Result<Vec<String>> {
+        let Some((reader, _)) = self.0.take() else {
+            return Ok(Vec::new());
+        };
+        let drops = reader.join().context("failed to read the drops")?;
+        let mut lines = Vec::new();
+        for (reason, (all, untold)) in drops.counts()? {
+            if untold > 0 {
+                lines.push(format!(
+                    "{reason}: the kernel dropped {}, too many to tell of {untold} of them",
+                    counted(all, "packet")
+                ));
+            }
+        }
+        Ok(lines)
     }
 
     /// Ends once everything was read.

@@ -65,6 +65,7 @@ impl Tracer {
         while let Some(drops) = self.dropped.next().await {
             self.update(&Update::Drops { drops });
         }
+        let untold = self.dropped.untold().map(|lines| self.notify(lines));
         let named = self.take_last_names();
         let untraced = self.report_untraced();
         let read = self.reader.join().context("failed to read the rings");
@@ -73,6 +74,7 @@ impl Tracer {
         let summed_up = read
             .and(followed)
             .and(stopped.map(|_| ()).map_err(Into::into))
+            .and(untold)
             .and(named)
             .and(summed_up);
         let flushed = self.pipeline.flush();

@@ -46,6 +46,31 @@ impl KernelDrop {
         Packet::decode(&self.bytes, self.wire_len, Framing::Ip, options)
     }
 
+    /// Whether the packet had passed the network when it was dropped: by TCP, such as a segment
+    /// that came twice, or by a socket, which may have had a copy of it, as raw sockets of all
+    /// ICMP messages.
+    #[must_use]
+    pub fn is_by_transport(&self) -> bool {
+        let Some(reason) = self
+            .reason
+            .as_deref()
+            .filter(|name| *name != "NOT_SPECIFIED")
+        else {
+            return !self.is_by_network();
+        };
+        let begins_with = |begin: &&str| reason.starts_with(*begin);
+        matches!(reason, "NO_SOCKET" | "PROTO_MEM" | "XFRM_POLICY")
+            || ["SOCKET_", "TCP_"].iter().any(begins_with)
+    }
+
+    /// Whether a function of the network layer or of the firewall dropped it.
+    fn is_by_network(&self) -> bool {
+        let function = self.function.as_deref().unwrap_or_default();
+        ["nf", "ip_", "ip6_", "ipv6_", "arp_", "br_"]
+            .iter()
+            .any(|begin| function.starts_with(begin))
+    }
+
     /// Sanitizes the names, as a file can hold anything.
     pub fn make_safe(&mut self) {
         for name in [&mut self.reason, &mut self.function].into_iter().flatten() {

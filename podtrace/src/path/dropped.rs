@@ -41,6 +41,14 @@ impl Path {
         dropped.is_some_and(|dropped| dropped.hops == self.hops.len())
     }
 
+    /// Whether a kernel has dropped it where it arrived, before a socket could take it.
+    pub(super) fn is_dropped_on_arrival(&self) -> bool {
+        let dropped = self.dropped.as_deref();
+        self.is_dropped()
+            && self.sockets().next().is_none()
+            && dropped.is_some_and(|dropped| !dropped.by.is_by_transport())
+    }
+
     /// Forgets a drop that its further way has contradicted: that was of a copy. `outcome`: its
     /// own.
     pub(super) fn forget_drop(&mut self, outcome: Outcome) {

@@ -226,6 +226,7 @@ fn json_is_as_documented() {
         "last_ns": 1700000000000001000,
         "outcomes": {
           "delivered": 5,
+          "dropped": 0,
           "events_lost": 1,
           "given_up": 0,
           "in_flight": 0,
@@ -297,6 +298,7 @@ fn json_is_as_documented() {
           "last_ns": 1700000000000001000,
           "outcomes": {
             "delivered": 4,
+            "dropped": 0,
             "events_lost": 1,
             "given_up": 0,
             "in_flight": 0,

@@ -48,7 +48,7 @@ fn summary_counts_paths_that_may_lack_hops() {
         ..Summary::default()
     };
     Json::new(0).summary(&mut out, &summary, &NotShown::default(), &world());
-    insta::assert_snapshot!(out, @r#"{"type":"summary","packets":3,"outcomes":{"delivered":0,"events_lost":0,"given_up":0,"in_flight":0,"left_for_vtep":0,"left_node":0,"loop":0,"no_receiver_expected":0,"no_socket":0,"not_seen_further":0,"refused":0,"unanswered":0,"unknown":0},"incomplete":2,"unreadable":0,"duration_ns":0,"total":{"seen":0,"emitted":0,"filtered":0,"lost_ring":0,"undecodable":0},"taps":[]}"#);
+    insta::assert_snapshot!(out, @r#"{"type":"summary","packets":3,"outcomes":{"delivered":0,"dropped":0,"events_lost":0,"given_up":0,"in_flight":0,"left_for_vtep":0,"left_node":0,"loop":0,"no_receiver_expected":0,"no_socket":0,"not_seen_further":0,"refused":0,"unanswered":0,"unknown":0},"incomplete":2,"unreadable":0,"duration_ns":0,"total":{"seen":0,"emitted":0,"filtered":0,"lost_ring":0,"undecodable":0},"taps":[]}"#);
 }
 
 /// A path with a value in every field except those of several nodes' clocks.

@@ -84,6 +84,9 @@ impl Text {
             }
             Outcome::Dropped => {
                 dropped(out, path, &last_place(path, world), world);
+                if path.late_of.is_some() && path.lateness_ns().is_none() {
+                    out.push_str(" (corrects what was shown before)");
+                }
                 Ok(())
             }
             Outcome::NoReceiver => {

@@ -62,7 +62,7 @@ fn path_and_summary_are_shown() {
     let summary = Summary {
         taps: TapCounts::from([((0, Egress), tap)]),
         packets: 2,
-        outcomes: [1, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0, 0, 0],
+        outcomes: [1, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0, 0, 0, 0],
         incomplete: 1,
         unreadable: 0,
         left_out: LeftOut::default(),
@@ -345,7 +345,7 @@ fn colours_change_no_text() {
         };
         let summary = Summary {
             taps: TapCounts::from([((0, Egress), tap)]),
-            outcomes: [1; 13],
+            outcomes: [1; 14],
             not_recorded: 4,
             ..Summary::default()
         };

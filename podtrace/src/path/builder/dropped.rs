@@ -68,6 +68,9 @@ impl Builder {
 
     fn join_drop(&mut self, drop: KernelDrop, key: PacketKey, world: &World) {
         let Some(slot) = self.dropped(&drop, &key, world) else {
+            if let Some(id) = self.ended_like(&key) {
+                self.drop_ended(id, drop, world);
+            }
             return;
         };
         self.take_up(slot);
@@ -75,6 +78,17 @@ impl Builder {
             let hops = open.path.hops.len();
             open.path.dropped = Some(Box::new(Dropped { by: drop, hops }));
         });
+    }
+
+    /// The newest packet with that key whose path has ended.
+    fn ended_like(&self, key: &PacketKey) -> Option<u64> {
+        let mut begun = self.refusals.begun.find(key.tag());
+        let found = begun.find(|begun| {
+            let open = self.open.get(begun.slot);
+            let is_open = open.is_some_and(|open| open.path.id == begun.id);
+            !is_open && begun.key.quoted() == key.quoted()
+        });
+        found.map(|begun| begun.id)
     }
 
     /// The path of a dropped packet: of those that fit best, the one seen last. Among packets

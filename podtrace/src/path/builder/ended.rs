@@ -1,4 +1,4 @@
-//! Answers to packets whose paths have ended.
+//! Answers to packets whose paths have ended, and drops of such packets.
 use std::collections::VecDeque;
 
 use super::{
@@ -6,8 +6,9 @@ use super::{
     answerer::{Tap, comes_from},
 };
 use crate::{
+    model::drop::KernelDrop,
     packet::{Transport, asks_to_connect},
-    path::{LateOf, Outcome, Path, refusal::Refusal},
+    path::{LateOf, Outcome, Path, dropped::Dropped, refusal::Refusal},
     world::World,
 };
 
@@ -21,10 +22,50 @@ const HOPS_MAX: usize = 16;
 #[cfg(test)]
 pub(super) const BYTES: usize =
     (LEFT_MAX + ARRIVED_MAX) * (size_of::<Path>() + HOPS_MAX * size_of::<crate::path::Hop>());
-/// Upper bound of the answers to packets whose paths have ended and were not shown yet.
+/// Upper bound of what is known of packets whose paths have ended and were not shown yet.
 const PENDING_MAX: usize = 64;
-/// How long such an answer is kept, in nanoseconds: longer than a path waits to be shown.
+/// How long that is kept, in nanoseconds: longer than a path waits to be shown.
 const PENDING_NS: u64 = 2_000_000_000;
+/// How long after its arrival a kernel may drop a packet, in nanoseconds: it handles it at once.
+const HANDLED_NS: u64 = 100_000_000;
+
+/// What is heard of a packet whose path has ended.
+enum Heard {
+    Refusal(Refusal, Tap),
+    Drop(Box<KernelDrop>),
+}
+
+impl Heard {
+    fn ts_ns(&self) -> u64 {
+        match self {
+            Self::Refusal(refusal, _) => refusal.ts_ns,
+            Self::Drop(drop) => drop.ts_ns,
+        }
+    }
+
+    /// Whether it can be about this path.
+    fn is_of(&self, path: &Path, world: &World) -> bool {
+        match self {
+            Self::Refusal(_, tap) => comes_from(path, *tap, world),
+            Self::Drop(drop) => is_dropped_there(path, drop, world),
+        }
+    }
+
+    /// Adds it to a path. What was refused where it has arrived stays delivered: its receiver did
+    /// not want it.
+    fn add_to(self, path: &mut Path) {
+        match self {
+            Self::Refusal(refusal, _) => set(path, refusal),
+            Self::Drop(by) => {
+                path.outcome = Outcome::Dropped;
+                path.dropped = Some(Box::new(Dropped {
+                    hops: path.hops.len(),
+                    by: *by,
+                }));
+            }
+        }
+    }
+}
 
 /// The ended paths of packets that may be refused.
 #[derive(Default)]
@@ -33,8 +74,8 @@ pub(super) struct Ended {
     left: Kept<LEFT_MAX>,
     /// Those that have arrived and were shown, where no tap tells of sockets.
     arrived: Kept<ARRIVED_MAX>,
-    /// Answers to those that were not shown, by the number of the refused packet.
-    pending: VecDeque<(u64, Refusal, Tap)>,
+    /// What was heard of those that were not shown, by the number of the packet.
+    pending: VecDeque<(u64, Heard)>,
 }
 
 /// The newest paths of a kind, `MAX` at most, the oldest first.
@@ -61,9 +102,18 @@ impl Builder {
     /// Corrects what was shown of a packet that had left or arrived, or sets it before it is
     /// shown.
     pub(super) fn refuse_ended(&mut self, id: u64, refusal: Refusal, tap: Tap, world: &World) {
-        if !refusal.reason.is_refusal() {
-            return;
+        if refusal.reason.is_refusal() {
+            self.hear(id, Heard::Refusal(refusal, tap), world);
         }
+    }
+
+    /// Corrects what was shown of a packet that had arrived, or sets it before it is shown: the
+    /// kernel has dropped it there.
+    pub(super) fn drop_ended(&mut self, id: u64, drop: KernelDrop, world: &World) {
+        self.hear(id, Heard::Drop(Box::new(drop)), world);
+    }
+
+    fn hear(&mut self, id: u64, heard: Heard, world: &World) {
         let Ended {
             left,
             arrived,
@@ -73,10 +123,10 @@ impl Builder {
             if pending.len() >= PENDING_MAX {
                 pending.pop_front();
             }
-            pending.push_back((id, refusal, tap));
+            pending.push_back((id, heard));
             return;
         };
-        if let Some(mut path) = known.take_if(|path| comes_from(path, tap, world)) {
+        if let Some(mut path) = known.take_if(|path| heard.is_of(path, world)) {
             path.late_of = Some(LateOf {
                 id,
                 hops: path.hops.len(),
@@ -84,12 +134,12 @@ impl Builder {
             });
             path.id = self.next_id;
             self.next_id += 1;
-            set(&mut path, refusal);
+            heard.add_to(&mut path);
             self.finished.push(path);
         }
     }
 
-    /// Adds to a path that is about to be shown the answer that has refused it since it ended.
+    /// Adds to a path that is about to be shown what was heard of it since it ended.
     #[inline]
     pub fn amend(&mut self, path: &mut Path, world: &World) {
         if !self.refusals.ended.pending.is_empty() {
@@ -97,14 +147,14 @@ impl Builder {
         }
     }
 
-    /// Takes a path that was shown: an answer may still come.
+    /// Takes a path that was shown: more may still be heard of it.
     #[inline]
     pub fn keep(&mut self, path: Box<Path>) {
         let ended = &mut self.refusals.ended;
         match path.outcome {
             _ if path.hops.len() > HOPS_MAX => {}
             Outcome::LeftNode | Outcome::LeftForVtep(_) => ended.left.push(path),
-            Outcome::Delivered if may_be_refused(&path) => ended.arrived.push(path),
+            Outcome::Delivered if is_undecided(&path) => ended.arrived.push(path),
             _ => {}
         }
     }
@@ -114,12 +164,12 @@ impl Ended {
     fn amend(&mut self, path: &mut Path, world: &World) {
         let now_ns = path.last_ns();
         self.pending
-            .retain(|(_, refusal, _)| now_ns.saturating_sub(refusal.ts_ns) <= PENDING_NS);
-        let at = self.pending.iter().position(|(id, ..)| *id == path.id);
-        if let Some((_, refusal, tap)) = at.and_then(|at| self.pending.remove(at))
-            && comes_from(path, tap, world)
+            .retain(|(_, heard)| now_ns.saturating_sub(heard.ts_ns()) <= PENDING_NS);
+        let at = self.pending.iter().position(|(id, _)| *id == path.id);
+        if let Some((_, heard)) = at.and_then(|at| self.pending.remove(at))
+            && heard.is_of(path, world)
         {
-            set(path, refusal);
+            heard.add_to(path);
         }
     }
 }
@@ -135,10 +185,25 @@ fn set(path: &mut Path, refusal: Refusal) {
     path.refusal = Some(Box::new(Refusal { hops, ..refusal }));
 }
 
-/// Whether the receiver of a delivered packet may refuse it: no socket has taken it.
-fn may_be_refused(path: &Path) -> bool {
+/// Whether an ended path's packet can have been dropped where it had arrived.
+fn is_dropped_there(path: &Path, drop: &KernelDrop, world: &World) -> bool {
+    let Some(last) = path.hops.last() else {
+        return false;
+    };
+    let point = world.tap_points.get(last.interface);
+    let after_ns = drop.ts_ns.checked_sub(last.ts_ns);
+    path.outcome == Outcome::Delivered
+        && is_undecided(path)
+        && !drop.is_by_transport()
+        && after_ns.is_some_and(|after_ns| after_ns <= HANDLED_NS)
+        && point.is_some_and(|point| point.netns_id == drop.netns)
+}
+
+/// Whether a delivered packet may not have been wanted where it has arrived: no socket has taken
+/// it. What is for a kernel itself, no socket takes.
+fn is_undecided(path: &Path) -> bool {
     let is_asked_for = match path.packet.transport {
-        Transport::Udp { .. } | Transport::Other => true,
+        Transport::Udp { .. } | Transport::Echo { .. } | Transport::Other => true,
         Transport::Tcp { flags, .. } => asks_to_connect(flags),
         _ => false,
     };

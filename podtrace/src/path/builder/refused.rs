@@ -252,6 +252,7 @@ impl Builder {
 /// that it was refused, or that a kernel has dropped it. What was delivered stays so.
 pub(super) fn unless_known(path: &Path, outcome: Outcome) -> Outcome {
     match outcome {
+        Outcome::Delivered if path.is_dropped_on_arrival() => Outcome::Dropped,
         Outcome::Delivered | Outcome::LeftForVtep(_) | Outcome::LeftNode => outcome,
         _ if path.circle.is_some() => Outcome::Loop,
         _ if path.is_refused() => Outcome::Refused,

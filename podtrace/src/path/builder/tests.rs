@@ -1,6 +1,7 @@
 mod arrival;
 mod circle;
 mod datagrams;
+mod dropped;
 mod equal;
 pub(crate) mod flood;
 mod fragments;

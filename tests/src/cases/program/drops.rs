@@ -23,7 +23,7 @@ fn dropped_packet_is_told_with_its_headers_and_why() {
     })
     .unwrap();
     assert_eq!(
-        probe.limits().iter().find(|limit| limit.contains("told")),
+        probe.limits().iter().find(|limit| limit.contains("drops")),
         None
     );
     let (reader, mut dropped) = DropReader::spawn(probe.take_drops().unwrap()).unwrap();
