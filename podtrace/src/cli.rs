@@ -3,6 +3,7 @@ mod capture;
 mod config;
 mod control;
 mod detail;
+mod doctor;
 mod files;
 mod filter;
 mod flows;
@@ -21,6 +22,7 @@ use parse::number;
 pub use capture::{Attach, CaptureArgs, Feature, KernelArgs, LoadArgs, NamingArgs, ViewArgs};
 pub use control::ControlArgs;
 pub use detail::DetailArgs;
+pub use doctor::{DoctorArgs, DoctorFormat};
 pub use files::{FileArgs, WriteArgs};
 pub use filter::{FileFilterArgs, LiveFilterArgs, ScopeArgs, SelectArgs};
 pub use flows::{FlowsArgs, FlowsFormat, FlowsOrder};
@@ -35,7 +37,7 @@ pub use screen::ScreenArgs;
 #[command(
     version,
     about,
-    after_help = "Exit status: 0 success, 1 problems found (topology --check), 2 error,
+    after_help = "Exit status: 0 success, 1 problems found (topology --check, doctor), 2 error,
 4 events lost (--strict)."
 )]
 pub struct Cli {
@@ -147,6 +149,15 @@ pub enum Command {
   podtrace topology session.pcapng             the network when that was recorded
   sudo podtrace topology --netns a --netns b   two nodes in namespaces of one machine")]
     Topology(TopologyArgs),
+    /// Show what podtrace can do on this node, and what is lost without the rest
+    ///
+    /// Looks at the kernel, its privileges, the programs that it takes, cgroups, the container
+    /// runtime, the Kubernetes API and clocks. Loads the programs, attaches them to no interface,
+    /// and changes nothing. Exits with status 1 if podtrace cannot trace here.
+    #[command(after_help = "Examples:
+  sudo podtrace doctor
+  sudo podtrace doctor -o json | jq -r '.findings[] | select(.state != \"fine\").what'")]
+    Doctor(DoctorArgs),
     /// Try it: create a network of two nodes in namespaces, ping, print the hops
     Demo(DemoArgs),
     /// Create a network of nodes and pods in namespaces and keep it until Ctrl-C

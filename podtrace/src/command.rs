@@ -2,6 +2,7 @@
 mod about;
 mod cleanup;
 mod demo;
+mod doctor;
 mod failure;
 mod filter;
 mod flows;
@@ -59,6 +60,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Stats(args) => replay::stats(&args),
         Command::Export(args) => replay::export(&args),
         Command::Topology(args) => topology::run(&args),
+        Command::Doctor(args) => doctor::run(args),
         Command::Demo(args) => demo::run(&args),
         Command::Lab(args) => lab::run(&args),
         Command::Cleanup => cleanup::run(),

@@ -98,6 +98,20 @@ impl Drops {
         })
     }
 
+    /// Whether the kernel names reasons.
+    #[must_use]
+    pub fn has_reasons(&self) -> bool {
+        self.reasons
+            .value("SKB_DROP_REASON_NETFILTER_DROP")
+            .is_some()
+    }
+
+    /// Whether the kernel's functions can be named.
+    #[must_use]
+    pub fn has_symbols(&self) -> bool {
+        self.symbols.are_known()
+    }
+
     /// The next dropped packet; none if all were taken.
     fn next(&mut self) -> Option<KernelDrop> {
         loop {

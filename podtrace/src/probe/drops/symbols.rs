@@ -28,6 +28,15 @@ impl Symbols {
         }
     }
 
+    /// Whether the list has addresses.
+    pub(super) fn are_known(&self) -> bool {
+        let mut first = String::new();
+        let list = self.list.as_ref();
+        let read = list.map(|list| BufReader::new(list).read_line(&mut first));
+        let address = first.split(' ').next().unwrap_or_default();
+        matches!(read, Some(Ok(1..))) && address.bytes().any(|digit| digit != b'0')
+    }
+
     /// The function that an address is in; none if that cannot be read.
     pub(super) fn name(&mut self, address: u64) -> Option<&str> {
         if !self.known.contains_key(&address) {
