@@ -12,7 +12,7 @@ pub const DROP_LEN: usize = 48 + DROP_DATA;
 pub const DROP_REASONS: u32 = 512;
 /// Upper bound of the records of one reason within a window of [`DROP_WINDOW_SHIFT`], on each
 /// CPU: further packets are only counted.
-pub const DROP_BURST: u64 = 512;
+pub const DROP_BURST: u64 = 64;
 /// A window has two to the power of it nanoseconds: 134 ms.
 pub const DROP_WINDOW_SHIFT: u32 = 27;
 /// [`DropRecord::reason`] where the kernel tells none (before Linux 5.17).

@@ -148,7 +148,10 @@ impl Pipeline {
     /// Applies an update to the world and hands it to the consumers.
     pub fn apply(&mut self, origin: &Origin, update: &Update) {
         self.world.apply(origin, update);
-        self.consumers.update(origin, update, &self.world);
+        // What joins no path tells nothing.
+        if !matches!(update, Update::Drops { .. }) {
+            self.consumers.update(origin, update, &self.world);
+        }
         match update {
             Update::TapPoint { number, .. } => self.removed.remove(*number),
             Update::Removed { number } => {
@@ -193,7 +196,7 @@ impl Pipeline {
             Update::Drops { drops } => {
                 for drop in drops {
                     let packet = drop.packet(&self.options);
-                    self.builder.drop_packet(drop, &packet);
+                    self.builder.drop_packet(origin, drop, &packet);
                 }
             }
             // Nothing waits for names from the API.

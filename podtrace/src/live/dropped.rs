@@ -27,6 +27,12 @@ impl DropFeed {
         received.recv().await
     }
 
+    /// Those that wait.
+    pub(super) fn waiting(&mut self) -> Option<Vec<KernelDrop>> {
+        let (_, received) = self.0.as_mut()?;
+        received.try_recv().ok()
+    }
+
     /// How many packets the kernel dropped beyond those that it has told of one by one, in a line
     /// for each reason; everything was read.
     ///

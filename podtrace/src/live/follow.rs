@@ -95,6 +95,10 @@ impl Tracer {
         }
         self.report_changes();
         self.report_limit();
+        // Before paths end that they are about.
+        while let Some(drops) = self.dropped.waiting() {
+            self.update(&Update::Drops { drops });
+        }
         self.pipeline.tick(now_ns);
         if self.is_attaching {
             self.show_attaching();

@@ -32,7 +32,7 @@ impl Pipeline {
     /// Advances the time to `now_ns`, until which all events were pushed. `missing`: events
     /// missing since the beginning.
     pub fn advance(&mut self, now_ns: u64, missing: Missing) {
-        self.builder.join_drops(now_ns, &self.world);
+        self.join_drops(now_ns);
         self.builder.expire(now_ns);
         self.now_ns = self.now_ns.max(now_ns);
         self.show_finished();
@@ -43,6 +43,19 @@ impl Pipeline {
             taps: &self.taps,
         };
         self.consumers.tick(&tick, &self.world);
+    }
+
+    /// Joins what kernels have dropped until a time to its paths, and hands it to the consumers.
+    fn join_drops(&mut self, now_ns: u64) {
+        let joined = self.builder.join_drops(now_ns, &self.world);
+        for same in joined.chunk_by(|(one, _), (other, _)| one == other) {
+            let Some((origin, _)) = same.first() else {
+                continue;
+            };
+            let drops = same.iter().map(|(_, drop)| drop.clone()).collect();
+            let update = Update::Drops { drops };
+            self.consumers.update(origin, &update, &self.world);
+        }
     }
 
     /// Takes over the count of losses until a time.
@@ -97,7 +110,7 @@ impl Pipeline {
     /// Ends every path: then it is known of all events whether they are shown, and the counts
     /// add up.
     pub fn end_paths(&mut self) {
-        self.builder.join_drops(u64::MAX, &self.world);
+        self.join_drops(u64::MAX);
         self.builder.finish();
         // No path is open any more, so none waits for an older one or for losses.
         self.settled_ns = u64::MAX;

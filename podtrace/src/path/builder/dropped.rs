@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 
 use super::{Builder, join::index::Slot, open::Open, recent::Begun};
 use crate::{
-    model::drop::KernelDrop,
+    model::{drop::KernelDrop, origin::Origin},
     packet::{Network, Packet, PacketKey, is_group_address},
     path::{Outcome, dropped::Dropped},
     world::World,
@@ -20,6 +20,7 @@ pub(crate) const WAITING_MAX: usize = 4096;
 pub(super) struct Drops(VecDeque<Waiting>);
 
 struct Waiting {
+    origin: Origin,
     drop: Box<KernelDrop>,
     key: PacketKey,
 }
@@ -34,8 +35,8 @@ enum Fit {
 }
 
 impl Builder {
-    /// Takes over that a kernel has dropped a packet.
-    pub fn drop_packet(&mut self, drop: &KernelDrop, packet: &Packet) {
+    /// Takes over that a kernel has dropped a packet, as a session of this origin says.
+    pub fn drop_packet(&mut self, origin: &Origin, drop: &KernelDrop, packet: &Packet) {
         // Of what goes to many, and of questions that are asked of all, copies are dropped.
         let is_for_one = matches!(packet.network, Network::Ip(_))
             && !packet.destination().is_some_and(is_group_address);
@@ -47,37 +48,47 @@ impl Builder {
             waiting.pop_front();
         }
         waiting.push_back(Waiting {
-            drop: Box::new(KernelDrop {
-                bytes: Vec::new(),
-                ..drop.clone()
-            }),
+            origin: origin.clone(),
+            drop: Box::new(drop.clone()),
             key: packet.key(),
         });
     }
 
     /// Joins what was dropped until `now_ns` to its paths; all events until then were joined.
+    /// Returns what has found its path.
     #[inline]
-    pub fn join_drops(&mut self, now_ns: u64, world: &World) {
+    pub fn join_drops(&mut self, now_ns: u64, world: &World) -> Vec<(Origin, KernelDrop)> {
+        let mut joined = Vec::new();
         while let Some(next) = self.drops.0.front()
             && next.drop.ts_ns <= now_ns
-            && let Some(Waiting { drop, key }) = self.drops.0.pop_front()
+            && let Some(Waiting { origin, drop, key }) = self.drops.0.pop_front()
         {
-            self.join_drop(*drop, key, world);
+            let by = KernelDrop {
+                bytes: Vec::new(),
+                ..KernelDrop::clone(&drop)
+            };
+            if self.join_drop(by, &key, world) {
+                joined.push((origin, *drop));
+            }
         }
+        joined
     }
 
-    fn join_drop(&mut self, drop: KernelDrop, key: PacketKey, world: &World) {
-        let Some(slot) = self.dropped(&drop, &key, world) else {
-            if let Some(id) = self.ended_like(&key) {
+    /// Joins a drop to its path; returns false if there is none.
+    fn join_drop(&mut self, drop: KernelDrop, key: &PacketKey, world: &World) -> bool {
+        let Some(slot) = self.dropped(&drop, key, world) else {
+            let ended = self.ended_like(key).filter(|_| !drop.is_by_transport());
+            if let Some(id) = ended {
                 self.drop_ended(id, drop, world);
             }
-            return;
+            return ended.is_some();
         };
         self.take_up(slot);
         self.open.change(slot, drop.ts_ns, |open| {
             let hops = open.path.hops.len();
             open.path.dropped = Some(Box::new(Dropped { by: drop, hops }));
         });
+        true
     }
 
     /// The newest packet with that key whose path has ended.

@@ -1,6 +1,9 @@
 //! Packets that the kernel says it has dropped.
 use super::*;
-use crate::{model::drop::KernelDrop, path::dropped::Dropped};
+use crate::{
+    model::{drop::KernelDrop, origin::Origin},
+    path::dropped::Dropped,
+};
 
 const SECOND: u64 = 1_000_000_000;
 
@@ -26,7 +29,11 @@ fn dropped_after(
     for (number, (interface, direction)) in (1..).zip(taps) {
         builder.push(&event(number * 1000, *interface, *direction, packet), world);
     }
-    builder.drop_packet(&drop_at(50_000, netns, "NETFILTER_DROP"), of_drop);
+    builder.drop_packet(
+        &Origin::default(),
+        &drop_at(50_000, netns, "NETFILTER_DROP"),
+        of_drop,
+    );
     builder.join_drops(60_000, world);
     builder.expire(SECOND);
     finished(&mut builder)
@@ -61,12 +68,16 @@ fn packet_that_goes_on_was_not_dropped() {
     let packet = packet("10.244.1.3");
     let mut builder = Builder::new(TIMEOUT_NS);
     builder.push(&event(1000, POD1, Egress, &packet), &world);
-    builder.drop_packet(&drop_at(1500, 0, "OTHERHOST"), &packet);
+    builder.drop_packet(&Origin::default(), &drop_at(1500, 0, "OTHERHOST"), &packet);
     builder.join_drops(1600, &world);
     for (ts_ns, interface, direction) in &TO_POD2[1..] {
         builder.push(&event(*ts_ns, *interface, *direction, &packet), &world);
     }
-    builder.drop_packet(&drop_at(6000, NETNS2, "NO_SOCKET"), &packet);
+    builder.drop_packet(
+        &Origin::default(),
+        &drop_at(6000, NETNS2, "NO_SOCKET"),
+        &packet,
+    );
     builder.join_drops(SECOND, &world);
     builder.expire(SECOND);
     let paths = finished(&mut builder);
@@ -100,7 +111,11 @@ fn report_is_corrected_by_a_late_drop() {
     builder.push(&event(1000, CNI0, Ingress, &packet), &world);
     builder.expire(SECOND);
     assert_eq!(finished(&mut builder)[0].outcome, Outcome::NotSeenFurther);
-    builder.drop_packet(&drop_at(3 * SECOND, 0, "NEIGH_FAILED"), &packet);
+    builder.drop_packet(
+        &Origin::default(),
+        &drop_at(3 * SECOND, 0, "NEIGH_FAILED"),
+        &packet,
+    );
     builder.join_drops(4 * SECOND, &world);
     builder.expire(4 * SECOND);
     let paths = finished(&mut builder);
@@ -133,7 +148,7 @@ fn arrived_packet_was_dropped_where_it_arrived() {
         if is_shown {
             builder.keep(path.clone());
         }
-        builder.drop_packet(&drop_at(3000, NETNS2, reason), &echo);
+        builder.drop_packet(&Origin::default(), &drop_at(3000, NETNS2, reason), &echo);
         builder.join_drops(SECOND, &world);
         if is_shown {
             path = builder.take_only_finished().unwrap();
