@@ -142,7 +142,16 @@ mod tests {
             write(&mut out, findings, false);
             out
         };
-        insta::assert_snapshot!(shown(&findings), @"");
+        insta::assert_snapshot!(shown(&findings), @r"
+        ok  kernel   Linux 6.18
+        --  runtime  none
+                     answers
+                     no names of �[31mpods
+        NO  types    no BTF
+                     nothing works
+
+        podtrace cannot trace here; replay, stats and export work
+        ");
         assert!(shown(&findings[..2]).ends_with("podtrace traces here, without 1 thing\n"));
         assert!(shown(&findings[..1]).ends_with("podtrace has all it asks for here\n"));
     }
