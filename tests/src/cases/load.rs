@@ -188,13 +188,13 @@ fn check_demo(command: &mut Command) {
     for control in ["  ARP ", "ICMPv6 neighbour", "ICMPv6 router", "MLD"] {
         assert!(!stdout.contains(control), "{stdout}");
     }
-    assert!(stdout.contains("not seen further after flannel.1 egress of node1\n"));
+    assert!(stdout.contains("dropped after flannel.1 egress of node1: "));
     assert!(
         stdout.contains("no forwarding entry for 0e:f1:00:00:00:02"),
         "{stdout}"
     );
     assert!(
-        stdout.contains(&format!("\n{packets} · 1 not seen further\n")),
+        stdout.contains(&format!("\n{packets} · 1 dropped\n")),
         "{stdout}"
     );
     // The further lines of a path are indented.

@@ -82,6 +82,9 @@ fn read(
     sender: &mpsc::Sender<Vec<KernelDrop>>,
     stop: &Stop,
 ) -> io::Result<Drops> {
+    // A drop whose path has ended meanwhile corrects what was shown: its name must not be waited
+    // for.
+    drops.symbols.read();
     loop {
         // Read before the ring, so that everything before the stop is read.
         let stopping = stop.asked.load(Ordering::Acquire);
