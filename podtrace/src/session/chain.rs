@@ -51,6 +51,8 @@ pub struct Chain {
     /// recorded, or its file is not among the given ones.
     has_gap: bool,
     duration_ns: u64,
+    /// Whether the format of the first file has interfaces of different link layers.
+    is_pcapng: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,12 +74,19 @@ impl Chain {
     /// A session whose first file is open; `next`: the others, in order.
     #[must_use]
     pub fn new(reader: Reader, options: ReaderOptions, next: VecDeque<PathBuf>) -> Self {
-        Self::of(Source::InStep(Box::new(reader)), options, next)
+        let is_pcapng = reader.is_pcapng();
+        let source = Source::InStep(Box::new(reader));
+        Self::of((source, is_pcapng), options, next)
     }
 
-    fn of(source: Source, options: ReaderOptions, next: VecDeque<PathBuf>) -> Self {
+    fn of(
+        (source, is_pcapng): (Source, bool),
+        options: ReaderOptions,
+        next: VecDeque<PathBuf>,
+    ) -> Self {
         Self {
             source,
+            is_pcapng,
             options,
             next,
             section: None,
@@ -106,8 +115,15 @@ impl Chain {
         options: ReaderOptions,
         next: VecDeque<PathBuf>,
     ) -> Result<Self, InputError> {
+        let is_pcapng = reader.is_pcapng();
         let source = Source::Ahead(Ahead::new(reader)?);
-        Ok(Self::of(source, options, next))
+        Ok(Self::of((source, is_pcapng), options, next))
+    }
+
+    /// Whether its interfaces may have different link layers.
+    #[must_use]
+    pub fn is_pcapng(&self) -> bool {
+        self.is_pcapng
     }
 
     /// The path of the file being read.
