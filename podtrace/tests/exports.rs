@@ -22,6 +22,9 @@ fn export(folder: &Path, options: &[&str], from: &[PathBuf]) -> (Output, PathBuf
     (command.output().unwrap(), file)
 }
 
+/// The header of a section, as words.
+const SECTION: [u32; 7] = [0x0a0d_0d0a, 28, 0x1a2b_3c4d, 1, u32::MAX, u32::MAX, 28];
+
 /// The link layers of a file's interfaces, and its packets with the number of theirs.
 fn read(file: &Path) -> (Vec<u16>, Vec<(u32, Vec<u8>)>) {
     let bytes = fs::read(file).unwrap();
@@ -113,6 +116,44 @@ fn link_layer_is_kept() {
     }
 }
 
+/// A capture without packets keeps its link layer, too.
+#[test]
+fn link_layer_of_no_packets_is_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let described = |link: u16| {
+        let words = [1, 20, u32::from(link), 0, 20];
+        [
+            &SECTION.map(u32::to_le_bytes).concat(),
+            &words.map(u32::to_le_bytes).concat()[..],
+        ]
+        .concat()
+    };
+    for (link, packet) in layers() {
+        let captured = fs::read(pcap(folder.path(), link, &packet)).unwrap();
+        for bytes in [captured[..24].to_vec(), described(link)] {
+            let empty = folder.path().join("empty");
+            fs::write(&empty, bytes).unwrap();
+            let (output, exported) = export(folder.path(), &[], std::slice::from_ref(&empty));
+            assert!(output.status.success(), "{output:?}");
+            assert_eq!(read(&exported), (vec![link], Vec::new()));
+            fs::rename(&exported, &empty).unwrap();
+            let (_, exported) = export(folder.path(), &[], &[empty]);
+            assert_eq!(read(&exported), (vec![link], Vec::new()));
+        }
+    }
+}
+
+/// Files of other systems have other numbers for raw IP, which tcpdump does not read here.
+#[test]
+fn raw_ip_has_one_number() {
+    let folder = tempfile::tempdir().unwrap();
+    for link in [12, 14] {
+        let file = pcap(folder.path(), link, &ipv4());
+        let (_, exported) = export(folder.path(), &[], &[file]);
+        assert_eq!(read(&exported), (vec![101], vec![(0, ipv4())]));
+    }
+}
+
 #[test]
 fn several_link_layers_become_ethernet() {
     let folder = tempfile::tempdir().unwrap();
@@ -138,6 +179,45 @@ fn several_link_layers_become_ethernet() {
     fs::rename(&exported, &again).unwrap();
     let (_, exported) = export(folder.path(), &[], &[again]);
     assert_eq!(read(&exported), (links, packets));
+}
+
+/// A stream is read once: the link layers that follow are not known when the file begins.
+#[test]
+fn streams_with_several_link_layers_become_ethernet() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut stream = SECTION.map(u32::to_le_bytes).concat();
+    let layers = layers();
+    for (number, (link, packet)) in (0..).zip(layers.iter().rev()) {
+        let described = [1, 20, u32::from(*link), 0, 20];
+        stream.extend(described.map(u32::to_le_bytes).concat());
+        let len = u32::try_from(packet.len()).unwrap();
+        let padded = len.next_multiple_of(4);
+        let head = [6, padded + 32, number, 0, number, len, len];
+        stream.extend(head.map(u32::to_le_bytes).concat());
+        stream.extend(packet);
+        stream.resize(stream.len() + (padded - len) as usize, 0);
+        stream.extend((padded + 32).to_le_bytes());
+    }
+    let file = folder.path().join("stream");
+    fs::write(&file, stream).unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_podtrace"))
+        .args(["export", "--format", "pcapng", "-"])
+        .stdin(fs::File::open(&file).unwrap())
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let exported = output
+        .stdout
+        .windows(12)
+        .filter(|bytes| bytes[..4] == 1_u32.to_le_bytes() && bytes[8..] == [1, 0, 0, 0]);
+    assert_eq!(exported.count(), layers.len());
+    fs::write(&file, &output.stdout).unwrap();
+    let listed = Command::new("tcpdump").arg("-nr").arg(&file).output();
+    if let Ok(listed) = listed {
+        assert!(listed.status.success(), "{listed:?}");
+        let lines = String::from_utf8_lossy(&listed.stdout).lines().count();
+        assert_eq!(lines, layers.len());
+    }
 }
 
 /// libpcap stops at a second interface of type 101.
@@ -166,9 +246,8 @@ fn several_raw_interfaces_become_ethernet() {
 #[test]
 fn files_without_interfaces_can_be_opened() {
     let folder = tempfile::tempdir().unwrap();
-    let header: [u32; 7] = [0x0a0d_0d0a, 28, 0x1a2b_3c4d, 1, u32::MAX, u32::MAX, 28];
     let empty = folder.path().join("empty");
-    fs::write(&empty, header.map(u32::to_le_bytes).concat()).unwrap();
+    fs::write(&empty, SECTION.map(u32::to_le_bytes).concat()).unwrap();
     let (output, exported) = export(folder.path(), &[], &[empty]);
     assert!(output.status.success(), "{output:?}");
     assert_eq!(read(&exported), (vec![1], Vec::new()));

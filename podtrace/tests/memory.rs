@@ -75,6 +75,7 @@ fn packets_that_never_arrive_fit_into_the_bound() {
         name: "veth1".into(),
         role: Role::Veth,
         framing: Framing::Ethernet,
+        captured_link: None,
         is_port: false,
         mac: None,
     };

@@ -123,6 +123,7 @@ fn add_places(world: &mut World, node: usize) {
             name: name.into(),
             role,
             framing: Framing::Ethernet,
+            captured_link: None,
             is_port: false,
             mac: Some(Mac(mac)),
         };

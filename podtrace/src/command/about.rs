@@ -6,7 +6,7 @@ use super::{FINE, print_out};
 use crate::{
     cli::{Cli, SchemaOf},
     schema::{self, document},
-    text::{names::listed, sanitize::sanitize},
+    text::{escape::escape, names::listed},
 };
 
 /// Prints a JSON Schema; returns the exit code.
@@ -47,7 +47,7 @@ fn manual(page: Option<&str>) -> anyhow::Result<String> {
         let known = podtrace.get_subcommands().map(clap::Command::get_name);
         bail!(
             "podtrace has no command {}\nhint: {}",
-            sanitize(name),
+            escape(name),
             listed(known, Some(name))
         );
     };

@@ -68,6 +68,9 @@ pub struct TapPoint {
     pub role: Role,
     /// What its packets start with.
     pub framing: Framing,
+    /// LINKTYPE_ number of another tool's capture, if podtrace decodes that link layer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub captured_link: Option<u16>,
     /// Whether it is a port of a bridge, switch or bond, which receives the packets that come
     /// in by it.
     #[serde(default)]

@@ -366,6 +366,7 @@ fn point(node: &Node, number: usize, link: &Link, role: Role) -> TapPoint {
         name: sanitize(&link.name).into(),
         role,
         framing: link.framing,
+        captured_link: None,
         is_port: false,
         mac: link.mac,
     }

@@ -100,6 +100,11 @@ impl View<'_> {
             let events = counted(report.unreadable, "event");
             let _ = write!(line, " · {events} with unreadable headers");
         }
+        let left_out: u64 = report.left_out.iter().flatten().map(|of| of.packets).sum();
+        if left_out > 0 {
+            let packets = counted(left_out, "packet");
+            let _ = write!(line, " · {packets} of the files left out");
+        }
         self.line(&line);
         let events = report.events;
         if events.seen > 0 {

@@ -20,7 +20,7 @@ pub(crate) use hops::micros;
 pub(crate) use hops::{copies_text, shown_hops};
 #[cfg(feature = "tui")]
 pub(crate) use outcome::outcome_style;
-use remarks::{left_behind, message, quoted};
+use remarks::{again, left_behind, message, quoted};
 use sequences::Sequences;
 pub use sequences::TcpNumbers;
 pub use times::TimeFormat;
@@ -206,7 +206,7 @@ impl Text {
             );
         }
         if path.copy_of.is_some() {
-            painter.paint(out, DIM, "  (retransmission)");
+            painter.paint(out, DIM, again(&path.packet));
         }
         match path.payload.as_deref() {
             Some(Payload::Quote(quote)) => quoted(out, quote),

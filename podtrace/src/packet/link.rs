@@ -13,6 +13,16 @@ pub const MADE: Mac = Mac([0x02, b'p', b'd', b't', 0, 0]);
 /// EtherType for local experiments, used for packets that are not IP.
 pub(crate) const NO_IP: u16 = 0x88b5;
 
+/// The number for files of a link layer: IP packets have several, of which some stand for other
+/// things on other systems.
+#[must_use]
+pub fn canonical(link: u16) -> u16 {
+    match link {
+        12 | 14 => RAW,
+        link => link,
+    }
+}
+
 impl Framing {
     /// The link layer of packets with this framing.
     #[must_use]

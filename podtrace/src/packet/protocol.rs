@@ -12,7 +12,7 @@ pub(super) const IPPROTO_ICMPV6: u8 = 58;
 pub(crate) const TCP_FIN: u8 = 0x01;
 pub(crate) const TCP_SYN: u8 = 0x02;
 pub(crate) const TCP_RST: u8 = 0x04;
-pub(crate) const TCP_PSH: u8 = 0x08;
+const TCP_PSH: u8 = 0x08;
 pub(crate) const TCP_ACK: u8 = 0x10;
 
 /// Whether a TCP packet with these flags asks for a connection.
@@ -91,6 +91,16 @@ impl Packet {
             Network::Ip(ip) if ip.source.is_ipv4() => Some(ip.id as u16),
             _ => None,
         }
+    }
+
+    /// Whether it is like a TCP keep-alive that sends one old byte: a retransmission has PSH, as
+    /// the end of what a program wrote.
+    #[must_use]
+    pub fn is_like_keep_alive(&self) -> bool {
+        matches!(
+            self.transport,
+            Transport::Tcp { payload: 1, flags, .. } if flags & (TCP_SYN | TCP_FIN | TCP_PSH) == 0
+        )
     }
 
     /// Source and destination port, of TCP and UDP.

@@ -9,7 +9,7 @@ use crate::{
     packet::link,
     pipeline::Pipeline,
     session::recorder::{Description, Key, Outline},
-    text::{names::listed, sanitize::sanitize},
+    text::{escape::escape, names::listed},
     world::World,
 };
 
@@ -87,9 +87,12 @@ impl Interfaces {
                 || interface.description.is_named(vantage)
         };
         let found: Vec<_> = self.interfaces.iter().filter(is_it).collect();
-        let shown = sanitize(vantage);
+        let shown = escape(vantage);
         let names: BTreeSet<_> = found.iter().map(|interface| &*interface.name).collect();
         match names.len() {
+            0 if self.interfaces.is_empty() => {
+                bail!("no interface {shown} in the files: they describe none")
+            }
             0 => {
                 let all = self.interfaces.iter().map(|interface| &*interface.name);
                 bail!(

@@ -1,5 +1,5 @@
 //! Merges the sessions of several nodes into one stream, in order of corrected time.
-mod numbers;
+pub(super) mod numbers;
 mod stream;
 
 use crate::{

@@ -29,7 +29,7 @@ use crate::{
     session::recorder::Outline,
     signals::Stop,
     sink,
-    text::{count::counted, sanitize::sanitize},
+    text::{count::counted, escape::escape},
     update::Update,
 };
 
@@ -133,7 +133,7 @@ impl Player<'_> {
             (false, false) => Some(unread(&inputs, offsets)?),
             (false, true) => None,
         };
-        let outline = self.outline(&inputs, prescan.as_ref())?;
+        let mut outline = self.outline(&inputs, prescan.as_ref())?;
         let show_from = match self.args.last {
             Some(Span::Packets(packets)) => self.last(&inputs, prescan.as_ref(), packets)?,
             _ => 0,
@@ -141,6 +141,11 @@ impl Player<'_> {
         // An input that cannot be read must leave no output behind.
         let keeps_bytes = self.is_recorded || self.shows_bytes;
         let merge = Merge::new(self.streams(&inputs, prescan.as_ref(), keeps_bytes)?);
+        let may_differ = |stream: &Stream| stream.chain().is_pcapng();
+        if !self.needs_outline(&inputs) && merge.streams().iter().any(may_differ) {
+            // Another link layer may follow, at which libpcap stops.
+            outline = Outline::ethernet();
+        }
         if self.stop.is_set() {
             sink::tell("interrupted before anything was shown");
             return Ok(Played::interrupted());
@@ -266,7 +271,7 @@ impl Player<'_> {
         // A signal is the usual end of following.
         let is_interrupted = self.stop.is_set() && !self.follow;
         if let Some(vantage) = self.vantage.filter(|_| !self.selection.has_matched) {
-            let mut words = format!("no packet was seen at {}", sanitize(&vantage));
+            let mut words = format!("no packet was seen at {}", escape(&vantage));
             // Their interfaces are not known.
             if let Some(left_out) = undecoded(&merge) {
                 words += &format!("; perhaps its packets were left out: {left_out}");

@@ -19,6 +19,8 @@ pub(crate) struct Played {
     pub(crate) damaged: usize,
     /// Packets that gave no event.
     pub(crate) left_out: u64,
+    /// Events beyond those that were counted when they were recorded.
+    pub(crate) surplus: u64,
     /// Recordings without an end: what they lost last is not known.
     pub(crate) broken_off: usize,
     /// Whether it ended before everything was read, without that being requested.
@@ -28,7 +30,8 @@ pub(crate) struct Played {
 impl Played {
     /// Whether everything was read and nothing is missing.
     pub(crate) fn is_whole(&self) -> bool {
-        self.missing == 0 && self.damaged == 0 && self.left_out == 0 && self.broken_off == 0
+        let faults = [self.missing, self.surplus, self.left_out];
+        faults == [0; 3] && self.damaged == 0 && self.broken_off == 0
     }
 
     /// The result if nothing was read.
@@ -61,10 +64,18 @@ pub(super) fn report(merge: &Merge, is_interrupted: bool, pipeline: &mut Pipelin
     let chains = || merge.streams().iter().map(Stream::chain);
     let damaged = report_damage(chains(), pipeline);
     let mut left_out = LeftOut::default();
-    let mut broken_off = 0;
-    for chain in chains() {
+    let (mut surplus, mut broken_off) = (0, 0);
+    for stream in merge.streams() {
+        let chain = stream.chain();
         let unread = chain.unread();
         let file = named(chain.path());
+        if stream.surplus() > 0 {
+            surplus += stream.surplus();
+            let events = counted(stream.surplus(), "event");
+            pipeline.notice(&format!(
+                "{file}: {events} more than were recorded: other programs have put some in twice"
+            ));
+        }
         for (reason, packets) in unread.packets.iter() {
             let packets = counted(packets, "packet");
             pipeline.notice(&format!("{file}: {packets} left out: {reason}"));
@@ -93,6 +104,7 @@ pub(super) fn report(merge: &Merge, is_interrupted: bool, pipeline: &mut Pipelin
     Played {
         damaged,
         left_out: total,
+        surplus,
         broken_off,
         ..Played::default()
     }

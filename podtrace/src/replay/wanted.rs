@@ -3,7 +3,11 @@ use std::{collections::BTreeSet, io, sync::Arc};
 
 use anyhow::bail;
 
-use super::{inputs::Input, select::is_chosen};
+use super::{
+    inputs::{Input, numbers},
+    merge::numbers::Numbers,
+    select::is_chosen,
+};
 use crate::{
     model::{origin::Origin, tap_name::TapName},
     pipeline::consumer::Consumer,
@@ -27,8 +31,9 @@ pub(super) fn check_interfaces(
     }
     let mut missing: Vec<_> = wanted.iter().collect();
     let mut names = BTreeSet::new();
-    for input in inputs {
-        let mut world = World::default();
+    let mut world = World::default();
+    for (input, (session, nodes)) in inputs.iter().zip(numbers(inputs)) {
+        let mut numbers = Numbers::new(Origin { session, nodes });
         let mut look = |world: &World| {
             for number in 0..world.tap_points.next_number() {
                 if let Some(point) = world.tap_points.get(number) {
@@ -38,8 +43,10 @@ pub(super) fn check_interfaces(
             }
             missing.is_empty()
         };
-        read_updates(input, stop, |origin, update| {
-            world.apply(origin, &update);
+        read_updates(input, stop, |origin, mut update| {
+            if numbers.update(&mut update, world.tap_points.next_number()) {
+                world.apply(&numbers.origin_of(origin), &update);
+            }
             // The name of a pod may come later than its interface.
             matches!(update, Update::TapPoint { .. }) && look(&world)
         })?;
@@ -52,9 +59,12 @@ pub(super) fn check_interfaces(
     }
     let given: Vec<_> = missing.iter().map(ToString::to_string).collect();
     let first = given.first().map(String::as_str);
+    let words = list(&given);
+    if names.is_empty() {
+        bail!("no interface {words} in the files: they describe none");
+    }
     bail!(
-        "no interface {} in the files\nhint: there is {}",
-        list(&given),
+        "no interface {words} in the files\nhint: there is {}",
         listed(names.iter().map(AsRef::as_ref), first)
     )
 }

@@ -1,4 +1,6 @@
 //! Reads the files of one session in order.
+mod counts;
+
 use std::{
     collections::{HashSet, VecDeque},
     path::{Path, PathBuf},
@@ -10,6 +12,7 @@ use super::{
     reader::{Ahead, Item, Reader, ReaderOptions, Unread},
 };
 use crate::model::{event::Event, tap::TapCounts};
+use counts::SectionCounts;
 
 /// Upper bound of the kept places of damage; the others are counted.
 const DAMAGE_MAX: usize = 1000;
@@ -51,6 +54,10 @@ pub struct Chain {
     /// recorded, or its file is not among the given ones.
     has_gap: bool,
     duration_ns: u64,
+    /// Whether a section was not followed by the one that it goes on in.
+    was_interrupted: bool,
+    /// Whether the format of the first file has interfaces of different link layers.
+    is_pcapng: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,23 +68,23 @@ enum Ending {
     Last,
 }
 
-/// Counts, by number of the tap point in the session.
-#[derive(Default)]
-struct SectionCounts {
-    whole: TapCounts,
-    current: TapCounts,
-}
-
 impl Chain {
     /// A session whose first file is open; `next`: the others, in order.
     #[must_use]
     pub fn new(reader: Reader, options: ReaderOptions, next: VecDeque<PathBuf>) -> Self {
-        Self::of(Source::InStep(Box::new(reader)), options, next)
+        let is_pcapng = reader.is_pcapng();
+        let source = Source::InStep(Box::new(reader));
+        Self::of((source, is_pcapng), options, next)
     }
 
-    fn of(source: Source, options: ReaderOptions, next: VecDeque<PathBuf>) -> Self {
+    fn of(
+        (source, is_pcapng): (Source, bool),
+        options: ReaderOptions,
+        next: VecDeque<PathBuf>,
+    ) -> Self {
         Self {
             source,
+            is_pcapng,
             options,
             next,
             section: None,
@@ -94,6 +101,7 @@ impl Chain {
             left_out: 0,
             has_gap: false,
             duration_ns: 0,
+            was_interrupted: false,
         }
     }
 
@@ -106,8 +114,15 @@ impl Chain {
         options: ReaderOptions,
         next: VecDeque<PathBuf>,
     ) -> Result<Self, InputError> {
+        let is_pcapng = reader.is_pcapng();
         let source = Source::Ahead(Ahead::new(reader)?);
-        Ok(Self::of(source, options, next))
+        Ok(Self::of((source, is_pcapng), options, next))
+    }
+
+    /// Whether its interfaces may have different link layers.
+    #[must_use]
+    pub fn is_pcapng(&self) -> bool {
+        self.is_pcapng
     }
 
     /// The path of the file being read.
@@ -271,6 +286,7 @@ impl Chain {
             is_next && *ending == Ending::Continues
         });
         self.is_repeating = goes_on;
+        self.was_interrupted |= self.section.is_some() && !goes_on;
         self.has_gap |= self.section.is_some() && !goes_on;
         // The next section counts the events of an interrupted one again.
         self.counts.current.clear();
@@ -302,6 +318,13 @@ impl Chain {
     #[must_use]
     pub fn was_broken_off(&self) -> bool {
         self.is_over() && matches!(self.section, Some((_, Ending::None)))
+    }
+
+    /// Whether all sections were read undamaged to their ends, with all that they counted.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        let has_end = matches!(self.section, Some((_, Ending::Last | Ending::Continues)));
+        self.is_over() && has_end && self.damaged == 0 && !self.was_interrupted
     }
 
     /// Adds a file to be read.
@@ -371,14 +394,6 @@ impl Chain {
         match &self.source {
             Source::InStep(reader) => reader.unread(),
             Source::Ahead(ahead) => ahead.unread(),
-        }
-    }
-}
-
-impl SectionCounts {
-    fn close(&mut self) {
-        for (tap, count) in std::mem::take(&mut self.current) {
-            self.whole.entry(tap).or_default().add(&count);
         }
     }
 }

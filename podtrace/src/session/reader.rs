@@ -208,6 +208,11 @@ impl Reader {
         self.section.as_ref()
     }
 
+    /// Whether it is pcapng, not pcap.
+    pub(super) fn is_pcapng(&self) -> bool {
+        matches!(self.kind, Kind::Pcapng(_))
+    }
+
     /// The file.
     #[must_use]
     pub fn path(&self) -> &Path {
@@ -236,6 +241,7 @@ impl Reader {
                         hint: ": there is nothing in it".to_owned(),
                     });
                 }
+                More::End if self.is_over => return Ok(self.without_packets()),
                 More::End => return Ok(None),
             }
         }

@@ -1,7 +1,7 @@
 //! Retransmitted TCP segments.
 use std::collections::{HashMap, hash_map::Entry};
 
-use crate::packet::{Ends, Packet, TCP_FIN, TCP_PSH, TCP_SYN, Transport};
+use crate::packet::{Ends, Packet, TCP_FIN, TCP_SYN, Transport};
 
 /// Upper bound of the flows that are followed; segments of further flows are not judged.
 const FLOWS_MAX: usize = 16_384;
@@ -28,6 +28,7 @@ pub(super) struct Taken {
     /// The first sequence number.
     sequence: u32,
     payload: u32,
+    is_like_keep_alive: bool,
 }
 
 impl Taken {
@@ -43,6 +44,7 @@ impl Taken {
                 flags,
                 sequence,
                 payload,
+                is_like_keep_alive: packet.is_like_keep_alive(),
             }),
             _ => None,
         }
@@ -62,10 +64,9 @@ impl Taken {
         self.sequence.wrapping_add(self.len())
     }
 
-    /// Whether it is a keep-alive, sent for its answer only: the last byte once more, without
-    /// PSH. A retransmission has PSH, as the end of what a program wrote.
+    /// Whether it is a keep-alive, sent for its answer only: the last byte once more.
     fn is_keep_alive(&self, next: u32) -> bool {
-        self.payload == 1 && self.end() == next && !self.has(TCP_SYN | TCP_FIN | TCP_PSH)
+        self.is_like_keep_alive && self.end() == next
     }
 }
 

@@ -1,5 +1,5 @@
 //! Lists of names for people.
-use super::sanitize::sanitize;
+use super::escape::escape;
 
 /// Upper bound of the names in a list.
 const NAMES_MAX: usize = 10;
@@ -8,7 +8,7 @@ const NAMES_MAX: usize = 10;
 #[must_use]
 pub fn list<N: AsRef<str>>(names: &[N]) -> String {
     let shown = names.iter().take(NAMES_MAX);
-    let shown: Vec<_> = shown.map(|name| sanitize(name.as_ref())).collect();
+    let shown: Vec<_> = shown.map(|name| escape(name.as_ref())).collect();
     let shown = shown.join(", ");
     match names.len().saturating_sub(NAMES_MAX) {
         0 => shown,
@@ -49,7 +49,7 @@ mod tests {
         assert_eq!(listed(["b", "a", "b"], None), "a, b");
         assert_eq!(
             listed(["lo\x1b", "veth7", "eth0"], Some("eth1")),
-            "eth0, veth7, lo\u{fffd}"
+            "eth0, veth7, lo\\x1b"
         );
         let names: Vec<_> = (0..12).map(|number| format!("n{number:02}")).collect();
         let listed = listed(names.iter().map(String::as_str), None);

@@ -43,6 +43,7 @@ pub(crate) fn tap_point(name: &str, netns: u64, leads_to: Option<u64>, role: Rol
         name: name.into(),
         role,
         framing: Framing::Ethernet,
+        captured_link: None,
         is_port: false,
         mac: None,
     }

@@ -91,6 +91,24 @@ pub(crate) fn section_with(link: u16, options: &[u8]) -> Vec<u8> {
     [block(0x0a0d_0d0a, &header), block(1, &interface)].concat()
 }
 
+/// The description of a further interface, with its name.
+pub(crate) fn interface(link: u16, name: &[u8]) -> Vec<u8> {
+    let mut body = words(&[link.into(), 0]);
+    body.extend([2, 0]);
+    body.extend(u16::try_from(name.len()).unwrap().to_le_bytes());
+    body.extend(name);
+    body.resize(body.len().next_multiple_of(4), 0);
+    body.extend([0; 4]);
+    block(1, &body)
+}
+
+/// An enhanced packet block at the interface of that number.
+pub(crate) fn packet_at(interface: u32, time: u64, data: &[u8]) -> Vec<u8> {
+    let mut block = packet(6, time, data);
+    block[8..12].copy_from_slice(&interface.to_le_bytes());
+    block
+}
+
 /// An enhanced packet block (6), or one of the older kind (2), at the first interface.
 pub(crate) fn packet(kind: u32, time: u64, data: &[u8]) -> Vec<u8> {
     let len = u32::try_from(data.len()).unwrap();

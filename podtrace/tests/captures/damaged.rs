@@ -158,3 +158,26 @@ fn interface_behind_a_damaged_one_keeps_its_number() {
         assert_eq!(left_out.unwrap_or_default(), 3 - places.len() as u64);
     }
 }
+
+/// Each block is intact then; only the counts tell.
+#[test]
+fn events_put_in_twice_are_reported() {
+    let bytes = recording();
+    let all = blocks(&bytes);
+    let packets = all.iter().filter(|(kind, _)| *kind == PACKET);
+    let files = Files::new();
+    files.add("as recorded", &bytes);
+    assert_eq!(
+        files.run(&["replay", "--strict", "as recorded"]).code,
+        Some(0)
+    );
+    for (_, packet) in packets.step_by(40) {
+        let mut doubled = bytes[..packet.end].to_vec();
+        doubled.extend(&bytes[packet.start..]);
+        files.add("doubled", &doubled);
+        let output = files.run(&["replay", "--strict", "doubled"]);
+        assert_eq!(output.code, Some(4));
+        let said = "-- doubled: 1 event more than were recorded";
+        assert!(output.stdout.contains(said), "{}", output.stdout);
+    }
+}

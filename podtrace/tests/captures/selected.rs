@@ -2,7 +2,7 @@
 use std::{fs::File, process::Stdio};
 
 use super::*;
-use crate::bytes::block;
+use crate::bytes::{interface, packet_at};
 
 /// Five packets, of 2023-11-14 22:13:20 to 22:13:24.
 fn five() -> Files {
@@ -33,6 +33,39 @@ fn unknown_interface_is_an_error_and_leaves_no_file() {
             .contains("no packet was seen at nosuch: there is capture"),
         "{output:?}"
     );
+}
+
+/// Of pcapng, and of `tcpdump -i any`, whose packets name their interfaces.
+#[test]
+fn interfaces_that_a_capture_names_are_selected() {
+    let any = [7, 5, 2].map(|ifindex| (ifindex, cooked(1, ifindex, 0)));
+    let mut described = section(1, 6);
+    described.extend(interface(1, b"tun0"));
+    for (index, sequence) in [(0, 1), (1, 2), (1, 3)] {
+        described.extend(packet_at(index, begin_us(), &frame(sequence)));
+    }
+    let files = Files::new();
+    files
+        .add("any", &pcap(276, &any))
+        .add("described", &described);
+    for (arguments, seen) in [
+        (&["-i", "if5", "any"][..], 1),
+        (&["-i", "any/if*", "any"], 3),
+        (&["-i", "if0", "described"], 1),
+        (&["-i", "tun0", "described"], 2),
+        (&["-i", "tun0", "-i", "if7", "any", "described"], 3),
+    ] {
+        let lines = files.json(arguments);
+        let summary = of_type(&lines, "summary")[0];
+        assert_eq!(summary["total"]["emitted"], seen, "{arguments:?}");
+    }
+    files
+        .run(&["replay", "-i", "if9", "any"])
+        .refuses("no interface if9 in the files\nhint: there is if2, if5, if7");
+    files
+        .add("empty", &section(1, 6)[..28])
+        .run(&["replay", "-i", "if9", "empty"])
+        .refuses("no interface if9 in the files: they describe none");
 }
 
 #[test]
@@ -108,14 +141,10 @@ fn refusals_say_what_would_do() {
 #[test]
 fn vantage_of_undecoded_packets_says_so() {
     let files = Files::new();
-    let mut interface = vec![9, 0, 0, 0, 0, 0, 0, 0];
-    interface.extend([2, 0, 4, 0]);
-    interface.extend(b"ppp0");
-    interface.extend([0; 4]);
     let header = &section(1, 6)[..28];
     let bytes = [
         header,
-        &block(1, &interface),
+        &interface(9, b"ppp0"),
         &packet(6, begin_us(), &[0xff; 8]),
     ]
     .concat();
@@ -130,17 +159,23 @@ fn vantage_of_undecoded_packets_says_so() {
 #[test]
 fn names_of_interfaces_are_escaped() {
     let files = Files::new();
-    let name = [&[2, 0, 5, 0][..], b"a\x1b[31", &[0; 3], &[0; 4]].concat();
-    let begin = [0x0a0d_0d0a_u32, 28, 0x1a2b_3c4d, 1, u32::MAX, u32::MAX, 28];
-    let mut bytes: Vec<u8> = begin.iter().flat_map(|word| word.to_le_bytes()).collect();
-    let mut interface = vec![1, 0, 0, 0, 0, 0, 0, 0];
-    interface.extend(&name);
-    bytes.extend(block(1, &interface));
-    bytes.extend(packet(6, 0, &frame(1)));
+    let header = &section(1, 6)[..28];
+    let bytes = [header, &interface(1, b"a\x1b[31"), &packet(6, 0, &frame(1))].concat();
     files.add("named", &bytes);
     let lines = files.json(&["named"]);
     let hop = &of_type(&lines, "path")[0]["hops"][0];
     assert_eq!(hop["interface"], "a\\x1b[31");
+    let arguments = [
+        "export",
+        "--format",
+        "csv",
+        "--vantage",
+        "b\x1b[31",
+        "named",
+    ];
+    files
+        .run(&arguments)
+        .refuses("no interface b\\x1b[31 in the files\nhint: there is named/a\\x1b[31");
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::{
 };
 
 use crate::{
-    packet::{Carrier, Payload, Quote, Tunnel},
+    packet::{Carrier, Packet, Payload, Quote, Tunnel},
     path::{
         Hop, PartOf, Path, Segments, Translation,
         refusal::{Reason, Refusal},
@@ -82,6 +82,14 @@ fn segments_text(out: &mut String, seen: Segments, path: &Path) {
         .is_some_and(|segments| segments != seen.packets)
     {
         let _ = write!(out, " in {packets}");
+    }
+}
+
+/// What a packet is that has bytes of an earlier one.
+pub(super) fn again(packet: &Packet) -> &'static str {
+    match packet.is_like_keep_alive() {
+        true => "  (keep-alive)",
+        false => "  (retransmission)",
     }
 }
 

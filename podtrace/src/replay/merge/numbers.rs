@@ -11,7 +11,7 @@ use crate::{
 const RUNTIMES: usize = 1000;
 
 /// Renumbers the items of a session.
-pub(super) struct Numbers {
+pub(in crate::replay) struct Numbers {
     origin: Origin,
     /// Numbers of tap points by their numbers in the session.
     tap_points: HashMap<u32, u32>,
@@ -19,7 +19,7 @@ pub(super) struct Numbers {
 
 impl Numbers {
     /// `origin`: the numbers of the session, or of the first merged one, and of its nodes.
-    pub(super) fn new(origin: Origin) -> Self {
+    pub(in crate::replay) fn new(origin: Origin) -> Self {
         Self {
             origin,
             tap_points: HashMap::new(),
@@ -43,7 +43,7 @@ impl Numbers {
     }
 
     /// The origin of an update of one of the file's sessions.
-    pub(super) fn origin_of(&self, recorded: &Origin) -> Origin {
+    pub(in crate::replay) fn origin_of(&self, recorded: &Origin) -> Origin {
         let Range { start, end } = self.origin.nodes;
         let nodes = if recorded.nodes.is_empty() {
             start..end
@@ -85,7 +85,7 @@ impl Numbers {
 
     /// Renumbers an update; `next`: the number for a new tap point. Returns false if the
     /// update names a tap point that was never recorded.
-    pub(super) fn update(&mut self, update: &mut Update, next: u32) -> bool {
+    pub(in crate::replay) fn update(&mut self, update: &mut Update, next: u32) -> bool {
         let id = |id: u64| self.origin.global_id(id);
         let renumber = |holder: &mut Holder| {
             holder.node = self.node(holder.node);

@@ -63,6 +63,8 @@ pub struct Stream {
     pub(super) is_over: bool,
     /// Events that the selection left out.
     pub(super) filtered: TapCounts,
+    /// Events beyond those that were counted when they were recorded.
+    surplus: u64,
 }
 
 /// The place of an item among those of other sessions.
@@ -103,6 +105,7 @@ impl Stream {
             has_ticks: false,
             is_over: false,
             filtered: TapCounts::new(),
+            surplus: 0,
         }
     }
 
@@ -123,6 +126,12 @@ impl Stream {
         self.known_ns = end_ns;
         self.unexplained.begin(end_ns);
         self.unrecorded.begin(end_ns);
+    }
+
+    /// Events beyond those that were counted when they were recorded.
+    #[must_use]
+    pub fn surplus(&self) -> u64 {
+        self.surplus
     }
 
     /// The session's files.
@@ -292,7 +301,8 @@ impl Stream {
 
     /// Adds the session's own counts to those of its items, so that the counts of each tap add
     /// up.
-    pub(super) fn count(&self, pipeline: &mut Pipeline) {
+    pub(super) fn count(&mut self, pipeline: &mut Pipeline) {
+        let is_whole = self.chain.is_whole();
         let (taps, tap_points) = pipeline.taps_mut();
         let shown = |number: u32| tap_points.get(number).map_or(OTHERS, |_| number);
         let is_counted = !self.chain.counts().is_empty();
@@ -319,6 +329,9 @@ impl Stream {
                 taps.range_mut((number, Direction::Ingress)..=(number, Direction::Unknown))
             {
                 let accounted = sum.accounted();
+                if is_counted && is_whole {
+                    self.surplus += accounted.saturating_sub(sum.seen);
+                }
                 // An interrupted session has counted too little, and a damaged file lacks some
                 // of the counts.
                 sum.seen = sum.seen.max(accounted);

@@ -233,7 +233,8 @@ impl Reader {
         let (link, link_number) = (capture.link, capture.link_number);
         if self.captures == 0 && !link.is_ok_and(LinkType::names_interfaces) {
             self.captures = 1;
-            return Ok(More::Item(self.captured_at(CAPTURE, UNNAMED, 0)));
+            let decoded = link.is_ok().then_some(link_number);
+            return Ok(More::Item(self.captured_at(CAPTURE, UNNAMED, 0, decoded)));
         }
         let Some(captured) = capture.next_packet()? else {
             return Ok(More::End);

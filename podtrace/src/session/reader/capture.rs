@@ -4,6 +4,7 @@ use std::io::{self, BufReader, Chain, Cursor, Read as _};
 use super::link_type::{LinkType, without_check};
 use crate::{
     model::left_out::Reason,
+    packet::link,
     session::input::{Damage, Endian, Source, rest},
 };
 
@@ -149,7 +150,7 @@ impl Capture {
             capture.fcs = (word >> FCS_SHIFT) * 2;
         }
         capture.link = LinkType::of(link);
-        capture.link_number = u16::try_from(link).unwrap_or(u16::MAX);
+        capture.link_number = link::canonical(u16::try_from(link).unwrap_or(u16::MAX));
         capture.lengths = Lengths::of(capture.half(4), capture.half(6));
         capture.bytes.clear();
         capture.offset = FILE_HEADER as u64;

@@ -53,7 +53,7 @@ pub(super) struct Interface {
     pub(super) number: u32,
     link: Result<LinkType, Reason>,
     /// The link layer's number.
-    link_number: u16,
+    pub(super) link_number: u16,
     /// Bytes of the header that podtrace added before each packet.
     added: usize,
     /// Length of the check sequence behind each packet.
@@ -133,6 +133,7 @@ pub(super) fn interface(
     }
     let link_number = frame.endian.u16(frame.bytes, 8).ok_or(SHORT)?;
     let link = LinkType::of(link_number.into());
+    let link_number = link::canonical(link_number);
     let resolution = resolution(frame);
     if let Some(info) = own_json::<Option<InterfaceInfo>>(frame, IDB_OPTIONS, is_own)? {
         let Some(info) = info else {
@@ -176,7 +177,8 @@ pub(super) fn interface(
         sockets: false,
         resolution,
     };
-    let point = captured_at(node, &name, number - FOREIGN);
+    let captured_link = link.is_ok().then_some(link_number);
+    let point = captured_at(node, &name, number - FOREIGN, captured_link);
     Ok(Some((None, interface, (number, point))))
 }
 
@@ -187,8 +189,13 @@ pub(super) fn next_number(captures: &mut u32) -> u32 {
     number
 }
 
-/// The tap point of another tool's capture.
-pub(super) fn captured_at(node: Arc<str>, name: &str, number: u32) -> TapPoint {
+/// The tap point of another tool's capture. `captured_link`: its link layer, if that is decoded.
+pub(super) fn captured_at(
+    node: Arc<str>,
+    name: &str,
+    number: u32,
+    captured_link: Option<u16>,
+) -> TapPoint {
     TapPoint {
         node: 0,
         node_name: node,
@@ -200,6 +207,7 @@ pub(super) fn captured_at(node: Arc<str>, name: &str, number: u32) -> TapPoint {
         name: name.into(),
         role: Role::Capture,
         framing: Framing::Ethernet,
+        captured_link,
         is_port: false,
         mac: None,
     }

@@ -2,7 +2,7 @@
 //! (`tcpdump -i any`) stores the interface with each packet.
 use std::{collections::HashMap, sync::Arc};
 
-use super::{Item, Reader, link_type::OTHERS, packet};
+use super::{Item, Kind, Reader, link_type::OTHERS, packet};
 use crate::update::Update;
 
 /// Upper bound of the distinguished interfaces; packets of the others share a tap point.
@@ -46,18 +46,46 @@ impl Reader {
         let number = packet::next_number(&mut self.captures);
         event.interface = number;
         numbers.insert((capture, index), number);
+        let link = event.link;
         self.packet_interfaces.event_follows = true;
         let name = if index == OTHERS {
             "others".to_owned()
         } else {
             format!("if{index}")
         };
-        self.captured_at(number, &name, index)
+        self.captured_at(number, &name, index, Some(link))
     }
 
-    /// The item of a tap point in another tool's capture.
-    pub(super) fn captured_at(&self, number: u32, name: &str, ifindex: u32) -> Item {
-        let point = packet::captured_at(Arc::clone(&self.name), name, ifindex);
+    /// The place of a capture whose packets would name theirs, at its end, if it has none: the
+    /// link layer is known by it.
+    pub(super) fn without_packets(&mut self) -> Option<Item> {
+        if !self.packet_interfaces.numbers.is_empty() {
+            return None;
+        }
+        let link = match &self.kind {
+            Kind::Pcap(capture) => (self.captures == 0).then_some(capture.link_number)?,
+            Kind::Pcapng(_) => {
+                let mut described = self.interfaces.iter().flatten();
+                let silent = described.find(|interface| interface.names_interfaces)?;
+                silent.link_number
+            }
+        };
+        let number = packet::next_number(&mut self.captures);
+        let of_packets = &mut self.packet_interfaces.numbers;
+        of_packets.insert((number, OTHERS), number);
+        Some(self.captured_at(number, UNNAMED, OTHERS, Some(link)))
+    }
+
+    /// The item of a tap point in another tool's capture. `link`: its link layer, if that is
+    /// decoded.
+    pub(super) fn captured_at(
+        &self,
+        number: u32,
+        name: &str,
+        ifindex: u32,
+        link: Option<u16>,
+    ) -> Item {
+        let point = packet::captured_at(Arc::clone(&self.name), name, ifindex, link);
         Item::here(Update::TapPoint { number, point })
     }
 }

@@ -56,10 +56,10 @@ impl Description {
     #[must_use]
     pub fn of(key: Key, link: Option<u16>, world: &World) -> Option<Self> {
         let point = world.tap_points.get(key.number)?;
-        let own = if key.sockets {
-            Some(link::RAW)
-        } else {
-            is_own(point).then(|| point.framing.link())
+        let own = match is_own(point) {
+            true if key.sockets => Some(link::RAW),
+            true => Some(point.framing.link()),
+            false => point.captured_link,
         };
         Some(Self {
             key,

@@ -17,8 +17,9 @@ fn tcp(sequence: u32, payload: u32, flags: u8) -> Path {
 
 #[test]
 fn segments_sent_again_are_counted() {
-    use crate::packet::{TCP_FIN as FIN, TCP_PSH as PSH, TCP_SYN as SYN};
+    use crate::packet::{TCP_FIN as FIN, TCP_SYN as SYN};
 
+    const PSH: u8 = 0x08;
     const ACK: u8 = 0x10;
     let start = u32::MAX - 150;
     for (segments, expected) in [
