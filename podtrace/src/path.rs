@@ -93,6 +93,24 @@ pub struct LateOf {
     pub hops: usize,
     /// How it ended.
     pub outcome: Outcome,
+    /// Whether it was [`Path::ambiguous`].
+    pub ambiguous: bool,
+    /// Whether it was [`Path::incomplete`].
+    pub incomplete: bool,
+}
+
+impl LateOf {
+    /// A path that has ended, as one that is corrected.
+    #[must_use]
+    pub(crate) fn of(path: &Path) -> Self {
+        Self {
+            id: path.id,
+            hops: path.hops.len(),
+            outcome: path.outcome,
+            ambiguous: path.ambiguous,
+            incomplete: path.incomplete,
+        }
+    }
 }
 
 /// The part of a packet that a hop has seen.

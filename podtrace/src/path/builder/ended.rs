@@ -77,11 +77,7 @@ impl Builder {
             return;
         };
         if let Some(mut path) = known.take_if(|path| comes_from(path, tap, world)) {
-            path.late_of = Some(LateOf {
-                id,
-                hops: path.hops.len(),
-                outcome: path.outcome,
-            });
+            path.late_of = Some(LateOf::of(&path));
             path.id = self.next_id;
             self.next_id += 1;
             set(&mut path, refusal);

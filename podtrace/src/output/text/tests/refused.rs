@@ -66,6 +66,8 @@ fn refused_packet_says_by_whom_and_why() {
         id: 1,
         hops: 2,
         outcome: Outcome::NotSeenFurther,
+        ambiguous: false,
+        incomplete: false,
     });
     view(false).outcome(&mut out, &late, &world);
     late.outcome = Delivered;
