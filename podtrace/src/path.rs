@@ -205,7 +205,8 @@ pub enum Outcome {
     NoReceiver,
     /// An answer says that it goes no further: [`Path::refusal`].
     Refused,
-    /// It asks for a neighbour's address, and nobody answered.
+    /// It asks for a neighbour's address, or for a connection at the socket that it reached,
+    /// and nobody answered.
     Unanswered,
     /// It went in a circle until it was not seen any more: [`Path::circle`].
     Loop,
@@ -304,6 +305,12 @@ pub struct Path {
 }
 
 impl Path {
+    /// Whether its packet has had these ends.
+    pub(crate) fn has_had(&self, ends: Ends) -> bool {
+        let mut translations = self.translations.iter();
+        self.packet.ends() == Some(ends) || translations.any(|one| one.after == ends)
+    }
+
     /// The ends that its packet has at the last hop.
     #[must_use]
     pub fn ends(&self) -> Option<Ends> {

@@ -161,7 +161,7 @@ impl Pipeline {
                 self.release();
             }
             Update::Snapshot(_) | Update::Pods { .. } | Update::Runtime { .. } => self.release(),
-            Update::Sampling { ts_ns, .. } => self.builder.record_loss(*ts_ns, *ts_ns),
+            Update::Sampling { share, ts_ns } => self.builder.record_sampling(*share, *ts_ns),
             Update::Attaching {
                 left: 0,
                 refused: 0,

@@ -56,6 +56,8 @@ pub struct Builder {
     pub(crate) keeps_frames: bool,
     /// Whether only some of the usual interfaces are watched.
     is_partial: bool,
+    /// Whether only some of the packets are traced.
+    is_sampled: bool,
     /// When interfaces were unwatched.
     partial: Views,
     /// When sockets may have been unwatched too.
@@ -82,6 +84,7 @@ impl Builder {
             timeout_ns,
             keeps_frames: false,
             is_partial: false,
+            is_sampled: false,
             partial: Views::default(),
             blind: Views::default(),
             next_id: 1,
@@ -193,7 +196,11 @@ impl Builder {
                 Transition::Aside => open.set_aside(at),
                 _ => {}
             }
-            open.arrived |= matches!(transition, Transition::Arrived | Transition::AwaitsSocket);
+            open.arrived |= matches!(
+                transition,
+                Transition::Arrived | Transition::AwaitsSocket | Transition::AwaitsAnswer
+            );
+            open.wants_answer |= transition == Transition::AwaitsAnswer;
             open.wants_socket |= transition == Transition::AwaitsSocket;
             open.wants_socket &= event.direction != Direction::Socket;
             // Equal packets that the clocks do not tell apart: it may be any of them.

@@ -224,11 +224,15 @@ fn receivers(path: &Path, world: &World) -> usize {
 }
 
 /// `nobody answered: default/web, who has 10.244.2.7, was not seen to be asked`
+/// `reached default/web, its socket was not seen to answer: the accept queue may be full`
 fn unanswered(out: &mut String, path: &Path, world: &World) {
-    out.push_str("nobody answered: ");
     let Some(question) = path.packet.question() else {
-        return;
+        out.push_str("reached ");
+        reached(out, path, world);
+        out.push_str(", its socket was not seen to answer: the accept queue may be full");
+        return clock_remarks(out, path, world);
     };
+    out.push_str("nobody answered: ");
     let (about, last_ns) = (question.about, path.last_ns());
     let holder = world.identities.likely_holder_at(about, last_ns);
     let name = holder.and_then(|holder| match holder.netns {

@@ -45,6 +45,8 @@ pub(super) struct Open {
     pub(super) arrived: bool,
     /// Whether it arrived where a socket is to receive it.
     pub(super) wants_socket: bool,
+    /// Whether it has arrived at a socket that is to answer it.
+    pub(super) wants_answer: bool,
     /// Whether it was reported as not seen further.
     pub(super) late: bool,
     /// Whether its last hop does not show how it continues.
@@ -78,6 +80,7 @@ impl Open {
             taps: 0,
             arrived: false,
             wants_socket: false,
+            wants_answer: false,
             late: false,
             inconclusive: false,
             has_equals: false,

@@ -176,8 +176,8 @@ impl Open {
             return transition;
         };
         let end = match transition {
-            Transition::Arrived | Transition::AwaitsSocket => Outcome::Delivered,
             Transition::End(outcome) => outcome,
+            transition if transition.is_arrival() => Outcome::Delivered,
             _ => return transition,
         };
         if parts.is_whole(at) {

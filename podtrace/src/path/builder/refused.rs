@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     model::{event::Event, tap_point::Role},
-    packet::{Network, PacketKey, Payload, Quote, TCP_ACK, TCP_RST, Transport},
+    packet::{Network, PacketKey, Payload, Quote, TCP_ACK, TCP_RST, TCP_SYN, Transport},
     path::{
         Outcome, Path,
         refusal::{self, Reason, Refusal},
@@ -124,12 +124,14 @@ impl Builder {
     /// the first time with these ends.
     #[inline]
     pub(super) fn note_answer(&mut self, answer: Slot, event: &Event, world: &World) {
-        let is_reset = match event.packet.transport {
-            Transport::Tcp { flags, .. } => flags & TCP_RST != 0,
-            _ => false,
+        let flags = match event.packet.transport {
+            Transport::Tcp { flags, .. } => flags,
+            _ => 0,
         };
-        if is_reset || quote_of(event).is_some() {
+        if flags & TCP_RST != 0 || quote_of(event).is_some() {
             self.note_refusal(answer, event, world);
+        } else if flags & (TCP_SYN | TCP_ACK) == TCP_SYN | TCP_ACK {
+            self.note_accepted(event, world);
         } else if matches!(&event.packet.network, Network::Ip(ip) if ip.fragment.is_some()) {
             self.note_fragment(answer, event);
         } else if matches!(
