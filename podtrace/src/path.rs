@@ -230,6 +230,11 @@ impl Outcome {
         "unanswered",
     ];
 
+    /// Whether the packet has left the node.
+    pub(crate) fn has_left(self) -> bool {
+        matches!(self, Self::LeftNode | Self::LeftForVtep(_))
+    }
+
     /// Its JSON name.
     #[must_use]
     pub fn name(self) -> &'static str {

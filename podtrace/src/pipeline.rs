@@ -286,7 +286,8 @@ impl Pipeline {
             self.builder.record_late(event.ts_ns, self.followed_ns);
         }
         self.followed_ns = self.followed_ns.max(event.ts_ns);
-        let packet = self.builder.push(event, &self.world);
+        let recall = |id| self.order.take(id);
+        let packet = self.builder.push_or_recall(event, &self.world, recall);
         self.newest_packet = self.newest_packet.max(packet);
         let fate = if packet < self.show_from || self.is_filtered(&event.packet) {
             Fate::Filtered

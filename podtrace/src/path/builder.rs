@@ -15,6 +15,7 @@ mod pieces;
 mod questions;
 mod recent;
 mod refused;
+mod returned;
 mod transition;
 
 use std::{hash::BuildHasher as _, vec::Drain};
@@ -38,6 +39,7 @@ use open::OpenPaths;
 use parts::Bytes;
 use questions::Answers;
 use refused::Refusals;
+use returned::Returns;
 use transition::{Transition, transition};
 
 /// How long hops may follow the arrival of a packet, in nanoseconds: a bridge sends the
@@ -70,6 +72,7 @@ pub struct Builder {
     requests: Requests,
     losses: Losses,
     refusals: Refusals,
+    returns: Returns,
     answers: Answers,
     fragments: Fragments,
     #[expect(clippy::vec_box, reason = "a path is not moved while it waits")]
@@ -94,6 +97,7 @@ impl Builder {
             requests: Requests::default(),
             losses: Losses::default(),
             refusals: Refusals::default(),
+            returns: Returns::default(),
             answers: Answers::default(),
             fragments: Fragments::default(),
             finished: Vec::new(),
@@ -107,6 +111,16 @@ impl Builder {
 
     /// Adds an event (in order of time) and returns the number of its packet.
     pub fn push(&mut self, event: &Event, world: &World) -> u64 {
+        self.push_or_recall(event, world, |_| None)
+    }
+
+    /// The same. `recall`: gives back the path of this number if it was taken, but not shown yet.
+    pub fn push_or_recall(
+        &mut self,
+        event: &Event,
+        world: &World,
+        recall: impl FnOnce(u64) -> Option<Box<Path>>,
+    ) -> u64 {
         // Computed here, not stored in the event: moving the event would move the key as
         // well.
         let key = event.packet.key();
@@ -138,7 +152,7 @@ impl Builder {
             Some(Joined::Pieces { pieces, left }) => {
                 return self.add_pieces(&seen, pieces, left, world);
             }
-            Some(Joined::Again(_)) | None => self.begin(&seen, event.packet.clone(), world),
+            Some(Joined::Again(_)) | None => self.begin_or_resume(&seen, world, recall),
         };
         self.take_up(slot);
         self.requests.record(event);
@@ -188,6 +202,9 @@ impl Builder {
                     Transition::Onward
                 }
                 Some(Transition::End(Outcome::Delivered)) if open.is_flooded => Transition::Arrived,
+                Some(Transition::End(left)) if open.has_returned && left.has_left() => {
+                    Transition::Optional(left)
+                }
                 Some(transition) => open.unless_in_pieces(at, transition),
                 None => Transition::Onward,
             };

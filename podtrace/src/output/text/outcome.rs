@@ -121,9 +121,18 @@ impl Text {
             out.push_str(" (with the first fragment)");
         }
         if let Some(ns) = path.lateness_ns() {
-            out.push_str(" (seen again after ");
+            let had_left = path.late_of.is_some_and(|before| before.outcome.has_left());
+            out.push_str(if had_left {
+                " (came back after "
+            } else {
+                " (seen again after "
+            });
             micros(out, ns);
-            out.push_str(": was slow, not lost)");
+            out.push_str(if had_left {
+                ", corrects what was shown before)"
+            } else {
+                ": was slow, not lost)"
+            });
         }
         if path.incomplete && !tells_so {
             out.push_str(" (hops may be missing)");

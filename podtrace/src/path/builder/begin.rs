@@ -54,7 +54,7 @@ impl Builder {
     }
 
     /// Adds an open path to the indices.
-    fn index(&mut self, slot: Slot) {
+    pub(super) fn index(&mut self, slot: Slot) {
         for number in 0..Joins::COUNT {
             let oldest = self.joins.insert(number, slot, &mut self.open);
             self.give_up(oldest);

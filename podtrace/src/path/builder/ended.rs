@@ -107,6 +107,11 @@ impl Builder {
 }
 
 impl Ended {
+    /// Takes the path of this number if it has left and was shown.
+    pub(super) fn take_left(&mut self, id: u64) -> Option<Box<Path>> {
+        self.left.find(id)?.take()
+    }
+
     fn amend(&mut self, path: &mut Path, world: &World) {
         let now_ns = path.last_ns();
         self.pending

@@ -34,7 +34,7 @@ impl Builder {
             };
             open.path.incomplete = self.losses.may_concern(first_ns, now_ns);
             let outcome = match (open.arrived, open.path.incomplete) {
-                _ if open.left().is_some() => Outcome::LeftNode,
+                _ if let Some(left) = open.left() => left,
                 (true, false) if open.wants_socket && is_blind => Outcome::Unknown,
                 (true, false) if open.wants_socket => Outcome::NoSocket,
                 (true, true) if open.wants_socket => Outcome::EventsLost,
@@ -104,6 +104,7 @@ impl Builder {
             return;
         };
         self.joins.end(slot, &open);
+        self.note_left(&open, outcome);
         let mut path = open.path;
         if let Some(parts) = &open.parts {
             path.segments = parts.segments(path.hops.len());

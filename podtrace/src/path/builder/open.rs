@@ -45,6 +45,8 @@ pub(super) struct Open {
     pub(super) arrived: bool,
     /// Whether it arrived where a socket is to receive it.
     pub(super) wants_socket: bool,
+    /// Whether it left the node, and a router has sent it back.
+    pub(super) has_returned: bool,
     /// Whether it has arrived at a socket that is to answer it.
     pub(super) wants_answer: bool,
     /// Whether it was reported as not seen further.
@@ -80,6 +82,7 @@ impl Open {
             taps: 0,
             arrived: false,
             wants_socket: false,
+            has_returned: false,
             wants_answer: false,
             late: false,
             inconclusive: false,
@@ -91,6 +94,14 @@ impl Open {
             flow: None,
             content: None,
         }
+    }
+
+    /// A path that had ended, and goes on.
+    pub(super) fn resumed(mut path: Box<Path>, key: PacketKey, hash: u64) -> Self {
+        let hops = std::mem::take(&mut path.hops);
+        let mut open = Self::new(path, key, hash);
+        hops.into_iter().for_each(|hop| open.push(hop));
+        open
     }
 
     /// Adds a hop.
@@ -159,10 +170,12 @@ impl Open {
         self.wants_socket = false;
     }
 
-    /// That it has left the node it was last seen at, if nothing waits for it elsewhere.
+    /// That it has left the node it was last seen at, if nothing waits for it elsewhere, nor does
+    /// it come back each time.
     pub(super) fn left(&self) -> Option<Outcome> {
-        let is_left = |outcome: &Outcome| *outcome == Outcome::LeftNode && !self.arrived;
-        self.optional.filter(is_left)
+        let may_have_left = !self.arrived && self.path.circle.is_none();
+        self.optional
+            .filter(|outcome| may_have_left && outcome.has_left())
     }
 
     /// Whether its packet was seen a moment before the event.

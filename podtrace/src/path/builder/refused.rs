@@ -32,6 +32,7 @@ const LATE_MAX: usize = 4096;
 pub(crate) const KNOWN_BYTES: usize = Recent::<Begun, BEGUN_MAX>::BYTES
     + Recent::<Begun, LATE_MAX>::BYTES
     + Recent::<Carried, CARRIED_MAX>::BYTES
+    + super::returned::BYTES
     + super::ended::BYTES;
 
 /// The state of packets that may be refused.
@@ -250,11 +251,12 @@ impl Builder {
 }
 
 /// How a path ends that would end so if no more were known: that its packet went in a circle,
-/// or that it was refused. What was delivered stays so.
+/// or that it was refused. What was delivered stays so, and what has left, unless it came back.
 pub(super) fn unless_known(path: &Path, outcome: Outcome) -> Outcome {
     match outcome {
-        Outcome::Delivered | Outcome::LeftForVtep(_) | Outcome::LeftNode => outcome,
+        Outcome::Delivered => outcome,
         _ if path.circle.is_some() => Outcome::Loop,
+        _ if outcome.has_left() => outcome,
         _ if path.is_refused() => Outcome::Refused,
         _ => outcome,
     }
