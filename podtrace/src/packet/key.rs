@@ -99,19 +99,21 @@ pub struct EchoFlow {
 }
 
 impl PacketKey {
-    /// The key without the parts that address translation changes: addresses, ports, the
+    /// The parts that address translation does not change: all but addresses, ports, the
     /// identifier of an echo, and the packet that an ICMP error quotes.
     #[must_use]
-    pub fn without_ends(mut self) -> Self {
+    pub fn content(&self) -> [u64; 4] {
+        let [.., mut identity, mut length, mut transport, rest] = self.0;
         let protocol = self.protocol();
-        self.set_ends(NO_ENDS);
-        match (protocol, self.0[TRANSPORT + 1]) {
-            (IPPROTO_TCP | IPPROTO_UDP, _) => self.0[TRANSPORT] &= !u64::from(u32::MAX),
-            (_, ECHO) => self.0[TRANSPORT] &= !0xffff_0000,
-            (_, ICMP) => self.0[LENGTH] &= u64::from(u32::MAX),
+        // The kind of the ends.
+        identity = identity << 8 >> 8;
+        match (protocol, rest) {
+            (IPPROTO_TCP | IPPROTO_UDP, _) => transport &= !u64::from(u32::MAX),
+            (_, ECHO) => transport &= !0xffff_0000,
+            (_, ICMP) => length &= u64::from(u32::MAX),
             _ => {}
         }
-        self
+        [identity, length, transport, rest]
     }
 
     /// The ends alone: equal for all packets of one direction of a connection.

@@ -38,8 +38,9 @@ pub(super) struct Open {
     seen_ns: u64,
     /// Bytes of its tunnels.
     pub(super) tunnels: u32,
-    /// Its size in bytes when it was changed last.
+    /// Its size in bytes when it was changed last, and what of it never changes.
     size: usize,
+    fixed: usize,
     /// A bit for each tap that has seen it: several taps share a bit.
     taps: u64,
     pub(super) arrived: bool,
@@ -79,6 +80,7 @@ impl Open {
             seen_ns: 0,
             tunnels: 0,
             size: 0,
+            fixed: 0,
             taps: 0,
             arrived: false,
             wants_socket: false,
@@ -192,23 +194,21 @@ impl Open {
         }
     }
 
+    /// The bytes of what never changes.
+    fn measure_fixed(&self) -> usize {
+        let payload = self.path.payload.as_deref().map_or(0, Payload::bytes);
+        let frame = self.path.frame.as_deref().map_or(0, Frame::bytes);
+        BESIDE + size_of::<Path>() + payload + frame
+    }
+
     /// Its size in bytes.
+    #[inline]
     fn measure(&self) -> usize {
         let hops = self.path.hops.capacity() * size_of::<Hop>();
         let translations = self.path.translations.capacity() * size_of::<Translation>();
         let parts = self.parts.as_ref().map_or(0, |parts| parts.size());
         let refusal = self.path.refusal.as_deref().map_or(0, size_of_val);
-        let payload = self.path.payload.as_deref().map_or(0, Payload::bytes);
-        let frame = self.path.frame.as_deref().map_or(0, Frame::bytes);
-        BESIDE
-            + refusal
-            + frame
-            + payload
-            + size_of::<Path>()
-            + hops
-            + translations
-            + parts
-            + self.tunnels as usize
+        self.fixed + hops + translations + parts + refusal + self.tunnels as usize
     }
 
     /// Whether the packet has not been seen for so long that its path ends.
@@ -228,8 +228,9 @@ impl Open {
 
     /// Whether its time is over, but it was not ended yet: its packet is reported as not seen
     /// further, if nothing else is known of it.
+    #[inline]
     pub(super) fn is_overdue(&self, now_ns: u64, timeout_ns: u64) -> bool {
-        matches!(self.waits(), Waits::ForNextHop) && self.is_over(now_ns, timeout_ns)
+        !self.late && !self.arrived && self.silent_ns(now_ns) > timeout_ns
     }
 
     /// Whether its packet, if it goes on now, was slow.
@@ -346,6 +347,7 @@ impl OpenPaths {
             Slot::try_from(self.slots.len() - 1).unwrap_or(Slot::MAX)
         });
         let waits = open.waits() as usize;
+        open.fixed = open.measure_fixed();
         open.size = open.measure();
         self.bytes += open.size;
         if let Some(free) = self.slots.get_mut(slot as usize) {
