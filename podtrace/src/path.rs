@@ -20,13 +20,16 @@ use podtrace_ebpf::record::Direction;
 
 use crate::{
     model::{event::Event, frame::Frame},
-    packet::{Ends, Network, Packet, Payload, Tunnel},
+    packet::{Ends, IPPROTO_TCP, Network, Packet, Payload, Tunnel},
 };
 use refusal::Refusal;
 pub use rtt::RoundTrip;
 
 /// How long a packet may stay between two hops by default.
 pub const HOP_TIMEOUT: Duration = Duration::from_millis(500);
+
+/// Length of a packet that need not be cut: each host takes such a one (RFC 791).
+const FRAGMENTED_MIN: u32 = 576;
 
 /// One tap that saw the packet.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -282,6 +285,8 @@ pub struct Path {
     pub gso_segments: u16,
     /// The part of it that each hop has seen; empty if each has seen it whole.
     pub segments: Vec<Segments>,
+    /// Whether that is in fragments, not in segments: bytes are those behind the IP header.
+    pub in_fragments: bool,
     /// The packet whose segments this path has that were left behind.
     pub part_of: Option<PartOf>,
     /// Of a later fragment: the packet that it belongs to.
@@ -337,7 +342,26 @@ impl Path {
     #[must_use]
     pub fn segments_at(&self, hop: usize) -> Option<Segments> {
         let seen = self.segments.get(hop).copied()?;
-        (seen.packets > 1 || seen.bytes < self.packet.payload()).then_some(seen)
+        (seen.packets > 1 || seen.bytes < self.divisible()).then_some(seen)
+    }
+
+    /// The number of bytes that its segments or fragments have together.
+    pub(crate) fn divisible(&self) -> u32 {
+        match self.in_fragments {
+            true => self.packet.behind_ipv4(),
+            false => self.packet.payload(),
+        }
+    }
+
+    /// Whether a router may cut its packet: a large one of IPv4 that nobody else cuts. TCP
+    /// forbids it.
+    pub(crate) fn may_be_fragmented(&self) -> bool {
+        let packet = &self.packet;
+        packet.length > FRAGMENTED_MIN
+            && self.gso_segments <= 1
+            && packet.ip_protocol() != Some(IPPROTO_TCP)
+            && packet.ipv4_id().is_some_and(|id| id != 0)
+            && !packet.is_fragment()
     }
 
     /// The translation that this hop is the first to show.

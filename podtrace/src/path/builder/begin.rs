@@ -28,6 +28,7 @@ impl Builder {
             incomplete: false,
             gso_segments: seen.event.gso_segments,
             segments: Vec::new(),
+            in_fragments: false,
             part_of: None,
             fragment_of: None,
             copy_of: None,

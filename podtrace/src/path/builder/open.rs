@@ -15,10 +15,10 @@ use crate::{
     path::{Hop, Outcome, Path, Translation},
 };
 
-/// Memory of an open path in addition to the path itself: its slot, its links in four lists
-/// that may have room for twice as many, and its entries in two tables that may be less than
+/// Memory of an open path in addition to the path itself: its slot, its links in five lists
+/// that may have room for twice as many, and its entries in three tables that may be less than
 /// half full.
-const BESIDE: usize = size_of::<Option<Open>>() + 4 * 4 * size_of::<Slot>() + 2 * 64;
+const BESIDE: usize = size_of::<Option<Open>>() + 5 * 4 * size_of::<Slot>() + 3 * 64;
 /// How long a packet that was not seen further is remembered, in nanoseconds: the kernel holds
 /// a packet that waits for a neighbour's address for 3 s, and a queue may be long.
 const LATE_NS: u64 = 10_000_000_000;
