@@ -4,6 +4,7 @@ mod datagrams;
 mod equal;
 pub(crate) mod flood;
 mod fragments;
+mod hostile;
 mod late;
 mod limits;
 mod losses;
