@@ -3,6 +3,7 @@
 //! Pure: no clock, no I/O; the only time is the time of the events.
 pub mod builder;
 pub mod clocks;
+mod divided;
 pub mod ends;
 pub mod flood;
 pub mod losses;
@@ -20,16 +21,13 @@ use podtrace_ebpf::record::Direction;
 
 use crate::{
     model::{event::Event, frame::Frame},
-    packet::{Ends, IPPROTO_TCP, Network, Packet, Payload, Tunnel},
+    packet::{Ends, Network, Packet, Payload, Tunnel},
 };
 use refusal::Refusal;
 pub use rtt::RoundTrip;
 
 /// How long a packet may stay between two hops by default.
 pub const HOP_TIMEOUT: Duration = Duration::from_millis(500);
-
-/// Length of a packet that need not be cut: each host takes such a one (RFC 791).
-const FRAGMENTED_MIN: u32 = 576;
 
 /// One tap that saw the packet.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -336,32 +334,6 @@ impl Path {
         self.round_trip
             .as_ref()
             .filter(|trip| !self.ambiguous && (trip.is_whole || is_over))
-    }
-
-    /// The part of it that a hop has seen, if not one whole packet.
-    #[must_use]
-    pub fn segments_at(&self, hop: usize) -> Option<Segments> {
-        let seen = self.segments.get(hop).copied()?;
-        (seen.packets > 1 || seen.bytes < self.divisible()).then_some(seen)
-    }
-
-    /// The number of bytes that its segments or fragments have together.
-    pub(crate) fn divisible(&self) -> u32 {
-        match self.in_fragments {
-            true => self.packet.behind_ipv4(),
-            false => self.packet.payload(),
-        }
-    }
-
-    /// Whether a router may cut its packet: a large one of IPv4 that nobody else cuts. TCP
-    /// forbids it.
-    pub(crate) fn may_be_fragmented(&self) -> bool {
-        let packet = &self.packet;
-        packet.length > FRAGMENTED_MIN
-            && self.gso_segments <= 1
-            && packet.ip_protocol() != Some(IPPROTO_TCP)
-            && packet.ipv4_id().is_some_and(|id| id != 0)
-            && !packet.is_fragment()
     }
 
     /// The translation that this hop is the first to show.

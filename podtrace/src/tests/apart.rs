@@ -115,7 +115,7 @@ fn request(
             u32::from(segments) * SEGMENT,
         )
     };
-    let whole = (segments > 1).then_some(segments).unwrap_or_default();
+    let whole = if segments > 1 { segments } else { 0 };
     let mut now_ns = at_ns;
     let mut next = || {
         now_ns += 10_000;

@@ -1,4 +1,6 @@
 //! The open paths, ordered by age and by when they were last seen.
+mod waits;
+
 use podtrace_ebpf::record::Direction;
 
 use super::{
@@ -14,14 +16,12 @@ use crate::{
     packet::{PacketKey, Payload, Tunnel},
     path::{Hop, Outcome, Path, Translation},
 };
+use waits::Waits;
 
 /// Memory of an open path in addition to the path itself: its slot, its links in five lists
 /// that may have room for twice as many, and its entries in three tables that may be less than
 /// half full.
 const BESIDE: usize = size_of::<Option<Open>>() + 5 * 4 * size_of::<Slot>() + 3 * 64;
-/// How long a packet that was not seen further is remembered, in nanoseconds: the kernel holds
-/// a packet that waits for a neighbour's address for 3 s, and a queue may be long.
-const LATE_NS: u64 = 10_000_000_000;
 /// Slots added at a time.
 const MORE: usize = 1024;
 /// Hops that a path without room gets room for, if it has few: from node to node.
@@ -187,11 +187,7 @@ impl Open {
     }
 
     fn waits(&self) -> Waits {
-        match (self.late, self.arrived) {
-            (true, _) => Waits::Late,
-            (false, true) => Waits::ForCopies,
-            (false, false) => Waits::ForNextHop,
-        }
+        Waits::of(self.late, self.arrived)
     }
 
     /// The bytes of what never changes.
@@ -213,12 +209,7 @@ impl Open {
 
     /// Whether the packet has not been seen for so long that its path ends.
     pub(super) fn is_over(&self, now_ns: u64, timeout_ns: u64) -> bool {
-        let patience_ns = match self.waits() {
-            Waits::ForNextHop => timeout_ns,
-            Waits::ForCopies => SETTLE_NS,
-            Waits::Late => LATE_NS.max(timeout_ns),
-        };
-        self.silent_ns(now_ns) > patience_ns
+        self.silent_ns(now_ns) > self.waits().patience_ns(timeout_ns)
     }
 
     /// How long its packet has not been seen, in nanoseconds.
@@ -240,10 +231,7 @@ impl Open {
 
     /// Whether its packet may still go on, even if slowly.
     pub(super) fn may_go_on(&self, now_ns: u64, timeout_ns: u64) -> bool {
-        match self.waits() {
-            Waits::ForCopies => !self.is_over(now_ns, timeout_ns),
-            Waits::ForNextHop | Waits::Late => self.silent_ns(now_ns) <= LATE_NS.max(timeout_ns),
-        }
+        self.silent_ns(now_ns) <= self.waits().longest_ns(timeout_ns)
     }
 }
 
@@ -251,14 +239,6 @@ impl Open {
 #[inline]
 fn bit_of(interface: u32, direction: Direction) -> u64 {
     1 << ((interface << 2 | direction as u32) % u64::BITS)
-}
-
-/// The event that an open path waits for: their timeouts differ.
-#[derive(Clone, Copy)]
-enum Waits {
-    ForNextHop,
-    ForCopies,
-    Late,
 }
 
 /// All open paths.

@@ -61,11 +61,13 @@ impl Builder {
         let asked = ends.reversed();
         // A SYN counts as one byte (RFC 9293).
         let begun = self.refusals.begun.find(acknowledgment.wrapping_sub(1));
-        let syn = begun.map(|begun| begun.slot).find(|slot| {
-            let open = self.open.get(*slot);
+        let mut begun = begun.map(|begun| (begun.slot, begun.id));
+        let syn = begun.find(|(slot, id)| {
+            let open = self.open.get(*slot).filter(|open| open.path.id == *id);
             open.is_some_and(|open| open.wants_answer && open.path.has_had(asked))
         });
-        if let Some(slot) = syn {
+        drop(begun);
+        if let Some((slot, _)) = syn {
             self.close(slot, Outcome::Delivered);
         }
     }

@@ -58,7 +58,8 @@ fn made((_, kind, number, length, flow): Choice) -> Packet {
     };
     let near_the_end = (u32::MAX - 60).wrapping_add(number * 10);
     let (protocol, transport, payload) = match kind {
-        0 => (17, packet.transport, 4),
+        // Some are large enough to be cut.
+        0 => (17, packet.transport, if number > 5 { 580 } else { 4 }),
         1 => (
             6,
             tcp(near_the_end, 1, 0x10, 1 + length * 10),
@@ -70,8 +71,8 @@ fn made((_, kind, number, length, flow): Choice) -> Packet {
             tcp(0, number + 1, [0x12, 0x14][length as usize % 2], 0),
             0,
         ),
-        4 if number == 0 => (17, packet.transport, 4),
-        4 => (17, Transport::Fragment, 8 * length),
+        4 if number == 0 => (17, packet.transport, 28 + 8 * (length % 3)),
+        4 => (17, Transport::Fragment, 28 + 8 * (length % 3)),
         5 => (
             1,
             Transport::Echo {
@@ -92,8 +93,8 @@ fn made((_, kind, number, length, flow): Choice) -> Packet {
         ip.id = number % 2 * 7;
         ip.fragment = (kind == 4).then_some(Fragment {
             id: ip.id,
-            offset: (number * 8) as u16,
-            more: length % 3 > 0,
+            offset: (number * 48).min(552) as u16,
+            more: number < 11,
         });
     }
     with_ends(&packet, ends)
