@@ -3,6 +3,7 @@
 //! Pure: no clock, no I/O; the only time is the time of the events.
 pub mod builder;
 pub mod clocks;
+mod divided;
 pub mod dropped;
 pub mod ends;
 pub mod flood;
@@ -95,6 +96,24 @@ pub struct LateOf {
     pub hops: usize,
     /// How it ended.
     pub outcome: Outcome,
+    /// Whether it was [`Path::ambiguous`].
+    pub ambiguous: bool,
+    /// Whether it was [`Path::incomplete`].
+    pub incomplete: bool,
+}
+
+impl LateOf {
+    /// A path that has ended, as one that is corrected.
+    #[must_use]
+    pub(crate) fn of(path: &Path) -> Self {
+        Self {
+            id: path.id,
+            hops: path.hops.len(),
+            outcome: path.outcome,
+            ambiguous: path.ambiguous,
+            incomplete: path.incomplete,
+        }
+    }
 }
 
 /// The part of a packet that a hop has seen.
@@ -189,7 +208,8 @@ pub enum Outcome {
     NoReceiver,
     /// An answer says that it goes no further: [`Path::refusal`].
     Refused,
-    /// It asks for a neighbour's address, and nobody answered.
+    /// It asks for a neighbour's address, or for a connection at the socket that it reached,
+    /// and nobody answered.
     Unanswered,
     /// It went in a circle until it was not seen any more: [`Path::circle`].
     Loop,
@@ -215,6 +235,11 @@ impl Outcome {
         "unanswered",
         "dropped",
     ];
+
+    /// Whether the packet has left the node.
+    pub(crate) fn has_left(self) -> bool {
+        matches!(self, Self::LeftNode | Self::LeftForVtep(_))
+    }
 
     /// Its JSON name.
     #[must_use]
@@ -264,6 +289,8 @@ pub struct Path {
     pub gso_segments: u16,
     /// The part of it that each hop has seen; empty if each has seen it whole.
     pub segments: Vec<Segments>,
+    /// Whether that is in fragments, not in segments: bytes are those behind the IP header.
+    pub in_fragments: bool,
     /// The packet whose segments this path has that were left behind.
     pub part_of: Option<PartOf>,
     /// Of a later fragment: the packet that it belongs to.
@@ -294,6 +321,12 @@ pub struct Path {
 }
 
 impl Path {
+    /// Whether its packet has had these ends.
+    pub(crate) fn has_had(&self, ends: Ends) -> bool {
+        let mut translations = self.translations.iter();
+        self.packet.ends() == Some(ends) || translations.any(|one| one.after == ends)
+    }
+
     /// The ends that its packet has at the last hop.
     #[must_use]
     pub fn ends(&self) -> Option<Ends> {
@@ -309,13 +342,6 @@ impl Path {
         self.round_trip
             .as_ref()
             .filter(|trip| !self.ambiguous && (trip.is_whole || is_over))
-    }
-
-    /// The part of it that a hop has seen, if not one whole packet.
-    #[must_use]
-    pub fn segments_at(&self, hop: usize) -> Option<Segments> {
-        let seen = self.segments.get(hop).copied()?;
-        (seen.packets > 1 || seen.bytes < self.packet.payload()).then_some(seen)
     }
 
     /// The translation that this hop is the first to show.

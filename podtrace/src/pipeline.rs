@@ -164,7 +164,7 @@ impl Pipeline {
                 self.release();
             }
             Update::Snapshot(_) | Update::Pods { .. } | Update::Runtime { .. } => self.release(),
-            Update::Sampling { ts_ns, .. } => self.builder.record_loss(*ts_ns, *ts_ns),
+            Update::Sampling { share, ts_ns } => self.builder.record_sampling(*share, *ts_ns),
             Update::Attaching {
                 left: 0,
                 refused: 0,
@@ -295,7 +295,8 @@ impl Pipeline {
             self.builder.record_late(event.ts_ns, self.followed_ns);
         }
         self.followed_ns = self.followed_ns.max(event.ts_ns);
-        let packet = self.builder.push(event, &self.world);
+        let recall = |id| self.order.take(id);
+        let packet = self.builder.push_or_recall(event, &self.world, recall);
         self.newest_packet = self.newest_packet.max(packet);
         let fate = if packet < self.show_from || self.is_filtered(&event.packet) {
             Fate::Filtered

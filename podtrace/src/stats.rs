@@ -29,7 +29,7 @@ use podtrace_ebpf::record::Direction;
 
 use crate::{
     model::tap_point::Role,
-    path::{Outcome, Path, ends::ends, summary::Summary},
+    path::{LateOf, Outcome, Path, ends::ends, summary::Summary},
     world::World,
 };
 use ends::PairKey;
@@ -101,8 +101,8 @@ struct Addition {
     incomplete: bool,
     retransmitted: bool,
     between_nodes: bool,
-    /// The outcome of the earlier path that its path corrects.
-    corrects: Option<Outcome>,
+    /// The earlier path that its path corrects.
+    corrects: Option<LateOf>,
     way_ns: Option<u64>,
 }
 
@@ -113,13 +113,19 @@ impl PairCount {
         *first_ns = path.first_ns.min(*first_ns);
         self.last_ns = self.last_ns.max(path.first_ns);
         self.outcomes[path.outcome.index()] += 1;
-        if let Some(outcome) = path.corrects {
-            let before = &mut self.outcomes[outcome.index()];
-            *before = before.saturating_sub(1);
-            self.volume.take_back(path.bytes);
-        }
         self.ambiguous += u64::from(path.ambiguous);
         self.incomplete += u64::from(path.incomplete);
+        if let Some(before) = path.corrects {
+            self.volume.take_back(path.bytes);
+            let counted = [
+                (&mut self.outcomes[before.outcome.index()], true),
+                (&mut self.ambiguous, before.ambiguous),
+                (&mut self.incomplete, before.incomplete),
+            ];
+            for (count, was_counted) in counted {
+                *count = count.saturating_sub(u64::from(was_counted));
+            }
+        }
         self.retransmitted += u64::from(path.retransmitted);
         self.between_nodes |= path.between_nodes;
         self.way.extend(path.way_ns);
@@ -156,7 +162,7 @@ impl Stats {
             incomplete: path.incomplete,
             retransmitted: is_first(path) && self.retransmitted.is_repeated(&path.packet),
             between_nodes: crosses_nodes(path, world),
-            corrects: path.late_of.map(|before| before.outcome),
+            corrects: path.late_of,
             way_ns: (is_certain && is_delivered && !is_known(path)).then(|| path.duration_ns()),
         };
         let (from, to) = ends(path, world);
@@ -185,7 +191,10 @@ impl Stats {
         let is_measured = is_certain && !is_copied(path, world);
         // The first hops of a late path are counted already.
         let counted = path.late_of.map_or(0, |before| before.hops);
-        self.unmeasured += u64::from(!is_measured && !is_known(path));
+        let was_uncertain = path
+            .late_of
+            .is_some_and(|before| before.ambiguous || before.incomplete);
+        self.unmeasured += u64::from(!is_measured && !was_uncertain && !is_known(path));
         if is_measured {
             let pairs = path.hops.windows(2).zip(tap_points.windows(2));
             for (hops, names) in pairs.skip(counted.saturating_sub(1)) {

@@ -1,5 +1,6 @@
 //! Recorder, reader, merge and outputs together: what is recorded is what is read.
 mod ahead;
+mod apart;
 mod damage;
 mod docs;
 mod earlier;

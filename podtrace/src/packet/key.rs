@@ -99,19 +99,21 @@ pub struct EchoFlow {
 }
 
 impl PacketKey {
-    /// The key without the parts that address translation changes: addresses, ports, the
+    /// The parts that address translation does not change: all but addresses, ports, the
     /// identifier of an echo, and the packet that an ICMP error quotes.
     #[must_use]
-    pub fn without_ends(mut self) -> Self {
+    pub fn content(&self) -> [u64; 4] {
+        let [.., mut identity, mut length, mut transport, rest] = self.0;
         let protocol = self.protocol();
-        self.set_ends(NO_ENDS);
-        match (protocol, self.0[TRANSPORT + 1]) {
-            (IPPROTO_TCP | IPPROTO_UDP, _) => self.0[TRANSPORT] &= !u64::from(u32::MAX),
-            (_, ECHO) => self.0[TRANSPORT] &= !0xffff_0000,
-            (_, ICMP) => self.0[LENGTH] &= u64::from(u32::MAX),
+        // The kind of the ends.
+        identity = identity << 8 >> 8;
+        match (protocol, rest) {
+            (IPPROTO_TCP | IPPROTO_UDP, _) => transport &= !u64::from(u32::MAX),
+            (_, ECHO) => transport &= !0xffff_0000,
+            (_, ICMP) => length &= u64::from(u32::MAX),
             _ => {}
         }
-        self
+        [identity, length, transport, rest]
     }
 
     /// The ends alone: equal for all packets of one direction of a connection.
@@ -153,6 +155,13 @@ impl PacketKey {
         self.0[LENGTH] &= u64::from(u32::MAX);
         self.0[TRANSPORT + 1] = 0;
         self
+    }
+
+    /// [`Self::content`], as far as [`Self::quoted`] has it.
+    #[must_use]
+    pub(crate) fn quoted_content(&self) -> [u64; 4] {
+        let [identity, length, transport, _] = self.content();
+        [identity, length & u64::from(u32::MAX), transport, 0]
     }
 
     /// A number that the packet keeps when its ends are translated, and when it is quoted.

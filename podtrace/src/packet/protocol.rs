@@ -84,6 +84,16 @@ impl Packet {
         }
     }
 
+    /// Whether it is a fragment.
+    pub(crate) fn is_fragment(&self) -> bool {
+        matches!(&self.network, Network::Ip(ip) if ip.fragment.is_some())
+    }
+
+    /// The number of bytes behind an IPv4 header without options.
+    pub(crate) fn behind_ipv4(&self) -> u32 {
+        self.length.saturating_sub(20)
+    }
+
     /// The identification of an IPv4 packet.
     #[must_use]
     pub(crate) fn ipv4_id(&self) -> Option<u16> {

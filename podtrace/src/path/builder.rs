@@ -16,6 +16,7 @@ mod pieces;
 mod questions;
 mod recent;
 mod refused;
+mod returned;
 mod transition;
 
 use std::{hash::BuildHasher as _, vec::Drain};
@@ -40,6 +41,7 @@ use open::OpenPaths;
 use parts::Bytes;
 use questions::Answers;
 use refused::Refusals;
+use returned::Returns;
 use transition::{Transition, transition};
 
 /// How long hops may follow the arrival of a packet, in nanoseconds: a bridge sends the
@@ -58,6 +60,8 @@ pub struct Builder {
     pub(crate) keeps_frames: bool,
     /// Whether only some of the usual interfaces are watched.
     is_partial: bool,
+    /// Whether only some of the packets are traced.
+    is_sampled: bool,
     /// When interfaces were unwatched.
     partial: Views,
     /// When sockets may have been unwatched too.
@@ -70,6 +74,7 @@ pub struct Builder {
     requests: Requests,
     losses: Losses,
     refusals: Refusals,
+    returns: Returns,
     answers: Answers,
     fragments: Fragments,
     drops: Drops,
@@ -85,6 +90,7 @@ impl Builder {
             timeout_ns,
             keeps_frames: false,
             is_partial: false,
+            is_sampled: false,
             partial: Views::default(),
             blind: Views::default(),
             next_id: 1,
@@ -94,6 +100,7 @@ impl Builder {
             requests: Requests::default(),
             losses: Losses::default(),
             refusals: Refusals::default(),
+            returns: Returns::default(),
             answers: Answers::default(),
             fragments: Fragments::default(),
             drops: Drops::default(),
@@ -108,6 +115,16 @@ impl Builder {
 
     /// Adds an event (in order of time) and returns the number of its packet.
     pub fn push(&mut self, event: &Event, world: &World) -> u64 {
+        self.push_or_recall(event, world, |_| None)
+    }
+
+    /// The same. `recall`: gives back the path of this number if it was taken, but not shown yet.
+    pub fn push_or_recall(
+        &mut self,
+        event: &Event,
+        world: &World,
+        recall: impl FnOnce(u64) -> Option<Box<Path>>,
+    ) -> u64 {
         // Computed here, not stored in the event: moving the event would move the key as
         // well.
         let key = event.packet.key();
@@ -139,7 +156,7 @@ impl Builder {
             Some(Joined::Pieces { pieces, left }) => {
                 return self.add_pieces(&seen, pieces, left, world);
             }
-            Some(Joined::Again(_)) | None => self.begin(&seen, event.packet.clone(), world),
+            Some(Joined::Again(_)) | None => self.begin_or_resume(&seen, world, recall),
         };
         self.take_up(slot);
         self.requests.record(event);
@@ -189,6 +206,9 @@ impl Builder {
                     Transition::Onward
                 }
                 Some(Transition::End(Outcome::Delivered)) if open.is_flooded => Transition::Arrived,
+                Some(Transition::End(left)) if open.has_returned && left.has_left() => {
+                    Transition::Optional(left)
+                }
                 Some(transition) => open.unless_in_pieces(at, transition),
                 None => Transition::Onward,
             };
@@ -197,7 +217,11 @@ impl Builder {
                 Transition::Aside => open.set_aside(at),
                 _ => {}
             }
-            open.arrived |= matches!(transition, Transition::Arrived | Transition::AwaitsSocket);
+            open.arrived |= matches!(
+                transition,
+                Transition::Arrived | Transition::AwaitsSocket | Transition::AwaitsAnswer
+            );
+            open.wants_answer |= transition == Transition::AwaitsAnswer;
             open.wants_socket |= transition == Transition::AwaitsSocket;
             open.wants_socket &= event.direction != Direction::Socket;
             // Equal packets that the clocks do not tell apart: it may be any of them.

@@ -29,6 +29,9 @@ impl Path {
         if let Some(circle) = &mut self.circle {
             circle.hop = moved(circle.hop);
         }
+        if let Some(refusal) = &mut self.refusal {
+            refusal.hops = moved(refusal.hops);
+        }
         let mut all = kept.iter();
         self.segments
             .retain(|_| all.next().copied().unwrap_or(true));
@@ -38,7 +41,11 @@ impl Path {
 
 #[cfg(test)]
 mod tests {
-    use crate::path::{Segments, Translation, builder::tests::path};
+    use crate::path::{
+        Segments, Translation,
+        builder::tests::path,
+        refusal::{Reason, Refusal},
+    };
 
     #[test]
     fn what_is_said_of_hops_moves_with_them() {
@@ -66,8 +73,19 @@ mod tests {
                 after: ends,
             })
             .to_vec();
+        let refusal = |hops| Refusal {
+            packet: 2,
+            by: "10.244.1.1".parse().unwrap(),
+            at: None,
+            ts_ns: 9,
+            reason: Reason::Reset,
+            carried: None,
+            hops,
+        };
+        path.refusal = Some(Box::new(refusal(4)));
         assert!(path.matches());
         path.keep_matching();
+        assert_eq!(path.refusal.as_deref(), Some(&refusal(2)));
         let times: Vec<_> = path.hops.iter().map(|hop| hop.ts_ns).collect();
         assert_eq!(times, [1, 3]);
         let packets: Vec<_> = path.segments.iter().map(|seen| seen.packets).collect();

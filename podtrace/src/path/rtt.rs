@@ -15,6 +15,8 @@ pub(crate) const REQUESTS_MAX: usize = 4096;
 /// Upper bound of the remembered tap points of all requests together.
 pub(crate) const SEEN_MAX: usize = 8 * REQUESTS_MAX;
 
+/// Room for the tap points of a request: those from node to node.
+const TAP_POINTS: usize = 11;
 /// Upper bound of the translations of one request.
 const TRANSLATED_MAX: usize = 4;
 
@@ -41,7 +43,7 @@ impl RoundTrip {
 pub(crate) type Seen = (u32, Direction, u64, u64);
 
 /// Where and when an echo request was seen.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Request {
     seen: Vec<Seen>,
     /// The flows that address translation made of it.
@@ -75,7 +77,10 @@ impl Requests {
         let flow = self.original(flow);
         let request = self.requests.entry(flow).or_insert_with(|| {
             self.order.push_back(flow);
-            Request::default()
+            Request {
+                seen: Vec::with_capacity(TAP_POINTS),
+                translated: Vec::new(),
+            }
         });
         let tap_points = &mut request.seen;
         // The same tap again means another request with the same numbers.
@@ -138,17 +143,20 @@ impl Requests {
     #[must_use]
     pub fn round_trip(&self, flow: &EchoFlow, reply: &[Hop]) -> Option<RoundTrip> {
         let seen = &self.requests.get(&self.original(flow))?.seen;
-        let at: Vec<_> = seen
-            .iter()
-            .enumerate()
-            .filter(|(n, (interface, ..))| seen[..*n].iter().all(|(other, ..)| other != interface))
-            .filter_map(|(_, (interface, _, sent, _))| {
-                let hop = reply.iter().rfind(|hop| {
-                    hop.interface == *interface && hop.direction != Direction::Socket
-                })?;
-                Some((*interface, hop.ts_ns.checked_sub(*sent)?))
-            })
-            .collect();
+        let mut at = Vec::with_capacity(seen.len());
+        at.extend(
+            seen.iter()
+                .enumerate()
+                .filter(|(n, (interface, ..))| {
+                    seen[..*n].iter().all(|(other, ..)| other != interface)
+                })
+                .filter_map(|(_, (interface, _, sent, _))| {
+                    let hop = reply.iter().rfind(|hop| {
+                        hop.interface == *interface && hop.direction != Direction::Socket
+                    })?;
+                    Some((*interface, hop.ts_ns.checked_sub(*sent)?))
+                }),
+        );
         let (first, ..) = at.first()?;
         let is_whole = seen.first().is_some_and(|(sender, ..)| sender == first);
         Some(RoundTrip { at, is_whole })

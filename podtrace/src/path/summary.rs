@@ -1,5 +1,5 @@
 //! The summary of a session.
-use super::{Outcome, Path};
+use super::{LateOf, Outcome, Path};
 use crate::model::{
     left_out::LeftOut,
     tap::{TapCount, TapCounts},
@@ -27,16 +27,20 @@ pub struct Summary {
 }
 
 impl Summary {
-    /// Counts a path. `corrects`: the outcome of an earlier path of the same packet that was
-    /// counted.
-    pub fn count(&mut self, path: &Path, corrects: Option<Outcome>) {
+    /// Counts a path. `corrects`: an earlier path of the same packet that was counted.
+    pub fn count(&mut self, path: &Path, corrects: Option<LateOf>) {
         self.packets += 1;
         self.outcomes[path.outcome.index()] += 1;
         self.incomplete += u64::from(path.incomplete);
-        if let Some(outcome) = corrects {
-            self.packets = self.packets.saturating_sub(1);
-            let before = &mut self.outcomes[outcome.index()];
-            *before = before.saturating_sub(1);
+        if let Some(corrected) = corrects {
+            let before = [
+                (&mut self.packets, true),
+                (&mut self.outcomes[corrected.outcome.index()], true),
+                (&mut self.incomplete, corrected.incomplete),
+            ];
+            for (count, was_counted) in before {
+                *count = count.saturating_sub(u64::from(was_counted));
+            }
         }
     }
 

@@ -80,6 +80,13 @@ impl Order {
         self.finished.insert(id, finished);
     }
 
+    /// Takes a path of this number that waits.
+    pub(super) fn take(&mut self, id: u64) -> Option<Box<Path>> {
+        let Finished { path, bytes, .. } = self.finished.remove(&id)?;
+        self.bytes -= bytes;
+        Some(path)
+    }
+
     /// Takes the oldest path if it need not wait any longer.
     pub(super) fn pop(&mut self, known: Known) -> Option<Box<Path>> {
         let first = self.finished.first_entry()?;

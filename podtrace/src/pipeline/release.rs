@@ -95,8 +95,7 @@ impl Pipeline {
         if self.has_shown_all() {
             return;
         }
-        let before = path.late_of.filter(|before| before.id >= self.show_from);
-        let corrects = before.map(|before| before.outcome);
+        let corrects = path.late_of.filter(|before| before.id >= self.show_from);
         self.summary.count(&path, corrects);
         self.consumers.path(&path, &self.world);
         self.builder.keep(path);
@@ -110,8 +109,7 @@ impl Pipeline {
             path.late_of = before.filter(|before| corrects_shown && before.id >= self.show_from);
             let narrowed = self.chosen.narrowed(&path);
             let shown = narrowed.as_ref().unwrap_or(&path);
-            let corrects = shown.late_of.map(|before| before.outcome);
-            self.summary.count(shown, corrects);
+            self.summary.count(shown, shown.late_of);
             self.last_shown.push(shown.id);
             self.consumers.path(shown, &self.world);
             path.late_of = before;

@@ -10,6 +10,11 @@ impl Pipeline {
         self.builder.set_partial_view();
     }
 
+    /// Records that not all packets were traced.
+    pub fn set_sampled(&mut self) {
+        self.builder.set_sampled();
+    }
+
     /// Records the packets of the files that gave no event.
     pub fn record_left_out(&mut self, left_out: LeftOut) {
         self.summary.left_out = left_out;

@@ -76,6 +76,13 @@ impl Input {
         self.info.as_ref()
     }
 
+    /// Whether not all packets were traced.
+    pub(crate) fn is_sampled(&self) -> bool {
+        self.info
+            .as_ref()
+            .is_some_and(|info| info.sample > 1 || info.max_rate.is_some() || info.mixed_sampling)
+    }
+
     pub(crate) fn files(&self) -> &[PathBuf] {
         &self.files
     }

@@ -197,6 +197,9 @@ impl Player<'_> {
         if self.selection.is_part() || inputs.iter().any(is_part) || differ_in_sampling(inputs) {
             pipeline.set_partial_view();
         }
+        if inputs::firsts(inputs).any(Input::is_sampled) {
+            pipeline.set_sampled();
+        }
         let world = pipeline.world_mut();
         if !inputs.iter().any(Input::is_stream) {
             let names = inputs::firsts(inputs).flat_map(Input::nodes);

@@ -22,7 +22,7 @@ use super::{
 };
 use crate::{
     field::TimeNs,
-    packet::{Ends, Packet, TCP_ACK, TCP_SYN, Transport, asks_to_connect},
+    packet::{Ends, IPPROTO_TCP, Packet, TCP_ACK, TCP_SYN, Transport, asks_to_connect},
     path::{Outcome, Path, RoundTrip, ends::ends, service::service_of},
     world::World,
 };
@@ -294,12 +294,18 @@ impl Counts {
     }
 
     fn lost(&self) -> u64 {
-        self.count_of(&[
+        let unanswered = match self.protocol {
+            IPPROTO_TCP => self.count_of(&[Outcome::Unanswered]),
+            // Nobody may have the neighbour's address that is asked for.
+            _ => 0,
+        };
+        let lost = [
             Outcome::NotSeenFurther,
             Outcome::Dropped,
             Outcome::NoSocket,
             Outcome::Loop,
-        ])
+        ];
+        self.count_of(&lost) + unanswered
     }
 
     /// The number that an order compares.

@@ -152,7 +152,7 @@ object! {
         rtt: Option<Latency>,
         /// TCP segments with payload, SYN or FIN but without anything new; no keep-alives
         retransmitted: u64,
-        /// packets not seen further, without a socket that took them, or in a loop
+        /// packets not seen further, without a socket that took or answered them, or in a loop
         lost: u64,
         /// packets that an answer refuses
         refused: u64,

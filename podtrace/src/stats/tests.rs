@@ -357,22 +357,39 @@ fn json_is_as_documented() {
     "#);
 }
 
+/// What is corrected does not count beside what corrects it, whatever was said of it.
+#[test]
+fn corrected_path_is_uncertain_once() {
+    let mut lost = path(1);
+    lost.hops.truncate(2);
+    lost.outcome = Outcome::NotSeenFurther;
+    (lost.ambiguous, lost.incomplete) = (true, true);
+    let mut slow = path(2);
+    slow.late_of = Some(LateOf::of(&lost));
+    for is_uncertain in [false, true] {
+        (slow.ambiguous, slow.incomplete) = (is_uncertain, is_uncertain);
+        let report = of(&[lost.clone(), slow.clone()], 10);
+        let expected = u64::from(is_uncertain);
+        let total = &report.total;
+        assert_eq!((total.ambiguous, total.incomplete), (expected, expected));
+        let mut summary = Summary::default();
+        summary.count(&lost, None);
+        summary.count(&slow, slow.late_of);
+        assert_eq!((summary.packets, summary.incomplete), (1, expected));
+    }
+}
+
 /// What an answer corrects later has the same hops, which were counted and measured already.
 #[test]
 fn corrected_path_is_measured_once() {
     let first = path(1);
     let mut again = path(2);
-    again.late_of = Some(LateOf {
-        id: 1,
-        hops: again.hops.len(),
-        outcome: Outcome::Delivered,
-    });
+    again.late_of = Some(LateOf::of(&first));
+    let mut lost = first.clone();
+    lost.hops.truncate(2);
+    lost.outcome = Outcome::NotSeenFurther;
     let mut slow = path(3);
-    slow.late_of = Some(LateOf {
-        id: 1,
-        hops: 2,
-        outcome: Outcome::NotSeenFurther,
-    });
+    slow.late_of = Some(LateOf::of(&lost));
     let once = of(std::slice::from_ref(&first), 10);
     let counts = |report: &Report| {
         let segments = report.segments.iter().map(|segment| segment.latency.count);
@@ -381,9 +398,6 @@ fn corrected_path_is_measured_once() {
             segments.collect::<Vec<_>>(),
         )
     };
-    assert_eq!(counts(&of(&[first.clone(), again], 10)), counts(&once));
-    let mut lost = first;
-    lost.hops.truncate(2);
-    lost.outcome = Outcome::NotSeenFurther;
+    assert_eq!(counts(&of(&[first, again], 10)), counts(&once));
     assert_eq!(counts(&of(&[lost, slow], 10)), counts(&once));
 }

@@ -67,7 +67,7 @@ impl TextSink for Lines {
 }
 
 /// The lines of JSON of a replay.
-fn replay(files: Vec<PathBuf>) -> Vec<Value> {
+pub(super) fn replay(files: Vec<PathBuf>) -> Vec<Value> {
     let options = PlayerOptions {
         files,
         ..PlayerOptions::default()
@@ -81,7 +81,7 @@ fn replay(files: Vec<PathBuf>) -> Vec<Value> {
     lines.collect()
 }
 
-fn files(runs: &[&Recorded]) -> Vec<PathBuf> {
+pub(super) fn files(runs: &[&Recorded]) -> Vec<PathBuf> {
     runs.iter().flat_map(|run| run.files.clone()).collect()
 }
 

@@ -82,8 +82,7 @@ impl Consumer for Shown {
             return;
         }
         self.printer.on_path(path, world);
-        self.printed
-            .count(path, path.late_of.map(|before| before.outcome));
+        self.printed.count(path, path.late_of);
         if is_own {
             // So that the next title comes after it.
             self.printer.hand_on();

@@ -142,9 +142,18 @@ impl Text {
             out.push_str(" (with the first fragment)");
         }
         if let Some(ns) = path.lateness_ns() {
-            out.push_str(" (seen again after ");
+            let had_left = path.late_of.is_some_and(|before| before.outcome.has_left());
+            out.push_str(if had_left {
+                " (came back after "
+            } else {
+                " (seen again after "
+            });
             micros(out, ns);
-            out.push_str(": was slow, not lost)");
+            out.push_str(if had_left {
+                ", corrects what was shown before)"
+            } else {
+                ": was slow, not lost)"
+            });
         }
         if path.incomplete && !tells_so {
             out.push_str(" (hops may be missing)");
@@ -245,11 +254,15 @@ fn receivers(path: &Path, world: &World) -> usize {
 }
 
 /// `nobody answered: default/web, who has 10.244.2.7, was not seen to be asked`
+/// `reached default/web, its socket was not seen to answer: the accept queue may be full`
 fn unanswered(out: &mut String, path: &Path, world: &World) {
-    out.push_str("nobody answered: ");
     let Some(question) = path.packet.question() else {
-        return;
+        out.push_str("reached ");
+        reached(out, path, world);
+        out.push_str(", its socket was not seen to answer: the accept queue may be full");
+        return clock_remarks(out, path, world);
     };
+    out.push_str("nobody answered: ");
     let (about, last_ns) = (question.about, path.last_ns());
     let holder = world.identities.likely_holder_at(about, last_ns);
     let name = holder.and_then(|holder| match holder.netns {

@@ -65,10 +65,15 @@ pub(super) fn changes(out: &mut String, path: &Path, hop: usize, world: &World) 
 }
 
 /// `  5 segments`, `  3 of 5 segments`, `  5 segments in 2 packets`, or, where nothing tells how
-/// large a segment is, `  2 packets` or `  2 packets with 4344 of 7240 B`
+/// large a segment is, `  2 packets` or `  2 packets with 4344 of 7240 B`; `  2 fragments`
 fn segments_text(out: &mut String, seen: Segments, path: &Path) {
-    let (all, payload) = (path.gso_segments, path.packet.payload());
-    let packets = counted(seen.packets.into(), "packet");
+    let (all, payload) = (path.gso_segments, path.divisible());
+    let noun = if path.in_fragments {
+        "fragment"
+    } else {
+        "packet"
+    };
+    let packets = counted(seen.packets.into(), noun);
     let is_whole = seen.bytes >= payload;
     out.push_str("  ");
     let _ = match seen.segments {

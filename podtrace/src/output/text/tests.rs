@@ -1,3 +1,4 @@
+mod fragments;
 mod refused;
 
 use podtrace_ebpf::record::Direction::{self, Egress, Ingress, Socket};

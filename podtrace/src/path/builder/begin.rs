@@ -28,6 +28,7 @@ impl Builder {
             incomplete: false,
             gso_segments: seen.event.gso_segments,
             segments: Vec::new(),
+            in_fragments: false,
             part_of: None,
             fragment_of: None,
             copy_of: None,
@@ -55,7 +56,7 @@ impl Builder {
     }
 
     /// Adds an open path to the indices.
-    fn index(&mut self, slot: Slot) {
+    pub(super) fn index(&mut self, slot: Slot) {
         for number in 0..Joins::COUNT {
             let oldest = self.joins.insert(number, slot, &mut self.open);
             self.give_up(oldest);

@@ -139,8 +139,8 @@ fn fits(open: &Open, drop: &KernelDrop, key: &PacketKey, world: &World) -> Optio
         return Some(Fit::Equal);
     }
     let is_here = drop.netns == point.netns_id;
-    let like = |key: &PacketKey| key.without_ends().quoted();
-    (is_here && like(&open.key) == like(key)).then_some(Fit::Translated)
+    let is_like = open.key.quoted_content() == key.quoted_content();
+    (is_here && is_like).then_some(Fit::Translated)
 }
 
 /// How a path ends that would end so if its kernel had not said that it dropped the packet.
@@ -152,6 +152,7 @@ pub(super) fn unless_dropped(is_dropped: bool, outcome: Outcome) -> Outcome {
         | Outcome::Unknown
         | Outcome::GivenUp
         | Outcome::InFlight
+        | Outcome::Unanswered
             if is_dropped =>
         {
             Outcome::Dropped

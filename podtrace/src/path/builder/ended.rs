@@ -127,11 +127,7 @@ impl Builder {
             return;
         };
         if let Some(mut path) = known.take_if(|path| heard.is_of(path, world)) {
-            path.late_of = Some(LateOf {
-                id,
-                hops: path.hops.len(),
-                outcome: path.outcome,
-            });
+            path.late_of = Some(LateOf::of(&path));
             path.id = self.next_id;
             self.next_id += 1;
             heard.add_to(&mut path);
@@ -161,6 +157,11 @@ impl Builder {
 }
 
 impl Ended {
+    /// Takes the path of this number if it has left and was shown.
+    pub(super) fn take_left(&mut self, id: u64) -> Option<Box<Path>> {
+        self.left.find(id)?.take()
+    }
+
     fn amend(&mut self, path: &mut Path, world: &World) {
         let now_ns = path.last_ns();
         self.pending

@@ -34,10 +34,13 @@ impl Builder {
             };
             open.path.incomplete = self.losses.may_concern(first_ns, now_ns);
             let outcome = match (open.arrived, open.path.incomplete) {
-                _ if open.left().is_some() => Outcome::LeftNode,
+                _ if let Some(left) = open.left() => left,
                 (true, false) if open.wants_socket && is_blind => Outcome::Unknown,
                 (true, false) if open.wants_socket => Outcome::NoSocket,
                 (true, true) if open.wants_socket => Outcome::EventsLost,
+                (true, false) if open.wants_answer && !is_partial && !self.is_sampled => {
+                    Outcome::Unanswered
+                }
                 (true, _) => Outcome::Delivered,
                 (false, true) => Outcome::EventsLost,
                 (false, false) if open.inconclusive || is_partial => Outcome::Unknown,
@@ -82,8 +85,8 @@ impl Builder {
             return self.forget(slot);
         }
         let outcome = match (open.arrived, open.inconclusive) {
-            (true, _) if !open.wants_socket => Outcome::Delivered,
-            // It is under way no more, but no socket has taken it yet.
+            (true, _) if !open.wants_socket && !open.wants_answer => Outcome::Delivered,
+            // It is under way no more, but no socket has taken or answered it yet.
             (true, _) if otherwise == Outcome::InFlight => Outcome::Unknown,
             (false, true) => Outcome::Unknown,
             _ => open.left().unwrap_or(otherwise),
@@ -101,6 +104,7 @@ impl Builder {
             return;
         };
         self.joins.end(slot, &open);
+        self.note_left(&open, outcome);
         let mut path = open.path;
         if let Some(parts) = &open.parts {
             path.segments = parts.segments(path.hops.len());

@@ -1,4 +1,5 @@
-//! The fragments of a packet: each is a packet of its own on its way, and belongs to the first.
+//! The fragments of a packet that was not seen whole: each is a packet of its own on its way,
+//! and belongs to the first.
 use std::{collections::VecDeque, net::IpAddr};
 
 use super::{Builder, join::index::Slot};

@@ -166,6 +166,9 @@ impl Joins {
         if seen.event.direction == Direction::Socket {
             return self.find_at_socket(seen, open, world);
         }
+        if let Some(joined) = self.fragments.find_whole(seen, open, world) {
+            return Some(joined);
+        }
         let translated = self.content.find(seen, open, world, &self.known);
         // A whole packet with other ends is not made of the bytes of others.
         if matches!(translated, Some(Joined::Translated(_))) {

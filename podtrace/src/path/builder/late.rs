@@ -78,6 +78,9 @@ impl Builder {
         path.incomplete |= self.may_lack(&path);
         complete(&mut path, &self.requests);
         let (key, id) = (open.key, path.id);
+        if let Some(open) = self.open.get_mut(slot) {
+            open.path.late_of = Some(LateOf::of(&path));
+        }
         self.finished.push(path);
         self.refusals.late.push(key.tag(), Begun { key, id, slot });
         self.open.keep_late(slot);
@@ -97,11 +100,6 @@ impl Builder {
         let Some(open) = self.open.get_mut(slot) else {
             return;
         };
-        open.path.late_of = Some(LateOf {
-            id: open.path.id,
-            hops: open.path.hops.len(),
-            outcome: Outcome::NotSeenFurther,
-        });
         let (key, id) = (open.key, self.next_id);
         open.path.id = id;
         self.next_id += 1;

@@ -9,6 +9,17 @@ impl Builder {
         self.is_partial = true;
     }
 
+    /// Records that not all packets are traced: an answer may not have been seen.
+    pub fn set_sampled(&mut self) {
+        self.is_sampled = true;
+    }
+
+    /// Records that one packet of so many is traced from then on, in nanoseconds.
+    pub fn record_sampling(&mut self, share: u32, from_ns: u64) {
+        self.record_loss(from_ns, from_ns);
+        self.is_sampled |= share > 1;
+    }
+
     /// Records that a session watches only some of the interfaces from then on, in
     /// nanoseconds. `is_blind`: and its sockets, as far as is known.
     pub fn begin_partial_view(&mut self, session: usize, from_ns: u64, is_blind: bool) {

@@ -1,4 +1,6 @@
 //! The open paths, ordered by age and by when they were last seen.
+mod waits;
+
 use podtrace_ebpf::record::Direction;
 
 use super::{
@@ -14,14 +16,12 @@ use crate::{
     packet::{PacketKey, Payload, Tunnel},
     path::{Hop, Outcome, Path, Translation, dropped::Dropped},
 };
+use waits::Waits;
 
-/// Memory of an open path in addition to the path itself: its slot, its links in four lists
-/// that may have room for twice as many, and its entries in two tables that may be less than
+/// Memory of an open path in addition to the path itself: its slot, its links in five lists
+/// that may have room for twice as many, and its entries in three tables that may be less than
 /// half full.
-const BESIDE: usize = size_of::<Option<Open>>() + 4 * 4 * size_of::<Slot>() + 2 * 64;
-/// How long a packet that was not seen further is remembered, in nanoseconds: the kernel holds
-/// a packet that waits for a neighbour's address for 3 s, and a queue may be long.
-const LATE_NS: u64 = 10_000_000_000;
+const BESIDE: usize = size_of::<Option<Open>>() + 5 * 4 * size_of::<Slot>() + 3 * 64;
 /// Slots added at a time.
 const MORE: usize = 1024;
 /// Hops that a path without room gets room for, if it has few: from node to node.
@@ -38,13 +38,18 @@ pub(super) struct Open {
     seen_ns: u64,
     /// Bytes of its tunnels.
     pub(super) tunnels: u32,
-    /// Its size in bytes when it was changed last.
+    /// Its size in bytes when it was changed last, and what of it never changes.
     size: usize,
+    fixed: usize,
     /// A bit for each tap that has seen it: several taps share a bit.
     taps: u64,
     pub(super) arrived: bool,
     /// Whether it arrived where a socket is to receive it.
     pub(super) wants_socket: bool,
+    /// Whether it left the node, and a router has sent it back.
+    pub(super) has_returned: bool,
+    /// Whether it has arrived at a socket that is to answer it.
+    pub(super) wants_answer: bool,
     /// Whether it was reported as not seen further.
     pub(super) late: bool,
     /// Whether its last hop does not show how it continues.
@@ -75,9 +80,12 @@ impl Open {
             seen_ns: 0,
             tunnels: 0,
             size: 0,
+            fixed: 0,
             taps: 0,
             arrived: false,
             wants_socket: false,
+            has_returned: false,
+            wants_answer: false,
             late: false,
             inconclusive: false,
             has_equals: false,
@@ -88,6 +96,14 @@ impl Open {
             flow: None,
             content: None,
         }
+    }
+
+    /// A path that had ended, and goes on.
+    pub(super) fn resumed(mut path: Box<Path>, key: PacketKey, hash: u64) -> Self {
+        let hops = std::mem::take(&mut path.hops);
+        let mut open = Self::new(path, key, hash);
+        hops.into_iter().for_each(|hop| open.push(hop));
+        open
     }
 
     /// Adds a hop.
@@ -156,10 +172,12 @@ impl Open {
         self.wants_socket = false;
     }
 
-    /// That it has left the node it was last seen at, if nothing waits for it elsewhere.
+    /// That it has left the node it was last seen at, if nothing waits for it elsewhere, nor does
+    /// it come back each time.
     pub(super) fn left(&self) -> Option<Outcome> {
-        let is_left = |outcome: &Outcome| *outcome == Outcome::LeftNode && !self.arrived;
-        self.optional.filter(is_left)
+        let may_have_left = !self.arrived && self.path.circle.is_none();
+        self.optional
+            .filter(|outcome| may_have_left && outcome.has_left())
     }
 
     /// Whether its packet was seen a moment before the event.
@@ -169,42 +187,31 @@ impl Open {
     }
 
     fn waits(&self) -> Waits {
-        match (self.late, self.arrived) {
-            (true, _) => Waits::Late,
-            (false, true) => Waits::ForCopies,
-            (false, false) => Waits::ForNextHop,
-        }
+        Waits::of(self.late, self.arrived)
+    }
+
+    /// The bytes of what never changes.
+    fn measure_fixed(&self) -> usize {
+        let payload = self.path.payload.as_deref().map_or(0, Payload::bytes);
+        let frame = self.path.frame.as_deref().map_or(0, Frame::bytes);
+        BESIDE + size_of::<Path>() + payload + frame
     }
 
     /// Its size in bytes.
+    #[inline]
     fn measure(&self) -> usize {
         let hops = self.path.hops.capacity() * size_of::<Hop>();
         let translations = self.path.translations.capacity() * size_of::<Translation>();
         let parts = self.parts.as_ref().map_or(0, |parts| parts.size());
         let refusal = self.path.refusal.as_deref().map_or(0, size_of_val);
         let dropped = self.path.dropped.as_deref().map_or(0, Dropped::bytes);
-        let payload = self.path.payload.as_deref().map_or(0, Payload::bytes);
-        let frame = self.path.frame.as_deref().map_or(0, Frame::bytes);
-        BESIDE
-            + refusal
-            + dropped
-            + frame
-            + payload
-            + size_of::<Path>()
-            + hops
-            + translations
-            + parts
-            + self.tunnels as usize
+        let beside = refusal + dropped + self.tunnels as usize;
+        self.fixed + hops + translations + parts + beside
     }
 
     /// Whether the packet has not been seen for so long that its path ends.
     pub(super) fn is_over(&self, now_ns: u64, timeout_ns: u64) -> bool {
-        let patience_ns = match self.waits() {
-            Waits::ForNextHop => timeout_ns,
-            Waits::ForCopies => SETTLE_NS,
-            Waits::Late => LATE_NS.max(timeout_ns),
-        };
-        self.silent_ns(now_ns) > patience_ns
+        self.silent_ns(now_ns) > self.waits().patience_ns(timeout_ns)
     }
 
     /// How long its packet has not been seen, in nanoseconds.
@@ -214,8 +221,9 @@ impl Open {
 
     /// Whether its time is over, but it was not ended yet: its packet is reported as not seen
     /// further, if nothing else is known of it.
+    #[inline]
     pub(super) fn is_overdue(&self, now_ns: u64, timeout_ns: u64) -> bool {
-        matches!(self.waits(), Waits::ForNextHop) && self.is_over(now_ns, timeout_ns)
+        !self.late && !self.arrived && self.silent_ns(now_ns) > timeout_ns
     }
 
     /// Whether its packet, if it goes on now, was slow.
@@ -225,10 +233,7 @@ impl Open {
 
     /// Whether its packet may still go on, even if slowly.
     pub(super) fn may_go_on(&self, now_ns: u64, timeout_ns: u64) -> bool {
-        match self.waits() {
-            Waits::ForCopies => !self.is_over(now_ns, timeout_ns),
-            Waits::ForNextHop | Waits::Late => self.silent_ns(now_ns) <= LATE_NS.max(timeout_ns),
-        }
+        self.silent_ns(now_ns) <= self.waits().longest_ns(timeout_ns)
     }
 }
 
@@ -236,14 +241,6 @@ impl Open {
 #[inline]
 fn bit_of(interface: u32, direction: Direction) -> u64 {
     1 << ((interface << 2 | direction as u32) % u64::BITS)
-}
-
-/// The event that an open path waits for: their timeouts differ.
-#[derive(Clone, Copy)]
-enum Waits {
-    ForNextHop,
-    ForCopies,
-    Late,
 }
 
 /// All open paths.
@@ -332,6 +329,7 @@ impl OpenPaths {
             Slot::try_from(self.slots.len() - 1).unwrap_or(Slot::MAX)
         });
         let waits = open.waits() as usize;
+        open.fixed = open.measure_fixed();
         open.size = open.measure();
         self.bytes += open.size;
         if let Some(free) = self.slots.get_mut(slot as usize) {

@@ -73,6 +73,10 @@ impl Builder {
         else {
             return outcome;
         };
+        // Who reassembles a packet drops all of it.
+        if open.path.in_fragments {
+            return outcome;
+        }
         let lost = parts.lost(at);
         let rests = lost
             .iter()
@@ -156,7 +160,9 @@ impl Open {
         if bytes.is_none() && self.parts.is_none() {
             return at;
         }
-        let length = self.path.packet.payload();
+        // Nothing else cuts a packet that may be fragmented.
+        self.path.in_fragments |= event.packet.is_fragment() && self.path.may_be_fragmented();
+        let length = self.path.divisible();
         let whole = 0..length;
         let bytes = bytes.unwrap_or_else(|| whole.clone());
         if self.parts.is_none() && bytes != whole {
@@ -176,8 +182,8 @@ impl Open {
             return transition;
         };
         let end = match transition {
-            Transition::Arrived | Transition::AwaitsSocket => Outcome::Delivered,
             Transition::End(outcome) => outcome,
+            transition if transition.is_arrival() => Outcome::Delivered,
             _ => return transition,
         };
         if parts.is_whole(at) {

@@ -1,9 +1,12 @@
-//! Questions for a neighbour's address without an answer.
+//! Questions without an answer: for a neighbour's address, and for a connection.
 use std::{collections::VecDeque, net::IpAddr};
 
+use super::Builder;
 use crate::{
     model::event::Event,
+    packet::Transport,
     path::{Outcome, Path},
+    world::World,
 };
 
 /// Upper bound of the answers that are known; the oldest is forgotten first.
@@ -39,6 +42,33 @@ impl Answers {
             Outcome::Delivered
         } else {
             Outcome::Unanswered
+        }
+    }
+}
+
+impl Builder {
+    /// Ends the path of the SYN that a pod's socket answers with this packet.
+    #[cold]
+    pub(super) fn note_accepted(&mut self, event: &Event, world: &World) {
+        let point = world.tap_points.get(event.interface);
+        let (Some(ends), true, Transport::Tcp { acknowledgment, .. }) = (
+            event.packet.ends(),
+            point.is_some_and(|point| point.in_pod || point.leads_to.is_some()),
+            event.packet.transport,
+        ) else {
+            return;
+        };
+        let asked = ends.reversed();
+        // A SYN counts as one byte (RFC 9293).
+        let begun = self.refusals.begun.find(acknowledgment.wrapping_sub(1));
+        let mut begun = begun.map(|begun| (begun.slot, begun.id));
+        let syn = begun.find(|(slot, id)| {
+            let open = self.open.get(*slot).filter(|open| open.path.id == *id);
+            open.is_some_and(|open| open.wants_answer && open.path.has_had(asked))
+        });
+        drop(begun);
+        if let Some((slot, _)) = syn {
+            self.close(slot, Outcome::Delivered);
         }
     }
 }

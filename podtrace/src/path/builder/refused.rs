@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     model::{event::Event, tap_point::Role},
-    packet::{Network, PacketKey, Payload, Quote, TCP_ACK, TCP_RST, Transport},
+    packet::{Network, PacketKey, Payload, Quote, TCP_ACK, TCP_RST, TCP_SYN, Transport},
     path::{
         Outcome, Path,
         refusal::{self, Reason, Refusal},
@@ -33,6 +33,7 @@ const LATE_MAX: usize = 4096;
 pub(crate) const KNOWN_BYTES: usize = Recent::<Begun, BEGUN_MAX>::BYTES
     + Recent::<Begun, LATE_MAX>::BYTES
     + Recent::<Carried, CARRIED_MAX>::BYTES
+    + super::returned::BYTES
     + super::ended::BYTES;
 
 /// The state of packets that may be refused.
@@ -125,12 +126,14 @@ impl Builder {
     /// the first time with these ends.
     #[inline]
     pub(super) fn note_answer(&mut self, answer: Slot, event: &Event, world: &World) {
-        let is_reset = match event.packet.transport {
-            Transport::Tcp { flags, .. } => flags & TCP_RST != 0,
-            _ => false,
+        let flags = match event.packet.transport {
+            Transport::Tcp { flags, .. } => flags,
+            _ => 0,
         };
-        if is_reset || quote_of(event).is_some() {
+        if flags & TCP_RST != 0 || quote_of(event).is_some() {
             self.note_refusal(answer, event, world);
+        } else if flags & (TCP_SYN | TCP_ACK) == TCP_SYN | TCP_ACK {
+            self.note_accepted(event, world);
         } else if matches!(&event.packet.network, Network::Ip(ip) if ip.fragment.is_some()) {
             self.note_fragment(answer, event);
         } else if matches!(
@@ -249,12 +252,14 @@ impl Builder {
 }
 
 /// How a path ends that would end so if no more were known: that its packet went in a circle,
-/// that it was refused, or that a kernel has dropped it. What was delivered stays so.
+/// that it was refused, or that a kernel has dropped it. What was delivered stays so, and what has
+/// left, unless it came back.
 pub(super) fn unless_known(path: &Path, outcome: Outcome) -> Outcome {
     match outcome {
         Outcome::Delivered if path.is_dropped_on_arrival() => Outcome::Dropped,
-        Outcome::Delivered | Outcome::LeftForVtep(_) | Outcome::LeftNode => outcome,
+        Outcome::Delivered => outcome,
         _ if path.circle.is_some() => Outcome::Loop,
+        _ if outcome.has_left() => outcome,
         _ if path.is_refused() => Outcome::Refused,
         _ => unless_dropped(path.is_dropped(), outcome),
     }

@@ -5,6 +5,7 @@ mod dropped;
 mod equal;
 pub(crate) mod flood;
 mod fragments;
+mod hostile;
 mod late;
 mod limits;
 mod losses;

@@ -34,6 +34,8 @@ pub(super) enum Transition {
     Arrived,
     /// It arrived, and a watched socket is about to receive it.
     AwaitsSocket,
+    /// It arrived at a socket that is about to answer it.
+    AwaitsAnswer,
     /// Its path ends here.
     End(Outcome),
 }
@@ -43,7 +45,7 @@ impl Transition {
     pub(super) fn is_arrival(self) -> bool {
         matches!(
             self,
-            Self::Arrived | Self::AwaitsSocket | Self::End(Outcome::Delivered)
+            Self::Arrived | Self::AwaitsSocket | Self::AwaitsAnswer | Self::End(Outcome::Delivered)
         )
     }
 }
@@ -56,6 +58,10 @@ pub(super) fn transition(
     world: &World,
 ) -> Transition {
     match (point.role, event.direction) {
+        // A socket sees a SYN before its queue is asked for room, and answers at once if it has.
+        (_, Direction::Socket) if point.in_pod && is_only_syn(&event.packet) => {
+            Transition::AwaitsAnswer
+        }
         (_, Direction::Socket) if has_one_receiver(packet) => Transition::End(Outcome::Delivered),
         (_, Direction::Socket) => Transition::Arrived,
         (Role::Pod, Direction::Ingress) if event.packet.is_for_group() => {
@@ -159,6 +165,11 @@ fn is_for_a_node_port(packet: &Packet) -> bool {
 /// Whether the packet asks for a TCP connection.
 fn is_syn(packet: &Packet) -> bool {
     matches!(packet.transport, Transport::Tcp { flags, .. } if asks_to_connect(flags))
+}
+
+/// The same without data, which an answer would acknowledge as well.
+fn is_only_syn(packet: &Packet) -> bool {
+    is_syn(packet) && packet.payload() == 0
 }
 
 /// The transition of a group frame that a namespace receives: a neighbour request is for the

@@ -173,11 +173,7 @@ fn corrected_path_counts_once() {
     lost.outcome = Outcome::NotSeenFurther;
     let mut late = lost.clone();
     late.outcome = Outcome::Delivered;
-    late.late_of = Some(LateOf {
-        id: lost.id,
-        outcome: Outcome::NotSeenFurther,
-        hops: 1,
-    });
+    late.late_of = Some(LateOf::of(&lost));
     let flow = &flows(&[lost.clone()])[0];
     assert_eq!((flow.lost, flow.sent.packets), (1, 1));
     let flow = &flows(&[lost, late])[0];

@@ -67,11 +67,7 @@ fn segment_that_is_shown_again_was_not_sent_again() {
         segments: None,
     });
     let mut late = sent();
-    late.late_of = Some(LateOf {
-        id: 1,
-        hops: 1,
-        outcome: Outcome::NotSeenFurther,
-    });
+    late.late_of = Some(LateOf::of(&sent()));
     for (again, expected) in [(rest, 0), (late, 0), (sent(), 1)] {
         let total = of(&[sent(), again], 1).total;
         assert_eq!(total.retransmitted, expected);

@@ -4,7 +4,7 @@ use crate::{
     packet::{IcmpError, TunnelKind},
     path::{
         LateOf,
-        Outcome::{Delivered, LeftNode, Refused},
+        Outcome::{Delivered, LeftNode, Refused, Unanswered},
         refusal::{Carried, Reason, Refusal},
     },
     world::fixture::{CNI0, POD2, UPLINK, VETH2},
@@ -66,6 +66,8 @@ fn refused_packet_says_by_whom_and_why() {
         id: 1,
         hops: 2,
         outcome: Outcome::NotSeenFurther,
+        ambiguous: false,
+        incomplete: false,
     });
     view(false).outcome(&mut out, &late, &world);
     late.outcome = Delivered;
@@ -92,4 +94,13 @@ fn refused_packet_says_by_whom_and_why() {
                     refused by 192.168.77.12 after veth2 egress of worker1: port unreachable (VXLAN 8472)
                     refused by 192.168.77.12 after veth2 egress of worker1: protocol unreachable (IPIP)
     ");
+}
+
+#[test]
+fn socket_that_was_not_seen_to_answer_is_named() {
+    let (world, mut out) = (world(), String::new());
+    let mut path = path(1);
+    path.outcome = Unanswered;
+    view(false).outcome(&mut out, &path, &world);
+    insta::assert_snapshot!(out.trim(), @"reached default/mypod2, its socket was not seen to answer: the accept queue may be full");
 }

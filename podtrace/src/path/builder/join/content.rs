@@ -4,7 +4,7 @@
 //! a translation. Where equal packets of several flows are under way, the translations decide
 //! between them that were seen before, or that the node's connection tracking knows; where
 //! those do not, the packets stay apart and are marked.
-use std::hash::BuildHasher as _;
+use std::hash::{BuildHasher as _, Hasher as _};
 
 use foldhash::fast::RandomState;
 use podtrace_ebpf::record::{CGROUP_NONE, Direction};
@@ -54,7 +54,11 @@ struct Rank {
 
 impl ByContent {
     fn hash(&self, key: &PacketKey) -> u64 {
-        self.hasher.hash_one(key.without_ends())
+        let mut hasher = self.hasher.build_hasher();
+        key.content()
+            .into_iter()
+            .for_each(|word| hasher.write_u64(word));
+        hasher.finish()
     }
 }
 

@@ -1,14 +1,20 @@
-//! Joins by the datagram of fragments: a socket receives it whole.
-use std::net::IpAddr;
+//! Joins by the datagram of fragments: a socket receives it whole, and a router may have got it
+//! whole.
+use std::{net::IpAddr, ops::Range};
 
 use super::{
-    EQUAL_MAX, Join, Joined, Observation,
+    EQUAL_MAX, Join, Joined, Observation, Piece,
     index::{Index, Slot},
+    key::can_come_from,
     known::Known,
 };
 use crate::{
-    packet::{Network, Packet},
-    path::builder::open::{Open, OpenPaths},
+    model::event::Event,
+    packet::{Network, Packet, Transport},
+    path::{
+        Hop, Path,
+        builder::open::{Open, OpenPaths},
+    },
     world::World,
 };
 
@@ -16,10 +22,109 @@ use crate::{
 /// datagram and the datagram itself share them.
 type Datagram = (IpAddr, IpAddr, u8, u32);
 
-/// The paths of fragments.
+/// The longest options of IPv4: later fragments lack some of them (RFC 791).
+const OPTIONS_MAX: u32 = 40;
+
+/// The paths of fragments, and of packets that may be cut into some.
 #[derive(Default)]
 pub(super) struct ByFragment {
     index: Index<Datagram>,
+    wholes: Index<Datagram>,
+}
+
+impl ByFragment {
+    /// The path of the packet that was cut on its way, and that the event is a fragment of.
+    /// Where several have its identification, nothing shows which.
+    #[inline]
+    pub(super) fn find_whole(
+        &self,
+        seen: &Observation<'_>,
+        open: &mut OpenPaths,
+        world: &World,
+    ) -> Option<Joined> {
+        if self.wholes.is_empty() || !seen.event.packet.is_fragment() {
+            return None;
+        }
+        self.search_whole(seen, open, world)
+    }
+
+    fn search_whole(
+        &self,
+        seen: &Observation<'_>,
+        open: &mut OpenPaths,
+        world: &World,
+    ) -> Option<Joined> {
+        let event = seen.event;
+        let slots = self.wholes.get(&datagram(&event.packet)?).take(EQUAL_MAX);
+        let pieces = slots.filter_map(|slot| {
+            let path = open.get(slot)?;
+            let is_possible = path.may_go_on(event.ts_ns, seen.timeout_ns)
+                && can_come_from(&path.path, seen, world);
+            let bytes = bytes_in(path, event).filter(|_| is_possible)?;
+            Some(Piece {
+                slot,
+                bytes,
+                is_translated: false,
+            })
+        });
+        let mut pieces: Vec<_> = pieces.collect();
+        if pieces.len() > 1 {
+            for piece in pieces {
+                if let Some(open) = open.get_mut(piece.slot) {
+                    open.path.ambiguous = true;
+                }
+            }
+            return Some(Joined::Undecided);
+        }
+        pieces.pop().map(Joined::Piece)
+    }
+}
+
+/// Whether a packet may be reassembled of fragments with this one.
+fn may_be_of(path: &Path, whole: &Packet) -> bool {
+    let part = &path.packet;
+    let Network::Ip(ip) = &part.network else {
+        return false;
+    };
+    let ports = path.ends().and_then(|ends| ends.ports);
+    let is_head = part.transport != Transport::Fragment;
+    match ip.fragment {
+        // Those of IPv6 have headers that the whole does not have.
+        Some(fragment) if ip.source.is_ipv4() => {
+            let (end, total) = (
+                u32::from(fragment.offset) + part.behind_ipv4(),
+                whole.behind_ipv4(),
+            );
+            let is_last = !fragment.more;
+            end <= total
+                && (!is_last || end + OPTIONS_MAX >= total)
+                && (!is_head || ports == whole.ports())
+        }
+        _ => true,
+    }
+}
+
+/// Which bytes behind the IP header of the path's packet the event has, if it may be one of its
+/// fragments, and the tap has not seen that one yet.
+fn bytes_in(open: &Open, event: &Event) -> Option<Range<u32>> {
+    let (path, part) = (&open.path, &event.packet);
+    let Network::Ip(ip) = &part.network else {
+        return None;
+    };
+    let fragment = ip.fragment?;
+    let (start, length) = (u32::from(fragment.offset), part.behind_ipv4());
+    let bytes = start..start.checked_add(length)?;
+    let total = path.packet.behind_ipv4();
+    let fits = match fragment.more {
+        true => bytes.end < total,
+        false => bytes.end == total,
+    };
+    let is_head = part.transport != Transport::Fragment;
+    let shows_another = is_head
+        && (part.ports() != path.ends()?.ports || part.echo_pair() != path.packet.echo_pair());
+    let is_behind = Hop::ttl_of(part) <= path.hops.last()?.ttl;
+    let is_new = open.missing(open.hop_at(event), bytes.clone()) == Some(bytes.clone());
+    (length > 0 && fits && !shows_another && is_behind && is_new).then_some(bytes)
 }
 
 impl Join for ByFragment {
@@ -27,24 +132,38 @@ impl Join for ByFragment {
     fn find(
         &self,
         seen: &Observation<'_>,
-        _: &mut OpenPaths,
+        open: &mut OpenPaths,
         _: &World,
         _: &Known,
     ) -> Option<Joined> {
-        let slots: Vec<_> = self.index.get(&datagram(&seen.event.packet)?).collect();
+        let whole = &seen.event.packet;
+        let slots = self.index.get(&datagram(whole)?).filter(|slot| {
+            let part = open.get(*slot);
+            part.is_some_and(|part| may_be_of(&part.path, whole))
+        });
+        let slots: Vec<_> = slots.collect();
         (!slots.is_empty()).then_some(Joined::Each(slots))
     }
 
     #[inline]
     fn insert(&mut self, slot: Slot, open: &mut OpenPaths, _: &Known) -> Option<Slot> {
-        let of = fragment_of(open.get(slot)?)?;
+        let path = open.get(slot)?;
+        if path.path.may_be_fragmented() {
+            self.wholes.push(datagram_of(path)?, slot);
+            return None;
+        }
+        let of = fragment_of(path)?;
         let is_full = self.index.push(of, slot) > EQUAL_MAX;
         is_full.then(|| self.index.get(&of).next()).flatten()
     }
 
     #[inline]
     fn remove(&mut self, slot: Slot, open: &Open) {
-        if let Some(of) = fragment_of(open) {
+        if open.path.may_be_fragmented() {
+            if let Some(of) = datagram_of(open) {
+                self.wholes.remove(&of, slot);
+            }
+        } else if let Some(of) = fragment_of(open) {
             self.index.remove(&of, slot);
         }
     }
@@ -52,11 +171,15 @@ impl Join for ByFragment {
 
 /// The datagram that the packet is a fragment of.
 fn fragment_of(open: &Open) -> Option<Datagram> {
-    let packet = &open.path.packet;
-    let mut datagram = match &packet.network {
-        Network::Ip(ip) if ip.fragment.is_some() => datagram(packet)?,
-        _ => return None,
-    };
+    match open.path.packet.is_fragment() {
+        true => datagram_of(open),
+        false => None,
+    }
+}
+
+/// The datagram with the ends that the packet has by now.
+fn datagram_of(open: &Open) -> Option<Datagram> {
+    let mut datagram = datagram(&open.path.packet)?;
     if let Some(ends) = open.path.ends() {
         (datagram.0, datagram.1) = (ends.source, ends.destination);
     }

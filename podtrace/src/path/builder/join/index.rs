@@ -159,18 +159,18 @@ impl<K: Hash + Eq, S: BuildHasher> Index<K, S> {
         self.links.iter(list)
     }
 
-    /// The slots with the key, the newest first.
-    pub(in crate::path::builder) fn newest_first(
-        &self,
-        key: &K,
-    ) -> impl Iterator<Item = Slot> + '_ {
-        let list = self.lists.get(key).copied().unwrap_or_default();
-        self.links.iter_back(list)
+    /// The list of the slots with the key, if there are any.
+    #[inline]
+    pub(in crate::path::builder) fn list(&self, key: &K) -> Option<List> {
+        self.lists.get(key).copied()
     }
 
-    /// The oldest slot with the key.
-    pub(in crate::path::builder) fn first(&self, key: &K) -> Option<Slot> {
-        self.lists.get(key)?.first()
+    /// The slots of a list, the newest first.
+    pub(in crate::path::builder) fn newest_first(
+        &self,
+        list: List,
+    ) -> impl Iterator<Item = Slot> + '_ {
+        self.links.iter_back(list)
     }
 
     /// The next slot with the key of this one.

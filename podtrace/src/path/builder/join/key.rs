@@ -6,7 +6,7 @@ use podtrace_ebpf::record::{CGROUP_NONE, Direction};
 use super::{
     EQUAL_MAX, Join, Joined, LATE_EQUAL_MAX, Observation,
     crossing::may_cross,
-    index::{HashedIndex, Slot},
+    index::{HashedIndex, List, Slot},
     known::Known,
 };
 use crate::{
@@ -62,14 +62,15 @@ impl ByKey {
         };
         let mut others = self.index.get(&path.hash).filter(|other| *other != slot);
         if others.any(|other| open.get(other).is_some_and(is_like)) {
-            self.mark_ambiguous(path.hash, open);
+            let list = self.index.list(&path.hash).unwrap_or_default();
+            self.mark_ambiguous(list, open);
         }
     }
 
-    /// Marks all packets with this key as ambiguous: each may be another one. New ones
-    /// follow the marked ones, so the search stops at the first that was marked here.
-    fn mark_ambiguous(&self, hash: u64, open: &mut OpenPaths) {
-        for slot in self.index.newest_first(&hash) {
+    /// Marks all packets of a key as ambiguous: each may be another one. New ones follow the
+    /// marked ones, so the search stops at the first that was marked here.
+    fn mark_ambiguous(&self, list: List, open: &mut OpenPaths) {
+        for slot in self.index.newest_first(list) {
             match open.get_mut(slot) {
                 Some(open) if !open.has_equals => {
                     open.has_equals = true;
@@ -90,16 +91,17 @@ impl Join for ByKey {
         world: &World,
         _: &Known,
     ) -> Option<Joined> {
+        let list = self.index.list(&seen.hash)?;
         let equal = Equal {
             index: &self.index,
-            oldest: self.index.first(&seen.hash)?,
+            oldest: list.first()?,
             open,
             seen,
             world,
         };
         let (chosen, is_one_of_several) = equal.choose()?;
         if is_one_of_several {
-            self.mark_ambiguous(seen.hash, open);
+            self.mark_ambiguous(list, open);
         }
         Some(Joined::One(chosen))
     }
@@ -116,8 +118,9 @@ impl Join for ByKey {
             return Some(late);
         }
         // Events of the oldest path will be assigned to others.
-        self.mark_ambiguous(hash, open);
-        self.index.get(&hash).next()
+        let list = self.index.list(&hash)?;
+        self.mark_ambiguous(list, open);
+        list.first()
     }
 
     #[inline]
@@ -146,7 +149,7 @@ impl<'a> Equal<'a> {
             let slow = self.has_slow().then(|| choose_slow(self.slow())).flatten();
             return slow.or_else(|| Some((self.another_socket()?, false)));
         };
-        let after = |(slot, _): &(Slot, &Open)| self.next_fitting(self.index.after(*slot));
+        let after = |(slot, _): &(Slot, &Open)| self.next_fitting(Some(self.index.after(*slot)?));
         let Some(second) = after(&oldest) else {
             let is_like = |(_, other): (Slot, &Open)| is_at_one_place(other, oldest.1);
             let others = !oldest.1.is_fresh(event) && self.has_slow() && self.slow().any(is_like);

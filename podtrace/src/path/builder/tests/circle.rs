@@ -123,3 +123,97 @@ fn equal_packet_is_no_loop() {
         assert!(paths.iter().all(|path| path.circle.is_none()));
     }
 }
+
+/// Between the node and a router that is not traced, from a pod and back.
+fn over_a_router(rounds: u8, is_shown: bool) -> Vec<Path> {
+    let (world, mut builder) = (world(), Builder::new(TIMEOUT_NS));
+    let mut waiting: Option<Box<Path>> = None;
+    let mut push = |builder: &mut Builder, ts_ns, interface, direction, ttl| {
+        let mut waits = waiting.take();
+        let event = event(ts_ns, interface, direction, &with_ttl(ttl));
+        builder.push_or_recall(&event, &world, |id| waits.take_if(|path| path.id == id));
+        waiting = waits.or_else(|| match is_shown {
+            true => None,
+            false => builder.take_only_finished(),
+        });
+        if let Some(path) = is_shown.then(|| builder.take_only_finished()).flatten() {
+            builder.keep(path);
+        }
+    };
+    push(&mut builder, 1, POD1, Egress, 64);
+    push(&mut builder, 2, VETH1, Ingress, 64);
+    push(&mut builder, 3, UPLINK, Egress, 63);
+    for round in 0..rounds {
+        let ts_ns = 10 + 10 * u64::from(round);
+        push(&mut builder, ts_ns, UPLINK, Ingress, 62 - 2 * round);
+        push(&mut builder, ts_ns + 1, UPLINK, Egress, 61 - 2 * round);
+    }
+    builder.expire(SECOND);
+    let mut paths = finished(&mut builder);
+    paths.extend(waiting.map(|path| *path));
+    paths
+}
+
+/// Each round leaves the node, and comes back with a lower TTL.
+#[test]
+fn loop_over_a_router_that_is_not_traced_is_one_path() {
+    for is_shown in [false, true] {
+        let paths = over_a_router(20, is_shown);
+        let [path] = &paths[..] else {
+            panic!("{paths:#?}");
+        };
+        assert_eq!(path.outcome, Outcome::Loop);
+        assert_eq!(path.circle, Some(Circle { hop: 2, times: 21 }));
+        assert_eq!(path.hops.len(), 2 + 4);
+        assert!(!path.ambiguous);
+        let before = path.late_of.map(|before| (before.outcome, before.hops));
+        assert_eq!(before, is_shown.then_some((Outcome::LeftNode, 3)));
+    }
+    // What never comes back has left.
+    let paths = over_a_router(0, false);
+    assert_eq!((paths.len(), paths[0].outcome), (1, Outcome::LeftNode));
+}
+
+/// Nor does a packet that comes back once go in a circle.
+#[test]
+fn packet_that_a_router_sends_back_goes_on() {
+    let (world, mut builder) = (world(), Builder::new(TIMEOUT_NS));
+    let to = |ttl: u8| {
+        let mut packet = with_ttl(ttl);
+        if let Network::Ip(ip) = &mut packet.network {
+            ip.destination = "10.244.1.3".parse().unwrap();
+        }
+        packet
+    };
+    builder.push(&event(1, POD1, Egress, &to(64)), &world);
+    builder.push(&event(2, UPLINK, Egress, &to(63)), &world);
+    let left = builder.take_only_finished().unwrap();
+    let mut waits = Some(left);
+    builder.push_or_recall(&event(3, UPLINK, Ingress, &to(62)), &world, |_| {
+        waits.take()
+    });
+    for (ts_ns, interface, direction) in &TO_POD2[2..] {
+        builder.push(&event(*ts_ns, *interface, *direction, &to(61)), &world);
+    }
+    let paths = finished(&mut builder);
+    assert_eq!((paths.len(), paths[0].outcome), (1, Outcome::Delivered));
+    assert_eq!((paths[0].hops.len(), paths[0].circle), (6, None));
+}
+
+/// Nothing tells which of two equal packets came back, or whether one did at all.
+#[test]
+fn equal_packets_that_have_left_do_not_come_back() {
+    for (sent, ttl) in [(2, 62), (1, 63), (1, 64)] {
+        let (world, mut builder) = (world(), Builder::new(TIMEOUT_NS));
+        for number in 0..sent {
+            builder.push(&event(10 * number, POD1, Egress, &with_ttl(64)), &world);
+            builder.push(
+                &event(10 * number + 1, UPLINK, Egress, &with_ttl(63)),
+                &world,
+            );
+        }
+        let event = event(100, UPLINK, Ingress, &with_ttl(ttl));
+        let id = builder.push_or_recall(&event, &world, |_| panic!("recalled"));
+        assert_eq!(id, sent + 1);
+    }
+}

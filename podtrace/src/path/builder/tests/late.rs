@@ -32,12 +32,7 @@ fn packet_that_is_seen_again_is_one_path_that_corrects_the_first() {
         (Outcome::NotSeenFurther, 2)
     );
     assert_eq!((again.outcome, again.hops.len()), (Outcome::Delivered, 5));
-    let before = LateOf {
-        id: lost.id,
-        hops: 2,
-        outcome: Outcome::NotSeenFurther,
-    };
-    assert_eq!(again.late_of, Some(before));
+    assert_eq!(again.late_of, Some(LateOf::of(lost)));
     assert!(again.id > lost.id && !again.ambiguous);
     assert_eq!(again.lateness_ns(), Some(2 * SECOND + 1000));
 }
@@ -103,7 +98,7 @@ fn add(builder: &mut Builder, after_ns: u64, hops: &[(u64, u32, Direction)]) {
 fn summary(paths: &[Path]) -> Summary {
     let mut summary = Summary::default();
     for path in paths {
-        summary.count(path, path.late_of.map(|late| late.outcome));
+        summary.count(path, path.late_of);
     }
     summary
 }

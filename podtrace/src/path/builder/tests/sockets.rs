@@ -46,9 +46,12 @@ fn socket_with_the_whole_datagram_ends_its_fragments() {
     let world = world();
     let mut builder = Builder::new(TIMEOUT_NS);
     let whole = packet("10.244.1.3");
-    for offset in [0, 1480] {
+    for offset in [0, 8] {
         let mut fragment = whole.clone();
-        fragment.length = 20;
+        fragment.length = if offset == 0 { 28 } else { 24 };
+        if offset > 0 {
+            fragment.transport = Transport::Fragment;
+        }
         let Network::Ip(ip) = &mut fragment.network else {
             panic!("an IP packet");
         };
@@ -157,4 +160,105 @@ fn copies_for_several_sockets_are_of_one_path() {
     assert_eq!(paths.len(), 1);
     let owners: Vec<_> = paths[0].sockets().map(|hop| hop.cgroup).collect();
     assert_eq!(owners, [CGROUP2, CGROUP1]);
+}
+
+/// A socket sees a SYN before its accept queue is asked for room. The answer comes at once.
+#[test]
+fn syn_that_its_socket_does_not_answer_says_so() {
+    let world = world();
+    let tcp = |ports: (u16, u16), sequence, acknowledgment, flags, payload| Transport::Tcp {
+        source: ports.0,
+        destination: ports.1,
+        sequence,
+        acknowledgment,
+        flags,
+        payload,
+    };
+    let to = |transport| {
+        let mut packet = packet("10.244.1.3");
+        packet.transport = transport;
+        if let Network::Ip(ip) = &mut packet.network {
+            ip.protocol = 6;
+        }
+        packet
+    };
+    let syn = to(tcp((5000, 80), 77, 0, 0x02, 0));
+    let ends = syn.ends().unwrap();
+    let mut answer = syn.clone();
+    if let Network::Ip(ip) = &mut answer.network {
+        (ip.source, ip.destination) = (ends.destination, ends.source);
+    }
+    let mut answered = |builder: &mut Builder, acknowledgment| {
+        answer.transport = tcp((80, 5000), 500, acknowledgment, 0x12, 0);
+        builder.push(&event(6000, POD2, Egress, &answer), &world);
+    };
+    // The number that is acknowledged, if anything is; whether an answer can have been missed.
+    for (asked, acknowledgment, is_missed, outcome) in [
+        (&syn, Some(78), false, Outcome::Delivered),
+        (&syn, Some(79), false, Outcome::Unanswered),
+        (&syn, None, false, Outcome::Unanswered),
+        (&syn, None, true, Outcome::Delivered),
+        // An answer acknowledges the data, too, or not.
+        (
+            &to(tcp((5000, 80), 77, 0, 0x02, 9)),
+            None,
+            false,
+            Outcome::Delivered,
+        ),
+    ] {
+        let mut builder = Builder::new(TIMEOUT_NS);
+        if is_missed {
+            builder.set_sampled();
+        }
+        for (ts_ns, interface, direction) in TO_POD2 {
+            builder.push(&event(ts_ns, interface, direction, asked), &world);
+        }
+        if let Some(acknowledgment) = acknowledgment {
+            answered(&mut builder, acknowledgment);
+        }
+        let is_over = acknowledgment == Some(78) || asked.payload() > 0;
+        assert_eq!(builder.has_finished(), is_over);
+        builder.expire(SETTLE_NS + 6001);
+        let path = finished(&mut builder).remove(0);
+        assert_eq!((path.outcome, path.hops.len()), (outcome, 5));
+        assert!(!path.incomplete);
+    }
+}
+
+/// Where a proxy in the pod takes the connection, the SYN has had the ends that the answer has.
+#[test]
+fn syn_that_is_redirected_in_the_pod_is_answered_by_the_pod() {
+    let world = world();
+    let mut builder = Builder::new(TIMEOUT_NS);
+    let tcp = |ports: (u16, u16), sequence, acknowledgment, flags| Transport::Tcp {
+        source: ports.0,
+        destination: ports.1,
+        sequence,
+        acknowledgment,
+        flags,
+        payload: 0,
+    };
+    let mut syn = packet("10.244.1.3");
+    syn.transport = tcp((5000, 80), 77, 0, 0x02);
+    if let Network::Ip(ip) = &mut syn.network {
+        ip.protocol = 6;
+    }
+    for (ts_ns, interface, direction) in &TO_POD2[..4] {
+        builder.push(&event(*ts_ns, *interface, *direction, &syn), &world);
+    }
+    let mut redirected = syn.clone();
+    redirected.transport = tcp((5000, 15_006), 77, 0, 0x02);
+    if let Network::Ip(ip) = &mut redirected.network {
+        ip.destination = "127.0.0.6".parse().unwrap();
+    }
+    builder.push(&event(5000, POD2, Socket, &redirected), &world);
+    let mut answer = syn;
+    answer.transport = tcp((80, 5000), 500, 78, 0x12);
+    if let Network::Ip(ip) = &mut answer.network {
+        std::mem::swap(&mut ip.source, &mut ip.destination);
+    }
+    builder.push(&event(6000, POD2, Egress, &answer), &world);
+    let paths = finished(&mut builder);
+    assert_eq!((paths.len(), paths[0].outcome), (1, Outcome::Delivered));
+    assert_eq!(paths[0].hops.len(), 5);
 }

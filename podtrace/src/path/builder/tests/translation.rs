@@ -106,6 +106,9 @@ fn service_request_and_its_answer_are_a_path_each() {
     );
     let mut answer = request.clone();
     answer.transport = SYN_ACK;
+    if let Transport::Tcp { acknowledgment, .. } = &mut answer.transport {
+        *acknowledgment = 78;
+    }
     push(
         &mut builder,
         &world,

@@ -39,7 +39,7 @@ fn datagram_that_is_refused_after_it_has_arrived_says_so() {
             builder.amend(&mut path, &world);
             *path
         };
-        summary.count(&refused, refused.late_of.map(|before| before.outcome));
+        summary.count(&refused, refused.late_of);
         assert_eq!((summary.packets, summary.outcomes[0]), (1, 1));
         assert_eq!(
             (refused.outcome, refused.hops.len()),

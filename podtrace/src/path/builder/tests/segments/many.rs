@@ -15,8 +15,12 @@ fn both(flow: u16) -> [Ends; 2] {
 fn translations_of_65536_flows_are_known_at_once() {
     let world = world();
     let mut builder = Builder::new(TIMEOUT_NS);
+    let mut small = syn();
+    if let Transport::Tcp { flags, .. } = &mut small.transport {
+        *flags = 0x10;
+    }
     for flow in 0..=u16::MAX {
-        let [before, behind] = both(flow).map(|ends| with_ends(&syn(), ends));
+        let [before, behind] = both(flow).map(|ends| with_ends(&small, ends));
         let at_ns = 1000 * u64::from(flow);
         let ids = [
             event(at_ns + 1, CNI0, Ingress, &before),

@@ -26,6 +26,7 @@ fn copy_of_what_has_arrived_is_linked() {
         for (from, to) in [(1000, 2000), (4000, 6000), (1000, 2000), (6000, 7000)] {
             road.send(&mut builder, SECOND + u64::from(to), &segment(from, to));
         }
+        builder.expire(2 * SECOND);
         let [whole, next] = [first + 1, first + 2];
         let links = links(&mut builder);
         let copies: Vec<_> = links.iter().skip(3).map(|(_, of)| *of).collect();

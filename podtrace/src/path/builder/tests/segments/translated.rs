@@ -110,9 +110,8 @@ fn in_segments(road: Road, builder: &mut Builder, from_ns: u64) -> Path {
         }
     }
     builder.expire(from_ns + SETTLE_NS + 100);
-    let path = finished(builder).pop().unwrap();
-    assert_eq!(path.id, id);
-    path
+    let mut paths = finished(builder).into_iter();
+    paths.find(|path| path.id == id).unwrap()
 }
 
 /// Only single packets of the requests have shown the translation, step by step.
