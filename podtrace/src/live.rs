@@ -46,7 +46,7 @@ use crate::{
 use diagnostics::Diagnostics;
 pub(crate) use end::Missing;
 use names::Awaited;
-pub(crate) use options::{Outlets, TraceOptions};
+pub(crate) use options::{Begin, Outlets, TraceOptions};
 pub(crate) use progress::Foot;
 use progress::Status;
 use sampling::Sampling;

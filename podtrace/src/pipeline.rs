@@ -30,6 +30,7 @@ use name_gate::{Gated, NameGate, event_waits};
 use order::Order;
 pub use removed::OTHERS;
 use removed::{Removed, fold};
+pub use shown::Asked;
 
 use crate::{
     map::Map,

@@ -13,7 +13,7 @@ use podtrace_ebpf::config::VXLAN_PORTS_MAX;
 use crate::{
     cli::{
         Attach, Color, Feature, Format, HabitArgs, KernelArgs, NamingArgs, TimeStyle, ViewArgs,
-        WriteArgs,
+        WriteArgs, line,
     },
     command::{use_color, width},
     identity::cri::check_socket,
@@ -271,11 +271,12 @@ pub(super) fn kernel() -> String {
     )
 }
 
-/// Fails where standard output, which is to take a file's bytes, is a terminal.
-pub(super) fn refuse_terminal() -> anyhow::Result<()> {
+/// Fails where standard output, which is to take a file's bytes, is a terminal. `to_file`: what
+/// writes a file.
+pub(super) fn refuse_terminal(to_file: &str) -> anyhow::Result<()> {
     if io::stdout().is_terminal() {
         bail!(
-            "standard output is a terminal, which a file would garble\nhint: -w FILE, or a pipe: … | wireshark -k -i -"
+            "standard output is a terminal, which a file would garble\nhint: {to_file}, or a pipe: … | wireshark -k -i -"
         );
     }
     Ok(())
@@ -286,9 +287,9 @@ pub(super) fn names_of(interfaces: &[TapName]) -> Vec<String> {
     interfaces.iter().map(ToString::to_string).collect()
 }
 
-/// The command line.
+/// The command line, with the defaults of configuration files.
 pub(super) fn command() -> String {
-    let words: Vec<_> = std::env::args_os().map(shown).collect();
+    let words: Vec<_> = line().iter().map(shown).collect();
     words.join(" ")
 }
 

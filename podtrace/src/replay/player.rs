@@ -2,7 +2,7 @@
 mod advance;
 mod clocks;
 
-use std::{path::PathBuf, sync::Arc};
+use std::path::PathBuf;
 
 use anyhow::bail;
 
@@ -115,7 +115,7 @@ impl Player<'_> {
         }
         if !self.follow {
             check_interfaces(&self.args.interfaces, &inputs, &self.stop)?;
-            if let Some(selector) = &self.args.selector {
+            if let Some(selector) = &self.args.asked.selector {
                 check_names(selector, &inputs, &self.stop)?;
             }
         }
@@ -152,7 +152,7 @@ impl Player<'_> {
             outline,
             clocks: clocks::corrected(&inputs, prescan.as_ref()),
         };
-        if let Some(selector) = &self.args.selector
+        if let Some(selector) = &self.args.asked.selector
             && (self.follow || inputs.iter().any(Input::is_stream))
         {
             pipeline.add(Box::new(Unfound(Register::new(selector))));
@@ -176,15 +176,7 @@ impl Player<'_> {
         };
         let timeout_ns = hop_timeout_ns(inputs, self.args);
         let mut pipeline = Pipeline::new(decode, timeout_ns, count);
-        if self.args.filter.is_some() {
-            pipeline.show_matching(self.args.only_matching);
-        }
-        if self.args.no_control {
-            pipeline.filter_control();
-        }
-        if let Some(selector) = &self.args.selector {
-            pipeline.show_selected(Arc::clone(selector));
-        }
+        pipeline.show_only(&self.args.asked);
         let is_part = |input: &Input| {
             let info = input.info();
             info.is_some_and(|info| !info.interfaces.is_empty())

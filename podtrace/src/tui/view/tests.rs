@@ -5,6 +5,7 @@ use ratatui::{Terminal, backend::TestBackend};
 use super::*;
 use crate::{
     filter::Filter,
+    pipeline::Asked,
     replay::{options::PlayerOptions, player::Player},
     signals::Stop,
     stats::flows::Order,
@@ -40,7 +41,10 @@ fn replayed(filter: Option<Arc<Filter>>, color: bool) -> Recorded {
     let files = ["worker1.pcapng", "worker2.pcapng"];
     let options = PlayerOptions {
         files: files.map(|name| format!("{folder}{name}").into()).into(),
-        filter,
+        asked: Asked {
+            filter,
+            ..Asked::default()
+        },
         ..PlayerOptions::default()
     };
     let shared = Arc::new(Shared::new(Limits::REPLAY, &[]));
