@@ -289,11 +289,15 @@ impl Pipeline {
         self.followed_ns = self.followed_ns.max(event.ts_ns);
         let packet = self.builder.push(event, &self.world);
         self.newest_packet = self.newest_packet.max(packet);
-        let fate = if packet < self.show_from || self.is_filtered(&event.packet) {
-            Fate::Filtered
-        } else {
-            self.chosen.take(event, packet)
-        };
+        let mut packets = [packet]
+            .into_iter()
+            .chain(self.builder.further().iter().copied());
+        let fate =
+            if packets.all(|packet| packet < self.show_from) || self.is_filtered(&event.packet) {
+                Fate::Filtered
+            } else {
+                self.chosen.take(event, packet, self.builder.further())
+            };
         self.now_ns = self.now_ns.max(event.ts_ns);
         match fate {
             Fate::Shown => self.hand_on(event, packet),
