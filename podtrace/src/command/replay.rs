@@ -1,6 +1,6 @@
 //! `podtrace replay`, `stats` and `export`: the commands that read files.
-mod copy;
 mod export;
+mod rewrite;
 mod stats;
 
 use std::{io, path::PathBuf};
@@ -9,7 +9,7 @@ use anyhow::bail;
 use nix::sys::stat::{SFlag, fstat};
 
 use super::{
-    FINE, INTERRUPTED, LOST,
+    ERROR, FINE, INTERRUPTED, LOST,
     filter::{asked, refuse_partial},
     setup::{format, refuse_terminal, vxlan_ports},
     stop::stop_on_signal,
@@ -23,8 +23,8 @@ use crate::{
     sink::{Sink, status},
     text::escape::shown,
 };
-use copy::Copy;
 pub(super) use export::run as export;
+use rewrite::Rewrite;
 pub(super) use stats::run as stats;
 
 /// Time between two writes to the kernel where somebody may watch, in nanoseconds of the recording.
@@ -45,13 +45,13 @@ pub(super) fn run(args: &ReplayArgs) -> anyhow::Result<u8> {
         player.is_recorded = true;
         player.show_progress = leaves_terminal().then(progress_alone);
         player.run(|found| {
-            let copy = Copy {
+            let rewrite = Rewrite {
                 target: Target::Stdout,
                 how: WriteArgs::default(),
                 vantage: None,
                 flush_ns: WATCHED_FLUSH_NS,
             };
-            let recorder = copy.recorder(&args.input, found)?;
+            let recorder = rewrite.recorder(&args.input, found)?;
             Ok(vec![Box::new(recorder), Box::new(Notices)])
         })?
     } else {
@@ -74,10 +74,11 @@ pub(super) fn exit_code(args: &ReplayArgs, played: &Played) -> u8 {
 
 /// The exit code by whether everything was read.
 pub(super) fn code(played: &Played) -> u8 {
-    if played.is_interrupted {
-        INTERRUPTED
-    } else {
-        FINE
+    match played {
+        _ if played.is_interrupted => INTERRUPTED,
+        // A notice has said what there is.
+        _ if played.is_missed => ERROR,
+        _ => FINE,
     }
 }
 

@@ -265,14 +265,20 @@ impl Player<'_> {
             }
             pipeline.notice(&words);
         }
+        let is_cut = is_interrupted || read.is_err();
+        let missed = (!is_cut).then(|| self.selection.missed(pipeline.world()));
+        let missed = missed.flatten();
         if is_interrupted {
             pipeline.notice("interrupted: what follows in the files was not read");
-        } else if read.is_err() {
+        } else if is_cut {
             pipeline.notice("failed: what follows in the files was not read");
-        } else if let Some(words) = self.selection.missed(pipeline.world()) {
-            pipeline.notice(&words);
+        } else if let Some(words) = &missed {
+            pipeline.notice(words);
         }
-        let is_cut = is_interrupted || read.is_err();
+        if let Some(filter) = &self.args.asked.filter {
+            let refusals = filter.expression.refusals();
+            refusals.for_each(|words| pipeline.notice(&no_match(words)));
+        }
         pipeline.end_paths();
         let recorded_ns = merge.finish(pipeline);
         let duration_ns = match self.args.limits_time() {
@@ -287,6 +293,7 @@ impl Player<'_> {
         Ok(Played {
             missing,
             is_interrupted,
+            is_missed: missed.is_some() && !self.follow,
             ..reported
         })
     }
@@ -324,6 +331,14 @@ impl Player<'_> {
         }
         Ok(())
     }
+}
+
+/// What libpcap has against an expression for cooked captures, in words.
+fn no_match(refusal: &str) -> String {
+    format!(
+        "no packet of a Linux cooked capture (tcpdump -i any) can match: {}",
+        sanitize(refusal)
+    )
 }
 
 /// Time of the last packet by the reference clock.

@@ -6,7 +6,7 @@ use std::{
 
 use anyhow::bail;
 
-use super::{code, copy::Copy, leaves_terminal, player_options, progress_alone};
+use super::{code, leaves_terminal, player_options, progress_alone, rewrite::Rewrite};
 use crate::{
     cli::{ExportArgs, ExportFormat},
     command::{
@@ -71,13 +71,13 @@ pub(in crate::command) fn run(args: &ExportArgs) -> anyhow::Result<u8> {
 fn consumers(args: &ExportArgs, found: &Found<'_>) -> anyhow::Result<Vec<Box<dyn Consumer>>> {
     let exporter: Box<dyn Consumer> = match args.format {
         ExportFormat::Pcapng => {
-            let copy = Copy {
+            let rewrite = Rewrite {
                 target: target(args).map_or(Target::Stdout, |path| Target::Path(path.to_owned())),
                 how: args.how,
                 vantage: args.vantage.as_deref(),
                 flush_ns: FLUSH_NS,
             };
-            Box::new(copy.recorder(&args.input, found)?)
+            Box::new(rewrite.recorder(&args.input, found)?)
         }
         // JSON has lines for notices.
         ExportFormat::Json => {

@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// How recordings become another one.
-pub(super) struct Copy<'a> {
+pub(super) struct Rewrite<'a> {
     pub(super) target: Target,
     pub(super) how: WriteArgs,
     /// The only tap point of it.
@@ -25,7 +25,7 @@ pub(super) struct Copy<'a> {
     pub(super) flush_ns: u64,
 }
 
-impl Copy<'_> {
+impl Rewrite<'_> {
     /// Opens what is to be written.
     pub(super) fn recorder(self, args: &InputArgs, found: &Found<'_>) -> anyhow::Result<Recorder> {
         let Found {
