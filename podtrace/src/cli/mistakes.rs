@@ -1,4 +1,5 @@
 //! Errors of a wrong command line.
+mod example;
 mod read;
 mod tcpdump;
 
@@ -101,6 +102,9 @@ fn read(line: &[OsString]) -> Result<Cli, Error> {
         }
         if error.kind() == ErrorKind::UnknownArgument {
             correct_suggestion(&mut error, line);
+        } else if let Some(tip) = read::without_dashes(&error).or_else(|| example::instead(&error))
+        {
+            suggest(&mut error, tip);
         }
         error
     })
@@ -143,9 +147,13 @@ fn correct_suggestion(error: &mut Error, line: &[OsString]) {
         error.remove(ContextKind::Usage);
     }
     if let Some(tip) = tip {
-        let tips = vec![StyledStr::from(tip)];
-        error.insert(ContextKind::Suggested, ContextValue::StyledStrs(tips));
+        suggest(error, tip);
     }
+}
+
+fn suggest(error: &mut Error, tip: String) {
+    let tips = vec![StyledStr::from(tip)];
+    error.insert(ContextKind::Suggested, ContextValue::StyledStrs(tips));
 }
 
 /// Whether an option is a form of the other, or a typing error away from it.

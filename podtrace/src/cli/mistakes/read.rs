@@ -1,7 +1,7 @@
 //! `-r FILE`, by which tcpdump reads a recording: what podtrace has for the whole line.
 use std::ffi::{OsStr, OsString};
 
-use clap::{CommandFactory as _, Parser as _};
+use clap::{CommandFactory as _, Error, Parser as _, error::ErrorKind};
 
 use crate::{cli::Cli, text::escape::shown};
 
@@ -45,6 +45,16 @@ pub(super) fn instead(command: &str, line: &[OsString]) -> Option<String> {
         "recordings are read by a command of their own: podtrace {}",
         words.join(" ")
     ))
+}
+
+/// What to type instead of an expression behind `--`, where a recording is read by `-r`.
+pub(super) fn without_dashes(error: &Error) -> Option<String> {
+    let is_command = || {
+        let text = error.to_string();
+        text.contains("--read") && text.contains("[COMMAND]")
+    };
+    let is_it = error.kind() == ErrorKind::ArgumentConflict && is_command();
+    is_it.then(|| "an expression stands without -- here: podtrace flows -r FILE icmp".to_owned())
 }
 
 /// The file behind `-r`, and the line without both.
@@ -131,6 +141,8 @@ mod tests {
             text.contains(r"podtrace replay '\x1b[31m it'\''s'"),
             "{text}"
         );
+        let text = error_text(&["flows", "-r", "x", "--", "icmp"]);
+        assert!(text.contains("podtrace flows -r FILE icmp"), "{text}");
         // There is no file.
         let text = error_text(&["trace", "-r"]);
         assert!(text.contains("podtrace replay FILE -- icmp"), "{text}");
