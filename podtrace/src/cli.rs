@@ -8,29 +8,29 @@ mod files;
 mod filter;
 mod flows;
 mod habits;
+mod lab;
 mod mistakes;
 mod parse;
 mod replay;
 mod screen;
-
-use std::path::PathBuf;
+mod topology;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-
-use parse::number;
 
 pub use capture::{Attach, CaptureArgs, Feature, KernelArgs, LoadArgs, NamingArgs, ViewArgs};
 pub use control::ControlArgs;
 pub use detail::DetailArgs;
 pub use doctor::{DoctorArgs, DoctorFormat};
 pub use files::{FileArgs, WriteArgs};
-pub use filter::{FileFilterArgs, LiveFilterArgs, ScopeArgs, SelectArgs};
+pub use filter::{ChosenArgs, FileFilterArgs, LiveFilterArgs, ScopeArgs, SelectArgs};
 pub use flows::{FlowsArgs, FlowsFormat, FlowsOrder};
 pub use habits::{Flow, HabitArgs, ListArgs, TimeStyle};
-pub use mistakes::parse;
+pub use lab::{DemoArgs, LabArgs};
+pub use mistakes::{line, parse};
 pub(crate) use parse::moment;
 pub use replay::{ExportArgs, ExportFormat, InputArgs, ReplayArgs, StatsArgs, StatsFormat};
 pub use screen::ScreenArgs;
+pub use topology::{TopologyArgs, TopologyFormat};
 
 /// Follow every packet of a Kubernetes node, hop by hop, named by pod.
 #[derive(Debug, Parser)]
@@ -248,69 +248,6 @@ pub struct RecordArgs {
     /// Where to record it.
     #[command(flatten)]
     pub files: FileArgs,
-}
-
-/// Options of `topology`.
-#[derive(Clone, Debug, Args)]
-pub struct TopologyArgs {
-    /// Show the topology in these session files instead of this node's
-    #[arg(value_name = "FILE|DIR", conflicts_with_all = ["netns", "cri_socket", "pods", "node_name"])]
-    pub files: Vec<PathBuf>,
-    /// Show the node in this network namespace, a name in /run/netns or a path (repeatable)
-    #[arg(long, value_name = "NETNS")]
-    pub netns: Vec<PathBuf>,
-    /// Where names come from.
-    #[command(flatten)]
-    pub naming: NamingArgs,
-    /// Output format
-    #[arg(short, long, value_name = "FORMAT", default_value = "text")]
-    pub output: TopologyFormat,
-    /// When to use colours; NO_COLOR turns them off
-    #[arg(long, value_name = "WHEN", default_value = "auto")]
-    pub color: Color,
-    /// Exit with status 1 if there are problems
-    #[arg(long)]
-    pub check: bool,
-}
-
-/// Output formats of `topology`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum TopologyFormat {
-    /// A tree, for humans
-    Text,
-    /// One JSON document
-    Json,
-    /// A graph for Graphviz: dot -Tsvg
-    Dot,
-}
-
-/// Options of `demo`.
-#[derive(Clone, Debug, Args)]
-pub struct DemoArgs {
-    /// Pings on each way, 1 to 100
-    #[arg(long, value_name = "N", default_value_t = 2, value_parser = number(1..=100_u16))]
-    pub pings: u16,
-    /// Show all packets, also those that the network sends for itself: ARP, neighbour discovery,
-    /// MLD
-    #[arg(short, long)]
-    pub verbose: bool,
-    /// Which kernel features are used.
-    #[command(flatten)]
-    pub kernel: KernelArgs,
-    /// When to use colours; NO_COLOR turns them off
-    #[arg(long, value_name = "WHEN", default_value = "auto")]
-    pub color: Color,
-}
-
-/// Options of `lab`.
-#[derive(Clone, Debug, Args)]
-pub struct LabArgs {
-    /// Number of nodes, 1 to 9
-    #[arg(long, value_name = "N", default_value_t = 2, value_parser = number(1..=9_u8))]
-    pub nodes: u8,
-    /// Number of pods on each node, 1 to 100
-    #[arg(long, value_name = "N", default_value_t = 2, value_parser = number(1..=100_u8))]
-    pub pods: u8,
 }
 
 /// Output formats of packets.

@@ -10,6 +10,8 @@ mod tests;
 mod translate;
 mod words;
 
+use std::sync::OnceLock;
+
 pub use classic::Frame;
 use classic::Program;
 pub use kernel::of_protocols;
@@ -18,9 +20,11 @@ pub use scope::{Filter, Scope, Seen};
 pub use translate::{Beyond, Block, INSTRUCTION, TranslateError, WINDOW};
 use words::words;
 
-/// `DLT_EN10MB` and `DLT_RAW`, pcap/dlt.h.
+/// `DLT_EN10MB`, `DLT_RAW`, `DLT_LINUX_SLL` and `DLT_LINUX_SLL2`, pcap/dlt.h.
 const ETHERNET: u16 = 1;
 const RAW: u16 = 12;
+const COOKED: u16 = 113;
+const COOKED2: u16 = 276;
 
 /// What a frame begins with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,6 +33,10 @@ pub enum Begin {
     Ethernet,
     /// An IP header.
     Ip,
+    /// The header of a Linux "cooked" capture, which only files have.
+    Cooked,
+    /// The same, version 2.
+    Cooked2,
 }
 
 /// An expression, compiled.
@@ -38,7 +46,13 @@ pub struct Expression {
     ethernet: Program,
     /// None if no IP packet without an Ethernet header can match.
     ip: Option<Program>,
+    cooked: OfFiles,
+    cooked2: OfFiles,
 }
+
+/// The program for what only files have, compiled when a packet comes; or what libpcap has
+/// against it.
+type OfFiles = OnceLock<Result<Program, String>>;
 
 impl Expression {
     /// Compiles an expression. Names of hosts are looked up, as tcpdump does.
@@ -55,7 +69,17 @@ impl Expression {
             text: text.to_owned(),
             ethernet,
             ip: ip.and_then(|program| Program::new(&program).ok()),
+            cooked: OfFiles::new(),
+            cooked2: OfFiles::new(),
         })
+    }
+
+    /// Why no packet could match of those that begin otherwise than those of a tap, as far as
+    /// such have come.
+    pub fn refusals(&self) -> impl Iterator<Item = &str> {
+        let programs = [&self.cooked, &self.cooked2];
+        let compiled = programs.into_iter().filter_map(OnceLock::get);
+        compiled.filter_map(|program| program.as_ref().err().map(String::as_str))
     }
 
     /// The expression as it was given.
@@ -89,6 +113,17 @@ impl Expression {
         match begin {
             Begin::Ethernet => Some(&self.ethernet),
             Begin::Ip => self.ip.as_ref(),
+            Begin::Cooked => self.of_files(&self.cooked, COOKED),
+            Begin::Cooked2 => self.of_files(&self.cooked2, COOKED2),
         }
+    }
+
+    fn of_files<'a>(&self, program: &'a OfFiles, link: u16) -> Option<&'a Program> {
+        let compile = || {
+            let compiled = libpcap::compile(&self.text, link)?;
+            Program::new(&compiled)
+                .map_err(|error| mistake::of_program(&self.text, error).to_string())
+        };
+        program.get_or_init(compile).as_ref().ok()
     }
 }

@@ -48,7 +48,7 @@ use diagnostics::Diagnostics;
 use dropped::DropFeed;
 pub(crate) use end::Missing;
 use names::Awaited;
-pub(crate) use options::{Outlets, TraceOptions};
+pub(crate) use options::{Begin, Outlets, TraceOptions};
 pub(crate) use progress::Foot;
 use progress::Status;
 use sampling::Sampling;

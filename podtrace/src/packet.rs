@@ -33,7 +33,7 @@ use podtrace_ebpf::{
 use serde::{Deserialize, Serialize};
 
 use crate::filter::Filter;
-pub(crate) use at_tap::{AtTap, Beside};
+pub(crate) use at_tap::{AtTap, Beside, Captured};
 
 pub use describe::TcpWords;
 pub(crate) use describe::flag_names;

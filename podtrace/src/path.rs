@@ -327,6 +327,14 @@ impl Path {
         self.packet.ends() == Some(ends) || translations.any(|one| one.after == ends)
     }
 
+    /// Whether an answer refuses it, be it after it was delivered.
+    #[must_use]
+    pub fn was_refused(&self) -> bool {
+        self.refusal
+            .as_deref()
+            .is_some_and(|refusal| refusal.reason.is_refusal())
+    }
+
     /// The ends that its packet has at the last hop.
     #[must_use]
     pub fn ends(&self) -> Option<Ends> {

@@ -6,6 +6,7 @@
 mod chosen;
 pub mod consumer;
 mod consumers;
+mod follow;
 mod loss_report;
 mod losses;
 mod name_gate;
@@ -21,15 +22,16 @@ use std::io;
 
 use podtrace_ebpf::record::{Direction, Record};
 
-use chosen::{Chosen, Fate, LastShown};
-use consumer::{Consumer, Events};
+use chosen::{Chosen, LastShown};
+use consumer::Consumer;
 use consumers::Consumers;
 use loss_report::LossReports;
 pub use losses::Unexplained;
-use name_gate::{Gated, NameGate, event_waits};
+use name_gate::NameGate;
 use order::Order;
 pub use removed::OTHERS;
 use removed::{Removed, fold};
+pub use shown::Asked;
 
 use crate::{
     map::Map,
@@ -38,7 +40,7 @@ use crate::{
         origin::Origin,
         tap::{TapCount, TapCounts},
     },
-    packet::{DecodeOptions, Network, Transport},
+    packet::DecodeOptions,
     path::{builder::Builder, reorder::Reorder, summary::Summary},
     probe::batch::Batch,
     update::Update,
@@ -255,112 +257,6 @@ impl Pipeline {
             _ => (OTHERS, Direction::Ingress),
         };
         self.taps.entry(tap).or_default().undecodable += 1;
-    }
-
-    /// Joins the next events to paths; `count` says how many are ready.
-    fn join_ready(&mut self, count: impl FnOnce(&mut Reorder) -> usize) {
-        let mut reorder = std::mem::take(&mut self.reorder);
-        let count = count(&mut reorder);
-        for event in reorder.first(count) {
-            // A live session shows every packet that the filter lets pass.
-            let tap = (event.interface, event.direction);
-            match self.follow(event) {
-                Fate::Shown => *self.emitted.entry(tap).or_default() += 1,
-                Fate::Filtered => self.refuse(tap),
-                Fate::Waits => {}
-            }
-        }
-        // One look-up per tap: the tree is slower to search.
-        for (tap, events) in self.emitted.drain() {
-            self.taps.entry(tap).or_default().emitted += events;
-        }
-        reorder.drop_first(count);
-        self.reorder = reorder;
-    }
-
-    /// Joins the next event, in order of time. An event of a packet that is not to be shown is
-    /// filtered.
-    pub fn join(&mut self, event: &Event) {
-        let tap = (event.interface, event.direction);
-        match self.follow(event) {
-            Fate::Shown => self.taps.entry(tap).or_default().emitted += 1,
-            Fate::Filtered => self.refuse(tap),
-            Fate::Waits => {}
-        }
-    }
-
-    /// Joins an event; returns whether it is shown.
-    fn follow(&mut self, event: &Event) -> Fate {
-        if event.ts_ns < self.followed_ns {
-            self.builder.record_late(event.ts_ns, self.followed_ns);
-        }
-        self.followed_ns = self.followed_ns.max(event.ts_ns);
-        let recall = |id| self.order.take(id);
-        let packet = self.builder.push_or_recall(event, &self.world, recall);
-        self.newest_packet = self.newest_packet.max(packet);
-        let fate = if packet < self.show_from || self.is_filtered(&event.packet) {
-            Fate::Filtered
-        } else {
-            self.chosen.take(event, packet)
-        };
-        self.now_ns = self.now_ns.max(event.ts_ns);
-        match fate {
-            Fate::Shown => self.hand_on(event, packet),
-            Fate::Waits => self.hand_on_decided(self.now_ns),
-            Fate::Filtered => {}
-        }
-        // Otherwise nothing that waits can go on before the next tick.
-        if self.builder.has_finished() {
-            self.show_finished();
-        }
-        fate
-    }
-
-    /// Hands a shown event to the consumers.
-    fn hand_on(&mut self, event: &Event, packet: u64) {
-        self.count_shown(event);
-        self.consumers
-            .event(Events::All, event, packet, &self.world);
-        if self.consumers.take_shown() {
-            if event_waits(event, &self.world, self.now_ns) {
-                self.gate(Gated::event(event, packet, self.consumers.show_bytes()));
-            } else {
-                self.show_event(event, packet);
-            }
-        }
-    }
-
-    /// Hands on the events of which it is known whether they are shown.
-    fn hand_on_decided(&mut self, now_ns: u64) {
-        // An event that finds no room at the gate lets a path pass, which decides on more: the
-        // loop that is running takes these, too.
-        if std::mem::replace(&mut self.hands_on, true) {
-            return;
-        }
-        while let Some((event, packet, is_shown)) = self.chosen.next(now_ns) {
-            let tap = (event.interface, event.direction);
-            if is_shown {
-                self.taps.entry(tap).or_default().emitted += 1;
-                self.hand_on(&event, packet);
-            } else {
-                self.refuse(tap);
-            }
-        }
-        self.hands_on = false;
-    }
-
-    /// Counts an event that is not shown.
-    fn refuse(&mut self, tap: (u32, Direction)) {
-        self.taps.entry(tap).or_default().filtered += 1;
-        *self.refused.entry(tap).or_default() += 1;
-    }
-
-    fn count_shown(&mut self, event: &Event) {
-        let is_unreadable = matches!(event.packet.network, Network::Unreadable)
-            || matches!(event.packet.transport, Transport::Unreadable);
-        self.summary.unreadable += u64::from(is_unreadable);
-        let (first_ns, last_ns) = self.span_ns.unwrap_or((event.ts_ns, event.ts_ns));
-        self.span_ns = Some((first_ns.min(event.ts_ns), last_ns.max(event.ts_ns)));
     }
 
     /// The time of the newest event so far.

@@ -10,6 +10,7 @@ mod old;
 mod round_trip;
 mod runs;
 mod sample;
+mod selected;
 mod services;
 mod ties;
 mod tracked;

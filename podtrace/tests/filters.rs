@@ -233,3 +233,81 @@ fn mistakes_are_explained() {
         assert!(error.starts_with(expected), "{error}");
     }
 }
+
+/// A capture of two pings, one sent and one received, with a header in front of each.
+fn capture(link: u32, header: fn(u8) -> Vec<u8>) -> Vec<u8> {
+    let mut file = 0xa1b2_c3d4_u32.to_le_bytes().to_vec();
+    file.extend([2, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 4, 0]);
+    file.extend(link.to_le_bytes());
+    for kind in [0, 4] {
+        let mut packet = header(kind);
+        packet.extend([0x45, 0, 0, 28, 0, 1, 0, 0, 64, 1, 0, 0]);
+        packet.extend([10, 0, 0, 1, 10, 0, 0, 2]);
+        packet.extend([8, 0, 0, 0, 0, 7, 0, kind]);
+        let length = u32::try_from(packet.len()).unwrap().to_le_bytes();
+        file.extend([1, 0, 0, 0, kind, 0, 0, 0]);
+        file.extend([length, length].concat());
+        file.extend(packet);
+    }
+    file
+}
+
+/// In a cooked capture an expression is about what was captured, as with tcpdump: terms of
+/// Ethernet are refused there, and lengths are those of the file.
+#[test]
+fn cooked_captures_are_filtered_as_they_are() {
+    let cooked = |kind: u8| {
+        let mut header = vec![0, kind, 0, 1, 0, 6, 2, 0, 0, 0, 0, 1, 0, 0];
+        header.extend([8, 0]);
+        header
+    };
+    let cooked2 = |kind: u8| {
+        let mut header = vec![8, 0, 0, 0, 0, 0, 0, 3, 0, 1, kind, 6];
+        header.extend([2, 0, 0, 0, 0, 1, 0, 0]);
+        header
+    };
+    let folder = tempfile::tempdir().unwrap();
+    for (link, header, length) in [
+        (113, cooked as fn(u8) -> Vec<u8>, 44),
+        (276, cooked2 as fn(u8) -> Vec<u8>, 48),
+    ] {
+        let file = folder.path().join(format!("{link}.pcap"));
+        std::fs::write(&file, capture(link, header)).unwrap();
+        let shown = |expression: &str| {
+            let file = file.to_str().unwrap();
+            let output = podtrace(&["replay", "-o", "compact", file, "--", expression]);
+            let text = String::from_utf8(output.stdout).unwrap();
+            (text.matches("ICMP echo request").count(), text)
+        };
+        for (expression, expected) in [
+            ("icmp", 2),
+            ("ether proto 0x800", 2),
+            ("inbound", 1),
+            ("outbound", 1),
+            (&format!("len = {length}"), 2),
+            ("len = 42", 0),
+            ("icmp[7] = 4", 1),
+        ] {
+            let (count, text) = shown(expression);
+            assert_eq!(count, expected, "{link} {expression}: {text}");
+            assert!(!text.contains("can match"), "{text}");
+        }
+        for (expression, words) in [
+            (
+                "ether src 02:00:00:00:00:01",
+                "ethernet addresses supported only on",
+            ),
+            (
+                "not ether host 02:00:00:00:00:09",
+                "ethernet addresses supported",
+            ),
+            ("vlan", "no VLAN support for"),
+        ] {
+            let (count, text) = shown(expression);
+            assert_eq!(count, 0, "{link} {expression}: {text}");
+            let words =
+                format!("no packet of a Linux cooked capture (tcpdump -i any) can match: {words}");
+            assert!(text.contains(&words), "{text}");
+        }
+    }
+}

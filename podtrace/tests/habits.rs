@@ -192,6 +192,13 @@ fn defaults_come_from_a_file() {
         shown.contains("{\"type\":\"path\"") && shown.contains("\"packets\":2"),
         "{shown}"
     );
+    // A recording tells how it was made.
+    let recorded = run(&["replay", "-o", "pcapng", "worker1.pcapng"]).stdout;
+    let recorded = String::from_utf8_lossy(&recorded);
+    assert!(
+        recorded.contains("--first=1") && recorded.contains("--numeric"),
+        "{recorded}"
+    );
     let shown = text(&run(&["--no-config", "replay", "worker1.pcapng"]));
     assert!(
         shown.contains("default/client") && !shown.contains("\n1 packet "),

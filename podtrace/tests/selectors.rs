@@ -325,3 +325,17 @@ fn name_that_nothing_has_is_an_error_and_leaves_no_file() {
     assert_eq!(output.status.code(), Some(2), "{error}");
     assert!(error.contains("no pod web1 in what was read"), "{error}");
 }
+
+/// Packets of another time are asked for: the recording's span is said, and it is no success.
+#[test]
+fn part_without_packets_is_an_error() {
+    for command in [&["replay"][..], &["stats"], &["export", "--format", "csv"]] {
+        let words = [command, &["--since", "+1h", FILES[0]]].concat();
+        let output = output(&words);
+        let said = [&output.stdout[..], &output.stderr].concat();
+        let said = String::from_utf8_lossy(&said);
+        assert_eq!(output.status.code(), Some(2), "{said}");
+        let words = "the packets of the recording are of 2026-11-28 ";
+        assert!(said.contains(words), "{said}");
+    }
+}

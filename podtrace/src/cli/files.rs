@@ -60,7 +60,7 @@ pub struct FileArgs {
 }
 
 /// How files are written.
-#[derive(Clone, Copy, Debug, Args)]
+#[derive(Clone, Copy, Debug, Default, Args)]
 pub struct WriteArgs {
     /// Compress with zstd
     // The commands ask for --write: export has formats that zstd is not for.

@@ -30,14 +30,9 @@ pub struct ScopeArgs {
     pub only_matching: bool,
 }
 
-/// The expression of the live commands, last on the line.
+/// Which packets are shown, beside the words of an expression.
 #[derive(Clone, Debug, Default, Args)]
-pub struct LiveFilterArgs {
-    /// Only packets that match this pcap-filter expression at one hop at least, with all their
-    /// hops: icmp and host 10.244.2.7; in quotes where it has signs of the shell:
-    /// 'tcp[tcpflags] & tcp-syn != 0'
-    #[arg(value_name = "EXPRESSION", help_heading = "Filter")]
-    pub expression: Vec<String>,
+pub struct ChosenArgs {
     /// How it is applied.
     #[command(flatten)]
     pub scope: ScopeArgs,
@@ -47,6 +42,19 @@ pub struct LiveFilterArgs {
     /// Selectors.
     #[command(flatten)]
     pub select: SelectArgs,
+}
+
+/// The expression of the live commands, last on the line.
+#[derive(Clone, Debug, Default, Args)]
+pub struct LiveFilterArgs {
+    /// Only packets that match this pcap-filter expression at one hop at least, with all their
+    /// hops: icmp and host 10.244.2.7; in quotes where it has signs of the shell:
+    /// 'tcp[tcpflags] & tcp-syn != 0'
+    #[arg(value_name = "EXPRESSION", help_heading = "Filter")]
+    pub expression: Vec<String>,
+    /// The rest.
+    #[command(flatten)]
+    pub chosen: ChosenArgs,
     /// Wait for pods, namespaces, containers, Services and nodes of selectors that do not exist
     /// yet, instead of refusing their names
     #[arg(long, help_heading = "Selectors")]
@@ -60,13 +68,7 @@ pub struct FileFilterArgs {
     /// hops: -- icmp and host 10.244.2.7
     #[arg(last = true, value_name = "EXPRESSION", help_heading = "Filter")]
     pub expression: Vec<String>,
-    /// How it is applied.
+    /// The rest.
     #[command(flatten)]
-    pub scope: ScopeArgs,
-    /// Whether control traffic is shown.
-    #[command(flatten)]
-    pub control: ControlArgs,
-    /// Selectors.
-    #[command(flatten)]
-    pub select: SelectArgs,
+    pub chosen: ChosenArgs,
 }

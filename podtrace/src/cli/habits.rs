@@ -7,7 +7,8 @@ const HEADING: &str = "Packets in text";
 #[derive(Clone, Copy, Debug, Default, Args)]
 pub struct HabitArgs {
     /// Show the captured bytes in hexadecimal, from the IP header on: of a packet at its first
-    /// hop, with -o events at each. Twice (-xx), or with -e: from the link header on
+    /// hop, below its line with -o compact too; with -o events at each. Twice (-xx), or with -e:
+    /// from the link header on
     #[arg(short = 'x', long, action = ArgAction::Count, help_heading = HEADING)]
     pub hex: u8,
     /// Show the captured bytes as characters, likewise

@@ -1,4 +1,6 @@
 //! Errors of a wrong command line.
+mod example;
+mod read;
 mod tcpdump;
 
 use std::{
@@ -6,6 +8,7 @@ use std::{
     ffi::OsString,
     io::{self, Write as _},
     process,
+    sync::OnceLock,
 };
 
 use clap::{
@@ -52,6 +55,9 @@ const SELECT: &str = "packets are selected by an expression, as with tcpdump: po
      stats and export: --pod, --ip, --port, --protocol and others; those of one interface by \
      -i NAME";
 
+/// The line that [`parse`] has read.
+static LINE: OnceLock<Vec<OsString>> = OnceLock::new();
+
 /// Reads the command line; ends the process where it asks for help or is wrong.
 #[must_use]
 pub fn parse() -> Cli {
@@ -59,7 +65,13 @@ pub fn parse() -> Cli {
         sink::tell(&escape_error(&words));
         process::exit(ERROR)
     });
-    read(line).unwrap_or_else(|error| leave(&error))
+    read(LINE.get_or_init(|| line)).unwrap_or_else(|error| leave(&error))
+}
+
+/// The command line with the defaults of configuration files.
+#[must_use]
+pub fn line() -> &'static [OsString] {
+    LINE.get_or_init(|| env::args_os().collect())
 }
 
 /// Shows what clap has to say, which may be the help, and ends the process.
@@ -77,8 +89,8 @@ fn leave(error: &Error) -> ! {
 }
 
 /// Suggests only likely corrections, and shows the given words escaped.
-fn read(line: Vec<OsString>) -> Result<Cli, Error> {
-    Cli::try_parse_from(&line).map_err(|mut error| {
+fn read(line: &[OsString]) -> Result<Cli, Error> {
+    Cli::try_parse_from(line).map_err(|mut error| {
         let escaped: Vec<OsString> = line.iter().map(|word| shown(word).into()).collect();
         if escaped != line
             // The escaped line has the same mistake, unless the mistake was in its bytes.
@@ -89,7 +101,10 @@ fn read(line: Vec<OsString>) -> Result<Cli, Error> {
             error.remove(ContextKind::Suggested);
         }
         if error.kind() == ErrorKind::UnknownArgument {
-            correct_suggestion(&mut error, command(&line));
+            correct_suggestion(&mut error, line);
+        } else if let Some(tip) = read::without_dashes(&error).or_else(|| example::instead(&error))
+        {
+            suggest(&mut error, tip);
         }
         error
     })
@@ -105,7 +120,8 @@ fn command(line: &[OsString]) -> &str {
 
 /// Removes the suggestion of an option that does something else, or of a file whose name begins
 /// with a dash; gives a hint that helps instead.
-fn correct_suggestion(error: &mut Error, command: &str) {
+fn correct_suggestion(error: &mut Error, line: &[OsString]) {
+    let command = command(line);
     let text_of = |kind| match error.get(kind) {
         Some(ContextValue::String(text)) => Some(text.clone()),
         _ => None,
@@ -120,7 +136,10 @@ fn correct_suggestion(error: &mut Error, command: &str) {
     } else if name.chars().count() == 1 && Cli::command().find_subcommand(command).is_none() {
         Some("a command comes first: podtrace trace -i cni0 icmp".to_owned())
     } else {
-        tcpdump::instead(&given, command)
+        let of_files = (given == "-r").then(|| read::instead(command, line));
+        of_files
+            .flatten()
+            .or_else(|| tcpdump::instead(&given, command))
     };
     error.remove(ContextKind::Suggested);
     if tip.is_some() || similar.is_some_and(|similar| !is_meant(&given, &similar)) {
@@ -128,9 +147,13 @@ fn correct_suggestion(error: &mut Error, command: &str) {
         error.remove(ContextKind::Usage);
     }
     if let Some(tip) = tip {
-        let tips = vec![StyledStr::from(tip)];
-        error.insert(ContextKind::Suggested, ContextValue::StyledStrs(tips));
+        suggest(error, tip);
     }
+}
+
+fn suggest(error: &mut Error, tip: String) {
+    let tips = vec![StyledStr::from(tip)];
+    error.insert(ContextKind::Suggested, ContextValue::StyledStrs(tips));
 }
 
 /// Whether an option is a form of the other, or a typing error away from it.
@@ -149,7 +172,7 @@ mod tests {
 
     pub(super) fn error_text(words: &[&str]) -> String {
         let line = ["podtrace"].iter().chain(words);
-        read(line.map(OsString::from).collect())
+        read(&line.map(OsString::from).collect::<Vec<_>>())
             .unwrap_err()
             .to_string()
     }
@@ -228,7 +251,7 @@ mod tests {
     fn bytes_that_are_no_text_are_shown_escaped() {
         let file = OsString::from_vec(b"a\xff.pcapng".to_vec());
         let line = ["podtrace".into(), file];
-        let text = read(line.to_vec()).unwrap_err().to_string();
+        let text = read(&line).unwrap_err().to_string();
         assert!(text.contains(r"'a\xff.pcapng'"), "{text}");
     }
 

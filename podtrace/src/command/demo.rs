@@ -12,7 +12,7 @@ use crate::{
     clock::epoch_ns,
     command::{FINE, use_color},
     lab::{Lab, LabSpec, guard},
-    live::{Outlets, TraceOptions, Tracer, runtimes::Sockets, sources::SourceOptions},
+    live::{Begin, Outlets, TraceOptions, Tracer, runtimes::Sockets, sources::SourceOptions},
     node::{pod_table::PodTable, target::Node},
     output::printer::Printer,
     probe::{AttachMethod, feature::Without},
@@ -64,7 +64,10 @@ async fn demonstrate(
     let table = PodTable::parse(&lab.pod_table())?;
     let options = TraceOptions {
         table: table.clone(),
-        begins_within: PATIENCE,
+        begin: Begin {
+            within: PATIENCE,
+            is_whole: true,
+        },
         ..TraceOptions::new(attach_method, without, epoch_ns)
     };
     let sources = SourceOptions {

@@ -4,12 +4,23 @@ use std::sync::Arc;
 use anyhow::bail;
 
 use crate::{
-    cli::{Flow, ScopeArgs},
+    cli::{ChosenArgs, Flow, ScopeArgs},
     filter::{Expression, Filter, Scope},
+    pipeline::Asked,
 };
 
+/// The packets that a command line asks for. `words`: those of the expression.
+pub(super) fn asked(words: &[String], chosen: &ChosenArgs) -> anyhow::Result<Asked> {
+    Ok(Asked {
+        filter: filter(words, chosen.scope)?,
+        only_matching: chosen.scope.only_matching,
+        no_control: chosen.control.no_control,
+        selector: chosen.select.selector.clone().map(Arc::new),
+    })
+}
+
 /// Compiles the words of an expression; none if there are no words and no direction.
-pub(super) fn filter(words: &[String], args: ScopeArgs) -> anyhow::Result<Option<Arc<Filter>>> {
+fn filter(words: &[String], args: ScopeArgs) -> anyhow::Result<Option<Arc<Filter>>> {
     let text = words.join(" ");
     let text = text.trim();
     let text = match (direction(args), text) {

@@ -1,11 +1,8 @@
 //! `podtrace flows`.
-use std::{
-    io::{self, IsTerminal as _},
-    sync::Arc,
-};
+use std::io::{self, IsTerminal as _};
 
 use super::{
-    filter::filter,
+    filter::asked,
     replay::{code, leaves_terminal, progress_alone},
     setup::{text, vxlan_ports},
     stop::stop_on_signal,
@@ -41,10 +38,7 @@ fn replay(args: &FlowsArgs) -> anyhow::Result<u8> {
         files: args.read.clone(),
         interfaces: args.capture.chosen().to_vec(),
         vxlan_ports: vxlan_ports(&args.capture.vxlan_port)?,
-        filter: filter(&args.filter.expression, args.filter.scope)?,
-        only_matching: args.filter.scope.only_matching,
-        no_control: args.filter.control.no_control,
-        selector: args.filter.select.selector.clone().map(Arc::new),
+        asked: asked(&args.filter.expression, &args.filter.chosen)?,
         ..PlayerOptions::default()
     };
     let mut player = Player::new(&player_options, false, stop_on_signal()?)?;

@@ -1,37 +1,42 @@
 //! `podtrace replay`, `stats` and `export`: the commands that read files.
 mod export;
+mod rewrite;
 mod stats;
 
-use std::{io, path::PathBuf, sync::Arc};
+use std::{io, path::PathBuf};
 
 use anyhow::bail;
 use nix::sys::stat::{SFlag, fstat};
 
 use super::{
-    FINE, INTERRUPTED, LOST,
-    filter::{filter, refuse_partial},
+    ERROR, FINE, INTERRUPTED, LOST,
+    filter::{asked, refuse_partial},
     setup::{format, refuse_terminal, vxlan_ports},
     stop::stop_on_signal,
 };
 use crate::{
-    cli::{FileFilterArgs, Format, InputArgs, ReplayArgs},
-    output::printer::Printer,
+    cli::{FileFilterArgs, Format, InputArgs, ReplayArgs, WriteArgs},
+    output::{notices::Notices, printer::Printer},
     pipeline::consumer::Consumer as _,
     replay::{ShowLine, options::PlayerOptions, player::Player, report::Played},
+    session::files::Target,
     sink::{Sink, status},
     text::escape::shown,
 };
-use export::piped;
 pub(super) use export::run as export;
+use rewrite::Rewrite;
 pub(super) use stats::run as stats;
+
+/// Time between two writes to the kernel where somebody may watch, in nanoseconds of the recording.
+const WATCHED_FLUSH_NS: u64 = 100_000_000;
 
 /// Runs `replay`; returns the exit code.
 pub(super) fn run(args: &ReplayArgs) -> anyhow::Result<u8> {
     let format = format(&args.view, args.detail.verbose > 0, None, 0)?;
     let is_piped = args.view.output == Format::Pcapng;
     if is_piped {
-        refuse_partial(args.input.filter.scope)?;
-        refuse_terminal()?;
+        refuse_partial(args.input.filter.chosen.scope)?;
+        refuse_terminal("podtrace export --format pcapng -w FILE")?;
     }
     let options = player_options(&args.input)?;
     let mut player = Player::new(&options, args.follow, stop_on_signal()?)?;
@@ -39,7 +44,16 @@ pub(super) fn run(args: &ReplayArgs) -> anyhow::Result<u8> {
     let played = if is_piped {
         player.is_recorded = true;
         player.show_progress = leaves_terminal().then(progress_alone);
-        player.run(|found| piped(args, found))?
+        player.run(|found| {
+            let rewrite = Rewrite {
+                target: Target::Stdout,
+                how: WriteArgs::default(),
+                vantage: None,
+                flush_ns: WATCHED_FLUSH_NS,
+            };
+            let recorder = rewrite.recorder(&args.input, found)?;
+            Ok(vec![Box::new(recorder), Box::new(Notices)])
+        })?
     } else {
         let sink = Sink::stdout()?;
         player.show_progress = leaves_terminal().then(|| sink.status_line());
@@ -60,10 +74,11 @@ pub(super) fn exit_code(args: &ReplayArgs, played: &Played) -> u8 {
 
 /// The exit code by whether everything was read.
 pub(super) fn code(played: &Played) -> u8 {
-    if played.is_interrupted {
-        INTERRUPTED
-    } else {
-        FINE
+    match played {
+        _ if played.is_interrupted => INTERRUPTED,
+        // A notice has said what there is.
+        _ if played.is_missed => ERROR,
+        _ => FINE,
     }
 }
 
@@ -122,13 +137,7 @@ pub(super) fn player_options(args: &InputArgs) -> anyhow::Result<PlayerOptions> 
         clock_offset,
         hop_timeout,
         vxlan_port,
-        filter:
-            FileFilterArgs {
-                expression,
-                scope,
-                control,
-                select,
-            },
+        filter: FileFilterArgs { expression, chosen },
     } = args.clone();
     Ok(PlayerOptions {
         files,
@@ -140,9 +149,6 @@ pub(super) fn player_options(args: &InputArgs) -> anyhow::Result<PlayerOptions> 
         clock_offset,
         hop_timeout,
         vxlan_ports: vxlan_ports(&vxlan_port)?,
-        filter: filter(&expression, scope)?,
-        only_matching: scope.only_matching,
-        no_control: control.no_control,
-        selector: select.selector.map(Arc::new),
+        asked: asked(&expression, &chosen)?,
     })
 }

@@ -13,7 +13,7 @@ use podtrace_ebpf::config::VXLAN_PORTS_MAX;
 use crate::{
     cli::{
         Attach, Color, Feature, Format, HabitArgs, KernelArgs, NamingArgs, TimeStyle, ViewArgs,
-        WriteArgs,
+        WriteArgs, line,
     },
     command::{use_color, width},
     identity::cri::check_socket,
@@ -80,7 +80,8 @@ pub(super) fn table(file: Option<&Path>) -> anyhow::Result<PodTable> {
         return Ok(PodTable::default());
     };
     let name = shown(path);
-    let bytes = fs::read(path).with_context(|| format!("failed to read the pod table {name}"))?;
+    let bytes =
+        fs::read(path).with_context(|| format!("--pods: failed to read the pod table {name}"))?;
     let text = PodTable::text(&bytes).with_context(|| name.clone())?;
     PodTable::parse(text).context(name)
 }
@@ -89,7 +90,7 @@ pub(super) fn table(file: Option<&Path>) -> anyhow::Result<PodTable> {
 /// table is enough. Fails if a requested runtime does not exist.
 pub(super) fn sockets(args: &NamingArgs, nodes: &[Node]) -> anyhow::Result<Sockets> {
     for socket in &args.cri_socket {
-        check_socket(socket)?;
+        check_socket(socket).with_context(|| format!("--cri-socket {}", shown(socket)))?;
     }
     if !args.cri_socket.is_empty() {
         return Ok(Sockets::These(args.cri_socket.clone()));
@@ -141,7 +142,9 @@ fn open_netns(name: &Path) -> anyhow::Result<NetNs> {
 /// default the hostname, or the name or number of the namespace.
 pub(super) fn nodes(netns: &[PathBuf], names: &[String]) -> anyhow::Result<Vec<Node>> {
     if names.len() > netns.len().max(1) {
-        bail!("more names (--node-name) than nodes (--netns)");
+        bail!(
+            "more names (--node-name) than nodes (--netns)\nhint: give each node and its name: --netns node1 --node-name worker1"
+        );
     }
     let node = |number: usize, otherwise: &str, netns| {
         let name = names.get(number).map_or(otherwise, String::as_str);
@@ -271,11 +274,12 @@ pub(super) fn kernel() -> String {
     )
 }
 
-/// Fails where standard output, which is to take a file's bytes, is a terminal.
-pub(super) fn refuse_terminal() -> anyhow::Result<()> {
+/// Fails where standard output, which is to take a file's bytes, is a terminal. `to_file`: what
+/// writes a file.
+pub(super) fn refuse_terminal(to_file: &str) -> anyhow::Result<()> {
     if io::stdout().is_terminal() {
         bail!(
-            "standard output is a terminal, which a file would garble\nhint: -w FILE, or a pipe: … | wireshark -k -i -"
+            "standard output is a terminal, which a file would garble\nhint: {to_file}, or a pipe: … | wireshark -k -i -"
         );
     }
     Ok(())
@@ -286,9 +290,9 @@ pub(super) fn names_of(interfaces: &[TapName]) -> Vec<String> {
     interfaces.iter().map(ToString::to_string).collect()
 }
 
-/// The command line.
+/// The command line, with the defaults of configuration files.
 pub(super) fn command() -> String {
-    let words: Vec<_> = std::env::args_os().map(shown).collect();
+    let words: Vec<_> = line().iter().map(shown).collect();
     words.join(" ")
 }
 

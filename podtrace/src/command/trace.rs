@@ -19,14 +19,14 @@ use crate::{
     clock::{epoch_ns, monotonic_ns},
     command::{
         FINE, LOST,
-        filter::{filter, refuse_partial},
+        filter::{asked, refuse_partial},
         setup::{
             attach_method, check_support, format, nodes, sockets, table, text, vxlan_ports, without,
         },
     },
     identity::kubernetes::{ClusterConfig, ClusterSource},
     live::{
-        Foot, Missing, Outlets, TraceOptions, Tracer,
+        Begin, Foot, Missing, Outlets, TraceOptions, Tracer,
         children::end_children,
         closer,
         sampling::Sampling,
@@ -156,12 +156,12 @@ pub(super) fn follow(
         quit,
         stays,
     } = watch;
-    let filter = filter(&chosen.expression, chosen.scope)?;
-    if chosen.wait && chosen.select.selector.is_none() {
+    let asked = asked(&chosen.expression, &chosen.chosen)?;
+    if chosen.wait && asked.selector.is_none() {
         bail!("--wait waits for the names of selectors, and there is none: --wait --pod web");
     }
     if files.is_some_and(|files| files.write.is_some()) {
-        refuse_partial(chosen.scope)?;
+        refuse_partial(chosen.chosen.scope)?;
     }
     check_support()?;
     // Taps that the closer is to detach stay until the process ends.
@@ -173,18 +173,12 @@ pub(super) fn follow(
     let mut ready = Ready::open(capture.ready_fd)?;
     let mut workload = workload(&capture.command)?;
     privilege::begin(sources.cluster.is_some())?;
-    let is_for_pods = chosen
-        .select
-        .selector
-        .as_ref()
-        .is_some_and(Selector::is_for_pods);
+    let selector = asked.selector.as_deref();
+    let is_for_pods = selector.is_some_and(Selector::is_for_pods);
     let options = TraceOptions {
         interfaces: capture.chosen().to_vec(),
         table: table(capture.naming.pods.as_deref())?,
-        filter,
-        only_matching: chosen.scope.only_matching,
-        no_control: chosen.control.no_control,
-        selector: chosen.select.selector.clone().map(Arc::new),
+        asked,
         waits: chosen.wait,
         count: capture.count,
         duration: capture.duration,
@@ -200,10 +194,14 @@ pub(super) fn follow(
         cpu_limit: capture.load.cpu_limit,
         sampling: Sampling::new(capture.load.sample.unwrap_or(1), capture.load.max_rate),
         diagnostics: capture.verbose > 0,
-        begins_within: match capture {
-            _ if workload.is_some() || ready.is_some() => BEGIN_WHOLE,
-            _ if !capture.chosen().is_empty() || is_for_pods => BEGIN_CHOSEN,
-            _ => BEGIN,
+        begin: Begin {
+            within: match capture {
+                _ if workload.is_some() || ready.is_some() => BEGIN_WHOLE,
+                _ if !capture.chosen().is_empty() || is_for_pods => BEGIN_CHOSEN,
+                _ => BEGIN,
+            },
+            // Its packets may take any way.
+            is_whole: workload.is_some(),
         },
         has_closer,
         ..TraceOptions::new(attach_method(capture.kernel.attach)?, without, epoch_ns)

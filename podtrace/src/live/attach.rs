@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, Interval, interval_at, sleep_until};
 
-use super::{Ending, Tracer};
+use super::{Ending, Tracer, options::Begin};
 use crate::{live::taps::Taps, probe::attacher::Report, signals::Signals, sink::Sink};
 
 /// How often the progress is shown; shorter work shows none.
@@ -31,13 +31,12 @@ impl Wait {
 }
 
 impl Tracer {
-    /// Waits until all taps are attached that are needed for the packets that are asked for, but
-    /// at most `within`. The interfaces that most packets pass come first; the rest follow while
-    /// packets are shown. Returns false if a
-    /// signal came first.
-    pub(super) async fn attached(&mut self, within: Duration) -> anyhow::Result<bool> {
-        let ready = Instant::now() + within;
-        while self.taps.awaits_needed() {
+    /// Waits until the taps are attached with which the session begins, but not longer than it
+    /// may. The interfaces that most packets pass come first; the rest follow while packets are
+    /// shown. Returns false if a signal came first.
+    pub(super) async fn attached(&mut self, begin: Begin) -> anyhow::Result<bool> {
+        let ready = Instant::now() + begin.within;
+        while self.taps.awaits_needed(begin.is_whole) {
             tokio::select! {
                 biased;
                 () = self.signals.next() => {

@@ -1,5 +1,5 @@
 //! Options of the engine, shared by `trace`, `record` and `demo`.
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use podtrace_ebpf::config::SNAPLEN_DEFAULT;
 
@@ -10,14 +10,22 @@ use crate::{
     node::pod_table::PodTable,
     packet::VxlanPorts,
     path::HOP_TIMEOUT,
-    pipeline::consumer::Consumer,
+    pipeline::{Asked, consumer::Consumer},
     probe::{AttachMethod, feature::Without},
-    select::Selector,
     sink::Sink,
 };
 
 /// The default size of all rings together.
 const RING_BYTES: u32 = 8 << 20;
+
+/// When a session begins.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Begin {
+    /// After this time, however many taps are attached.
+    pub(crate) within: Duration,
+    /// Whether before that all taps have to be, not just those that are needed first.
+    pub(crate) is_whole: bool,
+}
 
 /// How to trace.
 #[derive(Clone, Debug)]
@@ -26,15 +34,9 @@ pub(crate) struct TraceOptions {
     pub(crate) interfaces: Vec<TapName>,
     /// Pods named by the user.
     pub(crate) table: PodTable,
-    /// What packets have to match.
-    pub(crate) filter: Option<Arc<Filter>>,
-    /// Whether of these only the hops are shown that match.
-    pub(crate) only_matching: bool,
-    /// Whether control traffic is filtered.
-    pub(crate) no_control: bool,
-    /// Which packets are shown beside that.
-    pub(crate) selector: Option<Arc<Selector>>,
-    /// Whether names that it asks for may come later.
+    /// Which packets are shown.
+    pub(crate) asked: Asked,
+    /// Whether names that its selector asks for may come later.
     pub(crate) waits: bool,
     /// The session ends after this many packets.
     pub(crate) count: Option<u64>,
@@ -58,8 +60,8 @@ pub(crate) struct TraceOptions {
     pub(crate) sampling: Sampling,
     /// Whether the kernel side's log is printed.
     pub(crate) diagnostics: bool,
-    /// The session begins after this time, however many taps are attached.
-    pub(crate) begins_within: Duration,
+    /// When the session begins.
+    pub(crate) begin: Begin,
     /// How programs are attached.
     pub(crate) method: AttachMethod,
     /// Whether another process closes the taps' links.
@@ -73,8 +75,8 @@ pub(crate) struct TraceOptions {
 impl TraceOptions {
     /// What the kernel can decide of the packets that are asked for.
     pub(super) fn kernel_filter(&self) -> Option<Block> {
-        let by_expression = self.filter.as_deref().and_then(Filter::for_kernel);
-        let selector = self.selector.as_deref();
+        let by_expression = self.asked.filter.as_deref().and_then(Filter::for_kernel);
+        let selector = self.asked.selector.as_deref();
         by_expression.or_else(|| of_protocols(&selector?.protocols()?))
     }
 
@@ -83,10 +85,7 @@ impl TraceOptions {
         Self {
             interfaces: Vec::new(),
             table: PodTable::default(),
-            filter: None,
-            only_matching: false,
-            no_control: false,
-            selector: None,
+            asked: Asked::default(),
             waits: false,
             count: None,
             duration: None,
@@ -99,7 +98,7 @@ impl TraceOptions {
             cpu_limit: None,
             sampling: Sampling::default(),
             diagnostics: false,
-            begins_within: Duration::ZERO,
+            begin: Begin::default(),
             method,
             has_closer: false,
             without,

@@ -71,7 +71,7 @@ impl Tracer {
             started = Sources::start(&nodes, scanner, source_options, check) => started?,
             () = signals.next() => return Ok(None),
         };
-        let selector = options.selector.as_deref();
+        let selector = options.asked.selector.as_deref();
         let (awaited, waiting) = Awaited::new(selector, options.waits, &nodes, &scan, &first)?;
         let mut loaded = loading.await.context("failed to load the programs")??;
         let max_interfaces = max_interfaces(scan.targets.len());
@@ -96,19 +96,11 @@ impl Tracer {
         let decode = DecodeOptions {
             vxlan_ports: options.vxlan_ports.with(&[FLANNEL_PORT]),
             key_payload: key_payload(options.snaplen),
-            filter: options.filter.clone(),
+            filter: options.asked.filter.clone(),
         };
         let timeout_ns = nanos(options.hop_timeout);
         let mut pipeline = Pipeline::new(decode, timeout_ns, options.count);
-        if options.filter.is_some() {
-            pipeline.show_matching(options.only_matching);
-        }
-        if options.no_control {
-            pipeline.filter_control();
-        }
-        if let Some(selector) = &options.selector {
-            pipeline.show_selected(Arc::clone(selector));
-        }
+        pipeline.show_only(&options.asked);
         if !options.interfaces.is_empty() {
             pipeline.set_partial_view();
         }
@@ -180,7 +172,7 @@ impl Tracer {
         check_owners(&options.interfaces, &found, tracer.pipeline.world())?;
         notices.append(&mut named);
         notices.extend(waiting);
-        if tracer.attached(options.begins_within).await? {
+        if tracer.attached(options.begin).await? {
             tracer.begin()?;
         }
         tracer.notify(notices);

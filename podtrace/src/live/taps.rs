@@ -124,7 +124,7 @@ impl Taps {
             attacher: Attacher::spawn(hooks).context("failed to start a thread")?,
             sockets: Sockets::new(cgroup_fs),
             method,
-            needs: Needs::new(&options.interfaces, options.selector.as_ref()),
+            needs: Needs::new(&options.interfaces, options.asked.selector.as_ref()),
             vxlan_ports: options.vxlan_ports,
             taps: Vec::new(),
             refused: HashSet::new(),
@@ -175,10 +175,13 @@ impl Taps {
         (self.taps.len(), left)
     }
 
-    /// Whether a needed interface is not tapped yet.
-    pub(super) fn awaits_needed(&self) -> bool {
+    /// Whether an interface that is needed first, or one of `all`, is not tapped yet.
+    pub(super) fn awaits_needed(&self, all: bool) -> bool {
         let is_awaited = |tap: &Tap| matches!(tap.state, State::Attaching { .. });
-        let mut needed = self.taps.iter().filter(|tap| tap.need == Need::First);
+        let mut needed = self
+            .taps
+            .iter()
+            .filter(|tap| all || tap.need == Need::First);
         needed.any(is_awaited)
     }
 

@@ -85,6 +85,7 @@ impl Event {
         let beside = Beside {
             is_outgoing: record.direction == Direction::Egress,
             vlan_tci: record.vlan_tci,
+            captured: None,
         };
         let (data, wire_len) = (record.data, record.wire_len);
         let seen = packet.read_at_tap(data, wire_len, framing, options, beside);

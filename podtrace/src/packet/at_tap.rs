@@ -1,15 +1,30 @@
 //! A packet as a tap sees it: its headers, what its payload says, and whether it is one that the
 //! user asked for.
+use podtrace_ebpf::parse::ETHERNET_LEN;
+
 use super::{DecodeOptions, Framing, Packet, Payload, decode::Places};
 use crate::filter::{Begin, Seen};
 
 /// What a tap tells beside the bytes.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Beside {
+pub(crate) struct Beside<'a> {
     /// Whether the packet leaves by the interface.
     pub(crate) is_outgoing: bool,
     /// Tag control information of a VLAN tag kept outside of the frame.
     pub(crate) vlan_tci: Option<u16>,
+    /// What was captured, if the frame was made of it.
+    pub(crate) captured: Option<Captured<'a>>,
+}
+
+/// A packet of a capture, which became an Ethernet frame.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Captured<'a> {
+    pub(crate) bytes: &'a [u8],
+    /// Its length on the wire.
+    pub(crate) length: u32,
+    pub(crate) begin: Begin,
+    /// Length of the header in place of Ethernet's.
+    pub(crate) header: usize,
 }
 
 /// What a tap shows beside a packet's headers.
@@ -52,7 +67,7 @@ impl Packet {
         wire_len: u32,
         framing: Framing,
         options: &DecodeOptions,
-        beside: Beside,
+        beside: Beside<'_>,
     ) -> AtTap {
         let places = self.read_all(frame, wire_len, framing, options);
         let matches = match &options.filter {
@@ -67,13 +82,33 @@ impl Packet {
     }
 }
 
-fn seen(bytes: &[u8], length: u32, framing: Framing, places: Places, beside: Beside) -> Seen<'_> {
-    Seen {
+fn seen<'a>(
+    bytes: &'a [u8],
+    length: u32,
+    framing: Framing,
+    places: Places,
+    beside: Beside<'a>,
+) -> Seen<'a> {
+    let inner = places.inner.map(|(start, framing)| (start, framing.into()));
+    let seen = Seen {
         bytes,
         length,
         begin: framing.into(),
         is_outgoing: beside.is_outgoing,
         tag: beside.vlan_tci,
-        inner: places.inner.map(|(start, framing)| (start, framing.into())),
+        inner,
+    };
+    match beside.captured {
+        None => seen,
+        Some(captured) => Seen {
+            bytes: captured.bytes,
+            length: captured.length,
+            begin: captured.begin,
+            inner: inner.map(|(start, begin)| {
+                let behind = start.saturating_sub(ETHERNET_LEN);
+                (captured.header + behind, begin)
+            }),
+            ..seen
+        },
     }
 }

@@ -67,6 +67,8 @@ pub struct Builder {
     /// When sockets may have been unwatched too.
     blind: Views,
     next_id: u64,
+    /// The numbers of further packets that the event pushed last belongs to.
+    further: Vec<u64>,
     open: OpenPaths,
     /// Hashes the packets' keys.
     hasher: RandomState,
@@ -94,6 +96,7 @@ impl Builder {
             partial: Views::default(),
             blind: Views::default(),
             next_id: 1,
+            further: Vec::new(),
             open: OpenPaths::default(),
             hasher: RandomState::default(),
             joins: Joins::default(),
@@ -113,7 +116,8 @@ impl Builder {
         self.joins.track(netns, changes, ts_ns);
     }
 
-    /// Adds an event (in order of time) and returns the number of its packet.
+    /// Adds an event (in order of time) and returns the number of its packet; of several, the
+    /// first, and [`Self::further`] has the others.
     pub fn push(&mut self, event: &Event, world: &World) -> u64 {
         self.push_or_recall(event, world, |_| None)
     }
@@ -125,6 +129,7 @@ impl Builder {
         world: &World,
         recall: impl FnOnce(u64) -> Option<Box<Path>>,
     ) -> u64 {
+        self.further.clear();
         // Computed here, not stored in the event: moving the event would move the key as
         // well.
         let key = event.packet.key();
@@ -183,10 +188,20 @@ impl Builder {
             self.take_up(*slot);
         }
         let first = slots.first().map_or(0, |slot| self.id(*slot));
+        for slot in slots.iter().skip(1) {
+            self.further.push(self.id(*slot));
+        }
         for slot in slots {
             self.add_hop(*slot, event, None, world);
         }
         first
+    }
+
+    /// The numbers of further packets that the event pushed last belongs to: of fragments that a
+    /// socket receives as one, of segments that were merged.
+    #[must_use]
+    pub fn further(&self) -> &[u64] {
+        &self.further
     }
 
     /// Adds a hop to a path, or bytes to a hop. `bytes`: the part of the packet's payload that

@@ -42,9 +42,10 @@ pub(super) enum Fate {
 }
 
 impl Chosen {
-    /// What becomes of an event; keeps it if that is not known yet.
+    /// What becomes of an event; keeps it if that is not known yet. `further`: the packets that
+    /// it belongs to beside the first.
     #[inline]
-    pub(super) fn take(&mut self, event: &Event, packet: u64) -> Fate {
+    pub(super) fn take(&mut self, event: &Event, packet: u64, further: &[u64]) -> Fate {
         match (self.expression, &self.selector) {
             (None, None) => return Fate::Shown,
             (Some(Scope::Hops), _) if !event.matches => return Fate::Filtered,
@@ -52,7 +53,7 @@ impl Chosen {
             _ => {}
         }
         let is_shown = self.selector.is_none() && event.matches;
-        self.undecided.push(event, packet, is_shown);
+        self.undecided.push(event, packet, further, is_shown);
         Fate::Waits
     }
 

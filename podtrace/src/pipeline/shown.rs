@@ -2,7 +2,23 @@
 use std::sync::Arc;
 
 use super::{Pipeline, chosen::Scope};
-use crate::{model::left_out::LeftOut, packet::Packet, path::summary::NotShown, select::Selector};
+use crate::{
+    filter::Filter, model::left_out::LeftOut, packet::Packet, path::summary::NotShown,
+    select::Selector,
+};
+
+/// The packets that are asked for; all by default.
+#[derive(Clone, Debug, Default)]
+pub struct Asked {
+    /// What packets have to match.
+    pub filter: Option<Arc<Filter>>,
+    /// Whether of these only the hops are shown that match.
+    pub only_matching: bool,
+    /// Whether control traffic is filtered.
+    pub no_control: bool,
+    /// Which packets are shown beside that.
+    pub selector: Option<Arc<Selector>>,
+}
 
 impl Pipeline {
     /// Records that only some of the usual interfaces are watched.
@@ -20,28 +36,21 @@ impl Pipeline {
         self.summary.left_out = left_out;
     }
 
-    /// Shows only packets that match the filter of the events; of these only the hops that
-    /// match, if only those are asked for.
-    pub fn show_matching(&mut self, only_hops: bool) {
-        self.chosen.expression = Some(match only_hops {
+    /// Shows only the packets that are asked for. Whether an event matches the filter was told when
+    /// it was decoded.
+    pub fn show_only(&mut self, asked: &Asked) {
+        let scope = match asked.only_matching {
             true => Scope::Hops,
             false => Scope::Packets,
-        });
-    }
-
-    /// Filters control traffic.
-    pub fn filter_control(&mut self) {
-        self.filters_control = true;
+        };
+        self.chosen.expression = asked.filter.is_some().then_some(scope);
+        self.chosen.selector.clone_from(&asked.selector);
+        self.filters_control = asked.no_control;
     }
 
     /// Whether it is control traffic that is filtered.
     pub(super) fn is_filtered(&self, packet: &Packet) -> bool {
         self.filters_control && packet.is_control()
-    }
-
-    /// Shows only packets that a selector asks for.
-    pub fn show_selected(&mut self, selector: Arc<Selector>) {
-        self.chosen.selector = Some(selector);
     }
 
     /// Whether only some packets are shown, or some of their hops.

@@ -276,7 +276,7 @@ pub(super) fn reader_options(
         key_payload: common_payload(inputs),
         keep_captured,
         vxlan_ports: args.vxlan_ports,
-        filter: args.filter.clone(),
+        filter: args.asked.filter.clone(),
         name: None,
         stop: stop.clone(),
     }

@@ -1,11 +1,9 @@
 //! The selection of files and parts of them.
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{path::PathBuf, time::Duration};
 
 use jiff::{SignedDuration, Timestamp, civil::Time, tz::TimeZone};
 
-use crate::{
-    clock::nanos, filter::Filter, model::tap_name::TapName, packet::VxlanPorts, select::Selector,
-};
+use crate::{clock::nanos, model::tap_name::TapName, packet::VxlanPorts, pipeline::Asked};
 
 /// The files to read, and the part of them.
 #[derive(Clone, Debug, Default)]
@@ -24,14 +22,8 @@ pub(crate) struct PlayerOptions {
     pub(crate) hop_timeout: Option<Duration>,
     /// UDP ports of VXLAN, given by the user.
     pub(crate) vxlan_ports: VxlanPorts,
-    /// What packets have to match.
-    pub(crate) filter: Option<Arc<Filter>>,
-    /// Whether of these only the hops are shown that match.
-    pub(crate) only_matching: bool,
-    /// Whether control traffic is filtered.
-    pub(crate) no_control: bool,
-    /// Which packets are shown beside that.
-    pub(crate) selector: Option<Arc<Selector>>,
+    /// Which packets are shown.
+    pub(crate) asked: Asked,
 }
 
 impl PlayerOptions {

@@ -2,7 +2,7 @@
 mod advance;
 mod clocks;
 
-use std::{path::PathBuf, sync::Arc};
+use std::path::PathBuf;
 
 use anyhow::bail;
 
@@ -29,7 +29,7 @@ use crate::{
     session::recorder::Outline,
     signals::Stop,
     sink,
-    text::{count::counted, escape::escape},
+    text::{count::counted, escape::escape, sanitize::sanitize},
     update::Update,
 };
 
@@ -115,7 +115,7 @@ impl Player<'_> {
         }
         if !self.follow {
             check_interfaces(&self.args.interfaces, &inputs, &self.stop)?;
-            if let Some(selector) = &self.args.selector {
+            if let Some(selector) = &self.args.asked.selector {
                 check_names(selector, &inputs, &self.stop)?;
             }
         }
@@ -157,7 +157,7 @@ impl Player<'_> {
             outline,
             clocks: clocks::corrected(&inputs, prescan.as_ref()),
         };
-        if let Some(selector) = &self.args.selector
+        if let Some(selector) = &self.args.asked.selector
             && (self.follow || inputs.iter().any(Input::is_stream))
         {
             pipeline.add(Box::new(Unfound(Register::new(selector))));
@@ -181,15 +181,7 @@ impl Player<'_> {
         };
         let timeout_ns = hop_timeout_ns(inputs, self.args);
         let mut pipeline = Pipeline::new(decode, timeout_ns, count);
-        if self.args.filter.is_some() {
-            pipeline.show_matching(self.args.only_matching);
-        }
-        if self.args.no_control {
-            pipeline.filter_control();
-        }
-        if let Some(selector) = &self.args.selector {
-            pipeline.show_selected(Arc::clone(selector));
-        }
+        pipeline.show_only(&self.args.asked);
         let is_part = |input: &Input| {
             let info = input.info();
             info.is_some_and(|info| !info.interfaces.is_empty())
@@ -281,14 +273,20 @@ impl Player<'_> {
             }
             pipeline.notice(&words);
         }
+        let is_cut = is_interrupted || read.is_err();
+        let missed = (!is_cut).then(|| self.selection.missed(pipeline.world()));
+        let missed = missed.flatten();
         if is_interrupted {
             pipeline.notice("interrupted: what follows in the files was not read");
-        } else if read.is_err() {
+        } else if is_cut {
             pipeline.notice("failed: what follows in the files was not read");
-        } else if let Some(words) = self.selection.missed(pipeline.world()) {
-            pipeline.notice(&words);
+        } else if let Some(words) = &missed {
+            pipeline.notice(words);
         }
-        let is_cut = is_interrupted || read.is_err();
+        if let Some(filter) = &self.args.asked.filter {
+            let refusals = filter.expression.refusals();
+            refusals.for_each(|words| pipeline.notice(&no_match(words)));
+        }
         pipeline.end_paths();
         let recorded_ns = merge.finish(pipeline);
         let duration_ns = match self.args.limits_time() {
@@ -303,6 +301,7 @@ impl Player<'_> {
         Ok(Played {
             missing,
             is_interrupted,
+            is_missed: missed.is_some() && !self.follow,
             ..reported
         })
     }
@@ -340,6 +339,14 @@ impl Player<'_> {
         }
         Ok(())
     }
+}
+
+/// What libpcap has against an expression for cooked captures, in words.
+fn no_match(refusal: &str) -> String {
+    format!(
+        "no packet of a Linux cooked capture (tcpdump -i any) can match: {}",
+        sanitize(refusal)
+    )
 }
 
 /// Time of the last packet by the reference clock.

@@ -38,6 +38,9 @@ pub enum Term {
     MinLatency(u64),
 }
 
+/// The outcome that others do not rule out: who receives a packet may refuse it.
+const REFUSED: &str = "refused";
+
 impl Term {
     /// A rank by how much is to be looked up.
     pub(super) fn cost(&self) -> u8 {
@@ -83,7 +86,9 @@ impl Term {
             Self::Port(wanted) => seen.ports().any(|port| port == *wanted),
             Self::Protocol(wanted) => wanted.is_of(&path.packet),
             Self::Node(wanted) => seen.nodes().any(|node| wanted.matches(node)),
-            Self::Outcome(wanted) => path.outcome.name() == *wanted,
+            Self::Outcome(wanted) => {
+                path.outcome.name() == *wanted || *wanted == REFUSED && path.was_refused()
+            }
             Self::MinLatency(least_ns) => path.duration_ns() >= *least_ns,
         }
     }

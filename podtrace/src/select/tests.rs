@@ -5,7 +5,11 @@ use super::*;
 use crate::{
     model::pod::{Container, Pod},
     packet::Ends,
-    path::{Outcome, Translation, builder::tests},
+    path::{
+        Outcome, Translation,
+        builder::tests,
+        refusal::{Reason, Refusal},
+    },
     select::{labels::Labels, register::Register},
     text::glob::Glob,
     update::Update,
@@ -133,6 +137,20 @@ fn outcomes_have_the_names_of_the_summary() {
     let mut path = path();
     path.outcome = Outcome::NotSeenFurther;
     assert!(is_met(&Term::Outcome("not_seen_further"), &path));
+    // Who receives a packet may refuse it.
+    path.outcome = Outcome::Delivered;
+    path.refusal = Some(Box::new(Refusal {
+        packet: 2,
+        by: "10.244.1.3".parse().unwrap(),
+        at: None,
+        ts_ns: 0,
+        reason: Reason::Reset,
+        carried: None,
+        hops: 2,
+    }));
+    for name in ["delivered", "refused"] {
+        assert!(is_met(&Term::Outcome(name), &path), "{name}");
+    }
     assert!(
         path.hops
             .iter()

@@ -8,8 +8,8 @@ use serde_json::Value;
 use super::sample::*;
 use crate::identity::kubernetes::{ClusterService, ClusterServicePort, ClusterUpdate, Resource};
 
-const SERVICE: &str = "10.96.0.10";
-const SERVICE_PORT: u16 = 5300;
+pub(super) const SERVICE: &str = "10.96.0.10";
+pub(super) const SERVICE_PORT: u16 = 5300;
 const NODE_PORT: u16 = 30053;
 
 pub(super) fn dns() -> ClusterService {
@@ -37,7 +37,7 @@ pub(super) fn packet(from: (IpAddr, u16), to: (IpAddr, u16), id: u16, receiver: 
 }
 
 /// A request of the first pod to the second one, as this destination, and the answer.
-fn ask(tape: &mut Tape, id: u16, to: (IpAddr, u16)) {
+pub(super) fn ask(tape: &mut Tape, id: u16, to: (IpAddr, u16)) {
     use Direction::{Egress, Ingress, Socket};
     let client = (pod_address(1, 0), 5000);
     let server = (pod_address(1, 1), 53);

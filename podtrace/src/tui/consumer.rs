@@ -1,12 +1,15 @@
 //! The consumer that feeds the screen.
-use std::sync::{Arc, atomic::Ordering};
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, atomic::Ordering},
+};
 
 use super::{
     entry::Writer,
     shared::{Counts, Shared, lock},
 };
 use crate::{
-    model::{event::Event, origin::Origin, tap::TapCount},
+    model::{event::Event, origin::Origin, start::Start, tap::TapCount, tap_point::TapPoint},
     output::{notices::with_losses, render::Render as _},
     path::{
         Path,
@@ -25,6 +28,8 @@ const COUNT_NS: u64 = 250_000_000;
 pub(super) struct Feeder {
     shared: Arc<Shared>,
     writer: Writer,
+    /// What was said at the start, while interfaces are still to be tapped.
+    start: Option<Start>,
     counted_ns: u64,
 }
 
@@ -33,8 +38,18 @@ impl Feeder {
         Self {
             shared,
             writer,
+            start: None,
             counted_ns: 0,
         }
+    }
+
+    /// Says what is traced or replayed.
+    fn introduce(&mut self, start: &Start) {
+        let mut line = String::new();
+        self.writer.text().start(&mut line, start);
+        let line = line.strip_prefix("podtrace ").unwrap_or(&line);
+        let line = line.strip_suffix(" · Ctrl-C to stop\n").unwrap_or(line);
+        self.shared.inbox().of = sanitize(line.trim_end());
     }
 
     fn count<'a>(&self, taps: impl Iterator<Item = &'a TapCount>) {
@@ -46,6 +61,23 @@ impl Feeder {
             lost: total.missing(),
             ..inbox.counts
         };
+    }
+}
+
+/// What a session traces once no interface waits for its taps any more, of which some may have
+/// refused them.
+fn attached(start: Start, refused: u64, world: &World) -> Start {
+    let points = &world.tap_points;
+    let points = || (0..points.next_number()).filter_map(|number| points.get(number));
+    let pods: BTreeSet<_> = points().filter_map(TapPoint::pod_netns).collect();
+    let namespaces: BTreeSet<_> = points().map(|point| point.netns_id).collect();
+    Start {
+        interfaces: (start.interfaces + start.attaching.unwrap_or(0))
+            .saturating_sub(usize::try_from(refused).unwrap_or(usize::MAX)),
+        attaching: None,
+        pods: pods.len(),
+        namespaces: namespaces.len(),
+        ..start
     }
 }
 
@@ -62,11 +94,15 @@ impl Consumer for Feeder {
     fn on_update(&mut self, origin: &Origin, update: &Update, world: &World) {
         match update {
             Update::Start(start) => {
-                let mut line = String::new();
-                self.writer.text().start(&mut line, start);
-                let line = line.strip_prefix("podtrace ").unwrap_or(&line);
-                let line = line.strip_suffix(" · Ctrl-C to stop\n").unwrap_or(line);
-                self.shared.inbox().of = sanitize(line.trim_end());
+                self.introduce(start);
+                self.start = start.attaching.is_some().then(|| start.clone());
+            }
+            Update::Attaching {
+                left: 0, refused, ..
+            } => {
+                if let Some(start) = self.start.take() {
+                    self.introduce(&attached(start, *refused, world));
+                }
             }
             Update::Snapshot(snapshot) if !snapshot.vxlan_ports.is_empty() => {
                 lock(&self.shared.headers).learn_ports(&snapshot.vxlan_ports);

@@ -152,6 +152,7 @@ impl Frame {
                 let beside = Beside {
                     is_outgoing,
                     vlan_tci: self.vlan_tci,
+                    captured: None,
                 };
                 let (bytes, wire_len, framing) = (&self.bytes, self.wire_len, self.framing);
                 was_seen

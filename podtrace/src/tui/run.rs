@@ -31,6 +31,8 @@ const SECOND: Duration = Duration::from_secs(1);
 pub(super) struct Runner {
     shared: Arc<Shared>,
     stop: Stop,
+    /// Whether it shows a recording, of which another part can be read.
+    is_replay: bool,
     moment: fn(&str) -> Result<Moment, String>,
     store: Store,
     state: State,
@@ -60,6 +62,7 @@ impl Runner {
         Ok(Self {
             shared,
             stop,
+            is_replay: limits.waits,
             moment,
             store: Store::new(limits.list_bytes),
             state: State::default(),
@@ -228,8 +231,12 @@ impl Runner {
                 self.state.row = 0;
                 self.state.choose(number, &self.store);
                 let is_older = number == 0 && self.store.dropped() > 0;
-                self.state.message =
-                    is_older.then(|| "what is older was dropped: --since begins there".to_owned());
+                let hint = match self.is_replay {
+                    true => format!(": podtrace replay --tui --since {text} begins there"),
+                    false => String::new(),
+                };
+                let words = || format!("what is older was dropped{hint}");
+                self.state.message = is_older.then(words);
             }
             None => {
                 let words = view::local(last_ns);

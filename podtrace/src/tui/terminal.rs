@@ -70,3 +70,78 @@ pub(super) fn suspend(screen: &mut Screen) -> io::Result<()> {
     take()?;
     screen.clear()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        env,
+        fs::File,
+        io::Read as _,
+        process::{Command, Stdio},
+        thread,
+    };
+
+    use nix::{
+        pty::{Winsize, openpty},
+        sys::termios::tcgetattr,
+    };
+
+    use super::*;
+
+    const SIZE: Winsize = Winsize {
+        ws_row: 24,
+        ws_col: 80,
+        ws_xpixel: 0,
+        ws_ypixel: 0,
+    };
+    /// Set where [`thread_panics`] has a terminal to take.
+    const VARIABLE: &str = "PODTRACE_TEST_TERMINAL";
+
+    /// The other half of the test below, which runs it in a process of its own.
+    #[test]
+    fn thread_panics() {
+        if env::var_os(VARIABLE).is_some() {
+            let panicking = thread::spawn(|| {
+                let _screen = enter(false).unwrap();
+                panic!("on purpose");
+            });
+            assert!(panicking.join().is_err());
+            assert!(!is_taken());
+        }
+    }
+
+    #[test]
+    fn panic_gives_the_terminal_back_before_it_is_told() {
+        let pty = openpty(Some(&SIZE), None).unwrap();
+        let before = tcgetattr(&pty.slave).unwrap();
+        let slave = || Stdio::from(pty.slave.try_clone().unwrap());
+        let ended = Command::new("setsid")
+            .args(["--ctty", "--wait"])
+            .arg(env::current_exe().unwrap())
+            .args([
+                "--nocapture",
+                "--exact",
+                "tui::terminal::tests::thread_panics",
+            ])
+            .env(VARIABLE, "1")
+            .env("RUST_BACKTRACE", "0")
+            .stdin(slave())
+            .stdout(slave())
+            .stderr(slave())
+            .status()
+            .unwrap();
+        assert!(ended.success());
+        assert_eq!(tcgetattr(&pty.slave).unwrap(), before);
+        drop(pty.slave);
+        let mut shown = Vec::new();
+        // Its end is an error: nobody has it open any more.
+        let _ = File::from(pty.master).read_to_end(&mut shown);
+        let shown = String::from_utf8_lossy(&shown);
+        let at = |words| shown.find(words).unwrap_or_else(|| panic!("{shown:?}"));
+        let (taken, given_back) = (at("\u{1b}[?1049h"), at("\u{1b}[?1049l"));
+        assert!(
+            taken < given_back && given_back < at("on purpose"),
+            "{shown:?}"
+        );
+    }
+}

@@ -136,8 +136,8 @@ const FLAGS: [Flag; 13] = [
         name: "outcome",
         short: None,
         value: "OUTCOME",
-        help: "Only packets that ended so: delivered, refused, not_seen_further and others, as in \
-               JSON",
+        help: "Only packets that ended so: delivered, refused (also behind their receiver), \
+               not_seen_further and others, as in JSON",
         parse: outcome,
     },
     Flag {
@@ -291,7 +291,7 @@ fn negated(
 }
 
 fn mistake(words: &str) -> Error {
-    Error::raw(ErrorKind::ArgumentConflict, format!("{words}\n"))
+    Error::raw(ErrorKind::ArgumentConflict, words)
 }
 
 #[cfg(test)]

@@ -6,31 +6,20 @@ use std::{
 
 use anyhow::bail;
 
-use super::{code, leaves_terminal, player_options, progress_alone};
+use super::{code, leaves_terminal, player_options, progress_alone, rewrite::Rewrite};
 use crate::{
-    cli::{ExportArgs, ExportFormat, ReplayArgs, WriteArgs},
+    cli::{ExportArgs, ExportFormat},
     command::{
         filter::refuse_partial,
-        setup::{
-            check_write, command, kernel, names_of, refuse_terminal, session_name, vxlan_ports,
-        },
+        setup::{check_write, refuse_terminal},
         stop::stop_on_signal,
     },
     export::{CsvRows, ExportError, ParquetRows, check_parquet},
     output::{json::Json, notices::Notices, printer::Printer},
-    packet::VxlanPorts,
     path::{Path, summary::Summary},
     pipeline::consumer::{Consumer, Failure},
-    replay::{
-        inputs::{Input, differ_in_sampling, firsts},
-        player::{Found, Player},
-    },
-    session::{
-        files::{self, FileOptions, Keep, SessionFiles, Target},
-        format::{CAPTURE, FORMAT, SectionInfo, SourceSession},
-        reader::VXLAN_PORTS,
-        recorder::{Recorder, RecorderOptions},
-    },
+    replay::player::{Found, Player},
+    session::files::{self, Target},
     sink::{Named, Writer, status},
     text::escape::shown,
     world::World,
@@ -38,8 +27,6 @@ use crate::{
 
 /// Time between two writes to the kernel, in nanoseconds of the recording.
 const FLUSH_NS: u64 = 1_000_000_000;
-/// The same where somebody may watch.
-const PIPED_FLUSH_NS: u64 = 100_000_000;
 
 /// Runs the command; returns the exit code.
 pub(in crate::command) fn run(args: &ExportArgs) -> anyhow::Result<u8> {
@@ -48,14 +35,14 @@ pub(in crate::command) fn run(args: &ExportArgs) -> anyhow::Result<u8> {
     }
     check_write(&args.how, args.write.as_deref())?;
     if args.format == ExportFormat::Pcapng {
-        refuse_partial(args.input.filter.scope)?;
+        refuse_partial(args.input.filter.chosen.scope)?;
     }
     if args.format == ExportFormat::Parquet {
         check_parquet()?;
     }
     let is_binary = matches!(args.format, ExportFormat::Pcapng | ExportFormat::Parquet);
     if is_binary && target(args).is_none() {
-        refuse_terminal()?;
+        refuse_terminal("-w FILE")?;
     }
     check_target(args)?;
     // Opens the input first: an unreadable one leaves no file behind.
@@ -81,28 +68,17 @@ pub(in crate::command) fn run(args: &ExportArgs) -> anyhow::Result<u8> {
     Ok(code(&played?))
 }
 
-/// The consumers of `replay -o pcapng`.
-pub(super) fn piped(
-    args: &ReplayArgs,
-    found: &Found<'_>,
-) -> anyhow::Result<Vec<Box<dyn Consumer>>> {
-    let export = ExportArgs {
-        input: args.input.clone(),
-        format: ExportFormat::Pcapng,
-        write: None,
-        how: WriteArgs {
-            zstd: false,
-            force: false,
-        },
-        vantage: None,
-    };
-    let recorder = recorder(&export, found, PIPED_FLUSH_NS)?;
-    Ok(vec![Box::new(recorder), Box::new(Notices)])
-}
-
 fn consumers(args: &ExportArgs, found: &Found<'_>) -> anyhow::Result<Vec<Box<dyn Consumer>>> {
     let exporter: Box<dyn Consumer> = match args.format {
-        ExportFormat::Pcapng => Box::new(recorder(args, found, FLUSH_NS)?),
+        ExportFormat::Pcapng => {
+            let rewrite = Rewrite {
+                target: target(args).map_or(Target::Stdout, |path| Target::Path(path.to_owned())),
+                how: args.how,
+                vantage: args.vantage.as_deref(),
+                flush_ns: FLUSH_NS,
+            };
+            Box::new(rewrite.recorder(&args.input, found)?)
+        }
         // JSON has lines for notices.
         ExportFormat::Json => {
             let sink = Box::new(Writer(writer(args)?));
@@ -150,96 +126,6 @@ fn writer(args: &ExportArgs) -> anyhow::Result<Box<dyn Write + Send>> {
         }
         None => Box::new(io::BufWriter::new(Named::stdout())),
     })
-}
-
-/// The interfaces that the export is limited to, or else the recordings.
-fn chosen(args: &ExportArgs, inputs: &[Input]) -> Vec<String> {
-    // An interface name has no slash.
-    let vantage = args
-        .vantage
-        .iter()
-        .filter_map(|name| name.rsplit('/').next());
-    let vantage = vantage.map(str::to_owned);
-    let given = names_of(&args.input.interfaces).into_iter();
-    let given: Vec<_> = given.chain(vantage).collect();
-    if !given.is_empty() {
-        return given;
-    }
-    let infos = inputs.iter().filter_map(Input::info);
-    infos.flat_map(|info| info.interfaces.clone()).collect()
-}
-
-/// The sessions of the inputs.
-fn made_of(inputs: &[Input]) -> anyhow::Result<Box<[SourceSession]>> {
-    let source = |input: &Input| {
-        let info = input.info().filter(|info| !info.made_of.is_empty());
-        Ok(SourceSession {
-            session: match input.session()? {
-                Some(name) => name,
-                None => format!("{CAPTURE}{}", session_name()?),
-            },
-            live: info.map(SectionInfo::live).unwrap_or_default(),
-            boot_ns: input.boot_ns().unwrap_or_default(),
-        })
-    };
-    inputs.iter().map(source).collect()
-}
-
-/// The UDP ports on which VXLAN is decoded in the inputs, apart from those of their snapshots.
-fn tunnels(inputs: &[Input], given: VxlanPorts) -> Vec<u16> {
-    let of = |input: &Input| match input.info() {
-        Some(info) => info.vxlan_ports.clone(),
-        None => VXLAN_PORTS.to_vec(),
-    };
-    given.with(&inputs.iter().flat_map(of).collect::<Vec<_>>())
-}
-
-fn recorder(args: &ExportArgs, found: &Found<'_>, flush_ns: u64) -> anyhow::Result<Recorder> {
-    let Found {
-        inputs,
-        outline,
-        clocks,
-    } = found;
-    let nodes: Vec<_> = firsts(inputs).flat_map(Input::nodes).collect();
-    let files = SessionFiles::open(FileOptions {
-        target: target(args).map_or(Target::Stdout, |path| Target::Path(path.to_owned())),
-        rotates: false,
-        keep: Keep::default(),
-        max_file_bytes: None,
-        zstd: args.how.zstd,
-        force: args.how.force,
-        node: nodes.join("+"),
-        start: jiff::Timestamp::now(),
-        recorder: None,
-    })?;
-    let infos = || inputs.iter().filter_map(Input::info);
-    let info = SectionInfo {
-        format: FORMAT,
-        session: session_name()?,
-        sessions: firsts(inputs).map(Input::sessions).sum(),
-        nodes,
-        snaplen: infos().map(|info| info.snaplen).min().unwrap_or(u32::MAX),
-        sample: infos().map(|info| info.sample).max().unwrap_or(0),
-        max_rate: infos().filter_map(|info| info.max_rate).max(),
-        mixed_sampling: differ_in_sampling(inputs),
-        headers_only: infos().any(|info| info.headers_only),
-        hop_timeout_ns: infos().map(|info| info.hop_timeout_ns).max().unwrap_or(0),
-        interfaces: chosen(args, inputs),
-        vxlan_ports: tunnels(inputs, vxlan_ports(&args.input.vxlan_port)?),
-        made_of: made_of(inputs)?,
-        clocks: clocks.clone(),
-        ..SectionInfo::default()
-    };
-    let options = RecorderOptions {
-        info,
-        kernel: kernel(),
-        command: command(),
-        rotate_bytes: None,
-        rotate_ns: None,
-        flush_ns,
-        outline: outline.clone(),
-    };
-    Ok(Recorder::new(options, files, 0).patient())
 }
 
 #[cfg_attr(

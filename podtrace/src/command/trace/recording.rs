@@ -31,7 +31,7 @@ pub(super) fn open(
         return Ok(None);
     };
     if args.is_stdout() {
-        refuse_terminal()?;
+        refuse_terminal("podtrace record -w FILE")?;
     }
     if args.keep_size.is_some() && args.rotate_bytes().is_none() {
         bail!("--keep-size takes --rotate-size: a file that does not end is never deleted");

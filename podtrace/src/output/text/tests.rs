@@ -1,5 +1,7 @@
 mod fragments;
 mod refused;
+mod segments;
+mod summary;
 
 use podtrace_ebpf::record::Direction::{self, Egress, Ingress, Socket};
 
@@ -7,15 +9,15 @@ use super::*;
 use crate::{
     identity::sockets::{HostProcess, SocketOwner},
     model::{
-        left_out::{LeftOut, Reason},
+        left_out::LeftOut,
         tap::{TapCount, TapCounts},
     },
     output::{
-        paint::{GREEN, stripped},
+        paint::{GREEN, NODE, POD, stripped},
         wrap::width_of,
     },
     path::{
-        PartOf, RoundTrip, Segments,
+        RoundTrip,
         builder::tests::{event, flood, join_hops, packet, path},
     },
     world::fixture::{POD1, POD2, VETH1, world},
@@ -270,38 +272,6 @@ fn path_that_may_lack_hops_says_so() {
 }
 
 #[test]
-fn summary_tells_what_was_not_shown() {
-    let summary = Summary {
-        packets: 5,
-        ..Summary::default()
-    };
-    let not_shown = NotShown {
-        packets: 3,
-        events: 0,
-        notices: 1,
-    };
-    let mut out = String::new();
-    view(false).summary(&mut out, &summary, &not_shown, &world());
-    insta::assert_snapshot!(out.trim_start(), @r"
-    5 packets · 3 packets not shown · 1 notice not shown
-    events: 0 seen = 0 emitted + 0 filtered + 0 lost
-    ");
-}
-
-#[test]
-fn summary_counts_what_was_left_out_of_the_files() {
-    let mut summary = Summary::default();
-    summary.left_out.add(Reason::LinkType(9), 2);
-    summary.left_out.add(Reason::NoTime, 1);
-    let mut out = String::new();
-    view(false).summary(&mut out, &summary, &NotShown::default(), &world());
-    insta::assert_snapshot!(out.trim_start(), @r"
-    0 packets · 3 packets of the files left out
-    events: 0 seen = 0 emitted + 0 filtered + 0 lost
-    ");
-}
-
-#[test]
 fn colours_are_only_there_when_asked_for() {
     let mut plain = String::new();
     let mut coloured = String::new();
@@ -399,61 +369,5 @@ fn processes_of_the_host_are_named_as_far_as_they_are_known() {
     a process in ssh.service
     one of 3 processes in session-3.scope of user 1000: bash, curl
     a process in /a/b
-    ");
-}
-
-#[test]
-fn segments_are_counted_apart_from_their_packets() {
-    let (world, mut out) = (world(), String::new());
-    let mut path = path(1);
-    path.gso_segments = 5;
-    path.segments = [
-        (5, Some(5), 4),
-        (2, Some(5), 4),
-        (3, Some(3), 3),
-        (2, Some(3), 3),
-        (1, Some(1), 1),
-        (2, None, 4),
-        (1, None, 3),
-    ]
-    .map(|(packets, segments, bytes)| Segments {
-        packets,
-        segments,
-        bytes,
-    })
-    .to_vec();
-    for hop in 0..path.segments.len() {
-        remarks::changes(&mut out, &path, hop, &world);
-        out.push('\n');
-    }
-    insta::assert_snapshot!(out, @r"
-      5 segments
-      5 segments in 2 packets
-      3 of 5 segments
-      3 of 5 segments in 2 packets
-      1 of 5 segments
-      2 packets
-      1 packet with 3 of 4 B
-    ");
-}
-
-#[test]
-fn segments_that_were_left_behind_are_counted() {
-    let shown = |segments| {
-        let mut out = String::new();
-        left_behind(
-            &mut out,
-            PartOf {
-                packet: 7,
-                segments,
-            },
-        );
-        out
-    };
-    let texts = [Some((3, 5)), Some((1, 5)), None].map(shown);
-    insta::assert_snapshot!(texts.join("\n"), @r"
-      (3 of 5 segments of a packet, which went on without them)
-      (1 of 5 segments of a packet, which went on without it)
-      (a part of a packet, which went on without it)
     ");
 }

@@ -49,11 +49,15 @@ impl Builder {
             self.take_up(piece.slot);
         }
         let first = pieces.first().map_or(0, |piece| self.id(piece.slot));
+        for piece in pieces.iter().skip(1) {
+            self.further.push(self.id(piece.slot));
+        }
         for piece in pieces {
             self.add_bytes(seen, piece, world);
         }
         for bytes in left {
             let slot = self.begin(seen, part(&seen.event.packet, &bytes), world);
+            self.further.push(self.id(slot));
             self.add_hop(slot, seen.event, None, world);
         }
         self.make_room();

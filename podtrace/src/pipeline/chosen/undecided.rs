@@ -14,17 +14,59 @@ const WAIT_NS: u64 = 10_000_000_000;
 /// Events in order of time, and what is known of their packets.
 #[derive(Default)]
 pub(super) struct Undecided {
-    events: VecDeque<(Box<Event>, u64)>,
+    events: VecDeque<Waiting>,
     bytes: usize,
-    /// Of these, the bytes of events that are not shown.
+    /// Of these, the bytes of events of one packet that are not shown.
     refused_bytes: usize,
     packets: Map<u64, Packet>,
+}
+
+/// An event that waits.
+struct Waiting {
+    event: Box<Event>,
+    packet: u64,
+    /// The packets that it belongs to beside that one.
+    further: Box<[u64]>,
+}
+
+impl Waiting {
+    fn packets(&self) -> impl Iterator<Item = u64> {
+        [self.packet]
+            .into_iter()
+            .chain(self.further.iter().copied())
+    }
+
+    /// What it takes, with the entries of its packets.
+    fn bytes(&self) -> usize {
+        let of_packet = size_of::<u64>() + 4 * size_of::<(u64, Packet)>();
+        let packets = of_packet * self.packets().count();
+        let payload = self.event.payload.as_deref().map_or(0, Payload::bytes);
+        let event = size_of::<Event>() + self.event.captured.len() + payload;
+        2 * size_of::<Self>() + packets + event
+    }
+
+    /// The same if it is of one packet alone.
+    fn own_bytes(&self) -> usize {
+        match self.further.is_empty() {
+            true => self.bytes(),
+            false => 0,
+        }
+    }
+}
+
+/// What becomes of an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Verdict {
+    /// It is shown as one of this packet.
+    ShownAs(u64),
+    Refused,
 }
 
 /// A packet with events that wait.
 #[derive(Clone, Copy, Debug, Default)]
 struct Packet {
     waiting: usize,
+    /// Bytes of the events that are of this packet alone.
     bytes: usize,
     /// Whether it is shown, once that is known.
     verdict: Option<bool>,
@@ -35,28 +77,37 @@ impl Undecided {
         self.events.is_empty()
     }
 
-    /// `is_shown`: whether it is known that the packet is shown.
-    pub(super) fn push(&mut self, event: &Event, packet: u64, is_shown: bool) {
+    /// `further`: the packets that the event belongs to beside the first; `is_shown`: whether it
+    /// is known that they are shown.
+    pub(super) fn push(&mut self, event: &Event, packet: u64, further: &[u64], is_shown: bool) {
         // The captured bytes are copied: they would keep their whole batch in memory.
         let event = Event {
             captured: Bytes::copy_from_slice(&event.captured),
             ..event.clone()
         };
-        let bytes = bytes(&event);
-        let known = self.packets.entry(packet).or_default();
-        if is_shown && known.verdict == Some(false) {
-            self.refused_bytes -= known.bytes;
+        let waiting = Waiting {
+            event: Box::new(event),
+            packet,
+            further: further.into(),
+        };
+        let bytes = waiting.bytes();
+        let own = waiting.own_bytes();
+        for packet in waiting.packets() {
+            let known = self.packets.entry(packet).or_default();
+            if is_shown && known.verdict == Some(false) {
+                self.refused_bytes -= known.bytes;
+            }
+            if is_shown {
+                known.verdict = Some(true);
+            }
+            if known.verdict == Some(false) {
+                self.refused_bytes += own;
+            }
+            known.waiting += 1;
+            known.bytes += own;
         }
-        if is_shown {
-            known.verdict = Some(true);
-        }
-        if known.verdict == Some(false) {
-            self.refused_bytes += bytes;
-        }
-        known.waiting += 1;
-        known.bytes += bytes;
         self.bytes += bytes;
-        self.events.push_back((Box::new(event), packet));
+        self.events.push_back(waiting);
     }
 
     pub(super) fn decide(&mut self, packet: u64, is_shown: bool) {
@@ -73,36 +124,50 @@ impl Undecided {
     /// The next event that need not wait any longer: the event, its packet, and whether it is
     /// shown. `now_ns`: the newest time known.
     pub(super) fn next(&mut self, now_ns: u64) -> Option<(Box<Event>, u64, bool)> {
-        let (event, packet) = self.events.front()?;
-        let mut verdict = self.verdict(*packet);
-        let is_late = now_ns.saturating_sub(event.ts_ns) >= WAIT_NS;
+        let front = self.events.front()?;
+        let mut verdict = self.verdict(front);
+        let is_late = now_ns.saturating_sub(front.event.ts_ns) >= WAIT_NS;
         if verdict.is_none() && !is_late {
             if self.bytes <= CHOSEN_BYTES {
                 return None;
             }
             if self.refused_bytes > self.bytes / 2 {
                 self.let_refused_go_first();
-                verdict = Some(false);
+                verdict = self.verdict(self.events.front()?);
             }
         }
-        let (event, packet) = self.events.pop_front()?;
-        let bytes = bytes(&event);
-        self.bytes -= bytes;
-        if verdict == Some(false) {
-            self.refused_bytes -= bytes;
+        let waiting = self.events.pop_front()?;
+        let own = waiting.own_bytes();
+        self.bytes -= waiting.bytes();
+        if verdict == Some(Verdict::Refused) {
+            self.refused_bytes -= own;
         }
-        if let Some(known) = self.packets.get_mut(&packet) {
-            known.waiting -= 1;
-            known.bytes -= bytes;
-            if known.waiting == 0 {
-                self.packets.remove(&packet);
+        for packet in waiting.packets() {
+            if let Some(known) = self.packets.get_mut(&packet) {
+                known.waiting -= 1;
+                known.bytes -= own;
+                if known.waiting == 0 {
+                    self.packets.remove(&packet);
+                }
             }
         }
-        Some((event, packet, verdict.unwrap_or(true)))
+        let (packet, is_shown) = match verdict {
+            Some(Verdict::ShownAs(packet)) => (packet, true),
+            Some(Verdict::Refused) => (waiting.packet, false),
+            None => (waiting.packet, true),
+        };
+        Some((waiting.event, packet, is_shown))
     }
 
-    fn verdict(&self, packet: u64) -> Option<bool> {
-        self.packets.get(&packet)?.verdict
+    /// What becomes of an event, once that is known: it is shown as the first of its packets
+    /// that is.
+    fn verdict(&self, waiting: &Waiting) -> Option<Verdict> {
+        for packet in waiting.packets() {
+            if self.packets.get(&packet)?.verdict? {
+                return Some(Verdict::ShownAs(packet));
+            }
+        }
+        Some(Verdict::Refused)
     }
 
     /// Makes room: events that are not shown are only counted, in any order.
@@ -110,17 +175,10 @@ impl Undecided {
         let events = std::mem::take(&mut self.events);
         let (mut refused, others): (VecDeque<_>, VecDeque<_>) = events
             .into_iter()
-            .partition(|(_, packet)| self.verdict(*packet) == Some(false));
+            .partition(|waiting| self.verdict(waiting) == Some(Verdict::Refused));
         refused.extend(others);
         self.events = refused;
     }
-}
-
-/// What a waiting event takes, with its packet's entry.
-fn bytes(event: &Event) -> usize {
-    let entry = 2 * size_of::<(Box<Event>, u64)>() + 4 * size_of::<(u64, Packet)>();
-    let payload = event.payload.as_deref().map_or(0, Payload::bytes);
-    entry + size_of::<Event>() + event.captured.len() + payload
 }
 
 #[cfg(test)]
@@ -156,33 +214,58 @@ mod tests {
     #[test]
     fn events_wait_in_order_until_their_packets_are_known() {
         let mut undecided = Undecided::default();
-        undecided.push(&event(1), 7, false);
-        undecided.push(&event(2), 8, true);
+        undecided.push(&event(1), 7, &[], false);
+        undecided.push(&event(2), 8, &[], true);
         assert!(next(&mut undecided, 3).is_empty());
         // The later hop of the first packet matches, and so do its events before and after.
-        undecided.push(&event(4), 7, true);
-        undecided.push(&event(5), 7, false);
+        undecided.push(&event(4), 7, &[], true);
+        undecided.push(&event(5), 7, &[], false);
         let all = [(1, 7, true), (2, 8, true), (4, 7, true), (5, 7, true)];
         assert_eq!(next(&mut undecided, 5), all);
-        undecided.push(&event(6), 7, false);
-        undecided.push(&event(7), 9, false);
+        undecided.push(&event(6), 7, &[], false);
+        undecided.push(&event(7), 9, &[], false);
         undecided.decide(9, false);
         assert!(next(&mut undecided, 8).is_empty());
         undecided.decide(7, true);
         assert_eq!(next(&mut undecided, 8), [(6, 7, true), (7, 9, false)]);
         assert!(undecided.packets.is_empty() && undecided.bytes == 0);
-        undecided.push(&event(9), 10, false);
+        undecided.push(&event(9), 10, &[], false);
         assert!(next(&mut undecided, 9 + WAIT_NS - 1).is_empty());
         assert_eq!(next(&mut undecided, 9 + WAIT_NS), [(9, 10, true)]);
+    }
+
+    /// One that belongs to several packets is shown as the first of them that is, and refused if
+    /// all are.
+    #[test]
+    fn event_of_several_packets_is_shown_if_one_of_them_is() {
+        for (verdicts, expected) in [
+            ([false, true, false], (1, 8, true)),
+            ([true, true, false], (1, 7, true)),
+            ([false, false, false], (1, 7, false)),
+        ] {
+            let mut undecided = Undecided::default();
+            undecided.push(&event(1), 7, &[8, 9], false);
+            for (packet, is_shown) in [9, 8, 7].into_iter().zip(verdicts.into_iter().rev()) {
+                assert!(next(&mut undecided, 2).is_empty());
+                undecided.decide(packet, is_shown);
+            }
+            assert_eq!(next(&mut undecided, 2), [expected]);
+            assert!(undecided.packets.is_empty());
+            assert_eq!((undecided.bytes, undecided.refused_bytes), (0, 0));
+        }
+        let mut undecided = Undecided::default();
+        undecided.push(&event(1), 7, &[8], true);
+        undecided.push(&event(2), 8, &[], false);
+        assert_eq!(next(&mut undecided, 2), [(1, 7, true), (2, 8, true)]);
     }
 
     #[test]
     fn refused_events_make_room_for_those_that_wait() {
         let mut undecided = Undecided::default();
-        undecided.push(&event(1), 7, false);
+        undecided.push(&event(1), 7, &[], false);
         let (mut shown, mut refused) = (0, 0);
         for packet in 8..100_000 {
-            undecided.push(&event(2), packet, false);
+            undecided.push(&event(2), packet, &[], false);
             undecided.decide(packet, packet % 100 == 0);
             for (.., is_shown) in next(&mut undecided, 3) {
                 shown += u64::from(is_shown);
@@ -205,7 +288,7 @@ mod tests {
         let mut undecided = Undecided::default();
         let mut shown = 0;
         for packet in 0..100_000 {
-            undecided.push(&event(0), packet, false);
+            undecided.push(&event(0), packet, &[], false);
             shown += next(&mut undecided, 0).len();
             assert!(undecided.bytes <= CHOSEN_BYTES);
         }

@@ -2,8 +2,9 @@
 use podtrace_ebpf::{parse::ETHERNET_LEN, record::Direction};
 
 use crate::{
+    filter::Begin,
     model::left_out::Reason,
-    packet::{AtTap, Beside, DecodeOptions, Framing, Packet, link},
+    packet::{AtTap, Beside, Captured, DecodeOptions, Framing, Packet, link},
     session::input::Endian,
 };
 
@@ -61,7 +62,7 @@ impl LinkType {
         data: &[u8],
         wire_len: u32,
         options: &DecodeOptions,
-        beside: Beside,
+        beside: Beside<'_>,
     ) -> Decoded {
         let (data, wire_len, framing) = match self {
             Self::Framed(framing) => (data, wire_len, framing),
@@ -95,7 +96,7 @@ fn cooked(
     data: &[u8],
     wire_len: u32,
     options: &DecodeOptions,
-    beside: Beside,
+    beside: Beside<'_>,
 ) -> Decoded {
     let big = Endian::Big;
     let len = link.header_len();
@@ -123,9 +124,19 @@ fn cooked(
     ] {
         frame.extend_from_slice(part.unwrap_or_default());
     }
+    let captured = Captured {
+        bytes: data,
+        length: wire_len,
+        begin: match link {
+            LinkType::Cooked2 => Begin::Cooked2,
+            _ => Begin::Cooked,
+        },
+        header: len,
+    };
     let wire_len = content_len.saturating_add(ETHERNET_LEN as u32);
     let beside = Beside {
         is_outgoing: beside.is_outgoing || direction == Direction::Egress,
+        captured: Some(captured),
         ..beside
     };
     let mut packet = Packet::unread();

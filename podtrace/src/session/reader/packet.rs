@@ -308,6 +308,7 @@ pub(super) fn read_event(
     let beside = Beside {
         is_outgoing: given == Some(Direction::Egress),
         vlan_tci: info.vlan_tci,
+        captured: None,
     };
     let decoded = link.decode(data, wire_len, decode, beside);
     let direction = given.unwrap_or(decoded.direction);

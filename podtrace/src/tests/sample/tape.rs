@@ -240,8 +240,14 @@ impl Tape {
 
     /// Reports the runtime's pods, of this number.
     pub(crate) fn pods(&mut self, count: u64) {
+        let pods = (0..count).map(|pod| self.pod(pod)).collect();
+        self.report(pods);
+    }
+
+    /// A pod of the node.
+    pub(crate) fn pod(&self, pod: u64) -> Pod {
         let node = self.node;
-        let pods = (0..count).map(|pod| Pod {
+        Pod {
             namespace: "default".into(),
             name: format!("pod{node}-{pod}"),
             uid: format!("uid-{node}-{}", 2 + pod),
@@ -256,13 +262,17 @@ impl Tape {
                 ..Container::default()
             }],
             ..Pod::default()
-        });
-        let update = Update::Pods {
+        }
+    }
+
+    /// Reports these pods as all of the runtime's.
+    pub(crate) fn report(&mut self, pods: Vec<Pod>) {
+        let ts_ns = self.now_ns;
+        self.update(&Update::Pods {
             runtime: 0,
-            pods: pods.collect(),
-            ts_ns: self.now_ns,
-        };
-        self.update(&update);
+            pods,
+            ts_ns,
+        });
     }
 
     pub(crate) fn cgroups(&mut self, forgets: bool) {

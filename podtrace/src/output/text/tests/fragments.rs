@@ -1,5 +1,6 @@
 //! Packets that are cut on their way.
 use super::*;
+use crate::path::Segments;
 
 #[test]
 fn fragments_are_counted_and_so_is_what_is_missing() {
