@@ -3,6 +3,7 @@
 //! Plain types that depend on no room above.
 pub mod direction;
 pub mod event;
+pub mod facts;
 pub mod frame;
 pub mod left_out;
 pub mod link_type;
@@ -12,6 +13,7 @@ pub mod pod;
 pub mod snapshot;
 pub mod start;
 pub mod subnet;
+pub mod tables;
 pub mod tap;
 pub mod tap_name;
 pub mod tap_point;

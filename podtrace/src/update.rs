@@ -126,7 +126,8 @@ pub enum Update {
     },
     /// Events were lost.
     Loss(Loss),
-    /// What `podtrace topology` shows; a recording has an entry of its own for it.
+    /// What `podtrace topology` shows, and what decides the way of packets; a recording has an
+    /// entry of its own for it.
     #[serde(skip)]
     Topology(Box<RecordedTopology>),
     /// A notice to the user.
@@ -192,6 +193,11 @@ impl Update {
                 for info in &mut snapshot.namespaces {
                     clean(&mut info.fallback);
                     info.given.as_mut().map(clean);
+                }
+            }
+            Self::Topology(topology) => {
+                for facts in &mut topology.facts {
+                    Arc::make_mut(facts).make_safe();
                 }
             }
             Self::Notice { text } => *text = sanitize(text),
