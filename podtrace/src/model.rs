@@ -2,6 +2,7 @@
 //!
 //! Plain types that depend on no room above.
 pub mod direction;
+pub mod drop;
 pub mod event;
 pub mod facts;
 pub mod frame;

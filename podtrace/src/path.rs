@@ -19,7 +19,7 @@ use std::{net::IpAddr, time::Duration};
 use podtrace_ebpf::record::Direction;
 
 use crate::{
-    model::{event::Event, frame::Frame},
+    model::{drop::DropRecord, event::Event, frame::Frame},
     packet::{Ends, Network, Packet, Payload, Tunnel},
 };
 use refusal::Refusal;
@@ -271,6 +271,8 @@ pub struct Path {
     pub circle: Option<Circle>,
     /// The answer that refuses it. Boxed, as few packets are refused.
     pub refusal: Option<Box<Refusal>>,
+    /// What the kernel says of its drop, if that is read.
+    pub drops: Vec<DropRecord>,
     /// What its payload says, where it is read.
     pub payload: Option<Box<Payload>>,
     /// Its bytes at the first hop, if somebody shows them.
@@ -327,6 +329,7 @@ impl Path {
             + self.segments.capacity() * size_of::<Segments>()
             + self.translations.capacity() * size_of::<Translation>()
             + tunnels.count() * size_of::<Tunnel>()
+            + self.drops.capacity() * size_of::<DropRecord>()
             + self.refusal.as_deref().map_or(0, size_of_val)
             + self.payload.as_deref().map_or(0, Payload::bytes)
             + self.frame.as_deref().map_or(0, Frame::bytes)

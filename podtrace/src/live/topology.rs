@@ -26,6 +26,8 @@ const DESCRIBED: Duration = Duration::from_secs(300);
 /// The pause between two readings is this many times what one takes, within bounds.
 const PAUSES: u32 = 100;
 const PAUSE_MIN: Duration = Duration::from_secs(5);
+/// How long the start of the session comes first, if nobody records: no path ends before.
+const PATIENCE: Duration = Duration::from_millis(200);
 
 /// Formats a topology as `podtrace topology` prints it.
 pub(crate) type Show = fn(&mut String, &Topology);
@@ -41,6 +43,9 @@ pub(super) async fn watch(
 ) {
     let mut known: Vec<Arc<NodeFacts>> = Vec::new();
     let mut described: Option<(Instant, Topology)> = None;
+    if show.is_none() {
+        sleep(PATIENCE).await;
+    }
     loop {
         let started = Instant::now();
         let mut news = None;

@@ -228,7 +228,10 @@ impl NodeFacts {
             let mut facts = facts.clone();
             for space in &mut facts.spaces {
                 space.settings.conntrack_count = None;
-                let qdiscs = space.devices.iter_mut().flat_map(|device| &mut device.qdiscs);
+                let qdiscs = space
+                    .devices
+                    .iter_mut()
+                    .flat_map(|device| &mut device.qdiscs);
                 qdiscs.for_each(|qdisc| qdisc.drops = 0);
             }
             facts
@@ -240,7 +243,10 @@ impl NodeFacts {
     pub fn map_netns(&mut self, map: impl Fn(u64) -> u64) {
         for space in &mut self.spaces {
             space.netns = map(space.netns);
-            let peers = space.devices.iter_mut().filter_map(|device| device.peer.as_mut());
+            let peers = space
+                .devices
+                .iter_mut()
+                .filter_map(|device| device.peer.as_mut());
             peers.for_each(|(netns, _)| *netns = map(*netns));
         }
     }
@@ -255,7 +261,11 @@ impl NodeFacts {
                     qdisc.kind = sanitize(&qdisc.kind);
                 }
             }
-            for input in space.rules.iter_mut().filter_map(|rule| rule.input.as_mut()) {
+            for input in space
+                .rules
+                .iter_mut()
+                .filter_map(|rule| rule.input.as_mut())
+            {
                 *input = sanitize(input);
             }
         }

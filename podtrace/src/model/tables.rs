@@ -144,16 +144,6 @@ impl Route {
 }
 
 impl Tables {
-    /// The route to an address by longest prefix, then by metric. It ignores policy rules:
-    /// all tables count.
-    #[must_use]
-    pub fn route_to(&self, address: IpAddr) -> Option<&Route> {
-        self.routes
-            .iter()
-            .filter(|route| route.kind != RouteKind::Other && route.covers(address))
-            .min_by_key(|route| (u8::MAX - route.len, route.metric))
-    }
-
     /// Where a next hop behind a VXLAN interface leads.
     #[must_use]
     pub fn next_hop(&self, ifindex: u32, gateway: IpAddr) -> NextHop {

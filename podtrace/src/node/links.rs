@@ -16,15 +16,18 @@ use rtnetlink::{
         RouteNetlinkMessage,
         address::{AddressAttribute, AddressMessage},
         link::{
-            BridgePortState, InfoBridgePort, InfoData, InfoKind, InfoPortData, InfoVxlan, LinkAttribute, LinkFlags, LinkInfo, LinkLayerType,
-            LinkMessage, State,
+            BridgePortState, InfoBridgePort, InfoData, InfoKind, InfoPortData, InfoVxlan,
+            LinkAttribute, LinkFlags, LinkInfo, LinkLayerType, LinkMessage, State,
         },
         nsid::{NsidAttribute, NsidMessage},
     },
 };
 use thiserror::Error;
 
-pub use crate::model::{facts::{Port, Vxlan}, subnet::AddressPrefix};
+pub use crate::model::{
+    facts::{Port, Vxlan},
+    subnet::AddressPrefix,
+};
 use crate::{
     netns::{NetNs, NetNsError, netlink::answer},
     packet::{Framing, Mac},

@@ -9,10 +9,10 @@ pub(super) mod read;
 pub use read::{TablesError, read, read_routes, read_rules};
 
 use super::links::{Link, LinkKind};
+use crate::model::subnet::RemoteSubnet;
 pub use crate::model::tables::{
     FdbEntry, LOCAL_TABLE, MAIN_TABLE, Neighbour, NeighbourState, NextHop, Route, RouteKind, Tables,
 };
-use crate::model::subnet::RemoteSubnet;
 
 /// The subnets that VXLAN interfaces lead to, with the VTEP of each; a route
 /// that leads to no VTEP is left out.

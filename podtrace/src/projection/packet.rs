@@ -4,6 +4,7 @@ use std::{net::IpAddr, sync::Arc};
 use super::{
     headers::{DnsObject, HeadersObject, HttpObject},
     hop::{HopObject, SocketObject},
+    verdict::VerdictObject,
 };
 use crate::{
     field::object,
@@ -102,6 +103,8 @@ object! {
         rounds: Option<u32>,
         /// the answer that refuses it, or that advises another way
         refusal: Option<RefusalObject>,
+        /// why it did not arrive, if the tables of its nodes are known
+        verdict: Option<VerdictObject>,
         /// of an ICMP error that quotes a packet, or a reset that answers a SYN: that packet
         about: Option<u64>,
         /// nanoseconds from the first hop to the last that is not a copy for somebody else
@@ -235,6 +238,7 @@ impl<'a> PathObject<'a> {
                 .refusal
                 .as_deref()
                 .map(|refusal| RefusalObject::new(refusal, world)),
+            verdict: VerdictObject::of(path, world),
             about: path.about,
             duration_ns: path.duration_ns(),
             hops: hops

@@ -4,7 +4,11 @@ mod node;
 mod pods;
 mod space;
 
-use std::{collections::HashSet, fs, io, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    fs, io,
+    sync::Arc,
+};
 
 use thiserror::Error;
 
@@ -19,6 +23,7 @@ use crate::{
         tables::{self, Tables, TablesError},
         uplinks::{self, uplinks},
     },
+    text::sanitize::sanitize,
 };
 use facts::Rest;
 use space::Space;
@@ -62,6 +67,20 @@ struct RawNode {
 }
 
 impl RawNode {
+    /// The names of its pods by the ids of their namespaces.
+    fn pod_names(&self) -> impl Iterator<Item = (u64, Arc<str>)> {
+        self.spaces.iter().map(|space| {
+            let mut pods = self.input.pods.iter();
+            let known = pods.find(|pod| !pod.host_network && pod.netns_id == Some(space.id));
+            let name = known.map(|pod| sanitize(&pod.full_name()));
+            let name = name.or_else(|| space.given.clone());
+            (
+                space.id,
+                name.unwrap_or_else(|| space.fallback(None)).into(),
+            )
+        })
+    }
+
     /// Indices of the node's ends of its pods' veths.
     fn ends_of_pods(&self) -> HashSet<u32> {
         let ties = self.spaces.iter().flat_map(|space| &space.ties);
@@ -84,6 +103,7 @@ pub async fn collect(
     let kernel = kernel_release();
     let raw_nodes = read(nodes, table).await?;
     let facts = all_facts(&raw_nodes);
+    let names: HashMap<u64, Arc<str>> = raw_nodes.iter().flat_map(RawNode::pod_names).collect();
     let mut topology = Topology {
         nodes: raw_nodes
             .into_iter()
@@ -94,7 +114,7 @@ pub async fn collect(
             .collect(),
         ..Topology::default()
     };
-    topology.problems = check(&topology);
+    topology.problems = check(&topology, &facts, &|netns| names.get(&netns).cloned());
     Ok((topology, facts))
 }
 

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use anstyle::Style;
 use podtrace_ebpf::record::Direction;
 
-use super::{Text, hops::INDENT, micros, places::Places, remarks::reason};
+use super::{Text, hops::INDENT, micros, places::Places, remarks::reason, verdict};
 use crate::{
     clock::nodes::{duration, signed_duration},
     output::paint::{BOLD, DIM, GREEN, LOSS, NUMBER, Painter, YELLOW},
@@ -31,6 +31,7 @@ impl Text {
             self.painted_outcome(out, path, world);
             out.push('\n');
         }
+        verdict::lines(out, indent, path, world, self.painter());
         // Also where the outcome is unknown: another tool's capture tells as much.
         if let Some(round_trip) = path.measured_trip() {
             let painter = self.painter();

@@ -34,6 +34,7 @@ impl Builder {
             late_of: None,
             circle: None,
             refusal: None,
+            drops: Vec::new(),
             payload: seen.event.payload.clone(),
             frame: self.keeps_frames.then(|| Box::new(Frame::kept(seen.event))),
             about: None,

@@ -1,0 +1,82 @@
+//! Verdicts on paths that did not arrive.
+use std::sync::Arc;
+
+use crate::{
+    field::object,
+    path::Path,
+    rules::Cause,
+    verdict::{Tap, verdict},
+    world::World,
+};
+
+object! {
+    /// Why a packet did not arrive, by the interfaces, tables and settings of the nodes.
+    pub(crate) VerdictObject as "verdict" {
+        /// the cause: `device_down`, `mtu_exceeded`, `ttl_expired`, `no_route`,
+        /// `refused_by_route`, `route_astray`, `reverse_path`, `forwarding_off`, `neighbour_missing`,
+        /// `neighbour_failed`, `wrong_mac`, `no_forwarding_entry`, `wrong_vtep`, `vni_differs`,
+        /// `port_differs`, `port_blocked`, `ports_isolated`, `hairpin_off`, `duplicate_address`,
+        /// `no_owner`, `refused`, `no_listener`, `loop`, `kernel_drop` or `unknown`
+        cause: &'static str,
+        /// the cause in words
+        what: String,
+        /// how sure that is: `sure`, `likely` or `unknown`
+        confidence: &'static str,
+        /// the last tap that saw it on its way
+        last_hop: Option<TapObject>,
+        /// the tap that should have seen it next
+        expected_next: Option<TapObject>,
+        /// of an unknown cause: what podtrace does not see, and could be it
+        candidates: Option<Vec<String>>,
+        /// what it is based on beside those tables
+        evidence: Option<Vec<String>>,
+        /// a command or words to check or mend it
+        advice: Option<String>,
+    }
+}
+
+object! {
+    /// A tap of a verdict.
+    pub(crate) TapObject as "verdict tap" {
+        /// node of the tap
+        node: String,
+        /// pod of the tap, `namespace/name`
+        pod: Option<Arc<str>>,
+        /// interface of the tap
+        interface: String,
+        /// `ingress` or `egress`
+        direction: &'static str,
+    }
+}
+
+impl VerdictObject {
+    /// The verdict on a path, if it is judged.
+    pub(crate) fn of(path: &Path, world: &World) -> Option<Self> {
+        let verdict = verdict(path, world)?;
+        let some = |list: Vec<String>| (!list.is_empty()).then_some(list);
+        Some(Self {
+            cause: verdict.cause.name(),
+            what: verdict.cause.to_string(),
+            confidence: verdict.confidence.as_str(),
+            last_hop: verdict.last_hop.map(Into::into),
+            expected_next: verdict.expected_next.map(Into::into),
+            candidates: match verdict.cause {
+                Cause::Unknown { candidates, .. } => some(candidates),
+                _ => None,
+            },
+            evidence: some(verdict.evidence),
+            advice: verdict.advice,
+        })
+    }
+}
+
+impl From<Tap> for TapObject {
+    fn from(tap: Tap) -> Self {
+        Self {
+            node: tap.place.node,
+            pod: tap.place.pod,
+            interface: tap.place.interface,
+            direction: tap.direction.as_str(),
+        }
+    }
+}
