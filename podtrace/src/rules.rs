@@ -94,9 +94,9 @@ impl<'a> View<'a> {
     #[must_use]
     pub fn place(&self, at: At<'_>) -> Place {
         Place {
-            node: at.node.name.clone(),
+            node: at.node.name.as_str().into(),
             pod: self.pod(at),
-            interface: at.device.name.clone(),
+            interface: at.device.name.as_str().into(),
         }
     }
 

@@ -16,11 +16,10 @@ use podtrace_ebpf::record::Direction;
 use crate::{
     model::{drop::DropRecord, facts::NodeFacts, tables::RouteKind},
     path::{Outcome, Path},
-    rules::{Cause, Place, View},
+    rules::{Cause, Place, View, link},
     world::World,
 };
 use question::Question;
-use reasons::Kind;
 use step::{State, Step};
 
 /// Steps beyond the last hop through interfaces without a tap.
@@ -181,16 +180,18 @@ impl<'a> Question<'a> {
         verdict.expected_next = step.next.map(|next| self.tap(&next));
         let drop = newest(drops);
         let meaning = drop.and_then(|drop| reasons::reason(&drop.reason));
-        let is_behind = |cause: &Cause| match meaning.map(|reason| reason.kind) {
-            Some(Kind::Causes(names)) => names.contains(&cause.name()),
-            _ => false,
-        };
+        let may_be = |name| meaning.is_some_and(|reason| reason.may_be(name));
         if let Some(drop) = drop {
             verdict.evidence.push(self.describe(drop));
         }
         match (step.cause, drop) {
-            (Some(cause), Some(_)) if is_behind(&cause) => {
+            (Some(cause), Some(_)) if may_be(cause.name()) => {
                 self.conclude(verdict, cause, false);
+            }
+            (_, Some(_)) if may_be("no_listener") && self.has_arrived() => {
+                let owner = self.state.map(|state| self.view.owner(state.at));
+                let owner = owner.unwrap_or_default();
+                self.conclude(verdict, Cause::NoListener { owner }, false);
             }
             (_, Some(drop)) => {
                 let cause = Cause::Kernel {
@@ -214,22 +215,28 @@ impl<'a> Question<'a> {
                 }
                 self.conclude(verdict, cause, is_doubtful);
             }
-            (None, None) => {
-                let why = self.lacking();
-                verdict.cause = unknown(why, step.candidates);
-            }
+            (None, None) => match self.duplicates() {
+                Some(cause) => self.conclude(verdict, cause, true),
+                None => verdict.cause = unknown(self.lacking(), step.candidates),
+            },
         }
+    }
+
+    /// Whether it was last seen coming in where its address is.
+    fn has_arrived(&self) -> bool {
+        self.state.is_some_and(|state| {
+            state.direction == Direction::Ingress && state.at.is_local(state.destination)
+        })
+    }
+
+    /// Whether several pods have its address.
+    fn duplicates(&self) -> Option<Cause> {
+        link::duplicates(self.view, self.state?.destination)
     }
 
     /// Sets the cause, with its evidence and advice.
     fn conclude(&self, verdict: &mut Verdict, cause: Cause, is_doubtful: bool) {
         let cause = self.with_translation(cause);
-        if is_doubtful {
-            let text = "another way was possible: policy rules with marks, or several next hops";
-            if !is_answered(&cause) && !matches!(cause, Cause::MtuExceeded { .. }) {
-                verdict.evidence.push(text.to_owned());
-            }
-        }
         let is_partial = self.path.incomplete || self.path.ambiguous || !self.view.is_whole();
         if is_partial {
             let text = "hops may be missing, or equal packets were under way";
@@ -288,4 +295,4 @@ fn is_answered(cause: &Cause) -> bool {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -104,7 +104,7 @@ object! {
         /// the answer that refuses it, or that advises another way
         refusal: Option<RefusalObject>,
         /// why it did not arrive, if the tables of its nodes are known
-        verdict: Option<VerdictObject>,
+        verdict: Option<Box<VerdictObject>>,
         /// of an ICMP error that quotes a packet, or a reset that answers a SYN: that packet
         about: Option<u64>,
         /// nanoseconds from the first hop to the last that is not a copy for somebody else

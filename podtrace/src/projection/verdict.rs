@@ -39,11 +39,11 @@ object! {
     /// A tap of a verdict.
     pub(crate) TapObject as "verdict tap" {
         /// node of the tap
-        node: String,
+        node: Arc<str>,
         /// pod of the tap, `namespace/name`
         pod: Option<Arc<str>>,
         /// interface of the tap
-        interface: String,
+        interface: Arc<str>,
         /// `ingress` or `egress`
         direction: &'static str,
     }
@@ -51,10 +51,10 @@ object! {
 
 impl VerdictObject {
     /// The verdict on a path, if it is judged.
-    pub(crate) fn of(path: &Path, world: &World) -> Option<Self> {
+    pub(crate) fn of(path: &Path, world: &World) -> Option<Box<Self>> {
         let verdict = verdict(path, world)?;
         let some = |list: Vec<String>| (!list.is_empty()).then_some(list);
-        Some(Self {
+        Some(Box::new(Self {
             cause: verdict.cause.name(),
             what: verdict.cause.to_string(),
             confidence: verdict.confidence.as_str(),
@@ -66,7 +66,7 @@ impl VerdictObject {
             },
             evidence: some(verdict.evidence),
             advice: verdict.advice,
-        })
+        }))
     }
 }
 
@@ -78,5 +78,26 @@ impl From<Tap> for TapObject {
             interface: tap.place.interface,
             direction: tap.direction.as_str(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        rules::fixture::healthy,
+        verdict::tests::roads::{road, world},
+    };
+
+    #[test]
+    fn verdict_is_as_documented() {
+        let mut facts = healthy();
+        facts[0].spaces[0].tables.fdb.clear();
+        let worlds = [world(facts), world(healthy())];
+        let objects = worlds.iter().map(|world| {
+            let object = VerdictObject::of(&road(4).path(), world);
+            serde_json::to_string_pretty(&object).unwrap()
+        });
+        insta::assert_snapshot!(objects.collect::<Vec<_>>().join("\n"));
     }
 }

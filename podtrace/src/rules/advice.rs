@@ -15,9 +15,12 @@ impl Cause {
             }
             Self::MtuExceeded {
                 mtu,
-                sender: Some((place, _)),
+                sender: Some(sender),
                 ..
-            } => ip(place, &format!("link set {} mtu {mtu}", place.interface)),
+            } => {
+                let place = &sender.0;
+                ip(place, &format!("link set {} mtu {mtu}", place.interface))
+            }
             Self::MtuExceeded { mtu, .. } => {
                 format!("give the sender MTU {mtu} at most, by the settings of the CNI plugin")
             }

@@ -16,11 +16,11 @@ use crate::{
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Place {
     /// The node.
-    pub node: String,
+    pub node: Arc<str>,
     /// The pod, if it is in one.
     pub pod: Option<Arc<str>>,
     /// The interface.
-    pub interface: String,
+    pub interface: Arc<str>,
 }
 
 impl Place {
@@ -57,7 +57,7 @@ pub enum Cause {
         /// The length of the packet there.
         length: u32,
         /// The MTU of the interface that has sent it, if it is larger than that.
-        sender: Option<(Place, u32)>,
+        sender: Option<Box<(Place, u32)>>,
     },
     /// The TTL or hop limit has come to its end.
     TtlExpired {

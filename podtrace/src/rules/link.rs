@@ -52,10 +52,10 @@ fn exceeded(view: View<'_>, at: At<'_>, length: Length) -> Cause {
 
 /// The interface of a pod that has an address, if its MTU is larger than a limit.
 #[must_use]
-pub fn larger_sender(view: View<'_>, source: IpAddr, mtu: u32) -> Option<(Place, u32)> {
+pub fn larger_sender(view: View<'_>, source: IpAddr, mtu: u32) -> Option<Box<(Place, u32)>> {
     let mut owners = view.owners(source).filter(|at| at.space.in_pod);
     let at = owners.find(|at| at.device.mtu > mtu)?;
-    Some((view.place(at), at.device.mtu))
+    Some(Box::new((view.place(at), at.device.mtu)))
 }
 
 /// Where a bridge sends a frame.

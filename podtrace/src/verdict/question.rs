@@ -1,5 +1,5 @@
 //! A path as a question: where its packet was last, and in what state.
-use std::net::IpAddr;
+use std::{net::IpAddr, sync::Arc};
 
 use podtrace_ebpf::{parse::Carrier, record::Direction};
 
@@ -71,9 +71,9 @@ impl<'a> Question<'a> {
         let (hop, point) = self.hop(self.last?)?;
         Some(Tap {
             place: Place {
-                node: point.node_name.as_ref().to_owned(),
+                node: Arc::clone(&point.node_name),
                 pod: self.world.pod_of(point),
-                interface: point.name.as_ref().to_owned(),
+                interface: Arc::clone(&point.name),
             },
             direction: hop.direction,
         })
@@ -196,13 +196,13 @@ impl<'a> Question<'a> {
     /// Adds what an address without owner stands for.
     pub(super) fn with_translation(&self, cause: Cause) -> Cause {
         let translation = self.path.translations.iter();
-        let before = translation
+        let mut before = translation
             .filter(|translation| translation.is_of_destination())
             .map(|translation| translation.before.destination);
         match cause {
             Cause::NoOwner { address, .. } => Cause::NoOwner {
                 address,
-                behind: before.last().filter(|behind| *behind != address),
+                behind: before.next_back().filter(|behind| *behind != address),
             },
             cause => cause,
         }

@@ -114,7 +114,7 @@ impl<'a> State<'a> {
             return self.cross(view, peer);
         }
         match device.kind {
-            DeviceKind::Bridge => self.from_bridge(view),
+            DeviceKind::Bridge => self.leave_bridge(view),
             DeviceKind::Vxlan => self.encapsulate(view),
             DeviceKind::Loopback => Step::to(self.move_to(self.at, Direction::Ingress), Vec::new()),
             _ => self.leave_node(view),
@@ -168,9 +168,7 @@ impl<'a> State<'a> {
         };
         let onward = match route::onward(view, self.at, wanted) {
             Ok(onward) => onward,
-            Err((cause, is_doubtful)) => {
-                return Step::stopped(next, cause).doubtful(is_doubtful);
-            }
+            Err(nowhere) => return self.nowhere(view, nowhere),
         };
         let Some(by) = onward.by else {
             return Step::open(Vec::new());

@@ -1,7 +1,7 @@
 //! The fault catalogue by data: facts with a fault, a packet's road so far, and the verdict.
 mod answers;
 mod receiver;
-mod roads;
+pub(crate) mod roads;
 mod sender;
 mod unexplained;
 

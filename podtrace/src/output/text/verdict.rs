@@ -50,3 +50,43 @@ fn says_more(verdict: &Verdict) -> bool {
         _ => true,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        rules::fixture::healthy,
+        verdict::tests::roads::{road, world},
+    };
+
+    fn shown(path: &Path, world: &World) -> String {
+        let mut out = String::new();
+        lines(&mut out, "  ", path, world, Painter { color: false });
+        out
+    }
+
+    #[test]
+    fn cause_next_hop_and_advice_have_a_line_each() {
+        let mut facts = healthy();
+        for device in &mut facts[0].spaces[0].devices {
+            device.settings.ipv4_forward = Some(false);
+        }
+        facts[0].spaces[0].settings.ipv4_forward = Some(false);
+        insta::assert_snapshot!(shown(&road(3).path(), &world(facts)));
+    }
+
+    #[test]
+    fn what_could_be_the_cause_is_said() {
+        insta::assert_snapshot!(shown(&road(3).path(), &world(healthy())));
+    }
+
+    #[test]
+    fn nothing_is_said_twice_nor_without_facts() {
+        let world = world(healthy());
+        for outcome in [Outcome::Delivered, Outcome::InFlight, Outcome::Loop] {
+            assert_eq!(shown(&road(3).ended(outcome).path(), &world), "");
+        }
+        let unknown = crate::verdict::tests::roads::world(Vec::new());
+        assert_eq!(shown(&road(3).path(), &unknown), "");
+    }
+}

@@ -24,7 +24,10 @@ impl Display for Cause {
                 let over = length.saturating_sub(*mtu);
                 write!(f, "{length} B are {over} more than MTU {mtu} of {at}")?;
                 match sender {
-                    Some((place, mtu)) => write!(f, ", sent with MTU {mtu} of {place}"),
+                    Some(sender) => {
+                        let (place, mtu) = &**sender;
+                        write!(f, ", sent with MTU {mtu} of {place}")
+                    }
                     None => Ok(()),
                 }
             }

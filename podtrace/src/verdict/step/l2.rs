@@ -44,12 +44,12 @@ impl<'a> State<'a> {
                 Step::to(self.move_to(port, Direction::Egress), candidates)
             }
             Ok(Forwarded::Flood) => self.flood(view, candidates),
-            Err(cause) => Step::stopped(None, self.with_sender(view, cause)),
+            Err(cause) => Step::stopped(self.to_owner(view), self.with_sender(view, cause)),
         }
     }
 
     /// What the bridge itself sends.
-    pub(super) fn from_bridge(self, view: View<'a>) -> Step<'a> {
+    pub(super) fn leave_bridge(self, view: View<'a>) -> Step<'a> {
         let Some(mac) = self.mac else {
             return Step::open(filters(view, self.at));
         };
@@ -63,7 +63,7 @@ impl<'a> State<'a> {
             }
             Ok(Forwarded::Up(_)) => Step::open(Vec::new()),
             Ok(Forwarded::Flood) => self.flood(view, filters(view, self.at)),
-            Err(cause) => Step::stopped(None, self.with_sender(view, cause)),
+            Err(cause) => Step::stopped(self.to_owner(view), self.with_sender(view, cause)),
         }
     }
 
@@ -100,7 +100,16 @@ impl<'a> State<'a> {
             .as_mut()
             .is_some_and(|ports| ports.any(|port| port.device.peer.is_none()));
         let is_sure = stale.is_some() || !leads_out;
-        Step::stopped(None, stale.unwrap_or_else(wrong)).doubtful(!is_sure)
+        Step::stopped(self.to_owner(view), stale.unwrap_or_else(wrong)).doubtful(!is_sure)
+    }
+
+    /// The port of the bridge that the next hop is behind.
+    fn to_owner(self, view: View<'a>) -> Option<Self> {
+        let bridge = self.at.bridge().unwrap_or(self.at);
+        let next = self.mac_from.map_or(self.destination, |(_, next)| next);
+        let mut ports = view.owners(next).filter_map(|owner| view.peer(owner));
+        let port = ports.find(|port| port.bridge().is_some_and(|theirs| theirs.is(bridge)))?;
+        Some(self.move_to(port, Direction::Egress))
     }
 
     /// Whether the neighbour entry that the frame was addressed by is wrong.

@@ -20,7 +20,7 @@ impl<'a> State<'a> {
             return self.decapsulate(view);
         }
         if let Some(cause) = self.refused_frame(view) {
-            return Step::stopped(None, cause);
+            return Step::stopped(self.routed(view), cause);
         }
         if !self.is_ip {
             return Step::open(vec![format!("arp_ignore of {}", view.owner(self.at))]);
@@ -60,14 +60,18 @@ impl<'a> State<'a> {
                 outer.destination
             )]);
         }
-        let tunnel = match tunnel::receiver(view, self.at, vni, outer.port) {
-            Ok(tunnel) => tunnel,
-            Err(cause) => return Step::stopped(None, cause),
-        };
-        let next = Self {
+        let inside = |tunnel| Self {
             outer: None,
             ..self.move_to(tunnel, Direction::Ingress)
         };
+        let tunnel = match tunnel::receiver(view, self.at, vni, outer.port) {
+            Ok(tunnel) => tunnel,
+            Err(cause) => {
+                let next = tunnel::tunnels(view, self.at.node.node).next();
+                return Step::stopped(next.map(inside), cause);
+            }
+        };
+        let next = inside(tunnel);
         if let Some(cause) = link::down(view, tunnel) {
             return Step::stopped(Some(next), cause);
         }
@@ -100,7 +104,7 @@ impl<'a> State<'a> {
         }
         let onward = match route::onward(view, self.at, self.wanted()) {
             Ok(onward) => onward,
-            Err((cause, is_doubtful)) => return Step::stopped(None, cause).doubtful(is_doubtful),
+            Err(nowhere) => return self.nowhere(view, nowhere),
         };
         let Some(by) = onward.by else {
             return self.arrive(view);
@@ -119,6 +123,17 @@ impl<'a> State<'a> {
             return Step::stopped(Some(next), cause).doubtful(onward.is_doubtful);
         }
         Step::to(next, self.filters(view, by)).doubtful(onward.is_doubtful)
+    }
+
+    /// No route: another rule than those that can be followed may have one.
+    pub(super) fn nowhere(self, view: View<'a>, (cause, is_doubtful): (Cause, bool)) -> Step<'a> {
+        if is_doubtful {
+            return Step::open(vec![format!(
+                "policy rules of {} by mark, port or user",
+                view.owner(self.at)
+            )]);
+        }
+        Step::stopped(None, cause)
     }
 
     fn too_long(self, view: View<'a>, by: At<'a>) -> Option<Cause> {

@@ -101,6 +101,14 @@ fn faults_of_the_receiving_node() {
             road(8).long(1400),
         ),
         (
+            "two pods with the address",
+            |all| {
+                let second = device(pod(all, 1, 2), POD);
+                second.addresses.push(prefix("10.244.2.2/24"));
+            },
+            road(5),
+        ),
+        (
             "no listener or a firewall in the pod",
             nothing,
             road(10).no_socket(),
@@ -130,11 +138,11 @@ fn faults_within_a_node() {
             |all| device(node(all, 1), VETH2).up = false,
             local(2),
         ),
-        ("hairpin", nothing, local(2).to_mac(mac(11, POD))),
+        ("hairpin", nothing, local(2).for_mac(mac(11, POD))),
         (
             "MAC address of nobody",
             nothing,
-            local(2).to_mac(Mac([2, 9, 9, 9, 9, 9])),
+            local(2).for_mac(Mac([2, 9, 9, 9, 9, 9])),
         ),
         (
             "wrong neighbour in the pod",
@@ -142,7 +150,7 @@ fn faults_within_a_node() {
                 let wrong = neighbour("10.244.1.3", POD, Mac([2, 9, 9, 9, 9, 9]));
                 pod(all, 1, 1).tables.neighbours.push(wrong);
             },
-            local(2).to_mac(Mac([2, 9, 9, 9, 9, 9])),
+            local(2).for_mac(Mac([2, 9, 9, 9, 9, 9])),
         ),
         ("nobody has the address", nothing, road(3).to("10.244.1.77")),
         (

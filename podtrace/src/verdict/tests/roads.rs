@@ -49,7 +49,7 @@ const ACROSS: [(u32, Direction); 10] = [
 const WITHIN: [(u32, Direction); 4] = [(0, Egress), (1, Ingress), (10, Egress), (11, Ingress)];
 
 /// The world with these facts, and with taps everywhere.
-pub(super) fn world(facts: Vec<NodeFacts>) -> World {
+pub(crate) fn world(facts: Vec<NodeFacts>) -> World {
     let mut world = World::default();
     world.nodes = vec!["worker1".into(), "worker2".into()];
     let origin = Origin {
@@ -106,10 +106,10 @@ pub(super) fn world(facts: Vec<NodeFacts>) -> World {
 }
 
 /// The road of a packet until it was not seen any more.
-pub(super) struct Road(Path);
+pub(crate) struct Road(Path);
 
 /// The first hops of a packet to the other node.
-pub(super) fn road(hops: usize) -> Road {
+pub(crate) fn road(hops: usize) -> Road {
     Road::of(&ACROSS[..hops], "10.244.2.2", mac(netns_of(1), CNI0))
 }
 
@@ -146,7 +146,7 @@ impl Road {
         Self(path).to(to).with_df()
     }
 
-    pub(super) fn path(&self) -> Path {
+    pub(crate) fn path(&self) -> Path {
         self.0.clone()
     }
 
@@ -170,7 +170,7 @@ impl Road {
         self.ip(|ip| ip.destination = destination)
     }
 
-    pub(super) fn to_mac(mut self, mac: Mac) -> Self {
+    pub(super) fn for_mac(mut self, mac: Mac) -> Self {
         self.0.packet.link.as_mut().unwrap().destination = mac;
         self
     }
@@ -187,7 +187,7 @@ impl Road {
         self
     }
 
-    pub(super) fn ended(mut self, outcome: Outcome) -> Self {
+    pub(crate) fn ended(mut self, outcome: Outcome) -> Self {
         self.0.outcome = outcome;
         self
     }

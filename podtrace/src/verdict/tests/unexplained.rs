@@ -111,6 +111,11 @@ fn the_kernel_says_what_facts_do_not() {
             road(3).dropped("NOT_SPECIFIED", Some("ip_error")),
         ),
         (
+            "no socket",
+            nothing,
+            road(10).no_socket().dropped("NO_SOCKET", None),
+        ),
+        (
             "without facts",
             Vec::clear,
             road(3).dropped("TCP_LISTEN_OVERFLOW", None),
