@@ -159,15 +159,17 @@ impl<'a> Question<'a> {
         let Some(mut state) = self.state else {
             return Step::default();
         };
-        let mut candidates = Vec::new();
+        let (mut candidates, mut is_doubtful) = (Vec::new(), false);
         for _ in 0..STEPS_MAX {
             let mut step = state.step(self.view);
             candidates.append(&mut step.candidates);
+            is_doubtful |= step.is_doubtful;
             let untapped = step.next.filter(|next| !self.is_tapped(next));
             match untapped.filter(|_| step.cause.is_none()) {
                 Some(next) => state = next,
                 None => {
                     step.candidates = candidates;
+                    step.is_doubtful = is_doubtful;
                     return step;
                 }
             }
@@ -237,11 +239,15 @@ impl<'a> Question<'a> {
     /// Sets the cause, with its evidence and advice.
     fn conclude(&self, verdict: &mut Verdict, cause: Cause, is_doubtful: bool) {
         let cause = self.with_translation(cause);
-        let is_partial = self.path.incomplete || self.path.ambiguous || !self.view.is_whole();
-        if is_partial {
-            let text = "hops may be missing, or equal packets were under way";
-            verdict.evidence.push(text.to_owned());
-        }
+        let doubts = [
+            (self.path.incomplete, "hops may be missing"),
+            (self.path.ambiguous, "equal packets were under way at once"),
+            (!self.view.is_whole(), "the tables of a node were cut off"),
+        ];
+        let doubts = doubts.iter().filter(|(applies, _)| *applies);
+        let doubts: Vec<_> = doubts.map(|(_, text)| (*text).to_owned()).collect();
+        let is_partial = !doubts.is_empty();
+        verdict.evidence.extend(doubts);
         verdict.confidence = if is_doubtful || is_partial {
             Confidence::Likely
         } else {

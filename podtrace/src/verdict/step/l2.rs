@@ -79,7 +79,8 @@ impl<'a> State<'a> {
             return Step::open(candidates);
         }
         let nobody = view.owners(self.destination).next().is_none();
-        if nobody && route::is_of_pods(self.at, self.destination) {
+        let bridge = self.at.bridge().unwrap_or(self.at);
+        if nobody && route::is_of_pods(bridge, self.destination) {
             return Step::stopped(
                 None,
                 Cause::NoOwner {
@@ -95,10 +96,7 @@ impl<'a> State<'a> {
             right: None,
         };
         // Behind a port that is no pod's there may be others.
-        let mut ports = self.at.bridge().or(Some(self.at)).map(link::ports);
-        let leads_out = ports
-            .as_mut()
-            .is_some_and(|ports| ports.any(|port| port.device.peer.is_none()));
+        let leads_out = link::ports(bridge).any(|port| port.device.peer.is_none());
         let is_sure = stale.is_some() || !leads_out;
         Step::stopped(self.to_owner(view), stale.unwrap_or_else(wrong)).doubtful(!is_sure)
     }
