@@ -104,9 +104,7 @@ impl Cause {
                 ..
             } => format!("see to the endpoints of {service}: kube-proxy may be behind"),
             Self::NoOwner { address, .. } => {
-                format!(
-                    "was the pod with {address} deleted, and is somebody still using its address?"
-                )
+                format!("is {address} still in use? whoever had it may be gone")
             }
             Self::NoListener { owner } => format!("ss -lntu in {owner}"),
             Self::TtlExpired { .. }
