@@ -2,7 +2,10 @@
 use std::net::IpAddr;
 
 use super::{At, Cause, Place, View};
-use crate::{model::facts::DeviceKind, packet::Mac};
+use crate::{
+    model::facts::DeviceKind,
+    packet::{Mac, is_link_local},
+};
 
 /// Room of a VLAN tag, by which a frame may be longer than its MTU.
 const VLAN_TAG: u32 = 4;
@@ -198,6 +201,9 @@ pub fn stale_mac(view: View<'_>, at: At<'_>, address: IpAddr, mac: Mac) -> Optio
 /// Whether several interfaces have an address that packets are sent to.
 #[must_use]
 pub fn duplicates(view: View<'_>, address: IpAddr) -> Option<Cause> {
+    if is_link_local(address) {
+        return None;
+    }
     let owners: Vec<String> = view
         .owners(address)
         .filter(|at| at.space.in_pod)

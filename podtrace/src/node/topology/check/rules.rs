@@ -3,7 +3,10 @@ use std::{net::IpAddr, sync::Arc};
 
 use super::{Found, Severity};
 use crate::{
-    model::{facts::NodeFacts, tables::NextHop},
+    model::{
+        facts::NodeFacts,
+        tables::{NeighbourState, NextHop},
+    },
     packet::is_link_local,
     rules::{At, Cause, PodNames, View, all_of, link, route, tunnel},
 };
@@ -62,11 +65,12 @@ fn check_tunnel(view: View<'_>, at: At<'_>, found: &mut Found) {
 fn check_pod(view: View<'_>, at: At<'_>, far: &[IpAddr], found: &mut Found) {
     let addresses = at.device.addresses.iter().map(|own| own.address);
     let addresses = addresses.filter(|address| !is_link_local(*address) && !address.is_loopback());
-    let Some(host) = view.peer(at) else {
+    let bridge = view.peer(at).and_then(|host| host.bridge());
+    // Of what is down, the kernel drops the routes: that is the problem, which others report.
+    let Some(near) = bridge.filter(|bridge| bridge.device.up && at.device.up) else {
         return;
     };
     for address in addresses {
-        let near = host.bridge().unwrap_or(host);
         if let Some(cause) = route::reverse_path(view, near, address) {
             found.cause(Severity::Error, &view.owner(at), &cause);
         } else if let Some(cause) = route::astray(view, near, address) {
@@ -110,8 +114,13 @@ fn check_neighbours(view: View<'_>, at: At<'_>, found: &mut Found) {
         let stale = neighbour
             .mac
             .and_then(|mac| link::stale_mac(view, at, neighbour.address, mac));
+        // The kernel asks again soon, unless the entry was written.
+        let severity = match neighbour.state {
+            NeighbourState::Permanent => Severity::Error,
+            _ => Severity::Warning,
+        };
         if let Some(cause) = stale {
-            found.cause(Severity::Error, &at.device.name, &cause);
+            found.cause(severity, &at.device.name, &cause);
         }
     }
 }
@@ -200,6 +209,7 @@ mod tests {
                 let mut neighbours = own(all).tables.neighbours.iter_mut();
                 let neighbour = neighbours.find(|known| known.ifindex == CNI0).unwrap();
                 neighbour.mac = Some(Mac([2, 9, 9, 9, 9, 9]));
+                neighbour.state = NeighbourState::Permanent;
             }),
             found(|all| {
                 let settings = &mut own(all).settings;
