@@ -141,10 +141,16 @@ fn check_conntrack(node: &NodeFacts, found: &mut Found) {
 
 impl Found {
     fn cause(&mut self, severity: Severity, subject: &str, cause: &Cause) {
+        let problem = cause.to_string();
+        // Both families of addresses may show it.
+        let mut known = self.problems.iter();
+        if known.any(|known| (&known.node, &known.problem) == (&self.node, &problem)) {
+            return;
+        }
         let hint = cause
             .advice()
             .unwrap_or_else(|| "ip route; ip neigh".to_owned());
-        self.add(severity, subject, cause.to_string(), hint);
+        self.add(severity, subject, problem, hint);
     }
 }
 
