@@ -190,6 +190,15 @@ impl<T: Content> Content for Option<T> {
     }
 }
 
+impl<T: Content> Content for Box<T> {
+    const TYPE: Type = T::TYPE;
+    const REQUIRED: bool = T::REQUIRED;
+
+    fn is_absent(&self) -> bool {
+        (**self).is_absent()
+    }
+}
+
 impl Content for &[String] {
     const TYPE: Type = Type::Texts;
 }

@@ -4,6 +4,7 @@
 pub mod direction;
 pub mod drop;
 pub mod event;
+pub mod facts;
 pub mod frame;
 pub mod left_out;
 pub mod link_type;
@@ -13,6 +14,7 @@ pub mod pod;
 pub mod snapshot;
 pub mod start;
 pub mod subnet;
+pub mod tables;
 pub mod tap;
 pub mod tap_name;
 pub mod tap_point;

@@ -177,6 +177,8 @@ pub struct Ip {
     pub protocol: u8,
     /// IPv4 identification, or the IPv6 flow label.
     pub id: u32,
+    /// Whether routers may fragment it: IPv4 without DF.
+    pub may_fragment: bool,
     /// Set when the packet is a fragment.
     pub fragment: Option<Fragment>,
 }

@@ -9,6 +9,7 @@ pub(crate) mod hop;
 pub(crate) mod packet;
 pub(crate) mod row;
 pub(crate) mod session;
+pub(crate) mod verdict;
 
 use serde::Serialize;
 

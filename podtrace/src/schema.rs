@@ -7,7 +7,7 @@ use crate::{
     field::{Field, Object},
     model::left_out,
     node::topology,
-    projection::{headers, hop, packet, session},
+    projection::{headers, hop, packet, session, verdict},
     stats,
 };
 
@@ -44,6 +44,8 @@ pub(crate) fn lines() -> Vec<Described> {
         of::<packet::RoundTripObject<'_>>(),
         of::<packet::RefusalObject>(),
         of::<packet::DropObject>(),
+        of::<verdict::VerdictObject>(),
+        of::<verdict::TapObject>(),
         of::<packet::ClockObject>(),
         of::<session::LossTapObject<'_>>(),
         of::<session::CountTapObject<'_>>(),

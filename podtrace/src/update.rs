@@ -132,7 +132,8 @@ pub enum Update {
     },
     /// Events were lost.
     Loss(Loss),
-    /// What `podtrace topology` shows; a recording has an entry of its own for it.
+    /// What `podtrace topology` shows, and what decides the way of packets; a recording has an
+    /// entry of its own for it.
     #[serde(skip)]
     Topology(Box<RecordedTopology>),
     /// A notice to the user.
@@ -206,6 +207,11 @@ impl Update {
                 }
             }
             Self::Drops { drops } => drops.iter_mut().for_each(KernelDrop::make_safe),
+            Self::Topology(topology) => {
+                for facts in &mut topology.facts {
+                    Arc::make_mut(facts).make_safe();
+                }
+            }
             Self::Notice { text } => *text = sanitize(text),
             _ => {}
         }

@@ -14,6 +14,7 @@ use crate::{
     map::Map,
     model::{
         event::TapPoints,
+        facts::NodeFacts,
         origin::Origin,
         snapshot::Snapshot,
         tap_point::{Role, TapPoint},
@@ -43,6 +44,8 @@ pub struct World {
     /// Nodes by the MAC addresses of their interfaces to other nodes; none where several nodes
     /// share an address.
     stations: Map<Mac, Option<usize>>,
+    /// What decides the way of packets on the nodes, by their numbers.
+    pub facts: BTreeMap<usize, Arc<NodeFacts>>,
     /// UTC nanoseconds at zero of the clock of events and updates.
     pub epoch_ns: i128,
 }
@@ -127,6 +130,11 @@ impl World {
                     sockets.learn(new);
                 }
             }
+            Update::Topology(topology) => {
+                let facts = topology.facts.iter();
+                self.facts
+                    .extend(facts.map(|facts| (facts.node, Arc::clone(facts))));
+            }
             Update::Changes { count } => self.identities.record_changes(origin.session, *count),
             Update::Start(_)
             | Update::Removed { .. }
@@ -135,7 +143,6 @@ impl World {
             | Update::Translations { .. }
             | Update::Drops { .. }
             | Update::Loss(_)
-            | Update::Topology(_)
             | Update::Notice { .. } => {}
         }
     }

@@ -26,7 +26,7 @@ pub(super) fn run(args: &TopologyArgs) -> anyhow::Result<u8> {
         .enable_all()
         .build()
         .context("failed to start the runtime")?;
-    let topology = runtime.block_on(describe(nodes, sockets, &table))?;
+    let (topology, _) = runtime.block_on(describe(nodes, sockets, &table))?;
     print(&topology, args)?;
     let broken = args.check && !topology.problems.is_empty();
     Ok(if broken { PROBLEMS } else { FINE })

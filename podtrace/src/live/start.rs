@@ -111,16 +111,16 @@ impl Tracer {
             session: 0,
             nodes: 0..nodes.len(),
         };
-        let mut recording_progress = None;
+        let (mut recording_progress, mut show) = (None, None);
         if let Some(recording) = outlets.recording {
-            let show = recording.show;
+            show = Some(recording.show);
             let recorder = recording.start()?;
             recording_progress = Some(recorder.progress());
             pipeline.add(Box::new(recorder));
-            let (table, sender) = (options.table.clone(), sources.sender.clone());
-            let watch = topology::watch(nodes.clone(), sockets, table, show, sender);
-            tokio::spawn(watch);
         }
+        let (table, sender) = (options.table.clone(), sources.sender.clone());
+        let watch = topology::watch(nodes.clone(), sockets, table, show, sender);
+        tokio::spawn(watch);
         // The recorder comes first, so that the others receive its notices.
         for consumer in outlets.consumers {
             pipeline.add(consumer);

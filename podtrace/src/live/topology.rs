@@ -1,70 +1,121 @@
 //! The topology of the nodes, with the pods of their container runtimes: once, or for a
-//! recording.
-use std::{path::Path, time::Duration};
+//! recording; and what decides the way of packets, while a session runs.
+use std::{path::Path, sync::Arc, time::Duration};
 
 use futures_util::future::join_all;
-use tokio::{sync::mpsc, time::sleep};
+use tokio::{
+    sync::mpsc,
+    time::{Instant, sleep},
+};
 
 use super::runtimes::Sockets;
 use crate::{
     clock::utc_ns,
     identity::cri::{CriError, PodList, Runtime},
-    model::{pod::Pod, topology::RecordedTopology},
+    model::{facts::NodeFacts, pod::Pod, topology::RecordedTopology},
     node::{
         pod_table::PodTable,
         target::Node,
-        topology::{NodeInput, Topology, TopologyError, collect},
+        topology::{NodeInput, Topology, TopologyError, collect, facts},
     },
     update::Update,
 };
 
-/// How often the topology is read.
-const PAUSE: Duration = Duration::from_secs(300);
+/// How often the topology is described anew.
+const DESCRIBED: Duration = Duration::from_secs(300);
+/// The pause between two readings is this many times what one takes, within bounds.
+const PAUSES: u32 = 100;
+const PAUSE_MIN: Duration = Duration::from_secs(5);
+/// How long the start of the session comes first, if nobody records: no path ends before.
+const PATIENCE: Duration = Duration::from_millis(200);
 
 /// Formats a topology as `podtrace topology` prints it.
 pub(crate) type Show = fn(&mut String, &Topology);
 
-/// Reads the topology at intervals and sends it if it has changed, with the text of `show`.
+/// Reads the nodes at intervals, and sends what has changed: what decides the way of packets, and
+/// the topology with the text of `show` if somebody records it.
 pub(super) async fn watch(
     nodes: Vec<Node>,
     sockets: Sockets,
     table: PodTable,
-    show: Show,
+    show: Option<Show>,
     updates: mpsc::Sender<Update>,
 ) {
-    let mut known = None;
+    let mut known: Vec<Arc<NodeFacts>> = Vec::new();
+    let mut described: Option<(Instant, Topology)> = None;
+    if show.is_none() {
+        sleep(PATIENCE).await;
+    }
     loop {
-        // A failure leaves the topology out of the recording until the next attempt.
-        if let Ok(topology) = describe(nodes.clone(), sockets.clone(), &table).await
-            && known.as_ref() != Some(&topology)
-        {
-            if let Some(recorded) = recorded(&topology, show)
-                && updates.send(Update::Topology(recorded)).await.is_err()
-            {
+        let started = Instant::now();
+        let mut news = None;
+        // A failure leaves it out until the next attempt.
+        if let Ok(facts) = read_facts(&nodes, &table).await {
+            let has_changed = differ(&known, &facts);
+            let is_old = described
+                .as_ref()
+                .is_none_or(|(at, _)| at.elapsed() >= DESCRIBED);
+            match show {
+                None => news = has_changed.then(|| recorded(None, facts)),
+                Some(show) if has_changed || is_old => {
+                    let sockets = sockets.clone();
+                    if let Ok((topology, facts)) = describe(nodes.clone(), sockets, &table).await {
+                        let is_new = described.as_ref().is_none_or(|(_, old)| *old != topology);
+                        if is_new || has_changed {
+                            news = Some(recorded(Some((&topology, show)), facts));
+                        }
+                        described = Some((started, topology));
+                    }
+                }
+                Some(_) => {}
+            }
+        }
+        if let Some(recorded) = news.flatten() {
+            known.clone_from(&recorded.facts);
+            if updates.send(Update::Topology(recorded)).await.is_err() {
                 return;
             }
-            known = Some(topology);
         }
-        sleep(PAUSE).await;
+        sleep((started.elapsed() * PAUSES).clamp(PAUSE_MIN, DESCRIBED)).await;
     }
 }
 
-fn recorded(topology: &Topology, show: Show) -> Option<Box<RecordedTopology>> {
-    let mut shown = String::new();
-    show(&mut shown, topology);
-    Some(Box::new(RecordedTopology {
-        utc_ns: utc_ns().ok()?,
-        json: serde_json::to_value(topology).ok()?,
-        text: shown,
-    }))
+fn differ(known: &[Arc<NodeFacts>], facts: &[Arc<NodeFacts>]) -> bool {
+    let mut pairs = known.iter().zip(facts);
+    known.len() != facts.len() || pairs.any(|(known, facts)| known.differ(facts))
 }
 
-/// Reads the topology once.
+fn recorded(
+    topology: Option<(&Topology, Show)>,
+    facts: Vec<Arc<NodeFacts>>,
+) -> Option<Box<RecordedTopology>> {
+    let mut recorded = RecordedTopology {
+        utc_ns: utc_ns().ok()?,
+        facts,
+        ..RecordedTopology::default()
+    };
+    if let Some((topology, show)) = topology {
+        show(&mut recorded.text, topology);
+        recorded.json = serde_json::to_value(topology).ok()?;
+    }
+    Some(Box::new(recorded))
+}
+
+/// Reads what decides the way of packets, once.
+async fn read_facts(
+    nodes: &[Node],
+    table: &PodTable,
+) -> Result<Vec<Arc<NodeFacts>>, TopologyError> {
+    let inputs = nodes.iter().cloned().map(unnamed).collect();
+    facts(inputs, table).await
+}
+
+/// Reads the topology once, and what decides the way of packets.
 pub(crate) async fn describe(
     nodes: Vec<Node>,
     sockets: Sockets,
     table: &PodTable,
-) -> Result<Topology, TopologyError> {
+) -> Result<(Topology, Vec<Arc<NodeFacts>>), TopologyError> {
     let inputs = inputs(nodes, sockets).await;
     collect(inputs, table).await
 }
@@ -77,16 +128,7 @@ pub(crate) async fn pods(nodes: Vec<Node>, sockets: Sockets) -> Vec<Pod> {
 
 /// The nodes with the pods of their container runtimes.
 async fn inputs(nodes: Vec<Node>, sockets: Sockets) -> Vec<NodeInput> {
-    let mut inputs: Vec<_> = nodes
-        .into_iter()
-        .map(|node| NodeInput {
-            name: node.name.to_string(),
-            netns: node.netns,
-            runtime: None,
-            pods: Vec::new(),
-            unknown: Vec::new(),
-        })
-        .collect();
+    let mut inputs: Vec<_> = nodes.into_iter().map(unnamed).collect();
     let answers = match sockets {
         Sockets::None | Sockets::Elsewhere => Vec::new(),
         Sockets::Usual => vec![ask(None).await],
@@ -108,6 +150,17 @@ async fn inputs(nodes: Vec<Node>, sockets: Sockets) -> Vec<NodeInput> {
         node.unknown.push(text);
     }
     inputs
+}
+
+/// A node without the data of its runtime.
+fn unnamed(node: Node) -> NodeInput {
+    NodeInput {
+        name: node.name.to_string(),
+        netns: node.netns,
+        runtime: None,
+        pods: Vec::new(),
+        unknown: Vec::new(),
+    }
 }
 
 /// The answer of one runtime.

@@ -46,16 +46,19 @@ impl KernelDrop {
         Packet::decode(&self.bytes, self.wire_len, Framing::Ip, options)
     }
 
+    /// The reason, if it tells anything.
+    #[must_use]
+    pub fn telling_reason(&self) -> Option<&str> {
+        let reason = self.reason.as_deref();
+        reason.filter(|name| *name != "NOT_SPECIFIED")
+    }
+
     /// Whether the packet had passed the network when it was dropped: by TCP, such as a segment
     /// that came twice, or by a socket, which may have had a copy of it, as raw sockets of all
     /// ICMP messages.
     #[must_use]
     pub fn is_by_transport(&self) -> bool {
-        let Some(reason) = self
-            .reason
-            .as_deref()
-            .filter(|name| *name != "NOT_SPECIFIED")
-        else {
+        let Some(reason) = self.telling_reason() else {
             return !self.is_by_network();
         };
         let begins_with = |begin: &&str| reason.starts_with(*begin);

@@ -1,7 +1,12 @@
 //! A topology, as a recording keeps it.
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
-/// What `podtrace topology` showed while a session was recorded.
+use super::facts::NodeFacts;
+
+/// The nodes while a session ran: what `podtrace topology` showed, for a recording, and what
+/// decides the way of packets.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct RecordedTopology {
@@ -11,4 +16,7 @@ pub struct RecordedTopology {
     pub json: serde_json::Value,
     /// As text for people.
     pub text: String,
+    /// What decides the way of packets, for each node.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub facts: Vec<Arc<NodeFacts>>,
 }

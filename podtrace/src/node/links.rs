@@ -3,7 +3,7 @@ mod relations;
 
 use std::{
     collections::HashMap,
-    fmt, io,
+    io,
     net::IpAddr,
     os::fd::{AsFd, AsRawFd as _},
 };
@@ -16,18 +16,21 @@ use rtnetlink::{
         RouteNetlinkMessage,
         address::{AddressAttribute, AddressMessage},
         link::{
-            InfoData, InfoKind, InfoVxlan, LinkAttribute, LinkFlags, LinkInfo, LinkLayerType,
-            LinkMessage, State,
+            BridgePortState, InfoBridgePort, InfoData, InfoKind, InfoPortData, InfoVxlan,
+            LinkAttribute, LinkFlags, LinkInfo, LinkLayerType, LinkMessage, State,
         },
         nsid::{NsidAttribute, NsidMessage},
     },
 };
-use serde::{Serialize, Serializer};
 use thiserror::Error;
 
+pub use crate::model::{
+    facts::{Port, Vxlan},
+    subnet::AddressPrefix,
+};
 use crate::{
     netns::{NetNs, NetNsError, netlink::answer},
-    packet::{Framing, Mac, covers},
+    packet::{Framing, Mac},
 };
 
 /// Why a namespace's interfaces are not known.
@@ -73,22 +76,6 @@ pub enum LinkKind {
     Other,
 }
 
-/// A VXLAN interface's settings.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Vxlan {
-    /// VXLAN network identifier, 24 bits.
-    pub vni: u32,
-    /// UDP destination port.
-    pub port: u16,
-    /// Index of the interface below it.
-    pub underlay: Option<u32>,
-    /// Source address of its packets: the node's VTEP.
-    pub local: Option<IpAddr>,
-    /// Whether it learns from packets which VTEP leads to which address; flannel's does
-    /// not.
-    pub learning: bool,
-}
-
 /// The kernel's operational state of an interface (RFC 2863).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum OperState {
@@ -103,36 +90,6 @@ pub enum OperState {
     LowerLayerDown,
     /// Waits for something (dormant, testing, not present).
     Waiting,
-}
-
-/// An address with the length of its subnet's prefix.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct AddressPrefix {
-    /// The interface's own address.
-    pub address: IpAddr,
-    /// Length of the prefix in bits.
-    pub len: u8,
-}
-
-impl AddressPrefix {
-    /// Whether an address is in the same subnet.
-    #[must_use]
-    pub fn covers(&self, address: IpAddr) -> bool {
-        covers(self.address, self.len, address)
-    }
-}
-
-/// `10.244.1.0/24`
-impl fmt::Display for AddressPrefix {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.address, self.len)
-    }
-}
-
-impl Serialize for AddressPrefix {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
 }
 
 /// One interface.
@@ -165,6 +122,8 @@ pub struct Link {
     pub oper: OperState,
     /// Index of the bridge, switch or bond that it is a port of, or of its VRF.
     pub master: Option<u32>,
+    /// Its settings as a port of a bridge.
+    pub port: Option<Port>,
     /// Packets that it has sent and received.
     pub packets: u64,
     /// Whether packets leave the node by it. The list of interfaces does not show it:
@@ -249,6 +208,7 @@ pub(super) fn link(message: LinkMessage, prefixes: Vec<AddressPrefix>) -> Link {
         up: message.header.flags.contains(LinkFlags::Up),
         oper: OperState::Unknown,
         master: None,
+        port: None,
         packets: 0,
         is_uplink: false,
     };
@@ -260,7 +220,10 @@ pub(super) fn link(message: LinkMessage, prefixes: Vec<AddressPrefix>) -> Link {
             LinkAttribute::IfName(name) => link.name = name,
             LinkAttribute::Link(peer) => link.peer = Some(peer),
             LinkAttribute::LinkNetNsId(id) => link.peer_nsid = Some(id),
-            LinkAttribute::LinkInfo(info) => link.kind = kind(&info),
+            LinkAttribute::LinkInfo(info) => {
+                link.kind = kind(&info);
+                link.port = port(&info);
+            }
             LinkAttribute::Mtu(mtu) => link.mtu = mtu,
             LinkAttribute::Address(mac) => link.mac = mac.try_into().ok().map(Mac),
             LinkAttribute::OperState(state) => link.oper = oper(state),
@@ -313,6 +276,27 @@ fn kind(info: &[LinkInfo]) -> LinkKind {
         }
     }
     found
+}
+
+fn port(info: &[LinkInfo]) -> Option<Port> {
+    let settings = info.iter().find_map(|item| match item {
+        LinkInfo::PortData(InfoPortData::BridgePort(settings)) => Some(settings),
+        _ => None,
+    })?;
+    let mut port = Port::default();
+    for setting in settings {
+        match setting {
+            InfoBridgePort::State(state) => {
+                port.is_forwarding = *state == BridgePortState::Forwarding;
+            }
+            InfoBridgePort::HairpinMode(hairpin) => port.hairpin = *hairpin,
+            InfoBridgePort::Isolated(isolated) => port.isolated = *isolated,
+            InfoBridgePort::Learning(learning) => port.learning = *learning,
+            InfoBridgePort::UnicastFlood(flood) => port.flood = *flood,
+            _ => {}
+        }
+    }
+    Some(port)
 }
 
 fn vxlan(settings: &[InfoVxlan]) -> Vxlan {

@@ -13,7 +13,7 @@ use std::net::IpAddr;
 use serde::Serialize;
 
 pub use check::{Checked, Problem, Severity, check};
-pub use collect::{NodeInput, TopologyError, collect};
+pub use collect::{NodeInput, TopologyError, collect, facts};
 pub use sharing::Sharing;
 
 use super::{links::AddressPrefix, processes::Namespaces};

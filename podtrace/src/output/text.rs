@@ -10,6 +10,7 @@ mod remarks;
 mod sequences;
 mod summary;
 mod times;
+mod verdict;
 
 use std::{fmt::Write as _, sync::Arc};
 

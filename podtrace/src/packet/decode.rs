@@ -17,6 +17,9 @@ pub(super) const UDP_LEN: usize = 8;
 /// Length of an ICMP or ICMPv6 header.
 pub(super) const ICMP_LEN: usize = 8;
 
+/// "Don't fragment" in the byte of the flags of an IPv4 header (RFC 791).
+const DF: u8 = 0x40;
+
 /// Where parts of a packet are in its frame, in bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Places {
@@ -189,6 +192,8 @@ impl Packet {
             ttl: layer.ttl,
             protocol: layer.protocol,
             id: layer.id,
+            may_fragment: source.is_ipv4()
+                && frame.get(start + 6).is_some_and(|byte| byte & DF == 0),
             fragment: layer
                 .fragment
                 .map(|(id, offset, more)| Fragment { id, offset, more }),

@@ -4,6 +4,7 @@ use std::{net::IpAddr, sync::Arc};
 use super::{
     headers::{DnsObject, HeadersObject, HttpObject},
     hop::{HopObject, SocketObject},
+    verdict::VerdictObject,
 };
 use crate::{
     field::{TimeNs, object},
@@ -105,6 +106,8 @@ object! {
         refusal: Option<RefusalObject>,
         /// what a kernel says that has dropped it
         dropped: Option<DropObject>,
+        /// why it did not arrive, if the tables of its nodes are known
+        verdict: Option<Box<VerdictObject>>,
         /// of an ICMP error that quotes a packet, or a reset that answers a SYN: that packet
         about: Option<u64>,
         /// nanoseconds from the first hop to the last that is not a copy for somebody else
@@ -260,6 +263,7 @@ impl<'a> PathObject<'a> {
                 .dropped
                 .as_deref()
                 .map(|dropped| DropObject::new(dropped, world, epoch_ns)),
+            verdict: VerdictObject::of(path, world),
             about: path.about,
             duration_ns: path.duration_ns(),
             hops: hops

@@ -113,7 +113,7 @@ impl Stage {
         }
         let found = describe(self.nodes.clone(), Sockets::None, &self.table).await;
         match found {
-            Ok(topology) => {
+            Ok((topology, _)) => {
                 let mut out = "\nwhat podtrace topology says of it: ".to_owned();
                 text::write_problems(&mut out, &topology, self.color, width());
                 self.print(&out);

@@ -17,6 +17,7 @@ pub(in crate::node) fn link(ifindex: u32, kind: LinkKind) -> Link {
         up: true,
         oper: OperState::Unknown,
         master: None,
+        port: None,
         packets: 0,
         is_uplink: false,
     }

@@ -6,19 +6,25 @@ use std::{
 
 use futures_util::TryStreamExt as _;
 use rtnetlink::{
-    Handle,
+    Handle, IpVersion,
     packet_route::{
         AddressFamily,
         neighbour::{NeighbourAddress, NeighbourAttribute, NeighbourFlags, NeighbourMessage},
         route::{RouteAddress, RouteAttribute, RouteMessage, RouteType, RouteVia},
+        rule::{RuleAction, RuleAttribute, RuleFlags, RuleMessage},
     },
 };
 use thiserror::Error;
 
 use super::{FdbEntry, Neighbour, NeighbourState, Route, RouteKind, Tables};
 use crate::{
+    model::{
+        subnet::AddressPrefix,
+        tables::{self, Rule},
+    },
     netns::{NetNs, NetNsError, netlink::answer},
     packet::Mac,
+    text::sanitize::sanitize,
 };
 
 /// `NUD_*` of linux/neighbour.h.
@@ -35,7 +41,7 @@ pub enum TablesError {
     /// The kernel refused a dump.
     #[error("failed to list the {what} of {netns}")]
     Dump {
-        /// Routes, neighbours or forwarding entries.
+        /// Routes, rules, neighbours or forwarding entries.
         what: &'static str,
         /// The namespace.
         netns: String,
@@ -80,6 +86,69 @@ pub async fn read_routes(netns: &NetNs) -> Result<Vec<Route>, TablesError> {
         routes.extend(messages.iter().flat_map(routes_of));
     }
     Ok(routes)
+}
+
+/// Reads the policy rules of a namespace, of both families, in order of their priority.
+///
+/// # Errors
+/// When the namespace cannot be entered or the kernel refuses.
+pub async fn read_rules(netns: &NetNs) -> Result<Vec<Rule>, TablesError> {
+    let handle = netns.netlink()?;
+    let mut rules = Vec::new();
+    for version in [IpVersion::V4, IpVersion::V6] {
+        let dump = handle.rule().get(version).execute();
+        let messages: Vec<_> = dump.try_collect().await.map_err(error(netns, "rules"))?;
+        rules.extend(messages.iter().filter_map(rule));
+    }
+    rules.sort_by_key(|rule| rule.priority);
+    Ok(rules)
+}
+
+fn rule(message: &RuleMessage) -> Option<Rule> {
+    let header = &message.header;
+    let is_ipv4 = match header.family {
+        AddressFamily::Inet => true,
+        AddressFamily::Inet6 => false,
+        _ => return None,
+    };
+    let mut rule = Rule {
+        priority: 0,
+        is_ipv4,
+        from: None,
+        to: None,
+        input: None,
+        is_conditional: header.tos != 0 || header.flags.contains(RuleFlags::Invert),
+        action: match header.action {
+            RuleAction::ToTable => tables::RuleAction::Table(header.table.into()),
+            RuleAction::Blackhole => tables::RuleAction::Refuse(RouteKind::Blackhole),
+            RuleAction::Unreachable => tables::RuleAction::Refuse(RouteKind::Unreachable),
+            RuleAction::Prohibit => tables::RuleAction::Refuse(RouteKind::Prohibit),
+            _ => tables::RuleAction::Other,
+        },
+    };
+    let prefix = |address: IpAddr, len| AddressPrefix { address, len };
+    for attribute in &message.attributes {
+        match attribute {
+            RuleAttribute::Priority(priority) => rule.priority = *priority,
+            RuleAttribute::Source(address) => rule.from = Some(prefix(*address, header.src_len)),
+            RuleAttribute::Destination(address) => {
+                rule.to = Some(prefix(*address, header.dst_len));
+            }
+            RuleAttribute::Iifname(name) => rule.input = Some(sanitize(name)),
+            RuleAttribute::Table(table) => {
+                if let tables::RuleAction::Table(known) = &mut rule.action {
+                    *known = *table;
+                }
+            }
+            RuleAttribute::FwMark(0)
+            | RuleAttribute::FwMask(_)
+            | RuleAttribute::Protocol(_)
+            | RuleAttribute::SuppressPrefixLen(u32::MAX)
+            | RuleAttribute::SuppressIfGroup(u32::MAX) => {}
+            _ => rule.is_conditional = true,
+        }
+    }
+    Some(rule)
 }
 
 fn error(netns: &NetNs, what: &'static str) -> impl FnOnce(rtnetlink::Error) -> TablesError {
@@ -175,7 +244,10 @@ fn kind(kind: RouteType) -> RouteKind {
     match kind {
         RouteType::Unicast => RouteKind::Unicast,
         RouteType::Local => RouteKind::Local,
-        RouteType::BlackHole | RouteType::Unreachable | RouteType::Prohibit => RouteKind::Refused,
+        RouteType::BlackHole => RouteKind::Blackhole,
+        RouteType::Unreachable => RouteKind::Unreachable,
+        RouteType::Prohibit => RouteKind::Prohibit,
+        RouteType::Throw => RouteKind::Throw,
         _ => RouteKind::Other,
     }
 }

@@ -1,9 +1,12 @@
+use std::net::IpAddr;
+
 use proptest::prelude::*;
 
 use super::*;
 use crate::{
     model::subnet::vtep_of,
     node::links::{Vxlan, fixture},
+    packet::{Mac, covers},
 };
 
 const FLANNEL: u32 = 4;
@@ -121,20 +124,6 @@ fn default_forwarding_entry_serves_unknown_macs() {
     tables.fdb = vec![fdb(0, "192.168.77.99")];
     let hop = tables.next_hop(FLANNEL, ip("10.244.2.0"));
     assert_eq!(hop, NextHop::Vtep(Mac([2; 6]), ip("192.168.77.99")));
-}
-
-#[test]
-fn longest_prefix_then_metric_decides() {
-    let mut tables = tables();
-    assert_eq!(tables.route_to(ip("10.244.2.129")).unwrap().len, 25);
-    assert_eq!(tables.route_to(ip("1.1.1.1")).unwrap().len, 0);
-    assert_eq!(tables.route_to(ip("2000::1")), None);
-    let mut better = route("0.0.0.0/0", "192.168.77.2", 2);
-    tables.routes[0].metric = 100;
-    better.metric = 50;
-    tables.routes.push(better);
-    let gateway = tables.route_to(ip("1.1.1.1")).unwrap().gateway;
-    assert_eq!(gateway, Some(ip("192.168.77.2")));
 }
 
 #[test]

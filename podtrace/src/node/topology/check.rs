@@ -1,20 +1,23 @@
-//! Finds the problems of a topology. Pure: it depends on the model only.
+//! Finds the problems of a topology. Pure: it depends on the model and on the facts only.
 //!
 //! A check fires if packets are certainly lost, or if a setting differs from what the
 //! overlay needs; a healthy flannel node has no problems.
 mod bridges;
 mod nodes;
 mod pods;
+mod rules;
 mod tunnels;
 
-use std::net::IpAddr;
+use std::{net::IpAddr, sync::Arc};
 
 use serde::Serialize;
 
 use super::{Bridge, Interface, NodeTopology, Topology, Tunnel};
 use crate::{
     field::{object, texts},
+    model::facts::NodeFacts,
     packet::is_link_local,
+    rules::PodNames,
 };
 
 object! {
@@ -37,12 +40,17 @@ impl Default for Checked {
                 "IP forwarding",
                 "routes",
                 "bridge ports",
-                "neighbour and forwarding entries of VXLAN",
+                "neighbour and forwarding entries",
+                "VTEPs, VNIs and UDP ports of VXLAN",
+                "rp_filter",
+                "use of connection tracking",
             ]),
             not_looked_at: Some(&[
                 "firewall rules (iptables, nftables, NetworkPolicies)",
                 "Services",
                 "tc and BPF programs of others",
+                "VRFs, and routes by mark, port or user",
+                "hairpin mode of bridge ports",
                 "the network between the nodes",
             ]),
         }
@@ -77,9 +85,10 @@ object! {
     }
 }
 
-/// Finds the problems; the worst first, else in the order of the nodes.
+/// Finds the problems; the worst first, else in the order of the nodes. `pods`: the names of the
+/// pods in the namespaces of `facts`.
 #[must_use]
-pub fn check(topology: &Topology) -> Vec<Problem> {
+pub fn check(topology: &Topology, facts: &[Arc<NodeFacts>], pods: PodNames<'_>) -> Vec<Problem> {
     let mut found = Found::default();
     for node in &topology.nodes {
         found.node.clone_from(&node.name);
@@ -94,6 +103,7 @@ pub fn check(topology: &Topology) -> Vec<Problem> {
     }
     nodes::check_together(&topology.nodes, &mut found);
     pods::check_addresses(&topology.nodes, &mut found);
+    rules::check(facts, pods, &mut found);
     found.problems.sort_by_key(|problem| problem.severity);
     found.problems
 }

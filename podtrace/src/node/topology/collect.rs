@@ -1,15 +1,20 @@
 //! Reads the topology from the kernel, and joins it with the data of the runtime.
+mod facts;
 mod node;
 mod pods;
 mod space;
 
-use std::{collections::HashSet, fs, io};
+use std::{
+    collections::{HashMap, HashSet},
+    fs, io,
+    sync::Arc,
+};
 
 use thiserror::Error;
 
 use super::{NodeTopology, Topology, check};
 use crate::{
-    model::pod,
+    model::{facts::NodeFacts, pod},
     netns::{NetNs, candidates::candidates},
     node::{
         links::{self, Link, LinksError},
@@ -18,7 +23,9 @@ use crate::{
         tables::{self, Tables, TablesError},
         uplinks::{self, uplinks},
     },
+    text::sanitize::sanitize,
 };
+use facts::Rest;
 use space::Space;
 
 /// A node to describe, with the data that is known beforehand.
@@ -55,10 +62,25 @@ struct RawNode {
     input: NodeInput,
     links: Vec<Link>,
     tables: Tables,
+    rest: Rest,
     spaces: Vec<Space>,
 }
 
 impl RawNode {
+    /// The names of its pods by the ids of their namespaces.
+    fn pod_names(&self) -> impl Iterator<Item = (u64, Arc<str>)> {
+        self.spaces.iter().map(|space| {
+            let mut pods = self.input.pods.iter();
+            let known = pods.find(|pod| !pod.host_network && pod.netns_id == Some(space.id));
+            let name = known.map(|pod| sanitize(&pod.full_name()));
+            let name = name.or_else(|| space.given.clone());
+            (
+                space.id,
+                name.unwrap_or_else(|| space.fallback(None)).into(),
+            )
+        })
+    }
+
     /// Indices of the node's ends of its pods' veths.
     fn ends_of_pods(&self) -> HashSet<u32> {
         let ties = self.spaces.iter().flat_map(|space| &space.ties);
@@ -67,14 +89,52 @@ impl RawNode {
 }
 
 /// Reads the nodes and every namespace that is a pod's or tied to them by a veth, and
-/// checks them. `table` names namespaces without a runtime.
+/// checks them. `table` names namespaces without a runtime. Also returns what decides the way
+/// of packets there.
 ///
 /// # Errors
 /// When a node cannot be read; a pod's namespace that vanishes meanwhile is
 /// left out. Needs a tokio runtime.
-pub async fn collect(nodes: Vec<NodeInput>, table: &PodTable) -> Result<Topology, TopologyError> {
+pub async fn collect(
+    nodes: Vec<NodeInput>,
+    table: &PodTable,
+) -> Result<(Topology, Vec<Arc<NodeFacts>>), TopologyError> {
     let scan = processes::scan().map_err(TopologyError::Processes)?;
     let kernel = kernel_release();
+    let raw_nodes = read(nodes, table).await?;
+    let facts = all_facts(&raw_nodes);
+    let names: HashMap<u64, Arc<str>> = raw_nodes.iter().flat_map(RawNode::pod_names).collect();
+    let mut topology = Topology {
+        nodes: raw_nodes
+            .into_iter()
+            .map(|raw| NodeTopology {
+                kernel: kernel.clone(),
+                ..node::describe(raw, &scan)
+            })
+            .collect(),
+        ..Topology::default()
+    };
+    topology.problems = check(&topology, &facts, &|netns| names.get(&netns).cloned());
+    Ok((topology, facts))
+}
+
+/// Reads what decides the way of packets on the nodes, and nothing else of [`collect`].
+///
+/// # Errors
+/// As [`collect`].
+pub async fn facts(
+    nodes: Vec<NodeInput>,
+    table: &PodTable,
+) -> Result<Vec<Arc<NodeFacts>>, TopologyError> {
+    Ok(all_facts(&read(nodes, table).await?))
+}
+
+fn all_facts(raw_nodes: &[RawNode]) -> Vec<Arc<NodeFacts>> {
+    let facts = |(number, raw)| Arc::new(facts::facts(raw, number));
+    raw_nodes.iter().enumerate().map(facts).collect()
+}
+
+async fn read(nodes: Vec<NodeInput>, table: &PodTable) -> Result<Vec<RawNode>, TopologyError> {
     let mut raw_nodes = Vec::with_capacity(nodes.len());
     for input in nodes {
         let mut links = links::list(&input.netns).await?;
@@ -82,6 +142,7 @@ pub async fn collect(nodes: Vec<NodeInput>, table: &PodTable) -> Result<Topology
         let found = uplinks(&links, &tables.routes);
         uplinks::mark(&mut links, &found);
         raw_nodes.push(RawNode {
+            rest: Rest::read(&input.netns, &links).await,
             links,
             tables,
             spaces: Vec::new(),
@@ -96,18 +157,7 @@ pub async fn collect(nodes: Vec<NodeInput>, table: &PodTable) -> Result<Topology
             of_pods.contains(&host.ifindex)
         });
     }
-    let mut topology = Topology {
-        nodes: raw_nodes
-            .into_iter()
-            .map(|raw| NodeTopology {
-                kernel: kernel.clone(),
-                ..node::describe(raw, &scan)
-            })
-            .collect(),
-        ..Topology::default()
-    };
-    topology.problems = check(&topology);
-    Ok(topology)
+    Ok(raw_nodes)
 }
 
 /// Gives every namespace to the node that it belongs to.

@@ -11,6 +11,7 @@ use super::{
     micros,
     places::Places,
     remarks::reason,
+    verdict,
 };
 use crate::{
     clock::nodes::{duration, signed_duration},
@@ -38,6 +39,7 @@ impl Text {
             self.painted_outcome(out, path, world);
             out.push('\n');
         }
+        verdict::lines(out, indent, path, world, self.painter());
         // Also where the outcome is unknown: another tool's capture tells as much.
         if let Some(round_trip) = path.measured_trip() {
             let painter = self.painter();

@@ -127,6 +127,7 @@ mod tests {
             ttl: 64,
             protocol: 6,
             id: 0,
+            may_fragment: true,
             fragment: None,
         });
         packet.transport = Transport::Tcp {

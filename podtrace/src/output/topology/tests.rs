@@ -10,7 +10,7 @@ fn broken() -> Topology {
     let node = &mut topology.nodes[0];
     node.tunnels[0].routes[0].vtep = None;
     node.bridges[0].interface.mtu = 1500;
-    topology.problems = check(&topology);
+    topology.problems = check(&topology, &[], &|_| None);
     topology
 }
 

@@ -54,6 +54,7 @@ pub(crate) fn packet(destination: &str) -> Packet {
             ttl: 64,
             protocol: 17,
             id: 0,
+            may_fragment: true,
             fragment: None,
         }),
         transport: Transport::Udp {

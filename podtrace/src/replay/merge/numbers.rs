@@ -1,5 +1,5 @@
 //! Maps the numbers of one session to unique numbers among all sessions.
-use std::{collections::HashMap, ops::Range};
+use std::{collections::HashMap, ops::Range, sync::Arc};
 
 use crate::{
     model::{event::Event, origin::Origin, snapshot::Holder},
@@ -148,12 +148,18 @@ impl Numbers {
                     tap.interface = self.point(tap.interface).unwrap_or(OTHERS);
                 }
             }
+            Update::Topology(topology) => {
+                for facts in &mut topology.facts {
+                    let facts = Arc::make_mut(facts);
+                    facts.node = self.node(facts.node);
+                    facts.map_netns(id);
+                }
+            }
             Update::Start(_)
             | Update::Cluster { .. }
             | Update::Changes { .. }
             | Update::Sampling { .. }
             | Update::Attaching { .. }
-            | Update::Topology(_)
             | Update::Notice { .. } => {}
         }
         true

@@ -179,7 +179,11 @@ pub(super) fn item(entry: Entry, epoch_ns: i64, snapshots: &mut Vec<Snapshot>) -
             Some(Item::NotRecorded(missed))
         }
         Entry::Clock { .. } => None,
-        Entry::Topology(topology) => Some(Item::here(Update::Topology(topology))),
+        Entry::Topology(topology) => {
+            let mut update = Update::Topology(topology);
+            update.make_safe();
+            Some(Item::here(update))
+        }
         Entry::End(end) => Some(Item::End(end)),
     }
 }

@@ -35,7 +35,7 @@ pub(super) struct StateLog {
     changes: BTreeMap<usize, (Origin, u64)>,
     /// How many interfaces were still to be attached to, and since when.
     attaching: BTreeMap<usize, (Origin, Update)>,
-    topology: Option<Box<RecordedTopology>>,
+    topology: BTreeMap<usize, Box<RecordedTopology>>,
 }
 
 /// The updates of the Kubernetes API in one session.
@@ -112,7 +112,7 @@ impl StateLog {
                 self.attaching.insert(origin.session, known);
             }
             Update::Topology(topology) => {
-                self.topology = Some(topology.clone());
+                self.topology.insert(origin.session, topology.clone());
                 return Entry::Topology(topology.clone());
             }
             // Too many to be repeated in each file: they only decide between equal packets.
@@ -159,7 +159,7 @@ impl StateLog {
     /// event before it.
     pub(super) fn entries(&self, world: &World, ts_ns: u64) -> Vec<Entry> {
         let mut entries = Vec::new();
-        entries.extend(self.topology.clone().map(Entry::Topology));
+        entries.extend(self.topology.values().cloned().map(Entry::Topology));
         for (origin, count) in self.changes.values() {
             entries.push(self.entry(origin.clone(), Update::Changes { count: *count }));
         }

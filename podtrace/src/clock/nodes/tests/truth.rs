@@ -106,6 +106,7 @@ pub(super) fn key(number: u32) -> PacketKey {
             ttl: 64,
             protocol: 1,
             id: 0,
+            may_fragment: true,
             fragment: None,
         }),
         transport: Transport::None,

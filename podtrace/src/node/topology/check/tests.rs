@@ -11,7 +11,7 @@ use crate::{
 fn found(damage: impl FnOnce(&mut Topology)) -> Vec<String> {
     let mut topology = healthy();
     damage(&mut topology);
-    let problems = check(&topology);
+    let problems = check(&topology, &[], &|_| None);
     assert!(problems.iter().all(|problem| !problem.hint.is_empty()));
     problems
         .iter()

@@ -1,9 +1,8 @@
 //! Builds the model of one node from its data.
-use std::{collections::HashMap, fs};
+use std::collections::HashMap;
 
 use super::{RawNode, missing};
 use crate::{
-    netns::NetNs,
     node::{
         links::{AddressPrefix, Link, LinkKind, OperState, Vxlan},
         processes::{Namespaces, NsKind, Process, Scan},
@@ -29,7 +28,10 @@ pub(super) fn describe(raw: RawNode, scan: &Scan) -> NodeTopology {
         name: raw.input.name.clone(),
         runtime: raw.input.runtime.as_deref().map(sanitize),
         namespaces: writer.own,
-        forwarding: forwarding(&raw.input.netns),
+        forwarding: Forwarding {
+            ipv4: raw.rest.settings.ipv4_forward,
+            ipv6: raw.rest.settings.ipv6_forward,
+        },
         unknown: raw
             .input
             .unknown
@@ -72,19 +74,6 @@ pub(super) fn names(links: &[Link]) -> HashMap<u32, String> {
     links.iter().map(name).collect()
 }
 
-/// Reads settings of a namespace from a thread inside it.
-fn forwarding(netns: &NetNs) -> Forwarding {
-    let read = || Forwarding {
-        ipv4: read_switch("/proc/sys/net/ipv4/ip_forward"),
-        ipv6: read_switch("/proc/sys/net/ipv6/conf/all/forwarding"),
-    };
-    netns.run(read).unwrap_or_default()
-}
-
-fn read_switch(path: &str) -> Option<bool> {
-    Some(fs::read_to_string(path).ok()?.trim() != "0")
-}
-
 /// Builds the model of a node from its data.
 pub(super) struct Writer<'a> {
     pub(super) raw: &'a RawNode,
@@ -111,10 +100,9 @@ impl Writer<'_> {
 
     /// An interface through which packets of pods come in.
     fn forwarder(&self, link: &Link) -> Interface {
-        let path = format!("/proc/sys/net/ipv4/conf/{}/forwarding", link.name);
-        let read = self.raw.input.netns.run(|| read_switch(&path));
+        let settings = self.raw.rest.devices.get(&link.ifindex);
         Interface {
-            forwards_ipv4: read.unwrap_or_default(),
+            forwards_ipv4: settings.and_then(|settings| settings.ipv4_forward),
             ..self.interface(link, &self.names)
         }
     }
@@ -123,7 +111,7 @@ impl Writer<'_> {
         let routes = self.raw.tables.routes.iter();
         routes
             .filter(|route| route.table != LOCAL_TABLE && !is_link_local(route.destination))
-            .filter(|route| matches!(route.kind, RouteKind::Unicast | RouteKind::Refused))
+            .filter(|route| route.kind == RouteKind::Unicast || route.kind.is_refusal())
             .map(|route| Route {
                 subnet: prefix_of(route),
                 gateway: route.gateway,
@@ -131,7 +119,7 @@ impl Writer<'_> {
                     .ifindex
                     .and_then(|index| self.names.get(&index).cloned()),
                 table: route.table,
-                refused: route.kind == RouteKind::Refused,
+                refused: route.kind.is_refusal(),
             })
             .collect()
     }

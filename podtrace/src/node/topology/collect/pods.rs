@@ -76,7 +76,7 @@ impl Writer<'_> {
             netns: Some(space.inode),
             addresses: known.map_or(addresses, |pod| pod.addresses.clone()),
             interfaces,
-            gateways: space.gateways.clone(),
+            gateways: space.gateways(),
             ..self.with_containers(known, &inside)
         }
     }

@@ -1,13 +1,13 @@
 //! A network namespace other than the nodes': a pod's, or one that looks like it.
 use std::{net::IpAddr, path::Path};
 
-use super::RawNode;
+use super::{RawNode, facts::Rest};
 use crate::{
     netns::{NetNs, file_name},
     node::{
         links::{self, Link, LinkKind},
         pod_table::PodTable,
-        tables::{self, RouteKind},
+        tables::{self, RouteKind, Tables},
     },
     text::{escape::shown, sanitize::sanitize},
 };
@@ -26,8 +26,10 @@ pub(super) struct Space {
     pub(super) links: Vec<Link>,
     /// For each interface of a veth pair: its index, and that of the node's end.
     pub(super) ties: Vec<(u32, u32)>,
-    /// Next hops of its default routes.
-    pub(super) gateways: Vec<IpAddr>,
+    /// Its tables; one whose tables cannot be read counts as one without.
+    pub(super) tables: Tables,
+    /// Its settings and rules.
+    pub(super) rest: Rest,
 }
 
 impl Space {
@@ -64,10 +66,20 @@ impl Space {
             id: netns.id,
             file: file_name(path).map(shown),
             given: table.pod(path).map(|name| name.to_string()),
-            gateways: gateways(netns).await,
+            tables: tables::read(netns).await.unwrap_or_default(),
+            rest: Rest::read(netns, &links).await,
             links,
             ties,
         })
+    }
+
+    /// Next hops of its default routes.
+    pub(super) fn gateways(&self) -> Vec<IpAddr> {
+        let routes = self.tables.routes.iter();
+        routes
+            .filter(|route| route.kind == RouteKind::Unicast && route.len == 0)
+            .filter_map(|route| route.gateway)
+            .collect()
     }
 
     /// Its name without a known pod.
@@ -87,15 +99,5 @@ fn ties(hosts: &[&Link], links: &[Link]) -> Vec<(u32, u32)> {
             let host = hosts.iter().find(|host| link.is_peer_of(host))?;
             Some((link.ifindex, host.ifindex))
         })
-        .collect()
-}
-
-/// A namespace whose routes cannot be read counts as one without routes.
-async fn gateways(netns: &NetNs) -> Vec<IpAddr> {
-    let routes = tables::read_routes(netns).await.unwrap_or_default();
-    routes
-        .into_iter()
-        .filter(|route| route.kind == RouteKind::Unicast && route.len == 0)
-        .filter_map(|route| route.gateway)
         .collect()
 }

@@ -61,6 +61,7 @@ mod tests {
                 ttl: 64,
                 protocol: 17,
                 id: 0,
+                may_fragment: true,
                 fragment: None,
             }),
             transport: Transport::Udp {

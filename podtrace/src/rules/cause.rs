@@ -1,0 +1,299 @@
+//! Why packets go no further.
+mod words;
+
+use std::{
+    fmt::{self, Display},
+    net::IpAddr,
+    sync::Arc,
+};
+
+use crate::{
+    model::{subnet::AddressPrefix, tables::RouteKind},
+    packet::Mac,
+};
+
+/// An interface by name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The node.
+    pub node: Arc<str>,
+    /// The pod, if it is in one.
+    pub pod: Option<Arc<str>>,
+    /// The interface.
+    pub interface: Arc<str>,
+}
+
+impl Place {
+    /// The pod, or the node of what is in none.
+    #[must_use]
+    pub fn owner(&self) -> &str {
+        self.pod.as_deref().unwrap_or(&self.node)
+    }
+}
+
+/// `cni0 of worker1`, `eth0 of default/web`
+impl Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} of {}", self.interface, self.owner())
+    }
+}
+
+/// The cause of an end. Names are safe for a terminal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// An interface is down.
+    DeviceDown {
+        /// The interface.
+        at: Place,
+        /// Whether it was set down; it has no carrier otherwise.
+        is_set: bool,
+    },
+    /// The packet is larger than an interface allows, and may not be fragmented.
+    MtuExceeded {
+        /// The interface.
+        at: Place,
+        /// Its MTU.
+        mtu: u32,
+        /// The length of the packet there.
+        length: u32,
+        /// The MTU of the interface that has sent it, if it is larger than that.
+        sender: Option<Box<(Place, u32)>>,
+    },
+    /// The TTL or hop limit has come to its end.
+    TtlExpired {
+        /// The interface that it came in by.
+        at: Place,
+    },
+    /// No route leads to an address.
+    NoRoute {
+        /// The node or pod that has none.
+        owner: String,
+        /// The address.
+        to: IpAddr,
+    },
+    /// A route refuses its packets.
+    RefusedByRoute {
+        /// The node or pod that has it.
+        owner: String,
+        /// Its subnet; none if a policy rule refuses.
+        subnet: Option<AddressPrefix>,
+        /// How it refuses.
+        kind: RouteKind,
+    },
+    /// The route to a pod of the node leads by another interface than the pod's.
+    RouteAstray {
+        /// The node that has it.
+        owner: String,
+        /// The pod's address.
+        to: IpAddr,
+        /// The interface of the route.
+        by: String,
+        /// The interface that the pod is behind.
+        right: String,
+    },
+    /// The route back to the sender leads by another interface, or there is none.
+    ReversePath {
+        /// The interface that the packet came in by.
+        at: Place,
+        /// The sender.
+        source: IpAddr,
+        /// The interface that the route back leads to.
+        back: Option<String>,
+    },
+    /// Forwarding is off.
+    ForwardingOff {
+        /// The interface that the packet came in by.
+        at: Place,
+        /// Whether it is off for the whole namespace.
+        is_all: bool,
+        /// Whether it is that of IPv4.
+        is_ipv4: bool,
+    },
+    /// The next hop has no neighbour entry, and nobody is asked.
+    NeighbourMissing {
+        /// The interface towards it.
+        at: Place,
+        /// The next hop.
+        address: IpAddr,
+    },
+    /// The next hop did not answer.
+    NeighbourFailed {
+        /// The interface towards it.
+        at: Place,
+        /// The next hop.
+        address: IpAddr,
+    },
+    /// The frame is for a MAC address that is not the receiver's.
+    WrongMac {
+        /// The interface with the wrong neighbour entry, or the one that refuses the frame.
+        at: Place,
+        /// The neighbour.
+        address: Option<IpAddr>,
+        /// The MAC address.
+        mac: Mac,
+        /// The right one.
+        right: Option<Mac>,
+    },
+    /// A VXLAN interface has no forwarding entry for a MAC address.
+    NoForwardingEntry {
+        /// The interface.
+        at: Place,
+        /// The MAC address.
+        mac: Mac,
+        /// The right VTEP.
+        vtep: Option<IpAddr>,
+    },
+    /// A VTEP that is not the one of the destination's node.
+    WrongVtep {
+        /// The VXLAN interface with the forwarding entry.
+        at: Place,
+        /// The MAC address of the entry.
+        mac: Option<Mac>,
+        /// The VTEP.
+        vtep: IpAddr,
+        /// Whether it is the node's own address.
+        is_own: bool,
+        /// The right one.
+        right: Option<IpAddr>,
+    },
+    /// No VXLAN interface of the receiving node has the VNI.
+    VniDiffers {
+        /// The interface that the packet came in by.
+        at: Place,
+        /// The VNI of the packet.
+        vni: u32,
+        /// Those of the node.
+        here: Vec<u32>,
+    },
+    /// The VXLAN interface of the receiving node has another UDP port.
+    PortDiffers {
+        /// That interface.
+        at: Place,
+        /// The port of the packet.
+        port: u16,
+        /// The port of the interface.
+        here: u16,
+    },
+    /// A port of a bridge does not forward.
+    PortBlocked {
+        /// The port.
+        at: Place,
+    },
+    /// Two ports of a bridge are isolated from each other.
+    PortsIsolated {
+        /// The port towards the receiver.
+        at: Place,
+    },
+    /// The frame would go back to the port that it came in by.
+    HairpinOff {
+        /// The port.
+        at: Place,
+    },
+    /// Several interfaces have the address.
+    DuplicateAddress {
+        /// The address.
+        address: IpAddr,
+        /// Their owners.
+        owners: Vec<String>,
+    },
+    /// Nobody has the address.
+    NoOwner {
+        /// The address.
+        address: IpAddr,
+        /// The address that was translated to it.
+        behind: Option<IpAddr>,
+    },
+    /// An answer refuses it.
+    Refused {
+        /// Who has answered.
+        by: String,
+        /// What the answer says.
+        reason: String,
+    },
+    /// No socket takes it where it arrived.
+    NoListener {
+        /// The pod or node.
+        owner: String,
+    },
+    /// It went in a circle.
+    Loop,
+    /// The kernel has dropped it and tells a reason.
+    Kernel {
+        /// The reason by its name in the kernel.
+        reason: String,
+        /// The function that dropped it.
+        function: Option<String>,
+        /// What that means.
+        meaning: Option<&'static str>,
+    },
+    /// The facts do not explain it.
+    Unknown {
+        /// Why not, if there is a reason.
+        why: Option<&'static str>,
+        /// What podtrace does not see, and could be the cause.
+        candidates: Vec<String>,
+    },
+}
+
+impl Cause {
+    /// The names of all causes in JSON.
+    pub const NAMES: [&'static str; 25] = [
+        "device_down",
+        "mtu_exceeded",
+        "ttl_expired",
+        "no_route",
+        "refused_by_route",
+        "route_astray",
+        "reverse_path",
+        "forwarding_off",
+        "neighbour_missing",
+        "neighbour_failed",
+        "wrong_mac",
+        "no_forwarding_entry",
+        "wrong_vtep",
+        "vni_differs",
+        "port_differs",
+        "port_blocked",
+        "ports_isolated",
+        "hairpin_off",
+        "duplicate_address",
+        "no_owner",
+        "refused",
+        "no_listener",
+        "loop",
+        "kernel_drop",
+        "unknown",
+    ];
+
+    /// Its name in JSON.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::DeviceDown { .. } => "device_down",
+            Self::MtuExceeded { .. } => "mtu_exceeded",
+            Self::TtlExpired { .. } => "ttl_expired",
+            Self::NoRoute { .. } => "no_route",
+            Self::RefusedByRoute { .. } => "refused_by_route",
+            Self::RouteAstray { .. } => "route_astray",
+            Self::ReversePath { .. } => "reverse_path",
+            Self::ForwardingOff { .. } => "forwarding_off",
+            Self::NeighbourMissing { .. } => "neighbour_missing",
+            Self::NeighbourFailed { .. } => "neighbour_failed",
+            Self::WrongMac { .. } => "wrong_mac",
+            Self::NoForwardingEntry { .. } => "no_forwarding_entry",
+            Self::WrongVtep { .. } => "wrong_vtep",
+            Self::VniDiffers { .. } => "vni_differs",
+            Self::PortDiffers { .. } => "port_differs",
+            Self::PortBlocked { .. } => "port_blocked",
+            Self::PortsIsolated { .. } => "ports_isolated",
+            Self::HairpinOff { .. } => "hairpin_off",
+            Self::DuplicateAddress { .. } => "duplicate_address",
+            Self::NoOwner { .. } => "no_owner",
+            Self::Refused { .. } => "refused",
+            Self::NoListener { .. } => "no_listener",
+            Self::Loop => "loop",
+            Self::Kernel { .. } => "kernel_drop",
+            Self::Unknown { .. } => "unknown",
+        }
+    }
+}

@@ -1,0 +1,213 @@
+//! Interfaces and bridges: states, MTUs, MAC addresses, ports.
+use std::net::IpAddr;
+
+use super::{At, Cause, Place, View};
+use crate::{
+    model::facts::DeviceKind,
+    packet::{Mac, is_link_local},
+};
+
+/// Room of a VLAN tag, by which a frame may be longer than its MTU.
+const VLAN_TAG: u32 = 4;
+
+/// Whether an interface is down, or has no carrier.
+#[must_use]
+pub fn down(view: View<'_>, at: At<'_>) -> Option<Cause> {
+    let is_set = !at.device.up;
+    (is_set || !at.device.carrier).then(|| Cause::DeviceDown {
+        at: view.place(at),
+        is_set,
+    })
+}
+
+/// A packet, as far as its length is concerned.
+#[derive(Clone, Copy, Debug)]
+pub struct Length {
+    /// Its length from the IP header on.
+    pub bytes: u32,
+    /// Whether it may be fragmented where it is routed.
+    pub may_fragment: bool,
+}
+
+/// Whether a routed packet is too long for the interface that it is to leave by.
+#[must_use]
+pub fn routed_mtu(view: View<'_>, at: At<'_>, length: Length) -> Option<Cause> {
+    let mtu = at.device.mtu;
+    (length.bytes > mtu && mtu > 0 && !length.may_fragment).then(|| exceeded(view, at, length))
+}
+
+/// Whether a frame is too long for a port of a bridge or the other end of a veth: those do not
+/// fragment, and answer nothing.
+#[must_use]
+pub fn frame_mtu(view: View<'_>, at: At<'_>, length: Length) -> Option<Cause> {
+    let mtu = at.device.mtu;
+    (length.bytes > mtu.saturating_add(VLAN_TAG) && mtu > 0).then(|| exceeded(view, at, length))
+}
+
+fn exceeded(view: View<'_>, at: At<'_>, length: Length) -> Cause {
+    Cause::MtuExceeded {
+        at: view.place(at),
+        mtu: at.device.mtu,
+        length: length.bytes,
+        sender: None,
+    }
+}
+
+/// The interface of a pod that has an address, if its MTU is larger than a limit.
+#[must_use]
+pub fn larger_sender(view: View<'_>, source: IpAddr, mtu: u32) -> Option<Box<(Place, u32)>> {
+    let mut owners = view.owners(source).filter(|at| at.space.in_pod);
+    let at = owners.find(|at| at.device.mtu > mtu)?;
+    Some(Box::new((view.place(at), at.device.mtu)))
+}
+
+/// Where a bridge sends a frame.
+#[derive(Clone, Copy, Debug)]
+pub enum Forwarded<'a> {
+    /// To the bridge itself.
+    Up(At<'a>),
+    /// To a port.
+    Port(At<'a>),
+    /// To all ports: it does not know the address.
+    Flood,
+}
+
+/// Where a bridge sends a frame for a MAC address that comes in by a port, or that the bridge
+/// itself sends.
+///
+/// # Errors
+/// The cause if it sends it nowhere.
+pub fn forward<'a>(
+    view: View<'a>,
+    bridge: At<'a>,
+    from: Option<At<'a>>,
+    mac: Mac,
+    length: Length,
+) -> Result<Forwarded<'a>, Cause> {
+    if from.is_some() && is_of_bridge(bridge, mac) {
+        return Ok(Forwarded::Up(bridge));
+    }
+    let mut entries = bridge.space.tables.fdb.iter();
+    let entry = entries.find(|entry| {
+        entry.master == Some(bridge.device.ifindex)
+            && entry.mac == mac
+            && entry.ifindex != bridge.device.ifindex
+    });
+    let learned = entry.and_then(|entry| bridge.beside(entry.ifindex));
+    // What has sent nothing yet is not learned, but all ports get the frame.
+    let port = learned.or_else(|| {
+        let mut ports = ports(bridge);
+        ports.find(|port| {
+            let peer = view.peer(*port);
+            peer.is_some_and(|peer| peer.has_mac(mac))
+        })
+    });
+    let Some(port) = port else {
+        return Ok(Forwarded::Flood);
+    };
+    match to_port(view, port, from) {
+        Some(cause) => Err(cause),
+        None => match frame_mtu(view, port, length) {
+            Some(cause) => Err(cause),
+            None => Ok(Forwarded::Port(port)),
+        },
+    }
+}
+
+/// The ports of a bridge.
+pub fn ports<'a>(bridge: At<'a>) -> impl Iterator<Item = At<'a>> {
+    let devices = bridge.space.devices.iter();
+    devices
+        .filter(move |device| device.master == Some(bridge.device.ifindex))
+        .map(move |device| At { device, ..bridge })
+}
+
+fn is_of_bridge(bridge: At<'_>, mac: Mac) -> bool {
+    bridge.has_mac(mac)
+        || bridge.space.tables.fdb.iter().any(|entry| {
+            entry.mac == mac
+                && entry.permanent
+                && entry.vtep.is_none()
+                && bridge.beside(entry.ifindex).is_some_and(|at| {
+                    at.device.master == Some(bridge.device.ifindex) && at.has_mac(mac)
+                })
+        })
+}
+
+/// Whether a bridge sends nothing from one port, or from itself, to another.
+#[must_use]
+pub fn to_port(view: View<'_>, port: At<'_>, from: Option<At<'_>>) -> Option<Cause> {
+    if let Some(cause) = down(view, port) {
+        return Some(cause);
+    }
+    let at = || view.place(port);
+    let settings = port.device.port?;
+    if !settings.is_forwarding {
+        return Some(Cause::PortBlocked { at: at() });
+    }
+    let from = from?;
+    if from.is(port) && !settings.hairpin {
+        return Some(Cause::HairpinOff { at: at() });
+    }
+    let is_isolated = from.device.port.is_some_and(|from| from.isolated);
+    (is_isolated && settings.isolated && !from.is(port)).then(|| Cause::PortsIsolated { at: at() })
+}
+
+/// Whether an interface takes no frames from outside: it is a port that does not forward.
+#[must_use]
+pub fn from_port(view: View<'_>, port: At<'_>) -> Option<Cause> {
+    let settings = port.device.port?;
+    (!settings.is_forwarding).then(|| Cause::PortBlocked {
+        at: view.place(port),
+    })
+}
+
+/// Whether an interface refuses a frame for this MAC address. `address`: what it is for.
+#[must_use]
+pub fn refuses_mac(view: View<'_>, at: At<'_>, mac: Mac, address: Option<IpAddr>) -> Option<Cause> {
+    let own = at.device.mac?;
+    let is_group = mac.0[0] & 1 == 1;
+    (own != mac && !is_group).then(|| Cause::WrongMac {
+        at: view.place(at),
+        address: address.filter(|address| at.has(*address)),
+        mac,
+        right: Some(own),
+    })
+}
+
+/// Whether a neighbour entry names a MAC address that is not the owner's. `at`: the interface
+/// with the entry.
+#[must_use]
+pub fn stale_mac(view: View<'_>, at: At<'_>, address: IpAddr, mac: Mac) -> Option<Cause> {
+    if at.device.kind != DeviceKind::Bridge && at.device.kind != DeviceKind::Veth {
+        return None;
+    }
+    let is_near = |owner: &At<'_>| owner.node.node == at.node.node;
+    let mut owners = view.owners(address).filter(is_near);
+    let (first, second) = (owners.next(), owners.next());
+    let right = match (first, second) {
+        (Some(owner), None) => owner.device.mac?,
+        // Several have the address, or a bridge stands for it.
+        _ => return None,
+    };
+    (right != mac).then(|| Cause::WrongMac {
+        at: view.place(at),
+        address: Some(address),
+        mac,
+        right: Some(right),
+    })
+}
+
+/// Whether several interfaces have an address that packets are sent to.
+#[must_use]
+pub fn duplicates(view: View<'_>, address: IpAddr) -> Option<Cause> {
+    if is_link_local(address) {
+        return None;
+    }
+    let owners: Vec<String> = view
+        .owners(address)
+        .filter(|at| at.space.in_pod)
+        .map(|at| view.owner(at))
+        .collect();
+    (owners.len() > 1).then_some(Cause::DuplicateAddress { address, owners })
+}

@@ -1,0 +1,152 @@
+//! The kernel's reasons for drops (include/net/dropreason-core.h), and what they mean.
+
+/// What a reason means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reason {
+    /// Its name in the kernel, without `SKB_DROP_REASON_`.
+    pub name: &'static str,
+    /// What it means, in words.
+    pub meaning: &'static str,
+    /// The names of the causes that may be behind it, where facts show them.
+    causes: &'static str,
+    /// What to do about it.
+    pub advice: Option<&'static str>,
+}
+
+impl Reason {
+    /// Whether a cause of this name may be behind it.
+    #[must_use]
+    pub fn may_be(&self, cause: &str) -> bool {
+        self.causes.split(',').any(|name| name == cause)
+    }
+
+    /// Whether a rule of a firewall is behind it.
+    #[must_use]
+    pub fn is_firewall(&self) -> bool {
+        self.name == "NETFILTER_DROP"
+    }
+}
+
+/// What a reason means, by its name in the kernel; none of those that are not in the table, which
+/// pass through as they are.
+#[must_use]
+pub fn reason(name: &str) -> Option<Reason> {
+    let name = name.strip_prefix("SKB_DROP_REASON_").unwrap_or(name);
+    reasons().find(|reason| reason.name == name)
+}
+
+fn reasons() -> impl Iterator<Item = Reason> {
+    TABLE.lines().filter_map(|line| {
+        let mut columns = line.split('|');
+        Some(Reason {
+            name: columns.next()?,
+            meaning: columns.next()?,
+            causes: columns.next()?,
+            advice: columns.next().filter(|advice| !advice.is_empty()),
+        })
+    })
+}
+
+/// Name, meaning, causes and advice of each: of IP, TCP, UDP, sockets, neighbours, netfilter,
+/// queues, tunnels and bridges.
+const TABLE: &str = "\
+IP_CSUM|a wrong checksum of IP||
+IP_INHDR|an IP header that the kernel refuses|ttl_expired,forwarding_off|
+IP_RPFILTER|rp_filter|reverse_path|ip route get <source>; sysctl net.ipv4.conf.all.rp_filter
+IP_LOCAL_SOURCE|the source is an address of this node|duplicate_address|
+IP_INVALID_SOURCE|an invalid source address||
+IP_INVALID_DEST|an invalid destination address||
+IP_LOCALNET|a loopback address from outside||sysctl net.ipv4.conf.all.route_localnet
+IP_INNOROUTES|no route for what came in|no_route,refused_by_route,forwarding_off|ip route get <destination>
+IP_OUTNOROUTES|no route for what is sent|no_route,refused_by_route|ip route get <destination>
+PKT_TOO_BIG|larger than the MTU|mtu_exceeded|tracepath <destination>
+FRAG_REASM_TIMEOUT|a fragment was missing for too long||
+DUP_FRAG|a fragment came twice||
+UNICAST_IN_L2_MULTICAST|a unicast packet in a group frame|wrong_mac|
+IPV6DISABLED|IPv6 is disabled on the interface||sysctl net.ipv6.conf.all.disable_ipv6
+IPV6_NDISC_NS_OTHERHOST|a neighbour solicitation for somebody else|wrong_mac|
+IP_NOPROTO|nobody takes this protocol|no_listener|
+OTHERHOST|a frame for another MAC address|wrong_mac|ip neigh show
+DEV_READY|the interface is not up|device_down|ip link show
+FULL_RING|a ring of the interface was full|device_down|
+TTL_EXPIRED|the TTL has expired|ttl_expired|
+TCP_CSUM|a wrong checksum of TCP||ethtool -K <interface> tx off
+TCP_FLAGS|flags that TCP refuses||
+TCP_OLD_DATA|data that was received before||
+TCP_OFOMERGE|data that was received before||
+TCP_OVERWINDOW|data beyond the window||
+TCP_INVALID_SEQUENCE|a sequence number outside the window||
+TCP_INVALID_ACK_SEQUENCE|an acknowledgment of what was not sent||
+TCP_RESET|the connection was reset||
+TCP_INVALID_SYN|a SYN within a connection||
+TCP_CLOSE|the socket is closed|no_listener|
+TCP_LISTEN_OVERFLOW|the accept queue is full||ss -ltn; the server accepts too slowly, or its backlog is too small
+TCP_REQQFULLDROP|the queue of SYNs is full||sysctl net.ipv4.tcp_max_syn_backlog
+TCP_MD5FAILURE|a wrong TCP MD5 signature||
+TCP_RFC7323_PAWS|an old timestamp (PAWS)||
+TCP_ZEROWINDOW|the window is zero||
+UDP_CSUM|a wrong checksum of UDP||ethtool -K <interface> tx off
+NO_SOCKET|no socket takes it|no_listener|ss -lntu
+SOCKET_FILTER|a filter of the socket refuses it||
+SOCKET_RCVBUFF|the receive buffer of the socket is full||ss -unap; the program reads too slowly, or its buffer is too small
+SOCKET_BACKLOG|the backlog of the socket is full||
+SOCKET_CLOSE|the socket is closed|no_listener|
+SOCKET_DESTROYED|the socket is gone|no_listener|
+PROTO_MEM|the memory of the protocol is used up||sysctl net.ipv4.udp_mem net.ipv4.tcp_mem
+XFRM_POLICY|an IPsec policy||ip xfrm policy
+TAP_FILTER|a filter of a tap interface||
+PACKET_SOCK_ERROR|a packet socket could not take it||
+NEIGH_CREATEFAIL|no room for a neighbour entry||sysctl net.ipv4.neigh.default.gc_thresh3
+NEIGH_FAILED|the neighbour does not answer|neighbour_failed,neighbour_missing,no_owner,device_down|ip neigh show
+NEIGH_QUEUEFULL|too many packets wait for the neighbour|neighbour_failed,neighbour_missing,no_owner|ip neigh show
+NEIGH_DEAD|the neighbour entry is gone|device_down,neighbour_failed|ip neigh show
+NEIGH_HH_FILLFAIL|the frame's header could not be made||
+NETFILTER_DROP|a firewall rule||nft list ruleset; iptables-save -c
+BPF_CGROUP_EGRESS|a BPF program of the cgroup||bpftool cgroup tree
+TC_INGRESS|a tc filter at the ingress||tc filter show dev <interface> ingress
+TC_EGRESS|a tc filter at the egress||tc filter show dev <interface> egress
+TC_RECLASSIFY_LOOP|tc filters in a loop||tc filter show
+TC_CHAIN_NOTFOUND|a tc chain that does not exist||tc filter show
+QDISC_DROP|the queueing discipline||tc -s qdisc show
+QDISC_OVERLIMIT|the queueing discipline is full||tc -s qdisc show
+QDISC_CONGESTED|the queueing discipline avoids congestion||tc -s qdisc show
+CPU_BACKLOG|the backlog of the CPU is full||sysctl net.core.netdev_max_backlog
+XDP|an XDP program||ip link show; bpftool net
+UNHANDLED_PROTO|nobody takes this protocol||
+VXLAN_INVALID_HDR|a VXLAN header that the kernel refuses||
+VXLAN_VNI_NOT_FOUND|no VXLAN interface has the VNI|vni_differs|ip -d link show type vxlan
+VXLAN_ENTRY_EXISTS|a VXLAN entry that leads elsewhere|wrong_vtep|bridge fdb show
+VXLAN_NO_REMOTE|no VXLAN forwarding entry|no_forwarding_entry|bridge fdb show
+IP_TUNNEL_ECN|marks of congestion that contradict each other||
+TUNNEL_TXINFO|a tunnel without its data||
+LOCAL_MAC|its source MAC address is this node's own|wrong_vtep,loop|bridge fdb show
+NO_TX_TARGET|nowhere to send it|no_forwarding_entry,ports_isolated,hairpin_off,port_blocked|bridge fdb show
+BRIDGE_NON_FORWARDING_STATE|the bridge's port does not forward|port_blocked|bridge link show
+BRIDGE_INGRESS_STP_STATE|the bridge's port does not forward|port_blocked|bridge link show
+BRIDGE_INGRESS_NON_FORWARDING_STATE|the bridge's port does not forward|port_blocked|bridge link show
+BRIDGE_NOT_ALLOWED|the bridge's port does not take it|port_blocked|bridge link show
+MAC_INVALID_SOURCE|an invalid source MAC address|wrong_mac|
+ARP_PVLAN_DISABLE|the bridge answers in another's name||
+";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rules::Cause;
+
+    #[test]
+    fn each_reason_stands_once_and_its_causes_exist() {
+        let mut names: Vec<_> = reasons().map(|reason| reason.name).collect();
+        assert_eq!(names.len(), TABLE.lines().count());
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), TABLE.lines().count());
+        for reason in reasons() {
+            let causes = reason.causes.split(',').filter(|name| !name.is_empty());
+            let unknown: Vec<_> = causes.filter(|name| !Cause::NAMES.contains(name)).collect();
+            assert_eq!(unknown, [""; 0], "{}", reason.name);
+        }
+        assert!(reason("SKB_DROP_REASON_NETFILTER_DROP").is_some());
+        assert_eq!(reason("NO_SUCH_REASON"), None);
+    }
+}

@@ -1,0 +1,299 @@
+//! The next step of a packet, as the kernel would take it by the facts.
+//!
+//! A tap at an egress sees a packet before its interface does; one at an ingress before bridge
+//! and IP do. So what stops a packet after its last hop is between that tap and the next.
+mod l2;
+mod l3;
+
+use std::net::IpAddr;
+
+use podtrace_ebpf::record::Direction;
+
+use crate::{
+    model::facts::DeviceKind,
+    packet::Mac,
+    rules::{At, Cause, View, link, link::Length, route, tunnel},
+};
+
+/// A packet at a tap.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct State<'a> {
+    pub(super) at: At<'a>,
+    pub(super) direction: Direction,
+    pub(super) source: IpAddr,
+    pub(super) destination: IpAddr,
+    /// Whether it is an IP packet, not a question or answer of ARP.
+    pub(super) is_ip: bool,
+    pub(super) length: Length,
+    pub(super) ttl: Option<u8>,
+    /// The MAC address that its frame is for, if it is known.
+    pub(super) mac: Option<Mac>,
+    /// The interface whose neighbour entry gave it that, and the next hop there.
+    pub(super) mac_from: Option<(At<'a>, IpAddr)>,
+    pub(super) outer: Option<Outer>,
+}
+
+/// The tunnel that a packet is in.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Outer {
+    pub(super) destination: IpAddr,
+    /// The VNI, of VXLAN.
+    pub(super) vni: Option<u32>,
+    /// The UDP port, if the sender's settings tell.
+    pub(super) port: Option<u16>,
+}
+
+/// Where a packet goes next, or why nowhere.
+#[derive(Debug, Default)]
+pub(super) struct Step<'a> {
+    /// The next tap, whether it is reached or not.
+    pub(super) next: Option<State<'a>>,
+    /// Why it is not reached.
+    pub(super) cause: Option<Cause>,
+    /// Whether the facts allow another way too.
+    pub(super) is_doubtful: bool,
+    /// What could stop it unseen.
+    pub(super) candidates: Vec<String>,
+}
+
+impl<'a> Step<'a> {
+    /// It goes on.
+    fn to(next: State<'a>, candidates: Vec<String>) -> Self {
+        Self {
+            next: Some(next),
+            candidates,
+            ..Self::default()
+        }
+    }
+
+    /// It would go on, but for the cause.
+    fn stopped(next: Option<State<'a>>, cause: Cause) -> Self {
+        Self {
+            next,
+            cause: Some(cause),
+            ..Self::default()
+        }
+    }
+
+    /// Where it goes is not known.
+    fn open(candidates: Vec<String>) -> Self {
+        Self {
+            candidates,
+            ..Self::default()
+        }
+    }
+
+    fn doubtful(mut self, is_doubtful: bool) -> Self {
+        self.is_doubtful |= is_doubtful;
+        self
+    }
+}
+
+impl<'a> State<'a> {
+    /// The same packet at another tap.
+    fn move_to(self, at: At<'a>, direction: Direction) -> Self {
+        Self {
+            at,
+            direction,
+            ..self
+        }
+    }
+
+    /// The next step.
+    pub(super) fn step(self, view: View<'a>) -> Step<'a> {
+        match self.direction {
+            Direction::Egress => self.leave(view),
+            Direction::Ingress => self.enter(view),
+            Direction::Socket | Direction::Unknown => Step::default(),
+        }
+    }
+
+    fn leave(self, view: View<'a>) -> Step<'a> {
+        let device = self.at.device;
+        if let Some(peer) = view.peer(self.at) {
+            return self.cross(view, peer);
+        }
+        match device.kind {
+            DeviceKind::Bridge => self.leave_bridge(view),
+            DeviceKind::Vxlan => self.encapsulate(view),
+            DeviceKind::Loopback => Step::to(self.move_to(self.at, Direction::Ingress), Vec::new()),
+            _ => self.leave_node(view),
+        }
+    }
+
+    /// To the other end of a veth.
+    fn cross(self, view: View<'a>, peer: At<'a>) -> Step<'a> {
+        let next = self.move_to(peer, Direction::Ingress);
+        // Of two ends, the one that was set down takes the carrier of the other.
+        let set_down = |at: At<'a>| link::down(view, at).filter(|_| !at.device.up);
+        let down = set_down(peer)
+            .or_else(|| set_down(self.at))
+            .or_else(|| link::down(view, peer));
+        if let Some(cause) = down {
+            return Step::stopped(Some(next), cause);
+        }
+        if let Some(cause) = link::frame_mtu(view, peer, self.length) {
+            return Step::stopped(Some(next), self.with_sender(view, cause));
+        }
+        let mut candidates = queues(view, self.at);
+        candidates.push(format!(
+            "tc or BPF programs of others at {}",
+            view.place(peer)
+        ));
+        Step::to(next, candidates)
+    }
+
+    /// Into VXLAN: forwarding entry, route to the VTEP, interface below.
+    fn encapsulate(self, view: View<'a>) -> Step<'a> {
+        let Some(mac) = self.mac else {
+            return Step::open(vec!["the MAC address of the next hop".to_owned()]);
+        };
+        let vtep = match tunnel::vtep(view, self.at, mac, self.destination) {
+            Ok(vtep) => vtep,
+            Err(cause) => return Step::stopped(self.next_uplink(view, None), cause),
+        };
+        let next = self.next_uplink(view, Some(vtep));
+        let to = Some(self.destination);
+        let wrong = tunnel::wrong_vtep(view, self.at, vtep, Some(mac), to);
+        if let Some(cause) = wrong {
+            // It would leave the node all the same, unless it is for the node itself.
+            let is_lost_here = matches!(cause, Cause::WrongVtep { is_own: true, .. });
+            return Step::stopped(next, cause).doubtful(!is_lost_here);
+        }
+        let settings = self.at.device.vxlan.as_ref();
+        let wanted = route::Wanted {
+            to: vtep,
+            from: settings.and_then(|own| own.local),
+            input: None,
+        };
+        let onward = match route::onward(view, self.at, wanted) {
+            Ok(onward) => onward,
+            Err(nowhere) => return self.nowhere(view, nowhere),
+        };
+        let Some(by) = onward.by else {
+            return Step::open(Vec::new());
+        };
+        let outer = Length {
+            bytes: self.length.bytes + tunnel::overhead(vtep.is_ipv4()),
+            ..self.length
+        };
+        let cause = link::down(view, by)
+            .or_else(|| link::routed_mtu(view, by, outer))
+            .or_else(|| route::neighbour(view, by, onward.next));
+        if let Some(cause) = cause {
+            // Without DF of its own, an outer packet may be fragmented.
+            let is_length = matches!(cause, Cause::MtuExceeded { .. });
+            return Step::stopped(next, cause).doubtful(onward.is_doubtful || is_length);
+        }
+        let mut candidates = queues(view, self.at);
+        let port = settings.map_or(0, |own| own.port);
+        candidates.push(format!(
+            "firewall rules of hook OUTPUT of {} for UDP port {port} to {vtep}",
+            view.owner(self.at)
+        ));
+        Step::to(next.unwrap_or(self), candidates).doubtful(onward.is_doubtful)
+    }
+
+    /// The tap of the interface below a tunnel.
+    fn next_uplink(self, view: View<'a>, vtep: Option<IpAddr>) -> Option<Self> {
+        let vxlan = self.at.device.vxlan.as_ref()?;
+        let vtep = vtep.or_else(|| tunnel::right_vtep(view, self.at, self.destination))?;
+        let wanted = route::Wanted {
+            to: vtep,
+            from: vxlan.local,
+            input: None,
+        };
+        let by = route::onward(view, self.at, wanted).ok()?.by?;
+        let outer = Outer {
+            destination: vtep,
+            vni: Some(vxlan.vni),
+            port: Some(vxlan.port),
+        };
+        Some(Self {
+            outer: Some(outer),
+            ..self.move_to(by, Direction::Egress)
+        })
+    }
+
+    /// To another node, if it is known.
+    fn leave_node(self, view: View<'a>) -> Step<'a> {
+        let target = match self.outer {
+            Some(outer) => Some(outer.destination),
+            None => self.next_hop(view),
+        };
+        if let Some(cause) = self.wrong_vtep(view) {
+            return Step::stopped(None, cause);
+        }
+        let is_other = |at: &At<'a>| at.node.node != self.at.node.node && !at.space.in_pod;
+        let receiver = target.and_then(|target| view.owners(target).find(is_other));
+        let mut candidates = queues(view, self.at);
+        let Some(receiver) = receiver else {
+            candidates.push(format!("the network beyond {}", view.place(self.at)));
+            return Step::open(candidates);
+        };
+        let next = self.move_to(receiver, Direction::Ingress);
+        if let Some(cause) = link::down(view, receiver) {
+            return Step::stopped(Some(next), cause);
+        }
+        candidates.push(format!(
+            "the network between {} and {}",
+            self.at.node.name, receiver.node.name
+        ));
+        Step::to(next, candidates)
+    }
+
+    /// Whether the tunnel that it is in leads to the wrong node.
+    pub(super) fn wrong_vtep(self, view: View<'a>) -> Option<Cause> {
+        let outer = self.outer?;
+        let mut tunnels = tunnel::tunnels(view, self.at.node.node);
+        let at = tunnels.find(|at| {
+            let vni = tunnel::settings(*at).map(|own| own.vni);
+            vni == outer.vni
+        })?;
+        let to = Some(self.destination);
+        tunnel::wrong_vtep(view, at, outer.destination, self.mac, to)
+    }
+
+    /// The next hop of a packet that its namespace sends by this interface.
+    fn next_hop(self, view: View<'a>) -> Option<IpAddr> {
+        let wanted = route::Wanted {
+            to: self.destination,
+            from: Some(self.source),
+            input: None,
+        };
+        let onward = route::onward(view, self.at, wanted).ok()?;
+        onward
+            .by
+            .is_some_and(|by| by.is(self.at))
+            .then_some(onward.next)
+    }
+
+    /// Adds the pod whose MTU is larger than what the way allows.
+    fn with_sender(self, view: View<'a>, cause: Cause) -> Cause {
+        match cause {
+            Cause::MtuExceeded {
+                at, mtu, length, ..
+            } => Cause::MtuExceeded {
+                sender: link::larger_sender(view, self.source, mtu),
+                at,
+                mtu,
+                length,
+            },
+            cause => cause,
+        }
+    }
+}
+
+/// The queueing disciplines of an interface that have dropped packets, or could.
+fn queues(view: View<'_>, at: At<'_>) -> Vec<String> {
+    let qdiscs = at.device.qdiscs.iter();
+    let describe = |qdisc: &crate::model::facts::Qdisc| {
+        let (kind, drops) = (&qdisc.kind, qdisc.drops);
+        let place = view.place(at);
+        match drops {
+            0 => format!("qdisc {kind} of {place}"),
+            _ => format!("qdisc {kind} of {place}, which has dropped {drops} packets"),
+        }
+    };
+    qdiscs.map(describe).collect()
+}

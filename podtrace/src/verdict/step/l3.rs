@@ -1,0 +1,207 @@
+//! Steps through IP: what comes in is delivered or routed.
+use podtrace_ebpf::record::Direction;
+
+use super::{State, Step};
+use crate::{
+    packet::is_group_address,
+    rules::{
+        At, Cause, View, link,
+        route::{self, NextMac, Onward, Wanted},
+        tunnel,
+    },
+};
+
+impl<'a> State<'a> {
+    pub(super) fn enter(self, view: View<'a>) -> Step<'a> {
+        if let Some(master) = self.at.master() {
+            return self.enter_master(view, master);
+        }
+        if self.outer.is_some() {
+            return self.decapsulate(view);
+        }
+        if let Some(cause) = self.refused_frame(view) {
+            return Step::stopped(self.routed(view), cause);
+        }
+        if !self.is_ip {
+            return Step::open(vec![format!("arp_ignore of {}", view.owner(self.at))]);
+        }
+        if is_group_address(self.destination) {
+            return Step::open(Vec::new());
+        }
+        if self.at.is_local(self.destination) {
+            return self.arrive(view);
+        }
+        self.forward(view)
+    }
+
+    fn refused_frame(self, view: View<'a>) -> Option<Cause> {
+        let mac = self.mac?;
+        let refused = link::refuses_mac(view, self.at, mac, Some(self.destination))?;
+        let Some((from, next)) = self.mac_from else {
+            return Some(refused);
+        };
+        // The sender's entry is what is wrong.
+        Some(Cause::WrongMac {
+            at: view.place(from),
+            address: Some(next),
+            mac,
+            right: self.at.device.mac,
+        })
+    }
+
+    /// Out of VXLAN, by the interface with the VNI.
+    fn decapsulate(self, view: View<'a>) -> Step<'a> {
+        let Some((outer, vni)) = self.outer.and_then(|outer| Some((outer, outer.vni?))) else {
+            return Step::open(Vec::new());
+        };
+        if !self.at.is_local(outer.destination) {
+            return Step::open(vec![format!(
+                "who takes packets for {} there",
+                outer.destination
+            )]);
+        }
+        let inside = |tunnel| Self {
+            outer: None,
+            ..self.move_to(tunnel, Direction::Ingress)
+        };
+        let tunnel = match tunnel::receiver(view, self.at, vni, outer.port) {
+            Ok(tunnel) => tunnel,
+            Err(cause) => {
+                let next = tunnel::tunnels(view, self.at.node.node).next();
+                return Step::stopped(next.map(inside), cause);
+            }
+        };
+        let next = inside(tunnel);
+        if let Some(cause) = link::down(view, tunnel) {
+            return Step::stopped(Some(next), cause);
+        }
+        let port = tunnel::settings(tunnel).map_or(0, |own| own.port);
+        let rules = format!(
+            "firewall rules of hook INPUT of {} for UDP port {port}",
+            view.owner(self.at)
+        );
+        Step::to(next, vec![rules])
+    }
+
+    /// What is for the namespace itself.
+    fn arrive(self, view: View<'a>) -> Step<'a> {
+        if let Some(cause) = route::reverse_path(view, self.at, self.source) {
+            return Step::stopped(None, cause);
+        }
+        Step::open(vec![
+            format!("firewall rules of hook INPUT of {}", view.owner(self.at)),
+            "its sockets and their buffers".to_owned(),
+        ])
+    }
+
+    fn forward(self, view: View<'a>) -> Step<'a> {
+        let unchecked = route::reverse_path(view, self.at, self.source);
+        if let Some(cause) = unchecked {
+            return Step::stopped(self.routed(view), cause);
+        }
+        if let Some(cause) = route::forwarding(view, self.at, self.destination.is_ipv4()) {
+            return Step::stopped(self.routed(view), cause);
+        }
+        let onward = match route::onward(view, self.at, self.wanted()) {
+            Ok(onward) => onward,
+            Err(nowhere) => return self.nowhere(view, nowhere),
+        };
+        let Some(by) = onward.by else {
+            return self.arrive(view);
+        };
+        let next = self.sent_by(by, onward);
+        if self.ttl.is_some_and(|ttl| ttl <= 1) {
+            let at = view.place(self.at);
+            return Step::stopped(Some(next), Cause::TtlExpired { at });
+        }
+        let cause = self
+            .too_long(view, by)
+            .or_else(|| link::down(view, by))
+            .or_else(|| unasked(view, by, onward))
+            .or_else(|| route::neighbour(view, by, onward.next));
+        if let Some(cause) = cause {
+            return Step::stopped(Some(next), cause).doubtful(onward.is_doubtful);
+        }
+        Step::to(next, self.filters(view, by)).doubtful(onward.is_doubtful)
+    }
+
+    /// No route: another rule than those that can be followed may have one.
+    pub(super) fn nowhere(self, view: View<'a>, (cause, is_doubtful): (Cause, bool)) -> Step<'a> {
+        if is_doubtful {
+            return Step::open(vec![format!(
+                "policy rules of {} by mark, port or user",
+                view.owner(self.at)
+            )]);
+        }
+        Step::stopped(None, cause)
+    }
+
+    fn too_long(self, view: View<'a>, by: At<'a>) -> Option<Cause> {
+        let cause = link::routed_mtu(view, by, self.length)?;
+        Some(self.with_sender(view, cause))
+    }
+
+    fn wanted(&self) -> Wanted<'a> {
+        Wanted {
+            to: self.destination,
+            from: Some(self.source),
+            input: Some(&self.at.device.name),
+        }
+    }
+
+    /// Where it would leave by.
+    fn routed(self, view: View<'a>) -> Option<Self> {
+        let onward = route::onward(view, self.at, self.wanted()).ok()?;
+        Some(self.sent_by(onward.by?, onward))
+    }
+
+    fn sent_by(self, by: At<'a>, onward: Onward<'a>) -> Self {
+        let mac = match route::next_mac(by, onward.next) {
+            NextMac::Known(mac) => Some(mac),
+            NextMac::Asked | NextMac::Failed | NextMac::Missing => None,
+        };
+        Self {
+            mac,
+            mac_from: Some((by, onward.next)),
+            ..self.move_to(by, Direction::Egress)
+        }
+    }
+
+    /// What may filter packets that are forwarded.
+    fn filters(self, view: View<'a>, by: At<'a>) -> Vec<String> {
+        let (from, to) = (&self.at.device.name, &by.device.name);
+        let mut candidates = vec![format!(
+            "firewall rules of hook FORWARD of {} between {from} and {to}",
+            view.owner(self.at)
+        )];
+        candidates.push(format!("tc or BPF programs of others at {from} and {to}"));
+        if let Some((count, max)) = route::full_conntrack(self.at.space) {
+            candidates.push(format!(
+                "connection tracking, with {count} of {max} entries"
+            ));
+        }
+        candidates
+    }
+}
+
+/// Why a question for a next hop behind a bridge of pods has no answer: no pod has the address, or
+/// its port is down.
+fn unasked(view: View<'_>, by: At<'_>, onward: Onward<'_>) -> Option<Cause> {
+    let is_known = matches!(route::next_mac(by, onward.next), NextMac::Known(_));
+    if is_known || !route::is_of_pods(by, onward.next) {
+        return None;
+    }
+    let address = onward.next;
+    let Some(owner) = view.owners(address).next() else {
+        let behind = None;
+        return view
+            .is_whole()
+            .then_some(Cause::NoOwner { address, behind });
+    };
+    let port = view.peer(owner)?;
+    let is_here = port.bridge().is_some_and(|bridge| bridge.is(by));
+    let down = |at: At<'_>| link::down(view, at).filter(|_| !at.device.up);
+    down(owner)
+        .or_else(|| link::to_port(view, port, None))
+        .filter(|_| is_here)
+}

@@ -1,0 +1,163 @@
+//! Faults of the node that receives, and within one.
+use super::*;
+
+#[test]
+fn faults_of_the_receiving_node() {
+    let cases: &[Case] = &[
+        (
+            "stale MAC of the tunnel",
+            |all| device(node(all, 2), FLANNEL).mac = Some(Mac([2, 9, 9, 9, 9, 9])),
+            road(7),
+        ),
+        ("VNI", |all| vxlan(all, 2).vni = 7, road(6)),
+        ("UDP port", |all| vxlan(all, 2).port = 4789, road(6)),
+        (
+            "tunnel down",
+            |all| device(node(all, 2), FLANNEL).up = false,
+            road(6),
+        ),
+        (
+            "uplink down",
+            |all| device(node(all, 2), UPLINK).up = false,
+            road(5),
+        ),
+        (
+            "rp_filter",
+            |all| {
+                node(all, 2).settings.rp_filter = Some(1);
+                node(all, 2)
+                    .tables
+                    .routes
+                    .retain(|route| route.ifindex != Some(FLANNEL));
+            },
+            road(7),
+        ),
+        (
+            "ip_forward",
+            |all| {
+                node(all, 2).settings.ipv4_forward = Some(false);
+                device(node(all, 2), FLANNEL).settings.ipv4_forward = Some(false);
+            },
+            road(7),
+        ),
+        (
+            "wrong MAC of the pod",
+            |all| {
+                set_neighbour(node(all, 2), "10.244.2.2", |known| {
+                    known.mac = Some(Mac([2, 9, 9, 9, 9, 9]))
+                });
+            },
+            road(8),
+        ),
+        (
+            "pod deleted",
+            |all| {
+                all[1].spaces.remove(1);
+                node(all, 2)
+                    .devices
+                    .retain(|device| device.ifindex != VETH1);
+                node(all, 2)
+                    .tables
+                    .fdb
+                    .retain(|entry| entry.ifindex != VETH1);
+                set_neighbour(node(all, 2), "10.244.2.2", |known| {
+                    known.state = NeighbourState::Failed
+                });
+            },
+            road(7),
+        ),
+        (
+            "pod just deleted",
+            |all| {
+                all[1].spaces.remove(1);
+                node(all, 2)
+                    .devices
+                    .retain(|device| device.ifindex != VETH1);
+                node(all, 2)
+                    .tables
+                    .fdb
+                    .retain(|entry| entry.ifindex != VETH1);
+            },
+            road(8),
+        ),
+        (
+            "pod's veth down",
+            |all| {
+                device(node(all, 2), VETH1).up = false;
+                set_neighbour(node(all, 2), "10.244.2.2", |known| {
+                    known.state = NeighbourState::Failed
+                });
+            },
+            road(7),
+        ),
+        (
+            "pod's eth0 down",
+            |all| device(pod(all, 2, 1), POD).up = false,
+            road(9),
+        ),
+        (
+            "port's MTU",
+            |all| device(node(all, 2), VETH1).mtu = 1000,
+            road(8).long(1400),
+        ),
+        (
+            "two pods with the address",
+            |all| {
+                let second = device(pod(all, 1, 2), POD);
+                second.addresses.push(prefix("10.244.2.2/24"));
+            },
+            road(5),
+        ),
+        (
+            "no listener or a firewall in the pod",
+            nothing,
+            road(10).no_socket(),
+        ),
+    ];
+    insta::assert_snapshot!(table(cases));
+}
+
+#[test]
+fn faults_within_a_node() {
+    let cases: &[Case] = &[
+        (
+            "isolated ports",
+            |all| {
+                port(all, VETH1).isolated = true;
+                port(all, VETH2).isolated = true;
+            },
+            local(2),
+        ),
+        (
+            "one isolated port",
+            |all| port(all, VETH1).isolated = true,
+            local(2),
+        ),
+        (
+            "veth of the receiver down",
+            |all| device(node(all, 1), VETH2).up = false,
+            local(2),
+        ),
+        ("hairpin", nothing, local(2).for_mac(mac(11, POD))),
+        (
+            "MAC address of nobody",
+            nothing,
+            local(2).for_mac(Mac([2, 9, 9, 9, 9, 9])),
+        ),
+        (
+            "wrong neighbour in the pod",
+            |all| {
+                let wrong = neighbour("10.244.1.3", POD, Mac([2, 9, 9, 9, 9, 9]));
+                pod(all, 1, 1).tables.neighbours.push(wrong);
+            },
+            local(2).for_mac(Mac([2, 9, 9, 9, 9, 9])),
+        ),
+        ("nobody has the address", nothing, road(3).to("10.244.1.77")),
+        (
+            "translated to nobody",
+            nothing,
+            road(3).translated("10.244.1.77"),
+        ),
+    ];
+    insta::assert_snapshot!(table(cases));
+}
