@@ -177,12 +177,10 @@ impl Taps {
 
     /// Whether an interface that is needed first, or one of `all`, is not tapped yet.
     pub(super) fn awaits_needed(&self, all: bool) -> bool {
+        let is_needed = |tap: &Tap| all || tap.need == Need::First;
         let is_awaited = |tap: &Tap| matches!(tap.state, State::Attaching { .. });
-        let mut needed = self
-            .taps
-            .iter()
-            .filter(|tap| all || tap.need == Need::First);
-        needed.any(is_awaited)
+        let mut taps = self.taps.iter();
+        taps.any(|tap| is_needed(tap) && is_awaited(tap))
     }
 
     /// How many interfaces packets pass unseen by now: those that still wait for their

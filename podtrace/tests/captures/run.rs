@@ -40,10 +40,7 @@ impl Files {
     pub(crate) fn json(&self, args: &[&str]) -> Vec<Value> {
         let output = self.run(&[&["replay", "-o", "json"], args].concat());
         assert_eq!(output.code, Some(0), "{}", output.stderr);
-        let lines = output.stdout.lines();
-        lines
-            .map(|line| serde_json::from_str(line).unwrap())
-            .collect()
+        output.json()
     }
 }
 
@@ -56,6 +53,14 @@ pub(crate) struct RunOutput {
 }
 
 impl RunOutput {
+    /// The lines of JSON that it printed.
+    pub(crate) fn json(&self) -> Vec<Value> {
+        let lines = self.stdout.lines();
+        lines
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect()
+    }
+
     pub(crate) fn of(output: Output) -> Self {
         Self {
             stdout: String::from_utf8(output.stdout).unwrap(),

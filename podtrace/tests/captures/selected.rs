@@ -84,7 +84,9 @@ fn time_without_packets_is_reported_with_the_recorded_span() {
             "from 2023-11-14 22:14:00.000000 on until 2023-11-14 22:13:20.000000",
         ),
     ] {
-        let lines = files.json(&[args, &["five"]].concat());
+        let output = files.run(&[&["replay", "-o", "json", "five"], args].concat());
+        assert_eq!(output.code, Some(2), "{}", output.stderr);
+        let lines = output.json();
         let [notice] = notices(&lines)[..] else {
             panic!("{lines:?}");
         };

@@ -284,11 +284,8 @@ impl Tape {
             path: path(pod),
             members: None,
         });
-        let update = Update::Cgroups {
-            forgets,
-            new: new.collect(),
-        };
-        self.update(&update);
+        let new = new.collect();
+        self.update(&Update::Cgroups { forgets, new });
     }
 
     pub(crate) fn cluster(&mut self, update: ClusterUpdate) {
