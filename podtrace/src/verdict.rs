@@ -126,7 +126,7 @@ pub fn judge(path: &Path, view: View<'_>, world: &World) -> Option<Verdict> {
             let cause = question.state.and_then(|state| state.wrong_vtep(view))?;
             question.conclude(&mut verdict, cause, false);
         }
-        Outcome::Loop => question.conclude(&mut verdict, Cause::Loop, false),
+        Outcome::Loop => question.conclude(&mut verdict, question.circle(), false),
         Outcome::Unanswered => question.unanswered(&mut verdict),
         _ if is_refused(path) => question.refused(&mut verdict),
         _ => {

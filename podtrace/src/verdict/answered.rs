@@ -1,11 +1,15 @@
 //! Verdicts on packets that an answer refuses, and on questions that nobody answers.
+use std::net::IpAddr;
+
+use podtrace_ebpf::record::Direction;
+
 use super::{Verdict, question::Question, unknown};
 use crate::{
     path::{
         ends::{Who, refuser},
         refusal::{Reason, Refusal},
     },
-    rules::{Cause, link},
+    rules::{Cause, link, tunnel},
 };
 
 /// What an error of ICMP says of the way.
@@ -75,6 +79,18 @@ impl Question<'_> {
         }
     }
 
+    /// Why a question did not get further: an interface is down, or a tunnel carries none.
+    fn question_lost(&self, address: IpAddr) -> Option<Cause> {
+        let state = self.state?;
+        let tunnel = tunnel::settings(state.at).filter(|own| !own.learning);
+        if tunnel.is_some() && state.direction == Direction::Egress {
+            let at = self.view.place(state.at);
+            return Some(Cause::NeighbourMissing { at, address });
+        }
+        let cause = self.walk().cause;
+        cause.filter(|cause| matches!(cause, Cause::DeviceDown { .. } | Cause::PortBlocked { .. }))
+    }
+
     /// Names why nobody answers a question for a neighbour's address.
     pub(super) fn unanswered(&self, verdict: &mut Verdict) {
         let Some(question) = self.path.packet.question() else {
@@ -82,6 +98,9 @@ impl Question<'_> {
             return;
         };
         let address = question.about;
+        if let Some(cause) = self.question_lost(address) {
+            return self.conclude(verdict, cause, false);
+        }
         let Some(owner) = self.view.owners(address).next() else {
             let cause = Cause::NoOwner {
                 address,

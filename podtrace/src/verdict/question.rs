@@ -53,7 +53,7 @@ impl<'a> Question<'a> {
             state: None,
         };
         question.last_tap = question.find_last_tap();
-        question.state = question.find_state();
+        question.state = last.and_then(|last| question.state_at(last));
         question
     }
 
@@ -84,14 +84,14 @@ impl<'a> Question<'a> {
         })
     }
 
-    fn find_state(&self) -> Option<State<'a>> {
-        let last = self.last?;
-        let (hop, _) = self.hop(last)?;
+    /// Its state at a hop.
+    fn state_at(&self, number: usize) -> Option<State<'a>> {
+        let (hop, _) = self.hop(number)?;
         let packet = &self.path.packet;
         let (source, destination) = self.ends()?;
-        let (mac, mac_from) = self.mac(last);
+        let (mac, mac_from) = self.mac(number);
         Some(State {
-            at: self.at(last)?,
+            at: self.at(number)?,
             direction: hop.direction,
             source,
             destination,
@@ -102,6 +102,19 @@ impl<'a> Question<'a> {
             mac_from,
             outer: self.outer(hop),
         })
+    }
+
+    /// Why a packet went in a circle: a tunnel that leads back to its own node.
+    pub(super) fn circle(&self) -> Cause {
+        let numbers = 0..self.path.hops.len();
+        let mut states = numbers.filter_map(|number| self.state_at(number));
+        let own = states.find_map(|state| {
+            let is_tunnel = state.at.device.kind == DeviceKind::Vxlan;
+            let is_sent = is_tunnel && state.direction == Direction::Egress;
+            let cause = is_sent.then(|| state.step(self.view).cause).flatten();
+            cause.filter(|cause| matches!(cause, Cause::WrongVtep { is_own: true, .. }))
+        });
+        own.unwrap_or(Cause::Loop)
     }
 
     /// The source and destination where the packet was last.

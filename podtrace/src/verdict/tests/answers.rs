@@ -61,6 +61,21 @@ fn answers_name_the_cause_where_facts_do() {
         ("reset", nothing, road(10).refused(reset)),
         ("loop", nothing, road(5).ended(Outcome::Loop)),
         (
+            "loop by its own VTEP",
+            |all| set_vtep(all, "192.168.77.11"),
+            road(5).ended(Outcome::Loop),
+        ),
+        (
+            "ARP of a pod whose veth is down",
+            |all| device(node(all, 1), VETH1).up = false,
+            local(1).asks(Ipv4Addr::new(10, 244, 1, 3)),
+        ),
+        (
+            "ARP in the tunnel",
+            nothing,
+            road(4).asks(Ipv4Addr::new(10, 244, 2, 0)),
+        ),
+        (
             "ARP for nobody",
             nothing,
             local(2).asks(Ipv4Addr::new(10, 244, 1, 77)),
