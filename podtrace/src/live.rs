@@ -36,6 +36,7 @@ use crate::{
         Change, ProbeError,
         attacher::Report,
         batch::Batch,
+        drops::Drops,
         reader::{QUEUE_BATCHES, RingReader},
     },
     session::progress::SharedProgress,
@@ -45,7 +46,6 @@ use crate::{
     update::Update,
 };
 use diagnostics::Diagnostics;
-use dropped::DropFeed;
 pub(crate) use end::Missing;
 use names::Awaited;
 pub(crate) use options::{Begin, Outlets, TraceOptions};
@@ -81,7 +81,8 @@ pub(crate) struct Tracer {
     taps: Taps,
     reader: RingReader,
     batches: mpsc::Receiver<Batch>,
-    dropped: DropFeed,
+    /// What the kernel drops, if it tells.
+    drops: Option<Drops>,
     sources: Sources,
     sampling: Sampling,
     pipeline: Pipeline,

@@ -188,9 +188,13 @@ impl<'a> Question<'a> {
             verdict.evidence.push(self.describe(drop));
         }
         match (step.cause, drop) {
-            // A reason without a name speaks against nothing.
-            (Some(cause), Some(_)) if named.is_none() || may_be(cause.name()) => {
+            (Some(cause), Some(_)) if may_be(cause.name()) => {
                 self.conclude(verdict, cause, false);
+            }
+            // A drop without a reason speaks against nothing.
+            (Some(cause), Some(_)) if named.is_none() => {
+                let is_doubtful = step.is_doubtful || is_answered(&cause);
+                self.conclude(verdict, cause, is_doubtful);
             }
             (_, Some(_)) if may_be("no_listener") && self.has_arrived() => {
                 let owner = self.state.map(|state| self.view.owner(state.at));

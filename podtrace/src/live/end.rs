@@ -13,7 +13,6 @@ use crate::{
     signals::Signals,
     sink::{Sink, print_at_once},
     text::count::counted,
-    update::Update,
 };
 
 /// How long the end waits for a stalled reader once a signal came.
@@ -61,11 +60,8 @@ impl Tracer {
         while let Some(batch) = self.batches.recv().await {
             self.pipeline.push(&self.origin, &batch);
         }
-        self.dropped.stop();
-        while let Some(drops) = self.dropped.next().await {
-            self.update(&Update::Drops { drops });
-        }
-        let untold = self.dropped.untold().map(|lines| self.notify(lines));
+        self.take_drops();
+        let untold = self.report_untold();
         let named = self.take_last_names();
         let untraced = self.report_untraced();
         let read = self.reader.join().context("failed to read the rings");
@@ -74,7 +70,7 @@ impl Tracer {
         let summed_up = read
             .and(followed)
             .and(stopped.map(|_| ()).map_err(Into::into))
-            .and(untold)
+            .and(untold.map_err(Into::into))
             .and(named)
             .and(summed_up);
         let flushed = self.pipeline.flush();

@@ -40,10 +40,6 @@ impl Tracer {
                     let notices = self.receive(update)?;
                     self.notify(notices);
                 }
-                Some(drops) = self.dropped.next() => {
-                    self.catch_up();
-                    self.update(&Update::Drops { drops });
-                }
                 Some(report) = self.taps.report() => {
                     self.catch_up();
                     let notices = self.take_report(report)?;
@@ -95,10 +91,7 @@ impl Tracer {
         }
         self.report_changes();
         self.report_limit();
-        // Before paths end that they are about.
-        while let Some(drops) = self.dropped.waiting() {
-            self.update(&Update::Drops { drops });
-        }
+        self.take_drops();
         self.pipeline.tick(now_ns);
         if self.is_attaching {
             self.show_attaching();

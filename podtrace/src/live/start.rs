@@ -12,7 +12,6 @@ use crate::{
     live::{
         check::{check_names, check_owners},
         diagnostics::Diagnostics,
-        dropped::DropFeed,
         progress::Status,
         sources::{SourceOptions, Sources},
         taps::Taps,
@@ -83,6 +82,7 @@ impl Tracer {
         }
         let (mut probe, channel) = loaded;
         let limits = probe.limits().to_vec();
+        let drops = probe.take_drops();
         let diagnostics = options
             .diagnostics
             .then(|| EbpfLogger::init_with_logger(probe.object(), Diagnostics))
@@ -92,7 +92,6 @@ impl Tracer {
         let look_up = Box::new(Mounted(cgroup_fs.clone()));
         let (reader, batches) = RingReader::spawn(channel, look_up, options.cpu_limit)
             .context("failed to start the reader")?;
-        let dropped = DropFeed::start(probe.take_drops())?;
         let decode = DecodeOptions {
             vxlan_ports: options.vxlan_ports.with(&[FLANNEL_PORT]),
             key_payload: key_payload(options.snaplen),
@@ -133,7 +132,7 @@ impl Tracer {
             taps,
             reader,
             batches,
-            dropped,
+            drops,
             sources,
             sampling: options.sampling,
             pipeline,

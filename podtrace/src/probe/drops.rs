@@ -1,5 +1,4 @@
 //! The packets that the kernel drops, as its tracepoint `kfree_skb` tells them.
-mod reader;
 mod symbols;
 
 use std::collections::BTreeMap;
@@ -18,10 +17,9 @@ use super::{
     ProbeError,
     btf::{Btf, BtfError, Enumeration},
     error::not_loaded,
-    load::take,
+    load::{program, take},
 };
 use crate::model::drop::{DROP_BYTES, KernelDrop};
-pub use reader::DropReader;
 use symbols::Symbols;
 
 /// The tracepoint, and its type in the kernel's BTF.
@@ -82,9 +80,7 @@ impl Drops {
     /// # Errors
     /// When the kernel refuses.
     pub(super) fn attach(ebpf: &mut Ebpf) -> Result<Self, ProbeError> {
-        let missing = || ProbeError::Missing(config::PROGRAM_DROP);
-        let program = ebpf.program_mut(config::PROGRAM_DROP).ok_or_else(missing)?;
-        let program: &mut RawTracePoint = program.try_into().map_err(|_| missing())?;
+        let program: &mut RawTracePoint = program(ebpf, config::PROGRAM_DROP)?;
         program
             .load()
             .and_then(|()| program.attach(TRACEPOINT).map(drop))
@@ -94,7 +90,7 @@ impl Drops {
             counts: take(ebpf, config::MAP_DROP_COUNTS)?,
             // Kernels before 5.17 have none.
             reasons: Btf::of_kernel()?.enumeration(REASONS).unwrap_or_default(),
-            symbols: Symbols::open(),
+            symbols: Symbols::read(),
         })
     }
 
@@ -112,7 +108,11 @@ impl Drops {
         self.symbols.are_known()
     }
 
-    /// The next dropped packet; none if all were taken.
+    /// Takes all packets that were dropped by now, in about the order of their times.
+    pub fn take(&mut self) -> Vec<KernelDrop> {
+        std::iter::from_fn(|| self.next()).collect()
+    }
+
     fn next(&mut self) -> Option<KernelDrop> {
         loop {
             let item = self.ring.next()?;

@@ -103,9 +103,9 @@ object! {
         /// how often it came by the same tap in the same direction, if it went in a circle
         rounds: Option<u32>,
         /// the answer that refuses it, or that advises another way
-        refusal: Option<RefusalObject>,
+        refusal: Option<Box<RefusalObject>>,
         /// what a kernel says that has dropped it
-        dropped: Option<DropObject>,
+        dropped: Option<Box<DropObject>>,
         /// why it did not arrive, if the tables of its nodes are known
         verdict: Option<Box<VerdictObject>>,
         /// of an ICMP error that quotes a packet, or a reset that answers a SYN: that packet
@@ -258,11 +258,11 @@ impl<'a> PathObject<'a> {
             refusal: path
                 .refusal
                 .as_deref()
-                .map(|refusal| RefusalObject::new(refusal, world)),
+                .map(|refusal| Box::new(RefusalObject::new(refusal, world))),
             dropped: path
                 .dropped
                 .as_deref()
-                .map(|dropped| DropObject::new(dropped, world, epoch_ns)),
+                .map(|dropped| Box::new(DropObject::new(dropped, world, epoch_ns))),
             verdict: VerdictObject::of(path, world),
             about: path.about,
             duration_ns: path.duration_ns(),

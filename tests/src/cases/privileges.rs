@@ -115,7 +115,7 @@ fn threads_keep_only_needed_capabilities_and_no_socket_listens() {
         ("tokio-rt-worker", mask(&scan)),
         ("attacher", mask(&attach)),
         ("ring-reader", mask(&[CAP_DAC_READ_SEARCH, CAP_BPF])),
-        ("drop-reader", mask(&[])),
+        ("symbols", mask(&[])),
         ("session-files", mask(&[CAP_DAC_OVERRIDE])),
         ("output", mask(&[])),
     ];

@@ -1,11 +1,11 @@
 //! The kernel's answers about links, routes, neighbours and filters.
+use std::net::IpAddr;
+
 use podtrace::{
-    node::{
-        answers,
-        tables::{NextHop, remote_subnets},
-        uplinks,
-    },
+    model::{facts::Space, tables::NextHop},
+    node::{answers, tables::remote_subnets, uplinks},
     probe::clsact,
+    rules::route::Wanted,
 };
 
 /// Reads the answers, and follows the tables.
@@ -16,9 +16,6 @@ pub(crate) fn run(bytes: &[u8]) {
     for link in &links {
         let _ = (link.master_among(&links), link.carries_vxlan(&links));
     }
-    for neighbour in &tables.neighbours {
-        let _ = tables.route_to(neighbour.address);
-    }
     for subnet in remote_subnets(&tables, &links) {
         let reached = tables
             .fdb
@@ -26,11 +23,26 @@ pub(crate) fn run(bytes: &[u8]) {
             .any(|entry| entry.vtep == Some(subnet.vtep));
         assert!(reached, "{subnet:?} without an entry");
     }
-    for route in &tables.routes {
+    let space = Space {
+        tables,
+        ..Space::default()
+    };
+    let look_up = |to: IpAddr| {
+        let wanted = Wanted {
+            to,
+            from: None,
+            input: None,
+        };
+        let _ = space.look_up(wanted);
+    };
+    for neighbour in &space.tables.neighbours {
+        look_up(neighbour.address);
+    }
+    for route in &space.tables.routes {
         if let (Some(ifindex), Some(gateway)) = (route.ifindex, route.gateway)
-            && let NextHop::Vtep(_, vtep) = tables.next_hop(ifindex, gateway)
+            && let NextHop::Vtep(_, vtep) = space.tables.next_hop(ifindex, gateway)
         {
-            let _ = tables.route_to(vtep);
+            look_up(vtep);
         }
     }
     let _ = clsact::is_ours(bytes);

@@ -1,22 +1,22 @@
 //! The names of the kernel's functions, from `/proc/kallsyms`.
 use std::{
     fs::File,
-    io::{BufRead, BufReader, Seek as _},
+    io::{BufRead, BufReader},
     str,
+    sync::{Arc, OnceLock},
+    thread,
 };
+
+use crate::privilege;
 
 /// The kernel's symbols, by address.
 const SYMBOLS: &str = "/proc/kallsyms";
 /// Upper bound of the names' bytes: a kernel has some MiB of them.
 const NAMES_MAX: usize = 16 << 20;
 
-/// The names of the kernel's functions.
-pub(super) struct Symbols {
-    /// Opened early: whether a reader sees addresses depends on the rights at that time.
-    list: Option<File>,
-    /// Empty until it is read, which takes a tenth of a second.
-    table: Table,
-}
+/// The names of the kernel's functions. To read them takes a tenth of a second, on a thread of its
+/// own.
+pub(super) struct Symbols(Arc<OnceLock<Table>>);
 
 /// Functions in the order of their addresses.
 #[derive(Default)]
@@ -28,35 +28,34 @@ struct Table {
 }
 
 impl Symbols {
-    /// The running kernel's.
-    pub(super) fn open() -> Self {
-        Self {
-            list: File::open(SYMBOLS).ok(),
-            table: Table::default(),
+    /// Begins to read those of the running kernel.
+    pub(super) fn read() -> Self {
+        let symbols = Self(Arc::default());
+        let table = Arc::clone(&symbols.0);
+        // Whether a reader sees addresses depends on the rights with which it opens the list.
+        let list = File::open(SYMBOLS);
+        let started = thread::Builder::new()
+            .name("symbols".into())
+            .spawn(move || {
+                let read = privilege::keep(privilege::NONE).ok().and(list.ok());
+                let read = read.map(|list| Table::read(BufReader::with_capacity(1 << 16, list)));
+                let _ = table.set(read.unwrap_or_default());
+            });
+        if started.is_err() {
+            let _ = symbols.0.set(Table::default());
         }
+        symbols
     }
 
-    /// Whether the list has addresses.
+    /// Whether there are any; waits until they were read.
     pub(super) fn are_known(&self) -> bool {
-        let mut first = String::new();
-        let list = self.list.as_ref();
-        let read = list.map(|list| BufReader::new(list).read_line(&mut first));
-        let address = first.split(' ').next().unwrap_or_default();
-        matches!(read, Some(Ok(1..))) && address.bytes().any(|digit| digit != b'0')
+        !self.0.wait().begins.is_empty()
     }
 
-    /// Reads the names.
-    pub(super) fn read(&mut self) {
-        if let Some(mut list) = self.list.take()
-            && list.rewind().is_ok()
-        {
-            self.table = Table::read(BufReader::with_capacity(1 << 16, list));
-        }
-    }
-
-    /// The function that an address is in; none if the names were not read.
+    /// The function that an address is in; none if its name cannot be read. Waits until the names
+    /// were read.
     pub(super) fn name(&self, address: u64) -> Option<&str> {
-        self.table.name(address)
+        self.0.wait().name(address)
     }
 }
 

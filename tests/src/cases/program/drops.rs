@@ -3,7 +3,6 @@ use std::net::{Ipv4Addr, UdpSocket};
 
 use podtrace::model::drop::KernelDrop;
 use podtrace::packet::{DecodeOptions, Ends};
-use podtrace::probe::drops::DropReader;
 use podtrace::probe::{Probe, ProbeOptions};
 
 use super::{LOOPBACK, options};
@@ -26,7 +25,7 @@ fn dropped_packet_is_told_with_its_headers_and_why() {
         probe.limits().iter().find(|limit| limit.contains("drops")),
         None
     );
-    let (reader, mut dropped) = DropReader::spawn(probe.take_drops().unwrap()).unwrap();
+    let mut drops = probe.take_drops().unwrap();
     let socket = netns
         .run(|| UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)))
         .unwrap()
@@ -44,11 +43,7 @@ fn dropped_packet_is_told_with_its_headers_and_why() {
     let _ = socket.take_error();
     send();
     assert!(probe.stop().unwrap());
-    reader.stop();
-    let mut all = Vec::new();
-    while let Some(batch) = dropped.blocking_recv() {
-        all.extend(batch);
-    }
+    let all = drops.take();
     let is_ours = |drop: &&KernelDrop| {
         let ends = drop.packet(&decode()).ends();
         ends.is_some_and(|Ends { ports, .. }| ports == Some((port, DISCARD)))
@@ -62,7 +57,7 @@ fn dropped_packet_is_told_with_its_headers_and_why() {
     assert_eq!(ours.reason.as_deref(), has_reason.then_some("NO_SOCKET"));
     let function = ours.function.as_deref().unwrap_or_default();
     assert!(function.contains("udp"), "{ours:?}");
-    let counts = reader.join().unwrap().counts().unwrap();
+    let counts = drops.counts().unwrap();
     let counted: u64 = counts.values().map(|(all, _)| all).sum();
     assert!(counted >= 1, "{counts:?}");
 }
