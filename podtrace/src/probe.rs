@@ -16,6 +16,7 @@ mod maps;
 pub mod memory;
 mod object;
 pub mod options;
+mod parts;
 pub mod reader;
 mod refusal;
 pub mod restraint;

@@ -17,7 +17,7 @@ use super::{
     ProbeError,
     btf::{Btf, BtfError, Enumeration},
     error::not_loaded,
-    load::{program, take},
+    parts::{program, take},
 };
 use crate::model::drop::{DROP_BYTES, KernelDrop};
 use symbols::Symbols;

@@ -3,7 +3,7 @@ use std::{collections::BTreeMap, thread};
 
 use aya::{
     Ebpf, EbpfLoader,
-    maps::{Array, Map, MapData, MapError, RingBuf},
+    maps::{Array, MapData, RingBuf},
     programs::{Program, cgroup_skb::CgroupSkbLink},
 };
 use podtrace_ebpf::config::{self, TapCounters, TapKey};
@@ -15,6 +15,7 @@ use super::{
     error::not_loaded,
     fit::Fitted,
     object::TAPS,
+    parts::{array, program, take},
     rings::Rings,
     table::TapTable,
 };
@@ -252,18 +253,6 @@ fn load_programs(ebpf: &mut Ebpf) -> Result<(), ProbeError> {
     })
 }
 
-pub(super) fn program<'a, P>(
-    ebpf: &'a mut Ebpf,
-    name: &'static str,
-) -> Result<&'a mut P, ProbeError>
-where
-    &'a mut P: TryFrom<&'a mut Program>,
-{
-    ebpf.program_mut(name)
-        .and_then(|program| program.try_into().ok())
-        .ok_or(ProbeError::Missing(name))
-}
-
 /// Waits until all programs that are running have ended. Programs run inside RCU sections, and
 /// the kernel waits for those of all CPUs; if some CPUs have no tick (nohz_full), it offers no
 /// such wait.
@@ -279,22 +268,4 @@ fn wait_for_programs() -> bool {
         )
     };
     status == 0
-}
-
-fn array<'a>(ebpf: &'a Ebpf, name: &'static str) -> Result<&'a MapData, ProbeError> {
-    match ebpf.map(name) {
-        Some(Map::Array(map)) => Ok(map),
-        _ => Err(ProbeError::Missing(name)),
-    }
-}
-
-pub(super) fn take<T>(ebpf: &mut Ebpf, name: &'static str) -> Result<T, ProbeError>
-where
-    T: TryFrom<Map, Error = MapError>,
-{
-    let map = ebpf.take_map(name).ok_or(ProbeError::Missing(name))?;
-    T::try_from(map).map_err(|source| ProbeError::Map {
-        operation: format!("open map {name}"),
-        source,
-    })
 }

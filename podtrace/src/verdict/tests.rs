@@ -1,8 +1,8 @@
 //! The fault catalogue by data: facts with a fault, a packet's road so far, and the verdict.
 mod answers;
-mod receiver;
+mod receiving;
 pub(crate) mod roads;
-mod sender;
+mod sending;
 mod unexplained;
 
 use std::{net::Ipv4Addr, sync::Arc};

@@ -21,7 +21,7 @@ use crate::{
         clsact::{self, ClsactError, Stub},
         error::{not_loaded, refused},
         feature,
-        load::take,
+        parts::take,
         sys::TcxHook,
     },
 };
