@@ -118,7 +118,8 @@ impl Tracer {
             pipeline.add(Box::new(recorder));
         }
         let (table, sender) = (options.table.clone(), sources.sender.clone());
-        let watch = topology::watch(nodes.clone(), sockets, table, show, sender);
+        let changes = sources.changes.clone();
+        let watch = topology::watch(nodes.clone(), sockets, table, show, changes, sender);
         tokio::spawn(watch);
         // The recorder comes first, so that the others receive its notices.
         for consumer in outlets.consumers {

@@ -17,6 +17,7 @@ use crate::{
         pod_table::PodTable,
         target::Node,
         topology::{NodeInput, Topology, TopologyError, collect, facts},
+        watch::Changes,
     },
     update::Update,
 };
@@ -26,6 +27,10 @@ const DESCRIBED: Duration = Duration::from_secs(300);
 /// The pause between two readings is this many times what one takes, within bounds.
 const PAUSES: u32 = 100;
 const PAUSE_MIN: Duration = Duration::from_secs(5);
+/// The same after links, addresses or routes have changed.
+const PAUSES_CHANGED: u32 = 20;
+/// How often it looks for such changes.
+const LOOK: Duration = Duration::from_millis(500);
 /// How long the start of the session comes first, if nobody records: no path ends before.
 const PATIENCE: Duration = Duration::from_millis(200);
 
@@ -39,6 +44,7 @@ pub(super) async fn watch(
     sockets: Sockets,
     table: PodTable,
     show: Option<Show>,
+    changes: Changes,
     updates: mpsc::Sender<Update>,
 ) {
     let mut known: Vec<Arc<NodeFacts>> = Vec::new();
@@ -47,7 +53,7 @@ pub(super) async fn watch(
         sleep(PATIENCE).await;
     }
     loop {
-        let started = Instant::now();
+        let (started, before) = (Instant::now(), changes.count());
         let mut news = None;
         // A failure leaves it out until the next attempt.
         if let Ok(facts) = read_facts(&nodes, &table).await {
@@ -76,8 +82,27 @@ pub(super) async fn watch(
                 return;
             }
         }
-        sleep((started.elapsed() * PAUSES).clamp(PAUSE_MIN, DESCRIBED)).await;
+        pause(started.elapsed(), || changes.count() != before).await;
     }
+}
+
+/// Waits after a reading that took so long.
+async fn pause(took: Duration, has_changed: impl Fn() -> bool) {
+    let begun = Instant::now();
+    while let Some(rest) = rest(took, begun.elapsed(), has_changed()) {
+        sleep(LOOK.min(rest)).await;
+    }
+}
+
+/// The rest of the pause after a reading that took so long, at most: less if something has changed
+/// since the reading began. None once it is over.
+fn rest(took: Duration, waited: Duration, has_changed: bool) -> Option<Duration> {
+    let longest = (took * PAUSES).clamp(PAUSE_MIN, DESCRIBED);
+    let pause = match has_changed {
+        true => (took * PAUSES_CHANGED).min(longest),
+        false => longest,
+    };
+    pause.checked_sub(waited).filter(|rest| !rest.is_zero())
 }
 
 fn differ(known: &[Arc<NodeFacts>], facts: &[Arc<NodeFacts>]) -> bool {
@@ -194,5 +219,27 @@ impl Answer {
         node.runtime = Some(about.to_string());
         node.pods.extend(list.pods);
         None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pause_is_shorter_once_something_has_changed() {
+        let seconds = Duration::from_secs;
+        for (took, waited, has_changed, left) in [
+            (0, 1, false, Some(4)),
+            (0, 5, false, None),
+            (0, 0, true, None),
+            // A large node is not read all the time.
+            (1, 5, false, Some(95)),
+            (1, 5, true, Some(15)),
+            (20, 0, true, Some(300)),
+        ] {
+            let rest = rest(seconds(took), seconds(waited), has_changed);
+            assert_eq!(rest, left.map(seconds), "{took} {waited} {has_changed}");
+        }
     }
 }
