@@ -19,7 +19,13 @@ pub(crate) fn run(workspace: Workspace) -> Result<ExitCode> {
     let linter = setup::linter(&workspace)?;
     let workspace = &workspace.linted_by(linter);
     Ok(test::counted(|total| {
-        before_end_to_end(workspace, total)?;
+        at_once(|| optimised(workspace), || unoptimised(workspace, total))?;
+        // Neither waits for cargo then, which builds one thing of a profile at a time.
+        let programs = vmtest::Programs::build(workspace)?;
+        at_once(
+            || fuzz::bounded(workspace),
+            || machines(workspace, programs),
+        )?;
         total.add(test::end_to_end(workspace, &[])?);
         Ok(())
     }))
@@ -27,25 +33,34 @@ pub(crate) fn run(workspace: Workspace) -> Result<ExitCode> {
 
 /// Runs two strands at once: each has long parts that occupy one CPU, they share no target
 /// directory, and neither measures time.
-fn before_end_to_end(workspace: &Workspace, total: &mut Count) -> Result<()> {
+fn at_once(
+    one: impl FnOnce() -> Result<()> + Send,
+    other: impl FnOnce() -> Result<()>,
+) -> Result<()> {
     thread::scope(|scope| {
-        let optimised = scope.spawn(|| optimised(workspace));
-        let unoptimised = unoptimised(workspace, total);
-        let optimised = optimised
+        let one = scope.spawn(one);
+        let other = other();
+        let one = one
             .join()
             .unwrap_or_else(|panic| panic::resume_unwind(panic));
-        unoptimised.and(optimised)
+        other.and(one)
     })
 }
 
-/// Builds in release mode, and runs the builds under the guard, the fuzzer, and on other
-/// kernels.
+/// Builds in release mode, and runs the stages under the guard.
 fn optimised(workspace: &Workspace) -> Result<()> {
     step("build podtrace (release)", || artifact::podtrace(workspace))?;
     step("build the stages (release)", || artifact::stages(workspace))?;
-    passed("guard", guard::run(workspace, &guard::Args::default())?)?;
-    fuzz::bounded(workspace)?;
-    passed("vmtest", vmtest::run(workspace, &vmtest::Args::quick()))
+    passed("guard", guard::run(workspace, &guard::Args::default())?)
+}
+
+/// Tries other kernels.
+fn machines(workspace: &Workspace, programs: vmtest::Programs) -> Result<()> {
+    let args = vmtest::Args::quick();
+    passed(
+        "vmtest",
+        vmtest::run_with(workspace, &args, || Ok(programs)),
+    )
 }
 
 /// Lints, builds all tests, and runs the unit tests.

@@ -24,12 +24,12 @@ use std::{env, env::consts::ARCH, path::Path, process::ExitCode};
 
 use anyhow::{Result, bail};
 
+pub(crate) use self::programs::Programs;
 use self::{
     apt::Host,
     docs::DocsTable,
     kernels::{Found, Kernel, LINES, Line},
     plan::Choice,
-    programs::Programs,
     qemu::Qemu,
     runner::Runner,
     suite::Suite,
@@ -106,8 +106,17 @@ impl Args {
 /// Runs the checks, or lists them. In any case, the last line is the count, and the exit code
 /// agrees with it.
 pub(crate) fn run(workspace: &Workspace, args: &Args) -> ExitCode {
+    run_with(workspace, args, || Programs::build(workspace))
+}
+
+/// [`run`] with these programs.
+pub(crate) fn run_with(
+    workspace: &Workspace,
+    args: &Args,
+    programs: impl FnOnce() -> Result<Programs>,
+) -> ExitCode {
     let mut total = Count::default();
-    if let Err(error) = all(workspace, args, &mut total) {
+    if let Err(error) = all(workspace, args, programs, &mut total) {
         eprintln!("error: {error:#}");
         total.failed += 1;
     }
@@ -121,14 +130,19 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> ExitCode {
     }
 }
 
-fn all(workspace: &Workspace, args: &Args, total: &mut Count) -> Result<()> {
+fn all(
+    workspace: &Workspace,
+    args: &Args,
+    programs: impl FnOnce() -> Result<Programs>,
+    total: &mut Count,
+) -> Result<()> {
     let lines = chosen(args)?;
     if ARCH != "x86_64" {
         println!("skipped: {} kernels: this is no x86-64", lines.len());
         total.skipped += u64::try_from(lines.len())?;
         return Ok(());
     }
-    let programs = Programs::build(workspace)?;
+    let programs = programs()?;
     let choice = args.choice();
     let checks = plan::checks(&choice, &programs.tests)?;
 

@@ -44,7 +44,7 @@ const PROGRAMS: &[&str] = &[
 const PLUGINS: &[&str] = &["bridge", "host-local", "loopback"];
 
 /// The programs for the machines.
-pub(super) struct Programs {
+pub(crate) struct Programs {
     podtrace: PathBuf,
     /// The end-to-end tests.
     pub(super) tests: PathBuf,
@@ -55,7 +55,7 @@ pub(super) struct Programs {
 
 impl Programs {
     /// Installs what building requires, and builds.
-    pub(super) fn build(workspace: &Workspace) -> Result<Self> {
+    pub(crate) fn build(workspace: &Workspace) -> Result<Self> {
         setup::for_vmtest(workspace)?;
         let podtrace = step("build podtrace (release)", || artifact::podtrace(workspace))?;
         let tests = step("build the end-to-end tests", || {
