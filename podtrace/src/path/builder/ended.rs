@@ -186,18 +186,21 @@ fn set(path: &mut Path, refusal: Refusal) {
     path.refusal = Some(Box::new(Refusal { hops, ..refusal }));
 }
 
-/// Whether an ended path's packet can have been dropped where it had arrived.
+/// Whether an ended path's packet can have been dropped where it had arrived, or on its way out
+/// of the node: queues are behind the taps.
 fn is_dropped_there(path: &Path, drop: &KernelDrop, world: &World) -> bool {
     let Some(last) = path.hops.last() else {
         return false;
     };
     let point = world.tap_points.get(last.interface);
     let after_ns = drop.ts_ns.checked_sub(last.ts_ns);
-    path.outcome == Outcome::Delivered
-        && is_undecided(path)
-        && !drop.is_by_transport()
-        && after_ns.is_some_and(|after_ns| after_ns <= HANDLED_NS)
-        && point.is_some_and(|point| point.netns_id == drop.netns)
+    let may_be = match path.outcome {
+        Outcome::Delivered => is_undecided(path) && !drop.is_by_transport(),
+        outcome => outcome.has_left(),
+    };
+    let is_at_once = after_ns.is_some_and(|after_ns| after_ns <= HANDLED_NS);
+    let is_here = point.is_some_and(|point| point.netns_id == drop.netns);
+    may_be && is_at_once && is_here
 }
 
 /// Whether a delivered packet may not have been wanted where it has arrived: no socket has taken

@@ -173,3 +173,27 @@ fn packet_is_dropped_as_it_arrives() {
     let paths = dropped_after(&taps, &echo, &echo, NETNS2, &world());
     assert_eq!(paths[0].outcome, Outcome::Dropped);
 }
+
+/// A queue of the card has dropped it, of this node or of another.
+#[test]
+fn packet_that_has_left_was_dropped_on_its_way_out() {
+    let world = world();
+    let packet = packet("10.244.2.9");
+    let here = world.tap_points.get(UPLINK).unwrap().netns_id;
+    for (netns, is_dropped) in [(here, true), (here + 77, false)] {
+        let mut builder = Builder::new(TIMEOUT_NS);
+        builder.push(&event(1000, CNI0, Ingress, &packet), &world);
+        builder.push(&event(2000, UPLINK, Egress, &packet), &world);
+        builder.expire(SECOND);
+        let mut path = builder.take_only_finished().unwrap();
+        assert_eq!(path.outcome, Outcome::LeftNode);
+        builder.drop_packet(
+            &Origin::default(),
+            &drop_at(3000, netns, "QDISC_DROP"),
+            &packet,
+        );
+        builder.join_drops(SECOND, &world);
+        builder.amend(&mut path, &world);
+        assert_eq!(path.outcome == Outcome::Dropped, is_dropped);
+    }
+}
