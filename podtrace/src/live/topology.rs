@@ -54,29 +54,37 @@ pub(super) async fn watch(
     }
     loop {
         let (started, before) = (Instant::now(), changes.count());
+        let is_old = described
+            .as_ref()
+            .is_none_or(|(at, _)| at.elapsed() >= DESCRIBED);
         let mut news = None;
         // A failure leaves it out until the next attempt.
-        if let Ok(facts) = read_facts(&nodes, &table).await {
-            let has_changed = differ(&known, &facts);
-            let is_old = described
-                .as_ref()
-                .is_none_or(|(at, _)| at.elapsed() >= DESCRIBED);
-            match show {
-                None => news = has_changed.then(|| recorded(None, facts)),
-                Some(show) if has_changed || is_old => {
-                    let sockets = sockets.clone();
-                    if let Ok((topology, facts)) = describe(nodes.clone(), sockets, &table).await {
-                        let is_new = described.as_ref().is_none_or(|(_, old)| *old != topology);
-                        if is_new || has_changed {
-                            news = Some(recorded(Some((&topology, show)), facts));
-                        }
-                        described = Some((started, topology));
-                    }
+        match show {
+            None => {
+                if let Ok(facts) = read_facts(&nodes, &table).await
+                    && differ(&known, &facts)
+                {
+                    news = recorded(None, facts);
                 }
-                Some(_) => {}
+            }
+            Some(show) => {
+                let is_due = is_old
+                    || read_facts(&nodes, &table)
+                        .await
+                        .is_ok_and(|facts| differ(&known, &facts));
+                if is_due
+                    && let Ok((topology, facts)) =
+                        describe(nodes.clone(), sockets.clone(), &table).await
+                {
+                    let is_new = described.as_ref().is_none_or(|(_, old)| *old != topology);
+                    if is_new || differ(&known, &facts) {
+                        news = recorded(Some((&topology, show)), facts);
+                    }
+                    described = Some((started, topology));
+                }
             }
         }
-        if let Some(recorded) = news.flatten() {
+        if let Some(recorded) = news {
             known.clone_from(&recorded.facts);
             if updates.send(Update::Topology(recorded)).await.is_err() {
                 return;

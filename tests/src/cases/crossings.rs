@@ -98,5 +98,6 @@ fn address_of_two_pods_is_that_of_the_one_that_gets_the_frame() {
     assert_eq!(found[0]["outcome"], "delivered");
     let found = request(&values, 43, stale.into());
     assert_eq!(hops(found[0]), way);
-    assert_eq!(found[0]["outcome"], "unknown");
+    // The pod does not forward it.
+    assert_eq!(found[0]["outcome"], "dropped");
 }

@@ -190,7 +190,7 @@ fn path_without_socket_is_refused() {
         let error = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(2), "{error}");
         assert!(
-            error.contains(reason) && !error.contains("--cri-socket"),
+            error.contains(reason) && !error.contains("with --cri-socket"),
             "{error}"
         );
     }

@@ -285,5 +285,5 @@ fn unknown_namespace_and_socket_are_named() {
     assert_eq!(output.status.code(), Some(2));
     let text = String::from_utf8(output.stderr).unwrap();
     assert!(text.contains("no socket at /no/such.sock"), "{text}");
-    assert!(!text.contains("--cri-socket"), "{text}");
+    assert!(!text.contains("with --cri-socket"), "{text}");
 }

@@ -34,6 +34,8 @@ const ALONE: &[&str] = &[
     // Each start of podtrace removes the filters that dead ones have left.
     "cases::killed",
     "cases::killed::moments",
+    // What the floods of others drop takes the room of their drops.
+    "cases::drops",
     // They flood both CPUs.
     "cases::sessions::overload",
     "cases::sessions::restraint",
