@@ -61,7 +61,7 @@ pub(crate) fn dropped(ctx: &RawTracePointContext) {
         return;
     }
     let args = ctx.as_ptr().cast::<u64>().cast_const();
-    // SAFETY: the tracepoint has these arguments, see `Drops::find` of user space.
+    // SAFETY: the tracepoint has these arguments, see `Layout::find` of user space.
     let (skb, location) = unsafe { (args.read_volatile(), args.add(1).read_volatile()) };
     let reason = match HAS_REASON.load() {
         0 => NO_REASON,

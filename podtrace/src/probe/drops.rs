@@ -31,10 +31,13 @@ const WITH_REASON: usize = 4;
 /// The kernel's list of reasons, and what all their names begin with.
 const REASONS: &str = "skb_drop_reason";
 const REASON_PREFIX: &str = "SKB_DROP_REASON_";
+/// The place of the counts of all further reasons.
+const LAST: u32 = DROP_REASONS - 1;
 
 /// Where the program finds what it tells of a packet, in the structs of the running kernel.
 pub(super) struct Layout {
     globals: [(&'static str, u32); 9],
+    reasons: Enumeration,
 }
 
 impl Layout {
@@ -57,6 +60,8 @@ impl Layout {
                     btf.offset_of("net_device", "ifindex")?,
                 ),
             ],
+            // Kernels before 5.17 have none.
+            reasons: btf.enumeration(REASONS).unwrap_or_default(),
         })
     }
 
@@ -75,11 +80,12 @@ pub struct Drops {
 }
 
 impl Drops {
-    /// Loads the program and attaches it, for as long as the object lives.
+    /// Loads the program, whose globals `layout` has set, and attaches it, for as long as the
+    /// object lives.
     ///
     /// # Errors
     /// When the kernel refuses.
-    pub(super) fn attach(ebpf: &mut Ebpf) -> Result<Self, ProbeError> {
+    pub(super) fn attach(ebpf: &mut Ebpf, layout: Layout) -> Result<Self, ProbeError> {
         let program: &mut RawTracePoint = program(ebpf, config::PROGRAM_DROP)?;
         program
             .load()
@@ -88,8 +94,7 @@ impl Drops {
         Ok(Self {
             ring: take(ebpf, config::MAP_DROPS)?,
             counts: take(ebpf, config::MAP_DROP_COUNTS)?,
-            // Kernels before 5.17 have none.
-            reasons: Btf::of_kernel()?.enumeration(REASONS).unwrap_or_default(),
+            reasons: layout.reasons,
             symbols: Symbols::read(),
         })
     }
@@ -154,7 +159,12 @@ impl Drops {
             })?;
             let sum = |at: usize| counts.iter().map(|of_cpu| of_cpu[at]).sum::<u64>();
             if sum(0) > 0 {
-                all.insert(reason(&self.reasons, number), (sum(0), sum(1)));
+                let name = match number {
+                    // It counts those without a name, too.
+                    LAST => "other reasons".to_owned(),
+                    _ => reason(&self.reasons, number),
+                };
+                all.insert(name, (sum(0), sum(1)));
             }
         }
         Ok(all)

@@ -203,9 +203,9 @@ impl Fitted {
         Ok(loaded?)
     }
 
-    /// Takes whether dropped packets can be told; none if nobody wants to know.
-    pub(super) fn take_drops(&mut self) -> Option<Result<(), BtfError>> {
-        self.drops.take().map(|layout| layout.map(drop))
+    /// Takes what the program of dropped packets needs; none if nobody wants it.
+    pub(super) fn take_drops(&mut self) -> Option<Result<Layout, BtfError>> {
+        self.drops.take()
     }
 
     /// The features that this kernel lacks, and the consequences, in words.

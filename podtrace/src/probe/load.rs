@@ -218,13 +218,8 @@ impl Probe {
 
 /// The source of dropped packets, if it is wanted.
 fn attach_drops(ebpf: &mut Ebpf, fitted: &mut Fitted) -> Result<Option<Drops>, ProbeError> {
-    match fitted.take_drops() {
-        None => Ok(None),
-        Some(layout) => {
-            layout?;
-            Drops::attach(ebpf).map(Some)
-        }
-    }
+    let layout = fitted.take_drops().transpose()?;
+    layout.map(|layout| Drops::attach(ebpf, layout)).transpose()
 }
 
 /// Loads the taps in parallel: the verifier takes some 10 ms for each.
