@@ -93,15 +93,10 @@ fn is_judged(path: &Path, world: &World) -> bool {
     match path.outcome {
         // Somebody else than the traced nodes, or a wrong address.
         Outcome::LeftForVtep(_) => world.facts.len() > 1,
-        Outcome::Delivered | Outcome::LeftNode => is_refused(path) && !world.facts.is_empty(),
+        Outcome::Delivered | Outcome::LeftNode => path.was_refused() && !world.facts.is_empty(),
         Outcome::NoReceiver => false,
         _ => !world.facts.is_empty() || path.dropped.is_some(),
     }
-}
-
-fn is_refused(path: &Path) -> bool {
-    let refusal = path.refusal.as_deref();
-    refusal.is_some_and(|refusal| refusal.reason.is_refusal())
 }
 
 /// Judges a path by these facts. `world`: the interfaces and names of its hops.
@@ -128,7 +123,7 @@ pub fn judge(path: &Path, view: View<'_>, world: &World) -> Option<Verdict> {
         }
         Outcome::Loop => question.conclude(&mut verdict, question.circle(), false),
         Outcome::Unanswered => question.unanswered(&mut verdict),
-        _ if is_refused(path) => question.refused(&mut verdict),
+        _ if path.was_refused() => question.refused(&mut verdict),
         _ => {
             let step = question.walk();
             question.stopped(&mut verdict, step);

@@ -46,6 +46,17 @@ impl KernelDrop {
         Packet::decode(&self.bytes, self.wire_len, Framing::Ip, options)
     }
 
+    /// The same without the packet's bytes.
+    #[must_use]
+    pub fn without_bytes(&self) -> Self {
+        Self {
+            reason: self.reason.clone(),
+            function: self.function.clone(),
+            bytes: Vec::new(),
+            ..*self
+        }
+    }
+
     /// The reason, if it tells anything.
     #[must_use]
     pub fn telling_reason(&self) -> Option<&str> {

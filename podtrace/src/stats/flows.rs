@@ -241,8 +241,7 @@ impl Counts {
         let direction = usize::from(is_answer);
         self.name(path, is_answer, world);
         self.outcomes[path.outcome.index()] += 1;
-        let mut refusals = path.refusal.iter();
-        self.refused += u64::from(refusals.any(|refusal| refusal.reason.is_refusal()));
+        self.refused += u64::from(path.was_refused());
         if let Some(corrected) = path.late_of {
             let outcome = &mut self.outcomes[corrected.outcome.index()];
             *outcome = outcome.saturating_sub(1);

@@ -63,11 +63,7 @@ impl Builder {
             && next.drop.ts_ns <= now_ns
             && let Some(Waiting { origin, drop, key }) = self.drops.0.pop_front()
         {
-            let by = KernelDrop {
-                bytes: Vec::new(),
-                ..KernelDrop::clone(&drop)
-            };
-            if self.join_drop(by, &key, world) {
+            if self.join_drop(&drop, &key, world) {
                 joined.push((origin, *drop));
             }
         }
@@ -75,18 +71,18 @@ impl Builder {
     }
 
     /// Joins a drop to its path; returns false if there is none.
-    fn join_drop(&mut self, drop: KernelDrop, key: &PacketKey, world: &World) -> bool {
-        let Some(slot) = self.dropped(&drop, key, world) else {
+    fn join_drop(&mut self, drop: &KernelDrop, key: &PacketKey, world: &World) -> bool {
+        let Some(slot) = self.dropped(drop, key, world) else {
             let ended = self.ended_like(key).filter(|_| !drop.is_by_transport());
             if let Some(id) = ended {
-                self.drop_ended(id, drop, world);
+                self.drop_ended(id, drop.without_bytes(), world);
             }
             return ended.is_some();
         };
         self.take_up(slot);
         self.open.change(slot, drop.ts_ns, |open| {
-            let hops = open.path.hops.len();
-            open.path.dropped = Some(Box::new(Dropped { by: drop, hops }));
+            let (by, hops) = (drop.without_bytes(), open.path.hops.len());
+            open.path.dropped = Some(Box::new(Dropped { by, hops }));
         });
         true
     }
@@ -105,26 +101,23 @@ impl Builder {
     /// The path of a dropped packet: of those that fit best, the one seen last. Among packets
     /// that were translated to other ends, only one that no other is like.
     fn dropped(&self, drop: &KernelDrop, key: &PacketKey, world: &World) -> Option<Slot> {
-        let known = &self.refusals;
-        let begun = known
-            .begun
-            .find(key.tag())
-            .chain(known.late.find(key.tag()));
-        let mut best: Option<(Fit, u64, Slot)> = None;
-        let mut is_only = true;
-        for Begun { id, slot, .. } in begun {
-            let Some(open) = self.open.get(*slot).filter(|open| open.path.id == *id) else {
-                continue;
-            };
-            let Some(fit) = fits(open, drop, key, world) else {
-                continue;
-            };
-            let found = (fit, open.path.last_ns(), *slot);
-            is_only = best.is_none_or(|(other, _, at)| other != fit || at == *slot);
-            best = best.max(Some(found));
+        let (known, tag) = (&self.refusals, key.tag());
+        let begun = known.begun.find(tag).chain(known.late.find(tag));
+        let mut fitting: Vec<_> = begun
+            .filter_map(|Begun { id, slot, .. }| {
+                let open = self.open.get(*slot).filter(|open| open.path.id == *id)?;
+                let fit = fits(open, drop, key, world)?;
+                Some((fit, open.path.last_ns(), *slot))
+            })
+            .collect();
+        // One that was late stands in both.
+        fitting.sort_unstable();
+        fitting.dedup();
+        match fitting[..] {
+            [.., (Fit::Translated, ..), (Fit::Translated, ..)] => None,
+            [.., (_, _, slot)] => Some(slot),
+            [] => None,
         }
-        let (fit, _, slot) = best?;
-        (fit == Fit::Equal || is_only).then_some(slot)
     }
 }
 

@@ -197,3 +197,20 @@ fn packet_that_has_left_was_dropped_on_its_way_out() {
         assert_eq!(path.outcome == Outcome::Dropped, is_dropped);
     }
 }
+
+/// Any of them may have been translated so.
+#[test]
+fn packets_that_are_alike_but_for_their_ends_are_not_taken_for_one_another() {
+    let world = world();
+    let here = world.tap_points.get(CNI0).unwrap().netns_id;
+    let mut builder = Builder::new(TIMEOUT_NS);
+    for (ts_ns, service) in (1..).zip(["10.96.0.10", "10.96.0.11", "10.96.0.12"]) {
+        builder.push(&event(ts_ns, CNI0, Ingress, &packet(service)), &world);
+    }
+    let drop = drop_at(3000, here, "NETFILTER_DROP");
+    builder.drop_packet(&Origin::default(), &drop, &packet("10.244.2.7"));
+    assert_eq!(builder.join_drops(SECOND, &world), []);
+    builder.expire(SECOND);
+    let paths = finished(&mut builder);
+    assert!(paths.iter().all(|path| path.dropped.is_none()));
+}
