@@ -97,6 +97,14 @@ fn vxlan(all: &mut [NodeFacts], number: usize) -> &mut crate::model::facts::Vxla
     device(node(all, number), FLANNEL).vxlan.as_mut().unwrap()
 }
 
+/// The second node has no pod any more.
+fn delete_pod(all: &mut [NodeFacts]) {
+    all[1].spaces.remove(1);
+    let node = node(all, 2);
+    node.devices.retain(|device| device.ifindex != VETH1);
+    node.tables.fdb.retain(|entry| entry.ifindex != VETH1);
+}
+
 fn set_vtep(all: &mut [NodeFacts], vtep: &str) {
     let own = node(all, 1).tables.fdb.iter_mut().filter(|entry| entry.own);
     own.for_each(|entry| entry.vtep = Some(ip(vtep)));

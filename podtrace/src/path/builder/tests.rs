@@ -129,6 +129,28 @@ pub(crate) const SYN_ACK: Transport = Transport::Tcp {
     payload: 100,
 };
 
+/// A TCP header without payload.
+fn tcp(ports: (u16, u16), sequence: u32, acknowledgment: u32, flags: u8) -> Transport {
+    Transport::Tcp {
+        source: ports.0,
+        destination: ports.1,
+        sequence,
+        acknowledgment,
+        flags,
+        payload: 0,
+    }
+}
+
+/// A packet from port 5000 that asks for a connection to port 80.
+fn syn(to: &str) -> Packet {
+    let mut syn = packet(to);
+    syn.transport = tcp((5000, 80), 77, 0, 0x02);
+    if let Network::Ip(ip) = &mut syn.network {
+        ip.protocol = 6;
+    }
+    syn
+}
+
 /// Feeds the hops of packets to `destination` to a builder.
 pub(crate) fn join_hops(destination: &str, hops: &[(u64, u32, Direction)]) -> Builder {
     let world = world();

@@ -52,34 +52,14 @@ fn faults_of_the_receiving_node() {
         (
             "pod deleted",
             |all| {
-                all[1].spaces.remove(1);
-                node(all, 2)
-                    .devices
-                    .retain(|device| device.ifindex != VETH1);
-                node(all, 2)
-                    .tables
-                    .fdb
-                    .retain(|entry| entry.ifindex != VETH1);
+                delete_pod(all);
                 set_neighbour(node(all, 2), "10.244.2.2", |known| {
                     known.state = NeighbourState::Failed
                 });
             },
             road(7),
         ),
-        (
-            "pod just deleted",
-            |all| {
-                all[1].spaces.remove(1);
-                node(all, 2)
-                    .devices
-                    .retain(|device| device.ifindex != VETH1);
-                node(all, 2)
-                    .tables
-                    .fdb
-                    .retain(|entry| entry.ifindex != VETH1);
-            },
-            road(8),
-        ),
+        ("pod just deleted", |all| delete_pod(all), road(8)),
         (
             "pod's veth down",
             |all| {

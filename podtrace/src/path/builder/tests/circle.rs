@@ -70,17 +70,19 @@ fn loop_of_bridges_is_said_once() {
     assert!(!builder.is_waiting());
 }
 
+/// [`with_ttl`], for the second pod.
+fn to_pod2(ttl: u8) -> Packet {
+    let mut packet = with_ttl(ttl);
+    if let Network::Ip(ip) = &mut packet.network {
+        ip.destination = "10.244.1.3".parse().unwrap();
+    }
+    packet
+}
+
 /// A packet that a pod routes passes the bridge twice, and arrives.
 #[test]
 fn detour_arrives() {
     let (world, mut builder) = (world(), Builder::new(TIMEOUT_NS));
-    let to = |ttl: u8| {
-        let mut packet = with_ttl(ttl);
-        if let Network::Ip(ip) = &mut packet.network {
-            ip.destination = "10.244.1.3".parse().unwrap();
-        }
-        packet
-    };
     let way = [
         (POD1, Egress, 64),
         (VETH1, Ingress, 64),
@@ -93,7 +95,7 @@ fn detour_arrives() {
         (POD2, Socket, 61),
     ];
     for (ts_ns, (interface, direction, ttl)) in (1..).zip(way) {
-        builder.push(&event(ts_ns, interface, direction, &to(ttl)), &world);
+        builder.push(&event(ts_ns, interface, direction, &to_pod2(ttl)), &world);
     }
     let paths = finished(&mut builder);
     assert_eq!((paths.len(), paths[0].outcome), (1, Outcome::Delivered));
@@ -178,22 +180,15 @@ fn loop_over_a_router_that_is_not_traced_is_one_path() {
 #[test]
 fn packet_that_a_router_sends_back_goes_on() {
     let (world, mut builder) = (world(), Builder::new(TIMEOUT_NS));
-    let to = |ttl: u8| {
-        let mut packet = with_ttl(ttl);
-        if let Network::Ip(ip) = &mut packet.network {
-            ip.destination = "10.244.1.3".parse().unwrap();
-        }
-        packet
-    };
-    builder.push(&event(1, POD1, Egress, &to(64)), &world);
-    builder.push(&event(2, UPLINK, Egress, &to(63)), &world);
+    builder.push(&event(1, POD1, Egress, &to_pod2(64)), &world);
+    builder.push(&event(2, UPLINK, Egress, &to_pod2(63)), &world);
     let left = builder.take_only_finished().unwrap();
     let mut waits = Some(left);
-    builder.push_or_recall(&event(3, UPLINK, Ingress, &to(62)), &world, |_| {
+    builder.push_or_recall(&event(3, UPLINK, Ingress, &to_pod2(62)), &world, |_| {
         waits.take()
     });
     for (ts_ns, interface, direction) in &TO_POD2[2..] {
-        builder.push(&event(*ts_ns, *interface, *direction, &to(61)), &world);
+        builder.push(&event(*ts_ns, *interface, *direction, &to_pod2(61)), &world);
     }
     let paths = finished(&mut builder);
     assert_eq!((paths.len(), paths[0].outcome), (1, Outcome::Delivered));

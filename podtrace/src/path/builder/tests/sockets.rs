@@ -230,19 +230,7 @@ fn syn_that_its_socket_does_not_answer_says_so() {
 fn syn_that_is_redirected_in_the_pod_is_answered_by_the_pod() {
     let world = world();
     let mut builder = Builder::new(TIMEOUT_NS);
-    let tcp = |ports: (u16, u16), sequence, acknowledgment, flags| Transport::Tcp {
-        source: ports.0,
-        destination: ports.1,
-        sequence,
-        acknowledgment,
-        flags,
-        payload: 0,
-    };
-    let mut syn = packet("10.244.1.3");
-    syn.transport = tcp((5000, 80), 77, 0, 0x02);
-    if let Network::Ip(ip) = &mut syn.network {
-        ip.protocol = 6;
-    }
+    let syn = syn("10.244.1.3");
     for (ts_ns, interface, direction) in &TO_POD2[..4] {
         builder.push(&event(*ts_ns, *interface, *direction, &syn), &world);
     }

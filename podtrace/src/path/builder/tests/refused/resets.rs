@@ -3,19 +3,7 @@ use super::*;
 
 /// A packet that asks for a connection, and the reset that answers it.
 fn syn_and_reset(to: &str) -> [Packet; 2] {
-    let tcp = |ports: (u16, u16), sequence, acknowledgment, flags| Transport::Tcp {
-        source: ports.0,
-        destination: ports.1,
-        sequence,
-        acknowledgment,
-        flags,
-        payload: 0,
-    };
-    let mut syn = packet(to);
-    syn.transport = tcp((5000, 80), 77, 0, 0x02);
-    if let Network::Ip(ip) = &mut syn.network {
-        ip.protocol = 6;
-    }
+    let syn = syn(to);
     let mut reset = to_pod1(with_ends(&syn, syn.ends().unwrap().reversed()));
     reset.transport = tcp((80, 5000), 0, 78, 0x14);
     [syn, reset]
