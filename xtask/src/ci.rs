@@ -20,7 +20,8 @@ pub(crate) fn run(workspace: Workspace) -> Result<ExitCode> {
     let workspace = &workspace.linted_by(linter);
     Ok(test::counted(|total| {
         at_once(|| optimised(workspace), || unoptimised(workspace, total))?;
-        // Neither waits for cargo then, which builds one thing of a profile at a time.
+        // What is left of building is short: neither strand waits for the other's cargo, which
+        // builds one thing of a profile at a time.
         let programs = vmtest::Programs::build(workspace)?;
         at_once(
             || fuzz::bounded(workspace),

@@ -42,6 +42,15 @@ const FUZZ: Build<'_> = (
     ],
 );
 
+const CASES: Build<'_> = (
+    "cargo test -p podtrace-tests",
+    &["-p", "podtrace-tests", "-e", "normal,build,dev"],
+);
+const ALL_TESTS: Build<'_> = (
+    "cargo test --workspace",
+    &["--workspace", "-e", "normal,build,dev"],
+);
+
 /// Fails if a build has a crate with other features than a build with more crates.
 pub(super) fn check(workspace: &Workspace) -> Result<()> {
     let mut report = String::new();
@@ -50,6 +59,7 @@ pub(super) fn check(workspace: &Workspace) -> Result<()> {
         (RELEASE, STAGES),
         (RELEASE, TESTS),
         (RELEASE, FUZZ),
+        (CASES, ALL_TESTS),
     ];
     for (less, more) in builds {
         for line in missing(&crates(workspace, less)?, &crates(workspace, more)?) {
