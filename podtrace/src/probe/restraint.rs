@@ -15,9 +15,8 @@ const PAUSE_MAX: Duration = Duration::from_millis(200);
 
 /// Makes the calling thread, and all threads that it starts later, yield to others.
 pub fn yield_to_others() {
-    // SAFETY: it takes a number only, and changes the calling thread alone.
-    // A thread may always raise its niceness.
-    unsafe { libc::nice(NICENESS) };
+    // A thread may always raise its niceness, and Linux changes that of the calling one alone.
+    let _ = rustix::process::nice(NICENESS);
 }
 
 /// Limits the CPU time of the whole process relative to the elapsed time.

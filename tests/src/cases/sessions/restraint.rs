@@ -2,9 +2,13 @@
 
 use crate::cases::one_node;
 use std::fs;
+use std::thread;
 use std::time::{Duration, Instant};
 
-use podtrace::lab::traffic::flood::{FloodSpec, udp_flood};
+use podtrace::lab::{
+    LabPod,
+    traffic::flood::{Flood, FloodSpec, udp_flood},
+};
 
 use crate::cases::tracer::Tracer;
 
@@ -37,18 +41,27 @@ fn niceness(pid: u32, thread: &str) -> Option<i64> {
     behind_name.split_whitespace().nth(16)?.parse().ok()
 }
 
+/// A flood by threads that yield to podtrace, so that only the limit holds it back.
+fn modest_flood(from: &LabPod, to: &LabPod) -> Flood {
+    let flood = || {
+        rustix::process::nice(19).unwrap();
+        udp_flood(&from.netns, &to.netns, (to.ipv4, 5353).into(), FLOOD).unwrap()
+    };
+    thread::scope(|scope| scope.spawn(flood).join().unwrap())
+}
+
 #[test]
 fn flood_takes_no_more_processor_time_than_the_limit() {
     let lab = one_node(2);
     let (from, to) = (&lab.nodes[0].pods[0], &lab.nodes[0].pods[1]);
     let limit = LIMIT.to_string();
-    let mut tracer = Tracer::start(&lab, &[0], &["--cpu-limit", &limit, "--buffer", "4"]);
+    let tracer = Tracer::start(&lab, &[0], &["--cpu-limit", &limit, "--buffer", "4"]);
     let pid = tracer.pid();
     for (thread, expected) in [("podtrace", 10), ("ring-reader", 10), ("attacher", 0)] {
         assert_eq!(niceness(pid, thread), Some(expected), "{thread}");
     }
     let (started, before) = (Instant::now(), ticks(pid));
-    let flood = udp_flood(&from.netns, &to.netns, (to.ipv4, 5353).into(), FLOOD).unwrap();
+    let flood = modest_flood(from, to);
     let taken = Duration::from_millis(10 * (ticks(pid) - before));
     let share = taken.as_secs_f64() / started.elapsed().as_secs_f64();
     println!(
@@ -58,12 +71,11 @@ fn flood_takes_no_more_processor_time_than_the_limit() {
     );
     // The queue and the unwritten data are processed while the reader waits.
     assert!(share < 2.5 * f64::from(LIMIT) / 100.0, "{share}");
-    tracer.wait_for(|value| {
-        let text = value["text"].as_str().unwrap_or_default();
-        text.starts_with("--cpu-limit 10 holds podtrace back")
-    });
     // This checks conservation.
     let values = tracer.finish();
+    // Attaching may already take it to the limit.
+    let mut notices = values.iter().filter_map(|value| value["text"].as_str());
+    assert!(notices.any(|text| text.starts_with("--cpu-limit 10 holds podtrace back")));
     let total = &values.last().unwrap()["total"];
     assert!(total["lost_ring"].as_u64().unwrap() > 0, "{total}");
     assert!(total["seen"].as_u64().unwrap() > flood.arrived, "{total}");
