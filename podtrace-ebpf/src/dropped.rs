@@ -13,6 +13,8 @@ pub const DROP_REASONS: u32 = 512;
 /// Upper bound of the records of one reason within a window of [`DROP_WINDOW_SHIFT`], on each
 /// CPU: further packets are only counted.
 pub const DROP_BURST: u64 = 64;
+/// The same of packets with one reason, location and pair of addresses.
+pub const DROP_FLOW_BURST: u64 = 16;
 /// A window has two to the power of it nanoseconds: 134 ms.
 pub const DROP_WINDOW_SHIFT: u32 = 27;
 /// [`DropRecord::reason`] where the kernel tells none (before Linux 5.17).

@@ -6,14 +6,14 @@ use core::ffi::c_void;
 
 use aya_ebpf::{
     EbpfContext as _, Global,
-    helpers::bpf_ktime_get_ns,
+    helpers::{bpf_ktime_get_ns, bpf_probe_read_kernel},
     macros::map,
     maps::{PerCpuArray, RingBuf},
     programs::RawTracePointContext,
 };
 use podtrace_ebpf::dropped::{
-    DROP_BURST, DROP_DATA, DROP_REASONS, DROP_VERSION, DROP_WINDOW_SHIFT, DropCount, DropRecord,
-    NO_REASON,
+    DROP_BURST, DROP_DATA, DROP_FLOW_BURST, DROP_REASONS, DROP_VERSION, DROP_WINDOW_SHIFT,
+    DropCount, DropRecord, NO_REASON,
 };
 
 use crate::{
@@ -29,6 +29,13 @@ static DROPS: RingBuf = RingBuf::with_byte_size(BYTES, 0);
 
 #[map]
 static DROP_COUNTS: PerCpuArray<DropCount> = PerCpuArray::with_max_entries(DROP_REASONS, 0);
+
+/// How many flows have records of their own; others share them.
+const FLOWS: u32 = 256;
+
+/// The window, and the records in it, as [`DropCount::window`], by flow.
+#[map]
+static DROP_FLOWS: PerCpuArray<u64> = PerCpuArray::with_max_entries(FLOWS, 0);
 
 #[unsafe(no_mangle)]
 static HAS_REASON: Global<u32> = Global::new(0);
@@ -81,27 +88,75 @@ pub(crate) fn dropped(ctx: &RawTracePointContext) {
     };
     // SAFETY: the pointer is to this CPU's value. A program that interrupts this one may take a
     // count with it, as on this path only.
-    let is_recorded = unsafe { count_in(&mut *count, now_ns) };
-    if is_recorded && !send(skb, location, reason, ethertype, now_ns) {
-        // SAFETY: as above.
-        unsafe { (*count).unrecorded += 1 };
+    let count = unsafe { &mut *count };
+    count.all += 1;
+    let window = now_ns >> DROP_WINDOW_SHIFT << 32;
+    let is_recorded = !is_full(count.window, window, DROP_BURST)
+        && takes_of_flow(
+            flow_of(skb, ethertype) ^ location ^ u64::from(reason),
+            window,
+        )
+        && takes(&mut count.window, window, DROP_BURST)
+        && send(skb, location, reason, ethertype, now_ns);
+    if !is_recorded {
+        count.unrecorded += 1;
     }
 }
 
-/// Counts a packet; returns whether it gets a record.
+/// Whether the window has so many records.
 #[inline(always)]
-fn count_in(count: &mut DropCount, now_ns: u64) -> bool {
-    count.all += 1;
-    let window = now_ns >> DROP_WINDOW_SHIFT << 32;
-    if count.window & !0xffff_ffff != window {
-        count.window = window;
-    }
-    if count.window & 0xffff_ffff >= DROP_BURST {
-        count.unrecorded += 1;
+fn is_full(taken: u64, window: u64, most: u64) -> bool {
+    taken & !0xffff_ffff == window && taken & 0xffff_ffff >= most
+}
+
+/// Takes a record of the window; returns false if it has so many.
+#[inline(always)]
+fn takes(taken: &mut u64, window: u64, most: u64) -> bool {
+    if is_full(*taken, window, most) {
         return false;
     }
-    count.window += 1;
+    if *taken & !0xffff_ffff != window {
+        *taken = window;
+    }
+    *taken += 1;
     true
+}
+
+/// The same for a flow, so that one flow leaves records to others.
+#[inline(always)]
+fn takes_of_flow(flow: u64, window: u64) -> bool {
+    // The upper bits of the product depend on all of the flow's.
+    let slot = flow.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56;
+    DROP_FLOWS.get_ptr_mut(slot as u32).is_some_and(|taken| {
+        // SAFETY: the pointer is to this CPU's value, see above.
+        takes(unsafe { &mut *taken }, window, DROP_FLOW_BURST)
+    })
+}
+
+/// What tells the addresses of a packet from others: those of IPv4, the lower halves of IPv6.
+#[inline(always)]
+fn flow_of(skb: *const u8, ethertype: u16) -> u64 {
+    let begin = network_of(skb);
+    match ethertype {
+        IPV6 => half_at(begin, 16) ^ half_at(begin, 32).rotate_left(32),
+        // ARP has the addresses elsewhere; those of its flood are alike there.
+        _ => half_at(begin, 12),
+    }
+}
+
+/// The address of the packet's network header.
+#[inline(always)]
+fn network_of(skb: *const u8) -> u64 {
+    let head: u64 = read(skb, &SKB_HEAD).unwrap_or(0);
+    let network: u16 = read(skb, &SKB_NETWORK).unwrap_or(0);
+    head.wrapping_add(u64::from(network))
+}
+
+/// Eight bytes of the kernel's memory; 0 if they cannot be read.
+#[inline(always)]
+fn half_at(begin: u64, offset: u64) -> u64 {
+    // SAFETY: bpf_probe_read_kernel checks every address.
+    unsafe { bpf_probe_read_kernel(begin.wrapping_add(offset) as *const u64) }.unwrap_or(0)
 }
 
 /// Sends the record; returns false if there is no room.
