@@ -48,7 +48,7 @@ impl<'a> View<'a> {
         Self { nodes, pods }
     }
 
-    /// Whether nothing was cut off the facts of any node.
+    /// Whether nothing is left out of the facts of any node.
     #[must_use]
     pub fn is_whole(&self) -> bool {
         self.nodes.iter().all(|facts| !facts.is_cut)

@@ -243,7 +243,10 @@ impl<'a> Question<'a> {
         let doubts = [
             (self.path.incomplete, "hops may be missing"),
             (self.path.ambiguous, "equal packets were under way at once"),
-            (!self.view.is_whole(), "the tables of a node were cut off"),
+            (
+                !self.view.is_whole(),
+                "the tables of a node are not known whole",
+            ),
         ];
         let doubts = doubts.iter().filter(|(applies, _)| *applies);
         let doubts: Vec<_> = doubts.map(|(_, text)| (*text).to_owned()).collect();

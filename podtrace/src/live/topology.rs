@@ -27,7 +27,7 @@ const DESCRIBED: Duration = Duration::from_secs(300);
 /// The pause between two readings is this many times what one takes, within bounds.
 const PAUSES: u32 = 100;
 const PAUSE_MIN: Duration = Duration::from_secs(5);
-/// The same after links, addresses or routes have changed.
+/// The same after links, addresses, routes or entries of neighbours have changed.
 const PAUSES_CHANGED: u32 = 20;
 /// How often it looks for such changes.
 const LOOK: Duration = Duration::from_millis(500);
@@ -53,7 +53,7 @@ pub(super) async fn watch(
         sleep(PATIENCE).await;
     }
     loop {
-        let (started, before) = (Instant::now(), changes.count());
+        let (started, before) = (Instant::now(), changes.count_of_all());
         let is_old = described
             .as_ref()
             .is_none_or(|(at, _)| at.elapsed() >= DESCRIBED);
@@ -90,7 +90,7 @@ pub(super) async fn watch(
                 return;
             }
         }
-        pause(started.elapsed(), || changes.count() != before).await;
+        pause(started.elapsed(), || changes.count_of_all() != before).await;
     }
 }
 

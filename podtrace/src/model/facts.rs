@@ -20,7 +20,8 @@ pub struct NodeFacts {
     pub name: String,
     /// Its network namespace, then those of its pods.
     pub spaces: Vec<Space>,
-    /// Whether there was more than [`ENTRIES_MAX`] entries: what is missing proves nothing.
+    /// Whether entries are left out, as there are more than [`ENTRIES_MAX`], or as a table could not
+    /// be read: what is missing proves nothing.
     pub is_cut: bool,
 }
 

@@ -1,11 +1,19 @@
-//! Reports changes of the interfaces of a namespace.
+//! Reports changes of the interfaces and tables of a namespace.
 use std::sync::{
     Arc,
     atomic::{AtomicU64, Ordering},
 };
 
 use futures_util::StreamExt as _;
-use rtnetlink::{MulticastGroup, sys::AsyncSocket as _};
+use rtnetlink::{
+    MulticastGroup,
+    packet_core::{NetlinkMessage, NetlinkPayload},
+    packet_route::{
+        RouteNetlinkMessage,
+        neighbour::{NeighbourMessage, NeighbourState},
+    },
+    sys::AsyncSocket as _,
+};
 use tokio::sync::mpsc;
 
 use super::links::LinksError;
@@ -20,6 +28,8 @@ pub struct Changes {
     count: Arc<AtomicU64>,
     /// When the first change came that no scan has covered; 0 for none.
     first_ns: Arc<AtomicU64>,
+    /// The number of those of neighbours and forwarding databases, which no scan reads.
+    neighbours: Arc<AtomicU64>,
 }
 
 impl Changes {
@@ -27,6 +37,12 @@ impl Changes {
     #[must_use]
     pub fn count(&self) -> u64 {
         self.count.load(Ordering::Acquire)
+    }
+
+    /// How many changes there have been, those of neighbours and forwarding databases included.
+    #[must_use]
+    pub fn count_of_all(&self) -> u64 {
+        self.count() + self.neighbours.load(Ordering::Acquire)
     }
 
     fn record(&self, now_ns: u64) {
@@ -49,7 +65,7 @@ impl Changes {
 /// Sends a token whenever an interface, address or route appears, changes or disappears in
 /// the namespace or in one that it knows by a number, such as the namespaces at the other
 /// ends of its veths. The channel should hold one: a pending token is enough. Counts the
-/// changes in `changes`.
+/// changes in `changes`, with those of neighbours that somebody has set or that do not answer.
 ///
 /// # Errors
 /// When the namespace cannot be entered or netlink refuses.
@@ -64,6 +80,7 @@ pub fn watch(netns: &NetNs, changes: Changes, tokens: mpsc::Sender<()>) -> Resul
                 MulticastGroup::Ipv6Ifaddr,
                 MulticastGroup::Ipv4Route,
                 MulticastGroup::Ipv6Route,
+                MulticastGroup::Neigh,
             ])
         })?
         .map_err(|source| LinksError::Io(netns.name.to_owned(), source))?;
@@ -77,7 +94,13 @@ pub fn watch(netns: &NetNs, changes: Changes, tokens: mpsc::Sender<()>) -> Resul
     tokio::spawn(async move {
         // The connection ends when its last handle is dropped.
         let _handle = handle;
-        while messages.next().await.is_some() {
+        while let Some((message, _)) = messages.next().await {
+            if let Some(neighbour) = neighbour(&message) {
+                if lasts(neighbour) {
+                    changes.neighbours.fetch_add(1, Ordering::AcqRel);
+                }
+                continue;
+            }
             if let Ok(now_ns) = monotonic_ns() {
                 changes.record(now_ns);
             }
@@ -87,4 +110,23 @@ pub fn watch(netns: &NetNs, changes: Changes, tokens: mpsc::Sender<()>) -> Resul
         }
     });
     Ok(())
+}
+
+/// The entry of a neighbour or of a forwarding database that the message is about.
+fn neighbour(message: &NetlinkMessage<RouteNetlinkMessage>) -> Option<&NeighbourMessage> {
+    match &message.payload {
+        NetlinkPayload::InnerMessage(
+            RouteNetlinkMessage::NewNeighbour(entry) | RouteNetlinkMessage::DelNeighbour(entry),
+        ) => Some(entry),
+        _ => None,
+    }
+}
+
+/// Whether the entry decides the way of packets for longer than the kernel learns it: somebody has
+/// set it, or nobody answers for it. Others come and go with the traffic.
+fn lasts(entry: &NeighbourMessage) -> bool {
+    matches!(
+        entry.header.state,
+        NeighbourState::Permanent | NeighbourState::Noarp | NeighbourState::Failed
+    )
 }

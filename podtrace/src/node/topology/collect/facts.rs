@@ -19,6 +19,8 @@ use crate::{
 #[derive(Clone, Debug, Default)]
 pub(super) struct Rest {
     rules: Vec<Rule>,
+    /// Whether the rules could be read.
+    has_rules: bool,
     pub(super) settings: Settings,
     pub(super) devices: HashMap<u32, DeviceSettings>,
     qdiscs: HashMap<u32, Vec<Qdisc>>,
@@ -28,8 +30,10 @@ impl Rest {
     /// What cannot be read is left out.
     pub(super) async fn read(netns: &NetNs, links: &[Link]) -> Self {
         let (settings, devices) = settings::read(netns, links);
+        let rules = tables::read_rules(netns).await;
         Self {
-            rules: tables::read_rules(netns).await.unwrap_or_default(),
+            has_rules: rules.is_ok(),
+            rules: rules.unwrap_or_default(),
             settings,
             devices,
             qdiscs: settings::qdiscs(netns).await,
@@ -81,10 +85,16 @@ pub(super) fn facts(raw: &RawNode, node: usize) -> NodeFacts {
         node,
         name: raw.input.name.clone(),
         spaces,
-        is_cut: false,
+        is_cut: !has_all(raw),
     };
     facts.bound();
     facts
+}
+
+/// Whether all tables of the node and its pods could be read.
+fn has_all(raw: &RawNode) -> bool {
+    let mut spaces = raw.spaces.iter();
+    raw.rest.has_rules && spaces.all(|space| space.has_tables && space.rest.has_rules)
 }
 
 impl Source<'_> {

@@ -28,6 +28,8 @@ pub(super) struct Space {
     pub(super) ties: Vec<(u32, u32)>,
     /// Its tables; one whose tables cannot be read counts as one without.
     pub(super) tables: Tables,
+    /// Whether its tables could be read.
+    pub(super) has_tables: bool,
     /// Its settings and rules.
     pub(super) rest: Rest,
 }
@@ -61,12 +63,14 @@ impl Space {
         if ties.is_empty() && !known {
             return None;
         }
+        let tables = tables::read(netns).await;
         Some(Self {
             inode: netns.inode,
             id: netns.id,
             file: file_name(path).map(shown),
             given: table.pod(path).map(|name| name.to_string()),
-            tables: tables::read(netns).await.unwrap_or_default(),
+            has_tables: tables.is_ok(),
+            tables: tables.unwrap_or_default(),
             rest: Rest::read(netns, &links).await,
             links,
             ties,
