@@ -1,5 +1,6 @@
 //! A network namespace that can be entered.
 pub mod candidates;
+pub(crate) mod changes;
 pub(crate) mod netlink;
 
 use std::ffi::OsStr;

@@ -30,7 +30,7 @@ const PAUSE_MIN: Duration = Duration::from_secs(5);
 /// The same after links, addresses, routes or entries of neighbours have changed.
 const PAUSES_CHANGED: u32 = 20;
 /// How often it looks for such changes.
-const LOOK: Duration = Duration::from_millis(500);
+const LOOK: Duration = Duration::from_millis(100);
 /// How long the start of the session comes first, if nobody records: no path ends before.
 const PATIENCE: Duration = Duration::from_millis(200);
 

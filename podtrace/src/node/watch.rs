@@ -19,7 +19,11 @@ use tokio::sync::mpsc;
 use super::links::LinksError;
 use crate::{
     clock::monotonic_ns,
-    netns::{NetNs, netlink::listen},
+    netns::{
+        NetNs,
+        changes::{self, Group},
+        netlink::listen,
+    },
 };
 
 /// Number and time of changes. Clones share their state.
@@ -28,8 +32,9 @@ pub struct Changes {
     count: Arc<AtomicU64>,
     /// When the first change came that no scan has covered; 0 for none.
     first_ns: Arc<AtomicU64>,
-    /// The number of those of neighbours and forwarding databases, which no scan reads.
-    neighbours: Arc<AtomicU64>,
+    /// The number of those of what no scan reads: neighbours, forwarding entries, policy rules,
+    /// settings, queueing disciplines.
+    unscanned: Arc<AtomicU64>,
 }
 
 impl Changes {
@@ -39,10 +44,10 @@ impl Changes {
         self.count.load(Ordering::Acquire)
     }
 
-    /// How many changes there have been, those of neighbours and forwarding databases included.
+    /// How many changes there have been, those of what no scan reads included.
     #[must_use]
     pub fn count_of_all(&self) -> u64 {
-        self.count() + self.neighbours.load(Ordering::Acquire)
+        self.count() + self.unscanned.load(Ordering::Acquire)
     }
 
     fn record(&self, now_ns: u64) {
@@ -65,11 +70,13 @@ impl Changes {
 /// Sends a token whenever an interface, address or route appears, changes or disappears in
 /// the namespace or in one that it knows by a number, such as the namespaces at the other
 /// ends of its veths. The channel should hold one: a pending token is enough. Counts the
-/// changes in `changes`, with those of neighbours that somebody has set or that do not answer.
+/// changes in `changes`, with those of what no scan reads; of neighbours, those that somebody has
+/// set or that do not answer.
 ///
 /// # Errors
 /// When the namespace cannot be entered or netlink refuses.
 pub fn watch(netns: &NetNs, changes: Changes, tokens: mpsc::Sender<()>) -> Result<(), LinksError> {
+    watch_unscanned(netns, &changes)?;
     let runtime = tokio::runtime::Handle::current();
     let (mut connection, handle, mut messages) = netns
         .run(|| {
@@ -97,7 +104,7 @@ pub fn watch(netns: &NetNs, changes: Changes, tokens: mpsc::Sender<()>) -> Resul
         while let Some((message, _)) = messages.next().await {
             if let Some(neighbour) = neighbour(&message) {
                 if lasts(neighbour) {
-                    changes.neighbours.fetch_add(1, Ordering::AcqRel);
+                    changes.unscanned.fetch_add(1, Ordering::AcqRel);
                 }
                 continue;
             }
@@ -110,6 +117,27 @@ pub fn watch(netns: &NetNs, changes: Changes, tokens: mpsc::Sender<()>) -> Resul
         }
     });
     Ok(())
+}
+
+/// Counts changes of tables and settings by what no scan is prompted.
+fn watch_unscanned(netns: &NetNs, changes: &Changes) -> Result<(), LinksError> {
+    let groups = [
+        Group::Tc,
+        Group::Ipv4Rules,
+        Group::Ipv6Rules,
+        Group::Ipv4Settings,
+        Group::Ipv6Settings,
+    ];
+    let unscanned = Arc::downgrade(&changes.unscanned);
+    let changed = move |_| {
+        let unscanned = unscanned.upgrade();
+        unscanned.is_some_and(|unscanned| {
+            unscanned.fetch_add(1, Ordering::AcqRel);
+            true
+        })
+    };
+    changes::watch(netns, &groups, changed)?
+        .map_err(|source| LinksError::Io(netns.name.to_owned(), source))
 }
 
 /// The entry of a neighbour or of a forwarding database that the message is about.

@@ -12,7 +12,6 @@ mod filter;
 mod netlink;
 mod qdisc;
 mod sweep;
-mod watch;
 
 use std::{
     ffi::OsStr,
@@ -39,7 +38,6 @@ use self::{
 #[doc(hidden)]
 pub use filter::is_ours;
 pub use sweep::{Swept, sweep, sweep_all};
-pub(super) use watch::watch;
 
 use crate::text::escape::shown;
 

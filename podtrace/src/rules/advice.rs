@@ -50,13 +50,13 @@ impl Cause {
                 is_all,
                 is_ipv4,
             } => forwarding(at, *is_all, *is_ipv4),
-            Self::NeighbourMissing { at, address } => ip(
-                at,
-                &format!(
-                    "neigh replace {address} lladdr <MAC of the other node's {0}> dev {0} nud permanent",
-                    at.interface
-                ),
-            ),
+            Self::NeighbourMissing { at, address, right } => {
+                let interface = &at.interface;
+                let unknown = || format!("<MAC of the other node's {interface}>");
+                let mac = right.map_or_else(unknown, |mac| mac.to_string());
+                let entry = format!("{address} lladdr {mac} dev {interface} nud permanent");
+                ip(at, &format!("neigh replace {entry}"))
+            }
             Self::NeighbourFailed { at, address } => {
                 ip(at, &format!("neigh show {address} dev {}", at.interface))
             }

@@ -115,6 +115,8 @@ pub enum Cause {
         at: Place,
         /// The next hop.
         address: IpAddr,
+        /// The MAC address that it should name, if it is known.
+        right: Option<Mac>,
     },
     /// The next hop did not answer.
     NeighbourFailed {

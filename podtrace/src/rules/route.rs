@@ -1,10 +1,10 @@
 //! Routing: policy rules, tables, and what the kernel checks of a packet that it forwards.
 use std::net::IpAddr;
 
-use super::{At, Cause, View};
+use super::{At, Cause, View, link, tunnel};
 use crate::{
     model::{
-        facts::{DeviceKind, Space},
+        facts::{Device, DeviceKind, Space},
         subnet::AddressPrefix,
         tables::{LOCAL_TABLE, MAIN_TABLE, NeighbourState, Route, RouteKind, Rule, RuleAction},
     },
@@ -230,7 +230,11 @@ pub fn onward<'a>(
         }));
     }
     let to = wanted.to;
-    let no_route = || Cause::NoRoute { owner: owner(), to };
+    // The routes of an interface go with it.
+    let no_route = || match on_link(at, to).and_then(|near| link::down(view, near)) {
+        Some(down) => down,
+        None => Cause::NoRoute { owner: owner(), to },
+    };
     let route = found.route.ok_or_else(|| fail(no_route()))?;
     if route.kind.is_refusal() {
         return Err(fail(Cause::RefusedByRoute {
@@ -245,6 +249,13 @@ pub fn onward<'a>(
         next: route.gateway.unwrap_or(to),
         is_doubtful: found.is_doubtful,
     })
+}
+
+/// The interface whose subnet has an address.
+fn on_link(at: At<'_>, address: IpAddr) -> Option<At<'_>> {
+    let covers = |device: &&Device| device.addresses.iter().any(|own| own.covers(address));
+    let device = at.space.devices.iter().find(covers)?;
+    Some(At { device, ..at })
 }
 
 /// The MAC address of a next hop, as far as it is known.
@@ -310,6 +321,7 @@ pub fn neighbour(view: View<'_>, at: At<'_>, next: IpAddr) -> Option<Cause> {
         _ => Some(Cause::NeighbourMissing {
             at: place,
             address: next,
+            right: tunnel::mac_of(view, at, next),
         }),
     }
 }

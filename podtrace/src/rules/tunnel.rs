@@ -51,6 +51,19 @@ pub fn peer_of<'a>(view: View<'a>, at: At<'_>, to: IpAddr) -> Option<At<'a>> {
     tunnels.find(|theirs| settings(*theirs).is_some_and(|theirs| theirs.vni == vni))
 }
 
+/// The MAC address behind a tunnel of a next hop that another node's VXLAN interface has.
+#[must_use]
+pub fn mac_of(view: View<'_>, at: At<'_>, next: IpAddr) -> Option<Mac> {
+    let vni = settings(at)?.vni;
+    let is_theirs = |owner: &At<'_>| {
+        let theirs = settings(*owner).is_some_and(|theirs| theirs.vni == vni);
+        theirs && owner.node.node != at.node.node
+    };
+    let mut owners = view.owners(next).filter(is_theirs);
+    let owner = owners.next()?;
+    owners.next().is_none().then_some(owner.device.mac?)
+}
+
 /// The VXLAN interfaces of a node.
 pub fn tunnels(view: View<'_>, node: usize) -> impl Iterator<Item = At<'_>> {
     let all = view.all();

@@ -52,7 +52,10 @@ impl Question<'_> {
         let said = said(refusal.reason);
         verdict.evidence.push(plain.to_string());
         let step = match said {
-            Said::Other => return self.conclude(verdict, plain, false),
+            Said::Other => {
+                let cause = self.closed_tunnel().unwrap_or(plain);
+                return self.conclude(verdict, cause, false);
+            }
             _ => self.walk(),
         };
         verdict.expected_next = step.next.map(|next| self.tap(&next));
@@ -70,6 +73,17 @@ impl Question<'_> {
         }
     }
 
+    /// Why a node refuses the tunnel that the packet came in: it has none that takes it.
+    fn closed_tunnel(&self) -> Option<Cause> {
+        self.state?.outer?;
+        self.walk().cause.filter(|cause| {
+            matches!(
+                cause,
+                Cause::DeviceDown { .. } | Cause::VniDiffers { .. } | Cause::PortDiffers { .. }
+            )
+        })
+    }
+
     /// `default/web (10.244.1.3)`, or the address alone
     fn name_of(&self, refusal: &Refusal) -> String {
         let by = refusal.by;
@@ -85,7 +99,8 @@ impl Question<'_> {
         let tunnel = tunnel::settings(state.at).filter(|own| !own.learning);
         if tunnel.is_some() && state.direction == Direction::Egress {
             let at = self.view.place(state.at);
-            return Some(Cause::NeighbourMissing { at, address });
+            let right = tunnel::mac_of(self.view, state.at, address);
+            return Some(Cause::NeighbourMissing { at, address, right });
         }
         let cause = self.walk().cause;
         cause.filter(|cause| matches!(cause, Cause::DeviceDown { .. } | Cause::PortBlocked { .. }))

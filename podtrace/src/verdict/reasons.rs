@@ -57,23 +57,65 @@ IP_LOCAL_SOURCE|the source is an address of this node|duplicate_address|
 IP_INVALID_SOURCE|an invalid source address||
 IP_INVALID_DEST|an invalid destination address||
 IP_LOCALNET|a loopback address from outside||sysctl net.ipv4.conf.all.route_localnet
-IP_INNOROUTES|no route for what came in|no_route,refused_by_route,forwarding_off|ip route get <destination>
-IP_OUTNOROUTES|no route for what is sent|no_route,refused_by_route|ip route get <destination>
+IP_INNOROUTES|no route for what came in|no_route,refused_by_route,forwarding_off,device_down|ip route get <destination>
+IP_OUTNOROUTES|no route for what is sent|no_route,refused_by_route,device_down|ip route get <destination>
+IP_INADDRERRORS|an address that it does not forward to|forwarding_off,refused_by_route,no_route|sysctl net.ipv4.ip_forward net.ipv6.conf.all.forwarding
 PKT_TOO_BIG|larger than the MTU|mtu_exceeded|tracepath <destination>
 FRAG_REASM_TIMEOUT|a fragment was missing for too long||
+FRAG_TOO_FAR|fragments too far apart||sysctl net.ipv4.ipfrag_max_dist
 DUP_FRAG|a fragment came twice||
 UNICAST_IN_L2_MULTICAST|a unicast packet in a group frame|wrong_mac|
 IPV6DISABLED|IPv6 is disabled on the interface||sysctl net.ipv6.conf.all.disable_ipv6
+IPV6_BAD_EXTHDR|an extension header that IPv6 refuses||
+IPV6_NDISC_FRAG|a message of neighbour discovery in fragments||
+IPV6_NDISC_HOP_LIMIT|a message of neighbour discovery from beyond the link||
+IPV6_NDISC_BAD_CODE|a message of neighbour discovery that IPv6 refuses||
+IPV6_NDISC_BAD_OPTIONS|a message of neighbour discovery that IPv6 refuses||
 IPV6_NDISC_NS_OTHERHOST|a neighbour solicitation for somebody else|wrong_mac|
+ICMP_CSUM|a wrong checksum of ICMP||
+INVALID_PROTO|nobody takes this protocol||
 IP_NOPROTO|nobody takes this protocol|no_listener|
-OTHERHOST|a frame for another MAC address|wrong_mac|ip neigh show
+OTHERHOST|a frame for another MAC address|wrong_mac,device_down,port_blocked,no_owner|ip neigh show
+DEV_HDR|a header that the driver refuses||
+QUEUE_PURGE|its queue was emptied, as when an interface goes|device_down|ip link show
+RECURSION_LIMIT|devices on top of each other in a circle|loop|ip -d link show
 DEV_READY|the interface is not up|device_down|ip link show
 FULL_RING|a ring of the interface was full|device_down|
 TTL_EXPIRED|the TTL has expired|ttl_expired|
+NOMEM|no memory||free; dmesg
+PFMEMALLOC|a reserve of memory that is not for it||free; dmesg
+SECURITY_HOOK|a security module||
+HDR_TRUNC|shorter than its headers say||
+PKT_TOO_SMALL|shorter than its headers say||
+SKB_CSUM|a wrong checksum||ethtool -K <interface> tx off
+SKB_GSO_SEG|it could not be segmented||ethtool -K <interface> tso off gso off
+SKB_UCOPY_FAULT|memory of a program that could not be read||
+PSP_INPUT|PSP, the encryption of connections||
+PSP_OUTPUT|PSP, the encryption of connections||
 TCP_CSUM|a wrong checksum of TCP||ethtool -K <interface> tx off
 TCP_FLAGS|flags that TCP refuses||
 TCP_OLD_DATA|data that was received before||
 TCP_OFOMERGE|data that was received before||
+TCP_OLD_SEQUENCE|data that was received before||
+TCP_OFO_DROP|no room for data out of order||sysctl net.ipv4.tcp_rmem
+TCP_OFO_QUEUE_PRUNE|no room for data out of order||sysctl net.ipv4.tcp_rmem
+TCP_INVALID_END_SEQUENCE|data beyond the window||
+TCP_OLD_ACK|an old acknowledgment||
+TCP_TOO_OLD_ACK|an acknowledgment that is too old||
+TCP_ACK_UNSENT_DATA|an acknowledgment of what was not sent||
+TCP_ABORT_ON_DATA|data for a socket that was closed|no_listener|
+TCP_FASTOPEN|TCP Fast Open refuses it||
+TCP_MINTTL|a TTL below the socket's minimum||
+TCP_MD5NOTFOUND|no TCP MD5 signature||
+TCP_MD5UNEXPECTED|an unexpected TCP MD5 signature||
+TCP_AUTH_HDR|a wrong authentication option of TCP||
+TCP_AONOTFOUND|no authentication option of TCP||
+TCP_AOUNEXPECTED|an unexpected authentication option of TCP||
+TCP_AOKEYNOTFOUND|an unknown key of the authentication option of TCP||
+TCP_AOFAILURE|a wrong authentication option of TCP||
+TCP_RFC7323_PAWS_ACK|an old timestamp (PAWS)||
+TCP_RFC7323_TW_PAWS|an old timestamp (PAWS)||
+TCP_RFC7323_TSECR|a timestamp that was not sent||
 TCP_OVERWINDOW|data beyond the window||
 TCP_INVALID_SEQUENCE|a sequence number outside the window||
 TCP_INVALID_ACK_SEQUENCE|an acknowledgment of what was not sent||
@@ -94,6 +136,7 @@ SOCKET_CLOSE|the socket is closed|no_listener|
 SOCKET_DESTROYED|the socket is gone|no_listener|
 PROTO_MEM|the memory of the protocol is used up||sysctl net.ipv4.udp_mem net.ipv4.tcp_mem
 XFRM_POLICY|an IPsec policy||ip xfrm policy
+TAP_TXFILTER|a filter of a tap interface||
 TAP_FILTER|a filter of a tap interface||
 PACKET_SOCK_ERROR|a packet socket could not take it||
 NEIGH_CREATEFAIL|no room for a neighbour entry||sysctl net.ipv4.neigh.default.gc_thresh3
@@ -106,9 +149,15 @@ BPF_CGROUP_EGRESS|a BPF program of the cgroup||bpftool cgroup tree
 TC_INGRESS|a tc filter at the ingress||tc filter show dev <interface> ingress
 TC_EGRESS|a tc filter at the egress||tc filter show dev <interface> egress
 TC_RECLASSIFY_LOOP|tc filters in a loop||tc filter show
+TC_COOKIE_ERROR|tc lost its data between two steps||
 TC_CHAIN_NOTFOUND|a tc chain that does not exist||tc filter show
 QDISC_DROP|the queueing discipline||tc -s qdisc show
 QDISC_OVERLIMIT|the queueing discipline is full||tc -s qdisc show
+FQ_BAND_LIMIT|the queueing discipline fq is full||tc -s qdisc show
+FQ_FLOW_LIMIT|too many packets of one flow wait in fq||tc -s qdisc show
+FQ_HORIZON_LIMIT|it is to be sent too far in the future||tc -s qdisc show
+CAKE_FLOOD|the queueing discipline cake takes it for a flood||tc -s qdisc show
+DUALPI2_STEP_DROP|the queueing discipline dualpi2 avoids congestion||tc -s qdisc show
 QDISC_CONGESTED|the queueing discipline avoids congestion||tc -s qdisc show
 CPU_BACKLOG|the backlog of the CPU is full||sysctl net.core.netdev_max_backlog
 XDP|an XDP program||ip link show; bpftool net
@@ -120,7 +169,7 @@ VXLAN_NO_REMOTE|no VXLAN forwarding entry|no_forwarding_entry|bridge fdb show
 IP_TUNNEL_ECN|marks of congestion that contradict each other||
 TUNNEL_TXINFO|a tunnel without its data||
 LOCAL_MAC|its source MAC address is this node's own|wrong_vtep,loop|bridge fdb show
-NO_TX_TARGET|nowhere to send it|no_forwarding_entry,ports_isolated,hairpin_off,port_blocked|bridge fdb show
+NO_TX_TARGET|nowhere to send it|no_forwarding_entry,ports_isolated,hairpin_off,port_blocked,device_down,no_owner|bridge fdb show
 BRIDGE_NON_FORWARDING_STATE|the bridge's port does not forward|port_blocked|bridge link show
 BRIDGE_INGRESS_STP_STATE|the bridge's port does not forward|port_blocked|bridge link show
 BRIDGE_INGRESS_NON_FORWARDING_STATE|the bridge's port does not forward|port_blocked|bridge link show

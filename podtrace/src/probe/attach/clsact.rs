@@ -15,7 +15,10 @@ use super::{
     spaces::{Space, in_namespaces},
 };
 use crate::{
-    netns::NetNs,
+    netns::{
+        NetNs,
+        changes::{self, Group},
+    },
     probe::{
         Probe, ProbeError,
         clsact::{self, ClsactError, Stub},
@@ -159,7 +162,7 @@ impl Attach for Clsact {
     }
 
     fn watch(&self) -> Option<Watch> {
-        Some(clsact::watch)
+        Some(|netns, changed| changes::watch(netns, &[Group::Tc], changed))
     }
 
     fn check_every(&self) -> Option<Duration> {

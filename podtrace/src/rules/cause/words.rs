@@ -63,7 +63,7 @@ impl Display for Cause {
                     false => write!(f, "{family} forwarding is off for {at}"),
                 }
             }
-            Self::NeighbourMissing { at, address } => {
+            Self::NeighbourMissing { at, address, .. } => {
                 write!(f, "no neighbour entry for {address} on {at}")
             }
             Self::NeighbourFailed { at, address } => {

@@ -1,29 +1,41 @@
-//! Reports changes of filters and qdiscs.
+//! Tells that tables of a namespace have changed, not how.
 use std::{future::poll_fn, io, time::Duration};
 
 use futures_util::FutureExt as _;
 use rtnetlink::sys::{AsyncSocket as _, TokioSocket, protocols::NETLINK_ROUTE};
 use tokio::{runtime::Handle, time::sleep};
 
-use crate::{
-    clock::monotonic_ns,
-    netns::{NetNs, NetNsError},
-};
+use super::{NetNs, NetNsError};
+use crate::clock::monotonic_ns;
 
-/// `RTNLGRP_TC`, linux/rtnetlink.h.
-const GROUP: u32 = 4;
+/// Groups of rtnetlink (`RTNLGRP_*` of linux/rtnetlink.h).
+#[derive(Clone, Copy, Debug)]
+#[repr(u32)]
+pub(crate) enum Group {
+    /// Filters and queueing disciplines.
+    Tc = 4,
+    /// Policy rules of IPv4.
+    Ipv4Rules = 8,
+    /// Those of IPv6.
+    Ipv6Rules = 19,
+    /// Settings that decide how IPv4 is forwarded, such as `rp_filter`.
+    Ipv4Settings = 24,
+    /// Those of IPv6.
+    Ipv6Settings = 25,
+}
+
 /// Changes within this time are reported together.
 const PAUSE: Duration = Duration::from_millis(200);
 
 /// Calls `changed` with the time of the first report, in nanoseconds of CLOCK_MONOTONIC, after
-/// filters or qdiscs have changed in the namespace, or in one that it knows by a number, until
-/// `changed` returns false.
+/// something of these groups has changed in the namespace, or in one that it knows by a number,
+/// until `changed` returns false.
 ///
 /// # Errors
 /// When the namespace cannot be entered or netlink refuses.
-/// When the namespace cannot be entered or netlink refuses.
-pub(in crate::probe) fn watch(
+pub(crate) fn watch(
     netns: &NetNs,
+    groups: &[Group],
     changed: impl Fn(u64) -> bool + Send + 'static,
 ) -> Result<io::Result<()>, NetNsError> {
     let runtime = Handle::current();
@@ -33,7 +45,9 @@ pub(in crate::probe) fn watch(
         let inner = socket.socket_mut();
         inner.bind_auto()?;
         inner.set_listen_all_namespaces(true)?;
-        inner.add_membership(GROUP)?;
+        for group in groups {
+            inner.add_membership(*group as u32)?;
+        }
         Ok(socket)
     })?;
     Ok(socket.map(|socket| drop(runtime.spawn(tell(socket, changed)))))
