@@ -8,6 +8,7 @@ mod command;
 mod cri_lab;
 mod crossings;
 mod drops;
+mod faults;
 mod flows;
 mod foreign;
 mod harmless;

@@ -35,7 +35,7 @@ const ALONE: &[&str] = &[
     "cases::killed",
     "cases::killed::moments",
     // What the floods of others drop takes the room of their drops.
-    "cases::drops",
+    "cases::faults",
     // They flood both CPUs.
     "cases::sessions::overload",
     "cases::sessions::restraint",
