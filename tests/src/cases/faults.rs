@@ -408,7 +408,14 @@ fn check(fault: &Fault) {
         }
     });
     while !missing.is_empty() {
-        let path = tracer.wait_for(|value| is_named(value, fault));
+        let path = tracer.wait_for(|value| {
+            let is_ours = missing.iter().any(|(sent, to)| is_of(value, *sent, *to));
+            if is_ours && !is_named(value, fault) {
+                // One may be corrected; of use where none is.
+                println!("{:?}: {value}", fault.breaks);
+            }
+            is_named(value, fault)
+        });
         missing.retain(|(sent, to)| !is_of(&path, *sent, *to));
     }
     tracer.finish();
