@@ -1,6 +1,9 @@
 //! A first pass over the files: compares the clocks of the nodes, and finds the last
 //! packet.
-use std::{collections::HashSet, sync::Arc};
+use std::{
+    collections::{BTreeSet, HashSet},
+    sync::Arc,
+};
 
 use anyhow::bail;
 use podtrace_ebpf::record::Direction;
@@ -34,6 +37,8 @@ pub(super) struct Prescan {
     pub(super) copies: Vec<Copy>,
     /// Time of the first and of the last packet or tick of each input, by its own clock.
     pub(super) spans: Vec<Option<(u64, u64)>>,
+    /// The link layers of each input.
+    pub(super) links: Vec<BTreeSet<u16>>,
 }
 
 impl Prescan {
@@ -67,6 +72,7 @@ pub(super) fn unread(inputs: &[Input], offsets: &[(String, i64)]) -> anyhow::Res
         times: vec![None; inputs.len()],
         copies: Vec::new(),
         spans: vec![None; inputs.len()],
+        links: vec![BTreeSet::new(); inputs.len()],
     })
 }
 
@@ -82,14 +88,15 @@ pub(super) fn prescan(
         crossings: Crossings::new(firsts(inputs).count()),
         sightings: Sightings::new(inputs),
     };
-    let (mut times, mut spans) = (Vec::new(), Vec::new());
+    let (mut times, mut spans, mut links) = (Vec::new(), Vec::new(), Vec::new());
     let options = reader_options(inputs, args, false, stop);
     let kernels = kernels(inputs);
     for (number, input) in inputs.iter().enumerate() {
         let who = (number, kernels[number]);
-        let Times { packets, all } = scan(who, input, options.clone(), &mut found)?;
-        times.push(packets);
-        spans.push(all);
+        let own = scan(who, input, options.clone(), &mut found)?;
+        times.push(own.packets);
+        spans.push(own.all);
+        links.push(own.links);
     }
     let Found {
         crossings,
@@ -103,6 +110,7 @@ pub(super) fn prescan(
         times,
         copies: sightings.copies(),
         spans,
+        links,
     })
 }
 
@@ -112,9 +120,10 @@ struct Found {
     sightings: Sightings,
 }
 
-/// The first and the last time of an input, in nanoseconds.
+/// The first and the last time of an input, in nanoseconds, and its link layers.
 #[derive(Default)]
 struct Times {
+    links: BTreeSet<u16>,
     /// Of its packets, by the clock of its kernel.
     packets: Option<(u64, u64)>,
     /// Of packets and ticks, by its own clock.
@@ -154,6 +163,7 @@ fn scan(
         match item {
             Item::Update(_, Update::TapPoint { number, point }) => {
                 sightings.place(number, &point);
+                times.links.extend(point.captured_link);
                 if point.role == Role::Uplink {
                     uplinks.insert(number);
                 }
