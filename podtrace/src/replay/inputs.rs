@@ -49,6 +49,9 @@ pub(crate) struct Input {
     pub(super) span: Option<(u64, u64)>,
     /// The link layers of a capture of another tool, once it was read.
     pub(super) links: BTreeSet<u16>,
+    /// Whether it has all packets of its interfaces, but for lost ones: it was read, and tells of
+    /// none that it left out.
+    pub(super) has_all: bool,
     kin: Kin,
 }
 
@@ -214,6 +217,7 @@ impl Inputs {
             name: None,
             span: None,
             links: BTreeSet::new(),
+            has_all: false,
             kin: Kin::default(),
         });
     }

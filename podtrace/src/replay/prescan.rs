@@ -39,6 +39,8 @@ pub(super) struct Prescan {
     pub(super) spans: Vec<Option<(u64, u64)>>,
     /// The link layers of each input.
     pub(super) links: Vec<BTreeSet<u16>>,
+    /// Whether each input has counts, and left out no packets.
+    pub(super) has_all: Vec<bool>,
 }
 
 impl Prescan {
@@ -73,6 +75,7 @@ pub(super) fn unread(inputs: &[Input], offsets: &[(String, i64)]) -> anyhow::Res
         copies: Vec::new(),
         spans: vec![None; inputs.len()],
         links: vec![BTreeSet::new(); inputs.len()],
+        has_all: vec![false; inputs.len()],
     })
 }
 
@@ -88,15 +91,17 @@ pub(super) fn prescan(
         crossings: Crossings::new(firsts(inputs).count()),
         sightings: Sightings::new(inputs),
     };
-    let (mut times, mut spans, mut links) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut times, mut spans) = (Vec::new(), Vec::new());
+    let (mut links, mut has_all) = (Vec::new(), Vec::new());
     let options = reader_options(inputs, args, false, stop);
     let kernels = kernels(inputs);
-    for (number, input) in inputs.iter().enumerate() {
-        let who = (number, kernels[number]);
-        let own = scan(who, input, options.clone(), &mut found)?;
+    for (number, kernel) in kernels.iter().enumerate() {
+        let who = (number, *kernel);
+        let own = scan(who, inputs, options.clone(), &mut found)?;
         times.push(own.packets);
         spans.push(own.all);
         links.push(own.links);
+        has_all.push(own.has_all);
     }
     let Found {
         crossings,
@@ -111,6 +116,7 @@ pub(super) fn prescan(
         copies: sightings.copies(),
         spans,
         links,
+        has_all,
     })
 }
 
@@ -120,10 +126,11 @@ struct Found {
     sightings: Sightings,
 }
 
-/// The first and the last time of an input, in nanoseconds, and its link layers.
+/// The first and the last time of an input, in nanoseconds, and its other properties.
 #[derive(Default)]
 struct Times {
     links: BTreeSet<u16>,
+    has_all: bool,
     /// Of its packets, by the clock of its kernel.
     packets: Option<(u64, u64)>,
     /// Of packets and ticks, by its own clock.
@@ -145,7 +152,7 @@ fn widen(span: &mut Option<(u64, u64)>, ts_ns: u64) {
 /// Reads an input. `who`: its number, and that of its kernel.
 fn scan(
     (number, kernel): (usize, usize),
-    input: &Input,
+    inputs: &[Input],
     options: ReaderOptions,
     found: &mut Found,
 ) -> anyhow::Result<Times> {
@@ -154,6 +161,15 @@ fn scan(
         sightings,
     } = found;
     sightings.begin();
+    let input = &inputs[number];
+    // Another input of its kernel tells of the same packets.
+    let is_beside = |ts_ns: u64| {
+        let mut spans = input
+            .beside()
+            .iter()
+            .filter_map(|other| inputs[*other].span);
+        spans.any(|(begin, end)| (begin..=end).contains(&ts_ns))
+    };
     let mut chain = input.open(options, false)?;
     // Packets behind damage count as well.
     chain.end();
@@ -176,6 +192,9 @@ fn scan(
                 times.tick(event.ts_ns);
                 let ts_ns = event.ts_ns.saturating_add_signed(input.shift_ns());
                 widen(&mut times.packets, ts_ns);
+                if is_beside(event.ts_ns) {
+                    continue;
+                }
                 let side = match event.direction {
                     _ if !uplinks.contains(&event.interface) => None,
                     Direction::Egress => Some(Side::Left),
@@ -195,6 +214,9 @@ fn scan(
         }
     }
     sightings.leave_out(number, chain.unread().packets.total());
+    chain.finish();
+    let mut counts = chain.counts().values();
+    times.has_all = counts.len() > 0 && counts.all(|count| count.filtered == 0);
     Ok(times)
 }
 

@@ -20,10 +20,10 @@ impl Player<'_> {
         if self.stop.is_set() {
             return Ok(found);
         }
-        let read = found.spans.iter().zip(&found.links);
-        for (input, (span, links)) in inputs.iter_mut().zip(read) {
-            input.span = *span;
-            input.links.clone_from(links);
+        for (number, input) in inputs.iter_mut().enumerate() {
+            input.span = found.spans[number];
+            input.links.clone_from(&found.links[number]);
+            input.has_all = found.has_all[number];
         }
         let given = inputs.len();
         self.notices.extend(leave_out(&found.copies, inputs)?);
