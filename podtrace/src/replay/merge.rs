@@ -196,7 +196,10 @@ impl Merge {
         }
         match item {
             Item::Event => self.event(number, pipeline, select),
-            Item::Update(origin, update) => {
+            Item::Update(origin, mut update) => {
+                if let Update::Drops { drops } = &mut update {
+                    self.twice.leave_out_told(number, drops);
+                }
                 if let Some(update) = stream.update(&origin, update, pipeline) {
                     self.note_watch(number, &update, ns);
                 }

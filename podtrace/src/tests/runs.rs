@@ -229,6 +229,6 @@ fn recordings_of_a_part_count_twice() {
     assert_eq!(paths(&lines).len(), 12);
     assert_eq!(total(&lines), [65, 60, 5, 0]);
     let told = notices(&lines).into_iter();
-    let told = told.filter(|text| text.contains("those that both have count twice"));
+    let told = told.filter(|text| text.contains("packets that both have count twice"));
     assert_eq!(told.count(), 1, "{lines:?}");
 }

@@ -79,7 +79,7 @@ pub(crate) fn link(inputs: &mut [Input]) -> (bool, Vec<String>) {
             let what = if can_take_once(other, input) {
                 "where both watched an interface, packets are taken of one of them"
             } else {
-                "neither has all packets of its interfaces, so those that both have count twice"
+                "packets that both have count twice"
             };
             notices.push(format!(
                 "{} and {} are recordings of {} at the same time: {what}",

@@ -2,17 +2,22 @@
 //!
 //! Each recording has its own taps, and so its own times: equal packets cannot be told apart. So
 //! an interface that both watch is one recording's alone while both do.
-use std::collections::HashSet;
+use std::collections::{HashSet, VecDeque};
 
 use podtrace_ebpf::record::Direction;
 
 use super::stream::Stream;
-use crate::{map::Map, model::tap_point::TapPoint};
+use crate::{
+    map::Map,
+    model::{drop::KernelDrop, tap_point::TapPoint},
+};
 
 /// How far apart the times of one event in two recordings may be, in nanoseconds. Where one
 /// recording takes over from another, what is within is taken of neither: nothing tells which
 /// of it both hold.
 const APART_NS: u64 = 1_000_000;
+/// Upper bound of the dropped packets that are compared.
+const DROPS_MAX: usize = 1024;
 
 /// An interface of a node: its node, namespace and number.
 type Place = (usize, u64, u32);
@@ -27,6 +32,8 @@ pub(super) struct Twice {
     places: Map<u32, Place>,
     /// The streams that watch the sockets of pods, too.
     at_sockets: HashSet<usize>,
+    /// What the kernel has dropped last, and the streams that have told it.
+    drops: VecDeque<(KernelDrop, Vec<usize>)>,
     /// Events that were left out, as another stream has them.
     pub(super) held_twice: u64,
     /// Events that were left out where one stream takes over from another.
@@ -114,6 +121,32 @@ impl Twice {
         }
     }
 
+    /// Leaves out what another stream has told of packets that the kernel dropped.
+    pub(super) fn leave_out_told(&mut self, stream: usize, drops: &mut Vec<KernelDrop>) {
+        if self.all.contains(&stream) {
+            drops.retain(|drop| self.is_news(stream, drop));
+        }
+    }
+
+    fn is_news(&mut self, stream: usize, drop: &KernelDrop) -> bool {
+        let is_same = |(known, by): &&mut (KernelDrop, Vec<usize>)| {
+            let place = |drop: &KernelDrop| (drop.netns, drop.ifindex, drop.wire_len);
+            known.ts_ns.abs_diff(drop.ts_ns) <= APART_NS
+                && place(known) == place(drop)
+                && known.bytes == drop.bytes
+                && !by.contains(&stream)
+        };
+        if let Some((_, by)) = self.drops.iter_mut().find(is_same) {
+            by.push(stream);
+            return false;
+        }
+        if self.drops.len() >= DROPS_MAX {
+            self.drops.pop_front();
+        }
+        self.drops.push_back((drop.clone(), vec![stream]));
+        true
+    }
+
     /// Whether an event of a stream is taken.
     #[inline]
     pub(super) fn take(&mut self, stream: usize, event: &Seen, streams: &[Stream]) -> Taken {
@@ -173,5 +206,37 @@ impl Watch {
             u64::MAX
         };
         Some((since_ns, self.until_ns.min(end_ns)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn drop_that_several_streams_tell_is_told_once() {
+        let mut twice = Twice {
+            all: [0, 1, 2].into(),
+            ..Twice::default()
+        };
+        let drop = |ts_ns, bytes: &[u8]| KernelDrop {
+            ts_ns,
+            bytes: bytes.into(),
+            ..KernelDrop::default()
+        };
+        // Equal packets that are dropped one after the other are two.
+        for (stream, at_ns, told) in [(1, 1000, 2), (0, 1700, 0), (2, 1400, 0), (0, 2_000_000, 2)] {
+            let mut drops = vec![drop(at_ns, b"a"), drop(at_ns + 50, b"a")];
+            twice.leave_out_told(stream, &mut drops);
+            assert_eq!(drops.len(), told, "{stream} {at_ns}");
+        }
+        let mut drops = vec![drop(1000, b"b")];
+        twice.leave_out_told(7, &mut drops);
+        twice.leave_out_told(0, &mut drops);
+        assert_eq!(drops.len(), 1);
+        for number in 0..5000_u32 {
+            twice.leave_out_told(1, &mut vec![drop(0, &number.to_be_bytes())]);
+        }
+        assert_eq!(twice.drops.len(), DROPS_MAX);
     }
 }
