@@ -40,6 +40,10 @@ pub struct InputArgs {
     /// (repeatable) [default: estimated from the packets that both nodes saw]
     #[arg(long, value_name = "NODE=TIME", value_parser = offset, allow_hyphen_values = true)]
     pub clock_offset: Vec<(String, i64)>,
+    /// Take each capture of another tool for a node of its own, also those that by names and times
+    /// are the parts of one (tcpdump -C and -G, dumpcap -b)
+    #[arg(long)]
+    pub each_file: bool,
     /// Report a packet as not seen further when no tap sees it for this long [default: as recorded]
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub hop_timeout: Option<Duration>,

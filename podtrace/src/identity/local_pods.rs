@@ -1,7 +1,12 @@
 //! The pods and containers of the traced nodes, including those just removed.
 use std::{collections::BTreeMap, fmt, net::IpAddr, sync::Arc};
 
-use crate::{map::Map, model::pod::Pod, text::sanitize::sanitize};
+use super::kubernetes::ServicePort;
+use crate::{
+    map::Map,
+    model::pod::{HostPort, Pod},
+    text::sanitize::sanitize,
+};
 
 /// How long a removed pod is remembered for late events, in nanoseconds.
 const REMEMBER_NS: u64 = 60_000_000_000;
@@ -17,6 +22,8 @@ pub struct PodName {
     pub addresses: Vec<IpAddr>,
     /// The labels of the pod object, as the runtime has them.
     pub labels: BTreeMap<String, String>,
+    /// The ports of the node that lead to it, with their names.
+    pub host_ports: Vec<(HostPort, Arc<ServicePort>)>,
 }
 
 /// A container's names, safe for a terminal.
@@ -53,6 +60,15 @@ pub struct LocalPods {
     containers: Map<String, Known<ContainerName>>,
 }
 
+/// The ports of the node that lead to a pod, named as Services are.
+fn host_ports(pod: &Pod) -> Vec<(HostPort, Arc<ServicePort>)> {
+    let named = |port: &HostPort| {
+        let name = format!("{}:{}", pod.full_name(), port.port);
+        (*port, Arc::new(ServicePort::of_host(&name)))
+    };
+    pod.host_ports.iter().map(named).collect()
+}
+
 impl LocalPods {
     /// Takes over the list of a runtime's pods: pods that it lacks were removed at
     /// `now_ns`.
@@ -71,6 +87,7 @@ impl LocalPods {
                     _ => pod.addresses.clone(),
                 },
                 labels: pod.labels.clone(),
+                host_ports: host_ports(pod),
             });
             if let Some(id) = pod.netns_id {
                 insert(&mut self.by_netns, runtime, id, Arc::clone(&name));

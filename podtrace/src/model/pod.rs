@@ -37,8 +37,25 @@ pub struct Pod {
     pub netns_path: Option<String>,
     /// Cgroup of the pod, as the runtime spells it.
     pub cgroup_parent: Option<String>,
+    /// The ports of the node that lead to it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub host_ports: Vec<HostPort>,
     /// Its containers, in order of creation; without the sandbox's own.
     pub containers: Vec<Container>,
+}
+
+/// A port of the node that leads to a port of a pod (`hostPort`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HostPort {
+    /// Number of the IP protocol.
+    pub protocol: u8,
+    /// The node's port.
+    pub port: u16,
+    /// The only address of the node that it is open at, if there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address: Option<IpAddr>,
+    /// The pod's port.
+    pub pod_port: u16,
 }
 
 /// A container of a pod.

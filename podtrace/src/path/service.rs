@@ -1,4 +1,4 @@
-//! The Services that address translation stands for.
+//! The Services, and ports of nodes that lead to pods, that address translation stands for.
 use std::sync::Arc;
 
 use super::{Path, Translation};
@@ -14,7 +14,8 @@ pub struct Service<'a> {
     pub answers: bool,
 }
 
-/// The Service of a translation on a path, if the API tells it.
+/// The Service of a translation on a path, if the API tells it; or the port of a node that leads to
+/// a pod, if the runtime tells it.
 #[must_use]
 pub fn service_of<'a>(
     path: &Path,
@@ -23,12 +24,16 @@ pub fn service_of<'a>(
 ) -> Option<Service<'a>> {
     let ts_ns = path.hops.get(translation.hop)?.ts_ns;
     let protocol = path.packet.ip_protocol()?;
-    let find = |(address, port): (_, Option<u16>)| {
-        let identities = &world.identities;
-        identities.service_at(protocol, address, port?, ts_ns)
+    let find = |(outside, port): (_, Option<u16>), (inside, inner_port): (_, Option<u16>)| {
+        let (identities, port) = (&world.identities, port?);
+        let service = identities.service_at(protocol, outside, port, ts_ns);
+        service.or_else(|| {
+            identities.host_port_at(protocol, (outside, port), (inside, inner_port?), ts_ns)
+        })
     };
-    let asked = || find(translation.before.to()).filter(|_| translation.is_of_destination());
-    let answers = || find(translation.after.from()).filter(|_| translation.is_of_source());
+    let (before, after) = (&translation.before, &translation.after);
+    let asked = || find(before.to(), after.to()).filter(|_| translation.is_of_destination());
+    let answers = || find(after.from(), before.from()).filter(|_| translation.is_of_source());
     let service = |answers| move |port| Service { port, answers };
     asked()
         .map(service(false))

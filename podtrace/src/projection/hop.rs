@@ -104,9 +104,10 @@ object! {
         destination: IpAddr,
         /// destination port of TCP or UDP
         destination_port: Option<u16>,
-        /// port of the Service that it is for or answers, `namespace/name:port`, by the API
+        /// port of the Service that it is for or answers, `namespace/name:port`, by the API; or of
+        /// the pod whose `hostPort` it is, by the runtime
         service: Option<Arc<str>>,
-        /// name of that port
+        /// name of that port, `hostPort` if it is a pod's
         service_port: Option<Arc<str>>,
     }
 }

@@ -3,9 +3,10 @@ mod copies;
 mod kin;
 mod made;
 mod names;
+mod series;
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     fs::{self, Metadata},
     ops::Range,
     path::{Path, PathBuf},
@@ -33,8 +34,9 @@ use copies::{holds_more, is_copy};
 use kin::Kin;
 pub(crate) use kin::link;
 use names::distinguish;
+pub(crate) use series::join;
 
-/// The files of one session, in order, or one capture of another tool.
+/// The files of one session, in order, or of one capture of another tool.
 #[derive(Clone, Debug)]
 pub(crate) struct Input {
     files: Vec<PathBuf>,
@@ -45,6 +47,11 @@ pub(crate) struct Input {
     /// The times of its first and last packet or tick, by its own clock; none before it was read,
     /// and without any.
     pub(super) span: Option<(u64, u64)>,
+    /// The link layers of a capture of another tool, once it was read.
+    pub(super) links: BTreeSet<u16>,
+    /// Whether it has all packets of its interfaces, but for lost ones: it was read, and tells of
+    /// none that it left out.
+    pub(super) has_all: bool,
     kin: Kin,
 }
 
@@ -100,10 +107,14 @@ impl Input {
             bail!("nothing to read");
         };
         let reader = Reader::open(&first, options.clone())?;
-        Ok(if follow {
+        let chain = if follow {
             Chain::new(reader, options, files)
         } else {
             Chain::ahead(reader, options, files)?
+        };
+        Ok(match self.info {
+            None if self.files.len() > 1 => chain.in_parts(),
+            _ => chain,
         })
     }
 }
@@ -205,6 +216,8 @@ impl Inputs {
             info,
             name: None,
             span: None,
+            links: BTreeSet::new(),
+            has_all: false,
             kin: Kin::default(),
         });
     }

@@ -1,15 +1,18 @@
 //! Merges the sessions of several nodes into one stream, in order of corrected time.
 pub(super) mod numbers;
 mod stream;
+mod twice;
 
 use crate::{
     model::{event::Event, loss::Missing},
     path::losses::LEAD_NS,
     pipeline::{OTHERS, Pipeline},
     session::{input::InputError, reader::Item},
+    update::Update,
 };
 use stream::Place;
 pub use stream::Stream;
+use twice::{Seen, Taken, Twice};
 
 /// How much later than its last event the time of a stream without ticks advances, in
 /// nanoseconds.
@@ -37,6 +40,7 @@ pub enum Step {
 /// The merged sessions.
 pub struct Merge {
     streams: Vec<Stream>,
+    twice: Twice,
     first_ns: Option<u64>,
     last_ns: u64,
 }
@@ -50,6 +54,7 @@ impl Merge {
             stream.is_merged = is_merged;
         }
         Self {
+            twice: Twice::new(&streams),
             streams,
             first_ns: None,
             last_ns: 0,
@@ -141,7 +146,16 @@ impl Merge {
         let stream = &self.streams[number];
         let goes_on =
             |other: &Stream| other.has_started && !other.is_over && other.nodes() == stream.nodes();
-        if !stream.is_merged || self.streams.iter().any(goes_on) {
+        if !stream.is_merged {
+            return;
+        }
+        if self.streams.iter().any(goes_on) {
+            let others = self.streams.iter().filter(|other| goes_on(other));
+            let own = |other: &&Stream| other.untapped_here();
+            if let Some(other) = others.min_by_key(own) {
+                // What the other left out, this one may have watched until now.
+                other.watch_alone(stream.now_ns, pipeline);
+            }
             return;
         }
         pipeline.world_mut().silent.extend(stream.nodes());
@@ -182,7 +196,14 @@ impl Merge {
         }
         match item {
             Item::Event => self.event(number, pipeline, select),
-            Item::Update(origin, update) => stream.update(&origin, update, pipeline),
+            Item::Update(origin, mut update) => {
+                if let Update::Drops { drops } = &mut update {
+                    self.twice.leave_out_told(number, drops);
+                }
+                if let Some(update) = stream.update(&origin, update, pipeline) {
+                    self.note_watch(number, &update, ns);
+                }
+            }
             Item::Tick(tick) => {
                 stream.tick(&tick, pipeline);
                 pipeline.settle(self.settled_ns());
@@ -199,6 +220,22 @@ impl Merge {
             Item::Section(info) => stream.begin(&info, pipeline),
             Item::Ready | Item::Counts(_) | Item::End(_) => {}
         }
+    }
+
+    fn note_watch(&mut self, stream: usize, update: &Update, now_ns: u64) {
+        match update {
+            Update::TapPoint { number, point } => self.twice.watch(stream, *number, point, now_ns),
+            Update::Removed { number } => self.twice.unwatch(stream, *number, now_ns),
+            Update::Snapshot(seen) => self.twice.watch_sockets(stream, seen.watches_sockets),
+            _ => {}
+        }
+    }
+
+    /// The events that were left out as another recording of their node has them, and those
+    /// that were left out where one recording takes over from another.
+    #[must_use]
+    pub fn held_twice(&self) -> (u64, u64) {
+        (self.twice.held_twice, self.twice.between)
     }
 
     fn missing(&self) -> Missing {
@@ -245,11 +282,23 @@ impl Merge {
         }
         self.first_ns.get_or_insert(event.ts_ns);
         self.last_ns = self.last_ns.max(event.ts_ns);
-        if is_wanted {
-            pipeline.join(event);
-        } else {
-            let tap = (event.interface, event.direction);
-            stream.filtered.entry(tap).or_default().filtered += 1;
+        let seen = Seen {
+            ts_ns: event.ts_ns,
+            tap: (event.interface, event.direction),
+        };
+        let taken = match is_wanted {
+            true => self.twice.take(number, &seen, &self.streams),
+            false => Taken::Elsewhere,
+        };
+        let stream = &mut self.streams[number];
+        if taken == Taken::Yes
+            && let Some(event) = stream.chain.event()
+        {
+            return pipeline.join(event);
+        }
+        stream.filtered.entry(seen.tap).or_default().filtered += 1;
+        if let Taken::Between(until_ns) = taken {
+            stream.watches_nothing(seen.ts_ns, until_ns, pipeline);
         }
     }
 

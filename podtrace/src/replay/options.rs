@@ -18,6 +18,8 @@ pub(crate) struct PlayerOptions {
     pub(crate) last: Option<Span>,
     /// How far nodes' clocks are ahead of the reference, in nanoseconds, as given by the user.
     pub(crate) clock_offset: Vec<(String, i64)>,
+    /// Whether each capture of another tool stands for a node of its own.
+    pub(crate) each_file: bool,
     /// How long a packet may stay between two hops; by default as recorded.
     pub(crate) hop_timeout: Option<Duration>,
     /// UDP ports of VXLAN, given by the user.

@@ -238,7 +238,8 @@ impl Player<'_> {
                 let origin = Origin { session, nodes };
                 let chain = input.open(options.clone(), self.may_grow)?;
                 let stream = Stream::new(chain, origin, line);
-                Ok(stream.continuing(input.after().to_vec(), input.shift_ns()))
+                let stream = stream.continuing(input.after().to_vec(), input.shift_ns());
+                Ok(stream.beside(input.beside().to_vec()))
             })
             .collect()
     }

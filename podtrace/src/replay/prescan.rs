@@ -1,6 +1,9 @@
 //! A first pass over the files: compares the clocks of the nodes, and finds the last
 //! packet.
-use std::{collections::HashSet, sync::Arc};
+use std::{
+    collections::{BTreeSet, HashSet},
+    sync::Arc,
+};
 
 use anyhow::bail;
 use podtrace_ebpf::record::Direction;
@@ -34,6 +37,10 @@ pub(super) struct Prescan {
     pub(super) copies: Vec<Copy>,
     /// Time of the first and of the last packet or tick of each input, by its own clock.
     pub(super) spans: Vec<Option<(u64, u64)>>,
+    /// The link layers of each input.
+    pub(super) links: Vec<BTreeSet<u16>>,
+    /// Whether each input has counts, and left out no packets.
+    pub(super) has_all: Vec<bool>,
 }
 
 impl Prescan {
@@ -67,6 +74,8 @@ pub(super) fn unread(inputs: &[Input], offsets: &[(String, i64)]) -> anyhow::Res
         times: vec![None; inputs.len()],
         copies: Vec::new(),
         spans: vec![None; inputs.len()],
+        links: vec![BTreeSet::new(); inputs.len()],
+        has_all: vec![false; inputs.len()],
     })
 }
 
@@ -83,13 +92,16 @@ pub(super) fn prescan(
         sightings: Sightings::new(inputs),
     };
     let (mut times, mut spans) = (Vec::new(), Vec::new());
+    let (mut links, mut has_all) = (Vec::new(), Vec::new());
     let options = reader_options(inputs, args, false, stop);
     let kernels = kernels(inputs);
-    for (number, input) in inputs.iter().enumerate() {
-        let who = (number, kernels[number]);
-        let Times { packets, all } = scan(who, input, options.clone(), &mut found)?;
-        times.push(packets);
-        spans.push(all);
+    for (number, kernel) in kernels.iter().enumerate() {
+        let who = (number, *kernel);
+        let own = scan(who, inputs, options.clone(), &mut found)?;
+        times.push(own.packets);
+        spans.push(own.all);
+        links.push(own.links);
+        has_all.push(own.has_all);
     }
     let Found {
         crossings,
@@ -103,6 +115,8 @@ pub(super) fn prescan(
         times,
         copies: sightings.copies(),
         spans,
+        links,
+        has_all,
     })
 }
 
@@ -112,9 +126,11 @@ struct Found {
     sightings: Sightings,
 }
 
-/// The first and the last time of an input, in nanoseconds.
+/// The first and the last time of an input, in nanoseconds, and its other properties.
 #[derive(Default)]
 struct Times {
+    links: BTreeSet<u16>,
+    has_all: bool,
     /// Of its packets, by the clock of its kernel.
     packets: Option<(u64, u64)>,
     /// Of packets and ticks, by its own clock.
@@ -136,7 +152,7 @@ fn widen(span: &mut Option<(u64, u64)>, ts_ns: u64) {
 /// Reads an input. `who`: its number, and that of its kernel.
 fn scan(
     (number, kernel): (usize, usize),
-    input: &Input,
+    inputs: &[Input],
     options: ReaderOptions,
     found: &mut Found,
 ) -> anyhow::Result<Times> {
@@ -145,6 +161,15 @@ fn scan(
         sightings,
     } = found;
     sightings.begin();
+    let input = &inputs[number];
+    // Another input of its kernel tells of the same packets.
+    let is_beside = |ts_ns: u64| {
+        let mut spans = input
+            .beside()
+            .iter()
+            .filter_map(|other| inputs[*other].span);
+        spans.any(|(begin, end)| (begin..=end).contains(&ts_ns))
+    };
     let mut chain = input.open(options, false)?;
     // Packets behind damage count as well.
     chain.end();
@@ -154,6 +179,7 @@ fn scan(
         match item {
             Item::Update(_, Update::TapPoint { number, point }) => {
                 sightings.place(number, &point);
+                times.links.extend(point.captured_link);
                 if point.role == Role::Uplink {
                     uplinks.insert(number);
                 }
@@ -166,6 +192,9 @@ fn scan(
                 times.tick(event.ts_ns);
                 let ts_ns = event.ts_ns.saturating_add_signed(input.shift_ns());
                 widen(&mut times.packets, ts_ns);
+                if is_beside(event.ts_ns) {
+                    continue;
+                }
                 let side = match event.direction {
                     _ if !uplinks.contains(&event.interface) => None,
                     Direction::Egress => Some(Side::Left),
@@ -185,6 +214,9 @@ fn scan(
         }
     }
     sightings.leave_out(number, chain.unread().packets.total());
+    chain.finish();
+    let mut counts = chain.counts().values();
+    times.has_all = counts.len() > 0 && counts.all(|count| count.filtered == 0);
     Ok(times)
 }
 

@@ -65,6 +65,19 @@ pub(super) fn undecoded(merge: &Merge) -> Option<String> {
 pub(super) fn report(merge: &Merge, is_interrupted: bool, pipeline: &mut Pipeline) -> Played {
     let chains = || merge.streams().iter().map(Stream::chain);
     let damaged = report_damage(chains(), pipeline);
+    let (twice, between) = merge.held_twice();
+    if twice > 0 {
+        let events = counted(twice, "event");
+        pipeline.notice(&format!(
+            "{events} that two recordings of a node hold were taken once"
+        ));
+    }
+    if between > 0 {
+        let events = counted(between, "event");
+        pipeline.notice(&format!(
+            "{events} were left out where one recording of a node takes over from another: nothing tells whether both hold them"
+        ));
+    }
     let mut left_out = LeftOut::default();
     let (mut surplus, mut broken_off) = (0, 0);
     for stream in merge.streams() {

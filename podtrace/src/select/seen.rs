@@ -77,7 +77,9 @@ impl<'a> Seen<'a> {
                 }
             };
             for translation in &self.path.translations {
-                if let Some(service) = service_of(self.path, translation, self.world) {
+                if let Some(service) = service_of(self.path, translation, self.world)
+                    && !service.port.is_of_host()
+                {
                     add(&service.port.name);
                 }
             }

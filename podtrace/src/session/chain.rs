@@ -1,5 +1,7 @@
 //! Reads the files of one session in order.
 mod counts;
+mod parts;
+mod source;
 
 use std::{
     collections::{HashSet, VecDeque},
@@ -13,20 +15,18 @@ use super::{
 };
 use crate::model::{event::Event, tap::TapCounts};
 use counts::SectionCounts;
+use parts::Parts;
+use source::Source;
 
 /// Upper bound of the kept places of damage; the others are counted.
 const DAMAGE_MAX: usize = 1000;
-
-/// A file being read: on this thread, or ahead on another.
-enum Source {
-    InStep(Box<Reader>),
-    Ahead(Ahead),
-}
 
 /// A session being read.
 pub struct Chain {
     source: Source,
     options: ReaderOptions,
+    /// The interfaces of a capture in parts.
+    parts: Option<Parts>,
     /// Files still to be read.
     next: VecDeque<PathBuf>,
     /// The last section, and how it ended.
@@ -86,6 +86,7 @@ impl Chain {
             source,
             is_pcapng,
             options,
+            parts: None,
             next,
             section: None,
             is_repeating: false,
@@ -119,6 +120,14 @@ impl Chain {
         Ok(Self::of((source, is_pcapng), options, next))
     }
 
+    /// Takes the files for parts of one capture of another tool: each numbers the interfaces
+    /// anew.
+    #[must_use]
+    pub fn in_parts(mut self) -> Self {
+        self.parts = Some(Parts::default());
+        self
+    }
+
     /// Whether its interfaces may have different link layers.
     #[must_use]
     pub fn is_pcapng(&self) -> bool {
@@ -128,10 +137,7 @@ impl Chain {
     /// The path of the file being read.
     #[must_use]
     pub fn path(&self) -> &Path {
-        match &self.source {
-            Source::InStep(reader) => reader.path(),
-            Source::Ahead(ahead) => ahead.path(),
-        }
+        self.source.path()
     }
 
     /// Whether the section being read is podtrace's.
@@ -142,10 +148,7 @@ impl Chain {
 
     /// The event that was the last item.
     pub fn event(&mut self) -> Option<&mut Event> {
-        match &mut self.source {
-            Source::InStep(reader) => reader.event(),
-            Source::Ahead(ahead) => ahead.event(),
-        }
+        self.source.event()
     }
 
     /// Whether the next item is not read yet.
@@ -162,13 +165,10 @@ impl Chain {
     /// When a file cannot be read.
     pub fn next_item(&mut self) -> Result<Option<Item>, InputError> {
         loop {
-            let item = match &mut self.source {
-                Source::InStep(reader) => reader.next_item()?,
-                Source::Ahead(ahead) => ahead.next_item()?,
-            };
+            let item = self.source.next_item()?;
             self.take_damage();
             self.note_left_out();
-            let Some(item) = item else {
+            let Some(mut item) = item else {
                 if !self.end_file() {
                     let Some(next) = self.next.pop_front() else {
                         return Ok(None);
@@ -177,6 +177,9 @@ impl Chain {
                 }
                 continue;
             };
+            if let Some(parts) = &mut self.parts {
+                parts.renumber(&mut item, self.source.event());
+            }
             if matches!(item, Item::Event) {
                 count_event();
             }
@@ -192,9 +195,7 @@ impl Chain {
         let ends_now = !self.is_file_over && (self.is_over || !self.next.is_empty());
         if ends_now {
             self.is_file_over = true;
-            if let Source::InStep(reader) = &mut self.source {
-                reader.finish();
-            }
+            self.source.finish();
             self.take_damage();
         }
         ends_now
@@ -207,22 +208,22 @@ impl Chain {
             Source::InStep(_) => Source::InStep(Box::new(reader)),
             Source::Ahead(_) => Source::Ahead(Ahead::new(reader)?),
         };
+        if let Some(parts) = &mut self.parts {
+            parts.begin();
+        }
         self.is_file_over = false;
         self.left_out = 0;
         Ok(())
     }
 
     fn note_left_out(&mut self) {
-        let packets = self.unread_here().packets.total();
+        let packets = self.source.unread().packets.total();
         self.has_gap |= packets > self.left_out;
         self.left_out = packets;
     }
 
     fn take_damage(&mut self) {
-        let found = match &mut self.source {
-            Source::InStep(reader) => reader.take_damage(),
-            Source::Ahead(ahead) => ahead.take_damage(),
-        };
+        let found = self.source.take_damage();
         if found.is_empty() {
             return;
         }
@@ -382,18 +383,10 @@ impl Chain {
     /// Blocks that gave no item.
     #[must_use]
     pub fn unread(&self) -> Unread {
-        let here = self.unread_here();
+        let here = self.source.unread();
         let mut unread = self.unread.clone();
         unread.packets.add_all(&here.packets);
         unread.entries += here.entries;
         unread
-    }
-
-    /// Blocks of the file being read that gave no item.
-    fn unread_here(&self) -> &Unread {
-        match &self.source {
-            Source::InStep(reader) => reader.unread(),
-            Source::Ahead(ahead) => ahead.unread(),
-        }
     }
 }

@@ -155,19 +155,80 @@ fn another_boot_has_another_clock() {
     assert_eq!(clocks.filter(|text| text.contains("unknown")).count(), 1);
 }
 
+/// A recording beside others of the node: `at`: when it begins and ends, of the second in which
+/// six pings come; `apart_ns`: how much later than others it sees each.
+fn beside(number: u8, at: (u64, u64), apart_ns: u64, filtered: u64) -> Recorded {
+    let begin_ns = BEGIN_NS + at.0 * MS;
+    let mut tape = Tape::run(1, How::default(), text(), (number, begin_ns, 0));
+    attaching(&mut tape, 0);
+    for id in 0..6 {
+        let ping_ns = BEGIN_NS + (50 + 100 * id) * MS + apart_ns;
+        if (begin_ns..BEGIN_NS + at.1 * MS).contains(&ping_ns) {
+            tape.tick(ping_ns - tape.now_ns);
+            tape.ping(u16::try_from(id).unwrap(), 5);
+        }
+    }
+    for _ in 0..filtered {
+        tape.count(VETH1, Direction::Ingress, |counters| {
+            counters.seen += 1;
+            counters.filtered += 1;
+        });
+    }
+    tape.tick(BEGIN_NS + at.1 * MS - tape.now_ns);
+    tape.finish()
+}
+
+fn total(lines: &[Value]) -> [u64; 4] {
+    let summary = lines.iter().find(|line| line["type"] == "summary").unwrap();
+    ["seen", "emitted", "filtered", "lost"].map(|name| summary["total"][name].as_u64().unwrap_or(0))
+}
+
 #[test]
-fn recordings_of_the_same_time_are_told() {
-    let both = [0, 1].map(|number| {
-        let run = (number, BEGIN_NS, 0);
-        let mut tape = Tape::run(1, How::default(), text(), run);
-        tape.ping(1, 5);
-        tape.tick(700 * MS);
-        tape.finish()
-    });
-    let lines = replay(files(&[&both[0], &both[1]]));
-    let told = notices(&lines).into_iter();
-    let told: Vec<_> = told
-        .filter(|text| text.contains("recordings of worker1 at the same time"))
+fn events_of_two_recordings_are_taken_once() {
+    let alone = paths(&replay(files(&[&beside(1, (0, 2000), 0, 0)])));
+    assert_eq!(alone, vec![("delivered".to_owned(), 5, false); 6]);
+    for (other, apart_ns, twice) in [
+        ((0, 2000), 700, 30),
+        ((0, 2000), 0, 30),
+        // Within the other, overlapping its end, and from before its begin.
+        ((200, 400), 700, 10),
+        ((300, 2500), 700, 15),
+    ] {
+        let [one, other] = [beside(1, (0, 2000), 0, 0), beside(2, other, apart_ns, 0)];
+        for order in [[&one, &other], [&other, &one]] {
+            let lines = replay(files(&order));
+            assert_eq!(paths(&lines), alone);
+            let [seen, emitted, filtered, lost] = total(&lines);
+            assert_eq!([seen, emitted, filtered, lost], [30 + twice, 30, twice, 0]);
+            let said = format!("{twice} events that two recordings of a node hold were taken once");
+            assert!(notices(&lines).contains(&&*said), "{:?}", notices(&lines));
+            assert_eq!(lines[0]["nodes"].as_array().unwrap().len(), 1);
+        }
+    }
+    // One takes over from the other, between two packets.
+    let [one, other] = [beside(1, (0, 320), 0, 0), beside(2, (200, 2500), 700, 0)];
+    let lines = replay(files(&[&other, &one]));
+    assert_eq!(total(&lines), [35, 30, 5, 0]);
+    let outcomes: Vec<_> = paths(&lines)
+        .into_iter()
+        .map(|path| (path.0, path.1))
         .collect();
-    assert_eq!(told.len(), 1, "{lines:?}");
+    assert_eq!(outcomes, vec![("delivered".to_owned(), 5); 6]);
+}
+
+/// Nothing tells of which packets a recording has all: what both have may count twice.
+#[test]
+fn recordings_of_a_part_count_twice() {
+    let all = [0, 3].map(|filtered| beside(1, (0, 2000), 0, filtered));
+    let part = beside(2, (0, 2000), 700, 2);
+    // Of the one that has all.
+    let lines = replay(files(&[&part, &all[0]]));
+    assert_eq!(paths(&lines).len(), 6);
+    assert_eq!(total(&lines), [62, 30, 32, 0]);
+    let lines = replay(files(&[&part, &all[1]]));
+    assert_eq!(paths(&lines).len(), 12);
+    assert_eq!(total(&lines), [65, 60, 5, 0]);
+    let told = notices(&lines).into_iter();
+    let told = told.filter(|text| text.contains("packets that both have count twice"));
+    assert_eq!(told.count(), 1, "{lines:?}");
 }

@@ -6,7 +6,10 @@ use podtrace_ebpf::record::{CGROUP_NONE, Direction};
 use serde_json::Value;
 
 use super::sample::*;
-use crate::identity::kubernetes::{ClusterService, ClusterServicePort, ClusterUpdate, Resource};
+use crate::{
+    identity::kubernetes::{ClusterService, ClusterServicePort, ClusterUpdate, Resource},
+    model::pod::HostPort,
+};
 
 pub(super) const SERVICE: &str = "10.96.0.10";
 pub(super) const SERVICE_PORT: u16 = 5300;
@@ -109,6 +112,50 @@ fn hops_name_the_service_where_the_api_tells_it() {
     DNAT 10.244.2.2:30053 -> 10.244.1.3:53
     SNAT 10.244.1.3:53 -> 10.244.2.2:30053
     ");
+}
+
+/// A port of the node that leads to a pod is named by it, and so is a replay's.
+#[test]
+fn hops_name_the_pod_of_a_host_port() {
+    let record = |output| {
+        let mut tape = Tape::new(1, How::default(), output);
+        let mut pods = [0, 1].map(|pod| tape.pod(pod));
+        let port = |protocol, port, address: Option<&str>, pod_port| HostPort {
+            protocol,
+            port,
+            address: address.map(|address| address.parse().unwrap()),
+            pod_port,
+        };
+        pods[1].host_ports = vec![
+            port(17, 8053, None, 53),
+            port(17, 8054, Some("10.9.9.9"), 53),
+            port(6, 8055, None, 53),
+            port(17, 8056, None, 54),
+        ];
+        tape.report(pods.to_vec());
+        for (number, port) in (8053..=8057).enumerate() {
+            let id = u16::try_from(number).unwrap() * 10;
+            ask(&mut tape, id, (uplink_address(1), port));
+        }
+        // Another address with that port is not the node's.
+        ask(&mut tape, 90, (pod_address(2, 0), 8053));
+        tape.tick(1_000_000_000);
+        tape.finish()
+    };
+    let [live, ..] = outputs(EPOCH_NS);
+    let [again, ..] = outputs(0);
+    let recorded = record(live);
+    let lines = recorded.text.lines().filter(|line| line.contains("NAT"));
+    let named: Vec<_> = lines
+        .filter(|line| line.contains("default/pod1-1:"))
+        .map(|line| line.split("egress  ").last().unwrap())
+        .collect();
+    insta::assert_snapshot!(named.join("\n"), @"
+    DNAT 192.168.77.11:8053 (default/pod1-1:8053) -> 10.244.1.3:53
+    SNAT 10.244.1.3:53 -> 192.168.77.11:8053 (default/pod1-1:8053)
+    ");
+    let replayed = replay(&recorded.files, &["worker1"], again);
+    assert_eq!(replayed.text, recorded.text);
 }
 
 #[test]

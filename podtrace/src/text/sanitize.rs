@@ -3,6 +3,10 @@
 /// Replaces control characters and those that reorder text.
 #[must_use]
 pub fn sanitize(text: &str) -> String {
+    // Nearly all names are.
+    if text.bytes().all(|byte| (b' '..=b'~').contains(&byte)) {
+        return text.to_owned();
+    }
     text.chars()
         .map(|c| if is_safe(c) { c } else { '\u{fffd}' })
         .collect()

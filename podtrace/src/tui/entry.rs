@@ -76,6 +76,8 @@ pub(super) struct Writer {
     /// For what is shown as in the text view.
     painted: Text,
     epoch_ns: i128,
+    /// The text being written; kept for its memory.
+    scratch: String,
 }
 
 impl Writer {
@@ -94,6 +96,7 @@ impl Writer {
             plain: text(false),
             painted: text(words.color),
             epoch_ns: words.epoch_ns,
+            scratch: String::new(),
         }
     }
 
@@ -105,51 +108,63 @@ impl Writer {
     /// The path in words; none if it has no hop.
     pub(super) fn entry(&mut self, path: &Path, world: &World) -> Option<Entry> {
         let first = path.hops.first()?;
-        let text = |write: &mut dyn FnMut(&mut String)| {
-            let mut out = String::new();
-            write(&mut out);
-            paint::safe(out).trim_end_matches(' ').into()
-        };
+        let Self {
+            plain,
+            painted,
+            epoch_ns,
+            scratch,
+        } = self;
         let copies = Copies::of(path, world);
-        let head = text(&mut |out| self.painted.header(out, path, world));
+        let hops = hops(plain, scratch, path, &copies, world);
+        let mut text = |write: &mut dyn FnMut(&mut String)| {
+            scratch.clear();
+            write(scratch);
+            paint::safe(scratch).trim_end_matches(' ').into()
+        };
+        let head = text(&mut |out| painted.header(out, path, world));
         let tail = text(&mut |out| {
             if copies.count() > 0 {
                 out.push_str(&copies_text(&copies, path, world));
                 out.push('\n');
             }
-            self.painted.outcome_lines(out, "", path, world);
+            painted.outcome_lines(out, "", path, world);
         });
         Some(Entry {
             id: path.id,
-            utc_ns: TimeNs::new(self.epoch_ns, first.ts_ns).0,
-            time: text(&mut |out| self.plain.time(out, first.ts_ns)),
+            utc_ns: TimeNs::new(*epoch_ns, first.ts_ns).0,
+            time: text(&mut |out| plain.time(out, first.ts_ns)),
             what: text(&mut |out| path.packet.describe(out)),
-            ends: text(&mut |out| self.plain.ends(out, path, false, world)),
+            ends: text(&mut |out| plain.ends(out, path, false, world)),
             outcome: path.outcome,
             duration_ns: path.duration_ns(),
             head,
-            hops: self.hops(path, &copies, world),
+            hops,
             tail,
         })
     }
+}
 
-    fn hops(&self, path: &Path, copies: &Copies, world: &World) -> Box<[HopEntry]> {
-        let mut ttl = path.hops.first().and_then(|first| first.ttl);
-        let hops = shown_hops(path, copies, world).map(|(number, hop, point)| {
-            let owner = world.owner_of(point);
-            let mut words = String::new();
-            self.plain
-                .hop_words(&mut words, path, (number, hop), ttl, &owner, world);
-            ttl = hop.ttl;
-            HopEntry {
-                ts_ns: hop.ts_ns,
-                tap: (hop.interface, hop.direction),
-                owner,
-                name: Arc::clone(&point.name),
-                in_pod: point.in_pod,
-                words: paint::safe(words).trim().into(),
-            }
-        });
-        hops.collect()
-    }
+fn hops(
+    plain: &Text,
+    scratch: &mut String,
+    path: &Path,
+    copies: &Copies,
+    world: &World,
+) -> Box<[HopEntry]> {
+    let mut ttl = path.hops.first().and_then(|first| first.ttl);
+    let hops = shown_hops(path, copies, world).map(|(number, hop, point)| {
+        let owner = world.owner_of(point);
+        scratch.clear();
+        plain.hop_words(scratch, path, (number, hop), ttl, &owner, world);
+        ttl = hop.ttl;
+        HopEntry {
+            ts_ns: hop.ts_ns,
+            tap: (hop.interface, hop.direction),
+            owner,
+            name: Arc::clone(&point.name),
+            in_pod: point.in_pod,
+            words: paint::safe(scratch).trim().into(),
+        }
+    });
+    hops.collect()
 }

@@ -1,4 +1,6 @@
 //! The text view's words on the screen: its colours as styles, wrapped at words.
+use std::borrow::Cow;
+
 use ratatui::{
     style::{Color, Modifier, Style},
     text::{Line, Span},
@@ -8,12 +10,12 @@ use unicode_width::UnicodeWidthChar as _;
 use crate::text::sanitize::sanitize_lines;
 
 /// Makes a text safe for a terminal, except for the escapes of colours.
-pub(super) fn safe(text: String) -> String {
-    if !text.contains('\x1b') {
-        return sanitize_lines(&text);
+pub(super) fn safe(text: &str) -> Cow<'_, str> {
+    if is_plain(text) {
+        return text.into();
     }
     let mut out = String::with_capacity(text.len());
-    let mut rest = text.as_str();
+    let mut rest = text;
     while let Some((before, behind)) = rest.split_once('\x1b') {
         out.push_str(&sanitize_lines(before));
         rest = match colour(behind) {
@@ -30,7 +32,16 @@ pub(super) fn safe(text: String) -> String {
         };
     }
     out.push_str(&sanitize_lines(rest));
-    out
+    out.into()
+}
+
+/// Whether a text is of printable ASCII characters, lines and colours alone.
+fn is_plain(text: &str) -> bool {
+    let is_plain = |byte: u8| byte == b'\n' || (b' '..=b'~').contains(&byte);
+    let mut parts = text.split('\x1b');
+    let begins_plain = parts.next().is_none_or(|first| first.bytes().all(is_plain));
+    begins_plain
+        && parts.all(|part| colour(part).is_some_and(|(_, after)| after.bytes().all(is_plain)))
 }
 
 /// The code of a colour behind an escape character, and what follows it.
@@ -157,7 +168,7 @@ mod tests {
     #[test]
     fn colours_stay_and_other_escapes_go() {
         let text = "\x1b[36mpod\x1b[0m a\x1b]0;x\x07b \x1b[2Jc";
-        let safe = safe(text.to_owned());
+        let safe = safe(text);
         assert_eq!(
             safe,
             "\x1b[36mpod\x1b[0m a\u{fffd}]0;x\u{fffd}b \u{fffd}[2Jc"

@@ -9,6 +9,7 @@ mod layers;
 mod parts;
 mod run;
 mod selected;
+mod series;
 mod stream;
 
 use std::{fs::File, io::Write as _, process::Stdio};

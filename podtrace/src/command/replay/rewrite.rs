@@ -103,7 +103,10 @@ fn made_of(inputs: &[Input]) -> anyhow::Result<Box<[SourceSession]>> {
                 Some(name) => name,
                 None => format!("{CAPTURE}{}", session_name()?),
             },
-            live: info.map(SectionInfo::live).unwrap_or_default(),
+            live: match info {
+                Some(info) => info.live(),
+                None => input.parts()?,
+            },
             boot_ns: input.boot_ns().unwrap_or_default(),
         })
     };

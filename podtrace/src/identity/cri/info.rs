@@ -1,6 +1,10 @@
 //! The part of a sandbox's verbose status beyond the protocol: JSON text in a form of each
 //! runtime's own.
+mod ports;
+
 use serde_json::Value;
+
+use crate::model::pod::HostPort;
 
 /// CRI-O's annotation for the pod's cgroup.
 const CRIO_CGROUP_PARENT: &str = "io.kubernetes.cri-o.CgroupParent";
@@ -12,6 +16,8 @@ pub(super) struct Info {
     pub(super) network: Network,
     /// Cgroup of the pod.
     pub(super) cgroup_parent: Option<String>,
+    /// The ports of the node that lead to the pod.
+    pub(super) host_ports: Vec<HostPort>,
 }
 
 /// A sandbox's network namespace, as the runtime describes it.
@@ -40,6 +46,7 @@ impl Info {
         Ok(Self {
             network: network(&info),
             cgroup_parent: cgroup_parent(&info),
+            host_ports: ports::host_ports(&info),
         })
     }
 }

@@ -181,6 +181,7 @@ fn pod(sandbox: PodSandbox, details: Sandbox, mut containers: Vec<Container>) ->
         netns_inode: details.netns.map(|mark| mark.inode),
         netns_path: details.netns_path,
         cgroup_parent: details.cgroup_parent,
+        host_ports: details.host_ports,
         containers,
     }
 }

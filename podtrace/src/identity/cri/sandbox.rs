@@ -8,6 +8,7 @@ use super::{
     info::{Info, Network},
     netns::{self, Mark},
 };
+use crate::model::pod::HostPort;
 
 /// How often the status of a sandbox is requested while something is missing: it may be
 /// starting, or its runtime may never report it.
@@ -30,6 +31,8 @@ pub(super) struct Sandbox {
     pub(super) netns_path: Option<String>,
     /// Its network namespace.
     pub(super) netns: Option<Mark>,
+    /// The ports of the node that lead to it.
+    pub(super) host_ports: Vec<HostPort>,
     /// Its cgroup.
     pub(super) cgroup_parent: Option<String>,
     /// How much of the answer could not be understood.
@@ -79,6 +82,10 @@ impl Sandbox {
         let info = self.read_info(answer);
         self.cgroup_parent = info.cgroup_parent.or(self.cgroup_parent.take());
         let status = answer.status.as_ref();
+        // They never change.
+        if !info.host_ports.is_empty() {
+            self.host_ports = info.host_ports;
+        }
         let up = self.is_up();
         self.host_network = is_host_network(status) || info.network == Network::Node;
         if let Network::Own(path) = info.network {

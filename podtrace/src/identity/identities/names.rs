@@ -2,9 +2,12 @@
 use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
 
 use super::Identities;
-use crate::identity::{
-    kubernetes::{RemotePod, ServicePort},
-    sockets::SocketOwner,
+use crate::{
+    identity::{
+        kubernetes::{RemotePod, ServicePort},
+        sockets::SocketOwner,
+    },
+    model::pod::HostPort,
 };
 
 impl Identities {
@@ -49,6 +52,29 @@ impl Identities {
             clusters.find_map(|cluster| cluster.service_at(protocol, address, port, ts_ns))
         };
         find(Some(address)).or_else(|| find(None).filter(|_| self.is_of_node(address, ts_ns)))
+    }
+
+    /// The port of a node, `outside`, that leads to a port of a pod at a time, by the runtime.
+    #[must_use]
+    pub fn host_port_at(
+        &self,
+        protocol: u8,
+        outside: (IpAddr, u16),
+        inside: (IpAddr, u16),
+        ts_ns: u64,
+    ) -> Option<&Arc<ServicePort>> {
+        let pod = self
+            .pods
+            .by_netns(self.likely_holder_at(inside.0, ts_ns)?.netns?)?;
+        let leads = |port: &&(HostPort, Arc<ServicePort>)| {
+            let HostPort { address, .. } = port.0;
+            let is_open = address.is_none_or(|address| address == outside.0);
+            is_open
+                && (port.0.protocol, port.0.port, port.0.pod_port)
+                    == (protocol, outside.1, inside.1)
+        };
+        let port = pod.host_ports.iter().find(leads)?;
+        self.is_of_node(outside.0, ts_ns).then_some(&port.1)
     }
 
     /// Whether a node has the address at a time.

@@ -2,7 +2,7 @@
 use std::{
     fs::File,
     io::{self, Read as _},
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use crate::{
@@ -32,26 +32,29 @@ fn len(path: &Path) -> Result<u64, InputError> {
     Ok(opened.first.len() as u64 + rest)
 }
 
-/// The length of a file and a hash of its bytes (FNV-1a, 64 bits), both decompressed, in words.
-pub(super) fn fingerprint(path: &Path) -> Result<String, InputError> {
-    let read = |source| InputError::Read {
-        path: path.to_owned(),
-        source,
-    };
-    let opened = open(path, &Stop::default())?;
-    let mut source = io::Cursor::new(opened.first).chain(opened.source);
+/// The length of files and a hash of their bytes (FNV-1a, 64 bits), all decompressed, in words.
+pub(super) fn fingerprint(paths: &[PathBuf]) -> Result<String, InputError> {
     let (mut len, mut hash) = (0_u64, 0xcbf2_9ce4_8422_2325_u64);
     let mut part = vec![0; PART_BYTES as usize];
-    loop {
-        let count = source.read(&mut part).map_err(read)?;
-        if count == 0 {
-            return Ok(format!("{len}-{hash:016x}"));
-        }
-        len += count as u64;
-        for byte in &part[..count] {
-            hash = (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+    for path in paths {
+        let read = |source| InputError::Read {
+            path: path.clone(),
+            source,
+        };
+        let opened = open(path, &Stop::default())?;
+        let mut source = io::Cursor::new(opened.first).chain(opened.source);
+        loop {
+            let count = source.read(&mut part).map_err(read)?;
+            if count == 0 {
+                break;
+            }
+            len += count as u64;
+            for byte in &part[..count] {
+                hash = (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+            }
         }
     }
+    Ok(format!("{len}-{hash:016x}"))
 }
 
 /// Whether two files have the same bytes.

@@ -1,5 +1,7 @@
 //! Inputs that one kernel made: runs of a recorder one after the other, or exports of parts of
 //! one recording. They have the same nodes, one clock and one count of namespaces.
+use std::cmp::Reverse;
+
 use super::Input;
 use crate::{session::format::SectionInfo, text::names::list};
 
@@ -14,6 +16,9 @@ pub(super) struct Kin {
     first: Option<usize>,
     /// The inputs of the same kernel that end before this one begins.
     after: Vec<usize>,
+    /// The inputs of the same kernel that recorded at the same time, and whose events are taken
+    /// where both watched.
+    beside: Vec<usize>,
     /// By how much the clock's zero of that first input is later, in nanoseconds.
     shift_ns: i64,
 }
@@ -32,6 +37,11 @@ impl Input {
     /// The inputs that it continues.
     pub(crate) fn after(&self) -> &[usize] {
         &self.kin.after
+    }
+
+    /// The inputs whose events are taken instead of its own where both watched.
+    pub(crate) fn beside(&self) -> &[usize] {
+        &self.kin.beside
     }
 
     /// What makes its times those of the first input of its kernel, in nanoseconds.
@@ -65,10 +75,14 @@ pub(crate) fn link(inputs: &mut [Input]) -> (bool, Vec<String>) {
             let members = before.iter().enumerate();
             members.filter(move |(number, member)| member.first(*number) == first)
         };
-        let double = before.iter().find(|other| counts_twice(other, input));
-        if let Some(other) = double {
+        for other in before.iter().filter(|other| are_double(other, input)) {
+            let what = if can_take_once(other, input) {
+                "where both watched an interface, packets are taken of one of them"
+            } else {
+                "packets that both have count twice"
+            };
             notices.push(format!(
-                "{} and {} are recordings of {} at the same time: packets that both have count twice",
+                "{} and {} are recordings of {} at the same time: {what}",
                 other.name(),
                 input.name(),
                 list(&input.nodes())
@@ -85,6 +99,7 @@ pub(crate) fn link(inputs: &mut [Input]) -> (bool, Vec<String>) {
         }
     }
     order(inputs);
+    prefer(inputs);
     (inputs.iter().any(|input| !input.is_first()), notices)
 }
 
@@ -107,6 +122,31 @@ fn order(inputs: &mut [Input]) {
     }
 }
 
+/// Notes for each input those that are taken instead where both watched: of two of one kernel and
+/// one time that which has all packets, and began earlier.
+fn prefer(inputs: &mut [Input]) {
+    let rank = |(number, input): (usize, &Input)| {
+        let span = input.shifted_span()?;
+        Some((
+            input.first(number),
+            !input.has_all,
+            span.0,
+            Reverse(span.1),
+            number,
+        ))
+    };
+    let ranks: Vec<_> = inputs.iter().enumerate().map(rank).collect();
+    for number in 0..inputs.len() {
+        let Some(own) = ranks[number] else { continue };
+        let goes_before = |other: &usize| {
+            let is_before = ranks[*other].is_some_and(|other| other.0 == own.0 && other < own);
+            is_before && inputs[*other].has_all && are_double(&inputs[*other], &inputs[number])
+        };
+        let beside = (0..inputs.len()).filter(goes_before).collect();
+        inputs[number].kin.beside = beside;
+    }
+}
+
 impl Input {
     fn shifted_span(&self) -> Option<(u64, u64)> {
         let shifted = |ns: u64| ns.saturating_add_signed(self.kin.shift_ns);
@@ -121,12 +161,13 @@ fn are_kin(one: &Input, other: &Input) -> bool {
     if info.nodes != other_info.nodes || one.sessions() != other.sessions() {
         return false;
     }
-    are_parts(info, other_info) || is_same_boot(one, other) && !counts_twice(one, other)
+    let is_apart = || !are_double(one, other) || can_take_once(one, other);
+    are_parts(info, other_info) || is_same_boot(one, other) && is_apart()
 }
 
 /// Whether they are two recordings of the same interfaces at the same time: of one node at
 /// least.
-fn counts_twice(one: &Input, other: &Input) -> bool {
+fn are_double(one: &Input, other: &Input) -> bool {
     let (Some(info), Some(other_info)) = (&one.info, &other.info) else {
         return false;
     };
@@ -149,6 +190,12 @@ fn counts_twice(one: &Input, other: &Input) -> bool {
         && overlap
         && !is_apart(info)
         && !are_parts(info, other_info)
+}
+
+/// Whether one of them has all packets of its interfaces: where both watched, its events are all.
+fn can_take_once(one: &Input, other: &Input) -> bool {
+    one.info.as_ref().map(|info| &info.nodes) == other.info.as_ref().map(|info| &info.nodes)
+        && (one.has_all || other.has_all)
 }
 
 /// Whether both were made of the same recordings.

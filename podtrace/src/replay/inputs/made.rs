@@ -1,5 +1,8 @@
 //! Files that podtrace made of others, given together with those.
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+};
 
 use anyhow::bail;
 
@@ -79,9 +82,20 @@ impl Input {
     pub(crate) fn session(&self) -> Result<Option<String>, InputError> {
         Ok(match (&self.info, &self.files[..]) {
             (Some(info), _) => Some(info.session.clone()),
-            (None, [file]) if !self.is_stream() => Some(format!("{CAPTURE}{}", fingerprint(file)?)),
-            (None, _) => None,
+            (None, _) if self.is_stream() => None,
+            (None, files) => Some(capture(files)?),
         })
+    }
+
+    /// The names of the captures of another tool that it was divided into; none of a whole one.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub(crate) fn parts(&self) -> Result<Vec<String>, InputError> {
+        if self.info.is_some() || self.files.len() < 2 {
+            return Ok(Vec::new());
+        }
+        self.files.chunks(1).map(capture).collect()
     }
 
     /// The name of its first file, safe to show.
@@ -90,4 +104,9 @@ impl Input {
             .first()
             .map_or_else(String::new, |file| super::named(file))
     }
+}
+
+/// A name for a capture of another tool by its content.
+fn capture(files: &[PathBuf]) -> Result<String, InputError> {
+    Ok(format!("{CAPTURE}{}", fingerprint(files)?))
 }

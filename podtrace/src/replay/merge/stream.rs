@@ -51,13 +51,16 @@ pub struct Stream {
     /// The streams that it continues, and whether these have not all ended yet.
     pub(super) after: Vec<usize>,
     pub(super) is_held: bool,
+    /// The streams that are of the same nodes at the same time, and whose events are taken where
+    /// both watched.
+    pub(super) beside: Vec<usize>,
     /// What makes its times those of the streams that it continues.
     shift_ns: i64,
     /// Whether there are others.
     pub(super) is_merged: bool,
     pub(super) has_started: bool,
     /// Time of its first event or tick.
-    first_ns: Option<u64>,
+    pub(super) first_ns: Option<u64>,
     /// Whether its own ticks advance its time.
     pub(super) has_ticks: bool,
     pub(super) is_over: bool,
@@ -98,6 +101,7 @@ impl Stream {
             untapped: BTreeMap::new(),
             after: Vec::new(),
             is_held: false,
+            beside: Vec::new(),
             shift_ns: 0,
             is_merged: false,
             has_started: false,
@@ -116,6 +120,14 @@ impl Stream {
         self.is_held = !after.is_empty();
         self.after = after;
         self.shift_ns = shift_ns;
+        self
+    }
+
+    /// Where these streams, of the same nodes and the same time, watched too, their events are
+    /// taken.
+    #[must_use]
+    pub fn beside(mut self, beside: Vec<usize>) -> Self {
+        self.beside = beside;
         self
     }
 
@@ -249,31 +261,55 @@ impl Stream {
     /// Records that the session's packets of that time are not all there: what was not captured,
     /// is damaged or left out is not lost.
     pub(super) fn watches_nothing(&self, from_ns: u64, to_ns: u64, pipeline: &mut Pipeline) {
-        let origin = self.numbers.origin();
-        let known = self.untapped.get(&origin.session);
-        let after = known.copied().unwrap_or_default();
-        for ((left, refused, partial), ts_ns) in [((1, 0, 0), from_ns), (after, to_ns)] {
-            let update = Update::Attaching {
-                left,
-                refused,
-                partial,
-                since_ns: Some(from_ns),
-                begun_ns: None,
-                ts_ns,
-            };
-            pipeline.apply(origin, &update);
-        }
+        self.state_untapped((1, 0, 0), (from_ns, from_ns), pipeline);
+        self.state_untapped(self.untapped_here(), (from_ns, to_ns), pipeline);
     }
 
-    pub(super) fn update(&mut self, origin: &Origin, mut update: Update, pipeline: &mut Pipeline) {
+    /// The interfaces without a tap: to come, refused, partial.
+    pub(super) fn untapped_here(&self) -> (u64, u64, u64) {
+        let known = self.untapped.get(&self.numbers.origin().session);
+        known.copied().unwrap_or_default()
+    }
+
+    /// Records that no other session watches its interfaces any more.
+    pub(super) fn watch_alone(&self, now_ns: u64, pipeline: &mut Pipeline) {
+        self.state_untapped(self.untapped_here(), (now_ns, now_ns), pipeline);
+    }
+
+    fn state_untapped(
+        &self,
+        (left, refused, partial): (u64, u64, u64),
+        (since_ns, ts_ns): (u64, u64),
+        pipeline: &mut Pipeline,
+    ) {
+        let update = Update::Attaching {
+            left,
+            refused,
+            partial,
+            since_ns: Some(since_ns),
+            begun_ns: None,
+            ts_ns,
+        };
+        pipeline.apply(self.numbers.origin(), &update);
+    }
+
+    /// Hands on an update; returns it if it was, with the numbers of the merged sessions.
+    pub(super) fn update(
+        &mut self,
+        origin: &Origin,
+        mut update: Update,
+        pipeline: &mut Pipeline,
+    ) -> Option<Update> {
         let next = pipeline.world().tap_points.next_number();
         // The replay has announced its own start already.
         let is_start = matches!(update, Update::Start(_));
-        if !is_start && self.numbers.update(&mut update, next) {
-            let origin = self.numbers.origin_of(origin);
-            self.note_untapped(&origin, &mut update);
-            pipeline.apply(&origin, &update);
+        if is_start || !self.numbers.update(&mut update, next) {
+            return None;
         }
+        let origin = self.numbers.origin_of(origin);
+        self.note_untapped(&origin, &mut update);
+        pipeline.apply(&origin, &update);
+        Some(update)
     }
 
     /// Notes the interfaces without a tap. What a section repeats is no news.

@@ -2,7 +2,7 @@
 use super::Player;
 use crate::{
     replay::{
-        inputs::{Input, link},
+        inputs::{Input, join, link},
         interfaces::{Interfaces, Links},
         merge::{Merge, Step},
         prescan::{Prescan, prescan},
@@ -20,13 +20,19 @@ impl Player<'_> {
         if self.stop.is_set() {
             return Ok(found);
         }
-        for (input, span) in inputs.iter_mut().zip(&found.spans) {
-            input.span = *span;
+        for (number, input) in inputs.iter_mut().enumerate() {
+            input.span = found.spans[number];
+            input.links.clone_from(&found.links[number]);
+            input.has_all = found.has_all[number];
         }
+        let given = inputs.len();
         self.notices.extend(leave_out(&found.copies, inputs)?);
+        if !self.args.each_file {
+            self.notices.extend(join(inputs));
+        }
         let (are_linked, notices) = link(inputs);
         self.notices.extend(notices);
-        if found.copies.is_empty() && !are_linked {
+        if inputs.len() == given && !are_linked {
             return Ok(found);
         }
         prescan(inputs, self.args, &self.stop)

@@ -43,7 +43,7 @@ pub(super) fn draw(buffer: &mut Buffer, area: Rect, model: &Model<'_>, state: &m
         model.facts.color,
         Width::Any,
     );
-    let text = safe(text);
+    let text = safe(&text);
     let longest = text.lines().map(|line| line.chars().count()).max();
     state.left = state
         .left

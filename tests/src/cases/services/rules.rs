@@ -6,8 +6,8 @@ use std::process::Command;
 use podtrace::lab::LabNode;
 use podtrace::lab::traffic::ping;
 
-use super::super::scenarios::lab;
 use super::super::tracer::{Tracer, paths_of};
+use super::super::{on, scenarios::lab};
 use super::{
     SERVICE, SERVICE6, address, check, iptables, masquerade_by, serve_by, tcp_request, translated,
     udp_requests,
@@ -68,6 +68,39 @@ fn service_and_masquerade_by_each_kind_of_rules() {
         check(&values, "TCP", 2 * 9, true);
         check(&values, "UDP", 2 * 10, true);
     });
+}
+
+/// Rules that nft wrote itself, without iptables: what a modern kube-proxy does.
+#[test]
+fn service_and_masquerade_by_native_nft() {
+    let lab = lab();
+    let (node, client, server) = (&lab.nodes[0], &lab.nodes[0].pods[0], &lab.nodes[1].pods[0]);
+    let backends = [
+        ("ip", SERVICE, IpAddr::from(server.ipv4)),
+        ("ip6", SERVICE6, server.ipv6.into()),
+    ];
+    for (family, service, backend) in backends {
+        let [tcp, udp] = [8080, 5353].map(|port| SocketAddr::new(backend, port));
+        let rules = format!(
+            "nft add table {family} services
+            nft add chain {family} services pre {{ type nat hook prerouting priority -100 ; }}
+            nft add chain {family} services post {{ type nat hook postrouting priority 100 ; }}
+            nft add rule {family} services pre {family} daddr {service} tcp dport 80 dnat to {tcp}
+            nft add rule {family} services pre {family} daddr {service} udp dport 53 dnat to {udp}
+            nft add rule {family} services post {family} daddr {backend} masquerade"
+        );
+        on(&node.netns, &rules);
+    }
+    let tracer = Tracer::start(&lab, &[0, 1], &[]);
+    for (_, service, backend) in backends {
+        let (to, at) = (address(service, 80), (backend, 8080).into());
+        tcp_request(&client.netns, to, &server.netns, at, 1000);
+        let (to, at) = (address(service, 53), (backend, 5353).into());
+        udp_requests(&client.netns, to, &server.netns, at, 5);
+    }
+    let values = tracer.finish();
+    check(&values, "TCP", 2 * 9, true);
+    check(&values, "UDP", 2 * 10, true);
 }
 
 /// From another node to a port of this node, and from a pod to another node's address.

@@ -20,6 +20,27 @@ pub struct ServicePort {
     pub port_name: Option<Arc<str>>,
 }
 
+/// What stands for the name of a port of the node that leads to a pod. No port of a Service has
+/// such a name: Kubernetes allows small letters only.
+const HOST_PORT: &str = "hostPort";
+
+impl ServicePort {
+    /// A port of the node that leads to a pod: `name` is `namespace/pod:port`.
+    #[must_use]
+    pub fn of_host(name: &str) -> Self {
+        Self {
+            name: sanitize(name).into(),
+            port_name: Some(HOST_PORT.into()),
+        }
+    }
+
+    /// Whether it is a pod's and not a Service's.
+    #[must_use]
+    pub fn is_of_host(&self) -> bool {
+        self.port_name.as_deref() == Some(HOST_PORT)
+    }
+}
+
 /// The Services that are known, by UID.
 #[derive(Debug, Default)]
 pub(super) struct Services {
