@@ -93,7 +93,7 @@ fn is_judged(path: &Path, world: &World) -> bool {
     match path.outcome {
         // Somebody else than the traced nodes, or a wrong address.
         Outcome::LeftForVtep(_) => world.facts.len() > 1,
-        Outcome::Delivered | Outcome::LeftNode => path.was_refused() && !world.facts.is_empty(),
+        Outcome::Delivered | Outcome::LeftNode => path.was_refused(),
         Outcome::NoReceiver => false,
         _ => !world.facts.is_empty() || path.dropped.is_some(),
     }

@@ -498,15 +498,14 @@ fn is_of(path: &Value, sent: Sent, to: IpAddr) -> bool {
         Sent::Udp => what.starts_with("UDP"),
         Sent::Tcp => what.starts_with("TCP") && what.contains("[SYN]"),
     };
-    is_it && path["destination"] == to.to_string()
+    path["type"] == "path" && is_it && path["destination"] == to.to_string()
 }
 
 /// Whether a path has the verdict that the fault is to have.
 fn is_named(path: &Value, fault: &Fault) -> bool {
     let verdict = &path["verdict"];
     let advice = verdict["advice"].as_str().unwrap_or_default();
-    path["type"] == "path"
-        && verdict["cause"] == fault.cause
+    verdict["cause"] == fault.cause
         && verdict["confidence"] == "sure"
         && tap(&verdict["last_hop"]).as_deref() == Some(fault.last)
         && advice.contains(fault.advice)

@@ -74,11 +74,15 @@ impl Builder {
     fn join_drop(&mut self, drop: &KernelDrop, key: &PacketKey, world: &World) -> bool {
         let Some(slot) = self.dropped(drop, key, world) else {
             let ended = self.ended_like(key).filter(|_| !drop.is_by_transport());
+            let ended = ended.filter(|_| is_here(drop, world));
             if let Some(id) = ended {
                 self.drop_ended(id, drop.without_bytes(), world);
             }
             return ended.is_some();
         };
+        if !is_here(drop, world) {
+            return false;
+        }
         self.take_up(slot);
         self.open.change(slot, drop.ts_ns, |open| {
             let (by, hops) = (drop.without_bytes(), open.path.hops.len());
@@ -119,6 +123,16 @@ impl Builder {
             [] => None,
         }
     }
+}
+
+/// Whether the namespace of the drop is known, and so of a traced node: one kernel may run several
+/// nodes, whose packets may be equal.
+fn is_here(drop: &KernelDrop, world: &World) -> bool {
+    let is_it = |netns| drop.netns == netns;
+    let spaces = || world.facts.values().flat_map(|facts| &facts.spaces);
+    drop.netns == 0
+        || world.tap_points.iter().any(|point| is_it(point.netns_id))
+        || spaces().any(|space| is_it(space.netns))
 }
 
 /// How well an open path fits a dropped packet; none if it cannot be its own.
