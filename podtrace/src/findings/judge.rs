@@ -1,0 +1,84 @@
+//! What a conversation shows.
+use std::net::IpAddr;
+
+use super::{
+    Finding,
+    conversation::Conversation,
+    direction::{datagrams_refused, dead, lossy},
+    mtu::black_hole,
+    side::Of,
+};
+use crate::{map::Map, path::losses::Losses};
+
+/// Judges conversations at one time.
+pub(super) struct Judge<'a> {
+    now_ns: u64,
+    losses: &'a Losses,
+    partial_ns: Option<u64>,
+    /// How many connections each server has answered.
+    accepted: Map<(IpAddr, Option<u16>), u64>,
+}
+
+impl<'a> Judge<'a> {
+    /// `losses`: when events were lost; `partial_ns`: since when some interfaces are unwatched.
+    pub(super) fn new(now_ns: u64, losses: &'a Losses, partial_ns: Option<u64>) -> Self {
+        Self {
+            now_ns,
+            losses,
+            partial_ns,
+            accepted: Map::default(),
+        }
+    }
+
+    /// The same with the connections that these conversations show.
+    pub(super) fn with_servers<'b>(
+        mut self,
+        conversations: impl Iterator<Item = &'b Conversation>,
+    ) -> Self {
+        for talk in conversations.filter(|talk| talk.opening.is_answered()) {
+            *self.accepted.entry(talk.reached.to()).or_default() += 1;
+        }
+        self
+    }
+
+    /// How many other connections the same server has answered.
+    pub(super) fn accepted(&self, talk: &Conversation) -> u64 {
+        let accepted = self.accepted.get(&talk.reached.to());
+        accepted.copied().unwrap_or_default()
+    }
+
+    /// Whether so much time has passed since then.
+    pub(super) fn has_waited(&self, since_ns: u64, wait_ns: u64) -> bool {
+        self.now_ns.saturating_sub(since_ns) >= wait_ns
+    }
+
+    /// Whether podtrace may not have seen what was sent since then.
+    pub(super) fn may_have_missed(&self, since_ns: u64) -> bool {
+        self.partial_ns.is_some() || self.losses.overlap(since_ns, self.now_ns)
+    }
+
+    /// What a conversation shows; what explains others stands for them.
+    pub(super) fn judge(&self, talk: &Conversation) -> Vec<Finding> {
+        let holes = [Of::Client, Of::Server].map(|of| black_hole(talk, of));
+        let holes: Vec<_> = holes.into_iter().flatten().collect();
+        if !holes.is_empty() {
+            return holes;
+        }
+        let one = talk
+            .one_way_nat()
+            .or_else(|| self.opening(talk))
+            .or_else(|| datagrams_refused(talk));
+        if let Some(one) = one {
+            return vec![one];
+        }
+        let queries = self.queries(talk);
+        if !queries.is_empty() {
+            return queries;
+        }
+        let one = dead(talk)
+            .or_else(|| lossy(talk, Of::Client))
+            .or_else(|| lossy(talk, Of::Server))
+            .or_else(|| self.one_way(talk));
+        one.into_iter().collect()
+    }
+}
