@@ -47,23 +47,19 @@ fn died(talk: &Conversation, kind: Kind, of: Of) -> Finding {
     let lost = side.lost.as_deref();
     let place = lost.map_or_else(String::new, |lost| format!(" after {}", lost.place()));
     let asked = talk.side(Of::Client);
-    let (first, second) = match (kind, side.through()) {
-        (Kind::ReplyLost, 0) if asked.through() > 0 => (
-            format!("{} arrived", counted(asked.through(), "request")),
-            format!("the reply of {from} to {to} is lost{place}"),
+    let sentence = match (kind, side.through()) {
+        (Kind::ReplyLost, 0) if asked.through() > 0 => format!(
+            "reply lost: {} of {to} to {from} arrived, and the reply is lost{place}",
+            counted(asked.through(), "request")
         ),
-        (Kind::ReplyLost, _) => (
-            "reply lost".to_owned(),
-            format!("what {from} sends to {to} is lost{place}"),
-        ),
-        (_, 0) => (
-            "request lost".to_owned(),
-            format!("nothing of what {from} sends to {to} arrives, it is lost{place}"),
-        ),
-        _ => (
-            "request lost".to_owned(),
-            format!("what {from} sends to {to} does not arrive any more, it is lost{place}"),
-        ),
+        (Kind::ReplyLost, 0) => format!("reply lost: what {from} sends to {to} is lost{place}"),
+        (Kind::ReplyLost, _) => {
+            format!("reply lost: what {from} sends to {to} is lost by now{place}")
+        }
+        (_, 0) => {
+            format!("request lost: nothing of what {from} sends to {to} arrives, it is lost{place}")
+        }
+        _ => format!("request lost: what {from} sends to {to} is lost by now{place}"),
     };
     let packets = counted(side.packets(), "packet");
     let mut evidence = vec![match side.through() {
@@ -83,7 +79,7 @@ fn died(talk: &Conversation, kind: Kind, of: Of) -> Finding {
         advice: lost.and_then(|lost| lost.advice()),
         packets: side.count(Fate::Lost),
         waits_for: lost.and_then(|lost| lost.neighbour()),
-        ..talk.finding(kind, of, format!("{first}, {second}"))
+        ..talk.finding(kind, of, sentence)
     }
 }
 

@@ -99,7 +99,7 @@ fn reply_that_is_not_translated_back() {
 fn late_news_takes_a_loss_back() {
     let lost = echo(0, false).lost(3).path();
     let late = echo(0, false).corrects(&lost).path();
-    assert_eq!(kinds(&[lost.clone()], 500), [Kind::RequestLost]);
+    assert_eq!(kinds(std::slice::from_ref(&lost), 500), [Kind::RequestLost]);
     assert_eq!(kinds(&[lost, late, echo(1, true).path()], 5000), []);
 }
 

@@ -22,7 +22,7 @@ fn query_without_an_answer_tells_its_end() {
     let lost = dns(0, false, 1, A).dropped(8, "NETFILTER_DROP", "nft_do_chain");
     insta::assert_snapshot!(shown(&[lost.path()], facts(), 1000));
     let left = dns(0, false, 1, A).ended(Outcome::LeftNode).path();
-    insta::assert_snapshot!(shown(&[left.clone()], facts(), 6000));
+    insta::assert_snapshot!(shown(std::slice::from_ref(&left), facts(), 6000));
     assert_eq!(kinds(&[left], 4000), []);
     let answer_lost = [dns(0, false, 1, A), dns(1, true, 1, A).lost(3)];
     insta::assert_snapshot!(shown(&answer_lost.map(Shot::path), facts(), 1000));

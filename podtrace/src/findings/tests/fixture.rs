@@ -4,11 +4,9 @@ use podtrace_ebpf::record::Direction::{self, Egress, Ingress};
 use super::super::*;
 use crate::{
     model::{drop::KernelDrop, facts::NodeFacts},
-    packet::{
-        Arp, Dns, Ends, IcmpError, Mac, Network, Packet, Payload, TCP_ACK, TCP_SYN, Transport,
-    },
+    packet::{Arp, Dns, Ends, IcmpError, Mac, Network, Payload, TCP_ACK, TCP_SYN, Transport},
     path::{
-        Hop, LateOf, Outcome, Translation,
+        LateOf, Outcome, Translation,
         dropped::Dropped,
         refusal::{Reason, Refusal},
     },
