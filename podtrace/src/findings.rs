@@ -8,7 +8,7 @@
 //! such a finding is made only if podtrace would have seen the answer: all interfaces were watched,
 //! nothing was lost, filtered or sampled meanwhile, and the time in which it comes is over.
 //!
-//! Memory is bounded: [`CONVERSATIONS_MAX`] conversations of 3 KiB at most, and [`ASKED_MAX`]
+//! Memory is bounded: [`CONVERSATIONS_MAX`] conversations of 5 KiB at most, and [`ASKED_MAX`]
 //! neighbours. Those that were silent for longest are judged, forgotten, and counted.
 mod collected;
 mod conversation;
@@ -41,9 +41,9 @@ pub use party::Party;
 use table::Table;
 
 /// Upper bound of the conversations that are known.
-pub const CONVERSATIONS_MAX: usize = 4096;
+pub const CONVERSATIONS_MAX: usize = 2048;
 /// Upper bound of the neighbours that are asked for.
-pub const ASKED_MAX: usize = 512;
+pub const ASKED_MAX: usize = 256;
 
 /// What a finding is about, the worst first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -231,8 +231,7 @@ impl Findings {
     /// Bytes that it takes at most.
     #[cfg(test)]
     pub(crate) fn bytes_max() -> usize {
-        CONVERSATIONS_MAX * (size_of::<conversation::Conversation>() + 2 * lost::BYTES_MAX)
-            + ASKED_MAX * neighbours::BYTES_MAX
+        CONVERSATIONS_MAX * conversation::BYTES_MAX + ASKED_MAX * neighbours::BYTES_MAX
     }
 }
 

@@ -2,8 +2,11 @@
 use std::{
     fs::{self, OpenOptions},
     io::Read as _,
+    path::Path,
     process::{Command, Stdio},
 };
+
+use serde_json::Value;
 
 const RECORDED: &str = concat!(
     env!("CARGO_MANIFEST_DIR"),
@@ -145,5 +148,43 @@ fn recording_on_standard_output_is_refused_where_it_would_lie() {
         let error = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(2), "{args:?}: {error}");
         assert!(output.stdout.is_empty() && error.contains(words), "{error}");
+    }
+}
+
+/// The findings of a recording: kind and who is asked.
+fn findings(recording: &str, expression: &[&str]) -> Vec<(String, String)> {
+    let output = Command::new(env!("CARGO_BIN_EXE_podtrace"))
+        .args(["replay", "-o", "json"])
+        .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join(recording))
+        .args(expression)
+        .output()
+        .unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    let values = text
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let findings = values.filter(|value| value["type"] == "finding");
+    let word = |value: &Value| value.as_str().unwrap().to_owned();
+    findings
+        .map(|finding| (word(&finding["kind"]), word(&finding["server"]["address"])))
+        .collect()
+}
+
+/// The recordings have one fault each, a ping to a pod that is not reached.
+#[test]
+fn recordings_show_their_fault_and_nothing_else() {
+    for (recording, kind) in [
+        ("src/tests/data/before-0.2.pcapng", "request_lost"),
+        ("tests/docs/worker1.pcapng", "one_way"),
+        ("tests/docs/worker2.pcapng", "request_lost"),
+    ] {
+        let faults = findings(recording, &[]);
+        assert_eq!(
+            faults,
+            [(kind.to_owned(), "10.244.2.3".to_owned())],
+            "{recording}"
+        );
+        let healthy = findings(recording, &["--", "not host 10.244.2.3"]);
+        assert_eq!(healthy, [], "{recording}");
     }
 }

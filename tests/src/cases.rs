@@ -8,6 +8,7 @@ mod command;
 mod cri_lab;
 mod crossings;
 mod drops;
+mod findings;
 mod flows;
 mod foreign;
 mod harmless;

@@ -1,5 +1,7 @@
 //! A conversation: the packets of two ends, in both directions, before and after each
 //! translation.
+#[cfg(test)]
+use super::lost::BYTES_MAX as BYTES_LOST;
 use super::{
     Finding, Kind, Party,
     dns::Queries,
@@ -18,6 +20,13 @@ use crate::{
     world::World,
 };
 
+/// Upper bound of the bytes of one: with its keys in the table, the names of its queries, and a
+/// packet that was lost in each direction.
+#[cfg(test)]
+pub(super) const BYTES_MAX: usize = size_of::<Conversation>()
+    + 4 * size_of::<(FlowKey, u64)>()
+    + Queries::BYTES_MAX
+    + 2 * BYTES_LOST;
 /// The port of DNS.
 const DNS: u16 = 53;
 
@@ -84,7 +93,7 @@ impl Conversation {
         }
         let dns = path.payload.as_deref().and_then(|payload| payload.dns());
         if let Some(dns) = dns.filter(|_| self.is_dns()) {
-            self.queries.add(path, dns, fate, world);
+            self.queries.add(path, dns, fate);
         }
     }
 

@@ -8,10 +8,10 @@ use super::{
     lost::Lost,
     side::{Fate, Of},
 };
-use crate::{packet::Dns, path::Path, text::count::counted, verdict::Confidence, world::World};
+use crate::{packet::Dns, path::Path, text::count::counted, verdict::Confidence};
 
 /// Upper bound of the queries that are known of a conversation.
-const QUERIES_MAX: usize = 8;
+const QUERIES_MAX: usize = 4;
 /// How long resolvers wait for an answer (RES_TIMEOUT), in nanoseconds.
 const ANSWER_NS: u64 = 5_000_000_000;
 /// How far apart queries are that one look-up sends at once, in nanoseconds.
@@ -34,34 +34,31 @@ struct Query {
     fate: Fate,
     is_answered: bool,
     is_translated: bool,
-    /// Where it was lost, or its answer.
-    lost: Option<Box<Lost>>,
-    answer_lost: Option<Box<Lost>>,
+    is_answer_lost: bool,
 }
 
 impl Queries {
+    /// Upper bound of the bytes of all.
+    #[cfg(test)]
+    pub(super) const BYTES_MAX: usize = QUERIES_MAX * (size_of::<Query>() + 256);
+
     /// Adds the path of a query or a response.
-    pub(super) fn add(&mut self, path: &Path, dns: &Dns, fate: Fate, world: &World) {
+    pub(super) fn add(&mut self, path: &Path, dns: &Dns, fate: Fate) {
         let corrected = path.late_of.map(|before| before.id);
         let known = self.0.iter_mut().find(|query| query.id == dns.id);
         if dns.is_response {
             if let Some(query) = known {
-                query.answer(path, fate, world);
+                query.answer(fate);
             }
             return;
         }
         let ts_ns = path.hops.first().map_or(0, |hop| hop.ts_ns);
-        let lost = || match fate {
-            Fate::Lost => Lost::of(path, world),
-            _ => None,
-        };
         match known {
             Some(query) if corrected.is_none_or(|id| id == query.path) => {
                 query.times += u64::from(corrected.is_none());
                 query.path = path.id;
                 query.last_ns = query.last_ns.max(ts_ns);
                 query.fate = fate;
-                query.lost = lost();
             }
             Some(_) => {}
             None => {
@@ -80,8 +77,7 @@ impl Queries {
                     fate,
                     is_answered: false,
                     is_translated: translations.any(|one| one.is_of_destination()),
-                    lost: lost(),
-                    answer_lost: None,
+                    is_answer_lost: false,
                 });
             }
         }
@@ -96,20 +92,16 @@ fn what(dns: &Dns) -> Box<str> {
 }
 
 impl Query {
-    fn answer(&mut self, path: &Path, fate: Fate, world: &World) {
-        if fate == Fate::Lost {
-            self.answer_lost = Lost::of(path, world);
-        } else {
+    fn answer(&mut self, fate: Fate) {
+        self.is_answer_lost = fate == Fate::Lost;
+        if !self.is_answer_lost {
             self.is_answered = true;
-            self.answer_lost = None;
-            self.lost = None;
             self.what = Box::default();
         }
     }
 
     /// Whether it was lost where connection tracking takes up another one of the same socket.
-    fn is_raced(&self, others: &[Self]) -> Option<Confidence> {
-        let lost = self.lost.as_deref()?;
+    fn is_raced(&self, others: &[Self], lost: &Lost) -> Option<Confidence> {
         let mut others = others.iter().filter(|other| {
             let got_through = other.is_answered || matches!(other.fate, Fate::Arrived | Fate::Left);
             other.id != self.id
@@ -152,22 +144,29 @@ impl Judge<'_> {
     fn query(&self, talk: &Conversation, query: &Query, all: &[Query]) -> Option<Finding> {
         let (client, server) = (talk.sender(Of::Client), talk.sender(Of::Server));
         let what = &query.what;
-        if let Some(confidence) = query.is_raced(all) {
-            return Some(race(talk, query, confidence));
+        let lost = (query.fate == Fate::Lost).then_some(talk.side(Of::Client));
+        let lost = lost.and_then(|side| side.lost.as_deref());
+        let own = lost.filter(|lost| lost.path == query.path);
+        if let Some(own) = own
+            && let Some(confidence) = query.is_raced(all, own)
+        {
+            return Some(race(talk, query, own, confidence));
         }
+        let answer_lost = talk.side(Of::Server).lost.as_deref();
+        let answer_lost = answer_lost.filter(|_| query.is_answer_lost);
         let asked = format!("asked {}", counted(query.times, "time"));
         let is_missing = matches!(query.fate, Fate::Arrived | Fate::Left);
         let has_waited = self.has_waited(query.first_ns, ANSWER_NS);
-        let (why, evidence, lost) = match (&query.answer_lost, &query.lost) {
+        let (why, evidence, lost) = match (answer_lost, lost) {
             (Some(lost), _) => (
                 format!("the answer is lost after {}", lost.place()),
                 format!("{asked}, an answer was sent"),
-                Some(lost.as_ref()),
+                Some(lost),
             ),
             (None, Some(lost)) => (
                 format!("the query is lost after {}", lost.place()),
                 asked,
-                Some(lost.as_ref()),
+                Some(lost),
             ),
             (None, None) if is_missing && has_waited => {
                 let side = talk.side(Of::Client);
@@ -206,7 +205,7 @@ impl Judge<'_> {
     }
 }
 
-fn race(talk: &Conversation, query: &Query, confidence: Confidence) -> Finding {
+fn race(talk: &Conversation, query: &Query, lost: &Lost, confidence: Confidence) -> Finding {
     let (client, server) = (talk.sender(Of::Client), talk.sender(Of::Server));
     let sentence = format!(
         "conntrack race: {client} sent two queries to {server} at once from one socket, and {} was \
@@ -214,13 +213,7 @@ fn race(talk: &Conversation, query: &Query, confidence: Confidence) -> Finding {
         query.what
     );
     let mut evidence = vec!["the other query of the same socket got through".to_owned()];
-    evidence.extend(
-        query
-            .lost
-            .as_deref()
-            .map(Lost::evidence)
-            .unwrap_or_default(),
-    );
+    evidence.extend(lost.evidence());
     Finding {
         evidence,
         confidence,

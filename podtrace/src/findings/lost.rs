@@ -29,13 +29,13 @@ pub(super) struct Lost {
 
 impl Lost {
     /// Judges the path of a packet that was lost.
-    pub(super) fn of(path: &Path, world: &World) -> Option<Box<Self>> {
+    pub(super) fn of(path: &Path, world: &World) -> Option<Arc<Self>> {
         let nodes: Vec<&NodeFacts> = world.facts.values().map(Arc::as_ref).collect();
         let pods = |netns| Some(world.identities.pod(netns));
         let verdict = judge(path, View::new(&nodes, &pods), world)?;
         let mut translations = path.translations.iter();
         let dropped = path.dropped.as_deref().map(|dropped| &dropped.by);
-        Some(Box::new(Self {
+        Some(Arc::new(Self {
             path: path.id,
             ts_ns: path.hops.first().map_or(0, |hop| hop.ts_ns),
             is_translated: translations.any(|one| one.is_of_destination()),

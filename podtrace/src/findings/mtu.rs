@@ -1,4 +1,6 @@
 //! Black holes of the path MTU (RFC 2923): large packets die, and the sender is not told.
+use std::sync::Arc;
+
 use super::{
     Finding, Kind,
     conversation::Conversation,
@@ -14,7 +16,7 @@ pub(super) struct Told {
     reached: u64,
     /// How many were lost, and one of them.
     lost: u64,
-    one: Option<Box<Lost>>,
+    one: Option<Arc<Lost>>,
     /// The MTU that they tell.
     mtu: Option<u32>,
 }

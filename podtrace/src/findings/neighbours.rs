@@ -1,6 +1,6 @@
 //! Questions for the addresses of neighbours: those that nobody answers, and those that two
 //! answer.
-use std::net::IpAddr;
+use std::{net::IpAddr, sync::Arc};
 
 use super::{ASKED_MAX, Finding, Kind, Party, collected::Collected, lost::Lost};
 use crate::{
@@ -38,7 +38,7 @@ struct Asked {
     answered: u64,
     first_ns: u64,
     last_ns: u64,
-    lost: Option<Box<Lost>>,
+    lost: Option<Arc<Lost>>,
     /// Who has answered last, when, and how often.
     answers: [Option<Answer>; 2],
     /// How often the two have answered within a short time.

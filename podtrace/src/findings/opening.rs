@@ -119,7 +119,13 @@ impl Judge<'_> {
             return Some(lost(talk));
         }
         if opening.reached > 0 {
-            return Some(self.at_socket(talk));
+            let at = opening.reached_at.as_deref().unwrap_or("its receiver");
+            let seen = format!(
+                "{} of {} reached the listening socket in {at}, and no SYN-ACK was sent",
+                opening.reached,
+                counted(opening.syns, "SYN")
+            );
+            return Some(self.arrived(talk, seen, false));
         }
         self.gone(talk)
     }
@@ -146,44 +152,34 @@ impl Judge<'_> {
         }
     }
 
-    /// SYNs reach their socket, and nothing comes out.
-    fn at_socket(&self, talk: &Conversation) -> Finding {
+    /// SYNs arrive, and nothing comes out.
+    fn arrived(&self, talk: &Conversation, seen: String, rests_on_absence: bool) -> Finding {
         let (client, server) = (talk.sender(Of::Client), talk.sender(Of::Server));
-        let opening = &talk.opening;
-        let at = opening.reached_at.as_deref().unwrap_or("its receiver");
-        let syns = counted(opening.syns, "SYN");
-        let mut evidence = vec![format!(
-            "{} of {syns} reached the listening socket in {at}, and no SYN-ACK left it",
-            opening.reached
-        )];
         let accepted = self.accepted(talk);
-        if accepted > 0 {
-            evidence.push(format!(
-                "the same socket has answered {}",
-                counted(accepted, "other connection")
-            ));
-            let sentence =
-                format!("accept queue full: {server} does not answer {client}, and answers others");
-            return Finding {
-                evidence,
-                confidence: Confidence::Likely,
-                advice: Some(ACCEPTS.into()),
-                packets: opening.syns,
-                ..talk.finding(Kind::AcceptQueueFull, Of::Client, sentence)
-            };
-        }
-        evidence.push(
-            "either its accept queue is full, or the answer does not leave: no route back, or a \
-             firewall rule of OUTPUT"
-                .into(),
-        );
-        let sentence = format!("SYN unanswered: {server} does not answer {client}");
+        let (kind, sentence, more) = match accepted {
+            0 => (
+                Kind::SynUnanswered,
+                format!("SYN unanswered: {server} does not answer {client}"),
+                "its accept queue is full, or the answer does not leave: no route back, or a \
+                 firewall rule of OUTPUT"
+                    .to_owned(),
+            ),
+            _ => (
+                Kind::AcceptQueueFull,
+                format!("accept queue full: {server} does not answer {client}, and answers others"),
+                format!(
+                    "the same socket has answered {}",
+                    counted(accepted, "other connection")
+                ),
+            ),
+        };
         Finding {
-            evidence,
+            evidence: vec![seen, more],
             confidence: Confidence::Likely,
             advice: Some(ACCEPTS.into()),
-            packets: opening.syns,
-            ..talk.finding(Kind::SynUnanswered, Of::Client, sentence)
+            packets: talk.opening.syns,
+            rests_on_absence,
+            ..talk.finding(kind, Of::Client, sentence)
         }
     }
 
@@ -198,15 +194,15 @@ impl Judge<'_> {
         if self.may_have_missed(side.first_ns) {
             return None;
         }
-        let (client, server) = (talk.sender(Of::Client), talk.sender(Of::Server));
         let syns = counted(opening.syns, "SYN");
-        let way = match side.exit.as_deref() {
-            Some(exit) => format!("left by {exit}"),
-            None => "arrived".to_owned(),
+        let Some(exit) = side.exit.as_deref() else {
+            let seen = format!("{syns} arrived, and no SYN-ACK was sent");
+            return Some(self.arrived(talk, seen, true));
         };
+        let (client, server) = (talk.sender(Of::Client), talk.sender(Of::Server));
         let sentence = format!("SYN unanswered: nothing comes back from {server} to {client}");
         Some(Finding {
-            evidence: vec![format!("{syns} {way}, and no answer was seen")],
+            evidence: vec![format!("{syns} left by {exit}, and no answer was seen")],
             confidence: Confidence::Likely,
             packets: opening.syns,
             rests_on_absence: true,

@@ -1,4 +1,6 @@
 //! One direction of a conversation.
+use std::sync::Arc;
+
 use podtrace_ebpf::record::Direction;
 
 use super::lost::{Lost, length};
@@ -38,9 +40,9 @@ pub(super) struct Side {
     /// When the last was sent that arrived or left.
     pub(super) through_ns: u64,
     /// One that was lost.
-    pub(super) lost: Option<Box<Lost>>,
+    pub(super) lost: Option<Arc<Lost>>,
     /// One that was too long for an interface, or longer than all that passed.
-    pub(super) long: Option<Box<Lost>>,
+    pub(super) long: Option<Arc<Lost>>,
     /// How many of those were lost, and the shortest of them.
     pub(super) long_lost: u64,
     pub(super) shortest_lost: Option<u32>,
@@ -71,6 +73,8 @@ impl Fate {
         match Self::of_outcome(path.outcome, is_doubtful, path.packet.ip_protocol(), of) {
             Self::Lost if is_congestion(path) => Self::Congested,
             Self::Refused | Self::Arrived | Self::Left if is_expired(path) => Self::Undecided,
+            // Nobody sends an answer again that has no way.
+            Self::Refused if of == Of::Server && is_unreachable(path) => Self::Lost,
             Self::Arrived | Self::Left if path.was_refused() => Self::Refused,
             fate => fate,
         }
@@ -114,6 +118,15 @@ fn is_congestion(path: &Path) -> bool {
     let dropped = path.dropped.as_deref();
     let reason = dropped.and_then(|dropped| dropped.by.reason.as_deref());
     reason.is_some_and(|reason| QUEUES.contains(&reason))
+}
+
+/// Whether an error of ICMP says that there is no way.
+fn is_unreachable(path: &Path) -> bool {
+    let reason = path.refusal.as_deref().map(|refusal| refusal.reason);
+    matches!(reason, Some(Reason::Icmp(error)) if match error.is_v4 {
+        true => error.kind == 3 && !matches!(error.code, 2..=4),
+        false => error.kind == 1 && error.code != 4,
+    })
 }
 
 /// Whether its TTL has expired, as that of a traceroute is to.
@@ -171,7 +184,7 @@ impl Side {
         *count = count.saturating_sub(1);
         if fate == Fate::Lost {
             self.in_row = self.in_row.saturating_sub(1);
-            let is_it = |lost: &mut Box<Lost>| lost.path == before.id;
+            let is_it = |lost: &mut Arc<Lost>| lost.path == before.id;
             self.lost.take_if(is_it);
             if self.long.take_if(is_it).is_some() {
                 self.long_lost = self.long_lost.saturating_sub(1);
@@ -204,7 +217,7 @@ impl Side {
         let is_new = self.lost.is_none() || self.in_row == 1 || is_long && self.long.is_none();
         if is_new && let Some(lost) = Lost::of(path, world) {
             if is_long && self.long.is_none() {
-                self.long = Some(lost.clone());
+                self.long = Some(Arc::clone(&lost));
             }
             self.lost = Some(lost);
         }

@@ -125,7 +125,7 @@ fn conversations_are_bounded_and_what_they_showed_stays() {
         (Kind::RequestLost, 10)
     );
     assert!(
-        Findings::bytes_max() < 20 << 20,
+        Findings::bytes_max() < 12 << 20,
         "{}",
         Findings::bytes_max()
     );
@@ -148,4 +148,11 @@ fn doubtful_paths_prove_nothing() {
     let mut ambiguous = echo(0, false).lost(3).path();
     ambiguous.ambiguous = true;
     assert_eq!(kinds(&[ambiguous], 9000), []);
+}
+
+#[test]
+fn reply_that_a_router_refuses_is_lost_and_one_that_nobody_waits_for_is_not() {
+    let refused = |code| pings(0..2, |reply| Some(reply.icmp(3, code, 0)));
+    assert_eq!(kinds(&refused(1), 3000), [Kind::ReplyLost]);
+    assert_eq!(kinds(&refused(3), 3000), []);
 }

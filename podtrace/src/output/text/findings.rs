@@ -64,3 +64,65 @@ impl Text {
         self.wrap(out, begin, INDENT);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use jiff::tz::TimeZone;
+
+    use super::*;
+    use crate::{
+        findings::{Kind, Party},
+        output::text::TextOptions,
+        verdict::Confidence,
+    };
+
+    fn party(address: &str, name: Option<&str>) -> Party {
+        Party {
+            name: name.map(Into::into),
+            is_pod: name.is_some(),
+            address: address.parse().unwrap(),
+            port: None,
+        }
+    }
+
+    fn found(count: usize) -> Found {
+        let finding = Finding {
+            kind: Kind::ReplyLost,
+            client: party("10.244.1.2", Some("default/client")),
+            server: party("10.244.2.3", None),
+            protocol: "icmp".into(),
+            sentence: "reply lost: what 10.244.2.3 sends to default/client (10.244.1.2) is lost \
+                       after cni0 ingress of worker2"
+                .into(),
+            evidence: vec!["3 of 3 packets lost".into(), "cause: no route".into()],
+            confidence: Confidence::Sure,
+            advice: Some("ip route add 10.244.1.0/24 via 10.244.1.0 dev flannel.1".into()),
+            conversations: 2,
+            packets: 3,
+            first_ns: 1,
+            last_ns: 2,
+            rests_on_absence: false,
+            waits_for: None,
+        };
+        Found {
+            findings: vec![finding; count],
+            left_out: 0,
+            forgotten: 7,
+        }
+    }
+
+    fn shown(found: &Found) -> String {
+        let mut out = String::new();
+        let mut text = Text::new(TextOptions::default(), TimeZone::UTC);
+        text.finding_lines(&mut out, found);
+        out
+    }
+
+    #[test]
+    fn findings_have_a_paragraph_each_and_none_has_none() {
+        insta::assert_snapshot!(shown(&found(1)));
+        assert_eq!(shown(&found(0)), "");
+        let last = shown(&found(12)).lines().last().unwrap().to_owned();
+        assert_eq!(last, "  and 2 more: -o json has all");
+    }
+}

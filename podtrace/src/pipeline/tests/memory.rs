@@ -2,6 +2,7 @@
 use podtrace_ebpf::record::{CGROUP_ROOT, Direction};
 
 use crate::{
+    findings::Findings,
     identity::sockets::{HostProcess, Sockets},
     model::{
         event::Event,
@@ -66,6 +67,7 @@ fn all_bounds_together_are_under_64_mib() {
         map(CGROUPS_MAX, 8 + size_of::<NewCgroup>()) + CGROUPS_MAX * name + HOSTS_MAX * members,
         2 * recorder::WAITING_MAX
             + (files::QUEUE + 2) * (recorder::CHUNK_BYTES + recorder::ROOM_BYTES),
+        Findings::bytes_max(),
         // One copy in the pipeline, three in the recorder.
         REMOVED_MAX * (size_of::<TapPoint>() + 100) + 4 * 2 * taps,
     ];
