@@ -5,7 +5,7 @@ use std::{net::IpAddr, sync::Arc};
 use super::{ASKED_MAX, Finding, Kind, Party, collected::Collected, lost::Lost};
 use crate::{
     map::Map,
-    packet::{Mac, Network, Transport},
+    packet::{Mac, Network, Transport, is_group_address},
     path::{Outcome, Path, ends::ends},
     text::count::counted,
     verdict::Confidence,
@@ -69,12 +69,11 @@ impl Neighbours {
         let Some((about, to)) = packet.answers() else {
             return false;
         };
-        // An announcement is no answer.
-        if about != to && !crate::packet::is_group_address(to) {
-            let asker = packet.link.map(|link| link.destination);
-            if let (Some(asked), Some(mac)) =
-                (self.asked.get_mut(&(about, to, asker)), sender(path))
-            {
+        // An announcement is no answer. An answer may end before its question, which is for all.
+        if about != to && !is_group_address(to) {
+            let key = (about, to, packet.link.map(|link| link.destination));
+            let asked = self.entry(key, path, world);
+            if let Some((asked, mac)) = asked.zip(sender(path)) {
                 asked.answer(mac, path);
             }
         }
@@ -89,7 +88,12 @@ impl Neighbours {
         }
         Some(self.asked.entry(key).or_insert_with(|| {
             let mut by = Party::new((key.1, None));
-            by.name(&ends(path, world).0);
+            let (from, to) = ends(path, world);
+            by.name(if from.address == Some(key.1) {
+                &from
+            } else {
+                &to
+            });
             Asked {
                 by,
                 is_arp: matches!(path.packet.network, Network::Arp(_)),

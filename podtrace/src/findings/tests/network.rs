@@ -41,6 +41,9 @@ fn address_that_two_have() {
     let mut both = answers(&[(0, 1)]);
     both.push(arp(3, Some(2)).path());
     insta::assert_snapshot!(shown(&both, facts(), 1000));
+    // The question is for all ports of a bridge, and ends last.
+    both.rotate_left(1);
+    assert_eq!(kinds(&both, 1000), [Kind::DuplicateAddress]);
     // The address moves to another pod.
     assert_eq!(kinds(&answers(&[(0, 1), (5000, 2), (9000, 2)]), 9999), []);
     assert_eq!(kinds(&answers(&[(0, 1), (100, 1), (200, 1)]), 9999), []);
