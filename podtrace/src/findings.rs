@@ -41,9 +41,9 @@ pub use party::Party;
 use table::Table;
 
 /// Upper bound of the conversations that are known.
-pub const CONVERSATIONS_MAX: usize = 2048;
+pub const CONVERSATIONS_MAX: usize = 1024;
 /// Upper bound of the neighbours that are asked for.
-pub const ASKED_MAX: usize = 256;
+pub const ASKED_MAX: usize = 128;
 
 /// What a finding is about, the worst first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -168,7 +168,8 @@ impl Findings {
         let Some(ends) = path.packet.ends() else {
             return;
         };
-        if is_group_address(ends.destination) || path.packet.is_control() {
+        let is_for_group = path.packet.is_for_group() || is_group_address(ends.destination);
+        if is_for_group || path.packet.is_control() {
             return;
         }
         self.table.add(path, ends, world);

@@ -32,7 +32,9 @@ fn is_dead(side: &Side) -> bool {
 /// Which direction died.
 pub(super) fn dead(talk: &Conversation) -> Option<Finding> {
     let (asked, answered) = (talk.side(Of::Client), talk.side(Of::Server));
-    if is_dead(answered) && asked.packets() > 0 {
+    // A client that goes on has got the answer, by a way that podtrace does not see.
+    let is_got = talk.opening.is_acknowledged() && answered.through() == 0;
+    if is_dead(answered) && asked.packets() > 0 && !is_got {
         return Some(died(talk, Kind::ReplyLost, Of::Server));
     }
     // Where answers come, requests have arrived by another way.
@@ -49,8 +51,12 @@ fn died(talk: &Conversation, kind: Kind, of: Of) -> Finding {
     let asked = talk.side(Of::Client);
     let sentence = match (kind, side.through()) {
         (Kind::ReplyLost, 0) if asked.through() > 0 => format!(
-            "reply lost: {} of {to} to {from} arrived, and the reply is lost{place}",
-            counted(asked.through(), "request")
+            "reply lost: {} of {to} to {from} {}, and the reply is lost{place}",
+            counted(asked.through(), "request"),
+            match asked.count(Fate::Arrived) {
+                0 => "left",
+                _ => "arrived",
+            }
         ),
         (Kind::ReplyLost, 0) => format!("reply lost: what {from} sends to {to} is lost{place}"),
         (Kind::ReplyLost, _) => {
@@ -71,7 +77,7 @@ fn died(talk: &Conversation, kind: Kind, of: Of) -> Finding {
     }];
     evidence.extend(lost.map(|lost| lost.evidence()).unwrap_or_default());
     if side.copies > 0 {
-        evidence.push(format!("{} sent again", counted(side.copies, "segment")));
+        evidence.push(copies(side));
     }
     Finding {
         evidence,
@@ -81,6 +87,13 @@ fn died(talk: &Conversation, kind: Kind, of: Of) -> Finding {
         waits_for: lost.and_then(|lost| lost.neighbour()),
         ..talk.finding(kind, of, sentence)
     }
+}
+
+/// `5 segments sent again, 3 of them for one that was lost, and got through`
+fn copies(side: &Side) -> String {
+    let copies = counted(side.copies, "segment");
+    let repaired = side.repaired;
+    format!("{copies} sent again, {repaired} of them for one that was lost, and got through")
 }
 
 /// Datagrams that somebody refuses.
@@ -123,7 +136,7 @@ pub(super) fn lossy(talk: &Conversation, of: Of) -> Option<Finding> {
         counted(side.packets(), "packet")
     )];
     if talk.protocol == IPPROTO_TCP {
-        evidence.push(format!("{} sent again", counted(side.copies, "segment")));
+        evidence.push(copies(side));
     }
     evidence.extend(one.evidence());
     Some(Finding {

@@ -31,6 +31,8 @@ pub(super) struct Opening {
     data: u64,
     /// How many SYN-ACKs were sent after such data.
     repeated: u64,
+    /// Whether the client has acknowledged the SYN-ACK.
+    is_acknowledged: bool,
     /// Whether the server has sent anything behind its SYN-ACK.
     goes_on: bool,
 }
@@ -79,13 +81,21 @@ impl Opening {
                 self.repeated += u64::from(self.data > 0);
             }
             (true, flags) => self.goes_on |= flags & TCP_RST == 0,
-            (false, _) => self.data += u64::from(payload > 0 && fate == Fate::Arrived),
+            (false, flags) => {
+                self.data += u64::from(payload > 0 && fate == Fate::Arrived);
+                self.is_acknowledged |= self.syn_acks > 0 && flags == TCP_ACK;
+            }
         }
     }
 
     /// Whether the server has answered.
     pub(super) fn is_answered(&self) -> bool {
         self.syn_acks > 0 || self.goes_on
+    }
+
+    /// Whether the client has acknowledged the answer.
+    pub(super) fn is_acknowledged(&self) -> bool {
+        self.is_acknowledged
     }
 
     /// Whether it is all that is seen of the connection.

@@ -48,8 +48,12 @@ pub(super) struct Side {
     pub(super) shortest_lost: Option<u32>,
     /// The longest that arrived or left.
     pub(super) longest_through: u32,
-    /// How many are copies of what was under way.
+    /// How many are copies of what was sent before, and how many of them stand for one that was
+    /// lost and have arrived or left.
     pub(super) copies: u64,
+    pub(super) repaired: u64,
+    /// The numbers of the newest paths that were lost.
+    newest_lost: [u64; 4],
     /// Why somebody refused one.
     pub(super) refusal: Option<Box<(String, Reason)>>,
     /// The first uplinks that packets passed, of two nodes at most.
@@ -196,11 +200,15 @@ impl Side {
     fn add_through(&mut self, path: &Path, ts_ns: u64, fate: Fate, world: &World) {
         self.in_row = 0;
         self.through_ns = self.through_ns.max(ts_ns);
+        let repairs = path
+            .copy_of
+            .is_some_and(|of| self.newest_lost.contains(&of));
+        self.repaired += u64::from(repairs);
         self.longest_through = self.longest_through.max(length(path));
         if fate == Fate::Left && self.exit.is_none() {
             self.exit = exit(path, world);
         }
-        if self.uplinks == [None; 2] {
+        if self.through() == 1 {
             let is_uplink = |number: &u32| {
                 let point = world.tap_points.get(*number);
                 point.is_some_and(|point| point.role == Role::Uplink)
@@ -212,6 +220,8 @@ impl Side {
 
     fn add_lost(&mut self, path: &Path, world: &World) {
         self.in_row += 1;
+        self.newest_lost.rotate_right(1);
+        self.newest_lost[0] = path.id;
         let length = length(path);
         let is_long = length > self.longest_through.max(MINIMUM_MTU);
         let is_new = self.lost.is_none() || self.in_row == 1 || is_long && self.long.is_none();

@@ -91,6 +91,19 @@ fn connections_that_open_show_nothing() {
 }
 
 #[test]
+fn syn_ack_that_is_lost_is_not_acknowledged() {
+    let lost = [syn(0), syn_ack(1).lost(3), syn_ack(1001).lost(3)];
+    assert_eq!(
+        kinds(&lost.clone().map(Shot::path), 9000),
+        [Kind::ReplyLost]
+    );
+    // It took a way that podtrace does not see.
+    let mut unseen = lost.map(Shot::path).to_vec();
+    unseen.push(tcp(1002, false, TCP_ACK, 101, 0).path());
+    assert_eq!(kinds(&unseen, 9000), []);
+}
+
+#[test]
 fn ports_are_used_again() {
     let mut paths = opened(0, 5000);
     let again = |ms| {
