@@ -219,9 +219,10 @@ impl Findings {
     #[must_use]
     pub fn found(&self, unseen: Option<&str>, world: &World) -> Found {
         let mut collected = self.collected.clone();
-        let judge = Judge::new(self.now_ns, &self.losses, self.partial_ns)
-            .with_servers(self.table.conversations());
-        for conversation in self.table.conversations() {
+        let conversations = self.table.conversations();
+        let judge =
+            Judge::new(self.now_ns, &self.losses, self.partial_ns).with_servers(&conversations);
+        for conversation in &conversations {
             collected.extend(judge.judge(conversation));
             collected.extend(roads::asymmetric(conversation, world));
         }

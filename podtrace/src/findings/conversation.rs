@@ -16,6 +16,7 @@ use crate::{
         ends::ends as named,
         flow::{FlowKey, is_from_server, protocol_name},
     },
+    text::count::counted,
     verdict::Confidence,
     world::World,
 };
@@ -181,12 +182,12 @@ impl Conversation {
         );
         let evidence = vec![
             format!(
-                "{} translated requests arrived",
-                self.side(Of::Client).through()
+                "{} arrived",
+                counted(self.side(Of::Client).through(), "translated request")
             ),
             format!(
-                "{} replies arrived untranslated, none translated",
-                self.strange
+                "{} arrived untranslated, none translated",
+                counted(self.strange, "reply")
             ),
         ];
         Some(Finding {

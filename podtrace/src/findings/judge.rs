@@ -31,11 +31,9 @@ impl<'a> Judge<'a> {
     }
 
     /// The same with the connections that these conversations show.
-    pub(super) fn with_servers<'b>(
-        mut self,
-        conversations: impl Iterator<Item = &'b Conversation>,
-    ) -> Self {
-        for talk in conversations.filter(|talk| talk.opening.is_answered()) {
+    pub(super) fn with_servers(mut self, conversations: &[&Conversation]) -> Self {
+        let answered = conversations.iter();
+        for talk in answered.filter(|talk| talk.opening.is_answered()) {
             *self.accepted.entry(talk.reached.to()).or_default() += 1;
         }
         self

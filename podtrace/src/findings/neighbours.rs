@@ -110,7 +110,9 @@ impl Neighbours {
 
     /// Adds what they show to the findings.
     pub(super) fn conclude(&self, collected: &mut Collected) {
-        for ((about, ..), asked) in &self.asked {
+        let mut all: Vec<_> = self.asked.iter().collect();
+        all.sort_unstable_by_key(|(key, _)| **key);
+        for ((about, ..), asked) in all {
             if let Some(finding) = asked.duplicate(*about) {
                 collected.extend([finding]);
             }

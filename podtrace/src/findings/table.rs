@@ -77,8 +77,11 @@ impl Table {
         number
     }
 
-    pub(super) fn conversations(&self) -> impl Iterator<Item = &Conversation> {
-        self.conversations.values().map(Box::as_ref)
+    /// The conversations in the order of their begin.
+    pub(super) fn conversations(&self) -> Vec<&Conversation> {
+        let mut all: Vec<_> = self.conversations.iter().collect();
+        all.sort_unstable_by_key(|(number, _)| **number);
+        all.into_iter().map(|(_, one)| one.as_ref()).collect()
     }
 
     /// Whether some have to be forgotten.

@@ -114,7 +114,7 @@ fn conversations_are_bounded_and_what_they_showed_stays() {
         }
         findings.add(&shot.path(), &world);
     }
-    assert!(findings.table.conversations().count() <= CONVERSATIONS_MAX);
+    assert!(findings.table.conversations().len() <= CONVERSATIONS_MAX);
     let found = findings.found(None, &world);
     assert!(found.forgotten >= CONVERSATIONS_MAX as u64);
     let [finding] = &found.findings[..] else {

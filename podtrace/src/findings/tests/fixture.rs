@@ -10,6 +10,7 @@ use crate::{
         dropped::Dropped,
         refusal::{Reason, Refusal},
     },
+    rules::fixture::{CNI0, POD, mac, netns_of, netns_of_pod},
     verdict::tests::roads::{road, world},
 };
 
@@ -92,6 +93,10 @@ fn shot(ms: u64, back: bool, protocol: u8, transport: Transport) -> Shot {
         hops.for_each(|(hop, (interface, direction))| {
             (hop.interface, hop.direction) = (interface, direction);
         });
+        if let Some(link) = &mut path.packet.link {
+            link.source = mac(netns_of_pod(2, 1), POD);
+            link.destination = mac(netns_of(2), CNI0);
+        }
     }
     for (number, hop) in (0..).zip(&mut path.hops) {
         hop.ts_ns = ms * MS + number * 1000;
