@@ -11,18 +11,22 @@
 //! Memory is bounded: [`CONVERSATIONS_MAX`] conversations of 5 KiB at most, and [`ASKED_MAX`]
 //! neighbours. Those that were silent for longest are judged, forgotten, and counted.
 mod collected;
+mod conclude;
 mod conversation;
 mod direction;
 mod dns;
+mod handshake;
 mod judge;
 mod lost;
 mod mtu;
 mod neighbours;
 mod opening;
 mod party;
+mod queries;
 mod roads;
 mod side;
 mod table;
+mod told;
 
 use std::net::IpAddr;
 

@@ -4,10 +4,10 @@
 use super::lost::BYTES_MAX as BYTES_LOST;
 use super::{
     Finding, Kind, Party,
-    dns::Queries,
-    mtu::Told,
     opening::Opening,
+    queries::Queries,
     side::{Fate, Of, Side},
+    told::Told,
 };
 use crate::{
     packet::{Ends, IPPROTO_TCP, IPPROTO_UDP, Transport, is_group_address},

@@ -2,8 +2,8 @@
 use super::{
     Finding, Kind,
     conversation::Conversation,
+    handshake::refused,
     judge::Judge,
-    opening::refused,
     side::{Fate, Of, Side},
 };
 use crate::{

@@ -1,13 +1,7 @@
-//! What a conversation shows.
+//! What a judgement of conversations depends on, beside themselves.
 use std::net::IpAddr;
 
-use super::{
-    Finding,
-    conversation::Conversation,
-    direction::{datagrams_refused, dead, lossy},
-    mtu::black_hole,
-    side::Of,
-};
+use super::conversation::Conversation;
 use crate::{map::Map, path::losses::Losses};
 
 /// Judges conversations at one time.
@@ -53,30 +47,5 @@ impl<'a> Judge<'a> {
     /// Whether podtrace may not have seen what was sent since then.
     pub(super) fn may_have_missed(&self, since_ns: u64) -> bool {
         self.partial_ns.is_some() || self.losses.overlap(since_ns, self.now_ns)
-    }
-
-    /// What a conversation shows; what explains others stands for them.
-    pub(super) fn judge(&self, talk: &Conversation) -> Vec<Finding> {
-        let holes = [Of::Client, Of::Server].map(|of| black_hole(talk, of));
-        let holes: Vec<_> = holes.into_iter().flatten().collect();
-        if !holes.is_empty() {
-            return holes;
-        }
-        let one = talk
-            .one_way_nat()
-            .or_else(|| self.opening(talk))
-            .or_else(|| datagrams_refused(talk));
-        if let Some(one) = one {
-            return vec![one];
-        }
-        let queries = self.queries(talk);
-        if !queries.is_empty() {
-            return queries;
-        }
-        let one = dead(talk)
-            .or_else(|| lossy(talk, Of::Client))
-            .or_else(|| lossy(talk, Of::Server))
-            .or_else(|| self.one_way(talk));
-        one.into_iter().collect()
     }
 }

@@ -1,46 +1,6 @@
 //! Black holes of the path MTU (RFC 2923): large packets die, and the sender is not told.
-use std::sync::Arc;
-
-use super::{
-    Finding, Kind,
-    conversation::Conversation,
-    lost::Lost,
-    side::{Fate, Of},
-};
-use crate::{path::Path, text::count::counted, verdict::Confidence, world::World};
-
-/// What routers say about packets that are too big.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Told {
-    /// How many of their messages reached the sender, or may have.
-    reached: u64,
-    /// How many were lost, and one of them.
-    lost: u64,
-    one: Option<Arc<Lost>>,
-    /// The MTU that they tell.
-    mtu: Option<u32>,
-}
-
-impl Told {
-    /// Adds the path of a message that a packet is too big.
-    pub(super) fn add(&mut self, path: &Path, mtu: u32, world: &World) {
-        self.mtu = Some(mtu);
-        if let Some(before) = path.late_of {
-            if self.one.take_if(|one| one.path == before.id).is_some() {
-                self.lost = self.lost.saturating_sub(1);
-            } else {
-                self.reached = self.reached.saturating_sub(1);
-            }
-        }
-        match Fate::of(path, Of::Server) {
-            Fate::Lost => {
-                self.lost += 1;
-                self.one = self.one.take().or_else(|| Lost::of(path, world));
-            }
-            _ => self.reached += 1,
-        }
-    }
-}
+use super::{Finding, Kind, conversation::Conversation, lost::Lost, side::Of};
+use crate::{path::refusal::Reason, text::count::counted, verdict::Confidence};
 
 /// The black hole that the packets of one side fall into.
 pub(super) fn black_hole(talk: &Conversation, of: Of) -> Option<Finding> {
@@ -56,8 +16,8 @@ pub(super) fn black_hole(talk: &Conversation, of: Of) -> Option<Finding> {
         .refusal
         .as_deref()
         .and_then(|(by, reason)| match reason {
-            crate::path::refusal::Reason::Icmp(error) => error.mtu().map(|_| by),
-            crate::path::refusal::Reason::Reset => None,
+            Reason::Icmp(error) => error.mtu().map(|_| by),
+            Reason::Reset => None,
         });
     let is_hole = long.is_some_and(Lost::is_too_long)
         || told_in_vain.is_some() && (refused.is_some() || long.is_some());
