@@ -16,6 +16,7 @@ pub mod command;
 pub mod export;
 pub mod field;
 pub mod filter;
+pub mod findings;
 pub mod identity;
 pub mod lab;
 mod live;

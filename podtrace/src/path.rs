@@ -7,6 +7,7 @@ mod divided;
 pub mod dropped;
 pub mod ends;
 pub mod flood;
+pub(crate) mod flow;
 pub mod losses;
 mod matching;
 pub mod refusal;

@@ -4,6 +4,7 @@
 //! Each object lists its fields with their meaning once. serde writes them as JSON,
 //! [`export`](crate::export) takes its columns from them, and a test writes the tables in
 //! `docs/json.md` from them.
+pub(crate) mod finding;
 pub(crate) mod headers;
 pub(crate) mod hop;
 pub(crate) mod packet;
@@ -14,6 +15,7 @@ pub(crate) mod verdict;
 use serde::Serialize;
 
 use self::{
+    finding::FindingObject,
     packet::{EventObject, PathObject},
     session::{LossObject, NoticeObject, StartObject, SummaryObject},
 };
@@ -27,5 +29,6 @@ pub(crate) enum Line<'a> {
     Path(PathObject<'a>),
     Loss(LossObject<'a>),
     Notice(NoticeObject<'a>),
+    Finding(FindingObject<'a>),
     Summary(SummaryObject<'a>),
 }

@@ -7,7 +7,7 @@ use crate::{
     field::{Field, Object},
     model::left_out,
     node::topology,
-    projection::{headers, hop, packet, session, verdict},
+    projection::{finding, headers, hop, packet, session, verdict},
     stats,
 };
 
@@ -34,6 +34,7 @@ pub(crate) fn lines() -> Vec<Described> {
         of::<packet::PathObject<'_>>(),
         of::<session::LossObject<'_>>(),
         of::<session::NoticeObject<'_>>(),
+        of::<finding::FindingObject<'_>>(),
         of::<session::SummaryObject<'_>>(),
         of::<hop::HopObject<'_>>(),
         of::<headers::DnsObject>(),
@@ -46,6 +47,7 @@ pub(crate) fn lines() -> Vec<Described> {
         of::<packet::DropObject>(),
         of::<verdict::VerdictObject>(),
         of::<verdict::TapObject>(),
+        of::<finding::PartyObject<'_>>(),
         of::<packet::ClockObject>(),
         of::<session::LossTapObject<'_>>(),
         of::<session::CountTapObject<'_>>(),

@@ -2,8 +2,11 @@
 use std::{
     fs::{self, OpenOptions},
     io::Read as _,
+    path::Path,
     process::{Command, Stdio},
 };
+
+use serde_json::Value;
 
 const RECORDED: &str = concat!(
     env!("CARGO_MANIFEST_DIR"),
@@ -145,5 +148,34 @@ fn recording_on_standard_output_is_refused_where_it_would_lie() {
         let error = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(2), "{args:?}: {error}");
         assert!(output.stdout.is_empty() && error.contains(words), "{error}");
+    }
+}
+
+/// Some have one fault, a ping that does not reach its pod; each node alone sees its part of it.
+#[test]
+fn recordings_show_their_fault_and_nothing_else() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let (one, other) = ("tests/docs/worker1.pcapng", "tests/docs/worker2.pcapng");
+    for (recordings, expected) in [
+        (&[one, other][..], &["request_lost 10.244.2.3"][..]),
+        (&[one], &["one_way 10.244.2.3"]),
+        (&[other], &["request_lost 10.244.2.3"]),
+        (&["src/tests/data/before-0.2.pcapng"], &[]),
+    ] {
+        let mut replay = Command::new(env!("CARGO_BIN_EXE_podtrace"));
+        replay.args(["replay", "-o", "json"]);
+        replay.args(recordings.iter().map(|recording| folder.join(recording)));
+        let output = replay.output().unwrap();
+        let text = String::from_utf8(output.stdout).unwrap();
+        let values = text
+            .lines()
+            .map(|line| serde_json::from_str::<Value>(line).unwrap());
+        let findings = values.filter(|value| value["type"] == "finding");
+        let shown = findings.map(|finding| {
+            let word = |value: &Value| value.as_str().unwrap().to_owned();
+            let (kind, server) = (&finding["kind"], &finding["server"]["address"]);
+            format!("{} {}", word(kind), word(server))
+        });
+        assert_eq!(shown.collect::<Vec<_>>(), expected, "{recordings:?}");
     }
 }

@@ -9,6 +9,7 @@ mod cri_lab;
 mod crossings;
 mod drops;
 mod faults;
+mod findings;
 mod flows;
 mod foreign;
 mod harmless;

@@ -4,6 +4,7 @@
 //! Strings hold at least what the text view shows. Fields without a value are absent. New
 //! fields may come; these keep their meaning.
 use crate::{
+    findings::Found,
     model::{event::Event, loss::Loss, start::Start},
     output::render::Render,
     path::{
@@ -12,6 +13,7 @@ use crate::{
     },
     projection::{
         Line,
+        finding::FindingObject,
         packet::{EventObject, PathObject},
         session::{LossObject, NoticeObject, SummaryObject},
     },
@@ -46,6 +48,17 @@ impl Render for Json {
 
     fn shows_paths(&self) -> bool {
         true
+    }
+
+    fn shows_findings(&self) -> bool {
+        true
+    }
+
+    fn findings(&mut self, out: &mut String, found: &Found) {
+        for finding in &found.findings {
+            let finding = FindingObject::new(finding, self.epoch_ns);
+            write(out, &Line::Finding(finding));
+        }
     }
 
     fn start(&mut self, out: &mut String, info: &Start) {

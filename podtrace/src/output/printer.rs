@@ -4,7 +4,8 @@ use std::io;
 
 use super::{notices::in_words, render::Render};
 use crate::{
-    model::{event::Event, origin::Origin},
+    findings::Findings,
+    model::{event::Event, loss::LostSpan, origin::Origin},
     path::{
         Path,
         summary::{NotShown, Summary},
@@ -27,6 +28,8 @@ pub struct Printer {
     text: String,
     sink: Box<dyn TextSink>,
     not_shown: NotShown,
+    /// What conversations show, if the format shows it.
+    findings: Option<Findings>,
     /// How many packets were reported as not shown, and when.
     reported: (u64, u64),
     failure: Failure,
@@ -37,6 +40,7 @@ impl Printer {
     #[must_use]
     pub fn new(format: Box<dyn Render>, sink: Box<dyn TextSink>) -> Self {
         Self {
+            findings: format.shows_findings().then(Findings::default),
             format,
             text: String::new(),
             sink,
@@ -101,6 +105,9 @@ impl Consumer for Printer {
     }
 
     fn on_update(&mut self, origin: &Origin, update: &Update, world: &World) {
+        if let Some(findings) = &mut self.findings {
+            findings.note(update);
+        }
         match update {
             Update::Start(start) => self.format.start(&mut self.text, start),
             Update::Loss(loss) => self.add_notice(|format, text| format.loss(text, loss, world)),
@@ -125,6 +132,9 @@ impl Consumer for Printer {
     }
 
     fn on_path(&mut self, path: &Path, world: &World) {
+        if let Some(findings) = &mut self.findings {
+            findings.add(path, world);
+        }
         if self.format.shows_paths() && !self.has_room() {
             self.not_shown.packets += 1;
             return;
@@ -132,7 +142,16 @@ impl Consumer for Printer {
         self.format.path(&mut self.text, path, world);
     }
 
+    fn on_loss(&mut self, lost: LostSpan) {
+        if let Some(findings) = &mut self.findings {
+            findings.note_loss(lost);
+        }
+    }
+
     fn on_tick(&mut self, tick: &Tick<'_>, _: &World) -> Vec<String> {
+        if let Some(findings) = &mut self.findings {
+            findings.tick(tick.now_ns);
+        }
         self.report_not_shown(tick.now_ns);
         Vec::new()
     }
@@ -142,8 +161,12 @@ impl Consumer for Printer {
             format,
             text,
             not_shown,
+            findings,
             ..
         } = self;
+        if let Some(findings) = findings {
+            format.findings(text, &findings.found(summary.unseen, world));
+        }
         format.summary(text, summary, not_shown, world);
         Vec::new()
     }

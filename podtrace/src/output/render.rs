@@ -1,5 +1,6 @@
 //! Formats everything shown as text.
 use crate::{
+    findings::Found,
     model::{event::Event, loss::Loss, start::Start},
     path::{
         Path,
@@ -19,6 +20,10 @@ pub trait Render {
     fn shows_paths(&self) -> bool {
         false
     }
+    /// Whether it shows findings.
+    fn shows_findings(&self) -> bool {
+        false
+    }
     /// Whether it shows captured bytes.
     fn shows_bytes(&self) -> bool {
         false
@@ -35,6 +40,8 @@ pub trait Render {
     fn loss(&mut self, out: &mut String, loss: &Loss, world: &World) {
         self.notice(out, &world.loss_in_words(loss));
     }
+    /// What conversations show, at the end, before the summary.
+    fn findings(&mut self, _out: &mut String, _found: &Found) {}
     /// The summary, at the end; `not_shown`: what the text lacks.
     fn summary(&mut self, _: &mut String, _: &Summary, _: &NotShown, _: &World) {}
 }

@@ -2,6 +2,7 @@
 mod bytes;
 mod dropped;
 mod event;
+mod findings;
 mod header;
 mod hops;
 mod outcome;
@@ -33,6 +34,7 @@ use super::{
     wrap::wrap,
 };
 use crate::{
+    findings::Found,
     model::{event::Event, loss::Loss, start::Start},
     output::render::Render,
     path::{
@@ -179,6 +181,14 @@ fn has_gone_on(outcome: Outcome) -> bool {
 impl Render for Text {
     fn shows_paths(&self) -> bool {
         self.options.layout != Layout::Events
+    }
+
+    fn shows_findings(&self) -> bool {
+        true
+    }
+
+    fn findings(&mut self, out: &mut String, found: &Found) {
+        self.finding_lines(out, found);
     }
 
     fn shows_events(&self) -> bool {

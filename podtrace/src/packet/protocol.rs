@@ -3,10 +3,10 @@ use serde::Serialize;
 
 use super::{Network, Packet, Transport};
 
-pub(super) const IPPROTO_ICMP: u8 = 1;
+pub(crate) const IPPROTO_ICMP: u8 = 1;
 pub(crate) const IPPROTO_TCP: u8 = 6;
 pub(crate) const IPPROTO_UDP: u8 = 17;
-pub(super) const IPPROTO_ICMPV6: u8 = 58;
+pub(crate) const IPPROTO_ICMPV6: u8 = 58;
 
 /// Bits of a TCP header's flags (RFC 9293).
 pub(crate) const TCP_FIN: u8 = 0x01;

@@ -24,6 +24,8 @@ pub struct Summary {
     pub duration_ns: u64,
     /// Events missing in the recording.
     pub not_recorded: u64,
+    /// Why packets may not have been seen in all of the session, if there is a reason.
+    pub unseen: Option<&'static str>,
 }
 
 impl Summary {

@@ -59,6 +59,14 @@ impl Pipeline {
         self.filters_control || self.chosen.is_part()
     }
 
+    /// Why packets may not have been seen or shown, if there is a reason for the whole session.
+    pub(super) fn unseen(&self) -> Option<&'static str> {
+        if self.shows_part() {
+            return Some("only some packets were asked for");
+        }
+        self.builder.unseen()
+    }
+
     /// Remembers the numbers of the last packets shown, so many of them; only where some
     /// are asked for.
     pub fn remember_last(&mut self, packets: u64) {

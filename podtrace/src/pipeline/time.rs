@@ -130,6 +130,7 @@ impl Pipeline {
         }
         self.summary.duration_ns = duration_ns;
         self.summary.taps.clone_from(&self.taps);
+        self.summary.unseen = self.unseen();
         self.consumers.end(&mut self.summary, &self.world);
         &self.summary
     }

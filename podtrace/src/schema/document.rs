@@ -5,7 +5,7 @@ use super::{Described, flows, lines, statistics, topology};
 use crate::field::{Field, Kind as ValueKind, Type};
 
 /// How many of the objects of JSON lines are lines: the first ones.
-const LINES: usize = 6;
+const LINES: usize = 7;
 
 /// What a schema describes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -151,8 +151,10 @@ mod tests {
         let names: Vec<_> = names.collect();
         assert_eq!(
             names,
-            ["start", "event", "path", "loss", "notice", "summary"]
-                .map(|name| format!("#/$defs/{name}"))
+            [
+                "start", "event", "path", "loss", "notice", "finding", "summary"
+            ]
+            .map(|name| format!("#/$defs/{name}"))
         );
         let path = &schema["$defs"]["path"];
         assert_eq!(path["properties"]["type"]["const"], "path");

@@ -9,7 +9,6 @@
 //! Memory is bounded: 16 384 flows of about 500 B with their names, and round trips as
 //! [`Latencies`] says. Where there are more, those that were silent for longest are forgotten,
 //! and counted.
-mod key;
 mod round_trip;
 
 use std::{cmp::Reverse, collections::HashMap, sync::Arc};
@@ -22,19 +21,19 @@ use super::{
 };
 use crate::{
     field::TimeNs,
-    packet::{Ends, IPPROTO_TCP, Packet, TCP_ACK, TCP_SYN, Transport, asks_to_connect},
-    path::{Outcome, Path, RoundTrip, ends::ends, service::service_of},
+    packet::{Ends, IPPROTO_TCP, Transport, asks_to_connect},
+    path::{
+        Outcome, Path, RoundTrip,
+        ends::ends,
+        flow::{FlowKey, is_from_server, keys, protocol_name},
+        service::service_of,
+    },
     world::World,
 };
-use key::{FlowKey, keys};
 use round_trip::RoundTrips;
 
 /// Upper bound of the flows.
 const FLOWS_MAX: usize = 16_384;
-/// Ports below it are of services (RFC 6335).
-const PRIVILEGED: u16 = 1024;
-/// From here on, Linux gives ports to clients (ip_local_port_range).
-const EPHEMERAL: u16 = 32_768;
 /// When there are more, this share of them is forgotten at once.
 const FORGOTTEN_SHARE: usize = 8;
 
@@ -328,7 +327,7 @@ impl Counts {
         };
         let [client_name, server_name] = &self.names;
         Flow {
-            protocol: key::protocol_name(self.protocol).into_owned(),
+            protocol: protocol_name(self.protocol).into_owned(),
             client: end(client, client_name),
             server: end(server, server_name),
             service: self.service.clone(),
@@ -341,19 +340,6 @@ impl Counts {
             unknown: self.count_of(&[Outcome::EventsLost, Outcome::GivenUp]),
             first_ns: TimeNs::new(epoch_ns, self.first_ns).0,
             last_ns: TimeNs::new(epoch_ns, self.last_ns).0,
-        }
-    }
-}
-
-/// Whether the first packet seen of a flow comes from its server.
-fn is_from_server(packet: &Packet, ends: Ends) -> bool {
-    match packet.transport {
-        Transport::Echo { reply, .. } => reply,
-        Transport::Tcp { flags, .. } if flags & TCP_SYN != 0 => flags & TCP_ACK != 0,
-        Transport::Tcp { .. } => ends.ports.is_some_and(|(from, to)| from < to),
-        _ => {
-            let ports = ends.ports;
-            ports.is_some_and(|(from, to)| from < PRIVILEGED && to >= EPHEMERAL)
         }
     }
 }

@@ -91,6 +91,11 @@ fn nothing_is_lost(values: &[Value]) {
     let is_lost = |value: &&Value| value["outcome"] == "not_seen_further";
     let lost: Vec<_> = values.iter().filter(is_lost).collect();
     assert!(lost.is_empty(), "{lost:#?}");
+    // That answers come by another NIC is so, and no fault.
+    let is_false =
+        |value: &&Value| value["type"] == "finding" && value["kind"] != "asymmetric_route";
+    let found: Vec<_> = values.iter().filter(is_false).collect();
+    assert!(found.is_empty(), "{found:#?}");
 }
 
 /// Joins the nodes by devices of that name.

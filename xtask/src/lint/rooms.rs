@@ -14,6 +14,7 @@ pub(super) const LINES: Lines<'_> = &[
     &["projection", "stats"],
     &["live", "replay"],
     &["pipeline"],
+    &["findings"],
     &["select", "verdict"],
     &["path"],
     &["session"],

@@ -4,7 +4,7 @@ use std::io;
 use tokio::sync::watch;
 
 use crate::{
-    model::origin::Origin,
+    model::{loss::LostSpan, origin::Origin},
     output::printer::Printer,
     packet::Transport,
     path::{
@@ -88,6 +88,10 @@ impl Consumer for Shown {
             self.printer.hand_on();
             self.own.send_modify(|own| *own += 1);
         }
+    }
+
+    fn on_loss(&mut self, lost: LostSpan) {
+        self.printer.on_loss(lost);
     }
 
     fn on_tick(&mut self, tick: &Tick<'_>, world: &World) -> Vec<String> {

@@ -155,3 +155,34 @@ fn first_failure_is_reported_once_and_lasts() {
     printer.on_notice("two");
     assert!(printer.flush().is_ok() && printer.has_failed());
 }
+
+/// Shows how many findings there are, beside packets.
+struct FindingsToo;
+
+impl Render for FindingsToo {
+    fn shows_paths(&self) -> bool {
+        true
+    }
+
+    fn shows_findings(&self) -> bool {
+        true
+    }
+
+    fn findings(&mut self, out: &mut String, found: &crate::findings::Found) {
+        *out += &format!("{} findings\n", found.findings.len());
+    }
+
+    fn notice(&mut self, _: &mut String, _: &str) {}
+}
+
+#[test]
+fn packets_without_room_still_show_what_they_find() {
+    let (mut printer, cup) = printer(FindingsToo);
+    let mut lost = path(1);
+    lost.outcome = crate::path::Outcome::NotSeenFurther;
+    printer.on_path(&lost, &World::default());
+    assert_eq!(printer.not_shown().packets, 1);
+    printer.on_end(&Summary::default(), &World::default());
+    printer.flush().unwrap();
+    assert_eq!(cup.pour_out(0), "1 findings\n");
+}

@@ -71,6 +71,7 @@ fn path_and_summary_are_shown() {
         left_out: LeftOut::default(),
         duration_ns: 1,
         not_recorded: 4,
+        unseen: None,
     };
     view.summary(&mut out, &summary, &NotShown::default(), &world);
     insta::assert_snapshot!(out, @r"

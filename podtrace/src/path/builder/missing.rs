@@ -14,6 +14,16 @@ impl Builder {
         self.is_sampled = true;
     }
 
+    /// Why packets may not have been seen, if there is a reason for all of the time.
+    #[must_use]
+    pub fn unseen(&self) -> Option<&'static str> {
+        match (self.is_sampled, self.is_partial) {
+            (true, _) => Some("only a sample of the packets was traced"),
+            (_, true) => Some("only some interfaces were watched"),
+            _ => None,
+        }
+    }
+
     /// Records that one packet of so many is traced from then on, in nanoseconds.
     pub fn record_sampling(&mut self, share: u32, from_ns: u64) {
         self.record_loss(from_ns, from_ns);

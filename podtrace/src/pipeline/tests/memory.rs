@@ -2,6 +2,7 @@
 use podtrace_ebpf::record::{CGROUP_ROOT, Direction};
 
 use crate::{
+    findings::Findings,
     identity::sockets::{HostProcess, Sockets},
     model::{
         event::Event,
@@ -74,6 +75,9 @@ fn all_bounds_together_are_under_64_mib() {
     // Translations of as many flows as are remembered, and their order of age.
     let translated = map(TRANSLATIONS_MAX, TRANSLATION_BYTES) + 2 * TRANSLATIONS_MAX * 16;
     assert!(translated < 16 * MIB, "{translated}");
+    // What conversations show, where text or JSON shows it.
+    let found = Findings::bytes_max();
+    assert!(found < 6 * MIB, "{found}");
     // The output that the thread is writing, and the output added since.
     let unread = 2 * (LIVE_MAX + NOTICES_MAX + MORE_BYTES);
     assert!(PROCESS + sum + unread < 84 * MIB, "{sum} {unread}");

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::{
-    packet::{Ip, Network},
+    packet::{Ip, Network, TCP_ACK, TCP_SYN},
     path::{LateOf, Translation, builder::tests::path},
     world::fixture::world,
 };

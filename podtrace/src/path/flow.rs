@@ -1,14 +1,17 @@
 //! What identifies a flow.
 use std::{borrow::Cow, iter, net::IpAddr};
 
-use crate::{
-    packet::{Ends, Transport},
-    path::Path,
-};
+use super::Path;
+use crate::packet::{Ends, Packet, TCP_ACK, TCP_SYN, Transport};
+
+/// Ports below it are of services (RFC 6335).
+const PRIVILEGED: u16 = 1024;
+/// From here on, Linux gives ports to clients (ip_local_port_range).
+const EPHEMERAL: u16 = 32_768;
 
 /// Two ends and their protocol, the same in both directions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) struct FlowKey {
+pub(crate) struct FlowKey {
     /// In order.
     ends: [(IpAddr, u16); 2],
     protocol: u8,
@@ -16,7 +19,7 @@ pub(super) struct FlowKey {
 
 impl FlowKey {
     /// `id`: what stands for the ports of an echo message.
-    fn new(ends: Ends, protocol: u8, id: u16) -> Self {
+    pub(crate) fn new(ends: Ends, protocol: u8, id: u16) -> Self {
         let (from, to) = (ends.from(), ends.to());
         let end = |(address, port): (IpAddr, Option<u16>)| (address, port.unwrap_or(id));
         let mut ends = [end(from), end(to)];
@@ -26,7 +29,7 @@ impl FlowKey {
 }
 
 /// The keys that a path shows: those before and after each translation.
-pub(super) fn keys(path: &Path) -> impl Iterator<Item = FlowKey> {
+pub(crate) fn keys(path: &Path) -> impl Iterator<Item = FlowKey> {
     let protocol = path.packet.ip_protocol().unwrap_or_default();
     let id = match path.packet.transport {
         Transport::Echo { id, .. } => id,
@@ -41,7 +44,7 @@ pub(super) fn keys(path: &Path) -> impl Iterator<Item = FlowKey> {
 }
 
 /// The name of a protocol number, or the number.
-pub(super) fn protocol_name(protocol: u8) -> Cow<'static, str> {
+pub(crate) fn protocol_name(protocol: u8) -> Cow<'static, str> {
     let name = match protocol {
         1 => "icmp",
         2 => "igmp",
@@ -52,4 +55,17 @@ pub(super) fn protocol_name(protocol: u8) -> Cow<'static, str> {
         _ => return Cow::Owned(protocol.to_string()),
     };
     Cow::Borrowed(name)
+}
+
+/// Whether the first packet seen of a flow comes from its server.
+pub(crate) fn is_from_server(packet: &Packet, ends: Ends) -> bool {
+    match packet.transport {
+        Transport::Echo { reply, .. } => reply,
+        Transport::Tcp { flags, .. } if flags & TCP_SYN != 0 => flags & TCP_ACK != 0,
+        Transport::Tcp { .. } => ends.ports.is_some_and(|(from, to)| from < to),
+        _ => {
+            let ports = ends.ports;
+            ports.is_some_and(|(from, to)| from < PRIVILEGED && to >= EPHEMERAL)
+        }
+    }
 }

@@ -1,0 +1,190 @@
+//! Connections that are not opened: refused, or not answered at all.
+use super::{
+    Finding, Kind,
+    conversation::Conversation,
+    judge::Judge,
+    side::{Fate, Of},
+};
+use crate::{packet::IcmpError, path::refusal::Reason, text::count::counted, verdict::Confidence};
+
+/// How long a client waits for the answer to a SYN before it repeats it (RFC 6298).
+const RETRANSMITS_NS: u64 = 1_000_000_000;
+
+impl Judge<'_> {
+    /// What the opening of a connection shows.
+    pub(super) fn opening(&self, talk: &Conversation) -> Option<Finding> {
+        let opening = &talk.opening;
+        if opening.repeated > 0 && opening.syns > 0 && !opening.goes_on {
+            return Some(self.deaf(talk));
+        }
+        if !opening.is_refused_or_unanswered() {
+            return None;
+        }
+        let side = talk.side(Of::Client);
+        if let Some(refusal) = side.refusal.as_deref() {
+            return refused(talk, refusal);
+        }
+        if side.lost.is_some() && side.count(Fate::Lost) > 0 {
+            return Some(lost(talk));
+        }
+        if opening.reached > 0 {
+            let at = opening.reached_at.as_deref().unwrap_or("its receiver");
+            let seen = format!(
+                "{} of {} reached the listening socket in {at}, and no SYN-ACK was sent",
+                opening.reached,
+                counted(opening.syns, "SYN")
+            );
+            return Some(self.arrived(talk, seen, false));
+        }
+        self.gone(talk)
+    }
+
+    /// The SYN-ACK is sent again and again, though the client has answered it with data.
+    fn deaf(&self, talk: &Conversation) -> Finding {
+        let (client, server) = (talk.sender(Of::Client), talk.sender(Of::Server));
+        let sentence = format!(
+            "accept queue full: {server} does not take up the connection of {client}, which its \
+             kernel has answered"
+        );
+        Finding {
+            evidence: vec![
+                format!("{} sent", counted(talk.opening.syn_acks, "SYN-ACK")),
+                format!(
+                    "{} of data from the client arrived before the last of them",
+                    counted(talk.opening.data, "segment")
+                ),
+            ],
+            confidence: Confidence::Likely,
+            advice: Some(ACCEPTS.into()),
+            packets: talk.opening.syn_acks,
+            ..talk.finding(Kind::AcceptQueueFull, Of::Client, sentence)
+        }
+    }
+
+    /// SYNs arrive, and nothing comes out.
+    fn arrived(&self, talk: &Conversation, seen: String, rests_on_absence: bool) -> Finding {
+        let (client, server) = (talk.sender(Of::Client), talk.sender(Of::Server));
+        let accepted = self.accepted(talk);
+        let (kind, sentence, more) = match accepted {
+            0 => (
+                Kind::SynUnanswered,
+                format!("SYN unanswered: {server} does not answer {client}"),
+                "its accept queue is full, or the answer does not leave: no route back, or a \
+                 firewall rule of OUTPUT"
+                    .to_owned(),
+            ),
+            _ => (
+                Kind::AcceptQueueFull,
+                format!("accept queue full: {server} does not answer {client}, and answers others"),
+                format!(
+                    "the same socket has answered {}",
+                    counted(accepted, "other connection")
+                ),
+            ),
+        };
+        Finding {
+            evidence: vec![seen, more],
+            confidence: Confidence::Likely,
+            advice: Some(ACCEPTS.into()),
+            packets: talk.opening.syns,
+            rests_on_absence,
+            ..talk.finding(kind, Of::Client, sentence)
+        }
+    }
+
+    /// SYNs arrive or leave, and nothing comes back.
+    fn gone(&self, talk: &Conversation) -> Option<Finding> {
+        let side = talk.side(Of::Client);
+        let opening = &talk.opening;
+        let has_waited = self.has_waited(opening.last_syn_ns, RETRANSMITS_NS) || opening.syns > 1;
+        if side.through() == 0 || !side.is_from_sender || !has_waited {
+            return None;
+        }
+        if self.may_have_missed(side.first_ns) {
+            return None;
+        }
+        let syns = counted(opening.syns, "SYN");
+        let Some(exit) = side.exit.as_deref() else {
+            let seen = format!("{syns} arrived, and no SYN-ACK was sent");
+            return Some(self.arrived(talk, seen, true));
+        };
+        let (client, server) = (talk.sender(Of::Client), talk.sender(Of::Server));
+        let sentence = format!("SYN unanswered: nothing comes back from {server} to {client}");
+        Some(Finding {
+            evidence: vec![format!("{syns} left by {exit}, and no answer was seen")],
+            confidence: Confidence::Likely,
+            packets: opening.syns,
+            rests_on_absence: true,
+            ..talk.finding(Kind::SynUnanswered, Of::Client, sentence)
+        })
+    }
+}
+
+const ACCEPTS: &str = "ss -ltn; nstat -az TcpExtListenOverflows TcpExtListenDrops: the server \
+                       accepts too slowly, or its backlog is too small";
+
+const LISTENS: &str = "ss -lntu in the receiver's network namespace";
+
+/// Whether nobody listens at a port.
+fn is_port(error: &IcmpError) -> bool {
+    matches!(
+        (error.is_v4, error.kind, error.code),
+        (true, 3, 3) | (false, 1, 4)
+    )
+}
+
+/// SYNs die on their way.
+fn lost(talk: &Conversation) -> Finding {
+    let side = talk.side(Of::Client);
+    let (client, server) = (talk.sender(Of::Client), talk.sender(Of::Server));
+    let lost = side.lost.as_deref();
+    let place = lost.map_or_else(|| "its way".to_owned(), |lost| lost.place());
+    let sentence = format!("SYN unanswered: what {client} sends to {server} is lost after {place}");
+    let syns = counted(talk.opening.syns, "SYN");
+    let mut evidence = vec![format!("{} of {syns} lost", side.count(Fate::Lost))];
+    evidence.extend(lost.map(|lost| lost.evidence()).unwrap_or_default());
+    Finding {
+        evidence,
+        confidence: lost.map_or(Confidence::Likely, |lost| lost.confidence()),
+        advice: lost.and_then(|lost| lost.advice()),
+        packets: talk.opening.syns,
+        waits_for: lost.and_then(|lost| lost.neighbour()),
+        ..talk.finding(Kind::SynUnanswered, Of::Client, sentence)
+    }
+}
+
+/// Somebody refuses the connection, or the datagrams.
+pub(super) fn refused(talk: &Conversation, (by, reason): &(String, Reason)) -> Option<Finding> {
+    if let Reason::Icmp(error) = reason
+        && error.mtu().is_some()
+    {
+        return None;
+    }
+    let side = talk.side(Of::Client);
+    let (client, server) = (talk.sender(Of::Client), talk.sender(Of::Server));
+    let is_host = matches!(reason, Reason::Icmp(error)
+        if matches!((error.is_v4, error.kind, error.code), (true, 3, 1 | 7) | (false, 1, 3)));
+    let sentence = match reason {
+        Reason::Reset => format!(
+            "connection refused: {server} answers the SYN of {client} with a reset, as nobody \
+             listens there"
+        ),
+        Reason::Icmp(_) => format!("refused: {by} says to {client} about {server}: {reason}"),
+    };
+    Some(Finding {
+        evidence: vec![format!(
+            "{} of {} refused by {by}: {reason}",
+            side.count(Fate::Refused),
+            counted(side.packets(), "packet")
+        )],
+        advice: Some(match reason {
+            Reason::Reset => LISTENS.into(),
+            Reason::Icmp(error) if is_port(error) => LISTENS.into(),
+            Reason::Icmp(_) if is_host => format!("ip neigh show {}", talk.reached.destination),
+            Reason::Icmp(_) => format!("ip route get {}; nft list ruleset", server.address),
+        }),
+        packets: side.count(Fate::Refused),
+        waits_for: is_host.then_some(talk.reached.destination),
+        ..talk.finding(Kind::Refused, Of::Client, sentence)
+    })
+}

@@ -1,0 +1,51 @@
+//! What a judgement of conversations depends on, beside themselves.
+use std::net::IpAddr;
+
+use super::conversation::Conversation;
+use crate::{map::Map, path::losses::Losses};
+
+/// Judges conversations at one time.
+pub(super) struct Judge<'a> {
+    now_ns: u64,
+    losses: &'a Losses,
+    partial_ns: Option<u64>,
+    /// How many connections each server has answered.
+    accepted: Map<(IpAddr, Option<u16>), u64>,
+}
+
+impl<'a> Judge<'a> {
+    /// `losses`: when events were lost; `partial_ns`: since when some interfaces are unwatched.
+    pub(super) fn new(now_ns: u64, losses: &'a Losses, partial_ns: Option<u64>) -> Self {
+        Self {
+            now_ns,
+            losses,
+            partial_ns,
+            accepted: Map::default(),
+        }
+    }
+
+    /// The same with the connections that these conversations show.
+    pub(super) fn with_servers(mut self, conversations: &[&Conversation]) -> Self {
+        let answered = conversations.iter();
+        for talk in answered.filter(|talk| talk.opening.is_answered()) {
+            *self.accepted.entry(talk.reached.to()).or_default() += 1;
+        }
+        self
+    }
+
+    /// How many other connections the same server has answered.
+    pub(super) fn accepted(&self, talk: &Conversation) -> u64 {
+        let accepted = self.accepted.get(&talk.reached.to());
+        accepted.copied().unwrap_or_default()
+    }
+
+    /// Whether so much time has passed since then.
+    pub(super) fn has_waited(&self, since_ns: u64, wait_ns: u64) -> bool {
+        self.now_ns.saturating_sub(since_ns) >= wait_ns
+    }
+
+    /// Whether podtrace may not have seen what was sent since then.
+    pub(super) fn may_have_missed(&self, since_ns: u64) -> bool {
+        self.partial_ns.is_some() || self.losses.overlap(since_ns, self.now_ns)
+    }
+}

@@ -1,0 +1,131 @@
+//! Where a packet of a conversation was lost, and why.
+use std::{net::IpAddr, sync::Arc};
+
+use crate::{
+    model::facts::NodeFacts,
+    path::{Outcome, Path},
+    rules::{Cause, View},
+    verdict::{Confidence, Verdict, judge},
+    world::World,
+};
+
+/// Upper bound of the bytes of one, with its texts.
+#[cfg(test)]
+pub(super) const BYTES_MAX: usize = size_of::<Lost>() + 1024;
+
+/// The end of a packet that was lost.
+#[derive(Clone, Debug)]
+pub(super) struct Lost {
+    /// The number of its path.
+    pub(super) path: u64,
+    /// When it was first seen, in nanoseconds.
+    pub(super) ts_ns: u64,
+    /// Whether its destination was translated.
+    pub(super) is_translated: bool,
+    /// The kernel's reason and function, where it tells them.
+    pub(super) drop: Option<(Option<String>, Option<String>)>,
+    verdict: Verdict,
+}
+
+impl Lost {
+    /// Judges the path of a packet that was lost.
+    pub(super) fn of(path: &Path, world: &World) -> Option<Arc<Self>> {
+        let nodes: Vec<&NodeFacts> = world.facts.values().map(Arc::as_ref).collect();
+        let pods = |netns| Some(world.identities.pod(netns));
+        let verdict = judge(path, View::new(&nodes, &pods), world)?;
+        let mut translations = path.translations.iter();
+        let dropped = path.dropped.as_deref().map(|dropped| &dropped.by);
+        Some(Arc::new(Self {
+            path: path.id,
+            ts_ns: path.hops.first().map_or(0, |hop| hop.ts_ns),
+            is_translated: translations.any(|one| one.is_of_destination()),
+            drop: dropped.map(|by| (by.reason.clone(), by.function.clone())),
+            verdict,
+        }))
+    }
+
+    /// The cause, if it is known.
+    pub(super) fn cause(&self) -> Option<&Cause> {
+        let cause = &self.verdict.cause;
+        (!matches!(cause, Cause::Unknown { .. })).then_some(cause)
+    }
+
+    /// The name of the cause in JSON.
+    pub(super) fn cause_name(&self) -> &'static str {
+        self.verdict.cause.name()
+    }
+
+    /// The neighbour that did not answer, if that is the cause.
+    pub(super) fn neighbour(&self) -> Option<IpAddr> {
+        match self.verdict.cause {
+            Cause::NeighbourFailed { address, .. }
+            | Cause::NeighbourMissing { address, .. }
+            | Cause::NoOwner { address, .. } => Some(address),
+            _ => None,
+        }
+    }
+
+    /// Whether it is too long for an interface.
+    pub(super) fn is_too_long(&self) -> bool {
+        let reason = self.drop.as_ref().and_then(|(reason, _)| reason.as_deref());
+        matches!(self.verdict.cause, Cause::MtuExceeded { .. }) || reason == Some("PKT_TOO_BIG")
+    }
+
+    /// `cni0 ingress of worker1`
+    pub(super) fn place(&self) -> String {
+        match &self.verdict.last_hop {
+            Some(tap) => format!(
+                "{} {} of {}",
+                tap.place.interface,
+                tap.direction.as_str(),
+                tap.place.owner()
+            ),
+            None => "its last hop".to_owned(),
+        }
+    }
+
+    /// Statements about its end.
+    pub(super) fn evidence(&self) -> Vec<String> {
+        let mut evidence = vec![format!("last seen at {}", self.place())];
+        if let Some(next) = &self.verdict.expected_next {
+            evidence.push(format!(
+                "expected next at {} {} of {}",
+                next.place.interface,
+                next.direction.as_str(),
+                next.place.owner()
+            ));
+        }
+        let confidence = match self.verdict.confidence {
+            Confidence::Likely => " (likely)",
+            _ => "",
+        };
+        evidence.push(format!("cause: {}{confidence}", self.verdict.cause));
+        evidence.extend(self.verdict.evidence.iter().cloned());
+        evidence
+    }
+
+    /// What to do about it.
+    pub(super) fn advice(&self) -> Option<String> {
+        self.verdict.advice.clone()
+    }
+
+    /// How sure it is that it was lost.
+    pub(super) fn confidence(&self) -> Confidence {
+        match (self.cause(), self.verdict.outcome) {
+            (_, Outcome::Dropped) => Confidence::Sure,
+            (None, _) => Confidence::Likely,
+            _ => self.verdict.confidence,
+        }
+    }
+}
+
+/// The length of a path's packet; of one in segments, that of the longest.
+pub(super) fn length(path: &Path) -> u32 {
+    /// Length of the headers of IPv4 and TCP, without options.
+    const HEADERS: u32 = 40;
+    let bytes = path.packet.length;
+    match u32::from(path.gso_segments) {
+        0 | 1 => bytes,
+        segments => bytes.saturating_sub(HEADERS).div_ceil(segments) + HEADERS,
+    }
+}

@@ -1,0 +1,261 @@
+//! Questions for the addresses of neighbours: those that nobody answers, and those that two
+//! answer.
+use std::{net::IpAddr, sync::Arc};
+
+use super::{ASKED_MAX, Finding, Kind, Party, collected::Collected, lost::Lost};
+use crate::{
+    map::Map,
+    packet::{Mac, Network, Transport, is_group_address},
+    path::{Outcome, Path, ends::ends},
+    text::count::counted,
+    verdict::Confidence,
+    world::World,
+};
+
+/// Upper bound of the bytes of one.
+#[cfg(test)]
+pub(super) const BYTES_MAX: usize = size_of::<Asked>() + super::lost::BYTES_MAX;
+/// How many questions in vain are no chance: Linux asks three times (mcast_solicit).
+const ASKED_ENOUGH: u64 = 2;
+/// How soon after each other two answer the same question, in nanoseconds.
+const SAME_NS: u64 = 1_000_000_000;
+
+/// The address that is asked for, and who asks: several networks may have the same addresses.
+type Key = (IpAddr, IpAddr, Option<Mac>);
+
+/// The questions so far.
+#[derive(Default)]
+pub(super) struct Neighbours {
+    asked: Map<Key, Asked>,
+}
+
+/// What became of the questions for an address.
+#[derive(Clone, Debug)]
+struct Asked {
+    by: Party,
+    is_arp: bool,
+    unanswered: u64,
+    answered: u64,
+    first_ns: u64,
+    last_ns: u64,
+    lost: Option<Arc<Lost>>,
+    /// Who has answered last, when, and how often.
+    answers: [Option<Answer>; 2],
+    /// How often the two have answered within a short time.
+    disagree: u64,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Answer {
+    mac: Mac,
+    ts_ns: u64,
+    times: u64,
+}
+
+impl Neighbours {
+    /// Adds a path if it is of a question or an answer; whether it is.
+    pub(super) fn add(&mut self, path: &Path, world: &World) -> bool {
+        let packet = &path.packet;
+        if let Some(question) = packet.question() {
+            if !question.is_probe {
+                let mac = packet.link.map(|link| link.source);
+                let key = (question.about, question.by, mac);
+                if let Some(asked) = self.entry(key, path, world) {
+                    asked.add(path, world);
+                }
+            }
+            return true;
+        }
+        let Some((about, to)) = packet.answers() else {
+            return false;
+        };
+        // An announcement is no answer. An answer may end before its question, which is for all.
+        if about != to && !is_group_address(to) {
+            let key = (about, to, packet.link.map(|link| link.destination));
+            let asked = self.entry(key, path, world);
+            if let Some((asked, mac)) = asked.zip(sender(path)) {
+                asked.answer(mac, path);
+            }
+        }
+        true
+    }
+
+    fn entry(&mut self, key: Key, path: &Path, world: &World) -> Option<&mut Asked> {
+        if !self.asked.contains_key(&key) && self.asked.len() >= ASKED_MAX {
+            let oldest = self.asked.iter().min_by_key(|(_, asked)| asked.last_ns);
+            let oldest = oldest.map(|(key, _)| *key)?;
+            self.asked.remove(&oldest);
+        }
+        Some(self.asked.entry(key).or_insert_with(|| {
+            let mut by = Party::new((key.1, None));
+            let (from, to) = ends(path, world);
+            by.name(if from.address == Some(key.1) {
+                &from
+            } else {
+                &to
+            });
+            Asked {
+                by,
+                is_arp: matches!(path.packet.network, Network::Arp(_)),
+                unanswered: 0,
+                answered: 0,
+                first_ns: path.hops.first().map_or(0, |hop| hop.ts_ns),
+                last_ns: 0,
+                lost: None,
+                answers: [None; 2],
+                disagree: 0,
+            }
+        }))
+    }
+
+    /// Adds what they show to the findings.
+    pub(super) fn conclude(&self, collected: &mut Collected) {
+        let mut all: Vec<_> = self.asked.iter().collect();
+        all.sort_unstable_by_key(|(key, _)| **key);
+        for ((about, ..), asked) in all {
+            if let Some(finding) = asked.duplicate(*about) {
+                collected.extend([finding]);
+            }
+            if let Some(finding) = asked.in_vain(*about) {
+                collected.add_neighbour(finding);
+            }
+        }
+    }
+}
+
+/// The MAC address that an answer tells.
+fn sender(path: &Path) -> Option<Mac> {
+    match (&path.packet.network, path.packet.transport) {
+        (Network::Arp(arp), _) => Some(arp.sender_mac),
+        (_, Transport::Neighbor { mac, .. }) => mac,
+        _ => None,
+    }
+}
+
+impl Asked {
+    fn add(&mut self, path: &Path, world: &World) {
+        self.last_ns = self.last_ns.max(path.last_ns());
+        let is_corrected = path.late_of.map(|before| before.outcome);
+        if is_corrected == Some(Outcome::Unanswered) {
+            self.unanswered = self.unanswered.saturating_sub(1);
+        }
+        match path.outcome {
+            Outcome::Unanswered if !path.incomplete => {
+                self.unanswered += 1;
+                self.lost = self.lost.take().or_else(|| Lost::of(path, world));
+            }
+            Outcome::Delivered => self.answered += 1,
+            _ => {}
+        }
+    }
+
+    fn answer(&mut self, mac: Mac, path: &Path) {
+        let ts_ns = path.hops.first().map_or(0, |hop| hop.ts_ns);
+        if path.late_of.is_some() {
+            return;
+        }
+        self.answered += 1;
+        let answers = &mut self.answers;
+        let others = answers.iter().flatten();
+        let other = others.filter(|answer| answer.mac != mac);
+        let newest = other.map(|answer| answer.ts_ns).max();
+        let is_same = newest.is_some_and(|other_ns| ts_ns.abs_diff(other_ns) <= SAME_NS);
+        self.disagree += u64::from(is_same);
+        let known = answers
+            .iter()
+            .position(|answer| answer.is_some_and(|answer| answer.mac == mac) || answer.is_none());
+        let at = known.unwrap_or_else(|| {
+            let ages = answers.map(|answer| answer.map_or(0, |answer| answer.ts_ns));
+            usize::from(ages[0] > ages[1])
+        });
+        let times = match answers[at] {
+            Some(known) if known.mac == mac => known.times + 1,
+            _ => 1,
+        };
+        answers[at] = Some(Answer { mac, ts_ns, times });
+    }
+
+    fn finding(&self, kind: Kind, about: IpAddr, sentence: String) -> Finding {
+        Finding {
+            kind,
+            client: self.by.clone(),
+            server: Party::new((about, None)),
+            protocol: self.protocol().to_owned(),
+            sentence,
+            evidence: Vec::new(),
+            confidence: Confidence::Sure,
+            advice: None,
+            conversations: 0,
+            packets: self.unanswered,
+            first_ns: self.first_ns,
+            last_ns: self.last_ns,
+            rests_on_absence: false,
+            waits_for: None,
+        }
+    }
+
+    fn protocol(&self) -> &'static str {
+        if self.is_arp { "arp" } else { "icmpv6" }
+    }
+
+    fn words(&self) -> &'static str {
+        if self.is_arp { "ARP" } else { "ND" }
+    }
+
+    /// The finding that nobody answers.
+    fn in_vain(&self, about: IpAddr) -> Option<Finding> {
+        if self.answered > 0 || self.unanswered < ASKED_ENOUGH {
+            return None;
+        }
+        let (words, by) = (self.words(), &self.by);
+        let sentence = format!(
+            "{words} unanswered: {by} asks for {about}, and nobody answers: packets for it wait, \
+             and are dropped"
+        );
+        let mut evidence = vec![format!(
+            "asked {}, not answered once",
+            counted(self.unanswered, "time")
+        )];
+        let lost = self.lost.as_deref();
+        evidence.extend(lost.map(Lost::evidence).unwrap_or_default());
+        Some(Finding {
+            evidence,
+            confidence: lost.map_or(Confidence::Likely, Lost::confidence),
+            advice: lost.and_then(Lost::advice),
+            ..self.finding(Kind::NeighbourUnanswered, about, sentence)
+        })
+    }
+
+    /// The finding that two answer.
+    fn duplicate(&self, about: IpAddr) -> Option<Finding> {
+        let [Some(one), Some(other)] = self.answers else {
+            return None;
+        };
+        if self.disagree == 0 {
+            return None;
+        }
+        let (first, second) = (one.mac.min(other.mac), one.mac.max(other.mac));
+        let sentence = format!(
+            "duplicate address: {first} and {second} both answer {} for {about}",
+            self.by
+        );
+        let times = |mac: Mac| {
+            let answer = if one.mac == mac { one } else { other };
+            format!("{mac} answered {}", counted(answer.times, "time"))
+        };
+        Some(Finding {
+            evidence: vec![
+                times(first),
+                times(second),
+                format!(
+                    "{} within 1 s of the other's",
+                    counted(self.disagree, "answer")
+                ),
+            ],
+            advice: Some(format!("bridge fdb show; ip neigh show {about}")),
+            packets: one.times + other.times,
+            conversations: 1,
+            ..self.finding(Kind::DuplicateAddress, about, sentence)
+        })
+    }
+}

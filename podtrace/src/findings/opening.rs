@@ -1,0 +1,102 @@
+//! How a TCP connection is opened, as far as it is seen.
+use super::side::Fate;
+use crate::{
+    packet::{TCP_ACK, TCP_RST, TCP_SYN, Transport, asks_to_connect},
+    path::{Outcome, Path},
+    world::World,
+};
+
+/// What is seen of the handshake.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Opening {
+    /// The number of the SYN.
+    pub(super) sequence: Option<u32>,
+    pub(super) syns: u64,
+    pub(super) last_syn_ns: u64,
+    pub(super) syn_acks: u64,
+    /// How many SYNs have reached a socket that did not answer, and where.
+    pub(super) reached: u64,
+    pub(super) reached_at: Option<Box<str>>,
+    /// Segments with data from the client that arrived.
+    pub(super) data: u64,
+    /// How many SYN-ACKs were sent after such data.
+    pub(super) repeated: u64,
+    /// Whether the client has acknowledged the SYN-ACK.
+    pub(super) is_acknowledged: bool,
+    /// Whether the server has sent anything behind its SYN-ACK.
+    pub(super) goes_on: bool,
+}
+
+impl Opening {
+    /// Whether a path is the SYN of another connection with the same ports.
+    pub(super) fn is_other(&self, path: &Path) -> bool {
+        match (path.packet.transport, self.sequence) {
+            (Transport::Tcp { flags, .. }, None) => {
+                asks_to_connect(flags) && (self.syn_acks > 0 || self.goes_on || self.data > 0)
+            }
+            (
+                Transport::Tcp {
+                    flags, sequence, ..
+                },
+                Some(known),
+            ) => asks_to_connect(flags) && sequence != known,
+            _ => false,
+        }
+    }
+
+    pub(super) fn add(&mut self, path: &Path, is_answer: bool, fate: Fate, world: &World) {
+        let Transport::Tcp {
+            flags,
+            sequence,
+            payload,
+            ..
+        } = path.packet.transport
+        else {
+            return;
+        };
+        let ts_ns = path.hops.first().map_or(0, |hop| hop.ts_ns);
+        let is_new = u64::from(path.late_of.is_none());
+        match (is_answer, flags & (TCP_SYN | TCP_ACK | TCP_RST)) {
+            (false, TCP_SYN) => {
+                self.sequence = Some(sequence);
+                self.syns += is_new;
+                self.last_syn_ns = self.last_syn_ns.max(ts_ns);
+                if path.outcome == Outcome::Unanswered {
+                    self.reached += 1;
+                    self.reached_at = self.reached_at.take().or_else(|| place(path, world));
+                }
+            }
+            (true, flags) if flags & TCP_SYN != 0 => {
+                self.syn_acks += is_new;
+                self.repeated += u64::from(self.data > 0);
+            }
+            (true, flags) => self.goes_on |= flags & TCP_RST == 0,
+            (false, flags) => {
+                self.data += u64::from(payload > 0 && fate == Fate::Arrived);
+                self.is_acknowledged |= self.syn_acks > 0 && flags == TCP_ACK;
+            }
+        }
+    }
+
+    /// Whether the server has answered.
+    pub(super) fn is_answered(&self) -> bool {
+        self.syn_acks > 0 || self.goes_on
+    }
+
+    /// Whether the client has acknowledged the answer.
+    pub(super) fn is_acknowledged(&self) -> bool {
+        self.is_acknowledged
+    }
+
+    /// Whether it is all that is seen of the connection.
+    pub(super) fn is_refused_or_unanswered(&self) -> bool {
+        self.syns > 0 && !self.is_answered()
+    }
+}
+
+/// Where a path's packet was last.
+fn place(path: &Path, world: &World) -> Option<Box<str>> {
+    let last = path.hops.last()?;
+    let point = world.tap_points.get(last.interface)?;
+    Some(world.owner_of(point).as_ref().into())
+}

@@ -1,0 +1,91 @@
+use super::{
+    super::*,
+    fixture::{Shot, arp, kinds, shown, syn, syn_ack, tcp},
+};
+use crate::{
+    model::facts::NodeFacts,
+    packet::TCP_ACK,
+    path::Outcome,
+    rules::fixture::{UPLINK, healthy as facts},
+};
+
+#[test]
+fn neighbour_that_nobody_is() {
+    let asked: Vec<_> = [0, 1000, 2000]
+        .map(|ms| arp(ms, None).ended(Outcome::Unanswered).path())
+        .into();
+    insta::assert_snapshot!(shown(&asked, facts(), 3000));
+    // Once may be chance, and an answer at last is one.
+    assert_eq!(kinds(&asked[..1], 3000), []);
+    let mut answered = asked.clone();
+    answered.extend([arp(2500, None).path(), arp(2501, Some(1)).path()]);
+    assert_eq!(kinds(&answered, 3000), []);
+}
+
+#[test]
+fn what_waits_for_a_neighbour_is_told_with_it() {
+    let mut paths: Vec<_> = [0, 1000, 2000]
+        .map(|ms| arp(ms, None).ended(Outcome::Unanswered).path())
+        .into();
+    let waits = |ms| syn(ms).to("10.244.1.77").icmp(3, 1, 0).path();
+    paths.extend([waits(3000), waits(3001)]);
+    insta::assert_snapshot!(shown(&paths, facts(), 4000));
+}
+
+#[test]
+fn address_that_two_have() {
+    let answers = |macs: &[(u64, u8)]| -> Vec<Path> {
+        let each = |(ms, mac): &(u64, u8)| [arp(*ms, None).path(), arp(ms + 1, Some(*mac)).path()];
+        macs.iter().flat_map(each).collect()
+    };
+    let mut both = answers(&[(0, 1)]);
+    both.push(arp(3, Some(2)).path());
+    insta::assert_snapshot!(shown(&both, facts(), 1000));
+    // The question is for all ports of a bridge, and ends last.
+    both.rotate_left(1);
+    assert_eq!(kinds(&both, 1000), [Kind::DuplicateAddress]);
+    // The address moves to another pod.
+    assert_eq!(kinds(&answers(&[(0, 1), (5000, 2), (9000, 2)]), 9999), []);
+    assert_eq!(kinds(&answers(&[(0, 1), (100, 1), (200, 1)]), 9999), []);
+}
+
+/// The answers come by another interface of the first node.
+fn by_another_uplink(facts: &mut [NodeFacts], master: Option<u32>) {
+    let devices = &mut facts[0].spaces[0].devices;
+    let uplink = devices.iter_mut().find(|device| device.ifindex == UPLINK);
+    uplink.unwrap().master = master;
+}
+
+#[test]
+fn answers_by_another_uplink() {
+    let talk = [syn(0), syn_ack(1), tcp(2, false, TCP_ACK, 101, 0)].map(Shot::path);
+    assert_eq!(kinds(&talk, 1000), []);
+    let shown = |master| {
+        let mut all = facts();
+        by_another_uplink(&mut all, master);
+        let mut world = super::fixture::world_of(all);
+        let mut second = world.tap_points.get(4).unwrap().clone();
+        let number = world.tap_points.next_number();
+        (second.name, second.ifindex) = ("eth1".into(), 3);
+        world.tap_points.set(number, second);
+        let mut findings = Findings::default();
+        for path in &talk {
+            let mut path = path.clone();
+            let came = path.hops.iter_mut().find(|hop| {
+                hop.interface == 4 && hop.direction == podtrace_ebpf::record::Direction::Ingress
+            });
+            if let Some(hop) = came {
+                hop.interface = number;
+            }
+            findings.add(&path, &world);
+        }
+        let found = findings.found(None, &world).findings;
+        found
+            .into_iter()
+            .map(|finding| finding.sentence)
+            .collect::<Vec<_>>()
+    };
+    insta::assert_snapshot!(shown(None).join("\n"));
+    // Both are ports of a bond.
+    assert!(shown(Some(9)).is_empty());
+}
