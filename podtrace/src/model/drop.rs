@@ -1,6 +1,9 @@
 //! Packets that a kernel dropped, as it tells them.
+use std::fmt::{self, Display};
+
 use serde::{Deserialize, Serialize};
 
+use super::ruleset::{Family, Ruleset, safe};
 use crate::{
     packet::{DecodeOptions, Framing, Packet},
     text::{hexadecimal, sanitize::sanitize},
@@ -34,9 +37,79 @@ pub struct KernelDrop {
     pub ethertype: u16,
     /// Its length in bytes, from its network header on.
     pub wire_len: u32,
+    /// What of a firewall dropped it, if that was traced.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rule: Option<Box<DropRule>>,
     /// Its first bytes from there on, [`DROP_BYTES`] at most.
     #[serde(with = "hexadecimal")]
     pub bytes: Vec<u8>,
+}
+
+/// The rule that dropped a packet, or the chain by its policy.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct DropRule {
+    /// The family of its table.
+    pub family: Family,
+    /// Its table.
+    pub table: String,
+    /// Its chain.
+    pub chain: String,
+    /// Its handle, as `nft -a` shows it; none if the policy of the chain dropped it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub handle: Option<u64>,
+    /// Its number in the chain, from 1, if it could be read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub number: Option<u32>,
+    /// What it says, if it could be read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub text: Option<String>,
+}
+
+/// `rule 7 "ip saddr 10.244.1.2 drop" in chain input of table inet podfw`
+impl Display for DropRule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.handle, self.number) {
+            (None, _) => f.write_str("the policy")?,
+            (_, Some(number)) => write!(f, "rule {number}")?,
+            (Some(handle), None) => write!(f, "rule handle {handle}")?,
+        }
+        if let Some(text) = &self.text {
+            write!(f, " \"{text}\"")?;
+        }
+        let (chain, family, table) = (&self.chain, self.family.as_str(), &self.table);
+        write!(f, " in chain {chain} of table {family} {table}")
+    }
+}
+
+impl DropRule {
+    /// Adds what is known of the rule.
+    pub fn look_up(&mut self, ruleset: &Ruleset) {
+        let chain = ruleset.chain(self.family, &self.table, &self.chain);
+        let mut rules = chain.into_iter().flat_map(|chain| &chain.rules);
+        if let Some(rule) = rules.find(|rule| Some(rule.handle) == self.handle) {
+            self.number = Some(rule.number);
+            self.text = Some(rule.text.clone());
+        }
+    }
+
+    /// Its size in memory, in bytes.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        let text = self.text.as_ref().map_or(0, String::capacity);
+        size_of::<Self>() + self.table.capacity() + self.chain.capacity() + text
+    }
+
+    fn make_safe(&mut self) {
+        let names = [
+            Some(&mut self.table),
+            Some(&mut self.chain),
+            self.text.as_mut(),
+        ];
+        for name in names.into_iter().flatten() {
+            *name = safe(name);
+        }
+    }
 }
 
 impl KernelDrop {
@@ -52,6 +125,7 @@ impl KernelDrop {
         Self {
             reason: self.reason.clone(),
             function: self.function.clone(),
+            rule: self.rule.clone(),
             bytes: Vec::new(),
             ..*self
         }
@@ -77,6 +151,18 @@ impl KernelDrop {
             || ["SOCKET_", "TCP_"].iter().any(begins_with)
     }
 
+    /// Whether a firewall dropped it.
+    #[must_use]
+    pub fn is_by_firewall(&self) -> bool {
+        let function = self.function.as_deref().unwrap_or_default();
+        match self.telling_reason() {
+            Some(reason) => reason == "NETFILTER_DROP",
+            None => ["nf_", "nft_", "ipt_", "ip6t_"]
+                .iter()
+                .any(|begin| function.starts_with(begin)),
+        }
+    }
+
     /// Whether a function of the network layer or of the firewall dropped it.
     fn is_by_network(&self) -> bool {
         let function = self.function.as_deref().unwrap_or_default();
@@ -89,6 +175,9 @@ impl KernelDrop {
     pub fn make_safe(&mut self) {
         for name in [&mut self.reason, &mut self.function].into_iter().flatten() {
             *name = sanitize(name);
+        }
+        if let Some(rule) = &mut self.rule {
+            rule.make_safe();
         }
         self.bytes.truncate(DROP_BYTES);
     }

@@ -6,6 +6,15 @@ use rtnetlink::{
     packet_route::RouteNetlinkMessage,
 };
 
+use crate::{
+    model::ruleset::Ruleset,
+    ruleset::{
+        answer,
+        message::{Message, messages},
+        trace::dropped,
+    },
+};
+
 use super::{
     links::{self, AddressPrefix, Link},
     tables::{self, Tables},
@@ -24,6 +33,17 @@ pub fn parse(bytes: &[u8]) -> (Tables, Vec<Link>) {
         rest = rest.get(len..).unwrap_or_default();
     }
     (found.tables, found.links)
+}
+
+/// Reads consecutive messages of nf_tables: rules, and traces of packets.
+#[must_use]
+pub fn parse_rules(bytes: &[u8]) -> Ruleset {
+    for message in messages(bytes) {
+        if let Message::Object(_, _, object) = message {
+            let _ = dropped(object);
+        }
+    }
+    answer::parse(bytes)
 }
 
 #[derive(Default)]

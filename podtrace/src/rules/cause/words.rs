@@ -125,7 +125,9 @@ impl Display for Cause {
                 reason,
                 function,
                 meaning,
+                ..
             } => kernel(f, reason, function.as_deref(), *meaning),
+            Self::FirewallRule { owner, rule } => write!(f, "dropped by {rule} of {owner}"),
             Self::Unknown { why, candidates } => unknown(f, *why, candidates),
         }
     }
