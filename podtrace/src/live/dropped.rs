@@ -8,6 +8,7 @@ use super::{
 use crate::{
     model::drop::{DROP_BYTES, DropRule, KernelDrop},
     probe::{ProbeError, drops::Drops},
+    ruleset::trace::TracedPacket,
     text::count::counted,
     update::Update,
 };
@@ -67,7 +68,7 @@ impl Halves {
 impl RuleDrop {
     /// Whether it is about this packet: both have its bytes at that time.
     fn is_of(&self, drop: &KernelDrop) -> bool {
-        let headers = &self.by.headers;
+        let headers = &self.by.packet.headers;
         let len = headers.len().min(drop.bytes.len());
         let is_equal = headers.get(..len) == drop.bytes.get(..len);
         self.netns == drop.netns && len > 0 && is_equal
@@ -87,14 +88,18 @@ impl RuleDrop {
     fn into_drop(self) -> KernelDrop {
         let rule = self.rule();
         let Self { ts_ns, netns, by } = self;
-        let mut bytes = by.headers;
+        let TracedPacket {
+            headers: mut bytes,
+            input,
+            output,
+        } = by.packet;
         bytes.truncate(DROP_BYTES);
         KernelDrop {
             ts_ns,
             reason: Some("NETFILTER_DROP".to_owned()),
             netns,
-            ifindex: if by.output == 0 { by.input } else { by.output },
-            came_by: by.input,
+            ifindex: if output == 0 { input } else { output },
+            came_by: input,
             wire_len: wire_len(&bytes),
             rule: Some(Box::new(rule)),
             bytes,
@@ -161,5 +166,85 @@ impl Tracer {
         });
         self.notify(lines.collect());
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{model::ruleset::Family, ruleset::trace::Traced};
+
+    const HEADERS: [u8; 28] = [
+        0x45, 0, 0, 84, 0, 7, 0, 0, 63, 1, 0, 0, 10, 244, 1, 2, 10, 244, 2, 2, 8, 0, 0, 0, 0, 1, 0,
+        1,
+    ];
+
+    fn drop_of(reason: &str, id: u8) -> KernelDrop {
+        let mut bytes = [&HEADERS[..], &[0; 56]].concat();
+        bytes[5] = id;
+        KernelDrop {
+            netns: 1,
+            reason: Some(reason.to_owned()),
+            bytes,
+            ..KernelDrop::default()
+        }
+    }
+
+    fn heard(id: u8) -> Heard {
+        let mut headers = HEADERS.to_vec();
+        headers[5] = id;
+        let packet = TracedPacket {
+            headers,
+            input: 3,
+            output: 4,
+        };
+        Heard::Dropped(RuleDrop {
+            ts_ns: 5,
+            netns: 1,
+            by: Traced {
+                family: Family::Ip,
+                table: "filter".to_owned(),
+                chain: "FORWARD".to_owned(),
+                handle: Some(id.into()),
+                packet,
+            },
+        })
+    }
+
+    fn handles(drops: &[KernelDrop]) -> Vec<Option<u64>> {
+        let rules = drops.iter().map(|drop| drop.rule.as_ref());
+        rules
+            .map(|rule| rule.and_then(|rule| rule.handle))
+            .collect()
+    }
+
+    #[test]
+    fn rule_and_drop_of_a_packet_join_whichever_comes_first() {
+        let mut halves = Halves::default();
+        let netfilter = |id| drop_of("NETFILTER_DROP", id);
+        // Other drops do not wait.
+        let joined = halves.join(vec![netfilter(1), drop_of("NO_SOCKET", 2)], vec![heard(3)]);
+        assert_eq!((joined.len(), handles(&joined)), (1, vec![None]));
+        let joined = halves.join(vec![netfilter(3)], vec![heard(1)]);
+        assert_eq!(handles(&joined), [Some(1), Some(3)]);
+        assert!(halves.join(Vec::new(), Vec::new()).is_empty());
+    }
+
+    #[test]
+    fn what_stays_alone_goes_on_alone() {
+        let mut halves = Halves::default();
+        assert!(
+            halves
+                .join(
+                    vec![drop_of("NETFILTER_DROP", 1)],
+                    vec![heard(2), Heard::Lost]
+                )
+                .is_empty()
+        );
+        let alone = halves.join(Vec::new(), Vec::new());
+        assert_eq!(handles(&alone), [None, Some(2)]);
+        let made = &alone[1];
+        assert_eq!((made.wire_len, made.ifindex, made.came_by), (84, 4, 3));
+        assert!(halves.has_lost && made.is_by_firewall());
     }
 }

@@ -37,7 +37,7 @@ const TRACED_MAX: usize = 4096;
 const LOOK: Duration = Duration::from_secs(5);
 /// The pause between two looks at the rules of one namespace is this many times what the last
 /// reading took, or more.
-const PAUSES: u32 = 20;
+const PAUSES: u32 = 100;
 const PAUSE_MIN: Duration = Duration::from_millis(300);
 /// Packets that the kernel traces in a second, for each namespace and what was asked for.
 const RATE: u64 = 1000;

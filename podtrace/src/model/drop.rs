@@ -66,23 +66,30 @@ pub struct DropRule {
     pub text: Option<String>,
 }
 
-/// `rule 7 "ip saddr 10.244.1.2 drop" in chain input of table inet podfw`
+/// `rule 7 of chain input of table inet podfw: ip saddr 10.244.1.2 drop`
 impl Display for DropRule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (self.handle, self.number) {
-            (None, _) => f.write_str("the policy")?,
-            (_, Some(number)) => write!(f, "rule {number}")?,
-            (Some(handle), None) => write!(f, "rule handle {handle}")?,
+        f.write_str(&self.place())?;
+        match &self.text {
+            Some(text) => write!(f, ": {text}"),
+            None => Ok(()),
         }
-        if let Some(text) = &self.text {
-            write!(f, " \"{text}\"")?;
-        }
-        let (chain, family, table) = (&self.chain, self.family.as_str(), &self.table);
-        write!(f, " in chain {chain} of table {family} {table}")
     }
 }
 
 impl DropRule {
+    /// `rule 7 of chain input of table inet podfw`
+    #[must_use]
+    pub fn place(&self) -> String {
+        let rule = match (self.handle, self.number) {
+            (None, _) => "the policy".to_owned(),
+            (_, Some(number)) => format!("rule {number}"),
+            (Some(handle), None) => format!("the rule with handle {handle}"),
+        };
+        let (chain, family, table) = (&self.chain, self.family.as_str(), &self.table);
+        format!("{rule} of chain {chain} of table {family} {table}")
+    }
+
     /// Adds what is known of the rule.
     pub fn look_up(&mut self, ruleset: &Ruleset) {
         let chain = ruleset.chain(self.family, &self.table, &self.chain);

@@ -11,7 +11,7 @@ use crate::{
     ruleset::{
         answer,
         message::{Message, messages},
-        trace::dropped,
+        trace::Reader,
     },
 };
 
@@ -38,9 +38,10 @@ pub fn parse(bytes: &[u8]) -> (Tables, Vec<Link>) {
 /// Reads consecutive messages of nf_tables: rules, and traces of packets.
 #[must_use]
 pub fn parse_rules(bytes: &[u8]) -> Ruleset {
+    let mut reader = Reader::default();
     for message in messages(bytes) {
-        if let Message::Object(_, _, object) = message {
-            let _ = dropped(object);
+        if let Message::Object(_, family, object) = message {
+            let _ = reader.take(family, object);
         }
     }
     answer::parse(bytes)

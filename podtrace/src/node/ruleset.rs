@@ -13,7 +13,7 @@ use crate::{
     ruleset::{
         answer::{Answers, ask_chains, ask_generation, ask_rules, generation},
         message::{Kind, Message, messages},
-        trace::{Traced, begin, dropped},
+        trace::{Reader, Traced, begin},
     },
 };
 
@@ -151,7 +151,10 @@ pub(crate) enum Told {
 }
 
 /// Traces of what is dropped in a network namespace; they end with this.
-pub(crate) struct Traces(TokioSocket);
+pub(crate) struct Traces {
+    socket: TokioSocket,
+    reader: Reader,
+}
 
 impl Traces {
     /// Makes the kernel trace the packets that any of the lists of tests chooses, or all: `rate` a
@@ -180,16 +183,22 @@ impl Traces {
         socket
             .socket_mut()
             .add_membership(TRACES.trailing_zeros() + 1)?;
-        Ok(Self(socket))
+        Ok(Self {
+            socket,
+            reader: Reader::default(),
+        })
     }
 
     /// What was dropped since; none when the kernel sends no more.
     pub(crate) async fn next(&mut self) -> Option<Vec<Told>> {
         let mut datagram = BytesMut::with_capacity(DATAGRAM_MAX);
-        match self.0.recv(&mut datagram).await {
+        let Self { socket, reader } = self;
+        match socket.recv(&mut datagram).await {
             Ok(()) => {
                 let dropped = messages(&datagram).filter_map(|message| match message {
-                    Message::Object(Kind::Trace, _, trace) => dropped(trace).map(Told::Dropped),
+                    Message::Object(Kind::Trace, family, trace) => {
+                        reader.take(family, trace).map(Told::Dropped)
+                    }
                     _ => None,
                 });
                 Some(dropped.collect())

@@ -43,7 +43,8 @@ pub struct Candidate<'a> {
     pub chain: &'a Chain,
     /// The rule; none for the policy.
     pub rule: Option<&'a Rule>,
-    /// Whether its conditions are all known and hold, and no rule before may have decided.
+    /// Whether all conditions that lead to it are known and hold; of a policy, whether no rule
+    /// before may have decided.
     pub is_certain: bool,
 }
 
@@ -94,7 +95,8 @@ pub fn candidates<'a>(ruleset: &'a Ruleset, hook: Hook, asked: &Asked<'_>) -> Ve
         };
         let end = walk.follow(base, DEPTH_MAX, true);
         if end == End::Open && base.base.is_some_and(|base| base.drops) {
-            walk.find(base, None, true);
+            let is_certain = walk.is_certain;
+            walk.find(base, None, is_certain);
         }
     }
     found
@@ -194,7 +196,7 @@ impl<'a> Walk<'a, '_> {
             base: self.base,
             chain,
             rule,
-            is_certain: is_sure && self.is_certain && !self.ruleset.is_cut && self.left > 0,
+            is_certain: is_sure && !self.ruleset.is_cut && self.left > 0,
         });
     }
 }

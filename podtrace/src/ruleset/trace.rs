@@ -1,10 +1,12 @@
 //! Traces of packets: what makes the kernel trace them, and what it says of those that it drops.
+use std::collections::HashMap;
+
 use rtnetlink::packet_core::{NLM_F_ACK, NLM_F_CREATE, NLM_F_EXCL, NLM_F_REQUEST};
 
 use super::{
     answer::family,
     expression::{Verdict, decided},
-    message::{Kind, Request, attribute, long_number, number, put, put_nested, text},
+    message::{Kind, Request, attribute, long_number, put, put_nested, text},
 };
 use crate::model::ruleset::{Family, Test};
 
@@ -22,11 +24,28 @@ const ACCEPT: u32 = 1;
 const META_NFPROTO: u32 = 15;
 const META_L4PROTO: u32 = 16;
 const META_NFTRACE: u32 = 12;
+/// `NFTA_TRACE_TABLE` and others.
+const TABLE: u16 = 1;
+const CHAIN: u16 = 2;
+const HANDLE: u16 = 3;
+const KIND: u16 = 4;
+const VERDICT: u16 = 5;
+const ID: u16 = 6;
+const NETWORK_HEADER: u16 = 8;
+const TRANSPORT_HEADER: u16 = 9;
+const INPUT: u16 = 10;
+const OUTPUT: u16 = 12;
+const POLICY_VERDICT: u16 = 16;
+/// `NF_DROP`.
+const DROP: u32 = 0;
 /// `NFT_TRACETYPE_POLICY`, `_RULE`.
 const POLICY: u32 = 1;
 const RULE: u32 = 3;
 /// Register 1 of 16 bytes.
 const REGISTER: u32 = 1;
+
+/// Upper bound of the packets on their way through a hook whose headers are known.
+const PACKETS_MAX: usize = 1024;
 
 /// What a trace says of a packet that is dropped.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,33 +55,62 @@ pub(crate) struct Traced {
     pub(crate) chain: String,
     /// The rule's handle; none if the chain's policy drops it.
     pub(crate) handle: Option<u64>,
-    /// The headers of the packet, from that of its network on.
+    pub(crate) packet: TracedPacket,
+}
+
+/// A packet as a trace shows it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct TracedPacket {
+    /// Its headers, from that of its network on.
     pub(crate) headers: Vec<u8>,
     /// The indices of the interfaces that it came in by and leaves by; 0 for none.
     pub(crate) input: u32,
     pub(crate) output: u32,
 }
 
-/// What a trace says, if it is about the end of a packet.
-pub(crate) fn dropped(trace: &[u8]) -> Option<Traced> {
-    let get = |kind| attribute(trace, kind);
-    let of = |kind| number(get(kind)?);
-    let handle = match of(4)? {
-        RULE if decided(get(5)?) == Some(Verdict::Drop) => Some(long_number(get(3)?)?),
-        POLICY if of(16) == Some(0) => None,
-        _ => return None,
-    };
-    let headers = [8, 9].map(|kind| get(kind).unwrap_or_default());
-    let number = of(15).and_then(|number| u8::try_from(number).ok());
-    Some(Traced {
-        family: number.and_then(family)?,
-        table: text(get(1)?),
-        chain: text(get(2)?),
-        handle,
-        headers: headers.concat(),
-        input: of(10).unwrap_or_default(),
-        output: of(12).unwrap_or_default(),
-    })
+/// Reads traces, which show the packet only where its way through a hook begins.
+#[derive(Default)]
+pub(crate) struct Reader {
+    packets: HashMap<u32, TracedPacket>,
+}
+
+impl Reader {
+    /// What a trace of a table of this family says, if it is about the end of a packet.
+    pub(crate) fn take(&mut self, number: u8, trace: &[u8]) -> Option<Traced> {
+        let get = |kind| attribute(trace, kind);
+        let of = |kind| super::message::number(get(kind)?);
+        let id = of(ID)?;
+        let headers = [NETWORK_HEADER, TRANSPORT_HEADER].map(|kind| get(kind).unwrap_or_default());
+        if !headers[0].is_empty() {
+            if self.packets.len() >= PACKETS_MAX {
+                self.packets.clear();
+            }
+            let packet = TracedPacket {
+                headers: headers.concat(),
+                input: of(INPUT).unwrap_or_default(),
+                output: of(OUTPUT).unwrap_or_default(),
+            };
+            self.packets.insert(id, packet);
+        }
+        let handle = match of(KIND)? {
+            RULE if decided(get(VERDICT)?) == Some(Verdict::Drop) => {
+                Some(long_number(get(HANDLE)?)?)
+            }
+            RULE => return None,
+            POLICY if of(POLICY_VERDICT) == Some(DROP) => None,
+            _ => {
+                self.packets.remove(&id);
+                return None;
+            }
+        };
+        Some(Traced {
+            family: family(number)?,
+            table: text(get(TABLE)?),
+            chain: text(get(CHAIN)?),
+            handle,
+            packet: self.packets.remove(&id)?,
+        })
+    }
 }
 
 /// Makes the kernel trace packets, for as long as the socket lives that sends this: those that
@@ -191,4 +239,47 @@ fn put_expression(list: &mut Vec<u8>, name: &str, data: &[u8]) {
     put(&mut expression, 1, &[name.as_bytes(), b"\0"].concat());
     put_nested(&mut expression, 2, data);
     put_nested(list, 1, &expression);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ruleset::message::{Message, messages};
+
+    /// The traces of Linux 6.18 of an echo request that the policy of a chain dropped.
+    const TRACES: &[u8] = include_bytes!("traces.bin");
+
+    fn traced(bytes: &[u8]) -> Vec<Traced> {
+        let mut reader = Reader::default();
+        let traces = messages(bytes).filter_map(|message| match message {
+            Message::Object(Kind::Trace, family, trace) => reader.take(family, trace),
+            _ => None,
+        });
+        traces.collect()
+    }
+
+    #[test]
+    fn policy_that_drops_is_told_with_the_packet() {
+        let traced = traced(TRACES);
+        let [by] = &traced[..] else {
+            panic!("{traced:?}");
+        };
+        assert_eq!((by.family, by.handle), (Family::Ip, None));
+        assert_eq!((by.table.as_str(), by.chain.as_str()), ("f", "FORWARD"));
+        let TracedPacket {
+            headers,
+            input,
+            output,
+        } = &by.packet;
+        assert_eq!((*input, *output, headers.len()), (3, 4, 40));
+        // From 10.244.1.2, and an echo request.
+        assert_eq!((&headers[12..16], headers[20]), (&[10, 244, 1, 2][..], 8));
+    }
+
+    #[test]
+    fn what_is_cut_tells_nothing() {
+        for len in 0..TRACES.len() {
+            assert!(traced(&TRACES[..len]).is_empty());
+        }
+    }
 }

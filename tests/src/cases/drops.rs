@@ -75,7 +75,7 @@ fn send(client: &LabPod, to: IpAddr) {
 }
 
 /// The paths from a replay of a recording.
-fn replayed(file: &std::path::Path) -> Vec<Value> {
+pub(super) fn replayed(file: &std::path::Path) -> Vec<Value> {
     let replay = podtrace()
         .args(["replay", "-o", "json"])
         .arg(file)

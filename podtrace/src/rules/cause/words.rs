@@ -127,7 +127,13 @@ impl Display for Cause {
                 meaning,
                 ..
             } => kernel(f, reason, function.as_deref(), *meaning),
-            Self::FirewallRule { owner, rule } => write!(f, "dropped by {rule} of {owner}"),
+            Self::FirewallRule { owner, rule } => {
+                write!(f, "dropped by {} of {owner}", rule.place())?;
+                match &rule.text {
+                    Some(text) => write!(f, ": {text}"),
+                    None => Ok(()),
+                }
+            }
             Self::Unknown { why, candidates } => unknown(f, *why, candidates),
         }
     }
