@@ -118,7 +118,7 @@ proptest! {
     fn what_is_traced_is_what_rules_say(port: u16, octets: [u8; 4]) {
         let prefix = crate::model::subnet::AddressPrefix { address: octets.into(), len: 32 };
         let tests = vec![Test::Source(prefix), Test::Protocol(6), Test::DestinationPort(port, port)];
-        let bytes = crate::ruleset::trace::begin("t", &[tests.clone()], 5);
+        let bytes = crate::ruleset::trace::begin("t", std::slice::from_ref(&tests), 5);
         let rules = messages(&bytes).filter_map(|message| match message {
             Message::Object(Kind::NewRule, _, object) => {
                 let list = attribute(object, RULE_EXPRESSIONS).unwrap();

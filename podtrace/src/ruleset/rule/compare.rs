@@ -38,7 +38,11 @@ impl Reader {
                 self.unknown(format!("ct state {states}"));
             }
             _ => {
-                let (name, sign) = (self.name(&loaded), sign(op));
+                let sign = match loaded.mask {
+                    Some(_) => sign_or_equal(op),
+                    None => sign(op),
+                };
+                let name = self.name(&loaded);
                 // Numbers are in the order of the processor.
                 let value = hex(&reversed(value));
                 self.unknown(format!("{name} {sign}{value}"));
