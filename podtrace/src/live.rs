@@ -8,6 +8,7 @@ mod diagnostics;
 mod dropped;
 mod end;
 pub(crate) mod firewalls;
+mod flow_states;
 mod follow;
 mod names;
 mod options;
@@ -50,6 +51,7 @@ use diagnostics::Diagnostics;
 use dropped::Halves;
 pub(crate) use end::Missing;
 use firewalls::Firewalls;
+use flow_states::FlowStates;
 use names::Awaited;
 pub(crate) use options::{Begin, Outlets, TraceOptions};
 pub(crate) use progress::Foot;
@@ -88,6 +90,8 @@ pub(crate) struct Tracer {
     drops: Option<Drops>,
     /// The rules by which firewalls drop.
     firewalls: Firewalls,
+    /// What is known of the flows of what they drop.
+    flow_states: FlowStates,
     /// Drops and rules that belong together.
     halves: Halves,
     sources: Sources,

@@ -218,6 +218,7 @@ impl<'a> Question<'a> {
                     let rules = step.candidates.into_iter();
                     let rules = rules.filter(|candidate| candidate.contains("firewall rules"));
                     verdict.evidence.extend(rules);
+                    verdict.evidence.extend(self.tracked(drop));
                     verdict.evidence.extend(self.unread(drop.netns));
                 }
             }

@@ -124,6 +124,7 @@ impl Tracer {
     /// Takes over what the kernel has dropped by now: before paths end that it is about.
     pub(super) fn take_drops(&mut self) {
         let mut drops = self.drops.as_mut().map(Drops::take).unwrap_or_default();
+        self.flow_states.add_to(&mut drops);
         let firewalls = drops.iter().filter(|drop| drop.is_by_firewall());
         let firewalls: BTreeSet<u64> = firewalls.map(|drop| drop.netns).collect();
         for netns in firewalls {

@@ -40,9 +40,42 @@ pub struct KernelDrop {
     /// What of a firewall dropped it, if that was traced.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rule: Option<Box<DropRule>>,
+    /// What connection tracking knew of its flow, if it was asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tracked: Option<Tracked>,
     /// Its first bytes from there on, [`DROP_BYTES`] at most.
     #[serde(with = "hexadecimal")]
     pub bytes: Vec<u8>,
+}
+
+/// What connection tracking knows of a flow.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Tracked {
+    /// Whether it has the flow.
+    pub is_known: bool,
+    /// Whether it has seen a reply.
+    pub has_reply: bool,
+    /// Whether it translates its addresses or ports.
+    pub is_translated: bool,
+}
+
+/// What that means for a packet that a firewall has dropped.
+impl Display for Tracked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !self.is_known {
+            return f.write_str("connection tracking has no entry of the flow: NEW, or INVALID");
+        }
+        f.write_str("connection tracking has the flow")?;
+        f.write_str(match self.has_reply {
+            true => ", with a reply",
+            false => ", UNREPLIED",
+        })?;
+        f.write_str(match self.is_translated {
+            true => ", and translates it",
+            false => "",
+        })
+    }
 }
 
 /// The rule that dropped a packet, or the chain by its policy.

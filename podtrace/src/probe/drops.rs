@@ -140,6 +140,7 @@ impl Drops {
                 ethertype: dropped.ethertype,
                 wire_len: dropped.wire_len,
                 rule: None,
+                tracked: None,
                 bytes: bytes[..bytes.len().min(DROP_BYTES)].to_vec(),
             });
         }

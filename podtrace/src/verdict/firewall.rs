@@ -6,6 +6,7 @@ use crate::{
     rules::{
         Cause,
         firewall::{Asked, candidates, describe},
+        route,
     },
 };
 
@@ -29,6 +30,7 @@ impl<'a> Question<'a> {
         let owner = here.next().map(|point| self.world.owner_of(point));
         let owner = owner.map_or_else(|| format!("netns:{}", drop.netns), |name| name.to_string());
         self.conclude(verdict, Cause::FirewallRule { owner, rule }, false);
+        verdict.evidence.extend(self.tracked(drop));
     }
 
     /// The rules that could have dropped it on a step. `netns`: the namespace that it was dropped
@@ -45,6 +47,17 @@ impl<'a> Question<'a> {
             found.extend(hooks.flat_map(|hook| candidates(ruleset, *hook, &asked)));
         }
         describe(found)
+    }
+
+    /// What connection tracking knew of the flow, and whether it was full.
+    pub(super) fn tracked(&self, drop: &KernelDrop) -> Vec<String> {
+        let flow = drop.tracked.map(|tracked| tracked.to_string());
+        let full = self
+            .state
+            .and_then(|state| route::full_conntrack(state.at.space));
+        let full =
+            full.map(|(count, max)| format!("connection tracking has {count} of {max} entries"));
+        flow.into_iter().chain(full).collect()
     }
 
     /// What of the firewall in a namespace is not read.

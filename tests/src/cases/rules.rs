@@ -42,9 +42,9 @@ fn faults(lab: &Lab) -> [Fault<'_>; 5] {
         Fault {
             netns: &node.netns,
             breaks: "nft add table ip nodefw
-                     nft add chain ip nodefw fwd { type filter hook forward priority 0 ; policy drop ; }",
+                     nft add chain ip nodefw crossing { type filter hook forward priority 0 ; policy drop ; }",
             mends: "nft delete table ip nodefw",
-            chain: "chain fwd of table ip nodefw",
+            chain: "chain crossing of table ip nodefw",
             words: "policy",
         },
         Fault {

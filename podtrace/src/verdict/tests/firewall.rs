@@ -2,7 +2,7 @@
 use super::*;
 use crate::{
     model::{
-        drop::DropRule,
+        drop::{DropRule, Tracked},
         ruleset::{Action, Base, Chain, Condition, Family, Hook, Rule, Ruleset, Test},
     },
     update::Update,
@@ -96,6 +96,24 @@ fn what_is_not_read_is_said() {
     let verdict = verdict(&dropped(3).path(), &filtered(Hook::Forward, Vec::new())).unwrap();
     let evidence = verdict.evidence.join("\n");
     assert!(evidence.contains("legacy iptables is in use"), "{evidence}");
+}
+
+#[test]
+fn state_of_the_flow_is_evidence() {
+    let world = filtered(Hook::Forward, Vec::new());
+    let mut path = dropped(3).path();
+    let known = Tracked {
+        is_known: true,
+        ..Tracked::default()
+    };
+    for (tracked, words) in [
+        (Tracked::default(), "NEW, or INVALID"),
+        (known, "UNREPLIED"),
+    ] {
+        path.dropped.as_mut().unwrap().by.tracked = Some(tracked);
+        let evidence = verdict(&path, &world).unwrap().evidence.join("; ");
+        assert!(evidence.contains(words), "{evidence}");
+    }
 }
 
 #[test]
