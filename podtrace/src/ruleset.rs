@@ -10,5 +10,3 @@ pub(crate) mod message;
 mod prune;
 mod rule;
 pub(crate) mod trace;
-
-pub(crate) use prune::prune;

@@ -5,7 +5,8 @@ use rtnetlink::packet_core::{NLM_F_DUMP, NLM_F_REQUEST};
 
 use super::{
     message::{Kind, Message, Request, attribute, long_number, messages, number, text},
-    prune, rule,
+    prune::prune,
+    rule,
 };
 use crate::model::ruleset::{Base, Chain, Family, Hook, Rule, Ruleset, safe};
 

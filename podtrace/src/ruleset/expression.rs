@@ -1,5 +1,8 @@
 //! The expressions of rules (linux/netfilter/nf_tables.h).
-use super::message::{attribute, attributes, number, text};
+use super::{
+    fields::meta_name,
+    message::{attribute, attributes, number, text},
+};
 
 /// The verdicts of netfilter, and those of nf_tables beside them.
 const DROP: i32 = 0;
@@ -110,7 +113,7 @@ fn expression<'a>(name: &str, data: &'a [u8]) -> Option<Expression<'a>> {
         },
         "meta" => match at(1) {
             Some(to) => Expression::Meta { to, key: of(2)? },
-            None => Expression::Statement(format!("meta {} set", super::rule::meta_name(of(2)?))),
+            None => Expression::Statement(format!("meta {} set", meta_name(of(2)?))),
         },
         "ct" => Expression::Connection {
             to: at(1)?,

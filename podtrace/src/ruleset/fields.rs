@@ -77,6 +77,45 @@ const MESSAGE: &[Row] = &[
 ];
 const TCP_FLAGS: [&str; 8] = ["fin", "syn", "rst", "psh", "ack", "urg", "ecn", "cwr"];
 
+/// `enum nft_meta_keys`, as `nft` names them.
+const META: [&str; 35] = [
+    "length",
+    "protocol",
+    "priority",
+    "mark",
+    "iif",
+    "oif",
+    "iifname",
+    "oifname",
+    "iiftype",
+    "oiftype",
+    "skuid",
+    "skgid",
+    "nftrace",
+    "rtclassid",
+    "secmark",
+    "nfproto",
+    "l4proto",
+    "ibrname",
+    "obrname",
+    "pkttype",
+    "cpu",
+    "iifgroup",
+    "oifgroup",
+    "cgroup",
+    "random",
+    "ipsec",
+    "iifkind",
+    "oifkind",
+    "ibrpvid",
+    "ibrvproto",
+    "time",
+    "day",
+    "hour",
+    "sdif",
+    "sdifname",
+];
+
 impl Header {
     /// Its field at an offset.
     pub(super) fn field(self, offset: u32) -> Option<Field> {
@@ -220,4 +259,9 @@ fn decimal(bytes: &[u8]) -> String {
 pub(super) fn hex(bytes: &[u8]) -> String {
     let digits = bytes.iter().map(|byte| format!("{byte:02x}"));
     format!("0x{}", digits.collect::<String>())
+}
+
+/// The name of a key of `meta`.
+pub(super) fn meta_name(key: u32) -> &'static str {
+    META.get(key as usize).copied().unwrap_or("?")
 }

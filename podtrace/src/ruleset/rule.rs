@@ -4,7 +4,7 @@ mod xtables;
 
 use super::{
     expression::{Expression, Verdict, expressions},
-    fields::{Header, hex},
+    fields::{Header, hex, meta_name},
 };
 use crate::model::ruleset::{Action, Condition, Family, Rule, Test, safe};
 
@@ -12,44 +12,7 @@ use crate::model::ruleset::{Action, Condition, Family, Rule, Test, safe};
 const AT_MOST: u32 = 3;
 const AT_LEAST: u32 = 5;
 const SIGNS: [&str; 6] = ["", "!= ", "< ", "<= ", "> ", ">= "];
-/// `enum nft_meta_keys` and `enum nft_ct_keys`, as `nft` names them.
-const META: [&str; 35] = [
-    "length",
-    "protocol",
-    "priority",
-    "mark",
-    "iif",
-    "oif",
-    "iifname",
-    "oifname",
-    "iiftype",
-    "oiftype",
-    "skuid",
-    "skgid",
-    "nftrace",
-    "rtclassid",
-    "secmark",
-    "nfproto",
-    "l4proto",
-    "ibrname",
-    "obrname",
-    "pkttype",
-    "cpu",
-    "iifgroup",
-    "oifgroup",
-    "cgroup",
-    "random",
-    "ipsec",
-    "iifkind",
-    "oifkind",
-    "ibrpvid",
-    "ibrvproto",
-    "time",
-    "day",
-    "hour",
-    "sdif",
-    "sdifname",
-];
+/// `enum nft_ct_keys`, as `nft` names them.
 const CONNECTION: [&str; 8] = [
     "state",
     "direction",
@@ -80,11 +43,6 @@ const L4PROTO: u32 = 16;
 /// `ETH_P_IP` and `ETH_P_IPV6`; `NFPROTO_IPV4` and `NFPROTO_IPV6`.
 const IPV4: [&[u8]; 2] = [&[8, 0], &[2]];
 const IPV6: [&[u8]; 2] = [&[0x86, 0xdd], &[10]];
-
-/// The name of a key of `meta`.
-pub(super) fn meta_name(key: u32) -> &'static str {
-    META.get(key as usize).copied().unwrap_or("?")
-}
 
 /// What a register holds.
 #[derive(Clone, Debug)]

@@ -1,12 +1,12 @@
 //! What a rule compares.
 use super::{
     IIF, IIFNAME, IPV4, IPV6, L4PROTO, Loaded, NFPROTO, OIF, OIFNAME, PROTOCOL, Reader, STATES,
-    What, meta_name, reversed, sign,
+    What, reversed, sign,
 };
 use crate::{
     model::ruleset::Test,
     ruleset::{
-        fields::{Header, flags, hex, protocol},
+        fields::{Header, flags, hex, meta_name, protocol},
         message::text,
     },
 };
