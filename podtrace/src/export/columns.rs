@@ -160,8 +160,8 @@ pub const COLUMNS: &[Column] = &[
     column!(hop.wire_segments),
     column!(dropped.reason),
     column!(dropped.function),
-    column!(dropped.rule),
     column!(dropped.device),
     column!(dropped.pod),
     column!(dropped.node),
+    column!(dropped.rule),
 ];
