@@ -12,6 +12,7 @@ mod lab;
 mod mistakes;
 mod parse;
 mod replay;
+mod rules;
 mod screen;
 mod topology;
 

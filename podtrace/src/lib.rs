@@ -33,6 +33,7 @@ pub mod probe;
 pub mod projection;
 pub mod replay;
 pub mod rules;
+mod ruleset;
 pub mod schema;
 pub mod select;
 pub mod session;

@@ -7,6 +7,8 @@ mod cluster;
 mod diagnostics;
 mod dropped;
 mod end;
+pub(crate) mod firewalls;
+mod flow_states;
 mod follow;
 mod names;
 mod options;
@@ -46,7 +48,10 @@ use crate::{
     update::Update,
 };
 use diagnostics::Diagnostics;
+use dropped::Halves;
 pub(crate) use end::Missing;
+use firewalls::Firewalls;
+use flow_states::FlowStates;
 use names::Awaited;
 pub(crate) use options::{Begin, Outlets, TraceOptions};
 pub(crate) use progress::Foot;
@@ -83,6 +88,12 @@ pub(crate) struct Tracer {
     batches: mpsc::Receiver<Batch>,
     /// What the kernel drops, if it tells.
     drops: Option<Drops>,
+    /// The rules by which firewalls drop.
+    firewalls: Firewalls,
+    /// What is known of the flows of what they drop.
+    flow_states: FlowStates,
+    /// Drops and rules that belong together.
+    halves: Halves,
     sources: Sources,
     sampling: Sampling,
     pipeline: Pipeline,
@@ -201,6 +212,10 @@ impl Tracer {
     /// Brings taps and names in step with a scan; returns the notices about it.
     fn apply(&mut self, scan: Scan) -> anyhow::Result<Vec<String>> {
         let since_ns = scan.snapshot.time.steady_until_ns;
+        let found = scan.targets.iter();
+        for netns in found.filter_map(|target| target.netns.as_ref()) {
+            self.firewalls.add(netns, false);
+        }
         let found = self.awaited.learn_snapshot(&scan.snapshot);
         let mut notices = self.change_taps(|taps, reporter| taps.apply(scan, reporter))?;
         notices.extend(found);

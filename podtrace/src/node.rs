@@ -6,6 +6,7 @@ pub mod discover;
 pub mod links;
 pub mod pod_table;
 pub mod processes;
+pub(crate) mod ruleset;
 mod settings;
 pub mod tables;
 pub mod target;

@@ -24,6 +24,13 @@ pub const ATTACH: &[Capability] = &[
     CAP_NET_ADMIN,
     CAP_BPF,
 ];
+/// To read the rules of firewalls, and to trace them.
+pub const RULES: &[Capability] = &[
+    CAP_SYS_ADMIN,
+    CAP_SYS_PTRACE,
+    CAP_DAC_READ_SEARCH,
+    CAP_NET_ADMIN,
+];
 /// To watch the sockets of new pods, and to read counters: before Linux 5.19 each call
 /// of bpf(2) takes `CAP_BPF`.
 pub const WATCH: &[Capability] = &[CAP_NET_ADMIN, CAP_BPF];

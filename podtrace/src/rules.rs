@@ -5,6 +5,7 @@
 //! nodes as they are.
 pub mod advice;
 pub mod cause;
+pub mod firewall;
 pub mod link;
 pub mod route;
 pub mod tunnel;

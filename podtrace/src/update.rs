@@ -14,6 +14,7 @@ use crate::{
         drop::KernelDrop,
         loss::Loss,
         pod::Pod,
+        ruleset::Ruleset,
         snapshot::{NewCgroup, Snapshot},
         start::Start,
         tap::is_zero,
@@ -98,6 +99,8 @@ pub enum Update {
         /// The packets, in about the order of their times.
         drops: Vec<KernelDrop>,
     },
+    /// The rules of a namespace's firewall that may drop packets have changed, or are known now.
+    Ruleset(Arc<Ruleset>),
     /// How many changes of the nodes there have been.
     Changes {
         /// Number of changes.
@@ -182,6 +185,7 @@ impl Update {
             | Self::TapPoint { .. }
             | Self::Removed { .. }
             | Self::Runtime { .. }
+            | Self::Ruleset(_)
             | Self::Changes { .. }
             | Self::Topology(_)
             | Self::Notice { .. } => {}
@@ -212,6 +216,7 @@ impl Update {
                     Arc::make_mut(facts).make_safe();
                 }
             }
+            Self::Ruleset(ruleset) => Arc::make_mut(ruleset).make_safe(),
             Self::Notice { text } => *text = sanitize(text),
             _ => {}
         }

@@ -5,6 +5,7 @@
 //! facts decide where the next hop is; a cause that they do not show is unknown, with what
 //! podtrace does not see as candidates.
 mod answered;
+mod firewall;
 mod question;
 pub mod reasons;
 mod step;
@@ -155,15 +156,18 @@ impl<'a> Question<'a> {
             return Step::default();
         };
         let (mut candidates, mut is_doubtful) = (Vec::new(), false);
+        let mut filtered = Vec::new();
         for _ in 0..STEPS_MAX {
             let mut step = state.step(self.view);
             candidates.append(&mut step.candidates);
+            filtered.append(&mut step.filtered);
             is_doubtful |= step.is_doubtful;
             let untapped = step.next.filter(|next| !self.is_tapped(next));
             match untapped.filter(|_| step.cause.is_none()) {
                 Some(next) => state = next,
                 None => {
                     step.candidates = candidates;
+                    step.filtered = filtered;
                     step.is_doubtful = is_doubtful;
                     return step;
                 }
@@ -183,11 +187,12 @@ impl<'a> Question<'a> {
             verdict.evidence.push(self.describe(drop));
         }
         match (step.cause, drop) {
+            (_, Some(by)) if by.rule.is_some() => self.ruled(verdict, by),
             (Some(cause), Some(_)) if may_be(cause.name()) => {
                 self.conclude(verdict, cause, false);
             }
             // A drop without a reason speaks against nothing.
-            (Some(cause), Some(_)) if named.is_none() => {
+            (Some(cause), Some(by)) if named.is_none() && !by.is_by_firewall() => {
                 let is_doubtful = step.is_doubtful || is_answered(&cause);
                 self.conclude(verdict, cause, is_doubtful);
             }
@@ -197,17 +202,24 @@ impl<'a> Question<'a> {
                 self.conclude(verdict, Cause::NoListener { owner }, false);
             }
             (_, Some(drop)) => {
+                let rules = match drop.is_by_firewall() {
+                    true => self.rules(&step.filtered, Some(drop.netns)),
+                    false => Vec::new(),
+                };
                 let cause = Cause::Kernel {
                     reason: drop.reason.clone().unwrap_or_default(),
                     function: drop.function.clone(),
                     meaning: meaning.map(|reason| reason.meaning),
+                    rules,
                 };
                 self.conclude(verdict, cause, false);
                 verdict.advice = meaning.and_then(|reason| reason.advice).map(Into::into);
-                if meaning.is_some_and(|reason| reason.is_firewall()) {
+                if drop.is_by_firewall() {
                     let rules = step.candidates.into_iter();
                     let rules = rules.filter(|candidate| candidate.contains("firewall rules"));
                     verdict.evidence.extend(rules);
+                    verdict.evidence.extend(self.tracked(drop));
+                    verdict.evidence.extend(self.unread(drop.netns));
                 }
             }
             (Some(cause), None) => {
@@ -220,7 +232,11 @@ impl<'a> Question<'a> {
             }
             (None, None) => match self.duplicates() {
                 Some(cause) => self.conclude(verdict, cause, true),
-                None => verdict.cause = unknown(self.lacking(), step.candidates),
+                None => {
+                    let rules = self.rules(&step.filtered, None);
+                    let candidates = step.candidates.into_iter().chain(rules);
+                    verdict.cause = unknown(self.lacking(), candidates.collect());
+                }
             },
         }
     }

@@ -16,12 +16,16 @@ use crate::{
         event::TapPoints,
         facts::NodeFacts,
         origin::Origin,
+        ruleset::Ruleset,
         snapshot::Snapshot,
         tap_point::{Role, TapPoint},
     },
     packet::Mac,
     update::Update,
 };
+
+/// Upper bound of the namespaces whose rules are known.
+pub(crate) const RULESETS_MAX: usize = 1024;
 
 /// The state of the traced nodes.
 #[derive(Debug, Default)]
@@ -46,6 +50,8 @@ pub struct World {
     stations: Map<Mac, Option<usize>>,
     /// What decides the way of packets on the nodes, by their numbers.
     pub facts: BTreeMap<usize, Arc<NodeFacts>>,
+    /// The rules of firewalls that may drop packets, by the ids of their namespaces.
+    pub rulesets: BTreeMap<u64, Arc<Ruleset>>,
     /// UTC nanoseconds at zero of the clock of events and updates.
     pub epoch_ns: i128,
 }
@@ -134,6 +140,13 @@ impl World {
                 let facts = topology.facts.iter();
                 self.facts
                     .extend(facts.map(|facts| (facts.node, Arc::clone(facts))));
+            }
+            Update::Ruleset(ruleset) => {
+                self.rulesets.insert(ruleset.netns, Arc::clone(ruleset));
+                // Ids grow: the first is the oldest.
+                if self.rulesets.len() > RULESETS_MAX {
+                    self.rulesets.pop_first();
+                }
             }
             Update::Changes { count } => self.identities.record_changes(origin.session, *count),
             Update::Start(_)

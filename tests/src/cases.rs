@@ -28,6 +28,7 @@ mod privileges;
 mod program;
 mod refused;
 mod roads;
+mod rules;
 mod runtime;
 mod runtime_outages;
 mod scan;

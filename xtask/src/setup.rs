@@ -34,6 +34,7 @@ const PACKAGES: &[(&str, &str)] = &[
 const TEST_PACKAGES: &[(&str, &str)] = &[
     ("iproute2", "tc"),
     ("ethtool", "ethtool"),
+    ("nftables", "nft"),
     ("tcpdump", "tcpdump"),
     ("tshark", "tshark"),
     ("zstd", "zstd"),

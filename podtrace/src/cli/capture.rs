@@ -7,6 +7,7 @@ use podtrace_ebpf::config::SNAPLEN_DEFAULT;
 use super::{
     Color, Format, HabitArgs, ScreenArgs, TimeStyle,
     parse::{count, duration, interface, mebibytes, number, port, rate, share, snaplen},
+    rules::RulesArgs,
 };
 use crate::model::tap_name::TapName;
 
@@ -50,6 +51,9 @@ pub struct CaptureArgs {
     /// Which kernel features are used.
     #[command(flatten)]
     pub kernel: KernelArgs,
+    /// Which rules drop packets.
+    #[command(flatten)]
+    pub rules: RulesArgs,
     /// Exit with status 4 if events were lost, not recorded or not shown, or if interfaces were
     /// not traced or only in part
     #[arg(long)]

@@ -29,6 +29,7 @@ use crate::{
         Begin, Foot, Missing, Outlets, TraceOptions, Tracer,
         children::end_children,
         closer,
+        firewalls::TraceRules,
         sampling::Sampling,
         sources::SourceOptions,
         workload::{Workload, exit_code},
@@ -191,6 +192,10 @@ pub(super) fn follow(
         },
         headers_only: capture.load.headers_only,
         drops: !capture.load.no_drops,
+        trace_rules: capture
+            .rules
+            .trace_rules
+            .then(|| TraceRules::of(&chosen.expression, &capture.vxlan_port)),
         cpu_limit: capture.load.cpu_limit,
         sampling: Sampling::new(capture.load.sample.unwrap_or(1), capture.load.max_rate),
         diagnostics: capture.verbose > 0,

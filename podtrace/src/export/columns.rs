@@ -163,4 +163,5 @@ pub const COLUMNS: &[Column] = &[
     column!(dropped.device),
     column!(dropped.pod),
     column!(dropped.node),
+    column!(dropped.rule),
 ];

@@ -211,6 +211,7 @@ fn row_is_as_documented() {
     drop_device: -
     drop_pod: -
     drop_node: -
+    drop_rule: -
     ");
 }
 

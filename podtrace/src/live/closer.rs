@@ -20,6 +20,8 @@ const CAPABILITIES: u32 = 0x2008_0522;
 /// More descriptors than podtrace can have: two for each interface that it has room for,
 /// and some.
 const DESCRIPTORS: libc::c_int = 4 * 65_536;
+/// Standard input, output and error.
+const STANDARD: libc::c_int = 3;
 /// Closing anything but a link takes no longer.
 const QUICK: Duration = Duration::from_millis(1);
 const PAUSE_MAX: Duration = Duration::from_millis(50);
@@ -64,8 +66,20 @@ fn wait_for_the_end(podtrace: i32) -> ! {
         libc::syscall(libc::SYS_capset, header.as_ptr(), none.as_ptr());
         libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
         while libc::poll(&raw mut end, 1, -1) < 1 {}
+        (0..STANDARD).for_each(close);
+        // With them go the tables by which rules were traced.
+        (0..DESCRIPTORS).filter(is_socket).for_each(close);
         (0..DESCRIPTORS).for_each(close);
         libc::_exit(0)
+    }
+}
+
+fn is_socket(fd: &libc::c_int) -> bool {
+    let mut status = MaybeUninit::<libc::stat>::uninit();
+    // SAFETY: the status is read only if the kernel has written it.
+    unsafe {
+        libc::fstat(*fd, status.as_mut_ptr()) == 0
+            && status.assume_init().st_mode & libc::S_IFMT == libc::S_IFSOCK
     }
 }
 

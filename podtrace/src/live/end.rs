@@ -60,7 +60,7 @@ impl Tracer {
         while let Some(batch) = self.batches.recv().await {
             self.pipeline.push(&self.origin, &batch);
         }
-        self.take_drops();
+        self.take_last_drops();
         let untold = self.report_untold();
         let named = self.take_last_names();
         let untraced = self.report_untraced();

@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use podtrace_ebpf::config::SNAPLEN_DEFAULT;
 
-use super::{progress::Foot, recording::Recording, sampling::Sampling};
+use super::{firewalls::TraceRules, progress::Foot, recording::Recording, sampling::Sampling};
 use crate::{
     filter::{Block, Filter, of_protocols},
     model::tap_name::TapName,
@@ -54,6 +54,8 @@ pub(crate) struct TraceOptions {
     pub(crate) headers_only: bool,
     /// Whether the kernel tells which packets it drops.
     pub(crate) drops: bool,
+    /// The packets whose way through the rules of firewalls is traced, if any is.
+    pub(crate) trace_rules: Option<TraceRules>,
     /// Upper bound of its CPU time, in percent of one processor.
     pub(crate) cpu_limit: Option<u32>,
     /// The share of the packets that is traced.
@@ -95,6 +97,7 @@ impl TraceOptions {
             ring_bytes: RING_BYTES,
             headers_only: false,
             drops: true,
+            trace_rules: None,
             cpu_limit: None,
             sampling: Sampling::default(),
             diagnostics: false,

@@ -12,6 +12,9 @@ use crate::{
     live::{
         check::{check_names, check_owners},
         diagnostics::Diagnostics,
+        dropped::Halves,
+        firewalls::{Firewalls, TraceRules},
+        flow_states::FlowStates,
         progress::Status,
         sources::{SourceOptions, Sources},
         taps::Taps,
@@ -125,6 +128,12 @@ impl Tracer {
         for consumer in outlets.consumers {
             pipeline.add(consumer);
         }
+        let tracing = options.trace_rules.clone();
+        let mut firewalls = Firewalls::spawn(sources.sender.clone(), tracing)
+            .context("failed to start the reader of rules")?;
+        nodes
+            .iter()
+            .for_each(|node| firewalls.add(&node.netns, true));
         let taps = Taps::new(probe, &options, cgroup_fs)?;
         nodes.iter().try_for_each(|node| taps.watch(&node.netns))?;
         let foot = outlets.foot.filter(|_| outlets.sink.has_terminal());
@@ -134,6 +143,9 @@ impl Tracer {
             reader,
             batches,
             drops,
+            firewalls,
+            flow_states: FlowStates::open(&nodes),
+            halves: Halves::default(),
             sources,
             sampling: options.sampling,
             pipeline,
@@ -155,6 +167,7 @@ impl Tracer {
             cpu_limit: options.cpu_limit,
         };
         let mut notices = limits;
+        notices.extend(options.trace_rules.as_ref().map(TraceRules::notice));
         if options.diagnostics {
             notices.append(&mut tracer.sources.untracked);
         }

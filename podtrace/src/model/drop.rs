@@ -1,6 +1,9 @@
 //! Packets that a kernel dropped, as it tells them.
+use std::fmt::{self, Display};
+
 use serde::{Deserialize, Serialize};
 
+use super::ruleset::{Family, Ruleset, safe};
 use crate::{
     packet::{DecodeOptions, Framing, Packet},
     text::{hexadecimal, sanitize::sanitize},
@@ -34,9 +37,119 @@ pub struct KernelDrop {
     pub ethertype: u16,
     /// Its length in bytes, from its network header on.
     pub wire_len: u32,
+    /// What of a firewall dropped it, if that was traced.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rule: Option<Box<DropRule>>,
+    /// What connection tracking knew of its flow, if it was asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tracked: Option<Tracked>,
     /// Its first bytes from there on, [`DROP_BYTES`] at most.
     #[serde(with = "hexadecimal")]
     pub bytes: Vec<u8>,
+}
+
+/// What connection tracking knows of a flow.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Tracked {
+    /// Whether it has the flow.
+    pub is_known: bool,
+    /// Whether it has seen a reply.
+    pub has_reply: bool,
+    /// Whether it translates its addresses or ports.
+    pub is_translated: bool,
+}
+
+/// What that means for a packet that a firewall has dropped.
+impl Display for Tracked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !self.is_known {
+            return f.write_str("connection tracking has no entry of the flow: NEW, or INVALID");
+        }
+        f.write_str("connection tracking has the flow")?;
+        f.write_str(match self.has_reply {
+            true => ", with a reply",
+            false => ", UNREPLIED",
+        })?;
+        f.write_str(match self.is_translated {
+            true => ", and translates it",
+            false => "",
+        })
+    }
+}
+
+/// The rule that dropped a packet, or the chain by its policy.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct DropRule {
+    /// The family of its table.
+    pub family: Family,
+    /// Its table.
+    pub table: String,
+    /// Its chain.
+    pub chain: String,
+    /// Its handle, as `nft -a` shows it; none if the policy of the chain dropped it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub handle: Option<u64>,
+    /// Its number in the chain, from 1, if it could be read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub number: Option<u32>,
+    /// What it says, if it could be read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub text: Option<String>,
+}
+
+/// `rule 7 of chain input of table inet podfw: ip saddr 10.244.1.2 drop`
+impl Display for DropRule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.place())?;
+        match &self.text {
+            Some(text) => write!(f, ": {text}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl DropRule {
+    /// `rule 7 of chain input of table inet podfw`
+    #[must_use]
+    pub fn place(&self) -> String {
+        let rule = match (self.handle, self.number) {
+            (None, _) => "the policy".to_owned(),
+            (_, Some(number)) => format!("rule {number}"),
+            (Some(handle), None) => format!("the rule with handle {handle}"),
+        };
+        let (chain, family, table) = (&self.chain, self.family.as_str(), &self.table);
+        format!("{rule} of chain {chain} of table {family} {table}")
+    }
+
+    /// Adds what is known of the rule.
+    pub fn look_up(&mut self, ruleset: &Ruleset) {
+        let chain = ruleset.chain(self.family, &self.table, &self.chain);
+        let mut rules = chain.into_iter().flat_map(|chain| &chain.rules);
+        if let Some(rule) = rules.find(|rule| Some(rule.handle) == self.handle) {
+            self.number = Some(rule.number);
+            self.text = Some(rule.text.clone());
+        }
+    }
+
+    /// Its size in memory, in bytes.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        let text = self.text.as_ref().map_or(0, String::capacity);
+        size_of::<Self>() + self.table.capacity() + self.chain.capacity() + text
+    }
+
+    fn make_safe(&mut self) {
+        let names = [
+            Some(&mut self.table),
+            Some(&mut self.chain),
+            self.text.as_mut(),
+        ];
+        for name in names.into_iter().flatten() {
+            *name = safe(name);
+        }
+    }
 }
 
 impl KernelDrop {
@@ -52,6 +165,7 @@ impl KernelDrop {
         Self {
             reason: self.reason.clone(),
             function: self.function.clone(),
+            rule: self.rule.clone(),
             bytes: Vec::new(),
             ..*self
         }
@@ -77,6 +191,18 @@ impl KernelDrop {
             || ["SOCKET_", "TCP_"].iter().any(begins_with)
     }
 
+    /// Whether a firewall dropped it.
+    #[must_use]
+    pub fn is_by_firewall(&self) -> bool {
+        let function = self.function.as_deref().unwrap_or_default();
+        match self.telling_reason() {
+            Some(reason) => reason == "NETFILTER_DROP",
+            None => ["nf_", "nft_", "ipt_", "ip6t_"]
+                .iter()
+                .any(|begin| function.starts_with(begin)),
+        }
+    }
+
     /// Whether a function of the network layer or of the firewall dropped it.
     fn is_by_network(&self) -> bool {
         let function = self.function.as_deref().unwrap_or_default();
@@ -89,6 +215,9 @@ impl KernelDrop {
     pub fn make_safe(&mut self) {
         for name in [&mut self.reason, &mut self.function].into_iter().flatten() {
             *name = sanitize(name);
+        }
+        if let Some(rule) = &mut self.rule {
+            rule.make_safe();
         }
         self.bytes.truncate(DROP_BYTES);
     }

@@ -6,6 +6,15 @@ use rtnetlink::{
     packet_route::RouteNetlinkMessage,
 };
 
+use crate::{
+    model::ruleset::Ruleset,
+    ruleset::{
+        answer,
+        message::{Message, messages},
+        trace::Reader,
+    },
+};
+
 use super::{
     links::{self, AddressPrefix, Link},
     tables::{self, Tables},
@@ -24,6 +33,18 @@ pub fn parse(bytes: &[u8]) -> (Tables, Vec<Link>) {
         rest = rest.get(len..).unwrap_or_default();
     }
     (found.tables, found.links)
+}
+
+/// Reads consecutive messages of nf_tables: rules, and traces of packets.
+#[must_use]
+pub fn parse_rules(bytes: &[u8]) -> Ruleset {
+    let mut reader = Reader::default();
+    for message in messages(bytes) {
+        if let Message::Object(_, family, object) = message {
+            let _ = reader.take(family, object);
+        }
+    }
+    answer::parse(bytes)
 }
 
 #[derive(Default)]

@@ -1,4 +1,5 @@
 //! The translated flows of a node, as its connection tracking has them.
+pub(crate) mod look_up;
 mod message;
 
 use std::{collections::HashMap, fs, io, path::Path, time::Duration};
@@ -111,10 +112,15 @@ fn is_ready(modules: &str) -> bool {
     !is_module || names.any(|name| name == "nf_conntrack_netlink")
 }
 
+/// Whether the calling thread's namespace has connection tracking that can be read.
+fn is_there() -> bool {
+    let modules = fs::read_to_string("/proc/modules").unwrap_or_default();
+    Path::new(COUNT).exists() && is_ready(&modules)
+}
+
 /// Connects in the calling thread's namespace.
 fn connect() -> io::Result<TokioSocket> {
-    let modules = fs::read_to_string("/proc/modules").unwrap_or_default();
-    if !Path::new(COUNT).exists() || !is_ready(&modules) {
+    if !is_there() {
         return Err(io::Error::other(
             "the kernel has none, or no nf_conntrack_netlink",
         ));

@@ -19,7 +19,8 @@ impl Dropped {
     pub(crate) fn bytes(&self) -> usize {
         let names = [&self.by.reason, &self.by.function];
         let names = names.into_iter().flatten().map(String::capacity);
-        size_of::<Self>() + names.sum::<usize>()
+        let rule = self.by.rule.as_ref().map_or(0, |rule| rule.bytes());
+        size_of::<Self>() + names.sum::<usize>() + rule
     }
 
     /// The device that the packet was at, if it is known. It may be the next one on its way

@@ -139,6 +139,8 @@ impl Drops {
                 came_by: dropped.came_by,
                 ethertype: dropped.ethertype,
                 wire_len: dropped.wire_len,
+                rule: None,
+                tracked: None,
                 bytes: bytes[..bytes.len().min(DROP_BYTES)].to_vec(),
             });
         }

@@ -164,6 +164,8 @@ object! {
         reason: Option<String>,
         /// the function that dropped it
         function: Option<String>,
+        /// the rule of a firewall that dropped it, if rules were traced
+        rule: Option<String>,
         /// the device that the packet was at, which may be the next one on its way already
         device: Option<Arc<str>>,
         /// pod of that device, `namespace/name`
@@ -308,12 +310,14 @@ impl DropObject {
         let KernelDrop {
             reason,
             function,
+            rule,
             ts_ns,
             ..
         } = &dropped.by;
         Self {
             reason: reason.clone(),
             function: function.clone(),
+            rule: rule.as_ref().map(ToString::to_string),
             device: device.map(|device| Arc::clone(&device.name)),
             pod: device.and_then(|device| world.pod_of(device)),
             node: device.map(|device| Arc::clone(&device.node_name)),

@@ -16,7 +16,8 @@ object! {
         /// `refused_by_route`, `route_astray`, `reverse_path`, `forwarding_off`, `neighbour_missing`,
         /// `neighbour_failed`, `wrong_mac`, `no_forwarding_entry`, `wrong_vtep`, `vni_differs`,
         /// `port_differs`, `port_blocked`, `ports_isolated`, `hairpin_off`, `duplicate_address`,
-        /// `no_owner`, `refused`, `no_listener`, `loop`, `kernel_drop` or `unknown`
+        /// `no_owner`, `refused`, `no_listener`, `loop`, `kernel_drop`, `firewall_rule` or
+        /// `unknown`
         cause: &'static str,
         /// the cause in words
         what: String,
@@ -26,7 +27,8 @@ object! {
         last_hop: Option<TapObject>,
         /// the tap that should have seen it next
         expected_next: Option<TapObject>,
-        /// of an unknown cause: what podtrace does not see, and could be it
+        /// of an unknown cause: what podtrace does not see, and could be it; of a drop by a firewall:
+        /// the rules that could have done it
         candidates: Option<Vec<String>>,
         /// what it is based on beside those tables
         evidence: Option<Vec<String>>,
@@ -62,6 +64,7 @@ impl VerdictObject {
             expected_next: verdict.expected_next.map(Into::into),
             candidates: match verdict.cause {
                 Cause::Unknown { candidates, .. } => some(candidates),
+                Cause::Kernel { rules, .. } => some(rules),
                 _ => None,
             },
             evidence: some(verdict.evidence),

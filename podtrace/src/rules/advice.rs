@@ -106,6 +106,10 @@ impl Cause {
             Self::NoOwner { address, .. } => {
                 format!("is {address} still in use? whoever had it may be gone")
             }
+            Self::FirewallRule { owner, rule } => {
+                let (family, table, chain) = (rule.family.as_str(), &rule.table, &rule.chain);
+                format!("nft -a list chain {family} {table} {chain} (in {owner})")
+            }
             Self::NoListener { owner } => format!("ss -lntu in {owner}"),
             Self::TtlExpired { .. }
             | Self::WrongMac { .. }

@@ -8,7 +8,7 @@ use std::{
 };
 
 use crate::{
-    model::{subnet::AddressPrefix, tables::RouteKind},
+    model::{drop::DropRule, subnet::AddressPrefix, tables::RouteKind},
     packet::Mac,
 };
 
@@ -227,6 +227,15 @@ pub enum Cause {
         function: Option<String>,
         /// What that means.
         meaning: Option<&'static str>,
+        /// The rules of a firewall that could have done it.
+        rules: Vec<String>,
+    },
+    /// A rule of a firewall has dropped it, or the policy of a chain.
+    FirewallRule {
+        /// The node or pod with the firewall.
+        owner: String,
+        /// The rule.
+        rule: Box<DropRule>,
     },
     /// The facts do not explain it.
     Unknown {
@@ -239,7 +248,7 @@ pub enum Cause {
 
 impl Cause {
     /// The names of all causes in JSON.
-    pub const NAMES: [&'static str; 25] = [
+    pub const NAMES: [&'static str; 26] = [
         "device_down",
         "mtu_exceeded",
         "ttl_expired",
@@ -264,6 +273,7 @@ impl Cause {
         "no_listener",
         "loop",
         "kernel_drop",
+        "firewall_rule",
         "unknown",
     ];
 
@@ -295,6 +305,7 @@ impl Cause {
             Self::NoListener { .. } => "no_listener",
             Self::Loop => "loop",
             Self::Kernel { .. } => "kernel_drop",
+            Self::FirewallRule { .. } => "firewall_rule",
             Self::Unknown { .. } => "unknown",
         }
     }

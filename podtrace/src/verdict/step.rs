@@ -10,7 +10,7 @@ use std::net::IpAddr;
 use podtrace_ebpf::record::Direction;
 
 use crate::{
-    model::facts::DeviceKind,
+    model::{facts::DeviceKind, ruleset::Hook},
     packet::Mac,
     rules::{At, Cause, View, link, link::Length, route, tunnel},
 };
@@ -54,7 +54,29 @@ pub(super) struct Step<'a> {
     pub(super) is_doubtful: bool,
     /// What could stop it unseen.
     pub(super) candidates: Vec<String>,
+    /// The hooks that it passes.
+    pub(super) filtered: Vec<Filtered<'a>>,
 }
+
+/// Where a firewall may drop a packet on its step.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Filtered<'a> {
+    /// An interface of the namespace.
+    pub(super) at: At<'a>,
+    /// The hooks, in the order of the kernel.
+    pub(super) hooks: &'static [Hook],
+    /// The interface that it came in by.
+    pub(super) input: Option<&'a str>,
+    /// The interface that it leaves by.
+    pub(super) output: Option<&'a str>,
+    /// The packet of a tunnel that is filtered in its place: sender, receiver and UDP port.
+    pub(super) outer: Option<(Option<IpAddr>, IpAddr, u16)>,
+}
+
+/// The hooks of packets that are for the namespace, that it forwards, and that it sends.
+pub(super) const ARRIVING: &[Hook] = &[Hook::Prerouting, Hook::Input];
+pub(super) const FORWARDED: &[Hook] = &[Hook::Prerouting, Hook::Forward, Hook::Postrouting];
+const SENT: &[Hook] = &[Hook::Output, Hook::Postrouting];
 
 impl<'a> Step<'a> {
     /// It goes on.
@@ -81,6 +103,11 @@ impl<'a> Step<'a> {
             candidates,
             ..Self::default()
         }
+    }
+
+    fn filtered(mut self, filtered: Filtered<'a>) -> Self {
+        self.filtered.push(filtered);
+        self
     }
 
     fn doubtful(mut self, is_doubtful: bool) -> Self {
@@ -191,7 +218,16 @@ impl<'a> State<'a> {
             "firewall rules of hook OUTPUT of {} for UDP port {port} to {vtep}",
             view.owner(self.at)
         ));
-        Step::to(next.unwrap_or(self), candidates).doubtful(onward.is_doubtful)
+        let filtered = Filtered {
+            at: self.at,
+            hooks: SENT,
+            input: None,
+            output: Some(&by.device.name),
+            outer: Some((settings.and_then(|own| own.local), vtep, port)),
+        };
+        Step::to(next.unwrap_or(self), candidates)
+            .doubtful(onward.is_doubtful)
+            .filtered(filtered)
     }
 
     /// The tap of the interface below a tunnel.

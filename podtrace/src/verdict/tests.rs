@@ -1,5 +1,6 @@
 //! The fault catalogue by data: facts with a fault, a packet's road so far, and the verdict.
 mod answers;
+mod firewall;
 mod receiving;
 pub(crate) mod roads;
 mod sending;

@@ -523,7 +523,7 @@ fn tap(hop: &Value) -> Option<String> {
 }
 
 /// The paths from a replay of a recording.
-fn replayed(file: &Path) -> Vec<Value> {
+pub(super) fn replayed(file: &Path) -> Vec<Value> {
     let replay = podtrace()
         .args(["replay", "-o", "json"])
         .arg(file)

@@ -21,7 +21,7 @@ pub(super) const LINES: Lines<'_> = &[
     &["world"],
     &["update"],
     &["identity", "lab", "node", "probe"],
-    &["cgroup", "netns", "rules"],
+    &["cgroup", "netns", "rules", "ruleset"],
     &["clock", "model"],
     &["packet", "sink"],
     &["filter"],

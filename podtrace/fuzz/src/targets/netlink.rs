@@ -1,11 +1,14 @@
-//! The kernel's answers about links, routes, neighbours and filters.
+//! The kernel's answers about links, routes, neighbours, filters and firewalls.
 use std::net::IpAddr;
 
 use podtrace::{
-    model::{facts::Space, tables::NextHop},
+    model::{facts::Space, ruleset::Hook, tables::NextHop},
     node::{answers, tables::remote_subnets, uplinks},
     probe::clsact,
-    rules::route::Wanted,
+    rules::{
+        firewall::{Asked, candidates, describe},
+        route::Wanted,
+    },
 };
 
 /// Reads the answers, and follows the tables.
@@ -46,4 +49,9 @@ pub(crate) fn run(bytes: &[u8]) {
         }
     }
     let _ = clsact::is_ours(bytes);
+    let ruleset = answers::parse_rules(bytes);
+    for hook in [Hook::Input, Hook::Forward] {
+        let asked = Asked::default();
+        let _ = describe(candidates(&ruleset, hook, &asked));
+    }
 }

@@ -67,6 +67,17 @@ pub(super) fn messages(datagram: &[u8]) -> impl Iterator<Item = Message> {
     whole.filter_map(|whole| message(&whole))
 }
 
+/// The status of the entry that an answer begins with, if it does.
+pub(super) fn status(datagram: &[u8]) -> Option<u32> {
+    let message = NetlinkBuffer::new_checked(datagram).ok()?;
+    if message.message_type() != CT_NEW {
+        return None;
+    }
+    let mut all = attributes(message.payload().get(NETFILTER_HEADER..)?);
+    let status = all.find(|attribute| attribute.kind() == STATUS)?;
+    Some(u32::from_be_bytes(status.value().try_into().ok()?))
+}
+
 fn message(message: &NetlinkBuffer<&[u8]>) -> Option<Message> {
     let attributes = message.payload().get(NETFILTER_HEADER..)?;
     match message.message_type() {

@@ -137,6 +137,10 @@ impl Numbers {
                     drop.netns = id(drop.netns);
                 }
             }
+            Update::Ruleset(ruleset) => {
+                let ruleset = Arc::make_mut(ruleset);
+                ruleset.netns = id(ruleset.netns);
+            }
             Update::Cgroups { new, .. } => {
                 for new in new {
                     new.id = id(new.id);

@@ -125,7 +125,15 @@ impl Display for Cause {
                 reason,
                 function,
                 meaning,
+                ..
             } => kernel(f, reason, function.as_deref(), *meaning),
+            Self::FirewallRule { owner, rule } => {
+                write!(f, "dropped by {} of {owner}", rule.place())?;
+                match &rule.text {
+                    Some(text) => write!(f, ": {text}"),
+                    None => Ok(()),
+                }
+            }
             Self::Unknown { why, candidates } => unknown(f, *why, candidates),
         }
     }

@@ -1,18 +1,22 @@
 //! The updates of a session so far, with which each section begins.
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    sync::Arc,
+};
 
 use crate::{
     identity::kubernetes::{ClusterNode, ClusterPod, ClusterService, ClusterUpdate, Resource},
     model::{
         origin::{Origin, split_id},
         pod::Pod,
+        ruleset::Ruleset,
         snapshot::{NewCgroup, Snapshot, SnapshotTime},
         start::Start,
         topology::RecordedTopology,
     },
     session::format::Entry,
     update::Update,
-    world::World,
+    world::{RULESETS_MAX, World},
 };
 
 /// Upper bound of the cgroups in one entry, so that it fits a block.
@@ -36,6 +40,8 @@ pub(super) struct StateLog {
     /// How many interfaces were still to be attached to, and since when.
     attaching: BTreeMap<usize, (Origin, Update)>,
     topology: BTreeMap<usize, Box<RecordedTopology>>,
+    /// The rules of firewalls, by the ids of their namespaces.
+    rulesets: BTreeMap<u64, (Origin, Arc<Ruleset>)>,
 }
 
 /// The updates of the Kubernetes API in one session.
@@ -111,6 +117,13 @@ impl StateLog {
                 let known = (origin.clone(), update.clone());
                 self.attaching.insert(origin.session, known);
             }
+            Update::Ruleset(ruleset) => {
+                let known = (origin.clone(), Arc::clone(ruleset));
+                self.rulesets.insert(ruleset.netns, known);
+                if self.rulesets.len() > RULESETS_MAX {
+                    self.rulesets.pop_first();
+                }
+            }
             Update::Topology(topology) => {
                 self.topology.insert(origin.session, topology.clone());
                 return Entry::Topology(topology.clone());
@@ -160,6 +173,10 @@ impl StateLog {
     pub(super) fn entries(&self, world: &World, ts_ns: u64) -> Vec<Entry> {
         let mut entries = Vec::new();
         entries.extend(self.topology.values().cloned().map(Entry::Topology));
+        for (origin, ruleset) in self.rulesets.values() {
+            let update = Update::Ruleset(Arc::clone(ruleset));
+            entries.push(self.entry(origin.clone(), update));
+        }
         for (origin, count) in self.changes.values() {
             entries.push(self.entry(origin.clone(), Update::Changes { count: *count }));
         }

@@ -1,15 +1,32 @@
 //! Steps through a bridge.
 use podtrace_ebpf::record::Direction;
 
-use super::{State, Step};
+use super::{FORWARDED, Filtered, State, Step};
 use crate::{
-    model::facts::DeviceKind,
+    model::{facts::DeviceKind, ruleset::Hook},
     rules::{
         At, Cause, View,
         link::{self, Forwarded},
         route, tunnel,
     },
 };
+
+impl<'a> Step<'a> {
+    /// A bridge may ask the hooks of IP about what passes it.
+    fn filtered_by_bridge(self, bridge: At<'a>, hooks: &'static [Hook]) -> Self {
+        if bridge.space.settings.bridge_calls_iptables != Some(true) {
+            return self;
+        }
+        let name = Some(bridge.device.name.as_str());
+        self.filtered(Filtered {
+            at: bridge,
+            hooks,
+            input: name,
+            output: name,
+            outer: None,
+        })
+    }
+}
 
 impl<'a> State<'a> {
     /// What comes in by a port of a bridge, a bond or a VRF.
@@ -39,9 +56,11 @@ impl<'a> State<'a> {
         match link::forward(view, bridge, Some(self.at), mac, self.length) {
             Ok(Forwarded::Up(bridge)) => {
                 Step::to(self.move_to(bridge, Direction::Ingress), candidates)
+                    .filtered_by_bridge(bridge, &FORWARDED[..1])
             }
             Ok(Forwarded::Port(port)) => {
                 Step::to(self.move_to(port, Direction::Egress), candidates)
+                    .filtered_by_bridge(bridge, FORWARDED)
             }
             Ok(Forwarded::Flood) => self.flood(view, candidates),
             Err(cause) => Step::stopped(self.to_owner(view), self.with_sender(view, cause)),

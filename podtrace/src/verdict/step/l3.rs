@@ -1,7 +1,7 @@
 //! Steps through IP: what comes in is delivered or routed.
 use podtrace_ebpf::record::Direction;
 
-use super::{State, Step};
+use super::{ARRIVING, FORWARDED, Filtered, State, Step};
 use crate::{
     packet::is_group_address,
     rules::{
@@ -80,7 +80,14 @@ impl<'a> State<'a> {
             "firewall rules of hook INPUT of {} for UDP port {port}",
             view.owner(self.at)
         );
-        Step::to(next, vec![rules])
+        let filtered = Filtered {
+            at: self.at,
+            hooks: ARRIVING,
+            input: Some(&self.at.device.name),
+            output: None,
+            outer: Some((None, outer.destination, port)),
+        };
+        Step::to(next, vec![rules]).filtered(filtered)
     }
 
     /// What is for the namespace itself.
@@ -92,6 +99,13 @@ impl<'a> State<'a> {
             format!("firewall rules of hook INPUT of {}", view.owner(self.at)),
             "its sockets and their buffers".to_owned(),
         ])
+        .filtered(Filtered {
+            at: self.at,
+            hooks: ARRIVING,
+            input: Some(&self.at.device.name),
+            output: None,
+            outer: None,
+        })
     }
 
     fn forward(self, view: View<'a>) -> Step<'a> {
@@ -122,7 +136,16 @@ impl<'a> State<'a> {
         if let Some(cause) = cause {
             return Step::stopped(Some(next), cause).doubtful(onward.is_doubtful);
         }
-        Step::to(next, self.filters(view, by)).doubtful(onward.is_doubtful)
+        let filtered = Filtered {
+            at: self.at,
+            hooks: FORWARDED,
+            input: Some(&self.at.device.name),
+            output: Some(&by.device.name),
+            outer: None,
+        };
+        Step::to(next, self.filters(view, by))
+            .doubtful(onward.is_doubtful)
+            .filtered(filtered)
     }
 
     /// No route: another rule than those that can be followed may have one.

@@ -1,0 +1,261 @@
+//! The rules of a network namespace's firewall that decide whether a packet is dropped, as they
+//! were at one time.
+use serde::{Deserialize, Serialize};
+
+use super::subnet::AddressPrefix;
+use crate::text::sanitize::sanitize;
+
+/// Upper bound of the rules kept of one namespace.
+pub const RULES_MAX: usize = 4096;
+/// Upper bound of the characters of a rule's text.
+pub const TEXT_MAX: usize = 512;
+
+/// The rules of one namespace by which packets can be dropped: chains that accept, mark or
+/// translate only are left out.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Ruleset {
+    /// Id of the namespace ([`crate::netns::Ids`]).
+    pub netns: u64,
+    /// Its chains, each after those of its table that were created before.
+    pub chains: Vec<Chain>,
+    /// Whether there were more than [`RULES_MAX`] rules: what is missing proves nothing.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub is_cut: bool,
+    /// Tables of legacy iptables that are in use; their rules are not read.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub legacy: Vec<String>,
+}
+
+/// The packets that a table is for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Family {
+    /// IPv4.
+    #[default]
+    Ip,
+    /// IPv6.
+    Ip6,
+    /// Both.
+    Inet,
+    /// ARP.
+    Arp,
+    /// Frames that a bridge forwards.
+    Bridge,
+    /// Frames at an interface.
+    Netdev,
+}
+
+/// Where in the kernel a chain is called.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Hook {
+    /// What comes in, before it is routed.
+    #[default]
+    Prerouting,
+    /// What is for the namespace itself.
+    Input,
+    /// What is forwarded.
+    Forward,
+    /// What the namespace sends itself.
+    Output,
+    /// What leaves, once it is routed.
+    Postrouting,
+    /// Another one.
+    Other,
+}
+
+/// A chain.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Chain {
+    /// The family of its table.
+    pub family: Family,
+    /// The name of its table.
+    pub table: String,
+    /// Its name.
+    pub name: String,
+    /// Where the kernel calls it; none of a chain that rules jump to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub base: Option<Base>,
+    /// Its rules, in order, without those that decide nothing.
+    pub rules: Vec<Rule>,
+}
+
+/// Where the kernel calls a chain, and what becomes of packets that no rule decides.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Base {
+    /// The hook.
+    pub hook: Hook,
+    /// Its place among the chains of the hook: less comes first.
+    pub priority: i32,
+    /// Whether its policy drops them.
+    pub drops: bool,
+}
+
+/// A rule.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Rule {
+    /// Its number in the chain, from 1.
+    pub number: u32,
+    /// Its handle, as `nft -a` shows it.
+    pub handle: u64,
+    /// What it says, in the words of `nft` as far as they are known.
+    pub text: String,
+    /// What a packet has to be like.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub conditions: Vec<Condition>,
+    /// Whether it depends on more than its conditions say: marks, sets, connections.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub is_conditional: bool,
+    /// What it does.
+    pub action: Action,
+}
+
+/// What a rule does with packets.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Action {
+    /// The next rule decides.
+    #[default]
+    Continue,
+    /// The chain's hook lets them pass.
+    Accept,
+    /// It drops them.
+    Drop,
+    /// It drops them, and says so to the sender.
+    Reject,
+    /// The rule behind the jump to its chain decides, or the policy.
+    Return,
+    /// Another chain decides, and then the next rule.
+    Jump(String),
+    /// Another chain decides.
+    Goto(String),
+    /// A map of verdicts decides.
+    Map,
+}
+
+/// A condition of a rule.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Condition {
+    /// What is compared.
+    pub test: Test,
+    /// Whether it has to fail.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_not: bool,
+}
+
+/// What is compared with a packet.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Test {
+    /// Whether it is IPv4, rather than IPv6.
+    Ipv4(bool),
+    /// The source address.
+    Source(AddressPrefix),
+    /// The destination address.
+    Destination(AddressPrefix),
+    /// The protocol.
+    Protocol(u8),
+    /// The first and the last source port.
+    SourcePort(u16, u16),
+    /// The first and the last destination port.
+    DestinationPort(u16, u16),
+    /// The interface that it came in by; a `*` at the end stands for any rest.
+    Input(String),
+    /// The interface that it leaves by, in the same way.
+    Output(String),
+}
+
+impl Family {
+    /// Its name in `nft`.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Ip => "ip",
+            Self::Ip6 => "ip6",
+            Self::Inet => "inet",
+            Self::Arp => "arp",
+            Self::Bridge => "bridge",
+            Self::Netdev => "netdev",
+        }
+    }
+
+    /// Whether its tables see a packet of IPv4, or of IPv6.
+    #[must_use]
+    pub fn sees(self, is_ipv4: bool) -> bool {
+        match self {
+            Self::Ip => is_ipv4,
+            Self::Ip6 => !is_ipv4,
+            Self::Inet => true,
+            Self::Arp | Self::Bridge | Self::Netdev => false,
+        }
+    }
+}
+
+impl Hook {
+    /// Its name in `nft`.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Prerouting => "prerouting",
+            Self::Input => "input",
+            Self::Forward => "forward",
+            Self::Output => "output",
+            Self::Postrouting => "postrouting",
+            Self::Other => "other",
+        }
+    }
+}
+
+impl Ruleset {
+    /// The chain of this name in a table.
+    #[must_use]
+    pub fn chain(&self, family: Family, table: &str, name: &str) -> Option<&Chain> {
+        let is_it =
+            |chain: &&Chain| chain.family == family && chain.table == table && chain.name == name;
+        self.chains.iter().find(is_it)
+    }
+
+    /// Leaves out what is beyond [`RULES_MAX`].
+    pub fn bound(&mut self) {
+        let mut left = RULES_MAX;
+        for chain in &mut self.chains {
+            self.is_cut |= chain.rules.len() > left;
+            chain.rules.truncate(left);
+            left -= chain.rules.len();
+        }
+        self.is_cut |= self.chains.len() > RULES_MAX;
+        self.chains.truncate(RULES_MAX);
+    }
+
+    /// Makes its names safe for a terminal, and bounds it: a file can hold anything.
+    pub fn make_safe(&mut self) {
+        self.bound();
+        let clean = |name: &mut String| *name = safe(name);
+        self.legacy.iter_mut().for_each(clean);
+        for chain in &mut self.chains {
+            clean(&mut chain.table);
+            clean(&mut chain.name);
+            for rule in &mut chain.rules {
+                clean(&mut rule.text);
+                if let Action::Jump(name) | Action::Goto(name) = &mut rule.action {
+                    clean(name);
+                }
+            }
+        }
+    }
+}
+
+/// A text without what a terminal obeys, and of bounded length.
+#[must_use]
+pub fn safe(text: &str) -> String {
+    let mut safe = sanitize(text);
+    if let Some((at, _)) = safe.char_indices().nth(TEXT_MAX) {
+        safe.truncate(at);
+        safe.push('…');
+    }
+    safe
+}

@@ -1,0 +1,278 @@
+//! Which rules of a firewall could drop a packet.
+use std::{
+    fmt::{self, Display},
+    net::IpAddr,
+};
+
+use crate::model::ruleset::{Action, Chain, Condition, Hook, Rule, Ruleset, Test};
+
+/// Chains that jump to each other, at most: the kernel allows 16.
+const DEPTH_MAX: usize = 16;
+/// Rules that are looked at for a packet and a hook, at most.
+const LOOKED_AT_MAX: usize = 65_536;
+/// Candidates that are told of.
+const TOLD_MAX: usize = 3;
+
+/// A packet at a hook, as far as it is known.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Asked<'a> {
+    /// Whether it is IPv4.
+    pub is_ipv4: bool,
+    /// Its source address.
+    pub source: Option<IpAddr>,
+    /// Its destination address.
+    pub destination: Option<IpAddr>,
+    /// Its protocol.
+    pub protocol: Option<u8>,
+    /// Its source port.
+    pub source_port: Option<u16>,
+    /// Its destination port.
+    pub destination_port: Option<u16>,
+    /// The interface that it came in by; none if the namespace has sent it.
+    pub input: Option<&'a str>,
+    /// The interface that it leaves by; none if the namespace keeps it.
+    pub output: Option<&'a str>,
+}
+
+/// A rule, or the policy of a chain, that could have dropped a packet.
+#[derive(Clone, Copy, Debug)]
+pub struct Candidate<'a> {
+    /// The chain that the kernel calls.
+    pub base: &'a Chain,
+    /// The chain of the rule.
+    pub chain: &'a Chain,
+    /// The rule; none for the policy.
+    pub rule: Option<&'a Rule>,
+    /// Whether all conditions that lead to it are known and hold; of a policy, whether no rule
+    /// before may have decided.
+    pub is_certain: bool,
+}
+
+/// Whether something holds of a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Holds {
+    Yes,
+    No,
+    Maybe,
+}
+
+/// How a chain ends for a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    /// No rule decides: the caller goes on.
+    Open,
+    /// It is decided.
+    Decided,
+}
+
+/// The rules and policies of a hook that could drop a packet, in the order of the kernel.
+#[must_use]
+pub fn candidates<'a>(ruleset: &'a Ruleset, hook: Hook, asked: &Asked<'_>) -> Vec<Candidate<'a>> {
+    let sees = |chain: &&Chain| {
+        let is_here = chain.base.is_some_and(|base| base.hook == hook);
+        is_here && chain.family.sees(asked.is_ipv4)
+    };
+    let mut bases: Vec<_> = ruleset.chains.iter().filter(sees).collect();
+    bases.sort_by_key(|chain| chain.base.map(|base| base.priority));
+    let asked = Asked {
+        input: asked
+            .input
+            .filter(|_| !matches!(hook, Hook::Output | Hook::Postrouting)),
+        output: asked
+            .output
+            .filter(|_| !matches!(hook, Hook::Prerouting | Hook::Input)),
+        ..*asked
+    };
+    let mut found = Vec::new();
+    for base in bases {
+        let mut walk = Walk {
+            ruleset,
+            asked: &asked,
+            base,
+            is_certain: true,
+            left: LOOKED_AT_MAX,
+            found: &mut found,
+        };
+        let end = walk.follow(base, DEPTH_MAX, true);
+        if end == End::Open && base.base.is_some_and(|base| base.drops) {
+            let is_certain = walk.is_certain;
+            walk.find(base, None, is_certain);
+        }
+    }
+    found
+}
+
+/// Says which rules and policies could drop a packet, the certain ones first, and how many more.
+#[must_use]
+pub fn describe(mut candidates: Vec<Candidate<'_>>) -> Vec<String> {
+    candidates.sort_by_key(|candidate| !candidate.is_certain);
+    let more = candidates.len().saturating_sub(TOLD_MAX);
+    let told = candidates.iter().take(TOLD_MAX);
+    let mut told: Vec<_> = told.map(ToString::to_string).collect();
+    if more > 0 {
+        told.push(format!("{more} more rules"));
+    }
+    told
+}
+
+/// The way of a packet through the chains of a hook.
+struct Walk<'a, 'b> {
+    ruleset: &'a Ruleset,
+    asked: &'b Asked<'b>,
+    base: &'a Chain,
+    /// Whether no rule before may have decided.
+    is_certain: bool,
+    left: usize,
+    found: &'b mut Vec<Candidate<'a>>,
+}
+
+impl<'a> Walk<'a, '_> {
+    /// Follows a packet through a chain. `comes`: whether it surely comes there.
+    fn follow(&mut self, chain: &'a Chain, depth: usize, comes: bool) -> End {
+        for rule in &chain.rules {
+            let holds = self.asked.holds(rule);
+            self.left = self.left.saturating_sub(1);
+            if holds == Holds::No || self.left == 0 {
+                continue;
+            }
+            let is_sure = comes && holds == Holds::Yes;
+            let end = match &rule.action {
+                Action::Continue => End::Open,
+                Action::Accept => self.decide(is_sure),
+                Action::Drop | Action::Reject => {
+                    self.find(chain, Some(rule), is_sure);
+                    self.decide(is_sure)
+                }
+                Action::Return if holds == Holds::Yes => return End::Open,
+                Action::Return => {
+                    self.is_certain = false;
+                    End::Open
+                }
+                Action::Map => {
+                    self.find(chain, Some(rule), false);
+                    self.is_certain = false;
+                    End::Open
+                }
+                Action::Jump(name) | Action::Goto(name) => {
+                    let end = self.jump(chain, name, depth, is_sure);
+                    let is_last = matches!(rule.action, Action::Goto(_)) && holds == Holds::Yes;
+                    if is_last {
+                        return end;
+                    }
+                    end
+                }
+            };
+            // What may not have come here goes on.
+            if end == End::Decided && holds == Holds::Yes {
+                return End::Decided;
+            }
+        }
+        End::Open
+    }
+
+    fn jump(&mut self, from: &'a Chain, name: &str, depth: usize, is_sure: bool) -> End {
+        let ruleset = self.ruleset;
+        let to = ruleset.chain(from.family, &from.table, name);
+        match (to, depth.checked_sub(1)) {
+            (Some(to), Some(depth)) => self.follow(to, depth, is_sure),
+            // What is left out decides nothing.
+            (None, Some(_)) => End::Open,
+            (_, None) => {
+                self.is_certain = false;
+                End::Open
+            }
+        }
+    }
+
+    fn decide(&mut self, is_sure: bool) -> End {
+        if !is_sure {
+            self.is_certain = false;
+        }
+        End::Decided
+    }
+
+    fn find(&mut self, chain: &'a Chain, rule: Option<&'a Rule>, is_sure: bool) {
+        self.found.push(Candidate {
+            base: self.base,
+            chain,
+            rule,
+            is_certain: is_sure && !self.ruleset.is_cut && self.left > 0,
+        });
+    }
+}
+
+impl Asked<'_> {
+    fn holds(&self, rule: &Rule) -> Holds {
+        let conditions = rule.conditions.iter().map(|one| self.meets(one));
+        conditions.fold(
+            match rule.is_conditional {
+                true => Holds::Maybe,
+                false => Holds::Yes,
+            },
+            |all, one| match (all, one) {
+                (Holds::No, _) | (_, Holds::No) => Holds::No,
+                (Holds::Maybe, _) | (_, Holds::Maybe) => Holds::Maybe,
+                _ => Holds::Yes,
+            },
+        )
+    }
+
+    fn meets(&self, condition: &Condition) -> Holds {
+        let within =
+            |port: Option<u16>, from: u16, to: u16| port.map(|port| (from..=to).contains(&port));
+        let known = match &condition.test {
+            Test::Ipv4(is_ipv4) => Some(*is_ipv4 == self.is_ipv4),
+            Test::Source(prefix) => self.source.map(|address| prefix.covers(address)),
+            Test::Destination(prefix) => self.destination.map(|address| prefix.covers(address)),
+            Test::Protocol(protocol) => self.protocol.map(|known| known == *protocol),
+            Test::SourcePort(from, to) => within(self.source_port, *from, *to),
+            Test::DestinationPort(from, to) => within(self.destination_port, *from, *to),
+            // Without an interface, no rule about it holds.
+            Test::Input(name) => match self.input {
+                Some(input) => Some(is_named(input, name)),
+                None => return Holds::No,
+            },
+            Test::Output(name) => match self.output {
+                Some(output) => Some(is_named(output, name)),
+                None => return Holds::No,
+            },
+        };
+        match known {
+            Some(holds) if holds != condition.is_not => Holds::Yes,
+            Some(_) => Holds::No,
+            None => Holds::Maybe,
+        }
+    }
+}
+
+fn is_named(name: &str, pattern: &str) -> bool {
+    match pattern.strip_suffix('*') {
+        Some(begin) => name.starts_with(begin),
+        None => name == pattern,
+    }
+}
+
+/// `rule 3 of chain KUBE-NWPLCY-X of table ip filter, from FORWARD: ip daddr 10.244.1.3 drop`
+impl Display for Candidate<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Chain {
+            family,
+            table,
+            name,
+            ..
+        } = self.chain;
+        let family = family.as_str();
+        let Some(rule) = self.rule else {
+            return write!(f, "chain {name} of table {family} {table}, policy drop");
+        };
+        let number = rule.number;
+        write!(f, "rule {number} of chain {name} of table {family} {table}")?;
+        if self.base.name != *name {
+            write!(f, ", from {}", self.base.name)?;
+        }
+        write!(f, ": {}", rule.text)
+    }
+}
+
+#[cfg(test)]
+mod tests;

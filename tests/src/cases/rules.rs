@@ -1,0 +1,192 @@
+//! Which rule of a firewall drops a packet: what the rules leave open, and what the kernel says of
+//! it while they are traced.
+
+use std::net::{IpAddr, UdpSocket};
+use std::process::Command;
+
+use podtrace::lab::Lab;
+use podtrace::lab::traffic::ping;
+use podtrace::netns::NetNs;
+use serde_json::Value;
+
+use super::faults::replayed;
+use super::load::version;
+use super::on;
+use super::scenarios::lab;
+use super::tracer::{Tracer, paths_of};
+
+/// A rule that drops what the first pod sends to the other node.
+struct Fault<'a> {
+    netns: &'a NetNs,
+    /// Who is told what to break it, and to mend it.
+    breaks: &'static str,
+    mends: &'static str,
+    /// What names the rule: the chain with its table, and words of the rule.
+    chain: &'static str,
+    words: &'static str,
+}
+
+fn faults(lab: &Lab) -> [Fault<'_>; 5] {
+    let (node, other) = (&lab.nodes[0], &lab.nodes[1]);
+    [
+        Fault {
+            netns: &other.pods[0].netns,
+            breaks: "nft add table inet podfw
+                     nft add chain inet podfw input { type filter hook input priority 0 ; }
+                     nft add rule inet podfw input ip saddr 10.244.1.9 accept
+                     nft add rule inet podfw input ip saddr 10.244.1.2 drop comment \"no-pod1\"",
+            mends: "nft delete table inet podfw",
+            chain: "rule 2 of chain input of table inet podfw",
+            words: "ip saddr 10.244.1.2 drop comment \"no-pod1\"",
+        },
+        Fault {
+            netns: &node.netns,
+            breaks: "nft add table ip nodefw
+                     nft add chain ip nodefw crossing { type filter hook forward priority 0 ; policy drop ; }",
+            mends: "nft delete table ip nodefw",
+            chain: "chain crossing of table ip nodefw",
+            words: "policy",
+        },
+        Fault {
+            netns: &node.netns,
+            breaks: "iptables-nft -w -P FORWARD DROP",
+            mends: "iptables-nft -w -P FORWARD ACCEPT",
+            chain: "chain FORWARD of table ip filter",
+            words: "policy",
+        },
+        Fault {
+            netns: &other.netns,
+            breaks: "iptables-nft -w -N KUBE-NWPLCY-DENY
+                     iptables-nft -w -A FORWARD -j KUBE-NWPLCY-DENY
+                     iptables-nft -w -A KUBE-NWPLCY-DENY -s 10.244.1.0/24 -m comment --comment default/deny -j DROP",
+            mends: "iptables-nft -w -F
+                    iptables-nft -w -X",
+            chain: "rule 1 of chain KUBE-NWPLCY-DENY of table ip filter",
+            words: "default/deny",
+        },
+        Fault {
+            netns: &node.netns,
+            breaks: "iptables-nft -w -A OUTPUT -p udp --dport 8472 -j DROP",
+            mends: "iptables-nft -w -F",
+            chain: "rule 1 of chain OUTPUT of table ip filter",
+            words: "8472 drop",
+        },
+    ]
+}
+
+/// Sends an echo request and a datagram, which nobody answers.
+fn send(lab: &Lab, to: IpAddr) {
+    let client = &lab.nodes[0].pods[0];
+    ping(&client.netns, to, 81, 1, 56).unwrap_err();
+    let socket = client.netns.run(|| UdpSocket::bind("0.0.0.0:0"));
+    socket
+        .unwrap()
+        .unwrap()
+        .send_to(b"podtrace", (to, 53))
+        .unwrap();
+}
+
+/// The verdicts on what was sent; of a packet that was corrected, the last one.
+fn verdicts(values: &[Value], to: IpAddr) -> Vec<Value> {
+    let of = |protocol| {
+        let paths = paths_of(values, protocol);
+        let mut sent = paths.into_iter().rev();
+        let path = sent.find(|path| path["destination"] == to.to_string());
+        path.unwrap_or_else(|| panic!("{values:?}"))["verdict"].clone()
+    };
+    vec![of("ICMP echo request"), of("UDP")]
+}
+
+#[test]
+fn rules_that_could_have_dropped_a_packet_are_named() {
+    let lab = lab();
+    let to = lab.nodes[1].pods[0].ipv4.into();
+    let recordings = tempfile::tempdir().unwrap();
+    for (number, fault) in faults(&lab).into_iter().enumerate() {
+        let file = recordings.path().join(format!("{number}.pcapng"));
+        on(fault.netns, fault.breaks);
+        let tracer = Tracer::start(&lab, &[0, 1], &["-w", file.to_str().unwrap()]);
+        send(&lab, to);
+        let values = tracer.finish();
+        on(fault.netns, fault.mends);
+        for values in [&values, &replayed(&file)] {
+            for verdict in verdicts(values, to) {
+                let candidates = verdict["candidates"].as_array().unwrap();
+                let is_it = |one: &&Value| {
+                    let text = one.as_str().unwrap();
+                    text.contains(fault.chain) && text.contains(fault.words)
+                };
+                assert!(candidates.iter().any(|one| is_it(&one)), "{verdict}");
+            }
+        }
+    }
+}
+
+#[test]
+fn rule_that_dropped_a_packet_is_named_while_rules_are_traced() {
+    if version() < (5, 12) {
+        return;
+    }
+    let lab = lab();
+    let to = lab.nodes[1].pods[0].ipv4.into();
+    let recordings = tempfile::tempdir().unwrap();
+    for (number, fault) in faults(&lab).into_iter().enumerate() {
+        for (drops, options) in [
+            (true, &["--trace-rules"][..]),
+            (false, &["--trace-rules", "--no-drops"]),
+        ] {
+            let file = recordings.path().join(format!("{number}-{drops}.pcapng"));
+            on(fault.netns, fault.breaks);
+            let options = [options, &["-w", file.to_str().unwrap()]].concat();
+            let tracer = Tracer::start(&lab, &[0, 1], &options);
+            send(&lab, to);
+            let values = tracer.finish();
+            on(fault.netns, fault.mends);
+            // Without the kernel's own record, headers in a tunnel tell of no path.
+            if !drops && fault.words.contains("8472") {
+                continue;
+            }
+            for values in [&values, &replayed(&file)] {
+                for verdict in verdicts(values, to) {
+                    assert_eq!(verdict["cause"], "firewall_rule", "{verdict}");
+                    assert_eq!(verdict["confidence"], "sure", "{verdict}");
+                    let what = verdict["what"].as_str().unwrap();
+                    assert!(
+                        what.contains(fault.chain) && what.contains(fault.words),
+                        "{verdict}"
+                    );
+                }
+            }
+        }
+    }
+}
+
+/// The tables of nftables in a namespace.
+fn tables(netns: &NetNs) -> String {
+    let list = || Command::new("nft").args(["list", "tables"]).output();
+    String::from_utf8(netns.run(list).unwrap().unwrap().stdout).unwrap()
+}
+
+#[test]
+fn no_table_is_left_behind() {
+    if version() < (5, 12) {
+        return;
+    }
+    let lab = lab();
+    let node = &lab.nodes[0];
+    let spaces = || [&node.netns, &node.pods[0].netns];
+    for is_killed in [false, true] {
+        let tracer = Tracer::start(&lab, &[0], &["--trace-rules"]);
+        for netns in spaces() {
+            assert!(tables(netns).contains("podtrace-"), "{}", tables(netns));
+        }
+        if is_killed {
+            tracer.kill();
+        } else {
+            tracer.finish();
+        }
+        for netns in spaces() {
+            assert_eq!(tables(netns), "");
+        }
+    }
+}
