@@ -5,6 +5,7 @@
 //! facts decide where the next hop is; a cause that they do not show is unknown, with what
 //! podtrace does not see as candidates.
 mod answered;
+mod onward;
 mod question;
 pub mod reasons;
 mod step;
@@ -19,6 +20,7 @@ use crate::{
     rules::{Cause, Place, View, link},
     world::World,
 };
+pub use onward::{first_hop, onward, unanswered};
 use question::Question;
 use step::{State, Step};
 
@@ -83,9 +85,14 @@ pub fn verdict(path: &Path, world: &World) -> Option<Verdict> {
     if !is_judged(path, world) {
         return None;
     }
+    with_view(world, |view| judge(path, view, world))
+}
+
+/// Calls with the facts that the world has.
+fn with_view<T>(world: &World, call: impl FnOnce(View<'_>) -> T) -> T {
     let nodes: Vec<&NodeFacts> = world.facts.values().map(Arc::as_ref).collect();
     let pods = |netns| Some(world.identities.pod(netns));
-    judge(path, View::new(&nodes, &pods), world)
+    call(View::new(&nodes, &pods))
 }
 
 /// Whether a path is to be judged: it did not arrive, and there is something to judge it by.
