@@ -20,9 +20,7 @@ use super::{
     use_color, width,
 };
 use crate::{
-    cli::{
-        ChosenArgs, DiagnoseArgs, DiagnoseFormat, DiagnoseProtocol, LiveFilterArgs, SelectArgs,
-    },
+    cli::{ChosenArgs, DiagnoseArgs, DiagnoseFormat, DiagnoseProtocol, LiveFilterArgs, SelectArgs},
     clock::epoch_ns,
     diagnosis::{AskedEnd, Conclusion, Diagnosis, Mode, Pair},
     output::diagnosis::{DiagnosisReport, Live, PictureOptions, ReportFormat},
@@ -31,7 +29,7 @@ use crate::{
     prober::Prober,
     replay::{options::PlayerOptions, player::Player},
     select::Selector,
-    sink::{Sink, tell},
+    sink::Sink,
 };
 
 /// How long packets are watched by default.
@@ -40,7 +38,9 @@ const DURATION: Duration = Duration::from_secs(10);
 /// Runs the command; returns the exit code.
 pub(super) fn run(args: &DiagnoseArgs) -> anyhow::Result<u8> {
     if args.protocol == Some(DiagnoseProtocol::Icmp) && args.port.is_some() {
-        bail!("--port is for TCP and UDP: --protocol icmp has none\nhint: --port 80 alone means TCP");
+        bail!(
+            "--port is for TCP and UDP: --protocol icmp has none\nhint: --port 80 alone means TCP"
+        );
     }
     if args.read.is_empty() {
         live(args)
@@ -78,12 +78,10 @@ fn live(args: &DiagnoseArgs) -> anyhow::Result<u8> {
         });
         let asked = Arc::clone(&quit);
         let quit = Box::new(move || asked.notify_one());
-        let live = Live::new(prober.transpose()?, capture.hop_timeout, quit);
-        if !args.probe {
-            let (from, to) = (&args.source.text, &args.destination.text);
-            let seconds = duration.as_secs_f64();
-            tell(&format!("watching {from} and {to} for {seconds} s at most"));
-        }
+        let (from, to) = (&args.source.text, &args.destination.text);
+        let seconds = duration.as_secs_f64();
+        let words = format!("watching {from} and {to} for {seconds} s at most");
+        let live = Live::new(words, prober.transpose()?, capture.hop_timeout, quit);
         let report = DiagnosisReport::new(
             diagnosis,
             format(args),

@@ -4,7 +4,7 @@ mod silence;
 use super::{
     ANSWER_NS, Diagnosis, Mode, Way,
     half::{Class, Group, Half},
-    report::{Conclusion, HalfReport, LAST, Report, ReportedEnd, Rung, EXPECTED},
+    report::{Conclusion, EXPECTED, HalfReport, LAST, Report, ReportedEnd, Rung},
     road::road,
     words::{after, share, translated},
 };
@@ -135,25 +135,36 @@ impl Diagnosis {
         }
     }
 
+    /// The ends that are no arrival: who answers has a socket.
+    fn deaths(&self) -> &'static [Class] {
+        match self.reply.delivered() {
+            0 => &[Class::Lost, Class::Refused, Class::Unheard],
+            _ => &[Class::Lost, Class::Refused],
+        }
+    }
+
+    fn dead(&self, way: Way) -> u64 {
+        let half = self.half(way);
+        self.deaths().iter().map(|class| half.of(*class)).sum()
+    }
+
     /// How packets of a direction died, if enough of them have.
     fn died(&self, way: Way) -> Option<&Group> {
-        let half = self.half(way);
-        let is_heard = self.reply.delivered() > 0;
-        let classes = match is_heard || way == Way::Reply {
-            true => &[Class::Lost, Class::Refused][..],
-            false => &[Class::Lost, Class::Refused, Class::Unheard],
-        };
-        let dead: u64 = classes.iter().map(|class| half.of(*class)).sum();
-        let is_enough = dead > 0 && dead * LOSS_SHARE >= half.decided();
-        is_enough.then(|| half.deadliest(classes)).flatten()
+        let (half, dead) = (self.half(way), self.dead(way));
+        let is_enough = dead > 0 && dead.saturating_mul(LOSS_SHARE) >= half.decided();
+        is_enough.then(|| half.deadliest(self.deaths())).flatten()
     }
 
     fn death<'a>(&'a self, way: Way, group: &'a Group, world: &World) -> Decision<'a> {
         let half = self.half(way);
         let verdict = group.judged(world);
-        let after = after(verdict.as_ref().and_then(|verdict| verdict.last_hop.as_ref()));
+        let after = after(
+            verdict
+                .as_ref()
+                .and_then(|verdict| verdict.last_hop.as_ref()),
+        );
         let (before, name) = (way.before(&self.request), way.as_str());
-        let share = share(half.of(group.class), half.decided());
+        let share = share(self.dead(way), half.decided());
         let (conclusion, sentence) = match group.class {
             Class::Refused => (
                 Conclusion::Refused,
@@ -178,7 +189,9 @@ impl Diagnosis {
     fn too_large(&self, world: &World) -> Option<Decision<'_>> {
         let [request, reply] = &self.large;
         let classes = [Class::Lost, Class::Refused];
-        let requested = request.deadliest(&classes).map(|group| (Way::Request, group));
+        let requested = request
+            .deadliest(&classes)
+            .map(|group| (Way::Request, group));
         let replied = || reply.deadliest(&classes).map(|group| (Way::Reply, group));
         let (way, group) = requested.or_else(replied)?;
         let largest = self.answered.last();
@@ -187,7 +200,11 @@ impl Diagnosis {
             |bytes| format!("packets of up to {bytes} bytes arrive"),
         );
         let verdict = group.judged(world);
-        let after = after(verdict.as_ref().and_then(|verdict| verdict.last_hop.as_ref()));
+        let after = after(
+            verdict
+                .as_ref()
+                .and_then(|verdict| verdict.last_hop.as_ref()),
+        );
         let (conclusion, ended) = match group.class {
             Class::Refused => (Conclusion::Refused, "was refused"),
             _ => (Conclusion::Lost, "died"),
@@ -252,10 +269,7 @@ impl Diagnosis {
     ) -> HalfReport {
         let is_it = decision.way == Some(way);
         let shown = decision.path.filter(|_| is_it);
-        let has_died = matches!(
-            decision.conclusion,
-            Conclusion::Lost | Conclusion::Refused
-        );
+        let has_died = matches!(decision.conclusion, Conclusion::Lost | Conclusion::Refused);
         let other = || half.any();
         let road = match (shown, other()) {
             (Some(path), _) => road(path, has_died, world),
@@ -290,11 +304,21 @@ impl Diagnosis {
     /// What the conclusion is based on, one sentence each.
     fn evidence(&self, decision: &Decision<'_>, lost: u64) -> Vec<String> {
         let mut all = Vec::new();
-        all.extend(self.probed.iter().map(|probed| format!("sent by podtrace: {probed}")));
+        all.extend(
+            self.probed
+                .iter()
+                .map(|probed| format!("sent by podtrace: {probed}")),
+        );
         let about = decision.path.or_else(|| self.request.any());
         all.extend(about.and_then(translated));
         if let Some(verdict) = &decision.verdict {
-            all.extend(verdict.evidence.iter().cloned());
+            // An answer that refuses is the cause itself, as a rule.
+            let cause = verdict.cause.to_string();
+            let others = verdict
+                .evidence
+                .iter()
+                .filter(|sentence| **sentence != cause);
+            all.extend(others.cloned());
         }
         all.extend(self.others(decision));
         if lost > 0 {

@@ -36,7 +36,8 @@ impl Class {
         if path.was_refused() {
             return Self::Refused;
         }
-        let has_cause = verdict.is_some_and(|verdict| !matches!(verdict.cause, Cause::Unknown { .. }));
+        let has_cause =
+            verdict.is_some_and(|verdict| !matches!(verdict.cause, Cause::Unknown { .. }));
         match Self::of_outcome(path.outcome, path.incomplete) {
             // The answer is for the socket that podtrace has opened there, or for a program from
             // outside of the pod.
@@ -110,7 +111,11 @@ impl Group {
 
 fn key(class: Class, verdict: Option<&Verdict>) -> (Class, &'static str, Option<&Tap>) {
     let cause = verdict.map_or("", |verdict| verdict.cause.name());
-    (class, cause, verdict.and_then(|verdict| verdict.last_hop.as_ref()))
+    (
+        class,
+        cause,
+        verdict.and_then(|verdict| verdict.last_hop.as_ref()),
+    )
 }
 
 /// The packets of one direction.
@@ -143,7 +148,10 @@ impl Half {
 
     /// Forgets an earlier report, which a later one corrects.
     fn take_back(&mut self, before: LateOf) {
-        let groups = self.groups.iter().position(|group| group.ids.contains(&before.id));
+        let groups = self
+            .groups
+            .iter()
+            .position(|group| group.ids.contains(&before.id));
         let class = match groups {
             Some(at) => {
                 let group = &mut self.groups[at];

@@ -141,7 +141,9 @@ impl HalfReport {
             (self.unknown, "unknown"),
         ];
         let counts = counts.into_iter().filter(|(count, _)| *count > 0);
-        let counts: Vec<_> = counts.map(|(count, what)| format!("{count} {what}")).collect();
+        let counts: Vec<_> = counts
+            .map(|(count, what)| format!("{count} {what}"))
+            .collect();
         match self.packets {
             0 => "none seen".to_owned(),
             packets => format!("{packets} seen: {}", counts.join(", ")),

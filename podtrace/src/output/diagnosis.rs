@@ -128,3 +128,5 @@ impl Consumer for DiagnosisReport {
     }
 }
 
+#[cfg(test)]
+mod tests;

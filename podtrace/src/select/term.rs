@@ -133,5 +133,9 @@ fn is_named(seen: &Seen<'_>, end: &End, wanted: &FullName) -> bool {
         Who::Pod(name) | Who::Node(name) => wanted.matches(name),
         Who::On(_) | Who::Unknown => false,
     };
-    is_end || seen.services().iter().any(|service| wanted.matches(service))
+    is_end
+        || seen
+            .services()
+            .iter()
+            .any(|service| wanted.matches(service))
 }

@@ -78,7 +78,8 @@ fn sent(
     match route::onward(view, at, wanted) {
         Err((cause, is_doubtful)) => (None, (!is_doubtful).then_some(cause)),
         Ok(onward) => {
-            let stop = |by| link::down(view, by).or_else(|| route::neighbour(view, by, onward.next));
+            let stop =
+                |by| link::down(view, by).or_else(|| route::neighbour(view, by, onward.next));
             (Some(onward.next), onward.by.and_then(stop))
         }
     }
@@ -137,7 +138,9 @@ mod tests {
         assert_eq!((cause, candidates.len()), (None, 2));
         let mut facts = healthy();
         let mut spaces = facts[1].spaces.iter_mut();
-        let pod = spaces.find(|space| space.netns == netns_of_pod(2, 1)).unwrap();
+        let pod = spaces
+            .find(|space| space.netns == netns_of_pod(2, 1))
+            .unwrap();
         pod.tables.routes.retain(|route| route.gateway.is_none());
         let (cause, _) = unanswered(&path, &world(facts));
         let words = cause.unwrap().to_string();

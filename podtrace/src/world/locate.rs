@@ -110,7 +110,8 @@ impl World {
             }
         }
         let mut pods: Vec<_> = pods.into_values().collect();
-        pods.iter_mut().for_each(|pod| pod.addresses.sort_unstable());
+        pods.iter_mut()
+            .for_each(|pod| pod.addresses.sort_unstable());
         pods.sort_by(|one, other| one.name.cmp(&other.name));
         pods
     }
@@ -228,7 +229,10 @@ mod tests {
         let [pod] = &found[..] else {
             panic!("{found:?}");
         };
-        assert_eq!((pod.netns, pod.node.as_deref()), (Some(NETNS1), Some("worker1")));
+        assert_eq!(
+            (pod.netns, pod.node.as_deref()),
+            (Some(NETNS1), Some("worker1"))
+        );
         assert_eq!(pod.addresses, ["10.244.1.2".parse::<IpAddr>().unwrap()]);
         assert_eq!(world.locate(&|name| name.ends_with("/nobody")), []);
         let node = &world.locate(&|name| name == "worker1")[0];

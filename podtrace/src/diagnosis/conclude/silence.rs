@@ -34,7 +34,8 @@ impl Diagnosis {
             None
         };
         if let Some(doubt) = doubt {
-            let sentence = format!("the request arrived; whether it was answered is not known: {doubt}");
+            let sentence =
+                format!("the request arrived; whether it was answered is not known: {doubt}");
             return Decision::new(Conclusion::Unknown, sentence).about(Way::Reply, None);
         }
         let (cause, candidates) = unanswered(path, world);
@@ -59,8 +60,11 @@ impl Diagnosis {
             }
         }
         let sentence = match self.probed.is_empty() {
-            true => "no packet between the two was seen",
-            false => "podtrace has sent packets, and none was seen to leave",
+            true => {
+                let (from, to) = (&self.pair.source.text, &self.pair.destination.text);
+                format!("no packet from {from} to {to} was seen")
+            }
+            false => "podtrace has sent packets, and none was seen to leave".to_owned(),
         };
         let decision = Decision::new(Conclusion::Unknown, sentence);
         let elsewhere = source.as_ref().filter(|source| source.netns.is_none());
@@ -72,9 +76,9 @@ impl Diagnosis {
                 "podtrace diagnose --probe sends a few packets; or let the two talk meanwhile",
             ),
             Mode::Probed => decision,
-            Mode::Recorded => decision.advised(
-                "record while the two talk: podtrace record -w FILE",
-            ),
+            Mode::Recorded => {
+                decision.advised("record while the two talk: podtrace record -w FILE")
+            }
         }
     }
 
@@ -93,16 +97,22 @@ impl Diagnosis {
         let netns = source.netns?;
         let (next, cause) = first_hop(netns, to, world);
         let asked = [next, Some(to)].into_iter().flatten();
-        let question = asked.filter_map(|next| self.questions.get_key_value(&next)).next();
+        let question = asked
+            .filter_map(|next| self.questions.get_key_value(&next))
+            .next();
         let name = &source.name;
         if let Some((about, path)) = question {
-            let sentence = format!("{name} asks for the MAC address of {about}, and nobody answers");
+            let sentence =
+                format!("{name} asks for the MAC address of {about}, and nobody answers");
             return Some(Decision {
                 verdict: verdict(path, world),
                 ..Decision::new(Conclusion::Lost, sentence).about(Way::Request, Some(path))
             });
         }
-        let mut errors = self.probed.iter().filter_map(|probed| probed.error.as_deref());
+        let mut errors = self
+            .probed
+            .iter()
+            .filter_map(|probed| probed.error.as_deref());
         let error = errors.next()?;
         let sentence = format!("nothing leaves {name}: its own kernel says {error}");
         Some(Decision {
@@ -114,7 +124,9 @@ impl Diagnosis {
 
 /// Whether a packet that arrives is answered, unless something is wrong.
 fn needs_answer(path: &Path) -> bool {
-    let is_dns = path.ends().is_some_and(|ends| ends.to().1 == Some(DNS_PORT));
+    let is_dns = path
+        .ends()
+        .is_some_and(|ends| ends.to().1 == Some(DNS_PORT));
     path.packet.protocol() != Protocol::Udp || is_dns
 }
 

@@ -18,6 +18,8 @@ const DECIDED_NS: u64 = 300_000_000;
 
 /// A diagnosis that is live.
 pub(crate) struct Live {
+    /// What is said when packets are traced.
+    words: String,
     sending: Sending,
     hop_timeout_ns: u64,
     /// When packets were first traced, as far as ticks tell.
@@ -39,13 +41,16 @@ enum Sending {
 }
 
 impl Live {
-    /// `prober`: sends packets, if some are to be sent; `quit`: ends the trace.
+    /// `words`: said when packets are traced, unless some are sent; `prober`: sends them, if some are
+    /// to be sent; `quit`: ends the trace.
     pub(crate) fn new(
+        words: String,
         prober: Option<Prober>,
         hop_timeout: Duration,
         quit: Box<dyn FnOnce()>,
     ) -> Self {
         Self {
+            words,
             sending: prober.map_or(Sending::Never, Sending::Due),
             hop_timeout_ns: nanos(hop_timeout),
             begun_ns: None,
@@ -56,6 +61,9 @@ impl Live {
 
     /// Packets are traced from now on.
     pub(super) fn begin(&mut self) {
+        if matches!(self.sending, Sending::Never) {
+            tell(&self.words);
+        }
         self.has_begun = true;
     }
 
@@ -116,7 +124,9 @@ fn send(
     match diagnosis.plan(u16::from_le_bytes([echo_id[0], echo_id[1]]), waits, world) {
         Ok(Plan::Wait) => Sending::Due(prober),
         Ok(Plan::Send(probes, name)) => {
-            tell(&format!("from {name} podtrace sends {probes}; nothing else"));
+            tell(&format!(
+                "from {name} podtrace sends {probes}; nothing else"
+            ));
             diagnosis.probe((*probes).clone());
             prober.send(*probes);
             Sending::Sent(prober)
@@ -133,7 +143,8 @@ fn send(
 fn is_elsewhere(diagnosis: &Diagnosis, world: &World) -> bool {
     let ends = diagnosis.ends(world);
     ends.iter().flatten().count() == ends.len()
-        && ends.iter().flatten().all(|end| {
-            end.kind == Kind::Pod && end.netns.is_none() && end.node.is_some()
-        })
+        && ends
+            .iter()
+            .flatten()
+            .all(|end| end.kind == Kind::Pod && end.netns.is_none() && end.node.is_some())
 }

@@ -7,7 +7,7 @@ use anstyle::Style;
 use crate::{
     diagnosis::{Conclusion, HalfReport, Report, ReportedEnd, Stop},
     output::{
-        paint::{BOLD, DIM, GREEN, LOSS, NODE, Painter, POD, YELLOW},
+        paint::{BOLD, DIM, GREEN, LOSS, NODE, POD, Painter, YELLOW},
         width::Width,
         wrap::wrap,
     },
@@ -63,7 +63,10 @@ pub(super) fn picture(report: &Report, options: PictureOptions) -> String {
     picture.half("request", &report.request, report);
     picture.half("reply", &report.reply, report);
     picture.verdict(report);
-    picture.out
+    match options.ascii {
+        true => picture.out.replace('µ', "u"),
+        false => picture.out,
+    }
 }
 
 impl Picture {
@@ -146,9 +149,10 @@ impl Picture {
     fn death(&mut self, room: usize, report: &Report) {
         let from = self.out.len();
         write::spaces(&mut self.out, room + 4);
-        let unknown = match report.conclusion {
-            Conclusion::Refused => "refused",
-            _ => "not seen further",
+        let unknown = match (report.conclusion, &report.last_hop) {
+            (Conclusion::Refused, _) => "refused",
+            (_, Some(_)) => "not seen further",
+            (_, None) => "not sent",
         };
         let why = report.what.as_deref();
         let why = why.filter(|_| report.cause != Some("unknown"));
@@ -171,7 +175,9 @@ impl Picture {
         self.paint(BOLD, &format!(": {}", report.verdict));
         self.end(from, "  ");
         if let Some(what) = &report.what {
-            let sure = report.confidence.filter(|_| report.cause != Some("unknown"));
+            let sure = report
+                .confidence
+                .filter(|_| report.cause != Some("unknown"));
             let sure = sure.map_or_else(String::new, |sure| format!(" ({sure})"));
             self.line("cause: ", &format!("{what}{sure}"));
         }
@@ -197,7 +203,9 @@ impl Picture {
 /// ` (10.244.1.2 on worker1)`, as far as it is known and the name does not say it.
 fn place(end: &ReportedEnd) -> String {
     let addresses = end.addresses.iter().map(ToString::to_string);
-    let addresses: Vec<_> = addresses.filter(|address| **address != *end.name).collect();
+    let addresses = addresses.filter(|address| **address != *end.name);
+    // One of each family, as a rule.
+    let addresses: Vec<_> = addresses.take(2).collect();
     let node = end.node.as_ref().filter(|node| *node != &end.name);
     let words = match (addresses.is_empty(), node) {
         (false, Some(node)) => format!("{} on {node}", list(&addresses)),
@@ -211,7 +219,10 @@ fn place(end: &ReportedEnd) -> String {
 /// `1280, 1420 answered; 1450, 1500 not`
 fn ladder(report: &Report) -> Option<String> {
     let of = |answered: bool| {
-        let rungs = report.ladder.iter().filter(|rung| rung.answered == answered);
+        let rungs = report
+            .ladder
+            .iter()
+            .filter(|rung| rung.answered == answered);
         let lengths: Vec<_> = rungs.map(|rung| rung.bytes.to_string()).collect();
         (!lengths.is_empty()).then(|| lengths.join(", "))
     };
@@ -219,8 +230,6 @@ fn ladder(report: &Report) -> Option<String> {
         (None, None) => None,
         (Some(answered), None) => Some(format!("{answered} bytes answered")),
         (None, Some(silent)) => Some(format!("{silent} bytes not answered")),
-        (Some(answered), Some(silent)) => {
-            Some(format!("{answered} bytes answered, {silent} not"))
-        }
+        (Some(answered), Some(silent)) => Some(format!("{answered} bytes answered, {silent} not")),
     }
 }
