@@ -195,6 +195,10 @@ impl Diagnosis {
         let replied = || reply.deadliest(&classes).map(|group| (Way::Reply, group));
         let (way, group) = requested.or_else(replied)?;
         let largest = self.answered.last();
+        // It is not for its length that one dies where a longer one arrives.
+        if largest.is_some_and(|largest| *largest > group.path.packet.length) {
+            return None;
+        }
         let up_to = largest.map_or_else(
             || "small packets arrive".to_owned(),
             |bytes| format!("packets of up to {bytes} bytes arrive"),
