@@ -15,8 +15,11 @@ use std::{
 };
 
 use crate::{
-    model::probes::{Probed, Probes},
-    packet::{Ends, Protocol, Transport, asks_to_connect},
+    model::{
+        drop::KernelDrop,
+        probes::{Probed, Probes},
+    },
+    packet::{Ends, Packet, Protocol, Transport, asks_to_connect},
     path::{Outcome, Path},
     select::{Peer, leads, sends},
     verdict::verdict,
@@ -98,6 +101,10 @@ pub struct Diagnosis {
     questions: BTreeMap<IpAddr, Path>,
     /// Whether the destination is a Service; none while that was not looked up.
     is_service: Option<bool>,
+    /// Drops of packets that no tap may have seen, in each direction.
+    dropped: [Option<Box<KernelDrop>>; 2],
+    /// Where the two are, if that was looked up since the time has advanced.
+    located: Option<[Option<Located>; 2]>,
     probes: Option<Probes>,
     probed: Vec<Probed>,
     notes: Vec<String>,
@@ -127,6 +134,8 @@ impl Diagnosis {
             foreign: BTreeSet::new(),
             questions: BTreeMap::new(),
             is_service: None,
+            dropped: <[Option<Box<KernelDrop>>; 2]>::default(),
+            located: None,
             probes: None,
             probed: Vec::new(),
             notes: Vec::new(),
@@ -158,6 +167,41 @@ impl Diagnosis {
     /// Records that this time has come.
     pub fn advance(&mut self, now_ns: u64) {
         self.now_ns = self.now_ns.max(now_ns);
+        self.located = None;
+    }
+
+    /// Takes a drop of a packet that may have no path, if it is of the two.
+    pub fn add_drop(&mut self, drop: &KernelDrop, packet: &Packet, world: &World) {
+        if drop.is_by_transport() {
+            return;
+        }
+        let now_ns = self.now_ns;
+        let pair = &self.pair;
+        let located = self.located.get_or_insert_with(|| {
+            [&pair.source, &pair.destination].map(|end| locate(end, now_ns, world))
+        });
+        let [Some(source), Some(destination)] = located else {
+            return;
+        };
+        let is_of = |end: &Located, address: Option<IpAddr>| {
+            address.is_some_and(|address| end.addresses.contains(&address))
+        };
+        let leads = |from: &Located, to: &Located| {
+            is_of(from, packet.source()) && is_of(to, packet.destination())
+        };
+        let way = match (leads(source, destination), leads(destination, source)) {
+            (true, _) => Way::Request,
+            (_, true) => Way::Reply,
+            _ => return,
+        };
+        let is_asked = match packet.transport {
+            Transport::Echo { reply, .. } => reply == (way == Way::Reply),
+            _ => true,
+        };
+        let wanted = self.pair.protocol.unwrap_or(Protocol::Icmp);
+        if is_asked && packet.protocol() == wanted {
+            self.dropped[way as usize] = Some(Box::new(drop.without_bytes()));
+        }
     }
 
     /// Takes a path that has ended, if it is of the two.

@@ -204,13 +204,9 @@ impl<'a> Question<'a> {
                 self.conclude(verdict, Cause::NoListener { owner }, false);
             }
             (_, Some(drop)) => {
-                let cause = Cause::Kernel {
-                    reason: drop.reason.clone().unwrap_or_default(),
-                    function: drop.function.clone(),
-                    meaning: meaning.map(|reason| reason.meaning),
-                };
+                let (cause, advice) = reasons::cause(drop);
                 self.conclude(verdict, cause, false);
-                verdict.advice = meaning.and_then(|reason| reason.advice).map(Into::into);
+                verdict.advice = advice;
                 if meaning.is_some_and(|reason| reason.is_firewall()) {
                     let rules = step.candidates.into_iter();
                     let rules = rules.filter(|candidate| candidate.contains("firewall rules"));

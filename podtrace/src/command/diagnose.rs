@@ -81,7 +81,8 @@ fn live(args: &DiagnoseArgs) -> anyhow::Result<u8> {
         let (from, to) = (&args.source.text, &args.destination.text);
         let seconds = duration.as_secs_f64();
         let words = format!("watching {from} and {to} for {seconds} s at most");
-        let live = Live::new(words, prober.transpose()?, capture.hop_timeout, quit);
+        let (timeout, prober) = (capture.hop_timeout, prober.transpose()?);
+        let live = Live::new(words, prober, timeout, args.wait, quit);
         let report = DiagnosisReport::new(
             diagnosis,
             format(args),
@@ -178,8 +179,9 @@ fn is_utf8() -> bool {
     let variables = ["LC_ALL", "LC_CTYPE", "LANG"];
     let mut set = variables.iter().filter_map(env::var_os);
     let set = set.find(|value| !value.is_empty());
+    let set = set.map(|value| value.to_ascii_lowercase());
     set.is_some_and(|value| {
-        let value = value.to_string_lossy().to_ascii_lowercase();
-        value.contains("utf-8") || value.contains("utf8")
+        let value = value.as_encoded_bytes();
+        value.ends_with(b"utf-8") || value.ends_with(b"utf8")
     })
 }

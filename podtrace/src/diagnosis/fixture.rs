@@ -114,27 +114,27 @@ pub(super) fn diagnose(pair: Pair, paths: &[Path], world: &World) -> Diagnosis {
 }
 
 /// A change of the healthy facts.
-type Fault = fn(&mut Vec<NodeFacts>);
+type Fault = fn(&mut [NodeFacts]);
 
-fn none(_: &mut Vec<NodeFacts>) {}
+fn none(_: &mut [NodeFacts]) {}
 
-fn no_fdb(facts: &mut Vec<NodeFacts>) {
+fn no_fdb(facts: &mut [NodeFacts]) {
     facts[0].spaces[0].tables.fdb.retain(|entry| !entry.own);
 }
 
-fn no_way_back(facts: &mut Vec<NodeFacts>) {
+fn no_way_back(facts: &mut [NodeFacts]) {
     let routes = &mut facts[1].spaces[0].tables.routes;
     routes.retain(|route| route.destination != ip("10.244.1.0"));
 }
 
-fn no_default(facts: &mut Vec<NodeFacts>) {
+fn no_default(facts: &mut [NodeFacts]) {
     let pod = netns_of_pod(2, 1);
     let pod = facts[1].spaces.iter_mut().find(|space| space.netns == pod);
     let routes = &mut pod.unwrap().tables.routes;
     routes.retain(|route| route.gateway.is_none());
 }
 
-fn large_mtu(facts: &mut Vec<NodeFacts>) {
+fn large_mtu(facts: &mut [NodeFacts]) {
     let pod = netns_of_pod(1, 1);
     let pod = facts[0].spaces.iter_mut().find(|space| space.netns == pod);
     for device in &mut pod.unwrap().devices {

@@ -191,7 +191,7 @@ impl Half {
         }
         group.ids.push_back(path.id);
         if rank(verdict.as_ref()) > rank(group.verdict.as_ref()) {
-            group.path = Box::new(path.clone());
+            *group.path = path.clone();
             group.verdict = verdict;
         }
     }

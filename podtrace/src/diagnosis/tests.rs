@@ -136,3 +136,30 @@ fn plan_is_made_of_what_is_known() {
     assert_eq!(plan(true), Ok(Plan::Wait));
     assert!(matches!(plan(false), Ok(Plan::Send(probes, _)) if probes.ladder.is_empty()));
 }
+
+#[test]
+fn what_no_tap_has_seen_is_told_by_the_kernel() {
+    let world = world(healthy());
+    let drop = KernelDrop {
+        reason: Some("NETFILTER_DROP".into()),
+        function: Some("nft_do_chain".into()),
+        ..KernelDrop::default()
+    };
+    let request = echo(1, false, &road(10).ended(Outcome::Delivered));
+    let reply = echo(2, true, &answer(10));
+    let concluded = |paths: &[Path], dropped: &Path| {
+        let mut diagnosis = diagnose(pair(None), paths, &world);
+        diagnosis.add_drop(&drop, &dropped.packet, &world);
+        let report = diagnosis.conclude(0, &world);
+        (report.verdict, report.cause.unwrap_or_default())
+    };
+    let (verdict, cause) = concluded(std::slice::from_ref(&request), &reply);
+    let expected = "the request arrived, the reply died before it left its receiver";
+    assert_eq!((&*verdict, cause), (expected, "kernel_drop"));
+    let (verdict, cause) = concluded(&[], &request);
+    let expected = "the request died before it left default/pod11";
+    assert_eq!((&*verdict, cause), (expected, "kernel_drop"));
+    // The answer to another's question.
+    let (_, cause) = concluded(&[], &echo(1, true, &road(10)));
+    assert_eq!(cause, "");
+}

@@ -44,8 +44,8 @@ pub(super) fn share(part: u64, all: u64) -> String {
 
 /// What address translation made of where a packet was sent to.
 pub(super) fn translated(path: &Path) -> Option<String> {
-    let translations = path.translations.iter();
-    let last = translations.filter(|one| one.is_of_destination()).last()?;
+    let mut translations = path.translations.iter();
+    let last = translations.rfind(|one| one.is_of_destination())?;
     let end = |(address, port): (std::net::IpAddr, Option<u16>)| match port {
         Some(port) => std::net::SocketAddr::new(address, port).to_string(),
         None => address.to_string(),

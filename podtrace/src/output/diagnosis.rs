@@ -10,7 +10,8 @@ pub(crate) use picture::PictureOptions;
 use super::notices::with_losses;
 use crate::{
     diagnosis::{Conclusion, Diagnosis},
-    model::origin::Origin,
+    model::{drop::KernelDrop, origin::Origin},
+    packet::Packet,
     path::{Path, summary::Summary},
     pipeline::consumer::{Consumer, Failure, Tick},
     sink::{TextSink, tell},
@@ -83,11 +84,14 @@ impl Consumer for DiagnosisReport {
         self.diagnosis.add(path, world);
     }
 
+    fn on_drop(&mut self, drop: &KernelDrop, packet: &Packet, world: &World) {
+        self.diagnosis.add_drop(drop, packet, world);
+    }
+
     fn on_tick(&mut self, tick: &Tick<'_>, world: &World) -> Vec<String> {
         self.diagnosis.advance(tick.now_ns);
-        match &mut self.live {
-            Some(live) => live.tick(tick.now_ns, &mut self.diagnosis, world),
-            None => {}
+        if let Some(live) = &mut self.live {
+            live.tick(tick.now_ns, &mut self.diagnosis, world);
         }
         Vec::new()
     }

@@ -170,6 +170,15 @@ fn faults(lab: &Lab) -> Vec<Fault<'_>> {
         },
         Fault {
             netns: &server.netns,
+            breaks: "iptables -w -A OUTPUT -p icmp -j DROP".into(),
+            mends: "iptables -w -D OUTPUT -p icmp -j DROP".into(),
+            direction: "reply",
+            cause: "kernel_drop",
+            last: None,
+            advice: None,
+        },
+        Fault {
+            netns: &server.netns,
             breaks: "ip route del default".into(),
             mends: "ip route add default via 10.244.2.1".into(),
             direction: "reply",

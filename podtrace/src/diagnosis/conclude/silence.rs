@@ -2,11 +2,11 @@
 use super::{ANSWER_NS, Decision, Diagnosis, Mode, Way, by_facts};
 use crate::{
     diagnosis::report::Conclusion,
-    model::probes::DNS_PORT,
+    model::{drop::KernelDrop, probes::DNS_PORT},
     packet::Protocol,
     path::Path,
     rules::Cause,
-    verdict::{first_hop, unanswered, verdict},
+    verdict::{Verdict, first_hop, reasons, unanswered, verdict},
     world::{
         World,
         locate::{Kind, Located},
@@ -37,6 +37,10 @@ impl Diagnosis {
             let sentence =
                 format!("the request arrived; whether it was answered is not known: {doubt}");
             return Decision::new(Conclusion::Unknown, sentence).about(Way::Reply, None);
+        }
+        if let Some(drop) = self.dropped[Way::Reply as usize].as_deref() {
+            let sentence = "the request arrived, the reply died before it left its receiver";
+            return unseen(Way::Reply, sentence.to_owned(), drop);
         }
         let (cause, candidates) = unanswered(path, world);
         let cause = cause.unwrap_or(Cause::Unknown {
@@ -109,6 +113,10 @@ impl Diagnosis {
                 ..Decision::new(Conclusion::Lost, sentence).about(Way::Request, Some(path))
             });
         }
+        if let Some(drop) = self.dropped[Way::Request as usize].as_deref() {
+            let sentence = format!("the request died before it left {name}");
+            return Some(unseen(Way::Request, sentence, drop));
+        }
         let mut errors = self
             .probed
             .iter()
@@ -119,6 +127,19 @@ impl Diagnosis {
             verdict: cause.map(by_facts),
             ..Decision::new(Conclusion::Lost, sentence).about(Way::Request, None)
         })
+    }
+}
+
+/// What a kernel says of a packet that no tap has seen.
+fn unseen<'a>(way: Way, sentence: String, drop: &KernelDrop) -> Decision<'a> {
+    let (cause, advice) = reasons::cause(drop);
+    let verdict = Verdict {
+        advice,
+        ..by_facts(cause)
+    };
+    Decision {
+        verdict: Some(verdict),
+        ..Decision::new(Conclusion::Lost, sentence).about(way, None)
     }
 }
 

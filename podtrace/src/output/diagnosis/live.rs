@@ -22,6 +22,8 @@ pub(crate) struct Live {
     words: String,
     sending: Sending,
     hop_timeout_ns: u64,
+    /// Whether the names of the two may come later.
+    waits: bool,
     /// When packets were first traced, as far as ticks tell.
     begun_ns: Option<u64>,
     has_begun: bool,
@@ -42,17 +44,19 @@ enum Sending {
 
 impl Live {
     /// `words`: said when packets are traced, unless some are sent; `prober`: sends them, if some are
-    /// to be sent; `quit`: ends the trace.
+    /// to be sent; `waits`: whether the names of the two may come later; `quit`: ends the trace.
     pub(crate) fn new(
         words: String,
         prober: Option<Prober>,
         hop_timeout: Duration,
+        waits: bool,
         quit: Box<dyn FnOnce()>,
     ) -> Self {
         Self {
             words,
             sending: prober.map_or(Sending::Never, Sending::Due),
             hop_timeout_ns: nanos(hop_timeout),
+            waits,
             begun_ns: None,
             has_begun: false,
             quit: Some(quit),
@@ -75,6 +79,11 @@ impl Live {
         let begun_ns = *self.begun_ns.get_or_insert(now_ns);
         let sending = std::mem::replace(&mut self.sending, Sending::Never);
         self.sending = match sending {
+            Sending::Due(prober) if self.waits && is_unknown(diagnosis, world) => {
+                // The tables are waited for from then on.
+                self.begun_ns = None;
+                Sending::Due(prober)
+            }
             Sending::Due(prober) => {
                 let waits = now_ns.saturating_sub(begun_ns) < TABLES_NS;
                 send(prober, waits, now_ns, diagnosis, world)
@@ -137,6 +146,11 @@ fn send(
             Sending::Over(now_ns)
         }
     }
+}
+
+/// Whether one of the two is not known yet.
+fn is_unknown(diagnosis: &Diagnosis, world: &World) -> bool {
+    diagnosis.ends(world).iter().any(Option::is_none)
 }
 
 /// Whether neither of the two is on a traced node.
