@@ -1,6 +1,8 @@
 use super::{fixture::*, *};
 use crate::{
+    identity::kubernetes::{ClusterPod, ClusterUpdate},
     rules::fixture::{healthy, ip},
+    update::Update,
     verdict::tests::roads::{answer, road},
 };
 
@@ -162,4 +164,46 @@ fn what_no_tap_has_seen_is_told_by_the_kernel() {
     // The answer to another's question.
     let (_, cause) = concluded(&[], &echo(1, true, &road(10)));
     assert_eq!(cause, "");
+}
+
+#[test]
+fn source_on_another_node_is_told_with_its_node() {
+    let mut world = world(healthy());
+    let origin = crate::model::origin::Origin {
+        session: 0,
+        nodes: 0..2,
+    };
+    let pod = ClusterPod {
+        uid: "far".into(),
+        namespace: "default".into(),
+        name: "far".into(),
+        node: Some("worker9".into()),
+        addresses: vec![ip("10.244.9.2")],
+        host_network: false,
+        phase_running: true,
+        created_ns: 0,
+        started_ns: None,
+        deleted: false,
+    };
+    let update = Update::Cluster {
+        update: ClusterUpdate::Pod(pod),
+        ts_ns: 1,
+    };
+    world.apply(&origin, &update);
+    let far = AskedEnd {
+        peer: Peer::Named("far".parse().unwrap()),
+        text: "far".into(),
+    };
+    let pair = Pair {
+        source: far,
+        ..pair(None)
+    };
+    let diagnosis = Diagnosis::new(pair, Mode::Probed);
+    let words = diagnosis.plan(7, false, &world).unwrap_err();
+    let report = diagnosis.conclude(0, &world);
+    assert_eq!(report.conclusion, Conclusion::Unknown);
+    for words in [words, report.advice.unwrap()] {
+        assert!(words.contains("default/far is on node worker9"), "{words}");
+    }
+    assert_eq!(report.source.node.as_deref(), Some("worker9"));
 }
