@@ -17,7 +17,7 @@ use std::{
 use crate::{
     model::{
         drop::KernelDrop,
-        probes::{Probed, Probes},
+        probes::{Ask, Probed, Probes},
     },
     packet::{Ends, Packet, Protocol, Transport, asks_to_connect},
     path::{Outcome, Path},
@@ -198,7 +198,12 @@ impl Diagnosis {
             Transport::Echo { reply, .. } => reply == (way == Way::Reply),
             _ => true,
         };
-        let wanted = self.pair.protocol.unwrap_or(Protocol::Icmp);
+        let sent = self.probes.as_ref().map(|probes| match probes.ask {
+            Ask::Echo => Protocol::Icmp,
+            Ask::Connect(_) => Protocol::Tcp,
+            Ask::Datagram(_) => Protocol::Udp,
+        });
+        let wanted = self.pair.protocol.or(sent).unwrap_or(Protocol::Icmp);
         if is_asked && packet.protocol() == wanted {
             self.dropped[way as usize] = Some(Box::new(drop.without_bytes()));
         }

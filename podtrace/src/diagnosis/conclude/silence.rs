@@ -30,6 +30,8 @@ impl Diagnosis {
             Some("the answer may have passed where podtrace was not attached yet")
         } else if lost > 0 {
             Some("podtrace has lost events")
+        } else if !self.would_show_answer(path, world) {
+            Some("it may leave by an interface that podtrace does not tap")
         } else {
             None
         };
@@ -52,6 +54,14 @@ impl Diagnosis {
             verdict: Some(by_facts(cause)),
             ..Decision::new(Conclusion::Lost, sentence).about(Way::Reply, None)
         }
+    }
+
+    /// Whether a tap would see the answer: where it leaves a pod, or where it arrives.
+    fn would_show_answer(&self, path: &Path, world: &World) -> bool {
+        let [source, _] = self.ends(world);
+        let last = path.hops.last();
+        let last = last.and_then(|last| world.tap_points.get(last.interface));
+        last.is_some_and(|point| point.in_pod) || source.is_some_and(|end| end.netns.is_some())
     }
 
     /// No packet of the two was seen.
