@@ -78,6 +78,25 @@ pub struct Verdict {
     pub advice: Option<String>,
 }
 
+/// Queueing disciplines that hold packets back, for seconds where the rate is low.
+const SHAPERS: [&str; 5] = ["tbf", "htb", "hfsc", "cake", "netem"];
+
+impl Verdict {
+    /// Whether the packet may only wait where it was last: nothing says that it was dropped, and a
+    /// shaper is there.
+    #[must_use]
+    pub fn may_wait(&self) -> bool {
+        let Cause::Unknown { candidates, .. } = &self.cause else {
+            return false;
+        };
+        self.outcome == Outcome::NotSeenFurther
+            && candidates.iter().any(|candidate| {
+                let kind = candidate.strip_prefix("qdisc ").unwrap_or_default();
+                SHAPERS.iter().any(|shaper| kind.starts_with(shaper))
+            })
+    }
+}
+
 /// The verdict on a path by what is known of the network; none if it arrived or left, or if
 /// nothing is known of its nodes.
 #[must_use]

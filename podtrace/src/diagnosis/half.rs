@@ -43,6 +43,7 @@ impl Class {
             // outside of the pod.
             Self::Unheard if way == Way::Reply => Self::Delivered,
             Self::Left if has_cause => Self::Lost,
+            Self::Lost if verdict.is_some_and(Verdict::may_wait) => Self::Unknown,
             class => class,
         }
     }
@@ -163,7 +164,11 @@ impl Half {
                 }
                 class
             }
-            None => Class::of_outcome(before.outcome, before.incomplete),
+            None => match Class::of_outcome(before.outcome, before.incomplete) {
+                // It waited in a queue.
+                class if self.of(class) == 0 => Class::Unknown,
+                class => class,
+            },
         };
         let count = &mut self.counts[class as usize];
         *count = count.saturating_sub(1);

@@ -1,6 +1,7 @@
 use super::{fixture::*, *};
 use crate::{
     identity::kubernetes::{ClusterPod, ClusterUpdate},
+    model::facts::Qdisc,
     rules::fixture::{healthy, ip},
     update::Update,
     verdict::tests::roads::{answer, road},
@@ -206,4 +207,33 @@ fn source_on_another_node_is_told_with_its_node() {
         assert!(words.contains("default/far is on node worker9"), "{words}");
     }
     assert_eq!(report.source.node.as_deref(), Some("worker9"));
+}
+
+#[test]
+fn what_a_shaper_may_hold_back_is_not_lost() {
+    let conclusion = |kind: &str, paths: &[Path]| {
+        let mut facts = healthy();
+        let devices = facts[0].spaces[0].devices.iter_mut();
+        for device in devices.filter(|device| device.name == "flannel.1") {
+            device.qdiscs = vec![Qdisc {
+                kind: kind.into(),
+                ..Qdisc::default()
+            }];
+        }
+        let world = world(facts);
+        diagnose(pair(None), paths, &world)
+            .conclude(0, &world)
+            .conclusion
+    };
+    let waits = echo(1, false, &road(4));
+    let one = std::slice::from_ref(&waits);
+    assert_eq!(conclusion("tbf", one), Conclusion::Unknown);
+    assert_eq!(conclusion("fq_codel", one), Conclusion::Lost);
+    let mut late = echo(2, false, &road(10).ended(Outcome::Delivered));
+    late.late_of = Some(crate::path::LateOf::of(&waits));
+    let reply = echo(3, true, &answer(10).ended(Outcome::Delivered));
+    assert_eq!(
+        conclusion("tbf", &[waits, late, reply]),
+        Conclusion::Delivered
+    );
 }
