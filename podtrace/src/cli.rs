@@ -3,6 +3,7 @@ mod capture;
 mod config;
 mod control;
 mod detail;
+mod diagnose;
 mod doctor;
 mod files;
 mod filter;
@@ -21,6 +22,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 pub use capture::{Attach, CaptureArgs, Feature, KernelArgs, LoadArgs, NamingArgs, ViewArgs};
 pub use control::ControlArgs;
 pub use detail::DetailArgs;
+pub use diagnose::{DiagnoseArgs, DiagnoseFormat, DiagnoseProtocol, End};
 pub use doctor::{DoctorArgs, DoctorFormat};
 pub use files::{FileArgs, WriteArgs};
 pub use filter::{ChosenArgs, FileFilterArgs, LiveFilterArgs, ScopeArgs, SelectArgs};
@@ -38,8 +40,8 @@ pub use topology::{TopologyArgs, TopologyFormat};
 #[command(
     version,
     about,
-    after_help = "Exit status: 0 success, 1 problems found (topology --check, doctor), 2 error,
-4 events lost (--strict)."
+    after_help = "Exit status: 0 success, 1 problems found (topology --check, doctor, diagnose), 2 error,
+3 unknown (diagnose), 4 events lost (--strict)."
 )]
 pub struct Cli {
     /// Take no defaults from configuration files
@@ -124,6 +126,18 @@ pub enum Command {
   sudo podtrace flows --duration 10s -o json | jq .
   podtrace flows -r worker1.pcapng -r worker2.pcapng")]
     Flows(Box<FlowsArgs>),
+    /// Tell whether one end reaches another, and where not: live, or of recordings
+    ///
+    /// Watches what the two send to each other, or with --probe sends a few packets itself, and
+    /// shows the road there and back with a mark at each hop, where and why packets die, and what
+    /// to do. Ends as soon as that is certain, after 10 s at most (--duration). Exits with status 0 if
+    /// packets are delivered, 1 if they are lost or refused, 3 if that is not known.
+    #[command(after_help = "Examples:
+  sudo podtrace diagnose --probe default/client default/web
+  sudo podtrace diagnose default/client default/web --port 80
+  sudo podtrace diagnose --probe default/client kube-system/kube-dns
+  podtrace diagnose -r worker1.pcapng -r worker2.pcapng default/client default/web")]
+    Diagnose(Box<DiagnoseArgs>),
     /// Convert recorded sessions, or a part of them, to another format
     #[command(mut_arg("zstd", |arg| arg.help("Compress pcapng with zstd")), after_help = "Examples:
   podtrace export --format parquet -w hops.parquet session.pcapng
@@ -215,6 +229,8 @@ pub enum SchemaOf {
     Topology,
     /// A line of flows -o json
     Flows,
+    /// The document of diagnose -o json
+    Diagnose,
 }
 
 /// Options of `trace`.

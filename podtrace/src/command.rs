@@ -2,6 +2,7 @@
 mod about;
 mod cleanup;
 mod demo;
+mod diagnose;
 mod doctor;
 mod failure;
 mod filter;
@@ -41,6 +42,8 @@ const FINE: u8 = 0;
 const PROBLEMS: u8 = 1;
 /// The command failed.
 const ERROR: u8 = 2;
+/// What was asked for is not known.
+const UNKNOWN: u8 = 3;
 /// Events were lost and `--strict` was given.
 const LOST: u8 = 4;
 
@@ -56,6 +59,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Record(args) => trace::record(&args),
         Command::Replay(args) if args.view.screen.tui => screen::replay(&args),
         Command::Replay(args) => replay::run(&args),
+        Command::Diagnose(args) => diagnose::run(&args),
         Command::Flows(args) => flows::run(&args),
         Command::Stats(args) => replay::stats(&args),
         Command::Export(args) => replay::export(&args),

@@ -11,6 +11,7 @@ pub mod link_type;
 pub mod loss;
 pub mod origin;
 pub mod pod;
+pub mod probes;
 pub mod ruleset;
 pub mod snapshot;
 pub mod start;

@@ -1,4 +1,5 @@
 //! Output formats of paths, events, notices and the summary: one file per format.
+pub(crate) mod diagnosis;
 pub(crate) mod doctor;
 pub mod flows;
 mod grid;

@@ -198,6 +198,7 @@ impl Pipeline {
             Update::Drops { drops } => {
                 for drop in drops {
                     let packet = drop.packet(&self.options);
+                    self.consumers.drop_packet(drop, &packet, &self.world);
                     self.builder.drop_packet(origin, drop, &packet);
                 }
             }

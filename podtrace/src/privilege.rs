@@ -9,7 +9,7 @@ use std::{collections::HashSet, io};
 use caps::{
     CapSet, Capability,
     Capability::{
-        CAP_BPF, CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH, CAP_NET_ADMIN, CAP_SYS_ADMIN,
+        CAP_BPF, CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH, CAP_NET_ADMIN, CAP_NET_RAW, CAP_SYS_ADMIN,
         CAP_SYS_PTRACE,
     },
     errors::CapsError,
@@ -41,6 +41,13 @@ pub const READ: &[Capability] = &[CAP_DAC_READ_SEARCH, CAP_BPF];
 /// To begin the next file in a directory that root does not own, as that of the user who called
 /// sudo.
 pub const RECORD: &[Capability] = &[CAP_DAC_OVERRIDE];
+/// To find a namespace, enter it, and ping from there.
+pub const PROBE: &[Capability] = &[
+    CAP_SYS_ADMIN,
+    CAP_SYS_PTRACE,
+    CAP_DAC_READ_SEARCH,
+    CAP_NET_RAW,
+];
 /// To do what any process may.
 pub const NONE: &[Capability] = &[];
 

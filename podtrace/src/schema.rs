@@ -4,6 +4,7 @@ mod document;
 pub use document::{Kind, document};
 
 use crate::{
+    diagnosis as found,
     field::{Field, Object},
     model::left_out,
     node::topology,
@@ -82,6 +83,17 @@ pub(crate) fn flows() -> Vec<Described> {
         of::<stats::EndObject>(),
         of::<stats::Volume>(),
         of::<stats::Latency>(),
+    ]
+}
+
+/// The objects of a diagnosis, the document first.
+pub(crate) fn diagnosis() -> Vec<Described> {
+    vec![
+        of::<found::Report>(),
+        of::<found::ReportedEnd>(),
+        of::<found::HalfReport>(),
+        of::<found::Stop>(),
+        of::<found::Rung>(),
     ]
 }
 

@@ -69,8 +69,27 @@ impl Selector {
         })
     }
 
+    /// The packets of two peers: those that one of them sends or receives.
+    #[must_use]
+    pub fn of_pair(one: &Peer, other: &Peer) -> Option<Self> {
+        Self::new([one, other].map(|peer| (false, Term::Touches(peer.clone()))))
+    }
+
     /// All its terms.
     fn terms(&self) -> impl Iterator<Item = &Term> {
         self.groups.iter().flat_map(|group| &group.terms)
     }
+}
+
+/// Whether a packet goes from one peer to another.
+#[must_use]
+pub fn leads(path: &Path, from: &Peer, to: &Peer, world: &World) -> bool {
+    let seen = Seen::new(path, world);
+    from.sends(&seen) && to.receives(&seen)
+}
+
+/// Whether a peer sends a packet.
+#[must_use]
+pub fn sends(path: &Path, from: &Peer, world: &World) -> bool {
+    from.sends(&Seen::new(path, world))
 }

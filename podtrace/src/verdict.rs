@@ -6,6 +6,7 @@
 //! podtrace does not see as candidates.
 mod answered;
 mod firewall;
+mod onward;
 mod question;
 pub mod reasons;
 mod step;
@@ -20,6 +21,7 @@ use crate::{
     rules::{Cause, Place, View, link},
     world::World,
 };
+pub use onward::{first_hop, onward, unanswered};
 use question::Question;
 use step::{State, Step};
 
@@ -77,6 +79,25 @@ pub struct Verdict {
     pub advice: Option<String>,
 }
 
+/// Queueing disciplines that hold packets back, for seconds where the rate is low.
+const SHAPERS: [&str; 5] = ["tbf", "htb", "hfsc", "cake", "netem"];
+
+impl Verdict {
+    /// Whether the packet may only wait where it was last: nothing says that it was dropped, and a
+    /// shaper is there.
+    #[must_use]
+    pub fn may_wait(&self) -> bool {
+        let Cause::Unknown { candidates, .. } = &self.cause else {
+            return false;
+        };
+        self.outcome == Outcome::NotSeenFurther
+            && candidates.iter().any(|candidate| {
+                let kind = candidate.strip_prefix("qdisc ").unwrap_or_default();
+                SHAPERS.iter().any(|shaper| kind.starts_with(shaper))
+            })
+    }
+}
+
 /// The verdict on a path by what is known of the network; none if it arrived or left, or if
 /// nothing is known of its nodes.
 #[must_use]
@@ -84,9 +105,14 @@ pub fn verdict(path: &Path, world: &World) -> Option<Verdict> {
     if !is_judged(path, world) {
         return None;
     }
+    with_view(world, |view| judge(path, view, world))
+}
+
+/// Calls with the facts that the world has.
+fn with_view<T>(world: &World, call: impl FnOnce(View<'_>) -> T) -> T {
     let nodes: Vec<&NodeFacts> = world.facts.values().map(Arc::as_ref).collect();
     let pods = |netns| Some(world.identities.pod(netns));
-    judge(path, View::new(&nodes, &pods), world)
+    call(View::new(&nodes, &pods))
 }
 
 /// Whether a path is to be judged: it did not arrive, and there is something to judge it by.
@@ -206,14 +232,9 @@ impl<'a> Question<'a> {
                     true => self.rules(&step.filtered, Some(drop.netns)),
                     false => Vec::new(),
                 };
-                let cause = Cause::Kernel {
-                    reason: drop.reason.clone().unwrap_or_default(),
-                    function: drop.function.clone(),
-                    meaning: meaning.map(|reason| reason.meaning),
-                    rules,
-                };
+                let (cause, advice) = reasons::cause(drop, rules);
                 self.conclude(verdict, cause, false);
-                verdict.advice = meaning.and_then(|reason| reason.advice).map(Into::into);
+                verdict.advice = advice;
                 if drop.is_by_firewall() {
                     let rules = step.candidates.into_iter();
                     let rules = rules.filter(|candidate| candidate.contains("firewall rules"));

@@ -1,6 +1,7 @@
 //! The state of the network, built from updates.
 #[cfg(test)]
 pub(crate) mod fixture;
+pub mod locate;
 mod loss;
 
 use std::{

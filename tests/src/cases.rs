@@ -7,6 +7,7 @@ mod clsact;
 mod command;
 mod cri_lab;
 mod crossings;
+mod diagnose;
 mod drops;
 mod faults;
 mod findings;

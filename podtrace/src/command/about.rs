@@ -16,6 +16,7 @@ pub(super) fn schema(of: SchemaOf) -> anyhow::Result<u8> {
         SchemaOf::Stats => schema::Kind::Statistics,
         SchemaOf::Topology => schema::Kind::Topology,
         SchemaOf::Flows => schema::Kind::Flows,
+        SchemaOf::Diagnose => schema::Kind::Diagnosis,
     };
     print_out(&format!("{:#}\n", document(kind)))?;
     Ok(FINE)

@@ -38,6 +38,7 @@ pub(super) fn trace(args: &TraceArgs) -> anyhow::Result<u8> {
         foot: None,
         quit,
         stays: true,
+        needs_all: false,
     };
     let chosen = (&args.capture, &args.filter);
     let code = follow(chosen, Some(&args.files), watch)?;

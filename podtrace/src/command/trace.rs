@@ -129,6 +129,8 @@ pub(super) struct Watch<S> {
     pub(super) quit: Arc<Notify>,
     /// Whether the process goes on once the trace has ended by itself.
     pub(super) stays: bool,
+    /// Whether it begins once all interfaces are attached to, not just those that are needed first.
+    pub(super) needs_all: bool,
 }
 
 impl<S> Watch<S> {
@@ -140,6 +142,7 @@ impl<S> Watch<S> {
             foot: None,
             quit: Arc::default(),
             stays: false,
+            needs_all: false,
         }
     }
 }
@@ -156,6 +159,7 @@ pub(super) fn follow(
         foot,
         quit,
         stays,
+        needs_all,
     } = watch;
     let asked = asked(&chosen.expression, &chosen.chosen)?;
     if chosen.wait && asked.selector.is_none() {
@@ -202,11 +206,11 @@ pub(super) fn follow(
         begin: Begin {
             within: match capture {
                 _ if workload.is_some() || ready.is_some() => BEGIN_WHOLE,
-                _ if !capture.chosen().is_empty() || is_for_pods => BEGIN_CHOSEN,
+                _ if !capture.chosen().is_empty() || is_for_pods || needs_all => BEGIN_CHOSEN,
                 _ => BEGIN,
             },
             // Its packets may take any way.
-            is_whole: workload.is_some(),
+            is_whole: needs_all || workload.is_some(),
         },
         has_closer,
         ..TraceOptions::new(attach_method(capture.kernel.attach)?, without, epoch_ns)

@@ -12,13 +12,13 @@ use std::time::{Duration, Instant};
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
 use crate::netns::NetNs;
+use crate::packet::{echo_reply, echo_request};
 
 /// Deadline of a single answer.
 const ANSWER_DEADLINE: Duration = Duration::from_secs(1);
 /// Deadline of a whole TCP exchange.
 const EXCHANGE_DEADLINE: Duration = Duration::from_secs(10);
 const CHUNK: usize = 16 * 1024;
-const ICMP_HEADER: usize = 8;
 /// Largest payload of an ICMP echo in an IPv4 packet.
 const MAX_PAYLOAD: usize = 65_507;
 
@@ -51,31 +51,6 @@ fn icmp_socket(to: IpAddr) -> io::Result<Socket> {
     Ok(socket)
 }
 
-/// An echo request; the kernel fills in the checksum of ICMPv6.
-fn echo_request(to: IpAddr, id: u16, sequence: u16, payload: usize) -> Vec<u8> {
-    let kind = if to.is_ipv4() { 8 } else { 128 };
-    let mut packet = vec![kind, 0, 0, 0];
-    packet.extend(id.to_be_bytes());
-    packet.extend(sequence.to_be_bytes());
-    packet.extend((0_u8..=255).cycle().take(payload));
-    if to.is_ipv4() {
-        let sum = checksum(&packet).to_be_bytes();
-        packet[2..4].copy_from_slice(&sum);
-    }
-    packet
-}
-
-/// The internet checksum of RFC 1071.
-fn checksum(bytes: &[u8]) -> u16 {
-    let mut sum = 0_u32;
-    for pair in bytes.chunks(2) {
-        let low = pair.get(1).copied().unwrap_or(0);
-        sum += u32::from(u16::from_be_bytes([pair[0], low]));
-        sum = (sum & 0xffff) + (sum >> 16);
-    }
-    !(sum as u16)
-}
-
 /// Sends one request and waits for its answer; other packets are skipped.
 fn echo(mut socket: &Socket, request: &[u8]) -> io::Result<Duration> {
     let start = Instant::now();
@@ -97,16 +72,10 @@ fn echo(mut socket: &Socket, request: &[u8]) -> io::Result<Duration> {
     }
 }
 
-/// Whether a received packet answers the request. Raw IPv4 sockets deliver
-/// the IP header too, raw IPv6 sockets do not.
+/// Whether a received packet answers the request.
 fn is_answer(packet: &[u8], request: &[u8]) -> bool {
-    let (kind, icmp) = if request[0] == 8 {
-        let header = packet.first().map_or(0, |b| usize::from(b & 0x0f) * 4);
-        (0, packet.get(header..).unwrap_or_default())
-    } else {
-        (129, packet)
-    };
-    icmp.len() >= ICMP_HEADER && icmp[0] == kind && icmp[4..] == request[4..]
+    let reply = echo_reply(packet, request[0] == 8);
+    reply.is_some_and(|reply| reply[4..] == request[4..])
 }
 
 /// Opens a connection to `addr` in `server`, sends `bytes` bytes, receives them back and

@@ -180,12 +180,15 @@ impl KernelDrop {
 
     /// Whether the packet had passed the network when it was dropped: by TCP, such as a segment
     /// that came twice, or by a socket, which may have had a copy of it, as raw sockets of all
-    /// ICMP messages.
+    /// ICMP messages, or have closed before a program took it.
     #[must_use]
     pub fn is_by_transport(&self) -> bool {
         let Some(reason) = self.telling_reason() else {
             return !self.is_by_network();
         };
+        if reason == "QUEUE_PURGE" {
+            return !self.is_by_network();
+        }
         let begins_with = |begin: &&str| reason.starts_with(*begin);
         matches!(reason, "NO_SOCKET" | "PROTO_MEM" | "XFRM_POLICY")
             || ["SOCKET_", "TCP_"].iter().any(begins_with)
@@ -220,5 +223,34 @@ impl KernelDrop {
             rule.make_safe();
         }
         self.bytes.truncate(DROP_BYTES);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn queue_of_a_socket_is_behind_the_network() {
+        for (reason, function, is_by_transport) in [
+            ("QUEUE_PURGE", Some("inet_sock_destruct"), true),
+            ("QUEUE_PURGE", Some("nf_queue_nf_hook_drop"), false),
+            ("QUEUE_PURGE", None, true),
+            ("SOCKET_FILTER", Some("sock_queue_rcv_skb_reason"), true),
+            ("NOT_SPECIFIED", Some("inet_sock_destruct"), true),
+            ("NOT_SPECIFIED", Some("ip_error"), false),
+            ("NETFILTER_DROP", Some("nf_hook_slow"), false),
+        ] {
+            let drop = KernelDrop {
+                reason: Some(reason.into()),
+                function: function.map(Into::into),
+                ..KernelDrop::default()
+            };
+            assert_eq!(
+                drop.is_by_transport(),
+                is_by_transport,
+                "{reason} {function:?}"
+            );
+        }
     }
 }

@@ -6,11 +6,13 @@ use std::io;
 
 use crate::{
     model::{
+        drop::KernelDrop,
         event::Event,
         loss::{LostSpan, Missing},
         origin::Origin,
         tap::TapCounts,
     },
+    packet::Packet,
     path::{
         Path,
         summary::{NotShown, Summary},
@@ -57,6 +59,9 @@ pub trait Consumer {
 
     /// One finished path, to be shown.
     fn on_path(&mut self, _path: &Path, _world: &World) {}
+
+    /// A kernel says that it has dropped a packet, which may have no path: no tap has seen it then.
+    fn on_drop(&mut self, _drop: &KernelDrop, _packet: &Packet, _world: &World) {}
 
     /// Events were lost; [`Update::Loss`] reports them to the user.
     fn on_loss(&mut self, _lost: LostSpan) {}

@@ -3,7 +3,8 @@ use std::io;
 
 use super::consumer::{Consumer, Events, Tick};
 use crate::{
-    model::{event::Event, loss::LostSpan, origin::Origin},
+    model::{drop::KernelDrop, event::Event, loss::LostSpan, origin::Origin},
+    packet::Packet,
     path::{
         Path,
         summary::{NotShown, Summary},
@@ -74,6 +75,11 @@ impl Consumers {
     pub(super) fn path(&mut self, path: &Path, world: &World) {
         self.each()
             .for_each(|consumer| consumer.on_path(path, world));
+    }
+
+    pub(super) fn drop_packet(&mut self, drop: &KernelDrop, packet: &Packet, world: &World) {
+        self.each()
+            .for_each(|consumer| consumer.on_drop(drop, packet, world));
     }
 
     pub(super) fn loss(&mut self, lost: LostSpan) {

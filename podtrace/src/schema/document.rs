@@ -1,7 +1,7 @@
 //! JSON Schema (draft 2020-12).
 use serde_json::{Map, Value, json};
 
-use super::{Described, flows, lines, statistics, topology};
+use super::{Described, diagnosis, flows, lines, statistics, topology};
 use crate::field::{Field, Kind as ValueKind, Type};
 
 /// How many of the objects of JSON lines are lines: the first ones.
@@ -18,6 +18,8 @@ pub enum Kind {
     Topology,
     /// One line of flows.
     Flows,
+    /// The document of diagnose.
+    Diagnosis,
 }
 
 /// The schema, as a JSON document. Other fields than those it names are allowed: new ones may
@@ -32,6 +34,7 @@ pub fn document(kind: Kind) -> Value {
         ),
         Kind::Topology => ("podtrace topology -o json", topology()),
         Kind::Flows => ("a line of podtrace flows -o json", flows()),
+        Kind::Diagnosis => ("podtrace diagnose -o json", diagnosis()),
     };
     let mut schema = Map::new();
     schema.insert(
@@ -137,7 +140,13 @@ mod tests {
 
     #[test]
     fn references_lead_to_definitions() {
-        for kind in [Kind::Lines, Kind::Statistics, Kind::Topology, Kind::Flows] {
+        for kind in [
+            Kind::Lines,
+            Kind::Statistics,
+            Kind::Topology,
+            Kind::Flows,
+            Kind::Diagnosis,
+        ] {
             let schema = document(kind);
             check_references(&schema, schema["$defs"].as_object().unwrap());
         }

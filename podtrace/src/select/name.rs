@@ -12,6 +12,13 @@ pub struct Cidr {
 }
 
 impl Cidr {
+    /// The address, if it is a single one.
+    #[must_use]
+    pub fn single(&self) -> Option<IpAddr> {
+        let most = if self.first.is_ipv4() { 32 } else { 128 };
+        (self.len == most).then_some(self.first)
+    }
+
     /// Whether an address is in it.
     #[must_use]
     pub fn covers(&self, address: IpAddr) -> bool {
@@ -44,11 +51,13 @@ impl FromStr for Cidr {
     }
 }
 
-/// An end of a packet's path: a pod or an address.
+/// An end of a packet's path.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Peer {
     /// A pod.
     Pod(FullName),
+    /// A pod, a Service or a node.
+    Named(FullName),
     /// An address.
     Address(Cidr),
 }

@@ -26,6 +26,8 @@ enum Kind {
     Container,
     Service,
     Node,
+    /// A pod, a Service or a node.
+    Peer,
 }
 
 /// A name that is asked for.
@@ -169,23 +171,36 @@ impl Register {
                 Wanted::Plain(wanted) => wanted.matches(&name),
                 Wanted::Labels(_) => false,
             };
-            sought.kind != kind || !fits
+            !sought.kind.covers(kind) || !fits
         });
     }
 
     fn keep(&mut self, kind: Kind, name: &str) {
-        let is_sought = self.sought.iter().any(|sought| sought.kind == kind);
-        if !is_sought {
-            return;
-        }
-        let known = self.known.entry(kind).or_default();
-        if known.len() < NAMES_MAX && !known.contains(name) {
-            known.insert(name.to_owned());
+        let of_peers = kind.is_peer().then_some(Kind::Peer);
+        for kind in [Some(kind), of_peers].into_iter().flatten() {
+            let is_sought = self.sought.iter().any(|sought| sought.kind == kind);
+            if !is_sought {
+                continue;
+            }
+            let known = self.known.entry(kind).or_default();
+            if known.len() < NAMES_MAX && !known.contains(name) {
+                known.insert(name.to_owned());
+            }
         }
     }
 }
 
 impl Kind {
+    /// Whether what is of another kind is what is sought.
+    fn covers(self, other: Self) -> bool {
+        self == other || self == Self::Peer && other.is_peer()
+    }
+
+    /// Whether what is of this kind is a peer.
+    fn is_peer(self) -> bool {
+        matches!(self, Self::Pod | Self::Service | Self::Node)
+    }
+
     fn as_str(self) -> &'static str {
         match self {
             Self::Pod => "pod",
@@ -194,6 +209,7 @@ impl Kind {
             Self::Container => "container",
             Self::Service => "Service",
             Self::Node => "node",
+            Self::Peer => "pod, Service or node",
         }
     }
 }
@@ -210,15 +226,15 @@ fn sought(term: &Term) -> Vec<Sought> {
         text: name.to_string(),
         wanted: Wanted::Plain(name.clone()),
     };
+    let of_peer = |peer: &Peer| match peer {
+        Peer::Pod(name) => Some(full(Kind::Pod, name)),
+        Peer::Named(name) => Some(full(Kind::Peer, name)),
+        Peer::Address(_) => None,
+    };
     match term {
         Term::Pod(name) | Term::FromPod(name) | Term::ToPod(name) => vec![full(Kind::Pod, name)],
-        Term::Between(one, other) => {
-            let pods = [one, other].into_iter().filter_map(|peer| match peer {
-                Peer::Pod(name) => Some(full(Kind::Pod, name)),
-                Peer::Address(_) => None,
-            });
-            pods.collect()
-        }
+        Term::Between(one, other) => [one, other].into_iter().filter_map(of_peer).collect(),
+        Term::Touches(peer) => of_peer(peer).into_iter().collect(),
         Term::Namespace(name) => vec![plain(Kind::Namespace, name)],
         Term::Labels(labels) => vec![Sought {
             kind: Kind::Labels,

@@ -17,10 +17,8 @@ impl Selector {
         let is_it = |name: &FullName| name.matches(pod);
         self.pods().any(|term| match term {
             Term::Pod(name) | Term::FromPod(name) | Term::ToPod(name) => is_it(name),
-            Term::Between(one, other) => [one, other].into_iter().any(|peer| match peer {
-                Peer::Pod(name) => is_it(name),
-                Peer::Address(_) => false,
-            }),
+            Term::Between(one, other) => one.is_called(pod) || other.is_called(pod),
+            Term::Touches(peer) => peer.is_called(pod),
             Term::Namespace(wanted) => pod
                 .split_once('/')
                 .is_some_and(|(namespace, _)| wanted.matches(namespace)),
@@ -56,6 +54,8 @@ impl Selector {
             Term::Between(one, other) => [one, other]
                 .into_iter()
                 .any(|peer| matches!(peer, Peer::Pod(_))),
+            // A Service has other pods behind it, but those of the pair come first.
+            Term::Touches(_) => true,
             _ => false,
         };
         self.groups

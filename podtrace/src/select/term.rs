@@ -16,6 +16,8 @@ pub enum Term {
     ToPod(FullName),
     /// One sends and the other receives it, in either direction.
     Between(Peer, Peer),
+    /// One sends it, or receives it.
+    Touches(Peer),
     /// As [`Term::Pod`], of any pod of a namespace.
     Namespace(Glob),
     /// As [`Term::Pod`], of any pod with these labels.
@@ -60,9 +62,9 @@ impl Term {
             Self::FromPod(name) => is_pod(&seen.ends().0, name),
             Self::ToPod(name) => is_pod(&seen.ends().1, name),
             Self::Between(one, other) => {
-                sends(seen, one) && receives(seen, other)
-                    || sends(seen, other) && receives(seen, one)
+                one.sends(seen) && other.receives(seen) || other.sends(seen) && one.receives(seen)
             }
+            Self::Touches(peer) => peer.sends(seen) || peer.receives(seen),
             Self::Namespace(wanted) => has_pod(&|pod| {
                 pod.split_once('/')
                     .is_some_and(|(of, _)| wanted.matches(of))
@@ -98,16 +100,42 @@ fn is_pod(end: &End, wanted: &FullName) -> bool {
     matches!(&end.who, Who::Pod(name) if wanted.matches(name))
 }
 
-fn sends(seen: &Seen<'_>, peer: &Peer) -> bool {
-    match peer {
-        Peer::Pod(name) => is_pod(&seen.ends().0, name),
-        Peer::Address(range) => seen.sources().any(|address| range.covers(address)),
+impl Peer {
+    pub(super) fn sends(&self, seen: &Seen<'_>) -> bool {
+        match self {
+            Self::Pod(name) => is_pod(&seen.ends().0, name),
+            Self::Named(name) => is_named(seen, &seen.ends().0, name),
+            Self::Address(range) => seen.sources().any(|address| range.covers(address)),
+        }
+    }
+
+    pub(super) fn receives(&self, seen: &Seen<'_>) -> bool {
+        match self {
+            Self::Pod(name) => is_pod(&seen.ends().1, name),
+            Self::Named(name) => is_named(seen, &seen.ends().1, name),
+            Self::Address(range) => seen.destinations().any(|address| range.covers(address)),
+        }
+    }
+
+    /// Whether a name is this peer's.
+    #[must_use]
+    pub fn is_called(&self, name: &str) -> bool {
+        match self {
+            Self::Pod(wanted) | Self::Named(wanted) => wanted.matches(name),
+            Self::Address(_) => false,
+        }
     }
 }
 
-fn receives(seen: &Seen<'_>, peer: &Peer) -> bool {
-    match peer {
-        Peer::Pod(name) => is_pod(&seen.ends().1, name),
-        Peer::Address(range) => seen.destinations().any(|address| range.covers(address)),
-    }
+/// Whether an end is a pod or a node of that name, or hides behind a Service of that name.
+fn is_named(seen: &Seen<'_>, end: &End, wanted: &FullName) -> bool {
+    let is_end = match &end.who {
+        Who::Pod(name) | Who::Node(name) => wanted.matches(name),
+        Who::On(_) | Who::Unknown => false,
+    };
+    is_end
+        || seen
+            .services()
+            .iter()
+            .any(|service| wanted.matches(service))
 }

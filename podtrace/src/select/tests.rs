@@ -50,6 +50,9 @@ fn terms() -> (Vec<Term>, Vec<Term>) {
         between("mypod1", "mypod2"),
         between("default/mypod2", "*1"),
         between("10.244.1.3", "mypod1"),
+        Term::Touches(peer("10.244.1.3")),
+        Term::Touches(Peer::Named(full("mypod2"))),
+        Term::Touches(Peer::Named(full("default/mypod1"))),
         Term::Namespace(glob("default")),
         Term::Container(glob("container1")),
         Term::Container(glob("*2")),
@@ -70,6 +73,8 @@ fn terms() -> (Vec<Term>, Vec<Term>) {
         Term::ToPod(full("mypod1")),
         between("mypod1", "mypod1"),
         between("10.244.1.3", "mypod2"),
+        Term::Touches(peer("10.244.1.4")),
+        Term::Touches(Peer::Named(full("worker1"))),
         Term::Namespace(glob("kube-*")),
         Term::Container(glob("container3")),
         Term::Service(full("*")),
@@ -264,4 +269,35 @@ proptest! {
         };
         prop_assert_eq!(with(true), !with(false));
     }
+}
+
+#[test]
+fn peer_may_be_a_pod_a_service_or_a_node() {
+    let named = |text: &str| Peer::Named(full(text));
+    for (name, hint) in [
+        ("web2", None),
+        ("worker1", None),
+        ("default/web2", None),
+        ("wrker1", Some("there is worker1, default/web2")),
+    ] {
+        let selector = Selector::of_pair(&named(name), &"10.0.0.1".parse().unwrap());
+        let mut register = Register::new(&selector.unwrap());
+        register.learn_node("worker1");
+        let pod = Pod {
+            namespace: "default".into(),
+            name: "web2".into(),
+            ..Pod::default()
+        };
+        register.learn(&Update::Pods {
+            runtime: 0,
+            pods: vec![pod],
+            ts_ns: 0,
+        });
+        let found = register.missing().and_then(|_| register.hint());
+        assert_eq!(found.as_deref(), hint, "{name}");
+    }
+    let (path, world) = (path(), world());
+    assert!(leads(&path, &named("mypod1"), &named("mypod2"), &world));
+    assert!(!leads(&path, &named("mypod2"), &named("mypod1"), &world));
+    assert!(sends(&path, &named("mypod1"), &world) && !sends(&path, &named("mypod2"), &world));
 }

@@ -8,12 +8,13 @@ use serde_json::{Value, json};
 #[cfg(feature = "tui")]
 use crate::tui::picture;
 use crate::{
+    diagnosis::fixture as found,
     export::schema_text,
     field::{Kind, Type},
     model::{left_out, tap::TapCount},
     node::topology as tree,
     projection::session,
-    schema::{Described, flows, lines, statistics, topology},
+    schema::{Described, diagnosis, flows, lines, statistics, topology},
     stats,
 };
 
@@ -69,6 +70,7 @@ fn docs_have_the_fields_of_the_code() {
     // The objects behind the first two are those of the statistics.
     let own: Vec<_> = flows().into_iter().take(2).collect();
     let current = replace(&current, "flows", &tables(&own));
+    let current = replace(&current, "diagnosis", &tables(&diagnosis()));
     let current = replace(&current, "columns", &schema_text());
     if env::var_os("PODTRACE_WRITE_DOCS").is_some() {
         fs::write(&file, current).unwrap();
@@ -101,7 +103,7 @@ fn usage_shows_the_screen() {
 /// The page has one anchor for each, and each link leads to one.
 #[test]
 fn objects_are_described_once_each() {
-    let all: Vec<_> = [lines(), statistics(), topology()]
+    let all: Vec<_> = [lines(), statistics(), diagnosis(), topology()]
         .into_iter()
         .flatten()
         .collect();
@@ -152,6 +154,9 @@ fn check(value: &Value, name: &str, objects: &[Described]) {
 fn documents_are_as_described() {
     let shown = tree::fixture::healthy();
     check(&json!(shown), "topology", &topology());
+    for (_, report) in found::reports() {
+        check(&json!(report), "diagnosis", &diagnosis());
+    }
     let objects: Vec<_> = statistics().into_iter().chain(lines()).collect();
     let mut report = stats::tests::report();
     report.other_pairs = Some(report.total.clone());

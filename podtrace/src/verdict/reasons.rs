@@ -1,5 +1,7 @@
 //! The kernel's reasons for drops (include/net/dropreason-core.h), and what they mean.
 
+use crate::{model::drop::KernelDrop, rules::Cause};
+
 /// What a reason means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Reason {
@@ -33,6 +35,23 @@ impl Reason {
 pub fn reason(name: &str) -> Option<Reason> {
     let name = name.strip_prefix("SKB_DROP_REASON_").unwrap_or(name);
     reasons().find(|reason| reason.name == name)
+}
+
+/// What a kernel says of a drop as a cause, and what to do about it. `rules`: those of firewalls that
+/// could have dropped it.
+#[must_use]
+pub fn cause(drop: &KernelDrop, rules: Vec<String>) -> (Cause, Option<String>) {
+    let meaning = drop.telling_reason().and_then(reason);
+    let cause = Cause::Kernel {
+        reason: drop.reason.clone().unwrap_or_default(),
+        function: drop.function.clone(),
+        meaning: meaning.map(|reason| reason.meaning),
+        rules,
+    };
+    (
+        cause,
+        meaning.and_then(|reason| reason.advice).map(Into::into),
+    )
 }
 
 fn reasons() -> impl Iterator<Item = Reason> {
@@ -181,7 +200,6 @@ ARP_PVLAN_DISABLE|the bridge answers in another's name||
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rules::Cause;
 
     #[test]
     fn each_reason_stands_once_and_its_causes_exist() {

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
 use super::Identities;
 use crate::{
     identity::{
-        kubernetes::{RemotePod, ServicePort},
+        kubernetes::{ClusterService, RemotePod, ServicePort},
         sockets::SocketOwner,
     },
     model::pod::HostPort,
@@ -75,6 +75,33 @@ impl Identities {
         };
         let port = pod.host_ports.iter().find(leads)?;
         self.is_of_node(outside.0, ts_ns).then_some(&port.1)
+    }
+
+    /// The pods that the API tells of and whose names fit, with their addresses.
+    pub fn cluster_pods<'a>(
+        &'a self,
+        fits: &'a dyn Fn(&str) -> bool,
+    ) -> impl Iterator<Item = (&'a Arc<RemotePod>, &'a [IpAddr])> {
+        let clusters = self.clusters.values();
+        clusters.flat_map(move |cluster| cluster.pods_named(fits))
+    }
+
+    /// The Services whose names fit, with their names.
+    pub fn cluster_services<'a>(
+        &'a self,
+        fits: &'a dyn Fn(&str) -> bool,
+    ) -> impl Iterator<Item = (Arc<str>, &'a ClusterService)> {
+        let clusters = self.clusters.values();
+        clusters.flat_map(move |cluster| cluster.services_named(fits))
+    }
+
+    /// The nodes that the API tells of and whose names fit, with their addresses.
+    pub fn cluster_nodes<'a>(
+        &'a self,
+        fits: &'a dyn Fn(&str) -> bool,
+    ) -> impl Iterator<Item = (&'a Arc<str>, &'a [IpAddr])> {
+        let clusters = self.clusters.values();
+        clusters.flat_map(move |cluster| cluster.nodes_named(fits))
     }
 
     /// Whether a node has the address at a time.

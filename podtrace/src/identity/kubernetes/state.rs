@@ -1,6 +1,7 @@
 //! The owners of addresses in the cluster, now and a moment ago.
 mod claims;
 mod lists;
+mod named;
 mod nodes;
 mod services;
 

@@ -114,6 +114,21 @@ pub(crate) fn road(hops: usize) -> Road {
     Road::of(&ACROSS[..hops], "10.244.2.2", mac(netns_of(1), CNI0))
 }
 
+/// The first hops of the answer from the other node.
+pub(crate) fn answer(hops: usize) -> Road {
+    let back = ACROSS.iter().rev().map(|(tap, direction)| match direction {
+        Egress => (*tap, Ingress),
+        _ => (*tap, Egress),
+    });
+    let back: Vec<_> = back.take(hops).collect();
+    let mut road = Road::of(&back, "10.244.1.2", mac(netns_of(2), CNI0));
+    let tunnels = road.0.hops.iter_mut().filter_map(|hop| hop.tunnel.as_mut());
+    for tunnel in tunnels {
+        std::mem::swap(&mut tunnel.source, &mut tunnel.destination);
+    }
+    road.ip(|own| own.source = ip("10.244.2.2"))
+}
+
 /// The first hops of a packet to another pod of the node.
 pub(super) fn local(hops: usize) -> Road {
     Road::of(&WITHIN[..hops], "10.244.1.3", mac(netns_of_pod(1, 2), POD))
@@ -166,7 +181,7 @@ impl Road {
         self.ip(|ip| ip.may_fragment = true)
     }
 
-    pub(super) fn to(self, destination: &str) -> Self {
+    pub(crate) fn to(self, destination: &str) -> Self {
         let destination = ip(destination);
         self.ip(|ip| ip.destination = destination)
     }
@@ -176,7 +191,7 @@ impl Road {
         self
     }
 
-    pub(super) fn long(mut self, bytes: u32) -> Self {
+    pub(crate) fn long(mut self, bytes: u32) -> Self {
         self.0.packet.length = bytes;
         self
     }
@@ -193,7 +208,7 @@ impl Road {
         self
     }
 
-    pub(super) fn left(mut self, vtep: &str) -> Self {
+    pub(crate) fn left(mut self, vtep: &str) -> Self {
         let vtep = ip(vtep);
         self.0.outcome = Outcome::LeftForVtep(vtep);
         let tunnels = self.0.hops.iter_mut().filter_map(|hop| hop.tunnel.as_mut());
@@ -201,7 +216,7 @@ impl Road {
         self
     }
 
-    pub(super) fn no_socket(self) -> Self {
+    pub(crate) fn no_socket(self) -> Self {
         self.ended(Outcome::NoSocket)
     }
 
@@ -219,7 +234,7 @@ impl Road {
         self
     }
 
-    pub(super) fn refused(mut self, refusal: Refusal) -> Self {
+    pub(crate) fn refused(mut self, refusal: Refusal) -> Self {
         self.0.refusal = Some(Box::new(refusal));
         self.ended(Outcome::Refused)
     }
@@ -238,7 +253,7 @@ impl Road {
         self.ended(Outcome::Unanswered)
     }
 
-    pub(super) fn dropped(mut self, reason: &str, function: Option<&str>) -> Self {
+    pub(crate) fn dropped(mut self, reason: &str, function: Option<&str>) -> Self {
         let by = KernelDrop {
             ts_ns: self.0.last_ns() + 12_345,
             netns: netns_of(1),

@@ -31,6 +31,15 @@ struct Range {
 }
 
 impl Nodes {
+    /// Those whose names fit, with their addresses.
+    pub(super) fn named<'a>(
+        &'a self,
+        fits: &'a dyn Fn(&str) -> bool,
+    ) -> impl Iterator<Item = (&'a Arc<str>, &'a [IpAddr])> {
+        let nodes = self.nodes.iter().filter(|(name, _)| fits(name));
+        nodes.map(|(name, node)| (name, &node.addresses[..]))
+    }
+
     /// Adds or updates a node.
     pub(super) fn insert(&mut self, node: &ClusterNode, round: u64) {
         let name = sanitize(&node.name);

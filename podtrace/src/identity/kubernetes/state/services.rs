@@ -77,6 +77,18 @@ struct Owner {
 }
 
 impl Services {
+    /// Those whose names fit, with their names, safe to print.
+    pub(super) fn named<'a>(
+        &'a self,
+        fits: &'a dyn Fn(&str) -> bool,
+    ) -> impl Iterator<Item = (Arc<str>, &'a ClusterService)> {
+        self.services.values().filter_map(move |known| {
+            let service = &known.service;
+            let name = sanitize(&format!("{}/{}", service.namespace, service.name));
+            fits(&name).then(|| (name.into(), service))
+        })
+    }
+
     /// Adds or updates a Service. `from_ns`: since when it exists.
     pub(super) fn insert(
         &mut self,

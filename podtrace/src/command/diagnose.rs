@@ -1,0 +1,187 @@
+//! `podtrace diagnose`.
+use std::{
+    cell::Cell,
+    env,
+    io::{self, IsTerminal as _},
+    rc::Rc,
+    sync::Arc,
+    time::Duration,
+};
+
+use anyhow::{Context as _, bail};
+use tokio::sync::Notify;
+
+use super::{
+    FINE, PROBLEMS, UNKNOWN,
+    replay::{code, leaves_terminal, progress_alone},
+    setup::{nodes, vxlan_ports},
+    stop::stop_on_signal,
+    trace::{Watch, follow},
+    use_color, width,
+};
+use crate::{
+    cli::{ChosenArgs, DiagnoseArgs, DiagnoseFormat, DiagnoseProtocol, LiveFilterArgs, SelectArgs},
+    clock::epoch_ns,
+    diagnosis::{AskedEnd, Conclusion, Diagnosis, Mode, Pair},
+    output::diagnosis::{DiagnosisReport, Live, PictureOptions, ReportFormat},
+    packet::Protocol,
+    pipeline::Asked,
+    prober::Prober,
+    replay::{options::PlayerOptions, player::Player},
+    select::Selector,
+    sink::Sink,
+};
+
+/// How long packets are watched by default.
+const DURATION: Duration = Duration::from_secs(10);
+
+/// Runs the command; returns the exit code.
+pub(super) fn run(args: &DiagnoseArgs) -> anyhow::Result<u8> {
+    if args.protocol == Some(DiagnoseProtocol::Icmp) && args.port.is_some() {
+        bail!(
+            "--port is for TCP and UDP: --protocol icmp has none\nhint: --port 80 alone means TCP"
+        );
+    }
+    if args.read.is_empty() {
+        live(args)
+    } else {
+        replay(args)
+    }
+}
+
+fn live(args: &DiagnoseArgs) -> anyhow::Result<u8> {
+    let mut capture = args.capture.clone();
+    let duration = *capture.duration.get_or_insert(DURATION);
+    let known = nodes(&capture.netns, &capture.naming.node_name)?;
+    let mode = match args.probe {
+        true => Mode::Probed,
+        false => Mode::Watched,
+    };
+    let diagnosis = Diagnosis::new(pair(args), mode);
+    let concluded = Rc::new(Cell::new(None));
+    let quit = Arc::new(Notify::new());
+    let filter = LiveFilterArgs {
+        chosen: ChosenArgs {
+            select: SelectArgs {
+                selector: selector(args),
+            },
+            ..ChosenArgs::default()
+        },
+        wait: args.wait,
+        ..LiveFilterArgs::default()
+    };
+    let show = |sink| {
+        // Here the privileges to send are there still.
+        let prober = args.probe.then(|| {
+            let known = known.into_iter().map(|node| node.netns).collect();
+            Prober::start(known).context("failed to start a thread")
+        });
+        let asked = Arc::clone(&quit);
+        let quit = Box::new(move || asked.notify_one());
+        let (from, to) = (&args.source.text, &args.destination.text);
+        let seconds = duration.as_secs_f64();
+        let words = format!("watching {from} and {to} for {seconds} s at most");
+        let (timeout, prober) = (capture.hop_timeout, prober.transpose()?);
+        let live = Live::new(words, prober, timeout, args.wait, quit);
+        let report = DiagnosisReport::new(
+            diagnosis,
+            format(args),
+            Some(live),
+            sink,
+            Rc::clone(&concluded),
+        );
+        Ok(Box::new(report) as Box<_>)
+    };
+    let watch = Watch {
+        quit: Arc::clone(&quit),
+        needs_all: true,
+        ..Watch::new(show, epoch_ns()?)
+    };
+    let code = follow((&capture, &filter), None, watch)?;
+    Ok(match code {
+        FINE => exit_code(concluded.get()),
+        code => code,
+    })
+}
+
+/// Looks at recordings.
+fn replay(args: &DiagnoseArgs) -> anyhow::Result<u8> {
+    let options = PlayerOptions {
+        files: args.read.clone(),
+        interfaces: args.capture.chosen().to_vec(),
+        vxlan_ports: vxlan_ports(&args.capture.vxlan_port)?,
+        asked: Asked {
+            selector: selector(args).map(Arc::new),
+            ..Asked::default()
+        },
+        ..PlayerOptions::default()
+    };
+    let mut player = Player::new(&options, false, stop_on_signal()?)?;
+    player.show_progress = leaves_terminal().then(progress_alone);
+    let sink = Box::new(Sink::stdout()?);
+    let concluded = Rc::new(Cell::new(None));
+    let played = player.run(|_| {
+        let diagnosis = Diagnosis::new(pair(args), Mode::Recorded);
+        let concluded = Rc::clone(&concluded);
+        let report = DiagnosisReport::new(diagnosis, format(args), None, sink, concluded);
+        Ok(vec![Box::new(report)])
+    })?;
+    Ok(match code(&played) {
+        FINE => exit_code(concluded.get()),
+        code => code,
+    })
+}
+
+/// None if the trace ended before it began.
+fn exit_code(concluded: Option<Conclusion>) -> u8 {
+    match concluded {
+        Some(Conclusion::Delivered) => FINE,
+        Some(Conclusion::Lost | Conclusion::Refused) => PROBLEMS,
+        Some(Conclusion::Unknown) | None => UNKNOWN,
+    }
+}
+
+fn selector(args: &DiagnoseArgs) -> Option<Selector> {
+    Selector::of_pair(&args.source.peer, &args.destination.peer)
+}
+
+fn pair(args: &DiagnoseArgs) -> Pair {
+    let end = |end: &crate::cli::End| AskedEnd {
+        peer: end.peer.clone(),
+        text: end.text.clone(),
+    };
+    let given = args.protocol.map(|protocol| match protocol {
+        DiagnoseProtocol::Icmp => Protocol::Icmp,
+        DiagnoseProtocol::Tcp => Protocol::Tcp,
+        DiagnoseProtocol::Udp => Protocol::Udp,
+    });
+    Pair {
+        source: end(&args.source),
+        destination: end(&args.destination),
+        protocol: given.or_else(|| args.port.map(|_| Protocol::Tcp)),
+        port: args.port,
+    }
+}
+
+fn format(args: &DiagnoseArgs) -> ReportFormat {
+    match args.output {
+        DiagnoseFormat::Json => ReportFormat::Json,
+        DiagnoseFormat::Text => ReportFormat::Picture(PictureOptions {
+            color: use_color(args.color),
+            ascii: !io::stdout().is_terminal() || !is_utf8(),
+            width: width(),
+        }),
+    }
+}
+
+/// Whether the locale is of UTF-8, by the first of its variables that is set.
+fn is_utf8() -> bool {
+    let variables = ["LC_ALL", "LC_CTYPE", "LANG"];
+    let mut set = variables.iter().filter_map(env::var_os);
+    let set = set.find(|value| !value.is_empty());
+    let set = set.map(|value| value.to_ascii_lowercase());
+    set.is_some_and(|value| {
+        let value = value.as_encoded_bytes();
+        value.ends_with(b"utf-8") || value.ends_with(b"utf8")
+    })
+}

@@ -1,0 +1,186 @@
+//! Packets that are sent to find out whether a way is open, and what came of them.
+use std::{
+    fmt::{self, Display},
+    net::IpAddr,
+};
+
+use crate::text::{count::counted, names::list};
+
+/// How many of a kind are sent.
+pub const ATTEMPTS: u16 = 3;
+/// The least length of the ladder: the MTU that each link of IPv6 has (RFC 8200).
+const LADDER_MIN: u32 = 1280;
+/// Steps between that and the MTU of the sender: with a tunnel of WireGuard, of VXLAN and of IPIP
+/// in an Ethernet of 1500 bytes, that itself, and with VXLAN in jumbo frames.
+const STEPS: [u32; 6] = [1280, 1420, 1450, 1480, 1500, 8950];
+
+/// The port of DNS.
+pub const DNS_PORT: u16 = 53;
+
+/// What is to be sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Probes {
+    /// Id of the network namespace that sends.
+    pub netns: u64,
+    /// Where to.
+    pub to: IpAddr,
+    /// What is asked.
+    pub ask: Ask,
+    /// Identifier of the echo requests; those of the ladder have the next one.
+    pub echo_id: u16,
+    /// Lengths of the echo requests with DF, their IP headers included.
+    pub ladder: Vec<u32>,
+}
+
+/// The question that is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ask {
+    /// Echo requests.
+    Echo,
+    /// Connections to a TCP port.
+    Connect(u16),
+    /// Datagrams to a UDP port, queries for [`DNS_PORT`].
+    Datagram(u16),
+}
+
+impl Probes {
+    /// The lengths of a ladder for a sender with this MTU.
+    #[must_use]
+    pub fn ladder(mtu: u32) -> Vec<u32> {
+        let between = STEPS.into_iter().filter(|step| *step < mtu);
+        between.chain([mtu]).collect()
+    }
+
+    /// Identifier of the echo requests of the ladder.
+    #[must_use]
+    pub fn ladder_id(&self) -> u16 {
+        self.echo_id.wrapping_add(1)
+    }
+
+    /// Whether an MTU can be tried: above it there is nothing to find.
+    #[must_use]
+    pub fn is_worth(mtu: u32) -> bool {
+        (LADDER_MIN..=65_535).contains(&mtu)
+    }
+}
+
+impl Ask {
+    /// What is sent, in words.
+    #[must_use]
+    pub fn what(self) -> &'static str {
+        match self {
+            Self::Echo => "ping",
+            Self::Connect(_) => "TCP connection",
+            Self::Datagram(DNS_PORT) => "DNS query",
+            Self::Datagram(_) => "UDP datagram",
+        }
+    }
+}
+
+/// `3 pings to 10.244.2.2, and echo requests with DF of 1280, 1420, 1450 bytes`
+impl Display for Probes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let at_most = match self.ask {
+            Ask::Datagram(_) => "at most ",
+            _ => "",
+        };
+        let asked = counted(ATTEMPTS.into(), self.ask.what());
+        write!(f, "{at_most}{asked} to {}", self.to)?;
+        if let Ask::Connect(port) | Ask::Datagram(port) = self.ask {
+            write!(f, " port {port}")?;
+        }
+        if !self.ladder.is_empty() {
+            let lengths: Vec<_> = self.ladder.iter().map(ToString::to_string).collect();
+            write!(
+                f,
+                ", and one echo request with DF of {} bytes each",
+                list(&lengths)
+            )?;
+        }
+        Ok(())
+    }
+}
+
+/// What came of the packets of a kind.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Probed {
+    /// What was sent.
+    pub what: &'static str,
+    /// How many were to be sent.
+    pub tried: u32,
+    /// How many were answered.
+    pub answered: u32,
+    /// The last error of the system, in words.
+    pub error: Option<String>,
+}
+
+/// `0 of 3 pings answered: Network is unreachable`
+impl Display for Probed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            what,
+            tried,
+            answered,
+            error,
+        } = self;
+        let all = counted((*tried).into(), what);
+        write!(f, "{answered} of {all} answered")?;
+        match error {
+            Some(error) => write!(f, ": {error}"),
+            None => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_sent_is_said() {
+        let probes = |ask, ladder| Probes {
+            netns: 1,
+            to: "10.244.2.2".parse().unwrap(),
+            ask,
+            echo_id: 7,
+            ladder,
+        };
+        for (probes, words) in [
+            (
+                probes(Ask::Echo, Probes::ladder(1450)),
+                "3 pings to 10.244.2.2, and one echo request with DF of 1280, 1420, 1450 bytes each",
+            ),
+            (
+                probes(Ask::Connect(80), Vec::new()),
+                "3 TCP connections to 10.244.2.2 port 80",
+            ),
+            (
+                probes(Ask::Datagram(53), Vec::new()),
+                "at most 3 DNS queries to 10.244.2.2 port 53",
+            ),
+        ] {
+            assert_eq!(probes.to_string(), words);
+        }
+        let probed = Probed {
+            what: "ping",
+            tried: 3,
+            answered: 0,
+            error: Some("Network is unreachable".into()),
+        };
+        assert_eq!(
+            probed.to_string(),
+            "0 of 3 pings answered: Network is unreachable"
+        );
+    }
+
+    #[test]
+    fn ladder_ends_at_the_senders_mtu() {
+        assert_eq!(Probes::ladder(1280), [1280]);
+        assert_eq!(Probes::ladder(1500), [1280, 1420, 1450, 1480, 1500]);
+        assert_eq!(
+            Probes::ladder(9000),
+            [1280, 1420, 1450, 1480, 1500, 8950, 9000]
+        );
+        assert!(!Probes::is_worth(1000) && !Probes::is_worth(65_536));
+    }
+}

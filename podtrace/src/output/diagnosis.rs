@@ -1,0 +1,136 @@
+//! The report of `podtrace diagnose`: a picture, or JSON, once it is known or the time is over.
+mod live;
+mod picture;
+
+use std::{cell::Cell, io, rc::Rc};
+
+pub(crate) use live::Live;
+pub(crate) use picture::PictureOptions;
+
+use super::notices::with_losses;
+use crate::{
+    diagnosis::{Conclusion, Diagnosis},
+    model::{drop::KernelDrop, origin::Origin},
+    packet::Packet,
+    path::{Path, summary::Summary},
+    pipeline::consumer::{Consumer, Failure, Tick},
+    sink::{TextSink, tell},
+    update::Update,
+    world::World,
+};
+
+/// How the report is written.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum ReportFormat {
+    /// A picture, for humans.
+    Picture(PictureOptions),
+    /// One JSON document.
+    Json,
+}
+
+/// Collects the packets of two ends, and writes the report.
+pub(crate) struct DiagnosisReport {
+    diagnosis: Diagnosis,
+    format: ReportFormat,
+    /// What is done while it is live.
+    live: Option<Live>,
+    sink: Box<dyn TextSink>,
+    /// Gets the conclusion.
+    concluded: Rc<Cell<Option<Conclusion>>>,
+    failure: Failure,
+}
+
+impl DiagnosisReport {
+    /// Writes to `sink`. `concluded`: gets the conclusion.
+    pub(crate) fn new(
+        diagnosis: Diagnosis,
+        format: ReportFormat,
+        live: Option<Live>,
+        sink: Box<dyn TextSink>,
+        concluded: Rc<Cell<Option<Conclusion>>>,
+    ) -> Self {
+        Self {
+            diagnosis,
+            format,
+            live,
+            sink,
+            concluded,
+            failure: Failure::default(),
+        }
+    }
+}
+
+impl Consumer for DiagnosisReport {
+    fn on_update(&mut self, origin: &Origin, update: &Update, world: &World) {
+        if let Some(words) = with_losses(origin, update, world) {
+            tell(&words);
+        }
+        match update {
+            Update::Start(_) => {
+                if let Some(live) = &mut self.live {
+                    live.begin();
+                }
+            }
+            Update::Cluster { .. } => self.diagnosis.rename(),
+            _ => {}
+        }
+    }
+
+    fn on_notice(&mut self, text: &str) {
+        tell(text);
+    }
+
+    fn on_path(&mut self, path: &Path, world: &World) {
+        self.diagnosis.add(path, world);
+    }
+
+    fn on_drop(&mut self, drop: &KernelDrop, packet: &Packet, world: &World) {
+        self.diagnosis.add_drop(drop, packet, world);
+    }
+
+    fn on_tick(&mut self, tick: &Tick<'_>, world: &World) -> Vec<String> {
+        self.diagnosis.advance(tick.now_ns);
+        if let Some(live) = &mut self.live {
+            live.tick(tick.now_ns, &mut self.diagnosis, world);
+        }
+        Vec::new()
+    }
+
+    fn is_waiting(&self) -> bool {
+        self.live.is_some()
+    }
+
+    fn on_end(&mut self, summary: &Summary, world: &World) -> Vec<String> {
+        let lost = summary.total().missing();
+        let report = self.diagnosis.conclude(lost, world);
+        self.concluded.set(Some(report.conclusion));
+        let text = match self.format {
+            ReportFormat::Picture(options) => Ok(picture::picture(&report, options)),
+            ReportFormat::Json => serde_json::to_string_pretty(&report)
+                .map(|json| json + "\n")
+                .map_err(io::Error::from),
+        };
+        let written = text.and_then(|text| self.sink.take(&text));
+        self.failure.record(written);
+        Vec::new()
+    }
+
+    fn has_failed(&self) -> bool {
+        self.failure.has_failed()
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        let flushed = self.sink.flush();
+        self.failure.record(flushed);
+        self.failure.take()
+    }
+
+    fn close(&mut self) -> io::Result<()> {
+        let closed = self.sink.close();
+        self.failure.record(closed);
+        self.failure.take()
+    }
+}
+
+#[cfg(test)]
+mod tests;

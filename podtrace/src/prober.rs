@@ -1,0 +1,144 @@
+//! Sends a few packets from inside a network namespace, to find out whether a way is open.
+//!
+//! A thread of its own enters the namespace; no process there is touched. What it sends is
+//! [`Probes`] and nothing else, but for what the kernel adds: the question for a neighbour's
+//! address, and the end of each TCP connection.
+mod echo;
+mod socket;
+
+use std::{
+    io,
+    sync::mpsc::{Receiver, SyncSender, sync_channel},
+    thread,
+    time::Duration,
+};
+
+use thiserror::Error;
+
+use crate::{
+    model::probes::{ATTEMPTS, Ask, Probed, Probes},
+    netns::{NetNs, NetNsError, candidates::candidates},
+    privilege::{self, PrivilegeError},
+    text::system_error::without_numbers,
+};
+
+/// How long an answer may take.
+const ANSWER: Duration = Duration::from_millis(900);
+/// The time between two packets of a kind.
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// Why nothing could be sent.
+#[derive(Debug, Error)]
+pub enum ProberError {
+    /// The thread lacks privileges, or keeps too many.
+    #[error(transparent)]
+    Privilege(#[from] PrivilegeError),
+    /// The namespace could not be entered.
+    #[error(transparent)]
+    NetNs(#[from] NetNsError),
+    /// No name and no process leads to the namespace.
+    #[error("the sender's network namespace was not found: it has no name and no process")]
+    NotFound,
+}
+
+/// The thread that sends.
+pub struct Prober {
+    plans: SyncSender<Probes>,
+    results: Receiver<Result<Vec<Probed>, ProberError>>,
+}
+
+impl Prober {
+    /// Starts the thread, which keeps the privileges to send. `known`: namespaces that are open
+    /// already.
+    ///
+    /// # Errors
+    /// When the thread cannot be started.
+    pub fn start(known: Vec<NetNs>) -> io::Result<Self> {
+        let (plans, orders) = sync_channel::<Probes>(1);
+        let (sender, results) = sync_channel(1);
+        thread::Builder::new()
+            .name("prober".into())
+            .spawn(move || {
+                let kept = privilege::keep(privilege::PROBE);
+                if let Ok(probes) = orders.recv() {
+                    let sent = kept.map_err(ProberError::from);
+                    // Nobody waits any more if the trace has ended.
+                    let _ = sender.send(sent.and_then(|()| send(&known, &probes)));
+                }
+            })?;
+        Ok(Self { plans, results })
+    }
+
+    /// Sends these, once.
+    pub fn send(&self, probes: Probes) {
+        // It is full only if something was sent already.
+        let _ = self.plans.try_send(probes);
+    }
+
+    /// What came of them, as soon as it is known, once.
+    #[must_use]
+    pub fn result(&self) -> Option<Result<Vec<Probed>, ProberError>> {
+        self.results.try_recv().ok()
+    }
+}
+
+fn send(known: &[NetNs], probes: &Probes) -> Result<Vec<Probed>, ProberError> {
+    let known = known.iter().find(|known| known.id == probes.netns).cloned();
+    let netns = match known {
+        Some(known) => known,
+        None => find(probes.netns).ok_or(ProberError::NotFound)?,
+    };
+    Ok(netns.run(|| send_here(probes))?)
+}
+
+fn find(id: u64) -> Option<NetNs> {
+    candidates()
+        .filter_map(|candidate| NetNs::open(candidate.path).ok())
+        .find(|netns| netns.id == id)
+}
+
+/// Sends from the namespace of the calling thread.
+fn send_here(probes: &Probes) -> Vec<Probed> {
+    let to = probes.to;
+    thread::scope(|scope| {
+        let ladder = scope.spawn(|| echo::ladder(to, probes.ladder_id(), &probes.ladder));
+        let asked = match probes.ask {
+            Ask::Echo => echo::pings(to, probes.echo_id),
+            Ask::Connect(port) => socket::connects((to, port).into()),
+            Ask::Datagram(port) => socket::datagrams((to, port).into()),
+        };
+        let ladder = ladder.join().ok().flatten();
+        [Some(asked), ladder].into_iter().flatten().collect()
+    })
+}
+
+/// Counts what came of packets.
+struct Count(Probed);
+
+impl Count {
+    fn new(what: &'static str, tried: usize) -> Self {
+        Self(Probed {
+            what,
+            tried: u32::try_from(tried).unwrap_or(u32::MAX),
+            answered: 0,
+            error: None,
+        })
+    }
+
+    /// Keeps an error that says more than that no answer came.
+    fn error(&mut self, error: &io::Error) {
+        let is_silence = matches!(
+            error.kind(),
+            io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock
+        );
+        if !is_silence {
+            self.0.error = Some(without_numbers(&error.to_string()));
+        }
+    }
+}
+
+/// [`ATTEMPTS`] as the number of elements.
+const TRIED: usize = ATTEMPTS as usize;
+
+#[cfg(test)]
+mod tests;
