@@ -209,6 +209,11 @@ impl Diagnosis {
         }
     }
 
+    /// Whether a path is of the two.
+    pub fn concerns(&mut self, path: &Path, world: &World) -> bool {
+        self.way(path, world).is_some()
+    }
+
     /// Takes a path that has ended, if it is of the two.
     pub fn add(&mut self, path: &Path, world: &World) {
         self.now_ns = self.now_ns.max(path.last_ns());

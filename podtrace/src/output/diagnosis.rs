@@ -10,7 +10,8 @@ pub(crate) use picture::PictureOptions;
 use super::notices::with_losses;
 use crate::{
     diagnosis::{Conclusion, Diagnosis},
-    model::{drop::KernelDrop, origin::Origin},
+    findings::{Findings, Kind},
+    model::{drop::KernelDrop, loss::LostSpan, origin::Origin},
     packet::Packet,
     path::{Path, summary::Summary},
     pipeline::consumer::{Consumer, Failure, Tick},
@@ -31,6 +32,8 @@ pub(crate) enum ReportFormat {
 /// Collects the packets of two ends, and writes the report.
 pub(crate) struct DiagnosisReport {
     diagnosis: Diagnosis,
+    /// Of the packets of the two.
+    findings: Findings,
     format: ReportFormat,
     /// What is done while it is live.
     live: Option<Live>,
@@ -51,6 +54,7 @@ impl DiagnosisReport {
     ) -> Self {
         Self {
             diagnosis,
+            findings: Findings::default(),
             format,
             live,
             sink,
@@ -65,6 +69,7 @@ impl Consumer for DiagnosisReport {
         if let Some(words) = with_losses(origin, update, world) {
             tell(&words);
         }
+        self.findings.note(update);
         match update {
             Update::Start(_) => {
                 if let Some(live) = &mut self.live {
@@ -81,7 +86,14 @@ impl Consumer for DiagnosisReport {
     }
 
     fn on_path(&mut self, path: &Path, world: &World) {
+        if self.diagnosis.concerns(path, world) {
+            self.findings.add(path, world);
+        }
         self.diagnosis.add(path, world);
+    }
+
+    fn on_loss(&mut self, lost: LostSpan) {
+        self.findings.note_loss(lost);
     }
 
     fn on_drop(&mut self, drop: &KernelDrop, packet: &Packet, world: &World) {
@@ -90,6 +102,7 @@ impl Consumer for DiagnosisReport {
 
     fn on_tick(&mut self, tick: &Tick<'_>, world: &World) -> Vec<String> {
         self.diagnosis.advance(tick.now_ns);
+        self.findings.tick(tick.now_ns);
         if let Some(live) = &mut self.live {
             live.tick(tick.now_ns, &mut self.diagnosis, world);
         }
@@ -101,6 +114,12 @@ impl Consumer for DiagnosisReport {
     }
 
     fn on_end(&mut self, summary: &Summary, world: &World) -> Vec<String> {
+        let found = self.findings.found(summary.unseen, world);
+        for finding in found.findings {
+            if !is_verdict(finding.kind) {
+                self.diagnosis.note(finding.sentence);
+            }
+        }
         let lost = summary.total().missing();
         let report = self.diagnosis.conclude(lost, world);
         self.concluded.set(Some(report.conclusion));
@@ -130,6 +149,14 @@ impl Consumer for DiagnosisReport {
         self.failure.record(closed);
         self.failure.take()
     }
+}
+
+/// Whether the verdict says so itself.
+fn is_verdict(kind: Kind) -> bool {
+    matches!(
+        kind,
+        Kind::RequestLost | Kind::ReplyLost | Kind::Refused | Kind::OneWay | Kind::Lossy
+    )
 }
 
 #[cfg(test)]
