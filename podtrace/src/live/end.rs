@@ -2,7 +2,7 @@
 use std::{io, time::Duration};
 
 use anyhow::Context as _;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep, timeout_at};
 
 use super::{Ending, Tracer, attach::detach};
 use crate::{
@@ -17,6 +17,9 @@ use crate::{
 
 /// How long the end waits for a stalled reader once a signal came.
 const PATIENCE: Duration = Duration::from_secs(2);
+
+/// How long the end of a short recording waits for the first description of its nodes.
+const DESCRIPTION: Duration = Duration::from_secs(1);
 
 /// Events and packets that a session did not deliver.
 #[derive(Clone, Copy, Debug, Default)]
@@ -62,7 +65,7 @@ impl Tracer {
         }
         self.take_last_drops();
         let untold = self.report_untold();
-        let named = self.take_last_names();
+        let named = self.take_last_names().await;
         let untraced = self.report_untraced();
         let read = self.reader.join().context("failed to read the rings");
         // Consumers end in order, whatever has failed.
@@ -94,7 +97,14 @@ impl Tracer {
     }
 
     /// Applies the names that have arrived meanwhile; all taps are stopped.
-    fn take_last_names(&mut self) -> anyhow::Result<()> {
+    async fn take_last_names(&mut self) -> anyhow::Result<()> {
+        let deadline = Instant::now() + DESCRIPTION;
+        while self.lacks_description()
+            && let Ok(Some(update)) = timeout_at(deadline, self.sources.updates.recv()).await
+        {
+            let notices = self.receive(update)?;
+            self.notify(notices);
+        }
         while let Ok(update) = self.sources.updates.try_recv() {
             let notices = self.receive(update)?;
             self.notify(notices);
@@ -109,6 +119,12 @@ impl Tracer {
 }
 
 impl Tracer {
+    /// Whether it records, and its nodes were not described yet: a replay could not say why a packet
+    /// did not arrive.
+    fn lacks_description(&self) -> bool {
+        self.progress.is_some() && self.pipeline.world().facts.is_empty()
+    }
+
     /// Reports again, beside the summary, how many interfaces were not traced, or only in
     /// part; returns how many.
     fn report_untraced(&mut self) -> u64 {

@@ -114,6 +114,7 @@ fn threads_keep_only_needed_capabilities_and_no_socket_listens() {
         ("podtrace", mask(&[CAP_NET_ADMIN, CAP_BPF])),
         ("tokio-rt-worker", mask(&scan)),
         ("attacher", mask(&attach)),
+        ("firewalls", mask(&[&scan[..], &[CAP_NET_ADMIN]].concat())),
         ("ring-reader", mask(&[CAP_DAC_READ_SEARCH, CAP_BPF])),
         ("symbols", mask(&[])),
         ("session-files", mask(&[CAP_DAC_OVERRIDE])),
