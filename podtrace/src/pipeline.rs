@@ -76,6 +76,9 @@ pub struct Pipeline {
     unexplained: Unexplained,
     /// All losses until this time are known.
     settled_ns: u64,
+    /// All drops until this time are joined: a path waits until it is known whether a kernel has
+    /// dropped its packet.
+    drops_ns: u64,
     order: Order,
     name_gate: NameGate,
     /// The newest time known, of an event or a tick.
@@ -112,6 +115,7 @@ impl Pipeline {
             loss_reports: LossReports::default(),
             unexplained: Unexplained::default(),
             settled_ns: 0,
+            drops_ns: 0,
             order: Order::default(),
             name_gate: NameGate::default(),
             now_ns: 0,

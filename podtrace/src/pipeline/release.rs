@@ -11,7 +11,7 @@ impl Pipeline {
     pub(super) fn show_finished(&mut self) {
         let known = Known {
             oldest_open: self.builder.oldest(),
-            settled_ns: self.settled_ns,
+            settled_ns: self.settled_ns.min(self.drops_ns),
             now_ns: self.now_ns,
         };
         match self.builder.take_only_finished() {

@@ -13,6 +13,10 @@ use crate::{
     update::Update,
 };
 
+/// How long a kernel handles a packet that has arrived, in nanoseconds, as a rule: a drop that comes
+/// later corrects what was shown.
+const HANDLED_NS: u64 = 1_000_000;
+
 impl Pipeline {
     /// Advances the time to `now_ns`, which is [`super::TICK_LAG_NS`] ago: all records
     /// until then have come, unless the reader is behind.
@@ -33,6 +37,7 @@ impl Pipeline {
     /// missing since the beginning.
     pub fn advance(&mut self, now_ns: u64, missing: Missing) {
         self.join_drops(now_ns);
+        self.drops_ns = self.drops_ns.max(now_ns.saturating_sub(HANDLED_NS));
         self.builder.expire(now_ns);
         self.now_ns = self.now_ns.max(now_ns);
         self.show_finished();
@@ -113,7 +118,7 @@ impl Pipeline {
         self.join_drops(u64::MAX);
         self.builder.finish();
         // No path is open any more, so none waits for an older one or for losses.
-        self.settled_ns = u64::MAX;
+        (self.settled_ns, self.drops_ns) = (u64::MAX, u64::MAX);
         self.show_finished();
         // A selector decides when the names are known: there is nothing to wait for any more.
         for item in self.name_gate.take_all() {

@@ -19,7 +19,7 @@ use super::scenarios::lab;
 use super::tracer::{Tracer, podtrace};
 
 /// How many faults are tried at once, each in a lab of its own.
-const AT_ONCE: usize = 3;
+const AT_ONCE: usize = 6;
 /// Nobody listens there.
 const PORT: u16 = 7999;
 /// Larger than the overlay's MTU, smaller than the underlay's.
