@@ -123,7 +123,7 @@ impl Judge<'_> {
 const ACCEPTS: &str = "ss -ltn; nstat -az TcpExtListenOverflows TcpExtListenDrops: the server \
                        accepts too slowly, or its backlog is too small";
 
-const LISTENS: &str = "ss -lntu in the receiver's network namespace";
+const LISTENS: &str = "ss -lntu in the receiver's network namespace; nft list ruleset";
 
 /// Whether nobody listens at a port.
 fn is_port(error: &IcmpError) -> bool {
@@ -166,8 +166,8 @@ pub(super) fn refused(talk: &Conversation, (by, reason): &(String, Reason)) -> O
         if matches!((error.is_v4, error.kind, error.code), (true, 3, 1 | 7) | (false, 1, 3)));
     let sentence = match reason {
         Reason::Reset => format!(
-            "connection refused: {server} answers the SYN of {client} with a reset, as nobody \
-             listens there"
+            "connection refused: a reset answers the SYN of {client} to {server}: nobody listens \
+             there, or a firewall rejects it"
         ),
         Reason::Icmp(_) => format!("refused: {by} says to {client} about {server}: {reason}"),
     };

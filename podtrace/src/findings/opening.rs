@@ -14,6 +14,8 @@ pub(super) struct Opening {
     pub(super) syns: u64,
     pub(super) last_syn_ns: u64,
     pub(super) syn_acks: u64,
+    /// The number of the SYN that they acknowledge: the path of a SYN may end after theirs.
+    answered: Option<u32>,
     /// How many SYNs have reached a socket that did not answer, and where.
     pub(super) reached: u64,
     pub(super) reached_at: Option<Box<str>>,
@@ -31,8 +33,14 @@ impl Opening {
     /// Whether a path is the SYN of another connection with the same ports.
     pub(super) fn is_other(&self, path: &Path) -> bool {
         match (path.packet.transport, self.sequence) {
-            (Transport::Tcp { flags, .. }, None) => {
-                asks_to_connect(flags) && (self.syn_acks > 0 || self.goes_on || self.data > 0)
+            (
+                Transport::Tcp {
+                    flags, sequence, ..
+                },
+                None,
+            ) => {
+                let is_known = self.syn_acks > 0 || self.goes_on || self.data > 0;
+                asks_to_connect(flags) && is_known && self.answered != Some(sequence)
             }
             (
                 Transport::Tcp {
@@ -48,6 +56,7 @@ impl Opening {
         let Transport::Tcp {
             flags,
             sequence,
+            acknowledgment,
             payload,
             ..
         } = path.packet.transport
@@ -68,6 +77,7 @@ impl Opening {
             }
             (true, flags) if flags & TCP_SYN != 0 => {
                 self.syn_acks += is_new;
+                self.answered = Some(acknowledgment.wrapping_sub(1));
                 self.repeated += u64::from(self.data > 0);
             }
             (true, flags) => self.goes_on |= flags & TCP_RST == 0,

@@ -76,6 +76,9 @@ impl Fate {
         let is_doubtful = path.ambiguous || path.incomplete;
         match Self::of_outcome(path.outcome, is_doubtful, path.packet.ip_protocol(), of) {
             Self::Lost if is_congestion(path) => Self::Congested,
+            // A shaper splits a super-packet, and its segments may be seen as packets of their own;
+            // who traces a route lets the TTL run out.
+            Self::Lost if is_rest(path) || is_at_end_of_ttl(path) => Self::Undecided,
             Self::Refused | Self::Arrived | Self::Left if is_expired(path) => Self::Undecided,
             // Nobody sends an answer again that has no way.
             Self::Refused if of == Of::Server && is_unreachable(path) => Self::Lost,
@@ -108,6 +111,17 @@ impl Fate {
             | Outcome::NoReceiver => Self::Undecided,
         }
     }
+}
+
+/// Whether it is what is left of a super-packet, and no kernel says that it dropped it.
+fn is_rest(path: &Path) -> bool {
+    path.part_of.is_some() && path.dropped.is_none()
+}
+
+/// Whether it was seen last with a TTL that ends at the next router.
+fn is_at_end_of_ttl(path: &Path) -> bool {
+    let last = path.hops.iter().rfind(|hop| !hop.aside);
+    last.is_some_and(|hop| hop.ttl.is_some_and(|ttl| ttl <= 1))
 }
 
 /// Whether a queue was full.

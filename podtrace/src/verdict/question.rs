@@ -10,7 +10,7 @@ use super::{
 use crate::{
     model::{facts::DeviceKind, tap_point::TapPoint},
     packet::{Mac, Network, Packet},
-    path::{Hop, Path, flood::Copies},
+    path::{Hop, PartOf, Path, flood::Copies},
     rules::{
         At, Cause, Place, View,
         link::Length,
@@ -229,7 +229,13 @@ impl<'a> Question<'a> {
 
 /// The length of the longest packets that it is sent in, at least.
 fn length(path: &Path, packet: &Packet) -> Length {
-    let segments = u32::from(path.gso_segments);
+    let segments = match path.part_of {
+        Some(PartOf {
+            segments: Some((lost, _)),
+            ..
+        }) => lost.into(),
+        _ => u32::from(path.gso_segments),
+    };
     let bytes = match segments {
         0 | 1 => packet.length,
         _ => packet.length.saturating_sub(HEADERS).div_ceil(segments) + HEADERS,
