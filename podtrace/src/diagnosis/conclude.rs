@@ -9,6 +9,7 @@ use super::{
     words::{after, share, translated},
 };
 use crate::{
+    model::probes::{Ask, Probes},
     path::{Outcome, Path, ends::node_at},
     rules::Cause,
     verdict::{Confidence, Verdict, verdict},
@@ -118,6 +119,13 @@ impl Diagnosis {
             return self.too_large(world).unwrap_or_else(|| {
                 let (from, to) = (&self.pair.source.text, &self.pair.destination.text);
                 let from = source.as_ref().map_or(&**from, |source| &source.name);
+                if self.probed.first().is_some_and(|asked| asked.answered == 0) {
+                    let sentence = format!(
+                        "replies arrive at {from}, and its socket gets none: they may come from \
+                         another address, or a firewall of its own drops them"
+                    );
+                    return Decision::new(Conclusion::Unknown, sentence);
+                }
                 let to = destination.as_ref().map_or(&**to, |end| &end.name);
                 Decision::new(Conclusion::Delivered, format!("{from} reaches {to}"))
             });
@@ -195,6 +203,11 @@ impl Diagnosis {
         let replied = || reply.deadliest(&classes).map(|group| (Way::Reply, group));
         let (way, group) = requested.or_else(replied)?;
         let largest = self.answered.last();
+        // Where no echo passes, that says nothing of others.
+        let asks_echo = |probes: &Probes| matches!(probes.ask, Ask::Echo);
+        if largest.is_none() && !self.probes.as_ref().is_none_or(asks_echo) {
+            return None;
+        }
         // It is not for its length that one dies where a longer one arrives.
         if largest.is_some_and(|largest| *largest > group.path.packet.length) {
             return None;
