@@ -158,8 +158,7 @@ pub(crate) fn for_all(workspace: &Workspace) -> Result<()> {
     for_tests(workspace)?;
     guard()?;
     fuzz()?;
-    machines()?;
-    for_arm64(workspace)
+    machines()
 }
 
 /// The Python that has pyarrow, if it is installed.
