@@ -130,6 +130,14 @@ pub(crate) fn all_tests(workspace: &Workspace) -> Result<()> {
     run(cargo.args(["test", "--workspace", "--all-targets", "--no-run"]))
 }
 
+/// Builds podtrace without features, unoptimised; all other crates are shared with the tests.
+pub(crate) fn without_features(workspace: &Workspace) -> Result<()> {
+    let mut cargo = workspace.tests_cargo()?;
+    // Its kernel program is that of every other build.
+    cargo.env("AYA_BUILD_SKIP", "1");
+    run(cargo.args(["build", "-p", "podtrace", "--bins", "--no-default-features"]))
+}
+
 /// Builds the end-to-end tests without running them; returns their binary.
 pub(crate) fn root_tests(workspace: &Workspace) -> Result<PathBuf> {
     let build = ["test", "-p", "podtrace-tests", "--no-run", JSON];

@@ -70,6 +70,9 @@ fn unoptimised(workspace: &Workspace, total: &mut Count) -> Result<()> {
     step("clippy and build (tests)", || {
         artifact::all_tests(workspace)
     })?;
+    step("clippy and build (no features)", || {
+        artifact::without_features(workspace)
+    })?;
     total.add(test::units(workspace, test::Seed::Fixed)?);
     Ok(())
 }

@@ -16,8 +16,8 @@ use crate::{
     setup,
 };
 
-/// Runs every check; the first failure ends it. Where building the tests lints the host's side, the
-/// one for arm64 is left out, too: it takes two minutes of a CPU, and CI has none to spare.
+/// Runs every check; the first failure ends it. Where building lints the host's side, with and without
+/// features, the one for arm64 is left out, too: it takes two minutes of a CPU.
 pub(crate) fn run(workspace: &Workspace) -> Result<()> {
     step("direction", || {
         direction::check(workspace.root(), "podtrace/src", rooms::LINES)
