@@ -24,6 +24,7 @@ mod live;
 mod map;
 pub mod model;
 pub mod netns;
+mod nfnetlink;
 pub mod node;
 pub mod output;
 pub mod packet;

@@ -4,11 +4,14 @@ use std::collections::HashMap;
 use rtnetlink::packet_core::{NLM_F_DUMP, NLM_F_REQUEST};
 
 use super::{
-    message::{Kind, Message, Request, attribute, long_number, messages, number, text},
+    message::{Kind, Message, messages, request},
     prune::prune,
     rule,
 };
-use crate::model::ruleset::{Base, Chain, Family, Hook, Rule, Ruleset, safe};
+use crate::{
+    model::ruleset::{Base, Chain, Family, Hook, Rule, Ruleset, safe},
+    nfnetlink::{attribute, long_number, number, text},
+};
 
 /// Upper bound of the rules that are read of one namespace.
 const READ_MAX: usize = 65_536;
@@ -52,12 +55,12 @@ pub(crate) fn family(number: u8) -> Option<Family> {
 
 /// Asks for the number of the last change.
 pub(crate) fn ask_generation() -> Vec<u8> {
-    Request::new(Kind::GetGeneration, 0, NLM_F_REQUEST).bytes()
+    request(Kind::GetGeneration, 0, NLM_F_REQUEST).bytes()
 }
 
 /// Asks for all chains.
 pub(crate) fn ask_chains() -> Vec<u8> {
-    Request::new(Kind::GetChain, 0, NLM_F_REQUEST | NLM_F_DUMP).bytes()
+    request(Kind::GetChain, 0, NLM_F_REQUEST | NLM_F_DUMP).bytes()
 }
 
 /// Asks for the rules of a table.
@@ -65,8 +68,8 @@ pub(crate) fn ask_rules(family: Family, table: &str) -> Vec<u8> {
     let known = FAMILIES.iter().find(|(one, _)| *one == family);
     let number = known.map_or(0, |(_, number)| *number);
     let flags = NLM_F_REQUEST | NLM_F_DUMP;
-    let request = Request::new(Kind::GetRule, number, flags);
-    request.with_text(RULE_TABLE, table).bytes()
+    let rules = request(Kind::GetRule, number, flags);
+    rules.with_text(RULE_TABLE, table).bytes()
 }
 
 /// The number of the last change, in an answer.

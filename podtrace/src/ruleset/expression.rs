@@ -1,8 +1,6 @@
 //! The expressions of rules (linux/netfilter/nf_tables.h).
-use super::{
-    fields::meta_name,
-    message::{attribute, attributes, number, text},
-};
+use super::fields::meta_name;
+use crate::nfnetlink::{attribute, attributes, number, text};
 
 /// The verdicts of netfilter, and those of nf_tables beside them.
 const DROP: i32 = 0;

@@ -6,9 +6,12 @@ use rtnetlink::packet_core::{NLM_F_ACK, NLM_F_CREATE, NLM_F_EXCL, NLM_F_REQUEST}
 use super::{
     answer::family,
     expression::{Verdict, decided},
-    message::{Kind, Request, attribute, long_number, put, put_nested, text},
+    message::{Kind, batch, request},
 };
-use crate::model::ruleset::{Family, Test};
+use crate::{
+    model::ruleset::{Family, Test},
+    nfnetlink::{self, attribute, long_number, put, put_nested, text},
+};
 
 /// `NFPROTO_INET`.
 const INET: u8 = 1;
@@ -78,7 +81,7 @@ impl Reader {
     /// What a trace of a table of this family says, if it is about the end of a packet.
     pub(crate) fn take(&mut self, number: u8, trace: &[u8]) -> Option<Traced> {
         let get = |kind| attribute(trace, kind);
-        let of = |kind| super::message::number(get(kind)?);
+        let of = |kind| nfnetlink::number(get(kind)?);
         let id = of(ID)?;
         let headers = [NETWORK_HEADER, TRANSPORT_HEADER].map(|kind| get(kind).unwrap_or_default());
         if !headers[0].is_empty() {
@@ -116,7 +119,7 @@ impl Reader {
 /// Makes the kernel trace packets, for as long as the socket lives that sends this: those that
 /// all tests of any list hold for, or all of them; `rate` a second at most for each list.
 pub(crate) fn begin(table: &str, chosen: &[Vec<Test>], rate: u64) -> Vec<u8> {
-    let request = |kind, flags| Request::new(kind, INET, NLM_F_REQUEST | NLM_F_CREATE | flags);
+    let request = |kind, flags| request(kind, INET, NLM_F_REQUEST | NLM_F_CREATE | flags);
     let owned = request(Kind::NewTable, NLM_F_EXCL | NLM_F_ACK)
         .with_text(1, table)
         .with(2, &OWNED.to_be_bytes());
@@ -143,7 +146,7 @@ pub(crate) fn begin(table: &str, chosen: &[Vec<Test>], rate: u64) -> Vec<u8> {
             requests.push(rule);
         }
     }
-    Request::batch(requests)
+    batch(requests)
 }
 
 fn expressions(tests: &[Test], rate: u64) -> Vec<u8> {

@@ -30,6 +30,7 @@ pub(super) const LINES: Lines<'_> = &[
         "cause",
         "field",
         "map",
+        "nfnetlink",
         "privilege",
         "signals",
         "text",

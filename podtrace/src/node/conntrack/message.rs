@@ -1,18 +1,14 @@
 //! Messages of ctnetlink (linux/netfilter/nfnetlink_conntrack.h).
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use rtnetlink::packet_core::{
-    NLM_F_DUMP, NLM_F_MULTIPART, NLM_F_REQUEST, NetlinkBuffer, NlaBuffer, NlasIterator,
-};
+use rtnetlink::packet_core::{NLM_F_DUMP, NLM_F_MULTIPART, NLM_F_REQUEST, NetlinkBuffer};
 
 use crate::{
     model::translation::TranslatedFlow,
+    nfnetlink::{self, NETFILTER_HEADER, Request, attribute, attributes, number, put, put_nested},
     packet::{Ends, IPPROTO_TCP, IPPROTO_UDP},
 };
 
-/// Length of `struct nlmsghdr` and of `struct nfgenmsg` behind it.
-const HEADER: usize = 16;
-const NETFILTER_HEADER: usize = 4;
 /// `NFNL_SUBSYS_CTNETLINK` with `IPCTNL_MSG_CT_NEW`, `_GET` and `_DELETE`.
 const CT_NEW: u16 = 1 << 8;
 const CT_GET: u16 = CT_NEW | 1;
@@ -26,12 +22,17 @@ const ZONE: u16 = 18;
 const TUPLE_IP: u16 = 1;
 const TUPLE_PROTOCOL: u16 = 2;
 const TUPLE_ZONE: u16 = 3;
+/// `CTA_IP_V4_SRC`, `CTA_IP_V4_DST`, `CTA_IP_V6_SRC`, `CTA_IP_V6_DST`.
+const IPV4_SOURCE: u16 = 1;
+const IPV4_DESTINATION: u16 = 2;
+const IPV6_SOURCE: u16 = 3;
+const IPV6_DESTINATION: u16 = 4;
 /// `CTA_PROTO_NUM`, `CTA_PROTO_SRC_PORT`, `CTA_PROTO_DST_PORT`.
 const NUMBER: u16 = 1;
 const SOURCE_PORT: u16 = 2;
 const DESTINATION_PORT: u16 = 3;
 /// `IPS_SRC_NAT` and `IPS_DST_NAT`.
-const TRANSLATED: u32 = 1 << 4 | 1 << 5;
+pub(super) const TRANSLATED: u32 = 1 << 4 | 1 << 5;
 
 /// A translated TCP or UDP flow in a message; other protocols have no ports to identify a flow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,37 +46,53 @@ pub(super) enum Message {
 }
 
 /// Asks for all entries of both families.
-pub(super) fn dump_request() -> [u8; HEADER + NETFILTER_HEADER] {
-    let mut request = [0; HEADER + NETFILTER_HEADER];
-    let length = (HEADER + NETFILTER_HEADER) as u32;
-    request[..4].copy_from_slice(&length.to_ne_bytes());
-    request[4..6].copy_from_slice(&CT_GET.to_ne_bytes());
-    request[6..8].copy_from_slice(&(NLM_F_REQUEST | NLM_F_DUMP).to_ne_bytes());
-    request
+pub(super) fn dump_request() -> Vec<u8> {
+    Request::new(CT_GET, 0, NLM_F_REQUEST | NLM_F_DUMP, 0).bytes()
+}
+
+/// Asks for the entry of the flow with these ends; none of what has no ports.
+pub(super) fn request(protocol: u8, ends: Ends) -> Option<Vec<u8>> {
+    let (from, to) = ends.ports?;
+    let mut ip = Vec::new();
+    let family = match (ends.source, ends.destination) {
+        (IpAddr::V4(source), IpAddr::V4(destination)) => {
+            put(&mut ip, IPV4_SOURCE, &source.octets());
+            put(&mut ip, IPV4_DESTINATION, &destination.octets());
+            libc::AF_INET as u8
+        }
+        (IpAddr::V6(source), IpAddr::V6(destination)) => {
+            put(&mut ip, IPV6_SOURCE, &source.octets());
+            put(&mut ip, IPV6_DESTINATION, &destination.octets());
+            libc::AF_INET6 as u8
+        }
+        _ => return None,
+    };
+    let mut ports = Vec::new();
+    put(&mut ports, NUMBER, &[protocol]);
+    put(&mut ports, SOURCE_PORT, &from.to_be_bytes());
+    put(&mut ports, DESTINATION_PORT, &to.to_be_bytes());
+    let mut tuple = Vec::new();
+    put_nested(&mut tuple, TUPLE_IP, &ip);
+    put_nested(&mut tuple, TUPLE_PROTOCOL, &ports);
+    let request = Request::new(CT_GET, family, NLM_F_REQUEST, 0);
+    Some(request.with_nested(ORIGINAL, &tuple).bytes())
 }
 
 /// The translated flows in a datagram, as far as it can be read.
 pub(super) fn messages(datagram: &[u8]) -> impl Iterator<Item = Message> {
-    let mut rest = datagram;
-    let whole = std::iter::from_fn(move || {
-        let message = NetlinkBuffer::new_checked(rest).ok()?;
-        // Messages are aligned to 4 bytes.
-        let length = (message.length() as usize).next_multiple_of(4);
-        rest = rest.get(length..).unwrap_or_default();
-        Some(message)
-    });
-    whole.filter_map(|whole| message(&whole))
+    nfnetlink::messages(datagram).filter_map(|whole| message(&whole))
 }
 
 /// The status of the entry that an answer begins with, if it does.
 pub(super) fn status(datagram: &[u8]) -> Option<u32> {
-    let message = NetlinkBuffer::new_checked(datagram).ok()?;
+    let message = nfnetlink::messages(datagram).next()?;
     if message.message_type() != CT_NEW {
         return None;
     }
-    let mut all = attributes(message.payload().get(NETFILTER_HEADER..)?);
-    let status = all.find(|attribute| attribute.kind() == STATUS)?;
-    Some(u32::from_be_bytes(status.value().try_into().ok()?))
+    number(attribute(
+        message.payload().get(NETFILTER_HEADER..)?,
+        STATUS,
+    )?)
 }
 
 fn message(message: &NetlinkBuffer<&[u8]>) -> Option<Message> {
@@ -92,12 +109,11 @@ fn message(message: &NetlinkBuffer<&[u8]>) -> Option<Message> {
 /// flows may have equal ends.
 fn flow(entry: &[u8]) -> Option<TranslatedFlow> {
     let (mut before, mut reply, mut status) = (None, None, 0);
-    for attribute in attributes(entry) {
-        let value = attribute.value();
-        match attribute.kind() {
+    for (kind, value) in attributes(entry) {
+        match kind {
             ORIGINAL => before = tuple(value),
             REPLY => reply = tuple(value),
-            STATUS => status = u32::from_be_bytes(value.try_into().ok()?),
+            STATUS => status = number(value)?,
             ZONE => return None,
             _ => {}
         }
@@ -115,9 +131,8 @@ fn flow(entry: &[u8]) -> Option<TranslatedFlow> {
 /// The protocol and the ends of a tuple.
 fn tuple(tuple: &[u8]) -> Option<(u8, Ends)> {
     let (mut addresses, mut protocol) = (None, None);
-    for attribute in attributes(tuple) {
-        let value = attribute.value();
-        match attribute.kind() {
+    for (kind, value) in attributes(tuple) {
+        match kind {
             TUPLE_IP => addresses = ip(value),
             TUPLE_PROTOCOL => protocol = ports(value),
             TUPLE_ZONE => return None,
@@ -133,14 +148,13 @@ fn tuple(tuple: &[u8]) -> Option<(u8, Ends)> {
     Some((protocol, ends))
 }
 
-/// Source and destination (`CTA_IP_V4_SRC` to `CTA_IP_V6_DST`).
+/// Source and destination.
 fn ip(value: &[u8]) -> Option<(IpAddr, IpAddr)> {
     let (mut source, mut destination) = (None, None);
-    for attribute in attributes(value) {
-        let value = attribute.value();
-        match attribute.kind() {
-            1 | 3 => source = address(value),
-            2 | 4 => destination = address(value),
+    for (kind, value) in attributes(value) {
+        match kind {
+            IPV4_SOURCE | IPV6_SOURCE => source = address(value),
+            IPV4_DESTINATION | IPV6_DESTINATION => destination = address(value),
             _ => {}
         }
     }
@@ -156,10 +170,9 @@ fn address(value: &[u8]) -> Option<IpAddr> {
 /// The protocol, if it is TCP or UDP, and the ports.
 fn ports(value: &[u8]) -> Option<(u8, (u16, u16))> {
     let (mut number, mut source, mut destination) = (None, None, None);
-    for attribute in attributes(value) {
-        let value = attribute.value();
+    for (kind, value) in attributes(value) {
         let port = || value.try_into().map(u16::from_be_bytes).ok();
-        match attribute.kind() {
+        match kind {
             NUMBER => number = value.first().copied(),
             SOURCE_PORT => source = port(),
             DESTINATION_PORT => destination = port(),
@@ -168,9 +181,4 @@ fn ports(value: &[u8]) -> Option<(u8, (u16, u16))> {
     }
     let number = number.filter(|number| matches!(*number, IPPROTO_TCP | IPPROTO_UDP));
     number.zip(source.zip(destination))
-}
-
-/// Attributes, as far as they can be read.
-fn attributes(bytes: &[u8]) -> impl Iterator<Item = NlaBuffer<&[u8]>> {
-    NlasIterator::new(bytes).map_while(Result::ok)
 }

@@ -5,10 +5,8 @@ use super::{
 };
 use crate::{
     model::ruleset::Test,
-    ruleset::{
-        fields::{Header, flags, hex, meta_name, protocol},
-        message::text,
-    },
+    nfnetlink::text,
+    ruleset::fields::{Header, flags, hex, meta_name, protocol},
 };
 
 /// Places of headers, `NFT_PAYLOAD_NETWORK_HEADER` and `_TRANSPORT_HEADER`.

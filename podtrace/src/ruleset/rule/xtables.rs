@@ -2,8 +2,9 @@
 use super::{Reader, STATES};
 use crate::{
     model::ruleset::{Action, Test},
+    nfnetlink::text,
     packet::{IPPROTO_TCP, IPPROTO_UDP},
-    ruleset::{fields::flags, message::text},
+    ruleset::fields::flags,
 };
 
 impl Reader {
