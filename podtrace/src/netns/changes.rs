@@ -2,27 +2,14 @@
 use std::{future::poll_fn, io, time::Duration};
 
 use futures_util::FutureExt as _;
-use rtnetlink::sys::{AsyncSocket as _, TokioSocket, protocols::NETLINK_ROUTE};
+use rtnetlink::{
+    MulticastGroup,
+    sys::{AsyncSocket as _, TokioSocket, protocols::NETLINK_ROUTE},
+};
 use tokio::{runtime::Handle, time::sleep};
 
 use super::{NetNs, NetNsError};
 use crate::clock::monotonic_ns;
-
-/// Groups of rtnetlink (`RTNLGRP_*` of linux/rtnetlink.h).
-#[derive(Clone, Copy, Debug)]
-#[repr(u32)]
-pub(crate) enum Group {
-    /// Filters and queueing disciplines.
-    Tc = 4,
-    /// Policy rules of IPv4.
-    Ipv4Rules = 8,
-    /// Those of IPv6.
-    Ipv6Rules = 19,
-    /// Settings that decide how IPv4 is forwarded, such as `rp_filter`.
-    Ipv4Settings = 24,
-    /// Those of IPv6.
-    Ipv6Settings = 25,
-}
 
 /// Changes within this time are reported together.
 const PAUSE: Duration = Duration::from_millis(200);
@@ -35,7 +22,7 @@ const PAUSE: Duration = Duration::from_millis(200);
 /// When the namespace cannot be entered or netlink refuses.
 pub(crate) fn watch(
     netns: &NetNs,
-    groups: &[Group],
+    groups: &[MulticastGroup],
     changed: impl Fn(u64) -> bool + Send + 'static,
 ) -> Result<io::Result<()>, NetNsError> {
     let runtime = Handle::current();

@@ -19,11 +19,7 @@ use tokio::sync::mpsc;
 use super::links::LinksError;
 use crate::{
     clock::monotonic_ns,
-    netns::{
-        NetNs,
-        changes::{self, Group},
-        netlink::listen,
-    },
+    netns::{NetNs, changes, netlink::listen},
 };
 
 /// Number and time of changes. Clones share their state.
@@ -122,11 +118,12 @@ pub fn watch(netns: &NetNs, changes: Changes, tokens: mpsc::Sender<()>) -> Resul
 /// Counts changes of tables and settings by what no scan is prompted.
 fn watch_unscanned(netns: &NetNs, changes: &Changes) -> Result<(), LinksError> {
     let groups = [
-        Group::Tc,
-        Group::Ipv4Rules,
-        Group::Ipv6Rules,
-        Group::Ipv4Settings,
-        Group::Ipv6Settings,
+        MulticastGroup::Tc,
+        MulticastGroup::Ipv4Rule,
+        MulticastGroup::Ipv6Rule,
+        // Settings that decide how packets are forwarded, such as `rp_filter`.
+        MulticastGroup::Ipv4Netconf,
+        MulticastGroup::Ipv6Netconf,
     ];
     let unscanned = Arc::downgrade(&changes.unscanned);
     let changed = move |_| {

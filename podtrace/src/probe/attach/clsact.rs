@@ -8,6 +8,7 @@ use aya::{
     programs::SchedClassifier,
 };
 use podtrace_ebpf::{config, record::Direction};
+use rtnetlink::MulticastGroup;
 
 use super::{
     Attach, Change, Watch, classifier, operation,
@@ -15,10 +16,7 @@ use super::{
     spaces::{Space, in_namespaces},
 };
 use crate::{
-    netns::{
-        NetNs,
-        changes::{self, Group},
-    },
+    netns::{NetNs, changes},
     probe::{
         Probe, ProbeError,
         clsact::{self, ClsactError, Stub},
@@ -162,7 +160,7 @@ impl Attach for Clsact {
     }
 
     fn watch(&self) -> Option<Watch> {
-        Some(|netns, changed| changes::watch(netns, &[Group::Tc], changed))
+        Some(|netns, changed| changes::watch(netns, &[MulticastGroup::Tc], changed))
     }
 
     fn check_every(&self) -> Option<Duration> {
