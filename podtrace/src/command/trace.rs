@@ -171,7 +171,7 @@ pub(super) fn follow(
     check_support()?;
     // Taps that the closer is to detach stay until the process ends.
     let ends_before = stays && (capture.count.is_some() || capture.duration.is_some());
-    let has_closer = !ends_before && closer::start();
+    let has_closer = !ends_before && closer::start(capture.rules.trace_rules);
     let without = without(&capture.kernel)?;
     let nodes = nodes(&capture.netns, &capture.naming.node_name)?;
     let sources = sources(capture, &nodes)?;

@@ -26,8 +26,9 @@ const STANDARD: libc::c_int = 3;
 const QUICK: Duration = Duration::from_millis(1);
 const PAUSE_MAX: Duration = Duration::from_millis(50);
 
-/// Starts it; false if the kernel refuses, and podtrace has to detach by itself.
-pub(crate) fn start() -> bool {
+/// Starts it; false if the kernel refuses, and podtrace has to detach by itself. `sockets_first`:
+/// whether something in the kernel is to go at once with the socket that made it.
+pub(crate) fn start(sockets_first: bool) -> bool {
     // SAFETY: both take numbers only.
     let ours = unsafe { libc::syscall(libc::SYS_pidfd_open, libc::getpid(), 0) };
     let Ok(ours) = i32::try_from(ours) else {
@@ -41,7 +42,7 @@ pub(crate) fn start() -> bool {
     // SAFETY: like fork, with its own copy of the memory: without CLONE_VM and with no
     // stack the child goes on here. It calls nothing but the kernel.
     match unsafe { libc::syscall(libc::SYS_clone, flags, null, null, null, null) } {
-        0 => wait_for_the_end(ours),
+        0 => wait_for_the_end(ours, sockets_first),
         child => child > 0,
     }
 }
@@ -49,7 +50,7 @@ pub(crate) fn start() -> bool {
 /// The child's work: waits until all threads of podtrace have ended and closed their
 /// descriptors, so that the child closes them last. Signals from the terminal are for
 /// podtrace.
-fn wait_for_the_end(podtrace: i32) -> ! {
+fn wait_for_the_end(podtrace: i32, sockets_first: bool) -> ! {
     let mut all = MaybeUninit::<libc::sigset_t>::uninit();
     let mut end = libc::pollfd {
         fd: podtrace,
@@ -67,9 +68,10 @@ fn wait_for_the_end(podtrace: i32) -> ! {
         libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
         while libc::poll(&raw mut end, 1, -1) < 1 {}
         (0..STANDARD).for_each(close);
-        // With them go the tables by which rules were traced.
-        (0..DESCRIPTORS).filter(is_socket).for_each(close);
-        (0..DESCRIPTORS).for_each(close);
+        if sockets_first {
+            (STANDARD..DESCRIPTORS).filter(is_socket).for_each(close);
+        }
+        (STANDARD..DESCRIPTORS).for_each(close);
         libc::_exit(0)
     }
 }
