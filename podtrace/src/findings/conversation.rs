@@ -10,11 +10,11 @@ use super::{
     told::Told,
 };
 use crate::{
-    packet::{Ends, IPPROTO_TCP, IPPROTO_UDP, Transport, is_group_address},
+    packet::{Ends, IPPROTO_TCP, IPPROTO_UDP, is_group_address},
     path::{
         Path,
         ends::ends as named,
-        flow::{FlowKey, is_from_server, protocol_name},
+        flow::{FlowKey, is_answer, is_from_server, protocol_name},
     },
     text::count::counted,
     verdict::Confidence,
@@ -78,7 +78,7 @@ impl Conversation {
 
     /// Adds a path of one of its packets.
     pub(super) fn add(&mut self, path: &Path, before: Ends, world: &World) {
-        let is_answer = self.is_answer(path, before);
+        let is_answer = is_answer(path, before, self.client);
         let of = if is_answer { Of::Server } else { Of::Client };
         self.last_ns = self.last_ns.max(path.last_ns());
         self.name(path, is_answer, world);
@@ -111,16 +111,6 @@ impl Conversation {
         } else if ends.from() == self.reached.to() {
             self.strange += 1;
         }
-    }
-
-    /// Whether a path leads from the server to the client.
-    fn is_answer(&self, path: &Path, before: Ends) -> bool {
-        let is_for_client = |ends: Ends| ends.to() == self.client.from();
-        if let Transport::Echo { reply, .. } = path.packet.transport {
-            return reply;
-        }
-        before.from() != self.client.from()
-            && (is_for_client(before) || path.ends().is_some_and(is_for_client))
     }
 
     /// Takes over the names that the first paths show.

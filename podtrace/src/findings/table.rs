@@ -2,10 +2,10 @@
 use super::{CONVERSATIONS_MAX, conversation::Conversation};
 use crate::{
     map::Map,
-    packet::{Ends, Packet, Transport},
+    packet::{Ends, Transport},
     path::{
         Path,
-        flow::{FlowKey, keys},
+        flow::{FlowKey, key, keys},
     },
     world::World,
 };
@@ -43,7 +43,7 @@ impl Table {
         let Some((quote, mtu)) = quote.and_then(|quote| Some((quote, quote.error.mtu()?))) else {
             return;
         };
-        let number = key_of(&quote.packet).and_then(|key| self.index.get(&key));
+        let number = key(&quote.packet).and_then(|key| self.index.get(&key));
         let number = number.copied().unwrap_or_default();
         if let Some(conversation) = self.conversations.get_mut(&number) {
             conversation.told.add(path, mtu, world);
@@ -116,13 +116,4 @@ impl Table {
             self.forgotten += 1;
         }
     }
-}
-
-/// The key of the conversation that a packet belongs to.
-fn key_of(packet: &Packet) -> Option<FlowKey> {
-    let id = match packet.transport {
-        Transport::Echo { id, .. } => id,
-        _ => 0,
-    };
-    Some(FlowKey::new(packet.ends()?, packet.ip_protocol()?, id))
 }

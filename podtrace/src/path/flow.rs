@@ -28,13 +28,27 @@ impl FlowKey {
     }
 }
 
+/// The key of a packet's flow, if it has ends.
+pub(crate) fn key(packet: &Packet) -> Option<FlowKey> {
+    Some(FlowKey::new(
+        packet.ends()?,
+        packet.ip_protocol()?,
+        id(packet),
+    ))
+}
+
+/// What stands for the ports of an echo message.
+fn id(packet: &Packet) -> u16 {
+    match packet.transport {
+        Transport::Echo { id, .. } => id,
+        _ => 0,
+    }
+}
+
 /// The keys that a path shows: those before and after each translation.
 pub(crate) fn keys(path: &Path) -> impl Iterator<Item = FlowKey> {
     let protocol = path.packet.ip_protocol().unwrap_or_default();
-    let id = match path.packet.transport {
-        Transport::Echo { id, .. } => id,
-        _ => 0,
-    };
+    let id = id(&path.packet);
     let translated = path
         .translations
         .iter()
@@ -68,4 +82,15 @@ pub(crate) fn is_from_server(packet: &Packet, ends: Ends) -> bool {
             ports.is_some_and(|(from, to)| from < PRIVILEGED && to >= EPHEMERAL)
         }
     }
+}
+
+/// Whether a path leads to the client of a flow. `before`: its ends where it was first seen;
+/// `client`: those of the client's packets.
+pub(crate) fn is_answer(path: &Path, before: Ends, client: Ends) -> bool {
+    let is_for_client = |ends: Ends| ends.to() == client.from();
+    if let Transport::Echo { reply, .. } = path.packet.transport {
+        return reply;
+    }
+    before.from() != client.from()
+        && (is_for_client(before) || path.ends().is_some_and(is_for_client))
 }

@@ -25,7 +25,7 @@ use crate::{
     path::{
         Outcome, Path, RoundTrip,
         ends::ends,
-        flow::{FlowKey, is_from_server, keys, protocol_name},
+        flow::{FlowKey, is_answer, is_from_server, keys, protocol_name},
         service::service_of,
     },
     world::World,
@@ -236,7 +236,7 @@ impl Counts {
     }
 
     fn add(&mut self, path: &Path, before: Ends, is_repeated: bool, world: &World) {
-        let is_answer = self.is_answer(path, before);
+        let is_answer = is_answer(path, before, self.client);
         let direction = usize::from(is_answer);
         self.name(path, is_answer, world);
         self.outcomes[path.outcome.index()] += 1;
@@ -255,16 +255,6 @@ impl Counts {
         let answered = answered.filter(|_| !path.ambiguous);
         let echo = path.measured_trip().map(RoundTrip::total_ns);
         self.round_trip.extend(echo.or(answered));
-    }
-
-    /// Whether a path leads from the server to the client.
-    fn is_answer(&self, path: &Path, before: Ends) -> bool {
-        let is_for_client = |ends: Ends| ends.to() == self.client.from();
-        if let Transport::Echo { reply, .. } = path.packet.transport {
-            return reply;
-        }
-        before.from() != self.client.from()
-            && (is_for_client(before) || path.ends().is_some_and(is_for_client))
     }
 
     /// Takes over the names that a path shows.
