@@ -109,7 +109,7 @@ pub fn verdict(path: &Path, world: &World) -> Option<Verdict> {
 }
 
 /// Calls with the facts that the world has.
-fn with_view<T>(world: &World, call: impl FnOnce(View<'_>) -> T) -> T {
+pub(crate) fn with_view<T>(world: &World, call: impl FnOnce(View<'_>) -> T) -> T {
     let nodes: Vec<&NodeFacts> = world.facts.values().map(Arc::as_ref).collect();
     let pods = |netns| Some(world.identities.pod(netns));
     call(View::new(&nodes, &pods))

@@ -2,10 +2,9 @@
 use std::{net::IpAddr, sync::Arc};
 
 use crate::{
-    model::facts::NodeFacts,
     path::{Outcome, Path},
-    rules::{Cause, View},
-    verdict::{Confidence, Verdict, judge},
+    rules::Cause,
+    verdict::{Confidence, Verdict, judge, with_view},
     world::World,
 };
 
@@ -30,9 +29,7 @@ pub(super) struct Lost {
 impl Lost {
     /// Judges the path of a packet that was lost.
     pub(super) fn of(path: &Path, world: &World) -> Option<Arc<Self>> {
-        let nodes: Vec<&NodeFacts> = world.facts.values().map(Arc::as_ref).collect();
-        let pods = |netns| Some(world.identities.pod(netns));
-        let verdict = judge(path, View::new(&nodes, &pods), world)?;
+        let verdict = with_view(world, |view| judge(path, view, world))?;
         let mut translations = path.translations.iter();
         let dropped = path.dropped.as_deref().map(|dropped| &dropped.by);
         Some(Arc::new(Self {

@@ -21,12 +21,6 @@ impl Reason {
     pub fn may_be(&self, cause: &str) -> bool {
         self.causes.split(',').any(|name| name == cause)
     }
-
-    /// Whether a rule of a firewall is behind it.
-    #[must_use]
-    pub fn is_firewall(&self) -> bool {
-        self.name == "NETFILTER_DROP"
-    }
 }
 
 /// What a reason means, by its name in the kernel; none of those that are not in the table, which
