@@ -13,6 +13,7 @@ use crate::{
     signals::Signals,
     sink::{Sink, print_at_once},
     text::count::counted,
+    update::Update,
 };
 
 /// How long the end waits for a stalled reader once a signal came.
@@ -99,13 +100,7 @@ impl Tracer {
     /// Applies the names that have arrived meanwhile; all taps are stopped.
     async fn take_last_names(&mut self) -> anyhow::Result<()> {
         let deadline = Instant::now() + DESCRIPTION;
-        while self.lacks_description()
-            && let Ok(Some(update)) = timeout_at(deadline, self.sources.updates.recv()).await
-        {
-            let notices = self.receive(update)?;
-            self.notify(notices);
-        }
-        while let Ok(update) = self.sources.updates.try_recv() {
+        while let Some(update) = self.last_update(deadline).await {
             let notices = self.receive(update)?;
             self.notify(notices);
         }
@@ -119,6 +114,19 @@ impl Tracer {
 }
 
 impl Tracer {
+    /// The next update that has arrived meanwhile, or that is waited for until a time.
+    async fn last_update(&mut self, deadline: Instant) -> Option<Update> {
+        let updates = &mut self.sources.updates;
+        match updates.try_recv() {
+            Ok(update) => Some(update),
+            Err(_) if self.lacks_description() => {
+                let updates = &mut self.sources.updates;
+                timeout_at(deadline, updates.recv()).await.ok().flatten()
+            }
+            Err(_) => None,
+        }
+    }
+
     /// Whether it records, and its nodes were not described yet: a replay could not say why a packet
     /// did not arrive.
     fn lacks_description(&self) -> bool {

@@ -1,7 +1,7 @@
 //! Puts finished paths in the order in which they began.
 //!
 //! A path ends when its packet arrives, so a later packet's path may end first. It then
-//! waits for the older paths, and until all losses during its packet's way are known.
+//! waits for the older paths, and until all losses and drops during its packet's way are known.
 //! Neither wait is long: a packet that died is missed only after its whole hop timeout.
 use std::collections::BTreeMap;
 
@@ -36,7 +36,7 @@ struct Finished {
 pub(super) struct Known {
     /// Id of the oldest path that has not ended.
     pub(super) oldest_open: Option<u64>,
-    /// All losses until this time are known.
+    /// All losses and drops until this time are known.
     pub(super) settled_ns: u64,
     pub(super) now_ns: u64,
 }
