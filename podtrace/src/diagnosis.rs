@@ -209,19 +209,15 @@ impl Diagnosis {
         }
     }
 
-    /// Whether a path is of the two.
-    pub fn concerns(&mut self, path: &Path, world: &World) -> bool {
-        self.way(path, world).is_some()
-    }
-
-    /// Takes a path that has ended, if it is of the two.
-    pub fn add(&mut self, path: &Path, world: &World) {
+    /// Takes a path that has ended, if it is of the two; returns whether it is.
+    pub fn add(&mut self, path: &Path, world: &World) -> bool {
         self.now_ns = self.now_ns.max(path.last_ns());
         if path.outcome == Outcome::Unanswered && path.packet.question().is_some() {
-            return self.add_question(path, world);
+            self.add_question(path, world);
+            return false;
         }
         let Some(way) = self.way(path, world) else {
-            return;
+            return false;
         };
         self.begun_ns.get_or_insert(self.now_ns);
         let verdict = verdict(path, world);
@@ -241,6 +237,7 @@ impl Diagnosis {
             let ends = [path.packet.ends(), path.ends()].into_iter().flatten();
             self.answers.extend(ends.map(|ends| key(ends.reversed())));
         }
+        true
     }
 
     fn add_question(&mut self, path: &Path, world: &World) {

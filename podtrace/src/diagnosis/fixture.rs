@@ -108,7 +108,9 @@ pub(super) fn pair(protocol: Option<Protocol>) -> Pair {
 /// The diagnosis of these paths, long after the last.
 pub(super) fn diagnose(pair: Pair, paths: &[Path], world: &World) -> Diagnosis {
     let mut diagnosis = Diagnosis::new(pair, Mode::Recorded);
-    paths.iter().for_each(|path| diagnosis.add(path, world));
+    for path in paths {
+        diagnosis.add(path, world);
+    }
     diagnosis.advance(10 * SECOND);
     diagnosis
 }

@@ -86,10 +86,9 @@ impl Consumer for DiagnosisReport {
     }
 
     fn on_path(&mut self, path: &Path, world: &World) {
-        if self.diagnosis.concerns(path, world) {
+        if self.diagnosis.add(path, world) {
             self.findings.add(path, world);
         }
-        self.diagnosis.add(path, world);
     }
 
     fn on_loss(&mut self, lost: LostSpan) {
@@ -139,15 +138,11 @@ impl Consumer for DiagnosisReport {
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        let flushed = self.sink.flush();
-        self.failure.record(flushed);
-        self.failure.take()
+        self.failure.after(self.sink.flush())
     }
 
     fn close(&mut self) -> io::Result<()> {
-        let closed = self.sink.close();
-        self.failure.record(closed);
-        self.failure.take()
+        self.failure.after(self.sink.close())
     }
 }
 

@@ -301,15 +301,11 @@ impl Consumer for FlowTable {
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        let flushed = self.sink.flush();
-        self.failure.record(flushed);
-        self.failure.take()
+        self.failure.after(self.sink.flush())
     }
 
     fn close(&mut self) -> io::Result<()> {
-        let closed = self.sink.close();
-        self.failure.record(closed);
-        self.failure.take()
+        self.failure.after(self.sink.close())
     }
 }
 

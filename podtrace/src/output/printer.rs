@@ -181,16 +181,12 @@ impl Consumer for Printer {
 
     fn flush(&mut self) -> io::Result<()> {
         self.hand_on();
-        let flushed = self.sink.flush();
-        self.failure.record(flushed);
-        self.failure.take()
+        self.failure.after(self.sink.flush())
     }
 
     fn close(&mut self) -> io::Result<()> {
         self.hand_on();
-        let closed = self.sink.close();
-        self.failure.record(closed);
-        self.failure.take()
+        self.failure.after(self.sink.close())
     }
 }
 

@@ -151,6 +151,15 @@ impl Failure {
         self.has_failed
     }
 
+    /// Keeps a failure, and hands out the first one.
+    ///
+    /// # Errors
+    /// The failure, the first time.
+    pub fn after(&mut self, result: io::Result<()>) -> io::Result<()> {
+        self.record(result);
+        self.take()
+    }
+
     /// Hands out the failure.
     ///
     /// # Errors
