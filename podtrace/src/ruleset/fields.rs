@@ -3,12 +3,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crate::{
     model::{ruleset::Test, subnet::AddressPrefix},
-    packet::{IPPROTO_TCP, IPPROTO_UDP},
+    packet::{IPPROTO_ICMP, IPPROTO_ICMPV6, IPPROTO_TCP, IPPROTO_UDP},
 };
-
-/// ICMP and ICMPv6 as protocols of IP.
-const ICMP: u8 = 1;
-const ICMPV6: u8 = 58;
 
 /// A header whose fields are compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -123,7 +119,7 @@ impl Header {
             Self::Ipv4 => IPV4,
             Self::Ipv6 => IPV6,
             Self::Transport(Some(IPPROTO_TCP)) => TCP,
-            Self::Transport(Some(ICMP | ICMPV6)) => MESSAGE,
+            Self::Transport(Some(IPPROTO_ICMP | IPPROTO_ICMPV6)) => MESSAGE,
             Self::Transport(_) => PORTS,
         };
         let row = rows.iter().find(|(_, at, ..)| *at == offset)?;
@@ -211,13 +207,13 @@ fn address(header: Header, bytes: &[u8]) -> Option<IpAddr> {
 
 fn protocol_name(number: u8) -> Option<&'static str> {
     Some(match number {
-        ICMP => "icmp",
+        IPPROTO_ICMP => "icmp",
         IPPROTO_TCP => "tcp",
         IPPROTO_UDP => "udp",
         33 => "dccp",
         50 => "esp",
         51 => "ah",
-        ICMPV6 => "icmpv6",
+        IPPROTO_ICMPV6 => "icmpv6",
         132 => "sctp",
         _ => return None,
     })
@@ -230,9 +226,7 @@ pub(super) fn protocol(number: u8) -> String {
 
 /// The names of the bits that are set, the lowest first.
 pub(super) fn flags(bytes: &[u8], names: &[&str]) -> String {
-    let value = bytes
-        .iter()
-        .fold(0_u64, |all, byte| all << 8 | u64::from(*byte));
+    let value = number(bytes);
     let set = names.iter().enumerate();
     let set = set.filter(|(bit, name)| value >> bit & 1 == 1 && !name.is_empty());
     let set: Vec<_> = set.map(|(_, name)| *name).collect();
@@ -242,15 +236,16 @@ pub(super) fn flags(bytes: &[u8], names: &[&str]) -> String {
     }
 }
 
-/// A number in the order of the network.
+/// A number in the order of the network; of a longer one, the last bytes.
+fn number(bytes: &[u8]) -> u64 {
+    let digits = bytes.iter().map(|byte| u64::from(*byte));
+    digits.fold(0, |all, byte| all << 8 | byte)
+}
+
+/// A number that is not too long for one, in words.
 fn decimal(bytes: &[u8]) -> String {
     match bytes.len() {
-        0..=8 => {
-            let value = bytes
-                .iter()
-                .fold(0_u64, |all, byte| all << 8 | u64::from(*byte));
-            value.to_string()
-        }
+        0..=8 => number(bytes).to_string(),
         _ => hex(bytes),
     }
 }

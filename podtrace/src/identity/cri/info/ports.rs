@@ -3,10 +3,14 @@ use std::net::IpAddr;
 
 use serde_json::Value;
 
-use crate::model::pod::HostPort;
+use crate::{
+    model::pod::HostPort,
+    packet::{IPPROTO_TCP, IPPROTO_UDP},
+};
 
 /// CRI-O's annotation for them: JSON text.
 const CRIO_PORTS: &str = "io.kubernetes.cri-o.PortMappings";
+const IPPROTO_SCTP: u8 = 132;
 /// Upper bound of the ports of a pod.
 const PORTS_MAX: usize = 1024;
 
@@ -38,14 +42,14 @@ fn host_port(mapping: &Value) -> Option<HostPort> {
     };
     let protocol = match field(["protocol", "Protocol"]) {
         // Protocol buffers leave out what is zero.
-        None => 6,
-        Some(Value::Number(number)) => [6, 17, 132]
+        None => IPPROTO_TCP,
+        Some(Value::Number(number)) => [IPPROTO_TCP, IPPROTO_UDP, IPPROTO_SCTP]
             .get(usize::try_from(number.as_u64()?).ok()?)
             .copied()?,
         Some(name) => match name.as_str()?.to_ascii_lowercase().as_str() {
-            "tcp" => 6,
-            "udp" => 17,
-            "sctp" => 132,
+            "tcp" => IPPROTO_TCP,
+            "udp" => IPPROTO_UDP,
+            "sctp" => IPPROTO_SCTP,
             _ => return None,
         },
     };
