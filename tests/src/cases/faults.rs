@@ -3,8 +3,6 @@
 
 use std::collections::{BTreeSet, VecDeque};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
-use std::path::Path;
-use std::process::Stdio;
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 
@@ -16,7 +14,7 @@ use socket2::{Domain, Socket, Type};
 
 use super::on;
 use super::scenarios::lab;
-use super::tracer::{Tracer, podtrace};
+use super::tracer::{Tracer, place, replayed};
 
 /// How many faults are tried at once, each in a lab of its own.
 const AT_ONCE: usize = 6;
@@ -507,30 +505,7 @@ fn is_named(path: &Value, fault: &Fault) -> bool {
     let advice = verdict["advice"].as_str().unwrap_or_default();
     verdict["cause"] == fault.cause
         && verdict["confidence"] == "sure"
-        && tap(&verdict["last_hop"]).as_deref() == Some(fault.last)
+        && verdict["last_hop"].is_object()
+        && place(&verdict["last_hop"]) == fault.last
         && advice.contains(fault.advice)
-}
-
-/// `mypod1/eth0 egress`, `2/cni0 egress`
-fn tap(hop: &Value) -> Option<String> {
-    let owner = hop.get("pod").or_else(|| hop.get("node"))?.as_str()?;
-    let owner = owner.rsplit('/').next()?;
-    let owner = owner
-        .rsplit_once("-node")
-        .map_or(owner, |(_, number)| number);
-    let (interface, direction) = (hop["interface"].as_str()?, hop["direction"].as_str()?);
-    Some(format!("{owner}/{interface} {direction}"))
-}
-
-/// The paths from a replay of a recording.
-pub(super) fn replayed(file: &Path) -> Vec<Value> {
-    let replay = podtrace()
-        .args(["replay", "-o", "json"])
-        .arg(file)
-        .stderr(Stdio::inherit())
-        .output()
-        .unwrap();
-    let text = String::from_utf8(replay.stdout).unwrap();
-    let values = text.lines().map(|line| serde_json::from_str(line).unwrap());
-    values.collect()
 }

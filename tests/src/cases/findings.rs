@@ -2,7 +2,6 @@
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
-use std::path::Path;
 use std::time::Duration;
 
 use podtrace::lab::traffic::{ping, tcp_exchange, udp_exchange};
@@ -13,23 +12,10 @@ use socket2::{Domain, Socket, Type};
 
 use super::on;
 use super::scenarios::lab;
-use super::tracer::{Tracer, podtrace};
+use super::tracer::{Tracer, replayed};
 
 /// Before a SYN is sent again.
 const TIMEOUT: Duration = Duration::from_millis(300);
-
-/// The lines of a replay.
-fn replayed(file: &Path) -> Vec<Value> {
-    let replay = podtrace()
-        .args(["replay", "-o", "json"])
-        .arg(file)
-        .output()
-        .unwrap();
-    let text = String::from_utf8(replay.stdout).unwrap();
-    text.lines()
-        .map(|line| serde_json::from_str(line).unwrap())
-        .collect()
-}
 
 /// Traces both nodes meanwhile; returns the findings, live and from the recording.
 fn traced(lab: &Lab, meanwhile: impl FnOnce(&mut Tracer)) -> [Vec<Value>; 2] {

@@ -9,11 +9,10 @@ use podtrace::lab::traffic::ping;
 use podtrace::netns::NetNs;
 use serde_json::Value;
 
-use super::faults::replayed;
 use super::load::version;
 use super::on;
 use super::scenarios::lab;
-use super::tracer::{Tracer, paths_of};
+use super::tracer::{Tracer, paths_of, replayed};
 
 /// A rule that drops what the first pod sends to the other node.
 struct Fault<'a> {

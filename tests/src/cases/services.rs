@@ -10,8 +10,8 @@ use std::net::{IpAddr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use podtrace::lab::LabNode;
 use podtrace::lab::traffic::{ping, udp_exchange_through};
+use podtrace::lab::{LabNode, LabPod};
 use podtrace::netns::NetNs;
 use serde_json::{Value, json};
 use socket2::SockRef;
@@ -129,6 +129,14 @@ fn address(service: &str, port: u16) -> SocketAddr {
     SocketAddr::new(service.parse().unwrap(), port)
 }
 
+/// Asks a Service by TCP and by UDP, and answers as its backend.
+fn ask_both(client: &LabPod, server: &LabPod, service: &str, backend: IpAddr) {
+    let (to, at) = (address(service, 80), (backend, 8080).into());
+    tcp_request(&client.netns, to, &server.netns, at, 1000);
+    let (to, at) = (address(service, 53), (backend, 5353).into());
+    udp_requests(&client.netns, to, &server.netns, at, 5);
+}
+
 #[test]
 fn service_across_nodes() {
     let lab = lab();
@@ -153,10 +161,7 @@ fn service_across_nodes() {
     let options = ["--kubeconfig", config.to_str().unwrap()];
     let tracer = Tracer::start(&lab, &[0, 1], &options);
     for (service, backend) in ends {
-        let (to, at) = (address(service, 80), (backend, 8080).into());
-        tcp_request(&client.netns, to, &server.netns, at, 1000);
-        let (to, at) = (address(service, 53), (backend, 5353).into());
-        udp_requests(&client.netns, to, &server.netns, at, 5);
+        ask_both(client, server, service, backend);
     }
     let values = tracer.finish();
     check(&values, "TCP", 2 * 9, false);

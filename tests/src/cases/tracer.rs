@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
 use std::ops::{Deref, DerefMut};
 use std::os::unix::process::CommandExt as _;
+use std::path::Path;
 use std::process::{Child, ChildStdout, Command, ExitStatus, Output, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
@@ -324,21 +325,33 @@ pub(super) fn paths<'a>(
 
 /// A path's hops as `pod/eth0 egress` or `node1/cni0 ingress`.
 pub(super) fn hops(path: &Value) -> Vec<String> {
-    path["hops"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|hop| {
-            let owner = hop.get("pod").unwrap_or(&hop["node"]).as_str().unwrap();
-            let owner = owner.rsplit('/').next().unwrap();
-            let owner = owner.rsplit_once("-node").map_or(owner, |(_, n)| n);
-            format!(
-                "{owner}/{} {}",
-                hop["interface"].as_str().unwrap(),
-                hop["direction"].as_str().unwrap()
-            )
-        })
-        .collect()
+    let hops = path["hops"].as_array().unwrap();
+    hops.iter().map(place).collect()
+}
+
+/// One of them.
+pub(super) fn place(hop: &Value) -> String {
+    let owner = hop.get("pod").unwrap_or(&hop["node"]).as_str().unwrap();
+    let owner = owner.rsplit('/').next().unwrap();
+    let owner = owner.rsplit_once("-node").map_or(owner, |(_, n)| n);
+    format!(
+        "{owner}/{} {}",
+        hop["interface"].as_str().unwrap(),
+        hop["direction"].as_str().unwrap()
+    )
+}
+
+/// The lines of a replay of a recording.
+pub(super) fn replayed(file: &Path) -> Vec<Value> {
+    let replay = podtrace()
+        .args(["replay", "-o", "json"])
+        .arg(file)
+        .stderr(Stdio::inherit())
+        .output()
+        .unwrap();
+    let text = String::from_utf8(replay.stdout).unwrap();
+    let values = text.lines().map(|line| serde_json::from_str(line).unwrap());
+    values.collect()
 }
 
 /// Runs the binary to its end.

@@ -9,8 +9,8 @@ use podtrace::lab::traffic::ping;
 use super::super::tracer::{Tracer, paths_of};
 use super::super::{on, scenarios::lab};
 use super::{
-    SERVICE, SERVICE6, address, check, iptables, masquerade_by, serve_by, tcp_request, translated,
-    udp_requests,
+    SERVICE, SERVICE6, address, ask_both, check, iptables, masquerade_by, serve_by, tcp_request,
+    translated,
 };
 
 /// Calls `check` with the end of the names of the programs for each kind of rules that is
@@ -59,10 +59,7 @@ fn service_and_masquerade_by_each_kind_of_rules() {
         }
         let tracer = Tracer::start(&lab, &[0, 1], &[]);
         for (service, backend) in backends {
-            let (to, at) = (address(service, 80), (backend, 8080).into());
-            tcp_request(&client.netns, to, &server.netns, at, 1000);
-            let (to, at) = (address(service, 53), (backend, 5353).into());
-            udp_requests(&client.netns, to, &server.netns, at, 5);
+            ask_both(client, server, service, backend);
         }
         let values = tracer.finish();
         check(&values, "TCP", 2 * 9, true);
@@ -93,10 +90,7 @@ fn service_and_masquerade_by_native_nft() {
     }
     let tracer = Tracer::start(&lab, &[0, 1], &[]);
     for (_, service, backend) in backends {
-        let (to, at) = (address(service, 80), (backend, 8080).into());
-        tcp_request(&client.netns, to, &server.netns, at, 1000);
-        let (to, at) = (address(service, 53), (backend, 5353).into());
-        udp_requests(&client.netns, to, &server.netns, at, 5);
+        ask_both(client, server, service, backend);
     }
     let values = tracer.finish();
     check(&values, "TCP", 2 * 9, true);
