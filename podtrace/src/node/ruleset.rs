@@ -1,5 +1,5 @@
 //! Reads the rules of a network namespace's firewall, and follows traces of what it drops.
-use std::{fs, io, time::Duration};
+use std::{fs, io, sync::LazyLock, time::Duration};
 
 use bytes::BytesMut;
 use rtnetlink::sys::{
@@ -231,17 +231,17 @@ fn is_ready() -> bool {
         return true;
     };
     let mut names = modules.lines().filter_map(|line| line.split(' ').next());
-    names.any(|name| name == "nf_tables") || is_built_in("nf_tables")
+    names.any(|name| name == "nf_tables") || *IS_BUILT_IN
 }
 
-/// Whether a module is part of the kernel, by the list that is installed with it.
-fn is_built_in(name: &str) -> bool {
+/// Whether `nf_tables` is part of the kernel, by the list that is installed with it. The list is
+/// long, and each namespace asks.
+static IS_BUILT_IN: LazyLock<bool> = LazyLock::new(|| {
     let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     let list = format!("/lib/modules/{}/modules.builtin", release.trim());
     let list = fs::read_to_string(list).unwrap_or_default();
-    list.lines()
-        .any(|line| line.ends_with(&format!("/{name}.ko")))
-}
+    list.lines().any(|line| line.ends_with("/nf_tables.ko"))
+});
 
 /// The tables of legacy iptables in the calling thread's namespace.
 fn legacy() -> Vec<String> {
