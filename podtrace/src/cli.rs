@@ -13,6 +13,7 @@ mod lab;
 mod mistakes;
 mod parse;
 mod replay;
+mod report;
 mod rules;
 mod screen;
 mod topology;
@@ -32,6 +33,7 @@ pub use lab::{DemoArgs, LabArgs};
 pub use mistakes::{line, parse};
 pub(crate) use parse::moment;
 pub use replay::{ExportArgs, ExportFormat, InputArgs, ReplayArgs, StatsArgs, StatsFormat};
+pub use report::ReportArgs;
 pub use screen::ScreenArgs;
 pub use topology::{TopologyArgs, TopologyFormat};
 
@@ -138,6 +140,9 @@ pub enum Command {
   sudo podtrace diagnose --probe default/client kube-system/kube-dns
   podtrace diagnose -r worker1.pcapng -r worker2.pcapng default/client default/web")]
     Diagnose(Box<DiagnoseArgs>),
+    /// Show recorded sessions to others: one HTML page that needs nothing else
+    #[command(after_help = report::EXAMPLES)]
+    Report(Box<ReportArgs>),
     /// Convert recorded sessions, or a part of them, to another format
     #[command(mut_arg("zstd", |arg| arg.help("Compress pcapng with zstd")), after_help = "Examples:
   podtrace export --format parquet -w hops.parquet session.pcapng

@@ -62,6 +62,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Diagnose(args) => diagnose::run(&args),
         Command::Flows(args) => flows::run(&args),
         Command::Stats(args) => replay::stats(&args),
+        Command::Report(args) => replay::report(&args),
         Command::Export(args) => replay::export(&args),
         Command::Topology(args) => topology::run(&args),
         Command::Doctor(args) => doctor::run(args),

@@ -35,6 +35,7 @@ pub mod probe;
 pub mod prober;
 pub mod projection;
 pub mod replay;
+mod report;
 pub mod rules;
 mod ruleset;
 pub mod schema;

@@ -15,15 +15,18 @@
 //! row sums up all others. A latency takes 8 B a value up to 64 values, then up to 16 KiB:
 //! at most 96 MiB in all when every pair has way and round trip, every table is full, and
 //! the values reach from nanoseconds to a minute; a few MiB where latencies stay below a
-//! millisecond and pairs are some hundreds.
+//! millisecond and pairs are some hundreds. Kept by time too, segments take 96 columns each.
 mod ends;
 pub mod flows;
 mod latency;
+pub mod over_time;
 mod report;
 mod retransmission;
 mod table;
 #[cfg(test)]
 pub(crate) mod tests;
+
+use std::mem;
 
 use podtrace_ebpf::record::Direction;
 
@@ -35,6 +38,7 @@ use crate::{
 use ends::PairKey;
 pub use ends::{EndKind, EndName, EndObject, TapPointName};
 use latency::Latencies;
+use over_time::{Columns, cell, halve};
 pub use report::{
     Count, Flow, FlowEnd, Latency, Pair, Report, Segment, Talker, TapPointCount, Top, Volume,
 };
@@ -55,6 +59,8 @@ pub struct StatsOptions {
     pub epoch_ns: i128,
     /// The number of top talkers.
     pub top: usize,
+    /// Whether the segments' latencies are also kept by time.
+    pub over_time: bool,
 }
 
 /// Statistics of the paths so far.
@@ -66,6 +72,7 @@ pub struct Stats {
     tap_points: Table<TapPointName, Volume>,
     retransmitted: Retransmitted,
     unmeasured: u64,
+    columns: Columns,
 }
 
 /// The counts of a pair.
@@ -90,7 +97,12 @@ type SegmentKey = (TapPointName, TapPointName);
 struct SegmentCount {
     between_nodes: bool,
     latencies: Latencies,
+    /// The same by column, if that was asked for.
+    over_time: Vec<over_time::Latencies>,
 }
+
+/// The latencies of a segment by column.
+pub type SegmentOverTime = (SegmentKey, Vec<over_time::Latencies>);
 
 /// The contribution of a path to its pair and to the total.
 struct Addition {
@@ -144,6 +156,7 @@ impl Stats {
             tap_points: Table::new(TAP_POINTS_MAX),
             retransmitted: Retransmitted::default(),
             unmeasured: 0,
+            columns: Columns::default(),
         }
     }
 
@@ -205,15 +218,39 @@ impl Stats {
                 if here.direction == Direction::Socket {
                     continue;
                 }
+                let column = self.options.over_time.then(|| self.column(here.ts_ns));
                 let segment = self.segments.row((from.clone(), to.clone()));
                 segment.between_nodes |= from.node != to.node;
                 let ns = next.ts_ns.saturating_sub(here.ts_ns);
                 segment.latencies.extend(Some(ns));
+                let cell = column.and_then(|column| cell(&mut segment.over_time, column));
+                if let Some(cell) = cell {
+                    cell.add(ns);
+                }
             }
         }
         for name in tap_points.into_iter().skip(counted) {
             self.tap_points.row(name).add(path.packet.length);
         }
+    }
+
+    /// The column of a time.
+    fn column(&mut self, ts_ns: u64) -> usize {
+        let Self {
+            columns, segments, ..
+        } = self;
+        columns.of(ts_ns, || {
+            let rows = segments.rows_mut();
+            rows.for_each(|segment| halve(&mut segment.over_time));
+        })
+    }
+
+    /// The latencies of the segments by column, in any order.
+    #[must_use]
+    pub fn take_over_time(&mut self) -> (Columns, Vec<SegmentOverTime>) {
+        let rows = self.segments.named_mut();
+        let taken = rows.map(|(key, segment)| (key.clone(), mem::take(&mut segment.over_time)));
+        (self.columns, taken.collect())
     }
 
     /// The report, at the end of the session.

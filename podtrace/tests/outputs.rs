@@ -14,11 +14,12 @@ const RECORDED: &str = concat!(
 );
 
 /// Every command that writes what it reads from a file.
-const COMMANDS: [&[&str]; 10] = [
+const COMMANDS: [&[&str]; 11] = [
     &["export", "--format", "csv"],
     &["export", "--format", "json"],
     &["export", "--format", "pcapng"],
     &["export", "--format", "parquet"],
+    &["report", "-o", "-"],
     &["replay"],
     &["replay", "-o", "json"],
     &["replay", "-o", "pcapng"],

@@ -28,6 +28,7 @@ mod pods_churn;
 mod privileges;
 mod program;
 mod refused;
+mod report;
 mod roads;
 mod rules;
 mod runtime;

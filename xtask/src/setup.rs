@@ -43,6 +43,7 @@ const TEST_PACKAGES: &[(&str, &str)] = &[
     ("containernetworking-plugins", "/usr/lib/cni/bridge"),
     // Not /bin/busybox: another package has one that is not static.
     ("busybox-static", "/var/lib/dpkg/info/busybox-static.list"),
+    ("chromium", "chromium"),
 ];
 
 /// Debian packages that only the guard requires.

@@ -1,5 +1,6 @@
-//! `podtrace replay`, `stats` and `export`: the commands that read files.
+//! `podtrace replay`, `stats`, `report` and `export`: the commands that read files.
 mod export;
+mod report;
 mod rewrite;
 mod stats;
 
@@ -24,6 +25,7 @@ use crate::{
     text::escape::shown,
 };
 pub(super) use export::run as export;
+pub(super) use report::run as report;
 use rewrite::Rewrite;
 pub(super) use stats::run as stats;
 

@@ -19,8 +19,8 @@ use anstyle::Style;
 
 pub use bytes::Bytes;
 pub(crate) use hops::micros;
-#[cfg(feature = "tui")]
 pub(crate) use hops::{copies_text, shown_hops};
+pub(crate) use outcome::Tone;
 #[cfg(feature = "tui")]
 pub(crate) use outcome::outcome_style;
 use sequences::Sequences;

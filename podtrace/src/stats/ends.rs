@@ -192,14 +192,19 @@ impl Serialize for TapPointName {
 }
 
 impl TapPointName {
-    pub(super) fn of(hop: &Hop, world: &World) -> Self {
-        let tap_point = world.tap_points.get(hop.interface);
+    pub(crate) fn of(hop: &Hop, world: &World) -> Self {
+        Self::of_tap(hop.interface, hop.direction, world)
+    }
+
+    /// `interface`: its number.
+    pub(crate) fn of_tap(interface: u32, direction: Direction, world: &World) -> Self {
+        let tap_point = world.tap_points.get(interface);
         let unknown = || Arc::from("");
         Self {
             node: tap_point.map_or_else(unknown, |tap_point| Arc::clone(&tap_point.node_name)),
             pod: tap_point.and_then(|tap_point| world.pod_of(tap_point)),
             interface: tap_point.map_or_else(unknown, |tap_point| Arc::clone(&tap_point.name)),
-            direction: hop.direction,
+            direction,
         }
     }
 

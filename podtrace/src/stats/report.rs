@@ -226,6 +226,7 @@ pub(super) fn report(stats: Stats, summary: &Summary) -> Report {
         tap_points,
         retransmitted,
         unmeasured,
+        columns: _,
     } = stats;
     let epoch_ns = options.epoch_ns;
     let (rows, other_pairs) = pairs.into_parts();

@@ -26,6 +26,16 @@ impl<K: Eq + Hash, V: Default> Table<K, V> {
         }
     }
 
+    /// All rows in any order, the shared one too.
+    pub(super) fn rows_mut(&mut self) -> impl Iterator<Item = &mut V> {
+        self.rows.values_mut().chain(&mut self.others)
+    }
+
+    /// The rows that are not shared, with their keys, in any order.
+    pub(super) fn named_mut(&mut self) -> impl Iterator<Item = (&K, &mut V)> {
+        self.rows.iter_mut()
+    }
+
     /// All rows in any order, and the shared row.
     pub(super) fn into_parts(self) -> (impl Iterator<Item = (K, V)>, Option<V>) {
         (self.rows.into_iter(), self.others)

@@ -16,6 +16,7 @@ fn options(top: usize) -> StatsOptions {
     StatsOptions {
         epoch_ns: 1_700_000_000_000_000_000,
         top,
+        over_time: false,
     }
 }
 

@@ -9,7 +9,7 @@ pub(super) const LINES: Lines<'_> = &[
     &["main"],
     &["command", "tests"],
     &["cli"],
-    &["tui"],
+    &["report", "tui"],
     &["export", "output", "schema"],
     &["diagnosis", "projection", "stats"],
     &["live", "replay"],

@@ -12,7 +12,7 @@ struct Habit {
 }
 
 /// The commands that read files.
-const FILES: &[&str] = &["replay", "stats", "export"];
+const FILES: &[&str] = &["replay", "stats", "report", "export"];
 const ALL: &[&str] = &[];
 
 const fn habit(
@@ -57,13 +57,13 @@ const HABITS: &[Habit] = &[
     ),
     habit(
         &["-C", "-G", "-W", "-U", "--packet-buffered"],
-        &["replay", "stats", "export", "flows"],
+        &["replay", "stats", "report", "export", "flows"],
         "files are rotated and flushed while packets are recorded",
         "podtrace record -U -C 100 -W 10 -w FILE",
     ),
     habit(
         &["-D", "--list-interfaces"],
-        &["record", "flows", "replay", "stats", "export"],
+        &["record", "flows", "replay", "stats", "report", "export"],
         "trace lists what can be tapped",
         "podtrace trace --list-interfaces",
     ),
@@ -99,7 +99,7 @@ const HABITS: &[Habit] = &[
             "-S",
             "-t",
         ],
-        &["flows", "stats", "export"],
+        &["flows", "stats", "report", "export"],
         "this command shows no packets, and has no option for it",
         "podtrace replay -n FILE",
     ),
@@ -111,7 +111,7 @@ const HABITS: &[Habit] = &[
     ),
     habit(
         &["-v", "-vv", "-vvv"],
-        &["stats", "export"],
+        &["stats", "report", "export"],
         "all that is known of a packet is in JSON",
         "podtrace replay -o json FILE",
     ),

@@ -18,6 +18,7 @@ pub(in crate::command) fn run(args: &StatsArgs) -> anyhow::Result<u8> {
     let stats_options = StatsOptions {
         epoch_ns: 0,
         top: args.top.into(),
+        over_time: false,
     };
     let collect = Collect {
         stats: Some(Stats::new(stats_options)),

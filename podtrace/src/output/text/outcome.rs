@@ -190,13 +190,42 @@ impl Text {
     }
 }
 
+/// What an outcome means to who looks for faults.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Tone {
+    /// The packet was lost, or podtrace lost it.
+    Lost,
+    /// It was refused, or nobody took it.
+    Refused,
+    /// It arrived, or left.
+    Arrived,
+    /// Nothing is to be said of it.
+    Open,
+}
+
+impl Tone {
+    /// The tone of an outcome.
+    pub(crate) fn of(outcome: Outcome) -> Self {
+        match outcome {
+            Outcome::Delivered | Outcome::LeftForVtep(_) | Outcome::LeftNode => Self::Arrived,
+            Outcome::Dropped | Outcome::Loop | Outcome::NotSeenFurther | Outcome::EventsLost => {
+                Self::Lost
+            }
+            Outcome::NoSocket | Outcome::Refused | Outcome::Unanswered | Outcome::GivenUp => {
+                Self::Refused
+            }
+            Outcome::InFlight | Outcome::NoReceiver | Outcome::Unknown => Self::Open,
+        }
+    }
+}
+
 /// The style of an outcome.
 pub(crate) fn outcome_style(outcome: Outcome) -> Style {
-    match outcome {
-        Outcome::Delivered | Outcome::LeftForVtep(_) | Outcome::LeftNode => GREEN,
-        Outcome::Dropped | Outcome::Loop | Outcome::NotSeenFurther | Outcome::EventsLost => LOSS,
-        Outcome::NoSocket | Outcome::Refused | Outcome::Unanswered | Outcome::GivenUp => YELLOW,
-        Outcome::InFlight | Outcome::NoReceiver | Outcome::Unknown => DIM,
+    match Tone::of(outcome) {
+        Tone::Arrived => GREEN,
+        Tone::Lost => LOSS,
+        Tone::Refused => YELLOW,
+        Tone::Open => DIM,
     }
 }
 
