@@ -147,6 +147,7 @@ pub enum Command {
     #[command(mut_arg("zstd", |arg| arg.help("Compress pcapng with zstd")), after_help = "Examples:
   podtrace export --format parquet -w hops.parquet session.pcapng
   podtrace export --format csv session.pcapng | head
+  podtrace export --format perfetto -w paths.json session.pcapng
   podtrace export --format pcapng --vantage default/mypod1/eth0 -w pod.pcapng session.pcapng
   podtrace export --format pcapng --since +10s --first 5s -w part.pcapng session.pcapng
   podtrace export --format pcapng -w dns.pcapng session.pcapng -- port 53")]

@@ -1,6 +1,6 @@
-//! Paths as tables: one row per hop, as CSV or as Parquet.
+//! Paths as tables: one row per hop, as CSV or as Parquet; and as a timeline ([`PerfettoTrace`]).
 //!
-//! Both formats share one list, [`COLUMNS`]. Names, types, meanings and values are those of
+//! Both tables share one list, [`COLUMNS`]. Names, types, meanings and values are those of
 //! the projection and thus of the JSON output, with `_` for nested fields. New columns may
 //! come, at any position; these keep their meaning.
 //!
@@ -19,6 +19,7 @@ mod columns;
 mod csv;
 #[cfg(feature = "parquet")]
 mod parquet;
+mod perfetto;
 
 use std::{fmt::Write as _, io};
 
@@ -26,7 +27,7 @@ use std::{fmt::Write as _, io};
 pub use self::absent::{ParquetRows, ROWS_PER_GROUP, check_parquet};
 #[cfg(feature = "parquet")]
 pub use self::parquet::{ParquetRows, ROWS_PER_GROUP, check_parquet};
-pub use self::{column::Column, columns::COLUMNS, csv::CsvRows};
+pub use self::{column::Column, columns::COLUMNS, csv::CsvRows, perfetto::PerfettoTrace};
 pub use crate::field::Kind;
 
 /// Changes when a column changes its meaning or is removed.

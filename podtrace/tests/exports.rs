@@ -271,7 +271,7 @@ fn files_without_interfaces_can_be_opened() {
 #[test]
 fn rows_go_to_a_file() {
     let folder = tempfile::tempdir().unwrap();
-    for format in ["csv", "json"] {
+    for format in ["csv", "json", "perfetto"] {
         let output = Command::new(env!("CARGO_BIN_EXE_podtrace"))
             .args(["export", "--format", format, "-w", "out", RECORDED])
             .current_dir(folder.path())

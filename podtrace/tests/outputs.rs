@@ -14,11 +14,12 @@ const RECORDED: &str = concat!(
 );
 
 /// Every command that writes what it reads from a file.
-const COMMANDS: [&[&str]; 11] = [
+const COMMANDS: [&[&str]; 12] = [
     &["export", "--format", "csv"],
     &["export", "--format", "json"],
     &["export", "--format", "pcapng"],
     &["export", "--format", "parquet"],
+    &["export", "--format", "perfetto"],
     &["report", "-o", "-"],
     &["replay"],
     &["replay", "-o", "json"],
@@ -83,7 +84,7 @@ fn full_standard_output_is_named() {
 #[test]
 fn file_that_cannot_be_written_is_named() {
     // A device is written to as it is.
-    for format in ["csv", "json", "pcapng"] {
+    for format in ["csv", "json", "pcapng", "perfetto"] {
         let output = podtrace(&["export", "--format", format, "-w", "/dev/full"])
             .output()
             .unwrap();

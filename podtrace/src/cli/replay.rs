@@ -138,4 +138,6 @@ pub enum ExportFormat {
     Csv,
     /// A row per hop, for DuckDB, Spark, pandas
     Parquet,
+    /// A slice per hop on a track per place, as Chrome's trace format (JSON), for ui.perfetto.dev
+    Perfetto,
 }

@@ -109,7 +109,7 @@ fn interrupted_output_is_shown_and_called_partial() {
 #[test]
 fn partial_export_is_named() {
     let files = Files::new();
-    for format in ["csv", "json", "parquet", "pcapng"] {
+    for format in ["csv", "json", "parquet", "pcapng", "perfetto"] {
         let out = files.path("out");
         let args = ["export", "--format", format, "-w", "out", "-"];
         let (process, _input) = start(files.command(&args), &pcap(1, &pings(0..3000)));

@@ -14,7 +14,7 @@ use crate::{
         setup::{check_write, refuse_terminal},
         stop::stop_on_signal,
     },
-    export::{CsvRows, ExportError, ParquetRows, check_parquet},
+    export::{CsvRows, ExportError, ParquetRows, PerfettoTrace, check_parquet},
     output::{json::Json, notices::Notices, printer::Printer},
     path::{Path, summary::Summary},
     pipeline::consumer::{Consumer, Failure},
@@ -86,6 +86,10 @@ fn consumers(args: &ExportArgs, found: &Found<'_>) -> anyhow::Result<Vec<Box<dyn
             return Ok(vec![Box::new(printer)]);
         }
         ExportFormat::Csv => Box::new(Export::new(Rows::Csv(CsvRows::new(writer(args)?, 0)?))),
+        ExportFormat::Perfetto => {
+            let trace = PerfettoTrace::new(writer(args)?, 0);
+            Box::new(Export::new(Rows::Perfetto(trace)))
+        }
         ExportFormat::Parquet => {
             let rows = ParquetRows::new(writer(args)?, 0)?;
             Box::new(Export::new(Rows::Parquet(rows)))
@@ -106,6 +110,7 @@ fn check_target(args: &ExportArgs) -> anyhow::Result<()> {
         ExportFormat::Json => "packets.json",
         ExportFormat::Csv => "packets.csv",
         ExportFormat::Parquet => "packets.parquet",
+        ExportFormat::Perfetto => "packets.perfetto.json",
     };
     if let Some(path) = target(args).filter(|path| path.is_dir()) {
         bail!(
@@ -138,6 +143,7 @@ fn writer(args: &ExportArgs) -> anyhow::Result<Box<dyn Write + Send>> {
 enum Rows {
     Csv(CsvRows<Box<dyn Write + Send>>),
     Parquet(ParquetRows<Box<dyn Write + Send>>),
+    Perfetto(PerfettoTrace<Box<dyn Write + Send>>),
 }
 
 /// Writes a row for each hop.
@@ -160,33 +166,49 @@ impl Export {
     }
 }
 
+/// The notice of times that Parquet does not have.
+fn beyond_parquet(times: u64) -> Option<String> {
+    (times > 0).then(|| {
+        format!(
+            "{times} times are written as 2262-04-11T23:47:16Z, the last that Parquet has: csv and json go on to 2554"
+        )
+    })
+}
+
+/// The notice of hops that are on no track.
+fn beyond_lanes(hops: u64) -> Option<String> {
+    (hops > 0).then(|| {
+        format!("{hops} hops were left out: too many packets were at a place at once; csv and json have all")
+    })
+}
+
 impl Consumer for Export {
     fn on_path(&mut self, path: &Path, world: &World) {
         let written = match &mut self.rows {
             Some(Rows::Csv(rows)) => rows.write(path, world),
             Some(Rows::Parquet(rows)) => rows.write(path, world),
+            Some(Rows::Perfetto(trace)) => trace.write(path, world),
             None => Ok(()),
         };
         self.record(written);
     }
 
     fn on_end(&mut self, _: &Summary, _: &World) -> Vec<String> {
-        let mut beyond = 0;
+        let mut notice = None;
         let finished = match self.rows.take() {
             Some(Rows::Csv(rows)) => rows.finish(),
             Some(Rows::Parquet(rows)) => {
-                beyond = rows.beyond();
+                notice = beyond_parquet(rows.beyond());
                 rows.finish()
+            }
+            Some(Rows::Perfetto(trace)) => {
+                notice = beyond_lanes(trace.beyond());
+                trace.finish()
             }
             None => return Vec::new(),
         };
         self.record(finished.and_then(|mut writer| Ok(writer.flush()?)));
-        let notice = || {
-            format!(
-                "{beyond} times are written as 2262-04-11T23:47:16Z, the last that Parquet has: csv and json go on to 2554"
-            )
-        };
-        (beyond > 0).then(notice).into_iter().collect()
+        notice.into_iter().collect()
     }
 
     fn has_failed(&self) -> bool {
