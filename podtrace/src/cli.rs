@@ -141,7 +141,6 @@ pub enum Command {
   podtrace diagnose -r worker1.pcapng -r worker2.pcapng default/client default/web")]
     Diagnose(Box<DiagnoseArgs>),
     /// Show recorded sessions to others: one HTML page that needs nothing else
-    #[command(after_help = report::EXAMPLES)]
     Report(Box<ReportArgs>),
     /// Convert recorded sessions, or a part of them, to another format
     #[command(mut_arg("zstd", |arg| arg.help("Compress pcapng with zstd")), after_help = "Examples:

@@ -195,7 +195,7 @@ fn mistakes_name_what_is_right() {
     for (options, files, words) in [
         (&["-o", "."][..], &recordings()[..], "--write ./report.html"),
         (&["-o", "a/b.html"], &recordings(), "a"),
-        (&[], &recordings(), "--write <FILE>"),
+        (&[], &recordings(), "--write report.html"),
         (&["-o", "x.html"], &missing, "missing.pcapng"),
         (
             &["-o", "x.html", "--paths", "1e9"],

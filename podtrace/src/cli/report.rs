@@ -5,21 +5,19 @@ use clap::Args;
 
 use super::{InputArgs, parse::number};
 
-/// How it is used.
-pub(super) const EXAMPLES: &str = "Examples:
+/// Options of `report`.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "Examples:
   podtrace report session.pcapng -o report.html
   podtrace report -o report.html worker1.pcapng worker2.pcapng
   podtrace report -o dns.html --last 10m /var/log/podtrace/ -- port 53
-  podtrace report session.pcapng -o - | gzip > report.html.gz";
-
-/// Options of `report`.
-#[derive(Clone, Debug, Args)]
+  podtrace report session.pcapng -o - | gzip > report.html.gz")]
 pub struct ReportArgs {
     /// The files to read.
     #[command(flatten)]
     pub input: InputArgs,
     /// File to write, or - for standard output
-    #[arg(short, long, visible_short_alias = 'o', value_name = "FILE")]
+    #[arg(short, long, visible_short_alias = 'o', value_name = "PAGE")]
     pub write: PathBuf,
     /// Replace an existing file
     #[arg(long)]

@@ -12,7 +12,7 @@ use super::{
     entry::Writer,
     page,
     sample::{Sampled, Samples},
-    topology::{Picture, Traffic, svg},
+    topology::{Picture, Topologies, Traffic, svg},
 };
 use crate::{
     findings::{Findings, Found},
@@ -47,6 +47,7 @@ pub(crate) struct Collector {
     findings: Findings,
     causes: Causes,
     drops: Drops,
+    topologies: Topologies,
     samples: Option<Samples>,
     writer: Writer,
     columns: Columns,
@@ -86,6 +87,7 @@ impl Collector {
             findings: Findings::default(),
             causes: Causes::default(),
             drops: Drops::default(),
+            topologies: Topologies::default(),
             samples: Some(Samples::new(paths)),
             writer: Writer::default(),
             columns: Columns::default(),
@@ -125,7 +127,8 @@ impl Collector {
         let (causes, other_causes) = std::mem::take(&mut self.causes).finish();
         let (drops, other_drops) = std::mem::take(&mut self.drops).finish();
         let found = self.findings.found(summary.unseen, world);
-        let picture = Picture::of(world, &traffic(&report, &causes));
+        let picture = Picture::of(&self.topologies, &traffic(&report, &causes));
+        let problems = self.topologies.problems();
         let Sampled { entries, counts } = samples.finish();
         let words = left_out(counts);
         let first_ns = report.total.first_ns.unwrap_or(0);
@@ -177,6 +180,7 @@ impl Collector {
             other_causes,
             drops: &drops,
             other_drops,
+            problems: &problems,
             timeline: Timeline {
                 start_ns: after(self.columns.start_ns()),
                 width_ns: self.columns.width_ns(),
@@ -277,6 +281,7 @@ impl Consumer for Collector {
         self.findings.note(update);
         match update {
             Update::Start(start) => self.start = start.clone(),
+            Update::Topology(topology) => self.topologies.add(origin.session, topology),
             // Paths that it affects count as incomplete.
             Update::Attaching { .. } => {}
             _ => {

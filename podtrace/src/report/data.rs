@@ -8,6 +8,7 @@ use super::{
     causes::Cause,
     entry::Entry,
     names::{Numbers, PlaceRow, row},
+    topology::Problem,
 };
 use crate::{
     model::tap::TapCount,
@@ -39,6 +40,8 @@ pub(super) struct Data<'a> {
     pub(super) drops: &'a [DropRow],
     /// Drops that have no row of their own.
     pub(super) other_drops: u64,
+    /// What is broken in the network by itself.
+    pub(super) problems: &'a [Problem],
     pub(super) timeline: Timeline,
     pub(super) flows: Vec<Flow>,
     /// How many flows there were, and how many were forgotten before.

@@ -8,8 +8,8 @@ use serde_json::Value;
 
 use super::*;
 use crate::{
-    model::origin::Origin,
-    model::start::Start,
+    model::{origin::Origin, start::Start, topology::RecordedTopology},
+    node::topology,
     path::{LateOf, Outcome, Path, summary::Summary},
     pipeline::consumer::Consumer as _,
     rules::fixture::healthy,
@@ -57,6 +57,18 @@ fn broken() -> World {
 
 /// The page, and the notices of what it leaves out.
 fn page(paths: &[Path], world: &World, max: usize) -> (String, Vec<String>) {
+    let mut topology = topology::fixture::healthy();
+    for (node, name) in topology.nodes.iter_mut().zip(["worker1", "worker2"]) {
+        node.name = name.to_owned();
+    }
+    topology.nodes[0].tunnels[0].routes[0].vtep = None;
+    topology.problems = topology::check(&topology, &[], &|_| None);
+    let json = serde_json::to_value(&topology).unwrap();
+    page_with(paths, world, max, json)
+}
+
+/// The same with a topology.
+fn page_with(paths: &[Path], world: &World, max: usize, json: Value) -> (String, Vec<String>) {
     let shared = Shared::default();
     let mut collector = Collector::new(max, Box::new(shared.clone()));
     let start = Start {
@@ -65,6 +77,12 @@ fn page(paths: &[Path], world: &World, max: usize) -> (String, Vec<String>) {
         ..Start::default()
     };
     collector.on_update(&Origin::default(), &Update::Start(start), world);
+    let topology = RecordedTopology {
+        json,
+        ..RecordedTopology::default()
+    };
+    let update = Update::Topology(Box::new(topology));
+    collector.on_update(&Origin::default(), &update, world);
     let mut summary = Summary::default();
     for path in paths {
         summary.count(path, path.late_of);
@@ -101,15 +119,22 @@ fn picture_has_nodes_bridges_pods_and_tunnels() {
 
 #[test]
 fn hostile_names_are_text() {
-    let mut facts = healthy();
-    facts[0].name = HOSTILE.to_owned();
-    facts[0].spaces[0].devices[1].name = HOSTILE.to_owned();
-    let mut world = world(facts);
+    let mut world = broken();
     world.nodes[0] = HOSTILE.into();
     let mut point = world.tap_points.get(1).unwrap().clone();
     (point.name, point.node_name) = (HOSTILE.into(), HOSTILE.into());
     world.tap_points.set(1, point);
-    let (page, _) = page(&paths(), &world, 100);
+    let json = serde_json::json!({
+        "nodes": [{
+            "name": HOSTILE,
+            "bridges": [{"name": HOSTILE, "addresses": [HOSTILE, 7, null]}],
+            "pods": [{"name": HOSTILE, "interfaces": [{"name": HOSTILE, "host": {"name": HOSTILE}}]}],
+            "tunnels": [{"name": HOSTILE, "routes": [{"vtep": HOSTILE}]}],
+            "uplinks": [{"name": HOSTILE, "state": HOSTILE}],
+        }],
+        "problems": [{"problem": HOSTILE}],
+    });
+    let (page, _) = page_with(&paths(), &world, 100, json);
     assert!(!page.contains("<img"), "{page}");
     // Those of the frame alone.
     assert_eq!(page.matches("</script>").count(), 2);
@@ -161,6 +186,16 @@ fn corrected_path_is_there_once() {
     assert_eq!(data["causes"], serde_json::json!([]));
     let cells = data["timeline"]["cells"].as_array().unwrap();
     assert_eq!(cells[0], serde_json::json!([0, 0, 1, 0]));
+}
+
+/// A file can hold any JSON.
+#[test]
+fn topology_may_be_anything() {
+    let odd = serde_json::json!({"nodes": [7, {"pods": {}, "bridges": [[]]}], "problems": "x"});
+    for json in [Value::Null, 7.into(), odd] {
+        let (page, _) = page_with(&paths(), &broken(), 10, json);
+        assert!(page.ends_with("</html>\n"));
+    }
 }
 
 #[test]

@@ -1,33 +1,87 @@
-//! The network of the nodes, as far as a picture shows it: from the tables that were recorded.
+//! The network of the nodes, as far as a picture shows it: from the topology that was recorded, as
+//! `podtrace topology -o json` has it. A file can hold anything: what is not there is left out, and
+//! texts are made safe.
 pub(super) mod svg;
 
 use std::{
     cmp::Reverse,
-    collections::{BTreeSet, HashMap},
-    net::IpAddr,
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
 };
 
-use crate::{
-    model::{
-        facts::{Device, DeviceKind, NodeFacts, Space},
-        tap_point::Role,
-    },
-    world::World,
-};
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::{model::topology::RecordedTopology, text::sanitize::sanitize};
 
 /// How many pods of a bridge are drawn.
 const PODS_MAX: usize = 16;
+/// How many problems are kept of a session.
+const PROBLEMS_MAX: usize = 100;
 
 /// Packets seen, and packets lost behind, by node, pod and interface.
 pub(super) type Traffic = HashMap<(Arc<str>, Option<Arc<str>>, Arc<str>), (u64, u64)>;
 
-/// All nodes of which tables are known.
+/// The last topology of each session.
+#[derive(Default)]
+pub(super) struct Topologies(BTreeMap<usize, RecordedTopology>);
+
+impl Topologies {
+    /// Takes what a session says of its nodes.
+    pub(super) fn add(&mut self, session: usize, topology: &RecordedTopology) {
+        let known = self.0.get(&session);
+        let is_new = known.is_none_or(|known| known.utc_ns <= topology.utc_ns);
+        if is_new && topology.json.is_object() {
+            let json = topology.json.clone();
+            let utc_ns = topology.utc_ns;
+            let kept = RecordedTopology {
+                utc_ns,
+                json,
+                ..RecordedTopology::default()
+            };
+            self.0.insert(session, kept);
+        }
+    }
+
+    /// What is broken in the network by itself, the worst first.
+    pub(super) fn problems(&self) -> Vec<Problem> {
+        let sessions = self.0.values();
+        let all = sessions.flat_map(|session| list(&session.json, "problems").take(PROBLEMS_MAX));
+        let mut all: Vec<_> = all.map(Problem::of).collect();
+        all.sort_by(|one, other| one.severity.cmp(&other.severity));
+        all
+    }
+}
+
+/// A problem of the network.
+#[derive(Serialize)]
+pub(super) struct Problem {
+    severity: String,
+    node: String,
+    subject: String,
+    problem: String,
+    hint: String,
+}
+
+impl Problem {
+    fn of(json: &Value) -> Self {
+        let text = |name| text(json, name).unwrap_or_default();
+        Self {
+            severity: text("severity"),
+            node: text("node"),
+            subject: text("subject"),
+            problem: text("problem"),
+            hint: text("hint"),
+        }
+    }
+}
+
+/// All nodes of which the topology is known.
 #[derive(Debug, Default)]
 pub(super) struct Picture {
     nodes: Vec<Node>,
     /// VTEPs of nodes that are not drawn.
-    beyond: BTreeSet<IpAddr>,
+    beyond: BTreeSet<String>,
 }
 
 #[derive(Debug, Default)]
@@ -58,8 +112,8 @@ struct Pod {
 #[derive(Debug)]
 struct Tunnel {
     link: Link,
-    vni: u32,
-    port: u16,
+    vni: u64,
+    port: u64,
     underlay: Option<String>,
 }
 
@@ -73,109 +127,95 @@ struct Link {
     lost: u64,
 }
 
+/// A text of an object.
+fn text(json: &Value, name: &str) -> Option<String> {
+    json.get(name)?.as_str().map(sanitize)
+}
+
+fn number(json: &Value, name: &str) -> u64 {
+    json.get(name).and_then(Value::as_u64).unwrap_or_default()
+}
+
+fn list<'a>(json: &'a Value, name: &str) -> impl Iterator<Item = &'a Value> {
+    let values = json.get(name).and_then(Value::as_array);
+    values.into_iter().flatten()
+}
+
 impl Picture {
-    /// The picture of what is known at the end.
-    pub(super) fn of(world: &World, traffic: &Traffic) -> Self {
-        let nodes = world.facts.values();
-        let mut nodes: Vec<_> = nodes.map(|facts| node(facts, world, traffic)).collect();
+    pub(super) fn of(topologies: &Topologies, traffic: &Traffic) -> Self {
+        let all = || {
+            let sessions = topologies.0.values();
+            sessions.flat_map(|session| list(&session.json, "nodes"))
+        };
+        let mut nodes: Vec<_> = all().map(|json| node(json, traffic)).collect();
         nodes.sort_by(|one, other| one.name.cmp(&other.name));
+        // Two recordings of one node.
+        nodes.dedup_by(|one, other| one.name == other.name);
         Self {
             nodes,
-            beyond: beyond(world),
+            beyond: beyond(all),
         }
     }
 }
 
-/// The VTEPs of tunnels' forwarding entries that are no traced node's.
-fn beyond(world: &World) -> BTreeSet<IpAddr> {
-    let spaces = || {
-        let nodes = world.facts.values();
-        nodes.flat_map(|facts| &facts.spaces)
-    };
-    let own: BTreeSet<_> = spaces()
-        .flat_map(|space| &space.devices)
-        .filter_map(|device| device.vxlan.as_ref()?.local)
+/// The VTEPs behind tunnels that are no drawn node's.
+fn beyond<'a, N: Iterator<Item = &'a Value>>(nodes: impl Fn() -> N) -> BTreeSet<String> {
+    let tunnels = || nodes().flat_map(|node| list(node, "tunnels"));
+    let own: BTreeSet<_> = tunnels()
+        .filter_map(|tunnel| text(tunnel, "local"))
         .collect();
-    let entries = spaces().flat_map(|space| &space.tables.fdb);
-    let vteps = entries.filter_map(|entry| entry.vtep);
-    vteps
-        .filter(|vtep| !own.contains(vtep) && !vtep.is_unspecified())
-        .collect()
+    let routes = tunnels().flat_map(|tunnel| list(tunnel, "routes"));
+    let vteps = routes.filter_map(|route| text(route, "vtep"));
+    vteps.filter(|vtep| !own.contains(vtep)).collect()
 }
 
-fn node(facts: &NodeFacts, world: &World, traffic: &Traffic) -> Node {
-    let mut found = Node {
-        name: facts.name.clone(),
-        ..Node::default()
-    };
-    let Some(host) = facts.spaces.iter().find(|space| !space.in_pod) else {
-        return found;
-    };
-    let link = |device: &Device| link(&facts.name, None, device, traffic);
-    let at = |ifindex: u32| host.devices.iter().find(|device| device.ifindex == ifindex);
-    let mut groups: HashMap<Option<u32>, Vec<Pod>> = HashMap::new();
-    for space in facts.spaces.iter().filter(|space| space.in_pod) {
-        for (bridge, pod) in pods(facts, space, host, world, traffic) {
+fn node(json: &Value, traffic: &Traffic) -> Node {
+    let name = text(json, "name").unwrap_or_default();
+    let link = |json: &Value| link(&name, None, json, traffic);
+    let mut groups: BTreeMap<Option<String>, Vec<Pod>> = BTreeMap::new();
+    for json in list(json, "pods").chain(list(json, "unnamed")) {
+        for (bridge, pod) in pods(&name, json, traffic) {
             groups.entry(bridge).or_default().push(pod);
         }
     }
-    let mut bridges: Vec<_> = host
-        .devices
-        .iter()
-        .filter(|device| device.kind == DeviceKind::Bridge)
-        .map(|device| (Some(device.ifindex), Some(link(device))))
-        .collect();
-    bridges.push((None, None));
-    for (ifindex, bridge) in bridges {
-        let pods = groups.remove(&ifindex).unwrap_or_default();
-        if bridge.is_some() || !pods.is_empty() {
-            found.groups.push(group(bridge, pods));
-        }
+    let mut found = Vec::new();
+    for bridge in list(json, "bridges") {
+        let bridge = link(bridge);
+        let pods = groups.remove(&Some(bridge.name.clone()));
+        found.push(group(Some(bridge), pods.unwrap_or_default()));
     }
-    // What belongs to another kind of master, such as a VRF.
-    for (_, pods) in groups {
-        found.groups.push(group(None, pods));
+    // At no bridge, or at another kind of master.
+    found.extend(groups.into_values().map(|pods| group(None, pods)));
+    let tunnels = list(json, "tunnels").map(|json| Tunnel {
+        link: link(json),
+        vni: number(json, "vni"),
+        port: number(json, "port"),
+        underlay: text(json, "underlay"),
+    });
+    Node {
+        groups: found,
+        tunnels: tunnels.collect(),
+        uplinks: list(json, "uplinks").map(link).collect(),
+        name,
     }
-    for device in &host.devices {
-        if let Some(vxlan) = &device.vxlan {
-            found.tunnels.push(Tunnel {
-                link: link(device),
-                vni: vxlan.vni,
-                port: vxlan.port,
-                underlay: vxlan.underlay.and_then(at).map(|below| below.name.clone()),
-            });
-        }
-    }
-    let uplinks = uplinks(facts, host, world);
-    let uplinks = host
-        .devices
-        .iter()
-        .filter(|device| uplinks.contains(&device.ifindex));
-    found.uplinks = uplinks.map(link).collect();
-    found
 }
 
-/// The pod's interfaces that lead to the node, each with the bridge behind it.
-fn pods(
-    facts: &NodeFacts,
-    space: &Space,
-    host: &Space,
-    world: &World,
-    traffic: &Traffic,
-) -> Vec<(Option<u32>, Pod)> {
-    let name = world.identities.pod(space.netns);
-    let ends = space.devices.iter().filter_map(|device| {
-        let (netns, ifindex) = device.peer?;
-        let mut devices = host.devices.iter();
-        let veth = devices.find(|veth| netns == host.netns && veth.ifindex == ifindex)?;
+/// The interfaces of a pod that lead to the node, each with the bridge behind it.
+fn pods<'a>(
+    node: &'a str,
+    json: &'a Value,
+    traffic: &'a Traffic,
+) -> impl Iterator<Item = (Option<String>, Pod)> + 'a {
+    let name: Arc<str> = text(json, "name").unwrap_or_default().into();
+    list(json, "interfaces").filter_map(move |own| {
+        let host = own.get("host")?;
         let pod = Pod {
             name: name.to_string(),
-            own: link(&facts.name, Some(&name), device, traffic),
-            veth: veth.name.clone(),
+            own: link(node, Some(&name), own, traffic),
+            veth: text(host, "name").unwrap_or_default(),
         };
-        Some((veth.master, pod))
-    });
-    ends.collect()
+        Some((text(host, "bridge"), pod))
+    })
 }
 
 /// A bridge with the pods that tell most.
@@ -189,28 +229,18 @@ fn group(bridge: Option<Link>, mut pods: Vec<Pod>) -> Group {
     Group { bridge, pods, more }
 }
 
-/// The interfaces by which packets leave the node: those tapped as such, and what carries tunnels.
-fn uplinks(facts: &NodeFacts, host: &Space, world: &World) -> BTreeSet<u32> {
-    let points = world.tap_points.iter();
-    let tapped = points
-        .filter(|point| point.node == facts.node && point.role == Role::Uplink)
-        .map(|point| point.ifindex);
-    let devices = host.devices.iter();
-    let carriers = devices.filter_map(|device| device.vxlan.as_ref()?.underlay);
-    tapped.chain(carriers).collect()
-}
-
-fn link(node: &str, pod: Option<&Arc<str>>, device: &Device, traffic: &Traffic) -> Link {
-    let key = (node.into(), pod.cloned(), device.name.as_str().into());
+fn link(node: &str, pod: Option<&Arc<str>>, json: &Value, traffic: &Traffic) -> Link {
+    let name = text(json, "name").unwrap_or_default();
+    let key = (node.into(), pod.cloned(), name.as_str().into());
     let (packets, lost) = traffic.get(&key).copied().unwrap_or_default();
-    let mut addresses = device.addresses.iter();
-    let address = addresses.clone().find(|prefix| prefix.address.is_ipv4());
+    let address = |prefix: &Value| Some(sanitize(prefix.as_str()?.split('/').next()?));
+    let mut addresses = list(json, "addresses").filter_map(address);
+    // IPv4 comes first.
+    let address = addresses.next();
     Link {
-        name: device.name.clone(),
-        address: address
-            .or_else(|| addresses.next())
-            .map(|prefix| prefix.address.to_string()),
-        is_up: device.up && device.carrier,
+        name,
+        address,
+        is_up: text(json, "state").is_none_or(|state| state == "up"),
         packets,
         lost,
     }

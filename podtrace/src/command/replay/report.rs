@@ -21,13 +21,18 @@ pub(in crate::command) fn run(args: &ReportArgs) -> anyhow::Result<u8> {
     let options = player_options(&args.input)?;
     let mut player = Player::new(&options, false, stop_on_signal()?)?;
     player.show_progress = leaves_terminal().then(progress_alone);
+    let mut has_started = false;
     // What cannot be read leaves no file behind.
     let played = player.run(|_| {
         let paths = usize::try_from(args.paths).unwrap_or(usize::MAX);
         let collector = Collector::new(paths, writer(args)?);
+        has_started = true;
         Ok(vec![Box::new(collector), Box::new(Notices)])
-    })?;
-    Ok(code(&played))
+    });
+    if played.is_err() && has_started && !is_stdout(&args.write) {
+        eprintln!("podtrace: {} is partial", shown(&args.write));
+    }
+    Ok(code(&played?))
 }
 
 /// Refuses a terminal and a directory.

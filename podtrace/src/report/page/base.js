@@ -69,10 +69,13 @@ function date(ns) {
   return new Date(Number((base + BigInt(Math.round(ns))) / 1000000n));
 }
 
+/** Beyond a day, times have a date. */
+const dateFrom = data.summary.duration_ns < 86_400e9 ? 11 : 5;
+
 /** The time of day in UTC, of nanoseconds since the first packet. */
 function clock(ns) {
   const at = base + BigInt(Math.round(ns));
-  const second = date(ns).toISOString().slice(11, 19);
+  const second = date(ns).toISOString().slice(dateFrom, 19).replace("T", " ");
   return `${second}.${String((at / 1000n) % 1000000n).padStart(6, "0")}`;
 }
 

@@ -33,7 +33,7 @@ function latency() {
   const scale = heatScale();
   const at = (column) => start + column * width;
   const hint = "Colour: the median of the packets of a time. Point at a cell to read it; click to see its packets.";
-  const readout = el("p", { class: "readout", "aria-live": "polite" }, hint);
+  const readout = el("p", { class: "readout hint", "aria-live": "polite" }, hint);
   const strip = (row) => {
     const cells = new Map(row.cells.map((cell) => [cell[0], cell]));
     const mark = svg("rect", { class: "mark", x: 0, y: 0, width: 1, height: 1, visibility: "hidden" });

@@ -11,13 +11,22 @@ function print() {
     view.chosen === null ? "" : el("div", {}, el("h3", {}, `Packet #${all[view.chosen][ID]}`), road(all[view.chosen])));
 }
 
+/** What is broken in the network by itself. */
+function problems() {
+  if (data.problems.length === 0) return null;
+  return el("div", {}, el("h3", {}, counted(data.problems.length, "problem")), el("ul", { class: "notices" },
+    data.problems.map((one) => el("li", {}, el("b", { class: one.severity === "error" ? "tone0" : "tone1" }, one.severity),
+      ` ${one.node}, ${one.subject}: ${one.problem}`, one.hint ? el("span", { class: "dim" }, ` (${one.hint})`) : null))));
+}
+
 function picture() {
   const found = document.getElementById("picture");
   if (!found.firstElementChild) {
-    found.replaceWith(el("p", { class: "dim" }, "The files hold no tables of the nodes: podtrace record and trace -w write them, seconds after their begin."));
+    found.replaceWith(el("p", { class: "dim" }, "No topology was recorded: podtrace record and trace -w write it, seconds after their begin; other tools do not."));
     return;
   }
-  found.before(el("p", { class: "dim" }, "Numbers are packets seen there. Click a pod, a node or an interface to see its paths."));
+  found.after(problems() ?? "");
+  found.before(el("p", { class: "dim hint" }, "Numbers are packets seen there. Click a pod, a node or an interface to see its paths."));
   for (const box of found.querySelectorAll(".find")) {
     const show = () => showPaths({ search: box.dataset.find });
     box.setAttribute("tabindex", "0");

@@ -4,7 +4,7 @@ const all = data.paths.rows;
 const placeTexts = places.map((at) => `${at.node} ${at.owner}/${at.name}`.toLowerCase());
 const texts = new Map();
 const view = { search: "", outcomes: new Set(), window: null, leg: null, sort: "time", shown: all.map((_, at) => at), chosen: null, at: 0 };
-const narrow = matchMedia("(max-width: 760px)");
+const narrow = matchMedia("screen and (max-width: 760px)");
 const parts = {};
 
 /** What a search looks at, beside the places of the hops. */
@@ -33,17 +33,17 @@ function matcher(search) {
   return (number) => words.every((word) => has(number, word) === word.isWanted);
 }
 
-function hasLeg(path, [from, to]) {
+/** When a path takes the leg that is asked for, and how long; the whole of it if none is. */
+function stretch(path) {
+  if (!view.leg) return { at: path[AT], took: path[TOOK] };
+  const [from, to] = view.leg;
   const hops = path[HOPS];
-  for (let at = 3; at < hops.length; at += 3) if (hops[at - 3] === from && hops[at] === to) return true;
-  return false;
-}
-
-function legTook(path) {
-  if (!view.leg) return path[TOOK];
-  const hops = path[HOPS];
-  for (let at = 3; at < hops.length; at += 3) if (hops[at - 3] === view.leg[0] && hops[at] === view.leg[1]) return hops[at + 1];
-  return 0;
+  let at = path[AT];
+  for (let number = 3; number < hops.length; number += 3) {
+    at += hops[number - 2];
+    if (hops[number - 3] === from && hops[number] === to) return { at, took: hops[number + 1] };
+  }
+  return null;
 }
 
 function select() {
@@ -51,11 +51,11 @@ function select() {
   view.shown = [];
   all.forEach((path, number) => {
     if (view.outcomes.size && !view.outcomes.has(path[OUTCOME])) return;
-    if (view.window && (path[AT] < view.window[0] || path[AT] >= view.window[1])) return;
-    if (view.leg && !hasLeg(path, view.leg)) return;
+    const found = stretch(path);
+    if (!found || (view.window && (found.at < view.window[0] || found.at >= view.window[1]))) return;
     if (matches(number)) view.shown.push(number);
   });
-  if (view.sort === "slow") view.shown.sort((one, other) => legTook(all[other]) - legTook(all[one]));
+  if (view.sort === "slow") view.shown.sort((one, other) => stretch(all[other]).took - stretch(all[one]).took);
   if (view.sort === "trip") view.shown.sort((one, other) => (all[other][TRIP] ?? -1) - (all[one][TRIP] ?? -1));
   view.at = Math.max(0, view.shown.indexOf(view.chosen));
   tellCount();
@@ -70,14 +70,14 @@ function tellCount() {
   parts.count.textContent = view.shown.length === all.length
     ? `${counted(all.length, "path")}${sampled}` : `${grouped(view.shown.length)} of ${counted(all.length, "path")}${sampled}`;
   parts.filters.replaceChildren(...[
-    view.window && button(`from ${clock(view.window[0])} for ${span(view.window[1] - view.window[0])} \u00d7`, { class: "chip", "aria-label": "any time" },
+    view.window && button(`from ${clock(view.window[0])} for ${span(view.window[1] - view.window[0])} \u00d7`, { class: "chip", title: "any time" },
       () => { view.window = null; select(); }),
-    view.leg && button(`${placeWords(view.leg[0])} \u2192 ${placeWords(view.leg[1])} \u00d7`, { class: "chip", "aria-label": "any hops" },
+    view.leg && button(`${placeWords(view.leg[0])} \u2192 ${placeWords(view.leg[1])} \u00d7`, { class: "chip", title: "any hops" },
       () => { view.leg = null; select(); }),
   ].filter(Boolean));
 }
 
-const rowHeight = () => (narrow.matches ? 52 : 28);
+const rowHeight = () => (narrow.matches ? 72 : 28);
 
 /** Puts those rows into the list that are on the screen. */
 function draw() {
@@ -98,11 +98,12 @@ function draw() {
 
 function rowOf(at, tall) {
   const path = all[view.shown[at]];
+  const { took } = stretch(path);
   const row = el("div", { class: "row", role: "option", id: `row-${at}`, "aria-setsize": view.shown.length, "aria-posinset": at + 1,
     "aria-selected": view.shown[at] === view.chosen },
   el("span", { class: "when num dim" }, clock(path[AT])), el("span", { class: "what" }, path[WHAT]), el("span", { class: "ends" }, data.texts[path[ENDS]]),
   el("span", { class: "how" }, outcome(path[OUTCOME]), path[DOUBTFUL] ? el("span", { class: "tone1", title: "hops may be missing, or belong to an equal packet" }, " ?") : null),
-  el("span", { class: "took num number" }, path[TOOK] ? span(path[TOOK]) : ""));
+  el("span", { class: "took num number" }, took ? span(took) : ""));
   row.style.top = `${at * tall}px`;
   row.addEventListener("click", () => choose(at));
   return row;
@@ -125,10 +126,14 @@ function choose(at) {
   draw();
 }
 
-function close() {
+function hide() {
   view.chosen = null;
   parts.road.hidden = true;
   parts.split.classList.remove("open");
+}
+
+function close() {
+  hide();
   draw();
 }
 
@@ -165,7 +170,7 @@ function showPaths({ search = "", window: span = null, leg: hops = null, sort = 
   parts.search.value = search;
   parts.sort.value = sort;
   parts.chips.forEach((chip) => chip.setAttribute("aria-pressed", "false"));
-  close();
+  hide();
   select();
   document.getElementById("paths").scrollIntoView();
   parts.list.focus({ preventScroll: true });

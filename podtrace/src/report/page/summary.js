@@ -9,12 +9,13 @@ function toneCounts() {
 /** What became of the packets, in one sentence. */
 function verdictWords() {
   const { packets } = data.summary;
-  const [lost, refused, arrived] = toneCounts();
+  const [lost, refused, arrived, open] = toneCounts();
   if (packets === 0) return "No packet was seen.";
   const parts = [];
   if (lost > 0) parts.push(el("b", { class: "tone0" }, `${grouped(lost)} lost`));
   if (refused > 0) parts.push(el("b", { class: "tone1" }, `${grouped(refused)} refused or unanswered`));
-  parts.push(el("b", { class: "tone2" }, `${grouped(arrived)} delivered or gone on`));
+  if (arrived > 0) parts.push(el("b", { class: "tone2" }, `${grouped(arrived)} delivered or gone on`));
+  if (open > 0) parts.push(`${grouped(open)} undecided`);
   const joined = parts.flatMap((part, at) => (at === 0 ? [part] : [at === parts.length - 1 ? " and " : ", ", part]));
   return [`Of ${counted(packets, "packet")}: `, joined, "."];
 }
@@ -48,7 +49,7 @@ function timeline() {
   const mark = svg("rect", { class: "mark", x: 0, y: 0.5, width: 1, height: height - 1, visibility: "hidden" });
   const strip = svg("svg", { class: "timeline", viewBox: `0 0 ${cells.length} ${height}`, preserveAspectRatio: "none",
     role: "img", "aria-label": "packets over time by outcome; arrow keys read it, Enter shows the paths of a time" }, bars, mark);
-  const readout = el("p", { class: "readout", "aria-live": "polite" }, "Point at a time to read it; click to see its paths.");
+  const readout = el("p", { class: "readout hint", "aria-live": "polite" }, "Point at a time to read it; click to see its paths.");
   const at = (column) => start + column * width;
   readable(strip, cells.length, (column) => {
     mark.setAttribute("x", column);
@@ -60,15 +61,21 @@ function timeline() {
     el("div", { class: "axis" }, el("span", {}, `${clock(at(0))} UTC`), el("span", {}, clock(at(cells.length)))), readout);
 }
 
+/** How bad a finding is, as the outcomes are. */
+function findingTone({ kind }) {
+  if (["asymmetric_route", "duplicate_address"].includes(kind)) return 3;
+  return ["refused", "accept_queue_full", "dns_unanswered", "neighbour_unanswered"].includes(kind) ? 1 : 0;
+}
+
 function findings() {
   if (data.findings.length === 0) return;
-  const cards = data.findings.map((finding) => el("article", { class: `card ${finding.confidence}` },
+  const cards = data.findings.map((finding) => el("article", { class: `card edge${findingTone(finding)} ${finding.confidence}` },
     el("h3", {}, finding.what),
     el("p", { class: "dim" }, `${finding.confidence} · ${counted(finding.conversations, "conversation")} · ${counted(finding.packets, "packet")}`),
     finding.evidence.length ? el("ul", {}, finding.evidence.map((words) => el("li", {}, words))) : null,
     finding.advice ? el("code", { class: "advice" }, `try: ${finding.advice}`) : null,
     el("p", {}, button("Its paths", { class: "plain" }, () => showPaths({ search: finding.client.address + " " + finding.server.address })))));
-  const more = data.findings_left_out + 0;
+  const more = data.findings_left_out;
   section("findings", el("div", { class: "cards" }, cards),
     more > 0 ? el("p", { class: "dim" }, `and ${grouped(more)} more that were not kept`) : null,
     data.conversations_forgotten > 0 ? el("p", { class: "dim" }, `${counted(data.conversations_forgotten, "conversation")} forgotten before the end`) : null);
@@ -80,7 +87,7 @@ function causes() {
     const columns = [
       { title: "packets", right: true, key: (row) => row.packets, cell: (row) => number(row.packets) },
       { title: "outcome", key: (row) => row.outcome, cell: (row) => outcome(data.outcomes.indexOf(row.outcome)) },
-      { title: "cause", class: "name", cell: (row) => [row.what ?? "not known: no tables of the nodes were recorded",
+      { title: "cause", class: "name", cell: (row) => [row.what ?? "not known",
         row.confidence ? el("span", { class: "dim" }, ` (${row.confidence})`) : null,
         row.advice ? el("code", { class: "advice" }, `try: ${row.advice}`) : null] },
       { title: "last seen at", class: "name", cell: (row) => (row.at === null ? "" : place(row.at)) },
@@ -103,7 +110,8 @@ function causes() {
 }
 
 function notes() {
-  const { events, summary } = { events: data.summary.events, summary: data.summary };
+  const { summary } = data;
+  const { events } = summary;
   const lost = events.lost_ring + events.undecodable;
   const facts = [
     ["events", `${grouped(events.seen)} seen = ${grouped(events.emitted)} shown + ${grouped(events.filtered)} filtered + ${grouped(lost)} lost`

@@ -277,7 +277,7 @@ impl Canvas {
             self.text("small halo", (4, y - 4), label, HALF_COLUMNS);
         }
         if !picture.beyond.is_empty() {
-            let vteps: Vec<_> = picture.beyond.iter().map(ToString::to_string).collect();
+            let vteps: Vec<_> = picture.beyond.iter().map(String::as_str).collect();
             let words = format!("to other nodes: {}", vteps.join(", "));
             let columns = usize::try_from(width / 7).unwrap_or_default();
             self.text("small", (4, y), &words, columns);
