@@ -2,6 +2,7 @@
 
 mod attach_methods;
 mod attaching;
+mod browser;
 mod churn;
 mod clsact;
 mod command;

@@ -1,7 +1,6 @@
 //! End-to-end tests, and their lab with a real container runtime.
 
 pub mod api_server;
-pub mod browser;
 pub mod cri_lab;
 pub mod frames;
 pub mod newcomer;

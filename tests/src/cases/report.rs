@@ -3,9 +3,9 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::browser::Browser;
 use tempfile::TempDir;
 
+use super::browser::Browser;
 use super::tracer::podtrace;
 
 /// Recordings of two nodes.

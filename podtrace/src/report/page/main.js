@@ -26,7 +26,7 @@ function picture() {
     return;
   }
   found.after(problems() ?? "");
-  found.before(el("p", { class: "dim hint" }, "Numbers are packets seen there. Click a pod, a node or an interface to see its paths."));
+  found.before(el("p", { class: "dim hint" }, "Numbers are packets seen there, or lost behind it. Click a pod, a node or an interface to see its paths."));
   for (const box of found.querySelectorAll(".find")) {
     const show = () => showPaths({ search: box.dataset.find });
     box.setAttribute("tabindex", "0");

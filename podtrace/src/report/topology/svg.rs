@@ -24,6 +24,8 @@ const DOWN: i32 = NODE - 7;
 /// Columns of text that have room.
 const POD_COLUMNS: usize = 32;
 const HALF_COLUMNS: usize = 16;
+/// The same beside a count.
+const NAME_COLUMNS: usize = 11;
 const NODE_COLUMNS: usize = 36;
 
 /// The picture; empty without nodes.
@@ -236,15 +238,16 @@ impl Canvas {
     /// A box of half a node's width, which ends what is clicked.
     fn half(&mut self, class: &'static str, (x, y): (i32, i32), link: &Link, words: &str) {
         self.rect(frame(class, link), (x, y), (HALF, ROW));
-        self.text("name", (x + 8, y + 17), &link.name, HALF_COLUMNS);
+        self.text("name", (x + 8, y + 17), &link.name, NAME_COLUMNS);
         self.text("small", (x + 8, y + 33), words, HALF_COLUMNS + 6);
         self.counts((x + HALF - 8, y + 17), link);
         self.close();
     }
 
+    /// How many packets were seen, or else what is wrong there.
     fn counts(&mut self, (x, y): (i32, i32), link: &Link) {
         if link.lost > 0 {
-            let words = format!("{} lost here", grouped(link.lost));
+            let words = format!("{} lost", grouped(link.lost));
             self.text("lost end", (x, y), &words, HALF_COLUMNS);
         } else if !link.is_up {
             self.text("lost end", (x, y), "down", HALF_COLUMNS);

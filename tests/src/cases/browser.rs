@@ -18,7 +18,7 @@ const COMPLAINTS: [&str; 3] = [
 ];
 
 /// A page in a browser that ends with it.
-pub struct Browser {
+pub(super) struct Browser {
     child: Child,
     to: ChildStdin,
     from: ChildStdout,
@@ -31,12 +31,8 @@ pub struct Browser {
 
 impl Browser {
     /// An empty page.
-    ///
-    /// # Panics
-    /// When there is no browser.
-    #[must_use]
-    pub fn start() -> Self {
-        let profile = TempDir::new().expect("a directory for the browser");
+    pub(super) fn start() -> Self {
+        let profile = TempDir::new().unwrap();
         // Its descriptors 3 and 4 are the protocol's.
         let line = r#"exec chromium --headless --no-sandbox --disable-gpu --hide-scrollbars \
             --remote-debugging-pipe --user-data-dir="$1" about:blank 3<&0 4>&1 </dev/null >/dev/null"#;
@@ -47,10 +43,10 @@ impl Browser {
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
-            .expect("a shell");
+            .unwrap();
         let mut browser = Self {
-            to: child.stdin.take().expect("a pipe"),
-            from: child.stdout.take().expect("a pipe"),
+            to: child.stdin.take().unwrap(),
+            from: child.stdout.take().unwrap(),
             child,
             unread: Vec::new(),
             session: String::new(),
@@ -61,15 +57,12 @@ impl Browser {
         let targets = browser.call("Target.getTargets", json!({}));
         let mut targets = targets["targetInfos"].as_array().into_iter().flatten();
         let page = targets.find(|target| target["type"] == "page");
-        let target = &page.expect("a page")["targetId"];
+        let target = &page.unwrap()["targetId"];
         let attached = browser.call(
             "Target.attachToTarget",
             json!({"targetId": target, "flatten": true}),
         );
-        browser.session = attached["sessionId"]
-            .as_str()
-            .expect("a session")
-            .to_owned();
+        browser.session = attached["sessionId"].as_str().unwrap().to_owned();
         for domain in ["Page", "Runtime", "Log"] {
             browser.call(&format!("{domain}.enable"), json!({}));
         }
@@ -77,7 +70,7 @@ impl Browser {
     }
 
     /// Sets the size of the page, and its colours: `light` or `dark`.
-    pub fn look(&mut self, width: u32, height: u32, colours: &str) {
+    pub(super) fn look(&mut self, width: u32, height: u32, colours: &str) {
         self.call(
             "Emulation.setDeviceMetricsOverride",
             json!({"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600}),
@@ -87,17 +80,14 @@ impl Browser {
     }
 
     /// Opens a file, and returns once its scripts have run.
-    pub fn open(&mut self, file: &Path) {
+    pub(super) fn open(&mut self, file: &Path) {
         let url = format!("file://{}", file.display());
         self.call("Page.navigate", json!({"url": url}));
         while self.next()["method"] != "Page.loadEventFired" {}
     }
 
     /// The value of an expression in the page.
-    ///
-    /// # Panics
-    /// When it throws.
-    pub fn value(&mut self, expression: &str) -> Value {
+    pub(super) fn value(&mut self, expression: &str) -> Value {
         let result = self.call(
             "Runtime.evaluate",
             json!({"expression": expression, "returnByValue": true, "awaitPromise": true}),
@@ -110,7 +100,7 @@ impl Browser {
     }
 
     /// Presses and releases a key.
-    pub fn press(&mut self, key: &str) {
+    pub(super) fn press(&mut self, key: &str) {
         for kind in ["keyDown", "keyUp"] {
             let mut event = json!({"type": kind, "key": key});
             if key.chars().count() == 1 && kind == "keyDown" {
@@ -121,14 +111,13 @@ impl Browser {
     }
 
     /// A picture of what is seen, as PNG in base64.
-    pub fn picture(&mut self) -> String {
+    pub(super) fn picture(&mut self) -> String {
         let shot = self.call("Page.captureScreenshot", json!({"format": "png"}));
         shot["data"].as_str().unwrap_or_default().to_owned()
     }
 
     /// What the page has complained of so far.
-    #[must_use]
-    pub fn complaints(&self) -> &[Value] {
+    pub(super) fn complaints(&self) -> &[Value] {
         &self.complaints
     }
 
@@ -139,9 +128,7 @@ impl Browser {
             message["sessionId"] = self.session.as_str().into();
         }
         let message = format!("{message}\0");
-        self.to
-            .write_all(message.as_bytes())
-            .expect("a browser that listens");
+        self.to.write_all(message.as_bytes()).unwrap();
         loop {
             let mut answer = self.next();
             if answer["id"] == self.calls {
@@ -151,22 +138,28 @@ impl Browser {
         }
     }
 
+    /// Reads more; false at the end, or if nothing comes for long.
+    fn receive(&mut self) -> bool {
+        let mut fds = [PollFd::new(self.from.as_fd(), PollFlags::POLLIN)];
+        if !poll(&mut fds, PollTimeout::from(DEADLINE_MS)).is_ok_and(|ready| ready > 0) {
+            return false;
+        }
+        let mut bytes = [0; 65_536];
+        let read = self.from.read(&mut bytes).unwrap_or(0);
+        self.unread.extend(&bytes[..read]);
+        read > 0
+    }
+
     /// The next message.
     fn next(&mut self) -> Value {
         let end = loop {
             if let Some(end) = self.unread.iter().position(|byte| *byte == 0) {
                 break end;
             }
-            let mut fds = [PollFd::new(self.from.as_fd(), PollFlags::POLLIN)];
-            let ready = poll(&mut fds, PollTimeout::from(DEADLINE_MS)).expect("a poll");
-            assert!(ready > 0, "the browser does not answer");
-            let mut bytes = [0; 65_536];
-            let read = self.from.read(&mut bytes).expect("a browser that answers");
-            assert!(read > 0, "the browser has ended");
-            self.unread.extend(&bytes[..read]);
+            assert!(self.receive(), "the browser does not answer");
         };
         let message: Vec<u8> = self.unread.drain(..=end).collect();
-        let message: Value = serde_json::from_slice(&message[..end]).expect("JSON");
+        let message: Value = serde_json::from_slice(&message[..end]).unwrap();
         if COMPLAINTS.iter().any(|name| message["method"] == *name) {
             self.complaints.push(message.clone());
         }
@@ -175,7 +168,14 @@ impl Browser {
 }
 
 impl Drop for Browser {
+    /// Its other processes end with it, and leave the profile alone.
     fn drop(&mut self) {
+        let _ = self
+            .to
+            .write_all(b"{\"id\":0,\"method\":\"Browser.close\"}\0");
+        while self.receive() {
+            self.unread.clear();
+        }
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
