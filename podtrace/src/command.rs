@@ -31,6 +31,7 @@ use nix::{
 };
 
 use crate::{
+    cgroup,
     cli::{Cli, Color, Command},
     output::width::Width,
     sink::{Named, status::is_dumb},
@@ -88,6 +89,8 @@ fn prepare() -> anyhow::Result<()> {
     // A write beyond the limit of a file's size then fails instead of ending the process.
     // SAFETY: no handler runs: the signal is ignored.
     unsafe { signal(Signal::SIGXFSZ, SigHandler::SigIgn) }.context("failed to ignore a signal")?;
+    // Without privileges there is nothing to look at there.
+    let _ = cgroup::fs::enter_first();
     raise_descriptors()
 }
 

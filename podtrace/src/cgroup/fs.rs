@@ -9,6 +9,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use nix::sched::{CloneFlags, setns};
+
 use crate::model::snapshot::{CgroupMember, CgroupMembers, CgroupPath};
 
 /// `FILEID_KERNFS` (linux/exportfs.h): a handle that is just the node's id.
@@ -20,6 +22,20 @@ const FILEID_KERNFS: i32 = 0xfe;
 /// When it cannot be read.
 pub(crate) fn read_lossy(path: impl AsRef<Path>) -> io::Result<String> {
     Ok(String::from_utf8_lossy(&fs::read(path)?).into_owned())
+}
+
+/// Enters the cgroup namespace of the first process, if this one is in another: a container's, in
+/// which `/proc/<pid>/cgroup` has paths of others that lead nowhere. For the calling thread, and those
+/// that it starts later.
+///
+/// # Errors
+/// When it must not. It takes `CAP_SYS_ADMIN` and `CAP_SYS_PTRACE`.
+pub fn enter_first() -> io::Result<()> {
+    let [own, first] = ["self", "1"].map(|pid| format!("/proc/{pid}/ns/cgroup"));
+    if fs::read_link(own)? != fs::read_link(&first)? {
+        setns(File::open(first)?, CloneFlags::CLONE_NEWCGROUP)?;
+    }
+    Ok(())
 }
 
 /// A mounted cgroup v2 hierarchy.
