@@ -10,6 +10,7 @@ mod filter;
 mod flows;
 mod habits;
 mod lab;
+mod manifest;
 mod mistakes;
 mod parse;
 mod replay;
@@ -30,6 +31,7 @@ pub use filter::{ChosenArgs, FileFilterArgs, LiveFilterArgs, ScopeArgs, SelectAr
 pub use flows::{FlowsArgs, FlowsFormat, FlowsOrder};
 pub use habits::{Flow, HabitArgs, ListArgs, TimeStyle};
 pub use lab::{DemoArgs, LabArgs};
+pub use manifest::{ManifestArgs, RuntimeSocket};
 pub use mistakes::{line, parse};
 pub(crate) use parse::moment;
 pub use replay::{ExportArgs, ExportFormat, InputArgs, ReplayArgs, StatsArgs, StatsFormat};
@@ -190,6 +192,8 @@ pub enum Command {
     /// those of running podtraces and of other tools alone. trace and record do the same with
     /// filters when they start, lab and demo with namespaces.
     Cleanup,
+    /// Print the Kubernetes manifest of a flight recorder on each node
+    Manifest(ManifestArgs),
     /// Print the JSON Schema of what -o json writes
     ///
     /// The fields of each object with their types and meanings, as a JSON Schema (draft 2020-12).

@@ -8,6 +8,7 @@ mod failure;
 mod filter;
 mod flows;
 mod lab;
+mod manifest;
 mod replay;
 mod screen;
 mod setup;
@@ -70,6 +71,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Demo(args) => demo::run(&args),
         Command::Lab(args) => lab::run(&args),
         Command::Cleanup => cleanup::run(),
+        Command::Manifest(args) => manifest::run(&args),
         Command::Schema { of } => about::schema(of),
         Command::Completions { shell } => about::completions(shell),
         Command::Man { page } => about::man(page.as_deref()),

@@ -15,6 +15,7 @@ const EXAMPLES: &[(&str, &str)] = &[
     ("--flush", "1s"),
     ("--from-pod", "default/web"),
     ("--hop-timeout", "500ms"),
+    ("--image", "registry.example.com/podtrace:0.1.0"),
     ("--interface", "cni0"),
     ("--ip", "10.244.0.0/16"),
     ("--keep-files", "10"),
