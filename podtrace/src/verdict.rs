@@ -18,7 +18,7 @@ use podtrace_ebpf::record::Direction;
 use crate::{
     model::{drop::KernelDrop, facts::NodeFacts, tables::RouteKind},
     path::{Outcome, Path},
-    rules::{Cause, Place, View, link},
+    rules::{Cause, Place, View, link, route},
     world::World,
 };
 pub use onward::{first_hop, onward, unanswered};
@@ -212,7 +212,11 @@ impl<'a> Question<'a> {
         if let Some(drop) = drop {
             verdict.evidence.push(self.describe(drop));
         }
-        match (step.cause, drop) {
+        // Only what the kernel could not tell a neighbour is dropped so.
+        let asked = step.next.and_then(|next| next.mac_from);
+        let silent = asked.filter(|_| may_be("neighbour_failed"));
+        let silent = silent.map(|(at, next)| route::silent(self.view, at, next));
+        match (step.cause.or(silent), drop) {
             (_, Some(by)) if by.rule.is_some() => self.ruled(verdict, by),
             (Some(cause), Some(_)) if may_be(cause.name()) => {
                 self.conclude(verdict, cause, false);

@@ -3,6 +3,7 @@ use std::{iter, net::IpAddr};
 
 use super::{Tap, question::Question, with_view};
 use crate::{
+    packet::Transport,
     path::Path,
     rules::{
         At, Cause, View, link,
@@ -44,10 +45,19 @@ pub fn unanswered(path: &Path, world: &World) -> (Option<Cause>, Vec<String>) {
             return (None, Vec::new());
         };
         let owner = view.owner(state.at);
-        let candidates = vec![
-            format!("firewall rules of hook OUTPUT of {owner}"),
-            format!("icmp_echo_ignore_all of {owner}"),
-        ];
+        let mut candidates = vec![format!("firewall rules of hook OUTPUT of {owner}")];
+        if matches!(path.packet.transport, Transport::Echo { .. }) {
+            let (settings, is_ipv4) = (state.at.space.settings, state.destination.is_ipv4());
+            let is_ignored = match is_ipv4 {
+                true => settings.ipv4_echo_ignored,
+                false => settings.ipv6_echo_ignored,
+            };
+            match is_ignored {
+                Some(true) => return (Some(Cause::EchoIgnored { owner, is_ipv4 }), Vec::new()),
+                Some(false) => {}
+                None => candidates.push(format!("icmp_echo_ignore_all of {owner}")),
+            }
+        }
         let (_, cause) = sent(view, state.at, state.source, Some(state.destination));
         (cause, candidates)
     })
@@ -135,7 +145,7 @@ mod tests {
     fn receiver_without_a_route_back_cannot_answer() {
         let path = road(10).ended(Outcome::Delivered).path();
         let (cause, candidates) = unanswered(&path, &world(healthy()));
-        assert_eq!((cause, candidates.len()), (None, 2));
+        assert_eq!((cause, candidates.len()), (None, 1));
         let mut facts = healthy();
         let mut spaces = facts[1].spaces.iter_mut();
         let pod = spaces

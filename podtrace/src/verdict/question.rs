@@ -79,6 +79,7 @@ impl<'a> Question<'a> {
                 node: Arc::clone(&point.node_name),
                 pod: self.world.pod_of(point),
                 interface: Arc::clone(&point.name),
+                path: None,
             },
             direction: hop.direction,
         })

@@ -3,6 +3,7 @@ use podtrace_ebpf::record::Direction;
 
 use super::{ARRIVING, FORWARDED, Filtered, State, Step};
 use crate::{
+    model::tables::RouteKind,
     packet::is_group_address,
     rules::{
         At, Cause, View, link,
@@ -31,7 +32,34 @@ impl<'a> State<'a> {
         if self.at.is_local(self.destination) {
             return self.arrive(view);
         }
-        self.forward(view)
+        match self.not_held(view) {
+            Some(cause) => Step::stopped(None, cause),
+            None => self.forward(view),
+        }
+    }
+
+    /// Whether the pod should have the address, and does not: a neighbour entry names it for that,
+    /// or it forwards nothing.
+    fn not_held(self, view: View<'a>) -> Option<Cause> {
+        let address = self.destination;
+        let is_for_it = match self.mac_from {
+            Some((_, next)) => next == address,
+            None => route::forwarding(view, self.at, address.is_ipv4()).is_some(),
+        };
+        let found = self.at.space.look_up(self.wanted());
+        // As transparent proxies have it.
+        let is_taken = found
+            .route
+            .is_some_and(|route| route.kind == RouteKind::Local);
+        if !self.at.space.in_pod || !is_for_it || is_taken {
+            return None;
+        }
+        let holder = view.owners(address).next();
+        Some(Cause::AddressMissing {
+            at: view.place(self.at),
+            address,
+            holder: holder.map(|at| view.owner(at).to_string()),
+        })
     }
 
     fn refused_frame(self, view: View<'a>) -> Option<Cause> {

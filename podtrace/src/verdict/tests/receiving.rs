@@ -41,6 +41,28 @@ fn faults_of_the_receiving_node() {
             road(7),
         ),
         (
+            "address taken from the pod",
+            |all| device(pod(all, 2, 1), POD).addresses.clear(),
+            road(10).dropped("IP_INADDRERRORS", Some("ip_error")),
+        ),
+        (
+            "address moved to another pod, old neighbour entry",
+            |all| {
+                pod(all, 2, 1).settings.ipv4_forward = Some(true);
+                let moved = std::mem::take(&mut device(pod(all, 2, 1), POD).addresses);
+                device(pod(all, 2, 2), POD).addresses.extend(moved);
+            },
+            road(10),
+        ),
+        (
+            "pod does not answer ARP",
+            |all| {
+                let neighbours = &mut node(all, 2).tables.neighbours;
+                neighbours.retain(|known| known.address != ip("10.244.2.2"));
+            },
+            road(7).dropped("NEIGH_FAILED", Some("__neigh_event_send")),
+        ),
+        (
             "wrong MAC of the pod",
             |all| {
                 set_neighbour(node(all, 2), "10.244.2.2", |known| {
