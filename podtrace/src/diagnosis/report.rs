@@ -42,7 +42,8 @@ object! {
         /// the direction that packets died in, or of whose end nothing is known: `request` or
         /// `reply`
         direction: Option<&'static str>,
-        /// the cause, as in [verdicts](#verdict)
+        /// the cause, as in [verdicts](#verdict), or what packets tell together, as in
+        /// [findings](#finding)
         cause: Option<&'static str>,
         /// the cause in words
         what: Option<String>,
