@@ -38,10 +38,10 @@ const QUESTIONS_MAX: usize = 16;
 /// An answer that was not seen this time after its request was not sent, in nanoseconds: a second,
 /// and what it takes until the end of its path is known.
 const ANSWER_NS: u64 = 1_500_000_000;
-/// How long a kernel holds packets for a neighbour that does not answer, in nanoseconds: three
-/// questions, a second each (`mcast_solicit` and `retrans_time_ms` of net.ipv4.neigh), and what it
-/// takes to be told.
-const HELD_NS: u64 = 3_400_000_000;
+/// How long it takes to know that a neighbour does not answer, in nanoseconds: a kernel holds packets
+/// for it for three questions, a second each (`mcast_solicit` and `retrans_time_ms` of
+/// net.ipv4.neigh); then the path of what it says has to end.
+const HELD_NS: u64 = 4_500_000_000;
 /// What is certain by so many packets, for so long, is told before the time is over.
 const CERTAIN_PACKETS: u64 = 3;
 const CERTAIN_NS: u64 = 2_000_000_000;
@@ -277,18 +277,23 @@ impl Diagnosis {
         let is_old = self
             .begun_ns
             .is_some_and(|begun_ns| self.now_ns.saturating_sub(begun_ns) >= CERTAIN_NS);
-        let is_old = is_old && !self.may_be_held(world);
+        let is_old = is_old && !self.awaits_more(world);
         is_old
             && self.request.decided() + self.reply.decided() >= CERTAIN_PACKETS
             && self.conclude(0, world).conclusion != Conclusion::Unknown
     }
 
-    /// Whether a kernel may hold packets of the two still, and tell why it drops them.
+    /// Whether an answer may come still, or a kernel may hold packets of the two, and tell why it
+    /// drops them.
     #[must_use]
-    pub fn may_be_held(&self, world: &World) -> bool {
+    pub fn awaits_more(&self, world: &World) -> bool {
         let since_ns = self.sent_ns.or(self.begun_ns).unwrap_or(self.now_ns);
         if self.now_ns.saturating_sub(since_ns) >= HELD_NS {
             return false;
+        }
+        let is_young = self.now_ns.saturating_sub(self.request.last_ns) < ANSWER_NS;
+        if is_young && self.request.delivered() > 0 && self.reply.all() == 0 {
+            return true;
         }
         let is_seen = self.request.all() + self.reply.all() > 0;
         let report = self.conclude(0, world);

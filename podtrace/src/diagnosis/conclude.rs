@@ -72,7 +72,7 @@ impl Diagnosis {
     pub fn conclude(&self, lost: u64, world: &World) -> Report {
         let ends = self.ends(world);
         let duplicate = self.duplicate(&ends, world);
-        let without_ipv4 = Self::without_ipv4(&ends);
+        let without_ipv4 = self.without_ipv4(&ends);
         let decision = self.decide(lost, &ends, world);
         let decision = self.explained(decision, duplicate.as_ref());
         let [source, destination] = ends;

@@ -64,15 +64,19 @@ impl Cause {
             }
             Self::NeighbourFailed {
                 at,
+                address,
                 owner: Some(owner),
-                ..
             } => {
                 let is_here = at.node == owner.node;
                 let look = ip(owner, &format!("link show dev {}", owner.interface));
                 let sysctl = inside(&owner.owned_by(), "sysctl net.ipv4.conf.all.arp_ignore");
+                let sysctl = match address.is_ipv4() {
+                    true => format!("; {sysctl}"),
+                    false => String::new(),
+                };
                 match is_here {
-                    true => format!("{look} (NOARP?); {sysctl}"),
-                    false => format!("on {}: {look} (NOARP?); {sysctl}", owner.node),
+                    true => format!("{look} (NOARP?){sysctl}"),
+                    false => format!("on {}: {look} (NOARP?){sysctl}", owner.node),
                 }
             }
             Self::NeighbourFailed { at, address, .. } => {

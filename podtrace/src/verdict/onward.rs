@@ -54,7 +54,10 @@ pub fn unanswered(path: &Path, world: &World) -> (Option<Cause>, Vec<String>) {
             };
             match is_ignored {
                 Some(true) => return (Some(Cause::EchoIgnored { owner, is_ipv4 }), Vec::new()),
-                Some(false) => {}
+                // Nothing tells when it changes.
+                Some(false) => candidates.push(format!(
+                    "icmp_echo_ignore_all of {owner}, 0 when it was last read"
+                )),
                 None => candidates.push(format!("icmp_echo_ignore_all of {owner}")),
             }
         }

@@ -7,6 +7,7 @@ use crate::{
     diagnosis::report::Conclusion,
     findings::{Finding, Kind},
     rules::{Cause, link},
+    select::Peer,
     verdict::{Confidence, Verdict, first_hop, with_view},
     world::{
         World,
@@ -120,10 +121,15 @@ impl Diagnosis {
     }
 
     /// That one of the two pods has no IPv4 address, and the other has one, in words.
-    pub(super) fn without_ipv4(ends: &[Option<Located>; 2]) -> Option<String> {
+    pub(super) fn without_ipv4(&self, ends: &[Option<Located>; 2]) -> Option<String> {
+        let asked = [&self.pair.source.peer, &self.pair.destination.peer];
         let [Some(source), Some(destination)] = ends else {
             return None;
         };
+        // Of an address that is asked about, the others of its pod are not looked up.
+        if asked.iter().any(|peer| matches!(peer, Peer::Address(_))) {
+            return None;
+        }
         let is_known = |end: &&Located| end.kind == End::Pod && end.netns.is_some();
         let has = |end: &Located| end.addresses.iter().any(IpAddr::is_ipv4);
         let lacks = |end: &&Located| is_known(end) && !has(end);
@@ -135,8 +141,10 @@ impl Diagnosis {
 
     /// An address of one of the two that another has, too.
     pub(super) fn duplicate(&self, ends: &[Option<Located>; 2], world: &World) -> Option<Cause> {
-        let pods = ends.iter().flatten().filter(|end| end.kind == End::Pod);
-        let mut addresses = pods.flat_map(|end| &end.addresses);
+        // Whose address it is cannot be told where several have it.
+        let held = ends.iter().flatten();
+        let held = held.filter(|end| matches!(end.kind, End::Pod | End::Address));
+        let mut addresses = held.flat_map(|end| &end.addresses);
         with_view(world, |view| {
             addresses.find_map(|address| link::duplicates(view, *address))
         })

@@ -210,7 +210,7 @@ fn what_the_kernel_may_hold_for_a_neighbour_is_waited_for() {
     diagnosis.advance(1);
     diagnosis.probe(probes(&world, &diagnosis));
     diagnosis.add(&lost, &world);
-    assert!(diagnosis.may_be_held(&world));
+    assert!(diagnosis.awaits_more(&world));
     diagnosis.advance(1 + HELD_NS);
-    assert!(!diagnosis.may_be_held(&world));
+    assert!(!diagnosis.awaits_more(&world));
 }

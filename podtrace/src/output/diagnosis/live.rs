@@ -125,7 +125,7 @@ impl Live {
             Sending::Over(since_ns) => {
                 let settled_ns = self.hop_timeout_ns.saturating_add(DECIDED_NS);
                 let is_settled = now_ns.saturating_sub(since_ns) >= settled_ns;
-                diagnosis.is_answered() || is_settled && !diagnosis.may_be_held(world)
+                diagnosis.is_answered() || is_settled && !diagnosis.awaits_more(world)
             }
             Sending::Never => diagnosis.is_certain(world) || is_elsewhere(diagnosis, world),
         }
