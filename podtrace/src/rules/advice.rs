@@ -165,7 +165,8 @@ fn ip(at: &Place, command: &str) -> String {
 }
 
 /// A command in the namespace that it is for.
-fn inside(owner: &Owner, command: &str) -> String {
+#[must_use]
+pub fn inside(owner: &Owner, command: &str) -> String {
     match &owner.path {
         Some(path) => format!("{}{command}", enter(path)),
         None if owner.is_pod => format!("{command} (in {owner})"),

@@ -45,7 +45,7 @@ impl Diagnosis {
         if let Some(drop) = self.dropped[Way::Reply as usize].as_deref() {
             let sentence = "the request arrived, the reply died before it left its receiver";
             let died = (Way::Reply, sentence.to_owned());
-            return self.unseen(died, drop, answer(path, world), world);
+            return self.unseen(died, drop, answer(path, world).as_ref(), world);
         }
         let sentence = "the request arrived, and no reply left its receiver";
         Decision {

@@ -12,6 +12,7 @@ use crate::{
     packet::{IPPROTO_ICMP, IPPROTO_ICMPV6, IPPROTO_TCP, IPPROTO_UDP, Protocol},
     rules::{
         Cause,
+        advice::inside,
         firewall::{Asked, candidates, describe},
         route::{self, Wanted},
     },
@@ -67,7 +68,7 @@ impl Diagnosis {
         };
         if let Some(drop) = self.dropped[Way::Request as usize].as_deref() {
             let sentence = format!("the request died before it left {name}");
-            return Some(self.unseen((Way::Request, sentence), drop, Some(sent), world));
+            return Some(self.unseen((Way::Request, sentence), drop, Some(&sent), world));
         }
         let error = self.probed.first()?.error.as_ref()?;
         self.refused_by_kernel(source, error, cause, &sent, world)
@@ -117,8 +118,10 @@ impl Diagnosis {
             }
             (ErrorKind::Other, _) => return None,
         };
+        let listed = list_rules(sent.netns, world).filter(|_| error.kind == ErrorKind::Forbidden);
         Some(Decision {
             verdict: cause.map(by_facts),
+            advice: listed,
             ..Decision::new(conclusion, sentence).about(Way::Request, None)
         })
     }
@@ -128,12 +131,15 @@ impl Diagnosis {
         &self,
         (way, sentence): (Way, String),
         drop: &KernelDrop,
-        sent: Option<Sent>,
+        sent: Option<&Sent>,
         world: &World,
     ) -> Decision<'_> {
-        let rules = sent.filter(|_| drop.is_by_firewall());
-        let rules = rules.map_or_else(Vec::new, |sent| self.forbidding(&sent, world));
+        let own = sent.filter(|_| drop.is_by_firewall());
+        let rules = own.map_or_else(Vec::new, |sent| self.forbidding(sent, world));
         let (cause, advice) = reasons::cause(drop, rules);
+        let advice = own
+            .and_then(|sent| list_rules(sent.netns, world))
+            .or(advice);
         let verdict = Verdict {
             advice,
             ..by_facts(cause)
@@ -170,6 +176,14 @@ impl Diagnosis {
         let found = hooks.map(|hook| candidates(ruleset, hook, &asked));
         describe(found.into_iter().flatten().collect())
     }
+}
+
+/// The command that lists the rules of a namespace.
+fn list_rules(netns: u64, world: &World) -> Option<String> {
+    with_view(world, |view| {
+        let at = view.all().find(|at| at.space.netns == netns)?;
+        Some(inside(&view.owner(at), "nft list ruleset"))
+    })
 }
 
 /// Why nobody answers the question of a namespace for a neighbour.
