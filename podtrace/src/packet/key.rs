@@ -22,6 +22,7 @@ impl PartialEq for PacketKey {
 
 /// Hashes word by word: for one slice of bytes the hasher runs a loop, which takes longer.
 impl Hash for PacketKey {
+    #[inline(always)]
     fn hash<H: Hasher>(&self, state: &mut H) {
         for word in self.0 {
             state.write_u64(word);

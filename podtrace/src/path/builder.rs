@@ -146,7 +146,7 @@ impl Builder {
                 return self.come_again(slot, event, world);
             }
             Some(Joined::Translated(slot)) => {
-                self.translate(slot, &seen, key, world);
+                self.translate(slot, &seen, seen.key, world);
                 slot
             }
             Some(Joined::Undecided) => {

@@ -12,7 +12,7 @@ use crate::{
 impl Builder {
     /// The paths that the event continues. Those whose time was over before the event end
     /// first, as they would have at a tick before it.
-    #[inline]
+    #[inline(always)]
     pub(super) fn find(&mut self, seen: &Observation<'_>, world: &World) -> Option<Joined> {
         let joined = self.joins.find(seen, &mut self.open, world)?;
         match self.first_overdue(&joined, seen.event.ts_ns) {
@@ -40,12 +40,17 @@ impl Builder {
     }
 
     /// The first of these paths whose time is over, but which has not ended.
-    #[inline]
+    #[inline(always)]
     fn first_overdue(&self, joined: &Joined, now_ns: u64) -> Option<Slot> {
-        let is_overdue = |slot: &Slot| {
-            let open = self.open.get(*slot);
-            open.is_some_and(|open| open.is_overdue(now_ns, self.timeout_ns))
-        };
+        match joined {
+            Joined::One(slot) => Some(*slot).filter(|slot| self.is_overdue(*slot, now_ns)),
+            _ => self.first_overdue_of_others(joined, now_ns),
+        }
+    }
+
+    #[inline(never)]
+    fn first_overdue_of_others(&self, joined: &Joined, now_ns: u64) -> Option<Slot> {
+        let is_overdue = |slot: &Slot| self.is_overdue(*slot, now_ns);
         match joined {
             Joined::One(slot) | Joined::Translated(slot) => Some(*slot).filter(is_overdue),
             Joined::Piece(piece) => Some(piece.slot).filter(is_overdue),
@@ -53,6 +58,12 @@ impl Builder {
             Joined::Each(slots) => slots.iter().copied().find(is_overdue),
             Joined::Again(_) | Joined::Undecided => None,
         }
+    }
+
+    #[inline]
+    fn is_overdue(&self, slot: Slot, now_ns: u64) -> bool {
+        let open = self.open.get(slot);
+        open.is_some_and(|open| open.is_overdue(now_ns, self.timeout_ns))
     }
 
     /// Whether a packet could be recognised if it went on: it is whole, and one of few that are

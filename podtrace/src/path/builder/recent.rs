@@ -44,6 +44,9 @@ impl<T, const MAX: usize> Recent<T, MAX> {
         match (self.tags.get_mut(at), self.packets.get_mut(at)) {
             (Some(old_tag), Some(old)) => (*old_tag, *old) = (tag, packet),
             _ => {
+                // Once: to grow would copy all of them several times.
+                self.tags.reserve_exact(MAX - self.tags.len());
+                self.packets.reserve_exact(MAX - self.packets.len());
                 self.tags.push(tag);
                 self.packets.push(packet);
             }
