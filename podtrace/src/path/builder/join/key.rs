@@ -88,7 +88,7 @@ impl ByKey {
 }
 
 impl Join for ByKey {
-    #[inline]
+    #[inline(always)]
     fn find(
         &self,
         seen: &Observation<'_>,
@@ -150,6 +150,7 @@ impl<'a> Equal<'a> {
     ///
     /// Equal packets arrive in the order in which they left, so it is the oldest. But a path
     /// that was silent for long is more likely lost than late if another was just seen.
+    #[inline(always)]
     fn choose(&self) -> Option<(Slot, bool)> {
         let event = self.seen.event;
         let Some(oldest) = self.next_fitting(self.first_to_come()) else {
