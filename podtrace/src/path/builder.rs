@@ -17,6 +17,7 @@ mod questions;
 mod recent;
 mod refused;
 mod returned;
+mod spare;
 mod transition;
 
 use std::{hash::BuildHasher as _, vec::Drain};
@@ -28,6 +29,8 @@ use podtrace_ebpf::record::Direction;
 pub(crate) use join::{ENDED_BYTES, ENDED_FLOW, ENDED_MAX, TRANSLATION_BYTES, TRANSLATIONS_MAX};
 #[cfg(test)]
 pub(crate) use refused::KNOWN_BYTES;
+#[cfg(test)]
+pub(crate) use spare::BYTES as SPARE_BYTES;
 
 use super::{Outcome, Path, losses::Losses, rtt::Requests, views::Views};
 use crate::{
@@ -42,6 +45,7 @@ use parts::Bytes;
 use questions::Answers;
 use refused::Refusals;
 use returned::Returns;
+use spare::Spare;
 use transition::{Transition, transition};
 
 /// How long hops may follow the arrival of a packet, in nanoseconds: a bridge sends the
@@ -80,6 +84,7 @@ pub struct Builder {
     answers: Answers,
     fragments: Fragments,
     drops: Drops,
+    spare: Spare,
     #[expect(clippy::vec_box, reason = "a path is not moved while it waits")]
     finished: Vec<Box<Path>>,
 }
@@ -107,6 +112,7 @@ impl Builder {
             answers: Answers::default(),
             fragments: Fragments::default(),
             drops: Drops::default(),
+            spare: Spare::default(),
             finished: Vec::new(),
         }
     }

@@ -83,11 +83,12 @@ pub(super) struct Ended {
 struct Kept<const MAX: usize>(VecDeque<(u64, Option<Box<Path>>)>);
 
 impl<const MAX: usize> Kept<MAX> {
-    fn push(&mut self, path: Box<Path>) {
-        if self.0.len() >= MAX {
-            self.0.pop_front();
-        }
+    /// Adds a path; returns the one that is forgotten for it.
+    fn push(&mut self, path: Box<Path>) -> Option<Box<Path>> {
+        let is_full = self.0.len() >= MAX;
+        let oldest = is_full.then(|| self.0.pop_front()).flatten();
         self.0.push_back((path.id, Some(path)));
+        oldest?.1
     }
 
     /// The path of this number; an empty place if it was taken.
@@ -147,11 +148,14 @@ impl Builder {
     #[inline]
     pub fn keep(&mut self, path: Box<Path>) {
         let ended = &mut self.refusals.ended;
-        match path.outcome {
-            _ if path.hops.len() > HOPS_MAX => {}
+        let unneeded = match path.outcome {
+            _ if path.hops.len() > HOPS_MAX => None,
             Outcome::LeftNode | Outcome::LeftForVtep(_) => ended.left.push(path),
             Outcome::Delivered if is_undecided(&path) => ended.arrived.push(path),
-            _ => {}
+            _ => Some(path),
+        };
+        if let Some(path) = unneeded {
+            self.spare.put(path);
         }
     }
 }
