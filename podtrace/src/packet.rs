@@ -42,6 +42,7 @@ pub use dns::Dns;
 pub(crate) use echo::{ECHO_HEADER, echo_reply, echo_request};
 pub use ends::Ends;
 pub use http::Http;
+pub(crate) use key::tag_of;
 pub use key::{EchoFlow, PacketKey};
 pub use payload::Payload;
 pub use protocol::Protocol;

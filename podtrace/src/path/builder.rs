@@ -9,6 +9,7 @@ mod ending;
 mod fragments;
 mod join;
 mod late;
+mod merged;
 mod missing;
 mod open;
 mod parts;

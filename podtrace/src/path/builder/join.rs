@@ -28,7 +28,7 @@ use datagrams::ByDatagrams;
 use fragments::ByFragment;
 use index::Slot;
 use key::ByKey;
-pub(super) use key::is_in;
+pub(super) use key::{can_come_from, is_in};
 #[cfg(test)]
 pub(crate) use known::{BYTES as TRANSLATION_BYTES, KNOWN_MAX as TRANSLATIONS_MAX};
 use known::{Known, Scope};

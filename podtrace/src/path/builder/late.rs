@@ -14,7 +14,8 @@ impl Builder {
     /// first, as they would have at a tick before it.
     #[inline(always)]
     pub(super) fn find(&mut self, seen: &Observation<'_>, world: &World) -> Option<Joined> {
-        let joined = self.joins.find(seen, &mut self.open, world)?;
+        let joined = self.joins.find(seen, &mut self.open, world);
+        let joined = joined.or_else(|| self.find_if_merged(seen, world))?;
         match self.first_overdue(&joined, seen.event.ts_ns) {
             Some(overdue) => self.find_after(overdue, seen, world),
             None => Some(joined),
@@ -31,7 +32,8 @@ impl Builder {
     ) -> Option<Joined> {
         loop {
             self.expire_each([overdue], seen.event.ts_ns);
-            let joined = self.joins.find(seen, &mut self.open, world)?;
+            let joined = self.joins.find(seen, &mut self.open, world);
+            let joined = joined.or_else(|| self.find_if_merged(seen, world))?;
             match self.first_overdue(&joined, seen.event.ts_ns) {
                 Some(next) => overdue = next,
                 None => return Some(joined),

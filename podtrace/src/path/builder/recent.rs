@@ -55,14 +55,19 @@ impl<T, const MAX: usize> Recent<T, MAX> {
 
     /// The packets with a tag, the newest first.
     pub(super) fn find(&self, tag: u32) -> impl Iterator<Item = &T> {
+        self.find_by(move |other| other == tag)
+    }
+
+    /// The packets whose tags fit, the newest first.
+    pub(super) fn find_by(&self, fits: impl Fn(u32) -> bool) -> impl Iterator<Item = &T> {
         let (newer, older) = self.tags.split_at(self.next);
         let newer = newer.iter().enumerate();
         let older = older.iter().enumerate();
-        let is_it = move |(_, other): &(usize, &u32)| **other == tag;
-        let newer = newer.rev().filter(is_it).map(|(at, _)| at);
-        let older = older.rev().filter(is_it).map(|(at, _)| self.next + at);
-        let found = newer.chain(older).take(SEARCH_MAX);
-        found.filter_map(|at| self.packets.get(at))
+        let newer = newer.rev();
+        let older = older.rev().map(|(at, tag)| (self.next + at, tag));
+        let found = newer.chain(older).filter(move |(_, tag)| fits(**tag));
+        let found = found.take(SEARCH_MAX);
+        found.filter_map(|(at, _)| self.packets.get(at))
     }
 }
 

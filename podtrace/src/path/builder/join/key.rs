@@ -326,7 +326,11 @@ fn is_at_one_place(one: &Open, other: &Open) -> bool {
 /// pod, such as an announcement of an address that has changed hands. Nor does it cross to
 /// another clock anywhere but at an uplink.
 #[inline]
-pub(super) fn can_come_from(path: &Path, seen: &Observation<'_>, world: &World) -> bool {
+pub(in crate::path::builder) fn can_come_from(
+    path: &Path,
+    seen: &Observation<'_>,
+    world: &World,
+) -> bool {
     if !may_cross(path, seen, world) {
         return false;
     }
