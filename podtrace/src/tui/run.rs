@@ -188,6 +188,7 @@ impl Runner {
         match compiled {
             Ok(filter) => {
                 self.mistake = None;
+                self.shared.set_filter(filter.clone());
                 self.store.set_filter(filter);
             }
             Err(mistake) => self.mistake = Some(mistake),

@@ -5,14 +5,14 @@
 use std::{
     collections::VecDeque,
     sync::{
-        Condvar, Mutex, MutexGuard, PoisonError,
+        Arc, Condvar, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
 };
 
 use super::{Limits, entry::Entry, headers::Headers};
-use crate::stats::flows::Flows;
+use crate::{filter::Filter, stats::flows::Flows};
 
 /// Upper bound of the notices that wait.
 pub(super) const NOTICES_MAX: usize = 100;
@@ -26,9 +26,11 @@ pub(super) struct Shared {
     taken: Condvar,
     pub(super) headers: Mutex<Headers>,
     pub(super) flows: Mutex<Flows>,
+    /// What was typed.
+    filter: Mutex<Option<Arc<Filter>>>,
     pub(super) events: AtomicU64,
     queue_bytes: usize,
-    waits: bool,
+    pub(super) waits: bool,
 }
 
 /// What the screen has not taken yet.
@@ -81,6 +83,7 @@ impl Shared {
             taken: Condvar::new(),
             headers: Mutex::new(Headers::new(limits.header_bytes, vxlan_ports)),
             flows: Mutex::default(),
+            filter: Mutex::default(),
             events: AtomicU64::new(0),
             queue_bytes: limits.queue_bytes,
             waits: limits.waits,
@@ -108,6 +111,25 @@ impl Shared {
                 inbox.not_shown += 1;
             }
         }
+    }
+
+    /// Counts a path that the screen does not get.
+    pub(super) fn pass_over(&self) {
+        let mut inbox = self.inbox();
+        inbox.counts.packets += 1;
+        inbox.not_shown += 1;
+    }
+
+    /// Looks for what the user has typed from now on.
+    pub(super) fn set_filter(&self, filter: Option<Arc<Filter>>) {
+        *lock(&self.filter) = filter;
+    }
+
+    /// Whether a packet matches what the user has typed; not if that is nothing.
+    pub(super) fn wants(&self, packet: u64) -> bool {
+        let filter = lock(&self.filter);
+        let filter = filter.as_ref();
+        filter.is_some_and(|filter| lock(&self.headers).matches(packet, filter) == Some(true))
     }
 
     pub(super) fn notice(&self, text: String) {
