@@ -19,6 +19,7 @@ mod payload;
 mod protocol;
 mod question;
 mod quote;
+mod ruled_out;
 mod tunnel;
 
 use std::{

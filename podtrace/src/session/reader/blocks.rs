@@ -2,12 +2,14 @@
 use std::{io, sync::Arc};
 
 use bytes::Bytes;
+use podtrace_ebpf::record::Direction;
 
 use super::{
     Kind, More, PACKET, REJECT_MAX, Reader, SIMPLE_PACKET, UNNAMED, VXLAN_PORTS,
     items::{self, Item},
     link_type::LinkType,
-    packet::{self, Described},
+    packet::{self, Described, Reading, Seen},
+    passed_over::{PassedOver, Tap},
 };
 use crate::{
     model::{left_out::Reason, tap_point::TapPoint},
@@ -26,6 +28,8 @@ const CAPTURE: u32 = 0;
 enum Read {
     /// The event is in [`Reader::event`]; with the index of its interface, if it states one.
     Event(Option<u32>),
+    /// One that is passed over: its time and its tap.
+    PassedOver(u64, Tap),
     Section(Option<SectionInfo>),
     Interface(Described),
     Counts(InterfaceCounts),
@@ -38,9 +42,6 @@ enum Read {
 impl Reader {
     /// Reads one block of a pcapng file.
     pub(super) fn block(&mut self) -> io::Result<More> {
-        if let Some(item) = self.next.take() {
-            return Ok(More::Item(item));
-        }
         let Kind::Pcapng(frames) = &mut self.kind else {
             return Ok(More::End);
         };
@@ -48,15 +49,25 @@ impl Reader {
             return Ok(More::End);
         };
         self.is_capture = true;
-        let keep = self.options.keep_captured;
         let section = self.section.as_ref();
         // Each block of podtrace is sealed; a newer podtrace may write other blocks.
         let is_own = section.is_some_and(|info| info.format <= FORMAT);
         let read = match frame.kind {
             ENHANCED_PACKET | PACKET => {
                 let (interfaces, event) = (&self.interfaces, &mut self.event);
-                packet::read_event(&frame, interfaces, &self.decode, keep, is_own, event)
-                    .map(|seen| seen.map_or_else(Read::LeftOut, Read::Event))
+                // A tap point comes before its packets.
+                let wanted = self.wanted.filter(|_| self.unannounced.is_empty());
+                let reading = Reading {
+                    decode: &self.decode,
+                    keep: self.options.keep_captured,
+                    is_own,
+                    wanted,
+                };
+                packet::read_event(&frame, interfaces, &reading, event).map(|seen| match seen {
+                    Seen::Event(ifindex) => Read::Event(ifindex),
+                    Seen::PassedOver(ts_ns, tap) => Read::PassedOver(ts_ns, tap),
+                    Seen::LeftOut(reason) => Read::LeftOut(reason),
+                })
             }
             SECTION_HEADER => items::section(&frame).map(Read::Section),
             INTERFACE_DESCRIPTION => {
@@ -119,6 +130,7 @@ impl Reader {
                 let number = self.event.as_ref().map(|event| event.interface);
                 return self.after_its_point(number, item);
             }
+            Read::PassedOver(ts_ns, tap) => return self.pass_over(ts_ns, tap),
             Read::Counts(counts) => {
                 return self.after_its_point(Some(counts.number), Item::Counts(counts));
             }
@@ -159,13 +171,25 @@ impl Reader {
         More::Queued
     }
 
+    /// Counts a packet that is passed over. Those before it are the next item if it is to be
+    /// counted apart.
+    fn pass_over(&mut self, ts_ns: u64, tap: Tap) -> More {
+        if let Some(passed_over) = &mut self.passed_over
+            && passed_over.add(ts_ns, tap)
+        {
+            return More::Queued;
+        }
+        let before = self.passed_over.replace(PassedOver::new(ts_ns, tap));
+        before.map_or(More::Queued, |before| More::Item(Item::PassedOver(before)))
+    }
+
     /// An item of a tap point, after the tap point itself if its entry has not come.
     fn after_its_point(&mut self, number: Option<u32>, item: Item) -> More {
         if !self.unannounced.is_empty()
             && let Some(number) = number
             && let Some(point) = self.unannounced.remove(&number)
         {
-            self.next = Some(item);
+            self.next.push_back(item);
             return More::Item(self.point(number, point));
         }
         More::Item(item)
@@ -246,6 +270,12 @@ impl Reader {
                 return Ok(More::Queued);
             }
         };
+        if let (Some(wanted), LinkType::Framed(framing)) = (self.wanted, link)
+            && self.decode.rules_out(captured.data, framing, wanted)
+        {
+            let (ts_ns, tap) = (captured.ts_ns, (CAPTURE, Direction::Unknown));
+            return Ok(self.pass_over(ts_ns, tap));
+        }
         let decoded = link.decode(
             captured.data,
             captured.wire_len,
