@@ -1,5 +1,5 @@
 //! Packets that an expression cannot accept at any hop, told by a look at their protocols.
-use podtrace_ebpf::parse::{self, ETHERNET_LEN, ETHERTYPE_ARP, TUNNELS_MAX};
+use podtrace_ebpf::parse::{self, ETHERTYPE_IPV4, ETHERTYPE_IPV6, TUNNELS_MAX};
 
 use super::{DecodeOptions, Framing};
 use crate::filter::Protocols;
@@ -12,9 +12,11 @@ impl DecodeOptions {
         let (mut start, mut is_ethernet) = (0, framing == Framing::Ethernet);
         for _ in 0..=TUNNELS_MAX {
             if is_ethernet {
-                match parse::plain(frame, start) {
-                    None | Some(ETHERTYPE_ARP) => return false,
-                    Some(_) => start += ETHERNET_LEN,
+                match parse::link(frame, start) {
+                    Ok(link) if matches!(link.ethertype, ETHERTYPE_IPV4 | ETHERTYPE_IPV6) => {
+                        start = link.next;
+                    }
+                    _ => return false,
                 }
             }
             let layer = match parse::ip(frame, start) {

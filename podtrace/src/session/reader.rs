@@ -247,20 +247,22 @@ impl Reader {
                 Kind::Pcapng(_) => self.block(),
                 Kind::Pcap(_) => self.record(),
             };
-            match more.map_err(|source| read_error(&self.path, source))? {
-                More::Item(item) => return Ok(Some(self.in_order(item))),
-                More::Queued => {}
-                More::End if self.passed_over.is_some() => {
+            // Matched as it is, since it is large to move.
+            match more {
+                Err(source) => return Err(read_error(&self.path, source)),
+                Ok(More::Item(item)) => return Ok(Some(self.in_order(item))),
+                Ok(More::Queued) => {}
+                Ok(More::End) if self.passed_over.is_some() => {
                     return Ok(self.passed_over.take().map(Item::PassedOver));
                 }
-                More::End if self.holds_nothing() => {
+                Ok(More::End) if self.holds_nothing() => {
                     return Err(InputError::Format {
                         path: self.path.clone(),
                         hint: ": there is nothing in it".to_owned(),
                     });
                 }
-                More::End if self.is_over => return Ok(self.without_packets()),
-                More::End => return Ok(None),
+                Ok(More::End) if self.is_over => return Ok(self.without_packets()),
+                Ok(More::End) => return Ok(None),
             }
         }
     }

@@ -24,8 +24,8 @@ pub(super) struct Undecided {
     pub(super) keeps_events: bool,
     events: VecDeque<Waiting>,
     bytes: usize,
-    /// Of these, the bytes of events of one packet that are not shown.
-    refused_bytes: usize,
+    /// Of these, the bytes of events of one packet alone that may go in any order.
+    free_bytes: usize,
     packets: Map<u64, Packet>,
 }
 
@@ -111,6 +111,14 @@ struct Packet {
     verdict: Option<bool>,
 }
 
+impl Packet {
+    /// Whether it is known that its events are only counted, so that their order does not matter.
+    fn is_free(&self, keeps_events: bool) -> bool {
+        self.verdict
+            .is_some_and(|is_shown| !is_shown || !keeps_events)
+    }
+}
+
 impl Undecided {
     pub(super) fn is_empty(&self) -> bool {
         self.events.is_empty()
@@ -127,19 +135,20 @@ impl Undecided {
         };
         let bytes = waiting.bytes();
         let own = waiting.own_bytes();
+        let keeps_events = self.keeps_events;
         for packet in waiting.packets() {
             let known = self.packets.entry(packet).or_default();
-            if is_shown && known.verdict == Some(false) {
-                self.refused_bytes -= known.bytes;
+            if known.is_free(keeps_events) {
+                self.free_bytes -= known.bytes;
             }
             if is_shown {
                 known.verdict = Some(true);
             }
-            if known.verdict == Some(false) {
-                self.refused_bytes += own;
-            }
             known.waiting += 1;
             known.bytes += own;
+            if known.is_free(keeps_events) {
+                self.free_bytes += known.bytes;
+            }
         }
         self.bytes += bytes;
         self.events.push_back(waiting);
@@ -150,8 +159,8 @@ impl Undecided {
             && known.verdict.is_none()
         {
             known.verdict = Some(is_shown);
-            if !is_shown {
-                self.refused_bytes += known.bytes;
+            if known.is_free(self.keeps_events) {
+                self.free_bytes += known.bytes;
             }
         }
     }
@@ -165,16 +174,16 @@ impl Undecided {
             if self.bytes <= CHOSEN_BYTES {
                 return None;
             }
-            if self.refused_bytes > self.bytes / 2 {
-                self.let_refused_go_first();
+            if self.free_bytes > self.bytes / 2 {
+                self.let_free_go_first();
                 verdict = self.verdict(self.events.front()?);
             }
         }
         let waiting = self.events.pop_front()?;
         let own = waiting.own_bytes();
         self.bytes -= waiting.bytes();
-        if verdict == Some(Verdict::Refused) {
-            self.refused_bytes -= own;
+        if verdict.is_some_and(|verdict| self.is_free(verdict)) {
+            self.free_bytes -= own;
         }
         for packet in waiting.packets() {
             if let Some(known) = self.packets.get_mut(&packet) {
@@ -209,14 +218,21 @@ impl Undecided {
         Some(Verdict::Refused)
     }
 
-    /// Makes room: events that are not shown are only counted, in any order.
-    fn let_refused_go_first(&mut self) {
+    /// Whether the order of an event does not matter, as it is only counted.
+    fn is_free(&self, verdict: Verdict) -> bool {
+        verdict == Verdict::Refused || !self.keeps_events
+    }
+
+    /// Makes room.
+    fn let_free_go_first(&mut self) {
         let events = std::mem::take(&mut self.events);
-        let (mut refused, others): (VecDeque<_>, VecDeque<_>) = events
-            .into_iter()
-            .partition(|waiting| self.verdict(waiting) == Some(Verdict::Refused));
-        refused.extend(others);
-        self.events = refused;
+        let is_free = |waiting: &Waiting| {
+            let verdict = self.verdict(waiting);
+            verdict.is_some_and(|verdict| self.is_free(verdict))
+        };
+        let (mut free, others): (VecDeque<_>, VecDeque<_>) = events.into_iter().partition(is_free);
+        free.extend(others);
+        self.events = free;
     }
 }
 
@@ -303,7 +319,7 @@ mod tests {
             }
             assert_eq!(next(&mut undecided, 2), [expected]);
             assert!(undecided.packets.is_empty());
-            assert_eq!((undecided.bytes, undecided.refused_bytes), (0, 0));
+            assert_eq!((undecided.bytes, undecided.free_bytes), (0, 0));
         }
         let mut undecided = keeping();
         undecided.push(&event(1), 7, &[8], true);
@@ -332,7 +348,24 @@ mod tests {
         assert_eq!(rest[0], (1, 7, true));
         assert_eq!(rest.iter().filter(|(.., is_shown)| *is_shown).count(), 1000);
         assert!(undecided.packets.is_empty());
-        assert_eq!((undecided.bytes, undecided.refused_bytes), (0, 0));
+        assert_eq!((undecided.bytes, undecided.free_bytes), (0, 0));
+    }
+
+    /// One packet that is still not known does not hold up those that are only counted.
+    #[test]
+    fn counted_events_make_room_for_those_that_wait() {
+        let mut undecided = Undecided::default();
+        undecided.push(&event(1), 7, &[], false);
+        for packet in 8..100_000 {
+            undecided.push(&event(2), packet, &[], false);
+            undecided.decide(packet, packet % 2 == 0);
+            let all = next(&mut undecided, 3);
+            assert!(all.iter().all(|(ts_ns, ..)| *ts_ns == 2));
+            assert!(undecided.bytes <= CHOSEN_BYTES);
+        }
+        undecided.decide(7, false);
+        assert!(next(&mut undecided, 3).contains(&(1, 7, false)));
+        assert_eq!((undecided.bytes, undecided.free_bytes), (0, 0));
     }
 
     #[test]

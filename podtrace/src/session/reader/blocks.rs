@@ -24,16 +24,16 @@ use crate::{
 /// Number of the tap point of a pcap file.
 const CAPTURE: u32 = 0;
 
-/// The content of a block.
+/// The content of a block. What is large and rare is boxed: packets are moved without it.
 enum Read {
     /// The event is in [`Reader::event`]; with the index of its interface, if it states one.
     Event(Option<u32>),
     /// One that is passed over: its time and its tap.
     PassedOver(u64, Tap),
-    Section(Option<SectionInfo>),
-    Interface(Described),
-    Counts(InterfaceCounts),
-    Entry(Entry),
+    Section(Option<Box<SectionInfo>>),
+    Interface(Box<Described>),
+    Counts(Box<InterfaceCounts>),
+    Entry(Box<Entry>),
     LeftOut(Reason),
     UnreadEntry,
     Nothing,
@@ -55,13 +55,11 @@ impl Reader {
         let read = match frame.kind {
             ENHANCED_PACKET | PACKET => {
                 let (interfaces, event) = (&self.interfaces, &mut self.event);
-                // A tap point comes before its packets.
-                let wanted = self.wanted.filter(|_| self.unannounced.is_empty());
                 let reading = Reading {
                     decode: &self.decode,
                     keep: self.options.keep_captured,
                     is_own,
-                    wanted,
+                    wanted: self.wanted,
                 };
                 packet::read_event(&frame, interfaces, &reading, event).map(|seen| match seen {
                     Seen::Event(ifindex) => Read::Event(ifindex),
@@ -69,16 +67,20 @@ impl Reader {
                     Seen::LeftOut(reason) => Read::LeftOut(reason),
                 })
             }
-            SECTION_HEADER => items::section(&frame).map(Read::Section),
+            SECTION_HEADER => items::section(&frame).map(|info| Read::Section(info.map(Box::new))),
             INTERFACE_DESCRIPTION => {
                 let node = Arc::clone(&self.name);
-                packet::interface(&frame, node, &mut self.captures, is_own)
-                    .map(|described| described.map_or(Read::Nothing, Read::Interface))
+                packet::interface(&frame, node, &mut self.captures, is_own).map(|described| {
+                    described.map_or(Read::Nothing, |described| {
+                        Read::Interface(Box::new(described))
+                    })
+                })
             }
-            INTERFACE_STATISTICS => items::statistics(&frame, is_own)
-                .map(|counts| counts.map_or(Read::Nothing, Read::Counts)),
+            INTERFACE_STATISTICS => items::statistics(&frame, is_own).map(|counts| {
+                counts.map_or(Read::Nothing, |counts| Read::Counts(Box::new(counts)))
+            }),
             ENTRY_BLOCK => items::entry(&frame, is_own)
-                .map(|entry| entry.map_or(Read::UnreadEntry, Read::Entry)),
+                .map(|entry| entry.map_or(Read::UnreadEntry, |entry| Read::Entry(Box::new(entry)))),
             NAME_RESOLUTION => items::names(&frame, is_own).map(|()| Read::Nothing),
             SIMPLE_PACKET => items::other(is_own).map(|()| Read::LeftOut(Reason::NoTime)),
             _ => items::other(is_own || !self.has_header).map(|()| Read::Nothing),
@@ -132,12 +134,13 @@ impl Reader {
             }
             Read::PassedOver(ts_ns, tap) => return self.pass_over(ts_ns, tap),
             Read::Counts(counts) => {
-                return self.after_its_point(Some(counts.number), Item::Counts(counts));
+                return self.after_its_point(Some(counts.number), Item::Counts(*counts));
             }
-            Read::Entry(entry) => return self.entry(entry),
+            Read::Entry(entry) => return self.entry(*entry),
             Read::Section(section) => {
                 self.forget(SECTION_HEADER);
                 self.plain_header = section.is_none().then_some(at);
+                let section = section.map(|info| *info);
                 self.section.clone_from(&section);
                 self.open_tunnels(&[]);
                 if let Some(info) = section {
@@ -147,7 +150,8 @@ impl Reader {
                     return More::Item(Item::Section(info));
                 }
             }
-            Read::Interface((index, interface, (number, point))) => {
+            Read::Interface(described) => {
+                let (index, interface, (number, point)) = *described;
                 let has_tap_point = !interface.names_interfaces;
                 if index.is_some() || self.are_numbered {
                     packet::put(&mut self.interfaces, index, Some(interface));
@@ -174,6 +178,12 @@ impl Reader {
     /// Counts a packet that is passed over. Those before it are the next item if it is to be
     /// counted apart.
     fn pass_over(&mut self, ts_ns: u64, tap: Tap) -> More {
+        // A tap point comes before its packets.
+        if let Some(point) = self.unannounced.remove(&tap.0) {
+            let behind = PassedOver::new(ts_ns, tap);
+            self.next.push_back(Item::PassedOver(behind));
+            return More::Item(self.point(tap.0, point));
+        }
         if let Some(passed_over) = &mut self.passed_over
             && passed_over.add(ts_ns, tap)
         {
@@ -306,10 +316,10 @@ mod tests {
         let header = [SECTION_HEADER.to_le_bytes(), 28_u32.to_le_bytes()].concat();
         let mut reader = Reader::of(header, ReaderOptions::default()).unwrap();
         reader.take(
-            Read::Section(Some(SectionInfo {
+            Read::Section(Some(Box::new(SectionInfo {
                 vxlan_ports: vec![9999],
                 ..SectionInfo::default()
-            })),
+            }))),
             (0, 28),
         );
         assert_eq!(reader.decode.vxlan_ports, [FLANNEL_PORT, 9999]);

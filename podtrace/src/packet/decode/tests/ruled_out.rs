@@ -35,6 +35,7 @@ fn innermost_protocol_decides() {
         (&in_vxlan(&segment), "sctp", true),
         (&in_vxlan(&segment), "host 10.0.0.1 and tcp", false),
         (&in_vxlan(&in_vxlan(&segment)), "sctp", true),
+        (&tagged, "sctp", true),
         (&question, "tcp or icmp", true),
         (&in_vxlan(&question), "tcp", true),
         // Its errors tell of all others.
@@ -42,7 +43,6 @@ fn innermost_protocol_decides() {
         (&in_vxlan(&ping), "tcp", false),
         // What is not known to be of another protocol.
         (&fragment, "sctp", false),
-        (&tagged, "sctp", false),
         (&arp, "tcp", false),
         (&segment[..30].to_vec(), "sctp", false),
     ] {
