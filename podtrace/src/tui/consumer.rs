@@ -147,6 +147,9 @@ impl Consumer for Feeder {
     }
 
     fn on_end(&mut self, summary: &Summary, world: &World) -> Vec<String> {
+        if self.has_failed() {
+            return Vec::new();
+        }
         self.count(summary.taps.values());
         let mut text = String::new();
         let not_shown = self.not_shown();
@@ -157,6 +160,11 @@ impl Consumer for Feeder {
         inbox.summary = text;
         inbox.has_ended = true;
         Vec::new()
+    }
+
+    /// It ends the reading of a part that the screen has left.
+    fn has_failed(&self) -> bool {
+        self.shared.is_left()
     }
 
     fn not_shown(&self) -> NotShown {

@@ -6,7 +6,7 @@ use std::{
     collections::VecDeque,
     sync::{
         Arc, Condvar, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -29,6 +29,8 @@ pub(super) struct Shared {
     /// What was typed.
     filter: Mutex<Option<Arc<Filter>>>,
     pub(super) events: AtomicU64,
+    /// The screen wants another part of the recording: nothing of this one is taken any more.
+    is_left: AtomicBool,
     queue_bytes: usize,
     pub(super) waits: bool,
 }
@@ -54,6 +56,9 @@ pub(super) struct Inbox {
     is_closed: bool,
     /// The text for after the screen.
     pub(super) summary: String,
+    /// From when on the screen wants the recording to be read again, in nanoseconds since 1970
+    /// (UTC).
+    reread_from_ns: Option<u64>,
 }
 
 /// Counts for the foot line.
@@ -85,6 +90,7 @@ impl Shared {
             flows: Mutex::default(),
             filter: Mutex::default(),
             events: AtomicU64::new(0),
+            is_left: AtomicBool::new(false),
             queue_bytes: limits.queue_bytes,
             waits: limits.waits,
         }
@@ -102,6 +108,9 @@ impl Shared {
         while self.waits && inbox.waits_for_room(bytes, self.queue_bytes) {
             let waited = self.taken.wait_timeout(inbox, LOOK);
             inbox = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+        if self.is_left() {
+            return;
         }
         inbox.bytes += bytes;
         inbox.entries.push_back(entry);
@@ -165,6 +174,45 @@ impl Shared {
         self.inbox().not_shown
     }
 
+    /// Asks for the recording from a time on, in nanoseconds since 1970 (UTC), instead of what is
+    /// being read.
+    pub(super) fn reread(&self, from_ns: u64) {
+        let mut inbox = self.inbox();
+        self.is_left.store(true, Ordering::Relaxed);
+        inbox.reread_from_ns = Some(from_ns);
+        inbox.entries.clear();
+        inbox.bytes = 0;
+        inbox.has_ended = false;
+        self.taken.notify_all();
+    }
+
+    /// Whether what is being read is not wanted any more.
+    pub(super) fn is_left(&self) -> bool {
+        self.is_left.load(Ordering::Relaxed)
+    }
+
+    /// Waits until the screen wants the recording from a time on, or is gone; begins anew for the
+    /// former.
+    pub(super) fn next_part(&self) -> Option<u64> {
+        let mut inbox = self.inbox();
+        while !inbox.is_closed {
+            if let Some(from_ns) = inbox.reread_from_ns.take() {
+                inbox.counts = Counts::default();
+                inbox.summary.clear();
+                self.events.store(0, Ordering::Relaxed);
+                lock(&self.headers).clear();
+                *lock(&self.flows) = Flows::default();
+                self.is_left.store(false, Ordering::Relaxed);
+                return Some(from_ns);
+            }
+            inbox = self
+                .taken
+                .wait(inbox)
+                .unwrap_or_else(PoisonError::into_inner);
+        }
+        None
+    }
+
     /// Nothing is taken any more, and nobody waits.
     pub(super) fn close(&self) {
         let mut inbox = self.inbox();
@@ -186,6 +234,6 @@ impl Inbox {
 
     fn waits_for_room(&self, bytes: usize, limit: usize) -> bool {
         let is_full = self.bytes + bytes > limit && !self.entries.is_empty();
-        is_full && !self.is_closed && !self.is_abandoned
+        is_full && !self.is_closed && !self.is_abandoned && self.reread_from_ns.is_none()
     }
 }
