@@ -13,7 +13,7 @@ const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/docs/worker1.pcap
 /// How many packets a reader gives as events, and how many it passes over.
 fn count(bytes: &[u8], passes_over: bool) -> Option<(u64, u64)> {
     let filter = Filter {
-        expression: Expression::compile("tcp").unwrap(),
+        expression: Expression::compile("icmp").unwrap(),
         scope: Scope::Both,
     };
     let options = ReaderOptions {
@@ -67,6 +67,6 @@ fn each_is_counted_once_also_in_damaged_files() {
             continue;
         };
         assert_eq!(events + passed_over, all, "{damages}");
-        assert!(events > 0 && (passed_over > 0 || damages > 0));
+        assert!(damages > 0 || (events > 0 && passed_over > 0));
     }
 }
