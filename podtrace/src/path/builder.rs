@@ -20,6 +20,7 @@ mod refused;
 mod returned;
 mod spare;
 mod transition;
+mod untold;
 
 use std::{hash::BuildHasher as _, vec::Drain};
 
@@ -48,6 +49,7 @@ use refused::Refusals;
 use returned::Returns;
 use spare::Spare;
 use transition::{Transition, transition};
+use untold::Floods;
 
 /// How long hops may follow the arrival of a packet, in nanoseconds: a bridge sends the
 /// copies of a broadcast, and the kernel looks for the receiving sockets, at once.
@@ -86,6 +88,7 @@ pub struct Builder {
     fragments: Fragments,
     drops: Drops,
     spare: Spare,
+    floods: Floods,
     #[expect(clippy::vec_box, reason = "a path is not moved while it waits")]
     finished: Vec<Box<Path>>,
 }
@@ -114,6 +117,7 @@ impl Builder {
             fragments: Fragments::default(),
             drops: Drops::default(),
             spare: Spare::default(),
+            floods: Floods::default(),
             finished: Vec::new(),
         }
     }

@@ -47,7 +47,7 @@ impl Builder {
         self.index(slot);
         self.joins.link(slot, seen.event, &mut self.open);
         let key = seen.key;
-        self.note_begun(key, slot, id);
+        self.note_begun(key, slot, id, seen.event.ts_ns);
         self.note_answer(slot, seen.event, world);
         slot
     }

@@ -1,6 +1,6 @@
 //! Packets that were reported as not seen further, but were only slow.
 use super::{
-    Builder, complete,
+    Builder, complete, first_ns,
     join::{Joined, LATE_EQUAL_MAX, Observation, index::Slot},
     recent::Begun,
 };
@@ -90,12 +90,20 @@ impl Builder {
         path.outcome = outcome;
         path.incomplete |= self.may_lack(&path);
         complete(&mut path, &self.requests);
-        let (key, id) = (open.key, path.id);
+        let (key, id, ts_ns) = (open.key, path.id, first_ns(&path));
         if let Some(open) = self.open.get_mut(slot) {
             open.path.late_of = Some(LateOf::of(&path));
         }
         self.finished.push(path);
-        self.refusals.late.push(key.tag(), Begun { key, id, slot });
+        self.refusals.late.push(
+            key.tag(),
+            Begun {
+                key,
+                id,
+                slot,
+                ts_ns,
+            },
+        );
         self.open.keep_late(slot);
     }
 
@@ -113,10 +121,10 @@ impl Builder {
         let Some(open) = self.open.get_mut(slot) else {
             return;
         };
-        let (key, id) = (open.key, self.next_id);
+        let (key, id, ts_ns) = (open.key, self.next_id, first_ns(&open.path));
         open.path.id = id;
         self.next_id += 1;
-        self.note_begun(key, slot, id);
+        self.note_begun(key, slot, id, ts_ns);
         self.open.take_up(slot);
     }
 

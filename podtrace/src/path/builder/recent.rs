@@ -11,6 +11,8 @@ pub(super) struct Begun {
     pub(super) key: PacketKey,
     pub(super) id: u64,
     pub(super) slot: Slot,
+    /// When that was, in nanoseconds.
+    pub(super) ts_ns: u64,
 }
 
 /// The newest packets, `MAX` at most; the oldest is forgotten first. To add one takes the same
@@ -87,7 +89,15 @@ mod tests {
             packet.length = (id / 4) as u32;
             packet.transport = Transport::Other;
             let key = packet.key();
-            recent.push(key.tag(), Begun { key, id, slot: 0 });
+            recent.push(
+                key.tag(),
+                Begun {
+                    key,
+                    id,
+                    slot: 0,
+                    ts_ns: 0,
+                },
+            );
         }
         assert_eq!(recent.packets.len(), MAX);
         let find = |length: u32| {
