@@ -9,7 +9,7 @@ use crate::{
         ends::{Who, refuser},
         refusal::{Reason, Refusal},
     },
-    rules::{Cause, link, tunnel},
+    rules::{Candidate, Cause, link, tunnel},
 };
 
 /// What an error of ICMP says of the way.
@@ -139,8 +139,10 @@ impl Question<'_> {
             None => {
                 let place = self.view.place(owner);
                 let candidates = vec![
-                    format!("arp_ignore and firewall rules of family arp at {place}"),
-                    format!("tc or BPF programs of others at {place}"),
+                    Candidate::Unseen(format!(
+                        "arp_ignore and firewall rules of family arp at {place}"
+                    )),
+                    Candidate::Programs(place.to_string()),
                 ];
                 verdict.cause = unknown(self.lacking(), candidates);
             }

@@ -3,9 +3,10 @@ use std::{iter, net::IpAddr};
 
 use super::{Tap, question::Question, with_view};
 use crate::{
+    model::hook::Hook,
     path::Path,
     rules::{
-        At, Cause, View, link,
+        At, Candidate, Cause, View, link,
         route::{self, Wanted},
     },
     world::World,
@@ -37,7 +38,7 @@ pub fn onward(path: &Path, world: &World) -> Vec<Tap> {
 /// Why nobody answers a packet that has arrived, as far as the facts of its receiver tell, and what
 /// they do not show.
 #[must_use]
-pub fn unanswered(path: &Path, world: &World) -> (Option<Cause>, Vec<String>) {
+pub fn unanswered(path: &Path, world: &World) -> (Option<Cause>, Vec<Candidate>) {
     with_view(world, |view| {
         let question = Question::of(path, view, world);
         let Some(state) = question.state else {
@@ -45,8 +46,12 @@ pub fn unanswered(path: &Path, world: &World) -> (Option<Cause>, Vec<String>) {
         };
         let owner = view.owner(state.at);
         let candidates = vec![
-            format!("firewall rules of hook OUTPUT of {owner}"),
-            format!("icmp_echo_ignore_all of {owner}"),
+            Candidate::Firewall {
+                owner: owner.clone(),
+                hook: Hook::Output.of_ip(),
+                which: None,
+            },
+            Candidate::Unseen(format!("icmp_echo_ignore_all of {owner}")),
         ];
         let (_, cause) = sent(view, state.at, state.source, Some(state.destination));
         (cause, candidates)

@@ -4,7 +4,7 @@ use std::{
     net::IpAddr,
 };
 
-use super::{Cause, Place};
+use super::{Candidate, Cause, Place};
 use crate::{
     model::{subnet::AddressPrefix, tables::RouteKind},
     packet::Mac,
@@ -197,7 +197,7 @@ fn kernel(
     }
 }
 
-fn unknown(f: &mut fmt::Formatter<'_>, why: Option<&str>, candidates: &[String]) -> fmt::Result {
+fn unknown(f: &mut fmt::Formatter<'_>, why: Option<&str>, candidates: &[Candidate]) -> fmt::Result {
     f.write_str("unknown")?;
     if let Some(why) = why {
         write!(f, ": {why}")?;
