@@ -11,7 +11,7 @@ use super::{
 use crate::{
     model::probes::{Ask, Probes},
     path::{Outcome, Path, ends::node_at},
-    rules::Cause,
+    rules::{Candidate, Cause, candidate::RuleObject},
     verdict::{Confidence, Verdict, verdict},
     world::{World, locate::Located},
 };
@@ -86,6 +86,10 @@ impl Diagnosis {
             cause: verdict.as_ref().map(|verdict| verdict.cause.name()),
             what: verdict.as_ref().map(|verdict| verdict.cause.to_string()),
             confidence: verdict.as_ref().map(|verdict| verdict.confidence.as_str()),
+            rules: verdict.as_ref().and_then(|verdict| {
+                let candidates = verdict.cause.candidates().iter();
+                RuleObject::all(candidates.filter_map(Candidate::rule))
+            }),
             last_hop: marked(LAST),
             expected_next: marked(EXPECTED),
             advice: decision
@@ -329,6 +333,7 @@ impl Diagnosis {
         let about = decision.path.or_else(|| self.request.any());
         all.extend(about.and_then(translated));
         if let Some(verdict) = &decision.verdict {
+            all.extend(verdict.cause.could_be());
             // An answer that refuses is the cause itself, as a rule.
             let cause = verdict.cause.to_string();
             let others = verdict
