@@ -1,7 +1,6 @@
 //! What could have stopped a packet, where nothing tells what did.
 use std::fmt::{self, Display};
 
-use super::cause::Place;
 use crate::{
     field::object,
     model::{drop::DropRule, hook::HookPoint},
@@ -28,8 +27,8 @@ pub enum Candidate {
     },
     /// A queueing discipline.
     Queue {
-        /// The interface.
-        at: Place,
+        /// The interface and its owner, in words.
+        at: String,
         /// Its kind.
         kind: String,
         /// How many packets it has dropped.
@@ -238,11 +237,7 @@ mod tests {
     #[test]
     fn only_a_shaper_holds_packets_back() {
         let queue = |kind: &str| Candidate::Queue {
-            at: Place {
-                node: "worker1".into(),
-                pod: None,
-                interface: "eth0".into(),
-            },
+            at: "eth0 of worker1".into(),
             kind: kind.into(),
             drops: 0,
         };

@@ -301,7 +301,7 @@ impl<'a> State<'a> {
 fn queues(view: View<'_>, at: At<'_>) -> Vec<Candidate> {
     let qdiscs = at.device.qdiscs.iter();
     let queue = |qdisc: &crate::model::facts::Qdisc| Candidate::Queue {
-        at: view.place(at),
+        at: view.place(at).to_string(),
         kind: qdisc.kind.clone(),
         drops: qdisc.drops,
     };

@@ -107,7 +107,7 @@ impl Builder {
         let found = begun.find(|begun| {
             let open = self.open.get(begun.slot);
             let is_open = open.is_some_and(|open| open.path.id == begun.id);
-            !is_open && begun.ts_ns <= by_ns && begun.key.quoted() == key.quoted()
+            !is_open && begun.is_by(by_ns) && begun.key.quoted() == key.quoted()
         });
         found.map(|begun| begun.id)
     }

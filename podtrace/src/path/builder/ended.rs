@@ -22,10 +22,10 @@ const HOPS_MAX: usize = 16;
 #[cfg(test)]
 pub(super) const BYTES: usize = (LEFT_MAX + ARRIVED_MAX)
     * (size_of::<Path>() + HOPS_MAX * size_of::<crate::path::Hop>())
-    + PENDING_MAX * (size_of::<((u64, bool), Heard)>() + 2 * size_of::<KernelDrop>());
+    + PENDING_MAX * (size_of::<((u64, bool), Heard)>() + size_of::<KernelDrop>() + 64);
 /// Upper bound of what is known of packets whose paths have ended and were not shown yet: a kernel
 /// tells of some hundred drops between two ticks.
-const PENDING_MAX: usize = 512;
+const PENDING_MAX: usize = 256;
 /// How long after its arrival a kernel may drop a packet, in nanoseconds: it handles it at once.
 const HANDLED_NS: u64 = 100_000_000;
 

@@ -95,15 +95,9 @@ impl Builder {
             open.path.late_of = Some(LateOf::of(&path));
         }
         self.finished.push(path);
-        self.refusals.late.push(
-            key.tag(),
-            Begun {
-                key,
-                id,
-                slot,
-                ts_ns,
-            },
-        );
+        self.refusals
+            .late
+            .push(key.tag(), Begun::new(key, id, slot, ts_ns));
         self.open.keep_late(slot);
     }
 

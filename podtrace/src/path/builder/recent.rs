@@ -11,8 +11,29 @@ pub(super) struct Begun {
     pub(super) key: PacketKey,
     pub(super) id: u64,
     pub(super) slot: Slot,
-    /// When that was, in nanoseconds.
-    pub(super) ts_ns: u64,
+    /// When that was, in microseconds, modulo 2^32: that takes no more room.
+    pub(super) ts_us: u32,
+}
+
+impl Begun {
+    pub(super) fn new(key: PacketKey, id: u64, slot: Slot, ts_ns: u64) -> Self {
+        let ts_us = micros(ts_ns);
+        Self {
+            key,
+            id,
+            slot,
+            ts_us,
+        }
+    }
+
+    /// Whether that was at this time or before it.
+    pub(super) fn is_by(&self, ts_ns: u64) -> bool {
+        micros(ts_ns).wrapping_sub(self.ts_us) < 1 << 31
+    }
+}
+
+fn micros(ts_ns: u64) -> u32 {
+    u32::try_from(ts_ns / 1000 % (1 << 32)).unwrap_or_default()
 }
 
 /// The newest packets, `MAX` at most; the oldest is forgotten first. To add one takes the same
@@ -89,15 +110,7 @@ mod tests {
             packet.length = (id / 4) as u32;
             packet.transport = Transport::Other;
             let key = packet.key();
-            recent.push(
-                key.tag(),
-                Begun {
-                    key,
-                    id,
-                    slot: 0,
-                    ts_ns: 0,
-                },
-            );
+            recent.push(key.tag(), Begun::new(key, id, 0, 0));
         }
         assert_eq!(recent.packets.len(), MAX);
         let find = |length: u32| {

@@ -119,12 +119,7 @@ impl Builder {
     /// Notes that a packet has begun, or goes on after it was given a number anew.
     #[inline]
     pub(super) fn note_begun(&mut self, key: PacketKey, slot: Slot, id: u64, ts_ns: u64) {
-        let begun = Begun {
-            key,
-            id,
-            slot,
-            ts_ns,
-        };
+        let begun = Begun::new(key, id, slot, ts_ns);
         self.refusals.begun.push(key.tag(), begun);
     }
 

@@ -11,10 +11,10 @@ use crate::{
     world::World,
 };
 
-/// Upper bound of the windows that are known: those of half a second.
-const WINDOWS_MAX: usize = 4;
-/// Upper bound of the pairs of a window: as many as a few CPUs can tell of.
-const PAIRS_MAX: usize = 512;
+/// Upper bound of the windows that are known: some tenths of a second.
+const WINDOWS_MAX: usize = 3;
+/// Upper bound of the pairs of a window, as many as a CPU can tell of.
+const PAIRS_MAX: usize = 64;
 
 /// Upper bound of the bytes of all of them.
 #[cfg(test)]
@@ -69,22 +69,25 @@ impl Floods {
     /// Whether nothing shows that a packet has arrived, where as many like it were dropped as a
     /// kernel tells of.
     pub(super) fn may_have(&self, path: &Path, world: &World) -> bool {
+        let Some(last) = path.hops.iter().rfind(|hop| !hop.aside) else {
+            return false;
+        };
+        let number = last.ts_ns >> DROP_WINDOW_SHIFT;
+        let Some(window) = self.0.iter().find(|window| window.number == number) else {
+            return false;
+        };
         let is_undecided = path.outcome == Outcome::Delivered
             && path.refusal.is_none()
             && path.sockets().next().is_none();
-        let last = path.hops.iter().rfind(|hop| !hop.aside);
-        let (true, Some(last), Some(ends)) = (is_undecided, last, path.ends()) else {
-            return false;
-        };
-        let Some(point) = world.tap_points.get(last.interface) else {
+        let (true, Some(point), Some(ends)) = (
+            is_undecided,
+            world.tap_points.get(last.interface),
+            path.ends(),
+        ) else {
             return false;
         };
         let pair = (point.netns_id, ends.source, ends.destination);
-        let number = last.ts_ns >> DROP_WINDOW_SHIFT;
-        let mut windows = self.0.iter().filter(|window| window.number == number);
-        windows.any(|window| {
-            let told = window.of_pairs.get(&pair).copied().unwrap_or_default();
-            told >= DROP_FLOW_BURST || told > 0 && window.told >= DROP_BURST
-        })
+        let told = window.of_pairs.get(&pair).copied().unwrap_or_default();
+        told >= DROP_FLOW_BURST || told > 0 && window.told >= DROP_BURST
     }
 }

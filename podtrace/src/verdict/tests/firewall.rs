@@ -69,10 +69,9 @@ fn dropped(hops: usize) -> Road {
 fn rules_of_the_hooks_that_come_next_are_candidates() {
     let forward = |tests| filtered(Hook::Forward, tests);
     let to = |text| Test::Destination(prefix(text));
-    let of_forward = rule(Hook::Forward);
     assert_eq!(
         rules(dropped(3), &forward(vec![to("10.244.2.2/32")])),
-        [of_forward.clone()]
+        [rule(Hook::Forward)]
     );
     let unknown = "firewall rules of hook forward of worker1 between cni0 and flannel.1";
     assert_eq!(
@@ -80,7 +79,7 @@ fn rules_of_the_hooks_that_come_next_are_candidates() {
         [unknown]
     );
     let by = vec![Test::Input("cni0".into()), Test::Output("flannel*".into())];
-    assert_eq!(rules(dropped(3), &forward(by)), [of_forward]);
+    assert_eq!(rules(dropped(3), &forward(by)), [rule(Hook::Forward)]);
     // Into the tunnel, the packet outside is filtered.
     let vxlan = vec![Test::Protocol(17), Test::DestinationPort(8472, 8472)];
     let output = filtered(Hook::Output, vxlan);

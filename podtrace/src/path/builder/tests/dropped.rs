@@ -228,7 +228,7 @@ fn packets_of_a_flood_of_drops_are_not_delivered_for_sure() {
         let numbered = |number: u16| {
             let mut packet = packet("10.244.1.3");
             if let Network::Ip(ip) = &mut packet.network {
-                ip.id = number;
+                ip.id = number.into();
             }
             packet
         };
