@@ -25,7 +25,7 @@ pub(super) const BYTES: usize = (LEFT_MAX + ARRIVED_MAX)
     + PENDING_MAX * (size_of::<((u64, bool), Heard)>() + size_of::<KernelDrop>() + 64);
 /// Upper bound of what is known of packets whose paths have ended and were not shown yet: a kernel
 /// tells of some hundred drops between two ticks.
-const PENDING_MAX: usize = 256;
+const PENDING_MAX: usize = 192;
 /// How long after its arrival a kernel may drop a packet, in nanoseconds: it handles it at once.
 const HANDLED_NS: u64 = 100_000_000;
 
