@@ -168,12 +168,18 @@ impl<'a> Equal<'a> {
         Some((fresh.unwrap_or(oldest).0, true))
     }
 
-    /// The first path whose packet the tap may not have seen. In a flood it has seen many.
-    #[inline]
+    /// The first path whose packet the tap may not have seen.
+    #[inline(always)]
     fn first_to_come(&self) -> Option<Slot> {
-        if self.list.len() <= FEW {
-            return self.list.first();
+        match self.list.len() <= FEW {
+            true => self.list.first(),
+            false => self.first_behind_many(),
         }
+    }
+
+    /// The same in a flood, of which the tap has seen many.
+    #[inline(never)]
+    fn first_behind_many(&self) -> Option<Slot> {
         let mut last = self.passed.last(self.seen, self.open);
         debug_assert!(last.is_none_or(|last| self.has_passed_until(last)));
         loop {
