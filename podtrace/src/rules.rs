@@ -4,6 +4,7 @@
 //! Pure: facts in, causes out. Verdicts apply the rules to a packet, `podtrace topology` to the
 //! nodes as they are.
 pub mod advice;
+pub mod candidate;
 pub mod cause;
 pub mod firewall;
 pub mod link;
@@ -19,6 +20,7 @@ use crate::{
     model::facts::{Device, DeviceKind, NodeFacts, Space},
     packet::Mac,
 };
+pub use candidate::Candidate;
 pub use cause::{Cause, Owner, Place};
 
 /// The name of the pod in a namespace, if it is known.

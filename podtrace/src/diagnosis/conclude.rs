@@ -15,7 +15,7 @@ use crate::{
     findings::Finding,
     model::probes::{Ask, Probes},
     path::{Outcome, Path, ends::node_at},
-    rules::Cause,
+    rules::{Candidate, Cause, candidate::RuleObject},
     verdict::{Confidence, Verdict, verdict},
     world::{World, locate::Located},
 };
@@ -102,6 +102,10 @@ impl Diagnosis {
             cause: cause.or(found.map(|found| found.kind.as_str())),
             what: what.or(found.map(|found| found.sentence.clone())),
             confidence: confidence.map(Confidence::as_str),
+            rules: verdict.as_ref().and_then(|verdict| {
+                let candidates = verdict.cause.candidates().iter();
+                RuleObject::all(candidates.filter_map(Candidate::rule))
+            }),
             last_hop: marked(LAST),
             expected_next: marked(EXPECTED),
             advice: decision

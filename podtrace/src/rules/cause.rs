@@ -7,6 +7,7 @@ use std::{
     sync::Arc,
 };
 
+use super::candidate::Candidate;
 use crate::{
     model::{drop::DropRule, subnet::AddressPrefix, tables::RouteKind},
     packet::Mac,
@@ -291,7 +292,7 @@ pub enum Cause {
         /// What that means.
         meaning: Option<&'static str>,
         /// The rules of a firewall that could have done it.
-        rules: Vec<String>,
+        rules: Vec<Candidate>,
     },
     /// A rule of a firewall has dropped it, or the policy of a chain.
     FirewallRule {
@@ -305,7 +306,7 @@ pub enum Cause {
         /// Why not, if there is a reason.
         why: Option<&'static str>,
         /// What podtrace does not see, and could be the cause.
-        candidates: Vec<String>,
+        candidates: Vec<Candidate>,
     },
 }
 
@@ -343,6 +344,27 @@ impl Cause {
         "firewall_rule",
         "unknown",
     ];
+
+    /// What could be it, where it is not known.
+    #[must_use]
+    pub fn candidates(&self) -> &[Candidate] {
+        match self {
+            Self::Kernel {
+                rules: candidates, ..
+            }
+            | Self::Unknown { candidates, .. } => candidates,
+            _ => &[],
+        }
+    }
+
+    /// Those of them that its words do not name, a statement each.
+    pub fn could_be(&self) -> impl Iterator<Item = String> {
+        let rules = match self {
+            Self::Kernel { rules, .. } => &rules[..],
+            _ => &[],
+        };
+        rules.iter().map(|rule| format!("could be: {rule}"))
+    }
 
     /// Its name in JSON.
     #[must_use]

@@ -10,7 +10,7 @@ use crate::{
         refusal::{Reason, Refusal},
     },
     rules::{
-        Cause, link,
+        Candidate, Cause, link,
         route::{self, NextMac},
         tunnel,
     },
@@ -156,8 +156,10 @@ impl Question<'_> {
             None => {
                 let place = self.view.place(owner);
                 let candidates = vec![
-                    format!("arp_ignore and firewall rules of family arp at {place}"),
-                    format!("tc or BPF programs of others at {place}"),
+                    Candidate::Unseen(format!(
+                        "arp_ignore and firewall rules of family arp at {place}"
+                    )),
+                    Candidate::Programs(place.to_string()),
                 ];
                 verdict.cause = unknown(self.lacking(), candidates);
             }

@@ -1,6 +1,9 @@
 //! The kernel's reasons for drops (include/net/dropreason-core.h), and what they mean.
 
-use crate::{model::drop::KernelDrop, rules::Cause};
+use crate::{
+    model::drop::KernelDrop,
+    rules::{Candidate, Cause},
+};
 
 /// What a reason means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,7 +37,7 @@ pub fn reason(name: &str) -> Option<Reason> {
 /// What a kernel says of a drop as a cause, and what to do about it. `rules`: those of firewalls that
 /// could have dropped it.
 #[must_use]
-pub fn cause(drop: &KernelDrop, rules: Vec<String>) -> (Cause, Option<String>) {
+pub fn cause(drop: &KernelDrop, rules: Vec<Candidate>) -> (Cause, Option<String>) {
     let meaning = drop.telling_reason().and_then(reason);
     let cause = Cause::Kernel {
         reason: drop.reason.clone().unwrap_or_default(),

@@ -26,9 +26,7 @@ impl Diagnosis {
         let about = decision.path.or_else(|| self.request.any());
         all.extend(about.and_then(translated));
         if let Some(verdict) = &decision.verdict {
-            if let Cause::Kernel { rules, .. } = &verdict.cause {
-                all.extend(rules.iter().map(|rule| format!("it could be {rule}")));
-            }
+            all.extend(verdict.cause.could_be());
             // An answer that refuses is the cause itself, as a rule.
             let cause = verdict.cause.to_string();
             let others = verdict

@@ -81,7 +81,7 @@ impl Diagnosis {
             };
         }
         if is_read {
-            candidates.retain(|candidate| !candidate.starts_with("firewall rules"));
+            candidates.retain(|candidate| !candidate.is_of_firewall());
             candidates.extend(rules);
         }
         by_facts(Cause::Unknown {

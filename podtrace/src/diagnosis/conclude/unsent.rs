@@ -6,14 +6,14 @@ use crate::{
     diagnosis::{plan::is_broadcast, report::Conclusion},
     model::{
         drop::KernelDrop,
+        hook::Hook,
         probes::{ErrorKind, ProbeError},
-        ruleset::Hook,
     },
     packet::{IPPROTO_ICMP, IPPROTO_ICMPV6, IPPROTO_TCP, IPPROTO_UDP, Protocol},
     rules::{
-        Cause,
+        Candidate, Cause,
         advice::inside,
-        firewall::{Asked, candidates, describe},
+        firewall::{Asked, candidates, tell},
         route::{self, Wanted},
     },
     verdict::{Verdict, first_hop, reasons, verdict, with_view},
@@ -151,7 +151,7 @@ impl Diagnosis {
     }
 
     /// The rules of the sender's own firewall that could drop what it sends.
-    pub(super) fn forbidding(&self, sent: &Sent, world: &World) -> Vec<String> {
+    pub(super) fn forbidding(&self, sent: &Sent, world: &World) -> Vec<Candidate> {
         let Some(ruleset) = world.rulesets.get(&sent.netns) else {
             return Vec::new();
         };
@@ -173,9 +173,20 @@ impl Diagnosis {
             output: output.as_deref(),
         };
         let hooks = [Hook::Output, Hook::Postrouting];
-        let found = hooks.map(|hook| candidates(ruleset, hook, &asked));
-        describe(found.into_iter().flatten().collect())
+        let owner = owner(sent.netns, world);
+        let found = hooks.map(|hook| candidates(ruleset, hook.of_ip(), &asked));
+        let found = found.into_iter().flatten();
+        tell(found.map(|found| (owner.clone(), found)).collect())
     }
+}
+
+/// The pod or node that has a namespace, in words.
+fn owner(netns: u64, world: &World) -> String {
+    let known = with_view(world, |view| {
+        let at = view.all().find(|at| at.space.netns == netns)?;
+        Some(view.owner(at).to_string())
+    });
+    known.unwrap_or_else(|| format!("netns:{netns}"))
 }
 
 /// The command that lists the rules of a namespace.

@@ -4,7 +4,7 @@ use std::{
     net::IpAddr,
 };
 
-use super::{Cause, Owner, Place};
+use super::{Candidate, Cause, Owner, Place};
 use crate::{
     model::{subnet::AddressPrefix, tables::RouteKind},
     packet::Mac,
@@ -243,7 +243,7 @@ fn kernel(
     }
 }
 
-fn unknown(f: &mut fmt::Formatter<'_>, why: Option<&str>, candidates: &[String]) -> fmt::Result {
+fn unknown(f: &mut fmt::Formatter<'_>, why: Option<&str>, candidates: &[Candidate]) -> fmt::Result {
     f.write_str("unknown")?;
     if let Some(why) = why {
         write!(f, ": {why}")?;

@@ -163,3 +163,27 @@ fn faults_within_a_node() {
     ];
     insta::assert_snapshot!(table(cases));
 }
+
+/// A pod calls its own Service, and the bridge translates the address itself.
+#[test]
+fn frame_for_its_own_port_needs_hairpin() {
+    let own = crate::packet::Ends {
+        source: ip("10.244.1.2"),
+        destination: ip("10.244.1.2"),
+        ports: None,
+    };
+    for (calls, hairpin, name) in [
+        (true, false, "hairpin_off"),
+        (true, true, "kernel_drop"),
+        (false, false, "kernel_drop"),
+    ] {
+        let mut facts = healthy();
+        node(&mut facts, 1).settings.bridge_calls_iptables = Some(calls);
+        port(&mut facts, VETH1).hairpin = hairpin;
+        let road = road(2).dropped("NOT_SPECIFIED", Some("br_handle_frame_finish"));
+        let mut path = road.path();
+        path.dropped.as_mut().unwrap().translated = Some(own);
+        let verdict = verdict(&path, &world(facts)).unwrap();
+        assert_eq!(verdict.cause.name(), name, "{calls} {hairpin}");
+    }
+}
