@@ -2,12 +2,14 @@
 use core::mem::offset_of;
 
 /// Layout version, which a reader checks first.
-pub const DROP_VERSION: u8 = 1;
+pub const DROP_VERSION: u8 = 2;
 /// Room for the captured bytes of a dropped packet, from its network header on: one more than
 /// there can be, a power of two.
 pub const DROP_DATA: usize = 256;
+/// How many of the calls are told that led to where a packet was dropped.
+pub const DROP_CALLERS: usize = 16;
 /// Length of [`DropRecord`] in bytes.
-pub const DROP_LEN: usize = 48 + DROP_DATA;
+pub const DROP_LEN: usize = 48 + DROP_CALLERS * 8 + DROP_DATA;
 /// How many reasons have counts of their own; those beyond share the last one.
 pub const DROP_REASONS: u32 = 512;
 /// Upper bound of the records of one reason within a window of [`DROP_WINDOW_SHIFT`], on each
@@ -47,6 +49,9 @@ pub struct DropRecord {
     pub version: u8,
     /// Always zero.
     pub zero: u8,
+    /// The addresses in the kernel to which the calls return, the innermost first; zeros behind
+    /// the last.
+    pub callers: [u64; DROP_CALLERS],
     /// Its first bytes, from its network header on.
     pub data: [u8; DROP_DATA],
 }
@@ -84,6 +89,8 @@ pub struct Dropped<'a> {
     pub wire_len: u32,
     /// [`DropRecord::ethertype`].
     pub ethertype: u16,
+    /// [`DropRecord::callers`].
+    pub callers: [u64; DROP_CALLERS],
     /// The captured bytes.
     pub data: &'a [u8],
 }
@@ -100,6 +107,7 @@ impl<'a> Dropped<'a> {
             return None;
         }
         let captured = word(offset_of!(DropRecord, captured))? as usize;
+        let caller = |number| long(offset_of!(DropRecord, callers) + 8 * number);
         Some(Self {
             ts_ns: long(offset_of!(DropRecord, ts_ns))?,
             location: long(offset_of!(DropRecord, location))?,
@@ -109,6 +117,7 @@ impl<'a> Dropped<'a> {
             came_by: word(offset_of!(DropRecord, came_by))?,
             wire_len: word(offset_of!(DropRecord, wire_len))?,
             ethertype: half(offset_of!(DropRecord, ethertype))?,
+            callers: core::array::from_fn(|number| caller(number).unwrap_or(0)),
             data: data.get(..captured)?,
         })
     }
@@ -128,6 +137,7 @@ mod tests {
         }
         bytes.extend(0x0800u16.to_le_bytes());
         bytes.extend([version, 0]);
+        bytes.extend((1..=DROP_CALLERS as u64).flat_map(u64::to_le_bytes));
         bytes.extend((0..DROP_DATA).map(|at| at as u8));
         bytes
     }
@@ -145,6 +155,7 @@ mod tests {
             came_by: 2,
             wire_len: 84,
             ethertype: 0x0800,
+            callers: core::array::from_fn(|number| number as u64 + 1),
             data: &[0, 1, 2],
         };
         assert_eq!(Dropped::decode(&bytes), Some(expected));

@@ -6,14 +6,14 @@ use core::ffi::c_void;
 
 use aya_ebpf::{
     EbpfContext as _, Global,
-    helpers::{bpf_ktime_get_ns, bpf_probe_read_kernel},
+    helpers::{bpf_ktime_get_ns, bpf_probe_read_kernel, generated::bpf_get_stack},
     macros::map,
     maps::{PerCpuArray, RingBuf},
     programs::RawTracePointContext,
 };
 use podtrace_ebpf::dropped::{
-    DROP_BURST, DROP_DATA, DROP_FLOW_BURST, DROP_REASONS, DROP_VERSION, DROP_WINDOW_SHIFT,
-    DropCount, DropRecord, NO_REASON,
+    DROP_BURST, DROP_CALLERS, DROP_DATA, DROP_FLOW_BURST, DROP_REASONS, DROP_VERSION,
+    DROP_WINDOW_SHIFT, DropCount, DropRecord, NO_REASON,
 };
 
 use crate::{
@@ -97,7 +97,7 @@ pub(crate) fn dropped(ctx: &RawTracePointContext) {
             window,
         )
         && takes(&mut count.window, window, DROP_BURST)
-        && send(skb, location, reason, ethertype, now_ns);
+        && send(ctx, skb, location, reason, ethertype, now_ns);
     if !is_recorded {
         count.unrecorded += 1;
     }
@@ -161,7 +161,14 @@ fn half_at(begin: u64, offset: u64) -> u64 {
 
 /// Sends the record; returns false if there is no room.
 #[inline(always)]
-fn send(skb: *const u8, location: u64, reason: u32, ethertype: u16, now_ns: u64) -> bool {
+fn send(
+    ctx: &RawTracePointContext,
+    skb: *const u8,
+    location: u64,
+    reason: u32,
+    ethertype: u16,
+    now_ns: u64,
+) -> bool {
     let Some(mut entry) = DROPS.reserve::<DropRecord>(0) else {
         return false;
     };
@@ -187,6 +194,10 @@ fn send(skb: *const u8, location: u64, reason: u32, ethertype: u16, now_ns: u64)
         (*record).ethertype = ethertype;
         (*record).version = DROP_VERSION;
         (*record).zero = 0;
+        // It leaves zeros where it fails, and not behind the last call.
+        (*record).callers = [0; DROP_CALLERS];
+        let size = size_of::<[u64; DROP_CALLERS]>() as u32;
+        bpf_get_stack(ctx.as_ptr(), (&raw mut (*record).callers).cast(), size, 0);
     }
     entry.submit(0);
     true

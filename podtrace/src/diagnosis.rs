@@ -7,6 +7,7 @@ mod half;
 mod plan;
 mod report;
 mod road;
+mod way;
 mod words;
 
 use std::{
@@ -15,30 +16,32 @@ use std::{
 };
 
 use crate::{
+    findings::Finding,
     model::{
         drop::KernelDrop,
-        probes::{Ask, Probed, Probes},
+        probes::{Ask, Listener, Outcomes, Probed, Probes},
     },
-    packet::{Ends, Packet, Protocol, Transport, asks_to_connect},
-    path::{Outcome, Path},
-    select::{Peer, leads, sends},
+    packet::{Ends, Packet, Protocol, Transport},
+    path::Path,
+    select::{Peer, sends},
     verdict::verdict,
-    world::{
-        World,
-        locate::{Kind, Located},
-    },
+    world::{World, locate::Located},
 };
 use half::{Class, Half};
-pub use plan::Plan;
+pub use plan::{Plan, Unsent};
 pub use report::{Conclusion, HalfReport, Report, ReportedEnd, Rung, Stop};
 
 /// Upper bound of the flows whose answers are told by their ends alone.
 const FLOWS_MAX: usize = 4096;
-/// Upper bound of the unanswered questions for neighbours that are kept.
+/// Upper bound of the questions for neighbours that are kept, and of the answers.
 const QUESTIONS_MAX: usize = 16;
 /// An answer that was not seen this time after its request was not sent, in nanoseconds: a second,
 /// and what it takes until the end of its path is known.
 const ANSWER_NS: u64 = 1_500_000_000;
+/// How long it takes to know that a neighbour does not answer, in nanoseconds: a kernel holds packets
+/// for it for three questions, a second each (`mcast_solicit` and `retrans_time_ms` of
+/// net.ipv4.neigh); then the path of what it says has to end.
+const HELD_NS: u64 = 4_500_000_000;
 /// What is certain by so many packets, for so long, is told before the time is over.
 const CERTAIN_PACKETS: u64 = 3;
 const CERTAIN_NS: u64 = 2_000_000_000;
@@ -97,8 +100,9 @@ pub struct Diagnosis {
     answers: BTreeSet<(IpAddr, Option<u16>, IpAddr, Option<u16>)>,
     /// Those of flows that the destination has begun.
     foreign: BTreeSet<(IpAddr, Option<u16>, IpAddr, Option<u16>)>,
-    /// Addresses of neighbours that the source has asked for in vain.
+    /// Addresses of neighbours that the source has asked for, and those that have answered.
     questions: BTreeMap<IpAddr, Path>,
+    neighbours: BTreeSet<IpAddr>,
     /// Whether the destination is a Service; none while that was not looked up.
     is_service: Option<bool>,
     /// Drops of packets that no tap may have seen, in each direction.
@@ -108,6 +112,12 @@ pub struct Diagnosis {
     probes: Option<Probes>,
     probed: Vec<Probed>,
     notes: Vec<String>,
+    /// What their packets tell together.
+    found: Vec<Finding>,
+    /// The socket that connections are asked of, if there is one.
+    listener: Option<Listener>,
+    /// When podtrace has sent some.
+    sent_ns: Option<u64>,
     /// When the first of its packets had ended.
     begun_ns: Option<u64>,
     now_ns: u64,
@@ -133,12 +143,16 @@ impl Diagnosis {
             answers: BTreeSet::new(),
             foreign: BTreeSet::new(),
             questions: BTreeMap::new(),
+            neighbours: BTreeSet::new(),
             is_service: None,
             dropped: <[Option<Box<KernelDrop>>; 2]>::default(),
             located: None,
             probes: None,
             probed: Vec::new(),
             notes: Vec::new(),
+            found: Vec::new(),
+            listener: None,
+            sent_ns: None,
             begun_ns: None,
             now_ns: 0,
         }
@@ -157,11 +171,13 @@ impl Diagnosis {
     /// Records what is sent.
     pub fn probe(&mut self, probes: Probes) {
         self.probes = Some(probes);
+        self.sent_ns = Some(self.now_ns);
     }
 
     /// Records what came of it.
-    pub fn probed(&mut self, probed: Vec<Probed>) {
-        self.probed = probed;
+    pub fn probed(&mut self, outcome: Outcomes) {
+        self.probed = outcome.probed;
+        self.listener = outcome.listener;
     }
 
     /// Records that this time has come.
@@ -175,12 +191,7 @@ impl Diagnosis {
         if drop.is_by_transport() {
             return;
         }
-        let now_ns = self.now_ns;
-        let pair = &self.pair;
-        let located = self.located.get_or_insert_with(|| {
-            [&pair.source, &pair.destination].map(|end| locate(end, now_ns, world))
-        });
-        let [Some(source), Some(destination)] = located else {
+        let [Some(source), Some(destination)] = self.located(world) else {
             return;
         };
         let is_of = |end: &Located, address: Option<IpAddr>| {
@@ -198,21 +209,31 @@ impl Diagnosis {
             Transport::Echo { reply, .. } => reply == (way == Way::Reply),
             _ => true,
         };
+        if is_asked && packet.protocol() == self.asked_protocol() {
+            self.dropped[way as usize] = Some(Box::new(drop.without_bytes()));
+        }
+    }
+
+    /// The protocol of the packets that are asked about, or that are sent.
+    fn asked_protocol(&self) -> Protocol {
         let sent = self.probes.as_ref().map(|probes| match probes.ask {
             Ask::Echo => Protocol::Icmp,
             Ask::Connect(_) => Protocol::Tcp,
             Ask::Datagram(_) => Protocol::Udp,
         });
-        let wanted = self.pair.protocol.or(sent).unwrap_or(Protocol::Icmp);
-        if is_asked && packet.protocol() == wanted {
-            self.dropped[way as usize] = Some(Box::new(drop.without_bytes()));
-        }
+        self.pair.protocol.or(sent).unwrap_or(Protocol::Icmp)
     }
 
     /// Takes a path that has ended, if it is of the two; returns whether it is.
     pub fn add(&mut self, path: &Path, world: &World) -> bool {
         self.now_ns = self.now_ns.max(path.last_ns());
-        if path.outcome == Outcome::Unanswered && path.packet.question().is_some() {
+        if let Some((about, _)) = path.packet.answers() {
+            if self.neighbours.len() < QUESTIONS_MAX {
+                self.neighbours.insert(about);
+            }
+            return false;
+        }
+        if path.packet.question().is_some() {
             self.add_question(path, world);
             return false;
         }
@@ -250,93 +271,34 @@ impl Diagnosis {
         }
     }
 
-    /// The direction of a path, if it is of the two and of what is asked about.
-    fn way(&mut self, path: &Path, world: &World) -> Option<Way> {
-        let ends = path.packet.ends()?;
-        let (source, destination) = (&self.pair.source.peer, &self.pair.destination.peer);
-        let way = if leads(path, source, destination, world) {
-            Way::Request
-        } else if self.answers.contains(&key(ends)) || leads(path, destination, source, world) {
-            Way::Reply
-        } else {
-            return None;
-        };
-        let is_wanted = self.is_of_ladder(path) || self.is_wanted(path, way, world);
-        is_wanted.then_some(way)
-    }
-
-    fn is_wanted(&mut self, path: &Path, way: Way, world: &World) -> bool {
-        let protocol = path.packet.protocol();
-        let is_wanted = match self.pair.protocol {
-            Some(wanted) => protocol == wanted,
-            None if protocol == Protocol::Icmp => true,
-            None => self.is_service(world),
-        };
-        if !is_wanted {
-            return false;
-        }
-        match path.packet.transport {
-            Transport::Echo { reply, .. } => reply == (way == Way::Reply),
-            Transport::Icmp { .. } | Transport::Neighbor { .. } => false,
-            Transport::Tcp { flags, .. } => self.is_ours(path, way, flags),
-            _ => self.has_port(path, way),
-        }
-    }
-
-    /// Whether a TCP packet is of a connection that the source has begun, as far as that was seen.
-    fn is_ours(&mut self, path: &Path, way: Way, flags: u8) -> bool {
-        if !self.has_port(path, way) {
-            return false;
-        }
-        let Some(ends) = path.packet.ends() else {
-            return false;
-        };
-        if way == Way::Reply && asks_to_connect(flags) {
-            if self.foreign.len() < FLOWS_MAX {
-                self.foreign.extend([key(ends), key(ends.reversed())]);
-            }
-            return false;
-        }
-        !self.foreign.contains(&key(ends))
-    }
-
-    fn has_port(&self, path: &Path, way: Way) -> bool {
-        let Some(wanted) = self.pair.port else {
-            return true;
-        };
-        let translated = path.translations.iter().map(|one| one.after);
-        let mut all = path.packet.ends().into_iter().chain(translated);
-        all.any(|ends| {
-            let (_, port) = match way {
-                Way::Request => ends.to(),
-                Way::Reply => ends.from(),
-            };
-            port == Some(wanted)
-        })
-    }
-
-    fn is_of_ladder(&self, path: &Path) -> bool {
-        let ladder = self.probes.as_ref().map(Probes::ladder_id);
-        matches!(path.packet.transport, Transport::Echo { id, .. } if Some(id) == ladder)
-    }
-
-    fn is_service(&mut self, world: &World) -> bool {
-        let destination = &self.pair.destination;
-        *self.is_service.get_or_insert_with(|| {
-            let found = locate(destination, 0, world);
-            found.is_some_and(|found| found.kind == Kind::Service)
-        })
-    }
-
     /// Whether what is known does not change by more of the same.
     #[must_use]
     pub fn is_certain(&self, world: &World) -> bool {
         let is_old = self
             .begun_ns
             .is_some_and(|begun_ns| self.now_ns.saturating_sub(begun_ns) >= CERTAIN_NS);
+        let is_old = is_old && !self.awaits_more(world);
         is_old
             && self.request.decided() + self.reply.decided() >= CERTAIN_PACKETS
             && self.conclude(0, world).conclusion != Conclusion::Unknown
+    }
+
+    /// Whether an answer may come still, or a kernel may hold packets of the two, and tell why it
+    /// drops them.
+    #[must_use]
+    pub fn awaits_more(&self, world: &World) -> bool {
+        let since_ns = self.sent_ns.or(self.begun_ns).unwrap_or(self.now_ns);
+        if self.now_ns.saturating_sub(since_ns) >= HELD_NS {
+            return false;
+        }
+        let is_young = self.now_ns.saturating_sub(self.request.last_ns) < ANSWER_NS;
+        if is_young && self.request.delivered() > 0 && self.reply.all() == 0 {
+            return true;
+        }
+        let is_seen = self.request.all() + self.reply.all() > 0;
+        let report = self.conclude(0, world);
+        let is_open = report.cause.is_none_or(|cause| cause == "unknown");
+        is_open && (report.conclusion == Conclusion::Lost || !is_seen)
     }
 
     /// Whether the answer to each packet that podtrace has sent was seen.

@@ -4,6 +4,7 @@ mod classic;
 mod kernel;
 mod libpcap;
 mod mistake;
+mod protocols;
 mod scope;
 #[cfg(test)]
 mod tests;
@@ -16,6 +17,7 @@ pub use classic::Frame;
 use classic::Program;
 pub use kernel::of_protocols;
 pub use mistake::Mistake;
+pub use protocols::Protocols;
 pub use scope::{Filter, Scope, Seen};
 pub use translate::{Beyond, Block, INSTRUCTION, TranslateError, WINDOW};
 use words::words;

@@ -34,6 +34,7 @@ use crate::{
     model::loss::LostSpan,
     packet::is_group_address,
     path::{Path, losses::Losses},
+    rules::candidate::RuleCandidate,
     update::Update,
     verdict::Confidence,
     world::World,
@@ -122,6 +123,8 @@ pub struct Finding {
     pub evidence: Vec<String>,
     /// How sure it is.
     pub confidence: Confidence,
+    /// The rules of firewalls that could be the cause.
+    pub rules: Vec<RuleCandidate>,
     /// A command or words to check or mend it.
     pub advice: Option<String>,
     /// How many conversations show it.

@@ -6,6 +6,7 @@ pub mod drop;
 pub mod event;
 pub mod facts;
 pub mod frame;
+pub mod hook;
 pub mod left_out;
 pub mod link_type;
 pub mod loss;

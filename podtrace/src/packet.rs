@@ -19,6 +19,7 @@ mod payload;
 mod protocol;
 mod question;
 mod quote;
+mod ruled_out;
 mod tunnel;
 
 use std::{
@@ -42,6 +43,7 @@ pub use dns::Dns;
 pub(crate) use echo::{ECHO_HEADER, echo_reply, echo_request};
 pub use ends::Ends;
 pub use http::Http;
+pub(crate) use key::tag_of;
 pub use key::{EchoFlow, PacketKey};
 pub use payload::Payload;
 pub use protocol::Protocol;

@@ -23,7 +23,7 @@ use std::io;
 use podtrace_ebpf::record::{Direction, Record};
 
 use chosen::{Chosen, LastShown};
-use consumer::Consumer;
+use consumer::{Consumer, Events};
 use consumers::Consumers;
 use loss_report::LossReports;
 pub use losses::Unexplained;
@@ -131,6 +131,9 @@ impl Pipeline {
     /// Adds a consumer, which receives everything from now on, and the notices of the
     /// consumers before it.
     pub fn add(&mut self, consumer: Box<dyn Consumer>) {
+        if consumer.events() != Events::None {
+            self.chosen.keep_events();
+        }
         self.consumers.add(consumer);
         self.builder.keeps_frames = self.consumers.show_bytes();
     }

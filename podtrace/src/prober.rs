@@ -4,6 +4,7 @@
 //! [`Probes`] and nothing else, but for what the kernel adds: the question for a neighbour's
 //! address, and the end of each TCP connection.
 mod echo;
+mod listener;
 mod socket;
 
 use std::{
@@ -16,7 +17,7 @@ use std::{
 use thiserror::Error;
 
 use crate::{
-    model::probes::{ATTEMPTS, Ask, Probed, Probes},
+    model::probes::{ATTEMPTS, Ask, ErrorKind, Listener, Outcomes, ProbeError, Probed, Probes},
     netns::{NetNs, NetNsError, candidates::candidates},
     privilege::{self, PrivilegeError},
     text::system_error::without_numbers,
@@ -44,7 +45,7 @@ pub enum ProberError {
 /// The thread that sends.
 pub struct Prober {
     plans: SyncSender<Probes>,
-    results: Receiver<Result<Vec<Probed>, ProberError>>,
+    results: Receiver<Result<Outcomes, ProberError>>,
 }
 
 impl Prober {
@@ -77,18 +78,33 @@ impl Prober {
 
     /// What came of them, as soon as it is known, once.
     #[must_use]
-    pub fn result(&self) -> Option<Result<Vec<Probed>, ProberError>> {
+    pub fn result(&self) -> Option<Result<Outcomes, ProberError>> {
         self.results.try_recv().ok()
     }
 }
 
-fn send(known: &[NetNs], probes: &Probes) -> Result<Vec<Probed>, ProberError> {
-    let known = known.iter().find(|known| known.id == probes.netns).cloned();
-    let netns = match known {
-        Some(known) => known,
-        None => find(probes.netns).ok_or(ProberError::NotFound)?,
+fn send(known: &[NetNs], probes: &Probes) -> Result<Outcomes, ProberError> {
+    let open = |id| {
+        let known = known.iter().find(|known| known.id == id).cloned();
+        known.or_else(|| find(id))
     };
-    Ok(netns.run(|| send_here(probes))?)
+    let netns = open(probes.netns).ok_or(ProberError::NotFound)?;
+    let server = probes.server.and_then(open);
+    let listener = || match probes.ask {
+        Ask::Connect(port) => server.as_ref()?.run(|| listener::listener(port)).ok()?,
+        _ => None,
+    };
+    let before = listener();
+    let probed = netns.run(|| send_here(probes))?;
+    let after = listener();
+    let during = before.zip(after).map(|(before, after)| Listener {
+        waiting: after.waiting,
+        overflows: after.overflows.saturating_sub(before.overflows),
+    });
+    Ok(Outcomes {
+        probed,
+        listener: during,
+    })
 }
 
 fn find(id: u64) -> Option<NetNs> {
@@ -132,8 +148,18 @@ impl Count {
             io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock
         );
         if !is_silence {
-            self.0.error = Some(without_numbers(&error.to_string()));
+            self.keep(ErrorKind::of(error), error);
         }
+    }
+
+    /// Keeps why no socket could be had.
+    fn untried(&mut self, error: &io::Error) {
+        self.keep(ErrorKind::Untried, error);
+    }
+
+    fn keep(&mut self, kind: ErrorKind, error: &io::Error) {
+        let words = without_numbers(&error.to_string());
+        self.0.error = Some(ProbeError { kind, words });
     }
 }
 

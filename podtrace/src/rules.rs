@@ -4,6 +4,7 @@
 //! Pure: facts in, causes out. Verdicts apply the rules to a packet, `podtrace topology` to the
 //! nodes as they are.
 pub mod advice;
+pub mod candidate;
 pub mod cause;
 pub mod firewall;
 pub mod link;
@@ -19,7 +20,8 @@ use crate::{
     model::facts::{Device, DeviceKind, NodeFacts, Space},
     packet::Mac,
 };
-pub use cause::{Cause, Place};
+pub use candidate::Candidate;
+pub use cause::{Cause, Owner, Place};
 
 /// The name of the pod in a namespace, if it is known.
 pub type PodNames<'a> = &'a dyn Fn(u64) -> Option<Arc<str>>;
@@ -98,14 +100,14 @@ impl<'a> View<'a> {
             node: at.node.name.as_str().into(),
             pod: self.pod(at),
             interface: at.device.name.as_str().into(),
+            path: at.space.path.as_deref().map(Into::into),
         }
     }
 
     /// The pod or node that an interface is in.
     #[must_use]
-    pub fn owner(&self, at: At<'_>) -> String {
-        let pod = self.pod(at);
-        pod.map_or_else(|| at.node.name.clone(), |pod| pod.as_ref().to_owned())
+    pub fn owner(&self, at: At<'_>) -> Owner {
+        self.place(at).owned_by()
     }
 
     fn pod(&self, at: At<'_>) -> Option<Arc<str>> {

@@ -9,6 +9,7 @@ use crate::{
     model::left_out,
     node::topology,
     projection::{finding, headers, hop, packet, session, verdict},
+    rules::candidate::RuleObject,
     stats,
 };
 
@@ -48,6 +49,7 @@ pub(crate) fn lines() -> Vec<Described> {
         of::<packet::DropObject>(),
         of::<verdict::VerdictObject>(),
         of::<verdict::TapObject>(),
+        of::<RuleObject>(),
         of::<finding::PartyObject<'_>>(),
         of::<packet::ClockObject>(),
         of::<session::LossTapObject<'_>>(),
@@ -94,6 +96,7 @@ pub(crate) fn diagnosis() -> Vec<Described> {
         of::<found::HalfReport>(),
         of::<found::Stop>(),
         of::<found::Rung>(),
+        of::<RuleObject>(),
     ]
 }
 

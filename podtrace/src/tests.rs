@@ -7,6 +7,7 @@ mod earlier;
 mod layout;
 mod losses;
 mod old;
+mod passed_over;
 mod round_trip;
 mod runs;
 mod sample;

@@ -24,6 +24,8 @@ mod run;
 #[cfg(feature = "tui")]
 mod screen;
 #[cfg(feature = "tui")]
+mod share;
+#[cfg(feature = "tui")]
 mod shared;
 #[cfg(feature = "tui")]
 mod state;

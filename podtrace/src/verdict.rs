@@ -18,7 +18,7 @@ use podtrace_ebpf::record::Direction;
 use crate::{
     model::{drop::KernelDrop, facts::NodeFacts, tables::RouteKind},
     path::{Outcome, Path},
-    rules::{Cause, Place, View, link},
+    rules::{Candidate, Cause, Place, View, link, route},
     world::World,
 };
 pub use onward::{first_hop, onward, unanswered};
@@ -79,22 +79,15 @@ pub struct Verdict {
     pub advice: Option<String>,
 }
 
-/// Queueing disciplines that hold packets back, for seconds where the rate is low.
-const SHAPERS: [&str; 5] = ["tbf", "htb", "hfsc", "cake", "netem"];
-
 impl Verdict {
     /// Whether the packet may only wait where it was last: nothing says that it was dropped, and a
     /// shaper is there.
     #[must_use]
     pub fn may_wait(&self) -> bool {
-        let Cause::Unknown { candidates, .. } = &self.cause else {
-            return false;
-        };
-        self.outcome == Outcome::NotSeenFurther
-            && candidates.iter().any(|candidate| {
-                let kind = candidate.strip_prefix("qdisc ").unwrap_or_default();
-                SHAPERS.iter().any(|shaper| kind.starts_with(shaper))
-            })
+        let is_unknown = matches!(self.cause, Cause::Unknown { .. });
+        is_unknown
+            && self.outcome == Outcome::NotSeenFurther
+            && self.cause.candidates().iter().any(Candidate::is_shaper)
     }
 }
 
@@ -171,7 +164,7 @@ fn undecided(path: &Path) -> Option<&'static str> {
     }
 }
 
-fn unknown(why: Option<&'static str>, candidates: Vec<String>) -> Cause {
+fn unknown(why: Option<&'static str>, candidates: Vec<Candidate>) -> Cause {
     Cause::Unknown { why, candidates }
 }
 
@@ -212,8 +205,12 @@ impl<'a> Question<'a> {
         if let Some(drop) = drop {
             verdict.evidence.push(self.describe(drop));
         }
-        match (step.cause, drop) {
-            (_, Some(by)) if by.rule.is_some() => self.ruled(verdict, by),
+        // Only what the kernel could not tell a neighbour is dropped so.
+        let asked = step.next.and_then(|next| next.mac_from);
+        let silent = asked.filter(|_| may_be("neighbour_failed"));
+        let silent = silent.map(|(at, next)| route::silent(self.view, at, next));
+        match (step.cause.or(silent), drop) {
+            (_, Some(by)) if by.rule.is_some() => self.ruled(verdict, by, &step.filtered),
             (Some(cause), Some(_)) if may_be(cause.name()) => {
                 self.conclude(verdict, cause, false);
             }
@@ -227,21 +224,13 @@ impl<'a> Question<'a> {
                 let owner = owner.unwrap_or_default();
                 self.conclude(verdict, Cause::NoListener { owner }, false);
             }
+            (_, Some(drop)) if drop.is_by_firewall() => {
+                self.filtered(verdict, drop, &step.filtered);
+            }
             (_, Some(drop)) => {
-                let rules = match drop.is_by_firewall() {
-                    true => self.rules(&step.filtered, Some(drop.netns)),
-                    false => Vec::new(),
-                };
-                let (cause, advice) = reasons::cause(drop, rules);
+                let (cause, advice) = reasons::cause(drop, Vec::new());
                 self.conclude(verdict, cause, false);
                 verdict.advice = advice;
-                if drop.is_by_firewall() {
-                    let rules = step.candidates.into_iter();
-                    let rules = rules.filter(|candidate| candidate.contains("firewall rules"));
-                    verdict.evidence.extend(rules);
-                    verdict.evidence.extend(self.tracked(drop));
-                    verdict.evidence.extend(self.unread(drop.netns));
-                }
             }
             (Some(cause), None) => {
                 let is_doubtful = step.is_doubtful || is_answered(&cause);
@@ -254,8 +243,8 @@ impl<'a> Question<'a> {
             (None, None) => match self.duplicates() {
                 Some(cause) => self.conclude(verdict, cause, true),
                 None => {
-                    let rules = self.rules(&step.filtered, None);
-                    let candidates = step.candidates.into_iter().chain(rules);
+                    let rules = self.rules(&step.filtered);
+                    let candidates = rules.into_iter().chain(step.candidates);
                     verdict.cause = unknown(self.lacking(), candidates.collect());
                 }
             },

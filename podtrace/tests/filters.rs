@@ -89,6 +89,33 @@ fn packets_are_shown_with_all_their_hops() {
     }
 }
 
+/// Where no packet is told by its number, those that an expression cannot accept are only counted.
+/// Nothing shows that: a doubled `not` means the same, but names no protocol in front.
+#[test]
+fn statistics_do_not_depend_on_what_was_passed_over() {
+    let [first, second] = FILES;
+    for command in [
+        &["stats", "-o", "json", first, second, "--"][..],
+        &["flows", "-o", "json", "-r", first, "-r", second],
+    ] {
+        let all = |expression: &str| {
+            let output = podtrace(&[command, &[expression]].concat());
+            let error = String::from_utf8_lossy(&output.stderr).into_owned();
+            assert!(output.status.success(), "{expression}: {error}");
+            (String::from_utf8(output.stdout).unwrap(), error)
+        };
+        for expression in [
+            "icmp",
+            "tcp port 80",
+            "igmp or sctp",
+            "tcp and host 10.244.1.2",
+        ] {
+            let undecided = format!("not not ({expression})");
+            assert_eq!(all(expression), all(&undecided), "{command:?} {expression}");
+        }
+    }
+}
+
 #[test]
 fn only_hops_that_match_are_shown_where_they_are_asked_for() {
     let events = |options: &[&str], expression: &str| {

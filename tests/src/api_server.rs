@@ -82,6 +82,8 @@ impl Lists {
             ("PodList", &self.pods)
         } else if request.starts_with("GET /api/v1/services") {
             ("ServiceList", &self.services)
+        } else if request.starts_with("GET /apis/discovery.k8s.io/v1/endpointslices") {
+            ("EndpointSliceList", &Vec::new())
         } else {
             ("NodeList", &self.nodes)
         };

@@ -75,19 +75,26 @@ fn decode(input: &Input) -> Result<Run> {
 }
 
 /// What a pipeline does with a path's events and paths.
-fn join(events: &[Event], world: &World, mut take: impl FnMut(Box<Path>)) {
+fn join(events: &[Event], world: &World, mut show: impl FnMut(&Path)) {
     let mut builder = Builder::new(TIMEOUT_NS);
+    let mut shown = Vec::new();
     for events in events.chunks(BATCH) {
         for event in events {
             builder.push(event, world);
-            builder.take_finished().for_each(&mut take);
+            if builder.has_finished() {
+                shown.extend(builder.take_finished());
+                for path in shown.drain(..) {
+                    show(&path);
+                    builder.keep(path);
+                }
+            }
         }
         if let Some(last) = events.last() {
             builder.expire(last.ts_ns.saturating_sub(20_000_000));
         }
     }
     builder.finish();
-    builder.take_finished().for_each(take);
+    builder.take_finished().for_each(|path| show(&path));
 }
 
 fn join_all(input: &Input) -> Result<Run> {
@@ -103,7 +110,9 @@ fn join_all(input: &Input) -> Result<Run> {
 /// Paths, and of how many events they are.
 fn paths(input: &Input) -> (Vec<Path>, usize) {
     let mut paths = Vec::new();
-    join(&input.events, &world::world(), |path| paths.push(*path));
+    join(&input.events, &world::world(), |path| {
+        paths.push(path.clone())
+    });
     (paths, input.events.len())
 }
 

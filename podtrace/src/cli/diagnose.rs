@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 
 use super::{CaptureArgs, Color, parse::port};
-use crate::{select::Peer, text::escape::escape};
+use crate::{packet::is_group_address, select::Peer, text::escape::escape};
 
 /// Options of `diagnose`.
 #[derive(Clone, Debug, Args)]
@@ -60,7 +60,10 @@ fn end(text: &str) -> Result<End, String> {
                             worker1 or 10.244.1.2";
     let peer = match text.parse() {
         Ok(Peer::Address(range)) => {
-            range.single().ok_or(EXPECTED)?;
+            let address = range.single().ok_or(EXPECTED)?;
+            if is_group_address(address) || address.is_unspecified() {
+                return Err(format!("is no address of one host: {EXPECTED}"));
+            }
             Peer::Address(range)
         }
         Ok(Peer::Pod(name) | Peer::Named(name)) => Peer::Named(name),
@@ -101,7 +104,8 @@ mod tests {
         for text in ["web", "default/web", "10.0.0.1", "10.0.0.1/32", "fd00::1"] {
             assert_eq!(end(text).unwrap().text, text);
         }
-        for bad in ["", "/", "a/b/c", "10.0.0.0/8", "a/"] {
+        let groups = ["0.0.0.0", "::", "224.0.0.1", "ff02::1", "255.255.255.255"];
+        for bad in ["", "/", "a/b/c", "10.0.0.0/8", "a/"].iter().chain(&groups) {
             assert!(end(bad).unwrap_err().contains("default/web"), "{bad}");
         }
     }

@@ -88,26 +88,55 @@ fn leave(error: &Error) -> ! {
     process::exit(code)
 }
 
-/// Suggests only likely corrections, and shows the given words escaped.
+/// Reads a line; tells what is wrong with it.
 fn read(line: &[OsString]) -> Result<Cli, Error> {
-    Cli::try_parse_from(line).map_err(|mut error| {
-        let escaped: Vec<OsString> = line.iter().map(|word| shown(word).into()).collect();
-        if escaped != line
-            // The escaped line has the same mistake, unless the mistake was in its bytes.
-            && let Err(same) = Cli::try_parse_from(escaped)
-        {
-            error = same;
-            // The suggestion would be about the escaped word.
-            error.remove(ContextKind::Suggested);
-        }
-        if error.kind() == ErrorKind::UnknownArgument {
-            correct_suggestion(&mut error, line);
-        } else if let Some(tip) = read::without_dashes(&error).or_else(|| example::instead(&error))
-        {
-            suggest(&mut error, tip);
-        }
-        error
+    Cli::try_parse_from(line).map_err(|error| match of_value(&error, line) {
+        Some((error, line)) => corrected(error, &line),
+        None => corrected(error, line),
     })
+}
+
+/// The mistake in a value below 0, which clap takes for an option, and the line that has it as a
+/// value.
+fn of_value(error: &Error, line: &[OsString]) -> Option<(Error, Vec<OsString>)> {
+    let given = match error.get(ContextKind::InvalidArg) {
+        Some(ContextValue::String(given)) if is_below_zero(given) => given,
+        _ => return None,
+    };
+    let begins = |word: &OsString| word.to_str().is_some_and(|word| word.starts_with(given));
+    let at = line.iter().position(begins)?;
+    let (before, value) = (line.get(at.checked_sub(1)?)?, line.get(at)?);
+    let mut joined = line.to_vec();
+    let mut word = before.clone();
+    word.push("=");
+    word.push(value);
+    joined.splice(at - 1..=at, [word]);
+    let error = Cli::try_parse_from(&joined).err()?;
+    (error.kind() == ErrorKind::ValueValidation).then_some((error, joined))
+}
+
+fn is_below_zero(word: &str) -> bool {
+    let number = word.strip_prefix('-');
+    number.is_some_and(|number| number.starts_with(|c: char| c.is_ascii_digit()))
+}
+
+/// Suggests only likely corrections, and shows the given words escaped.
+fn corrected(mut error: Error, line: &[OsString]) -> Error {
+    let escaped: Vec<OsString> = line.iter().map(|word| shown(word).into()).collect();
+    if escaped != line
+        // The escaped line has the same mistake, unless the mistake was in its bytes.
+        && let Err(same) = Cli::try_parse_from(escaped)
+    {
+        error = same;
+        // The suggestion would be about the escaped word.
+        error.remove(ContextKind::Suggested);
+    }
+    if error.kind() == ErrorKind::UnknownArgument {
+        correct_suggestion(&mut error, line);
+    } else if let Some(tip) = read::without_dashes(&error).or_else(|| example::instead(&error)) {
+        suggest(&mut error, tip);
+    }
+    error
 }
 
 /// The command of a line; nothing if there is none.
@@ -131,7 +160,7 @@ fn correct_suggestion(error: &mut Error, line: &[OsString]) {
     let name = given.trim_start_matches('-');
     let tip = if SELECTORS.contains(&name) {
         Some(SELECT.to_owned())
-    } else if name.starts_with(|c: char| c.is_ascii_digit()) && name != given {
+    } else if is_below_zero(&given) {
         Some("no number and no time may be below 0".to_owned())
     } else if name.chars().count() == 1 && Cli::command().find_subcommand(command).is_none() {
         Some("a command comes first: podtrace trace -i cni0 icmp".to_owned())
@@ -216,16 +245,22 @@ mod tests {
 
     #[test]
     fn negative_values_are_reported_as_such() {
-        for words in [
-            &["trace", "--count", "-1"][..],
-            &["trace", "--duration", "-5s"],
-            &["record", "-w", "x", "-C", "-1"],
-            &["replay", "x", "--first", "-1"],
-            &["replay", "x", "--speed", "-0.5"],
+        for (words, expected) in [
+            (&["trace", "--count", "-1"][..], "'-1' for '--count <N>'"),
+            (&["trace", "-c", "-1"], "'-1' for '--count <N>'"),
+            (&["trace", "-d", "-5s"], "'-5s' for '--duration <TIME>'"),
+            (&["record", "-w", "x", "-C", "-1"], "'-1' for '-C <MB>'"),
+            (
+                &["replay", "x", "--speed", "-0.5"],
+                "'-0.5' for '--speed <FACTOR>'",
+            ),
         ] {
             let text = error_text(words);
-            assert!(text.contains("may be below 0"), "{text}");
+            let expected = format!("error: invalid value {expected}: must be ");
+            assert!(text.starts_with(&expected), "{text}");
         }
+        let text = error_text(&["trace", "-1"]);
+        assert!(text.contains("may be below 0"), "{text}");
     }
 
     #[test]

@@ -3,18 +3,19 @@ use std::{
     cell::Cell,
     env,
     io::{self, IsTerminal as _},
+    net::IpAddr,
     rc::Rc,
     sync::Arc,
     time::Duration,
 };
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, anyhow, bail};
 use tokio::sync::Notify;
 
 use super::{
     FINE, PROBLEMS, UNKNOWN,
     replay::{code, leaves_terminal, progress_alone},
-    setup::{nodes, vxlan_ports},
+    setup::{check_support, nodes, vxlan_ports},
     stop::stop_on_signal,
     trace::{Watch, follow},
     use_color, width,
@@ -28,7 +29,7 @@ use crate::{
     pipeline::Asked,
     prober::Prober,
     replay::{options::PlayerOptions, player::Player},
-    select::Selector,
+    select::{Peer, Selector},
     sink::Sink,
 };
 
@@ -42,11 +43,36 @@ pub(super) fn run(args: &DiagnoseArgs) -> anyhow::Result<u8> {
             "--port is for TCP and UDP: --protocol icmp has none\nhint: --port 80 alone means TCP"
         );
     }
-    if args.read.is_empty() {
-        live(args)
-    } else {
-        replay(args)
+    if !args.read.is_empty() {
+        return replay(args);
     }
+    refuse_unsendable(args)?;
+    check_support().map_err(|error| anyhow!("{error}; {OF_RECORDING}"))?;
+    live(args)
+}
+
+/// What takes no privileges.
+const OF_RECORDING: &str =
+    "a recording can be diagnosed without: podtrace diagnose -r FILE SRC DST";
+
+/// Refuses to send where nothing can be sent to.
+fn refuse_unsendable(args: &DiagnoseArgs) -> anyhow::Result<()> {
+    if !args.probe {
+        return Ok(());
+    }
+    let (peer, text) = (&args.destination.peer, &args.destination.text);
+    let Peer::Address(range) = peer else {
+        return Ok(());
+    };
+    if let Some(IpAddr::V6(address)) = range.single()
+        && address.is_unicast_link_local()
+    {
+        bail!(
+            "{text} is a link-local address, which does not tell the interface to send by\n\
+             hint: give another address of it, or its name: podtrace diagnose --probe web db"
+        );
+    }
+    Ok(())
 }
 
 fn live(args: &DiagnoseArgs) -> anyhow::Result<u8> {
@@ -98,10 +124,7 @@ fn live(args: &DiagnoseArgs) -> anyhow::Result<u8> {
         ..Watch::new(show, epoch_ns()?)
     };
     let code = follow((&capture, &filter), None, watch)?;
-    Ok(match code {
-        FINE => exit_code(concluded.get()),
-        code => code,
-    })
+    finish(code, concluded.take())
 }
 
 /// Looks at recordings.
@@ -126,19 +149,19 @@ fn replay(args: &DiagnoseArgs) -> anyhow::Result<u8> {
         let report = DiagnosisReport::new(diagnosis, format(args), None, sink, concluded);
         Ok(vec![Box::new(report)])
     })?;
-    Ok(match code(&played) {
-        FINE => exit_code(concluded.get()),
-        code => code,
-    })
+    finish(code(&played), concluded.take())
 }
 
-/// None if the trace ended before it began.
-fn exit_code(concluded: Option<Conclusion>) -> u8 {
-    match concluded {
-        Some(Conclusion::Delivered) => FINE,
-        Some(Conclusion::Lost | Conclusion::Refused) => PROBLEMS,
-        Some(Conclusion::Unknown) | None => UNKNOWN,
-    }
+/// The exit code. `concluded`: none if the trace ended before it began.
+fn finish(code: u8, concluded: Option<Result<Conclusion, String>>) -> anyhow::Result<u8> {
+    Ok(
+        match (code, concluded.transpose().map_err(anyhow::Error::msg)?) {
+            (FINE, Some(Conclusion::Delivered)) => FINE,
+            (FINE, Some(Conclusion::Lost | Conclusion::Refused)) => PROBLEMS,
+            (FINE, Some(Conclusion::Unknown) | None) => UNKNOWN,
+            (code, _) => code,
+        },
+    )
 }
 
 fn selector(args: &DiagnoseArgs) -> Option<Selector> {

@@ -42,6 +42,7 @@ fn replay(args: &FlowsArgs) -> anyhow::Result<u8> {
         ..PlayerOptions::default()
     };
     let mut player = Player::new(&player_options, false, stop_on_signal()?)?;
+    player.shows_numbers = false;
     player.show_progress = leaves_terminal().then(progress_alone);
     let sink = Box::new(Sink::stdout()?);
     let played = player.run(|_| Ok(vec![table(args, options, sink)]))?;

@@ -15,7 +15,7 @@ use super::{
 use crate::{
     cli::{ReplayArgs, TraceArgs, ViewArgs, moment},
     clock::epoch_ns,
-    replay::player::Player,
+    replay::{options::Moment, player::Player},
     tui::{Limits, Options, Screen, Words},
 };
 
@@ -54,34 +54,43 @@ pub(super) fn replay(args: &ReplayArgs) -> anyhow::Result<u8> {
              write it to a file first: podtrace replay --tui FILE"
         );
     }
-    let options = options(
-        "replay",
-        &args.view,
-        0,
-        Limits::REPLAY,
-        &args.input.vxlan_port,
-    )?;
-    let mut screen = Screen::new(options)?;
-    let stop = stop_on_signal()?;
-    let player_options = player_options(&args.input)?;
-    let mut player = Player::new(&player_options, args.follow, stop.clone())?;
-    player.speed = args.speed;
-    player.shows_bytes = true;
-    let (before, on_screen) = (progress_alone(), screen.progress());
-    player.show_progress = Some(Box::new(move |line| {
-        before(line.clone());
-        on_screen(line);
-    }));
-    let played = player.run(|_| {
-        let quit = stop.clone();
-        let quit = Box::new(move || {
-            quit.set();
-        });
-        let opened = screen.open(stop, quit);
-        Ok(vec![opened.context("failed to open the screen")?])
+    let ports = &args.input.vxlan_port;
+    let options = options("replay", &args.view, 0, Limits::REPLAY, ports)?;
+    let mut screen = Screen::new(Options {
+        // What is read is no other part of the recording with these.
+        rereads: args.speed.is_none() && args.input.first.is_none() && args.input.last.is_none(),
+        ..options
     })?;
-    print_out(&screen.wait()?)?;
-    Ok(exit_code(args, &played))
+    let stop = stop_on_signal()?;
+    let mut player_options = player_options(&args.input)?;
+    let mut is_open = false;
+    loop {
+        let mut player = Player::new(&player_options, args.follow, stop.clone())?;
+        player.speed = args.speed;
+        player.shows_bytes = true;
+        let (before, on_screen) = (progress_alone(), screen.progress());
+        player.show_progress = Some(Box::new(move |line| {
+            before(line.clone());
+            on_screen(line);
+        }));
+        let played = player.run(|_| {
+            if std::mem::replace(&mut is_open, true) {
+                return Ok(vec![screen.feeder()]);
+            }
+            let quit = stop.clone();
+            let quit = Box::new(move || {
+                quit.set();
+            });
+            let opened = screen.open(stop.clone(), quit);
+            Ok(vec![opened.context("failed to open the screen")?])
+        })?;
+        let next = is_open.then(|| screen.next_part()).flatten();
+        let Some(from_ns) = next else {
+            print_out(&screen.wait()?)?;
+            return Ok(exit_code(args, &played));
+        };
+        player_options.since = Some(Moment::Utc(from_ns));
+    }
 }
 
 fn options(
@@ -101,6 +110,7 @@ fn options(
         },
         limits,
         vxlan_ports: vxlan_ports(ports).map(|_| ports.to_vec())?,
+        rereads: false,
         moment,
     })
 }

@@ -295,10 +295,14 @@ impl Ready {
         let file = File::options()
             .append(true)
             .open(format!("/proc/self/fd/{fd}"));
-        let file = file.with_context(|| {
-            format!("--ready-fd {fd}: podtrace was started without such a file descriptor")
-        })?;
-        Ok(Some(Self(file)))
+        match file {
+            Ok(file) => Ok(Some(Self(file))),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => bail!(
+                "--ready-fd {fd}: podtrace was started without such a file descriptor\n\
+                 hint: the shell opens one: podtrace trace --ready-fd {fd} {fd}>ready"
+            ),
+            Err(error) => Err(error).context(format!("--ready-fd {fd}: cannot be written to")),
+        }
     }
 
     fn tell(&mut self) {

@@ -1,17 +1,21 @@
 //! The conclusion: what decides it, and the sentence that says it.
+mod evidence;
+mod explained;
 mod silence;
+mod unsent;
 
 use super::{
     ANSWER_NS, Diagnosis, Mode, Way,
     half::{Class, Group, Half},
     report::{Conclusion, EXPECTED, HalfReport, LAST, Report, ReportedEnd, Rung},
     road::road,
-    words::{after, share, translated},
+    words::{after, share},
 };
 use crate::{
+    findings::Finding,
     model::probes::{Ask, Probes},
     path::{Outcome, Path, ends::node_at},
-    rules::Cause,
+    rules::{Candidate, Cause, candidate::RuleObject},
     verdict::{Confidence, Verdict, verdict},
     world::{World, locate::Located},
 };
@@ -29,6 +33,8 @@ pub(super) struct Decision<'a> {
     path: Option<&'a Path>,
     verdict: Option<Verdict>,
     advice: Option<String>,
+    /// What the packets tell together, if that explains it.
+    found: Option<&'a Finding>,
 }
 
 impl<'a> Decision<'a> {
@@ -40,6 +46,7 @@ impl<'a> Decision<'a> {
             path: None,
             verdict: None,
             advice: None,
+            found: None,
         }
     }
 
@@ -64,7 +71,10 @@ impl Diagnosis {
     #[must_use]
     pub fn conclude(&self, lost: u64, world: &World) -> Report {
         let ends = self.ends(world);
+        let duplicate = self.duplicate(&ends, world);
+        let without_ipv4 = self.without_ipv4(&ends);
         let decision = self.decide(lost, &ends, world);
+        let decision = self.explained(decision, duplicate.as_ref());
         let [source, destination] = ends;
         let request = self.half_report(&self.request, Way::Request, &decision, world);
         let reply = self.half_report(&self.reply, Way::Reply, &decision, world);
@@ -73,8 +83,14 @@ impl Diagnosis {
             _ => &request.road,
         };
         let marked = |mark| road.iter().find(|stop| stop.mark == mark).cloned();
-        let evidence = self.evidence(&decision, lost);
-        let verdict = decision.verdict;
+        let mut evidence = self.evidence(&decision, duplicate.as_ref(), lost);
+        evidence.extend(without_ipv4);
+        let (found, verdict) = (decision.found, decision.verdict);
+        let verdict = verdict.filter(|_| found.is_none());
+        let cause = verdict.as_ref().map(|verdict| verdict.cause.name());
+        let what = verdict.as_ref().map(|verdict| verdict.cause.to_string());
+        let confidence = verdict.as_ref().map(|verdict| verdict.confidence);
+        let confidence = confidence.or(found.map(|found| found.confidence));
         Report {
             conclusion: decision.conclusion,
             verdict: decision.sentence,
@@ -83,14 +99,19 @@ impl Diagnosis {
             protocol: self.protocol(),
             port: self.pair.port,
             direction: decision.way.map(Way::as_str),
-            cause: verdict.as_ref().map(|verdict| verdict.cause.name()),
-            what: verdict.as_ref().map(|verdict| verdict.cause.to_string()),
-            confidence: verdict.as_ref().map(|verdict| verdict.confidence.as_str()),
+            cause: cause.or(found.map(|found| found.kind.as_str())),
+            what: what.or(found.map(|found| found.sentence.clone())),
+            confidence: confidence.map(Confidence::as_str),
+            rules: verdict.as_ref().and_then(|verdict| {
+                let candidates = verdict.cause.candidates().iter();
+                RuleObject::all(candidates.filter_map(Candidate::rule))
+            }),
             last_hop: marked(LAST),
             expected_next: marked(EXPECTED),
             advice: decision
                 .advice
-                .or_else(|| verdict.and_then(|verdict| verdict.advice)),
+                .or_else(|| verdict.and_then(|verdict| verdict.advice))
+                .or_else(|| found.and_then(|found| found.advice.clone())),
             evidence,
             request,
             reply,
@@ -107,6 +128,9 @@ impl Diagnosis {
     fn decide(&self, lost: u64, ends: &[Option<Located>; 2], world: &World) -> Decision<'_> {
         if self.request.all() + self.reply.all() == 0 {
             return self.nothing(ends, world);
+        }
+        if let Some(astray) = self.astray(ends, world) {
+            return astray;
         }
         let [source, destination] = ends;
         if let Some(group) = self.died(Way::Request) {
@@ -311,64 +335,9 @@ impl Diagnosis {
             bytes: *bytes,
             answered: self.answered.contains(bytes),
         };
-        // What was not sent in the end was not tried.
-        ladder
-            .filter(|_| !self.probed.is_empty())
-            .map(rung)
-            .collect()
-    }
-
-    /// What the conclusion is based on, one sentence each.
-    fn evidence(&self, decision: &Decision<'_>, lost: u64) -> Vec<String> {
-        let mut all = Vec::new();
-        all.extend(
-            self.probed
-                .iter()
-                .map(|probed| format!("sent by podtrace: {probed}")),
-        );
-        let about = decision.path.or_else(|| self.request.any());
-        all.extend(about.and_then(translated));
-        if let Some(verdict) = &decision.verdict {
-            // An answer that refuses is the cause itself, as a rule.
-            let cause = verdict.cause.to_string();
-            let others = verdict
-                .evidence
-                .iter()
-                .filter(|sentence| **sentence != cause);
-            all.extend(others.cloned());
-        }
-        all.extend(self.others(decision));
-        if lost > 0 {
-            all.push(format!("podtrace has lost {lost} events"));
-        }
-        all.extend(self.notes.iter().cloned());
-        all
-    }
-
-    /// Other ways in which packets died.
-    fn others(&self, decision: &Decision<'_>) -> Vec<String> {
-        let ways = [Way::Request, Way::Reply].into_iter();
-        let groups = ways.flat_map(|way| {
-            let groups = self.half(way).groups.iter();
-            groups.map(move |group| (way, group))
-        });
-        let is_shown = |group: &Group| {
-            let shown = decision.path.map(|path| path.id);
-            shown == Some(group.path.id) || group.class == Class::Unheard
-        };
-        let others = groups.filter(|(_, group)| !is_shown(group));
-        let say = |(way, group): (Way, &Group)| {
-            let verdict = group.verdict.as_ref();
-            let after = after(verdict.and_then(|verdict| verdict.last_hop.as_ref()));
-            let cause = verdict.map(|verdict| format!(": {}", verdict.cause));
-            let (count, class) = (group.count, group.class.as_str());
-            format!(
-                "of the other packets, {count} {way} {class}{after}{}",
-                cause.unwrap_or_default(),
-                way = way.as_str(),
-            )
-        };
-        others.map(say).collect()
+        // What was not sent in the end, or passed no tap, was not tried.
+        let is_tried = self.large.iter().any(|half| half.all() > 0);
+        ladder.filter(|_| is_tried).map(rung).collect()
     }
 }
 

@@ -4,11 +4,14 @@ use crate::{
     model::{
         facts::NodeFacts,
         origin::Origin,
-        probes::Ask,
+        probes::{Ask, ErrorKind, ProbeError},
         snapshot::{Holder, NamespaceInfo, Snapshot},
     },
     packet::{IcmpError, Network, TCP_SYN},
-    path::refusal::{Reason, Refusal},
+    path::{
+        Outcome,
+        refusal::{Reason, Refusal},
+    },
     rules::fixture::{healthy, ip, netns_of_pod},
     update::Update,
     verdict::tests::roads::{Road, answer, road, world as world_of},
@@ -256,7 +259,7 @@ pub(crate) fn reports() -> Vec<(&'static str, Report)> {
 }
 
 /// What podtrace would send.
-fn probes(world: &World, diagnosis: &Diagnosis) -> Probes {
+pub(super) fn probes(world: &World, diagnosis: &Diagnosis) -> Probes {
     match diagnosis.plan(ECHO_ID, false, world).unwrap() {
         Plan::Send(probes, _) => *probes,
         Plan::Wait => unreachable!(),
@@ -286,7 +289,7 @@ fn ladder() -> Report {
     for (id, bytes) in [(24, 1480), (25, 1500)] {
         diagnosis.add(&rung(bytes, echo(id, false, &road(1))), &world);
     }
-    diagnosis.probed(vec![probed("large ping", 5, 3, None)]);
+    diagnosis.probed(sent(probed("large ping", 5, 3, None)));
     diagnosis.conclude(0, &world)
 }
 
@@ -300,15 +303,33 @@ fn unsent() -> Report {
     let mut diagnosis = Diagnosis::new(pair(None), Mode::Probed);
     let probes = probes(&world, &diagnosis);
     diagnosis.probe(probes);
-    diagnosis.probed(vec![probed("ping", 3, 0, Some("Network is unreachable"))]);
+    let error = (ErrorKind::NoWay, "Network is unreachable");
+    diagnosis.probed(sent(probed("ping", 3, 0, Some(error))));
     diagnosis.conclude(0, &world)
 }
 
-fn probed(what: &'static str, tried: u32, answered: u32, error: Option<&str>) -> Probed {
+/// What came of packets of one kind.
+pub(super) fn sent(probed: Probed) -> Outcomes {
+    Outcomes {
+        probed: vec![probed],
+        listener: None,
+    }
+}
+
+pub(super) fn probed(
+    what: &'static str,
+    tried: u32,
+    answered: u32,
+    error: Option<(ErrorKind, &str)>,
+) -> Probed {
+    let error = error.map(|(kind, words)| ProbeError {
+        kind,
+        words: words.to_owned(),
+    });
     Probed {
         what,
         tried,
         answered,
-        error: error.map(Into::into),
+        error,
     }
 }

@@ -3,7 +3,10 @@ use std::net::IpAddr;
 
 use super::{Diagnosis, Pair};
 use crate::{
-    model::probes::{Ask, Probes},
+    model::{
+        facts::Device,
+        probes::{Ask, Probes},
+    },
     packet::{IPPROTO_TCP, IPPROTO_UDP, Protocol},
     world::{
         World,
@@ -20,19 +23,36 @@ pub enum Plan {
     Wait,
 }
 
+/// Why nothing is sent, in words.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Unsent {
+    /// The question is to be put in another way.
+    Misasked(String),
+    /// It cannot be sent from here.
+    NotHere(String),
+}
+
 impl Diagnosis {
     /// What is to be sent. `echo_id`: for echo requests, not in use; `waits`: whether the tables of
     /// the nodes may still come.
     ///
     /// # Errors
-    /// Why nothing can be sent, in words.
-    pub fn plan(&self, echo_id: u16, waits: bool, world: &World) -> Result<Plan, String> {
+    /// Why nothing can be sent.
+    pub fn plan(&self, echo_id: u16, waits: bool, world: &World) -> Result<Plan, Unsent> {
         let [source, destination] = self.ends(world);
+        let unknown = |text| Unsent::NotHere(unknown(text));
         let source = source.ok_or_else(|| unknown(&self.pair.source.text))?;
         let destination = destination.ok_or_else(|| unknown(&self.pair.destination.text))?;
-        let netns = source.netns.ok_or_else(|| elsewhere(&source))?;
-        let (from, to) = addresses(&source, &destination)?;
-        let ask = ask(&self.pair, &destination)?;
+        let ask = ask(&self.pair, &destination).map_err(Unsent::Misasked)?;
+        let netns = source.netns;
+        let netns = netns.ok_or_else(|| Unsent::NotHere(elsewhere(&source)))?;
+        let (from, to) = addresses(&source, &destination).map_err(Unsent::NotHere)?;
+        if is_broadcast(netns, to, world) {
+            let (text, name) = (&self.pair.destination.text, &source.name);
+            return Err(Unsent::Misasked(format!(
+                "{text} is a broadcast address of {name}, not one host's: give that of a host"
+            )));
+        }
         let is_service = destination.kind == Kind::Service;
         let mtu = mtu(netns, from, world);
         if mtu.is_none() && waits && !is_service {
@@ -46,6 +66,7 @@ impl Diagnosis {
             ask,
             echo_id,
             ladder: mtu.map(Probes::ladder).unwrap_or_default(),
+            server: destination.netns,
         };
         let name = match *source.name == *from.to_string() {
             true => from.to_string(),
@@ -71,6 +92,13 @@ fn elsewhere(source: &Located) -> String {
 
 /// Addresses of one family, IPv4 first.
 fn addresses(source: &Located, destination: &Located) -> Result<(IpAddr, IpAddr), String> {
+    let mut ends = [source, destination].into_iter();
+    if let Some(bare) = ends.find(|end| end.addresses.is_empty()) {
+        let name = &bare.name;
+        return Err(format!(
+            "nothing is sent: no interface of {name} has an address"
+        ));
+    }
     let of = |end: &Located, is_ipv4: bool| {
         let mut addresses = end.addresses.iter().copied();
         addresses.find(|address| address.is_ipv4() == is_ipv4)
@@ -96,8 +124,15 @@ fn ask(pair: &Pair, destination: &Located) -> Result<Ask, String> {
     let needed = |number: u8| {
         let port = pair.port.or_else(|| known(number));
         port.ok_or_else(|| {
-            let name = protocol.as_str();
-            format!("nothing is sent: --protocol {name} takes a port, as --port 80")
+            let (name, example) = match protocol {
+                Protocol::Udp => ("udp", "--protocol udp --port 53"),
+                _ => ("tcp", "--port 80"),
+            };
+            let text = &pair.destination.text;
+            format!(
+                "--protocol {name} with --probe takes the port of {text}, too (--port)\n\
+                 hint: {example}; without --protocol and --port, it sends pings"
+            )
         })
     };
     match protocol {
@@ -107,12 +142,30 @@ fn ask(pair: &Pair, destination: &Located) -> Result<Ask, String> {
     }
 }
 
+/// Whether a namespace sends to an address as to all hosts of a subnet: the last of its addresses,
+/// where there are more than two.
+pub(super) fn is_broadcast(netns: u64, to: IpAddr, world: &World) -> bool {
+    let IpAddr::V4(to) = to else {
+        return false;
+    };
+    let mut own = devices(netns, world).flat_map(|device| &device.addresses);
+    own.any(|own| {
+        let hosts = u32::MAX.checked_shr(own.len.into()).unwrap_or(0);
+        own.len < 31 && own.covers(to.into()) && to.to_bits() & hosts == hosts
+    })
+}
+
+/// The interfaces of a namespace.
+fn devices(netns: u64, world: &World) -> impl Iterator<Item = &Device> {
+    let spaces = world.facts.values().flat_map(|facts| &facts.spaces);
+    spaces
+        .filter(move |space| space.netns == netns)
+        .flat_map(|space| &space.devices)
+}
+
 /// The MTU of the interface with an address.
 fn mtu(netns: u64, address: IpAddr, world: &World) -> Option<u32> {
-    let spaces = world.facts.values().flat_map(|facts| &facts.spaces);
-    let mut devices = spaces
-        .filter(|space| space.netns == netns)
-        .flat_map(|space| &space.devices);
+    let mut devices = devices(netns, world);
     let device = devices.find(|device| device.addresses.iter().any(|own| own.address == address));
     device.map(|device| device.mtu)
 }

@@ -5,6 +5,7 @@ use serde::Serialize;
 
 use crate::{
     field::{object, texts},
+    rules::candidate::RuleObject,
     verdict::Tap,
 };
 
@@ -42,7 +43,8 @@ object! {
         /// the direction that packets died in, or of whose end nothing is known: `request` or
         /// `reply`
         direction: Option<&'static str>,
-        /// the cause, as in [verdicts](#verdict)
+        /// the cause, as in [verdicts](#verdict), or what packets tell together, as in
+        /// [findings](#finding)
         cause: Option<&'static str>,
         /// the cause in words
         what: Option<String>,
@@ -52,6 +54,8 @@ object! {
         last_hop: Option<Stop>,
         /// the tap that should have seen it next
         expected_next: Option<Stop>,
+        /// the rules of firewalls that could be the cause
+        rules: Option<Vec<RuleObject>>,
         /// a command or words to check or mend it, or to know more
         advice: Option<String>,
         /// what it is based on, one sentence each

@@ -40,6 +40,7 @@ fn taps(path: &Path, world: &World) -> Vec<Tap> {
                 node: Arc::clone(&point.node_name),
                 pod: world.pod_of(point),
                 interface: Arc::clone(&point.name),
+                path: None,
             },
             direction: hop.direction,
         })

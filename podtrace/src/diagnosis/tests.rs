@@ -1,7 +1,10 @@
+mod unseen;
+
 use super::{fixture::*, *};
 use crate::{
     identity::kubernetes::{ClusterPod, ClusterUpdate},
-    model::facts::Qdisc,
+    model::{facts::Qdisc, origin::Origin},
+    path::Outcome,
     rules::fixture::{healthy, ip},
     update::Update,
     verdict::tests::roads::{answer, road},
@@ -117,11 +120,27 @@ fn plan_is_made_of_what_is_known() {
     assert_eq!(name, "default/pod11 (10.244.1.2)");
     assert_eq!((probes.netns, probes.to), (11, ip("10.244.2.2")));
     assert_eq!(probes.ladder, [1280, 1420, 1450]);
-    let words = plan(pair(Some(Protocol::Udp)), true).unwrap_err();
+    let Err(Unsent::Misasked(words)) = plan(pair(Some(Protocol::Udp)), true) else {
+        panic!();
+    };
     assert_eq!(
         words,
-        "nothing is sent: --protocol udp takes a port, as --port 80"
+        "--protocol udp with --probe takes the port of pod21, too (--port)\nhint: --protocol udp \
+         --port 53; without --protocol and --port, it sends pings"
     );
+    let to = |address: &str| Pair {
+        destination: AskedEnd {
+            peer: address.parse().unwrap(),
+            text: address.to_owned(),
+        },
+        ..pair(None)
+    };
+    for (address, is_sent) in [("10.244.1.255", false), ("10.244.2.255", true)] {
+        let planned = plan(to(address), true);
+        assert_eq!(planned.is_ok(), is_sent, "{planned:?}");
+        let words = format!("{planned:?}");
+        assert_eq!(words.contains("broadcast address"), !is_sent, "{words}");
+    }
     let nobody = AskedEnd {
         peer: Peer::Named("nobody".parse().unwrap()),
         text: "nobody".into(),
@@ -131,8 +150,9 @@ fn plan_is_made_of_what_is_known() {
         source: nobody,
         ..pair()
     };
-    let words = plan(from_nobody, true).unwrap_err();
-    assert_eq!(words, "nothing is sent: it is not known where nobody is");
+    let nowhere = plan(from_nobody, true).unwrap_err();
+    let words = "nothing is sent: it is not known where nobody is";
+    assert_eq!(nowhere, Unsent::NotHere(words.into()));
     // Without the tables of the nodes it is waited for them, but not for ever.
     let bare = fixture::world(Vec::new());
     let plan = |waits| Diagnosis::new(pair(), Mode::Probed).plan(7, waits, &bare);
@@ -170,7 +190,7 @@ fn what_no_tap_has_seen_is_told_by_the_kernel() {
 #[test]
 fn source_on_another_node_is_told_with_its_node() {
     let mut world = world(healthy());
-    let origin = crate::model::origin::Origin {
+    let origin = Origin {
         session: 0,
         nodes: 0..2,
     };
@@ -200,7 +220,9 @@ fn source_on_another_node_is_told_with_its_node() {
         ..pair(None)
     };
     let diagnosis = Diagnosis::new(pair, Mode::Probed);
-    let words = diagnosis.plan(7, false, &world).unwrap_err();
+    let Err(Unsent::NotHere(words)) = diagnosis.plan(7, false, &world) else {
+        panic!();
+    };
     let report = diagnosis.conclude(0, &world);
     assert_eq!(report.conclusion, Conclusion::Unknown);
     for words in [words, report.advice.unwrap()] {

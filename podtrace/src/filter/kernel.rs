@@ -9,7 +9,7 @@ use std::ops::Range;
 
 use podtrace_ebpf::config::FILTER_SLOTS;
 
-use super::{Begin, Beyond, Block, Expression, Filter, Scope, words};
+use super::{Begin, Beyond, Block, Expression, Filter, Protocols, Scope, words};
 
 /// Protocols that no outer header of a tunnel has.
 const INNERMOST: [&str; 5] = ["icmp", "icmp6", "igmp", "sctp", "tcp"];
@@ -19,19 +19,30 @@ const OUTER: &str = "udp";
 /// options.
 const EXTENSIONS: [u8; 5] = [0, 43, 44, 51, 60];
 /// What always passes.
-const ALWAYS: &str = "icmp or icmp6";
+const ALWAYS: [&str; 2] = ["icmp", "icmp6"];
 
 impl Filter {
     /// What a packet must match by its innermost network header; none if that decides nothing.
     #[must_use]
     pub fn for_kernel(&self) -> Option<Block> {
+        block(&self.needs()?.join(" or "))
+    }
+
+    /// The same for who reads the protocol itself: of which of these the innermost packet must be.
+    #[must_use]
+    pub fn protocols(&self) -> Option<Protocols> {
+        let needed = self.needs()?;
+        Protocols::named(needed.into_iter().chain(ALWAYS))
+    }
+
+    /// The names of the protocols of which the innermost packet must be one.
+    fn needs(&self) -> Option<Vec<&str>> {
         let text = self.expression.text();
         let protocols = Needs {
             text,
             scope: self.scope,
         };
-        let needed = protocols.of(&words(text))?;
-        block(&needed.join(" or "))
+        protocols.of(&words(text))
     }
 }
 
@@ -47,7 +58,8 @@ pub fn of_protocols(names: &[&str]) -> Option<Block> {
 }
 
 fn block(needed: &str) -> Option<Block> {
-    let relaxed = Expression::compile(&format!("{needed} or {ALWAYS}")).ok()?;
+    let always = ALWAYS.join(" or ");
+    let relaxed = Expression::compile(&format!("{needed} or {always}")).ok()?;
     let block = relaxed.translate(Begin::Ip, Beyond::Unknown).ok()??;
     (block.code.len() <= FILTER_SLOTS).then_some(block)
 }

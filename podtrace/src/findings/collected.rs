@@ -100,6 +100,7 @@ impl Finding {
             self.first_ns = other.first_ns;
             self.sentence = other.sentence;
             self.evidence = other.evidence;
+            self.rules = other.rules;
             self.client = other.client;
             self.confidence = other.confidence;
         }

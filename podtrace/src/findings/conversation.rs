@@ -208,6 +208,7 @@ impl Conversation {
             packets: side.packets(),
             first_ns: side.first_ns,
             last_ns: side.last_ns,
+            rules: Vec::new(),
             rests_on_absence: false,
             waits_for: None,
         }

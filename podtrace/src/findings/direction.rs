@@ -82,6 +82,7 @@ fn died(talk: &Conversation, kind: Kind, of: Of) -> Finding {
     Finding {
         evidence,
         confidence: lost.map_or(Confidence::Likely, |lost| lost.confidence()),
+        rules: lost.map(|lost| lost.rules()).unwrap_or_default(),
         advice: lost.and_then(|lost| lost.advice()),
         packets: side.count(Fate::Lost),
         waits_for: lost.and_then(|lost| lost.neighbour()),
@@ -142,6 +143,7 @@ pub(super) fn lossy(talk: &Conversation, of: Of) -> Option<Finding> {
     Some(Finding {
         evidence,
         confidence: one.confidence(),
+        rules: one.rules(),
         advice: one.advice(),
         packets: lost,
         waits_for: one.neighbour(),

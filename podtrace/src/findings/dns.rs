@@ -111,6 +111,7 @@ impl Judge<'_> {
         Some(Finding {
             evidence,
             confidence: lost.map_or(Confidence::Likely, Lost::confidence),
+            rules: lost.map(Lost::rules).unwrap_or_default(),
             advice: lost.and_then(Lost::advice),
             packets: query.times,
             first_ns: query.first_ns,
@@ -134,6 +135,7 @@ fn race(talk: &Conversation, query: &Query, lost: &Lost, confidence: Confidence)
     Finding {
         evidence,
         confidence,
+        rules: lost.rules(),
         advice: Some(
             "options single-request-reopen or use-vc in the pod's dnsConfig, or NodeLocal \
              DNSCache; conntrack -S counts insert_failed"

@@ -146,6 +146,7 @@ fn lost(talk: &Conversation) -> Finding {
     Finding {
         evidence,
         confidence: lost.map_or(Confidence::Likely, |lost| lost.confidence()),
+        rules: lost.map(|lost| lost.rules()).unwrap_or_default(),
         advice: lost.and_then(|lost| lost.advice()),
         packets: talk.opening.syns,
         waits_for: lost.and_then(|lost| lost.neighbour()),

@@ -3,7 +3,7 @@ use std::{net::IpAddr, sync::Arc};
 
 use crate::{
     path::{Outcome, Path},
-    rules::Cause,
+    rules::{Candidate, Cause, candidate::RuleCandidate},
     verdict::{Confidence, Verdict, judge, with_view},
     world::World,
 };
@@ -97,8 +97,20 @@ impl Lost {
             _ => "",
         };
         evidence.push(format!("cause: {}{confidence}", self.verdict.cause));
+        evidence.extend(self.could_be());
         evidence.extend(self.verdict.evidence.iter().cloned());
         evidence
+    }
+
+    /// What could be the cause, where its words do not say it.
+    pub(super) fn could_be(&self) -> impl Iterator<Item = String> {
+        self.verdict.cause.could_be()
+    }
+
+    /// The rules of firewalls that could be the cause.
+    pub(super) fn rules(&self) -> Vec<RuleCandidate> {
+        let candidates = self.verdict.cause.candidates().iter();
+        candidates.filter_map(Candidate::rule).cloned().collect()
     }
 
     /// What to do about it.

@@ -59,6 +59,11 @@ pub(super) fn black_hole(talk: &Conversation, of: Of) -> Option<Finding> {
         ),
         None => "no message was seen that tells the sender (ICMP fragmentation needed)".into(),
     });
+    // Of the message, a firewall's rule is why the sender is not told.
+    if let Some(one) = told_in_vain {
+        evidence.extend(one.could_be());
+    }
+    let rules = long.or(told_in_vain).map(|lost| lost.rules());
     let advice = long.and_then(|long| long.advice());
     let advice = advice.or_else(|| told_in_vain.and_then(|one| one.advice()));
     Some(Finding {
@@ -67,6 +72,7 @@ pub(super) fn black_hole(talk: &Conversation, of: Of) -> Option<Finding> {
             true => Confidence::Sure,
             false => Confidence::Likely,
         },
+        rules: rules.unwrap_or_default(),
         advice: advice.or_else(|| Some(format!("tracepath {}", to.address))),
         packets: lost,
         ..talk.finding(Kind::PmtuBlackHole, of, sentence)

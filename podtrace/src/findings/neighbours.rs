@@ -189,6 +189,7 @@ impl Asked {
             packets: self.unanswered,
             first_ns: self.first_ns,
             last_ns: self.last_ns,
+            rules: Vec::new(),
             rests_on_absence: false,
             waits_for: None,
         }

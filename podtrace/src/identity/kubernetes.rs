@@ -31,11 +31,18 @@ pub enum Resource {
     Nodes,
     /// All Services of the cluster.
     Services,
+    /// The pods behind all Services of the cluster.
+    EndpointSlices,
 }
 
 impl Resource {
     /// All resources.
-    pub const ALL: [Self; 3] = [Self::Pods, Self::Nodes, Self::Services];
+    pub const ALL: [Self; 4] = [
+        Self::Pods,
+        Self::Nodes,
+        Self::Services,
+        Self::EndpointSlices,
+    ];
 }
 
 impl fmt::Display for Resource {
@@ -44,6 +51,7 @@ impl fmt::Display for Resource {
             Self::Pods => "pods",
             Self::Nodes => "nodes",
             Self::Services => "Services",
+            Self::EndpointSlices => "EndpointSlices",
         })
     }
 }
@@ -150,6 +158,15 @@ pub enum ClusterUpdate {
     /// A Service was deleted.
     ServiceDeleted {
         /// UID of the Service object.
+        uid: String,
+    },
+    /// Pods are behind a Service, or others are: the addresses and ports are theirs, the name is
+    /// the Service's, and the UID that of the EndpointSlice.
+    Endpoints(ClusterService),
+    /// An EndpointSlice was deleted.
+    #[serde(rename = "endpoints_gone")]
+    EndpointsDeleted {
+        /// UID of the object.
         uid: String,
     },
     /// The list is complete: objects not reported since `Restart` were deleted.

@@ -20,7 +20,7 @@ const QUEUE: usize = 1024;
 pub(super) const FULL: &str =
     "more pods, nodes and Services than podtrace keeps: some addresses stay unnamed";
 
-/// Watches pods, nodes and Services: returns those that exist at the start, if that does not take long,
+/// Watches pods, nodes, Services and what is behind them: returns those that exist at the start, if that does not take long,
 /// and passes on later changes.
 pub(super) async fn connect(
     config: Option<ClusterConfig>,
@@ -78,6 +78,7 @@ fn notice(update: &ClusterUpdate) -> Option<String> {
     // Others are named by the node itself where it has them.
     let named = |resource: &Resource| match resource {
         Resource::Services => resource.to_string(),
+        Resource::EndpointSlices => "endpoints of Services".to_owned(),
         Resource::Pods | Resource::Nodes => format!("{resource} elsewhere"),
     };
     match update {

@@ -1,5 +1,5 @@
 //! The start of a session.
-use std::{sync::Arc, thread};
+use std::{fs, sync::Arc, thread};
 
 use anyhow::Context as _;
 use aya_log::EbpfLogger;
@@ -58,7 +58,7 @@ impl Tracer {
         let probe_options = ProbeOptions {
             snaplen: options.snaplen,
             ring_bytes: options.ring_bytes,
-            max_interfaces: INTERFACES_MIN,
+            max_interfaces: max_interfaces(expected_interfaces(&nodes, &options)),
             headers_only: options.headers_only,
             filter: options.kernel_filter(),
             drops: options.drops,
@@ -77,7 +77,7 @@ impl Tracer {
         let (awaited, waiting) = Awaited::new(selector, options.waits, &nodes, &scan, &first)?;
         let mut loaded = loading.await.context("failed to load the programs")??;
         let max_interfaces = max_interfaces(scan.targets.len());
-        if max_interfaces > INTERFACES_MIN {
+        if max_interfaces > probe_options.max_interfaces {
             loaded = Probe::load(&ProbeOptions {
                 max_interfaces,
                 ..probe_options
@@ -236,6 +236,19 @@ impl LookUp for Mounted {
         let is_host = parse_path(path).is_empty();
         self.0.as_ref().filter(|_| is_host)?.members(path)
     }
+}
+
+/// About how many interfaces will be tapped, known at once: for want of room the programs are
+/// loaded again. To each of a node's interfaces, which are mostly veths, come the other end and the
+/// loopback interface there.
+fn expected_interfaces(nodes: &[Node], options: &TraceOptions) -> usize {
+    if !options.interfaces.is_empty() {
+        return 0;
+    }
+    let listed = || fs::read_to_string("/proc/thread-self/net/dev");
+    let of_node = |node: &Node| node.netns.run(listed).ok()?.ok();
+    let lines = nodes.iter().filter_map(of_node);
+    3 * lines.map(|lines| lines.lines().count()).sum::<usize>()
 }
 
 /// Lower bound of the room for interfaces.

@@ -3,7 +3,10 @@ use std::fmt::{self, Display};
 
 use serde::{Deserialize, Serialize};
 
-use super::ruleset::{Family, Ruleset, safe};
+use super::{
+    hook::HookPoint,
+    ruleset::{Family, Ruleset, safe},
+};
 use crate::{
     packet::{DecodeOptions, Framing, Packet},
     text::{hexadecimal, sanitize::sanitize},
@@ -26,6 +29,9 @@ pub struct KernelDrop {
     /// The kernel's function that dropped it, if symbols can be read.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub function: Option<String>,
+    /// The hook at which a firewall dropped it, if the calls that led there could be read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hook: Option<HookPoint>,
     /// Id of the namespace of its device; 0 if it has no device.
     pub netns: u64,
     /// Index of its device in that namespace; 0 if it has none. It may be the next one on its
@@ -181,17 +187,27 @@ impl KernelDrop {
     /// Whether the packet had passed the network when it was dropped: by TCP, such as a segment
     /// that came twice, or by a socket, which may have had a copy of it, as raw sockets of all
     /// ICMP messages, or have closed before a program took it.
+    ///
+    /// That the packet has a socket tells nothing: IP looks for it before the firewall is asked.
     #[must_use]
     pub fn is_by_transport(&self) -> bool {
         let Some(reason) = self.telling_reason() else {
             return !self.is_by_network();
         };
-        if reason == "QUEUE_PURGE" {
-            return !self.is_by_network();
+        let function = self.function.as_deref().unwrap_or_default();
+        match reason {
+            "QUEUE_PURGE" => !self.is_by_network(),
+            // Raw sockets have copies, each of which the policy may refuse.
+            "XFRM_POLICY" => function.starts_with("raw"),
+            "NO_SOCKET" | "PROTO_MEM" | "PACKET_SOCK_ERROR" => true,
+            // What a socket's keys, its minimal TTL or the checksum refuse is for no socket.
+            "TCP_CSUM" | "TCP_MINTTL" | "TCP_AUTH_HDR" => false,
+            _ => {
+                let begins_with = |begin: &&str| reason.starts_with(*begin);
+                !["TCP_MD5", "TCP_AO"].iter().any(begins_with)
+                    && ["SOCKET_", "TCP_"].iter().any(begins_with)
+            }
         }
-        let begins_with = |begin: &&str| reason.starts_with(*begin);
-        matches!(reason, "NO_SOCKET" | "PROTO_MEM" | "XFRM_POLICY")
-            || ["SOCKET_", "TCP_"].iter().any(begins_with)
     }
 
     /// Whether a firewall dropped it.
@@ -240,6 +256,14 @@ mod tests {
             ("NOT_SPECIFIED", Some("inet_sock_destruct"), true),
             ("NOT_SPECIFIED", Some("ip_error"), false),
             ("NETFILTER_DROP", Some("nf_hook_slow"), false),
+            ("NETFILTER_DROP", None, false),
+            ("IP_RPFILTER", Some("ip_rcv_finish_core"), false),
+            ("XFRM_POLICY", Some("tcp_v4_rcv"), false),
+            ("XFRM_POLICY", Some("raw_rcv"), true),
+            ("PACKET_SOCK_ERROR", Some("packet_rcv"), true),
+            ("TCP_CSUM", Some("tcp_v4_rcv"), false),
+            ("TCP_MD5NOTFOUND", Some("tcp_v4_rcv"), false),
+            ("TCP_OLD_DATA", Some("tcp_data_queue"), true),
         ] {
             let drop = KernelDrop {
                 reason: Some(reason.into()),

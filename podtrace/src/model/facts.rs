@@ -37,6 +37,9 @@ pub struct Space {
     pub netns: u64,
     /// Whether it is a pod's, not the node's own.
     pub in_pod: bool,
+    /// A path that opens it on its node, of characters that no shell reads in another way.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
     /// Its interfaces.
     pub devices: Vec<Device>,
     /// Its policy rules, in order of their priority; empty if they could not be read.
@@ -167,6 +170,12 @@ pub struct Settings {
     pub rp_filter: Option<u8>,
     /// `net.ipv4.conf.all.arp_ignore`
     pub arp_ignore: Option<u8>,
+    /// `net.ipv4.icmp_echo_ignore_all`
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ipv4_echo_ignored: Option<bool>,
+    /// `net.ipv6.icmp.echo_ignore_all`
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ipv6_echo_ignored: Option<bool>,
     /// `net.bridge.bridge-nf-call-iptables`
     pub bridge_calls_iptables: Option<bool>,
     /// `net.netfilter.nf_conntrack_count`
@@ -256,6 +265,7 @@ impl NodeFacts {
     pub fn make_safe(&mut self) {
         self.name = sanitize(&self.name);
         for space in &mut self.spaces {
+            space.path = space.path.take().filter(|path| is_plain(path));
             for device in &mut space.devices {
                 device.name = sanitize(&device.name);
                 for qdisc in &mut device.qdiscs {
@@ -271,6 +281,13 @@ impl NodeFacts {
             }
         }
     }
+}
+
+/// Whether a shell takes a path as it is.
+#[must_use]
+pub fn is_plain(path: &str) -> bool {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._-".contains(&byte);
+    path.bytes().all(is_plain)
 }
 
 /// Cuts a list to what is left; whether it was longer.
@@ -309,6 +326,27 @@ mod tests {
         facts.spaces.push(space(1));
         facts.bound();
         assert!(facts.is_cut && facts.spaces[2].devices.is_empty());
+    }
+
+    #[test]
+    fn paths_are_kept_only_where_a_shell_takes_them_as_they_are() {
+        for (path, is_kept) in [
+            ("/run/netns/cni-0a1b", true),
+            ("/proc/12/ns/net", true),
+            ("/run/netns/a;reboot", false),
+            ("/run/netns/a b", false),
+            ("/run/netns/$(x)", false),
+        ] {
+            let mut facts = NodeFacts {
+                spaces: vec![Space {
+                    path: Some(path.into()),
+                    ..Space::default()
+                }],
+                ..NodeFacts::default()
+            };
+            facts.make_safe();
+            assert_eq!(facts.spaces[0].path.is_some(), is_kept, "{path}");
+        }
     }
 
     #[test]

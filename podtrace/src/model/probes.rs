@@ -1,6 +1,7 @@
 //! Packets that are sent to find out whether a way is open, and what came of them.
 use std::{
     fmt::{self, Display},
+    io,
     net::IpAddr,
 };
 
@@ -30,6 +31,27 @@ pub struct Probes {
     pub echo_id: u16,
     /// Lengths of the echo requests with DF, their IP headers included.
     pub ladder: Vec<u32>,
+    /// Id of the network namespace that is to answer, if it is of a traced node.
+    pub server: Option<u64>,
+}
+
+/// What came of packets.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Outcomes {
+    /// What came of those of each kind.
+    pub probed: Vec<Probed>,
+    /// The socket that connections were asked of, if there is one, and it could be seen.
+    pub listener: Option<Listener>,
+}
+
+/// A listening socket of TCP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Listener {
+    /// How many connections wait to be accepted.
+    pub waiting: u32,
+    /// How many were not taken meanwhile, of all listening sockets of its namespace, as their queues
+    /// were full (`ListenOverflows` of `TcpExt`).
+    pub overflows: u64,
 }
 
 /// The question that is sent.
@@ -110,8 +132,65 @@ pub struct Probed {
     pub tried: u32,
     /// How many were answered.
     pub answered: u32,
-    /// The last error of the system, in words.
-    pub error: Option<String>,
+    /// The last error of the system.
+    pub error: Option<ProbeError>,
+}
+
+/// What the system says of packets that are to be sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProbeError {
+    /// What it means.
+    pub kind: ErrorKind,
+    /// The same in the system's words.
+    pub words: String,
+}
+
+/// What an error means for the way of the packets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ErrorKind {
+    /// No route leads there, or no packet of that length.
+    NoWay,
+    /// A firewall of the sender's own forbids it.
+    Forbidden,
+    /// Somebody refuses what was sent.
+    Refused,
+    /// The kernel does not send to this address: it is no host's, or a route refuses it.
+    Invalid,
+    /// No socket could be had.
+    Untried,
+    /// Any other.
+    Other,
+}
+
+impl ErrorKind {
+    /// What an error of sending or receiving means.
+    #[must_use]
+    pub fn of(error: &io::Error) -> Self {
+        match error.raw_os_error().unwrap_or_default() {
+            libc::ENETUNREACH
+            | libc::EHOSTUNREACH
+            | libc::ENETDOWN
+            | libc::EHOSTDOWN
+            | libc::EMSGSIZE => Self::NoWay,
+            // What netfilter says where it drops (NF_DROP_GETERR in linux/netfilter.h).
+            libc::EPERM => Self::Forbidden,
+            libc::ECONNREFUSED | libc::ECONNRESET | libc::ENOPROTOOPT | libc::EPROTO => {
+                Self::Refused
+            }
+            // Of a blackhole; of broadcast, or prohibited.
+            libc::EINVAL | libc::EACCES | libc::EADDRNOTAVAIL | libc::EAFNOSUPPORT => Self::Invalid,
+            _ => Self::Other,
+        }
+    }
+}
+
+impl Probed {
+    /// Whether an answer refuses.
+    #[must_use]
+    pub fn is_refused(&self) -> bool {
+        let error = self.error.as_ref();
+        error.is_some_and(|error| error.kind == ErrorKind::Refused)
+    }
 }
 
 /// `0 of 3 pings answered: Network is unreachable`
@@ -126,7 +205,7 @@ impl Display for Probed {
         let all = counted((*tried).into(), what);
         write!(f, "{answered} of {all} answered")?;
         match error {
-            Some(error) => write!(f, ": {error}"),
+            Some(error) => write!(f, ": {}", error.words),
             None => Ok(()),
         }
     }
@@ -144,6 +223,7 @@ mod tests {
             ask,
             echo_id: 7,
             ladder,
+            server: None,
         };
         for (probes, words) in [
             (
@@ -165,12 +245,30 @@ mod tests {
             what: "ping",
             tried: 3,
             answered: 0,
-            error: Some("Network is unreachable".into()),
+            error: Some(ProbeError {
+                kind: ErrorKind::NoWay,
+                words: "Network is unreachable".into(),
+            }),
         };
         assert_eq!(
             probed.to_string(),
             "0 of 3 pings answered: Network is unreachable"
         );
+    }
+
+    #[test]
+    fn errors_of_sending_are_told_apart() {
+        for (number, kind) in [
+            (libc::ENETUNREACH, ErrorKind::NoWay),
+            (libc::EPERM, ErrorKind::Forbidden),
+            (libc::ECONNREFUSED, ErrorKind::Refused),
+            (libc::EINVAL, ErrorKind::Invalid),
+            (libc::EACCES, ErrorKind::Invalid),
+            (libc::ENOBUFS, ErrorKind::Other),
+        ] {
+            let error = io::Error::from_raw_os_error(number);
+            assert_eq!(ErrorKind::of(&error), kind, "{error}");
+        }
     }
 
     #[test]

@@ -2,7 +2,10 @@
 //! were at one time.
 use serde::{Deserialize, Serialize};
 
-use super::subnet::AddressPrefix;
+use super::{
+    hook::{Hook, HookPoint, Layer},
+    subnet::AddressPrefix,
+};
 use crate::text::sanitize::sanitize;
 
 /// Upper bound of the rules kept of one namespace.
@@ -46,25 +49,6 @@ pub enum Family {
     Netdev,
 }
 
-/// Where in the kernel a chain is called.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Hook {
-    /// What comes in, before it is routed.
-    #[default]
-    Prerouting,
-    /// What is for the namespace itself.
-    Input,
-    /// What is forwarded.
-    Forward,
-    /// What the namespace sends itself.
-    Output,
-    /// What leaves, once it is routed.
-    Postrouting,
-    /// Another one.
-    Other,
-}
-
 /// A chain.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -78,6 +62,10 @@ pub struct Chain {
     /// Where the kernel calls it; none of a chain that rules jump to.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub base: Option<Base>,
+    /// The interfaces whose packets it gets, of the hooks ingress and egress; a `*` at the end stands
+    /// for any rest.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub devices: Vec<String>,
     /// Its rules, in order, without those that decide nothing.
     pub rules: Vec<Rule>,
 }
@@ -110,6 +98,9 @@ pub struct Rule {
     /// Whether it depends on more than its conditions say: marks, sets, connections.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub is_conditional: bool,
+    /// The names of sets and maps that it asks, as far as their elements are not known.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub sets: Vec<String>,
     /// What it does.
     pub action: Action,
 }
@@ -183,30 +174,25 @@ impl Family {
         }
     }
 
-    /// Whether its tables see a packet of IPv4, or of IPv6.
+    /// Whether its tables see an IP packet there.
     #[must_use]
-    pub fn sees(self, is_ipv4: bool) -> bool {
-        match self {
-            Self::Ip => is_ipv4,
-            Self::Ip6 => !is_ipv4,
-            Self::Inet => true,
-            Self::Arp | Self::Bridge | Self::Netdev => false,
+    pub fn sees(self, layer: Layer, is_ipv4: bool) -> bool {
+        match (layer, self) {
+            (Layer::Ip, Self::Ip) => is_ipv4,
+            (Layer::Ip, Self::Ip6) => !is_ipv4,
+            (Layer::Ip | Layer::Device, Self::Inet) => true,
+            (Layer::Bridge, Self::Bridge) | (Layer::Device, Self::Netdev) => true,
+            _ => false,
         }
     }
 }
 
-impl Hook {
-    /// Its name in `nft`.
+impl Chain {
+    /// Whether the kernel calls it at a hook about an IP packet.
     #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Prerouting => "prerouting",
-            Self::Input => "input",
-            Self::Forward => "forward",
-            Self::Output => "output",
-            Self::Postrouting => "postrouting",
-            Self::Other => "other",
-        }
+    pub fn is_called(&self, at: HookPoint, is_ipv4: bool) -> bool {
+        let is_here = self.base.is_some_and(|base| base.hook == at.hook);
+        is_here && self.family.sees(at.layer, is_ipv4)
     }
 }
 
@@ -239,8 +225,10 @@ impl Ruleset {
         for chain in &mut self.chains {
             clean(&mut chain.table);
             clean(&mut chain.name);
+            chain.devices.iter_mut().for_each(clean);
             for rule in &mut chain.rules {
                 clean(&mut rule.text);
+                rule.sets.iter_mut().for_each(clean);
                 if let Action::Jump(name) | Action::Goto(name) = &mut rule.action {
                     clean(name);
                 }

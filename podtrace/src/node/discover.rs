@@ -8,6 +8,7 @@
 mod networks;
 mod role;
 mod spaces;
+mod view;
 
 use std::{
     cmp::Reverse,
@@ -22,7 +23,8 @@ use thiserror::Error;
 
 use self::{
     role::{is_usual, node_role},
-    spaces::{Known, Spaces, View},
+    spaces::{Known, Spaces},
+    view::View,
 };
 use super::{
     links::{Link, LinkKind, LinksError},

@@ -30,6 +30,8 @@ fn of_namespace() -> Settings {
         ipv6_forward: switch("ipv6/conf/all/forwarding"),
         rp_filter: number("ipv4/conf/all/rp_filter"),
         arp_ignore: number("ipv4/conf/all/arp_ignore"),
+        ipv4_echo_ignored: switch("ipv4/icmp_echo_ignore_all"),
+        ipv6_echo_ignored: switch("ipv6/icmp/echo_ignore_all"),
         bridge_calls_iptables: switch("bridge/bridge-nf-call-iptables"),
         conntrack_count: number("netfilter/nf_conntrack_count"),
         conntrack_max: number("netfilter/nf_conntrack_max"),

@@ -198,6 +198,8 @@ object! {
         uid: Option<String>,
         /// inode of its network namespace, as in `net:[4026532281]`
         netns: Option<u64>,
+        /// a path that opens it on the node
+        netns_path: Option<String>,
         /// its addresses as the runtime has them, else as its interfaces do
         addresses: Vec<IpAddr>,
         /// its interfaces, but for loopback; none for a hostNetwork pod

@@ -10,7 +10,7 @@ pub(crate) use picture::PictureOptions;
 use super::notices::with_losses;
 use crate::{
     diagnosis::{Conclusion, Diagnosis},
-    findings::{Findings, Kind},
+    findings::Findings,
     model::{drop::KernelDrop, loss::LostSpan, origin::Origin},
     packet::Packet,
     path::{Path, summary::Summary},
@@ -29,6 +29,10 @@ pub(crate) enum ReportFormat {
     Json,
 }
 
+/// Gets the conclusion, or why the question is to be put in another way; none if the trace ended
+/// before it began.
+pub(crate) type Concluded = Rc<Cell<Option<Result<Conclusion, String>>>>;
+
 /// Collects the packets of two ends, and writes the report.
 pub(crate) struct DiagnosisReport {
     diagnosis: Diagnosis,
@@ -38,8 +42,7 @@ pub(crate) struct DiagnosisReport {
     /// What is done while it is live.
     live: Option<Live>,
     sink: Box<dyn TextSink>,
-    /// Gets the conclusion.
-    concluded: Rc<Cell<Option<Conclusion>>>,
+    concluded: Concluded,
     failure: Failure,
 }
 
@@ -50,7 +53,7 @@ impl DiagnosisReport {
         format: ReportFormat,
         live: Option<Live>,
         sink: Box<dyn TextSink>,
-        concluded: Rc<Cell<Option<Conclusion>>>,
+        concluded: Concluded,
     ) -> Self {
         Self {
             diagnosis,
@@ -86,7 +89,8 @@ impl Consumer for DiagnosisReport {
     }
 
     fn on_path(&mut self, path: &Path, world: &World) {
-        if self.diagnosis.add(path, world) {
+        let is_of_neighbour = path.packet.question().is_some() || path.packet.answers().is_some();
+        if self.diagnosis.add(path, world) || is_of_neighbour {
             self.findings.add(path, world);
         }
     }
@@ -113,15 +117,15 @@ impl Consumer for DiagnosisReport {
     }
 
     fn on_end(&mut self, summary: &Summary, world: &World) -> Vec<String> {
-        let found = self.findings.found(summary.unseen, world);
-        for finding in found.findings {
-            if !is_verdict(finding.kind) {
-                self.diagnosis.note(finding.sentence);
-            }
+        if let Some(words) = self.live.as_mut().and_then(Live::misasked) {
+            self.concluded.set(Some(Err(words)));
+            return Vec::new();
         }
+        let found = self.findings.found(summary.unseen, world);
+        self.diagnosis.find(found.findings, world);
         let lost = summary.total().missing();
         let report = self.diagnosis.conclude(lost, world);
-        self.concluded.set(Some(report.conclusion));
+        self.concluded.set(Some(Ok(report.conclusion)));
         let text = match self.format {
             ReportFormat::Picture(options) => Ok(picture::picture(&report, options)),
             ReportFormat::Json => serde_json::to_string_pretty(&report)
@@ -144,14 +148,6 @@ impl Consumer for DiagnosisReport {
     fn close(&mut self) -> io::Result<()> {
         self.failure.after(self.sink.close())
     }
-}
-
-/// Whether the verdict says so itself.
-fn is_verdict(kind: Kind) -> bool {
-    matches!(
-        kind,
-        Kind::RequestLost | Kind::ReplyLost | Kind::Refused | Kind::OneWay | Kind::Lossy
-    )
 }
 
 #[cfg(test)]

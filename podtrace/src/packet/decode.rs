@@ -216,7 +216,7 @@ impl Packet {
 
 impl DecodeOptions {
     #[expect(clippy::manual_contains, reason = "a call, made for many ports")]
-    fn is_vxlan(&self, port: u16) -> bool {
+    pub(super) fn is_vxlan(&self, port: u16) -> bool {
         self.vxlan_ports.iter().any(|known| *known == port)
     }
 }

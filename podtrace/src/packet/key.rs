@@ -22,6 +22,7 @@ impl PartialEq for PacketKey {
 
 /// Hashes word by word: for one slice of bytes the hasher runs a loop, which takes longer.
 impl Hash for PacketKey {
+    #[inline(always)]
     fn hash<H: Hasher>(&self, state: &mut H) {
         for word in self.0 {
             state.write_u64(word);
@@ -96,6 +97,13 @@ pub struct EchoFlow {
     pub id: u16,
     /// Sequence number.
     pub sequence: u16,
+}
+
+/// The tag of a UDP datagram with an identification, by the length from its IP header on.
+#[must_use]
+#[inline]
+pub(crate) fn tag_of(id: u32, length: u32) -> u32 {
+    id ^ length.rotate_left(16)
 }
 
 impl PacketKey {
@@ -173,13 +181,19 @@ impl PacketKey {
             // The sequence number, which a reset tells too.
             return (transport >> 32) as u32;
         }
-        let (id, length) = (self.0[IDENTITY] as u32, self.0[LENGTH] as u32);
+        let (id, length) = (self.id(), self.0[LENGTH] as u32);
         // That of an echo. Its identifier may be translated.
         let number = match self.protocol() {
             IPPROTO_UDP => 0,
             _ => transport as u32 & 0xffff,
         };
-        id ^ length.rotate_left(16) ^ number
+        tag_of(id, length) ^ number
+    }
+
+    /// The identification in the IP header; 0 if it has none.
+    #[inline]
+    pub(crate) fn id(&self) -> u32 {
+        self.0[IDENTITY] as u32
     }
 
     /// Whether the packet asks for a TCP connection.

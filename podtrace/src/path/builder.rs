@@ -9,6 +9,7 @@ mod ending;
 mod fragments;
 mod join;
 mod late;
+mod merged;
 mod missing;
 mod open;
 mod parts;
@@ -17,7 +18,9 @@ mod questions;
 mod recent;
 mod refused;
 mod returned;
+mod spare;
 mod transition;
+mod untold;
 
 use std::{hash::BuildHasher as _, vec::Drain};
 
@@ -28,6 +31,8 @@ use podtrace_ebpf::record::Direction;
 pub(crate) use join::{ENDED_BYTES, ENDED_FLOW, ENDED_MAX, TRANSLATION_BYTES, TRANSLATIONS_MAX};
 #[cfg(test)]
 pub(crate) use refused::KNOWN_BYTES;
+#[cfg(test)]
+pub(crate) use spare::BYTES as SPARE_BYTES;
 
 use super::{Outcome, Path, losses::Losses, rtt::Requests, views::Views};
 use crate::{
@@ -42,7 +47,9 @@ use parts::Bytes;
 use questions::Answers;
 use refused::Refusals;
 use returned::Returns;
+use spare::Spare;
 use transition::{Transition, transition};
+use untold::Floods;
 
 /// How long hops may follow the arrival of a packet, in nanoseconds: a bridge sends the
 /// copies of a broadcast, and the kernel looks for the receiving sockets, at once.
@@ -80,6 +87,8 @@ pub struct Builder {
     answers: Answers,
     fragments: Fragments,
     drops: Drops,
+    spare: Spare,
+    floods: Floods,
     #[expect(clippy::vec_box, reason = "a path is not moved while it waits")]
     finished: Vec<Box<Path>>,
 }
@@ -107,6 +116,8 @@ impl Builder {
             answers: Answers::default(),
             fragments: Fragments::default(),
             drops: Drops::default(),
+            spare: Spare::default(),
+            floods: Floods::default(),
             finished: Vec::new(),
         }
     }
@@ -146,7 +157,7 @@ impl Builder {
                 return self.come_again(slot, event, world);
             }
             Some(Joined::Translated(slot)) => {
-                self.translate(slot, &seen, key, world);
+                self.translate(slot, &seen, seen.key, world);
                 slot
             }
             Some(Joined::Undecided) => {

@@ -2,6 +2,7 @@
 use super::{Outcome, Path};
 use crate::{
     model::{drop::KernelDrop, tap_point::TapPoint},
+    packet::Ends,
     world::World,
 };
 
@@ -12,6 +13,8 @@ pub struct Dropped {
     pub by: KernelDrop,
     /// How many hops the packet had by then.
     pub hops: usize,
+    /// Its ends, if they were translated since its last hop.
+    pub translated: Option<Ends>,
 }
 
 impl Dropped {

@@ -39,3 +39,23 @@ pub fn service_of<'a>(
         .map(service(false))
         .or_else(|| answers().map(service(true)))
 }
+
+/// The Service that a packet is for or answers, by the pod behind it and its port, where nothing on
+/// its path was translated: its ends may have been before it was sent, as by Cilium at connect(),
+/// or on a node that is not traced.
+#[must_use]
+pub fn service_behind<'a>(path: &Path, world: &'a World) -> Option<Service<'a>> {
+    if !path.translations.is_empty() {
+        return None;
+    }
+    let (first, ends) = (path.hops.first()?, path.packet.ends()?);
+    let protocol = path.packet.ip_protocol()?;
+    let behind = |(address, port): (_, Option<u16>)| {
+        world
+            .identities
+            .service_behind(protocol, address, port?, first.ts_ns)
+    };
+    let service = |answers| move |port| Service { port, answers };
+    let asked = behind(ends.to()).map(service(false));
+    asked.or_else(|| behind(ends.from()).map(service(true)))
+}

@@ -9,6 +9,7 @@ use std::{collections::VecDeque, sync::Arc};
 
 use crate::{map::Map, model::event::Event, path::Path, select::Selector, world::World};
 use undecided::Undecided;
+pub(super) use undecided::{Counted, Decided};
 
 /// Upper bound of the selected packets that a later report may correct.
 const SELECTED_MAX: usize = 65_536;
@@ -94,10 +95,14 @@ impl Chosen {
         })
     }
 
-    /// The next event that need not wait any longer: the event, its packet, and whether it is
-    /// shown. `now_ns`: the newest time known.
+    /// Keeps the events that wait, and not only their counts.
+    pub(super) fn keep_events(&mut self) {
+        self.undecided.keeps_events = true;
+    }
+
+    /// The next event that need not wait any longer. `now_ns`: the newest time known.
     #[inline]
-    pub(super) fn next(&mut self, now_ns: u64) -> Option<(Box<Event>, u64, bool)> {
+    pub(super) fn next(&mut self, now_ns: u64) -> Option<Decided> {
         self.undecided.next(now_ns)
     }
 

@@ -3,15 +3,11 @@ use podtrace_ebpf::record::Direction;
 
 use super::{
     Pipeline,
-    chosen::Fate,
+    chosen::{Counted, Fate},
     consumer::Events,
     name_gate::{Gated, event_waits},
 };
-use crate::{
-    model::event::Event,
-    packet::{Network, Transport},
-    path::reorder::Reorder,
-};
+use crate::{model::event::Event, path::reorder::Reorder};
 
 impl Pipeline {
     /// Joins the next events to paths; `count` says how many are ready.
@@ -79,7 +75,7 @@ impl Pipeline {
 
     /// Hands a shown event to the consumers.
     fn hand_on(&mut self, event: &Event, packet: u64) {
-        self.count_shown(event);
+        self.count_shown(Counted::of(event));
         self.consumers
             .event(Events::All, event, packet, &self.world);
         if self.consumers.take_shown() {
@@ -98,13 +94,16 @@ impl Pipeline {
         if std::mem::replace(&mut self.hands_on, true) {
             return;
         }
-        while let Some((event, packet, is_shown)) = self.chosen.next(now_ns) {
-            let tap = (event.interface, event.direction);
-            if is_shown {
-                self.taps.entry(tap).or_default().emitted += 1;
-                self.hand_on(&event, packet);
-            } else {
+        while let Some(next) = self.chosen.next(now_ns) {
+            let tap = next.counted.tap;
+            if !next.is_shown {
                 self.refuse(tap);
+                continue;
+            }
+            self.taps.entry(tap).or_default().emitted += 1;
+            match &next.event {
+                Some(event) => self.hand_on(event, next.packet),
+                None => self.count_shown(next.counted),
             }
         }
         self.hands_on = false;
@@ -116,10 +115,8 @@ impl Pipeline {
         *self.refused.entry(tap).or_default() += 1;
     }
 
-    fn count_shown(&mut self, event: &Event) {
-        let is_unreadable = matches!(event.packet.network, Network::Unreadable)
-            || matches!(event.packet.transport, Transport::Unreadable);
-        self.summary.unreadable += u64::from(is_unreadable);
+    fn count_shown(&mut self, event: Counted) {
+        self.summary.unreadable += u64::from(event.is_unreadable);
         let (first_ns, last_ns) = self.span_ns.unwrap_or((event.ts_ns, event.ts_ns));
         self.span_ns = Some((first_ns.min(event.ts_ns), last_ns.max(event.ts_ns)));
     }

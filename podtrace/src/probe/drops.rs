@@ -19,7 +19,10 @@ use super::{
     error::not_loaded,
     parts::{program, take},
 };
-use crate::model::drop::{DROP_BYTES, KernelDrop};
+use crate::model::{
+    drop::{DROP_BYTES, KernelDrop},
+    hook::HookPoint,
+};
 use symbols::Symbols;
 
 /// The tracepoint, and its type in the kernel's BTF.
@@ -130,10 +133,11 @@ impl Drops {
                 continue;
             }
             let bytes = dropped.data;
-            return Some(KernelDrop {
+            let drop = KernelDrop {
                 ts_ns: dropped.ts_ns,
                 reason,
                 function: function.map(str::to_owned),
+                hook: None,
                 netns: dropped.netns,
                 ifindex: dropped.ifindex,
                 came_by: dropped.came_by,
@@ -142,7 +146,12 @@ impl Drops {
                 rule: None,
                 tracked: None,
                 bytes: bytes[..bytes.len().min(DROP_BYTES)].to_vec(),
-            });
+            };
+            let hook = match drop.is_by_firewall() {
+                true => hook(&self.symbols, &dropped.callers),
+                false => None,
+            };
+            return Some(KernelDrop { hook, ..drop });
         }
     }
 
@@ -171,6 +180,13 @@ impl Drops {
         }
         Ok(all)
     }
+}
+
+/// The hook at which a firewall was asked, by the calls that led there.
+fn hook(symbols: &Symbols, callers: &[u64]) -> Option<HookPoint> {
+    let callers = callers.iter().take_while(|caller| **caller != 0);
+    // A call may be the last instruction of its function.
+    HookPoint::among(callers.filter_map(|caller| symbols.name(caller - 1)))
 }
 
 /// The name of a reason, or its number where the kernel's list lacks it: modules have reasons

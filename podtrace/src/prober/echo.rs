@@ -36,8 +36,11 @@ pub(super) fn ladder(to: IpAddr, id: u16, lengths: &[u32]) -> Option<Probed> {
 fn exchange(what: &'static str, to: IpAddr, id: u16, payloads: &[usize]) -> Probed {
     let mut count = Count::new(what, payloads.len());
     match open(to) {
-        Ok(socket) => ask(&socket, to, id, payloads, &mut count),
-        Err(error) => count.error(&error),
+        Ok(socket) => match socket.connect(&SocketAddr::new(to, 0).into()) {
+            Ok(()) => ask(&socket, to, id, payloads, &mut count),
+            Err(error) => count.error(&error),
+        },
+        Err(error) => count.untried(&error),
     }
     count.0
 }
@@ -49,7 +52,6 @@ fn open(to: IpAddr) -> io::Result<Socket> {
     };
     let socket = Socket::new(domain, Type::RAW, Some(protocol))?;
     set_dont_fragment(&socket, to)?;
-    socket.connect(&SocketAddr::new(to, 0).into())?;
     socket.set_write_timeout(Some(ANSWER))?;
     Ok(socket)
 }

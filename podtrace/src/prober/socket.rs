@@ -44,21 +44,30 @@ pub(super) fn connects(to: SocketAddr) -> Probed {
 /// Sends datagrams until one is answered.
 pub(super) fn datagrams(to: SocketAddr) -> Probed {
     let mut count = Count::new(Ask::Datagram(to.port()).what(), 0);
-    if let Err(error) = ask(to, &mut count) {
-        count.error(&error);
+    count.0.tried = 1;
+    match open(to) {
+        Ok(socket) => {
+            if let Err(error) = ask(&socket, to, &mut count) {
+                count.error(&error);
+            }
+        }
+        Err(error) => count.untried(&error),
     }
     count.0
 }
 
-fn ask(to: SocketAddr, count: &mut Count) -> io::Result<()> {
+fn open(to: SocketAddr) -> io::Result<UdpSocket> {
     let any: SocketAddr = match to {
         SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
         SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
     };
-    count.0.tried = 1;
     let socket = UdpSocket::bind(any)?;
-    socket.connect(to)?;
     socket.set_read_timeout(Some(DATAGRAM))?;
+    Ok(socket)
+}
+
+fn ask(socket: &UdpSocket, to: SocketAddr, count: &mut Count) -> io::Result<()> {
+    socket.connect(to)?;
     let mut answer = [0; 512];
     for number in 1..=TRIED {
         count.0.tried = u32::try_from(number).unwrap_or(u32::MAX);

@@ -11,7 +11,11 @@ fn connections_are_counted_as_answered_also_when_refused() {
     drop(listener);
     let probed = connects(open);
     assert_eq!(probed.answered, 3);
-    assert_eq!(probed.error.as_deref(), Some("Connection refused"));
+    let error = probed.error.unwrap();
+    assert_eq!(
+        (error.kind, &*error.words),
+        (ErrorKind::Refused, "Connection refused")
+    );
 }
 
 #[test]
@@ -23,6 +27,7 @@ fn namespace_that_is_gone_is_said() {
         ask: Ask::Echo,
         echo_id: 1,
         ladder: Vec::new(),
+        server: None,
     };
     prober.send(probes);
     let result = prober.results.recv().unwrap();

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use crate::{
     field::{TimeNs, object},
     findings::{Finding, Party},
+    rules::candidate::RuleObject,
 };
 
 object! {
@@ -26,6 +27,8 @@ object! {
         server: PartyObject<'a>,
         /// what it is based on: counts, hops, causes
         evidence: &'a [String],
+        /// the rules of firewalls that could be the cause
+        rules: Option<Vec<RuleObject>>,
         /// a command or words to check or mend it
         advice: Option<&'a str>,
         /// how many conversations show it
@@ -63,6 +66,7 @@ impl<'a> FindingObject<'a> {
             client: PartyObject::new(&finding.client),
             server: PartyObject::new(&finding.server),
             evidence: &finding.evidence,
+            rules: RuleObject::all(finding.rules.iter()),
             advice: finding.advice.as_deref(),
             conversations: finding.conversations,
             packets: finding.packets,

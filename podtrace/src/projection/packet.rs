@@ -17,6 +17,7 @@ use crate::{
         ends::{End, Who, ends, refuser, sending},
         flood::Copies,
         refusal::{Reason, Refusal},
+        service::service_behind,
     },
     world::World,
 };
@@ -94,6 +95,9 @@ object! {
         lost_with_first: Option<bool>,
         /// the packet with some of the same bytes that was under way when it was sent
         copy_of: Option<u64>,
+        /// the Service that it is for or answers, `namespace/name`, by the pod behind it where nothing
+        /// on its path was translated
+        behind_service: Option<Arc<str>>,
         /// the number under which its path was shown before, and is corrected: it was slow, or
         /// it was refused later
         late_of: Option<u64>,
@@ -254,6 +258,7 @@ impl<'a> PathObject<'a> {
             fragment_of: path.fragment_of.map(|of| of.packet),
             lost_with_first: lost_with_first(path),
             copy_of: path.copy_of,
+            behind_service: service_behind(path, world).map(|of| of.port.service().into()),
             late_of: path.late_of.map(|before| before.id),
             also_seen_by: (copies.count() > 0).then(|| copies.count()),
             rounds: path.circle.map(|circle| circle.times),

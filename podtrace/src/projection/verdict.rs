@@ -4,7 +4,7 @@ use std::sync::Arc;
 use crate::{
     field::object,
     path::Path,
-    rules::Cause,
+    rules::{Candidate, candidate::RuleObject},
     verdict::{Tap, verdict},
     world::World,
 };
@@ -16,8 +16,8 @@ object! {
         /// `refused_by_route`, `route_astray`, `reverse_path`, `forwarding_off`, `neighbour_missing`,
         /// `neighbour_failed`, `wrong_mac`, `no_forwarding_entry`, `wrong_vtep`, `vni_differs`,
         /// `port_differs`, `port_blocked`, `ports_isolated`, `hairpin_off`, `duplicate_address`,
-        /// `no_owner`, `refused`, `no_listener`, `loop`, `kernel_drop`, `firewall_rule` or
-        /// `unknown`
+        /// `no_owner`, `address_missing`, `echo_ignored`, `accept_queue_full`, `server_silent`,
+        /// `refused`, `no_listener`, `loop`, `kernel_drop`, `firewall_rule` or `unknown`
         cause: &'static str,
         /// the cause in words
         what: String,
@@ -30,6 +30,8 @@ object! {
         /// of an unknown cause: what podtrace does not see, and could be it; of a drop by a firewall:
         /// the rules that could have done it
         candidates: Option<Vec<String>>,
+        /// those of them that are rules
+        rules: Option<Vec<RuleObject>>,
         /// what it is based on beside those tables
         evidence: Option<Vec<String>>,
         /// a command or words to check or mend it
@@ -56,17 +58,15 @@ impl VerdictObject {
     pub(crate) fn of(path: &Path, world: &World) -> Option<Box<Self>> {
         let verdict = verdict(path, world)?;
         let some = |list: Vec<String>| (!list.is_empty()).then_some(list);
+        let candidates = verdict.cause.candidates();
         Some(Box::new(Self {
             cause: verdict.cause.name(),
             what: verdict.cause.to_string(),
             confidence: verdict.confidence.as_str(),
             last_hop: verdict.last_hop.map(Into::into),
             expected_next: verdict.expected_next.map(Into::into),
-            candidates: match verdict.cause {
-                Cause::Unknown { candidates, .. } => some(candidates),
-                Cause::Kernel { rules, .. } => some(rules),
-                _ => None,
-            },
+            candidates: some(candidates.iter().map(ToString::to_string).collect()),
+            rules: RuleObject::all(candidates.iter().filter_map(Candidate::rule)),
             evidence: some(verdict.evidence),
             advice: verdict.advice,
         }))

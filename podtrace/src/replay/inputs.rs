@@ -290,6 +290,7 @@ pub(super) fn reader_options(
         keep_captured,
         vxlan_ports: args.vxlan_ports,
         filter: args.asked.filter.clone(),
+        passes_over: false,
         name: None,
         stop: stop.clone(),
     }

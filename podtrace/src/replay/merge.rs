@@ -7,7 +7,10 @@ use crate::{
     model::{event::Event, loss::Missing},
     path::losses::LEAD_NS,
     pipeline::{OTHERS, Pipeline},
-    session::{input::InputError, reader::Item},
+    session::{
+        input::InputError,
+        reader::{Item, PassedOver},
+    },
     update::Update,
 };
 use stream::Place;
@@ -182,7 +185,7 @@ impl Merge {
         if stream.chain.take_gap() {
             stream.gap_ns.get_or_insert(before_ns);
         }
-        let has_time = matches!(item, Item::Event | Item::Tick(_));
+        let has_time = item.has_time();
         if has_time && let Some(from_ns) = stream.gap_ns.take() {
             let from_ns = if stream.has_started { from_ns } else { ns };
             // What is seen next may have been under way.
@@ -196,6 +199,7 @@ impl Merge {
         }
         match item {
             Item::Event => self.event(number, pipeline, select),
+            Item::PassedOver(passed_over) => self.pass_over(number, &passed_over, pipeline),
             Item::Update(origin, mut update) => {
                 if let Update::Drops { drops } = &mut update {
                     self.twice.leave_out_told(number, drops);
@@ -257,8 +261,12 @@ impl Merge {
     }
 
     fn event(&mut self, number: usize, pipeline: &mut Pipeline, select: &mut dyn Select) {
-        let missing = self.missing();
         pipeline.settle(self.settled_ns());
+        let event = self.streams[number].chain.event();
+        let Some(ts_ns) = event.map(|event| event.ts_ns) else {
+            return;
+        };
+        self.advance(number, ts_ns, pipeline);
         let stream = &mut self.streams[number];
         let Some(event) = stream.chain.event() else {
             return;
@@ -269,11 +277,6 @@ impl Merge {
             tap.seen += 1;
             tap.undecodable += 1;
             return;
-        }
-        let is_due = event.ts_ns.saturating_sub(stream.ticked_ns) >= TICK_NS;
-        if !stream.has_ticks && is_due {
-            stream.ticked_ns = event.ts_ns;
-            pipeline.advance(event.ts_ns, missing);
         }
         let is_wanted = select.wants(event, pipeline);
         // Only the first event can be: it tells where the selection ends.
@@ -299,6 +302,39 @@ impl Merge {
         stream.filtered.entry(seen.tap).or_default().filtered += 1;
         if let Taken::Between(until_ns) = taken {
             stream.watches_nothing(seen.ts_ns, until_ns, pipeline);
+        }
+    }
+
+    /// Advances the time of a stream without ticks.
+    fn advance(&mut self, number: usize, ts_ns: u64, pipeline: &mut Pipeline) {
+        let stream = &mut self.streams[number];
+        if stream.has_ticks || ts_ns.saturating_sub(stream.ticked_ns) < TICK_NS {
+            return;
+        }
+        stream.ticked_ns = ts_ns;
+        pipeline.advance(ts_ns, self.missing());
+    }
+
+    /// Counts packets that were passed over.
+    fn pass_over(&mut self, number: usize, packets: &PassedOver, pipeline: &mut Pipeline) {
+        pipeline.settle(self.settled_ns());
+        self.advance(number, packets.from_ns, pipeline);
+        self.first_ns.get_or_insert(packets.from_ns);
+        self.last_ns = self.last_ns.max(packets.until_ns);
+        let stream = &mut self.streams[number];
+        for ((interface, direction), packets) in &packets.taps {
+            match stream.numbers.point(*interface) {
+                Some(interface) => {
+                    let tap = stream.filtered.entry((interface, *direction)).or_default();
+                    tap.filtered += packets;
+                }
+                None => {
+                    let tap = (OTHERS, *direction);
+                    let tap = pipeline.taps_mut().0.entry(tap).or_default();
+                    tap.seen += packets;
+                    tap.undecodable += packets;
+                }
+            }
         }
     }
 

@@ -26,7 +26,7 @@ use crate::{
         progress::{Progress, ShowLine},
     },
     select::register::Register,
-    session::recorder::Outline,
+    session::{reader::ReaderOptions, recorder::Outline},
     signals::Stop,
     sink,
     text::{count::counted, escape::escape, sanitize::sanitize},
@@ -51,6 +51,8 @@ pub(crate) struct Player<'a> {
     pub(crate) is_recorded: bool,
     /// Whether the captured bytes are shown.
     pub(crate) shows_bytes: bool,
+    /// Whether packets are told by their numbers, which count all that is read.
+    pub(crate) shows_numbers: bool,
     /// Shows the progress, if requested.
     pub(crate) show_progress: Option<ShowLine>,
     /// Ends the replay early.
@@ -91,6 +93,7 @@ impl Player<'_> {
             vantage: None,
             is_recorded: false,
             shows_bytes: false,
+            shows_numbers: true,
             stop,
             show_progress: None,
         })
@@ -229,7 +232,10 @@ impl Player<'_> {
         prescan: Option<&Prescan>,
         keep_captured: bool,
     ) -> anyhow::Result<Vec<Stream>> {
-        let options = inputs::reader_options(inputs, self.args, keep_captured, &self.stop);
+        let options = ReaderOptions {
+            passes_over: self.may_pass_over(inputs),
+            ..inputs::reader_options(inputs, self.args, keep_captured, &self.stop)
+        };
         let numbers = inputs::numbers(inputs);
         let streams = inputs.iter().zip(numbers).enumerate();
         streams
@@ -242,6 +248,16 @@ impl Player<'_> {
                 Ok(stream.beside(input.beside().to_vec()))
             })
             .collect()
+    }
+
+    /// Whether packets that the filter cannot accept need only be counted.
+    fn may_pass_over(&self, inputs: &[Input]) -> bool {
+        let selects = self.selection.is_part() || self.args.limits_time();
+        let stands_alone = |input: &Input| input.beside().is_empty();
+        !selects
+            && !self.shows_numbers
+            && self.args.first.is_none()
+            && inputs.iter().all(stands_alone)
     }
 
     fn play(

@@ -91,7 +91,14 @@ pub(super) fn check_names(
     }
     match (register.missing(), register.hint()) {
         (Some(missing), Some(hint)) if !stop.is_set() => {
-            bail!("no {missing} in the files\nhint: {hint}")
+            let elsewhere = match register.seeks_pod() {
+                true => {
+                    "; a pod of another node is named by the recording of that node (-r once more), \
+                     or where the Kubernetes API was known; its packets are found by its address"
+                }
+                false => "",
+            };
+            bail!("no {missing} in the files\nhint: {hint}{elsewhere}")
         }
         _ => Ok(()),
     }

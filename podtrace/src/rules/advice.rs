@@ -1,5 +1,8 @@
 //! What to do about a cause: a command with true values where there is one.
-use super::{Cause, Place};
+use super::{
+    Cause, Place,
+    cause::{Owner, words::echo_sysctl},
+};
 use crate::model::tables::RouteKind;
 
 impl Cause {
@@ -24,27 +27,29 @@ impl Cause {
             Self::MtuExceeded { mtu, .. } => {
                 format!("give the sender MTU {mtu} at most, by the settings of the CNI plugin")
             }
-            Self::NoRoute { to, .. } => format!("ip route get {to}"),
+            Self::NoRoute { owner, to } => inside(owner, &format!("ip route get {to}")),
             Self::RouteAstray { to, right, .. } => {
                 format!("ip route get {to}; it should say dev {right}")
             }
             Self::RefusedByRoute {
+                owner,
                 subnet: Some(subnet),
                 kind,
-                ..
             } => {
                 let kind = match kind {
                     RouteKind::Blackhole => "blackhole",
                     RouteKind::Unreachable => "unreachable",
                     _ => "prohibit",
                 };
-                format!("ip route del {kind} {subnet}")
+                inside(owner, &format!("ip route del {kind} {subnet}"))
             }
-            Self::RefusedByRoute { .. } => "ip rule".to_owned(),
-            Self::ReversePath { at, source, .. } => format!(
-                "ip route get {source}; or sysctl -w net.ipv4.conf.{}.rp_filter=2, of all too",
-                at.interface
-            ),
+            Self::RefusedByRoute { owner, .. } => inside(owner, "ip rule"),
+            Self::ReversePath { at, source, .. } => {
+                let owner = at.owned_by();
+                let look = inside(&owner, &format!("ip route get {source}"));
+                let loosen = format!("sysctl -w net.ipv4.conf.{}.rp_filter=2", at.interface);
+                format!("{look}; or {}, of all too", inside(&owner, &loosen))
+            }
             Self::ForwardingOff {
                 at,
                 is_all,
@@ -57,7 +62,24 @@ impl Cause {
                 let entry = format!("{address} lladdr {mac} dev {interface} nud permanent");
                 ip(at, &format!("neigh replace {entry}"))
             }
-            Self::NeighbourFailed { at, address } => {
+            Self::NeighbourFailed {
+                at,
+                address,
+                owner: Some(owner),
+            } => {
+                let is_here = at.node == owner.node;
+                let look = ip(owner, &format!("link show dev {}", owner.interface));
+                let sysctl = inside(&owner.owned_by(), "sysctl net.ipv4.conf.all.arp_ignore");
+                let sysctl = match address.is_ipv4() {
+                    true => format!("; {sysctl}"),
+                    false => String::new(),
+                };
+                match is_here {
+                    true => format!("{look} (NOARP?){sysctl}"),
+                    false => format!("on {}: {look} (NOARP?){sysctl}", owner.node),
+                }
+            }
+            Self::NeighbourFailed { at, address, .. } => {
                 ip(at, &format!("neigh show {address} dev {}", at.interface))
             }
             Self::WrongMac {
@@ -110,7 +132,22 @@ impl Cause {
                 let (family, table, chain) = (rule.family.as_str(), &rule.table, &rule.chain);
                 format!("nft -a list chain {family} {table} {chain} (in {owner})")
             }
-            Self::NoListener { owner } => format!("ss -lntu in {owner}"),
+            Self::NoListener { owner } => inside(owner, "ss -lntu"),
+            Self::EchoIgnored { owner, is_ipv4 } => {
+                inside(owner, &format!("sysctl -w {}=0", echo_sysctl(*is_ipv4)))
+            }
+            Self::AcceptQueueFull { owner, port, .. } => {
+                let look = inside(owner, &format!("ss -ltn sport = :{port}"));
+                format!("{look}; the server accepts too slowly, or not at all")
+            }
+            Self::ServerSilent { owner, port } => {
+                let look = inside(owner, &format!("ss -lunp sport = :{port}"));
+                format!("{look}; see to the server's log")
+            }
+            Self::AddressMissing { at, .. } => {
+                let look = ip(at, &format!("addr show dev {}", at.interface));
+                format!("{look}; a new pod gets an address from the CNI plugin")
+            }
             Self::TtlExpired { .. }
             | Self::WrongMac { .. }
             | Self::WrongVtep { .. }
@@ -124,9 +161,25 @@ impl Cause {
 
 /// A command of ip, in the pod's namespace where it is for one.
 fn ip(at: &Place, command: &str) -> String {
-    match at.pod {
-        Some(_) => format!("ip -n <its namespace> {command}"),
-        None => format!("ip {command}"),
+    inside(&at.owned_by(), &format!("ip {command}"))
+}
+
+/// A command in the namespace that it is for.
+#[must_use]
+pub fn inside(owner: &Owner, command: &str) -> String {
+    match &owner.path {
+        Some(path) => format!("{}{command}", enter(path)),
+        None if owner.is_pod => format!("{command} (in {owner})"),
+        None => command.to_owned(),
+    }
+}
+
+/// What stands before a command that is for the namespace that a path opens.
+#[must_use]
+pub fn enter(path: &str) -> String {
+    match path.strip_prefix("/run/netns/") {
+        Some(name) => format!("ip netns exec {name} "),
+        None => format!("nsenter --net={path} "),
     }
 }
 
@@ -143,12 +196,36 @@ fn forwarding_entry(at: &Place, mac: &impl ToString, vtep: Option<&impl ToString
 }
 
 fn forwarding(at: &Place, is_all: bool, is_ipv4: bool) -> String {
-    match (is_all, is_ipv4) {
+    let command = match (is_all, is_ipv4) {
         (true, true) => "sysctl -w net.ipv4.ip_forward=1".to_owned(),
         (_, false) => "sysctl -w net.ipv6.conf.all.forwarding=1".to_owned(),
-        (false, true) => format!(
-            "echo 1 > /proc/sys/net/ipv4/conf/{}/forwarding",
-            at.interface
-        ),
+        (false, true) => format!("sysctl -w net/ipv4/conf/{}/forwarding=1", at.interface),
+    };
+    inside(&at.owned_by(), &command)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn commands_are_for_the_namespace_of_the_pod() {
+        let of = |is_pod, path: Option<&str>| Owner {
+            name: "default/web".into(),
+            is_pod,
+            path: path.map(Into::into),
+        };
+        let process = Some("/proc/77/ns/net");
+        for (owner, command) in [
+            (
+                of(true, Some("/run/netns/cni-1")),
+                "ip netns exec cni-1 ip link",
+            ),
+            (of(true, process), "nsenter --net=/proc/77/ns/net ip link"),
+            (of(true, None), "ip link (in default/web)"),
+            (of(false, None), "ip link"),
+        ] {
+            assert_eq!(inside(&owner, "ip link"), command);
+        }
     }
 }

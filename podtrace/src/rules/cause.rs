@@ -1,5 +1,5 @@
 //! Why packets go no further.
-mod words;
+pub(super) mod words;
 
 use std::{
     fmt::{self, Display},
@@ -7,6 +7,7 @@ use std::{
     sync::Arc,
 };
 
+use super::candidate::Candidate;
 use crate::{
     model::{drop::DropRule, subnet::AddressPrefix, tables::RouteKind},
     packet::Mac,
@@ -21,9 +22,38 @@ pub struct Place {
     pub pod: Option<Arc<str>>,
     /// The interface.
     pub interface: Arc<str>,
+    /// The path that opens the pod's namespace on its node, if it is known.
+    pub path: Option<Arc<str>>,
+}
+
+/// A pod or a node by name.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Owner {
+    /// Its name.
+    pub name: Arc<str>,
+    /// Whether it is a pod.
+    pub is_pod: bool,
+    /// The path that opens the pod's namespace on its node, if it is known.
+    pub path: Option<Arc<str>>,
+}
+
+impl Display for Owner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.name)
+    }
 }
 
 impl Place {
+    /// The pod, or the node of what is in none, as somebody to be told to do something.
+    #[must_use]
+    pub fn owned_by(&self) -> Owner {
+        Owner {
+            name: Arc::clone(self.pod.as_ref().unwrap_or(&self.node)),
+            is_pod: self.pod.is_some(),
+            path: self.path.clone(),
+        }
+    }
+
     /// The pod, or the node of what is in none.
     #[must_use]
     pub fn owner(&self) -> &str {
@@ -67,14 +97,14 @@ pub enum Cause {
     /// No route leads to an address.
     NoRoute {
         /// The node or pod that has none.
-        owner: String,
+        owner: Owner,
         /// The address.
         to: IpAddr,
     },
     /// A route refuses its packets.
     RefusedByRoute {
         /// The node or pod that has it.
-        owner: String,
+        owner: Owner,
         /// Its subnet; none if a policy rule refuses.
         subnet: Option<AddressPrefix>,
         /// How it refuses.
@@ -124,6 +154,8 @@ pub enum Cause {
         at: Place,
         /// The next hop.
         address: IpAddr,
+        /// The interface that has the address, if it is known.
+        owner: Option<Box<Place>>,
     },
     /// The frame is for a MAC address that is not the receiver's.
     WrongMac {
@@ -205,6 +237,38 @@ pub enum Cause {
         /// The address that was translated to it.
         behind: Option<IpAddr>,
     },
+    /// A pod that the address is said to be of does not have it.
+    AddressMissing {
+        /// The interface that the packet came in by.
+        at: Place,
+        /// The address.
+        address: IpAddr,
+        /// Another that has it.
+        holder: Option<String>,
+    },
+    /// Nobody answers echo requests there.
+    EchoIgnored {
+        /// The pod or node.
+        owner: Owner,
+        /// Whether those of IPv4.
+        is_ipv4: bool,
+    },
+    /// A listening socket has no room for another connection.
+    AcceptQueueFull {
+        /// The pod or node.
+        owner: Owner,
+        /// The port.
+        port: u16,
+        /// How many connections wait to be accepted.
+        waiting: u32,
+    },
+    /// A socket took a question, and its server does not answer.
+    ServerSilent {
+        /// The pod or node.
+        owner: Owner,
+        /// The port.
+        port: u16,
+    },
     /// An answer refuses it.
     Refused {
         /// Who has answered.
@@ -215,7 +279,7 @@ pub enum Cause {
     /// No socket takes it where it arrived.
     NoListener {
         /// The pod or node.
-        owner: String,
+        owner: Owner,
     },
     /// It went in a circle.
     Loop,
@@ -228,7 +292,7 @@ pub enum Cause {
         /// What that means.
         meaning: Option<&'static str>,
         /// The rules of a firewall that could have done it.
-        rules: Vec<String>,
+        rules: Vec<Candidate>,
     },
     /// A rule of a firewall has dropped it, or the policy of a chain.
     FirewallRule {
@@ -242,13 +306,13 @@ pub enum Cause {
         /// Why not, if there is a reason.
         why: Option<&'static str>,
         /// What podtrace does not see, and could be the cause.
-        candidates: Vec<String>,
+        candidates: Vec<Candidate>,
     },
 }
 
 impl Cause {
     /// The names of all causes in JSON.
-    pub const NAMES: [&'static str; 26] = [
+    pub const NAMES: [&'static str; 30] = [
         "device_down",
         "mtu_exceeded",
         "ttl_expired",
@@ -269,6 +333,10 @@ impl Cause {
         "hairpin_off",
         "duplicate_address",
         "no_owner",
+        "address_missing",
+        "echo_ignored",
+        "accept_queue_full",
+        "server_silent",
         "refused",
         "no_listener",
         "loop",
@@ -276,6 +344,27 @@ impl Cause {
         "firewall_rule",
         "unknown",
     ];
+
+    /// What could be it, where it is not known.
+    #[must_use]
+    pub fn candidates(&self) -> &[Candidate] {
+        match self {
+            Self::Kernel {
+                rules: candidates, ..
+            }
+            | Self::Unknown { candidates, .. } => candidates,
+            _ => &[],
+        }
+    }
+
+    /// Those of them that its words do not name, a statement each.
+    pub fn could_be(&self) -> impl Iterator<Item = String> {
+        let rules = match self {
+            Self::Kernel { rules, .. } => &rules[..],
+            _ => &[],
+        };
+        rules.iter().map(|rule| format!("could be: {rule}"))
+    }
 
     /// Its name in JSON.
     #[must_use]
@@ -301,6 +390,10 @@ impl Cause {
             Self::HairpinOff { .. } => "hairpin_off",
             Self::DuplicateAddress { .. } => "duplicate_address",
             Self::NoOwner { .. } => "no_owner",
+            Self::AddressMissing { .. } => "address_missing",
+            Self::EchoIgnored { .. } => "echo_ignored",
+            Self::AcceptQueueFull { .. } => "accept_queue_full",
+            Self::ServerSilent { .. } => "server_silent",
             Self::Refused { .. } => "refused",
             Self::NoListener { .. } => "no_listener",
             Self::Loop => "loop",

@@ -1,10 +1,12 @@
 //! Which rules of a firewall could drop a packet.
-use std::{
-    fmt::{self, Display},
-    net::IpAddr,
-};
+use std::net::IpAddr;
 
-use crate::model::ruleset::{Action, Chain, Condition, Hook, Rule, Ruleset, Test};
+use super::candidate::{Candidate, RuleCandidate};
+use crate::model::{
+    drop::DropRule,
+    hook::{Hook, HookPoint, Layer},
+    ruleset::{Action, Base, Chain, Condition, Rule, Ruleset, Test},
+};
 
 /// Chains that jump to each other, at most: the kernel allows 16.
 const DEPTH_MAX: usize = 16;
@@ -36,7 +38,9 @@ pub struct Asked<'a> {
 
 /// A rule, or the policy of a chain, that could have dropped a packet.
 #[derive(Clone, Copy, Debug)]
-pub struct Candidate<'a> {
+pub struct Found<'a> {
+    /// The hook.
+    pub hook: HookPoint,
     /// The chain that the kernel calls.
     pub base: &'a Chain,
     /// The chain of the rule.
@@ -67,27 +71,19 @@ enum End {
 
 /// The rules and policies of a hook that could drop a packet, in the order of the kernel.
 #[must_use]
-pub fn candidates<'a>(ruleset: &'a Ruleset, hook: Hook, asked: &Asked<'_>) -> Vec<Candidate<'a>> {
+pub fn candidates<'a>(ruleset: &'a Ruleset, hook: HookPoint, asked: &Asked<'_>) -> Vec<Found<'a>> {
+    let asked = asked.at(hook);
     let sees = |chain: &&Chain| {
-        let is_here = chain.base.is_some_and(|base| base.hook == hook);
-        is_here && chain.family.sees(asked.is_ipv4)
+        chain.is_called(hook, asked.is_ipv4) && asked.is_at_device(hook, &chain.devices)
     };
     let mut bases: Vec<_> = ruleset.chains.iter().filter(sees).collect();
     bases.sort_by_key(|chain| chain.base.map(|base| base.priority));
-    let asked = Asked {
-        input: asked
-            .input
-            .filter(|_| !matches!(hook, Hook::Output | Hook::Postrouting)),
-        output: asked
-            .output
-            .filter(|_| !matches!(hook, Hook::Prerouting | Hook::Input)),
-        ..*asked
-    };
     let mut found = Vec::new();
     for base in bases {
         let mut walk = Walk {
             ruleset,
             asked: &asked,
+            hook,
             base,
             is_certain: true,
             left: LOOKED_AT_MAX,
@@ -102,28 +98,61 @@ pub fn candidates<'a>(ruleset: &'a Ruleset, hook: Hook, asked: &Asked<'_>) -> Ve
     found
 }
 
-/// Says which rules and policies could drop a packet, the certain ones first, and how many more.
+/// Tells which rules and policies could drop a packet, the certain ones first, and how many more.
+/// `owner`: the pod or node with the firewall.
 #[must_use]
-pub fn describe(mut candidates: Vec<Candidate<'_>>) -> Vec<String> {
-    candidates.sort_by_key(|candidate| !candidate.is_certain);
-    let more = candidates.len().saturating_sub(TOLD_MAX);
-    let told = candidates.iter().take(TOLD_MAX);
-    let mut told: Vec<_> = told.map(ToString::to_string).collect();
-    if more > 0 {
-        told.push(format!("{more} more rules"));
+pub fn tell(mut found: Vec<(String, Found<'_>)>) -> Vec<Candidate> {
+    found.sort_by_key(|(_, found)| !found.is_certain);
+    let more = found.len().saturating_sub(TOLD_MAX);
+    let told = found.into_iter().take(TOLD_MAX);
+    let told = told.map(|(owner, found)| Candidate::Rule(Box::new(found.tell(owner))));
+    let more = (more > 0).then_some(Candidate::MoreRules(more));
+    told.chain(more).collect()
+}
+
+impl Found<'_> {
+    /// The priority of the chain that the kernel calls.
+    #[must_use]
+    pub fn priority(&self) -> i32 {
+        self.base.base.map_or(0, |Base { priority, .. }| priority)
     }
-    told
+
+    fn tell(self, owner: String) -> RuleCandidate {
+        let Chain {
+            family,
+            table,
+            name,
+            ..
+        } = self.chain;
+        RuleCandidate {
+            owner,
+            rule: DropRule {
+                family: *family,
+                table: table.clone(),
+                chain: name.clone(),
+                handle: self.rule.map(|rule| rule.handle),
+                number: self.rule.map(|rule| rule.number),
+                text: self.rule.map(|rule| rule.text.clone()),
+            },
+            hook: self.hook,
+            priority: self.priority(),
+            from: (self.base.name != *name).then(|| self.base.name.clone()),
+            is_certain: self.is_certain,
+            sets: self.rule.map(|rule| rule.sets.clone()).unwrap_or_default(),
+        }
+    }
 }
 
 /// The way of a packet through the chains of a hook.
 struct Walk<'a, 'b> {
     ruleset: &'a Ruleset,
     asked: &'b Asked<'b>,
+    hook: HookPoint,
     base: &'a Chain,
     /// Whether no rule before may have decided.
     is_certain: bool,
     left: usize,
-    found: &'b mut Vec<Candidate<'a>>,
+    found: &'b mut Vec<Found<'a>>,
 }
 
 impl<'a> Walk<'a, '_> {
@@ -192,7 +221,8 @@ impl<'a> Walk<'a, '_> {
     }
 
     fn find(&mut self, chain: &'a Chain, rule: Option<&'a Rule>, is_sure: bool) {
-        self.found.push(Candidate {
+        self.found.push(Found {
+            hook: self.hook,
             base: self.base,
             chain,
             rule,
@@ -202,6 +232,24 @@ impl<'a> Walk<'a, '_> {
 }
 
 impl Asked<'_> {
+    /// The same as a hook sees it: not all know both interfaces.
+    fn at(&self, hook: HookPoint) -> Self {
+        let knows_input = !matches!(hook.hook, Hook::Output | Hook::Egress);
+        let knows_output = !matches!(hook.hook, Hook::Prerouting | Hook::Input | Hook::Ingress);
+        Self {
+            input: self.input.filter(|_| knows_input),
+            output: self.output.filter(|_| knows_output),
+            ..*self
+        }
+    }
+
+    /// Whether a chain of these interfaces gets it.
+    fn is_at_device(&self, hook: HookPoint, devices: &[String]) -> bool {
+        let device = self.input.or(self.output);
+        hook.layer != Layer::Device
+            || device.is_none_or(|device| devices.iter().any(|name| is_named(device, name)))
+    }
+
     fn holds(&self, rule: &Rule) -> Holds {
         let conditions = rule.conditions.iter().map(|one| self.meets(one));
         conditions.fold(
@@ -249,28 +297,6 @@ fn is_named(name: &str, pattern: &str) -> bool {
     match pattern.strip_suffix('*') {
         Some(begin) => name.starts_with(begin),
         None => name == pattern,
-    }
-}
-
-/// `rule 3 of chain KUBE-NWPLCY-X of table ip filter, from FORWARD: ip daddr 10.244.1.3 drop`
-impl Display for Candidate<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Chain {
-            family,
-            table,
-            name,
-            ..
-        } = self.chain;
-        let family = family.as_str();
-        let Some(rule) = self.rule else {
-            return write!(f, "chain {name} of table {family} {table}, policy drop");
-        };
-        let number = rule.number;
-        write!(f, "rule {number} of chain {name} of table {family} {table}")?;
-        if self.base.name != *name {
-            write!(f, ", from {}", self.base.name)?;
-        }
-        write!(f, ": {}", rule.text)
     }
 }
 

@@ -93,6 +93,7 @@ fn pod(node: u64, number: u64) -> Space {
     Space {
         netns: own,
         in_pod: true,
+        path: Some(format!("/run/netns/pod{own}")),
         devices: vec![Device {
             peer: Some((host, veth)),
             ..device(own, POD, "eth0", DeviceKind::Veth, &[&address])
@@ -169,6 +170,7 @@ fn own(node: u64, peer: u64) -> Space {
     Space {
         netns,
         in_pod: false,
+        path: None,
         devices: vec![uplink, bridge, tunnel, veth(1, VETH1), veth(2, VETH2)],
         rules: Vec::new(),
         tables: Tables {

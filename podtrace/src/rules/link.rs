@@ -207,7 +207,7 @@ pub fn duplicates(view: View<'_>, address: IpAddr) -> Option<Cause> {
     let owners: Vec<String> = view
         .owners(address)
         .filter(|at| at.space.in_pod)
-        .map(|at| view.owner(at))
+        .map(|at| view.owner(at).to_string())
         .collect();
     (owners.len() > 1).then_some(Cause::DuplicateAddress { address, owners })
 }

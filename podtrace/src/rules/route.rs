@@ -173,7 +173,7 @@ pub fn astray(view: View<'_>, near: At<'_>, address: IpAddr) -> Option<Cause> {
     let by = near.space.device(route.ifindex?)?;
     (route.kind == RouteKind::Unicast && by.ifindex != near.device.ifindex).then(|| {
         Cause::RouteAstray {
-            owner: view.owner(near),
+            owner: view.owner(near).to_string(),
             to: address,
             by: by.name.clone(),
             right: near.device.name.clone(),
@@ -297,32 +297,34 @@ pub fn neighbour(view: View<'_>, at: At<'_>, next: IpAddr) -> Option<Cause> {
     if !is_asked || at.device.mac.is_none() || is_link_local(next) {
         return None;
     }
-    let place = view.place(at);
     let learns = at.device.vxlan.as_ref().is_none_or(|vxlan| vxlan.learning);
     match next_mac(at, next) {
         NextMac::Known(_) => None,
-        NextMac::Failed | NextMac::Asked if learns => {
-            let is_nobodys = view.is_whole() && view.owners(next).next().is_none();
-            let is_ours = is_nobodys && is_of_pods(at, next);
-            Some(if is_ours {
-                Cause::NoOwner {
-                    address: next,
-                    behind: None,
-                }
-            } else {
-                Cause::NeighbourFailed {
-                    at: place,
-                    address: next,
-                }
-            })
-        }
+        NextMac::Failed | NextMac::Asked if learns => Some(silent(view, at, next)),
         NextMac::Missing if learns => None,
         // Frames of a question have no forwarding entry.
         _ => Some(Cause::NeighbourMissing {
-            at: place,
+            at: view.place(at),
             address: next,
             right: tunnel::mac_of(view, at, next),
         }),
+    }
+}
+
+/// Why nobody answers a question for a next hop on an interface.
+#[must_use]
+pub fn silent(view: View<'_>, at: At<'_>, next: IpAddr) -> Cause {
+    let owner = view.owners(next).next();
+    if owner.is_none() && view.is_whole() && is_of_pods(at, next) {
+        return Cause::NoOwner {
+            address: next,
+            behind: None,
+        };
+    }
+    Cause::NeighbourFailed {
+        at: view.place(at),
+        address: next,
+        owner: owner.map(|owner| Box::new(view.place(owner))),
     }
 }
 

@@ -9,8 +9,11 @@ use super::{
     rule,
 };
 use crate::{
-    model::ruleset::{Base, Chain, Family, Hook, Rule, Ruleset, safe},
-    nfnetlink::{attribute, long_number, number, text},
+    model::{
+        hook::Hook,
+        ruleset::{Base, Chain, Family, Rule, Ruleset, safe},
+    },
+    nfnetlink::{attribute, attributes, long_number, number, text},
 };
 
 /// Upper bound of the rules that are read of one namespace.
@@ -23,9 +26,15 @@ const CHAIN_NAME: u16 = 3;
 const CHAIN_HOOK: u16 = 4;
 const CHAIN_POLICY: u16 = 5;
 const CHAIN_TYPE: u16 = 7;
-/// `NFTA_HOOK_HOOKNUM`, `NFTA_HOOK_PRIORITY`.
+/// `NFTA_HOOK_HOOKNUM`, `_PRIORITY`, `_DEV`, `_DEVS`.
 const HOOK_NUMBER: u16 = 1;
 const HOOK_PRIORITY: u16 = 2;
+const HOOK_DEVICE: u16 = 3;
+const HOOK_DEVICES: u16 = 4;
+/// `NFTA_DEVICE_PREFIX`: the begin of names.
+const DEVICE_PREFIX: u16 = 2;
+/// Upper bound of the interfaces of a chain.
+const DEVICES_MAX: usize = 256;
 /// `NFTA_RULE_TABLE`, `_CHAIN`, `_HANDLE`, `_EXPRESSIONS`, `_USERDATA`.
 const RULE_TABLE: u16 = 1;
 const RULE_CHAIN: u16 = 2;
@@ -116,7 +125,8 @@ impl Answers {
         if self.places.contains_key(&place) || self.ruleset.chains.len() >= READ_MAX {
             return;
         }
-        let base = attribute(object, CHAIN_HOOK).map(|hook| base(family, hook, object));
+        let hook = attribute(object, CHAIN_HOOK);
+        let base = hook.map(|hook| base(family, hook, object));
         let filters = get(CHAIN_TYPE).is_some_and(|kind| kind != "nat");
         let table = (family, place.1.clone());
         if base.is_some() && filters && !self.tables.contains(&table) {
@@ -127,6 +137,7 @@ impl Answers {
             table: safe(&place.1),
             name: safe(&place.2),
             base,
+            devices: hook.map(devices).unwrap_or_default(),
             rules: Vec::new(),
         });
         self.places
@@ -173,7 +184,10 @@ fn base(family: Family, hook: &[u8], object: &[u8]) -> Base {
     let policy = attribute(object, CHAIN_POLICY).and_then(number);
     Base {
         hook: match (family, get(HOOK_NUMBER)) {
-            (Family::Arp | Family::Netdev, _) => Hook::Other,
+            // Of ARP, 0 is what comes in, and 1 what is sent.
+            (Family::Arp, _) => Hook::Other,
+            (Family::Netdev, Some(0)) | (Family::Inet, Some(5)) => Hook::Ingress,
+            (Family::Netdev, Some(1)) => Hook::Egress,
             (_, Some(0)) => Hook::Prerouting,
             (_, Some(1)) => Hook::Input,
             (_, Some(2)) => Hook::Forward,
@@ -184,6 +198,18 @@ fn base(family: Family, hook: &[u8], object: &[u8]) -> Base {
         priority: get(HOOK_PRIORITY).unwrap_or_default().cast_signed(),
         drops: policy == Some(DROP),
     }
+}
+
+/// The interfaces whose packets a chain gets.
+fn devices(hook: &[u8]) -> Vec<String> {
+    let list = attribute(hook, HOOK_DEVICES).unwrap_or_default();
+    let several = attributes(list).map(|(kind, name)| match kind {
+        DEVICE_PREFIX => format!("{}*", text(name)),
+        _ => text(name),
+    });
+    let one = attribute(hook, HOOK_DEVICE).map(text);
+    let all = one.into_iter().filter(|_| list.is_empty()).chain(several);
+    all.take(DEVICES_MAX).map(|name| safe(&name)).collect()
 }
 
 /// The comment in what `nft` keeps with a rule: items of a kind, a length and a value.

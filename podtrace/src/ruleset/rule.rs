@@ -149,6 +149,7 @@ impl Reader {
                 let kind = if is_map { "vmap " } else { "" };
                 let not = if is_not { "!= " } else { "" };
                 self.unknown(format!("{name} {not}{kind}@{set}"));
+                self.rule.sets.push(safe(&set));
                 if is_map {
                     self.rule.action = Action::Map;
                 }

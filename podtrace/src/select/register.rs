@@ -70,6 +70,13 @@ impl Register {
         self.sought.is_empty()
     }
 
+    /// Whether what was not found may be a pod.
+    #[must_use]
+    pub fn seeks_pod(&self) -> bool {
+        let mut kinds = self.sought.iter().map(|sought| sought.kind);
+        kinds.any(|kind| kind.covers(Kind::Pod))
+    }
+
     /// The names that were not found, by what they would be: `pod web`.
     #[must_use]
     pub fn missing(&self) -> Option<String> {

@@ -2,11 +2,12 @@
 use std::{cell::OnceCell, collections::BTreeMap, net::IpAddr, sync::Arc};
 
 use crate::{
+    identity::kubernetes::ServicePort,
     packet::Ends,
     path::{
         Path,
         ends::{End, Who, ends},
-        service::service_of,
+        service::{service_behind, service_of},
     },
     world::World,
 };
@@ -70,8 +71,8 @@ impl<'a> Seen<'a> {
     pub(super) fn services(&self) -> &[Arc<str>] {
         self.services.get_or_init(|| {
             let mut names: Vec<Arc<str>> = Vec::new();
-            let mut add = |port: &str| {
-                let name = port.rsplit_once(':').map_or(port, |(name, _)| name);
+            let mut add = |port: &ServicePort| {
+                let name = port.service();
                 if !names.iter().any(|known| **known == *name) {
                     names.push(name.into());
                 }
@@ -80,8 +81,11 @@ impl<'a> Seen<'a> {
                 if let Some(service) = service_of(self.path, translation, self.world)
                     && !service.port.is_of_host()
                 {
-                    add(&service.port.name);
+                    add(service.port);
                 }
+            }
+            if let Some(service) = service_behind(self.path, self.world) {
+                add(service.port);
             }
             // Where it is not translated, or not seen to be.
             let protocol = self.path.packet.ip_protocol();
@@ -97,7 +101,7 @@ impl<'a> Seen<'a> {
                         identities.service_at(protocol, address, port, first.ts_ns)
                     });
                     if let Some(found) = found {
-                        add(&found.name);
+                        add(found);
                     }
                 }
             }

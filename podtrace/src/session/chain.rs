@@ -10,7 +10,7 @@ use std::{
 
 use super::{
     format::SectionInfo,
-    input::{Damage, InputError, count_event},
+    input::{Damage, InputError, count_events},
     reader::{Ahead, Item, Reader, ReaderOptions, Unread},
 };
 use crate::model::{event::Event, tap::TapCounts};
@@ -180,8 +180,10 @@ impl Chain {
             if let Some(parts) = &mut self.parts {
                 parts.renumber(&mut item, self.source.event());
             }
-            if matches!(item, Item::Event) {
-                count_event();
+            match &item {
+                Item::Event => count_events(1),
+                Item::PassedOver(passed_over) => count_events(passed_over.packets()),
+                _ => {}
             }
             if let Some(item) = self.pass(item) {
                 return Ok(Some(item));

@@ -14,7 +14,7 @@ use thiserror::Error;
 
 use crate::{signals::Stop, text::escape::shown};
 use counted::Counted;
-pub(super) use counted::count_event;
+pub(super) use counted::count_events;
 pub(crate) use counted::{bytes_read, events_read};
 pub(super) use frames::is_known;
 pub use frames::{Endian, Frame, Frames, MAX_BLOCK};

@@ -11,9 +11,10 @@ mod link_type;
 mod options;
 mod packet;
 mod packet_interfaces;
+mod passed_over;
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{HashMap, HashSet, VecDeque},
     io,
     path::{Path, PathBuf},
     sync::Arc,
@@ -24,7 +25,7 @@ use super::{
     input::{self, Damage, Frames, InputError, Opened},
 };
 use crate::{
-    filter::Filter,
+    filter::{Filter, Protocols},
     model::{event::Event, left_out::LeftOut, snapshot::Snapshot, tap_point::TapPoint},
     packet::{DecodeOptions, FLANNEL_PORT, VXLAN_PORT, VxlanPorts},
     signals::Stop,
@@ -37,6 +38,7 @@ pub use items::Item;
 use packet::Interface;
 use packet_interfaces::PacketInterfaces;
 pub use packet_interfaces::UNNAMED;
+pub use passed_over::PassedOver;
 
 /// Packet block, an older kind, and simple packet block, which has no time.
 const PACKET: u32 = 2;
@@ -58,6 +60,8 @@ pub struct ReaderOptions {
     pub vxlan_ports: VxlanPorts,
     /// What packets have to match.
     pub filter: Option<Arc<Filter>>,
+    /// Whether packets that the filter cannot accept at any hop are counted instead of read.
+    pub passes_over: bool,
     /// What stands in for the name of a capture's node; by default the file's name.
     pub name: Option<Arc<str>>,
     /// Ends the reading early.
@@ -86,8 +90,12 @@ pub struct Reader {
     known: HashSet<u32>,
     /// Tap points with an interface description, whose entry has not come yet.
     unannounced: HashMap<u32, TapPoint>,
-    /// The item after the last one, if it is read already.
-    next: Option<Item>,
+    /// The items after the last one that are read already.
+    next: VecDeque<Item>,
+    /// Of these protocols a packet has to be one, or it is passed over.
+    wanted: Option<Protocols>,
+    /// The last packets, if they were passed over.
+    passed_over: Option<PassedOver>,
     interfaces: Vec<Option<Interface>>,
     /// Whether another tool's interfaces are numbered in the order of their descriptions: none
     /// of the section is missing.
@@ -146,6 +154,8 @@ impl Reader {
         } else {
             Kind::Pcapng(Frames::new(source, first))
         };
+        let filter = options.filter.as_ref().filter(|_| options.passes_over);
+        let wanted = filter.and_then(|filter| filter.protocols());
         Ok(Self {
             path: path.to_owned(),
             name: options
@@ -166,7 +176,9 @@ impl Reader {
             has_header: false,
             known: HashSet::new(),
             unannounced: HashMap::new(),
-            next: None,
+            next: VecDeque::new(),
+            wanted,
+            passed_over: None,
             interfaces: Vec::new(),
             are_numbered: true,
             captures: 0,
@@ -224,6 +236,9 @@ impl Reader {
     /// # Errors
     /// When the file cannot be read.
     pub fn next_item(&mut self) -> Result<Option<Item>, InputError> {
+        if let Some(item) = self.next.pop_front() {
+            return Ok(Some(item));
+        }
         if self.packet_interfaces.take_event() {
             return Ok(Some(Item::Event));
         }
@@ -232,18 +247,38 @@ impl Reader {
                 Kind::Pcapng(_) => self.block(),
                 Kind::Pcap(_) => self.record(),
             };
-            match more.map_err(|source| read_error(&self.path, source))? {
-                More::Item(item) => return Ok(Some(item)),
-                More::Queued => {}
-                More::End if self.holds_nothing() => {
+            // Matched as it is, since it is large to move.
+            match more {
+                Err(source) => return Err(read_error(&self.path, source)),
+                Ok(More::Item(item)) => return Ok(Some(self.in_order(item))),
+                Ok(More::Queued) => {}
+                Ok(More::End) if self.passed_over.is_some() => {
+                    return Ok(self.passed_over.take().map(Item::PassedOver));
+                }
+                Ok(More::End) if self.holds_nothing() => {
                     return Err(InputError::Format {
                         path: self.path.clone(),
                         hint: ": there is nothing in it".to_owned(),
                     });
                 }
-                More::End if self.is_over => return Ok(self.without_packets()),
-                More::End => return Ok(None),
+                Ok(More::End) if self.is_over => return Ok(self.without_packets()),
+                Ok(More::End) => return Ok(None),
             }
+        }
+    }
+
+    /// The next item, now that this one was read: what was passed over comes before it.
+    fn in_order(&mut self, item: Item) -> Item {
+        match (self.passed_over.take(), &item) {
+            (Some(passed_over), Item::PassedOver(_)) => {
+                self.passed_over = Some(passed_over);
+                item
+            }
+            (Some(passed_over), _) => {
+                self.next.push_front(item);
+                Item::PassedOver(passed_over)
+            }
+            (None, _) => item,
         }
     }
 

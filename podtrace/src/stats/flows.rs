@@ -26,7 +26,7 @@ use crate::{
         Outcome, Path, RoundTrip,
         ends::ends,
         flow::{FlowKey, is_answer, is_from_server, keys, protocol_name},
-        service::service_of,
+        service::{service_behind, service_of},
     },
     world::World,
 };
@@ -270,6 +270,7 @@ impl Counts {
         if self.service.is_none() {
             let mut translations = path.translations.iter();
             let service = translations.find_map(|one| service_of(path, one, world));
+            let service = service.or_else(|| service_behind(path, world));
             self.service = service.map(|service| Arc::clone(&service.port.name));
         }
     }

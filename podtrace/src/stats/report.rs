@@ -141,7 +141,8 @@ object! {
         client: FlowEnd,
         /// the end that is asked, by the address that the client uses
         server: FlowEnd,
-        /// the Service that the client asks, `namespace/name:port`, by the API
+        /// the Service that the client asks, `namespace/name:port`, by the API; or the one behind
+        /// which the pod is that it asks, with the pod's port
         service: Option<Arc<str>>,
         /// from the client
         sent: Volume,

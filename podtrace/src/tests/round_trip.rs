@@ -2,7 +2,11 @@
 use podtrace_ebpf::record::{CGROUP_NONE, CGROUP_ROOT, Direction};
 use proptest::{collection::vec, prelude::*};
 
-use super::{sample::*, services::dns, tracked::flows};
+use super::{
+    sample::*,
+    services::{behind_dns, dns},
+    tracked::flows,
+};
 use crate::{
     identity::kubernetes::{ClusterUpdate, Resource},
     model::tap_point::Role,
@@ -68,6 +72,10 @@ fn act(tape: &mut Tape, action: u8, number: u16) {
             },
             3 => ClusterUpdate::Service(dns()),
             4 => ClusterUpdate::ServiceDeleted { uid: dns().uid },
+            5 if number.is_multiple_of(2) => ClusterUpdate::Endpoints(behind_dns()),
+            5 => ClusterUpdate::EndpointsDeleted {
+                uid: behind_dns().uid,
+            },
             _ => ClusterUpdate::Pod(cluster_pod("elsewhere", "10.244.2.2")),
         }),
         17 => tape.update(&Update::Translations {

@@ -31,6 +31,21 @@ pub(super) fn dns() -> ClusterService {
     }
 }
 
+/// The pod that is behind it.
+pub(super) fn behind_dns() -> ClusterService {
+    ClusterService {
+        uid: "uid-dns-x7k2p".into(),
+        addresses: vec![pod_address(1, 1)],
+        ports: vec![ClusterServicePort {
+            name: Some("dns-udp".into()),
+            protocol: 17,
+            port: 53,
+            node_port: None,
+        }],
+        ..dns()
+    }
+}
+
 /// A packet between these ends.
 pub(super) fn packet(from: (IpAddr, u16), to: (IpAddr, u16), id: u16, receiver: u64) -> Vec<u8> {
     let mut frame = frame(from.0, to.0, id, mac(receiver));
@@ -112,6 +127,48 @@ fn hops_name_the_service_where_the_api_tells_it() {
     DNAT 10.244.2.2:30053 -> 10.244.1.3:53
     SNAT 10.244.1.3:53 -> 10.244.2.2:30053
     ");
+}
+
+/// As where a socket's destination was translated when it was connected.
+#[test]
+fn packets_that_nobody_translates_name_the_service_behind_which_a_pod_is() {
+    let record = |how, output| {
+        let mut tape = Tape::new(1, how, output);
+        tape.cluster(ClusterUpdate::Restart(Resource::EndpointSlices));
+        tape.cluster(ClusterUpdate::Endpoints(behind_dns()));
+        tape.cluster(ClusterUpdate::Synced(Resource::EndpointSlices));
+        ask(&mut tape, 1, (pod_address(1, 1), 53));
+        // What shows the Service itself needs no other name.
+        ask(&mut tape, 2, (SERVICE.parse().unwrap(), SERVICE_PORT));
+        tape.cluster(ClusterUpdate::EndpointsDeleted {
+            uid: behind_dns().uid,
+        });
+        tape.tick(1_000_000_000);
+        ask(&mut tape, 3, (pod_address(1, 1), 53));
+        tape.tick(1_000_000_000);
+        tape.finish()
+    };
+    for (live, again) in outputs(EPOCH_NS).into_iter().zip(outputs(0)) {
+        let recorded = record(How::default(), live);
+        let replayed = replay(&recorded.files, &["worker1"], again);
+        assert_eq!(replayed.text, recorded.text);
+    }
+    let recorded = record(How::default(), text());
+    let heads = recorded.text.lines().filter(|line| line.contains(" UDP "));
+    let behind = heads.map(|line| line.split("  (").nth(1).unwrap_or_default());
+    let behind: Vec<_> = behind.collect();
+    let (to, from) = (
+        "to a pod of kube-system/dns)",
+        "from a pod of kube-system/dns)",
+    );
+    assert_eq!(behind, [to, from, "", "", "", ""]);
+    let [_, json] = outputs(0);
+    let recorded = record(How::default(), json);
+    let values = recorded.text.lines().filter_map(|line| {
+        let value = serde_json::from_str::<Value>(line).unwrap();
+        value["behind_service"].as_str().map(str::to_owned)
+    });
+    assert_eq!(values.collect::<Vec<_>>(), ["kube-system/dns"; 2]);
 }
 
 /// A port of the node that leads to a pod is named by it, and so is a replay's.

@@ -26,7 +26,8 @@ pub fn sanitize_lines(text: &str) -> String {
         .collect()
 }
 
-pub(super) fn is_safe(c: char) -> bool {
+/// Whether a terminal shows a character as it is, and nothing else.
+pub(crate) fn is_safe(c: char) -> bool {
     !c.is_control()
         && !matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
 }

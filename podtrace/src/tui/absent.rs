@@ -29,6 +29,16 @@ impl Screen {
         match self.never {}
     }
 
+    /// Feeds nothing: the screen is missing.
+    pub(crate) fn feeder(&self) -> Box<dyn Consumer> {
+        match self.never {}
+    }
+
+    /// Waits for nobody: the screen is missing.
+    pub(crate) fn next_part(&self) -> Option<u64> {
+        match self.never {}
+    }
+
     /// Shows nothing: the screen is missing.
     pub(crate) fn progress(&self) -> Box<dyn Fn(String) + Send> {
         match self.never {}
@@ -55,6 +65,7 @@ mod tests {
             words: Words::default(),
             limits: Limits::LIVE,
             vxlan_ports: Vec::new(),
+            rereads: false,
             moment: |_| Err(String::new()),
         };
         let error = Screen::new(options).err().unwrap();

@@ -6,6 +6,7 @@ use std::{
 
 use super::{
     entry::Writer,
+    share::Shares,
     shared::{Counts, Shared, lock},
 };
 use crate::{
@@ -28,6 +29,7 @@ const COUNT_NS: u64 = 250_000_000;
 pub(super) struct Feeder {
     shared: Arc<Shared>,
     writer: Writer,
+    shares: Shares,
     /// What was said at the start, while interfaces are still to be tapped.
     start: Option<Start>,
     counted_ns: u64,
@@ -38,6 +40,7 @@ impl Feeder {
         Self {
             shared,
             writer,
+            shares: Shares::default(),
             start: None,
             counted_ns: 0,
         }
@@ -125,6 +128,11 @@ impl Consumer for Feeder {
 
     fn on_path(&mut self, path: &Path, world: &World) {
         lock(&self.shared.flows).add(path, world);
+        // A replay waits for the screen.
+        let shared = &self.shared;
+        if !shared.waits && !self.shares.has_room(path, shared.wants(path.id)) {
+            return shared.pass_over();
+        }
         if let Some(entry) = self.writer.entry(path, world) {
             self.shared.push(entry);
         }
@@ -139,6 +147,9 @@ impl Consumer for Feeder {
     }
 
     fn on_end(&mut self, summary: &Summary, world: &World) -> Vec<String> {
+        if self.has_failed() {
+            return Vec::new();
+        }
         self.count(summary.taps.values());
         let mut text = String::new();
         let not_shown = self.not_shown();
@@ -149,6 +160,11 @@ impl Consumer for Feeder {
         inbox.summary = text;
         inbox.has_ended = true;
         Vec::new()
+    }
+
+    /// It ends the reading of a part that the screen has left.
+    fn has_failed(&self) -> bool {
+        self.shared.is_left()
     }
 
     fn not_shown(&self) -> NotShown {

@@ -58,6 +58,13 @@ impl Headers {
         }
     }
 
+    /// Forgets all packets.
+    pub(super) fn clear(&mut self) {
+        self.frames.clear();
+        self.order.clear();
+        self.bytes = 0;
+    }
+
     /// More UDP ports of VXLAN.
     pub(super) fn learn_ports(&mut self, ports: &[u16]) {
         for port in ports {

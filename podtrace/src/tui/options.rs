@@ -80,6 +80,8 @@ pub(crate) struct Options {
     pub(crate) limits: Limits,
     /// UDP ports of VXLAN that the user named.
     pub(crate) vxlan_ports: Vec<u16>,
+    /// Whether a recording is shown that can be read again from any time on.
+    pub(crate) rereads: bool,
     /// Reads a time that the user types.
     pub(crate) moment: fn(&str) -> Result<Moment, String>,
 }

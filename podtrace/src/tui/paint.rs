@@ -7,7 +7,7 @@ use ratatui::{
 };
 use unicode_width::UnicodeWidthChar as _;
 
-use crate::text::sanitize::sanitize_lines;
+use crate::text::sanitize::{is_safe, sanitize_lines};
 
 /// Makes a text safe for a terminal, except for the escapes of colours.
 pub(super) fn safe(text: &str) -> Cow<'_, str> {
@@ -35,13 +35,12 @@ pub(super) fn safe(text: &str) -> Cow<'_, str> {
     out.into()
 }
 
-/// Whether a text is of printable ASCII characters, lines and colours alone.
+/// Whether a text is of safe characters, lines and colours alone, as nearly all are.
 fn is_plain(text: &str) -> bool {
-    let is_plain = |byte: u8| byte == b'\n' || (b' '..=b'~').contains(&byte);
+    let is_plain = |text: &str| text.chars().all(|c| c == '\n' || is_safe(c));
     let mut parts = text.split('\x1b');
-    let begins_plain = parts.next().is_none_or(|first| first.bytes().all(is_plain));
-    begins_plain
-        && parts.all(|part| colour(part).is_some_and(|(_, after)| after.bytes().all(is_plain)))
+    let begins_plain = parts.next().is_none_or(is_plain);
+    begins_plain && parts.all(|part| colour(part).is_some_and(|(_, after)| is_plain(after)))
 }
 
 /// The code of a colour behind an escape character, and what follows it.

@@ -31,8 +31,12 @@ const SECOND: Duration = Duration::from_secs(1);
 pub(super) struct Runner {
     shared: Arc<Shared>,
     stop: Stop,
-    /// Whether it shows a recording, of which another part can be read.
+    /// Whether it shows a recording.
     is_replay: bool,
+    /// Whether that can be read again from any time on.
+    rereads: bool,
+    /// Whether to pause once the list is full, so that the packets of a chosen time stay.
+    stops_full: bool,
     moment: fn(&str) -> Result<Moment, String>,
     store: Store,
     state: State,
@@ -63,6 +67,8 @@ impl Runner {
             shared,
             stop,
             is_replay: limits.waits,
+            rereads: false,
+            stops_full: false,
             moment,
             store: Store::new(limits.list_bytes),
             state: State::default(),
@@ -73,6 +79,14 @@ impl Runner {
             facts,
             counted: (Instant::now(), Counts::default()),
         })
+    }
+
+    /// The recording can be read again from any time on.
+    pub(super) fn rereading(self) -> Self {
+        Self {
+            rereads: true,
+            ..self
+        }
     }
 
     /// Runs until the user quits, or the screen is to go; returns the last notices.
@@ -132,6 +146,10 @@ impl Runner {
             for entry in entries {
                 self.store.push(entry);
             }
+            if self.stops_full && self.store.is_full() {
+                self.stops_full = false;
+                self.state.is_paused = true;
+            }
             for notice in notices {
                 if self.notices.len() >= NOTICES_MAX {
                     self.notices.pop_front();
@@ -188,6 +206,7 @@ impl Runner {
         match compiled {
             Ok(filter) => {
                 self.mistake = None;
+                self.shared.set_filter(filter.clone());
                 self.store.set_filter(filter);
             }
             Err(mistake) => self.mistake = Some(mistake),
@@ -226,7 +245,11 @@ impl Runner {
             }
         };
         let at_ns = moment.absolute_ns(begin_ns);
-        match self.store.at(at_ns) {
+        let found = self.store.at(at_ns);
+        if self.rereads && found == Some(0) && self.store.dropped() > 0 {
+            return self.reread(at_ns);
+        }
+        match found {
             Some(number) => {
                 self.state.row = 0;
                 self.state.choose(number, &self.store);
@@ -243,6 +266,16 @@ impl Runner {
                 self.state.message = Some(format!("the last packet is of {words}"));
             }
         }
+    }
+
+    /// Begins anew with the packets from a time on.
+    fn reread(&mut self, from_ns: u64) {
+        self.store.clear();
+        self.shared.reread(from_ns);
+        self.state.begin();
+        self.stops_full = true;
+        let words = view::local(from_ns);
+        self.state.message = Some(format!("read from {words} on until the list is full"));
     }
 
     fn draw(&mut self, screen: &mut terminal::Screen) -> io::Result<()> {

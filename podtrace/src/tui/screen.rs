@@ -65,6 +65,10 @@ impl Screen {
             facts,
             self.options.moment,
         )?;
+        let runner = match self.options.rereads {
+            true => runner.rereading(),
+            false => runner,
+        };
         let end = End {
             shared: Arc::clone(&self.shared),
             quit,
@@ -79,8 +83,19 @@ impl Screen {
                 runner.run()
             })?;
         self.thread = Some(thread);
+        Ok(self.feeder())
+    }
+
+    /// What feeds the open screen.
+    pub(crate) fn feeder(&self) -> Box<dyn Consumer> {
         let writer = Writer::new(self.options.words, &jiff::tz::TimeZone::system());
-        Ok(Box::new(Feeder::new(Arc::clone(&self.shared), writer)))
+        Box::new(Feeder::new(Arc::clone(&self.shared), writer))
+    }
+
+    /// Waits until the user wants the recording from a time on, in nanoseconds since 1970 (UTC);
+    /// none once the screen is gone.
+    pub(crate) fn next_part(&self) -> Option<u64> {
+        self.shared.next_part()
     }
 
     /// Shows how far the files are read.

@@ -5,14 +5,14 @@
 use std::{
     collections::VecDeque,
     sync::{
-        Condvar, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        Arc, Condvar, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
 
 use super::{Limits, entry::Entry, headers::Headers};
-use crate::stats::flows::Flows;
+use crate::{filter::Filter, stats::flows::Flows};
 
 /// Upper bound of the notices that wait.
 pub(super) const NOTICES_MAX: usize = 100;
@@ -26,9 +26,13 @@ pub(super) struct Shared {
     taken: Condvar,
     pub(super) headers: Mutex<Headers>,
     pub(super) flows: Mutex<Flows>,
+    /// What was typed.
+    filter: Mutex<Option<Arc<Filter>>>,
     pub(super) events: AtomicU64,
+    /// The screen wants another part of the recording: nothing of this one is taken any more.
+    is_left: AtomicBool,
     queue_bytes: usize,
-    waits: bool,
+    pub(super) waits: bool,
 }
 
 /// What the screen has not taken yet.
@@ -52,6 +56,9 @@ pub(super) struct Inbox {
     is_closed: bool,
     /// The text for after the screen.
     pub(super) summary: String,
+    /// From when on the screen wants the recording to be read again, in nanoseconds since 1970
+    /// (UTC).
+    reread_from_ns: Option<u64>,
 }
 
 /// Counts for the foot line.
@@ -81,7 +88,9 @@ impl Shared {
             taken: Condvar::new(),
             headers: Mutex::new(Headers::new(limits.header_bytes, vxlan_ports)),
             flows: Mutex::default(),
+            filter: Mutex::default(),
             events: AtomicU64::new(0),
+            is_left: AtomicBool::new(false),
             queue_bytes: limits.queue_bytes,
             waits: limits.waits,
         }
@@ -100,6 +109,9 @@ impl Shared {
             let waited = self.taken.wait_timeout(inbox, LOOK);
             inbox = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
+        if self.is_left() {
+            return;
+        }
         inbox.bytes += bytes;
         inbox.entries.push_back(entry);
         while inbox.bytes > self.queue_bytes && inbox.entries.len() > 1 {
@@ -108,6 +120,25 @@ impl Shared {
                 inbox.not_shown += 1;
             }
         }
+    }
+
+    /// Counts a path that the screen does not get.
+    pub(super) fn pass_over(&self) {
+        let mut inbox = self.inbox();
+        inbox.counts.packets += 1;
+        inbox.not_shown += 1;
+    }
+
+    /// Looks for what the user has typed from now on.
+    pub(super) fn set_filter(&self, filter: Option<Arc<Filter>>) {
+        *lock(&self.filter) = filter;
+    }
+
+    /// Whether a packet matches what the user has typed; not if that is nothing.
+    pub(super) fn wants(&self, packet: u64) -> bool {
+        let filter = lock(&self.filter);
+        let filter = filter.as_ref();
+        filter.is_some_and(|filter| lock(&self.headers).matches(packet, filter) == Some(true))
     }
 
     pub(super) fn notice(&self, text: String) {
@@ -143,6 +174,45 @@ impl Shared {
         self.inbox().not_shown
     }
 
+    /// Asks for the recording from a time on, in nanoseconds since 1970 (UTC), instead of what is
+    /// being read.
+    pub(super) fn reread(&self, from_ns: u64) {
+        let mut inbox = self.inbox();
+        self.is_left.store(true, Ordering::Relaxed);
+        inbox.reread_from_ns = Some(from_ns);
+        inbox.entries.clear();
+        inbox.bytes = 0;
+        inbox.has_ended = false;
+        self.taken.notify_all();
+    }
+
+    /// Whether what is being read is not wanted any more.
+    pub(super) fn is_left(&self) -> bool {
+        self.is_left.load(Ordering::Relaxed)
+    }
+
+    /// Waits until the screen wants the recording from a time on, or is gone; begins anew for the
+    /// former.
+    pub(super) fn next_part(&self) -> Option<u64> {
+        let mut inbox = self.inbox();
+        while !inbox.is_closed {
+            if let Some(from_ns) = inbox.reread_from_ns.take() {
+                inbox.counts = Counts::default();
+                inbox.summary.clear();
+                self.events.store(0, Ordering::Relaxed);
+                lock(&self.headers).clear();
+                *lock(&self.flows) = Flows::default();
+                self.is_left.store(false, Ordering::Relaxed);
+                return Some(from_ns);
+            }
+            inbox = self
+                .taken
+                .wait(inbox)
+                .unwrap_or_else(PoisonError::into_inner);
+        }
+        None
+    }
+
     /// Nothing is taken any more, and nobody waits.
     pub(super) fn close(&self) {
         let mut inbox = self.inbox();
@@ -164,6 +234,6 @@ impl Inbox {
 
     fn waits_for_room(&self, bytes: usize, limit: usize) -> bool {
         let is_full = self.bytes + bytes > limit && !self.entries.is_empty();
-        is_full && !self.is_closed && !self.is_abandoned
+        is_full && !self.is_closed && !self.is_abandoned && self.reread_from_ns.is_none()
     }
 }

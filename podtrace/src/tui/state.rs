@@ -102,6 +102,12 @@ impl State {
         }
     }
 
+    /// Goes to the first path of a list that is empty yet.
+    pub(super) fn begin(&mut self) {
+        (self.chosen, self.follows, self.is_paused) = (None, false, false);
+        (self.row, self.road_top) = (0, 0);
+    }
+
     /// The number of the chosen path among those shown.
     pub(super) fn number(&self, store: &Store) -> usize {
         self.chosen.map_or(0, |place| store.number(place))

@@ -59,6 +59,18 @@ impl Store {
         }
     }
 
+    /// Drops all, and keeps the filter.
+    pub(super) fn clear(&mut self) {
+        let filter = self.chosen.take().map(|chosen| chosen.filter);
+        *self = Self::new(self.limit);
+        self.set_filter(filter);
+    }
+
+    /// Whether about as many are kept as there is room for.
+    pub(super) fn is_full(&self) -> bool {
+        self.bytes >= self.limit - self.limit / 8
+    }
+
     /// How many were dropped, the oldest.
     pub(super) fn dropped(&self) -> u64 {
         self.first

@@ -9,7 +9,11 @@ use crate::{
         ends::{Who, refuser},
         refusal::{Reason, Refusal},
     },
-    rules::{Cause, link, tunnel},
+    rules::{
+        Candidate, Cause, link,
+        route::{self, NextMac},
+        tunnel,
+    },
 };
 
 /// What an error of ICMP says of the way.
@@ -19,6 +23,8 @@ enum Said {
     TooBig,
     /// Its TTL has expired.
     Expired,
+    /// The last hop before the host found nobody.
+    NoHost,
     /// There is no way.
     Unreachable,
     /// Anything else: a socket or a firewall refuses.
@@ -32,7 +38,8 @@ fn said(reason: Reason) -> Said {
     match (error.is_v4, error.kind, error.code) {
         (true, 3, 4) | (false, 2, _) => Said::TooBig,
         (true, 11, 0) | (false, 3, 0) => Said::Expired,
-        (true, 3, 0 | 1 | 6 | 7 | 11 | 12) | (false, 1, 0 | 3 | 6) => Said::Unreachable,
+        (true, 3, 1) | (false, 1, 3) => Said::NoHost,
+        (true, 3, 0 | 6 | 7 | 11 | 12) | (false, 1, 0 | 6) => Said::Unreachable,
         // A prohibiting route says so too: the facts tell.
         (true, 3, 9 | 10 | 13) | (false, 1, 1) => Said::Unreachable,
         _ => Said::Other,
@@ -67,9 +74,19 @@ impl Question<'_> {
                 Cause::MtuExceeded { .. } | Cause::TtlExpired { .. } | Cause::WrongMac { .. }
             ),
         };
-        match step.cause.filter(is_meant) {
-            Some(cause) => self.conclude(verdict, cause, step.is_doubtful && said != Said::TooBig),
-            None => self.conclude(verdict, plain, false),
+        // It asked for the next hop (arp_error_report of net/ipv4/arp.c, ndisc_error_report).
+        let asked = step.next.and_then(|next| next.mac_from);
+        let asked = asked.filter(|(at, next)| {
+            said == Said::NoHost && !matches!(route::next_mac(*at, *next), NextMac::Known(_))
+        });
+        match (step.cause.filter(is_meant), asked) {
+            (None, Some((at, next))) => {
+                self.conclude(verdict, route::silent(self.view, at, next), true);
+            }
+            (Some(cause), _) => {
+                self.conclude(verdict, cause, step.is_doubtful && said != Said::TooBig)
+            }
+            (None, None) => self.conclude(verdict, plain, false),
         }
     }
 
@@ -124,7 +141,7 @@ impl Question<'_> {
             // Others than the traced nodes may have it, on a network of theirs.
             let is_ours = self.state.is_some_and(|state| {
                 let bridge = state.at.bridge().unwrap_or(state.at);
-                crate::rules::route::is_of_pods(bridge, address)
+                route::is_of_pods(bridge, address)
             });
             return self.conclude(verdict, cause, !is_ours);
         };
@@ -139,8 +156,10 @@ impl Question<'_> {
             None => {
                 let place = self.view.place(owner);
                 let candidates = vec![
-                    format!("arp_ignore and firewall rules of family arp at {place}"),
-                    format!("tc or BPF programs of others at {place}"),
+                    Candidate::Unseen(format!(
+                        "arp_ignore and firewall rules of family arp at {place}"
+                    )),
+                    Candidate::Programs(place.to_string()),
                 ];
                 verdict.cause = unknown(self.lacking(), candidates);
             }

@@ -1,56 +1,168 @@
 //! What the rules of firewalls say of a packet that was dropped, or may have been.
-use super::{Verdict, question::Question, step::Filtered};
+use super::{Verdict, question::Question, reasons, step::Filtered};
 use crate::{
-    model::drop::KernelDrop,
+    model::{
+        drop::{DropRule, KernelDrop},
+        hook::HookPoint,
+        ruleset::Ruleset,
+        tap_point::TapPoint,
+    },
     packet::{IPPROTO_UDP, Network},
     rules::{
-        Cause,
-        firewall::{Asked, candidates, describe},
+        Candidate, Cause,
+        firewall::{Asked, Found, candidates, tell},
         route,
     },
 };
 
 impl<'a> Question<'a> {
     /// Concludes from a rule that was traced.
-    pub(super) fn ruled(&self, verdict: &mut Verdict, drop: &KernelDrop) {
+    pub(super) fn ruled(&self, verdict: &mut Verdict, drop: &KernelDrop, steps: &[Filtered<'a>]) {
         let Some(rule) = &drop.rule else {
             return;
         };
         let mut rule = rule.clone();
-        if let Some(ruleset) = self
-            .world
-            .rulesets
-            .get(&drop.netns)
-            .filter(|_| rule.text.is_none())
-        {
+        let ruleset = self.world.rulesets.get(&drop.netns);
+        if let Some(ruleset) = ruleset.filter(|_| rule.text.is_none()) {
             rule.look_up(ruleset);
         }
-        let points = self.world.tap_points.iter();
-        let mut here = points.filter(|point| point.netns_id == drop.netns);
-        let owner = here.next().map(|point| self.world.owner_of(point));
-        let owner = owner.map_or_else(|| format!("netns:{}", drop.netns), |name| name.to_string());
+        let found = self.found(steps, drop);
+        let known = found.iter().find(|(_, found)| is_of(found, &rule));
+        let is_tracked = match known {
+            Some((_, found)) => found.hook.is_behind_tracking(found.priority()),
+            None => is_behind_tracking(drop.hook, &found),
+        };
+        let owner = self.owner_of(drop.netns);
         self.conclude(verdict, Cause::FirewallRule { owner, rule }, false);
-        verdict.evidence.extend(self.tracked(drop));
+        if is_tracked {
+            verdict.evidence.extend(self.tracked(drop));
+        }
     }
 
-    /// The rules that could have dropped it on a step. `netns`: the namespace that it was dropped
-    /// in, if that is known.
-    pub(super) fn rules(&self, filtered: &[Filtered<'a>], netns: Option<u64>) -> Vec<String> {
-        let is_there = |one: &&Filtered<'a>| netns.is_none_or(|netns| one.at.space.netns == netns);
-        let mut found = Vec::new();
-        for one in filtered.iter().filter(is_there) {
-            let Some(ruleset) = self.world.rulesets.get(&one.at.space.netns) else {
-                continue;
+    /// Concludes from a drop by a firewall whose rule is not known.
+    pub(super) fn filtered(
+        &self,
+        verdict: &mut Verdict,
+        drop: &KernelDrop,
+        steps: &[Filtered<'a>],
+    ) {
+        let found = self.found(steps, drop);
+        let is_tracked = is_behind_tracking(drop.hook, &found);
+        let mut candidates = tell(found);
+        if candidates.is_empty() {
+            let mut there = steps.iter().filter(|one| one.netns == drop.netns);
+            let unknown = match (there.next(), drop.hook) {
+                (Some(one), hook) => Some(self.unknown_rules(one, hook)),
+                (None, Some(hook)) => {
+                    Some(self.unknown_rules(&self.elsewhere(drop, hook), Some(hook)))
+                }
+                (None, None) => None,
             };
-            let asked = self.asked(one);
-            let hooks = one.hooks.iter();
-            found.extend(hooks.flat_map(|hook| candidates(ruleset, *hook, &asked)));
+            candidates.extend(unknown);
         }
-        describe(found)
+        let (cause, advice) = reasons::cause(drop, candidates);
+        self.conclude(verdict, cause, false);
+        verdict.advice = advice;
+        if let Some(hook) = drop.hook {
+            let owner = self.owner_of(drop.netns);
+            verdict
+                .evidence
+                .push(format!("dropped at hook {hook} of {owner}"));
+        }
+        if is_tracked {
+            verdict.evidence.extend(self.tracked(drop));
+        }
+        verdict.evidence.extend(self.unread(drop.netns));
+    }
+
+    /// The rules that could have stopped it on a step, where nothing says that one has.
+    pub(super) fn rules(&self, steps: &[Filtered<'a>]) -> Vec<Candidate> {
+        let (mut found, mut unknown) = (Vec::new(), Vec::new());
+        for one in steps {
+            let ruleset = self.world.rulesets.get(&one.netns);
+            if let Some(ruleset) = ruleset {
+                found.extend(self.found_in(ruleset, one, one.hooks(None)));
+            }
+            // What is not read may do it.
+            if ruleset.is_none_or(|ruleset| !ruleset.legacy.is_empty() || ruleset.is_cut) {
+                unknown.push(self.unknown_rules(one, None));
+            }
+        }
+        unknown.extend(tell(found));
+        unknown
+    }
+
+    /// The rules that could have dropped it where a firewall has.
+    fn found(&self, steps: &[Filtered<'a>], drop: &KernelDrop) -> Vec<(String, Found<'a>)> {
+        let Some(ruleset) = self.world.rulesets.get(&drop.netns) else {
+            return Vec::new();
+        };
+        let is_there =
+            |one: &&Filtered<'a>| one.netns == drop.netns && one.hooks(drop.hook).next().is_some();
+        let steps: Vec<_> = steps.iter().filter(is_there).collect();
+        if let (Some(hook), true) = (drop.hook, steps.is_empty()) {
+            return self.found_in(ruleset, &self.elsewhere(drop, hook), [hook]);
+        }
+        let found = steps.into_iter();
+        let found = found.map(|one| self.found_in(ruleset, one, one.hooks(drop.hook)));
+        found.collect::<Vec<_>>().concat()
+    }
+
+    /// Where it was dropped, if that is not on the way that the tables say, or they are not known.
+    fn elsewhere(&self, drop: &KernelDrop, hook: HookPoint) -> Filtered<'a> {
+        let name = |ifindex| {
+            let mut points = self.world.tap_points.iter();
+            let is_it =
+                |point: &&TapPoint| (point.netns_id, point.ifindex) == (drop.netns, ifindex);
+            points.find(is_it).map(|point| &*point.name)
+        };
+        Filtered::dropped(drop.netns, hook, name(drop.ifindex), name(drop.came_by))
+    }
+
+    fn found_in(
+        &self,
+        ruleset: &'a Ruleset,
+        one: &Filtered<'a>,
+        hooks: impl IntoIterator<Item = HookPoint>,
+    ) -> Vec<(String, Found<'a>)> {
+        let owner = self.owner_of(one.netns);
+        let hooks = hooks.into_iter();
+        let found = hooks.flat_map(|hook| candidates(ruleset, hook, &self.asked(one, hook)));
+        found.map(|found| (owner.clone(), found)).collect()
+    }
+
+    /// That there may be rules which are not known.
+    fn unknown_rules(&self, one: &Filtered<'a>, hook: Option<HookPoint>) -> Candidate {
+        let hook = hook.unwrap_or_else(|| one.main_hook());
+        let by = one.interfaces(hook);
+        Candidate::Firewall {
+            owner: self.owner_of(one.netns),
+            hook,
+            which: match (one.outer, by.input, by.output) {
+                (Some((_, to, port)), ..) => Some(format!("for UDP port {port} to {to}")),
+                (None, Some(from), Some(to)) => Some(format!("between {from} and {to}")),
+                _ => None,
+            },
+        }
+    }
+
+    /// The pod or node of a namespace.
+    fn owner_of(&self, netns: u64) -> String {
+        let points = self.world.tap_points.iter();
+        let mut here = points.filter(|point| point.netns_id == netns);
+        let owner = here.next().map(|point| self.world.owner_of(point));
+        let by_facts = || self.view.all().find(|at| at.space.netns == netns);
+        match owner {
+            Some(name) => name.to_string(),
+            None => by_facts().map_or_else(
+                || format!("netns:{netns}"),
+                |at| self.view.owner(at).to_string(),
+            ),
+        }
     }
 
     /// What connection tracking knew of the flow, and whether it was full.
-    pub(super) fn tracked(&self, drop: &KernelDrop) -> Vec<String> {
+    fn tracked(&self, drop: &KernelDrop) -> Vec<String> {
         let flow = drop.tracked.map(|tracked| tracked.to_string());
         let full = self
             .state
@@ -61,7 +173,7 @@ impl<'a> Question<'a> {
     }
 
     /// What of the firewall in a namespace is not read.
-    pub(super) fn unread(&self, netns: u64) -> Option<String> {
+    fn unread(&self, netns: u64) -> Option<String> {
         let ruleset = self.world.rulesets.get(&netns)?;
         if !ruleset.legacy.is_empty() {
             let tables = ruleset.legacy.join(", ");
@@ -74,8 +186,9 @@ impl<'a> Question<'a> {
     }
 
     /// The packet as a hook sees it.
-    fn asked(&self, filtered: &Filtered<'a>) -> Asked<'a> {
-        let (input, output) = (filtered.input, filtered.output);
+    fn asked(&self, filtered: &Filtered<'a>, hook: HookPoint) -> Asked<'a> {
+        let by = filtered.interfaces(hook);
+        let (input, output) = (by.input, by.output);
         if let Some((source, destination, port)) = filtered.outer {
             return Asked {
                 is_ipv4: destination.is_ipv4(),
@@ -89,16 +202,15 @@ impl<'a> Question<'a> {
             };
         }
         let packet = &self.path.packet;
-        let translated = self.path.translations.last().map(|last| last.after);
-        let ports = match translated {
+        let ports = match self.translated() {
             Some(ends) => ends.ports,
             None => packet.ports(),
         };
-        let state = self.state;
+        let ends = self.ends();
         Asked {
-            is_ipv4: state.is_some_and(|state| state.destination.is_ipv4()),
-            source: state.map(|state| state.source),
-            destination: state.map(|state| state.destination),
+            is_ipv4: ends.is_some_and(|(_, destination)| destination.is_ipv4()),
+            source: ends.map(|(source, _)| source),
+            destination: ends.map(|(_, destination)| destination),
             protocol: match &packet.network {
                 Network::Ip(ip) => Some(ip.protocol),
                 _ => None,
@@ -109,4 +221,24 @@ impl<'a> Question<'a> {
             output,
         }
     }
+}
+
+/// Whether connection tracking knew a packet by the time that a firewall dropped it, as far as its
+/// hook and the rules that could have done it tell.
+fn is_behind_tracking(hook: Option<HookPoint>, found: &[(String, Found<'_>)]) -> bool {
+    let is_behind =
+        |(_, found): &(String, Found<'_>)| found.hook.is_behind_tracking(found.priority());
+    match found {
+        // Chains of any priority may have done it.
+        [] => hook.is_none_or(|hook| hook.is_behind_tracking(i32::MIN)),
+        found => found.iter().any(is_behind),
+    }
+}
+
+/// Whether that is this rule.
+fn is_of(found: &Found<'_>, rule: &DropRule) -> bool {
+    let chain = found.chain;
+    let is_chain =
+        chain.family == rule.family && chain.table == rule.table && chain.name == rule.chain;
+    is_chain && found.rule.map(|rule| rule.handle) == rule.handle
 }

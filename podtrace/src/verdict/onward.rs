@@ -3,9 +3,11 @@ use std::{iter, net::IpAddr};
 
 use super::{Tap, question::Question, with_view};
 use crate::{
+    model::hook::Hook,
+    packet::Transport,
     path::Path,
     rules::{
-        At, Cause, View, link,
+        At, Candidate, Cause, View, link,
         route::{self, Wanted},
     },
     world::World,
@@ -37,17 +39,33 @@ pub fn onward(path: &Path, world: &World) -> Vec<Tap> {
 /// Why nobody answers a packet that has arrived, as far as the facts of its receiver tell, and what
 /// they do not show.
 #[must_use]
-pub fn unanswered(path: &Path, world: &World) -> (Option<Cause>, Vec<String>) {
+pub fn unanswered(path: &Path, world: &World) -> (Option<Cause>, Vec<Candidate>) {
     with_view(world, |view| {
         let question = Question::of(path, view, world);
         let Some(state) = question.state else {
             return (None, Vec::new());
         };
         let owner = view.owner(state.at);
-        let candidates = vec![
-            format!("firewall rules of hook OUTPUT of {owner}"),
-            format!("icmp_echo_ignore_all of {owner}"),
-        ];
+        let mut candidates = vec![Candidate::Firewall {
+            owner: owner.to_string(),
+            hook: Hook::Output.of_ip(),
+            which: None,
+        }];
+        if matches!(path.packet.transport, Transport::Echo { .. }) {
+            let (settings, is_ipv4) = (state.at.space.settings, state.destination.is_ipv4());
+            let is_ignored = match is_ipv4 {
+                true => settings.ipv4_echo_ignored,
+                false => settings.ipv6_echo_ignored,
+            };
+            candidates.push(Candidate::Unseen(match is_ignored {
+                Some(true) => return (Some(Cause::EchoIgnored { owner, is_ipv4 }), Vec::new()),
+                // Nothing tells when it changes.
+                Some(false) => {
+                    format!("icmp_echo_ignore_all of {owner}, 0 when it was last read")
+                }
+                None => format!("icmp_echo_ignore_all of {owner}"),
+            }));
+        }
         let (_, cause) = sent(view, state.at, state.source, Some(state.destination));
         (cause, candidates)
     })
@@ -135,7 +153,7 @@ mod tests {
     fn receiver_without_a_route_back_cannot_answer() {
         let path = road(10).ended(Outcome::Delivered).path();
         let (cause, candidates) = unanswered(&path, &world(healthy()));
-        assert_eq!((cause, candidates.len()), (None, 2));
+        assert_eq!((cause, candidates.len()), (None, 1));
         let mut facts = healthy();
         let mut spaces = facts[1].spaces.iter_mut();
         let pod = spaces

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     model::{facts::DeviceKind, tap_point::TapPoint},
-    packet::{Mac, Network, Packet},
+    packet::{Ends, Mac, Network, Packet},
     path::{Hop, PartOf, Path, flood::Copies},
     rules::{
         At, Cause, Place, View,
@@ -79,6 +79,7 @@ impl<'a> Question<'a> {
                 node: Arc::clone(&point.node_name),
                 pod: self.world.pod_of(point),
                 interface: Arc::clone(&point.name),
+                path: None,
             },
             direction: hop.direction,
         })
@@ -100,6 +101,8 @@ impl<'a> Question<'a> {
             ttl: hop.ttl,
             mac,
             mac_from,
+            is_translated: self.translated_unseen().is_some(),
+            came_by: self.port_before(number),
             outer: self.outer(hop),
         })
     }
@@ -118,13 +121,23 @@ impl<'a> Question<'a> {
     }
 
     /// The source and destination where the packet was last.
-    fn ends(&self) -> Option<(IpAddr, IpAddr)> {
+    pub(super) fn ends(&self) -> Option<(IpAddr, IpAddr)> {
         let packet = &self.path.packet;
-        let translated = self.path.translations.last().map(|last| last.after);
-        match translated {
+        match self.translated() {
             Some(ends) => Some((ends.source, ends.destination)),
             None => Some((packet.source()?, packet.destination()?)),
         }
+    }
+
+    /// Its ends where it was last, if they were translated by then.
+    pub(super) fn translated(&self) -> Option<Ends> {
+        let seen = self.path.translations.last().map(|last| last.after);
+        self.translated_unseen().or(seen)
+    }
+
+    /// The same if they were translated after its last hop.
+    fn translated_unseen(&self) -> Option<Ends> {
+        self.path.dropped.as_ref()?.translated
     }
 
     /// The MAC address that the frame is for at a hop, and whose neighbour entry says so: that
@@ -145,6 +158,18 @@ impl<'a> Question<'a> {
             _ => None,
         };
         (mac, next.map(|next| (at, next)))
+    }
+
+    /// The port of a bridge by which a packet has come to what the bridge itself sends: it has
+    /// translated the address, and asked for the neighbour.
+    fn port_before(&self, number: usize) -> Option<At<'a>> {
+        let before = number.checked_sub(1)?;
+        let (hop, _) = self.hop(before)?;
+        let port = self
+            .at(before)
+            .filter(|_| hop.direction == Direction::Ingress)?;
+        let bridge = self.at(number)?;
+        port.bridge().filter(|own| own.is(bridge)).map(|_| port)
     }
 
     fn is_sent_by_ip(&self, number: usize, at: At<'a>) -> bool {

@@ -1,6 +1,9 @@
 //! The kernel's reasons for drops (include/net/dropreason-core.h), and what they mean.
 
-use crate::{model::drop::KernelDrop, rules::Cause};
+use crate::{
+    model::drop::KernelDrop,
+    rules::{Candidate, Cause},
+};
 
 /// What a reason means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,7 +37,7 @@ pub fn reason(name: &str) -> Option<Reason> {
 /// What a kernel says of a drop as a cause, and what to do about it. `rules`: those of firewalls that
 /// could have dropped it.
 #[must_use]
-pub fn cause(drop: &KernelDrop, rules: Vec<String>) -> (Cause, Option<String>) {
+pub fn cause(drop: &KernelDrop, rules: Vec<Candidate>) -> (Cause, Option<String>) {
     let meaning = drop.telling_reason().and_then(reason);
     let cause = Cause::Kernel {
         reason: drop.reason.clone().unwrap_or_default(),
@@ -70,9 +73,9 @@ IP_LOCAL_SOURCE|the source is an address of this node|duplicate_address|
 IP_INVALID_SOURCE|an invalid source address||
 IP_INVALID_DEST|an invalid destination address||
 IP_LOCALNET|a loopback address from outside||sysctl net.ipv4.conf.all.route_localnet
-IP_INNOROUTES|no route for what came in|no_route,refused_by_route,forwarding_off,device_down|ip route get <destination>
+IP_INNOROUTES|no route for what came in|address_missing,no_route,refused_by_route,forwarding_off,device_down|ip route get <destination>
 IP_OUTNOROUTES|no route for what is sent|no_route,refused_by_route,device_down|ip route get <destination>
-IP_INADDRERRORS|an address that it does not forward to|forwarding_off,refused_by_route,no_route|sysctl net.ipv4.ip_forward net.ipv6.conf.all.forwarding
+IP_INADDRERRORS|an address that it does not forward to|address_missing,forwarding_off,refused_by_route,no_route|sysctl net.ipv4.ip_forward net.ipv6.conf.all.forwarding
 PKT_TOO_BIG|larger than the MTU|mtu_exceeded|tracepath <destination>
 FRAG_REASM_TIMEOUT|a fragment was missing for too long||
 FRAG_TOO_FAR|fragments too far apart||sysctl net.ipv4.ipfrag_max_dist

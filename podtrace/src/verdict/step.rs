@@ -2,6 +2,7 @@
 //!
 //! A tap at an egress sees a packet before its interface does; one at an ingress before bridge
 //! and IP do. So what stops a packet after its last hop is between that tap and the next.
+mod hooks;
 mod l2;
 mod l3;
 
@@ -9,10 +10,12 @@ use std::net::IpAddr;
 
 use podtrace_ebpf::record::Direction;
 
+pub(super) use hooks::Filtered;
+
 use crate::{
-    model::{facts::DeviceKind, ruleset::Hook},
+    model::facts::DeviceKind,
     packet::Mac,
-    rules::{At, Cause, View, link, link::Length, route, tunnel},
+    rules::{At, Candidate, Cause, View, link, link::Length, route, tunnel},
 };
 
 /// A packet at a tap.
@@ -30,6 +33,10 @@ pub(super) struct State<'a> {
     pub(super) mac: Option<Mac>,
     /// The interface whose neighbour entry gave it that, and the next hop there.
     pub(super) mac_from: Option<(At<'a>, IpAddr)>,
+    /// Whether its destination is translated between this tap and the next.
+    pub(super) is_translated: bool,
+    /// Of what a bridge sends itself: the port that it came in by, if it was not routed.
+    pub(super) came_by: Option<At<'a>>,
     pub(super) outer: Option<Outer>,
 }
 
@@ -52,35 +59,15 @@ pub(super) struct Step<'a> {
     pub(super) cause: Option<Cause>,
     /// Whether the facts allow another way too.
     pub(super) is_doubtful: bool,
-    /// What could stop it unseen.
-    pub(super) candidates: Vec<String>,
+    /// What could stop it unseen, beside firewalls.
+    pub(super) candidates: Vec<Candidate>,
     /// The hooks that it passes.
     pub(super) filtered: Vec<Filtered<'a>>,
 }
 
-/// Where a firewall may drop a packet on its step.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Filtered<'a> {
-    /// An interface of the namespace.
-    pub(super) at: At<'a>,
-    /// The hooks, in the order of the kernel.
-    pub(super) hooks: &'static [Hook],
-    /// The interface that it came in by.
-    pub(super) input: Option<&'a str>,
-    /// The interface that it leaves by.
-    pub(super) output: Option<&'a str>,
-    /// The packet of a tunnel that is filtered in its place: sender, receiver and UDP port.
-    pub(super) outer: Option<(Option<IpAddr>, IpAddr, u16)>,
-}
-
-/// The hooks of packets that are for the namespace, that it forwards, and that it sends.
-pub(super) const ARRIVING: &[Hook] = &[Hook::Prerouting, Hook::Input];
-pub(super) const FORWARDED: &[Hook] = &[Hook::Prerouting, Hook::Forward, Hook::Postrouting];
-const SENT: &[Hook] = &[Hook::Output, Hook::Postrouting];
-
 impl<'a> Step<'a> {
     /// It goes on.
-    fn to(next: State<'a>, candidates: Vec<String>) -> Self {
+    fn to(next: State<'a>, candidates: Vec<Candidate>) -> Self {
         Self {
             next: Some(next),
             candidates,
@@ -98,7 +85,7 @@ impl<'a> Step<'a> {
     }
 
     /// Where it goes is not known.
-    fn open(candidates: Vec<String>) -> Self {
+    fn open(candidates: Vec<Candidate>) -> Self {
         Self {
             candidates,
             ..Self::default()
@@ -122,6 +109,7 @@ impl<'a> State<'a> {
         Self {
             at,
             direction,
+            came_by: None,
             ..self
         }
     }
@@ -163,17 +151,15 @@ impl<'a> State<'a> {
             return Step::stopped(Some(next), self.with_sender(view, cause));
         }
         let mut candidates = queues(view, self.at);
-        candidates.push(format!(
-            "tc or BPF programs of others at {}",
-            view.place(peer)
-        ));
+        candidates.push(Candidate::Programs(view.place(peer).to_string()));
         Step::to(next, candidates)
     }
 
     /// Into VXLAN: forwarding entry, route to the VTEP, interface below.
     fn encapsulate(self, view: View<'a>) -> Step<'a> {
         let Some(mac) = self.mac else {
-            return Step::open(vec!["the MAC address of the next hop".to_owned()]);
+            let words = "the MAC address of the next hop".to_owned();
+            return Step::open(vec![Candidate::Unseen(words)]);
         };
         let vtep = match tunnel::vtep(view, self.at, mac, self.destination) {
             Ok(vtep) => vtep,
@@ -212,20 +198,10 @@ impl<'a> State<'a> {
             let is_length = matches!(cause, Cause::MtuExceeded { .. });
             return Step::stopped(next, cause).doubtful(onward.is_doubtful || is_length);
         }
-        let mut candidates = queues(view, self.at);
         let port = settings.map_or(0, |own| own.port);
-        candidates.push(format!(
-            "firewall rules of hook OUTPUT of {} for UDP port {port} to {vtep}",
-            view.owner(self.at)
-        ));
-        let filtered = Filtered {
-            at: self.at,
-            hooks: SENT,
-            input: None,
-            output: Some(&by.device.name),
-            outer: Some((settings.and_then(|own| own.local), vtep, port)),
-        };
-        Step::to(next.unwrap_or(self), candidates)
+        let outer = (settings.and_then(|own| own.local), vtep, port);
+        let filtered = Filtered::sent(by).in_tunnel(outer);
+        Step::to(next.unwrap_or(self), queues(view, self.at))
             .doubtful(onward.is_doubtful)
             .filtered(filtered)
     }
@@ -264,17 +240,18 @@ impl<'a> State<'a> {
         let receiver = target.and_then(|target| view.owners(target).find(is_other));
         let mut candidates = queues(view, self.at);
         let Some(receiver) = receiver else {
-            candidates.push(format!("the network beyond {}", view.place(self.at)));
+            let words = format!("the network beyond {}", view.place(self.at));
+            candidates.push(Candidate::Network(words));
             return Step::open(candidates);
         };
         let next = self.move_to(receiver, Direction::Ingress);
         if let Some(cause) = link::down(view, receiver) {
             return Step::stopped(Some(next), cause);
         }
-        candidates.push(format!(
+        candidates.push(Candidate::Network(format!(
             "the network between {} and {}",
             self.at.node.name, receiver.node.name
-        ));
+        )));
         Step::to(next, candidates)
     }
 
@@ -321,15 +298,12 @@ impl<'a> State<'a> {
 }
 
 /// The queueing disciplines of an interface that have dropped packets, or could.
-fn queues(view: View<'_>, at: At<'_>) -> Vec<String> {
+fn queues(view: View<'_>, at: At<'_>) -> Vec<Candidate> {
     let qdiscs = at.device.qdiscs.iter();
-    let describe = |qdisc: &crate::model::facts::Qdisc| {
-        let (kind, drops) = (&qdisc.kind, qdisc.drops);
-        let place = view.place(at);
-        match drops {
-            0 => format!("qdisc {kind} of {place}"),
-            _ => format!("qdisc {kind} of {place}, which has dropped {drops} packets"),
-        }
+    let queue = |qdisc: &crate::model::facts::Qdisc| Candidate::Queue {
+        at: view.place(at).to_string(),
+        kind: qdisc.kind.clone(),
+        drops: qdisc.drops,
     };
-    qdiscs.map(describe).collect()
+    qdiscs.map(queue).collect()
 }

@@ -109,6 +109,20 @@ impl World {
                 pod.addresses.push(address);
             }
         }
+        // One may have lost its addresses.
+        for point in self.tap_points.iter() {
+            let netns = point.pod_netns();
+            let named = netns.and_then(|netns| Some((netns, self.identities.known_pod(netns)?)));
+            if let Some((netns, name)) = named
+                && fits(&name)
+            {
+                pods.entry(netns).or_insert_with(|| Located {
+                    node: Some(Arc::clone(&point.node_name)),
+                    netns: Some(netns),
+                    ..Located::new(&name, Kind::Pod)
+                });
+            }
+        }
         let mut pods: Vec<_> = pods.into_values().collect();
         pods.iter_mut()
             .for_each(|pod| pod.addresses.sort_unstable());

@@ -151,6 +151,18 @@ fn faults(lab: &Lab) -> Vec<Fault<'_>> {
             advice: None,
         },
         Fault {
+            netns: &server.netns,
+            breaks: "sysctl -qw net.ipv4.icmp_echo_ignore_all=1".into(),
+            mends: "sysctl -qw net.ipv4.icmp_echo_ignore_all=0".into(),
+            direction: "reply",
+            cause: "echo_ignored",
+            last: None,
+            advice: Some(format!(
+                "ip netns exec {} sysctl -w net.ipv4.icmp_echo_ignore_all=0",
+                server.netns.name
+            )),
+        },
+        Fault {
             netns: &one.netns,
             breaks: format!("bridge fdb del {entry}"),
             mends: format!("bridge fdb append {entry}"),
@@ -216,6 +228,80 @@ fn faults_are_named_with_their_place_and_direction() {
     // What was mended works.
     let (code, report) = probe(&lab, &["mypod1", "mypod3"]);
     assert_eq!(code, DELIVERED, "{report}");
+}
+
+#[test]
+fn what_cannot_be_sent_is_a_mistake_or_a_local_cause() {
+    let lab = lab();
+    for (options, words) in [
+        (&["mypod1", "fe80::1"][..], "link-local"),
+        (&["mypod1", "255.255.255.255"], "no address of one host"),
+        (&["mypod1", "mypod3", "--protocol", "udp"], "--port 53"),
+    ] {
+        let output = run(&lab, &[0, 1], &[&["--probe"], options].concat());
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(ERROR), "{error}");
+        assert!(error.contains(words), "{error}");
+    }
+    let client = &lab.nodes[0].pods[0].netns;
+    on(client, "iptables -w -A OUTPUT -p icmp -j DROP");
+    let (code, report) = probe(&lab, &["mypod1", "mypod3", "--no-drops"]);
+    on(client, "iptables -w -D OUTPUT -p icmp -j DROP");
+    assert_eq!(code, LOST, "{report}");
+    assert_eq!(report["cause"], "kernel_drop", "{report}");
+}
+
+#[test]
+fn who_talks_to_itself_is_reached() {
+    let lab = lab();
+    let own = lab.nodes[0].underlay.to_string();
+    for options in [
+        ["mypod1", "mypod1"],
+        ["mypod1", "127.0.0.1"],
+        ["node1", &own],
+    ] {
+        let (code, report) = probe(&lab, &options);
+        assert_eq!(code, DELIVERED, "{options:?}: {report}");
+    }
+}
+
+#[test]
+fn another_with_the_address_is_named() {
+    let lab = lab();
+    let [server, other] = &lab.nodes[1].pods[..] else {
+        panic!("{} pods", lab.nodes[1].pods.len());
+    };
+    on(
+        &other.netns,
+        &format!("ip addr add {}/24 dev eth0", server.ipv4),
+    );
+    // So that the answer of the other one wins.
+    on(&server.netns, "ip link set eth0 arp off");
+    on(&lab.nodes[1].netns, "ip neigh flush dev cni0");
+    let (code, report) = probe(&lab, &["mypod1", "mypod3"]);
+    assert_eq!(
+        (code, &report["cause"]),
+        (LOST, &json!("duplicate_address")),
+        "{report}"
+    );
+}
+
+#[test]
+fn who_does_not_answer_arp_is_named() {
+    let lab = lab();
+    let server = &lab.nodes[1].pods[0];
+    on(&server.netns, "ip link set eth0 arp off");
+    on(&lab.nodes[1].netns, "ip neigh flush dev cni0");
+    for from in ["mypod1", "mypod4"] {
+        let (code, report) = probe(&lab, &[from, "mypod3"]);
+        assert_eq!(
+            (code, &report["cause"]),
+            (LOST, &json!("neighbour_failed")),
+            "{report}"
+        );
+        let what = report["what"].as_str().unwrap();
+        assert!(what.contains("nobody answers ARP for"), "{report}");
+    }
 }
 
 #[test]

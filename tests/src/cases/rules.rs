@@ -1,8 +1,9 @@
 //! Which rule of a firewall drops a packet: what the rules leave open, and what the kernel says of
 //! it while they are traced.
 
-use std::net::{IpAddr, UdpSocket};
+use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::process::Command;
+use std::time::Duration;
 
 use podtrace::lab::Lab;
 use podtrace::lab::traffic::ping;
@@ -157,6 +158,80 @@ fn rule_that_dropped_a_packet_is_named_while_rules_are_traced() {
                 }
             }
         }
+    }
+}
+
+/// The hook at which the kernel drops a packet is told from others, and what connection tracking knew
+/// stands only where it was asked.
+#[test]
+fn hooks_that_come_before_connection_tracking_are_named() {
+    let lab = lab();
+    let (node, to) = (&lab.nodes[0], lab.nodes[1].pods[0].ipv4.into());
+    for (family, hook, told) in [
+        (
+            "ip",
+            "prerouting priority -300",
+            "hook prerouting, priority -300",
+        ),
+        (
+            "netdev",
+            "ingress device cni0 priority 0",
+            "hook netdev ingress, priority 0",
+        ),
+        (
+            "bridge",
+            "input priority 0",
+            "hook bridge input, priority 0",
+        ),
+    ] {
+        on(
+            &node.netns,
+            &format!(
+                "nft add table {family} early
+                 nft add chain {family} early all {{ type filter hook {hook} ; }}
+                 nft add rule {family} early all ip daddr 10.244.2.2 drop"
+            ),
+        );
+        let tracer = Tracer::start(&lab, &[0, 1], &[]);
+        send(&lab, to);
+        let values = tracer.finish();
+        on(&node.netns, &format!("nft delete table {family} early"));
+        for verdict in verdicts(&values, to) {
+            let words = verdict.to_string();
+            assert!(words.contains("rule 1 of chain all of table"), "{words}");
+            assert!(words.contains(told), "{words}");
+            assert!(!words.contains("connection tracking"), "{words}");
+        }
+    }
+}
+
+/// IP has found the socket by the time that the firewall of its pod is asked.
+#[test]
+fn answer_that_the_pod_of_its_socket_drops_is_not_delivered() {
+    let lab = lab();
+    let (client, server) = (&lab.nodes[0].pods[0].netns, &lab.nodes[1].pods[0]);
+    let to = SocketAddr::from((server.ipv4, 80));
+    let listener = server.netns.run(|| TcpListener::bind("0.0.0.0:80"));
+    let _listener = listener.unwrap().unwrap();
+    on(
+        client,
+        "nft add table inet podfw
+         nft add chain inet podfw input { type filter hook input priority 0 ; }
+         nft add rule inet podfw input tcp sport 80 drop",
+    );
+    let tracer = Tracer::start(&lab, &[0, 1], &[]);
+    let connect = || TcpStream::connect_timeout(&to, Duration::from_millis(1500));
+    client.run(connect).unwrap().unwrap_err();
+    let values = tracer.finish();
+    let is_answer = |value: &&Value| {
+        value["type"] == "path"
+            && value["source"] == server.ipv4.to_string()
+            && value["protocol"] == "tcp"
+    };
+    let answers: Vec<_> = values.iter().filter(is_answer).collect();
+    assert!(!answers.is_empty(), "{values:?}");
+    for answer in answers {
+        assert_eq!(answer["outcome"], "dropped", "{answer}");
     }
 }
 

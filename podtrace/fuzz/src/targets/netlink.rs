@@ -2,11 +2,11 @@
 use std::net::IpAddr;
 
 use podtrace::{
-    model::{facts::Space, ruleset::Hook, tables::NextHop},
+    model::{facts::Space, hook::Hook, tables::NextHop},
     node::{answers, tables::remote_subnets, uplinks},
     probe::clsact,
     rules::{
-        firewall::{Asked, candidates, describe},
+        firewall::{Asked, candidates, tell},
         route::Wanted,
     },
 };
@@ -51,7 +51,9 @@ pub(crate) fn run(bytes: &[u8]) {
     let _ = clsact::is_ours(bytes);
     let ruleset = answers::parse_rules(bytes);
     for hook in [Hook::Input, Hook::Forward] {
-        let asked = Asked::default();
-        let _ = describe(candidates(&ruleset, hook, &asked));
+        let found = candidates(&ruleset, hook.of_ip(), &Asked::default()).into_iter();
+        let told = tell(found.map(|found| (String::new(), found)).collect());
+        told.iter()
+            .for_each(|candidate| drop(candidate.to_string()));
     }
 }

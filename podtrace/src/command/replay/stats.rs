@@ -28,6 +28,7 @@ pub(in crate::command) fn run(args: &StatsArgs) -> anyhow::Result<u8> {
     };
     let options = player_options(&args.input)?;
     let mut player = Player::new(&options, false, stop_on_signal()?)?;
+    player.shows_numbers = false;
     player.show_progress = leaves_terminal().then(progress_alone);
     let played = player.run(|_| Ok(vec![Box::new(Notices), Box::new(collect)]))?;
     Ok(code(&played))

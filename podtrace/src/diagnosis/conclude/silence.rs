@@ -1,12 +1,14 @@
 //! Conclusions from what was not seen: no answer, or nothing at all.
-use super::{ANSWER_NS, Decision, Diagnosis, Mode, Way, by_facts};
+use std::net::IpAddr;
+
+use super::{ANSWER_NS, Decision, Diagnosis, Mode, Way, by_facts, unsent::Sent};
 use crate::{
     diagnosis::report::Conclusion,
-    model::{drop::KernelDrop, probes::DNS_PORT},
+    model::probes::DNS_PORT,
     packet::Protocol,
     path::Path,
-    rules::Cause,
-    verdict::{Verdict, first_hop, reasons, unanswered, verdict},
+    rules::{Cause, Owner},
+    verdict::{Confidence, Verdict, unanswered, with_view},
     world::{
         World,
         locate::{Kind, Located},
@@ -42,18 +44,60 @@ impl Diagnosis {
         }
         if let Some(drop) = self.dropped[Way::Reply as usize].as_deref() {
             let sentence = "the request arrived, the reply died before it left its receiver";
-            return unseen(Way::Reply, sentence.to_owned(), drop);
+            let died = (Way::Reply, sentence.to_owned());
+            return self.unseen(died, drop, answer(path, world).as_ref(), world);
         }
-        let (cause, candidates) = unanswered(path, world);
-        let cause = cause.unwrap_or(Cause::Unknown {
-            why: None,
-            candidates,
-        });
         let sentence = "the request arrived, and no reply left its receiver";
         Decision {
-            verdict: Some(by_facts(cause)),
+            verdict: Some(self.silence(path, world)),
             ..Decision::new(Conclusion::Lost, sentence).about(Way::Reply, None)
         }
+    }
+
+    /// Why who got the request does not answer.
+    fn silence(&self, path: &Path, world: &World) -> Verdict {
+        let (cause, mut candidates) = unanswered(path, world);
+        if let Some(cause) = self.full_queue(path, world).or(cause) {
+            return by_facts(cause);
+        }
+        let answer = answer(path, world);
+        let ruleset = answer
+            .as_ref()
+            .and_then(|sent| world.rulesets.get(&sent.netns));
+        let rules = answer.as_ref().map(|sent| self.forbidding(sent, world));
+        let rules = rules.unwrap_or_default();
+        let is_read = ruleset.is_some_and(|rules| rules.legacy.is_empty() && !rules.is_cut);
+        let is_dns = path.packet.protocol() == Protocol::Udp;
+        if is_dns
+            && is_read
+            && rules.is_empty()
+            && let Some(owner) = owner(path, world)
+            && let Some(port) = path.ends().and_then(|ends| ends.to().1)
+        {
+            // Where no socket takes a datagram, the kernel says so.
+            return Verdict {
+                confidence: Confidence::Likely,
+                ..by_facts(Cause::ServerSilent { owner, port })
+            };
+        }
+        if is_read {
+            candidates.retain(|candidate| !candidate.is_of_firewall());
+            candidates.extend(rules);
+        }
+        by_facts(Cause::Unknown {
+            why: None,
+            candidates,
+        })
+    }
+
+    /// Whether the socket that was asked for a connection had no room for it.
+    fn full_queue(&self, path: &Path, world: &World) -> Option<Cause> {
+        let listener = self.listener.filter(|listener| listener.overflows > 0)?;
+        Some(Cause::AcceptQueueFull {
+            owner: owner(path, world)?,
+            port: path.ends()?.to().1?,
+            waiting: listener.waiting,
+        })
     }
 
     /// Whether a tap would see the answer: where it leaves a pod, or where it arrives.
@@ -64,13 +108,41 @@ impl Diagnosis {
         last.is_some_and(|point| point.in_pod) || source.is_some_and(|end| end.netns.is_some())
     }
 
+    /// The rules of the source that may keep back what podtrace has sent.
+    fn not_sent(&self, source: &Located, world: &World) -> Option<Verdict> {
+        let sent = Sent {
+            netns: source.netns?,
+            from: None,
+            to: self.probes.as_ref().filter(|_| !self.probed.is_empty())?.to,
+            ports: (None, self.pair.port),
+        };
+        let candidates = self.forbidding(&sent, world);
+        let why = None;
+        (!candidates.is_empty()).then(|| by_facts(Cause::Unknown { why, candidates }))
+    }
+
+    /// What podtrace's own socket was told of packets that pass no tap, as on the loopback interface
+    /// of a node.
+    fn told_by_socket(&self, source: &Located, destination: &Located) -> Option<Decision<'_>> {
+        let asked = self.probed.first()?;
+        let is_loopback = destination.addresses.iter().all(IpAddr::is_loopback);
+        let is_own = source.netns.is_some() && source.netns == destination.netns;
+        if asked.answered == 0 || asked.is_refused() || !(is_own || is_loopback) {
+            return None;
+        }
+        let (from, to) = (&source.name, &destination.name);
+        let sentence = format!("{from} reaches {to}: answers came, by no interface that is tapped");
+        Some(Decision::new(Conclusion::Delivered, sentence))
+    }
+
     /// No packet of the two was seen.
     pub(super) fn nothing(&self, ends: &[Option<Located>; 2], world: &World) -> Decision<'_> {
         let [source, destination] = ends;
         if let (Some(source), Some(destination)) = (source, destination) {
-            let died = self.died_at_source(source, destination, world);
-            if let Some(died) = died {
-                return died;
+            let told = self.told_by_socket(source, destination);
+            let told = told.or_else(|| self.died_at_source(source, destination, world));
+            if let Some(told) = told {
+                return told;
             }
         }
         let sentence = match self.probed.is_empty() {
@@ -79,6 +151,17 @@ impl Diagnosis {
                 format!("no packet from {from} to {to} was seen")
             }
             false => "podtrace has sent packets, and none was seen to leave".to_owned(),
+        };
+        let is_own = |(source, destination): (&Located, &Located)| {
+            source.kind == Kind::Node && source.netns.is_some() && source.netns == destination.netns
+        };
+        let sentence = match source
+            .as_ref()
+            .zip(destination.as_ref())
+            .is_some_and(is_own)
+        {
+            true => format!("{sentence}: what a node sends to itself passes no tap"),
+            false => sentence,
         };
         let decision = Decision::new(Conclusion::Unknown, sentence);
         let elsewhere = source.as_ref().filter(|source| source.netns.is_none());
@@ -89,68 +172,39 @@ impl Diagnosis {
             Mode::Watched => decision.advised(
                 "podtrace diagnose --probe sends a few packets; or let the two talk meanwhile",
             ),
-            Mode::Probed => decision,
+            Mode::Probed => Decision {
+                verdict: source
+                    .as_ref()
+                    .and_then(|source| self.not_sent(source, world)),
+                ..decision
+            },
             Mode::Recorded => {
                 decision.advised("record while the two talk: podtrace record -w FILE")
             }
         }
     }
-
-    /// Why nothing leaves the source: nobody answers its question for a neighbour, or its own kernel
-    /// refuses to send.
-    fn died_at_source(
-        &self,
-        source: &Located,
-        destination: &Located,
-        world: &World,
-    ) -> Option<Decision<'_>> {
-        let to = match &self.probes {
-            Some(probes) => probes.to,
-            None => *destination.addresses.first()?,
-        };
-        let netns = source.netns?;
-        let (next, cause) = first_hop(netns, to, world);
-        let asked = [next, Some(to)].into_iter().flatten();
-        let question = asked
-            .filter_map(|next| self.questions.get_key_value(&next))
-            .next();
-        let name = &source.name;
-        if let Some((about, path)) = question {
-            let sentence =
-                format!("{name} asks for the MAC address of {about}, and nobody answers");
-            return Some(Decision {
-                verdict: verdict(path, world),
-                ..Decision::new(Conclusion::Lost, sentence).about(Way::Request, Some(path))
-            });
-        }
-        if let Some(drop) = self.dropped[Way::Request as usize].as_deref() {
-            let sentence = format!("the request died before it left {name}");
-            return Some(unseen(Way::Request, sentence, drop));
-        }
-        let mut errors = self
-            .probed
-            .iter()
-            .filter_map(|probed| probed.error.as_deref());
-        let error = errors.next()?;
-        let sentence = format!("nothing leaves {name}: its own kernel says {error}");
-        Some(Decision {
-            verdict: cause.map(by_facts),
-            ..Decision::new(Conclusion::Lost, sentence).about(Way::Request, None)
-        })
-    }
 }
 
-/// What a kernel says of a packet that no tap has seen.
-fn unseen<'a>(way: Way, sentence: String, drop: &KernelDrop) -> Decision<'a> {
-    let (cause, advice) = reasons::cause(drop, Vec::new());
-    let verdict = Verdict {
-        advice,
-        ..by_facts(cause)
-    };
-    Decision {
-        verdict: Some(verdict),
-        ..Decision::new(Conclusion::Lost, sentence).about(way, None)
-    }
+/// Who has got a packet.
+fn owner(path: &Path, world: &World) -> Option<Owner> {
+    let last = world.tap_points.get(path.hops.last()?.interface)?;
+    with_view(world, |view| {
+        let at = view.find(last.node, last.netns_id, last.ifindex)?;
+        Some(view.owner(at))
+    })
+}
+
+/// The answer to a request, as its receiver sends it.
+fn answer(path: &Path, world: &World) -> Option<Sent> {
+    let last = world.tap_points.get(path.hops.last()?.interface)?;
+    let ends = path.ends()?.reversed();
+    let ((from, from_port), (to, to_port)) = (ends.from(), ends.to());
+    Some(Sent {
+        netns: last.netns_id,
+        from: Some(from),
+        to,
+        ports: (from_port, to_port),
+    })
 }
 
 /// Whether a packet that arrives is answered, unless something is wrong.

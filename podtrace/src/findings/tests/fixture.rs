@@ -223,7 +223,11 @@ impl Shot {
             function: Some(function.into()),
             ..KernelDrop::default()
         };
-        self.0.dropped = Some(Box::new(Dropped { by, hops }));
+        self.0.dropped = Some(Box::new(Dropped {
+            by,
+            hops,
+            translated: None,
+        }));
         self
     }
 

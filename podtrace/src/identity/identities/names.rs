@@ -54,6 +54,20 @@ impl Identities {
         find(Some(address)).or_else(|| find(None).filter(|_| self.is_of_node(address, ts_ns)))
     }
 
+    /// The Service that a pod's address with a port was behind at a time, by the API: its name
+    /// and the pod's port.
+    #[must_use]
+    pub fn service_behind(
+        &self,
+        protocol: u8,
+        address: IpAddr,
+        port: u16,
+        ts_ns: u64,
+    ) -> Option<&Arc<ServicePort>> {
+        let mut clusters = self.clusters.values();
+        clusters.find_map(|cluster| cluster.service_behind(protocol, address, port, ts_ns))
+    }
+
     /// The port of a node, `outside`, that leads to a port of a pod at a time, by the runtime.
     #[must_use]
     pub fn host_port_at(

@@ -46,6 +46,8 @@ pub struct Cluster {
     claims: Claims<IpAddr, Owner>,
     nodes: Nodes,
     services: Services,
+    /// The pods behind them.
+    backends: Services,
     lists: Lists,
     max_pods: usize,
     not_kept: u64,
@@ -79,6 +81,7 @@ impl Cluster {
             claims: Claims::default(),
             nodes: Nodes::default(),
             services: Services::default(),
+            backends: Services::default(),
             lists: Lists::default(),
             max_pods: MAX_PODS,
             not_kept: 0,
@@ -90,6 +93,7 @@ impl Cluster {
     pub fn apply(&mut self, update: ClusterUpdate, now_ns: u64) {
         self.claims.forget(now_ns);
         self.services.forget(now_ns);
+        self.backends.forget(now_ns);
         match update {
             ClusterUpdate::Restart(resource) => self.lists.of_mut(resource).restart(now_ns),
             ClusterUpdate::Pod(pod) => self.pod(&pod, now_ns),
@@ -105,6 +109,12 @@ impl Cluster {
                 self.services.insert(service, from_ns, now_ns, round);
             }
             ClusterUpdate::ServiceDeleted { uid } => self.services.remove(&uid, now_ns),
+            ClusterUpdate::Endpoints(pods) => {
+                let from_ns = self.since(pods.created_ns, now_ns);
+                let round = self.lists.of(Resource::EndpointSlices).round;
+                self.backends.insert(pods, from_ns, now_ns, round);
+            }
+            ClusterUpdate::EndpointsDeleted { uid } => self.backends.remove(&uid, now_ns),
             ClusterUpdate::Synced(resource) => self.complete(resource),
             ClusterUpdate::Unavailable { resource, reason } => {
                 self.lists.of_mut(resource).begin_outage(reason, now_ns);
@@ -164,6 +174,24 @@ impl Cluster {
         self.services.at(&frontend, at_ns)
     }
 
+    /// The Service that a pod's address with a port was behind at a time: its name and the pod's
+    /// port. None if it was behind none, or two.
+    #[must_use]
+    pub fn service_behind(
+        &self,
+        protocol: u8,
+        address: IpAddr,
+        port: u16,
+        at_ns: u64,
+    ) -> Option<&Arc<ServicePort>> {
+        let backend = Frontend {
+            protocol,
+            address: Some(address),
+            port,
+        };
+        self.backends.at(&backend, at_ns)
+    }
+
     /// Why a resource cannot be followed at the moment: its known state may be old. None
     /// while all is well.
     #[must_use]
@@ -176,7 +204,8 @@ impl Cluster {
     /// have no name.
     #[must_use]
     pub fn not_kept(&self) -> u64 {
-        self.not_kept + self.nodes.not_kept() + self.services.not_kept()
+        let services = self.services.not_kept() + self.backends.not_kept();
+        self.not_kept + self.nodes.not_kept() + services
     }
 
     fn pod(&mut self, pod: &ClusterPod, now_ns: u64) {
@@ -337,6 +366,7 @@ impl Cluster {
         match resource {
             Resource::Nodes => self.nodes.retain_round(round),
             Resource::Services => self.services.retain_round(round, began_ns),
+            Resource::EndpointSlices => self.backends.retain_round(round, began_ns),
             Resource::Pods => {
                 let missing = self.pods.iter().filter(|(_, holder)| holder.round != round);
                 let missing: Vec<_> = missing.map(|(uid, _)| Arc::clone(uid)).collect();

@@ -2,24 +2,22 @@
 use std::{
     collections::{BTreeSet, HashMap, HashSet},
     fs::File,
-    path::{Path, PathBuf},
+    path::PathBuf,
     sync::Arc,
     time::{Duration, Instant},
 };
 
-use rtnetlink::Handle;
+use futures_util::future::join_all;
 
-use super::role::node_role;
+use super::{
+    role::node_role,
+    view::{View, enter},
+};
 use crate::{
     cause::{has_answer, is_out_of_descriptors},
     model::tap_point::Role,
     netns::{NetNs, candidates::candidates, file_name},
-    node::{
-        links::{self, Link, LinkKind, LinksError},
-        tables::Route,
-        target::Node,
-        uplinks,
-    },
+    node::links::{Link, LinkKind},
     text::{escape::shown, sanitize::sanitize},
 };
 
@@ -31,68 +29,8 @@ const YOUNG: Duration = Duration::from_secs(4);
 const LIST_PAUSE: Duration = Duration::from_secs(2);
 /// Pause between two searches for the namespaces behind older veths that lead nowhere yet.
 const SEARCH_PAUSE: Duration = Duration::from_secs(2);
-
-/// A node, with a netlink connection in its namespace.
-pub(super) struct View {
-    pub(super) node: Node,
-    netlink: Option<Handle>,
-    /// Indices of the interfaces by which packets leave it. An uplink stays one: its routes
-    /// disappear and return with its carrier.
-    uplinks: HashSet<u32>,
-    /// Indices of the interfaces that lead to the next router.
-    gated: HashSet<u32>,
-}
-
-impl View {
-    pub(super) fn new(node: Node) -> Self {
-        Self {
-            node,
-            netlink: None,
-            uplinks: HashSet::new(),
-            gated: HashSet::new(),
-        }
-    }
-
-    /// Adds the interfaces by which packets now leave it.
-    pub(super) fn found_uplinks(&mut self, links: &[Link], routes: &[Route]) {
-        self.uplinks.extend(uplinks::uplinks(links, routes));
-        self.gated = uplinks::by_gateway(routes);
-    }
-
-    /// Marks as uplinks the veths that lead out of it, for they lead to no pod.
-    pub(super) fn mark_cables(&self, links: &mut [Link], leads_to_pod: impl Fn(&Link) -> bool) {
-        uplinks::mark_cables(links, &self.gated, leads_to_pod);
-    }
-
-    /// Marks its uplinks, and forgets removed ones.
-    pub(super) fn mark_uplinks(&mut self, links: &mut [Link]) {
-        uplinks::mark(links, &self.uplinks);
-        let marked = links.iter().filter(|link| link.is_uplink);
-        self.uplinks = marked.map(|link| link.ifindex).collect();
-    }
-
-    /// Lists its interfaces.
-    pub(super) async fn links(&mut self) -> Result<Vec<Link>, LinksError> {
-        let netns = &self.node.netns;
-        if let Some(netlink) = &self.netlink
-            && let Ok(links) = links::list_by(netlink, &netns.name).await
-        {
-            return Ok(links);
-        }
-        // This is the first time, or the connection broke.
-        let netlink = netns.netlink()?;
-        let links = links::list_by(&netlink, &netns.name).await?;
-        self.netlink = Some(netlink);
-        Ok(links)
-    }
-
-    /// Its number for a namespace; none if it has none, or if the namespace is not a pod's.
-    async fn nsid(&self, netns: &File) -> Option<i32> {
-        let netlink = self.netlink.as_ref()?;
-        let nsid = links::nsid_by(netlink, &self.node.netns.name, netns).await;
-        nsid.ok().flatten()
-    }
-}
+/// Namespaces that are looked at at once: each waits for the kernel several times.
+const AT_ONCE: usize = 16;
 
 /// A pod's namespace between two scans. Not an open handle, which would keep it alive.
 pub(super) struct Known {
@@ -305,41 +243,45 @@ impl Spaces {
         let nodes = views.iter().map(|view| view.node.netns.inode);
         let known = self.known.values().map(|known| known.inode);
         let others: HashSet<_> = nodes.chain(known).collect();
-        for candidate in candidates().filter(|candidate| !others.contains(&candidate.inode)) {
-            // The namespace vanished, or is not one of a pod: neither is an error.
-            let file = match File::open(&candidate.path) {
-                Ok(file) => file,
-                Err(error) => {
-                    self.are_unopened |= is_out_of_descriptors(&error);
-                    continue;
-                }
-            };
-            let nsid = views[number].nsid(&file).await;
-            let Some(nsid) = nsid.filter(|nsid| missing.contains(nsid)) else {
-                continue;
-            };
-            let (netns, links) = match enter(file, &candidate.path).await {
-                Ok(entered) => entered,
-                Err(error) => {
-                    self.are_unopened |= has_answer(&error, is_out_of_descriptors);
-                    continue;
-                }
-            };
-            missing.remove(&nsid);
-            let known = Known {
-                node: number,
-                path: candidate.path,
-                inode: netns.inode,
-                nsid,
-                links,
-                first: Instant::now(),
-            };
-            if node_links
+        let unknown = candidates().filter(|candidate| !others.contains(&candidate.inode));
+        let mut unknown = unknown.peekable();
+        while unknown.peek().is_some() {
+            let some: Vec<_> = unknown.by_ref().take(AT_ONCE).collect();
+            let found = some
                 .iter()
-                .any(|host| known.has_peer_of(number, host))
-            {
-                self.known.insert(netns.id, known);
-                open.insert(netns.id, netns);
+                .map(|candidate| views[number].look(candidate, &missing));
+            for (candidate, mut found) in some.iter().zip(join_all(found).await) {
+                if let Err(error) = &found
+                    && has_answer(error, is_out_of_descriptors)
+                {
+                    // The others may have had the last ones meanwhile.
+                    found = views[number].look(candidate, &missing).await;
+                }
+                // The namespace vanished, or is not one of a pod: neither is an error.
+                let (nsid, netns, links) = match found {
+                    Ok(Some(found)) => found,
+                    Ok(None) => continue,
+                    Err(error) => {
+                        self.are_unopened |= has_answer(&error, is_out_of_descriptors);
+                        continue;
+                    }
+                };
+                missing.remove(&nsid);
+                let known = Known {
+                    node: number,
+                    path: candidate.path.clone(),
+                    inode: netns.inode,
+                    nsid,
+                    links,
+                    first: Instant::now(),
+                };
+                if node_links
+                    .iter()
+                    .any(|host| known.has_peer_of(number, host))
+                {
+                    self.known.insert(netns.id, known);
+                    open.insert(netns.id, netns);
+                }
             }
             if missing.is_empty() {
                 return;
@@ -368,12 +310,4 @@ impl Spaces {
             }
         }
     }
-}
-
-/// Lists a namespace's interfaces, entering it once.
-async fn enter(file: File, path: &Path) -> Result<(NetNs, Vec<Link>), LinksError> {
-    let path = shown(path);
-    let (netns, netlink) = NetNs::from_file_with_netlink(file, &path)?;
-    let links = links::list_by(&netlink, &path).await?;
-    Ok((netns, links))
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::{
     clock::nanos,
-    diagnosis::{Diagnosis, Plan},
+    diagnosis::{Diagnosis, Plan, Unsent},
     prober::Prober,
     sink::tell,
     world::{World, locate::Kind},
@@ -28,6 +28,8 @@ pub(crate) struct Live {
     begun_ns: Option<u64>,
     has_begun: bool,
     quit: Option<Box<dyn FnOnce()>>,
+    /// Why the question is to be put in another way.
+    misasked: Option<String>,
 }
 
 /// How far sending is.
@@ -60,6 +62,7 @@ impl Live {
             begun_ns: None,
             has_begun: false,
             quit: Some(quit),
+            misasked: None,
         }
     }
 
@@ -86,7 +89,7 @@ impl Live {
             }
             Sending::Due(prober) => {
                 let waits = now_ns.saturating_sub(begun_ns) < TABLES_NS;
-                send(prober, waits, now_ns, diagnosis, world)
+                self.send(prober, waits, now_ns, diagnosis, world)
             }
             Sending::Sent(prober) => match prober.result() {
                 Some(Ok(probed)) => {
@@ -94,7 +97,9 @@ impl Live {
                     Sending::Over(now_ns)
                 }
                 Some(Err(error)) => {
-                    tell(&format!("nothing was sent: {error}"));
+                    let words = format!("nothing was sent: {error}");
+                    tell(&words);
+                    diagnosis.note(words);
                     Sending::Over(now_ns)
                 }
                 None => Sending::Sent(prober),
@@ -108,42 +113,54 @@ impl Live {
         }
     }
 
+    /// Why the question is to be put in another way, if it is.
+    pub(super) fn misasked(&mut self) -> Option<String> {
+        self.misasked.take()
+    }
+
     fn is_over(&self, now_ns: u64, diagnosis: &Diagnosis, world: &World) -> bool {
         match self.sending {
+            _ if self.misasked.is_some() => true,
             Sending::Due(_) | Sending::Sent(_) => false,
             Sending::Over(since_ns) => {
                 let settled_ns = self.hop_timeout_ns.saturating_add(DECIDED_NS);
-                diagnosis.is_answered() || now_ns.saturating_sub(since_ns) >= settled_ns
+                let is_settled = now_ns.saturating_sub(since_ns) >= settled_ns;
+                diagnosis.is_answered() || is_settled && !diagnosis.awaits_more(world)
             }
             Sending::Never => diagnosis.is_certain(world) || is_elsewhere(diagnosis, world),
         }
     }
-}
 
-/// Sends what the diagnosis asks for.
-fn send(
-    prober: Prober,
-    waits: bool,
-    now_ns: u64,
-    diagnosis: &mut Diagnosis,
-    world: &World,
-) -> Sending {
-    // Pings that run beside have other numbers, most likely.
-    let echo_id = std::process::id().to_le_bytes();
-    match diagnosis.plan(u16::from_le_bytes([echo_id[0], echo_id[1]]), waits, world) {
-        Ok(Plan::Wait) => Sending::Due(prober),
-        Ok(Plan::Send(probes, name)) => {
-            tell(&format!(
-                "from {name} podtrace sends {probes}; nothing else"
-            ));
-            diagnosis.probe((*probes).clone());
-            prober.send(*probes);
-            Sending::Sent(prober)
-        }
-        Err(words) => {
-            tell(&words);
-            diagnosis.note(words);
-            Sending::Over(now_ns)
+    /// Sends what the diagnosis asks for.
+    fn send(
+        &mut self,
+        prober: Prober,
+        waits: bool,
+        now_ns: u64,
+        diagnosis: &mut Diagnosis,
+        world: &World,
+    ) -> Sending {
+        // Pings that run beside have other numbers, most likely.
+        let echo_id = std::process::id().to_le_bytes();
+        match diagnosis.plan(u16::from_le_bytes([echo_id[0], echo_id[1]]), waits, world) {
+            Ok(Plan::Wait) => Sending::Due(prober),
+            Ok(Plan::Send(probes, name)) => {
+                tell(&format!(
+                    "from {name} podtrace sends {probes}; nothing else"
+                ));
+                diagnosis.probe((*probes).clone());
+                prober.send(*probes);
+                Sending::Sent(prober)
+            }
+            Err(Unsent::NotHere(words)) => {
+                tell(&words);
+                diagnosis.note(words);
+                Sending::Over(now_ns)
+            }
+            Err(Unsent::Misasked(words)) => {
+                self.misasked = Some(words);
+                Sending::Over(now_ns)
+            }
         }
     }
 }

@@ -101,6 +101,7 @@ mod tests {
             packets: 3,
             first_ns: 1,
             last_ns: 2,
+            rules: Vec::new(),
             rests_on_absence: false,
             waits_for: None,
         };

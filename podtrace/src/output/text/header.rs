@@ -5,7 +5,7 @@ use anstyle::Style;
 
 use super::{
     Text, TimeFormat,
-    remarks::{again, left_behind, message, quoted},
+    remarks::{again, behind, left_behind, message, quoted},
 };
 use crate::{
     field::TimeNs,
@@ -14,6 +14,7 @@ use crate::{
     path::{
         Path,
         ends::{End, Who, ends},
+        service::service_behind,
     },
     text::write,
     world::World,
@@ -83,6 +84,11 @@ impl Text {
                     false => "  (later fragment of a packet)",
                 },
             );
+        }
+        if let Some(service) = service_behind(path, world) {
+            painter.on(out, DIM);
+            behind(out, service);
+            painter.off(out, DIM);
         }
         if path.copy_of.is_some() {
             painter.paint(out, DIM, again(&path.packet));

@@ -9,7 +9,7 @@ use crate::{
     path::{
         Hop, PartOf, Path, Segments, Translation,
         refusal::{Reason, Refusal},
-        service::service_of,
+        service::{Service, service_of},
     },
     text::{count::counted, write},
     world::World,
@@ -136,6 +136,15 @@ fn translation_text(out: &mut String, translation: &Translation, path: &Path, wo
         out.push_str(" -> ");
         end(out, after.to());
     }
+}
+
+/// `  (to a pod of default/web)`
+pub(super) fn behind(out: &mut String, service: Service<'_>) {
+    let way = match service.answers {
+        true => "from",
+        false => "to",
+    };
+    let _ = write!(out, "  ({way} a pod of {})", service.port.service());
 }
 
 /// `  (about 10.244.1.2:5000 -> 10.244.2.7:53)`

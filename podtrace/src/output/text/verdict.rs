@@ -23,10 +23,8 @@ pub(super) fn lines(out: &mut String, indent: &str, path: &Path, world: &World, 
         let _ = write!(out, " ({})", verdict.confidence.as_str());
     }
     out.push('\n');
-    if let Cause::Kernel { rules, .. } = &verdict.cause {
-        for rule in rules {
-            let _ = writeln!(out, "{indent}could be: {rule}");
-        }
+    for candidate in verdict.cause.could_be() {
+        let _ = writeln!(out, "{indent}{candidate}");
     }
     if let Some(next) = &verdict.expected_next {
         let (interface, owner) = (&next.place.interface, next.place.owner());

@@ -3,12 +3,13 @@ mod dns;
 mod http;
 mod link;
 mod quote;
+mod ruled_out;
 mod tunnels;
 
 use proptest::prelude::*;
 
 use super::{
-    super::{Carrier, Payload},
+    super::{Beside, Carrier, Payload},
     *,
 };
 

@@ -13,16 +13,13 @@ use crate::{
     world::World,
 };
 
-/// Initial room for hops in a path: from pod to socket on one node.
-const HOPS: usize = 5;
-
 impl Builder {
     /// Begins a path with the event's packet, or with what is left of it.
     pub(super) fn begin(&mut self, seen: &Observation<'_>, packet: Packet, world: &World) -> Slot {
-        let path = Path {
+        let path = self.spare.take(|hops| Path {
             id: self.next_id,
             packet,
-            hops: Vec::with_capacity(HOPS),
+            hops,
             outcome: Outcome::InFlight,
             ambiguous: false,
             incomplete: false,
@@ -42,15 +39,15 @@ impl Builder {
             translations: Vec::new(),
             round_trip: None,
             requester: None,
-        };
+        });
         let id = self.next_id;
         self.next_id += 1;
-        let open = Open::new(Box::new(path), seen.key, seen.hash);
+        let open = Open::new(path, seen.key, seen.hash);
         let slot = self.open.add(open);
         self.index(slot);
         self.joins.link(slot, seen.event, &mut self.open);
         let key = seen.key;
-        self.note_begun(key, slot, id);
+        self.note_begun(key, slot, id, seen.event.ts_ns);
         self.note_answer(slot, seen.event, world);
         slot
     }

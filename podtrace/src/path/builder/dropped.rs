@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use super::{Builder, join::index::Slot, open::Open, recent::Begun};
 use crate::{
     model::{drop::KernelDrop, origin::Origin},
-    packet::{Network, Packet, PacketKey, is_group_address},
+    packet::{Ends, Network, Packet, PacketKey, is_group_address},
     path::{Outcome, dropped::Dropped},
     world::World,
 };
@@ -23,6 +23,7 @@ struct Waiting {
     origin: Origin,
     drop: Box<KernelDrop>,
     key: PacketKey,
+    ends: Option<Ends>,
 }
 
 /// How well a path fits a dropped packet, the best last.
@@ -43,6 +44,9 @@ impl Builder {
         if !is_for_one {
             return;
         }
+        if !drop.is_by_transport() {
+            self.floods.note(drop, packet);
+        }
         let waiting = &mut self.drops.0;
         if waiting.len() >= WAITING_MAX {
             waiting.pop_front();
@@ -51,6 +55,7 @@ impl Builder {
             origin: origin.clone(),
             drop: Box::new(drop.clone()),
             key: packet.key(),
+            ends: packet.ends(),
         });
     }
 
@@ -61,20 +66,21 @@ impl Builder {
         let mut joined = Vec::new();
         while let Some(next) = self.drops.0.front()
             && next.drop.ts_ns <= now_ns
-            && let Some(Waiting { origin, drop, key }) = self.drops.0.pop_front()
+            && let Some(waiting) = self.drops.0.pop_front()
         {
-            if self.join_drop(&drop, &key, world) {
-                joined.push((origin, *drop));
+            if self.join_drop(&waiting, world) {
+                joined.push((waiting.origin, *waiting.drop));
             }
         }
         joined
     }
 
     /// Joins a drop to its path; returns false if there is none.
-    fn join_drop(&mut self, drop: &KernelDrop, key: &PacketKey, world: &World) -> bool {
-        let Some(slot) = self.dropped(drop, key, world) else {
-            let ended = self.ended_like(key).filter(|_| !drop.is_by_transport());
-            let ended = ended.filter(|_| is_here(drop, world));
+    fn join_drop(&mut self, waiting: &Waiting, world: &World) -> bool {
+        let Waiting { drop, key, .. } = waiting;
+        let Some((slot, fit)) = self.dropped(drop, key, world) else {
+            let may_be = !drop.is_by_transport() && is_here(drop, world);
+            let ended = may_be.then(|| self.ended_like(key, drop.ts_ns)).flatten();
             if let Some(id) = ended {
                 self.drop_ended(id, drop.without_bytes(), world);
             }
@@ -85,26 +91,30 @@ impl Builder {
         }
         self.take_up(slot);
         self.open.change(slot, drop.ts_ns, |open| {
-            let (by, hops) = (drop.without_bytes(), open.path.hops.len());
-            open.path.dropped = Some(Box::new(Dropped { by, hops }));
+            open.path.dropped = Some(Box::new(Dropped {
+                by: drop.without_bytes(),
+                hops: open.path.hops.len(),
+                translated: waiting.ends.filter(|_| fit == Fit::Translated),
+            }));
         });
         true
     }
 
-    /// The newest packet with that key whose path has ended.
-    fn ended_like(&self, key: &PacketKey) -> Option<u64> {
+    /// The newest packet with that key that had begun by then and whose path has ended: equal ones
+    /// may have come since.
+    fn ended_like(&self, key: &PacketKey, by_ns: u64) -> Option<u64> {
         let mut begun = self.refusals.begun.find(key.tag());
         let found = begun.find(|begun| {
             let open = self.open.get(begun.slot);
             let is_open = open.is_some_and(|open| open.path.id == begun.id);
-            !is_open && begun.key.quoted() == key.quoted()
+            !is_open && begun.is_by(by_ns) && begun.key.quoted() == key.quoted()
         });
         found.map(|begun| begun.id)
     }
 
     /// The path of a dropped packet: of those that fit best, the one seen last. Among packets
     /// that were translated to other ends, only one that no other is like.
-    fn dropped(&self, drop: &KernelDrop, key: &PacketKey, world: &World) -> Option<Slot> {
+    fn dropped(&self, drop: &KernelDrop, key: &PacketKey, world: &World) -> Option<(Slot, Fit)> {
         let (known, tag) = (&self.refusals, key.tag());
         let begun = known.begun.find(tag).chain(known.late.find(tag));
         let mut fitting: Vec<_> = begun
@@ -119,7 +129,7 @@ impl Builder {
         fitting.dedup();
         match fitting[..] {
             [.., (Fit::Translated, ..), (Fit::Translated, ..)] => None,
-            [.., (_, _, slot)] => Some(slot),
+            [.., (fit, _, slot)] => Some((slot, fit)),
             [] => None,
         }
     }
@@ -139,7 +149,11 @@ fn is_here(drop: &KernelDrop, world: &World) -> bool {
 fn fits(open: &Open, drop: &KernelDrop, key: &PacketKey, world: &World) -> Option<Fit> {
     let last = open.path.hops.last()?;
     let point = world.tap_points.get(last.interface)?;
-    if last.ts_ns > drop.ts_ns || open.path.dropped.is_some() {
+    // What has come after an earlier drop shows that it was of a copy.
+    if last.ts_ns > drop.ts_ns
+        || open.path.is_dropped()
+        || open.arrived && !is_where_it_arrived(open, drop, world)
+    {
         return None;
     }
     if open.key.quoted() == key.quoted() {
@@ -148,6 +162,14 @@ fn fits(open: &Open, drop: &KernelDrop, key: &PacketKey, world: &World) -> Optio
     let is_here = drop.netns == point.netns_id;
     let is_like = open.key.quoted_content() == key.quoted_content();
     (is_here && is_like).then_some(Fit::Translated)
+}
+
+/// Whether a drop is in the namespace that the packet has arrived in: copies that a bridge has
+/// flooded are dropped in others.
+fn is_where_it_arrived(open: &Open, drop: &KernelDrop, world: &World) -> bool {
+    let last = open.path.hops.iter().rfind(|hop| !hop.aside);
+    let point = last.and_then(|last| world.tap_points.get(last.interface));
+    drop.netns == 0 || point.is_none_or(|point| point.netns_id == drop.netns)
 }
 
 /// How a path ends that would end so if its kernel had not said that it dropped the packet.

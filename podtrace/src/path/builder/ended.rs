@@ -1,5 +1,5 @@
 //! Answers to packets whose paths have ended, and drops of such packets.
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use super::{
     Builder,
@@ -20,12 +20,12 @@ const ARRIVED_MAX: usize = 128;
 const HOPS_MAX: usize = 16;
 /// Upper bound of the bytes of all that is kept.
 #[cfg(test)]
-pub(super) const BYTES: usize =
-    (LEFT_MAX + ARRIVED_MAX) * (size_of::<Path>() + HOPS_MAX * size_of::<crate::path::Hop>());
-/// Upper bound of what is known of packets whose paths have ended and were not shown yet.
-const PENDING_MAX: usize = 64;
-/// How long that is kept, in nanoseconds: longer than a path waits to be shown.
-const PENDING_NS: u64 = 2_000_000_000;
+pub(super) const BYTES: usize = (LEFT_MAX + ARRIVED_MAX)
+    * (size_of::<Path>() + HOPS_MAX * size_of::<crate::path::Hop>())
+    + PENDING_MAX * (size_of::<((u64, bool), Heard)>() + size_of::<KernelDrop>() + 64);
+/// Upper bound of what is known of packets whose paths have ended and were not shown yet: a kernel
+/// tells of some hundred drops between two ticks.
+const PENDING_MAX: usize = 192;
 /// How long after its arrival a kernel may drop a packet, in nanoseconds: it handles it at once.
 const HANDLED_NS: u64 = 100_000_000;
 
@@ -36,13 +36,6 @@ enum Heard {
 }
 
 impl Heard {
-    fn ts_ns(&self) -> u64 {
-        match self {
-            Self::Refusal(refusal, _) => refusal.ts_ns,
-            Self::Drop(drop) => drop.ts_ns,
-        }
-    }
-
     /// Whether it can be about this path.
     fn is_of(&self, path: &Path, world: &World) -> bool {
         match self {
@@ -57,10 +50,14 @@ impl Heard {
         match self {
             Self::Refusal(refusal, _) => set(path, refusal),
             Self::Drop(by) => {
-                path.outcome = Outcome::Dropped;
+                path.outcome = match path.was_refused() {
+                    true => Outcome::Refused,
+                    false => Outcome::Dropped,
+                };
                 path.dropped = Some(Box::new(Dropped {
                     hops: path.hops.len(),
                     by: *by,
+                    translated: None,
                 }));
             }
         }
@@ -74,8 +71,9 @@ pub(super) struct Ended {
     left: Kept<LEFT_MAX>,
     /// Those that have arrived and were shown, where no tap tells of sockets.
     arrived: Kept<ARRIVED_MAX>,
-    /// What was heard of those that were not shown, by the number of the packet.
-    pending: VecDeque<(u64, Heard)>,
+    /// What was heard of those that were not shown, by the number of the packet and whether it is
+    /// a drop: a firewall that rejects a packet answers and drops it.
+    pending: BTreeMap<(u64, bool), Heard>,
 }
 
 /// The newest paths of a kind, `MAX` at most, the oldest first.
@@ -83,11 +81,12 @@ pub(super) struct Ended {
 struct Kept<const MAX: usize>(VecDeque<(u64, Option<Box<Path>>)>);
 
 impl<const MAX: usize> Kept<MAX> {
-    fn push(&mut self, path: Box<Path>) {
-        if self.0.len() >= MAX {
-            self.0.pop_front();
-        }
+    /// Adds a path; returns the one that is forgotten for it.
+    fn push(&mut self, path: Box<Path>) -> Option<Box<Path>> {
+        let is_full = self.0.len() >= MAX;
+        let oldest = is_full.then(|| self.0.pop_front()).flatten();
         self.0.push_back((path.id, Some(path)));
+        oldest?.1
     }
 
     /// The path of this number; an empty place if it was taken.
@@ -120,10 +119,11 @@ impl Builder {
             pending,
         } = &mut self.refusals.ended;
         let Some(known) = left.find(id).or_else(|| arrived.find(id)) else {
-            if pending.len() >= PENDING_MAX {
-                pending.pop_front();
+            let key = (id, matches!(heard, Heard::Drop(_)));
+            pending.entry(key).or_insert(heard);
+            if pending.len() > PENDING_MAX {
+                pending.pop_first();
             }
-            pending.push_back((id, heard));
             return;
         };
         if let Some(mut path) = known.take_if(|path| heard.is_of(path, world)) {
@@ -135,11 +135,15 @@ impl Builder {
         }
     }
 
-    /// Adds to a path that is about to be shown what was heard of it since it ended.
+    /// Adds to a path that is about to be shown what was heard of it since it ended, and of packets
+    /// like it.
     #[inline]
     pub fn amend(&mut self, path: &mut Path, world: &World) {
         if !self.refusals.ended.pending.is_empty() {
             self.refusals.ended.amend(path, world);
+        }
+        if !self.floods.is_empty() && self.floods.may_have(path, world) {
+            path.outcome = Outcome::Unknown;
         }
     }
 
@@ -147,11 +151,14 @@ impl Builder {
     #[inline]
     pub fn keep(&mut self, path: Box<Path>) {
         let ended = &mut self.refusals.ended;
-        match path.outcome {
-            _ if path.hops.len() > HOPS_MAX => {}
+        let unneeded = match path.outcome {
+            _ if path.hops.len() > HOPS_MAX => None,
             Outcome::LeftNode | Outcome::LeftForVtep(_) => ended.left.push(path),
             Outcome::Delivered if is_undecided(&path) => ended.arrived.push(path),
-            _ => {}
+            _ => Some(path),
+        };
+        if let Some(path) = unneeded {
+            self.spare.put(path);
         }
     }
 }
@@ -163,14 +170,12 @@ impl Ended {
     }
 
     fn amend(&mut self, path: &mut Path, world: &World) {
-        let now_ns = path.last_ns();
-        self.pending
-            .retain(|(_, heard)| now_ns.saturating_sub(heard.ts_ns()) <= PENDING_NS);
-        let at = self.pending.iter().position(|(id, _)| *id == path.id);
-        if let Some((_, heard)) = at.and_then(|at| self.pending.remove(at))
-            && heard.is_of(path, world)
-        {
-            heard.add_to(path);
+        for is_drop in [false, true] {
+            if let Some(heard) = self.pending.remove(&(path.id, is_drop))
+                && heard.is_of(path, world)
+            {
+                heard.add_to(path);
+            }
         }
     }
 }
@@ -179,6 +184,8 @@ impl Ended {
 fn set(path: &mut Path, refusal: Refusal) {
     match path.outcome {
         Outcome::LeftNode | Outcome::LeftForVtep(_) => path.outcome = Outcome::Refused,
+        // The firewall that has dropped it says so.
+        Outcome::Dropped if path.refusal.is_none() => path.outcome = Outcome::Refused,
         Outcome::Delivered if path.refusal.is_none() => {}
         _ => return,
     }
@@ -189,13 +196,14 @@ fn set(path: &mut Path, refusal: Refusal) {
 /// Whether an ended path's packet can have been dropped where it had arrived, or on its way out
 /// of the node: queues are behind the taps.
 fn is_dropped_there(path: &Path, drop: &KernelDrop, world: &World) -> bool {
-    let Some(last) = path.hops.last() else {
+    let Some(last) = path.hops.iter().rfind(|hop| !hop.aside) else {
         return false;
     };
     let point = world.tap_points.get(last.interface);
     let after_ns = drop.ts_ns.checked_sub(last.ts_ns);
     let may_be = match path.outcome {
-        Outcome::Delivered => is_undecided(path) && !drop.is_by_transport(),
+        // Of any protocol: the network drops what is for a kernel itself, too.
+        Outcome::Delivered => path.sockets().next().is_none() && !drop.is_by_transport(),
         outcome => outcome.has_left(),
     };
     let is_at_once = after_ns.is_some_and(|after_ns| after_ns <= HANDLED_NS);

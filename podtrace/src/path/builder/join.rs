@@ -10,6 +10,7 @@ mod fragments;
 pub(super) mod index;
 mod key;
 mod known;
+mod passed;
 pub(super) mod sequence;
 
 use std::ops::Range;
@@ -27,7 +28,7 @@ use datagrams::ByDatagrams;
 use fragments::ByFragment;
 use index::Slot;
 use key::ByKey;
-pub(super) use key::is_in;
+pub(super) use key::{can_come_from, is_in};
 #[cfg(test)]
 pub(crate) use known::{BYTES as TRANSLATION_BYTES, KNOWN_MAX as TRANSLATIONS_MAX};
 use known::{Known, Scope};
@@ -152,17 +153,25 @@ joins! {
 }
 
 impl Joins {
-    /// The paths that the event continues.
-    #[inline]
+    /// The paths that the event continues: of most events, the one with its key.
+    #[inline(always)]
     pub(super) fn find(
         &self,
         seen: &Observation<'_>,
         open: &mut OpenPaths,
         world: &World,
     ) -> Option<Joined> {
-        if let Some(joined) = self.key.find(seen, open, world, &self.known) {
-            return Some(joined);
-        }
+        let joined = self.key.find(seen, open, world, &self.known);
+        joined.or_else(|| self.find_without_key(seen, open, world))
+    }
+
+    #[inline(never)]
+    fn find_without_key(
+        &self,
+        seen: &Observation<'_>,
+        open: &mut OpenPaths,
+        world: &World,
+    ) -> Option<Joined> {
         if seen.event.direction == Direction::Socket {
             return self.find_at_socket(seen, open, world);
         }

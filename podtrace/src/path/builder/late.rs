@@ -1,6 +1,6 @@
 //! Packets that were reported as not seen further, but were only slow.
 use super::{
-    Builder, complete,
+    Builder, complete, first_ns,
     join::{Joined, LATE_EQUAL_MAX, Observation, index::Slot},
     recent::Begun,
 };
@@ -12,9 +12,10 @@ use crate::{
 impl Builder {
     /// The paths that the event continues. Those whose time was over before the event end
     /// first, as they would have at a tick before it.
-    #[inline]
+    #[inline(always)]
     pub(super) fn find(&mut self, seen: &Observation<'_>, world: &World) -> Option<Joined> {
-        let joined = self.joins.find(seen, &mut self.open, world)?;
+        let joined = self.joins.find(seen, &mut self.open, world);
+        let joined = joined.or_else(|| self.find_if_merged(seen, world))?;
         match self.first_overdue(&joined, seen.event.ts_ns) {
             Some(overdue) => self.find_after(overdue, seen, world),
             None => Some(joined),
@@ -31,7 +32,8 @@ impl Builder {
     ) -> Option<Joined> {
         loop {
             self.expire_each([overdue], seen.event.ts_ns);
-            let joined = self.joins.find(seen, &mut self.open, world)?;
+            let joined = self.joins.find(seen, &mut self.open, world);
+            let joined = joined.or_else(|| self.find_if_merged(seen, world))?;
             match self.first_overdue(&joined, seen.event.ts_ns) {
                 Some(next) => overdue = next,
                 None => return Some(joined),
@@ -40,12 +42,17 @@ impl Builder {
     }
 
     /// The first of these paths whose time is over, but which has not ended.
-    #[inline]
+    #[inline(always)]
     fn first_overdue(&self, joined: &Joined, now_ns: u64) -> Option<Slot> {
-        let is_overdue = |slot: &Slot| {
-            let open = self.open.get(*slot);
-            open.is_some_and(|open| open.is_overdue(now_ns, self.timeout_ns))
-        };
+        match joined {
+            Joined::One(slot) => Some(*slot).filter(|slot| self.is_overdue(*slot, now_ns)),
+            _ => self.first_overdue_of_others(joined, now_ns),
+        }
+    }
+
+    #[inline(never)]
+    fn first_overdue_of_others(&self, joined: &Joined, now_ns: u64) -> Option<Slot> {
+        let is_overdue = |slot: &Slot| self.is_overdue(*slot, now_ns);
         match joined {
             Joined::One(slot) | Joined::Translated(slot) => Some(*slot).filter(is_overdue),
             Joined::Piece(piece) => Some(piece.slot).filter(is_overdue),
@@ -53,6 +60,12 @@ impl Builder {
             Joined::Each(slots) => slots.iter().copied().find(is_overdue),
             Joined::Again(_) | Joined::Undecided => None,
         }
+    }
+
+    #[inline]
+    fn is_overdue(&self, slot: Slot, now_ns: u64) -> bool {
+        let open = self.open.get(slot);
+        open.is_some_and(|open| open.is_overdue(now_ns, self.timeout_ns))
     }
 
     /// Whether a packet could be recognised if it went on: it is whole, and one of few that are
@@ -77,12 +90,14 @@ impl Builder {
         path.outcome = outcome;
         path.incomplete |= self.may_lack(&path);
         complete(&mut path, &self.requests);
-        let (key, id) = (open.key, path.id);
+        let (key, id, ts_ns) = (open.key, path.id, first_ns(&path));
         if let Some(open) = self.open.get_mut(slot) {
             open.path.late_of = Some(LateOf::of(&path));
         }
         self.finished.push(path);
-        self.refusals.late.push(key.tag(), Begun { key, id, slot });
+        self.refusals
+            .late
+            .push(key.tag(), Begun::new(key, id, slot, ts_ns));
         self.open.keep_late(slot);
     }
 
@@ -100,10 +115,10 @@ impl Builder {
         let Some(open) = self.open.get_mut(slot) else {
             return;
         };
-        let (key, id) = (open.key, self.next_id);
+        let (key, id, ts_ns) = (open.key, self.next_id, first_ns(&open.path));
         open.path.id = id;
         self.next_id += 1;
-        self.note_begun(key, slot, id);
+        self.note_begun(key, slot, id, ts_ns);
         self.open.take_up(slot);
     }
 

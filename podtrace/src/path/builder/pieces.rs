@@ -152,17 +152,22 @@ impl Open {
     /// Adds a hop, or bytes to a hop; returns the hop's number.
     #[inline]
     pub(super) fn add(&mut self, event: &Event, bytes: Option<Bytes>) -> usize {
-        let hops = self.path.hops.len();
-        let at = match (&bytes, &self.parts) {
-            (None, None) if has_same_owner(&self.path.hops, event) => return hops,
-            (None, None) => hops,
-            _ => self.hop_at(event),
-        };
-        if at == hops {
+        if bytes.is_some() || self.parts.is_some() {
+            return self.add_bytes(event, bytes);
+        }
+        let at = self.path.hops.len();
+        if !has_same_owner(&self.path.hops, event) {
             self.push(Hop::of(event));
         }
-        if bytes.is_none() && self.parts.is_none() {
-            return at;
+        at
+    }
+
+    #[inline(never)]
+    fn add_bytes(&mut self, event: &Event, bytes: Option<Bytes>) -> usize {
+        let hops = self.path.hops.len();
+        let at = self.hop_at(event);
+        if at == hops {
+            self.push(Hop::of(event));
         }
         // Nothing else cuts a packet that may be fragmented.
         self.path.in_fragments |= event.packet.is_fragment() && self.path.may_be_fragmented();

@@ -11,6 +11,29 @@ pub(super) struct Begun {
     pub(super) key: PacketKey,
     pub(super) id: u64,
     pub(super) slot: Slot,
+    /// When that was, in microseconds, modulo 2^32: that takes no more room.
+    pub(super) ts_us: u32,
+}
+
+impl Begun {
+    pub(super) fn new(key: PacketKey, id: u64, slot: Slot, ts_ns: u64) -> Self {
+        let ts_us = micros(ts_ns);
+        Self {
+            key,
+            id,
+            slot,
+            ts_us,
+        }
+    }
+
+    /// Whether that was at this time or before it.
+    pub(super) fn is_by(&self, ts_ns: u64) -> bool {
+        micros(ts_ns).wrapping_sub(self.ts_us) < 1 << 31
+    }
+}
+
+fn micros(ts_ns: u64) -> u32 {
+    u32::try_from(ts_ns / 1000 % (1 << 32)).unwrap_or_default()
 }
 
 /// The newest packets, `MAX` at most; the oldest is forgotten first. To add one takes the same
@@ -44,6 +67,9 @@ impl<T, const MAX: usize> Recent<T, MAX> {
         match (self.tags.get_mut(at), self.packets.get_mut(at)) {
             (Some(old_tag), Some(old)) => (*old_tag, *old) = (tag, packet),
             _ => {
+                // Once: to grow would copy all of them several times.
+                self.tags.reserve_exact(MAX - self.tags.len());
+                self.packets.reserve_exact(MAX - self.packets.len());
                 self.tags.push(tag);
                 self.packets.push(packet);
             }
@@ -52,14 +78,19 @@ impl<T, const MAX: usize> Recent<T, MAX> {
 
     /// The packets with a tag, the newest first.
     pub(super) fn find(&self, tag: u32) -> impl Iterator<Item = &T> {
+        self.find_by(move |other| other == tag)
+    }
+
+    /// The packets whose tags fit, the newest first.
+    pub(super) fn find_by(&self, fits: impl Fn(u32) -> bool) -> impl Iterator<Item = &T> {
         let (newer, older) = self.tags.split_at(self.next);
         let newer = newer.iter().enumerate();
         let older = older.iter().enumerate();
-        let is_it = move |(_, other): &(usize, &u32)| **other == tag;
-        let newer = newer.rev().filter(is_it).map(|(at, _)| at);
-        let older = older.rev().filter(is_it).map(|(at, _)| self.next + at);
-        let found = newer.chain(older).take(SEARCH_MAX);
-        found.filter_map(|at| self.packets.get(at))
+        let newer = newer.rev();
+        let older = older.rev().map(|(at, tag)| (self.next + at, tag));
+        let found = newer.chain(older).filter(move |(_, tag)| fits(**tag));
+        let found = found.take(SEARCH_MAX);
+        found.filter_map(|(at, _)| self.packets.get(at))
     }
 }
 
@@ -79,7 +110,7 @@ mod tests {
             packet.length = (id / 4) as u32;
             packet.transport = Transport::Other;
             let key = packet.key();
-            recent.push(key.tag(), Begun { key, id, slot: 0 });
+            recent.push(key.tag(), Begun::new(key, id, 0, 0));
         }
         assert_eq!(recent.packets.len(), MAX);
         let find = |length: u32| {

@@ -34,7 +34,8 @@ pub(crate) const KNOWN_BYTES: usize = Recent::<Begun, BEGUN_MAX>::BYTES
     + Recent::<Begun, LATE_MAX>::BYTES
     + Recent::<Carried, CARRIED_MAX>::BYTES
     + super::returned::BYTES
-    + super::ended::BYTES;
+    + super::ended::BYTES
+    + super::untold::BYTES;
 
 /// The state of packets that may be refused.
 #[derive(Default)]
@@ -117,8 +118,8 @@ fn carried(quote: &Quote) -> Option<refusal::Carried> {
 impl Builder {
     /// Notes that a packet has begun, or goes on after it was given a number anew.
     #[inline]
-    pub(super) fn note_begun(&mut self, key: PacketKey, slot: Slot, id: u64) {
-        let begun = Begun { key, id, slot };
+    pub(super) fn note_begun(&mut self, key: PacketKey, slot: Slot, id: u64, ts_ns: u64) {
+        let begun = Begun::new(key, id, slot, ts_ns);
         self.refusals.begun.push(key.tag(), begun);
     }
 
@@ -189,7 +190,7 @@ impl Builder {
     fn refused(&self, sought: &Sought, tag: u32, tap: Tap, world: &World) -> Option<Refused> {
         let mut ended = None;
         let Refusals { begun, late, .. } = &self.refusals;
-        for Begun { key, id, slot } in begun.find(tag).chain(late.find(tag)) {
+        for Begun { key, id, slot, .. } in begun.find(tag).chain(late.find(tag)) {
             match self.open.get(*slot).filter(|open| open.path.id == *id) {
                 Some(open)
                     if (sought.is(key) || sought.is(&open.key))
@@ -256,6 +257,8 @@ impl Builder {
 /// left, unless it came back.
 pub(super) fn unless_known(path: &Path, outcome: Outcome) -> Outcome {
     match outcome {
+        // A firewall that rejects it does both.
+        Outcome::Delivered if path.is_dropped_on_arrival() && path.is_refused() => Outcome::Refused,
         Outcome::Delivered if path.is_dropped_on_arrival() => Outcome::Dropped,
         Outcome::Delivered => outcome,
         _ if path.circle.is_some() => Outcome::Loop,

@@ -140,7 +140,7 @@ impl Builder {
                 let id = path.id;
                 let slot = self.open.add(Open::resumed(path, seen.key, seen.hash));
                 self.index(slot);
-                self.note_begun(seen.key, slot, id);
+                self.note_begun(seen.key, slot, id, seen.event.ts_ns);
                 slot
             }
             None => self.begin(seen, event.packet.clone(), world),

@@ -13,8 +13,8 @@ use crate::{
     packet::{EchoFlow, Framing, Packet, key_payload},
     path::{
         builder::{
-            ENDED_BYTES, ENDED_FLOW, ENDED_MAX, KNOWN_BYTES, OPEN_BYTES, TRANSLATION_BYTES,
-            TRANSLATIONS_MAX,
+            ENDED_BYTES, ENDED_FLOW, ENDED_MAX, KNOWN_BYTES, OPEN_BYTES, SPARE_BYTES,
+            TRANSLATION_BYTES, TRANSLATIONS_MAX,
         },
         reorder::SLACK_NS,
         rtt::{REQUESTS_MAX, SEEN_MAX, Seen},
@@ -54,6 +54,7 @@ fn all_bounds_together_are_under_64_mib() {
         2 * reordered * size_of::<Event>(),
         OPEN_BYTES,
         KNOWN_BYTES,
+        SPARE_BYTES,
         ENDED_MAX * ENDED_BYTES + map(ENDED_MAX, ENDED_FLOW),
         ORDER_BYTES,
         GATE_BYTES,

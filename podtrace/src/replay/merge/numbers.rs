@@ -1,7 +1,8 @@
 //! Maps the numbers of one session to unique numbers among all sessions.
-use std::{collections::HashMap, ops::Range, sync::Arc};
+use std::{ops::Range, sync::Arc};
 
 use crate::{
+    map::Map,
     model::{event::Event, origin::Origin, snapshot::Holder},
     pipeline::OTHERS,
     update::Update,
@@ -14,7 +15,7 @@ const RUNTIMES: usize = 1000;
 pub(in crate::replay) struct Numbers {
     origin: Origin,
     /// Numbers of tap points by their numbers in the session.
-    tap_points: HashMap<u32, u32>,
+    tap_points: Map<u32, u32>,
 }
 
 impl Numbers {
@@ -22,7 +23,7 @@ impl Numbers {
     pub(in crate::replay) fn new(origin: Origin) -> Self {
         Self {
             origin,
-            tap_points: HashMap::new(),
+            tap_points: Map::default(),
         }
     }
 

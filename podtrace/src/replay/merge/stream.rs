@@ -184,6 +184,11 @@ impl Stream {
                 is_arrival = event.direction == Direction::Ingress;
                 event.ts_ns
             }),
+            Item::PassedOver(passed_over) => {
+                passed_over.from_ns = corrected(passed_over.from_ns);
+                passed_over.until_ns = corrected(passed_over.until_ns);
+                passed_over.from_ns
+            }
             Item::Tick(tick) => {
                 tick.now_ns = corrected(tick.now_ns);
                 // Events older by the slack may follow.
@@ -199,7 +204,7 @@ impl Stream {
             }
             _ => 0,
         };
-        if matches!(item, Item::Event | Item::Tick(_)) {
+        if item.has_time() {
             self.first_ns.get_or_insert(own_ns);
         }
         // Items later in the file happened later.

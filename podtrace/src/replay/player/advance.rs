@@ -95,6 +95,7 @@ impl Player<'_> {
             vantage: None,
             is_recorded: false,
             shows_bytes: false,
+            shows_numbers: true,
             stop: self.stop.clone(),
             show_progress: None,
         };

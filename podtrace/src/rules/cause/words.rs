@@ -4,7 +4,7 @@ use std::{
     net::IpAddr,
 };
 
-use super::{Cause, Place};
+use super::{Candidate, Cause, Owner, Place};
 use crate::{
     model::{subnet::AddressPrefix, tables::RouteKind},
     packet::Mac,
@@ -66,8 +66,13 @@ impl Display for Cause {
             Self::NeighbourMissing { at, address, .. } => {
                 write!(f, "no neighbour entry for {address} on {at}")
             }
-            Self::NeighbourFailed { at, address } => {
-                write!(f, "{address} does not answer on {at}")
+            Self::NeighbourFailed { at, address, owner } => {
+                let asked = if address.is_ipv4() { "ARP" } else { "ND" };
+                write!(f, "nobody answers {asked} for {address} on {at}")?;
+                match owner {
+                    Some(owner) => write!(f, ", and {owner} has it"),
+                    None => Ok(()),
+                }
             }
             Self::WrongMac {
                 at,
@@ -118,6 +123,39 @@ impl Display for Cause {
                     None => Ok(()),
                 }
             }
+            Self::AddressMissing {
+                at,
+                address,
+                holder,
+            } => {
+                write!(f, "no interface of {} has {address}", at.owner())?;
+                match holder {
+                    Some(holder) => write!(f, ", but {holder} has it"),
+                    None => Ok(()),
+                }
+            }
+            Self::EchoIgnored { owner, is_ipv4 } => {
+                write!(
+                    f,
+                    "{owner} answers no echo request: {}=1",
+                    echo_sysctl(*is_ipv4)
+                )
+            }
+            Self::AcceptQueueFull {
+                owner,
+                port,
+                waiting,
+            } => write!(
+                f,
+                "the accept queue of {owner} port {port} is full: {waiting} connections wait for \
+                 the server to accept them"
+            ),
+            Self::ServerSilent { owner, port } => {
+                write!(
+                    f,
+                    "the server of {owner} port {port} takes the query, and is silent"
+                )
+            }
             Self::Refused { by, reason } => write!(f, "{by} refuses it: {reason}"),
             Self::NoListener { owner } => write!(f, "no socket of {owner} takes it"),
             Self::Loop => f.write_str("it goes in a circle"),
@@ -139,9 +177,17 @@ impl Display for Cause {
     }
 }
 
+/// The setting by which a namespace answers no echo requests.
+pub(in crate::rules) fn echo_sysctl(is_ipv4: bool) -> &'static str {
+    match is_ipv4 {
+        true => "net.ipv4.icmp_echo_ignore_all",
+        false => "net.ipv6.icmp.echo_ignore_all",
+    }
+}
+
 fn refused_by_route(
     f: &mut fmt::Formatter<'_>,
-    owner: &str,
+    owner: &Owner,
     subnet: Option<AddressPrefix>,
     kind: RouteKind,
 ) -> fmt::Result {
@@ -197,7 +243,7 @@ fn kernel(
     }
 }
 
-fn unknown(f: &mut fmt::Formatter<'_>, why: Option<&str>, candidates: &[String]) -> fmt::Result {
+fn unknown(f: &mut fmt::Formatter<'_>, why: Option<&str>, candidates: &[Candidate]) -> fmt::Result {
     f.write_str("unknown")?;
     if let Some(why) = why {
         write!(f, ": {why}")?;

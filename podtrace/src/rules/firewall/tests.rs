@@ -1,8 +1,5 @@
 use super::*;
-use crate::model::{
-    ruleset::{Base, Family},
-    subnet::AddressPrefix,
-};
+use crate::model::{ruleset::Family, subnet::AddressPrefix};
 
 fn prefix(text: &str) -> AddressPrefix {
     serde_json::from_value(text.into()).unwrap()
@@ -18,8 +15,8 @@ fn rule(number: u32, tests: Vec<Test>, action: Action) -> Rule {
         handle: number.into(),
         text: format!("rule{number}"),
         conditions: conditions.collect(),
-        is_conditional: false,
         action,
+        ..Rule::default()
     }
 }
 
@@ -40,6 +37,7 @@ fn chain(name: &str, hook: Option<(Hook, bool)>, rules: Vec<Rule>) -> Chain {
             priority: 0,
             drops,
         }),
+        devices: Vec::new(),
         rules,
     }
 }
@@ -61,9 +59,12 @@ fn found(hook: Hook, chains: Vec<Chain>) -> Vec<String> {
         input: Some("cni0"),
         output: Some("flannel.1"),
     };
-    let all = candidates(&ruleset, hook, &asked);
-    let show = |one: &Candidate<'_>| format!("{}{one}", if one.is_certain { "" } else { "? " });
-    all.iter().map(show).collect()
+    let all = candidates(&ruleset, hook.of_ip(), &asked).into_iter();
+    let show = |one: Found<'_>| {
+        let doubt = if one.is_certain { "" } else { "? " };
+        format!("{doubt}{}", one.tell("here".to_owned()))
+    };
+    all.map(show).collect()
 }
 
 fn forward(rules: Vec<Rule>, drops: bool) -> Chain {
@@ -72,7 +73,8 @@ fn forward(rules: Vec<Rule>, drops: bool) -> Chain {
 
 #[test]
 fn policy_drops_what_nothing_accepts() {
-    let policy = "chain FORWARD of table ip filter, policy drop";
+    let policy =
+        "the policy of chain FORWARD of table ip filter of here (hook forward, priority 0)";
     let other = vec![Test::Source(prefix("10.245.0.0/16"))];
     let accepts_other = rule(1, other, Action::Accept);
     assert_eq!(
@@ -111,7 +113,8 @@ fn rules_of_called_chains_are_found_with_their_caller() {
             vec![rule(1, vec![Test::Protocol(17)], Action::Drop), drops],
         ),
     ];
-    let expected = "rule 2 of chain KUBE-NWPLCY of table ip filter, from FORWARD: rule2";
+    let expected =
+        "rule 2 of chain KUBE-NWPLCY of table ip filter of here (from FORWARD, priority 0): rule2";
     assert_eq!(found(Hook::Forward, chains), [expected]);
 }
 
@@ -124,7 +127,8 @@ fn return_leads_back() {
         forward(vec![jumps, drops.clone()], false),
         chain("OTHER", None, vec![returns, drops]),
     ];
-    let expected = "rule 2 of chain FORWARD of table ip filter: rule2";
+    let expected =
+        "rule 2 of chain FORWARD of table ip filter of here (hook forward, priority 0): rule2";
     assert_eq!(found(Hook::Forward, chains), [expected]);
 }
 
@@ -167,7 +171,47 @@ fn many_candidates_are_counted() {
         is_ipv4: true,
         ..Asked::default()
     };
-    let told = describe(candidates(&ruleset, Hook::Forward, &asked));
+    let found = candidates(&ruleset, Hook::Forward.of_ip(), &asked).into_iter();
+    let told = tell(found.map(|found| ("here".to_owned(), found)).collect());
     assert_eq!(told.len(), 4);
-    assert_eq!(told[3], "7 more rules");
+    assert_eq!(told[0].rule().unwrap().rule.number, Some(10));
+    assert_eq!(told[3], Candidate::MoreRules(7));
+}
+
+/// Chains of other layers see other packets.
+#[test]
+fn layer_calls_the_chains_of_its_families() {
+    let of = |family, hook, devices: &[&str]| Chain {
+        family,
+        devices: devices.iter().map(|name| (*name).to_owned()).collect(),
+        ..chain(
+            "ALL",
+            Some((hook, false)),
+            vec![rule(1, Vec::new(), Action::Drop)],
+        )
+    };
+    let chains = vec![
+        of(Family::Ip, Hook::Forward, &[]),
+        of(Family::Bridge, Hook::Forward, &[]),
+        of(Family::Netdev, Hook::Ingress, &["cni0"]),
+        of(Family::Inet, Hook::Ingress, &["veth*"]),
+    ];
+    let ruleset = Ruleset {
+        chains,
+        ..Ruleset::default()
+    };
+    let found = |hook: HookPoint, input| {
+        let asked = Asked {
+            is_ipv4: true,
+            input: Some(input),
+            ..Asked::default()
+        };
+        let found = candidates(&ruleset, hook, &asked).into_iter();
+        found.map(|one| one.chain.family).collect::<Vec<_>>()
+    };
+    assert_eq!(found(Hook::Forward.of_ip(), "cni0"), [Family::Ip]);
+    assert_eq!(found(Hook::Forward.of_bridge(), "cni0"), [Family::Bridge]);
+    assert_eq!(found(Hook::Ingress.of_device(), "cni0"), [Family::Netdev]);
+    assert_eq!(found(Hook::Ingress.of_device(), "veth1"), [Family::Inet]);
+    assert_eq!(found(Hook::Ingress.of_device(), "eth0"), []);
 }

@@ -36,6 +36,13 @@ impl Parts {
                     event.interface = *own;
                 }
             }
+            (Item::PassedOver(passed_over), _) => {
+                for ((number, _), _) in &mut passed_over.taps {
+                    if let Some(own) = self.here.get(number) {
+                        *number = *own;
+                    }
+                }
+            }
             _ => {}
         }
     }

@@ -19,9 +19,9 @@ pub(crate) fn events_read() -> u64 {
     EVENTS.load(Ordering::Relaxed)
 }
 
-/// Counts one more event. Only the consuming thread may call it.
-pub(in crate::session) fn count_event() {
-    EVENTS.store(events_read() + 1, Ordering::Relaxed);
+/// Counts so many more events. Only the consuming thread may call it.
+pub(in crate::session) fn count_events(more: u64) {
+    EVENTS.store(events_read() + more, Ordering::Relaxed);
 }
 
 /// A source whose bytes are counted.

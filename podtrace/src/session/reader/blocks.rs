@@ -2,12 +2,14 @@
 use std::{io, sync::Arc};
 
 use bytes::Bytes;
+use podtrace_ebpf::record::Direction;
 
 use super::{
     Kind, More, PACKET, REJECT_MAX, Reader, SIMPLE_PACKET, UNNAMED, VXLAN_PORTS,
     items::{self, Item},
     link_type::LinkType,
-    packet::{self, Described},
+    packet::{self, Described, Reading, Seen},
+    passed_over::{PassedOver, Tap},
 };
 use crate::{
     model::{left_out::Reason, tap_point::TapPoint},
@@ -22,14 +24,16 @@ use crate::{
 /// Number of the tap point of a pcap file.
 const CAPTURE: u32 = 0;
 
-/// The content of a block.
+/// The content of a block. What is large and rare is boxed: packets are moved without it.
 enum Read {
     /// The event is in [`Reader::event`]; with the index of its interface, if it states one.
     Event(Option<u32>),
-    Section(Option<SectionInfo>),
-    Interface(Described),
-    Counts(InterfaceCounts),
-    Entry(Entry),
+    /// One that is passed over: its time and its tap.
+    PassedOver(u64, Tap),
+    Section(Option<Box<SectionInfo>>),
+    Interface(Box<Described>),
+    Counts(Box<InterfaceCounts>),
+    Entry(Box<Entry>),
     LeftOut(Reason),
     UnreadEntry,
     Nothing,
@@ -38,9 +42,6 @@ enum Read {
 impl Reader {
     /// Reads one block of a pcapng file.
     pub(super) fn block(&mut self) -> io::Result<More> {
-        if let Some(item) = self.next.take() {
-            return Ok(More::Item(item));
-        }
         let Kind::Pcapng(frames) = &mut self.kind else {
             return Ok(More::End);
         };
@@ -48,26 +49,38 @@ impl Reader {
             return Ok(More::End);
         };
         self.is_capture = true;
-        let keep = self.options.keep_captured;
         let section = self.section.as_ref();
         // Each block of podtrace is sealed; a newer podtrace may write other blocks.
         let is_own = section.is_some_and(|info| info.format <= FORMAT);
         let read = match frame.kind {
             ENHANCED_PACKET | PACKET => {
                 let (interfaces, event) = (&self.interfaces, &mut self.event);
-                packet::read_event(&frame, interfaces, &self.decode, keep, is_own, event)
-                    .map(|seen| seen.map_or_else(Read::LeftOut, Read::Event))
+                let reading = Reading {
+                    decode: &self.decode,
+                    keep: self.options.keep_captured,
+                    is_own,
+                    wanted: self.wanted,
+                };
+                packet::read_event(&frame, interfaces, &reading, event).map(|seen| match seen {
+                    Seen::Event(ifindex) => Read::Event(ifindex),
+                    Seen::PassedOver(ts_ns, tap) => Read::PassedOver(ts_ns, tap),
+                    Seen::LeftOut(reason) => Read::LeftOut(reason),
+                })
             }
-            SECTION_HEADER => items::section(&frame).map(Read::Section),
+            SECTION_HEADER => items::section(&frame).map(|info| Read::Section(info.map(Box::new))),
             INTERFACE_DESCRIPTION => {
                 let node = Arc::clone(&self.name);
-                packet::interface(&frame, node, &mut self.captures, is_own)
-                    .map(|described| described.map_or(Read::Nothing, Read::Interface))
+                packet::interface(&frame, node, &mut self.captures, is_own).map(|described| {
+                    described.map_or(Read::Nothing, |described| {
+                        Read::Interface(Box::new(described))
+                    })
+                })
             }
-            INTERFACE_STATISTICS => items::statistics(&frame, is_own)
-                .map(|counts| counts.map_or(Read::Nothing, Read::Counts)),
+            INTERFACE_STATISTICS => items::statistics(&frame, is_own).map(|counts| {
+                counts.map_or(Read::Nothing, |counts| Read::Counts(Box::new(counts)))
+            }),
             ENTRY_BLOCK => items::entry(&frame, is_own)
-                .map(|entry| entry.map_or(Read::UnreadEntry, Read::Entry)),
+                .map(|entry| entry.map_or(Read::UnreadEntry, |entry| Read::Entry(Box::new(entry)))),
             NAME_RESOLUTION => items::names(&frame, is_own).map(|()| Read::Nothing),
             SIMPLE_PACKET => items::other(is_own).map(|()| Read::LeftOut(Reason::NoTime)),
             _ => items::other(is_own || !self.has_header).map(|()| Read::Nothing),
@@ -119,13 +132,15 @@ impl Reader {
                 let number = self.event.as_ref().map(|event| event.interface);
                 return self.after_its_point(number, item);
             }
+            Read::PassedOver(ts_ns, tap) => return self.pass_over(ts_ns, tap),
             Read::Counts(counts) => {
-                return self.after_its_point(Some(counts.number), Item::Counts(counts));
+                return self.after_its_point(Some(counts.number), Item::Counts(*counts));
             }
-            Read::Entry(entry) => return self.entry(entry),
+            Read::Entry(entry) => return self.entry(*entry),
             Read::Section(section) => {
                 self.forget(SECTION_HEADER);
                 self.plain_header = section.is_none().then_some(at);
+                let section = section.map(|info| *info);
                 self.section.clone_from(&section);
                 self.open_tunnels(&[]);
                 if let Some(info) = section {
@@ -135,7 +150,8 @@ impl Reader {
                     return More::Item(Item::Section(info));
                 }
             }
-            Read::Interface((index, interface, (number, point))) => {
+            Read::Interface(described) => {
+                let (index, interface, (number, point)) = *described;
                 let has_tap_point = !interface.names_interfaces;
                 if index.is_some() || self.are_numbered {
                     packet::put(&mut self.interfaces, index, Some(interface));
@@ -159,13 +175,31 @@ impl Reader {
         More::Queued
     }
 
+    /// Counts a packet that is passed over. Those before it are the next item if it is to be
+    /// counted apart.
+    fn pass_over(&mut self, ts_ns: u64, tap: Tap) -> More {
+        // A tap point comes before its packets.
+        if let Some(point) = self.unannounced.remove(&tap.0) {
+            let behind = PassedOver::new(ts_ns, tap);
+            self.next.push_back(Item::PassedOver(behind));
+            return More::Item(self.point(tap.0, point));
+        }
+        if let Some(passed_over) = &mut self.passed_over
+            && passed_over.add(ts_ns, tap)
+        {
+            return More::Queued;
+        }
+        let before = self.passed_over.replace(PassedOver::new(ts_ns, tap));
+        before.map_or(More::Queued, |before| More::Item(Item::PassedOver(before)))
+    }
+
     /// An item of a tap point, after the tap point itself if its entry has not come.
     fn after_its_point(&mut self, number: Option<u32>, item: Item) -> More {
         if !self.unannounced.is_empty()
             && let Some(number) = number
             && let Some(point) = self.unannounced.remove(&number)
         {
-            self.next = Some(item);
+            self.next.push_back(item);
             return More::Item(self.point(number, point));
         }
         More::Item(item)
@@ -246,6 +280,12 @@ impl Reader {
                 return Ok(More::Queued);
             }
         };
+        if let (Some(wanted), LinkType::Framed(framing)) = (self.wanted, link)
+            && self.decode.rules_out(captured.data, framing, wanted)
+        {
+            let (ts_ns, tap) = (captured.ts_ns, (CAPTURE, Direction::Unknown));
+            return Ok(self.pass_over(ts_ns, tap));
+        }
         let decoded = link.decode(
             captured.data,
             captured.wire_len,
@@ -276,10 +316,10 @@ mod tests {
         let header = [SECTION_HEADER.to_le_bytes(), 28_u32.to_le_bytes()].concat();
         let mut reader = Reader::of(header, ReaderOptions::default()).unwrap();
         reader.take(
-            Read::Section(Some(SectionInfo {
+            Read::Section(Some(Box::new(SectionInfo {
                 vxlan_ports: vec![9999],
                 ..SectionInfo::default()
-            })),
+            }))),
             (0, 28),
         );
         assert_eq!(reader.decode.vxlan_ports, [FLANNEL_PORT, 9999]);

@@ -4,6 +4,7 @@ use serde::de::DeserializeOwned;
 use super::{
     Wrong,
     options::{options, ours},
+    passed_over::PassedOver,
 };
 use crate::{
     model::{loss::LostSpan, origin::Origin, snapshot::Snapshot},
@@ -25,6 +26,8 @@ pub enum Item {
     Ready,
     /// A packet at one tap point: [`super::Reader::event`].
     Event,
+    /// Packets that were passed over.
+    PassedOver(PassedOver),
     /// All events until this time have come, except for the lost ones.
     Tick(Tick),
     /// Events were lost.
@@ -38,6 +41,12 @@ pub enum Item {
 }
 
 impl Item {
+    /// Whether it tells the time of packets, or until when they have come.
+    #[must_use]
+    pub fn has_time(&self) -> bool {
+        matches!(self, Self::Event | Self::PassedOver(_) | Self::Tick(_))
+    }
+
     /// An update of a file that holds one session.
     pub(super) fn here(update: Update) -> Self {
         Self::Update(Origin::default(), update)

@@ -12,8 +12,10 @@ use super::{
     items::own_json,
     link_type::{Decoded, LinkType, without_check},
     options::{options, ours},
+    passed_over::Tap,
 };
 use crate::{
+    filter::Protocols,
     model::{
         event::Event,
         left_out::Reason,
@@ -239,18 +241,33 @@ fn resolution(frame: &Frame<'_>) -> Resolution {
     Resolution::new(resolution, offset)
 }
 
-/// The result of a packet block: an event, with the index of the interface if the packet
-/// itself states it, or the reason why there is none.
-pub(super) type Seen = Result<Option<u32>, Reason>;
+/// The result of a packet block.
+pub(super) enum Seen {
+    /// An event, with the index of the interface if the packet itself states it.
+    Event(Option<u32>),
+    /// A packet that is passed over: its time and its tap.
+    PassedOver(u64, Tap),
+    /// The reason why there is no event.
+    LeftOut(Reason),
+}
+
+/// How packet blocks are read.
+pub(super) struct Reading<'a> {
+    pub(super) decode: &'a DecodeOptions,
+    /// Whether events keep the captured bytes.
+    pub(super) keep: bool,
+    /// Whether podtrace wrote them.
+    pub(super) is_own: bool,
+    /// Of these protocols a packet has to be one, or it is passed over.
+    pub(super) wanted: Option<Protocols>,
+}
 
 /// Writes the packet of an enhanced block, or of a block of the older kind, to `event`, as it
-/// is large to move. `is_own`: whether podtrace wrote it.
+/// is large to move.
 pub(super) fn read_event(
     frame: &Frame<'_>,
     interfaces: &[Option<Interface>],
-    decode: &DecodeOptions,
-    keep: bool,
-    is_own: bool,
+    reading: &Reading<'_>,
     event: &mut Option<Event>,
 ) -> Result<Seen, Wrong> {
     const SHORT: Wrong = "a packet block shorter than its packet";
@@ -282,15 +299,15 @@ pub(super) fn read_event(
             }
         }
     }
-    if is_own && !is_sealed {
+    if reading.is_own && !is_sealed {
         return Err("a packet block without its checksum");
     }
     let Some(Some(interface)) = interfaces.get(index as usize) else {
-        return Ok(Err(Reason::NoInterface));
+        return Ok(Seen::LeftOut(Reason::NoInterface));
     };
     let link = match interface.link {
         Ok(link) => link,
-        Err(reason) => return Ok(Err(reason)),
+        Err(reason) => return Ok(Seen::LeftOut(reason)),
     };
     let data = data.get(interface.added..).unwrap_or_default();
     let wire_len = wire_len.saturating_sub(interface.added as u32);
@@ -305,16 +322,23 @@ pub(super) fn read_event(
         FLAG_OUTBOUND => Some(Direction::Egress),
         _ => None,
     };
+    let units = u64::from(high) << 32 | u64::from(low);
+    let ts_ns = interface.resolution.ns(units);
+    if let (Some(wanted), LinkType::Framed(framing)) = (reading.wanted, link)
+        && reading.decode.rules_out(data, framing, wanted)
+    {
+        let direction = given.unwrap_or(Direction::Unknown);
+        return Ok(Seen::PassedOver(ts_ns, (interface.number, direction)));
+    }
     let beside = Beside {
         is_outgoing: given == Some(Direction::Egress),
         vlan_tci: info.vlan_tci,
         captured: None,
     };
-    let decoded = link.decode(data, wire_len, decode, beside);
+    let decoded = link.decode(data, wire_len, reading.decode, beside);
     let direction = given.unwrap_or(decoded.direction);
-    let units = u64::from(high) << 32 | u64::from(low);
     *event = Some(Event {
-        ts_ns: interface.resolution.ns(units),
+        ts_ns,
         interface: interface.number,
         direction,
         wire_len,
@@ -324,7 +348,7 @@ pub(super) fn read_event(
         payload: decoded.seen.payload,
         vlan_tci: info.vlan_tci,
         matches: decoded.seen.matches,
-        captured: if keep {
+        captured: if reading.keep {
             Bytes::copy_from_slice(data)
         } else {
             Bytes::new()
@@ -333,7 +357,7 @@ pub(super) fn read_event(
     });
     let ifindex = link.interface_of(data);
     let ifindex = ifindex.filter(|_| interface.names_interfaces);
-    Ok(Ok(ifindex))
+    Ok(Seen::Event(ifindex))
 }
 
 /// An event of a capture with nothing but the packet.

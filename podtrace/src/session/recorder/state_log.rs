@@ -51,6 +51,7 @@ struct Cluster {
     pods: BTreeMap<String, ClusterPod>,
     nodes: BTreeMap<String, ClusterNode>,
     services: BTreeMap<String, ClusterService>,
+    endpoints: BTreeMap<String, ClusterService>,
     synced: Vec<Resource>,
     ts_ns: u64,
 }
@@ -253,6 +254,7 @@ impl Cluster {
                     Resource::Pods => self.pods.clear(),
                     Resource::Nodes => self.nodes.clear(),
                     Resource::Services => self.services.clear(),
+                    Resource::EndpointSlices => self.endpoints.clear(),
                 }
             }
             ClusterUpdate::Pod(pod) => {
@@ -273,6 +275,12 @@ impl Cluster {
             ClusterUpdate::ServiceDeleted { uid } => {
                 self.services.remove(uid);
             }
+            ClusterUpdate::Endpoints(pods) => {
+                self.endpoints.insert(pods.uid.clone(), pods.clone());
+            }
+            ClusterUpdate::EndpointsDeleted { uid } => {
+                self.endpoints.remove(uid);
+            }
             ClusterUpdate::Synced(resource) => self.synced.push(*resource),
             ClusterUpdate::Unavailable { .. } | ClusterUpdate::Available(_) => {}
         }
@@ -284,10 +292,13 @@ impl Cluster {
         let nodes = self.nodes.values().cloned().map(ClusterUpdate::Node);
         let services = self.services.values().cloned();
         let services = services.map(ClusterUpdate::Service);
+        let endpoints = self.endpoints.values().cloned();
+        let endpoints = endpoints.map(ClusterUpdate::Endpoints);
         for (resource, known) in [
             (Resource::Nodes, nodes.collect::<Vec<_>>()),
             (Resource::Pods, pods.collect()),
             (Resource::Services, services.collect()),
+            (Resource::EndpointSlices, endpoints.collect()),
         ] {
             updates.push(ClusterUpdate::Restart(resource));
             updates.extend(known);

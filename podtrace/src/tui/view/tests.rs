@@ -327,3 +327,25 @@ fn replay_waits_for_the_screen() {
     (0..100).for_each(|id| shared.push(store::tests::entry(id)));
     assert_eq!(shared.counts().not_shown, 90);
 }
+
+/// Another part can be read while the one before waits for room: nothing of that is left.
+#[test]
+fn recording_is_read_again_from_a_time_on() {
+    let limits = Limits {
+        queue_bytes: 10 * store::tests::entry(99).bytes(),
+        ..Limits::REPLAY
+    };
+    let shared = Shared::new(limits, &[]);
+    std::thread::scope(|scope| {
+        scope.spawn(|| (0..100).for_each(|id| shared.push(store::tests::entry(id))));
+        shared.reread(7);
+    });
+    assert!(shared.is_left() && shared.take().entries.is_empty());
+    assert_eq!(shared.next_part(), Some(7));
+    assert!(!shared.is_left());
+    shared.push(store::tests::entry(100));
+    assert_eq!(shared.take().entries[0].id, 100);
+    assert_eq!(shared.counts().packets, 1);
+    shared.close();
+    assert_eq!(shared.next_part(), None);
+}

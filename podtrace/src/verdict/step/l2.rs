@@ -1,42 +1,26 @@
 //! Steps through a bridge.
 use podtrace_ebpf::record::Direction;
 
-use super::{FORWARDED, Filtered, State, Step};
+use super::{Filtered, State, Step};
 use crate::{
-    model::{facts::DeviceKind, ruleset::Hook},
+    model::facts::DeviceKind,
+    packet::Mac,
     rules::{
-        At, Cause, View,
+        At, Candidate, Cause, View,
         link::{self, Forwarded},
         route, tunnel,
     },
 };
-
-impl<'a> Step<'a> {
-    /// A bridge may ask the hooks of IP about what passes it.
-    fn filtered_by_bridge(self, bridge: At<'a>, hooks: &'static [Hook]) -> Self {
-        if bridge.space.settings.bridge_calls_iptables != Some(true) {
-            return self;
-        }
-        let name = Some(bridge.device.name.as_str());
-        self.filtered(Filtered {
-            at: bridge,
-            hooks,
-            input: name,
-            output: name,
-            outer: None,
-        })
-    }
-}
 
 impl<'a> State<'a> {
     /// What comes in by a port of a bridge, a bond or a VRF.
     pub(super) fn enter_master(self, view: View<'a>, master: At<'a>) -> Step<'a> {
         match master.device.kind {
             DeviceKind::Bridge => self.enter_port(view, master),
-            DeviceKind::Internal => Step::open(vec![format!(
-                "the routing table of VRF {}",
-                master.device.name
-            )]),
+            DeviceKind::Internal => {
+                let words = format!("the routing table of VRF {}", master.device.name);
+                Step::open(vec![Candidate::Unseen(words)])
+            }
             _ => Step::to(self.move_to(master, Direction::Ingress), Vec::new()),
         }
     }
@@ -49,53 +33,69 @@ impl<'a> State<'a> {
         if let Some(cause) = link::from_port(view, self.at) {
             return Step::stopped(Some(up()), cause);
         }
-        let candidates = filters(view, bridge);
+        let up_filtered = Filtered::handed_up(self.at, bridge);
         let Some(mac) = self.mac else {
-            return Step::open(candidates);
+            return Step::default().filtered(up_filtered);
         };
+        let mac = self.bridged_anew(view, bridge).unwrap_or(mac);
         match link::forward(view, bridge, Some(self.at), mac, self.length) {
             Ok(Forwarded::Up(bridge)) => {
-                Step::to(self.move_to(bridge, Direction::Ingress), candidates)
-                    .filtered_by_bridge(bridge, &FORWARDED[..1])
+                Step::to(self.move_to(bridge, Direction::Ingress), Vec::new()).filtered(up_filtered)
             }
             Ok(Forwarded::Port(port)) => {
-                Step::to(self.move_to(port, Direction::Egress), candidates)
-                    .filtered_by_bridge(bridge, FORWARDED)
+                Step::to(self.move_to(port, Direction::Egress), Vec::new())
+                    .filtered(Filtered::bridged(self.at, bridge, port))
             }
-            Ok(Forwarded::Flood) => self.flood(view, candidates),
+            Ok(Forwarded::Flood) => self.flood(view, up_filtered),
             Err(cause) => Step::stopped(self.to_owner(view), self.with_sender(view, cause)),
         }
     }
 
+    /// The MAC address that a bridge gives a frame whose destination it has translated to one behind
+    /// itself (`bridge-nf-call-iptables`): the frame does not go up to be routed.
+    fn bridged_anew(self, view: View<'a>, bridge: At<'a>) -> Option<Mac> {
+        let settings = bridge.space.settings;
+        if !self.is_translated || settings.bridge_calls_iptables != Some(true) {
+            return None;
+        }
+        let mut owners = view.owners(self.destination);
+        let is_behind = |owner: &At<'a>| {
+            let bridged = view.peer(*owner).and_then(|port| port.bridge());
+            bridged.is_some_and(|theirs| theirs.is(bridge))
+        };
+        owners.find(is_behind)?.device.mac
+    }
+
     /// What the bridge itself sends.
     pub(super) fn leave_bridge(self, view: View<'a>) -> Step<'a> {
+        let filtered = |to| Filtered::sent_by_bridge(self.at, to);
         let Some(mac) = self.mac else {
-            return Step::open(filters(view, self.at));
+            return Step::default().filtered(filtered(self.at));
         };
-        match link::forward(view, self.at, None, mac, self.length) {
+        match link::forward(view, self.at, self.came_by, mac, self.length) {
             Ok(Forwarded::Port(port)) => {
                 let next = self.move_to(port, Direction::Egress);
                 match self.stale_mac(view) {
                     Some(cause) => Step::stopped(Some(next), cause),
-                    None => Step::to(next, filters(view, self.at)),
+                    None => Step::to(next, Vec::new()).filtered(filtered(port)),
                 }
             }
             Ok(Forwarded::Up(_)) => Step::open(Vec::new()),
-            Ok(Forwarded::Flood) => self.flood(view, filters(view, self.at)),
+            Ok(Forwarded::Flood) => self.flood(view, filtered(self.at)),
             Err(cause) => Step::stopped(self.to_owner(view), self.with_sender(view, cause)),
         }
     }
 
     /// A frame for a MAC address that no port is known to have.
-    fn flood(self, view: View<'a>, candidates: Vec<String>) -> Step<'a> {
+    fn flood(self, view: View<'a>, filtered: Filtered<'a>) -> Step<'a> {
         let Some(mac) = self.mac else {
-            return Step::open(candidates);
+            return Step::default().filtered(filtered);
         };
         let is_group = mac.0[0] & 1 == 1;
         let stale = self.stale_mac(view);
         let has_owner = view.all().any(|at| at.has_mac(mac));
         if is_group || stale.is_none() && (has_owner || !view.is_whole()) {
-            return Step::open(candidates);
+            return Step::default().filtered(filtered);
         }
         let nobody = view.owners(self.destination).next().is_none();
         let bridge = self.at.bridge().unwrap_or(self.at);
@@ -136,17 +136,4 @@ impl<'a> State<'a> {
         link::stale_mac(view, at, next, mac)
             .or_else(|| tunnel::stale_mac(view, at, next, mac, self.destination))
     }
-}
-
-/// What may filter frames in a bridge.
-fn filters(view: View<'_>, bridge: At<'_>) -> Vec<String> {
-    let name = &bridge.device.name;
-    let mut candidates = vec![format!("nftables rules of family bridge for {name}")];
-    if bridge.space.settings.bridge_calls_iptables == Some(true) {
-        candidates.push(format!(
-            "firewall rules of hook FORWARD of {} (bridge-nf-call-iptables is on)",
-            view.owner(bridge)
-        ));
-    }
-    candidates
 }

@@ -1,11 +1,12 @@
 //! Steps through IP: what comes in is delivered or routed.
 use podtrace_ebpf::record::Direction;
 
-use super::{ARRIVING, FORWARDED, Filtered, State, Step};
+use super::{Filtered, State, Step};
 use crate::{
+    model::tables::RouteKind,
     packet::is_group_address,
     rules::{
-        At, Cause, View, link,
+        At, Candidate, Cause, View, link,
         route::{self, NextMac, Onward, Wanted},
         tunnel,
     },
@@ -23,7 +24,8 @@ impl<'a> State<'a> {
             return Step::stopped(self.routed(view), cause);
         }
         if !self.is_ip {
-            return Step::open(vec![format!("arp_ignore of {}", view.owner(self.at))]);
+            let words = format!("arp_ignore of {}", view.owner(self.at));
+            return Step::open(vec![Candidate::Unseen(words)]);
         }
         if is_group_address(self.destination) {
             return Step::open(Vec::new());
@@ -31,7 +33,34 @@ impl<'a> State<'a> {
         if self.at.is_local(self.destination) {
             return self.arrive(view);
         }
-        self.forward(view)
+        match self.not_held(view) {
+            Some(cause) => Step::stopped(None, cause),
+            None => self.forward(view),
+        }
+    }
+
+    /// Whether the pod should have the address, and does not: a neighbour entry names it for that,
+    /// or it forwards nothing.
+    fn not_held(self, view: View<'a>) -> Option<Cause> {
+        let address = self.destination;
+        let is_for_it = match self.mac_from {
+            Some((_, next)) => next == address,
+            None => route::forwarding(view, self.at, address.is_ipv4()).is_some(),
+        };
+        let found = self.at.space.look_up(self.wanted());
+        // As transparent proxies have it.
+        let is_taken = found
+            .route
+            .is_some_and(|route| route.kind == RouteKind::Local);
+        if !self.at.space.in_pod || !is_for_it || is_taken {
+            return None;
+        }
+        let holder = view.owners(address).next();
+        Some(Cause::AddressMissing {
+            at: view.place(self.at),
+            address,
+            holder: holder.map(|at| view.owner(at).to_string()),
+        })
     }
 
     fn refused_frame(self, view: View<'a>) -> Option<Cause> {
@@ -55,10 +84,8 @@ impl<'a> State<'a> {
             return Step::open(Vec::new());
         };
         if !self.at.is_local(outer.destination) {
-            return Step::open(vec![format!(
-                "who takes packets for {} there",
-                outer.destination
-            )]);
+            let words = format!("who takes packets for {} there", outer.destination);
+            return Step::open(vec![Candidate::Unseen(words)]);
         }
         let inside = |tunnel| Self {
             outer: None,
@@ -76,18 +103,8 @@ impl<'a> State<'a> {
             return Step::stopped(Some(next), cause);
         }
         let port = tunnel::settings(tunnel).map_or(0, |own| own.port);
-        let rules = format!(
-            "firewall rules of hook INPUT of {} for UDP port {port}",
-            view.owner(self.at)
-        );
-        let filtered = Filtered {
-            at: self.at,
-            hooks: ARRIVING,
-            input: Some(&self.at.device.name),
-            output: None,
-            outer: Some((None, outer.destination, port)),
-        };
-        Step::to(next, vec![rules]).filtered(filtered)
+        let filtered = Filtered::arriving(self.at).in_tunnel((None, outer.destination, port));
+        Step::to(next, Vec::new()).filtered(filtered)
     }
 
     /// What is for the namespace itself.
@@ -95,17 +112,8 @@ impl<'a> State<'a> {
         if let Some(cause) = route::reverse_path(view, self.at, self.source) {
             return Step::stopped(None, cause);
         }
-        Step::open(vec![
-            format!("firewall rules of hook INPUT of {}", view.owner(self.at)),
-            "its sockets and their buffers".to_owned(),
-        ])
-        .filtered(Filtered {
-            at: self.at,
-            hooks: ARRIVING,
-            input: Some(&self.at.device.name),
-            output: None,
-            outer: None,
-        })
+        let sockets = Candidate::Unseen("its sockets and their buffers".to_owned());
+        Step::open(vec![sockets]).filtered(Filtered::arriving(self.at))
     }
 
     fn forward(self, view: View<'a>) -> Step<'a> {
@@ -136,25 +144,17 @@ impl<'a> State<'a> {
         if let Some(cause) = cause {
             return Step::stopped(Some(next), cause).doubtful(onward.is_doubtful);
         }
-        let filtered = Filtered {
-            at: self.at,
-            hooks: FORWARDED,
-            input: Some(&self.at.device.name),
-            output: Some(&by.device.name),
-            outer: None,
-        };
-        Step::to(next, self.filters(view, by))
+        Step::to(next, self.filters(by))
             .doubtful(onward.is_doubtful)
-            .filtered(filtered)
+            .filtered(Filtered::forwarded(self.at, by))
     }
 
     /// No route: another rule than those that can be followed may have one.
     pub(super) fn nowhere(self, view: View<'a>, (cause, is_doubtful): (Cause, bool)) -> Step<'a> {
         if is_doubtful {
-            return Step::open(vec![format!(
-                "policy rules of {} by mark, port or user",
-                view.owner(self.at)
-            )]);
+            let owner = view.owner(self.at);
+            let words = format!("policy rules of {owner} by mark, port or user");
+            return Step::open(vec![Candidate::Unseen(words)]);
         }
         Step::stopped(None, cause)
     }
@@ -190,20 +190,13 @@ impl<'a> State<'a> {
         }
     }
 
-    /// What may filter packets that are forwarded.
-    fn filters(self, view: View<'a>, by: At<'a>) -> Vec<String> {
+    /// What may stop packets that are forwarded, beside firewalls.
+    fn filters(self, by: At<'a>) -> Vec<Candidate> {
         let (from, to) = (&self.at.device.name, &by.device.name);
-        let mut candidates = vec![format!(
-            "firewall rules of hook FORWARD of {} between {from} and {to}",
-            view.owner(self.at)
-        )];
-        candidates.push(format!("tc or BPF programs of others at {from} and {to}"));
-        if let Some((count, max)) = route::full_conntrack(self.at.space) {
-            candidates.push(format!(
-                "connection tracking, with {count} of {max} entries"
-            ));
-        }
-        candidates
+        let tracking = route::full_conntrack(self.at.space);
+        let tracking = tracking.map(|(count, max)| Candidate::Tracking { count, max });
+        let programs = Candidate::Programs(format!("{from} and {to}"));
+        [Some(programs), tracking].into_iter().flatten().collect()
     }
 }
 

@@ -57,6 +57,14 @@ fn answers_name_the_cause_where_facts_do() {
             nothing,
             road(3).to("10.244.1.77").refused(icmp(3, 1, 0)),
         ),
+        (
+            "host unreachable, whose owner is silent",
+            |all| {
+                let neighbours = &mut node(all, 2).tables.neighbours;
+                neighbours.retain(|known| known.address != ip("10.244.2.2"));
+            },
+            road(7).refused(icmp(3, 1, 0)),
+        ),
         ("port unreachable", nothing, road(10).refused(icmp(3, 3, 0))),
         ("reset", nothing, road(10).refused(reset)),
         ("loop", nothing, road(5).ended(Outcome::Loop)),

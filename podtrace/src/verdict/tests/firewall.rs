@@ -3,7 +3,8 @@ use super::*;
 use crate::{
     model::{
         drop::{DropRule, Tracked},
-        ruleset::{Action, Base, Chain, Condition, Family, Hook, Rule, Ruleset, Test},
+        hook::{Hook, HookPoint},
+        ruleset::{Action, Base, Chain, Condition, Family, Rule, Ruleset, Test},
     },
     update::Update,
 };
@@ -31,6 +32,7 @@ fn filtered(hook: Hook, tests: Vec<Test>) -> World {
             hook,
             ..Base::default()
         }),
+        devices: Vec::new(),
         rules: vec![rule],
     };
     let ruleset = Ruleset {
@@ -43,15 +45,20 @@ fn filtered(hook: Hook, tests: Vec<Test>) -> World {
     world
 }
 
-const RULE: &str = "rule 7 of chain all of table inet fw: some words";
+/// The rule of a hook, in words.
+fn rule(hook: Hook) -> String {
+    let hook = hook.as_str();
+    format!("rule 7 of chain all of table inet fw of worker1 (hook {hook}, priority 0): some words")
+}
 
 /// The rules that could have dropped a packet.
 fn rules(road: Road, world: &World) -> Vec<String> {
-    match verdict(&road.path(), world).unwrap().cause {
-        Cause::Kernel { rules, .. } => rules,
-        Cause::Unknown { candidates, .. } => candidates,
-        other => panic!("{other}"),
-    }
+    told(&verdict(&road.path(), world).unwrap())
+}
+
+fn told(verdict: &Verdict) -> Vec<String> {
+    let candidates = verdict.cause.candidates().iter();
+    candidates.map(ToString::to_string).collect()
 }
 
 fn dropped(hops: usize) -> Road {
@@ -64,31 +71,92 @@ fn rules_of_the_hooks_that_come_next_are_candidates() {
     let to = |text| Test::Destination(prefix(text));
     assert_eq!(
         rules(dropped(3), &forward(vec![to("10.244.2.2/32")])),
-        [RULE]
+        [rule(Hook::Forward)]
     );
+    let unknown = "firewall rules of hook forward of worker1 between cni0 and flannel.1";
     assert_eq!(
         rules(dropped(3), &forward(vec![to("10.244.2.3/32")])),
-        [""; 0]
+        [unknown]
     );
     let by = vec![Test::Input("cni0".into()), Test::Output("flannel*".into())];
-    assert_eq!(rules(dropped(3), &forward(by)), [RULE]);
+    assert_eq!(rules(dropped(3), &forward(by)), [rule(Hook::Forward)]);
     // Into the tunnel, the packet outside is filtered.
     let vxlan = vec![Test::Protocol(17), Test::DestinationPort(8472, 8472)];
     let output = filtered(Hook::Output, vxlan);
-    assert_eq!(rules(dropped(4), &output), [RULE]);
-    assert_eq!(rules(dropped(3), &output), [""; 0]);
+    assert_eq!(rules(dropped(4), &output), [rule(Hook::Output)]);
+    assert_eq!(rules(dropped(3), &output), [unknown]);
+}
+
+#[test]
+fn hook_that_the_kernel_tells_leaves_out_others() {
+    let mut path = dropped(3).path();
+    let mut at = |hook: Option<HookPoint>, world: &World| {
+        path.dropped.as_mut().unwrap().by.hook = hook;
+        told(&verdict(&path, world).unwrap())
+    };
+    let prerouting = filtered(Hook::Prerouting, Vec::new());
+    assert_eq!(at(None, &prerouting), [rule(Hook::Prerouting)]);
+    let known = Some(Hook::Prerouting.of_ip());
+    assert_eq!(at(known, &prerouting), [rule(Hook::Prerouting)]);
+    let forward = filtered(Hook::Forward, Vec::new());
+    assert_eq!(
+        at(known, &forward),
+        ["firewall rules of hook prerouting of worker1 between cni0 and flannel.1"]
+    );
+    // The tables do not lead there.
+    let input = Some(Hook::Input.of_ip());
+    assert_eq!(
+        at(input, &filtered(Hook::Input, Vec::new())),
+        [rule(Hook::Input)]
+    );
+}
+
+/// As at the begin of a trace.
+#[test]
+fn hook_leads_to_rules_where_the_tables_are_not_known() {
+    let known = filtered(
+        Hook::Forward,
+        vec![Test::Destination(prefix("10.244.2.2/32"))],
+    );
+    let mut world = world(Vec::new());
+    world.rulesets = known.rulesets;
+    let mut path = dropped(3).path();
+    path.dropped.as_mut().unwrap().by.hook = Some(Hook::Forward.of_ip());
+    let told = told(&verdict(&path, &world).unwrap());
+    assert_eq!(told, [rule(Hook::Forward)]);
+}
+
+#[test]
+fn interface_asks_the_chains_that_are_for_it() {
+    for (device, is_told) in [("cni0", true), ("cni*", true), ("eth0", false)] {
+        let mut world = filtered(Hook::Ingress, Vec::new());
+        let mut ruleset = world.rulesets[&netns_of(1)].as_ref().clone();
+        ruleset.chains[0].devices = vec![device.to_owned()];
+        ruleset.legacy.clear();
+        world.apply(&Default::default(), &Update::Ruleset(ruleset.into()));
+        let mut path = dropped(3).path();
+        path.dropped.as_mut().unwrap().by.hook = Some(Hook::Ingress.of_device());
+        let told = told(&verdict(&path, &world).unwrap());
+        let is_rule = told
+            .iter()
+            .any(|one| one.starts_with("rule 7 of chain all"));
+        assert_eq!(is_rule, is_told, "{device} {told:?}");
+    }
 }
 
 #[test]
 fn what_no_kernel_explains_may_be_a_rule() {
     let candidates = rules(road(3), &filtered(Hook::Forward, Vec::new()));
-    assert_eq!(candidates.last().unwrap(), RULE);
+    assert!(candidates.contains(&rule(Hook::Forward)), "{candidates:?}");
 }
 
 #[test]
 fn older_kernels_tell_the_function_only() {
     let road = road(3).dropped("NOT_SPECIFIED", Some("nf_hook_slow"));
-    assert_eq!(rules(road, &filtered(Hook::Forward, Vec::new())), [RULE]);
+    assert_eq!(
+        rules(road, &filtered(Hook::Forward, Vec::new())),
+        [rule(Hook::Forward)]
+    );
 }
 
 #[test]
@@ -113,6 +181,43 @@ fn state_of_the_flow_is_evidence() {
         path.dropped.as_mut().unwrap().by.tracked = Some(tracked);
         let evidence = verdict(&path, &world).unwrap().evidence.join("; ");
         assert!(evidence.contains(words), "{evidence}");
+    }
+}
+
+/// Raw chains are called before connection tracking is, and those of interfaces before both.
+#[test]
+fn state_of_the_flow_is_none_where_connection_tracking_was_not_asked() {
+    for (hook, priority, is_known) in [
+        (Hook::Prerouting.of_ip(), -300, false),
+        (Hook::Prerouting.of_ip(), -150, true),
+        (Hook::Ingress.of_device(), 0, false),
+        (Hook::Forward.of_ip(), 0, true),
+    ] {
+        for is_traced in [false, true] {
+            let mut world = filtered(hook.hook, Vec::new());
+            let mut ruleset = world.rulesets[&netns_of(1)].as_ref().clone();
+            ruleset.chains[0].base.as_mut().unwrap().priority = priority;
+            ruleset.chains[0].devices = vec!["cni0".to_owned()];
+            world.apply(&Default::default(), &Update::Ruleset(ruleset.into()));
+            let mut path = dropped(3).path();
+            let by = &mut path.dropped.as_mut().unwrap().by;
+            (by.hook, by.tracked) = (Some(hook), Some(Tracked::default()));
+            by.rule = is_traced.then(|| {
+                Box::new(DropRule {
+                    family: Family::Inet,
+                    table: "fw".into(),
+                    chain: "all".into(),
+                    handle: Some(12),
+                    ..DropRule::default()
+                })
+            });
+            let evidence = verdict(&path, &world).unwrap().evidence.join("; ");
+            assert_eq!(
+                evidence.contains("connection tracking"),
+                is_known,
+                "{hook} {evidence}"
+            );
+        }
     }
 }
 

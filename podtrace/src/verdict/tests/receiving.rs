@@ -41,6 +41,28 @@ fn faults_of_the_receiving_node() {
             road(7),
         ),
         (
+            "address taken from the pod",
+            |all| device(pod(all, 2, 1), POD).addresses.clear(),
+            road(10).dropped("IP_INADDRERRORS", Some("ip_error")),
+        ),
+        (
+            "address moved to another pod, old neighbour entry",
+            |all| {
+                pod(all, 2, 1).settings.ipv4_forward = Some(true);
+                let moved = std::mem::take(&mut device(pod(all, 2, 1), POD).addresses);
+                device(pod(all, 2, 2), POD).addresses.extend(moved);
+            },
+            road(10),
+        ),
+        (
+            "pod does not answer ARP",
+            |all| {
+                let neighbours = &mut node(all, 2).tables.neighbours;
+                neighbours.retain(|known| known.address != ip("10.244.2.2"));
+            },
+            road(7).dropped("NEIGH_FAILED", Some("__neigh_event_send")),
+        ),
+        (
             "wrong MAC of the pod",
             |all| {
                 set_neighbour(node(all, 2), "10.244.2.2", |known| {
@@ -140,4 +162,28 @@ fn faults_within_a_node() {
         ),
     ];
     insta::assert_snapshot!(table(cases));
+}
+
+/// A pod calls its own Service, and the bridge translates the address itself.
+#[test]
+fn frame_for_its_own_port_needs_hairpin() {
+    let own = crate::packet::Ends {
+        source: ip("10.244.1.2"),
+        destination: ip("10.244.1.2"),
+        ports: None,
+    };
+    for (calls, hairpin, name) in [
+        (true, false, "hairpin_off"),
+        (true, true, "kernel_drop"),
+        (false, false, "kernel_drop"),
+    ] {
+        let mut facts = healthy();
+        node(&mut facts, 1).settings.bridge_calls_iptables = Some(calls);
+        port(&mut facts, VETH1).hairpin = hairpin;
+        let road = road(2).dropped("NOT_SPECIFIED", Some("br_handle_frame_finish"));
+        let mut path = road.path();
+        path.dropped.as_mut().unwrap().translated = Some(own);
+        let verdict = verdict(&path, &world(facts)).unwrap();
+        assert_eq!(verdict.cause.name(), name, "{calls} {hairpin}");
+    }
 }

@@ -254,16 +254,21 @@ impl Road {
     }
 
     pub(crate) fn dropped(mut self, reason: &str, function: Option<&str>) -> Self {
+        let last = self.0.hops.last().map_or(0, |hop| hop.interface);
         let by = KernelDrop {
             ts_ns: self.0.last_ns() + 12_345,
-            netns: netns_of(1),
+            netns: TAPS[last as usize].1,
             ifindex: FLANNEL,
             reason: Some(reason.into()),
             function: function.map(Into::into),
             ..KernelDrop::default()
         };
         let hops = self.0.hops.len();
-        self.0.dropped = Some(Box::new(Dropped { by, hops }));
+        self.0.dropped = Some(Box::new(Dropped {
+            by,
+            hops,
+            translated: None,
+        }));
         self
     }
 }

@@ -3,7 +3,7 @@ use kube::{api::WatchEvent, core::ObjectList};
 
 use super::{
     ClusterUpdate,
-    objects::{Followed, NodeObject, PodObject, ServiceObject},
+    objects::{Followed, NodeObject, PodObject, ServiceObject, SliceObject},
     watch::{Failure, change, outage},
 };
 
@@ -15,9 +15,11 @@ pub fn updates(lines: &[u8]) -> Vec<ClusterUpdate> {
         listed::<PodObject>(line, &mut updates);
         listed::<NodeObject>(line, &mut updates);
         listed::<ServiceObject>(line, &mut updates);
+        listed::<SliceObject>(line, &mut updates);
         watched::<PodObject>(line, &mut updates);
         watched::<NodeObject>(line, &mut updates);
         watched::<ServiceObject>(line, &mut updates);
+        watched::<SliceObject>(line, &mut updates);
     }
     updates
 }

@@ -86,7 +86,7 @@ impl ApiFailure {
             },
             403 => Self::lasting(&format!(
                 "not permitted (403): a ClusterRole must allow the verbs list and watch \
-                 on pods, nodes and services; the server says: {message}"
+                 on pods, nodes, services and endpointslices; the server says: {message}"
             )),
             code => Self {
                 unknown_version: matches!(code, 400 | 504),
@@ -241,7 +241,7 @@ mod tests {
         assert_eq!(
             refused.reason,
             "not permitted (403): a ClusterRole must allow the verbs list and watch on pods, \
-             nodes and services; the server says: pods is forbidden: User \"x\u{fffd}\""
+             nodes, services and endpointslices; the server says: pods is forbidden: User \"x\u{fffd}\""
         );
         assert!(ApiFailure::of_status(&status(401)).stale_credentials);
         let busy = ApiFailure::of_status(&status(503));

@@ -1,4 +1,5 @@
 //! The parts of the API's objects that are read; the rest is never kept.
+mod endpoints;
 mod service;
 
 use std::{fmt::Debug, net::IpAddr};
@@ -11,6 +12,8 @@ use kube::core::{ApiResource, Object};
 use serde::{Deserialize, de::DeserializeOwned};
 
 use super::{ClusterNode, ClusterPod, ClusterService, ClusterServicePort, ClusterUpdate, Resource};
+
+pub(super) use endpoints::SliceObject;
 
 /// Upper bound of a name in Kubernetes; a longer one is invalid.
 const MAX_NAME: usize = 253;

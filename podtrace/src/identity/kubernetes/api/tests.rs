@@ -80,6 +80,9 @@ fn resource_of(update: &ClusterUpdate) -> Resource {
         | ClusterUpdate::Unavailable { resource, .. } => *resource,
         ClusterUpdate::Pod(_) | ClusterUpdate::PodDeleted { .. } => Resource::Pods,
         ClusterUpdate::Service(_) | ClusterUpdate::ServiceDeleted { .. } => Resource::Services,
+        ClusterUpdate::Endpoints(_) | ClusterUpdate::EndpointsDeleted { .. } => {
+            Resource::EndpointSlices
+        }
         ClusterUpdate::Node(_) | ClusterUpdate::NodeDeleted { .. } => Resource::Nodes,
     }
 }
@@ -218,7 +221,10 @@ async fn services_are_followed_where_that_is_permitted() {
         server.services.list().await.refuse(403, message).await;
     }
     let reason = updates.outage(Resource::Services).await;
-    assert!(reason.contains("pods, nodes and services"), "{reason}");
+    assert!(
+        reason.contains("pods, nodes, services and endpointslices"),
+        "{reason}"
+    );
     // Pods are followed without nodes.
     let list = server.pods.list().await;
     list.answer("10", "", vec![pod("a", "9")]).await;
@@ -263,6 +269,39 @@ async fn services_are_followed_where_that_is_permitted() {
     ];
     assert!(next.contains(&ClusterUpdate::ServiceDeleted { uid: "s1".into() }));
     assert!(next.contains(&ClusterUpdate::Available(Resource::Services)));
+}
+
+#[tokio::test]
+async fn endpoints_are_followed_in_their_own_group() {
+    let (mut server, mut updates) = started(PACE).await;
+    let slice = json!({
+        "metadata": {"uid": "e1", "namespace": "default", "name": "web-x7k2p",
+            "labels": {"kubernetes.io/service-name": "web"}, "resourceVersion": "6"},
+        "addressType": "IPv4",
+        "endpoints": [{"addresses": ["10.244.2.7"]}],
+        "ports": [{"protocol": "TCP", "port": 8080}],
+    });
+    server
+        .slices
+        .list()
+        .await
+        .answer("7", "", vec![slice.clone()])
+        .await;
+    let mut watch = server.slices.watch("7").await.open().await;
+    watch.event("DELETED", slice).await;
+    let mut cluster = Cluster::new(0);
+    let mut behind = Vec::new();
+    for second in 1..=4 {
+        let now_ns = second * 1_000_000_000;
+        cluster.apply(updates.next(Resource::EndpointSlices).await, now_ns);
+        let at = |port| {
+            let found = cluster.service_behind(6, "10.244.2.7".parse().unwrap(), port, now_ns);
+            found.map(|found| found.service().to_owned())
+        };
+        behind.push((at(8080), at(8081)));
+    }
+    let web = (Some("default/web".to_owned()), None);
+    assert_eq!(behind, [(None, None), web.clone(), web, (None, None)]);
 }
 
 #[tokio::test]

@@ -22,7 +22,7 @@ use super::{
     ClusterConfig, ClusterUpdate,
     client::SharedClient,
     failure::{ApiFailure, Remedy},
-    objects::{Followed, NodeObject, PodObject, ServiceObject},
+    objects::{Followed, NodeObject, PodObject, ServiceObject, SliceObject},
 };
 use crate::backoff::{Backoff, with_jitter};
 
@@ -78,7 +78,8 @@ pub(super) fn watch_at(config: ClusterConfig, updates: mpsc::Sender<ClusterUpdat
     let client = SharedClient::new(config);
     spawn::<PodObject>(client.clone(), updates.clone(), pace);
     spawn::<NodeObject>(client.clone(), updates.clone(), pace);
-    spawn::<ServiceObject>(client, updates, pace);
+    spawn::<ServiceObject>(client.clone(), updates.clone(), pace);
+    spawn::<SliceObject>(client, updates, pace);
 }
 
 fn spawn<K: Followed>(client: SharedClient, updates: mpsc::Sender<ClusterUpdate>, pace: Pace) {

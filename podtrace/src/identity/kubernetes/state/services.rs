@@ -34,6 +34,13 @@ impl ServicePort {
         }
     }
 
+    /// `namespace/name`, safe to print.
+    #[must_use]
+    pub fn service(&self) -> &str {
+        let name = &*self.name;
+        name.rsplit_once(':').map_or(name, |(service, _)| service)
+    }
+
     /// Whether it is a pod's and not a Service's.
     #[must_use]
     pub fn is_of_host(&self) -> bool {

@@ -5,6 +5,7 @@ use super::{Found, is_own, widest_tunnel};
 use crate::{
     node::topology::{Bridge, HostEnd, Interface, NodeTopology, Pod, PodInterface, State},
     packet::is_link_local,
+    rules::advice::enter,
 };
 
 pub(super) fn check(node: &NodeTopology, pod: &Pod, found: &mut Found) {
@@ -37,7 +38,7 @@ fn check_state(pod: &Pod, own: &PodInterface, host: &HostEnd, found: &mut Found)
         found.error(
             name,
             format!("{} is down in the pod", inside.name),
-            format!("ip -n <its namespace> link set {} up", inside.name),
+            inside_of(pod, &format!("ip link set {} up", inside.name)),
         );
     } else if outside.state == State::Down {
         found.error(
@@ -45,6 +46,14 @@ fn check_state(pod: &Pod, own: &PodInterface, host: &HostEnd, found: &mut Found)
             format!("the veth of {name} is down"),
             format!("ip link set {} up", outside.name),
         );
+    }
+}
+
+/// A command in the namespace of a pod.
+fn inside_of(pod: &Pod, command: &str) -> String {
+    match &pod.netns_path {
+        Some(path) => format!("{}{command}", enter(path)),
+        None => format!("{command} (in {})", pod.name),
     }
 }
 
@@ -91,7 +100,7 @@ fn check_mtu(
     found: &mut Found,
 ) {
     let (own, mtu) = (&own.interface.name, own.interface.mtu);
-    let hint = |allowed| format!("ip -n <its namespace> link set {own} mtu {allowed}");
+    let hint = |allowed| inside_of(pod, &format!("ip link set {own} mtu {allowed}"));
     let (veth, veth_mtu) = (&host.interface.name, host.interface.mtu);
     if mtu > veth_mtu {
         found.warning(

@@ -72,9 +72,9 @@ fn check_pod(view: View<'_>, at: At<'_>, far: &[IpAddr], found: &mut Found) {
     };
     for address in addresses {
         if let Some(cause) = route::reverse_path(view, near, address) {
-            found.cause(Severity::Error, &view.owner(at), &cause);
+            found.cause(Severity::Error, &view.owner(at).name, &cause);
         } else if let Some(cause) = route::astray(view, near, address) {
-            found.cause(Severity::Error, &view.owner(at), &cause);
+            found.cause(Severity::Error, &view.owner(at).name, &cause);
         }
         let wanted = |to| route::Wanted {
             to,
@@ -88,7 +88,7 @@ fn check_pod(view: View<'_>, at: At<'_>, far: &[IpAddr], found: &mut Found) {
         let lost = same_family.filter_map(|far| route::onward(view, at, wanted(*far)).err());
         // One missing default route is one problem.
         if let Some((cause, false)) = { lost }.next() {
-            found.cause(Severity::Error, &view.owner(at), &cause);
+            found.cause(Severity::Error, &view.owner(at).name, &cause);
         }
     }
 }

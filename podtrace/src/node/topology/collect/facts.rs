@@ -45,6 +45,7 @@ impl Rest {
 struct Source<'a> {
     netns: u64,
     in_pod: bool,
+    path: Option<&'a str>,
     links: &'a [Link],
     tables: &'a Tables,
     rest: &'a Rest,
@@ -56,6 +57,7 @@ pub(super) fn facts(raw: &RawNode, node: usize) -> NodeFacts {
     let of_node = Source {
         netns: own,
         in_pod: false,
+        path: None,
         links: &raw.links,
         tables: &raw.tables,
         rest: &raw.rest,
@@ -74,6 +76,7 @@ pub(super) fn facts(raw: &RawNode, node: usize) -> NodeFacts {
         let of_pod = Source {
             netns: space.id,
             in_pod: true,
+            path: space.path.as_deref(),
             links: &space.links,
             tables: &space.tables,
             rest: &space.rest,
@@ -105,6 +108,7 @@ impl Source<'_> {
         facts::Space {
             netns: self.netns,
             in_pod: self.in_pod,
+            path: self.path.map(Into::into),
             devices: self.links.iter().map(device).collect(),
             rules: self.rest.rules.clone(),
             tables,

@@ -74,6 +74,7 @@ impl Writer<'_> {
                 .unwrap_or_else(|| space.fallback(uid.as_deref())),
             uid,
             netns: Some(space.inode),
+            netns_path: space.path.clone(),
             addresses: known.map_or(addresses, |pod| pod.addresses.clone()),
             interfaces,
             gateways: space.gateways(),

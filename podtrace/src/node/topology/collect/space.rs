@@ -3,6 +3,7 @@ use std::{net::IpAddr, path::Path};
 
 use super::{RawNode, facts::Rest};
 use crate::{
+    model::facts::is_plain,
     netns::{NetNs, file_name},
     node::{
         links::{self, Link, LinkKind},
@@ -18,6 +19,8 @@ pub(super) struct Space {
     pub(super) inode: u64,
     /// Its id.
     pub(super) id: u64,
+    /// The path that opens it, if a shell takes it as it is.
+    pub(super) path: Option<String>,
     /// Name of its file, if that says more than its inode.
     pub(super) file: Option<String>,
     /// The pod that the user's table gives it.
@@ -67,6 +70,7 @@ impl Space {
         Some(Self {
             inode: netns.inode,
             id: netns.id,
+            path: path.to_str().filter(|path| is_plain(path)).map(Into::into),
             file: file_name(path).map(shown),
             given: table.pod(path).map(|name| name.to_string()),
             has_tables: tables.is_ok(),

@@ -11,10 +11,13 @@ use crate::{
 /// Whether the event can continue a path of hops by other clocks than its own: a packet goes
 /// from uplink to uplink. What a corrected clock puts between two hops of another node was
 /// not there.
+#[inline]
 pub(super) fn may_cross(path: &Path, seen: &Observation<'_>, world: &World) -> bool {
-    if world.clocks.is_empty() {
-        return true;
-    }
+    world.clocks.is_empty() || may_cross_clocks(path, seen, world)
+}
+
+#[inline(never)]
+fn may_cross_clocks(path: &Path, seen: &Observation<'_>, world: &World) -> bool {
     let hops = path.hops.iter().rev();
     let mut points = hops.filter_map(|hop| {
         let point = world.tap_points.get(hop.interface)?;

@@ -1,5 +1,6 @@
 //! Joins UDP datagrams that a process sent as one packet (`UDP_SEGMENT` of udp(7)): the kernel
-//! cuts it where an interface or the receiving socket takes no large ones.
+//! cuts it where an interface or the receiving socket takes no large ones, and may merge some of
+//! them again (GRO).
 use std::ops::Range;
 
 use super::{
@@ -31,8 +32,8 @@ impl Join for ByDatagrams {
         known: &Known,
     ) -> Option<Joined> {
         let event = seen.event;
-        let is_one = matches!(event.packet.transport, Transport::Udp { .. });
-        if self.index.is_empty() || !is_one {
+        let is_udp = matches!(event.packet.transport, Transport::Udp { .. });
+        if self.index.is_empty() || !is_udp {
             return None;
         }
         let slots = self.index.get(&known.flow_of(&seen.key)).take(EQUAL_MAX);
@@ -96,30 +97,38 @@ fn next_missing(open: &Open, event: &Event) -> Option<u32> {
     Some(missing.start)
 }
 
-/// Which bytes of the path's packet the event has, if it may be one of its datagrams, and the
-/// tap has not seen that one yet. All have the length of the first, but the last may be
-/// shorter. In IPv4 each has the next identification; else they come in order.
+/// Which bytes of the path's packet the event has, if it may be one of its datagrams or several
+/// of them in a row, and the tap has not seen those yet. All have the length of the first, but
+/// the last may be shorter. In IPv4 each has the next identification; else they come in order.
 fn bytes_in(open: &Open, event: &Event) -> Option<Range<u32>> {
     let (path, at) = (&open.path, open.hop_at(event));
     let (total, length) = (path.packet.payload(), event.packet.payload());
-    let others = u32::from(path.gso_segments).checked_sub(1)?;
+    let (all, own) = (
+        u32::from(path.gso_segments),
+        u32::from(event.gso_segments.max(1)),
+    );
+    // Those before the event's, if these are the last.
+    let before = all.checked_sub(own)?;
+    let each = length / own;
     let ids = path.packet.ipv4_id().zip(event.packet.ipv4_id());
-    let start = match ids.map(|(first, own)| u32::from(own.wrapping_sub(first))) {
-        Some(number) if number < others => number.checked_mul(length)?,
-        Some(number) if number == others => total.checked_sub(length)?,
+    let start = match ids.map(|(first, id)| u32::from(id.wrapping_sub(first))) {
+        Some(number) if number < before => number.checked_mul(each)?,
+        Some(number) if number == before => total.checked_sub(length)?,
         Some(_) => return None,
         None => next_missing(open, event)?,
     };
     let bytes = start..start.checked_add(length)?;
     // The length of the first.
-    let each = if bytes.end == total {
-        start.checked_div(others)?
-    } else {
-        length
+    let each = match (bytes.end == total, before) {
+        (true, 0) => length.div_ceil(own),
+        (true, _) => start / before,
+        (false, _) => each,
     };
-    let is_cut_so = each >= length
+    let is_cut_so = length > each.checked_mul(own - 1)?
+        && length <= each.checked_mul(own)?
+        && (bytes.end == total || length == each * own)
         && start.checked_rem(each) == Some(0)
-        && each.checked_mul(others)? < total
-        && total <= each.checked_mul(others + 1)?;
+        && each.checked_mul(all - 1)? < total
+        && total <= each.checked_mul(all)?;
     (is_cut_so && open.missing(at, bytes.clone()) == Some(bytes.clone())).then_some(bytes)
 }

@@ -8,6 +8,7 @@ use super::{
     crossing::may_cross,
     index::{HashedIndex, List, Slot},
     known::Known,
+    passed::Passed,
 };
 use crate::{
     model::tap_point::{Role, TapPoint},
@@ -21,10 +22,14 @@ use crate::{
     world::World,
 };
 
+/// So many equal packets are looked at one by one.
+const FEW: usize = 3;
+
 /// The open paths, by the hash of their key.
 #[derive(Default)]
 pub(super) struct ByKey {
     index: HashedIndex<u64>,
+    passed: Passed,
 }
 
 impl ByKey {
@@ -83,7 +88,7 @@ impl ByKey {
 }
 
 impl Join for ByKey {
-    #[inline]
+    #[inline(always)]
     fn find(
         &self,
         seen: &Observation<'_>,
@@ -94,7 +99,8 @@ impl Join for ByKey {
         let list = self.index.list(&seen.hash)?;
         let equal = Equal {
             index: &self.index,
-            oldest: list.first()?,
+            passed: &self.passed,
+            list,
             open,
             seen,
             world,
@@ -132,7 +138,8 @@ impl Join for ByKey {
 /// The open paths that may have the key of an event, in order of age.
 struct Equal<'a> {
     index: &'a HashedIndex<u64>,
-    oldest: Slot,
+    passed: &'a Passed,
+    list: List,
     open: &'a OpenPaths,
     seen: &'a Observation<'a>,
     world: &'a World,
@@ -143,9 +150,10 @@ impl<'a> Equal<'a> {
     ///
     /// Equal packets arrive in the order in which they left, so it is the oldest. But a path
     /// that was silent for long is more likely lost than late if another was just seen.
+    #[inline(always)]
     fn choose(&self) -> Option<(Slot, bool)> {
         let event = self.seen.event;
-        let Some(oldest) = self.next_fitting(Some(self.oldest)) else {
+        let Some(oldest) = self.next_fitting(self.first_to_come()) else {
             let slow = self.has_slow().then(|| choose_slow(self.slow())).flatten();
             return slow.or_else(|| Some((self.another_socket()?, false)));
         };
@@ -158,6 +166,41 @@ impl<'a> Equal<'a> {
         let mut fitting = iter::once(oldest).chain(iter::successors(Some(second), after));
         let fresh = fitting.find(|(_, open)| open.is_fresh(event));
         Some((fresh.unwrap_or(oldest).0, true))
+    }
+
+    /// The first path whose packet the tap may not have seen.
+    #[inline(always)]
+    fn first_to_come(&self) -> Option<Slot> {
+        match self.list.len() <= FEW {
+            true => self.list.first(),
+            false => self.first_behind_many(),
+        }
+    }
+
+    /// The same in a flood, of which the tap has seen many.
+    #[inline(never)]
+    fn first_behind_many(&self) -> Option<Slot> {
+        let mut last = self.passed.last(self.seen, self.open);
+        debug_assert!(last.is_none_or(|last| self.has_passed_until(last)));
+        loop {
+            let next = match last {
+                Some(slot) => self.index.after(slot),
+                None => self.list.first(),
+            };
+            let open = next.and_then(|slot| self.open.get(slot));
+            if !open.is_some_and(|open| open.has_passed(self.seen.event)) {
+                if let Some(last) = last {
+                    self.passed.note(self.seen, last, self.open);
+                }
+                return next;
+            }
+            last = next;
+        }
+    }
+
+    fn has_passed_until(&self, last: Slot) -> bool {
+        let mut before = self.all().take_while(|(slot, _)| *slot != last);
+        before.all(|(_, open)| open.has_passed(self.seen.event))
     }
 
     /// The first path from this slot on that the event continues if no older one does.
@@ -195,7 +238,7 @@ impl<'a> Equal<'a> {
     }
 
     fn all(&self) -> impl Iterator<Item = (Slot, &'a Open)> + Clone {
-        let slots = iter::successors(Some(self.oldest), |slot| self.index.after(*slot));
+        let slots = iter::successors(self.list.first(), |slot| self.index.after(*slot));
         slots.filter_map(|slot| Some((slot, self.open.get(slot)?)))
     }
 
@@ -288,7 +331,12 @@ fn is_at_one_place(one: &Open, other: &Open) -> bool {
 /// only if it began there or has entered it. Otherwise it is an equal packet of another
 /// pod, such as an announcement of an address that has changed hands. Nor does it cross to
 /// another clock anywhere but at an uplink.
-pub(super) fn can_come_from(path: &Path, seen: &Observation<'_>, world: &World) -> bool {
+#[inline]
+pub(in crate::path::builder) fn can_come_from(
+    path: &Path,
+    seen: &Observation<'_>,
+    world: &World,
+) -> bool {
     if !may_cross(path, seen, world) {
         return false;
     }

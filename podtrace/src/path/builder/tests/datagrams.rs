@@ -157,3 +157,116 @@ proptest! {
         }
     }
 }
+
+/// The packet that datagrams in a row are merged to.
+fn merged(parts: &[Packet]) -> Event {
+    let mut packet = parts[0].clone();
+    let payload = parts.iter().map(Packet::payload).sum();
+    packet.length = 28 + payload;
+    if let Transport::Udp {
+        payload: length, ..
+    } = &mut packet.transport
+    {
+        *length = payload;
+    }
+    let mut event = alone(&packet);
+    event.gso_segments = if parts.len() > 1 {
+        parts.len() as u16
+    } else {
+        0
+    };
+    event
+}
+
+#[test]
+fn merged_datagrams_without_one_leave_its_bytes() {
+    let mut builder = Builder::new(500_000_000);
+    let (_, parts) = datagrams(&[1200, 1200, 1200, 300], 0xfffe, false);
+    let mut ids = Vec::new();
+    for (number, part) in parts.iter().enumerate() {
+        if number != 2 {
+            ids.push(push(&mut builder, 1 + number as u64, 0, &alone(part)));
+        }
+    }
+    let whole = merged(&parts);
+    assert_eq!(push(&mut builder, 10, 1, &whole), ids[0]);
+    let [second, third, unseen] = builder.further()[..] else {
+        panic!("{:?}", builder.further());
+    };
+    assert_eq!([second, third], ids[1..]);
+    assert!(!ids.contains(&unseen));
+    builder.finish();
+    let paths = finished(&mut builder);
+    let path = paths.iter().find(|path| path.id == unseen).unwrap();
+    assert_eq!((path.packet.payload(), path.hops.len()), (1200, 1));
+    assert!(paths.iter().all(|path| !path.ambiguous));
+}
+
+#[test]
+fn datagrams_of_another_flow_are_not_merged() {
+    let mut builder = Builder::new(500_000_000);
+    let (_, mut parts) = datagrams(&[1200, 1200, 300], 7, false);
+    let whole = merged(&parts);
+    for part in &mut parts {
+        if let Transport::Udp { source, .. } = &mut part.transport {
+            *source += 1;
+        }
+        push(&mut builder, 1, 0, &alone(part));
+    }
+    push(&mut builder, 2, 1, &whole);
+    assert!(builder.further().is_empty());
+    builder.finish();
+    assert_eq!(finished(&mut builder).len(), 4);
+}
+
+proptest! {
+    /// Wherever packets are cut and their datagrams merged, and cut again, all bytes stay on the
+    /// paths that they were sent on.
+    #[test]
+    fn bytes_stay_on_their_paths_however_they_are_merged(
+        sent in prop::collection::vec((1usize..7, 1u32..1400, 1u32..1400, any::<bool>()), 1..6),
+        cuts in prop::collection::vec(1usize..4, 40),
+        is_v6: bool,
+    ) {
+        let mut builder = Builder::new(500_000_000);
+        let mut cuts = cuts.iter().cycle();
+        let (mut next_id, mut start) = (1, 1);
+        let mut count = 0;
+        for (datagrams_in, each, last, is_whole) in &sent {
+            let mut lengths = vec![*each; *datagrams_in];
+            lengths[datagrams_in - 1] = *last.min(each);
+            let (whole, parts) = datagrams(&lengths, next_id, is_v6);
+            next_id += *datagrams_in as u32;
+            let first = match *is_whole && *datagrams_in > 1 {
+                true => vec![(whole, 1)],
+                false => parts.iter().map(|part| (alone(part), 1)).collect(),
+            };
+            let mut ids = Vec::new();
+            for (event, _) in first {
+                ids.push(push(&mut builder, start, 0, &event));
+                start += 1;
+            }
+            count += ids.len();
+            for tap in 1..5 {
+                let mut rest = &parts[..];
+                let mut seen = Vec::new();
+                while !rest.is_empty() {
+                    let (some, others) = rest.split_at(*cuts.next().unwrap().min(&rest.len()));
+                    seen.push(push(&mut builder, start, tap, &merged(some)));
+                    seen.extend(builder.further());
+                    rest = others;
+                    start += 1;
+                }
+                seen.dedup();
+                prop_assert_eq!(&seen, &ids, "tap {}", tap);
+            }
+        }
+        builder.expire(2_000_000_000);
+        let paths = finished(&mut builder);
+        prop_assert_eq!(paths.len(), count);
+        for path in paths {
+            prop_assert_eq!(path.outcome, Outcome::Delivered);
+            prop_assert_eq!(path.hops.len(), 5);
+        }
+    }
+}

@@ -2,7 +2,9 @@
 use super::*;
 use crate::{
     model::{drop::KernelDrop, origin::Origin},
+    packet::{TCP_ACK, TCP_SYN},
     path::dropped::Dropped,
+    world::fixture::leave_sockets,
 };
 
 const SECOND: u64 = 1_000_000_000;
@@ -49,7 +51,7 @@ fn packet_that_is_not_seen_further_was_dropped() {
         panic!("{paths:?}");
     };
     assert_eq!(path.outcome, Outcome::Dropped);
-    let Dropped { by, hops } = path.dropped.as_deref().unwrap();
+    let Dropped { by, hops, .. } = path.dropped.as_deref().unwrap();
     assert_eq!((by.reason.as_deref(), *hops), (Some("NETFILTER_DROP"), 3));
 }
 
@@ -99,6 +101,14 @@ fn packet_is_dropped_with_other_ends() {
     ] {
         let paths = dropped_after(&TO_BRIDGE, &service, &translated, netns, &world);
         assert_eq!(paths[0].outcome, outcome);
+        let ends = paths[0]
+            .dropped
+            .as_ref()
+            .and_then(|dropped| dropped.translated);
+        assert_eq!(
+            ends,
+            translated.ends().filter(|_| outcome == Outcome::Dropped)
+        );
     }
 }
 
@@ -123,32 +133,48 @@ fn report_is_corrected_by_a_late_drop() {
     assert_eq!(paths[0].late_of.map(|before| before.id), Some(1));
 }
 
-/// An echo request that has reached a pod whose firewall drops it, shown or not.
+/// A packet that has reached a pod which drops it, shown or not; no tap tells of its sockets.
 #[test]
 fn arrived_packet_was_dropped_where_it_arrived() {
-    let world = world();
-    let mut echo = packet("10.244.1.3");
-    echo.transport = Transport::Echo {
+    let mut world = world();
+    leave_sockets(&mut world);
+    let echo = Transport::Echo {
         reply: false,
         id: 7,
         sequence: 1,
     };
-    for (is_shown, reason, outcome) in [
-        (false, "NETFILTER_DROP", Outcome::Dropped),
-        (true, "NETFILTER_DROP", Outcome::Dropped),
+    let syn_ack = tcp((80, 5000), 1, 2, TCP_SYN | TCP_ACK);
+    let data = Transport::Tcp {
+        source: 80,
+        destination: 5000,
+        sequence: 9,
+        acknowledgment: 2,
+        flags: TCP_ACK,
+        payload: 100,
+    };
+    for (transport, is_shown, reason, outcome) in [
+        (echo, false, "NETFILTER_DROP", Outcome::Dropped),
+        (echo, true, "NETFILTER_DROP", Outcome::Dropped),
         // A raw socket of another ping.
-        (false, "SOCKET_FILTER", Outcome::Delivered),
+        (echo, false, "SOCKET_FILTER", Outcome::Delivered),
+        (syn_ack, false, "NETFILTER_DROP", Outcome::Dropped),
+        (syn_ack, false, "IP_RPFILTER", Outcome::Dropped),
+        (data, false, "NETFILTER_DROP", Outcome::Dropped),
+        (data, false, "XFRM_POLICY", Outcome::Dropped),
+        (data, false, "TCP_OLD_DATA", Outcome::Delivered),
     ] {
+        let mut packet = packet("10.244.1.3");
+        packet.transport = transport;
         let mut builder = Builder::new(TIMEOUT_NS);
-        builder.push(&event(1000, VETH2, Egress, &echo), &world);
-        builder.push(&event(2000, POD2, Ingress, &echo), &world);
+        builder.push(&event(1000, VETH2, Egress, &packet), &world);
+        builder.push(&event(2000, POD2, Ingress, &packet), &world);
         builder.expire(SECOND);
         let mut path = builder.take_only_finished().unwrap();
-        assert_eq!(path.outcome, Outcome::Delivered);
+        assert_eq!(path.outcome, Outcome::Delivered, "{transport:?}");
         if is_shown {
             builder.keep(path.clone());
         }
-        builder.drop_packet(&Origin::default(), &drop_at(3000, NETNS2, reason), &echo);
+        builder.drop_packet(&Origin::default(), &drop_at(3000, NETNS2, reason), &packet);
         builder.join_drops(SECOND, &world);
         if is_shown {
             path = builder.take_only_finished().unwrap();
@@ -156,7 +182,133 @@ fn arrived_packet_was_dropped_where_it_arrived() {
         } else {
             builder.amend(&mut path, &world);
         }
-        assert_eq!(path.outcome, outcome);
+        assert_eq!(path.outcome, outcome, "{transport:?} {reason}");
+    }
+}
+
+/// A SYN-ACK and its copy, with equal headers: each drop is of the one before it.
+#[test]
+fn equal_packets_are_dropped_one_by_one() {
+    let mut world = world();
+    leave_sockets(&mut world);
+    let mut packet = packet("10.244.1.3");
+    packet.transport = tcp((80, 5000), 1, 2, TCP_SYN | TCP_ACK);
+    for dropped_ns in [vec![3000, 13_000], vec![3000], vec![13_000]] {
+        let mut builder = Builder::new(TIMEOUT_NS);
+        for begun_ns in [1000, 11_000] {
+            builder.push(&event(begun_ns, VETH2, Egress, &packet), &world);
+            builder.push(&event(begun_ns + 1000, POD2, Ingress, &packet), &world);
+        }
+        for ts_ns in &dropped_ns {
+            let drop = drop_at(*ts_ns, NETNS2, "NETFILTER_DROP");
+            builder.drop_packet(&Origin::default(), &drop, &packet);
+        }
+        builder.join_drops(SECOND, &world);
+        builder.expire(SECOND);
+        for mut path in finished(&mut builder) {
+            builder.amend(&mut path, &world);
+            let is_dropped = dropped_ns.contains(&(path.last_ns() + 1000));
+            assert_eq!(
+                path.outcome == Outcome::Dropped,
+                is_dropped,
+                "{dropped_ns:?}"
+            );
+        }
+    }
+}
+
+/// Of a flood, a kernel tells the first drops only: what it does not tell of has not arrived for
+/// sure.
+#[test]
+fn packets_of_a_flood_of_drops_are_not_delivered_for_sure() {
+    let mut world = world();
+    leave_sockets(&mut world);
+    for (dropped, outcome) in [(15, Outcome::Delivered), (16, Outcome::Unknown)] {
+        let mut builder = Builder::new(TIMEOUT_NS);
+        let numbered = |number: u16| {
+            let mut packet = packet("10.244.1.3");
+            if let Network::Ip(ip) = &mut packet.network {
+                ip.id = number.into();
+            }
+            packet
+        };
+        for number in 0..20 {
+            let (packet, ts_ns) = (numbered(number), 10_000 * u64::from(number));
+            builder.push(&event(ts_ns, VETH2, Egress, &packet), &world);
+            builder.push(&event(ts_ns + 1000, POD2, Ingress, &packet), &world);
+            if number < dropped {
+                let drop = drop_at(ts_ns + 2000, NETNS2, "NETFILTER_DROP");
+                builder.drop_packet(&Origin::default(), &drop, &packet);
+            }
+        }
+        builder.join_drops(SECOND, &world);
+        builder.expire(SECOND);
+        let paths = finished(&mut builder).into_iter().map(|mut path| {
+            builder.amend(&mut path, &world);
+            path.outcome
+        });
+        let outcomes: Vec<_> = paths.collect();
+        let dropped = usize::from(dropped);
+        assert!(
+            outcomes[..dropped]
+                .iter()
+                .all(|one| *one == Outcome::Dropped)
+        );
+        assert!(
+            outcomes[dropped..].iter().all(|one| *one == outcome),
+            "{outcomes:?}"
+        );
+    }
+}
+
+/// A firewall that rejects a packet answers and drops it, in either order.
+#[test]
+fn rejected_packet_was_refused() {
+    let mut world = world();
+    leave_sockets(&mut world);
+    let syn = syn("10.244.1.3");
+    let mut reset = packet("10.244.1.2");
+    if let Network::Ip(ip) = &mut reset.network {
+        (ip.source, ip.protocol) = ("10.244.1.3".parse().unwrap(), 6);
+    }
+    reset.transport = tcp((80, 5000), 0, 78, crate::packet::TCP_RST | TCP_ACK);
+    for answers_first in [true, false] {
+        let mut builder = Builder::new(TIMEOUT_NS);
+        builder.push(&event(1000, VETH2, Egress, &syn), &world);
+        builder.push(&event(2000, POD2, Ingress, &syn), &world);
+        let drop = |builder: &mut Builder| {
+            let drop = drop_at(3000, NETNS2, "NETFILTER_DROP");
+            builder.drop_packet(&Origin::default(), &drop, &syn);
+            builder.join_drops(SECOND, &world);
+        };
+        if !answers_first {
+            drop(&mut builder);
+        }
+        builder.push(&event(3500, POD2, Egress, &reset), &world);
+        builder.push(&event(4000, VETH2, Ingress, &reset), &world);
+        if answers_first {
+            drop(&mut builder);
+        }
+        builder.expire(SECOND);
+        let mut path = finished(&mut builder).remove(0);
+        builder.amend(&mut path, &world);
+        assert_eq!(path.outcome, Outcome::Refused, "{answers_first}");
+        assert!(path.dropped.is_some());
+    }
+}
+
+/// A copy that a bridge has flooded to another pod is dropped there.
+#[test]
+fn packet_has_arrived_if_another_namespace_drops_a_copy() {
+    let packet = packet("10.244.1.3");
+    let taps = [(VETH2, Egress), (POD2, Ingress)];
+    let mut world = world();
+    leave_sockets(&mut world);
+    for (netns, outcome) in [(NETNS2, Outcome::Dropped), (NETNS1, Outcome::Delivered)] {
+        let mut syn = syn("10.244.1.3");
+        syn.link = packet.link;
+        let paths = dropped_after(&taps, &syn, &syn, netns, &world);
+        assert_eq!(paths[0].outcome, outcome);
     }
 }
 

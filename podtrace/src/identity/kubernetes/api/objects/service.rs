@@ -81,18 +81,26 @@ pub(super) fn cluster_service(object: ServiceObject) -> Option<ClusterService> {
 
 /// None if the protocol is not known or the port is not valid.
 fn service_port(port: Port) -> Option<ClusterServicePort> {
-    let number = |port: i32| u16::try_from(port).ok().filter(|port| *port > 0);
     Some(ClusterServicePort {
         name: name(port.name),
-        protocol: match port.protocol.as_deref() {
-            None | Some("TCP") => IPPROTO_TCP,
-            Some("UDP") => IPPROTO_UDP,
-            Some("SCTP") => 132,
-            Some(_) => return None,
-        },
-        port: number(port.port)?,
-        node_port: port.node_port.and_then(number),
+        protocol: protocol(port.protocol.as_deref())?,
+        port: valid_port(port.port)?,
+        node_port: port.node_port.and_then(valid_port),
     })
+}
+
+/// The number of a protocol, if it is known.
+pub(super) fn protocol(name: Option<&str>) -> Option<u8> {
+    match name {
+        None | Some("TCP") => Some(IPPROTO_TCP),
+        Some("UDP") => Some(IPPROTO_UDP),
+        Some("SCTP") => Some(132),
+        Some(_) => None,
+    }
+}
+
+pub(super) fn valid_port(port: i32) -> Option<u16> {
+    u16::try_from(port).ok().filter(|port| *port > 0)
 }
 
 #[cfg(test)]

@@ -29,7 +29,7 @@ async fn permission_that_is_missing_for_nodes_does_not_stop_pods() {
         reason,
         format!(
             "not permitted (403): a ClusterRole must allow the verbs list and watch \
-             on pods, nodes and services; the server says: {message}"
+             on pods, nodes, services and endpointslices; the server says: {message}"
         )
     );
     let list = server.pods.list().await;

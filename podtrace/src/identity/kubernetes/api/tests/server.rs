@@ -40,6 +40,7 @@ pub(super) struct Server {
     pub(super) pods: Requests,
     pub(super) nodes: Requests,
     pub(super) services: Requests,
+    pub(super) slices: Requests,
     pub(super) address: SocketAddr,
     accepting: JoinHandle<()>,
 }
@@ -109,10 +110,12 @@ users: [{{name: lab, user: {user}}}]
         let (pods, pod_requests) = mpsc::channel(16);
         let (nodes, node_requests) = mpsc::channel(16);
         let (services, service_requests) = mpsc::channel(16);
+        let (slices, slice_requests) = mpsc::channel(16);
         let queues = [
             ("/api/v1/pods?", pods),
             ("/api/v1/nodes?", nodes),
             ("/api/v1/services?", services),
+            ("/apis/discovery.k8s.io/v1/endpointslices?", slices),
         ];
         let acceptor = self.acceptor.clone();
         let accepting = tokio::spawn(async move {
@@ -138,6 +141,7 @@ users: [{{name: lab, user: {user}}}]
             pods: Requests(pod_requests),
             nodes: Requests(node_requests),
             services: Requests(service_requests),
+            slices: Requests(slice_requests),
             address,
             accepting,
         }
