@@ -4,7 +4,7 @@ use std::mem;
 use crate::path::{Hop, Path};
 
 /// Upper bound of the paths whose memory waits, and of the hops that each has room for.
-const PATHS_MAX: usize = 256;
+const PATHS_MAX: usize = 96;
 const HOPS_MAX: usize = 16;
 /// Initial room for hops in a path: from pod to socket on one node.
 const HOPS: usize = 5;
