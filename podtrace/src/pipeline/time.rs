@@ -9,7 +9,10 @@ use crate::{
         loss::{LostBy, LostSpan, Missing},
         origin::Origin,
     },
-    path::{reorder::Reorder, summary::Summary},
+    path::{
+        reorder::{Reorder, SLACK_NS},
+        summary::Summary,
+    },
     update::Update,
 };
 
@@ -36,8 +39,10 @@ impl Pipeline {
     /// Advances the time to `now_ns`, until which all events were pushed. `missing`: events
     /// missing since the beginning.
     pub fn advance(&mut self, now_ns: u64, missing: Missing) {
-        self.join_drops(now_ns);
-        self.drops_ns = self.drops_ns.max(now_ns.saturating_sub(HANDLED_NS));
+        // The newest events may still wait for older ones.
+        let joined_ns = now_ns.saturating_sub(SLACK_NS);
+        self.join_drops(joined_ns);
+        self.drops_ns = self.drops_ns.max(joined_ns.saturating_sub(HANDLED_NS));
         self.builder.expire(now_ns);
         self.now_ns = self.now_ns.max(now_ns);
         self.show_finished();
