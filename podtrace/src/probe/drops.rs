@@ -199,8 +199,12 @@ fn reason(reasons: &Enumeration, number: u32) -> String {
 }
 
 /// Whether a packet is dropped so after it did what it was for: the kernel frees an echo reply
-/// like this once raw sockets have copies of it.
+/// like this once raw sockets have copies of it, and fragments with the packet that they were
+/// reassembled to.
 fn is_healthy(reason: Option<&str>, function: Option<&str>) -> bool {
+    if function == Some("skb_release_data") {
+        return true;
+    }
     let is_echo = function.is_some_and(|name| name.starts_with("ping_") || name == "icmp_rcv");
     is_echo && reason.is_none_or(|reason| matches!(reason, "NO_SOCKET" | "NOT_SPECIFIED"))
 }
@@ -212,6 +216,7 @@ mod tests {
     #[test]
     fn echo_replies_are_freed_and_not_lost() {
         assert!(is_healthy(Some("NO_SOCKET"), Some("ping_rcv")));
+        assert!(is_healthy(Some("NOT_SPECIFIED"), Some("skb_release_data")));
         assert!(!is_healthy(Some("NO_SOCKET"), Some("__udp4_lib_rcv")));
         assert!(!is_healthy(Some("NETFILTER_DROP"), Some("icmp_rcv")));
         assert!(!is_healthy(None, None));
