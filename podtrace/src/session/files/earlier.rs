@@ -45,12 +45,7 @@ pub(super) fn find(
     entries
         .flatten()
         .filter(|entry| names.is_one(&entry.file_name()))
-        .map(|entry| {
-            names
-                .directory()
-                .unwrap_or(Path::new(""))
-                .join(entry.file_name())
-        })
+        .map(|entry| names.beside(&entry.file_name()))
         .filter(|path| !known(path))
         .filter_map(|path| finished(recorder, &path))
         .collect()

@@ -107,6 +107,16 @@ impl Names {
         }
     }
 
+    /// The path of a file of that name in the directory, as [`Self::path`] has it.
+    pub(super) fn beside(&self, name: &OsStr) -> PathBuf {
+        match self {
+            Self::Exactly(path) => path.with_file_name(name),
+            Self::Numbered { directory, .. } | Self::InDirectory { directory, .. } => {
+                directory.join(name)
+            }
+        }
+    }
+
     /// Whether a run of the same recorder may ever have chosen the name.
     pub(super) fn is_one(&self, name: &OsStr) -> bool {
         let (begin, suffix, is_numbered) = match self {
@@ -210,6 +220,21 @@ mod tests {
             names.path(100_000, later),
             Path::new("/d/-k8s-worker-1_20261124T120000Z_100000.pcapng.zst")
         );
+    }
+
+    /// Files are recognised by their paths.
+    #[test]
+    fn what_is_beside_a_file_has_a_path_like_its_own() {
+        let start = start();
+        for names in [
+            Names::numbered(Path::new("a.pcapng"), false),
+            Names::numbered(Path::new("./a.pcapng"), false),
+            Names::numbered(Path::new("d/a.pcapng"), true),
+            Names::in_directory(Path::new("d"), "n_1", start, false),
+        ] {
+            let path = names.path(7, start);
+            assert_eq!(names.beside(path.file_name().unwrap()), path);
+        }
     }
 
     #[test]
