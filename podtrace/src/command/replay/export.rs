@@ -6,7 +6,9 @@ use std::{
 
 use anyhow::bail;
 
-use super::{code, leaves_terminal, player_options, progress_alone, rewrite::Rewrite};
+use super::{
+    code, leaves_terminal, player_options, progress_alone, refuse_inputs, rewrite::Rewrite,
+};
 use crate::{
     cli::{ExportArgs, ExportFormat},
     command::{
@@ -45,6 +47,9 @@ pub(in crate::command) fn run(args: &ExportArgs) -> anyhow::Result<u8> {
         refuse_terminal("-w FILE")?;
     }
     check_target(args)?;
+    if let Some(path) = target(args) {
+        refuse_inputs(path, &args.input)?;
+    }
     // Opens the input first: an unreadable one leaves no file behind.
     let options = player_options(&args.input)?;
     let mut player = Player::new(&options, false, stop_on_signal()?)?;

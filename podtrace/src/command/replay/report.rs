@@ -3,7 +3,7 @@ use std::{io, path::Path as FilePath};
 
 use anyhow::bail;
 
-use super::{code, leaves_terminal, player_options, progress_alone};
+use super::{code, leaves_terminal, player_options, progress_alone, refuse_inputs};
 use crate::{
     cli::ReportArgs,
     command::{setup::refuse_terminal, stop::stop_on_signal},
@@ -18,6 +18,7 @@ use crate::{
 /// Runs the command; returns the exit code.
 pub(in crate::command) fn run(args: &ReportArgs) -> anyhow::Result<u8> {
     check_target(&args.write)?;
+    refuse_inputs(&args.write, &args.input)?;
     let options = player_options(&args.input)?;
     let mut player = Player::new(&options, false, stop_on_signal()?)?;
     player.show_progress = leaves_terminal().then(progress_alone);
