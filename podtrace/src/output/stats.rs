@@ -133,9 +133,12 @@ impl View<'_> {
                 "delivered",
                 "left",
                 "not seen further",
+                "dropped",
+                "refused",
                 "events lost",
                 "given up",
                 "under way",
+                "others",
                 "ambiguous",
                 "incomplete",
                 "retransmitted",
@@ -229,7 +232,19 @@ fn ends(pair: &Pair) -> [Cell; 3] {
 }
 
 /// The outcomes of the paths, and their certainty.
-fn fates(count: &Count) -> [Cell; 9] {
+fn fates(count: &Count) -> [Cell; 12] {
+    const SHOWN: [&str; 8] = [
+        "delivered",
+        "left_for_vtep",
+        "left_node",
+        "not_seen_further",
+        "dropped",
+        "refused",
+        "events_lost",
+        "given_up",
+    ];
+    let others = count.outcomes.iter();
+    let others = others.filter(|(name, _)| !SHOWN.contains(name) && **name != "in_flight");
     let of = |names: &[&str]| -> u64 {
         let counts = names.iter().filter_map(|name| count.outcomes.get(name));
         counts.sum()
@@ -238,9 +253,12 @@ fn fates(count: &Count) -> [Cell; 9] {
         Cell::count(of(&["delivered"]), GREEN),
         Cell::count(of(&["left_for_vtep", "left_node"]), GREEN),
         Cell::count(of(&["not_seen_further"]), LOSS),
+        Cell::count(of(&["dropped"]), LOSS),
+        Cell::count(of(&["refused"]), YELLOW),
         Cell::count(of(&["events_lost"]), LOSS),
         Cell::count(of(&["given_up"]), YELLOW),
         Cell::plain(of(&["in_flight"])),
+        Cell::plain(others.map(|(_, count)| count).sum::<u64>()),
         Cell::plain(count.ambiguous),
         Cell::plain(count.incomplete),
         Cell::plain(count.retransmitted),
