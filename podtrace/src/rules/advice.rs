@@ -47,7 +47,7 @@ impl Cause {
             Self::ReversePath { at, source, .. } => {
                 let owner = at.owned_by();
                 let look = inside(&owner, &format!("ip route get {source}"));
-                let loosen = format!("sysctl -w net.ipv4.conf.{}.rp_filter=2", at.interface);
+                let loosen = format!("sysctl -w net/ipv4/conf/{}/rp_filter=2", at.interface);
                 format!("{look}; or {}, of all too", inside(&owner, &loosen))
             }
             Self::ForwardingOff {
