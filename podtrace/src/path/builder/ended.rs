@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// Upper bound of the paths that have left the node, and are still known when an answer comes.
-const LEFT_MAX: usize = 512;
+const LEFT_MAX: usize = 432;
 /// The same of those that have arrived: a receiver of this node answers at once.
 const ARRIVED_MAX: usize = 128;
 /// Upper bound of the hops of such a path.

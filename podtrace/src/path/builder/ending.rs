@@ -49,7 +49,12 @@ impl Builder {
                     None => self.answers.outcome(&open.path),
                 },
             };
-            let outcome = unless_known(&open.path, outcome);
+            let outcome = match unless_known(&open.path, outcome) {
+                Outcome::NotSeenFurther if self.fragments.have(&open.path.packet, first_ns) => {
+                    Outcome::Unknown
+                }
+                outcome => outcome,
+            };
             let is_undecided = outcome == Outcome::Unknown && !open.inconclusive;
             open.path.incomplete |= is_undecided && may_pass_unseen;
             self.fragments.note_end(&mut open.path, outcome);

@@ -15,6 +15,11 @@ const KNOWN_MAX: usize = 256;
 /// How long a fragment waits for the others, in nanoseconds (RFC 1122: 60 s at least, Linux: 30).
 const WAIT_NS: u64 = 60_000_000_000;
 
+/// How long the fragments of a packet may be seen before or after it is whole, in nanoseconds.
+const NEAR_NS: u64 = 1_000_000_000;
+/// No smaller packet of IPv6 is fragmented as a rule (RFC 8200).
+const IPV6_MTU_MIN: u32 = 1280;
+
 /// Source, destination and identification, which all fragments share.
 type Whole = (IpAddr, IpAddr, u32);
 
@@ -52,6 +57,26 @@ fn fragment(packet: &Packet) -> Option<(Whole, u16)> {
     };
     let fragment = ip.fragment?;
     Some(((ip.source, ip.destination, fragment.id), fragment.offset))
+}
+
+impl Fragments {
+    /// Whether a packet is whole whose fragments were seen: a bridge or a router has reassembled
+    /// them to look at it, and sends fragments on. IPv6 shows no identification in a whole packet.
+    pub(super) fn have(&self, packet: &Packet, seen_ns: u64) -> bool {
+        let Network::Ip(ip) = &packet.network else {
+            return false;
+        };
+        let is_its = |first: &First| {
+            let (source, destination, id) = first.whole;
+            let is_near = seen_ns.abs_diff(first.ts_ns) <= NEAR_NS;
+            let is_like = match ip.source.is_ipv4() {
+                true => id == ip.id,
+                false => packet.length > IPV6_MTU_MIN,
+            };
+            (source, destination) == (ip.source, ip.destination) && is_near && is_like
+        };
+        ip.fragment.is_none() && self.firsts.iter().any(is_its)
+    }
 }
 
 impl Builder {

@@ -71,6 +71,38 @@ fn what_is_lost_with_the_first_says_so() {
     assert!(paths[1].fragment_of.is_some_and(|of| !of.is_lost_with_it));
 }
 
+/// As a bridge does whose packets connection tracking sees.
+#[test]
+fn packet_that_is_whole_between_its_fragments_is_not_lost() {
+    let (world, mut builder) = (world(), Builder::new(TIMEOUT_NS));
+    let mut whole = fragment(0);
+    whole.length = 3000;
+    if let Network::Ip(ip) = &mut whole.network {
+        ip.fragment = None;
+    }
+    let push = |builder: &mut Builder, tap: usize, packet: &Packet| {
+        let (ts_ns, interface, direction) = TO_POD2[tap];
+        builder.push(&event(ts_ns, interface, direction, packet), &world)
+    };
+    for tap in [0, 1] {
+        for offset in [0, 1000, 2000] {
+            push(&mut builder, tap, &fragment(offset));
+        }
+    }
+    let between = push(&mut builder, 1, &whole);
+    for tap in [2, 3] {
+        for offset in [0, 1000, 2000] {
+            push(&mut builder, tap, &fragment(offset));
+        }
+    }
+    builder.expire(1_000_000_000);
+    for path in finished(&mut builder) {
+        let is_whole = path.id == between;
+        assert_eq!(path.outcome == Outcome::Unknown, is_whole, "{}", path.id);
+        assert_eq!(path.hops.len(), if is_whole { 1 } else { 4 });
+    }
+}
+
 #[test]
 fn rest_of_a_tunnels_packet_belongs_to_the_inner_packet() {
     let world = world();
