@@ -244,7 +244,9 @@ fn fates(count: &Count) -> [Cell; 12] {
         "given_up",
     ];
     let others = count.outcomes.iter();
-    let others = others.filter(|(name, _)| !SHOWN.contains(name) && **name != "in_flight");
+    // Of what is unknown, there is nothing to say.
+    let others = others
+        .filter(|(name, _)| !SHOWN.contains(name) && !matches!(**name, "in_flight" | "unknown"));
     let of = |names: &[&str]| -> u64 {
         let counts = names.iter().filter_map(|name| count.outcomes.get(name));
         counts.sum()
