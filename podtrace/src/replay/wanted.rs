@@ -93,7 +93,7 @@ pub(super) fn check_names(
         (Some(missing), Some(hint)) if !stop.is_set() => {
             let elsewhere = match register.seeks_pod() {
                 true => {
-                    "; a pod of another node is named by the recording of that node (-r once more), \
+                    "; a pod of another node is named by the recording of that node, \
                      or where the Kubernetes API was known; its packets are found by its address"
                 }
                 false => "",
