@@ -20,8 +20,8 @@ const QUEUE: usize = 1024;
 pub(super) const FULL: &str =
     "more pods, nodes and Services than podtrace keeps: some addresses stay unnamed";
 
-/// Watches pods, nodes, Services and what is behind them: returns those that exist at the start, if that does not take long,
-/// and passes on later changes.
+/// Watches pods, nodes, Services and what is behind them: returns those that exist at the start, if
+/// that does not take long, and passes on later changes.
 pub(super) async fn connect(
     config: Option<ClusterConfig>,
     updates: mpsc::Sender<Update>,

@@ -4,13 +4,18 @@ use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
 use super::Identities;
 use crate::{
     identity::{
-        kubernetes::{ClusterService, RemotePod, ServicePort},
+        kubernetes::{Cluster, ClusterService, RemotePod, ServicePort},
         sockets::SocketOwner,
     },
     model::pod::HostPort,
 };
 
 impl Identities {
+    /// What the first cluster knows that knows anything.
+    fn by_clusters<'a, T>(&'a self, find: impl Fn(&'a Cluster) -> Option<T>) -> Option<T> {
+        self.clusters.values().find_map(find)
+    }
+
     /// The pod on another node that had the address at a time, by the API.
     #[must_use]
     pub fn remote_pod(&self, address: IpAddr, ts_ns: u64) -> Option<&Arc<RemotePod>> {
@@ -19,22 +24,19 @@ impl Identities {
         if self.addresses.is_known(address) {
             return None;
         }
-        let mut clusters = self.clusters.values();
-        clusters.find_map(|cluster| cluster.pod_by_address(address, ts_ns))
+        self.by_clusters(|cluster| cluster.pod_by_address(address, ts_ns))
     }
 
     /// The node that has the address, by the API.
     #[must_use]
     pub fn remote_node(&self, address: IpAddr) -> Option<&Arc<str>> {
-        let mut clusters = self.clusters.values();
-        clusters.find_map(|cluster| cluster.node_by_address(address))
+        self.by_clusters(|cluster| cluster.node_by_address(address))
     }
 
     /// The node whose pods have addresses like this one, by the API.
     #[must_use]
     pub fn node_of_range(&self, address: IpAddr) -> Option<&Arc<str>> {
-        let mut clusters = self.clusters.values();
-        clusters.find_map(|cluster| cluster.node_by_pod_range(address))
+        self.by_clusters(|cluster| cluster.node_by_pod_range(address))
     }
 
     /// The port of a Service that clients reached at an address and a port at a time, by the
@@ -48,8 +50,7 @@ impl Identities {
         ts_ns: u64,
     ) -> Option<&Arc<ServicePort>> {
         let find = |address| {
-            let mut clusters = self.clusters.values();
-            clusters.find_map(|cluster| cluster.service_at(protocol, address, port, ts_ns))
+            self.by_clusters(|cluster| cluster.service_at(protocol, address, port, ts_ns))
         };
         find(Some(address)).or_else(|| find(None).filter(|_| self.is_of_node(address, ts_ns)))
     }
@@ -64,8 +65,7 @@ impl Identities {
         port: u16,
         ts_ns: u64,
     ) -> Option<&Arc<ServicePort>> {
-        let mut clusters = self.clusters.values();
-        clusters.find_map(|cluster| cluster.service_behind(protocol, address, port, ts_ns))
+        self.by_clusters(|cluster| cluster.service_behind(protocol, address, port, ts_ns))
     }
 
     /// The port of a node, `outside`, that leads to a port of a pod at a time, by the runtime.
