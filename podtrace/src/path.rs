@@ -394,8 +394,7 @@ impl Path {
     /// Nanoseconds from the first hop to the last, those of copies for others not counted.
     #[must_use]
     pub fn duration_ns(&self) -> u64 {
-        let last = self.hops.iter().rfind(|hop| !hop.aside);
-        match (self.hops.first(), last) {
+        match (self.hops.first(), self.last_own_hop()) {
             (Some(first), Some(last)) => last.ts_ns.saturating_sub(first.ts_ns),
             _ => 0,
         }

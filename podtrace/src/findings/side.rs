@@ -120,7 +120,7 @@ fn is_rest(path: &Path) -> bool {
 
 /// Whether it was seen last with a TTL that ends at the next router.
 fn is_at_end_of_ttl(path: &Path) -> bool {
-    let last = path.hops.iter().rfind(|hop| !hop.aside);
+    let last = path.last_own_hop();
     last.is_some_and(|hop| hop.ttl.is_some_and(|ttl| ttl <= 1))
 }
 

@@ -49,7 +49,7 @@ impl Path {
     pub(super) fn is_dropped_on_arrival(&self) -> bool {
         let dropped = self.dropped.as_deref();
         self.is_dropped()
-            && self.sockets().next().is_none()
+            && !self.is_taken()
             && dropped.is_some_and(|dropped| !dropped.by.is_by_transport())
     }
 

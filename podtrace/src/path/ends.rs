@@ -249,4 +249,14 @@ impl Path {
             .iter()
             .filter(|hop| hop.direction == Direction::Socket)
     }
+
+    /// The last hop, those of copies for others not counted.
+    pub(crate) fn last_own_hop(&self) -> Option<&Hop> {
+        self.hops.iter().rfind(|hop| !hop.aside)
+    }
+
+    /// Whether a socket has taken it.
+    pub(crate) fn is_taken(&self) -> bool {
+        self.sockets().next().is_some()
+    }
 }

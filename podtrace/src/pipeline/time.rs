@@ -36,10 +36,9 @@ impl Pipeline {
         self.advance(now_ns, missing);
     }
 
-    /// Advances the time to `now_ns`, until which all events were pushed. `missing`: events
-    /// missing since the beginning.
+    /// Advances the time to `now_ns`, until which all events have come; the newest may still wait
+    /// for older ones ([`SLACK_NS`]). `missing`: events missing since the beginning.
     pub fn advance(&mut self, now_ns: u64, missing: Missing) {
-        // The newest events may still wait for older ones.
         let joined_ns = now_ns.saturating_sub(SLACK_NS);
         self.join_drops(joined_ns);
         self.drops_ns = self.drops_ns.max(joined_ns.saturating_sub(HANDLED_NS));

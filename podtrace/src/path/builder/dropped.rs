@@ -167,7 +167,7 @@ fn fits(open: &Open, drop: &KernelDrop, key: &PacketKey, world: &World) -> Optio
 /// Whether a drop is in the namespace that the packet has arrived in: copies that a bridge has
 /// flooded are dropped in others.
 fn is_where_it_arrived(open: &Open, drop: &KernelDrop, world: &World) -> bool {
-    let last = open.path.hops.iter().rfind(|hop| !hop.aside);
+    let last = open.path.last_own_hop();
     let point = last.and_then(|last| world.tap_points.get(last.interface));
     drop.netns == 0 || point.is_none_or(|point| point.netns_id == drop.netns)
 }

@@ -152,7 +152,7 @@ impl Builder {
     pub fn keep(&mut self, path: Box<Path>) {
         let ended = &mut self.refusals.ended;
         let unneeded = match path.outcome {
-            _ if path.hops.len() > HOPS_MAX => None,
+            _ if path.hops.len() > HOPS_MAX => Some(path),
             Outcome::LeftNode | Outcome::LeftForVtep(_) => ended.left.push(path),
             Outcome::Delivered if is_undecided(&path) => ended.arrived.push(path),
             _ => Some(path),
@@ -196,14 +196,14 @@ fn set(path: &mut Path, refusal: Refusal) {
 /// Whether an ended path's packet can have been dropped where it had arrived, or on its way out
 /// of the node: queues are behind the taps.
 fn is_dropped_there(path: &Path, drop: &KernelDrop, world: &World) -> bool {
-    let Some(last) = path.hops.iter().rfind(|hop| !hop.aside) else {
+    let Some(last) = path.last_own_hop() else {
         return false;
     };
     let point = world.tap_points.get(last.interface);
     let after_ns = drop.ts_ns.checked_sub(last.ts_ns);
     let may_be = match path.outcome {
         // Of any protocol: the network drops what is for a kernel itself, too.
-        Outcome::Delivered => path.sockets().next().is_none() && !drop.is_by_transport(),
+        Outcome::Delivered => !path.is_taken() && !drop.is_by_transport(),
         outcome => outcome.has_left(),
     };
     let is_at_once = after_ns.is_some_and(|after_ns| after_ns <= HANDLED_NS);
@@ -219,5 +219,5 @@ fn is_undecided(path: &Path) -> bool {
         Transport::Tcp { flags, .. } => asks_to_connect(flags),
         _ => false,
     };
-    is_asked_for && path.refusal.is_none() && path.sockets().next().is_none()
+    is_asked_for && path.refusal.is_none() && !path.is_taken()
 }

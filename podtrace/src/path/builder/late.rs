@@ -14,11 +14,21 @@ impl Builder {
     /// first, as they would have at a tick before it.
     #[inline(always)]
     pub(super) fn find(&mut self, seen: &Observation<'_>, world: &World) -> Option<Joined> {
-        let joined = self.joins.find(seen, &mut self.open, world);
-        let joined = joined.or_else(|| self.find_if_merged(seen, world))?;
+        let joined = self.find_now(seen, world)?;
         match self.first_overdue(&joined, seen.event.ts_ns) {
             Some(overdue) => self.find_after(overdue, seen, world),
             None => Some(joined),
+        }
+    }
+
+    /// The same by the open paths as they are.
+    #[inline(always)]
+    fn find_now(&mut self, seen: &Observation<'_>, world: &World) -> Option<Joined> {
+        let joined = self.joins.find(seen, &mut self.open, world);
+        let may_be_merged = joined.is_none() && seen.event.gso_segments > 1;
+        match may_be_merged {
+            true => self.find_merged(seen, world),
+            false => joined,
         }
     }
 
@@ -32,8 +42,7 @@ impl Builder {
     ) -> Option<Joined> {
         loop {
             self.expire_each([overdue], seen.event.ts_ns);
-            let joined = self.joins.find(seen, &mut self.open, world);
-            let joined = joined.or_else(|| self.find_if_merged(seen, world))?;
+            let joined = self.find_now(seen, world)?;
             match self.first_overdue(&joined, seen.event.ts_ns) {
                 Some(next) => overdue = next,
                 None => return Some(joined),

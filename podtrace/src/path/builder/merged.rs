@@ -7,7 +7,7 @@ use super::{
     open::Open,
 };
 use crate::{
-    packet::{Packet, Transport, tag_of},
+    packet::{Transport, tag_of},
     world::World,
 };
 
@@ -33,16 +33,17 @@ struct Candidate {
 }
 
 impl Merged {
-    fn of(packet: &Packet, segments: u16) -> Option<Self> {
+    fn of(seen: &Observation<'_>) -> Option<Self> {
+        let packet = &seen.event.packet;
         let Transport::Udp { payload, .. } = packet.transport else {
             return None;
         };
-        let count = u32::from(segments);
+        let count = u32::from(seen.event.gso_segments);
         (count > 1 && payload >= count).then(|| Self {
             count,
             payload,
             headers: packet.length.saturating_sub(payload),
-            id: packet.key().id(),
+            id: seen.key.id(),
         })
     }
 
@@ -76,23 +77,12 @@ impl Merged {
 }
 
 impl Builder {
-    /// [`Self::find_merged`], if the packet may be a merged one.
-    #[inline]
-    pub(super) fn find_if_merged(
-        &mut self,
-        seen: &Observation<'_>,
-        world: &World,
-    ) -> Option<Joined> {
-        let is_several = seen.event.gso_segments > 1;
-        is_several.then(|| self.find_merged(seen, world)).flatten()
-    }
-
     /// The paths of the datagrams that the event's packet was merged from. What none of them has
     /// is left.
     #[cold]
-    fn find_merged(&mut self, seen: &Observation<'_>, world: &World) -> Option<Joined> {
+    pub(super) fn find_merged(&mut self, seen: &Observation<'_>, world: &World) -> Option<Joined> {
         let event = seen.event;
-        let merged = Merged::of(&event.packet, event.gso_segments)?;
+        let merged = Merged::of(seen)?;
         let firsts = self.datagrams(&|tag| merged.may_begin(tag), seen, world);
         let is_alike = |first: &&Candidate| first.hash == event.packet.payload_hash;
         let alike = firsts.iter().find(is_alike);

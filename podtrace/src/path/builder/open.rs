@@ -235,8 +235,14 @@ impl Open {
     }
 }
 
+/// The number of a tap.
+#[inline]
+pub(super) fn tap_number(interface: u32, direction: Direction) -> u32 {
+    interface << 2 | direction as u32
+}
+
 /// The bit of a tap in [`Open::taps`].
 #[inline]
 fn bit_of(interface: u32, direction: Direction) -> u64 {
-    1 << ((interface << 2 | direction as u32) % u64::BITS)
+    1 << (tap_number(interface, direction) % u64::BITS)
 }

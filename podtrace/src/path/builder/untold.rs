@@ -69,16 +69,15 @@ impl Floods {
     /// Whether nothing shows that a packet has arrived, where as many like it were dropped as a
     /// kernel tells of.
     pub(super) fn may_have(&self, path: &Path, world: &World) -> bool {
-        let Some(last) = path.hops.iter().rfind(|hop| !hop.aside) else {
+        let Some(last) = path.last_own_hop() else {
             return false;
         };
         let number = last.ts_ns >> DROP_WINDOW_SHIFT;
         let Some(window) = self.0.iter().find(|window| window.number == number) else {
             return false;
         };
-        let is_undecided = path.outcome == Outcome::Delivered
-            && path.refusal.is_none()
-            && path.sockets().next().is_none();
+        let is_undecided =
+            path.outcome == Outcome::Delivered && path.refusal.is_none() && !path.is_taken();
         let (true, Some(point), Some(ends)) = (
             is_undecided,
             world.tap_points.get(last.interface),

@@ -2,7 +2,7 @@
 use std::{array, cell::Cell};
 
 use super::{Observation, index::Slot};
-use crate::path::builder::open::OpenPaths;
+use crate::path::builder::open::{OpenPaths, tap_number};
 
 /// Upper bound of the ends that are known; of two with the same place, the newer is known.
 const PLACES: usize = 256;
@@ -62,5 +62,5 @@ impl Passed {
 }
 
 fn tap(seen: &Observation<'_>) -> u32 {
-    seen.event.interface << 2 | seen.event.direction as u32
+    tap_number(seen.event.interface, seen.event.direction)
 }
