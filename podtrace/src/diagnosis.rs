@@ -224,18 +224,19 @@ impl Diagnosis {
         self.pair.protocol.or(sent).unwrap_or(Protocol::Icmp)
     }
 
-    /// Takes a path that has ended, if it is of the two; returns whether it is.
+    /// Takes a path that has ended, if it is of the two; returns whether it is, or of a question for
+    /// a neighbour.
     pub fn add(&mut self, path: &Path, world: &World) -> bool {
         self.now_ns = self.now_ns.max(path.last_ns());
         if let Some((about, _)) = path.packet.answers() {
             if self.neighbours.len() < QUESTIONS_MAX {
                 self.neighbours.insert(about);
             }
-            return false;
+            return true;
         }
-        if path.packet.question().is_some() {
-            self.add_question(path, world);
-            return false;
+        if let Some(question) = path.packet.question() {
+            self.add_question(question.about, path, world);
+            return true;
         }
         let Some(way) = self.way(path, world) else {
             return false;
@@ -261,13 +262,10 @@ impl Diagnosis {
         true
     }
 
-    fn add_question(&mut self, path: &Path, world: &World) {
-        let Some(question) = path.packet.question() else {
-            return;
-        };
+    fn add_question(&mut self, about: IpAddr, path: &Path, world: &World) {
         let is_asked = sends(path, &self.pair.source.peer, world);
         if is_asked && self.questions.len() < QUESTIONS_MAX {
-            self.questions.insert(question.about, path.clone());
+            self.questions.insert(about, path.clone());
         }
     }
 
@@ -277,10 +275,10 @@ impl Diagnosis {
         let is_old = self
             .begun_ns
             .is_some_and(|begun_ns| self.now_ns.saturating_sub(begun_ns) >= CERTAIN_NS);
-        let is_old = is_old && !self.awaits_more(world);
         is_old
             && self.request.decided() + self.reply.decided() >= CERTAIN_PACKETS
-            && self.conclude(0, world).conclusion != Conclusion::Unknown
+            && !self.awaits_more(world)
+            && self.decide_now(0, world).conclusion != Conclusion::Unknown
     }
 
     /// Whether an answer may come still, or a kernel may hold packets of the two, and tell why it
@@ -296,9 +294,8 @@ impl Diagnosis {
             return true;
         }
         let is_seen = self.request.all() + self.reply.all() > 0;
-        let report = self.conclude(0, world);
-        let is_open = report.cause.is_none_or(|cause| cause == "unknown");
-        is_open && (report.conclusion == Conclusion::Lost || !is_seen)
+        let now = self.decide_now(0, world);
+        now.is_open() && (now.conclusion == Conclusion::Lost || !is_seen)
     }
 
     /// Whether the answer to each packet that podtrace has sent was seen.

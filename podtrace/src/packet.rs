@@ -48,8 +48,8 @@ pub use key::{EchoFlow, PacketKey};
 pub use payload::Payload;
 pub use protocol::Protocol;
 pub(crate) use protocol::{
-    IPPROTO_ICMP, IPPROTO_ICMPV6, IPPROTO_TCP, IPPROTO_UDP, TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN,
-    asks_to_connect,
+    IPPROTO_ICMP, IPPROTO_ICMPV6, IPPROTO_SCTP, IPPROTO_TCP, IPPROTO_UDP, TCP_ACK, TCP_FIN,
+    TCP_RST, TCP_SYN, asks_to_connect,
 };
 pub use quote::{IcmpError, Quote};
 pub(crate) use tunnel::TunnelKind;

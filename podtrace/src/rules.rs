@@ -81,6 +81,12 @@ impl<'a> View<'a> {
         self.nodes.iter().flat_map(|node| all_of(node))
     }
 
+    /// An interface of a namespace.
+    #[must_use]
+    pub fn within(self, netns: u64) -> Option<At<'a>> {
+        self.all().find(|at| at.space.netns == netns)
+    }
+
     /// The interfaces with an address, but for loopback.
     pub fn owners(self, address: IpAddr) -> impl Iterator<Item = At<'a>> {
         self.all().filter(move |at| at.has(address))

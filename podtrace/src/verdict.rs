@@ -16,8 +16,8 @@ use std::sync::Arc;
 use podtrace_ebpf::record::Direction;
 
 use crate::{
-    model::{drop::KernelDrop, facts::NodeFacts, tables::RouteKind},
-    path::{Outcome, Path},
+    model::{drop::KernelDrop, facts::NodeFacts, tables::RouteKind, tap_point::TapPoint},
+    path::{Hop, Outcome, Path},
     rules::{Candidate, Cause, Place, View, link, route},
     world::World,
 };
@@ -35,6 +35,21 @@ pub struct Tap {
     pub place: Place,
     /// The direction there.
     pub direction: Direction,
+}
+
+impl Tap {
+    /// The tap of a hop.
+    pub(crate) fn of(hop: &Hop, point: &TapPoint, world: &World) -> Self {
+        Self {
+            place: Place {
+                node: Arc::clone(&point.node_name),
+                pod: world.pod_of(point),
+                interface: Arc::clone(&point.name),
+                path: None,
+            },
+            direction: hop.direction,
+        }
+    }
 }
 
 /// How sure a cause is.

@@ -15,7 +15,7 @@ use crate::{
     findings::Finding,
     model::probes::{Ask, Probes},
     path::{Outcome, Path, ends::node_at},
-    rules::{Candidate, Cause, candidate::RuleObject},
+    rules::{Cause, candidate::RuleObject},
     verdict::{Confidence, Verdict, verdict},
     world::{World, locate::Located},
 };
@@ -26,7 +26,7 @@ const LOSS_SHARE: u64 = 10;
 
 /// What was concluded.
 pub(super) struct Decision<'a> {
-    conclusion: Conclusion,
+    pub(super) conclusion: Conclusion,
     sentence: String,
     /// The direction that it is about, and a packet there.
     way: Option<Way>,
@@ -58,6 +58,12 @@ impl<'a> Decision<'a> {
         }
     }
 
+    /// Whether it has no cause.
+    pub(super) fn is_open(&self) -> bool {
+        let is_unknown = |own: &Verdict| matches!(own.cause, Cause::Unknown { .. });
+        self.found.is_none() && self.verdict.as_ref().is_none_or(is_unknown)
+    }
+
     fn advised(self, advice: impl Into<String>) -> Self {
         Self {
             advice: Some(advice.into()),
@@ -67,14 +73,20 @@ impl<'a> Decision<'a> {
 }
 
 impl Diagnosis {
+    /// What decides it by what is known now. `lost`: how many events podtrace has lost.
+    pub(super) fn decide_now(&self, lost: u64, world: &World) -> Decision<'_> {
+        let ends = self.ends(world);
+        let duplicate = self.duplicate(&ends, world);
+        self.explained(self.decide(lost, &ends, world), duplicate.as_ref())
+    }
+
     /// The report by what is known now. `lost`: how many events podtrace has lost.
     #[must_use]
     pub fn conclude(&self, lost: u64, world: &World) -> Report {
         let ends = self.ends(world);
         let duplicate = self.duplicate(&ends, world);
         let without_ipv4 = self.without_ipv4(&ends);
-        let decision = self.decide(lost, &ends, world);
-        let decision = self.explained(decision, duplicate.as_ref());
+        let decision = self.explained(self.decide(lost, &ends, world), duplicate.as_ref());
         let [source, destination] = ends;
         let request = self.half_report(&self.request, Way::Request, &decision, world);
         let reply = self.half_report(&self.reply, Way::Reply, &decision, world);
@@ -102,10 +114,9 @@ impl Diagnosis {
             cause: cause.or(found.map(|found| found.kind.as_str())),
             what: what.or(found.map(|found| found.sentence.clone())),
             confidence: confidence.map(Confidence::as_str),
-            rules: verdict.as_ref().and_then(|verdict| {
-                let candidates = verdict.cause.candidates().iter();
-                RuleObject::all(candidates.filter_map(Candidate::rule))
-            }),
+            rules: verdict
+                .as_ref()
+                .and_then(|verdict| RuleObject::all(verdict.cause.rules())),
             last_hop: marked(LAST),
             expected_next: marked(EXPECTED),
             advice: decision

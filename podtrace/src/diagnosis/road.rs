@@ -1,12 +1,9 @@
 //! The road of a packet: the taps that saw it, and those that should have.
-use std::sync::Arc;
-
 use podtrace_ebpf::record::Direction;
 
 use super::report::{EXPECTED, LAST, SEEN, Stop};
 use crate::{
     path::{Path, flood::Copies},
-    rules::Place,
     verdict::{Tap, onward},
     world::World,
 };
@@ -35,15 +32,7 @@ fn taps(path: &Path, world: &World) -> Vec<Tap> {
     });
     hops.filter_map(|(_, hop)| {
         let point = world.tap_points.get(hop.interface)?;
-        Some(Tap {
-            place: Place {
-                node: Arc::clone(&point.node_name),
-                pod: world.pod_of(point),
-                interface: Arc::clone(&point.name),
-                path: None,
-            },
-            direction: hop.direction,
-        })
+        Some(Tap::of(hop, point, world))
     })
     .collect()
 }

@@ -81,12 +81,8 @@ fn died(talk: &Conversation, kind: Kind, of: Of) -> Finding {
     }
     Finding {
         evidence,
-        confidence: lost.map_or(Confidence::Likely, |lost| lost.confidence()),
-        rules: lost.map(|lost| lost.rules()).unwrap_or_default(),
-        advice: lost.and_then(|lost| lost.advice()),
         packets: side.count(Fate::Lost),
-        waits_for: lost.and_then(|lost| lost.neighbour()),
-        ..talk.finding(kind, of, sentence)
+        ..talk.finding(kind, of, sentence).because(lost)
     }
 }
 
@@ -142,12 +138,8 @@ pub(super) fn lossy(talk: &Conversation, of: Of) -> Option<Finding> {
     evidence.extend(one.evidence());
     Some(Finding {
         evidence,
-        confidence: one.confidence(),
-        rules: one.rules(),
-        advice: one.advice(),
         packets: lost,
-        waits_for: one.neighbour(),
-        ..talk.finding(Kind::Lossy, of, sentence)
+        ..talk.finding(Kind::Lossy, of, sentence).because(Some(one))
     })
 }
 

@@ -110,15 +110,13 @@ impl Judge<'_> {
         evidence.extend(lost.map(Lost::evidence).unwrap_or_default());
         Some(Finding {
             evidence,
-            confidence: lost.map_or(Confidence::Likely, Lost::confidence),
-            rules: lost.map(Lost::rules).unwrap_or_default(),
-            advice: lost.and_then(Lost::advice),
             packets: query.times,
             first_ns: query.first_ns,
             last_ns: query.last_ns,
             rests_on_absence: lost.is_none(),
-            waits_for: lost.and_then(Lost::neighbour),
-            ..talk.finding(Kind::DnsUnanswered, Of::Client, sentence)
+            ..talk
+                .finding(Kind::DnsUnanswered, Of::Client, sentence)
+                .because(lost)
         })
     }
 }

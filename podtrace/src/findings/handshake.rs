@@ -145,12 +145,10 @@ fn lost(talk: &Conversation) -> Finding {
     evidence.extend(lost.map(|lost| lost.evidence()).unwrap_or_default());
     Finding {
         evidence,
-        confidence: lost.map_or(Confidence::Likely, |lost| lost.confidence()),
-        rules: lost.map(|lost| lost.rules()).unwrap_or_default(),
-        advice: lost.and_then(|lost| lost.advice()),
         packets: talk.opening.syns,
-        waits_for: lost.and_then(|lost| lost.neighbour()),
-        ..talk.finding(Kind::SynUnanswered, Of::Client, sentence)
+        ..talk
+            .finding(Kind::SynUnanswered, Of::Client, sentence)
+            .because(lost)
     }
 }
 

@@ -1,9 +1,10 @@
 //! Where a packet of a conversation was lost, and why.
 use std::{net::IpAddr, sync::Arc};
 
+use super::Finding;
 use crate::{
     path::{Outcome, Path},
-    rules::{Candidate, Cause, candidate::RuleCandidate},
+    rules::{Cause, candidate::RuleCandidate},
     verdict::{Confidence, Verdict, judge, with_view},
     world::World,
 };
@@ -109,8 +110,7 @@ impl Lost {
 
     /// The rules of firewalls that could be the cause.
     pub(super) fn rules(&self) -> Vec<RuleCandidate> {
-        let candidates = self.verdict.cause.candidates().iter();
-        candidates.filter_map(Candidate::rule).cloned().collect()
+        self.verdict.cause.rules().cloned().collect()
     }
 
     /// What to do about it.
@@ -124,6 +124,19 @@ impl Lost {
             (_, Outcome::Dropped) => Confidence::Sure,
             (None, _) => Confidence::Likely,
             _ => self.verdict.confidence,
+        }
+    }
+}
+
+impl Finding {
+    /// With what is known of a packet that was lost, but for the statements about its end.
+    pub(super) fn because(self, lost: Option<&Lost>) -> Self {
+        Self {
+            confidence: lost.map_or(Confidence::Likely, Lost::confidence),
+            rules: lost.map(Lost::rules).unwrap_or_default(),
+            advice: lost.and_then(Lost::advice),
+            waits_for: lost.and_then(Lost::neighbour),
+            ..self
         }
     }
 }

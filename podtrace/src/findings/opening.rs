@@ -106,7 +106,6 @@ impl Opening {
 
 /// Where a path's packet was last.
 fn place(path: &Path, world: &World) -> Option<Box<str>> {
-    let last = path.hops.last()?;
-    let point = world.tap_points.get(last.interface)?;
+    let point = path.last_point(world)?;
     Some(world.owner_of(point).as_ref().into())
 }

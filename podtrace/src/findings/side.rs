@@ -281,8 +281,7 @@ fn is_from_sender(path: &Path, world: &World) -> bool {
 
 /// `eth0 of worker1 in the tunnel to 192.168.77.12`
 fn exit(path: &Path, world: &World) -> Option<Box<str>> {
-    let last = path.hops.last()?;
-    let point = world.tap_points.get(last.interface)?;
+    let point = path.last_point(world)?;
     let tunnel = match path.outcome {
         Outcome::LeftForVtep(vtep) => format!(" in the tunnel to {vtep}"),
         _ => String::new(),

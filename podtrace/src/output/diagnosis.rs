@@ -89,8 +89,7 @@ impl Consumer for DiagnosisReport {
     }
 
     fn on_path(&mut self, path: &Path, world: &World) {
-        let is_of_neighbour = path.packet.question().is_some() || path.packet.answers().is_some();
-        if self.diagnosis.add(path, world) || is_of_neighbour {
+        if self.diagnosis.add(path, world) {
             self.findings.add(path, world);
         }
     }

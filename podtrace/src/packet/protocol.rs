@@ -7,6 +7,7 @@ pub(crate) const IPPROTO_ICMP: u8 = 1;
 pub(crate) const IPPROTO_TCP: u8 = 6;
 pub(crate) const IPPROTO_UDP: u8 = 17;
 pub(crate) const IPPROTO_ICMPV6: u8 = 58;
+pub(crate) const IPPROTO_SCTP: u8 = 132;
 
 /// Bits of a TCP header's flags (RFC 9293).
 pub(crate) const TCP_FIN: u8 = 0x01;

@@ -10,7 +10,7 @@ use podtrace_ebpf::record::{CGROUP_NONE, Direction};
 use super::{Hop, Path, refusal::Refusal};
 use crate::{
     identity::sockets::SocketOwner,
-    model::tap_point::Role,
+    model::tap_point::{Role, TapPoint},
     packet::{Network, Packet, TCP_RST, Transport, is_group_address, is_link_local},
     world::World,
 };
@@ -248,6 +248,11 @@ impl Path {
         self.hops
             .iter()
             .filter(|hop| hop.direction == Direction::Socket)
+    }
+
+    /// Where its packet was seen last.
+    pub(crate) fn last_point<'a>(&self, world: &'a World) -> Option<&'a TapPoint> {
+        world.tap_points.get(self.hops.last()?.interface)
     }
 
     /// The last hop, those of copies for others not counted.

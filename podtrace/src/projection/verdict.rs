@@ -4,7 +4,7 @@ use std::sync::Arc;
 use crate::{
     field::object,
     path::Path,
-    rules::{Candidate, candidate::RuleObject},
+    rules::candidate::RuleObject,
     verdict::{Tap, verdict},
     world::World,
 };
@@ -66,7 +66,7 @@ impl VerdictObject {
             last_hop: verdict.last_hop.map(Into::into),
             expected_next: verdict.expected_next.map(Into::into),
             candidates: some(candidates.iter().map(ToString::to_string).collect()),
-            rules: RuleObject::all(candidates.iter().filter_map(Candidate::rule)),
+            rules: RuleObject::all(verdict.cause.rules()),
             evidence: some(verdict.evidence),
             advice: verdict.advice,
         }))

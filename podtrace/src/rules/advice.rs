@@ -175,8 +175,7 @@ pub fn inside(owner: &Owner, command: &str) -> String {
 }
 
 /// What stands before a command that is for the namespace that a path opens.
-#[must_use]
-pub fn enter(path: &str) -> String {
+fn enter(path: &str) -> String {
     match path.strip_prefix("/run/netns/") {
         Some(name) => format!("ip netns exec {name} "),
         None => format!("nsenter --net={path} "),

@@ -43,8 +43,6 @@ pub enum Candidate {
         /// How many it may have.
         max: u32,
     },
-    /// What is no part of the nodes, in words.
-    Network(String),
     /// Anything else that podtrace does not look at, in words.
     Unseen(String),
 }
@@ -178,7 +176,7 @@ impl Display for Candidate {
             Self::Tracking { count, max } => {
                 write!(f, "connection tracking, with {count} of {max} entries")
             }
-            Self::Network(words) | Self::Unseen(words) => f.write_str(words),
+            Self::Unseen(words) => f.write_str(words),
         }
     }
 }

@@ -7,7 +7,7 @@ use std::{
     sync::Arc,
 };
 
-use super::candidate::Candidate;
+use super::candidate::{Candidate, RuleCandidate};
 use crate::{
     model::{drop::DropRule, subnet::AddressPrefix, tables::RouteKind},
     packet::Mac,
@@ -355,6 +355,11 @@ impl Cause {
             | Self::Unknown { candidates, .. } => candidates,
             _ => &[],
         }
+    }
+
+    /// Those of them that are rules.
+    pub fn rules(&self) -> impl Iterator<Item = &RuleCandidate> {
+        self.candidates().iter().filter_map(Candidate::rule)
     }
 
     /// Those of them that its words do not name, a statement each.

@@ -151,7 +151,7 @@ impl<'a> Question<'a> {
         let points = self.world.tap_points.iter();
         let mut here = points.filter(|point| point.netns_id == netns);
         let owner = here.next().map(|point| self.world.owner_of(point));
-        let by_facts = || self.view.all().find(|at| at.space.netns == netns);
+        let by_facts = || self.view.within(netns);
         match owner {
             Some(name) => name.to_string(),
             None => by_facts().map_or_else(

@@ -76,7 +76,7 @@ pub fn unanswered(path: &Path, world: &World) -> (Option<Cause>, Vec<Candidate>)
 #[must_use]
 pub fn first_hop(netns: u64, to: IpAddr, world: &World) -> (Option<IpAddr>, Option<Cause>) {
     with_view(world, |view| {
-        let at = view.all().find(|at| at.space.netns == netns);
+        let at = view.within(netns);
         at.map_or((None, None), |at| sent(view, at, to, None))
     })
 }

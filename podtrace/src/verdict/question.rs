@@ -1,5 +1,5 @@
 //! A path as a question: where its packet was last, and in what state.
-use std::{net::IpAddr, sync::Arc};
+use std::net::IpAddr;
 
 use podtrace_ebpf::{parse::Carrier, record::Direction};
 
@@ -12,7 +12,7 @@ use crate::{
     packet::{Ends, Mac, Network, Packet},
     path::{Hop, PartOf, Path, flood::Copies},
     rules::{
-        At, Cause, Place, View,
+        At, Cause, View,
         link::Length,
         route::{self, NextMac, Wanted},
         tunnel,
@@ -74,15 +74,7 @@ impl<'a> Question<'a> {
 
     fn find_last_tap(&self) -> Option<Tap> {
         let (hop, point) = self.hop(self.last?)?;
-        Some(Tap {
-            place: Place {
-                node: Arc::clone(&point.node_name),
-                pod: self.world.pod_of(point),
-                interface: Arc::clone(&point.name),
-                path: None,
-            },
-            direction: hop.direction,
-        })
+        Some(Tap::of(hop, point, self.world))
     }
 
     /// Its state at a hop.

@@ -241,14 +241,14 @@ impl<'a> State<'a> {
         let mut candidates = queues(view, self.at);
         let Some(receiver) = receiver else {
             let words = format!("the network beyond {}", view.place(self.at));
-            candidates.push(Candidate::Network(words));
+            candidates.push(Candidate::Unseen(words));
             return Step::open(candidates);
         };
         let next = self.move_to(receiver, Direction::Ingress);
         if let Some(cause) = link::down(view, receiver) {
             return Step::stopped(Some(next), cause);
         }
-        candidates.push(Candidate::Network(format!(
+        candidates.push(Candidate::Unseen(format!(
             "the network between {} and {}",
             self.at.node.name, receiver.node.name
         )));

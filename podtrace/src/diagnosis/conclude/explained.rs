@@ -104,7 +104,7 @@ impl Diagnosis {
             let end = end.as_ref().filter(|end| end.kind == End::Pod)?;
             let wanted = end.netns?;
             let path = half.any()?;
-            let last = world.tap_points.get(path.hops.last()?.interface)?;
+            let last = path.last_point(world)?;
             if !last.in_pod || last.netns_id == wanted {
                 return None;
             }

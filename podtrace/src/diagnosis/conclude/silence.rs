@@ -103,8 +103,7 @@ impl Diagnosis {
     /// Whether a tap would see the answer: where it leaves a pod, or where it arrives.
     fn would_show_answer(&self, path: &Path, world: &World) -> bool {
         let [source, _] = self.ends(world);
-        let last = path.hops.last();
-        let last = last.and_then(|last| world.tap_points.get(last.interface));
+        let last = path.last_point(world);
         last.is_some_and(|point| point.in_pod) || source.is_some_and(|end| end.netns.is_some())
     }
 
@@ -187,7 +186,7 @@ impl Diagnosis {
 
 /// Who has got a packet.
 fn owner(path: &Path, world: &World) -> Option<Owner> {
-    let last = world.tap_points.get(path.hops.last()?.interface)?;
+    let last = path.last_point(world)?;
     with_view(world, |view| {
         let at = view.find(last.node, last.netns_id, last.ifindex)?;
         Some(view.owner(at))
@@ -196,7 +195,7 @@ fn owner(path: &Path, world: &World) -> Option<Owner> {
 
 /// The answer to a request, as its receiver sends it.
 fn answer(path: &Path, world: &World) -> Option<Sent> {
-    let last = world.tap_points.get(path.hops.last()?.interface)?;
+    let last = path.last_point(world)?;
     let ends = path.ends()?.reversed();
     let ((from, from_port), (to, to_port)) = (ends.from(), ends.to());
     Some(Sent {

@@ -11,7 +11,7 @@ use crate::{
     },
     packet::{IPPROTO_ICMP, IPPROTO_ICMPV6, IPPROTO_TCP, IPPROTO_UDP, Protocol},
     rules::{
-        Candidate, Cause,
+        At, Candidate, Cause, View,
         advice::inside,
         firewall::{Asked, candidates, tell},
         route::{self, Wanted},
@@ -118,7 +118,10 @@ impl Diagnosis {
             }
             (ErrorKind::Other, _) => return None,
         };
-        let listed = list_rules(sent.netns, world).filter(|_| error.kind == ErrorKind::Forbidden);
+        let is_forbidden = error.kind == ErrorKind::Forbidden;
+        let listed = is_forbidden
+            .then(|| list_rules(sent.netns, world))
+            .flatten();
         Some(Decision {
             verdict: cause.map(by_facts),
             advice: listed,
@@ -183,8 +186,7 @@ impl Diagnosis {
 /// The pod or node that has a namespace, in words.
 fn owner(netns: u64, world: &World) -> String {
     let known = with_view(world, |view| {
-        let at = view.all().find(|at| at.space.netns == netns)?;
-        Some(view.owner(at).to_string())
+        Some(view.owner(view.within(netns)?).to_string())
     });
     known.unwrap_or_else(|| format!("netns:{netns}"))
 }
@@ -192,21 +194,15 @@ fn owner(netns: u64, world: &World) -> String {
 /// The command that lists the rules of a namespace.
 fn list_rules(netns: u64, world: &World) -> Option<String> {
     with_view(world, |view| {
-        let at = view.all().find(|at| at.space.netns == netns)?;
-        Some(inside(&view.owner(at), "nft list ruleset"))
+        let owner = view.owner(view.within(netns)?);
+        Some(inside(&owner, "nft list ruleset"))
     })
 }
 
 /// Why nobody answers the question of a namespace for a neighbour.
 fn silent(netns: u64, about: IpAddr, world: &World) -> Cause {
     let found = with_view(world, |view| {
-        let at = view.all().find(|at| at.space.netns == netns)?;
-        let wanted = Wanted {
-            to: about,
-            from: None,
-            input: None,
-        };
-        let by = route::onward(view, at, wanted).ok()?.by?;
+        let by = leaves(view, netns, about, None)?;
         Some(route::silent(view, by, about))
     });
     found.unwrap_or(Cause::Unknown {
@@ -218,13 +214,17 @@ fn silent(netns: u64, about: IpAddr, world: &World) -> Cause {
 /// The interface by which it is sent.
 fn output(sent: &Sent, world: &World) -> Option<String> {
     with_view(world, |view| {
-        let at = view.all().find(|at| at.space.netns == sent.netns)?;
-        let wanted = Wanted {
-            to: sent.to,
-            from: sent.from,
-            input: None,
-        };
-        let by = route::onward(view, at, wanted).ok()?.by?;
+        let by = leaves(view, sent.netns, sent.to, sent.from)?;
         Some(by.device.name.clone())
     })
+}
+
+/// The interface by which a namespace sends to an address.
+fn leaves<'a>(view: View<'a>, netns: u64, to: IpAddr, from: Option<IpAddr>) -> Option<At<'a>> {
+    let wanted = Wanted {
+        to,
+        from,
+        input: None,
+    };
+    route::onward(view, view.within(netns)?, wanted).ok()?.by
 }

@@ -29,8 +29,7 @@ pub(super) fn reason(out: &mut String, path: &Path, dropped: &Dropped, world: &W
         }
         (None, None) => out.push_str("the kernel names no reason"),
     }
-    let last = path.hops.last();
-    let last = last.and_then(|last| world.tap_points.get(last.interface));
+    let last = path.last_point(world);
     if let Some(device) = dropped.device(world)
         && last != Some(device)
     {

@@ -265,8 +265,7 @@ fn clock_remarks(out: &mut String, path: &Path, world: &World) {
 
 /// The pod that the packet reached.
 fn reached(out: &mut String, path: &Path, world: &World) {
-    let last = path.hops.last();
-    let point = last.and_then(|last| world.tap_points.get(last.interface));
+    let point = path.last_point(world);
     out.push_str(&point.map_or_else(|| "the pod".into(), |point| world.owner_of(point)));
 }
 

@@ -197,7 +197,7 @@ impl<'a> Interfaces<'a> {
 }
 
 /// Whether a bridge asks the hooks of IP about what passes it.
-fn asks_ip(bridge: At<'_>) -> bool {
+pub(super) fn asks_ip(bridge: At<'_>) -> bool {
     let Settings {
         bridge_calls_iptables,
         ..

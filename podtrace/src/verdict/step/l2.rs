@@ -1,7 +1,7 @@
 //! Steps through a bridge.
 use podtrace_ebpf::record::Direction;
 
-use super::{Filtered, State, Step};
+use super::{Filtered, State, Step, hooks::asks_ip};
 use crate::{
     model::facts::DeviceKind,
     packet::Mac,
@@ -54,8 +54,7 @@ impl<'a> State<'a> {
     /// The MAC address that a bridge gives a frame whose destination it has translated to one behind
     /// itself (`bridge-nf-call-iptables`): the frame does not go up to be routed.
     fn bridged_anew(self, view: View<'a>, bridge: At<'a>) -> Option<Mac> {
-        let settings = bridge.space.settings;
-        if !self.is_translated || settings.bridge_calls_iptables != Some(true) {
+        if !self.is_translated || !asks_ip(bridge) {
             return None;
         }
         let mut owners = view.owners(self.destination);

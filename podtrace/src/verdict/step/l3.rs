@@ -42,17 +42,23 @@ impl<'a> State<'a> {
     /// Whether the pod should have the address, and does not: a neighbour entry names it for that,
     /// or it forwards nothing.
     fn not_held(self, view: View<'a>) -> Option<Cause> {
+        if !self.at.space.in_pod {
+            return None;
+        }
         let address = self.destination;
         let is_for_it = match self.mac_from {
             Some((_, next)) => next == address,
             None => route::forwarding(view, self.at, address.is_ipv4()).is_some(),
         };
+        if !is_for_it {
+            return None;
+        }
         let found = self.at.space.look_up(self.wanted());
         // As transparent proxies have it.
         let is_taken = found
             .route
             .is_some_and(|route| route.kind == RouteKind::Local);
-        if !self.at.space.in_pod || !is_for_it || is_taken {
+        if is_taken {
             return None;
         }
         let holder = view.owners(address).next();

@@ -5,12 +5,11 @@ use serde_json::Value;
 
 use crate::{
     model::pod::HostPort,
-    packet::{IPPROTO_TCP, IPPROTO_UDP},
+    packet::{IPPROTO_SCTP, IPPROTO_TCP, IPPROTO_UDP},
 };
 
 /// CRI-O's annotation for them: JSON text.
 const CRIO_PORTS: &str = "io.kubernetes.cri-o.PortMappings";
-const IPPROTO_SCTP: u8 = 132;
 /// Upper bound of the ports of a pod.
 const PORTS_MAX: usize = 1024;
 

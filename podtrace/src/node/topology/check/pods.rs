@@ -5,7 +5,7 @@ use super::{Found, is_own, widest_tunnel};
 use crate::{
     node::topology::{Bridge, HostEnd, Interface, NodeTopology, Pod, PodInterface, State},
     packet::is_link_local,
-    rules::advice::enter,
+    rules::{Owner, advice::inside},
 };
 
 pub(super) fn check(node: &NodeTopology, pod: &Pod, found: &mut Found) {
@@ -51,10 +51,12 @@ fn check_state(pod: &Pod, own: &PodInterface, host: &HostEnd, found: &mut Found)
 
 /// A command in the namespace of a pod.
 fn inside_of(pod: &Pod, command: &str) -> String {
-    match &pod.netns_path {
-        Some(path) => format!("{}{command}", enter(path)),
-        None => format!("{command} (in {})", pod.name),
-    }
+    let owner = Owner {
+        name: pod.name.as_str().into(),
+        is_pod: true,
+        path: pod.netns_path.as_deref().map(Into::into),
+    };
+    inside(&owner, command)
 }
 
 /// Without a bridge, a route has to lead to the veth.

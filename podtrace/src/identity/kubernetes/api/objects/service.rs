@@ -3,7 +3,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde::Deserialize;
 
 use super::{ClusterService, ClusterServicePort, ServiceObject, distinct, name, utc_ns};
-use crate::packet::{IPPROTO_TCP, IPPROTO_UDP};
+use crate::packet::{IPPROTO_SCTP, IPPROTO_TCP, IPPROTO_UDP};
 
 /// Upper bound of the addresses of a Service: it may have one of each node.
 const MAX_ADDRESSES: usize = 64;
@@ -94,7 +94,7 @@ pub(super) fn protocol(name: Option<&str>) -> Option<u8> {
     match name {
         None | Some("TCP") => Some(IPPROTO_TCP),
         Some("UDP") => Some(IPPROTO_UDP),
-        Some("SCTP") => Some(132),
+        Some("SCTP") => Some(IPPROTO_SCTP),
         Some(_) => None,
     }
 }
