@@ -242,6 +242,11 @@ impl Outcome {
         matches!(self, Self::LeftNode | Self::LeftForVtep(_))
     }
 
+    /// Whether the packet has arrived, or left.
+    pub(crate) fn has_gone_on(self) -> bool {
+        self == Self::Delivered || self.has_left()
+    }
+
     /// Its JSON name.
     #[must_use]
     pub fn name(self) -> &'static str {

@@ -3,6 +3,8 @@ use std::str::FromStr;
 
 use clap::Args;
 
+use crate::model::facts::is_plain;
+
 /// Options of `manifest`.
 #[derive(Clone, Debug, Args)]
 #[command(after_help = "Examples:
@@ -62,11 +64,10 @@ impl FromStr for RuntimeSocket {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let is_known = |c: char| c.is_ascii_alphanumeric() || "._-/".contains(c);
         let parts = text.rsplit_once('/').filter(|(directory, name)| {
             directory.len() > 1 && !name.is_empty() && text.starts_with('/')
         });
-        match parts.filter(|_| text.chars().all(is_known) && !text.contains("/..")) {
+        match parts.filter(|_| is_plain(text) && !text.contains("/..")) {
             Some((directory, _)) => Ok(Self {
                 directory: directory.to_owned(),
                 path: text.to_owned(),

@@ -3,12 +3,9 @@ mod export;
 mod report;
 mod rewrite;
 mod stats;
+mod target;
 
-use std::{
-    io,
-    os::unix::{ffi::OsStrExt as _, fs::MetadataExt as _},
-    path::{Path, PathBuf},
-};
+use std::{io, path::PathBuf};
 
 use anyhow::bail;
 use nix::sys::stat::{SFlag, fstat};
@@ -159,37 +156,4 @@ pub(super) fn player_options(args: &InputArgs) -> anyhow::Result<PlayerOptions> 
         vxlan_ports: vxlan_ports(&vxlan_port)?,
         asked: asked(&expression, &chosen)?,
     })
-}
-
-/// Refuses to write over what is read: a recording that is given, or one in a directory that is.
-fn refuse_inputs(write: &Path, args: &InputArgs) -> anyhow::Result<()> {
-    let identity = |path: &Path| {
-        let metadata = path.metadata().ok()?;
-        Some((metadata.dev(), metadata.ino()))
-    };
-    let Some(own) = identity(write) else {
-        return Ok(());
-    };
-    let directory = write.parent().filter(|path| !path.as_os_str().is_empty());
-    let directory = identity(directory.unwrap_or(Path::new(".")));
-    let is_read = |input: &Path| match input.is_dir() {
-        true => identity(input) == directory && may_be_recording(write),
-        false => identity(input) == Some(own),
-    };
-    if args.files.iter().any(|input| is_read(input)) {
-        bail!(
-            "--write {} is one of the files to read\nhint: name another file",
-            shown(write)
-        );
-    }
-    Ok(())
-}
-
-/// Whether a file in a directory may be one that is read there.
-fn may_be_recording(path: &Path) -> bool {
-    let name = path.as_os_str().as_bytes();
-    let name = [".zst", ".gz"].iter().fold(name, |name, suffix| {
-        name.strip_suffix(suffix.as_bytes()).unwrap_or(name)
-    });
-    name.ends_with(b".pcapng") || name.ends_with(b".pcap")
 }

@@ -120,6 +120,13 @@ impl TapPoints {
         }
     }
 
+    /// The interface of an index in a network namespace.
+    #[must_use]
+    pub fn at(&self, netns_id: u64, ifindex: u32) -> Option<&TapPoint> {
+        self.iter()
+            .find(|point| (point.netns_id, point.ifindex) == (netns_id, ifindex))
+    }
+
     /// Forgets an interface that was removed long ago; its number stays taken.
     pub fn retire(&mut self, number: u32) {
         if let Some(known) = self.tap_points.get_mut(number as usize) {

@@ -116,8 +116,8 @@ impl Consumer for DiagnosisReport {
     }
 
     fn on_end(&mut self, summary: &Summary, world: &World) -> Vec<String> {
-        if let Some(words) = self.live.as_mut().and_then(Live::misasked) {
-            self.concluded.set(Some(Err(words)));
+        if let Some(words) = self.live.as_ref().and_then(Live::misasked) {
+            self.concluded.set(Some(Err(words.to_owned())));
             return Vec::new();
         }
         let found = self.findings.found(summary.unseen, world);

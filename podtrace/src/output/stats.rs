@@ -231,36 +231,28 @@ fn ends(pair: &Pair) -> [Cell; 3] {
     ]
 }
 
-/// The outcomes of the paths, and their certainty.
+/// The outcomes of the paths, and their certainty. Of what is unknown, there is nothing to say.
 fn fates(count: &Count) -> [Cell; 12] {
-    const SHOWN: [&str; 8] = [
-        "delivered",
-        "left_for_vtep",
-        "left_node",
-        "not_seen_further",
-        "dropped",
-        "refused",
-        "events_lost",
-        "given_up",
-    ];
-    let others = count.outcomes.iter();
-    // Of what is unknown, there is nothing to say.
-    let others = others
-        .filter(|(name, _)| !SHOWN.contains(name) && !matches!(**name, "in_flight" | "unknown"));
     let of = |names: &[&str]| -> u64 {
         let counts = names.iter().filter_map(|name| count.outcomes.get(name));
         counts.sum()
     };
+    let mut others = count.outcomes.values().sum::<u64>() - of(&["unknown"]);
+    let mut take = |names: &[&str]| {
+        let counted = of(names);
+        others -= counted;
+        counted
+    };
     [
-        Cell::count(of(&["delivered"]), GREEN),
-        Cell::count(of(&["left_for_vtep", "left_node"]), GREEN),
-        Cell::count(of(&["not_seen_further"]), LOSS),
-        Cell::count(of(&["dropped"]), LOSS),
-        Cell::count(of(&["refused"]), YELLOW),
-        Cell::count(of(&["events_lost"]), LOSS),
-        Cell::count(of(&["given_up"]), YELLOW),
-        Cell::plain(of(&["in_flight"])),
-        Cell::plain(others.map(|(_, count)| count).sum::<u64>()),
+        Cell::count(take(&["delivered"]), GREEN),
+        Cell::count(take(&["left_for_vtep", "left_node"]), GREEN),
+        Cell::count(take(&["not_seen_further"]), LOSS),
+        Cell::count(take(&["dropped"]), LOSS),
+        Cell::count(take(&["refused"]), YELLOW),
+        Cell::count(take(&["events_lost"]), LOSS),
+        Cell::count(take(&["given_up"]), YELLOW),
+        Cell::plain(take(&["in_flight"])),
+        Cell::plain(others),
         Cell::plain(count.ambiguous),
         Cell::plain(count.incomplete),
         Cell::plain(count.retransmitted),

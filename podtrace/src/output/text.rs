@@ -19,7 +19,6 @@ use anstyle::Style;
 
 pub use bytes::Bytes;
 pub(crate) use hops::micros;
-pub(crate) use hops::{copies_text, shown_hops};
 pub(crate) use outcome::Tone;
 #[cfg(feature = "tui")]
 pub(crate) use outcome::outcome_style;
@@ -38,7 +37,7 @@ use crate::{
     model::{event::Event, loss::Loss, start::Start},
     output::render::Render,
     path::{
-        Outcome, Path,
+        Path,
         summary::{NotShown, Summary},
     },
     text::count::counted,
@@ -170,14 +169,6 @@ impl Text {
     }
 }
 
-/// Whether a packet arrived, or left.
-fn has_gone_on(outcome: Outcome) -> bool {
-    matches!(
-        outcome,
-        Outcome::Delivered | Outcome::LeftForVtep(_) | Outcome::LeftNode
-    )
-}
-
 impl Render for Text {
     fn shows_paths(&self) -> bool {
         self.options.layout != Layout::Events
@@ -249,7 +240,7 @@ impl Render for Text {
         out.push('\n');
         self.wrap(out, begin, HEADER_INDENT);
         self.frame(out, path);
-        if self.options.layout == Layout::Paths || !has_gone_on(path.outcome) {
+        if self.options.layout == Layout::Paths || !path.outcome.has_gone_on() {
             let begin = out.len();
             self.hops(out, path, world);
             self.wrap(out, begin, HOP_INDENT);

@@ -30,11 +30,7 @@ impl Dropped {
     /// already.
     #[must_use]
     pub fn device<'a>(&self, world: &'a World) -> Option<&'a TapPoint> {
-        let KernelDrop { netns, ifindex, .. } = self.by;
-        world
-            .tap_points
-            .iter()
-            .find(|point| (point.netns_id, point.ifindex) == (netns, ifindex))
+        world.tap_points.at(self.by.netns, self.by.ifindex)
     }
 }
 

@@ -3,6 +3,8 @@ pub(super) mod numbers;
 mod stream;
 mod twice;
 
+use podtrace_ebpf::record::Direction;
+
 use crate::{
     model::{event::Event, loss::Missing},
     path::losses::LEAD_NS,
@@ -272,10 +274,7 @@ impl Merge {
             return;
         };
         if !stream.numbers.event(event) {
-            let tap = (OTHERS, event.direction);
-            let tap = pipeline.taps_mut().0.entry(tap).or_default();
-            tap.seen += 1;
-            tap.undecodable += 1;
+            count_undecodable(pipeline, event.direction, 1);
             return;
         }
         let is_wanted = select.wants(event, pipeline);
@@ -328,12 +327,7 @@ impl Merge {
                     let tap = stream.filtered.entry((interface, *direction)).or_default();
                     tap.filtered += packets;
                 }
-                None => {
-                    let tap = (OTHERS, *direction);
-                    let tap = pipeline.taps_mut().0.entry(tap).or_default();
-                    tap.seen += packets;
-                    tap.undecodable += packets;
-                }
+                None => count_undecodable(pipeline, *direction, *packets),
             }
         }
     }
@@ -351,4 +345,12 @@ impl Merge {
             _ => seen,
         }
     }
+}
+
+/// Counts packets of a tap that no recording describes.
+fn count_undecodable(pipeline: &mut Pipeline, direction: Direction, packets: u64) {
+    let taps = pipeline.taps_mut().0;
+    let tap = taps.entry((OTHERS, direction)).or_default();
+    tap.seen += packets;
+    tap.undecodable += packets;
 }

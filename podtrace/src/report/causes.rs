@@ -130,9 +130,6 @@ impl Causes {
 
 /// Where a packet was seen last, copies for others not counted.
 fn last(path: &Path, world: &World) -> Option<TapPointName> {
-    let copies = Copies::of(path, world);
-    let mut hops = path.hops.iter().enumerate();
-    let last = hops.rfind(|(number, hop)| !hop.aside && !copies.has(*number));
-    let last = last.map(|(_, hop)| hop).or(path.hops.last())?;
+    let last = Copies::of(path, world).last(path)?;
     Some(TapPointName::of(last, world))
 }

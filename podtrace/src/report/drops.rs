@@ -26,9 +26,7 @@ impl Drops {
             (Some(rule), _) => Some(rule.to_string()),
             (None, function) => function.clone(),
         };
-        let mut points = world.tap_points.iter();
-        let point =
-            points.find(|point| (point.netns_id, point.ifindex) == (drop.netns, drop.ifindex));
+        let point = world.tap_points.at(drop.netns, drop.ifindex);
         let at = point.map_or((0, 0), |point| (point.netns_id, point.ifindex));
         let key = (at.0, at.1, reason.to_owned(), by);
         if let Some(row) = self.rows.get_mut(&key) {

@@ -2,9 +2,9 @@
 use jiff::tz::TimeZone;
 
 use crate::{
-    output::text::{Text, TextOptions, TimeFormat, copies_text, shown_hops},
+    output::text::{Text, TextOptions, TimeFormat},
     packet::Protocol,
-    path::{Outcome, Path, RoundTrip, flood::Copies},
+    path::{Hop, Outcome, Path, RoundTrip, flood::Copies},
     stats::TapPointName,
     text::sanitize::{sanitize, sanitize_lines},
     world::World,
@@ -99,32 +99,18 @@ impl Writer {
             duration_ns: path.duration_ns(),
             round_trip_ns: path.measured_trip().map(RoundTrip::total_ns),
             hops,
-            tail: words(&mut |out| {
-                if copies.count() > 0 {
-                    out.push_str(&copies_text(&copies, path, world));
-                    out.push('\n');
-                }
-                text.outcome_lines(out, "", path, world);
-            })
-            .into(),
+            tail: words(&mut |out| text.tail(out, path, &copies, world)).into(),
         })
     }
 
     fn hops(&mut self, path: &Path, copies: &Copies, world: &World) -> Box<[HopEntry]> {
-        let Self { text, scratch } = self;
-        let mut ttl = path.hops.first().and_then(|first| first.ttl);
-        let hops = shown_hops(path, copies, world).map(|(number, hop, point)| {
-            let owner = world.owner_of(point);
-            scratch.clear();
-            text.hop_words(scratch, path, (number, hop), ttl, &owner, world);
-            ttl = hop.ttl;
-            HopEntry {
-                ts_ns: hop.ts_ns,
-                at: TapPointName::of(hop, world),
-                words: sanitize(scratch.trim()).into(),
-            }
-        });
-        hops.collect()
+        let make = |hop: &Hop, _: &_, _, words: &str| HopEntry {
+            ts_ns: hop.ts_ns,
+            at: TapPointName::of(hop, world),
+            words: sanitize(words.trim()).into(),
+        };
+        let scratch = &mut self.scratch;
+        self.text.each_hop(scratch, path, copies, world, make)
     }
 }
 

@@ -6,7 +6,7 @@ use podtrace_ebpf::record::Direction;
 use super::{Words, paint};
 use crate::{
     field::TimeNs,
-    output::text::{Text, TextOptions, copies_text, shown_hops},
+    output::text::{Text, TextOptions},
     path::{Outcome, Path, flood::Copies},
     world::World,
 };
@@ -115,20 +115,23 @@ impl Writer {
             scratch,
         } = self;
         let copies = Copies::of(path, world);
-        let hops = hops(plain, scratch, path, &copies, world);
+        let hops = plain.each_hop(scratch, path, &copies, world, |hop, point, owner, words| {
+            HopEntry {
+                ts_ns: hop.ts_ns,
+                tap: (hop.interface, hop.direction),
+                owner,
+                name: Arc::clone(&point.name),
+                in_pod: point.in_pod,
+                words: paint::safe(words).trim().into(),
+            }
+        });
         let mut text = |write: &mut dyn FnMut(&mut String)| {
             scratch.clear();
             write(scratch);
             paint::safe(scratch).trim_end_matches(' ').into()
         };
         let head = text(&mut |out| painted.header(out, path, world));
-        let tail = text(&mut |out| {
-            if copies.count() > 0 {
-                out.push_str(&copies_text(&copies, path, world));
-                out.push('\n');
-            }
-            painted.outcome_lines(out, "", path, world);
-        });
+        let tail = text(&mut |out| painted.tail(out, path, &copies, world));
         Some(Entry {
             id: path.id,
             utc_ns: TimeNs::new(*epoch_ns, first.ts_ns).0,
@@ -142,29 +145,4 @@ impl Writer {
             tail,
         })
     }
-}
-
-fn hops(
-    plain: &Text,
-    scratch: &mut String,
-    path: &Path,
-    copies: &Copies,
-    world: &World,
-) -> Box<[HopEntry]> {
-    let mut ttl = path.hops.first().and_then(|first| first.ttl);
-    let hops = shown_hops(path, copies, world).map(|(number, hop, point)| {
-        let owner = world.owner_of(point);
-        scratch.clear();
-        plain.hop_words(scratch, path, (number, hop), ttl, &owner, world);
-        ttl = hop.ttl;
-        HopEntry {
-            ts_ns: hop.ts_ns,
-            tap: (hop.interface, hop.direction),
-            owner,
-            name: Arc::clone(&point.name),
-            in_pod: point.in_pod,
-            words: paint::safe(scratch).trim().into(),
-        }
-    });
-    hops.collect()
 }

@@ -1,10 +1,6 @@
 //! Which paths of a busy live trace the screen gets: it cannot be read as fast as they come, and
 //! putting them in words takes longer than tracing them.
-use crate::{
-    map::Map,
-    packet::Protocol,
-    path::{Outcome, Path},
-};
+use crate::{map::Map, packet::Protocol, path::Path};
 
 /// For how long paths are counted together, in nanoseconds.
 const TURN_NS: u64 = 100_000_000;
@@ -35,13 +31,9 @@ impl Shares {
             self.began_ns = now_ns;
             self.got.clear();
         }
-        let has_arrived = matches!(
-            path.outcome,
-            Outcome::Delivered | Outcome::LeftNode | Outcome::LeftForVtep(_)
-        );
         let kind = Kind {
             protocol: path.packet.protocol(),
-            has_arrived,
+            has_arrived: path.outcome.has_gone_on(),
             is_wanted,
         };
         let got = self.got.entry(kind).or_default();
@@ -54,7 +46,7 @@ impl Shares {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::path::builder::tests::path;
+    use crate::path::{Outcome, builder::tests::path};
 
     #[test]
     fn kinds_do_not_crowd_each_other_out() {

@@ -5,7 +5,6 @@ use crate::{
         drop::{DropRule, KernelDrop},
         hook::HookPoint,
         ruleset::Ruleset,
-        tap_point::TapPoint,
     },
     packet::{IPPROTO_UDP, Network},
     rules::{
@@ -111,10 +110,8 @@ impl<'a> Question<'a> {
     /// Where it was dropped, if that is not on the way that the tables say, or they are not known.
     fn elsewhere(&self, drop: &KernelDrop, hook: HookPoint) -> Filtered<'a> {
         let name = |ifindex| {
-            let mut points = self.world.tap_points.iter();
-            let is_it =
-                |point: &&TapPoint| (point.netns_id, point.ifindex) == (drop.netns, ifindex);
-            points.find(is_it).map(|point| &*point.name)
+            let point = self.world.tap_points.at(drop.netns, ifindex);
+            point.map(|point| &*point.name)
         };
         Filtered::dropped(drop.netns, hook, name(drop.ifindex), name(drop.came_by))
     }

@@ -1,13 +1,12 @@
 //! `podtrace export`.
-use std::{
-    io::{self, IsTerminal as _, Write},
-    path::Path as FilePath,
-};
+use std::io::{self, IsTerminal as _, Write};
 
 use anyhow::bail;
 
 use super::{
-    code, leaves_terminal, player_options, progress_alone, refuse_inputs, rewrite::Rewrite,
+    code, leaves_terminal, player_options, progress_alone,
+    rewrite::Rewrite,
+    target::{refuse_directory, refuse_inputs, target, writer},
 };
 use crate::{
     cli::{ExportArgs, ExportFormat},
@@ -21,8 +20,8 @@ use crate::{
     path::{Path, summary::Summary},
     pipeline::consumer::{Consumer, Failure},
     replay::player::{Found, Player},
-    session::files::{self, Target},
-    sink::{Named, Writer, status},
+    session::files::Target,
+    sink::{Writer, status},
     text::escape::shown,
     world::World,
 };
@@ -35,6 +34,7 @@ pub(in crate::command) fn run(args: &ExportArgs) -> anyhow::Result<u8> {
     if args.how.zstd && args.format != ExportFormat::Pcapng {
         bail!("--zstd is for pcapng; parquet is compressed anyway, others take a pipe to zstd");
     }
+    let file = target(args.write.as_deref());
     check_write(&args.how, args.write.as_deref())?;
     if args.format == ExportFormat::Pcapng {
         refuse_partial(args.input.filter.chosen.scope)?;
@@ -43,17 +43,17 @@ pub(in crate::command) fn run(args: &ExportArgs) -> anyhow::Result<u8> {
         check_parquet()?;
     }
     let is_binary = matches!(args.format, ExportFormat::Pcapng | ExportFormat::Parquet);
-    if is_binary && target(args).is_none() {
+    if is_binary && file.is_none() {
         refuse_terminal("-w FILE")?;
     }
     check_target(args)?;
-    if let Some(path) = target(args) {
+    if let Some(path) = file {
         refuse_inputs(path, &args.input)?;
     }
     // Opens the input first: an unreadable one leaves no file behind.
     let options = player_options(&args.input)?;
     let mut player = Player::new(&options, false, stop_on_signal()?)?;
-    let is_free = target(args).is_some() && status::has_terminal()
+    let is_free = file.is_some() && status::has_terminal()
         || !io::stdout().is_terminal() && leaves_terminal();
     player.show_progress = is_free.then(progress_alone);
     player.vantage.clone_from(&args.vantage);
@@ -65,7 +65,7 @@ pub(in crate::command) fn run(args: &ExportArgs) -> anyhow::Result<u8> {
         Ok(made)
     });
     let is_cut = !played.as_ref().is_ok_and(|played| !played.is_interrupted);
-    if let (true, true, Some(path)) = (is_cut, has_started, target(args))
+    if let (true, true, Some(path)) = (is_cut, has_started, file)
         && path.exists()
     {
         eprintln!("podtrace: {} is partial", shown(path));
@@ -77,7 +77,8 @@ fn consumers(args: &ExportArgs, found: &Found<'_>) -> anyhow::Result<Vec<Box<dyn
     let exporter: Box<dyn Consumer> = match args.format {
         ExportFormat::Pcapng => {
             let rewrite = Rewrite {
-                target: target(args).map_or(Target::Stdout, |path| Target::Path(path.to_owned())),
+                target: target(args.write.as_deref())
+                    .map_or(Target::Stdout, |path| Target::Path(path.to_owned())),
                 how: args.how,
                 vantage: args.vantage.as_deref(),
                 flush_ns: FLUSH_NS,
@@ -86,26 +87,21 @@ fn consumers(args: &ExportArgs, found: &Found<'_>) -> anyhow::Result<Vec<Box<dyn
         }
         // JSON has lines for notices.
         ExportFormat::Json => {
-            let sink = Box::new(Writer(writer(args)?));
+            let sink = Box::new(Writer(open(args)?));
             let printer = Printer::new(Box::new(Json::new(0)), sink);
             return Ok(vec![Box::new(printer)]);
         }
-        ExportFormat::Csv => Box::new(Export::new(Rows::Csv(CsvRows::new(writer(args)?, 0)?))),
+        ExportFormat::Csv => Box::new(Export::new(Rows::Csv(CsvRows::new(open(args)?, 0)?))),
         ExportFormat::Perfetto => {
-            let trace = PerfettoTrace::new(writer(args)?, 0);
+            let trace = PerfettoTrace::new(open(args)?, 0);
             Box::new(Export::new(Rows::Perfetto(trace)))
         }
         ExportFormat::Parquet => {
-            let rows = ParquetRows::new(writer(args)?, 0)?;
+            let rows = ParquetRows::new(open(args)?, 0)?;
             Box::new(Export::new(Rows::Parquet(rows)))
         }
     };
     Ok(vec![exporter, Box::new(Notices)])
-}
-
-/// The file to write; none for standard output.
-fn target(args: &ExportArgs) -> Option<&FilePath> {
-    args.write.as_deref().filter(|path| path.as_os_str() != "-")
 }
 
 /// Refuses a directory, unless the file gets a name of its own.
@@ -117,25 +113,11 @@ fn check_target(args: &ExportArgs) -> anyhow::Result<()> {
         ExportFormat::Parquet => "packets.parquet",
         ExportFormat::Perfetto => "packets.perfetto.json",
     };
-    if let Some(path) = target(args).filter(|path| path.is_dir()) {
-        bail!(
-            "--write {} is a directory\nhint: name a file in it, for example --write {}",
-            shown(path),
-            shown(path.join(name))
-        );
-    }
-    Ok(())
+    target(args.write.as_deref()).map_or(Ok(()), |path| refuse_directory(path, name))
 }
 
-fn writer(args: &ExportArgs) -> anyhow::Result<Box<dyn Write + Send>> {
-    Ok(match target(args) {
-        Some(path) => {
-            let file = files::create(path, args.how.force)?;
-            let name = shown(path);
-            Box::new(io::BufWriter::new(Named::new(name, file)))
-        }
-        None => Box::new(io::BufWriter::new(Named::stdout())),
-    })
+fn open(args: &ExportArgs) -> anyhow::Result<Box<dyn Write + Send>> {
+    writer(target(args.write.as_deref()), args.how.force)
 }
 
 #[cfg_attr(

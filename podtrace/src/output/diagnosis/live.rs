@@ -28,8 +28,6 @@ pub(crate) struct Live {
     begun_ns: Option<u64>,
     has_begun: bool,
     quit: Option<Box<dyn FnOnce()>>,
-    /// Why the question is to be put in another way.
-    misasked: Option<String>,
 }
 
 /// How far sending is.
@@ -42,6 +40,8 @@ enum Sending {
     Sent(Prober),
     /// It is done, or was not possible, since then.
     Over(u64),
+    /// The question is to be put in another way, as these words say.
+    Misasked(String),
 }
 
 impl Live {
@@ -62,7 +62,6 @@ impl Live {
             begun_ns: None,
             has_begun: false,
             quit: Some(quit),
-            misasked: None,
         }
     }
 
@@ -89,7 +88,7 @@ impl Live {
             }
             Sending::Due(prober) => {
                 let waits = now_ns.saturating_sub(begun_ns) < TABLES_NS;
-                self.send(prober, waits, now_ns, diagnosis, world)
+                send(prober, waits, now_ns, diagnosis, world)
             }
             Sending::Sent(prober) => match prober.result() {
                 Some(Ok(probed)) => {
@@ -114,13 +113,16 @@ impl Live {
     }
 
     /// Why the question is to be put in another way, if it is.
-    pub(super) fn misasked(&mut self) -> Option<String> {
-        self.misasked.take()
+    pub(super) fn misasked(&self) -> Option<&str> {
+        match &self.sending {
+            Sending::Misasked(words) => Some(words),
+            _ => None,
+        }
     }
 
     fn is_over(&self, now_ns: u64, diagnosis: &Diagnosis, world: &World) -> bool {
         match self.sending {
-            _ if self.misasked.is_some() => true,
+            Sending::Misasked(_) => true,
             Sending::Due(_) | Sending::Sent(_) => false,
             Sending::Over(since_ns) => {
                 let settled_ns = self.hop_timeout_ns.saturating_add(DECIDED_NS);
@@ -130,38 +132,34 @@ impl Live {
             Sending::Never => diagnosis.is_certain(world) || is_elsewhere(diagnosis, world),
         }
     }
+}
 
-    /// Sends what the diagnosis asks for.
-    fn send(
-        &mut self,
-        prober: Prober,
-        waits: bool,
-        now_ns: u64,
-        diagnosis: &mut Diagnosis,
-        world: &World,
-    ) -> Sending {
-        // Pings that run beside have other numbers, most likely.
-        let echo_id = std::process::id().to_le_bytes();
-        match diagnosis.plan(u16::from_le_bytes([echo_id[0], echo_id[1]]), waits, world) {
-            Ok(Plan::Wait) => Sending::Due(prober),
-            Ok(Plan::Send(probes, name)) => {
-                tell(&format!(
-                    "from {name} podtrace sends {probes}; nothing else"
-                ));
-                diagnosis.probe((*probes).clone());
-                prober.send(*probes);
-                Sending::Sent(prober)
-            }
-            Err(Unsent::NotHere(words)) => {
-                tell(&words);
-                diagnosis.note(words);
-                Sending::Over(now_ns)
-            }
-            Err(Unsent::Misasked(words)) => {
-                self.misasked = Some(words);
-                Sending::Over(now_ns)
-            }
+/// Sends what the diagnosis asks for.
+fn send(
+    prober: Prober,
+    waits: bool,
+    now_ns: u64,
+    diagnosis: &mut Diagnosis,
+    world: &World,
+) -> Sending {
+    // Pings that run beside have other numbers, most likely.
+    let echo_id = std::process::id().to_le_bytes();
+    match diagnosis.plan(u16::from_le_bytes([echo_id[0], echo_id[1]]), waits, world) {
+        Ok(Plan::Wait) => Sending::Due(prober),
+        Ok(Plan::Send(probes, name)) => {
+            tell(&format!(
+                "from {name} podtrace sends {probes}; nothing else"
+            ));
+            diagnosis.probe((*probes).clone());
+            prober.send(*probes);
+            Sending::Sent(prober)
         }
+        Err(Unsent::NotHere(words)) => {
+            tell(&words);
+            diagnosis.note(words);
+            Sending::Over(now_ns)
+        }
+        Err(Unsent::Misasked(words)) => Sending::Misasked(words),
     }
 }
 

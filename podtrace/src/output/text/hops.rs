@@ -1,5 +1,5 @@
 //! The lines below a packet's header: its hops.
-use std::{collections::BTreeSet, fmt::Write as _, time::Duration};
+use std::{collections::BTreeSet, fmt::Write as _, sync::Arc, time::Duration};
 
 use anstyle::Style;
 use podtrace_ebpf::record::Direction;
@@ -86,9 +86,39 @@ impl Text {
         self.owners = owners;
     }
 
+    /// What `make` makes of each hop that is shown one by one: by its tap point, whose that is, and
+    /// what is remarkable of it. `scratch`: for these words.
+    pub(crate) fn each_hop<'a, T>(
+        &self,
+        scratch: &mut String,
+        path: &'a Path,
+        copies: &'a Copies,
+        world: &'a World,
+        mut make: impl FnMut(&'a Hop, &'a TapPoint, Arc<str>, &str) -> T,
+    ) -> Box<[T]> {
+        let mut ttl = path.hops.first().and_then(|first| first.ttl);
+        let hops = shown_hops(path, copies, world).map(|(number, hop, point)| {
+            let owner = world.owner_of(point);
+            scratch.clear();
+            self.hop_words(scratch, path, (number, hop), ttl, &owner, world);
+            ttl = hop.ttl;
+            make(hop, point, owner, scratch)
+        });
+        hops.collect()
+    }
+
+    /// What stands below the hops.
+    pub(crate) fn tail(&self, out: &mut String, path: &Path, copies: &Copies, world: &World) {
+        if copies.count() > 0 {
+            out.push_str(&copies_text(copies, path, world));
+            out.push('\n');
+        }
+        self.outcome_lines(out, "", path, world);
+    }
+
     /// What is remarkable of a hop: each part begins with two spaces. `ttl`: that of the hop
     /// before; `owner`: whose the tap point is.
-    pub(crate) fn hop_words(
+    fn hop_words(
         &self,
         out: &mut String,
         path: &Path,
@@ -117,7 +147,7 @@ pub(super) fn style_of(point: &TapPoint) -> Style {
 }
 
 /// The hops that are shown one by one and whose tap points are known, with their numbers from 0.
-pub(crate) fn shown_hops<'a>(
+fn shown_hops<'a>(
     path: &'a Path,
     copies: &'a Copies,
     world: &'a World,
@@ -128,7 +158,7 @@ pub(crate) fn shown_hops<'a>(
 }
 
 /// `also seen at 8 ports of cni0 (default/a, default/b, 6 more)`
-pub(crate) fn copies_text(copies: &Copies, path: &Path, world: &World) -> String {
+fn copies_text(copies: &Copies, path: &Path, world: &World) -> String {
     let count = copies.count();
     let mut out = format!("also seen at {}", counted(count as u64, "port"));
     if let Some(bridge) = Copies::bridge(path, world) {

@@ -345,13 +345,8 @@ fn place(out: &mut String, path: &Path, by: &End, world: &World) {
 }
 
 fn last_place(path: &Path, world: &World) -> String {
-    // Hops of copies for others do not count.
-    let copies = Copies::of(path, world);
-    let mut hops = path.hops.iter().enumerate();
-    hops.rfind(|(number, hop)| !hop.aside && !copies.has(*number))
-        .or_else(|| path.hops.iter().enumerate().next_back())
-        .and_then(|(_, hop)| tap(hop, world))
-        .unwrap_or_default()
+    let last = Copies::of(path, world).last(path);
+    last.and_then(|hop| tap(hop, world)).unwrap_or_default()
 }
 
 /// `RTT 64.2 µs: mypod1/eth0~veth1 3.1 µs, veth1~cni0 2.0 µs, beyond cni0 59.1 µs`, amid a bold

@@ -17,7 +17,7 @@ use crate::{
         wrap::width_of,
     },
     path::{
-        RoundTrip,
+        Outcome, RoundTrip,
         builder::tests::{event, flood, join_hops, packet, path},
     },
     world::fixture::{POD1, POD2, VETH1, world},

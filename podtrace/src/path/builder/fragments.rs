@@ -154,10 +154,7 @@ impl Builder {
 impl Fragments {
     /// Notes that a path was lost; says so on one whose first fragment was lost before.
     pub(super) fn note_end(&mut self, path: &mut Path, outcome: Outcome) {
-        if matches!(
-            outcome,
-            Outcome::Delivered | Outcome::LeftNode | Outcome::LeftForVtep(_)
-        ) {
+        if outcome.has_gone_on() {
             return;
         }
         if let Some(link) = &mut path.fragment_of {

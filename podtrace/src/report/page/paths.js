@@ -49,13 +49,16 @@ function stretch(path) {
 function select() {
   const matches = matcher(view.search);
   view.shown = [];
+  const took = new Map();
   all.forEach((path, number) => {
     if (view.outcomes.size && !view.outcomes.has(path[OUTCOME])) return;
     const found = stretch(path);
     if (!found || (view.window && (found.at < view.window[0] || found.at >= view.window[1]))) return;
-    if (matches(number)) view.shown.push(number);
+    if (!matches(number)) return;
+    view.shown.push(number);
+    took.set(number, found.took);
   });
-  if (view.sort === "slow") view.shown.sort((one, other) => stretch(all[other]).took - stretch(all[one]).took);
+  if (view.sort === "slow") view.shown.sort((one, other) => took.get(other) - took.get(one));
   if (view.sort === "trip") view.shown.sort((one, other) => (all[other][TRIP] ?? -1) - (all[one][TRIP] ?? -1));
   view.at = Math.max(0, view.shown.indexOf(view.chosen));
   tellCount();

@@ -179,10 +179,9 @@ impl Reader {
     /// counted apart.
     fn pass_over(&mut self, ts_ns: u64, tap: Tap) -> More {
         // A tap point comes before its packets.
-        if let Some(point) = self.unannounced.remove(&tap.0) {
-            let behind = PassedOver::new(ts_ns, tap);
-            self.next.push_back(Item::PassedOver(behind));
-            return More::Item(self.point(tap.0, point));
+        if self.unannounced.contains_key(&tap.0) {
+            let own = Item::PassedOver(PassedOver::new(ts_ns, tap));
+            return self.after_its_point(Some(tap.0), own);
         }
         if let Some(passed_over) = &mut self.passed_over
             && passed_over.add(ts_ns, tap)
@@ -280,9 +279,7 @@ impl Reader {
                 return Ok(More::Queued);
             }
         };
-        if let (Some(wanted), LinkType::Framed(framing)) = (self.wanted, link)
-            && self.decode.rules_out(captured.data, framing, wanted)
-        {
+        if link.rules_out(captured.data, &self.decode, self.wanted) {
             let (ts_ns, tap) = (captured.ts_ns, (CAPTURE, Direction::Unknown));
             return Ok(self.pass_over(ts_ns, tap));
         }

@@ -2,7 +2,7 @@
 use podtrace_ebpf::{parse::ETHERNET_LEN, record::Direction};
 
 use crate::{
-    filter::Begin,
+    filter::{Begin, Protocols},
     model::left_out::Reason,
     packet::{AtTap, Beside, Captured, DecodeOptions, Framing, Packet, link},
     session::input::Endian,
@@ -33,6 +33,20 @@ impl LinkType {
             276 => Self::Cooked2,
             _ => return Err(Reason::LinkType(number)),
         })
+    }
+
+    /// Whether a packet is of none of these protocols, if some are wanted.
+    #[inline]
+    pub(super) fn rules_out(
+        self,
+        data: &[u8],
+        decode: &DecodeOptions,
+        wanted: Option<Protocols>,
+    ) -> bool {
+        let (Self::Framed(framing), Some(wanted)) = (self, wanted) else {
+            return false;
+        };
+        decode.rules_out(data, framing, wanted)
     }
 
     /// Whether each packet stores the interface that it was seen at.

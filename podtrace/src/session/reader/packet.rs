@@ -324,9 +324,7 @@ pub(super) fn read_event(
     };
     let units = u64::from(high) << 32 | u64::from(low);
     let ts_ns = interface.resolution.ns(units);
-    if let (Some(wanted), LinkType::Framed(framing)) = (reading.wanted, link)
-        && reading.decode.rules_out(data, framing, wanted)
-    {
+    if link.rules_out(data, reading.decode, reading.wanted) {
         let direction = given.unwrap_or(Direction::Unknown);
         return Ok(Seen::PassedOver(ts_ns, (interface.number, direction)));
     }
