@@ -1,6 +1,6 @@
 //! `cargo xtask ci`: all checks of a change.
 
-use std::{panic, process::ExitCode, thread};
+use std::{convert::Infallible, panic, process::ExitCode, sync::mpsc, thread};
 
 use anyhow::{Result, bail};
 
@@ -23,10 +23,12 @@ pub(crate) fn run(workspace: Workspace) -> Result<ExitCode> {
         // What is left of building is short: neither strand waits for the other's cargo, which
         // builds one thing of a profile at a time.
         let programs = vmtest::Programs::build(workspace)?;
-        at_once(
-            || fuzz::bounded(workspace),
-            || machines(workspace, programs),
-        )?;
+        let (busy, other) = mpsc::channel();
+        let fuzz = || {
+            let _busy = busy;
+            fuzz::bounded(workspace)
+        };
+        at_once(fuzz, || machines(other, workspace, programs))?;
         total.add(test::end_to_end(workspace, &[])?);
         Ok(())
     }))
@@ -55,13 +57,15 @@ fn optimised(workspace: &Workspace) -> Result<()> {
     passed("guard", guard::run(workspace, &guard::Args::default())?)
 }
 
-/// Tries other kernels.
-fn machines(workspace: &Workspace, programs: vmtest::Programs) -> Result<()> {
+/// Tries other kernels, two at once when `other` is closed.
+fn machines(
+    other: mpsc::Receiver<Infallible>,
+    workspace: &Workspace,
+    programs: vmtest::Programs,
+) -> Result<()> {
     let args = vmtest::Args::quick();
-    passed(
-        "vmtest",
-        vmtest::run_with(workspace, &args, || Ok(programs)),
-    )
+    let ended = vmtest::run_beside(other, workspace, &args, || Ok(programs));
+    passed("vmtest", ended)
 }
 
 /// Lints, builds all tests, and runs the unit tests.

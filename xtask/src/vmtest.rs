@@ -1,6 +1,6 @@
 //! `cargo xtask vmtest`: runs podtrace on other kernels than the host's.
 //!
-//! Kernels of Debian are booted in emulated machines, one after another. The initramfs of a
+//! Kernels of Debian are booted in emulated machines, two at once. The initramfs of a
 //! machine carries everything that it requires: podtrace, the end-to-end tests and `vm-init`
 //! (tests/src/bin/vm_init.rs), which runs them.
 
@@ -20,7 +20,19 @@ mod suite;
 mod table;
 mod transcript;
 
-use std::{env, env::consts::ARCH, path::Path, process::ExitCode};
+use std::{
+    convert::Infallible,
+    env,
+    env::consts::ARCH,
+    panic,
+    path::Path,
+    process::ExitCode,
+    sync::{
+        atomic::{AtomicUsize, Ordering},
+        mpsc,
+    },
+    thread,
+};
 
 use anyhow::{Result, bail};
 
@@ -31,7 +43,7 @@ use self::{
     kernels::{Found, Kernel, LINES, Line},
     plan::Choice,
     qemu::Qemu,
-    runner::Runner,
+    runner::{Report, Runner},
     suite::Suite,
     table::Table,
 };
@@ -106,17 +118,20 @@ impl Args {
 /// Runs the checks, or lists them. In any case, the last line is the count, and the exit code
 /// agrees with it.
 pub(crate) fn run(workspace: &Workspace, args: &Args) -> ExitCode {
-    run_with(workspace, args, || Programs::build(workspace))
+    let (_, at_once) = mpsc::channel();
+    run_beside(at_once, workspace, args, || Programs::build(workspace))
 }
 
-/// [`run`] with these programs.
-pub(crate) fn run_with(
+/// [`run`] with these programs. A machine occupies one CPU: two run at once, the second once the
+/// other end of `other` is dropped.
+pub(crate) fn run_beside(
+    other: mpsc::Receiver<Infallible>,
     workspace: &Workspace,
     args: &Args,
     programs: impl FnOnce() -> Result<Programs>,
 ) -> ExitCode {
     let mut total = Count::default();
-    if let Err(error) = all(workspace, args, programs, &mut total) {
+    if let Err(error) = all(other, workspace, args, programs, &mut total) {
         eprintln!("error: {error:#}");
         total.failed += 1;
     }
@@ -131,6 +146,7 @@ pub(crate) fn run_with(
 }
 
 fn all(
+    other: mpsc::Receiver<Infallible>,
     workspace: &Workspace,
     args: &Args,
     programs: impl FnOnce() -> Result<Programs>,
@@ -170,7 +186,7 @@ fn all(
         checks,
         is_quick: choice.is_quick(),
     };
-    let docs = run_on(&kernels, &suite, &programs.init, total);
+    let docs = run_on(&kernels, &suite, (&programs.init, other), total);
     if args.write {
         let file = workspace.root().join("podtrace/docs/kernels.md");
         step("write the docs' table", || docs.write(&file))?;
@@ -179,7 +195,12 @@ fn all(
 }
 
 /// Tests the machines themselves, then runs the checks on each kernel.
-fn run_on(kernels: &[(&Line, Kernel)], suite: &Suite, init: &Path, total: &mut Count) -> DocsTable {
+fn run_on(
+    kernels: &[(&Line, Kernel)],
+    suite: &Suite,
+    (init, other): (&Path, mpsc::Receiver<Infallible>),
+    total: &mut Count,
+) -> DocsTable {
     if let Some((_line, kernel)) = kernels.first() {
         for (name, outcome) in self_test::run(&suite.runner, kernel, init) {
             println!("self-test: {name}: {outcome}");
@@ -187,15 +208,50 @@ fn run_on(kernels: &[(&Line, Kernel)], suite: &Suite, init: &Path, total: &mut C
         }
     }
     let (mut table, mut docs) = (Table::default(), DocsTable::default());
-    for (line, kernel) in kernels {
+    for ((line, kernel), report) in kernels.iter().zip(reports(kernels, suite, other)) {
         let tables = (&mut table, &mut docs);
-        if let Err(error) = step(line.name, || suite.run(line, kernel, tables, total)) {
-            println!("FAILED: kernel {}: {error:#}", line.name);
-            total.failed += 1;
+        match report {
+            Ok(report) => suite.add(report, (line, kernel), tables, total),
+            Err(error) => {
+                println!("FAILED: kernel {}: {error:#}", line.name);
+                total.failed += 1;
+            }
         }
     }
     print!("\n{table}\n");
     docs
+}
+
+/// Runs the checks on each kernel, two at once when `other` is closed.
+fn reports(
+    kernels: &[(&Line, Kernel)],
+    suite: &Suite,
+    other: mpsc::Receiver<Infallible>,
+) -> Vec<Result<Report>> {
+    let next = AtomicUsize::new(0);
+    let work = || {
+        let mut done = Vec::new();
+        loop {
+            let number = next.fetch_add(1, Ordering::Relaxed);
+            let Some((line, kernel)) = kernels.get(number) else {
+                return done;
+            };
+            done.push((number, step(line.name, || suite.run(line, kernel))));
+        }
+    };
+    let mut done = thread::scope(|scope| {
+        let work = &work;
+        let second = scope.spawn(move || match other.recv() {
+            Ok(never) => match never {},
+            Err(mpsc::RecvError) => work(),
+        });
+        let mut done = work();
+        let second = second.join();
+        done.extend(second.unwrap_or_else(|panic| panic::resume_unwind(panic)));
+        done
+    });
+    done.sort_by_key(|(number, _)| *number);
+    done.into_iter().map(|(_, report)| report).collect()
 }
 
 /// The lines of kernels that the arguments select.

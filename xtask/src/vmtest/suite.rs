@@ -1,4 +1,4 @@
-//! Runs the checks on one kernel after the other.
+//! Runs the checks on a kernel.
 
 use std::time::Duration;
 
@@ -9,14 +9,14 @@ use super::{
     image::Image,
     kernels::{Kernel, Line},
     plan::Check,
-    runner::{Job, Runner},
+    runner::{Job, Report, Runner},
     table::Table,
     transcript::{Checked, Outcome},
 };
 use crate::report::Count;
 
-/// The time limit of a machine.
-const QUICK_LIMIT: Duration = Duration::from_secs(300);
+/// The time limit of a machine, two or three times of what it takes beside another.
+const QUICK_LIMIT: Duration = Duration::from_secs(480);
 /// The time limit of a machine that runs more than the quick checks.
 const LIMIT: Duration = Duration::from_secs(60 * 60);
 /// Memory of a machine, in MiB.
@@ -36,14 +36,8 @@ pub(super) struct Suite {
 }
 
 impl Suite {
-    /// Boots the kernel and adds the results to the tables.
-    pub(super) fn run(
-        &self,
-        line: &Line,
-        kernel: &Kernel,
-        (table, docs): (&mut Table, &mut DocsTable),
-        total: &mut Count,
-    ) -> Result<()> {
+    /// Boots the kernel, and runs the checks.
+    pub(super) fn run(&self, line: &Line, kernel: &Kernel) -> Result<Report> {
         let job = Job {
             name: line.name,
             kernel,
@@ -57,7 +51,22 @@ impl Suite {
             },
             limit: if self.is_quick { QUICK_LIMIT } else { LIMIT },
         };
-        let report = self.runner.run(job, show)?;
+        let report = self.runner.run(job, |checked| show(line.name, checked))?;
+        if let Some(failure) = &report.failure {
+            println!("    {}: the machine: FAILED: {failure}", line.name);
+        }
+        println!("    log: {}", self.runner.log(line.name).display());
+        Ok(report)
+    }
+
+    /// Adds the results of a kernel to the tables.
+    pub(super) fn add(
+        &self,
+        report: Report,
+        (line, kernel): (&Line, &Kernel),
+        (table, docs): (&mut Table, &mut DocsTable),
+        total: &mut Count,
+    ) {
         table.kernel(line.name);
         docs.kernel(&kernel.version);
         let mut add = |row: &str, name: &str, outcome: &Outcome| {
@@ -75,28 +84,25 @@ impl Suite {
             docs.feature(name, value);
         }
         if let Some(failure) = report.failure {
-            println!("    the machine: FAILED: {failure}");
             let machine = "the machine";
             add(machine, machine, &Outcome::Failed(failure));
         }
-        println!("    log: {}", self.runner.log(line.name).display());
-        Ok(())
     }
 }
 
 /// Prints the outcome of a check, and the output of a failed one.
-fn show(checked: &Checked) {
+fn show(kernel: &str, checked: &Checked) {
     let Checked {
         name,
         outcome,
         took,
         output,
     } = checked;
-    println!("    {name}: {outcome} in {took}");
+    println!("    {kernel}: {name}: {outcome} in {took}");
     if matches!(outcome, Outcome::Failed(_)) {
         let hidden = output.len().saturating_sub(SHOWN);
         for line in output.iter().skip(hidden) {
-            println!("    | {line}");
+            println!("    {kernel}: | {line}");
         }
     }
 }
