@@ -50,8 +50,9 @@ use crate::{
 /// Records of a batch that are decoded before their events are passed on: a batch has
 /// thousands, and an event is larger than its record.
 pub(crate) const DECODED_AT_ONCE: usize = 512;
-/// Lag of the time given to [`Pipeline::tick`] behind the clock, in nanoseconds: longer
-/// than a record waits for the reader.
+/// Lag of the time given to [`Pipeline::tick`] behind that until which all records were read, in
+/// nanoseconds: longer than a program takes from reading the clock to writing its record, also
+/// where a hypervisor halts its CPU meanwhile.
 pub const TICK_LAG_NS: u64 = 20_000_000;
 
 /// The pipeline's state.

@@ -77,13 +77,12 @@ impl Tracer {
             log.flush();
         }
         // While batches or records wait, only their own time is known to have passed. The
-        // order of the checks matters: the reader stops being behind once it has handed on
-        // everything.
-        let is_read = !self.reader.is_behind();
-        let now_ns = if is_read && self.batches.is_empty() {
-            monotonic_ns()?
-        } else {
-            self.pipeline.newest_ns()
+        // order of the checks matters: the reader hands on before it says so.
+        let read_ns = self.reader.handed_on_ns(monotonic_ns()?);
+        let newest_ns = self.pipeline.newest_ns();
+        let now_ns = match self.batches.is_empty() {
+            true => read_ns.max(newest_ns),
+            false => newest_ns,
         };
         let now_ns = now_ns.saturating_sub(TICK_LAG_NS);
         if self.counted.elapsed() >= COUNT || self.sampling.has_limit() {

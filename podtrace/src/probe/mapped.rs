@@ -14,6 +14,8 @@ pub(super) struct Mapped {
 
 // SAFETY: the mapping belongs to the process, not to a thread.
 unsafe impl Send for Mapped {}
+// SAFETY: it reads and writes nothing itself; its elements' users agree among themselves.
+unsafe impl Sync for Mapped {}
 
 impl Mapped {
     /// Maps the first bytes of the map.

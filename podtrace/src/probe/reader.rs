@@ -10,7 +10,7 @@ use std::{
     os::fd::AsFd as _,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     thread,
 };
@@ -29,6 +29,7 @@ use super::{
     cgroups::{Cgroups, LookUp},
     load::Channel,
     restraint::{Limit, yield_to_others},
+    rings::Levels,
 };
 use crate::{clock::monotonic_ns, model::loss::LostBy, privilege};
 
@@ -49,6 +50,7 @@ const SLEEP_MS: u16 = 10_000;
 /// The running reader.
 pub struct RingReader {
     stop: Arc<Stop>,
+    levels: Levels,
     thread: thread::JoinHandle<io::Result<()>>,
 }
 
@@ -58,8 +60,10 @@ struct Stop {
     wake: EventFd,
     /// Whether the reader has waited for its share of the CPU time.
     has_paused: AtomicBool,
-    /// Whether it has waited since it last emptied the rings.
-    is_behind: AtomicBool,
+    /// Whether it may have taken records that it has not handed on yet.
+    is_busy: AtomicBool,
+    /// Time until which it has handed on all records.
+    handed_on_ns: AtomicU64,
 }
 
 impl RingReader {
@@ -82,9 +86,11 @@ impl RingReader {
             asked: AtomicBool::new(false),
             wake: EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?,
             has_paused: AtomicBool::new(false),
-            is_behind: AtomicBool::new(false),
+            is_busy: AtomicBool::new(false),
+            handed_on_ns: AtomicU64::new(0),
         });
         let asked = Arc::clone(&stop);
+        let levels = channel.rings.levels();
         let thread = thread::Builder::new()
             .name("ring-reader".into())
             .spawn(move || {
@@ -93,7 +99,12 @@ impl RingReader {
                 let limit = cpu_limit.map(Limit::new).transpose()?;
                 read(channel, Cgroups::new(look_up), &sender, &asked, limit)
             })?;
-        Ok((Self { stop, thread }, receiver))
+        let reader = Self {
+            stop,
+            levels,
+            thread,
+        };
+        Ok((reader, receiver))
     }
 
     /// Tells the thread to drain the rings and end; the receiver then closes.
@@ -108,10 +119,14 @@ impl RingReader {
         self.stop.has_paused.swap(false, Ordering::Relaxed)
     }
 
-    /// Whether records wait in the rings because it waited for its share of the CPU time: then
-    /// time has passed only up to the last record handed on.
-    pub fn is_behind(&self) -> bool {
-        self.stop.is_behind.load(Ordering::Acquire)
+    /// The time until which all records are handed on: `now_ns`, a time before this call, if
+    /// none is left. A busy machine may let the reader wait for longer than any fixed time.
+    pub fn handed_on_ns(&self, now_ns: u64) -> u64 {
+        // In this order: it is busy from before it takes a record until after it hands it on.
+        if self.levels.are_taken() && !self.stop.is_busy.load(Ordering::Acquire) {
+            return now_ns;
+        }
+        self.stop.handed_on_ns.load(Ordering::Acquire)
     }
 
     /// Waits for the end of a stopped reader whose receiver has closed.
@@ -138,6 +153,7 @@ fn read(
         // Read before the rings, so that everything before the stop is read.
         let stopping = stop.asked.load(Ordering::Acquire);
         let until_ns = if stopping { u64::MAX } else { monotonic_ns()? };
+        stop.is_busy.store(true, Ordering::Release);
         channel.rings.refresh(until_ns)?;
         let mut lost = Some(LostBy {
             until_ns,
@@ -145,7 +161,6 @@ fn read(
             read_ns: monotonic_ns()?,
         });
         let mut is_idle = true;
-        let mut has_waited = false;
         loop {
             let on_begin = |begin: &Begin| cgroups.record(begin);
             channel.rings.take(&mut bytes, BATCH_BYTES, on_begin)?;
@@ -160,15 +175,14 @@ fn read(
                 return Ok(());
             }
             if let Some(limit) = &mut limit {
-                has_waited |= stop.pause_within(limit)?;
+                stop.pause_within(limit)?;
             }
-        }
-        if !has_waited {
-            stop.is_behind.store(false, Ordering::Release);
         }
         if stopping {
             return Ok(());
         }
+        stop.handed_on_ns.store(until_ns, Ordering::Release);
+        stop.is_busy.store(false, Ordering::Release);
         idle = if is_idle { idle + 1 } else { 0 };
         if idle < IDLE_ROUNDS {
             channel.rings.wake_when_filled();
@@ -180,16 +194,12 @@ fn read(
 }
 
 impl Stop {
-    /// Waits until the process has its share of the CPU time again, or is told to stop;
-    /// returns whether it waited.
-    fn pause_within(&self, limit: &mut Limit) -> io::Result<bool> {
-        let mut has_waited = false;
+    /// Waits until the process has its share of the CPU time again, or is told to stop.
+    fn pause_within(&self, limit: &mut Limit) -> io::Result<()> {
         while !self.asked.load(Ordering::Acquire)
             && let Some(pause) = limit.pause()?
         {
-            has_waited = true;
             self.has_paused.store(true, Ordering::Relaxed);
-            self.is_behind.store(true, Ordering::Release);
             let mut fds = [PollFd::new(self.wake.as_fd(), PollFlags::POLLIN)];
             let timeout = PollTimeout::try_from(pause).unwrap_or(PollTimeout::MAX);
             match poll(&mut fds, timeout) {
@@ -197,7 +207,7 @@ impl Stop {
                 Err(errno) => return Err(errno.into()),
             }
         }
-        Ok(has_waited)
+        Ok(())
     }
 }
 

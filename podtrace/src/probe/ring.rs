@@ -15,8 +15,8 @@ use podtrace_ebpf::{
 
 /// One CPU's ring, and the reader's position.
 pub(super) struct Ring {
-    /// The ring follows them.
-    cursors: NonNull<Cursors>,
+    /// The ring follows its cursors.
+    level: Level,
     /// Bytes of the ring, a power of two.
     bytes: u32,
     /// Position of the next record.
@@ -27,8 +27,34 @@ pub(super) struct Ring {
     end: u64,
 }
 
-// SAFETY: it is the only one to read its ring, on whatever thread.
-unsafe impl Send for Ring {}
+/// How far a ring is written and read, for any thread.
+pub(super) struct Level(NonNull<Cursors>);
+
+// SAFETY: it only reads numbers that others may write meanwhile, as whole ones.
+unsafe impl Send for Level {}
+// SAFETY: as above.
+unsafe impl Sync for Level {}
+
+impl Level {
+    /// Whether the reader has taken all that is written.
+    pub(super) fn is_taken(&self) -> bool {
+        // In this order: what is written is never behind what is taken.
+        let at = offset_of!(Cursors, consumer) + offset_of!(Consumer, position);
+        let taken = self.cursor(at).load(Ordering::Acquire);
+        self.written() == taken
+    }
+
+    fn written(&self) -> u64 {
+        let at = offset_of!(Cursors, producer) + offset_of!(Producer, position);
+        self.cursor(at).load(Ordering::Acquire)
+    }
+
+    fn cursor(&self, at: usize) -> &AtomicU64 {
+        // SAFETY: all cursors are aligned numbers of 64 bits within the value; the
+        // kernel side accesses them as whole ones too.
+        unsafe { AtomicU64::from_ptr(self.0.as_ptr().byte_add(at).cast()) }
+    }
+}
 
 impl Ring {
     /// # Safety
@@ -36,7 +62,7 @@ impl Ring {
     /// other ring's, and stays valid as long as this one is used.
     pub(super) unsafe fn new(cursors: NonNull<Cursors>, bytes: u32) -> Self {
         Self {
-            cursors,
+            level: Level(cursors),
             bytes,
             next: 0,
             copied: 0,
@@ -44,26 +70,31 @@ impl Ring {
         }
     }
 
+    /// Its cursors, which stay valid as long as it does.
+    pub(super) fn level(&self) -> Level {
+        Level(self.level.0)
+    }
+
     /// Reads how far the ring is written by now.
     pub(super) fn refresh(&mut self) {
-        self.end = self.written();
+        self.end = self.level.written();
     }
 
     /// Whether everything written by now was read.
     pub(super) fn is_empty(&self) -> bool {
-        self.written() == self.next
+        self.level.written() == self.next
     }
 
     /// The number of packets that were lost.
     pub(super) fn lost(&self) -> u64 {
         let at = offset_of!(Cursors, producer) + offset_of!(Producer, lost);
-        self.cursor(at).load(Ordering::Relaxed)
+        self.level.cursor(at).load(Ordering::Relaxed)
     }
 
     /// Makes the kernel side wake the reader once more than this many bytes wait.
     pub(super) fn wake_above(&self, bytes: u64) {
         let at = offset_of!(Cursors, consumer) + offset_of!(Consumer, wake_above);
-        self.cursor(at).store(bytes, Ordering::Relaxed);
+        self.level.cursor(at).store(bytes, Ordering::Relaxed);
     }
 
     /// The begin of the next record, if it was written by the last refresh.
@@ -101,12 +132,7 @@ impl Ring {
         to.put_slice(self.bytes_at(self.copied, len));
         self.copied = self.next;
         let at = offset_of!(Cursors, consumer) + offset_of!(Consumer, position);
-        self.cursor(at).store(self.copied, Ordering::Release);
-    }
-
-    fn written(&self) -> u64 {
-        let at = offset_of!(Cursors, producer) + offset_of!(Producer, position);
-        self.cursor(at).load(Ordering::Acquire)
+        self.level.cursor(at).store(self.copied, Ordering::Release);
     }
 
     fn offset(&self, position: u64) -> usize {
@@ -121,14 +147,8 @@ impl Ring {
         // SAFETY: within the value; the kernel side does not write between the
         // reader's position and its own.
         unsafe {
-            let ring = self.cursors.add(1).cast::<u8>();
+            let ring = self.level.0.add(1).cast::<u8>();
             slice::from_raw_parts(ring.add(offset).as_ptr(), len)
         }
-    }
-
-    fn cursor(&self, at: usize) -> &AtomicU64 {
-        // SAFETY: all cursors are aligned numbers of 64 bits within the value; the
-        // kernel side accesses them as whole ones too.
-        unsafe { AtomicU64::from_ptr(self.cursors.as_ptr().byte_add(at).cast()) }
     }
 }

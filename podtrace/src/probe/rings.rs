@@ -4,7 +4,10 @@ use std::{
     collections::BinaryHeap,
     io,
     os::fd::AsFd,
-    sync::atomic::{Ordering, fence},
+    sync::{
+        Arc,
+        atomic::{Ordering, fence},
+    },
 };
 
 use aya::util::online_cpus;
@@ -14,7 +17,10 @@ use podtrace_ebpf::{
     ring::{RING_MAX, RING_MIN, value_len},
 };
 
-use super::{mapped::Mapped, ring::Ring};
+use super::{
+    mapped::Mapped,
+    ring::{Level, Ring},
+};
 
 /// The number of rings with which each CPU has one under its number. A CPU that is added later
 /// has none: its packets are counted as lost.
@@ -48,7 +54,20 @@ pub(super) struct Rings {
     until_ns: u64,
     /// The bytes in a ring that wake the reader.
     watermark: u64,
-    _map: Mapped,
+    map: Arc<Mapped>,
+}
+
+/// How far the rings are written and read, for any thread.
+pub(super) struct Levels {
+    rings: Vec<Level>,
+    _map: Arc<Mapped>,
+}
+
+impl Levels {
+    /// Whether the reader has taken all records that are written by now.
+    pub(super) fn are_taken(&self) -> bool {
+        self.rings.iter().all(Level::is_taken)
+    }
 }
 
 impl Rings {
@@ -69,8 +88,16 @@ impl Rings {
             nexts: BinaryHeap::new(),
             until_ns: 0,
             watermark: WATERMARK_MAX.min(u64::from(bytes) / 4),
-            _map: map,
+            map: Arc::new(map),
         })
+    }
+
+    /// How far they are written and read.
+    pub(super) fn levels(&self) -> Levels {
+        Levels {
+            rings: self.rings.iter().map(Ring::level).collect(),
+            _map: Arc::clone(&self.map),
+        }
     }
 
     /// Reads how far the rings are written by now. [`Self::take`] then takes the records

@@ -152,6 +152,25 @@ fn records_after_the_refresh_are_left_for_the_next() {
 }
 
 #[test]
+fn levels_tell_when_all_is_taken() {
+    let (mut writer, mut rings) = Writer::new();
+    let levels = rings.levels();
+    assert!(levels.are_taken());
+    assert!(writer.write(1, 10, 60));
+    assert!(writer.write(2, 20, 60));
+    assert!(!levels.are_taken());
+    rings.refresh(10).unwrap();
+    assert_eq!(take(&mut rings, usize::MAX), [10]);
+    assert!(!levels.are_taken());
+    rings.refresh(20).unwrap();
+    assert_eq!(take(&mut rings, usize::MAX), [20]);
+    assert!(levels.are_taken());
+    drop(rings);
+    // Its memory stays for as long as they are asked.
+    assert!(levels.are_taken());
+}
+
+#[test]
 fn damaged_ring_is_an_error() {
     let (mut writer, mut rings) = Writer::new();
     assert!(writer.write(1, 10, 5));
