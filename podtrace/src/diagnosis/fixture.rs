@@ -161,7 +161,7 @@ fn reset() -> Refusal {
     Refusal {
         packet: 7,
         by: ip("10.244.2.2"),
-        at: None,
+        at: Some((9, podtrace_ebpf::record::Direction::Egress)),
         ts_ns: 0,
         reason: Reason::Reset,
         carried: None,
@@ -330,6 +330,7 @@ pub(super) fn probed(
         what,
         tried,
         answered,
+        unsent: Vec::new(),
         error,
     }
 }
