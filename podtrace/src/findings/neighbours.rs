@@ -7,8 +7,9 @@ use crate::{
     map::Map,
     packet::{Mac, Network, Transport, is_group_address},
     path::{Outcome, Path, ends::ends},
+    rules::Cause,
     text::count::counted,
-    verdict::Confidence,
+    verdict::{Confidence, silent_owner},
     world::World,
 };
 
@@ -34,7 +35,12 @@ pub(super) struct Neighbours {
 struct Asked {
     by: Party,
     is_arp: bool,
+    /// How many questions were lost on their way, or for nobody.
     unanswered: u64,
+    /// How many reached the owner of the address.
+    reached: u64,
+    /// Why that one does not answer, as far as it is known.
+    owner: Option<Box<Cause>>,
     answered: u64,
     first_ns: u64,
     last_ns: u64,
@@ -98,6 +104,8 @@ impl Neighbours {
                 by,
                 is_arp: matches!(path.packet.network, Network::Arp(_)),
                 unanswered: 0,
+                reached: 0,
+                owner: None,
                 answered: 0,
                 first_ns: path.hops.first().map_or(0, |hop| hop.ts_ns),
                 last_ns: 0,
@@ -140,11 +148,17 @@ impl Asked {
             self.unanswered = self.unanswered.saturating_sub(1);
         }
         match path.outcome {
-            Outcome::Unanswered if !path.incomplete => {
+            Outcome::Unanswered | Outcome::Dropped if !path.incomplete => {
                 self.unanswered += 1;
                 self.lost = self.lost.take().or_else(|| Lost::of(path, world));
             }
-            Outcome::Delivered => self.answered += 1,
+            // That tells nothing of an answer, which is a packet of its own.
+            Outcome::Delivered => {
+                self.reached += 1;
+                if self.owner.is_none() {
+                    self.owner = silent_owner(path, world).map(Box::new);
+                }
+            }
             _ => {}
         }
     }
@@ -186,7 +200,7 @@ impl Asked {
             confidence: Confidence::Sure,
             advice: None,
             conversations: 0,
-            packets: self.unanswered,
+            packets: self.unanswered + self.reached,
             first_ns: self.first_ns,
             last_ns: self.last_ns,
             rules: Vec::new(),
@@ -205,26 +219,51 @@ impl Asked {
 
     /// The finding that nobody answers.
     fn in_vain(&self, about: IpAddr) -> Option<Finding> {
-        if self.answered > 0 || self.unanswered < ASKED_ENOUGH {
+        let asked = self.unanswered + self.reached;
+        if self.answered > 0 || asked < ASKED_ENOUGH {
             return None;
         }
         let (words, by) = (self.words(), &self.by);
+        let who = match self.reached {
+            0 => "nobody answers".to_owned(),
+            _ => format!(
+                "the question reaches {}, which does not answer",
+                self.has(about)
+            ),
+        };
         let sentence = format!(
-            "{words} unanswered: {by} asks for {about}, and nobody answers: packets for it wait, \
-             and are dropped"
+            "{words} unanswered: {by} asks for {about}, and {who}: packets for it wait, and are \
+             dropped"
         );
+        let reached = match self.reached {
+            0 => String::new(),
+            reached => format!(", reached the owner {}", counted(reached, "time")),
+        };
         let mut evidence = vec![format!(
-            "asked {}, not answered once",
-            counted(self.unanswered, "time")
+            "asked {}{reached}, not answered once",
+            counted(asked, "time")
         )];
         let lost = self.lost.as_deref();
         evidence.extend(lost.map(Lost::evidence).unwrap_or_default());
+        let advice = self.owner.as_deref().and_then(Cause::advice);
         Some(Finding {
             evidence,
             confidence: lost.map_or(Confidence::Likely, Lost::confidence),
-            advice: lost.and_then(Lost::advice),
+            rules: lost.map(Lost::rules).unwrap_or_default(),
+            advice: advice.or_else(|| lost.and_then(Lost::advice)),
+            rests_on_absence: self.reached > 0,
             ..self.finding(Kind::NeighbourUnanswered, about, sentence)
         })
+    }
+
+    /// Who has the address that is asked for.
+    fn has(&self, about: IpAddr) -> String {
+        match self.owner.as_deref() {
+            Some(Cause::NeighbourFailed {
+                owner: Some(owner), ..
+            }) => owner.to_string(),
+            _ => format!("who has {about}"),
+        }
     }
 
     /// The finding that two answer.
