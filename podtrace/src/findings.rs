@@ -201,6 +201,7 @@ impl Findings {
             since_ns,
             begun_ns,
             ts_ns,
+            ..
         } = update
         else {
             return;
