@@ -102,7 +102,14 @@ impl Diagnosis {
             }
             (ErrorKind::Refused, _) => {
                 let sentence = format!("no tap sees what {name} sends, and it is told: {words}");
-                (Conclusion::Refused, sentence, None)
+                let rules = self.forbidding(sent, world);
+                let is_known = !rules.is_empty();
+                let cause = is_known.then(|| Cause::Refused {
+                    by: name.to_string(),
+                    reason: words.clone(),
+                    rules,
+                });
+                (Conclusion::Refused, sentence, cause)
             }
             // Routes refuse in other words than that there is none.
             (ErrorKind::Invalid, Some(cause @ Cause::RefusedByRoute { .. })) => {
@@ -122,8 +129,10 @@ impl Diagnosis {
             }
             (ErrorKind::Other, _) => return None,
         };
-        let is_forbidden = error.kind == ErrorKind::Forbidden;
-        let listed = is_forbidden
+        let has_rules = cause
+            .as_ref()
+            .is_some_and(|cause| cause.rules().next().is_some());
+        let listed = (has_rules || error.kind == ErrorKind::Forbidden)
             .then(|| list_rules(sent.netns, world))
             .flatten();
         Some(Decision {
