@@ -48,6 +48,15 @@ fn said(reason: Reason) -> Said {
     }
 }
 
+/// Whether a rule of a firewall can answer so.
+fn may_be_rejected(reason: Reason) -> bool {
+    match reason {
+        Reason::Reset => true,
+        Reason::Icmp(error) if error.is_v4 => error.kind == 3 && error.code != 4,
+        Reason::Icmp(error) => error.kind == 1,
+    }
+}
+
 /// Who refused a packet, in words.
 #[must_use]
 pub fn refused_by(path: &Path, world: &World) -> Option<String> {
@@ -97,7 +106,10 @@ impl Question<'_> {
         };
         match by_facts {
             Some((cause, is_doubtful)) => self.conclude(verdict, cause, is_doubtful),
-            None => self.rejected(verdict, refusal, &plain, &step),
+            None if may_be_rejected(refusal.reason) => {
+                self.rejected(verdict, refusal, &plain, &step);
+            }
+            None => self.conclude(verdict, plain.cause(Vec::new()), false),
         }
     }
 

@@ -162,3 +162,16 @@ fn pod_refuses_by_a_rule_or_because_nobody_listens() {
     let advice = "ip netns exec pod21 ss -lntu; ip netns exec pod21 nft -a list ruleset";
     assert_eq!(verdict.advice.as_deref(), Some(advice));
 }
+
+/// No rule says that.
+#[test]
+fn other_errors_are_of_no_rule() {
+    let too_big = refusal(icmp(4), "10.244.1.1", Some(TO_POD));
+    let path = road(3).refused(too_big).path();
+    let (what, _, could_be) = said(&path, &rejecting(Vec::new()));
+    assert_eq!(
+        what,
+        "worker1 (10.244.1.1) refuses it: fragmentation needed"
+    );
+    assert!(could_be.is_empty());
+}
