@@ -15,7 +15,8 @@ use crate::{
 
 /// Upper bound of the bytes of one.
 #[cfg(test)]
-pub(super) const BYTES_MAX: usize = size_of::<Asked>() + super::lost::BYTES_MAX;
+pub(super) const BYTES_MAX: usize =
+    size_of::<Asked>() + super::lost::BYTES_MAX + size_of::<Cause>() + 512;
 /// How many questions in vain are no chance: Linux asks three times (mcast_solicit).
 const ASKED_ENOUGH: u64 = 2;
 /// How soon after each other two answer the same question, in nanoseconds.
