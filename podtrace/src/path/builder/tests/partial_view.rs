@@ -104,7 +104,7 @@ fn path_is_unwatched_where_nothing_else_hides_its_hops() {
     let is_unwatched = |change: fn(&mut Builder, u64)| {
         let mut builder = join_hops("10.244.1.3", &TO_POD2[..2]);
         change(&mut builder, begin_ns);
-        builder.expire(600 * MS);
+        builder.expire(600_000_000);
         let path = finished(&mut builder).remove(0);
         assert_eq!(path.outcome, Outcome::Unknown);
         path.is_unwatched
