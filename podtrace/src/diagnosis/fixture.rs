@@ -180,6 +180,7 @@ fn too_big() -> Refusal {
         by: ip("10.244.1.1"),
         reason: Reason::Icmp(error),
         hops: 3,
+        at: None,
         ..reset()
     }
 }
