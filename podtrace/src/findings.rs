@@ -234,7 +234,7 @@ impl Findings {
             collected.extend(judge.judge(conversation));
             collected.extend(roads::asymmetric(conversation, world));
         }
-        self.neighbours.conclude(&mut collected);
+        self.neighbours.conclude(&judge, &mut collected);
         collected.found(unseen.is_none(), self.table.forgotten())
     }
 

@@ -2,7 +2,7 @@
 //! answer.
 use std::{net::IpAddr, sync::Arc};
 
-use super::{ASKED_MAX, Finding, Kind, Party, collected::Collected, lost::Lost};
+use super::{ASKED_MAX, Finding, Kind, Party, collected::Collected, judge::Judge, lost::Lost};
 use crate::{
     map::Map,
     packet::{Mac, Network, Transport, is_group_address},
@@ -118,14 +118,16 @@ impl Neighbours {
     }
 
     /// Adds what they show to the findings.
-    pub(super) fn conclude(&self, collected: &mut Collected) {
+    pub(super) fn conclude(&self, judge: &Judge<'_>, collected: &mut Collected) {
         let mut all: Vec<_> = self.asked.iter().collect();
         all.sort_unstable_by_key(|(key, _)| **key);
         for ((about, ..), asked) in all {
             if let Some(finding) = asked.duplicate(*about) {
                 collected.extend([finding]);
             }
-            if let Some(finding) = asked.in_vain(*about) {
+            // The answer to a question that arrives is all that shows whether there is one.
+            let is_doubtful = asked.reached > 0 && judge.may_have_missed(asked.first_ns);
+            if let Some(finding) = asked.in_vain(*about).filter(|_| !is_doubtful) {
                 collected.add_neighbour(finding);
             }
         }
