@@ -7,6 +7,7 @@ mod half;
 mod plan;
 mod report;
 mod road;
+mod unwatched;
 mod way;
 mod words;
 
@@ -30,6 +31,7 @@ use crate::{
 use half::{Class, Half};
 pub use plan::{Plan, Unsent};
 pub use report::{Conclusion, HalfReport, Report, ReportedEnd, Rung, Stop};
+use unwatched::Unwatched;
 
 /// Upper bound of the flows whose answers are told by their ends alone.
 const FLOWS_MAX: usize = 4096;
@@ -121,6 +123,7 @@ pub struct Diagnosis {
     /// When the first of its packets had ended.
     begun_ns: Option<u64>,
     now_ns: u64,
+    unwatched: Unwatched,
 }
 
 /// The ends of a flow, in one direction.
@@ -155,6 +158,7 @@ impl Diagnosis {
             sent_ns: None,
             begun_ns: None,
             now_ns: 0,
+            unwatched: Unwatched::default(),
         }
     }
 
@@ -228,6 +232,8 @@ impl Diagnosis {
     /// a neighbour.
     pub fn add(&mut self, path: &Path, world: &World) -> bool {
         self.now_ns = self.now_ns.max(path.last_ns());
+        let watched = self.as_watched(path, world);
+        let path = &*watched;
         if let Some((about, _)) = path.packet.answers() {
             if self.neighbours.len() < QUESTIONS_MAX {
                 self.neighbours.insert(about);

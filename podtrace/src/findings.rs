@@ -201,6 +201,7 @@ impl Findings {
             since_ns,
             begun_ns,
             ts_ns,
+            ..
         } = update
         else {
             return;
@@ -233,7 +234,7 @@ impl Findings {
             collected.extend(judge.judge(conversation));
             collected.extend(roads::asymmetric(conversation, world));
         }
-        self.neighbours.conclude(&mut collected);
+        self.neighbours.conclude(&judge, &mut collected);
         collected.found(unseen.is_none(), self.table.forgotten())
     }
 

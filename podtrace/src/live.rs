@@ -23,7 +23,10 @@ pub(crate) mod topology;
 mod translations;
 pub(crate) mod workload;
 
-use std::{collections::HashSet, time::Duration};
+use std::{
+    collections::{BTreeSet, HashSet},
+    time::Duration,
+};
 
 use anyhow::bail;
 use aya_log::EbpfLogger;
@@ -70,14 +73,36 @@ enum Ending {
 }
 
 /// Interfaces without taps.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 struct Unwatched {
     /// How many still wait for their taps.
     left: u64,
     /// How many refused their taps, or do not show all packets.
     missed: Missed,
+    /// The pods that all of them are of or lead to; none if others are among them.
+    pods: Option<BTreeSet<u64>>,
     /// Since when there have been any; none if since the beginning of the session.
     since_ns: Option<u64>,
+}
+
+/// Upper bound of the pods whose interfaces are told to be unwatched.
+const PODS_MAX: usize = 256;
+
+impl Unwatched {
+    /// Whether what was told holds of these pods, too.
+    fn has_told(&self, pods: Option<&BTreeSet<u64>>) -> bool {
+        match (&self.pods, pods) {
+            (None, _) => true,
+            (Some(told), Some(pods)) => pods.is_subset(told),
+            (Some(_), None) => false,
+        }
+    }
+
+    /// The pods that were told and these, as packets under way may concern all.
+    fn pods_with(&self, pods: Option<&BTreeSet<u64>>) -> Option<BTreeSet<u64>> {
+        let all: BTreeSet<_> = self.pods.as_ref()?.union(pods?).copied().collect();
+        (all.len() <= PODS_MAX).then_some(all)
+    }
 }
 
 /// A running session.
@@ -252,11 +277,18 @@ impl Tracer {
     fn report_unwatched(&mut self, since_ns: Option<u64>) -> anyhow::Result<()> {
         let (left, missed) = self.taps.unwatched();
         let is_any = left > 0 || missed != Missed::default();
-        let since_ns = match self.unwatched {
+        let pods = self.taps.waiting_pods();
+        let pods = pods.filter(|_| missed == Missed::default());
+        let since_ns = match &self.unwatched {
             None if !is_any || !self.taps.have_started() => return Ok(()),
             None => since_ns,
             // Nothing to report while interfaces get their taps one after the other.
-            Some(reported) if left > 0 && reported.left > 0 && reported.missed == missed => {
+            Some(reported)
+                if left > 0
+                    && reported.left > 0
+                    && reported.missed == missed
+                    && reported.has_told(pods.as_ref()) =>
+            {
                 return Ok(());
             }
             Some(reported) => reported.since_ns,
@@ -264,15 +296,21 @@ impl Tracer {
         let unwatched = Unwatched {
             left,
             missed,
+            pods: self.unwatched.as_ref().map_or_else(
+                || pods.clone(),
+                |reported| reported.pods_with(pods.as_ref()),
+            ),
             since_ns,
         };
-        if self.unwatched != Some(unwatched) {
+        if self.unwatched.as_ref() != Some(&unwatched) {
+            let pods = unwatched.pods.iter().flatten().copied().collect();
             self.unwatched = is_any.then_some(unwatched);
             self.update(&Update::Attaching {
                 left,
                 // A pod that could not be opened counts as at least one.
                 refused: missed.refused + u64::from(missed.has_unopened),
                 partial: missed.partial,
+                pods,
                 since_ns,
                 begun_ns: None,
                 ts_ns: monotonic_ns()?,
@@ -290,6 +328,7 @@ impl Tracer {
                     left,
                     refused: 0,
                     partial: 0,
+                    pods: Vec::new(),
                     since_ns: Some(since_ns),
                     begun_ns: None,
                     ts_ns: monotonic_ns()?,

@@ -291,6 +291,9 @@ pub struct Path {
     /// Hops may be missing: events were lost while it was under way, or the
     /// trace ended while a next hop was awaited.
     pub incomplete: bool,
+    /// Whether its outcome is unknown for no other reason than that interfaces were unwatched for some
+    /// time.
+    pub is_unwatched: bool,
     /// How many segments it stands for that an interface splits it into, or 0.
     pub gso_segments: u16,
     /// The part of it that each hop has seen; empty if each has seen it whole.

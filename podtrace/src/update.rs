@@ -124,6 +124,9 @@ pub enum Update {
         /// How many are attached to behind programs of other tools, which may take packets.
         #[serde(default, skip_serializing_if = "is_zero")]
         partial: u64,
+        /// The pods, by namespace, that all of them are of or lead to; none if others are among them.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        pods: Vec<u64>,
         /// Since when some have been unwatched; none if since the session began.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         since_ns: Option<u64>,

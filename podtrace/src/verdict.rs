@@ -9,18 +9,20 @@ mod firewall;
 mod onward;
 mod question;
 pub mod reasons;
+mod rejected;
 mod step;
 
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 
 use podtrace_ebpf::record::Direction;
 
 use crate::{
     model::{drop::KernelDrop, facts::NodeFacts, tables::RouteKind, tap_point::TapPoint},
     path::{Hop, Outcome, Path},
-    rules::{Candidate, Cause, Place, View, link, route},
+    rules::{Candidate, Cause, Owner, Place, View, link, route},
     world::World,
 };
+pub use answered::{refused_by, silent_owner};
 pub use onward::{first_hop, onward, unanswered};
 use question::Question;
 use step::{State, Step};
@@ -95,6 +97,15 @@ pub struct Verdict {
 }
 
 impl Verdict {
+    /// The neighbour whose answer the packet may wait for, where no other cause is known.
+    #[must_use]
+    pub fn waits_for(&self) -> Option<IpAddr> {
+        let Cause::Unknown { candidates, .. } = &self.cause else {
+            return None;
+        };
+        candidates.iter().find_map(Candidate::neighbour)
+    }
+
     /// Whether the packet may only wait where it was last: nothing says that it was dropped, and a
     /// shaper is there.
     #[must_use]
@@ -242,11 +253,7 @@ impl<'a> Question<'a> {
             (_, Some(drop)) if drop.is_by_firewall() => {
                 self.filtered(verdict, drop, &step.filtered);
             }
-            (_, Some(drop)) => {
-                let (cause, advice) = reasons::cause(drop, Vec::new());
-                self.conclude(verdict, cause, false);
-                verdict.advice = advice;
-            }
+            (_, Some(drop)) => self.dropped(verdict, drop, Vec::new()),
             (Some(cause), None) => {
                 let is_doubtful = step.is_doubtful || is_answered(&cause);
                 if is_answered(&cause) {
@@ -258,12 +265,34 @@ impl<'a> Question<'a> {
             (None, None) => match self.duplicates() {
                 Some(cause) => self.conclude(verdict, cause, true),
                 None => {
-                    let rules = self.rules(&step.filtered);
-                    let candidates = rules.into_iter().chain(step.candidates);
-                    verdict.cause = unknown(self.lacking(), candidates.collect());
+                    // What the facts name comes before what may be anywhere.
+                    let (mut candidates, others): (Vec<_>, Vec<_>) = step
+                        .candidates
+                        .into_iter()
+                        .partition(|one| one.neighbour().is_some());
+                    candidates.extend(self.rules(&step.filtered));
+                    candidates.extend(others);
+                    verdict.cause = unknown(self.lacking(), candidates);
                 }
             },
         }
+    }
+
+    /// Concludes from what the kernel says of its drop.
+    fn dropped(&self, verdict: &mut Verdict, drop: &KernelDrop, rules: Vec<Candidate>) {
+        self.conclude(verdict, reasons::cause(drop, rules), false);
+        let interface = self.world.tap_points.at(drop.netns, drop.ifindex);
+        let ends = self.ends();
+        let values = [
+            ("<interface>", interface.map(|point| point.name.to_string())),
+            ("<source>", ends.map(|(source, _)| source.to_string())),
+            ("<destination>", ends.map(|(_, to)| to.to_string())),
+        ];
+        // Some are dropped when they have no device.
+        let last = self.state.map(|state| state.at.space.netns);
+        let netns = Some(drop.netns).filter(|netns| *netns != 0).or(last);
+        let owner = netns.map_or_else(Owner::default, |netns| self.owner_in(netns));
+        verdict.advice = reasons::advice(drop, &owner, &values);
     }
 
     /// Whether it was last seen coming in where its address is.

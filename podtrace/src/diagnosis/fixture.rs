@@ -161,7 +161,7 @@ fn reset() -> Refusal {
     Refusal {
         packet: 7,
         by: ip("10.244.2.2"),
-        at: None,
+        at: Some((9, podtrace_ebpf::record::Direction::Egress)),
         ts_ns: 0,
         reason: Reason::Reset,
         carried: None,
@@ -180,6 +180,7 @@ fn too_big() -> Refusal {
         by: ip("10.244.1.1"),
         reason: Reason::Icmp(error),
         hops: 3,
+        at: None,
         ..reset()
     }
 }
@@ -330,6 +331,7 @@ pub(super) fn probed(
         what,
         tried,
         answered,
+        unsent: Vec::new(),
         error,
     }
 }

@@ -259,3 +259,41 @@ fn what_a_shaper_may_hold_back_is_not_lost() {
         Conclusion::Delivered
     );
 }
+
+/// As where other pods start all the time.
+#[test]
+fn interfaces_of_other_pods_may_be_unwatched() {
+    let world = world(healthy());
+    let unwatched = |left, pods: &[u64]| Update::Attaching {
+        left,
+        refused: 0,
+        partial: 0,
+        pods: pods.to_vec(),
+        since_ns: None,
+        begun_ns: None,
+        ts_ns: 1,
+    };
+    for (pods, conclusion) in [
+        (&[77_u64, 78][..], Conclusion::Lost),
+        // Those of the destination, or of nobody.
+        (&[77, 21], Conclusion::Unknown),
+        (&[], Conclusion::Unknown),
+    ] {
+        let mut path = echo(1, false, &road(4).ended(Outcome::Unknown));
+        (path.incomplete, path.is_unwatched) = (true, true);
+        let mut diagnosis = Diagnosis::new(pair(None), Mode::Watched);
+        diagnosis.note_unwatched(&unwatched(2, pods));
+        diagnosis.add(&path, &world);
+        assert_eq!(
+            diagnosis.conclude(0, &world).conclusion,
+            conclusion,
+            "{pods:?}"
+        );
+        // What was sent later has passed none of them.
+        diagnosis.note_unwatched(&unwatched(0, &[]));
+        path.id = 2;
+        diagnosis.add(&path, &world);
+        let lost = diagnosis.conclude(0, &world).conclusion;
+        assert_eq!(lost == Conclusion::Lost, !pods.contains(&21), "{pods:?}");
+    }
+}

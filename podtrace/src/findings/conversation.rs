@@ -1,7 +1,7 @@
 //! A conversation: the packets of two ends, in both directions, before and after each
 //! translation.
 #[cfg(test)]
-use super::lost::BYTES_MAX as BYTES_LOST;
+use super::lost::{BYTES_MAX as BYTES_LOST, Refused};
 use super::{
     Finding, Kind, Party,
     opening::Opening,
@@ -22,12 +22,12 @@ use crate::{
 };
 
 /// Upper bound of the bytes of one: with its keys in the table, the names of its queries, and a
-/// packet that was lost in each direction.
+/// packet that was lost or refused in each direction.
 #[cfg(test)]
 pub(super) const BYTES_MAX: usize = size_of::<Conversation>()
     + 4 * size_of::<(FlowKey, u64)>()
     + Queries::BYTES_MAX
-    + 2 * BYTES_LOST;
+    + 2 * (BYTES_LOST + Refused::BYTES_MAX);
 /// The port of DNS.
 const DNS: u16 = 53;
 

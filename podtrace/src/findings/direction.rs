@@ -108,7 +108,7 @@ pub(super) fn datagrams_refused(talk: &Conversation) -> Option<Finding> {
     if !is_asked || side.count(Fate::Refused) == 0 || talk.side(Of::Server).through() > 0 {
         return None;
     }
-    refused(talk, side.refusal.as_deref()?)
+    refused(talk, side.refused.as_deref()?)
 }
 
 /// A direction that works, and loses some.

@@ -3,6 +3,7 @@ use super::{
     Finding, Kind,
     conversation::Conversation,
     judge::Judge,
+    lost::Refused,
     side::{Fate, Of},
 };
 use crate::{packet::IcmpError, path::refusal::Reason, text::count::counted, verdict::Confidence};
@@ -21,8 +22,8 @@ impl Judge<'_> {
             return None;
         }
         let side = talk.side(Of::Client);
-        if let Some(refusal) = side.refusal.as_deref() {
-            return refused(talk, refusal);
+        if let Some(one) = side.refused.as_deref() {
+            return refused(talk, one);
         }
         if side.lost.is_some() && side.count(Fate::Lost) > 0 {
             return Some(lost(talk));
@@ -153,7 +154,8 @@ fn lost(talk: &Conversation) -> Finding {
 }
 
 /// Somebody refuses the connection, or the datagrams.
-pub(super) fn refused(talk: &Conversation, (by, reason): &(String, Reason)) -> Option<Finding> {
+pub(super) fn refused(talk: &Conversation, one: &Refused) -> Option<Finding> {
+    let (by, reason) = (&one.by, one.reason);
     if let Reason::Icmp(error) = reason
         && error.mtu().is_some()
     {
@@ -163,25 +165,33 @@ pub(super) fn refused(talk: &Conversation, (by, reason): &(String, Reason)) -> O
     let (client, server) = (talk.sender(Of::Client), talk.sender(Of::Server));
     let is_host = matches!(reason, Reason::Icmp(error)
         if matches!((error.is_v4, error.kind, error.code), (true, 3, 1 | 7) | (false, 1, 3)));
-    let sentence = match reason {
-        Reason::Reset => format!(
+    let sentence = match (reason, one.firewall()) {
+        (Reason::Reset, Some(owner)) => format!(
+            "connection refused: a firewall rule of {owner} answers the SYN of {client} to {server} \
+             with a reset"
+        ),
+        (Reason::Reset, None) => format!(
             "connection refused: a reset answers the SYN of {client} to {server}: nobody listens \
              there, or a firewall rejects it"
         ),
-        Reason::Icmp(_) => format!("refused: {by} says to {client} about {server}: {reason}"),
+        (Reason::Icmp(_), _) => format!("refused: {by} says to {client} about {server}: {reason}"),
+    };
+    let mut evidence = vec![format!(
+        "{} of {} refused by {by}: {reason}",
+        side.count(Fate::Refused),
+        counted(side.packets(), "packet")
+    )];
+    evidence.extend(one.evidence());
+    let usual = || match reason {
+        Reason::Reset => LISTENS.into(),
+        Reason::Icmp(error) if is_port(&error) => LISTENS.into(),
+        Reason::Icmp(_) if is_host => format!("ip neigh show {}", talk.reached.destination),
+        Reason::Icmp(_) => format!("ip route get {}; nft list ruleset", server.address),
     };
     Some(Finding {
-        evidence: vec![format!(
-            "{} of {} refused by {by}: {reason}",
-            side.count(Fate::Refused),
-            counted(side.packets(), "packet")
-        )],
-        advice: Some(match reason {
-            Reason::Reset => LISTENS.into(),
-            Reason::Icmp(error) if is_port(error) => LISTENS.into(),
-            Reason::Icmp(_) if is_host => format!("ip neigh show {}", talk.reached.destination),
-            Reason::Icmp(_) => format!("ip route get {}; nft list ruleset", server.address),
-        }),
+        evidence,
+        rules: one.rules(),
+        advice: Some(one.advice().unwrap_or_else(usual)),
         packets: side.count(Fate::Refused),
         waits_for: is_host.then_some(talk.reached.destination),
         ..talk.finding(Kind::Refused, Of::Client, sentence)

@@ -3,9 +3,9 @@ use std::{net::IpAddr, sync::Arc};
 
 use super::Finding;
 use crate::{
-    path::{Outcome, Path},
+    path::{Outcome, Path, refusal::Reason},
     rules::{Cause, candidate::RuleCandidate},
-    verdict::{Confidence, Verdict, judge, with_view},
+    verdict::{Confidence, Verdict, judge, refused_by, with_view},
     world::World,
 };
 
@@ -53,13 +53,13 @@ impl Lost {
         self.verdict.cause.name()
     }
 
-    /// The neighbour that did not answer, if that is the cause.
+    /// The neighbour that did not answer, if that is the cause, or may be.
     pub(super) fn neighbour(&self) -> Option<IpAddr> {
         match self.verdict.cause {
             Cause::NeighbourFailed { address, .. }
             | Cause::NeighbourMissing { address, .. }
             | Cause::NoOwner { address, .. } => Some(address),
-            _ => None,
+            _ => self.verdict.waits_for(),
         }
     }
 
@@ -125,6 +125,59 @@ impl Lost {
             (None, _) => Confidence::Likely,
             _ => self.verdict.confidence,
         }
+    }
+}
+
+/// A packet that somebody refused.
+#[derive(Clone, Debug)]
+pub(super) struct Refused {
+    /// Who, in words.
+    pub(super) by: String,
+    pub(super) reason: Reason,
+    /// Its end, if that is kept.
+    pub(super) end: Option<Arc<Lost>>,
+}
+
+impl Refused {
+    /// Upper bound of its bytes, without its end.
+    #[cfg(test)]
+    pub(super) const BYTES_MAX: usize = size_of::<Self>() + 256;
+
+    /// The refusal of a path's packet, without its end.
+    pub(super) fn of(path: &Path, world: &World) -> Option<Self> {
+        Some(Self {
+            by: refused_by(path, world)?,
+            reason: path.refusal.as_deref()?.reason,
+            end: None,
+        })
+    }
+
+    /// The firewall whose rule did it, if it is known.
+    pub(super) fn firewall(&self) -> Option<&str> {
+        match self.end.as_deref()?.cause()? {
+            Cause::FirewallRule { owner, .. } => Some(&owner.name),
+            _ => None,
+        }
+    }
+
+    /// Statements about why.
+    pub(super) fn evidence(&self) -> Vec<String> {
+        let Some(end) = self.end.as_deref() else {
+            return Vec::new();
+        };
+        let cause = self.firewall().and(end.cause());
+        let cause = cause.map(|cause| format!("cause: {cause}"));
+        cause.into_iter().chain(end.could_be()).collect()
+    }
+
+    /// The rules of firewalls that could have done it.
+    pub(super) fn rules(&self) -> Vec<RuleCandidate> {
+        self.end.as_deref().map(Lost::rules).unwrap_or_default()
+    }
+
+    /// What to do about it.
+    pub(super) fn advice(&self) -> Option<String> {
+        self.end.as_deref()?.advice()
     }
 }
 

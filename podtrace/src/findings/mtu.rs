@@ -12,13 +12,11 @@ pub(super) fn black_hole(talk: &Conversation, of: Of) -> Option<Finding> {
     let told_in_vain = told.one.as_deref().filter(|_| told.lost > 0);
     let long = side.long.as_deref().filter(|_| side.long_lost > 0);
     // The router has refused them, and its words were lost.
-    let refused = side
-        .refusal
-        .as_deref()
-        .and_then(|(by, reason)| match reason {
-            Reason::Icmp(error) => error.mtu().map(|_| by),
-            Reason::Reset => None,
-        });
+    let refused = side.refused.as_deref();
+    let refused = refused.and_then(|refused| match refused.reason {
+        Reason::Icmp(error) => error.mtu().map(|_| &refused.by),
+        Reason::Reset => None,
+    });
     let is_hole = long.is_some_and(Lost::is_too_long)
         || told_in_vain.is_some() && (refused.is_some() || long.is_some());
     let is_like_one = || {

@@ -2,19 +2,21 @@
 //! answer.
 use std::{net::IpAddr, sync::Arc};
 
-use super::{ASKED_MAX, Finding, Kind, Party, collected::Collected, lost::Lost};
+use super::{ASKED_MAX, Finding, Kind, Party, collected::Collected, judge::Judge, lost::Lost};
 use crate::{
     map::Map,
     packet::{Mac, Network, Transport, is_group_address},
     path::{Outcome, Path, ends::ends},
+    rules::Cause,
     text::count::counted,
-    verdict::Confidence,
+    verdict::{Confidence, silent_owner},
     world::World,
 };
 
 /// Upper bound of the bytes of one.
 #[cfg(test)]
-pub(super) const BYTES_MAX: usize = size_of::<Asked>() + super::lost::BYTES_MAX;
+pub(super) const BYTES_MAX: usize =
+    size_of::<Asked>() + super::lost::BYTES_MAX + size_of::<Cause>() + 512;
 /// How many questions in vain are no chance: Linux asks three times (mcast_solicit).
 const ASKED_ENOUGH: u64 = 2;
 /// How soon after each other two answer the same question, in nanoseconds.
@@ -34,7 +36,12 @@ pub(super) struct Neighbours {
 struct Asked {
     by: Party,
     is_arp: bool,
+    /// How many questions were lost on their way, or for nobody.
     unanswered: u64,
+    /// How many reached the owner of the address.
+    reached: u64,
+    /// Why that one does not answer, as far as it is known.
+    owner: Option<Box<Cause>>,
     answered: u64,
     first_ns: u64,
     last_ns: u64,
@@ -98,6 +105,8 @@ impl Neighbours {
                 by,
                 is_arp: matches!(path.packet.network, Network::Arp(_)),
                 unanswered: 0,
+                reached: 0,
+                owner: None,
                 answered: 0,
                 first_ns: path.hops.first().map_or(0, |hop| hop.ts_ns),
                 last_ns: 0,
@@ -109,14 +118,16 @@ impl Neighbours {
     }
 
     /// Adds what they show to the findings.
-    pub(super) fn conclude(&self, collected: &mut Collected) {
+    pub(super) fn conclude(&self, judge: &Judge<'_>, collected: &mut Collected) {
         let mut all: Vec<_> = self.asked.iter().collect();
         all.sort_unstable_by_key(|(key, _)| **key);
         for ((about, ..), asked) in all {
             if let Some(finding) = asked.duplicate(*about) {
                 collected.extend([finding]);
             }
-            if let Some(finding) = asked.in_vain(*about) {
+            // The answer to a question that arrives is all that shows whether there is one.
+            let is_doubtful = asked.reached > 0 && judge.may_have_missed(asked.first_ns);
+            if let Some(finding) = asked.in_vain(*about).filter(|_| !is_doubtful) {
                 collected.add_neighbour(finding);
             }
         }
@@ -140,11 +151,17 @@ impl Asked {
             self.unanswered = self.unanswered.saturating_sub(1);
         }
         match path.outcome {
-            Outcome::Unanswered if !path.incomplete => {
+            Outcome::Unanswered | Outcome::Dropped if !path.incomplete => {
                 self.unanswered += 1;
                 self.lost = self.lost.take().or_else(|| Lost::of(path, world));
             }
-            Outcome::Delivered => self.answered += 1,
+            // That tells nothing of an answer, which is a packet of its own.
+            Outcome::Delivered => {
+                self.reached += 1;
+                if self.owner.is_none() {
+                    self.owner = silent_owner(path, world).map(Box::new);
+                }
+            }
             _ => {}
         }
     }
@@ -186,7 +203,7 @@ impl Asked {
             confidence: Confidence::Sure,
             advice: None,
             conversations: 0,
-            packets: self.unanswered,
+            packets: self.unanswered + self.reached,
             first_ns: self.first_ns,
             last_ns: self.last_ns,
             rules: Vec::new(),
@@ -205,26 +222,51 @@ impl Asked {
 
     /// The finding that nobody answers.
     fn in_vain(&self, about: IpAddr) -> Option<Finding> {
-        if self.answered > 0 || self.unanswered < ASKED_ENOUGH {
+        let asked = self.unanswered + self.reached;
+        if self.answered > 0 || asked < ASKED_ENOUGH {
             return None;
         }
         let (words, by) = (self.words(), &self.by);
+        let who = match self.reached {
+            0 => "nobody answers".to_owned(),
+            _ => format!(
+                "the question reaches {}, which does not answer",
+                self.has(about)
+            ),
+        };
         let sentence = format!(
-            "{words} unanswered: {by} asks for {about}, and nobody answers: packets for it wait, \
-             and are dropped"
+            "{words} unanswered: {by} asks for {about}, and {who}: packets for it wait, and are \
+             dropped"
         );
+        let reached = match self.reached {
+            0 => String::new(),
+            reached => format!(", reached the owner {}", counted(reached, "time")),
+        };
         let mut evidence = vec![format!(
-            "asked {}, not answered once",
-            counted(self.unanswered, "time")
+            "asked {}{reached}, not answered once",
+            counted(asked, "time")
         )];
         let lost = self.lost.as_deref();
         evidence.extend(lost.map(Lost::evidence).unwrap_or_default());
+        let advice = self.owner.as_deref().and_then(Cause::advice);
         Some(Finding {
             evidence,
             confidence: lost.map_or(Confidence::Likely, Lost::confidence),
-            advice: lost.and_then(Lost::advice),
+            rules: lost.map(Lost::rules).unwrap_or_default(),
+            advice: advice.or_else(|| lost.and_then(Lost::advice)),
+            rests_on_absence: self.reached > 0,
             ..self.finding(Kind::NeighbourUnanswered, about, sentence)
         })
+    }
+
+    /// Who has the address that is asked for.
+    fn has(&self, about: IpAddr) -> String {
+        match self.owner.as_deref() {
+            Some(Cause::NeighbourFailed {
+                owner: Some(owner), ..
+            }) => owner.to_string(),
+            _ => format!("who has {about}"),
+        }
     }
 
     /// The finding that two answer.

@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use podtrace_ebpf::record::Direction;
 
-use super::lost::{Lost, length};
+use super::lost::{Lost, Refused, length};
 use crate::{
     model::tap_point::Role,
     packet::IPPROTO_UDP,
@@ -54,8 +54,8 @@ pub(super) struct Side {
     pub(super) repaired: u64,
     /// The numbers of the newest paths that were lost.
     newest_lost: [u64; 4],
-    /// Why somebody refused one.
-    pub(super) refusal: Option<Box<(String, Reason)>>,
+    /// One that somebody refused; of its end nothing is kept where one was lost.
+    pub(super) refused: Option<Box<Refused>>,
     /// The first uplinks that packets passed, of two nodes at most.
     pub(super) uplinks: [Option<u32>; 2],
     /// Where one left, in words.
@@ -189,7 +189,7 @@ impl Side {
         match fate {
             Fate::Arrived | Fate::Left => self.add_through(path, ts_ns, fate, world),
             Fate::Lost => self.add_lost(path, world),
-            Fate::Refused => self.add_refused(path),
+            Fate::Refused => self.add_refused(path, world),
             Fate::Congested | Fate::Undecided => {}
         }
     }
@@ -244,6 +244,9 @@ impl Side {
                 self.long = Some(Arc::clone(&lost));
             }
             self.lost = Some(lost);
+            if let Some(refused) = &mut self.refused {
+                refused.end = None;
+            }
         }
         if is_long {
             self.long_lost += 1;
@@ -252,13 +255,14 @@ impl Side {
         }
     }
 
-    fn add_refused(&mut self, path: &Path) {
+    fn add_refused(&mut self, path: &Path, world: &World) {
         self.in_row = 0;
-        if let Some(refusal) = path.refusal.as_deref()
-            && self.refusal.is_none()
-        {
-            let by = refusal.by.to_string();
-            self.refusal = Some(Box::new((by, refusal.reason)));
+        if self.refused.is_none() {
+            let mut refused = Refused::of(path, world).map(Box::new);
+            if let Some(refused) = refused.as_mut().filter(|_| self.lost.is_none()) {
+                refused.end = Lost::of(path, world);
+            }
+            self.refused = refused;
         }
     }
 }

@@ -132,6 +132,8 @@ pub struct Probed {
     pub tried: u32,
     /// How many were answered.
     pub answered: u32,
+    /// The lengths of those that the system did not send.
+    pub unsent: Vec<u32>,
     /// The last error of the system.
     pub error: Option<ProbeError>,
 }
@@ -193,17 +195,28 @@ impl Probed {
     }
 }
 
-/// `0 of 3 pings answered: Network is unreachable`
+/// `0 of 3 pings answered: Network is unreachable`, `2 of 3 large pings answered, that of 1500 bytes
+/// could not be sent: Message too long`
 impl Display for Probed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
             what,
             tried,
             answered,
+            unsent,
             error,
         } = self;
         let all = counted((*tried).into(), what);
         write!(f, "{answered} of {all} answered")?;
+        let lengths: Vec<_> = unsent.iter().map(ToString::to_string).collect();
+        match lengths.len() {
+            0 => {}
+            1 => write!(f, ", that of {} bytes could not be sent", list(&lengths))?,
+            _ => write!(f, ", those of {} bytes could not be sent", list(&lengths))?,
+        }
+        // Where all are answered, an error is of another packet, unless it is the answer.
+        let error = error.as_ref();
+        let error = error.filter(|_| answered < tried || self.is_refused());
         match error {
             Some(error) => write!(f, ": {}", error.words),
             None => Ok(()),
@@ -241,19 +254,48 @@ mod tests {
         ] {
             assert_eq!(probes.to_string(), words);
         }
-        let probed = Probed {
-            what: "ping",
+    }
+
+    #[test]
+    fn error_is_said_of_what_was_not_answered() {
+        let probed = |what, answered, unsent: &[u32], (kind, words): (_, &str)| Probed {
+            what,
             tried: 3,
-            answered: 0,
+            answered,
+            unsent: unsent.to_vec(),
             error: Some(ProbeError {
-                kind: ErrorKind::NoWay,
-                words: "Network is unreachable".into(),
+                kind,
+                words: words.into(),
             }),
         };
-        assert_eq!(
-            probed.to_string(),
-            "0 of 3 pings answered: Network is unreachable"
-        );
+        let too_long = || (ErrorKind::NoWay, "Message too long");
+        for (probed, words) in [
+            (
+                probed("ping", 0, &[], (ErrorKind::NoWay, "Network is unreachable")),
+                "0 of 3 pings answered: Network is unreachable",
+            ),
+            (probed("ping", 3, &[], too_long()), "3 of 3 pings answered"),
+            (
+                probed("large ping", 2, &[1500], too_long()),
+                "2 of 3 large pings answered, that of 1500 bytes could not be sent: Message too long",
+            ),
+            (
+                probed("large ping", 1, &[1450, 1500], too_long()),
+                "1 of 3 large pings answered, those of 1450, 1500 bytes could not be sent: Message \
+                 too long",
+            ),
+            (
+                probed(
+                    "TCP connection",
+                    3,
+                    &[],
+                    (ErrorKind::Refused, "Connection refused"),
+                ),
+                "3 of 3 TCP connections answered: Connection refused",
+            ),
+        ] {
+            assert_eq!(probed.to_string(), words);
+        }
     }
 
     #[test]

@@ -73,6 +73,7 @@ impl Consumer for DiagnosisReport {
             tell(&words);
         }
         self.findings.note(update);
+        self.diagnosis.note_unwatched(update);
         match update {
             Update::Start(_) => {
                 if let Some(live) = &mut self.live {

@@ -71,6 +71,8 @@ pub struct Builder {
     is_sampled: bool,
     /// When interfaces were unwatched.
     partial: Views,
+    /// Events that came too late to be put in order.
+    unordered: Losses,
     /// When sockets may have been unwatched too.
     blind: Views,
     next_id: u64,
@@ -103,6 +105,7 @@ impl Builder {
             is_partial: false,
             is_sampled: false,
             partial: Views::default(),
+            unordered: Losses::default(),
             blind: Views::default(),
             next_id: 1,
             further: Vec::new(),

@@ -7,7 +7,10 @@ use std::{net::IpAddr, sync::Arc};
 
 use podtrace_ebpf::record::{CGROUP_NONE, Direction};
 
-use super::{Hop, Path, refusal::Refusal};
+use super::{
+    Hop, Path,
+    refusal::{Reason, Refusal},
+};
 use crate::{
     identity::sockets::SocketOwner,
     model::tap_point::{Role, TapPoint},
@@ -87,25 +90,39 @@ pub fn sending(path: &Path, world: &World) -> Option<SocketOwner> {
     })
 }
 
-/// The end that refused a packet. A node may refuse in a pod's name, so the tap decides first.
+/// The end that refused a packet.
+///
+/// The tap that saw the answer first decides. A firewall resets a connection in the name of who is
+/// asked, so the address of a reset tells nobody.
 #[must_use]
 pub fn refuser(refusal: &Refusal, world: &World) -> End {
-    let from = refusal.at.and_then(|(interface, direction)| {
-        let point = world.tap_points.get(interface)?;
-        let pod = |netns| Who::Pod(world.identities.pod(netns));
-        match (point.role, direction) {
-            (Role::Veth, Direction::Ingress) => point.leads_to.map(pod),
-            (_, Direction::Egress) => Some(match point.pod_netns() {
-                Some(netns) => pod(netns),
-                None => Who::Node(Arc::clone(&point.node_name)),
-            }),
-            _ => None,
-        }
+    let from = refusing_netns(refusal, world).map(|(netns, point)| match point {
+        Some(point) if !point.in_pod => Who::Node(Arc::clone(&point.node_name)),
+        _ => Who::Pod(world.identities.pod(netns)),
     });
+    let by_address = || match refusal.reason {
+        Reason::Reset => Who::Unknown,
+        Reason::Icmp(_) => who(Some(refusal.by), None, refusal.ts_ns, world),
+    };
     End {
         address: Some(refusal.by),
-        who: from.unwrap_or_else(|| who(Some(refusal.by), None, refusal.ts_ns, world)),
+        who: from.unwrap_or_else(by_address),
         container: None,
+    }
+}
+
+/// The namespace that sent an answer, if the tap that saw it first tells, and that tap if it is there.
+#[must_use]
+pub fn refusing_netns<'a>(
+    refusal: &Refusal,
+    world: &'a World,
+) -> Option<(u64, Option<&'a TapPoint>)> {
+    let (interface, direction) = refusal.at?;
+    let point = world.tap_points.get(interface)?;
+    match (point.role, direction) {
+        (Role::Veth, Direction::Ingress) => Some((point.leads_to?, None)),
+        (_, Direction::Egress) => Some((point.netns_id, Some(point))),
+        _ => None,
     }
 }
 

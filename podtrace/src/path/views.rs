@@ -27,11 +27,6 @@ impl Views {
         }
     }
 
-    /// Records a span.
-    pub(super) fn record(&mut self, from_ns: u64, to_ns: u64) {
-        self.before.record(from_ns, to_ns);
-    }
-
     /// Whether a packet under way at that time may have passed unseen.
     pub(super) fn overlap(&self, first_ns: u64, last_ns: u64) -> bool {
         let mut begins = self.since.values();

@@ -98,7 +98,12 @@ fn ask(mut socket: &Socket, to: IpAddr, id: u16, payloads: &[usize], count: &mut
             .or_else(|_| socket.write_all(&request));
         match sent {
             Ok(()) => awaited.push((id, sequence)),
-            Err(error) => count.error(&error),
+            Err(error) => {
+                let headers = ECHO_HEADER + if to.is_ipv4() { 20 } else { 40 };
+                let length = u32::try_from(payload + headers);
+                count.0.unsent.extend(length);
+                count.error(&error);
+            }
         }
         thread::sleep(PAUSE);
     }
@@ -123,10 +128,18 @@ fn ask(mut socket: &Socket, to: IpAddr, id: u16, payloads: &[usize], count: &mut
                 count.0.answered += u32::from(awaited.len() < before);
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) if is_of_longer(&error, payloads) => {}
             // An error of ICMP, which concerns one of them.
             Err(error) => count.error(&error),
         }
     }
+}
+
+/// Whether an error is of longer requests than these: all raw sockets that send to a host are told
+/// of it.
+fn is_of_longer(error: &io::Error, payloads: &[usize]) -> bool {
+    let is_length = error.raw_os_error() == Some(libc::EMSGSIZE);
+    is_length && payloads.iter().all(|payload| *payload <= PAYLOAD)
 }
 
 /// Identifier and sequence number of an echo message.

@@ -27,8 +27,8 @@ object! {
         last_hop: Option<TapObject>,
         /// the tap that should have seen it next
         expected_next: Option<TapObject>,
-        /// of an unknown cause: what podtrace does not see, and could be it; of a drop by a firewall:
-        /// the rules that could have done it
+        /// of an unknown cause: what podtrace does not see, and could be it; of a drop by a firewall
+        /// or a refusal: the rules that could have done it
         candidates: Option<Vec<String>>,
         /// those of them that are rules
         rules: Option<Vec<RuleObject>>,

@@ -5,6 +5,19 @@ use super::{
 };
 use crate::model::tables::RouteKind;
 
+/// Programs that ask the network namespace in which they run.
+const ASK_NAMESPACE: [&str; 9] = [
+    "bridge",
+    "ethtool",
+    "ip",
+    "iptables-save",
+    "nft",
+    "ss",
+    "sysctl",
+    "tc",
+    "tracepath",
+];
+
 impl Cause {
     /// The command or the words that check or mend it.
     #[must_use]
@@ -128,9 +141,12 @@ impl Cause {
             Self::NoOwner { address, .. } => {
                 format!("is {address} still in use? whoever had it may be gone")
             }
-            Self::FirewallRule { owner, rule } => {
+            Self::FirewallRule { owner, rule, .. } => {
                 let (family, table, chain) = (rule.family.as_str(), &rule.table, &rule.chain);
-                format!("nft -a list chain {family} {table} {chain} (in {owner})")
+                inside(
+                    owner,
+                    &format!("nft -a list chain {family} {table} {chain}"),
+                )
             }
             Self::NoListener { owner } => inside(owner, "ss -lntu"),
             Self::EchoIgnored { owner, is_ipv4 } => {
@@ -172,6 +188,19 @@ pub fn inside(owner: &Owner, command: &str) -> String {
         None if owner.is_pod => format!("{command} (in {owner})"),
         None => command.to_owned(),
     }
+}
+
+/// Commands and words, each command in the namespace that it is for, if it asks that.
+#[must_use]
+pub(crate) fn each_inside(owner: &Owner, commands: &str) -> String {
+    let each = commands.split("; ").map(|command| {
+        let program = command.split(' ').next().unwrap_or_default();
+        match ASK_NAMESPACE.contains(&program) {
+            true => inside(owner, command),
+            false => command.to_owned(),
+        }
+    });
+    each.collect::<Vec<_>>().join("; ")
 }
 
 /// What stands before a command that is for the namespace that a path opens.

@@ -1,5 +1,8 @@
 //! What could have stopped a packet, where nothing tells what did.
-use std::fmt::{self, Display};
+use std::{
+    fmt::{self, Display},
+    net::IpAddr,
+};
 
 use crate::{
     field::object,
@@ -42,6 +45,13 @@ pub enum Candidate {
         count: u32,
         /// How many it may have.
         max: u32,
+    },
+    /// A neighbour that is asked for its MAC address while packets wait.
+    Neighbour {
+        /// The interface towards it and its owner, in words.
+        at: String,
+        /// Its address.
+        address: IpAddr,
     },
     /// Anything else that podtrace does not look at, in words.
     Unseen(String),
@@ -146,6 +156,15 @@ impl Candidate {
         }
     }
 
+    /// The neighbour that packets may wait for.
+    #[must_use]
+    pub fn neighbour(&self) -> Option<IpAddr> {
+        match self {
+            Self::Neighbour { address, .. } => Some(*address),
+            _ => None,
+        }
+    }
+
     /// Whether it is of a firewall.
     #[must_use]
     pub fn is_of_firewall(&self) -> bool {
@@ -175,6 +194,13 @@ impl Display for Candidate {
             Self::Programs(at) => write!(f, "tc or BPF programs of others at {at}"),
             Self::Tracking { count, max } => {
                 write!(f, "connection tracking, with {count} of {max} entries")
+            }
+            Self::Neighbour { at, address } => {
+                let asked = if address.is_ipv4() { "ARP" } else { "ND" };
+                write!(
+                    f,
+                    "{asked} for {address} on {at}, which has no neighbour entry for it"
+                )
             }
             Self::Unseen(words) => f.write_str(words),
         }

@@ -1,72 +1,15 @@
 //! Why packets go no further.
+mod place;
 pub(super) mod words;
 
-use std::{
-    fmt::{self, Display},
-    net::IpAddr,
-    sync::Arc,
-};
+use std::net::IpAddr;
 
 use super::candidate::{Candidate, RuleCandidate};
 use crate::{
     model::{drop::DropRule, subnet::AddressPrefix, tables::RouteKind},
     packet::Mac,
 };
-
-/// An interface by name.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Place {
-    /// The node.
-    pub node: Arc<str>,
-    /// The pod, if it is in one.
-    pub pod: Option<Arc<str>>,
-    /// The interface.
-    pub interface: Arc<str>,
-    /// The path that opens the pod's namespace on its node, if it is known.
-    pub path: Option<Arc<str>>,
-}
-
-/// A pod or a node by name.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Owner {
-    /// Its name.
-    pub name: Arc<str>,
-    /// Whether it is a pod.
-    pub is_pod: bool,
-    /// The path that opens the pod's namespace on its node, if it is known.
-    pub path: Option<Arc<str>>,
-}
-
-impl Display for Owner {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.name)
-    }
-}
-
-impl Place {
-    /// The pod, or the node of what is in none, as somebody to be told to do something.
-    #[must_use]
-    pub fn owned_by(&self) -> Owner {
-        Owner {
-            name: Arc::clone(self.pod.as_ref().unwrap_or(&self.node)),
-            is_pod: self.pod.is_some(),
-            path: self.path.clone(),
-        }
-    }
-
-    /// The pod, or the node of what is in none.
-    #[must_use]
-    pub fn owner(&self) -> &str {
-        self.pod.as_deref().unwrap_or(&self.node)
-    }
-}
-
-/// `cni0 of worker1`, `eth0 of default/web`
-impl Display for Place {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} of {}", self.interface, self.owner())
-    }
-}
+pub use place::{Owner, Place};
 
 /// The cause of an end. Names are safe for a terminal.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -275,6 +218,8 @@ pub enum Cause {
         by: String,
         /// What the answer says.
         reason: String,
+        /// The rules of a firewall that could have answered.
+        rules: Vec<Candidate>,
     },
     /// No socket takes it where it arrived.
     NoListener {
@@ -297,9 +242,11 @@ pub enum Cause {
     /// A rule of a firewall has dropped it, or the policy of a chain.
     FirewallRule {
         /// The node or pod with the firewall.
-        owner: String,
+        owner: Owner,
         /// The rule.
         rule: Box<DropRule>,
+        /// Whether the sender was told.
+        rejects: bool,
     },
     /// The facts do not explain it.
     Unknown {
@@ -352,6 +299,9 @@ impl Cause {
             Self::Kernel {
                 rules: candidates, ..
             }
+            | Self::Refused {
+                rules: candidates, ..
+            }
             | Self::Unknown { candidates, .. } => candidates,
             _ => &[],
         }
@@ -365,7 +315,7 @@ impl Cause {
     /// Those of them that its words do not name, a statement each.
     pub fn could_be(&self) -> impl Iterator<Item = String> {
         let rules = match self {
-            Self::Kernel { rules, .. } => &rules[..],
+            Self::Kernel { rules, .. } | Self::Refused { rules, .. } => &rules[..],
             _ => &[],
         };
         rules.iter().map(|rule| format!("could be: {rule}"))

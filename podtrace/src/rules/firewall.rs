@@ -117,26 +117,27 @@ impl Found<'_> {
         self.base.base.map_or(0, |Base { priority, .. }| priority)
     }
 
+    /// Its names.
+    #[must_use]
+    pub fn names(&self) -> DropRule {
+        DropRule {
+            family: self.chain.family,
+            table: self.chain.table.clone(),
+            chain: self.chain.name.clone(),
+            handle: self.rule.map(|rule| rule.handle),
+            number: self.rule.map(|rule| rule.number),
+            text: self.rule.map(|rule| rule.text.clone()),
+        }
+    }
+
     fn tell(self, owner: String) -> RuleCandidate {
-        let Chain {
-            family,
-            table,
-            name,
-            ..
-        } = self.chain;
+        let (base, chain) = (&self.base.name, &self.chain.name);
         RuleCandidate {
             owner,
-            rule: DropRule {
-                family: *family,
-                table: table.clone(),
-                chain: name.clone(),
-                handle: self.rule.map(|rule| rule.handle),
-                number: self.rule.map(|rule| rule.number),
-                text: self.rule.map(|rule| rule.text.clone()),
-            },
+            rule: self.names(),
             hook: self.hook,
             priority: self.priority(),
-            from: (self.base.name != *name).then(|| self.base.name.clone()),
+            from: (base != chain).then(|| base.clone()),
             is_certain: self.is_certain,
             sets: self.rule.map(|rule| rule.sets.clone()).unwrap_or_default(),
         }

@@ -1,7 +1,7 @@
 //! Routing: policy rules, tables, and what the kernel checks of a packet that it forwards.
 use std::net::IpAddr;
 
-use super::{At, Cause, View, link, tunnel};
+use super::{At, Candidate, Cause, View, link, tunnel};
 use crate::{
     model::{
         facts::{Device, DeviceKind, Space},
@@ -289,12 +289,7 @@ pub fn next_mac(at: At<'_>, next: IpAddr) -> NextMac {
 /// asked, or it did not answer.
 #[must_use]
 pub fn neighbour(view: View<'_>, at: At<'_>, next: IpAddr) -> Option<Cause> {
-    // Tunnels of IP have no neighbours, nor has what is on the link only.
-    let is_asked = matches!(
-        at.device.kind,
-        DeviceKind::Veth | DeviceKind::Bridge | DeviceKind::Vxlan | DeviceKind::Other
-    );
-    if !is_asked || at.device.mac.is_none() || is_link_local(next) {
+    if !has_neighbours(at, next) {
         return None;
     }
     let learns = at.device.vxlan.as_ref().is_none_or(|vxlan| vxlan.learning);
@@ -309,6 +304,26 @@ pub fn neighbour(view: View<'_>, at: At<'_>, next: IpAddr) -> Option<Cause> {
             right: tunnel::mac_of(view, at, next),
         }),
     }
+}
+
+/// That packets may wait for the answer of a next hop which an interface has no entry for.
+#[must_use]
+pub fn unresolved(view: View<'_>, at: At<'_>, next: IpAddr) -> Option<Candidate> {
+    let is_missing = has_neighbours(at, next) && next_mac(at, next) == NextMac::Missing;
+    is_missing.then(|| Candidate::Neighbour {
+        at: view.place(at).to_string(),
+        address: next,
+    })
+}
+
+/// Whether an interface asks for the MAC addresses of its next hops: tunnels of IP have no
+/// neighbours, nor has what is on the link only.
+fn has_neighbours(at: At<'_>, next: IpAddr) -> bool {
+    let is_asked = matches!(
+        at.device.kind,
+        DeviceKind::Veth | DeviceKind::Bridge | DeviceKind::Vxlan | DeviceKind::Other
+    );
+    is_asked && at.device.mac.is_some() && !is_link_local(next)
 }
 
 /// Why nobody answers a question for a next hop on an interface.

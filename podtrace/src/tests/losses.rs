@@ -173,6 +173,7 @@ fn what_a_section_repeats_is_said_once() {
             left,
             refused: 0,
             partial: 0,
+            pods: Vec::new(),
             since_ns: None,
             begun_ns: None,
             ts_ns: tape.now_ns,

@@ -50,6 +50,7 @@ fn attaching(tape: &mut Tape, left: u64) {
         left,
         refused: 0,
         partial: 0,
+        pods: Vec::new(),
         since_ns: None,
         begun_ns: None,
         ts_ns: tape.now_ns,

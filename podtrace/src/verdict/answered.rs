@@ -3,9 +3,10 @@ use std::net::IpAddr;
 
 use podtrace_ebpf::record::Direction;
 
-use super::{Verdict, question::Question, unknown};
+use super::{Verdict, question::Question, rejected::Refused, step::Step, unknown, with_view};
 use crate::{
     path::{
+        Path,
         ends::{Who, refuser},
         refusal::{Reason, Refusal},
     },
@@ -14,6 +15,7 @@ use crate::{
         route::{self, NextMac},
         tunnel,
     },
+    world::World,
 };
 
 /// What an error of ICMP says of the way.
@@ -46,27 +48,75 @@ fn said(reason: Reason) -> Said {
     }
 }
 
+/// Whether a rule of a firewall can answer so.
+fn may_be_rejected(reason: Reason) -> bool {
+    match reason {
+        Reason::Reset => true,
+        Reason::Icmp(error) if error.is_v4 => error.kind == 3 && error.code != 4,
+        Reason::Icmp(error) => error.kind == 1,
+    }
+}
+
+/// Who refused a packet, in words.
+#[must_use]
+pub fn refused_by(path: &Path, world: &World) -> Option<String> {
+    let refusal = path.refusal.as_deref()?;
+    with_view(world, |view| {
+        Some(Question::of(path, view, world).name_of(refusal))
+    })
+}
+
+/// Why nobody answers a question for a neighbour that has reached the owner of the address.
+#[must_use]
+pub fn silent_owner(path: &Path, world: &World) -> Option<Cause> {
+    let about = path.packet.question()?.about;
+    let first = path.hops.first()?.interface;
+    let first = world.tap_points.get(first)?;
+    with_view(world, |view| {
+        let asker = view.find(first.node, first.netns_id, first.ifindex)?;
+        let owner = view.owners(about).next()?;
+        Some(Cause::NeighbourFailed {
+            at: view.place(asker),
+            address: about,
+            owner: Some(Box::new(view.place(owner))),
+        })
+    })
+}
+
 impl Question<'_> {
-    /// Names who refused it and why: the facts say more than the answer.
+    /// Names who refused it and why: a firewall's rule or the facts say more than the answer.
     pub(super) fn refused(&self, verdict: &mut Verdict) {
         let Some(refusal) = self.path.refusal.as_deref() else {
             return;
         };
-        let plain = Cause::Refused {
+        let plain = Refused {
             by: self.name_of(refusal),
             reason: refusal.reason.to_string(),
+            is_by_kernel: said(refusal.reason) != Said::Other,
         };
-        let said = said(refusal.reason);
-        verdict.evidence.push(plain.to_string());
-        let step = match said {
-            Said::Other => {
-                let cause = self.closed_tunnel().unwrap_or(plain);
-                return self.conclude(verdict, cause, false);
+        verdict.evidence.push(plain.cause(Vec::new()).to_string());
+        let (said, step) = (said(refusal.reason), self.walk());
+        if said != Said::Other {
+            verdict.expected_next = step.next.map(|next| self.tap(&next));
+        }
+        // That a firewall has dropped it leaves nothing to the facts.
+        let by_facts = match self.dropped_by_firewall() {
+            Some(_) => None,
+            None => self.refused_by_facts(said, &step),
+        };
+        match by_facts {
+            Some((cause, is_doubtful)) => self.conclude(verdict, cause, is_doubtful),
+            None if may_be_rejected(refusal.reason) => {
+                self.rejected(verdict, refusal, &plain, &step);
             }
-            _ => self.walk(),
-        };
-        verdict.expected_next = step.next.map(|next| self.tap(&next));
+            None => self.conclude(verdict, plain.cause(Vec::new()), false),
+        }
+    }
+
+    /// What of the facts explains what an answer says, and whether that is doubtful.
+    fn refused_by_facts(&self, said: Said, step: &Step<'_>) -> Option<(Cause, bool)> {
         let is_meant = |cause: &Cause| match said {
+            Said::Other => false,
             Said::TooBig => matches!(cause, Cause::MtuExceeded { .. }),
             Said::Expired => matches!(cause, Cause::TtlExpired { .. }),
             _ => !matches!(
@@ -74,20 +124,18 @@ impl Question<'_> {
                 Cause::MtuExceeded { .. } | Cause::TtlExpired { .. } | Cause::WrongMac { .. }
             ),
         };
+        if said == Said::Other {
+            return self.closed_tunnel().map(|cause| (cause, false));
+        }
+        if let Some(cause) = step.cause.clone().filter(is_meant) {
+            return Some((cause, step.is_doubtful && said != Said::TooBig));
+        }
         // It asked for the next hop (arp_error_report of net/ipv4/arp.c, ndisc_error_report).
         let asked = step.next.and_then(|next| next.mac_from);
-        let asked = asked.filter(|(at, next)| {
+        let (at, next) = asked.filter(|(at, next)| {
             said == Said::NoHost && !matches!(route::next_mac(*at, *next), NextMac::Known(_))
-        });
-        match (step.cause.filter(is_meant), asked) {
-            (None, Some((at, next))) => {
-                self.conclude(verdict, route::silent(self.view, at, next), true);
-            }
-            (Some(cause), _) => {
-                self.conclude(verdict, cause, step.is_doubtful && said != Said::TooBig)
-            }
-            (None, None) => self.conclude(verdict, plain, false),
-        }
+        })?;
+        Some((route::silent(self.view, at, next), true))
     }
 
     /// Why a node refuses the tunnel that the packet came in: it has none that takes it.
@@ -101,13 +149,28 @@ impl Question<'_> {
         })
     }
 
-    /// `default/web (10.244.1.3)`, or the address alone
+    /// `default/web (10.244.1.3)`, or the address alone; `worker1 (in the name of 10.244.1.3)` of
+    /// what has not the address itself
     fn name_of(&self, refusal: &Refusal) -> String {
         let by = refusal.by;
         match refuser(refusal, self.world).who {
+            Who::Pod(name) | Who::Node(name) if self.lacks(refusal, by) => {
+                format!("{name} (in the name of {by})")
+            }
             Who::Pod(name) | Who::Node(name) => format!("{name} ({by})"),
-            Who::On(_) | Who::Unknown => by.to_string(),
+            Who::On(_) | Who::Unknown => match self.first_tap(refusal) {
+                Some(tap) => format!("{by} (first seen at {tap})"),
+                None => by.to_string(),
+            },
         }
+    }
+
+    /// The tap that saw a reset first, which may be anybody's.
+    fn first_tap(&self, refusal: &Refusal) -> Option<String> {
+        let (interface, direction) = refusal.at.filter(|_| refusal.reason == Reason::Reset)?;
+        let point = self.world.tap_points.get(interface)?;
+        let (owner, direction) = (self.world.owner_of(point), direction.as_str());
+        Some(format!("{} {direction} of {owner}", point.name))
     }
 
     /// Why a question did not get further: an interface is down, or a tunnel carries none.

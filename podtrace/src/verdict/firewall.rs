@@ -1,5 +1,5 @@
 //! What the rules of firewalls say of a packet that was dropped, or may have been.
-use super::{Verdict, question::Question, reasons, step::Filtered};
+use super::{Verdict, question::Question, step::Filtered};
 use crate::{
     model::{
         drop::{DropRule, KernelDrop},
@@ -8,7 +8,7 @@ use crate::{
     },
     packet::{IPPROTO_UDP, Network},
     rules::{
-        Candidate, Cause,
+        Candidate, Cause, Owner,
         firewall::{Asked, Found, candidates, tell},
         route,
     },
@@ -31,8 +31,12 @@ impl<'a> Question<'a> {
             Some((_, found)) => found.hook.is_behind_tracking(found.priority()),
             None => is_behind_tracking(drop.hook, &found),
         };
-        let owner = self.owner_of(drop.netns);
-        self.conclude(verdict, Cause::FirewallRule { owner, rule }, false);
+        let cause = Cause::FirewallRule {
+            owner: self.owner_in(drop.netns),
+            rule,
+            rejects: self.path.was_refused(),
+        };
+        self.conclude(verdict, cause, false);
         if is_tracked {
             verdict.evidence.extend(self.tracked(drop));
         }
@@ -59,9 +63,7 @@ impl<'a> Question<'a> {
             };
             candidates.extend(unknown);
         }
-        let (cause, advice) = reasons::cause(drop, candidates);
-        self.conclude(verdict, cause, false);
-        verdict.advice = advice;
+        self.dropped(verdict, drop, candidates);
         if let Some(hook) = drop.hook {
             let owner = self.owner_of(drop.netns);
             verdict
@@ -78,12 +80,9 @@ impl<'a> Question<'a> {
     pub(super) fn rules(&self, steps: &[Filtered<'a>]) -> Vec<Candidate> {
         let (mut found, mut unknown) = (Vec::new(), Vec::new());
         for one in steps {
-            let ruleset = self.world.rulesets.get(&one.netns);
-            if let Some(ruleset) = ruleset {
-                found.extend(self.found_in(ruleset, one, one.hooks(None)));
-            }
+            found.extend(self.found_on(one));
             // What is not read may do it.
-            if ruleset.is_none_or(|ruleset| !ruleset.legacy.is_empty() || ruleset.is_cut) {
+            if !self.is_read(one.netns) {
                 unknown.push(self.unknown_rules(one, None));
             }
         }
@@ -91,8 +90,26 @@ impl<'a> Question<'a> {
         unknown
     }
 
+    /// Whether all rules of a namespace are known.
+    pub(super) fn is_read(&self, netns: u64) -> bool {
+        let ruleset = self.world.rulesets.get(&netns);
+        ruleset.is_some_and(|ruleset| ruleset.legacy.is_empty() && !ruleset.is_cut)
+    }
+
+    /// The rules of a step that could have stopped it.
+    pub(super) fn found_on(&self, one: &Filtered<'a>) -> Vec<(String, Found<'a>)> {
+        let ruleset = self.world.rulesets.get(&one.netns);
+        ruleset.map_or_else(Vec::new, |ruleset| {
+            self.found_in(ruleset, one, one.hooks(None))
+        })
+    }
+
     /// The rules that could have dropped it where a firewall has.
-    fn found(&self, steps: &[Filtered<'a>], drop: &KernelDrop) -> Vec<(String, Found<'a>)> {
+    pub(super) fn found(
+        &self,
+        steps: &[Filtered<'a>],
+        drop: &KernelDrop,
+    ) -> Vec<(String, Found<'a>)> {
         let Some(ruleset) = self.world.rulesets.get(&drop.netns) else {
             return Vec::new();
         };
@@ -129,7 +146,7 @@ impl<'a> Question<'a> {
     }
 
     /// That there may be rules which are not known.
-    fn unknown_rules(&self, one: &Filtered<'a>, hook: Option<HookPoint>) -> Candidate {
+    pub(super) fn unknown_rules(&self, one: &Filtered<'a>, hook: Option<HookPoint>) -> Candidate {
         let hook = hook.unwrap_or_else(|| one.main_hook());
         let by = one.interfaces(hook);
         Candidate::Firewall {
@@ -144,18 +161,27 @@ impl<'a> Question<'a> {
     }
 
     /// The pod or node of a namespace.
-    fn owner_of(&self, netns: u64) -> String {
-        let points = self.world.tap_points.iter();
-        let mut here = points.filter(|point| point.netns_id == netns);
-        let owner = here.next().map(|point| self.world.owner_of(point));
-        let by_facts = || self.view.within(netns);
-        match owner {
-            Some(name) => name.to_string(),
-            None => by_facts().map_or_else(
-                || format!("netns:{netns}"),
-                |at| self.view.owner(at).to_string(),
-            ),
+    pub(super) fn owner_in(&self, netns: u64) -> Owner {
+        let by_facts = self.view.within(netns).map(|at| self.view.owner(at));
+        let mut points = self.world.tap_points.iter();
+        let point = points.find(|point| point.netns_id == netns);
+        let unknown = || Owner {
+            name: format!("netns:{netns}").into(),
+            ..Owner::default()
+        };
+        match (point, by_facts) {
+            (Some(point), by_facts) => Owner {
+                name: self.world.owner_of(point),
+                is_pod: point.in_pod,
+                path: by_facts.and_then(|owner| owner.path),
+            },
+            (None, by_facts) => by_facts.unwrap_or_else(unknown),
         }
+    }
+
+    /// The same by name.
+    fn owner_of(&self, netns: u64) -> String {
+        self.owner_in(netns).to_string()
     }
 
     /// What connection tracking knew of the flow, and whether it was full.

@@ -2,7 +2,7 @@
 
 use crate::{
     model::drop::KernelDrop,
-    rules::{Candidate, Cause},
+    rules::{Candidate, Cause, Owner, advice::each_inside},
 };
 
 /// What a reason means.
@@ -34,21 +34,33 @@ pub fn reason(name: &str) -> Option<Reason> {
     reasons().find(|reason| reason.name == name)
 }
 
-/// What a kernel says of a drop as a cause, and what to do about it. `rules`: those of firewalls that
-/// could have dropped it.
+/// What a kernel says of a drop as a cause. `rules`: those of firewalls that could have dropped it.
 #[must_use]
-pub fn cause(drop: &KernelDrop, rules: Vec<Candidate>) -> (Cause, Option<String>) {
+pub fn cause(drop: &KernelDrop, rules: Vec<Candidate>) -> Cause {
     let meaning = drop.telling_reason().and_then(reason);
-    let cause = Cause::Kernel {
+    Cause::Kernel {
         reason: drop.reason.clone().unwrap_or_default(),
         function: drop.function.clone(),
         meaning: meaning.map(|reason| reason.meaning),
         rules,
+    }
+}
+
+/// What to do about a drop. `owner`: who has its namespace; `values`: what stands for words in angle
+/// brackets.
+#[must_use]
+pub fn advice(
+    drop: &KernelDrop,
+    owner: &Owner,
+    values: &[(&str, Option<String>)],
+) -> Option<String> {
+    let meaning = drop.telling_reason().and_then(reason)?;
+    let fill = |text: String, (name, value): &(&str, Option<String>)| match value {
+        Some(value) => text.replace(name, value),
+        None => text,
     };
-    (
-        cause,
-        meaning.and_then(|reason| reason.advice).map(Into::into),
-    )
+    let commands = values.iter().fold(meaning.advice?.to_owned(), fill);
+    Some(each_inside(owner, &commands))
 }
 
 fn reasons() -> impl Iterator<Item = Reason> {

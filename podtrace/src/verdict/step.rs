@@ -201,7 +201,9 @@ impl<'a> State<'a> {
         let port = settings.map_or(0, |own| own.port);
         let outer = (settings.and_then(|own| own.local), vtep, port);
         let filtered = Filtered::sent(by).in_tunnel(outer);
-        Step::to(next.unwrap_or(self), queues(view, self.at))
+        let unresolved = route::unresolved(view, by, onward.next);
+        let candidates = unresolved.into_iter().chain(queues(view, self.at));
+        Step::to(next.unwrap_or(self), candidates.collect())
             .doubtful(onward.is_doubtful)
             .filtered(filtered)
     }

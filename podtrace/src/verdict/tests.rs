@@ -1,7 +1,8 @@
 //! The fault catalogue by data: facts with a fault, a packet's road so far, and the verdict.
 mod answers;
-mod firewall;
+pub(crate) mod firewall;
 mod receiving;
+mod rejected;
 pub(crate) mod roads;
 mod sending;
 mod unexplained;

@@ -31,7 +31,7 @@ impl Diagnosis {
     }
 
     /// The addresses that questions for neighbours are about where they concern the two: their own,
-    /// what those are translated to, and the source's gateway.
+    /// what those are translated to, the source's gateway, and what their packets may wait for.
     fn addresses(&self, ends: &[Option<Located>; 2], world: &World) -> Vec<IpAddr> {
         let own = ends.iter().flatten().flat_map(|end| &end.addresses);
         let mut all: Vec<_> = own.copied().collect();
@@ -44,6 +44,12 @@ impl Diagnosis {
             all.iter().filter_map(gateway).collect()
         });
         all.extend(gateways);
+        let groups = [&self.request, &self.reply].map(|half| &half.groups);
+        let verdicts = groups
+            .into_iter()
+            .flatten()
+            .filter_map(|group| group.verdict.as_ref());
+        all.extend(verdicts.filter_map(Verdict::waits_for));
         all
     }
 

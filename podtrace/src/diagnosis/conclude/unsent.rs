@@ -10,8 +10,9 @@ use crate::{
         probes::{ErrorKind, ProbeError},
     },
     packet::{IPPROTO_ICMP, IPPROTO_ICMPV6, IPPROTO_TCP, IPPROTO_UDP, Protocol},
+    path::Outcome,
     rules::{
-        At, Candidate, Cause, View,
+        At, Candidate, Cause, Owner, View,
         advice::inside,
         firewall::{Asked, candidates, tell},
         route::{self, Wanted},
@@ -51,8 +52,11 @@ impl Diagnosis {
             .next();
         let name = &source.name;
         if let Some((about, path)) = question.filter(|(_, path)| !path.incomplete) {
-            let sentence =
-                format!("{name} asks for the MAC address of {about}, and nobody answers");
+            let who = match path.outcome {
+                Outcome::Delivered => "its owner gets the question, and does not answer",
+                _ => "nobody answers",
+            };
+            let sentence = format!("{name} asks for the MAC address of {about}, and {who}");
             // Its owner has got the question, or it has died on the way there.
             let silent = || by_facts(silent(netns, *about, world));
             return Some(Decision {
@@ -98,7 +102,14 @@ impl Diagnosis {
             }
             (ErrorKind::Refused, _) => {
                 let sentence = format!("no tap sees what {name} sends, and it is told: {words}");
-                (Conclusion::Refused, sentence, None)
+                let rules = self.forbidding(sent, world);
+                let is_known = !rules.is_empty();
+                let cause = is_known.then(|| Cause::Refused {
+                    by: name.to_string(),
+                    reason: words.clone(),
+                    rules,
+                });
+                (Conclusion::Refused, sentence, cause)
             }
             // Routes refuse in other words than that there is none.
             (ErrorKind::Invalid, Some(cause @ Cause::RefusedByRoute { .. })) => {
@@ -118,8 +129,10 @@ impl Diagnosis {
             }
             (ErrorKind::Other, _) => return None,
         };
-        let is_forbidden = error.kind == ErrorKind::Forbidden;
-        let listed = is_forbidden
+        let has_rules = cause
+            .as_ref()
+            .is_some_and(|cause| cause.rules().next().is_some());
+        let listed = (has_rules || error.kind == ErrorKind::Forbidden)
             .then(|| list_rules(sent.netns, world))
             .flatten();
         Some(Decision {
@@ -137,15 +150,12 @@ impl Diagnosis {
         sent: Option<&Sent>,
         world: &World,
     ) -> Decision<'_> {
+        let netns = sent.map_or(drop.netns, |sent| sent.netns);
         let own = sent.filter(|_| drop.is_by_firewall());
         let rules = own.map_or_else(Vec::new, |sent| self.forbidding(sent, world));
-        let (cause, advice) = reasons::cause(drop, rules);
-        let advice = own
-            .and_then(|sent| list_rules(sent.netns, world))
-            .or(advice);
         let verdict = Verdict {
-            advice,
-            ..by_facts(cause)
+            advice: reasons::advice(drop, &owner(netns, world), &[]),
+            ..by_facts(reasons::cause(drop, rules))
         };
         Decision {
             verdict: Some(verdict),
@@ -176,19 +186,20 @@ impl Diagnosis {
             output: output.as_deref(),
         };
         let hooks = [Hook::Output, Hook::Postrouting];
-        let owner = owner(sent.netns, world);
+        let owner = owner(sent.netns, world).to_string();
         let found = hooks.map(|hook| candidates(ruleset, hook.of_ip(), &asked));
         let found = found.into_iter().flatten();
         tell(found.map(|found| (owner.clone(), found)).collect())
     }
 }
 
-/// The pod or node that has a namespace, in words.
-fn owner(netns: u64, world: &World) -> String {
-    let known = with_view(world, |view| {
-        Some(view.owner(view.within(netns)?).to_string())
-    });
-    known.unwrap_or_else(|| format!("netns:{netns}"))
+/// The pod or node that has a namespace.
+fn owner(netns: u64, world: &World) -> Owner {
+    let known = with_view(world, |view| Some(view.owner(view.within(netns)?)));
+    known.unwrap_or_else(|| Owner {
+        name: format!("netns:{netns}").into(),
+        ..Owner::default()
+    })
 }
 
 /// The command that lists the rules of a namespace.

@@ -1,8 +1,14 @@
 //! What no tap shows: errors of sending, silence, others with the same address.
 use super::*;
-use crate::model::{
-    probes::ErrorKind,
-    snapshot::{Holder, NamespaceInfo, Snapshot},
+use crate::{
+    model::{
+        hook::Hook,
+        probes::ErrorKind,
+        ruleset::Action,
+        snapshot::{Holder, NamespaceInfo, Snapshot},
+    },
+    rules::fixture::{netns_of, netns_of_pod},
+    verdict::tests::firewall::acting,
 };
 
 #[test]
@@ -213,4 +219,23 @@ fn what_the_kernel_may_hold_for_a_neighbour_is_waited_for() {
     assert!(diagnosis.awaits_more(&world));
     diagnosis.advance(1 + HELD_NS);
     assert!(!diagnosis.awaits_more(&world));
+}
+
+/// A firewall of the sender's own answers before any tap.
+#[test]
+fn rule_that_rejects_what_is_sent_is_named() {
+    let mut world = world(healthy());
+    let rejecting = acting(Hook::Output, Vec::new(), Action::Reject);
+    let mut ruleset = rejecting.rulesets[&netns_of(1)].as_ref().clone();
+    ruleset.netns = netns_of_pod(1, 1);
+    world.apply(&Default::default(), &Update::Ruleset(ruleset.into()));
+    let mut diagnosis = Diagnosis::new(pair(None), Mode::Probed);
+    diagnosis.probe(probes(&world, &diagnosis));
+    let refused = Some((ErrorKind::Refused, "Connection refused"));
+    diagnosis.probed(sent(probed("ping", 3, 0, refused)));
+    let report = diagnosis.conclude(0, &world);
+    let rules = report.rules.unwrap_or_default();
+    assert_eq!((report.cause, rules.len()), (Some("refused"), 1));
+    let advice = "ip netns exec pod11 nft list ruleset";
+    assert_eq!(report.advice.as_deref(), Some(advice));
 }

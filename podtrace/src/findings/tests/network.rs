@@ -1,12 +1,18 @@
 use super::{
     super::*,
-    fixture::{Shot, arp, kinds, shown, syn, syn_ack, tcp},
+    fixture::{Shot, arp, found, kinds, shown, syn, syn_ack, tcp},
 };
 use crate::{
-    model::facts::NodeFacts,
+    model::{
+        facts::NodeFacts,
+        hook::Hook,
+        ruleset::{Action, Family},
+    },
     packet::TCP_ACK,
     path::Outcome,
-    rules::fixture::{UPLINK, healthy as facts},
+    rules::fixture::{UPLINK, healthy as facts, netns_of},
+    update::Update,
+    verdict::tests::firewall::acting,
 };
 
 #[test]
@@ -20,6 +26,44 @@ fn neighbour_that_nobody_is() {
     let mut answered = asked.clone();
     answered.extend([arp(2500, None).path(), arp(2501, Some(1)).path()]);
     assert_eq!(kinds(&answered, 3000), []);
+}
+
+/// An answer is a packet of its own: that the question arrives is none.
+#[test]
+fn neighbour_that_is_asked_and_is_silent() {
+    let asked: Vec<_> = [0, 1000].map(|ms| arp(ms, None).path()).into();
+    insta::assert_snapshot!(shown(&asked, facts(), 3000));
+    let mut answered = asked.clone();
+    answered.push(arp(1001, Some(1)).path());
+    assert_eq!(kinds(&answered, 3000), []);
+    // Not all taps see all answers.
+    let findings = found(&asked, facts(), 3000);
+    let found = findings.found(Some("some"), &super::fixture::world_of(facts()));
+    assert!(found.findings.is_empty());
+}
+
+#[test]
+fn rule_that_stops_a_question_is_told() {
+    let mut world = acting(Hook::Forward, Vec::new(), Action::Drop);
+    let mut ruleset = world.rulesets[&netns_of(1)].as_ref().clone();
+    ruleset.chains[0].family = Family::Bridge;
+    world.apply(&Default::default(), &Update::Ruleset(ruleset.into()));
+    let mut findings = Findings::default();
+    for ms in [0, 1000] {
+        let mut path = arp(ms, None)
+            .dropped(2, "NETFILTER_DROP", "nft_do_chain_bridge")
+            .path();
+        let by = &mut path.dropped.as_mut().unwrap().by;
+        (by.netns, by.hook) = (netns_of(1), Some(Hook::Forward.of_bridge()));
+        findings.add(&path, &world);
+    }
+    findings.tick(3_000_000_000);
+    let found = findings.found(None, &world).findings;
+    let told: Vec<_> = found
+        .iter()
+        .map(|one| (one.kind, one.rules.len()))
+        .collect();
+    assert_eq!(told, [(Kind::NeighbourUnanswered, 1)]);
 }
 
 #[test]

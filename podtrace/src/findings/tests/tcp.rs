@@ -1,11 +1,16 @@
+use podtrace_ebpf::record::Direction;
+
 use super::{
     super::*,
     fixture::{Shot, kinds, shown, syn, syn_ack, tcp},
 };
 use crate::{
+    model::{hook::Hook, ruleset::Action},
     packet::TCP_ACK,
     path::Outcome,
-    rules::fixture::{VETH1, healthy as facts},
+    rules::fixture::{VETH1, healthy as facts, netns_of},
+    update::Update,
+    verdict::tests::firewall::acting,
 };
 
 /// A connection that is opened, and closed after some data.
@@ -164,4 +169,26 @@ fn black_hole_of_the_path_mtu() {
     // A firewall drops them.
     let firewall = stream(|large| large.dropped(8, "NETFILTER_DROP", "nft_do_chain"));
     assert_eq!(kinds(&firewall, 9000), [Kind::Lossy]);
+}
+
+#[test]
+fn rule_that_resets_a_connection_is_told() {
+    let mut world = acting(Hook::Forward, Vec::new(), Action::Reject);
+    let mut ruleset = world.rulesets[&netns_of(1)].as_ref().clone();
+    ruleset.legacy.clear();
+    world.apply(&Default::default(), &Update::Ruleset(ruleset.into()));
+    let mut findings = Findings::default();
+    let mut path = syn(0).reset().path();
+    path.hops.truncate(3);
+    if let Some(refusal) = &mut path.refusal {
+        (refusal.at, refusal.hops) = (Some((1, Direction::Egress)), 3);
+    }
+    findings.add(&path, &world);
+    findings.tick(3_000_000_000);
+    let found = findings.found(None, &world).findings;
+    insta::assert_snapshot!(found[0].sentence, @"connection refused: a firewall rule of worker1 answers the SYN of 10.244.1.2:5000 to 10.244.2.2:80 with a reset");
+    insta::assert_snapshot!(found[0].evidence.join("\n"), @r"
+    1 of 1 packet refused by worker1 (in the name of 10.244.2.2): connection refused
+    cause: rejected by rule 7 of chain all of table inet fw of worker1: some words
+    ");
 }

@@ -1,9 +1,11 @@
 //! The results of attaching and detaching.
+use std::collections::BTreeSet;
+
 use nix::sys::resource::{Resource, getrlimit};
 
 use super::{Reporter, State, Tap, Taps, point_key};
 use crate::{
-    model::tap_point::TapPoint,
+    model::tap_point::{Role, TapPoint},
     probe::{Change, ProbeError, attacher::Report},
     text::sanitize::sanitize,
     update::Update,
@@ -14,6 +16,19 @@ const RESTORED: &str = "was not traced for a moment: another tool had removed po
                         filters, which are attached again";
 
 impl Taps {
+    /// The pods that the interfaces which still wait for their taps are of or lead to; none if others
+    /// are among them.
+    pub(in crate::live) fn waiting_pods(&self) -> Option<BTreeSet<u64>> {
+        let is_waiting = |tap: &&Tap| matches!(tap.state, State::Attaching { .. });
+        let waiting = self.taps.iter().filter(is_waiting).map(|tap| &tap.point);
+        waiting
+            .map(|point| match point.role {
+                Role::Veth => point.leads_to,
+                _ => point.pod_netns(),
+            })
+            .collect()
+    }
+
     /// Applies a report of attaching or detaching.
     pub(in crate::live) fn apply_report(
         &mut self,

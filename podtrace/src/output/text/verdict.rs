@@ -45,7 +45,8 @@ pub(super) fn lines(out: &mut String, indent: &str, path: &Path, world: &World, 
 
 fn says_more(verdict: &Verdict) -> bool {
     match verdict.cause {
-        Cause::Loop | Cause::Refused { .. } => false,
+        Cause::Loop => false,
+        Cause::Refused { ref rules, .. } => !rules.is_empty(),
         Cause::Unknown { .. } => matches!(
             verdict.outcome,
             Outcome::NotSeenFurther | Outcome::Unanswered | Outcome::NoSocket

@@ -23,6 +23,7 @@ impl Builder {
             outcome: Outcome::InFlight,
             ambiguous: false,
             incomplete: false,
+            is_unwatched: false,
             gso_segments: seen.event.gso_segments,
             segments: Vec::new(),
             in_fragments: false,

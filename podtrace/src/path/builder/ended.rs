@@ -215,7 +215,9 @@ fn is_dropped_there(path: &Path, drop: &KernelDrop, world: &World) -> bool {
 /// it. What is for a kernel itself, no socket takes.
 fn is_undecided(path: &Path) -> bool {
     let is_asked_for = match path.packet.transport {
-        Transport::Udp { .. } | Transport::Echo { .. } | Transport::Other => true,
+        Transport::Udp { .. } | Transport::Echo { .. } | Transport::Fragment | Transport::Other => {
+            true
+        }
         Transport::Tcp { flags, .. } => asks_to_connect(flags),
         _ => false,
     };

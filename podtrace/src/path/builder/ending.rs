@@ -13,6 +13,7 @@ impl Builder {
         let oldest_ns = oldest.map_or(u64::MAX, |hop| hop.ts_ns);
         self.losses.forget(oldest_ns, now_ns);
         self.partial.forget(oldest_ns, now_ns);
+        self.unordered.forget(oldest_ns, now_ns);
         self.blind.forget(oldest_ns, now_ns);
     }
 
@@ -28,6 +29,7 @@ impl Builder {
             };
             let may_pass_unseen = self.may_pass_unseen(first_ns, now_ns);
             let is_partial = self.is_partial || may_pass_unseen;
+            let is_unwatched = self.is_only_unwatched(first_ns, now_ns);
             let is_blind = self.blind.overlap(first_ns, now_ns);
             let Some(open) = self.open.get_mut(slot) else {
                 continue;
@@ -49,13 +51,13 @@ impl Builder {
                     None => self.answers.outcome(&open.path),
                 },
             };
+            let is_whole = self.fragments.have(&open.path.packet, first_ns);
             let outcome = match unless_known(&open.path, outcome) {
-                Outcome::NotSeenFurther if self.fragments.have(&open.path.packet, first_ns) => {
-                    Outcome::Unknown
-                }
+                Outcome::NotSeenFurther if is_whole => Outcome::Unknown,
                 outcome => outcome,
             };
             let is_undecided = outcome == Outcome::Unknown && !open.inconclusive;
+            open.path.is_unwatched = is_undecided && is_unwatched && !open.arrived && !is_whole;
             open.path.incomplete |= is_undecided && may_pass_unseen;
             self.fragments.note_end(&mut open.path, outcome);
             if outcome == Outcome::NotSeenFurther && self.may_be_late(slot) {

@@ -5,7 +5,7 @@ use std::{collections::VecDeque, net::IpAddr};
 use super::{Builder, join::index::Slot};
 use crate::{
     model::event::Event,
-    packet::{Network, Packet},
+    packet::{Ends, Network, Packet},
     path::{FragmentOf, Outcome, Path},
 };
 
@@ -29,11 +29,16 @@ pub(super) struct Fragments {
     firsts: VecDeque<First>,
     /// Those that came before the first.
     others: VecDeque<(Whole, Slot, u64)>,
+    /// Those of a known first: its number, and theirs.
+    followers: VecDeque<(u64, Slot, u64)>,
 }
 
 /// A packet that the first fragment shows.
 struct First {
     whole: Whole,
+    /// Its ends with the ports, if it is not in a tunnel.
+    ends: Option<Ends>,
+    slot: Slot,
     id: u64,
     ts_ns: u64,
     in_tunnel: bool,
@@ -84,7 +89,7 @@ impl Builder {
     #[inline(never)]
     pub(super) fn note_fragment(&mut self, slot: Slot, event: &Event) {
         match fragment(&event.packet) {
-            Some((whole, 0)) => self.note_first(whole, slot, event.ts_ns, false),
+            Some((whole, 0)) => self.note_first(whole, slot, event.packet.ends(), event.ts_ns),
             Some((whole, _)) => self.note_other(whole, slot, event.ts_ns),
             None => {}
         }
@@ -97,19 +102,26 @@ impl Builder {
             && let Some(id) = tunnel.fragment
         {
             let whole = (tunnel.source, tunnel.destination, id);
-            self.note_first(whole, slot, event.ts_ns, true);
+            self.note_first(whole, slot, None, event.ts_ns);
         }
     }
 
-    fn note_first(&mut self, whole: Whole, slot: Slot, ts_ns: u64, in_tunnel: bool) {
+    /// `ends`: none of what is in a tunnel.
+    fn note_first(&mut self, whole: Whole, slot: Slot, ends: Option<Ends>, ts_ns: u64) {
         let first = First {
             whole,
+            ends,
+            slot,
             id: self.id(slot),
             ts_ns,
-            in_tunnel,
+            in_tunnel: ends.is_none(),
             is_lost: false,
         };
-        let Fragments { firsts, others } = &mut self.fragments;
+        let Fragments {
+            firsts,
+            others,
+            followers,
+        } = &mut self.fragments;
         if firsts
             .iter()
             .rev()
@@ -125,6 +137,9 @@ impl Builder {
             {
                 open.path.fragment_of = Some(first.link());
             }
+            if is_its {
+                follow(followers, first.id, *slot, *id);
+            }
             !is_its
         });
         if firsts.len() >= KNOWN_MAX {
@@ -135,7 +150,11 @@ impl Builder {
 
     fn note_other(&mut self, whole: Whole, slot: Slot, ts_ns: u64) {
         let id = self.id(slot);
-        let Fragments { firsts, others } = &mut self.fragments;
+        let Fragments {
+            firsts,
+            others,
+            followers,
+        } = &mut self.fragments;
         let mut known = firsts.iter().rev();
         let first = known
             .find(|first| first.whole == whole && ts_ns.saturating_sub(first.ts_ns) <= WAIT_NS);
@@ -145,10 +164,49 @@ impl Builder {
             }
             return others.push_back((whole, slot, id));
         };
+        follow(followers, first.id, slot, id);
         if let Some(open) = self.open.get_mut(slot) {
             open.path.fragment_of = Some(first.link());
         }
     }
+
+    /// The first fragment of the packet that an answer quotes as it was put together again: place and
+    /// number of its path.
+    pub(super) fn first_of(&self, quoted: &Packet, ts_ns: u64) -> Option<(Slot, u64)> {
+        let Network::Ip(ip) = &quoted.network else {
+            return None;
+        };
+        let ends = quoted.ends()?;
+        let is_its = |first: &&First| {
+            let (.., id) = first.whole;
+            // A whole packet of IPv6 shows none.
+            let is_like = ip.source.is_ipv6() || id == ip.id;
+            let is_near = ts_ns.saturating_sub(first.ts_ns) <= NEAR_NS;
+            let had = || {
+                let open = self.open.get(first.slot);
+                let open = open.filter(|open| open.path.id == first.id);
+                open.is_some_and(|open| open.path.has_had(ends))
+            };
+            is_like && is_near && !first.in_tunnel && (first.ends == Some(ends) || had())
+        };
+        let first = self.fragments.firsts.iter().rev().find(is_its);
+        first.map(|first| (first.slot, first.id))
+    }
+
+    /// The other fragments of a packet, by the number of its first.
+    pub(super) fn followers_of(&self, first: u64) -> Vec<(Slot, u64)> {
+        let all = self.fragments.followers.iter();
+        let its = all.filter(|(of, ..)| *of == first);
+        its.map(|(_, slot, id)| (*slot, *id)).collect()
+    }
+}
+
+/// Notes a fragment of a known first.
+fn follow(followers: &mut VecDeque<(u64, Slot, u64)>, first: u64, slot: Slot, id: u64) {
+    if followers.len() >= KNOWN_MAX {
+        followers.pop_front();
+    }
+    followers.push_back((first, slot, id));
 }
 
 impl Fragments {

@@ -54,12 +54,20 @@ impl Builder {
     /// hypervisor stopped a CPU in the middle of a program: nothing shows for sure which
     /// packet it belongs to. Both times in nanoseconds, on the clock of the events.
     pub fn record_late(&mut self, from_ns: u64, to_ns: u64) {
-        self.partial.record(from_ns, to_ns);
+        self.unordered.record(from_ns, to_ns);
     }
 
     /// Whether a packet under way at that time may have passed unwatched interfaces.
     pub(super) fn may_pass_unseen(&self, first_ns: u64, last_ns: u64) -> bool {
-        self.partial.overlap(first_ns, last_ns)
+        self.partial.overlap(first_ns, last_ns) || self.unordered.overlap(first_ns, last_ns)
+    }
+
+    /// Whether that is for no other reason than that interfaces were unwatched for some time.
+    pub(super) fn is_only_unwatched(&self, first_ns: u64, last_ns: u64) -> bool {
+        !self.is_partial
+            && self.partial.overlap(first_ns, last_ns)
+            && !self.unordered.overlap(first_ns, last_ns)
+            && !self.losses.may_concern(first_ns, last_ns)
     }
 
     /// Whether a packet seen at that time may have passed taps unseen before.

@@ -168,11 +168,14 @@ impl Builder {
             carried: quote_of(event).and_then(carried),
             hops: 0,
         };
-        let refused = self.refused(&sought, tag, tap, world).or_else(|| {
-            let (refused, carried) = self.refused_in_tunnel(event, answer, world)?;
-            refusal.carried = Some(carried);
-            Some(refused)
-        });
+        let refused = self
+            .refused(&sought, tag, tap, world)
+            .or_else(|| self.refused_in_fragments(event, world))
+            .or_else(|| {
+                let (refused, carried) = self.refused_in_tunnel(event, answer, world)?;
+                refusal.carried = Some(carried);
+                Some(refused)
+            });
         let about = match refused {
             Some(Refused::Open(slot)) if slot != answer => self.refuse(slot, refusal),
             Some(Refused::Ended(id)) => {
@@ -181,6 +184,9 @@ impl Builder {
             }
             _ => None,
         };
+        if let Some(first) = about {
+            self.refuse_followers(first, refusal, tap, world);
+        }
         if let Some(open) = self.open.get_mut(answer) {
             open.path.about = about;
         }
@@ -204,6 +210,38 @@ impl Builder {
             }
         }
         ended.map(Refused::Ended)
+    }
+
+    /// The first fragment of a packet that its receiver, or a firewall, has put together again.
+    fn refused_in_fragments(&self, event: &Event, world: &World) -> Option<Refused> {
+        let (slot, id) = self.first_of(&quote_of(event)?.packet, event.ts_ns)?;
+        self.refused_fragment(slot, id, (event.interface, event.direction), world)
+    }
+
+    /// A fragment that may be refused by an answer that this tap has seen first.
+    fn refused_fragment(&self, slot: Slot, id: u64, tap: Tap, world: &World) -> Option<Refused> {
+        match self.open.get(slot).filter(|open| open.path.id == id) {
+            Some(open) => {
+                let may_be = open.path.refusal.is_none() && is_from_there(open, tap, world);
+                may_be.then_some(Refused::Open(slot))
+            }
+            None => Some(Refused::Ended(id)),
+        }
+    }
+
+    /// Refuses the other fragments of a packet whose first is refused: no receiver puts it together
+    /// without that.
+    fn refuse_followers(&mut self, first: u64, refusal: Refusal, tap: Tap, world: &World) {
+        if !refusal.reason.is_refusal() {
+            return;
+        }
+        for (slot, id) in self.followers_of(first) {
+            match self.refused_fragment(slot, id, tap, world) {
+                Some(Refused::Open(slot)) => drop(self.refuse(slot, refusal)),
+                Some(Refused::Ended(id)) => self.refuse_ended(id, refusal, tap, world),
+                None => {}
+            }
+        }
     }
 
     /// The packet in a tunnel of which an answer quotes the outer headers alone. If these are

@@ -291,6 +291,7 @@ impl Stream {
             left,
             refused,
             partial,
+            pods: Vec::new(),
             since_ns: Some(since_ns),
             begun_ns: None,
             ts_ns,
@@ -326,6 +327,7 @@ impl Stream {
             since_ns,
             begun_ns,
             ts_ns,
+            ..
         } = update
         {
             let now = (*left, *refused, *partial);

@@ -156,7 +156,7 @@ impl Display for Cause {
                     "the server of {owner} port {port} takes the query, and is silent"
                 )
             }
-            Self::Refused { by, reason } => write!(f, "{by} refuses it: {reason}"),
+            Self::Refused { by, reason, .. } => write!(f, "{by} refuses it: {reason}"),
             Self::NoListener { owner } => write!(f, "no socket of {owner} takes it"),
             Self::Loop => f.write_str("it goes in a circle"),
             Self::Kernel {
@@ -165,8 +165,13 @@ impl Display for Cause {
                 meaning,
                 ..
             } => kernel(f, reason, function.as_deref(), *meaning),
-            Self::FirewallRule { owner, rule } => {
-                write!(f, "dropped by {} of {owner}", rule.place())?;
+            Self::FirewallRule {
+                owner,
+                rule,
+                rejects,
+            } => {
+                let does = if *rejects { "rejected" } else { "dropped" };
+                write!(f, "{does} by {} of {owner}", rule.place())?;
                 match &rule.text {
                     Some(text) => write!(f, ": {text}"),
                     None => Ok(()),

@@ -150,7 +150,9 @@ impl<'a> State<'a> {
         if let Some(cause) = cause {
             return Step::stopped(Some(next), cause).doubtful(onward.is_doubtful);
         }
-        Step::to(next, self.filters(by))
+        let unresolved = route::unresolved(view, by, onward.next);
+        let candidates = unresolved.into_iter().chain(self.filters(by));
+        Step::to(next, candidates.collect())
             .doubtful(onward.is_doubtful)
             .filtered(Filtered::forwarded(self.at, by))
     }

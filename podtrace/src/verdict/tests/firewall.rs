@@ -11,6 +11,11 @@ use crate::{
 
 /// A world where the first node has this chain, which drops what these tests hold for.
 fn filtered(hook: Hook, tests: Vec<Test>) -> World {
+    acting(hook, tests, Action::Drop)
+}
+
+/// The same with another action.
+pub(crate) fn acting(hook: Hook, tests: Vec<Test>, action: Action) -> World {
     let mut world = world(healthy());
     let conditions = tests.into_iter().map(|test| Condition {
         test,
@@ -21,7 +26,7 @@ fn filtered(hook: Hook, tests: Vec<Test>) -> World {
         handle: 12,
         text: "some words".into(),
         conditions: conditions.collect(),
-        action: Action::Drop,
+        action,
         ..Rule::default()
     };
     let chain = Chain {

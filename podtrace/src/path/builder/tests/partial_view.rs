@@ -96,3 +96,25 @@ fn end_of_a_capture_makes_nothing_incomplete() {
     let trip = paths[1].round_trip.as_ref().unwrap();
     assert_eq!((trip.total_ns(), trip.is_whole), (63_000, true));
 }
+
+/// What is wrong with a path for several reasons is so for each of them.
+#[test]
+fn path_is_unwatched_where_nothing_else_hides_its_hops() {
+    let begin_ns = TO_POD2[0].0;
+    let is_unwatched = |change: fn(&mut Builder, u64)| {
+        let mut builder = join_hops("10.244.1.3", &TO_POD2[..2]);
+        change(&mut builder, begin_ns);
+        builder.expire(600_000_000);
+        let path = finished(&mut builder).remove(0);
+        assert_eq!(path.outcome, Outcome::Unknown);
+        path.is_unwatched
+    };
+    assert!(is_unwatched(|builder, _| {
+        builder.begin_partial_view(7, 0, false);
+    }));
+    assert!(!is_unwatched(|builder, begin_ns| {
+        builder.begin_partial_view(7, 0, false);
+        builder.record_late(begin_ns, begin_ns + 2_000_000);
+    }));
+    assert!(!is_unwatched(|builder, _| builder.set_partial_view()));
+}

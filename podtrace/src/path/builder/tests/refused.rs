@@ -1,5 +1,6 @@
 //! Answers that refuse a packet.
 mod arrived;
+mod fragments;
 mod model;
 mod resets;
 mod tunnels;
