@@ -201,6 +201,27 @@ fn round_trip_names_both_places_of_each_part() {
     assert_eq!(out.lines().last().map(str::trim_start), Some(expected));
 }
 
+/// It is another time than the one that is asked for, whatever the format.
+#[test]
+fn round_trip_of_a_reply_that_did_not_get_back_is_not_told() {
+    for (is_whole, told) in [(true, true), (false, false)] {
+        let trip = RoundTrip {
+            at: vec![(VETH1, 61_100)],
+            is_whole,
+        };
+        let reply = Path {
+            outcome: Outcome::NotSeenFurther,
+            round_trip: Some(trip),
+            ..path(1)
+        };
+        let (mut text, world) = (view(false), world());
+        let (mut long, mut compact) = (String::new(), String::new());
+        text.outcome(&mut long, &reply, &world);
+        text.compact(&mut compact, &reply, &world);
+        assert_eq!([long, compact].map(|out| out.contains("RTT")), [told; 2]);
+    }
+}
+
 /// On terminals, lines break at words, and hops stay in columns.
 #[test]
 fn lines_fit_the_terminal() {
