@@ -24,6 +24,7 @@ mod opening;
 mod party;
 mod queries;
 mod roads;
+mod run;
 mod side;
 mod table;
 mod told;
