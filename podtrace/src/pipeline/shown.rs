@@ -3,7 +3,10 @@ use std::sync::Arc;
 
 use super::{Pipeline, chosen::Scope};
 use crate::{
-    filter::Filter, model::left_out::LeftOut, packet::Packet, path::summary::NotShown,
+    filter::Filter,
+    model::left_out::LeftOut,
+    packet::Packet,
+    path::{Outcome, summary::NotShown},
     select::Selector,
 };
 
@@ -34,6 +37,12 @@ impl Pipeline {
     /// Records the packets of the files that gave no event.
     pub fn record_left_out(&mut self, left_out: LeftOut) {
         self.summary.left_out = left_out;
+    }
+
+    /// How many packets have ended like that.
+    #[must_use]
+    pub fn count_of(&self, outcome: Outcome) -> u64 {
+        self.summary.outcomes[outcome.index()]
     }
 
     /// Shows only the packets that are asked for. Whether an event matches the filter was told when
