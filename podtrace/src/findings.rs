@@ -247,7 +247,9 @@ impl Findings {
     /// Bytes that it takes at most.
     #[cfg(test)]
     pub(crate) fn bytes_max() -> usize {
-        CONVERSATIONS_MAX * conversation::BYTES_MAX + ASKED_MAX * neighbours::BYTES_MAX
+        CONVERSATIONS_MAX * conversation::BYTES_MAX
+            + ASKED_MAX * neighbours::BYTES_MAX
+            + overflows::BYTES_MAX
     }
 }
 

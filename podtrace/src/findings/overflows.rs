@@ -8,7 +8,10 @@ use crate::{
 };
 
 /// Upper bound of the namespaces whose counters are known.
-const SPACES_MAX: usize = 4096;
+const SPACES_MAX: usize = 2048;
+/// Upper bound of the bytes of all: a map is up to half empty.
+#[cfg(test)]
+pub(super) const BYTES_MAX: usize = 2 * SPACES_MAX * size_of::<(u64, Read)>();
 
 /// The counters of each namespace, by its id.
 #[derive(Default)]

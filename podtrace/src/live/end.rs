@@ -8,7 +8,6 @@ use super::{Ending, Tracer, attach::detach};
 use crate::{
     clock::monotonic_ns,
     live::taps::{Missed, Taps},
-    path::Outcome,
     pipeline::Pipeline,
     session::progress::SharedProgress,
     signals::Signals,
@@ -121,7 +120,7 @@ impl Tracer {
     /// Reads the nodes once more if a socket did not answer: the kernel counts what it had no room
     /// for.
     async fn look_once_more(&mut self) -> anyhow::Result<()> {
-        if self.pipeline.count_of(Outcome::Unanswered) == 0 {
+        if !self.pipeline.has_unanswered_syns() {
             return Ok(());
         }
         let looking = tokio::spawn(self.look.clone().once());

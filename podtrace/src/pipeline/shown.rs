@@ -3,10 +3,7 @@ use std::sync::Arc;
 
 use super::{Pipeline, chosen::Scope};
 use crate::{
-    filter::Filter,
-    model::left_out::LeftOut,
-    packet::Packet,
-    path::{Outcome, summary::NotShown},
+    filter::Filter, model::left_out::LeftOut, packet::Packet, path::summary::NotShown,
     select::Selector,
 };
 
@@ -39,10 +36,10 @@ impl Pipeline {
         self.summary.left_out = left_out;
     }
 
-    /// How many packets have ended like that.
+    /// Whether a socket did not answer who asked it for a connection.
     #[must_use]
-    pub fn count_of(&self, outcome: Outcome) -> u64 {
-        self.summary.outcomes[outcome.index()]
+    pub fn has_unanswered_syns(&self) -> bool {
+        self.summary.unanswered_syns > 0
     }
 
     /// Shows only the packets that are asked for. Whether an event matches the filter was told when

@@ -66,6 +66,7 @@ fn path_and_summary_are_shown() {
         taps: TapCounts::from([((0, Egress), tap)]),
         packets: 2,
         outcomes: [1, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0, 0, 0, 0],
+        unanswered_syns: 0,
         incomplete: 1,
         unreadable: 0,
         left_out: LeftOut::default(),
