@@ -71,7 +71,7 @@ fn image(text: &str) -> Result<String, String> {
     match image::mistake(text) {
         None => Ok(text.to_owned()),
         Some(mistake) => Err(format!(
-            "{mistake}; an image is given as in registry.example.com/podtrace:0.1.0"
+            "{mistake}: give one, as in registry.example.com/podtrace:0.1.0"
         )),
     }
 }
