@@ -31,8 +31,8 @@ pub use filter::{ChosenArgs, FileFilterArgs, LiveFilterArgs, ScopeArgs, SelectAr
 pub use flows::{FlowsArgs, FlowsFormat, FlowsOrder};
 pub use habits::{Flow, HabitArgs, ListArgs, TimeStyle};
 pub use lab::{DemoArgs, LabArgs};
-pub use manifest::{ManifestArgs, RuntimeSocket};
-pub use mistakes::{line, parse};
+pub use manifest::{ManifestArgs, OF_CLUSTER, RuntimeSocket};
+pub use mistakes::{line, parse, typed};
 pub(crate) use parse::moment;
 pub use replay::{ExportArgs, ExportFormat, InputArgs, ReplayArgs, StatsArgs, StatsFormat};
 pub use report::ReportArgs;

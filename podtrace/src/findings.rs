@@ -21,9 +21,11 @@ mod lost;
 mod mtu;
 mod neighbours;
 mod opening;
+mod overflows;
 mod party;
 mod queries;
 mod roads;
+mod run;
 mod side;
 mod table;
 mod told;
@@ -42,6 +44,7 @@ use crate::{
 use collected::Collected;
 use judge::Judge;
 use neighbours::Neighbours;
+use overflows::Overflows;
 pub use party::Party;
 use table::Table;
 
@@ -159,6 +162,7 @@ pub struct Findings {
     neighbours: Neighbours,
     collected: Collected,
     losses: Losses,
+    overflows: Overflows,
     /// Since when some interfaces are unwatched.
     partial_ns: Option<u64>,
     /// The newest time known.
@@ -181,7 +185,7 @@ impl Findings {
         }
         self.table.add(path, ends, world);
         if self.table.is_full() {
-            let judge = Judge::new(self.now_ns, &self.losses, self.partial_ns);
+            let judge = Judge::new(self.now_ns, &self.losses, self.partial_ns, &self.overflows);
             self.table
                 .forget(|conversation| self.collected.extend(judge.judge(conversation)));
         }
@@ -192,8 +196,11 @@ impl Findings {
         self.losses.record(lost.from_ns, lost.to_ns);
     }
 
-    /// Takes what an update tells of interfaces that are not watched.
+    /// Takes what an update tells of interfaces that are not watched, and of full queues.
     pub fn note(&mut self, update: &Update) {
+        if let Update::Topology(topology) = update {
+            self.overflows.add(topology);
+        }
         let Update::Attaching {
             left,
             refused,
@@ -228,8 +235,8 @@ impl Findings {
     pub fn found(&self, unseen: Option<&str>, world: &World) -> Found {
         let mut collected = self.collected.clone();
         let conversations = self.table.conversations();
-        let judge =
-            Judge::new(self.now_ns, &self.losses, self.partial_ns).with_servers(&conversations);
+        let judge = Judge::new(self.now_ns, &self.losses, self.partial_ns, &self.overflows)
+            .with_servers(&conversations);
         for conversation in &conversations {
             collected.extend(judge.judge(conversation));
             collected.extend(roads::asymmetric(conversation, world));
@@ -241,7 +248,9 @@ impl Findings {
     /// Bytes that it takes at most.
     #[cfg(test)]
     pub(crate) fn bytes_max() -> usize {
-        CONVERSATIONS_MAX * conversation::BYTES_MAX + ASKED_MAX * neighbours::BYTES_MAX
+        CONVERSATIONS_MAX * conversation::BYTES_MAX
+            + ASKED_MAX * neighbours::BYTES_MAX
+            + overflows::BYTES_MAX
     }
 }
 

@@ -62,6 +62,7 @@ use progress::Status;
 use sampling::Sampling;
 use sources::Sources;
 use taps::{Missed, Reporter, Taps};
+use topology::Look;
 
 /// Why a session ends.
 #[derive(Clone, Copy, Debug)]
@@ -120,6 +121,8 @@ pub(crate) struct Tracer {
     /// Drops and rules that belong together.
     halves: Halves,
     sources: Sources,
+    /// How the nodes are read.
+    look: Look,
     sampling: Sampling,
     pipeline: Pipeline,
     /// Names that a selector asks for.

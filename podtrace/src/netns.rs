@@ -2,6 +2,7 @@
 pub mod candidates;
 pub(crate) mod changes;
 pub(crate) mod netlink;
+pub mod netstat;
 
 use std::ffi::OsStr;
 use std::fs::File;

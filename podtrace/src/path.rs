@@ -352,13 +352,12 @@ impl Path {
     }
 
     /// The round trip of an echo reply, if it is known to be one: the reply is not mistaken for
-    /// another, and is back where the request was first seen, or as far as it is to come.
+    /// another, and is back where the request was first seen.
     #[must_use]
     pub fn measured_trip(&self) -> Option<&RoundTrip> {
-        let is_over = !self.incomplete && self.outcome != Outcome::InFlight;
         self.round_trip
             .as_ref()
-            .filter(|trip| !self.ambiguous && (trip.is_whole || is_over))
+            .filter(|trip| !self.ambiguous && trip.is_whole)
     }
 
     /// The translation that this hop is the first to show.

@@ -285,7 +285,7 @@ fn rows_go_to_a_file() {
             .unwrap();
         assert_eq!(output.status.code(), Some(2), "{output:?}");
         let words = format!(
-            "--write . is a directory\nhint: name a file in it, for example --write ./packets.{format}"
+            "-w . is a directory\nhint: name a file in it, for example -w ./packets.{format}"
         );
         let error = String::from_utf8_lossy(&output.stderr);
         assert!(error.contains(&words), "{error}");

@@ -193,7 +193,7 @@ fn mistakes_name_what_is_right() {
     let folder = tempfile::tempdir().unwrap();
     let missing = [folder.path().join("missing.pcapng")];
     for (options, files, words) in [
-        (&["-o", "."][..], &recordings()[..], "--write ./report.html"),
+        (&["-o", "."][..], &recordings()[..], "-o ./report.html"),
         (&["-o", "a/b.html"], &recordings(), "a"),
         (&[], &recordings(), "--write report.html"),
         (&["-o", "x.html"], &missing, "missing.pcapng"),

@@ -1,4 +1,6 @@
 //! Options of the manifest for Kubernetes.
+mod image;
+
 use std::str::FromStr;
 
 use clap::Args;
@@ -14,7 +16,8 @@ pub struct ManifestArgs {
     /// An image with podtrace in its PATH, for example registry.example.com/podtrace:0.1.0
     #[arg(long, value_name = "IMAGE", value_parser = image)]
     pub image: String,
-    /// Namespace of the recorder, which the manifest creates
+    /// Namespace of the recorder, which the manifest creates; default and kube-system are there
+    /// already
     #[arg(long, value_name = "NAME", default_value = "podtrace", value_parser = namespace)]
     pub namespace: String,
     /// Socket of the nodes' container runtime, for example /run/crio/crio.sock
@@ -38,26 +41,39 @@ pub struct RuntimeSocket {
 /// Longest name of a namespace (RFC 1123 label).
 const LABEL_MAX: usize = 63;
 
+/// What names of namespaces begin with that are for Kubernetes itself.
+const RESERVED: &str = "kube-";
+
+/// Namespaces that each cluster has.
+pub const OF_CLUSTER: [&str; 2] = ["default", "kube-system"];
+
 fn namespace(text: &str) -> Result<String, String> {
     let is_inside = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
     let ends = [text.chars().next(), text.chars().next_back()];
     let is_name = text.len() <= LABEL_MAX
         && text.chars().all(is_inside)
         && ends.iter().all(|end| end.is_some_and(|c| c != '-'));
-    is_name.then(|| text.to_owned()).ok_or_else(|| {
-        format!(
-            "must have lower case letters, digits and hyphens between them, {LABEL_MAX} at most"
-        )
-    })
+    if !is_name {
+        return Err(format!(
+            "must have lower case letters, digits and hyphens between them, {LABEL_MAX} at most, as \
+             in tracing"
+        ));
+    }
+    if text.starts_with(RESERVED) && !OF_CLUSTER.contains(&text) {
+        return Err(format!(
+            "names that begin with {RESERVED} are for Kubernetes itself: give another, as in tracing"
+        ));
+    }
+    Ok(text.to_owned())
 }
 
 fn image(text: &str) -> Result<String, String> {
-    // What a reference has; it stands in YAML as it is.
-    let is_known = |c: char| c.is_ascii_alphanumeric() || "._-/:@".contains(c);
-    let begins = text.starts_with(|c: char| c.is_ascii_alphanumeric());
-    (begins && text.chars().all(is_known) && !text.ends_with([':', '/', '@']))
-        .then(|| text.to_owned())
-        .ok_or_else(|| "must be an image, as in registry.example.com/podtrace:0.1.0".to_owned())
+    match image::mistake(text) {
+        None => Ok(text.to_owned()),
+        Some(mistake) => Err(format!(
+            "{mistake}: give one, as in registry.example.com/podtrace:0.1.0"
+        )),
+    }
 }
 
 impl FromStr for RuntimeSocket {
@@ -83,17 +99,52 @@ mod tests {
 
     #[test]
     fn what_would_be_more_than_a_value_is_refused() {
-        for good in ["podtrace", "a", "x-1"] {
+        for good in [
+            "podtrace",
+            "a",
+            "x-1",
+            "1",
+            "default",
+            "kube-system",
+            "kubernetes",
+        ] {
             assert_eq!(namespace(good).as_deref(), Ok(good));
         }
-        for bad in ["", "-a", "a-", "A", "a.b", "a\nb", "a: b", &"a".repeat(64)] {
+        for bad in [
+            "",
+            "-a",
+            "a-",
+            "A",
+            "a.b",
+            "a\nb",
+            "a: b",
+            "kube-proxy",
+            &"a".repeat(64),
+        ] {
             assert!(namespace(bad).is_err(), "{bad}");
         }
-        for good in ["podtrace:0.1.0", "r.example.com:5000/a/b@sha256:0a"] {
+        let digest = format!("r.example.com:5000/a/b@sha256:{}", "0a".repeat(32));
+        for good in ["podtrace:0.1.0", &digest] {
             assert_eq!(image(good).as_deref(), Ok(good));
         }
-        for bad in ["", ":x", "a:", "a b", "a\n", "a#b", "-a", "{a}", "a'"] {
-            assert!(image(bad).is_err(), "{bad}");
+        for bad in [
+            "",
+            ":x",
+            "a:",
+            "a b",
+            "a\n",
+            "a#b",
+            "-a",
+            "{a}",
+            "a'",
+            "A",
+            "a@sha256:0a",
+        ] {
+            let words = image(bad).unwrap_err();
+            assert!(
+                words.contains("as in registry.example.com/podtrace:0.1.0"),
+                "{bad}: {words}"
+            );
         }
         let socket = |text: &str| text.parse::<RuntimeSocket>();
         let crio = socket("/run/crio/crio.sock").unwrap();

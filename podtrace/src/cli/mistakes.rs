@@ -2,6 +2,7 @@
 mod example;
 mod read;
 mod tcpdump;
+mod typed;
 
 use std::{
     env,
@@ -74,6 +75,12 @@ pub fn line() -> &'static [OsString] {
     LINE.get_or_init(|| env::args_os().collect())
 }
 
+/// The option of this long name as it stands on the command line.
+#[must_use]
+pub fn typed(long: &str) -> String {
+    typed::name(line(), long).unwrap_or_else(|| format!("--{long}"))
+}
+
 /// Shows what clap has to say, which may be the help, and ends the process.
 fn leave(error: &Error) -> ! {
     let shown = error.print().and_then(|()| io::stdout().flush());
@@ -133,8 +140,18 @@ fn corrected(mut error: Error, line: &[OsString]) -> Error {
     }
     if error.kind() == ErrorKind::UnknownArgument {
         correct_suggestion(&mut error, line);
-    } else if let Some(tip) = read::without_dashes(&error).or_else(|| example::instead(&error)) {
-        suggest(&mut error, tip);
+    } else {
+        let tip = read::without_dashes(&error).or_else(|| example::instead(&error));
+        let renamed = typed::rename(&mut error, line);
+        if let Some(tip) = tip {
+            suggest(
+                &mut error,
+                match renamed {
+                    Some((name, typed)) => tip.replacen(&name, &typed, 1),
+                    None => tip,
+                },
+            );
+        }
     }
     error
 }

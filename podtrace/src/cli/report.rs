@@ -17,7 +17,13 @@ pub struct ReportArgs {
     #[command(flatten)]
     pub input: InputArgs,
     /// File to write, or - for standard output
-    #[arg(short, long, visible_short_alias = 'o', value_name = "PAGE")]
+    #[arg(
+        short,
+        long,
+        visible_short_alias = 'o',
+        visible_alias = "output",
+        value_name = "PAGE"
+    )]
     pub write: PathBuf,
     /// Replace an existing file
     #[arg(long)]

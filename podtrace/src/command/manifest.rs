@@ -1,12 +1,19 @@
 //! `podtrace manifest`.
 use super::{FINE, print_out};
-use crate::cli::ManifestArgs;
+use crate::cli::{ManifestArgs, OF_CLUSTER};
 
 /// The flight recorder, with words between @ signs that are to be replaced.
 const RECORDER: &str = include_str!("../../deploy/recorder.yaml");
 
 /// Prints the manifest; returns the exit code.
 pub(super) fn run(args: &ManifestArgs) -> anyhow::Result<u8> {
+    let namespace = &args.namespace;
+    if is_of_cluster(namespace) {
+        eprintln!(
+            "podtrace: each cluster has a namespace {namespace}: the manifest does not create it, \
+             and Pod Security has to allow privileged pods there"
+        );
+    }
     print_out(&recorder(args))?;
     Ok(FINE)
 }
@@ -23,7 +30,24 @@ fn recorder(args: &ManifestArgs) -> String {
     for (word, value) in replaced {
         text = text.replace(word, value);
     }
-    text
+    match is_of_cluster(&args.namespace) {
+        true => without_namespace(&text),
+        false => text,
+    }
+}
+
+/// Whether a namespace is in each cluster: who takes the manifest back is not to delete it, nor is its
+/// level of Pod Security to change.
+fn is_of_cluster(namespace: &str) -> bool {
+    OF_CLUSTER.contains(&namespace)
+}
+
+/// The manifest without its first document.
+fn without_namespace(text: &str) -> String {
+    let (first, rest) = text.split_once("---\n").unwrap_or(("", text));
+    let comment = first.lines().take_while(|line| line.starts_with('#'));
+    let comment: String = comment.map(|line| format!("{line}\n")).collect();
+    comment + rest
 }
 
 #[cfg(feature = "kubernetes")]
@@ -39,10 +63,10 @@ mod tests {
 
     use super::*;
 
-    fn documents() -> Vec<Value> {
+    fn documents(namespace: &str) -> Vec<Value> {
         let args = ManifestArgs {
             image: "registry.example.com/podtrace:0.1.0".into(),
-            namespace: "tracing".into(),
+            namespace: namespace.into(),
             cri_socket: "/run/crio/crio.sock".parse().unwrap(),
         };
         let text = recorder(&args);
@@ -59,7 +83,7 @@ mod tests {
 
     #[test]
     fn documents_are_valid() {
-        let documents = documents();
+        let documents = documents("tracing");
         assert_eq!(documents.len(), 5);
         for document in &documents {
             match document["kind"].as_str() {
@@ -73,11 +97,25 @@ mod tests {
         }
     }
 
+    /// `kubectl delete -f -` would ask to delete them with all that is in them.
+    #[test]
+    fn namespaces_of_the_cluster_are_not_created() {
+        for namespace in OF_CLUSTER {
+            let documents = documents(namespace);
+            assert_eq!(documents.len(), 4);
+            for document in documents {
+                assert_ne!(document["kind"], "Namespace");
+                let own = document["metadata"].get("namespace");
+                assert!(own.is_none_or(|own| own == namespace), "{document}");
+            }
+        }
+    }
+
     /// What is asked for is what docs/privileges.md explains.
     #[test]
     fn capabilities_are_those_that_tracing_takes() {
         let page = include_str!("../../docs/privileges.md");
-        let documents = documents();
+        let documents = documents("tracing");
         let container = &documents[4]["spec"]["template"]["spec"]["containers"][0];
         let added = &container["securityContext"]["capabilities"]["add"];
         let added: Vec<_> = added

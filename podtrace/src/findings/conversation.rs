@@ -1,7 +1,10 @@
 //! A conversation: the packets of two ends, in both directions, before and after each
 //! translation.
 #[cfg(test)]
-use super::lost::{BYTES_MAX as BYTES_LOST, Refused};
+use super::{
+    lost::{BYTES_MAX as BYTES_LOST, Refused},
+    run::BYTES_MAX as BYTES_RUNS,
+};
 use super::{
     Finding, Kind, Party,
     opening::Opening,
@@ -9,6 +12,8 @@ use super::{
     side::{Fate, Of, Side},
     told::Told,
 };
+#[cfg(test)]
+use super::{lost::BYTES_MAX as BYTES_LOST, run::BYTES_MAX as BYTES_RUNS};
 use crate::{
     packet::{Ends, IPPROTO_TCP, IPPROTO_UDP, is_group_address},
     path::{
@@ -27,7 +32,7 @@ use crate::{
 pub(super) const BYTES_MAX: usize = size_of::<Conversation>()
     + 4 * size_of::<(FlowKey, u64)>()
     + Queries::BYTES_MAX
-    + 2 * (BYTES_LOST + Refused::BYTES_MAX);
+    + 2 * (BYTES_LOST + Refused::BYTES_MAX + BYTES_RUNS);
 /// The port of DNS.
 const DNS: u16 = 53;
 

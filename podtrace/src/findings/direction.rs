@@ -12,8 +12,6 @@ use crate::{
     verdict::Confidence,
 };
 
-/// How many have to be lost in a row before a direction that worked has died.
-const DEAD: u64 = 3;
 /// How long the answer to an echo request may take, in nanoseconds, if it comes from a traced
 /// node, and if not.
 const ECHO_NS: u64 = 1_000_000_000;
@@ -24,7 +22,7 @@ fn is_dead(side: &Side) -> bool {
     let lost = side.count(Fate::Lost);
     let is_over = match side.through() {
         0 => lost > side.count(Fate::Undecided),
-        _ => side.in_row >= DEAD,
+        _ => side.runs.has_died(),
     };
     side.lost.is_some() && lost > 0 && is_over && side.count(Fate::Refused) == 0
 }
@@ -72,7 +70,7 @@ fn died(talk: &Conversation, kind: Kind, of: Of) -> Finding {
         0 => format!("{} of {packets} lost", side.count(Fate::Lost)),
         through => format!(
             "the last {} of {packets} lost, {through} arrived or left before",
-            side.in_row
+            side.runs.last()
         ),
     }];
     evidence.extend(lost.map(|lost| lost.evidence()).unwrap_or_default());

@@ -6,7 +6,10 @@ use super::{
     lost::Refused,
     side::{Fate, Of},
 };
-use crate::{packet::IcmpError, path::refusal::Reason, text::count::counted, verdict::Confidence};
+use crate::{
+    model::facts::ListenCounters, packet::IcmpError, path::refusal::Reason, text::count::counted,
+    verdict::Confidence,
+};
 
 /// How long a client waits for the answer to a SYN before it repeats it (RFC 6298).
 const RETRANSMITS_NS: u64 = 1_000_000_000;
@@ -47,15 +50,21 @@ impl Judge<'_> {
             "accept queue full: {server} does not take up the connection of {client}, which its \
              kernel has answered"
         );
+        let full = self.overflows(talk);
+        let mut evidence = vec![
+            format!("{} sent", counted(talk.opening.syn_acks, "SYN-ACK")),
+            format!(
+                "{} of data from the client arrived before the last of them",
+                counted(talk.opening.data, "segment")
+            ),
+        ];
+        evidence.extend(full.map(|full| risen(full, talk)));
         Finding {
-            evidence: vec![
-                format!("{} sent", counted(talk.opening.syn_acks, "SYN-ACK")),
-                format!(
-                    "{} of data from the client arrived before the last of them",
-                    counted(talk.opening.data, "segment")
-                ),
-            ],
-            confidence: Confidence::Likely,
+            evidence,
+            confidence: match full {
+                Some(_) => Confidence::Sure,
+                None => Confidence::Likely,
+            },
             advice: Some(ACCEPTS.into()),
             packets: talk.opening.syn_acks,
             ..talk.finding(Kind::AcceptQueueFull, Of::Client, sentence)
@@ -65,27 +74,41 @@ impl Judge<'_> {
     /// SYNs arrive, and nothing comes out.
     fn arrived(&self, talk: &Conversation, seen: String, rests_on_absence: bool) -> Finding {
         let (client, server) = (talk.sender(Of::Client), talk.sender(Of::Server));
-        let accepted = self.accepted(talk);
-        let (kind, sentence, more) = match accepted {
-            0 => (
-                Kind::SynUnanswered,
-                format!("SYN unanswered: {server} does not answer {client}"),
-                "its accept queue is full, or the answer does not leave: no route back, or a \
-                 firewall rule of OUTPUT"
-                    .to_owned(),
-            ),
-            _ => (
+        let (accepted, full) = (self.accepted(talk), self.overflows(talk));
+        let mut evidence = vec![seen];
+        if accepted > 0 {
+            let others = counted(accepted, "other connection");
+            evidence.push(format!("the same socket has answered {others}"));
+        }
+        evidence.extend(full.map(|full| risen(full, talk)));
+        // Each SYN that it had no room for counts, of all sockets of the namespace.
+        let is_repeated = talk.opening.syns > 1;
+        let is_proven = full.is_some_and(|full| is_repeated && full.overflows >= talk.opening.syns);
+        let (kind, sentence) = match (full, accepted) {
+            (_, 1..) => (
                 Kind::AcceptQueueFull,
                 format!("accept queue full: {server} does not answer {client}, and answers others"),
-                format!(
-                    "the same socket has answered {}",
-                    counted(accepted, "other connection")
-                ),
             ),
+            (Some(_), 0) => (
+                Kind::AcceptQueueFull,
+                format!("accept queue full: {server} does not answer {client}"),
+            ),
+            (None, 0) => {
+                let words = "its accept queue is full, or the answer does not leave: no route \
+                             back, or a firewall rule of OUTPUT";
+                evidence.push(words.to_owned());
+                (
+                    Kind::SynUnanswered,
+                    format!("SYN unanswered: {server} does not answer {client}"),
+                )
+            }
         };
         Finding {
-            evidence: vec![seen, more],
-            confidence: Confidence::Likely,
+            evidence,
+            confidence: match is_proven {
+                true => Confidence::Sure,
+                false => Confidence::Likely,
+            },
             advice: Some(ACCEPTS.into()),
             packets: talk.opening.syns,
             rests_on_absence,
@@ -119,6 +142,17 @@ impl Judge<'_> {
             ..talk.finding(Kind::SynUnanswered, Of::Client, sentence)
         })
     }
+}
+
+/// `ListenOverflows of default/web has risen by 3, and ListenDrops by 3, while podtrace watched`
+fn risen(counters: ListenCounters, talk: &Conversation) -> String {
+    let at = talk.opening.reached_at.as_deref();
+    format!(
+        "ListenOverflows of {} has risen by {}, and ListenDrops by {}, while podtrace watched",
+        at.unwrap_or("its receiver"),
+        counters.overflows,
+        counters.drops
+    )
 }
 
 const ACCEPTS: &str = "ss -ltn; nstat -az TcpExtListenOverflows TcpExtListenDrops: the server \

@@ -1,25 +1,32 @@
 //! What a judgement of conversations depends on, beside themselves.
 use std::net::IpAddr;
 
-use super::conversation::Conversation;
-use crate::{map::Map, path::losses::Losses};
+use super::{conversation::Conversation, overflows::Overflows};
+use crate::{map::Map, model::facts::ListenCounters, path::losses::Losses};
 
 /// Judges conversations at one time.
 pub(super) struct Judge<'a> {
     now_ns: u64,
     losses: &'a Losses,
     partial_ns: Option<u64>,
+    overflows: &'a Overflows,
     /// How many connections each server has answered.
     accepted: Map<(IpAddr, Option<u16>), u64>,
 }
 
 impl<'a> Judge<'a> {
     /// `losses`: when events were lost; `partial_ns`: since when some interfaces are unwatched.
-    pub(super) fn new(now_ns: u64, losses: &'a Losses, partial_ns: Option<u64>) -> Self {
+    pub(super) fn new(
+        now_ns: u64,
+        losses: &'a Losses,
+        partial_ns: Option<u64>,
+        overflows: &'a Overflows,
+    ) -> Self {
         Self {
             now_ns,
             losses,
             partial_ns,
+            overflows,
             accepted: Map::default(),
         }
     }
@@ -37,6 +44,11 @@ impl<'a> Judge<'a> {
     pub(super) fn accepted(&self, talk: &Conversation) -> u64 {
         let accepted = self.accepted.get(&talk.reached.to());
         accepted.copied().unwrap_or_default()
+    }
+
+    /// What the server's kernel says of its listening sockets, if a queue of one was full.
+    pub(super) fn overflows(&self, talk: &Conversation) -> Option<ListenCounters> {
+        self.overflows.risen(talk.opening.reached_netns?)
     }
 
     /// Whether so much time has passed since then.

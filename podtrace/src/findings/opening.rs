@@ -19,6 +19,8 @@ pub(super) struct Opening {
     /// How many SYNs have reached a socket that did not answer, and where.
     pub(super) reached: u64,
     pub(super) reached_at: Option<Box<str>>,
+    /// The id of the network namespace where one has arrived.
+    pub(super) reached_netns: Option<u64>,
     /// Segments with data from the client that arrived.
     pub(super) data: u64,
     /// How many SYN-ACKs were sent after such data.
@@ -70,6 +72,9 @@ impl Opening {
                 self.sequence = Some(sequence);
                 self.syns += is_new;
                 self.last_syn_ns = self.last_syn_ns.max(ts_ns);
+                if fate == Fate::Arrived {
+                    self.reached_netns = path.last_point(world).map(|point| point.netns_id);
+                }
                 if path.outcome == Outcome::Unanswered {
                     self.reached += 1;
                     self.reached_at = self.reached_at.take().or_else(|| place(path, world));

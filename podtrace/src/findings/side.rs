@@ -3,7 +3,10 @@ use std::sync::Arc;
 
 use podtrace_ebpf::record::Direction;
 
-use super::lost::{Lost, Refused, length};
+use super::{
+    lost::{Lost, Refused, length},
+    run::Runs,
+};
 use crate::{
     model::tap_point::Role,
     packet::IPPROTO_UDP,
@@ -32,8 +35,8 @@ pub(super) enum Fate {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Side {
     counts: [u64; 6],
-    /// How many were lost since the last that arrived or left.
-    pub(super) in_row: u64,
+    /// Which of them were lost one after the other.
+    pub(super) runs: Runs,
     /// When the first was seen, and the last.
     pub(super) first_ns: u64,
     pub(super) last_ns: u64,
@@ -188,8 +191,8 @@ impl Side {
         self.counts[fate as usize] += 1;
         match fate {
             Fate::Arrived | Fate::Left => self.add_through(path, ts_ns, fate, world),
-            Fate::Lost => self.add_lost(path, world),
-            Fate::Refused => self.add_refused(path, world),
+            Fate::Lost => self.add_lost(path, ts_ns, world),
+            Fate::Refused => self.add_refused(path, ts_ns, world),
             Fate::Congested | Fate::Undecided => {}
         }
     }
@@ -201,7 +204,8 @@ impl Side {
         let count = &mut self.counts[fate as usize];
         *count = count.saturating_sub(1);
         if fate == Fate::Lost {
-            self.in_row = self.in_row.saturating_sub(1);
+            self.runs
+                .take_back(path.hops.first().map_or(0, |hop| hop.ts_ns));
             let is_it = |lost: &mut Arc<Lost>| lost.path == before.id;
             self.lost.take_if(is_it);
             if self.long.take_if(is_it).is_some() {
@@ -212,7 +216,7 @@ impl Side {
     }
 
     fn add_through(&mut self, path: &Path, ts_ns: u64, fate: Fate, world: &World) {
-        self.in_row = 0;
+        self.runs.add(ts_ns, false);
         self.through_ns = self.through_ns.max(ts_ns);
         let repairs = path
             .copy_of
@@ -232,13 +236,13 @@ impl Side {
         }
     }
 
-    fn add_lost(&mut self, path: &Path, world: &World) {
-        self.in_row += 1;
+    fn add_lost(&mut self, path: &Path, ts_ns: u64, world: &World) {
+        self.runs.add(ts_ns, true);
         self.newest_lost.rotate_right(1);
         self.newest_lost[0] = path.id;
         let length = length(path);
         let is_long = length > self.longest_through.max(MINIMUM_MTU);
-        let is_new = self.lost.is_none() || self.in_row == 1 || is_long && self.long.is_none();
+        let is_new = self.lost.is_none() || self.runs.last() == 1 || is_long && self.long.is_none();
         if is_new && let Some(lost) = Lost::of(path, world) {
             if is_long && self.long.is_none() {
                 self.long = Some(Arc::clone(&lost));
@@ -255,8 +259,8 @@ impl Side {
         }
     }
 
-    fn add_refused(&mut self, path: &Path, world: &World) {
-        self.in_row = 0;
+    fn add_refused(&mut self, path: &Path, ts_ns: u64, world: &World) {
+        self.runs.add(ts_ns, false);
         if self.refused.is_none() {
             let mut refused = Refused::of(path, world).map(Box::new);
             if let Some(refused) = refused.as_mut().filter(|_| self.lost.is_none()) {

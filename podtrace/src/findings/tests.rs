@@ -45,6 +45,29 @@ fn a_direction_that_worked_dies_after_three_in_a_row() {
     }
 }
 
+/// Random loss comes in short bursts, also in one at the end of the trace; and who is lost is known
+/// later than who arrives.
+#[test]
+fn burst_of_losses_is_not_the_end() {
+    let lost = |number: u64| matches!(number % 20, 4..=6 | 11 | 17..=19);
+    let pair = |second: u64| {
+        let reply = |reply: Shot| if lost(second) { reply.lost(4) } else { reply };
+        pings(second..second + 1, |one| Some(reply(one)))
+    };
+    let mut paths: Vec<_> = (0..60).flat_map(pair).collect();
+    let dead = |paths: &[Path], ms| {
+        let kinds = kinds(paths, ms);
+        kinds.contains(&Kind::ReplyLost) || kinds.contains(&Kind::RequestLost)
+    };
+    assert!(!dead(&paths, 70_000));
+    let of_losses = |path: &Path| path.outcome == Outcome::NotSeenFurther;
+    paths.sort_by_key(|path| (of_losses(path), path.id));
+    assert!(!dead(&paths, 70_000));
+    // Nothing arrives from then on.
+    paths.extend(pings(60..80, |reply| Some(reply.lost(4))));
+    assert!(dead(&paths, 90_000));
+}
+
 #[test]
 fn echo_without_a_reply_is_one_way_once_the_time_is_over() {
     let asked: Vec<_> = [echo(0, false).path()].into();

@@ -161,13 +161,19 @@ impl Tracer {
         let counts = self.drops.as_ref().map(Drops::counts).transpose()?;
         let all = counts.unwrap_or_default().into_iter();
         let untold = all.filter(|(_, (_, untold))| *untold > 0);
-        let lines = untold.map(|(reason, (all, untold))| {
-            let packets = counted(all, "packet");
-            format!("{reason}: the kernel dropped {packets}, too many to tell of {untold} of them")
-        });
+        let lines = untold.map(|(reason, (all, untold))| untold_line(&reason, all, untold));
         self.notify(lines.collect());
         Ok(())
     }
+}
+
+/// The kernel counts before anybody knows whose packets they are.
+fn untold_line(reason: &str, all: u64, untold: u64) -> String {
+    let packets = counted(all, "packet");
+    format!(
+        "{reason}: the kernel of this machine dropped {packets}, also of what is not traced, too \
+         many to tell of {untold} of them"
+    )
 }
 
 #[cfg(test)]
@@ -229,6 +235,15 @@ mod tests {
         let joined = halves.join(vec![netfilter(3)], vec![heard(1)]);
         assert_eq!(handles(&joined), [Some(1), Some(3)]);
         assert!(halves.join(Vec::new(), Vec::new()).is_empty());
+    }
+
+    #[test]
+    fn drops_that_are_not_told_are_those_of_the_machine() {
+        assert_eq!(
+            untold_line("NO_SOCKET", 70, 6),
+            "NO_SOCKET: the kernel of this machine dropped 70 packets, also of what is not traced, \
+             too many to tell of 6 of them"
+        );
     }
 
     #[test]

@@ -2,7 +2,7 @@
 use std::{io, time::Duration};
 
 use anyhow::Context as _;
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::{Ending, Tracer, attach::detach};
 use crate::{
@@ -19,7 +19,8 @@ use crate::{
 /// How long the end waits for a stalled reader once a signal came.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// How long the end of a short recording waits for the first description of its nodes.
+/// How long the end waits for a description of the nodes: of a short recording for the first, and
+/// for the last where that may say why somebody did not answer.
 const DESCRIPTION: Duration = Duration::from_secs(1);
 
 /// Events and packets that a session did not deliver.
@@ -67,6 +68,7 @@ impl Tracer {
         self.take_last_drops();
         let untold = self.report_untold();
         let named = self.take_last_names().await;
+        let looked = self.look_once_more().await;
         let untraced = self.report_untraced();
         let read = self.reader.join().context("failed to read the rings");
         // Consumers end in order, whatever has failed.
@@ -76,6 +78,7 @@ impl Tracer {
             .and(stopped.map(|_| ()).map_err(Into::into))
             .and(untold.map_err(Into::into))
             .and(named)
+            .and(looked)
             .and(summed_up);
         let flushed = self.pipeline.flush();
         if self.has_closer && self.taps.can_leave() {
@@ -114,6 +117,20 @@ impl Tracer {
 }
 
 impl Tracer {
+    /// Reads the nodes once more if a socket did not answer: the kernel counts what it had no room
+    /// for.
+    async fn look_once_more(&mut self) -> anyhow::Result<()> {
+        if !self.pipeline.has_unanswered_syns() {
+            return Ok(());
+        }
+        let looking = tokio::spawn(self.look.clone().once());
+        if let Ok(Ok(Some(update))) = timeout(DESCRIPTION, looking).await {
+            let notices = self.receive(update)?;
+            self.notify(notices);
+        }
+        Ok(())
+    }
+
     /// The next update that has arrived meanwhile, or that is waited for until a time.
     async fn last_update(&mut self, deadline: Instant) -> Option<Update> {
         let updates = &mut self.sources.updates;

@@ -18,7 +18,7 @@ use crate::{
         progress::Status,
         sources::{SourceOptions, Sources},
         taps::Taps,
-        topology,
+        topology::{self, Look},
     },
     model::{
         origin::Origin,
@@ -120,10 +120,14 @@ impl Tracer {
             recording_progress = Some(recorder.progress());
             pipeline.add(Box::new(recorder));
         }
-        let (table, sender) = (options.table.clone(), sources.sender.clone());
-        let changes = sources.changes.clone();
-        let watch = topology::watch(nodes.clone(), sockets, table, show, changes, sender);
-        tokio::spawn(watch);
+        let look = Look {
+            nodes: nodes.clone(),
+            sockets,
+            table: options.table.clone(),
+            show,
+        };
+        let (changes, sender) = (sources.changes.clone(), sources.sender.clone());
+        tokio::spawn(topology::watch(look.clone(), changes, sender));
         // The recorder comes first, so that the others receive its notices.
         for consumer in outlets.consumers {
             pipeline.add(consumer);
@@ -147,6 +151,7 @@ impl Tracer {
             flow_states: FlowStates::open(&nodes),
             halves: Halves::default(),
             sources,
+            look,
             sampling: options.sampling,
             pipeline,
             awaited,

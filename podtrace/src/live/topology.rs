@@ -37,16 +37,44 @@ const PATIENCE: Duration = Duration::from_millis(200);
 /// Formats a topology as `podtrace topology` prints it.
 pub(crate) type Show = fn(&mut String, &Topology);
 
-/// Reads the nodes at intervals, and sends what has changed: what decides the way of packets, and
-/// the topology with the text of `show` if somebody records it.
-pub(super) async fn watch(
-    nodes: Vec<Node>,
-    sockets: Sockets,
-    table: PodTable,
-    show: Option<Show>,
-    changes: Changes,
-    updates: mpsc::Sender<Update>,
-) {
+/// What is read of nodes: what decides the way of packets, and the topology with the text of `show`
+/// if somebody records it.
+#[derive(Clone)]
+pub(super) struct Look {
+    pub(super) nodes: Vec<Node>,
+    pub(super) sockets: Sockets,
+    pub(super) table: PodTable,
+    pub(super) show: Option<Show>,
+}
+
+impl Look {
+    /// Reads it once.
+    pub(super) async fn once(self) -> Option<Update> {
+        let Self {
+            nodes,
+            sockets,
+            table,
+            show,
+        } = self;
+        let recorded = match show {
+            None => recorded(None, read_facts(&nodes, &table).await.ok()?),
+            Some(show) => {
+                let (topology, facts) = describe(nodes, sockets, &table).await.ok()?;
+                recorded(Some((&topology, show)), facts)
+            }
+        };
+        recorded.map(Update::Topology)
+    }
+}
+
+/// Reads the nodes at intervals, and sends what has changed.
+pub(super) async fn watch(look: Look, changes: Changes, updates: mpsc::Sender<Update>) {
+    let Look {
+        nodes,
+        sockets,
+        table,
+        show,
+    } = look;
     let mut known: Vec<Arc<NodeFacts>> = Vec::new();
     let mut described: Option<(Instant, Topology)> = None;
     if show.is_none() {

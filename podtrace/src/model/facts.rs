@@ -182,6 +182,19 @@ pub struct Settings {
     pub conntrack_count: Option<u32>,
     /// `net.netfilter.nf_conntrack_max`
     pub conntrack_max: Option<u32>,
+    /// What its listening sockets have not taken so far.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub listen: Option<ListenCounters>,
+}
+
+/// How many connections the listening sockets of a namespace have not taken.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ListenCounters {
+    /// As a queue was full (`ListenOverflows` of `TcpExt` in netstat).
+    pub overflows: u64,
+    /// For that or any other reason (`ListenDrops`).
+    pub drops: u64,
 }
 
 /// Settings of an interface; none where it could not be read, or does not exist.
@@ -238,6 +251,9 @@ impl NodeFacts {
             let mut facts = facts.clone();
             for space in &mut facts.spaces {
                 space.settings.conntrack_count = None;
+                // A queue that was full is worth to be told.
+                let listen = space.settings.listen.iter_mut();
+                listen.for_each(|listen| listen.drops = 0);
                 let qdiscs = space
                     .devices
                     .iter_mut()
@@ -351,10 +367,14 @@ mod tests {
 
     #[test]
     fn counters_make_no_difference() {
-        let facts = |count, drops, mtu| NodeFacts {
+        let facts = |count, drops: u32, mtu| NodeFacts {
             spaces: vec![Space {
                 settings: Settings {
                     conntrack_count: Some(count),
+                    listen: Some(ListenCounters {
+                        overflows: 0,
+                        drops: drops.into(),
+                    }),
                     ..Settings::default()
                 },
                 devices: vec![Device {
@@ -371,5 +391,9 @@ mod tests {
         };
         assert!(!facts(1, 2, 1450).differ(&facts(3, 4, 1450)));
         assert!(facts(1, 2, 1450).differ(&facts(1, 2, 1500)));
+        let mut full = facts(1, 2, 1450);
+        let listen = full.spaces[0].settings.listen.iter_mut();
+        listen.for_each(|listen| listen.overflows = 1);
+        assert!(facts(1, 2, 1450).differ(&full));
     }
 }

@@ -8,7 +8,7 @@ use rtnetlink::packet_route::tc::{TcAttribute, TcMessage, TcStats2};
 use super::links::Link;
 use crate::{
     model::facts::{DeviceSettings, Qdisc, Settings},
-    netns::NetNs,
+    netns::{NetNs, netstat::listen_counters},
     text::sanitize::sanitize,
 };
 
@@ -35,6 +35,7 @@ fn of_namespace() -> Settings {
         bridge_calls_iptables: switch("bridge/bridge-nf-call-iptables"),
         conntrack_count: number("netfilter/nf_conntrack_count"),
         conntrack_max: number("netfilter/nf_conntrack_max"),
+        listen: listen_counters(),
     }
 }
 

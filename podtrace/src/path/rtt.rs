@@ -26,13 +26,13 @@ pub struct RoundTrip {
     /// Interface number and nanoseconds from request to reply there, in the
     /// order in which the request passed.
     pub at: Vec<(u32, u64)>,
-    /// Whether the interface that first saw the request is among them: what is lost or not
-    /// awaited on the way changes nothing about its time.
+    /// Whether the interface that first saw the request is among them. If not, the reply did not
+    /// get back, and none of the times is that of the whole round trip.
     pub is_whole: bool,
 }
 
 impl RoundTrip {
-    /// The whole round trip in nanoseconds.
+    /// The whole round trip in nanoseconds, if it is whole.
     #[must_use]
     pub fn total_ns(&self) -> u64 {
         self.at.first().map_or(0, |(_, ns)| *ns)
@@ -152,7 +152,9 @@ impl Requests {
                 })
                 .filter_map(|(_, (interface, _, sent, _))| {
                     let hop = reply.iter().rfind(|hop| {
-                        hop.interface == *interface && hop.direction != Direction::Socket
+                        hop.interface == *interface
+                            && hop.direction != Direction::Socket
+                            && !hop.aside
                     })?;
                     Some((*interface, hop.ts_ns.checked_sub(*sent)?))
                 }),

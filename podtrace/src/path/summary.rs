@@ -1,8 +1,11 @@
 //! The summary of a session.
 use super::{LateOf, Outcome, Path};
-use crate::model::{
-    left_out::LeftOut,
-    tap::{TapCount, TapCounts},
+use crate::{
+    model::{
+        left_out::LeftOut,
+        tap::{TapCount, TapCounts},
+    },
+    packet::Transport,
 };
 
 /// The summary of a session, at its end.
@@ -14,6 +17,8 @@ pub struct Summary {
     pub packets: u64,
     /// Paths by outcome, in the order of [`Outcome::NAMES`].
     pub outcomes: [u64; Outcome::NAMES.len()],
+    /// Questions for a connection that reached a socket, and were not answered.
+    pub unanswered_syns: u64,
     /// Paths that may lack hops.
     pub incomplete: u64,
     /// Events whose frame could not be read at some layer.
@@ -34,6 +39,9 @@ impl Summary {
         self.packets += 1;
         self.outcomes[path.outcome.index()] += 1;
         self.incomplete += u64::from(path.incomplete);
+        let is_syn = path.outcome == Outcome::Unanswered
+            && matches!(path.packet.transport, Transport::Tcp { .. });
+        self.unanswered_syns += u64::from(is_syn);
         if let Some(corrected) = corrects {
             let before = [
                 (&mut self.packets, true),

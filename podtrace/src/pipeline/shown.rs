@@ -36,6 +36,12 @@ impl Pipeline {
         self.summary.left_out = left_out;
     }
 
+    /// Whether a socket did not answer who asked it for a connection.
+    #[must_use]
+    pub fn has_unanswered_syns(&self) -> bool {
+        self.summary.unanswered_syns > 0
+    }
+
     /// Shows only the packets that are asked for. Whether an event matches the filter was told when
     /// it was decoded.
     pub fn show_only(&mut self, asked: &Asked) {

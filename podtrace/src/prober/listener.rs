@@ -1,7 +1,7 @@
 //! The listening sockets of the calling thread's network namespace.
 use std::fs;
 
-use crate::model::probes::Listener;
+use crate::{model::probes::Listener, netns::netstat::listen_counters};
 
 /// What the kernel tells of the namespace of a thread.
 const ROOT: &str = "/proc/thread-self/net";
@@ -14,7 +14,7 @@ pub(super) fn listener(port: u16) -> Option<Listener> {
     let read = |name| fs::read_to_string(format!("{ROOT}/{name}")).unwrap_or_default();
     let tables = ["tcp", "tcp6"].map(read);
     let waiting = tables.iter().flat_map(|table| waiting(table, port)).max()?;
-    let overflows = overflows(&read("netstat"))?;
+    let overflows = listen_counters()?.overflows;
     Some(Listener { waiting, overflows })
 }
 
@@ -28,19 +28,6 @@ fn waiting(table: &str, port: u16) -> impl Iterator<Item = u32> {
         let (_, received) = columns.next()?.split_once(':')?;
         u32::from_str_radix(received, 16).ok().filter(|_| is_it)
     })
-}
-
-/// How many connections were not taken as a queue was full, by the counters of netstat.
-fn overflows(netstat: &str) -> Option<u64> {
-    let mut lines = netstat
-        .lines()
-        .filter_map(|line| line.strip_prefix("TcpExt:"));
-    let (names, values) = (lines.next()?, lines.next()?);
-    let mut counters = names
-        .split_ascii_whitespace()
-        .zip(values.split_ascii_whitespace());
-    let (_, value) = counters.find(|(name, _)| *name == "ListenOverflows")?;
-    value.parse().ok()
 }
 
 #[cfg(test)]
@@ -58,10 +45,6 @@ mod tests {
             broken";
         let of = |port| waiting(table, port).collect::<Vec<_>>();
         assert_eq!((of(80), of(81), of(82)), (vec![3], vec![0], vec![]));
-        let netstat = "TcpExt: SyncookiesSent ListenOverflows ListenDrops\n\
-            TcpExt: 1 22 333\nIpExt: InNoRoutes\nIpExt: 0\n";
-        assert_eq!(overflows(netstat), Some(22));
-        assert_eq!(overflows("TcpExt: A\n"), None);
     }
 
     #[test]

@@ -118,8 +118,8 @@ object! {
         duration_ns: u64,
         /// the taps that saw it, in order
         hops: Vec<HopObject<'a>>,
-        /// of an echo reply that is not ambiguous and is back at the sender, or as far as it is to
-        /// come: nanoseconds since the request, at the first tap point that saw both
+        /// of an echo reply that is not ambiguous and came back to the tap point that was the first
+        /// to see the request: nanoseconds since then
         rtt_ns: Option<u64>,
         /// of any echo reply: the same for each tap point that saw both
         rtt_at: Option<Vec<RoundTripObject<'a>>>,

@@ -196,17 +196,21 @@ impl Flows {
         self.newest_ns
     }
 
-    /// The first flows in an order. `epoch_ns`: UTC nanoseconds at zero of the events' clock.
+    /// The first flows in an order; of those that are equal in it, the busiest and then the oldest
+    /// come first. `epoch_ns`: UTC nanoseconds at zero of the events' clock.
     #[must_use]
     pub fn top(&self, order: Order, count: usize, epoch_ns: i128) -> Vec<Flow> {
         let mut all: Vec<_> = self
             .flows
             .iter()
-            .map(|(number, flow)| (Reverse(flow.rank(order)), *number, flow))
+            .map(|(number, flow)| {
+                let ranks = [order, Order::Packets, Order::Bytes].map(|order| flow.rank(order));
+                ((Reverse(ranks), flow.first_ns, *number), flow)
+            })
             .collect();
-        all.sort_unstable_by_key(|(rank, number, _)| (*rank, *number));
+        all.sort_unstable_by_key(|(key, _)| *key);
         let shown = all.into_iter().take(count);
-        shown.map(|(.., flow)| flow.shown(epoch_ns)).collect()
+        shown.map(|(_, flow)| flow.shown(epoch_ns)).collect()
     }
 }
 

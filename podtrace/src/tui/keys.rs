@@ -60,11 +60,18 @@ pub(super) fn press(key: KeyEvent, state: &mut State, store: &Store, flows: usiz
     match &mut state.mode {
         Mode::Browse => browse(key, state, store, flows),
         Mode::Help | Mode::Notices => {
-            if key.code == KeyCode::Char('q') {
-                return Ask::Quit;
-            }
+            let only_closes = match key.code {
+                KeyCode::Esc | KeyCode::Enter | KeyCode::Char(' ') => true,
+                KeyCode::Char('?' | 'h') => matches!(state.mode, Mode::Help),
+                KeyCode::Char('n') => matches!(state.mode, Mode::Notices),
+                _ => false,
+            };
             state.mode = Mode::Browse;
-            Ask::Nothing
+            match only_closes {
+                true => Ask::Nothing,
+                // What is typed next may be meant for what the key begins.
+                false => browse(key, state, store, flows),
+            }
         }
         Mode::Filter(input) => match typed(key, input) {
             Typed::Changed => {

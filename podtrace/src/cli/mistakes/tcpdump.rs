@@ -56,6 +56,18 @@ const HABITS: &[Habit] = &[
         "podtrace export --format pcapng -w OUT FILE -- icmp",
     ),
     habit(
+        &["-o", "--output"],
+        &["export"],
+        "the file to write is named by -w, --write, and what it holds by --format",
+        "podtrace export --format csv -w OUT FILE",
+    ),
+    habit(
+        &["-o", "--output"],
+        &["record"],
+        "record shows no packets; the file to write is named by -w, --write",
+        "podtrace record -w FILE",
+    ),
+    habit(
         &["-C", "-G", "-W", "-U", "--packet-buffered"],
         &["replay", "stats", "report", "export", "flows"],
         "files are rotated and flushed while packets are recorded",

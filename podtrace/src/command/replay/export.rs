@@ -9,7 +9,7 @@ use super::{
     target::{refuse_directory, refuse_inputs, target, writer},
 };
 use crate::{
-    cli::{ExportArgs, ExportFormat},
+    cli::{ExportArgs, ExportFormat, typed},
     command::{
         filter::refuse_partial,
         setup::{check_write, refuse_terminal},
@@ -48,7 +48,7 @@ pub(in crate::command) fn run(args: &ExportArgs) -> anyhow::Result<u8> {
     }
     check_target(args)?;
     if let Some(path) = file {
-        refuse_inputs(path, &args.input)?;
+        refuse_inputs(&typed("write"), path, &args.input)?;
     }
     // Opens the input first: an unreadable one leaves no file behind.
     let options = player_options(&args.input)?;
@@ -113,7 +113,8 @@ fn check_target(args: &ExportArgs) -> anyhow::Result<()> {
         ExportFormat::Parquet => "packets.parquet",
         ExportFormat::Perfetto => "packets.perfetto.json",
     };
-    target(args.write.as_deref()).map_or(Ok(()), |path| refuse_directory(path, name))
+    target(args.write.as_deref())
+        .map_or(Ok(()), |path| refuse_directory(&typed("write"), path, name))
 }
 
 fn open(args: &ExportArgs) -> anyhow::Result<Box<dyn Write + Send>> {

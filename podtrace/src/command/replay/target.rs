@@ -25,11 +25,12 @@ pub(super) fn writer(target: Option<&Path>, force: bool) -> anyhow::Result<Box<d
     })
 }
 
-/// Refuses a directory. `name`: that of a file which might be meant.
-pub(super) fn refuse_directory(path: &Path, name: &str) -> anyhow::Result<()> {
+/// Refuses a directory. `option`: the option that it was given by; `name`: that of a file which
+/// might be meant.
+pub(super) fn refuse_directory(option: &str, path: &Path, name: &str) -> anyhow::Result<()> {
     if path.is_dir() {
         bail!(
-            "--write {} is a directory\nhint: name a file in it, for example --write {}",
+            "{option} {} is a directory\nhint: name a file in it, for example {option} {}",
             shown(path),
             shown(path.join(name))
         );
@@ -38,7 +39,8 @@ pub(super) fn refuse_directory(path: &Path, name: &str) -> anyhow::Result<()> {
 }
 
 /// Refuses to write over what is read: a recording that is given, or one in a directory that is.
-pub(super) fn refuse_inputs(write: &Path, args: &InputArgs) -> anyhow::Result<()> {
+/// `option`: the option that the file was given by.
+pub(super) fn refuse_inputs(option: &str, write: &Path, args: &InputArgs) -> anyhow::Result<()> {
     let identity = |path: &Path| {
         let metadata = path.metadata().ok()?;
         Some((metadata.dev(), metadata.ino()))
@@ -54,7 +56,7 @@ pub(super) fn refuse_inputs(write: &Path, args: &InputArgs) -> anyhow::Result<()
     };
     if args.files.iter().any(|input| is_read(input)) {
         bail!(
-            "--write {} is one of the files to read\nhint: name another file",
+            "{option} {} is one of the files to read\nhint: name another file",
             shown(write)
         );
     }

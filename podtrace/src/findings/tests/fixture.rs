@@ -3,7 +3,11 @@ use podtrace_ebpf::record::Direction::{self, Egress, Ingress};
 
 use super::super::*;
 use crate::{
-    model::{drop::KernelDrop, facts::NodeFacts},
+    model::{
+        drop::KernelDrop,
+        facts::{ListenCounters, NodeFacts},
+        topology::RecordedTopology,
+    },
     packet::{Arp, Dns, Ends, IcmpError, Mac, Network, Payload, TCP_ACK, TCP_SYN, Transport},
     path::{
         LateOf, Outcome, Translation,
@@ -76,6 +80,21 @@ pub(super) fn kinds(paths: &[Path], ms: u64) -> Vec<Kind> {
         .into_iter()
         .map(|finding| finding.kind)
         .collect()
+}
+
+/// What nodes tell whose listening sockets had no room for so many connections.
+pub(super) fn overflown(mut facts: Vec<NodeFacts>, overflows: u64) -> Update {
+    let spaces = facts.iter_mut().flat_map(|facts| &mut facts.spaces);
+    for space in spaces {
+        space.settings.listen = Some(ListenCounters {
+            overflows: 100 + overflows,
+            drops: 200 + overflows,
+        });
+    }
+    Update::Topology(Box::new(RecordedTopology {
+        facts: facts.into_iter().map(Into::into).collect(),
+        ..RecordedTopology::default()
+    }))
 }
 
 /// A packet that is delivered, unless it is changed.

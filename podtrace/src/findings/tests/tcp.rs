@@ -2,7 +2,7 @@ use podtrace_ebpf::record::Direction;
 
 use super::{
     super::*,
-    fixture::{Shot, kinds, shown, syn, syn_ack, tcp},
+    fixture::{Shot, found, kinds, overflown, shown, syn, syn_ack, tcp, world_of},
 };
 use crate::{
     model::{hook::Hook, ruleset::Action},
@@ -53,6 +53,46 @@ fn full_queue_answers_some_and_leaves_others() {
     let mut paths = opened(0, 5001);
     paths.extend(syns(|syn| syn.ended(Outcome::Unanswered)));
     insta::assert_snapshot!(shown(&paths, facts(), 9000));
+}
+
+/// The counters of its namespace, at the begin of the trace and at the end.
+#[test]
+fn full_queue_is_proven_by_the_kernels_counters() {
+    let unanswered = syns(|syn| syn.ended(Outcome::Unanswered));
+    let shown = |paths: &[Path], counts: &[u64]| {
+        let mut findings = found(paths, facts(), 9000);
+        for count in counts {
+            findings.note(&overflown(facts(), *count));
+        }
+        let found = findings.found(None, &world_of(facts())).findings;
+        let [one] = &found[..] else {
+            panic!("{found:?}");
+        };
+        (one.kind, one.confidence, one.evidence.clone())
+    };
+    let (kind, confidence, evidence) = shown(&unanswered, &[0, 1, 3]);
+    assert_eq!(
+        (kind, confidence),
+        (Kind::AcceptQueueFull, Confidence::Sure)
+    );
+    let words = "has risen by 3, and ListenDrops by 3, while podtrace watched";
+    assert!(evidence[1].ends_with(words), "{evidence:?}");
+    // Fewer than SYNs: some are of other sockets, or were lost otherwise.
+    let (kind, confidence, _) = shown(&unanswered, &[0, 2]);
+    assert_eq!(
+        (kind, confidence),
+        (Kind::AcceptQueueFull, Confidence::Likely)
+    );
+    // What had overflown before says nothing, nor do counters that were read once.
+    for counts in [&[5, 5][..], &[5], &[]] {
+        let (kind, confidence, _) = shown(&unanswered, counts);
+        assert_eq!(
+            (kind, confidence),
+            (Kind::SynUnanswered, Confidence::Likely)
+        );
+    }
+    let (_, confidence, _) = shown(&unanswered[..1], &[0, 9]);
+    assert_eq!(confidence, Confidence::Likely, "the SYN was not repeated");
 }
 
 #[test]

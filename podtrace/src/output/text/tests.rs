@@ -66,6 +66,7 @@ fn path_and_summary_are_shown() {
         taps: TapCounts::from([((0, Egress), tap)]),
         packets: 2,
         outcomes: [1, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0, 0, 0, 0],
+        unanswered_syns: 0,
         incomplete: 1,
         unreadable: 0,
         left_out: LeftOut::default(),
@@ -199,6 +200,27 @@ fn round_trip_names_both_places_of_each_part() {
     let expected = "RTT 64.2 µs: mypod1/eth0~veth1 3.1 µs, veth1~mypod2/eth0 52.1 µs, \
                     beyond mypod2/eth0 9.0 µs";
     assert_eq!(out.lines().last().map(str::trim_start), Some(expected));
+}
+
+/// It is another time than the one that is asked for, whatever the format.
+#[test]
+fn round_trip_of_a_reply_that_did_not_get_back_is_not_told() {
+    for (is_whole, told) in [(true, true), (false, false)] {
+        let trip = RoundTrip {
+            at: vec![(VETH1, 61_100)],
+            is_whole,
+        };
+        let reply = Path {
+            outcome: Outcome::NotSeenFurther,
+            round_trip: Some(trip),
+            ..path(1)
+        };
+        let (mut text, world) = (view(false), world());
+        let (mut long, mut compact) = (String::new(), String::new());
+        text.outcome(&mut long, &reply, &world);
+        text.compact(&mut compact, &reply, &world);
+        assert_eq!([long, compact].map(|out| out.contains("RTT")), [told; 2]);
+    }
 }
 
 /// On terminals, lines break at words, and hops stay in columns.

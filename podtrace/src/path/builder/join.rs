@@ -175,8 +175,10 @@ impl Joins {
         if seen.event.direction == Direction::Socket {
             return self.find_at_socket(seen, open, world);
         }
-        if let Some(joined) = self.fragments.find_whole(seen, open, world) {
-            return Some(joined);
+        let by_fragment = self.fragments.find_whole(seen, open, world);
+        let by_fragment = by_fragment.or_else(|| self.fragments.find_parts(seen, open, world));
+        if by_fragment.is_some() {
+            return by_fragment;
         }
         let translated = self.content.find(seen, open, world, &self.known);
         // A whole packet with other ends is not made of the bytes of others.

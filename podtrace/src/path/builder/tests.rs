@@ -2,6 +2,7 @@ mod arrival;
 mod circle;
 mod datagrams;
 mod dropped;
+mod echo;
 mod equal;
 pub(crate) mod flood;
 mod fragments;
@@ -25,7 +26,7 @@ use super::*;
 use crate::{
     model::tap_point::{Role, TapPoint},
     packet::{Carrier, Ip, Link, Mac, Network, Packet, Transport, Tunnel},
-    path::Translation,
+    path::{Hop, RoundTrip, Translation},
     world::fixture::{
         CGROUP1, CGROUP2, CNI0, NETNS1, NETNS2, NODE, POD1, POD2, UPLINK, VETH1, VETH2,
         apply_snapshot, mac_of, tap_point, world,

@@ -167,6 +167,32 @@ fn handshake_and_data_measure_round_trips_but_not_what_is_sent_again() {
     assert_eq!((flow.sent.packets, flow.answered.packets), (3, 2));
 }
 
+/// The busiest come first, and then the oldest, in whatever order they were counted.
+#[test]
+fn flows_that_are_equal_have_an_order() {
+    let (world, mut flows) = (world(), Flows::default());
+    let syn = |ts_ns, port| segment(ts_ns, (CLIENT, port), (BACKEND, 80), SYN);
+    for path in [
+        syn(3000, 1),
+        syn(1000, 2),
+        syn(2000, 3),
+        syn(2500, 4),
+        syn(9000, 4),
+    ] {
+        flows.add(&path, &world);
+    }
+    for order in [
+        Order::Lost,
+        Order::Retransmitted,
+        Order::RoundTrip,
+        Order::Packets,
+    ] {
+        let top = flows.top(order, 10, 0);
+        let ports: Vec<_> = top.iter().map(|flow| flow.client.port).collect();
+        assert_eq!(ports, [4, 2, 3, 1].map(Some), "{order:?}");
+    }
+}
+
 #[test]
 fn corrected_path_counts_once() {
     let mut lost = segment(1_000, (CLIENT, 5000), (BACKEND, 80), SYN);

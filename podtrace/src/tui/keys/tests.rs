@@ -73,6 +73,69 @@ fn expressions_are_asked_for_as_they_are_typed() {
     assert!(matches!(state.mode, Mode::Browse));
 }
 
+/// Wherever a line begins, all keys go there until it ends, and change nothing else.
+#[test]
+fn what_is_typed_in_a_line_goes_there_only() {
+    let store = store(3);
+    let letters: String = ('!'..='~').chain(['\u{e4}', ' ']).collect();
+    let modes = [|| Mode::Browse, || Mode::Help, || Mode::Notices];
+    for (mode, list) in modes
+        .iter()
+        .flat_map(|mode| [(mode, List::Paths), (mode, List::Flows)])
+    {
+        for begin in ['/', 't'] {
+            let mut state = State {
+                mode: mode(),
+                list,
+                is_road_only: list == List::Paths,
+                ..State::default()
+            };
+            state.settle(&store);
+            press_all(&[KeyCode::Char(begin)], &mut state, &store);
+            let before = format!(
+                "{:?}",
+                (state.chosen, state.order, state.is_paused, state.left)
+            );
+            let asks = press_all(&typed(&letters), &mut state, &store);
+            let after = format!(
+                "{:?}",
+                (state.chosen, state.order, state.is_paused, state.left)
+            );
+            assert_eq!(before, after);
+            let text = match (&state.mode, begin) {
+                (Mode::Filter(input), '/') => {
+                    assert_eq!(asks.len(), letters.chars().count());
+                    input.text()
+                }
+                (Mode::Time(input), 't') => {
+                    assert!(asks.is_empty());
+                    input.text()
+                }
+                other => panic!("{other:?}"),
+            };
+            assert_eq!(text, letters, "{list:?}");
+        }
+    }
+}
+
+#[test]
+fn keys_close_the_help_or_do_what_they_do_elsewhere() {
+    let (store, mut state) = (store(3), State::default());
+    for (keys, paused) in [
+        ("? ", false),
+        ("?h", false),
+        ("nn", false),
+        ("?p", true),
+        ("np", false),
+    ] {
+        press_all(&typed(keys), &mut state, &store);
+        assert!(matches!(state.mode, Mode::Browse), "{keys}");
+        assert_eq!(state.is_paused, paused, "{keys}");
+    }
+    press_all(&typed("?n"), &mut state, &store);
+    assert!(matches!(state.mode, Mode::Notices));
+}
+
 #[test]
 fn times_are_asked_for_at_the_end() {
     let (store, mut state) = (store(3), State::default());

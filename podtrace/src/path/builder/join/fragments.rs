@@ -80,6 +80,62 @@ impl ByFragment {
     }
 }
 
+impl ByFragment {
+    /// The paths of the fragments that the event's packet was reassembled of on its way: a bridge or
+    /// a router does that whose connection tracking looks at packets, and sends fragments on.
+    #[inline]
+    pub(super) fn find_parts(
+        &self,
+        seen: &Observation<'_>,
+        open: &OpenPaths,
+        world: &World,
+    ) -> Option<Joined> {
+        if self.index.is_empty() || seen.event.packet.is_fragment() {
+            return None;
+        }
+        self.search_parts(seen, open, world)
+    }
+
+    /// Nobody reassembles a packet that lacks a fragment: together they have each byte once. IPv6
+    /// shows no identification in a whole packet.
+    fn search_parts(
+        &self,
+        seen: &Observation<'_>,
+        open: &OpenPaths,
+        world: &World,
+    ) -> Option<Joined> {
+        let (event, whole) = (seen.event, &seen.event.packet);
+        whole.ipv4_id().filter(|id| *id != 0)?;
+        let slots = self.index.get(&datagram(whole)?);
+        let parts = slots.filter_map(|slot| {
+            let part = open.get(slot)?;
+            let is_possible = may_be_of(&part.path, whole)
+                && part.may_go_on(event.ts_ns, seen.timeout_ns)
+                && !part.has_passed(event)
+                && can_come_from(&part.path, seen, world);
+            let bytes = bytes_of(&part.path.packet).filter(|_| is_possible)?;
+            Some((bytes, slot))
+        });
+        let mut parts: Vec<_> = parts.collect();
+        parts.sort_unstable_by_key(|(bytes, _)| bytes.start);
+        let mut ranges = parts.iter().map(|(bytes, _)| bytes);
+        let end = ranges.try_fold(0, |end, bytes| {
+            (bytes.start == end && bytes.end > end).then_some(bytes.end)
+        });
+        let is_all = end == Some(whole.behind_ipv4()) && parts.len() > 1;
+        is_all.then(|| Joined::Each(parts.into_iter().map(|(_, slot)| slot).collect()))
+    }
+}
+
+/// Which bytes behind the IP header of its packet a fragment has.
+fn bytes_of(part: &Packet) -> Option<Range<u32>> {
+    let Network::Ip(ip) = &part.network else {
+        return None;
+    };
+    let start = u32::from(ip.fragment?.offset);
+    Some(start..start.checked_add(part.behind_ipv4())?)
+}
+
 /// Whether a packet may be reassembled of fragments with this one.
 fn may_be_of(path: &Path, whole: &Packet) -> bool {
     let part = &path.packet;
@@ -111,9 +167,7 @@ fn bytes_in(open: &Open, event: &Event) -> Option<Range<u32>> {
     let Network::Ip(ip) = &part.network else {
         return None;
     };
-    let fragment = ip.fragment?;
-    let (start, length) = (u32::from(fragment.offset), part.behind_ipv4());
-    let bytes = start..start.checked_add(length)?;
+    let (fragment, bytes) = (ip.fragment?, bytes_of(part)?);
     let total = path.packet.behind_ipv4();
     let fits = match fragment.more {
         true => bytes.end < total,
@@ -124,7 +178,7 @@ fn bytes_in(open: &Open, event: &Event) -> Option<Range<u32>> {
         && (part.ports() != path.ends()?.ports || part.echo_pair() != path.packet.echo_pair());
     let is_behind = Hop::ttl_of(part) <= path.hops.last()?.ttl;
     let is_new = open.missing(open.hop_at(event), bytes.clone()) == Some(bytes.clone());
-    (length > 0 && fits && !shows_another && is_behind && is_new).then_some(bytes)
+    (!bytes.is_empty() && fits && !shows_another && is_behind && is_new).then_some(bytes)
 }
 
 impl Join for ByFragment {

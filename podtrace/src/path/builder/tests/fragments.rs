@@ -1,4 +1,6 @@
 //! Fragments belong to the first.
+mod reassembled;
+
 use proptest::prelude::*;
 
 use super::*;
