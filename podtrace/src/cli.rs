@@ -149,6 +149,7 @@ pub enum Command {
   podtrace export --format parquet -w hops.parquet session.pcapng
   podtrace export --format csv session.pcapng | head
   podtrace export --format perfetto -w paths.json session.pcapng
+  podtrace export --format otlp --to http://127.0.0.1:4317 session.pcapng
   podtrace export --format pcapng --vantage default/mypod1/eth0 -w pod.pcapng session.pcapng
   podtrace export --format pcapng --since +10s --first 5s -w part.pcapng session.pcapng
   podtrace export --format pcapng -w dns.pcapng session.pcapng -- port 53")]

@@ -48,6 +48,7 @@ const EXAMPLES: &[(&str, &str)] = &[
     ("--since", "+10s"),
     ("--snaplen", "1500"),
     ("--speed", "0.5"),
+    ("--to", "http://127.0.0.1:4317"),
     ("--to-pod", "default/web"),
     ("--top", "20"),
     ("--until", "+20s"),
