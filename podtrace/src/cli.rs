@@ -11,6 +11,7 @@ mod flows;
 mod habits;
 mod lab;
 mod manifest;
+mod metrics;
 mod mistakes;
 mod parse;
 mod replay;
@@ -32,6 +33,7 @@ pub use flows::{FlowsArgs, FlowsFormat, FlowsOrder};
 pub use habits::{Flow, HabitArgs, ListArgs, TimeStyle};
 pub use lab::{DemoArgs, LabArgs};
 pub use manifest::{ManifestArgs, RuntimeSocket};
+pub use metrics::MetricsArgs;
 pub use mistakes::{line, parse};
 pub(crate) use parse::moment;
 pub use replay::{ExportArgs, ExportFormat, InputArgs, ReplayArgs, StatsArgs, StatsFormat};
@@ -94,6 +96,7 @@ pub enum Command {
   sudo podtrace record -w /var/log/podtrace/ --rotate-size 100MB --keep-size 2GB --zstd
   sudo podtrace record -w x.pcapng -C 100 -W 10   ten files of 100 MB, as with tcpdump
   sudo podtrace record -w dns.pcapng port 53      only these packets, as with tcpdump
+  sudo podtrace record -w session.pcapng --metrics 9464   with metrics for Prometheus
   sudo podtrace trace -w session.pcapng           print too
   podtrace replay session.pcapng")]
     Record(Box<RecordArgs>),
@@ -258,6 +261,9 @@ pub struct TraceArgs {
     /// Where to record it.
     #[command(flatten)]
     pub files: FileArgs,
+    /// Who is told how much.
+    #[command(flatten)]
+    pub metrics: MetricsArgs,
     /// What there is.
     #[command(flatten)]
     pub list: ListArgs,
@@ -275,6 +281,9 @@ pub struct RecordArgs {
     /// Where to record it.
     #[command(flatten)]
     pub files: FileArgs,
+    /// Who is told how much.
+    #[command(flatten)]
+    pub metrics: MetricsArgs,
 }
 
 /// Output formats of packets.

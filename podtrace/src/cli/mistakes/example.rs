@@ -24,6 +24,7 @@ const EXAMPLES: &[(&str, &str)] = &[
     ("--kubeconfig", "admin.conf"),
     ("--last", "30s"),
     ("--max-rate", "50k"),
+    ("--metrics", "9464"),
     ("--min-latency", "10ms"),
     ("--namespace", "default"),
     ("--netns", "node1"),
