@@ -8,19 +8,20 @@
 mod attributes;
 mod batch;
 mod collector;
+mod error;
+mod receiver;
 
-use std::io::Write;
-
-use opentelemetry_proto::tonic::{
-    collector::trace::v1::ExportTraceServiceRequest,
-    trace::v1::{Span, Status, span::SpanKind, status::StatusCode},
-};
+use opentelemetry_proto::tonic::trace::v1::{Span, Status, span::SpanKind, status::StatusCode};
 use sha2::{Digest as _, Sha256};
 
-pub use self::collector::{Collector, CollectorError, Endpoint};
 use self::{
     attributes::{of_hop, of_path},
     batch::{Batch, Owner},
+};
+pub use self::{
+    collector::{Collector, Endpoint},
+    error::CollectorError,
+    receiver::{Lines, Receiver},
 };
 use super::ExportError;
 use crate::{
@@ -35,36 +36,6 @@ use crate::{
 const SPANS_AT_ONCE: usize = 512;
 /// Upper bound of the corrected paths whose trace is remembered, for one that is corrected again.
 const CORRECTED_MAX: usize = 32_768;
-
-/// Takes batches of spans.
-pub trait Receiver {
-    /// Takes a batch; returns how many of its spans were refused.
-    ///
-    /// # Errors
-    /// When it cannot be delivered.
-    fn take(&mut self, batch: ExportTraceServiceRequest) -> Result<u64, ExportError>;
-
-    /// Hands on what it has kept.
-    ///
-    /// # Errors
-    /// When that fails.
-    fn finish(&mut self) -> Result<(), ExportError>;
-}
-
-/// A file as the OpenTelemetry protocol's file exporter writes it: a batch a line, as JSON.
-pub struct Lines<W>(pub W);
-
-impl<W: Write> Receiver for Lines<W> {
-    fn take(&mut self, batch: ExportTraceServiceRequest) -> Result<u64, ExportError> {
-        let line = serde_json::to_string(&batch).map_err(std::io::Error::from)?;
-        writeln!(self.0, "{line}")?;
-        Ok(0)
-    }
-
-    fn finish(&mut self) -> Result<(), ExportError> {
-        Ok(self.0.flush()?)
-    }
-}
 
 /// Writes paths as traces.
 pub struct OtlpTraces {
@@ -112,7 +83,7 @@ impl OtlpTraces {
         let own: Vec<_> = own.filter(|(number, _)| !copies.has(*number)).collect();
         let new = own.iter().find(|(number, _)| *number >= known);
         // One that is refused later has no hop since.
-        let (Some((_, (begin, first))), Some((_, (_, last)))) = (new.or(own.last()), own.last())
+        let (Some((_, (begin, first))), Some((_, (last, _)))) = (new.or(own.last()), own.last())
         else {
             return Ok(());
         };
@@ -121,16 +92,11 @@ impl OtlpTraces {
         let root = Span {
             trace_id: trace.clone(),
             span_id: id(ids.root),
-            parent_span_id: path.late_of.map_or_else(Vec::new, |before| {
-                id(Ids::of(&self.sessions, before.id).root)
-            }),
-            name: path.packet.protocol().as_str().to_owned(),
-            kind: SpanKind::Internal.into(),
+            parent_span_id: self.parent(path),
             start_time_unix_nano: begin.time_ns.0,
-            end_time_unix_nano: begin.time_ns.0 + last.ts_ns.saturating_sub(first.ts_ns),
-            ..Span::default()
+            end_time_unix_nano: last.time_ns.0.max(begin.time_ns.0),
+            ..root(&object, path)
         };
-        let root = with_outcome(root, &object, path);
         self.batch.add(&Owner::of(begin, first, world), root);
         for (at, (number, (hop, seen))) in own.iter().enumerate() {
             if *number < known {
@@ -154,6 +120,13 @@ impl OtlpTraces {
             true => self.deliver(),
             false => Ok(()),
         }
+    }
+
+    /// The id of the span of the path that this one corrects, if it corrects one.
+    fn parent(&self, path: &Path) -> Vec<u8> {
+        path.late_of.map_or_else(Vec::new, |before| {
+            id(Ids::of(&self.sessions, before.id).root)
+        })
     }
 
     fn ids(&mut self, path: &Path) -> Ids {
@@ -211,8 +184,8 @@ fn id(number: u64) -> Vec<u8> {
     number.max(1).to_be_bytes().to_vec()
 }
 
-/// Adds how a path ended, and why.
-fn with_outcome(root: Span, object: &PathObject<'_>, path: &Path) -> Span {
+/// The span of a path: what its packet is, how it ended, and why.
+fn root(object: &PathObject<'_>, path: &Path) -> Span {
     let mut attributes = of_path(object, path);
     let verdict = object.verdict.as_deref();
     attributes.text("podtrace.outcome", Some(object.outcome));
@@ -222,12 +195,14 @@ fn with_outcome(root: Span, object: &PathObject<'_>, path: &Path) -> Span {
         attributes.text("error.type", Some(object.outcome));
     }
     Span {
+        name: path.packet.protocol().as_str().to_owned(),
+        kind: SpanKind::Internal.into(),
         attributes: attributes.all(),
         status: is_error.then(|| Status {
             message: verdict.map_or_else(String::new, |verdict| sanitize(&verdict.what)),
             code: StatusCode::Error.into(),
         }),
-        ..root
+        ..Span::default()
     }
 }
 

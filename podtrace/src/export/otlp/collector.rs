@@ -1,10 +1,9 @@
 //! Sends batches to a collector, by gRPC.
-use std::{str::FromStr, time::Duration};
+use std::str::FromStr;
 
 use opentelemetry_proto::tonic::collector::trace::v1::{
     ExportTraceServiceRequest, trace_service_client::TraceServiceClient,
 };
-use thiserror::Error;
 use tokio::{
     runtime::{Builder, Runtime},
     time::timeout,
@@ -14,45 +13,14 @@ use tonic::{
     transport::{Channel, Endpoint as Address},
 };
 
-use super::Receiver;
+use super::{
+    error::{CollectorError, PATIENCE},
+    receiver::Receiver,
+};
 use crate::export::ExportError;
 
-/// How long a collector may take to answer.
-const PATIENCE: Duration = Duration::from_secs(10);
 /// The port of OTLP over HTTP, which is something else.
 const HTTP_PORT: u16 = 4318;
-
-/// Why a collector did not take spans.
-#[derive(Debug, Error)]
-pub enum CollectorError {
-    /// Nobody answers at its address.
-    #[error("nobody takes OTLP by gRPC at {endpoint}{hint}")]
-    NotReached {
-        /// The address.
-        endpoint: String,
-        /// What to do.
-        hint: &'static str,
-        /// What the transport says.
-        #[source]
-        source: tonic::transport::Error,
-    },
-    /// It has refused them.
-    #[error("{endpoint} takes no spans: {status}{hint}")]
-    Refused {
-        /// The address.
-        endpoint: String,
-        /// The answer.
-        status: String,
-        /// What to do.
-        hint: &'static str,
-    },
-    /// It does not answer.
-    #[error("{endpoint} did not answer within {} s", PATIENCE.as_secs())]
-    Silent {
-        /// The address.
-        endpoint: String,
-    },
-}
 
 /// The address of a collector.
 #[derive(Clone, Debug)]
@@ -74,7 +42,8 @@ impl FromStr for Endpoint {
             );
         }
         let wrong = || "must be a collector's address, as http://127.0.0.1:4317".to_owned();
-        let address = Address::from_shared(text.to_owned()).map_err(|_| wrong())?;
+        let address = Address::from_shared(text.to_owned());
+        let address = address.ok().ok_or_else(wrong)?;
         let uri = address.uri();
         let port = uri.port_u16().filter(|port| *port > 0);
         let has_host = uri.host().is_some_and(|host| !host.is_empty());
@@ -111,7 +80,6 @@ impl Collector {
         let channel = runtime.block_on(endpoint.address.connect());
         let channel = channel.map_err(|source| CollectorError::NotReached {
             endpoint: endpoint.text.clone(),
-            hint: endpoint.hint,
             source,
         })?;
         Ok(Self {
@@ -124,7 +92,7 @@ impl Collector {
     fn refused(&self, status: &Status) -> CollectorError {
         CollectorError::Refused {
             endpoint: self.endpoint.text.clone(),
-            status: status.to_string(),
+            status: format!("{} ({})", status.message(), status.code()),
             hint: self.endpoint.hint,
         }
     }

@@ -1,12 +1,13 @@
 use std::{
     collections::BTreeSet,
+    io::Write,
     net::TcpListener,
     sync::{Arc, Mutex},
 };
 
 use opentelemetry_proto::tonic::{
     collector::trace::v1::{
-        ExportTracePartialSuccess, ExportTraceServiceResponse,
+        ExportTracePartialSuccess, ExportTraceServiceRequest, ExportTraceServiceResponse,
         trace_service_server::{TraceService, TraceServiceServer},
     },
     trace::v1::TracesData,
