@@ -6,9 +6,8 @@ use clap::Args;
 /// Where the metrics of a running session are served.
 #[derive(Clone, Copy, Debug, Default, Args)]
 pub struct MetricsArgs {
-    /// Serve metrics of what is traced for Prometheus, at http://127.0.0.1:9464/metrics for
-    /// example: a port of 127.0.0.1 that is free, or an address of this machine with a port, where
-    /// everybody who reaches it reads them
+    /// Serve metrics of what is traced for Prometheus: with 9464, at http://127.0.0.1:9464/metrics.
+    /// Another address of this machine is given with the port; everybody who reaches it reads them
     #[arg(long, value_name = "[ADDRESS:]PORT", value_parser = address)]
     pub metrics: Option<SocketAddr>,
 }

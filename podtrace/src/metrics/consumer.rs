@@ -8,7 +8,6 @@ use podtrace_ebpf::record::Direction;
 
 use super::{counts::Counts, exposition::text, hops::Workload, workload::workload};
 use crate::{
-    map::Map,
     model::{origin::Origin, tap::TapCount, tap_point::Role},
     path::{Path, summary::Summary},
     pipeline::consumer::{Consumer, Tick},
@@ -31,7 +30,7 @@ const NOT_JUDGED: &str = "not_judged";
 pub(crate) struct Metrics {
     counts: Counts,
     /// By the number of the interface, until something changes that may change it.
-    places: Map<u32, Place>,
+    places: Vec<Option<Place>>,
     /// Verdicts that are left in this second.
     verdicts: u32,
     second: u64,
@@ -44,7 +43,7 @@ pub(crate) struct Metrics {
 struct Place {
     role: Role,
     /// None where no pod is.
-    pod: Option<Option<Workload>>,
+    pod: Option<Workload>,
 }
 
 /// The counts that others see.
@@ -71,7 +70,7 @@ impl Default for Metrics {
     fn default() -> Self {
         Self {
             counts: Counts::default(),
-            places: Map::default(),
+            places: Vec::new(),
             verdicts: VERDICTS,
             second: 0,
             published_ns: 0,
@@ -102,24 +101,34 @@ impl Metrics {
         verdict(path, world).map(|verdict| verdict.cause.name())
     }
 
+    #[inline]
     fn place(&mut self, interface: u32, world: &World) -> Place {
-        if let Some(place) = self.places.get(&interface) {
-            return *place;
+        match self.places.get(interface as usize) {
+            Some(Some(place)) => *place,
+            _ => self.look_up(interface, world),
         }
+    }
+
+    #[cold]
+    fn look_up(&mut self, interface: u32, world: &World) -> Place {
         let point = world.tap_points.get(interface);
         let netns = point.and_then(|point| point.pod_netns().or(point.leads_to));
         let place = Place {
             role: point.map_or(Role::Other, |point| point.role),
             pod: netns.map(|netns| self.workload(netns, world)),
         };
-        self.places.insert(interface, place);
+        if point.is_some() {
+            let number = interface as usize;
+            self.places.resize(self.places.len().max(number + 1), None);
+            self.places[number] = Some(place);
+        }
         place
     }
 
-    /// The workload of a pod's namespace; none if it has no number of its own.
-    fn workload(&mut self, netns: u64, world: &World) -> Option<Workload> {
+    /// The workload of a pod's namespace.
+    fn workload(&mut self, netns: u64, world: &World) -> Workload {
         let Some(pod) = world.identities.known_pod(netns) else {
-            return Some(Workload::NONE);
+            return Workload::NONE;
         };
         let (namespace, name) = pod.split_once('/').unwrap_or(("", &*pod));
         let labels = world.identities.labels(&pod);
@@ -132,25 +141,30 @@ impl Metrics {
     /// other. They count for the first pod on the way.
     fn measure(&mut self, path: &Path, world: &World) {
         let is_certain = !path.incomplete && !path.ambiguous && !path.packet.is_for_group();
-        if !is_certain || path.hops.iter().any(|hop| hop.aside) {
+        if !is_certain {
             return;
         }
-        let pods = path.hops.iter();
-        let mut pods = pods.filter_map(|hop| self.place(hop.interface, world).pod);
-        let workload = pods.next().unwrap_or(Some(Workload::NONE));
+        let mut pods = path.hops.iter().map(|hop| self.place(hop.interface, world));
+        let pod = pods.find_map(|place| place.pod);
+        let workload = pod.unwrap_or(Workload::NONE);
         let known = path.late_of.map_or(0, |before| before.hops);
-        for hops in path.hops.windows(2).skip(known.saturating_sub(1)) {
-            let [here, next] = hops else {
-                continue;
-            };
-            // Copies for several sockets do not follow each other.
-            if here.direction == Direction::Socket {
-                continue;
+        let mut hops = path.hops.iter().skip(known.saturating_sub(1));
+        let Some(mut here) = hops.next().filter(|hop| !hop.aside) else {
+            return;
+        };
+        let mut from = self.place(here.interface, world).role;
+        for next in hops {
+            // What follows a copy may be of another copy.
+            if next.aside {
+                return;
             }
-            let from = self.place(here.interface, world).role;
             let to = self.place(next.interface, world).role;
-            let ns = next.ts_ns.saturating_sub(here.ts_ns);
-            self.counts.hops.add(workload, from, to, ns);
+            // Copies for several sockets do not follow each other.
+            if here.direction != Direction::Socket {
+                let ns = next.ts_ns.saturating_sub(here.ts_ns);
+                self.counts.hops.add(workload, from, to, ns);
+            }
+            (here, from) = (next, to);
         }
     }
 

@@ -78,7 +78,7 @@ fn paths(page: &mut Page, counts: &Counts) {
     page.begin(
         name,
         Kind::Counter,
-        "Paths of packets that have ended, by outcome, and by cause where one did not arrive.",
+        "Paths of packets that have ended, by outcome, and by cause where one did not arrive or was refused.",
     );
     for (outcome, count) in Outcome::NAMES.iter().zip(counts.paths) {
         page.sample(name, &[("outcome", outcome), ("cause", "")], count);
@@ -111,7 +111,7 @@ fn latency(page: &mut Page, labels: &Labels<'_>, histogram: &Histogram) {
         ("from", labels.from),
         ("to", labels.to),
     ];
-    let bounds = BOUNDS_NS.map(|ns| Seconds(ns.into()).to_string());
+    let bounds = BOUNDS_NS.map(|ns| Seconds(ns).to_string());
     let bounds = bounds.iter().map(String::as_str).chain(["+Inf"]);
     let mut until = 0;
     for (bound, count) in bounds.zip(histogram.buckets) {
@@ -195,7 +195,7 @@ impl Page {
 }
 
 /// Nanoseconds as seconds, with all their digits.
-struct Seconds(u128);
+struct Seconds(u64);
 
 impl Display for Seconds {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -1,4 +1,6 @@
 //! How long packets take from one hop to the next, by workload.
+use std::num::NonZeroU8;
+
 use crate::{model::tap_point::Role, projection::row::role_name};
 
 /// Upper bounds of the buckets, in nanoseconds; behind them is one for all that is more.
@@ -25,13 +27,19 @@ const ROLES: usize = 8;
 /// No histogram yet.
 const NONE: u16 = u16::MAX;
 
-/// The number of a workload.
+/// A workload, by its number from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Workload(u16);
+pub(super) struct Workload(NonZeroU8);
 
 impl Workload {
     /// That of packets that pass no pod, or none of a known workload.
-    pub(super) const NONE: Self = Self(0);
+    pub(super) const NONE: Self = Self(NonZeroU8::MIN);
+    /// That of all beyond the bound.
+    const OTHER: Self = Self(NonZeroU8::new(WORKLOADS_MAX as u8 + 1).unwrap());
+
+    fn index(self) -> usize {
+        usize::from(self.0.get() - 1)
+    }
 }
 
 /// Who is measured: namespace and name of the workload.
@@ -43,9 +51,9 @@ pub(super) struct Histogram {
     /// By bucket, not cumulative.
     pub(super) buckets: [u64; BOUNDS_NS.len() + 1],
     /// All values together, in nanoseconds.
-    pub(super) sum_ns: u128,
+    pub(super) sum_ns: u64,
     /// None of what is beyond the bound.
-    key: Option<(u16, Role, Role)>,
+    key: Option<(Workload, Role, Role)>,
 }
 
 /// All histograms.
@@ -53,7 +61,7 @@ pub(super) struct Histogram {
 pub(super) struct Hops {
     names: Vec<Name>,
     all: Vec<Histogram>,
-    /// The histogram of each workload and pair of roles.
+    /// The histogram of each workload, [`Workload::OTHER`] too, and pair of roles.
     slots: Vec<u16>,
 }
 
@@ -71,36 +79,36 @@ const ANY: &str = "any";
 
 impl Default for Hops {
     fn default() -> Self {
+        let mut slots = vec![NONE; WORKLOADS_MAX * ROLES * ROLES];
+        slots.resize(slots.len() + ROLES * ROLES, 0);
         Self {
             names: vec![Name::default()],
             all: vec![Histogram::new(None)],
-            slots: vec![NONE; WORKLOADS_MAX * ROLES * ROLES],
+            slots,
         }
     }
 }
 
 impl Hops {
-    /// The number of a workload; none if there are too many.
-    pub(super) fn workload(&mut self, namespace: &str, name: &str) -> Option<Workload> {
+    /// The number of a workload.
+    pub(super) fn workload(&mut self, namespace: &str, name: &str) -> Workload {
         let is_it = |known: &Name| (&*known.0, &*known.1) == (namespace, name);
         let number = match self.names.iter().position(is_it) {
             Some(number) => number,
-            None if self.names.len() >= WORKLOADS_MAX => return None,
+            None if self.names.len() >= WORKLOADS_MAX => return Workload::OTHER,
             None => {
                 self.names.push((namespace.into(), name.into()));
                 self.names.len() - 1
             }
         };
-        u16::try_from(number).ok().map(Workload)
+        let number = u8::try_from(number + 1).ok().and_then(NonZeroU8::new);
+        number.map_or(Workload::OTHER, Workload)
     }
 
-    /// Counts a hop. `workload`: none if it has no name of its own.
+    /// Counts a hop.
     #[inline]
-    pub(super) fn add(&mut self, workload: Option<Workload>, from: Role, to: Role, ns: u64) {
-        let slot = match workload {
-            Some(workload) => self.slot(workload, from, to),
-            None => 0,
-        };
+    pub(super) fn add(&mut self, workload: Workload, from: Role, to: Role, ns: u64) {
+        let slot = self.slot(workload, from, to);
         if let Some(histogram) = self.all.get_mut(slot) {
             histogram.add(ns);
         }
@@ -108,7 +116,7 @@ impl Hops {
 
     #[inline]
     fn slot(&mut self, workload: Workload, from: Role, to: Role) -> usize {
-        let at = (usize::from(workload.0) * ROLES + index(from)) * ROLES + index(to);
+        let at = (workload.index() * ROLES + index(from)) * ROLES + index(to);
         match self.slots.get(at) {
             Some(slot) if *slot != NONE => usize::from(*slot),
             _ => self.new_slot(at, workload, from, to),
@@ -120,7 +128,7 @@ impl Hops {
         let number = match self.all.len() {
             full if full > HISTOGRAMS_MAX => 0,
             number => {
-                self.all.push(Histogram::new(Some((workload.0, from, to))));
+                self.all.push(Histogram::new(Some((workload, from, to))));
                 number
             }
         };
@@ -138,7 +146,7 @@ impl Hops {
 
     fn labels(&self, histogram: &Histogram) -> Labels<'_> {
         let known = histogram.key.and_then(|(workload, from, to)| {
-            let (namespace, workload) = self.names.get(usize::from(workload))?;
+            let (namespace, workload) = self.names.get(workload.index())?;
             Some(Labels {
                 namespace,
                 workload,
@@ -156,7 +164,7 @@ impl Hops {
 }
 
 impl Histogram {
-    fn new(key: Option<(u16, Role, Role)>) -> Self {
+    fn new(key: Option<(Workload, Role, Role)>) -> Self {
         Self {
             buckets: [0; BOUNDS_NS.len() + 1],
             sum_ns: 0,
@@ -166,11 +174,12 @@ impl Histogram {
 
     #[inline]
     fn add(&mut self, ns: u64) {
-        let bucket = BOUNDS_NS.partition_point(|bound| *bound < ns);
-        if let Some(count) = self.buckets.get_mut(bucket) {
+        // Most are in one of the first.
+        let bucket = BOUNDS_NS.iter().position(|bound| ns <= *bound);
+        if let Some(count) = self.buckets.get_mut(bucket.unwrap_or(BOUNDS_NS.len())) {
             *count += 1;
         }
-        self.sum_ns += u128::from(ns);
+        self.sum_ns = self.sum_ns.saturating_add(ns);
     }
 
     /// How many values it has.
@@ -210,8 +219,8 @@ mod tests {
     #[test]
     fn bounds_belong_to_their_buckets() {
         let mut hops = Hops::default();
-        for ns in [0, 1_000, 1_001, 1_000_000_000, u64::MAX] {
-            hops.add(Some(Workload::NONE), Role::Pod, Role::Veth, ns);
+        for ns in [0, 1_000, 1_001, 1_000_000_000, 2_000_000_000] {
+            hops.add(Workload::NONE, Role::Pod, Role::Veth, ns);
         }
         let (labels, histogram) = hops.each().next().unwrap();
         assert_eq!((labels.namespace, labels.workload), ("", ""));
@@ -221,7 +230,7 @@ mod tests {
             (buckets[0], buckets[1], buckets[12], buckets[13]),
             (2, 1, 1, 1)
         );
-        assert_eq!(histogram.sum_ns, u128::from(u64::MAX) + 1_000_002_001);
+        assert_eq!(histogram.sum_ns, 3_000_002_001);
     }
 
     /// Whatever comes, there are so many histograms, and each value is in one.
@@ -230,7 +239,7 @@ mod tests {
         let (mut hops, mut added) = (Hops::default(), 0);
         for number in 0..200 {
             let workload = hops.workload("shop", &format!("w{number}"));
-            assert_eq!(workload.is_some(), number + 1 < WORKLOADS_MAX);
+            assert_eq!(workload == Workload::OTHER, number + 1 >= WORKLOADS_MAX);
             for (from, to) in ALL.iter().flat_map(|from| ALL.map(|to| (*from, to))) {
                 hops.add(workload, from, to, 5);
                 added += 1;

@@ -103,7 +103,7 @@ fn check(name: &str, family: &Family) {
 
 fn check_histogram(name: &str, family: &Family) {
     assert!(name.ends_with("_seconds"), "{name}");
-    let mut buckets: BTreeMap<Vec<(String, String)>, Vec<(f64, f64)>> = BTreeMap::new();
+    let mut buckets: BTreeMap<_, Vec<(f64, f64)>> = BTreeMap::new();
     for ((sample, labels), value) in &family.samples {
         if sample.ends_with("_bucket") {
             let (bounds, rest): (Vec<_>, Vec<_>) =
@@ -135,7 +135,7 @@ fn counts() -> Counts {
     counts.taps.lost_ring = 1;
     counts
         .hops
-        .add(Some(Workload::NONE), Role::Uplink, Role::Bridge, 3_000);
+        .add(Workload::NONE, Role::Uplink, Role::Bridge, 3_000);
     let web = counts.hops.workload("shop", "web");
     counts.hops.add(web, Role::Pod, Role::Veth, 1_200_000);
     counts
@@ -203,7 +203,7 @@ proptest! {
 
     #[test]
     fn seconds_have_all_digits(ns in any::<u64>()) {
-        let text = Seconds(ns.into()).to_string();
+        let text = Seconds(ns).to_string();
         let (whole, rest) = text.split_once('.').unwrap_or((&text, ""));
         let digits = format!("{whole}{rest:0<9}");
         prop_assert_eq!(digits.parse::<u128>().unwrap(), u128::from(ns));
