@@ -11,6 +11,7 @@ mod flows;
 mod habits;
 mod lab;
 mod manifest;
+mod metrics;
 mod mistakes;
 mod parse;
 mod replay;
@@ -32,6 +33,7 @@ pub use flows::{FlowsArgs, FlowsFormat, FlowsOrder};
 pub use habits::{Flow, HabitArgs, ListArgs, TimeStyle};
 pub use lab::{DemoArgs, LabArgs};
 pub use manifest::{ManifestArgs, OF_CLUSTER, RuntimeSocket};
+pub use metrics::MetricsArgs;
 pub use mistakes::{line, parse, typed};
 pub(crate) use parse::moment;
 pub use replay::{ExportArgs, ExportFormat, InputArgs, ReplayArgs, StatsArgs, StatsFormat};
@@ -94,6 +96,7 @@ pub enum Command {
   sudo podtrace record -w /var/log/podtrace/ --rotate-size 100MB --keep-size 2GB --zstd
   sudo podtrace record -w x.pcapng -C 100 -W 10   ten files of 100 MB, as with tcpdump
   sudo podtrace record -w dns.pcapng port 53      only these packets, as with tcpdump
+  sudo podtrace record -w session.pcapng --metrics 9464   with metrics for Prometheus
   sudo podtrace trace -w session.pcapng           print too
   podtrace replay session.pcapng")]
     Record(Box<RecordArgs>),
@@ -149,6 +152,7 @@ pub enum Command {
   podtrace export --format parquet -w hops.parquet session.pcapng
   podtrace export --format csv session.pcapng | head
   podtrace export --format perfetto -w paths.json session.pcapng
+  podtrace export --format otlp --to http://127.0.0.1:4317 session.pcapng
   podtrace export --format pcapng --vantage default/mypod1/eth0 -w pod.pcapng session.pcapng
   podtrace export --format pcapng --since +10s --first 5s -w part.pcapng session.pcapng
   podtrace export --format pcapng -w dns.pcapng session.pcapng -- port 53")]
@@ -257,6 +261,9 @@ pub struct TraceArgs {
     /// Where to record it.
     #[command(flatten)]
     pub files: FileArgs,
+    /// Who is told how much.
+    #[command(flatten)]
+    pub metrics: MetricsArgs,
     /// What there is.
     #[command(flatten)]
     pub list: ListArgs,
@@ -274,6 +281,9 @@ pub struct RecordArgs {
     /// Where to record it.
     #[command(flatten)]
     pub files: FileArgs,
+    /// Who is told how much.
+    #[command(flatten)]
+    pub metrics: MetricsArgs,
 }
 
 /// Output formats of packets.

@@ -1,4 +1,5 @@
-//! Paths as tables: one row per hop, as CSV or as Parquet; and as a timeline ([`PerfettoTrace`]).
+//! Paths as tables: one row per hop, as CSV or as Parquet; as a timeline ([`PerfettoTrace`]); and
+//! as traces ([`OtlpTraces`]).
 //!
 //! Both tables share one list, [`COLUMNS`]. Names, types, meanings and values are those of
 //! the projection and thus of the JSON output, with `_` for nested fields. New columns may
@@ -17,6 +18,7 @@ mod absent;
 mod column;
 mod columns;
 mod csv;
+mod otlp;
 #[cfg(feature = "parquet")]
 mod parquet;
 mod perfetto;
@@ -27,7 +29,13 @@ use std::{fmt::Write as _, io};
 pub use self::absent::{ParquetRows, ROWS_PER_GROUP, check_parquet};
 #[cfg(feature = "parquet")]
 pub use self::parquet::{ParquetRows, ROWS_PER_GROUP, check_parquet};
-pub use self::{column::Column, columns::COLUMNS, csv::CsvRows, perfetto::PerfettoTrace};
+pub use self::{
+    column::Column,
+    columns::COLUMNS,
+    csv::CsvRows,
+    otlp::{Collector, CollectorError, Endpoint, Lines, OtlpTraces, Receiver},
+    perfetto::PerfettoTrace,
+};
 pub use crate::field::Kind;
 
 /// Changes when a column changes its meaning or is removed.
@@ -49,6 +57,9 @@ pub enum ExportError {
          hint: build it with the feature parquet, as a plain cargo build --release does"
     )]
     NoParquet,
+    /// A collector did not take spans.
+    #[error(transparent)]
+    Collector(#[from] CollectorError),
     /// The file could not be written.
     #[error(transparent)]
     Io(#[from] io::Error),

@@ -22,6 +22,7 @@ pub mod identity;
 pub mod lab;
 mod live;
 mod map;
+mod metrics;
 pub mod model;
 pub mod netns;
 mod nfnetlink;

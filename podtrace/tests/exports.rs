@@ -3,6 +3,7 @@
 
 use std::{
     fs,
+    net::TcpListener,
     path::{Path, PathBuf},
     process::{Command, Output},
 };
@@ -271,7 +272,7 @@ fn files_without_interfaces_can_be_opened() {
 #[test]
 fn rows_go_to_a_file() {
     let folder = tempfile::tempdir().unwrap();
-    for format in ["csv", "json", "perfetto"] {
+    for format in ["csv", "json", "perfetto", "otlp"] {
         let output = Command::new(env!("CARGO_BIN_EXE_podtrace"))
             .args(["export", "--format", format, "-w", "out", RECORDED])
             .current_dir(folder.path())
@@ -327,4 +328,29 @@ fn named_interfaces_are_all_of_a_file() {
     let (links, packets) = read(&exported);
     assert_eq!(links.len(), 2);
     assert!(packets.len() > 2);
+}
+
+/// What a collector would take is refused before anything is read, and nobody there is an error.
+#[test]
+fn collector_is_for_traces_alone() {
+    let run = |arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_podtrace"));
+        let output = command.arg("export").args(arguments).arg(RECORDED).output();
+        let output = output.unwrap();
+        assert_eq!(output.status.code(), Some(2), "{output:?}");
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    };
+    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr();
+    let url = format!("http://{}", free.unwrap());
+    let error = run(&["--format", "csv", "--to", &url]);
+    assert!(error.contains("--to is for --format otlp"), "{error}");
+    let error = run(&["--format", "otlp", "--to", "127.0.0.1:4317"]);
+    assert!(error.contains("must be a collector's address"), "{error}");
+    let error = run(&["--format", "otlp", "--to", &url, "-w", "x"]);
+    assert!(error.contains("cannot be used with"), "{error}");
+    let error = run(&["--format", "otlp", "--to", &url]);
+    assert!(
+        error.contains(&format!("nobody takes OTLP by gRPC at {url}")),
+        "{error}"
+    );
 }

@@ -14,12 +14,13 @@ const RECORDED: &str = concat!(
 );
 
 /// Every command that writes what it reads from a file.
-const COMMANDS: [&[&str]; 12] = [
+const COMMANDS: [&[&str]; 13] = [
     &["export", "--format", "csv"],
     &["export", "--format", "json"],
     &["export", "--format", "pcapng"],
     &["export", "--format", "parquet"],
     &["export", "--format", "perfetto"],
+    &["export", "--format", "otlp"],
     &["report", "-o", "-"],
     &["replay"],
     &["replay", "-o", "json"],

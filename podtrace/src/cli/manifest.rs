@@ -11,11 +11,15 @@ use crate::model::facts::is_plain;
 #[derive(Clone, Debug, Args)]
 #[command(after_help = "Examples:
   podtrace manifest --image registry.example.com/podtrace:0.1.0 | kubectl apply -f -
-  podtrace manifest --image podtrace:dev --namespace tracing --cri-socket /run/crio/crio.sock")]
+  podtrace manifest --image podtrace:dev --namespace tracing --cri-socket /run/crio/crio.sock
+  podtrace manifest --dashboard > dashboard.json      for Grafana, of what --metrics serves")]
 pub struct ManifestArgs {
     /// An image with podtrace in its PATH, for example registry.example.com/podtrace:0.1.0
-    #[arg(long, value_name = "IMAGE", value_parser = image)]
-    pub image: String,
+    #[arg(long, value_name = "IMAGE", value_parser = image, required_unless_present = "dashboard")]
+    pub image: Option<String>,
+    /// Print a dashboard for Grafana instead
+    #[arg(long, exclusive = true)]
+    pub dashboard: bool,
     /// Namespace of the recorder, which the manifest creates; default and kube-system are there
     /// already
     #[arg(long, value_name = "NAME", default_value = "podtrace", value_parser = namespace)]

@@ -8,6 +8,7 @@ use super::{
     parse::{self, duration, factor, interface, moment, number, offset, port, span},
 };
 use crate::{
+    export::Endpoint,
     model::tap_name::TapName,
     replay::options::{Moment, Span},
 };
@@ -125,6 +126,10 @@ pub struct ExportArgs {
     /// there twice: NODE/veth12, NAMESPACE/POD/eth0, or the interface's name alone if it is unique
     #[arg(long, value_name = "TAP-POINT", value_parser = parse::vantage)]
     pub vantage: Option<String>,
+    /// With --format otlp: the collector that takes the traces by gRPC, without TLS, as
+    /// http://127.0.0.1:4317 [default: none, they are written]
+    #[arg(long, value_name = "URL", conflicts_with = "write")]
+    pub to: Option<Endpoint>,
 }
 
 /// Formats of `export`.
@@ -140,4 +145,6 @@ pub enum ExportFormat {
     Parquet,
     /// A slice per hop on a track per place, as Chrome's trace format (JSON), for ui.perfetto.dev
     Perfetto,
+    /// A trace per path with a span per hop, for OpenTelemetry: lines of JSON, or --to a collector
+    Otlp,
 }

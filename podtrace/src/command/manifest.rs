@@ -5,8 +5,15 @@ use crate::cli::{ManifestArgs, OF_CLUSTER};
 /// The flight recorder, with words between @ signs that are to be replaced.
 const RECORDER: &str = include_str!("../../deploy/recorder.yaml");
 
-/// Prints the manifest; returns the exit code.
+/// The dashboard of the metrics.
+const DASHBOARD: &str = include_str!("../../deploy/dashboard.json");
+
+/// Prints the manifest, or the dashboard; returns the exit code.
 pub(super) fn run(args: &ManifestArgs) -> anyhow::Result<u8> {
+    let Some(image) = &args.image else {
+        print_out(DASHBOARD)?;
+        return Ok(FINE);
+    };
     let namespace = &args.namespace;
     if is_of_cluster(namespace) {
         eprintln!(
@@ -14,15 +21,15 @@ pub(super) fn run(args: &ManifestArgs) -> anyhow::Result<u8> {
              and Pod Security has to allow privileged pods there"
         );
     }
-    print_out(&recorder(args))?;
+    print_out(&recorder(args, image))?;
     Ok(FINE)
 }
 
 /// The values are checked: none can be more than a value.
-fn recorder(args: &ManifestArgs) -> String {
+fn recorder(args: &ManifestArgs, image: &String) -> String {
     let replaced = [
         ("@namespace@", &args.namespace),
-        ("@image@", &args.image),
+        ("@image@", image),
         ("@socket@", &args.cri_socket.path),
         ("@directory@", &args.cri_socket.directory),
     ];
@@ -65,11 +72,13 @@ mod tests {
 
     fn documents(namespace: &str) -> Vec<Value> {
         let args = ManifestArgs {
-            image: "registry.example.com/podtrace:0.1.0".into(),
+            image: None,
+            dashboard: false,
             namespace: namespace.into(),
             cri_socket: "/run/crio/crio.sock".parse().unwrap(),
         };
-        let text = recorder(&args);
+        let image = "registry.example.com/podtrace:0.1.0".to_owned();
+        let text = recorder(&args, &image);
         assert!(!text.contains('@'), "{text}");
         serde_saphyr::from_multiple(&text).unwrap()
     }

@@ -37,6 +37,7 @@ pub(super) fn trace(args: &TraceArgs) -> anyhow::Result<u8> {
         epoch_ns,
         foot: None,
         quit,
+        metrics: args.metrics.metrics,
         stays: true,
         needs_all: false,
     };

@@ -1,11 +1,13 @@
 //! `podtrace trace`: attach, follow, print.
 mod interfaces;
+mod metrics;
 mod recording;
 
 use std::{
     ffi::OsString,
     fs::File,
     io::{self, IsTerminal as _, Write as _},
+    net::SocketAddr,
     path::Path,
     sync::Arc,
     time::Duration,
@@ -78,6 +80,7 @@ pub(super) fn run(args: &TraceArgs) -> anyhow::Result<u8> {
     };
     let watch = Watch {
         foot,
+        metrics: args.metrics.metrics,
         ..Watch::new(show, epoch_ns)
     };
     follow(chosen, Some(&files), watch)
@@ -104,6 +107,7 @@ pub(super) fn record(args: &RecordArgs) -> anyhow::Result<u8> {
     let show = printer(Box::new(Quiet::new(text(Color::Auto, epoch_ns))));
     let watch = Watch {
         foot: Some(Foot::Recording),
+        metrics: args.metrics.metrics,
         ..Watch::new(show, epoch_ns)
     };
     let chosen = (&args.capture, &args.filter);
@@ -125,6 +129,8 @@ pub(super) struct Watch<S> {
     pub(super) epoch_ns: i128,
     /// The line that a terminal shows below the packets.
     pub(super) foot: Option<Foot>,
+    /// Where metrics are served.
+    pub(super) metrics: Option<SocketAddr>,
     /// Notified to end the trace.
     pub(super) quit: Arc<Notify>,
     /// Whether the process goes on once the trace has ended by itself.
@@ -140,6 +146,7 @@ impl<S> Watch<S> {
             show,
             epoch_ns,
             foot: None,
+            metrics: None,
             quit: Arc::default(),
             stays: false,
             needs_all: false,
@@ -157,6 +164,7 @@ pub(super) fn follow(
         show,
         epoch_ns,
         foot,
+        metrics,
         quit,
         stays,
         needs_all,
@@ -177,6 +185,7 @@ pub(super) fn follow(
     let sources = sources(capture, &nodes)?;
     let mut ready = Ready::open(capture.ready_fd)?;
     let mut workload = workload(&capture.command)?;
+    let listener = metrics::open(metrics)?;
     privilege::begin(sources.cluster.is_some())?;
     let selector = asked.selector.as_deref();
     let is_for_pods = selector.is_some_and(Selector::is_for_pods);
@@ -221,10 +230,15 @@ pub(super) fn follow(
         Sink::stdout()?
     };
     let recording = files.map(|files| recording::open(files, capture, &nodes, epoch_ns));
+    let recording = recording.transpose()?.flatten();
+    let mut consumers = vec![show(sink.handle())?];
+    let served = listener.map(|listener| metrics::serve(listener, recording.as_ref()));
+    let (counting, _server) = served.transpose()?.unzip();
+    consumers.extend(counting);
     let outlets = Outlets {
-        consumers: vec![show(sink.handle())?],
+        consumers,
         sink,
-        recording: recording.transpose()?.flatten(),
+        recording,
         foot,
     };
     let runtime = tokio::runtime::Builder::new_multi_thread()

@@ -12,8 +12,6 @@ use super::{
     side::{Fate, Of, Side},
     told::Told,
 };
-#[cfg(test)]
-use super::{lost::BYTES_MAX as BYTES_LOST, run::BYTES_MAX as BYTES_RUNS};
 use crate::{
     packet::{Ends, IPPROTO_TCP, IPPROTO_UDP, is_group_address},
     path::{

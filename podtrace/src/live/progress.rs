@@ -81,6 +81,7 @@ fn recording(progress: &Progress, pipeline: &Pipeline) -> String {
         not_recorded,
         bytes: written,
         file,
+        ..
     } = progress;
     let file = file
         .as_ref()

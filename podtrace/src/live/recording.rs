@@ -8,6 +8,7 @@ use crate::{
     clock::monotonic_ns,
     session::{
         files::SessionFiles,
+        progress::SharedProgress,
         recorder::{Recorder, RecorderOptions},
     },
 };
@@ -17,6 +18,7 @@ pub(crate) struct Recording {
     /// None once it has begun.
     files: Option<SessionFiles>,
     options: RecorderOptions,
+    progress: SharedProgress,
     /// Formats the topology for it.
     pub(super) show: Show,
 }
@@ -40,14 +42,21 @@ impl Recording {
         Self {
             files: Some(files),
             options,
+            progress: SharedProgress::default(),
             show,
         }
+    }
+
+    /// Its progress, once it has begun.
+    pub(crate) fn progress(&self) -> SharedProgress {
+        self.progress.clone()
     }
 
     /// Begins the recording.
     pub(crate) fn start(mut self) -> anyhow::Result<Recorder> {
         let now_ns = monotonic_ns()?;
         let files = self.files.take().context("it has begun already")?;
-        Ok(Recorder::new(self.options.clone(), files, now_ns))
+        let recorder = Recorder::new(self.options.clone(), files, now_ns);
+        Ok(recorder.shown_by(self.progress.clone()))
     }
 }

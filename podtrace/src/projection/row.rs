@@ -54,7 +54,7 @@ pub(crate) fn rows<E>(
 }
 
 /// The name of a role.
-fn role_name(role: Role) -> &'static str {
+pub(crate) fn role_name(role: Role) -> &'static str {
     match role {
         Role::Pod => "pod",
         Role::Loopback => "loopback",

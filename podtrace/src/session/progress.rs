@@ -13,6 +13,10 @@ pub struct Progress {
     pub not_recorded: u64,
     /// Bytes written to all of its files.
     pub bytes: u64,
+    /// Files begun.
+    pub files: u64,
+    /// Old files deleted, because of a limit or a full disk.
+    pub deleted: u64,
     /// The file being written.
     pub file: Option<PathBuf>,
 }

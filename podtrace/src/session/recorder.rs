@@ -140,6 +140,8 @@ pub struct Recorder {
     has_failed: bool,
     /// The failure, until it is handed out.
     failure: Option<io::Error>,
+    files_begun: u64,
+    files_deleted: u64,
     progress: SharedProgress,
 }
 
@@ -175,6 +177,8 @@ impl Recorder {
             is_patient: false,
             has_failed: false,
             failure: None,
+            files_begun: 0,
+            files_deleted: 0,
             progress: SharedProgress::default(),
         };
         recorder.begin(Begins::File, &World::default());
@@ -186,6 +190,13 @@ impl Recorder {
     #[must_use]
     pub fn patient(mut self) -> Self {
         self.is_patient = true;
+        self
+    }
+
+    /// Makes it show its progress there.
+    #[must_use]
+    pub fn shown_by(mut self, progress: SharedProgress) -> Self {
+        self.progress = progress;
         self
     }
 

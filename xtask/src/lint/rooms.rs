@@ -10,7 +10,7 @@ pub(super) const LINES: Lines<'_> = &[
     &["command", "tests"],
     &["cli"],
     &["report", "tui"],
-    &["export", "output", "schema"],
+    &["export", "metrics", "output", "schema"],
     &["diagnosis", "projection", "stats"],
     &["live", "replay"],
     &["pipeline"],

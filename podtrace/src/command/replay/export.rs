@@ -15,11 +15,17 @@ use crate::{
         setup::{check_write, refuse_terminal},
         stop::stop_on_signal,
     },
-    export::{CsvRows, ExportError, ParquetRows, PerfettoTrace, check_parquet},
+    export::{
+        Collector, CsvRows, ExportError, Lines, OtlpTraces, ParquetRows, PerfettoTrace, Receiver,
+        check_parquet,
+    },
     output::{json::Json, notices::Notices, printer::Printer},
     path::{Path, summary::Summary},
     pipeline::consumer::{Consumer, Failure},
-    replay::player::{Found, Player},
+    replay::{
+        inputs::{Input, firsts},
+        player::{Found, Player},
+    },
     session::files::Target,
     sink::{Writer, status},
     text::escape::shown,
@@ -33,6 +39,9 @@ const FLUSH_NS: u64 = 1_000_000_000;
 pub(in crate::command) fn run(args: &ExportArgs) -> anyhow::Result<u8> {
     if args.how.zstd && args.format != ExportFormat::Pcapng {
         bail!("--zstd is for pcapng; parquet is compressed anyway, others take a pipe to zstd");
+    }
+    if args.to.is_some() && args.format != ExportFormat::Otlp {
+        bail!("--to is for --format otlp: other formats are written, as with -w FILE");
     }
     let file = target(args.write.as_deref());
     check_write(&args.how, args.write.as_deref())?;
@@ -96,6 +105,14 @@ fn consumers(args: &ExportArgs, found: &Found<'_>) -> anyhow::Result<Vec<Box<dyn
             let trace = PerfettoTrace::new(open(args)?, 0);
             Box::new(Export::new(Rows::Perfetto(trace)))
         }
+        ExportFormat::Otlp => {
+            let receiver: Box<dyn Receiver> = match &args.to {
+                Some(endpoint) => Box::new(Collector::connect(endpoint.clone())?),
+                None => Box::new(Lines(open(args)?)),
+            };
+            let traces = OtlpTraces::new(receiver, sessions(found)?, 0);
+            Box::new(Export::new(Rows::Otlp(traces)))
+        }
         ExportFormat::Parquet => {
             let rows = ParquetRows::new(open(args)?, 0)?;
             Box::new(Export::new(Rows::Parquet(rows)))
@@ -112,6 +129,7 @@ fn check_target(args: &ExportArgs) -> anyhow::Result<()> {
         ExportFormat::Csv => "packets.csv",
         ExportFormat::Parquet => "packets.parquet",
         ExportFormat::Perfetto => "packets.perfetto.json",
+        ExportFormat::Otlp => "packets.otlp.json",
     };
     target(args.write.as_deref())
         .map_or(Ok(()), |path| refuse_directory(&typed("write"), path, name))
@@ -132,6 +150,7 @@ enum Rows {
     Csv(CsvRows<Box<dyn Write + Send>>),
     Parquet(ParquetRows<Box<dyn Write + Send>>),
     Perfetto(PerfettoTrace<Box<dyn Write + Send>>),
+    Otlp(OtlpTraces),
 }
 
 /// Writes a row for each hop.
@@ -170,12 +189,33 @@ fn beyond_lanes(hops: u64) -> Option<String> {
     })
 }
 
+/// The notice of spans that a collector did not want.
+fn rejected(spans: u64) -> Option<String> {
+    (spans > 0).then(|| format!("the collector has rejected {spans} spans"))
+}
+
+fn flush(mut writer: impl Write) -> Result<(), ExportError> {
+    Ok(writer.flush()?)
+}
+
+/// The names of the sessions, which are the same each time; of a capture of another tool, that of
+/// its node.
+fn sessions(found: &Found<'_>) -> anyhow::Result<String> {
+    let name = |input: &Input| {
+        let session = input.session()?;
+        Ok(session.unwrap_or_else(|| input.nodes().join("+")))
+    };
+    let names: anyhow::Result<Vec<String>> = firsts(found.inputs).map(name).collect();
+    Ok(names?.join("\n"))
+}
+
 impl Consumer for Export {
     fn on_path(&mut self, path: &Path, world: &World) {
         let written = match &mut self.rows {
             Some(Rows::Csv(rows)) => rows.write(path, world),
             Some(Rows::Parquet(rows)) => rows.write(path, world),
             Some(Rows::Perfetto(trace)) => trace.write(path, world),
+            Some(Rows::Otlp(traces)) => traces.write(path, world),
             None => Ok(()),
         };
         self.record(written);
@@ -184,18 +224,19 @@ impl Consumer for Export {
     fn on_end(&mut self, _: &Summary, _: &World) -> Vec<String> {
         let mut notice = None;
         let finished = match self.rows.take() {
-            Some(Rows::Csv(rows)) => rows.finish(),
+            Some(Rows::Csv(rows)) => rows.finish().and_then(flush),
             Some(Rows::Parquet(rows)) => {
                 notice = beyond_parquet(rows.beyond());
-                rows.finish()
+                rows.finish().and_then(flush)
             }
             Some(Rows::Perfetto(trace)) => {
                 notice = beyond_lanes(trace.beyond());
-                trace.finish()
+                trace.finish().and_then(flush)
             }
+            Some(Rows::Otlp(traces)) => traces.finish().map(|spans| notice = rejected(spans)),
             None => return Vec::new(),
         };
-        self.record(finished.and_then(|mut writer| Ok(writer.flush()?)));
+        self.record(finished);
         notice.into_iter().collect()
     }
 

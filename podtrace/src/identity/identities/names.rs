@@ -5,6 +5,7 @@ use super::Identities;
 use crate::{
     identity::{
         kubernetes::{Cluster, ClusterService, RemotePod, ServicePort},
+        local_pods::PodName,
         sockets::SocketOwner,
     },
     model::pod::HostPort,
@@ -146,9 +147,21 @@ impl Identities {
         if let Some(given) = info.and_then(|info| info.given.as_ref()) {
             return Some(Arc::clone(given));
         }
+        Some(Arc::clone(&self.pod_in(netns)?.full))
+    }
+
+    /// The pod that a namespace belongs to, by the runtime.
+    fn pod_in(&self, netns: u64) -> Option<&Arc<PodName>> {
+        let info = self.namespaces.get(&netns).map(|known| &known.info);
         let by_uid = || self.pods.by_uid(info?.pod_uid.as_deref()?);
-        let pod = self.pods.by_netns(netns).or_else(by_uid)?;
-        Some(Arc::clone(&pod.full))
+        self.pods.by_netns(netns).or_else(by_uid)
+    }
+
+    /// The UID of the pod that a namespace belongs to, if its runtime tells.
+    #[must_use]
+    pub fn pod_uid(&self, netns: u64) -> Option<Arc<str>> {
+        let pod = self.pod_in(netns)?;
+        Some(Arc::clone(&pod.uid)).filter(|uid| !uid.is_empty())
     }
 
     /// The labels of a pod by its name, as its runtime has them.

@@ -38,6 +38,8 @@ impl Recorder {
             events: self.counts.recorded_in_all(),
             not_recorded: self.not_recorded(),
             bytes: self.files.as_ref().map_or(0, SessionFiles::written),
+            files: self.files_begun,
+            deleted: self.files_deleted,
             file: self.file.clone(),
         });
     }
@@ -55,8 +57,11 @@ impl Recorder {
         let mut notices = Vec::new();
         for report in reports {
             match report {
-                Report::Opened { path } => self.file = Some(path),
-                Report::Deleted { .. } => {}
+                Report::Opened { path } => {
+                    self.files_begun += 1;
+                    self.file = Some(path);
+                }
+                Report::Deleted { .. } => self.files_deleted += 1,
                 Report::NotDeleted(error) => notices.push(format!("recording: {error}")),
                 // A patient recording has nothing to retry for.
                 Report::Failed(error) if self.is_patient => {
