@@ -167,7 +167,7 @@ pub enum Command {
   sudo podtrace topology --check               exit with status 1 if something is broken
   sudo podtrace topology -o json | jq .problems
   sudo podtrace topology -o json | jq '.nodes[].pods[] | {name, addresses}'
-  sudo podtrace topology -o dot | dot -Tsvg > node.svg
+  sudo podtrace topology -o svg > node.svg     a picture, for a browser
   podtrace topology session.pcapng             the network when that was recorded
   sudo podtrace topology --netns a --netns b   two nodes in namespaces of one machine")]
     Topology(TopologyArgs),

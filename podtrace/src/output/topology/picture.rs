@@ -1,84 +1,28 @@
-//! The network of the nodes, as far as a picture shows it: from the topology that was recorded, as
-//! `podtrace topology -o json` has it. A file can hold anything: what is not there is left out, and
-//! texts are made safe.
-pub(super) mod svg;
+//! The network of the nodes, as far as a picture shows it: from documents as
+//! `podtrace topology -o json` and recordings have them.
+pub(crate) mod document;
+pub(crate) mod svg;
 
 use std::{
     cmp::Reverse,
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     sync::Arc,
 };
 
-use serde::Serialize;
 use serde_json::Value;
 
-use crate::{model::topology::RecordedTopology, text::sanitize::sanitize};
+use super::recorded::{Problem, list, number, text};
+use crate::text::sanitize::sanitize;
 
 /// How many pods of a bridge are drawn.
 const PODS_MAX: usize = 16;
-/// How many problems are kept of a session.
-const PROBLEMS_MAX: usize = 100;
 
 /// Packets seen, and packets lost behind, by node, pod and interface.
-pub(super) type Traffic = HashMap<(Arc<str>, Option<Arc<str>>, Arc<str>), (u64, u64)>;
-
-/// The last topology of each session.
-#[derive(Default)]
-pub(super) struct Topologies(BTreeMap<usize, RecordedTopology>);
-
-impl Topologies {
-    /// Takes what a session says of its nodes.
-    pub(super) fn add(&mut self, session: usize, topology: &RecordedTopology) {
-        let known = self.0.get(&session);
-        let is_new = known.is_none_or(|known| known.utc_ns <= topology.utc_ns);
-        if is_new && topology.json.is_object() {
-            let json = topology.json.clone();
-            let utc_ns = topology.utc_ns;
-            let kept = RecordedTopology {
-                utc_ns,
-                json,
-                ..RecordedTopology::default()
-            };
-            self.0.insert(session, kept);
-        }
-    }
-
-    /// What is broken in the network by itself, the worst first.
-    pub(super) fn problems(&self) -> Vec<Problem> {
-        let sessions = self.0.values();
-        let all = sessions.flat_map(|session| list(&session.json, "problems").take(PROBLEMS_MAX));
-        let mut all: Vec<_> = all.map(Problem::of).collect();
-        all.sort_by(|one, other| one.severity.cmp(&other.severity));
-        all
-    }
-}
-
-/// A problem of the network.
-#[derive(Serialize)]
-pub(super) struct Problem {
-    severity: String,
-    node: String,
-    subject: String,
-    problem: String,
-    hint: String,
-}
-
-impl Problem {
-    fn of(json: &Value) -> Self {
-        let text = |name| text(json, name).unwrap_or_default();
-        Self {
-            severity: text("severity"),
-            node: text("node"),
-            subject: text("subject"),
-            problem: text("problem"),
-            hint: text("hint"),
-        }
-    }
-}
+pub(crate) type Traffic = HashMap<(Arc<str>, Option<Arc<str>>, Arc<str>), (u64, u64)>;
 
 /// All nodes of which the topology is known.
 #[derive(Debug, Default)]
-pub(super) struct Picture {
+pub(crate) struct Picture {
     nodes: Vec<Node>,
     /// VTEPs of nodes that are not drawn.
     beyond: BTreeSet<String>,
@@ -123,30 +67,25 @@ struct Link {
     name: String,
     address: Option<String>,
     is_up: bool,
+    /// Whether something is wrong with it by itself.
+    has_problem: bool,
     packets: u64,
     lost: u64,
 }
 
-/// A text of an object.
-fn text(json: &Value, name: &str) -> Option<String> {
-    json.get(name)?.as_str().map(sanitize)
-}
-
-fn number(json: &Value, name: &str) -> u64 {
-    json.get(name).and_then(Value::as_u64).unwrap_or_default()
-}
-
-fn list<'a>(json: &'a Value, name: &str) -> impl Iterator<Item = &'a Value> {
-    let values = json.get(name).and_then(Value::as_array);
-    values.into_iter().flatten()
+impl Link {
+    fn is_bad(&self) -> bool {
+        self.lost > 0 || self.has_problem || !self.is_up
+    }
 }
 
 impl Picture {
-    pub(super) fn of(topologies: &Topologies, traffic: &Traffic) -> Self {
-        let all = || {
-            let sessions = topologies.0.values();
-            sessions.flat_map(|session| list(&session.json, "nodes"))
-        };
+    /// The nodes of several documents.
+    pub(crate) fn of<'a>(
+        documents: impl Iterator<Item = &'a Value> + Clone,
+        traffic: &Traffic,
+    ) -> Self {
+        let all = || documents.clone().flat_map(|json| list(json, "nodes"));
         let mut nodes: Vec<_> = all().map(|json| node(json, traffic)).collect();
         nodes.sort_by(|one, other| one.name.cmp(&other.name));
         // Two recordings of one node.
@@ -154,6 +93,29 @@ impl Picture {
         Self {
             nodes,
             beyond: beyond(all),
+        }
+    }
+
+    /// Marks what is broken by itself.
+    fn mark(&mut self, problems: &[Problem]) {
+        let named = |problem: &Problem| (problem.node.clone(), problem.subject.clone());
+        let subjects: HashSet<_> = problems.iter().map(named).collect();
+        for node in &mut self.nodes {
+            let name = node.name.clone();
+            let is_subject = |link: &str| subjects.contains(&(name.clone(), link.to_owned()));
+            for group in &mut node.groups {
+                for pod in &mut group.pods {
+                    pod.own.has_problem = is_subject(&pod.name) || is_subject(&pod.veth);
+                }
+            }
+            let bridges = node
+                .groups
+                .iter_mut()
+                .filter_map(|group| group.bridge.as_mut());
+            let tunnels = node.tunnels.iter_mut().map(|tunnel| &mut tunnel.link);
+            for link in bridges.chain(tunnels).chain(&mut node.uplinks) {
+                link.has_problem = is_subject(&link.name);
+            }
         }
     }
 }
@@ -241,6 +203,7 @@ fn link(node: &str, pod: Option<&Arc<str>>, json: &Value, traffic: &Traffic) -> 
         name,
         address,
         is_up: text(json, "state").is_none_or(|state| state == "up"),
+        has_problem: false,
         packets,
         lost,
     }
