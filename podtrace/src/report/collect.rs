@@ -134,7 +134,7 @@ impl Collector {
         let (causes, other_causes) = std::mem::take(&mut self.causes).finish();
         let (drops, other_drops) = std::mem::take(&mut self.drops).finish();
         let found = self.findings.found(summary.unseen, world);
-        let picture = Picture::of(self.topologies.documents(), &traffic(&report, &causes));
+        let picture = Picture::of(self.topologies.documents(), &traffic(&report, &causes), &[]);
         let problems = problems(self.topologies.documents());
         let Sampled { entries, counts } = samples.finish();
         let words = left_out(counts);

@@ -79,43 +79,34 @@ impl Link {
     }
 }
 
+/// What is known of interfaces beside what they are.
+struct Known<'a> {
+    traffic: &'a Traffic,
+    /// What is broken by itself, by node and name.
+    subjects: HashSet<(&'a str, &'a str)>,
+}
+
 impl Picture {
-    /// The nodes of several documents.
+    /// The nodes of several documents. `problems`: those that are marked.
     pub(crate) fn of<'a>(
         documents: impl Iterator<Item = &'a Value> + Clone,
         traffic: &Traffic,
+        problems: &[Problem],
     ) -> Self {
+        let subjects = problems.iter();
+        let subjects = subjects.map(|problem| (problem.node.as_str(), problem.subject.as_str()));
+        let known = Known {
+            traffic,
+            subjects: subjects.collect(),
+        };
         let all = || documents.clone().flat_map(|json| list(json, "nodes"));
-        let mut nodes: Vec<_> = all().map(|json| node(json, traffic)).collect();
+        let mut nodes: Vec<_> = all().map(|json| node(json, &known)).collect();
         nodes.sort_by(|one, other| one.name.cmp(&other.name));
         // Two recordings of one node.
         nodes.dedup_by(|one, other| one.name == other.name);
         Self {
             nodes,
             beyond: beyond(all),
-        }
-    }
-
-    /// Marks what is broken by itself.
-    fn mark(&mut self, problems: &[Problem]) {
-        let named = |problem: &Problem| (problem.node.clone(), problem.subject.clone());
-        let subjects: HashSet<_> = problems.iter().map(named).collect();
-        for node in &mut self.nodes {
-            let name = node.name.clone();
-            let is_subject = |link: &str| subjects.contains(&(name.clone(), link.to_owned()));
-            for group in &mut node.groups {
-                for pod in &mut group.pods {
-                    pod.own.has_problem = is_subject(&pod.name) || is_subject(&pod.veth);
-                }
-            }
-            let bridges = node
-                .groups
-                .iter_mut()
-                .filter_map(|group| group.bridge.as_mut());
-            let tunnels = node.tunnels.iter_mut().map(|tunnel| &mut tunnel.link);
-            for link in bridges.chain(tunnels).chain(&mut node.uplinks) {
-                link.has_problem = is_subject(&link.name);
-            }
         }
     }
 }
@@ -131,12 +122,12 @@ fn beyond<'a, N: Iterator<Item = &'a Value>>(nodes: impl Fn() -> N) -> BTreeSet<
     vteps.filter(|vtep| !own.contains(vtep)).collect()
 }
 
-fn node(json: &Value, traffic: &Traffic) -> Node {
+fn node(json: &Value, known: &Known<'_>) -> Node {
     let name = text(json, "name").unwrap_or_default();
-    let link = |json: &Value| link(&name, None, json, traffic);
+    let link = |json: &Value| link(&name, None, json, known);
     let mut groups: BTreeMap<Option<String>, Vec<Pod>> = BTreeMap::new();
     for json in list(json, "pods").chain(list(json, "unnamed")) {
-        for (bridge, pod) in pods(&name, json, traffic) {
+        for (bridge, pod) in pods(&name, json, known) {
             groups.entry(bridge).or_default().push(pod);
         }
     }
@@ -166,16 +157,20 @@ fn node(json: &Value, traffic: &Traffic) -> Node {
 fn pods<'a>(
     node: &'a str,
     json: &'a Value,
-    traffic: &'a Traffic,
+    known: &'a Known<'a>,
 ) -> impl Iterator<Item = (Option<String>, Pod)> + 'a {
     let name: Arc<str> = text(json, "name").unwrap_or_default().into();
     list(json, "interfaces").filter_map(move |own| {
         let host = own.get("host")?;
-        let pod = Pod {
+        let mut pod = Pod {
             name: name.to_string(),
-            own: link(node, Some(&name), own, traffic),
+            own: link(node, Some(&name), own, known),
             veth: text(host, "name").unwrap_or_default(),
         };
+        let names = [pod.name.as_str(), &pod.veth];
+        pod.own.has_problem = names
+            .into_iter()
+            .any(|name| known.subjects.contains(&(node, name)));
         Some((text(host, "bridge"), pod))
     })
 }
@@ -183,7 +178,7 @@ fn pods<'a>(
 /// A bridge with the pods that tell most.
 fn group(bridge: Option<Link>, mut pods: Vec<Pod>) -> Group {
     if pods.len() > PODS_MAX {
-        pods.sort_by_key(|pod| Reverse((pod.own.lost, pod.own.packets)));
+        pods.sort_by_key(|pod| Reverse((pod.own.has_problem, pod.own.lost, pod.own.packets)));
     }
     let more = pods.len().saturating_sub(PODS_MAX);
     pods.truncate(PODS_MAX);
@@ -191,10 +186,11 @@ fn group(bridge: Option<Link>, mut pods: Vec<Pod>) -> Group {
     Group { bridge, pods, more }
 }
 
-fn link(node: &str, pod: Option<&Arc<str>>, json: &Value, traffic: &Traffic) -> Link {
+fn link(node: &str, pod: Option<&Arc<str>>, json: &Value, known: &Known<'_>) -> Link {
     let name = text(json, "name").unwrap_or_default();
+    let has_problem = known.subjects.contains(&(node, name.as_str()));
     let key = (node.into(), pod.cloned(), name.as_str().into());
-    let (packets, lost) = traffic.get(&key).copied().unwrap_or_default();
+    let (packets, lost) = known.traffic.get(&key).copied().unwrap_or_default();
     let address = |prefix: &Value| Some(sanitize(prefix.as_str()?.split('/').next()?));
     let mut addresses = list(json, "addresses").filter_map(address);
     // IPv4 comes first.
@@ -203,7 +199,7 @@ fn link(node: &str, pod: Option<&Arc<str>>, json: &Value, traffic: &Traffic) -> 
         name,
         address,
         is_up: text(json, "state").is_none_or(|state| state == "up"),
-        has_problem: false,
+        has_problem,
         packets,
         lost,
     }

@@ -48,9 +48,8 @@ pub(crate) fn write<'a>(
     documents: impl Iterator<Item = &'a Value> + Clone,
     when: Option<&str>,
 ) {
-    let mut picture = Picture::of(documents.clone(), &Traffic::new());
-    let problems = problems(documents);
-    picture.mark(&problems);
+    let problems = problems(documents.clone());
+    let picture = Picture::of(documents, &Traffic::new(), &problems);
     let drawing = Drawing::of(&picture);
     let inner = drawing.width.max(WORDS);
     let lines = lines(
