@@ -5,6 +5,7 @@ mod control;
 mod detail;
 mod diagnose;
 mod doctor;
+mod extcap;
 mod files;
 mod filter;
 mod flows;
@@ -26,6 +27,7 @@ pub use control::ControlArgs;
 pub use detail::DetailArgs;
 pub use diagnose::{DiagnoseArgs, DiagnoseFormat, DiagnoseProtocol, End};
 pub use doctor::{DoctorArgs, DoctorFormat};
+pub use extcap::ExtcapArgs;
 pub use files::{FileArgs, WriteArgs};
 pub use filter::{ChosenArgs, FileFilterArgs, LiveFilterArgs, ScopeArgs, SelectArgs};
 pub use flows::{FlowsArgs, FlowsFormat, FlowsOrder};
@@ -192,6 +194,12 @@ pub enum Command {
     /// those of running podtraces and of other tools alone. trace and record do the same with
     /// filters when they start, lab and demo with namespaces.
     Cleanup,
+    /// Trace in Wireshark and tshark, as one of their interfaces
+    #[command(mut_args(|arg| match arg.is_positional() {
+        true => arg.hide(true),
+        false => arg,
+    }))]
+    Extcap(Box<ExtcapArgs>),
     /// Print the Kubernetes manifest of a flight recorder on each node
     Manifest(ManifestArgs),
     /// Print the JSON Schema of what -o json writes
