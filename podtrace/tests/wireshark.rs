@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::{
+    ffi::OsString,
     fs,
     os::unix::fs::symlink,
     path::{Path, PathBuf},
@@ -134,11 +135,10 @@ fn crate_file(name: &str) -> PathBuf {
 
 /// The fields of podtrace.lua for each packet of a recording.
 fn fields(recording: &Path, fields: &[&str]) -> Option<Vec<Vec<String>>> {
-    let script = crate_file("deploy/wireshark/podtrace.lua");
+    let mut script = OsString::from("lua_script:");
+    script.push(crate_file("deploy/wireshark/podtrace.lua"));
     let mut command = Command::new("tshark");
-    command
-        .arg("-X")
-        .arg(format!("lua_script:{}", script.display()));
+    command.arg("-X").arg(script);
     command
         .arg("-r")
         .arg(recording)

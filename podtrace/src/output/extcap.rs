@@ -4,7 +4,10 @@ use std::fmt::{self, Display};
 
 use podtrace_ebpf::config::{SNAPLEN_DEFAULT, SNAPLEN_MAX, SNAPLEN_MIN};
 
-use crate::{path::Outcome, text::sanitize::sanitize};
+use crate::{
+    path::Outcome,
+    text::sanitize::{is_safe, sanitize},
+};
 
 /// The interface.
 pub(crate) const INTERFACE: &str = "podtrace";
@@ -212,10 +215,9 @@ pub(crate) fn pods(out: &mut String, pods: impl IntoIterator<Item = String>) {
 
 /// A pattern that a name matches, without what no sentence can hold.
 fn pattern(name: &str) -> String {
-    let is_held =
-        |c: &char| !matches!(c, '{' | '}') && sanitize(c.encode_utf8(&mut [0; 4])) == c.to_string();
+    let is_held = |c: char| is_safe(c) && !matches!(c, '{' | '}');
     let chars = name.chars();
-    chars.map(|c| if is_held(&c) { c } else { '?' }).collect()
+    chars.map(|c| if is_held(c) { c } else { '?' }).collect()
 }
 
 /// A sentence.

@@ -24,10 +24,10 @@ fn folder_of_all() -> PathBuf {
     let output = Command::new("tshark").args(["-G", "folders"]).output();
     let text = String::from_utf8(output.unwrap().stdout).unwrap();
     // Later versions name the user's before it.
-    let named = text
+    let mut named = text
         .lines()
         .filter_map(|line| line.split_once("xtcap path:"));
-    let (_, folder) = named.last().expect(&text);
+    let (_, folder) = named.next_back().expect(&text);
     PathBuf::from(folder.trim())
 }
 
