@@ -38,8 +38,7 @@ pub struct ExtcapArgs {
     #[arg(long, help_heading = "Wireshark")]
     pub extcap_interfaces: bool,
     /// The version of Wireshark that asks
-    #[arg(long, value_name = "VERSION", num_args = 0..=1, default_missing_value = "",
-          help_heading = "Wireshark")]
+    #[arg(long, value_name = "VERSION", help_heading = "Wireshark")]
     pub extcap_version: Option<String>,
     /// The interface that the other options are about
     #[arg(long, value_name = "NAME", help_heading = "Wireshark")]
