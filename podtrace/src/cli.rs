@@ -5,6 +5,7 @@ mod control;
 mod detail;
 mod diagnose;
 mod doctor;
+mod extcap;
 mod files;
 mod filter;
 mod flows;
@@ -27,6 +28,7 @@ pub use control::ControlArgs;
 pub use detail::DetailArgs;
 pub use diagnose::{DiagnoseArgs, DiagnoseFormat, DiagnoseProtocol, End};
 pub use doctor::{DoctorArgs, DoctorFormat};
+pub use extcap::ExtcapArgs;
 pub use files::{FileArgs, WriteArgs};
 pub use filter::{ChosenArgs, FileFilterArgs, LiveFilterArgs, ScopeArgs, SelectArgs};
 pub use flows::{FlowsArgs, FlowsFormat, FlowsOrder};
@@ -171,7 +173,7 @@ pub enum Command {
   sudo podtrace topology --check               exit with status 1 if something is broken
   sudo podtrace topology -o json | jq .problems
   sudo podtrace topology -o json | jq '.nodes[].pods[] | {name, addresses}'
-  sudo podtrace topology -o dot | dot -Tsvg > node.svg
+  sudo podtrace topology -o svg > node.svg     a picture, for a browser
   podtrace topology session.pcapng             the network when that was recorded
   sudo podtrace topology --netns a --netns b   two nodes in namespaces of one machine")]
     Topology(TopologyArgs),
@@ -196,6 +198,12 @@ pub enum Command {
     /// those of running podtraces and of other tools alone. trace and record do the same with
     /// filters when they start, lab and demo with namespaces.
     Cleanup,
+    /// Trace in Wireshark and tshark, as one of their interfaces
+    #[command(mut_args(|arg| match arg.is_positional() {
+        true => arg.hide(true),
+        false => arg,
+    }))]
+    Extcap(Box<ExtcapArgs>),
     /// Print the Kubernetes manifest of a flight recorder on each node
     Manifest(ManifestArgs),
     /// Print the JSON Schema of what -o json writes

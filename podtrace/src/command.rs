@@ -4,6 +4,7 @@ mod cleanup;
 mod demo;
 mod diagnose;
 mod doctor;
+mod extcap;
 mod failure;
 mod filter;
 mod flows;
@@ -71,6 +72,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Demo(args) => demo::run(&args),
         Command::Lab(args) => lab::run(&args),
         Command::Cleanup => cleanup::run(),
+        Command::Extcap(args) => extcap::run(&args),
         Command::Manifest(args) => manifest::run(&args),
         Command::Schema { of } => about::schema(of),
         Command::Completions { shell } => about::completions(shell),

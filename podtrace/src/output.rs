@@ -1,6 +1,8 @@
 //! Output formats of paths, events, notices and the summary: one file per format.
 pub(crate) mod diagnosis;
 pub(crate) mod doctor;
+pub(crate) mod extcap;
+pub(crate) mod faults;
 pub mod flows;
 mod grid;
 pub mod interfaces;

@@ -12,12 +12,11 @@ mod collect;
 mod data;
 mod drops;
 mod entry;
-mod markup;
 mod names;
 mod page;
 mod sample;
 #[cfg(test)]
 mod tests;
-mod topology;
+mod topologies;
 
 pub(crate) use collect::Collector;

@@ -3,6 +3,7 @@ pub(crate) mod count;
 pub mod escape;
 pub mod glob;
 pub mod hexadecimal;
+pub(crate) mod markup;
 pub mod names;
 pub mod sanitize;
 pub(crate) mod size;

@@ -45,6 +45,7 @@ mod tracer;
 mod unserved;
 mod uplinks;
 mod view;
+mod wireshark;
 mod workload;
 
 use std::process::Command;

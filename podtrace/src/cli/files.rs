@@ -72,6 +72,24 @@ pub struct WriteArgs {
 }
 
 impl FileArgs {
+    /// To a pipe whose reader shows packets as they come.
+    #[must_use]
+    pub fn piped() -> Self {
+        Self {
+            write: Some("-".into()),
+            how: WriteArgs::default(),
+            rotate_size: None,
+            rotate_megabytes: None,
+            rotate_time: None,
+            rotate_seconds: None,
+            keep_files: None,
+            keep_size: None,
+            keep_time: None,
+            flush: AT_ONCE,
+            packet_buffered: true,
+        }
+    }
+
     /// Whether the recording goes to standard output.
     #[must_use]
     pub fn is_stdout(&self) -> bool {

@@ -18,7 +18,7 @@ use clap::{
     error::{ContextKind, ContextValue, ErrorKind},
 };
 
-use super::{Cli, config::with_defaults};
+use super::{Cli, config::with_defaults, extcap::with_command};
 use crate::{
     sink,
     text::{
@@ -62,7 +62,7 @@ static LINE: OnceLock<Vec<OsString>> = OnceLock::new();
 /// Reads the command line; ends the process where it asks for help or is wrong.
 #[must_use]
 pub fn parse() -> Cli {
-    let line = with_defaults(env::args_os().collect()).unwrap_or_else(|words| {
+    let line = with_defaults(with_command(env::args_os().collect())).unwrap_or_else(|words| {
         sink::tell(&escape_error(&words));
         process::exit(ERROR)
     });

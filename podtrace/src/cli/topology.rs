@@ -35,6 +35,8 @@ pub enum TopologyFormat {
     Text,
     /// One JSON document
     Json,
-    /// A graph for Graphviz: dot -Tsvg
+    /// A picture: SVG, which browsers show
+    Svg,
+    /// A graph for Graphviz: dot -Tpdf
     Dot,
 }

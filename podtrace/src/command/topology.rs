@@ -1,6 +1,8 @@
 //! `podtrace topology`: scan once, print, check.
 mod recorded;
 
+use std::iter;
+
 use anyhow::Context as _;
 
 use super::setup::{check_capabilities, nodes, sockets, table};
@@ -9,7 +11,7 @@ use crate::{
     command::{FINE, PROBLEMS, print_out, use_color, width},
     live::topology::describe,
     node::topology::Topology,
-    output::topology::{dot, json, text},
+    output::topology::{dot, json, picture, text},
     probe::support,
 };
 
@@ -40,6 +42,10 @@ fn print(topology: &Topology, args: &TopologyArgs) -> anyhow::Result<()> {
         }
         TopologyFormat::Dot => dot::write(&mut out, topology),
         TopologyFormat::Json => out = json(topology)?,
+        TopologyFormat::Svg => {
+            let document = serde_json::to_value(topology)?;
+            picture::document::write(&mut out, iter::once(&document), None);
+        }
     }
     print_out(&out)?;
     Ok(())

@@ -115,7 +115,7 @@ pub(super) fn record(args: &RecordArgs) -> anyhow::Result<u8> {
 }
 
 /// Prints what is traced in a format.
-fn printer(
+pub(super) fn printer(
     format: Box<dyn Render>,
 ) -> impl FnOnce(Box<dyn TextSink>) -> anyhow::Result<Box<dyn Consumer>> {
     |sink| Ok(Box::new(Printer::new(format, sink)))

@@ -208,7 +208,9 @@ async fn wait_for_reader(
         }
     }
     let left = sink.waiting();
-    let bytes = counted(left as u64, "byte");
-    print_at_once(&format!("nobody read the last {bytes} of the output"));
+    if left > 0 {
+        let bytes = counted(left as u64, "byte");
+        print_at_once(&format!("nobody read the last {bytes} of the output"));
+    }
     Ok(left)
 }

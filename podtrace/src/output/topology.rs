@@ -1,5 +1,7 @@
-//! The output formats of `podtrace topology`: a tree, JSON, or a graph for Graphviz.
+//! The output formats of `podtrace topology`: a tree, JSON, a picture, or a graph for Graphviz.
 pub mod dot;
+pub(crate) mod picture;
+pub(crate) mod recorded;
 pub mod text;
 mod tree;
 

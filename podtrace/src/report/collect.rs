@@ -12,12 +12,19 @@ use super::{
     entry::Writer,
     page,
     sample::{Sampled, Samples},
-    topology::{Picture, Topologies, Traffic, svg},
+    topologies::Topologies,
 };
 use crate::{
     findings::{Findings, Found},
     model::{drop::KernelDrop, loss::LostSpan, origin::Origin, start::Start},
-    output::{notices::with_losses, text::Tone},
+    output::{
+        notices::with_losses,
+        text::Tone,
+        topology::{
+            picture::{Picture, Traffic, svg},
+            recorded::problems,
+        },
+    },
     packet::Packet,
     path::{Outcome, Path, summary::Summary},
     pipeline::consumer::{Consumer, Failure, Tick},
@@ -127,8 +134,8 @@ impl Collector {
         let (causes, other_causes) = std::mem::take(&mut self.causes).finish();
         let (drops, other_drops) = std::mem::take(&mut self.drops).finish();
         let found = self.findings.found(summary.unseen, world);
-        let picture = Picture::of(&self.topologies, &traffic(&report, &causes));
-        let problems = self.topologies.problems();
+        let picture = Picture::of(self.topologies.documents(), &traffic(&report, &causes), &[]);
+        let problems = problems(self.topologies.documents());
         let Sampled { entries, counts } = samples.finish();
         let words = left_out(counts);
         let first_ns = report.total.first_ns.unwrap_or(0);

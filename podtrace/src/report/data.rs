@@ -8,10 +8,10 @@ use super::{
     causes::Cause,
     entry::Entry,
     names::{Numbers, PlaceRow, row},
-    topology::Problem,
 };
 use crate::{
     model::tap::TapCount,
+    output::topology::recorded::Problem,
     path::Outcome,
     projection::finding::FindingObject,
     stats::{Flow, Segment, SegmentOverTime, TapPointName, over_time::Latencies},

@@ -4,10 +4,14 @@ use std::io::{self, Write};
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
-use super::markup::{Escaped, inert};
+use crate::{
+    output::topology::picture::svg,
+    text::markup::{Escaped, inert},
+};
 
 /// The frame, with a name in braces where something comes.
 const FRAME: &str = include_str!("page/frame.html");
+/// The style, but for that of the picture.
 const STYLE: &str = concat!(
     include_str!("page/style.css"),
     include_str!("page/parts.css")
@@ -29,13 +33,14 @@ pub(super) fn write(
     picture: &str,
     data: &impl Serialize,
 ) -> io::Result<()> {
+    let style = [svg::STYLE, STYLE].concat();
     let data = inert(&serde_json::to_string(data)?);
     for (number, part) in FRAME.split(['{', '}']).enumerate() {
         let text = match (number % 2, part) {
             (0, part) => part.into(),
-            (_, "policy") => policy(),
+            (_, "policy") => policy(&style),
             (_, "title") => Escaped(title).to_string(),
-            (_, "style") => STYLE.into(),
+            (_, "style") => style.as_str().into(),
             (_, "picture") => picture.into(),
             (_, "data") => data.as_str().into(),
             (_, _) => SCRIPT.to_owned(),
@@ -46,12 +51,12 @@ pub(super) fn write(
 }
 
 /// What the page may do: run this script, and use this style.
-fn policy() -> String {
+fn policy(style: &str) -> String {
     let hash = |text: &str| base64(&Sha256::digest(text));
     format!(
         "default-src 'none'; script-src 'sha256-{}'; style-src 'sha256-{}'; base-uri 'none'; form-action 'none'",
         hash(SCRIPT),
-        hash(STYLE)
+        hash(style)
     )
 }
 
@@ -68,4 +73,20 @@ fn base64(bytes: &[u8]) -> String {
         }
     }
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::output::topology::picture::document::COLORS;
+
+    /// The picture looks the same in a page and as a file.
+    #[test]
+    fn colours_of_the_picture_are_those_of_the_page() {
+        let (light, dark) = STYLE.split_once("@media").unwrap();
+        for (name, in_light, in_dark) in COLORS {
+            assert!(light.contains(&format!("--{name}: {in_light};")), "{name}");
+            assert!(dark.contains(&format!("--{name}: {in_dark};")), "{name}");
+        }
+    }
 }

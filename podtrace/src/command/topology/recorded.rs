@@ -7,7 +7,7 @@ use crate::{
     cli::{TopologyArgs, TopologyFormat},
     command::{FINE, INTERRUPTED, PROBLEMS, print_out, stop::stop_on_signal, width},
     model::topology::RecordedTopology,
-    output::topology::text,
+    output::topology::{picture, text},
     replay::inputs::{self, Input},
     session::reader::{Item, ReaderOptions},
     signals::Stop,
@@ -36,11 +36,7 @@ pub(super) fn show(args: &TopologyArgs) -> anyhow::Result<u8> {
             names(&args.files)
         );
     }
-    let mut out = String::new();
-    for topology in &found {
-        print(&mut out, topology, args.output)?;
-    }
-    print_out(&out)?;
+    print_out(&in_format(&found, args.output)?)?;
     let is_broken = |topology: &RecordedTopology| {
         let problems = topology
             .json
@@ -79,22 +75,38 @@ fn last(input: &Input, stop: &Stop) -> anyhow::Result<Vec<RecordedTopology>> {
     Ok(last.into_values().collect())
 }
 
-fn print(
-    out: &mut String,
-    topology: &RecordedTopology,
-    format: TopologyFormat,
-) -> anyhow::Result<()> {
+fn in_format(found: &[RecordedTopology], format: TopologyFormat) -> anyhow::Result<String> {
+    let mut out = String::new();
     match format {
         TopologyFormat::Text => {
-            let time = jiff::Timestamp::from_nanosecond(topology.utc_ns.into())?;
-            let recorded = sanitize_lines(&topology.text);
-            *out += &format!("as of {time:.0}\n{}", text::fitted(recorded, width()));
+            for topology in found {
+                let recorded = sanitize_lines(&topology.text);
+                let time = time(topology)?;
+                out += &format!("as of {time}\n{}", text::fitted(recorded, width()));
+            }
         }
         TopologyFormat::Json => {
-            *out += &serde_json::to_string_pretty(&topology.json)?;
-            out.push('\n');
+            for topology in found {
+                out += &serde_json::to_string_pretty(&topology.json)?;
+                out.push('\n');
+            }
         }
-        TopologyFormat::Dot => bail!("a recorded topology is shown as text or json only"),
+        TopologyFormat::Svg => {
+            let mut times = found.iter().map(time).collect::<anyhow::Result<Vec<_>>>()?;
+            times.sort_unstable();
+            times.dedup();
+            let documents = found.iter().map(|topology| &topology.json);
+            picture::document::write(&mut out, documents, Some(&times.join(", ")));
+        }
+        TopologyFormat::Dot => bail!(
+            "a recorded topology is shown as text, json or svg only: -o svg is a picture, too"
+        ),
     }
-    Ok(())
+    Ok(out)
+}
+
+/// When a topology was like that.
+fn time(topology: &RecordedTopology) -> anyhow::Result<String> {
+    let time = jiff::Timestamp::from_nanosecond(topology.utc_ns.into())?;
+    Ok(format!("{time:.0}"))
 }

@@ -61,6 +61,56 @@ fn graph() {
     insta::assert_snapshot!(out);
 }
 
+fn svg(documents: &[&serde_json::Value], when: Option<&str>) -> String {
+    let mut out = String::new();
+    picture::document::write(&mut out, documents.iter().copied(), when);
+    out
+}
+
+#[test]
+fn drawing() {
+    let json = serde_json::to_value(broken()).unwrap();
+    insta::assert_snapshot!(svg(&[&json], Some("2026-11-28T20:18:40Z")));
+}
+
+/// No name leaves the text that it is in: what a reader of XML finds is what is drawn.
+#[test]
+fn drawing_is_well_formed_whatever_names_are() {
+    const HOSTILE: &str = "</text></svg><script>alert(1)</script>]]>&x;\"'\0\u{1b}\u{fffe}";
+    let hostile = serde_json::json!({
+        "nodes": [{
+            "name": HOSTILE,
+            "bridges": [{"name": HOSTILE, "addresses": [HOSTILE, 7, null]}],
+            "pods": [{"name": HOSTILE, "interfaces": [{"name": HOSTILE, "host": {"name": HOSTILE}}]}],
+            "tunnels": [{"name": HOSTILE, "routes": [{"vtep": HOSTILE}]}],
+            "uplinks": [{"name": HOSTILE, "state": HOSTILE}],
+        }],
+        "problems": [{"problem": HOSTILE, "node": HOSTILE}],
+    });
+    let odd = serde_json::json!({"nodes": [7, {"pods": {}, "bridges": [[]]}], "problems": "x"});
+    for json in [hostile, odd, serde_json::Value::Null] {
+        let text = svg(&[&json], Some(HOSTILE));
+        let document = text.split_once('\n').unwrap().1;
+        let mut open = Vec::new();
+        for part in document.split('<').skip(1) {
+            let (tag, text) = part.split_once('>').unwrap();
+            assert_eq!(tag.matches('"').count() % 2, 0, "{tag}");
+            assert!(
+                !text.contains('>') && !tag.contains('&') || tag.contains("&lt;"),
+                "{part}"
+            );
+            match tag.strip_prefix('/') {
+                Some(name) => assert_eq!(open.pop(), Some(name)),
+                None if tag.ends_with('/') => {}
+                None => open.push(tag.split(' ').next().unwrap()),
+            }
+        }
+        assert_eq!(open, [""; 0]);
+        assert!(!text.contains("<script"), "{text}");
+        assert!(!text.contains(['\0', '\u{1b}', '\u{fffe}']), "{text}");
+    }
+}
+
 #[test]
 fn document() {
     let mut topology = broken();

@@ -1,84 +1,28 @@
-//! The network of the nodes, as far as a picture shows it: from the topology that was recorded, as
-//! `podtrace topology -o json` has it. A file can hold anything: what is not there is left out, and
-//! texts are made safe.
-pub(super) mod svg;
+//! The network of the nodes, as far as a picture shows it: from documents as
+//! `podtrace topology -o json` and recordings have them.
+pub(crate) mod document;
+pub(crate) mod svg;
 
 use std::{
     cmp::Reverse,
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     sync::Arc,
 };
 
-use serde::Serialize;
 use serde_json::Value;
 
-use crate::{model::topology::RecordedTopology, text::sanitize::sanitize};
+use super::recorded::{Problem, list, number, text};
+use crate::text::sanitize::sanitize;
 
 /// How many pods of a bridge are drawn.
 const PODS_MAX: usize = 16;
-/// How many problems are kept of a session.
-const PROBLEMS_MAX: usize = 100;
 
 /// Packets seen, and packets lost behind, by node, pod and interface.
-pub(super) type Traffic = HashMap<(Arc<str>, Option<Arc<str>>, Arc<str>), (u64, u64)>;
-
-/// The last topology of each session.
-#[derive(Default)]
-pub(super) struct Topologies(BTreeMap<usize, RecordedTopology>);
-
-impl Topologies {
-    /// Takes what a session says of its nodes.
-    pub(super) fn add(&mut self, session: usize, topology: &RecordedTopology) {
-        let known = self.0.get(&session);
-        let is_new = known.is_none_or(|known| known.utc_ns <= topology.utc_ns);
-        if is_new && topology.json.is_object() {
-            let json = topology.json.clone();
-            let utc_ns = topology.utc_ns;
-            let kept = RecordedTopology {
-                utc_ns,
-                json,
-                ..RecordedTopology::default()
-            };
-            self.0.insert(session, kept);
-        }
-    }
-
-    /// What is broken in the network by itself, the worst first.
-    pub(super) fn problems(&self) -> Vec<Problem> {
-        let sessions = self.0.values();
-        let all = sessions.flat_map(|session| list(&session.json, "problems").take(PROBLEMS_MAX));
-        let mut all: Vec<_> = all.map(Problem::of).collect();
-        all.sort_by(|one, other| one.severity.cmp(&other.severity));
-        all
-    }
-}
-
-/// A problem of the network.
-#[derive(Serialize)]
-pub(super) struct Problem {
-    severity: String,
-    node: String,
-    subject: String,
-    problem: String,
-    hint: String,
-}
-
-impl Problem {
-    fn of(json: &Value) -> Self {
-        let text = |name| text(json, name).unwrap_or_default();
-        Self {
-            severity: text("severity"),
-            node: text("node"),
-            subject: text("subject"),
-            problem: text("problem"),
-            hint: text("hint"),
-        }
-    }
-}
+pub(crate) type Traffic = HashMap<(Arc<str>, Option<Arc<str>>, Arc<str>), (u64, u64)>;
 
 /// All nodes of which the topology is known.
 #[derive(Debug, Default)]
-pub(super) struct Picture {
+pub(crate) struct Picture {
     nodes: Vec<Node>,
     /// VTEPs of nodes that are not drawn.
     beyond: BTreeSet<String>,
@@ -123,31 +67,40 @@ struct Link {
     name: String,
     address: Option<String>,
     is_up: bool,
+    /// Whether something is wrong with it by itself.
+    has_problem: bool,
     packets: u64,
     lost: u64,
 }
 
-/// A text of an object.
-fn text(json: &Value, name: &str) -> Option<String> {
-    json.get(name)?.as_str().map(sanitize)
+impl Link {
+    fn is_bad(&self) -> bool {
+        self.lost > 0 || self.has_problem || !self.is_up
+    }
 }
 
-fn number(json: &Value, name: &str) -> u64 {
-    json.get(name).and_then(Value::as_u64).unwrap_or_default()
-}
-
-fn list<'a>(json: &'a Value, name: &str) -> impl Iterator<Item = &'a Value> {
-    let values = json.get(name).and_then(Value::as_array);
-    values.into_iter().flatten()
+/// What is known of interfaces beside what they are.
+struct Known<'a> {
+    traffic: &'a Traffic,
+    /// What is broken by itself, by node and name.
+    subjects: HashSet<(&'a str, &'a str)>,
 }
 
 impl Picture {
-    pub(super) fn of(topologies: &Topologies, traffic: &Traffic) -> Self {
-        let all = || {
-            let sessions = topologies.0.values();
-            sessions.flat_map(|session| list(&session.json, "nodes"))
+    /// The nodes of several documents. `problems`: those that are marked.
+    pub(crate) fn of<'a>(
+        documents: impl Iterator<Item = &'a Value> + Clone,
+        traffic: &Traffic,
+        problems: &[Problem],
+    ) -> Self {
+        let subjects = problems.iter();
+        let subjects = subjects.map(|problem| (problem.node.as_str(), problem.subject.as_str()));
+        let known = Known {
+            traffic,
+            subjects: subjects.collect(),
         };
-        let mut nodes: Vec<_> = all().map(|json| node(json, traffic)).collect();
+        let all = || documents.clone().flat_map(|json| list(json, "nodes"));
+        let mut nodes: Vec<_> = all().map(|json| node(json, &known)).collect();
         nodes.sort_by(|one, other| one.name.cmp(&other.name));
         // Two recordings of one node.
         nodes.dedup_by(|one, other| one.name == other.name);
@@ -169,12 +122,12 @@ fn beyond<'a, N: Iterator<Item = &'a Value>>(nodes: impl Fn() -> N) -> BTreeSet<
     vteps.filter(|vtep| !own.contains(vtep)).collect()
 }
 
-fn node(json: &Value, traffic: &Traffic) -> Node {
+fn node(json: &Value, known: &Known<'_>) -> Node {
     let name = text(json, "name").unwrap_or_default();
-    let link = |json: &Value| link(&name, None, json, traffic);
+    let link = |json: &Value| link(&name, None, json, known);
     let mut groups: BTreeMap<Option<String>, Vec<Pod>> = BTreeMap::new();
     for json in list(json, "pods").chain(list(json, "unnamed")) {
-        for (bridge, pod) in pods(&name, json, traffic) {
+        for (bridge, pod) in pods(&name, json, known) {
             groups.entry(bridge).or_default().push(pod);
         }
     }
@@ -204,16 +157,20 @@ fn node(json: &Value, traffic: &Traffic) -> Node {
 fn pods<'a>(
     node: &'a str,
     json: &'a Value,
-    traffic: &'a Traffic,
+    known: &'a Known<'a>,
 ) -> impl Iterator<Item = (Option<String>, Pod)> + 'a {
     let name: Arc<str> = text(json, "name").unwrap_or_default().into();
     list(json, "interfaces").filter_map(move |own| {
         let host = own.get("host")?;
-        let pod = Pod {
+        let mut pod = Pod {
             name: name.to_string(),
-            own: link(node, Some(&name), own, traffic),
+            own: link(node, Some(&name), own, known),
             veth: text(host, "name").unwrap_or_default(),
         };
+        let names = [pod.name.as_str(), &pod.veth];
+        pod.own.has_problem = names
+            .into_iter()
+            .any(|name| known.subjects.contains(&(node, name)));
         Some((text(host, "bridge"), pod))
     })
 }
@@ -221,7 +178,7 @@ fn pods<'a>(
 /// A bridge with the pods that tell most.
 fn group(bridge: Option<Link>, mut pods: Vec<Pod>) -> Group {
     if pods.len() > PODS_MAX {
-        pods.sort_by_key(|pod| Reverse((pod.own.lost, pod.own.packets)));
+        pods.sort_by_key(|pod| Reverse((pod.own.has_problem, pod.own.lost, pod.own.packets)));
     }
     let more = pods.len().saturating_sub(PODS_MAX);
     pods.truncate(PODS_MAX);
@@ -229,10 +186,11 @@ fn group(bridge: Option<Link>, mut pods: Vec<Pod>) -> Group {
     Group { bridge, pods, more }
 }
 
-fn link(node: &str, pod: Option<&Arc<str>>, json: &Value, traffic: &Traffic) -> Link {
+fn link(node: &str, pod: Option<&Arc<str>>, json: &Value, known: &Known<'_>) -> Link {
     let name = text(json, "name").unwrap_or_default();
+    let has_problem = known.subjects.contains(&(node, name.as_str()));
     let key = (node.into(), pod.cloned(), name.as_str().into());
-    let (packets, lost) = traffic.get(&key).copied().unwrap_or_default();
+    let (packets, lost) = known.traffic.get(&key).copied().unwrap_or_default();
     let address = |prefix: &Value| Some(sanitize(prefix.as_str()?.split('/').next()?));
     let mut addresses = list(json, "addresses").filter_map(address);
     // IPv4 comes first.
@@ -241,6 +199,7 @@ fn link(node: &str, pod: Option<&Arc<str>>, json: &Value, traffic: &Traffic) -> 
         name,
         address,
         is_up: text(json, "state").is_none_or(|state| state == "up"),
+        has_problem,
         packets,
         lost,
     }

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use unicode_width::UnicodeWidthChar as _;
 
 use super::{Group, Link, Node, Picture, Pod, Tunnel};
-use crate::report::markup::Escaped;
+use crate::text::markup::Escaped;
 
 /// Columns and rows of the drawing, in pixels.
 const NODE: i32 = 316;
@@ -28,16 +28,39 @@ const HALF_COLUMNS: usize = 16;
 const NAME_COLUMNS: usize = 11;
 const NODE_COLUMNS: usize = 36;
 
-/// The picture; empty without nodes.
-pub(in crate::report) fn draw(picture: &Picture) -> String {
-    let mut canvas = Canvas::default();
+/// What a drawing looks like: `var(--NAME)` stands for a colour.
+pub(crate) const STYLE: &str = include_str!("style.css");
+
+/// The picture for a page, which has [`STYLE`] and the colours; empty without nodes.
+pub(crate) fn draw(picture: &Picture) -> String {
     if picture.nodes.is_empty() {
-        return canvas.boxes;
+        return String::new();
     }
-    for (number, node) in (0..).zip(&picture.nodes) {
-        canvas.node(number * (NODE + GAP), node);
+    let Drawing {
+        content,
+        width,
+        height,
+    } = Drawing::of(picture);
+    format!(
+        r#"<svg xmlns="http://www.w3.org/2000/svg" viewBox="-1 -1 {width} {height}" width="{width}" height="{height}" role="group" aria-label="nodes, bridges, pods and tunnels">{content}</svg>"#,
+    )
+}
+
+/// All shapes, and the room that they take.
+pub(super) struct Drawing {
+    pub(super) content: String,
+    pub(super) width: i32,
+    pub(super) height: i32,
+}
+
+impl Drawing {
+    pub(super) fn of(picture: &Picture) -> Self {
+        let mut canvas = Canvas::default();
+        for (number, node) in (0..).zip(&picture.nodes) {
+            canvas.node(number * (NODE + GAP), node);
+        }
+        canvas.between(picture)
     }
-    canvas.between(picture)
 }
 
 /// What is drawn so far: frames lie below lines, and those below boxes.
@@ -251,13 +274,15 @@ impl Canvas {
             self.text("lost end", (x, y), &words, HALF_COLUMNS);
         } else if !link.is_up {
             self.text("lost end", (x, y), "down", HALF_COLUMNS);
+        } else if link.has_problem {
+            self.text("lost end", (x, y), "problem", HALF_COLUMNS);
         } else if link.packets > 0 {
             self.text("count end", (x, y), &grouped(link.packets), HALF_COLUMNS);
         }
     }
 
     /// Lines between the nodes, and the whole.
-    fn between(mut self, picture: &Picture) -> String {
+    fn between(mut self, picture: &Picture) -> Drawing {
         let count = i32::try_from(picture.nodes.len()).unwrap_or(i32::MAX / NODE / 2);
         let width = count * (NODE + GAP) - GAP;
         let mut y = self.bottom + 18;
@@ -292,19 +317,17 @@ impl Canvas {
             boxes,
             ..
         } = self;
-        format!(
-            r#"<svg xmlns="http://www.w3.org/2000/svg" viewBox="-1 -1 {} {}" width="{}" height="{}" role="group" aria-label="nodes, bridges, pods and tunnels">{frames}{lines}{boxes}</svg>"#,
-            width + 2,
-            y + 2,
-            width + 2,
-            y + 2,
-        )
+        Drawing {
+            content: frames + &lines + &boxes,
+            width: width + 2,
+            height: y + 2,
+        }
     }
 }
 
 /// The class of a box.
 fn frame(class: &'static str, link: &Link) -> &'static str {
-    match (class, link.lost > 0 || !link.is_up) {
+    match (class, link.is_bad()) {
         ("pod", true) => "pod bad",
         ("bridge", true) => "bridge bad",
         ("tunnel", true) => "tunnel bad",
