@@ -1,16 +1,16 @@
 //! A conversation: the packets of two ends, in both directions, before and after each
 //! translation.
-#[cfg(test)]
-use super::{
-    lost::{BYTES_MAX as BYTES_LOST, Refused},
-    run::BYTES_MAX as BYTES_RUNS,
-};
 use super::{
     Finding, Kind, Party,
     opening::Opening,
     queries::Queries,
     side::{Fate, Of, Side},
     told::Told,
+};
+#[cfg(test)]
+use super::{
+    lost::{BYTES_MAX as BYTES_LOST, Refused},
+    run::BYTES_MAX as BYTES_RUNS,
 };
 use crate::{
     packet::{Ends, IPPROTO_TCP, IPPROTO_UDP, is_group_address},

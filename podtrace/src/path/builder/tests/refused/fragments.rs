@@ -87,7 +87,7 @@ fn answer_to_another_datagram_refuses_none() {
     push(
         &mut builder,
         &world,
-        &error("10.244.1.3", NO_PORT, &other),
+        error("10.244.1.3", NO_PORT, &other),
         5000,
         &TO_POD1,
     );
