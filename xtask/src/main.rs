@@ -50,7 +50,7 @@ enum Task {
     /// Look for inputs that podtrace cannot stand: captures, packets, answers of the kernel,
     /// of runtimes and of the Kubernetes API
     Fuzz(fuzz::Args),
-    /// Check the direction of imports and the formatting, and run clippy for the host and the
+    /// Check the direction of imports, licences and the formatting, and run clippy for the host and the
     /// BPF target
     Lint,
     /// lint, guard, some fuzzing, vmtest --quick, then test

@@ -27,14 +27,17 @@ const INSTALLED: [&str; 9] = [
     "usr/share/zsh/site-functions/_podtrace",
 ];
 
-/// The package of this kind.
-fn package(end: &str) -> PathBuf {
-    let folder = PathBuf::from(env::var_os("PODTRACE_PACKAGES").unwrap());
-    let found = fs::read_dir(&folder)
-        .unwrap()
-        .map(|entry| entry.unwrap().path());
-    let mut found = found.filter(|path| path.to_str().is_some_and(|path| path.ends_with(end)));
-    found.next().unwrap()
+/// The package of this kind. In a virtual machine there is none: no package depends on a kernel.
+fn package(end: &str) -> Option<PathBuf> {
+    let Some(folder) = env::var_os("PODTRACE_PACKAGES") else {
+        println!("skipped: PODTRACE_PACKAGES names no folder of packages");
+        return None;
+    };
+    let found = fs::read_dir(folder).unwrap();
+    let mut found = found.map(|entry| entry.unwrap().path());
+    let of_kind = found.find(|path| path.to_str().is_some_and(|path| path.ends_with(end)));
+    assert!(of_kind.is_some(), "no {end}");
+    of_kind
 }
 
 /// A root without a libc, in which a package is installed.
@@ -171,9 +174,12 @@ fn assert_unit_is_right(root: &Root) {
 
 #[test]
 fn debian_package_is_installed_and_purged() {
+    let Some(deb) = package(".deb") else {
+        return;
+    };
     let root = Root::new();
     let before = root.files();
-    root.dpkg(&["--install", package(".deb").to_str().unwrap()]);
+    root.dpkg(&["--install", deb.to_str().unwrap()]);
     assert_installed(&root);
     assert_unit_is_right(&root);
 
@@ -195,7 +201,9 @@ fn debian_package_is_installed_and_purged() {
 
 #[test]
 fn rpm_is_whole_and_is_installed_and_removed() {
-    let rpm = package(".rpm");
+    let Some(rpm) = package(".rpm") else {
+        return;
+    };
     let rpm = rpm.to_str().unwrap();
     done(Command::new("rpm").args(["--checksig", rpm]));
     let root = Root::new();
@@ -215,7 +223,10 @@ fn rpm_is_whole_and_is_installed_and_removed() {
 
 #[test]
 fn image_is_one_that_tools_read() {
-    let image = format!("oci-archive:{}", package(".oci.tar").display());
+    let Some(image) = package(".oci.tar") else {
+        return;
+    };
+    let image = format!("oci-archive:{}", image.display());
     let said = done(Command::new("skopeo").args(["inspect", &image]));
     assert!(said.contains("org.opencontainers.image.version"), "{said}");
     // Copying compares each blob with its checksum.
