@@ -39,9 +39,9 @@ use crate::{
 #[command(after_help = "\
 It builds target/dist/podtrace: one file, linked statically, without a path of this machine. Then it
 packs it, as podtrace-VERSION-ARCH and:
-  .deb, .rpm      with manual pages, completions of bash, zsh and fish, and podtrace-recorder.service,
-                  a flight recorder that is off by default (/etc/podtrace/recorder.toml)
-  .oci.tar        an image: skopeo copy oci-archive:FILE docker://registry.example.com/podtrace:0.1.0
+  .deb, .rpm      with manual pages, completions of bash, zsh and fish, and a flight recorder, off by
+                  default (podtrace-recorder.service, /etc/podtrace/recorder.toml)
+  .oci.tar        an image: skopeo copy oci-archive:FILE docker://registry/podtrace:0.1.0
   .cdx.json       the crates and libraries in it, as CycloneDX
   .notices.txt    their licences
 SHA256SUMS stands beside them. The same sources and tools make the same bytes.

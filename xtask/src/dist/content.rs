@@ -47,6 +47,7 @@ pub(super) fn machine(program: &[u8]) -> Option<&'static Machine> {
 }
 
 /// A file that is installed.
+#[derive(Clone)]
 pub(super) struct File {
     /// Without the leading slash.
     pub(super) path: String,

@@ -4,8 +4,11 @@ use anyhow::Result;
 
 use super::{
     archive::{Tar, gzip},
-    content::{Content, Kind, Release},
+    content::{Content, File, Kind, Release},
 };
+
+/// Where zsh looks for what packages bring, and where that of Debian does.
+const ZSH: [&str; 2] = ["share/zsh/site-functions/", "share/zsh/vendor-completions/"];
 
 /// The package's scripts. (Debian Policy, chapter 6)
 const SCRIPTS: [(&str, &str); 3] = [
@@ -16,6 +19,7 @@ const SCRIPTS: [(&str, &str); 3] = [
 
 /// The bytes of the package.
 pub(super) fn package(release: &Release, content: &Content) -> Result<Vec<u8>> {
+    let content = &debians(content);
     let mut package = b"!<arch>\n".to_vec();
     for (name, bytes) in [
         ("debian-binary", b"2.0\n".to_vec()),
@@ -34,6 +38,16 @@ pub(super) fn package(release: &Release, content: &Content) -> Result<Vec<u8>> {
         }
     }
     Ok(package)
+}
+
+/// The files at Debian's places.
+fn debians(content: &Content) -> Content {
+    let [others, debians] = ZSH;
+    let moved = |file: &File| File {
+        path: file.path.replace(others, debians),
+        ..file.clone()
+    };
+    Content(content.0.iter().map(moved).collect())
 }
 
 fn control(release: &Release, content: &Content) -> Result<Vec<u8>> {
@@ -108,6 +122,18 @@ mod tests {
         }
         let names: Vec<_> = parts.iter().map(|(name, _)| name.as_str()).collect();
         assert_eq!(names, ["debian-binary", "control.tar.gz", "data.tar.gz"]);
+    }
+
+    #[test]
+    fn completions_are_where_debians_zsh_looks() {
+        let (_, mut content) = sample();
+        content.0[0].path = "usr/share/zsh/site-functions/_podtrace".to_owned();
+        let moved = debians(&content);
+        assert_eq!(
+            moved.0[0].path,
+            "usr/share/zsh/vendor-completions/_podtrace"
+        );
+        assert_eq!(moved.0[1].path, "usr/bin/podtrace");
     }
 
     #[test]
