@@ -24,6 +24,7 @@ mod load;
 mod odd_names;
 mod old_kernel;
 mod order;
+mod packages;
 mod pod_start;
 mod pods_churn;
 mod privileges;

@@ -185,6 +185,18 @@ pub(crate) fn run(command: &mut Command) -> Result<()> {
     Ok(())
 }
 
+/// The standard output of a command.
+pub(crate) fn output(command: &mut Command) -> Result<String> {
+    let output = command
+        .output()
+        .with_context(|| format!("cannot run {}", show(command)))?;
+    if !output.status.success() {
+        bail!("{} failed: {}", show(command), output.status);
+    }
+    String::from_utf8(output.stdout)
+        .with_context(|| format!("{} did not print UTF-8", show(command)))
+}
+
 /// Runs to the end with the output passed through; returns the exit code.
 pub(crate) fn exit_code(command: &mut Command) -> Result<ExitCode> {
     let status = command

@@ -1,132 +1,169 @@
-//! `cargo xtask dist`: builds podtrace for distribution.
+//! `cargo xtask dist`: builds podtrace for others, and packs it.
 //!
-//! The profile makes it small, which takes minutes. The source paths that rustc stores for
-//! panics do not contain paths of this machine: cargo cannot remove them itself yet, and no
-//! file of the workspace can name them.
+//! The same sources and tools make the same bytes: no package has a time but that of the commit,
+//! or an owner but root.
+
+mod archive;
+mod content;
+mod crates;
+mod deb;
+mod notices;
+mod oci;
+mod paths;
+mod rpm;
+mod sbom;
+mod texts;
 
 use std::{
     env,
-    ffi::OsString,
-    fs,
-    os::unix::ffi::OsStrExt as _,
+    fs::{self, Permissions},
+    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     process::Command,
 };
 
 use anyhow::{Context as _, Result, bail};
 
+use self::{
+    archive::{gzip, sha256},
+    content::{Content, Release},
+    paths::MachinePaths,
+};
 use crate::{
     artifact,
-    cmd::{Workspace, show, step},
+    cmd::{Workspace, output, step},
 };
 
-/// Builds podtrace, and prints its path and size; fails if the binary contains a path of this
-/// machine.
-pub(crate) fn run(workspace: &Workspace) -> Result<()> {
+/// What is packed, and where to.
+#[derive(clap::Args)]
+#[command(after_help = "\
+It builds target/dist/podtrace: one file, linked statically, without a path of this machine. Then it
+packs it, as podtrace-VERSION-ARCH and:
+  .deb, .rpm      with manual pages, completions of bash, zsh and fish, and a flight recorder, off by
+                  default (podtrace-recorder.service, /etc/podtrace/recorder.toml)
+  .oci.tar        an image: skopeo copy oci-archive:FILE docker://registry/podtrace:0.1.0
+  .cdx.json       the crates and libraries in it, as CycloneDX
+  .notices.txt    their licences
+SHA256SUMS stands beside them. The same sources and tools make the same bytes.
+
+Examples:
+  cargo xtask dist
+  cargo xtask dist --binary target/release/podtrace    # packs what is there, builds nothing")]
+pub(crate) struct Args {
+    /// Pack this podtrace instead of building one
+    #[arg(long, value_name = "FILE")]
+    binary: Option<PathBuf>,
+    /// Folder to write to [default: target/packages]
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+}
+
+/// Builds podtrace unless there is one, and packs it; prints names, sizes and checksums.
+pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<()> {
+    let binary = match &args.binary {
+        Some(binary) => binary.clone(),
+        None => build(workspace)?,
+    };
+    let out = args.out.clone();
+    let out = out.unwrap_or_else(|| workspace.root().join("target").join("packages"));
+    pack(workspace, &binary, &out)
+}
+
+/// Builds podtrace; fails if the binary contains a path of this machine.
+fn build(workspace: &Workspace) -> Result<PathBuf> {
     let machine_paths = MachinePaths::find(workspace)?;
     let binary = step("build podtrace (dist)", || {
         artifact::dist(workspace, &machine_paths.flags())
     })?;
-    let bytes = fs::read(&binary).with_context(|| format!("cannot read {}", binary.display()))?;
-    let left = machine_paths.left_in(&bytes);
-    println!(
-        "{}: {:.1} MB ({} bytes), {} paths of this machine",
-        binary.display(),
-        bytes.len() as f64 / 1e6,
-        bytes.len(),
-        left.len()
-    );
+    let left = machine_paths.left_in(&read(&binary)?);
     if let Some(first) = left.first() {
-        bail!("{} holds paths of this machine: {first}", binary.display());
-    }
-    Ok(())
-}
-
-/// Directories of this machine that the compiler reads source from, and their replacements. A
-/// directory inside another comes after it: the last match applies.
-struct MachinePaths([(PathBuf, &'static str); 3]);
-
-impl MachinePaths {
-    fn find(workspace: &Workspace) -> Result<Self> {
-        let mut rustc = Command::new("rustc");
-        rustc
-            .current_dir(workspace.root())
-            .args(["--print", "sysroot"]);
-        let printed = rustc
-            .output()
-            .with_context(|| format!("cannot run {}", show(&rustc)))?;
-        let sysroot = String::from_utf8(printed.stdout).context("the sysroot is not UTF-8")?;
-        let home = || Some(Path::new(&env::var_os("HOME")?).join(".cargo"));
-        let cargo = env::var_os("CARGO_HOME").map(PathBuf::from).or_else(home);
-        Ok(Self([
-            (workspace.root().to_owned(), "podtrace"),
-            (sysroot.trim_end().into(), "rust"),
-            (cargo.context("cargo has no home")?, "cargo"),
-        ]))
-    }
-
-    /// Flags of rustc, in cargo's encoding.
-    fn flags(&self) -> OsString {
-        let mut flags = OsString::new();
-        for (path, instead) in &self.0 {
-            if !flags.is_empty() {
-                flags.push("\x1f");
-            }
-            flags.push("--remap-path-prefix=");
-            flags.push(path);
-            flags.push(format!("={instead}"));
-        }
-        flags
-    }
-
-    /// The paths that a binary still contains, with the text after each.
-    fn left_in(&self, binary: &[u8]) -> Vec<String> {
-        let mut left = Vec::new();
-        for (path, _) in &self.0 {
-            let path = path.as_os_str().as_bytes();
-            let found = binary.windows(path.len()).enumerate();
-            let found = found.filter(|(_, bytes)| *bytes == path);
-            left.extend(found.map(|(at, _)| text_at(&binary[at..])));
-        }
-        left
-    }
-}
-
-/// The text at the begin, up to its end or a maximum.
-fn text_at(bytes: &[u8]) -> String {
-    const LEN_MAX: usize = 160;
-    let text = bytes.iter().take(LEN_MAX);
-    let text = text.take_while(|byte| (b' '..=b'~').contains(*byte));
-    text.map(|byte| char::from(*byte)).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn machine_paths() -> MachinePaths {
-        MachinePaths([
-            ("/home/me/podtrace".into(), "podtrace"),
-            ("/home/me/.rustup/x".into(), "rust"),
-            ("/home/me/.cargo".into(), "cargo"),
-        ])
-    }
-
-    #[test]
-    fn paths_that_are_left_are_found() {
-        let binary = b"\0/home/me/.cargo/registry/a.rs\0/home/you/b.rs/home/me/podtrace/c.rs\x01";
-        assert_eq!(
-            machine_paths().left_in(binary),
-            ["/home/me/podtrace/c.rs", "/home/me/.cargo/registry/a.rs"]
+        bail!(
+            "{} holds {} paths of this machine: {first}",
+            binary.display(),
+            left.len()
         );
-        assert!(machine_paths().left_in(b"cargo/registry/a.rs").is_empty());
     }
+    Ok(binary)
+}
 
-    #[test]
-    fn each_machine_path_is_remapped() {
-        let flags = machine_paths().flags().into_string().unwrap();
-        let flags: Vec<_> = flags.split('\x1f').collect();
-        let cargo = "--remap-path-prefix=/home/me/.cargo=cargo";
-        assert_eq!((flags.len(), flags[2]), (3, cargo));
-    }
+/// Packs a podtrace into this folder.
+pub(crate) fn pack(workspace: &Workspace, binary: &Path, out: &Path) -> Result<()> {
+    step("pack", || {
+        let packages = packages(workspace, binary)?;
+        fs::create_dir_all(out).with_context(|| format!("cannot make {}", out.display()))?;
+        let mut sums = String::new();
+        for Made { name, bytes, mode } in &packages {
+            let sum = sha256(bytes);
+            println!("{:>6.1} MB  {sum}  {name}", bytes.len() as f64 / 1e6);
+            sums += &format!("{sum}  {name}\n");
+            write(&out.join(name), bytes, *mode)?;
+        }
+        write(&out.join("SHA256SUMS"), sums.as_bytes(), FILE)
+    })
+}
+
+const FILE: u32 = 0o644;
+const PROGRAM: u32 = 0o755;
+
+/// A file that is handed to others.
+struct Made {
+    name: String,
+    bytes: Vec<u8>,
+    mode: u32,
+}
+
+/// The packages of a podtrace, and the podtrace itself.
+fn packages(workspace: &Workspace, binary: &Path) -> Result<Vec<Made>> {
+    let bytes = read(binary)?;
+    let release = Release {
+        version: env!("CARGO_PKG_VERSION"),
+        machine: content::machine(&bytes)
+            .with_context(|| format!("{} is no program of Linux", binary.display()))?,
+        time: time(workspace)?,
+    };
+    let crates = crates::linked(workspace, release.machine)?;
+    let notices = notices::text(workspace, &crates)?;
+    let sbom = sbom::document(&release, &bytes, &crates)?;
+    let content = Content::collect(workspace, binary, &bytes, &notices)?;
+    let stem = format!("podtrace-{}-{}", release.version, release.machine.rust);
+    let made = |end: &str, bytes: Vec<u8>, mode: u32| Made {
+        name: format!("{stem}{end}"),
+        bytes,
+        mode,
+    };
+    Ok(vec![
+        made(".deb", deb::package(&release, &content)?, FILE),
+        made(".rpm", rpm::package(&release, &content)?, FILE),
+        made(".oci.tar", oci::image(&release, &content)?, FILE),
+        made(".cdx.json", sbom.into_bytes(), FILE),
+        made(".notices.txt", notices.into_bytes(), FILE),
+        made("", bytes, PROGRAM),
+    ])
+}
+
+/// The time that files have, in seconds since 1970: that of the commit.
+fn time(workspace: &Workspace) -> Result<u32> {
+    const VARIABLE: &str = "SOURCE_DATE_EPOCH";
+    let text = match env::var(VARIABLE) {
+        Ok(text) => text,
+        Err(_unset) => {
+            let mut git = Command::new("git");
+            git.current_dir(workspace.root());
+            output(git.args(["log", "-1", "--format=%ct"]))
+                .with_context(|| format!("the time of the commit is unknown, set {VARIABLE}"))?
+        }
+    };
+    let seconds = text.trim().parse();
+    seconds.with_context(|| format!("{VARIABLE} has to be seconds since 1970, not {text}"))
+}
+
+fn read(file: &Path) -> Result<Vec<u8>> {
+    fs::read(file).with_context(|| format!("cannot read {}", file.display()))
+}
+
+fn write(file: &Path, bytes: &[u8], mode: u32) -> Result<()> {
+    let written = fs::write(file, bytes);
+    written
+        .and_then(|()| fs::set_permissions(file, Permissions::from_mode(mode)))
+        .with_context(|| format!("cannot write {}", file.display()))
 }

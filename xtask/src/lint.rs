@@ -1,6 +1,7 @@
 //! `cargo xtask lint`: checks the direction of imports, whether builds share their crates,
-//! formatting, clippy for both sides, and once more for arm64 without features.
+//! licences and sources, formatting, clippy for both sides, and once more for arm64 without features.
 mod circles;
+mod deny;
 mod direction;
 mod paths;
 mod rooms;
@@ -26,6 +27,8 @@ pub(crate) fn run(workspace: &Workspace) -> Result<()> {
     step("shared crates", || shared::check(workspace))?;
 
     setup::run(workspace)?;
+
+    step("licences and sources", || deny::check(workspace))?;
 
     step("cargo fmt", || {
         run_command(workspace.cargo()?.args(["fmt", "--all", "--check"]))

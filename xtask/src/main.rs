@@ -5,6 +5,7 @@ mod artifact;
 mod bench;
 mod ci;
 mod cmd;
+mod cpio;
 mod demo;
 mod dist;
 mod fuzz;
@@ -44,12 +45,12 @@ enum Task {
     Bench(bench::Args),
     /// Count the instructions that each stage takes for an event
     Guard(guard::Args),
-    /// Build podtrace to be handed to others: small, and without a path of this machine
-    Dist,
+    /// Build podtrace to be handed to others, and pack it: .deb, .rpm, OCI image
+    Dist(dist::Args),
     /// Look for inputs that podtrace cannot stand: captures, packets, answers of the kernel,
     /// of runtimes and of the Kubernetes API
     Fuzz(fuzz::Args),
-    /// Check the direction of imports and the formatting, and run clippy for the host and the
+    /// Check the direction of imports, licences and the formatting, and run clippy for the host and the
     /// BPF target
     Lint,
     /// lint, guard, some fuzzing, vmtest --quick, then test
@@ -72,7 +73,7 @@ fn run(cli: &Cli) -> Result<ExitCode> {
         Task::Vmtest(args) => Ok(vmtest::run(&workspace, args)),
         Task::Bench(args) => bench::run(&workspace, args),
         Task::Guard(args) => guard::run(&workspace, args),
-        Task::Dist => dist::run(&workspace).map(|()| ExitCode::SUCCESS),
+        Task::Dist(args) => dist::run(&workspace, args).map(|()| ExitCode::SUCCESS),
         Task::Fuzz(args) => fuzz::run(&workspace, args),
         Task::Lint => lint::run(&workspace).map(|()| ExitCode::SUCCESS),
         Task::Ci => ci::run(workspace),

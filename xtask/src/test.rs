@@ -11,9 +11,13 @@ pub(crate) use self::cases::{cases, named};
 use crate::{
     artifact,
     cmd::{Root, Workspace, step},
+    dist,
     report::{self, Count},
     setup,
 };
+
+/// In the names of the cases that install packages.
+const OF_PACKAGES: &str = "cases::packages::";
 
 /// The tests to run.
 #[derive(Default, clap::Args)]
@@ -90,11 +94,16 @@ pub(crate) fn end_to_end(workspace: &Workspace, filter: &[String]) -> Result<Cou
             });
         }
     };
+    let packages = workspace.root().join("target").join("cases-packages");
+    if cases.iter().any(|case| case.contains(OF_PACKAGES)) {
+        dist::pack(workspace, &podtrace, &packages)?;
+    }
     let package = workspace.root().join("tests");
     let python = setup::python(workspace);
     let mut variables = vec![
         ("CARGO_MANIFEST_DIR", package.as_os_str()),
         ("PODTRACE_BIN", podtrace.as_os_str()),
+        ("PODTRACE_PACKAGES", packages.as_os_str()),
         ("PODTRACE_LAB_NODE", lab.node.as_os_str()),
         ("PODTRACE_LAB_PEER", lab.peer.as_os_str()),
     ];

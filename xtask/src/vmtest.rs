@@ -5,7 +5,6 @@
 //! (tests/src/bin/vm_init.rs), which runs them.
 
 mod apt;
-mod cpio;
 mod docs;
 mod files;
 mod image;

@@ -134,9 +134,17 @@ mod tests {
             .map(|name| name.as_str())
             .collect();
         assert_eq!(added.len(), 7);
-        for name in added.into_iter().flatten() {
+        for name in added.iter().flatten() {
             assert!(page.contains(&format!("| `CAP_{name}` | ")), "{name}");
         }
+        // The service of the packages asks for the same.
+        let unit = include_str!("../../deploy/podtrace-recorder.service");
+        let bounding = unit
+            .lines()
+            .find_map(|line| line.strip_prefix("CapabilityBoundingSet="));
+        let of_unit: Vec<_> = bounding.unwrap().split(' ').collect();
+        let names = added.iter().flatten().map(|name| format!("CAP_{name}"));
+        assert_eq!(of_unit, names.collect::<Vec<_>>());
         assert_eq!(documents[4]["metadata"]["namespace"], "tracing");
     }
 }

@@ -10,8 +10,11 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 
-use super::{cpio::Archive, modules::Module};
-use crate::cmd::{program, run, show};
+use super::modules::Module;
+use crate::{
+    cmd::{program, run, show},
+    cpio::Archive,
+};
 
 /// Folders of `/usr` that have another name in `/`.
 const MERGED: [&str; 4] = ["bin", "lib", "lib64", "sbin"];

@@ -34,6 +34,19 @@ fn values_become_options() {
 }
 
 #[test]
+fn recorder_of_the_packages_has_limits_and_a_directory() {
+    assert_eq!(
+        words(include_str!("../../../deploy/recorder.toml")),
+        [
+            "--write=/var/log/podtrace/",
+            "--rotate-size=100MB",
+            "--keep-size=2GB",
+            "--zstd"
+        ]
+    );
+}
+
+#[test]
 fn mistakes_name_file_line_and_key() {
     for (text, expected) in [
         (

@@ -1,5 +1,5 @@
-//! The archive that a kernel unpacks when it starts: cpio in the newc format. (kernel:
-//! Documentation/driver-api/early-userspace/buffer-format.rst)
+//! Archives of cpio in the newc format: what a kernel unpacks when it starts, and the files of an
+//! RPM. (kernel: Documentation/driver-api/early-userspace/buffer-format.rst)
 
 use std::{
     collections::BTreeMap,
@@ -15,7 +15,7 @@ const ALIGNMENT: usize = 4;
 
 /// The content of an archive, by path without the leading slash.
 #[derive(Clone, Default)]
-pub(super) struct Archive {
+pub(crate) struct Archive {
     entries: BTreeMap<PathBuf, Entry>,
 }
 
@@ -27,12 +27,12 @@ struct Entry {
 
 impl Archive {
     /// Whether the archive has an entry at this path.
-    pub(super) fn contains(&self, path: impl AsRef<Path>) -> bool {
+    pub(crate) fn contains(&self, path: impl AsRef<Path>) -> bool {
         self.entries.contains_key(relative(path.as_ref()))
     }
 
     /// Adds a folder and its parents.
-    pub(super) fn folder(&mut self, path: impl AsRef<Path>) {
+    pub(crate) fn folder(&mut self, path: impl AsRef<Path>) {
         let folders = relative(path.as_ref()).ancestors();
         for folder in folders.filter(|path| !path.as_os_str().is_empty()) {
             let entry = || Entry {
@@ -46,12 +46,12 @@ impl Archive {
     }
 
     /// Adds a file that everybody may read and run.
-    pub(super) fn file(&mut self, path: impl AsRef<Path>, content: impl Into<Vec<u8>>) {
+    pub(crate) fn file(&mut self, path: impl AsRef<Path>, content: impl Into<Vec<u8>>) {
         self.add(path.as_ref(), FILE | 0o755, content.into());
     }
 
     /// Adds a symbolic link.
-    pub(super) fn link(&mut self, path: impl AsRef<Path>, target: &str) {
+    pub(crate) fn link(&mut self, path: impl AsRef<Path>, target: &str) {
         self.add(path.as_ref(), LINK | 0o777, target.into());
     }
 
@@ -65,15 +65,11 @@ impl Archive {
     }
 
     /// Writes the archive, folders before their content.
-    pub(super) fn write(&self, mut to: impl Write) -> io::Result<()> {
+    pub(crate) fn write(&self, mut to: impl Write) -> io::Result<()> {
         for (inode, (path, entry)) in (1..).zip(&self.entries) {
-            write_entry(&mut to, inode, path, entry)?;
+            write_entry(&mut to, inode, path, entry.mode, &entry.content)?;
         }
-        let end = Entry {
-            mode: 0,
-            content: Vec::new(),
-        };
-        write_entry(&mut to, 0, Path::new("TRAILER!!!"), &end)
+        write_end(&mut to)
     }
 }
 
@@ -81,15 +77,27 @@ fn relative(path: &Path) -> &Path {
     path.strip_prefix("/").unwrap_or(path)
 }
 
-fn write_entry(to: &mut impl Write, inode: u32, path: &Path, entry: &Entry) -> io::Result<()> {
+/// Writes what ends an archive.
+pub(crate) fn write_end(to: &mut impl Write) -> io::Result<()> {
+    write_entry(to, 0, Path::new("TRAILER!!!"), 0, &[])
+}
+
+/// Writes a file or a folder, by the type in its mode.
+pub(crate) fn write_entry(
+    to: &mut impl Write,
+    inode: u32,
+    path: &Path,
+    mode: u32,
+    content: &[u8],
+) -> io::Result<()> {
     let name = path.as_os_str().as_encoded_bytes();
-    let size = u32::try_from(entry.content.len()).map_err(io::Error::other)?;
+    let size = u32::try_from(content.len()).map_err(io::Error::other)?;
     let name_size = u32::try_from(name.len() + 1).map_err(io::Error::other)?;
     let (owner, group, links, time) = (0, 0, 1, 0);
     let (major, minor, of_major, of_minor, checksum) = (0, 0, 0, 0, 0);
     let fields = [
-        inode, entry.mode, owner, group, links, time, size, major, minor, of_major, of_minor,
-        name_size, checksum,
+        inode, mode, owner, group, links, time, size, major, minor, of_major, of_minor, name_size,
+        checksum,
     ];
     let mut head = String::from("070701").into_bytes();
     for field in fields {
@@ -98,7 +106,7 @@ fn write_entry(to: &mut impl Write, inode: u32, path: &Path, entry: &Entry) -> i
     head.extend_from_slice(name);
     head.push(0);
     write_padded(to, &head)?;
-    write_padded(to, &entry.content)
+    write_padded(to, content)
 }
 
 fn write_padded(to: &mut impl Write, bytes: &[u8]) -> io::Result<()> {

@@ -1,0 +1,67 @@
+//! What podtrace says of itself: manual pages and completions.
+
+use std::{path::Path, process::Command};
+
+use anyhow::{Result, ensure};
+
+use crate::cmd::output;
+
+/// Where each shell looks for the completions that packages bring.
+const COMPLETIONS: [(&str, &str); 3] = [
+    ("bash", "usr/share/bash-completion/completions/podtrace"),
+    ("zsh", "usr/share/zsh/site-functions/_podtrace"),
+    ("fish", "usr/share/fish/vendor_completions.d/podtrace.fish"),
+];
+
+/// The manual pages by name: podtrace's, and those of its commands.
+pub(super) fn manual(binary: &Path) -> Result<Vec<(String, String)>> {
+    let first = printed(binary, &["man"])?;
+    let commands = commands(&first);
+    ensure!(!commands.is_empty(), "podtrace's manual names no commands");
+    let mut pages = Vec::new();
+    for command in commands {
+        let page = printed(binary, &["man", &command])?;
+        pages.push((format!("podtrace-{command}"), page));
+    }
+    pages.push(("podtrace".to_owned(), first));
+    Ok(pages)
+}
+
+/// The completions by their paths.
+pub(super) fn completions(binary: &Path) -> Result<Vec<(&'static str, String)>> {
+    let each = COMPLETIONS.iter();
+    each.map(|(shell, path)| Ok((*path, printed(binary, &["completions", shell])?)))
+        .collect()
+}
+
+/// A time as OCI and CycloneDX write it.
+pub(super) fn timestamp(seconds: u32) -> Result<String> {
+    let mut date = Command::new("date");
+    let date = date.args(["--utc", "+%FT%TZ", "--date", &format!("@{seconds}")]);
+    Ok(output(date)?.trim().to_owned())
+}
+
+fn printed(binary: &Path, args: &[&str]) -> Result<String> {
+    output(Command::new(binary).args(args).arg("--no-config"))
+}
+
+/// The commands that a manual page refers to: `podtrace\-trace(1)`.
+fn commands(page: &str) -> Vec<String> {
+    let names = page
+        .lines()
+        .filter_map(|line| line.strip_prefix("podtrace\\-")?.strip_suffix("(1)"));
+    let names = names.map(|name| name.replace('\\', ""));
+    names.filter(|name| name != "help").collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn commands_are_those_that_the_manual_names() {
+        let page =
+            ".TP\npodtrace\\-trace(1)\nPrint\n.TP\npodtrace\\-help(1)\npodtrace\\-x\\-y(1)\n";
+        assert_eq!(commands(page), ["trace", "x-y"]);
+    }
+}
