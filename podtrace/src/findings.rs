@@ -241,7 +241,7 @@ impl Findings {
             collected.extend(judge.judge(conversation));
             collected.extend(roads::asymmetric(conversation, world));
         }
-        self.neighbours.conclude(&judge, &mut collected);
+        self.neighbours.conclude(&judge, world, &mut collected);
         collected.found(unseen.is_none(), self.table.forgotten())
     }
 

@@ -9,7 +9,7 @@ use crate::{
     path::{Outcome, Path, ends::ends},
     rules::Cause,
     text::count::counted,
-    verdict::{Confidence, silent_owner},
+    verdict::{Confidence, silent_owner, with_view},
     world::World,
 };
 
@@ -118,11 +118,11 @@ impl Neighbours {
     }
 
     /// Adds what they show to the findings.
-    pub(super) fn conclude(&self, judge: &Judge<'_>, collected: &mut Collected) {
+    pub(super) fn conclude(&self, judge: &Judge<'_>, world: &World, collected: &mut Collected) {
         let mut all: Vec<_> = self.asked.iter().collect();
         all.sort_unstable_by_key(|(key, _)| **key);
         for ((about, ..), asked) in all {
-            if let Some(finding) = asked.duplicate(*about) {
+            if let Some(finding) = asked.duplicate(*about, world) {
                 collected.extend([finding]);
             }
             // The answer to a question that arrives is all that shows whether there is one.
@@ -141,6 +141,17 @@ fn sender(path: &Path) -> Option<Mac> {
         (_, Transport::Neighbor { mac, .. }) => mac,
         _ => None,
     }
+}
+
+/// Whether one network namespace has both addresses: it answers for each of its own by all of its
+/// interfaces, unless told otherwise (`arp_ignore`).
+fn are_of_one(one: Mac, other: Mac, world: &World) -> bool {
+    with_view(world, |view| {
+        view.all().any(|at| {
+            let mut beside = at.space.devices.iter();
+            at.has_mac(one) && beside.any(|device| device.mac == Some(other))
+        })
+    })
 }
 
 impl Asked {
@@ -270,11 +281,11 @@ impl Asked {
     }
 
     /// The finding that two answer.
-    fn duplicate(&self, about: IpAddr) -> Option<Finding> {
+    fn duplicate(&self, about: IpAddr, world: &World) -> Option<Finding> {
         let [Some(one), Some(other)] = self.answers else {
             return None;
         };
-        if self.disagree == 0 {
+        if self.disagree == 0 || are_of_one(one.mac, other.mac, world) {
             return None;
         }
         let (first, second) = (one.mac.min(other.mac), one.mac.max(other.mac));

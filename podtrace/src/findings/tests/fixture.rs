@@ -72,7 +72,11 @@ pub(super) fn shown(paths: &[Path], facts: Vec<NodeFacts>, ms: u64) -> String {
 }
 
 pub(super) fn kinds(paths: &[Path], ms: u64) -> Vec<Kind> {
-    let facts = crate::rules::fixture::healthy();
+    kinds_by(paths, crate::rules::fixture::healthy(), ms)
+}
+
+/// The same with other facts.
+pub(super) fn kinds_by(paths: &[Path], facts: Vec<NodeFacts>, ms: u64) -> Vec<Kind> {
     let findings = found(paths, facts.clone(), ms);
     let found = findings.found(None, &world(facts));
     found

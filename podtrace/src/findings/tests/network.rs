@@ -1,6 +1,6 @@
 use super::{
     super::*,
-    fixture::{Shot, arp, found, kinds, shown, syn, syn_ack, tcp},
+    fixture::{Shot, arp, found, kinds, kinds_by, shown, syn, syn_ack, tcp},
 };
 use crate::{
     model::{
@@ -8,7 +8,7 @@ use crate::{
         hook::Hook,
         ruleset::{Action, Family},
     },
-    packet::TCP_ACK,
+    packet::{Mac, TCP_ACK},
     path::Outcome,
     rules::fixture::{UPLINK, healthy as facts, netns_of},
     update::Update,
@@ -91,6 +91,21 @@ fn address_that_two_have() {
     // The address moves to another pod.
     assert_eq!(kinds(&answers(&[(0, 1), (5000, 2), (9000, 2)]), 9999), []);
     assert_eq!(kinds(&answers(&[(0, 1), (100, 1), (200, 1)]), 9999), []);
+}
+
+/// Linux answers for each of its addresses by all of its interfaces (`arp_ignore`).
+#[test]
+fn address_that_one_answers_for_by_two_interfaces() {
+    let answers = [arp(1, Some(1)), arp(2, Some(2))].map(Shot::path);
+    let kinds_if_of = |devices: [(usize, usize); 2]| {
+        let mut all = facts();
+        for (number, (space, device)) in (1..).zip(devices) {
+            all[1].spaces[space].devices[device].mac = Some(Mac([4, 0, 0, 0, 0, number]));
+        }
+        kinds_by(&answers, all, 1000)
+    };
+    assert_eq!(kinds_if_of([(0, 1), (0, 2)]), []);
+    assert_eq!(kinds_if_of([(0, 1), (1, 0)]), [Kind::DuplicateAddress]);
 }
 
 /// The answers come by another interface of the first node.

@@ -88,10 +88,14 @@ impl Builder {
                 .push(Translation { hop, before, after });
             open.rekey(key, hash);
         });
-        if let Some(open) = self.open.get(slot) {
-            self.requests.alias(&open.path.packet, &seen.event.packet);
-        }
+        let Some(open) = self.open.get(slot) else {
+            return;
+        };
+        let id = open.path.id;
+        self.requests.alias(&open.path.packet, &seen.event.packet);
         self.index(slot);
+        // An error quotes it with the ends that it had where it was refused.
+        self.note_begun(key, slot, id, seen.event.ts_ns);
         self.note_answer(slot, seen.event, world);
     }
 }

@@ -158,6 +158,8 @@ impl Builder {
         });
         let mut found: Vec<_> = found.collect();
         found.sort_by_key(|candidate| candidate.path);
+        // One that was translated began with other ends, too.
+        found.dedup_by_key(|candidate| candidate.path);
         found
     }
 }

@@ -178,6 +178,11 @@ impl Open {
             .filter(|outcome| may_have_left && outcome.has_left())
     }
 
+    /// Whether an answer, or a kernel, has said that its packet goes no further.
+    pub(super) fn is_stopped(&self) -> bool {
+        self.path.is_refused() || self.path.is_dropped()
+    }
+
     /// Whether its packet was seen a moment before the event.
     pub(super) fn is_fresh(&self, event: &Event) -> bool {
         let last = self.path.hops.last();

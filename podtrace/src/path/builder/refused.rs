@@ -116,7 +116,7 @@ fn carried(quote: &Quote) -> Option<refusal::Carried> {
 }
 
 impl Builder {
-    /// Notes that a packet has begun, or goes on after it was given a number anew.
+    /// Notes that a packet has begun, or goes on after it was given a number or ends anew.
     #[inline]
     pub(super) fn note_begun(&mut self, key: PacketKey, slot: Slot, id: u64, ts_ns: u64) {
         let begun = Begun::new(key, id, slot, ts_ns);
@@ -147,18 +147,25 @@ impl Builder {
 
     #[inline(never)]
     fn note_refusal(&mut self, answer: Slot, event: &Event, world: &World) {
-        let known = self
+        let Some(open) = self
             .open
             .get(answer)
-            .map(|open| (open.path.id, open.path.about));
-        let (Some((packet, None)), Some(by)) = (known, event.packet.source()) else {
+            .filter(|open| open.path.about.is_none())
+        else {
             return;
         };
-        let Some((sought, tag, reason)) = Sought::by(event) else {
+        // Who sent it is told by where it was seen first, and not by where its translation shows.
+        let path = &open.path;
+        let (packet, by) = (path.id, path.packet.source());
+        let first = path.hops.first();
+        let tap = first.map_or((event.interface, event.direction), |hop| {
+            (hop.interface, hop.direction)
+        });
+        let ts_ns = first.map_or(event.ts_ns, |hop| hop.ts_ns);
+        let (Some((sought, tag, reason)), Some(by)) = (Sought::by(event), by) else {
             return;
         };
-        let tap = (event.interface, event.direction);
-        let is_sure = !self.is_partial && !self.may_pass_unseen(event.ts_ns, event.ts_ns);
+        let is_sure = !self.is_partial && !self.may_pass_unseen(ts_ns, ts_ns);
         let mut refusal = Refusal {
             packet,
             by,

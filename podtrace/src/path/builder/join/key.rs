@@ -149,7 +149,8 @@ impl<'a> Equal<'a> {
     /// Chooses the path that the event continues; and whether others are possible.
     ///
     /// Equal packets arrive in the order in which they left, so it is the oldest. But a path
-    /// that was silent for long is more likely lost than late if another was just seen.
+    /// that was silent for long is more likely lost than late if another was just seen; and so is
+    /// one that was refused.
     #[inline(always)]
     fn choose(&self) -> Option<(Slot, bool)> {
         let event = self.seen.event;
@@ -164,8 +165,8 @@ impl<'a> Equal<'a> {
             return Some((oldest.0, others));
         };
         let mut fitting = iter::once(oldest).chain(iter::successors(Some(second), after));
-        let fresh = fitting.find(|(_, open)| open.is_fresh(event));
-        Some((fresh.unwrap_or(oldest).0, true))
+        let likely = fitting.find(|(_, open)| open.is_fresh(event) && !open.is_stopped());
+        Some((likely.unwrap_or(oldest).0, true))
     }
 
     /// The first path whose packet the tap may not have seen.

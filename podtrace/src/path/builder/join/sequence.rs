@@ -53,6 +53,8 @@ struct Candidate {
 struct Rank {
     /// Its numbers are not those of the event: one of them was sent again.
     has_other_id: bool,
+    /// An answer, or a kernel, has said that it goes no further.
+    is_stopped: bool,
     /// The tap has seen bytes of it that come behind: what is missing was lost before.
     is_overtaken: bool,
     /// A path that was silent for long is more likely lost than late.
@@ -189,7 +191,15 @@ impl Join for BySequence {
         if !known.is_empty() {
             self.add_translated(&mut candidates, seen, open, world, known);
         }
-        candidates.sort_by(|one, other| one.rank.cmp(&other.rank));
+        // What is equally likely is of the packet that came further: the other would skip a tap.
+        let hops = |candidate: &Candidate| {
+            let path = open.get(candidate.slot);
+            path.map_or(0, |path| hops_of(path, seen.event))
+        };
+        candidates.sort_by(|one, other| {
+            let by_rank = one.rank.cmp(&other.rank);
+            by_rank.then_with(|| hops(other).cmp(&hops(one)))
+        });
         let mut left: Vec<_> = iter::once(0..length).collect();
         let mut pieces = Vec::new();
         for candidate in candidates {
@@ -254,12 +264,25 @@ fn offset_in(path: &Path, event: &Event) -> Option<i64> {
     Some((sequence.wrapping_sub(start) as i32).into())
 }
 
+/// How many hops of a path have seen any of the event's bytes.
+fn hops_of(open: &Open, event: &Event) -> usize {
+    let hops = open.path.hops.len();
+    let Some(parts) = &open.parts else {
+        return hops;
+    };
+    let start = offset_in(&open.path, event).unwrap_or_default();
+    let end = start + i64::from(event.packet.payload());
+    let bytes = start.clamp(0, u32::MAX.into()) as u32..end.clamp(0, u32::MAX.into()) as u32;
+    (0..hops).filter(|hop| parts.has_seen(*hop, &bytes)).count()
+}
+
 fn rank(open: &Open, event: &Event) -> Rank {
     let offset = offset_in(&open.path, event).unwrap_or_default();
     let behind = offset.clamp(0, u32::MAX.into()) as u32..u32::MAX;
     let parts = open.parts.as_ref();
     Rank {
         has_other_id: !may_have_id(&open.path, event, offset),
+        is_stopped: open.is_stopped(),
         is_overtaken: parts.is_some_and(|parts| parts.has_seen(open.hop_at(event), &behind)),
         is_stale: !open.is_fresh(event),
     }
@@ -277,9 +300,19 @@ fn may_have_id(path: &Path, event: &Event, offset: i64) -> bool {
     } else {
         (whole.wrapping_sub(part), &path.packet, path.gso_segments)
     };
-    let size = later.payload().div_ceil(u32::from(segments).max(1));
+    let size = segment_size(later, segments);
+    // The last segment may be shorter than those before it.
+    let size = match path.gso_segments {
+        2.. => size.max(segment_size(&path.packet, path.gso_segments)),
+        _ => size,
+    };
     let before = offset.unsigned_abs().div_ceil(u64::from(size).max(1));
     distance == 0 || u64::from(distance) <= before
+}
+
+/// How large the segments of a packet are on average.
+fn segment_size(packet: &Packet, segments: u16) -> u32 {
+    packet.payload().div_ceil(u32::from(segments).max(1))
 }
 
 /// The event as a piece of the only candidate, if nothing speaks against it. Most pieces are

@@ -1,5 +1,6 @@
 //! Equal packets.
 use super::*;
+use crate::model::{drop::KernelDrop, origin::Origin};
 
 #[test]
 fn equal_packets_one_after_the_other_are_two_paths() {
@@ -85,4 +86,31 @@ fn equal_packet_long_after_another_that_died_has_its_own_path() {
         .map(|path| path.hops.len())
         .collect();
     assert_eq!(hops, [5, 2]);
+}
+
+/// An equal packet follows one that the kernel has dropped.
+#[test]
+fn dropped_packet_leaves_what_follows_to_an_equal_one() {
+    let (world, packet) = (world(), packet("10.244.1.3"));
+    let mut builder = Builder::new(TIMEOUT_NS);
+    let push = |builder: &mut Builder, ts_ns, (interface, direction)| {
+        builder.push(&event(ts_ns, interface, direction, &packet), &world)
+    };
+    let taps = TO_POD2.map(|(_, interface, direction)| (interface, direction));
+    for first_ns in [1000, 3000] {
+        for (ts_ns, tap) in (first_ns..).zip(&taps[..2]) {
+            push(&mut builder, ts_ns, *tap);
+        }
+        if first_ns == 1000 {
+            let drop = KernelDrop {
+                ts_ns: 2000,
+                ..KernelDrop::default()
+            };
+            builder.drop_packet(&Origin::default(), &drop, &packet);
+            builder.join_drops(2500, &world);
+        }
+    }
+    for (ts_ns, tap) in (4000..).zip(&taps[2..]) {
+        assert_eq!(push(&mut builder, ts_ns, *tap), 2);
+    }
 }

@@ -3,6 +3,7 @@ mod arrived;
 mod fragments;
 mod model;
 mod resets;
+mod translated;
 mod tunnels;
 
 use std::net::Ipv4Addr;

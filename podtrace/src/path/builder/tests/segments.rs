@@ -1,6 +1,7 @@
 //! Paths continue through segmentation and reassembly.
 mod counted;
 mod many;
+mod refused;
 mod resent;
 mod translated;
 
