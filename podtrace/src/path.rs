@@ -294,6 +294,9 @@ pub struct Path {
     /// Whether its outcome is unknown for no other reason than that interfaces were unwatched for some
     /// time.
     pub is_unwatched: bool,
+    /// Whether its outcome is unknown because it may have gone on in another shape, after somebody
+    /// has put its fragments together.
+    pub is_reassembled: bool,
     /// How many segments it stands for that an interface splits it into, or 0.
     pub gso_segments: u16,
     /// The part of it that each hop has seen; empty if each has seen it whole.

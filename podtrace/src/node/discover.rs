@@ -235,7 +235,7 @@ impl Scanner {
             if let LinkKind::Vxlan(vxlan) = &link.kind {
                 scan.snapshot.vxlan_ports.push(vxlan.port);
             }
-            let mut known = self.spaces.known.iter();
+            let mut known = self.spaces.known.iter().filter(|_| role == Role::Veth);
             let peer = known.find_map(|(id, known)| Some((*id, known.peer_of(number, link)?)));
             let point = TapPoint {
                 leads_to: peer.map(|(id, _)| id),

@@ -95,6 +95,16 @@ impl Packet {
         self.length.saturating_sub(20)
     }
 
+    /// The number of bytes behind an IP header without options, and a fragment's header of IPv6.
+    pub(crate) fn behind_ip(&self) -> u32 {
+        let headers = match &self.network {
+            Network::Ip(ip) if ip.source.is_ipv4() => 20,
+            Network::Ip(ip) if ip.fragment.is_some() => 48,
+            _ => 40,
+        };
+        self.length.saturating_sub(headers)
+    }
+
     /// The identification of an IPv4 packet.
     #[must_use]
     pub(crate) fn ipv4_id(&self) -> Option<u16> {

@@ -15,6 +15,7 @@ mod open;
 mod parts;
 mod pieces;
 mod questions;
+mod reassembled;
 mod recent;
 mod refused;
 mod returned;
@@ -45,6 +46,7 @@ use join::{Joined, Joins, Observation, index::Slot};
 use open::OpenPaths;
 use parts::Bytes;
 use questions::Answers;
+use reassembled::Datagrams;
 use refused::Refusals;
 use returned::Returns;
 use spare::Spare;
@@ -88,6 +90,7 @@ pub struct Builder {
     returns: Returns,
     answers: Answers,
     fragments: Fragments,
+    datagrams: Datagrams,
     drops: Drops,
     spare: Spare,
     floods: Floods,
@@ -118,6 +121,7 @@ impl Builder {
             returns: Returns::default(),
             answers: Answers::default(),
             fragments: Fragments::default(),
+            datagrams: Datagrams::default(),
             drops: Drops::default(),
             spare: Spare::default(),
             floods: Floods::default(),

@@ -54,11 +54,22 @@ impl Known {
         self.peer_of(node, host).is_some()
     }
 
+    /// Whether it only switches what it gets from this interface of the node: that is a cable, and
+    /// no pod is behind it. A pod's interface may be bridged too, but its node has no subnet for it.
+    fn is_switch_of(&self, node: usize, host: &Link) -> bool {
+        host.is_in_a_subnet()
+            && self.peer_of(node, host).is_some_and(|peer| {
+                let master = peer.master_among(&self.links);
+                !peer.has_global_address()
+                    && master.is_some_and(|master| master.kind == LinkKind::Bridge)
+            })
+    }
+
     /// Whether the node has the other end of this interface, or the interface below it.
     pub(super) fn is_tied(&self, link: &Link, node_links: &[Link]) -> bool {
         let mut hosts = node_links.iter();
         match link.kind {
-            LinkKind::Veth => hosts.any(|host| self.ties(link, self.node, host)),
+            LinkKind::Veth => hosts.any(|host| !host.is_uplink && self.ties(link, self.node, host)),
             LinkKind::Other => {
                 link.peer_nsid.is_some()
                     && link.peer_nsid == self.number_of_node(node_links)
@@ -161,9 +172,15 @@ impl Spaces {
     }
 
     /// Whether the other end of a node's interface is in a known namespace.
-    pub(super) fn leads_to_pod(&self, node: usize, host: &Link) -> bool {
+    fn is_known(&self, node: usize, host: &Link) -> bool {
         let mut known = self.known.values();
         known.any(|known| known.has_peer_of(node, host))
+    }
+
+    /// Whether that may be a pod's.
+    pub(super) fn leads_to_pod(&self, node: usize, host: &Link) -> bool {
+        let mut known = self.known.values();
+        known.any(|known| known.has_peer_of(node, host) && !known.is_switch_of(node, host))
     }
 
     /// Whether something is so new that it may be incomplete.
@@ -194,7 +211,7 @@ impl Spaces {
             .iter()
             // Uplinks have another role: a veth may also be the cable of a node.
             .filter(|host| node_role(host, links) == Role::Veth)
-            .filter(move |host| !self.leads_to_pod(number, host))
+            .filter(move |host| !self.is_known(number, host))
             .filter_map(|host| Some((host, host.peer_nsid?)))
     }
 
@@ -308,6 +325,74 @@ impl Spaces {
                 known.links = links;
                 open.insert(*id, netns);
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::node::{
+        links::{AddressPrefix, fixture::link},
+        uplinks::mark_cables,
+    };
+
+    /// A veth of the node with this subnet, and the other end in a namespace: a port of a bridge, or
+    /// with an address.
+    fn pair(len: u8, is_bridged: bool) -> (Link, Known) {
+        let addressed = |link: Link, len| Link {
+            addresses: vec!["198.19.0.1".parse().unwrap()],
+            prefixes: vec![AddressPrefix {
+                address: "198.19.0.1".parse().unwrap(),
+                len,
+            }],
+            ..link
+        };
+        let end = |ifindex, peer| Link {
+            peer: Some(peer),
+            peer_nsid: Some(4),
+            ..link(ifindex, LinkKind::Veth)
+        };
+        let far = match is_bridged {
+            true => Link {
+                master: Some(9),
+                ..end(8, 7)
+            },
+            false => addressed(end(8, 7), 24),
+        };
+        let known = Known {
+            node: 0,
+            path: PathBuf::new(),
+            inode: 1,
+            nsid: 4,
+            links: vec![far, link(9, LinkKind::Bridge)],
+            first: Instant::now(),
+        };
+        (addressed(end(7, 8), len), known)
+    }
+
+    /// Another node may be behind the switch.
+    #[test]
+    fn veth_to_a_switch_is_a_cable() {
+        for (len, is_bridged, is_cable) in [
+            (24, true, true),
+            (24, false, false),
+            // A pod may have a bridge for a virtual machine.
+            (32, true, false),
+        ] {
+            let (host, known) = pair(len, is_bridged);
+            let mut spaces = Spaces::default();
+            spaces.known.insert(3, known);
+            let mut links = [host];
+            mark_cables(&mut links, &HashSet::new(), |link| {
+                spaces.leads_to_pod(0, link)
+            });
+            assert_eq!(links[0].is_uplink, is_cable);
+            let role = node_role(&links[0], &links);
+            assert_eq!(role == Role::Uplink, is_cable);
+            // Its other end is no pod's interface then.
+            let known = &spaces.known[&3];
+            assert_eq!(known.is_tied(&known.links[0], &links), !is_cable);
         }
     }
 }

@@ -119,6 +119,11 @@ impl Text {
                 Ok(())
             }
             Outcome::Unknown if path.incomplete => out.write_str("unknown: hops may be missing"),
+            Outcome::Unknown if path.is_reassembled => write!(
+                out,
+                "unknown: may be reassembled after {}",
+                last_place(path, world)
+            ),
             Outcome::Unknown => Ok(()),
         };
         if path.outcome != Outcome::Loop && path.circle.is_some() {
@@ -231,7 +236,7 @@ pub(crate) fn outcome_style(outcome: Outcome) -> Style {
 
 /// Whether there is anything to say of how it ended.
 pub(super) fn has_words(path: &Path) -> bool {
-    path.outcome != Outcome::Unknown || path.incomplete
+    path.outcome != Outcome::Unknown || path.incomplete || path.is_reassembled
 }
 
 fn delivered(out: &mut String, path: &Path, world: &World) {

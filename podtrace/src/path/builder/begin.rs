@@ -24,6 +24,7 @@ impl Builder {
             ambiguous: false,
             incomplete: false,
             is_unwatched: false,
+            is_reassembled: false,
             gso_segments: seen.event.gso_segments,
             segments: Vec::new(),
             in_fragments: false,
@@ -47,6 +48,7 @@ impl Builder {
         let slot = self.open.add(open);
         self.index(slot);
         self.joins.link(slot, seen.event, &mut self.open);
+        self.note_datagram(seen.event, world);
         let key = seen.key;
         self.note_begun(key, slot, id, seen.event.ts_ns);
         self.note_answer(slot, seen.event, world);

@@ -30,6 +30,7 @@ impl Builder {
             let may_pass_unseen = self.may_pass_unseen(first_ns, now_ns);
             let is_partial = self.is_partial || may_pass_unseen;
             let is_unwatched = self.is_only_unwatched(first_ns, now_ns);
+            let is_reassembled = self.may_be_reassembled(slot);
             let is_blind = self.blind.overlap(first_ns, now_ns);
             let Some(open) = self.open.get_mut(slot) else {
                 continue;
@@ -53,13 +54,19 @@ impl Builder {
             };
             let is_whole = self.fragments.have(&open.path.packet, first_ns);
             let outcome = match unless_known(&open.path, outcome) {
-                Outcome::NotSeenFurther if is_whole => Outcome::Unknown,
+                Outcome::NotSeenFurther if is_whole || is_reassembled => {
+                    open.path.is_reassembled = true;
+                    Outcome::Unknown
+                }
                 outcome => outcome,
             };
             let is_undecided = outcome == Outcome::Unknown && !open.inconclusive;
-            open.path.is_unwatched = is_undecided && is_unwatched && !open.arrived && !is_whole;
+            open.path.is_unwatched =
+                is_undecided && is_unwatched && !open.arrived && !open.path.is_reassembled;
             open.path.incomplete |= is_undecided && may_pass_unseen;
-            self.fragments.note_end(&mut open.path, outcome);
+            if !open.path.is_reassembled {
+                self.fragments.note_end(&mut open.path, outcome);
+            }
             if outcome == Outcome::NotSeenFurther && self.may_be_late(slot) {
                 self.report(slot, outcome);
                 continue;

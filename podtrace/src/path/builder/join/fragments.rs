@@ -97,7 +97,7 @@ impl ByFragment {
     }
 
     /// Nobody reassembles a packet that lacks a fragment: together they have each byte once. IPv6
-    /// shows no identification in a whole packet.
+    /// shows no identification in a whole packet: where several may be it, none is.
     fn search_parts(
         &self,
         seen: &Observation<'_>,
@@ -105,35 +105,52 @@ impl ByFragment {
         world: &World,
     ) -> Option<Joined> {
         let (event, whole) = (seen.event, &seen.event.packet);
-        whole.ipv4_id().filter(|id| *id != 0)?;
+        if whole.ipv4_id() == Some(0) {
+            return None;
+        }
         let slots = self.index.get(&datagram(whole)?);
         let parts = slots.filter_map(|slot| {
             let part = open.get(slot)?;
             let is_possible = may_be_of(&part.path, whole)
+                && may_echo(&part.path.packet, whole)
                 && part.may_go_on(event.ts_ns, seen.timeout_ns)
                 && !part.has_passed(event)
                 && can_come_from(&part.path, seen, world);
-            let bytes = bytes_of(&part.path.packet).filter(|_| is_possible)?;
-            Some((bytes, slot))
+            let (id, bytes) = part_of(&part.path.packet).filter(|_| is_possible)?;
+            Some((id, bytes.start, bytes.end, slot))
         });
         let mut parts: Vec<_> = parts.collect();
-        parts.sort_unstable_by_key(|(bytes, _)| bytes.start);
-        let mut ranges = parts.iter().map(|(bytes, _)| bytes);
-        let end = ranges.try_fold(0, |end, bytes| {
-            (bytes.start == end && bytes.end > end).then_some(bytes.end)
-        });
-        let is_all = end == Some(whole.behind_ipv4()) && parts.len() > 1;
-        is_all.then(|| Joined::Each(parts.into_iter().map(|(_, slot)| slot).collect()))
+        parts.sort_unstable();
+        let mut all = parts
+            .chunk_by(|one, other| one.0 == other.0)
+            .filter(|parts| are_all_of(parts, whole));
+        let parts = all.next().filter(|_| all.next().is_none())?;
+        Some(Joined::Each(parts.iter().map(|part| part.3).collect()))
     }
 }
 
-/// Which bytes behind the IP header of its packet a fragment has.
-fn bytes_of(part: &Packet) -> Option<Range<u32>> {
+/// Whether a packet of IPv6 may be the echo of which this is a fragment.
+fn may_echo(part: &Packet, whole: &Packet) -> bool {
+    let tells = whole.ipv4_id().is_none() && part.transport != Transport::Fragment;
+    !tells || part.echo_pair() == whole.echo_pair()
+}
+
+/// Whether these fragments of one identification, in order, have each byte of a packet once.
+fn are_all_of(parts: &[(u32, u32, u32, Slot)], whole: &Packet) -> bool {
+    let end = parts.iter().try_fold(0, |at, (_, start, end, _)| {
+        (*start == at && *end > at).then_some(*end)
+    });
+    end == Some(whole.behind_ip()) && parts.len() > 1
+}
+
+/// The identification of a fragment, and which bytes behind the IP headers of its packet it has.
+fn part_of(part: &Packet) -> Option<(u32, Range<u32>)> {
     let Network::Ip(ip) = &part.network else {
         return None;
     };
-    let start = u32::from(ip.fragment?.offset);
-    Some(start..start.checked_add(part.behind_ipv4())?)
+    let fragment = ip.fragment?;
+    let start = u32::from(fragment.offset);
+    Some((fragment.id, start..start.checked_add(part.behind_ip())?))
 }
 
 /// Whether a packet may be reassembled of fragments with this one.
@@ -156,7 +173,7 @@ fn may_be_of(path: &Path, whole: &Packet) -> bool {
                 && (!is_last || end + OPTIONS_MAX >= total)
                 && (!is_head || ports == whole.ports())
         }
-        _ => true,
+        _ => !is_head || ports == whole.ports(),
     }
 }
 
@@ -167,7 +184,7 @@ fn bytes_in(open: &Open, event: &Event) -> Option<Range<u32>> {
     let Network::Ip(ip) = &part.network else {
         return None;
     };
-    let (fragment, bytes) = (ip.fragment?, bytes_of(part)?);
+    let (fragment, (_, bytes)) = (ip.fragment?, part_of(part)?);
     let total = path.packet.behind_ipv4();
     let fits = match fragment.more {
         true => bytes.end < total,

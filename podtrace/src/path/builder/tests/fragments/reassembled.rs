@@ -77,6 +77,115 @@ fn whole_packet_that_is_not_of_the_fragments_stays_apart() {
     assert_eq!(apart.count(), 1);
 }
 
+/// The same packet in IPv6: a fragment of it has an identification and a header more.
+fn in_ipv6(packet: &Packet, id: u32) -> Packet {
+    let mut packet = packet.clone();
+    packet.length += 20;
+    if let Network::Ip(ip) = &mut packet.network {
+        (ip.source, ip.destination) = ("fd00::2".parse().unwrap(), "fd00::3".parse().unwrap());
+        ip.id = 0;
+        if let Some(fragment) = &mut ip.fragment {
+            fragment.id = id;
+            packet.length += 8;
+        }
+    }
+    packet
+}
+
+#[test]
+fn ipv6_packet_that_is_reassembled_belongs_to_the_only_fragments_that_it_can_be_of() {
+    let parts = [(0, 1448), (1448, 2896), (2896, 3000)];
+    let (whole, mut other) = (large(3000), large(3000));
+    if let Transport::Udp { source, .. } = &mut other.transport {
+        *source = 9;
+    }
+    let hops = |sent: &[(u32, &Packet)], between: &Packet| {
+        let mut builder = Builder::new(TIMEOUT_NS);
+        for (id, packet) in sent {
+            for (from, to) in parts {
+                let part = in_ipv6(&cut(packet, from, to), *id);
+                push(&mut builder, u64::from(*id), BEFORE[0], &part);
+                push(&mut builder, u64::from(*id), BEFORE[1], &part);
+            }
+        }
+        push(&mut builder, 99, (CNI0, Ingress), &in_ipv6(between, 0));
+        builder.expire(1_000_000_000);
+        let mut paths = finished(&mut builder);
+        paths.sort_by_key(|path| path.id);
+        let hops = paths.iter().map(|path| path.hops.len());
+        hops.collect::<Vec<_>>()
+    };
+    assert_eq!(hops(&[(1, &whole)], &whole), [3; 3]);
+    assert_eq!(hops(&[(1, &whole)], &other), [2, 2, 2, 1]);
+    assert_eq!(hops(&[(1, &whole)], &large(2992)), [2, 2, 2, 1]);
+    assert_eq!(
+        hops(&[(1, &other), (2, &whole)], &whole),
+        [2, 2, 2, 3, 3, 3]
+    );
+    // Nothing shows which of both.
+    assert_eq!(
+        hops(&[(1, &whole), (2, &whole)], &whole),
+        [2, 2, 2, 2, 2, 2, 1]
+    );
+}
+
+/// The outcomes of fragments that nothing joins to what is seen behind them.
+fn outcomes(behind: &[((u32, Direction), Packet)]) -> Vec<Outcome> {
+    let mut builder = Builder::new(TIMEOUT_NS);
+    let whole = large(3000);
+    for (from, to) in [(0, 1448), (1448, 2896), (2896, 3000)] {
+        for (ts_ns, tap) in (1..).zip(BEFORE) {
+            push(&mut builder, ts_ns, tap, &cut(&whole, from, to));
+        }
+    }
+    for (ts_ns, (tap, packet)) in (9..).zip(behind) {
+        push(&mut builder, ts_ns, *tap, packet);
+    }
+    builder.expire(1_000_000_000);
+    let mut paths = finished(&mut builder);
+    paths.sort_by_key(|path| path.id);
+    for path in &paths[..3] {
+        assert_eq!(path.is_reassembled, path.outcome == Outcome::Unknown);
+        assert!(
+            !path
+                .fragment_of
+                .is_some_and(|of| of.is_lost_with_it && path.is_reassembled)
+        );
+    }
+    paths[..3].iter().map(|path| path.outcome).collect()
+}
+
+#[test]
+fn what_goes_on_in_another_shape_is_not_lost() {
+    let renamed = |packet: &Packet| {
+        let mut packet = packet.clone();
+        if let Network::Ip(ip) = &mut packet.network {
+            ip.destination = "10.244.2.9".parse().unwrap();
+            ip.id = 10;
+        }
+        packet
+    };
+    let whole = large(3000);
+    let lost = [Outcome::NotSeenFurther; 3];
+    let unknown = [Outcome::Unknown; 3];
+    // Translated as a whole, or cut in other places.
+    let out = (CNI0, Egress);
+    assert_eq!(outcomes(&[]), lost);
+    assert_eq!(outcomes(&[(out, renamed(&whole))]), unknown);
+    let other_cut =
+        [(0, 1000), (1000, 3000)].map(|(from, to)| (out, cut(&renamed(&whole), from, to)));
+    assert_eq!(outcomes(&other_cut), unknown);
+    // Of another length, incomplete, sent by a pod, or the answer.
+    assert_eq!(outcomes(&[(out, renamed(&large(2900)))]), lost);
+    assert_eq!(outcomes(&other_cut[..1]), lost);
+    assert_eq!(outcomes(&[((POD2, Egress), renamed(&whole))]), lost);
+    let mut answer = renamed(&whole);
+    if let Network::Ip(ip) = &mut answer.network {
+        (ip.source, ip.destination) = ("10.244.1.3".parse().unwrap(), ip.source);
+    }
+    assert_eq!(outcomes(&[(out, answer)]), lost);
+}
+
 proptest! {
     /// However it is cut, in whatever order the fragments come, and whatever else is under way
     /// between the same two.
